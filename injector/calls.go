@@ -1,0 +1,93 @@
+package injector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// SlowCalls delays calls by By, give or take Jitter (uniform).
+type SlowCalls struct {
+	By, Jitter time.Duration
+	Pick
+}
+
+// Inject implements Fault.
+func (f SlowCalls) Inject(_ context.Context, t Target) (Heal, error) {
+	return f.rule(t, message.Rule{Do: message.Delay, By: f.By, Jitter: f.Jitter})
+}
+
+// Say implements Fault.
+func (f SlowCalls) Say(from, to string) string {
+	return f.subject("calls", from, to) + " are delayed by " + giveOrTake(f.By, f.Jitter)
+}
+
+func giveOrTake(by, jitter time.Duration) string {
+	if jitter == 0 {
+		return Duration(by)
+	}
+	return Duration(by) + ", give or take " + Duration(jitter)
+}
+
+// Answer answers calls with a status, without the dependency.
+type Answer struct {
+	Status     int
+	RetryAfter time.Duration // sent as Retry-After, in whole seconds; 0 sends none
+	Pick
+}
+
+// Inject implements Fault.
+func (f Answer) Inject(_ context.Context, t Target) (Heal, error) {
+	return f.rule(t, message.Rule{Do: message.Answer, Status: f.Status, RetryAfter: f.RetryAfter})
+}
+
+// Say implements Fault.
+func (f Answer) Say(from, to string) string {
+	s := fmt.Sprintf("%s answer with status %d", f.subject("calls", from, to), f.Status)
+	if f.RetryAfter > 0 {
+		s += " and retry after " + Duration(f.RetryAfter)
+	}
+	return s
+}
+
+// Twice delivers calls twice.
+type Twice struct {
+	Second bool          // the caller gets the second answer; false: the first
+	Late   time.Duration // the copy leaves so much later
+	Pick
+}
+
+// Inject implements Fault.
+func (f Twice) Inject(_ context.Context, t Target) (Heal, error) {
+	return f.rule(t, message.Rule{Do: message.Twice, Second: f.Second, Late: f.Late})
+}
+
+// Say implements Fault.
+func (f Twice) Say(from, to string) string {
+	s := f.subject("calls", from, to) + " are delivered twice"
+	switch {
+	case f.Second:
+		s += " and the second answer is returned"
+	case f.Late > 0:
+		s += ", the copy " + Duration(f.Late) + " late"
+	}
+	return s
+}
+
+// Reorder lets calls arrive out of order: one waits until another has passed it, at most Wait.
+type Reorder struct {
+	Wait time.Duration
+	Pick
+}
+
+// Inject implements Fault.
+func (f Reorder) Inject(_ context.Context, t Target) (Heal, error) {
+	return f.rule(t, message.Rule{Do: message.Reorder, Wait: f.Wait})
+}
+
+// Say implements Fault.
+func (f Reorder) Say(from, to string) string {
+	return f.subject("calls", from, to) + " arrive out of order, up to " + Duration(f.Wait) + " late"
+}

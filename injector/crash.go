@@ -1,0 +1,127 @@
+package injector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Crash kills a service's process group with SIGKILL; heal starts it again. With Times above 1 it is started again after each kill but the last, after half of
+// Every or a second, whichever is less, as a supervisor would.
+type Crash struct {
+	Times int           // 0 means once
+	Every time.Duration // between two kills
+}
+
+// Lasts is how long the series takes from the first kill to the last.
+func (f Crash) Lasts() time.Duration { return time.Duration(max(0, f.Times-1)) * f.Every }
+
+// Inject implements Fault.
+func (f Crash) Inject(ctx context.Context, t Target) (Heal, error) {
+	if err := t.onService(); err != nil {
+		return nil, err
+	}
+	if f.Times > 1 && f.Every <= 0 {
+		return nil, fmt.Errorf("inject %d crashes: the time between them must be positive", f.Times)
+	}
+	t.Count.See(1)
+	if err := t.Service.Crash(ctx); err != nil {
+		return nil, err
+	}
+	t.Count.Touch(1)
+	series, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- f.again(series, t) }()
+	return func(ctx context.Context) error {
+		stop()
+		err := <-ended
+		if errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		return errors.Join(err, t.Service.Restart(ctx))
+	}, nil
+}
+
+// again carries out the second crash and those after it.
+func (f Crash) again(ctx context.Context, t Target) error {
+	down := min(f.Every/2, time.Second)
+	for range f.Times - 1 {
+		if !pass(ctx, down) {
+			return nil
+		}
+		if err := t.Service.Restart(ctx); err != nil {
+			return err
+		}
+		if !pass(ctx, f.Every-down) {
+			return nil
+		}
+		t.Count.See(1)
+		if err := t.Service.Crash(ctx); err != nil {
+			return err
+		}
+		t.Count.Touch(1)
+	}
+	return nil
+}
+
+// pass lets time pass; false when ctx ended first.
+func pass(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Say implements Fault.
+func (f Crash) Say(_, to string) string {
+	if f.Times > 1 {
+		return fmt.Sprintf("%q crashes %d times, %s apart", to, f.Times, Duration(f.Every))
+	}
+	return fmt.Sprintf("%q crashes", to)
+}
+
+// Stop ends a service in order, with SIGTERM; heal starts it again.
+type Stop struct{}
+
+// Inject implements Fault.
+func (Stop) Inject(ctx context.Context, t Target) (Heal, error) {
+	if err := t.onService(); err != nil {
+		return nil, err
+	}
+	t.Count.See(1)
+	if !t.Service.Running() {
+		return nil, fmt.Errorf("stop service %q: it does not run", t.Service.Name())
+	}
+	if err := t.Service.Stop(ctx); err != nil {
+		return nil, err
+	}
+	t.Count.Touch(1)
+	return t.Service.Restart, nil
+}
+
+// Say implements Fault.
+func (Stop) Say(_, to string) string { return fmt.Sprintf("%q is stopped in order", to) }
+
+// Hang stops a service with SIGSTOP: sockets stay open and nothing answers; heal resumes it.
+type Hang struct{}
+
+// Inject implements Fault.
+func (Hang) Inject(_ context.Context, t Target) (Heal, error) {
+	if err := t.onService(); err != nil {
+		return nil, err
+	}
+	t.Count.See(1)
+	if err := t.Service.Hang(); err != nil {
+		return nil, err
+	}
+	t.Count.Touch(1)
+	return func(context.Context) error { return t.Service.Resume() }, nil
+}
+
+// Say implements Fault.
+func (Hang) Say(_, to string) string { return fmt.Sprintf("%q hangs", to) }

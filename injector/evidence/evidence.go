@@ -1,0 +1,93 @@
+// Package evidence is how a fault proves that it acted: counters fed from the data path, and one Fate for each message
+// that met a rule. It knows nothing of links, relays or journals, so that all of them can speak it.
+package evidence
+
+import (
+	"sync"
+	"time"
+)
+
+// Tally is what one injection has touched. The zero Tally means that nothing was seen and nothing was affected.
+type Tally struct {
+	Unit     string // what is counted: "calls", "connections", "chunks", "processes"
+	Seen     int64  // units that the fault looked at while it was live
+	Affected int64  // units for which the effect really happened
+	First    time.Time
+	Last     time.Time // first and last effect; zero when Affected is 0
+}
+
+// Counter collects a Tally from many goroutines. Use NewCounter; a nil *Counter counts nothing.
+type Counter struct {
+	mu sync.Mutex
+	t  Tally
+}
+
+// NewCounter returns a counter of the given unit.
+func NewCounter(unit string) *Counter { return &Counter{t: Tally{Unit: unit}} }
+
+// See counts n units that the fault looked at.
+func (c *Counter) See(n int64) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.t.Seen += n
+	c.mu.Unlock()
+}
+
+// Touch counts n units for which the effect happened now. It does not count them as seen.
+func (c *Counter) Touch(n int64) {
+	if c == nil {
+		return
+	}
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t.Affected += n
+	if c.t.First.IsZero() {
+		c.t.First = now
+	}
+	c.t.Last = now
+}
+
+// Tally returns the counts so far.
+func (c *Counter) Tally() Tally {
+	if c == nil {
+		return Tally{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+// Stage is what became of a message that met a rule.
+type Stage string
+
+// The stages of a message's fate.
+const (
+	Held       Stage = "held"       // kept back for now
+	Applied    Stage = "applied"    // the fault's effect happened
+	Swallowed  Stage = "swallowed"  // an answer was read and not passed on; Detail tells the answer
+	Released   Stage = "released"   // a held message went on
+	Expired    Stage = "expired"    // a held message went on because its deadline passed: a mere delay
+	Collateral Stage = "collateral" // lost because of what happened to another message on its connection
+	Skipped    Stage = "skipped"    // the rule chose it and could not act; Detail tells why
+)
+
+// Fate is one line of message-level evidence. It never carries a body.
+type Fate struct {
+	At        time.Time
+	Link      string // "orders -> payments"
+	Fault     string // the injection's id
+	Stage     Stage
+	ToServer  bool
+	Conn, Seq uint64
+	Op        string // "POST /charge"
+	Key       string // idempotency key, where the protocol shows one
+	Class     string // the stable part that decisions are hashed by
+	Bytes     int
+	Detail    string
+}
+
+// Sink receives fates, in an order in which causes precede effects. It must be safe for many goroutines and must not block for long.
+type Sink func(Fate)

@@ -1,0 +1,52 @@
+package injector
+
+import (
+	"reflect"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// Kind is a row of the table of fault kinds.
+type Kind struct {
+	Name    string // "slow calls"
+	On      string // what it acts on, and is counted in: "calls", "connections", "traffic" or "service"
+	Example string // a sentence of a feature file
+	Means   string // what it does, in a line
+	Undo    string // how it is healed, in a line
+	Value   Fault  // the example as a value, from "orders" to "payments"
+}
+
+// Kinds lists every fault kind, sorted by name. A new one is a file and a row.
+func Kinds() []Kind {
+	kinds := []Kind{
+		{Name: "answered calls", On: "calls", Means: "calls get a status without the dependency", Undo: "the next call reaches the dependency", Value: Answer{Status: 503, RetryAfter: 2 * time.Second, Pick: Pick{Share: 0.3}}},
+		{Name: "bandwidth", On: "traffic", Means: "each connection carries so many bytes per second", Undo: "what waits goes at once", Value: Bandwidth{Rate: 64_000}},
+		{Name: "crash", On: "service", Means: "the process group is killed with SIGKILL", Undo: "the process is started again and awaited", Value: Crash{Times: 3, Every: 10 * time.Second}},
+		{Name: "cut off", On: "traffic", Means: "silence: nothing is read or written, sockets stay open", Undo: "what was held arrives", Value: CutOff{}},
+		{Name: "hang", On: "service", Means: "the process group is stopped with SIGSTOP", Undo: "SIGCONT", Value: Hang{}},
+		{Name: "lost replies", On: "calls", Means: "the work is done and the answer never comes", Undo: "the next answer arrives; those held are delivered", Value: LoseReplies{Then: message.ThenSilence, Pick: Pick{Share: 0.1}}},
+		{Name: "lost requests", On: "calls", Means: "the dependency never sees the call", Undo: "the next call arrives; those held are delivered", Value: LoseRequests{Then: message.ThenReset}},
+		{Name: "out of order", On: "calls", Means: "a call waits until another has passed it", Undo: "the one that waits goes at once", Value: Reorder{Wait: 500 * time.Millisecond, Pick: Pick{Share: 0.5}}},
+		{Name: "refuse", On: "connections", Means: "the port is closed and live connections are reset", Undo: "the same port is opened again", Value: Refuse{}},
+		{Name: "reset", On: "connections", Means: "connections end with RST, both ways", Undo: "connections are left alone", Value: Reset{Share: 0.2, AfterBytes: 4000}},
+		{Name: "slow calls", On: "calls", Means: "calls wait before they reach the dependency", Undo: "waiting calls go at once", Value: SlowCalls{By: 800 * time.Millisecond, Jitter: 200 * time.Millisecond, Pick: Pick{Share: 0.1}}},
+		{Name: "slow traffic", On: "traffic", Means: "bytes arrive later, in order", Undo: "waiting bytes go at once", Value: SlowTraffic{By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond}},
+		{Name: "stop", On: "service", Means: "the process is asked to end with SIGTERM", Undo: "the process is started again and awaited", Value: Stop{}},
+		{Name: "twice", On: "calls", Means: "calls are delivered a second time", Undo: "a copy that waits leaves at once", Value: Twice{Second: true, Pick: Pick{Share: 0.2}}},
+	}
+	for i, k := range kinds {
+		kinds[i].Example = k.Value.Say("orders", "payments")
+	}
+	return kinds
+}
+
+// KindOf finds the kind of a fault by its type; ok is false for a fault that is not in the table.
+func KindOf(f Fault) (kind Kind, ok bool) {
+	for _, k := range Kinds() {
+		if reflect.TypeOf(k.Value) == reflect.TypeOf(f) {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}

@@ -1,0 +1,275 @@
+package link
+
+import (
+	"io"
+	"sync"
+	"time"
+)
+
+// far is the bound on what a queue holds before its source has to wait: enough for 4 MiB in flight, which is 40 ms at 100 MB/s.
+const far = 4 << 20
+
+// queue is one direction of a connection while faults are live on it: chunks in order of arrival, and the stages that say when the head may go.
+// It has one source and one consumer at a time.
+type queue struct {
+	mu     sync.Mutex
+	chunks []chunk
+	bytes  int
+	stages []live
+	fed    bool  // a goroutine of the connection feeds (to the server) or empties (to the client) it
+	ended  error // what the consumer gets from now on
+	wake   chan struct{}
+	space  chan struct{}
+}
+
+// chunk is what one read or write brought; err, when set, ends the direction behind data.
+type chunk struct {
+	data    []byte
+	arrived time.Time
+	err     error
+	touched int // so many stages counted it
+}
+
+// live is a stage at work on one direction of one connection.
+type live struct {
+	*stage
+	shape shape
+}
+
+func (q *queue) init() { q.wake, q.space = make(chan struct{}, 1), make(chan struct{}, 1) }
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// set makes exactly these stages live; those that were live before keep their state. It tells whether the direction was disturbed and is no longer.
+func (q *queue) set(stages []*stage, id uint64, d Dir) (healed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	was := len(q.stages) > 0
+	next := make([]live, 0, len(stages))
+	for _, s := range stages {
+		next = append(next, q.keep(s, id, d))
+	}
+	q.stages = next
+	for i := range q.chunks {
+		q.chunks[i].touched = 0
+	}
+	poke(q.wake)
+	poke(q.space)
+	return was && len(next) == 0
+}
+
+func (q *queue) keep(s *stage, id uint64, d Dir) live {
+	for _, l := range q.stages {
+		if l.stage == s {
+			return l
+		}
+	}
+	return live{s, s.make(s.seedOf(id, d))}
+}
+
+// takes tells whether a fault is live.
+func (q *queue) takes() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.stages) > 0
+}
+
+// busy tells whether the direct way is blocked: something is queued, or a goroutine has the socket.
+func (q *queue) busy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.chunks) > 0 || q.fed || q.ended != nil
+}
+
+// feed claims the place of the goroutine beside the queue; false when it is taken.
+func (q *queue) feed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.fed || q.ended != nil {
+		return false
+	}
+	q.fed = true
+	return true
+}
+
+func (q *queue) unfed() {
+	q.mu.Lock()
+	q.fed = false
+	q.mu.Unlock()
+	poke(q.wake)
+}
+
+// put queues a copy of data, and err behind it, and claims the feeder's place.
+func (q *queue) put(data []byte, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.fed = true
+	q.append(data, err)
+}
+
+func (q *queue) append(data []byte, err error) {
+	if len(data) == 0 && err == nil {
+		return
+	}
+	for _, s := range q.stages {
+		s.count.See(1)
+	}
+	q.chunks = append(q.chunks, chunk{data: append([]byte(nil), data...), arrived: time.Now(), err: err})
+	q.bytes += len(data)
+	poke(q.wake)
+}
+
+// full tells whether the source has to wait. A held direction takes one chunk, as proof that there was something to hold.
+func (q *queue) full() bool {
+	if q.holding() {
+		return len(q.chunks) > 0
+	}
+	return q.bytes >= far
+}
+
+func (q *queue) holding() bool {
+	for _, s := range q.stages {
+		if s.hold {
+			return true
+		}
+	}
+	return false
+}
+
+// room waits until the source may bring more; false when no fault is live any longer, or the connection is over.
+func (q *queue) room() bool {
+	for {
+		q.mu.Lock()
+		live, full := len(q.stages) > 0 && q.ended == nil, q.full()
+		q.mu.Unlock()
+		if !live || !full {
+			return live
+		}
+		<-q.space
+	}
+}
+
+// offer queues data when there is room for it, and waits otherwise.
+func (q *queue) offer(data []byte, err error) error {
+	for {
+		q.mu.Lock()
+		if q.ended != nil {
+			defer q.mu.Unlock()
+			return q.ended
+		}
+		if !q.full() || err != nil {
+			q.append(data, err)
+			q.mu.Unlock()
+			return nil
+		}
+		q.mu.Unlock()
+		<-q.space
+	}
+}
+
+// fail drops what is queued and gives err to whoever waits, now and later.
+func (q *queue) fail(err error) {
+	q.mu.Lock()
+	if q.ended == nil {
+		q.ended = err
+	}
+	q.chunks, q.bytes, q.fed = nil, 0, false
+	q.mu.Unlock()
+	poke(q.wake)
+	poke(q.space)
+}
+
+// take waits for the head to be due and moves it, or a part of it, to p. ok is false when the queue is empty and will stay so: nobody feeds it.
+// A sender, which empties the queue into the socket, gives up its place in that moment.
+func (q *queue) take(p []byte, sender bool) (n int, err error, ok bool) { //nolint:staticcheck // ok tells whether n and err mean anything
+	for {
+		n, err, wait, state := q.try(p, sender)
+		switch state {
+		case taken:
+			return n, err, true
+		case empty:
+			return 0, nil, false
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-q.wake:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+type state uint8
+
+const (
+	waiting state = iota
+	taken
+	empty
+)
+
+// forever is the wait of a head that no clock will free.
+const forever = time.Hour
+
+func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration, s state) { //nolint:staticcheck // as take
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.chunks) == 0 {
+		switch {
+		case q.ended != nil:
+			return 0, q.ended, 0, taken
+		case sender:
+			q.fed = false
+			return 0, nil, 0, empty
+		case !q.fed:
+			return 0, nil, 0, empty
+		}
+		return 0, nil, forever, waiting
+	}
+	head := &q.chunks[0]
+	now := time.Now()
+	piece := len(p)
+	for i, l := range q.stages {
+		due, held := l.shape.due(head.arrived, len(head.data))
+		if held || due.After(head.arrived) {
+			if i >= head.touched {
+				head.touched = i + 1
+				l.count.Touch(1)
+			}
+		}
+		if held {
+			wait = forever
+		} else if d := due.Sub(now); d > wait {
+			wait = d
+		}
+		if most := l.shape.piece(); most > 0 {
+			piece = min(piece, most)
+		}
+	}
+	if wait > 0 {
+		return 0, nil, wait, waiting
+	}
+	n = copy(p[:piece], head.data)
+	head.data = head.data[n:]
+	q.bytes -= n
+	for _, l := range q.stages {
+		l.shape.passed(n, now)
+	}
+	if len(head.data) == 0 {
+		err = head.err
+		if err != nil {
+			q.ended = err
+		}
+		q.chunks[0] = chunk{}
+		q.chunks = q.chunks[1:]
+	}
+	poke(q.space)
+	if n == 0 && err == nil {
+		err = io.ErrNoProgress
+	}
+	return n, err, 0, taken
+}

@@ -1,0 +1,46 @@
+package injector
+
+import (
+	"context"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// LoseRequests drops calls before the dependency sees them.
+type LoseRequests struct {
+	Then message.Ending // "" means reset
+	Pick
+}
+
+// Inject implements Fault.
+func (f LoseRequests) Inject(_ context.Context, t Target) (Heal, error) {
+	return f.rule(t, message.Rule{Do: message.LoseRequest, Then: f.Then})
+}
+
+// Say implements Fault.
+func (f LoseRequests) Say(from, to string) string {
+	return f.subject("requests", from, to) + " are lost" + then(f.Then)
+}
+
+// LoseReplies withholds answers after the work was done.
+type LoseReplies struct {
+	Then message.Ending // "" means reset
+	Pick
+}
+
+// Inject implements Fault.
+func (f LoseReplies) Inject(_ context.Context, t Target) (Heal, error) {
+	return f.rule(t, message.Rule{Do: message.LoseReply, Then: f.Then})
+}
+
+// Say implements Fault.
+func (f LoseReplies) Say(from, to string) string {
+	return f.subject("replies", to, from) + " are lost after the work was done" + then(f.Then)
+}
+
+func then(e message.Ending) string {
+	if e == "" {
+		return ""
+	}
+	return ", then " + string(e)
+}

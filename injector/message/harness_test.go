@@ -1,0 +1,329 @@
+package message
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	patience = 20 * time.Second       // bounds what must happen
+	quiet    = 100 * time.Millisecond // how long silence is listened to
+)
+
+// side is the client's side of a connection as a link hands it over: without deadlines.
+type side struct {
+	*net.TCPConn
+	id uint64
+}
+
+func (s side) ID() uint64                       { return s.id }
+func (s side) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
+func (s side) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
+func (s side) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+func (s side) Reset() error {
+	_ = s.SetLinger(0)
+	return s.Close()
+}
+
+// front is a relay behind a port.
+type front struct {
+	*Relay
+	addr string
+
+	mu    sync.Mutex
+	fates []evidence.Fate
+	calls []Call
+	conns sync.WaitGroup
+}
+
+// open starts a relay in front of upstream; it ends with the test, and its books must balance then.
+func open(t testing.TB, upstream string, cfg Config) *front {
+	t.Helper()
+	f := &front{}
+	if cfg.Link == "" {
+		cfg.Link = "orders -> payments"
+	}
+	cfg.Sink = func(e evidence.Fate) { f.mu.Lock(); f.fates = append(f.fates, e); f.mu.Unlock() }
+	cfg.Calls = func(c Call) { f.mu.Lock(); f.calls = append(f.calls, c); f.mu.Unlock() }
+	r, err := New("http", cfg)
+	require.NoError(t, err)
+	f.Relay = r
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	f.addr = ln.Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	dial := func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", upstream) }
+	var mu sync.Mutex
+	var live []net.Conn
+	f.conns.Go(func() {
+		for id := uint64(1); ; id++ {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			live = append(live, c)
+			mu.Unlock()
+			f.conns.Go(func() {
+				defer c.Close()
+				r.Serve(ctx, side{c.(*net.TCPConn), id}, dial)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		_ = ln.Close()
+		mu.Lock()
+		for _, c := range live {
+			_ = c.Close()
+		}
+		mu.Unlock()
+		f.conns.Wait()
+		f.balanced(t)
+	})
+	return f
+}
+
+// balanced quiesces and holds the books to their promise.
+func (f *front) balanced(t testing.TB) (toServer, toClient Books) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s, c, err := f.Quiesce(ctx)
+	require.NoError(t, err)
+	for _, b := range []Books{s, c} {
+		assert.Zero(t, b.Held, "%+v", b)
+		assert.Equal(t, b.In+b.Copies+b.Injected, b.Out+b.Dropped+b.Swallowed+b.Withheld+b.Collateral, "to server %+v, to client %+v", s, c)
+	}
+	return s, c
+}
+
+// live adds a rule that counts.
+func (f *front) live(t testing.TB, r Rule) (count *evidence.Counter, heal func()) {
+	t.Helper()
+	if r.ID == "" {
+		r.ID = "fault-1"
+	}
+	r.Count = evidence.NewCounter("calls")
+	undo, err := f.Add(r)
+	require.NoError(t, err)
+	return r.Count, func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		require.NoError(t, undo(ctx))
+	}
+}
+
+// seen lists the fates of a stage so far.
+func (f *front) seen(stage evidence.Stage) []evidence.Fate {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []evidence.Fate
+	for _, e := range f.fates {
+		if e.Stage == stage {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+func (f *front) over() []Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]Call(nil), f.calls...)
+}
+
+// until waits for a condition.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			require.FailNow(t, "did not come about: "+what)
+		}
+	}
+}
+
+// peer is a raw TCP end of a conversation.
+type peer struct {
+	*net.TCPConn
+	t testing.TB
+}
+
+func connect(t testing.TB, addr string) peer {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return peer{c.(*net.TCPConn), t}
+}
+
+func (p peer) reset() {
+	_ = p.SetLinger(0)
+	_ = p.Close()
+}
+
+// send writes, whole or one byte at a time.
+func (p peer) send(text string, single bool) {
+	p.t.Helper()
+	step := len(text)
+	if single {
+		step = 1
+	}
+	for i := 0; i < len(text); i += step {
+		_, err := io.WriteString(p, text[i:i+step])
+		require.NoError(p.t, err)
+	}
+}
+
+// expect reads exactly this text.
+func (p peer) expect(text string) {
+	p.t.Helper()
+	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(patience)))
+	buf := make([]byte, len(text))
+	n, err := io.ReadFull(p, buf)
+	require.Equal(p.t, text, string(buf[:n]))
+	require.NoError(p.t, err)
+}
+
+// ends reads to the end and tells what came and how it ended: "closed", "reset" or, after a while, "silence".
+func (p peer) ends(within time.Duration) (rest, how string) {
+	p.t.Helper()
+	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(within)))
+	all, err := io.ReadAll(p)
+	switch {
+	case err == nil:
+		return string(all), "closed"
+	case errors.Is(err, syscall.ECONNRESET):
+		return string(all), "reset"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return string(all), "silence"
+	}
+	return string(all), err.Error()
+}
+
+// reply reads one response with a Content-Length, as text.
+func (p peer) reply() string {
+	p.t.Helper()
+	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(patience)))
+	var b strings.Builder
+	one := make([]byte, 1)
+	for !strings.HasSuffix(b.String(), "\r\n\r\n") {
+		if _, err := p.Read(one); err != nil {
+			require.NoError(p.t, err, "after %q", b.String())
+		}
+		b.WriteByte(one[0])
+	}
+	var size int
+	for line := range strings.SplitSeq(b.String(), "\r\n") {
+		_, _ = fmt.Sscanf(strings.ToLower(line), "content-length: %d", &size)
+	}
+	body := make([]byte, size)
+	_, err := io.ReadFull(p, body)
+	require.NoError(p.t, err)
+	return b.String() + string(body)
+}
+
+// script is an upstream whose connections a test plays by hand.
+type script struct {
+	addr  string
+	conns chan peer
+}
+
+func play(t testing.TB) *script {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := &script{addr: ln.Addr().String(), conns: make(chan peer, 64)}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			s.conns <- peer{c.(*net.TCPConn), t}
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); wg.Wait() })
+	return s
+}
+
+func (s *script) next(t testing.TB) peer {
+	t.Helper()
+	select {
+	case p := <-s.conns:
+		return p
+	case <-time.After(patience):
+		require.FailNow(t, "no connection came to the upstream")
+		return peer{}
+	}
+}
+
+// shop is a real net/http server which counts what it executes. A reply is "<n> <path>", n the number of the execution.
+type shop struct {
+	addr string
+	done atomic.Int64
+	mu   sync.Mutex
+	log  []string
+	gate chan struct{} // when set, requests wait here
+}
+
+func trade(t testing.TB) *shop {
+	s := &shop{}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		size, _ := io.Copy(io.Discard, r.Body)
+		n := s.done.Add(1)
+		s.mu.Lock()
+		s.log = append(s.log, fmt.Sprintf("%s %s %d", r.Method, r.URL.Path, size))
+		s.mu.Unlock()
+		if r.URL.Path == "/large" {
+			_, _ = w.Write(make([]byte, 1<<20))
+			return
+		}
+		text := fmt.Sprintf("%d %s", n, r.URL.Path)
+		w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+		if n > 1 && r.URL.Path == "/once" {
+			w.WriteHeader(http.StatusConflict)
+		}
+		_, _ = io.WriteString(w, text)
+	}))
+	srv.Start()
+	t.Cleanup(srv.Close)
+	s.addr = srv.Listener.Addr().String()
+	return s
+}
+
+func (s *shop) executed() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.log...)
+}
+
+func request(method, path string, more ...string) string {
+	return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: payments\r\n%s\r\n", method, path, strings.Join(more, ""))
+}
+
+func post(path, body string) string {
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: payments\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+}

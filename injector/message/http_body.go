@@ -1,0 +1,181 @@
+package message
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// copyBody copies a body to w exactly as it came, framing included, to its end, and returns its bytes. A nil w reads it away.
+func copyBody(w io.Writer, r *bufio.Reader, h *head) (int64, error) {
+	if w == nil {
+		w = io.Discard
+	}
+	switch h.body {
+	case sized:
+		return copyN(w, r, h.size)
+	case chunked:
+		return copyChunks(w, r)
+	case untilClose:
+		return copyAll(w, r)
+	}
+	return 0, nil
+}
+
+// flusher is a bufio.Writer, or what else holds bytes back.
+type flusher interface{ Flush() error }
+
+// flush sends on what is held back, when the reader has nothing more at hand.
+func flush(w io.Writer, r *bufio.Reader) error {
+	if f, ok := w.(flusher); ok && r.Buffered() == 0 {
+		return f.Flush()
+	}
+	return nil
+}
+
+func copyN(w io.Writer, r *bufio.Reader, n int64) (int64, error) {
+	var done int64
+	for done < n {
+		if _, err := r.Peek(1); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return done, err
+		}
+		part, _ := r.Peek(int(min(int64(r.Buffered()), n-done)))
+		if _, err := w.Write(part); err != nil {
+			return done, sinkError{err}
+		}
+		_, _ = r.Discard(len(part))
+		done += int64(len(part))
+		if err := flush(w, r); err != nil {
+			return done, sinkError{err}
+		}
+	}
+	return done, nil
+}
+
+// copyAll copies until the stream ends.
+func copyAll(w io.Writer, r *bufio.Reader) (int64, error) {
+	var done int64
+	for {
+		if _, err := r.Peek(1); err != nil {
+			if errors.Is(err, io.EOF) {
+				return done, nil
+			}
+			return done, err
+		}
+		n, err := copyN(w, r, int64(r.Buffered()))
+		done += n
+		if err != nil {
+			return done, err
+		}
+	}
+}
+
+// copyChunks copies a chunked body with its extensions and trailers (RFC 9112, section 7.1).
+func copyChunks(w io.Writer, r *bufio.Reader) (int64, error) {
+	var done int64
+	for {
+		line, err := readLine(r, maxHead)
+		if err != nil {
+			return done, broken(w, line, err)
+		}
+		if _, err := w.Write(line); err != nil {
+			return done, sinkError{err}
+		}
+		done += int64(len(line))
+		digits, _, _ := strings.Cut(strings.TrimRight(string(line), "\r\n"), ";")
+		size, err := strconv.ParseUint(strings.TrimSpace(digits), 16, 62)
+		if err != nil {
+			return done, fmt.Errorf("chunk size %q: %w", digits, errNotHTTP)
+		}
+		if size == 0 {
+			n, err := copyTrailers(w, r)
+			return done + n, err
+		}
+		n, err := copyN(w, r, int64(size)) //nolint:gosec // 62 bits
+		if done += n; err != nil {
+			return done, err
+		}
+		n, err = copyLine(w, r)
+		if done += n; err != nil {
+			return done, err
+		}
+	}
+}
+
+func copyTrailers(w io.Writer, r *bufio.Reader) (int64, error) {
+	var done int64
+	for {
+		n, err := copyLine(w, r)
+		if done += n; err != nil || n <= 2 {
+			return done, err
+		}
+	}
+}
+
+func copyLine(w io.Writer, r *bufio.Reader) (int64, error) {
+	line, err := readLine(r, maxHead)
+	if err != nil {
+		return int64(len(line)), broken(w, line, err)
+	}
+	if _, err := w.Write(line); err != nil {
+		return int64(len(line)), sinkError{err}
+	}
+	if err := flush(w, r); err != nil {
+		return int64(len(line)), sinkError{err}
+	}
+	return int64(len(line)), nil
+}
+
+// broken passes on what came before a stream broke.
+func broken(w io.Writer, rest []byte, err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	_, _ = w.Write(rest)
+	return err
+}
+
+// sinkError is an error of the writing side, to be told from the reading side's.
+type sinkError struct{ error }
+
+func (e sinkError) Unwrap() error { return e.error }
+
+// spill keeps what is written to it up to limit; with more, it asks large for a writer, gives it all, and passes the rest on.
+type spill struct {
+	buf   []byte
+	limit int64
+	large func() (io.Writer, error)
+	to    io.Writer
+}
+
+func (s *spill) Write(p []byte) (int, error) {
+	if s.to == nil && int64(len(s.buf)+len(p)) <= s.limit {
+		s.buf = append(s.buf, p...)
+		return len(p), nil
+	}
+	if s.to == nil {
+		to, err := s.large()
+		if err != nil {
+			return 0, err
+		}
+		s.to = to
+		if _, err := to.Write(s.buf); err != nil {
+			return 0, err
+		}
+		s.buf = nil
+	}
+	return s.to.Write(p)
+}
+
+func (s *spill) Flush() error {
+	if f, ok := s.to.(flusher); ok {
+		return f.Flush()
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+package message
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// maxHead bounds a message's head; beyond it the connection goes through as plain bytes.
+const maxHead = 256 << 10
+
+// errNotHTTP tells that the bytes cannot be followed as HTTP/1.1: they go on as they are.
+var errNotHTTP = errors.New("not understood as HTTP/1.1")
+
+// framing says where a body ends (RFC 9112, section 6.3).
+type framing uint8
+
+const (
+	noBody framing = iota
+	sized
+	chunked
+	untilClose
+)
+
+// head is the start of a message: its exact bytes and what the relay has to know of them.
+type head struct {
+	raw     []byte // request or status line, fields, and the empty line
+	method  string // of a request
+	target  string
+	status  int // of a response
+	body    framing
+	size    int64 // of a sized body
+	key     string
+	close   bool // the connection ends after this message
+	upgrade bool // a request that asks for another protocol, CONNECT included
+	expects bool // Expect: 100-continue
+	fields  fields
+}
+
+type fields struct {
+	length, encoding      string
+	lengths, codings      int
+	connection            string
+	http10, upgradeHeader bool
+}
+
+// readHead reads one head. At an orderly end before its first byte the error is io.EOF; bytes that are no head come back in head.raw with errNotHTTP.
+func readHead(r *bufio.Reader, request bool) (*head, error) {
+	h := &head{}
+	for first := true; ; {
+		line, err := readLine(r, maxHead-len(h.raw))
+		h.raw = append(h.raw, line...)
+		if err != nil {
+			return h, err
+		}
+		text := bytes.TrimRight(line, "\r\n")
+		switch {
+		case first && len(text) == 0:
+			continue // empty lines before a request line are to be skipped (RFC 9112, section 2.2); they stay in raw
+		case first:
+			if first = false; !h.start(string(text), request) {
+				return h, errNotHTTP
+			}
+		case len(text) == 0:
+			return h, h.frame(request)
+		default:
+			h.field(text)
+		}
+	}
+}
+
+// readLine returns a line with its end, at most limit bytes.
+func readLine(r *bufio.Reader, limit int) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > limit:
+			return line, errNotHTTP
+		case err == nil:
+			return line, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			if errors.Is(err, io.EOF) && len(line) > 0 {
+				return line, io.ErrUnexpectedEOF
+			}
+			return line, err
+		}
+	}
+}
+
+func (h *head) start(line string, request bool) bool {
+	a, rest, ok := strings.Cut(line, " ")
+	if !ok {
+		return false
+	}
+	if request {
+		i := strings.LastIndexByte(rest, ' ')
+		if i < 0 || !token(a) || !strings.HasPrefix(rest[i+1:], "HTTP/1.") {
+			return false
+		}
+		h.method, h.target = a, rest[:i]
+		h.fields.http10 = rest[i+1:] == "HTTP/1.0"
+		return true
+	}
+	code, _, _ := strings.Cut(rest, " ")
+	status, err := strconv.Atoi(code)
+	if err != nil || len(code) != 3 || !strings.HasPrefix(a, "HTTP/1.") {
+		return false
+	}
+	h.status = status
+	h.fields.http10 = a == "HTTP/1.0"
+	return true
+}
+
+// token tells whether s is a method name (RFC 9110, section 5.6.2, letters and a few marks).
+func token(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func (h *head) field(line []byte) {
+	name, value, ok := bytes.Cut(line, []byte(":"))
+	if !ok || line[0] == ' ' || line[0] == '\t' {
+		return // a folded line or rubbish: passed on, not looked at
+	}
+	text := string(bytes.TrimSpace(value))
+	switch strings.ToLower(string(name)) {
+	case "content-length":
+		h.fields.lengths++
+		h.fields.length = text
+	case "transfer-encoding":
+		h.fields.codings++
+		h.fields.encoding = strings.ToLower(text)
+	case "connection":
+		h.fields.connection += "," + strings.ToLower(text)
+	case "upgrade":
+		h.fields.upgradeHeader = true
+	case "expect":
+		h.expects = strings.EqualFold(text, "100-continue")
+	case "idempotency-key":
+		h.key = text
+	}
+}
+
+// frame decides where the body ends. Messages that two readers could frame differently are not followed.
+func (h *head) frame(request bool) error {
+	f := &h.fields
+	has := func(option string) bool {
+		for o := range strings.SplitSeq(f.connection, ",") {
+			if strings.TrimSpace(o) == option {
+				return true
+			}
+		}
+		return false
+	}
+	h.close = has("close") || (f.http10 && !has("keep-alive"))
+	h.upgrade = h.method == "CONNECT" || (f.upgradeHeader && has("upgrade"))
+	switch {
+	case f.codings > 0:
+		if f.codings > 1 || f.lengths > 0 || f.encoding != "chunked" {
+			return errNotHTTP
+		}
+		h.body = chunked
+	case f.lengths > 0:
+		size, err := strconv.ParseInt(f.length, 10, 63)
+		if f.lengths > 1 || err != nil || size < 0 || strings.HasPrefix(f.length, "+") {
+			return errNotHTTP
+		}
+		h.body, h.size = sized, size
+	case !request:
+		h.body = untilClose
+	}
+	return nil
+}
+
+// answers adapts a response's framing to the request that it answers (RFC 9112, section 6.3, rules 1 and 2).
+func (h *head) answers(method string) {
+	switch {
+	case method == "HEAD", h.status == 204, h.status == 304, h.interim():
+		h.body = noBody
+	case method == "CONNECT" && h.status/100 == 2:
+		h.body = noBody
+	}
+}
+
+// interim tells whether a final response is still to come.
+func (h *head) interim() bool { return h.status/100 == 1 && h.status != 101 }
+
+// op is the method and the path without query, as evidence names it.
+func (h *head) op() string { return h.method + " " + h.path() }
+
+func (h *head) path() string {
+	path := h.target
+	if i := strings.Index(path, "://"); i >= 0 && h.method != "CONNECT" {
+		path = path[i+3:]
+		if j := strings.IndexByte(path, '/'); j >= 0 {
+			path = path[j:]
+		} else {
+			path = "/"
+		}
+	}
+	path, _, _ = strings.Cut(path, "?")
+	return path
+}

@@ -1,0 +1,315 @@
+package message
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// line is one turn of a conversation: text that the client (">") or the server ("<") sends.
+type line struct{ from, text string }
+
+func say(text ...string) []line {
+	var lines []line
+	for _, s := range text {
+		lines = append(lines, line{s[:1], s[1:]})
+	}
+	return lines
+}
+
+// ok is a small answer.
+const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+// corpus holds conversations. Those marked last end their connection; the others may be put one behind the other.
+var corpus = []struct {
+	name  string
+	last  bool
+	lines []line
+}{
+	{"get", false, say(">"+request("GET", "/a"), "<"+ok)},
+	{"get with odd spelling", false, say(">GET /a HTTP/1.1\r\nhOsT:x\r\nX-B:  two  words \r\nx-b: again\r\n\r\n", "<HTTP/1.1 200\r\ncontent-LENGTH: 2\r\nX: \xff\r\n\r\nok")},
+	{"odd target", false, say(">GET //a%2Fb/../c?q=%zz;&a=b#f HTTP/1.1\r\nHost: x\r\n\r\n", "<"+ok)},
+	{"absolute-form", false, say(">GET http://payments:80/a?b HTTP/1.1\r\nHost: payments\r\n\r\n", "<"+ok)},
+	{"options *", false, say(">OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "<HTTP/1.1 204 No Content\r\nAllow: GET\r\n\r\n")},
+	{"bare line feeds", false, say(">GET /a HTTP/1.1\nHost: x\n\n", "<HTTP/1.1 200 OK\nContent-Length: 2\n\nok")},
+	{"empty lines before", false, say(">\r\n\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n", "<"+ok)},
+	{"obs-fold", false, say(">GET /a HTTP/1.1\r\nHost: x\r\nX-Long: a\r\n b\r\n\tc\r\n\r\n", "<HTTP/1.1 200 OK\r\nX-Long: a\r\n b\r\nContent-Length: 2\r\n\r\nok")},
+	{"post", false, say(">"+post("/a", "hello"), "<"+ok)},
+	{"empty post", false, say(">"+post("/a", ""), "<HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")},
+	{"chunked", false, say(">POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+		"<HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")},
+	{"chunks with extensions and trailers", false, say(
+		">POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5;a=\"b;c\"\r\nhello\r\n00a;x\r\n0123456789\r\n000;last\r\nX-Sum: 1\r\nX-T: \r\n\r\n",
+		"<HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2 \r\nok\r\n0\r\nA: b\r\n\r\n")},
+	{"body that looks like a request", false, say(">"+post("/a", request("GET", "/inner")+"0\r\n\r\n"), "<HTTP/1.1 200 OK\r\nContent-Length: 45\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")},
+	{"head", false, say(">"+request("HEAD", "/a"), "<HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")},
+	{"head of chunks", false, say(">"+request("HEAD", "/a"), "<HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")},
+	{"204", false, say(">"+request("DELETE", "/a"), "<HTTP/1.1 204 No Content\r\n\r\n")},
+	{"304 with a length", false, say(">"+request("GET", "/a"), "<HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n")},
+	{"interim answers", false, say(">"+request("GET", "/a"), "<HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", "<HTTP/1.1 102 Processing\r\n\r\n", "<"+ok)},
+	{"expect continue", false, say(">POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", "<HTTP/1.1 100 Continue\r\n\r\n", ">hello", "<"+ok)},
+	{"expect refused, body still sent", false, say(">POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", "<HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n", ">hello")},
+	{"answer before the body", false, say(">POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhello", "<"+ok, ">world")},
+	{"answer in parts while the body comes", false, say(">POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "<HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHELLO\r\n",
+		">1\r\n!\r\n", "<1\r\n!\r\n", ">0\r\n\r\n", "<0\r\n\r\n")},
+	{"http/1.0 kept alive", false, say(">GET /a HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", "<HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok")},
+
+	{"head of many lines", true, say(">GET /a HTTP/1.1\r\nHost: x\r\n"+strings.Repeat("X-Fill: 0123456789\r\n", 500)+"\r\n", "<"+ok)},
+	{"http/1.0 until close", true, say(">GET /a HTTP/1.0\r\n\r\n", "<HTTP/1.0 200 OK\r\n\r\nall that comes", "< and more")},
+	{"until close", true, say(">"+request("GET", "/a", "Connection: close\r\n"), "<HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall that comes", "< and more")},
+	{"two codings until close", true, say(">"+request("GET", "/a"), "<HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\nall that comes")},
+	{"body longer than promised", true, say(">"+request("GET", "/a"), "<HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more")},
+	{"upgrade", true, say(">GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", "<HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello", ">\x00\x01\r\n\r\n", "<\xff\x00", ">more")},
+	{"upgrade refused", false, say(">GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "<"+ok)},
+	{"upgrade with early data", true, say(">GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n\x81\x02hi", "<HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n\x81\x02ho", ">x")},
+	{"connect", true, say(">CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n", "<HTTP/1.1 200 OK\r\n\r\n", "<welcome", ">\x16\x03\x01", "<\x16\x03\x03")},
+	{"connect refused", false, say(">CONNECT db:5432 HTTP/1.1\r\nHost: db:5432\r\n\r\n", "<HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno")},
+	{"two lengths", true, say(">POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 50\r\n\r\nhello", "<"+ok)},
+	{"length and chunks", true, say(">POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /b HTTP/1.1\r\n\r\n", "<"+ok)},
+	{"space before a colon", true, say(">POST /a HTTP/1.1\r\nHost: x\r\nContent-Length : 5\r\n\r\nhello", "<"+ok)},
+	{"folded coding", true, say(">POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", "<"+ok)},
+	{"chunks in http/1.0", true, say(">POST /a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nx", "<"+ok)},
+	{"broken chunk size", true, say(">POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\nwhat", "<"+ok)},
+	{"chunk without its end", true, say(">POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloworld\r\n", "<"+ok)},
+	{"another protocol", true, say(">SSH-2.0-client\r\n", "<SSH-2.0-server\r\n", ">\x00\x00\x01", "<\x02")},
+	{"http/2 with prior knowledge", true, say(">PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00", "<\x00\x00\x00\x04\x00\x00\x00\x00\x00")},
+	{"answer that is none", true, say(">"+request("GET", "/a"), "<ICY 200 OK\r\n\r\nmusic", ">x", "<y")},
+	{"server speaks first", true, say("<220 ready\r\n", ">"+request("GET", "/a"), "<"+ok)},
+	{"answer without a request", true, say("<HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")},
+}
+
+// talk plays a conversation through the relay, each end checking every byte that it gets.
+func talk(client, server peer, lines []line, single bool) {
+	for _, l := range lines {
+		from, to := client, server
+		if l.from == "<" {
+			from, to = server, client
+		}
+		sent := make(chan struct{})
+		go func() { defer close(sent); _, _ = from.write(l.text, single) }()
+		to.expect(l.text)
+		<-sent
+	}
+}
+
+func (p peer) write(text string, single bool) (int, error) {
+	if !single {
+		return io.WriteString(p, text)
+	}
+	for i := range len(text) {
+		if _, err := io.WriteString(p, text[i:i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(text), nil
+}
+
+// part ends a conversation in order, from one side and then the other.
+func part(first, second peer) {
+	_ = first.CloseWrite()
+	rest, how := second.ends(patience)
+	assert.Equal(second.t, "closed", how)
+	assert.Empty(second.t, rest)
+	_ = second.CloseWrite()
+	rest, how = first.ends(patience)
+	assert.Equal(first.t, "closed", how)
+	assert.Empty(first.t, rest)
+}
+
+func TestNoRuleChangesNoByte(t *testing.T) {
+	for _, c := range corpus {
+		for _, single := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/single=%v", c.name, single), func(t *testing.T) {
+				s := play(t)
+				f := open(t, s.addr, Config{})
+				client := connect(t, f.addr)
+				server := s.next(t)
+				talk(client, server, c.lines, single)
+				part(client, server)
+			})
+			t.Run(fmt.Sprintf("%s/single=%v/server ends", c.name, single), func(t *testing.T) {
+				s := play(t)
+				f := open(t, s.addr, Config{})
+				client := connect(t, f.addr)
+				server := s.next(t)
+				talk(client, server, c.lines, single)
+				part(server, client)
+			})
+		}
+	}
+}
+
+// Pipelining: every request is sent before any answer, three times around.
+func TestPipelinedRequestsPassAtOnce(t *testing.T) {
+	for _, single := range []bool{false, true} {
+		t.Run(fmt.Sprintf("single=%v", single), func(t *testing.T) {
+			var up, down strings.Builder
+			var n int
+			for range 3 {
+				for _, c := range corpus {
+					if len(c.lines) != 2 || c.last || strings.HasPrefix(c.name, "connect") || strings.HasPrefix(c.name, "upgrade") {
+						continue
+					}
+					up.WriteString(c.lines[0].text)
+					down.WriteString(c.lines[1].text)
+					n++
+				}
+			}
+			s := play(t)
+			f := open(t, s.addr, Config{})
+			client := connect(t, f.addr)
+			server := s.next(t)
+			talk(client, server, []line{{">", up.String()}, {"<", down.String()}}, single)
+			part(client, server)
+			until(t, "all calls are told", func() bool { return len(f.over()) == n })
+			for _, c := range f.over() {
+				assert.NotZero(t, c.Status, c.Op)
+				assert.Empty(t, c.Skipped)
+			}
+			toServer, toClient := f.balanced(t)
+			assert.EqualValues(t, n, toServer.In)
+			assert.EqualValues(t, n, toServer.Out)
+			assert.EqualValues(t, n, toClient.Out)
+		})
+	}
+}
+
+// Half-closes and resets at every point of an exchange arrive as what they are.
+func TestEndsArriveAsTheyAre(t *testing.T) {
+	points := []struct {
+		name  string
+		lines []line
+	}{
+		{"at once", nil},
+		{"in a head", say(">GET /a HTT")},
+		{"in a field", say(">GET /a HTTP/1.1\r\nHost: x\r\n")},
+		{"in a body", say(">POST /a HTTP/1.1\r\nContent-Length: 100\r\n\r\nhello")},
+		{"in a chunk line", say(">POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1")},
+		{"after a request", say(">" + request("GET", "/a"))},
+		{"in an answer's head", say(">"+request("GET", "/a"), "<HTTP/1.1 200 OK\r\nContent-")},
+		{"in an answer's body", say(">"+request("GET", "/a"), "<HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello")},
+		{"in an answer without a length", say(">"+request("GET", "/a"), "<HTTP/1.1 200 OK\r\n\r\nhello")},
+		{"after an answer", say(">"+request("GET", "/a"), "<"+ok)},
+		{"after an upgrade", say(">GET /a HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", "<HTTP/1.1 101 Yes\r\n\r\n", ">a", "<b")},
+	}
+	for _, p := range points {
+		for _, who := range []string{"client", "server"} {
+			t.Run(p.name+"/"+who+" resets", func(t *testing.T) {
+				client, server := couple(t)
+				heard := p.lines // a head that is not complete is kept back until it is or the stream ends
+				if strings.HasPrefix(p.name, "in a head") || strings.HasPrefix(p.name, "in a field") || strings.HasPrefix(p.name, "in an answer's head") {
+					heard = heard[:len(heard)-1]
+				}
+				talk(client, server, heard, false)
+				a, b := client, server
+				if who == "server" {
+					a, b = server, client
+				}
+				a.reset()
+				_, how := b.ends(patience)
+				assert.Equal(t, "reset", how)
+			})
+			t.Run(p.name+"/"+who+" closes its half, the other answers", func(t *testing.T) {
+				client, server := couple(t)
+				a, b, rest := client, server, ""
+				if who == "server" {
+					a, b = server, client
+				}
+				for _, l := range p.lines {
+					from, to := client, server
+					if l.from == "<" {
+						from, to = server, client
+					}
+					from.send(l.text, false)
+					if from == a {
+						rest += l.text
+						continue
+					}
+					to.expect(l.text)
+				}
+				require.NoError(t, a.CloseWrite())
+				got, how := b.ends(patience)
+				assert.Equal(t, "closed", how)
+				assert.Equal(t, rest, got)
+				b.send("the other half still speaks", false)
+				require.NoError(t, b.CloseWrite())
+				got, how = a.ends(patience)
+				assert.Equal(t, "closed", how)
+				assert.Equal(t, "the other half still speaks", got)
+			})
+		}
+	}
+}
+
+// couple is a client and a server with a relay between them.
+func couple(t testing.TB) (client, server peer) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	client = connect(t, f.addr)
+	return client, s.next(t)
+}
+
+func TestARefusedUpstreamIsAReset(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := ln.Addr().String()
+	require.NoError(t, ln.Close())
+	client := connect(t, open(t, addr, Config{}).addr)
+	rest, how := client.ends(patience)
+	assert.Equal(t, "reset", how)
+	assert.Empty(t, rest)
+}
+
+func TestAnEndlessHeadGoesThrough(t *testing.T) {
+	client, server := couple(t)
+	text := "GET /a HTTP/1.1\r\n" + strings.Repeat("X-Fill: 0123456789\r\n", 2*maxHead/20)
+	go func() { _, _ = client.write(text, false) }()
+	server.expect(text)
+	talk(client, server, say("<anything", ">goes"), false)
+	part(client, server)
+}
+
+// Large bodies stream, both ways at once, in pieces of every size.
+func TestLargeBodiesStreamBothWays(t *testing.T) {
+	size := 8 << 20
+	body := make([]byte, size)
+	for i := range body {
+		body[i] = byte(rand.Uint32()) //nolint:gosec // test data
+	}
+	client, server := couple(t)
+	up := fmt.Sprintf("POST /a HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s", size, body)
+	down := fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, body)
+	// The answer starts when the head has arrived.
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = client.write(up, false) })
+	head := up[:strings.Index(up, "\r\n\r\n")+4]
+	server.expect(head)
+	wg.Go(func() { _, _ = server.write(down, false) })
+	wg.Go(func() { server.expect(up[len(head):]) })
+	client.expect(down)
+	wg.Wait()
+	part(client, server)
+}
+
+// What is skipped is told, with the reason, once a connection.
+func TestWhatCannotBeFollowedIsTold(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	client := connect(t, f.addr)
+	server := s.next(t)
+	talk(client, server, say(">POST /a HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "<"+ok, ">"+request("GET", "/b"), "<"+ok), false)
+	part(client, server)
+	until(t, "it is told", func() bool { return len(f.over()) > 0 })
+	calls := f.over()
+	require.Len(t, calls, 1)
+	assert.NotEmpty(t, calls[0].Skipped)
+	assert.WithinDuration(t, time.Now(), calls[0].End, time.Hour)
+}

@@ -1,0 +1,109 @@
+// Package message relays a link's traffic message by message and decides each message's fate.
+//
+// New returns a Relay for one link; its Serve carries a connection on the client's socket and one upstream connection of its own. With no rule
+// live both directions pass byte for byte: the relay reads where messages begin and end and changes nothing. Add makes a Rule live; what it did
+// is told to Config.Sink, Config.Calls and the rule's Count, and Quiesce balances the books.
+//
+// The relay never repeats a request, adds no header and invents no answer but the one that a rule asks for. What it cannot follow (another
+// protocol after an upgrade, a head of more than 256 KiB, a message that two readers could frame differently) goes through untouched
+// from there on, and is told as a skipped call.
+//
+// A caller that sends FIN or RST while it is owed an answer has given up: half-closing HTTP clients are rare enough that the FIN counts, but
+// the answer is still delivered to those.
+package message
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+)
+
+// Client is the client's side of a connection; link.Conn is one.
+type Client interface {
+	net.Conn
+	CloseWrite() error
+	Reset() error
+	ID() uint64
+}
+
+// Dial opens a connection to the upstream.
+type Dial func(context.Context) (net.Conn, error)
+
+// Ending is how a lost message's connection ends. The four lead to different outcomes in real clients, so a rule always names one.
+type Ending string
+
+// The endings.
+const (
+	ThenReset   Ending = "reset"   // RST
+	ThenClosed  Ending = "closed"  // FIN
+	ThenSilence Ending = "silence" // nothing more, sockets stay open
+	ThenHeld    Ending = "held"    // kept until the fault is healed, then delivered
+)
+
+// Do is what happens to a chosen message.
+type Do string
+
+// What can be done to a message.
+const (
+	Delay       Do = "delay"
+	LoseRequest Do = "lose request"
+	LoseReply   Do = "lose reply" // after the work was done
+	Answer      Do = "answer"     // with a status, without the upstream
+	Twice       Do = "twice"
+	Reorder     Do = "reorder"
+)
+
+// Rule is one live message fault. The zero values of the selection mean "every message".
+type Rule struct {
+	ID    string // the injection's id; part of the decision
+	Seed  uint64
+	Do    Do
+	Match Match
+
+	Share    float64 // 0 means all; else the probability, per message, by hash
+	First    uint64  // only the first N of those that match, per class; 0 means no limit
+	Every    uint64  // only each Nth; 0 means each
+	From, To uint64  // only from the From-th to the To-th, counted from 1; 0, 0 means no limit
+
+	By, Jitter time.Duration // Delay: By plus or minus up to Jitter, uniform
+	Then       Ending        // LoseRequest, LoseReply; "" means reset
+	Status     int           // Answer
+	RetryAfter time.Duration // Answer: sent as Retry-After in whole seconds; 0 means no header
+	Second     bool          // Twice: return the second answer; false means the first
+	Late       time.Duration // Twice: the copy leaves so much later; the first answer is returned
+	Wait       time.Duration // Reorder: at most so long
+	Others     int           // Reorder: until so many others passed; 0 means 1
+
+	Count *evidence.Counter
+}
+
+// Match picks messages. The zero value matches all.
+type Match struct {
+	Method string // "POST"; "" any
+	Path   string // "/charge", "/orders/{id}", "/static/*"; "" any
+}
+
+// Call is one exchange as the link saw it, for the load on a dependency and the patience of its caller.
+type Call struct {
+	Start, End time.Time
+	Op         string // method and path without query
+	Status     int    // 0 when no answer reached the caller
+	GaveUp     bool   // the caller closed before an answer came
+	Affected   bool   // a rule acted on it
+	Skipped    string // why no rule could act on it, when one chose it
+}
+
+// Config of a relay. All fields but Link may be zero.
+type Config struct {
+	Link  string
+	Sink  evidence.Sink // each fate
+	Calls func(Call)    // each exchange when it is over
+	Whole int64         // content faults need the whole message in memory; larger ones are skipped. 0 means 1 MiB
+}
+
+// Books are a relay's accounts for one direction. At quiesce In + Copies + Injected = Out + Dropped + Swallowed + Withheld + Collateral.
+type Books struct {
+	In, Copies, Injected, Out, Dropped, Swallowed, Withheld, Collateral, Held int64
+}

@@ -1,0 +1,174 @@
+package journal
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// maxMessages bounds what a History keeps of message fates; the injection's counters count all.
+const maxMessages = 10_000
+
+// Fold reads a journal to its end, or to the point where it breaks off, which is told in Book.Broken and is no error.
+// An error means that there is nothing to tell: no journal, or one of a later schema.
+func Fold(r io.Reader) (*Book, error) {
+	f := NewFolder()
+	lines := bufio.NewReaderSize(r, 64<<10)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if len(bytes.TrimSpace(line)) > 0 {
+			var e Event
+			if bad := json.Unmarshal(line, &e); bad != nil {
+				f.book.Broken = fmt.Sprintf("line %d: %v", n, bad)
+				break
+			}
+			if n == 1 && e.Run == nil {
+				return nil, errors.New("this is no journal: its first event is not a run")
+			}
+			if e.Run != nil && e.Run.Schema > Schema {
+				return nil, fmt.Errorf("the journal has schema %d, this program reads up to %d: use a newer one", e.Run.Schema, Schema)
+			}
+			f.Add(e)
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				f.book.Broken = fmt.Sprintf("line %d: %v", n, err)
+			}
+			break
+		}
+	}
+	if f.book.Run.Schema == 0 {
+		return nil, errors.New("this is no journal: it is empty")
+	}
+	return f.Book(), nil
+}
+
+// Folder folds events one by one: the same as Fold, for a run that still goes on. It is not safe for many goroutines.
+type Folder struct {
+	book   Book
+	byID   map[string]*History
+	faults map[*History]map[string]*Injection
+}
+
+// NewFolder returns an empty fold.
+func NewFolder() *Folder {
+	return &Folder{byID: map[string]*History{}, faults: map[*History]map[string]*Injection{}}
+}
+
+// Book returns what was folded so far, sorted. Events added later show in it.
+func (f *Folder) Book() *Book {
+	for _, h := range f.book.Scenarios {
+		h.sort()
+	}
+	return &f.book
+}
+
+// Add folds one event. Events of scenarios that never began are dropped.
+func (f *Folder) Add(e Event) {
+	if e.Run != nil {
+		f.book.Run = *e.Run
+	}
+	if e.Begin != nil && f.byID[e.Scenario] == nil {
+		h := &History{Begin: *e.Begin, Began: e.At, Seqs: map[string][]uint64{}}
+		f.byID[e.Scenario] = h
+		f.faults[h] = map[string]*Injection{}
+		f.book.Scenarios = append(f.book.Scenarios, h)
+	}
+	if e.Scenario == "" {
+		if e.End != nil {
+			f.book.End = e.End
+		}
+		return
+	}
+	if h := f.byID[e.Scenario]; h != nil {
+		h.Ended = max(h.Ended, e.At)
+		f.add(h, e)
+	}
+}
+
+func (f *Folder) add(h *History, e Event) {
+	switch {
+	case e.Phase != nil:
+		if n := len(h.Phases); n > 0 {
+			h.Phases[n-1].To = e.At
+		}
+		h.Phases = append(h.Phases, Span{Name: e.Phase.Name, From: e.At})
+	case e.Fault != nil:
+		f.fault(h, e)
+	case e.Message != nil:
+		if len(h.Messages) < maxMessages {
+			h.Messages = append(h.Messages, *e.Message)
+		} else {
+			h.Dropped++
+		}
+	case e.Sample != nil:
+		h.Samples = append(h.Samples, *e.Sample)
+		h.seq("sample", e.Seq)
+	case e.Calls != nil:
+		h.Calls = append(h.Calls, *e.Calls)
+		h.seq("calls", e.Seq)
+	case e.Load != nil:
+		h.Load = e.Load
+		h.seq("load", e.Seq)
+	case e.Request != nil:
+		h.Requests = append(h.Requests, *e.Request)
+		h.seq("request", e.Seq)
+	case e.Probe != nil:
+		h.Probes = append(h.Probes, *e.Probe)
+		h.seq("probe", e.Seq)
+	case e.Effect != nil:
+		h.Effects = append(h.Effects, *e.Effect)
+		h.seq("effect", e.Seq)
+	case e.Effects != nil:
+		h.EffectsRead = e.Effects
+		h.seq("effects", e.Seq)
+	case e.Process != nil:
+		h.Processes = append(h.Processes, TimedProcess{e.At, *e.Process})
+	case e.Books != nil:
+		h.Books = append(h.Books, *e.Books)
+		h.seq("books", e.Seq)
+	case e.Tick != nil:
+		h.Ticks = append(h.Ticks, TimedTick{e.At, *e.Tick})
+	case e.Note != nil:
+		h.Notes = append(h.Notes, TimedNote{e.At, e.Step, *e.Note})
+	case e.Verdict != nil:
+		v := *e.Verdict
+		v.Step = e.Step
+		h.Verdicts = append(h.Verdicts, v)
+	case e.End != nil:
+		h.End = e.End
+	}
+}
+
+func (h *History) seq(payload string, n uint64) { h.Seqs[payload] = append(h.Seqs[payload], n) }
+
+// fault keeps the last counters of each injection; Seqs holds the latest event of each, in the order of injection.
+func (f *Folder) fault(h *History, e Event) {
+	in := f.faults[h][e.Fault.ID]
+	if in == nil {
+		in = &Injection{Injected: e.At, Step: e.Step}
+		f.faults[h][e.Fault.ID] = in
+		h.Faults = append(h.Faults, in)
+		h.seq("fault", e.Seq)
+	} else {
+		h.Seqs["fault"][slices.Index(h.Faults, in)] = e.Seq
+	}
+	in.Fault = *e.Fault
+	if e.Fault.Stage == "healed" {
+		in.Healed = e.At
+	}
+}
+
+// sort brings samples and calls, which are written when they are complete, into order of time, and ends the last phase.
+func (h *History) sort() {
+	sortWith(h.Samples, h.Seqs["sample"], func(s Sample) (time.Duration, string) { return s.From, s.Route })
+	sortWith(h.Calls, h.Seqs["calls"], func(c Calls) (time.Duration, string) { return c.From, c.Link })
+	if n := len(h.Phases); n > 0 && h.Phases[n-1].To == 0 {
+		h.Phases[n-1].To = h.Ended
+	}
+}
