@@ -3,63 +3,73 @@ package message
 import (
 	"errors"
 	"io"
-	"net"
 	"strconv"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// settle gives the answers at the front of the queue that need no upstream.
+// settle gives the answers at the front of the queue that need no upstream, unless somebody else is writing: he settles when he is done.
 func (c *httpConn) settle() {
-	c.out.Lock()
-	defer c.out.Unlock()
-	c.settleLocked()
-}
-
-func (c *httpConn) settleLocked() {
 	for {
 		c.mu.Lock()
-		if len(c.owed) == 0 || c.owed[0].local == nil || c.silent || c.ended {
+		if c.writing || len(c.owed) == 0 || c.owed[0].local == nil || c.silent || c.ended {
 			c.mu.Unlock()
 			return
 		}
 		x := c.owed[0]
 		c.owed = c.owed[1:]
-		c.settled.Broadcast()
+		x.gone = c.gone
+		c.writing = true
 		c.mu.Unlock()
-		_ = x.local()
+		x.local()
+		c.written()
 	}
+}
+
+func (c *httpConn) written() {
+	c.mu.Lock()
+	c.writing = false
+	c.changed.Broadcast()
+	c.mu.Unlock()
+}
+
+// front waits until nobody writes to the client, claims the writing, and returns what the upstream is to answer now; nil when it is asked for nothing.
+func (c *httpConn) front() *exchange {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.writing {
+		c.changed.Wait()
+	}
+	c.writing = true
+	if len(c.owed) == 0 || c.owed[0].local != nil {
+		return nil
+	}
+	return c.owed[0]
 }
 
 // answers reads what the upstream says, until it ends, and tells the client how it ended.
 func (c *httpConn) answers() {
 	err := c.readAnswers()
-	if errors.Is(err, errEnded) {
-		return
-	}
 	c.mu.Lock()
-	over := c.ended || c.silent
-	c.settled.Broadcast()
+	over, lost := c.ended || c.silent, c.lost
+	c.mute = true
+	c.changed.Broadcast()
 	c.mu.Unlock()
 	if over {
 		return
 	}
-	c.out.Lock()
-	defer c.out.Unlock()
-	_ = c.cw.Flush()
+	c.unpaid()
 	var sink sinkError
-	switch {
-	case errors.As(err, &sink): // the client is gone
-		if tcp, ok := c.up.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		c.cancel()
-	case err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+	if !errors.As(err, &sink) && orderly(err) && !lost {
 		_ = c.client.CloseWrite()
-	default:
-		_ = c.client.Reset()
-		c.cancel()
+		return
 	}
+	if errors.As(err, &sink) { // the client is gone
+		c.leave()
+		c.abort()
+	}
+	_ = c.client.Reset()
+	c.cancel()
 }
 
 func (c *httpConn) readAnswers() error {
@@ -67,52 +77,64 @@ func (c *httpConn) readAnswers() error {
 		if _, err := c.ur.Peek(1); err != nil {
 			return err
 		}
-		c.out.Lock()
-		err := c.nextAnswer()
-		if err == nil {
-			c.settleLocked()
-			err = c.flushed()
+		x := c.front()
+		if c.muted() { // whatever the upstream still says
+			_, err := copyAll(io.Discard, c.ur)
+			return err
 		}
-		c.out.Unlock()
+		var err error
+		if x == nil {
+			err = c.rest(nil)
+		} else {
+			err = c.answer(x)
+		}
 		if err != nil {
 			return err
 		}
+		c.written()
+		c.settle()
 	}
 }
 
-// flushed sends on what is held back when the upstream has nothing more at hand.
-func (c *httpConn) flushed() error {
-	if c.ur.Buffered() > 0 {
-		return nil
-	}
-	if err := c.cw.Flush(); err != nil {
-		return sinkError{err}
-	}
-	return nil
-}
-
-// nextAnswer passes one answer on, or does with it what its rule says. An answer that nobody is owed makes the connection plain bytes.
-func (c *httpConn) nextAnswer() error {
+func (c *httpConn) muted() bool {
 	c.mu.Lock()
-	var x *exchange
-	if len(c.owed) > 0 {
-		x = c.owed[0]
-	}
+	defer c.mu.Unlock()
+	return c.silent || c.ended
+}
+
+// rest passes on what cannot be followed, and all that comes after it: an answer that nobody is owed, for one.
+func (c *httpConn) rest(first []byte) error {
+	c.mu.Lock()
+	c.raw = true
 	c.mu.Unlock()
-	if x == nil {
-		_, err := copyAll(c.cw, c.ur)
-		return ended(err)
+	if err := c.write(first); err != nil {
+		return err
 	}
+	_, err := copyAll(c.cw, c.ur)
+	if err == nil {
+		err = io.EOF
+	}
+	return err
+}
+
+// answer passes one answer on, or does with it what a rule says.
+func (c *httpConn) answer(x *exchange) error {
 	h, err := readHead(c.ur, false)
+	if errors.Is(err, errNotHTTP) {
+		return c.rest(h.raw)
+	}
 	if err != nil {
-		return c.unfollowed(h, err)
+		_, _ = c.cw.Write(h.raw)
+		_ = c.cw.Flush()
+		return err
 	}
 	h.answers(x.head.method)
 	if h.interim() {
-		return c.write(h.raw)
+		return c.flushDown(c.write(h.raw))
 	}
-	c.relay.book(false, func(b *Books) { b.In++ })
 	switch rule := x.chosen.rule; {
+	case rule != nil && rule.Do == LoseReply && rule.ending() == ThenHeld:
+		return c.holdReply(x, h)
 	case rule != nil && rule.Do == LoseReply:
 		return c.loseReply(x, h)
 	case rule != nil && rule.Do == Twice && rule.Second:
@@ -121,64 +143,52 @@ func (c *httpConn) nextAnswer() error {
 	return c.pass(x, h)
 }
 
-// ended makes the orderly end of plain bytes the end of the answers.
-func ended(err error) error {
-	if err == nil {
-		return io.EOF
-	}
-	return err
-}
-
-func (c *httpConn) unfollowed(h *head, err error) error {
-	if werr := c.write(h.raw); werr != nil {
-		return werr
-	}
-	if !errors.Is(err, errNotHTTP) {
-		return err
-	}
-	_, err = copyAll(c.cw, c.ur)
-	return ended(err)
-}
-
 func (c *httpConn) write(p []byte) error {
 	if _, err := c.cw.Write(p); err != nil {
 		return sinkError{err}
 	}
-	return c.flushed()
+	return nil
+}
+
+// flushDown sends the client what is held back; its errors, and err, are those of the client's side unless err tells better.
+func (c *httpConn) flushDown(err error) error {
+	if ferr := c.cw.Flush(); err == nil && ferr != nil {
+		return sinkError{ferr}
+	}
+	return err
 }
 
 // pass gives the client the answer as it came.
 func (c *httpConn) pass(x *exchange, h *head) error {
 	switching := h.status == 101 || (x.head.method == "CONNECT" && h.status/100 == 2)
+	if switching {
+		c.mu.Lock()
+		c.raw = true // before the client can know
+		c.mu.Unlock()
+	}
+	c.relay.book(false, func(b *Books) { b.In++; b.Out++ })
 	err := c.write(h.raw)
 	if err == nil && !switching {
 		_, err = copyBody(c.cw, c.ur, h)
 	}
-	if err == nil {
-		err = c.flushed()
-	}
+	return c.pay(x, h.status, err, switching)
+}
+
+// pay sends the last of an answer and tells of the call. The end of a body always is in our buffer still, so that whoever leaves on having read it all
+// leaves after it was paid.
+func (c *httpConn) pay(x *exchange, status int, err error, switching bool) error {
+	c.paid(x)
+	err = c.flushDown(err)
 	var sink sinkError
 	if errors.As(err, &sink) {
-		c.relay.book(false, func(b *Books) { b.Collateral++ })
-	} else {
-		c.relay.book(false, func(b *Books) { b.Out++ })
+		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
 	}
-	c.mu.Lock()
-	c.raw = c.raw || switching
-	c.mu.Unlock()
-	c.paid(x)
-	status := h.status
 	if err != nil {
 		status = 0
 	}
 	c.report(x, status)
-	if err == nil && (switching || h.body == untilClose) {
-		_, err = copyAll(c.cw, c.ur)
-		return ended(err)
-	}
-	if errors.Is(err, errNotHTTP) {
-		_, err = copyAll(c.cw, c.ur)
-		return ended(err)
+	if switching && err == nil || errors.Is(err, errNotHTTP) {
+		return c.rest(nil)
 	}
 	return err
 }
@@ -190,94 +200,59 @@ func (c *httpConn) paid(x *exchange) {
 	if len(c.owed) > 0 && c.owed[0] == x {
 		c.owed = c.owed[1:]
 	}
-	c.settled.Broadcast()
+	x.gone = c.gone
+	c.changed.Broadcast()
 }
 
 // loseReply reads the whole answer, so that the work was done, and withholds it.
 func (c *httpConn) loseReply(x *exchange, h *head) error {
 	rule := x.chosen.rule
-	if rule.ending() == ThenHeld {
-		return c.holdReply(x, h)
-	}
 	n, err := copyBody(nil, c.ur, h)
-	c.relay.book(false, func(b *Books) { b.Withheld++ })
+	c.relay.book(false, func(b *Books) { b.In++; b.Withheld++ })
 	if err != nil {
-		c.paid(x)
-		c.report(x, 0)
-		return err
+		return err // the upstream's own failure, and shown as that
 	}
 	x.touched = true
 	c.relay.applied(rule, x.msg, told(h.status, n)+" lost, then "+string(rule.ending()))
 	c.paid(x)
-	if err := c.cw.Flush(); err != nil {
-		return sinkError{err}
-	}
-	return c.endWith(x, rule.ending())
+	c.endWith(x, rule.ending())
+	return nil
 }
 
 // holdReply keeps the answer until the rule is healed; one that is too large goes on, and the rule is told as skipped.
 func (c *httpConn) holdReply(x *exchange, h *head) error {
-	rule := x.chosen.rule
-	large := false
+	rule, large := x.chosen.rule, false
 	body := &spill{limit: c.relay.cfg.Whole, large: func() (io.Writer, error) {
 		large = true
-		c.skip(x, "larger than "+plural(int(c.relay.cfg.Whole), "byte"))
-		return c.cw, c.write(h.raw)
+		c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
+		c.relay.book(false, func(b *Books) { b.In++; b.Out++ })
+		_, err := c.cw.Write(h.raw)
+		return c.cw, err
 	}}
 	n, err := copyBody(body, c.ur, h)
-	if !large && err == nil {
-		c.relay.tell(rule, x.msg, evidence.Held, told(h.status, n)+" held until healed")
-		x.touched = true
-		c.relay.applied(rule, x.msg, "reply held")
+	if large {
+		return c.pay(x, h.status, err, false)
+	}
+	if err == nil {
 		c.relay.begin()
-		healed := c.until(rule)
-		c.relay.end()
-		if !healed {
-			c.relay.book(false, func(b *Books) { b.Withheld++ })
-			c.paid(x)
-			c.report(x, 0)
-			return errEnded
+		defer c.relay.end()
+		c.relay.book(false, func(b *Books) { b.In++; b.Held++ })
+		c.relay.tell(rule, x.msg, evidence.Held, told(h.status, n)+", until healed")
+		x.touched = true
+		rule.Count.Touch(1)
+		if !c.until(rule) {
+			c.relay.book(false, func(b *Books) { b.Held--; b.Withheld++ })
+			return io.EOF
 		}
 		c.relay.tell(rule, x.msg, evidence.Released, "")
-		if err = c.write(h.raw); err == nil {
-			err = c.write(body.buf)
-		}
+		c.relay.book(false, func(b *Books) { b.Held--; b.Out++ })
+	} else {
+		c.relay.book(false, func(b *Books) { b.In++; b.Out++ })
 	}
-	c.relay.book(false, func(b *Books) { b.Out++ })
-	c.paid(x)
-	c.report(x, h.status)
-	return err
-}
-
-// second reads the first answer away and gives the client the copy's.
-func (c *httpConn) second(x *exchange, first *head) error {
-	n, err := copyBody(nil, c.ur, first)
-	c.relay.book(false, func(b *Books) { b.Swallowed++ })
-	if err != nil {
-		c.paid(x)
-		c.report(x, 0)
-		return err
+	if werr := c.write(append(h.raw, body.buf...)); werr != nil {
+		err = werr
 	}
-	c.relay.tell(x.chosen.rule, x.msg, evidence.Swallowed, told(first.status, n))
-	<-x.copy.done
-	if x.copy.conn != nil {
-		defer x.copy.conn.Close()
-	}
-	c.paid(x)
-	if x.copy.err != nil { // no second answer: what the client sees is a lost connection
-		c.relay.tell(x.chosen.rule, x.msg, evidence.Collateral, "the copy had no answer: "+x.copy.err.Error())
-		c.report(x, 0)
-		return c.end(ThenReset)
-	}
-	if err = c.write(x.copy.head.raw); err == nil {
-		_, err = copyBody(c.cw, x.copy.r, x.copy.head)
-	}
-	c.relay.book(false, func(b *Books) { b.Out++ })
-	c.report(x, x.copy.head.status)
-	if err == nil && x.copy.head.body == untilClose {
-		return c.end(ThenClosed)
-	}
-	return err
+	return c.pay(x, h.status, err, false)
 }
 
 func told(status int, n int64) string {

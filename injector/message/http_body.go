@@ -2,6 +2,7 @@ package message
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -28,18 +29,41 @@ func copyBody(w io.Writer, r *bufio.Reader, h *head) (int64, error) {
 // flusher is a bufio.Writer, or what else holds bytes back.
 type flusher interface{ Flush() error }
 
-// flush sends on what is held back, when the reader has nothing more at hand.
-func flush(w io.Writer, r *bufio.Reader) error {
-	if f, ok := w.(flusher); ok && r.Buffered() == 0 {
-		return f.Flush()
+// flush sends on what is held back; it is called before a read that may block. The end of a body stays with the writer.
+func flush(w io.Writer) error {
+	if f, ok := w.(flusher); ok {
+		if err := f.Flush(); err != nil {
+			return sinkError{err}
+		}
 	}
 	return nil
+}
+
+// nextLine reads a line, after a flush where it is not at hand.
+func nextLine(w io.Writer, r *bufio.Reader) ([]byte, error) {
+	if part, _ := r.Peek(r.Buffered()); bytes.IndexByte(part, '\n') < 0 {
+		if err := flush(w); err != nil {
+			return nil, err
+		}
+	}
+	return readLine(r, maxHead)
+}
+
+// await waits for bytes to read.
+func await(w io.Writer, r *bufio.Reader) error {
+	if r.Buffered() == 0 {
+		if err := flush(w); err != nil {
+			return err
+		}
+	}
+	_, err := r.Peek(1)
+	return err
 }
 
 func copyN(w io.Writer, r *bufio.Reader, n int64) (int64, error) {
 	var done int64
 	for done < n {
-		if _, err := r.Peek(1); err != nil {
+		if err := await(w, r); err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
@@ -51,9 +75,6 @@ func copyN(w io.Writer, r *bufio.Reader, n int64) (int64, error) {
 		}
 		_, _ = r.Discard(len(part))
 		done += int64(len(part))
-		if err := flush(w, r); err != nil {
-			return done, sinkError{err}
-		}
 	}
 	return done, nil
 }
@@ -62,8 +83,8 @@ func copyN(w io.Writer, r *bufio.Reader, n int64) (int64, error) {
 func copyAll(w io.Writer, r *bufio.Reader) (int64, error) {
 	var done int64
 	for {
-		if _, err := r.Peek(1); err != nil {
-			if errors.Is(err, io.EOF) {
+		if err := await(w, r); err != nil {
+			if err == io.EOF { //nolint:errorlint // the reader's own end, and not a flush's
 				return done, nil
 			}
 			return done, err
@@ -80,7 +101,7 @@ func copyAll(w io.Writer, r *bufio.Reader) (int64, error) {
 func copyChunks(w io.Writer, r *bufio.Reader) (int64, error) {
 	var done int64
 	for {
-		line, err := readLine(r, maxHead)
+		line, err := nextLine(w, r)
 		if err != nil {
 			return done, broken(w, line, err)
 		}
@@ -88,8 +109,8 @@ func copyChunks(w io.Writer, r *bufio.Reader) (int64, error) {
 			return done, sinkError{err}
 		}
 		done += int64(len(line))
-		digits, _, _ := strings.Cut(strings.TrimRight(string(line), "\r\n"), ";")
-		size, err := strconv.ParseUint(strings.TrimSpace(digits), 16, 62)
+		digits, _, _ := strings.Cut(string(trim(line)), ";")
+		size, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 62)
 		if err != nil {
 			return done, fmt.Errorf("chunk size %q: %w", digits, errNotHTTP)
 		}
@@ -101,9 +122,12 @@ func copyChunks(w io.Writer, r *bufio.Reader) (int64, error) {
 		if done += n; err != nil {
 			return done, err
 		}
-		n, err = copyLine(w, r)
-		if done += n; err != nil {
+		line, err = copyLine(w, r)
+		if done += int64(len(line)); err != nil {
 			return done, err
+		}
+		if len(trim(line)) > 0 {
+			return done, fmt.Errorf("a chunk longer than its size: %w", errNotHTTP)
 		}
 	}
 }
@@ -111,25 +135,22 @@ func copyChunks(w io.Writer, r *bufio.Reader) (int64, error) {
 func copyTrailers(w io.Writer, r *bufio.Reader) (int64, error) {
 	var done int64
 	for {
-		n, err := copyLine(w, r)
-		if done += n; err != nil || n <= 2 {
+		line, err := copyLine(w, r)
+		if done += int64(len(line)); err != nil || len(trim(line)) == 0 {
 			return done, err
 		}
 	}
 }
 
-func copyLine(w io.Writer, r *bufio.Reader) (int64, error) {
-	line, err := readLine(r, maxHead)
+func copyLine(w io.Writer, r *bufio.Reader) ([]byte, error) {
+	line, err := nextLine(w, r)
 	if err != nil {
-		return int64(len(line)), broken(w, line, err)
+		return line, broken(w, line, err)
 	}
 	if _, err := w.Write(line); err != nil {
-		return int64(len(line)), sinkError{err}
+		return line, sinkError{err}
 	}
-	if err := flush(w, r); err != nil {
-		return int64(len(line)), sinkError{err}
-	}
-	return int64(len(line)), nil
+	return line, nil
 }
 
 // broken passes on what came before a stream broke.

@@ -41,6 +41,7 @@ type head struct {
 }
 
 type fields struct {
+	last                  string // name of the latest, in small letters
 	length, encoding      string
 	lengths, codings      int
 	connection            string
@@ -56,8 +57,10 @@ func readHead(r *bufio.Reader, request bool) (*head, error) {
 		if err != nil {
 			return h, err
 		}
-		text := bytes.TrimRight(line, "\r\n")
+		text := trim(line)
 		switch {
+		case bytes.IndexByte(text, '\r') >= 0:
+			return h, errNotHTTP // a line's end to some readers
 		case first && len(text) == 0:
 			continue // empty lines before a request line are to be skipped (RFC 9112, section 2.2); they stay in raw
 		case first:
@@ -66,10 +69,16 @@ func readHead(r *bufio.Reader, request bool) (*head, error) {
 			}
 		case len(text) == 0:
 			return h, h.frame(request)
-		default:
-			h.field(text)
+		case !h.field(text):
+			return h, errNotHTTP
 		}
 	}
+}
+
+// trim takes a line's end off: CR LF, or LF alone.
+func trim(line []byte) []byte {
+	line = bytes.TrimSuffix(line, []byte("\n"))
+	return bytes.TrimSuffix(line, []byte("\r"))
 }
 
 // readLine returns a line with its end, at most limit bytes.
@@ -99,7 +108,7 @@ func (h *head) start(line string, request bool) bool {
 	}
 	if request {
 		i := strings.LastIndexByte(rest, ' ')
-		if i < 0 || !token(a) || !strings.HasPrefix(rest[i+1:], "HTTP/1.") {
+		if i < 0 || !token(a) || !version(rest[i+1:]) {
 			return false
 		}
 		h.method, h.target = a, rest[:i]
@@ -108,7 +117,7 @@ func (h *head) start(line string, request bool) bool {
 	}
 	code, _, _ := strings.Cut(rest, " ")
 	status, err := strconv.Atoi(code)
-	if err != nil || len(code) != 3 || !strings.HasPrefix(a, "HTTP/1.") {
+	if err != nil || len(code) != 3 || status < 100 || !version(a) {
 		return false
 	}
 	h.status = status
@@ -116,7 +125,11 @@ func (h *head) start(line string, request bool) bool {
 	return true
 }
 
-// token tells whether s is a method name (RFC 9110, section 5.6.2, letters and a few marks).
+func version(s string) bool {
+	return len(s) == len("HTTP/1.1") && strings.HasPrefix(s, "HTTP/1.") && s[7] >= '0' && s[7] <= '9'
+}
+
+// token tells whether s is a method's or a field's name (RFC 9110, section 5.6.2: letters, digits and a few marks).
 func token(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
@@ -126,13 +139,24 @@ func token(s string) bool {
 	return s != ""
 }
 
-func (h *head) field(line []byte) {
-	name, value, ok := bytes.Cut(line, []byte(":"))
-	if !ok || line[0] == ' ' || line[0] == '\t' {
-		return // a folded line or rubbish: passed on, not looked at
+// field looks at a field line; false when other readers may understand it otherwise.
+func (h *head) field(line []byte) bool {
+	f := &h.fields
+	if line[0] == ' ' || line[0] == '\t' { // the line before goes on: of no concern, unless that says where the body ends
+		fine := f.last != ""
+		switch f.last {
+		case "content-length", "transfer-encoding", "connection", "upgrade", "expect":
+			fine = false
+		}
+		return fine
 	}
+	name, value, ok := bytes.Cut(line, []byte(":"))
+	if !ok || !token(string(name)) {
+		return false
+	}
+	f.last = strings.ToLower(string(name))
 	text := string(bytes.TrimSpace(value))
-	switch strings.ToLower(string(name)) {
+	switch f.last {
 	case "content-length":
 		h.fields.lengths++
 		h.fields.length = text
@@ -148,6 +172,7 @@ func (h *head) field(line []byte) {
 	case "idempotency-key":
 		h.key = text
 	}
+	return true
 }
 
 // frame decides where the body ends. Messages that two readers could frame differently are not followed.
@@ -165,13 +190,17 @@ func (h *head) frame(request bool) error {
 	h.upgrade = h.method == "CONNECT" || (f.upgradeHeader && has("upgrade"))
 	switch {
 	case f.codings > 0:
-		if f.codings > 1 || f.lengths > 0 || f.encoding != "chunked" {
+		if !request && f.codings == 1 && f.lengths == 0 && !strings.HasSuffix(f.encoding, "chunked") {
+			h.body = untilClose // RFC 9112, section 6.3, rule 4
+			return nil
+		}
+		if f.codings > 1 || f.lengths > 0 || f.encoding != "chunked" || f.http10 {
 			return errNotHTTP
 		}
 		h.body = chunked
 	case f.lengths > 0:
 		size, err := strconv.ParseInt(f.length, 10, 63)
-		if f.lengths > 1 || err != nil || size < 0 || strings.HasPrefix(f.length, "+") {
+		if f.lengths > 1 || err != nil || f.length[0] < '0' {
 			return errNotHTTP
 		}
 		h.body, h.size = sized, size

@@ -1,161 +1,215 @@
 package message
 
 import (
-	"bufio"
-	"context"
-	"errors"
 	"io"
-	"net"
-	"net/http"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-func reason(status int) string { return http.StatusText(status) }
-
-// request carries one request to its fate; false when the connection is over.
-func (c *httpConn) request(x *exchange) bool {
+// request carries one request to its fate. Its error is the end of the client's bytes, or a sinkError where the upstream's is.
+func (c *httpConn) request(x *exchange) error {
 	rule := x.chosen.rule
-	if rule == nil && x.chosen.delay == 0 {
-		return c.forward(x, c.stream(x))
+	if len(x.chosen.delays) == 0 && (rule == nil || rule.Do == LoseReply) {
+		c.relay.book(true, func(b *Books) { b.In++ })
+		return c.stream(x)
 	}
-	if rule != nil {
-		switch rule.Do {
-		case Answer:
-			return c.delayed(x) && c.answer(x)
-		case LoseRequest:
-			if rule.Then != ThenHeld {
-				return c.delayed(x) && c.lose(x)
-			}
-		case LoseReply:
-			if x.chosen.delay == 0 {
-				return c.forward(x, c.stream(x))
-			}
-		}
+	body, done, err := c.keep(x)
+	if done || err != nil {
+		return err
 	}
-	return c.collected(x)
-}
-
-// collected reads the request whole, so that it can wait while the client is still watched, or be sent twice. A larger one is passed on at once,
-// and the rule told as skipped; a delay alone is kept even then.
-func (c *httpConn) collected(x *exchange) bool {
-	large := false
-	body := &spill{limit: c.relay.cfg.Whole, large: func() (io.Writer, error) {
-		large = true
-		if x.chosen.rule != nil && x.chosen.rule.Do != LoseReply {
-			c.skip(x, "larger than "+plural(int(c.relay.cfg.Whole), "byte"))
-		}
-		c.sleep(x)
-		c.owe(x)
-		_, err := c.uw.Write(x.head.raw)
-		return c.uw, err
-	}}
-	_, err := copyBody(body, c.cr, x.head)
-	if large {
-		return c.streamed(x, err)
-	}
-	if err != nil { // the client broke off: what came of the request goes on, as it would have
-		return c.forward(x, func(w io.Writer) error { _, _ = w.Write(body.buf); return err })
-	}
-	x.msg.bytes += len(body.buf)
+	c.relay.book(true, func(b *Books) { b.In++; b.Held++ })
 	c.relay.begin()
+	x.sent = make(chan struct{})
+	var sendErr error
 	c.wg.Go(func() {
 		defer c.relay.end()
-		c.waited(x, body.buf)
+		defer close(x.sent)
+		sendErr = c.fate(x, body)
 	})
-	// The next request is looked at, so that the client's end is noticed, and stays behind this one.
+	// The client is watched meanwhile. What it says next stays behind this request.
 	_, err = c.cr.Peek(1)
 	if err != nil {
-		c.noteGone()
+		c.leave()
 	}
 	<-x.sent
-	return c.ctx.Err() == nil || err != nil
+	if sendErr != nil || err != nil {
+		return max2(sendErr, err)
+	}
+	if x.head.expects && !x.dropped() && c.ctx.Err() == nil {
+		_, err = copyBody(c.uw, c.cr, x.head)
+		return c.flushUp(err)
+	}
+	return nil
 }
 
-// streamed ends a request that turned out too large to hold.
-func (c *httpConn) streamed(x *exchange, err error) bool {
-	defer close(x.sent)
-	if err == nil {
-		err = c.uw.Flush()
+// max2 prefers the first error.
+func max2(a, b error) error {
+	if a != nil {
+		return a
 	}
-	var sink sinkError
+	return b
+}
+
+// dropped tells whether the request is not to reach the upstream.
+func (x *exchange) dropped() bool {
+	r := x.chosen.rule
+	return r != nil && (r.Do == Answer || (r.Do == LoseRequest && r.ending() != ThenHeld))
+}
+
+// stream passes a request on as the client sends it.
+func (c *httpConn) stream(x *exchange) error {
+	if err := c.send(x, nil); err != nil {
+		return err
+	}
+	_, err := copyBody(c.uw, c.cr, x.head)
+	if err = c.flushUp(err); err == nil {
+		c.relay.passed(x.msg)
+	}
+	return err
+}
+
+func (c *httpConn) flushUp(err error) error {
 	if err != nil {
-		c.relay.book(true, func(b *Books) { b.Collateral++ })
-		if errors.As(err, &sink) {
-			c.drain()
-		} else {
-			c.clientGone(err)
-		}
-		return false
+		return err
 	}
+	if err := c.uw.Flush(); err != nil {
+		return sinkError{err}
+	}
+	return nil
+}
+
+// send enters the exchange into what the client is owed and writes its head, and its body where that is at hand. It does not flush.
+func (c *httpConn) send(x *exchange, body []byte) error {
 	c.relay.book(true, func(b *Books) { b.Out++ })
-	c.relay.passed()
-	return true
-}
-
-func (c *httpConn) noteGone() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gone.IsZero() {
-		c.gone = time.Now()
+	c.owed = append(c.owed, x)
+	c.mu.Unlock()
+	_, err := c.uw.Write(x.head.raw)
+	if err == nil {
+		_, err = c.uw.Write(body)
 	}
+	if err != nil {
+		c.relay.book(true, func(b *Books) { b.Out--; b.Collateral++ })
+		return sinkError{err}
+	}
+	if r := x.chosen.rule; r == nil || r.Do != Twice {
+		x.head.raw = nil // it may be owed for long
+	}
+	return nil
 }
 
-// waited lets the request wait as its rules say, and sends it on.
-func (c *httpConn) waited(x *exchange, body []byte) {
+// keep reads a request's body, so that the client can be watched while the request waits, and that it can be sent twice. One that is not to arrive is
+// read away. Done means that there is nothing left to do: a larger body passed after its delays, and any other rule is told as skipped. The body of a client that
+// waits for 100 Continue is not read.
+func (c *httpConn) keep(x *exchange) (body []byte, done bool, err error) {
+	switch {
+	case x.head.expects:
+		return nil, false, nil
+	case x.dropped():
+		if _, err = copyBody(nil, c.cr, x.head); err != nil {
+			c.relay.book(true, func(b *Books) { b.In++; b.Dropped++ })
+		}
+		return nil, false, err
+	}
+	into := &spill{limit: c.relay.cfg.Whole, large: func() (io.Writer, error) {
+		done = true
+		if r := x.chosen.rule; r != nil && r.Do != LoseReply {
+			c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
+		}
+		c.sleep(x)
+		c.relay.book(true, func(b *Books) { b.In++ })
+		return c.uw, c.send(x, nil)
+	}}
+	_, err = copyBody(into, c.cr, x.head)
+	switch {
+	case done:
+		if err = c.flushUp(err); err == nil {
+			c.relay.passed(x.msg)
+		}
+	case err != nil: // what came of it goes on, as it would have
+		c.relay.book(true, func(b *Books) { b.In++ })
+		x.chosen = chosen{}
+		if serr := c.flushUp(c.send(x, into.buf)); serr != nil {
+			err = serr
+		}
+	}
+	x.msg.bytes += len(into.buf)
+	return into.buf, done, err
+}
+
+// fate lets a request wait as its rules say, and then meet what was chosen for it.
+func (c *httpConn) fate(x *exchange, body []byte) error {
 	c.sleep(x)
 	rule := x.chosen.rule
 	switch {
+	case x.dropped():
+		c.relay.book(true, func(b *Books) { b.Held--; b.Dropped++ })
+		c.locally(x)
+		return nil
 	case rule == nil:
 	case rule.Do == LoseRequest: // held
 		c.relay.tell(rule, x.msg, evidence.Held, "until healed")
 		x.touched = true
-		c.relay.applied(rule, x.msg, "request held")
-		if !c.until(rule) {
-			c.relay.book(true, func(b *Books) { b.Dropped++ })
-			close(x.sent)
-			return
+		rule.Count.Touch(1)
+		if c.until(rule) {
+			c.relay.tell(rule, x.msg, evidence.Released, "")
 		}
-		c.relay.tell(rule, x.msg, evidence.Released, "")
 	case rule.Do == Reorder:
 		c.reorder(x)
 	case rule.Do == Twice:
-		c.twice(x, body)
-	}
-	c.forward(x, func(w io.Writer) error {
-		if _, err := w.Write(body); err != nil {
-			return sinkError{err}
+		x.body = body
+		x.touched = rule.Second || c.reserve(x, body)
+		if x.touched && !rule.Second {
+			return c.sendTwice(x, body)
 		}
+	}
+	return c.sendHeld(x, body)
+}
+
+// sendTwice sends a request, and its copy beside it or later.
+func (c *httpConn) sendTwice(x *exchange, body []byte) error {
+	err := c.sendHeld(x, body)
+	if err != nil || c.ctx.Err() != nil {
+		c.release(x, body)
+		return err
+	}
+	c.copyLater(x, body)
+	return nil
+}
+
+// sendHeld sends a request that waited, unless its connection is over.
+func (c *httpConn) sendHeld(x *exchange, body []byte) error {
+	if c.ctx.Err() != nil {
+		c.relay.book(true, func(b *Books) { b.Held--; b.Collateral++ })
 		return nil
-	})
+	}
+	c.relay.book(true, func(b *Books) { b.Held-- })
+	err := c.flushUp(c.send(x, body))
+	if err == nil {
+		c.relay.passed(x.msg)
+	}
+	return err
 }
 
-// sleep waits for the delays, counts them, and is cut short when their rules heal.
+// sleep waits for the delays one by one, each cut short when its rule heals, and counts them.
 func (c *httpConn) sleep(x *exchange) {
-	if x.chosen.delay == 0 {
-		return
+	for _, d := range x.chosen.delays {
+		began := time.Now()
+		timer := time.NewTimer(d.by)
+		select {
+		case <-timer.C:
+		case <-d.rule.healed:
+		case <-c.ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+		x.touched = true
+		c.relay.applied(d.rule, x.msg, "delayed by "+time.Since(began).Round(time.Millisecond).String())
 	}
-	timer := time.NewTimer(x.chosen.delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-x.chosen.delays[0].healed:
-	case <-c.ctx.Done():
-		return
-	}
-	x.touched = true
-	for _, l := range x.chosen.delays {
-		c.relay.applied(l, x.msg, "delayed by "+time.Since(x.start).Round(time.Millisecond).String())
-	}
-}
-
-// delayed sleeps in place; false when the connection ended meanwhile.
-func (c *httpConn) delayed(x *exchange) bool {
-	c.sleep(x)
-	return c.ctx.Err() == nil
 }
 
 // until waits for a rule to be healed; false when the connection ended first.
@@ -168,79 +222,53 @@ func (c *httpConn) until(l *live) bool {
 	}
 }
 
-// answer reads the request away and owes the client the rule's answer.
-func (c *httpConn) answer(x *exchange) bool {
+// locally owes the client what a rule gives it without the upstream, in its turn.
+func (c *httpConn) locally(x *exchange) {
 	rule := x.chosen.rule
-	closing := x.head.close || x.head.expects // a client that waits for 100 has not sent its body, and may never
-	if !x.head.expects {
-		if _, err := copyBody(nil, c.cr, x.head); err != nil {
-			c.relay.book(true, func(b *Books) { b.Dropped++ })
-			c.clientGone(err)
-			return false
-		}
-	}
-	c.relay.book(true, func(b *Books) { b.Dropped++ })
-	x.local = func() error {
-		text := canned(rule.Status, rule.RetryAfter, closing)
-		if x.head.method == "HEAD" {
-			i := strings.Index(string(text), "\r\n\r\n")
-			text = text[:i+4]
-		}
+	x.local = func() {
 		x.touched = true
+		if rule.Do == LoseRequest {
+			c.relay.applied(rule, x.msg, "request lost, then "+string(rule.ending()))
+			c.endWith(x, rule.ending())
+			return
+		}
 		c.relay.applied(rule, x.msg, "answered with status "+strconv.Itoa(rule.Status))
 		c.relay.book(false, func(b *Books) { b.Injected++; b.Out++ })
-		_, err := c.cw.Write(text)
-		if err == nil {
-			err = c.cw.Flush()
+		closing := x.head.close || x.head.expects || x.head.method == "CONNECT" // a client that waits for 100 has not sent its body, and may never
+		_, _ = c.cw.Write(canned(rule.Status, rule.RetryAfter, closing, x.head.method == "HEAD"))
+		status := rule.Status
+		if c.cw.Flush() != nil {
+			status = 0
+			c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
 		}
-		c.report(x, rule.Status)
+		c.report(x, status)
 		if closing {
-			_ = c.end(ThenClosed)
-		}
-		return err
-	}
-	close(x.sent)
-	c.owe(x)
-	c.settle()
-	return !closing && c.ctx.Err() == nil
-}
-
-// lose reads the request away; its connection ends when the answers before it are given.
-func (c *httpConn) lose(x *exchange) bool {
-	rule := x.chosen.rule
-	if !x.head.expects {
-		if _, err := copyBody(nil, c.cr, x.head); err != nil {
-			c.relay.book(true, func(b *Books) { b.Dropped++ })
-			c.clientGone(err)
-			return false
+			c.end(ThenClosed)
 		}
 	}
-	c.relay.book(true, func(b *Books) { b.Dropped++ })
-	x.local = func() error {
-		x.touched = true
-		c.relay.applied(rule, x.msg, "request lost, then "+string(rule.ending()))
-		return c.endWith(x, rule.ending())
-	}
-	close(x.sent)
-	c.owe(x)
+	c.mu.Lock()
+	c.owed = append(c.owed, x)
+	c.mu.Unlock()
 	c.settle()
-	if c.ctx.Err() == nil {
-		c.drain()
-	}
-	return false
 }
 
-// endWith ends the connection and reports the exchange: at once, or with silence when the caller has gone.
-func (c *httpConn) endWith(x *exchange, then Ending) error {
-	err := c.end(then)
+// endWith ends the connection and tells of the exchange: at once, or with silence when the caller has gone.
+func (c *httpConn) endWith(x *exchange, then Ending) {
+	c.mu.Lock()
+	behind := slices.Clone(c.owed)
+	c.mu.Unlock()
+	for _, other := range behind {
+		c.relay.tell(x.chosen.rule, other.msg, evidence.Collateral, "its connection ended with that of "+x.msg.op)
+	}
 	if then == ThenSilence {
 		c.mu.Lock()
-		c.owed = append(c.owed, x) // reported by finish
+		c.owed = append([]*exchange{x}, c.owed...) // told by finish
 		c.mu.Unlock()
-	} else {
+	}
+	c.end(then)
+	if then != ThenSilence {
 		c.report(x, 0)
 	}
-	return err
 }
 
 func (r Rule) ending() Ending {
@@ -253,98 +281,18 @@ func (r Rule) ending() Ending {
 // reorder keeps the request until others passed it.
 func (c *httpConn) reorder(x *exchange) {
 	rule := x.chosen.rule
-	h, ok := c.relay.holdFor(rule)
+	h, ok := c.relay.holdFor(rule, c.client.ID())
 	if !ok {
 		x.skipped = "another is held already: it counts as one that passed"
 		c.relay.tell(rule, x.msg, evidence.Skipped, x.skipped)
 		return
 	}
-	c.relay.tell(rule, x.msg, evidence.Held, "")
-	if c.relay.wait(c.ctx, h) {
-		x.touched = true
-		c.relay.tell(rule, x.msg, evidence.Released, "")
-		c.relay.applied(rule, x.msg, plural(max(1, rule.Others), "other")+" passed it")
-	} else {
+	c.relay.tell(rule, x.msg, evidence.Held, "until "+plural(max(1, rule.Others), "other")+" passed")
+	if !c.relay.wait(c.ctx, h) {
 		c.relay.tell(rule, x.msg, evidence.Expired, "became a mere delay")
+		return
 	}
-}
-
-// copied is the second delivery of a request on a connection of its own.
-type copied struct {
-	conn net.Conn
-	r    *bufio.Reader
-	head *head
-	err  error
-	done chan struct{} // closed when head or err is there
-}
-
-// twice starts the second delivery, beside the first or late.
-func (c *httpConn) twice(x *exchange, body []byte) {
-	rule := x.chosen.rule
-	x.copy = &copied{done: make(chan struct{})}
 	x.touched = true
-	c.relay.begin()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), 30*time.Second)
-	go func() {
-		defer c.relay.end()
-		defer cancel()
-		if rule.Late > 0 {
-			timer := time.NewTimer(rule.Late)
-			select {
-			case <-timer.C:
-			case <-rule.healed:
-			}
-			timer.Stop()
-		}
-		c.deliver(ctx, x, body)
-		if !rule.Second {
-			c.swallow(x)
-		}
-	}()
-}
-
-// deliver sends the copy and reads the head of its answer.
-func (c *httpConn) deliver(ctx context.Context, x *exchange, body []byte) {
-	defer close(x.copy.done)
-	conn, err := c.dial(ctx)
-	if err != nil {
-		x.copy.err = err
-		return
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
-	x.copy.conn, x.copy.r = conn, bufio.NewReader(conn)
-	c.relay.applied(x.chosen.rule, x.msg, "delivered twice")
-	c.relay.book(true, func(b *Books) { b.Copies++; b.Out++ })
-	if _, err = conn.Write(append(append([]byte(nil), x.head.raw...), body...)); err != nil {
-		x.copy.err = err
-		return
-	}
-	for {
-		h, err := readHead(x.copy.r, false)
-		if err != nil {
-			x.copy.err = err
-			return
-		}
-		if h.answers(x.head.method); !h.interim() {
-			x.copy.head = h
-			c.relay.book(false, func(b *Books) { b.In++ })
-			return
-		}
-	}
-}
-
-// swallow reads the copy's answer to its end and tells what it was.
-func (c *httpConn) swallow(x *exchange) {
-	if x.copy.conn != nil {
-		defer x.copy.conn.Close()
-	}
-	if x.copy.err != nil {
-		c.relay.tell(x.chosen.rule, x.msg, evidence.Swallowed, "the copy had no answer: "+x.copy.err.Error())
-		return
-	}
-	n, _ := copyBody(nil, x.copy.r, x.copy.head)
-	c.relay.book(false, func(b *Books) { b.Swallowed++ })
-	c.relay.tell(x.chosen.rule, x.msg, evidence.Swallowed, told(x.copy.head.status, n))
+	c.relay.tell(rule, x.msg, evidence.Released, "")
+	c.relay.applied(rule, x.msg, plural(max(1, rule.Others), "other")+" passed it")
 }

@@ -71,8 +71,8 @@ type Rule struct {
 	Then       Ending        // LoseRequest, LoseReply; "" means reset
 	Status     int           // Answer
 	RetryAfter time.Duration // Answer: sent as Retry-After in whole seconds; 0 means no header
-	Second     bool          // Twice: return the second answer; false means the first
-	Late       time.Duration // Twice: the copy leaves so much later; the first answer is returned
+	Second     bool          // Twice: the copy leaves when the first answer is there, and its answer is returned; false means that both leave at once, and the first is
+	Late       time.Duration // Twice: the copy leaves so much later, or on heal; the first answer is returned
 	Wait       time.Duration // Reorder: at most so long
 	Others     int           // Reorder: until so many others passed; 0 means 1
 
@@ -89,8 +89,8 @@ type Match struct {
 type Call struct {
 	Start, End time.Time
 	Op         string // method and path without query
-	Status     int    // 0 when no answer reached the caller
-	GaveUp     bool   // the caller closed before an answer came
+	Status     int    // 0 when no whole answer went to the caller
+	GaveUp     bool   // the caller closed before it had its answer, at End; the answer may have gone out behind it
 	Affected   bool   // a rule acted on it
 	Skipped    string // why no rule could act on it, when one chose it
 }

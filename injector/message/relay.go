@@ -22,17 +22,10 @@ type Relay struct {
 	rules []*live
 	holds []*hold // reordered messages that wait for others
 	books [2]Books
-	late  sync.WaitGroup // copies under way
-	open  int            // holds and copies, for Quiesce
-	quiet chan struct{}  // closed when open falls to 0
-}
+	open  int           // requests and answers that wait, and copies under way, for Quiesce
+	quiet chan struct{} // closed when open falls to 0
 
-// live is a rule with its counters.
-type live struct {
-	Rule
-	healed chan struct{}
-	// Occurrences are counted in a fixed array: two classes that fall together share a counter, which merges their counts and costs nothing else.
-	seen [1 << 14]atomic.Uint32
+	copying atomic.Int64 // bytes of the copies under way
 }
 
 // New returns a relay for a protocol of Protocols, or an error that names those there are.
@@ -80,147 +73,11 @@ func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
 	}, nil
 }
 
-func (r Rule) validate() error {
-	switch {
-	case r.Share < 0 || r.Share > 1:
-		return fmt.Errorf("a share of %v does not lie between 0 and 1", r.Share)
-	case r.To != 0 && r.From > r.To:
-		return fmt.Errorf("from %d to %d is empty", r.From, r.To)
-	case r.Do == Delay && (r.By <= 0 || r.Jitter < 0 || r.Jitter > r.By):
-		return fmt.Errorf("a delay of %v, give or take %v: it must be positive and the jitter at most as long", r.By, r.Jitter)
-	case r.Do == Answer && (r.Status < 200 || r.Status > 599):
-		return fmt.Errorf("status %d is no final HTTP status", r.Status)
-	case r.Do == Reorder && r.Wait <= 0:
-		return fmt.Errorf("out of order for %v: the longest wait must be positive", r.Wait)
-	case r.Do == Twice && r.Second && r.Late > 0:
-		return fmt.Errorf("the answer of a copy that leaves later cannot be the one returned")
-	}
-	switch r.Do {
-	case Delay, Answer, Twice, Reorder:
-		return nil
-	case LoseRequest, LoseReply:
-		switch r.Then {
-		case "", ThenReset, ThenClosed, ThenSilence, ThenHeld:
-			return nil
-		}
-		return fmt.Errorf("ending %q is not one of reset, closed, silence, held", r.Then)
-	}
-	return fmt.Errorf("%q is nothing that can be done to a message", r.Do)
-}
-
-// message is what rules decide by.
-type message struct {
-	conn, seq             uint64
-	method, path, op, key string
-	bytes                 int
-}
-
-// chosen is the outcome of a decision: a delay (0 none) and at most one rule besides.
-type chosen struct {
-	delay  time.Duration
-	delays []*live
-	rule   *live
-}
-
-// decide asks every rule. Decisions depend on the seed, the link, the rule, the direction, the operation, the class and the occurrence only, so the
-// same seed chooses the same messages whatever the order of arrival; a retry is a new occurrence.
-func (r *Relay) decide(m message) chosen {
-	r.mu.Lock()
-	rules := r.rules
-	r.mu.Unlock()
-	var c chosen
-	for _, l := range rules {
-		if !l.Match.picks(m) || (l.Do != Delay && c.rule != nil) {
-			continue
-		}
-		l.Count.See(1)
-		class := l.Match.Path
-		if class == "" || strings.HasSuffix(class, "*") {
-			class = normalise(m.path)
-		}
-		n, hit := l.hit(r.cfg.Link, m.method, class)
-		switch {
-		case !hit:
-		case l.Do == Delay:
-			c.delay += l.delayOf(r.cfg.Link, m.method, class, n)
-			c.delays = append(c.delays, l)
-		default:
-			c.rule = l
-		}
-	}
-	return c
-}
-
-// hit counts an occurrence, from 1, and decides.
-func (l *live) hit(link, method, class string) (uint64, bool) {
-	slot := evidence.Hash(0, 0, method, class) % uint64(len(l.seen))
-	n := uint64(l.seen[slot].Add(1))
-	switch {
-	case l.First > 0 && n > l.First, l.Every > 0 && n%l.Every != 0, n < l.From, l.To > 0 && n > l.To:
-		return n, false
-	}
-	return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, n, link, l.ID, "to server", method, class) < l.Share
-}
-
-func (l *live) delayOf(link, method, class string, n uint64) time.Duration {
-	if l.Jitter == 0 {
-		return l.By
-	}
-	u := evidence.Draw(l.Seed, n, link, l.ID, "jitter", method, class)
-	return l.By + time.Duration((2*u-1)*float64(l.Jitter))
-}
-
-func (m Match) picks(msg message) bool {
-	return (m.Method == "" || strings.EqualFold(m.Method, msg.method)) && (m.Path == "" || matchPath(m.Path, msg.path))
-}
-
-// matchPath matches "/orders/{id}" segment by segment; a trailing * takes whatever follows.
-func matchPath(template, path string) bool {
-	if prefix, ok := strings.CutSuffix(template, "*"); ok && !strings.Contains(prefix, "{") {
-		return strings.HasPrefix(path, prefix)
-	}
-	want, got := strings.Split(template, "/"), strings.Split(path, "/")
-	for i, w := range want {
-		if w == "*" && i == len(want)-1 && len(got) > i {
-			return true
-		}
-		if i >= len(got) || (w != got[i] && (!strings.HasPrefix(w, "{") || got[i] == "")) {
-			return false
-		}
-	}
-	return len(want) == len(got)
-}
-
-// normalise gives a path its class: segments that look like an identifier (digits, hexadecimal digits and dashes with a digit among them) are one.
-func normalise(path string) string {
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		if identifier(s) {
-			segments[i] = "{id}"
-		}
-	}
-	return strings.Join(segments, "/")
-}
-
-func identifier(s string) bool {
-	digit := false
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= '0' && c <= '9':
-			digit = true
-		case c == '-' || c == '_' || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'):
-		default:
-			return len(s) > 20 && digit && !strings.ContainsAny(s, ".~")
-		}
-	}
-	return digit
-}
-
 // tell records a fate.
 func (r *Relay) tell(l *live, m message, stage evidence.Stage, detail string) {
 	r.cfg.Sink(evidence.Fate{
-		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: stage != evidence.Swallowed,
-		Conn: m.conn, Seq: m.seq, Op: m.op, Key: m.key, Class: normalise(m.path), Bytes: m.bytes, Detail: detail,
+		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: stage != evidence.Swallowed && l.Do != LoseReply,
+		Conn: m.conn, Seq: m.seq, Op: m.op, Key: m.key, Class: m.method + " " + l.class(m), Bytes: m.bytes, Detail: detail,
 	})
 }
 
@@ -281,55 +138,4 @@ func plural(n int, word string) string {
 		return "1 " + word
 	}
 	return strconv.Itoa(n) + " " + word + "s"
-}
-
-// hold is a reordered message that waits for others to pass.
-type hold struct {
-	rule *live
-	left int
-	free chan struct{}
-}
-
-// holdFor keeps a message back until so many others passed it; ok is false when another is kept by the same rule already: were several kept at
-// once, none would be left to pass, and all would expire.
-func (r *Relay) holdFor(l *live) (h *hold, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, other := range r.holds {
-		if other.rule == l {
-			return nil, false
-		}
-	}
-	h = &hold{rule: l, left: max(1, l.Others), free: make(chan struct{})}
-	r.holds = append(r.holds, h)
-	return h, true
-}
-
-// passed tells the held ones that a message went by.
-func (r *Relay) passed() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.holds = slices.DeleteFunc(r.holds, func(h *hold) bool {
-		if h.left--; h.left == 0 {
-			close(h.free)
-		}
-		return h.left == 0
-	})
-}
-
-// wait keeps the message until others passed (true), or its time is up or the rule healed (false).
-func (r *Relay) wait(ctx context.Context, h *hold) bool {
-	timer := time.NewTimer(h.rule.Wait)
-	defer timer.Stop()
-	select {
-	case <-h.free:
-		return true
-	case <-timer.C:
-	case <-h.rule.healed:
-	case <-ctx.Done():
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.holds = slices.DeleteFunc(r.holds, func(other *hold) bool { return other == h })
-	return h.left == 0
 }

@@ -1,0 +1,44 @@
+# make test installs what the tests need and runs all of them; the other targets expect that it ran once.
+GO            ?= go
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+# the race detector needs a C compiler; the @real features need their servers
+PROGRAMS      := redis-server gcc
+PACKAGES      := redis-server gcc libc6-dev
+
+.PHONY: all fmt lint test test-short bench demo install-tools docs
+
+all: lint test
+
+fmt: ## format the code
+	gofmt -w cmd features injector reports runner scenarios
+
+lint: ## vet for Linux and macOS, gofmt, golangci-lint
+	@test -z "$$(gofmt -l cmd features injector reports runner scenarios)" || { echo "gofmt would change:"; gofmt -l cmd features injector reports runner scenarios; exit 1; }
+	GOOS=linux $(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	$(GO) mod verify
+	$(GO) run $(GOLANGCI_LINT) run ./...
+
+test: install-tools ## everything, with the race detector; real servers must run, not skip
+	FIREDRILL_MUST_RUN=1 $(GO) test -race -timeout 20m ./...
+
+test-short: ## what needs no server and little time
+	$(GO) test -short ./...
+
+bench: ## speed of the parts, for comparison on one machine
+	$(GO) test -run '^$$' -bench . -benchmem ./injector/... ./scenarios/... ./runner/...
+
+demo: ## the starter features against the demo shop
+	$(GO) run ./cmd/firedrill run
+
+docs: ## print the README's tables and the golden files again from the code
+	$(GO) test ./cmd/firedrill -run 'TestREADME' -update
+
+# Installs only what is missing, and only where apt-get is; elsewhere the tests name what they miss.
+install-tools:
+	@missing=""; for p in $(PROGRAMS); do command -v $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null 2>&1; then \
+		sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		echo "installing$$missing"; \
+		$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES); \
+	elif [ -n "$$missing" ]; then echo "missing:$$missing (the tests that need them will say so)"; fi

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/firedrill-dev/firedrill"
+
+// imports says which of our packages each package may import; a pattern ending in /... holds its subfolders too. Packages without a row
+// fail the test, so a new folder needs a decision.
+var imports = map[string][]string{
+	"injector/evidence": {},
+	"injector/link":     {"injector/evidence"},
+	"injector/message":  {"injector/evidence"},
+	"injector/process":  {"injector/evidence"},
+	"injector":          {"injector/..."},
+	"scenarios/journal": {},
+	"scenarios/check":   {"scenarios/journal"},
+	"scenarios":         {"injector/...", "scenarios/..."},
+	"reports":           {"scenarios/journal", "scenarios/check"},
+	"runner":            {"injector/...", "scenarios/...", "reports"},
+	"features/shop":     {},
+	"features":          {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
+	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
+}
+
+// owners says which package alone may import a library, and in how many of its files (0: any number).
+var owners = map[string]struct {
+	pkg   string
+	files int
+}{
+	"github.com/tsenart/vegeta/v12":       {"runner", 1},
+	"github.com/cucumber/godog":           {"runner", 0},
+	"github.com/Shopify/toxiproxy/v2":     {"injector/link", 0},
+	"github.com/goccy/go-yaml":            {"scenarios", 0},
+	"github.com/cucumber/gherkin/go":      {"scenarios", 0},
+	"github.com/spf13/cobra":              {"cmd/firedrill", 0},
+	"go.etcd.io/bbolt":                    {"features/shop", 0},
+	"github.com/prometheus/client_golang": {"features/shop", 0},
+}
+
+type goPackage struct {
+	ImportPath   string
+	Dir          string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+	GoFiles      []string
+	Standard     bool
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range list(t, module+"/...") {
+		name := ours(p.ImportPath)
+		allowed, known := imports[name]
+		require.True(t, known, "%s has no row in the table of imports: say what it may import", name)
+		seen[name] = true
+		for _, imp := range p.Imports {
+			if other := ours(imp); other != "" {
+				require.True(t, slices.ContainsFunc(allowed, func(pattern string) bool { return allows(pattern, other) }), "%s imports %s, which its row does not allow", name, other)
+			}
+			if name == "scenarios/journal" {
+				require.False(t, strings.Contains(strings.Split(imp, "/")[0], "."), "scenarios/journal imports %s: the standard library only", imp)
+			}
+		}
+	}
+	for name := range imports {
+		require.True(t, seen[name], "the table of imports names %s, which does not exist", name)
+	}
+}
+
+func TestLibrariesHaveOneOwner(t *testing.T) {
+	importers := map[string]map[string]int{} // library -> package -> files
+	for _, p := range list(t, module+"/...") {
+		for _, file := range p.GoFiles {
+			for _, imp := range fileImports(t, path.Join(p.Dir, file)) {
+				for library := range owners {
+					if strings.HasPrefix(imp, library) {
+						if importers[library] == nil {
+							importers[library] = map[string]int{}
+						}
+						importers[library][ours(p.ImportPath)]++
+					}
+				}
+			}
+		}
+		for _, imp := range append(p.TestImports, p.XTestImports...) {
+			for library, owner := range owners {
+				if strings.HasPrefix(imp, library) {
+					require.Equal(t, owner.pkg, ours(p.ImportPath), "a test imports %s", library)
+				}
+			}
+		}
+	}
+	for library, owner := range owners {
+		require.Len(t, importers[library], 1, "%s is imported by %v", library, importers[library])
+		require.Positive(t, importers[library][owner.pkg], "%s is not imported by %s", library, owner.pkg)
+		if owner.files > 0 {
+			require.Equal(t, owner.files, importers[library][owner.pkg], "%s is imported in too many files of %s", library, owner.pkg)
+		}
+	}
+}
+
+// TestNoRegistrationByInit holds the promise that every table is explicit.
+func TestNoRegistrationByInit(t *testing.T) {
+	for _, p := range list(t, module+"/...") {
+		for _, file := range p.GoFiles {
+			require.NotContains(t, string(content(t, path.Join(p.Dir, file))), "\nfunc init()", "%s/%s", ours(p.ImportPath), file)
+		}
+	}
+}
+
+func ours(importPath string) string {
+	if rest, ok := strings.CutPrefix(importPath, module+"/"); ok {
+		return rest
+	}
+	return ""
+}
+
+func allows(pattern, name string) bool {
+	if dir, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return name == dir || strings.HasPrefix(name, dir+"/")
+	}
+	return pattern == name
+}
+
+func list(t *testing.T, patterns ...string) []goPackage {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles,Standard"}, patterns...)...).Output()
+	require.NoError(t, err)
+	var all []goPackage
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		err := dec.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		require.NoError(t, err)
+		all = append(all, p)
+	}
+}
+
+func content(t *testing.T, file string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return raw
+}
+
+func fileImports(t *testing.T, file string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, content(t, file), parser.ImportsOnly)
+	require.NoError(t, err)
+	var paths []string
+	for _, imp := range parsed.Imports {
+		p, err := strconv.Unquote(imp.Path.Value)
+		require.NoError(t, err)
+		paths = append(paths, p)
+	}
+	return paths
+}

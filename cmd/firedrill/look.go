@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/firedrill-dev/firedrill/features/shop"
+	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+func planCommand() *cobra.Command {
+	var tags, name string
+	cmd := &cobra.Command{
+		Use:   "plan [paths]",
+		Short: "Print timeline, targets, undo and estimated duration; touches nothing",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			fsys, paths, err := source(args)
+			if err != nil {
+				return err
+			}
+			es, err := scenarios.Parse(scenarios.Source{FS: fsys, Paths: paths, Tags: tags, Name: name})
+			if err != nil {
+				return told(cmd, err)
+			}
+			return scenarios.Plan(cmd.OutOrStdout(), es)
+		},
+	}
+	cmd.Flags().StringVar(&tags, "tags", "", "tag expression")
+	cmd.Flags().StringVar(&name, "name", "", "regular expression on scenario names")
+	return cmd
+}
+
+// told prints problems of features as they are, and leaves other errors to the caller.
+func told(cmd *cobra.Command, err error) error {
+	var problems scenarios.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	fmt.Fprint(cmd.ErrOrStderr(), problems.Error())
+	return exit(usage)
+}
+
+func stepsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "steps [word]",
+		Short: "Print the sentences that a feature file can say",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return scenarios.PrintSteps(cmd.OutOrStdout(), strings.Join(args, ""))
+		},
+	}
+}
+
+func schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of system.yaml, for editors",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(scenarios.Schema())
+			return err
+		},
+	}
+}
+
+func reportCommand() *cobra.Command {
+	var format, runs string
+	cmd := &cobra.Command{
+		Use:   "report RUN",
+		Short: `Render a run again from its journal, also one that was killed half-way; RUN is its folder, its name, or "latest"`,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := args[0]
+			if _, err := os.Stat(dir); err != nil {
+				dir = filepath.Join(runs, dir)
+			}
+			book, err := readBook(filepath.Join(dir, "journal.ndjson"))
+			if err != nil {
+				return err
+			}
+			if format != "" {
+				return reports.WriteTo(cmd.OutOrStdout(), format, book)
+			}
+			if err := reports.WriteDir(dir, book); err != nil {
+				return err
+			}
+			if err := reports.Text(style(cmd.OutOrStdout()))(cmd.OutOrStdout(), book); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "\nreport: %s\n", filepath.Join(dir, "report.html"))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "", "print this format on standard output instead: "+strings.Join(formatNames(), ", "))
+	cmd.Flags().StringVar(&runs, "dir", filepath.Join(".firedrill", "runs"), "where run folders are")
+	return cmd
+}
+
+func readBook(path string) (*journal.Book, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the run's journal: %w", err)
+	}
+	book, err := journal.Fold(bytes.NewReader(raw))
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", path, err)
+	}
+	return book, nil
+}
+
+func formatNames() []string {
+	var names []string
+	for _, f := range reports.Formats() {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// shopCommand serves one part of the demo shop; the shop's system.yaml calls it.
+func shopCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "shop SERVICE",
+		Short:              "Serve one part of the demo shop",
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if code := shop.Main(args); code != 0 {
+				return exit(code)
+			}
+			return nil
+		},
+	}
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown)"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,93 @@
+// Command firedrill runs failure drills: feature files that say what a system must survive.
+//
+//	firedrill run                     the features in ./features, or the built-in drill of the demo shop
+//	firedrill run --without "fallbacks"   the same with one of the demo shop's protections taken out
+//	firedrill plan features/x.feature what would happen, when, to what, and how it is undone
+//	firedrill steps retry             the sentences that speak of "retry"
+//	firedrill report latest           the reports of a run once more, from its journal
+//
+// Standard output carries results; progress, questions and errors go to standard error. The exit code is 0 when every scenario passed,
+// 1 when a check failed, 2 for wrong usage or features (nothing was started), 3 when the drill proved nothing, 4 when a stop rule ended it,
+// 130 when it was interrupted.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// exit is an error that only carries an exit code: what there is to say has been said.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+const usage = 2
+
+// Main runs the command line and returns the exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := interruptible(stderr)
+	defer stop()
+	root := command()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var code exit
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	default:
+		fmt.Fprintln(stderr, "firedrill:", err)
+		return usage
+	}
+}
+
+// interruptible returns a context that the first Ctrl-C, SIGTERM or lost terminal ends, so that everything is healed; the second one ends
+// the program at once.
+func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-signals:
+			fmt.Fprintf(stderr, "\nfiredrill: %v: healing and stopping; once more to leave at once\n", s)
+			cancel()
+		}
+		<-signals
+		os.Exit(130)
+	}()
+	return ctx, func() { signal.Stop(signals); cancel() }
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "firedrill",
+		Short:         "Rehearse failure: break what a feature names, under load, and prove how the system took it",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version(),
+		Example: `  firedrill run                              # ./features, or the built-in drill of the demo shop
+  firedrill run features/orders.feature:23   # one scenario
+  firedrill plan                             # what would happen; touches nothing
+  firedrill steps delay                      # sentences that speak of delay`,
+	}
+	root.AddCommand(runCommand(), planCommand(), stepsCommand(), reportCommand(), schemaCommand(), shopCommand())
+	return root
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain lets this test binary be the program: when the tests start it so, and when a run starts parts of the demo shop.
+func TestMain(m *testing.M) {
+	if os.Getenv("FIREDRILL_IS_PROGRAM") != "" || (len(os.Args) > 1 && os.Args[1] == "shop") {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// program is a started firedrill.
+type program struct {
+	cmd         *exec.Cmd
+	out, errOut *buffer
+	runs        string // parent of run folders
+}
+
+// start runs the program with its run folders in a fresh place; the test ends it.
+func start(t *testing.T, stdin string, args ...string) *program {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	p := &program{out: &buffer{}, errOut: &buffer{}, runs: t.TempDir()}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	p.cmd = exec.CommandContext(ctx, self, append(args, "--dir", p.runs)...)
+	p.cmd.Env = append(os.Environ(), "FIREDRILL_IS_PROGRAM=1")
+	p.cmd.Stdin = strings.NewReader(stdin)
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.errOut
+	require.NoError(t, p.cmd.Start())
+	return p
+}
+
+// code waits for the end and returns the exit code; -1 means a signal.
+func (p *program) code(t *testing.T) int {
+	t.Helper()
+	err := p.cmd.Wait()
+	var exited *exec.ExitError
+	if err != nil && !errors.As(err, &exited) {
+		require.NoError(t, err)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *program) said() string { return p.out.String() + p.errOut.String() }
+
+// until waits for a line of the run's journal.
+func (p *program) until(t *testing.T, pattern string) []byte {
+	t.Helper()
+	var raw []byte
+	require.Eventually(t, func() bool {
+		raw, _ = os.ReadFile(filepath.Join(p.runs, "latest", "journal.ndjson"))
+		return regexp.MustCompile(pattern).Match(raw)
+	}, time.Minute, 20*time.Millisecond, "the journal never held %s\n%s", pattern, p.errOut)
+	return raw
+}
+
+func TestExitCodes(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says []string
+	}{
+		"unknown command":        {[]string{"rum"}, 2, []string{"unknown command"}},
+		"no such file":           {[]string{"run", "testdata/nowhere.feature"}, 2, []string{"nowhere.feature"}},
+		"broken feature":         {[]string{"run", "../../cmd/firedrill/testdata/broken.feature"}, 2, []string{"broken.feature:5", `"coments"`, `"comments"`, "broken.feature:6", "at least"}},
+		"plan of broken feature": {[]string{"plan", "../../cmd/firedrill/testdata/broken.feature"}, 2, []string{"broken.feature:6"}},
+		"fault touches nothing":  {[]string{"run", "../../cmd/firedrill/testdata/vacuous.feature"}, 3, []string{"INCONCLUSIVE", `calls from "front" to "comments" are delayed by 100ms`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.args[0] == "plan" || c.args[0] == "rum" {
+				var out, errOut bytes.Buffer
+				require.Equal(t, c.code, Main(c.args, strings.NewReader(""), &out, &errOut))
+				for _, s := range c.says {
+					require.Contains(t, out.String()+errOut.String(), s)
+				}
+				return
+			}
+			p := start(t, "", c.args...)
+			require.Equal(t, c.code, p.code(t), p.said())
+			for _, s := range c.says {
+				require.Contains(t, p.said(), s)
+			}
+			if c.code == 2 {
+				entries, err := os.ReadDir(p.runs)
+				require.NoError(t, err)
+				require.Empty(t, entries, "something was started")
+			}
+		})
+	}
+}
+
+func TestMissingProtectionExitsOneAndNamesTheOrders(t *testing.T) {
+	p := start(t, "", "run", "--without", "idempotency keys", "--tags", "@row-7")
+	require.Equal(t, 1, p.code(t), p.said())
+	raw := p.until(t, `"verdict"`)
+	duplicated := regexp.MustCompile(`key ([0-9a-zA-Z-]+)[^"]*2 effects`).FindSubmatch(raw)
+	require.NotNil(t, duplicated, p.said())
+	require.Contains(t, p.out.String(), string(duplicated[1]), "the terminal names no duplicated order by its key")
+}
+
+func TestInterruptHealsAndLeavesNothing(t *testing.T) {
+	p := start(t, "", "run", "../../cmd/firedrill/testdata/long.feature")
+	journal := p.until(t, `"stage":"injected"`)
+	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
+	require.Equal(t, 130, p.code(t), p.said())
+	requireGone(t, journal)
+	require.FileExists(t, filepath.Join(p.runs, "latest", "report.html"))
+	p.until(t, `"stage":"healed"`)
+}
+
+func TestKilledRunnerLeavesNothingAndItsJournalRenders(t *testing.T) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("children die with a SIGKILLed runner on Linux only")
+	}
+	p := start(t, "", "run", "../../cmd/firedrill/testdata/long.feature")
+	journal := p.until(t, `"stage":"injected"`)
+	require.NoError(t, p.cmd.Process.Kill())
+	require.Equal(t, -1, p.code(t))
+	requireGone(t, journal)
+
+	var out, errOut bytes.Buffer
+	require.Equal(t, 0, Main([]string{"report", "latest", "--dir", p.runs}, strings.NewReader(""), &out, &errOut), errOut.String())
+	require.Contains(t, out.String(), "cut short")
+	page, err := os.ReadFile(filepath.Join(p.runs, "latest", "report.html"))
+	require.NoError(t, err)
+	require.Contains(t, string(page), "cut short")
+}
+
+func TestStepAsksAndSkips(t *testing.T) {
+	p := start(t, "s", "run", "--step", "../../cmd/firedrill/testdata/vacuous.feature")
+	require.Equal(t, 3, p.code(t), p.said())
+	require.Contains(t, p.errOut.String(), `next: calls from "front" to "comments" are delayed by 100ms`)
+	require.Contains(t, p.errOut.String(), "skipped")
+}
+
+func TestStepHealsOnAKey(t *testing.T) {
+	began := time.Now()
+	p := start(t, "\nh", "run", "--step", "../../cmd/firedrill/testdata/long.feature")
+	p.code(t)
+	require.Contains(t, p.errOut.String(), "healing")
+	require.Less(t, time.Since(began), 50*time.Second, "the fault of 60s was not healed by the key")
+}
+
+func TestPlanTouchesNothingAndPrintsUndo(t *testing.T) {
+	var out, errOut bytes.Buffer
+	require.Equal(t, 0, Main([]string{"plan", "../../cmd/firedrill/testdata/long.feature"}, strings.NewReader(""), &out, &errOut), errOut.String())
+	require.Contains(t, out.String(), `"comments" hangs`)
+	require.Contains(t, out.String(), "undo")
+	require.Contains(t, out.String(), "about")
+}
+
+func TestStepsPrintsTheVocabulary(t *testing.T) {
+	var all, some bytes.Buffer
+	require.Equal(t, 0, Main([]string{"steps"}, strings.NewReader(""), &all, &all))
+	require.Equal(t, 0, Main([]string{"steps", "hangs"}, strings.NewReader(""), &some, &some))
+	require.Contains(t, all.String(), "every acknowledged request is applied exactly once")
+	require.Contains(t, some.String(), "hangs")
+	require.NotContains(t, some.String(), "every acknowledged request is applied exactly once")
+}
+
+// requireGone checks that the processes of the journal are dead.
+func requireGone(t *testing.T, journal []byte) {
+	t.Helper()
+	pids := regexp.MustCompile(`"pid":(\d+)`).FindAllSubmatch(journal, -1)
+	require.NotEmpty(t, pids, "the journal names no process")
+	for _, m := range pids {
+		pid := number(t, string(m[1]))
+		require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, 10*time.Second, 20*time.Millisecond, "process %d outlived the run", pid)
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features"
+	"github.com/firedrill-dev/firedrill/features/shop"
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+)
+
+var update = flag.Bool("update", false, "write README's tables again")
+
+var table = regexp.MustCompile(`(?s)<!-- table: (\w+) -->\n(.*?)<!-- end -->`)
+
+// TestREADME fails when a table of the README is stale; -update prints it again from the code.
+func TestREADME(t *testing.T) {
+	path := filepath.Join("..", "..", "README.md")
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	tables := map[string]func() string{"faults": faultTable, "checks": checkTable, "protocols": protocolTable, "formats": formatTable, "rows": rowTable, "protections": protectionTable}
+	printed := 0
+	fresh := table.ReplaceAllStringFunc(string(raw), func(block string) string {
+		name := table.FindStringSubmatch(block)[1]
+		require.Contains(t, tables, name)
+		printed++
+		return fmt.Sprintf("<!-- table: %s -->\n%s<!-- end -->", name, tables[name]())
+	})
+	require.Equal(t, len(tables), printed, "README.md lacks a table")
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(fresh), 0o644))
+		return
+	}
+	require.Equal(t, fresh, string(raw), "README.md is stale: make docs")
+}
+
+func faultTable() string {
+	rows := []string{"| fault | a sentence | healed by |", "|---|---|---|"}
+	for _, k := range injector.Kinds() {
+		rows = append(rows, line(k.Name, code(k.Example), k.Undo))
+	}
+	return strings.Join(rows, "\n") + "\n"
+}
+
+func checkTable() string {
+	rows := []string{"| check | a sentence | what it asks |", "|---|---|---|"}
+	for _, k := range check.Kinds() {
+		example := "(asked of every scenario)"
+		if k.Example != "" {
+			example = code(k.Example)
+		}
+		rows = append(rows, line(k.Name, example, k.Means))
+	}
+	return strings.Join(rows, "\n") + "\n"
+}
+
+func protocolTable() string {
+	rows := []string{"| protocol | what it is | faults message by message |", "|---|---|---|"}
+	for _, p := range message.Protocols() {
+		var can []string
+		for _, do := range p.Do {
+			can = append(can, string(do))
+		}
+		rows = append(rows, line(p.Name, p.Means, strings.Join(can, ", ")))
+	}
+	return strings.Join(rows, "\n") + "\n"
+}
+
+func formatTable() string {
+	rows := []string{"| report | file | for |", "|---|---|---|"}
+	for _, f := range reports.Formats() {
+		rows = append(rows, line(f.Name, code(f.File), f.Means))
+	}
+	return strings.Join(rows, "\n") + "\n"
+}
+
+func rowTable() string {
+	rows := []string{"| row | claim | feature | caught when the shop loses |", "|---|---|---|---|"}
+	for _, r := range features.Rows() {
+		rows = append(rows, line(r.N, r.Claim, fmt.Sprintf("[%s](features/%s)", r.File, r.File), r.Without))
+	}
+	return strings.Join(rows, "\n") + "\n"
+}
+
+func protectionTable() string {
+	rows := []string{"| protection | of | what it does |", "|---|---|---|"}
+	for _, p := range shop.Protections() {
+		rows = append(rows, line(p.Name, p.Service, p.Means))
+	}
+	return strings.Join(rows, "\n") + "\n"
+}
+
+func line(cells ...any) string {
+	var b strings.Builder
+	for _, c := range cells {
+		fmt.Fprintf(&b, "| %s ", strings.ReplaceAll(fmt.Sprint(c), "|", `\|`))
+	}
+	return b.String() + "|"
+}
+
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + s + "`"
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+func runCommand() *cobra.Command {
+	var o runner.Options
+	var step bool
+	cmd := &cobra.Command{
+		Use:   "run [paths]",
+		Short: "Run features: files, folders, file.feature:line",
+		Long: `Runs the scenarios of the given features and writes a run's folder with journal, reports and logs.
+Without a path it runs ./features, and where there is none the built-in drill of the demo shop.`,
+		Example: `  firedrill run --tags "@smoke and not @real"
+  firedrill run --without "idempotency keys"   # the demo shop without one protection: see it caught
+  firedrill run --step features/orders.feature # ask before each injection, heal on a key`,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.Tags, "tags", "", `tag expression, such as "@smoke and not @real"`)
+	flags.StringVar(&o.Name, "name", "", "regular expression on scenario names")
+	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all decisions; 0 takes one from the clock and tells it")
+	flags.StringSliceVar(&o.Without, "without", nil, "protections to switch off in the system, by name (the system's commands get them as ${without})")
+	flags.IntVar(&o.Parallel, "parallel", min(4, 2*runtime.NumCPU()), "scenarios at once; those tagged @serial run alone")
+	flags.StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "where run folders go")
+	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if o.FS, o.Paths, err = source(args); err != nil {
+			return err
+		}
+		return run(cmd, o, step)
+	}
+	return cmd
+}
+
+func run(cmd *cobra.Command, o runner.Options, step bool) error {
+	out, talk := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	live := reports.NewLive(talk, isTerminal(talk) && !step)
+	o.Watch = live.Event
+	if step {
+		keys, restore, err := readKeys(cmd.InOrStdin())
+		if err != nil {
+			return err
+		}
+		defer restore()
+		facilitate(&o, keys, talk)
+	}
+	result, err := runner.Run(cmd.Context(), o)
+	live.Close()
+	var problems scenarios.Problems
+	if errors.As(err, &problems) {
+		fmt.Fprint(talk, problems.Error())
+		return exit(usage)
+	}
+	if result == nil {
+		return err
+	}
+	if err := printText(out, result); err != nil {
+		return err
+	}
+	if err != nil {
+		fmt.Fprintln(talk, "firedrill:", err)
+	}
+	if code := result.ExitCode(); code != 0 {
+		return exit(code)
+	}
+	return nil
+}
+
+// printText prints the verdict table and where the report lies.
+func printText(out io.Writer, result *runner.Result) error {
+	if err := reports.Text(style(out))(out, result.Book); err != nil {
+		return err
+	}
+	page := filepath.Join(result.Dir, "report.html")
+	if abs, err := filepath.Abs(page); err == nil {
+		page = abs
+	}
+	fmt.Fprintf(out, "\nreport: %s\n", page)
+	return nil
+}
+
+func style(w io.Writer) reports.Style {
+	return reports.Style{Colour: isTerminal(w) && os.Getenv("NO_COLOR") == ""}
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

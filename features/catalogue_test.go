@@ -1,0 +1,153 @@
+package features
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/shop"
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// TestMain lets this test binary be the shop: the system files start ${self} shop SERVICE.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "shop" {
+		os.Exit(shop.Main(os.Args[2:]))
+	}
+	os.Exit(m.Run())
+}
+
+// drill runs features and returns the run's scenarios.
+func drill(t *testing.T, o runner.Options) (*runner.Result, []*journal.History) {
+	t.Helper()
+	o.FS, o.Dir = FS, t.TempDir()
+	o.Watch = func(e journal.Event) {
+		if p := e.Process; p != nil && p.What == "exited" {
+			t.Logf("%s exited on its own: %s", p.Service, p.Detail)
+		}
+	}
+	result, err := runner.Run(t.Context(), o)
+	require.NoError(t, err)
+	require.NotEmpty(t, result.Book.Scenarios)
+	return result, result.Book.Scenarios
+}
+
+// tell is a scenario's verdicts, for the log.
+func tell(h *journal.History) string {
+	var b strings.Builder
+	for _, v := range h.Verdicts {
+		fmt.Fprintf(&b, "\n  %-12s %s\n               observed %s; %s", v.Outcome, v.Check, v.Observed, v.Reason)
+	}
+	return fmt.Sprintf("%s: %s%s", h.Name, outcome(h), b.String())
+}
+
+func outcome(h *journal.History) string {
+	if h.End == nil {
+		return "cut short"
+	}
+	return strings.TrimSpace(h.End.Outcome + " " + h.End.Reason)
+}
+
+// installed skips a row whose server is missing, unless everything must run.
+func installed(t *testing.T, row Row) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil && strings.HasPrefix(row.File, "real/") {
+		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
+			t.Fatal("redis-server is not installed: sudo apt-get install -y redis-server")
+		}
+		t.Skip("redis-server is not installed: sudo apt-get install -y redis-server")
+	}
+}
+
+func TestRowsHold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the whole catalogue")
+	}
+	for _, row := range Rows() {
+		t.Run("row "+row.N, func(t *testing.T) {
+			installed(t, row)
+			_, histories := drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3})
+			for _, h := range histories {
+				t.Log(tell(h))
+				assert.Equal(t, "passed", outcome(h), h.Name)
+			}
+		})
+	}
+}
+
+func TestRowsAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the whole catalogue")
+	}
+	for _, row := range Rows() {
+		t.Run("row "+row.N+" without "+row.Without, func(t *testing.T) {
+			installed(t, row)
+			_, histories := drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3, Without: []string{row.Without}})
+			for _, h := range histories {
+				t.Log(tell(h))
+				caught(t, row, h)
+			}
+		})
+	}
+}
+
+// caught asserts that a scenario failed for the row's reason: those checks, no other, and nothing that makes the drill worthless.
+func caught(t *testing.T, row Row, h *journal.History) {
+	t.Helper()
+	assert.Equal(t, "failed", outcome(h), h.Name)
+	var failed []string
+	for _, v := range h.Verdicts {
+		switch v.Outcome {
+		case "failed":
+			failed = append(failed, v.Check)
+		case "inconclusive":
+			assert.Fail(t, "inconclusive", "%s: %s: %s", h.Name, v.Check, v.Reason)
+		}
+	}
+	for _, check := range row.CaughtBy {
+		assert.Contains(t, failed, check, h.Name)
+	}
+	for _, check := range failed {
+		assert.Contains(t, slices.Concat(row.CaughtBy, row.Also), check, "%s failed for another reason too", h.Name)
+	}
+}
+
+func TestRowsAreTheFeatures(t *testing.T) {
+	var files []string
+	require.NoError(t, fs.WalkDir(FS, ".", func(name string, _ fs.DirEntry, err error) error {
+		if path.Ext(name) == ".feature" {
+			files = append(files, name)
+		}
+		return err
+	}))
+	var named []string
+	for _, row := range Rows() {
+		named = append(named, row.File)
+		es, err := scenarios.Parse(scenarios.Source{FS: FS, Paths: []string{row.File}})
+		require.NoError(t, err)
+		for _, e := range es {
+			var asked []string
+			for _, c := range e.Checks {
+				asked = append(asked, c.String())
+			}
+			assert.Subset(t, asked, slices.Concat(row.CaughtBy, row.Also), "%s does not ask what row %s is caught by", e.ID, row.N)
+			if row.N == "real" {
+				assert.Contains(t, e.Tags, "@real")
+			} else {
+				assert.Contains(t, e.Tags, "@row-"+row.N)
+			}
+		}
+		assert.True(t, slices.ContainsFunc(shop.Protections(), func(p shop.Protection) bool { return p.Name == row.Without }), "row %s: the shop has no protection %q", row.N, row.Without)
+	}
+	assert.ElementsMatch(t, files, named)
+}

@@ -1,0 +1,205 @@
+// Package shop is the demo system that the catalogue's features run against: a small web shop in several processes, written as good services
+// would be. Main runs one part:
+//
+//	front     composes pages: content (needed), comments, ads and stats (each may be missing)
+//	content, comments, ads, stats    the parts
+//	orders    takes POST /orders with an Idempotency-Key, charges payments, keeps orders in an embedded database
+//	payments  charges, once for each key
+//
+// Each has GET /livez (alive), GET /readyz (alive, and what it needs answers) and GET /metrics (Prometheus).
+//
+// Every protection that makes the shop survive can be taken out by name, so that each check can be seen to catch what it is for: see Protections.
+package shop
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Protection is something that makes the shop survive a failure.
+type Protection struct {
+	Name    string
+	Service string // who has it
+	Means   string
+}
+
+// Protections lists what --without can take out, sorted by name.
+func Protections() []Protection {
+	return []Protection{
+		{adaptiveTimeout, "orders", "the time-out for payments follows measured response times"},
+		{cacheBypass, "front", "pages are served without the cache when it does not answer at once"},
+		{fallbacks, "front", "a page whose optional part is missing is served without it, and marked"},
+		{idempotencyKeys, "orders", "a key seen before gets the same response, and no second order"},
+		{isolation, "front", "each dependency has a bounded pool of its own, and a full one is not waited for"},
+		{retryBudget, "orders", "repeated calls are at most a fifth of all calls"},
+		{timeouts, "front, orders", "no call waits longer than its time-out"},
+	}
+}
+
+const (
+	adaptiveTimeout = "adaptive timeout"
+	cacheBypass     = "cache bypass"
+	fallbacks       = "fallbacks"
+	idempotencyKeys = "idempotency keys"
+	isolation       = "isolation"
+	retryBudget     = "retry budget"
+	timeouts        = "timeouts"
+)
+
+// protected tells which protections are in.
+type protected map[string]bool
+
+// parseWithout reads the names that are taken out, separated by commas.
+func parseWithout(list string) (protected, error) {
+	p := protected{}
+	var names []string
+	for _, one := range Protections() {
+		p[one.Name] = true
+		names = append(names, one.Name)
+	}
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("take out %q: the shop has no such protection; it has %s", name, strings.Join(names, ", "))
+		}
+		p[name] = false
+	}
+	return p, nil
+}
+
+// config is what a part is started with.
+type config struct {
+	listen, dir string
+	links       map[string]string // dependency -> host:port
+	protected   protected
+}
+
+// part is a service of the shop: its routes, what it needs to be ready, and how it ends.
+type part struct {
+	routes  *http.ServeMux
+	needs   []*dependency
+	metrics *prometheus.Registry
+	end     func() error
+}
+
+// parts is the table of services.
+var parts = map[string]func(config) (*part, error){
+	"front": newFront, "orders": newOrders, "payments": newPayments,
+	"content": newSimple("content"), "comments": newSimple("comments"), "ads": newSimple("ads"), "stats": newSimple("stats"),
+}
+
+// Main runs one part until SIGTERM and returns the exit code: args are the part's name and its flags.
+func Main(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, args); err != nil {
+		fmt.Fprintln(os.Stderr, "shop:", err)
+		return 2
+	}
+	return 0
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 || parts[args[0]] == nil {
+		return errors.New("name a part: ads, comments, content, front, orders, payments, stats")
+	}
+	name, c := args[0], config{links: map[string]string{}}
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.StringVar(&c.listen, "listen", "127.0.0.1:0", "address to listen on")
+	flags.StringVar(&c.dir, "dir", ".", "folder for data")
+	without := flags.String("without", "", "protections to take out, separated by commas")
+	for _, dep := range []string{"content", "comments", "ads", "stats", "payments", "cache"} {
+		flags.Func(dep, "address of "+dep, func(addr string) error { c.links[dep] = addr; return nil })
+	}
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	var err error
+	if c.protected, err = parseWithout(*without); err != nil {
+		return err
+	}
+	p, err := parts[name](c)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	return serve(ctx, name, c.listen, p)
+}
+
+// serve answers until ctx ends, then lets requests under way finish.
+func serve(ctx context.Context, name, listen string, p *part) error {
+	ln, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	p.routes.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	p.routes.HandleFunc("GET /readyz", p.ready)
+	p.routes.Handle("GET /metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: p.routes, ReadHeaderTimeout: 10 * time.Second}
+	fmt.Printf("%s listens on %s\n", name, ln.Addr())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		err = server.Shutdown(end)
+	}
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	if p.end != nil {
+		err = errors.Join(err, p.end())
+	}
+	return err
+}
+
+// ready is the deep health check: it follows the dependencies that the part cannot do without.
+func (p *part) ready(w http.ResponseWriter, r *http.Request) {
+	for _, d := range p.needs {
+		if _, err := d.call(r.Context(), http.MethodGet, "/livez", nil, ""); err != nil {
+			http.Error(w, fmt.Sprintf("%s: %v", d.name, err), http.StatusServiceUnavailable)
+			return
+		}
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+// counter makes a counter that the part shows.
+func (p *part) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	p.metrics.MustRegister(c)
+	return c
+}
+
+func newPart() *part {
+	return &part{routes: http.NewServeMux(), metrics: prometheus.NewRegistry()}
+}
+
+// newSimple makes a part that answers every path with a line of text.
+func newSimple(name string) func(config) (*part, error) {
+	return func(config) (*part, error) {
+		p := newPart()
+		served := p.counter(name+"_served_total", "answers given")
+		p.routes.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+			served.Inc()
+			fmt.Fprintf(w, "%s of %s\n", name, r.URL.Path)
+		})
+		return p, nil
+	}
+}

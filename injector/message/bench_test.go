@@ -1,0 +1,65 @@
+package message
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// BenchmarkGet compares 64 clients who GET over connections that are kept alive: directly, through the relay without a rule and with one that
+// never hits, and through net/http's reverse proxy. Compare within one run only.
+func BenchmarkGet(b *testing.B) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
+	b.Cleanup(s.Close)
+	addr := strings.TrimPrefix(s.URL, "http://")
+	quiet := open(b, addr, Config{})
+	armed := open(b, addr, Config{})
+	armed.live(b, Rule{Do: LoseReply, Match: Match{Path: "/none"}})
+	target, _ := url.Parse(s.URL)
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	b.Cleanup(transport.CloseIdleConnections)
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: transport})
+	b.Cleanup(proxy.Close)
+	for _, way := range []struct{ name, addr string }{
+		{"direct", addr}, {"relay", quiet.addr}, {"relay with a rule", armed.addr}, {"ReverseProxy", strings.TrimPrefix(proxy.URL, "http://")},
+	} {
+		b.Run(way.name, func(b *testing.B) { get(b, way.addr) })
+	}
+}
+
+// get spreads b.N requests over 64 raw clients.
+func get(b *testing.B, addr string) {
+	const clients = 64
+	peers := make([]peer, clients)
+	for i := range peers {
+		peers[i] = connect(b, addr)
+		defer peers[i].Close()
+	}
+	text := []byte(request("GET", "/a"))
+	b.ResetTimer()
+	var all sync.WaitGroup
+	for i, p := range peers {
+		all.Go(func() {
+			buf := make([]byte, 4<<10)
+			for range (b.N + i) / clients {
+				_, _ = p.Write(text)
+				n := 0
+				for !strings.HasSuffix(string(buf[:n]), "hello") {
+					m, err := p.Read(buf[n:])
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					n += m
+				}
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
+}

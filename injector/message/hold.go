@@ -1,0 +1,62 @@
+package message
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// hold is a reordered message that waits for others to pass.
+type hold struct {
+	rule *live
+	conn uint64
+	left int
+	free chan struct{}
+}
+
+// holdFor keeps a message back until so many others passed it; ok is false when another is kept by the same rule already: were several kept at
+// once, none would be left to pass, and all would expire.
+func (r *Relay) holdFor(l *live, conn uint64) (h *hold, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, other := range r.holds {
+		if other.rule == l {
+			return nil, false
+		}
+	}
+	h = &hold{rule: l, conn: conn, left: max(1, l.Others), free: make(chan struct{})}
+	r.holds = append(r.holds, h)
+	return h, true
+}
+
+// passed tells the held ones that a message went by. Those that their rule does not match are no others.
+func (r *Relay) passed(m message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.holds = slices.DeleteFunc(r.holds, func(h *hold) bool {
+		if h.conn == m.conn || !h.rule.Match.picks(m) {
+			return false
+		}
+		if h.left--; h.left == 0 {
+			close(h.free)
+		}
+		return h.left == 0
+	})
+}
+
+// wait keeps the message until others passed (true), or its time is up or the rule healed (false).
+func (r *Relay) wait(ctx context.Context, h *hold) bool {
+	timer := time.NewTimer(h.rule.Wait)
+	defer timer.Stop()
+	select {
+	case <-h.free:
+		return true
+	case <-timer.C:
+	case <-h.rule.healed:
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.holds = slices.DeleteFunc(r.holds, func(other *hold) bool { return other == h })
+	return h.left == 0
+}

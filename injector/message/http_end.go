@@ -1,0 +1,152 @@
+package message
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// stop ends the reading of requests after an error of request.
+func (c *httpConn) stop(err error) {
+	var sink sinkError
+	switch {
+	case errors.As(err, &sink): // the upstream is gone; answers tells the client how, once it has passed on what came before
+		c.mu.Lock()
+		c.lost = true
+		mute := c.mute && !c.ended && !c.silent
+		c.mu.Unlock()
+		if mute {
+			_ = c.client.Reset()
+		}
+		c.drain()
+	case errors.Is(err, errNotHTTP):
+		c.goRaw(nil, err.Error())
+	default: // the client broke off; what came of the request goes on
+		_ = c.uw.Flush()
+		c.clientGone(err)
+	}
+}
+
+// drain reads away what the client still says, until it ends.
+func (c *httpConn) drain() {
+	_, err := io.Copy(io.Discard, c.cr)
+	c.clientGone(err)
+}
+
+// clientGone notes the client's end and passes it on, once no answer is awaited for its own sake.
+func (c *httpConn) clientGone(err error) {
+	c.leave()
+	c.mu.Lock()
+	for !c.ended && !c.silent && !c.mute && c.ctx.Err() == nil && c.detached() {
+		c.changed.Wait()
+	}
+	over := c.ended || c.silent
+	c.mu.Unlock()
+	if !over && orderly(err) {
+		if half, ok := c.up.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+			return
+		}
+	}
+	if !over {
+		c.abort()
+	}
+	c.cancel()
+}
+
+// leave notes when the client left of its own accord.
+func (c *httpConn) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone.IsZero() && !c.ended {
+		c.gone = time.Now()
+	}
+}
+
+// abort makes the upstream's end a reset.
+func (c *httpConn) abort() {
+	if tcp, ok := c.up.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+}
+
+func orderly(err error) bool {
+	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// detached tells whether an exchange goes on whether or not the client is there: its answer is to be read to the end. c.mu is held.
+func (c *httpConn) detached() bool {
+	for _, x := range c.owed {
+		if r := x.chosen.rule; r != nil && (r.Do == LoseReply || (r.Do == Twice && r.Second)) {
+			return true
+		}
+	}
+	return false
+}
+
+// goRaw passes on what could not be followed, and all that comes after it. Without a reason there is nothing to tell.
+func (c *httpConn) goRaw(first []byte, why string) {
+	c.mu.Lock()
+	c.raw = true
+	c.mu.Unlock()
+	if why != "" {
+		c.relay.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: why})
+	}
+	_, err := c.uw.Write(first)
+	if err != nil {
+		err = sinkError{err}
+	} else if _, err = copyAll(c.uw, c.cr); err == nil {
+		err = io.EOF
+	}
+	c.stop(err)
+}
+
+// end ends the client's connection as a rule asks. After silence both sockets stay open until the client ends; after a FIN the client's until it
+// ends too, since closing a socket with unread bytes would send a reset behind.
+func (c *httpConn) end(then Ending) {
+	c.mu.Lock()
+	c.ended = then != ThenSilence
+	c.silent = then == ThenSilence
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	switch then {
+	case ThenSilence:
+		return
+	case ThenClosed:
+		_ = c.client.CloseWrite()
+	default:
+		_ = c.client.Reset()
+	}
+	c.cancel()
+}
+
+// finish closes the upstream and tells of what is still owed.
+func (c *httpConn) finish() {
+	c.cancel()
+	_ = c.up.Close()
+	c.unpaid()
+}
+
+// unpaid tells of all that the client is owed and will not get.
+func (c *httpConn) unpaid() {
+	c.mu.Lock()
+	owed := c.owed
+	c.owed = nil
+	for _, x := range owed {
+		x.gone = c.gone
+	}
+	c.mu.Unlock()
+	for _, x := range owed {
+		c.report(x, 0)
+	}
+}
+
+// report tells of a call that is over. A caller who left while it was owed has given up, also when the answer still went out.
+func (c *httpConn) report(x *exchange, status int) {
+	call := Call{Start: x.start, End: time.Now(), Op: x.msg.op, Status: status, Affected: x.touched, Skipped: x.skipped}
+	if !x.gone.IsZero() {
+		call.GaveUp, call.End = true, x.gone
+	}
+	c.relay.cfg.Calls(call)
+}

@@ -1,0 +1,241 @@
+package reports
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+//go:embed page.html
+var page string
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"upper": strings.ToUpper, "icon": func(o string) string { return icons[o] }, "ms": ms, "at": at, "percent": percent,
+	"join": func(s []string) string { return strings.Join(s, ", ") }, "count": func(n int64) string { return check.Count(n) },
+	"add": func(a, b int) int { return a + b },
+}).Parse(page))
+
+// view is what the page shows of a run.
+type view struct {
+	Run       journal.Run
+	Outcome   string
+	CutShort  string
+	Took      time.Duration
+	Counts    []string
+	Rerun     string
+	Why       []why
+	Scenarios []scenario
+}
+
+// why is a card: a check that did not pass.
+type why struct {
+	N        int
+	Scenario *journal.History
+	Verdict  journal.Verdict
+	Place    string
+}
+
+// scenario is a section of the page.
+type scenario struct {
+	*journal.History
+	Outcome  string
+	Took     time.Duration
+	Steps    []step
+	Implied  []journal.Verdict
+	Charts   []Chart
+	Figures  []Figures
+	Errors   [][]string
+	Windows  []journal.Window
+	Ledger   *ledger
+	Fates    [][]string
+	LinkRows [][]string
+	WhyFirst int
+}
+
+// step is a line of the feature with what came of it.
+type step struct {
+	journal.Step
+	Verdict *journal.Verdict
+}
+
+// ledger is the summary of keyed requests.
+type ledger struct {
+	Keys, Acknowledged, Refused, Ambiguous, Effects int
+	Read                                            *journal.Effects
+}
+
+// HTML writes the report for people: one file that needs nothing else, readable without style sheets and scripts.
+func HTML(w io.Writer, b *journal.Book) error {
+	v := view{Run: b.Run, Outcome: Outcome(b), CutShort: cutShort(b), Rerun: rerun(b)}
+	counts := map[string]int{}
+	for i, h := range b.Scenarios {
+		v.Took = max(v.Took, h.Ended)
+		counts[outcome(h)]++
+		v.Scenarios = append(v.Scenarios, newScenario(h, i))
+	}
+	for i := len(ranks) - 1; i >= 0; i-- {
+		if n := counts[ranks[i]]; n > 0 {
+			v.Counts = append(v.Counts, fmt.Sprintf("%d %s", n, ranks[i]))
+		}
+	}
+	for i := range v.Scenarios { // worst first: failed checks before inconclusive ones
+		v.collect(&v.Scenarios[i], "failed")
+	}
+	for i := range v.Scenarios {
+		v.collect(&v.Scenarios[i], "inconclusive")
+	}
+	return pageTemplate.Execute(w, v)
+}
+
+func (v *view) collect(s *scenario, outcome string) {
+	if s.Outcome == "skipped" {
+		return
+	}
+	for _, verdict := range s.Verdicts {
+		if verdict.Outcome != outcome {
+			continue
+		}
+		v.Why = append(v.Why, why{len(v.Why) + 1, s.History, verdict, place(s.History, verdict)})
+		if s.WhyFirst == 0 {
+			s.WhyFirst = len(v.Why)
+		}
+	}
+}
+
+// rerun is the command that runs the same drill again.
+func rerun(b *journal.Book) string {
+	if len(b.Run.Command) == 0 {
+		return ""
+	}
+	words := []string{"firedrill"}
+	for i, word := range b.Run.Command[1:] {
+		if strings.HasPrefix(word, "--seed") {
+			continue
+		}
+		if i > 0 && b.Run.Command[i] == "--seed" {
+			continue
+		}
+		if strings.ContainsAny(word, " \t\"'$&|;<>()*?@") {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(append(words, fmt.Sprintf("--seed %d", b.Run.Seed)), " ")
+}
+
+func newScenario(h *journal.History, n int) scenario {
+	s := scenario{History: h, Outcome: outcome(h), Took: h.Ended - h.Began, Figures: figures(h), Windows: []journal.Window{journal.Before, journal.During, journal.After}}
+	verdicts := map[string][]journal.Verdict{}
+	for _, v := range h.Verdicts {
+		if implied(v) {
+			s.Implied = append(s.Implied, v)
+			continue
+		}
+		verdicts[v.Step] = append(verdicts[v.Step], v)
+	}
+	for _, line := range h.Steps {
+		st := step{Step: line}
+		if of := verdicts[line.At]; len(of) > 0 {
+			st.Verdict = &of[0]
+			verdicts[line.At] = of[1:]
+		}
+		s.Steps = append(s.Steps, st)
+	}
+	s.Charts = charts(h, fmt.Sprintf("c%d", n))
+	s.Errors = errorTable(h)
+	s.Fates = fates(h)
+	s.LinkRows = linkTable(h)
+	if len(h.Requests) > 0 {
+		s.Ledger = &ledger{Keys: len(h.Requests), Effects: len(h.Effects), Read: h.EffectsRead}
+		for _, r := range h.Requests {
+			switch r.Outcome {
+			case "acknowledged":
+				s.Ledger.Acknowledged++
+			case "refused":
+				s.Ledger.Refused++
+			default:
+				s.Ledger.Ambiguous++
+			}
+		}
+	}
+	return s
+}
+
+// charts draws what there is to draw.
+func charts(h *journal.History, id string) []Chart {
+	if len(h.Phases) == 0 || h.End != nil && h.End.Outcome == "skipped" {
+		return nil
+	}
+	a := newAxis(h)
+	all := []Chart{lanes(a, id+"a")}
+	slices := seconds(a)
+	if len(slices) > 0 {
+		all = append(all, latency(a, id+"b", slices), throughput(a, id+"c", slices))
+		if c, ok := errorKinds(a, id+"d", slices); ok {
+			all = append(all, c)
+		}
+	}
+	if c, ok := linkCalls(a, id+"e"); ok {
+		all = append(all, c)
+	}
+	return all
+}
+
+// errorTable counts errors by kind and window.
+func errorTable(h *journal.History) [][]string {
+	counts := h.Total("", "").Errors
+	var rows [][]string
+	for _, kind := range sorted(counts) {
+		row := []string{kind}
+		for _, w := range []journal.Window{journal.Before, journal.During, journal.After} {
+			row = append(row, fmt.Sprint(h.Total(w, "").Errors[kind]))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// fates counts what became of messages, by fault and stage.
+func fates(h *journal.History) [][]string {
+	counts := map[[2]string]int{}
+	var order [][2]string
+	for _, m := range h.Messages {
+		k := [2]string{m.Fault, m.Stage}
+		if counts[k]++; counts[k] == 1 {
+			order = append(order, k)
+		}
+	}
+	says := map[string]string{}
+	for _, in := range h.Faults {
+		says[in.ID] = in.Says
+	}
+	var rows [][]string
+	for _, k := range order {
+		rows = append(rows, []string{says[k[0]], k[1], fmt.Sprint(counts[k])})
+	}
+	return rows
+}
+
+// linkTable sums each link's calls up by window.
+func linkTable(h *journal.History) [][]string {
+	counts := map[string]int{}
+	for _, c := range h.Calls {
+		counts[c.Link] += c.Calls
+	}
+	var rows [][]string
+	for _, link := range sorted(counts) {
+		for _, w := range []journal.Window{journal.Before, journal.During, journal.After} {
+			t := h.CallsTotal(w, func(l string) bool { return l == link })
+			if t.Calls > 0 {
+				rows = append(rows, []string{link, string(w), check.Count(t.Calls), check.Count(t.Affected), check.Count(t.GaveUp), ms(journal.Quantile(t.Duration, 50)), ms(journal.Quantile(t.Duration, 95)), ms(journal.Quantile(t.Duration, 100))})
+			}
+		}
+	}
+	return rows
+}

@@ -1,0 +1,131 @@
+package reports
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+type suites struct {
+	XMLName  xml.Name `xml:"testsuites"`
+	Name     string   `xml:"name,attr"`
+	Tests    int      `xml:"tests,attr"`
+	Failures int      `xml:"failures,attr"`
+	Skipped  int      `xml:"skipped,attr"`
+	Suites   []suite  `xml:"testsuite"`
+}
+
+type suite struct {
+	Name       string     `xml:"name,attr"`
+	Tests      int        `xml:"tests,attr"`
+	Failures   int        `xml:"failures,attr"`
+	Skipped    int        `xml:"skipped,attr"`
+	Time       string     `xml:"time,attr"`
+	Timestamp  string     `xml:"timestamp,attr"`
+	Properties []property `xml:"properties>property"`
+	Cases      []testcase `xml:"testcase"`
+}
+
+type property struct {
+	Name  string `xml:"name,attr"`
+	Value string `xml:"value,attr"`
+}
+
+type testcase struct {
+	Name    string   `xml:"name,attr"`
+	Class   string   `xml:"classname,attr"`
+	File    string   `xml:"file,attr,omitempty"`
+	Time    string   `xml:"time,attr"`
+	Failure *failure `xml:"failure,omitempty"`
+	Skipped *failure `xml:"skipped,omitempty"`
+}
+
+type failure struct {
+	Message string `xml:"message,attr"`
+	Type    string `xml:"type,attr,omitempty"`
+	Text    string `xml:",chardata"`
+}
+
+// maxOutput bounds a case's text: CI servers choke on more.
+const maxOutput = 64 << 10
+
+// JUnit writes a suite for each scenario and a case for each check. Inconclusive checks are failures of type "inconclusive": JUnit knows no third
+// answer, and green would be a lie. A scenario that did not run to its end has a case of its own that says so.
+func JUnit(w io.Writer, b *journal.Book) error {
+	all := suites{Name: "firedrill"}
+	for _, h := range b.Scenarios {
+		s := junitSuite(b, h)
+		all.Tests += s.Tests
+		all.Failures += s.Failures
+		all.Skipped += s.Skipped
+		all.Suites = append(all.Suites, s)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", "  ")
+	if err := enc.Encode(all); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+func junitSuite(b *journal.Book, h *journal.History) suite {
+	s := suite{
+		Name: plain(h.ID), Time: fmt.Sprintf("%.3f", (h.Ended - h.Began).Seconds()), Timestamp: b.Run.Began.Add(h.Began).UTC().Format(time.RFC3339),
+		Properties: []property{{"seed", fmt.Sprint(h.Seed)}, {"outcome", outcome(h)}, {"feature", plain(h.Feature)}},
+	}
+	names := map[string]int{}
+	add := func(name string, c testcase) {
+		if names[name]++; names[name] > 1 {
+			name = fmt.Sprintf("%s (%d)", name, names[name])
+		}
+		c.Name, c.Class, c.File, c.Time = plain(name), plain(h.ID), plain(h.File), "0"
+		s.Tests++
+		if c.Failure != nil {
+			s.Failures++
+		}
+		if c.Skipped != nil {
+			s.Skipped++
+		}
+		s.Cases = append(s.Cases, c)
+	}
+	for _, v := range h.Verdicts {
+		c := testcase{}
+		if v.Outcome != "passed" {
+			text := fmt.Sprintf("%s\nobserved: %s\nexpected: %s\n%s", place(h, v), v.Observed, v.Expected, strings.Join(v.Details, "\n"))
+			c.Failure = &failure{Message: plain(v.Reason), Type: v.Outcome, Text: lines(text)}
+		}
+		add(v.Check, c)
+	}
+	switch o := outcome(h); {
+	case o == "skipped":
+		add("scenario", testcase{Skipped: &failure{Message: plain(h.End.Reason)}})
+	case o != "passed" && s.Failures == 0, h.End != nil && h.End.Reason != "":
+		reason := cutShort(b)
+		if h.End != nil {
+			reason = h.End.Reason
+		}
+		if reason == "" {
+			reason = "nothing was judged"
+		}
+		add("scenario", testcase{Failure: &failure{Message: plain(reason), Type: o}})
+	}
+	return s
+}
+
+// lines cleans a text line by line, and bounds it.
+func lines(text string) string {
+	all := strings.Split(text, "\n")
+	for i, l := range all {
+		all[i] = plain(l)
+	}
+	text = strings.Join(all, "\n")
+	return text[:min(len(text), maxOutput)]
+}

@@ -1,0 +1,106 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// Live shows a run as it goes: on a terminal one line that is painted anew, with plain lines above it for what happened; elsewhere plain lines
+// only. It takes events in the journal's order; its only clock is theirs.
+type Live struct {
+	mu    sync.Mutex
+	w     io.Writer
+	tty   bool
+	names map[string]string
+	ticks map[string]journal.Tick
+	order []string
+}
+
+// NewLive shows on w.
+func NewLive(w io.Writer, tty bool) *Live {
+	return &Live{w: w, tty: tty, names: map[string]string{}, ticks: map[string]journal.Tick{}}
+}
+
+// Event shows an event, if it is one to be shown.
+func (l *Live) Event(e journal.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	name := l.names[e.Scenario]
+	switch {
+	case e.Begin != nil:
+		l.names[e.Scenario] = e.Begin.Name
+		l.order = append(l.order, e.Scenario)
+		l.line(e.At, e.Begin.Name, "begins")
+	case e.Phase != nil && e.Phase.Name != "done":
+		l.line(e.At, name, e.Phase.Name)
+	case e.Fault != nil && e.Fault.Stage == "injected":
+		l.line(e.At, name, "inject: "+e.Fault.Says)
+	case e.Fault != nil && e.Fault.Stage == "healed":
+		l.line(e.At, name, fmt.Sprintf("healed: %s (%d of %d %s affected)", e.Fault.Says, e.Fault.Affected, e.Fault.Seen, e.Fault.Unit))
+	case e.Process != nil && (e.Process.What == "crashed" || e.Process.What == "exited" || e.Process.What == "hung"):
+		l.line(e.At, name, fmt.Sprintf("%s %s", e.Process.Service, e.Process.What))
+	case e.Note != nil:
+		l.line(e.At, name, e.Note.Text)
+	case e.End != nil && e.Scenario != "":
+		delete(l.ticks, e.Scenario)
+		l.line(e.At, name, strings.ToUpper(e.End.Outcome))
+	case e.Tick != nil:
+		l.ticks[e.Scenario] = *e.Tick
+		l.status(e.At)
+	}
+}
+
+func (l *Live) line(at time.Duration, name, text string) {
+	l.clear()
+	fmt.Fprintf(l.w, "%8s  %s: %s\n", clock(at), plain(shorten(name, 48)), plain(text))
+	if l.tty {
+		l.status(at)
+	}
+}
+
+func clock(at time.Duration) string {
+	return fmt.Sprintf("%d:%04.1f", int(at.Minutes()), (at % time.Minute).Seconds())
+}
+
+func shorten(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// status paints the line of live figures.
+func (l *Live) status(at time.Duration) {
+	if !l.tty || len(l.ticks) == 0 {
+		return
+	}
+	var parts []string
+	for _, id := range l.order {
+		if t, ok := l.ticks[id]; ok {
+			part := fmt.Sprintf("%s %.0f/s p99 %s %d errors", t.Phase, t.Rate, ms(t.P99), t.Errors)
+			if len(t.Faults) > 0 {
+				part += " ⚡" + fmt.Sprint(len(t.Faults))
+			}
+			parts = append(parts, part)
+		}
+	}
+	fmt.Fprintf(l.w, "\r\x1b[K%8s  %s", clock(at), shorten(strings.Join(parts, " | "), 150))
+}
+
+func (l *Live) clear() {
+	if l.tty {
+		fmt.Fprint(l.w, "\r\x1b[K")
+	}
+}
+
+// Close leaves the terminal clean.
+func (l *Live) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.clear()
+}

@@ -1,0 +1,111 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/cucumber/godog"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// drive runs the steps: through godog, where they stand in a feature file, so that users' own steps mix in; one after the other otherwise.
+func (s *session) drive() {
+	if s.e.File == "" {
+		for i := range s.e.Steps {
+			_ = s.step(i) // what went wrong is told by finish
+		}
+		return
+	}
+	g := &gherkin{session: s, at: -1}
+	suite := godog.TestSuite{
+		Name:                s.e.Name,
+		ScenarioInitializer: g.scenario,
+		Options: &godog.Options{
+			Format: "progress", Output: io.Discard, Strict: true, NoColors: true, Concurrency: 1, DefaultContext: s.ctx,
+			FS: s.o.FS, Paths: []string{fmt.Sprintf("%s:%d", s.e.File, s.e.Line)},
+		},
+	}
+	suite.Run() // its outcome is that of the verdicts, which finish tells
+	if g.at < 0 {
+		s.fail(fmt.Errorf("run %s:%d: godog found no step in it", s.e.File, s.e.Line))
+	}
+}
+
+// gherkin follows godog through one scenario.
+type gherkin struct {
+	*session
+	rows int // outline rows met so far
+	mine bool
+	at   int // index of the step that runs
+}
+
+func (g *gherkin) scenario(sc *godog.ScenarioContext) {
+	sc.Before(func(ctx context.Context, _ *godog.Scenario) (context.Context, error) {
+		g.rows++
+		if g.mine = g.e.Row == 0 || g.e.Row == g.rows; !g.mine {
+			return ctx, godog.ErrSkip
+		}
+		return context.WithValue(ctx, runningKey{}, &Running{system: g.system}), nil
+	})
+	sc.StepContext().Before(func(ctx context.Context, _ *godog.Step) (context.Context, error) {
+		if g.mine {
+			g.at++
+		}
+		return ctx, nil
+	})
+	sc.StepContext().After(g.after)
+	for _, p := range scenarios.Phrases() {
+		for _, re := range p.Regexps() {
+			sc.Step(re, func(context.Context) error { return g.step(g.at) })
+		}
+	}
+	for _, own := range g.o.Steps {
+		sc.Step(own.Pattern, own.Do)
+	}
+}
+
+// after tells what a user's own step came to: an error is a failed check, a panic proves nothing.
+func (g *gherkin) after(ctx context.Context, st *godog.Step, _ godog.StepResultStatus, err error) (context.Context, error) {
+	if !g.mine || err == nil || g.at < 0 || g.at >= len(g.e.Steps) || !g.e.Steps[g.at].Foreign {
+		return ctx, nil
+	}
+	step := g.e.Steps[g.at].Step
+	if fmt.Sprintf("%T", err) == "*godog.traceError" { // godog's own type for a panic that it recovered
+		g.fail(fmt.Errorf("%s: the step %q panicked: %w", step.At, st.Text, err))
+		return ctx, nil
+	}
+	g.event(journal.Event{Verdict: &journal.Verdict{Check: st.Text, Kind: "own step", Outcome: "failed", Observed: err.Error(), Reason: err.Error()}}, step)
+	return ctx, nil
+}
+
+type runningKey struct{}
+
+// Running is the system while a user's own step runs.
+type Running struct{ system *system }
+
+// Of finds the running system in a step's context; nil outside a scenario, and when the system could not be started.
+func Of(ctx context.Context) *Running {
+	r, _ := ctx.Value(runningKey{}).(*Running)
+	if r == nil || r.system == nil {
+		return nil
+	}
+	return r
+}
+
+// Address is where a service listens, host:port; "" for one that is not in the system.
+func (r *Running) Address(service string) string { return r.system.addresses[service] }
+
+// Link is where from reaches to, through the link; "" where there is none.
+func (r *Running) Link(from, to string) string {
+	if l := r.system.links[from+" -> "+to]; l != nil {
+		return l.Addr()
+	}
+	return ""
+}
+
+// mustRun makes a missing server an error instead of a skip.
+func mustRun() bool { return os.Getenv("FIREDRILL_MUST_RUN") != "" }

@@ -1,0 +1,299 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+// system is a running system: its links and its services.
+type system struct {
+	o         *Options
+	e         *scenarios.Experiment
+	seed      uint64
+	dir       string // for logs and working folders
+	addresses map[string]string
+	ports     map[string]map[string]int // service -> name ("" its own) -> port
+	links     map[string]*link.Link     // by name, "orders -> payments"
+	relays    map[string]*message.Relay
+	services  map[string]*process.Service
+	servers   []*http.Server
+	serving   sync.WaitGroup
+}
+
+// hooks are told what happens in the system.
+type hooks struct {
+	process func(service string, e process.Event)
+	fate    evidence.Sink
+	call    func(link string, c message.Call)
+}
+
+// missing is the error of a program that is not installed.
+type missing struct{ service, program, install string }
+
+func (m missing) Error() string {
+	return fmt.Sprintf("service %q needs %q, which is not installed: %s", m.service, m.program, m.install)
+}
+
+// startSystem opens the links first, so that their addresses are known, and then starts services, dependencies before those that need them. On error
+// everything is ended again.
+func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
+	s := &system{
+		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{},
+		links: map[string]*link.Link{}, relays: map[string]*message.Relay{}, services: map[string]*process.Service{},
+	}
+	defer func() {
+		if err != nil {
+			_ = s.stop(context.WithoutCancel(ctx))
+		}
+	}()
+	for _, svc := range e.System.Services {
+		if svc.Needs != "" {
+			if _, err := exec.LookPath(svc.Needs); err != nil {
+				return nil, missing{svc.Name, svc.Needs, svc.Install}
+			}
+		}
+	}
+	for _, svc := range e.System.Services {
+		if err := s.place(svc); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range e.System.Links {
+		if err := s.open(l, h); err != nil {
+			return nil, err
+		}
+	}
+	order, err := e.System.Order()
+	if err != nil {
+		return nil, err
+	}
+	for _, svc := range order {
+		if len(svc.Command) > 0 && o.Handlers[svc.Name] == nil {
+			if err := s.start(ctx, svc, h); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s, nil
+}
+
+// place decides where a service listens, and serves those that run in this process.
+func (s *system) place(svc scenarios.Service) error {
+	handler, _ := svc.Handler.(http.Handler)
+	if h := s.o.Handlers[svc.Name]; h != nil {
+		handler = h
+	}
+	switch {
+	case handler != nil:
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return fmt.Errorf("serve %q: %w", svc.Name, err)
+		}
+		s.addresses[svc.Name] = ln.Addr().String()
+		server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+		s.servers = append(s.servers, server)
+		s.serving.Go(func() { _ = server.Serve(ln) })
+		return nil
+	case svc.Address != "":
+		s.addresses[svc.Name] = svc.Address
+		return nil
+	}
+	port, err := s.port(svc.Name, "", svc.Port)
+	if err != nil {
+		return err
+	}
+	s.addresses[svc.Name] = "127.0.0.1:" + strconv.Itoa(port)
+	return nil
+}
+
+// taken keeps two scenarios of this process from being given the same free port before either listens on it.
+var taken sync.Map
+
+// port is a service's port of a name: the one asked for, or a free one, the same at every call.
+func (s *system) port(service, name string, fixed int) (int, error) {
+	if s.ports[service] == nil {
+		s.ports[service] = map[string]int{}
+	}
+	if p := s.ports[service][name]; p != 0 {
+		return p, nil
+	}
+	for fixed == 0 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, fmt.Errorf("find a port for %q: %w", service, err)
+		}
+		p := ln.Addr().(*net.TCPAddr).Port
+		_ = ln.Close()
+		if _, other := taken.LoadOrStore(p, s); !other {
+			fixed = p
+		}
+	}
+	s.ports[service][name] = fixed
+	return fixed, nil
+}
+
+func (s *system) open(l scenarios.Link, h hooks) error {
+	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: s.addresses[l.To]}
+	if l.Protocol != "" && l.Protocol != "tcp" {
+		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Sink: h.fate, Calls: func(c message.Call) { h.call(l.Name(), c) }})
+		if err != nil {
+			return err
+		}
+		s.relays[l.Name()] = relay
+		cfg.Serve = func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {
+			relay.Serve(ctx, c, dial)
+		}
+	}
+	open, err := link.Open(cfg)
+	if err != nil {
+		return err
+	}
+	s.links[l.Name()] = open
+	return nil
+}
+
+func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) error {
+	expand := func(text string) (string, error) { return scenarios.Expand(text, s.values(svc)) }
+	spec := process.Spec{Name: svc.Name, Log: filepath.Join(s.dir, "logs", svc.Name+".log"), Dir: s.workDir(svc), Event: func(e process.Event) { h.process(svc.Name, e) }}
+	for _, arg := range svc.Command {
+		text, err := expand(arg)
+		if err != nil {
+			return fmt.Errorf("start service %q: argument %q: %w", svc.Name, arg, err)
+		}
+		spec.Args = append(spec.Args, text)
+	}
+	names := make([]string, 0, len(svc.Env))
+	for name := range svc.Env {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		text, err := expand(svc.Env[name])
+		if err != nil {
+			return fmt.Errorf("start service %q: environment %q: %w", svc.Name, name, err)
+		}
+		spec.Env = append(spec.Env, name+"="+text)
+	}
+	ready, err := readiness(svc, s.addresses[svc.Name])
+	if err != nil {
+		return err
+	}
+	spec.Ready = ready
+	started, err := process.Start(ctx, spec)
+	if err != nil {
+		return err
+	}
+	s.services[svc.Name] = started
+	return nil
+}
+
+func (s *system) workDir(svc scenarios.Service) string {
+	if svc.Dir == "" {
+		return filepath.Join(s.dir, "services", svc.Name)
+	}
+	return filepath.Join(s.e.System.Dir, svc.Dir)
+}
+
+func readiness(svc scenarios.Service, address string) (process.Ready, error) {
+	r := process.Ready{Within: svc.Ready.Within}
+	switch {
+	case svc.Ready.HTTP != "":
+		r.HTTP = "http://" + address + svc.Ready.HTTP
+	case svc.Ready.Line != "":
+		line, err := regexp.Compile(svc.Ready.Line)
+		if err != nil {
+			return r, fmt.Errorf("await service %q: %w", svc.Name, err)
+		}
+		r.Line = line
+	default:
+		r.TCP = address
+	}
+	return r, nil
+}
+
+// values gives a service's placeholders their values.
+func (s *system) values(svc scenarios.Service) func(name, arg string) (string, bool) {
+	return func(name, arg string) (string, bool) {
+		switch name {
+		case "self":
+			return s.o.Self, true
+		case "port":
+			fixed := 0
+			if arg == "" {
+				fixed = svc.Port
+			}
+			p, err := s.port(svc.Name, arg, fixed)
+			return strconv.Itoa(p), err == nil
+		case "dir":
+			abs, err := filepath.Abs(s.workDir(svc))
+			return abs, err == nil
+		case "link":
+			l := s.links[svc.Name+" -> "+arg]
+			if l == nil {
+				return "", false
+			}
+			return l.Addr(), true
+		case "address":
+			a, ok := s.addresses[arg]
+			return a, ok
+		case "without":
+			return strings.Join(s.o.Without, ","), true
+		case "seed":
+			return strconv.FormatUint(s.seed, 10), true
+		}
+		return "", false
+	}
+}
+
+// front is where clients reach a service: through their link to it, where there is one.
+func (s *system) front(service string) string {
+	if l := s.links["clients -> "+service]; l != nil {
+		return l.Addr()
+	}
+	return s.addresses[service]
+}
+
+// stop ends links and services, those started last first, within a bound. It may be called twice.
+func (s *system) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	var errs []error
+	var all sync.WaitGroup
+	for _, svc := range s.services {
+		all.Go(func() { _ = svc.Stop(ctx) })
+	}
+	for _, l := range s.links {
+		errs = append(errs, l.Close())
+	}
+	for _, server := range s.servers {
+		errs = append(errs, server.Close())
+	}
+	all.Wait()
+	s.serving.Wait()
+	for _, ports := range s.ports {
+		for _, p := range ports {
+			taken.Delete(p)
+		}
+	}
+	_ = os.Remove(filepath.Join(s.dir, "services")) // when empty
+	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
+}

@@ -1,0 +1,239 @@
+package scenarios
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// given is a sound beginning; a case adds the lines that are wrong, from line 8 on.
+const given = `Feature: Broken
+  Scenario: broken
+    Given the system described in "system.yaml"
+    And a steady load of 50 requests per second with this mix:
+      | route        | share |
+      | POST /orders | 50%   |
+      | GET /catalog | 50%   |
+`
+
+// wrongly is a broken file: where, what and what to do have to be told. mark is what the caret points at.
+type wrongly struct {
+	name, text string
+	line       int
+	mark       string
+	what, hint string
+}
+
+// brokenSteps are lines after given; the first of them is line 8.
+var brokenSteps = []wrongly{
+	{"unknown sentence", `When at leest 99% of requests succeed`, 8, "at leest", "nobody knows this sentence", "did you mean: at least 99.9% of requests succeed"},
+	{"sentence from nowhere", `When the moon turns blue`, 8, "the moon", "nobody knows this sentence", "firedrill steps"},
+	{"unknown service", `When "payment" crashes for 5s`, 8, `"payment"`, `no service "payment"`, `did you mean "payments"?`},
+	{"unknown end of a link", `When calls from "orders" to "paymens" are delayed by 1s for 5s`, 8, "calls", `no service "paymens"`, `did you mean "payments"?`},
+	{"link the wrong way round", `When calls from "payments" to "orders" are delayed by 1s for 5s`, 8, "calls", `"payments" does not depend on "orders"`, `did you mean from "orders" to "payments"?`},
+	{"no such link", `When calls from "front" to "payments" are delayed by 1s for 5s`, 8, "calls", `"front" does not depend on "payments"`, `"front" depends on "orders", "recs"`},
+	{"calls on tcp", `When calls from "orders" to "db" are delayed by 1s for 5s`, 8, "calls", "speaks tcp, which has no calls", "traffic or connections"},
+	{"wrong unit", `When calls from "orders" to "payments" are delayed by 800 parsecs for 5s`, 8, "800 parsecs", `"800 parsecs" is not a duration`, "800ms"},
+	{"no unit", `When calls from "orders" to "payments" are delayed by 800 for 5s`, 8, "800", "has no unit", "800ms"},
+	{"no time at all", `When calls from "orders" to "payments" are delayed by 0s for 5s`, 8, "0s", "not a time that can pass", "above 0"},
+	{"negative time", `When calls from "orders" to "payments" are delayed by 1s for -5s`, 8, "-5s", "not a time that can pass", "above 0"},
+	{"too long", `When calls from "orders" to "payments" are delayed by 1s for 48h`, 8, "48h", "longer than a day", ""},
+	{"spread above the delay", `When calls from "orders" to "payments" are delayed by 1s, give or take 2s for 5s`, 8, "2s", "more than the delay", "smaller spread"},
+	{"share above 100%", `When 120% of calls from "orders" to "payments" are delayed by 1s for 5s`, 8, "120%", "is not a share", "0% to 100%"},
+	{"share of nothing", `When 0% of calls from "orders" to "payments" are delayed by 1s for 5s`, 8, "0%", "touches nothing", "above 0%"},
+	{"the 0th call", `When every 0th of the calls from "orders" to "payments" are delayed by 1s for 5s`, 8, "every 0th", "counted from 1", ""},
+	{"from late to early", `When from the 9th to the 3rd, calls from "orders" to "payments" are delayed by 1s for 5s`, 8, "from the 9th", "there is no call", "smaller number first"},
+	{"wrong route of calls", `When only "charge" calls from "orders" to "payments" are delayed by 1s for 5s`, 8, `only "charge"`, `"charge" is not a route`, "method and path"},
+	{"unknown ending", `When requests from "orders" to "payments" are lost, then burned for 5s`, 8, "burned", "no way for a connection to end", "reset, closed, silence, held"},
+	{"no status", `When calls from "orders" to "payments" answer with status 1000 for 5s`, 8, "1000", "not a status of HTTP", "100 to 599"},
+	{"fraction of a second in a header", `When calls from "orders" to "payments" answer with status 503 and retry after 1500ms for 5s`, 8, "1500ms", "whole seconds", "1s, 2s"},
+	{"a late copy that answers", `When calls from "orders" to "payments" are delivered twice and the second answer is returned, the copy 2s late for 5s`, 8, "2s", "cannot answer", "leave out"},
+	{"wrong size", `When traffic from "orders" to "db" is limited to 64 bananas per second for 5s`, 8, "64 bananas", "is not a size", "64 KB"},
+	{"process of a service that runs at an address", `When "db" crashes for 5s`, 8, `"db"`, "was not started by Firedrill", "connections are reset"},
+	{"crash once, apart", `When "payments" crashes 1 times, 5s apart`, 8, "1", "whole number from 2 up", ""},
+	{"down twice", "When \"payments\" crashes\n    And \"payments\" hangs for 5s", 9, `"payments"`, "down or hangs already", "starts again"},
+	{"starts again without a crash", `When "payments" starts again`, 8, `"payments"`, "no crash or stop of it is live", "for 30s"},
+	{"resumes after a crash", "When \"payments\" crashes\n    And \"payments\" resumes", 9, `"payments"`, "no hang of it is live", "for 30s"},
+	{"nothing to heal", `When the fault is healed`, 8, "the fault", "nothing to heal", "for 30s"},
+	{"healed already", "When \"payments\" hangs for 5s\n    And all faults are healed", 9, "all faults", "nothing to heal", "for 30s"},
+	{"healed at once", "When \"payments\" hangs\n    Then at least 99% of requests succeed", 8, `"payments"`, "healed at once", "for 30s"},
+	{"outside of the blast radius", "And the blast radius is limited to \"recs\"\n    When \"payments\" hangs for 5s", 9, `"payments"`, "outside of the blast radius", "widen"},
+	{"blast radius of nobody", `And the blast radius is limited to "recs, ordrs"`, 8, `"recs, ordrs"`, `no service "ordrs"`, `did you mean "orders"?`},
+	{"two loads", `And a steady load of 5 requests per second on "GET /recs"`, 8, "a steady load", "was said before, at a.feature:4", "once"},
+	{"two systems", `And the system described in "system.yaml"`, 8, "the system", "was said before", "once"},
+	{"load after the fault", "When \"payments\" hangs for 5s\n    And clients give up after 2s", 9, "clients", "too late", "before the first fault"},
+	{"fault after a check", "When \"payments\" hangs for 5s\n    Then at least 9% of requests succeed\n    When \"payments\" hangs for 5s", 10, `"payments"`, "after the first check", "before the checks"},
+	{"load of another rate", `When the load changes from 100 to 500 requests per second over 3s`, 8, "100", "is 50 requests per second here", "write `from 50`"},
+	{"load stopped twice", "When the load stops\n    And the load stops", 9, "the load", "no load runs here", ""},
+	{"check during no fault", `Then at least 99% of requests succeed during the fault`, 8, "at least", "no fault is injected", "leave out when"},
+	{"recovery from nothing", `Then "POST /orders" recovers within 5s of healing`, 8, `"POST /orders"`, "no fault is injected", "add a fault"},
+	{"check of a route without load", "When \"payments\" hangs for 5s\n    Then at least 9% of \"GET /catalogue\" requests succeed", 9, "at least", `no load runs on "GET /catalogue"`, `did you mean "GET /catalog"?`},
+	{"route without a method", `Then at least 99% of "/catalog" requests succeed`, 8, `"/catalog"`, "is not a route", "GET /catalog"},
+	{"route with a method nobody has", `Then at least 99% of "FETCH /catalog" requests succeed`, 8, `"FETCH /catalog"`, `"FETCH" is not a method`, "GET"},
+	{"percentile of all", `Then the p100 latency stays below 1s`, 8, "p100", "not a percentile", "p99"},
+	{"more than all", `Then at least 101% of requests succeed`, 8, "101%", "is not a share", "100%"},
+	{"ledger that nobody knows", "And every request carries a fresh idempotency key in the \"K\" header\n    When \"payments\" hangs for 5s\n    Then no acknowledged request is lost", 10, "no acknowledged", "where applied effects can be read", "applied effects are read from"},
+	{"ledger without keys", "And applied effects are read from \"GET /ledger\"\n    When \"payments\" hangs for 5s\n    Then no acknowledged request is lost", 10, "no acknowledged", "carry no key", "fresh idempotency key"},
+	{"same key of none", `And clients retry failed requests up to 3 times with the same key`, 8, "clients", "no key that could be the same", "fresh idempotency key"},
+	{"header of two words", `And every request carries a fresh idempotency key in the "Idempotency Key" header`, 8, `"Idempotency Key"`, "cannot be the name of a header", "Idempotency-Key"},
+	{"fallbacks without a mark", "When \"payments\" hangs for 5s\n    Then at least 9% of responses are fallbacks", 9, "at least", "how a fallback is marked", "X-Degraded"},
+	{"two marks", "When \"payments\" hangs for 5s\n    Then at least 9% of responses are fallbacks, marked by header \"A: 1\"\n    And at least 9% of responses are fallbacks, marked by header \"B: 1\"", 10, "at least", `marked by "A: 1" elsewhere`, "one mark"},
+	{"affected by no fault", "When \"payments\" hangs for 5s\n    Then at least 5 calls from \"orders\" to \"inventory\" were affected by the fault", 9, "at least", `no fault of this scenario acts from "orders" to "inventory"`, "injected above"},
+	{"gives up on tcp", "When \"payments\" hangs for 5s\n    Then \"orders\" gives up on \"db\" within 1s", 9, `"orders"`, "has no calls", "http"},
+	{"calls of a tcp service", "When \"payments\" hangs for 5s\n    Then \"db\" receives at most 5 calls per second", 9, `"db"`, "no link to \"db\" has calls", "http"},
+	{"table where none belongs", "When \"payments\" hangs for 5s\n      | a |", 8, `"payments"`, "takes no table", "leave the table out"},
+	{"table that lacks", `When these faults run together for 5s:`, 8, "these faults", "a table has to follow", "fault"},
+	{"doc string that lacks", `And the service "x" is started with:`, 8, "the service", "a doc string has to follow", "program"},
+	{"unknown column", "When these faults run together for 5s:\n      | fault | to       | amount |\n      | hang  | payments | 5      |", 9, "amount", `no column "amount"`, `"value"`},
+	{"unknown fault in a table", "When these faults run together for 5s:\n      | fault | to       |\n      | hangs | payments |", 10, "hangs", `no fault "hangs"`, `did you mean "hang"?`},
+	{"value that lacks", "When these faults run together for 5s:\n      | fault      | from   | to       |\n      | slow calls | orders | payments |", 10, "slow calls", "needs a value", "are delayed by"},
+	{"value that does not belong", "When these faults run together for 5s:\n      | fault | to       | value |\n      | hang  | payments | 5s    |", 10, "5s", "has no value", "empty"},
+	{"steady state nobody measures", "And the steady state is:\n      | measure | condition |\n      | mood    | good      |", 10, "good", "no measure of the steady state", "p95 latency"},
+	{"command for a shell", "And the service \"x\" is started with:\n      \"\"\"\n      run 'a b' | tee log\n      \"\"\"", 8, "the service", "no shell reads the command", "lists"},
+	{"service described twice", `And the service "orders" at "127.0.0.1:80"`, 8, `"orders"`, "was described before, at a.feature:3", "once"},
+	{"wrong address", `And the service "extra" at "somewhere"`, 8, `"somewhere"`, "is no address", "127.0.0.1:8080"},
+	{"unknown protocol", "And the service \"extra\" at \"127.0.0.1:80\"\n    And \"front\" depends on \"extra\" over htp", 9, `"front"`, `no protocol "htp"`, `did you mean "http"?`},
+}
+
+// brokenFeatures are whole files.
+var brokenFeatures = []wrongly{
+	{"empty", ``, 1, "", "holds no feature", "begin with"},
+	{"prose", "Once upon a time", 1, "Once", "not Gherkin", "begins with: Feature:"},
+	{"step outside of a scenario", "Feature: a\n  Given the load stops\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When 5s pass\n", 2, "Given", "prose to Gherkin", "stand in a scenario"},
+	{"misspelt keyword", "Feature: a\n  Scenario: b\n    Gven the system described in \"system.yaml\"\n    When 5s pass\n", 3, "Gven", "prose to Gherkin", "Given, When, Then"},
+	{"misspelt keyword further down", "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    Wen 5s pass\n", 4, "Wen", "not Gherkin", "Given, When, Then"},
+	{"no scenario", "Feature: a\n", 1, "Feature", "no scenario", "Scenario:"},
+	{"no steps", "Feature: a\n  Scenario: b\n", 2, "", "no steps", "take it out"},
+	{"no system", "Feature: a\n  Scenario: b\n    When \"a\" hangs for 5s\n", 2, "", "no system is described", "system.yaml"},
+	{"system file that is not there", "Feature: a\n  Scenario: b\n    Given the system described in \"sistem.yaml\"\n", 3, `"sistem.yaml"`, "cannot be read", "relative to the feature"},
+	{"system file outside", "Feature: a\n  Scenario: b\n    Given the system described in \"../system.yaml\"\n", 3, `"../system.yaml"`, "outside", "relative to the feature"},
+	{"outline without examples", "Feature: a\n  Scenario Outline: b\n    When <x> pass\n", 2, "Scenario Outline", "no examples", "Examples:"},
+	{"column that lacks", "Feature: a\n  Scenario Outline: b\n    Given the system described in \"system.yaml\"\n    When <tine> pass\n    Examples:\n      | time |\n      | 5s   |\n", 4, "When", `no column "tine"`, `did you mean "time"?`},
+	{"row of other length", "Feature: a\n  Scenario Outline: b\n    When <time> pass\n    Examples:\n      | time |\n      | 5s   | 6s |\n", 6, "| 5s", "another number of cells", "ends with |"},
+	{"wrong value in a row", "Feature: a\n  Scenario Outline: b\n    Given the system described in \"system.yaml\"\n    When <time> pass\n    Examples:\n      | time |\n      | 5    |\n", 4, "<time>", `"5" has no unit`, "2s"},
+	{"unknown language", "# language: xx\nFeature: a\n", 1, "", `no language xx`, "language: en"},
+	{"doc string without an end", "Feature: a\n  Scenario: b\n    Given the service \"x\" is started with:\n      \"\"\"\n      run\n", 6, "", "ends too early", "doc string"},
+	{"check without load", "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When \"payments\" hangs for 5s\n    Then at least 99% of requests succeed\n", 5, "at least", "there is no load", "steady load"},
+	{"baseline check without load", "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When \"payments\" hangs for 5s\n    Then \"payments\" receives at most 2 times its normal calls\n", 5, `"payments"`, "no load to measure", "steady load"},
+	{"retries without load", "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    And clients retry failed requests up to 3 times\n", 4, "clients", "without a load", "steady load"},
+	{"baseline without load", "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    And a baseline is measured for 5s\n", 4, "a baseline", "without a load", "steady load"},
+	{"stop rule without load", "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    And the run stops at once if fewer than 5% of requests succeed for 5s\n", 4, "the run", "there is no load", "steady load"},
+	{"load of nothing", "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    And a steady load of 0 requests per second on \"GET /recs\"\n    When 5s pass\n", 4, "0", "is none", "at least 1"},
+	{"load for no time", "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    And a steady load of 5 requests per second on \"GET /recs\"\n", 4, "a steady", "last no time", "When 30s pass"},
+	{"shares that do not add up", "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    And a steady load of 5 requests per second with this mix:\n      | route | share |\n      | GET /recs | 80% |\n    When 5s pass\n", 4, "a steady", "sum to 80%", "100%"},
+	{"route that could be anybody's", "Feature: a\n  Scenario: b\n    Given the service \"x\" at \"127.0.0.1:81\"\n    And the service \"y\" at \"127.0.0.1:82\"\n    And a steady load of 5 requests per second on \"GET /\"\n    When 5s pass\n", 5, "a steady", `could be "x", "y"`, "serves"},
+	{"link to nobody", "Feature: a\n  Scenario: b\n    Given the service \"x\" at \"127.0.0.1:81\"\n    And \"x\" depends on \"y\" over http\n    When 5s pass\n", 4, `"x"`, `no service "y"`, "services"},
+	{"circle", "Feature: a\n  Scenario: b\n    Given the service \"x\" at \"127.0.0.1:81\"\n    And \"x\" depends on \"y\" at \"127.0.0.1:82\"\n    And \"y\" depends on \"x\"\n    When 5s pass\n", 4, `"x"`, "in a circle (x -> y -> x)", "leave out"},
+}
+
+// brokenSystems are system files.
+var brokenSystems = []wrongly{
+	{"empty", "", 1, "", "the file is empty", "services"},
+	{"no services", "services: {}", 1, "", "describes no service", "services"},
+	{"not a mapping", "- a\n- b\n", 1, "-", "has to be a mapping, not a list", "key: value"},
+	{"broken YAML", "services:\n  a: {command: [x}\n", 2, "", "", "brackets"},
+	{"unknown key", "service:\n  a: {address: \"h:1\"}\n", 1, "service", `has no key "service"`, `did you mean "services"?`},
+	{"unknown key of a service", "services:\n  a:\n    comand: [x]\n", 3, "comand", `the service "a" has no key "comand"`, `did you mean "command"?`},
+	{"key twice", "services:\n  a: {address: \"h:1\"}\n  a: {address: \"h:2\"}\n", 3, "a", "already defined", "leave one"},
+	{"command for a shell", "services:\n  a:\n    command: run -p 80\n", 3, "run", "a list of arguments, not a line for a shell", `write a list: ["run", "-p", "80"]`},
+	{"empty command", "services:\n  a:\n    command: []\n", 3, "[]", "the command is empty", "the program"},
+	{"number among the arguments", "services:\n  a:\n    command: [run, 80]\n", 3, "80", "has to be a text, not a number", "in quotes"},
+	{"port of words", "services:\n  a:\n    command: [run]\n    port: http\n", 4, "http", "a port has to be a number", "8080"},
+	{"port out of range", "services:\n  a:\n    command: [run]\n    port: 70000\n", 4, "70000", "70000 is not a port", "65535"},
+	{"no command and no address", "services:\n  a: {dir: x}\n", 2, "a", "neither a command nor an address", "how to start"},
+	{"command and address", "services:\n  a:\n    command: [run]\n    address: h:1\n", 4, "address", "both a command and an address", "leave one out"},
+	{"unknown placeholder", "services:\n  a:\n    command: [run, \"${prot}\"]\n", 3, `"${prot}"`, `"${prot}" stands for nothing`, "${port}"},
+	{"placeholder without an end", "services:\n  a:\n    command: [run, \"${port\"]\n", 3, `"${port"`, "not closed", "${port}"},
+	{"link that is not there", "services:\n  a:\n    command: [run, \"${link:b}\"]\n  b: {address: \"h:1\"}\n", 3, `"${link:b}"`, `"a" does not depend on "b"`, "depends"},
+	{"address of nobody", "services:\n  a:\n    command: [run]\n    env: {B: \"${address:cach}\"}\n  cache: {address: \"h:1\"}\n", 4, `"${address:cach}"`, "of no service", `did you mean "cache"?`},
+	{"depends on nobody", "services:\n  a: {address: \"h:1\", depends: [abd]}\n  abc: {address: \"h:1\"}\n", 2, "abd]", `no service "abd"`, `did you mean`},
+	{"depends on itself", "services:\n  a: {address: \"h:1\", depends: [a]}\n", 2, "a]", "depends on itself", "leave the link out"},
+	{"unknown protocol", "services:\n  a:\n    address: h:1\n    depends: {b: htttp}\n  b: {address: \"h:2\"}\n", 4, "htttp", `no protocol "htttp"`, `did you mean "http"?`},
+	{"unknown key of a link", "services:\n  a:\n    address: h:1\n    depends: {b: {proto: http}}\n  b: {address: \"h:2\"}\n", 4, "proto", `has no key "proto"`, `did you mean "protocol"?`},
+	{"circle", "services:\n  a: {address: \"h:1\", depends: [b]}\n  b: {address: \"h:2\", depends: [a]}\n", 2, "b", "in a circle", "leave out"},
+	{"clients as a service", "services:\n  clients: {address: \"h:1\"}\n", 2, "clients", "the load itself", "another name"},
+	{"name with a space", "services:\n  my shop: {address: \"h:1\"}\n", 2, "my shop", "cannot be the name", "letters"},
+	{"ready in two ways", "services:\n  a:\n    command: [run]\n    ready: {http: /, line: up}\n", 4, "", "more than one way", "choose one"},
+	{"ready for no time", "services:\n  a:\n    command: [run]\n    ready: {within: soon}\n", 4, "soon", `"soon" is not a duration`, "2s"},
+	{"expression that is none", "services:\n  a:\n    command: [run]\n    ready: {line: \"(\"}\n", 4, `"("`, "not a regular expression", ""},
+	{"path that is none", "services:\n  a:\n    command: [run]\n    serves: [orders]\n", 4, "orders", "not a path", "/orders"},
+	{"install what", "services:\n  a:\n    command: [run]\n    install: apt-get install x\n", 4, "install", "without `needs`", "needs"},
+	{"header without a value", "services:\n  a: {address: \"h:1\"}\nfallback: X-Degraded\n", 3, "X-Degraded", "is not a header", "X-Degraded: true"},
+	{"yes is a word", "services:\n  a: {address: \"h:1\"}\nfallback_is_success: \"yes\"\n", 3, `"yes"`, "true or false", ""},
+	{"anchor", "services:\n  a: &x {address: \"h:1\"}\n  b: *x\n", 2, "", "an anchor or an alias", ""},
+	{"two documents", "services:\n  a: {address: \"h:1\"}\n---\nservices: {}\n", 4, "", "second document", "leave"},
+}
+
+func TestBrokenSteps(t *testing.T) {
+	for _, c := range brokenSteps {
+		t.Run(c.name, func(t *testing.T) {
+			hold(t, c, "a.feature", files(given+"    "+c.text+"\n"))
+		})
+	}
+}
+
+func TestBrokenFeatures(t *testing.T) {
+	for _, c := range brokenFeatures {
+		t.Run(c.name, func(t *testing.T) { hold(t, c, "a.feature", files(c.text)) })
+	}
+}
+
+func TestBrokenSystems(t *testing.T) {
+	for _, c := range brokenSystems {
+		t.Run(c.name, func(t *testing.T) {
+			fsys := files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When 5s pass\n")
+			fsys["system.yaml"] = &fstest.MapFile{Data: []byte(c.text)}
+			hold(t, c, "system.yaml", fsys)
+		})
+	}
+}
+
+// hold asserts that one problem has the place, the cause and the hint, and that all problems print their place.
+func hold(t *testing.T, c wrongly, name string, fsys fstest.MapFS) {
+	t.Helper()
+	es, err := Parse(Source{FS: fsys, Paths: []string{"."}})
+	require.Error(t, err)
+	require.Nil(t, es)
+	var problems Problems
+	require.True(t, errors.As(err, &problems))
+	require.NotEmpty(t, problems)
+	for _, p := range problems {
+		if p.File == name && p.Line == c.line && strings.Contains(p.What, c.what) && strings.Contains(p.Hint, c.hint) {
+			if c.mark != "" {
+				require.Positive(t, p.Col)
+				assert.Equal(t, c.mark, string([]rune(p.Text)[p.Col-1:])[:len(c.mark)], "the caret")
+			}
+			assert.Contains(t, err.Error(), fmt.Sprintf("%s:%d", name, c.line))
+			assert.LessOrEqual(t, len(problems), 2, "one mistake should not be told over and over:\n%v", err)
+			return
+		}
+	}
+	t.Fatalf("no problem at %s:%d with %q and %q:\n%v", name, c.line, c.what, c.hint, err)
+}
+
+func TestHowProblemsPrint(t *testing.T) {
+	_, err := Parse(Source{FS: files(given + "    When \"paymens\" crashes for 5\n\t\tThen at leest 9% of requests succeed\n"), Paths: []string{"a.feature"}})
+	golden(t, "problems.golden", err.Error())
+}
+
+func TestAllProblemsOfAllFilesAreTold(t *testing.T) {
+	fsys := files(given+"    When \"paymens\" hangs for 5s\n", "Feature: b\n  Scenario: c\n    When nothing\n")
+	_, err := Parse(Source{FS: fsys, Paths: []string{"."}})
+	var problems Problems
+	require.True(t, errors.As(err, &problems))
+	var where []string
+	for _, p := range problems {
+		where = append(where, fmt.Sprintf("%s:%d", p.File, p.Line))
+	}
+	assert.Equal(t, []string{"a.feature:8", "b.feature:3"}, where)
+}
+
+func TestABackgroundIsToldOnce(t *testing.T) {
+	_, err := Parse(Source{FS: files("Feature: a\n  Background:\n    Given nothing of the sort\n  Scenario: b\n    When 5s pass\n  Scenario: c\n    When 6s pass\n"), Paths: []string{"."}})
+	assert.Equal(t, 1, strings.Count(err.Error(), "nothing of the sort"))
+}

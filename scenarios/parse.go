@@ -1,0 +1,201 @@
+package scenarios
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	tags "github.com/cucumber/tag-expressions/go/v6"
+)
+
+// Source says which scenarios to read.
+type Source struct {
+	FS       fs.FS    // features and system files
+	Paths    []string // files, folders (read recursively), file.feature:line; at least one
+	Tags     string   // tag expression: "@nightly and not @real"; "" all
+	Name     string   // regular expression on scenario names; "" all
+	Own      []string // regular expressions of the user's own steps
+	Handlers []string // names of services that run in this process
+}
+
+// Parse reads and validates scenarios. The error is of type Problems and holds all problems of all files; no experiment is returned then.
+func Parse(s Source) ([]*Experiment, error) {
+	p := &parse{Source: s, systems: map[string]system{}}
+	wanted := p.wanted()
+	if len(p.out.list) > 0 {
+		return nil, p.out.err()
+	}
+	var es []*Experiment
+	selected := 0
+	for _, f := range p.files() {
+		for _, sc := range p.scenarios(f) {
+			if !f.selects(sc) || !wanted(sc) {
+				continue
+			}
+			selected++
+			es = append(es, p.experiment(sc))
+		}
+	}
+	if selected == 0 && len(p.out.list) == 0 {
+		p.out.add(place{}, "no scenario is selected by "+list(s.Paths), "check paths, tags and name")
+	}
+	if err := p.out.err(); err != nil {
+		return nil, err
+	}
+	unique(es)
+	return es, nil
+}
+
+// parse is one call of Parse.
+type parse struct {
+	Source
+	out     complaints
+	own     []*regexp.Regexp
+	systems map[string]system
+}
+
+type system struct {
+	System
+	err error
+}
+
+// open reads a system file once.
+func (p *parse) open(name string) (System, error) {
+	if !fs.ValidPath(name) {
+		return System{}, fmt.Errorf("%s lies outside of the folder that features are read from", name)
+	}
+	s, ok := p.systems[name]
+	if !ok {
+		s.System, s.err = readSystem(p.FS, name, p.Handlers)
+		p.systems[name] = s
+	}
+	return s.System, s.err
+}
+
+// wanted is the selection by tags and name.
+func (p *parse) wanted() func(*scenario) bool {
+	var expr tags.Evaluatable
+	if strings.TrimSpace(p.Tags) != "" {
+		var err error
+		if expr, err = tags.Parse(p.Tags); err != nil {
+			p.out.add(place{}, fmt.Sprintf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
+		}
+	}
+	name, err := regexp.Compile(p.Name)
+	if err != nil {
+		p.out.add(place{}, fmt.Sprintf("%q is not a regular expression for names: %v", p.Name, err), "")
+	}
+	for _, own := range p.Own {
+		re, err := regexp.Compile(own)
+		if err != nil {
+			p.out.add(place{}, fmt.Sprintf("%q is not a regular expression for a step: %v", own, err), "")
+			continue
+		}
+		p.own = append(p.own, re)
+	}
+	return func(s *scenario) bool {
+		return (expr == nil || expr.Evaluate(s.tags)) && name.MatchString(s.name)
+	}
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}
+
+// file is a feature file to read, and the lines that select scenarios in it; none means all.
+type file struct {
+	name  string
+	lines []int
+}
+
+func (f file) selects(s *scenario) bool {
+	return len(f.lines) == 0 || slices.ContainsFunc(f.lines, s.covers)
+}
+
+// files finds what the paths name, each once.
+func (p *parse) files() []file {
+	var all []file
+	add := func(name string, line int) {
+		i := slices.IndexFunc(all, func(f file) bool { return f.name == name })
+		switch {
+		case i < 0 && line > 0:
+			all = append(all, file{name, []int{line}})
+		case i < 0:
+			all = append(all, file{name: name})
+		case line == 0:
+			all[i].lines = nil
+		case len(all[i].lines) > 0:
+			all[i].lines = append(all[i].lines, line)
+		}
+	}
+	for _, given := range p.Paths {
+		name, line := given, 0
+		if before, after, ok := strings.Cut(given, ".feature:"); ok {
+			n, err := strconv.Atoi(after)
+			if err != nil || n < 1 {
+				p.out.add(place{}, fmt.Sprintf("%q names no line", given), "write orders.feature:12")
+				continue
+			}
+			name, line = before+".feature", n
+		}
+		p.walk(path.Clean(strings.ReplaceAll(name, `\`, "/")), line, add)
+	}
+	return all
+}
+
+func (p *parse) walk(name string, line int, add func(string, int)) {
+	if !fs.ValidPath(name) {
+		p.out.add(place{}, fmt.Sprintf("%q lies outside of the folder that features are read from", name), "")
+		return
+	}
+	info, err := fs.Stat(p.FS, name)
+	switch {
+	case err != nil:
+		p.out.add(place{}, fmt.Sprintf("%q cannot be read: %v", name, err), "name a feature file, or a folder that holds some")
+	case !info.IsDir() && !strings.HasSuffix(name, ".feature"):
+		p.out.add(place{}, fmt.Sprintf("%q is not a feature file", name), "its name has to end in .feature")
+	case !info.IsDir():
+		add(name, line)
+	default:
+		err := fs.WalkDir(p.FS, name, func(sub string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() && strings.HasSuffix(sub, ".feature") {
+				add(sub, 0)
+			}
+			return err
+		})
+		if err != nil {
+			p.out.add(place{}, fmt.Sprintf("%q cannot be read: %v", name, err), "")
+		}
+	}
+}
+
+// unique makes ids different that came out the same.
+func unique(es []*Experiment) {
+	seen := map[string]bool{}
+	for _, e := range es {
+		id := e.ID
+		for n := 2; seen[e.ID]; n++ {
+			e.ID = fmt.Sprintf("%s-%d", id, n)
+		}
+		seen[e.ID] = true
+	}
+}
+
+// slug is a name for files and addresses: small letters, digits and dashes.
+func slug(s string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(s) {
+		switch {
+		case (r >= 'a' && r <= 'z') || (r >= '0' && r <= '9'):
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+	}
+	return strings.TrimSuffix(b.String(), "-")
+}

@@ -1,0 +1,184 @@
+package scenarios
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+
+	cucumber "github.com/cucumber/cucumber-expressions/go/v17"
+)
+
+// parameter is a kind of value that a sentence holds. Its expression is wider than what is valid, so that "800 parsecs" is a wrong unit
+// and not an unknown sentence; the build functions judge the value.
+type parameter struct {
+	name, expression, means string
+}
+
+const (
+	amount  = `-?\d[\d.,]*`
+	ordinal = `\d+(?:st|nd|rd|th)`
+	quoted  = `"[^"]*"`
+)
+
+// which is a selection of calls, in front of what they are called.
+func which(noun string) string {
+	return `(?:from the ` + ordinal + ` to the ` + ordinal + `,? |the first ` + amount + ` |every ` + ordinal + ` of the |` + amount + `% of )?(?:(?:only )?` +
+		quoted + ` )?` + noun
+}
+
+func parameters() []parameter {
+	return []parameter{
+		{"name", quoted, `a service, in quotes: "orders"`},
+		{"route", quoted, `method and path, in quotes: "POST /orders"`},
+		{"text", quoted, `anything, in quotes`},
+		{"number", amount, `50, 1.5`},
+		{"percent", amount + `%`, `99.9%`},
+		{"duration", amount + `(?: ?[A-Za-zµ]+)?`, `800ms, 2s, 5m, 30 seconds`},
+		{"size", amount + `(?: ?[A-Za-z]+)?`, `512 B, 64 KB (of 1000 bytes), 64 KiB (of 1024 bytes), 2 MB`},
+		{"percentile", `p\d[\d.]*`, `p50, p95, p99.9`},
+		{"protocol", `[a-z][a-z0-9.]*`, `tcp, http`},
+		{"ending", `[a-z]+`, `reset, closed, silence or held: how the connection ends`},
+		{"unit", `calls|connections|traffic`, `calls, connections or traffic`},
+		{"when", `before the fault|during the fault|after healing`, `before the fault, during the fault, after healing; without it the whole run`},
+		{"calls", which(`calls?`), `calls, 10% of calls, only "POST /charge" calls, the first 5 calls, every 3rd of the calls, from the 100th to the 200th, calls`},
+		{"requests", which(`requests?`), `as {calls}: requests, 10% of requests, ...`},
+		{"replies", which(`repl(?:y|ies)`), `as {calls}: replies, 10% of replies, ...`},
+		{"connections", `(?:` + amount + `% of )?connections`, `connections, 20% of connections`},
+	}
+}
+
+// variant is one way to say a phrase: its pattern with each optional part that holds a parameter either in or out.
+type variant struct {
+	source string
+	slots  []int // for each parameter, its place among all parameters of the phrase's pattern
+	expr   *regexp.Regexp
+}
+
+var parameterIn = regexp.MustCompile(`\{\w+\}`)
+
+// variants spells out a pattern. Parts are not nested.
+func variants(pattern string) []variant {
+	open := strings.IndexByte(pattern, '(')
+	var head []variant
+	head = append(head, variant{})
+	slot := 0
+	add := func(text string, optional bool) {
+		var own []int
+		for range parameterIn.FindAllString(text, -1) {
+			own = append(own, slot)
+			slot++
+		}
+		var grown []variant
+		for _, v := range head {
+			grown = append(grown, variant{source: v.source + text, slots: append(append([]int(nil), v.slots...), own...)})
+			if optional {
+				grown = append(grown, v)
+			}
+		}
+		head = grown
+	}
+	for open >= 0 {
+		end := strings.IndexByte(pattern, ')')
+		part := pattern[open+1 : end]
+		add(pattern[:open], false)
+		if strings.Contains(part, "{") {
+			add(part, true)
+		} else {
+			add("("+part+")", false)
+		}
+		pattern = pattern[end+1:]
+		open = strings.IndexByte(pattern, '(')
+	}
+	add(pattern, false)
+	return head
+}
+
+// row is a phrase with its expressions, ready to match.
+type row struct {
+	Phrase
+	variants []variant
+}
+
+// compiled is the phrase table, made by the first who asks. (A variable with an initializer would refer to itself, since a table of faults in a feature
+// file is read with the phrase table.)
+var compiled struct {
+	once sync.Once
+	rows []row
+}
+
+func table() []row {
+	compiled.once.Do(func() { compiled.rows = compile() })
+	return compiled.rows
+}
+
+func compile() []row {
+	registry := cucumber.NewParameterTypeRegistry()
+	for _, p := range parameters() {
+		kind, err := cucumber.NewParameterType(p.name, []*regexp.Regexp{regexp.MustCompile(p.expression)}, "string", nil, true, false, false)
+		if err == nil {
+			err = registry.DefineParameterType(kind)
+		}
+		if err != nil {
+			panic(fmt.Sprintf("parameter %q: %v", p.name, err))
+		}
+	}
+	var rows []row
+	for _, p := range Phrases() {
+		r := row{Phrase: p, variants: variants(p.Pattern)}
+		for i, v := range r.variants {
+			e, err := cucumber.NewCucumberExpression(v.source, registry)
+			if err != nil {
+				panic(fmt.Sprintf("phrase %q: %v", p.Name, err))
+			}
+			r.variants[i].expr = e.Regexp()
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// Regexps are the regular expressions that match the phrase, for a runner of Gherkin that has no Cucumber Expressions.
+func (p Phrase) Regexps() []string {
+	for _, r := range table() {
+		if r.Name == p.Name {
+			var all []string
+			for _, v := range r.variants {
+				all = append(all, v.expr.String())
+			}
+			return all
+		}
+	}
+	return nil
+}
+
+// found is a phrase that matches a step.
+type found struct {
+	row    *row
+	values []string // by slot
+	from   []int    // byte offset of each value in the text, -1 when absent
+}
+
+// match finds the rows that match text; a sentence has exactly one.
+func match(text string) []found {
+	var all []found
+	for i := range table() {
+		r := &table()[i]
+		for _, v := range r.variants {
+			at := v.expr.FindStringSubmatchIndex(text)
+			if at == nil {
+				continue
+			}
+			f := found{row: r}
+			for n, slot := range v.slots {
+				for len(f.values) <= slot {
+					f.values, f.from = append(f.values, ""), append(f.from, -1)
+				}
+				f.values[slot], f.from[slot] = text[at[2*n+2]:at[2*n+3]], at[2*n+2]
+			}
+			all = append(all, f)
+			break
+		}
+	}
+	return all
+}

@@ -1,0 +1,166 @@
+package scenarios
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// fault is a row for a fault. The pattern gets the suffix that says for how long; make reads all but that.
+func fault(name, pattern, means string, examples []string, make func(a args) Placed) Phrase {
+	hold := len(parameterIn.FindAllString(pattern, -1))
+	return Phrase{Name: name, Pattern: pattern + "( for {duration})", Means: means, Examples: examples, place: make, build: func(d *draft, a args) {
+		placed := make(a)
+		d.inject(a.at, a.duration(hold), placed)
+	}}
+}
+
+func callFaultPhrases() []Phrase {
+	return []Phrase{
+		fault("slow calls", `{calls} from {name} to {name} are delayed by {duration}(, give or take {duration})`, "calls wait before they go on", []string{
+			`calls from "orders" to "payments" are delayed by 800ms`,
+			`10% of calls from "orders" to "payments" are delayed by 800ms, give or take 200ms for 30s`,
+			`only "POST /charge" calls from "orders" to "payments" are delayed by 2s for 10s`,
+			`from the 100th to the 200th call from "orders" to "payments" are delayed by 1 second for 30s`,
+		}, func(a args) Placed {
+			return between(a, 1, 2, injector.SlowCalls{By: a.duration(3), Jitter: a.jitter(3, 4), Pick: a.pick(0)})
+		}),
+		fault("lost requests", `{requests} from {name} to {name} are lost(, then {ending})`, "the dependency never sees them; the connection ends as said (reset)", []string{
+			`10% of requests from "orders" to "payments" are lost for 30s`,
+			`requests from "orders" to "payments" are lost, then silence for 30s`,
+		}, func(a args) Placed {
+			return between(a, 1, 2, injector.LoseRequests{Then: a.ending(3), Pick: a.pick(0)})
+		}),
+		fault("lost replies", `{replies} from {name} to {name} are lost after the work was done(, then {ending})`, "the answer is withheld; the connection ends as said (reset)", []string{
+			`10% of replies from "payments" to "orders" are lost after the work was done for 30s`,
+			`every 3rd of the replies from "payments" to "orders" are lost after the work was done, then held for 30s`,
+		}, func(a args) Placed {
+			return between(a, 2, 1, injector.LoseReplies{Then: a.ending(3), Pick: a.pick(0)})
+		}),
+		fault("answered calls", `{calls} from {name} to {name} answer with status {number}( and retry after {duration})`, "calls are answered without the dependency", []string{
+			`30% of calls from "orders" to "payments" answer with status 503 for 30s`,
+			`calls from "orders" to "payments" answer with status 429 and retry after 2s for 30s`,
+		}, func(a args) Placed {
+			return between(a, 1, 2, injector.Answer{Status: a.status(3), RetryAfter: a.seconds(4), Pick: a.pick(0)})
+		}),
+		fault("twice", `{calls} from {name} to {name} are delivered twice( and the second answer is returned)(, the copy {duration} late)`, "the dependency gets the call and a copy; the first answer is returned unless the second is asked for", []string{
+			`20% of calls from "orders" to "payments" are delivered twice for 30s`,
+			`calls from "orders" to "payments" are delivered twice and the second answer is returned for 30s`,
+			`calls from "orders" to "payments" are delivered twice, the copy 2s late for 30s`,
+		}, twice),
+		fault("out of order", `{calls} from {name} to {name} arrive out of order, up to {duration} late`, "a call waits until another has passed it", []string{
+			`50% of calls from "orders" to "payments" arrive out of order, up to 500ms late for 30s`,
+		}, func(a args) Placed {
+			return between(a, 1, 2, injector.Reorder{Wait: a.duration(3), Pick: a.pick(0)})
+		}),
+	}
+}
+
+func twice(a args) Placed {
+	second := strings.Contains(a.text, "the second answer is returned")
+	if second && a.has(3) {
+		a.d.blame(a.place(3), "a copy that leaves late cannot answer", "leave out either `and the second answer is returned` or `, the copy ... late`")
+	}
+	return between(a, 1, 2, injector.Twice{Second: second, Late: a.duration(3), Pick: a.pick(0)})
+}
+
+func linkFaultPhrases() []Phrase {
+	return []Phrase{
+		fault("cut off", `{name} and {name} are cut off from each other`, "silence both ways; sockets stay open; on healing what was held arrives", []string{
+			`"orders" and "payments" are cut off from each other for 15s`,
+		}, func(a args) Placed { return between(a, 0, 1, injector.CutOff{}) }),
+		fault("cut off one way, requests", `requests from {name} never reach {name}`, "silence on the way there", []string{
+			`requests from "orders" never reach "payments" for 15s`,
+		}, func(a args) Placed { return between(a, 0, 1, injector.CutOff{Dir: link.ToServer}) }),
+		fault("cut off one way, replies", `replies from {name} never reach {name}`, "silence on the way back", []string{
+			`replies from "payments" never reach "orders" for 15s`,
+		}, func(a args) Placed { return between(a, 1, 0, injector.CutOff{Dir: link.ToClient}) }),
+		fault("refuse", `{name} refuses connections from {name}`, "the port is closed: connection refused", []string{
+			`"payments" refuses connections from "orders" for 15s`,
+		}, func(a args) Placed { return between(a, 1, 0, injector.Refuse{}) }),
+		fault("reset", `{connections} from {name} to {name} are reset( after {size})`, "connections end with RST, at once or after so many bytes", []string{
+			`20% of connections from "orders" to "payments" are reset after 4 KB for 15s`,
+			`connections from "orders" to "payments" are reset`,
+		}, func(a args) Placed {
+			f := injector.Reset{AfterBytes: a.size(3)}
+			if share, _, ok := strings.Cut(a.value(0), " of "); ok {
+				f.Share = a.share(a.place(0), share)
+			}
+			return between(a, 1, 2, f)
+		}),
+		fault("slow traffic", `traffic from {name} to {name} is delayed by {duration}(, give or take {duration})`, "bytes arrive later in each direction, in order", []string{
+			`traffic from "orders" to "payments" is delayed by 50ms, give or take 20ms for 30s`,
+		}, func(a args) Placed {
+			return between(a, 0, 1, injector.SlowTraffic{By: a.duration(2), Jitter: a.jitter(2, 3)})
+		}),
+		fault("bandwidth", `traffic from {name} to {name} is limited to {size} per second`, "each connection carries so many bytes a second in each direction", []string{
+			`traffic from "orders" to "payments" is limited to 64 KB per second for 30s`,
+		}, func(a args) Placed { return between(a, 0, 1, injector.Bandwidth{Rate: a.size(2)}) }),
+	}
+}
+
+func serviceFaultPhrases() []Phrase {
+	return []Phrase{
+		fault("crash", `{name} crashes( {number} times, {duration} apart)`, "the process is killed (SIGKILL); healing starts it again; repeated crashes hold for times x apart", []string{
+			`"payments" crashes`,
+			`"payments" crashes 3 times, 10s apart`,
+			`"payments" crashes for 5s`,
+		}, func(a args) Placed {
+			var f injector.Crash
+			if a.has(1) {
+				f.Times, f.Every = int(a.count(1, 2)), a.duration(2)
+			}
+			return Placed{To: a.name(0), Fault: f}
+		}),
+		fault("stop", `{name} is stopped in order`, "the process is asked to end (SIGTERM); healing starts it again", []string{`"payments" is stopped in order for 10s`},
+			func(a args) Placed { return Placed{To: a.name(0), Fault: injector.Stop{}} }),
+		fault("hang", `{name} hangs`, "the process is stopped (SIGSTOP): sockets stay open, nothing answers", []string{`"payments" hangs for 15s`},
+			func(a args) Placed { return Placed{To: a.name(0), Fault: injector.Hang{}} }),
+		{Name: "start again", Pattern: `{name} starts again`, Means: "ends a crash or a stop", Examples: []string{`"payments" starts again`},
+			build: func(d *draft, a args) { d.revive(a.at, a.name(0), "crash", "stop") }},
+		{Name: "resume", Pattern: `{name} resumes`, Means: "ends a hang", Examples: []string{`"payments" resumes`},
+			build: func(d *draft, a args) { d.revive(a.at, a.name(0), "hang") }},
+		{Name: "together", Pattern: `these faults run together( for {duration}):`, Means: "a table: fault (a kind, such as slow calls) | from | to | share | value", table: true,
+			Examples: []string{`these faults run together for 30s:`, `these faults run together:`}, build: together},
+		{Name: "heal", Pattern: `the fault is healed`, Means: "ends the last fault that is live", Examples: []string{`the fault is healed`},
+			build: func(d *draft, a args) { d.act(a.at, Heal{}) }},
+		{Name: "heal all", Pattern: `all faults are healed`, Means: "ends every live fault, the last first", Examples: []string{`all faults are healed`},
+			build: func(d *draft, a args) { d.act(a.at, Heal{All: true}) }},
+	}
+}
+
+func between(a args, from, to int, f injector.Fault) Placed {
+	return Placed{From: a.name(from), To: a.name(to), Fault: f}
+}
+
+func (a args) jitter(by, jitter int) time.Duration {
+	j := a.duration(jitter)
+	if j > a.duration(by) {
+		a.d.blame(a.place(jitter), fmt.Sprintf("give or take %s is more than the delay of %s", a.value(jitter), a.value(by)), "nothing can arrive before it was sent: write a smaller spread")
+	}
+	return j
+}
+
+// seconds is a duration that a header can tell.
+func (a args) seconds(i int) time.Duration {
+	t := a.duration(i)
+	if t%time.Second != 0 {
+		a.d.blame(a.place(i), fmt.Sprintf("Retry-After counts whole seconds, not %s", a.value(i)), "write 1s, 2s, ...")
+	}
+	return t
+}
+
+var endings = []message.Ending{message.ThenReset, message.ThenClosed, message.ThenSilence, message.ThenHeld}
+
+func (a args) ending(i int) message.Ending {
+	e := message.Ending(a.value(i))
+	if a.has(i) && !slices.Contains(endings, e) {
+		a.d.blame(a.place(i), fmt.Sprintf("%q is no way for a connection to end", e), "write one of reset, closed, silence, held")
+	}
+	return e
+}

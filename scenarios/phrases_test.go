@@ -1,0 +1,251 @@
+package scenarios
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+)
+
+var update = flag.Bool("update", false, "write the golden files again")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got, "%s is stale: go test ./scenarios -update", path)
+}
+
+const shopFile = `services:
+  front:
+    command: ["${self}", "front", "${port}", "${link:recs}"]
+    serves: [/catalog, /recs]
+    depends: {orders: http, recs: http}
+  orders:
+    command: ["${self}", "orders", "${port}", "${link:payments}", "${link:db}"]
+    serves: [/orders, /ledger]
+    depends:
+      payments: http
+      inventory: {protocol: http, listen: "127.0.0.1:7001"}
+      db: tcp
+  payments: {command: ["${self}", "payments", "${port}"]}
+  inventory: {command: ["${self}", "inventory", "${port}"]}
+  recs: {command: ["${self}", "recs", "${port}"]}
+  db: {address: "127.0.0.1:6379"}
+`
+
+func files(features ...string) fstest.MapFS {
+	fsys := fstest.MapFS{"system.yaml": {Data: []byte(shopFile)}}
+	for i, f := range features {
+		fsys[fmt.Sprintf("%c.feature", 'a'+i)] = &fstest.MapFile{Data: []byte(f)}
+	}
+	return fsys
+}
+
+// understand reads one sentence on top of a context that most sentences need, without judging the whole.
+func understand(t *testing.T, text string, table [][]string, doc string) (*draft, *complaints) {
+	t.Helper()
+	out := &complaints{}
+	e := &Experiment{File: "a.feature"}
+	d := newDraft(e, place{}, out)
+	d.open = func(name string) (System, error) { return readSystem(files(), name, nil) }
+	s := step{keyword: "*", text: text, exact: true, at: place{file: "a.feature", line: 1, col: 1, text: text}}
+	for _, cells := range table {
+		l := line{at: s.at, cells: cells, cols: make([]int, len(cells))}
+		s.table = append(s.table, l)
+	}
+	if doc != "" {
+		s.doc = &doc
+	}
+	d.begins(s.keyword, s.text, s.at)
+	(&parse{}).step(d, &scenario{}, s)
+	return d, out
+}
+
+// follows are the tables and doc strings that sentences need.
+var follows = map[string][][]string{
+	"services":        {{"service", "address", "depends on", "protocol"}, {"orders", "127.0.0.1:80", "payments", "http"}, {"payments", "127.0.0.1:81", "", ""}},
+	"load with a mix": {{"route", "share", "body"}, {"GET /catalog", "90%", ""}, {"POST /orders", "10%", `{"item":{{n}}}`}},
+	"steady state":    {{"measure", "condition"}, {"success", "at least 99%"}, {"p95 latency", "below 400ms"}},
+	"together":        {{"fault", "from", "to", "share", "value"}, {"slow calls", "orders", "payments", "10%", "800ms, give or take 200ms"}, {"crash", "", "inventory", "", ""}},
+}
+
+var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`}
+
+func TestEachExampleIsOneSentence(t *testing.T) {
+	for _, p := range Phrases() {
+		require.NotEmpty(t, p.Examples, p.Name)
+		require.NotEmpty(t, p.Means, p.Name)
+		require.NotEmpty(t, p.Group, p.Name)
+		for _, example := range p.Examples {
+			all := match(example)
+			require.Len(t, all, 1, example)
+			assert.Equal(t, p.Name, all[0].row.Name, example)
+			matching := 0
+			for _, re := range p.Regexps() {
+				if regexp.MustCompile(re).MatchString(example) {
+					matching++
+				}
+			}
+			assert.Equal(t, 1, matching, "%s: a runner of Gherkin would find it ambiguous", example)
+		}
+	}
+}
+
+func TestNamesOfPhrasesAreUnique(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range Phrases() {
+		assert.False(t, seen[p.Name], p.Name)
+		seen[p.Name] = true
+	}
+}
+
+// TestNoValueMakesASentenceAmbiguous says every variant of every row with plain values.
+func TestNoValueMakesASentenceAmbiguous(t *testing.T) {
+	values := map[string]string{"name": `"a"`, "route": `"GET /a"`, "text": `"a: b"`, "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
+		"protocol": "http", "ending": "silence", "unit": "connections", "when": "after healing", "calls": "calls", "requests": "requests", "replies": "replies", "connections": "connections"}
+	said := 0
+	for _, r := range table() {
+		for _, v := range r.variants {
+			text := parameterIn.ReplaceAllStringFunc(v.source, func(p string) string { return values[strings.Trim(p, "{}")] })
+			text = regexp.MustCompile(`\(([^)]*)\)`).ReplaceAllString(text, "$1")
+			all := match(text)
+			require.Len(t, all, 1, text)
+			require.Equal(t, r.Name, all[0].row.Name, text)
+			said++
+		}
+	}
+	require.Greater(t, said, 100)
+}
+
+func TestExamplesAreKept(t *testing.T) {
+	var b strings.Builder
+	for _, p := range Phrases() {
+		for _, example := range p.Examples {
+			if p.Name == "start again" || p.Name == "resume" || p.Name == "heal" || p.Name == "heal all" || p.Name == "change the load" || p.Name == "stop the load" {
+				continue // they need something before them; see TestSteps
+			}
+			d, out := understand(t, example, follows[p.Name], docs[p.Name])
+			require.NoError(t, out.err(), example)
+			d.System.Dir = ""
+			kept := map[string]any{}
+			raw, err := json.Marshal(d.Experiment)
+			require.NoError(t, err)
+			require.NoError(t, json.Unmarshal(raw, &kept))
+			kept["Checks"] = nil
+			for _, c := range d.Checks {
+				kept["Checks"] = fmt.Sprintf("%T%+v", c.Check, c.Check)
+			}
+			kept["Steps"] = nil
+			for _, s := range d.Steps {
+				if s.Do != nil {
+					kept["Steps"] = strings.ReplaceAll(fmt.Sprintf("%T%+v", s.Do, s.Do), "scenarios.", "")
+				}
+			}
+			if l := d.rate; d.Load == nil && (l.KeyHeader != "" || l.Retries > 0 || l.GiveUp > 0) {
+				kept["Load"] = l
+			}
+			for key, value := range kept {
+				if value == nil || value == "" || value == 0.0 {
+					delete(kept, key)
+				}
+			}
+			if s, ok := kept["System"].(map[string]any); ok && s["Services"] == nil && s["Links"] == nil {
+				delete(kept, "System")
+			}
+			raw, err = json.MarshalIndent(kept, "  ", "  ")
+			require.NoError(t, err)
+			fmt.Fprintf(&b, "%s\n  %s\n\n", example, raw)
+		}
+	}
+	golden(t, "examples.golden", b.String())
+}
+
+// faults that a table of kinds does not show.
+func TestFaultsPrintBack(t *testing.T) {
+	for _, k := range injector.Kinds() {
+		for _, suffix := range []string{"", " for 30s"} {
+			d, out := understand(t, k.Example+suffix, nil, "")
+			require.NoError(t, out.err(), k.Example)
+			in, ok := d.Steps[0].Do.(Inject)
+			require.True(t, ok, k.Example)
+			require.Len(t, in.Faults, 1)
+			assert.Equal(t, k.Value, in.Faults[0].Fault)
+			assert.Equal(t, k.Name, in.Faults[0].Kind)
+			assert.Equal(t, k.Example, in.Faults[0].Fault.Say(in.Faults[0].From, in.Faults[0].To))
+		}
+	}
+}
+
+// TestPicksPrintBack says each selection of calls and reads it again.
+func TestPicksPrintBack(t *testing.T) {
+	for _, f := range []injector.Fault{
+		injector.SlowCalls{By: 1500000000, Pick: injector.Pick{First: 5}},
+		injector.SlowCalls{By: 1, Pick: injector.Pick{Every: 3}}, // 1ns is not a unit that sentences have
+		injector.Answer{Status: 429, Pick: injector.Pick{Every: 22}},
+		injector.LoseReplies{Then: "held", Pick: injector.Pick{From: 100, To: 201}},
+		injector.LoseRequests{Pick: injector.Pick{Share: 0.125}},
+		injector.Twice{Late: 2000000000, Pick: matched("POST", "/charge", injector.Pick{})},
+		injector.Twice{Second: true, Pick: matched("POST", "/charge", injector.Pick{Share: 0.5})},
+		injector.Reorder{Wait: 500000000, Pick: matched("", "/charge", injector.Pick{First: 7})},
+	} {
+		says := f.Say("orders", "payments")
+		d, out := understand(t, says, nil, "")
+		if strings.Contains(says, "1ns") {
+			assert.Error(t, out.err())
+			continue
+		}
+		require.NoError(t, out.err(), says)
+		assert.Equal(t, f, d.Steps[0].Do.(Inject).Faults[0].Fault, says)
+	}
+}
+
+func matched(method, path string, p injector.Pick) injector.Pick {
+	p.Match.Method, p.Match.Path = method, path
+	return p
+}
+
+func TestChecksPrintBack(t *testing.T) {
+	for _, k := range check.Kinds() {
+		if k.Implied {
+			continue
+		}
+		d, out := understand(t, k.Example, nil, "")
+		require.NoError(t, out.err(), k.Example)
+		require.Len(t, d.Checks, 1, k.Example)
+		assert.Equal(t, k.Value, d.Checks[0].Check)
+		assert.Equal(t, k.Example, d.Checks[0].String())
+	}
+}
+
+// TestTableOfFaultsKnowsEveryKind holds the sentences of the table against the kinds there are.
+func TestTableOfFaultsKnowsEveryKind(t *testing.T) {
+	values := map[string]string{"answered calls": "503", "bandwidth": "64 KB", "lost replies": "silence", "lost requests": "held", "out of order": "500ms", "reset": "4 KB",
+		"slow calls": "800ms, give or take 200ms", "slow traffic": "50ms", "twice": "2s"}
+	for _, k := range injector.Kinds() {
+		share := ""
+		if strings.Contains(sentences[k.Name], "{share}") {
+			share = "10%"
+		}
+		d, out := understand(t, "these faults run together for 30s:", [][]string{{"fault", "from", "to", "share", "value"}, {k.Name, "orders", "payments", share, values[k.Name]}}, "")
+		require.NoError(t, out.err(), k.Name)
+		assert.Equal(t, k.Name, d.Steps[0].Do.(Inject).Faults[0].Kind)
+		assert.Equal(t, "payments", d.Steps[0].Do.(Inject).Faults[0].To)
+	}
+	assert.Len(t, sentences, len(injector.Kinds()))
+}

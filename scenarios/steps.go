@@ -1,0 +1,59 @@
+package scenarios
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// PrintSteps prints the sentences that a feature file can say, by group, with what they mean and examples; with a word, only those that hold it.
+// An unknown word is an error.
+func PrintSteps(w io.Writer, word string) error {
+	var b strings.Builder
+	group := ""
+	used := map[string]bool{}
+	for _, p := range Phrases() {
+		if !p.holds(word) {
+			continue
+		}
+		if p.Group != group {
+			fmt.Fprintf(&b, "%s\n\n", strings.ToUpper(p.Group))
+			group = p.Group
+		}
+		fmt.Fprintf(&b, "  %s\n      %s\n", p.Pattern, p.Means)
+		for _, e := range p.Examples {
+			fmt.Fprintf(&b, "      e.g. %s\n", e)
+		}
+		b.WriteString("\n")
+		for _, name := range parameterIn.FindAllString(p.Pattern, -1) {
+			used[strings.Trim(name, "{}")] = true
+		}
+	}
+	if group == "" {
+		return fmt.Errorf("no sentence holds %q: firedrill steps prints all", word)
+	}
+	b.WriteString("IN THE SENTENCES\n\n")
+	wide := 0
+	for _, p := range parameters() {
+		wide = max(wide, utf8.RuneCountInString(p.name)+2)
+	}
+	fmt.Fprintf(&b, "  %-*s  may be left out\n", wide, "( )")
+	for _, p := range parameters() {
+		if used[p.name] {
+			fmt.Fprintf(&b, "  %-*s  %s\n", wide, "{"+p.name+"}", p.means)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (p Phrase) holds(word string) bool {
+	if word == "" {
+		return true
+	}
+	all := strings.Join(append([]string{p.Name, p.Group, p.Pattern, p.Means}, p.Examples...), "\n")
+	found, err := regexp.MatchString("(?i)"+regexp.QuoteMeta(word), all)
+	return err == nil && found
+}

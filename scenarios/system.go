@@ -1,0 +1,189 @@
+package scenarios
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// Clients is the name that the load has as the beginning of a link.
+const Clients = "clients"
+
+// Order lists the services, dependencies first. A cycle is an error that names it.
+func (s *System) Order() ([]Service, error) {
+	const (
+		entered = 1
+		left    = 2
+	)
+	state := map[string]int{}
+	var order []Service
+	var visit func(name string, path []string) error
+	visit = func(name string, path []string) error {
+		if state[name] == left {
+			return nil
+		}
+		if state[name] == entered {
+			cycle := append(path[slices.Index(path, name):], name)
+			return wrong("leave out one of the links, none of them could start first", "services depend on each other in a circle (%s)", strings.Join(cycle, " -> "))
+		}
+		state[name] = entered
+		for _, l := range s.Links {
+			if l.From == name {
+				if err := visit(l.To, append(path, name)); err != nil {
+					return err
+				}
+			}
+		}
+		state[name] = left
+		if i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == name }); i >= 0 {
+			order = append(order, s.Services[i])
+		}
+		return nil
+	}
+	for _, service := range s.Services {
+		if err := visit(service.Name, nil); err != nil {
+			return nil, err
+		}
+	}
+	return order, nil
+}
+
+// link finds the link between two services.
+func (s *System) link(from, to string) (Link, bool) {
+	i := slices.IndexFunc(s.Links, func(l Link) bool { return l.From == from && l.To == to })
+	if i < 0 {
+		return Link{}, false
+	}
+	return s.Links[i], true
+}
+
+// Expand replaces placeholders: ${name} and ${name:arg}. values says what one stands for; ok false makes it an error. A lone $ stays.
+func Expand(s string, values func(name, arg string) (value string, ok bool)) (string, error) {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(s, "${")
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		inside, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			return "", wrong("write ${port}", "the placeholder in %q is not closed", "${"+rest)
+		}
+		name, arg, _ := strings.Cut(inside, ":")
+		value, ok := values(name, arg)
+		if !ok {
+			return "", wrong(placeholderHelp, "%q stands for nothing", "${"+inside+"}")
+		}
+		b.WriteString(value)
+		s = after
+	}
+}
+
+const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${without} ${seed}"
+
+// protocols that a link may have.
+func protocols() []string {
+	all := []string{"tcp"}
+	for _, p := range message.Protocols() {
+		all = append(all, p.Name)
+	}
+	return all
+}
+
+// allows tells whether a link's protocol has a message fault.
+func allows(protocol string, do message.Do) bool {
+	return slices.ContainsFunc(message.Protocols(), func(p message.Protocol) bool { return p.Name == protocol && slices.Contains(p.Do, do) })
+}
+
+// sound judges a system as a whole. where tells where a service or a link was described, or a key of a service;
+// services named in handlers need no command.
+func (s *System) sound(handlers []string, where func(name, key string) place, blame func(at place, what, hint string)) {
+	for _, service := range s.Services {
+		at := where(service.Name, "")
+		switch {
+		case !nameable(service.Name):
+			blame(at, fmt.Sprintf("%q cannot be the name of a service", service.Name), "use letters, digits, - and _")
+		case service.Name == Clients:
+			blame(at, `"clients" is the load itself and cannot be a service`, "choose another name")
+		case len(service.Command) == 0 && service.Address == "" && service.Handler == nil && !slices.Contains(handlers, service.Name):
+			blame(at, fmt.Sprintf("%q has neither a command nor an address", service.Name), "say how to start it, or where it runs")
+		case len(service.Command) > 0 && service.Address != "":
+			blame(where(service.Name, "address"), fmt.Sprintf("%q has both a command and an address", service.Name), "leave one out: it is either started or runs already")
+		}
+		s.placeholders(service, where, blame)
+	}
+	for _, l := range s.Links {
+		at := where(l.Name(), "")
+		for _, end := range []string{l.From, l.To} {
+			if !slices.Contains(s.names(), end) && (end != l.From || end != Clients) {
+				blame(at, fmt.Sprintf("there is no service %q", end), didYouMean(end, s.names(), "services"))
+			}
+		}
+		if l.Protocol != "" && !slices.Contains(protocols(), l.Protocol) {
+			blame(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), didYouMean(l.Protocol, protocols(), "protocols"))
+		}
+		if l.From == l.To {
+			blame(at, fmt.Sprintf("%q depends on itself", l.From), "leave the link out")
+		}
+	}
+	if _, err := s.Order(); err != nil && len(s.Links) > 0 && !slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == l.To }) {
+		what, hint := parts(err)
+		blame(where(s.Links[0].Name(), ""), what, hint)
+	}
+}
+
+// placeholders judges those of a service.
+func (s *System) placeholders(service Service, where func(name, key string) place, blame func(at place, what, hint string)) {
+	judge := func(key, text string) {
+		_, err := Expand(text, func(name, arg string) (string, bool) {
+			switch {
+			case name == "link" && arg != "":
+				if _, ok := s.link(service.Name, arg); !ok {
+					blame(where(service.Name, key), fmt.Sprintf("${link:%s} needs a link that is not there: %q does not depend on %q", arg, service.Name, arg), s.linksOf(service.Name))
+				}
+				return "", true
+			case name == "address" && arg != "":
+				if !slices.Contains(s.names(), arg) {
+					blame(where(service.Name, key), fmt.Sprintf("${address:%s} is of no service", arg), didYouMean(arg, s.names(), "services"))
+				}
+				return "", true
+			case name == "port":
+				return "", true
+			}
+			return "", arg == "" && slices.Contains([]string{"self", "dir", "without", "seed"}, name)
+		})
+		if err != nil {
+			what, hint := parts(err)
+			blame(where(service.Name, key), what, hint)
+		}
+	}
+	for i, arg := range service.Command {
+		judge(fmt.Sprintf("command %d", i), arg)
+	}
+	for name, value := range service.Env {
+		judge("env "+name, value)
+	}
+}
+
+// linksOf is a hint.
+func (s *System) linksOf(from string) string {
+	var to []string
+	for _, l := range s.Links {
+		if l.From == from {
+			to = append(to, l.To)
+		}
+	}
+	if len(to) == 0 {
+		return fmt.Sprintf("%q depends on nothing: add it to the service's `depends`", from)
+	}
+	return fmt.Sprintf("%q depends on %s", from, list(to))
+}
+
+func nameable(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
+	})
+}

@@ -1,0 +1,133 @@
+package scenarios
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// together reads a table of faults. A row is said as the sentence of its kind, so it means what the sentence means.
+func together(d *draft, a args) {
+	rows := a.columns([]string{"fault", "to"}, []string{"from", "share", "value"})
+	var placed []Placed
+	for _, r := range rows {
+		if p, ok := a.rowFault(r); ok {
+			placed = append(placed, p)
+		}
+	}
+	if len(placed) == 0 {
+		return
+	}
+	d.inject(a.at, a.duration(0), placed...)
+}
+
+// sentences say a row of the table: {calls}, {from}, {to} and {value} stand for its cells; what follows "|" is said when there is a value.
+var sentences = map[string]string{
+	"slow calls":     `{share}calls from {from} to {to} are delayed by {value}`,
+	"lost requests":  `{share}requests from {from} to {to} are lost|, then {value}`,
+	"lost replies":   `{share}replies from {to} to {from} are lost after the work was done|, then {value}`,
+	"answered calls": `{share}calls from {from} to {to} answer with status {value}`,
+	"twice":          `{share}calls from {from} to {to} are delivered twice|, the copy {value} late`,
+	"out of order":   `{share}calls from {from} to {to} arrive out of order, up to {value} late`,
+	"cut off":        `{from} and {to} are cut off from each other`,
+	"refuse":         `{to} refuses connections from {from}`,
+	"reset":          `{share}connections from {from} to {to} are reset| after {value}`,
+	"slow traffic":   `traffic from {from} to {to} is delayed by {value}`,
+	"bandwidth":      `traffic from {from} to {to} is limited to {value} per second`,
+	"crash":          `{to} crashes`,
+	"stop":           `{to} is stopped in order`,
+	"hang":           `{to} hangs`,
+}
+
+func (a args) rowFault(r tableRow) (Placed, bool) {
+	kind := r.cell("fault")
+	form, ok := sentences[kind]
+	if !ok {
+		kinds := slices.Sorted(maps.Keys(sentences))
+		a.d.blame(r.at("fault"), fmt.Sprintf("there is no fault %q", kind), didYouMean(kind, kinds, "faults"))
+		return Placed{}, false
+	}
+	form, more, _ := strings.Cut(form, "|")
+	value, share := r.cell("value"), r.cell("share")
+	if value != "" {
+		form += more
+	}
+	for column, cell := range map[string]string{"value": value, "share": share} {
+		if cell != "" && !strings.Contains(form, "{"+column+"}") {
+			a.d.blame(r.at(column), fmt.Sprintf("%q has no %s", kind, column), "leave the cell empty")
+			return Placed{}, false
+		}
+		if column == "value" && cell == "" && strings.Contains(form, "{value}") {
+			a.d.blame(r.at("fault"), fmt.Sprintf("%q needs a value", kind), "it is said: "+strings.ReplaceAll(form, "{share}", ""))
+			return Placed{}, false
+		}
+	}
+	if share != "" {
+		share += " of "
+	}
+	text := strings.NewReplacer("{share}", share, "{from}", `"`+r.cell("from")+`"`, "{to}", `"`+r.cell("to")+`"`, "{value}", value).Replace(form)
+	found := match(text)
+	if len(found) != 1 || found[0].row.place == nil {
+		a.d.blame(r.at("fault"), fmt.Sprintf("this row makes no sentence: %s", text), "check its share and its value")
+		return Placed{}, false
+	}
+	at := r.at("fault")
+	return found[0].row.place(args{d: a.d, at: at, text: text, values: found[0].values, from: found[0].from}), true
+}
+
+// tableRow is a row of a table with a header.
+type tableRow struct {
+	line
+	header []string
+}
+
+func (r tableRow) cell(column string) string {
+	if i := slices.Index(r.header, column); i >= 0 {
+		return strings.TrimSpace(r.cells[i])
+	}
+	return ""
+}
+
+func (r tableRow) at(column string) place {
+	at := r.line.at
+	if i := slices.Index(r.header, column); i >= 0 && i < len(r.cols) {
+		at.col = r.cols[i]
+	}
+	return at
+}
+
+// columns checks a table's header and returns its rows.
+func (a args) columns(required, optional []string) []tableRow {
+	header := a.table[0]
+	ok := true
+	for i, c := range header.cells {
+		at := header.at
+		at.col = header.cols[i]
+		switch {
+		case !slices.Contains(required, c) && !slices.Contains(optional, c):
+			a.d.blame(at, fmt.Sprintf("the table has no column %q", c), didYouMean(c, slices.Concat(required, optional), "columns"))
+			ok = false
+		case slices.Index(header.cells, c) < i:
+			a.d.blame(at, fmt.Sprintf("the column %q stands there twice", c), "")
+			ok = false
+		}
+	}
+	for _, c := range required {
+		if !slices.Contains(header.cells, c) {
+			a.d.blame(header.at, fmt.Sprintf("the table lacks the column %q", c), "its header is | "+strings.Join(slices.Concat(required, optional), " | ")+" |")
+			ok = false
+		}
+	}
+	if !ok {
+		return nil
+	}
+	if len(a.table) == 1 {
+		a.d.blame(header.at, "the table has a header and no row", "")
+	}
+	var rows []tableRow
+	for _, l := range a.table[1:] {
+		rows = append(rows, tableRow{line: l, header: header.cells})
+	}
+	return rows
+}

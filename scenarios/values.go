@@ -1,0 +1,135 @@
+package scenarios
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var (
+	amountAndUnit = regexp.MustCompile(`^(-?\d[\d.,]*) ?([A-Za-zµ]*)$`)
+	units         = map[string]time.Duration{
+		"us": time.Microsecond, "µs": time.Microsecond,
+		"ms": time.Millisecond, "millisecond": time.Millisecond, "milliseconds": time.Millisecond,
+		"s": time.Second, "second": time.Second, "seconds": time.Second,
+		"m": time.Minute, "min": time.Minute, "minute": time.Minute, "minutes": time.Minute,
+		"h": time.Hour, "hour": time.Hour, "hours": time.Hour,
+	}
+	sizes = map[string]float64{"b": 1, "byte": 1, "bytes": 1, "kb": 1e3, "kib": 1 << 10, "mb": 1e6, "mib": 1 << 20, "gb": 1e9, "gib": 1 << 30}
+)
+
+// longest is the longest duration that an experiment may name.
+const longest = 24 * time.Hour
+
+// parseDuration reads "800ms", "2s", "1.5 minutes", "1m30s". It is above 0 and at most a day.
+func parseDuration(s string) (time.Duration, error) {
+	const write = "write 800ms, 2s, 5m or 30 seconds"
+	var d time.Duration
+	found := amountAndUnit.FindStringSubmatch(s)
+	switch {
+	case found == nil:
+		var err error
+		if d, err = time.ParseDuration(s); err != nil {
+			return 0, wrong(write, "%q is not a duration", s)
+		}
+	case found[2] == "":
+		return 0, wrong(write, "%q has no unit", s)
+	default:
+		n, err := strconv.ParseFloat(found[1], 64)
+		unit, known := units[strings.ToLower(found[2])]
+		if err != nil || !known {
+			return 0, wrong(write, "%q is not a duration", s)
+		}
+		if f := n * float64(unit); math.Abs(f) <= float64(longest)*2 {
+			d = time.Duration(math.Round(f))
+		} else {
+			d = 2 * longest
+		}
+	}
+	if d <= 0 {
+		return 0, wrong("it has to be above 0", "%q is not a time that can pass", s)
+	}
+	if d > longest {
+		return 0, fmt.Errorf("%q is longer than a day", s)
+	}
+	return d, nil
+}
+
+// parseNumber reads "50" and "1.5"; it is not negative.
+func parseNumber(s string) (float64, error) {
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil || n < 0 || math.IsInf(n, 0) || math.IsNaN(n) {
+		return 0, wrong("write 50 or 1.5", "%q is not a number from 0 up", s)
+	}
+	return n, nil
+}
+
+// parsePercent reads "99.9%" as 0.999.
+func parsePercent(s string) (float64, error) {
+	digits, ok := strings.CutSuffix(strings.TrimSpace(s), "%")
+	n, err := strconv.ParseFloat(digits, 64)
+	if !ok || err != nil || n < 0 || n > 100 || math.IsNaN(n) {
+		return 0, wrong("write a percentage from 0% to 100%", "%q is not a share", s)
+	}
+	return math.Round(n*1e9) / 1e11, nil
+}
+
+// parseSize reads "64 KB" as 64000.
+func parseSize(s string) (int64, error) {
+	found := amountAndUnit.FindStringSubmatch(s)
+	if found != nil {
+		n, err := strconv.ParseFloat(found[1], 64)
+		unit, known := sizes[strings.ToLower(found[2])]
+		if err == nil && known && n*unit >= 1 && n*unit < 1<<50 {
+			return int64(n * unit), nil
+		}
+	}
+	return 0, wrong("write 512 B, 64 KB or 2 MB", "%q is not a size", s)
+}
+
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+
+// parseRoute reads "POST /orders".
+func parseRoute(s string) (method, path string, err error) {
+	method, path, ok := strings.Cut(s, " ")
+	if !ok || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \t\r\n") {
+		return "", "", wrong("write method and path, as in \"GET /catalog\"", "%q is not a route", s)
+	}
+	if !slices.Contains(methods, method) {
+		return "", "", wrong("write one of "+strings.Join(methods, ", "), "%q is not a method of HTTP", method)
+	}
+	return method, path, nil
+}
+
+// parseHeader reads "X-Degraded: true".
+func parseHeader(s string) (*Header, error) {
+	name, value, ok := strings.Cut(s, ":")
+	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+	if !ok || name == "" || value == "" || strings.ContainsAny(name, " \t\"()<>@,;\\/[]?={}") {
+		return nil, wrong("write name and value, as in \"X-Degraded: true\"", "%q is not a header", s)
+	}
+	return &Header{Name: http.CanonicalHeaderKey(name), Value: value}, nil
+}
+
+// headerName tells whether s can be the name of a header.
+func headerName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
+	})
+}
+
+// split cuts "a, b" into its names.
+func split(s string) []string {
+	var all []string
+	for word := range strings.SplitSeq(s, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			all = append(all, word)
+		}
+	}
+	return all
+}
