@@ -40,7 +40,7 @@ func Rows() []Row {
 		{
 			N: "6", File: "retransmits.feature", Without: "adaptive timeout",
 			Claim:    "measured response times set the time-out, so that a late answer is not asked for twice",
-			CaughtBy: []string{`"payments" receives at most 1.35 times its normal calls during the fault`},
+			CaughtBy: []string{`"payments" receives at most 1.25 times its normal calls during the fault`},
 		},
 		{
 			N: "7", File: "idempotency.feature", Without: "idempotency keys",

@@ -10,6 +10,10 @@ Feature: The front page survives the crash of any optional part
     And a steady load of 60 requests per second on "GET /"
     And clients give up after 4s
     And a baseline is measured for 3s
+    And the steady state is:
+      | measure     | condition    |
+      | success     | at least 99% |
+      | p95 latency | below 300ms  |
     When "<part>" crashes for 3s
     Then "<part>" was affected by the fault
     And at least 99% of requests succeed during the fault

@@ -2,7 +2,7 @@
 Feature: What is sent again is done once
   Todd L. Montgomery at QCon London 2015: even over reliable protocols an acknowledgement can be lost after the work was done. Who waits for it sends
   again, so what is sent again must be recognised and done once. In the shop orders carry "idempotency keys": the client's key finds the order
-  that it made before, and the order's own number finds its charge. Without them every repetition is a new order.
+  that it made before, and at payments the charge. Without them every repetition is a new order, and a new charge.
 
   Background:
     Given the system described in "shop/system.yaml"
@@ -10,10 +10,14 @@ Feature: What is sent again is done once
     And every request carries a fresh idempotency key in the "Idempotency-Key" header
     And clients retry failed requests up to 3 times with the same key
     And clients give up after 4s
-    And applied effects are read from "GET /ledger"
     And a baseline is measured for 3s
+    And the steady state is:
+      | measure     | condition    |
+      | success     | at least 99% |
+      | p95 latency | below 500ms  |
 
   Scenario: the charge went through, its acknowledgement did not
+    Given applied effects are read from "GET /charges"
     When 20% of replies from "payments" to "orders" are lost after the work was done for 4s
     Then at least 20 calls from "orders" to "payments" were affected by the fault
     And at least 99% of requests succeed during the fault
@@ -24,6 +28,7 @@ Feature: What is sent again is done once
     And "POST /orders" recovers within 2s of healing
 
   Scenario: the order was placed, the client never heard of it
+    Given applied effects are read from "GET /ledger"
     When 20% of replies from "orders" to "clients" are lost after the work was done for 4s
     Then at least 20 calls from "clients" to "orders" were affected by the fault
     And at least 99% of requests succeed during the fault

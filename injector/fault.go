@@ -105,14 +105,14 @@ func ordinal(n uint64) string {
 	return strconv.FormatUint(n, 10) + suffix
 }
 
-// Duration is how sentences write one: "800ms", "2s", "1m30s".
+// Duration is how sentences write one: "800ms", "2s", "1m30s", "5m".
 func Duration(d time.Duration) string {
 	s := d.String()
-	if d >= time.Minute {
-		s = strings.TrimSuffix(s, "0s")
-		if strings.HasSuffix(s, "h0m") {
-			s = strings.TrimSuffix(s, "0m")
-		}
+	if short, ok := strings.CutSuffix(s, "m0s"); ok {
+		s = short + "m"
+	}
+	if short, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = short + "h"
 	}
 	return s
 }

@@ -37,8 +37,8 @@ func (s *session) conclude() {
 		s.enter("collect")
 		s.quiesce()
 		if s.over() == nil {
+			s.effects() // before the probes: what they do to the system is not the load's
 			s.probe()
-			s.effects()
 		}
 	}
 	s.flush(1 << 62)

@@ -245,7 +245,7 @@ func (s *session) startLoad() {
 		s.enter("fault")
 		return
 	}
-	s.client = newClient(s.ctx, s.e.Load, s.run.short+s.e.ID[:min(4, len(s.e.ID))], s.seed, s.system.front, s.finished)
+	s.client = newClient(s.ctx, s.e.Load, fmt.Sprintf("%s-%04x", s.run.short, uint16(evidence.Hash(0, 0, s.e.ID))), s.seed, s.system.front, s.finished)
 	s.load = startLoad(s.ctx, s.e.Load, s.client)
 	if s.pass(warmUp, nil) != nil {
 		return

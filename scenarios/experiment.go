@@ -1,4 +1,23 @@
 // Package scenarios is the experiment as a value: what a scenario says, understood in full before anything is touched.
+//
+// Parse reads feature files and the system files that they name; New builds the same value in Go. Both judge the whole and tell everything that is
+// wrong as Problems, each with its place, its cause and what to do, so an Experiment that exists can be run. Plan prints what experiments would
+// do, and PrintSteps what a feature file can say.
+//
+// # The sentences
+//
+// Phrases is the one table of sentences. A row holds a Cucumber Expression, which is the single source: the regular expressions that a runner of Gherkin
+// needs, the list that PrintSteps prints and the nearest sentence that a mistake is answered with all come from it. A new sentence is a new row; its
+// examples are its first tests. A selection such as "10% of calls" or "only "POST /charge" calls" is one parameter, {calls}, so that each
+// fault on calls has all selections without a row for each.
+//
+// Expressions are wider than what is valid: "800 parsecs" is a duration to them, and the parameter's own judgement says that it is not. Otherwise the
+// answer to a wrong unit would be that nobody knows the sentence.
+//
+// # When a scenario is judged
+//
+// Each sentence is judged where it stands, and once more at the end, with the whole scenario in view: names may be described after they are used. What is
+// merely missing is told only when every sentence was understood, since the one that was not may have said it.
 package scenarios
 
 import (

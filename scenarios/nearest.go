@@ -54,6 +54,9 @@ func skeleton(s string) string {
 func nearestSentence(text string) string {
 	best, least := "", 0.4
 	want := skeleton(text)
+	if len(want) > 500 {
+		return "" // no sentence is so long
+	}
 	for _, r := range table() {
 		for _, e := range r.Examples {
 			have := skeleton(e)

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -81,7 +82,7 @@ func (p *parse) wanted() func(*scenario) bool {
 	var expr tags.Evaluatable
 	if strings.TrimSpace(p.Tags) != "" {
 		var err error
-		if expr, err = tags.Parse(p.Tags); err != nil {
+		if expr, err = tagExpression(p.Tags); err != nil {
 			p.out.add(place{}, fmt.Sprintf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
 		}
 	}
@@ -100,6 +101,16 @@ func (p *parse) wanted() func(*scenario) bool {
 	return func(s *scenario) bool {
 		return (expr == nil || expr.Evaluate(s.tags)) && name.MatchString(s.name)
 	}
+}
+
+// tagExpression parses; the library panics on an expression that ends too early.
+func tagExpression(s string) (expr tags.Evaluatable, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("it ends too early")
+		}
+	}()
+	return tags.Parse(s)
 }
 
 func firstLine(s string) string {

@@ -34,7 +34,7 @@ func parameters() []parameter {
 		{"text", quoted, `anything, in quotes`},
 		{"number", amount, `50, 1.5`},
 		{"percent", amount + `%`, `99.9%`},
-		{"duration", amount + `(?: ?[A-Za-zµ]+)?`, `800ms, 2s, 5m, 30 seconds`},
+		{"duration", amount + `(?: ?[A-Za-zµ]+(?:\d[\d.]*[a-z]+)*)?`, `800ms, 2s, 5m, 1m30s, 30 seconds`},
 		{"size", amount + `(?: ?[A-Za-z]+)?`, `512 B, 64 KB (of 1000 bytes), 64 KiB (of 1024 bytes), 2 MB`},
 		{"percentile", `p\d[\d.]*`, `p50, p95, p99.9`},
 		{"protocol", `[a-z][a-z0-9.]*`, `tcp, http`},

@@ -235,7 +235,7 @@ func (d *draft) readSystem(a args) {
 		d.broken = true
 		return
 	case err != nil:
-		a.d.blame(a.place(0), fmt.Sprintf("the system's file cannot be read: %v", err), "its path is relative to the feature file")
+		a.d.blame(a.place(0), fmt.Sprintf("the system's file cannot be read: %v", err), "its path is relative to the feature file; firedrill has to be run from a folder that holds both")
 		d.broken = true
 		return
 	}

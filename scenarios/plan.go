@@ -41,7 +41,7 @@ func Plan(w io.Writer, es []*Experiment) error {
 	feature := ""
 	for _, e := range es {
 		if e.Feature != feature && e.Feature != "" {
-			fmt.Fprintf(&b, "%s\n", e.Feature)
+			fmt.Fprintf(&b, "%s\n\n", e.Feature)
 		}
 		feature = e.Feature
 		e.plan(&b)
@@ -57,7 +57,7 @@ func (e *Experiment) plan(w io.Writer) {
 	if e.File != "" {
 		where = fmt.Sprintf("  (%s:%d)", e.File, e.Line)
 	}
-	fmt.Fprintf(w, "\n  %s%s\n", e.Name, where)
+	fmt.Fprintf(w, "  %s%s\n", e.Name, where)
 	if len(e.Tags) > 0 {
 		fmt.Fprintf(w, "    tags          %s\n", strings.Join(e.Tags, " "))
 	}
@@ -76,7 +76,7 @@ func (e *Experiment) plan(w io.Writer) {
 		}
 		now += lasts(s.Do)
 	}
-	if len(e.injections()) > 0 {
+	if e.leftLive() {
 		moment(w, now, "heal what is live, the last first")
 	}
 	if e.Recovery > 0 {
@@ -110,8 +110,12 @@ func (e *Experiment) start(w io.Writer) {
 			moment(w, 0, "find "+strings.Join(found, ", "))
 		}
 	}
+	var links []string
 	for _, l := range e.System.Links {
-		moment(w, 0, "open the link "+l.Name()+" ("+l.protocol()+")")
+		links = append(links, l.Name()+" ("+l.protocol()+")")
+	}
+	if len(links) > 0 {
+		moment(w, 0, "open "+strings.Join(links, ", "))
 	}
 	if e.Load != nil {
 		var routes []string
@@ -157,6 +161,25 @@ func (e *Experiment) injections() []Placed {
 		}
 	}
 	return all
+}
+
+// leftLive tells whether a fault is live when the checks begin.
+func (e *Experiment) leftLive() bool {
+	live := 0
+	for _, s := range e.Steps {
+		switch a := s.Do.(type) {
+		case Inject:
+			if a.For == 0 {
+				live += len(a.Faults)
+			}
+		case Heal:
+			live--
+			if a.All {
+				live = 0
+			}
+		}
+	}
+	return live > 0
 }
 
 // On is what the fault is placed on: "orders -> payments" or "payments".

@@ -11,7 +11,8 @@ import (
 )
 
 // source finds the file system that features are read from and the paths within it. Without arguments these are ./features, or the
-// built-in drill where that folder holds no feature. Paths outside the working folder make the file system's root their common folder.
+// built-in drill where that folder holds no feature. Paths outside the working folder are
+// read from the root.
 func source(args []string) (fs.FS, []string, error) {
 	if len(args) == 0 {
 		if holdsFeatures("features") {
@@ -26,11 +27,16 @@ func source(args []string) (fs.FS, []string, error) {
 	if local {
 		return os.DirFS("."), slashed(args), nil
 	}
-	root, inside, err := common(args)
-	if err != nil {
-		return nil, nil, err
+	root := ""
+	for i, a := range args {
+		abs, err := filepath.Abs(a)
+		if err != nil {
+			return nil, nil, fmt.Errorf("find %q: %w", a, err)
+		}
+		root = filepath.VolumeName(abs) + string(filepath.Separator)
+		args[i] = strings.TrimPrefix(abs, root)
 	}
-	return os.DirFS(root), slashed(inside), nil
+	return os.DirFS(root), slashed(args), nil
 }
 
 func holdsFeatures(dir string) bool {
@@ -46,36 +52,6 @@ func holdsFeatures(dir string) bool {
 		return nil
 	})
 	return found
-}
-
-// common returns the deepest folder that holds all paths, one level above each (so that a system file beside a feature's folder is in
-// reach), and the paths relative to it.
-func common(paths []string) (root string, inside []string, err error) {
-	for i, p := range paths {
-		if paths[i], err = filepath.Abs(p); err != nil {
-			return "", nil, fmt.Errorf("find %q: %w", p, err)
-		}
-		dir := filepath.Dir(filepath.Dir(paths[i]))
-		if i == 0 {
-			root = dir
-		}
-		for !within(root, dir) {
-			root = filepath.Dir(root)
-		}
-	}
-	for _, p := range paths {
-		rel, err := filepath.Rel(root, p)
-		if err != nil {
-			return "", nil, fmt.Errorf("find %q: %w", p, err)
-		}
-		inside = append(inside, rel)
-	}
-	return root, inside, nil
-}
-
-func within(root, dir string) bool {
-	rel, err := filepath.Rel(root, dir)
-	return err == nil && filepath.IsLocal(rel)
 }
 
 func slashed(paths []string) []string {

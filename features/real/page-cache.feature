@@ -10,6 +10,10 @@ Feature: Pages come without their cache
     And a steady load of 60 requests per second on "GET /article/{{n}}"
     And clients give up after 4s
     And a baseline is measured for 3s
+    And the steady state is:
+      | measure     | condition    |
+      | success     | at least 99% |
+      | p95 latency | below 300ms  |
     When "front" and "cache" are cut off from each other for 3s
     And "cache" crashes
     And 2s pass

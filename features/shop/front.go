@@ -23,34 +23,37 @@ type front struct {
 	missing   *prometheus.CounterVec
 }
 
+// bulkhead is how many calls to a dependency may be under way; without isolation, to all of them together.
+const (
+	bulkhead      = 6
+	contentLimit  = time.Second
+	optionalLimit = 300 * time.Millisecond
+)
+
 // optional are the parts that a page can do without.
 var optional = []string{"comments", "ads", "stats"}
 
 func newFront(c config) (*part, error) {
 	f := &front{part: newPart(), protected: c.protected, deps: map[string]*dependency{}}
-	shared := pool{slots: make(chan struct{}, 6), waits: true}
+	shared := make(pool, bulkhead)
 	for _, name := range append([]string{"content"}, optional...) {
 		addr := c.links[name]
 		if addr == "" {
 			continue
 		}
-		p := shared
-		if c.protected[isolation] {
-			p = pool{slots: make(chan struct{}, 6)}
-			if name == "content" {
-				p.slots = make(chan struct{}, 64)
-			}
-		}
-		f.deps[name] = newDependency(name, addr, p)
-		f.deps[name].limit = limited(250*time.Millisecond, c.protected)
+		p, limit := shared, optionalLimit
 		if name == "content" {
-			f.deps[name].limit = limited(time.Second, c.protected)
-			f.needs = append(f.needs, f.deps[name])
+			limit = contentLimit
 		}
+		if c.protected[isolation] {
+			p = make(pool, bulkhead)
+		}
+		f.deps[name] = f.depend(name, addr, p, limit, c.protected)
 	}
 	if f.deps["content"] == nil {
 		return nil, fmt.Errorf("--content is missing: a page is nothing without it")
 	}
+	f.needs = []*dependency{f.deps["content"]}
 	if addr := c.links["cache"]; addr != "" {
 		f.cache = newCache(addr, c.protected)
 		f.end = f.cache.client.Close
@@ -61,7 +64,7 @@ func newFront(c config) (*part, error) {
 	f.metrics.MustRegister(f.missing)
 	f.routes.HandleFunc("GET /{$}", f.page("comments", "ads", "stats"))
 	f.routes.HandleFunc("GET /article/{id}", f.page("ads", "stats"))
-	f.routes.HandleFunc("GET /article/{id}/comments", f.page("comments"))
+	f.routes.HandleFunc("GET /article/{id}/comments", f.page("comments", "ads", "stats"))
 	return f.part, nil
 }
 
@@ -145,10 +148,12 @@ type cache struct {
 }
 
 func newCache(addr string, p protected) *cache {
-	o := &redis.Options{Addr: addr, MaxRetries: -1, DialTimeout: 100 * time.Millisecond, ReadTimeout: 100 * time.Millisecond, WriteTimeout: 100 * time.Millisecond, PoolTimeout: 100 * time.Millisecond, ContextTimeoutEnabled: true}
-	if !p[timeouts] || !p[cacheBypass] {
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = time.Minute, time.Minute, time.Minute, time.Minute
+	o := &redis.Options{Addr: addr, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true}
+	limit := 100 * time.Millisecond
+	if !p[timeouts] {
+		limit = unlimited
 	}
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = limit, limit, limit, limit
 	return &cache{client: redis.NewClient(o), bypass: p[cacheBypass]}
 }
 

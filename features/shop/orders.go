@@ -2,6 +2,7 @@ package shop
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -21,7 +22,7 @@ type orders struct {
 	*part
 	db        *bolt.DB
 	payments  *dependency
-	budget    *budget
+	resender  *resender
 	protected protected
 	placed    prometheus.Counter
 	refused   prometheus.Counter
@@ -37,22 +38,28 @@ type order struct {
 	Digest string `json:"digest"` // of the request's body
 }
 
+// chargeLimit is how long an order waits for its charge, all sends included.
+const chargeLimit = 3 * time.Second
+
 var ordersBucket, keysBucket = []byte("orders"), []byte("keys")
 
 func newOrders(c config) (*part, error) {
 	if c.links["payments"] == "" {
 		return nil, fmt.Errorf("--payments is missing")
 	}
-	db, err := openStore(filepath.Join(c.dir, "orders.db"), ordersBucket, keysBucket)
+	db, err := openStore(c, "orders.db", ordersBucket, keysBucket)
 	if err != nil {
 		return nil, err
 	}
-	o := &orders{part: newPart(), db: db, protected: c.protected, budget: newBudget(c.protected), underWay: map[string]bool{}}
+	o := &orders{part: newPart(), db: db, protected: c.protected, underWay: map[string]bool{}}
 	o.end = db.Close
-	o.payments = newDependency("payments", c.links["payments"], pool{slots: make(chan struct{}, 200)})
-	o.payments.limit = limited(250*time.Millisecond, c.protected)
-	if c.protected[timeouts] && c.protected[adaptiveTimeout] {
-		o.payments.limit = &adaptive{least: 250 * time.Millisecond, most: 2 * time.Second, now: 250 * time.Millisecond}
+	o.payments = o.depend("payments", c.links["payments"], make(pool, 256), chargeLimit, c.protected)
+	o.resender = &resender{most: 3, timer: &adaptive{}, budget: &budget{}, resent: o.counter("charges_resent_total", "charges asked for again")}
+	if !c.protected[adaptiveTimeout] {
+		o.resender.timer = fixed(250 * time.Millisecond)
+	}
+	if !c.protected[retryBudget] {
+		o.resender.budget = nil
 	}
 	o.needs = []*dependency{o.payments}
 	o.placed = o.counter("orders_placed_total", "orders kept")
@@ -62,9 +69,10 @@ func newOrders(c config) (*part, error) {
 	return o.part, nil
 }
 
-// openStore opens an embedded database that writes through to disk.
-func openStore(path string, buckets ...[]byte) (*bolt.DB, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 5 * time.Second})
+// openStore opens an embedded database. What a write returned for survives SIGKILL; with fsync, also a power cut.
+func openStore(c config, name string, buckets ...[]byte) (*bolt.DB, error) {
+	path := filepath.Join(c.dir, name)
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 5 * time.Second, InitialMmapSize: 16 << 20, NoSync: !c.fsync, NoGrowSync: !c.fsync})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -100,7 +108,7 @@ func (o *orders) post(w http.ResponseWriter, r *http.Request) {
 	}
 	// The client may have gone; the order is placed all the same, for the client will ask again.
 	ctx := context.WithoutCancel(r.Context())
-	if err := o.charge(ctx, key, string(body)); err != nil {
+	if err := o.charge(ctx, key); err != nil {
 		o.refused.Inc()
 		http.Error(w, "payments: "+err.Error(), http.StatusGatewayTimeout)
 		return
@@ -187,24 +195,25 @@ func (o *orders) keep(mine order) (order, error) {
 	return mine, err
 }
 
-// charge asks payments, and once more within the budget when that may help; payments knows the key and charges once.
-func (o *orders) charge(ctx context.Context, key, body string) error {
-	o.budget.called()
-	for try := 0; ; try++ {
-		got, err := o.payments.call(ctx, http.MethodPost, "/charge", http.Header{"Idempotency-Key": {key}, "Content-Type": {"application/json"}}, body)
-		switch {
-		case err == nil && got.status == http.StatusOK:
-			return nil
-		case err == nil && got.status < http.StatusInternalServerError:
-			return fmt.Errorf("status %d", got.status)
-		case err == nil:
-			err = fmt.Errorf("status %d", got.status)
+// charge asks payments, again when the answer is late or lost; payments knows the key and charges once. Without idempotency keys each is a new charge.
+func (o *orders) charge(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, o.payments.limit)
+	defer cancel()
+	got, err := o.resender.run(ctx, func(ctx context.Context, _ int) (reply, error) {
+		id := key
+		if !o.protected[idempotencyKeys] {
+			id = rand.Text()
 		}
-		if try == 2 || !o.budget.repeat() {
-			return err
+		body, err := json.Marshal(chargeRequest{Order: key})
+		if err != nil {
+			return reply{}, err
 		}
-		time.Sleep(20 * time.Millisecond << try)
+		return o.payments.call(ctx, http.MethodPost, "/charge", http.Header{"Idempotency-Key": {id}, "Content-Type": {"application/json"}}, string(body))
+	})
+	if err == nil && got.status != http.StatusOK {
+		err = fmt.Errorf("status %d: %s", got.status, got.body)
 	}
+	return err
 }
 
 // ledger lists the orders that were kept.

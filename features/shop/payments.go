@@ -3,9 +3,7 @@ package shop
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 	bolt "go.etcd.io/bbolt"
@@ -19,10 +17,15 @@ type payments struct {
 	asked   prometheus.Counter
 }
 
+// chargeRequest is the body of POST /charge: what is charged for. The ledger lists charges by it.
+type chargeRequest struct {
+	Order string `json:"order"`
+}
+
 var chargesBucket = []byte("charges")
 
 func newPayments(c config) (*part, error) {
-	db, err := openStore(filepath.Join(c.dir, "payments.db"), chargesBucket)
+	db, err := openStore(c, "payments.db", chargesBucket)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +34,9 @@ func newPayments(c config) (*part, error) {
 	p.charged = p.counter("charges_total", "charges made")
 	p.asked = p.counter("charges_asked_total", "requests for a charge, repeated ones included")
 	p.routes.HandleFunc("POST /charge", p.charge)
-	p.routes.HandleFunc("GET /ledger", func(w http.ResponseWriter, _ *http.Request) { writeLedger(w, db, chargesBucket) })
+	for _, path := range []string{"/ledger", "/charges"} { // clients find the latter, since orders has a ledger too
+		p.routes.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { writeLedger(w, db, chargesBucket) })
+	}
 	return p.part, nil
 }
 
@@ -42,8 +47,9 @@ func (p *payments) charge(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "send an Idempotency-Key", http.StatusBadRequest)
 		return
 	}
-	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		http.Error(w, "the body did not arrive", http.StatusBadRequest)
+	var asked chargeRequest
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&asked); err != nil || asked.Order == "" {
+		http.Error(w, `send {"order": "..."}`, http.StatusBadRequest)
 		return
 	}
 	first := false
@@ -56,7 +62,7 @@ func (p *payments) charge(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		raw, err := json.Marshal(order{ID: fmt.Sprintf("c-%d", n), Key: key})
+		raw, err := json.Marshal(order{ID: fmt.Sprintf("c-%d", n), Key: asked.Order})
 		if err != nil {
 			return err
 		}

@@ -39,12 +39,12 @@ type Protection struct {
 // Protections lists what --without can take out, sorted by name.
 func Protections() []Protection {
 	return []Protection{
-		{adaptiveTimeout, "orders", "the time-out for payments follows measured response times"},
+		{adaptiveTimeout, "orders", "a charge is asked for again when its answer is later than measured response times explain; without, after 250 ms"},
 		{cacheBypass, "front", "pages are served without the cache when it does not answer at once"},
 		{fallbacks, "front", "a page whose optional part is missing is served without it, and marked"},
-		{idempotencyKeys, "orders", "a key seen before gets the same response, and no second order"},
-		{isolation, "front", "each dependency has a bounded pool of its own, and a full one is not waited for"},
-		{retryBudget, "orders", "repeated calls are at most a fifth of all calls"},
+		{idempotencyKeys, "orders", "a key seen before gets the same response and no second order, and its charge is the same charge"},
+		{isolation, "front", "each dependency has a pool of its own; without, all share one"},
+		{retryBudget, "orders", "charges are asked for again for a fifth of them and ten times a second; without, each up to three times"},
 		{timeouts, "front, orders", "no call waits longer than its time-out"},
 	}
 }
@@ -85,6 +85,7 @@ func parseWithout(list string) (protected, error) {
 // config is what a part is started with.
 type config struct {
 	listen, dir string
+	fsync       bool
 	links       map[string]string // dependency -> host:port
 	protected   protected
 }
@@ -92,7 +93,8 @@ type config struct {
 // part is a service of the shop: its routes, what it needs to be ready, and how it ends.
 type part struct {
 	routes  *http.ServeMux
-	needs   []*dependency
+	needs   []*dependency // that it cannot do without
+	calls   []*dependency // all
 	metrics *prometheus.Registry
 	end     func() error
 }
@@ -122,6 +124,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.StringVar(&c.listen, "listen", "127.0.0.1:0", "address to listen on")
 	flags.StringVar(&c.dir, "dir", ".", "folder for data")
+	flags.BoolVar(&c.fsync, "fsync", true, "wait for the disk, so that data survives a power cut; without, it survives the end of the process")
 	without := flags.String("without", "", "protections to take out, separated by commas")
 	for _, dep := range []string{"content", "comments", "ads", "stats", "payments", "cache"} {
 		flags.Func(dep, "address of "+dep, func(addr string) error { c.links[dep] = addr; return nil })
@@ -146,10 +149,7 @@ func serve(ctx context.Context, name, listen string, p *part) error {
 	if err != nil {
 		return err
 	}
-	p.routes.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
-	p.routes.HandleFunc("GET /readyz", p.ready)
-	p.routes.Handle("GET /metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: p.routes, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: p.handler(), ReadHeaderTimeout: 10 * time.Second}
 	fmt.Printf("%s listens on %s\n", name, ln.Addr())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
@@ -163,10 +163,26 @@ func serve(ctx context.Context, name, listen string, p *part) error {
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, context.DeadlineExceeded) {
 		err = nil
 	}
-	if p.end != nil {
-		err = errors.Join(err, p.end())
+	return errors.Join(err, p.close())
+}
+
+// close ends the part once it serves no more.
+func (p *part) close() error {
+	for _, d := range p.calls {
+		d.client.CloseIdleConnections()
 	}
-	return err
+	if p.end == nil {
+		return nil
+	}
+	return p.end()
+}
+
+// handler is the part's routes and those that every part has.
+func (p *part) handler() http.Handler {
+	p.routes.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	p.routes.HandleFunc("GET /readyz", p.ready)
+	p.routes.Handle("GET /metrics", promhttp.HandlerFor(p.metrics, promhttp.HandlerOpts{}))
+	return p.routes
 }
 
 // ready is the deep health check: it follows the dependencies that the part cannot do without.

@@ -7,29 +7,32 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
 // conn is a client's connection, with the stream faults in its two directions.
 type conn struct {
-	link *Link
-	sock *net.TCPConn
-	id   uint64
-	wg   sync.WaitGroup // readers and writers of the two queues
+	link    *Link
+	sock    *net.TCPConn
+	id      uint64
+	sending sync.WaitGroup // the writer of the queue to the client
+	wg      sync.WaitGroup // readers and writers of the two queues
 
 	in, out queue // to the server (fed by the socket), to the client (fed by Write)
 
 	mu     sync.Mutex
-	peer   *net.TCPConn // the upstream's socket, when the byte pump has one
-	resets []*Reset     // waiting for their number of bytes
-	armed  atomic.Bool  // resets is not empty
-	passed atomic.Int64 // bytes in either direction since the first reset was armed
-	halves atomic.Int32 // directions that ended in order
-	over   atomic.Bool  // closed or reset by us
+	peer   *net.TCPConn  // the upstream's socket, when the byte pump has one
+	resets []*Reset      // waiting for their number of bytes
+	armed  atomic.Bool   // resets is not empty
+	passed atomic.Int64  // bytes in both directions together
+	halves atomic.Int32  // directions that ended in order
+	over   atomic.Bool   // closed or reset by us
+	done   chan struct{} // closed with over
 }
 
 func newConn(l *Link, sock *net.TCPConn, id uint64) *conn {
-	c := &conn{link: l, sock: sock, id: id}
+	c := &conn{link: l, sock: sock, id: id, done: make(chan struct{})}
 	c.in.init()
 	c.out.init()
 	return c
@@ -107,7 +110,7 @@ func (c *conn) write(p []byte) (int, error) {
 		return 0, err
 	}
 	if c.out.feed() {
-		c.wg.Go(c.send)
+		c.sending.Go(c.send)
 	}
 	return len(p), nil
 }
@@ -131,7 +134,8 @@ func (c *conn) send() {
 			c.out.fail(net.ErrClosed)
 			return
 		}
-		if err != nil {
+		if err != nil { // the server's reset, or our own end
+			_ = c.Reset()
 			return
 		}
 	}
@@ -142,13 +146,25 @@ func (c *conn) CloseWrite() error {
 	if !c.out.takes() && !c.out.busy() {
 		return c.sock.CloseWrite()
 	}
-	if err := c.out.offer(nil, io.EOF); err != nil {
+	return c.close(io.EOF)
+}
+
+// close queues the end of what goes to the client: io.EOF for FIN, anything else for RST.
+func (c *conn) close(end error) error {
+	if err := c.out.offer(nil, end); err != nil {
 		return err
 	}
 	if c.out.feed() {
-		c.wg.Go(c.send)
+		c.sending.Go(c.send)
 	}
 	return nil
+}
+
+// passReset brings the server's reset to the client behind what a live fault still keeps: silence is also silent about resets.
+func (c *conn) passReset() {
+	if (!c.out.takes() && !c.out.busy()) || c.close(syscall.ECONNRESET) != nil {
+		_ = c.Reset()
+	}
 }
 
 // Reset sends RST to the client and drops what is queued.
@@ -170,6 +186,7 @@ func (c *conn) Close() error {
 }
 
 func (c *conn) end() error {
+	close(c.done)
 	err := c.sock.Close()
 	c.in.fail(net.ErrClosed)
 	c.out.fail(net.ErrClosed)

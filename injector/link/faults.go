@@ -23,7 +23,7 @@ type Reset struct {
 
 // Reset sends RST both ways: on live connections, and on new ones while the fault is live.
 func (l *Link) Reset(r Reset) (Heal, error) {
-	if r.AfterBytes < 0 || r.Share < 0 || r.Share > 1 {
+	if r.AfterBytes < 0 || !isShare(r.Share) {
 		return nil, fmt.Errorf("reset link %q after %d bytes, share %v: bytes must not be negative and a share lies between 0 and 1", l.cfg.Name, r.AfterBytes, r.Share)
 	}
 	rule := &r

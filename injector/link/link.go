@@ -12,8 +12,7 @@
 // lost, doubled or reordered, and healing has nothing to wait for, even when a receiver is stalled. A message relay (Config.Serve) works on
 // the same conn, so stream faults act between the client's socket and the relay.
 //
-// Toxiproxy runs each fault as a goroutine between channels instead; that is where its deadlocks and its bias of jitter come from. Its toxics
-// can still be had: see Toxic.
+// Toxiproxy runs each fault as a goroutine between channels instead; that is where its deadlocks and its bias of jitter come from.
 //
 // Half-closes are passed on as half-closes and resets as resets, both ways. An upstream that refuses shows to the client as a reset, never
 // as an accepted connection that ends in order.
@@ -162,8 +161,9 @@ func (l *Link) accept(ln net.Listener) {
 			time.Sleep(5 * time.Millisecond) // out of descriptors, most likely: the kernel keeps the connection meanwhile
 			continue
 		}
-		c, ok := l.admit(sock.(*net.TCPConn))
+		c, ok := l.admit(ln, sock.(*net.TCPConn))
 		if !ok {
+			_ = sock.(*net.TCPConn).SetLinger(0)
 			_ = sock.Close()
 			return
 		}
@@ -174,11 +174,11 @@ func (l *Link) accept(ln net.Listener) {
 	}
 }
 
-// admit makes a connection known, with the faults that are live.
-func (l *Link) admit(sock *net.TCPConn) (*conn, bool) {
+// admit makes a connection known, with the faults that are live; not when the port was closed meanwhile.
+func (l *Link) admit(ln net.Listener, sock *net.TCPConn) (*conn, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if l.closed || l.ln != ln {
 		return nil, false
 	}
 	l.ids++
@@ -194,6 +194,7 @@ func (l *Link) admit(sock *net.TCPConn) (*conn, bool) {
 
 func (l *Link) forget(c *conn) {
 	_ = c.Close()
+	c.sending.Wait()
 	c.wg.Wait()
 	l.mu.Lock()
 	delete(l.conns, c)
@@ -202,13 +203,26 @@ func (l *Link) forget(c *conn) {
 
 // carry runs one connection to its end.
 func (l *Link) carry(c *conn) {
+	if c.over.Load() { // reset on arrival: the upstream never hears of it
+		return
+	}
 	ctx, cancel := context.WithCancel(l.ctx)
 	defer cancel()
 	if l.cfg.Serve != nil {
 		l.cfg.Serve(ctx, c, l.dial)
+		c.sending.Wait() // what a stream fault still holds for the client
 		return
 	}
+	dialled := make(chan struct{})
+	c.wg.Go(func() { // a connection that is reset waits for no dial
+		select {
+		case <-c.done:
+			cancel()
+		case <-dialled:
+		}
+	})
 	up, err := l.dial(ctx)
+	close(dialled)
 	if err != nil {
 		_ = c.Reset()
 		return
@@ -218,21 +232,8 @@ func (l *Link) carry(c *conn) {
 
 // dial opens an upstream connection, once the way there is not cut off.
 func (l *Link) dial(ctx context.Context) (net.Conn, error) {
-	for {
-		l.mu.Lock()
-		cut, changed := false, l.changed
-		for _, s := range l.stages {
-			cut = cut || (s.hold && s.dir != ToClient)
-		}
-		l.mu.Unlock()
-		if !cut {
-			break
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if err := l.awaitWay(ctx); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.DialTimeout)
 	defer cancel()
@@ -242,4 +243,33 @@ func (l *Link) dial(ctx context.Context) (net.Conn, error) {
 		return nil, fmt.Errorf("dial %s for link %q: %w", l.cfg.Upstream, l.cfg.Name, err)
 	}
 	return up, nil
+}
+
+// awaitWay waits until nothing cuts the way to the server, and counts each cut that it waited for.
+func (l *Link) awaitWay(ctx context.Context) error {
+	counted := map[*stage]bool{}
+	for {
+		l.mu.Lock()
+		cut, changed := false, l.changed
+		for _, s := range l.stages {
+			if !s.hold || s.dir == ToClient {
+				continue
+			}
+			cut = true
+			if !counted[s] {
+				counted[s] = true
+				s.count.See(1)
+				s.count.Touch(1)
+			}
+		}
+		l.mu.Unlock()
+		if !cut {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

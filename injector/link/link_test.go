@@ -83,6 +83,18 @@ func dial(t testing.TB, l *Link) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
+// firstRead is the error that a client meets first: a quick reset comes before connect has returned.
+func firstRead(l *Link) error {
+	c, err := net.DialTimeout("tcp", l.Addr(), 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_, err = c.Read(make([]byte, 1))
+	return err
+}
+
 func say(t testing.TB, c net.Conn, text string) {
 	t.Helper()
 	_, err := io.WriteString(c, text)
@@ -142,7 +154,7 @@ func TestClientsResetArrivesAsReset(t *testing.T) {
 					default:
 					}
 					if err == io.EOF {
-						if awaitReset(c) {
+						if reset, _ := awaitReset(c); reset {
 							err = syscall.ECONNRESET
 						}
 					}
@@ -168,9 +180,7 @@ func TestUpstreamRefusalIsAReset(t *testing.T) {
 	require.NoError(t, err)
 	ln.Close()
 	l := open(t, ln.Addr().String())
-	c := dial(t, l)
-	_, err = c.Read(make([]byte, 1))
-	require.ErrorIs(t, err, syscall.ECONNRESET)
+	require.ErrorIs(t, firstRead(l), syscall.ECONNRESET)
 	require.EqualValues(t, 1, l.Counters().DialErrors)
 }
 
@@ -278,9 +288,7 @@ func TestResetActsOnLiveAndNewConnections(t *testing.T) {
 	_, err = live.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 	require.ErrorIs(t, <-ends, syscall.ECONNRESET, "the server sees a reset too")
-	fresh := dial(t, l)
-	_, err = fresh.Read(make([]byte, 1))
-	require.ErrorIs(t, err, syscall.ECONNRESET)
+	require.ErrorIs(t, firstRead(l), syscall.ECONNRESET)
 	require.EqualValues(t, 2, count.Tally().Affected)
 	require.NoError(t, heal(t.Context()))
 	c := dial(t, l)
@@ -360,37 +368,39 @@ func TestHealIsNotStoppedByAStalledReceiver(t *testing.T) {
 // mean 50 and the standard deviation 11.55; Toxiproxy gives 63 and 4 (see facts of its issue tracker), since independent delays in order cannot do better.
 func TestJitterKeepsMeanAndSpreadOnAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
 		var q queue
 		q.init()
 		s := &stage{id: "f1", count: evidence.NewCounter("chunks"), make: func(uint64) shape {
 			return &delay{by: 50 * time.Millisecond, jitter: 20 * time.Millisecond, seed: 3, start: time.Now()}
 		}}
 		q.set([]*stage{s}, 1, ToServer)
-		const chunks = 120_000
+		const chunks = 60_000
 		var sum, squares float64
-		done := make(chan struct{})
 		sent := make([]time.Time, 0, chunks)
-		q.feed()
-		go func() {
-			defer close(done)
-			buf := make([]byte, 1)
-			for i := range chunks {
-				_, err, ok := q.take(buf, false)
-				if err != nil || !ok {
-					t.Errorf("chunk %d: %v", i, err)
-					return
-				}
-				late := float64(time.Since(sent[i])) / float64(time.Millisecond)
+		buf := make([]byte, 1)
+		q.fed = true
+		for got := 0; got < chunks; { // one goroutine is source and consumer: sleep until the next arrival or departure
+			pause := time.Hour
+			if len(sent) < chunks {
+				pause = time.Duration(len(sent)+1)*time.Millisecond - time.Since(began)
+			}
+			n, err, wait, state := q.try(buf, false)
+			require.NoError(t, err)
+			if state == taken {
+				require.Equal(t, 1, n)
+				late := float64(time.Since(sent[got])) / float64(time.Millisecond)
 				sum += late
 				squares += late * late
+				got++
+				continue
 			}
-		}()
-		for range chunks {
-			time.Sleep(time.Millisecond)
-			sent = append(sent, time.Now())
-			q.append2([]byte{1})
+			time.Sleep(min(pause, wait))
+			if pause <= wait {
+				sent = append(sent, time.Now())
+				q.append2([]byte{1})
+			}
 		}
-		<-done
 		mean := sum / chunks
 		spread := math.Sqrt(squares/chunks - mean*mean)
 		assert.InEpsilon(t, 50, mean, 0.02)
@@ -612,4 +622,23 @@ func (p *pattern) Read(b []byte) (int, error) {
 	}
 	p.left -= int64(n)
 	return n, nil
+}
+
+// TestARelaysLastWordsOutliveIt: what a relay wrote while traffic was slow reaches the client though the relay has returned.
+func TestARelaysLastWordsOutliveIt(t *testing.T) {
+	l, err := Open(Config{Name: "a -> b", Upstream: "127.0.0.1:1", Serve: func(_ context.Context, c Conn, _ func(context.Context) (net.Conn, error)) {
+		_, _ = c.Read(make([]byte, 1))
+		_, _ = c.Write([]byte("last words"))
+		_ = c.CloseWrite()
+	}})
+	require.NoError(t, err)
+	defer l.Close()
+	heal, err := l.Delay(Delay{ID: "f1", Dir: ToClient, By: 100 * time.Millisecond})
+	require.NoError(t, err)
+	c := dial(t, l)
+	say(t, c, "x")
+	got, err := io.ReadAll(c)
+	require.NoError(t, err)
+	require.Equal(t, "last words", string(got))
+	require.NoError(t, heal(t.Context()))
 }

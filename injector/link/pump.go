@@ -1,8 +1,10 @@
 package link
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -23,6 +25,7 @@ func (c *conn) pump(up *net.TCPConn) {
 	both.Go(func() { c.copyTo(up) })
 	c.copyFrom(up)
 	both.Wait()
+	c.sending.Wait()
 	c.wg.Wait() // what is still queued for the client
 	c.mu.Lock()
 	c.peer = nil
@@ -35,11 +38,11 @@ func (c *conn) copyTo(up *net.TCPConn) {
 	srcErr, dstErr := transfer(up, c)
 	switch {
 	case dstErr != nil: // the server is gone
-		_ = c.Reset()
+		c.passReset()
 	case srcErr == nil:
 		_ = up.CloseWrite()
 		c.halfDone(up)
-		if awaitReset(c.sock) {
+		if c.awaitReset(c.sock) {
 			c.abort(up)
 		}
 	default:
@@ -56,11 +59,11 @@ func (c *conn) copyFrom(up *net.TCPConn) {
 	case srcErr == nil:
 		_ = c.CloseWrite()
 		c.halfDone(up)
-		if awaitReset(up) {
-			_ = c.Reset()
+		if c.awaitReset(up) {
+			c.passReset()
 		}
 	default:
-		_ = c.Reset()
+		c.passReset()
 	}
 }
 
@@ -71,6 +74,19 @@ func (c *conn) halfDone(up *net.TCPConn) {
 		_ = c.sock.SetReadDeadline(past)
 		_ = up.SetReadDeadline(past)
 	}
+}
+
+// awaitReset waits, behind a socket's orderly end, for a reset or for the other direction's end. Healing wakes it with a deadline meant for
+// others, which it clears.
+func (c *conn) awaitReset(sock *net.TCPConn) bool {
+	for c.halves.Load() < 2 && !c.over.Load() {
+		reset, err := awaitReset(sock)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return reset
+		}
+		_ = sock.SetReadDeadline(time.Time{})
+	}
+	return false
 }
 
 // abort passes a client's reset on.

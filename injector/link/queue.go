@@ -1,7 +1,6 @@
 package link
 
 import (
-	"io"
 	"sync"
 	"time"
 )
@@ -16,8 +15,9 @@ type queue struct {
 	chunks []chunk
 	bytes  int
 	stages []live
-	fed    bool  // a goroutine of the connection feeds (to the server) or empties (to the client) it
-	ended  error // what the consumer gets from now on
+	head   uint64 // number of the chunk at the head, from 1
+	fed    bool   // a goroutine of the connection feeds (to the server) or empties (to the client) it
+	ended  error  // what the consumer gets from now on
 	wake   chan struct{}
 	space  chan struct{}
 }
@@ -27,16 +27,17 @@ type chunk struct {
 	data    []byte
 	arrived time.Time
 	err     error
-	touched int // so many stages counted it
 }
 
 // live is a stage at work on one direction of one connection.
 type live struct {
 	*stage
-	shape shape
+	shape         shape
+	seen, touched uint64    // numbers of the last chunks counted
+	out           time.Time // when the head leaves this stage
 }
 
-func (q *queue) init() { q.wake, q.space = make(chan struct{}, 1), make(chan struct{}, 1) }
+func (q *queue) init() { q.head, q.wake, q.space = 1, make(chan struct{}, 1), make(chan struct{}, 1) }
 
 func poke(c chan struct{}) {
 	select {
@@ -55,9 +56,6 @@ func (q *queue) set(stages []*stage, id uint64, d Dir) (healed bool) {
 		next = append(next, q.keep(s, id, d))
 	}
 	q.stages = next
-	for i := range q.chunks {
-		q.chunks[i].touched = 0
-	}
 	poke(q.wake)
 	poke(q.space)
 	return was && len(next) == 0
@@ -69,7 +67,7 @@ func (q *queue) keep(s *stage, id uint64, d Dir) live {
 			return l
 		}
 	}
-	return live{s, s.make(s.seedOf(id, d))}
+	return live{stage: s, shape: s.make(s.seedOf(id, d))}
 }
 
 // takes tells whether a fault is live.
@@ -115,9 +113,6 @@ func (q *queue) put(data []byte, err error) {
 func (q *queue) append(data []byte, err error) {
 	if len(data) == 0 && err == nil {
 		return
-	}
-	for _, s := range q.stages {
-		s.count.See(1)
 	}
 	q.chunks = append(q.chunks, chunk{data: append([]byte(nil), data...), arrived: time.Now(), err: err})
 	q.bytes += len(data)
@@ -230,46 +225,70 @@ func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration
 		}
 		return 0, nil, forever, waiting
 	}
-	head := &q.chunks[0]
-	now := time.Now()
-	piece := len(p)
-	for i, l := range q.stages {
-		due, held := l.shape.due(head.arrived, len(head.data))
-		if held || due.After(head.arrived) {
-			if i >= head.touched {
-				head.touched = i + 1
-				l.count.Touch(1)
-			}
-		}
-		if held {
-			wait = forever
-		} else if d := due.Sub(now); d > wait {
-			wait = d
-		}
-		if most := l.shape.piece(); most > 0 {
-			piece = min(piece, most)
-		}
+	head, now := &q.chunks[0], time.Now()
+	n = q.piece(len(p), len(head.data))
+	due, held := q.due(head, n)
+	if held {
+		return 0, nil, forever, waiting
 	}
-	if wait > 0 {
-		return 0, nil, wait, waiting
+	late := now.Sub(due)
+	if late < 0 {
+		return 0, nil, -late, waiting
 	}
-	n = copy(p[:piece], head.data)
+	if late < slack {
+		late = 0
+	}
+	for _, l := range q.stages {
+		l.shape.passed(n, l.out.Add(late))
+	}
+	copy(p, head.data[:n])
 	head.data = head.data[n:]
 	q.bytes -= n
-	for _, l := range q.stages {
-		l.shape.passed(n, now)
-	}
 	if len(head.data) == 0 {
-		err = head.err
-		if err != nil {
+		if err = head.err; err != nil {
 			q.ended = err
 		}
 		q.chunks[0] = chunk{}
 		q.chunks = q.chunks[1:]
+		q.head++
 	}
 	poke(q.space)
-	if n == 0 && err == nil {
-		err = io.ErrNoProgress
-	}
 	return n, err, 0, taken
+}
+
+// slack is how late a timer may be without the stages moving their clocks for it: a wake-up's lateness is made up for, a stalled receiver's is not.
+const slack = 10 * time.Millisecond
+
+// piece is how many bytes of the head may go together.
+func (q *queue) piece(room, have int) int {
+	n := min(room, have)
+	for _, l := range q.stages {
+		if most := l.shape.piece(); most > 0 {
+			n = min(n, most)
+		}
+	}
+	return n
+}
+
+// due asks each stage in order of addition, each from when the one before lets the head go, and counts what they do to it.
+func (q *queue) due(head *chunk, n int) (at time.Time, held bool) {
+	at = head.arrived
+	for i := range q.stages {
+		l := &q.stages[i]
+		if l.seen < q.head {
+			l.seen = q.head
+			l.count.See(1)
+		}
+		var hold bool
+		l.out, hold = l.shape.due(at, n)
+		if l.touched < q.head && (hold || l.out.Sub(at) >= l.least) {
+			l.touched = q.head
+			l.count.Touch(1)
+		}
+		if hold {
+			return at, true
+		}
+		at = l.out
+	}
+	return at, false
 }

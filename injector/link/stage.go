@@ -18,15 +18,16 @@ type stage struct {
 	share float64 // of connections; 0 means all
 	seed  uint64
 	hold  bool
+	least time.Duration // a chunk that is kept for less was not affected
 	make  func(seed uint64) shape
 	count *evidence.Counter
 }
 
 // shape is a stage's state on one direction of one connection. Its methods are called under the queue's lock.
 type shape interface {
-	due(arrived time.Time, n int) (at time.Time, held bool) // when the head may go; asked as often as one likes
+	due(arrived time.Time, n int) (at time.Time, held bool) // when n bytes that arrived here may go; asked as often as one likes
 	piece() int                                             // at most so many bytes at once; 0 means any number
-	passed(n int, at time.Time)                             // n bytes went
+	passed(n int, at time.Time)                             // n bytes went from here at that time
 }
 
 // picks decides for a connection, by hash: the same connection meets the same fate whatever else comes or goes.
@@ -83,13 +84,21 @@ type Delay struct {
 
 // Delay puts a delay on the link.
 func (l *Link) Delay(d Delay) (Heal, error) {
-	if d.By <= 0 || d.Jitter < 0 || d.Jitter > d.By {
-		return nil, fmt.Errorf("delay link %q by %v, give or take %v: the delay must be positive and the jitter at most as long", l.cfg.Name, d.By, d.Jitter)
+	if d.By <= 0 || d.By > longest || d.Jitter < 0 || d.Jitter > d.By {
+		return nil, fmt.Errorf("delay link %q by %v, give or take %v: the delay must be positive, at most %v, and the jitter at most as long", l.cfg.Name, d.By, d.Jitter, longest)
 	}
-	return l.add(&stage{id: d.ID, dir: d.Dir, share: d.Share, seed: d.Seed, count: d.Count, make: func(seed uint64) shape {
+	if !isShare(d.Share) {
+		return nil, fmt.Errorf("delay link %q on a share of %v of its connections: a share lies between 0 and 1", l.cfg.Name, d.Share)
+	}
+	return l.add(&stage{id: d.ID, dir: d.Dir, share: d.Share, seed: d.Seed, count: d.Count, least: 1, make: func(seed uint64) shape {
 		return &delay{by: d.By, jitter: d.Jitter, seed: seed, start: time.Now()}
 	}}), nil
 }
+
+// longest is the longest delay: what is meant to last longer is a cut.
+const longest = 24 * time.Hour
+
+func isShare(share float64) bool { return share >= 0 && share <= 1 }
 
 // delay is a delay that varies in time.
 //
@@ -147,37 +156,34 @@ func (l *Link) Limit(b Bandwidth) (Heal, error) {
 	if b.Rate <= 0 {
 		return nil, fmt.Errorf("limit link %q to %d bytes per second: the rate must be positive; to stop traffic, cut the link off", l.cfg.Name, b.Rate)
 	}
-	return l.add(&stage{id: b.ID, dir: b.Dir, share: b.Share, seed: b.Seed, count: b.Count, make: func(uint64) shape {
+	if !isShare(b.Share) {
+		return nil, fmt.Errorf("limit link %q on a share of %v of its connections: a share lies between 0 and 1", l.cfg.Name, b.Share)
+	}
+	return l.add(&stage{id: b.ID, dir: b.Dir, share: b.Share, seed: b.Seed, count: b.Count, least: time.Millisecond, make: func(uint64) shape {
 		return &bandwidth{rate: b.Rate}
 	}}), nil
 }
 
-// bandwidth lets pieces of at most 10 ms' worth go, each when the line is free again.
+// bandwidth lets pieces of at most 10 ms' worth go, each when the line has had the time to carry it.
 type bandwidth struct {
 	rate int64
-	free time.Time
+	free time.Time // the line is, from then on; idle time gives no credit
 }
 
-func (b *bandwidth) due(arrived time.Time, _ int) (time.Time, bool) {
+func (b *bandwidth) due(arrived time.Time, n int) (time.Time, bool) {
+	from := arrived
 	if b.free.After(arrived) {
-		return b.free, false
+		from = b.free
 	}
-	return arrived, false
+	return from.Add(time.Duration(float64(n) / float64(b.rate) * float64(time.Second))), false
 }
 
-func (b *bandwidth) piece() int { return int(max(1, b.rate/100)) }
-
-func (b *bandwidth) passed(n int, at time.Time) {
-	from := b.free
-	if at.Sub(from) > 10*time.Millisecond { // the line was idle: no credit for that; smaller gaps are our own timer's and made up for
-		from = at
-	}
-	b.free = from.Add(time.Duration(float64(n) / float64(b.rate) * float64(time.Second)))
-}
+func (b *bandwidth) piece() int                 { return int(max(1, b.rate/100)) }
+func (b *bandwidth) passed(_ int, at time.Time) { b.free = at }
 
 // CutOff silences a direction or both: nothing is read or written, sockets stay open, new connections are accepted and hear nothing (the upstream
-// is not dialled where the way there is cut). On heal what was held goes on. The count is of connections that were there or came, as seen, and
-// of the chunks and connections that were held, as affected.
+// is not dialled where the way there is cut). On heal what was held goes on, ends and resets included. The count sees the connections that were
+// there; chunks that were held, and connections that waited for their dial, are seen and affected.
 func (l *Link) CutOff(id string, d Dir, count *evidence.Counter) (Heal, error) {
 	return l.add(&stage{id: id, dir: d, hold: true, count: count, make: func(uint64) shape { return hold{} }}), nil
 }

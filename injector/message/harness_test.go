@@ -286,7 +286,6 @@ type shop struct {
 	done atomic.Int64
 	mu   sync.Mutex
 	log  []string
-	gate chan struct{} // when set, requests wait here
 }
 
 func trade(t testing.TB) *shop {

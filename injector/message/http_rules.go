@@ -135,8 +135,9 @@ func (c *httpConn) keep(x *exchange) (body []byte, done bool, err error) {
 		if serr := c.flushUp(c.send(x, into.buf)); serr != nil {
 			err = serr
 		}
+	default:
+		x.msg.bytes += len(into.buf)
 	}
-	x.msg.bytes += len(into.buf)
 	return into.buf, done, err
 }
 

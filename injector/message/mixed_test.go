@@ -128,6 +128,67 @@ func TestPipelinedRequestsFallWithTheLostReplyBeforeThem(t *testing.T) {
 	assert.Equal(t, Call{Op: "GET /b"}, timeless(f.over()[2]))
 }
 
+// A FIN stays a FIN, whatever the client has sent behind.
+func TestALossThenClosedIsNoResetThoughMoreWasSent(t *testing.T) {
+	for _, do := range []Do{LoseRequest, LoseReply} {
+		s := trade(t)
+		f := open(t, s.addr, Config{})
+		f.live(t, Rule{Do: do, Then: ThenClosed, Match: charge})
+		p := connect(t, f.addr)
+		p.send(post("/charge", "x")+strings.Repeat(post("/charge", strings.Repeat("x", 32<<10)), 4), false)
+		until(t, "it is lost", func() bool { return len(f.seen(evidence.Applied)) == 1 })
+		_, _ = p.write(post("/more", "x"), false)
+		rest, how := p.ends(patience)
+		assert.Equal(t, "closed", how, do)
+		assert.Empty(t, rest)
+	}
+}
+
+// Within another protocol there are no calls, even where its bytes look like one.
+func TestRulesKeepOutOfOtherProtocols(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	count, _ := f.live(t, Rule{Do: Answer, Status: 500, Match: Match{Path: "/inner"}})
+	client := connect(t, f.addr)
+	server := s.next(t)
+	talk(client, server, say(">GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n", "<HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n",
+		">"+request("GET", "/inner"), "<"+ok), false)
+	part(client, server)
+	assert.Zero(t, count.Tally().Seen)
+	until(t, "the upgrade is told", func() bool { return len(f.over()) == 1 })
+	assert.Equal(t, Call{Op: "GET /a", Status: 101}, timeless(f.over()[0]))
+}
+
+// A request that asks for another protocol is a call as any other, until it gets it.
+func TestRulesMeetARequestForAnotherProtocol(t *testing.T) {
+	s := trade(t)
+	f := open(t, s.addr, Config{})
+	f.live(t, Rule{Do: Answer, Status: 503, First: 1, Match: Match{Path: "/a"}})
+	p := connect(t, f.addr)
+	ask := request("GET", "/a", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n")
+	p.send(ask, false)
+	assert.Contains(t, p.reply(), "503")
+	p.send(ask, false)
+	assert.Contains(t, p.reply(), "1 /a")
+	p.send(request("GET", "/b"), false)
+	assert.Contains(t, p.reply(), "2 /b")
+	until(t, "all calls are told", func() bool { return len(f.over()) == 3 })
+	assert.Empty(t, f.over()[2].Skipped)
+}
+
+// An upstream that resets a connection after its FIN shows to a client who still speaks as a reset too.
+func TestAnUpstreamThatIsLostAfterItsEnd(t *testing.T) {
+	client, server := couple(t)
+	require.NoError(t, server.CloseWrite())
+	_, how := client.ends(patience)
+	require.Equal(t, "closed", how)
+	server.reset()
+	until(t, "the client is reset", func() bool {
+		_, err := client.write(request("GET", "/a"), false)
+		return err != nil
+	})
+}
+
 func TestAskingFarAheadGoesThroughUntouched(t *testing.T) {
 	client, server := couple(t)
 	talk(client, server, []line{{">", strings.Repeat(request("GET", "/a"), 2*maxOwed)}, {"<", strings.Repeat(ok, 2*maxOwed)}}, false)

@@ -132,7 +132,7 @@ func TestTheSameSeedHitsTheSameUnderConcurrency(t *testing.T) {
 					}
 					_, _ = io.Copy(io.Discard, res.Body)
 					_ = res.Body.Close()
-					if res.StatusCode == 503 {
+					if res.StatusCode == http.StatusServiceUnavailable {
 						mu.Lock()
 						hits[class]++
 						mu.Unlock()

@@ -163,11 +163,14 @@ func duration(d time.Duration) string {
 	return d.Round(time.Microsecond).String()
 }
 
-// Duration writes a duration as sentences do.
+// Duration writes a duration as sentences do: "800ms", "2s", "1m30s", "5m".
 func Duration(d time.Duration) string {
 	s := d.String()
-	if d >= time.Minute {
-		s = strings.TrimSuffix(s, "0s")
+	if short, ok := strings.CutSuffix(s, "m0s"); ok {
+		s = short + "m"
+	}
+	if short, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = short + "h"
 	}
 	return s
 }

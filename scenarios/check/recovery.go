@@ -33,7 +33,7 @@ func (s Steady) meets(t journal.Totals) (bool, string) {
 }
 
 // Steadily is the steady state that a run is held to: the declared conditions, or those that follow from its baseline (success within half a point,
-// p95 within 1.2 times or 20 ms).
+// p95 within 1.2 times or 50 ms).
 func Steadily(declared []Steady, baseline journal.Totals) []Steady {
 	if len(declared) > 0 || baseline.Sent == 0 {
 		return declared
@@ -41,8 +41,13 @@ func Steadily(declared []Steady, baseline journal.Totals) []Steady {
 	p95 := journal.Quantile(baseline.Latency, 95)
 	return []Steady{
 		{Measure: "success", Ratio: float64(baseline.OK+baseline.Fallback)/float64(baseline.Sent) - 0.005},
-		{Measure: "p95 latency", Limit: max(p95*6/5, p95+20*time.Millisecond) + 1},
+		{Measure: "p95 latency", Limit: steadyLimit(p95) + 1},
 	}
+}
+
+// steadyLimit is what a p95 may rise to and still be the baseline's.
+func steadyLimit(baseline time.Duration) time.Duration {
+	return max(baseline*6/5, baseline+50*time.Millisecond)
 }
 
 // inSteady tells whether a window is inside the steady state; one without requests is not.

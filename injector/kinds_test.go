@@ -1,0 +1,234 @@
+package injector
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/process"
+)
+
+// TestMain lets this test binary be the service that the tests start.
+func TestMain(m *testing.M) {
+	if addr := os.Getenv("SERVE"); addr != "" {
+		fmt.Println(http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "done") }))) //nolint:gosec // a test's server
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"))
+}
+
+// target is a real service behind a real link.
+type target struct {
+	Target
+	peer *net.TCPConn // connected, and never reads
+}
+
+func newTarget(t *testing.T, protocol string) *target {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := ln.Addr().String()
+	ln.Close()
+	svc, err := process.Start(t.Context(), process.Spec{
+		Name: "payments", Args: []string{os.Args[0]}, Env: []string{"SERVE=" + addr}, Log: filepath.Join(t.TempDir(), "log"),
+		Ready: process.Ready{HTTP: "http://" + addr + "/", Within: 20 * time.Second}, Grace: time.Second,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, svc.Stop(context.Background())) })
+	cfg := link.Config{Name: "orders -> payments", Upstream: addr}
+	tg := &target{Target: Target{ID: "f1", Seed: 7}}
+	if protocol != "tcp" {
+		relay, err := message.New(protocol, message.Config{Link: cfg.Name})
+		require.NoError(t, err)
+		tg.Relay = relay
+		cfg.Serve = func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {
+			relay.Serve(ctx, c, dial)
+		}
+	}
+	tg.Link, err = link.Open(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, tg.Link.Close()) })
+	tg.Service = svc
+	peer, err := net.Dial("tcp", tg.Link.Addr())
+	require.NoError(t, err)
+	tg.peer = peer.(*net.TCPConn)
+	t.Cleanup(func() { peer.Close() })
+	return tg
+}
+
+// ask makes n calls on one connection and tells each answer, or its error, and how long all took.
+func (tg *target) ask(n int, patience time.Duration) (answers []string, took time.Duration) {
+	began := time.Now()
+	c, err := net.DialTimeout("tcp", tg.Link.Addr(), patience)
+	if err != nil {
+		return []string{"refused"}, time.Since(began)
+	}
+	defer c.Close()
+	r := bufio.NewReader(c)
+	for range n {
+		_ = c.SetDeadline(time.Now().Add(patience))
+		_, _ = fmt.Fprintf(c, "POST /charge HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			return append(answers, "broken"), time.Since(began)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return append(answers, "broken"), time.Since(began)
+		}
+		answers = append(answers, fmt.Sprint(resp.StatusCode, " ", string(body)))
+	}
+	return answers, time.Since(began)
+}
+
+// healthy tells whether a call is answered as it should be, at once.
+func (tg *target) healthy() bool {
+	answers, _ := tg.ask(1, 5*time.Second)
+	return len(answers) == 1 && answers[0] == "200 done"
+}
+
+// disturbed says for each kind of fault how to see it act, and with which attributes.
+var disturbed = map[string]struct {
+	fault Fault
+	acts  func(*testing.T, *target) bool
+}{
+	"answered calls": {Answer{Status: 503}, func(_ *testing.T, tg *target) bool {
+		a, _ := tg.ask(1, 5*time.Second)
+		return strings.HasPrefix(a[0], "503")
+	}},
+	"bandwidth":     {Bandwidth{Rate: 500}, slower(200 * time.Millisecond)},
+	"crash":         {Crash{}, notAnswered},
+	"cut off":       {CutOff{}, notAnswered},
+	"hang":          {Hang{}, notAnswered},
+	"lost replies":  {LoseReplies{}, notAnswered},
+	"lost requests": {LoseRequests{}, notAnswered},
+	"out of order":  {Reorder{Wait: 5 * time.Second}, outOfOrder},
+	"refuse":        {Refuse{}, func(_ *testing.T, tg *target) bool { a, _ := tg.ask(1, time.Second); return a[0] == "refused" }},
+	"reset":         {Reset{}, notAnswered},
+	"slow calls":    {SlowCalls{By: 100 * time.Millisecond}, slower(100 * time.Millisecond)},
+	"slow traffic":  {SlowTraffic{By: 60 * time.Millisecond}, slower(120 * time.Millisecond)},
+	"stop":          {Stop{}, notAnswered},
+	"twice":         {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
+}
+
+func slower(least time.Duration) func(*testing.T, *target) bool {
+	return func(_ *testing.T, tg *target) bool {
+		a, took := tg.ask(1, 10*time.Second)
+		return a[0] == "200 done" && took >= least
+	}
+}
+
+func notAnswered(_ *testing.T, tg *target) bool {
+	a, _ := tg.ask(1, 300*time.Millisecond)
+	return a[0] == "broken" || a[0] == "refused"
+}
+
+// outOfOrder needs a second caller: one passes the other.
+func outOfOrder(t *testing.T, tg *target) bool {
+	t.Helper()
+	first := make(chan time.Duration)
+	go func() {
+		_, took := tg.ask(1, 10*time.Second)
+		first <- took
+	}()
+	for {
+		select {
+		case took := <-first:
+			return took < 5*time.Second
+		default:
+			tg.ask(1, 10*time.Second)
+		}
+	}
+}
+
+// TestKinds is the conformance test of the table: a new row gets it for free, and has to say in disturbed how it is seen to act.
+func TestKinds(t *testing.T) {
+	last := ""
+	for _, k := range Kinds() {
+		t.Run(k.Name, func(t *testing.T) {
+			require.Less(t, last, k.Name, "not sorted, or twice")
+			last = k.Name
+			require.NotEmpty(t, k.Means)
+			require.NotEmpty(t, k.Undo)
+			require.Equal(t, k.Value.Say("orders", "payments"), k.Example)
+			require.Contains(t, []string{"calls", "connections", "traffic", "service"}, k.On)
+			got, ok := KindOf(k.Value)
+			require.True(t, ok)
+			require.Equal(t, k.Name, got.Name)
+			d, ok := disturbed[k.Name]
+			require.True(t, ok, "say how this fault is seen to act")
+
+			protocol := "http"
+			if k.On == "traffic" || k.On == "connections" {
+				protocol = "tcp"
+			}
+			tg := newTarget(t, protocol)
+			require.True(t, tg.healthy(), "before")
+			tg.Count = evidence.NewCounter(k.On)
+			ctx, cancel := context.WithCancel(t.Context())
+			heal, err := d.fault.Inject(ctx, tg.Target)
+			require.NoError(t, err)
+			require.True(t, d.acts(t, tg), "nothing was disturbed")
+			require.Positive(t, tg.Count.Tally().Affected, "no evidence")
+			cancel() // the run is over: healing is not
+			bounded, done := context.WithTimeout(t.Context(), 20*time.Second)
+			defer done()
+			require.NoError(t, heal(bounded))
+			require.Eventually(t, tg.healthy, 10*time.Second, 10*time.Millisecond, "after")
+		})
+	}
+	require.Len(t, disturbed, len(Kinds()))
+}
+
+func TestFaultsOfTheWrongTargetSayWhatToDo(t *testing.T) {
+	for _, k := range Kinds() {
+		_, err := k.Value.Inject(t.Context(), Target{})
+		require.Error(t, err, k.Name)
+		require.Greater(t, len(err.Error()), 40, "says what to do: %v", err)
+	}
+}
+
+func TestCrashSeries(t *testing.T) {
+	tg := newTarget(t, "tcp")
+	tg.Count = evidence.NewCounter("processes")
+	f := Crash{Times: 3, Every: 200 * time.Millisecond}
+	require.Equal(t, 400*time.Millisecond, f.Lasts())
+	heal, err := f.Inject(t.Context(), tg.Target)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return tg.Count.Tally().Affected == 3 }, 20*time.Second, 5*time.Millisecond)
+	require.NoError(t, heal(t.Context()))
+	require.True(t, tg.healthy())
+}
+
+func TestSentences(t *testing.T) {
+	for want, f := range map[string]Fault{
+		`10% of calls from "a" to "b" are delayed by 800ms, give or take 200ms`:                SlowCalls{By: 800 * time.Millisecond, Jitter: 200 * time.Millisecond, Pick: Pick{Share: 0.1}},
+		`only "POST /charge" calls from "a" to "b" are delayed by 2s`:                          SlowCalls{By: 2 * time.Second, Pick: Pick{Match: message.Match{Method: "POST", Path: "/charge"}}},
+		`the first 5 calls from "a" to "b" are delivered twice, the copy 2s late`:              Twice{Late: 2 * time.Second, Pick: Pick{First: 5}},
+		`every 3rd of the calls from "a" to "b" are delivered twice`:                           Twice{Pick: Pick{Every: 3}},
+		`from the 100th to the 211th, calls from "a" to "b" answer with status 503`:            Answer{Status: 503, Pick: Pick{From: 100, To: 211}},
+		`0.5% of replies from "b" to "a" are lost after the work was done`:                     LoseReplies{Pick: Pick{Share: 0.005}},
+		`requests from "a" never reach "b"`:                                                    CutOff{Dir: link.ToServer},
+		`replies from "b" never reach "a"`:                                                     CutOff{Dir: link.ToClient},
+		`20% of connections from "a" to "b" are reset after 4 KiB`:                             Reset{Share: 0.2, AfterBytes: 4096},
+		`traffic from "a" to "b" is limited to 1 MB per second`:                                Bandwidth{Rate: 1e6},
+		`"b" crashes 3 times, 1m30s apart`:                                                     Crash{Times: 3, Every: 90 * time.Second},
+		`the first 2 "GET /x" calls from "a" to "b" answer with status 429 and retry after 1m`: Answer{Status: 429, RetryAfter: time.Minute, Pick: Pick{First: 2, Match: message.Match{Method: "GET", Path: "/x"}}},
+	} {
+		require.Equal(t, want, f.Say("a", "b"))
+	}
+}

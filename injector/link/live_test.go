@@ -1,0 +1,375 @@
+package link
+
+import (
+	"context"
+	"io"
+	"math"
+	"net"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+)
+
+// silent asserts that nothing at all is heard, neither bytes nor an end.
+func silent(t *testing.T, c net.Conn) {
+	t.Helper()
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+	_, err := c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(30*time.Second)))
+}
+
+// pair is a client's connection and the server's end of it, both live.
+func pair(t *testing.T) (l *Link, client, server *net.TCPConn) {
+	t.Helper()
+	ends, release := make(chan *net.TCPConn, 1), make(chan struct{})
+	l = open(t, serve(t, func(c *net.TCPConn) { ends <- c; <-release }))
+	t.Cleanup(func() { close(release) })
+	client = dial(t, l)
+	server = <-ends
+	require.NoError(t, server.SetDeadline(time.Now().Add(30*time.Second)))
+	say(t, client, "hello")
+	hear(t, server, "hello")
+	return l, client, server
+}
+
+func TestCutOffIsSilentAboutEndsToo(t *testing.T) {
+	for name, c := range map[string]struct {
+		dir  Dir
+		end  func(from *net.TCPConn)
+		want error
+	}{
+		"server's reset":      {ToClient, func(c *net.TCPConn) { _ = c.SetLinger(0); c.Close() }, syscall.ECONNRESET},
+		"server's half-close": {ToClient, func(c *net.TCPConn) { _ = c.CloseWrite() }, io.EOF},
+		"client's reset":      {ToServer, func(c *net.TCPConn) { _ = c.SetLinger(0); c.Close() }, syscall.ECONNRESET},
+		"client's half-close": {ToServer, func(c *net.TCPConn) { _ = c.CloseWrite() }, io.EOF},
+		"both cut":            {Both, func(c *net.TCPConn) { _ = c.SetLinger(0); c.Close() }, syscall.ECONNRESET},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, client, server := pair(t)
+			from, to := server, client
+			if c.dir == ToServer {
+				from, to = client, server
+			}
+			heal, err := l.CutOff("f1", c.dir, evidence.NewCounter("traffic"))
+			require.NoError(t, err)
+			c.end(from)
+			silent(t, to)
+			require.NoError(t, heal(t.Context()))
+			_, err = to.Read(make([]byte, 1))
+			require.ErrorIs(t, err, c.want)
+		})
+	}
+}
+
+func TestServersResetBehindItsHalfClose(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("noticed at the next write only")
+	}
+	_, client, server := pair(t)
+	require.NoError(t, server.CloseWrite())
+	_, err := client.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+	require.NoError(t, server.SetLinger(0))
+	server.Close()
+	require.Eventually(t, func() bool {
+		_, err := client.Write([]byte("x"))
+		return err != nil
+	}, 20*time.Second, time.Millisecond)
+}
+
+func TestHealDoesNotHideALaterReset(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("noticed at the next write only")
+	}
+	l, client, server := pair(t)
+	heal, err := l.Delay(Delay{ID: "f1", By: time.Millisecond})
+	require.NoError(t, err)
+	require.NoError(t, client.CloseWrite())
+	_, err = server.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+	require.NoError(t, heal(t.Context())) // sets the deadline that wakes readers
+	require.NoError(t, client.SetLinger(0))
+	client.Close()
+	reset, err := awaitReset(server) // without a write, which would find out in any case
+	require.NoError(t, err)
+	require.True(t, reset)
+}
+
+func TestCutOffCountsAConnectionThatWaits(t *testing.T) {
+	var accepted atomic.Int64
+	l := open(t, serve(t, func(c *net.TCPConn) { accepted.Add(1); echo(c) }))
+	count := evidence.NewCounter("traffic")
+	heal, err := l.CutOff("f1", Both, count)
+	require.NoError(t, err)
+	c := dial(t, l)
+	say(t, c, "x")
+	require.Eventually(t, func() bool { return count.Tally().Affected == 1 }, 20*time.Second, time.Millisecond)
+	silent(t, c)
+	require.Zero(t, accepted.Load(), "the upstream was dialled through a cut")
+	require.NoError(t, heal(t.Context()))
+	hear(t, c, "x")
+	require.EqualValues(t, 1, count.Tally().Affected)
+	require.EqualValues(t, 1, count.Tally().Seen)
+}
+
+func TestCutOffThatTouchesNothingCountsNothing(t *testing.T) {
+	l, _, _ := pair(t)
+	count := evidence.NewCounter("traffic")
+	heal, err := l.CutOff("f1", Both, count)
+	require.NoError(t, err)
+	require.NoError(t, heal(t.Context()))
+	require.Zero(t, count.Tally().Affected)
+}
+
+func TestConnectionResetOnArrivalNeverReachesTheUpstream(t *testing.T) {
+	var accepted atomic.Int64
+	l := open(t, serve(t, func(c *net.TCPConn) { accepted.Add(1); echo(c) }))
+	heal, err := l.Reset(Reset{ID: "f1"})
+	require.NoError(t, err)
+	for range 20 {
+		require.ErrorIs(t, firstRead(l), syscall.ECONNRESET)
+	}
+	require.NoError(t, heal(t.Context()))
+	c := dial(t, l)
+	say(t, c, "x")
+	hear(t, c, "x")
+	require.EqualValues(t, 1, accepted.Load())
+}
+
+func TestResetOfAConnectionThatWaitsForItsDial(t *testing.T) {
+	l := open(t, serve(t, echo))
+	cut, err := l.CutOff("f1", Both, nil)
+	require.NoError(t, err)
+	c := dial(t, l)
+	require.Eventually(t, func() bool { return l.Counters().Live == 1 }, 20*time.Second, time.Millisecond)
+	heal, err := l.Reset(Reset{ID: "f2"})
+	require.NoError(t, err)
+	_, err = c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, syscall.ECONNRESET)
+	require.Eventually(t, func() bool { return l.Counters().Live == 0 }, 20*time.Second, time.Millisecond)
+	require.NoError(t, heal(t.Context()))
+	require.NoError(t, cut(t.Context()))
+}
+
+// through runs chunks of one direction through stages in virtual time, and returns when each was gone.
+func through(t *testing.T, stages []*stage, chunks ...int) (gone []time.Duration) {
+	t.Helper()
+	var q queue
+	q.init()
+	q.set(stages, 1, ToServer)
+	began := time.Now()
+	buf := make([]byte, 1<<20)
+	for _, size := range chunks {
+		q.append2(make([]byte, size))
+	}
+	for _, size := range chunks {
+		for size > 0 {
+			n, err, ok := q.take(buf, false)
+			require.NoError(t, err)
+			require.True(t, ok)
+			size -= n
+		}
+		gone = append(gone, time.Since(began))
+	}
+	return gone
+}
+
+func TestStagesCompose(t *testing.T) {
+	slow := func(by time.Duration) *stage {
+		return &stage{make: func(uint64) shape { return &delay{by: by, start: time.Now()} }}
+	}
+	narrow := func(rate int64) *stage {
+		return &stage{make: func(uint64) shape { return &bandwidth{rate: rate} }}
+	}
+	for name, c := range map[string]struct {
+		stages []*stage
+		chunk  int
+		want   time.Duration
+	}{
+		"delays add up":                {[]*stage{slow(50 * time.Millisecond), slow(70 * time.Millisecond)}, 1, 120 * time.Millisecond},
+		"delay, then bandwidth":        {[]*stage{slow(50 * time.Millisecond), narrow(1e6)}, 1e6, 1050 * time.Millisecond},
+		"bandwidth, then delay":        {[]*stage{narrow(1e6), slow(50 * time.Millisecond)}, 1e6, 1050 * time.Millisecond},
+		"the narrower counts":          {[]*stage{narrow(1e6), narrow(1e5)}, 1e5, time.Second},
+		"a small chunk takes its time": {[]*stage{narrow(100)}, 50, 500 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				require.InEpsilon(t, c.want, through(t, c.stages, c.chunk)[0], 0.02)
+			})
+		})
+	}
+}
+
+func TestEachChunkIsCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := &stage{hold: true, count: evidence.NewCounter("traffic"), make: func(uint64) shape { return hold{} }}
+		other := &stage{count: evidence.NewCounter("traffic"), make: func(uint64) shape { return &delay{by: time.Second} }}
+		var q queue
+		q.init()
+		q.append2([]byte("x"))
+		for range 3 { // another fault comes and goes while the chunk is held
+			q.set([]*stage{kept}, 1, ToServer)
+			_, _, _, state := q.try(make([]byte, 1), false)
+			require.Equal(t, waiting, state)
+			q.set([]*stage{kept, other}, 1, ToServer)
+			_, _, _, state = q.try(make([]byte, 1), false)
+			require.Equal(t, waiting, state)
+		}
+		require.EqualValues(t, 1, kept.count.Tally().Affected)
+		require.EqualValues(t, 1, kept.count.Tally().Seen)
+		require.Zero(t, other.count.Tally().Affected, "it never came to it")
+	})
+}
+
+func TestWideBandwidthAffectsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{least: time.Millisecond, count: evidence.NewCounter("traffic"), make: func(uint64) shape { return &bandwidth{rate: 1e9} }}
+		through(t, []*stage{s}, 100, 100, 100)
+		require.EqualValues(t, 3, s.count.Tally().Seen)
+		require.Zero(t, s.count.Tally().Affected)
+	})
+}
+
+func TestFaultsActOnARelay(t *testing.T) {
+	ids := make(chan uint64, 1)
+	l, err := Open(Config{Name: "a -> b", Upstream: serve(t, echo), Serve: func(ctx context.Context, client Conn, dial func(context.Context) (net.Conn, error)) {
+		ids <- client.ID()
+		up, err := dial(ctx)
+		if err != nil {
+			return
+		}
+		defer up.Close()
+		buf := make([]byte, 16)
+		for {
+			n, err := client.Read(buf)
+			if err != nil {
+				return
+			}
+			_, _ = up.Write(buf[:n])
+			_, _ = io.ReadFull(up, buf[:n])
+			if _, err := client.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	c := dial(t, l)
+	say(t, c, "one")
+	hear(t, c, "one")
+	require.EqualValues(t, 1, <-ids)
+	count := evidence.NewCounter("traffic")
+	heal, err := l.CutOff("f1", ToServer, count)
+	require.NoError(t, err)
+	say(t, c, "two")
+	silent(t, c)
+	require.NoError(t, heal(t.Context()))
+	hear(t, c, "two")
+	require.EqualValues(t, 1, count.Tally().Affected)
+	require.NoError(t, c.CloseWrite())
+	_, err = c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "the link closes the client when Serve returns")
+}
+
+func TestCloseIsBoundedWithStalledPeers(t *testing.T) {
+	conns := 200
+	fds := descriptors()
+	release := make(chan struct{})
+	upstream := serve(t, func(c *net.TCPConn) {
+		_, _ = c.Write(make([]byte, 1<<20)) // nobody reads it
+		<-release
+	})
+	l, err := Open(Config{Name: "a -> b", Upstream: upstream})
+	require.NoError(t, err)
+	_, err = l.Delay(Delay{ID: "f1", By: time.Hour, Share: 0.5, Seed: 1})
+	require.NoError(t, err)
+	clients := make([]net.Conn, conns)
+	for i := range clients {
+		clients[i], err = net.Dial("tcp", l.Addr())
+		require.NoError(t, err)
+		_, err = clients[i].Write(make([]byte, 64<<10))
+		require.NoError(t, err)
+	}
+	require.Eventually(t, func() bool { return l.Counters().Live == int64(conns) }, 20*time.Second, time.Millisecond)
+	_, err = l.CutOff("f2", ToClient, nil)
+	require.NoError(t, err)
+	closed := make(chan error, 1)
+	go func() { closed <- l.Close() }()
+	select {
+	case err := <-closed:
+		require.NoError(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("close hangs")
+	}
+	require.Zero(t, l.Counters().Live)
+	require.NoError(t, l.Close())
+	for _, c := range clients {
+		c.Close()
+	}
+	close(release)
+	require.Eventually(t, func() bool { return descriptors() <= fds+2 }, 20*time.Second, 10*time.Millisecond, "descriptors are left") // the listener's own
+}
+
+// descriptors counts the open ones, where the system shows them.
+func descriptors() int {
+	open, _ := os.ReadDir("/proc/self/fd")
+	return len(open)
+}
+
+func TestClosedPortIsNotHandedOut(t *testing.T) {
+	l := open(t, serve(t, echo))
+	heal, err := l.Refuse(nil)
+	require.NoError(t, err)
+	for range 200 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		require.NotEqual(t, l.Addr(), ln.Addr().String())
+		ln.Close()
+	}
+	again, err := l.Refuse(nil)
+	require.NoError(t, err)
+	require.NoError(t, heal(t.Context()))
+	_, err = net.Dial("tcp", l.Addr())
+	require.ErrorIs(t, err, syscall.ECONNREFUSED, "the second fault still refuses")
+	require.NoError(t, again(t.Context()))
+	c := dial(t, l)
+	say(t, c, "x")
+	hear(t, c, "x")
+}
+
+// FuzzAttributes: no attribute may stop the process; what is not an error must work on bytes.
+func FuzzAttributes(f *testing.F) {
+	f.Add(int64(50e6), int64(20e6), int64(1000), int64(10), 0.5, uint8(1))
+	f.Add(int64(-1), int64(0), int64(-1), int64(-1), math.NaN(), uint8(7))
+	f.Add(int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), math.Inf(1), uint8(0))
+	f.Add(int64(24*time.Hour), int64(24*time.Hour), int64(1), int64(0), 1.0, uint8(2))
+	f.Fuzz(func(t *testing.T, by, jitter, rate, after int64, share float64, dir uint8) {
+		l := &Link{cfg: Config{Name: "a -> b"}, conns: map[*conn]struct{}{}, changed: make(chan struct{})}
+		d := Dir(dir)
+		_, derr := l.Delay(Delay{By: time.Duration(by), Jitter: time.Duration(jitter), Share: share, Dir: d})
+		_, berr := l.Limit(Bandwidth{Rate: rate, Share: share, Dir: d})
+		_, rerr := l.Reset(Reset{AfterBytes: after, Share: share})
+		if math.IsNaN(share) || share < 0 || share > 1 {
+			require.Error(t, derr)
+			require.Error(t, berr)
+			require.Error(t, rerr)
+		}
+		var q queue
+		q.init()
+		q.set(l.stages, 1, ToServer)
+		q.append2(make([]byte, 100))
+		n, err, wait, state := q.try(make([]byte, 64), false)
+		require.NoError(t, err)
+		require.LessOrEqual(t, n, 64)
+		require.True(t, state == taken && n > 0 || state == waiting && wait > 0)
+	})
+}

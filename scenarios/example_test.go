@@ -1,0 +1,75 @@
+package scenarios_test
+
+import (
+	"fmt"
+	"os"
+	"testing/fstest"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+func ExampleParse() {
+	files := fstest.MapFS{
+		"system.yaml": {Data: []byte(`
+services:
+  orders:
+    command: [bin/orders, "${port}", "${link:payments}"]
+    depends: {payments: http}
+  payments:
+    command: [bin/payments, "${port}"]
+`)},
+		"slow.feature": {Data: []byte(`
+Feature: Orders
+  Scenario: payments are slow
+    Given the system described in "system.yaml"
+    When calls from "orders" to "payment" are delayed by 800 for 5s
+`)},
+	}
+	_, err := scenarios.Parse(scenarios.Source{FS: files, Paths: []string{"slow.feature"}})
+	fmt.Println(err)
+	// Output:
+	// slow.feature:5:10: there is no service "payment"
+	//         When calls from "orders" to "payment" are delayed by 800 for 5s
+	//              ^
+	//   did you mean "payments"?
+	// slow.feature:5:58: "800" has no unit
+	//         When calls from "orders" to "payment" are delayed by 800 for 5s
+	//                                                              ^
+	//   write 800ms, 2s, 5m or 30 seconds
+	// 2 problems; nothing was started
+}
+
+func ExampleNew() {
+	e, err := scenarios.New("payments are slow").
+		System(scenarios.System{
+			Services: []scenarios.Service{{Name: "orders", Address: "127.0.0.1:8080"}, {Name: "payments", Address: "127.0.0.1:8081"}},
+			Links:    []scenarios.Link{{From: "orders", To: "payments", Protocol: "http"}},
+		}).
+		Load(scenarios.Load{Rate: 50, Mix: []scenarios.Route{{Method: "GET", Path: "/orders"}}}).
+		Inject("orders", "payments", injector.SlowCalls{By: 800 * time.Millisecond}).For(5 * time.Second).
+		Check(check.Success{Ratio: 0.99, Window: journal.During}).
+		Build()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = scenarios.Plan(os.Stdout, []*scenarios.Experiment{e})
+	// Output:
+	//   payments are slow
+	//     blast radius  not limited; faults touch orders -> payments
+	//          0s  find payments at 127.0.0.1:8081, orders at 127.0.0.1:8080
+	//          0s  open orders -> payments (http)
+	//          0s  load: 50 requests per second on "GET /orders"
+	//          0s  measure the baseline for 5s
+	//          5s  calls from "orders" to "payments" are delayed by 800ms for 5s
+	//              on orders -> payments; undone after 5s: waiting calls go at once
+	//         10s  watch recovery for at most 2s
+	//         12s  check: at least 99% of requests succeed during the fault
+	//     about 14 s
+	//
+	// 1 scenario, about 14 s
+}

@@ -1,0 +1,176 @@
+package scenarios
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// full has every key there is.
+const full = `services:
+  orders:
+    command: ["${self}", "orders", "${port}", "${port:admin}", "${dir}", "${link:payments}", "${address:stock}", "${seed}", "costs $5"]
+    env: {WITHOUT: "${without}"}
+    dir: work
+    port: 8080
+    ready: {line: "listening on \\d+", within: 20s}
+    serves: [/orders, /ledger]
+    needs: redis-server
+    install: apt-get install redis-server
+    depends:
+      payments: {protocol: http, listen: "127.0.0.1:7001"}
+      stock: tcp
+  payments:
+    command: [payments]
+    ready: {http: /livez}
+  stock:
+    address: 127.0.0.1:9000
+  mail:
+    command: [mail]
+    ready: {tcp: true}
+    depends: [stock]
+clients:
+  depends: {orders: http}
+fallback: "x-degraded: yes"
+fallback_is_success: true
+`
+
+func TestSystemFile(t *testing.T) {
+	sys, err := ReadSystem(fstest.MapFS{"a/system.yaml": {Data: []byte(full)}}, "a/system.yaml")
+	require.NoError(t, err)
+	raw, err := json.MarshalIndent(sys, "", "  ")
+	require.NoError(t, err)
+	golden(t, "system.golden", string(raw)+"\n")
+	assert.Equal(t, "a", sys.Dir)
+}
+
+func TestOrderIsDependenciesFirst(t *testing.T) {
+	sys, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(full)}}, "s")
+	require.NoError(t, err)
+	order, err := sys.Order()
+	require.NoError(t, err)
+	var names []string
+	for _, s := range order {
+		names = append(names, s.Name)
+	}
+	assert.Equal(t, []string{"payments", "stock", "orders", "mail"}, names)
+
+	sys.Links = append(sys.Links, Link{From: "stock", To: "mail"})
+	_, err = sys.Order()
+	require.ErrorContains(t, err, "stock -> mail -> stock")
+}
+
+func TestExpand(t *testing.T) {
+	values := func(name, arg string) (string, bool) { return strings.ToUpper(name + arg), name != "none" }
+	for in, want := range map[string]string{"": "", "a": "a", "$a $": "$a $", "${a}": "A", "x${a}y${b:c}z": "xAyBCz", "${a:b:c}": "AB:C", "$${a}": "$A"} {
+		got, err := Expand(in, values)
+		require.NoError(t, err, in)
+		assert.Equal(t, want, got, in)
+	}
+	for in, want := range map[string]string{"${none}": `"${none}" stands for nothing`, "a ${b": "not closed"} {
+		_, err := Expand(in, values)
+		require.ErrorContains(t, err, want, in)
+	}
+}
+
+func compiledSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	require.NoError(t, err)
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	require.NoError(t, c.AddResource("system.schema.json", doc))
+	s, err := c.Compile("system.schema.json")
+	require.NoError(t, err)
+	return s
+}
+
+// conforms asks the schema about a YAML file.
+func conforms(t *testing.T, s *jsonschema.Schema, file string) error {
+	t.Helper()
+	raw, err := yaml.YAMLToJSON([]byte(file))
+	if err != nil {
+		return err
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	return s.Validate(doc)
+}
+
+func TestSchemaTakesWhatParseTakes(t *testing.T) {
+	s := compiledSchema(t)
+	for _, file := range []string{full, shopFile} {
+		require.NoError(t, conforms(t, s, file))
+	}
+}
+
+// TestSchemaRefuses tells which broken files an editor shows; names, links and placeholders are for Parse alone.
+func TestSchemaRefuses(t *testing.T) {
+	beyond := []string{"broken YAML", "unknown placeholder", "placeholder without an end", "link that is not there", "address of nobody", "depends on nobody", "depends on itself", "circle",
+		"no command and no address", "ready in two ways", "two documents", "anchor"}
+	s := compiledSchema(t)
+	refused := 0
+	for _, c := range brokenSystems {
+		if err := conforms(t, s, c.text); !slices.Contains(beyond, c.name) {
+			assert.Error(t, err, c.name)
+			refused++
+		}
+	}
+	assert.Greater(t, refused, 15)
+}
+
+func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(Schema(), &doc))
+	at := func(path ...string) any {
+		var v any = doc
+		for _, key := range path {
+			v = v.(map[string]any)[key]
+		}
+		return v
+	}
+	keys := func(path ...string) []string {
+		return slices.Sorted(maps.Keys(at(append(path, "properties")...).(map[string]any)))
+	}
+	link := at("$defs", "depends", "oneOf").([]any)[1].(map[string]any)["additionalProperties"].(map[string]any)["oneOf"].([]any)[1].(map[string]any)["properties"].(map[string]any)
+	for _, c := range []struct {
+		reader, schema []string
+	}{
+		{systemKeys, keys()},
+		{serviceKeys, keys("$defs", "service")},
+		{clientsKeys, keys("properties", "clients")},
+		{readyKeys, keys("$defs", "service", "properties", "ready")},
+		{linkKeys, slices.Sorted(maps.Keys(link))},
+	} {
+		assert.ElementsMatch(t, c.reader, c.schema)
+	}
+	var known []any
+	for _, p := range protocols() {
+		known = append(known, p)
+	}
+	assert.ElementsMatch(t, known, at("$defs", "protocol", "enum"), "the schema's protocols are those of the table")
+}
+
+// TestServiceHasAFieldForEachKey holds the keys of a service against the value that they fill.
+func TestServiceHasAFieldForEachKey(t *testing.T) {
+	fields := map[string]bool{}
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(Service{})) {
+		fields[strings.ToLower(f.Name)] = true
+	}
+	for _, key := range serviceKeys {
+		assert.True(t, fields[key] || key == "depends", key)
+	}
+	assert.Len(t, fields, len(serviceKeys)-1+2, "all but Name and Handler come from the file")
+}
