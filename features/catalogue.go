@@ -18,7 +18,6 @@ type Row struct {
 	File     string   // feature file in FS
 	Without  string   // the protection without which it must fail
 	CaughtBy []string // the checks that must fail then, as the feature states them; all others may not
-	Also     []string // checks that may fail besides, since they speak of the same
 }
 
 // Rows lists all, in the catalogue's order.

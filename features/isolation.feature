@@ -18,5 +18,5 @@ Feature: A comments service that grinds to a halt slows no page that does withou
     Then "comments" was affected by the fault
     And "GET /article/1" is not affected by the fault
     And at least 99% of requests succeed
-    And at least 90% of "GET /article/2/comments" responses are fallbacks, marked by header "X-Degraded: true" during the fault
+    And at least 80% of "GET /article/2/comments" responses are fallbacks, marked by header "X-Degraded: true" during the fault
     And the p99 latency stays below 1s during the fault

@@ -15,8 +15,8 @@ import (
 // The charts of a scenario share one time axis, so that what happened stands above what came of it. They are SVG with presentation attributes, so
 // that they are drawn without style sheets and scripts too.
 const (
-	chartWidth = 820
-	left       = 64
+	chartWidth = 680
+	left       = 60
 	right      = 12
 	plotWidth  = chartWidth - left - right
 )
@@ -35,7 +35,8 @@ const (
 // Chart is a drawing with its words: a title, a description for those who do not see it, and the same figures as a table.
 type Chart struct {
 	Title, Desc string
-	SVG         template.HTML
+	Height      int
+	SVG         template.HTML // what stands inside the svg element
 	Legend      []Swatch
 	Head        []string
 	Rows        [][]string
@@ -125,8 +126,9 @@ func (c *canvas) times(y float64) {
 	}
 }
 
-func (c *canvas) svg() template.HTML {
-	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %d %d" width="100%%" role="img" aria-hidden="true" xmlns="http://www.w3.org/2000/svg">`+"\n%s</svg>", chartWidth, c.height, c.String())) //nolint:gosec // numbers, and text that was escaped
+// onto puts the drawing on a chart.
+func (c *canvas) onto(chart *Chart) {
+	chart.Height, chart.SVG = c.height, template.HTML(c.String()) //nolint:gosec // numbers, and text that was escaped
 }
 
 // lanes draws what happened: phases, faults, processes.
@@ -190,8 +192,8 @@ func lanes(a axis, id string) Chart {
 		}
 	}
 	c.times(float64(height - 22))
-	chart.SVG = c.svg()
-	chart.Desc = fmt.Sprintf("%d faults between %s and %s.", len(h.Faults), at(a.from), at(a.to))
+	c.onto(&chart)
+	chart.Desc = fmt.Sprintf("Phases and faults (%d) from %s to %s.", len(h.Faults), at(a.from), at(a.to))
 	return chart
 }
 
@@ -268,21 +270,25 @@ func latency(a axis, id string, all []second) Chart {
 		chart.Legend = append(chart.Legend, Swatch{Name: "baseline p95", Colour: grey, Dash: "1 4"})
 	}
 	for _, l := range lines {
-		var points []string
+		var path strings.Builder
+		pen := "M" // lifted where nothing succeeded: a line over it would tell of answers that never came
 		for _, s := range all {
 			if journal.Count(s.Good) == 0 {
+				pen = "M"
 				continue
 			}
-			points = append(points, fmt.Sprintf("%.1f,%.1f", a.x((s.from+s.to)/2), y(journal.Quantile(s.Good, l.p))))
+			x, to, py := a.x(s.from), a.x(s.to), y(journal.Quantile(s.Good, l.p))
+			fmt.Fprintf(&path, "%s%.1f %.1fH%.1f", pen, x, py, to)
+			pen = "L"
 		}
-		c.add(`<polyline points="%s" fill="none" stroke="%s" stroke-width="2" stroke-dasharray="%s"/>`, strings.Join(points, " "), l.colour, l.dash)
+		c.add(`<path d="%s" fill="none" stroke="%s" stroke-width="2" stroke-linejoin="round" stroke-dasharray="%s"/>`, path.String(), l.colour, l.dash)
 		chart.Legend = append(chart.Legend, Swatch{Name: l.name, Colour: l.colour, Dash: l.dash})
 	}
 	for _, s := range all {
 		chart.Rows = append(chart.Rows, []string{at(s.from), ms(journal.Quantile(s.Good, 50)), ms(journal.Quantile(s.Good, 95)), ms(journal.Quantile(s.Good, 99)), ms(journal.Quantile(s.Good, 100))})
 	}
 	c.times(plotBottom)
-	chart.SVG = c.svg()
+	c.onto(&chart)
 	chart.Desc = fmt.Sprintf("p95 was %s before, %s during and %s after the fault.", windowP95(a.h, journal.Before), windowP95(a.h, journal.During), windowP95(a.h, journal.After))
 	return chart
 }
@@ -312,8 +318,8 @@ type layer struct {
 	of           func(second) int
 }
 
-// stack draws counts per second on top of each other.
-func stack(a axis, id, title string, all []second, layers []layer) Chart {
+// stack draws counts per second on top of each other, and as a line what was due, where due is given.
+func stack(a axis, id, title string, all []second, layers []layer, due func(second) int) Chart {
 	chart := Chart{Title: title, Head: []string{"from"}}
 	most := 1.0
 	rate := func(s second, n int) float64 { return float64(n) / (s.to - s.from).Seconds() }
@@ -325,6 +331,9 @@ func stack(a axis, id, title string, all []second, layers []layer) Chart {
 		sum := 0
 		for _, l := range layers {
 			sum += l.of(s)
+		}
+		if due != nil {
+			sum = max(sum, due(s))
 		}
 		most = math.Max(most, rate(s, sum))
 	}
@@ -349,9 +358,19 @@ func stack(a axis, id, title string, all []second, layers []layer) Chart {
 		}
 		chart.Rows = append(chart.Rows, row)
 	}
+	if due != nil {
+		var path strings.Builder
+		pen := "M"
+		for _, s := range all {
+			fmt.Fprintf(&path, "%s%.1f %.1fH%.1f", pen, a.x(s.from), y(math.Min(rate(s, due(s)), most)), a.x(s.to))
+			pen = "L"
+		}
+		c.add(`<path d="%s" fill="none" stroke="currentColor" stroke-width="1.5" stroke-dasharray="5 3"/>`, path.String())
+		chart.Legend = append(chart.Legend, Swatch{Name: "due", Colour: "currentColor", Dash: "5 3"})
+	}
 	c.shade(plotTop, plotBottom)
 	c.times(plotBottom)
-	chart.SVG = c.svg()
+	c.onto(&chart)
 	return chart
 }
 
@@ -373,7 +392,7 @@ func throughput(a axis, id string, all []second) Chart {
 		{"refused", orange, func(s second) int { return s.Refused }},
 		{"failed", vermillion, func(s second) int { return s.Failed }},
 		{"ambiguous", purple, func(s second) int { return s.Ambiguous }},
-	})
+	}, func(s second) int { return s.Sent + s.Unsent })
 	b, d := a.h.Total(journal.Before, ""), a.h.Total(journal.During, "")
 	c.Desc = fmt.Sprintf("%s of the requests succeeded before the fault, %s during it.", percent(b.OK+b.Fallback, b.Sent), percent(d.OK+d.Fallback, d.Sent))
 	return c
@@ -395,7 +414,7 @@ func errorKinds(a axis, id string, all []second) (Chart, bool) {
 	if len(layers) == 0 {
 		return Chart{}, false
 	}
-	c := stack(a, id, "Errors by kind", all, layers)
+	c := stack(a, id, "Errors by kind", all, layers, nil)
 	c.Desc = fmt.Sprintf("The most frequent error was %s (%d).", layers[0].name, counts[layers[0].name])
 	return c, true
 }
@@ -446,7 +465,7 @@ func linkCalls(a axis, id string) (Chart, bool) {
 	for i, name := range names {
 		layers = append(layers, layer{name, colours[min(i, len(colours)-1)], func(s second) int { return s.Errors[name] }})
 	}
-	c := stack(a, id, "Calls by link", all, layers)
+	c := stack(a, id, "Calls by link", all, layers, nil)
 	c.Desc = fmt.Sprintf("The busiest link was %s with %d calls.", names[0], counts[names[0]])
 	return c, true
 }

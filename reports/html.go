@@ -18,7 +18,6 @@ var page string
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"upper": strings.ToUpper, "icon": func(o string) string { return icons[o] }, "ms": ms, "at": at, "percent": percent,
 	"join": func(s []string) string { return strings.Join(s, ", ") }, "count": func(n int64) string { return check.Count(n) },
-	"add": func(a, b int) int { return a + b },
 }).Parse(page))
 
 // view is what the page shows of a run.
@@ -52,6 +51,7 @@ type scenario struct {
 	Figures  []Figures
 	Errors   [][]string
 	Windows  []journal.Window
+	Strip    []fact
 	Ledger   *ledger
 	Fates    [][]string
 	LinkRows [][]string
@@ -68,6 +68,8 @@ type step struct {
 type ledger struct {
 	Keys, Acknowledged, Refused, Ambiguous, Effects int
 	Read                                            *journal.Effects
+	Anomalies                                       [][]string // the first of them: what, key, effects, attempts
+	More                                            int
 }
 
 // HTML writes the report for people: one file that needs nothing else, readable without style sheets and scripts.
@@ -90,21 +92,33 @@ func HTML(w io.Writer, b *journal.Book) error {
 	for i := range v.Scenarios {
 		v.collect(&v.Scenarios[i], "inconclusive")
 	}
+	if reason := unjudged(b); len(v.Why) == 0 && reason != "" {
+		v.Why = []why{{N: 1, Verdict: journal.Verdict{Check: "the run is judged", Outcome: v.Outcome, Reason: reason}}}
+	}
 	return pageTemplate.Execute(w, v)
 }
 
+// collect adds the cards of a scenario's verdicts of one outcome.
 func (v *view) collect(s *scenario, outcome string) {
 	if s.Outcome == "skipped" {
 		return
 	}
 	for _, verdict := range s.Verdicts {
-		if verdict.Outcome != outcome {
-			continue
+		if verdict.Outcome == outcome {
+			v.card(s, verdict)
 		}
-		v.Why = append(v.Why, why{len(v.Why) + 1, s.History, verdict, place(s.History, verdict)})
-		if s.WhyFirst == 0 {
-			s.WhyFirst = len(v.Why)
+	}
+	if outcome == "inconclusive" {
+		if reason := unended(v.CutShort, s.History, s.WhyFirst > 0); reason != "" {
+			v.card(s, journal.Verdict{Check: "the scenario runs to its end", Outcome: s.Outcome, Reason: reason})
 		}
+	}
+}
+
+func (v *view) card(s *scenario, verdict journal.Verdict) {
+	v.Why = append(v.Why, why{len(v.Why) + 1, s.History, verdict, place(s.History, verdict)})
+	if s.WhyFirst == 0 {
+		s.WhyFirst = len(v.Why)
 	}
 }
 
@@ -151,19 +165,7 @@ func newScenario(h *journal.History, n int) scenario {
 	s.Errors = errorTable(h)
 	s.Fates = fates(h)
 	s.LinkRows = linkTable(h)
-	if len(h.Requests) > 0 {
-		s.Ledger = &ledger{Keys: len(h.Requests), Effects: len(h.Effects), Read: h.EffectsRead}
-		for _, r := range h.Requests {
-			switch r.Outcome {
-			case "acknowledged":
-				s.Ledger.Acknowledged++
-			case "refused":
-				s.Ledger.Refused++
-			default:
-				s.Ledger.Ambiguous++
-			}
-		}
-	}
+	s.Ledger, s.Strip = newLedger(h), honesty(h)
 	return s
 }
 

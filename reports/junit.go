@@ -35,13 +35,18 @@ type property struct {
 	Value string `xml:"value,attr"`
 }
 
+type properties struct {
+	All []property `xml:"property"`
+}
+
 type testcase struct {
-	Name    string   `xml:"name,attr"`
-	Class   string   `xml:"classname,attr"`
-	File    string   `xml:"file,attr,omitempty"`
-	Time    string   `xml:"time,attr"`
-	Failure *failure `xml:"failure,omitempty"`
-	Skipped *failure `xml:"skipped,omitempty"`
+	Name       string      `xml:"name,attr"`
+	Class      string      `xml:"classname,attr"`
+	File       string      `xml:"file,attr,omitempty"`
+	Time       string      `xml:"time,attr"`
+	Properties *properties `xml:"properties,omitempty"`
+	Failure    *failure    `xml:"failure,omitempty"`
+	Skipped    *failure    `xml:"skipped,omitempty"`
 }
 
 type failure struct {
@@ -64,6 +69,14 @@ func JUnit(w io.Writer, b *journal.Book) error {
 		all.Skipped += s.Skipped
 		all.Suites = append(all.Suites, s)
 	}
+	if reason := unjudged(b); all.Failures == 0 && reason != "" {
+		o := Outcome(b)
+		all.Suites = append(all.Suites, suite{
+			Name: "run", Tests: 1, Failures: 1, Time: "0", Timestamp: b.Run.Began.UTC().Format(time.RFC3339), Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}},
+			Cases: []testcase{{Name: "run", Class: "run", Time: "0", Failure: &failure{Message: plain(reason), Type: o}}},
+		})
+		all.Tests, all.Failures = all.Tests+1, 1
+	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
@@ -81,12 +94,13 @@ func junitSuite(b *journal.Book, h *journal.History) suite {
 		Name: plain(h.ID), Time: fmt.Sprintf("%.3f", (h.Ended - h.Began).Seconds()), Timestamp: b.Run.Began.Add(h.Began).UTC().Format(time.RFC3339),
 		Properties: []property{{"seed", fmt.Sprint(h.Seed)}, {"outcome", outcome(h)}, {"feature", plain(h.Feature)}},
 	}
-	names := map[string]int{}
+	names := map[string]bool{}
 	add := func(name string, c testcase) {
-		if names[name]++; names[name] > 1 {
-			name = fmt.Sprintf("%s (%d)", name, names[name])
-		}
 		c.Name, c.Class, c.File, c.Time = plain(name), plain(h.ID), plain(h.File), "0"
+		for n := 2; names[c.Name]; n++ { // GitLab keeps the first of equal names only
+			c.Name = fmt.Sprintf("%s (%d)", plain(name), n)
+		}
+		names[c.Name] = true
 		s.Tests++
 		if c.Failure != nil {
 			s.Failures++
@@ -97,24 +111,16 @@ func junitSuite(b *journal.Book, h *journal.History) suite {
 		s.Cases = append(s.Cases, c)
 	}
 	for _, v := range h.Verdicts {
-		c := testcase{}
+		c := testcase{Properties: &properties{[]property{{"window", string(v.Window)}, {"observed", plain(v.Observed)}, {"expected", plain(v.Expected)}}}}
 		if v.Outcome != "passed" {
 			text := fmt.Sprintf("%s\nobserved: %s\nexpected: %s\n%s", place(h, v), v.Observed, v.Expected, strings.Join(v.Details, "\n"))
 			c.Failure = &failure{Message: plain(v.Reason), Type: v.Outcome, Text: lines(text)}
 		}
 		add(v.Check, c)
 	}
-	switch o := outcome(h); {
-	case o == "skipped":
+	if o := outcome(h); o == "skipped" {
 		add("scenario", testcase{Skipped: &failure{Message: plain(h.End.Reason)}})
-	case o != "passed" && s.Failures == 0, h.End != nil && h.End.Reason != "":
-		reason := cutShort(b)
-		if h.End != nil {
-			reason = h.End.Reason
-		}
-		if reason == "" {
-			reason = "nothing was judged"
-		}
+	} else if reason := unended(cutShort(b), h, s.Failures > 0); reason != "" {
 		add("scenario", testcase{Failure: &failure{Message: plain(reason), Type: o}})
 	}
 	return s
@@ -127,5 +133,5 @@ func lines(text string) string {
 		all[i] = plain(l)
 	}
 	text = strings.Join(all, "\n")
-	return text[:min(len(text), maxOutput)]
+	return strings.ToValidUTF8(text[:min(len(text), maxOutput)], "")
 }

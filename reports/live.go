@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,10 +45,13 @@ func (l *Live) Event(e journal.Event) {
 		l.line(e.At, name, fmt.Sprintf("healed: %s (%d of %d %s affected)", e.Fault.Says, e.Fault.Affected, e.Fault.Seen, e.Fault.Unit))
 	case e.Process != nil && (e.Process.What == "crashed" || e.Process.What == "exited" || e.Process.What == "hung"):
 		l.line(e.At, name, fmt.Sprintf("%s %s", e.Process.Service, e.Process.What))
+	case e.Verdict != nil && e.Verdict.Outcome != "passed":
+		l.line(e.At, name, fmt.Sprintf("%s %s: %s", icons[e.Verdict.Outcome], e.Verdict.Check, e.Verdict.Reason))
 	case e.Note != nil:
 		l.line(e.At, name, e.Note.Text)
 	case e.End != nil && e.Scenario != "":
 		delete(l.ticks, e.Scenario)
+		l.order = slices.DeleteFunc(l.order, func(id string) bool { return id == e.Scenario })
 		l.line(e.At, name, strings.ToUpper(e.End.Outcome))
 	case e.Tick != nil:
 		l.ticks[e.Scenario] = *e.Tick
@@ -89,7 +93,8 @@ func (l *Live) status(at time.Duration) {
 			parts = append(parts, part)
 		}
 	}
-	fmt.Fprintf(l.w, "\r\x1b[K%8s  %s", clock(at), shorten(strings.Join(parts, " | "), 150))
+	// Without automatic wrapping a narrow terminal cuts the line, and it stays one that can be painted anew.
+	fmt.Fprintf(l.w, "\r\x1b[K\x1b[?7l%8s  %s\x1b[?7h", clock(at), plain(shorten(strings.Join(parts, " | "), 150)))
 }
 
 func (l *Live) clear() {

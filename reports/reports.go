@@ -93,10 +93,39 @@ func outcome(h *journal.History) string {
 	return check.Sum(h)
 }
 
+// unended says why a scenario is not passed apart from its verdicts; explained tells that one of them did not pass. "" when there is no more to say.
+func unended(cut string, h *journal.History, explained bool) string {
+	switch o := outcome(h); {
+	case o == "passed" || o == "skipped":
+		return ""
+	case h.End == nil && cut != "":
+		return cut
+	case h.End == nil:
+		return "the journal does not say how the scenario ended"
+	case h.End.Reason != "":
+		return h.End.Reason
+	case !explained:
+		return "the scenario is " + o + ", and no check says why"
+	}
+	return ""
+}
+
+// unjudged says why a run is not passed apart from its scenarios: it has none, or all were skipped, or it was cut short between two. "" for one that passed.
+func unjudged(b *journal.Book) string {
+	o := Outcome(b)
+	if o == "passed" {
+		return ""
+	}
+	if short := cutShort(b); short != "" {
+		return short
+	}
+	return "the run is " + o + ": no scenario was judged to its end"
+}
+
 // ranks orders outcomes, the worst last.
 var ranks = []string{"skipped", "passed", "inconclusive", "failed", "stopped", "interrupted"}
 
-// Outcome is the worst outcome of a run's scenarios; a run without any is inconclusive.
+// Outcome is the worst outcome of a run's scenarios; a run without any is inconclusive, and so is one that was cut short before anything worse.
 func Outcome(b *journal.Book) string {
 	worst := -1
 	for _, h := range b.Scenarios {
@@ -109,19 +138,19 @@ func Outcome(b *journal.Book) string {
 	if b.End != nil && b.End.Outcome == "interrupted" {
 		return "interrupted"
 	}
-	if worst <= 0 {
+	if worst <= 0 || ranks[worst] == "passed" && cutShort(b) != "" {
 		return "inconclusive"
 	}
 	return ranks[worst]
 }
 
-// plain removes what a terminal or an XML reader would act on.
+// plain removes what a terminal or an XML reader would act on: control characters, and marks that turn the direction of text around.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return ' '
 		}
-		if unicode.IsControl(r) || r == unicode.ReplacementChar || r == 0xFFFE || r == 0xFFFF {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == unicode.ReplacementChar || r == 0xFFFE || r == 0xFFFF {
 			return -1
 		}
 		return r

@@ -365,7 +365,7 @@ func TestHealIsNotStoppedByAStalledReceiver(t *testing.T) {
 }
 
 // TestJitterKeepsMeanAndSpreadOnAStream: one chunk a millisecond, delayed by 50 ms, give or take 20 ms, in order. Uniform on 30..70 ms has the
-// mean 50 and the standard deviation 11.55; Toxiproxy gives 63 and 4 (see facts of its issue tracker), since independent delays in order cannot do better.
+// mean 50 and the standard deviation 11.55; Toxiproxy gives 63 and 4, since independent delays in order cannot do better.
 func TestJitterKeepsMeanAndSpreadOnAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

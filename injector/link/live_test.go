@@ -230,6 +230,17 @@ func TestEachChunkIsCountedOnce(t *testing.T) {
 	})
 }
 
+func TestWhatComesAfterTheEndIsNotKept(t *testing.T) {
+	var q queue
+	q.init()
+	q.set([]*stage{{make: func(uint64) shape { return hold{} }}}, 1, ToServer)
+	q.fail(net.ErrClosed)
+	q.put([]byte("read from the socket just before it was closed"), nil)
+	_, err, _, state := q.try(make([]byte, 1), false)
+	require.Equal(t, taken, state)
+	require.ErrorIs(t, err, net.ErrClosed)
+}
+
 func TestWideBandwidthAffectsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stage{least: time.Millisecond, count: evidence.NewCounter("traffic"), make: func(uint64) shape { return &bandwidth{rate: 1e9} }}

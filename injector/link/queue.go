@@ -102,10 +102,13 @@ func (q *queue) unfed() {
 	poke(q.wake)
 }
 
-// put queues a copy of data, and err behind it, and claims the feeder's place.
+// put queues a copy of data, and err behind it, and claims the feeder's place. What comes after the end is dropped.
 func (q *queue) put(data []byte, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.ended != nil {
+		return
+	}
 	q.fed = true
 	q.append(data, err)
 }

@@ -1,0 +1,193 @@
+package reports
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// tape writes a journal event by event, with times of its own choosing.
+type tape struct {
+	out bytes.Buffer
+	*journal.Writer
+	id string
+}
+
+func newTape() *tape {
+	t := &tape{}
+	t.Writer = journal.NewWriter(&t.out, time.Time{})
+	t.Write(journal.Event{At: 1, Run: &journal.Run{
+		Schema: journal.Schema, ID: "20260102T030405-7f3a", Began: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Version: "test", Seed: 42,
+		Command: []string{"/usr/bin/firedrill", "run", "--seed", "7", "features/orders feature"}, Host: "linux/amd64, 2 CPUs", Without: nil,
+	}})
+	return t
+}
+
+func (t *tape) at(seconds float64, e journal.Event) {
+	e.At, e.Scenario = time.Duration(seconds*1e9), t.id
+	if e.Verdict != nil && e.Step == "" && !implied(*e.Verdict) {
+		e.Step = "features/orders.feature:20"
+	}
+	t.Write(e)
+}
+
+func (t *tape) book(tb testing.TB) *journal.Book {
+	b, err := journal.Fold(bytes.NewReader(t.out.Bytes()))
+	require.NoError(tb, err)
+	return b
+}
+
+// drill is what a sample scenario is like.
+type drill struct {
+	name    string
+	outcome string // of its deciding check
+	killed  bool   // the journal ends in the fault window
+}
+
+const (
+	sampleSays = `replies from "payments" to "orders" are lost after the work was done`
+	sampleLink = "orders -> payments"
+)
+
+// scenario plays twelve seconds of 200 requests a second: baseline, a fault from +5s to +9s, recovery.
+func (t *tape) scenario(d drill) {
+	t.id = "orders--" + d.name
+	t.at(0.1, journal.Event{Begin: &journal.Begin{
+		ID: t.id, Name: "An order is charged once: " + d.name, Feature: "Orders", File: "features/orders.feature", Line: 12, Tags: []string{"@smoke"}, Seed: 42,
+		Links: []journal.Link{{From: "orders", To: "payments", Protocol: "http"}},
+		Steps: []journal.Step{
+			{Keyword: "Given", Text: `the system "shop" is running`, At: "features/orders.feature:13"},
+			{Keyword: "When", Text: "clients send 200 requests per second", At: "features/orders.feature:17"},
+			{Keyword: "And", Text: sampleSays + " for 4s", At: "features/orders.feature:18"},
+			{Keyword: "Then", Text: "no order is applied twice", At: "features/orders.feature:20"},
+			{Keyword: "And", Text: "at least 95% of requests succeed during the fault", At: "features/orders.feature:21"},
+		},
+	}})
+	t.at(0.2, journal.Event{Process: &journal.Process{Service: "orders", What: "started", PID: 100}})
+	t.at(0.4, journal.Event{Process: &journal.Process{Service: "orders", What: "ready", PID: 100}})
+	t.at(0.5, journal.Event{Phase: &journal.Phase{Name: "setup"}})
+	for _, p := range []struct {
+		at   float64
+		name string
+	}{{2, "baseline"}, {5, "fault"}, {9, "recovery"}} {
+		if !d.killed || p.at < 9 {
+			t.at(p.at, journal.Event{Phase: &journal.Phase{Name: p.name}})
+		}
+	}
+	fault := journal.Fault{ID: t.id + "/1", Stage: "injected", Kind: "lost reply", Says: sampleSays, On: sampleLink, Unit: "calls"}
+	t.at(5, journal.Event{Fault: &fault, Step: "features/orders.feature:18"})
+	t.slices(d)
+	if d.killed {
+		t.at(8, journal.Event{Note: &journal.Note{Text: "still going"}})
+		return
+	}
+	t.at(7, journal.Event{Process: &journal.Process{Service: "orders", What: "crashed", PID: 100, Detail: "killed"}})
+	t.at(7.4, journal.Event{Process: &journal.Process{Service: "orders", What: "ready", PID: 101}})
+	fault.Stage, fault.Seen, fault.Affected = "healed", 800, 160
+	fault.First, fault.Last = 5010*time.Millisecond, 8990*time.Millisecond
+	if d.outcome == "inconclusive" {
+		fault.Affected, fault.First, fault.Last, fault.Hint = 0, 0, 0, "no call matched POST /charge"
+	}
+	t.at(9, journal.Event{Fault: &fault})
+	for i := range 6 {
+		t.at(6, journal.Event{Message: &journal.Message{Fault: fault.ID, Link: sampleLink, Stage: "reply lost", Op: "POST /charge", Key: fmt.Sprintf("k-%d", i)}})
+	}
+	t.ledger(d)
+	t.verdicts(d)
+}
+
+// slices writes the samples of two routes and the calls of a link, a second each.
+func (t *tape) slices(d drill) {
+	for s := 1; s < 12; s++ {
+		if d.killed && s >= 8 {
+			break
+		}
+		from, to := time.Duration(s)*time.Second, time.Duration(s+1)*time.Second
+		w, slow, lost := journal.Before, time.Duration(1), 0
+		switch {
+		case s < 2:
+			w = journal.Warmup
+		case s >= 9:
+			w = journal.After
+		case s >= 5:
+			w, slow, lost = journal.During, 14, 12
+		}
+		for i, route := range []string{"GET /page", "POST /orders"} {
+			sent, lost := 140-80*i, lost*i
+			sample := journal.Sample{From: from, To: to, Window: w, Route: route, Sent: sent, OK: sent - lost, Ambiguous: lost, Attempts: sent + lost*2, Wire: sent + lost*2}
+			ms := time.Millisecond * time.Duration(3+2*i)
+			if lost > 0 {
+				sample.Errors = map[string]int{"timeout": lost - 2, "status 503": 2}
+				sample.Ambiguous, sample.Refused = lost-2, 2
+			}
+			sample.Good = []journal.Bucket{{Up: ms, N: int64(sent-lost) / 2}, {Up: ms * 2 * slow, N: int64(sent-lost) / 3}, {Up: ms * 4 * slow, N: int64(sent-lost) / 6}}
+			sample.Latency = append(append([]journal.Bucket{}, sample.Good...), journal.Bucket{Up: 2 * time.Second, N: int64(lost)})
+			t.at(float64(s)+1, journal.Event{Sample: &sample})
+		}
+		t.at(float64(s)+1, journal.Event{Calls: &journal.Calls{From: from, To: to, Window: w, Link: sampleLink, Calls: 60 + 2*lost, Affected: 3 * lost, Duration: []journal.Bucket{{Up: 3 * time.Millisecond, N: 60}}}})
+		t.at(float64(s)+1, journal.Event{Tick: &journal.Tick{Phase: string(w), Rate: 200, P99: 24 * time.Millisecond * slow, Errors: lost}})
+	}
+}
+
+func (t *tape) ledger(d drill) {
+	t.at(11.5, journal.Event{Load: &journal.Load{Intended: 2200, Sent: 2200, Attempts: 2296, Wire: 2296, Retries: 96, SlipP99: 800 * time.Microsecond, Workers: 40, Bound: 512}})
+	for i := range 40 {
+		r := journal.Request{Key: fmt.Sprintf("k-%d", i), Route: "POST /orders", Due: 5 * time.Second, Window: journal.During, Outcome: "acknowledged", Attempts: []journal.Attempt{{At: 5 * time.Second, Took: time.Second, Error: "timeout"}, {At: 6 * time.Second, Took: 4 * time.Millisecond, Status: 201}}}
+		if i == 39 {
+			r.Outcome = "refused"
+		}
+		t.at(11.5, journal.Event{Request: &r})
+		if i < 39 {
+			t.at(11.6, journal.Event{Effect: &journal.Effect{Key: r.Key, ID: fmt.Sprintf("o-%d", i)}})
+		}
+		if d.outcome == "failed" && i < 3 {
+			t.at(11.6, journal.Event{Effect: &journal.Effect{Key: r.Key, ID: fmt.Sprintf("o-%d", 100+i)}})
+		}
+	}
+	t.at(11.7, journal.Event{Effects: &journal.Effects{Source: "GET /ledger", Count: 39}})
+	t.at(11.7, journal.Event{Phase: &journal.Phase{Name: "collect"}})
+}
+
+func (t *tape) verdicts(d drill) {
+	v := journal.Verdict{Check: "no order is applied twice", Kind: "none twice", Outcome: "passed", Observed: "0 of 40 keys", Expected: "no key with two effects", Evidence: []uint64{3, 4}}
+	acted := journal.Verdict{Check: "every fault acted", Kind: "faults acted", Outcome: "passed", Observed: "1 of 1"}
+	switch d.outcome {
+	case "failed":
+		v.Outcome, v.Observed, v.Reason = "failed", "3 of 40 keys", "3 keys have two effects each"
+		v.Details = []string{"key k-0: 2 effects (o-0, o-100), attempts: timeout at +5.0s, 201 at +6.0s", "key k-1: 2 effects (o-1, o-101)"}
+	case "inconclusive":
+		acted.Outcome, acted.Observed, acted.Reason = "inconclusive", "0 of 1", "a fault touched nothing: no call matched POST /charge"
+	}
+	t.at(11.8, journal.Event{Verdict: &v})
+	t.at(11.8, journal.Event{Step: "features/orders.feature:21", Verdict: &journal.Verdict{Check: "at least 95% of requests succeed during the fault", Kind: "success", Outcome: "passed", Observed: "98.5% (788 of 800)", Expected: "at least 95%", Window: journal.During}})
+	t.at(11.8, journal.Event{Verdict: &acted})
+	t.at(11.8, journal.Event{Verdict: &journal.Verdict{Check: "what was due was sent", Kind: "load delivered", Outcome: "passed", Observed: "2,200 of 2,200"}})
+	t.at(11.9, journal.Event{End: &journal.End{Outcome: d.outcome}})
+}
+
+func (t *tape) end(outcome string) {
+	t.id = ""
+	t.at(12, journal.Event{End: &journal.End{Outcome: outcome}})
+}
+
+// samples are the runs of the golden files.
+func samples(tb testing.TB) map[string]*journal.Book {
+	books := map[string]*journal.Book{}
+	for _, o := range []string{"passed", "failed", "inconclusive"} {
+		t := newTape()
+		t.scenario(drill{name: o, outcome: o})
+		t.end(o)
+		books[o] = t.book(tb)
+	}
+	t := newTape()
+	t.scenario(drill{name: "passed", outcome: "passed"})
+	t.scenario(drill{name: "killed", killed: true})
+	t.out.WriteString(`{"seq":99,"at":80`)
+	books["truncated"] = t.book(tb)
+	return books
+}

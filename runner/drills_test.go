@@ -1,0 +1,205 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// shop is a front that asks a back, both in this process; orders keep an effect for each key.
+type shop struct {
+	mu      sync.Mutex
+	effects []journal.Effect
+	seen    map[string]bool
+	back    func() string // the link to the back
+	client  http.Client
+}
+
+func (s *shop) front(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock() // held while it stalls
+	s.mu.Unlock()
+	if strings.HasPrefix(r.URL.Path, "/back") {
+		resp, err := s.client.Get("http://" + s.back() + "/")
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		resp.Body.Close()
+	}
+	if key := r.Header.Get("Idempotency-Key"); key != "" {
+		s.mu.Lock()
+		if !s.seen[key] {
+			s.seen[key] = true
+			s.effects = append(s.effects, journal.Effect{Key: key, ID: fmt.Sprint("o-", len(s.effects))})
+		}
+		s.mu.Unlock()
+	}
+	if r.URL.Path == "/ledger" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(map[string]any{"effects": s.effects})
+		return
+	}
+	fmt.Fprint(w, "done")
+}
+
+const shopFile = `
+services:
+  front: {address: "127.0.0.1:1", serves: [/], depends: {back: http}}
+  back: {address: "127.0.0.1:1"}
+clients: {depends: {front: http}}
+`
+
+// drillShop runs one feature against a shop; change may plant a bug or set options.
+func drillShop(t *testing.T, steps string, change func(*shop, *Options)) *Result {
+	t.Helper()
+	s := &shop{seen: map[string]bool{}, client: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	link := ""
+	o := Options{
+		FS:    fstest.MapFS{"a.feature": {Data: []byte("Feature: A\n  Scenario: S\n    Given the system described in \"system.yaml\"\n" + steps)}, "system.yaml": {Data: []byte(shopFile)}},
+		Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
+		Handlers: map[string]http.Handler{"front": http.HandlerFunc(s.front), "back": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "back") })},
+		Steps: []Step{{`^the link is known$`, func(ctx context.Context) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if link = Of(ctx).Link("front", "back"); link == "" {
+				return errors.New("no link")
+			}
+			return nil
+		}}},
+	}
+	s.back = func() string { s.mu.Lock(); defer s.mu.Unlock(); return link }
+	if change != nil {
+		change(s, &o)
+	}
+	res, err := Run(t.Context(), o)
+	require.NoError(t, err)
+	require.Len(t, res.Book.Scenarios, 1)
+	return res
+}
+
+func only(r *Result) *journal.History { return r.Book.Scenarios[0] }
+
+const backLoad = `    And a steady load of 50 requests per second on "GET /back"
+    And the link is known
+    And a baseline is measured for 1s
+`
+
+func TestAWholeDrillPasses(t *testing.T) {
+	r := drillShop(t, backLoad+`    When calls from "front" to "back" are delayed by 20ms for 1s
+    Then at least 20 calls from "front" to "back" were affected by the fault
+    And at least 99% of requests succeed
+    And "front" gives up on "back" within 1s
+`, nil)
+	require.Equal(t, "passed", r.Outcome, Failures(only(r)))
+	require.Zero(t, r.ExitCode())
+	for _, name := range []string{"journal.ndjson", "report.html", "report.json", "junit.xml"} {
+		require.FileExists(t, filepath.Join(r.Dir, name))
+	}
+	h := only(r)
+	require.Equal(t, h.Load.Attempts, h.Load.Wire)
+	require.Equal(t, h.Load.Intended, h.Load.Sent+h.Load.Unsent)
+	total := 0
+	for _, s := range h.Samples {
+		require.LessOrEqual(t, s.To-s.From, time.Second)
+		require.Equal(t, s.Sent, s.OK+s.Fallback+s.Refused+s.Failed+s.Ambiguous)
+		total += s.Sent
+	}
+	require.Equal(t, h.Load.Sent, total, "every request lies in one slice")
+}
+
+const ordersLoad = `    And a steady load of 50 requests per second on "POST /orders"
+    And the link is known
+    And every request carries a fresh idempotency key in the "Idempotency-Key" header
+    And clients retry failed requests up to 5 times with the same key
+    And clients give up after 2s
+    And applied effects are read from "GET /ledger"
+    And a baseline is measured for 1s
+    When 30% of replies from "front" to "clients" are lost after the work was done for 1500ms
+    Then every acknowledged request is applied exactly once
+    And no effect appears that was never requested
+`
+
+func TestAStallIsSeenByEveryRequestThatWasDueInIt(t *testing.T) {
+	r := drillShop(t, `    And a steady load of 50 requests per second on "GET /page"
+    And a baseline is measured for 1s
+    When the system stalls
+    And 2s pass
+    Then at least 99% of requests succeed
+`, func(s *shop, o *Options) {
+		o.Steps = append(o.Steps, Step{`^the system stalls$`, func() error {
+			s.mu.Lock()
+			time.AfterFunc(1200*time.Millisecond, s.mu.Unlock) // nothing is answered meanwhile
+			return nil
+		}})
+	})
+	all := only(r).Total("", "")
+	require.Greater(t, journal.Quantile(all.Latency, 90), 300*time.Millisecond, "requests due in the stall were not counted from when they were due")
+}
+
+func TestOwnStepsThatFailOrPanic(t *testing.T) {
+	steps := backLoad + "    When calls from \"front\" to \"back\" are delayed by 20ms for 500ms\n    Then at least 90% of requests succeed\n    And the moon is full\n"
+	r := drillShop(t, steps, func(_ *shop, o *Options) {
+		o.Steps = append(o.Steps, Step{`^the moon is full$`, func() error { return errors.New("it is new") }})
+	})
+	require.Equal(t, "failed", r.Outcome)
+	require.Contains(t, strings.Join(Failures(only(r)), "\n"), "a.feature:9: the moon is full — failed: observed it is new")
+	r = drillShop(t, steps, func(_ *shop, o *Options) {
+		o.Steps = append(o.Steps, Step{`^the moon is full$`, func() error { panic("eclipse") }})
+	})
+	require.Equal(t, "inconclusive", r.Outcome)
+	require.Contains(t, strings.Join(Failures(only(r)), "\n"), "eclipse")
+}
+
+func TestOutlineRowsRunByThemselves(t *testing.T) {
+	text := `Feature: A
+  Scenario Outline: slow by <d>
+    Given the system described in "system.yaml"
+    When traffic from "front" to "back" is delayed by <d> for 10ms
+    Then the row is <d>
+
+    Examples:
+      | d    |
+      | 10ms |
+      | 20ms |
+`
+	var mu sync.Mutex
+	var rows []string
+	s := &shop{seen: map[string]bool{}}
+	r, err := Run(t.Context(), Options{
+		FS:    fstest.MapFS{"a.feature": {Data: []byte(text)}, "system.yaml": {Data: []byte(shopFile)}},
+		Paths: []string{"a.feature"}, Dir: t.TempDir(), Handlers: map[string]http.Handler{"front": http.HandlerFunc(s.front), "back": http.HandlerFunc(s.front)},
+		Steps: []Step{{`^the row is (\S+)$`, func(d string) error { mu.Lock(); defer mu.Unlock(); rows = append(rows, d); return nil }}},
+	})
+	require.NoError(t, err)
+	require.Len(t, r.Book.Scenarios, 2)
+	require.Equal(t, []string{"10ms", "20ms"}, rows)
+	require.Equal(t, "inconclusive", r.Outcome, "nothing was judged")
+}
+
+func TestDescriptorsAreGivenBack(t *testing.T) {
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("descriptors are counted on Linux")
+		}
+		return len(entries)
+	}
+	drillShop(t, ordersLoad, nil) // what the first run of all opens for good
+	before := open()
+	drillShop(t, ordersLoad, nil)
+	require.Eventually(t, func() bool { return open() <= before }, 10*time.Second, 50*time.Millisecond)
+}

@@ -1,0 +1,62 @@
+package runner_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// Feature files as a Go test: each scenario is a subtest.
+func ExampleTest() {
+	TestDrills := func(t *testing.T) {
+		runner.Test(t, runner.Options{FS: os.DirFS("testdata"), Paths: []string{"features"}})
+	}
+	_ = TestDrills
+}
+
+// A step of your own runs where it stands, among the others.
+func ExampleTest_ownSteps() {
+	TestDrills := func(t *testing.T) {
+		runner.Test(t, runner.Options{Steps: []runner.Step{{
+			Pattern: `^the cache of "([^"]*)" is cleared$`,
+			Do: func(ctx context.Context, service string) error {
+				resp, err := http.Post("http://"+runner.Of(ctx).Address(service)+"/cache/clear", "", nil)
+				if err != nil {
+					return err
+				}
+				return resp.Body.Close()
+			},
+		}}})
+	}
+	_ = TestDrills
+}
+
+// An experiment built in Go, on a service in this process.
+func ExampleTestExperiments() {
+	TestSlowClients := func(t *testing.T) {
+		hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") })
+		e, err := scenarios.New("the way to hello is slow").
+			System(scenarios.System{
+				Services: []scenarios.Service{{Name: "hello", Handler: hello, Serves: []string{"/"}}},
+				Links:    []scenarios.Link{{From: "clients", To: "hello", Protocol: "http"}},
+			}).
+			Load(scenarios.Load{Rate: 50, Mix: []scenarios.Route{{Method: "GET", Path: "/"}}}).
+			Inject("clients", "hello", injector.SlowCalls{By: 100 * time.Millisecond}).For(5 * time.Second).
+			Check(check.Success{Ratio: 0.99, Window: journal.During}).
+			Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		runner.TestExperiments(t, runner.Options{}, e)
+	}
+	_ = TestSlowClients
+}

@@ -1,0 +1,90 @@
+package runner
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+func TestScheduleIsSteadyAndRamps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := newSchedule(began, 10)
+		for i := range 10 {
+			require.True(t, s.wait(t.Context()))
+			require.Equal(t, time.Duration(i)*100*time.Millisecond, time.Since(began))
+			due, ok := s.take(uint64(i))
+			require.True(t, ok)
+			require.Equal(t, began.Add(time.Duration(i)*100*time.Millisecond), due)
+		}
+		s.change(time.Now(), 10, 100, 10*time.Second) // 550 requests in ten seconds
+		n := 0
+		for end := time.Now().Add(10 * time.Second); s.wait(t.Context()) && time.Now().Before(end); n++ {
+		}
+		require.InDelta(t, 550, n, 15)
+		s.change(time.Now(), 0, 0, 0)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for s.wait(ctx) {
+			n++
+		}
+		require.Error(t, ctx.Err(), "a rate of zero sends nothing and can be ended")
+	})
+}
+
+func TestScheduleCountsWhatWasNeverSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(time.Now(), 10)
+		require.True(t, s.wait(t.Context()))
+		s.take(0)
+		time.Sleep(time.Second + time.Millisecond)
+		require.Len(t, s.rest(time.Now()), 10)
+	})
+}
+
+// TestASaturatedGeneratorSaysSo: with one worker and a server that takes its time most requests are never sent, and all of them are counted.
+func TestASaturatedGeneratorSaysSo(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(50 * time.Millisecond) }))
+	defer server.Close()
+	l := &scenarios.Load{Rate: 1, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}, GiveUp: time.Second}
+	var done atomic.Int64
+	c := newClient(t.Context(), l, "r", 1, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, func(ended) { done.Add(1) })
+	g := startLoad(t.Context(), l, c) // bound for one request per second: 11 workers
+	g.schedule.change(time.Now(), 2000, 2000, 0)
+	time.Sleep(time.Second)
+	unsent := 0
+	got := g.end(func(uint64, time.Time) { unsent++ })
+	require.Equal(t, 11, got.Bound)
+	require.LessOrEqual(t, got.Workers, 11)
+	require.EqualValues(t, got.Sent, done.Load())
+	require.Equal(t, unsent, got.Unsent)
+	require.Equal(t, got.Intended, got.Sent+got.Unsent)
+	require.Greater(t, got.Unsent, got.Sent, "2,000 a second were asked for, 220 at most could be sent")
+	require.Empty(t, got.Error)
+}
+
+func TestLoadEndsAtOnceWhenItsContextDoes(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer server.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	l := &scenarios.Load{Rate: 0.2, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}, GiveUp: time.Minute}
+	c := newClient(ctx, l, "r", 1, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, func(ended) {})
+	g := startLoad(ctx, l, c)
+	require.Eventually(t, func() bool { return g.working.Load() == 1 }, 10*time.Second, time.Millisecond)
+	cancel()
+	select {
+	case <-g.done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the load goes on")
+	}
+	g.end(func(uint64, time.Time) {})
+}

@@ -1,0 +1,235 @@
+package runner_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+func TestAWholeScenario(t *testing.T) {
+	t.Parallel()
+	o := &orders{}
+	e := built(t, drill("replies are lost", o, keyed()).
+		EffectsFrom("GET /ledger").
+		Inject("clients", "orders", injector.LoseReplies{Pick: few(0.11)}).For(3*time.Second).
+		Check(check.ExactlyOnce{}, check.SameResponse{}))
+	res, h := run(t, runner.Options{}, e)
+	require.Equal(t, "passed", res.Outcome)
+	assert.Zero(t, res.ExitCode())
+
+	require.NotNil(t, h.Load)
+	assert.Positive(t, h.Load.Retries, "lost replies are asked for again")
+	assert.Equal(t, h.Load.Attempts, h.Load.Wire, "each attempt goes out once, and nothing else does")
+	assert.Equal(t, h.Load.Sent+h.Load.Retries, h.Load.Attempts)
+	arrived, keys := o.counts()
+	assert.Equal(t, h.Load.Wire+len(h.Probes), arrived, "the service sees the same requests as the client counts")
+	assert.Equal(t, h.Load.Sent, keys, "further attempts carry the same key")
+	assert.Len(t, h.Requests, h.Load.Sent)
+	assert.Len(t, h.Probes, 20)
+
+	require.Len(t, h.Faults, 1)
+	f := h.Faults[0]
+	assert.Positive(t, f.Affected)
+	assert.GreaterOrEqual(t, f.Healed-f.Injected, 3*time.Second)
+	var phases []string
+	for _, p := range h.Phases {
+		phases = append(phases, p.Name)
+	}
+	assert.Equal(t, []string{"setup", "baseline", "fault", "recovery", "collect", "done"}, phases)
+	sent := 0
+	for _, w := range []journal.Window{journal.Warmup, journal.Before, journal.During, journal.After} {
+		total := h.Total(w, "")
+		assert.Positive(t, total.Sent, w)
+		assert.Equal(t, total.Sent, total.OK+total.Fallback+total.Refused+total.Failed+total.Ambiguous, w)
+		sent += total.Sent
+	}
+	assert.Equal(t, h.Load.Sent, sent, "each request is in one window")
+	for _, name := range []string{"journal.ndjson", "report.html"} {
+		assert.FileExists(t, filepath.Join(res.Dir, name))
+	}
+	target, err := os.Readlink(filepath.Join(filepath.Dir(res.Dir), "latest"))
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Base(res.Dir), target)
+}
+
+func TestAFaultThatTouchesNothingProvesNothing(t *testing.T) {
+	t.Parallel()
+	nowhere := injector.Pick{Match: message.Match{Method: "GET", Path: "/nowhere"}}
+	e := built(t, drill("nowhere", &orders{}, scenarios.Load{}).
+		Inject("clients", "orders", injector.SlowCalls{By: time.Second, Pick: nowhere}).For(time.Second).
+		Check(check.Success{Ratio: 0.9}))
+	res, h := run(t, runner.Options{}, e)
+	assert.Equal(t, "inconclusive", res.Outcome)
+	assert.Equal(t, 3, res.ExitCode())
+	assert.Equal(t, "passed", verdict(t, h, check.Success{Ratio: 0.9}).Outcome, "what was asked holds, and still")
+	assert.NotEmpty(t, h.Faults[0].Hint)
+	assert.Contains(t, strings.Join(runner.Failures(h), "\n"), "/nowhere", "the fault is named")
+}
+
+func TestDuplicatesAreFoundAndNamed(t *testing.T) {
+	t.Parallel()
+	e := built(t, drill("delivered twice", &orders{forgets: true}, keyed()).
+		EffectsFrom("GET /ledger").
+		Inject("clients", "orders", injector.Twice{Pick: few(0.3)}).For(2*time.Second).
+		Check(check.ExactlyOnce{}))
+	res, h := run(t, runner.Options{}, e)
+	assert.Equal(t, 1, res.ExitCode())
+	v := verdict(t, h, check.ExactlyOnce{})
+	require.Equal(t, "failed", v.Outcome)
+	found := false
+	for _, r := range h.Requests {
+		found = found || strings.Contains(strings.Join(v.Details, "\n"), r.Key)
+	}
+	assert.True(t, found, "no key in %q", v.Details)
+}
+
+func TestAnInterruptedDrillIsHealed(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o := runner.Options{Dir: t.TempDir(), Watch: func(e journal.Event) {
+		if e.Fault != nil && e.Fault.Stage == "injected" {
+			cancel()
+		}
+	}}
+	e := built(t, drill("interrupted", &orders{}, scenarios.Load{}).
+		Inject("clients", "orders", injector.CutOff{}).For(10*time.Minute).
+		Check(check.Success{Ratio: 0.9}))
+	res, err := runner.RunExperiments(ctx, o, e)
+	require.NoError(t, err)
+	assert.Equal(t, 130, res.ExitCode())
+	h := res.Book.Scenarios[0]
+	assert.Positive(t, h.Faults[0].Healed, "the fault is healed")
+	require.NotNil(t, h.End)
+	assert.Equal(t, "interrupted", h.End.Outcome)
+}
+
+func TestAStopRuleEndsTheDrill(t *testing.T) {
+	t.Parallel()
+	e := built(t, drill("stopped", &orders{}, scenarios.Load{}).
+		StopBelow(0.5, 2*time.Second).
+		Inject("clients", "orders", injector.Answer{Status: 500}).For(10*time.Minute).
+		Check(check.Success{Ratio: 0.9}))
+	res, h := run(t, runner.Options{}, e)
+	assert.Equal(t, 4, res.ExitCode())
+	assert.Contains(t, h.End.Reason, "50%")
+	assert.Positive(t, h.Faults[0].Healed)
+}
+
+func TestTheFacilitatorMaySkipOrHeal(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	healing := make(chan struct{})
+	close(healing)
+	o := runner.Options{
+		Before: func(_ context.Context, says string) (bool, error) {
+			asked = append(asked, says)
+			return len(asked) == 1, nil
+		},
+		Healing: func(context.Context) <-chan struct{} { return healing },
+	}
+	e := built(t, drill("by hand", &orders{}, scenarios.Load{}).
+		Inject("clients", "orders", injector.SlowCalls{By: time.Minute}).For(10*time.Minute).
+		Inject("clients", "orders", injector.CutOff{}).For(10*time.Minute).
+		Check(check.Success{Ratio: 0.1, Window: journal.Before}))
+	_, h := run(t, o, e)
+	assert.Len(t, asked, 2)
+	require.Len(t, h.Faults, 1, "the first was skipped")
+	assert.Equal(t, "cut off", h.Faults[0].Kind)
+	assert.Less(t, h.Faults[0].Healed-h.Faults[0].Injected, 5*time.Minute)
+}
+
+func TestAServiceThatIsMissingSkips(t *testing.T) {
+	e := built(t, scenarios.New("missing").
+		System(scenarios.System{Services: []scenarios.Service{{
+			Name: "db", Command: []string{"no-such-program"}, Needs: "no-such-program", Install: "apt-get install no-such-program", Serves: []string{"/"},
+		}}}).
+		Load(scenarios.Load{Rate: 10, Mix: []scenarios.Route{{Method: "GET", Path: "/"}}}).
+		Wait(time.Second).
+		Check(check.Success{Ratio: 0.9}))
+	t.Setenv("FIREDRILL_MUST_RUN", "")
+	res, h := run(t, runner.Options{}, e)
+	assert.Equal(t, "skipped", h.End.Outcome)
+	assert.Contains(t, h.End.Reason, "apt-get install no-such-program")
+	assert.Equal(t, 3, res.ExitCode(), "nothing ran")
+
+	t.Setenv("FIREDRILL_MUST_RUN", "1")
+	_, h = run(t, runner.Options{}, e)
+	assert.Equal(t, "inconclusive", h.End.Outcome)
+}
+
+func TestErrorsOfOursProveNothing(t *testing.T) {
+	t.Parallel()
+	e := built(t, scenarios.New("never ready").
+		System(scenarios.System{Services: []scenarios.Service{{
+			Name: "db", Command: []string{"sleep", "60"}, Ready: scenarios.Ready{Within: 300 * time.Millisecond}, Serves: []string{"/"},
+		}}}).
+		Load(scenarios.Load{Rate: 10, Mix: []scenarios.Route{{Method: "GET", Path: "/"}}}).
+		Wait(time.Second).
+		Check(check.Success{Ratio: 0.9}))
+	res, h := run(t, runner.Options{}, e)
+	assert.Equal(t, 3, res.ExitCode())
+	assert.Contains(t, h.End.Reason, "db")
+}
+
+func TestScenariosAtOnceAndSerial(t *testing.T) {
+	t.Parallel()
+	var es []*scenarios.Experiment
+	for _, name := range []string{"one", "two", "three"} {
+		e := built(t, drill(name, &orders{}, scenarios.Load{}).
+			Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(time.Second).
+			Check(check.Success{Ratio: 0.9}))
+		es = append(es, e)
+	}
+	es[0].Tags = []string{"@serial"}
+	res, err := runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir(), Parallel: 2}, es...)
+	require.NoError(t, err)
+	require.Len(t, res.Book.Scenarios, 3)
+	assert.Equal(t, 0, res.ExitCode())
+	last := res.Book.Scenarios[2]
+	assert.Equal(t, "one", last.Name)
+	for _, h := range res.Book.Scenarios[:2] {
+		assert.LessOrEqual(t, h.Ended, last.Began, "a serial scenario runs alone")
+	}
+	assert.Less(t, res.Book.Scenarios[1].Began, res.Book.Scenarios[0].Ended, "the others run at once")
+}
+
+func TestOutcomesOfARun(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		of   []string
+		want string
+		exit int
+	}{
+		{nil, "", 3},
+		{[]string{"skipped"}, "skipped", 3},
+		{[]string{"skipped", "passed"}, "passed", 0},
+		{[]string{"passed", "inconclusive"}, "inconclusive", 3},
+		{[]string{"inconclusive", "failed", "passed"}, "failed", 1},
+		{[]string{"failed", "stopped"}, "stopped", 4},
+		{[]string{"stopped", "interrupted", "failed"}, "interrupted", 130},
+	} {
+		book := &journal.Book{}
+		for _, outcome := range c.of {
+			book.Scenarios = append(book.Scenarios, &journal.History{
+				End:      &journal.End{Outcome: outcome},
+				Verdicts: []journal.Verdict{{Kind: "success", Outcome: outcome}},
+			})
+		}
+		assert.Equal(t, c.want, runner.Outcome(book), c.of)
+		assert.Equal(t, c.exit, (&runner.Result{Outcome: c.want}).ExitCode(), c.of)
+	}
+}

@@ -1,0 +1,126 @@
+package runner_test
+
+import (
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// orders is a service in this process that takes orders once for each key, unless it is made to forget keys.
+type orders struct {
+	forgets bool // the planted bug
+
+	mu      sync.Mutex
+	seen    map[string]int // by key: requests that arrived
+	arrived int
+	effects []journal.Effect
+}
+
+func (o *orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r.URL.Path == "/ledger" {
+		_, _ = io.WriteString(w, "[")
+		for i, e := range o.effects {
+			_, _ = io.WriteString(w, strings.Repeat(",", min(i, 1))+`{"key":"`+e.Key+`","id":"`+e.ID+`"}`)
+		}
+		_, _ = io.WriteString(w, "]")
+		return
+	}
+	_, _ = io.Copy(io.Discard, r.Body)
+	key := r.Header.Get("Idempotency-Key")
+	if o.seen == nil {
+		o.seen = map[string]int{}
+	}
+	o.arrived++
+	if o.seen[key]++; o.seen[key] == 1 || o.forgets {
+		o.effects = append(o.effects, journal.Effect{Key: key, ID: "o-" + key})
+	}
+	_, _ = io.WriteString(w, "ordered "+key)
+}
+
+// counts tells how many requests arrived, and with how many keys.
+func (o *orders) counts() (requests, keys int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.arrived, len(o.seen)
+}
+
+// drill is a builder with orders behind a link that the clients use, and a load with keys.
+func drill(name string, h http.Handler, l scenarios.Load) *scenarios.Builder {
+	if l.Rate == 0 {
+		l.Rate = 50
+	}
+	if l.GiveUp == 0 {
+		l.GiveUp = 2 * time.Second
+	}
+	if l.Mix == nil {
+		l.Mix = []scenarios.Route{{Method: "POST", Path: "/orders", Body: `{"n":{{n}}}`, Share: 1}}
+	}
+	return scenarios.New(name).
+		System(scenarios.System{
+			Services: []scenarios.Service{{Name: "orders", Handler: h, Serves: []string{"/"}}},
+			Links:    []scenarios.Link{{From: "clients", To: "orders", Protocol: "http"}},
+		}).
+		Load(l).
+		Baseline(time.Second)
+}
+
+func keyed() scenarios.Load { return scenarios.Load{KeyHeader: "Idempotency-Key", Retries: 3} }
+
+// built builds, and shortens the recovery, which these tests do not look at.
+func built(t *testing.T, b *scenarios.Builder) *scenarios.Experiment {
+	t.Helper()
+	e, err := b.Build()
+	require.NoError(t, err)
+	e.Recovery = min(e.Recovery, 500*time.Millisecond)
+	return e
+}
+
+// run runs one experiment and returns what the journal tells of it.
+func run(t *testing.T, o runner.Options, e *scenarios.Experiment) (*runner.Result, *journal.History) {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	res, err := runner.RunExperiments(t.Context(), o, e)
+	require.NoError(t, err)
+	require.Len(t, res.Book.Scenarios, 1)
+	h := res.Book.Scenarios[0]
+	t.Logf("%s: %s", res.Outcome, strings.Join(runner.Failures(h), "\n"))
+	return res, h
+}
+
+// verdict finds the verdict of a check.
+func verdict(t *testing.T, h *journal.History, c check.Check) journal.Verdict {
+	t.Helper()
+	i := slices.IndexFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Check == c.String() })
+	require.GreaterOrEqual(t, i, 0, "no verdict on %q", c)
+	return h.Verdicts[i]
+}
+
+// folder is a file system with a feature and a system of one service in this process.
+func folder(feature string) fstest.MapFS {
+	return fstest.MapFS{
+		"system.yaml": {Data: []byte("services:\n  orders:\n    serves: [/orders, /ledger]\nclients:\n  depends: {orders: http}\n")},
+		"a.feature":   {Data: []byte(feature)},
+	}
+}
+
+func few(share float64) injector.Pick { return injector.Pick{Share: share} }
