@@ -183,7 +183,7 @@ func TestKinds(t *testing.T) {
 			heal, err := d.fault.Inject(ctx, tg.Target)
 			require.NoError(t, err)
 			require.True(t, d.acts(t, tg), "nothing was disturbed")
-			require.Positive(t, tg.Count.Tally().Affected, "no evidence")
+			require.Eventually(t, func() bool { return tg.Count.Tally().Affected > 0 }, 10*time.Second, time.Millisecond, "no evidence")
 			cancel() // the run is over: healing is not
 			bounded, done := context.WithTimeout(t.Context(), 20*time.Second)
 			defer done()

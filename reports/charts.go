@@ -136,8 +136,9 @@ func lanes(a axis, id string) Chart {
 	h := a.h
 	rows := 1 + len(h.Faults)
 	var marks []journal.TimedProcess
+	baseline, _ := h.Phase("baseline")
 	for _, p := range h.Processes {
-		if p.At > a.from && p.What != "ready" && p.At < a.to {
+		if p.At >= max(a.from, baseline.From) && p.What != "ready" && p.At < a.to {
 			marks = append(marks, p)
 		}
 	}
@@ -173,7 +174,7 @@ func lanes(a axis, id string) Chart {
 		if room < 330 && x-left > room {
 			anchor, lx, room = "end", x-6, x-left
 		}
-		c.text(lx, y+13, anchor, "fault", shorten(label, int(room/6)))
+		c.text(lx, y+13, anchor, "fault", shorten(label, int(room/7.2)))
 		c.text(left-6, y+13, "end", "lane", "fault")
 		chart.Rows = append(chart.Rows, []string{in.Says, at(in.Injected), at(end(h, in))})
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/cucumber/godog"
+	messages "github.com/cucumber/messages/go/v21"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -51,9 +52,10 @@ func (g *gherkin) scenario(sc *godog.ScenarioContext) {
 		}
 		return context.WithValue(ctx, runningKey{}, &Running{system: g.system}), nil
 	})
-	sc.StepContext().Before(func(ctx context.Context, _ *godog.Step) (context.Context, error) {
+	sc.StepContext().Before(func(ctx context.Context, st *godog.Step) (context.Context, error) {
 		if g.mine {
 			g.at++
+			g.before(st)
 		}
 		return ctx, nil
 	})
@@ -65,6 +67,19 @@ func (g *gherkin) scenario(sc *godog.ScenarioContext) {
 	}
 	for _, own := range g.o.Steps {
 		sc.Step(own.Pattern, own.Do)
+	}
+}
+
+// before brings the drill to where a user's own step stands: under load from the first When on, healed and judged from the first Then on.
+func (g *gherkin) before(st *godog.Step) {
+	if g.at >= len(g.e.Steps) || !g.e.Steps[g.at].Foreign {
+		return
+	}
+	switch st.Type {
+	case messages.PickleStepType_ACTION:
+		g.startLoad()
+	case messages.PickleStepType_OUTCOME:
+		g.conclude()
 	}
 }
 

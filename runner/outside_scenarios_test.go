@@ -13,6 +13,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -214,22 +215,22 @@ func TestOutcomesOfARun(t *testing.T) {
 		want string
 		exit int
 	}{
-		{nil, "", 3},
-		{[]string{"skipped"}, "skipped", 3},
+		{nil, "inconclusive", 3},
+		{[]string{"skipped"}, "inconclusive", 3},
 		{[]string{"skipped", "passed"}, "passed", 0},
 		{[]string{"passed", "inconclusive"}, "inconclusive", 3},
 		{[]string{"inconclusive", "failed", "passed"}, "failed", 1},
 		{[]string{"failed", "stopped"}, "stopped", 4},
 		{[]string{"stopped", "interrupted", "failed"}, "interrupted", 130},
 	} {
-		book := &journal.Book{}
+		book := &journal.Book{End: &journal.End{}}
 		for _, outcome := range c.of {
 			book.Scenarios = append(book.Scenarios, &journal.History{
 				End:      &journal.End{Outcome: outcome},
 				Verdicts: []journal.Verdict{{Kind: "success", Outcome: outcome}},
 			})
 		}
-		assert.Equal(t, c.want, runner.Outcome(book), c.of)
+		assert.Equal(t, c.want, reports.Outcome(book), c.of)
 		assert.Equal(t, c.exit, (&runner.Result{Outcome: c.want}).ExitCode(), c.of)
 	}
 }

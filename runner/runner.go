@@ -30,7 +30,6 @@ import (
 
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios"
-	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -54,8 +53,8 @@ type Options struct {
 	Healing func(ctx context.Context) <-chan struct{}                     // closed when the operator heals by hand; nil never
 }
 
-// Step is a user's own godog step: a pattern (regular expression) and a function as godog takes it. It runs where it stands; what it is given as
-// context tells of the running system, see Of.
+// Step is a user's own godog step: a pattern (regular expression) and a function as godog takes it. It runs where it stands: as a Given before the load,
+// as a When under it, as a Then after all is healed. What it is given as context tells of the running system, see Of.
 type Step struct {
 	Pattern string
 	Do      any
@@ -68,12 +67,19 @@ type Result struct {
 	Outcome string // the worst of all scenarios
 }
 
-// ranks orders outcomes by what a whole run is called when one of its scenarios is.
-var ranks = []string{"skipped", "passed", "inconclusive", "failed", "stopped", "interrupted"}
-
 // ExitCode is 0 passed, 1 failed, 3 inconclusive, 4 stopped, 130 interrupted. A run in which nothing ran is inconclusive.
 func (r *Result) ExitCode() int {
-	return map[string]int{"passed": 0, "failed": 1, "stopped": 4, "interrupted": 130}[r.Outcome] + map[string]int{"inconclusive": 3, "skipped": 3, "": 3}[r.Outcome]
+	switch r.Outcome {
+	case "passed":
+		return 0
+	case "failed":
+		return 1
+	case "stopped":
+		return 4
+	case "interrupted":
+		return 130
+	}
+	return 3
 }
 
 // running is a run under way.
@@ -224,7 +230,8 @@ func (r *running) end(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	outcome := Outcome(book)
+	book.End = &journal.End{} // about to be written: the run comes to its end
+	outcome := reports.Outcome(book)
 	if ctx.Err() != nil {
 		outcome = "interrupted"
 	}
@@ -247,16 +254,4 @@ func (r *running) fold() (*journal.Book, error) {
 	}
 	defer f.Close()
 	return journal.Fold(f)
-}
-
-// Outcome is the worst outcome of a run's scenarios; "" when there is none.
-func Outcome(book *journal.Book) string {
-	worst := -1
-	for _, h := range book.Scenarios {
-		worst = max(worst, slices.Index(ranks, check.Sum(h)))
-	}
-	if worst < 0 {
-		return ""
-	}
-	return ranks[worst]
 }

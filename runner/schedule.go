@@ -34,7 +34,7 @@ func (s *schedule) change(now time.Time, from, to float64, over time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pieces = append(s.pieces, piece{at: now, over: over, from: from, to: to})
-	if s.next.After(now) && s.n > 0 {
+	if s.next.After(now) {
 		s.next = s.after(now) // a slow rate's long gap is not waited out
 	}
 	close(s.changed)
@@ -55,16 +55,30 @@ func (s *schedule) rate(t time.Time) float64 {
 	return p.to
 }
 
-// idle is how long a rate of zero waits before it looks again.
-const idle = 50 * time.Millisecond
+// never is when the next request is due while the rate is zero: a change of the rate looks again.
+const never = 1000 * time.Hour
 
 // after is when the request after one at t is due.
 func (s *schedule) after(t time.Time) time.Time {
-	for rate := s.rate(t); ; rate = s.rate(t) {
-		if rate > 0 {
+	due := s.unchanged(t)
+	for _, p := range s.pieces {
+		if p.at.After(t) && p.at.Before(due) { // the rate changes before that: count from there
+			return s.after(p.at)
+		}
+	}
+	return due
+}
+
+// unchanged is when the next request is due at the rate of t. A ramp may begin at zero: the first moment with a rate counts.
+func (s *schedule) unchanged(t time.Time) time.Time {
+	last := s.pieces[len(s.pieces)-1]
+	for ramped := last.at.Add(last.over); ; t = t.Add(10 * time.Millisecond) {
+		if rate := s.rate(t); rate > 0 {
 			return t.Add(time.Duration(float64(time.Second) / rate))
 		}
-		t = t.Add(idle)
+		if t.After(ramped) {
+			return t.Add(never)
+		}
 	}
 }
 
