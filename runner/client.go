@@ -236,7 +236,8 @@ func (c *client) request(ctx context.Context, r scenarios.Route, n, body uint64)
 		req.ContentLength = int64(len(text))
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		// An empty body of unknown length would go out chunked. Without one, a key makes net/http repeat; a connection of its own stops that.
-		req.Body, req.Close = http.NoBody, c.load.KeyHeader != ""
+		// The same goes for the methods that net/http repeats as they are.
+		req.Body, req.Close = http.NoBody, c.load.KeyHeader != "" || r.Method == http.MethodOptions || r.Method == http.MethodTrace
 	}
 	if text != "" {
 		req.Header.Set("Content-Type", r.Type)

@@ -58,7 +58,7 @@ func TestASaturatedGeneratorSaysSo(t *testing.T) {
 	l := &scenarios.Load{Rate: 1, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}, GiveUp: time.Second}
 	var done atomic.Int64
 	c := newClient(t.Context(), l, "r", 1, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, func(ended) { done.Add(1) })
-	g := startLoad(t.Context(), l, c) // bound for one request per second: 11 workers
+	g := startLoad(t.Context(), l, c, l.Rate) // bound for one request per second: 11 workers
 	g.schedule.change(time.Now(), 2000, 2000, 0)
 	time.Sleep(time.Second)
 	unsent := 0
@@ -78,7 +78,7 @@ func TestLoadEndsAtOnceWhenItsContextDoes(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &scenarios.Load{Rate: 0.2, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}, GiveUp: time.Minute}
 	c := newClient(ctx, l, "r", 1, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, func(ended) {})
-	g := startLoad(ctx, l, c)
+	g := startLoad(ctx, l, c, l.Rate)
 	require.Eventually(t, func() bool { return g.working.Load() == 1 }, 10*time.Second, time.Millisecond)
 	cancel()
 	select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +18,8 @@ import (
 
 // Test runs features as subtests of t, one for each scenario, named by its ID. A scenario that is not passed fails its subtest, an inconclusive one too.
 // With -short only those tagged @smoke run. A scenario is interrupted, healed and reported five seconds before the test's deadline. Parallel above 0
-// makes scenarios parallel subtests, but for those tagged @serial. Dir is t.ArtifactDir() when it is empty.
+// makes scenarios parallel subtests, but for those tagged @serial. Dir is $FIREDRILL_REPORT_DIR or
+// t.ArtifactDir() when it is empty.
 func Test(t *testing.T, o Options) {
 	t.Helper()
 	es, err := parse(&o)
@@ -30,8 +32,12 @@ func Test(t *testing.T, o Options) {
 // TestExperiments is Test for experiments built in Go.
 func TestExperiments(t *testing.T, o Options, es ...*scenarios.Experiment) {
 	t.Helper()
+	kept := ""
 	if o.Dir == "" {
-		o.Dir = t.ArtifactDir()
+		o.Dir = os.Getenv("FIREDRILL_REPORT_DIR")
+	}
+	if o.Dir == "" {
+		o.Dir, kept = t.ArtifactDir(), " (go test -artifacts keeps it)"
 	}
 	r, err := begin(o)
 	if err != nil {
@@ -51,13 +57,13 @@ func TestExperiments(t *testing.T, o Options, es ...*scenarios.Experiment) {
 			if o.Parallel > 0 && !slices.Contains(e.Tags, "@serial") {
 				t.Parallel()
 			}
-			r.subtest(t, e)
+			r.subtest(t, e, kept)
 		})
 	}
 }
 
 // subtest runs one scenario and tells t what came of it.
-func (r *running) subtest(t *testing.T, e *scenarios.Experiment) {
+func (r *running) subtest(t *testing.T, e *scenarios.Experiment, kept string) {
 	ctx := t.Context()
 	if deadline, ok := t.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -80,7 +86,7 @@ func (r *running) subtest(t *testing.T, e *scenarios.Experiment) {
 	h := s.history.Book().Scenarios[0]
 	h.End = s.end
 	s.mu.Unlock()
-	tellTest(t, h, filepath.Join(r.dir, "report.html"))
+	tellTest(t, h, filepath.Join(r.dir, "report.html")+kept)
 }
 
 // tellTest turns a scenario's outcome into the test's.
@@ -104,7 +110,10 @@ func Failures(h *journal.History) []string {
 	var lines []string
 	place := func(at string) string {
 		if at == "" {
-			at = fmt.Sprintf("%s:%d", h.File, h.Line)
+			at = h.Name
+			if h.File != "" {
+				at = fmt.Sprintf("%s:%d", h.File, h.Line)
+			}
 		}
 		return at
 	}

@@ -39,11 +39,12 @@ type load struct {
 // maxWorkers bounds requests under way whatever is asked: beyond it the generator, not the system, would be measured.
 const maxWorkers = 2000
 
-func startLoad(ctx context.Context, l *scenarios.Load, c *client) *load {
+// startLoad starts the load; peak is the highest rate that it will be asked for.
+func startLoad(ctx context.Context, l *scenarios.Load, c *client, peak float64) *load {
 	running, abandon := context.WithCancel(ctx)
 	pacing, stop := context.WithCancel(running)
 	longest := c.giveUp * time.Duration(1+l.Retries)
-	bound := min(maxWorkers, int(l.Rate*longest.Seconds())+10)
+	bound := min(maxWorkers, int(peak*longest.Seconds())+10)
 	g := &load{
 		schedule: newSchedule(time.Now(), l.Rate), client: c, stop: stop, abandon: abandon,
 		done: make(chan struct{}), bound: bound, slip: hdrhistogram.New(1, 60_000_000, 2),

@@ -128,7 +128,7 @@ func TestATimeOut(t *testing.T) {
 func TestRequestsAreNeverRepeatedBehindTheClientsBack(t *testing.T) {
 	t.Parallel()
 	for _, r := range []scenarios.Route{
-		{Method: "GET", Path: "/"}, {Method: "HEAD", Path: "/"}, {Method: "DELETE", Path: "/"}, {Method: "POST", Path: "/"},
+		{Method: "GET", Path: "/"}, {Method: "HEAD", Path: "/"}, {Method: "OPTIONS", Path: "/"}, {Method: "DELETE", Path: "/"}, {Method: "POST", Path: "/"},
 		{Method: "POST", Path: "/", Body: "{}"}, {Method: "PUT", Path: "/", Body: "{}"},
 	} {
 		t.Run(r.Method+r.Body, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestRetryAfterIsHonouredWithinReason(t *testing.T) {
 	client, k, _ := clientOn(t, scenarios.Load{Retries: 1, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}},
 		func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "3600")
-			w.WriteHeader(429)
+			w.WriteHeader(http.StatusTooManyRequests)
 		}, status(200))
 	client.do(0, time.Now())
 	require.Len(t, k.all[0].attempts, 2)

@@ -123,7 +123,14 @@ func (s *session) fate(f evidence.Fate) {
 	}})
 }
 
+// called folds an exchange. What the probes cause after the load is not the load's.
 func (s *session) called(link string, c message.Call) {
+	s.mu.Lock()
+	phase := s.phase
+	s.mu.Unlock()
+	if phase == "collect" || phase == "done" {
+		return
+	}
 	s.fold.call(link, c, s.run.journal.Since(c.Start), s.run.journal.Since(c.End))
 }
 
@@ -150,7 +157,13 @@ func (s *session) over() error {
 }
 
 // step does what step i asks for. The error of a check that did not pass is its reason.
-func (s *session) step(i int) error {
+func (s *session) step(i int) (err error) {
+	defer func() {
+		if r := recover(); r != nil { // a fault or a check of the user's own, or a mistake of ours
+			err = fmt.Errorf("%s: panic: %v", s.e.Steps[i].At, r)
+			s.fail(err)
+		}
+	}()
 	step := s.e.Steps[i]
 	if step.IsCheck {
 		s.conclude()
@@ -246,7 +259,7 @@ func (s *session) startLoad() {
 		return
 	}
 	s.client = newClient(s.ctx, s.e.Load, fmt.Sprintf("%s-%04x", s.run.short, uint16(evidence.Hash(0, 0, s.e.ID))), s.seed, s.system.front, s.finished)
-	s.load = startLoad(s.ctx, s.e.Load, s.client)
+	s.load = startLoad(s.ctx, s.e.Load, s.client, s.peak())
 	if s.pass(warmUp, nil) != nil {
 		return
 	}
@@ -257,6 +270,17 @@ func (s *session) startLoad() {
 	if s.pass(s.e.Baseline, nil) == nil {
 		s.enter("fault")
 	}
+}
+
+// peak is the highest rate that the scenario asks for.
+func (s *session) peak() float64 {
+	rate := s.e.Load.Rate
+	for _, step := range s.e.Steps {
+		if c, ok := step.Do.(scenarios.ChangeLoad); ok {
+			rate = max(rate, c.From, c.To)
+		}
+	}
+	return rate
 }
 
 // finished folds a request of the load that is over.
@@ -295,6 +319,9 @@ func (s *session) tick() {
 	patience := 30 * time.Second
 	if s.e.Load != nil {
 		patience = newClient(s.ctx, s.e.Load, "", 0, nil, nil).patience() + 2*time.Second
+	}
+	for _, rule := range s.e.Stop {
+		patience = max(patience, rule.For+2*time.Second) // it asks the fold
 	}
 	for {
 		select {

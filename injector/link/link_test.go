@@ -153,7 +153,7 @@ func TestClientsResetArrivesAsReset(t *testing.T) {
 					case read <- struct{}{}:
 					default:
 					}
-					if err == io.EOF {
+					if errors.Is(err, io.EOF) {
 						if reset, _ := awaitReset(c); reset {
 							err = syscall.ECONNRESET
 						}

@@ -107,7 +107,7 @@ func transfer(dst io.Writer, src io.Reader) (srcErr, dstErr error) {
 				return nil, werr
 			}
 		}
-		if err == io.EOF { //nolint:errorlint // Read's contract
+		if err == io.EOF {
 			return nil, nil
 		}
 		if err != nil {

@@ -184,7 +184,7 @@ func (q *queue) fail(err error) {
 
 // take waits for the head to be due and moves it, or a part of it, to p. ok is false when the queue is empty and will stay so: nobody feeds it.
 // A sender, which empties the queue into the socket, gives up its place in that moment.
-func (q *queue) take(p []byte, sender bool) (n int, err error, ok bool) { //nolint:staticcheck // ok tells whether n and err mean anything
+func (q *queue) take(p []byte, sender bool) (n int, err error, ok bool) {
 	for {
 		n, err, wait, state := q.try(p, sender)
 		switch state {
