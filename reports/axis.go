@@ -1,0 +1,131 @@
+package reports
+
+import (
+	"fmt"
+	"html"
+	"html/template"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// The charts of a scenario share one time axis, so that what happened stands above what came of it. They are SVG with presentation attributes, so
+// that they are drawn without style sheets and scripts too.
+const (
+	chartWidth = 680
+	left       = 60
+	right      = 12
+	plotWidth  = chartWidth - left - right
+)
+
+// Okabe and Ito's colours, which colour-blind readers tell apart; each also has a dash or a pattern of its own.
+const (
+	orange     = "#E69F00"
+	skyBlue    = "#56B4E9"
+	green      = "#009E73"
+	blue       = "#0072B2"
+	vermillion = "#D55E00"
+	purple     = "#CC79A7"
+	grey       = "#7a7f87"
+)
+
+// Chart is a drawing with its words: a title, a description for those who do not see it, and the same figures as a table.
+type Chart struct {
+	Title, Desc string
+	Height      int
+	SVG         template.HTML // what stands inside the svg element
+	Legend      []Swatch
+	Head        []string
+	Rows        [][]string
+}
+
+// Swatch is an entry of a legend.
+type Swatch struct {
+	Name, Colour, Dash string
+	Box                bool
+}
+
+// axis is the time axis of one scenario.
+type axis struct {
+	from, to time.Duration
+	h        *journal.History
+}
+
+func newAxis(h *journal.History) axis {
+	a := axis{from: h.Began, to: h.Ended, h: h}
+	if p, ok := h.Phase("baseline"); ok {
+		a.from = max(a.from, p.From-1500*time.Millisecond)
+	}
+	if p, ok := h.Phase("collect"); ok {
+		a.to = p.From
+	}
+	if a.to <= a.from {
+		a.to = a.from + time.Second
+	}
+	return a
+}
+
+func (a axis) x(t time.Duration) float64 {
+	t = min(max(t, a.from), a.to)
+	return left + plotWidth*float64(t-a.from)/float64(a.to-a.from)
+}
+
+// canvas collects a drawing.
+type canvas struct {
+	strings.Builder
+	axis   axis
+	height int
+	id     string
+}
+
+func (a axis) canvas(id string, height int) *canvas {
+	c := &canvas{axis: a, height: height, id: id}
+	c.add(`<defs><pattern id="%s-hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="7" height="7" fill="%s" fill-opacity="0.10"/><line x1="0" y1="0" x2="0" y2="7" stroke="%s" stroke-opacity="0.35" stroke-width="2"/></pattern></defs>`, id, vermillion, vermillion)
+	return c
+}
+
+func (c *canvas) add(format string, args ...any) { fmt.Fprintf(c, format+"\n", args...) }
+
+// text draws a label; what it says is escaped.
+func (c *canvas) text(x, y float64, anchor, class, s string) {
+	c.add(`<text x="%.1f" y="%.1f" text-anchor="%s" font-size="11" fill="currentColor" class="%s">%s</text>`, x, y, anchor, class, html.EscapeString(s))
+}
+
+// shade draws the fault windows behind everything.
+func (c *canvas) shade(top, bottom float64) {
+	for _, in := range c.axis.h.Faults {
+		x, to := c.axis.x(in.Injected), c.axis.x(end(c.axis.h, in))
+		c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="url(#%s-hatch)"/>`, x, top, math.Max(1, to-x), bottom-top, c.id)
+		c.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-opacity="0.6" stroke-dasharray="3 3"/>`, x, top, x, bottom, vermillion)
+		c.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-opacity="0.6" stroke-dasharray="3 3"/>`, to, top, to, bottom, vermillion)
+	}
+}
+
+func end(h *journal.History, in *journal.Injection) time.Duration {
+	if in.Healed == 0 {
+		return h.Ended
+	}
+	return in.Healed
+}
+
+// times draws the axis of time under a chart.
+func (c *canvas) times(y float64) {
+	step := time.Second
+	for (c.axis.to-c.axis.from)/step > 12 {
+		if step *= 2; step == 4*time.Second {
+			step = 5 * time.Second
+		}
+	}
+	for t := c.axis.from.Truncate(step) + step; t <= c.axis.to; t += step {
+		x := c.axis.x(t)
+		c.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity="0.35"/>`, x, y, x, y+4)
+		c.text(x, y+15, "middle", "tick", fmt.Sprintf("+%ds", int(t.Seconds())))
+	}
+}
+
+// onto puts the drawing on a chart.
+func (c *canvas) onto(chart *Chart) {
+	chart.Height, chart.SVG = c.height, template.HTML(c.String()) //nolint:gosec // numbers, and text that was escaped
+}
