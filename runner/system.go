@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
@@ -32,6 +34,7 @@ type system struct {
 	dir       string // for logs and working folders
 	addresses map[string]string
 	ports     map[string]map[string]int // service -> name ("" its own) -> port
+	held      map[string][]net.Listener // by service, until it starts
 	links     map[string]*link.Link     // by name, "orders -> payments"
 	relays    map[string]*message.Relay
 	services  map[string]*process.Service
@@ -57,7 +60,7 @@ func (m missing) Error() string {
 // everything is ended again.
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
-		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{},
+		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, held: map[string][]net.Listener{},
 		links: map[string]*link.Link{}, relays: map[string]*message.Relay{}, services: map[string]*process.Service{},
 	}
 	defer func() {
@@ -125,10 +128,11 @@ func (s *system) place(svc scenarios.Service) error {
 	return nil
 }
 
-// taken keeps two scenarios of this process from being given the same free port before either listens on it.
-var taken sync.Map
+// Free ports are looked for below those that systems hand out for outgoing connections and for port 0 (from 32768 on Linux, 49152 on macOS), so
+// that none of these takes one before its service listens, or while the service is down.
+const firstPort, ports = 20000, 12000
 
-// port is a service's port of a name: the one asked for, or a free one, the same at every call.
+// port is a service's port of a name: the one asked for, or a free one, the same at every call. A free one is held until its service starts.
 func (s *system) port(service, name string, fixed int) (int, error) {
 	if s.ports[service] == nil {
 		s.ports[service] = map[string]int{}
@@ -136,19 +140,29 @@ func (s *system) port(service, name string, fixed int) (int, error) {
 	if p := s.ports[service][name]; p != 0 {
 		return p, nil
 	}
-	for fixed == 0 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, fmt.Errorf("find a port for %q: %w", service, err)
-		}
-		p := ln.Addr().(*net.TCPAddr).Port
-		_ = ln.Close()
-		if _, other := taken.LoadOrStore(p, s); !other {
+	for try := 0; fixed == 0; try++ {
+		p := firstPort + rand.IntN(ports)
+		ln, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p))
+		if err == nil {
+			s.held[service] = append(s.held[service], ln)
 			fixed = p
+		} else if try == 1000 {
+			return 0, fmt.Errorf("find a free port for %q: %w", service, err)
 		}
 	}
 	s.ports[service][name] = fixed
 	return fixed, nil
+}
+
+// release gives a service's ports to it. A process that is being started at this moment has inherited the listeners and loses them only when it runs
+// its program; no process is started while the lock is held.
+func (s *system) release(service string) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	for _, ln := range s.held[service] {
+		_ = ln.Close()
+	}
+	delete(s.held, service)
 }
 
 func (s *system) open(l scenarios.Link, h hooks) error {
@@ -198,6 +212,7 @@ func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) erro
 		return err
 	}
 	spec.Ready = ready
+	s.release(svc.Name)
 	started, err := process.Start(ctx, spec)
 	if err != nil {
 		return err
@@ -289,10 +304,8 @@ func (s *system) stop(ctx context.Context) error {
 	}
 	all.Wait()
 	s.serving.Wait()
-	for _, ports := range s.ports {
-		for _, p := range ports {
-			taken.Delete(p)
-		}
+	for service := range s.held {
+		s.release(service)
 	}
 	_ = os.Remove(filepath.Join(s.dir, "services")) // when empty
 	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
