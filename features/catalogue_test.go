@@ -6,8 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,18 +21,38 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// TestMain lets this test binary be the shop: the system files start ${self} shop SERVICE.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "shop" {
-		os.Exit(shop.Main(os.Args[2:]))
+// program is a firedrill built as users build it: under the race detector the shop would be another, much slower, system.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "firedrill")
+	if err != nil {
+		return "", err
 	}
-	os.Exit(m.Run())
+	built = dir
+	path := filepath.Join(dir, "firedrill")
+	out, err := exec.Command("go", "build", "-o", path, "github.com/firedrill-dev/firedrill/cmd/firedrill").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the shop: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+// built is the folder of program, when a test asked for it.
+var built string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
+	os.Exit(code)
 }
 
 // drill runs features and returns the run's scenarios.
 func drill(t *testing.T, o runner.Options) (*runner.Result, []*journal.History) {
 	t.Helper()
-	o.FS, o.Dir = FS, t.TempDir()
+	self, err := program()
+	require.NoError(t, err)
+	o.FS, o.Dir, o.Self = FS, t.TempDir(), self
 	o.Watch = func(e journal.Event) {
 		if p := e.Process; p != nil && p.What == "exited" {
 			t.Logf("%s exited on its own: %s", p.Service, p.Detail)
