@@ -4,6 +4,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -42,14 +43,21 @@ type Check interface {
 	String() string // as a feature file states it
 }
 
-// Ask judges, and makes a check that panics inconclusive.
+// Ask judges, and makes a check inconclusive that panics or gives an answer that is none.
 func Ask(c Check, h *journal.History) (v Verdict) {
 	defer func() {
 		if r := recover(); r != nil {
 			v = Verdict{Reason: fmt.Sprintf("the check itself broke: %v", r)}
 		}
 	}()
-	return c.Judge(h)
+	v = c.Judge(h)
+	if v.Outcome > Failed {
+		return Verdict{Reason: fmt.Sprintf("the check itself broke: it answered %d", uint8(v.Outcome))}
+	}
+	if v.Outcome != Passed && v.Reason == "" {
+		v.Reason = "the check gave no reason"
+	}
+	return v
 }
 
 // Sum is the outcome of a scenario: its End's where it was stopped, interrupted or skipped; otherwise failed if any verdict failed, inconclusive if any is
@@ -195,6 +203,17 @@ func seqs(h *journal.History, payload string) []uint64 {
 	s := h.Seqs[payload]
 	return s[:min(len(s), 20)]
 }
+
+// seq is the event of the i-th payload, if it is known.
+func seq(h *journal.History, payload string, i int) []uint64 {
+	if s := h.Seqs[payload]; i < len(s) {
+		return []uint64{s[i]}
+	}
+	return nil
+}
+
+// unique is seqs in order, each once. It leaves the argument alone.
+func unique(seqs []uint64) []uint64 { return slices.Compact(slices.Sorted(slices.Values(seqs))) }
 
 func first(seqs []uint64) []uint64 { return seqs[:min(len(seqs), 20)] }
 

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,7 +52,8 @@ func (c Affected) String() string {
 	return fmt.Sprintf("at least %d %s from %q to %q were affected by the fault", c.AtLeast, c.Unit, c.From, c.To)
 }
 
-// GivesUp: during the fault, From waits for an answer of To for at most Within, a tenth or 50 ms more, whichever is longer.
+// GivesUp: during the fault, From waits for an answer of To for at most Within, a tenth or 50 ms more, whichever is longer. It is inconclusive where
+// every wait was short and nothing made it long: no fault touched the link or To, and From gave up on no call.
 type GivesUp struct {
 	From, To string
 	Within   time.Duration
@@ -73,7 +75,17 @@ func (c GivesUp) Judge(h *journal.History) Verdict {
 		Observed: fmt.Sprintf("waited at most %s; gave up on %s of %s calls", duration(longest), Count(sum.GaveUp), Count(sum.Calls)),
 		Expected: expected, Window: journal.During, Evidence: seqs(h, "calls"),
 	}
-	return verdict(longest <= c.Within+tolerance(c.Within), v, "%q waited %s for an answer of %q", c.From, duration(longest), c.To)
+	short := longest <= c.Within+tolerance(c.Within)
+	if short && sum.Affected == 0 && sum.GaveUp == 0 && !touched(h, link, c.To) {
+		v.Reason = fmt.Sprintf("no fault touched a call from %q to %q, so there was nothing to give up on", c.From, c.To)
+		return v
+	}
+	return verdict(short, v, "%q waited %s for an answer of %q", c.From, duration(longest), c.To)
+}
+
+// touched tells whether a fault acted on one of these links and services.
+func touched(h *journal.History, on ...string) bool {
+	return slices.ContainsFunc(h.Faults, func(in *journal.Injection) bool { return in.Affected > 0 && slices.Contains(on, in.On) })
 }
 
 // String implements Check.

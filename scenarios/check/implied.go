@@ -68,8 +68,8 @@ func (Healed) Judge(h *journal.History) Verdict {
 
 func (Healed) String() string { return "every fault was healed" }
 
-// BaselineSteady: where faults are injected under load, the baseline meets the steady state: the declared one, or success of 99% at least; the load's rate is
-// even, and latency does not climb.
+// BaselineSteady: where faults are injected under load, the baseline meets the steady state: the declared one, or success of 99% at least; nine in ten of the
+// requests that were due were sent, and latency does not climb.
 type BaselineSteady struct{ Steady []Steady }
 
 // Judge implements Check.
@@ -82,6 +82,9 @@ func (c BaselineSteady) Judge(h *journal.History) Verdict {
 	b := h.Total(journal.Before, "")
 	if !ok || b.Sent == 0 {
 		return unclear(expected, journal.Before, "no request was answered before the fault")
+	}
+	if due := b.Sent + b.Unsent; b.Unsent*10 > due {
+		return unclear(expected, journal.Before, "the baseline was not steady: only %s of the %s requests that were due were sent", Count(b.Sent), Count(due))
 	}
 	steady := c.Steady
 	if len(steady) == 0 {

@@ -12,7 +12,7 @@ import (
 type ledger struct {
 	acknowledged, refused, ambiguous int
 	effects                          int
-	lost, twice, phantom, unrefused  []string // cases, for people
+	lost, twice, phantom, unrefused  group
 }
 
 // read compares requests and effects, or says why that means nothing.
@@ -35,36 +35,41 @@ func read(h *journal.History, expected string) (*ledger, Verdict, bool) {
 }
 
 func compare(h *journal.History) *ledger {
-	l := &ledger{effects: len(h.Effects)}
-	effects := map[string][]string{}
-	for _, e := range h.Effects {
+	l := &ledger{
+		effects: len(h.Effects), lost: group{what: "acknowledged and lost"}, twice: group{what: "applied more than once"},
+		unrefused: group{what: "refused and yet applied"}, phantom: group{what: "never requested"},
+	}
+	effects, at := map[string][]string{}, map[string][]uint64{}
+	for i, e := range h.Effects {
 		effects[e.Key] = append(effects[e.Key], e.ID)
+		at[e.Key] = append(at[e.Key], seq(h, "effect", i)...)
 	}
 	asked := map[string]bool{}
-	for _, r := range h.Requests {
+	for i, r := range h.Requests {
 		asked[r.Key] = true
 		n := len(effects[r.Key])
+		behind := append(seq(h, "request", i), at[r.Key]...)
 		switch r.Outcome {
 		case "acknowledged":
 			l.acknowledged++
 			if n == 0 {
-				l.lost = append(l.lost, fmt.Sprintf("key %s: acknowledged, no effect; %s", r.Key, attempts(r)))
+				l.lost.add(behind, "key %s: acknowledged, no effect; %s", r.Key, attempts(r))
 			}
 		case "refused":
 			l.refused++
 			if n > 0 {
-				l.unrefused = append(l.unrefused, fmt.Sprintf("key %s: refused, and yet applied%s; %s", r.Key, ids(effects[r.Key]), attempts(r)))
+				l.unrefused.add(behind, "key %s: refused, and yet applied%s; %s", r.Key, ids(effects[r.Key]), attempts(r))
 			}
 		default:
 			l.ambiguous++
 		}
 		if n > 1 {
-			l.twice = append(l.twice, fmt.Sprintf("key %s: %d effects%s; %s", r.Key, n, ids(effects[r.Key]), attempts(r)))
+			l.twice.add(behind, "key %s: %d effects%s; %s", r.Key, n, ids(effects[r.Key]), attempts(r))
 		}
 	}
-	for _, e := range h.Effects {
+	for i, e := range h.Effects {
 		if !asked[e.Key] {
-			l.phantom = append(l.phantom, fmt.Sprintf("key %s: an effect%s that was never requested", e.Key, ids([]string{e.ID})))
+			l.phantom.add(seq(h, "effect", i), "key %s: an effect%s that was never requested", e.Key, ids([]string{e.ID}))
 		}
 	}
 	return l
@@ -101,19 +106,24 @@ func (l *ledger) judge(h *journal.History, expected string, groups ...group) Ver
 		if len(g.cases) > 0 {
 			reasons = append(reasons, Count(len(g.cases))+" "+g.what)
 			v.Details = append(v.Details, g.cases[:min(10, len(g.cases))]...)
+			v.Evidence = append(v.Evidence, first(g.evidence)...)
 		}
 	}
+	v.Evidence = unique(v.Evidence)
 	return verdict(len(reasons) == 0, v, "%s", strings.Join(reasons, ", "))
 }
 
+// group is one way to be wrong, with its cases.
 type group struct {
-	what  string
-	cases []string
+	what     string
+	cases    []string // for people
+	evidence []uint64
 }
 
-func (l *ledger) lostGroup() group    { return group{"acknowledged and lost", l.lost} }
-func (l *ledger) twiceGroup() group   { return group{"applied more than once", l.twice} }
-func (l *ledger) refusedGroup() group { return group{"refused and yet applied", l.unrefused} }
+func (g *group) add(evidence []uint64, text string, args ...any) {
+	g.cases = append(g.cases, fmt.Sprintf(text, args...))
+	g.evidence = append(g.evidence, evidence...)
+}
 
 // ExactlyOnce: every acknowledged request is applied exactly once, refused ones never, ambiguous ones at most once.
 type ExactlyOnce struct{}
@@ -125,7 +135,7 @@ func (c ExactlyOnce) Judge(h *journal.History) Verdict {
 	if !ok {
 		return v
 	}
-	return l.judge(h, expected, l.twiceGroup(), l.lostGroup(), l.refusedGroup())
+	return l.judge(h, expected, l.twice, l.lost, l.unrefused)
 }
 
 func (ExactlyOnce) String() string { return "every acknowledged request is applied exactly once" }
@@ -140,7 +150,7 @@ func (NoneLost) Judge(h *journal.History) Verdict {
 	if !ok {
 		return v
 	}
-	return l.judge(h, expected, l.lostGroup())
+	return l.judge(h, expected, l.lost)
 }
 
 func (NoneLost) String() string { return "no acknowledged request is lost" }
@@ -155,7 +165,7 @@ func (NoneTwice) Judge(h *journal.History) Verdict {
 	if !ok {
 		return v
 	}
-	return l.judge(h, expected, l.twiceGroup())
+	return l.judge(h, expected, l.twice)
 }
 
 func (NoneTwice) String() string { return "no request is applied more than once" }
@@ -170,7 +180,7 @@ func (NoPhantom) Judge(h *journal.History) Verdict {
 	if !ok {
 		return v
 	}
-	return l.judge(h, expected, group{"never requested", l.phantom})
+	return l.judge(h, expected, l.phantom)
 }
 
 func (NoPhantom) String() string { return "no effect appears that was never requested" }
@@ -199,7 +209,7 @@ func (c KeyReuseRefused) String() string {
 	return fmt.Sprintf("a key reused with a different body is refused with status %d", c.Status)
 }
 
-// probes judges the questions that were put to the system after the load.
+// probes judges the questions that were put to the system after the load. One wrong answer is enough to fail; to pass, nine in ten must have been answered.
 func probes(h *journal.History, kind, expected string) Verdict {
 	asked, answered := 0, 0
 	var wrong []string
@@ -221,5 +231,12 @@ func probes(h *journal.History, kind, expected string) Verdict {
 		return unclear(expected, "", "no key could be sent again (%d tried): there must be acknowledged requests with a key, and a system that answers", asked)
 	}
 	v := Verdict{Observed: fmt.Sprintf("%d of %d as expected", answered-len(wrong), answered), Expected: expected, Evidence: seqs(h, "probe"), Details: wrong[:min(10, len(wrong))]}
+	if silent := asked - answered; silent > 0 {
+		v.Observed += fmt.Sprintf("; %d got no answer", silent)
+		if len(wrong) == 0 && silent*10 > asked {
+			v.Reason = fmt.Sprintf("%d of %d keys sent again got no answer: what they would have got is not known", silent, asked)
+			return v
+		}
+	}
 	return verdict(len(wrong) == 0, v, "%d of %d keys sent again got another answer", len(wrong), answered)
 }

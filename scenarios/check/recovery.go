@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,9 @@ type Steady struct {
 	Limit   time.Duration // latency: below
 }
 
+// fallbacks is a measure that nobody declares: at most Ratio of them.
+const fallbacks = "fallbacks"
+
 // percentile reads "p99.9 latency"; ok is false for other measures.
 func (s Steady) percentile() (float64, bool) {
 	number, ok := strings.CutSuffix(strings.TrimPrefix(s.Measure, "p"), " latency")
@@ -29,19 +33,29 @@ func (s Steady) meets(t journal.Totals) (bool, string) {
 		got := journal.Quantile(t.Latency, p)
 		return got < s.Limit, fmt.Sprintf("%s %s", s.Measure, duration(got))
 	}
+	if s.Measure == fallbacks {
+		return float64(t.Fallback) <= s.Ratio*float64(t.Sent), "fallbacks " + observed(t.Fallback, t.Sent)
+	}
 	return float64(t.OK+t.Fallback) >= s.Ratio*float64(t.Sent), "success " + observed(t.OK+t.Fallback, t.Sent)
 }
 
 // Steadily is the steady state that a run is held to: the declared conditions, or those that follow from its baseline (success within half a point,
-// p95 within 1.2 times or 50 ms).
+// p95 within 1.2 times or 50 ms). Either way fallbacks are hardly more than twice as frequent as in the baseline: a system that answers with
+// nothing else after healing is stuck, not back.
 func Steadily(declared []Steady, baseline journal.Totals) []Steady {
-	if len(declared) > 0 || baseline.Sent == 0 {
+	if baseline.Sent == 0 {
 		return declared
+	}
+	sent := float64(baseline.Sent)
+	back := Steady{Measure: fallbacks, Ratio: 2*float64(baseline.Fallback)/sent + 0.005}
+	if len(declared) > 0 {
+		return append(slices.Clone(declared), back)
 	}
 	p95 := journal.Quantile(baseline.Latency, 95)
 	return []Steady{
-		{Measure: "success", Ratio: float64(baseline.OK+baseline.Fallback)/float64(baseline.Sent) - 0.005},
+		{Measure: "success", Ratio: float64(baseline.OK+baseline.Fallback)/sent - 0.005},
 		{Measure: "p95 latency", Limit: steadyLimit(p95) + 1},
+		back,
 	}
 }
 
@@ -92,13 +106,17 @@ func (c Recovers) Judge(h *journal.History) Verdict {
 	}
 	v.Observed = fmt.Sprintf("not steady in %ds", windows)
 	after := h.Total(journal.After, c.Route)
-	return verdict(false, v, "no five seconds in a row were inside the steady state; after healing success was %s, p95 %s", observed(after.OK+after.Fallback, max(1, after.Sent)), duration(journal.Quantile(after.Latency, 95)))
+	reason := fmt.Sprintf("no five seconds in a row were inside the steady state; after healing success was %s, p95 %s", observed(after.OK+after.Fallback, max(1, after.Sent)), duration(journal.Quantile(after.Latency, 95)))
+	if after.Fallback > 0 {
+		reason += fmt.Sprintf("; %s were fallbacks, %s in the baseline", Count(after.Fallback), Count(base.Fallback))
+	}
+	return verdict(false, v, "%s", reason)
 }
 
 // Recovery finds the first five windows in a row inside the steady state after healed, and how long after healing they begin.
 func Recovery(h *journal.History, route string, healed time.Duration, steady []Steady) (took time.Duration, windows int, found bool) {
 	run, began := 0, time.Duration(0)
-	for _, slice := range slices(h, route, healed) {
+	for _, slice := range seconds(h, route, healed) {
 		windows++
 		if !inSteady(steady, slice.totals) {
 			run = 0
@@ -119,8 +137,8 @@ type slice struct {
 	totals journal.Totals
 }
 
-// slices are the full windows of a second that begin after healing. The slice that a phase cuts short is left out.
-func slices(h *journal.History, route string, healed time.Duration) []slice {
+// seconds are the full windows of a second that begin after healing. The slice that a phase cuts short is left out.
+func seconds(h *journal.History, route string, healed time.Duration) []slice {
 	var all []slice
 	for _, s := range h.Samples {
 		if s.Window != journal.After || s.From < healed-time.Millisecond || s.To-s.From < time.Second*9/10 || (route != "" && s.Route != route) {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -75,7 +76,7 @@ type Latency struct {
 	Times      float64
 }
 
-// Judge implements Check. A percentile needs enough requests beyond it to mean something: ten above p99.9 want 10,000, so five are asked for.
+// Judge implements Check. A percentile means something when requests lie beyond it: five are asked for (100 in all for p95, 5,000 for p99.9), and 20 in all.
 func (c Latency) Judge(h *journal.History) Verdict {
 	expected := "below " + Duration(c.Below)
 	if c.Times > 0 {
@@ -103,7 +104,12 @@ func (c Latency) Judge(h *journal.History) Verdict {
 	return verdict(got < limit || (c.Times > 0 && got == limit), v, "p%v of %s requests%s was %s%s", c.Percentile, Count(t.Sent), of(c.Route), duration(got), when(c.Window))
 }
 
-func (c Latency) least() int { return max(20, int(5/(1-c.Percentile/100))) }
+func (c Latency) least() int {
+	if c.Percentile >= 100 { // the slowest of all: nothing lies beyond it
+		return 20
+	}
+	return max(20, int(math.Round(5/(1-c.Percentile/100))))
+}
 
 // String implements Check.
 func (c Latency) String() string {
@@ -146,7 +152,7 @@ func (c Fallback) String() string {
 }
 
 // NotAffected: during the fault, success is within half a point of the baseline's, and p95 within 1.2 times of it or 50 ms above
-// it, whichever is more: below that, a busy machine alone makes the difference.
+// it, whichever is more: below that, a busy machine alone makes the difference. A fallback is no success here: whoever gets one is affected.
 type NotAffected struct{ Route string }
 
 // Judge implements Check.
@@ -160,14 +166,18 @@ func (c NotAffected) Judge(h *journal.History) Verdict {
 	if b.Sent < 20 || t.Sent < 20 {
 		return unclear(expected, journal.During, "%s requests before and %s during the fault are too few to compare: at least 20 each are needed", Count(b.Sent), Count(t.Sent))
 	}
-	was, is := float64(b.OK+b.Fallback)/float64(b.Sent), float64(t.OK+t.Fallback)/float64(t.Sent)
+	was, is := float64(b.OK)/float64(b.Sent), float64(t.OK)/float64(t.Sent)
 	p, q := journal.Quantile(b.Latency, 95), journal.Quantile(t.Latency, 95)
 	v = Verdict{
 		Observed: fmt.Sprintf("success %s, baseline %s; p95 %s, baseline %s", percent(round(is, 4)), percent(round(was, 4)), duration(q), duration(p)),
 		Expected: expected, Window: journal.During, Evidence: first(t.Seqs),
 	}
 	if is < was-0.005 {
-		return verdict(false, v, "success of %q fell from %s to %s: %s", c.Route, percent(round(was, 4)), percent(round(is, 4)), kinds(t.Errors))
+		reason := fmt.Sprintf("success of %q fell from %s to %s%s", c.Route, percent(round(was, 4)), percent(round(is, 4)), because(t.Errors))
+		if t.Fallback > 0 {
+			reason += fmt.Sprintf("; %s were fallbacks", Count(t.Fallback))
+		}
+		return verdict(false, v, "%s", reason)
 	}
 	return verdict(q <= steadyLimit(p), v, "p95 of %q rose from %s to %s", c.Route, duration(p), duration(q))
 }

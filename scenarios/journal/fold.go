@@ -42,10 +42,13 @@ func Fold(r io.Reader) (*Book, error) {
 			break
 		}
 	}
-	if f.book.Run.Schema == 0 {
-		return nil, errors.New("this is no journal: it is empty")
+	switch {
+	case f.book.Run.Schema != 0:
+		return f.Book(), nil
+	case f.book.Broken != "":
+		return nil, fmt.Errorf("this is no journal: %s", f.book.Broken)
 	}
-	return f.Book(), nil
+	return nil, errors.New("this is no journal: it is empty")
 }
 
 // Folder folds events one by one: the same as Fold, for a run that still goes on. It is not safe for many goroutines.
@@ -168,7 +171,7 @@ func (f *Folder) fault(h *History, e Event) {
 func (h *History) sort() {
 	sortWith(h.Samples, h.Seqs["sample"], func(s Sample) (time.Duration, string) { return s.From, s.Route })
 	sortWith(h.Calls, h.Seqs["calls"], func(c Calls) (time.Duration, string) { return c.From, c.Link })
-	if n := len(h.Phases); n > 0 && h.Phases[n-1].To == 0 {
+	if n := len(h.Phases); n > 0 {
 		h.Phases[n-1].To = h.Ended
 	}
 }

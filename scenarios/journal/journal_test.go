@@ -98,7 +98,7 @@ func TestFoldRefusesWhatIsNoJournal(t *testing.T) {
 	for name, c := range map[string]struct{ text, why string }{
 		"empty":       {"", "empty"},
 		"other":       {`{"seq":1,"at":1}` + "\n", "not a run"},
-		"rubbish":     {"hello\n", "empty"},
+		"rubbish":     {"hello\n", "no journal: line 1"},
 		"from future": {`{"seq":1,"run":{"schema":99}}` + "\n", "use a newer one"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -39,9 +40,12 @@ func (w *Writer) Write(e Event) Event {
 	if w.err != nil {
 		return e
 	}
-	line, err := json.Marshal(e)
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line) // it ends the line
+	enc.SetEscapeHTML(false)      // "orders -> payments" is there to be found
+	err := enc.Encode(e)
 	if err == nil {
-		_, err = w.w.Write(append(line, '\n'))
+		_, err = w.w.Write(line.Bytes())
 	}
 	if err != nil {
 		w.err = fmt.Errorf("write the journal: %w", err)
