@@ -15,7 +15,7 @@ func (f CutOff) Inject(_ context.Context, t Target) (Heal, error) {
 	if err := t.onLink(); err != nil {
 		return nil, err
 	}
-	heal, err := t.Link.CutOff(t.ID, f.Dir, t.Count)
+	heal, err := t.Link.CutOff(link.Cut{On: t.on(), Dir: f.Dir})
 	return Heal(heal), err
 }
 
@@ -59,7 +59,9 @@ func (f Reset) Inject(_ context.Context, t Target) (Heal, error) {
 	if err := t.onLink(); err != nil {
 		return nil, err
 	}
-	heal, err := t.Link.Reset(link.Reset{ID: t.ID, Share: f.Share, AfterBytes: f.AfterBytes, Seed: t.Seed, Count: t.Count})
+	on := t.on()
+	on.Share = f.Share
+	heal, err := t.Link.Reset(link.Reset{On: on, AfterBytes: f.AfterBytes})
 	return Heal(heal), err
 }
 

@@ -16,7 +16,7 @@ func (f SlowTraffic) Inject(_ context.Context, t Target) (Heal, error) {
 	if err := t.onLink(); err != nil {
 		return nil, err
 	}
-	heal, err := t.Link.Delay(link.Delay{ID: t.ID, By: f.By, Jitter: f.Jitter, Seed: t.Seed, Count: t.Count})
+	heal, err := t.Link.Delay(link.Delay{On: t.on(), By: f.By, Jitter: f.Jitter})
 	return Heal(heal), err
 }
 
@@ -33,7 +33,7 @@ func (f Bandwidth) Inject(_ context.Context, t Target) (Heal, error) {
 	if err := t.onLink(); err != nil {
 		return nil, err
 	}
-	heal, err := t.Link.Limit(link.Bandwidth{ID: t.ID, Rate: f.Rate, Seed: t.Seed, Count: t.Count})
+	heal, err := t.Link.Limit(link.Bandwidth{On: t.on(), Rate: f.Rate})
 	return Heal(heal), err
 }
 

@@ -5,21 +5,30 @@ package evidence
 import (
 	"sync"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Tally is what one injection has touched. The zero Tally means that nothing was seen and nothing was affected.
 type Tally struct {
-	Unit     string // what is counted: "calls", "connections", "chunks", "processes"
+	Unit     string // what is counted: "calls", "connections", "traffic" (chunks, as they were read), "processes"
 	Seen     int64  // units that the fault looked at while it was live
 	Affected int64  // units for which the effect really happened
 	First    time.Time
 	Last     time.Time // first and last effect; zero when Affected is 0
+
+	// Of faults on streams only.
+	Connections               int64 // that were affected
+	BytesSeen, BytesAffected  int64
+	Delayed                   int64 // how many units were kept; the percentiles are of the time for which each was
+	DelayP50, DelayP99, Worst time.Duration
 }
 
 // Counter collects a Tally from many goroutines. Use NewCounter; a nil *Counter counts nothing.
 type Counter struct {
-	mu sync.Mutex
-	t  Tally
+	mu     sync.Mutex
+	t      Tally
+	delays *hdrhistogram.Histogram // of microseconds; nil before the first
 }
 
 // NewCounter returns a counter of the given unit.
@@ -50,6 +59,44 @@ func (c *Counter) Touch(n int64) {
 	c.t.Last = now
 }
 
+// Connection counts a connection that was affected for the first time.
+func (c *Counter) Connection() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.t.Connections++
+	c.mu.Unlock()
+}
+
+// Carry counts bytes that went, and how many of them were affected.
+func (c *Counter) Carry(seen, affected int) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.t.BytesSeen += int64(seen)
+	c.t.BytesAffected += int64(affected)
+	c.mu.Unlock()
+}
+
+// longest is what the histogram of delays can tell; longer ones count as this.
+const longest = 24 * time.Hour
+
+// Delayed counts a unit that was kept for d, as measured when it went on.
+func (c *Counter) Delayed(d time.Duration) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.delays == nil {
+		c.delays = hdrhistogram.New(1, longest.Microseconds(), 2)
+	}
+	_ = c.delays.RecordValue(max(0, min(d, longest)).Microseconds()) // in range
+	c.t.Delayed++
+}
+
 // Tally returns the counts so far.
 func (c *Counter) Tally() Tally {
 	if c == nil {
@@ -57,7 +104,12 @@ func (c *Counter) Tally() Tally {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.t
+	t := c.t
+	if c.delays != nil {
+		at := func(q float64) time.Duration { return time.Duration(c.delays.ValueAtQuantile(q)) * time.Microsecond }
+		t.DelayP50, t.DelayP99, t.Worst = at(50), at(99), time.Duration(c.delays.Max())*time.Microsecond
+	}
+	return t
 }
 
 // Stage is what became of a message that met a rule.

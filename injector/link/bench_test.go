@@ -17,7 +17,7 @@ func ways(b *testing.B, upstream string, run func(b *testing.B, addr string)) {
 	b.Run("link", func(b *testing.B) { run(b, open(b, upstream).Addr()) })
 	b.Run("link, delayed and healed", func(b *testing.B) {
 		l := open(b, upstream)
-		heal, err := l.Delay(Delay{ID: "f1", By: time.Millisecond})
+		heal, err := l.Delay(Delay{On: On{ID: "f1"}, By: time.Millisecond})
 		require.NoError(b, err)
 		require.NoError(b, heal(b.Context()))
 		run(b, l.Addr())

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -14,27 +15,28 @@ import (
 // conn is a client's connection, with the stream faults in its two directions.
 type conn struct {
 	link    *Link
-	sock    *net.TCPConn
+	sock    *socket
 	id      uint64
 	sending sync.WaitGroup // the writer of the queue to the client
 	wg      sync.WaitGroup // readers and writers of the two queues
 
 	in, out queue // to the server (fed by the socket), to the client (fed by Write)
 
-	mu     sync.Mutex
-	peer   *net.TCPConn  // the upstream's socket, when the byte pump has one
-	resets []*Reset      // waiting for their number of bytes
-	armed  atomic.Bool   // resets is not empty
-	passed atomic.Int64  // bytes in both directions together
-	halves atomic.Int32  // directions that ended in order
-	over   atomic.Bool   // closed or reset by us
-	done   chan struct{} // closed with over
+	mu      sync.Mutex
+	peer    *socket                  // the upstream's, when the byte pump has one
+	cancel  context.CancelFunc       // ends waits before the pump, and the relay
+	timers  []*time.Timer            // of resets that wait for their time
+	budgets map[*stage]*atomic.Int64 // what faults let pass in both directions together; link.mu
+	tls     atomic.Bool              // the client's first byte is that of a TLS handshake
+	spoke   bool                     // the client has sent something; only the reader's
+	halves  atomic.Int32             // directions that ended in order
+	over    atomic.Bool              // closed or reset by us
 }
 
-func newConn(l *Link, sock *net.TCPConn, id uint64) *conn {
-	c := &conn{link: l, sock: sock, id: id, done: make(chan struct{})}
-	c.in.init()
-	c.out.init()
+func newConn(l *Link, sock *socket, id uint64) *conn {
+	c := &conn{link: l, sock: sock, id: id}
+	c.in.init(&l.clock)
+	c.out.init(&l.clock)
 	return c
 }
 
@@ -46,7 +48,6 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.read(p)
 	if n > 0 {
 		c.link.toServer.Add(int64(n))
-		c.count(int64(n))
 	}
 	return n, err
 }
@@ -59,36 +60,50 @@ func (c *conn) read(p []byte) (int, error) {
 				_ = c.sock.SetReadDeadline(time.Time{})
 				continue
 			}
-			if !c.in.takes() {
+			if !c.divert(p[:n], err) {
 				return n, err
-			}
-			c.in.put(p[:n], err) // a fault came while we waited: what arrived meets it
-			if err != nil {
-				c.in.unfed()
-			} else {
-				c.wg.Go(c.receive)
 			}
 			continue
 		}
 		if n, err, ok := c.in.take(p, false); ok {
-			return n, err
+			return n, c.ended(err)
 		}
 	}
 }
 
+// divert looks at what came from the client's socket and hands it to the queue if a fault came while we waited: what arrived meets it.
+func (c *conn) divert(p []byte, err error) bool {
+	if !c.spoke && len(p) > 0 {
+		c.spoke = true
+		c.tls.Store(p[0] == handshake)
+	}
+	if !c.in.disturbed.Load() {
+		return false
+	}
+	c.in.put(p, err)
+	if err != nil {
+		c.in.unfed()
+	} else {
+		c.wg.Go(c.receive)
+	}
+	return true
+}
+
 // receive feeds the queue to the server from the socket, as long as faults are live; then the socket is read directly again.
 func (c *conn) receive() {
-	buf := make([]byte, 32<<10)
 	defer c.in.unfed()
 	for c.in.room() {
-		n, err := c.sock.Read(buf)
+		buf, n, err := c.sock.take()
 		if errors.Is(err, os.ErrDeadlineExceeded) && !c.over.Load() {
 			_ = c.sock.SetReadDeadline(time.Time{})
 			continue
 		}
-		if c.in.put(buf[:n], err); err != nil {
+		if err != nil {
+			c.in.put(nil, err)
 			return
 		}
+		c.in.put((*buf)[:n], nil)
+		buffers.Put(buf)
 	}
 }
 
@@ -97,13 +112,12 @@ func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.write(p)
 	if n > 0 {
 		c.link.toClient.Add(int64(n))
-		c.count(int64(n))
 	}
 	return n, err
 }
 
 func (c *conn) write(p []byte) (int, error) {
-	if !c.out.takes() && !c.out.busy() {
+	if !c.out.disturbed.Load() {
 		return c.sock.Write(p)
 	}
 	if err := c.out.offer(p, nil); err != nil {
@@ -117,7 +131,9 @@ func (c *conn) write(p []byte) (int, error) {
 
 // send empties the queue to the client into the socket, until it is empty and no fault is live.
 func (c *conn) send() {
-	buf := make([]byte, 32<<10)
+	held := buffers.Get().(*[]byte)
+	defer buffers.Put(held)
+	buf := *held
 	for {
 		n, err, ok := c.out.take(buf, true)
 		if !ok {
@@ -129,21 +145,46 @@ func (c *conn) send() {
 				return
 			}
 		}
-		if errors.Is(err, io.EOF) {
+		switch err = c.ended(err); {
+		case err == nil:
+		case errors.Is(err, io.EOF):
 			_ = c.sock.CloseWrite()
 			c.out.fail(net.ErrClosed)
 			return
-		}
-		if err != nil { // the server's reset, or our own end
+		default: // the server's reset, or our own end
 			_ = c.Reset()
 			return
 		}
 	}
 }
 
+// ended carries out what a fault asks for at the end that it set; any other error passes.
+func (c *conn) ended(err error) error {
+	switch {
+	case errors.Is(err, errReset):
+		_ = c.Reset()
+	case errors.Is(err, errClose):
+		c.hangUp()
+		return io.EOF
+	}
+	return err
+}
+
+// hangUp ends the connection in order, both ways: what is queued is dropped.
+func (c *conn) hangUp() {
+	c.in.fail(io.EOF)
+	_ = c.sock.CloseWrite()
+	c.out.fail(net.ErrClosed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.peer != nil {
+		_ = c.peer.CloseWrite()
+	}
+}
+
 // CloseWrite sends FIN to the client, behind what was written.
 func (c *conn) CloseWrite() error {
-	if !c.out.takes() && !c.out.busy() {
+	if !c.out.disturbed.Load() {
 		return c.sock.CloseWrite()
 	}
 	return c.close(io.EOF)
@@ -162,7 +203,7 @@ func (c *conn) close(end error) error {
 
 // passReset brings the server's reset to the client behind what a live fault still keeps: silence is also silent about resets.
 func (c *conn) passReset() {
-	if (!c.out.takes() && !c.out.busy()) || c.close(syscall.ECONNRESET) != nil {
+	if !c.out.disturbed.Load() || c.close(syscall.ECONNRESET) != nil {
 		_ = c.Reset()
 	}
 }
@@ -186,15 +227,19 @@ func (c *conn) Close() error {
 }
 
 func (c *conn) end() error {
-	close(c.done)
 	err := c.sock.Close()
 	c.in.fail(net.ErrClosed)
 	c.out.fail(net.ErrClosed)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.peer != nil {
-		_ = c.peer.SetLinger(0)
-		_ = c.peer.Close()
+		c.peer.reset()
+	}
+	if c.cancel != nil {
+		c.cancel()
+	}
+	for _, t := range c.timers {
+		t.Stop()
 	}
 	return err
 }
@@ -203,7 +248,7 @@ func (c *conn) end() error {
 func (c *conn) apply(stages []*stage) {
 	var in, out []*stage
 	for _, s := range stages {
-		if !s.picks(c.link.cfg.Name, c.id) {
+		if !s.picks(c) {
 			continue
 		}
 		if s.dir != ToClient {
@@ -213,10 +258,10 @@ func (c *conn) apply(stages []*stage) {
 			out = append(out, s)
 		}
 	}
-	if c.in.set(in, c.id, ToServer) {
+	if c.in.set(in, c, ToServer) {
 		_ = c.sock.SetReadDeadline(time.Unix(1, 0)) // wakes receive, which gives the socket back
 	}
-	c.out.set(out, c.id, ToClient)
+	c.out.set(out, c, ToClient)
 }
 
 func (c *conn) LocalAddr() net.Addr  { return c.sock.LocalAddr() }

@@ -1,27 +1,10 @@
-// Package link is one dependency reached through us: a listener, its connections, a byte pump, and the stream faults.
-//
-// Open a Link in front of an address and point the client at Addr. Delay, Limit, CutOff, Refuse and Reset put faults on it, on live
-// connections and new ones alike, and return the Heal that takes them off again.
-//
-// # How it is made, and why
-//
-// A connection is two copies between the client's socket and the upstream's, one goroutine each. Stream faults live in one place, conn: its
-// Read is the way to the server, its Write the way to the client. With no live fault both go straight to the socket. With one, a
-// direction becomes a queue of chunks stamped with their arrival, and every live stage is asked when the chunk at its head is due.
-// Because stages are asked anew each time, a fault goes on or off at any moment by changing the list of stages: nothing in the queue is
-// lost, doubled or reordered, and healing has nothing to wait for, even when a receiver is stalled. A message relay (Config.Serve) works on
-// the same conn, so stream faults act between the client's socket and the relay.
-//
-// Toxiproxy runs each fault as a goroutine between channels instead; that is where its deadlocks and its bias of jitter come from.
-//
-// Half-closes are passed on as half-closes and resets as resets, both ways. An upstream that refuses shows to the client as a reset, never
-// as an accepted connection that ends in order.
 package link
 
 import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +13,8 @@ import (
 // Config describes a link. Name and Upstream are required.
 type Config struct {
 	Name        string        // "orders -> payments": in errors, evidence and decisions
-	Listen      string        // address to listen on; "" means 127.0.0.1:0
-	Upstream    string        // host:port, resolved at each dial
+	Listen      string        // host:port, or unix:path; "" means 127.0.0.1:0
+	Upstream    string        // host:port, resolved at each dial, or unix:path
 	DialTimeout time.Duration // 0 means 10 s
 	// Serve carries one connection at message level; nil means the byte pump. It returns when the connection is over; the link then closes
 	// client. dial opens an upstream connection, as often as it is called, and its caller closes it.
@@ -81,8 +64,10 @@ type Link struct {
 	conns   map[*conn]struct{}
 	ids     uint64
 	stages  []*stage
-	resets  []*Reset
+	resets  []*reset
+	gates   []*gate
 	changed chan struct{} // closed and replaced when stages change
+	clock   clock
 
 	opened, dialErrors, rst, toServer, toClient atomic.Int64
 }
@@ -98,17 +83,39 @@ func Open(cfg Config) (*Link, error) {
 	if cfg.DialTimeout == 0 {
 		cfg.DialTimeout = 10 * time.Second
 	}
-	ln, err := net.Listen("tcp", cfg.Listen)
+	l := &Link{cfg: cfg, conns: map[*conn]struct{}{}, changed: make(chan struct{})}
+	l.clock.serve = l.wg.Go
+	ln, err := l.listen(cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("open link %q: %w", cfg.Name, err)
 	}
-	l := &Link{cfg: cfg, addr: ln.Addr().String(), ln: ln, conns: map[*conn]struct{}{}, changed: make(chan struct{})}
+	l.addr, l.ln = ln.Addr().String(), ln
+	if ln.Addr().Network() == "unix" {
+		l.addr = unixPrefix + l.addr
+	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.wg.Go(func() { l.accept(ln) })
 	return l, nil
 }
 
-// Addr is where clients connect, host:port. It stays the same over refuse and heal.
+// unixPrefix marks an address as the path of a Unix socket.
+const unixPrefix = "unix:"
+
+// network splits an address into what net.Listen and net.Dial ask for.
+func network(addr string) (network, address string) {
+	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
+		return "unix", path
+	}
+	return "tcp", addr
+}
+
+// listen sets no keep-alive: a link invents no end of its own.
+func (l *Link) listen(addr string) (net.Listener, error) {
+	network, address := network(addr)
+	return (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, address)
+}
+
+// Addr is where clients connect, host:port or unix:path. It stays the same over refuse and heal.
 func (l *Link) Addr() string { return l.addr }
 
 // Close ends the listener and every connection (RST), and returns when no goroutine of the link is left. It may be called twice.
@@ -124,6 +131,7 @@ func (l *Link) Close() error {
 	conns := l.live()
 	l.mu.Unlock()
 	l.stop()
+	l.clock.close()
 	for _, c := range conns {
 		_ = c.Reset()
 	}
@@ -161,35 +169,41 @@ func (l *Link) accept(ln net.Listener) {
 			time.Sleep(5 * time.Millisecond) // out of descriptors, most likely: the kernel keeps the connection meanwhile
 			continue
 		}
-		c, ok := l.admit(ln, sock.(*net.TCPConn))
+		c, gates, ok := l.admit(ln, sock)
 		if !ok {
-			_ = sock.(*net.TCPConn).SetLinger(0)
-			_ = sock.Close()
 			return
 		}
 		l.wg.Go(func() {
-			l.carry(c)
+			l.carry(c, gates)
 			l.forget(c)
 		})
 	}
 }
 
 // admit makes a connection known, with the faults that are live; not when the port was closed meanwhile.
-func (l *Link) admit(ln net.Listener, sock *net.TCPConn) (*conn, bool) {
+func (l *Link) admit(ln net.Listener, raw net.Conn) (*conn, []*gate, bool) {
+	sock, err := newSocket(raw)
+	if err != nil {
+		_ = raw.Close()
+		return nil, nil, false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || l.ln != ln {
-		return nil, false
+		sock.reset()
+		return nil, nil, false
 	}
 	l.ids++
 	l.opened.Add(1)
 	c := newConn(l, sock, l.ids)
 	l.conns[c] = struct{}{}
-	c.apply(l.stages)
+	if len(l.stages) > 0 {
+		c.apply(l.stages)
+	}
 	for _, r := range l.resets {
 		c.arm(r)
 	}
-	return c, true
+	return c, l.gates, true
 }
 
 func (l *Link) forget(c *conn) {
@@ -202,57 +216,66 @@ func (l *Link) forget(c *conn) {
 }
 
 // carry runs one connection to its end.
-func (l *Link) carry(c *conn) {
-	if c.over.Load() { // reset on arrival: the upstream never hears of it
-		return
-	}
+func (l *Link) carry(c *conn, gates []*gate) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	defer cancel()
+	if !c.cancelWith(cancel) || !c.pass(ctx, gates) { // reset on arrival: the upstream never hears of it
+		return
+	}
 	if l.cfg.Serve != nil {
-		l.cfg.Serve(ctx, c, l.dial)
+		l.cfg.Serve(ctx, c, c.dial)
 		c.sending.Wait() // what a stream fault still holds for the client
 		return
 	}
-	dialled := make(chan struct{})
-	c.wg.Go(func() { // a connection that is reset waits for no dial
-		select {
-		case <-c.done:
-			cancel()
-		case <-dialled:
-		}
-	})
-	up, err := l.dial(ctx)
-	close(dialled)
+	up, err := c.open(ctx)
 	if err != nil {
 		_ = c.Reset()
 		return
 	}
-	c.pump(up.(*net.TCPConn))
+	c.pump(up)
 }
 
-// dial opens an upstream connection, once the way there is not cut off.
-func (l *Link) dial(ctx context.Context) (net.Conn, error) {
-	if err := l.awaitWay(ctx); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, l.cfg.DialTimeout)
-	defer cancel()
-	up, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.cfg.Upstream)
+// cancelWith lets the connection's end cancel what waits for it; false when it has ended already.
+func (c *conn) cancelWith(cancel context.CancelFunc) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cancel = cancel
+	return !c.over.Load()
+}
+
+// dial is open for a relay.
+func (c *conn) dial(ctx context.Context) (net.Conn, error) {
+	up, err := c.open(ctx)
 	if err != nil {
-		l.dialErrors.Add(1)
-		return nil, fmt.Errorf("dial %s for link %q: %w", l.cfg.Upstream, l.cfg.Name, err)
+		return nil, err
 	}
 	return up, nil
 }
 
+// open opens an upstream connection, once the way there is not cut off.
+func (c *conn) open(ctx context.Context) (*socket, error) {
+	if err := c.awaitWay(ctx); err != nil {
+		return nil, err
+	}
+	l := c.link
+	network, address := network(l.cfg.Upstream)
+	up, err := (&net.Dialer{Timeout: l.cfg.DialTimeout, KeepAlive: -1}).DialContext(ctx, network, address)
+	if err != nil {
+		l.dialErrors.Add(1)
+		return nil, fmt.Errorf("dial %s for link %q: %w", l.cfg.Upstream, l.cfg.Name, err)
+	}
+	return newSocket(up)
+}
+
 // awaitWay waits until nothing cuts the way to the server, and counts each cut that it waited for.
-func (l *Link) awaitWay(ctx context.Context) error {
+func (c *conn) awaitWay(ctx context.Context) error {
+	l := c.link
 	counted := map[*stage]bool{}
 	for {
 		l.mu.Lock()
 		cut, changed := false, l.changed
 		for _, s := range l.stages {
-			if !s.hold || s.dir == ToClient {
+			if !s.hold || s.dir == ToClient || !s.picks(c) {
 				continue
 			}
 			cut = true

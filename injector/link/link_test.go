@@ -154,7 +154,7 @@ func TestClientsResetArrivesAsReset(t *testing.T) {
 					default:
 					}
 					if errors.Is(err, io.EOF) {
-						if reset, _ := awaitReset(c); reset {
+						if reset, _ := awaitReset(rawOf(c)); reset {
 							err = syscall.ECONNRESET
 						}
 					}
@@ -208,7 +208,7 @@ func TestCutOffIsSilentAndHealsWithoutLoss(t *testing.T) {
 	say(t, c, "one")
 	hear(t, c, "one")
 	count := evidence.NewCounter("traffic")
-	heal, err := l.CutOff("f1", Both, count)
+	heal, err := l.CutOff(Cut{On: On{ID: "f1", Count: count}, Dir: Both})
 	require.NoError(t, err)
 
 	say(t, c, "two")
@@ -241,7 +241,7 @@ func TestCutOffOneWay(t *testing.T) {
 		}
 	}))
 	c := dial(t, l)
-	heal, err := l.CutOff("f1", ToClient, evidence.NewCounter("traffic"))
+	heal, err := l.CutOff(Cut{On: On{ID: "f1", Count: evidence.NewCounter("traffic")}, Dir: ToClient})
 	require.NoError(t, err)
 	say(t, c, "work")
 	require.Equal(t, "work", <-got, "requests still arrive")
@@ -283,7 +283,7 @@ func TestResetActsOnLiveAndNewConnections(t *testing.T) {
 	say(t, live, "x")
 	hear(t, live, "x")
 	count := evidence.NewCounter("connections")
-	heal, err := l.Reset(Reset{ID: "f1", Count: count})
+	heal, err := l.Reset(Reset{On: On{ID: "f1", Count: count}})
 	require.NoError(t, err)
 	_, err = live.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
@@ -300,7 +300,7 @@ func TestResetAfterBytes(t *testing.T) {
 	l := open(t, serve(t, echo))
 	c := dial(t, l)
 	count := evidence.NewCounter("connections")
-	heal, err := l.Reset(Reset{ID: "f1", AfterBytes: 4096, Count: count})
+	heal, err := l.Reset(Reset{On: On{ID: "f1", Count: count}, AfterBytes: 4096})
 	require.NoError(t, err)
 	say(t, c, "few")
 	hear(t, c, "few")
@@ -316,7 +316,7 @@ func TestResetAfterBytes(t *testing.T) {
 func TestShareIsDrawnOncePerConnection(t *testing.T) {
 	l := open(t, serve(t, echo))
 	fates := func() (hit []bool) {
-		heal, err := l.Reset(Reset{ID: "f1", Share: 0.5, Seed: 7})
+		heal, err := l.Reset(Reset{On: On{ID: "f1", Share: 0.5, Seed: 7}})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, heal(t.Context())) }()
 		for range 40 {
@@ -334,7 +334,7 @@ func TestShareIsDrawnOncePerConnection(t *testing.T) {
 	require.Contains(t, first, true)
 	require.Contains(t, first, false)
 	for i, hit := range first {
-		require.Equal(t, hit, picks(0.5, 7, "a -> b", "f1", uint64(i+1)), "connection %d", i+1)
+		require.Equal(t, hit, (&chooser{On: On{ID: "f1", Share: 0.5, Seed: 7}}).picks("a -> b", uint64(i+1)), "connection %d", i+1)
 	}
 }
 
@@ -347,7 +347,7 @@ func TestHealIsNotStoppedByAStalledReceiver(t *testing.T) {
 			}
 		}
 	}))
-	heal, err := l.Delay(Delay{ID: "f1", By: time.Millisecond, Count: evidence.NewCounter("chunks")})
+	heal, err := l.Delay(Delay{On: On{ID: "f1", Count: evidence.NewCounter("chunks")}, By: time.Millisecond})
 	require.NoError(t, err)
 	c := dial(t, l)
 	require.Eventually(t, func() bool {
@@ -370,11 +370,11 @@ func TestJitterKeepsMeanAndSpreadOnAStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var q queue
-		q.init()
-		s := &stage{id: "f1", count: evidence.NewCounter("chunks"), make: func(uint64) shape {
-			return &delay{by: 50 * time.Millisecond, jitter: 20 * time.Millisecond, seed: 3, start: time.Now()}
+		q.init(nil)
+		s := &stage{least: 1, count: evidence.NewCounter("chunks"), make: func(*conn, Dir) shape {
+			return &delay{Delay: Delay{By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond}, seed: 3, start: time.Now()}
 		}}
-		q.set([]*stage{s}, 1, ToServer)
+		q.set([]*stage{s}, &conn{id: 1}, ToServer)
 		const chunks = 60_000
 		var sum, squares float64
 		sent := make([]time.Time, 0, chunks)
@@ -411,7 +411,7 @@ func TestJitterKeepsMeanAndSpreadOnAStream(t *testing.T) {
 
 func TestDelayIsAskedOfEachExchange(t *testing.T) {
 	l := open(t, serve(t, echo))
-	heal, err := l.Delay(Delay{ID: "f1", Dir: ToServer, By: 30 * time.Millisecond, Count: evidence.NewCounter("chunks")})
+	heal, err := l.Delay(Delay{On: On{ID: "f1", Count: evidence.NewCounter("chunks")}, Dir: ToServer, By: 30 * time.Millisecond})
 	require.NoError(t, err)
 	c := dial(t, l)
 	for range 5 {
@@ -426,9 +426,9 @@ func TestDelayIsAskedOfEachExchange(t *testing.T) {
 func TestBandwidthIsExact(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var q queue
-		q.init()
-		s := &stage{id: "f1", count: evidence.NewCounter("chunks"), make: func(uint64) shape { return &bandwidth{rate: 1_000_000} }}
-		q.set([]*stage{s}, 1, ToServer)
+		q.init(nil)
+		s := &stage{least: 1, count: evidence.NewCounter("chunks"), make: func(*conn, Dir) shape { return &bandwidth{rate: 1_000_000} }}
+		q.set([]*stage{s}, &conn{id: 1}, ToServer)
 		began := time.Now()
 		for range 3 {
 			q.append2(make([]byte, 1_000_000))
@@ -455,7 +455,7 @@ func TestBadAttributesAreErrors(t *testing.T) {
 		_, err := l.Limit(Bandwidth{Rate: rate})
 		require.ErrorContains(t, err, "must be positive")
 	}
-	for _, r := range []Reset{{AfterBytes: -1}, {Share: 2}, {Share: -1}} {
+	for _, r := range []Reset{{AfterBytes: -1}, {On: On{Share: 2}}, {On: On{Share: -1}}} {
 		_, err := l.Reset(r)
 		require.Error(t, err)
 	}
@@ -583,13 +583,13 @@ func switchFaults(ctx context.Context, t *testing.T, l *Link) {
 		var err error
 		switch random.IntN(4) {
 		case 0:
-			heal, err = l.Delay(Delay{ID: "d", By: 2 * time.Millisecond, Jitter: time.Millisecond, Dir: Dir(random.IntN(3)), Seed: uint64(n)})
+			heal, err = l.Delay(Delay{On: On{ID: "d", Seed: uint64(n)}, By: 2 * time.Millisecond, Jitter: time.Millisecond, Dir: Dir(random.IntN(3))})
 		case 1:
-			heal, err = l.Limit(Bandwidth{ID: "b", Rate: 20 << 20, Dir: Dir(random.IntN(3))})
+			heal, err = l.Limit(Bandwidth{On: On{ID: "b"}, Rate: 20 << 20, Dir: Dir(random.IntN(3))})
 		case 2:
-			heal, err = l.CutOff("c", Dir(random.IntN(3)), nil)
+			heal, err = l.CutOff(Cut{On: On{ID: "c"}, Dir: Dir(random.IntN(3))})
 		case 3:
-			heal, err = l.Delay(Delay{ID: "s", By: time.Millisecond, Share: 0.5, Seed: uint64(n)})
+			heal, err = l.Delay(Delay{On: On{ID: "s", Share: 0.5, Seed: uint64(n)}, By: time.Millisecond})
 		}
 		assert.NoError(t, err)
 		time.Sleep(time.Duration(random.IntN(5)) * time.Millisecond)
@@ -633,7 +633,7 @@ func TestARelaysLastWordsOutliveIt(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	defer l.Close()
-	heal, err := l.Delay(Delay{ID: "f1", Dir: ToClient, By: 100 * time.Millisecond})
+	heal, err := l.Delay(Delay{On: On{ID: "f1"}, Dir: ToClient, By: 100 * time.Millisecond})
 	require.NoError(t, err)
 	c := dial(t, l)
 	say(t, c, "x")

@@ -18,6 +18,11 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
+func rawOf(c *net.TCPConn) syscall.RawConn {
+	raw, _ := c.SyscallConn()
+	return raw
+}
+
 // silent asserts that nothing at all is heard, neither bytes nor an end.
 func silent(t *testing.T, c net.Conn) {
 	t.Helper()
@@ -59,7 +64,7 @@ func TestCutOffIsSilentAboutEndsToo(t *testing.T) {
 			if c.dir == ToServer {
 				from, to = client, server
 			}
-			heal, err := l.CutOff("f1", c.dir, evidence.NewCounter("traffic"))
+			heal, err := l.CutOff(Cut{On: On{ID: "f1", Count: evidence.NewCounter("traffic")}, Dir: c.dir})
 			require.NoError(t, err)
 			c.end(from)
 			silent(t, to)
@@ -91,7 +96,7 @@ func TestHealDoesNotHideALaterReset(t *testing.T) {
 		t.Skip("noticed at the next write only")
 	}
 	l, client, server := pair(t)
-	heal, err := l.Delay(Delay{ID: "f1", By: time.Millisecond})
+	heal, err := l.Delay(Delay{On: On{ID: "f1"}, By: time.Millisecond})
 	require.NoError(t, err)
 	require.NoError(t, client.CloseWrite())
 	_, err = server.Read(make([]byte, 1))
@@ -99,7 +104,7 @@ func TestHealDoesNotHideALaterReset(t *testing.T) {
 	require.NoError(t, heal(t.Context())) // sets the deadline that wakes readers
 	require.NoError(t, client.SetLinger(0))
 	client.Close()
-	reset, err := awaitReset(server) // without a write, which would find out in any case
+	reset, err := awaitReset(rawOf(server)) // without a write, which would find out in any case
 	require.NoError(t, err)
 	require.True(t, reset)
 }
@@ -108,7 +113,7 @@ func TestCutOffCountsAConnectionThatWaits(t *testing.T) {
 	var accepted atomic.Int64
 	l := open(t, serve(t, func(c *net.TCPConn) { accepted.Add(1); echo(c) }))
 	count := evidence.NewCounter("traffic")
-	heal, err := l.CutOff("f1", Both, count)
+	heal, err := l.CutOff(Cut{On: On{ID: "f1", Count: count}, Dir: Both})
 	require.NoError(t, err)
 	c := dial(t, l)
 	say(t, c, "x")
@@ -124,7 +129,7 @@ func TestCutOffCountsAConnectionThatWaits(t *testing.T) {
 func TestCutOffThatTouchesNothingCountsNothing(t *testing.T) {
 	l, _, _ := pair(t)
 	count := evidence.NewCounter("traffic")
-	heal, err := l.CutOff("f1", Both, count)
+	heal, err := l.CutOff(Cut{On: On{ID: "f1", Count: count}, Dir: Both})
 	require.NoError(t, err)
 	require.NoError(t, heal(t.Context()))
 	require.Zero(t, count.Tally().Affected)
@@ -133,7 +138,7 @@ func TestCutOffThatTouchesNothingCountsNothing(t *testing.T) {
 func TestConnectionResetOnArrivalNeverReachesTheUpstream(t *testing.T) {
 	var accepted atomic.Int64
 	l := open(t, serve(t, func(c *net.TCPConn) { accepted.Add(1); echo(c) }))
-	heal, err := l.Reset(Reset{ID: "f1"})
+	heal, err := l.Reset(Reset{On: On{ID: "f1"}})
 	require.NoError(t, err)
 	for range 20 {
 		require.ErrorIs(t, firstRead(l), syscall.ECONNRESET)
@@ -147,11 +152,11 @@ func TestConnectionResetOnArrivalNeverReachesTheUpstream(t *testing.T) {
 
 func TestResetOfAConnectionThatWaitsForItsDial(t *testing.T) {
 	l := open(t, serve(t, echo))
-	cut, err := l.CutOff("f1", Both, nil)
+	cut, err := l.CutOff(Cut{On: On{ID: "f1"}, Dir: Both})
 	require.NoError(t, err)
 	c := dial(t, l)
 	require.Eventually(t, func() bool { return l.Counters().Live == 1 }, 20*time.Second, time.Millisecond)
-	heal, err := l.Reset(Reset{ID: "f2"})
+	heal, err := l.Reset(Reset{On: On{ID: "f2"}})
 	require.NoError(t, err)
 	_, err = c.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
@@ -164,8 +169,8 @@ func TestResetOfAConnectionThatWaitsForItsDial(t *testing.T) {
 func through(t *testing.T, stages []*stage, chunks ...int) (gone []time.Duration) {
 	t.Helper()
 	var q queue
-	q.init()
-	q.set(stages, 1, ToServer)
+	q.init(nil)
+	q.set(stages, &conn{id: 1}, ToServer)
 	began := time.Now()
 	buf := make([]byte, 1<<20)
 	for _, size := range chunks {
@@ -185,10 +190,10 @@ func through(t *testing.T, stages []*stage, chunks ...int) (gone []time.Duration
 
 func TestStagesCompose(t *testing.T) {
 	slow := func(by time.Duration) *stage {
-		return &stage{make: func(uint64) shape { return &delay{by: by, start: time.Now()} }}
+		return &stage{least: 1, make: func(*conn, Dir) shape { return &delay{Delay: Delay{By: by}, start: time.Now()} }}
 	}
 	narrow := func(rate int64) *stage {
-		return &stage{make: func(uint64) shape { return &bandwidth{rate: rate} }}
+		return &stage{make: func(*conn, Dir) shape { return &bandwidth{rate: rate} }}
 	}
 	for name, c := range map[string]struct {
 		stages []*stage
@@ -211,16 +216,16 @@ func TestStagesCompose(t *testing.T) {
 
 func TestEachChunkIsCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kept := &stage{hold: true, count: evidence.NewCounter("traffic"), make: func(uint64) shape { return hold{} }}
-		other := &stage{count: evidence.NewCounter("traffic"), make: func(uint64) shape { return &delay{by: time.Second} }}
+		kept := &stage{hold: true, count: evidence.NewCounter("traffic"), make: func(*conn, Dir) shape { return hold{} }}
+		other := &stage{count: evidence.NewCounter("traffic"), make: func(*conn, Dir) shape { return &delay{Delay: Delay{By: time.Second}} }, least: 1}
 		var q queue
-		q.init()
+		q.init(nil)
 		q.append2([]byte("x"))
 		for range 3 { // another fault comes and goes while the chunk is held
-			q.set([]*stage{kept}, 1, ToServer)
+			q.set([]*stage{kept}, &conn{id: 1}, ToServer)
 			_, _, _, state := q.try(make([]byte, 1), false)
 			require.Equal(t, waiting, state)
-			q.set([]*stage{kept, other}, 1, ToServer)
+			q.set([]*stage{kept, other}, &conn{id: 1}, ToServer)
 			_, _, _, state = q.try(make([]byte, 1), false)
 			require.Equal(t, waiting, state)
 		}
@@ -232,8 +237,8 @@ func TestEachChunkIsCountedOnce(t *testing.T) {
 
 func TestWhatComesAfterTheEndIsNotKept(t *testing.T) {
 	var q queue
-	q.init()
-	q.set([]*stage{{make: func(uint64) shape { return hold{} }}}, 1, ToServer)
+	q.init(nil)
+	q.set([]*stage{{make: func(*conn, Dir) shape { return hold{} }}}, &conn{id: 1}, ToServer)
 	q.fail(net.ErrClosed)
 	q.put([]byte("read from the socket just before it was closed"), nil)
 	_, err, _, state := q.try(make([]byte, 1), false)
@@ -243,7 +248,7 @@ func TestWhatComesAfterTheEndIsNotKept(t *testing.T) {
 
 func TestWideBandwidthAffectsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stage{least: time.Millisecond, count: evidence.NewCounter("traffic"), make: func(uint64) shape { return &bandwidth{rate: 1e9} }}
+		s := &stage{least: time.Millisecond, count: evidence.NewCounter("traffic"), make: func(*conn, Dir) shape { return &bandwidth{rate: 1e9} }}
 		through(t, []*stage{s}, 100, 100, 100)
 		require.EqualValues(t, 3, s.count.Tally().Seen)
 		require.Zero(t, s.count.Tally().Affected)
@@ -279,7 +284,7 @@ func TestFaultsActOnARelay(t *testing.T) {
 	hear(t, c, "one")
 	require.EqualValues(t, 1, <-ids)
 	count := evidence.NewCounter("traffic")
-	heal, err := l.CutOff("f1", ToServer, count)
+	heal, err := l.CutOff(Cut{On: On{ID: "f1", Count: count}, Dir: ToServer})
 	require.NoError(t, err)
 	say(t, c, "two")
 	silent(t, c)
@@ -301,7 +306,7 @@ func TestCloseIsBoundedWithStalledPeers(t *testing.T) {
 	})
 	l, err := Open(Config{Name: "a -> b", Upstream: upstream})
 	require.NoError(t, err)
-	_, err = l.Delay(Delay{ID: "f1", By: time.Hour, Share: 0.5, Seed: 1})
+	_, err = l.Delay(Delay{On: On{ID: "f1", Share: 0.5, Seed: 1}, By: time.Hour})
 	require.NoError(t, err)
 	clients := make([]net.Conn, conns)
 	for i := range clients {
@@ -311,7 +316,7 @@ func TestCloseIsBoundedWithStalledPeers(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Eventually(t, func() bool { return l.Counters().Live == int64(conns) }, 20*time.Second, time.Millisecond)
-	_, err = l.CutOff("f2", ToClient, nil)
+	_, err = l.CutOff(Cut{On: On{ID: "f2"}, Dir: ToClient})
 	require.NoError(t, err)
 	closed := make(chan error, 1)
 	go func() { closed <- l.Close() }()
@@ -357,6 +362,11 @@ func TestClosedPortIsNotHandedOut(t *testing.T) {
 	hear(t, c, "x")
 }
 
+// idle is a link without a port, for what needs none.
+func idle() *Link {
+	return &Link{cfg: Config{Name: "a -> b"}, conns: map[*conn]struct{}{}, changed: make(chan struct{})}
+}
+
 // FuzzAttributes: no attribute may stop the process; what is not an error must work on bytes.
 func FuzzAttributes(f *testing.F) {
 	f.Add(int64(50e6), int64(20e6), int64(1000), int64(10), 0.5, uint8(1))
@@ -364,23 +374,45 @@ func FuzzAttributes(f *testing.F) {
 	f.Add(int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), math.Inf(1), uint8(0))
 	f.Add(int64(24*time.Hour), int64(24*time.Hour), int64(1), int64(0), 1.0, uint8(2))
 	f.Fuzz(func(t *testing.T, by, jitter, rate, after int64, share float64, dir uint8) {
-		l := &Link{cfg: Config{Name: "a -> b"}, conns: map[*conn]struct{}{}, changed: make(chan struct{})}
+		l := idle()
 		d := Dir(dir)
-		_, derr := l.Delay(Delay{By: time.Duration(by), Jitter: time.Duration(jitter), Share: share, Dir: d})
-		_, berr := l.Limit(Bandwidth{Rate: rate, Share: share, Dir: d})
-		_, rerr := l.Reset(Reset{AfterBytes: after, Share: share})
+		_, derr := l.Delay(Delay{On: On{Share: share}, By: time.Duration(by), Jitter: time.Duration(jitter), Dir: d})
+		_, berr := l.Limit(Bandwidth{On: On{Share: share}, Rate: rate, Dir: d})
+		_, rerr := l.Reset(Reset{On: On{Share: share}, AfterBytes: after})
 		if math.IsNaN(share) || share < 0 || share > 1 {
 			require.Error(t, derr)
 			require.Error(t, berr)
 			require.Error(t, rerr)
 		}
 		var q queue
-		q.init()
-		q.set(l.stages, 1, ToServer)
+		q.init(nil)
+		q.set(l.stages, &conn{id: 1}, ToServer)
 		q.append2(make([]byte, 100))
 		n, err, wait, state := q.try(make([]byte, 64), false)
 		require.NoError(t, err)
 		require.LessOrEqual(t, n, 64)
 		require.True(t, state == taken && n > 0 || state == waiting && wait > 0)
 	})
+}
+
+// The kernel tells of a reset once. Whoever reads after a writer met it would take the connection's end for an orderly one.
+func TestAResetThatAWriterMetFirstIsNoOrderlyEnd(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("a socket's state is not asked elsewhere")
+	}
+	peers := make(chan *net.TCPConn, 1)
+	addr := serve(t, func(c *net.TCPConn) { peers <- c; <-t.Context().Done() })
+	raw, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	s, err := newSocket(raw)
+	require.NoError(t, err)
+	defer s.Close()
+	(&socket{halfCloser: <-peers}).reset()
+	require.Eventually(t, func() bool { _, err := s.Write([]byte("x")); return err != nil }, 20*time.Second, time.Millisecond)
+	_, err = raw.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "if the kernel told a reader too, there would be nothing to mend")
+	_, err = s.Read(make([]byte, 1))
+	require.ErrorIs(t, err, syscall.ECONNRESET)
+	_, _, err = s.take()
+	require.ErrorIs(t, err, syscall.ECONNRESET)
 }

@@ -3,30 +3,26 @@ package link
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"sync"
 	"time"
 )
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
-
 // pump copies both ways until both are done. It closes up.
-func (c *conn) pump(up *net.TCPConn) {
+func (c *conn) pump(up *socket) {
 	c.mu.Lock()
 	c.peer = up
 	c.mu.Unlock()
-	var both sync.WaitGroup
 	if c.over.Load() {
-		_ = up.SetLinger(0)
-		_ = up.Close()
+		up.reset()
 		return
 	}
+	var both sync.WaitGroup
 	both.Go(func() { c.copyTo(up) })
 	c.copyFrom(up)
 	both.Wait()
-	c.sending.Wait()
-	c.wg.Wait() // what is still queued for the client
+	c.sending.Wait() // what is still queued for the client
+	c.wg.Wait()
 	c.mu.Lock()
 	c.peer = nil
 	c.mu.Unlock()
@@ -34,8 +30,8 @@ func (c *conn) pump(up *net.TCPConn) {
 }
 
 // copyTo carries what travels to the server.
-func (c *conn) copyTo(up *net.TCPConn) {
-	srcErr, dstErr := transfer(up, c)
+func (c *conn) copyTo(up *socket) {
+	srcErr, dstErr := c.carryTo(up)
 	switch {
 	case dstErr != nil: // the server is gone
 		c.passReset()
@@ -51,8 +47,8 @@ func (c *conn) copyTo(up *net.TCPConn) {
 }
 
 // copyFrom carries what travels to the client.
-func (c *conn) copyFrom(up *net.TCPConn) {
-	srcErr, dstErr := transfer(c, up)
+func (c *conn) copyFrom(up *socket) {
+	srcErr, dstErr := c.carryFrom(up)
 	switch {
 	case dstErr != nil: // the client is gone
 		c.abort(up)
@@ -68,7 +64,7 @@ func (c *conn) copyFrom(up *net.TCPConn) {
 }
 
 // halfDone notes the orderly end of one direction. With the second, nothing is left to wait for on either socket.
-func (c *conn) halfDone(up *net.TCPConn) {
+func (c *conn) halfDone(up *socket) {
 	if c.halves.Add(1) == 2 {
 		past := time.Unix(1, 0)
 		_ = c.sock.SetReadDeadline(past)
@@ -78,9 +74,9 @@ func (c *conn) halfDone(up *net.TCPConn) {
 
 // awaitReset waits, behind a socket's orderly end, for a reset or for the other direction's end. Healing wakes it with a deadline meant for
 // others, which it clears.
-func (c *conn) awaitReset(sock *net.TCPConn) bool {
+func (c *conn) awaitReset(sock *socket) bool {
 	for c.halves.Load() < 2 && !c.over.Load() {
-		reset, err := awaitReset(sock)
+		reset, err := awaitReset(sock.raw)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return reset
 		}
@@ -90,27 +86,84 @@ func (c *conn) awaitReset(sock *net.TCPConn) bool {
 }
 
 // abort passes a client's reset on.
-func (c *conn) abort(up *net.TCPConn) {
-	_ = up.SetLinger(0)
-	_ = up.Close()
+func (c *conn) abort(up *socket) {
+	up.reset()
 	_ = c.Close()
 }
 
-// transfer copies until src ends; a nil srcErr is its orderly end.
-func transfer(dst io.Writer, src io.Reader) (srcErr, dstErr error) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+// carryTo copies what the client says to up, through the queue while a fault is live, until it ends; a nil srcErr is an orderly end.
+func (c *conn) carryTo(up *socket) (srcErr, dstErr error) {
 	for {
-		n, err := src.Read(*buf)
+		buf, n, err := c.next()
 		if n > 0 {
-			if _, werr := dst.Write((*buf)[:n]); werr != nil {
-				return nil, werr
+			_, dstErr = up.Write((*buf)[:n])
+			c.link.toServer.Add(int64(n))
+		}
+		if buf != nil {
+			full := n == len(*buf)
+			buffers.Put(buf)
+			if full && err == nil && dstErr == nil && !c.in.disturbed.Load() {
+				err, dstErr = c.bulk(up, c.sock, &c.in, &c.link.toServer)
 			}
 		}
-		if err == io.EOF {
+		switch {
+		case dstErr != nil:
+			return nil, dstErr
+		case err == io.EOF: //nolint:errorlint // the connection's own end
 			return nil, nil
+		case err != nil:
+			return err, nil
 		}
-		if err != nil {
+	}
+}
+
+// next is what the client says next, in a buffer that the caller gives back, if there is one.
+func (c *conn) next() (buf *[]byte, n int, err error) {
+	for {
+		if c.in.busy() {
+			buf = buffers.Get().(*[]byte)
+			if n, err, ok := c.in.take(*buf, false); ok {
+				return buf, n, c.ended(err)
+			}
+			buffers.Put(buf)
+			continue
+		}
+		buf, n, err = c.sock.take()
+		if errors.Is(err, os.ErrDeadlineExceeded) { // a former reader's wake-up
+			_ = c.sock.SetReadDeadline(time.Time{})
+			continue
+		}
+		if buf == nil {
+			if !c.divert(nil, err) {
+				return nil, 0, err
+			}
+			continue
+		}
+		if !c.divert((*buf)[:n], err) {
+			return buf, n, err
+		}
+		buffers.Put(buf)
+	}
+}
+
+// carryFrom copies what up says to the client, until it ends; a nil srcErr is an orderly end.
+func (c *conn) carryFrom(up *socket) (srcErr, dstErr error) {
+	for {
+		buf, n, err := up.take()
+		if n > 0 {
+			_, dstErr = c.Write((*buf)[:n])
+			full := n == len(*buf)
+			buffers.Put(buf)
+			if full && dstErr == nil && !c.out.disturbed.Load() {
+				err, dstErr = c.bulk(c.sock, up, &c.out, &c.link.toClient)
+			}
+		}
+		switch {
+		case dstErr != nil:
+			return nil, dstErr
+		case err == io.EOF: //nolint:errorlint // the connection's own end
+			return nil, nil
+		case err != nil:
 			return err, nil
 		}
 	}

@@ -2,6 +2,7 @@ package link
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,6 +12,9 @@ const far = 4 << 20
 // queue is one direction of a connection while faults are live on it: chunks in order of arrival, and the stages that say when the head may go.
 // It has one source and one consumer at a time.
 type queue struct {
+	disturbed atomic.Bool // the direct way is blocked: a stage is live, something is queued, a goroutine has the socket, or it has ended
+	clock     *clock      // nil waits by the runtime's timers
+
 	mu     sync.Mutex
 	chunks []chunk
 	bytes  int
@@ -34,10 +38,13 @@ type live struct {
 	*stage
 	shape         shape
 	seen, touched uint64    // numbers of the last chunks counted
+	any           bool      // it touched some chunk of this connection
 	out           time.Time // when the head leaves this stage
 }
 
-func (q *queue) init() { q.head, q.wake, q.space = 1, make(chan struct{}, 1), make(chan struct{}, 1) }
+func (q *queue) init(c *clock) {
+	q.clock, q.head, q.wake, q.space = c, 1, make(chan struct{}, 1), make(chan struct{}, 1)
+}
 
 func poke(c chan struct{}) {
 	select {
@@ -46,39 +53,41 @@ func poke(c chan struct{}) {
 	}
 }
 
+// changed brings disturbed up to date; q.mu is held.
+func (q *queue) changed() {
+	q.disturbed.Store(len(q.stages) > 0 || len(q.chunks) > 0 || q.fed || q.ended != nil)
+}
+
 // set makes exactly these stages live; those that were live before keep their state. It tells whether the direction was disturbed and is no longer.
-func (q *queue) set(stages []*stage, id uint64, d Dir) (healed bool) {
+func (q *queue) set(stages []*stage, c *conn, d Dir) (healed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	was := len(q.stages) > 0
 	next := make([]live, 0, len(stages))
 	for _, s := range stages {
-		next = append(next, q.keep(s, id, d))
+		next = append(next, q.keep(s, c, d))
 	}
 	q.stages = next
+	q.changed()
 	poke(q.wake)
 	poke(q.space)
 	return was && len(next) == 0
 }
 
-func (q *queue) keep(s *stage, id uint64, d Dir) live {
+func (q *queue) keep(s *stage, c *conn, d Dir) live {
 	for _, l := range q.stages {
 		if l.stage == s {
 			return l
 		}
 	}
-	return live{stage: s, shape: s.make(s.seedOf(id, d))}
+	return live{stage: s, shape: s.make(c, d)}
 }
 
-// takes tells whether a fault is live.
-func (q *queue) takes() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.stages) > 0
-}
-
-// busy tells whether the direct way is blocked: something is queued, or a goroutine has the socket.
+// busy tells whether the socket is not to be read directly: something is queued, or somebody reads it for the queue.
 func (q *queue) busy() bool {
+	if !q.disturbed.Load() {
+		return false
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.chunks) > 0 || q.fed || q.ended != nil
@@ -92,12 +101,14 @@ func (q *queue) feed() bool {
 		return false
 	}
 	q.fed = true
+	q.changed()
 	return true
 }
 
 func (q *queue) unfed() {
 	q.mu.Lock()
 	q.fed = false
+	q.changed()
 	q.mu.Unlock()
 	poke(q.wake)
 }
@@ -111,15 +122,29 @@ func (q *queue) put(data []byte, err error) {
 	}
 	q.fed = true
 	q.append(data, err)
+	q.changed()
 }
 
 func (q *queue) append(data []byte, err error) {
-	if len(data) == 0 && err == nil {
+	if q.swallows(len(data)) || (len(data) == 0 && err == nil) {
 		return
 	}
 	q.chunks = append(q.chunks, chunk{data: append([]byte(nil), data...), arrived: time.Now(), err: err})
 	q.bytes += len(data)
 	poke(q.wake)
+}
+
+// swallows tells whether what comes now is lost on the way, ends included, and counts it.
+func (q *queue) swallows(n int) bool {
+	for i := range q.stages {
+		l := &q.stages[i]
+		if l.swallow {
+			l.touch()
+			l.count.Carry(n, n)
+			return true
+		}
+	}
+	return false
 }
 
 // full tells whether the source has to wait. A held direction takes one chunk, as proof that there was something to hold.
@@ -162,6 +187,7 @@ func (q *queue) offer(data []byte, err error) error {
 		}
 		if !q.full() || err != nil {
 			q.append(data, err)
+			q.changed()
 			q.mu.Unlock()
 			return nil
 		}
@@ -177,6 +203,7 @@ func (q *queue) fail(err error) {
 		q.ended = err
 	}
 	q.chunks, q.bytes, q.fed = nil, 0, false
+	q.changed()
 	q.mu.Unlock()
 	poke(q.wake)
 	poke(q.space)
@@ -193,12 +220,7 @@ func (q *queue) take(p []byte, sender bool) (n int, err error, ok bool) {
 		case empty:
 			return 0, nil, false
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-q.wake:
-		case <-timer.C:
-		}
-		timer.Stop()
+		q.clock.wait(q.wake, wait)
 	}
 }
 
@@ -222,6 +244,7 @@ func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration
 			return 0, q.ended, 0, taken
 		case sender:
 			q.fed = false
+			q.changed()
 			return 0, nil, 0, empty
 		case !q.fed:
 			return 0, nil, 0, empty
@@ -238,23 +261,23 @@ func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration
 	if late < 0 {
 		return 0, nil, -late, waiting
 	}
-	if late < slack {
-		late = 0
-	}
-	for _, l := range q.stages {
-		l.shape.passed(n, l.out.Add(late))
-	}
+	end := q.leave(head, n, late)
 	copy(p, head.data[:n])
 	head.data = head.data[n:]
 	q.bytes -= n
 	if len(head.data) == 0 {
-		if err = head.err; err != nil {
-			q.ended = err
-		}
+		err = head.err
 		q.chunks[0] = chunk{}
 		q.chunks = q.chunks[1:]
 		q.head++
 	}
+	if end != nil { // whatever came behind
+		err, q.chunks, q.bytes = end, nil, 0
+	}
+	if err != nil {
+		q.ended = err
+	}
+	q.changed()
 	poke(q.space)
 	return n, err, 0, taken
 }
@@ -262,11 +285,52 @@ func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration
 // slack is how late a timer may be without the stages moving their clocks for it: a wake-up's lateness is made up for, a stalled receiver's is not.
 const slack = 10 * time.Millisecond
 
-// piece is how many bytes of the head may go together.
+// leave tells the stages that n bytes of the head go, so late after they were due, and what they were kept for. Its error is a stage's end of the direction.
+func (q *queue) leave(head *chunk, n int, late time.Duration) (end error) {
+	before, moved := head.arrived, late
+	if moved < slack {
+		moved = 0
+	}
+	for i := range q.stages {
+		l := &q.stages[i]
+		if err := l.shape.passed(n, l.out.Add(moved)); err != nil && end == nil {
+			end = err
+			l.touch()
+		}
+		added := l.out.Sub(before)
+		before = l.out
+		if i == len(q.stages)-1 {
+			added += late
+		}
+		touched := 0
+		if l.touched == q.head {
+			touched = n
+			l.count.Delayed(added)
+		}
+		l.count.Carry(n, touched)
+	}
+	return end
+}
+
+// touch counts a chunk, or the connection once.
+func (l *live) touch() {
+	if !l.any || !l.whole {
+		l.count.Touch(1)
+	}
+	if !l.any {
+		l.any = true
+		l.count.Connection()
+	}
+}
+
+// piece is how many bytes of the head may go together; 0 also when the next byte is the end.
 func (q *queue) piece(room, have int) int {
 	n := min(room, have)
 	for _, l := range q.stages {
-		if most := l.shape.piece(); most > 0 {
+		switch most := l.shape.piece(); {
+		case most == nothing:
+			return 0
+		case most > 0:
 			n = min(n, most)
 		}
 	}
@@ -279,14 +343,16 @@ func (q *queue) due(head *chunk, n int) (at time.Time, held bool) {
 	for i := range q.stages {
 		l := &q.stages[i]
 		if l.seen < q.head {
+			if l.seen == 0 || !l.whole {
+				l.count.See(1)
+			}
 			l.seen = q.head
-			l.count.See(1)
 		}
 		var hold bool
 		l.out, hold = l.shape.due(at, n)
-		if l.touched < q.head && (hold || l.out.Sub(at) >= l.least) {
+		if l.touched < q.head && (hold || (l.least > 0 && l.out.Sub(at) >= l.least)) {
 			l.touched = q.head
-			l.count.Touch(1)
+			l.touch()
 		}
 		if hold {
 			return at, true

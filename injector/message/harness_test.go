@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,22 +31,7 @@ const (
 	quiet    = 100 * time.Millisecond // how long silence is listened to
 )
 
-// side is the client's side of a connection as a link hands it over: without deadlines.
-type side struct {
-	*net.TCPConn
-	id uint64
-}
-
-func (s side) ID() uint64                       { return s.id }
-func (s side) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
-func (s side) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
-func (s side) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
-func (s side) Reset() error {
-	_ = s.SetLinger(0)
-	return s.Close()
-}
-
-// front is a relay behind a port.
+// front is a relay on a link.
 type front struct {
 	*Relay
 	addr string
@@ -53,7 +39,6 @@ type front struct {
 	mu    sync.Mutex
 	fates []evidence.Fate
 	calls []Call
-	conns sync.WaitGroup
 }
 
 // open starts a relay in front of upstream; it ends with the test, and its books must balance then.
@@ -68,40 +53,20 @@ func open(t testing.TB, upstream string, cfg Config) *front {
 	r, err := New("http", cfg)
 	require.NoError(t, err)
 	f.Relay = r
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	f.addr = ln.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
-	dial := func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", upstream) }
-	var mu sync.Mutex
-	var live []net.Conn
-	f.conns.Go(func() {
-		for id := uint64(1); ; id++ {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			live = append(live, c)
-			mu.Unlock()
-			f.conns.Go(func() {
-				defer c.Close()
-				r.Serve(ctx, side{c.(*net.TCPConn), id}, dial)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		_ = ln.Close()
-		mu.Lock()
-		for _, c := range live {
-			_ = c.Close()
-		}
-		mu.Unlock()
-		f.conns.Wait()
-		f.balanced(t)
-	})
+	t.Cleanup(func() { f.balanced(t) }) // when the link is closed
+	f.addr = carry(t, upstream, func(ctx context.Context, c link.Conn, dial Dial) { r.Serve(ctx, c, dial) }).Addr()
 	return f
+}
+
+// carry opens a link whose connections serve carries; it ends with the test.
+func carry(t testing.TB, upstream string, serve func(context.Context, link.Conn, Dial)) *link.Link {
+	t.Helper()
+	l, err := link.Open(link.Config{Name: "orders -> payments", Upstream: upstream, Serve: func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {
+		serve(ctx, c, dial)
+	}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	return l
 }
 
 // balanced quiesces and holds the books to their promise.

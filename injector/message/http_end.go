@@ -3,7 +3,6 @@ package message
 import (
 	"errors"
 	"io"
-	"net"
 	"time"
 )
 
@@ -66,8 +65,8 @@ func (c *httpConn) leave() {
 
 // abort makes the upstream's end a reset.
 func (c *httpConn) abort() {
-	if tcp, ok := c.up.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
+	if up, ok := c.up.(interface{ SetLinger(int) error }); ok {
+		_ = up.SetLinger(0)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
 // Clients who pipeline, dawdle, half-close and reset, every fault at once: nothing hangs, nothing leaks, the books balance.
@@ -218,26 +219,18 @@ func TestACopyThatFindsNobody(t *testing.T) {
 	_, err = r.Add(Rule{ID: "fault-1", Do: Twice, Second: true, Count: count})
 	require.NoError(t, err)
 	s := trade(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
 	served := make(chan struct{})
-	go func() {
+	l := carry(t, s.addr, func(ctx context.Context, c link.Conn, dial Dial) {
 		defer close(served)
-		c, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
 		dials := 0
-		r.Serve(context.Background(), side{c.(*net.TCPConn), 1}, func(ctx context.Context) (net.Conn, error) {
+		r.Serve(ctx, c, func(ctx context.Context) (net.Conn, error) {
 			if dials++; dials > 1 {
 				return nil, errors.New("nobody there")
 			}
-			return (&net.Dialer{}).DialContext(ctx, "tcp", s.addr)
+			return dial(ctx)
 		})
-	}()
-	p := connect(t, ln.Addr().String())
+	})
+	p := connect(t, l.Addr())
 	p.send(post("/charge", "x"), false)
 	rest, how := p.ends(patience)
 	assert.Equal(t, "reset", how)
@@ -260,22 +253,14 @@ func TestTheContextEndsEveryConnection(t *testing.T) {
 			rule.ID, rule.Count = "fault-1", evidence.NewCounter("calls")
 			_, err = r.Add(rule)
 			require.NoError(t, err)
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			defer ln.Close()
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			served := make(chan struct{})
-			go func() {
+			l := carry(t, s.addr, func(_ context.Context, c link.Conn, dial Dial) {
 				defer close(served)
-				if c, err := ln.Accept(); err == nil {
-					defer c.Close()
-					r.Serve(ctx, side{c.(*net.TCPConn), 1}, func(ctx context.Context) (net.Conn, error) {
-						return (&net.Dialer{}).DialContext(ctx, "tcp", s.addr)
-					})
-				}
-			}()
-			p := connect(t, ln.Addr().String())
+				r.Serve(ctx, c, dial)
+			})
+			p := connect(t, l.Addr())
 			p.send(post("/charge", "x"), false)
 			p.ends(quiet)
 			cancel()

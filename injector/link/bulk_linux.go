@@ -1,0 +1,154 @@
+package link
+
+import (
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// bulk moves bytes from src to dst without copying them (splice(2)), as long as they come without a pause and no fault is live. It returns no error when
+// the plain way is to go on. What is in the pipe when a fault comes still goes: it has left us, as what stands in the socket's own buffer has.
+func (c *conn) bulk(dst, src *socket, q *queue, count *atomic.Int64) (srcErr, dstErr error) {
+	p := borrow()
+	if p == nil {
+		return nil, nil
+	}
+	defer p.giveBack()
+	for !q.disturbed.Load() {
+		if srcErr = p.fill(src); p.n == 0 {
+			return srcErr, nil
+		}
+		n := int64(p.n)
+		if dstErr = p.drain(dst); dstErr != nil {
+			return nil, dstErr
+		}
+		count.Add(n)
+	}
+	return nil, nil
+}
+
+const (
+	pipeSize = 256 << 10 // larger ones fall out of the processor's cache
+	mostLent = 64        // pipes, each of two descriptors; bulk beyond them is copied. The kernel's bound without privileges is 64 MiB in all
+)
+
+// pipe is what splice moves bytes through. Pipes are lent to a direction while it is busy, so that idle connections hold none.
+type pipe struct {
+	r, w int
+	n    int // bytes in it
+}
+
+var pipes struct {
+	mu   sync.Mutex
+	free []*pipe
+	lent int
+}
+
+// borrow returns an empty pipe; nil when there is none to be had.
+func borrow() *pipe {
+	pipes.mu.Lock()
+	defer pipes.mu.Unlock()
+	if pipes.lent == mostLent {
+		return nil
+	}
+	if last := len(pipes.free) - 1; last >= 0 {
+		p := pipes.free[last]
+		pipes.free = pipes.free[:last]
+		pipes.lent++
+		return p
+	}
+	var fd [2]int
+	if unix.Pipe2(fd[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
+		return nil
+	}
+	p := &pipe{r: fd[0], w: fd[1]}
+	if size, err := unix.FcntlInt(uintptr(p.w), unix.F_SETPIPE_SZ, pipeSize); err != nil || size < pipeSize {
+		p.close()
+		return nil
+	}
+	pipes.lent++
+	return p
+}
+
+// giveBack returns a pipe; one with bytes left in it is closed, and so are those that nobody needs when the last comes back.
+func (p *pipe) giveBack() {
+	pipes.mu.Lock()
+	defer pipes.mu.Unlock()
+	pipes.lent--
+	if p.n > 0 {
+		p.close()
+	} else {
+		pipes.free = append(pipes.free, p)
+	}
+	if pipes.lent > 0 {
+		return
+	}
+	for _, idle := range pipes.free[min(spare, len(pipes.free)):] {
+		idle.close()
+	}
+	pipes.free = pipes.free[:min(spare, len(pipes.free))]
+}
+
+// spare is how many pipes are kept while none is in use.
+const spare = 2
+
+func (p *pipe) close() {
+	_ = unix.Close(p.r)
+	_ = unix.Close(p.w)
+}
+
+// fill takes what is there. With an empty pipe and no error there was nothing.
+func (p *pipe) fill(src *socket) (err error) {
+	rerr := src.raw.Read(func(fd uintptr) bool {
+		var n int64
+		n, err = splice(int(fd), p.w, pipeSize)
+		if err == nil && n == 0 {
+			err = src.honest(io.EOF)
+		}
+		p.n = int(n)
+		return true
+	})
+	switch {
+	case rerr != nil:
+		return nil // a deadline, or closed: the plain way meets it too
+	case err == unix.EAGAIN: //nolint:errorlint // a bare errno
+		return nil
+	case err != nil && err != io.EOF: //nolint:errorlint // made above
+		return os.NewSyscallError("splice", err)
+	}
+	return err
+}
+
+// drain sends what is in the pipe, however long that takes.
+func (p *pipe) drain(dst *socket) (err error) {
+	for p.n > 0 {
+		werr := dst.raw.Write(func(fd uintptr) bool {
+			var n int64
+			n, err = splice(p.r, int(fd), p.n)
+			if err == unix.EAGAIN { //nolint:errorlint // a bare errno
+				return false
+			}
+			p.n -= int(max(n, 0))
+			return true
+		})
+		if werr != nil {
+			return werr
+		}
+		if err != nil {
+			return os.NewSyscallError("splice", err)
+		}
+	}
+	return nil
+}
+
+func splice(from, to, most int) (int64, error) {
+	for {
+		n, err := unix.Splice(from, nil, to, nil, most, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
+		if err != unix.EINTR { //nolint:errorlint // a bare errno
+			return max(n, 0), err
+		}
+	}
+}

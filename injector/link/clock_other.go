@@ -1,0 +1,17 @@
+//go:build !linux
+
+package link
+
+import (
+	"errors"
+	"time"
+)
+
+// alarm is not to be had here.
+type alarm struct{}
+
+func newAlarm() (*alarm, error) { return nil, errors.ErrUnsupported }
+
+func (*alarm) set(time.Duration) {}
+func (*alarm) await() bool       { return false }
+func (*alarm) close()            {}

@@ -1,0 +1,31 @@
+//go:build unix
+
+package link
+
+import (
+	"io"
+	"os"
+	"syscall"
+)
+
+// read is one attempt of take; false when there is nothing yet.
+func (s *socket) read(fd uintptr) bool {
+	buf := buffers.Get().(*[]byte)
+	for {
+		n, err := syscall.Read(int(fd), *buf)
+		switch {
+		case err == syscall.EINTR: //nolint:errorlint // a bare errno
+			continue
+		case err == syscall.EAGAIN: //nolint:errorlint // a bare errno
+			buffers.Put(buf)
+			return false
+		case err != nil:
+			s.buf, s.n, s.err = buf, 0, os.NewSyscallError("read", err)
+		case n == 0:
+			s.buf, s.n, s.err = buf, 0, io.EOF
+		default:
+			s.buf, s.n, s.err = buf, n, nil
+		}
+		return true
+	}
+}
