@@ -79,3 +79,23 @@ func BenchmarkPingPong(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkChurn(b *testing.B) {
+	ways(b, serve(b, echo), func(b *testing.B, addr string) {
+		ball := make([]byte, 64)
+		b.ReportAllocs()
+		for b.Loop() {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := c.Write(ball); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := io.ReadFull(c, ball); err != nil {
+				b.Fatal(err)
+			}
+			c.Close()
+		}
+	})
+}

@@ -39,6 +39,9 @@ const (
 type pipe struct {
 	r, w int
 	n    int // bytes in it
+	err  error
+
+	in, out func(fd uintptr) bool // pull and push, made once
 }
 
 var pipes struct {
@@ -65,6 +68,7 @@ func borrow() *pipe {
 		return nil
 	}
 	p := &pipe{r: fd[0], w: fd[1]}
+	p.in, p.out = p.pull, p.push
 	if size, err := unix.FcntlInt(uintptr(p.w), unix.F_SETPIPE_SZ, pipeSize); err != nil || size < pipeSize {
 		p.close()
 		return nil
@@ -101,47 +105,44 @@ func (p *pipe) close() {
 }
 
 // fill takes what is there. With an empty pipe and no error there was nothing.
-func (p *pipe) fill(src *socket) (err error) {
-	rerr := src.raw.Read(func(fd uintptr) bool {
-		var n int64
-		n, err = splice(int(fd), p.w, pipeSize)
-		if err == nil && n == 0 {
-			err = src.honest(io.EOF)
-		}
-		p.n = int(n)
-		return true
-	})
+func (p *pipe) fill(src *socket) error {
+	err := src.raw.Read(p.in)
 	switch {
-	case rerr != nil:
-		return nil // a deadline, or closed: the plain way meets it too
-	case err == unix.EAGAIN: //nolint:errorlint // a bare errno
+	case err != nil || p.err == unix.EAGAIN: //nolint:errorlint // a deadline, or closed: the plain way meets it too
 		return nil
-	case err != nil && err != io.EOF: //nolint:errorlint // made above
-		return os.NewSyscallError("splice", err)
+	case p.err != nil:
+		return os.NewSyscallError("splice", p.err)
+	case p.n == 0:
+		return src.honest(io.EOF)
 	}
-	return err
+	return nil
+}
+
+func (p *pipe) pull(fd uintptr) bool {
+	var n int64
+	n, p.err = splice(int(fd), p.w, pipeSize)
+	p.n = int(n)
+	return true
 }
 
 // drain sends what is in the pipe, however long that takes.
-func (p *pipe) drain(dst *socket) (err error) {
+func (p *pipe) drain(dst *socket) error {
 	for p.n > 0 {
-		werr := dst.raw.Write(func(fd uintptr) bool {
-			var n int64
-			n, err = splice(p.r, int(fd), p.n)
-			if err == unix.EAGAIN { //nolint:errorlint // a bare errno
-				return false
-			}
-			p.n -= int(max(n, 0))
-			return true
-		})
-		if werr != nil {
-			return werr
+		if err := dst.raw.Write(p.out); err != nil {
+			return err
 		}
-		if err != nil {
-			return os.NewSyscallError("splice", err)
+		if p.err != nil {
+			return os.NewSyscallError("splice", p.err)
 		}
 	}
 	return nil
+}
+
+func (p *pipe) push(fd uintptr) bool {
+	var n int64
+	n, p.err = splice(p.r, int(fd), p.n)
+	p.n -= int(n)
+	return p.err != unix.EAGAIN //nolint:errorlint // a bare errno
 }
 
 func splice(from, to, most int) (int64, error) {

@@ -1,14 +1,10 @@
 package link
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
-	"flag"
 	"io"
 	"math"
-	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
@@ -24,8 +20,6 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
-
-var soak = flag.Int64("soak", 0, "bytes each way for the byte-exactness test; 0 means 1 GiB, or 64 MiB with -short or -race")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -468,160 +462,6 @@ func (q *queue) append2(data []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.append(data, nil)
-}
-
-// TestNotOneByteIsLostDoubledOrReordered sends known bytes each way over 64 connections. Some half-close, some are reset in the middle by either
-// side. What arrived must be a prefix of what was sent, and all of it where nobody reset.
-func TestNotOneByteIsLostDoubledOrReordered(t *testing.T) {
-	for name, disturb := range map[string]bool{"healthy": false, "faults on and off": true} {
-		t.Run(name, func(t *testing.T) {
-			total := *soak
-			if total == 0 {
-				total = 1 << 30
-				if testing.Short() || raceEnabled || disturb {
-					total = 64 << 20
-				}
-			}
-			exact(t, total/64, disturb)
-		})
-	}
-}
-
-func exact(t *testing.T, each int64, disturb bool) {
-	const conns = 64
-	sums := make([]chan [32]byte, conns)
-	for i := range sums {
-		sums[i] = make(chan [32]byte, 1)
-	}
-	l := open(t, serve(t, func(c *net.TCPConn) {
-		var id [1]byte
-		if _, err := io.ReadFull(c, id[:]); err != nil {
-			return
-		}
-		var wg sync.WaitGroup
-		wg.Go(func() { // the server's own stream to the client, ended by a half-close
-			_, _ = io.Copy(c, &pattern{seed: uint64(id[0]) + 1000, left: each})
-			_ = c.CloseWrite()
-		})
-		sum, err := checksum(c)
-		wg.Wait()
-		if err == nil {
-			sums[id[0]] <- sum
-		}
-	}))
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var churn sync.WaitGroup
-	if disturb {
-		churn.Go(func() { switchFaults(ctx, t, l) })
-	}
-	var wg sync.WaitGroup
-	for i := range conns {
-		c, err := net.Dial("tcp", l.Addr())
-		require.NoError(t, err)
-		wg.Go(func() {
-			defer c.Close()
-			client(t, c.(*net.TCPConn), byte(i), each, sums[i])
-		})
-	}
-	wg.Wait()
-	cancel()
-	churn.Wait()
-}
-
-// client sends its pattern and checks the server's; every eighth resets in the middle instead of ending in order.
-func client(t *testing.T, c *net.TCPConn, id byte, each int64, sum <-chan [32]byte) {
-	var sending sync.WaitGroup
-	sending.Go(func() {
-		_, _ = c.Write([]byte{id})
-		_, _ = io.Copy(c, &pattern{seed: uint64(id), left: each})
-		_ = c.CloseWrite()
-	})
-	want := &pattern{seed: uint64(id) + 1000, left: each}
-	got, wanted := make([]byte, 64<<10), make([]byte, 64<<10)
-	var read int64
-	for {
-		n, err := c.Read(got)
-		_, _ = io.ReadFull(want, wanted[:n])
-		if !bytes.Equal(got[:n], wanted[:n]) {
-			t.Errorf("connection %d: wrong bytes at %d", id, read)
-			break
-		}
-		read += int64(n)
-		if id%8 == 7 && read > each/2 {
-			_ = c.SetLinger(0)
-			break
-		}
-		if err != nil {
-			if !errors.Is(err, io.EOF) || read != each {
-				t.Errorf("connection %d: %d of %d bytes, %v", id, read, each, err)
-			}
-			break
-		}
-	}
-	if id%8 == 7 {
-		c.Close()
-	}
-	sending.Wait()
-	if id%8 != 7 {
-		mine, _ := checksum(&pattern{seed: uint64(id), left: each})
-		select {
-		case theirs := <-sum:
-			if theirs != mine {
-				t.Errorf("connection %d: the server got other bytes", id)
-			}
-		case <-time.After(time.Minute):
-			t.Errorf("connection %d: the server never got all", id)
-		}
-	}
-}
-
-func switchFaults(ctx context.Context, t *testing.T, l *Link) {
-	random := rand.New(rand.NewPCG(1, 2))
-	for n := 0; ctx.Err() == nil; n++ {
-		var heal Heal
-		var err error
-		switch random.IntN(4) {
-		case 0:
-			heal, err = l.Delay(Delay{On: On{ID: "d", Seed: uint64(n)}, By: 2 * time.Millisecond, Jitter: time.Millisecond, Dir: Dir(random.IntN(3))})
-		case 1:
-			heal, err = l.Limit(Bandwidth{On: On{ID: "b"}, Rate: 20 << 20, Dir: Dir(random.IntN(3))})
-		case 2:
-			heal, err = l.CutOff(Cut{On: On{ID: "c"}, Dir: Dir(random.IntN(3))})
-		case 3:
-			heal, err = l.Delay(Delay{On: On{ID: "s", Share: 0.5, Seed: uint64(n)}, By: time.Millisecond})
-		}
-		assert.NoError(t, err)
-		time.Sleep(time.Duration(random.IntN(5)) * time.Millisecond)
-		assert.NoError(t, heal(ctx))
-	}
-}
-
-func checksum(r io.Reader) (sum [32]byte, err error) {
-	h := sha256.New()
-	_, err = io.Copy(h, r)
-	return [32]byte(h.Sum(nil)), err
-}
-
-// pattern yields left pseudo-random bytes.
-type pattern struct {
-	seed uint64
-	left int64
-	n    uint64
-}
-
-func (p *pattern) Read(b []byte) (int, error) {
-	if p.left == 0 {
-		return 0, io.EOF
-	}
-	n := int(min(int64(len(b)), p.left))
-	for i := range b[:n] {
-		x := (p.n + p.seed) * 0x9e3779b97f4a7c15
-		b[i] = byte(x >> 56)
-		p.n++
-	}
-	p.left -= int64(n)
-	return n, nil
 }
 
 // TestARelaysLastWordsOutliveIt: what a relay wrote while traffic was slow reaches the client though the relay has returned.
