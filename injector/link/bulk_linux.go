@@ -12,11 +12,11 @@ import (
 // bulk moves bytes from src to dst without copying them (splice(2)), as long as they come without a pause and no fault is live. It returns no error when
 // the plain way is to go on. What is in the pipe when a fault comes still goes: it has left us, as what stands in the socket's own buffer has.
 func (c *conn) bulk(dst, src *socket, q *queue, count *atomic.Int64) (srcErr, dstErr error) {
-	p := borrow()
+	p := c.link.pipes.borrow()
 	if p == nil {
 		return nil, nil
 	}
-	defer p.giveBack()
+	defer c.link.pipes.giveBack(p)
 	for !q.disturbed.Load() {
 		if srcErr = p.fill(src); p.n == 0 {
 			return srcErr, nil
@@ -32,7 +32,7 @@ func (c *conn) bulk(dst, src *socket, q *queue, count *atomic.Int64) (srcErr, ds
 
 const (
 	pipeSize = 256 << 10 // larger ones fall out of the processor's cache
-	mostLent = 64        // pipes, each of two descriptors; bulk beyond them is copied. The kernel's bound without privileges is 64 MiB in all
+	mostLent = 64        // by a link, each of two descriptors; bulk beyond them is copied. The kernel's bound without privileges is 64 MiB in all
 )
 
 // pipe is what splice moves bytes through. Pipes are lent to a direction while it is busy, so that idle connections hold none.
@@ -44,23 +44,25 @@ type pipe struct {
 	in, out func(fd uintptr) bool // pull and push, made once
 }
 
-var pipes struct {
-	mu   sync.Mutex
-	free []*pipe
-	lent int
+// pipes are a link's.
+type pipes struct {
+	mu     sync.Mutex
+	free   []*pipe
+	lent   int
+	closed bool
 }
 
 // borrow returns an empty pipe; nil when there is none to be had.
-func borrow() *pipe {
-	pipes.mu.Lock()
-	defer pipes.mu.Unlock()
-	if pipes.lent == mostLent {
+func (l *pipes) borrow() *pipe {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lent == mostLent {
 		return nil
 	}
-	if last := len(pipes.free) - 1; last >= 0 {
-		p := pipes.free[last]
-		pipes.free = pipes.free[:last]
-		pipes.lent++
+	if last := len(l.free) - 1; last >= 0 {
+		p := l.free[last]
+		l.free = l.free[:last]
+		l.lent++
 		return p
 	}
 	var fd [2]int
@@ -73,31 +75,46 @@ func borrow() *pipe {
 		p.close()
 		return nil
 	}
-	pipes.lent++
+	l.lent++
 	return p
 }
 
-// giveBack returns a pipe; one with bytes left in it is closed, and so are those that nobody needs when the last comes back.
-func (p *pipe) giveBack() {
-	pipes.mu.Lock()
-	defer pipes.mu.Unlock()
-	pipes.lent--
+// giveBack returns a pipe; one with bytes left in it is closed, and so are all but a few when none is in use.
+func (l *pipes) giveBack(p *pipe) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lent--
 	if p.n > 0 {
 		p.close()
 	} else {
-		pipes.free = append(pipes.free, p)
+		l.free = append(l.free, p)
 	}
-	if pipes.lent > 0 {
-		return
+	switch {
+	case l.closed:
+		l.keep(0)
+	case l.lent == 0:
+		l.keep(spare)
 	}
-	for _, idle := range pipes.free[min(spare, len(pipes.free)):] {
-		idle.close()
-	}
-	pipes.free = pipes.free[:min(spare, len(pipes.free))]
 }
 
 // spare is how many pipes are kept while none is in use.
 const spare = 2
+
+// keep closes all free pipes but n.
+func (l *pipes) keep(n int) {
+	for len(l.free) > n {
+		last := len(l.free) - 1
+		l.free[last].close()
+		l.free = l.free[:last]
+	}
+}
+
+func (l *pipes) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.keep(0)
+}
 
 func (p *pipe) close() {
 	_ = unix.Close(p.r)

@@ -68,6 +68,7 @@ type Link struct {
 	gates   []*gate
 	changed chan struct{} // closed and replaced when stages change
 	clock   clock
+	pipes   pipes
 
 	opened, dialErrors, rst, toServer, toClient atomic.Int64
 }
@@ -136,6 +137,7 @@ func (l *Link) Close() error {
 		_ = c.Reset()
 	}
 	l.wg.Wait()
+	l.pipes.close()
 	return nil
 }
 

@@ -34,7 +34,7 @@ func (r *Relay) passed(m message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.holds = slices.DeleteFunc(r.holds, func(h *hold) bool {
-		if h.conn == m.conn || !h.rule.Match.picks(m) {
+		if h.conn == m.conn || !r.concerns(h.rule, m) {
 			return false
 		}
 		if h.left--; h.left == 0 {

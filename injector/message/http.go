@@ -136,7 +136,7 @@ func (c *httpConn) meet(h *head, start time.Time) *exchange {
 	c.seq++ // only here
 	x := &exchange{
 		head: h, start: start,
-		msg: message{conn: c.client.ID(), seq: c.seq, method: h.method, path: h.path(), op: h.op(), key: h.key, bytes: len(h.raw)},
+		msg: message{conn: c.client.ID(), seq: c.seq, method: h.method, path: h.path(), op: h.op(), key: h.key, bytes: len(h.raw), header: h.header},
 	}
 	x.chosen = c.relay.decide(x.msg)
 	if r := x.chosen.rule; r != nil && r.Do == Twice && (h.upgrade || h.expects) {

@@ -239,3 +239,14 @@ func (h *head) path() string {
 	path, _, _ = strings.Cut(path, "?")
 	return path
 }
+
+// header is the value of the first field of a name, "" without one.
+func (h *head) header(name string) string {
+	for line := range bytes.Lines(h.raw) {
+		field, value, ok := bytes.Cut(trim(line), []byte(":"))
+		if ok && strings.EqualFold(string(field), name) {
+			return string(bytes.TrimSpace(value))
+		}
+	}
+	return ""
+}

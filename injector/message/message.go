@@ -48,28 +48,50 @@ type Do string
 // What can be done to a message.
 const (
 	Delay       Do = "delay"
-	LoseRequest Do = "lose request"
-	LoseReply   Do = "lose reply" // after the work was done
-	Answer      Do = "answer"     // with a status, without the upstream
+	LoseRequest Do = "lose request" // or a message that owes no answer, in either direction
+	LoseReply   Do = "lose reply"   // after the work was done
+	Answer      Do = "answer"       // with an error in the protocol's own words, without the upstream
 	Twice       Do = "twice"
 	Reorder     Do = "reorder"
+	Corrupt     Do = "corrupt"  // bytes of the payload, framing kept right
+	Truncate    Do = "truncate" // the payload, framing kept right
 )
+
+// Dir is a direction of travel.
+type Dir uint8
+
+// Directions.
+const (
+	ToServer Dir = iota
+	ToClient
+)
+
+func (d Dir) String() string {
+	if d == ToClient {
+		return "to client"
+	}
+	return "to server"
+}
 
 // Rule is one live message fault. The zero values of the selection mean "every message".
 type Rule struct {
 	ID    string // the injection's id; part of the decision
 	Seed  uint64
 	Do    Do
+	Dir   Dir // of the messages it acts on, where a protocol has messages of its own both ways; LoseReply acts on answers and is ToServer, as their request
 	Match Match
+	Even  bool // also where the protocol never does this
 
 	Share    float64 // 0 means all; else the probability, per message, by hash
 	First    uint64  // only the first N of those that match, per class; 0 means no limit
 	Every    uint64  // only each Nth; 0 means each
 	From, To uint64  // only from the From-th to the To-th, counted from 1; 0, 0 means no limit
+	Sticky   bool    // Share is drawn for the key and not for each occurrence: a message that is chosen once is chosen at every retry
 
 	By, Jitter time.Duration // Delay: By plus or minus up to Jitter, uniform
 	Then       Ending        // LoseRequest, LoseReply; "" means reset
-	Status     int           // Answer
+	Status     int           // Answer, of HTTP
+	Code       string        // Answer, of other protocols: "LOADING" (Redis), "UNAVAILABLE" (gRPC), "57P01" (PostgreSQL), "503" (NATS), "SERVFAIL" (DNS)
 	RetryAfter time.Duration // Answer: sent as Retry-After in whole seconds; 0 means no header
 	Second     bool          // Twice: the copy leaves when the first answer is there, and its answer is returned; false means that both leave at once, and the first is
 	Late       time.Duration // Twice: the copy leaves so much later, or on heal; the first answer is returned
@@ -81,8 +103,10 @@ type Rule struct {
 
 // Match picks messages. The zero value matches all.
 type Match struct {
-	Method string // "POST"; "" any
-	Path   string // "/charge", "/orders/{id}", "/static/*"; "" any
+	Method string // "POST", "INCR" (Redis), "PUB" (NATS), "INSERT" (PostgreSQL); "" any
+	Path   string // what it is about: "/charge", "/orders/{id}", "/static/*"; a key (Redis), subject (NATS: "orders.>"), table (PostgreSQL); "" any
+	Key    string // idempotency key or message id; "" any
+	Header string // "Name: value", of a request of HTTP, gRPC or NATS; "" any
 }
 
 // Call is one exchange as the link saw it, for the load on a dependency and the patience of its caller.

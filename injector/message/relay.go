@@ -15,8 +15,8 @@ import (
 
 // Relay carries the connections of one link. Its methods may be called from many goroutines.
 type Relay struct {
-	cfg   Config
-	serve func(r *Relay, ctx context.Context, client Client, dial Dial)
+	cfg      Config
+	protocol Protocol
 
 	mu    sync.Mutex
 	rules []*live
@@ -42,7 +42,7 @@ func New(protocol string, cfg Config) (*Relay, error) {
 	var names []string
 	for _, p := range Protocols() {
 		if p.Name == protocol {
-			return &Relay{cfg: cfg, serve: p.serve}, nil
+			return &Relay{cfg: cfg, protocol: p}, nil
 		}
 		names = append(names, p.Name)
 	}
@@ -50,12 +50,18 @@ func New(protocol string, cfg Config) (*Relay, error) {
 }
 
 // Serve carries one client connection until it is over. It closes what it dialled, and leaves closing the client to the caller.
-func (r *Relay) Serve(ctx context.Context, client Client, dial Dial) { r.serve(r, ctx, client, dial) }
+func (r *Relay) Serve(ctx context.Context, client Client, dial Dial) {
+	r.protocol.serve(r, ctx, client, dial)
+}
 
 // Add makes a rule live, on the next message of every connection. The returned func heals: held messages go on. Rules are tried in the order
 // in which they were added; delays add up, and of the others the first that hits decides.
 func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
-	if err := rule.validate(); err != nil {
+	err = rule.validate()
+	if err == nil {
+		err = r.protocol.allows(rule)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("add rule %q to link %q: %w", rule.ID, r.cfg.Link, err)
 	}
 	l := &live{Rule: rule, healed: make(chan struct{})}
@@ -76,8 +82,8 @@ func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
 // tell records a fate.
 func (r *Relay) tell(l *live, m message, stage evidence.Stage, detail string) {
 	r.cfg.Sink(evidence.Fate{
-		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: stage != evidence.Swallowed && l.Do != LoseReply,
-		Conn: m.conn, Seq: m.seq, Op: m.op, Key: m.key, Class: m.method + " " + l.class(m), Bytes: m.bytes, Detail: detail,
+		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: m.dir == ToServer && stage != evidence.Swallowed && l.Do != LoseReply,
+		Conn: m.conn, Seq: m.seq, Op: m.op, Key: m.key, Class: m.method + " " + r.class(l, m), Bytes: m.bytes, Detail: detail,
 	})
 }
 

@@ -25,8 +25,10 @@ func (r Rule) validate() error {
 		return fmt.Errorf("from %d to %d is empty", r.From, r.To)
 	case r.Do == Delay && (r.By <= 0 || r.Jitter < 0 || r.Jitter > r.By):
 		return fmt.Errorf("a delay of %v, give or take %v: it must be positive and the jitter at most as long", r.By, r.Jitter)
-	case r.Do == Answer && (r.Status < 200 || r.Status > 599):
-		return fmt.Errorf("status %d is no final HTTP status", r.Status)
+	case r.Match.Header != "" && !strings.Contains(r.Match.Header, ":"):
+		return fmt.Errorf("header %q: write its name and value, as in Tenant: acme", r.Match.Header)
+	case r.Dir > ToClient || (r.Dir == ToClient && (r.Do == LoseReply || r.Do == Answer)):
+		return fmt.Errorf("%s %s: answers are lost, and given, to requests", r.Do, r.Dir)
 	case r.Do == Reorder && r.Wait <= 0:
 		return fmt.Errorf("out of order for %v: the longest wait must be positive", r.Wait)
 	case r.Late < 0:
@@ -35,7 +37,7 @@ func (r Rule) validate() error {
 		return fmt.Errorf("the answer of a copy that leaves later cannot be the one returned")
 	}
 	switch r.Do {
-	case Delay, Answer, Twice, Reorder:
+	case Delay, Answer, Twice, Reorder, Corrupt, Truncate:
 		return nil
 	case LoseRequest, LoseReply:
 		switch r.Then {
@@ -50,8 +52,10 @@ func (r Rule) validate() error {
 // message is what rules decide by.
 type message struct {
 	conn, seq             uint64
+	dir                   Dir
 	method, path, op, key string
 	bytes                 int
+	header                func(name string) string // nil where there is none
 }
 
 // chosen is the outcome of a decision: delays, and at most one rule besides.
@@ -73,12 +77,12 @@ func (r *Relay) decide(m message) chosen {
 	r.mu.Unlock()
 	var c chosen
 	for _, l := range rules {
-		if !l.Match.picks(m) || (l.Do != Delay && c.rule != nil) {
+		if !r.picks(l, m) || (l.Do != Delay && c.rule != nil) {
 			continue
 		}
 		l.Count.See(1)
-		class := l.class(m)
-		n, hit := l.hit(r.cfg.Link, m.method, class)
+		class := r.class(l, m)
+		n, hit := l.hit(r.cfg.Link, class, m)
 		switch {
 		case !hit:
 		case l.Do == Delay:
@@ -90,23 +94,26 @@ func (r *Relay) decide(m message) chosen {
 	return c
 }
 
-// class is the stable part of a path: the rule's template, or the path with what looks like an identifier taken out.
-func (l *live) class(m message) string {
-	if l.Match.Path == "" || strings.HasSuffix(l.Match.Path, "*") {
-		return normalise(m.path)
+// class is the stable part of a path: the rule's template, or what the protocol makes of the path.
+func (r *Relay) class(l *live, m message) string {
+	if path := l.Match.Path; path == "" || strings.ContainsAny(path, "*>") {
+		return r.protocol.class(m.path)
 	}
 	return l.Match.Path
 }
 
 // hit counts an occurrence, from 1, and decides.
-func (l *live) hit(link, method, class string) (uint64, bool) {
-	slot := evidence.Hash(0, 0, method, class) % uint64(len(l.seen))
+func (l *live) hit(link, class string, m message) (uint64, bool) {
+	slot := evidence.Hash(0, 0, m.method, class) % uint64(len(l.seen))
 	n := uint64(l.seen[slot].Add(1))
 	switch {
 	case l.First > 0 && n > l.First, l.Every > 0 && n%l.Every != 0, n < l.From, l.To > 0 && n > l.To:
 		return n, false
 	}
-	return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, n, link, l.ID, "to server", method, class) < l.Share
+	if l.Sticky {
+		return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, 0, link, l.ID, m.dir.String(), m.method, class, m.key, m.path) < l.Share
+	}
+	return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, n, link, l.ID, m.dir.String(), m.method, class) < l.Share
 }
 
 func (l *live) delayOf(link, method, class string, n uint64) time.Duration {
@@ -117,8 +124,23 @@ func (l *live) delayOf(link, method, class string, n uint64) time.Duration {
 	return l.By + time.Duration((2*u-1)*float64(l.Jitter))
 }
 
-func (m Match) picks(msg message) bool {
-	return (m.Method == "" || strings.EqualFold(m.Method, msg.method)) && (m.Path == "" || matchPath(m.Path, msg.path))
+// picks tells whether a rule is about a message at all.
+func (r *Relay) picks(l *live, m message) bool {
+	if !r.concerns(l, m) {
+		return false
+	}
+	if l.Match.Header == "" {
+		return true
+	}
+	name, value, _ := strings.Cut(l.Match.Header, ":")
+	return m.header != nil && m.header(strings.TrimSpace(name)) == strings.TrimSpace(value)
+}
+
+// concerns is picks without the headers, which are not kept.
+func (r *Relay) concerns(l *live, m message) bool {
+	want := l.Match
+	return l.Dir == m.dir && (want.Method == "" || strings.EqualFold(want.Method, m.method)) && (want.Key == "" || want.Key == m.key) &&
+		(want.Path == "" || r.protocol.matches(want.Path, m.path))
 }
 
 // matchPath matches "/orders/{id}" segment by segment; a trailing * takes whatever follows.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,8 +41,49 @@ func TestPathsMatch(t *testing.T) {
 	} {
 		assert.Equal(t, c.want, matchPath(c.template, c.path), "%s %s", c.template, c.path)
 	}
-	assert.True(t, Match{Method: "post"}.picks(message{method: "POST"}))
-	assert.False(t, Match{Method: "GET"}.picks(message{method: "POST"}))
+}
+
+func TestWhatAMatchPicks(t *testing.T) {
+	r, err := New("http", Config{})
+	require.NoError(t, err)
+	h := &head{raw: []byte("POST /charge HTTP/1.1\r\nTenant:  acme \r\nA: b\r\n\r\n")}
+	m := message{method: "POST", path: "/charge", key: "k1", header: h.header}
+	for _, c := range []struct {
+		match Match
+		want  bool
+	}{
+		{Match{}, true},
+		{Match{Method: "post"}, true},
+		{Match{Method: "GET"}, false},
+		{Match{Path: "/charge", Key: "k1"}, true},
+		{Match{Key: "k2"}, false},
+		{Match{Header: "tenant: acme"}, true},
+		{Match{Header: "Tenant: other"}, false},
+		{Match{Header: "B: b"}, false},
+	} {
+		assert.Equal(t, c.want, r.picks(&live{Rule: Rule{Match: c.match}}, m), "%+v", c.match)
+	}
+	assert.False(t, r.picks(&live{Rule: Rule{Dir: ToClient}}, m), "it travels the other way")
+}
+
+// A sticky rule is about a message and not its occurrence: a poison message is chosen at every retry.
+func TestStickyRulesChooseTheSameMessageAgain(t *testing.T) {
+	r, err := New("http", Config{})
+	require.NoError(t, err)
+	_, err = r.Add(Rule{ID: "f1", Do: LoseRequest, Share: 0.5, Sticky: true, Seed: 3})
+	require.NoError(t, err)
+	chosen := 0
+	for key := range 100 {
+		m := message{method: "POST", path: "/charge", key: strconv.Itoa(key)}
+		first := r.decide(m).rule != nil
+		for range 5 {
+			require.Equal(t, first, r.decide(m).rule != nil)
+		}
+		if first {
+			chosen++
+		}
+	}
+	require.InDelta(t, 50, chosen, 20)
 }
 
 func TestPathsOfOneClass(t *testing.T) {
