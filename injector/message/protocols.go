@@ -26,6 +26,10 @@ func Protocols() []Protocol {
 			"http", "HTTP/1.1 (and 1.0), pipelining and upgrades included", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
 			serveHTTP, matchPath, normalise, allowHTTP,
 		},
+		{
+			"redis", "RESP2 and RESP3, pipelines, transactions and subscriptions included; no cluster", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			framed(openRedis), matchWords, redisKey, allowRedis,
+		},
 	}
 }
 
