@@ -5,7 +5,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PROGRAMS      := redis-server gcc
 PACKAGES      := redis-server gcc libc6-dev
 
-.PHONY: all fmt lint test test-short bench demo install-tools docs
+.PHONY: all fmt lint test test-short bench bench-link demo install-tools docs
 
 all: lint test
 
@@ -28,6 +28,9 @@ test-short: ## what needs no server and little time
 
 bench: ## speed of the parts, for comparison on one machine
 	$(GO) test -run '^$$' -bench . -benchmem ./injector/... ./scenarios/... ./runner/...
+
+bench-link: ## links side by side with Toxiproxy, HAProxy, nginx and socat, as far as they are installed; writes bench-link.json
+	$(GO) run ./injector/bench link
 
 demo: ## the starter features against the demo shop
 	$(GO) run ./cmd/firedrill run
