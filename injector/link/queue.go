@@ -293,6 +293,10 @@ func (q *queue) leave(head *chunk, n int, late time.Duration) (end error) {
 	}
 	for i := range q.stages {
 		l := &q.stages[i]
+		if l.cuts && l.touched < q.head && l.shape.piece() < len(head.data) {
+			l.touched = q.head
+			l.mark.touch(l.stage)
+		}
 		if err := l.shape.passed(n, l.out.Add(moved)); err != nil && end == nil {
 			end = err
 			l.mark.touch(l.stage)

@@ -116,6 +116,7 @@ type stage struct {
 	whole   bool          // counted by connection, each once, not by chunk
 	hold    bool          // nothing goes
 	swallow bool          // what comes is lost
+	cuts    bool          // a chunk that it cuts is affected
 	least   time.Duration // a chunk that is kept for less was not affected
 	make    func(c *conn, d Dir) shape
 	count   *evidence.Counter
