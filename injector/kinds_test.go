@@ -204,7 +204,8 @@ func actsAndHeals(t *testing.T, tg *target, unit string, f Fault, acts func(*tes
 	require.NoError(t, err)
 	require.True(t, acts(t, tg), "nothing was disturbed")
 	require.Eventually(t, func() bool { return tg.Count.Tally().Affected > 0 }, 10*time.Second, time.Millisecond, "no evidence")
-	require.GreaterOrEqual(t, tg.Count.Tally().Seen, tg.Count.Tally().Affected, "it affected what it never saw")
+	got := tg.Count.Tally()
+	require.GreaterOrEqual(t, got.Seen, got.Affected, "it affected what it never saw")
 	cancel() // the run is over: healing is not
 	bounded, done := context.WithTimeout(t.Context(), 20*time.Second)
 	defer done()
