@@ -138,7 +138,7 @@ func (in *injection) hint(t evidence.Tally) string {
 	case t.Seen == 0 && in.From != "":
 		return fmt.Sprintf("%s carried nothing that it could act on while it was live: does the load make %q call %q, and does %q use the link's address?", in.on, in.From, in.To, in.From)
 	case t.Seen > 0:
-		return fmt.Sprintf("it saw %d %s and chose none: a larger share, a longer time or more load would let it act", t.Seen, in.unit)
+		return fmt.Sprintf("it saw %d %s and acted on none: a larger share, a longer time or more load would let it act", t.Seen, in.unit)
 	}
 	return "its target was not there"
 }

@@ -166,13 +166,7 @@ func (a args) pick(i int) injector.Pick {
 	if part == nil {
 		return p
 	}
-	number := func(s string) uint64 {
-		n, err := strconv.ParseUint(s, 10, 32)
-		if s != "" && (err != nil || n == 0) {
-			a.d.blame(a.place(i), fmt.Sprintf("%q does not count calls: they are counted from 1", s), "")
-		}
-		return n
-	}
+	number := func(s string) uint64 { return a.nth(i, s, "calls") }
 	p.From, p.To, p.First, p.Every = number(part[1]), number(part[2]), number(part[3]), number(part[4])
 	if p.From > p.To {
 		a.d.blame(a.place(i), fmt.Sprintf("from the %d. to the %d. there is no call", p.From, p.To), "write the smaller number first")
@@ -190,6 +184,15 @@ func (a args) pick(i int) injector.Pick {
 		}
 	}
 	return p
+}
+
+// nth is a place among calls or connections, of which there is no 0th; "" is none.
+func (a args) nth(i int, s, noun string) uint64 {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if s != "" && (err != nil || n == 0) {
+		a.d.blame(a.place(i), fmt.Sprintf("%q does not count %s: they are counted from 1", s, noun), "")
+	}
+	return n
 }
 
 // share is a part of calls or connections; 1 is said as 0, which means all.

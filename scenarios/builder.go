@@ -162,8 +162,7 @@ func (b *Builder) For(d time.Duration) *Builder {
 		return b
 	}
 	if in.For == 0 {
-		b.d.pass()
-		b.d.live = b.d.live[:len(b.d.live)-len(in.Faults)]
+		b.d.hold(len(in.Faults), d)
 	}
 	in.For = d
 	b.d.step.Do = in

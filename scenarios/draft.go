@@ -47,6 +47,7 @@ type liveFault struct {
 	placed Placed
 	at     place
 	held   bool // something passes while it is live
+	lasts  time.Duration
 }
 
 func newDraft(e *Experiment, begin place, out *complaints) *draft {
@@ -126,14 +127,17 @@ func (d *draft) track(at place, a Action) {
 	case Inject:
 		for _, p := range a.Faults {
 			d.double(at, p)
-			d.live = append(d.live, liveFault{placed: p, at: at, held: a.For > 0})
+			d.live = append(d.live, liveFault{placed: p, at: at})
 		}
 		if a.For > 0 {
-			d.live = d.live[:len(d.live)-len(a.Faults)]
-			d.pass()
+			d.hold(len(a.Faults), a.For)
 		}
-	case Wait, ChangeLoad, Confirm:
-		d.pass()
+	case Wait:
+		d.pass(a.For)
+	case ChangeLoad:
+		d.pass(a.Over)
+	case Confirm:
+		d.pass(longest) // as long as it takes
 	case Heal:
 		d.heal(at, a)
 	}
@@ -149,10 +153,25 @@ func (d *draft) double(at place, p Placed) {
 }
 
 // pass notes that time passes, or may.
-func (d *draft) pass() {
+func (d *draft) pass(t time.Duration) {
 	for i := range d.live {
 		d.live[i].held = true
+		d.live[i].lasts += t
 	}
+}
+
+// hold lets time pass and then heals the last n faults.
+func (d *draft) hold(n int, t time.Duration) {
+	d.pass(t)
+	d.healed(len(d.live)-n, n)
+}
+
+// healed takes n faults from those that are live.
+func (d *draft) healed(i, n int) {
+	for _, l := range d.live[i : i+n] {
+		d.longEnough(l)
+	}
+	d.live = slices.Delete(d.live, i, i+n)
 }
 
 func (d *draft) heal(at place, h Heal) {
@@ -160,14 +179,14 @@ func (d *draft) heal(at place, h Heal) {
 	case len(d.live) == 0:
 		d.blame(at, "no fault is live here, so there is nothing to heal", "a fault that is said with `for 30s` heals by itself; without it, it stays live")
 	case h.All:
-		d.live = nil
+		d.healed(0, len(d.live))
 	case h.Service != "":
 		i := slices.IndexFunc(d.live, func(l liveFault) bool { return l.placed.To == h.Service && l.placed.Kind == h.Kind })
 		if i >= 0 {
-			d.live = slices.Delete(d.live, i, i+1)
+			d.healed(i, 1)
 		}
 	default:
-		d.live = d.live[:len(d.live)-1]
+		d.healed(len(d.live)-1, 1)
 	}
 }
 
@@ -186,7 +205,7 @@ func (d *draft) revive(at place, service string, kinds ...string) {
 // foreign notes a step of the user's own, which may take its time.
 func (d *draft) foreign() {
 	d.step.Foreign = true
-	d.pass()
+	d.pass(longest)
 }
 
 // begins is the step that the next sentences are about.

@@ -219,6 +219,32 @@ func TestACutIsTurnedRoundWhereTheLinkGoesTheOtherWay(t *testing.T) {
 	}
 }
 
+func TestWhatActsOneWayIsTurnedRoundWhereTheLinkGoesTheOtherWay(t *testing.T) {
+	e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n" +
+		"    When one-way traffic from \"payments\" to \"orders\" is delayed by 1s for 5s\n    And one-way latency from \"orders\" to \"payments\" ramps from 0ms to 1s over 5s for 5s\n")})[0]
+	assert.Equal(t, []Placed{
+		{ID: "fault-1", Kind: "slow traffic", From: "orders", To: "payments", Fault: injector.SlowTraffic{By: time.Second, Way: injector.Way{Dir: link.ToClient}}},
+		{ID: "fault-2", Kind: "ramp", From: "orders", To: "payments", Fault: injector.Ramp{End: time.Second, Over: 5 * time.Second, Way: injector.Way{Dir: link.ToServer}}},
+	}, e.injections())
+	for _, p := range e.injections() {
+		assert.Contains(t, e.Steps[1].Text+e.Steps[2].Text, p.Fault.Say(p.From, p.To), "as it was said")
+	}
+}
+
+// TestFaultsHaveTheTimeThatTheyNeed counts what passes while they are live, step by step.
+func TestFaultsHaveTheTimeThatTheyNeed(t *testing.T) {
+	const ramp = "latency from \"orders\" to \"payments\" ramps from 0ms to 1s over 10s"
+	for name, steps := range map[string]string{
+		"for as long":             "When " + ramp + " for 10s",
+		"in several steps":        "When " + ramp + "\n    And 4s pass\n    And \"recs\" hangs for 6s\n    And the fault is healed",
+		"until the checks":        "When " + ramp + "\n    And 10s pass",
+		"as long as people take":  "When " + ramp + "\n    And the facilitator confirms \"done\"",
+		"as long as a step takes": "When " + ramp + "\n    And the tide comes",
+	} {
+		parsed(t, Source{FS: files("Feature: a\n  Scenario: " + name + "\n    Given the system described in \"system.yaml\"\n    " + steps + "\n"), Own: []string{"^the tide"}})
+	}
+}
+
 func TestHealingFindsWhatItHeals(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n" +
 		"    When \"payments\" is stopped in order\n    And \"inventory\" crashes\n    And \"recs\" hangs\n    And 5s pass\n" +

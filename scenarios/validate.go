@@ -108,7 +108,7 @@ func (d *draft) effects(at place, route string) {
 	d.after(func() { d.Effects.Service = d.serves(at, path) })
 }
 
-// placedWell judges a fault's target. A cut between two services is turned round when the link goes the other way.
+// placedWell judges a fault's target. A cut between two services, and what acts one way, is turned round when the link goes the other way.
 func (d *draft) placedWell(at place, p *Placed) {
 	if p.From == "" {
 		d.onService(at, p)
@@ -132,6 +132,13 @@ func (d *draft) onLink(at place, p *Placed) {
 	if cut, isCut := p.Fault.(injector.CutOff); !ok && isCut && cut == (injector.CutOff{}) {
 		if l, ok = d.System.link(p.To, p.From); ok {
 			p.From, p.To = p.To, p.From
+		}
+	}
+	if one, can := p.Fault.(injector.OneWay); !ok && can {
+		if turned, isOneWay := one.Turn(); isOneWay {
+			if l, ok = d.System.link(p.To, p.From); ok {
+				p.From, p.To, p.Fault = p.To, p.From, turned
+			}
 		}
 	}
 	if !ok {
@@ -188,13 +195,39 @@ func calls(f injector.Fault) (do message.Do, ok bool) {
 // finishFaults complains of faults that would be healed the moment they are injected.
 func (d *draft) finishFaults() {
 	for _, l := range d.live {
-		switch l.placed.Fault.(type) {
-		case injector.Crash, injector.Stop, injector.Reset:
+		switch f := l.placed.Fault.(type) {
+		case injector.Crash, injector.Stop:
 			continue // they act at once
+		case injector.Reset:
+			if f.AfterBytes == 0 && f.After == 0 {
+				continue
+			}
 		}
 		if !l.held {
 			d.lacks(l.at, "this fault would be healed at once, since no time passes while it is live", "say `for 30s`, or add: When 30s pass")
+		} else {
+			d.longEnough(l)
 		}
+	}
+}
+
+// longEnough complains of a fault that is live for too short a time to do what it says.
+func (d *draft) longEnough(l liveFault) {
+	var needs time.Duration
+	var what, hint string
+	switch f := l.placed.Fault.(type) {
+	case injector.Ramp:
+		needs, what, hint = f.Over, "the ramp comes to its end", "let it rise or fall sooner, or say `for %s` or longer"
+	case injector.Wave:
+		needs, what, hint = f.Up+f.Down, "one wave has passed", "write shorter waves, or say `for %s` or longer"
+	case injector.Reset:
+		if f.After > 0 {
+			needs, what, hint = f.After+1, "anything is reset", "reset sooner, or say longer than `for %s`"
+		}
+	}
+	if l.lasts < needs {
+		needs = needs.Truncate(time.Microsecond)
+		d.blame(l.at, fmt.Sprintf("this fault is healed after %s, before %s: that takes %s", injector.Duration(l.lasts), what, injector.Duration(needs)), fmt.Sprintf(hint, injector.Duration(needs)))
 	}
 }
 

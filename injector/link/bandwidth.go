@@ -109,7 +109,7 @@ func (l *Link) Slice(f Slices) (Heal, error) {
 	if err := f.check("slice traffic", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	s := &stage{dir: f.Dir}
+	s := &stage{dir: f.Dir, cuts: true}
 	s.make = func(c *conn, d Dir) shape { return &slicer{Slices: f, seed: s.seedOf(c, d)} }
 	return l.add(f.On, s), nil
 }

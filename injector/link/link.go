@@ -272,7 +272,6 @@ func (c *conn) open(ctx context.Context) (*socket, error) {
 // awaitWay waits until nothing cuts the way to the server, and counts each cut that it waited for.
 func (c *conn) awaitWay(ctx context.Context) error {
 	l := c.link
-	counted := map[*stage]bool{}
 	for {
 		l.mu.Lock()
 		cut, changed := false, l.changed
@@ -281,11 +280,8 @@ func (c *conn) awaitWay(ctx context.Context) error {
 				continue
 			}
 			cut = true
-			if !counted[s] {
-				counted[s] = true
-				s.count.See(1)
-				s.count.Touch(1)
-			}
+			c.mark(s).see(s)
+			c.mark(s).touch(s)
 		}
 		l.mu.Unlock()
 		if !cut {
