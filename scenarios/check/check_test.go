@@ -327,10 +327,10 @@ func TestLedgerAgreesWithBruteForce(t *testing.T) {
 		s.EffectsRead = &journal.Effects{Count: len(s.Effects)}
 		want := func(bad int) Outcome {
 			switch {
-			case acked == 0:
-				return Inconclusive
 			case bad > 0:
 				return Failed
+			case acked == 0:
+				return Inconclusive
 			}
 			return Passed
 		}
