@@ -2,22 +2,16 @@ package runner
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// tick tells the live picture each second, flushes complete slices, and watches the stop rules.
+// tick tells the live picture each second, writes what is known by then, so that a run that is killed leaves it behind, and watches the stop rules.
 func (s *session) tick() {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
-	patience := 30 * time.Second
-	if s.e.Load != nil {
-		patience = newClient(s.ctx, s.e.Load, "", 0, nil, nil).patience() + 2*time.Second
-	}
-	for _, rule := range s.e.Stop {
-		patience = max(patience, rule.For+2*time.Second) // it asks the fold
-	}
 	for {
 		select {
 		case <-s.quit:
@@ -27,12 +21,14 @@ func (s *session) tick() {
 		t := s.fold.tick(time.Second)
 		s.mu.Lock()
 		t.Phase = s.phase
-		for _, in := range s.live {
-			t.Faults = append(t.Faults, in.says)
-		}
+		live := slices.Clone(s.live)
 		s.mu.Unlock()
+		for _, in := range live {
+			t.Faults = append(t.Faults, in.says)
+			s.counted(in)
+		}
 		s.tell(journal.Event{Tick: &t})
-		s.flush(s.now() - patience)
+		s.flush(s.now())
 		s.watch()
 	}
 }

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,12 +16,23 @@ import (
 
 // drive runs the steps: through godog, where they stand in a feature file, so that users' own steps mix in; one after the other otherwise.
 func (s *session) drive() {
+	returned := false
+	defer func() {
+		if !returned {
+			s.fail(errors.New("a step ended its goroutine, as t.FailNow and t.Skip do, so what it found is not known: let it return an error, or assert on godog.T(ctx)"))
+		}
+	}()
 	if s.e.File == "" {
 		for i := range s.e.Steps {
 			_ = s.step(i) // what went wrong is told by finish
 		}
-		return
+	} else {
+		s.godog()
 	}
+	returned = true
+}
+
+func (s *session) godog() {
 	g := &gherkin{session: s, at: -1}
 	suite := godog.TestSuite{
 		Name:                s.e.Name,

@@ -130,7 +130,7 @@ func (g *load) end(unsent func(n uint64, due time.Time)) journal.Load {
 	defer g.mu.Unlock()
 	l := journal.Load{
 		Intended: g.sent + len(rest), Sent: g.sent, Unsent: len(rest),
-		Attempts: int(g.client.attempts.Load()), Wire: int(g.client.wire.Load()), Retries: int(g.client.retried.Load()),
+		Attempts: int(g.client.attempts.Load()), Wire: int(g.client.wire.Load()), Repeated: int(g.client.repeated.Load()), Retries: int(g.client.retried.Load()),
 		SlipP99: time.Duration(g.slip.ValueAtQuantile(99)) * time.Microsecond, Workers: int(g.most.Load()), Bound: g.bound,
 	}
 	if g.broken != nil {
