@@ -2,7 +2,6 @@ package runner
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -12,18 +11,24 @@ import (
 func (s *session) tick() {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
+	over := s.ctx.Done()
 	for {
 		select {
 		case <-s.quit:
 			return
+		case <-over: // heal at once, though a step of the user's own may hold the drill
+			over = nil
+			if err := s.undo(s.lives()); err != nil {
+				s.fail(err)
+			}
+			continue
 		case <-every.C:
 		}
 		t := s.fold.tick(time.Second)
 		s.mu.Lock()
 		t.Phase = s.phase
-		live := slices.Clone(s.live)
 		s.mu.Unlock()
-		for _, in := range live {
+		for _, in := range s.lives() {
 			t.Faults = append(t.Faults, in.says)
 			s.counted(in)
 		}

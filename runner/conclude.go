@@ -25,10 +25,7 @@ func (s *session) conclude() {
 	if s.system != nil {
 		s.release()
 		s.startLoad() // a scenario without any action is judged on its baseline
-		s.mu.Lock()
-		live := slices.Clone(s.live)
-		s.mu.Unlock()
-		if err := s.undo(live); err != nil {
+		if err := s.undo(s.lives()); err != nil {
 			s.fail(err)
 		}
 		if s.over() == nil && s.load != nil {

@@ -1,9 +1,6 @@
 package runner
 
-import (
-	"context"
-	"slices"
-)
+import "context"
 
 // byHand lets the operator heal: from now on, until release, whatever is live is healed when Options.Healing says so, whether or not a step holds it. The
 // returned channel is closed then; it is nil where nobody is there.
@@ -24,9 +21,8 @@ func (s *session) byHand() <-chan struct{} {
 		}
 		s.mu.Lock()
 		s.handed = true
-		live := slices.Clone(s.live)
 		s.mu.Unlock()
-		if err := s.undo(live); err != nil {
+		if err := s.undo(s.lives()); err != nil {
 			s.fail(err)
 		}
 		close(healed)

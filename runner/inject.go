@@ -185,6 +185,13 @@ func (s *session) heal(do scenarios.Heal) error {
 	return s.undo(chosen)
 }
 
+// lives are the live injections, in order.
+func (s *session) lives() []*injection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.live)
+}
+
 // undo heals injections, the last first, whatever became of the run.
 func (s *session) undo(chosen []*injection) error {
 	var errs []error

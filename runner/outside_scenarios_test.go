@@ -260,6 +260,9 @@ func TestScenariosAtOnceAndSerial(t *testing.T) {
 	res, err := runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir(), Parallel: 2}, es...)
 	require.NoError(t, err)
 	require.Len(t, res.Book.Scenarios, 3)
+	for _, h := range res.Book.Scenarios {
+		t.Log(h.Name, runner.Failures(h))
+	}
 	assert.Equal(t, 0, res.ExitCode())
 	last := res.Book.Scenarios[2]
 	assert.Equal(t, "one", last.Name)
