@@ -78,14 +78,21 @@ func figures(h *journal.History) []Figures {
 	}
 	var all []Figures
 	for _, route := range names {
-		for _, w := range []journal.Window{journal.Before, journal.During, journal.After} {
-			if t := h.Total(w, route); t.Sent > 0 {
-				q := func(p float64) time.Duration { return journal.Quantile(t.Latency, p) }
-				all = append(all, Figures{w, route, t.Sent, t.OK + t.Fallback, q(50), q(95), q(99), q(100)})
+		for _, w := range windows {
+			if f := figuresOf(h, w, route); f.Sent > 0 {
+				all = append(all, f)
 			}
 		}
 	}
 	return all
+}
+
+var windows = []journal.Window{journal.Before, journal.During, journal.After}
+
+func figuresOf(h *journal.History, w journal.Window, route string) Figures {
+	t := h.Total(w, route)
+	q := func(p float64) time.Duration { return journal.Quantile(t.Latency, p) }
+	return Figures{w, route, t.Sent, t.OK + t.Fallback, q(50), q(95), q(99), q(100)}
 }
 
 func routes(h *journal.History) []string {

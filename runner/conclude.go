@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -22,11 +23,9 @@ func (s *session) conclude() {
 	}
 	s.done = true
 	if s.system != nil {
+		s.release()
 		s.startLoad() // a scenario without any action is judged on its baseline
-		s.mu.Lock()
-		live := slices.Clone(s.live)
-		s.mu.Unlock()
-		if err := s.undo(live); err != nil {
+		if err := s.undo(s.lives()); err != nil {
 			s.fail(err)
 		}
 		if s.over() == nil && s.load != nil {
@@ -35,6 +34,7 @@ func (s *session) conclude() {
 		}
 		s.endLoad()
 		s.enter("collect")
+		s.fold.collects(s.now())
 		s.quiesce()
 		if s.over() == nil {
 			s.effects() // before the probes: what they do to the system is not the load's
@@ -45,31 +45,58 @@ func (s *session) conclude() {
 	s.enter("done")
 	close(s.quit)
 	s.clock.Wait()
-	s.judge()
+	if s.skipped == nil { // nothing ran: there is nothing to judge
+		s.judge()
+	}
 }
 
 // quiesce waits for messages that are still held or under way, and writes the relays' books.
 func (s *session) quiesce() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), 10*time.Second)
 	defer cancel()
+	books := map[string][2]message.Books{}
 	for name, r := range s.system.relays {
 		to, from, err := r.Quiesce(ctx)
 		if err != nil {
 			s.fail(err)
 		}
-		for i, b := range []any{to, from} {
-			books := journal.Books{}
+		books[name] = [2]message.Books{to, from}
+	}
+	for name, both := range books {
+		for i, b := range both {
+			fact := journal.Books{}
 			raw, err := json.Marshal(b)
 			if err == nil {
-				err = json.Unmarshal(raw, &books)
+				err = json.Unmarshal(raw, &fact)
 			}
 			if err != nil {
 				s.fail(fmt.Errorf("read the books of %s: %w", name, err))
 			}
-			books.Link, books.ToServer = name, i == 0
-			s.tell(journal.Event{Books: &books})
+			if fact.Link, fact.ToServer = name, i == 0; fact.ToServer {
+				fact.Open, fact.OpenFor = s.open(name, b)
+			}
+			s.tell(journal.Event{Books: &fact})
 		}
 	}
+}
+
+// open is how many calls of a link, where a check asks how long its callers wait, have not ended, and how long ago the load ended. They are given as long to
+// end as the check allows. A call whose connection broke while it was held back is told by nobody, and is not counted.
+func (s *session) open(link string, to message.Books) (n int64, waited time.Duration) {
+	bound := time.Duration(0)
+	for _, c := range s.e.Checks {
+		if g, ok := c.Check.(check.GivesUp); ok && g.From+" -> "+g.To == link {
+			bound = max(bound, g.Bound())
+		}
+	}
+	for bound > 0 {
+		var since time.Duration
+		n, since = s.fold.open(link, to.In-to.Collateral)
+		if waited = s.now() - since; n == 0 || waited > bound || s.pass(20*time.Millisecond, nil) != nil {
+			break
+		}
+	}
+	return n, waited
 }
 
 // probe sends acknowledged keys again, where a check asks about that.

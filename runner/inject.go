@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
@@ -23,6 +25,10 @@ type injection struct {
 	heal  injector.Heal
 	count *evidence.Counter
 	ended func(time.Duration)
+
+	told   sync.Mutex // held while the journal is told, so that nothing comes after its end
+	tally  evidence.Tally
+	healed bool
 }
 
 // healBound is how long one fault may take to heal, a process's start included.
@@ -35,13 +41,13 @@ func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 		says = append(says, p.Fault.Say(p.From, p.To))
 	}
 	if s.o.Before != nil {
-		skip, err := s.o.Before(s.ctx, fmt.Sprint(join(says)))
+		skip, err := s.o.Before(s.ctx, strings.Join(says, "; "))
 		if err != nil {
 			s.cancel(err)
 			return err
 		}
 		if skip {
-			s.event(journal.Event{Note: &journal.Note{Text: "skipped by the facilitator: " + join(says)}}, step)
+			s.skip(do, step)
 			return nil
 		}
 	}
@@ -57,14 +63,9 @@ func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 			lasts = max(lasts, series.Lasts())
 		}
 	}
+	sooner := s.byHand()
 	if lasts == 0 {
 		return nil
-	}
-	var sooner <-chan struct{}
-	ctx, cancel := context.WithCancel(s.ctx)
-	defer cancel()
-	if s.o.Healing != nil {
-		sooner = s.o.Healing(ctx)
 	}
 	if err := s.pass(lasts, sooner); err != nil {
 		return err
@@ -75,31 +76,36 @@ func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 	return s.undo(placed)
 }
 
-func join(all []string) string {
-	text := ""
-	for i, one := range all {
-		if i > 0 {
-			text += "; "
-		}
-		text += one
+// skip tells of faults that the facilitator let out: they touched nothing, so the drill proves nothing.
+func (s *session) skip(do scenarios.Inject, step journal.Step) {
+	for _, p := range do.Faults {
+		in := s.injection(p, step)
+		f := in.fact("skipped", s, nil)
+		f.Hint = "skipped by the facilitator"
+		s.event(journal.Event{Fault: f}, step)
 	}
-	return text
+}
+
+// injection is a fault before it lives.
+func (s *session) injection(p scenarios.Placed, step journal.Step) *injection {
+	kind, _ := injector.KindOf(p.Fault)
+	in := &injection{Placed: p, says: p.Fault.Say(p.From, p.To), on: p.To, unit: "processes", step: step}
+	if p.From != "" {
+		in.on, in.unit = p.From+" -> "+p.To, kind.On
+	}
+	in.count = evidence.NewCounter(in.unit)
+	return in
 }
 
 // place makes one fault live.
 func (s *session) place(p scenarios.Placed, step journal.Step) (*injection, error) {
-	kind, _ := injector.KindOf(p.Fault)
-	in := &injection{Placed: p, says: p.Fault.Say(p.From, p.To), on: p.To, unit: kind.On, step: step}
-	t := injector.Target{ID: p.ID, Seed: s.seed}
+	in := s.injection(p, step)
+	t := injector.Target{ID: p.ID, Seed: s.seed, Count: in.count}
 	if p.From != "" {
-		in.on = p.From + " -> " + p.To
 		t.Link, t.Relay = s.system.links[in.on], s.system.relays[in.on]
 	} else {
-		in.unit = "processes"
 		t.Service = s.system.services[p.To]
 	}
-	in.count = evidence.NewCounter(in.unit)
-	t.Count = in.count
 	at := s.now()
 	in.ended = s.fold.inject(at)
 	s.event(journal.Event{At: at, Fault: in.fact("injected", s, nil)}, step)
@@ -114,6 +120,16 @@ func (s *session) place(p scenarios.Placed, step journal.Step) (*injection, erro
 	s.live = append(s.live, in)
 	s.mu.Unlock()
 	return in, nil
+}
+
+// counted tells how far an injection has come, if it has come further. A run that is killed tells no more than this.
+func (s *session) counted(in *injection) {
+	in.told.Lock()
+	defer in.told.Unlock()
+	if t := in.count.Tally(); !in.healed && t != in.tally {
+		in.tally = t
+		s.event(journal.Event{Fault: in.fact("counted", s, nil)}, in.step)
+	}
 }
 
 // fact is the injection as the journal tells it.
@@ -146,7 +162,7 @@ func (in *injection) hint(t evidence.Tally) string {
 // heal undoes what a step names.
 func (s *session) heal(do scenarios.Heal) error {
 	s.mu.Lock()
-	live := slices.Clone(s.live)
+	live, handed := slices.Clone(s.live), s.handed
 	s.mu.Unlock()
 	var chosen []*injection
 	switch {
@@ -158,15 +174,22 @@ func (s *session) heal(do scenarios.Heal) error {
 				chosen = append(chosen, in)
 			}
 		}
-		if len(chosen) == 0 {
+		if len(chosen) == 0 && !handed {
 			return fmt.Errorf("heal %q: no such fault is live on it", do.Service)
 		}
 	case len(live) > 0:
 		chosen = live[len(live)-1:]
-	default:
+	case !handed:
 		return errors.New("heal the fault: none is live")
 	}
 	return s.undo(chosen)
+}
+
+// lives are the live injections, in order.
+func (s *session) lives() []*injection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.live)
 }
 
 // undo heals injections, the last first, whatever became of the run.
@@ -191,7 +214,10 @@ func (s *session) undo(chosen []*injection) error {
 		}
 		at := s.now()
 		in.ended(at)
+		in.told.Lock()
+		in.healed = true
 		s.event(journal.Event{At: at, Fault: in.fact("healed", s, err)}, in.step)
+		in.told.Unlock()
 	}
 	return errors.Join(errs...)
 }

@@ -50,7 +50,7 @@ type Options struct {
 	Watch   func(journal.Event)                                           // sees each event as it is written, one at a time; may be nil
 	Confirm func(ctx context.Context, what string) error                  // asks the facilitator; nil notes it and goes on
 	Before  func(ctx context.Context, says string) (skip bool, err error) // asked before each injection; nil goes on
-	Healing func(ctx context.Context) <-chan struct{}                     // closed when the operator heals by hand; nil never
+	Healing func(ctx context.Context) <-chan struct{}                     // asked after each injection: closed when the operator heals all by hand; nil never
 }
 
 // Step is a user's own godog step: a pattern (regular expression) and a function as godog takes it. It runs where it stands: as a Given before the load,
@@ -164,10 +164,13 @@ func begin(o Options) (*running, error) {
 	}
 	r := &running{o: o, seed: o.Seed}
 	now := time.Now()
-	if r.seed == 0 {
-		if r.seed, err = strconv.ParseUint(os.Getenv("FIREDRILL_SEED"), 10, 64); err != nil {
-			r.seed = uint64(now.UnixNano()) //nolint:gosec // any number will do
+	if said := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && said != "" {
+		if r.seed, err = strconv.ParseUint(said, 10, 64); err != nil {
+			return nil, fmt.Errorf("read $FIREDRILL_SEED: %q is not a whole number from 0 up: set it to the seed that a report tells, or leave it out", said)
 		}
+	}
+	if r.seed == 0 {
+		r.seed = uint64(now.UnixNano()) //nolint:gosec // any number will do
 	}
 	id := make([]byte, 3)
 	_, _ = rand.Read(id)

@@ -35,9 +35,12 @@ type session struct {
 	quit   chan struct{} // ends the clock
 	clock  sync.WaitGroup
 
+	release func() // ends the operator's healing by hand, see byHand
+
 	mu       sync.Mutex
 	history  *journal.Folder
 	frozen   bool // the facts are complete: from now on only verdicts come to the history
+	handed   bool // the operator healed by hand
 	loaded   bool
 	done     bool
 	checked  int
@@ -58,7 +61,7 @@ type rows struct {
 const maxProbes = 20
 
 func newSession(ctx context.Context, r *running, e *scenarios.Experiment) *session {
-	s := &session{e: e, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID), fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{})}
+	s := &session{e: e, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID), fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	return s
 }
@@ -123,14 +126,7 @@ func (s *session) fate(f evidence.Fate) {
 	}})
 }
 
-// called folds an exchange. What the probes cause after the load is not the load's.
 func (s *session) called(link string, c message.Call) {
-	s.mu.Lock()
-	phase := s.phase
-	s.mu.Unlock()
-	if phase == "collect" || phase == "done" {
-		return
-	}
 	s.fold.call(link, c, s.run.journal.Since(c.Start), s.run.journal.Since(c.End))
 }
 
@@ -259,6 +255,7 @@ func (s *session) startLoad() {
 		return
 	}
 	s.client = newClient(s.ctx, s.e.Load, fmt.Sprintf("%s-%04x", s.run.short, uint16(evidence.Hash(0, 0, s.e.ID))), s.seed, s.system.front, s.finished)
+	s.client.began = func(n uint64, due time.Time) { s.fold.sent(n, s.run.journal.Since(due)) }
 	s.load = startLoad(s.ctx, s.e.Load, s.client, s.peak())
 	if s.pass(warmUp, nil) != nil {
 		return

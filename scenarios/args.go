@@ -101,7 +101,7 @@ func (a args) number(i int) float64 {
 func (a args) count(i int, least int64) int64 {
 	n, err := strconv.ParseInt(a.value(i), 10, 64)
 	if err != nil || n < least || n > math.MaxInt32 {
-		a.d.blame(a.place(i), fmt.Sprintf("%q is not a whole number from %d up", a.value(i), least), "")
+		a.d.blame(a.place(i), fmt.Sprintf("%q is not a whole number from %d up", a.value(i), least), fmt.Sprintf("write %d or more, in digits", least))
 		return 0
 	}
 	return n
@@ -190,7 +190,7 @@ func (a args) pick(i int) injector.Pick {
 func (a args) nth(i int, s, noun string) uint64 {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if s != "" && (err != nil || n == 0) {
-		a.d.blame(a.place(i), fmt.Sprintf("%q does not count %s: they are counted from 1", s, noun), "")
+		a.d.blame(a.place(i), fmt.Sprintf("%q does not count %s: they are counted from 1", s, noun), "write a whole number from 1 up")
 	}
 	return n
 }

@@ -231,6 +231,9 @@ func hold(t *testing.T, c wrongly, name string, fsys fstest.MapFS) {
 	require.True(t, errors.As(err, &problems))
 	require.NotEmpty(t, problems)
 	for _, p := range problems {
+		assert.NotEmpty(t, p.Hint, "what to do about %q", p.What)
+	}
+	for _, p := range problems {
 		if p.File == name && p.Line == c.line && strings.Contains(p.What, c.what) && strings.Contains(p.Hint, c.hint) {
 			if c.mark != "" {
 				require.Positive(t, p.Col)

@@ -178,7 +178,7 @@ func (b *Builder) For(d time.Duration) *Builder {
 func (b *Builder) Wait(d time.Duration) *Builder {
 	at := b.say("When", "%s pass", injector.Duration(d))
 	if d <= 0 {
-		b.d.blame(at, "a wait has to be above 0", "")
+		b.d.blame(at, "a wait has to be above 0", "write 2*time.Second, say")
 	}
 	b.d.act(at, Wait{For: d})
 	return b
@@ -265,10 +265,10 @@ func (d *draft) soundLoad(at place) {
 		d.blame(at, fmt.Sprintf("the shares sum to %s", percent(sum)), "they have to make 1")
 	}
 	if d.Load.Rate <= 0 {
-		d.blame(at, "the load's rate has to be above 0", "")
+		d.blame(at, "the load's rate has to be above 0", "set Rate, in requests per second")
 	}
 	if d.Load.KeyHeader != "" && !headerName(d.Load.KeyHeader) {
-		d.blame(at, fmt.Sprintf("%q cannot be the name of a header", d.Load.KeyHeader), "")
+		d.blame(at, fmt.Sprintf("%q cannot be the name of a header", d.Load.KeyHeader), `write "Idempotency-Key"`)
 	}
 }
 

@@ -181,6 +181,18 @@ func TestIDsAreUniqueAndStable(t *testing.T) {
 	assert.True(t, seen[alone[0].ID], "a row has the same id when it runs alone")
 }
 
+// TestLongNamesMakeNamesOfFiles: a run keeps a folder for each scenario.
+func TestLongNamesMakeNamesOfFiles(t *testing.T) {
+	long := strings.Repeat("a very long name ", 30)
+	text := "Feature: " + long + "\n  Scenario: " + long + "one\n    Given the system described in \"system.yaml\"\n    When 5s pass\n  Scenario: " + long + "two\n    Given the system described in \"system.yaml\"\n    When 5s pass\n"
+	es := parsed(t, Source{FS: files(text)})
+	for _, e := range es {
+		assert.LessOrEqual(t, len(e.ID), 160)
+		assert.Regexp(t, `^a-very-long-name-a-[a-z0-9-]+[0-9a-f]{8}$`, e.ID)
+	}
+	assert.NotEqual(t, es[0].ID, es[1].ID)
+}
+
 func TestRowsWithoutANameOfTheirOwn(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario Outline: b\n    Given the system described in \"system.yaml\"\n    When <x> pass\n    Examples:\n      | x | why |\n      | 5s | short |\n")})
 	assert.Equal(t, "b (5s, short)", e[0].Name)

@@ -172,7 +172,7 @@ func (r *reader) ready(v ast.Node) Ready {
 		case "line":
 			ready.Line = r.text(v)
 			if _, err := regexp.Compile(ready.Line); err != nil {
-				r.out.add(r.at(v), fmt.Sprintf("%q is not a regular expression: %v", ready.Line, err), "")
+				r.out.add(r.at(v), fmt.Sprintf("%q is not a regular expression: %v", ready.Line, err), "write a part of the line, with a backslash before ( ) [ ] . * + ?")
 			}
 		case "within":
 			ready.Within = r.duration(v)

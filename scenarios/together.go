@@ -126,7 +126,7 @@ func (a args) columns(required, optional []string) []tableRow {
 			a.d.blame(at, fmt.Sprintf("the table has no column %q", c), didYouMean(c, slices.Concat(required, optional), "columns"))
 			ok = false
 		case slices.Index(header.cells, c) < i:
-			a.d.blame(at, fmt.Sprintf("the column %q stands there twice", c), "")
+			a.d.blame(at, fmt.Sprintf("the column %q stands there twice", c), "leave one of them out")
 			ok = false
 		}
 	}
@@ -140,7 +140,7 @@ func (a args) columns(required, optional []string) []tableRow {
 		return nil
 	}
 	if len(a.table) == 1 {
-		a.d.blame(header.at, "the table has a header and no row", "")
+		a.d.blame(header.at, "the table has a header and no row", "add a row, or leave the sentence out")
 	}
 	var rows []tableRow
 	for _, l := range a.table[1:] {

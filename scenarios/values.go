@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"fmt"
 	"math"
 	"net/http"
 	"regexp"
@@ -64,7 +63,7 @@ func parseDelay(s string) (time.Duration, error) {
 		return 0, wrong("it has to be above 0", "%q is not a time that can pass", s)
 	}
 	if d > longest {
-		return 0, fmt.Errorf("%q is longer than a day", s)
+		return 0, wrong("write 24h or less", "%q is longer than a day", s)
 	}
 	return d, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -50,15 +51,17 @@ func run(cmd *cobra.Command, o runner.Options, step bool) error {
 	out, talk := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	live := reports.NewLive(talk, isTerminal(talk) && !step)
 	o.Watch = live.Event
+	ctx, quit := context.WithCancelCause(cmd.Context())
+	defer quit(nil)
 	if step {
 		keys, restore, err := readKeys(cmd.InOrStdin())
 		if err != nil {
 			return err
 		}
 		defer restore()
-		facilitate(&o, keys, talk)
+		facilitate(&o, &desk{keys: keys, talk: talk, quit: quit})
 	}
-	result, err := runner.Run(cmd.Context(), o)
+	result, err := runner.Run(ctx, o)
 	live.Close()
 	var problems scenarios.Problems
 	if errors.As(err, &problems) {

@@ -202,7 +202,8 @@ func TestImpliedNoticeEach(t *testing.T) {
 		"baseline climbing":           {BaselineSteady{}, func(s story) { slow(500 * ms)(&s.Samples[4]); slow(500 * ms)(&s.Samples[3]) }, "p95 rose"},
 		"declared steady state unmet": {BaselineSteady{Steady: []Steady{{Measure: "p95 latency", Limit: 5 * ms}}}, func(story) {}, "p95 latency 10ms"},
 		"no baseline":                 {BaselineSteady{}, func(s story) { s.Samples = s.Samples[5:] }, "no request was answered"},
-		"load unsent":                 {LoadDelivered{}, func(s story) { s.Load.Unsent, s.Load.Intended = 100, 1050 }, "saturated"},
+		"load unsent":                 {LoadDelivered{}, func(s story) { s.Load.Unsent, s.Load.Intended = 100, 1050 }, "did not keep up"},
+		"load saturated":              {LoadDelivered{}, func(s story) { s.Load.Unsent, s.Load.Intended, s.Load.Workers = 100, 1050, 100 }, "saturated"},
 		"load broken":                 {LoadDelivered{}, func(s story) { s.Load.Error = "boom" }, "boom"},
 		"load never ended":            {LoadDelivered{}, func(s story) { s.Load = nil }, "never ended"},
 		"repeated by the generator":   {NotRepeated{}, func(s story) { s.Load.Wire++ }, "1 requests went out that nobody asked for"},
@@ -327,10 +328,10 @@ func TestLedgerAgreesWithBruteForce(t *testing.T) {
 		s.EffectsRead = &journal.Effects{Count: len(s.Effects)}
 		want := func(bad int) Outcome {
 			switch {
-			case acked == 0:
-				return Inconclusive
 			case bad > 0:
 				return Failed
+			case acked == 0:
+				return Inconclusive
 			}
 			return Passed
 		}

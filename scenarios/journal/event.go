@@ -82,7 +82,7 @@ type Phase struct {
 // Fault is a change in an injection's life. Counters are totals since it was injected.
 type Fault struct {
 	ID       string        `json:"id"`
-	Stage    string        `json:"stage"` // "injected", "counted" (progress), "healed"
+	Stage    string        `json:"stage"` // "injected", "counted" (progress), "healed"; "skipped" for one that was never injected
 	Kind     string        `json:"kind"`  // name of the fault kind
 	Says     string        `json:"says"`  // as a sentence
 	On       string        `json:"on"`    // "orders -> payments" or "payments"
@@ -122,7 +122,7 @@ const (
 )
 
 // Sample folds the requests of one route that were due in one slice of at most a second. Slices restart at each phase, injection and heal.
-// Sent = OK + Fallback + Refused + Failed + Ambiguous once the slice is complete.
+// What ended after a slice was written makes another sample of the same slice; they add up. Sent = OK + Fallback + Refused + Failed + Ambiguous.
 type Sample struct {
 	From   time.Duration `json:"from"`
 	To     time.Duration `json:"to"`
@@ -150,7 +150,7 @@ type Bucket struct {
 	N  int64         `json:"n"`
 }
 
-// Calls folds the exchanges that one link saw start in one slice.
+// Calls folds the exchanges that one link saw start in one slice. As with samples, there may be several for a slice.
 type Calls struct {
 	From     time.Duration `json:"from"`
 	To       time.Duration `json:"to"`
@@ -169,6 +169,7 @@ type Load struct {
 	Unsent   int           `json:"unsent"`
 	Attempts int           `json:"attempts"`
 	Wire     int           `json:"wire"`
+	Repeated int           `json:"repeated,omitempty"` // on the wire, and asked for by nobody
 	Retries  int           `json:"retries"`
 	SlipP99  time.Duration `json:"slip_p99"` // from due to sent
 	Workers  int           `json:"workers"`  // most at once
@@ -239,6 +240,9 @@ type Books struct {
 	Withheld   int64  `json:"withheld,omitempty"`
 	Collateral int64  `json:"collateral,omitempty"`
 	Held       int64  `json:"held,omitempty"`
+
+	Open    int64         `json:"open,omitempty"`     // to the server: calls that had not ended
+	OpenFor time.Duration `json:"open_for,omitempty"` // and how long they have waited at least: since the load ended
 }
 
 // Tick is the live picture, once a second: for the terminal, never for a verdict.

@@ -162,7 +162,7 @@ func (f *Folder) fault(h *History, e Event) {
 		h.Seqs["fault"][slices.Index(h.Faults, in)] = e.Seq
 	}
 	in.Fault = *e.Fault
-	if e.Fault.Stage == "healed" {
+	if e.Fault.Stage == "healed" || e.Fault.Stage == "skipped" { // what never was needs no healing
 		in.Healed = e.At
 	}
 }
