@@ -28,6 +28,7 @@ func Kinds() []Kind {
 		{Name: "lost replies", On: "calls", Means: "the work is done and the answer never comes", Undo: "the next answer arrives; those held are delivered", Value: LoseReplies{Then: message.ThenSilence, Pick: Pick{Share: 0.1}}},
 		{Name: "lost requests", On: "calls", Means: "the dependency never sees the call", Undo: "the next call arrives; those held are delivered", Value: LoseRequests{Then: message.ThenReset}},
 		{Name: "out of order", On: "calls", Means: "a call waits until another has passed it", Undo: "the one that waits goes at once", Value: Reorder{Wait: 500 * time.Millisecond, Pick: Pick{Share: 0.5}}},
+		{Name: "partition", On: "traffic", Means: "services, or groups of them, are cut off from each other: each link between them is", Undo: "all of its links at once; what was held arrives", Value: Partition{These: []string{"orders", "front"}, Those: []string{"payments"}}},
 		{Name: "refuse", On: "connections", Means: "the port is closed and live connections are reset", Undo: "the same port is opened again", Value: Refuse{}},
 		{Name: "reset", On: "connections", Means: "connections end with RST, both ways", Undo: "connections are left alone", Value: Reset{Share: 0.2, AfterBytes: 4000}},
 		{Name: "slow calls", On: "calls", Means: "calls wait before they reach the dependency", Undo: "waiting calls go at once", Value: SlowCalls{By: 800 * time.Millisecond, Jitter: 200 * time.Millisecond, Pick: Pick{Share: 0.1}}},
