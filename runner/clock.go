@@ -27,8 +27,10 @@ func (s *session) tick() {
 		t := s.fold.tick(time.Second)
 		s.mu.Lock()
 		t.Phase = s.phase
-		for _, in := range s.live {
-			t.Faults = append(t.Faults, in.says)
+		for i, in := range s.live {
+			if i == 0 || journal.Whole(in.ID) != journal.Whole(s.live[i-1].ID) {
+				t.Faults = append(t.Faults, in.says)
+			}
 		}
 		s.mu.Unlock()
 		s.tell(journal.Event{Tick: &t})

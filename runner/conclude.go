@@ -36,6 +36,7 @@ func (s *session) conclude() {
 		s.endLoad()
 		s.enter("collect")
 		s.quiesce()
+		s.traffic()
 		if s.over() == nil {
 			s.effects() // before the probes: what they do to the system is not the load's
 			s.probe()
@@ -69,6 +70,16 @@ func (s *session) quiesce() {
 			books.Link, books.ToServer = name, i == 0
 			s.tell(journal.Event{Books: &books})
 		}
+	}
+}
+
+// traffic tells what each link carried.
+func (s *session) traffic() {
+	for _, l := range s.e.System.Links {
+		c := s.system.links[l.Name()].Counters()
+		s.tell(journal.Event{Traffic: &journal.Traffic{
+			Link: l.Name(), Opened: c.Opened, Live: c.Live, Refused: c.DialErrors, Resets: c.Resets, BytesToServer: c.BytesToServer, BytesToClient: c.BytesToClient,
+		}})
 	}
 }
 

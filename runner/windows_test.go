@@ -129,3 +129,10 @@ func TestSuccessIsOfWhatIsRecent(t *testing.T) {
 	ratio, _ = f.success(8 * sec)
 	assert.InDelta(t, 0, ratio, 0.001)
 }
+
+func TestMetricsWithoutAHostAreForThisMachine(t *testing.T) {
+	m, err := serveMetrics(":0")
+	require.NoError(t, err)
+	defer m.close()
+	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, m.address)
+}

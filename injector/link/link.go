@@ -283,6 +283,7 @@ func (c *conn) awaitWay(ctx context.Context) error {
 				counted[s] = true
 				s.count.See(1)
 				s.count.Touch(1)
+				s.count.Connection()
 			}
 		}
 		l.mu.Unlock()

@@ -209,7 +209,9 @@ func (c *httpConn) sleep(x *exchange) {
 		}
 		timer.Stop()
 		x.touched = true
-		c.relay.applied(d.rule, x.msg, "delayed by "+time.Since(began).Round(time.Millisecond).String())
+		took := time.Since(began)
+		d.rule.Count.Delayed(took)
+		c.relay.applied(d.rule, x.msg, "delayed by "+took.Round(time.Millisecond).String())
 	}
 }
 
