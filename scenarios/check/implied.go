@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,15 +20,10 @@ type FaultsActed struct{}
 func (FaultsActed) Judge(h *journal.History) Verdict {
 	const expected = "every fault touched something"
 	v := Verdict{Outcome: Passed, Expected: expected, Evidence: seqs(h, "fault")}
-	acted, all := 0, 0
+	acted := 0
 	var idle []string
-	for i, in := range h.Faults {
-		whole := func(other *journal.Injection) bool { return journal.Whole(other.ID) == journal.Whole(in.ID) }
-		if slices.IndexFunc(h.Faults, whole) < i {
-			continue // told with its first part
-		}
-		all++
-		if slices.ContainsFunc(h.Faults, func(other *journal.Injection) bool { return whole(other) && other.Affected > 0 }) {
+	for _, in := range h.Wholes() {
+		if in.Affected > 0 {
 			acted++
 			continue
 		}
@@ -39,7 +33,7 @@ func (FaultsActed) Judge(h *journal.History) Verdict {
 		}
 		idle = append(idle, fmt.Sprintf("%s (%s)", in.Says, why))
 	}
-	v.Observed = fmt.Sprintf("%d of %d", acted, all)
+	v.Observed = fmt.Sprintf("%d of %d", acted, acted+len(idle))
 	if h.End == nil && len(h.Phases) == 0 {
 		return unclear(expected, "", "nothing happened")
 	}

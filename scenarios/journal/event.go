@@ -4,6 +4,7 @@
 package journal
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -111,8 +112,12 @@ type Fault struct {
 
 // Whole is the id of the fault that an injection is a part of: the links of a partition are one fault to people and to checks.
 func Whole(id string) string {
-	whole, _, _ := strings.Cut(id, ".")
-	return whole
+	if whole, part, ok := strings.Cut(id, "."); ok {
+		if _, err := strconv.Atoi(part); err == nil {
+			return whole
+		}
+	}
+	return id
 }
 
 // Message is the fate of one message that met a rule.
@@ -264,10 +269,10 @@ type Books struct {
 // Traffic is what a link carried in the whole scenario, one event for each link at the end.
 type Traffic struct {
 	Link          string `json:"link"`
-	Opened        int64  `json:"opened"`            // connections accepted
-	Live          int64  `json:"live,omitempty"`    // of them, still open
-	Refused       int64  `json:"refused,omitempty"` // dials of the dependency that failed
-	Resets        int64  `json:"resets,omitempty"`  // connections that ended with a reset towards the client
+	Opened        int64  `json:"opened"`  // connections accepted
+	Live          int64  `json:"live"`    // of them, still open
+	Refused       int64  `json:"refused"` // dials of the dependency that failed
+	Resets        int64  `json:"resets"`  // connections that ended with a reset towards the client
 	BytesToServer int64  `json:"bytes_to_server"`
 	BytesToClient int64  `json:"bytes_to_client"`
 }
