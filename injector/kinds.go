@@ -32,6 +32,7 @@ func Kinds() []Kind {
 		{Name: "lost requests", On: "calls", Means: "the dependency never sees the call", Undo: "the next call arrives; those held are delivered", Value: LoseRequests{Then: message.ThenReset}},
 		{Name: "no accept", On: "connections", Means: "new connections are established and nobody answers on them", Undo: "those that wait are served", Value: NoAccept{}},
 		{Name: "out of order", On: "calls", Means: "a call waits until another has passed it", Undo: "the one that waits goes at once", Value: Reorder{Wait: 500 * time.Millisecond, Pick: Pick{Share: 0.5}}},
+		{Name: "partition", On: "connections", Means: "services, or groups of them, are cut off from each other: each link between them is", Undo: "all of its links at once; what was held arrives", Value: Partition{These: []string{"orders", "front"}, Those: []string{"payments"}}},
 		{Name: "ramp", On: "traffic", Means: "the delay of bytes grows or shrinks evenly and then stays", Undo: "waiting bytes go at once", Value: Ramp{End: 800 * time.Millisecond, Over: 20 * time.Second}},
 		{Name: "refuse", On: "connections", Means: "the port is closed and live connections are reset", Undo: "the same port is opened again", Value: Refuse{}},
 		{Name: "reset", On: "connections", Means: "connections end with RST, both ways", Undo: "connections are left alone", Value: Reset{AfterBytes: 4000, Conns: Conns{Share: 0.2}}},

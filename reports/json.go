@@ -29,6 +29,7 @@ type Scenario struct {
 	Took     time.Duration        `json:"took"`
 	Verdicts []Judged             `json:"verdicts"`
 	Faults   []*journal.Injection `json:"faults,omitempty"`
+	Links    []journal.Traffic    `json:"links,omitempty"`
 	Load     *journal.Load        `json:"load,omitempty"`
 	Windows  []Figures            `json:"windows,omitempty"`
 }
@@ -56,7 +57,7 @@ type Figures struct {
 func JSON(w io.Writer, b *journal.Book) error {
 	doc := Document{Schema: 1, Run: b.Run, Outcome: Outcome(b), CutShort: cutShort(b), Scenarios: []Scenario{}}
 	for _, h := range b.Scenarios {
-		s := Scenario{ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Took: h.Ended - h.Began, Verdicts: []Judged{}, Faults: h.Faults, Load: h.Load, Windows: figures(h)}
+		s := Scenario{ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Took: h.Ended - h.Began, Verdicts: []Judged{}, Faults: h.Faults, Links: h.Traffic, Load: h.Load, Windows: figures(h)}
 		if h.End != nil {
 			s.Reason = h.End.Reason
 		}

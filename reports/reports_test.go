@@ -321,9 +321,9 @@ func TestColourOnlyWhenAsked(t *testing.T) {
 }
 
 func TestLive(t *testing.T) {
-	for name, tty := range map[string]bool{"live.txt": false, "live-terminal.txt": true} {
+	for name, tty := range map[string]bool{"live.txt": false, "live-terminal.txt": true, "live-parted.txt": false} {
 		tp := newTape()
-		tp.scenario(drill{name: "failed", outcome: "failed"})
+		tp.scenario(drill{name: "failed", outcome: "failed", parted: name == "live-parted.txt"})
 		tp.end("failed")
 		var out bytes.Buffer
 		l := NewLive(&out, tty)

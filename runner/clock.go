@@ -28,8 +28,11 @@ func (s *session) tick() {
 		s.mu.Lock()
 		t.Phase = s.phase
 		s.mu.Unlock()
-		for _, in := range s.lives() {
-			t.Faults = append(t.Faults, in.says)
+		live := s.lives()
+		for i, in := range live {
+			if i == 0 || journal.Whole(in.ID) != journal.Whole(live[i-1].ID) {
+				t.Faults = append(t.Faults, in.says)
+			}
 			s.counted(in)
 		}
 		s.tell(journal.Event{Tick: &t})

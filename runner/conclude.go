@@ -36,6 +36,7 @@ func (s *session) conclude() {
 		s.enter("collect")
 		s.fold.collects(s.now())
 		s.quiesce()
+		s.traffic()
 		if s.over() == nil {
 			s.effects() // before the probes: what they do to the system is not the load's
 			s.probe()
@@ -97,6 +98,16 @@ func (s *session) open(link string, to message.Books) (n int64, waited time.Dura
 		}
 	}
 	return n, waited
+}
+
+// traffic tells what each link carried.
+func (s *session) traffic() {
+	for _, l := range s.e.System.Links {
+		c := s.system.links[l.Name()].Counters()
+		s.tell(journal.Event{Traffic: &journal.Traffic{
+			Link: l.Name(), Opened: c.Opened, Live: c.Live, Refused: c.DialErrors, Resets: c.Resets, BytesToServer: c.BytesToServer, BytesToClient: c.BytesToClient,
+		}})
+	}
 }
 
 // probe sends acknowledged keys again, where a check asks about that.

@@ -1,10 +1,8 @@
 package runner
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,16 +13,19 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// injection is a live fault.
+// injection is a fault that is, was or is about to be live.
 type injection struct {
 	scenarios.Placed
-	says  string
-	on    string
-	unit  string
-	step  journal.Step
-	heal  injector.Heal
-	count *evidence.Counter
-	ended func(time.Duration)
+	says   string
+	on     string
+	unit   string
+	step   journal.Step
+	target injector.Target
+	count  *evidence.Counter
+	live   time.Duration // since when; 0 before
+	heal   injector.Heal // nil before
+	err    error         // of injecting
+	ended  func(time.Duration)
 
 	told   sync.Mutex // held while the journal is told, so that nothing comes after its end
 	tally  evidence.Tally
@@ -36,12 +37,9 @@ const healBound = 20 * time.Second
 
 // inject makes faults live together; with a duration it holds and heals them.
 func (s *session) inject(do scenarios.Inject, step journal.Step) error {
-	var says []string
-	for _, p := range do.Faults {
-		says = append(says, p.Fault.Say(p.From, p.To))
-	}
+	says := join(sayings(do.Faults))
 	if s.o.Before != nil {
-		skip, err := s.o.Before(s.ctx, strings.Join(says, "; "))
+		skip, err := s.o.Before(s.ctx, says)
 		if err != nil {
 			s.cancel(err)
 			return err
@@ -51,14 +49,12 @@ func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 			return nil
 		}
 	}
-	var placed []*injection
+	placed, err := s.apply(do.Faults, step)
+	if err != nil {
+		return err
+	}
 	lasts := do.For
 	for _, p := range do.Faults {
-		in, err := s.place(p, step)
-		if err != nil {
-			return err
-		}
-		placed = append(placed, in)
 		if series, ok := p.Fault.(interface{ Lasts() time.Duration }); ok && do.For == 0 {
 			lasts = max(lasts, series.Lasts())
 		}
@@ -79,47 +75,122 @@ func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 // skip tells of faults that the facilitator let out: they touched nothing, so the drill proves nothing.
 func (s *session) skip(do scenarios.Inject, step journal.Step) {
 	for _, p := range do.Faults {
-		in := s.injection(p, step)
-		f := in.fact("skipped", s, nil)
+		f := s.injection(p, step).fact("skipped", s, nil)
 		f.Hint = "skipped by the facilitator"
 		s.event(journal.Event{Fault: f}, step)
 	}
 }
 
+// sayings are the sentences of faults; a partition's is said once.
+func sayings(faults []scenarios.Placed) []string {
+	var all []string
+	for i, p := range faults {
+		if i == 0 || journal.Whole(p.ID) != journal.Whole(faults[i-1].ID) {
+			all = append(all, p.Fault.Say(p.From, p.To))
+		}
+	}
+	return all
+}
+
+func join(all []string) string { return strings.Join(all, "; ") }
+
+// apply makes the faults of a step live at the same moment: all targets at once, and on each the faults in their order, which there may matter. On an error
+// of one all others are healed. The journal has the intent first, and then for each since when it is live.
+func (s *session) apply(faults []scenarios.Placed, step journal.Step) ([]*injection, error) {
+	at := s.now()
+	placed := make([]*injection, len(faults))
+	for i, p := range faults {
+		in := s.place(p, step)
+		in.ended = s.fold.inject(at)
+		s.event(journal.Event{At: at, Fault: in.fact("injected", s, nil)}, step)
+		placed[i] = in
+	}
+	together(placed, func(on []*injection) {
+		for _, in := range on {
+			in.err = guarded(func() (err error) {
+				in.heal, err = in.Fault.Inject(s.ctx, in.target)
+				return err
+			})
+			if in.err == nil {
+				in.live = s.now()
+			}
+		}
+	})
+	var errs []error
+	for _, in := range placed {
+		if in.err != nil {
+			errs = append(errs, fmt.Errorf("inject %s: %w", in.says, in.err))
+			in.ended(s.now())
+			s.event(journal.Event{Fault: in.fact("healed", s, in.err)}, step)
+			continue
+		}
+		s.event(journal.Event{At: in.live, Fault: in.fact("live", s, nil)}, step)
+		s.mu.Lock()
+		s.live = append(s.live, in)
+		s.mu.Unlock()
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(append(errs, s.undo(placed))...)
+	}
+	return placed, nil
+}
+
+// together does something with the injections of each target, the targets at the same time.
+func together(all []*injection, do func(on []*injection)) {
+	var targets []string
+	on := map[string][]*injection{}
+	for _, in := range all {
+		if on[in.on] == nil {
+			targets = append(targets, in.on)
+		}
+		on[in.on] = append(on[in.on], in)
+	}
+	start := make(chan struct{})
+	var ended sync.WaitGroup
+	for _, t := range targets {
+		ended.Go(func() {
+			<-start
+			do(on[t])
+		})
+	}
+	close(start)
+	ended.Wait()
+}
+
+// guarded turns a panic, of a fault of the user's own or of ours, into an error.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return do()
+}
+
 // injection is a fault before it lives.
 func (s *session) injection(p scenarios.Placed, step journal.Step) *injection {
 	kind, _ := injector.KindOf(p.Fault)
-	in := &injection{Placed: p, says: p.Fault.Say(p.From, p.To), on: p.To, unit: "processes", step: step}
-	if p.From != "" {
-		in.on, in.unit = p.From+" -> "+p.To, kind.On
+	in := &injection{Placed: p, says: p.Fault.Say(p.From, p.To), on: p.On(), unit: kind.On, step: step}
+	if p.From == "" {
+		in.unit = "processes"
 	}
 	in.count = evidence.NewCounter(in.unit)
 	return in
 }
 
-// place makes one fault live.
-func (s *session) place(p scenarios.Placed, step journal.Step) (*injection, error) {
+// place finds what a fault acts on.
+func (s *session) place(p scenarios.Placed, step journal.Step) *injection {
 	in := s.injection(p, step)
-	t := injector.Target{ID: p.ID, Seed: s.seed, Count: in.count}
+	in.target = injector.Target{ID: p.ID, Seed: s.seed, Count: in.count}
 	if p.From != "" {
-		t.Link, t.Relay = s.system.links[in.on], s.system.relays[in.on]
+		in.target.Link, in.target.Relay = s.system.links[in.on], s.system.relays[in.on]
 	} else {
-		t.Service = s.system.services[p.To]
+		in.target.Service = s.system.services[p.To]
 	}
-	at := s.now()
-	in.ended = s.fold.inject(at)
-	s.event(journal.Event{At: at, Fault: in.fact("injected", s, nil)}, step)
-	heal, err := p.Fault.Inject(s.ctx, t)
-	if err != nil {
-		in.ended(s.now())
-		s.event(journal.Event{Fault: in.fact("healed", s, err)}, step)
-		return nil, fmt.Errorf("inject %s: %w", in.says, err)
-	}
-	in.heal = heal
 	s.mu.Lock()
-	s.live = append(s.live, in)
+	s.placed = append(s.placed, in)
 	s.mu.Unlock()
-	return in, nil
+	return in
 }
 
 // counted tells how far an injection has come, if it has come further. A run that is killed tells no more than this.
@@ -135,7 +206,11 @@ func (s *session) counted(in *injection) {
 // fact is the injection as the journal tells it.
 func (in *injection) fact(stage string, s *session, err error) *journal.Fault {
 	t := in.count.Tally()
-	f := &journal.Fault{ID: in.ID, Stage: stage, Kind: in.Kind, Says: in.says, On: in.on, Unit: in.unit, Seen: t.Seen, Affected: t.Affected}
+	f := &journal.Fault{
+		ID: in.ID, Stage: stage, Kind: in.Kind, Says: in.says, On: in.on, Unit: in.unit, Seen: t.Seen, Affected: t.Affected, Live: in.live,
+		Connections: t.Connections, BytesSeen: t.BytesSeen, BytesAffected: t.BytesAffected,
+		Delayed: t.Delayed, DelayP50: t.DelayP50, DelayP99: t.DelayP99, DelayMax: t.Worst,
+	}
 	if t.Affected > 0 {
 		f.First, f.Last = s.run.journal.Since(t.First), s.run.journal.Since(t.Last)
 	}
@@ -157,67 +232,4 @@ func (in *injection) hint(t evidence.Tally) string {
 		return fmt.Sprintf("it saw %d %s and acted on none: a larger share, a longer time or more load would let it act", t.Seen, in.unit)
 	}
 	return "its target was not there"
-}
-
-// heal undoes what a step names.
-func (s *session) heal(do scenarios.Heal) error {
-	s.mu.Lock()
-	live, handed := slices.Clone(s.live), s.handed
-	s.mu.Unlock()
-	var chosen []*injection
-	switch {
-	case do.All:
-		chosen = live
-	case do.Service != "":
-		for _, in := range live {
-			if in.From == "" && in.To == do.Service && (do.Kind == "" || in.Kind == do.Kind) {
-				chosen = append(chosen, in)
-			}
-		}
-		if len(chosen) == 0 && !handed {
-			return fmt.Errorf("heal %q: no such fault is live on it", do.Service)
-		}
-	case len(live) > 0:
-		chosen = live[len(live)-1:]
-	case !handed:
-		return errors.New("heal the fault: none is live")
-	}
-	return s.undo(chosen)
-}
-
-// lives are the live injections, in order.
-func (s *session) lives() []*injection {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.live)
-}
-
-// undo heals injections, the last first, whatever became of the run.
-func (s *session) undo(chosen []*injection) error {
-	var errs []error
-	for _, in := range slices.Backward(chosen) {
-		s.mu.Lock()
-		i := slices.Index(s.live, in)
-		if i >= 0 {
-			s.live = slices.Delete(s.live, i, i+1)
-		}
-		s.mu.Unlock()
-		if i < 0 {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), healBound)
-		err := in.heal(ctx)
-		cancel()
-		if err != nil {
-			err = fmt.Errorf("heal %s: %w", in.says, err)
-			errs = append(errs, err)
-		}
-		at := s.now()
-		in.ended(at)
-		in.told.Lock()
-		in.healed = true
-		s.event(journal.Event{At: at, Fault: in.fact("healed", s, err)}, in.step)
-		in.told.Unlock()
-	}
-	return errors.Join(errs...)
 }

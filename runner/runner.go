@@ -45,6 +45,7 @@ type Options struct {
 	Dir      string                  // parent of run folders; "" means .firedrill/runs
 	Self     string                  // what ${self} stands for; "" means this program
 	Steps    []Step                  // the user's own
+	Metrics  string                  // host:port where /metrics tells Prometheus how injections and links go, while the run lasts; without a host loopback; "" nowhere
 	Handlers map[string]http.Handler // services in this process, by name: they stand in for the system file's command
 
 	Watch   func(journal.Event)                                           // sees each event as it is written, one at a time; may be nil
@@ -90,6 +91,7 @@ type running struct {
 	seed    uint64
 	file    *os.File
 	journal *journal.Writer
+	metrics *metrics
 	mu      sync.Mutex
 }
 
@@ -152,17 +154,24 @@ func RunExperiments(ctx context.Context, o Options, es ...*scenarios.Experiment)
 }
 
 // begin makes the run's folder and journal.
-func begin(o Options) (*running, error) {
+func begin(o Options) (_ *running, err error) {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(".firedrill", "runs")
 	}
-	var err error
 	if o.Self == "" {
 		if o.Self, err = os.Executable(); err != nil {
 			return nil, fmt.Errorf("find this program: %w", err)
 		}
 	}
 	r := &running{o: o, seed: o.Seed}
+	if r.metrics, err = serveMetrics(o.Metrics); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			r.metrics.close()
+		}
+	}()
 	now := time.Now()
 	if said := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && said != "" {
 		if r.seed, err = strconv.ParseUint(said, 10, 64); err != nil {
@@ -177,7 +186,7 @@ func begin(o Options) (*running, error) {
 	r.short = hex.EncodeToString(id)
 	name := now.UTC().Format("20060102T150405Z") + "-" + r.short
 	r.dir = filepath.Join(o.Dir, name)
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+	if err = os.MkdirAll(r.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the run's folder: %w", err)
 	}
 	r.file, err = os.OpenFile(filepath.Join(r.dir, "journal.ndjson"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -229,6 +238,7 @@ func (r *running) scenario(ctx context.Context, e *scenarios.Experiment) {
 
 // end closes the journal, folds it, and writes the reports.
 func (r *running) end(ctx context.Context) (*Result, error) {
+	defer r.metrics.close()
 	book, err := r.fold()
 	if err != nil {
 		return nil, err

@@ -30,6 +30,7 @@ type session struct {
 	client *client
 	fold   *fold
 	live   []*injection // in order of injection
+	placed []*injection // all that there were
 	rows   rows
 	phase  string
 	quit   chan struct{} // ends the clock
@@ -116,6 +117,7 @@ func (s *session) begin() {
 		s.fail(err)
 	default:
 		s.system = system
+		s.run.metrics.add(s)
 	}
 	s.clock.Go(s.tick)
 }

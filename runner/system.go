@@ -37,6 +37,7 @@ type system struct {
 	held      map[string][]net.Listener // by service, until it starts
 	links     map[string]*link.Link     // by name, "orders -> payments"
 	relays    map[string]*message.Relay
+	mu        sync.Mutex // guards ports, held and services while services start
 	services  map[string]*process.Service
 	servers   []*http.Server
 	serving   sync.WaitGroup
@@ -56,8 +57,7 @@ func (m missing) Error() string {
 	return fmt.Sprintf("service %q needs %q, which is not installed: %s", m.service, m.program, m.install)
 }
 
-// startSystem opens the links first, so that their addresses are known, and then starts services, dependencies before those that need them. On error
-// everything is ended again.
+// startSystem opens the links first, so that their addresses are known, and then starts services. On error everything is ended again.
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
 		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, held: map[string][]net.Listener{},
@@ -85,18 +85,7 @@ func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed 
 			return nil, err
 		}
 	}
-	order, err := e.System.Order()
-	if err != nil {
-		return nil, err
-	}
-	for _, svc := range order {
-		if len(svc.Command) > 0 && o.Handlers[svc.Name] == nil {
-			if err := s.start(ctx, svc, h); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return s, nil
+	return s, s.startAll(ctx, h)
 }
 
 // place decides where a service listens, and serves those that run in this process.
@@ -185,13 +174,16 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 	return nil
 }
 
-func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) error {
+// spec says how a service is started, and gives it its ports.
+func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	expand := func(text string) (string, error) { return scenarios.Expand(text, s.values(svc)) }
 	spec := process.Spec{Name: svc.Name, Log: filepath.Join(s.dir, "logs", svc.Name+".log"), Dir: s.workDir(svc), Event: func(e process.Event) { h.process(svc.Name, e) }}
 	for _, arg := range svc.Command {
 		text, err := expand(arg)
 		if err != nil {
-			return fmt.Errorf("start service %q: argument %q: %w", svc.Name, arg, err)
+			return spec, fmt.Errorf("start service %q: argument %q: %w", svc.Name, arg, err)
 		}
 		spec.Args = append(spec.Args, text)
 	}
@@ -203,22 +195,14 @@ func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) erro
 	for _, name := range names {
 		text, err := expand(svc.Env[name])
 		if err != nil {
-			return fmt.Errorf("start service %q: environment %q: %w", svc.Name, name, err)
+			return spec, fmt.Errorf("start service %q: environment %q: %w", svc.Name, name, err)
 		}
 		spec.Env = append(spec.Env, name+"="+text)
 	}
-	ready, err := readiness(svc, s.addresses[svc.Name])
-	if err != nil {
-		return err
-	}
-	spec.Ready = ready
+	var err error
+	spec.Ready, err = readiness(svc, s.addresses[svc.Name])
 	s.release(svc.Name)
-	started, err := process.Start(ctx, spec)
-	if err != nil {
-		return err
-	}
-	s.services[svc.Name] = started
-	return nil
+	return spec, err
 }
 
 func (s *system) workDir(svc scenarios.Service) string {

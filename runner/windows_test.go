@@ -180,3 +180,10 @@ func TestWhatEndsLaterIsTheSameSlice(t *testing.T) {
 	assert.Equal(t, sec, total.Span)
 	assert.GreaterOrEqual(t, journal.Quantile(total.Latency, 100), 3*sec)
 }
+
+func TestMetricsWithoutAHostAreForThisMachine(t *testing.T) {
+	m, err := serveMetrics(":0")
+	require.NoError(t, err)
+	defer m.close()
+	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, m.address)
+}

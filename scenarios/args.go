@@ -70,6 +70,19 @@ func (a args) name(i int) string {
 	return s
 }
 
+// names are those of a list.
+func (a args) names(i int) []string {
+	var all []string
+	for _, q := range quotes.FindAllString(a.value(i), -1) {
+		name := strings.Trim(q, `"`)
+		if strings.TrimSpace(name) == "" {
+			a.d.blame(a.place(i), "a name is empty", "write a service's or a group's name between the quotes")
+		}
+		all = append(all, name)
+	}
+	return all
+}
+
 func (a args) duration(i int) time.Duration {
 	if !a.has(i) {
 		return 0

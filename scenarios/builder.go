@@ -149,6 +149,9 @@ func (b *Builder) Together(placed ...Placed) *Builder {
 	return b
 }
 
+// Partition cuts services, or groups of them, off from each other.
+func (b *Builder) Partition(f injector.Partition) *Builder { return b.Together(parted(f)) }
+
 // For lets the last injection hold so long and then heals it.
 func (b *Builder) For(d time.Duration) *Builder {
 	at := caller()

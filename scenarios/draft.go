@@ -116,9 +116,22 @@ func (d *draft) inject(at place, hold time.Duration, placed ...Placed) {
 		}
 	}
 	d.act(at, Inject{Faults: placed, For: hold})
-	for i := range placed {
-		d.after(func() { d.placedWell(at, &placed[i]) })
+	n := len(d.Steps) - 1
+	d.after(func() { d.settle(at, n) })
+}
+
+// settle places a step's faults, now that the whole scenario is known.
+func (d *draft) settle(at place, step int) {
+	in := d.Steps[step].Do.(Inject)
+	var placed []Placed
+	for _, p := range in.Faults {
+		placed = append(placed, d.spread(at, p)...)
 	}
+	for i := range placed {
+		d.placedWell(at, &placed[i])
+	}
+	in.Faults = placed
+	d.Steps[step].Do = in
 }
 
 // track follows what is live, step by step.

@@ -157,6 +157,7 @@ type System struct {
 	Dir      string // folder that relative paths start from
 	Services []Service
 	Links    []Link
+	Groups   []Group
 	Fallback *Header // marks fallback answers; nil none
 	// FallbackIsSuccess tells that fallbacks are successes also in scenarios that do not speak of them.
 	FallbackIsSuccess bool

@@ -40,6 +40,8 @@ func way(noun string) string { return `(?:one-way )?` + noun + `(?: on ` + some(
 func parameters() []parameter {
 	return []parameter{
 		{"name", quoted, `a service, in quotes: "orders"`},
+		{"names", quoted + `(?:(?:, and |, | and )` + quoted + `)*`, `services, or groups of the system file: "orders", "front"`},
+		{"group", quoted, `a group of the system file, in quotes: "etcd"`},
 		{"route", quoted, `method and path, in quotes: "POST /orders"`},
 		{"text", quoted, `anything, in quotes`},
 		{"number", amount, `50, 1.5`},

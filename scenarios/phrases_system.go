@@ -246,6 +246,7 @@ func (d *draft) readSystem(a args) {
 func (d *draft) described(at place, file string, sys System) {
 	spoken := d.spoken
 	d.System.File, d.System.Dir, d.System.Fallback, d.System.FallbackIsSuccess = file, sys.Dir, sys.Fallback, sys.FallbackIsSuccess
+	d.System.Groups = sys.Groups
 	for _, s := range sys.Services {
 		d.service(at, s)
 	}

@@ -11,45 +11,6 @@ import (
 // Clients is the name that the load has as the beginning of a link.
 const Clients = "clients"
 
-// Order lists the services, dependencies first. A cycle is an error that names it.
-func (s *System) Order() ([]Service, error) {
-	const (
-		entered = 1
-		left    = 2
-	)
-	state := map[string]int{}
-	var order []Service
-	var visit func(name string, path []string) error
-	visit = func(name string, path []string) error {
-		if state[name] == left {
-			return nil
-		}
-		if state[name] == entered {
-			cycle := append(path[slices.Index(path, name):], name)
-			return wrong("leave out one of the links, none of them could start first", "services depend on each other in a circle (%s)", strings.Join(cycle, " -> "))
-		}
-		state[name] = entered
-		for _, l := range s.Links {
-			if l.From == name {
-				if err := visit(l.To, append(path, name)); err != nil {
-					return err
-				}
-			}
-		}
-		state[name] = left
-		if i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == name }); i >= 0 {
-			order = append(order, s.Services[i])
-		}
-		return nil
-	}
-	for _, service := range s.Services {
-		if err := visit(service.Name, nil); err != nil {
-			return nil, err
-		}
-	}
-	return order, nil
-}
-
 // link finds the link between two services.
 func (s *System) link(from, to string) (Link, bool) {
 	i := slices.IndexFunc(s.Links, func(l Link) bool { return l.From == from && l.To == to })
@@ -129,6 +90,7 @@ func (s *System) sound(handlers []string, where func(name, key string) place, bl
 			blame(at, fmt.Sprintf("%q depends on itself", l.From), "leave the link out")
 		}
 	}
+	s.soundGroups(where, blame)
 	if _, err := s.Order(); err != nil && len(s.Links) > 0 && !slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == l.To }) {
 		what, hint := parts(err)
 		blame(where(s.Links[0].Name(), ""), what, hint)

@@ -16,7 +16,7 @@ import (
 
 // The keys of a system file, for each of its mappings; system.schema.json has the same.
 var (
-	systemKeys  = []string{"services", "clients", "fallback", "fallback_is_success"}
+	systemKeys  = []string{"services", "clients", "groups", "fallback", "fallback_is_success"}
 	serviceKeys = []string{"command", "env", "dir", "port", "ready", "address", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
@@ -82,6 +82,8 @@ func (r *reader) system(key string, v ast.Node, at place) {
 		r.mapping(v, "services", nil, r.service)
 	case "clients":
 		r.mapping(v, "clients", clientsKeys, func(_ string, v ast.Node, _ place) { r.depends(Clients, v) })
+	case "groups":
+		r.mapping(v, "groups", nil, r.group)
 	case "fallback":
 		h, err := parseHeader(r.text(v))
 		if err != nil {

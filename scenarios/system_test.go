@@ -41,6 +41,7 @@ const full = `services:
     depends: [stock]
 clients:
   depends: {orders: http}
+groups: {money: [orders, payments], west: [orders, stock]}
 fallback: "x-degraded: yes"
 fallback_is_success: true
 `
@@ -119,7 +120,7 @@ func TestSchemaTakesWhatParseTakes(t *testing.T) {
 // TestSchemaRefuses tells which broken files an editor shows; names, links and placeholders are for Parse alone.
 func TestSchemaRefuses(t *testing.T) {
 	beyond := []string{"broken YAML", "unknown placeholder", "placeholder without an end", "link that is not there", "address of nobody", "depends on nobody", "depends on itself", "circle",
-		"no command and no address", "ready in two ways", "two documents", "anchor"}
+		"group that is a service", "member who is nobody", "no command and no address", "ready in two ways", "two documents", "anchor"}
 	s := compiledSchema(t)
 	refused := 0
 	for _, c := range brokenSystems {

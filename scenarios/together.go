@@ -31,6 +31,7 @@ var sentences = map[string]string{
 	"answered calls":   `{share}calls from {from} to {to} answer with status {value}`,
 	"twice":            `{share}calls from {from} to {to} are delivered twice|, the copy {value} late`,
 	"out of order":     `{share}calls from {from} to {to} arrive out of order, up to {value} late`,
+	"partition":        `{from} are cut off from {to}`,
 	"cut off":          `{from} and {to} are cut off from each other`,
 	"refuse":           `{to} refuses connections from {from}`,
 	"no accept":        `{to} accepts no connections from {from}`,
@@ -83,7 +84,7 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 	if oneWay {
 		way = "one-way "
 	}
-	text := strings.NewReplacer("{way}", way, "{share}", share, "{on}", on, "{from}", `"`+r.cell("from")+`"`, "{to}", `"`+r.cell("to")+`"`, "{value}", value).Replace(form)
+	text := strings.NewReplacer("{way}", way, "{share}", share, "{on}", on, "{from}", quotedNames(r.cell("from")), "{to}", quotedNames(r.cell("to")), "{value}", value).Replace(form)
 	found := match(text)
 	if len(found) != 1 || found[0].row.place == nil {
 		a.d.blame(r.at("fault"), fmt.Sprintf("this row makes no sentence: %s", text), "check its share and its value")
@@ -91,6 +92,14 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 	}
 	at := r.at("fault")
 	return found[0].row.place(args{d: a.d, at: at, text: text, values: found[0].values, from: found[0].from}), true
+}
+
+// quotedNames is a cell with one name, or several with commas between them, as a sentence has them.
+func quotedNames(cell string) string {
+	if all := split(cell); len(all) > 0 {
+		return list(all)
+	}
+	return `""` // which the sentence complains of
 }
 
 // tableRow is a row of a table with a header.

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func (d *draft) finish() {
 		return
 	}
 	if d.spoken {
-		d.System.sound(d.handlers, func(name, _ string) place { return d.told[name] }, d.blame)
+		d.System.sound(d.handlers, func(name, _ string) place { return cmp.Or(d.told[name], d.systemAt) }, d.blame)
 	}
 	for _, f := range d.later {
 		f()

@@ -115,6 +115,19 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestMetricsWhosePortIsTakenStartNothing(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	p := start(t, "", "run", "../../cmd/firedrill/testdata/vacuous.feature", "--metrics", taken.Addr().String())
+	require.Equal(t, usage, p.code(t), p.said())
+	require.Contains(t, p.errOut.String(), taken.Addr().String())
+	require.Contains(t, p.errOut.String(), "choose another port")
+	entries, err := os.ReadDir(p.runs)
+	require.NoError(t, err)
+	require.Empty(t, entries, "something was started")
+}
+
 func TestMissingProtectionExitsOneAndNamesTheOrders(t *testing.T) {
 	p := start(t, "", "run", "--without", "idempotency keys", "--tags", "@row-7")
 	require.Equal(t, 1, p.code(t), p.said())

@@ -344,6 +344,9 @@ func (q *queue) due(head *chunk, n int) (at time.Time, held bool) {
 		if l.touched < q.head && (hold || (l.least > 0 && l.out.Sub(at) >= l.least)) {
 			l.touched = q.head
 			l.mark.touch(l.stage)
+			if l.hold { // it will not be there any more when these bytes go
+				l.count.Carry(len(head.data), len(head.data))
+			}
 		}
 		if hold {
 			return at, true

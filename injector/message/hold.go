@@ -93,6 +93,8 @@ func (r *Relay) delay(ctx context.Context, d wait, m message) bool {
 	case <-ctx.Done():
 		return false
 	}
-	r.applied(d.rule, m, "delayed by "+time.Since(began).Round(time.Millisecond).String())
+	took := time.Since(began)
+	d.rule.Count.Delayed(took)
+	r.applied(d.rule, m, "delayed by "+took.Round(time.Millisecond).String())
 	return true
 }

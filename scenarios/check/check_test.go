@@ -195,6 +195,11 @@ func TestImpliedNoticeEach(t *testing.T) {
 		bug   func(story)
 		why   string
 	}{
+		"a partition touched nothing": {FaultsActed{}, func(s story) {
+			for _, id := range []string{"fault-9.1", "fault-9.2"} {
+				s.Faults = append(s.Faults, &journal.Injection{Fault: journal.Fault{ID: id, Says: "they are cut off", Hint: "all was quiet"}})
+			}
+		}, "they are cut off (all was quiet)"},
 		"a fault touched nothing":     {FaultsActed{}, func(s story) { s.Faults[0].Affected = 0; s.Faults[0].Hint = "nobody called" }, "calls are slow (nobody called)"},
 		"never healed":                {Healed{}, func(s story) { s.Faults[0].Healed = 0 }, "never healed"},
 		"healed with an error":        {Healed{}, func(s story) { s.Faults[0].Error = "port taken" }, "port taken"},
@@ -361,4 +366,14 @@ func TestSentences(t *testing.T) {
 	}
 	require.Equal(t, `the p95 latency of "GET /a" stays within 1.5 times the baseline during the fault`, Latency{Percentile: 95, Route: "GET /a", Times: 1.5, Window: journal.During}.String())
 	require.Equal(t, `at least 99.9% of "GET /a" requests succeed`, Success{Ratio: 0.999, Route: "GET /a"}.String())
+}
+
+func TestAPartitionActedWhenOneOfItsLinksWasTouched(t *testing.T) {
+	s := drill()
+	for i, id := range []string{"fault-9.1", "fault-9.2", "fault-9.3"} {
+		s.Faults = append(s.Faults, &journal.Injection{Fault: journal.Fault{ID: id, Affected: int64(i % 2)}})
+	}
+	v := Ask(FaultsActed{}, s.History)
+	require.Equal(t, Passed, v.Outcome, v.Reason)
+	require.Equal(t, "2 of 2", v.Observed)
 }

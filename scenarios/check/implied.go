@@ -13,7 +13,7 @@ func Implied(steady []Steady) []Check {
 	return []Check{FaultsActed{}, Healed{}, BaselineSteady{Steady: steady}, LoadDelivered{}, NotRepeated{}, BooksBalance{}}
 }
 
-// FaultsActed: every injection affected something.
+// FaultsActed: every fault affected something; a partition did when one of its links was touched.
 type FaultsActed struct{}
 
 // Judge implements Check.
@@ -22,7 +22,7 @@ func (FaultsActed) Judge(h *journal.History) Verdict {
 	v := Verdict{Outcome: Passed, Expected: expected, Evidence: seqs(h, "fault")}
 	acted := 0
 	var idle []string
-	for _, in := range h.Faults {
+	for _, in := range h.Wholes() {
 		if in.Affected > 0 {
 			acted++
 			continue
@@ -33,7 +33,7 @@ func (FaultsActed) Judge(h *journal.History) Verdict {
 		}
 		idle = append(idle, fmt.Sprintf("%s (%s)", in.Says, why))
 	}
-	v.Observed = fmt.Sprintf("%d of %d", acted, len(h.Faults))
+	v.Observed = fmt.Sprintf("%d of %d", acted, acted+len(idle))
 	if h.End == nil && len(h.Phases) == 0 {
 		return unclear(expected, "", "nothing happened")
 	}

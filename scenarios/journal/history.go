@@ -27,11 +27,12 @@ type History struct {
 	Dropped      int
 	Processes    []TimedProcess
 	Books        []Books
+	Traffic      []Traffic // of each link, in order of the system; empty when the run was killed
 	Ticks        []TimedTick
 	Notes        []TimedNote
 	Verdicts     []Verdict
 	End          *End
-	Seqs         map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe") -> Seq, parallel to the slices above
+	Seqs         map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "traffic") -> Seq, parallel to the slices above
 }
 
 // Span is a phase with its end.
