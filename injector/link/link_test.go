@@ -482,18 +482,37 @@ func TestNotOneByteIsLostDoubledOrReordered(t *testing.T) {
 					total = 64 << 20
 				}
 			}
-			exact(t, total/64, disturb)
+			exact(t, total/64, disturb, bare{})
 		})
 	}
 }
 
-func exact(t *testing.T, each int64, disturb bool) {
+// carriage is how the byte-exactness test's ends speak, and the link between them.
+type carriage interface {
+	open(t testing.TB, upstream string) *Link
+	server(c *net.TCPConn) halfStream
+	client(c *net.TCPConn) halfStream
+}
+
+type halfStream interface {
+	io.ReadWriter
+	CloseWrite() error
+}
+
+type bare struct{}
+
+func (bare) open(t testing.TB, upstream string) *Link { t.Helper(); return open(t, upstream) }
+func (bare) server(c *net.TCPConn) halfStream         { return c }
+func (bare) client(c *net.TCPConn) halfStream         { return c }
+
+func exact(t *testing.T, each int64, disturb bool, by carriage) {
 	const conns = 64
 	sums := make([]chan [32]byte, conns)
 	for i := range sums {
 		sums[i] = make(chan [32]byte, 1)
 	}
-	l := open(t, serve(t, func(c *net.TCPConn) {
+	l := by.open(t, serve(t, func(raw *net.TCPConn) {
+		c := by.server(raw)
 		var id [1]byte
 		if _, err := io.ReadFull(c, id[:]); err != nil {
 			return
@@ -521,7 +540,7 @@ func exact(t *testing.T, each int64, disturb bool) {
 		require.NoError(t, err)
 		wg.Go(func() {
 			defer c.Close()
-			client(t, c.(*net.TCPConn), byte(i), each, sums[i])
+			client(t, c.(*net.TCPConn), by, byte(i), each, sums[i])
 		})
 	}
 	wg.Wait()
@@ -530,7 +549,8 @@ func exact(t *testing.T, each int64, disturb bool) {
 }
 
 // client sends its pattern and checks the server's; every eighth resets in the middle instead of ending in order.
-func client(t *testing.T, c *net.TCPConn, id byte, each int64, sum <-chan [32]byte) {
+func client(t *testing.T, raw *net.TCPConn, by carriage, id byte, each int64, sum <-chan [32]byte) {
+	c := by.client(raw)
 	var sending sync.WaitGroup
 	sending.Go(func() {
 		_, _ = c.Write([]byte{id})
@@ -549,7 +569,7 @@ func client(t *testing.T, c *net.TCPConn, id byte, each int64, sum <-chan [32]by
 		}
 		read += int64(n)
 		if id%8 == 7 && read > each/2 {
-			_ = c.SetLinger(0)
+			_ = raw.SetLinger(0)
 			break
 		}
 		if err != nil {
@@ -560,7 +580,7 @@ func client(t *testing.T, c *net.TCPConn, id byte, each int64, sum <-chan [32]by
 		}
 	}
 	if id%8 == 7 {
-		c.Close()
+		raw.Close()
 	}
 	sending.Wait()
 	if id%8 != 7 {
