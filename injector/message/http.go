@@ -109,7 +109,7 @@ func (c *httpConn) requests() {
 		}
 		switch {
 		case errors.Is(err, errNotHTTP):
-			c.goRaw(h.raw, err.Error())
+			c.goRaw(h.raw, strange(h.raw, c.cr))
 			return
 		case err != nil: // it ended within a head
 			_, _ = c.uw.Write(h.raw)
