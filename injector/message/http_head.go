@@ -81,15 +81,16 @@ func readHead(r *bufio.Reader, request bool) (*head, error) {
 // begins tells whether a request may begin so: with its method, or an empty line before it.
 func begins(b byte) bool { return b == '\r' || b == '\n' || token(string(rune(b))) }
 
-// strange names what came instead of HTTP/1.1, of which raw was read.
+// strange names what came instead of HTTP/1.1: raw, or when that is empty what is at hand.
 func strange(raw []byte, r *bufio.Reader) string {
-	if bytes.HasPrefix(raw, []byte("PRI * HTTP/2")) {
-		return "it is HTTP/2"
-	}
 	if len(raw) == 0 {
-		if b, _ := r.Peek(1); len(b) == 1 && b[0] == 0x16 { // a handshake (RFC 8446, section 5.1)
-			return "it is TLS, which the link does not end"
-		}
+		raw, _ = r.Peek(r.Buffered())
+	}
+	switch {
+	case bytes.HasPrefix(raw, []byte("PRI * HTTP/2")): // RFC 9113, section 3.4
+		return "it is HTTP/2"
+	case bytes.HasPrefix(raw, []byte{0x16, 3}): // a handshake (RFC 8446, section 5.1)
+		return "it is TLS, which the link does not end"
 	}
 	return errNotHTTP.Error()
 }

@@ -187,6 +187,20 @@ func TestHTTP2GoesThroughUntouched(t *testing.T) {
 	}
 }
 
+// TestAServerThatSpeaksFirstIsTold: HTTP/2's may, before its client's first bytes are read.
+func TestAServerThatSpeaksFirstIsTold(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	c := connect(t, f.addr)
+	up := s.next(t)
+	up.send("\x00\x00\x00\x04\x00\x00\x00\x00\x00", false)
+	c.expect("\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false)
+	up.expect("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	require.Len(t, f.over(), 1)
+	assert.Equal(t, "it is HTTP/2", f.over()[0].Skipped)
+}
+
 // TestTLSThatPassesThroughIsTold: a link without TLS of its own sees bytes, however they begin.
 func TestTLSThatPassesThroughIsTold(t *testing.T) {
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
