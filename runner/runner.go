@@ -91,6 +91,8 @@ type running struct {
 	file    *os.File
 	journal *journal.Writer
 	mu      sync.Mutex
+
+	authority authority
 }
 
 // Run parses, validates and runs features. An error of type scenarios.Problems means that a feature is wrong and nothing was started; with any

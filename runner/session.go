@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -32,8 +33,10 @@ type session struct {
 	live   []*injection // in order of injection
 	rows   rows
 	phase  string
-	quit   chan struct{} // ends the clock
-	clock  sync.WaitGroup
+
+	strangers strangers
+	quit      chan struct{} // ends the clock
+	clock     sync.WaitGroup
 
 	mu       sync.Mutex
 	history  *journal.Folder
@@ -102,8 +105,10 @@ func (s *session) begin() {
 		process: func(service string, e process.Event) {
 			s.tell(journal.Event{At: s.run.journal.Since(e.At), Process: &journal.Process{Service: service, What: e.What, PID: e.PID, Detail: e.Detail}})
 		},
-		fate: s.fate,
-		call: s.called,
+		fate:      s.fate,
+		call:      s.called,
+		strange:   s.strange,
+		authority: func() (*link.CA, string, error) { return s.run.authority.get(s.run.dir) },
 	})
 	var absent missing
 	switch {
@@ -125,6 +130,9 @@ func (s *session) fate(f evidence.Fate) {
 
 // called folds an exchange. What the probes cause after the load is not the load's.
 func (s *session) called(link string, c message.Call) {
+	if c.Op == "" && c.Skipped != "" {
+		s.strange(link, fmt.Sprintf("no fault on calls can act on a connection of link %q: %s", link, c.Skipped))
+	}
 	s.mu.Lock()
 	phase := s.phase
 	s.mu.Unlock()
@@ -258,7 +266,7 @@ func (s *session) startLoad() {
 		s.enter("fault")
 		return
 	}
-	s.client = newClient(s.ctx, s.e.Load, fmt.Sprintf("%s-%04x", s.run.short, uint16(evidence.Hash(0, 0, s.e.ID))), s.seed, s.system.front, s.finished)
+	s.client = newClient(s.ctx, s.e.Load, fmt.Sprintf("%s-%04x", s.run.short, uint16(evidence.Hash(0, 0, s.e.ID))), s.seed, s.system.front, s.finished).trusting(s.system.trust)
 	s.load = startLoad(s.ctx, s.e.Load, s.client, s.peak())
 	if s.pass(warmUp, nil) != nil {
 		return

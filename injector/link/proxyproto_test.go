@@ -93,6 +93,9 @@ func haproxy(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("haproxy")
 	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/haproxy") // not on everybody's path
+	}
+	if err != nil {
 		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
 			t.Fatal("haproxy is not installed: sudo apt-get install -y haproxy")
 		}

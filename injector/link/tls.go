@@ -63,7 +63,7 @@ func (c *conn) terminate(ctx context.Context) {
 	err := s.client.Handshake() // ends with the connection
 	if s.up != nil {
 		s.client.other = s.up.wire
-		defer s.up.Close() // where nobody else did
+		defer func() { _ = s.up.Close() }() // where nobody else did
 	}
 	switch {
 	case err != nil:

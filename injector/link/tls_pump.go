@@ -69,7 +69,7 @@ func carry(dst io.Writer, src io.Reader) (srcErr, dstErr error) {
 			}
 		}
 		switch {
-		case err == io.EOF: //nolint:errorlint // made above
+		case err == io.EOF:
 			return nil, nil
 		case err != nil:
 			return err, nil
