@@ -1,9 +1,9 @@
 # make test installs what the tests need and runs all of them; the other targets expect that it ran once.
 GO            ?= go
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-# the race detector needs a C compiler; the @real features need their servers
-PROGRAMS      := redis-server gcc
-PACKAGES      := redis-server gcc libc6-dev
+# the race detector needs a C compiler; the @real features need their servers, and the PROXY protocol is asked of haproxy
+PROGRAMS      := redis-server haproxy gcc
+PACKAGES      := redis-server haproxy gcc libc6-dev
 
 .PHONY: all fmt lint test test-short bench bench-link demo install-tools docs
 

@@ -32,6 +32,7 @@ type client struct {
 	giveUp    time.Duration
 	transport *http.Transport
 	began     func(n uint64, due time.Time) // may be nil
+	trust     trust // see trusting
 	finished  func(ended)
 
 	attempts, wire, retried, repeated atomic.Int64
@@ -238,7 +239,7 @@ func (c *client) request(ctx context.Context, r scenarios.Route, n, body uint64)
 		return strings.NewReplacer("{{n}}", strconv.FormatUint(n, 10), "{{key}}", c.key(n), "{{seed}}", strconv.FormatUint(c.seed, 10)).Replace(s)
 	}
 	text := fill(r.Body, body)
-	req, err := http.NewRequestWithContext(ctx, r.Method, "http://"+c.address(r.Service)+fill(r.Path, n), once{strings.NewReader(text)})
+	req, err := http.NewRequestWithContext(ctx, r.Method, c.trust.url(c.address(r.Service), fill(r.Path, n)), once{strings.NewReader(text)})
 	if err != nil {
 		return nil, err
 	}

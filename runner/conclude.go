@@ -126,7 +126,7 @@ func (s *session) again(kind string, shift uint64, want func(ended) string) {
 	s.rows.mu.Lock()
 	asked := slices.Clone(s.rows.acknowledged)
 	s.rows.mu.Unlock()
-	asker := newClient(s.ctx, s.e.Load, s.client.run, s.seed, func(service string) string { return s.system.addresses[service] }, nil)
+	asker := newClient(s.ctx, s.e.Load, s.client.run, s.seed, func(service string) string { return s.system.addresses[service] }, nil).trusting(s.system.trust)
 	defer asker.close()
 	for _, e := range asked {
 		p := journal.Probe{Kind: kind, Key: e.key, Want: want(e)}
@@ -154,7 +154,7 @@ func (s *session) effects() {
 		return
 	}
 	source := s.e.Effects.Method + " " + s.e.Effects.Path
-	url := "http://" + s.system.addresses[s.e.Effects.Service] + s.e.Effects.Path
+	url := s.system.trust.url(s.system.addresses[s.e.Effects.Service], s.e.Effects.Path)
 	fact := &journal.Effects{Source: source}
 	var last []journal.Effect
 	same := false
@@ -162,7 +162,7 @@ func (s *session) effects() {
 		if try > 0 && s.pass(200*time.Millisecond, nil) != nil {
 			break
 		}
-		now, err := readEffects(s.ctx, s.e.Effects.Method, url)
+		now, err := readEffects(s.ctx, s.system.trust, s.e.Effects.Method, url)
 		if fact.Error = ""; err != nil {
 			fact.Error = err.Error()
 			continue
@@ -181,14 +181,14 @@ func (s *session) effects() {
 }
 
 // readEffects reads a JSON array of objects with "key" and "id", bare or as the field "effects" of an object.
-func readEffects(ctx context.Context, method, url string) ([]journal.Effect, error) {
+func readEffects(ctx context.Context, t trust, method, url string) ([]journal.Effect, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialTLSContext: t.dial}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err

@@ -93,6 +93,8 @@ type running struct {
 	journal *journal.Writer
 	metrics *metrics
 	mu      sync.Mutex
+
+	authority authority
 }
 
 // Run parses, validates and runs features. An error of type scenarios.Problems means that a feature is wrong and nothing was started; with any

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -33,8 +34,10 @@ type session struct {
 	placed []*injection // all that there were
 	rows   rows
 	phase  string
-	quit   chan struct{} // ends the clock
-	clock  sync.WaitGroup
+
+	strangers strangers
+	quit      chan struct{} // ends the clock
+	clock     sync.WaitGroup
 
 	release func() // ends the operator's healing by hand, see byHand
 
@@ -106,8 +109,10 @@ func (s *session) begin() {
 		process: func(service string, e process.Event) {
 			s.tell(journal.Event{At: s.run.journal.Since(e.At), Process: &journal.Process{Service: service, What: e.What, PID: e.PID, Detail: e.Detail}})
 		},
-		fate: s.fate,
-		call: s.called,
+		fate:      s.fate,
+		call:      s.called,
+		strange:   s.strange,
+		authority: func() (*link.CA, string, error) { return s.run.authority.get(s.run.dir) },
 	})
 	var absent missing
 	switch {
@@ -129,6 +134,9 @@ func (s *session) fate(f evidence.Fate) {
 }
 
 func (s *session) called(link string, c message.Call) {
+	if c.Op == "" && c.Skipped != "" {
+		s.strange(link, fmt.Sprintf("no fault on calls can act on a connection of link %q: %s", link, c.Skipped))
+	}
 	s.fold.call(link, c, s.run.journal.Since(c.Start), s.run.journal.Since(c.End))
 }
 
@@ -256,7 +264,7 @@ func (s *session) startLoad() {
 		s.enter("fault")
 		return
 	}
-	s.client = newClient(s.ctx, s.e.Load, fmt.Sprintf("%s-%04x", s.run.short, uint16(evidence.Hash(0, 0, s.e.ID))), s.seed, s.system.front, s.finished)
+	s.client = newClient(s.ctx, s.e.Load, fmt.Sprintf("%s-%04x", s.run.short, uint16(evidence.Hash(0, 0, s.e.ID))), s.seed, s.system.front, s.finished).trusting(s.system.trust)
 	s.client.began = func(n uint64, due time.Time) { s.fold.sent(n, s.run.journal.Since(due)) }
 	s.load = startLoad(s.ctx, s.e.Load, s.client, s.peak())
 	if s.pass(warmUp, nil) != nil {

@@ -38,6 +38,8 @@ type system struct {
 	links     map[string]*link.Link     // by name, "orders -> payments"
 	relays    map[string]*message.Relay
 	mu        sync.Mutex // guards ports, held and services while services start
+	trust     trust
+	caFile    string // what clients of links that terminate TLS have to trust; "" when none does
 	services  map[string]*process.Service
 	servers   []*http.Server
 	serving   sync.WaitGroup
@@ -48,6 +50,9 @@ type hooks struct {
 	process func(service string, e process.Event)
 	fate    evidence.Sink
 	call    func(link string, c message.Call)
+	strange func(link, why string) // of connections that a link could not look into
+
+	authority func() (*link.CA, string, error) // the run's, and the file of its certificate
 }
 
 // missing is the error of a program that is not installed.
@@ -61,7 +66,7 @@ func (m missing) Error() string {
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
 		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, held: map[string][]net.Listener{},
-		links: map[string]*link.Link{}, relays: map[string]*message.Relay{}, services: map[string]*process.Service{},
+		links: map[string]*link.Link{}, relays: map[string]*message.Relay{}, trust: trust{}, services: map[string]*process.Service{},
 	}
 	defer func() {
 		if err != nil {
@@ -155,7 +160,10 @@ func (s *system) release(service string) {
 }
 
 func (s *system) open(l scenarios.Link, h hooks) error {
-	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: s.addresses[l.To]}
+	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: s.addresses[l.To], ProxyProtocol: l.ProxyProtocol}
+	if err := s.terminate(&cfg, l, h); err != nil {
+		return err
+	}
 	if l.Protocol != "" && l.Protocol != "tcp" {
 		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Sink: h.fate, Calls: func(c message.Call) { h.call(l.Name(), c) }})
 		if err != nil {
@@ -171,6 +179,7 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		return err
 	}
 	s.links[l.Name()] = open
+	s.trustLink(open, cfg.TLS)
 	return nil
 }
 
@@ -254,6 +263,8 @@ func (s *system) values(svc scenarios.Service) func(name, arg string) (string, b
 		case "address":
 			a, ok := s.addresses[arg]
 			return a, ok
+		case "ca":
+			return s.caFile, s.caFile != ""
 		case "without":
 			return strings.Join(s.o.Without, ","), true
 		case "seed":

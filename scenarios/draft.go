@@ -27,6 +27,7 @@ type draft struct {
 	live                                                                        []liveFault
 	told                                                                        map[string]place // service or link -> where it was described
 	spoken                                                                      bool             // some of them in sentences
+	endings                                                                     []ending         // of TLS
 	broken                                                                      bool             // the system file is wrong, so names cannot be judged
 	doubt, misread                                                              bool             // something is wrong; it was while reading
 	handlers                                                                    []string

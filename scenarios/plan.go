@@ -114,7 +114,7 @@ func (e *Experiment) start(w io.Writer) {
 	}
 	var links []string
 	for _, l := range e.System.Links {
-		links = append(links, l.Name()+" ("+l.protocol()+")")
+		links = append(links, l.Name()+" ("+l.carries()+")")
 	}
 	if len(links) > 0 {
 		moment(w, 0, "open "+strings.Join(links, ", "))

@@ -43,7 +43,7 @@ func Expand(s string, values func(name, arg string) (value string, ok bool)) (st
 	}
 }
 
-const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${without} ${seed}"
+const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${ca} ${without} ${seed}"
 
 // protocols that a link may have.
 func protocols() []string {
@@ -83,8 +83,9 @@ func (s *System) sound(handlers []string, where func(name, key string) place, bl
 				blame(at, fmt.Sprintf("there is no service %q", end), didYouMean(end, s.names(), "services"))
 			}
 		}
-		if l.Protocol != "" && !slices.Contains(protocols(), l.Protocol) {
-			blame(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), didYouMean(l.Protocol, protocols(), "protocols"))
+		l.sound(where, blame)
+		if i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == l.To }); i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
+			blame(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
 		}
 		if l.From == l.To {
 			blame(at, fmt.Sprintf("%q depends on itself", l.From), "leave the link out")
@@ -113,6 +114,11 @@ func (s *System) placeholders(service Service, where func(name, key string) plac
 				}
 				return "", true
 			case name == "port":
+				return "", true
+			case name == "ca" && arg == "":
+				if !s.terminates() {
+					blame(where(service.Name, key), "${ca} stands for what vouches for links that terminate TLS, and no link does", "add `tls: terminate` to a link, or leave the placeholder out")
+				}
 				return "", true
 			}
 			return "", arg == "" && slices.Contains([]string{"self", "dir", "without", "seed"}, name)

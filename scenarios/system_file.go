@@ -20,7 +20,7 @@ var (
 	serviceKeys = []string{"command", "env", "dir", "port", "ready", "address", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
-	linkKeys    = []string{"protocol", "listen"}
+	linkKeys    = []string{"protocol", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol"}
 )
 
 // ReadSystem reads a system file. The error is of type Problems when the file can be read and is wrong.
@@ -186,7 +186,7 @@ func (r *reader) ready(v ast.Node) Ready {
 	return ready
 }
 
-// depends reads the links of a service: a mapping from dependency to protocol, or to {protocol, listen}; or a list of names.
+// depends reads the links of a service: a mapping from dependency to protocol, or to the link's own keys; or a list of names.
 func (r *reader) depends(from string, v ast.Node) {
 	add := func(l Link, at place) {
 		r.places[l.Name()] = at
@@ -210,17 +210,7 @@ func (r *reader) depends(from string, v ast.Node) {
 		if s, ok := v.(*ast.StringNode); ok {
 			l.Protocol = s.Value
 		} else {
-			r.mapping(v, fmt.Sprintf("the link to %q", to), linkKeys, func(key string, v ast.Node, _ place) {
-				if key == "protocol" {
-					l.Protocol = r.text(v)
-					r.places[l.Name()+"/protocol"] = r.at(v)
-					return
-				}
-				var err error
-				if l.Listen, err = parseAddress(r.text(v)); err != nil {
-					r.blame(v, err)
-				}
-			})
+			r.link(&l, v)
 		}
 		add(l, at)
 	})

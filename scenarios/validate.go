@@ -28,6 +28,7 @@ func (d *draft) finish() {
 		}
 		return
 	}
+	d.endTLS()
 	if d.spoken {
 		d.System.sound(d.handlers, func(name, _ string) place { return cmp.Or(d.told[name], d.systemAt) }, d.blame)
 	}
@@ -53,7 +54,7 @@ func (d *draft) finishLoad() {
 		return
 	}
 	for i := range d.Load.Mix {
-		d.Load.Mix[i].Service = d.serves(d.loadAt, d.Load.Mix[i].Path)
+		d.Load.Mix[i].Service = d.overTCP(d.loadAt, d.serves(d.loadAt, d.Load.Mix[i].Path))
 	}
 	if d.retryAt != (place{}) && d.Load.KeyHeader == "" && strings.Contains(d.retryAt.text, "with the same key") {
 		d.lacks(d.retryAt, "there is no key that could be the same", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
@@ -92,6 +93,14 @@ func (d *draft) serves(at place, path string) string {
 	return ""
 }
 
+// overTCP complains of a service that clients would have to ask over a Unix socket.
+func (d *draft) overTCP(at place, service string) string {
+	if slices.ContainsFunc(d.System.Services, func(s Service) bool { return s.Name == service && strings.HasPrefix(s.Address, unixPrefix) }) {
+		d.blame(at, fmt.Sprintf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
+	}
+	return service
+}
+
 func under(path, prefix string) bool {
 	rest, ok := strings.CutPrefix(path, prefix)
 	return ok && (rest == "" || strings.HasSuffix(prefix, "/") || rest[0] == '/' || rest[0] == '?')
@@ -106,7 +115,7 @@ func (d *draft) effects(at place, route string) {
 		return // told
 	}
 	d.Effects = &Effects{Method: method, Path: path, Step: d.step.Step}
-	d.after(func() { d.Effects.Service = d.serves(at, path) })
+	d.after(func() { d.Effects.Service = d.overTCP(at, d.serves(at, path)) })
 }
 
 // placedWell judges a fault's target. A cut between two services, and what acts one way, is turned round when the link goes the other way.
