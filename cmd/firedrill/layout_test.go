@@ -45,7 +45,7 @@ var owners = map[string]struct {
 }{
 	"github.com/tsenart/vegeta/v12":       {[]string{"runner"}, 1},
 	"github.com/cucumber/godog":           {[]string{"runner"}, 0},
-	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, testsOnly},
+	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, 0},
 	"github.com/goccy/go-yaml":            {[]string{"scenarios"}, 0},
 	"github.com/cucumber/gherkin/go":      {[]string{"scenarios"}, 0},
 	"github.com/spf13/cobra":              {[]string{"cmd/firedrill"}, 0},

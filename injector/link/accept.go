@@ -54,11 +54,8 @@ func (c *conn) pass(ctx context.Context, gates []*gate) bool {
 		}
 		g.Count.Touch(1)
 		g.Count.Connection()
-		began, by := time.Now(), g.by
-		if by == 0 {
-			by = forever
-		}
-		if !c.stay(ctx, g, by) {
+		began := time.Now()
+		if !g.keep(ctx) {
 			return false
 		}
 		g.Count.Delayed(time.Since(began))
@@ -66,11 +63,16 @@ func (c *conn) pass(ctx context.Context, gates []*gate) bool {
 	return true
 }
 
-func (c *conn) stay(ctx context.Context, g *gate, by time.Duration) bool {
-	timer := time.NewTimer(by)
-	defer timer.Stop()
+// keep waits until the time is over or the fault is healed; false when the connection ended first.
+func (g *gate) keep(ctx context.Context) bool {
+	var over <-chan time.Time // never, without a time
+	if g.by > 0 {
+		timer := time.NewTimer(g.by)
+		defer timer.Stop()
+		over = timer.C
+	}
 	select {
-	case <-timer.C:
+	case <-over:
 	case <-g.healed:
 	case <-ctx.Done():
 		return false

@@ -66,28 +66,32 @@ type line struct {
 	free time.Time
 }
 
-// part is one connection's use of a shared line: its piece keeps its place once it has asked for one, so that pieces go in order of arrival.
+// part is one connection's use of a shared line: a piece keeps its place once it has asked for one, so that pieces go in order of arrival.
 type part struct {
 	rate  int64
 	line  *line
-	place time.Time // when the piece at the head goes; zero before it asked
-	size  int       // that it asked for
+	place time.Time // when the line has carried all that it was asked to
+	paid  int       // bytes that it was asked to carry and that did not go yet
 }
 
 func (s *part) due(arrived time.Time, n int) (time.Time, bool) {
-	if s.place.IsZero() || n > s.size {
+	if more := n - s.paid; more > 0 {
 		s.line.mu.Lock()
-		s.place, s.size = latest(arrived, s.line.free).Add(worth(n, s.rate)), n
-		s.line.free = s.place
+		s.line.free = latest(arrived, s.line.free).Add(worth(more, s.rate))
+		s.place, s.paid = s.line.free, n
 		s.line.mu.Unlock()
 	}
-	return s.place, false
+	return latest(arrived, s.place), false
 }
 
 func (s *part) piece() int { return burst(s.rate) }
 
-func (s *part) passed(int, time.Time) error {
-	s.place = time.Time{}
+// passed gives no credit for the time that a stalled receiver took.
+func (s *part) passed(n int, at time.Time) error {
+	s.paid = max(0, s.paid-n)
+	s.line.mu.Lock()
+	s.line.free = latest(at, s.line.free)
+	s.line.mu.Unlock()
 	return nil
 }
 
@@ -97,19 +101,22 @@ type Slices struct {
 	Dir   Dir
 	Size  int           // bytes of a piece
 	Vary  int           // a piece has up to so many bytes more or less; below Size
-	Apart time.Duration // between two pieces of a chunk; 0 sends them one behind the other
+	Apart time.Duration // after each piece; 0 sends them one behind the other
 }
 
-// Slice puts slicing on the link. Every piece is a write of its own; chunks of one piece are not affected.
+// largest is the largest piece.
+const largest = 1 << 30
+
+// Slice puts slicing on the link. Every piece is a write of its own. Chunks that are taken apart or kept are affected.
 func (l *Link) Slice(f Slices) (Heal, error) {
-	if f.Size <= 0 || f.Vary < 0 || f.Vary >= f.Size || f.Apart < 0 || f.Apart > longest {
-		return nil, fmt.Errorf("slice traffic on link %q into pieces of %d bytes, give or take %d, %v apart: the size must be positive, the variation below it, and the pause neither negative nor above %v",
-			l.cfg.Name, f.Size, f.Vary, f.Apart, longest)
+	if f.Size <= 0 || f.Size > largest || f.Vary < 0 || f.Vary >= f.Size || f.Apart < 0 || f.Apart > longest {
+		return nil, fmt.Errorf("slice traffic on link %q into pieces of %d bytes, give or take %d, %v apart: the size must be positive and at most %d, the variation below it, and the pause neither negative nor above %v",
+			l.cfg.Name, f.Size, f.Vary, f.Apart, largest, longest)
 	}
 	if err := f.check("slice traffic", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	s := &stage{dir: f.Dir, cuts: true}
+	s := &stage{dir: f.Dir, cuts: true, least: 1}
 	s.make = func(c *conn, d Dir) shape { return &slicer{Slices: f, seed: s.seedOf(c, d)} }
 	return l.add(f.On, s), nil
 }
@@ -130,6 +137,9 @@ func (s *slicer) piece() int {
 }
 
 func (s *slicer) due(arrived time.Time, _ int) (time.Time, bool) {
+	if s.Apart == 0 {
+		return arrived, false
+	}
 	return latest(arrived, s.free), false
 }
 

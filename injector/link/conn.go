@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"os"
 	"slices"
@@ -19,20 +18,20 @@ type conn struct {
 	link    *Link
 	sock    *socket
 	id      uint64
-	sending sync.WaitGroup // the writer of the queue to the client
+	sending group          // the writer of the queue to the client
 	wg      sync.WaitGroup // readers and writers of the two queues
 
 	in, out queue // to the server (fed by the socket), to the client (fed by Write)
 
 	mu     sync.Mutex
-	peer   *socket            // the upstream's, when the byte pump has one
-	cancel context.CancelFunc // ends waits before the pump, and the relay
-	timers []*time.Timer      // of resets that wait for their time
-	marks  map[*stage]*mark   // what live faults know of both directions together; link.mu
-	tls    atomic.Bool        // the client's first byte is that of a TLS handshake
-	spoke  bool               // the client has sent something; only the reader's
-	halves atomic.Int32       // directions that ended in order
-	over   atomic.Bool        // closed or reset by us
+	peer   *socket             // the upstream's, when the byte pump has one
+	cancel context.CancelFunc  // ends waits before the pump, and the relay
+	timers map[any]*time.Timer // of faults that wait for their time
+	marks  map[*stage]*mark    // what faults know of both directions together; link.mu
+	tls    atomic.Bool         // the client's first byte is that of a TLS handshake
+	spoke  bool                // the client has sent something; only the reader's
+	halves atomic.Int32        // directions that ended in order
+	over   atomic.Bool         // closed or reset by us
 }
 
 func newConn(l *Link, sock *socket, id uint64) *conn {
@@ -56,7 +55,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 func (c *conn) read(p []byte) (int, error) {
 	for {
-		if !c.in.busy() {
+		if !c.queued() {
 			n, err := c.sock.Read(p)
 			if errors.Is(err, os.ErrDeadlineExceeded) { // a former reader's wake-up
 				_ = c.sock.SetReadDeadline(time.Time{})
@@ -75,10 +74,7 @@ func (c *conn) read(p []byte) (int, error) {
 
 // divert looks at what came from the client's socket and hands it to the queue if a fault came while we waited: what arrived meets it.
 func (c *conn) divert(p []byte, err error) bool {
-	if !c.spoke && len(p) > 0 {
-		c.spoke = true
-		c.tls.Store(p[0] == handshake)
-	}
+	c.listen(p)
 	if !c.in.disturbed.Load() {
 		return false
 	}
@@ -89,6 +85,23 @@ func (c *conn) divert(p []byte, err error) bool {
 		c.wg.Go(c.receive)
 	}
 	return true
+}
+
+// listen notes with what the client begins.
+func (c *conn) listen(p []byte) {
+	if !c.spoke && len(p) > 0 {
+		c.spoke = true
+		c.tls.Store(p[0] == handshake)
+	}
+}
+
+// queued tells whether what travels to the server is to be taken from the queue. A live toxic of others' making has to be fed for that, also before the
+// client says anything: it may have something to say by itself.
+func (c *conn) queued() bool {
+	if c.in.hungry() {
+		c.wg.Go(c.receive)
+	}
+	return c.in.busy()
 }
 
 // receive feeds the queue to the server from the socket, as long as faults are live; then the socket is read directly again.
@@ -104,6 +117,7 @@ func (c *conn) receive() {
 			c.in.put(nil, err)
 			return
 		}
+		c.listen((*buf)[:n])
 		c.in.put((*buf)[:n], nil)
 		buffers.Put(buf)
 	}
@@ -125,10 +139,15 @@ func (c *conn) write(p []byte) (int, error) {
 	if err := c.out.offer(p, nil); err != nil {
 		return 0, err
 	}
+	c.flow()
+	return len(p), nil
+}
+
+// flow lets the queue to the client be emptied, if nobody does so.
+func (c *conn) flow() {
 	if c.out.feed() {
 		c.sending.Go(c.send)
 	}
-	return len(p), nil
 }
 
 // send empties the queue to the client into the socket, until it is empty and no fault is live.
@@ -197,10 +216,16 @@ func (c *conn) close(end error) error {
 	if err := c.out.offer(nil, end); err != nil {
 		return err
 	}
-	if c.out.feed() {
-		c.sending.Go(c.send)
-	}
+	c.flow()
 	return nil
+}
+
+// farewell is the end of what a relay says, for toxics that wait for more; without one there is nothing to wait for.
+func (c *conn) farewell() {
+	if c.out.awaited() {
+		_ = c.close(io.EOF)
+	}
+	c.sending.Wait() // what a stream fault still holds for the client
 }
 
 // passReset brings the server's reset to the client behind what a live fault still keeps: silence is also silent about resets.
@@ -243,16 +268,26 @@ func (c *conn) end() error {
 	for _, t := range c.timers {
 		t.Stop()
 	}
+	c.timers = nil
 	return err
 }
 
-// apply puts the stages on both directions that they are meant for.
+// apply puts the stages on both directions that they are meant for; link.mu is held.
 func (c *conn) apply(stages []*stage) {
-	maps.DeleteFunc(c.marks, func(s *stage, _ *mark) bool { return !slices.Contains(stages, s) })
 	var in, out []*stage
+	for s := range c.marks {
+		if !slices.Contains(stages, s) {
+			delete(c.marks, s)
+			c.never(s)
+		}
+	}
 	for _, s := range stages {
 		if !s.picks(c) {
 			continue
+		}
+		if m := c.mark(s); s.expire > 0 && !m.armed {
+			m.armed = true
+			c.later(s, s.expire, func() { c.expire(s, m) })
 		}
 		if s.dir != ToClient {
 			in = append(in, s)

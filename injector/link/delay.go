@@ -94,7 +94,7 @@ func (d *delay) step() time.Duration {
 
 // at is the delay of what arrives at t.
 func (d *delay) at(t time.Time) time.Duration {
-	since := t.Sub(d.start)
+	since := max(0, t.Sub(d.start)) // what waited before the fault came meets its beginning
 	if up := d.Wave.Up; up > 0 && since%(up+d.Wave.Down) >= up {
 		return 0
 	}

@@ -115,24 +115,17 @@ func (l *Link) Reset(f Reset) (Heal, error) {
 		defer l.mu.Unlock()
 		l.resets = slices.DeleteFunc(slices.Clone(l.resets), func(other *reset) bool { return other == r })
 		r.healed.Store(true)
+		for c := range l.conns {
+			c.never(r)
+		}
 		return nil
 	}, nil
 }
 
 func (l *Link) resetAfterBytes(f Reset) Heal {
-	s := &stage{whole: true}
-	s.make = func(c *conn, _ Dir) shape { return &budget{left: c.left(s, f.AfterBytes), end: errReset} }
+	s := &stage{whole: true, bytes: f.AfterBytes}
+	s.make = func(c *conn, _ Dir) shape { return &budget{left: &c.mark(s).left, end: errReset} }
 	return l.add(f.On, s)
-}
-
-// left is what a stage lets pass in both directions of the connection together; link.mu is held.
-func (c *conn) left(s *stage, bytes int64) *atomic.Int64 {
-	m := c.mark(s)
-	if m.left == nil {
-		m.left = &atomic.Int64{}
-		m.left.Store(bytes)
-	}
-	return m.left
 }
 
 // reset is a live Reset that waits for no bytes.
@@ -152,11 +145,7 @@ func (c *conn) arm(r *reset) {
 		c.strike(r)
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.over.Load() {
-		c.timers = append(c.timers, time.AfterFunc(r.after, func() { c.strike(r) }))
-	}
+	c.later(r, r.after, func() { c.strike(r) })
 }
 
 func (c *conn) strike(r *reset) {

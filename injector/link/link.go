@@ -252,7 +252,7 @@ func (l *Link) carry(c *conn, gates []*gate) {
 	}
 	if l.cfg.Serve != nil {
 		l.cfg.Serve(ctx, c, c.dial)
-		c.sending.Wait() // what a stream fault still holds for the client
+		c.farewell()
 		return
 	}
 	up, err := c.open(ctx)

@@ -4,17 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
-	"math"
 	"net"
 	"os"
 	"runtime"
 	"sync"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -362,51 +359,6 @@ func TestHealIsNotStoppedByAStalledReceiver(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestJitterKeepsMeanAndSpreadOnAStream: one chunk a millisecond, delayed by 50 ms, give or take 20 ms, in order. Uniform on 30..70 ms has the
-// mean 50 and the standard deviation 11.55; Toxiproxy gives 63 and 4, since independent delays in order cannot do better.
-func TestJitterKeepsMeanAndSpreadOnAStream(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		var q queue
-		q.init(nil)
-		s := &stage{least: 1, count: evidence.NewCounter("chunks"), make: func(*conn, Dir) shape {
-			return &delay{Delay: Delay{By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond}, seed: 3, start: time.Now()}
-		}}
-		q.set([]*stage{s}, &conn{id: 1}, ToServer)
-		const chunks = 60_000
-		var sum, squares float64
-		sent := make([]time.Time, 0, chunks)
-		buf := make([]byte, 1)
-		q.fed = true
-		for got := 0; got < chunks; { // one goroutine is source and consumer: sleep until the next arrival or departure
-			pause := time.Hour
-			if len(sent) < chunks {
-				pause = time.Duration(len(sent)+1)*time.Millisecond - time.Since(began)
-			}
-			n, err, wait, state := q.try(buf, false)
-			require.NoError(t, err)
-			if state == taken {
-				require.Equal(t, 1, n)
-				late := float64(time.Since(sent[got])) / float64(time.Millisecond)
-				sum += late
-				squares += late * late
-				got++
-				continue
-			}
-			time.Sleep(min(pause, wait))
-			if pause <= wait {
-				sent = append(sent, time.Now())
-				q.append2([]byte{1})
-			}
-		}
-		mean := sum / chunks
-		spread := math.Sqrt(squares/chunks - mean*mean)
-		assert.InEpsilon(t, 50, mean, 0.02)
-		assert.InEpsilon(t, 20/math.Sqrt(3), spread, 0.05)
-		assert.EqualValues(t, chunks, s.count.Tally().Affected)
-	})
-}
-
 func TestDelayIsAskedOfEachExchange(t *testing.T) {
 	l := open(t, serve(t, echo))
 	heal, err := l.Delay(Delay{On: On{ID: "f1", Count: evidence.NewCounter("chunks")}, Dir: ToServer, By: 30 * time.Millisecond})
@@ -419,28 +371,6 @@ func TestDelayIsAskedOfEachExchange(t *testing.T) {
 		require.GreaterOrEqual(t, time.Since(began), 30*time.Millisecond)
 	}
 	require.NoError(t, heal(t.Context()))
-}
-
-func TestBandwidthIsExact(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var q queue
-		q.init(nil)
-		s := &stage{least: 1, count: evidence.NewCounter("chunks"), make: func(*conn, Dir) shape { return &bandwidth{rate: 1_000_000} }}
-		q.set([]*stage{s}, &conn{id: 1}, ToServer)
-		began := time.Now()
-		for range 3 {
-			q.append2(make([]byte, 1_000_000))
-		}
-		buf := make([]byte, 1<<20)
-		for got := 0; got < 3_000_000; {
-			n, err, ok := q.take(buf, false)
-			require.NoError(t, err)
-			require.True(t, ok)
-			require.LessOrEqual(t, n, 10_000, "a burst of more than 10 ms' worth")
-			got += n
-		}
-		require.InEpsilon(t, 3*time.Second, time.Since(began), 0.01)
-	})
 }
 
 func TestBadAttributesAreErrors(t *testing.T) {

@@ -3,7 +3,6 @@ package link
 import (
 	"context"
 	"io"
-	"math"
 	"net"
 	"os"
 	"runtime"
@@ -367,34 +366,6 @@ func idle() *Link {
 	return &Link{cfg: Config{Name: "a -> b"}, conns: map[*conn]struct{}{}, changed: make(chan struct{})}
 }
 
-// FuzzAttributes: no attribute may stop the process; what is not an error must work on bytes.
-func FuzzAttributes(f *testing.F) {
-	f.Add(int64(50e6), int64(20e6), int64(1000), int64(10), 0.5, uint8(1))
-	f.Add(int64(-1), int64(0), int64(-1), int64(-1), math.NaN(), uint8(7))
-	f.Add(int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), math.Inf(1), uint8(0))
-	f.Add(int64(24*time.Hour), int64(24*time.Hour), int64(1), int64(0), 1.0, uint8(2))
-	f.Fuzz(func(t *testing.T, by, jitter, rate, after int64, share float64, dir uint8) {
-		l := idle()
-		d := Dir(dir)
-		_, derr := l.Delay(Delay{On: On{Share: share}, By: time.Duration(by), Jitter: time.Duration(jitter), Dir: d})
-		_, berr := l.Limit(Bandwidth{On: On{Share: share}, Rate: rate, Dir: d})
-		_, rerr := l.Reset(Reset{On: On{Share: share}, AfterBytes: after})
-		if math.IsNaN(share) || share < 0 || share > 1 {
-			require.Error(t, derr)
-			require.Error(t, berr)
-			require.Error(t, rerr)
-		}
-		var q queue
-		q.init(nil)
-		q.set(l.stages, &conn{id: 1}, ToServer)
-		q.append2(make([]byte, 100))
-		n, err, wait, state := q.try(make([]byte, 64), false)
-		require.NoError(t, err)
-		require.LessOrEqual(t, n, 64)
-		require.True(t, state == taken && n > 0 || state == waiting && wait > 0)
-	})
-}
-
 // The kernel tells of a reset once. Whoever reads after a writer met it would take the connection's end for an orderly one.
 func TestAResetThatAWriterMetFirstIsNoOrderlyEnd(t *testing.T) {
 	if runtime.GOOS != "linux" {
@@ -414,5 +385,25 @@ func TestAResetThatAWriterMetFirstIsNoOrderlyEnd(t *testing.T) {
 	_, err = s.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 	_, _, err = s.take()
+	require.ErrorIs(t, err, syscall.ECONNRESET)
+}
+
+// TestALostEndIsNotReadAgain: a client's end that a half-open connection swallows must not be read over and over until the fault is healed.
+func TestALostEndIsNotReadAgain(t *testing.T) {
+	l, client, server := pair(t)
+	heal, err := l.HalfOpen(On{ID: "f1"})
+	require.NoError(t, err)
+	require.NoError(t, client.CloseWrite())
+	silent(t, server)
+	busy := func() time.Duration {
+		var used syscall.Rusage
+		require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+		return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+	}
+	began, before := time.Now(), busy()
+	time.Sleep(300 * time.Millisecond)
+	require.Less(t, busy()-before, time.Since(began)/4, "somebody is busy with nothing")
+	require.NoError(t, heal(t.Context()))
+	_, err = server.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 }

@@ -99,6 +99,7 @@ func (c *conn) carryTo(up *socket) (srcErr, dstErr error) {
 			_, dstErr = up.Write((*buf)[:n])
 			c.link.toServer.Add(int64(n))
 		}
+		err = c.ended(err) // behind the last byte that may pass
 		if buf != nil {
 			full := n == len(*buf)
 			buffers.Put(buf)
@@ -120,10 +121,10 @@ func (c *conn) carryTo(up *socket) (srcErr, dstErr error) {
 // next is what the client says next, in a buffer that the caller gives back, if there is one.
 func (c *conn) next() (buf *[]byte, n int, err error) {
 	for {
-		if c.in.busy() {
+		if c.queued() {
 			buf = buffers.Get().(*[]byte)
 			if n, err, ok := c.in.take(*buf, false); ok {
-				return buf, n, c.ended(err)
+				return buf, n, err
 			}
 			buffers.Put(buf)
 			continue

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,9 +19,11 @@ type queue struct {
 	mu     sync.Mutex
 	chunks []chunk
 	bytes  int
+	stubs  []*stub // toxics that are not ours, which everything passes before it is queued
 	stages []live
 	head   uint64 // number of the chunk at the head, from 1
 	fed    bool   // a goroutine of the connection feeds (to the server) or empties (to the client) it
+	last   bool   // the source has said its end, and is not to be asked again
 	ended  error  // what the consumer gets from now on
 	wake   chan struct{}
 	space  chan struct{}
@@ -36,8 +39,8 @@ type chunk struct {
 // live is a stage at work on one direction of one connection.
 type live struct {
 	*stage
+	*mark
 	shape         shape
-	mark          *mark
 	seen, touched uint64    // numbers of the last chunks counted
 	out           time.Time // when the head leaves this stage
 }
@@ -55,23 +58,29 @@ func poke(c chan struct{}) {
 
 // changed brings disturbed up to date; q.mu is held.
 func (q *queue) changed() {
-	q.disturbed.Store(len(q.stages) > 0 || len(q.chunks) > 0 || q.fed || q.ended != nil)
+	q.disturbed.Store(len(q.stages) > 0 || len(q.chunks) > 0 || len(q.stubs) > 0 || q.fed || q.ended != nil)
 }
 
-// set makes exactly these stages live; those that were live before keep their state. It tells whether the direction was disturbed and is no longer.
-func (q *queue) set(stages []*stage, c *conn, d Dir) (healed bool) {
+// set makes exactly these stages live; those that were live before keep their state. It tells whether whoever reads the source directly, or for the
+// queue, has to look again.
+func (q *queue) set(stages []*stage, c *conn, d Dir) (look bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	was := len(q.stages) > 0
+	was, stubs := len(q.stages) > 0, len(q.stubs)
 	next := make([]live, 0, len(stages))
 	for _, s := range stages {
 		next = append(next, q.keep(s, c, d))
 	}
 	q.stages = next
+	for _, s := range q.stubs {
+		if !s.leaving && !slices.Contains(stages, s.stage) {
+			s.leave()
+		}
+	}
 	q.changed()
 	poke(q.wake)
 	poke(q.space)
-	return was && len(next) == 0
+	return len(q.stubs) > stubs || (was && len(next) == 0)
 }
 
 func (q *queue) keep(s *stage, c *conn, d Dir) live {
@@ -79,6 +88,9 @@ func (q *queue) keep(s *stage, c *conn, d Dir) live {
 		if l.stage == s {
 			return l
 		}
+	}
+	if s.toxic != nil && q.ended == nil {
+		q.begin(s, c, d)
 	}
 	return live{stage: s, mark: c.mark(s), shape: s.make(c, d)}
 }
@@ -90,7 +102,12 @@ func (q *queue) busy() bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.chunks) > 0 || q.fed || q.ended != nil
+	return len(q.chunks) > 0 || q.fed || q.ended != nil || q.settling()
+}
+
+// settling tells whether more is to come though nobody feeds: toxics still hold something, or the source's end was lost on the way. q.mu is held.
+func (q *queue) settling() bool {
+	return q.last || slices.ContainsFunc(q.stubs, func(s *stub) bool { return s.leaving })
 }
 
 // feed claims the place of the goroutine beside the queue; false when it is taken.
@@ -126,11 +143,29 @@ func (q *queue) put(data []byte, err error) {
 }
 
 func (q *queue) append(data []byte, err error) {
-	if q.swallows(len(data)) || (len(data) == 0 && err == nil) {
+	q.last = q.last || err != nil
+	if q.swallows(len(data)) {
 		return
 	}
-	q.chunks = append(q.chunks, chunk{data: append([]byte(nil), data...), arrived: time.Now(), err: err})
-	q.bytes += len(data)
+	if len(data) > 0 {
+		q.pass(nil, chunk{data: append([]byte(nil), data...), arrived: time.Now()})
+	}
+	if err != nil {
+		q.pass(nil, chunk{arrived: time.Now(), err: err})
+	}
+}
+
+// pass hands a chunk to the toxic behind from, or queues it behind the last; nil is the source.
+func (q *queue) pass(from *stub, c chunk) {
+	if i := slices.Index(q.stubs, from) + 1; i < len(q.stubs) {
+		q.stubs[i].hand(c)
+		return
+	}
+	if last := len(q.chunks) - 1; last >= 0 && q.chunks[last].err != nil {
+		return // it is behind the end
+	}
+	q.chunks = append(q.chunks, c)
+	q.bytes += len(c.data)
 	poke(q.wake)
 }
 
@@ -168,7 +203,7 @@ func (q *queue) holding() bool {
 func (q *queue) room() bool {
 	for {
 		q.mu.Lock()
-		live, full := len(q.stages) > 0 && q.ended == nil, q.full()
+		live, full := len(q.stages) > 0 && q.ended == nil, q.full() || q.brimful(nil)
 		q.mu.Unlock()
 		if !live || !full {
 			return live
@@ -185,7 +220,7 @@ func (q *queue) offer(data []byte, err error) error {
 			defer q.mu.Unlock()
 			return q.ended
 		}
-		if !q.full() || err != nil {
+		if !(q.full() || q.brimful(nil)) || err != nil {
 			q.append(data, err)
 			q.changed()
 			q.mu.Unlock()
@@ -203,6 +238,7 @@ func (q *queue) fail(err error) {
 		q.ended = err
 	}
 	q.chunks, q.bytes, q.fed = nil, 0, false
+	q.dropStubs()
 	q.changed()
 	q.mu.Unlock()
 	poke(q.wake)
@@ -242,11 +278,11 @@ func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration
 		switch {
 		case q.ended != nil:
 			return 0, q.ended, 0, taken
-		case sender:
+		case sender && len(q.stubs) == 0:
 			q.fed = false
 			q.changed()
 			return 0, nil, 0, empty
-		case !q.fed:
+		case !sender && !q.fed && !q.settling():
 			return 0, nil, 0, empty
 		}
 		return 0, nil, forever, waiting
@@ -276,9 +312,10 @@ func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration
 	}
 	if err != nil {
 		q.ended = err
+		q.dropStubs()
 	}
 	q.changed()
-	poke(q.space)
+	q.relieve()
 	return n, err, 0, taken
 }
 
@@ -293,13 +330,13 @@ func (q *queue) leave(head *chunk, n int, late time.Duration) (end error) {
 	}
 	for i := range q.stages {
 		l := &q.stages[i]
-		if l.cuts && l.touched < q.head && l.shape.piece() < len(head.data) {
+		if l.cuts && l.touched < q.head && n < len(head.data) && n == l.shape.piece() {
 			l.touched = q.head
-			l.mark.touch(l.stage)
+			l.touch(l.stage)
 		}
 		if err := l.shape.passed(n, l.out.Add(moved)); err != nil && end == nil {
 			end = err
-			l.mark.touch(l.stage)
+			l.touch(l.stage)
 		}
 		added := l.out.Sub(before)
 		before = l.out
@@ -309,7 +346,9 @@ func (q *queue) leave(head *chunk, n int, late time.Duration) (end error) {
 		touched := 0
 		if l.touched == q.head {
 			touched = n
-			l.count.Delayed(added)
+			if added > 0 {
+				l.count.Delayed(added)
+			}
 		}
 		l.count.Carry(n, touched)
 	}
@@ -336,14 +375,14 @@ func (q *queue) due(head *chunk, n int) (at time.Time, held bool) {
 	for i := range q.stages {
 		l := &q.stages[i]
 		if l.seen < q.head {
-			l.mark.see(l.stage)
+			l.see(l.stage)
 			l.seen = q.head
 		}
 		var hold bool
 		l.out, hold = l.shape.due(at, n)
 		if l.touched < q.head && (hold || (l.least > 0 && l.out.Sub(at) >= l.least)) {
 			l.touched = q.head
-			l.mark.touch(l.stage)
+			l.touch(l.stage)
 			if l.hold { // it will not be there any more when these bytes go
 				l.count.Carry(len(head.data), len(head.data))
 			}

@@ -35,41 +35,6 @@ func (o On) check(what, link string) error {
 	return nil
 }
 
-// mark is what a live stage knows of a connection as a whole.
-type mark struct {
-	seen, touched atomic.Bool
-	left          *atomic.Int64 // what it lets pass in both directions together; nil when it counts none
-}
-
-// mark finds it, or makes it; link.mu is held.
-func (c *conn) mark(s *stage) *mark {
-	if c.marks[s] == nil {
-		if c.marks == nil {
-			c.marks = map[*stage]*mark{}
-		}
-		c.marks[s] = &mark{}
-	}
-	return c.marks[s]
-}
-
-// see counts a chunk, or the connection once.
-func (m *mark) see(s *stage) {
-	if !m.seen.Swap(true) || !s.whole {
-		s.count.See(1)
-	}
-}
-
-// touch is see for what was affected.
-func (m *mark) touch(s *stage) {
-	first := !m.touched.Swap(true)
-	if first || !s.whole {
-		s.count.Touch(1)
-	}
-	if first {
-		s.count.Connection()
-	}
-}
-
 // chooser is On at work on one link: it knows which connections were live when the fault came.
 type chooser struct {
 	On
@@ -116,8 +81,11 @@ type stage struct {
 	whole   bool          // counted by connection, each once, not by chunk
 	hold    bool          // nothing goes
 	swallow bool          // what comes is lost
-	cuts    bool          // a chunk that it cuts is affected
-	least   time.Duration // a chunk that is kept for less was not affected
+	cuts    bool          // a chunk that it takes apart was affected
+	least   time.Duration // a chunk that is kept for less was not affected; 0 means that none is for being kept
+	bytes   int64         // that may pass in both directions together, where its shapes ask the mark
+	expire  time.Duration // the connection is ended in order so long after the fault or the connection came; 0 means never
+	toxic   *program      // one that is not ours; its stubs count for it
 	make    func(c *conn, d Dir) shape
 	count   *evidence.Counter
 }
@@ -157,6 +125,9 @@ func (l *Link) add(on On, s *stage) Heal {
 	s.chooser, s.count = l.chooser(on), on.Count
 	if s.fresh {
 		s.live = nil // it numbers new connections only
+	}
+	if s.toxic != nil {
+		s.count = nil
 	}
 	l.stages = append(slices.Clone(l.stages), s)
 	l.reapply()

@@ -1,0 +1,561 @@
+package link
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2/stream"
+	"github.com/Shopify/toxiproxy/v2/toxics"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+)
+
+// loop is how a toxic should be written: each chunk goes through do, and interruption and end are heeded.
+func loop(s *toxics.ToxicStub, do func(*stream.StreamChunk) bool) {
+	for {
+		select {
+		case <-s.Interrupt:
+			return
+		case c := <-s.Input:
+			if c == nil {
+				s.Close()
+				return
+			}
+			if !do(c) {
+				return
+			}
+		}
+	}
+}
+
+// flipper changes every byte.
+type flipper struct{ Mask uint8 }
+
+func (f *flipper) Pipe(s *toxics.ToxicStub) {
+	loop(s, func(c *stream.StreamChunk) bool {
+		for i := range c.Data {
+			c.Data[i] ^= f.Mask
+		}
+		s.Output <- c
+		return true
+	})
+}
+
+// keeper keeps what comes, the end too, until it is interrupted.
+type keeper struct{}
+
+func (*keeper) Pipe(s *toxics.ToxicStub) {
+	var kept []*stream.StreamChunk
+	input := s.Input
+	for {
+		select {
+		case c := <-input:
+			if c == nil {
+				input = nil
+				continue
+			}
+			kept = append(kept, c)
+		case <-s.Interrupt:
+			for _, c := range kept {
+				s.Output <- c
+			}
+			return
+		}
+	}
+}
+
+// hole loses what comes.
+type hole struct{}
+
+func (*hole) Pipe(s *toxics.ToxicStub) {
+	loop(s, func(*stream.StreamChunk) bool { return true })
+}
+
+// closer ends the stream behind its first chunk.
+type closer struct{}
+
+func (*closer) Pipe(s *toxics.ToxicStub) {
+	loop(s, func(c *stream.StreamChunk) bool {
+		s.Output <- c
+		s.Close()
+		return false
+	})
+}
+
+// talker has something to say by itself, and may end the stream then.
+type talker struct {
+	Say string
+	End bool
+}
+
+func (f *talker) Pipe(s *toxics.ToxicStub) {
+	s.Output <- &stream.StreamChunk{Data: []byte(f.Say)}
+	if f.End {
+		s.Close()
+		return
+	}
+	(&toxics.NoopToxic{}).Pipe(s)
+}
+
+// quitter returns without a word after its first chunk.
+type quitter struct{}
+
+func (*quitter) Pipe(s *toxics.ToxicStub) {
+	loop(s, func(c *stream.StreamChunk) bool {
+		s.Output <- c
+		return false
+	})
+}
+
+// deaf does not hear that it is interrupted while it has a chunk, until it is called.
+type deaf struct{}
+
+var call = make(chan struct{})
+
+func (f *deaf) Pipe(s *toxics.ToxicStub) {
+	loop(s, func(c *stream.StreamChunk) bool {
+		<-call
+		s.Output <- c
+		return true
+	})
+}
+
+// bomb panics.
+type bomb struct{ At string }
+
+func (f *bomb) goOff(at string) {
+	if f.At == at {
+		panic("boom")
+	}
+}
+
+func (f *bomb) UnmarshalJSON(b []byte) error {
+	if bytes.Contains(b, []byte("reading")) {
+		panic("boom")
+	}
+	f.At = string(bytes.Trim(b, `{}"At:`))
+	return nil
+}
+
+func (f *bomb) NewState() any             { f.goOff("state"); return nil }
+func (f *bomb) Cleanup(*toxics.ToxicStub) { f.goOff("cleaning") }
+func (f *bomb) Pipe(s *toxics.ToxicStub) {
+	f.goOff("once")
+	loop(s, func(c *stream.StreamChunk) bool {
+		f.goOff("chunk")
+		s.Output <- c
+		if f.At == "end" {
+			s.Close()
+			s.Output <- c
+		}
+		return true
+	})
+}
+
+// counter is stateful: it lets so many bytes pass, and what is more is lost.
+type counter struct{ Bytes int }
+
+func (f *counter) NewState() any { left := f.Bytes; return &left }
+func (f *counter) Pipe(s *toxics.ToxicStub) {
+	left := s.State.(*int)
+	loop(s, func(c *stream.StreamChunk) bool {
+		c.Data = c.Data[:min(*left, len(c.Data))]
+		*left -= len(c.Data)
+		s.Output <- c
+		return true
+	})
+}
+
+func init() {
+	for name, toxic := range map[string]toxics.Toxic{
+		"flipper": new(flipper), "keeper": new(keeper), "hole": new(hole), "closer": new(closer), "talker": new(talker), "quitter": new(quitter), "deaf": new(deaf),
+		"bomb": new(bomb), "counter": new(counter), "their latency": new(toxics.LatencyToxic), "their bandwidth": new(toxics.BandwidthToxic),
+		"their slicer": new(toxics.SlicerToxic), "their slow_close": new(toxics.SlowCloseToxic), "their timeout": new(toxics.TimeoutToxic),
+		"their limit_data": new(toxics.LimitDataToxic), "their noop": new(toxics.NoopToxic),
+	} {
+		toxics.Register(name, toxic)
+	}
+}
+
+// put puts a toxic on a link and counts.
+func put(t testing.TB, l *Link, dir Dir, name string, attributes map[string]any) (Heal, *evidence.Counter) {
+	t.Helper()
+	count := evidence.NewCounter("traffic")
+	heal, err := l.Toxic(Toxic{On: On{ID: "f1", Count: count}, Dir: dir, Name: name, Attributes: attributes})
+	require.NoError(t, err)
+	return heal, count
+}
+
+// stubs counts the toxics that run on a link.
+func stubs(l *Link) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		for _, q := range []*queue{&c.in, &c.out} {
+			q.mu.Lock()
+			n += len(q.stubs)
+			q.mu.Unlock()
+		}
+	}
+	return n
+}
+
+func TestAToxicOfOthersActsOnLiveAndNewConnections(t *testing.T) {
+	for _, dir := range []Dir{ToServer, ToClient} {
+		l := open(t, serve(t, echo))
+		live := dial(t, l)
+		say(t, live, "one")
+		hear(t, live, "one")
+		heal, count := put(t, l, dir, "flipper", map[string]any{"Mask": 0x20})
+		fresh := dial(t, l)
+		for _, c := range []*net.TCPConn{live, fresh} {
+			say(t, c, "two")
+			hear(t, c, "TWO")
+		}
+		tally := count.Tally()
+		require.EqualValues(t, 2, tally.Seen)
+		require.EqualValues(t, 2, tally.Affected)
+		require.EqualValues(t, 2, tally.Connections)
+		require.EqualValues(t, 6, tally.BytesAffected)
+		require.NoError(t, heal(t.Context()))
+		require.Zero(t, stubs(l))
+		require.NoError(t, heal(t.Context()))
+		for _, c := range []*net.TCPConn{live, fresh} {
+			say(t, c, "three")
+			hear(t, c, "three")
+			require.NoError(t, c.CloseWrite())
+			_, err := c.Read(make([]byte, 1))
+			require.ErrorIs(t, err, io.EOF)
+		}
+		require.EqualValues(t, 2, count.Tally().Affected)
+	}
+}
+
+func TestAToxicThatChangesNothingAffectsNothing(t *testing.T) {
+	l := open(t, serve(t, echo))
+	heal, count := put(t, l, Both, "their noop", nil)
+	c := dial(t, l)
+	for range 20 {
+		say(t, c, "ping")
+		hear(t, c, "ping")
+	}
+	require.NoError(t, heal(t.Context()))
+	require.EqualValues(t, 40, count.Tally().Seen)
+	require.Less(t, count.Tally().Affected, int64(40), "a chunk is affected when it is kept for a millisecond, which a busy machine may do")
+}
+
+func TestWhatAToxicKeepsGoesOnWhenItIsHealed(t *testing.T) {
+	for name, dir := range map[string]Dir{"requests": ToServer, "replies": ToClient, "both": Both} {
+		t.Run(name, func(t *testing.T) {
+			l := open(t, serve(t, echo))
+			c := dial(t, l)
+			heal, count := put(t, l, dir, "keeper", nil)
+			say(t, c, "kept")
+			silent(t, c)
+			say(t, c, " too")
+			require.NoError(t, c.CloseWrite())
+			silent(t, c)
+			require.NoError(t, heal(t.Context()))
+			got, err := io.ReadAll(c)
+			require.NoError(t, err)
+			require.Equal(t, "kept too", string(got))
+			require.Positive(t, count.Tally().Affected)
+			if dir != Both { // then what comes back may meet a toxic that keeps nothing any more
+				require.Equal(t, count.Tally().Seen, count.Tally().Affected)
+			}
+		})
+	}
+}
+
+// TestToxicsStandInARow: what the first lets through meets the second, and either may go first.
+func TestToxicsStandInARow(t *testing.T) {
+	for _, first := range []int{0, 1, 2} {
+		l := open(t, serve(t, echo))
+		c := dial(t, l)
+		var heals []Heal
+		for range 2 {
+			heal, _ := put(t, l, ToServer, "keeper", nil)
+			heals = append(heals, heal)
+		}
+		delay, err := l.Delay(Delay{On: On{ID: "d"}, Dir: ToServer, By: 30 * time.Millisecond})
+		require.NoError(t, err)
+		heals = append(heals, delay)
+		for i := range 10 {
+			say(t, c, string(rune('a'+i)))
+		}
+		silent(t, c)
+		for i := range heals {
+			require.NoError(t, heals[(first+i)%3](t.Context()))
+		}
+		hear(t, c, "abcdefghij")
+		say(t, c, "k")
+		hear(t, c, "k")
+	}
+}
+
+func TestToxicsThatSpeakOrEndByThemselves(t *testing.T) {
+	for name, c := range map[string]struct {
+		toxic      string
+		attributes map[string]any
+		dir        Dir
+		talk       func(t *testing.T, client, server *net.TCPConn)
+	}{
+		"to the client": {"talker", map[string]any{"Say": "psst"}, ToClient, func(t *testing.T, client, server *net.TCPConn) {
+			hear(t, client, "psst")
+			say(t, server, "more")
+			hear(t, client, "more")
+		}},
+		"to the server": {"talker", map[string]any{"Say": "psst"}, ToServer, func(t *testing.T, client, server *net.TCPConn) {
+			hear(t, server, "psst")
+			say(t, client, "more")
+			hear(t, server, "more")
+		}},
+		"and ends, to the client": {"talker", map[string]any{"Say": "bye", "End": true}, ToClient, bothEnd("", "bye")},
+		"and ends, to the server": {"talker", map[string]any{"Say": "bye", "End": true}, ToServer, bothEnd("bye", "")},
+		"ends behind a chunk": {"closer", nil, ToServer, func(t *testing.T, client, server *net.TCPConn) {
+			say(t, client, "last")
+			bothEnd("last", "")(t, client, server)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, client, server := pair(t)
+			heal, count := put(t, l, c.dir, c.toxic, c.attributes)
+			c.talk(t, client, server)
+			require.NoError(t, heal(t.Context()))
+			require.Positive(t, count.Tally().Affected)
+		})
+	}
+}
+
+// bothEnd asserts that both ends hear so much and an orderly end behind it.
+func bothEnd(toServer, toClient string) func(*testing.T, *net.TCPConn, *net.TCPConn) {
+	return func(t *testing.T, client, server *net.TCPConn) {
+		t.Helper()
+		got, err := io.ReadAll(client)
+		require.NoError(t, err)
+		require.Equal(t, toClient, string(got))
+		got, err = io.ReadAll(server)
+		require.NoError(t, err)
+		require.Equal(t, toServer, string(got))
+	}
+}
+
+// TestAToxicThatQuitsHoldsTheStreamUntilItIsHealed as in Toxiproxy, whose removal of it hangs for ever.
+func TestAToxicThatQuitsHoldsTheStreamUntilItIsHealed(t *testing.T) {
+	l, client, server := pair(t)
+	heal, _ := put(t, l, ToServer, "quitter", nil)
+	say(t, client, "a")
+	hear(t, server, "a")
+	say(t, client, "b")
+	silent(t, server)
+	require.NoError(t, heal(t.Context()))
+	hear(t, server, "b")
+}
+
+func TestAToxicIsDrawnAndStatefulOncePerConnection(t *testing.T) {
+	l, client, server := pair(t)
+	heal, _ := put(t, l, ToServer, "counter", map[string]any{"Bytes": 3})
+	say(t, client, "ab")
+	hear(t, server, "ab")
+	for range 10 { // neighbours come and go
+		other, _ := put(t, l, Both, "their noop", nil)
+		slow, err := l.Delay(Delay{By: time.Millisecond})
+		require.NoError(t, err)
+		require.NoError(t, other(t.Context()))
+		require.NoError(t, slow(t.Context()))
+	}
+	say(t, client, "cdef")
+	hear(t, server, "c")
+	silent(t, server)
+	require.NoError(t, heal(t.Context()))
+	say(t, client, "gh")
+	hear(t, server, "gh")
+}
+
+// TestAPanicOfAToxicCostsItsConnectionAndIsTold by healing, once.
+func TestAPanicOfAToxicCostsItsConnectionAndIsTold(t *testing.T) {
+	for _, at := range []string{"once", "state", "chunk", "end", "cleaning"} {
+		t.Run(at, func(t *testing.T) {
+			l := open(t, serve(t, echo))
+			hurt := dial(t, l)
+			say(t, hurt, "x")
+			hear(t, hurt, "x")
+			heal, count := put(t, l, ToClient, "bomb", map[string]any{"At": at})
+			if at == "cleaning" {
+				err := heal(t.Context())
+				require.ErrorContains(t, err, "boom")
+			} else {
+				_, _ = io.WriteString(hurt, "y")
+				_, err := io.ReadAll(hurt)
+				if at != "end" { // which is an orderly one first
+					require.ErrorIs(t, err, syscall.ECONNRESET)
+				}
+				require.Eventually(t, func() bool { return stubs(l) == 0 }, 20*time.Second, time.Millisecond)
+				require.Positive(t, count.Tally().Affected)
+				require.ErrorContains(t, heal(t.Context()), `toxic "bomb" panicked on connection 1 of link "a -> b", which was reset: `)
+			}
+			require.NoError(t, heal(t.Context()))
+			c := dial(t, l)
+			say(t, c, "z")
+			hear(t, c, "z")
+		})
+	}
+	l := open(t, serve(t, echo))
+	_, err := l.Toxic(Toxic{Name: "bomb", Attributes: map[string]any{"At": "reading"}})
+	require.ErrorContains(t, err, "panicked when it was made: boom")
+}
+
+// TestAToxicThatDoesNotHearIsWaitedForAndThenLeft: one that is late delays healing by itself; one that is too late costs the connection.
+func TestAToxicThatDoesNotHearIsWaitedForAndThenLeft(t *testing.T) {
+	l, client, server := pair(t)
+	heal, _ := put(t, l, ToServer, "deaf", nil)
+	say(t, client, "late")
+	require.Eventually(t, func() bool { return inHand(l) }, 20*time.Second, time.Millisecond)
+	cut, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, heal(cut), context.DeadlineExceeded, "the wait is bounded by the caller too")
+	call <- struct{}{}
+	require.NoError(t, heal(t.Context()))
+	hear(t, server, "late")
+
+	heal, _ = put(t, l, ToServer, "deaf", nil)
+	say(t, client, "too late")
+	require.Eventually(t, func() bool { return inHand(l) }, 20*time.Second, time.Millisecond)
+	require.ErrorContains(t, heal(t.Context()), "did not return")
+	_, err := client.Read(make([]byte, 1))
+	require.ErrorIs(t, err, syscall.ECONNRESET)
+	require.NoError(t, l.Close())
+	call <- struct{}{} // nobody waits for what it puts out then, and it ends all the same
+}
+
+// inHand tells whether a toxic has a chunk.
+func inHand(l *Link) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		c.in.mu.Lock()
+		defer c.in.mu.Unlock()
+		for _, s := range c.in.stubs {
+			if len(s.given) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestALinkClosesWithToxicsThatHoldEverything(t *testing.T) {
+	l, err := Open(Config{Name: "a -> b", Upstream: serve(t, echo)})
+	require.NoError(t, err)
+	for _, name := range []string{"keeper", "hole", "their timeout", "quitter"} {
+		_, err := l.Toxic(Toxic{Name: name, Attributes: map[string]any{}})
+		require.NoError(t, err)
+	}
+	for range 20 {
+		c := dial(t, l)
+		say(t, c, "x")
+	}
+	require.Eventually(t, func() bool { return stubs(l) == 160 }, 20*time.Second, time.Millisecond)
+	require.NoError(t, l.Close())
+}
+
+// TestARelayOutlivesNoToxic: a relay that returns without an end leaves nothing behind that waits for more.
+func TestARelayOutlivesNoToxic(t *testing.T) {
+	l, err := Open(Config{Name: "a -> b", Upstream: "127.0.0.1:1", Serve: func(_ context.Context, c Conn, _ func(context.Context) (net.Conn, error)) {
+		_, _ = c.Read(make([]byte, 1))
+		_, _ = c.Write([]byte("last words"))
+	}})
+	require.NoError(t, err)
+	defer l.Close()
+	_, _ = put(t, l, Both, "flipper", map[string]any{"Mask": 0x20})
+	c := dial(t, l)
+	say(t, c, "x")
+	got, err := io.ReadAll(c)
+	require.NoError(t, err)
+	require.Equal(t, "LAST\x00WORDS", string(got))
+}
+
+// TestToxicsOfOthersLoseNotOneByte while they come and go on live connections, Toxiproxy's own among them.
+func TestToxicsOfOthersLoseNotOneByte(t *testing.T) {
+	const conns, each = 16, 2 << 20
+	l := open(t, serve(t, echo))
+	block := make([]byte, each)
+	random := rand.New(rand.NewPCG(5, 6))
+	for i := range block {
+		block[i] = byte(random.Uint32())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var churn, clients sync.WaitGroup
+	switches := 0
+	churn.Go(func() { switches = churnToxics(ctx, t, l, random) })
+	for range conns {
+		clients.Go(func() {
+			c, err := net.Dial("tcp", l.Addr())
+			if !assert.NoError(t, err) {
+				return
+			}
+			defer c.Close()
+			clients.Go(func() {
+				for rest := block; len(rest) > 0; {
+					n := min(len(rest), 10_007)
+					_, err := c.Write(rest[:n])
+					if !assert.NoError(t, err) {
+						return
+					}
+					rest = rest[n:]
+				}
+				_ = c.(*net.TCPConn).CloseWrite()
+			})
+			got, err := io.ReadAll(c)
+			assert.NoError(t, err)
+			assert.True(t, bytes.Equal(block, got), "%d bytes of %d", len(got), each)
+		})
+	}
+	clients.Wait()
+	cancel()
+	churn.Wait()
+	require.Greater(t, switches, 10)
+}
+
+// churnToxics puts toxics on and takes them off, up to three at a time.
+func churnToxics(ctx context.Context, t *testing.T, l *Link, random *rand.Rand) (switches int) {
+	var live []Heal
+	for ctx.Err() == nil {
+		toxic := []Toxic{
+			{Name: "their latency", Attributes: map[string]any{"latency": 2, "jitter": 1}},
+			{Name: "their bandwidth", Attributes: map[string]any{"rate": 20_000}},
+			{Name: "their slicer", Attributes: map[string]any{"average_size": 700, "size_variation": 300}},
+			{Name: "their slow_close", Attributes: map[string]any{"delay": 2}},
+			{Name: "their noop"}, {Name: "keeper"},
+			{Name: "slicer", Attributes: map[string]any{"average_size": 700, "size_variation": 300}},
+			{Name: "timeout", Attributes: map[string]any{"timeout": 0}},
+		}[random.IntN(8)]
+		toxic.On, toxic.Dir = On{ID: "f", Seed: random.Uint64(), Share: 0.7}, Dir(random.IntN(3))
+		heal, err := l.Toxic(toxic)
+		if !assert.NoError(t, err) {
+			return switches
+		}
+		switches++
+		if live = append(live, heal); len(live) > random.IntN(4) {
+			i := random.IntN(len(live))
+			err := live[i](ctx)
+			assert.True(t, err == nil || errors.Is(err, context.Canceled), "%v", err)
+			live = append(live[:i], live[i+1:]...)
+		}
+		time.Sleep(time.Duration(random.IntN(3)) * time.Millisecond)
+	}
+	for _, heal := range live {
+		assert.NoError(t, heal(context.Background()))
+	}
+	return switches
+}
