@@ -44,6 +44,7 @@ func Kinds() []Kind {
 		{Name: "slow traffic", On: "traffic", Means: "bytes arrive later, in order", Undo: "waiting bytes go at once", Value: SlowTraffic{By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond}},
 		{Name: "stalled TLS", On: "connections", Means: "handshakes of new connections get no answer", Undo: "the answers arrive", Value: StallTLS{}},
 		{Name: "stop", On: "service", Means: "the process is asked to end with SIGTERM", Undo: "the process is started again and awaited", Value: Stop{}},
+		{Name: "toxic", On: "traffic", Means: "a toxic of Toxiproxy's, by name, with its attributes", Undo: "as the toxic's: what waits goes at once", Value: Toxic{Name: "slicer", Attributes: "average_size=64 delay=10000"}},
 		{Name: "twice", On: "calls", Means: "calls are delivered a second time", Undo: "a copy that waits leaves at once", Value: Twice{Second: true, Pick: Pick{Share: 0.2}}},
 		{Name: "wave", On: "traffic", Means: "bytes are late for a while and on time for a while, in turn", Undo: "waiting bytes go at once", Value: Wave{By: 500 * time.Millisecond, Up: 2 * time.Second, Down: 3 * time.Second}},
 	}

@@ -133,6 +133,7 @@ var disturbed = map[string]struct {
 	"slow traffic":     {SlowTraffic{By: 60 * time.Millisecond}, slower(120 * time.Millisecond)},
 	"stalled TLS":      {StallTLS{}, stalls},
 	"stop":             {Stop{}, notAnswered},
+	"toxic":            {Toxic{Name: "latency", Attributes: "latency=60"}, slower(120 * time.Millisecond)},
 	"twice":            {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
 	"wave":             {Wave{By: 100 * time.Millisecond, Up: 300 * time.Millisecond, Down: 300 * time.Millisecond}, waves},
 }

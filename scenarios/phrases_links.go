@@ -76,6 +76,10 @@ func connectionPhrases() []Phrase {
 // trafficPhrases are of bytes and when they arrive.
 func trafficPhrases() []Phrase {
 	return []Phrase{
+		fault("toxic", `the toxic {text}( with {text}) is on {traffic} from {name} to {name}`, "one of Toxiproxy's, by name, with its attributes and in its units: bandwidth, latency, limit_data, noop, reset_peer, slicer, slow_close, timeout", []string{
+			`the toxic "latency" with "latency=800 jitter=200" is on traffic from "orders" to "payments" for 30s`,
+			`the toxic "timeout" is on one-way traffic on 20% of connections from "payments" to "orders" for 30s`,
+		}, toxic),
 		fault("slow traffic", `{traffic} from {name} to {name} is delayed by {duration}(, give or take {duration})`, "bytes arrive later, in order, in each direction (a call and its answer: twice) or in one; delays are spread evenly", []string{
 			`traffic from "orders" to "payments" is delayed by 50ms, give or take 20ms for 30s`,
 			`one-way traffic from "payments" to "orders" is delayed by 50ms for 30s`,
@@ -118,4 +122,12 @@ func trafficPhrases() []Phrase {
 			return between(a, 1, 2, injector.Sliced{Size: int(a.size(3)), Apart: a.duration(4), Way: a.way(0)})
 		}),
 	}
+}
+
+func toxic(a args) Placed {
+	f := injector.Toxic{Name: a.quoted(0), Attributes: a.quoted(1), Way: a.way(2)}
+	if err := f.Check(); err != nil {
+		a.d.blame(a.place(0), err.Error(), "see Toxiproxy's list of toxics and their attributes; without any, leave the part that begins with `with` out")
+	}
+	return between(a, 3, 4, f)
 }

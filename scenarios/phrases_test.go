@@ -271,7 +271,7 @@ func TestChecksPrintBack(t *testing.T) {
 // TestTableOfFaultsKnowsEveryKind holds the sentences of the table against the kinds there are.
 func TestTableOfFaultsKnowsEveryKind(t *testing.T) {
 	values := map[string]string{"answered calls": "503", "bandwidth": "64 KB", "lost replies": "silence", "lost requests": "held", "out of order": "500ms", "reset": "4 KB",
-		"slow calls": "800ms, give or take 200ms", "slow traffic": "50ms", "twice": "2s", "early close": "4 KB", "late close": "2s", "slow accept": "2s", "shared bandwidth": "64 KB",
+		"slow calls": "800ms, give or take 200ms", "slow traffic": "50ms", "twice": "2s", "early close": "4 KB", "late close": "2s", "slow accept": "2s", "toxic": `"slicer" with "average_size=64"`, "shared bandwidth": "64 KB",
 		"ramp": "0ms to 800ms over 20s", "wave": "500ms, 2s on and 3s off", "sliced traffic": "64 B, 10ms apart"}
 	for _, k := range injector.Kinds() {
 		share := ""

@@ -48,6 +48,7 @@ var sentences = map[string]string{
 	"bandwidth":        `{way}traffic{on} from {from} to {to} is limited to {value} per second`,
 	"shared bandwidth": `all {way}traffic{on} from {from} to {to} together is limited to {value} per second`,
 	"sliced traffic":   `{way}traffic{on} from {from} to {to} is sliced into pieces of {value}`,
+	"toxic":            `the toxic {value} is on {way}traffic{on} from {from} to {to}`,
 	"crash":            `{to} crashes`,
 	"stop":             `{to} is stopped in order`,
 	"hang":             `{to} hangs`,

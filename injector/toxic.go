@@ -1,0 +1,64 @@
+package injector
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/injector/link"
+)
+
+// Toxic is one of Toxiproxy's, by name, with its attributes as Toxiproxy names them and in its units: "latency=800 jitter=200". What it does, and where it does
+// better, stands at link.Toxic.
+type Toxic struct {
+	Name       string
+	Attributes string // name=value, separated by spaces; "" for none
+	Way
+}
+
+// Inject implements Fault.
+func (f Toxic) Inject(_ context.Context, t Target) (Heal, error) {
+	toxic, err := f.toxic()
+	if err != nil {
+		return nil, err
+	}
+	toxic.On, toxic.Dir = f.on(t), f.Dir
+	return put(t, (*link.Link).Toxic, toxic)
+}
+
+// Check tells what is wrong with the name or the attributes.
+func (f Toxic) Check() error {
+	toxic, err := f.toxic()
+	if err != nil {
+		return err
+	}
+	return toxic.Check()
+}
+
+func (f Toxic) toxic() (link.Toxic, error) {
+	t := link.Toxic{Name: f.Name, Attributes: map[string]any{}}
+	for pair := range strings.FieldsSeq(f.Attributes) {
+		name, value, ok := strings.Cut(pair, "=")
+		var n int64
+		if _, err := fmt.Sscanf(value+"\n", "%d\n", &n); !ok || err != nil {
+			return t, fmt.Errorf("toxic %q: %q is no attribute: write name=number, as in latency=800", f.Name, pair)
+		}
+		t.Attributes[name] = n
+	}
+	return t, nil
+}
+
+// Say implements Fault.
+func (f Toxic) Say(from, to string) string {
+	s := fmt.Sprintf("the toxic %q", f.Name)
+	if f.Attributes != "" {
+		s += fmt.Sprintf(" with %q", f.Attributes)
+	}
+	return s + " is on " + f.from("traffic", from, to)
+}
+
+// Turn implements OneWay.
+func (f Toxic) Turn() (turned Fault, ok bool) {
+	f.Way, ok = f.turn()
+	return f, ok
+}
