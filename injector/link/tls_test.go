@@ -459,14 +459,16 @@ func TestAClientThatLeavesWhileTheUpstreamsTLSHangs(t *testing.T) {
 		"resets": func(c *net.TCPConn) { _ = c.SetLinger(0); c.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			ended := make(chan error, 1)
+			begun, ended := make(chan struct{}), make(chan struct{})
 			l, told := ts.terminating(t, serve(t, func(c *net.TCPConn) {
-				_, err := io.Copy(io.Discard, c) // the hello, and nothing said
-				ended <- err
+				_, _ = c.Read(make([]byte, 1))
+				close(begun)
+				_, _ = io.Copy(io.Discard, c) // the rest of the hello, and nothing said
+				close(ended)
 			}), nil)
 			c := dial(t, l)
 			go func() { _ = tls.Client(c, ts.client(t, "payments.test")).Handshake() }()
-			require.Eventually(t, func() bool { return l.Counters().BytesToServer > 0 }, 20*time.Second, time.Millisecond)
+			<-begun
 			leave(c)
 			<-ended
 			require.Eventually(t, func() bool { return l.Counters().Live == 0 }, 20*time.Second, time.Millisecond)
@@ -516,7 +518,7 @@ func TestCloseIsBoundedInsideTLS(t *testing.T) {
 	told := &failures{}
 	l, err := Open(Config{Name: "a -> b", Upstream: upstream, TLS: &TLS{CA: ts.run, Roots: pool(t, ts.other), Failed: told.add}})
 	require.NoError(t, err)
-	for range 20 {
+	for range 8 {
 		dialTLS(t, l, ts.client(t, ""))
 	}
 	hung := dial(t, l) // says nothing
