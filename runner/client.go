@@ -32,7 +32,7 @@ type client struct {
 	giveUp    time.Duration
 	transport *http.Transport
 	began     func(n uint64, due time.Time) // may be nil
-	trust     trust // see trusting
+	trust     trust                         // see trusting
 	finished  func(ended)
 
 	attempts, wire, retried, repeated atomic.Int64

@@ -124,7 +124,7 @@ func relay(c *net.TCPConn, upstream string, carry func(to, from *net.TCPConn)) {
 		return
 	}
 	up := raw.(*net.TCPConn)
-	defer up.Close()
+	defer func() { _ = up.Close() }()
 	var both sync.WaitGroup
 	both.Go(func() { carry(up, c); _ = up.CloseWrite() })
 	carry(c, up)

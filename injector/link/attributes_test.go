@@ -14,7 +14,7 @@ func FuzzAttributes(f *testing.F) {
 	f.Add(int64(-1), int64(0), int64(-1), int64(-1), math.NaN(), uint8(7), uint8(7))
 	f.Add(int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), int64(math.MaxInt64), math.Inf(1), uint8(0), uint8(2))
 	f.Add(int64(24*time.Hour), int64(12*time.Hour), int64(1), int64(0), 1.0, uint8(2), uint8(1))
-	f.Add(int64(math.MinInt64), int64(math.MinInt64), int64(math.MinInt64), int64(math.MinInt64), -0.0, uint8(2), uint8(255))
+	f.Add(int64(math.MinInt64), int64(math.MinInt64), int64(math.MinInt64), int64(math.MinInt64), 0.0, uint8(2), uint8(255))
 	f.Add(int64(1), int64(1<<30), int64(1<<30), int64(1<<30-1), 1e-300, uint8(1), uint8(0))
 	f.Fuzz(func(t *testing.T, a, b, c, d int64, share float64, dir, spread uint8) {
 		on := On{ID: "f", Share: share, First: uint64(a) & 3, From: uint64(b) & 3} //nolint:gosec // any bits will do

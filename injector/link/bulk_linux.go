@@ -165,7 +165,7 @@ func (p *pipe) push(fd uintptr) bool {
 func splice(from, to, most int) (int64, error) {
 	for {
 		n, err := unix.Splice(from, nil, to, nil, most, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
-		if err != unix.EINTR { //nolint:errorlint // a bare errno
+		if err != unix.EINTR {
 			return max(n, 0), err
 		}
 	}

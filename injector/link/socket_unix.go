@@ -14,7 +14,7 @@ func (s *socket) read(fd uintptr) bool {
 	for {
 		n, err := syscall.Read(int(fd), *buf)
 		switch {
-		case err == syscall.EINTR: //nolint:errorlint // a bare errno
+		case err == syscall.EINTR:
 			continue
 		case err == syscall.EAGAIN: //nolint:errorlint // a bare errno
 			buffers.Put(buf)

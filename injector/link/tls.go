@@ -70,6 +70,7 @@ func (c *conn) terminate(ctx context.Context) {
 		s.refuse(err)
 	case c.link.cfg.Serve != nil:
 		c.link.cfg.Serve(ctx, s.client, s.dialer())
+		c.farewell()
 	default:
 		s.pump()
 	}

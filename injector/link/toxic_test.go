@@ -63,10 +63,10 @@ func TestToxicsAreUnderstoodOrRefused(t *testing.T) {
 	} {
 		toxic := Toxic{Name: c.name, Attributes: c.attributes}
 		l := idle()
-		err, heal := toxic.Check(), Heal(nil)
+		err := toxic.Check()
 		if c.want == "" {
 			require.NoError(t, err, "%+v", c)
-			heal, err = l.Toxic(toxic)
+			heal, err := l.Toxic(toxic)
 			require.NoError(t, err, "%+v", c)
 			require.NoError(t, heal(t.Context()))
 			continue
