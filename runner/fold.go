@@ -28,9 +28,6 @@ type fold struct {
 	ended    map[int64]tally          // by the second in which they ended
 }
 
-// tally counts requests that ended, and the good ones among them.
-type tally struct{ all, good int }
-
 // span is a live time of an injection; to is 0 while it lasts.
 type span struct{ from, to time.Duration }
 
@@ -49,12 +46,6 @@ type sampled struct {
 type called struct {
 	journal.Calls
 	duration *hdrhistogram.Histogram
-}
-
-// recent is what finished since the last tick.
-type recent struct {
-	requests, errors int
-	latency          *hdrhistogram.Histogram
 }
 
 func newFold() *fold {
@@ -139,13 +130,6 @@ func (f *fold) slice(t time.Duration) (from, to time.Duration) {
 		to = min(to, f.marks[i])
 	}
 	return from, to
-}
-
-// sent notes a request that is under way from now on, until it is folded.
-func (f *fold) sent(n uint64, due time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.waiting[n] = due
 }
 
 // request folds one request of the load; due and end are on the run's clock. One that the runner itself cut short says nothing of the system, and is
@@ -243,36 +227,6 @@ func (f *fold) open(link string, in int64) (n int64, since time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return max(0, in-f.over[link]), f.collect
-}
-
-// tick is the live picture since the last one.
-func (f *fold) tick(every time.Duration) journal.Tick {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	t := journal.Tick{Rate: float64(f.recent.requests) / every.Seconds(), P99: time.Duration(f.recent.latency.ValueAtQuantile(99)) * time.Microsecond, Errors: f.recent.errors}
-	f.recent.requests, f.recent.errors = 0, 0
-	f.recent.latency.Reset()
-	return t
-}
-
-// success is the share of requests that succeeded among those that ended since t, and those that have been waiting since before it: a system that hangs
-// ends nothing, and is no success. ok is false when there were none.
-func (f *fold) success(t time.Duration) (ratio float64, ok bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	all, good := 0, 0
-	for second, n := range f.ended {
-		if time.Duration(second)*time.Second >= t {
-			all += n.all
-			good += n.good
-		}
-	}
-	for _, due := range f.waiting {
-		if due < t {
-			all++
-		}
-	}
-	return float64(good) / float64(max(1, all)), all > 0
 }
 
 // flush takes out the slices that ended before t, as events in order of time. What ends later makes another event of the same slice; readers add them up.
