@@ -168,7 +168,7 @@ func (s *system) release(service string) {
 func (s *system) open(l scenarios.Link, h hooks) error {
 	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: s.addresses[l.To]}
 	if l.Protocol != "" && l.Protocol != "tcp" {
-		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Sink: h.fate, Calls: func(c message.Call) { h.call(l.Name(), c) }})
+		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Framing: l.Framing, Sink: h.fate, Calls: func(c message.Call) { h.call(l.Name(), c) }})
 		if err != nil {
 			return err
 		}

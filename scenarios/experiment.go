@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -188,8 +189,9 @@ type Ready struct {
 // Link is one service's way to a dependency, through us. From may be "clients", the load itself.
 type Link struct {
 	From, To string
-	Protocol string // "tcp" or one of message.Protocols; "" means tcp
-	Listen   string // fixed listen address; "" a free port
+	Protocol string          // "tcp" or one of message.Protocols; "" means tcp
+	Framing  message.Framing `json:",omitzero"` // of the protocols lines and lengths
+	Listen   string          // fixed listen address; "" a free port
 }
 
 // Name is "orders -> payments".

@@ -125,6 +125,9 @@ func (s *System) sound(handlers []string, where func(name, key string) place, bl
 		if l.Protocol != "" && !slices.Contains(protocols(), l.Protocol) {
 			blame(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), didYouMean(l.Protocol, protocols(), "protocols"))
 		}
+		if err := l.Framing.Check(l.protocol()); err != nil {
+			blame(where(l.Name(), "framing"), err.Error(), "write {protocol: lengths, framing: {width: 4, lockstep: true}}; lines have lockstep only, and others nothing")
+		}
 		if l.From == l.To {
 			blame(at, fmt.Sprintf("%q depends on itself", l.From), "leave the link out")
 		}

@@ -20,7 +20,7 @@ var (
 	serviceKeys = []string{"command", "env", "dir", "port", "ready", "address", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
-	linkKeys    = []string{"protocol", "listen"}
+	linkKeys    = []string{"protocol", "framing", "listen"}
 )
 
 // ReadSystem reads a system file. The error is of type Problems when the file can be read and is wrong.
@@ -212,6 +212,11 @@ func (r *reader) depends(from string, v ast.Node) {
 				if key == "protocol" {
 					l.Protocol = r.text(v)
 					r.places[l.Name()+"/protocol"] = r.at(v)
+					return
+				}
+				if key == "framing" {
+					l.Framing = r.framing(v)
+					r.places[l.Name()+"/framing"] = r.at(v)
 					return
 				}
 				var err error

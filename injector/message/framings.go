@@ -17,14 +17,15 @@ type Framing struct {
 	Lockstep bool // each message to the server owes one answer, and answers come in that order; else no message has to do with another
 }
 
-func (g Framing) check(protocol string) error {
+// Check tells what is wrong with a framing for a protocol.
+func (g Framing) Check(protocol string) error {
 	switch {
 	case protocol == "lengths" && g.Width != 1 && g.Width != 2 && g.Width != 4 && g.Width != 8:
 		return fmt.Errorf("framing with a length of %s: its width must be 1, 2, 4 or 8", plural(g.Width, "byte"))
 	case protocol == "lines" && g != Framing{Lockstep: g.Lockstep}:
 		return errors.New("framing of lines: there is no length; it can only be in lockstep")
 	case protocol != "lengths" && protocol != "lines" && g != Framing{}:
-		return fmt.Errorf("framing: %s has its own", protocol)
+		return fmt.Errorf("framing of %s: only lines and lengths have one to declare", protocol)
 	}
 	return nil
 }

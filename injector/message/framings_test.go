@@ -19,7 +19,7 @@ func TestFramingsThatCannotBe(t *testing.T) {
 		want     string
 	}{
 		{"lengths", Framing{}, "a length of 0 bytes: its width must be 1, 2, 4 or 8"}, {"lengths", Framing{Width: 3}, "must be 1, 2, 4 or 8"},
-		{"lines", Framing{Width: 4}, "there is no length"}, {"redis", Framing{Lockstep: true}, "redis has its own"},
+		{"lines", Framing{Width: 4}, "there is no length"}, {"redis", Framing{Lockstep: true}, "framing of redis: only lines and lengths"},
 	} {
 		_, err := New(c.protocol, Config{Link: "a -> b", Framing: c.framing})
 		require.ErrorContains(t, err, `relay link "a -> b": framing`)

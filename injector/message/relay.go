@@ -41,7 +41,7 @@ func New(protocol string, cfg Config) (*Relay, error) {
 }
 
 func newRelay(p Protocol, cfg Config) (*Relay, error) {
-	if err := cfg.Framing.check(p.Name); err != nil {
+	if err := cfg.Framing.Check(p.Name); err != nil {
 		return nil, fmt.Errorf("relay link %q: %w", cfg.Link, err)
 	}
 	if cfg.Whole == 0 {
