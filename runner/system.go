@@ -165,7 +165,7 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		return err
 	}
 	if l.Protocol != "" && l.Protocol != "tcp" {
-		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Sink: h.fate, Calls: func(c message.Call) { h.call(l.Name(), c) }})
+		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Framing: l.Framing, Sink: h.fate, Calls: func(c message.Call) { h.call(l.Name(), c) }})
 		if err != nil {
 			return err
 		}

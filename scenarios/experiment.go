@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -189,9 +190,10 @@ type Ready struct {
 // Link is one service's way to a dependency, through us. From may be "clients", the load itself.
 type Link struct {
 	From, To string
-	Protocol string // "tcp" or one of message.Protocols; "" means tcp
-	Listen   string // fixed listen address, host:port or unix:/path; "" a free port
-	TLS      *TLS   `json:",omitempty"` // nil passes TLS through
+	Protocol string          // "tcp" or one of message.Protocols; "" means tcp
+	Framing  message.Framing `json:",omitzero"` // of the protocols lines and lengths
+	Listen   string          // fixed listen address, host:port or unix:/path; "" a free port
+	TLS      *TLS            `json:",omitempty"` // nil passes TLS through
 	// ProxyProtocol tells the dependency the caller's address first, in "v1" or "v2"; "" does not.
 	ProxyProtocol string `json:",omitempty"`
 }

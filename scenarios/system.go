@@ -87,6 +87,9 @@ func (s *System) sound(handlers []string, where func(name, key string) place, bl
 		if i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == l.To }); i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
 			blame(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
 		}
+		if err := l.Framing.Check(l.protocol()); err != nil {
+			blame(where(l.Name(), "framing"), err.Error(), "write {protocol: lengths, framing: {width: 4, lockstep: true}}; lines have lockstep only, and others nothing")
+		}
 		if l.From == l.To {
 			blame(at, fmt.Sprintf("%q depends on itself", l.From), "leave the link out")
 		}

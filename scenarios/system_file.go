@@ -20,7 +20,7 @@ var (
 	serviceKeys = []string{"command", "env", "dir", "port", "ready", "address", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
-	linkKeys    = []string{"protocol", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol"}
+	linkKeys    = []string{"protocol", "framing", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol"}
 )
 
 // ReadSystem reads a system file. The error is of type Problems when the file can be read and is wrong.

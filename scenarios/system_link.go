@@ -39,6 +39,8 @@ func (r *reader) link(l *Link, v ast.Node) {
 		switch key {
 		case "protocol":
 			l.Protocol = r.text(v)
+		case "framing":
+			l.Framing = r.framing(v)
 		case "listen":
 			var err error
 			if l.Listen, err = parseAddress(r.text(v)); err != nil {

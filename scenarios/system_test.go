@@ -29,7 +29,7 @@ const full = `services:
     install: apt-get install redis-server
     depends:
       payments: {protocol: http, listen: "127.0.0.1:7001"}
-      stock: tcp
+      stock: {protocol: lengths, framing: {width: 4, little: true, includes: true, lockstep: true}}
       ads: {protocol: http, listen: "unix:/run/shop/ads.sock", tls: terminate, upstream_ca: certs/ca.pem, proxy_protocol: v2}
   payments:
     command: [payments]
@@ -197,6 +197,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		{serviceKeys, keys("$defs", "service")},
 		{clientsKeys, keys("properties", "clients")},
 		{readyKeys, keys("$defs", "service", "properties", "ready")},
+		{framingKeys, keys("$defs", "framing")},
 		{linkKeys, slices.Sorted(maps.Keys(link))},
 	} {
 		assert.ElementsMatch(t, c.reader, c.schema)

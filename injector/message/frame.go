@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"net"
 )
 
 // dialect follows one connection of a framed protocol: where messages begin and end, what they are, and which answer settles which request. It is all that
 // a new protocol has to write; forwarding, losing, doubling, holding, pairing and evidence are the relay's (see framed). A dialect also may be a
-// refuser, a trimmer or a resting.
+// refuser, a trimmer, a rewriter or a resting.
 //
 // feed is called by the two readers, one for each direction, and must keep a state for each. The other methods are called one at a time.
 type dialect interface {
@@ -37,8 +38,8 @@ type frame struct {
 	method, path, key string
 	settles           bool   // answer: the last of its request's
 	id                string // oneWay: what its answer will carry, or what it answers
-	exempt            bool   // no rule is asked: handshakes and the like
-	immune            string // why no fault may act on it now, but delays and losses, which end the connection
+	exempt            bool   // no rule is asked: handshakes and the like; and as an answer it is not lost
+	immune            string // why no fault may act on it now, but delays, and losses that end the connection
 	payload           [2]int // where it lies in the bytes; nothing where both are 0
 	says              string // of an answer, for evidence: "integer 2", "status 409"; never a body
 	header            func(name string) string
@@ -52,6 +53,11 @@ type refuser interface {
 // trimmer gives a message another payload and makes its framing right.
 type trimmer interface {
 	trim(f frame, raw []byte, keep int) []byte
+}
+
+// rewriter changes messages to the client that would lead it around the link; via is the link's address, as the client knows it.
+type rewriter interface {
+	rewrite(raw []byte, via net.Addr) []byte
 }
 
 // resting tells whether a copy of an earlier request may be put in between now.
@@ -90,7 +96,7 @@ func (f *frames) next() (raw []byte, large bool, err error) {
 		case err != nil:
 			f.part = append(f.part, b...)
 			f.used = len(b)
-			return f.part, false, errDialect
+			return f.part, false, err
 		case whole && len(f.part) == 0:
 			f.used = n
 			return b[:n], false, nil

@@ -23,7 +23,7 @@ func framed(open func(cfg Config) dialect) func(r *Relay, ctx context.Context, c
 			_ = client.Reset()
 			return
 		}
-		c := &framedConn{relay: r, client: client, up: up, dialect: open(r.cfg), ids: map[string]*exchanged{}}
+		c := &framedConn{relay: r, client: client, up: up, dialect: open(r.cfg)}
 		c.changed = sync.NewCond(&c.mu)
 		c.cw, c.uw = bufio.NewWriterSize(client, 16<<10), bufio.NewWriterSize(up, 16<<10)
 		c.in = &frames{r: bufio.NewReaderSize(client, 16<<10), dialect: c.dialect, dir: ToServer, most: int(r.cfg.Whole), raw: c.opaque, idle: c.flushUp}
@@ -60,7 +60,7 @@ type framedConn struct {
 	changed *sync.Cond // whatever stands below
 	dialect dialect    // but its feed
 	owed    []*exchanged
-	ids     map[string]*exchanged // that wait for an answer with an id
+	ids     waiting // for an answer with an id
 	writing bool
 	seq     uint64
 	gone    time.Time
@@ -84,9 +84,6 @@ type exchanged struct {
 	answer  int    // bytes of its answer so far
 	says    string // what its answer said
 }
-
-// mostIDs bounds the messages that wait for an answer with an id; beyond it the oldest are forgotten, since no answer need ever come.
-const mostIDs = 4096
 
 // requests reads what the client says, until it ends.
 func (c *framedConn) requests() {
@@ -122,10 +119,14 @@ func (c *framedConn) meet(d Dir, raw []byte) *exchanged {
 	x.chosen = c.relay.decide(x.msg)
 	switch rule := x.chosen.rule; {
 	case rule == nil:
-	case f.immune != "" && rule.Do != LoseRequest && rule.Do != LoseReply:
+	case f.immune != "" && (f.kind == isOneWay || (rule.Do != LoseRequest && rule.Do != LoseReply)):
 		c.skip(x, f.immune)
 	case f.kind == isOneWay && f.id == "" && (rule.Do == LoseReply || rule.Do == Answer):
 		x.chosen.rule = nil // nobody waits for an answer to it
+	case rule.Do == Answer:
+		if _, err := c.refusal(x); err != nil {
+			c.skip(x, err.Error())
+		}
 	}
 	return x
 }
@@ -249,37 +250,27 @@ func (c *framedConn) send(x *exchanged, raw []byte) error {
 
 // put notes what a message owes and writes it; c.upMu is held.
 func (c *framedConn) put(x *exchanged, raw []byte) error {
+	var forgotten []*exchanged
 	c.mu.Lock()
 	c.dialect.sent(&x.frame)
 	switch {
 	case x.frame.kind == isRequest:
 		c.owed = append(c.owed, x)
 	case x.frame.id != "":
-		c.remember(x)
+		forgotten = c.ids.add(x)
 	}
 	c.mu.Unlock()
+	c.unanswered(forgotten)
 	c.relay.book(true, func(b *Books) { b.Out++ })
 	if _, err := c.uw.Write(raw); err != nil {
 		c.relay.book(true, func(b *Books) { b.Out--; b.Collateral++ })
 		return sinkError{err}
 	}
 	c.relay.passed(x.msg)
-	if x.frame.kind == isOneWay && x.frame.id == "" {
+	if x.frame.kind == isOneWay && x.frame.id == "" && !x.swallow {
 		c.report(x, done)
 	}
 	return nil
-}
-
-// remember keeps a message whose answer will carry its id; c.mu is held.
-func (c *framedConn) remember(x *exchanged) {
-	if len(c.ids) >= mostIDs {
-		for id, old := range c.ids {
-			if time.Since(old.start) > time.Minute || len(c.ids) >= 2*mostIDs {
-				delete(c.ids, id)
-			}
-		}
-	}
-	c.ids[x.frame.id] = x
 }
 
 // done is the status of a call that was answered, for protocols that have no status.
@@ -287,14 +278,14 @@ const done = 200
 
 // report tells of an exchange that is over.
 func (c *framedConn) report(x *exchanged, status int) {
-	if x.frame.kind == isControl || x.frame.exempt {
+	if x.frame.kind == isControl || x.frame.exempt || x.msg.dir == ToClient {
 		return
 	}
 	call := Call{Start: x.start, End: time.Now(), Op: x.msg.op, Status: status, Affected: x.touched, Skipped: x.skipped}
 	c.mu.Lock()
 	gone := c.gone
 	c.mu.Unlock()
-	if status == 0 && !gone.IsZero() {
+	if status == 0 && !gone.IsZero() && x.frame.kind == isRequest { // others need no answer, so that leaving is no sign of impatience
 		call.GaveUp, call.End = true, gone
 	}
 	c.relay.cfg.Calls(call)
@@ -342,14 +333,20 @@ func (c *framedConn) deaf() bool {
 	return c.ended || c.silent || c.lost
 }
 
-// goRaw passes on what could not be followed, and all that comes after it. Without a reason there is nothing to tell.
-func (c *framedConn) goRaw(first []byte, why string) {
+// loseTrack: nothing that comes can be followed from now on, which is told once.
+func (c *framedConn) loseTrack(why error) {
 	c.mu.Lock()
+	told := c.raw
 	c.raw = true
 	c.mu.Unlock()
-	if why != "" {
-		c.relay.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: why})
+	if !told {
+		c.relay.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: why.Error()})
 	}
+}
+
+// goRaw passes on what could not be followed, and all that comes after it.
+func (c *framedConn) goRaw(first []byte, why error) {
+	c.loseTrack(why)
 	c.stop(nil, pour(c.in, first, func(b []byte) error {
 		c.upMu.Lock()
 		defer c.upMu.Unlock()

@@ -3,6 +3,7 @@ package message
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
@@ -41,7 +42,7 @@ func (c *framedConn) readAnswers() error {
 			c.written()
 			return pour(c.out, nil, func([]byte) error { return nil })
 		case errors.Is(err, errDialect):
-			return c.rawAnswers(raw)
+			return c.rawAnswers(raw, err)
 		case err != nil:
 			_, _ = c.cw.Write(raw)
 			_ = c.cw.Flush()
@@ -58,10 +59,8 @@ func (c *framedConn) readAnswers() error {
 }
 
 // rawAnswers passes on what cannot be followed, and all that comes after it.
-func (c *framedConn) rawAnswers(first []byte) error {
-	c.mu.Lock()
-	c.raw = true
-	c.mu.Unlock()
+func (c *framedConn) rawAnswers(first []byte, why error) error {
+	c.loseTrack(why)
 	c.written()
 	return pour(c.out, first, c.write)
 }
@@ -139,11 +138,14 @@ func (c *framedConn) fromServer(raw []byte, large bool) error {
 	switch {
 	case f.kind == isAnswer && len(c.owed) > 0 && c.owed[0].local == nil:
 		x = c.owed[0]
-	case f.kind == isOneWay && f.id != "" && c.ids[f.id] != nil:
-		x = c.ids[f.id]
+	case f.kind == isOneWay && f.id != "":
+		x = c.ids.first(f.id)
 		f.settles = true
 	}
 	c.mu.Unlock()
+	if r, ok := c.dialect.(rewriter); ok && !large {
+		raw = r.rewrite(raw, c.client.LocalAddr())
+	}
 	switch {
 	case x != nil:
 		return c.answer(x, f, raw, large)
@@ -182,6 +184,10 @@ func (c *framedConn) answer(x *exchanged, f frame, raw []byte, large bool) error
 	lost := rule != nil && rule.Do == LoseReply
 	var err error
 	switch {
+	case lost && f.exempt:
+		c.skip(x, "not an answer of whoever does the work: "+f.says)
+		lost = false
+		err = c.passOn(raw)
 	case lost && rule.ending() == ThenHeld && !x.touched && large:
 		c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
 		lost = false
@@ -216,13 +222,17 @@ func (c *framedConn) answer(x *exchanged, f frame, raw []byte, large bool) error
 func (c *framedConn) lose(x *exchanged) {
 	rule := x.chosen.rule
 	x.touched = true
-	c.relay.applied(rule, x.msg, x.told()+" lost, then "+string(rule.ending()))
-	if x.frame.id != "" && rule.ending() == ThenSilence {
+	if x.frame.id != "" && rule.quiet() {
+		c.relay.applied(rule, x.msg, x.told()+" lost")
 		c.report(x, 0)
 		return
 	}
+	c.relay.applied(rule, x.msg, x.told()+" lost, then "+string(rule.ending()))
 	c.endWith(x, rule.ending())
 }
+
+// quiet tells whether the loss of a message that nothing stands behind takes nothing else along.
+func (r Rule) quiet() bool { return r.Then == "" || r.Then == ThenSilence }
 
 func (x *exchanged) told() string {
 	if x.says == "" {
@@ -256,7 +266,7 @@ func (c *framedConn) paid(x *exchanged) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if x.frame.id != "" {
-		delete(c.ids, x.frame.id)
+		c.ids.remove(x)
 	}
 	if len(c.owed) > 0 && c.owed[0] == x {
 		c.owed = c.owed[1:]
@@ -270,7 +280,7 @@ func (c *framedConn) push(f frame, raw []byte, large bool) error {
 	c.seq++
 	seq := c.seq
 	c.mu.Unlock()
-	x := &exchanged{frame: f}
+	x := &exchanged{frame: f, start: time.Now()}
 	x.msg = message{conn: c.client.ID(), seq: seq, dir: ToClient, method: f.method, path: f.path, op: opOf(f), key: f.key, bytes: len(raw), header: f.header}
 	x.chosen = c.relay.decide(x.msg)
 	switch {
@@ -294,9 +304,14 @@ func (c *framedConn) push(f frame, raw []byte, large bool) error {
 	switch rule := x.chosen.rule; {
 	case rule == nil:
 	case rule.Do == LoseRequest && rule.ending() != ThenHeld:
-		c.relay.applied(rule, x.msg, "lost")
 		c.relay.book(false, func(b *Books) { b.Dropped++ })
-		return c.out.rest(io.Discard)
+		if rule.quiet() {
+			c.relay.applied(rule, x.msg, "lost")
+			return nil
+		}
+		c.relay.applied(rule, x.msg, "lost, then "+string(rule.ending()))
+		c.endWith(x, rule.ending())
+		return nil
 	case rule.Do == LoseRequest:
 		c.relay.tell(rule, x.msg, evidence.Held, "until healed")
 		rule.Count.Touch(1)

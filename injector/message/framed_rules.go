@@ -14,11 +14,12 @@ func (c *framedConn) drop(x *exchanged) {
 	rule := x.chosen.rule
 	if x.frame.kind == isOneWay && rule.Do == LoseRequest {
 		x.touched = true
-		c.relay.applied(rule, x.msg, "lost")
-		if rule.Then == "" || rule.Then == ThenSilence {
+		if rule.quiet() {
+			c.relay.applied(rule, x.msg, "lost")
 			c.report(x, 0)
 			return
 		}
+		c.relay.applied(rule, x.msg, "lost, then "+string(rule.ending()))
 		c.claim()
 		c.endWith(x, rule.ending())
 		c.written()
@@ -40,13 +41,19 @@ func (c *framedConn) drop(x *exchanged) {
 	_ = c.flushDown()
 }
 
+// refusal is an error in the protocol's own words.
+func (c *framedConn) refusal(x *exchanged) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dialect.(refuser).refuse(x.chosen.rule.Code, x.frame)
+}
+
 // refuse answers with an error in the protocol's own words.
 func (c *framedConn) refuse(x *exchanged) {
-	c.mu.Lock()
-	text, err := c.dialect.(refuser).refuse(x.chosen.rule.Code, x.frame)
-	c.mu.Unlock()
-	if err != nil { // Add has refused such a code
+	text, err := c.refusal(x)
+	if err != nil { // whoever could be told has gone meanwhile
 		c.skip(x, err.Error())
+		c.report(x, 0)
 		return
 	}
 	c.relay.applied(x.chosen.rule, x.msg, "answered with "+x.chosen.rule.Code)
@@ -62,10 +69,6 @@ func (c *framedConn) refuse(x *exchanged) {
 // twice sends a message and its copy, at once or later.
 func (c *framedConn) twice(x *exchanged, raw []byte) error {
 	rule := x.chosen.rule
-	if x.frame.kind == isOneWay && x.frame.id != "" && rule.Late == 0 {
-		// Both answers carry the same id and reach the client, as those of a publisher's retry do.
-		return c.both(x, &exchanged{frame: frame{kind: isControl}, msg: x.msg, chosen: x.chosen}, raw)
-	}
 	copied := &exchanged{frame: x.frame, msg: x.msg, start: x.start, chosen: x.chosen, swallow: true}
 	if rule.Late > 0 {
 		err := c.release(x, raw)
@@ -146,7 +149,9 @@ func (c *framedConn) spoil(x *exchanged, raw []byte) []byte {
 	x.touched = true
 	if rule.Do == Corrupt {
 		spoiled := append([]byte(nil), raw...)
-		spoiled[at] ^= 0x01
+		if spoiled[at] ^= 0x01; spoiled[at] == '\n' { // which ends a message in some framings
+			spoiled[at] = '\t'
+		}
 		c.relay.applied(rule, x.msg, "a bit flipped in byte "+strconv.Itoa(at-lo+1)+" of the payload")
 		return spoiled
 	}
@@ -200,11 +205,7 @@ func (c *framedConn) stop(raw []byte, err error) {
 		}
 		c.drain()
 	case errors.Is(err, errDialect):
-		why := err.Error()
-		if c.opaque() { // told already
-			why = ""
-		}
-		c.goRaw(raw, why)
+		c.goRaw(raw, err)
 	default: // the client broke off; what came of the message goes on
 		if !c.deaf() {
 			c.upMu.Lock()
@@ -287,14 +288,14 @@ func (c *framedConn) finish() {
 // unpaid tells of all that the client is owed and will not get.
 func (c *framedConn) unpaid() {
 	c.mu.Lock()
-	owed := c.owed
+	owed := append(c.owed, c.ids.clear()...)
 	c.owed = nil
-	for _, x := range c.ids {
-		owed = append(owed, x)
-	}
-	clear(c.ids)
 	c.mu.Unlock()
-	for _, x := range owed {
+	c.unanswered(owed)
+}
+
+func (c *framedConn) unanswered(all []*exchanged) {
+	for _, x := range all {
 		if !x.swallow {
 			c.report(x, 0)
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,7 @@ const (
 type front struct {
 	*Relay
 	addr string
+	link *link.Link
 
 	mu    sync.Mutex
 	fates []evidence.Fate
@@ -51,17 +53,26 @@ func open(t testing.TB, upstream string, cfg Config) *front {
 
 func openAs(t testing.TB, protocol, upstream string, cfg Config) *front {
 	t.Helper()
+	all := Protocols()
+	i := slices.IndexFunc(all, func(p Protocol) bool { return p.Name == protocol })
+	require.GreaterOrEqual(t, i, 0, protocol)
+	return openRow(t, all[i], upstream, cfg)
+}
+
+func openRow(t testing.TB, p Protocol, upstream string, cfg Config) *front {
+	t.Helper()
 	f := &front{}
 	if cfg.Link == "" {
 		cfg.Link = "orders -> payments"
 	}
 	cfg.Sink = func(e evidence.Fate) { f.mu.Lock(); f.fates = append(f.fates, e); f.mu.Unlock() }
 	cfg.Calls = func(c Call) { f.mu.Lock(); f.calls = append(f.calls, c); f.mu.Unlock() }
-	r, err := New(protocol, cfg)
+	r, err := newRelay(p, cfg)
 	require.NoError(t, err)
 	f.Relay = r
 	t.Cleanup(func() { f.balanced(t) }) // when the link is closed
-	f.addr = carry(t, upstream, func(ctx context.Context, c link.Conn, dial Dial) { r.Serve(ctx, c, dial) }).Addr()
+	f.link = carry(t, upstream, func(ctx context.Context, c link.Conn, dial Dial) { r.Serve(ctx, c, dial) })
+	f.addr = f.link.Addr()
 	return f
 }
 

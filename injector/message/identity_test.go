@@ -257,11 +257,40 @@ func TestEndsArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// conversations of the framed protocols, as their servers and clients have them. Every row of the table of protocols needs some.
-var conversations = map[string][]struct {
+// conversation is what the two peers of a protocol say to each other.
+type conversation struct {
 	name  string
 	lines []line
-}{
+}
+
+// conversations of the framed protocols, as their servers and clients have them. Every row of the table of protocols needs some; the last two turns of the
+// first are a message and its answer, on which faults are tried (see conforms).
+var conversations = map[string][]conversation{
+	"lengths": {
+		{"four bytes, lowest first", say(">\x05\x00\x00\x00hello", "<\x02\x00\x00\x00ok")},
+		{"nothing in it", say(">\x00\x00\x00\x00", "<\x00\x00\x00\x00", ">\x01\x00\x00\x00\n", "<\x00\x00\x00\x00")},
+		{"ahead", say(">\x01\x00\x00\x00a\x01\x00\x00\x00b", "<\x01\x00\x00\x00A\x01\x00\x00\x00B")},
+		{"greeting", say("<\x03\x00\x00\x00hi!", ">\x01\x00\x00\x00a", "<\x01\x00\x00\x00A", "<\x01\x00\x00\x00B")},
+		{"large", say(">\x00\x00\x20\x00"+strings.Repeat("x", 2<<20), "<\x00\x00\x20\x00"+strings.Repeat("y", 2<<20))},
+	},
+	"lines": {
+		{"put", say(">PUT k hello\n", "<OK\n")},
+		{"odd", say(">\r\n", "<\n", "> \t \n", "<a\rb\r\n", ">\x00\xff\n", "<\n")},
+		{"ahead", say(">A\nB\nC\n", "<a\nb\nc\n")},
+		{"greeting", say("<220 ready\r\n", ">QUIT\r\n", "<221 bye\r\n")},
+		{"large", say(">"+strings.Repeat("x", 2<<20)+"\n", "<"+strings.Repeat("y", 2<<20)+"\n")},
+	},
+	"nats": {
+		{"publish and its acknowledgement", say(">"+natsConnect, "<PONG\r\n", ">SUB _INBOX.a.* 1\r\n", ">PUB orders.new _INBOX.a.1 5\r\nhello\r\n", "<MSG _INBOX.a.1 1 27\r\n{\"stream\":\"ORDERS\",\"seq\":3}\r\n")},
+		{"heads", say(">"+natsConnect, "<PONG\r\n", ">HPUB a 26 28\r\nNATS/1.0\r\nNats-Msg-Id:7\r\n\r\nhi\r\n", ">HPUB a _INBOX.b 12 12\r\nNATS/1.0\r\n\r\n\r\n", "<HMSG _INBOX.b 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n")},
+		{"without CONNECT", say(">PING\r\n", "<PONG\r\n", ">PUB a 0\r\n\r\n", "<+OK\r\n", ">sub  a\t q 1\r\nunsub 1 5\r\nUNSUB 1\nUNSUB 1\r\n", "<+OK\r\n+OK\r\n")},
+		{"payload that looks like a message", say(">PUB a 13\r\nPUB b 1\r\nx\r\n \r\n", "<MSG a 1 b.c 14\r\nMSG b 1 1\r\nx\r\n\r\n", "<PING\r\n", ">PONG\r\n")},
+		{"error", say(">PUB a..b 0\r\n\r\n", "<-ERR 'Invalid Publish Subject'\r\n")},
+		{"large", say(">PUB a 2097152\r\n"+strings.Repeat("x", 2<<20)+"\r\n", "<MSG a 1 2097152\r\n"+strings.Repeat("x", 2<<20)+"\r\n")},
+		{"TLS", say(">\x16\x03\x01\x02\x00", "<\x16\x03\x03", ">PUB", "<MSG")},
+		{"a leaf node", say(">CONNECT {}\r\n", ">LS+ a\r\n", "<LS+ b\r\n", ">LMSG a 2\r\nhi\r\n")},
+		{"nonsense", say(">PUB a b c d e\r\n", "<MSG\r\n", ">HPUB a 9 5\r\n", "<x")},
+	},
 	"redis": {
 		{"set and get", say(">*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nhello\r\n", "<+OK\r\n", ">*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "<$5\r\nhello\r\n")},
 		{"pipelined", say(">*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n*1\r\n$4\r\nPING\r\n", "<+PONG\r\n:1\r\n+PONG\r\n")},
@@ -276,75 +305,6 @@ var conversations = map[string][]struct {
 		{"large", say(">*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2097152\r\n"+strings.Repeat("x", 2<<20)+"\r\n", "<+OK\r\n")},
 		{"no redis at all", say("> \x16\x03\x01\n*x\r\n", "<what?", ">$never\r\n", "<*again")},
 	},
-}
-
-func TestNoRuleChangesNoByteOfAFramedProtocol(t *testing.T) {
-	for _, p := range Protocols() {
-		if p.Name == "http" { // above
-			continue
-		}
-		require.NotEmpty(t, conversations[p.Name], "protocol %q needs conversations", p.Name)
-		for _, c := range conversations[p.Name] {
-			for _, single := range []bool{false, true} {
-				if single && c.name == "large" {
-					continue
-				}
-				for _, ends := range []string{"client", "server"} {
-					t.Run(fmt.Sprintf("%s/%s/single=%v/%s ends", p.Name, c.name, single, ends), func(t *testing.T) {
-						s := play(t)
-						f := openAs(t, p.Name, s.addr, Config{})
-						client := connect(t, f.addr)
-						server := s.next(t)
-						talk(client, server, c.lines, single)
-						if ends == "client" {
-							part(client, server)
-						} else {
-							part(server, client)
-						}
-					})
-				}
-			}
-		}
-	}
-}
-
-// Resets, and half-closes in the middle of a message, arrive as what they are.
-func TestEndsOfFramedProtocolsArriveAsTheyAre(t *testing.T) {
-	for protocol, all := range conversations {
-		first := all[0].lines[0].text
-		for name, said := range map[string]string{"at once": "", "in a message": first[:len(first)/2], "after a message": first} {
-			for _, who := range []string{"client", "server"} {
-				for _, end := range []string{"closed", "reset"} {
-					t.Run(protocol+"/"+name+"/"+who+" "+end, func(t *testing.T) {
-						s := play(t)
-						f := openAs(t, protocol, s.addr, Config{})
-						client := connect(t, f.addr)
-						server := s.next(t)
-						client.send(said, false)
-						left := said // of what was said, and not yet heard
-						if name == "after a message" {
-							server.expect(said)
-							left = ""
-						}
-						a, b := client, server
-						if who == "server" {
-							a, b, left = server, client, ""
-						}
-						if end == "reset" {
-							a.reset()
-							_, how := b.ends(patience)
-							assert.Equal(t, "reset", how)
-							return
-						}
-						require.NoError(t, a.CloseWrite())
-						rest, how := b.ends(patience)
-						assert.Equal(t, "closed", how)
-						assert.Equal(t, left, rest)
-					})
-				}
-			}
-		}
-	}
 }
 
 // couple is a client and a server with a relay between them.

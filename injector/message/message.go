@@ -91,7 +91,7 @@ type Rule struct {
 	By, Jitter time.Duration // Delay: By plus or minus up to Jitter, uniform
 	Then       Ending        // LoseRequest, LoseReply; "" means reset
 	Status     int           // Answer, of HTTP
-	Code       string        // Answer, of other protocols: "LOADING" (Redis), "UNAVAILABLE" (gRPC), "57P01" (PostgreSQL), "503" (NATS), "SERVFAIL" (DNS)
+	Code       string        // Answer, of other protocols: "LOADING" (Redis), "UNAVAILABLE" (gRPC), "57P01" (PostgreSQL), "503" (NATS), "SERVFAIL" (DNS); of a framing, the text itself
 	RetryAfter time.Duration // Answer: sent as Retry-After in whole seconds; 0 means no header
 	Second     bool          // Twice: the copy leaves when the first answer is there, and its answer is returned; false means that both leave at once, and the first is
 	Late       time.Duration // Twice: the copy leaves so much later, or on heal; the first answer is returned
@@ -125,6 +125,8 @@ type Config struct {
 	Sink  evidence.Sink // each fate
 	Calls func(Call)    // each exchange when it is over
 	Whole int64         // content faults need the whole message in memory; larger ones are skipped. 0 means 1 MiB
+
+	Framing Framing // of the protocols "lines" and "lengths"
 }
 
 // Books are a relay's accounts for one direction. At quiesce In + Copies + Injected = Out + Dropped + Swallowed + Withheld + Collateral.

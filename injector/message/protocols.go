@@ -27,6 +27,18 @@ func Protocols() []Protocol {
 			serveHTTP, matchPath, normalise, allowHTTP,
 		},
 		{
+			"lengths", "messages of your own that begin with their length", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			framed(openLengths), matchWords, redisKey, allowLengths,
+		},
+		{
+			"lines", "messages of your own that end with a line feed", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			framed(openLines), matchWords, redisKey, allowLines,
+		},
+		{
+			"nats", "NATS core and JetStream, before TLS", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			framed(openNATS), matchSubject, subjectClass, allowNATS,
+		},
+		{
 			"redis", "RESP2 and RESP3, pipelines, transactions and subscriptions included; no cluster", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
 			framed(openRedis), matchWords, redisKey, allowRedis,
 		},

@@ -23,10 +23,12 @@ type redis struct {
 	streams  bool // MONITOR, SYNC: the server talks of its own accord
 }
 
-func openRedis(Config) dialect { return &redis{} }
+func openRedis(Config) dialect { return &redis{down: resp{answers: true}} }
 
 // resp finds the end of a value, piece by piece.
 type resp struct {
+	answers bool // nothing is inline
+
 	line  []byte // of a header under way
 	skip  int    // bytes of a bulk string that are still to come
 	items int    // values that are still to come
@@ -45,6 +47,9 @@ func (r *resp) feed(b []byte) (n int, whole bool, err error) {
 			r.skip -= take
 			n += take
 		} else {
+			if err := r.begins(b[n]); err != nil {
+				return n, false, err
+			}
 			end := bytes.IndexByte(b[n:], '\n')
 			if end < 0 {
 				r.line = append(r.line, b[n:]...)
@@ -69,6 +74,19 @@ func (r *resp) feed(b []byte) (n int, whole bool, err error) {
 		}
 	}
 	return n, false, nil
+}
+
+// begins tells whether a value, or an inline command, can begin with a byte. What else is sent may never have a line's end.
+func (r *resp) begins(c byte) error {
+	switch {
+	case len(r.line) > 0:
+		return nil
+	case c == 0x16:
+		return fmt.Errorf("%w: TLS", errDialect)
+	case r.answers && strings.IndexByte("+-:$*%~>|=!,#_(", c) < 0:
+		return errDialect
+	}
+	return nil
 }
 
 // header takes one line of a value: what it announces is still to come.

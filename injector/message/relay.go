@@ -30,6 +30,20 @@ type Relay struct {
 
 // New returns a relay for a protocol of Protocols, or an error that names those there are.
 func New(protocol string, cfg Config) (*Relay, error) {
+	var names []string
+	for _, p := range Protocols() {
+		if p.Name == protocol {
+			return newRelay(p, cfg)
+		}
+		names = append(names, p.Name)
+	}
+	return nil, fmt.Errorf("relay link %q: protocol %q is not known; known are %s", cfg.Link, protocol, strings.Join(names, ", "))
+}
+
+func newRelay(p Protocol, cfg Config) (*Relay, error) {
+	if err := cfg.Framing.Check(p.Name); err != nil {
+		return nil, fmt.Errorf("relay link %q: %w", cfg.Link, err)
+	}
 	if cfg.Whole == 0 {
 		cfg.Whole = 1 << 20
 	}
@@ -39,14 +53,7 @@ func New(protocol string, cfg Config) (*Relay, error) {
 	if cfg.Calls == nil {
 		cfg.Calls = func(Call) {}
 	}
-	var names []string
-	for _, p := range Protocols() {
-		if p.Name == protocol {
-			return &Relay{cfg: cfg, protocol: p}, nil
-		}
-		names = append(names, p.Name)
-	}
-	return nil, fmt.Errorf("relay link %q: protocol %q is not known; known are %s", cfg.Link, protocol, strings.Join(names, ", "))
+	return &Relay{cfg: cfg, protocol: p}, nil
 }
 
 // Serve carries one client connection until it is over. It closes what it dialled, and leaves closing the client to the caller.
@@ -60,6 +67,9 @@ func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
 	err = rule.validate()
 	if err == nil {
 		err = r.protocol.allows(rule)
+	}
+	if err == nil {
+		err = r.cfg.Framing.allows(r.protocol.Name, rule)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("add rule %q to link %q: %w", rule.ID, r.cfg.Link, err)

@@ -1,0 +1,505 @@
+package message
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
+)
+
+const natsConnect = "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nPING\r\n"
+
+// natsServer is a real server with JetStream, in the test's own process and folder.
+func natsServer(t testing.TB, o natsd.Options) (addr string) {
+	t.Helper()
+	o.Host, o.Port, o.NoSigs, o.NoLog, o.JetStream, o.StoreDir = "127.0.0.1", -1, true, true, true, t.TempDir()
+	s, err := natsd.NewServer(&o)
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(patience))
+	return s.Addr().String()
+}
+
+// natsPair is a client on a relay before a server, and one that asks the server directly.
+func natsPair(t testing.TB, o ...natsgo.Option) (f *front, through, direct *natsgo.Conn) {
+	t.Helper()
+	addr := natsServer(t, natsd.Options{})
+	f = openAs(t, "nats", addr, Config{})
+	return f, natsClient(t, f.addr, o...), natsClient(t, addr)
+}
+
+func natsClient(t testing.TB, addr string, o ...natsgo.Option) *natsgo.Conn {
+	t.Helper()
+	closed := make(chan struct{})
+	c, err := natsgo.Connect("nats://"+addr, append(o, natsgo.ClosedHandler(func(*natsgo.Conn) { close(closed) }))...)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close(); <-closed })
+	return c
+}
+
+func streams(t testing.TB, c *natsgo.Conn) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(c)
+	require.NoError(t, err)
+	return js
+}
+
+// orders makes a stream that forgets message ids after a window.
+func orders(t testing.TB, direct *natsgo.Conn, window time.Duration) jetstream.Stream {
+	t.Helper()
+	s, err := streams(t, direct).CreateStream(t.Context(), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}, Duplicates: window})
+	require.NoError(t, err)
+	return s
+}
+
+func stored(t testing.TB, s jetstream.Stream) int {
+	t.Helper()
+	info, err := s.Info(t.Context())
+	require.NoError(t, err)
+	return int(info.State.Msgs) //nolint:gosec // few
+}
+
+// Case 4 of the systems whose verdict is known: acknowledgements of publishes are lost, and the application publishes again.
+func TestJetStreamPublishesWhoseAcknowledgementIsLost(t *testing.T) {
+	const n = 60
+	for _, c := range []struct {
+		name   string
+		rule   Rule
+		id     bool
+		window time.Duration // of the stream
+		pause  time.Duration // before a retry
+		twice  bool          // each lost acknowledgement is a message too many
+	}{
+		{"no fault", Rule{}, false, time.Minute, 0, false},
+		{"without message id", Rule{Do: LoseReply}, false, time.Minute, 0, true},
+		{"without message id, reset", Rule{Do: LoseReply, Then: ThenReset}, false, time.Minute, 0, true},
+		{"with message id", Rule{Do: LoseReply}, true, time.Minute, 0, false},
+		{"with message id, reset", Rule{Do: LoseReply, Then: ThenReset}, true, time.Minute, 0, false},
+		{"with message id, closed", Rule{Do: LoseReply, Then: ThenClosed}, true, time.Minute, 0, false},
+		{"with message id, after the window", Rule{Do: LoseReply}, true, 100 * time.Millisecond, 500 * time.Millisecond, true},
+		{"request lost, without message id", Rule{Do: LoseRequest}, false, time.Minute, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, through, direct := natsPair(t, natsgo.ReconnectWait(time.Millisecond), natsgo.ReconnectJitter(0, 0), natsgo.MaxReconnects(-1))
+			s := orders(t, direct, c.window)
+			count := evidence.NewCounter("messages")
+			if c.rule.Do != "" {
+				c.rule.Share, c.rule.Seed, c.rule.Match = 0.2, 7, Match{Method: "PUB", Path: "orders.>"}
+				count, _ = f.live(t, c.rule)
+			}
+			for i := range n {
+				publish(t, through, fmt.Sprint("order-", i), c.id, c.pause, count)
+			}
+			injected := int(count.Tally().Affected)
+			final := stored(t, s)
+			t.Logf("published %d, injected %d, stored %d", n, injected, final)
+			want := n
+			if c.twice {
+				want += injected
+			}
+			assert.Equal(t, want, final)
+			assert.Equal(t, c.rule.Do != "", injected > 0)
+			if c.rule.Do == LoseReply {
+				for _, e := range f.seen(evidence.Applied) {
+					assert.Regexp(t, `^(stored|duplicate of) seq \d+, \d+ bytes lost`, e.Detail)
+				}
+			}
+		})
+	}
+}
+
+// publish tries until the message is acknowledged, as applications do. It gives an attempt up when something was lost, and not after a time, so that a slow
+// machine adds no attempts.
+func publish(t *testing.T, c *natsgo.Conn, key string, id bool, pause time.Duration, lost *evidence.Counter) {
+	t.Helper()
+	js, m := streams(t, c), natsgo.NewMsg("orders.new")
+	m.Data = []byte(key)
+	if id {
+		m.Header.Set(natsgo.MsgIdHdr, key)
+	}
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		before, answered := lost.Tally().Affected, make(chan error, 1)
+		go func() {
+			_, err := js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
+			answered <- err
+		}()
+		until(t, "it is acknowledged or lost", func() bool { return len(answered) > 0 || lost.Tally().Affected > before })
+		cancel()
+		if <-answered == nil {
+			return
+		}
+		require.Greater(t, lost.Tally().Affected, before, "never acknowledged")
+		time.Sleep(pause)
+	}
+}
+
+// A consumer's acknowledgement that is lost brings the message again, with a second delivery number; none is lost.
+func TestJetStreamConsumersWhoseAcknowledgementIsLost(t *testing.T) {
+	const n = 40
+	f, through, direct := natsPair(t)
+	s := orders(t, direct, time.Minute)
+	for i := range n {
+		publish(t, direct, fmt.Sprint(i), false, 0, nil)
+	}
+	count, _ := f.live(t, Rule{Do: LoseRequest, Share: 0.2, Seed: 3, Match: Match{Path: "$JS.ACK.>"}})
+	_, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "work", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second})
+	require.NoError(t, err)
+	consumer, err := streams(t, through).Consumer(t.Context(), "ORDERS", "work")
+	require.NoError(t, err)
+	seen, again := map[string]int{}, 0
+	done := make(chan struct{})
+	at, err := consumer.Consume(func(m jetstream.Msg) {
+		meta, err := m.Metadata()
+		assert.NoError(t, err)
+		key := string(m.Data())
+		seen[key]++
+		if meta.NumDelivered > 1 {
+			again++
+		}
+		assert.EqualValues(t, seen[key], meta.NumDelivered, "the server tells which delivery it is")
+		assert.NoError(t, m.Ack())
+	})
+	require.NoError(t, err)
+	until(t, "all are acknowledged", func() bool {
+		info, err := consumer.Info(t.Context())
+		return err == nil && info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream == n
+	})
+	at.Drain()
+	go func() { <-at.Closed(); close(done) }()
+	<-done
+	assert.Len(t, seen, n)
+	injected := int(count.Tally().Affected)
+	assert.Positive(t, injected)
+	assert.Equal(t, injected, again)
+	for _, e := range f.seen(evidence.Applied) {
+		assert.Equal(t, "PUB $JS.ACK.ORDERS.work", e.Class)
+	}
+}
+
+func TestNATSFaultsAreSeenToAct(t *testing.T) {
+	f, through, direct := natsPair(t)
+	s := orders(t, direct, time.Minute)
+	js := streams(t, through)
+	_, err := direct.Subscribe("echo", func(m *natsgo.Msg) { _ = m.Respond(m.Data) })
+	require.NoError(t, err)
+	news, err := direct.SubscribeSync("news.>")
+	require.NoError(t, err)
+	require.NoError(t, direct.Flush())
+	with := func(r Rule, do func()) {
+		t.Helper()
+		before := len(f.seen(evidence.Applied))
+		count, heal := f.live(t, r)
+		do()
+		heal()
+		until(t, "it acts", func() bool { return count.Tally().Affected > 0 })
+		f.balanced(t)
+		assert.Len(t, f.seen(evidence.Applied)[before:], 1, "%+v", r)
+	}
+	hears := func() string {
+		t.Helper()
+		m, err := news.NextMsg(patience)
+		require.NoError(t, err)
+		return string(m.Data)
+	}
+	say := func(text string) { t.Helper(); require.NoError(t, through.Publish("news.a", []byte(text))) }
+	tell := Match{Method: "PUB", Path: "news.*"}
+
+	with(Rule{Do: LoseRequest, First: 1, Match: tell}, func() { say("one"); say("two"); require.Equal(t, "two", hears()) })
+	with(Rule{Do: Delay, By: quiet, First: 1, Match: tell}, func() {
+		began := time.Now()
+		say("late")
+		require.Equal(t, "late", hears())
+		require.GreaterOrEqual(t, time.Since(began), quiet)
+	})
+	with(Rule{Do: Twice, Match: tell}, func() { say("twice"); require.Equal(t, []string{"twice", "twice"}, []string{hears(), hears()}) })
+	with(Rule{Do: Twice, Late: time.Hour, First: 1, Match: tell}, func() { // healing sends the copy: a stale message comes after a newer one
+		say("old")
+		say("new")
+		require.Equal(t, []string{"old", "new"}, []string{hears(), hears()})
+	})
+	require.Equal(t, "old", hears())
+	with(Rule{Do: Corrupt, Match: tell}, func() { say("aaaa"); got := hears(); require.NotEqual(t, "aaaa", got); require.Len(t, got, 4) })
+	with(Rule{Do: Truncate, Match: tell}, func() { say("aaaa"); require.Less(t, len(hears()), 4) })
+	with(Rule{Do: Answer, Code: "503", Match: Match{Path: "echo"}}, func() {
+		_, err := through.Request("echo", nil, patience)
+		require.ErrorIs(t, err, natsgo.ErrNoResponders)
+	})
+	with(Rule{Do: Answer, Code: "10077", Match: Match{Path: "orders.new"}}, func() {
+		_, err := js.Publish(t.Context(), "orders.new", nil)
+		var api *jetstream.APIError
+		require.ErrorAs(t, err, &api)
+		require.EqualValues(t, 10077, api.ErrorCode)
+	})
+	require.Zero(t, stored(t, s))
+	with(Rule{Do: LoseReply, Match: Match{Path: "echo"}}, func() {
+		_, err := through.Request("echo", nil, quiet)
+		require.ErrorIs(t, err, natsgo.ErrTimeout)
+	})
+	m, err := through.Request("echo", []byte("after"), patience)
+	require.NoError(t, err)
+	require.Equal(t, "after", string(m.Data))
+}
+
+// A copy of a publish is answered too; the evidence says whether JetStream took it for one.
+func TestAPublishDeliveredTwice(t *testing.T) {
+	for _, c := range []struct {
+		id   bool
+		rule Rule
+		want string
+		n    int
+	}{
+		{true, Rule{Do: Twice}, "duplicate of seq 1", 1}, {true, Rule{Do: Twice, Late: quiet}, "duplicate of seq 1", 1}, {true, Rule{Do: Twice, Second: true}, "stored seq 1", 1},
+		{false, Rule{Do: Twice}, "stored seq 2", 2}, {false, Rule{Do: Twice, Late: time.Nanosecond}, "stored seq 2", 2},
+	} {
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			f, through, direct := natsPair(t)
+			s := orders(t, direct, time.Minute)
+			c.rule.Match = Match{Path: "orders.>"}
+			if c.id {
+				c.rule.Match.Key = "key"
+			}
+			f.live(t, c.rule)
+			m := natsgo.NewMsg("orders.new")
+			if c.id {
+				m.Header.Set(natsgo.MsgIdHdr, "key")
+			}
+			ack, err := streams(t, through).PublishMsg(t.Context(), m)
+			require.NoError(t, err)
+			assert.Equal(t, c.rule.Second, ack.Duplicate)
+			until(t, "the copy is answered", func() bool { return len(f.seen(evidence.Swallowed)) == 1 })
+			assert.Contains(t, f.seen(evidence.Swallowed)[0].Detail, c.want)
+			assert.Equal(t, c.n, stored(t, s))
+			until(t, "it is one call", func() bool {
+				return len(slices.DeleteFunc(f.over(), func(c Call) bool { return c.Op != "PUB orders.new" })) == 1
+			})
+		})
+	}
+}
+
+// What is delivered to a subscriber is lost message by message, and JetStream delivers it again.
+func TestNATSDeliveriesAreLost(t *testing.T) {
+	f, through, direct := natsPair(t)
+	news, err := through.SubscribeSync("news")
+	require.NoError(t, err)
+	require.NoError(t, through.Flush())
+	count, heal := f.live(t, Rule{Do: LoseRequest, Dir: ToClient, Every: 2, Match: Match{Method: "MSG", Path: "news"}})
+	for i := range 10 {
+		require.NoError(t, direct.Publish("news", []byte(strconv.Itoa(i))))
+	}
+	var got []string
+	for range 5 {
+		m, err := news.NextMsg(patience)
+		require.NoError(t, err)
+		got = append(got, string(m.Data))
+	}
+	until(t, "the tenth is lost", func() bool { return count.Tally().Affected == 5 })
+	heal()
+	assert.Equal(t, "0 2 4 6 8", strings.Join(got, " "))
+
+	s := orders(t, direct, time.Minute)
+	publish(t, direct, "x", false, 0, nil)
+	consumer, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "work", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 200 * time.Millisecond})
+	require.NoError(t, err)
+	f.live(t, Rule{Do: LoseRequest, Dir: ToClient, First: 1, Match: Match{Method: "MSG", Path: "orders.*"}})
+	consumer, err = streams(t, through).Consumer(t.Context(), "ORDERS", consumer.CachedInfo().Name)
+	require.NoError(t, err)
+	until(t, "it comes", func() bool {
+		m, err := consumer.Next(jetstream.FetchMaxWait(time.Second))
+		if err != nil {
+			return false
+		}
+		meta, err := m.Metadata()
+		require.NoError(t, err)
+		assert.EqualValues(t, 2, meta.NumDelivered)
+		return true
+	})
+}
+
+// Of a core subscriber, what is published while its link is reset and refused is lost; nothing is while its link is only silent.
+func TestNATSSubscriberBehindABrokenLink(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		act  func(*link.Link) (link.Heal, error)
+		lost bool
+	}{
+		{"refused", func(l *link.Link) (link.Heal, error) { return l.Refuse(nil) }, true},
+		{"cut off", func(l *link.Link) (link.Heal, error) { return l.CutOff(link.Cut{}) }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, through, direct := natsPair(t, natsgo.ReconnectWait(10*time.Millisecond), natsgo.ReconnectJitter(0, 0), natsgo.MaxReconnects(-1))
+			news, err := through.SubscribeSync("news")
+			require.NoError(t, err)
+			require.NoError(t, through.Flush())
+			n := 0
+			publishFor := func(d time.Duration) {
+				for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+					require.NoError(t, direct.Publish("news", nil))
+					n++
+				}
+				require.NoError(t, direct.Flush())
+			}
+			publishFor(quiet)
+			heal, err := c.act(f.link)
+			require.NoError(t, err)
+			publishFor(2 * time.Second)
+			require.NoError(t, heal(t.Context()))
+			until(t, "it is connected", through.IsConnected)
+			require.NoError(t, through.FlushTimeout(patience))
+			publishFor(quiet)
+			got := 0
+			for _, err := news.NextMsg(patience); err == nil; _, err = news.NextMsg(time.Second) {
+				got++
+			}
+			t.Logf("published %d, heard %d", n, got)
+			assert.Equal(t, c.lost, got < n)
+			assert.Positive(t, got)
+		})
+	}
+}
+
+// The addresses that the server tells of itself and of others become the link's: a client that connects anew comes back to it. Nothing else of INFO changes.
+func TestNATSClientsAreNotLedAroundTheLink(t *testing.T) {
+	s := play(t)
+	f := openAs(t, "nats", s.addr, Config{})
+	client := connect(t, f.addr)
+	upstream := s.next(t)
+	host, port, err := net.SplitHostPort(f.addr)
+	require.NoError(t, err)
+	for _, c := range []struct{ said, heard string }{
+		{`"server_id":"X","host":"10.0.0.1","port":4222,"client_id":18446744073709551615`, `"client_id":18446744073709551615,"host":"%s","port":%s,"server_id":"X"`},
+		{`"connect_urls":["10.0.0.1:4222","10.0.0.2:4222"],"ws_connect_urls":["10.0.0.1:80"]`, `"connect_urls":["` + f.addr + `"],"host":"%s","port":%s`},
+	} {
+		upstream.send("INFO {"+c.said+"}\r\n", false)
+		client.expect("INFO {" + fmt.Sprintf(c.heard, host, port) + "}\r\n")
+	}
+	upstream.send("info not json\r\n", true)
+	client.expect("info not json\r\n")
+
+	addr := natsServer(t, natsd.Options{})
+	real := natsClient(t, openAs(t, "nats", addr, Config{}).addr)
+	assert.NotContains(t, real.DiscoveredServers(), addr)
+	assert.NotContains(t, real.Servers(), "nats://"+addr)
+}
+
+// A client that is answered after each message would miss an answer, or get one too many.
+func TestVerboseClientsAreImmune(t *testing.T) {
+	addr := natsServer(t, natsd.Options{})
+	f := openAs(t, "nats", addr, Config{})
+	f.live(t, Rule{Do: LoseRequest, First: 1})
+	f.live(t, Rule{Do: Twice})
+	c := natsClient(t, f.addr, func(o *natsgo.Options) error { o.Verbose = true; return nil })
+	require.NoError(t, c.Publish("news", nil))
+	require.NoError(t, c.Publish("news", nil))
+	require.NoError(t, c.Flush())
+	for _, e := range f.seen(evidence.Skipped) {
+		assert.Equal(t, "its client asked for +OK after each", e.Detail)
+	}
+	assert.Len(t, f.seen(evidence.Skipped), 2)
+	assert.Empty(t, f.seen(evidence.Applied))
+}
+
+// What no server would answer itself is no answer that can be lost, nor are faults put on a client that could not tell.
+func TestNATSFaultsThatCannotBe(t *testing.T) {
+	f, through, _ := natsPair(t)
+	_, heal := f.live(t, Rule{Do: LoseReply})
+	_, err := through.Request("nobody", nil, patience)
+	require.ErrorIs(t, err, natsgo.ErrNoResponders)
+	require.Len(t, f.seen(evidence.Skipped), 1)
+	assert.Equal(t, "not an answer of whoever does the work: status 503", f.seen(evidence.Skipped)[0].Detail)
+	heal()
+	f.live(t, Rule{Do: Answer, Code: "503"})
+	require.NoError(t, through.PublishRequest("nobody", "not.listened.to", nil))
+	require.NoError(t, through.Flush())
+	require.Len(t, f.seen(evidence.Skipped), 2)
+	assert.Equal(t, "its client does not listen for the answer", f.seen(evidence.Skipped)[1].Detail)
+
+	for want, r := range map[string]Rule{
+		"known are 10008, 10023, 10077, 503": {Do: Answer, Code: "500"}, "delivers a message twice": {Do: Twice, Dir: ToClient},
+	} {
+		_, err := f.Add(r)
+		require.ErrorContains(t, err, want)
+	}
+	_, err = f.Add(Rule{Do: Twice, Dir: ToClient, Even: true})
+	require.NoError(t, err)
+}
+
+func TestSubjects(t *testing.T) {
+	for _, c := range []struct {
+		pattern, subject string
+		want             bool
+	}{
+		{"a", "a", true}, {"a", "b", false}, {"a.b", "a", false}, {"a", "a.b", false}, {"*", "a", true}, {"*", "a.b", false}, {"a.*", "a.b", true}, {"a.*.c", "a.b.c", true},
+		{"a.*.c", "a.b.d", false}, {">", "a", true}, {">", "a.b.c", true}, {"a.>", "a", false}, {"a.>", "a.b.c", true}, {"a.*.>", "a.b", false}, {"*", "", false}, {">", "", false},
+	} {
+		assert.Equal(t, c.want, matchSubject(c.pattern, c.subject), "%s of %s", c.pattern, c.subject)
+	}
+	for subject, want := range map[string]string{
+		"orders.new": "orders.new", "orders.1234.paid": "orders.{id}.paid", "_INBOX.ZoE4fXzGzPlmUPuLNzKbqJ.1": "_INBOX",
+		"$JS.ACK.ORDERS.work.1.7.7.1700000000000000000.0":                     "$JS.ACK.ORDERS.work",
+		"$JS.ACK.hub.abcdef12.ORDERS.work.1.7.7.1700000000000000000.0.rAnDoM": "$JS.ACK.ORDERS.work",
+		"$JS.API.CONSUMER.MSG.NEXT.ORDERS.work":                               "$JS.API.CONSUMER.MSG.NEXT.ORDERS.work",
+		"":                                                                    "",
+	} {
+		assert.Equal(t, want, subjectClass(subject))
+	}
+}
+
+// Publishers, requesters and consumers, and every fault at once: nothing hangs, nothing leaks, the books balance.
+func TestNATSUnderEveryFault(t *testing.T) {
+	f, _, direct := natsPair(t)
+	orders(t, direct, time.Minute)
+	_, err := direct.Subscribe("echo", func(m *natsgo.Msg) { _ = m.Respond(m.Data) })
+	require.NoError(t, err)
+	var heals []func()
+	for i, r := range []Rule{
+		{Do: Delay, By: 2 * time.Millisecond, Jitter: time.Millisecond, Share: .2}, {Do: LoseRequest, Share: .03}, {Do: LoseRequest, Share: .01, Then: ThenReset},
+		{Do: LoseRequest, Share: .01, Then: ThenClosed}, {Do: LoseReply, Share: .05}, {Do: LoseReply, Share: .01, Then: ThenReset}, {Do: LoseReply, Share: .01, Then: ThenClosed},
+		{Do: LoseRequest, Share: .03, Dir: ToClient}, {Do: LoseRequest, Share: .01, Dir: ToClient, Then: ThenReset}, {Do: Twice, Share: .1}, {Do: Twice, Second: true, Share: .1},
+		{Do: Twice, Late: time.Millisecond, Share: .1}, {Do: Answer, Code: "503", Share: .05}, {Do: Answer, Code: "10008", Share: .05}, {Do: Reorder, Wait: 5 * time.Millisecond, Share: .1},
+		{Do: Reorder, Wait: 5 * time.Millisecond, Share: .1, Dir: ToClient}, {Do: Corrupt, Share: .05}, {Do: Truncate, Share: .05}, {Do: Corrupt, Share: .05, Dir: ToClient},
+		{Do: Twice, Share: .05, Dir: ToClient, Even: true}, {Do: Delay, By: time.Millisecond, Share: .1, Dir: ToClient},
+	} {
+		r.ID, r.Seed = fmt.Sprint("fault-", i), 5
+		_, heal := f.live(t, r)
+		heals = append(heals, heal)
+	}
+	var all sync.WaitGroup
+	for range 6 {
+		c := natsClient(t, f.addr, natsgo.ReconnectWait(time.Millisecond), natsgo.ReconnectJitter(0, 0), natsgo.MaxReconnects(-1))
+		_, err := c.Subscribe("orders.>", func(m *natsgo.Msg) {})
+		require.NoError(t, err)
+		all.Go(func() {
+			for i := range 100 {
+				_ = c.Publish("orders.a", []byte("hello"))
+				_ = c.PublishRequest("orders.b", natsgo.NewInbox(), make([]byte, i*100))
+				if i%10 == 0 {
+					_, _ = c.Request("echo", []byte("hello"), 50*time.Millisecond)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, heal := range heals {
+		heal()
+	}
+	f.balanced(t)
+	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Swallowed, evidence.Skipped} {
+		assert.NotEmpty(t, f.seen(stage), stage)
+	}
+}

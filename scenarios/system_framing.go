@@ -1,0 +1,44 @@
+package scenarios
+
+import (
+	"fmt"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+var framingKeys = []string{"width", "little", "includes", "lockstep"}
+
+// framing reads how the messages of a protocol of the system's own are marked.
+func (r *reader) framing(v ast.Node) message.Framing {
+	var g message.Framing
+	r.mapping(v, "framing", framingKeys, func(key string, v ast.Node, _ place) {
+		switch key {
+		case "width":
+			g.Width = r.width(v)
+		case "little":
+			g.Little = r.truth(v)
+		case "includes":
+			g.Includes = r.truth(v)
+		case "lockstep":
+			g.Lockstep = r.truth(v)
+		}
+	})
+	return g
+}
+
+// width is that of a length, in bytes.
+func (r *reader) width(n ast.Node) int {
+	i, ok := n.(*ast.IntegerNode)
+	if !ok {
+		r.out.add(r.at(n), "a width has to be a number, not "+kindOf(n), "write 1, 2, 4 or 8")
+		return 1 // so that one mistake is told once
+	}
+	value, ok := i.Value.(uint64)
+	if !ok || (value != 1 && value != 2 && value != 4 && value != 8) {
+		r.out.add(r.at(n), fmt.Sprintf("no length has %v bytes", i.Value), "write 1, 2, 4 or 8")
+		return 1
+	}
+	return int(value)
+}
