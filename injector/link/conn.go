@@ -145,9 +145,7 @@ func (c *conn) write(p []byte) (int, error) {
 
 // flow lets the queue to the client be emptied, if nobody does so.
 func (c *conn) flow() {
-	if c.out.feed() {
-		c.sending.Go(c.send)
-	}
+	c.sending.Go(c.out.feed, c.send)
 }
 
 // send empties the queue to the client into the socket, until it is empty and no fault is live.

@@ -9,11 +9,15 @@ type group struct {
 	none chan struct{} // closed when n falls to 0; nil while nobody waits
 }
 
-// Go runs f.
-func (g *group) Go(f func()) {
+// Go runs f where it can claim the right to; who waits from the claim on waits for f too.
+func (g *group) Go(claim func() bool, f func()) {
 	g.mu.Lock()
 	g.n++
 	g.mu.Unlock()
+	if !claim() {
+		g.done()
+		return
+	}
 	go func() {
 		defer g.done()
 		f()

@@ -67,12 +67,15 @@ func (s *stub) pipe() {
 // serve carries chunks until the toxic has ended the stream, or has been interrupted because the fault is healed or the connection over.
 func (s *stub) serve() {
 	defer s.forget()
-	done, interrupt := s.done, chan<- struct{}(nil)
+	done, interrupt, asked := s.done, chan<- struct{}(nil), false
 	var late <-chan time.Time
 	for {
 		in, next, out, ending := s.ready()
 		if ending && late == nil {
-			interrupt, late = s.Interrupt, time.After(patience)
+			late = time.After(patience)
+			if !asked {
+				asked, interrupt = true, s.Interrupt
+			}
 		}
 		select {
 		case in <- next:
@@ -80,6 +83,7 @@ func (s *stub) serve() {
 		case c, open := <-out:
 			if open {
 				s.came(c)
+				late = nil // it is at work
 			} else {
 				s.closed()
 			}

@@ -261,6 +261,7 @@ func TestWhatAToxicKeepsGoesOnWhenItIsHealed(t *testing.T) {
 			c := dial(t, l)
 			heal, count := put(t, l, dir, "keeper", nil)
 			say(t, c, "kept")
+			require.Eventually(t, func() bool { return count.Tally().Seen == 1 }, 20*time.Second, time.Millisecond)
 			silent(t, c)
 			say(t, c, " too")
 			require.NoError(t, c.CloseWrite())
@@ -270,9 +271,7 @@ func TestWhatAToxicKeepsGoesOnWhenItIsHealed(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, "kept too", string(got))
 			require.Positive(t, count.Tally().Affected)
-			if dir != Both { // then what comes back may meet a toxic that keeps nothing any more
-				require.Equal(t, count.Tally().Seen, count.Tally().Affected)
-			}
+			require.LessOrEqual(t, count.Tally().Affected, count.Tally().Seen)
 		})
 	}
 }
@@ -395,9 +394,9 @@ func TestAPanicOfAToxicCostsItsConnectionAndIsTold(t *testing.T) {
 				err := heal(t.Context())
 				require.ErrorContains(t, err, "boom")
 			} else {
-				_, _ = io.WriteString(hurt, "y")
+				_, werr := io.WriteString(hurt, "y")
 				_, err := io.ReadAll(hurt)
-				if at != "end" { // which is an orderly one first
+				if at != "end" && werr == nil { // an end is an orderly one first, and a writer may meet the reset before the reader
 					require.ErrorIs(t, err, syscall.ECONNRESET)
 				}
 				require.Eventually(t, func() bool { return stubs(l) == 0 }, 20*time.Second, time.Millisecond)
