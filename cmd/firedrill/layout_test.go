@@ -22,6 +22,7 @@ const module = "github.com/firedrill-dev/firedrill"
 // imports says which of our packages each package may import; a pattern ending in /... holds its subfolders too. Packages without a row
 // fail the test, so a new folder needs a decision.
 var imports = map[string][]string{
+	"injector/datagram": {"injector/evidence", "injector/link", "injector/message"},
 	"injector/evidence": {},
 	"injector/link":     {"injector/evidence"},
 	"injector/message":  {"injector/evidence"},
@@ -46,6 +47,7 @@ var owners = map[string]struct {
 	"github.com/cucumber/godog":           {"runner", 0},
 	"github.com/Shopify/toxiproxy/v2":     {"injector/link", testsOnly},
 	"github.com/goccy/go-yaml":            {"scenarios", 0},
+	"github.com/miekg/dns":                {"injector/datagram", 0},
 	"github.com/cucumber/gherkin/go":      {"scenarios", 0},
 	"github.com/spf13/cobra":              {"cmd/firedrill", 0},
 	"go.etcd.io/bbolt":                    {"features/shop", 0},
