@@ -7,11 +7,15 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// CutOff silences a link, in both directions or one; it heals, and held bytes arrive.
+// CutOff silences a link, in both directions or one; it heals, and held bytes arrive. Datagrams are not held: they are lost.
 type CutOff struct{ Dir link.Dir }
 
 // Inject implements Fault.
 func (f CutOff) Inject(_ context.Context, t Target) (Heal, error) {
+	if t.Datagrams != nil {
+		heal, err := t.Datagrams.CutOff(link.Cut{On: t.on(), Dir: f.Dir})
+		return Heal(heal), err
+	}
 	if err := t.onLink(); err != nil {
 		return nil, err
 	}
@@ -31,11 +35,15 @@ func (f CutOff) Say(from, to string) string {
 	}
 }
 
-// Refuse closes the link's port and resets its live connections, as the end of a listening process does.
+// Refuse closes the link's port (datagrams are answered with ICMP: connection refused) and resets its live connections, as the end of a listening process does.
 type Refuse struct{}
 
 // Inject implements Fault.
 func (Refuse) Inject(_ context.Context, t Target) (Heal, error) {
+	if t.Datagrams != nil {
+		heal, err := t.Datagrams.Refuse(t.Count)
+		return Heal(heal), err
+	}
 	if err := t.onLink(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package injector
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -10,7 +12,7 @@ import (
 // Kind is a row of the table of fault kinds.
 type Kind struct {
 	Name    string // "slow calls"
-	On      string // what it acts on, and is counted in: "calls", "connections", "traffic" or "service"
+	On      string // what it acts on, and is counted in: "calls", "messages", "connections", "traffic" or "service"
 	Example string // a sentence of a feature file
 	Means   string // what it does, in a line
 	Undo    string // how it is healed, in a line
@@ -35,6 +37,8 @@ func Kinds() []Kind {
 		{Name: "stop", On: "service", Means: "the process is asked to end with SIGTERM", Undo: "the process is started again and awaited", Value: Stop{}},
 		{Name: "twice", On: "calls", Means: "calls are delivered a second time", Undo: "a copy that waits leaves at once", Value: Twice{Second: true, Pick: Pick{Share: 0.2}}},
 	}
+	kinds = append(kinds, messageKinds()...)
+	slices.SortFunc(kinds, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
 	for i, k := range kinds {
 		kinds[i].Example = k.Value.Say("orders", "payments")
 	}

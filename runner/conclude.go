@@ -70,6 +70,12 @@ func (s *session) quiesce() {
 			s.tell(journal.Event{Books: &books})
 		}
 	}
+	for name, l := range s.system.datagrams {
+		loss := l.Loss()
+		s.tell(journal.Event{Loss: &journal.Loss{
+			Link: name, Known: loss.Known, AtLink: loss.Link, AtServer: loss.Server, Elsewhere: loss.Elsewhere, Unsent: loss.Unsent, Evicted: loss.Evicted,
+		}})
+	}
 }
 
 // probe sends acknowledged keys again, where a check asks about that.

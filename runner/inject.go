@@ -89,11 +89,11 @@ func join(all []string) string {
 // place makes one fault live.
 func (s *session) place(p scenarios.Placed, step journal.Step) (*injection, error) {
 	kind, _ := injector.KindOf(p.Fault)
-	in := &injection{Placed: p, says: p.Fault.Say(p.From, p.To), on: p.To, unit: kind.On, step: step}
+	in := &injection{Placed: p, says: p.Fault.Say(p.From, p.To), on: p.On(), unit: kind.On, step: step}
 	t := injector.Target{ID: p.ID, Seed: s.seed}
 	if p.From != "" {
-		in.on = p.From + " -> " + p.To
-		t.Link, t.Relay = s.system.links[in.on], s.system.relays[in.on]
+		link := p.From + " -> " + p.To
+		t.Link, t.Datagrams, t.Relay = s.system.links[link], s.system.datagrams[link], s.system.relays[link]
 	} else {
 		in.unit = "processes"
 		t.Service = s.system.services[p.To]

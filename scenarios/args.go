@@ -157,9 +157,9 @@ func (a args) window(i int) journal.Window {
 	return ""
 }
 
-var picked = regexp.MustCompile(`^(?:from the (\d+)\w\w to the (\d+)\w\w,? |the first (\S+) |every (\d+)\w\w of the |(\S+%) of )?(?:(?:only )?"([^"]*)" )?\w+$`)
+var picked = regexp.MustCompile(`^(?:from the (\d+)\w\w to the (\d+)\w\w,? |the first (\S+) |every (\d+)\w\w of the |(\S+%) of )?(?:(?:only )?"([^"]*)" )?(\w+)$`)
 
-// pick is a {calls}, {requests} or {replies}.
+// pick is a {calls}, {requests}, {replies} or {messages}.
 func (a args) pick(i int) injector.Pick {
 	var p injector.Pick
 	part := picked.FindStringSubmatch(a.value(i))
@@ -181,7 +181,9 @@ func (a args) pick(i int) injector.Pick {
 		p.Share = a.share(a.place(i), part[5])
 	}
 	if op := part[6]; op != "" {
-		if strings.HasPrefix(op, "/") {
+		if strings.HasPrefix(part[7], "message") {
+			p.Match.Method, p.Match.Path = topic(op)
+		} else if strings.HasPrefix(op, "/") {
 			p.Match.Path = op
 		} else if method, path, err := parseRoute(op); err == nil {
 			p.Match.Method, p.Match.Path = method, path

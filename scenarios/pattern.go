@@ -37,13 +37,14 @@ func parameters() []parameter {
 		{"duration", amount + `(?: ?[A-Za-zµ]+(?:\d[\d.]*[a-z]+)*)?`, `800ms, 2s, 5m, 1m30s, 30 seconds`},
 		{"size", amount + `(?: ?[A-Za-z]+)?`, `512 B, 64 KB (of 1000 bytes), 64 KiB (of 1024 bytes), 2 MB`},
 		{"percentile", `p\d[\d.]*`, `p50, p95, p99.9`},
-		{"protocol", `[a-z][a-z0-9.]*`, `tcp, http`},
+		{"protocol", `[a-z][a-z0-9.]*`, strings.Join(protocols(), ", ")},
 		{"ending", `[a-z]+`, `reset, closed, silence or held: how the connection ends`},
-		{"unit", `calls|connections|traffic`, `calls, connections or traffic`},
+		{"unit", `calls|messages|connections|traffic`, `calls, messages, connections or traffic`},
 		{"when", `before the fault|during the fault|after healing`, `before the fault, during the fault, after healing; without it the whole run`},
 		{"calls", which(`calls?`), `calls, 10% of calls, only "POST /charge" calls, the first 5 calls, every 3rd of the calls, from the 100th to the 200th, calls`},
 		{"requests", which(`requests?`), `as {calls}: requests, 10% of requests, ...`},
 		{"replies", which(`repl(?:y|ies)`), `as {calls}: replies, 10% of replies, ...`},
+		{"messages", which(`messages?`), `as {calls}: messages, 10% of messages, only "A api.example.com" messages (operation and object), only "INCR" messages (an operation, in capitals), only "orders.*" messages`},
 		{"connections", `(?:` + amount + `% of )?connections`, `connections, 20% of connections`},
 	}
 }

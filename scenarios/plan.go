@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
 // overhead is what starting, draining, reading effects and stopping take, as a guess.
@@ -71,7 +72,7 @@ func (e *Experiment) plan(w io.Writer) {
 		moment(w, now, s.Text)
 		if in, ok := s.Do.(Inject); ok {
 			for _, p := range in.Faults {
-				touches(w, p, in.For)
+				e.touches(w, p, in.For)
 			}
 		}
 		now += lasts(s.Do)
@@ -182,10 +183,13 @@ func (e *Experiment) leftLive() bool {
 	return live > 0
 }
 
-// On is what the fault is placed on: "orders -> payments" or "payments".
+// On is what the fault is placed on: "orders -> payments", "payments -> orders" for what the dependency sends, or "payments".
 func (p Placed) On() string {
 	if p.From == "" {
 		return p.To
+	}
+	if on, ok := p.Fault.(injector.OnMessages); ok && on.Rule().Dir == message.ToClient {
+		return Link{From: p.To, To: p.From}.Name()
 	}
 	return Link{From: p.From, To: p.To}.Name()
 }
@@ -197,13 +201,22 @@ func (l Link) protocol() string {
 	return l.Protocol
 }
 
-func touches(w io.Writer, p Placed, hold time.Duration) {
+// udp tells whether the link carries datagrams.
+func (l Link) udp() bool {
+	row, _ := message.ProtocolOf(l.protocol())
+	return row.UDP
+}
+
+func (e *Experiment) touches(w io.Writer, p Placed, hold time.Duration) {
 	undo := "with the step that heals it, at the latest before the checks"
 	if hold > 0 {
 		undo = "after " + injector.Duration(hold)
 	}
 	fmt.Fprintf(w, "             on %s; undone %s", p.On(), undo)
 	if kind, ok := injector.KindOf(p.Fault); ok {
+		if l, _ := e.System.link(p.From, p.To); l.udp() && kind.Name == "cut off" {
+			kind.Undo = "datagrams pass again, and none of those lost meanwhile comes"
+		}
 		fmt.Fprintf(w, ": %s", kind.Undo)
 	}
 	fmt.Fprintln(w)

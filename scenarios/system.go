@@ -93,11 +93,6 @@ func protocols() []string {
 	return all
 }
 
-// allows tells whether a link's protocol has a message fault.
-func allows(protocol string, do message.Do) bool {
-	return slices.ContainsFunc(message.Protocols(), func(p message.Protocol) bool { return p.Name == protocol && slices.Contains(p.Do, do) })
-}
-
 // sound judges a system as a whole. where tells where a service or a link was described, or a key of a service;
 // services named in handlers need no command.
 func (s *System) sound(handlers []string, where func(name, key string) place, blame func(at place, what, hint string)) {
@@ -112,6 +107,9 @@ func (s *System) sound(handlers []string, where func(name, key string) place, bl
 			blame(at, fmt.Sprintf("%q has neither a command nor an address", service.Name), "say how to start it, or where it runs")
 		case len(service.Command) > 0 && service.Address != "":
 			blame(where(service.Name, "address"), fmt.Sprintf("%q has both a command and an address", service.Name), "leave one out: it is either started or runs already")
+		}
+		if s.silent(service) {
+			blame(at, fmt.Sprintf("%q is asked over UDP only, where nothing tells whether it is ready", service.Name), `say how to know: ready: {line: "listening"}, or {http: /livez}`)
 		}
 		s.placeholders(service, where, blame)
 	}

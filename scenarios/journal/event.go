@@ -29,6 +29,7 @@ type Event struct {
 	Effects *Effects `json:"effects,omitempty"`
 	Process *Process `json:"process,omitempty"`
 	Books   *Books   `json:"books,omitempty"`
+	Loss    *Loss    `json:"loss,omitempty"`
 	Tick    *Tick    `json:"tick,omitempty"`
 	Note    *Note    `json:"note,omitempty"`
 	Verdict *Verdict `json:"verdict,omitempty"`
@@ -240,6 +241,20 @@ type Books struct {
 	Collateral int64  `json:"collateral,omitempty"`
 	Held       int64  `json:"held,omitempty"`
 }
+
+// Loss tells what a link of datagrams lost that no fault did, from when it was opened to quiesce. One event for each.
+type Loss struct {
+	Link      string `json:"link"`
+	Known     bool   `json:"known"`             // the kernel tells what it drops
+	AtLink    int64  `json:"at_link,omitempty"` // datagrams that it dropped at the link's own sockets
+	AtServer  int64  `json:"at_server,omitempty"`
+	Elsewhere int64  `json:"elsewhere,omitempty"` // at other sockets of the machine, whoever's
+	Unsent    int64  `json:"unsent,omitempty"`    // datagrams that could not be written
+	Evicted   int64  `json:"evicted,omitempty"`   // clients forgotten because there were too many
+}
+
+// Unattributed is what may be missing where effects are counted.
+func (l Loss) Unattributed() int64 { return l.AtLink + l.AtServer + l.Unsent }
 
 // Tick is the live picture, once a second: for the terminal, never for a verdict.
 type Tick struct {

@@ -27,6 +27,7 @@ type History struct {
 	Dropped      int
 	Processes    []TimedProcess
 	Books        []Books
+	Losses       []Loss // one for each link of datagrams
 	Ticks        []TimedTick
 	Notes        []TimedNote
 	Verdicts     []Verdict
