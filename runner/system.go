@@ -36,8 +36,8 @@ type system struct {
 	dir       string // for logs and working folders
 	addresses map[string]string
 	ports     map[string]map[string]int // service -> name ("" its own) -> port
-	held      map[string][]io.Closer // by service, until it starts
-	links     map[string]*link.Link  // by name, "orders -> payments"
+	held      map[string][]io.Closer    // by service, until it starts
+	links     map[string]*link.Link     // by name, "orders -> payments"
 	datagrams map[string]*datagram.Link
 	relays    map[string]*message.Relay
 	services  map[string]*process.Service
