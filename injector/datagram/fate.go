@@ -100,11 +100,14 @@ func (l *Link) skip(p *parcel, why string) {
 // out sends a datagram.
 func (l *Link) out(p *parcel) bool {
 	l.relay.Book(p.Dir, func(b *message.Books) { b.Out++ })
-	ok := l.write(p.session, p.Dir, p.body)
-	if ok {
-		l.relay.Passed(p.Datagram)
+	if !l.write(p.session, p.Dir, p.body) {
+		if p.Rule != nil {
+			l.relay.Tell(p.Rule, p.Datagram, evidence.Collateral, "its port was closed, or it could not be written")
+		}
+		return false
 	}
-	return ok
+	l.relay.Passed(p.Datagram)
+	return true
 }
 
 // answer answers a question without the dependency.

@@ -3,6 +3,7 @@ package datagram
 import (
 	"bytes"
 	"strconv"
+	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
@@ -17,7 +18,7 @@ func readStatsD(b []byte, d *message.Datagram) {
 		case !ok:
 		case first:
 			d.Topic, first = t, false
-			d.Op = t.Method + " " + t.Path[:min(len(t.Path), longestName)]
+			d.Op = strings.TrimSpace(t.Method + " " + t.Path[:min(len(t.Path), longestName)])
 		default:
 			d.More = append(d.More, t)
 		}

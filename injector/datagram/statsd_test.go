@@ -110,7 +110,7 @@ func TestWhatStatsDIsAbout(t *testing.T) {
 		"a:1:2:3|h":                        {Topic: message.Topic{Method: "histogram", Path: "a"}, Op: "histogram a"},
 		"a:1|d":                            {Topic: message.Topic{Method: "distribution", Path: "a"}, Op: "distribution a"},
 		"a:x|s\nb:1|m":                     {Topic: message.Topic{Method: "set", Path: "a"}, More: []message.Topic{{Method: "meter", Path: "b"}}, Op: "set a and 1 more"},
-		"_e{5,4}:title|text":               {Topic: message.Topic{Method: "event"}, Op: "event "},
+		"_e{5,4}:title|text":               {Topic: message.Topic{Method: "event"}, Op: "event"},
 		"_sc|db|0|m:down":                  {Topic: message.Topic{Method: "check", Path: "db"}, Op: "check db"},
 		"bad\nalso bad|c\na:1|c":           {Topic: message.Topic{Method: "counter", Path: "a"}, Op: "counter a"},
 		"":                                 {Op: "datagram that is no StatsD"},

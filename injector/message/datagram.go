@@ -169,11 +169,14 @@ func matchDomain(template, name string) bool {
 	if below, ok := strings.CutPrefix(template, "*."); ok {
 		return strings.HasSuffix(name, "."+below)
 	}
-	return matchPath(slashes.Replace(template), slashes.Replace(name))
+	return matchMetric(template, name)
 }
 
 // matchMetric matches "requests.total", "requests.*" (whatever follows) and "requests.{route}.total".
 func matchMetric(template, name string) bool {
+	if !strings.ContainsAny(template, "*{") {
+		return template == name
+	}
 	return matchPath(slashes.Replace(template), slashes.Replace(name))
 }
 

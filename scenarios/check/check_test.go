@@ -239,6 +239,8 @@ func TestKernelLossIsNoExcuse(t *testing.T) {
 	v := Ask(BooksBalance{}, s.History)
 	require.Equal(t, Passed, v.Outcome)
 	require.Contains(t, v.Observed, "6 datagrams lost, and not by a fault")
+	s.Losses = []journal.Loss{{Link: "orders -> metrics"}}
+	require.Contains(t, Ask(BooksBalance{}, s.History).Observed, "not known here")
 }
 
 func TestTooLittleToSayAnything(t *testing.T) {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -185,6 +186,9 @@ func (BooksBalance) Judge(h *journal.History) Verdict {
 		}
 	}
 	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d accounts balance", len(h.Books)), Expected: expected, Evidence: seqs(h, "books")}
+	if slices.ContainsFunc(h.Losses, func(l journal.Loss) bool { return !l.Known }) {
+		v.Observed += "; what the kernel drops of datagrams is not known here"
+	}
 	n, where := dropped(h)
 	if n == 0 {
 		return v
