@@ -219,24 +219,18 @@ func TestCrashSeries(t *testing.T) {
 
 func TestSentences(t *testing.T) {
 	for want, f := range map[string]Fault{
-		`10% of calls from "a" to "b" are delayed by 800ms, give or take 200ms`:                 SlowCalls{By: 800 * time.Millisecond, Jitter: 200 * time.Millisecond, Pick: Pick{Share: 0.1}},
-		`only "POST /charge" calls from "a" to "b" are delayed by 2s`:                           SlowCalls{By: 2 * time.Second, Pick: Pick{Match: message.Match{Method: "POST", Path: "/charge"}}},
-		`the first 5 calls from "a" to "b" are delivered twice, the copy 2s late`:               Twice{Late: 2 * time.Second, Pick: Pick{First: 5}},
-		`every 3rd of the calls from "a" to "b" are delivered twice`:                            Twice{Pick: Pick{Every: 3}},
-		`from the 100th to the 211th, calls from "a" to "b" answer with status 503`:             Answer{Status: 503, Pick: Pick{From: 100, To: 211}},
-		`0.5% of replies from "b" to "a" are lost after the work was done`:                      LoseReplies{Pick: Pick{Share: 0.005}},
-		`requests from "a" never reach "b"`:                                                     CutOff{Dir: link.ToServer},
-		`replies from "b" never reach "a"`:                                                      CutOff{Dir: link.ToClient},
-		`20% of connections from "a" to "b" are reset after 4 KiB`:                              Reset{Share: 0.2, AfterBytes: 4096},
-		`traffic from "a" to "b" is limited to 1 MB per second`:                                 Bandwidth{Rate: 1e6},
-		`5% of messages from "a" to "b" are lost, then closed`:                                  LoseMessages{Then: message.ThenClosed, Messages: Messages{Pick: Pick{Share: 0.05}}},
-		`messages from "b" to "a" are corrupted`:                                                CorruptMessages{Messages{Dir: message.ToClient}},
-		`only "COUNTER" messages from "a" to "b" are truncated`:                                 TruncateMessages{Messages{Pick: Pick{Match: message.Match{Method: "counter"}}}},
-		`the first 3 "A api.example.com" messages from "a" to "b" are answered with "NXDOMAIN"`: AnswerMessages{Code: "NXDOMAIN", Messages: Messages{Pick: Pick{First: 3, Match: message.Match{Method: "A", Path: "api.example.com"}}}},
-		`only "orders.*" messages from "a" to "b" are delivered twice, the copy 2s late`:        MessagesTwice{Late: 2 * time.Second, Messages: Messages{Pick: Pick{Match: message.Match{Path: "orders.*"}}}},
-		`messages from "a" to "b" are delayed by 50ms, give or take 10ms`:                       SlowMessages{By: 50 * time.Millisecond, Jitter: 10 * time.Millisecond},
-		`"b" crashes 3 times, 1m30s apart`:                                                      Crash{Times: 3, Every: 90 * time.Second},
-		`the first 2 "GET /x" calls from "a" to "b" answer with status 429 and retry after 1m`:  Answer{Status: 429, RetryAfter: time.Minute, Pick: Pick{First: 2, Match: message.Match{Method: "GET", Path: "/x"}}},
+		`10% of calls from "a" to "b" are delayed by 800ms, give or take 200ms`:                SlowCalls{By: 800 * time.Millisecond, Jitter: 200 * time.Millisecond, Pick: Pick{Share: 0.1}},
+		`only "POST /charge" calls from "a" to "b" are delayed by 2s`:                          SlowCalls{By: 2 * time.Second, Pick: Pick{Match: message.Match{Method: "POST", Path: "/charge"}}},
+		`the first 5 calls from "a" to "b" are delivered twice, the copy 2s late`:              Twice{Late: 2 * time.Second, Pick: Pick{First: 5}},
+		`every 3rd of the calls from "a" to "b" are delivered twice`:                           Twice{Pick: Pick{Every: 3}},
+		`from the 100th to the 211th, calls from "a" to "b" answer with status 503`:            Answer{Status: 503, Pick: Pick{From: 100, To: 211}},
+		`0.5% of replies from "b" to "a" are lost after the work was done`:                     LoseReplies{Pick: Pick{Share: 0.005}},
+		`requests from "a" never reach "b"`:                                                    CutOff{Dir: link.ToServer},
+		`replies from "b" never reach "a"`:                                                     CutOff{Dir: link.ToClient},
+		`20% of connections from "a" to "b" are reset after 4 KiB`:                             Reset{Share: 0.2, AfterBytes: 4096},
+		`traffic from "a" to "b" is limited to 1 MB per second`:                                Bandwidth{Rate: 1e6},
+		`"b" crashes 3 times, 1m30s apart`:                                                     Crash{Times: 3, Every: 90 * time.Second},
+		`the first 2 "GET /x" calls from "a" to "b" answer with status 429 and retry after 1m`: Answer{Status: 429, RetryAfter: time.Minute, Pick: Pick{First: 2, Match: message.Match{Method: "GET", Path: "/x"}}},
 	} {
 		require.Equal(t, want, f.Say("a", "b"))
 	}

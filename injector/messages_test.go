@@ -146,3 +146,17 @@ func TestFaultsThatDatagramsDoNotKnow(t *testing.T) {
 	_, err = LoseMessages{}.Inject(t.Context(), Target{Link: &link.Link{}})
 	require.ErrorContains(t, err, "declare its protocol")
 }
+
+func TestSentencesOfMessages(t *testing.T) {
+	pick := func(p Pick) Messages { return Messages{Pick: p} }
+	for want, f := range map[string]Fault{
+		`5% of messages from "a" to "b" are lost, then closed`:                                  LoseMessages{Then: message.ThenClosed, Messages: pick(Pick{Share: 0.05})},
+		`messages from "b" to "a" are corrupted`:                                                CorruptMessages{Messages{Dir: message.ToClient}},
+		`only "COUNTER" messages from "a" to "b" are truncated`:                                 TruncateMessages{pick(Pick{Match: message.Match{Method: "counter"}})},
+		`the first 3 "A api.example.com" messages from "a" to "b" are answered with "NXDOMAIN"`: AnswerMessages{Code: "NXDOMAIN", Messages: pick(Pick{First: 3, Match: message.Match{Method: "A", Path: "api.example.com"}})},
+		`only "orders.*" messages from "a" to "b" are delivered twice, the copy 2s late`:        MessagesTwice{Late: 2 * time.Second, Messages: pick(Pick{Match: message.Match{Path: "orders.*"}})},
+		`messages from "a" to "b" are delayed by 50ms, give or take 10ms`:                       SlowMessages{By: 50 * time.Millisecond, Jitter: 10 * time.Millisecond},
+	} {
+		require.Equal(t, want, f.Say("a", "b"))
+	}
+}

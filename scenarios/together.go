@@ -24,12 +24,21 @@ func together(d *draft, a args) {
 
 // sentences say a row of the table: {calls}, {from}, {to} and {value} stand for its cells; what follows "|" is said when there is a value.
 var sentences = map[string]string{
-	"slow calls":            `{share}calls from {from} to {to} are delayed by {value}`,
-	"lost requests":         `{share}requests from {from} to {to} are lost|, then {value}`,
-	"lost replies":          `{share}replies from {to} to {from} are lost after the work was done|, then {value}`,
-	"answered calls":        `{share}calls from {from} to {to} answer with status {value}`,
-	"twice":                 `{share}calls from {from} to {to} are delivered twice|, the copy {value} late`,
-	"out of order":          `{share}calls from {from} to {to} arrive out of order, up to {value} late`,
+	"slow calls":     `{share}calls from {from} to {to} are delayed by {value}`,
+	"lost requests":  `{share}requests from {from} to {to} are lost|, then {value}`,
+	"lost replies":   `{share}replies from {to} to {from} are lost after the work was done|, then {value}`,
+	"answered calls": `{share}calls from {from} to {to} answer with status {value}`,
+	"twice":          `{share}calls from {from} to {to} are delivered twice|, the copy {value} late`,
+	"out of order":   `{share}calls from {from} to {to} arrive out of order, up to {value} late`,
+	"cut off":        `{from} and {to} are cut off from each other`,
+	"refuse":         `{to} refuses connections from {from}`,
+	"reset":          `{share}connections from {from} to {to} are reset| after {value}`,
+	"slow traffic":   `traffic from {from} to {to} is delayed by {value}`,
+	"bandwidth":      `traffic from {from} to {to} is limited to {value} per second`,
+	"crash":          `{to} crashes`,
+	"stop":           `{to} is stopped in order`,
+	"hang":           `{to} hangs`,
+
 	"slow messages":         `{share}messages from {from} to {to} are delayed by {value}`,
 	"lost messages":         `{share}messages from {from} to {to} are lost|, then {value}`,
 	"messages twice":        `{share}messages from {from} to {to} are delivered twice|, the copy {value} late`,
@@ -37,15 +46,6 @@ var sentences = map[string]string{
 	"corrupted messages":    `{share}messages from {from} to {to} are corrupted`,
 	"truncated messages":    `{share}messages from {from} to {to} are truncated`,
 	"answered messages":     `{share}messages from {from} to {to} are answered with "{value}"`,
-
-	"cut off":      `{from} and {to} are cut off from each other`,
-	"refuse":       `{to} refuses connections from {from}`,
-	"reset":        `{share}connections from {from} to {to} are reset| after {value}`,
-	"slow traffic": `traffic from {from} to {to} is delayed by {value}`,
-	"bandwidth":    `traffic from {from} to {to} is limited to {value} per second`,
-	"crash":        `{to} crashes`,
-	"stop":         `{to} is stopped in order`,
-	"hang":         `{to} hangs`,
 }
 
 func (a args) rowFault(r tableRow) (Placed, bool) {
