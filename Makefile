@@ -1,11 +1,11 @@
 # make test installs what the tests need and runs all of them; the other targets expect that it ran once.
 GO            ?= go
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-# the race detector needs a C compiler; the @real features need their servers
-PROGRAMS      := redis-server gcc
-PACKAGES      := redis-server gcc libc6-dev
+# the race detector needs a C compiler; the @real features need their servers, and the PROXY protocol is asked of haproxy
+PROGRAMS      := redis-server haproxy gcc
+PACKAGES      := redis-server haproxy gcc libc6-dev
 
-.PHONY: all fmt lint test test-short bench demo install-tools docs
+.PHONY: all fmt lint test test-short bench bench-link demo install-tools docs
 
 all: lint test
 
@@ -28,6 +28,9 @@ test-short: ## what needs no server and little time
 
 bench: ## speed of the parts, for comparison on one machine
 	$(GO) test -run '^$$' -bench . -benchmem ./injector/... ./scenarios/... ./runner/...
+
+bench-link: ## links side by side with Toxiproxy, HAProxy, nginx and socat, as far as they are installed; writes bench-link.json
+	$(GO) run ./injector/bench link
 
 demo: ## the starter features against the demo shop
 	$(GO) run ./cmd/firedrill run

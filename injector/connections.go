@@ -7,20 +7,56 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
+// Conns chooses the connections that a stream fault acts on. The zero value chooses all. They are numbered from 1: those that are live when the
+// fault comes, in order of acceptance, and then the new ones; only the new ones for a fault that acts on no others.
+type Conns struct {
+	Share       float64 // of connections, decided by hash; 0 means all
+	First, From uint64  // no later than the First-th, no sooner than the From-th; 0 no limit
+}
+
+func (c Conns) on(t Target) link.On {
+	return link.On{ID: t.ID, Seed: t.Seed, Count: t.Count, Share: c.Share, First: c.First, From: c.From}
+}
+
+// some is which of them, in the plural: "20% of the first 50 connections".
+func (c Conns) some(noun string) string {
+	switch {
+	case c.From > 1 && c.First > 0:
+		noun = fmt.Sprintf("the %s to the %s %s", ordinal(c.From), ordinal(c.First), noun)
+	case c.From > 1:
+		noun = fmt.Sprintf("all but the first %d %s", c.From-1, noun)
+	case c.First > 0:
+		noun = fmt.Sprintf("the first %d %s", c.First, noun)
+	}
+	if c.Share > 0 && c.Share < 1 {
+		noun = percent(c.Share) + " of " + noun
+	}
+	return noun
+}
+
+// between is the beginning of a sentence.
+func between(what, from, to string) string { return fmt.Sprintf("%s from %q to %q", what, from, to) }
+
+// put puts a stream fault on the target's link.
+func put[F any](t Target, how func(*link.Link, F) (link.Heal, error), f F) (Heal, error) {
+	if err := t.onLink(); err != nil {
+		return nil, err
+	}
+	heal, err := how(t.Link, f)
+	return Heal(heal), err
+}
+
 // CutOff silences a link, in both directions or one; it heals, and held bytes arrive. Datagrams are not held: they are lost.
 type CutOff struct{ Dir link.Dir }
 
 // Inject implements Fault.
 func (f CutOff) Inject(_ context.Context, t Target) (Heal, error) {
+	cut := link.Cut{On: Conns{}.on(t), Dir: f.Dir}
 	if t.Datagrams != nil {
-		heal, err := t.Datagrams.CutOff(link.Cut{On: t.on(), Dir: f.Dir})
+		heal, err := t.Datagrams.CutOff(cut)
 		return Heal(heal), err
 	}
-	if err := t.onLink(); err != nil {
-		return nil, err
-	}
-	heal, err := t.Link.CutOff(link.Cut{On: t.on(), Dir: f.Dir})
-	return Heal(heal), err
+	return put(t, (*link.Link).CutOff, cut)
 }
 
 // Say implements Fault.
@@ -35,49 +71,28 @@ func (f CutOff) Say(from, to string) string {
 	}
 }
 
-// Refuse closes the link's port (datagrams are answered with ICMP: connection refused) and resets its live connections, as the end of a listening process does.
-type Refuse struct{}
+// Silence cuts off connections, one by one: those that it does not choose go on.
+type Silence struct{ Conns }
 
 // Inject implements Fault.
-func (Refuse) Inject(_ context.Context, t Target) (Heal, error) {
-	if t.Datagrams != nil {
-		heal, err := t.Datagrams.Refuse(t.Count)
-		return Heal(heal), err
-	}
-	if err := t.onLink(); err != nil {
-		return nil, err
-	}
-	heal, err := t.Link.Refuse(t.Count)
-	return Heal(heal), err
+func (f Silence) Inject(_ context.Context, t Target) (Heal, error) {
+	return put(t, (*link.Link).CutOff, link.Cut{On: f.on(t)})
 }
 
 // Say implements Fault.
-func (Refuse) Say(from, to string) string {
-	return fmt.Sprintf("%q refuses connections from %q", to, from)
+func (f Silence) Say(from, to string) string {
+	return between(f.some("connections"), from, to) + " fall silent"
 }
 
-// Reset resets connections: live ones at once, or after so many bytes; new ones too.
-type Reset struct {
-	Share      float64 // of connections; 0 means all
-	AfterBytes int64
-}
+// HalfOpen loses the other end of live connections without a word: both sides believe themselves connected. Healing resets them.
+type HalfOpen struct{ Conns }
 
 // Inject implements Fault.
-func (f Reset) Inject(_ context.Context, t Target) (Heal, error) {
-	if err := t.onLink(); err != nil {
-		return nil, err
-	}
-	on := t.on()
-	on.Share = f.Share
-	heal, err := t.Link.Reset(link.Reset{On: on, AfterBytes: f.AfterBytes})
-	return Heal(heal), err
+func (f HalfOpen) Inject(_ context.Context, t Target) (Heal, error) {
+	return put(t, (*link.Link).HalfOpen, f.on(t))
 }
 
 // Say implements Fault.
-func (f Reset) Say(from, to string) string {
-	s := Pick{Share: f.Share}.subject("connections", from, to) + " are reset"
-	if f.AfterBytes > 0 {
-		s += " after " + Size(f.AfterBytes)
-	}
-	return s
+func (f HalfOpen) Say(from, to string) string {
+	return between(f.some("connections"), from, to) + " are half-open"
 }

@@ -132,9 +132,6 @@ func Size(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// on is the target as a link knows it.
-func (t Target) on() link.On { return link.On{ID: t.ID, Seed: t.Seed, Count: t.Count} }
-
 // onLink and onService say what is wrong with a target.
 func (t Target) onLink() error {
 	if t.Datagrams != nil {

@@ -110,19 +110,31 @@ var disturbed = map[string]struct {
 		a, _ := tg.ask(1, 5*time.Second)
 		return strings.HasPrefix(a[0], "503")
 	}},
-	"bandwidth":     {Bandwidth{Rate: 500}, slower(200 * time.Millisecond)},
-	"crash":         {Crash{}, notAnswered},
-	"cut off":       {CutOff{}, notAnswered},
-	"hang":          {Hang{}, notAnswered},
-	"lost replies":  {LoseReplies{}, notAnswered},
-	"lost requests": {LoseRequests{}, notAnswered},
-	"out of order":  {Reorder{Wait: 5 * time.Second}, outOfOrder},
-	"refuse":        {Refuse{}, func(_ *testing.T, tg *target) bool { a, _ := tg.ask(1, time.Second); return a[0] == "refused" }},
-	"reset":         {Reset{}, notAnswered},
-	"slow calls":    {SlowCalls{By: 100 * time.Millisecond}, slower(100 * time.Millisecond)},
-	"slow traffic":  {SlowTraffic{By: 60 * time.Millisecond}, slower(120 * time.Millisecond)},
-	"stop":          {Stop{}, notAnswered},
-	"twice":         {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
+	"bandwidth":        {Bandwidth{Rate: 500}, slower(200 * time.Millisecond)},
+	"crash":            {Crash{}, notAnswered},
+	"cut off":          {CutOff{}, notAnswered},
+	"early close":      {CloseEarly{AfterBytes: 100}, endsAfter(100, io.EOF)},
+	"half-open":        {HalfOpen{}, halfOpen},
+	"hang":             {Hang{}, notAnswered},
+	"late close":       {CloseLate{By: 150 * time.Millisecond}, closesLate(150 * time.Millisecond)},
+	"lost replies":     {LoseReplies{}, notAnswered},
+	"lost requests":    {LoseRequests{}, notAnswered},
+	"no accept":        {NoAccept{}, acceptsNone},
+	"out of order":     {Reorder{Wait: 5 * time.Second}, outOfOrder},
+	"partition":        {Partition{These: []string{"orders"}, Those: []string{"payments"}}, notAnswered},
+	"ramp":             {Ramp{End: 150 * time.Millisecond, Over: 300 * time.Millisecond}, ramps},
+	"refuse":           {Refuse{}, func(_ *testing.T, tg *target) bool { a, _ := tg.ask(1, time.Second); return a[0] == "refused" }},
+	"reset":            {Reset{}, notAnswered},
+	"shared bandwidth": {SharedBandwidth{Rate: 500}, shared},
+	"silence":          {Silence{}, notAnswered},
+	"sliced traffic":   {Sliced{Size: 16, Apart: 20 * time.Millisecond}, slower(150 * time.Millisecond)},
+	"slow accept":      {SlowAccept{By: 100 * time.Millisecond}, slower(100 * time.Millisecond)},
+	"slow calls":       {SlowCalls{By: 100 * time.Millisecond}, slower(100 * time.Millisecond)},
+	"slow traffic":     {SlowTraffic{By: 60 * time.Millisecond}, slower(120 * time.Millisecond)},
+	"stalled TLS":      {StallTLS{}, stalls},
+	"stop":             {Stop{}, notAnswered},
+	"twice":            {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
+	"wave":             {Wave{By: 100 * time.Millisecond, Up: 300 * time.Millisecond, Down: 300 * time.Millisecond}, waves},
 }
 
 func slower(least time.Duration) func(*testing.T, *target) bool {
@@ -179,22 +191,30 @@ func TestKinds(t *testing.T) {
 			if k.On == "traffic" || k.On == "connections" {
 				protocol = "tcp"
 			}
-			tg := newTarget(t, protocol)
-			require.True(t, tg.healthy(), "before")
-			tg.Count = evidence.NewCounter(k.On)
-			ctx, cancel := context.WithCancel(t.Context())
-			heal, err := d.fault.Inject(ctx, tg.Target)
-			require.NoError(t, err)
-			require.True(t, d.acts(t, tg), "nothing was disturbed")
-			require.Eventually(t, func() bool { return tg.Count.Tally().Affected > 0 }, 10*time.Second, time.Millisecond, "no evidence")
-			cancel() // the run is over: healing is not
-			bounded, done := context.WithTimeout(t.Context(), 20*time.Second)
-			defer done()
-			require.NoError(t, heal(bounded))
-			require.Eventually(t, tg.healthy, 10*time.Second, 10*time.Millisecond, "after")
+			actsAndHeals(t, newTarget(t, protocol), k.On, d.fault, d.acts)
 		})
 	}
 	require.Len(t, disturbed, len(Kinds())-len(messageKinds()))
+}
+
+// actsAndHeals sees a fault act on a healthy target, with evidence, and be gone after healing.
+func actsAndHeals(t *testing.T, tg *target, unit string, f Fault, acts func(*testing.T, *target) bool) {
+	t.Helper()
+	require.True(t, tg.healthy(), "before")
+	require.Eventually(t, func() bool { return tg.Link.Counters().Live == 1 }, 10*time.Second, time.Millisecond, "but for the peer all have hung up")
+	tg.Count = evidence.NewCounter(unit)
+	ctx, cancel := context.WithCancel(t.Context())
+	heal, err := f.Inject(ctx, tg.Target)
+	require.NoError(t, err)
+	require.True(t, acts(t, tg), "nothing was disturbed")
+	require.Eventually(t, func() bool { return tg.Count.Tally().Affected > 0 }, 10*time.Second, time.Millisecond, "no evidence")
+	got := tg.Count.Tally()
+	require.GreaterOrEqual(t, got.Seen, got.Affected, "it affected what it never saw")
+	cancel() // the run is over: healing is not
+	bounded, done := context.WithTimeout(t.Context(), 20*time.Second)
+	defer done()
+	require.NoError(t, heal(bounded))
+	require.Eventually(t, tg.healthy, 10*time.Second, 10*time.Millisecond, "after")
 }
 
 func TestFaultsOfTheWrongTargetSayWhatToDo(t *testing.T) {
@@ -227,7 +247,12 @@ func TestSentences(t *testing.T) {
 		`0.5% of replies from "b" to "a" are lost after the work was done`:                     LoseReplies{Pick: Pick{Share: 0.005}},
 		`requests from "a" never reach "b"`:                                                    CutOff{Dir: link.ToServer},
 		`replies from "b" never reach "a"`:                                                     CutOff{Dir: link.ToClient},
-		`20% of connections from "a" to "b" are reset after 4 KiB`:                             Reset{Share: 0.2, AfterBytes: 4096},
+		`"c" is cut off from "d", "e"`:                                                         Partition{These: []string{"c"}, Those: []string{"d", "e"}},
+		`"c", "d" are cut off from "e", except through "f"`:                                    Partition{These: []string{"c", "d"}, Those: []string{"e"}, Except: "f"},
+		`traffic from "c" never reaches "d", "e"`:                                              Partition{These: []string{"c"}, Those: []string{"d", "e"}, OneWay: true, Dir: link.ToClient},
+		`"c" is cut off from the rest of "g"`:                                                  Partition{These: []string{"c"}, RestOf: "g"},
+		`half of "g" is cut off from the other half`:                                           Partition{HalfOf: "g"},
+		`the minority of "g" is cut off from the majority`:                                     Partition{MinorityOf: "g"},
 		`traffic from "a" to "b" is limited to 1 MB per second`:                                Bandwidth{Rate: 1e6},
 		`"b" crashes 3 times, 1m30s apart`:                                                     Crash{Times: 3, Every: 90 * time.Second},
 		`the first 2 "GET /x" calls from "a" to "b" answer with status 429 and retry after 1m`: Answer{Status: 429, RetryAfter: time.Minute, Pick: Pick{First: 2, Match: message.Match{Method: "GET", Path: "/x"}}},

@@ -183,7 +183,7 @@ func (f SlowMessages) Back() Fault { f.Dir = message.ToClient; return f }
 
 // AnswerMessages answers messages with an error of the protocol, without the dependency.
 type AnswerMessages struct {
-	Code string // "SERVFAIL" (DNS)
+	Code string // "SERVFAIL" (DNS), "LOADING" (Redis)
 	Messages
 }
 

@@ -2,42 +2,118 @@ package injector
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// SlowTraffic delays bytes in both directions by By, give or take Jitter (uniform), and keeps their order.
-type SlowTraffic struct{ By, Jitter time.Duration }
+// Way is which traffic of a link a fault acts on. The zero value is all of it, in both directions.
+type Way struct {
+	Dir link.Dir
+	Conns
+}
 
-// Inject implements Fault.
-func (f SlowTraffic) Inject(_ context.Context, t Target) (Heal, error) {
-	if err := t.onLink(); err != nil {
-		return nil, err
+// OneWay is a fault that may act in one direction. Sentences tell it by the order of the two names: `one-way traffic from "payments" to "orders"` is
+// what payments say, whichever of the two depends on the other.
+type OneWay interface {
+	Fault
+	// Turn is the same fault seen from the link's other end; ok is false when it acts both ways.
+	Turn() (turned Fault, ok bool)
+}
+
+func (w Way) turn() (Way, bool) {
+	switch w.Dir {
+	case link.ToServer:
+		w.Dir = link.ToClient
+	case link.ToClient:
+		w.Dir = link.ToServer
+	default:
+		return w, false
 	}
-	heal, err := t.Link.Delay(link.Delay{On: t.on(), By: f.By, Jitter: f.Jitter})
-	return Heal(heal), err
+	return w, true
 }
 
-// Say implements Fault.
-func (f SlowTraffic) Say(from, to string) string {
-	return fmt.Sprintf("traffic from %q to %q is delayed by %s", from, to, giveOrTake(f.By, f.Jitter))
+// from is the beginning of a sentence: `one-way traffic on 20% of connections from "payments" to "orders"`.
+func (w Way) from(what, from, to string) string {
+	if w.Dir == link.ToClient {
+		from, to = to, from
+	}
+	if w.Dir != link.Both {
+		what = "one-way " + what
+	}
+	if w.Conns != (Conns{}) {
+		what += " on " + w.some("connections")
+	}
+	return between(what, from, to)
 }
 
-// Bandwidth limits each connection, in each direction, to Rate bytes per second.
-type Bandwidth struct{ Rate int64 }
+// Bandwidth limits each connection to Rate bytes per second, for each direction by itself.
+type Bandwidth struct {
+	Rate int64
+	Way
+}
 
 // Inject implements Fault.
 func (f Bandwidth) Inject(_ context.Context, t Target) (Heal, error) {
-	if err := t.onLink(); err != nil {
-		return nil, err
-	}
-	heal, err := t.Link.Limit(link.Bandwidth{On: t.on(), Rate: f.Rate})
-	return Heal(heal), err
+	return put(t, (*link.Link).Limit, link.Bandwidth{On: f.on(t), Dir: f.Dir, Rate: f.Rate})
 }
 
 // Say implements Fault.
 func (f Bandwidth) Say(from, to string) string {
-	return fmt.Sprintf("traffic from %q to %q is limited to %s per second", from, to, Size(f.Rate))
+	return f.from("traffic", from, to) + " is limited to " + Size(f.Rate) + " per second"
+}
+
+// Turn implements OneWay.
+func (f Bandwidth) Turn() (turned Fault, ok bool) {
+	f.Way, ok = f.turn()
+	return f, ok
+}
+
+// SharedBandwidth limits all connections together to Rate bytes per second, for each direction by itself.
+type SharedBandwidth struct {
+	Rate int64
+	Way
+}
+
+// Inject implements Fault.
+func (f SharedBandwidth) Inject(_ context.Context, t Target) (Heal, error) {
+	return put(t, (*link.Link).Limit, link.Bandwidth{On: f.on(t), Dir: f.Dir, Rate: f.Rate, Shared: true})
+}
+
+// Say implements Fault.
+func (f SharedBandwidth) Say(from, to string) string {
+	return "all " + f.from("traffic", from, to) + " together is limited to " + Size(f.Rate) + " per second"
+}
+
+// Turn implements OneWay.
+func (f SharedBandwidth) Turn() (turned Fault, ok bool) {
+	f.Way, ok = f.turn()
+	return f, ok
+}
+
+// Sliced cuts what travels into pieces of Size bytes, each sent Apart after the one before; Apart 0 sends them one behind the other.
+type Sliced struct {
+	Size  int
+	Apart time.Duration
+	Way
+}
+
+// Inject implements Fault.
+func (f Sliced) Inject(_ context.Context, t Target) (Heal, error) {
+	return put(t, (*link.Link).Slice, link.Slices{On: f.on(t), Dir: f.Dir, Size: f.Size, Apart: f.Apart})
+}
+
+// Say implements Fault.
+func (f Sliced) Say(from, to string) string {
+	s := f.from("traffic", from, to) + " is sliced into pieces of " + Size(int64(f.Size))
+	if f.Apart > 0 {
+		s += ", " + Duration(f.Apart) + " apart"
+	}
+	return s
+}
+
+// Turn implements OneWay.
+func (f Sliced) Turn() (turned Fault, ok bool) {
+	f.Way, ok = f.turn()
+	return f, ok
 }

@@ -13,7 +13,8 @@ import (
 // lanes draws what happened: phases, faults, processes.
 func lanes(a axis, id string) Chart {
 	h := a.h
-	rows := 1 + len(h.Faults)
+	faults := h.Wholes()
+	rows := 1 + len(faults)
 	var marks []journal.TimedProcess
 	baseline, _ := h.Phase("baseline")
 	for _, p := range h.Processes {
@@ -44,7 +45,7 @@ func lanes(a axis, id string) Chart {
 		chart.Rows = append(chart.Rows, []string{"phase " + p.Name, at(p.From), at(p.To)})
 	}
 	c.text(left-6, 17, "end", "lane", "phase")
-	for i, in := range h.Faults {
+	for i, in := range faults {
 		y := 28 + float64(i)*24
 		x, to := a.x(in.Injected), a.x(end(h, in))
 		c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="18" fill="url(#%s-hatch)" stroke="%s"/>`, x, y, math.Max(2, to-x), id, vermillion)
@@ -58,7 +59,7 @@ func lanes(a axis, id string) Chart {
 		chart.Rows = append(chart.Rows, []string{in.Says, at(in.Injected), at(end(h, in))})
 	}
 	if len(marks) > 0 {
-		y := 28 + float64(len(h.Faults))*24
+		y := 28 + float64(len(faults))*24
 		c.text(left-6, y+13, "end", "lane", "process")
 		last := -100.0
 		for _, p := range marks {
@@ -73,7 +74,7 @@ func lanes(a axis, id string) Chart {
 	}
 	c.times(float64(height - 22))
 	c.onto(&chart)
-	chart.Desc = fmt.Sprintf("Phases and faults (%d) from %s to %s.", len(h.Faults), at(a.from), at(a.to))
+	chart.Desc = fmt.Sprintf("Phases and faults (%d) from %s to %s.", len(faults), at(a.from), at(a.to))
 	return chart
 }
 

@@ -30,13 +30,13 @@ func honesty(h *journal.History) []fact {
 		add("not repeated", l.Wire == l.Attempts, "no hidden repetitions", "%s attempts asked for, %s on the wire", check.Count(l.Attempts), check.Count(l.Wire))
 	}
 	if len(h.Faults) > 0 {
-		acted := 0
-		for _, in := range h.Faults {
+		acted, all := 0, h.Wholes()
+		for _, in := range all {
 			if in.Affected > 0 {
 				acted++
 			}
 		}
-		add("faults acted", acted == len(h.Faults), "faults acted", "%d of %d", acted, len(h.Faults))
+		add("faults acted", acted == len(all), "faults acted", "%d of %d", acted, len(all))
 	}
 	if r := h.EffectsRead; r != nil {
 		observed := fmt.Sprintf("%s from %s", check.Count(r.Count), r.Source)

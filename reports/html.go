@@ -17,7 +17,7 @@ var page string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"upper": strings.ToUpper, "icon": func(o string) string { return icons[o] }, "ms": ms, "at": at, "percent": percent,
-	"join": func(s []string) string { return strings.Join(s, ", ") }, "count": func(n int64) string { return check.Count(n) },
+	"join": func(s []string) string { return strings.Join(s, ", ") }, "count": func(n int64) string { return check.Count(n) }, "size": size,
 }).Parse(page))
 
 // view is what the page shows of a run.
@@ -50,7 +50,7 @@ type scenario struct {
 	Charts   []Chart
 	Figures  []Figures
 	Errors   [][]string
-	Windows  []journal.Window
+	Overall  []Figures // of all routes: before, during and after
 	Strip    []fact
 	Ledger   *ledger
 	Fates    [][]string
@@ -144,7 +144,10 @@ func rerun(b *journal.Book) string {
 }
 
 func newScenario(h *journal.History, n int) scenario {
-	s := scenario{History: h, Outcome: outcome(h), Took: h.Ended - h.Began, Figures: figures(h), Windows: []journal.Window{journal.Before, journal.During, journal.After}}
+	s := scenario{History: h, Outcome: outcome(h), Took: h.Ended - h.Began, Figures: figures(h)}
+	for _, w := range windows {
+		s.Overall = append(s.Overall, figuresOf(h, w, ""))
+	}
 	verdicts := map[string][]journal.Verdict{}
 	for _, v := range h.Verdicts {
 		if implied(v) {
@@ -195,7 +198,7 @@ func errorTable(h *journal.History) [][]string {
 	var rows [][]string
 	for _, kind := range sorted(counts) {
 		row := []string{kind}
-		for _, w := range []journal.Window{journal.Before, journal.During, journal.After} {
+		for _, w := range windows {
 			row = append(row, fmt.Sprint(h.Total(w, "").Errors[kind]))
 		}
 		rows = append(rows, row)
@@ -232,7 +235,7 @@ func linkTable(h *journal.History) [][]string {
 	}
 	var rows [][]string
 	for _, link := range sorted(counts) {
-		for _, w := range []journal.Window{journal.Before, journal.During, journal.After} {
+		for _, w := range windows {
 			t := h.CallsTotal(w, func(l string) bool { return l == link })
 			if t.Calls > 0 {
 				rows = append(rows, []string{link, string(w), check.Count(t.Calls), check.Count(t.Affected), check.Count(t.GaveUp), ms(journal.Quantile(t.Duration, 50)), ms(journal.Quantile(t.Duration, 95)), ms(journal.Quantile(t.Duration, 100))})

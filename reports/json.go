@@ -29,6 +29,7 @@ type Scenario struct {
 	Took     time.Duration        `json:"took"`
 	Verdicts []Judged             `json:"verdicts"`
 	Faults   []*journal.Injection `json:"faults,omitempty"`
+	Links    []journal.Traffic    `json:"links,omitempty"`
 	Load     *journal.Load        `json:"load,omitempty"`
 	Windows  []Figures            `json:"windows,omitempty"`
 }
@@ -56,7 +57,7 @@ type Figures struct {
 func JSON(w io.Writer, b *journal.Book) error {
 	doc := Document{Schema: 1, Run: b.Run, Outcome: Outcome(b), CutShort: cutShort(b), Scenarios: []Scenario{}}
 	for _, h := range b.Scenarios {
-		s := Scenario{ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Took: h.Ended - h.Began, Verdicts: []Judged{}, Faults: h.Faults, Load: h.Load, Windows: figures(h)}
+		s := Scenario{ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Took: h.Ended - h.Began, Verdicts: []Judged{}, Faults: h.Faults, Links: h.Traffic, Load: h.Load, Windows: figures(h)}
 		if h.End != nil {
 			s.Reason = h.End.Reason
 		}
@@ -78,14 +79,21 @@ func figures(h *journal.History) []Figures {
 	}
 	var all []Figures
 	for _, route := range names {
-		for _, w := range []journal.Window{journal.Before, journal.During, journal.After} {
-			if t := h.Total(w, route); t.Sent > 0 {
-				q := func(p float64) time.Duration { return journal.Quantile(t.Latency, p) }
-				all = append(all, Figures{w, route, t.Sent, t.OK + t.Fallback, q(50), q(95), q(99), q(100)})
+		for _, w := range windows {
+			if f := figuresOf(h, w, route); f.Sent > 0 {
+				all = append(all, f)
 			}
 		}
 	}
 	return all
+}
+
+var windows = []journal.Window{journal.Before, journal.During, journal.After}
+
+func figuresOf(h *journal.History, w journal.Window, route string) Figures {
+	t := h.Total(w, route)
+	q := func(p float64) time.Duration { return journal.Quantile(t.Latency, p) }
+	return Figures{w, route, t.Sent, t.OK + t.Fallback, q(50), q(95), q(99), q(100)}
 }
 
 func routes(h *journal.History) []string {

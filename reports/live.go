@@ -20,11 +20,13 @@ type Live struct {
 	names map[string]string
 	ticks map[string]journal.Tick
 	order []string
+	whole map[string]*journal.Fault // partitions that are live, by scenario and id: what their links counted so far
+	parts map[string]int            // links of them that are not healed yet
 }
 
 // NewLive shows on w.
 func NewLive(w io.Writer, tty bool) *Live {
-	return &Live{w: w, tty: tty, names: map[string]string{}, ticks: map[string]journal.Tick{}}
+	return &Live{w: w, tty: tty, names: map[string]string{}, ticks: map[string]journal.Tick{}, whole: map[string]*journal.Fault{}, parts: map[string]int{}}
 }
 
 // Event shows an event, if it is one to be shown.
@@ -39,10 +41,8 @@ func (l *Live) Event(e journal.Event) {
 		l.line(e.At, e.Begin.Name, "begins")
 	case e.Phase != nil && e.Phase.Name != "done":
 		l.line(e.At, name, e.Phase.Name)
-	case e.Fault != nil && e.Fault.Stage == "injected":
-		l.line(e.At, name, "inject: "+e.Fault.Says)
-	case e.Fault != nil && e.Fault.Stage == "healed":
-		l.line(e.At, name, fmt.Sprintf("healed: %s (%d of %d %s affected)", e.Fault.Says, e.Fault.Affected, e.Fault.Seen, e.Fault.Unit))
+	case e.Fault != nil:
+		l.fault(e, name)
 	case e.Process != nil && (e.Process.What == "crashed" || e.Process.What == "exited" || e.Process.What == "hung"):
 		l.line(e.At, name, fmt.Sprintf("%s %s", e.Process.Service, e.Process.What))
 	case e.Verdict != nil && e.Verdict.Outcome != "passed":
@@ -56,6 +56,33 @@ func (l *Live) Event(e journal.Event) {
 	case e.Tick != nil:
 		l.ticks[e.Scenario] = *e.Tick
 		l.status(e.At)
+	}
+}
+
+// fault tells of a fault's begin and end; of a partition's once, with the sum over its links.
+func (l *Live) fault(e journal.Event, name string) {
+	f, id := *e.Fault, e.Scenario+" "+journal.Whole(e.Fault.ID)
+	part := journal.Whole(f.ID) != f.ID
+	switch f.Stage {
+	case "injected":
+		if part {
+			if l.parts[id]++; l.parts[id] > 1 {
+				return
+			}
+			l.whole[id] = &journal.Fault{}
+		}
+		l.line(e.At, name, "inject: "+f.Says)
+	case "healed":
+		if w := l.whole[id]; part && w != nil {
+			w.Seen, w.Affected = w.Seen+f.Seen, w.Affected+f.Affected
+			if l.parts[id]--; l.parts[id] > 0 {
+				return
+			}
+			f.Seen, f.Affected = w.Seen, w.Affected
+			delete(l.parts, id)
+			delete(l.whole, id)
+		}
+		l.line(e.At, name, fmt.Sprintf("healed: %s (%d of %d %s affected)", f.Says, f.Affected, f.Seen, f.Unit))
 	}
 }
 

@@ -170,6 +170,19 @@ func ms(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
+// size writes a number of bytes for a table, in units of a thousand.
+func size(n int64) string {
+	v, unit := float64(n), 0
+	for v >= 999.95 && unit < 4 {
+		v /= 1000
+		unit++
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, []string{"KB", "MB", "GB", "TB"}[unit-1])
+}
+
 // percent writes a share for a table.
 func percent(n, of int) string {
 	if of == 0 {

@@ -123,6 +123,14 @@ func agree(t *testing.T, b *journal.Book) {
 	}
 }
 
+// TestFiguresOfARunThatWasCutShort: what is known of some windows is told, whatever is not known of the others.
+func TestFiguresOfARunThatWasCutShort(t *testing.T) {
+	h := &journal.History{Begin: journal.Begin{ID: "s", Name: "s"}, Samples: []journal.Sample{{Window: journal.Before, Route: "GET /", Sent: 4, OK: 3, Latency: []journal.Bucket{{Up: 20 * time.Millisecond, N: 4}}}}}
+	page := string(render(t, HTML, &journal.Book{Scenarios: []*journal.History{h}}))
+	assert.Contains(t, page, "20 ms / – / –")
+	assert.Contains(t, page, "75.0% / – / –")
+}
+
 func TestJUnitNamesAreUniqueAndOutputIsBounded(t *testing.T) {
 	h := &journal.History{Begin: journal.Begin{ID: "s", Name: "s"}, End: &journal.End{Outcome: "failed"}}
 	for _, name := range []string{"a", "a", "a (2)", "a\x1b"} {
@@ -313,9 +321,9 @@ func TestColourOnlyWhenAsked(t *testing.T) {
 }
 
 func TestLive(t *testing.T) {
-	for name, tty := range map[string]bool{"live.txt": false, "live-terminal.txt": true} {
+	for name, tty := range map[string]bool{"live.txt": false, "live-terminal.txt": true, "live-parted.txt": false} {
 		tp := newTape()
-		tp.scenario(drill{name: "failed", outcome: "failed"})
+		tp.scenario(drill{name: "failed", outcome: "failed", parted: name == "live-parted.txt"})
 		tp.end("failed")
 		var out bytes.Buffer
 		l := NewLive(&out, tty)

@@ -47,6 +47,7 @@ type drill struct {
 	name    string
 	outcome string // of its deciding check
 	killed  bool   // the journal ends in the fault window
+	parted  bool   // there is a partition and a slow link besides
 }
 
 const (
@@ -81,6 +82,7 @@ func (t *tape) scenario(d drill) {
 	}
 	fault := journal.Fault{ID: t.id + "/1", Stage: "injected", Kind: "lost reply", Says: sampleSays, On: sampleLink, Unit: "calls"}
 	t.at(5, journal.Event{Fault: &fault, Step: "features/orders.feature:18"})
+	besides := t.besides(d)
 	t.slices(d)
 	if d.killed {
 		t.at(8, journal.Event{Note: &journal.Note{Text: "still going"}})
@@ -94,6 +96,10 @@ func (t *tape) scenario(d drill) {
 		fault.Affected, fault.First, fault.Last, fault.Hint = 0, 0, 0, "no call matched POST /charge"
 	}
 	t.at(9, journal.Event{Fault: &fault})
+	for i, f := range besides {
+		f.Stage = "healed"
+		t.at(9.001+float64(i)/1e4, journal.Event{Fault: &f})
+	}
 	for i := range 6 {
 		t.at(6, journal.Event{Message: &journal.Message{Fault: fault.ID, Link: sampleLink, Stage: "reply lost", Op: "POST /charge", Key: fmt.Sprintf("k-%d", i)}})
 	}
@@ -134,7 +140,34 @@ func (t *tape) slices(d drill) {
 	}
 }
 
+// besides injects a slow link and a partition of three links, and tells what they will have touched.
+func (t *tape) besides(d drill) []journal.Fault {
+	if !d.parted {
+		return nil
+	}
+	const says = `"orders", "front" are cut off from "payments"`
+	all := []journal.Fault{
+		{ID: "fault-2", Kind: "slow traffic", Says: `traffic from "front" to "stats" is delayed by 50ms`, On: "front -> stats", Unit: "traffic", Seen: 1200, Affected: 1200, Connections: 4, BytesSeen: 1234567, BytesAffected: 1234567, Delayed: 1200, DelayP50: 50080 * time.Microsecond, DelayP99: 51200 * time.Microsecond, DelayMax: 57 * time.Millisecond},
+		{ID: "fault-3.1", Kind: "partition", Says: says, On: "orders -> payments", Unit: "traffic", Seen: 8, Affected: 6, Connections: 6, BytesSeen: 918, BytesAffected: 918},
+		{ID: "fault-3.2", Kind: "partition", Says: says, On: "front -> payments", Unit: "traffic", Seen: 1, Affected: 1, Connections: 1, BytesSeen: 153, BytesAffected: 153},
+		{ID: "fault-3.3", Kind: "partition", Says: says, On: "payments -> orders", Unit: "traffic", Hint: "payments -> orders carried nothing that it could act on while it was live"},
+	}
+	for i, f := range all {
+		f = journal.Fault{ID: f.ID, Stage: "injected", Kind: f.Kind, Says: f.Says, On: f.On, Unit: f.Unit}
+		t.at(5.5, journal.Event{Fault: &f})
+		all[i].Live = 5500*time.Millisecond + time.Duration(40+10*i)*time.Microsecond
+		live := f
+		live.Stage, live.Live = "live", all[i].Live
+		t.at(live.Live.Seconds(), journal.Event{Fault: &live})
+		if all[i].Affected > 0 {
+			all[i].First, all[i].Last = 5510*time.Millisecond, 8990*time.Millisecond
+		}
+	}
+	return all
+}
+
 func (t *tape) ledger(d drill) {
+	t.at(11.4, journal.Event{Traffic: &journal.Traffic{Link: sampleLink, Opened: 1240, Live: 12, Refused: 3, Resets: 160, BytesToServer: 4567890, BytesToClient: 999950}})
 	t.at(11.5, journal.Event{Load: &journal.Load{Intended: 2200, Sent: 2200, Attempts: 2296, Wire: 2296, Retries: 96, SlipP99: 800 * time.Microsecond, Workers: 40, Bound: 512}})
 	for i := range 40 {
 		r := journal.Request{Key: fmt.Sprintf("k-%d", i), Route: "POST /orders", Due: 5 * time.Second, Window: journal.During, Outcome: "acknowledged", Attempts: []journal.Attempt{{At: 5 * time.Second, Took: time.Second, Error: "timeout"}, {At: 6 * time.Second, Took: 4 * time.Millisecond, Status: 201}}}
@@ -185,6 +218,10 @@ func samples(tb testing.TB) map[string]*journal.Book {
 		books[o] = t.book(tb)
 	}
 	t := newTape()
+	t.scenario(drill{name: "parted", outcome: "passed", parted: true})
+	t.end("passed")
+	books["parted"] = t.book(tb)
+	t = newTape()
 	t.scenario(drill{name: "passed", outcome: "passed"})
 	t.scenario(drill{name: "killed", killed: true})
 	t.out.WriteString(`{"seq":99,"at":80`)

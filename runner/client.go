@@ -31,9 +31,11 @@ type client struct {
 	run       string // makes keys unique between runs
 	giveUp    time.Duration
 	transport *http.Transport
+	began     func(n uint64, due time.Time) // may be nil
+	trust     trust                         // see trusting
 	finished  func(ended)
 
-	attempts, wire, retried atomic.Int64
+	attempts, wire, retried, repeated atomic.Int64
 }
 
 // ended is one request of the load, over.
@@ -120,6 +122,9 @@ func (c *client) key(n uint64) string {
 func (c *client) do(n uint64, due time.Time) {
 	r := c.route(n)
 	e := ended{n: n, route: r.Name(), key: c.key(n), due: due}
+	if c.began != nil {
+		c.began(n, due)
+	}
 	for i := 0; ; i++ {
 		a := c.try(r, n, n)
 		c.attempts.Add(1)
@@ -146,7 +151,10 @@ func (c *client) conclude(e *ended) {
 		e.digest, e.fallback, e.kind = last.answer.digest, last.answer.fallback, ""
 		return
 	}
-	if e.kind == "" {
+	switch {
+	case c.ctx.Err() != nil: // a further attempt may have come through
+		e.kind = cut
+	case e.kind == "":
 		e.kind = "status " + strconv.Itoa(last.status)
 	}
 	for _, a := range e.attempts {
@@ -193,8 +201,12 @@ func (c *client) try(r scenarios.Route, n, body uint64) attempt {
 	a.took = time.Since(a.at)
 	a.wrote = int(wrote.Load())
 	c.wire.Add(wrote.Load())
+	c.repeated.Add(max(0, wrote.Load()-1))
 	if err != nil {
 		a.status, a.kind, a.end = 0, kindOf(err), ambiguous
+		if c.ctx.Err() != nil {
+			a.kind = cut
+		}
 		if a.kind == "refused" {
 			a.end = refused
 		}
@@ -227,7 +239,7 @@ func (c *client) request(ctx context.Context, r scenarios.Route, n, body uint64)
 		return strings.NewReplacer("{{n}}", strconv.FormatUint(n, 10), "{{key}}", c.key(n), "{{seed}}", strconv.FormatUint(c.seed, 10)).Replace(s)
 	}
 	text := fill(r.Body, body)
-	req, err := http.NewRequestWithContext(ctx, r.Method, "http://"+c.address(r.Service)+fill(r.Path, n), once{strings.NewReader(text)})
+	req, err := http.NewRequestWithContext(ctx, r.Method, c.trust.url(c.address(r.Service), fill(r.Path, n)), once{strings.NewReader(text)})
 	if err != nil {
 		return nil, err
 	}
@@ -269,14 +281,15 @@ func (c *client) read(resp *http.Response) (answer, error) {
 	return a, nil
 }
 
+// cut is the kind of error of what the runner itself ended: it was interrupted, or a stop rule acted.
+const cut = "cut by the runner"
+
 // kindOf names an error for people.
 func kindOf(err error) string {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
-	case errors.Is(err, context.Canceled):
-		return "cut by the runner"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "timeout"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

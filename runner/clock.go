@@ -7,32 +7,36 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// tick tells the live picture each second, flushes complete slices, and watches the stop rules.
+// tick tells the live picture each second, writes what is known by then, so that a run that is killed leaves it behind, and watches the stop rules.
 func (s *session) tick() {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
-	patience := 30 * time.Second
-	if s.e.Load != nil {
-		patience = newClient(s.ctx, s.e.Load, "", 0, nil, nil).patience() + 2*time.Second
-	}
-	for _, rule := range s.e.Stop {
-		patience = max(patience, rule.For+2*time.Second) // it asks the fold
-	}
+	over := s.ctx.Done()
 	for {
 		select {
 		case <-s.quit:
 			return
+		case <-over: // heal at once, though a step of the user's own may hold the drill
+			over = nil
+			if err := s.undo(s.lives()); err != nil {
+				s.fail(err)
+			}
+			continue
 		case <-every.C:
 		}
 		t := s.fold.tick(time.Second)
 		s.mu.Lock()
 		t.Phase = s.phase
-		for _, in := range s.live {
-			t.Faults = append(t.Faults, in.says)
-		}
 		s.mu.Unlock()
+		live := s.lives()
+		for i, in := range live {
+			if i == 0 || journal.Whole(in.ID) != journal.Whole(live[i-1].ID) {
+				t.Faults = append(t.Faults, in.says)
+			}
+			s.counted(in)
+		}
 		s.tell(journal.Event{Tick: &t})
-		s.flush(s.now() - patience)
+		s.flush(s.now())
 		s.watch()
 	}
 }

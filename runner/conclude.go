@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -22,11 +23,9 @@ func (s *session) conclude() {
 	}
 	s.done = true
 	if s.system != nil {
+		s.release()
 		s.startLoad() // a scenario without any action is judged on its baseline
-		s.mu.Lock()
-		live := slices.Clone(s.live)
-		s.mu.Unlock()
-		if err := s.undo(live); err != nil {
+		if err := s.undo(s.lives()); err != nil {
 			s.fail(err)
 		}
 		if s.over() == nil && s.load != nil {
@@ -35,7 +34,9 @@ func (s *session) conclude() {
 		}
 		s.endLoad()
 		s.enter("collect")
+		s.fold.collects(s.now())
 		s.quiesce()
+		s.traffic()
 		if s.over() == nil {
 			s.effects() // before the probes: what they do to the system is not the load's
 			s.probe()
@@ -45,35 +46,76 @@ func (s *session) conclude() {
 	s.enter("done")
 	close(s.quit)
 	s.clock.Wait()
-	s.judge()
+	if s.skipped == nil { // nothing ran: there is nothing to judge
+		s.judge()
+	}
 }
 
 // quiesce waits for messages that are still held or under way, and writes the relays' books.
 func (s *session) quiesce() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), 10*time.Second)
 	defer cancel()
+	books := map[string][2]message.Books{}
 	for name, r := range s.system.relays {
 		to, from, err := r.Quiesce(ctx)
 		if err != nil {
 			s.fail(err)
 		}
-		for i, b := range []any{to, from} {
-			books := journal.Books{}
+		books[name] = [2]message.Books{to, from}
+	}
+	for name, both := range books {
+		for i, b := range both {
+			fact := journal.Books{}
 			raw, err := json.Marshal(b)
 			if err == nil {
-				err = json.Unmarshal(raw, &books)
+				err = json.Unmarshal(raw, &fact)
 			}
 			if err != nil {
 				s.fail(fmt.Errorf("read the books of %s: %w", name, err))
 			}
-			books.Link, books.ToServer = name, i == 0
-			s.tell(journal.Event{Books: &books})
+			if fact.Link, fact.ToServer = name, i == 0; fact.ToServer {
+				fact.Open, fact.OpenFor = s.open(name, b)
+			}
+			s.tell(journal.Event{Books: &fact})
 		}
 	}
 	for name, l := range s.system.datagrams {
 		loss := l.Loss()
 		s.tell(journal.Event{Loss: &journal.Loss{
 			Link: name, Known: loss.Known, AtLink: loss.Link, AtServer: loss.Server, Elsewhere: loss.Elsewhere, Unsent: loss.Unsent, Evicted: loss.Evicted,
+		}})
+	}
+}
+
+// open is how many calls of a link, where a check asks how long its callers wait, have not ended, and how long ago the load ended. They are given as long to
+// end as the check allows. A call whose connection broke while it was held back is told by nobody, and is not counted.
+func (s *session) open(link string, to message.Books) (n int64, waited time.Duration) {
+	bound := time.Duration(0)
+	for _, c := range s.e.Checks {
+		if g, ok := c.Check.(check.GivesUp); ok && g.From+" -> "+g.To == link {
+			bound = max(bound, g.Bound())
+		}
+	}
+	for bound > 0 {
+		var since time.Duration
+		n, since = s.fold.open(link, to.In-to.Collateral)
+		if waited = s.now() - since; n == 0 || waited > bound || s.pass(20*time.Millisecond, nil) != nil {
+			break
+		}
+	}
+	return n, waited
+}
+
+// traffic tells what each link carried; of those of datagrams the books tell.
+func (s *session) traffic() {
+	for _, l := range s.e.System.Links {
+		open := s.system.links[l.Name()]
+		if open == nil {
+			continue
+		}
+		c := open.Counters()
+		s.tell(journal.Event{Traffic: &journal.Traffic{
+			Link: l.Name(), Opened: c.Opened, Live: c.Live, Refused: c.DialErrors, Resets: c.Resets, BytesToServer: c.BytesToServer, BytesToClient: c.BytesToClient,
 		}})
 	}
 }
@@ -94,7 +136,7 @@ func (s *session) again(kind string, shift uint64, want func(ended) string) {
 	s.rows.mu.Lock()
 	asked := slices.Clone(s.rows.acknowledged)
 	s.rows.mu.Unlock()
-	asker := newClient(s.ctx, s.e.Load, s.client.run, s.seed, func(service string) string { return s.system.addresses[service] }, nil)
+	asker := newClient(s.ctx, s.e.Load, s.client.run, s.seed, func(service string) string { return s.system.addresses[service] }, nil).trusting(s.system.trust)
 	defer asker.close()
 	for _, e := range asked {
 		p := journal.Probe{Kind: kind, Key: e.key, Want: want(e)}
@@ -122,7 +164,7 @@ func (s *session) effects() {
 		return
 	}
 	source := s.e.Effects.Method + " " + s.e.Effects.Path
-	url := "http://" + s.system.addresses[s.e.Effects.Service] + s.e.Effects.Path
+	url := s.system.trust.url(s.system.addresses[s.e.Effects.Service], s.e.Effects.Path)
 	fact := &journal.Effects{Source: source}
 	var last []journal.Effect
 	same := false
@@ -130,7 +172,7 @@ func (s *session) effects() {
 		if try > 0 && s.pass(200*time.Millisecond, nil) != nil {
 			break
 		}
-		now, err := readEffects(s.ctx, s.e.Effects.Method, url)
+		now, err := readEffects(s.ctx, s.system.trust, s.e.Effects.Method, url)
 		if fact.Error = ""; err != nil {
 			fact.Error = err.Error()
 			continue
@@ -149,14 +191,14 @@ func (s *session) effects() {
 }
 
 // readEffects reads a JSON array of objects with "key" and "id", bare or as the field "effects" of an object.
-func readEffects(ctx context.Context, method, url string) ([]journal.Effect, error) {
+func readEffects(ctx context.Context, t trust, method, url string) ([]journal.Effect, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return nil, err
 	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialTLSContext: t.dial}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err

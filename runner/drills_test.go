@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -163,6 +164,22 @@ func TestOwnStepsThatFailOrPanic(t *testing.T) {
 	})
 	require.Equal(t, "inconclusive", r.Outcome)
 	require.Contains(t, strings.Join(Failures(only(r)), "\n"), "eclipse")
+	r = drillShop(t, steps, func(_ *shop, o *Options) {
+		o.Steps = append(o.Steps, Step{`^the moon is full$`, runtime.Goexit}) // as t.FailNow does
+	})
+	require.Equal(t, "inconclusive", r.Outcome)
+	require.Contains(t, strings.Join(Failures(only(r)), "\n"), "t.FailNow")
+}
+
+// TestCallersThatNeverGiveUpAreFound: the front waits for answers that never come, without a time-out, while its clients leave.
+func TestCallersThatNeverGiveUpAreFound(t *testing.T) {
+	r := drillShop(t, backLoad+`    And clients give up after 500ms
+    When 20% of replies from "back" to "front" are lost after the work was done, then silence for 2s
+    Then at least 5 calls from "front" to "back" were affected by the fault
+    And "front" gives up on "back" within 1s
+`, nil)
+	require.Equal(t, "failed", r.Outcome)
+	require.Regexp(t, `"front" waited for \d+ answers of "back" that never came`, strings.Join(Failures(only(r)), "\n"))
 }
 
 func TestOutlineRowsRunByThemselves(t *testing.T) {

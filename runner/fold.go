@@ -21,8 +21,15 @@ type fold struct {
 	faults   []*span
 	samples  map[place]*sampled
 	calls    map[place]*called
+	collect  time.Duration    // calls that began later are not the load's
+	over     map[string]int64 // by link: all calls that have ended
 	recent   recent
+	waiting  map[uint64]time.Duration // requests under way, by number: when they were due
+	ended    map[int64]tally          // by the second in which they ended
 }
+
+// tally counts requests that ended, and the good ones among them.
+type tally struct{ all, good int }
 
 // span is a live time of an injection; to is 0 while it lasts.
 type span struct{ from, to time.Duration }
@@ -51,7 +58,10 @@ type recent struct {
 }
 
 func newFold() *fold {
-	f := &fold{marks: []time.Duration{0}, samples: map[place]*sampled{}, calls: map[place]*called{}, baseline: 1 << 62}
+	f := &fold{
+		marks: []time.Duration{0}, samples: map[place]*sampled{}, calls: map[place]*called{}, over: map[string]int64{}, baseline: 1 << 62, collect: 1 << 62,
+		waiting: map[uint64]time.Duration{}, ended: map[int64]tally{},
+	}
 	f.recent.latency = histogram()
 	return f
 }
@@ -78,6 +88,13 @@ func (f *fold) mark(t time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.marks = append(f.marks, t)
+}
+
+// collects ends what is the load's.
+func (f *fold) collects(t time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.collect = t
 }
 
 // inject notes that a fault is live from t on; the returned func ends that.
@@ -124,10 +141,28 @@ func (f *fold) slice(t time.Duration) (from, to time.Duration) {
 	return from, to
 }
 
-// request folds one request of the load; due and end are on the run's clock.
+// sent notes a request that is under way from now on, until it is folded.
+func (f *fold) sent(n uint64, due time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waiting[n] = due
+}
+
+// request folds one request of the load; due and end are on the run's clock. One that the runner itself cut short says nothing of the system, and is
+// left out.
 func (f *fold) request(e ended, due, end time.Duration) journal.Window {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	delete(f.waiting, e.n)
+	if e.kind == cut {
+		return f.window(due, end)
+	}
+	t := f.ended[int64(end/time.Second)]
+	t.all++
+	if e.outcome == acknowledged {
+		t.good++
+	}
+	f.ended[int64(end/time.Second)] = t
 	s := f.sample(due, end, e.route)
 	took := end - due
 	s.Sent++
@@ -176,13 +211,16 @@ func (f *fold) sample(due, end time.Duration, route string) *sampled {
 	return s
 }
 
-// call folds one exchange that a link saw.
+// call folds one exchange that a link saw. What the probes cause after the load is not the load's.
 func (f *fold) call(link string, c message.Call, start, end time.Duration) {
 	if c.Op == "" {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.over[link]++; start >= f.collect {
+		return
+	}
 	from, _ := f.slice(start)
 	at := place{from, f.window(start, end), link}
 	s := f.calls[at]
@@ -200,6 +238,13 @@ func (f *fold) call(link string, c message.Call, start, end time.Duration) {
 	record(s.duration, end-start)
 }
 
+// open is how many of the calls that a link took in have not ended, and when the load did.
+func (f *fold) open(link string, in int64) (n int64, since time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return max(0, in-f.over[link]), f.collect
+}
+
 // tick is the live picture since the last one.
 func (f *fold) tick(every time.Duration) journal.Tick {
 	f.mu.Lock()
@@ -210,21 +255,27 @@ func (f *fold) tick(every time.Duration) journal.Tick {
 	return t
 }
 
-// success is the share of requests that succeeded among those due in the slices from t on; ok is false when there were none.
+// success is the share of requests that succeeded among those that ended since t, and those that have been waiting since before it: a system that hangs
+// ends nothing, and is no success. ok is false when there were none.
 func (f *fold) success(t time.Duration) (ratio float64, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	sent, good := 0, 0
-	for at, s := range f.samples {
-		if at.from >= t {
-			sent += s.Sent
-			good += s.OK + s.Fallback
+	all, good := 0, 0
+	for second, n := range f.ended {
+		if time.Duration(second)*time.Second >= t {
+			all += n.all
+			good += n.good
 		}
 	}
-	return float64(good) / float64(max(1, sent)), sent > 0
+	for _, due := range f.waiting {
+		if due < t {
+			all++
+		}
+	}
+	return float64(good) / float64(max(1, all)), all > 0
 }
 
-// flush takes out the slices that ended before t, as events in order of time.
+// flush takes out the slices that ended before t, as events in order of time. What ends later makes another event of the same slice; readers add them up.
 func (f *fold) flush(t time.Duration) []journal.Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()

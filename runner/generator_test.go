@@ -51,6 +51,30 @@ func TestScheduleCountsWhatWasNeverSent(t *testing.T) {
 	})
 }
 
+// TestWhatWasDueAtTheEndIsStillSent: whether a machine pauses in the middle of the load or at its end, what was due is sent, late.
+func TestWhatWasDueAtTheEndIsStillSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(time.Now(), 10)
+		time.Sleep(time.Second + time.Millisecond)
+		s.end(time.Now())
+		n := 0
+		for s.wait(t.Context()) {
+			_, ok := s.take(uint64(n))
+			require.True(t, ok)
+			n++
+		}
+		require.Equal(t, 11, n)
+		require.NoError(t, t.Context().Err(), "the end needs no other")
+		require.Empty(t, s.rest(time.Now()))
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := newSchedule(time.Now(), 0.001)
+		require.True(t, s.wait(t.Context()))
+		time.AfterFunc(time.Second, func() { s.end(time.Now()) })
+		require.False(t, s.wait(t.Context()), "a pacer that waits is told")
+	})
+}
+
 // TestASaturatedGeneratorSaysSo: with one worker and a server that takes its time most requests are never sent, and all of them are counted.
 func TestASaturatedGeneratorSaysSo(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(50 * time.Millisecond) }))

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,12 +16,23 @@ import (
 
 // drive runs the steps: through godog, where they stand in a feature file, so that users' own steps mix in; one after the other otherwise.
 func (s *session) drive() {
+	returned := false
+	defer func() {
+		if !returned {
+			s.fail(errors.New("a step ended its goroutine, as t.FailNow and t.Skip do, so what it found is not known: let it return an error, or assert on godog.T(ctx)"))
+		}
+	}()
 	if s.e.File == "" {
 		for i := range s.e.Steps {
 			_ = s.step(i) // what went wrong is told by finish
 		}
-		return
+	} else {
+		s.godog()
 	}
+	returned = true
+}
+
+func (s *session) godog() {
 	g := &gherkin{session: s, at: -1}
 	suite := godog.TestSuite{
 		Name:                s.e.Name,
@@ -41,7 +53,8 @@ type gherkin struct {
 	*session
 	rows int // outline rows met so far
 	mine bool
-	at   int // index of the step that runs
+	at   int  // index of the step that runs
+	held bool // it is a step of the user's own, and is not to run
 }
 
 func (g *gherkin) scenario(sc *godog.ScenarioContext) {
@@ -53,11 +66,11 @@ func (g *gherkin) scenario(sc *godog.ScenarioContext) {
 		return context.WithValue(ctx, runningKey{}, &Running{system: g.system}), nil
 	})
 	sc.StepContext().Before(func(ctx context.Context, st *godog.Step) (context.Context, error) {
-		if g.mine {
-			g.at++
-			g.before(st)
+		if !g.mine {
+			return ctx, nil
 		}
-		return ctx, nil
+		g.at++
+		return ctx, g.before(st)
 	})
 	sc.StepContext().After(g.after)
 	for _, p := range scenarios.Phrases() {
@@ -70,10 +83,11 @@ func (g *gherkin) scenario(sc *godog.ScenarioContext) {
 	}
 }
 
-// before brings the drill to where a user's own step stands: under load from the first When on, healed and judged from the first Then on.
-func (g *gherkin) before(st *godog.Step) {
+// before brings the drill to where a user's own step stands: under load from the first When on, healed and judged from the first Then on. A run that is
+// over, or has no system, runs none: godog itself would go on.
+func (g *gherkin) before(st *godog.Step) error {
 	if g.at >= len(g.e.Steps) || !g.e.Steps[g.at].Foreign {
-		return
+		return nil
 	}
 	switch st.Type {
 	case messages.PickleStepType_ACTION:
@@ -81,11 +95,15 @@ func (g *gherkin) before(st *godog.Step) {
 	case messages.PickleStepType_OUTCOME:
 		g.conclude()
 	}
+	if g.held = g.over() != nil; g.held {
+		return godog.ErrSkip
+	}
+	return nil
 }
 
-// after tells what a user's own step came to: an error is a failed check, a panic proves nothing.
+// after tells what a user's own step came to: an error is a failed check, a step that is not written yet or a panic proves nothing.
 func (g *gherkin) after(ctx context.Context, st *godog.Step, _ godog.StepResultStatus, err error) (context.Context, error) {
-	if !g.mine || err == nil || g.at < 0 || g.at >= len(g.e.Steps) || !g.e.Steps[g.at].Foreign {
+	if !g.mine || err == nil || g.held || g.at < 0 || g.at >= len(g.e.Steps) || !g.e.Steps[g.at].Foreign {
 		return ctx, nil
 	}
 	step := g.e.Steps[g.at].Step
@@ -93,7 +111,11 @@ func (g *gherkin) after(ctx context.Context, st *godog.Step, _ godog.StepResultS
 		g.fail(fmt.Errorf("%s: the step %q panicked: %w", step.At, st.Text, err))
 		return ctx, nil
 	}
-	g.event(journal.Event{Verdict: &journal.Verdict{Check: st.Text, Kind: "own step", Outcome: "failed", Observed: err.Error(), Reason: err.Error()}}, step)
+	outcome := "failed"
+	if errors.Is(err, godog.ErrPending) || errors.Is(err, godog.ErrSkip) {
+		outcome = "inconclusive"
+	}
+	g.event(journal.Event{Verdict: &journal.Verdict{Check: st.Text, Kind: "own step", Outcome: outcome, Observed: err.Error(), Reason: err.Error()}}, step)
 	return ctx, nil
 }
 

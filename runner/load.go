@@ -108,12 +108,18 @@ func (g *load) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}, Request: req}, nil
 }
 
+// catchUp is how long requests that are due at the end of the load may still be sent: a machine that pauses then delivers no less than one that pauses
+// earlier, and only a generator that cannot keep up leaves some over.
+const catchUp = time.Second
+
 // end stops the load, waits for what is under way (at most for the client's patience) and tells how it went. unsent gets each request that was due and
 // never sent.
 func (g *load) end(unsent func(n uint64, due time.Time)) journal.Load {
 	at := time.Now()
-	g.stop()
-	patience := time.NewTimer(g.client.patience())
+	g.schedule.end(at)
+	late := time.AfterFunc(catchUp, g.stop)
+	defer late.Stop()
+	patience := time.NewTimer(catchUp + g.client.patience())
 	defer patience.Stop()
 	select {
 	case <-g.done:
@@ -121,6 +127,7 @@ func (g *load) end(unsent func(n uint64, due time.Time)) journal.Load {
 		g.abandon()
 		<-g.done
 	}
+	g.stop()
 	rest := g.schedule.rest(at)
 	for n, due := range rest {
 		unsent(n, due)
@@ -130,7 +137,7 @@ func (g *load) end(unsent func(n uint64, due time.Time)) journal.Load {
 	defer g.mu.Unlock()
 	l := journal.Load{
 		Intended: g.sent + len(rest), Sent: g.sent, Unsent: len(rest),
-		Attempts: int(g.client.attempts.Load()), Wire: int(g.client.wire.Load()), Retries: int(g.client.retried.Load()),
+		Attempts: int(g.client.attempts.Load()), Wire: int(g.client.wire.Load()), Repeated: int(g.client.repeated.Load()), Retries: int(g.client.retried.Load()),
 		SlipP99: time.Duration(g.slip.ValueAtQuantile(99)) * time.Microsecond, Workers: int(g.most.Load()), Bound: g.bound,
 	}
 	if g.broken != nil {

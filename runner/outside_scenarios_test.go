@@ -116,6 +116,7 @@ func TestAnInterruptedDrillIsHealed(t *testing.T) {
 	assert.Positive(t, h.Faults[0].Healed, "the fault is healed")
 	require.NotNil(t, h.End)
 	assert.Equal(t, "interrupted", h.End.Outcome)
+	assert.NotEqual(t, "failed", verdict(t, h, check.Success{Ratio: 0.9}).Outcome, "requests that were under way are not the system's failure")
 }
 
 func TestAStopRuleEndsTheDrill(t *testing.T) {
@@ -128,6 +129,60 @@ func TestAStopRuleEndsTheDrill(t *testing.T) {
 	assert.Equal(t, 4, res.ExitCode())
 	assert.Contains(t, h.End.Reason, "50%")
 	assert.Positive(t, h.Faults[0].Healed)
+}
+
+// TestAStopRuleSeesSilence: clients that wait for a minute have nothing to tell when the system hangs.
+func TestAStopRuleSeesSilence(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+	defer cancel()
+	e := built(t, drill("silent", &orders{}, scenarios.Load{GiveUp: time.Minute}).
+		StopBelow(0.5, 2*time.Second).
+		Inject("clients", "orders", injector.CutOff{}).For(10*time.Minute).
+		Check(check.Success{Ratio: 0.9}))
+	res, err := runner.RunExperiments(ctx, runner.Options{Dir: t.TempDir()}, e)
+	require.NoError(t, err)
+	assert.Equal(t, 4, res.ExitCode(), "%v", runner.Failures(res.Book.Scenarios[0]))
+}
+
+// TestARunThatIsKilledLeavesWhatItKnew: the journal tells, second by second, how far faults have come and what requests came to.
+func TestARunThatIsKilledLeavesWhatItKnew(t *testing.T) {
+	t.Parallel()
+	counted, samples, healed := int64(0), 0, false
+	o := runner.Options{Watch: func(e journal.Event) {
+		switch {
+		case e.Fault != nil && e.Fault.Stage == "healed":
+			healed = true
+		case e.Fault != nil && e.Fault.Stage == "counted" && !healed:
+			counted = e.Fault.Affected
+		case e.Sample != nil && e.Sample.Window == journal.During && !healed:
+			samples++
+		}
+	}}
+	e := built(t, drill("told as it goes", &orders{}, scenarios.Load{GiveUp: time.Minute}).
+		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(4*time.Second).
+		Check(check.Success{Ratio: 0.9}))
+	_, h := run(t, o, e)
+	assert.Positive(t, counted)
+	assert.Positive(t, samples)
+	assert.GreaterOrEqual(t, h.Faults[0].Affected, counted, "the last word is that of healing")
+	assert.Equal(t, "healed", h.Faults[0].Stage)
+}
+
+// TestTheFacilitatorMayHealWhatNoStepHolds: also a fault that stays until a step heals it, which then has nothing to do.
+func TestTheFacilitatorMayHealWhatNoStepHolds(t *testing.T) {
+	t.Parallel()
+	healing := make(chan struct{})
+	close(healing)
+	o := runner.Options{Healing: func(context.Context) <-chan struct{} { return healing }}
+	e := built(t, drill("by hand", &orders{}, scenarios.Load{}).
+		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).
+		Wait(2*time.Second).
+		Heal().
+		Check(check.Success{Ratio: 0.9}))
+	_, h := run(t, o, e)
+	assert.Less(t, h.Faults[0].Healed-h.Faults[0].Injected, 2*time.Second)
+	assert.NotContains(t, h.End.Reason, "none is live")
 }
 
 func TestTheFacilitatorMaySkipOrHeal(t *testing.T) {
@@ -146,11 +201,16 @@ func TestTheFacilitatorMaySkipOrHeal(t *testing.T) {
 		Inject("clients", "orders", injector.SlowCalls{By: time.Minute}).For(10*time.Minute).
 		Inject("clients", "orders", injector.CutOff{}).For(10*time.Minute).
 		Check(check.Success{Ratio: 0.1, Window: journal.Before}))
-	_, h := run(t, o, e)
+	res, h := run(t, o, e)
 	assert.Len(t, asked, 2)
-	require.Len(t, h.Faults, 1, "the first was skipped")
-	assert.Equal(t, "cut off", h.Faults[0].Kind)
-	assert.Less(t, h.Faults[0].Healed-h.Faults[0].Injected, 5*time.Minute)
+	require.Len(t, h.Faults, 2)
+	assert.Equal(t, "skipped", h.Faults[0].Stage)
+	assert.Equal(t, "cut off", h.Faults[1].Kind)
+	assert.Less(t, h.Faults[1].Healed-h.Faults[1].Injected, 5*time.Minute)
+	assert.Equal(t, "passed", verdict(t, h, check.Success{Ratio: 0.1, Window: journal.Before}).Outcome)
+	assert.Equal(t, "inconclusive", res.Outcome, "a drill without its fault proves nothing")
+	assert.Contains(t, verdict(t, h, check.FaultsActed{}).Reason, "skipped by the facilitator")
+	assert.NotContains(t, verdict(t, h, check.Healed{}).Outcome, "inconclusive")
 }
 
 func TestAServiceThatIsMissingSkips(t *testing.T) {
@@ -165,6 +225,7 @@ func TestAServiceThatIsMissingSkips(t *testing.T) {
 	res, h := run(t, runner.Options{}, e)
 	assert.Equal(t, "skipped", h.End.Outcome)
 	assert.Contains(t, h.End.Reason, "apt-get install no-such-program")
+	assert.Empty(t, h.Verdicts, "what did not run is not judged: CI would take it for a failure")
 	assert.Equal(t, 3, res.ExitCode(), "nothing ran")
 
 	t.Setenv("FIREDRILL_MUST_RUN", "1")
@@ -199,6 +260,9 @@ func TestScenariosAtOnceAndSerial(t *testing.T) {
 	res, err := runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir(), Parallel: 2}, es...)
 	require.NoError(t, err)
 	require.Len(t, res.Book.Scenarios, 3)
+	for _, h := range res.Book.Scenarios {
+		t.Log(h.Name, runner.Failures(h))
+	}
 	assert.Equal(t, 0, res.ExitCode())
 	last := res.Book.Scenarios[2]
 	assert.Equal(t, "one", last.Name)
@@ -206,6 +270,16 @@ func TestScenariosAtOnceAndSerial(t *testing.T) {
 		assert.LessOrEqual(t, h.Ended, last.Began, "a serial scenario runs alone")
 	}
 	assert.Less(t, res.Book.Scenarios[1].Began, res.Book.Scenarios[0].Ended, "the others run at once")
+}
+
+func TestTheSeedFromTheEnvironment(t *testing.T) {
+	t.Setenv("FIREDRILL_SEED", "42")
+	res, err := runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	assert.EqualValues(t, 42, res.Book.Run.Seed)
+	t.Setenv("FIREDRILL_SEED", "forty-two")
+	_, err = runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir()})
+	assert.ErrorContains(t, err, "forty-two", "another seed than the one asked for would be no replay")
 }
 
 func TestOutcomesOfARun(t *testing.T) {

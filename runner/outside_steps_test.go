@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/cucumber/godog"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 const outline = `
@@ -99,6 +103,47 @@ func TestAnOwnStepThatPanicsProvesNothing(t *testing.T) {
 	assert.Contains(t, h.End.Reason, "the till exploded")
 	assert.Contains(t, h.End.Reason, "a.feature:8")
 	assert.Positive(t, h.Faults[0].Healed, "and everything is healed")
+}
+
+// TestOwnStepsAndTheEndOfTheRun: faults are healed at once, though a step of our own holds the drill and does not look at its context, and no further step of
+// our own runs.
+func TestOwnStepsAndTheEndOfTheRun(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	healed, ran := make(chan struct{}), false
+	o := runner.Options{
+		FS: folder(strings.Replace(own, "    Then", "    And it goes on\n    Then", 1)), Paths: []string{"a.feature"}, Dir: t.TempDir(),
+		Handlers: map[string]http.Handler{"orders": &orders{}},
+		Steps: []runner.Step{
+			{Pattern: `^it goes wrong$`, Do: func() error {
+				cancel()
+				select {
+				case <-healed:
+					return nil
+				case <-time.After(30 * time.Second):
+					return errors.New("nothing was healed while the step ran")
+				}
+			}},
+			{Pattern: `^it goes on$`, Do: func() { ran = true }},
+		},
+		Watch: func(e journal.Event) {
+			if e.Fault != nil && e.Fault.Stage == "healed" {
+				close(healed)
+			}
+		},
+	}
+	res, err := runner.Run(ctx, o)
+	require.NoError(t, err)
+	assert.Equal(t, 130, res.ExitCode())
+	assert.NotContains(t, strings.Join(runner.Failures(res.Book.Scenarios[0]), "\n"), "nothing was healed")
+	assert.False(t, ran, "a step of our own ran after the end")
+}
+
+func TestAnOwnStepThatIsNotWrittenYetProvesNothing(t *testing.T) {
+	t.Parallel()
+	res := ran(t, own, runner.Options{Steps: []runner.Step{{Pattern: `^it goes wrong$`, Do: func() error { return godog.ErrPending }}}})
+	assert.Equal(t, 3, res.ExitCode())
 }
 
 func TestAFeatureThatIsWrongStartsNothing(t *testing.T) {

@@ -55,6 +55,33 @@ func TestATestTellsWhatWentWrong(t *testing.T) {
 	assert.FileExists(t, dir+"/latest/report.html")
 }
 
+// TestInnerLong is what TestTheDeadlineOfATestIsRespected runs in a process of its own.
+func TestInnerLong(t *testing.T) {
+	dir := os.Getenv("FIREDRILL_INNER_LONG")
+	if dir == "" {
+		t.Skip("runs inside another test")
+	}
+	runner.TestExperiments(t, runner.Options{Dir: dir}, built(t, drill("too long", &orders{}, scenarios.Load{}).
+		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(10*time.Minute).
+		Check(check.Success{Ratio: 0.9})))
+}
+
+func TestTheDeadlineOfATestIsRespected(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInnerLong$", "-test.v", "-test.timeout=12s")
+	cmd.Env = append(os.Environ(), "FIREDRILL_INNER_LONG="+dir)
+	raw, err := cmd.CombinedOutput()
+	out := string(raw)
+	require.Error(t, err, out)
+	assert.NotContains(t, out, "test timed out", "the whole program was ended")
+	assert.Contains(t, out, "interrupted: the test's deadline is near; everything was healed")
+	assert.FileExists(t, dir+"/latest/report.html")
+	journal, err := os.ReadFile(dir + "/latest/journal.ndjson")
+	require.NoError(t, err)
+	assert.Contains(t, string(journal), `"stage":"healed"`)
+}
+
 func TestFailuresBeginWithThePlace(t *testing.T) {
 	h := &journal.History{Begin: journal.Begin{File: "a.feature", Line: 3}, End: &journal.End{Outcome: "stopped", Reason: "too many errors"}, Verdicts: []journal.Verdict{
 		{Check: "all is well", Outcome: "passed", Step: "a.feature:8"},

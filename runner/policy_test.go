@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -122,6 +124,29 @@ func TestATimeOut(t *testing.T) {
 	client.do(0, time.Now())
 	assert.Equal(t, ambiguous, k.all[0].outcome)
 	assert.Equal(t, "timeout", k.all[0].kind)
+}
+
+// TestWhatTheRunnerCuts: what ends because the run does is no failure of the system, whatever the cause is called, and also between two attempts.
+func TestWhatTheRunnerCuts(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]http.HandlerFunc{
+		"under way":        func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"between attempts": status(http.StatusInternalServerError),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, k, asked := clientOn(t, scenarios.Load{Retries: 100, GiveUp: time.Minute, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, answer)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			client.ctx = ctx
+			done := make(chan struct{})
+			go func() { defer close(done); client.do(0, time.Now()) }()
+			require.Eventually(t, func() bool { return len(asked()) > 0 }, 10*time.Second, time.Millisecond)
+			cancel(errors.New("a stop rule acted"))
+			<-done
+			assert.Equal(t, cut, k.all[0].kind)
+			assert.Equal(t, ambiguous, k.all[0].outcome)
+		})
+	}
 }
 
 // net/http repeats a request by itself when a kept connection breaks and the request seems safe to repeat. Such repeats would not be the policy's.

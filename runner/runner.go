@@ -45,12 +45,13 @@ type Options struct {
 	Dir      string                  // parent of run folders; "" means .firedrill/runs
 	Self     string                  // what ${self} stands for; "" means this program
 	Steps    []Step                  // the user's own
+	Metrics  string                  // host:port where /metrics tells Prometheus how injections and links go, while the run lasts; without a host loopback; "" nowhere
 	Handlers map[string]http.Handler // services in this process, by name: they stand in for the system file's command
 
 	Watch   func(journal.Event)                                           // sees each event as it is written, one at a time; may be nil
 	Confirm func(ctx context.Context, what string) error                  // asks the facilitator; nil notes it and goes on
 	Before  func(ctx context.Context, says string) (skip bool, err error) // asked before each injection; nil goes on
-	Healing func(ctx context.Context) <-chan struct{}                     // closed when the operator heals by hand; nil never
+	Healing func(ctx context.Context) <-chan struct{}                     // asked after each injection: closed when the operator heals all by hand; nil never
 }
 
 // Step is a user's own godog step: a pattern (regular expression) and a function as godog takes it. It runs where it stands: as a Given before the load,
@@ -90,7 +91,10 @@ type running struct {
 	seed    uint64
 	file    *os.File
 	journal *journal.Writer
+	metrics *metrics
 	mu      sync.Mutex
+
+	authority authority
 }
 
 // Run parses, validates and runs features. An error of type scenarios.Problems means that a feature is wrong and nothing was started; with any
@@ -152,29 +156,39 @@ func RunExperiments(ctx context.Context, o Options, es ...*scenarios.Experiment)
 }
 
 // begin makes the run's folder and journal.
-func begin(o Options) (*running, error) {
+func begin(o Options) (_ *running, err error) {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(".firedrill", "runs")
 	}
-	var err error
 	if o.Self == "" {
 		if o.Self, err = os.Executable(); err != nil {
 			return nil, fmt.Errorf("find this program: %w", err)
 		}
 	}
 	r := &running{o: o, seed: o.Seed}
-	now := time.Now()
-	if r.seed == 0 {
-		if r.seed, err = strconv.ParseUint(os.Getenv("FIREDRILL_SEED"), 10, 64); err != nil {
-			r.seed = uint64(now.UnixNano()) //nolint:gosec // any number will do
+	if r.metrics, err = serveMetrics(o.Metrics); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			r.metrics.close()
 		}
+	}()
+	now := time.Now()
+	if said := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && said != "" {
+		if r.seed, err = strconv.ParseUint(said, 10, 64); err != nil {
+			return nil, fmt.Errorf("read $FIREDRILL_SEED: %q is not a whole number from 0 up: set it to the seed that a report tells, or leave it out", said)
+		}
+	}
+	if r.seed == 0 {
+		r.seed = uint64(now.UnixNano()) //nolint:gosec // any number will do
 	}
 	id := make([]byte, 3)
 	_, _ = rand.Read(id)
 	r.short = hex.EncodeToString(id)
 	name := now.UTC().Format("20060102T150405Z") + "-" + r.short
 	r.dir = filepath.Join(o.Dir, name)
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+	if err = os.MkdirAll(r.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the run's folder: %w", err)
 	}
 	r.file, err = os.OpenFile(filepath.Join(r.dir, "journal.ndjson"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -226,6 +240,7 @@ func (r *running) scenario(ctx context.Context, e *scenarios.Experiment) {
 
 // end closes the journal, folds it, and writes the reports.
 func (r *running) end(ctx context.Context) (*Result, error) {
+	defer r.metrics.close()
 	book, err := r.fold()
 	if err != nil {
 		return nil, err

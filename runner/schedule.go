@@ -15,6 +15,7 @@ type schedule struct {
 	next    time.Time // when the next request is due
 	n       uint64    // its number, from 0
 	due     map[uint64]time.Time
+	until   time.Time // nothing becomes due from here on; zero: no end yet
 	changed chan struct{}
 }
 
@@ -37,6 +38,15 @@ func (s *schedule) change(now time.Time, from, to float64, over time.Duration) {
 	if s.next.After(now) {
 		s.next = s.after(now) // a slow rate's long gap is not waited out
 	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// end lets nothing become due from t on. What was due before is still taken.
+func (s *schedule) end(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.until = t
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -82,12 +92,16 @@ func (s *schedule) unchanged(t time.Time) time.Time {
 	}
 }
 
-// wait waits until the next request is due and takes its number; false when ctx ended first.
+// wait waits until the next request is due and takes its number; false when there is none before the end, or ctx ended first.
 func (s *schedule) wait(ctx context.Context) bool {
 	for {
 		s.mu.Lock()
 		next, changed := s.next, s.changed
+		over := !s.until.IsZero() && !next.Before(s.until)
 		s.mu.Unlock()
+		if over {
+			return false
+		}
 		timer := time.NewTimer(time.Until(next))
 		select {
 		case <-timer.C:

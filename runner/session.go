@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -30,14 +31,20 @@ type session struct {
 	client *client
 	fold   *fold
 	live   []*injection // in order of injection
+	placed []*injection // all that there were
 	rows   rows
 	phase  string
-	quit   chan struct{} // ends the clock
-	clock  sync.WaitGroup
+
+	strangers strangers
+	quit      chan struct{} // ends the clock
+	clock     sync.WaitGroup
+
+	release func() // ends the operator's healing by hand, see byHand
 
 	mu       sync.Mutex
 	history  *journal.Folder
 	frozen   bool // the facts are complete: from now on only verdicts come to the history
+	handed   bool // the operator healed by hand
 	loaded   bool
 	done     bool
 	checked  int
@@ -58,7 +65,7 @@ type rows struct {
 const maxProbes = 20
 
 func newSession(ctx context.Context, r *running, e *scenarios.Experiment) *session {
-	s := &session{e: e, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID), fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{})}
+	s := &session{e: e, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID), fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	return s
 }
@@ -102,8 +109,10 @@ func (s *session) begin() {
 		process: func(service string, e process.Event) {
 			s.tell(journal.Event{At: s.run.journal.Since(e.At), Process: &journal.Process{Service: service, What: e.What, PID: e.PID, Detail: e.Detail}})
 		},
-		fate: s.fate,
-		call: s.called,
+		fate:      s.fate,
+		call:      s.called,
+		strange:   s.strange,
+		authority: func() (*link.CA, string, error) { return s.run.authority.get(s.run.dir) },
 	})
 	var absent missing
 	switch {
@@ -113,6 +122,7 @@ func (s *session) begin() {
 		s.fail(err)
 	default:
 		s.system = system
+		s.run.metrics.add(s)
 	}
 	s.clock.Go(s.tick)
 }
@@ -123,13 +133,9 @@ func (s *session) fate(f evidence.Fate) {
 	}})
 }
 
-// called folds an exchange. What the probes cause after the load is not the load's.
 func (s *session) called(link string, c message.Call) {
-	s.mu.Lock()
-	phase := s.phase
-	s.mu.Unlock()
-	if phase == "collect" || phase == "done" {
-		return
+	if c.Op == "" && c.Skipped != "" {
+		s.strange(link, fmt.Sprintf("no fault on calls can act on a connection of link %q: %s", link, c.Skipped))
 	}
 	s.fold.call(link, c, s.run.journal.Since(c.Start), s.run.journal.Since(c.End))
 }
@@ -258,7 +264,8 @@ func (s *session) startLoad() {
 		s.enter("fault")
 		return
 	}
-	s.client = newClient(s.ctx, s.e.Load, fmt.Sprintf("%s-%04x", s.run.short, uint16(evidence.Hash(0, 0, s.e.ID))), s.seed, s.system.front, s.finished)
+	s.client = newClient(s.ctx, s.e.Load, fmt.Sprintf("%s-%04x", s.run.short, uint16(evidence.Hash(0, 0, s.e.ID))), s.seed, s.system.front, s.finished).trusting(s.system.trust)
+	s.client.began = func(n uint64, due time.Time) { s.fold.sent(n, s.run.journal.Since(due)) }
 	s.load = startLoad(s.ctx, s.e.Load, s.client, s.peak())
 	if s.pass(warmUp, nil) != nil {
 		return

@@ -40,6 +40,9 @@ type system struct {
 	links     map[string]*link.Link     // by name, "orders -> payments"
 	datagrams map[string]*datagram.Link
 	relays    map[string]*message.Relay
+	mu        sync.Mutex // guards ports, held and services while services start
+	trust     trust
+	caFile    string // what clients of links that terminate TLS have to trust; "" when none does
 	services  map[string]*process.Service
 	servers   []*http.Server
 	serving   sync.WaitGroup
@@ -50,6 +53,9 @@ type hooks struct {
 	process func(service string, e process.Event)
 	fate    evidence.Sink
 	call    func(link string, c message.Call)
+	strange func(link, why string) // of connections that a link could not look into
+
+	authority func() (*link.CA, string, error) // the run's, and the file of its certificate
 }
 
 // missing is the error of a program that is not installed.
@@ -59,12 +65,11 @@ func (m missing) Error() string {
 	return fmt.Sprintf("service %q needs %q, which is not installed: %s", m.service, m.program, m.install)
 }
 
-// startSystem opens the links first, so that their addresses are known, and then starts services, dependencies before those that need them. On error
-// everything is ended again.
+// startSystem opens the links first, so that their addresses are known, and then starts services. On error everything is ended again.
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
 		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, held: map[string][]io.Closer{},
-		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, services: map[string]*process.Service{},
+		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: trust{}, services: map[string]*process.Service{},
 	}
 	defer func() {
 		if err != nil {
@@ -88,18 +93,7 @@ func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed 
 			return nil, err
 		}
 	}
-	order, err := e.System.Order()
-	if err != nil {
-		return nil, err
-	}
-	for _, svc := range order {
-		if len(svc.Command) > 0 && o.Handlers[svc.Name] == nil {
-			if err := s.start(ctx, svc, h); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return s, nil
+	return s, s.startAll(ctx, h)
 }
 
 // place decides where a service listens, and serves those that run in this process.
@@ -197,7 +191,10 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		s.datagrams[l.Name()], s.relays[l.Name()] = open, open.Relay()
 		return nil
 	}
-	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: s.addresses[l.To]}
+	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: s.addresses[l.To], ProxyProtocol: l.ProxyProtocol}
+	if err := s.terminate(&cfg, l, h); err != nil {
+		return err
+	}
 	if l.Protocol != "" && l.Protocol != "tcp" {
 		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Sink: h.fate, Calls: func(c message.Call) { h.call(l.Name(), c) }})
 		if err != nil {
@@ -213,16 +210,20 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		return err
 	}
 	s.links[l.Name()] = open
+	s.trustLink(open, cfg.TLS)
 	return nil
 }
 
-func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) error {
+// spec says how a service is started, and gives it its ports.
+func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	expand := func(text string) (string, error) { return scenarios.Expand(text, s.values(svc)) }
 	spec := process.Spec{Name: svc.Name, Log: filepath.Join(s.dir, "logs", svc.Name+".log"), Dir: s.workDir(svc), Event: func(e process.Event) { h.process(svc.Name, e) }}
 	for _, arg := range svc.Command {
 		text, err := expand(arg)
 		if err != nil {
-			return fmt.Errorf("start service %q: argument %q: %w", svc.Name, arg, err)
+			return spec, fmt.Errorf("start service %q: argument %q: %w", svc.Name, arg, err)
 		}
 		spec.Args = append(spec.Args, text)
 	}
@@ -234,22 +235,14 @@ func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) erro
 	for _, name := range names {
 		text, err := expand(svc.Env[name])
 		if err != nil {
-			return fmt.Errorf("start service %q: environment %q: %w", svc.Name, name, err)
+			return spec, fmt.Errorf("start service %q: environment %q: %w", svc.Name, name, err)
 		}
 		spec.Env = append(spec.Env, name+"="+text)
 	}
-	ready, err := readiness(svc, s.addresses[svc.Name])
-	if err != nil {
-		return err
-	}
-	spec.Ready = ready
+	var err error
+	spec.Ready, err = readiness(svc, s.addresses[svc.Name])
 	s.release(svc.Name)
-	started, err := process.Start(ctx, spec)
-	if err != nil {
-		return err
-	}
-	s.services[svc.Name] = started
-	return nil
+	return spec, err
 }
 
 func (s *system) workDir(svc scenarios.Service) string {
@@ -297,6 +290,8 @@ func (s *system) values(svc scenarios.Service) func(name, arg string) (string, b
 		case "address":
 			a, ok := s.addresses[arg]
 			return a, ok
+		case "ca":
+			return s.caFile, s.caFile != ""
 		case "without":
 			return strings.Join(s.o.Without, ","), true
 		case "seed":

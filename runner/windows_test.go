@@ -122,10 +122,68 @@ func TestSuccessIsOfWhatIsRecent(t *testing.T) {
 		if i >= 6 {
 			o = refused
 		}
-		f.request(ended{route: "GET /", outcome: o, attempts: []attempt{{}}}, time.Duration(2+i)*sec, time.Duration(2+i)*sec)
+		f.request(ended{n: uint64(i), route: "GET /", outcome: o, attempts: []attempt{{}}}, time.Duration(2+i)*sec, time.Duration(2+i)*sec)
 	}
 	ratio, _ := f.success(0)
 	assert.InDelta(t, 0.6, ratio, 0.001)
 	ratio, _ = f.success(8 * sec)
 	assert.InDelta(t, 0, ratio, 0.001)
+	assert.Len(t, f.flush(1<<62), 10)
+	ratio, _ = f.success(0)
+	assert.InDelta(t, 0.6, ratio, 0.001, "what was written still counts")
+}
+
+// TestWhatNeverEndsIsNoSuccess: a system that hangs ends no request, and that is what a stop rule is there for.
+func TestWhatNeverEndsIsNoSuccess(t *testing.T) {
+	f := drilled()
+	f.request(ended{n: 1, route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}, 2*sec, 3*sec)
+	f.sent(2, 4*sec)
+	f.sent(3, 5*sec)
+	ratio, ok := f.success(3 * sec)
+	assert.True(t, ok)
+	assert.InDelta(t, 1, ratio, 0.001, "those that wait are not late yet")
+	ratio, ok = f.success(6 * sec)
+	assert.True(t, ok)
+	assert.InDelta(t, 0, ratio, 0.001)
+	f.request(ended{n: 2, route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}, 4*sec, 7*sec)
+	ratio, _ = f.success(6 * sec)
+	assert.InDelta(t, 0.5, ratio, 0.001, "one answered late, one waits still")
+}
+
+func TestWhatTheRunnerCutSaysNothing(t *testing.T) {
+	f := drilled()
+	f.sent(1, 6*sec)
+	f.request(ended{n: 1, route: "GET /", outcome: ambiguous, kind: cut, attempts: []attempt{{}}}, 6*sec, 7*sec)
+	assert.Empty(t, f.flush(1<<62))
+	_, ok := f.success(0)
+	assert.False(t, ok)
+	assert.Zero(t, f.tick(sec))
+}
+
+// TestWhatEndsLaterIsTheSameSlice: a slice is written when it is over, and what ends after that is added to it.
+func TestWhatEndsLaterIsTheSameSlice(t *testing.T) {
+	f := drilled()
+	one := ended{route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}
+	f.request(one, 6*sec, 6*sec+time.Millisecond)
+	h := journal.History{}
+	for _, e := range f.flush(7 * sec) {
+		h.Samples = append(h.Samples, *e.Sample)
+	}
+	require.Len(t, h.Samples, 1)
+	f.request(one, 6*sec, 9*sec)
+	for _, e := range f.flush(9 * sec) {
+		h.Samples = append(h.Samples, *e.Sample)
+	}
+	require.Len(t, h.Samples, 2)
+	total := h.Total(journal.During, "GET /")
+	assert.Equal(t, 2, total.Sent)
+	assert.Equal(t, sec, total.Span)
+	assert.GreaterOrEqual(t, journal.Quantile(total.Latency, 100), 3*sec)
+}
+
+func TestMetricsWithoutAHostAreForThisMachine(t *testing.T) {
+	m, err := serveMetrics(":0")
+	require.NoError(t, err)
+	defer m.close()
+	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, m.address)
 }

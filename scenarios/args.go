@@ -70,6 +70,19 @@ func (a args) name(i int) string {
 	return s
 }
 
+// names are those of a list.
+func (a args) names(i int) []string {
+	var all []string
+	for _, q := range quotes.FindAllString(a.value(i), -1) {
+		name := strings.Trim(q, `"`)
+		if strings.TrimSpace(name) == "" {
+			a.d.blame(a.place(i), "a name is empty", "write a service's or a group's name between the quotes")
+		}
+		all = append(all, name)
+	}
+	return all
+}
+
 func (a args) duration(i int) time.Duration {
 	if !a.has(i) {
 		return 0
@@ -101,7 +114,7 @@ func (a args) number(i int) float64 {
 func (a args) count(i int, least int64) int64 {
 	n, err := strconv.ParseInt(a.value(i), 10, 64)
 	if err != nil || n < least || n > math.MaxInt32 {
-		a.d.blame(a.place(i), fmt.Sprintf("%q is not a whole number from %d up", a.value(i), least), "")
+		a.d.blame(a.place(i), fmt.Sprintf("%q is not a whole number from %d up", a.value(i), least), fmt.Sprintf("write %d or more, in digits", least))
 		return 0
 	}
 	return n
@@ -166,13 +179,7 @@ func (a args) pick(i int) injector.Pick {
 	if part == nil {
 		return p
 	}
-	number := func(s string) uint64 {
-		n, err := strconv.ParseUint(s, 10, 32)
-		if s != "" && (err != nil || n == 0) {
-			a.d.blame(a.place(i), fmt.Sprintf("%q does not count calls: they are counted from 1", s), "")
-		}
-		return n
-	}
+	number := func(s string) uint64 { return a.nth(i, s, "calls") }
 	p.From, p.To, p.First, p.Every = number(part[1]), number(part[2]), number(part[3]), number(part[4])
 	if p.From > p.To {
 		a.d.blame(a.place(i), fmt.Sprintf("from the %d. to the %d. there is no call", p.From, p.To), "write the smaller number first")
@@ -181,17 +188,33 @@ func (a args) pick(i int) injector.Pick {
 		p.Share = a.share(a.place(i), part[5])
 	}
 	if op := part[6]; op != "" {
-		if strings.HasPrefix(part[7], "message") {
-			p.Match.Method, p.Match.Path = topic(op)
-		} else if strings.HasPrefix(op, "/") {
-			p.Match.Path = op
-		} else if method, path, err := parseRoute(op); err == nil {
-			p.Match.Method, p.Match.Path = method, path
-		} else {
-			a.blame(i, err)
-		}
+		p.Match.Method, p.Match.Path = a.about(i, op, part[7])
 	}
 	return p
+}
+
+// about is an operation and its object, of which the noun tells how they are written. Requests and replies are of HTTP or of another protocol; see offRoute.
+func (a args) about(i int, op, noun string) (method, path string) {
+	method, path, err := parseRoute(op)
+	switch {
+	case err == nil:
+		return method, path
+	case strings.HasPrefix(op, "/") && !strings.HasPrefix(noun, "message"):
+		return "", op
+	case !strings.HasPrefix(noun, "call"):
+		return topic(op)
+	}
+	a.blame(i, err)
+	return "", ""
+}
+
+// nth is a place among calls or connections, of which there is no 0th; "" is none.
+func (a args) nth(i int, s, noun string) uint64 {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if s != "" && (err != nil || n == 0) {
+		a.d.blame(a.place(i), fmt.Sprintf("%q does not count %s: they are counted from 1", s, noun), "write a whole number from 1 up")
+	}
+	return n
 }
 
 // share is a part of calls or connections; 1 is said as 0, which means all.

@@ -149,6 +149,9 @@ func (b *Builder) Together(placed ...Placed) *Builder {
 	return b
 }
 
+// Partition cuts services, or groups of them, off from each other.
+func (b *Builder) Partition(f injector.Partition) *Builder { return b.Together(parted(f)) }
+
 // For lets the last injection hold so long and then heals it.
 func (b *Builder) For(d time.Duration) *Builder {
 	at := caller()
@@ -162,8 +165,7 @@ func (b *Builder) For(d time.Duration) *Builder {
 		return b
 	}
 	if in.For == 0 {
-		b.d.pass()
-		b.d.live = b.d.live[:len(b.d.live)-len(in.Faults)]
+		b.d.hold(len(in.Faults), d)
 	}
 	in.For = d
 	b.d.step.Do = in
@@ -179,7 +181,7 @@ func (b *Builder) For(d time.Duration) *Builder {
 func (b *Builder) Wait(d time.Duration) *Builder {
 	at := b.say("When", "%s pass", injector.Duration(d))
 	if d <= 0 {
-		b.d.blame(at, "a wait has to be above 0", "")
+		b.d.blame(at, "a wait has to be above 0", "write 2*time.Second, say")
 	}
 	b.d.act(at, Wait{For: d})
 	return b
@@ -266,10 +268,10 @@ func (d *draft) soundLoad(at place) {
 		d.blame(at, fmt.Sprintf("the shares sum to %s", percent(sum)), "they have to make 1")
 	}
 	if d.Load.Rate <= 0 {
-		d.blame(at, "the load's rate has to be above 0", "")
+		d.blame(at, "the load's rate has to be above 0", "set Rate, in requests per second")
 	}
 	if d.Load.KeyHeader != "" && !headerName(d.Load.KeyHeader) {
-		d.blame(at, fmt.Sprintf("%q cannot be the name of a header", d.Load.KeyHeader), "")
+		d.blame(at, fmt.Sprintf("%q cannot be the name of a header", d.Load.KeyHeader), `write "Idempotency-Key"`)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -35,6 +36,9 @@ func TestBuilderAndSentencesAreOneToOne(t *testing.T) {
 		Resume("recs").
 		Inject("orders", "payments", injector.Refuse{}).
 		Inject("orders", "payments", injector.LoseReplies{Then: "held"}).
+		Inject("orders", "payments", injector.SlowTraffic{By: time.Second, Way: injector.Way{Dir: link.ToClient, Conns: injector.Conns{Share: 0.5}}}).
+		Inject("orders", "payments", injector.Ramp{End: time.Second, Over: 3 * time.Second}).For(3*time.Second).
+		Inject("orders", "payments", injector.Reset{After: time.Second, Conns: injector.Conns{From: 3}}).
 		ChangeLoad(50, 100, 3*time.Second).
 		Heal().
 		HealAll().
@@ -87,6 +91,7 @@ func TestBuilderRefuses(t *testing.T) {
 		"a broken system":   {New("b").System(System{Services: []Service{{Name: "x"}}}).Wait(time.Second), "neither a command"},
 		"a missing file":    {New("b").ReadSystem(fstest.MapFS{}, "system.yaml").Wait(time.Second), "cannot be read"},
 		"crash at address":  {base().Inject("", "a", injector.Crash{}).For(time.Second), "was not started"},
+		"a short ramp":      {base().Inject("a", "p", injector.Ramp{End: time.Second, Over: 5 * time.Second}).For(time.Second), "before the ramp comes to its end"},
 		"nothing to resume": {base().Resume("p"), "no hang"},
 	} {
 		t.Run(name, func(t *testing.T) {

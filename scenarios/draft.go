@@ -27,6 +27,7 @@ type draft struct {
 	live                                                                        []liveFault
 	told                                                                        map[string]place // service or link -> where it was described
 	spoken                                                                      bool             // some of them in sentences
+	endings                                                                     []ending         // of TLS
 	broken                                                                      bool             // the system file is wrong, so names cannot be judged
 	doubt, misread                                                              bool             // something is wrong; it was while reading
 	handlers                                                                    []string
@@ -47,6 +48,7 @@ type liveFault struct {
 	placed Placed
 	at     place
 	held   bool // something passes while it is live
+	lasts  time.Duration
 }
 
 func newDraft(e *Experiment, begin place, out *complaints) *draft {
@@ -115,9 +117,22 @@ func (d *draft) inject(at place, hold time.Duration, placed ...Placed) {
 		}
 	}
 	d.act(at, Inject{Faults: placed, For: hold})
-	for i := range placed {
-		d.after(func() { d.placedWell(at, &placed[i]) })
+	n := len(d.Steps) - 1
+	d.after(func() { d.settle(at, n) })
+}
+
+// settle places a step's faults, now that the whole scenario is known.
+func (d *draft) settle(at place, step int) {
+	in := d.Steps[step].Do.(Inject)
+	var placed []Placed
+	for _, p := range in.Faults {
+		placed = append(placed, d.spread(at, p)...)
 	}
+	for i := range placed {
+		d.placedWell(at, &placed[i])
+	}
+	in.Faults = placed
+	d.Steps[step].Do = in
 }
 
 // track follows what is live, step by step.
@@ -126,14 +141,17 @@ func (d *draft) track(at place, a Action) {
 	case Inject:
 		for _, p := range a.Faults {
 			d.double(at, p)
-			d.live = append(d.live, liveFault{placed: p, at: at, held: a.For > 0})
+			d.live = append(d.live, liveFault{placed: p, at: at})
 		}
 		if a.For > 0 {
-			d.live = d.live[:len(d.live)-len(a.Faults)]
-			d.pass()
+			d.hold(len(a.Faults), a.For)
 		}
-	case Wait, ChangeLoad, Confirm:
-		d.pass()
+	case Wait:
+		d.pass(a.For)
+	case ChangeLoad:
+		d.pass(a.Over)
+	case Confirm:
+		d.pass(longest) // as long as it takes
 	case Heal:
 		d.heal(at, a)
 	}
@@ -149,10 +167,25 @@ func (d *draft) double(at place, p Placed) {
 }
 
 // pass notes that time passes, or may.
-func (d *draft) pass() {
+func (d *draft) pass(t time.Duration) {
 	for i := range d.live {
 		d.live[i].held = true
+		d.live[i].lasts += t
 	}
+}
+
+// hold lets time pass and then heals the last n faults.
+func (d *draft) hold(n int, t time.Duration) {
+	d.pass(t)
+	d.healed(len(d.live)-n, n)
+}
+
+// healed takes n faults from those that are live.
+func (d *draft) healed(i, n int) {
+	for _, l := range d.live[i : i+n] {
+		d.longEnough(l)
+	}
+	d.live = slices.Delete(d.live, i, i+n)
 }
 
 func (d *draft) heal(at place, h Heal) {
@@ -160,14 +193,14 @@ func (d *draft) heal(at place, h Heal) {
 	case len(d.live) == 0:
 		d.blame(at, "no fault is live here, so there is nothing to heal", "a fault that is said with `for 30s` heals by itself; without it, it stays live")
 	case h.All:
-		d.live = nil
+		d.healed(0, len(d.live))
 	case h.Service != "":
 		i := slices.IndexFunc(d.live, func(l liveFault) bool { return l.placed.To == h.Service && l.placed.Kind == h.Kind })
 		if i >= 0 {
-			d.live = slices.Delete(d.live, i, i+1)
+			d.healed(i, 1)
 		}
 	default:
-		d.live = d.live[:len(d.live)-1]
+		d.healed(len(d.live)-1, 1)
 	}
 }
 
@@ -186,7 +219,7 @@ func (d *draft) revive(at place, service string, kinds ...string) {
 // foreign notes a step of the user's own, which may take its time.
 func (d *draft) foreign() {
 	d.step.Foreign = true
-	d.pass()
+	d.pass(longest)
 }
 
 // begins is the step that the next sentences are about.

@@ -157,6 +157,7 @@ type System struct {
 	Dir      string // folder that relative paths start from
 	Services []Service
 	Links    []Link
+	Groups   []Group
 	Fallback *Header // marks fallback answers; nil none
 	// FallbackIsSuccess tells that fallbacks are successes also in scenarios that do not speak of them.
 	FallbackIsSuccess bool
@@ -165,12 +166,12 @@ type System struct {
 // Service is a part of the system. Exactly one of Command, Address and Handler is set.
 type Service struct {
 	Name    string
-	Command []string          // argument list with placeholders: ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${without} ${seed}
+	Command []string          // argument list with placeholders: ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${ca} ${without} ${seed}
 	Env     map[string]string // values with the same placeholders
 	Dir     string            // working folder; "" a fresh folder of the run
 	Port    int               // 0: a free one
 	Ready   Ready
-	Address string   // host:port of one that runs already
+	Address string   // host:port or unix:/path of one that runs already
 	Handler any      // http.Handler, in-process: Go only
 	Serves  []string // path prefixes that clients ask of it
 	Needs   string   // a program that must be installed; with Install, the scenario is skipped when it is missing
@@ -189,7 +190,10 @@ type Ready struct {
 type Link struct {
 	From, To string
 	Protocol string // "tcp" or one of message.Protocols; "" means tcp
-	Listen   string // fixed listen address; "" a free port
+	Listen   string // fixed listen address, host:port or unix:/path; "" a free port
+	TLS      *TLS   `json:",omitempty"` // nil passes TLS through
+	// ProxyProtocol tells the dependency the caller's address first, in "v1" or "v2"; "" does not.
+	ProxyProtocol string `json:",omitempty"`
 }
 
 // Name is "orders -> payments".

@@ -66,7 +66,7 @@ type document struct {
 func (p *parse) scenarios(f file) []*scenario {
 	raw, err := fs.ReadFile(p.FS, f.name)
 	if err != nil {
-		p.out.add(place{file: f.name}, fmt.Sprintf("the file cannot be read: %v", err), "")
+		p.out.add(place{file: f.name}, fmt.Sprintf("the file cannot be read: %v", err), "check that it may be read")
 		return nil
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))

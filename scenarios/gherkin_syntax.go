@@ -33,7 +33,7 @@ var syntaxError = regexp.MustCompile(`(?m)^\((\d+):(\d+)\): (.*)$`)
 func (d *document) syntax(err error) {
 	all := syntaxError.FindAllStringSubmatch(err.Error(), -1)
 	if len(all) == 0 {
-		d.p.out.add(place{file: d.name}, fmt.Sprintf("the file cannot be read as Gherkin: %v", err), "")
+		d.p.out.add(place{file: d.name}, fmt.Sprintf("the file cannot be read as Gherkin: %v", err), "a feature file begins with: Feature: what the system has to survive")
 	}
 	for _, m := range all {
 		line, _ := strconv.Atoi(m[1])

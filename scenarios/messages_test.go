@@ -17,12 +17,13 @@ const datagramFile = `services:
   orders:
     command: [orders, "${link:dns}", "${link:metrics}"]
     serves: [/]
-    depends: {dns: dns, metrics: statsd, feed: udp, db: tcp, payments: http}
+    depends: {dns: dns, metrics: statsd, feed: udp, db: tcp, payments: http, cache: redis}
   dns: {address: "udp://127.0.0.1:53"}
   metrics: {command: [metrics], ready: {line: listening}}
   feed: {address: "127.0.0.1:9"}
   db: {address: "127.0.0.1:6379"}
   payments: {command: [payments]}
+  cache: {address: "127.0.0.1:6380"}
 `
 
 // said parses a scenario of these steps.
@@ -53,6 +54,49 @@ func TestMessagesGoBothWays(t *testing.T) {
 	}
 }
 
+// Redis speaks of messages; replies to them are lost as those to calls are, and are chosen by the command.
+func TestMessagesOfRedis(t *testing.T) {
+	es, err := said(`    When 20% of "INCR" replies from "cache" to "orders" are lost after the work was done for 5s
+    And only "INCR stock:*" messages from "orders" to "cache" are answered with "LOADING" for 5s
+    And only "news" messages from "cache" to "orders" are lost, then silence for 5s
+    Then at least 1 messages from "orders" to "cache" were affected by the fault
+    And "cache" receives at most 100 calls per second during the fault
+`)
+	require.NoError(t, err)
+	var placed []Placed
+	for _, p := range es[0].injections() {
+		p.ID, p.Kind = "", ""
+		placed = append(placed, p)
+	}
+	assert.Equal(t, []Placed{
+		{Fault: injector.LoseReplies{Pick: injector.Pick{Share: 0.2, Match: message.Match{Method: "INCR"}}}, From: "orders", To: "cache"},
+		{Fault: injector.AnswerMessages{Code: "LOADING", Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Method: "INCR", Path: "stock:*"}}}}, From: "orders", To: "cache"},
+		{Fault: injector.LoseMessages{Then: message.ThenSilence, Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Path: "news"}}, Dir: message.ToClient}}, From: "orders", To: "cache"},
+	}, placed)
+}
+
+// What is said of a partition is true of links of datagrams too, and what takes a stream is not.
+func TestPartitionsOfDatagrams(t *testing.T) {
+	for file, undo := range map[string]string{
+		"dns":             "after 5s: datagrams pass again",
+		`payments", "dns`: "after 5s: all of its links at once; what was held arrives; datagrams pass again",
+	} {
+		es, err := said("    When \"orders\" is cut off from \"" + file + "\" for 5s\n    And \"orders\" is cut off from \"payments\", \"db\" for 5s\n    Then at least 1% of requests succeed\n")
+		require.NoError(t, err)
+		var plan bytes.Buffer
+		require.NoError(t, Plan(&plan, es))
+		assert.Contains(t, plan.String(), undo)
+		assert.Equal(t, 1, strings.Count(plan.String(), "datagrams pass again"))
+	}
+	for said, told := range map[string]string{"tls: terminate": "leave `tls` out", "proxy_protocol: v1": "leave `proxy_protocol` out", `listen: "unix:/a"`: "leave `listen` out"} {
+		_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "dns: dns", "dns: {protocol: dns, "+said+"}", 1))}}, "s")
+		require.ErrorContains(t, err, told)
+		require.ErrorContains(t, err, "dns goes over UDP")
+	}
+	_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "udp://127.0.0.1:53", "unix:/run/dns.sock", 1))}}, "s")
+	require.ErrorContains(t, err, `"dns" listens on a Unix socket, and dns goes over UDP`)
+}
+
 func TestWhatMessagesDoNotKnow(t *testing.T) {
 	for _, c := range []struct{ step, what, hint string }{
 		{`When messages from "orders" to "db" are lost for 5s`, "the link orders -> db speaks tcp, which has no messages", "declare its protocol: dns"},
@@ -66,6 +110,14 @@ func TestWhatMessagesDoNotKnow(t *testing.T) {
 		{`When messages from "orders" to "dns" are lost, then reset for 5s`, "a datagram has no connection that could end", ""},
 		{`When messages from "orders" to "feed" are delivered twice and the second answer is returned for 5s`, "both return", ""},
 		{`When messages from "orders" to "feed" are delivered twice and the second answer is returned, the copy 2s late for 5s`, "cannot answer", "leave out"},
+		{`When only "INCR stock" replies from "payments" to "orders" are lost after the work was done for 5s`, `"INCR stock" is not a route`, "write method and path"},
+		{`When "INCR" requests from "orders" to "payments" are lost for 5s`, `"INCR" is not a route`, "write method and path"},
+		{`When calls from "orders" to "cache" are delayed by 1s for 5s`, "speaks redis, which has messages and no calls", `say: messages from "orders" to "cache"`},
+		{`When messages from "orders" to "cache" are answered with "SERVFAIL" for 5s`, "known are BUSY, CLUSTERDOWN, LOADING", ""},
+		{`When messages from "cache" to "orders" are delivered twice for 5s`, "never says a published message twice", ""},
+		{"When messages from \"orders\" to \"cache\" are lost for 5s\n    Then \"orders\" gives up on \"cache\" within 1s", "which has no calls", "http"},
+		{`When 20% of connections from "orders" to "dns" fall silent for 5s`, "neither connections nor a stream", "say: messages from"},
+		{`When one-way traffic from "dns" to "orders" is delayed by 1s for 5s`, "neither connections nor a stream", "say: messages from"},
 		{`When messages from "orders" to "dns" are answered with "BUSY" for 5s`, `no answer "BUSY" here`, ""},
 		{`When messages from "dns" to "orders" are answered with "SERVFAIL" for 5s`, "answers are lost, and given, to requests", ""},
 		{`When messages from "orders" to "feed" are answered with "SERVFAIL" for 5s`, `udp has no fault "answer"`, ""},

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"path"
 	"regexp"
@@ -88,12 +89,12 @@ func (p *parse) wanted() func(*scenario) bool {
 	}
 	name, err := regexp.Compile(p.Name)
 	if err != nil {
-		p.out.add(place{}, fmt.Sprintf("%q is not a regular expression for names: %v", p.Name, err), "")
+		p.out.add(place{}, fmt.Sprintf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
 	}
 	for _, own := range p.Own {
 		re, err := regexp.Compile(own)
 		if err != nil {
-			p.out.add(place{}, fmt.Sprintf("%q is not a regular expression for a step: %v", own, err), "")
+			p.out.add(place{}, fmt.Sprintf("%q is not a regular expression for a step: %v", own, err), "mend the pattern of your own step")
 			continue
 		}
 		p.own = append(p.own, re)
@@ -161,7 +162,7 @@ func (p *parse) files() []file {
 
 func (p *parse) walk(name string, line int, add func(string, int)) {
 	if !fs.ValidPath(name) {
-		p.out.add(place{}, fmt.Sprintf("%q lies outside of the folder that features are read from", name), "")
+		p.out.add(place{}, fmt.Sprintf("%q lies outside of the folder that features are read from", name), "run firedrill from a folder that holds it")
 		return
 	}
 	info, err := fs.Stat(p.FS, name)
@@ -180,7 +181,7 @@ func (p *parse) walk(name string, line int, add func(string, int)) {
 			return err
 		})
 		if err != nil {
-			p.out.add(place{}, fmt.Sprintf("%q cannot be read: %v", name, err), "")
+			p.out.add(place{}, fmt.Sprintf("%q cannot be read: %v", name, err), "check that the folder may be read")
 		}
 	}
 }
@@ -197,7 +198,10 @@ func unique(es []*Experiment) {
 	}
 }
 
-// slug is a name for files and addresses: small letters, digits and dashes.
+// longestSlug bounds names of files: systems take 255 bytes, and something is added to these.
+const longestSlug = 160
+
+// slug is a name for files and addresses: small letters, digits and dashes. Of what is too long the end becomes a hash.
 func slug(s string) string {
 	var b strings.Builder
 	for _, r := range strings.ToLower(s) {
@@ -208,5 +212,11 @@ func slug(s string) string {
 			b.WriteByte('-')
 		}
 	}
-	return strings.TrimSuffix(b.String(), "-")
+	text := strings.TrimSuffix(b.String(), "-")
+	if len(text) > longestSlug {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(text))
+		text = fmt.Sprintf("%s-%08x", text[:longestSlug-9], h.Sum32())
+	}
+	return text
 }

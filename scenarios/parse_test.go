@@ -181,6 +181,18 @@ func TestIDsAreUniqueAndStable(t *testing.T) {
 	assert.True(t, seen[alone[0].ID], "a row has the same id when it runs alone")
 }
 
+// TestLongNamesMakeNamesOfFiles: a run keeps a folder for each scenario.
+func TestLongNamesMakeNamesOfFiles(t *testing.T) {
+	long := strings.Repeat("a very long name ", 30)
+	text := "Feature: " + long + "\n  Scenario: " + long + "one\n    Given the system described in \"system.yaml\"\n    When 5s pass\n  Scenario: " + long + "two\n    Given the system described in \"system.yaml\"\n    When 5s pass\n"
+	es := parsed(t, Source{FS: files(text)})
+	for _, e := range es {
+		assert.LessOrEqual(t, len(e.ID), 160)
+		assert.Regexp(t, `^a-very-long-name-a-[a-z0-9-]+[0-9a-f]{8}$`, e.ID)
+	}
+	assert.NotEqual(t, es[0].ID, es[1].ID)
+}
+
 func TestRowsWithoutANameOfTheirOwn(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario Outline: b\n    Given the system described in \"system.yaml\"\n    When <x> pass\n    Examples:\n      | x | why |\n      | 5s | short |\n")})
 	assert.Equal(t, "b (5s, short)", e[0].Name)
@@ -216,6 +228,32 @@ func TestACutIsTurnedRoundWhereTheLinkGoesTheOtherWay(t *testing.T) {
 		assert.Equal(t, "orders", p.From)
 		assert.Equal(t, "payments", p.To)
 		assert.Equal(t, injector.CutOff{Dir: dir}, p.Fault)
+	}
+}
+
+func TestWhatActsOneWayIsTurnedRoundWhereTheLinkGoesTheOtherWay(t *testing.T) {
+	e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n" +
+		"    When one-way traffic from \"payments\" to \"orders\" is delayed by 1s for 5s\n    And one-way latency from \"orders\" to \"payments\" ramps from 0ms to 1s over 5s for 5s\n")})[0]
+	assert.Equal(t, []Placed{
+		{ID: "fault-1", Kind: "slow traffic", From: "orders", To: "payments", Fault: injector.SlowTraffic{By: time.Second, Way: injector.Way{Dir: link.ToClient}}},
+		{ID: "fault-2", Kind: "ramp", From: "orders", To: "payments", Fault: injector.Ramp{End: time.Second, Over: 5 * time.Second, Way: injector.Way{Dir: link.ToServer}}},
+	}, e.injections())
+	for _, p := range e.injections() {
+		assert.Contains(t, e.Steps[1].Text+e.Steps[2].Text, p.Fault.Say(p.From, p.To), "as it was said")
+	}
+}
+
+// TestFaultsHaveTheTimeThatTheyNeed counts what passes while they are live, step by step.
+func TestFaultsHaveTheTimeThatTheyNeed(t *testing.T) {
+	const ramp = "latency from \"orders\" to \"payments\" ramps from 0ms to 1s over 10s"
+	for name, steps := range map[string]string{
+		"for as long":             "When " + ramp + " for 10s",
+		"in several steps":        "When " + ramp + "\n    And 4s pass\n    And \"recs\" hangs for 6s\n    And the fault is healed",
+		"until the checks":        "When " + ramp + "\n    And 10s pass",
+		"as long as people take":  "When " + ramp + "\n    And the facilitator confirms \"done\"",
+		"as long as a step takes": "When " + ramp + "\n    And the tide comes",
+	} {
+		parsed(t, Source{FS: files("Feature: a\n  Scenario: " + name + "\n    Given the system described in \"system.yaml\"\n    " + steps + "\n"), Own: []string{"^the tide"}})
 	}
 }
 

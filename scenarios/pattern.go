@@ -19,6 +19,8 @@ const (
 	amount  = `-?\d[\d.,]*`
 	ordinal = `\d+(?:st|nd|rd|th)`
 	quoted  = `"[^"]*"`
+
+	timespan = amount + `(?: ?[A-Za-zµ]+(?:\d[\d.]*[a-z]+)*)?`
 )
 
 // which is a selection of calls, in front of what they are called.
@@ -27,25 +29,41 @@ func which(noun string) string {
 		quoted + ` )?` + noun
 }
 
+// some is a selection of connections, in front of what they are called.
+func some(noun string) string {
+	return `(?:` + amount + `% of )?(?:the first ` + amount + ` |all but the first ` + amount + ` |the ` + ordinal + ` to the ` + ordinal + ` )?` + noun
+}
+
+// way is what travels, in both directions or one, on all connections or some.
+func way(noun string) string { return `(?:one-way )?` + noun + `(?: on ` + some(`connections`) + `)?` }
+
 func parameters() []parameter {
 	return []parameter{
 		{"name", quoted, `a service, in quotes: "orders"`},
+		{"names", quoted + `(?:(?:, and |, | and )` + quoted + `)*`, `services, or groups of the system file: "orders", "front"`},
+		{"group", quoted, `a group of the system file, in quotes: "etcd"`},
 		{"route", quoted, `method and path, in quotes: "POST /orders"`},
 		{"text", quoted, `anything, in quotes`},
 		{"number", amount, `50, 1.5`},
 		{"percent", amount + `%`, `99.9%`},
-		{"duration", amount + `(?: ?[A-Za-zµ]+(?:\d[\d.]*[a-z]+)*)?`, `800ms, 2s, 5m, 1m30s, 30 seconds`},
+		{"duration", timespan, `800ms, 2s, 5m, 1m30s, 30 seconds`},
 		{"size", amount + `(?: ?[A-Za-z]+)?`, `512 B, 64 KB (of 1000 bytes), 64 KiB (of 1024 bytes), 2 MB`},
+		{"limit", timespan, `a {size} or a {duration}: 4 KB, 2s`},
 		{"percentile", `p\d[\d.]*`, `p50, p95, p99.9`},
 		{"protocol", `[a-z][a-z0-9.]*`, strings.Join(protocols(), ", ")},
 		{"ending", `[a-z]+`, `reset, closed, silence or held: how the connection ends`},
+		{"spread", `normally distributed|with a long tail`, `normally distributed, with a long tail: how far delays stray, as a standard deviation`},
 		{"unit", `calls|messages|connections|traffic`, `calls, messages, connections or traffic`},
 		{"when", `before the fault|during the fault|after healing`, `before the fault, during the fault, after healing; without it the whole run`},
 		{"calls", which(`calls?`), `calls, 10% of calls, only "POST /charge" calls, the first 5 calls, every 3rd of the calls, from the 100th to the 200th, calls`},
 		{"requests", which(`requests?`), `as {calls}: requests, 10% of requests, ...`},
 		{"replies", which(`repl(?:y|ies)`), `as {calls}: replies, 10% of replies, ...`},
 		{"messages", which(`messages?`), `as {calls}: messages, 10% of messages, only "A api.example.com" messages (operation and object), only "INCR" messages (an operation, in capitals), only "orders.*" messages`},
-		{"connections", `(?:` + amount + `% of )?connections`, `connections, 20% of connections`},
+		{"connections", some(`connections`), `connections, 20% of connections, the first 3 connections, all but the first 4 connections, the 2nd to the 9th connections, 20% of the first 50 connections`},
+		{"new_connections", some(`new connections`), `as {connections}: new connections, 20% of new connections, ...; those that are there are not counted`},
+		{"handshakes", some(`TLS handshakes`), `as {new_connections}: TLS handshakes, 20% of TLS handshakes, ...`},
+		{"traffic", way(`traffic`), `traffic, one-way traffic (from the first name to the second only, whichever of them depends on the other), traffic on 20% of connections, one-way traffic on the first 3 connections`},
+		{"latency", way(`latency`), `as {traffic}: latency, one-way latency, latency on 20% of connections, ...`},
 	}
 }
 

@@ -3,11 +3,9 @@ package scenarios
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
-	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
@@ -65,41 +63,6 @@ func twice(a args) Placed {
 	return between(a, 1, 2, injector.Twice{Second: a.second(3), Late: a.duration(3), Pick: a.pick(0)})
 }
 
-func linkFaultPhrases() []Phrase {
-	return []Phrase{
-		fault("cut off", `{name} and {name} are cut off from each other`, "silence both ways; sockets stay open; on healing what was held arrives", []string{
-			`"orders" and "payments" are cut off from each other for 15s`,
-		}, func(a args) Placed { return between(a, 0, 1, injector.CutOff{}) }),
-		fault("cut off one way, requests", `requests from {name} never reach {name}`, "silence on the way there", []string{
-			`requests from "orders" never reach "payments" for 15s`,
-		}, func(a args) Placed { return between(a, 0, 1, injector.CutOff{Dir: link.ToServer}) }),
-		fault("cut off one way, replies", `replies from {name} never reach {name}`, "silence on the way back", []string{
-			`replies from "payments" never reach "orders" for 15s`,
-		}, func(a args) Placed { return between(a, 1, 0, injector.CutOff{Dir: link.ToClient}) }),
-		fault("refuse", `{name} refuses connections from {name}`, "the port is closed: connection refused", []string{
-			`"payments" refuses connections from "orders" for 15s`,
-		}, func(a args) Placed { return between(a, 1, 0, injector.Refuse{}) }),
-		fault("reset", `{connections} from {name} to {name} are reset( after {size})`, "connections end with RST, at once or after so many bytes", []string{
-			`20% of connections from "orders" to "payments" are reset after 4 KB for 15s`,
-			`connections from "orders" to "payments" are reset`,
-		}, func(a args) Placed {
-			f := injector.Reset{AfterBytes: a.size(3)}
-			if share, _, ok := strings.Cut(a.value(0), " of "); ok {
-				f.Share = a.share(a.place(0), share)
-			}
-			return between(a, 1, 2, f)
-		}),
-		fault("slow traffic", `traffic from {name} to {name} is delayed by {duration}(, give or take {duration})`, "bytes arrive later in each direction, in order", []string{
-			`traffic from "orders" to "payments" is delayed by 50ms, give or take 20ms for 30s`,
-		}, func(a args) Placed {
-			return between(a, 0, 1, injector.SlowTraffic{By: a.duration(2), Jitter: a.jitter(2, 3)})
-		}),
-		fault("bandwidth", `traffic from {name} to {name} is limited to {size} per second`, "each connection carries so many bytes a second in each direction", []string{
-			`traffic from "orders" to "payments" is limited to 64 KB per second for 30s`,
-		}, func(a args) Placed { return between(a, 0, 1, injector.Bandwidth{Rate: a.size(2)}) }),
-	}
-}
-
 func serviceFaultPhrases() []Phrase {
 	return []Phrase{
 		fault("crash", `{name} crashes( {number} times, {duration} apart)`, "the process is killed (SIGKILL); healing starts it again; repeated crashes hold for times x apart", []string{
@@ -132,14 +95,6 @@ func serviceFaultPhrases() []Phrase {
 
 func between(a args, from, to int, f injector.Fault) Placed {
 	return Placed{From: a.name(from), To: a.name(to), Fault: f}
-}
-
-func (a args) jitter(by, jitter int) time.Duration {
-	j := a.duration(jitter)
-	if j > a.duration(by) {
-		a.d.blame(a.place(jitter), fmt.Sprintf("give or take %s is more than the delay of %s", a.value(jitter), a.value(by)), "nothing can arrive before it was sent: write a smaller spread")
-	}
-	return j
 }
 
 // seconds is a duration that a header can tell.

@@ -131,7 +131,7 @@ func (d *draft) changeLoad(fromAt, at place, c ChangeLoad) {
 
 func (d *draft) stopLoad(at place) {
 	if _, runs := d.runs(); !runs {
-		d.blame(at, "no load runs here that could stop", "")
+		d.blame(at, "no load runs here that could stop", "leave this step out, or say a load first")
 	}
 	d.act(at, StopLoad{})
 }

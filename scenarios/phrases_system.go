@@ -31,6 +31,10 @@ func systemPhrases() []Phrase {
 		{Name: "dependency", Pattern: `{name} depends on {name}( at {text})( over {protocol})`, Means: "a link; faults act on links",
 			Examples: []string{`"orders" depends on "payments" at "127.0.0.1:9090" over http`, `"orders" depends on "payments" over http`},
 			build:    dependency},
+		{Name: "terminated TLS", Pattern: `TLS from {name} to {name} is terminated(, trusting the CA in {text})(, trusting any certificate)`,
+			Means:    "so that faults on calls act inside; clients have to trust the file that ${ca} stands for",
+			Examples: []string{`TLS from "orders" to "payments" is terminated, trusting the CA in "certs/ca.pem"`, `TLS from "orders" to "payments" is terminated, trusting any certificate`},
+			build:    terminated},
 		{Name: "services", Pattern: `these services and dependencies:`, Means: "a table: service | address | depends on | protocol", table: true,
 			Examples: []string{`these services and dependencies:`}, build: services},
 		{Name: "started service", Pattern: `the service {name} is started with:`, Means: "a doc string: program and arguments, separated by white space; no shell reads them", doc: true,
@@ -57,8 +61,11 @@ func systemPhrases() []Phrase {
 	}
 }
 
-// parseAddress reads "http://127.0.0.1:8080" and "127.0.0.1:8080" as host and port. With an error it returns s as it is.
+// parseAddress reads "http://127.0.0.1:8080" and "127.0.0.1:8080" as host and port; "unix:/run/db.sock" stays as it is. With an error it returns s as it is.
 func parseAddress(s string) (string, error) {
+	if at, ok, err := parseUnix(s); ok {
+		return at, err
+	}
 	bad := wrong("write host and port, as in \"127.0.0.1:8080\"", "%q is no address", s)
 	if strings.Contains(s, "://") {
 		u, err := url.Parse(s)
@@ -246,6 +253,7 @@ func (d *draft) readSystem(a args) {
 func (d *draft) described(at place, file string, sys System) {
 	spoken := d.spoken
 	d.System.File, d.System.Dir, d.System.Fallback, d.System.FallbackIsSuccess = file, sys.Dir, sys.Fallback, sys.FallbackIsSuccess
+	d.System.Groups = sys.Groups
 	for _, s := range sys.Services {
 		d.service(at, s)
 	}

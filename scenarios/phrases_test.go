@@ -10,11 +10,13 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
@@ -117,13 +119,15 @@ func TestNamesOfPhrasesAreUnique(t *testing.T) {
 
 // TestNoValueMakesASentenceAmbiguous says every variant of every row with plain values.
 func TestNoValueMakesASentenceAmbiguous(t *testing.T) {
-	values := map[string]string{"name": `"a"`, "route": `"GET /a"`, "text": `"a: b"`, "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
-		"protocol": "http", "ending": "silence", "unit": "connections", "when": "after healing", "calls": "calls", "requests": "requests", "replies": "replies", "messages": "messages", "connections": "connections"}
+	values := map[string]string{"name": `"a"`, "names": `"a", "b"`, "group": `"g"`, "route": `"GET /a"`, "text": `"a: b"`, "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
+		"protocol": "http", "ending": "silence", "unit": "connections", "when": "after healing", "calls": "calls", "requests": "requests", "replies": "replies", "messages": "messages", "connections": "connections",
+		"new_connections": "new connections", "handshakes": "TLS handshakes", "traffic": "traffic", "latency": "latency", "limit": "5s", "spread": "with a long tail"}
 	said := 0
 	for _, r := range table() {
 		for _, v := range r.variants {
 			text := parameterIn.ReplaceAllStringFunc(v.source, func(p string) string { return values[strings.Trim(p, "{}")] })
 			text = regexp.MustCompile(`\(([^)]*)\)`).ReplaceAllString(text, "$1")
+			text = strings.ReplaceAll(text, "is/are", "are")
 			all := match(text)
 			require.Len(t, all, 1, text)
 			require.Equal(t, r.Name, all[0].row.Name, text)
@@ -219,6 +223,37 @@ func TestPicksPrintBack(t *testing.T) {
 	}
 }
 
+// TestStreamFaultsPrintBack says directions, selections and spreads, for a minute, and reads them again with the whole scenario in view.
+func TestStreamFaultsPrintBack(t *testing.T) {
+	back, there := injector.Way{Dir: link.ToClient}, injector.Way{Dir: link.ToServer}
+	some := injector.Conns{Share: 0.2, First: 50}
+	for _, f := range []injector.Fault{
+		injector.Silence{Conns: injector.Conns{Share: 0.125}},
+		injector.HalfOpen{Conns: injector.Conns{First: 1}},
+		injector.StallTLS{Conns: injector.Conns{From: 5}},
+		injector.SlowAccept{By: time.Second, Conns: injector.Conns{From: 2, First: 11}},
+		injector.SlowAccept{By: time.Second, Conns: some},
+		injector.Reset{After: 1500 * time.Millisecond, Conns: some},
+		injector.Reset{AfterBytes: 1 << 20, Conns: injector.Conns{Share: 0.2, From: 5}},
+		injector.CloseEarly{AfterBytes: 7, Conns: injector.Conns{Share: 0.2, From: 3, First: 22}},
+		injector.CloseLate{By: time.Hour, Conns: some},
+		injector.SlowTraffic{By: time.Second, Way: back},
+		injector.SlowTraffic{By: time.Second, Jitter: time.Second, Way: injector.Way{Conns: some}},
+		injector.SlowTraffic{By: time.Second, Jitter: 500 * time.Millisecond, Spread: link.Normal, Way: back},
+		injector.SlowTraffic{By: time.Second, Jitter: 500 * time.Millisecond, Spread: link.Pareto, Way: injector.Way{Dir: link.ToClient, Conns: some}},
+		injector.Ramp{Start: time.Second, Over: time.Minute, Way: back},
+		injector.Wave{By: time.Second, Up: 30 * time.Second, Down: 30 * time.Second, Way: there},
+		injector.Bandwidth{Rate: 1, Way: injector.Way{Dir: link.ToServer, Conns: some}},
+		injector.SharedBandwidth{Rate: 64_000, Way: injector.Way{Dir: link.ToClient, Conns: some}},
+		injector.Sliced{Size: 1, Apart: time.Millisecond, Way: back},
+		injector.Sliced{Size: 1 << 10, Way: there},
+	} {
+		says := f.Say("orders", "payments")
+		e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When " + says + " for 1m\n")})[0]
+		assert.Equal(t, Placed{ID: "fault-1", Kind: e.injections()[0].Kind, Fault: f, From: "orders", To: "payments"}, e.injections()[0], says)
+	}
+}
+
 func matched(method, path string, p injector.Pick) injector.Pick {
 	p.Match.Method, p.Match.Path = method, path
 	return p
@@ -241,10 +276,11 @@ func TestChecksPrintBack(t *testing.T) {
 func TestTableOfFaultsKnowsEveryKind(t *testing.T) {
 	values := map[string]string{"answered calls": "503", "bandwidth": "64 KB", "lost replies": "silence", "lost requests": "held", "out of order": "500ms", "reset": "4 KB",
 		"answered messages": "SERVFAIL", "lost messages": "closed", "messages out of order": "500ms", "messages twice": "2s", "slow messages": "200ms",
-		"slow calls": "800ms, give or take 200ms", "slow traffic": "50ms", "twice": "2s"}
+		"slow calls": "800ms, give or take 200ms", "slow traffic": "50ms", "twice": "2s", "early close": "4 KB", "late close": "2s", "slow accept": "2s", "shared bandwidth": "64 KB",
+		"ramp": "0ms to 800ms over 20s", "wave": "500ms, 2s on and 3s off", "sliced traffic": "64 B, 10ms apart"}
 	for _, k := range injector.Kinds() {
 		share := ""
-		if strings.Contains(sentences[k.Name], "{share}") {
+		if strings.Contains(sentences[k.Name], "{share}") || strings.Contains(sentences[k.Name], "{on}") {
 			share = "10%"
 		}
 		d, out := understand(t, "these faults run together for 30s:", [][]string{{"fault", "from", "to", "share", "value"}, {k.Name, "orders", "payments", share, values[k.Name]}}, "")
@@ -253,4 +289,17 @@ func TestTableOfFaultsKnowsEveryKind(t *testing.T) {
 		assert.Equal(t, "payments", d.Steps[0].Do.(Inject).Faults[0].To)
 	}
 	assert.Len(t, sentences, len(injector.Kinds()))
+}
+
+// TestTableOfFaultsKnowsWays reads kinds with "one-way" before them.
+func TestTableOfFaultsKnowsWays(t *testing.T) {
+	d, out := understand(t, "these faults run together for 30s:", [][]string{{"fault", "from", "to", "share", "value"},
+		{"one-way slow traffic", "orders", "payments", "10%", "50ms, give or take 20ms, with a long tail"}, {"one-way shared bandwidth", "payments", "orders", "", "64 KB"}}, "")
+	require.NoError(t, out.err())
+	there := injector.Way{Dir: link.ToServer}
+	assert.Equal(t, []Placed{
+		{ID: "fault-1", Kind: "slow traffic", From: "orders", To: "payments", Fault: injector.SlowTraffic{By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond, Spread: link.Pareto,
+			Way: injector.Way{Dir: link.ToServer, Conns: injector.Conns{Share: 0.1}}}},
+		{ID: "fault-2", Kind: "shared bandwidth", From: "payments", To: "orders", Fault: injector.SharedBandwidth{Rate: 64_000, Way: there}},
+	}, d.Steps[0].Do.(Inject).Faults)
 }

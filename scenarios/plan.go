@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // overhead is what starting, draining, reading effects and stopping take, as a guess.
@@ -71,8 +73,8 @@ func (e *Experiment) plan(w io.Writer) {
 		}
 		moment(w, now, s.Text)
 		if in, ok := s.Do.(Inject); ok {
-			for _, p := range in.Faults {
-				e.touches(w, p, in.For)
+			for _, parts := range wholes(in.Faults) {
+				e.touches(w, parts, in.For)
 			}
 		}
 		now += lasts(s.Do)
@@ -113,7 +115,7 @@ func (e *Experiment) start(w io.Writer) {
 	}
 	var links []string
 	for _, l := range e.System.Links {
-		links = append(links, l.Name()+" ("+l.protocol()+")")
+		links = append(links, l.Name()+" ("+l.carries()+")")
 	}
 	if len(links) > 0 {
 		moment(w, 0, "open "+strings.Join(links, ", "))
@@ -171,7 +173,7 @@ func (e *Experiment) leftLive() bool {
 		switch a := s.Do.(type) {
 		case Inject:
 			if a.For == 0 {
-				live += len(a.Faults)
+				live += len(wholes(a.Faults))
 			}
 		case Heal:
 			live--
@@ -207,15 +209,62 @@ func (l Link) udp() bool {
 	return row.UDP
 }
 
-func (e *Experiment) touches(w io.Writer, p Placed, hold time.Duration) {
+// wholes are the faults of a step, each with its parts: several for a partition.
+func wholes(placed []Placed) [][]Placed {
+	var all [][]Placed
+	for i, p := range placed {
+		if i > 0 && journal.Whole(p.ID) == journal.Whole(placed[i-1].ID) {
+			all[len(all)-1] = append(all[len(all)-1], p)
+			continue
+		}
+		all = append(all, []Placed{p})
+	}
+	return all
+}
+
+// cut is what a fault is placed on, and of a link that is cut in one direction, which.
+func (p Placed) cut() string {
+	if f, ok := p.Fault.(injector.Partition); ok {
+		switch f.Dir {
+		case link.ToServer:
+			return "requests of " + p.On()
+		case link.ToClient:
+			return "replies of " + p.On()
+		}
+	}
+	return p.On()
+}
+
+// unheld counts the parts that cut off a link of datagrams, which nothing holds.
+func (e *Experiment) unheld(parts []Placed) (n int) {
+	for _, p := range parts {
+		switch p.Fault.(type) {
+		case injector.CutOff, injector.Partition:
+			if l, _ := e.System.link(p.From, p.To); l.udp() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (e *Experiment) touches(w io.Writer, parts []Placed, hold time.Duration) {
 	undo := "with the step that heals it, at the latest before the checks"
 	if hold > 0 {
 		undo = "after " + injector.Duration(hold)
 	}
-	fmt.Fprintf(w, "             on %s; undone %s", p.On(), undo)
-	if kind, ok := injector.KindOf(p.Fault); ok {
-		if l, _ := e.System.link(p.From, p.To); l.udp() && kind.Name == "cut off" {
-			kind.Undo = "datagrams pass again, and none of those lost meanwhile comes"
+	var on []string
+	for _, p := range parts {
+		on = append(on, p.cut())
+	}
+	fmt.Fprintf(w, "             on %s; undone %s", strings.Join(on, ", "), undo)
+	if kind, ok := injector.KindOf(parts[0].Fault); ok {
+		const passAgain = "datagrams pass again, and none of those lost meanwhile comes"
+		switch n := e.unheld(parts); {
+		case n == len(parts):
+			kind.Undo = passAgain
+		case n > 0:
+			kind.Undo += "; " + passAgain
 		}
 		fmt.Fprintf(w, ": %s", kind.Undo)
 	}

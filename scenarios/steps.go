@@ -40,6 +40,7 @@ func PrintSteps(w io.Writer, word string) error {
 		wide = max(wide, utf8.RuneCountInString(p.name)+2)
 	}
 	fmt.Fprintf(&b, "  %-*s  may be left out\n", wide, "( )")
+	fmt.Fprintf(&b, "  %-*s  one of the two\n", wide, "a/b")
 	for _, p := range parameters() {
 		if used[p.name] {
 			fmt.Fprintf(&b, "  %-*s  %s\n", wide, "{"+p.name+"}", p.means)

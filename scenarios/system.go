@@ -11,45 +11,6 @@ import (
 // Clients is the name that the load has as the beginning of a link.
 const Clients = "clients"
 
-// Order lists the services, dependencies first. A cycle is an error that names it.
-func (s *System) Order() ([]Service, error) {
-	const (
-		entered = 1
-		left    = 2
-	)
-	state := map[string]int{}
-	var order []Service
-	var visit func(name string, path []string) error
-	visit = func(name string, path []string) error {
-		if state[name] == left {
-			return nil
-		}
-		if state[name] == entered {
-			cycle := append(path[slices.Index(path, name):], name)
-			return wrong("leave out one of the links, none of them could start first", "services depend on each other in a circle (%s)", strings.Join(cycle, " -> "))
-		}
-		state[name] = entered
-		for _, l := range s.Links {
-			if l.From == name {
-				if err := visit(l.To, append(path, name)); err != nil {
-					return err
-				}
-			}
-		}
-		state[name] = left
-		if i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == name }); i >= 0 {
-			order = append(order, s.Services[i])
-		}
-		return nil
-	}
-	for _, service := range s.Services {
-		if err := visit(service.Name, nil); err != nil {
-			return nil, err
-		}
-	}
-	return order, nil
-}
-
 // link finds the link between two services.
 func (s *System) link(from, to string) (Link, bool) {
 	i := slices.IndexFunc(s.Links, func(l Link) bool { return l.From == from && l.To == to })
@@ -82,7 +43,7 @@ func Expand(s string, values func(name, arg string) (value string, ok bool)) (st
 	}
 }
 
-const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${without} ${seed}"
+const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${ca} ${without} ${seed}"
 
 // protocols that a link may have.
 func protocols() []string {
@@ -120,13 +81,19 @@ func (s *System) sound(handlers []string, where func(name, key string) place, bl
 				blame(at, fmt.Sprintf("there is no service %q", end), didYouMean(end, s.names(), "services"))
 			}
 		}
-		if l.Protocol != "" && !slices.Contains(protocols(), l.Protocol) {
-			blame(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), didYouMean(l.Protocol, protocols(), "protocols"))
+		l.sound(where, blame)
+		i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == l.To })
+		if i >= 0 && l.udp() && strings.HasPrefix(s.Services[i].Address, unixPrefix) {
+			blame(where(l.To, "address"), fmt.Sprintf("%q listens on a Unix socket, and %s goes over UDP", l.To, l.protocol()), "give it host and port, or declare another protocol")
+		}
+		if i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
+			blame(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
 		}
 		if l.From == l.To {
 			blame(at, fmt.Sprintf("%q depends on itself", l.From), "leave the link out")
 		}
 	}
+	s.soundGroups(where, blame)
 	if _, err := s.Order(); err != nil && len(s.Links) > 0 && !slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == l.To }) {
 		what, hint := parts(err)
 		blame(where(s.Links[0].Name(), ""), what, hint)
@@ -149,6 +116,11 @@ func (s *System) placeholders(service Service, where func(name, key string) plac
 				}
 				return "", true
 			case name == "port":
+				return "", true
+			case name == "ca" && arg == "":
+				if !s.terminates() {
+					blame(where(service.Name, key), "${ca} stands for what vouches for links that terminate TLS, and no link does", "add `tls: terminate` to a link, or leave the placeholder out")
+				}
 				return "", true
 			}
 			return "", arg == "" && slices.Contains([]string{"self", "dir", "without", "seed"}, name)

@@ -16,11 +16,11 @@ import (
 
 // The keys of a system file, for each of its mappings; system.schema.json has the same.
 var (
-	systemKeys  = []string{"services", "clients", "fallback", "fallback_is_success"}
+	systemKeys  = []string{"services", "clients", "groups", "fallback", "fallback_is_success"}
 	serviceKeys = []string{"command", "env", "dir", "port", "ready", "address", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
-	linkKeys    = []string{"protocol", "listen"}
+	linkKeys    = []string{"protocol", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol"}
 )
 
 // ReadSystem reads a system file. The error is of type Problems when the file can be read and is wrong.
@@ -82,6 +82,8 @@ func (r *reader) system(key string, v ast.Node, at place) {
 		r.mapping(v, "services", nil, r.service)
 	case "clients":
 		r.mapping(v, "clients", clientsKeys, func(_ string, v ast.Node, _ place) { r.depends(Clients, v) })
+	case "groups":
+		r.mapping(v, "groups", nil, r.group)
 	case "fallback":
 		h, err := parseHeader(r.text(v))
 		if err != nil {
@@ -172,7 +174,7 @@ func (r *reader) ready(v ast.Node) Ready {
 		case "line":
 			ready.Line = r.text(v)
 			if _, err := regexp.Compile(ready.Line); err != nil {
-				r.out.add(r.at(v), fmt.Sprintf("%q is not a regular expression: %v", ready.Line, err), "")
+				r.out.add(r.at(v), fmt.Sprintf("%q is not a regular expression: %v", ready.Line, err), "write a part of the line, with a backslash before ( ) [ ] . * + ?")
 			}
 		case "within":
 			ready.Within = r.duration(v)
@@ -184,7 +186,7 @@ func (r *reader) ready(v ast.Node) Ready {
 	return ready
 }
 
-// depends reads the links of a service: a mapping from dependency to protocol, or to {protocol, listen}; or a list of names.
+// depends reads the links of a service: a mapping from dependency to protocol, or to the link's own keys; or a list of names.
 func (r *reader) depends(from string, v ast.Node) {
 	add := func(l Link, at place) {
 		r.places[l.Name()] = at
@@ -208,17 +210,7 @@ func (r *reader) depends(from string, v ast.Node) {
 		if s, ok := v.(*ast.StringNode); ok {
 			l.Protocol = s.Value
 		} else {
-			r.mapping(v, fmt.Sprintf("the link to %q", to), linkKeys, func(key string, v ast.Node, _ place) {
-				if key == "protocol" {
-					l.Protocol = r.text(v)
-					r.places[l.Name()+"/protocol"] = r.at(v)
-					return
-				}
-				var err error
-				if l.Listen, err = parseAddress(r.text(v)); err != nil {
-					r.blame(v, err)
-				}
-			})
+			r.link(&l, v)
 		}
 		add(l, at)
 	})

@@ -99,7 +99,7 @@ func (r *reader) text(n ast.Node) string {
 func (r *reader) truth(n ast.Node) bool {
 	b, ok := n.(*ast.BoolNode)
 	if !ok {
-		r.out.add(r.at(n), "this has to be true or false, not "+kindOf(n), "")
+		r.out.add(r.at(n), "this has to be true or false, not "+kindOf(n), "write true or false, without quotes")
 		return false
 	}
 	return b.Value

@@ -20,7 +20,7 @@ import (
 const full = `services:
   orders:
     command: ["${self}", "orders", "${port}", "${port:admin}", "${dir}", "${link:payments}", "${address:stock}", "${seed}", "costs $5"]
-    env: {WITHOUT: "${without}"}
+    env: {WITHOUT: "${without}", SSL_CERT_FILE: "${ca}"}
     dir: work
     port: 8080
     ready: {line: "listening on \\d+", within: 20s}
@@ -30,6 +30,7 @@ const full = `services:
     depends:
       payments: {protocol: http, listen: "127.0.0.1:7001"}
       stock: tcp
+      ads: {protocol: http, listen: "unix:/run/shop/ads.sock", tls: terminate, upstream_ca: certs/ca.pem, proxy_protocol: v2}
   payments:
     command: [payments]
     ready: {http: /livez}
@@ -39,8 +40,11 @@ const full = `services:
     command: [mail]
     ready: {tcp: true}
     depends: [stock]
+  ads:
+    address: unix:/run/ads.sock
 clients:
   depends: {orders: http}
+groups: {money: [orders, payments], west: [orders, stock]}
 fallback: "x-degraded: yes"
 fallback_is_success: true
 `
@@ -63,11 +67,52 @@ func TestOrderIsDependenciesFirst(t *testing.T) {
 	for _, s := range order {
 		names = append(names, s.Name)
 	}
-	assert.Equal(t, []string{"payments", "stock", "orders", "mail"}, names)
+	assert.Equal(t, []string{"payments", "stock", "ads", "orders", "mail"}, names)
 
 	sys.Links = append(sys.Links, Link{From: "stock", To: "mail"})
 	_, err = sys.Order()
 	require.ErrorContains(t, err, "stock -> mail -> stock")
+}
+
+// TestHowLinksCarry tells what a plan says of them.
+func TestHowLinksCarry(t *testing.T) {
+	for want, l := range map[string]Link{
+		"tcp":                  {},
+		"http":                 {Protocol: "http"},
+		"http, TLS terminated": {Protocol: "http", TLS: &TLS{CA: "a.pem"}},
+		"http, TLS terminated, any certificate trusted, PROXY protocol v1, at unix:/a": {Protocol: "http", TLS: &TLS{Insecure: true}, ProxyProtocol: "v1", Listen: "unix:/a"},
+	} {
+		assert.Equal(t, want, l.carries())
+	}
+	e := &Experiment{System: System{Links: []Link{{From: "a", To: "b", TLS: &TLS{}}}}}
+	var b strings.Builder
+	require.NoError(t, Plan(&b, []*Experiment{e}))
+	assert.Contains(t, b.String(), "open a -> b (tcp, TLS terminated)")
+}
+
+// TestTLSInSentences describes links before and after what is said of their TLS.
+func TestTLSInSentences(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want TLS
+	}{
+		"the machine's own": {`TLS from "orders" to "payments" is terminated`, TLS{}},
+		"a file":            {`TLS from "orders" to "payments" is terminated, trusting the CA in "certs/ca.pem"`, TLS{CA: "certs/ca.pem"}},
+		"anybody":           {`TLS from "orders" to "payments" is terminated, trusting any certificate`, TLS{Insecure: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := "Feature: a\n  Scenario: b\n    Given " + c.text + "\n" + `    And the service "orders" is started with:
+      """
+      orders -ca ${ca}
+      """
+    And "orders" depends on "payments" at "127.0.0.1:81" over http
+    When calls from "orders" to "payments" are delayed by 1s for 5s
+`
+			es, err := Parse(Source{FS: files(text), Paths: []string{"a.feature"}})
+			require.NoError(t, err)
+			require.Equal(t, []Link{{From: "orders", To: "payments", Protocol: "http", TLS: &c.want}}, es[0].System.Links)
+		})
+	}
 }
 
 func TestExpand(t *testing.T) {
@@ -119,7 +164,7 @@ func TestSchemaTakesWhatParseTakes(t *testing.T) {
 // TestSchemaRefuses tells which broken files an editor shows; names, links and placeholders are for Parse alone.
 func TestSchemaRefuses(t *testing.T) {
 	beyond := []string{"broken YAML", "unknown placeholder", "placeholder without an end", "link that is not there", "address of nobody", "depends on nobody", "depends on itself", "circle",
-		"no command and no address", "ready in two ways", "two documents", "anchor"}
+		"group that is a service", "member who is nobody", "no command and no address", "ready in two ways", "two documents", "anchor", "clients over a socket", "CA of nobody", "ready without TLS"}
 	s := compiledSchema(t)
 	refused := 0
 	for _, c := range brokenSystems {

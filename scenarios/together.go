@@ -22,22 +22,35 @@ func together(d *draft, a args) {
 	d.inject(a.at, a.duration(0), placed...)
 }
 
-// sentences say a row of the table: {calls}, {from}, {to} and {value} stand for its cells; what follows "|" is said when there is a value.
+// sentences say a row of the table: {from}, {to} and {value} stand for its cells, {share} and {on} for its share (of calls or connections, and of the
+// connections of traffic), {way} for the words "one-way" before the kind; what follows "|" is said when there is a value.
 var sentences = map[string]string{
-	"slow calls":     `{share}calls from {from} to {to} are delayed by {value}`,
-	"lost requests":  `{share}requests from {from} to {to} are lost|, then {value}`,
-	"lost replies":   `{share}replies from {to} to {from} are lost after the work was done|, then {value}`,
-	"answered calls": `{share}calls from {from} to {to} answer with status {value}`,
-	"twice":          `{share}calls from {from} to {to} are delivered twice|, the copy {value} late`,
-	"out of order":   `{share}calls from {from} to {to} arrive out of order, up to {value} late`,
-	"cut off":        `{from} and {to} are cut off from each other`,
-	"refuse":         `{to} refuses connections from {from}`,
-	"reset":          `{share}connections from {from} to {to} are reset| after {value}`,
-	"slow traffic":   `traffic from {from} to {to} is delayed by {value}`,
-	"bandwidth":      `traffic from {from} to {to} is limited to {value} per second`,
-	"crash":          `{to} crashes`,
-	"stop":           `{to} is stopped in order`,
-	"hang":           `{to} hangs`,
+	"slow calls":       `{share}calls from {from} to {to} are delayed by {value}`,
+	"lost requests":    `{share}requests from {from} to {to} are lost|, then {value}`,
+	"lost replies":     `{share}replies from {to} to {from} are lost after the work was done|, then {value}`,
+	"answered calls":   `{share}calls from {from} to {to} answer with status {value}`,
+	"twice":            `{share}calls from {from} to {to} are delivered twice|, the copy {value} late`,
+	"out of order":     `{share}calls from {from} to {to} arrive out of order, up to {value} late`,
+	"partition":        `{from} are cut off from {to}`,
+	"cut off":          `{from} and {to} are cut off from each other`,
+	"refuse":           `{to} refuses connections from {from}`,
+	"no accept":        `{to} accepts no connections from {from}`,
+	"slow accept":      `{share}new connections from {from} to {to} are accepted {value} late`,
+	"stalled TLS":      `{share}TLS handshakes from {from} to {to} stall`,
+	"silence":          `{share}connections from {from} to {to} fall silent`,
+	"half-open":        `{share}connections from {from} to {to} are half-open`,
+	"reset":            `{share}connections from {from} to {to} are reset| after {value}`,
+	"early close":      `{share}connections from {from} to {to} are closed after {value}`,
+	"late close":       `{share}connections from {from} to {to} close {value} late`,
+	"slow traffic":     `{way}traffic{on} from {from} to {to} is delayed by {value}`,
+	"ramp":             `{way}latency{on} from {from} to {to} ramps from {value}`,
+	"wave":             `{way}latency{on} from {from} to {to} follows a square wave of {value}`,
+	"bandwidth":        `{way}traffic{on} from {from} to {to} is limited to {value} per second`,
+	"shared bandwidth": `all {way}traffic{on} from {from} to {to} together is limited to {value} per second`,
+	"sliced traffic":   `{way}traffic{on} from {from} to {to} is sliced into pieces of {value}`,
+	"crash":            `{to} crashes`,
+	"stop":             `{to} is stopped in order`,
+	"hang":             `{to} hangs`,
 
 	"slow messages":         `{share}messages from {from} to {to} are delayed by {value}`,
 	"lost messages":         `{share}messages from {from} to {to} are lost|, then {value}`,
@@ -49,11 +62,11 @@ var sentences = map[string]string{
 }
 
 func (a args) rowFault(r tableRow) (Placed, bool) {
-	kind := r.cell("fault")
+	kind, oneWay := strings.CutPrefix(r.cell("fault"), "one-way ")
 	form, ok := sentences[kind]
-	if !ok {
+	if !ok || (oneWay && !strings.Contains(form, "{way}")) {
 		kinds := slices.Sorted(maps.Keys(sentences))
-		a.d.blame(r.at("fault"), fmt.Sprintf("there is no fault %q", kind), didYouMean(kind, kinds, "faults"))
+		a.d.blame(r.at("fault"), fmt.Sprintf("there is no fault %q", r.cell("fault")), didYouMean(kind, kinds, "faults"))
 		return Placed{}, false
 	}
 	form, more, _ := strings.Cut(form, "|")
@@ -62,19 +75,24 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 		form += more
 	}
 	for column, cell := range map[string]string{"value": value, "share": share} {
-		if cell != "" && !strings.Contains(form, "{"+column+"}") {
+		if cell != "" && !strings.Contains(form, "{"+column+"}") && (column != "share" || !strings.Contains(form, "{on}")) {
 			a.d.blame(r.at(column), fmt.Sprintf("%q has no %s", kind, column), "leave the cell empty")
 			return Placed{}, false
 		}
 		if column == "value" && cell == "" && strings.Contains(form, "{value}") {
-			a.d.blame(r.at("fault"), fmt.Sprintf("%q needs a value", kind), "it is said: "+strings.ReplaceAll(form, "{share}", ""))
+			a.d.blame(r.at("fault"), fmt.Sprintf("%q needs a value", kind), "it is said: "+strings.NewReplacer("{share}", "", "{on}", "", "{way}", "").Replace(form))
 			return Placed{}, false
 		}
 	}
+	on, way := "", ""
 	if share != "" {
 		share += " of "
+		on = " on " + share + "connections"
 	}
-	text := strings.NewReplacer("{share}", share, "{from}", `"`+r.cell("from")+`"`, "{to}", `"`+r.cell("to")+`"`, "{value}", value).Replace(form)
+	if oneWay {
+		way = "one-way "
+	}
+	text := strings.NewReplacer("{way}", way, "{share}", share, "{on}", on, "{from}", quotedNames(r.cell("from")), "{to}", quotedNames(r.cell("to")), "{value}", value).Replace(form)
 	found := match(text)
 	if len(found) != 1 || found[0].row.place == nil {
 		a.d.blame(r.at("fault"), fmt.Sprintf("this row makes no sentence: %s", text), "check its share and its value")
@@ -82,6 +100,14 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 	}
 	at := r.at("fault")
 	return found[0].row.place(args{d: a.d, at: at, text: text, values: found[0].values, from: found[0].from}), true
+}
+
+// quotedNames is a cell with one name, or several with commas between them, as a sentence has them.
+func quotedNames(cell string) string {
+	if all := split(cell); len(all) > 0 {
+		return list(all)
+	}
+	return `""` // which the sentence complains of
 }
 
 // tableRow is a row of a table with a header.
@@ -117,7 +143,7 @@ func (a args) columns(required, optional []string) []tableRow {
 			a.d.blame(at, fmt.Sprintf("the table has no column %q", c), didYouMean(c, slices.Concat(required, optional), "columns"))
 			ok = false
 		case slices.Index(header.cells, c) < i:
-			a.d.blame(at, fmt.Sprintf("the column %q stands there twice", c), "")
+			a.d.blame(at, fmt.Sprintf("the column %q stands there twice", c), "leave one of them out")
 			ok = false
 		}
 	}
@@ -131,7 +157,7 @@ func (a args) columns(required, optional []string) []tableRow {
 		return nil
 	}
 	if len(a.table) == 1 {
-		a.d.blame(header.at, "the table has a header and no row", "")
+		a.d.blame(header.at, "the table has a header and no row", "add a row, or leave the sentence out")
 	}
 	var rows []tableRow
 	for _, l := range a.table[1:] {

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,8 +27,9 @@ func (d *draft) finish() {
 		}
 		return
 	}
+	d.endTLS()
 	if d.spoken {
-		d.System.sound(d.handlers, func(name, _ string) place { return d.told[name] }, d.blame)
+		d.System.sound(d.handlers, func(name, _ string) place { return cmp.Or(d.told[name], d.systemAt) }, d.blame)
 	}
 	for _, f := range d.later {
 		f()
@@ -51,7 +53,7 @@ func (d *draft) finishLoad() {
 		return
 	}
 	for i := range d.Load.Mix {
-		d.Load.Mix[i].Service = d.serves(d.loadAt, d.Load.Mix[i].Path)
+		d.Load.Mix[i].Service = d.overTCP(d.loadAt, d.serves(d.loadAt, d.Load.Mix[i].Path))
 	}
 	if d.retryAt != (place{}) && d.Load.KeyHeader == "" && strings.Contains(d.retryAt.text, "with the same key") {
 		d.lacks(d.retryAt, "there is no key that could be the same", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
@@ -90,6 +92,14 @@ func (d *draft) serves(at place, path string) string {
 	return ""
 }
 
+// overTCP complains of a service that clients would have to ask over a Unix socket.
+func (d *draft) overTCP(at place, service string) string {
+	if slices.ContainsFunc(d.System.Services, func(s Service) bool { return s.Name == service && strings.HasPrefix(s.Address, unixPrefix) }) {
+		d.blame(at, fmt.Sprintf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
+	}
+	return service
+}
+
 func under(path, prefix string) bool {
 	rest, ok := strings.CutPrefix(path, prefix)
 	return ok && (rest == "" || strings.HasSuffix(prefix, "/") || rest[0] == '/' || rest[0] == '?')
@@ -104,10 +114,10 @@ func (d *draft) effects(at place, route string) {
 		return // told
 	}
 	d.Effects = &Effects{Method: method, Path: path, Step: d.step.Step}
-	d.after(func() { d.Effects.Service = d.serves(at, path) })
+	d.after(func() { d.Effects.Service = d.overTCP(at, d.serves(at, path)) })
 }
 
-// placedWell judges a fault's target. A cut between two services, and a fault on messages, is turned round when the link goes the other way.
+// placedWell judges a fault's target. A cut between two services, what acts one way, and a fault on messages, is turned round when the link goes the other way.
 func (d *draft) placedWell(at place, p *Placed) {
 	if p.From == "" {
 		d.onService(at, p)
@@ -131,6 +141,13 @@ func (d *draft) onLink(at place, p *Placed) {
 	if cut, isCut := p.Fault.(injector.CutOff); !ok && isCut && cut == (injector.CutOff{}) {
 		if l, ok = d.System.link(p.To, p.From); ok {
 			p.From, p.To = p.To, p.From
+		}
+	}
+	if one, can := p.Fault.(injector.OneWay); !ok && can {
+		if turned, isOneWay := one.Turn(); isOneWay {
+			if l, ok = d.System.link(p.To, p.From); ok {
+				p.From, p.To, p.Fault = p.To, p.From, turned
+			}
 		}
 	}
 	if on, isOn := p.Fault.(injector.OnMessages); !ok && isOn {
@@ -168,13 +185,39 @@ func (d *draft) noLink(at place, from, to string) {
 // finishFaults complains of faults that would be healed the moment they are injected.
 func (d *draft) finishFaults() {
 	for _, l := range d.live {
-		switch l.placed.Fault.(type) {
-		case injector.Crash, injector.Stop, injector.Reset:
+		switch f := l.placed.Fault.(type) {
+		case injector.Crash, injector.Stop:
 			continue // they act at once
+		case injector.Reset:
+			if f.AfterBytes == 0 && f.After == 0 {
+				continue
+			}
 		}
 		if !l.held {
 			d.lacks(l.at, "this fault would be healed at once, since no time passes while it is live", "say `for 30s`, or add: When 30s pass")
+		} else {
+			d.longEnough(l)
 		}
+	}
+}
+
+// longEnough complains of a fault that is live for too short a time to do what it says.
+func (d *draft) longEnough(l liveFault) {
+	var needs time.Duration
+	var what, hint string
+	switch f := l.placed.Fault.(type) {
+	case injector.Ramp:
+		needs, what, hint = f.Over, "the ramp comes to its end", "let it rise or fall sooner, or say `for %s` or longer"
+	case injector.Wave:
+		needs, what, hint = f.Up+f.Down, "one wave has passed", "write shorter waves, or say `for %s` or longer"
+	case injector.Reset:
+		if f.After > 0 {
+			needs, what, hint = f.After+1, "anything is reset", "reset sooner, or say longer than `for %s`"
+		}
+	}
+	if l.lasts < needs {
+		needs = needs.Truncate(time.Microsecond)
+		d.blame(l.at, fmt.Sprintf("this fault is healed after %s, before %s: that takes %s", injector.Duration(l.lasts), what, injector.Duration(needs)), fmt.Sprintf(hint, injector.Duration(needs)))
 	}
 }
 

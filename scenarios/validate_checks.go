@@ -165,7 +165,7 @@ func (d *draft) receivesCalls(at place, to string) {
 		return
 	}
 	for _, l := range d.System.Links {
-		if row, ok := message.ProtocolOf(l.protocol()); ok && row.Unit == "calls" && l.To == to {
+		if row, ok := message.ProtocolOf(l.protocol()); ok && !row.UDP && l.To == to { // commands of Redis are counted as calls are
 			return
 		}
 	}

@@ -26,6 +26,9 @@ func unfit(l Link, f injector.Fault) (what, hint string) {
 		return "", ""
 	}
 	do, onCalls := calls(f)
+	if what, hint := offRoute(row, f); what != "" {
+		return what, hint
+	}
 	switch {
 	case onCalls && !known:
 		return speaks + ", which has no calls", "speak of traffic or connections, or declare its protocol: http"
@@ -37,6 +40,15 @@ func unfit(l Link, f injector.Fault) (what, hint string) {
 		return speaks + " over UDP, which has neither connections nor a stream", fmt.Sprintf("say: messages from %q to %q are lost, or are delayed, ...", l.From, l.To)
 	}
 	return "", ""
+}
+
+// soundUDP judges that nothing is asked of a link of datagrams that takes a stream.
+func (l Link) soundUDP(where func(name, key string) place, blame func(at place, what, hint string)) {
+	for key, asked := range map[string]bool{"tls": l.TLS != nil, "proxy_protocol": l.ProxyProtocol != "", "listen": strings.HasPrefix(l.Listen, unixPrefix)} {
+		if asked && l.udp() {
+			blame(where(l.Name(), key), fmt.Sprintf("%s goes over UDP, where there is no TLS, no PROXY protocol and no Unix socket", l.protocol()), "leave `"+key+"` out")
+		}
+	}
 }
 
 // silent tells whether a service would be awaited by connecting to it although all links to it are of UDP.
@@ -68,10 +80,26 @@ func speaking(unit string) []string {
 // onDatagrams tells whether a fault on a link exists for datagrams too.
 func onDatagrams(f injector.Fault) bool {
 	switch f.(type) {
-	case injector.CutOff, injector.Refuse:
+	case injector.CutOff, injector.Partition, injector.Refuse:
 		return true
 	}
 	return false
+}
+
+// offRoute complains of requests and replies of HTTP that are chosen as messages are. The sentence alone does not tell what the link speaks.
+func offRoute(row message.Protocol, f injector.Fault) (what, hint string) {
+	var m message.Match
+	switch f := f.(type) {
+	case injector.LoseRequests:
+		m = f.Match
+	case injector.LoseReplies:
+		m = f.Match
+	}
+	if row.Unit != "calls" || strings.HasPrefix(m.Path, "/") || (m.Path == "" && (m.Method == "" || slices.Contains(methods, m.Method))) {
+		return "", ""
+	}
+	_, _, err := parseRoute(strings.TrimSpace(m.Method + " " + m.Path))
+	return parts(err)
 }
 
 // calls tells what a fault does to single calls; ok is false for a fault that needs no calls.

@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"fmt"
 	"math"
 	"net/http"
 	"regexp"
@@ -28,6 +27,15 @@ const longest = 24 * time.Hour
 
 // parseDuration reads "800ms", "2s", "1.5 minutes", "1m30s". It is above 0 and at most a day.
 func parseDuration(s string) (time.Duration, error) {
+	d, err := parseDelay(s)
+	if err == nil && d == 0 {
+		return 0, wrong("it has to be above 0", "%q is not a time that can pass", s)
+	}
+	return d, err
+}
+
+// parseDelay is parseDuration for what may also be none: "0ms".
+func parseDelay(s string) (time.Duration, error) {
 	const write = "write 800ms, 2s, 5m or 30 seconds"
 	var d time.Duration
 	found := amountAndUnit.FindStringSubmatch(s)
@@ -51,11 +59,11 @@ func parseDuration(s string) (time.Duration, error) {
 			d = 2 * longest
 		}
 	}
-	if d <= 0 {
+	if d < 0 {
 		return 0, wrong("it has to be above 0", "%q is not a time that can pass", s)
 	}
 	if d > longest {
-		return 0, fmt.Errorf("%q is longer than a day", s)
+		return 0, wrong("write 24h or less", "%q is longer than a day", s)
 	}
 	return d, nil
 }
@@ -90,6 +98,22 @@ func parseSize(s string) (int64, error) {
 		}
 	}
 	return 0, wrong("write 512 B, 64 KB or 2 MB", "%q is not a size", s)
+}
+
+// parseLimit reads a size or a duration; the other is 0.
+func parseLimit(s string) (size int64, d time.Duration, err error) {
+	unit := ""
+	if found := amountAndUnit.FindStringSubmatch(s); found != nil {
+		unit = strings.ToLower(found[2])
+	}
+	if sizes[unit] > 0 {
+		size, err = parseSize(s)
+		return size, 0, err
+	}
+	if d, err = parseDuration(s); err != nil && units[unit] == 0 {
+		err = wrong("write 4 KB or 2s", "%q is neither a size nor a duration", s)
+	}
+	return 0, d, err
 }
 
 var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}

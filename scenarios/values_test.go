@@ -42,6 +42,37 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+func TestLimits(t *testing.T) {
+	for s, want := range map[string]int64{"4 KB": 4000, "1 B": 1, "2 MB": 2_000_000} {
+		size, d, err := parseLimit(s)
+		require.NoError(t, err, s)
+		assert.Equal(t, want, size, s)
+		assert.Zero(t, d, s)
+	}
+	for s, want := range map[string]time.Duration{"2s": 2 * time.Second, "2 m": 2 * time.Minute, "1m30s": 90 * time.Second} {
+		size, d, err := parseLimit(s)
+		require.NoError(t, err, s)
+		assert.Equal(t, want, d, s)
+		assert.Zero(t, size, s)
+	}
+	for s, want := range map[string]string{"4": "neither", "4 bananas": "neither", "0 KB": "not a size", "0s": "above 0", "": "neither"} {
+		_, _, err := parseLimit(s)
+		require.ErrorContains(t, err, want, s)
+	}
+}
+
+func TestDelays(t *testing.T) {
+	for s, want := range map[string]time.Duration{"0ms": 0, "0 seconds": 0, "5ms": 5 * time.Millisecond} {
+		got, err := parseDelay(s)
+		require.NoError(t, err, s)
+		assert.Equal(t, want, got, s)
+	}
+	for _, s := range []string{"0", "-1ms", "48h"} {
+		_, err := parseDelay(s)
+		assert.Error(t, err, s)
+	}
+}
+
 func TestShares(t *testing.T) {
 	for s, want := range map[string]float64{"0%": 0, "99.9%": 0.999, "100%": 1, "12.5%": 0.125, "0.001%": 0.00001} {
 		got, err := parsePercent(s)

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,6 +37,12 @@ type program struct {
 // start runs the program with its run folders in a fresh place; the test ends it.
 func start(t *testing.T, stdin string, args ...string) *program {
 	t.Helper()
+	return startWith(t, strings.NewReader(stdin), args...)
+}
+
+// startWith is start with an input that need not be known yet.
+func startWith(t *testing.T, stdin io.Reader, args ...string) *program {
+	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	p := &program{out: &buffer{}, errOut: &buffer{}, runs: t.TempDir()}
@@ -41,7 +50,7 @@ func start(t *testing.T, stdin string, args ...string) *program {
 	t.Cleanup(cancel)
 	p.cmd = exec.CommandContext(ctx, self, append(args, "--dir", p.runs)...)
 	p.cmd.Env = append(os.Environ(), "FIREDRILL_IS_PROGRAM=1")
-	p.cmd.Stdin = strings.NewReader(stdin)
+	p.cmd.Stdin = stdin
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.errOut
 	require.NoError(t, p.cmd.Start())
 	return p
@@ -106,6 +115,19 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+func TestMetricsWhosePortIsTakenStartNothing(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	p := start(t, "", "run", "../../cmd/firedrill/testdata/vacuous.feature", "--metrics", taken.Addr().String())
+	require.Equal(t, usage, p.code(t), p.said())
+	require.Contains(t, p.errOut.String(), taken.Addr().String())
+	require.Contains(t, p.errOut.String(), "choose another port")
+	entries, err := os.ReadDir(p.runs)
+	require.NoError(t, err)
+	require.Empty(t, entries, "something was started")
+}
+
 func TestMissingProtectionExitsOneAndNamesTheOrders(t *testing.T) {
 	p := start(t, "", "run", "--without", "idempotency keys", "--tags", "@row-7")
 	require.Equal(t, 1, p.code(t), p.said())
@@ -151,11 +173,43 @@ func TestStepAsksAndSkips(t *testing.T) {
 }
 
 func TestStepHealsOnAKey(t *testing.T) {
-	began := time.Now()
-	p := start(t, "\nh", "run", "--step", "../../cmd/firedrill/testdata/long.feature")
-	p.code(t)
-	require.Contains(t, p.errOut.String(), "healing")
-	require.Less(t, time.Since(began), 50*time.Second, "the fault of 60s was not healed by the key")
+	for name, c := range map[string]struct {
+		file string
+		held time.Duration // at least, were it left to the steps
+		keys [][2]string   // what is awaited on the terminal, and the key that follows
+	}{
+		"a fault that its step holds":    {"long.feature", 60 * time.Second, [][2]string{{"go on", "\n"}, {"heal now", "h"}}},
+		"a fault that no step holds":     {"byhand.feature", 4 * time.Second, [][2]string{{"go on", "\n"}, {"heal what is live", "\n"}, {"inject: calls", "h"}}},
+		"a fault live behind a question": {"byhand.feature", 4 * time.Second, [][2]string{{"go on", "\n"}, {"heal what is live", "h"}, {"healing", "\n"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stdin, typed := io.Pipe()
+			p := startWith(t, stdin, "run", "--step", "../../cmd/firedrill/testdata/"+c.file)
+			for _, k := range c.keys {
+				require.Eventually(t, func() bool { return strings.Contains(p.errOut.String(), k[0]) }, time.Minute, 10*time.Millisecond, "never said %q:\n%s", k[0], p.errOut)
+				_, err := typed.Write([]byte(k[1]))
+				require.NoError(t, err)
+			}
+			// The input stays open: its end would end the run.
+			p.until(t, `"stage":"healed"[^\n]*hangs`)
+			book, err := readBook(filepath.Join(p.runs, "latest", "journal.ndjson"))
+			require.NoError(t, err)
+			f := book.Scenarios[0].Faults[0]
+			require.Less(t, f.Healed-f.Injected, c.held, "the key did not heal, a step did")
+			require.NoError(t, typed.Close())
+			p.code(t)
+			require.Contains(t, p.errOut.String(), "healing")
+		})
+	}
+}
+
+// TestStepQuitsTheRun: q ends all scenarios, not one after the other.
+func TestStepQuitsTheRun(t *testing.T) {
+	p := start(t, "q", "run", "--step", "../../cmd/firedrill/testdata/long.feature", "../../cmd/firedrill/testdata/vacuous.feature")
+	require.Equal(t, 130, p.code(t), p.said())
+	require.Equal(t, 1, strings.Count(p.errOut.String(), "next: "), p.errOut.String())
+	require.Contains(t, p.out.String(), "the operator ended the run")
 }
 
 func TestPlanTouchesNothingAndPrintsUndo(t *testing.T) {
@@ -175,9 +229,21 @@ func TestStepsPrintsTheVocabulary(t *testing.T) {
 	require.NotContains(t, some.String(), "every acknowledged request is applied exactly once")
 }
 
-// requireGone checks that the processes of the journal are dead.
+// requireGone checks that the processes of the journal are dead, and that nobody listens any more where they and the links to them did.
 func requireGone(t *testing.T, journal []byte) {
 	t.Helper()
+	addresses := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindAllString(string(journal), -1)
+	require.NotEmpty(t, addresses, "the journal names no port")
+	slices.Sort(addresses)
+	for _, address := range slices.Compact(addresses) {
+		require.Eventually(t, func() bool {
+			c, err := net.DialTimeout("tcp", address, time.Second)
+			if err == nil {
+				c.Close()
+			}
+			return errors.Is(err, syscall.ECONNREFUSED)
+		}, 10*time.Second, 20*time.Millisecond, "somebody still listens at %s", address)
+	}
 	pids := regexp.MustCompile(`"pid":(\d+)`).FindAllSubmatch(journal, -1)
 	require.NotEmpty(t, pids, "the journal names no process")
 	for _, m := range pids {

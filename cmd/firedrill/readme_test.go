@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
@@ -42,6 +44,19 @@ func TestREADME(t *testing.T) {
 		return
 	}
 	require.Equal(t, fresh, string(raw), "README.md is stale: make docs")
+}
+
+// TestREADMEsDrill fails when the feature that the README shows could not be run.
+func TestREADMEsDrill(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	require.NoError(t, err)
+	block := regexp.MustCompile("(?s)```gherkin\n(.*?)```").FindSubmatch(raw)
+	require.NotNil(t, block, "README.md shows no feature")
+	system, err := features.FS.ReadFile("shop/system.yaml")
+	require.NoError(t, err)
+	es, err := scenarios.Parse(scenarios.Source{FS: fstest.MapFS{"a.feature": {Data: block[1]}, "shop/system.yaml": {Data: system}}, Paths: []string{"a.feature"}})
+	require.NoError(t, err)
+	require.Len(t, es, 1)
 }
 
 func faultTable() string {

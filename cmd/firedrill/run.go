@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ Without a path it runs ./features, and where there is none the built-in drill of
 	flags.StringSliceVar(&o.Without, "without", nil, "protections to switch off in the system, by name (the system's commands get them as ${without})")
 	flags.IntVar(&o.Parallel, "parallel", min(4, 2*runtime.NumCPU()), "scenarios at once; those tagged @serial run alone")
 	flags.StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "where run folders go")
+	flags.StringVar(&o.Metrics, "metrics", "", "serve /metrics for Prometheus at host:port while the run lasts, such as 127.0.0.1:9464; without a host, to this machine only")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
@@ -50,15 +52,17 @@ func run(cmd *cobra.Command, o runner.Options, step bool) error {
 	out, talk := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	live := reports.NewLive(talk, isTerminal(talk) && !step)
 	o.Watch = live.Event
+	ctx, quit := context.WithCancelCause(cmd.Context())
+	defer quit(nil)
 	if step {
 		keys, restore, err := readKeys(cmd.InOrStdin())
 		if err != nil {
 			return err
 		}
 		defer restore()
-		facilitate(&o, keys, talk)
+		facilitate(&o, &desk{keys: keys, talk: talk, quit: quit})
 	}
-	result, err := runner.Run(cmd.Context(), o)
+	result, err := runner.Run(ctx, o)
 	live.Close()
 	var problems scenarios.Problems
 	if errors.As(err, &problems) {

@@ -24,6 +24,7 @@ func (l *Link) AcceptSlowly(f SlowAccept) (Heal, error) {
 	}
 	l.mu.Lock()
 	g := &gate{chooser: l.chooser(f.On), by: f.By, healed: make(chan struct{})}
+	g.live = nil // it numbers new connections only
 	l.gates = append(slices.Clone(l.gates), g)
 	l.mu.Unlock()
 	return func(context.Context) error {

@@ -38,10 +38,10 @@ func worth(n int, rate int64) time.Duration {
 	return time.Duration(float64(n) / float64(rate) * float64(time.Second))
 }
 
-// burst is the largest piece that goes at once: 10 ms' worth.
-func burst(rate int64) int { return int(max(1, rate/100)) }
+// burst is the largest piece that goes at once: 5 ms worth, so that two of them, which a reader may find together, are still 10.
+func burst(rate int64) int { return int(max(1, rate/200)) }
 
-// bandwidth lets pieces of at most 10 ms' worth go, each when the line has had the time to carry it.
+// bandwidth lets pieces of at most 5 ms worth go, each when the line has had the time to carry it.
 type bandwidth struct {
 	rate int64
 	free time.Time // the line is, from then on; idle time gives no credit
@@ -109,7 +109,7 @@ func (l *Link) Slice(f Slices) (Heal, error) {
 	if err := f.check("slice traffic", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	s := &stage{dir: f.Dir}
+	s := &stage{dir: f.Dir, cuts: true}
 	s.make = func(c *conn, d Dir) shape { return &slicer{Slices: f, seed: s.seedOf(c, d)} }
 	return l.add(f.On, s), nil
 }

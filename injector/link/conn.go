@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,15 +24,15 @@ type conn struct {
 
 	in, out queue // to the server (fed by the socket), to the client (fed by Write)
 
-	mu      sync.Mutex
-	peer    *socket                  // the upstream's, when the byte pump has one
-	cancel  context.CancelFunc       // ends waits before the pump, and the relay
-	timers  []*time.Timer            // of resets that wait for their time
-	budgets map[*stage]*atomic.Int64 // what faults let pass in both directions together; link.mu
-	tls     atomic.Bool              // the client's first byte is that of a TLS handshake
-	spoke   bool                     // the client has sent something; only the reader's
-	halves  atomic.Int32             // directions that ended in order
-	over    atomic.Bool              // closed or reset by us
+	mu     sync.Mutex
+	peer   *socket            // the upstream's, when the byte pump has one
+	cancel context.CancelFunc // ends waits before the pump, and the relay
+	timers []*time.Timer      // of resets that wait for their time
+	marks  map[*stage]*mark   // what live faults know of both directions together; link.mu
+	tls    atomic.Bool        // the client's first byte is that of a TLS handshake
+	spoke  bool               // the client has sent something; only the reader's
+	halves atomic.Int32       // directions that ended in order
+	over   atomic.Bool        // closed or reset by us
 }
 
 func newConn(l *Link, sock *socket, id uint64) *conn {
@@ -246,6 +248,7 @@ func (c *conn) end() error {
 
 // apply puts the stages on both directions that they are meant for.
 func (c *conn) apply(stages []*stage) {
+	maps.DeleteFunc(c.marks, func(s *stage, _ *mark) bool { return !slices.Contains(stages, s) })
 	var in, out []*stage
 	for _, s := range stages {
 		if !s.picks(c) {

@@ -26,5 +26,11 @@
 // Times are kept by a clock of the kernel's where there is one (see clock), since the runtime's timers are late by half a millisecond.
 //
 // Half-closes are passed on as half-closes and resets as resets, both ways. An upstream that refuses shows to the client as a reset, never
-// as an accepted connection that ends in order.
+// as an accepted connection that ends in order. (A Unix socket has no reset: it ends, with ECONNRESET only where something was left unread.)
+//
+// # TLS
+//
+// TLS passes through as bytes unless Config.TLS ends it here. Then the relay, or the pump, works inside, on connections that keep the ends apart:
+// close_notify arrives as close_notify and FIN, a bare FIN as a bare FIN, so that what was cut off never looks complete, and a reset as a reset.
+// Reading goes on behind close_notify to notice a reset; one that comes behind FIN is noticed at the next write.
 package link

@@ -127,14 +127,12 @@ func (l *Link) resetAfterBytes(f Reset) Heal {
 
 // left is what a stage lets pass in both directions of the connection together; link.mu is held.
 func (c *conn) left(s *stage, bytes int64) *atomic.Int64 {
-	if c.budgets[s] == nil {
-		if c.budgets == nil {
-			c.budgets = map[*stage]*atomic.Int64{}
-		}
-		c.budgets[s] = &atomic.Int64{}
-		c.budgets[s].Store(bytes)
+	m := c.mark(s)
+	if m.left == nil {
+		m.left = &atomic.Int64{}
+		m.left.Store(bytes)
 	}
-	return c.budgets[s]
+	return m.left
 }
 
 // reset is a live Reset that waits for no bytes.

@@ -2,8 +2,10 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,9 +18,14 @@ type Config struct {
 	Listen      string        // host:port, or unix:path; "" means 127.0.0.1:0
 	Upstream    string        // host:port, resolved at each dial, or unix:path
 	DialTimeout time.Duration // 0 means 10 s
+	// ProxyProtocol tells the upstream the client's address first, in "v1" or "v2" of the PROXY protocol; "" does not.
+	ProxyProtocol string
+	TLS           *TLS // ends TLS here and begins it anew to the upstream; nil passes it through
 	// Serve carries one connection at message level; nil means the byte pump. It returns when the connection is over; the link then closes
-	// client. dial opens an upstream connection, as often as it is called, and its caller closes it.
+	// client. dial opens an upstream connection, as often as it is called, and its caller closes it. With TLS both are seen from inside.
 	Serve func(ctx context.Context, client Conn, dial func(context.Context) (net.Conn, error))
+
+	resolver *net.Resolver // nil means the system's; tests have their own
 }
 
 // Conn is a client's connection as a relay sees it: stream faults live on the link act inside its Read and Write. It has no deadlines.
@@ -45,6 +52,7 @@ type Heal func(context.Context) error
 // Counters are a link's own totals.
 type Counters struct {
 	Opened, Live, DialErrors, Resets int64
+	TLSErrors                        int64 // connections on which TLS failed, on either side
 	BytesToServer, BytesToClient     int64
 }
 
@@ -59,6 +67,7 @@ type Link struct {
 	mu      sync.Mutex
 	ln      net.Listener // nil while the port is closed
 	held    *port        // keeps the number while the port is closed
+	file    os.FileInfo  // of a Unix socket
 	refuses int          // live Refuse faults
 	closed  bool
 	conns   map[*conn]struct{}
@@ -70,13 +79,16 @@ type Link struct {
 	clock   clock
 	pipes   pipes
 
-	opened, dialErrors, rst, toServer, toClient atomic.Int64
+	opened, dialErrors, tlsErrors, rst, toServer, toClient atomic.Int64
 }
 
 // Open listens and starts to carry connections. The caller closes the link.
 func Open(cfg Config) (*Link, error) {
 	if cfg.Upstream == "" {
 		return nil, fmt.Errorf("open link %q: no upstream address", cfg.Name)
+	}
+	if err := errors.Join(checkProxyProtocol(cfg.ProxyProtocol), cfg.TLS.check()); err != nil {
+		return nil, fmt.Errorf("open link %q: %w", cfg.Name, err)
 	}
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
@@ -113,7 +125,16 @@ func network(addr string) (network, address string) {
 // listen sets no keep-alive: a link invents no end of its own.
 func (l *Link) listen(addr string) (net.Listener, error) {
 	network, address := network(addr)
-	return (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, address)
+	if network == "unix" {
+		if err := makeWay(address); err != nil {
+			return nil, err
+		}
+	}
+	ln, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, address)
+	if err == nil {
+		l.keepFile(ln)
+	}
+	return ln, err
 }
 
 // Addr is where clients connect, host:port or unix:path. It stays the same over refuse and heal.
@@ -129,6 +150,7 @@ func (l *Link) Close() error {
 	}
 	l.held.release()
 	l.held = nil
+	l.removeFile()
 	conns := l.live()
 	l.mu.Unlock()
 	l.stop()
@@ -147,7 +169,7 @@ func (l *Link) Counters() Counters {
 	live := int64(len(l.conns))
 	l.mu.Unlock()
 	return Counters{
-		Opened: l.opened.Load(), Live: live, DialErrors: l.dialErrors.Load(), Resets: l.rst.Load(),
+		Opened: l.opened.Load(), Live: live, DialErrors: l.dialErrors.Load(), Resets: l.rst.Load(), TLSErrors: l.tlsErrors.Load(),
 		BytesToServer: l.toServer.Load(), BytesToClient: l.toClient.Load(),
 	}
 }
@@ -224,6 +246,10 @@ func (l *Link) carry(c *conn, gates []*gate) {
 	if !c.cancelWith(cancel) || !c.pass(ctx, gates) { // reset on arrival: the upstream never hears of it
 		return
 	}
+	if l.cfg.TLS != nil {
+		c.terminate(ctx)
+		return
+	}
 	if l.cfg.Serve != nil {
 		l.cfg.Serve(ctx, c, c.dial)
 		c.sending.Wait() // what a stream fault still holds for the client
@@ -261,8 +287,14 @@ func (c *conn) open(ctx context.Context) (*socket, error) {
 	}
 	l := c.link
 	network, address := network(l.cfg.Upstream)
-	up, err := (&net.Dialer{Timeout: l.cfg.DialTimeout, KeepAlive: -1}).DialContext(ctx, network, address)
+	up, err := (&net.Dialer{Timeout: l.cfg.DialTimeout, KeepAlive: -1, Resolver: l.cfg.resolver}).DialContext(ctx, network, address)
+	if err == nil && l.cfg.ProxyProtocol != "" {
+		_, err = up.Write(proxyHeader(l.cfg.ProxyProtocol, c.RemoteAddr(), c.LocalAddr()))
+	}
 	if err != nil {
+		if up != nil {
+			_ = up.Close()
+		}
 		l.dialErrors.Add(1)
 		return nil, fmt.Errorf("dial %s for link %q: %w", l.cfg.Upstream, l.cfg.Name, err)
 	}
@@ -272,7 +304,6 @@ func (c *conn) open(ctx context.Context) (*socket, error) {
 // awaitWay waits until nothing cuts the way to the server, and counts each cut that it waited for.
 func (c *conn) awaitWay(ctx context.Context) error {
 	l := c.link
-	counted := map[*stage]bool{}
 	for {
 		l.mu.Lock()
 		cut, changed := false, l.changed
@@ -281,11 +312,8 @@ func (c *conn) awaitWay(ctx context.Context) error {
 				continue
 			}
 			cut = true
-			if !counted[s] {
-				counted[s] = true
-				s.count.See(1)
-				s.count.Touch(1)
-			}
+			c.mark(s).see(s)
+			c.mark(s).touch(s)
 		}
 		l.mu.Unlock()
 		if !cut {

@@ -218,7 +218,11 @@ func TestCutOffIsSilentAndHealsWithoutLoss(t *testing.T) {
 	require.NoError(t, heal(t.Context()))
 	hear(t, c, "two")
 	hear(t, fresh, "three")
-	require.Positive(t, count.Tally().Affected)
+	told := count.Tally()
+	require.EqualValues(t, 2, told.Affected)
+	require.EqualValues(t, 2, told.Connections)
+	require.EqualValues(t, 3, told.BytesAffected, "what was kept of the connection that was there; the other was not read")
+	require.EqualValues(t, 3, told.BytesSeen)
 }
 
 func TestCutOffOneWay(t *testing.T) {

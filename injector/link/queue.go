@@ -37,8 +37,8 @@ type chunk struct {
 type live struct {
 	*stage
 	shape         shape
+	mark          *mark
 	seen, touched uint64    // numbers of the last chunks counted
-	any           bool      // it touched some chunk of this connection
 	out           time.Time // when the head leaves this stage
 }
 
@@ -80,7 +80,7 @@ func (q *queue) keep(s *stage, c *conn, d Dir) live {
 			return l
 		}
 	}
-	return live{stage: s, shape: s.make(c, d)}
+	return live{stage: s, mark: c.mark(s), shape: s.make(c, d)}
 }
 
 // busy tells whether the socket is not to be read directly: something is queued, or somebody reads it for the queue.
@@ -139,7 +139,7 @@ func (q *queue) swallows(n int) bool {
 	for i := range q.stages {
 		l := &q.stages[i]
 		if l.swallow {
-			l.touch()
+			l.mark.touch(l.stage)
 			l.count.Carry(n, n)
 			return true
 		}
@@ -293,9 +293,13 @@ func (q *queue) leave(head *chunk, n int, late time.Duration) (end error) {
 	}
 	for i := range q.stages {
 		l := &q.stages[i]
+		if l.cuts && l.touched < q.head && l.shape.piece() < len(head.data) {
+			l.touched = q.head
+			l.mark.touch(l.stage)
+		}
 		if err := l.shape.passed(n, l.out.Add(moved)); err != nil && end == nil {
 			end = err
-			l.touch()
+			l.mark.touch(l.stage)
 		}
 		added := l.out.Sub(before)
 		before = l.out
@@ -310,17 +314,6 @@ func (q *queue) leave(head *chunk, n int, late time.Duration) (end error) {
 		l.count.Carry(n, touched)
 	}
 	return end
-}
-
-// touch counts a chunk, or the connection once.
-func (l *live) touch() {
-	if !l.any || !l.whole {
-		l.count.Touch(1)
-	}
-	if !l.any {
-		l.any = true
-		l.count.Connection()
-	}
 }
 
 // piece is how many bytes of the head may go together; 0 also when the next byte is the end.
@@ -343,16 +336,17 @@ func (q *queue) due(head *chunk, n int) (at time.Time, held bool) {
 	for i := range q.stages {
 		l := &q.stages[i]
 		if l.seen < q.head {
-			if l.seen == 0 || !l.whole {
-				l.count.See(1)
-			}
+			l.mark.see(l.stage)
 			l.seen = q.head
 		}
 		var hold bool
 		l.out, hold = l.shape.due(at, n)
 		if l.touched < q.head && (hold || (l.least > 0 && l.out.Sub(at) >= l.least)) {
 			l.touched = q.head
-			l.touch()
+			l.mark.touch(l.stage)
+			if l.hold { // it will not be there any more when these bytes go
+				l.count.Carry(len(head.data), len(head.data))
+			}
 		}
 		if hold {
 			return at, true

@@ -35,7 +35,8 @@ func (l *Link) Refuse(count *evidence.Counter) (Heal, error) {
 		count.Touch(1)
 		_ = c.Reset()
 	}
-	probe, err := net.DialTimeout("tcp", l.addr, time.Second)
+	network, address := network(l.addr)
+	probe, err := net.DialTimeout(network, address, time.Second)
 	count.See(1)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):

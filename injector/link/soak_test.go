@@ -45,14 +45,34 @@ func TestNotOneByteIsLostDoubledOrReordered(t *testing.T) {
 			case testing.Short() || raceEnabled:
 				c.total = 64 << 20
 			}
-			e := &exactness{each: c.total / 64, resets: c.resets}
+			e := &exactness{each: c.total / 64, resets: c.resets, by: bare{}}
 			e.run(t, c.disturb)
 		})
 	}
 }
 
+// carriage is how the ends of the test speak, and the link between them.
+type carriage interface {
+	open(t testing.TB, upstream string) *Link
+	server(c net.Conn) halfStream
+	client(c net.Conn) halfStream
+}
+
+type halfStream interface {
+	io.ReadWriter
+	CloseWrite() error
+}
+
+// bare speaks without anything around it.
+type bare struct{}
+
+func (bare) open(t testing.TB, upstream string) *Link { t.Helper(); return open(t, upstream) }
+func (bare) server(c net.Conn) halfStream             { return c.(halfStream) }
+func (bare) client(c net.Conn) halfStream             { return c.(halfStream) }
+
 // exactness is one run of the test.
 type exactness struct {
+	by     carriage
 	each   int64 // bytes that every connection carries each way
 	resets bool  // faults may end connections early
 
@@ -61,12 +81,17 @@ type exactness struct {
 
 func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, *Link) int) {
 	var servers sync.WaitGroup
-	l := open(t, serve(t, func(c *net.TCPConn) {
+	l := e.by.open(t, serve(t, func(tcp *net.TCPConn) {
 		servers.Add(1)
 		defer servers.Done()
+		raw, err := newSocket(tcp) // which knows a reset that another goroutine met first
+		if !assert.NoError(t, err) {
+			return
+		}
 		var id [1]byte
+		c := e.by.server(raw)
 		if _, err := io.ReadFull(c, id[:]); err == nil {
-			e.end(t, c, pattern(id[0])+1, pattern(id[0]), false)
+			e.end(t, raw, c, pattern(id[0])+1, pattern(id[0]), false)
 		}
 	}))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -78,14 +103,19 @@ func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, 
 	}
 	for i := range 64 {
 		clients.Go(func() {
-			c, err := net.Dial("tcp", l.Addr())
+			tcp, err := net.Dial("tcp", l.Addr())
 			if err != nil || !assert.NoError(t, err) {
 				assert.True(t, e.resets && errors.Is(err, syscall.ECONNRESET), "%v", err)
 				return
 			}
-			defer c.Close()
+			defer tcp.Close()
+			raw, err := newSocket(tcp)
+			if !assert.NoError(t, err) {
+				return
+			}
+			c := e.by.client(raw)
 			if _, err = c.Write([]byte{byte(i * 2)}); err == nil {
-				e.end(t, c.(*net.TCPConn), pattern(i*2), pattern(i*2)+1, i%8 == 7)
+				e.end(t, raw, c, pattern(i*2), pattern(i*2)+1, i%8 == 7)
 			}
 		})
 	}
@@ -103,11 +133,7 @@ func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, 
 }
 
 // end is one end of a connection: it says mine and hears theirs; a breaker resets in the middle.
-func (e *exactness) end(t *testing.T, tcp *net.TCPConn, mine, theirs pattern, breaks bool) {
-	c, err := newSocket(tcp) // which knows a reset that the other goroutine met first
-	if !assert.NoError(t, err) {
-		return
-	}
+func (e *exactness) end(t *testing.T, raw *socket, c halfStream, mine, theirs pattern, breaks bool) {
 	breaker := int(min(mine, theirs))/2%8 == 7
 	var saying sync.WaitGroup
 	saying.Go(func() {
@@ -123,15 +149,14 @@ func (e *exactness) end(t *testing.T, tcp *net.TCPConn, mine, theirs pattern, br
 	read, err := e.hear(t, c, theirs, limit)
 	switch {
 	case breaks && read >= limit:
-		_ = c.SetLinger(0)
-		_ = c.Close()
+		raw.reset()
 	case err == nil && read == e.each:
 		if !breaker {
 			e.whole.Add(1)
 		}
 	default:
 		e.cut.Add(1)
-		_ = c.Close() // the other goroutine need not wait
+		_ = raw.Close() // the other goroutine need not wait
 		// An early end is somebody's reset: a breaker's, which the other end meets, or a fault's.
 		assert.True(t, breaker || e.resets, "%d of %d bytes, %v", read, e.each, err)
 		assert.False(t, err == nil, "%d of %d bytes, and an orderly end", read, e.each)

@@ -14,8 +14,8 @@ import (
 
 // On says which connections a fault acts on, and where that is told. The zero value acts on all and tells nobody.
 //
-// Connections are numbered for the fault: those that are live when it comes, in order of acceptance, and then the new ones. Whether one is chosen
-// depends on its number, its id and the seed, so it is never decided again when another fault comes or goes.
+// Connections are numbered for the fault: those that are live when it comes, in order of acceptance, and then the new ones; only these for a fault that
+// acts on new ones only. Whether one is chosen depends on its number, its id and the seed, so it is never decided again when another fault comes or goes.
 type On struct {
 	ID    string // the fault's name; part of the draw
 	Seed  uint64
@@ -33,6 +33,41 @@ func (o On) check(what, link string) error {
 		return fmt.Errorf("%s on link %q for the first %d connections from the %s on: there are none", what, link, o.First, strconv.FormatUint(o.From, 10))
 	}
 	return nil
+}
+
+// mark is what a live stage knows of a connection as a whole.
+type mark struct {
+	seen, touched atomic.Bool
+	left          *atomic.Int64 // what it lets pass in both directions together; nil when it counts none
+}
+
+// mark finds it, or makes it; link.mu is held.
+func (c *conn) mark(s *stage) *mark {
+	if c.marks[s] == nil {
+		if c.marks == nil {
+			c.marks = map[*stage]*mark{}
+		}
+		c.marks[s] = &mark{}
+	}
+	return c.marks[s]
+}
+
+// see counts a chunk, or the connection once.
+func (m *mark) see(s *stage) {
+	if !m.seen.Swap(true) || !s.whole {
+		s.count.See(1)
+	}
+}
+
+// touch is see for what was affected.
+func (m *mark) touch(s *stage) {
+	first := !m.touched.Swap(true)
+	if first || !s.whole {
+		s.count.Touch(1)
+	}
+	if first {
+		s.count.Connection()
+	}
 }
 
 // chooser is On at work on one link: it knows which connections were live when the fault came.
@@ -78,9 +113,10 @@ type stage struct {
 	dir     Dir
 	fresh   bool          // only connections that are newer than the fault
 	stale   bool          // only connections that are older
-	whole   bool          // counted by connection, not by chunk
+	whole   bool          // counted by connection, each once, not by chunk
 	hold    bool          // nothing goes
 	swallow bool          // what comes is lost
+	cuts    bool          // a chunk that it cuts is affected
 	least   time.Duration // a chunk that is kept for less was not affected
 	make    func(c *conn, d Dir) shape
 	count   *evidence.Counter
@@ -119,13 +155,16 @@ func (s *stage) seedOf(c *conn, d Dir) uint64 {
 func (l *Link) add(on On, s *stage) Heal {
 	l.mu.Lock()
 	s.chooser, s.count = l.chooser(on), on.Count
+	if s.fresh {
+		s.live = nil // it numbers new connections only
+	}
 	l.stages = append(slices.Clone(l.stages), s)
 	l.reapply()
 	if s.hold || s.swallow {
 		// Connections that are there hear nothing from now on; what they would have said is counted as it comes.
 		for c := range l.conns {
 			if s.picks(c) {
-				s.count.See(1)
+				c.mark(s).see(s)
 			}
 		}
 	}
@@ -157,13 +196,13 @@ type Cut struct {
 }
 
 // CutOff silences a direction or both: nothing is read or written, sockets stay open, new connections are accepted and hear nothing (the upstream
-// is not dialled where the way there is cut). On heal what was held goes on, ends and resets included. The count sees the connections that were
-// there; chunks that were held, and connections that waited for their dial, are seen and affected.
+// is not dialled where the way there is cut). On heal what was held goes on, ends and resets included. It counts connections: a connection is affected
+// when something of it was held, or it waited for its dial.
 func (l *Link) CutOff(f Cut) (Heal, error) {
 	if err := f.check("cut off traffic", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	return l.add(f.On, &stage{dir: f.Dir, hold: true, make: func(*conn, Dir) shape { return hold{} }}), nil
+	return l.add(f.On, &stage{dir: f.Dir, hold: true, whole: true, make: func(*conn, Dir) shape { return hold{} }}), nil
 }
 
 type hold struct{ plain }

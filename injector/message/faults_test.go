@@ -297,7 +297,10 @@ func TestDelayedAndHealed(t *testing.T) {
 	p.send(post("/charge", "x"), false)
 	p.reply()
 	assert.GreaterOrEqual(t, time.Since(began), 3*quiet/2)
-	assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1, Affected: 1}, plain(count))
+	told := count.Tally()
+	assert.Equal(t, []int64{1, 1, 1}, []int64{told.Seen, told.Affected, told.Delayed})
+	assert.GreaterOrEqual(t, told.DelayP50, 3*quiet/2-quiet/100, "as measured")
+	assert.Equal(t, told.DelayP50, told.Worst)
 	heal()
 	// A delay without end in sight ends with its heal.
 	count, heal = f.live(t, Rule{ID: "fault-2", Do: Delay, By: time.Hour})
@@ -307,6 +310,8 @@ func TestDelayedAndHealed(t *testing.T) {
 	require.Equal(t, "silence", how)
 	heal()
 	assert.Contains(t, p.reply(), "/charge")
+	assert.Less(t, count.Tally().Worst, time.Hour/2, "what it was kept for, not what was asked for")
+	assert.Positive(t, count.Tally().Worst)
 }
 
 func TestADelayComposesWithALoss(t *testing.T) {

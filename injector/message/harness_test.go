@@ -24,7 +24,9 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1")) // starts processes, for its life
+}
 
 const (
 	patience = 20 * time.Second       // bounds what must happen
@@ -44,13 +46,18 @@ type front struct {
 // open starts a relay in front of upstream; it ends with the test, and its books must balance then.
 func open(t testing.TB, upstream string, cfg Config) *front {
 	t.Helper()
+	return openAs(t, "http", upstream, cfg)
+}
+
+func openAs(t testing.TB, protocol, upstream string, cfg Config) *front {
+	t.Helper()
 	f := &front{}
 	if cfg.Link == "" {
 		cfg.Link = "orders -> payments"
 	}
 	cfg.Sink = func(e evidence.Fate) { f.mu.Lock(); f.fates = append(f.fates, e); f.mu.Unlock() }
 	cfg.Calls = func(c Call) { f.mu.Lock(); f.calls = append(f.calls, c); f.mu.Unlock() }
-	r, err := New("http", cfg)
+	r, err := New(protocol, cfg)
 	require.NoError(t, err)
 	f.Relay = r
 	t.Cleanup(func() { f.balanced(t) }) // when the link is closed

@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
 // hold is a reordered message that waits for others to pass.
@@ -59,4 +61,40 @@ func (r *Relay) wait(ctx context.Context, h *hold) bool {
 	defer r.mu.Unlock()
 	r.holds = slices.DeleteFunc(r.holds, func(other *hold) bool { return other == h })
 	return h.left == 0
+}
+
+// reorder keeps a message until others passed it, and tells whether that happened, or why it could not.
+func (r *Relay) reorder(ctx context.Context, rule *live, m message) (skipped string, touched bool) {
+	h, ok := r.holdFor(rule, m.conn)
+	if !ok {
+		skipped = "another is held already: it counts as one that passed"
+		r.tell(rule, m, evidence.Skipped, skipped)
+		return skipped, false
+	}
+	others := plural(max(1, rule.Others), "other")
+	r.tell(rule, m, evidence.Held, "until "+others+" passed")
+	if !r.wait(ctx, h) {
+		r.tell(rule, m, evidence.Expired, "became a mere delay")
+		return "", false
+	}
+	r.tell(rule, m, evidence.Released, "")
+	r.applied(rule, m, others+" passed it")
+	return "", true
+}
+
+// delay waits for one rule's delay, or its healing, and counts it; false when ctx ended first.
+func (r *Relay) delay(ctx context.Context, d wait, m message) bool {
+	began := time.Now()
+	timer := time.NewTimer(d.by)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-d.rule.healed:
+	case <-ctx.Done():
+		return false
+	}
+	took := time.Since(began)
+	d.rule.Count.Delayed(took)
+	r.applied(d.rule, m, "delayed by "+took.Round(time.Millisecond).String())
+	return true
 }

@@ -66,6 +66,7 @@ type httpConn struct {
 	ended   bool      // a rule ended the client's connection
 	lost    bool      // a write to the upstream did not succeed
 	mute    bool      // the upstream has nothing more to say
+	spoke   bool      // the upstream said something that nobody had asked
 }
 
 // exchange is one request and what the client is owed for it.
@@ -109,7 +110,7 @@ func (c *httpConn) requests() {
 		}
 		switch {
 		case errors.Is(err, errNotHTTP):
-			c.goRaw(h.raw, err.Error())
+			c.goRaw(h.raw, strange(h.raw, c.cr))
 			return
 		case err != nil: // it ended within a head
 			_, _ = c.uw.Write(h.raw)
@@ -117,7 +118,7 @@ func (c *httpConn) requests() {
 			c.clientGone(err)
 			return
 		case c.opaque():
-			c.goRaw(h.raw, "")
+			c.goRaw(h.raw, c.unasked(h.raw))
 			return
 		}
 		x := c.meet(h, start)
@@ -173,6 +174,16 @@ func (c *httpConn) deaf() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.ended || c.silent || c.lost
+}
+
+// unasked is what to tell of a connection on which the upstream spoke first, before raw; "" when it did not.
+func (c *httpConn) unasked(raw []byte) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.spoke {
+		return ""
+	}
+	return strange(raw, c.cr)
 }
 
 // skip records that a chosen rule could not act.

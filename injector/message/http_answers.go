@@ -84,6 +84,9 @@ func (c *httpConn) readAnswers() error {
 		}
 		var err error
 		if x == nil {
+			c.mu.Lock()
+			c.spoke = true
+			c.mu.Unlock()
 			err = c.rest(nil)
 		} else {
 			err = c.answer(x)

@@ -51,6 +51,9 @@ type fields struct {
 // readHead reads one head. At an orderly end before its first byte the error is io.EOF; bytes that are no head come back in head.raw with errNotHTTP.
 func readHead(r *bufio.Reader, request bool) (*head, error) {
 	h := &head{}
+	if b, _ := r.Peek(1); request && len(b) == 1 && !begins(b[0]) {
+		return h, errNotHTTP // what has no lines is not waited for
+	}
 	for first := true; ; {
 		line, err := readLine(r, maxHead-len(h.raw))
 		h.raw = append(h.raw, line...)
@@ -73,6 +76,23 @@ func readHead(r *bufio.Reader, request bool) (*head, error) {
 			return h, errNotHTTP
 		}
 	}
+}
+
+// begins tells whether a request may begin so: with its method, or an empty line before it.
+func begins(b byte) bool { return b == '\r' || b == '\n' || token(string(rune(b))) }
+
+// strange names what came instead of HTTP/1.1: raw, or when that is empty what is at hand.
+func strange(raw []byte, r *bufio.Reader) string {
+	if len(raw) == 0 {
+		raw, _ = r.Peek(r.Buffered())
+	}
+	switch {
+	case bytes.HasPrefix(raw, []byte("PRI * HTTP/2")): // RFC 9113, section 3.4
+		return "it is HTTP/2"
+	case bytes.HasPrefix(raw, []byte{0x16, 3}): // a handshake (RFC 8446, section 5.1)
+		return "it is TLS, which the link does not end"
+	}
+	return errNotHTTP.Error()
 }
 
 // trim takes a line's end off: CR LF, or LF alone.

@@ -4,7 +4,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
@@ -159,7 +158,7 @@ func (c *httpConn) fate(x *exchange, body []byte) error {
 			c.relay.tell(rule, x.msg, evidence.Released, "")
 		}
 	case rule.Do == Reorder:
-		c.reorder(x)
+		x.skipped, x.touched = c.relay.reorder(c.ctx, rule, x.msg)
 	case rule.Do == Twice:
 		x.body = body
 		x.touched = rule.Second || c.reserve(x, body)
@@ -198,18 +197,10 @@ func (c *httpConn) sendHeld(x *exchange, body []byte) error {
 // sleep waits for the delays one by one, each cut short when its rule heals, and counts them.
 func (c *httpConn) sleep(x *exchange) {
 	for _, d := range x.chosen.delays {
-		began := time.Now()
-		timer := time.NewTimer(d.by)
-		select {
-		case <-timer.C:
-		case <-d.rule.healed:
-		case <-c.ctx.Done():
-			timer.Stop()
+		if !c.relay.delay(c.ctx, d, x.msg) {
 			return
 		}
-		timer.Stop()
 		x.touched = true
-		c.relay.applied(d.rule, x.msg, "delayed by "+time.Since(began).Round(time.Millisecond).String())
 	}
 }
 
@@ -277,23 +268,4 @@ func (r Rule) ending() Ending {
 		return ThenReset
 	}
 	return r.Then
-}
-
-// reorder keeps the request until others passed it.
-func (c *httpConn) reorder(x *exchange) {
-	rule := x.chosen.rule
-	h, ok := c.relay.holdFor(rule, c.client.ID())
-	if !ok {
-		x.skipped = "another is held already: it counts as one that passed"
-		c.relay.tell(rule, x.msg, evidence.Skipped, x.skipped)
-		return
-	}
-	c.relay.tell(rule, x.msg, evidence.Held, "until "+plural(max(1, rule.Others), "other")+" passed")
-	if !c.relay.wait(c.ctx, h) {
-		c.relay.tell(rule, x.msg, evidence.Expired, "became a mere delay")
-		return
-	}
-	x.touched = true
-	c.relay.tell(rule, x.msg, evidence.Released, "")
-	c.relay.applied(rule, x.msg, plural(max(1, rule.Others), "other")+" passed it")
 }

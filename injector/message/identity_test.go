@@ -257,6 +257,96 @@ func TestEndsArriveAsTheyAre(t *testing.T) {
 	}
 }
 
+// conversations of the framed protocols, as their servers and clients have them. Every row of the table of protocols needs some.
+var conversations = map[string][]struct {
+	name  string
+	lines []line
+}{
+	"redis": {
+		{"set and get", say(">*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nhello\r\n", "<+OK\r\n", ">*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "<$5\r\nhello\r\n")},
+		{"pipelined", say(">*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n*1\r\n$4\r\nPING\r\n", "<+PONG\r\n:1\r\n+PONG\r\n")},
+		{"bulk that looks like a command", say(">*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$14\r\n*1\r\n$4\r\nPING\r\n\r\n", "<+OK\r\n")},
+		{"nested, empty, nil", say(">*2\r\n$4\r\nEVAL\r\n$0\r\n\r\n", "<*4\r\n*2\r\n:1\r\n$-1\r\n*0\r\n*-1\r\n$0\r\n\r\n")},
+		{"RESP3", say(">*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n", "<%2\r\n+server\r\n+redis\r\n+proto\r\n:3\r\n", ">*1\r\n$4\r\nINFO\r\n", "<=7\r\ntxt:abc\r\n",
+			"<>3\r\n+message\r\n+c\r\n+hi\r\n", ">*1\r\n$4\r\nPING\r\n", "<|1\r\n+a\r\n:1\r\n,1.5\r\n", ">*1\r\n$4\r\nPING\r\n", "<~2\r\n#t\r\n_\r\n", ">*1\r\n$4\r\nPING\r\n", "<(349\r\n")},
+		{"inline", say(">PING\r\n", "<+PONG\r\n", ">\r\nset k v\n", "<+OK\r\n")},
+		{"subscribed", say(">*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\nc\r\n", "<*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", "<*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n", ">*1\r\n$4\r\nPING\r\n", "<*2\r\n$4\r\npong\r\n$0\r\n\r\n")},
+		{"no answers", say(">*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$3\r\nOFF\r\n*1\r\n$4\r\nPING\r\n", ">*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$2\r\nON\r\n", "<+OK\r\n")},
+		{"monitor", say(">*1\r\n$7\r\nMONITOR\r\n", "<+OK\r\n", "<+1 [0] \"ping\"\r\n", "<+2 [0] \"ping\"\r\n")},
+		{"large", say(">*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2097152\r\n"+strings.Repeat("x", 2<<20)+"\r\n", "<+OK\r\n")},
+		{"no redis at all", say("> \x16\x03\x01\n*x\r\n", "<what?", ">$never\r\n", "<*again")},
+	},
+}
+
+func TestNoRuleChangesNoByteOfAFramedProtocol(t *testing.T) {
+	for _, p := range Protocols() {
+		if p.Name == "http" || p.UDP { // above, and in package datagram
+			continue
+		}
+		require.NotEmpty(t, conversations[p.Name], "protocol %q needs conversations", p.Name)
+		for _, c := range conversations[p.Name] {
+			for _, single := range []bool{false, true} {
+				if single && c.name == "large" {
+					continue
+				}
+				for _, ends := range []string{"client", "server"} {
+					t.Run(fmt.Sprintf("%s/%s/single=%v/%s ends", p.Name, c.name, single, ends), func(t *testing.T) {
+						s := play(t)
+						f := openAs(t, p.Name, s.addr, Config{})
+						client := connect(t, f.addr)
+						server := s.next(t)
+						talk(client, server, c.lines, single)
+						if ends == "client" {
+							part(client, server)
+						} else {
+							part(server, client)
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// Resets, and half-closes in the middle of a message, arrive as what they are.
+func TestEndsOfFramedProtocolsArriveAsTheyAre(t *testing.T) {
+	for protocol, all := range conversations {
+		first := all[0].lines[0].text
+		for name, said := range map[string]string{"at once": "", "in a message": first[:len(first)/2], "after a message": first} {
+			for _, who := range []string{"client", "server"} {
+				for _, end := range []string{"closed", "reset"} {
+					t.Run(protocol+"/"+name+"/"+who+" "+end, func(t *testing.T) {
+						s := play(t)
+						f := openAs(t, protocol, s.addr, Config{})
+						client := connect(t, f.addr)
+						server := s.next(t)
+						client.send(said, false)
+						left := said // of what was said, and not yet heard
+						if name == "after a message" {
+							server.expect(said)
+							left = ""
+						}
+						a, b := client, server
+						if who == "server" {
+							a, b, left = server, client, ""
+						}
+						if end == "reset" {
+							a.reset()
+							_, how := b.ends(patience)
+							assert.Equal(t, "reset", how)
+							return
+						}
+						require.NoError(t, a.CloseWrite())
+						rest, how := b.ends(patience)
+						assert.Equal(t, "closed", how)
+						assert.Equal(t, left, rest)
+					})
+				}
+			}
+		}
+	}
+}
+
 // couple is a client and a server with a relay between them.
 func couple(t testing.TB) (client, server peer) {
 	s := play(t)

@@ -29,6 +29,11 @@ func Protocols() []Protocol {
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
 			serve: serveHTTP, matches: matchPath, class: normalise, allow: allowHTTP,
 		},
+		{
+			Name: "redis", Means: "RESP2 and RESP3, pipelines, transactions and subscriptions included; no cluster", Unit: "messages",
+			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			serve: framed(openRedis), matches: matchWords, class: redisKey, allow: allowRedis,
+		},
 	}
 	all = append(all, datagrams()...)
 	slices.SortFunc(all, func(a, b Protocol) int { return strings.Compare(a.Name, b.Name) })

@@ -227,6 +227,9 @@ func (s *Service) signal(verb, what string, sig syscall.Signal, hung bool) error
 	if err := signalGroup(r.pid, sig); err != nil {
 		return fmt.Errorf("%s service %q: %w", verb, s.spec.Name, err)
 	}
+	if hung {
+		awaitStop(r.pid)
+	}
 	s.mu.Lock()
 	s.hung = hung
 	s.mu.Unlock()

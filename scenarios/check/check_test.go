@@ -195,6 +195,11 @@ func TestImpliedNoticeEach(t *testing.T) {
 		bug   func(story)
 		why   string
 	}{
+		"a partition touched nothing": {FaultsActed{}, func(s story) {
+			for _, id := range []string{"fault-9.1", "fault-9.2"} {
+				s.Faults = append(s.Faults, &journal.Injection{Fault: journal.Fault{ID: id, Says: "they are cut off", Hint: "all was quiet"}})
+			}
+		}, "they are cut off (all was quiet)"},
 		"a fault touched nothing":     {FaultsActed{}, func(s story) { s.Faults[0].Affected = 0; s.Faults[0].Hint = "nobody called" }, "calls are slow (nobody called)"},
 		"never healed":                {Healed{}, func(s story) { s.Faults[0].Healed = 0 }, "never healed"},
 		"healed with an error":        {Healed{}, func(s story) { s.Faults[0].Error = "port taken" }, "port taken"},
@@ -202,7 +207,8 @@ func TestImpliedNoticeEach(t *testing.T) {
 		"baseline climbing":           {BaselineSteady{}, func(s story) { slow(500 * ms)(&s.Samples[4]); slow(500 * ms)(&s.Samples[3]) }, "p95 rose"},
 		"declared steady state unmet": {BaselineSteady{Steady: []Steady{{Measure: "p95 latency", Limit: 5 * ms}}}, func(story) {}, "p95 latency 10ms"},
 		"no baseline":                 {BaselineSteady{}, func(s story) { s.Samples = s.Samples[5:] }, "no request was answered"},
-		"load unsent":                 {LoadDelivered{}, func(s story) { s.Load.Unsent, s.Load.Intended = 100, 1050 }, "saturated"},
+		"load unsent":                 {LoadDelivered{}, func(s story) { s.Load.Unsent, s.Load.Intended = 100, 1050 }, "did not keep up"},
+		"load saturated":              {LoadDelivered{}, func(s story) { s.Load.Unsent, s.Load.Intended, s.Load.Workers = 100, 1050, 100 }, "saturated"},
 		"load broken":                 {LoadDelivered{}, func(s story) { s.Load.Error = "boom" }, "boom"},
 		"load never ended":            {LoadDelivered{}, func(s story) { s.Load = nil }, "never ended"},
 		"repeated by the generator":   {NotRepeated{}, func(s story) { s.Load.Wire++ }, "1 requests went out that nobody asked for"},
@@ -350,10 +356,10 @@ func TestLedgerAgreesWithBruteForce(t *testing.T) {
 		s.EffectsRead = &journal.Effects{Count: len(s.Effects)}
 		want := func(bad int) Outcome {
 			switch {
-			case acked == 0:
-				return Inconclusive
 			case bad > 0:
 				return Failed
+			case acked == 0:
+				return Inconclusive
 			}
 			return Passed
 		}
@@ -383,4 +389,14 @@ func TestSentences(t *testing.T) {
 	}
 	require.Equal(t, `the p95 latency of "GET /a" stays within 1.5 times the baseline during the fault`, Latency{Percentile: 95, Route: "GET /a", Times: 1.5, Window: journal.During}.String())
 	require.Equal(t, `at least 99.9% of "GET /a" requests succeed`, Success{Ratio: 0.999, Route: "GET /a"}.String())
+}
+
+func TestAPartitionActedWhenOneOfItsLinksWasTouched(t *testing.T) {
+	s := drill()
+	for i, id := range []string{"fault-9.1", "fault-9.2", "fault-9.3"} {
+		s.Faults = append(s.Faults, &journal.Injection{Fault: journal.Fault{ID: id, Affected: int64(i % 2)}})
+	}
+	v := Ask(FaultsActed{}, s.History)
+	require.Equal(t, Passed, v.Outcome, v.Reason)
+	require.Equal(t, "2 of 2", v.Observed)
 }

@@ -52,35 +52,56 @@ func (c Affected) String() string {
 	return fmt.Sprintf("at least %d %s from %q to %q were affected by the fault", c.AtLeast, c.Unit, c.From, c.To)
 }
 
-// GivesUp: during the fault, From waits for an answer of To for at most Within, a tenth or 50 ms more, whichever is longer. It is inconclusive where
-// every wait was short and nothing made it long: no fault touched the link or To, and From gave up on no call.
+// GivesUp: during the fault, From waits for an answer of To for at most Within, a tenth or 50 ms more, whichever is longer, and no call of the load waits
+// still when that is over. It is inconclusive where every wait was short and nothing made it long: no fault touched the link or To, and From gave up on no call.
 type GivesUp struct {
 	From, To string
 	Within   time.Duration
 }
+
+// Bound is how long a wait may last before it counts.
+func (c GivesUp) Bound() time.Duration { return c.Within + tolerance(c.Within) }
 
 // Judge implements Check.
 func (c GivesUp) Judge(h *journal.History) Verdict {
 	expected := "at most " + Duration(c.Within)
 	link := c.From + " -> " + c.To
 	sum := h.CallsTotal(journal.During, func(l string) bool { return l == link })
+	open, waited := waiting(h, link)
 	switch {
 	case len(h.Faults) == 0:
 		return unclear(expected, journal.During, "no fault was ever injected")
-	case sum.Calls == 0:
+	case sum.Calls == 0 && open == 0:
 		return unclear(expected, journal.During, "%q made no call to %q during the fault", c.From, c.To)
 	}
 	longest := journal.Quantile(sum.Duration, 100)
 	v := Verdict{
 		Observed: fmt.Sprintf("waited at most %s; gave up on %s of %s calls", duration(longest), Count(sum.GaveUp), Count(sum.Calls)),
-		Expected: expected, Window: journal.During, Evidence: seqs(h, "calls"),
+		Expected: expected, Window: journal.During, Evidence: unique(append(slices.Clone(seqs(h, "calls")), seqs(h, "books")...)),
 	}
-	short := longest <= c.Within+tolerance(c.Within)
-	if short && sum.Affected == 0 && sum.GaveUp == 0 && !touched(h, link, c.To) {
+	short := longest <= c.Bound()
+	switch {
+	case short && open > 0 && waited > c.Bound():
+		v.Observed += fmt.Sprintf("; %s never ended", Count(open))
+		return verdict(false, v, "%q waited for %s answers of %q that never came, still %s after the load had ended", c.From, Count(open), c.To, duration(waited))
+	case short && open > 0:
+		v.Reason = fmt.Sprintf("%s calls from %q to %q had not ended when the drill did: how long they wait is not known", Count(open), c.From, c.To)
+		return v
+	case short && sum.Affected == 0 && sum.GaveUp == 0 && !touched(h, link, c.To):
 		v.Reason = fmt.Sprintf("no fault touched a call from %q to %q, so there was nothing to give up on", c.From, c.To)
 		return v
 	}
 	return verdict(short, v, "%q waited %s for an answer of %q", c.From, duration(longest), c.To)
+}
+
+// waiting is how many calls of a link had not ended at the end, and for how long at least.
+func waiting(h *journal.History, link string) (n int64, waited time.Duration) {
+	for _, b := range h.Books {
+		if b.Link == link && b.ToServer {
+			n, waited = n+b.Open, b.OpenFor
+		}
+	}
+	return n, waited
 }
 
 // touched tells whether a fault acted on one of these links and services.
@@ -112,6 +133,9 @@ func (c CallsTimesNormal) Judge(h *journal.History) Verdict {
 	got := h.CallsTotal(c.Window, c.link)
 	if base.Sent == 0 || normal.Calls == 0 {
 		return unclear(expected, c.Window, "%q received %s calls for %s requests in the baseline: nothing to compare with", c.To, Count(normal.Calls), Count(base.Sent))
+	}
+	if got.Calls == 0 {
+		return unclear(expected, c.Window, "%q received no call%s: whether more were tried cannot be told", c.To, when(c.Window))
 	}
 	want := float64(normal.Calls) / float64(base.Sent) * float64(t.Sent)
 	times := float64(got.Calls) / want

@@ -27,11 +27,7 @@ func read(h *journal.History, expected string) (*ledger, Verdict, bool) {
 	case len(h.Requests) == 0:
 		return nil, unclear(expected, "", "no request carried a key"), false
 	}
-	l := compare(h)
-	if l.acknowledged == 0 {
-		return nil, unclear(expected, "", "none of %s requests was acknowledged", Count(len(h.Requests))), false
-	}
-	return l, Verdict{}, true
+	return compare(h), Verdict{}, true
 }
 
 func compare(h *journal.History) *ledger {
@@ -98,7 +94,7 @@ func (l *ledger) observed() string {
 	return fmt.Sprintf("%s acknowledged, %s refused, %s ambiguous; %s effects", Count(l.acknowledged), Count(l.refused), Count(l.ambiguous), Count(l.effects))
 }
 
-// judge answers with the cases that must not be.
+// judge answers with the cases that must not be. Without any it is inconclusive where nothing was acknowledged.
 func (l *ledger) judge(h *journal.History, expected string, groups ...group) Verdict {
 	v := Verdict{Observed: l.observed(), Expected: expected, Evidence: seqs(h, "effects")}
 	var reasons []string
@@ -114,6 +110,10 @@ func (l *ledger) judge(h *journal.History, expected string, groups ...group) Ver
 	v.Evidence = unique(v.Evidence)
 	if n, where := dropped(h); n > 0 && onlyLost && len(reasons) > 0 {
 		v.Reason = fmt.Sprintf("%s, which may be because %s datagrams were lost, and not by a fault: %s", reasons[0], Count(n), where)
+		return v
+	}
+	if len(reasons) == 0 && l.acknowledged == 0 {
+		v.Reason = fmt.Sprintf("none of %s requests was acknowledged", Count(len(h.Requests)))
 		return v
 	}
 	return verdict(len(reasons) == 0, v, "%s", strings.Join(reasons, ", "))

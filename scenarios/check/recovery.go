@@ -99,7 +99,7 @@ func (c Recovers) Judge(h *journal.History) Verdict {
 	v := Verdict{Expected: expected, Window: journal.After, Evidence: seqs(h, "sample")}
 	switch {
 	case found:
-		v.Observed = "steady after " + duration(took)
+		v.Observed = "steady after " + duration(took.Round(100*time.Millisecond)) // windows are of a second: less was not measured
 		return verdict(took <= c.Within, v, "it took %s", duration(took))
 	case time.Duration(windows)*time.Second < c.Within+enough*time.Second-time.Second/2:
 		return unclear(expected, journal.After, "only %d windows of a second were watched after healing, and %s plus %d are needed", windows, Duration(c.Within), enough)
@@ -115,9 +115,13 @@ func (c Recovers) Judge(h *journal.History) Verdict {
 
 // Recovery finds the first five windows in a row inside the steady state after healed, and how long after healing they begin.
 func Recovery(h *journal.History, route string, healed time.Duration, steady []Steady) (took time.Duration, windows int, found bool) {
-	run, began := 0, time.Duration(0)
+	run, began, last := 0, time.Duration(0), time.Duration(0)
 	for _, slice := range seconds(h, route, healed) {
 		windows++
+		if slice.from-last >= 2*time.Second { // nothing was asked for a second or more, which is not steady; less is a slice that was cut short
+			run = 0
+		}
+		last = slice.from
 		if !inSteady(steady, slice.totals) {
 			run = 0
 			continue

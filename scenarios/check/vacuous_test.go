@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,13 @@ func TestNoPassByAccident(t *testing.T) {
 		"a fault on the service is enough":       {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "payments" }, Passed, ""},
 		"giving up is enough":                    {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "payments -> bank"; s.Calls[6].GaveUp = 1 }, Passed, ""},
 		"a long wait needs no fault":             {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "x"; s.Calls[6].Duration[0].Up = 9 * time.Second }, Failed, "waited 9s"},
+		"no call at all is no bound kept":        {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s story) { s.uncalled(journal.During) }, Inconclusive, "received no call during the fault"},
+		"never gives up":                         {GivesUp{"orders", "payments", time.Second}, func(s story) { s.open(3, 2*time.Second) }, Failed, "waited for 3 answers of \"payments\" that never came"},
+		"never gives up on any":                  {GivesUp{"orders", "payments", time.Second}, func(s story) { s.uncalled(journal.During); s.open(3, 2*time.Second) }, Failed, "that never came"},
+		"calls cut short by the end":             {GivesUp{"orders", "payments", time.Second}, func(s story) { s.open(3, time.Second) }, Inconclusive, "had not ended when the drill did"},
+		"twice, and never acknowledged":          {NoneTwice{}, func(s story) { s.unacknowledged(); s.twice("k2") }, Failed, "1 applied more than once"},
+		"repeated behind refused attempts":       {NotRepeated{}, func(s story) { s.Load.Wire, s.Load.Repeated = 940, 3 }, Inconclusive, "3 requests went out"},
+		"seconds without a request":              {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s story) { s.asleep(12, 14) }, Failed, "it took 4s"},
 		"fallbacks are an effect":                {NotAffected{"POST /orders"}, func(s story) { s.every(journal.During, fallingBack) }, Failed, "fell from 100% to 0%; 200 were fallbacks"},
 		"stuck in fallbacks":                     {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s story) { s.every(journal.After, fallingBack) }, Failed, "500 were fallbacks, 0 in the baseline"},
 		"stuck, with a declared steady state":    {Recovers{Route: "POST /orders", Within: 3 * time.Second, Steady: []Steady{{Measure: "success", Ratio: 0.9}}}, func(s story) { s.every(journal.After, fallingBack) }, Failed, "500 were fallbacks"},
@@ -51,6 +59,30 @@ func TestNoPassByAccident(t *testing.T) {
 			require.Contains(t, v.Reason, c.why)
 		})
 	}
+}
+
+// uncalled takes the calls of a window out.
+func (s story) uncalled(w journal.Window) {
+	s.Calls = slices.DeleteFunc(s.Calls, func(c journal.Calls) bool { return c.Window == w })
+}
+
+// open leaves calls to payments without an end.
+func (s story) open(n int64, waited time.Duration) {
+	s.Books = append(s.Books, journal.Books{Link: "orders -> payments", ToServer: true, Open: n, OpenFor: waited})
+}
+
+func (s story) unacknowledged() {
+	for i := range s.Requests {
+		s.Requests[i].Outcome = "ambiguous"
+	}
+}
+
+// asleep takes out the requests of some seconds.
+func (s story) asleep(from, to int) {
+	s.Samples = slices.DeleteFunc(s.Samples, func(x journal.Sample) bool {
+		at := int(x.From / time.Second)
+		return at >= from && at < to
+	})
 }
 
 // odd is a check that answers anything.

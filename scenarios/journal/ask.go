@@ -89,6 +89,36 @@ func (h *History) FaultSpan() (from, to time.Duration, ok bool) {
 	return from, to, len(h.Faults) > 0
 }
 
+// Wholes lists the faults in order of injection, the links of a partition put together: Injected, Healed, Seen and Affected are of all parts, the rest is the
+// first one's.
+func (h *History) Wholes() []*Injection {
+	var all []*Injection
+	by := map[string]*Injection{}
+	for _, in := range h.Faults {
+		id := Whole(in.ID)
+		if id == in.ID {
+			all = append(all, in)
+			continue
+		}
+		w := by[id]
+		if w == nil {
+			first := *in
+			by[id] = &first
+			all = append(all, &first)
+			continue
+		}
+		w.Injected = min(w.Injected, in.Injected)
+		if w.Healed > 0 && in.Healed > 0 {
+			w.Healed = max(w.Healed, in.Healed)
+		} else {
+			w.Healed = 0
+		}
+		w.Seen += in.Seen
+		w.Affected += in.Affected
+	}
+	return all
+}
+
 // Phase finds the first phase of a name.
 func (h *History) Phase(name string) (Span, bool) {
 	for _, p := range h.Phases {

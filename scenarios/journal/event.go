@@ -3,7 +3,11 @@
 // It imports the standard library only.
 package journal
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Schema is written in the first event; a reader refuses a journal with a higher one.
 const Schema = 1
@@ -29,6 +33,7 @@ type Event struct {
 	Effects *Effects `json:"effects,omitempty"`
 	Process *Process `json:"process,omitempty"`
 	Books   *Books   `json:"books,omitempty"`
+	Traffic *Traffic `json:"traffic,omitempty"`
 	Loss    *Loss    `json:"loss,omitempty"`
 	Tick    *Tick    `json:"tick,omitempty"`
 	Note    *Note    `json:"note,omitempty"`
@@ -82,8 +87,8 @@ type Phase struct {
 
 // Fault is a change in an injection's life. Counters are totals since it was injected.
 type Fault struct {
-	ID       string        `json:"id"`
-	Stage    string        `json:"stage"` // "injected", "counted" (progress), "healed"
+	ID       string        `json:"id"`    // "fault-3", or "fault-3.1" for the first link of a partition; see Whole
+	Stage    string        `json:"stage"` // "injected" (it begins to be), "live" (it is), "counted" (progress), "healed"; "skipped" for one that was never injected
 	Kind     string        `json:"kind"`  // name of the fault kind
 	Says     string        `json:"says"`  // as a sentence
 	On       string        `json:"on"`    // "orders -> payments" or "payments"
@@ -92,8 +97,28 @@ type Fault struct {
 	Affected int64         `json:"affected,omitempty"`
 	First    time.Duration `json:"first,omitempty"` // first and last effect, as At
 	Last     time.Duration `json:"last,omitempty"`
-	Hint     string        `json:"hint,omitempty"`  // when nothing was affected: why that may be
-	Error    string        `json:"error,omitempty"` // of healing
+	Live     time.Duration `json:"live,omitempty"` // since when it acts, as At
+
+	Connections   int64         `json:"connections,omitempty"` // that were affected; this and the bytes are of faults on streams
+	BytesSeen     int64         `json:"bytes_seen,omitempty"`
+	BytesAffected int64         `json:"bytes_affected,omitempty"`
+	Delayed       int64         `json:"delayed,omitempty"` // units that were kept; the delays are those really added, not those asked for
+	DelayP50      time.Duration `json:"delay_p50,omitempty"`
+	DelayP99      time.Duration `json:"delay_p99,omitempty"`
+	DelayMax      time.Duration `json:"delay_max,omitempty"`
+
+	Hint  string `json:"hint,omitempty"`  // when nothing was affected: why that may be
+	Error string `json:"error,omitempty"` // of healing
+}
+
+// Whole is the id of the fault that an injection is a part of: the links of a partition are one fault to people and to checks.
+func Whole(id string) string {
+	if whole, part, ok := strings.Cut(id, "."); ok {
+		if _, err := strconv.Atoi(part); err == nil {
+			return whole
+		}
+	}
+	return id
 }
 
 // Message is the fate of one message that met a rule.
@@ -123,7 +148,7 @@ const (
 )
 
 // Sample folds the requests of one route that were due in one slice of at most a second. Slices restart at each phase, injection and heal.
-// Sent = OK + Fallback + Refused + Failed + Ambiguous once the slice is complete.
+// What ended after a slice was written makes another sample of the same slice; they add up. Sent = OK + Fallback + Refused + Failed + Ambiguous.
 type Sample struct {
 	From   time.Duration `json:"from"`
 	To     time.Duration `json:"to"`
@@ -151,7 +176,7 @@ type Bucket struct {
 	N  int64         `json:"n"`
 }
 
-// Calls folds the exchanges that one link saw start in one slice.
+// Calls folds the exchanges that one link saw start in one slice. As with samples, there may be several for a slice.
 type Calls struct {
 	From     time.Duration `json:"from"`
 	To       time.Duration `json:"to"`
@@ -170,6 +195,7 @@ type Load struct {
 	Unsent   int           `json:"unsent"`
 	Attempts int           `json:"attempts"`
 	Wire     int           `json:"wire"`
+	Repeated int           `json:"repeated,omitempty"` // on the wire, and asked for by nobody
 	Retries  int           `json:"retries"`
 	SlipP99  time.Duration `json:"slip_p99"` // from due to sent
 	Workers  int           `json:"workers"`  // most at once
@@ -240,6 +266,20 @@ type Books struct {
 	Withheld   int64  `json:"withheld,omitempty"`
 	Collateral int64  `json:"collateral,omitempty"`
 	Held       int64  `json:"held,omitempty"`
+
+	Open    int64         `json:"open,omitempty"`     // to the server: calls that had not ended
+	OpenFor time.Duration `json:"open_for,omitempty"` // and how long they have waited at least: since the load ended
+}
+
+// Traffic is what a link carried in the whole scenario, one event for each link at the end.
+type Traffic struct {
+	Link          string `json:"link"`
+	Opened        int64  `json:"opened"`  // connections accepted
+	Live          int64  `json:"live"`    // of them, still open
+	Refused       int64  `json:"refused"` // dials of the dependency that failed
+	Resets        int64  `json:"resets"`  // connections that ended with a reset towards the client
+	BytesToServer int64  `json:"bytes_to_server"`
+	BytesToClient int64  `json:"bytes_to_client"`
 }
 
 // Loss tells what a link of datagrams lost that no fault did, from when it was opened to quiesce. One event for each.

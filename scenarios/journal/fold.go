@@ -138,6 +138,9 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Loss != nil:
 		h.Losses = append(h.Losses, *e.Loss)
 		h.seq("loss", e.Seq)
+	case e.Traffic != nil:
+		h.Traffic = append(h.Traffic, *e.Traffic)
+		h.seq("traffic", e.Seq)
 	case e.Tick != nil:
 		h.Ticks = append(h.Ticks, TimedTick{e.At, *e.Tick})
 	case e.Note != nil:
@@ -165,7 +168,7 @@ func (f *Folder) fault(h *History, e Event) {
 		h.Seqs["fault"][slices.Index(h.Faults, in)] = e.Seq
 	}
 	in.Fault = *e.Fault
-	if e.Fault.Stage == "healed" {
+	if e.Fault.Stage == "healed" || e.Fault.Stage == "skipped" { // what never was needs no healing
 		in.Healed = e.At
 	}
 }

@@ -27,12 +27,13 @@ type History struct {
 	Dropped      int
 	Processes    []TimedProcess
 	Books        []Books
-	Losses       []Loss // one for each link of datagrams
+	Traffic      []Traffic // of each link, in order of the system; empty when the run was killed
+	Losses       []Loss    // one for each link of datagrams
 	Ticks        []TimedTick
 	Notes        []TimedNote
 	Verdicts     []Verdict
 	End          *End
-	Seqs         map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe") -> Seq, parallel to the slices above
+	Seqs         map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "traffic") -> Seq, parallel to the slices above
 }
 
 // Span is a phase with its end.

@@ -39,6 +39,7 @@ func written(t testing.TB) []byte {
 	at(29, Event{Process: &Process{Service: "y", What: "crashed"}})
 	at(30, Event{Books: &Books{Link: "x -> y"}})
 	at(30, Event{Loss: &Loss{Link: "x -> y"}})
+	at(30, Event{Traffic: &Traffic{Link: "x -> y", Opened: 2}})
 	at(31, Event{Tick: &Tick{Phase: "fault"}})
 	at(32, Event{Note: &Note{Text: "hello"}})
 	at(33, Event{Verdict: &Verdict{Check: "c", Outcome: "passed"}, Step: "a.feature:4"})
@@ -67,7 +68,7 @@ func TestFoldTellsWhatWasWritten(t *testing.T) {
 	require.Equal(t, "a", h.Samples[0].Route, "samples in order of time")
 	require.Equal(t, []uint64{9, 8}, h.Seqs["sample"], "and their numbers with them")
 	require.Equal(t, "a.feature:4", h.Verdicts[0].Step)
-	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "books": len(h.Books), "losses": len(h.Losses), "ticks": len(h.Ticks), "notes": len(h.Notes)} {
+	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "books": len(h.Books), "losses": len(h.Losses), "traffic": len(h.Traffic), "ticks": len(h.Ticks), "notes": len(h.Notes)} {
 		require.Equal(t, 1, n, name)
 	}
 	require.NotNil(t, h.Load)
@@ -186,4 +187,20 @@ func FuzzFold(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTheLinksOfAPartitionAreOneFault(t *testing.T) {
+	for id, want := range map[string]string{"fault-3": "fault-3", "fault-3.12": "fault-3", "": "", "a.b": "a.b", "fault-3.": "fault-3.", "1.2.3": "1.2.3"} {
+		require.Equal(t, want, Whole(id), id)
+	}
+	in := func(id string, injected, healed time.Duration, affected int64) *Injection {
+		return &Injection{Fault: Fault{ID: id, Says: id, Seen: 9, Affected: affected}, Injected: injected, Healed: healed}
+	}
+	h := &History{Faults: []*Injection{in("fault-1", 1, 2, 3), in("fault-2.1", 5, 8, 0), in("fault-2.2", 4, 9, 7), in("fault-3.1", 5, 8, 1), in("fault-3.2", 5, 0, 0), in("fault-3.3", 5, 9, 0)}}
+	all := h.Wholes()
+	require.Len(t, all, 3)
+	require.Same(t, h.Faults[0], all[0])
+	require.Equal(t, &Injection{Fault: Fault{ID: "fault-2.1", Says: "fault-2.1", Seen: 18, Affected: 7}, Injected: 4, Healed: 9}, all[1])
+	require.Zero(t, all[2].Healed, "one of its links was never healed")
+	require.EqualValues(t, 5, h.Faults[1].Injected, "the injections stay as they were")
 }

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/injector/process"
+)
+
+const direct = "direct"
+
+// bench is a run: the servers at the other end, the targets, and what was measured.
+type bench struct {
+	o          options
+	ctx        context.Context
+	cancel     context.CancelFunc
+	dir        string
+	echo, sink *child
+	play       *playground
+	targets    []*target
+	children   []*child
+	services   []*process.Service
+	skipped    []string
+	figures    []figure
+}
+
+func newBench(o options, dir string) (b *bench, err error) {
+	b = &bench{o: o, dir: dir}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
+	if b.echo, err = spawn("echo"); err != nil {
+		return nil, err
+	}
+	if b.sink, err = spawn("sink"); err != nil {
+		return nil, err
+	}
+	b.children = append(b.children, b.echo, b.sink)
+	if b.play, err = newPlayground(); err != nil {
+		return nil, err
+	}
+	return b, b.fleet()
+}
+
+func (b *bench) close() {
+	b.cancel()
+	for _, c := range b.children {
+		c.end()
+	}
+	for _, s := range b.services {
+		_ = s.Stop(context.Background())
+	}
+	if b.play != nil {
+		_ = b.play.ln.Close()
+	}
+}
+
+// figure is one measured value of one round.
+type figure struct {
+	kase, target, metric string
+	value                float64
+}
+
+func (b *bench) note(kase string, t *target, metric string, value float64) {
+	b.figures = append(b.figures, figure{kase, t.name, metric, value})
+}
+
+// row is what bench-link.json holds.
+type row struct {
+	Case        string   `json:"case"`
+	Target      string   `json:"target"`
+	Metric      string   `json:"metric"`
+	Median      float64  `json:"median"`
+	VsDirect    *float64 `json:"vs_direct"`
+	VsToxiproxy *float64 `json:"vs_toxiproxy"`
+}
+
+// rows are the medians of the rounds, in the order in which they were first measured.
+func (b *bench) rows() []row {
+	type key struct{ kase, target, metric string }
+	values := map[key][]float64{}
+	var order []key
+	for _, f := range b.figures {
+		k := key{f.kase, f.target, f.metric}
+		if values[k] == nil {
+			order = append(order, k)
+		}
+		values[k] = append(values[k], f.value)
+	}
+	ratio := func(k key, to string) *float64 {
+		other := values[key{k.kase, to, k.metric}]
+		if to == k.target || len(other) == 0 || median(other) == 0 {
+			return nil
+		}
+		r := median(values[k]) / median(other)
+		return &r
+	}
+	rows := make([]row, 0, len(order))
+	for _, k := range order {
+		rows = append(rows, row{k.kase, k.target, k.metric, median(values[k]), ratio(k, direct), ratio(k, "toxiproxy")})
+	}
+	return rows
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	if n%2 == 1 {
+		return sorted[n/2]
+	}
+	return (sorted[n/2-1] + sorted[n/2]) / 2
+}
+
+// table prints the rows, a block for each case and metric.
+func table(rows []row) string {
+	var out strings.Builder
+	last := ""
+	for _, r := range sorted(rows) {
+		if head := r.Case + ": " + r.Metric; head != last {
+			fmt.Fprintf(&out, "\n%s\n  %-18s %14s %10s %13s\n", head, "target", "median", "vs direct", "vs toxiproxy")
+			last = head
+		}
+		fmt.Fprintf(&out, "  %-18s %14s %10s %13s\n", r.Target, number(r.Median), times(r.VsDirect), times(r.VsToxiproxy))
+	}
+	return out.String()
+}
+
+// sorted groups rows by case and metric, both in the order in which they were first measured.
+func sorted(rows []row) []row {
+	place := map[string]int{}
+	for _, r := range rows {
+		if head := r.Case + r.Metric; place[head] == 0 {
+			place[head] = len(place) + 1
+		}
+	}
+	out := slices.Clone(rows)
+	slices.SortStableFunc(out, func(a, b row) int { return place[a.Case+a.Metric] - place[b.Case+b.Metric] })
+	return out
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
+
+func times(r *float64) string {
+	if r == nil {
+		return "-"
+	}
+	return number(*r)
+}
+
+// usage is what a target's processes have used: processor time in seconds, resident memory and open descriptors.
+type usage struct {
+	cpu      float64
+	resident float64
+	files    float64
+}
+
+func (t *target) usage() (u usage) {
+	for _, pid := range t.pids {
+		proc := "/proc/" + strconv.Itoa(pid)
+		stat, _ := os.ReadFile(proc + "/stat")
+		if _, rest, ok := strings.Cut(string(stat), ") "); ok {
+			fields := strings.Fields(rest)
+			for _, i := range []int{11, 12, 13, 14} { // own and waited-for children's time in user and kernel mode, in hundredths of a second
+				n, _ := strconv.ParseFloat(fields[i], 64)
+				u.cpu += n / 100
+			}
+		}
+		status, _ := os.ReadFile(proc + "/status")
+		if _, rest, ok := strings.Cut(string(status), "VmRSS:"); ok {
+			n, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			u.resident += n * 1024
+		}
+		files, _ := os.ReadDir(proc + "/fd")
+		u.files += float64(len(files))
+	}
+	return u
+}
+
+// goStats are the goroutines and bytes in use that a Go target tells of itself.
+func (t *target) goStats() (goroutines, bytes float64, ok bool) {
+	for _, c := range t.stats {
+		text, err := c.ask("stats")
+		if err != nil {
+			return 0, 0, false
+		}
+		var g, n float64
+		if _, err := fmt.Sscan(text, &g, &n); err != nil {
+			return 0, 0, false
+		}
+		goroutines, bytes = goroutines+g, bytes+n
+	}
+	return goroutines, bytes, len(t.stats) > 0
+}

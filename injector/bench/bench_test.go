@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain lets the test binary be the children that the benchmark starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "serve" {
+		serve(os.Args[2], os.Args[3:])
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestRowsAreMediansAndRatios(t *testing.T) {
+	b := &bench{}
+	for _, v := range []float64{9, 1, 5} {
+		b.note("bulk", &target{name: direct}, "MB/s", v*10)
+		b.note("bulk", &target{name: "firedrill"}, "MB/s", v)
+	}
+	b.note("bulk", &target{name: "toxiproxy"}, "MB/s", 2)
+	b.note("bulk", &target{name: "toxiproxy"}, "MB/s", 3)
+	rows := b.rows()
+	require.Len(t, rows, 3)
+	ours := rows[1]
+	assert.Equal(t, []any{"bulk", "firedrill", "MB/s", 5.0}, []any{ours.Case, ours.Target, ours.Metric, ours.Median})
+	assert.InDelta(t, 0.1, *ours.VsDirect, 1e-9)
+	assert.InDelta(t, 2, *ours.VsToxiproxy, 1e-9)
+	assert.Nil(t, rows[0].VsDirect, "nothing is compared with itself")
+	text, err := json.Marshal(rows[0])
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"case":"bulk","target":"direct","metric":"MB/s","median":50,"vs_direct":null,"vs_toxiproxy":20}`, string(text))
+	assert.Contains(t, table(rows), "firedrill                    5.00       0.10          2.00")
+}
+
+func TestGoalsSayWhatIsMet(t *testing.T) {
+	said := goals([]row{
+		{Case: "bulk, 1 connection", Target: "firedrill", Metric: "MB/s", Median: 20},
+		{Case: "bulk, 1 connection", Target: "toxiproxy", Metric: "MB/s", Median: 10},
+		{Case: "bulk, 1 connection", Target: "haproxy", Metric: "MB/s", Median: 21},
+	})
+	for line := range strings.Lines(said) {
+		switch {
+		case strings.Contains(line, "bulk at least 2x Toxiproxy"):
+			assert.Contains(t, line, " met (2.00)")
+		case strings.Contains(line, "bulk at least HAProxy"):
+			assert.Contains(t, line, "NOT met (0.95)")
+		case strings.Contains(line, "churn"):
+			assert.Contains(t, line, "not measured")
+		}
+	}
+}
+
+// A goal whose case, metric or target nobody measures would never be met or missed.
+func TestGoalsAreOfWhatIsMeasured(t *testing.T) {
+	known := map[string]bool{}
+	for _, c := range cases() {
+		known[c.name] = true
+	}
+	for _, g := range aims() {
+		assert.True(t, known[g.kase], g.kase)
+	}
+}
+
+func TestAShortRunMeasuresRealTraffic(t *testing.T) {
+	b, err := newBench(options{quick: true, rounds: 1, wants: "firedrill"}, t.TempDir())
+	require.NoError(t, err)
+	defer b.close()
+	for _, c := range cases() {
+		if c.name == "ping-pong 64 B, 1 connection" || c.name == "bulk, 1 connection" || c.name == "10 MB/s" {
+			for _, target := range b.targets {
+				if !c.faults || target.faults {
+					require.NoError(t, c.run(b, target), c.name)
+				}
+			}
+		}
+	}
+	found := map[string]bool{}
+	for _, r := range b.rows() {
+		found[r.Target+" "+r.Metric] = r.Median > 0 || strings.Contains(r.Metric, "off by") || strings.Contains(r.Metric, "CPU")
+	}
+	for _, want := range []string{"direct MB/s", "firedrill MB/s", "direct round trips/s", "firedrill p50 us", "firedrill CPU us per op", "firedrill largest burst ms"} {
+		assert.True(t, found[want], "%s in %v", want, found)
+	}
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// goal is a bound on a figure of ours: at least or at most so many times another target's, or so much.
+type goal struct {
+	says, kase, metric string
+	than               string // the target compared with; "" compares with bound itself
+	least              bool   // at least; else at most
+	bound              float64
+}
+
+// aims are the project's goals for links.
+func aims() []goal {
+	one, many, pings := "bulk, 1 connection", "bulk, 16 connections", "ping-pong 64 B, 1 connection"
+	const slow, jitters, ten = "delay of 20 ms, 1,000 messages/s on 64 connections", "delay of 50 ms, give or take 20 ms, on streams", "10,000 idle connections"
+	list := []goal{
+		{"bulk at least 2x Toxiproxy", one, "MB/s", "toxiproxy", true, 2},
+		{"bulk on 16 at least 2x Toxiproxy", many, "MB/s", "toxiproxy", true, 2},
+		{"bulk at least HAProxy", one, "MB/s", "haproxy", true, 1},
+		{"bulk on 16 at least HAProxy", many, "MB/s", "haproxy", true, 1},
+		{"churn at least 1.5x Toxiproxy", "churn", "connections/s", "toxiproxy", true, 1.5},
+		{"ping-pong p50 at most 1.1x a copy loop", pings, "p50 us", "copy loop", false, 1.1},
+		{"at most 12 KB per idle connection", ten, "heap and stack bytes per connection", "", false, 12000},
+		{"at most 2 goroutines per idle connection", ten, "goroutines per connection", "", false, 2.01},
+		{"10,000 idle connections held, or as many as the system lets a process open files for", ten, "held", "", true, 1},
+		{"delay error p50 at most 0.5 ms", slow, "error p50 ms", "", false, 0.5},
+		{"delay error p99 at most 2 ms", slow, "error p99 ms", "", false, 2},
+		{"jitter's mean within 2 %", jitters, "mean off by %", "", false, 2},
+		{"jitter's spread within 5 %", jitters, "spread off by %", "", false, 5},
+		{"live faults act within 100 ms on 99 % of connections", "cut off, 1,000 live connections", "last message p99 ms", "", false, 100},
+		{"healing takes at most 100 ms", "cut off, 1,000 live connections", "healing ms", "", false, 100},
+	}
+	for _, rate := range []string{"1 MB/s", "10 MB/s", "100 MB/s"} {
+		list = append(list, goal{rate + " within 1 %", rate, "rate off by %", "", false, 1}, goal{rate + " without bursts above 10 ms", rate, "largest burst ms", "", false, 10})
+	}
+	return list
+}
+
+// goals says which are met.
+func goals(rows []row) string {
+	find := func(kase, target, metric string) (float64, bool) {
+		for _, r := range rows {
+			if r.Case == kase && r.Target == target && r.Metric == metric {
+				return r.Median, true
+			}
+		}
+		return 0, false
+	}
+	var out strings.Builder
+	out.WriteString("\ngoals\n")
+	for _, g := range aims() {
+		value, ok := find(g.kase, "firedrill", g.metric)
+		if ok && g.than != "" {
+			var other float64
+			if other, ok = find(g.kase, g.than, g.metric); ok && other > 0 {
+				value /= other
+			}
+		}
+		verdict := "not measured"
+		if ok {
+			verdict = "NOT met"
+			if (g.least && value >= g.bound) || (!g.least && value <= g.bound) {
+				verdict = "met"
+			}
+			verdict += fmt.Sprintf(" (%s)", number(value))
+		}
+		fmt.Fprintf(&out, "  %-55s %s\n", g.says, verdict)
+	}
+	return out.String()
+}

@@ -1,0 +1,116 @@
+// Command bench measures links side by side with what else there is: no proxy, plain Go copy loops, Toxiproxy (embedded and its server), HAProxy, nginx and
+// socat. Every proxy is a process of its own, so that its processor time and memory are its own; rounds are interleaved, and medians are told.
+//
+//	go run ./injector/bench link            # make bench-link
+//	go run ./injector/bench link -quick
+//
+// It prints a table, says which of the project's goals are met, and writes bench-link.json: rows of case, target, metric, median, vs_direct and
+// vs_toxiproxy (ratios; null where there is nothing to compare with). What is not installed is left out, with the command that installs it.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	if len(os.Args) > 2 && os.Args[1] == "serve" {
+		serve(os.Args[2], os.Args[3:])
+		return
+	}
+	if len(os.Args) < 2 || os.Args[1] != "link" {
+		fmt.Fprintln(os.Stderr, "usage: bench link [-quick] [-rounds N] [-case WORD] [-target WORD]")
+		os.Exit(2)
+	}
+	runtime.LockOSThread() // children die with the thread that starts them
+	if err := run(os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options of a run.
+type options struct {
+	quick        bool
+	rounds       int
+	cases, wants string
+}
+
+func run(args []string) error {
+	var o options
+	flags := flag.NewFlagSet("bench link", flag.ContinueOnError)
+	flags.BoolVar(&o.quick, "quick", false, "one short round of each")
+	flags.IntVar(&o.rounds, "rounds", 5, "rounds, interleaved between the targets")
+	flags.StringVar(&o.cases, "case", "", "only cases whose name holds this")
+	flags.StringVar(&o.wants, "target", "", "only targets whose name holds this, and direct")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if o.quick {
+		o.rounds = 1
+	}
+	raiseLimit()
+	dir, err := os.MkdirTemp("", "firedrill-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b, err := newBench(o, dir)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	for _, c := range cases() {
+		if !strings.Contains(c.name, o.cases) {
+			continue
+		}
+		for round := range max(1, min(o.rounds, c.rounds(o.rounds))) {
+			for _, t := range b.targets {
+				if (c.faults && !t.faults) || !c.fits(t) {
+					continue
+				}
+				fmt.Fprintf(os.Stderr, "%s: round %d, %s\n", c.name, round+1, t.name)
+				if err := c.run(b, t); err != nil {
+					fmt.Fprintf(os.Stderr, "%s on %s: %v\n", c.name, t.name, err)
+				}
+			}
+		}
+	}
+	rows := b.rows()
+	fmt.Print(table(rows))
+	fmt.Print(goals(rows))
+	for _, s := range b.skipped {
+		fmt.Println("left out:", s)
+	}
+	text, err := json.MarshalIndent(rows, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile("bench-link.json", append(text, '\n'), 0o644) //nolint:gosec // for everybody
+}
+
+// raiseLimit lets this process and its children open as many files as they may.
+func raiseLimit() {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return
+	}
+	const plenty = 1 << 17
+	if limit.Max < plenty && syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: plenty, Max: plenty}) == nil {
+		return // children inherit what is set here
+	}
+	limit.Cur = limit.Max
+	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+}
+
+// openFiles is how many files a process may have open.
+func openFiles() int {
+	var limit syscall.Rlimit
+	_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)
+	return int(min(limit.Cur, 1<<20)) //nolint:gosec // small
+}

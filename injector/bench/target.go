@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/process"
+)
+
+// target is what traffic goes through.
+type target struct {
+	name   string
+	echo   string // where its way to the echo server begins
+	sink   string // and that to the server which only listens
+	play   string // and that to this process
+	pids   []int
+	stats  []*child // that tell their own, one a way
+	faults bool     // it can be disturbed, on its way to this process
+}
+
+// child is a process of ours that serves.
+type child struct {
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	out  *bufio.Scanner
+	addr string
+}
+
+func spawn(kind string, args ...string) (*child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c := &child{cmd: exec.Command(self, append([]string{"serve", kind}, args...)...)} //nolint:gosec // ourselves
+	dieWithParent(c.cmd)
+	c.cmd.Stderr = os.Stderr
+	if c.in, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.out = bufio.NewScanner(out)
+	if err := c.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if !c.out.Scan() {
+		return nil, fmt.Errorf("start %s: it says no address", kind)
+	}
+	c.addr = c.out.Text()
+	return c, nil
+}
+
+// ask says a line and returns the answer.
+func (c *child) ask(line string) (string, error) {
+	if _, err := io.WriteString(c.in, line+"\n"); err != nil {
+		return "", err
+	}
+	if !c.out.Scan() {
+		return "", errors.New("the child is gone")
+	}
+	return c.out.Text(), nil
+}
+
+// command is ask for a fault, and tells how long it took within.
+func (c *child) command(line string) (time.Duration, error) {
+	answer, err := c.ask(line)
+	if err != nil {
+		return 0, err
+	}
+	ns, ok := strings.CutPrefix(answer, "ok ")
+	if !ok {
+		return 0, errors.New(answer)
+	}
+	n, err := strconv.ParseInt(ns, 10, 64)
+	return time.Duration(n), err
+}
+
+func (c *child) end() {
+	_ = c.in.Close()
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait()
+}
+
+// fleet starts the targets. Those that are not to be had are told in skipped.
+func (b *bench) fleet() error {
+	b.add(&target{name: direct, echo: b.echo.addr, sink: b.sink.addr, play: b.play.addr})
+	for _, kind := range []string{"copy loop", "io.Copy", "firedrill", "toxiproxy"} {
+		if !b.wanted(kind) {
+			continue
+		}
+		t := &target{name: kind, faults: kind == "firedrill" || kind == "toxiproxy"}
+		for _, to := range []struct {
+			from *string
+			addr string
+		}{{&t.echo, b.echo.addr}, {&t.sink, b.sink.addr}, {&t.play, b.play.addr}} {
+			c, err := spawn(kind, to.addr)
+			if err != nil {
+				return err
+			}
+			b.children = append(b.children, c)
+			*to.from = c.addr
+			t.pids, t.stats = append(t.pids, c.cmd.Process.Pid), append(t.stats, c)
+		}
+		b.add(t)
+	}
+	for _, start := range []func() error{b.toxiproxyServer, b.haproxy, b.nginx, b.socat} {
+		if err := start(); err != nil {
+			b.skipped = append(b.skipped, err.Error())
+		}
+	}
+	return nil
+}
+
+func (b *bench) wanted(name string) bool { return strings.Contains(name, b.o.wants) }
+
+func (b *bench) add(t *target) { b.targets = append(b.targets, t) }
+
+// external starts a program in a folder of its own and waits until it listens on all of ports.
+func (b *bench) external(name, debian string, ports []string, args ...string) (*process.Service, error) {
+	path := args[0]
+	if !filepath.IsAbs(path) {
+		var err error
+		if path, err = exec.LookPath(path); err != nil {
+			if path, err = exec.LookPath("/usr/sbin/" + args[0]); err != nil {
+				return nil, fmt.Errorf("%s: not installed (apt-get install %s)", name, debian)
+			}
+		}
+	}
+	args[0] = path
+	svc, err := process.Start(b.ctx, process.Spec{
+		Name: name, Args: args, Dir: b.dir, Log: filepath.Join(b.dir, name+".log"), Ready: process.Ready{TCP: "127.0.0.1:" + ports[len(ports)-1], Within: 10 * time.Second},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	b.services = append(b.services, svc)
+	return svc, nil
+}
+
+// ways are three free ports and where each leads.
+func (b *bench) ways() (ports, upstreams []string) {
+	for range 3 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(err) // no port is left
+		}
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		ports = append(ports, port)
+		_ = ln.Close()
+	}
+	return ports, []string{b.echo.addr, b.sink.addr, b.play.addr}
+}
+
+func (b *bench) outside(name string, ports []string, pids ...int) {
+	at := func(i int) string { return "127.0.0.1:" + ports[i] }
+	b.add(&target{name: name, echo: at(0), sink: at(1), play: at(2), pids: pids})
+}
+
+func (b *bench) toxiproxyServer() error {
+	if !b.wanted("toxiproxy-server") {
+		return nil
+	}
+	program := filepath.Join(b.dir, "toxiproxy-server")
+	if out, err := exec.Command("go", "build", "-o", program, "github.com/Shopify/toxiproxy/v2/cmd/server").CombinedOutput(); err != nil { //nolint:gosec // a fixed command
+		return fmt.Errorf("toxiproxy-server: it does not build here (run in the project's folder): %w: %s", err, out)
+	}
+	ports, upstreams := b.ways()
+	api, _ := b.ways()
+	svc, err := b.external("toxiproxy-server", "", api[:1], program, "-host", "127.0.0.1", "-port", api[0])
+	if err != nil {
+		return err
+	}
+	for i, port := range ports {
+		body := fmt.Sprintf(`{"name":"p%d","listen":"127.0.0.1:%s","upstream":%q}`, i, port, upstreams[i])
+		resp, err := http.Post("http://127.0.0.1:"+api[0]+"/proxies", "application/json", bytes.NewReader([]byte(body))) //nolint:noctx // a local call at the start
+		if err != nil {
+			return fmt.Errorf("toxiproxy-server: %w", err)
+		}
+		_ = resp.Body.Close()
+	}
+	b.outside("toxiproxy-server", ports, svc.PID())
+	return nil
+}
+
+func (b *bench) haproxy() error {
+	if !b.wanted("haproxy") {
+		return nil
+	}
+	ports, upstreams := b.ways()
+	var text strings.Builder
+	fmt.Fprintf(&text, "global\n  maxconn %d\n  nbthread 2\ndefaults\n  mode tcp\n  option splice-auto\n  timeout connect 10s\n  timeout client 1h\n  timeout server 1h\n", (openFiles()-1000)*2/5) // it counts pipes too
+	for i, port := range ports {
+		fmt.Fprintf(&text, "listen l%d\n  bind 127.0.0.1:%s\n  server s 127.0.0.1:%s\n", i, port, port4(upstreams[i]))
+	}
+	return b.configured("haproxy", "haproxy", ports, text.String(), "haproxy", "-db", "-f")
+}
+
+func (b *bench) nginx() error {
+	if !b.wanted("nginx") {
+		return nil
+	}
+	ports, upstreams := b.ways()
+	var text strings.Builder
+	if module := "/usr/lib/nginx/modules/ngx_stream_module.so"; exists(module) {
+		fmt.Fprintf(&text, "load_module %s;\n", module)
+	}
+	fmt.Fprintf(&text, "daemon off;\nmaster_process off;\nerror_log stderr;\npid %s/nginx.pid;\nworker_rlimit_nofile 65536;\nevents { worker_connections 65000; }\nstream {\n  proxy_timeout 1h;\n", b.dir)
+	for i, port := range ports {
+		fmt.Fprintf(&text, "  server { listen 127.0.0.1:%s; proxy_pass %s; }\n", port, upstreams[i])
+	}
+	text.WriteString("}\n")
+	return b.configured("nginx", "nginx-light libnginx-mod-stream", ports, text.String(), "nginx", "-e", "stderr", "-p", b.dir, "-c")
+}
+
+// configured starts a program whose last argument is its configuration's file.
+func (b *bench) configured(name, debian string, ports []string, text string, args ...string) error {
+	file := filepath.Join(b.dir, name+".conf")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	svc, err := b.external(name, debian, ports, append(args, file)...)
+	if err != nil {
+		return err
+	}
+	b.outside(name, ports, svc.PID())
+	return nil
+}
+
+func (b *bench) socat() error {
+	if !b.wanted("socat") {
+		return nil
+	}
+	ports, upstreams := b.ways()
+	var pids []int
+	for i, port := range ports {
+		svc, err := b.external("socat", "socat", []string{port}, "socat", "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr,fork,backlog=1024,nodelay", "TCP:"+upstreams[i]+",nodelay")
+		if err != nil {
+			return err
+		}
+		pids = append(pids, svc.PID())
+	}
+	b.outside("socat", ports, pids...)
+	return nil
+}
+
+func port4(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	return port
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

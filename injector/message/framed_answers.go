@@ -1,0 +1,323 @@
+package message
+
+import (
+	"errors"
+	"io"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+)
+
+// answers reads what the server says, until it ends, and tells the client how it ended.
+func (c *framedConn) answers() {
+	err := c.readAnswers()
+	c.mu.Lock()
+	over, lost := c.ended || c.silent, c.lost
+	c.mute = true
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	if over {
+		return
+	}
+	c.unpaid()
+	var sink sinkError
+	if !errors.As(err, &sink) && orderly(err) && !lost {
+		_ = c.client.CloseWrite()
+		return
+	}
+	if errors.As(err, &sink) { // the client is gone
+		c.leave()
+		c.abort()
+	}
+	_ = c.client.Reset()
+	c.cancel()
+}
+
+func (c *framedConn) readAnswers() error {
+	for {
+		raw, large, err := c.out.next()
+		c.claim()
+		switch {
+		case c.muted(): // whatever the server still says
+			c.written()
+			return pour(c.out, nil, func([]byte) error { return nil })
+		case errors.Is(err, errDialect):
+			return c.rawAnswers(raw)
+		case err != nil:
+			_, _ = c.cw.Write(raw)
+			_ = c.cw.Flush()
+			c.written()
+			return err
+		}
+		err = c.fromServer(raw, large)
+		c.written()
+		c.settle()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// rawAnswers passes on what cannot be followed, and all that comes after it.
+func (c *framedConn) rawAnswers(first []byte) error {
+	c.mu.Lock()
+	c.raw = true
+	c.mu.Unlock()
+	c.written()
+	return pour(c.out, first, c.write)
+}
+
+// claim waits until nobody writes to the client and takes the writing.
+func (c *framedConn) claim() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.writing {
+		c.changed.Wait()
+	}
+	c.writing = true
+}
+
+func (c *framedConn) written() {
+	c.mu.Lock()
+	c.writing = false
+	c.changed.Broadcast()
+	c.mu.Unlock()
+}
+
+// settle gives what stands at the front and needs no server, unless somebody else is writing: he settles when he is done.
+func (c *framedConn) settle() {
+	for {
+		c.mu.Lock()
+		if c.writing || len(c.owed) == 0 || c.owed[0].local == nil || c.silent || c.ended {
+			c.mu.Unlock()
+			return
+		}
+		x := c.owed[0]
+		c.owed = c.owed[1:]
+		c.writing = true
+		c.mu.Unlock()
+		x.local()
+		c.written()
+	}
+}
+
+func (c *framedConn) muted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.silent || c.ended
+}
+
+func (c *framedConn) write(p []byte) error {
+	if _, err := c.cw.Write(p); err != nil {
+		return sinkError{err}
+	}
+	return nil
+}
+
+// flushDown sends the client what is held back, unless another writes: he flushes.
+func (c *framedConn) flushDown() error {
+	c.mu.Lock()
+	if c.writing {
+		c.mu.Unlock()
+		return nil
+	}
+	c.writing = true
+	c.mu.Unlock()
+	err := c.cw.Flush()
+	c.written()
+	c.settle()
+	if err != nil {
+		return sinkError{err}
+	}
+	return nil
+}
+
+// fromServer passes one message on, or does with it what a rule says.
+func (c *framedConn) fromServer(raw []byte, large bool) error {
+	c.mu.Lock()
+	f := c.dialect.look(ToClient, raw, c.front())
+	var x *exchanged
+	switch {
+	case f.kind == isAnswer && len(c.owed) > 0 && c.owed[0].local == nil:
+		x = c.owed[0]
+	case f.kind == isOneWay && f.id != "" && c.ids[f.id] != nil:
+		x = c.ids[f.id]
+		f.settles = true
+	}
+	c.mu.Unlock()
+	switch {
+	case x != nil:
+		return c.answer(x, f, raw, large)
+	case f.kind == isOneWay:
+		return c.push(f, raw, large)
+	}
+	return c.passOn(raw)
+}
+
+// passOn gives the client a message as it came.
+func (c *framedConn) passOn(raw []byte) error {
+	c.relay.book(false, func(b *Books) { b.In++; b.Out++ })
+	return c.deliver(raw)
+}
+
+// deliver writes a message, and what is left of a large one; where that is not possible the books say so.
+func (c *framedConn) deliver(raw []byte) error {
+	err := c.write(raw)
+	if err == nil {
+		err = c.out.rest(c.cw)
+	}
+	var sink sinkError
+	if errors.As(err, &sink) {
+		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
+	}
+	return err
+}
+
+// answer carries a message of a request's answer.
+func (c *framedConn) answer(x *exchanged, f frame, raw []byte, large bool) error {
+	x.answer += len(raw)
+	if f.says != "" {
+		x.says = f.says
+	}
+	rule := x.chosen.rule
+	lost := rule != nil && rule.Do == LoseReply
+	var err error
+	switch {
+	case lost && rule.ending() == ThenHeld && !x.touched && large:
+		c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
+		lost = false
+		err = c.passOn(raw)
+	case lost && rule.ending() == ThenHeld && !x.touched:
+		err = c.holdAnswer(x, raw)
+	case lost && rule.ending() != ThenHeld:
+		c.relay.book(false, func(b *Books) { b.In++; b.Withheld++ })
+		err = c.out.rest(io.Discard)
+	case x.swallow:
+		c.relay.book(false, func(b *Books) { b.In++; b.Swallowed++ })
+		err = c.out.rest(io.Discard)
+	default:
+		err = c.passOn(raw)
+	}
+	if err != nil || !f.settles {
+		return err
+	}
+	c.paid(x)
+	switch {
+	case lost && rule.ending() != ThenHeld:
+		c.lose(x)
+	case x.swallow:
+		c.relay.tell(rule, x.msg, evidence.Swallowed, x.told())
+	default:
+		c.report(x, done)
+	}
+	return nil
+}
+
+// lose brings the end of a reply that was withheld as a whole. One that came by its id is missing by itself, when silence is what follows.
+func (c *framedConn) lose(x *exchanged) {
+	rule := x.chosen.rule
+	x.touched = true
+	c.relay.applied(rule, x.msg, x.told()+" lost, then "+string(rule.ending()))
+	if x.frame.id != "" && rule.ending() == ThenSilence {
+		c.report(x, 0)
+		return
+	}
+	c.endWith(x, rule.ending())
+}
+
+func (x *exchanged) told() string {
+	if x.says == "" {
+		return plural(x.answer, "byte")
+	}
+	return x.says + ", " + plural(x.answer, "byte")
+}
+
+// holdAnswer keeps an answer, and all behind it, until the rule is healed.
+func (c *framedConn) holdAnswer(x *exchanged, raw []byte) error {
+	rule := x.chosen.rule
+	kept := append([]byte(nil), raw...)
+	c.relay.begin()
+	defer c.relay.end()
+	c.relay.book(false, func(b *Books) { b.In++; b.Held++ })
+	c.relay.tell(rule, x.msg, evidence.Held, x.told()+", until healed")
+	x.touched = true
+	rule.Count.Touch(1)
+	_ = c.cw.Flush() // what came before it
+	if !c.until(rule) {
+		c.relay.book(false, func(b *Books) { b.Held--; b.Withheld++ })
+		return io.EOF
+	}
+	c.relay.tell(rule, x.msg, evidence.Released, "")
+	c.relay.book(false, func(b *Books) { b.Held--; b.Out++ })
+	return c.deliver(kept)
+}
+
+// paid takes an exchange off what is owed.
+func (c *framedConn) paid(x *exchanged) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if x.frame.id != "" {
+		delete(c.ids, x.frame.id)
+	}
+	if len(c.owed) > 0 && c.owed[0] == x {
+		c.owed = c.owed[1:]
+	}
+	c.changed.Broadcast()
+}
+
+// push is a message that the server says of its own accord.
+func (c *framedConn) push(f frame, raw []byte, large bool) error {
+	c.mu.Lock()
+	c.seq++
+	seq := c.seq
+	c.mu.Unlock()
+	x := &exchanged{frame: f}
+	x.msg = message{conn: c.client.ID(), seq: seq, dir: ToClient, method: f.method, path: f.path, op: opOf(f), key: f.key, bytes: len(raw), header: f.header}
+	x.chosen = c.relay.decide(x.msg)
+	switch {
+	case x.chosen.rule == nil:
+	case f.immune != "":
+		c.skip(x, f.immune)
+	case large:
+		c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
+	}
+	if len(x.chosen.delays) == 0 && x.chosen.rule == nil {
+		err := c.passOn(raw)
+		c.relay.passed(x.msg)
+		return err
+	}
+	c.relay.begin()
+	defer c.relay.end()
+	c.relay.book(false, func(b *Books) { b.In++ })
+	_ = c.cw.Flush()
+	c.sleep(x)
+	times := 1
+	switch rule := x.chosen.rule; {
+	case rule == nil:
+	case rule.Do == LoseRequest && rule.ending() != ThenHeld:
+		c.relay.applied(rule, x.msg, "lost")
+		c.relay.book(false, func(b *Books) { b.Dropped++ })
+		return c.out.rest(io.Discard)
+	case rule.Do == LoseRequest:
+		c.relay.tell(rule, x.msg, evidence.Held, "until healed")
+		rule.Count.Touch(1)
+		if c.until(rule) {
+			c.relay.tell(rule, x.msg, evidence.Released, "")
+		}
+	case rule.Do == Reorder:
+		c.relay.reorder(c.ctx, rule, x.msg)
+	case rule.Do == Corrupt, rule.Do == Truncate:
+		raw = c.spoil(x, raw)
+	case rule.Do == Twice:
+		c.relay.applied(rule, x.msg, "delivered twice")
+		c.relay.book(false, func(b *Books) { b.Copies++ })
+		times = 2
+	}
+	for range times {
+		c.relay.book(false, func(b *Books) { b.Out++ })
+		if err := c.deliver(raw); err != nil {
+			return err
+		}
+	}
+	c.relay.passed(x.msg)
+	return nil
+}

@@ -1,0 +1,302 @@
+package message
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+)
+
+// drop is the end of a message that does not reach the server: the rule's own answer or end, in its turn; nothing for one that owes nothing.
+func (c *framedConn) drop(x *exchanged) {
+	rule := x.chosen.rule
+	if x.frame.kind == isOneWay && rule.Do == LoseRequest {
+		x.touched = true
+		c.relay.applied(rule, x.msg, "lost")
+		if rule.Then == "" || rule.Then == ThenSilence {
+			c.report(x, 0)
+			return
+		}
+		c.claim()
+		c.endWith(x, rule.ending())
+		c.written()
+		return
+	}
+	x.local = func() {
+		x.touched = true
+		if rule.Do == Answer {
+			c.refuse(x)
+			return
+		}
+		c.relay.applied(rule, x.msg, "request lost, then "+string(rule.ending()))
+		c.endWith(x, rule.ending())
+	}
+	c.mu.Lock()
+	c.owed = append(c.owed, x)
+	c.mu.Unlock()
+	c.settle()
+	_ = c.flushDown()
+}
+
+// refuse answers with an error in the protocol's own words.
+func (c *framedConn) refuse(x *exchanged) {
+	c.mu.Lock()
+	text, err := c.dialect.(refuser).refuse(x.chosen.rule.Code, x.frame)
+	c.mu.Unlock()
+	if err != nil { // Add has refused such a code
+		c.skip(x, err.Error())
+		return
+	}
+	c.relay.applied(x.chosen.rule, x.msg, "answered with "+x.chosen.rule.Code)
+	c.relay.book(false, func(b *Books) { b.Injected++; b.Out++ })
+	status := done
+	if c.write(text) != nil || c.cw.Flush() != nil {
+		status = 0
+		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
+	}
+	c.report(x, status)
+}
+
+// twice sends a message and its copy, at once or later.
+func (c *framedConn) twice(x *exchanged, raw []byte) error {
+	rule := x.chosen.rule
+	if x.frame.kind == isOneWay && x.frame.id != "" && rule.Late == 0 {
+		// Both answers carry the same id and reach the client, as those of a publisher's retry do.
+		return c.both(x, &exchanged{frame: frame{kind: isControl}, msg: x.msg, chosen: x.chosen}, raw)
+	}
+	copied := &exchanged{frame: x.frame, msg: x.msg, start: x.start, chosen: x.chosen, swallow: true}
+	if rule.Late > 0 {
+		err := c.release(x, raw)
+		if err == nil {
+			c.later(copied, raw)
+		}
+		return err
+	}
+	x.swallow, copied.swallow = rule.Second, !rule.Second
+	return c.both(x, copied, raw)
+}
+
+// both sends a message and its copy with nothing between them.
+func (c *framedConn) both(x, copied *exchanged, raw []byte) error {
+	if c.ctx.Err() != nil {
+		return c.release(x, raw)
+	}
+	c.relay.book(true, func(b *Books) { b.Held--; b.Copies++ })
+	x.touched, copied.touched = true, true
+	c.relay.applied(x.chosen.rule, x.msg, "delivered twice")
+	c.upMu.Lock()
+	err := c.put(x, raw)
+	if err == nil {
+		err = c.put(copied, raw)
+	}
+	c.upMu.Unlock()
+	if err != nil {
+		return err
+	}
+	return c.flushUp()
+}
+
+// later puts a copy in after a time, or when the rule heals, as soon as the connection rests; when it has ended meanwhile, the copy never leaves.
+func (c *framedConn) later(copied *exchanged, raw []byte) {
+	rule := copied.chosen.rule
+	c.relay.begin()
+	c.wg.Go(func() {
+		defer c.relay.end()
+		timer := time.NewTimer(rule.Late)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-rule.healed:
+		case <-c.ctx.Done():
+			c.relay.tell(rule, copied.msg, evidence.Skipped, "the connection ended before the copy left")
+			return
+		}
+		c.upMu.Lock()
+		defer c.upMu.Unlock()
+		if !c.rests() {
+			c.relay.tell(rule, copied.msg, evidence.Skipped, "the connection was in the middle of something when the copy was to leave")
+			return
+		}
+		c.relay.book(true, func(b *Books) { b.Copies++ })
+		c.relay.applied(rule, copied.msg, "delivered again "+time.Since(copied.start).Round(time.Millisecond).String()+" later")
+		if c.put(copied, raw) == nil {
+			_ = c.uw.Flush()
+		}
+	})
+}
+
+// rests tells whether a copy may leave now.
+func (c *framedConn) rests() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, ok := c.dialect.(resting)
+	return !c.raw && !c.silent && !c.ended && !c.lost && c.ctx.Err() == nil && (!ok || r.rests())
+}
+
+// spoil corrupts or cuts a message's payload and keeps its framing right.
+func (c *framedConn) spoil(x *exchanged, raw []byte) []byte {
+	rule, lo, hi := x.chosen.rule, x.frame.payload[0], x.frame.payload[1]
+	if hi <= lo {
+		c.skip(x, "it has no payload")
+		return raw
+	}
+	at := lo + int(evidence.Hash(rule.Seed, x.msg.seq, rule.ID, "which byte")%uint64(hi-lo)) //nolint:gosec // small
+	x.touched = true
+	if rule.Do == Corrupt {
+		spoiled := append([]byte(nil), raw...)
+		spoiled[at] ^= 0x01
+		c.relay.applied(rule, x.msg, "a bit flipped in byte "+strconv.Itoa(at-lo+1)+" of the payload")
+		return spoiled
+	}
+	t, ok := c.dialect.(trimmer)
+	if !ok {
+		c.skip(x, "its payload cannot be cut")
+		return raw
+	}
+	c.relay.applied(rule, x.msg, "cut after "+plural(at-lo, "byte")+" of "+plural(hi-lo, "byte"))
+	return t.trim(x.frame, raw, at-lo)
+}
+
+// endWith ends the connection as a rule asks and tells of the exchange, and of those behind it, which are collateral.
+func (c *framedConn) endWith(x *exchanged, then Ending) {
+	c.mu.Lock()
+	behind := slices.Clone(c.owed)
+	c.ended = then != ThenSilence
+	c.silent = then == ThenSilence
+	if c.silent {
+		c.owed = append([]*exchanged{x}, c.owed...) // told by finish, when the caller has left
+	}
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	for _, other := range behind {
+		c.relay.tell(x.chosen.rule, other.msg, evidence.Collateral, "its connection ended with that of "+x.msg.op)
+	}
+	_ = c.cw.Flush() // answers before it arrive
+	switch then {
+	case ThenSilence:
+		return
+	case ThenClosed:
+		_ = c.client.CloseWrite()
+	default:
+		_ = c.client.Reset()
+	}
+	c.report(x, 0)
+	c.cancel()
+}
+
+// stop ends the reading of the client after an error of its side, or a sinkError of the server's. raw is what could not be sent on yet.
+func (c *framedConn) stop(raw []byte, err error) {
+	var sink sinkError
+	switch {
+	case errors.As(err, &sink): // the server is gone; answers tells the client how, once it has passed on what came before
+		c.mu.Lock()
+		c.lost = true
+		mute := c.mute && !c.ended && !c.silent
+		c.mu.Unlock()
+		if mute {
+			_ = c.client.Reset()
+		}
+		c.drain()
+	case errors.Is(err, errDialect):
+		why := err.Error()
+		if c.opaque() { // told already
+			why = ""
+		}
+		c.goRaw(raw, why)
+	default: // the client broke off; what came of the message goes on
+		if !c.deaf() {
+			c.upMu.Lock()
+			_, _ = c.uw.Write(raw)
+			c.upMu.Unlock()
+		}
+		_ = c.flushUp()
+		c.clientGone(err)
+	}
+}
+
+// drain reads away what the client still says, until it ends.
+func (c *framedConn) drain() {
+	for {
+		b, err := c.in.more(c.in.idle)
+		var sink sinkError
+		if err != nil && !errors.As(err, &sink) {
+			c.clientGone(err)
+			return
+		}
+		c.in.used = len(b)
+		c.in.idle = func() error { return nil }
+	}
+}
+
+// clientGone notes the client's end and passes it on, once no answer is awaited for its own sake.
+func (c *framedConn) clientGone(err error) {
+	c.leave()
+	c.mu.Lock()
+	for !c.ended && !c.silent && !c.mute && c.ctx.Err() == nil && c.detached() {
+		c.changed.Wait()
+	}
+	over := c.ended || c.silent
+	c.mu.Unlock()
+	if !over && orderly(err) {
+		if half, ok := c.up.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+			return
+		}
+	}
+	if !over {
+		c.abort()
+	}
+	c.cancel()
+}
+
+// detached tells whether an answer is to be read to its end whether or not the client is there; c.mu is held.
+func (c *framedConn) detached() bool {
+	for _, x := range c.owed {
+		if r := x.chosen.rule; r != nil && (r.Do == LoseReply || r.Do == Twice) {
+			return true
+		}
+	}
+	return false
+}
+
+// leave notes when the client left of its own accord.
+func (c *framedConn) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone.IsZero() && !c.ended {
+		c.gone = time.Now()
+	}
+}
+
+// abort makes the server's end a reset.
+func (c *framedConn) abort() {
+	if up, ok := c.up.(interface{ SetLinger(int) error }); ok {
+		_ = up.SetLinger(0)
+	}
+}
+
+// finish closes the server's side and tells of what is still owed.
+func (c *framedConn) finish() {
+	c.cancel()
+	_ = c.up.Close()
+	c.unpaid()
+}
+
+// unpaid tells of all that the client is owed and will not get.
+func (c *framedConn) unpaid() {
+	c.mu.Lock()
+	owed := c.owed
+	c.owed = nil
+	for _, x := range c.ids {
+		owed = append(owed, x)
+	}
+	clear(c.ids)
+	c.mu.Unlock()
+	for _, x := range owed {
+		if !x.swallow {
+			c.report(x, 0)
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package message
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
+)
+
+// sealed is a shop that speaks TLS, a link that ends it, and what a client needs.
+type sealed struct {
+	*front
+	shop  *shop
+	trust *tls.Config
+}
+
+// seal starts them; h2 lets the shop speak HTTP/2.
+func seal(t testing.TB, h2 bool) *sealed {
+	t.Helper()
+	s := &sealed{front: &front{}, shop: &shop{}}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		text := fmt.Sprintf("%d %s", s.shop.done.Add(1), r.URL.Path)
+		w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+		_, _ = io.WriteString(w, text)
+	}))
+	srv.EnableHTTP2 = h2
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of clients who dial more connections than they use
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	ca, err := link.NewCA()
+	require.NoError(t, err)
+	theirs, ours := x509.NewCertPool(), x509.NewCertPool()
+	theirs.AddCert(srv.Certificate())
+	require.True(t, ours.AppendCertsFromPEM(ca.PEM()))
+	s.trust = &tls.Config{RootCAs: ours, ServerName: "127.0.0.1"}
+	s.Relay, err = New("http", Config{
+		Link:  "orders -> payments",
+		Sink:  func(e evidence.Fate) { s.mu.Lock(); s.fates = append(s.fates, e); s.mu.Unlock() },
+		Calls: func(c Call) { s.mu.Lock(); s.calls = append(s.calls, c); s.mu.Unlock() },
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { s.balanced(t) })
+	l, err := link.Open(link.Config{
+		Name: "orders -> payments", Upstream: srv.Listener.Addr().String(),
+		TLS: &link.TLS{CA: ca, Roots: theirs},
+		Serve: func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {
+			s.Serve(ctx, c, dial)
+		},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	s.addr = l.Addr()
+	return s
+}
+
+// client is net/http's, which offers HTTP/2 first.
+func (s *sealed) client(t testing.TB) *http.Client {
+	t.Helper()
+	tr := &http.Transport{TLSClientConfig: s.trust, ForceAttemptHTTP2: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: patience}
+}
+
+// TestFaultsInsideTLS is the conformance matrix once more, with the endings as a client of TLS sees them.
+func TestFaultsInsideTLS(t *testing.T) {
+	for _, row := range []struct {
+		rule Rule
+		want outcome
+	}{
+		{Rule{Do: Delay, By: 10 * time.Millisecond}, outcome{"1 /charge", "silence", 1}},
+		{Rule{Do: LoseRequest}, outcome{"", "reset", 0}},
+		{Rule{Do: LoseRequest, Then: ThenClosed}, outcome{"", "closed", 0}},
+		{Rule{Do: LoseRequest, Then: ThenSilence}, outcome{"", "silence", 0}},
+		{Rule{Do: LoseReply}, outcome{"", "reset", 1}},
+		{Rule{Do: LoseReply, Then: ThenClosed}, outcome{"", "closed", 1}},
+		{Rule{Do: LoseReply, Then: ThenSilence}, outcome{"", "silence", 1}},
+		{Rule{Do: Answer, Status: 503}, outcome{"503 injected", "silence", 0}},
+		{Rule{Do: Twice}, outcome{"1 /charge", "silence", 2}},
+		{Rule{Do: Twice, Second: true}, outcome{"2 /charge", "silence", 2}},
+	} {
+		t.Run(strings.TrimSuffix(fmt.Sprintf("%s/%s/%v", row.rule.Do, row.rule.Then, row.rule.Second), "/false"), func(t *testing.T) {
+			s := seal(t, false)
+			count, heal := s.live(t, withMatch(row.rule))
+			raw := connect(t, s.addr)
+			c := tls.Client(raw, s.trust)
+			_, err := io.WriteString(c, post("/charge", "10 EUR"))
+			require.NoError(t, err)
+			until(t, "it is executed", func() bool { return s.shop.done.Load() == int64(row.want.executed) })
+			within := patience
+			if row.want.how == "silence" {
+				within = 5 * quiet
+			}
+			rest, how := tlsEnds(t, raw, c, within)
+			require.Equal(t, row.want.how, how)
+			lines := strings.Split(strings.TrimSpace(rest), "\n")
+			require.Equal(t, row.want.answer, lines[len(lines)-1])
+			require.EqualValues(t, row.want.executed, s.shop.done.Load())
+			require.EqualValues(t, 1, count.Tally().Affected)
+			heal()
+		})
+	}
+}
+
+// tlsEnds is ends inside TLS.
+func tlsEnds(t testing.TB, raw peer, c *tls.Conn, within time.Duration) (rest, how string) {
+	t.Helper()
+	var got strings.Builder
+	require.NoError(t, raw.SetReadDeadline(time.Now().Add(within)))
+	_, err := io.Copy(&got, c)
+	switch {
+	case err == nil:
+		how = "closed"
+	case errors.Is(err, syscall.ECONNRESET):
+		how = "reset"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		how = "silence"
+	default:
+		how = err.Error()
+	}
+	return got.String(), how
+}
+
+func TestRealClientInsideTLS(t *testing.T) {
+	s := seal(t, false)
+	client := s.client(t)
+	count, heal := s.live(t, Rule{Do: Answer, Status: 503, Every: 2})
+	var statuses []int
+	for range 6 {
+		resp, err := client.Get("https://" + s.addr + "/a")
+		require.NoError(t, err)
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		require.Equal(t, 1, resp.ProtoMajor, "the shop speaks no HTTP/2, so nobody does")
+		statuses = append(statuses, resp.StatusCode)
+	}
+	heal()
+	assert.Equal(t, []int{200, 503, 200, 503, 200, 503}, statuses)
+	assert.EqualValues(t, 3, count.Tally().Affected)
+	assert.EqualValues(t, 3, s.shop.done.Load())
+	for _, c := range s.over() {
+		assert.Empty(t, c.Skipped)
+	}
+}
+
+// TestHTTP2GoesThroughUntouched: what the two agree on is not taken from them; that no fault can act on it is told.
+func TestHTTP2GoesThroughUntouched(t *testing.T) {
+	s := seal(t, true)
+	client := s.client(t)
+	count, heal := s.live(t, Rule{Do: LoseReply})
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			resp, err := client.Get("https://" + s.addr + "/a")
+			if !assert.NoError(t, err) {
+				return
+			}
+			assert.Equal(t, 2, resp.ProtoMajor)
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		})
+	}
+	all.Wait()
+	heal()
+	assert.Zero(t, count.Tally().Affected)
+	require.NotEmpty(t, s.over())
+	for _, c := range s.over() {
+		assert.Equal(t, "it is HTTP/2", c.Skipped)
+	}
+}
+
+// TestAServerThatSpeaksFirstIsTold: HTTP/2's may, before its client's first bytes are read.
+func TestAServerThatSpeaksFirstIsTold(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	c := connect(t, f.addr)
+	up := s.next(t)
+	up.send("\x00\x00\x00\x04\x00\x00\x00\x00\x00", false)
+	c.expect("\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false)
+	up.expect("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	require.Len(t, f.over(), 1)
+	assert.Equal(t, "it is HTTP/2", f.over()[0].Skipped)
+}
+
+// TestTLSThatPassesThroughIsTold: a link without TLS of its own sees bytes, however they begin.
+func TestTLSThatPassesThroughIsTold(t *testing.T) {
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(srv.Close)
+	f := open(t, srv.Listener.Addr().String(), Config{})
+	count, heal := f.live(t, Rule{Do: LoseReply})
+	client := srv.Client()
+	resp, err := client.Get("https://" + f.addr)
+	require.NoError(t, err)
+	resp.Body.Close()
+	client.CloseIdleConnections()
+	heal()
+	assert.Zero(t, count.Tally().Affected)
+	require.Len(t, f.over(), 1)
+	assert.Equal(t, "it is TLS, which the link does not end", f.over()[0].Skipped)
+}
+
+// TestWhatHasNoLinesIsNotWaitedFor: a protocol that begins with anything but a method goes through at once.
+func TestWhatHasNoLinesIsNotWaitedFor(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	c := connect(t, f.addr)
+	up := s.next(t)
+	c.send("\x00\x00\x00\x08\x04\xd2\x16\x2f", true) // PostgreSQL's SSLRequest
+	up.expect("\x00\x00\x00\x08\x04\xd2\x16\x2f")
+	up.send("N", false)
+	c.expect("N")
+}

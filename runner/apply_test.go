@@ -1,0 +1,55 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+// tolerable is a fault of the user's own that counts whether it is live.
+type tolerable struct{ live *int }
+
+func (f tolerable) Inject(context.Context, injector.Target) (injector.Heal, error) {
+	*f.live++
+	return func(context.Context) error { *f.live--; return nil }, nil
+}
+
+func (tolerable) Say(_, _ string) string { return "it is bearable" }
+
+type intolerable struct{ tolerable }
+
+func (intolerable) Inject(context.Context, injector.Target) (injector.Heal, error) {
+	return nil, errors.New("it is not")
+}
+
+// TestAStepThatFailsLeavesNothingLive: the others of its step are healed by the step itself, not only by the scenario's end. What came before stays.
+func TestAStepThatFailsLeavesNothingLive(t *testing.T) {
+	sys := scenarios.System{Services: []scenarios.Service{{Name: "a", Handler: http.NotFoundHandler()}, {Name: "b", Handler: http.NotFoundHandler()}}, Links: []scenarios.Link{{From: "a", To: "b"}}}
+	live := 0
+	f := tolerable{&live}
+	e, err := scenarios.New("unbearable").System(sys).
+		Inject("a", "b", f).
+		Together(scenarios.Placed{From: "a", To: "b", Fault: f}, scenarios.Placed{From: "a", To: "b", Fault: intolerable{f}}, scenarios.Placed{From: "a", To: "b", Fault: f}).
+		Wait(1).Build()
+	require.NoError(t, err)
+	r, err := begin(Options{Dir: t.TempDir()})
+	require.NoError(t, err)
+	s := newSession(t.Context(), r, e)
+	s.begin()
+	require.NoError(t, s.step(1))
+	require.Equal(t, 1, live)
+	require.ErrorContains(t, s.step(2), "inject it is bearable: it is not")
+	require.Equal(t, 1, live)
+	require.Len(t, s.live, 1)
+	require.Error(t, s.step(3), "nothing more happens")
+	s.finish()
+	require.Zero(t, live)
+	_, err = r.end(t.Context())
+	require.NoError(t, err)
+}

@@ -1,0 +1,218 @@
+package runner_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// mesh is four services in this process that all depend on each other: twelve links.
+func mesh() (scenarios.System, []scenarios.Link) {
+	sys := scenarios.System{Groups: []scenarios.Group{{Name: "mesh"}}}
+	for _, from := range []string{"a", "b", "c", "d"} {
+		sys.Services = append(sys.Services, scenarios.Service{Name: from, Handler: http.NotFoundHandler()})
+		sys.Groups[0].Members = append(sys.Groups[0].Members, from)
+		for _, to := range []string{"a", "b", "c", "d"} {
+			if from != to {
+				sys.Links = append(sys.Links, scenarios.Link{From: from, To: to})
+			}
+		}
+	}
+	return sys, sys.Links
+}
+
+// meeting is a fault that is injected, and healed, only when all others of its step are too: one after the other, they would wait in vain.
+type meeting struct {
+	*guests
+	fails  error
+	panics bool
+}
+
+type guests struct {
+	injected, healed   chan struct{}
+	mu                 sync.Mutex
+	missing, leaving   int
+	entered, leftAgain []string
+}
+
+func newGuests(n int) *guests {
+	return &guests{injected: make(chan struct{}), healed: make(chan struct{}), missing: n, leaving: n}
+}
+
+func (g *guests) wait(name string, missing *int, names *[]string, all chan struct{}) error {
+	g.mu.Lock()
+	*names = append(*names, name)
+	if *missing--; *missing == 0 {
+		close(all)
+	}
+	g.mu.Unlock()
+	select {
+	case <-all:
+		return nil
+	case <-time.After(20 * time.Second):
+		return errors.New("the others never came")
+	}
+}
+
+func (m meeting) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
+	if err := m.wait(t.ID, &m.missing, &m.entered, m.injected); err != nil {
+		return nil, err
+	}
+	switch {
+	case m.fails != nil:
+		return nil, m.fails
+	case m.panics:
+		panic("the guest fell")
+	}
+	t.Count.See(1)
+	t.Count.Touch(1)
+	return func(context.Context) error { return m.wait(t.ID, &m.leaving, &m.leftAgain, m.healed) }, nil
+}
+
+func (meeting) Say(from, to string) string { return fmt.Sprintf("%q meets %q", from, to) }
+
+func TestTheFaultsOfAStepAreInjectedAndHealedAtOnce(t *testing.T) {
+	t.Parallel()
+	sys, links := mesh()
+	g := newGuests(len(links))
+	var placed []scenarios.Placed
+	for _, l := range links {
+		placed = append(placed, scenarios.Placed{From: l.From, To: l.To, Fault: meeting{guests: g}})
+	}
+	_, h := run(t, runner.Options{}, built(t, scenarios.New("a meeting").System(sys).Together(placed...).For(time.Millisecond)))
+	require.Len(t, h.Faults, len(links))
+	assert.Empty(t, h.End.Reason)
+	for i, f := range h.Faults {
+		assert.Equal(t, links[i].Name(), f.On, "the journal has them in their order")
+		assert.Equal(t, h.Faults[0].Injected, f.Injected)
+		assert.Positive(t, f.Healed)
+		assert.Empty(t, f.Error)
+	}
+}
+
+// TestAPartitionIsLiveWithin10ms compares the times that the journal holds, each taken when a link was cut. A machine that was busy elsewhere for a moment
+// may stretch one round, not each of several.
+func TestAPartitionIsLiveWithin10ms(t *testing.T) {
+	t.Parallel()
+	sys, links := mesh()
+	b := scenarios.New("cut all").System(sys)
+	const rounds = 8
+	for range rounds {
+		b = b.Together(
+			scenarios.Placed{From: "a", To: "b", Fault: injector.Partition{HalfOf: "mesh"}},
+			scenarios.Placed{From: "a", To: "b", Fault: injector.CutOff{}},
+			scenarios.Placed{From: "c", To: "d", Fault: injector.CutOff{}},
+		).For(10 * time.Millisecond)
+	}
+	_, h := run(t, runner.Options{}, built(t, b))
+	require.Len(t, h.Faults, rounds*len(links))
+	best, healed := time.Hour, time.Hour
+	for round := range slices.Chunk(h.Faults, len(links)) {
+		var on []string
+		for _, f := range round {
+			on = append(on, f.On)
+		}
+		slices.Sort(on)
+		assert.Len(t, slices.Compact(on), len(links), "each link once")
+		by := func(at func(*journal.Injection) time.Duration) time.Duration {
+			first := slices.MinFunc(round, func(a, b *journal.Injection) int { return int(at(a) - at(b)) })
+			last := slices.MaxFunc(round, func(a, b *journal.Injection) int { return int(at(a) - at(b)) })
+			require.Positive(t, at(first))
+			return at(last) - at(first)
+		}
+		best = min(best, by(func(in *journal.Injection) time.Duration { return in.Live }))
+		healed = min(healed, by(func(in *journal.Injection) time.Duration { return in.Healed }))
+	}
+	t.Logf("twelve links: live within %v of each other, healed within %v, at best of %d", best, healed, rounds)
+	assert.Less(t, best, 10*time.Millisecond)
+	assert.Less(t, healed, 10*time.Millisecond)
+}
+
+func TestWhenOneFaultFailsTheOthersOfItsStepAreHealed(t *testing.T) {
+	t.Parallel()
+	for name, bad := range map[string]meeting{"fails": {fails: errors.New("no such table")}, "panics": {panics: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sys, links := mesh()
+			bad.guests = newGuests(3)
+			bad.leaving = 2 // the third never came to be
+			_, h := run(t, runner.Options{}, built(t, scenarios.New("a bad guest").System(sys).Together(
+				scenarios.Placed{From: links[0].From, To: links[0].To, Fault: meeting{guests: bad.guests}},
+				scenarios.Placed{From: links[1].From, To: links[1].To, Fault: bad},
+				scenarios.Placed{From: links[2].From, To: links[2].To, Fault: meeting{guests: bad.guests}},
+			).Wait(time.Hour)))
+			assert.Equal(t, "inconclusive", h.End.Outcome)
+			assert.Regexp(t, `inject "a" meets "c": (no such table|panic: the guest fell)`, h.End.Reason)
+			assert.Len(t, bad.leftAgain, 2, "the others are healed")
+			require.Len(t, h.Faults, 3)
+			for i, f := range h.Faults {
+				assert.Positive(t, f.Healed)
+				assert.Equal(t, i == 1, f.Error != "", f.Error)
+				assert.Equal(t, i != 1, f.Live > 0)
+			}
+			assert.Less(t, h.Ended, time.Minute, "nothing happens after it")
+		})
+	}
+}
+
+// diary notes in which order its faults come and go.
+type diary struct {
+	mu    *sync.Mutex
+	lines *[]string
+	name  string
+}
+
+func (d diary) note(line string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	*d.lines = append(*d.lines, line+" "+d.name)
+}
+
+func (d diary) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
+	d.note("in")
+	t.Count.Touch(1)
+	return func(context.Context) error { d.note("out"); return nil }, nil
+}
+
+func (d diary) Say(_, _ string) string { return d.name + " is noted" }
+
+func TestOnOneLinkFaultsKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	sys, _ := mesh()
+	var mu sync.Mutex
+	var lines []string
+	note := func(name string) scenarios.Placed {
+		return scenarios.Placed{From: "a", To: "b", Fault: diary{&mu, &lines, name}}
+	}
+	_, h := run(t, runner.Options{}, built(t, scenarios.New("in order").System(sys).
+		Together(note("1"), note("2")).Together(note("3"), note("4")).Wait(time.Millisecond).HealAll()))
+	assert.Equal(t, []string{"in 1", "in 2", "in 3", "in 4", "out 4", "out 3", "out 2", "out 1"}, lines)
+	assert.Len(t, h.Faults, 4)
+}
+
+// TestAPartitionIsHealedAsAWhole: "the fault is healed" ends all of its links, and not what came before.
+func TestAPartitionIsHealedAsAWhole(t *testing.T) {
+	t.Parallel()
+	sys, _ := mesh()
+	_, h := run(t, runner.Options{}, built(t, scenarios.New("as one").System(sys).
+		Inject("a", "b", injector.CutOff{}).
+		Partition(injector.Partition{These: []string{"c"}, RestOf: "mesh"}).
+		Wait(time.Millisecond).Heal().Wait(50*time.Millisecond).HealAll()))
+	require.Len(t, h.Faults, 2+6)
+	for i, f := range h.Faults {
+		assert.Equal(t, i < 2, f.Healed > h.Faults[2].Healed+40*time.Millisecond, f.On)
+	}
+}

@@ -1,0 +1,65 @@
+package runner
+
+import (
+	"context"
+	"sync"
+
+	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+// startAll starts each service as soon as what it depends on is ready. Those that depend on each other in a circle, members of a cluster, do not wait
+// for each other: none of them might be ready alone. On the first error no further one is started.
+func (s *system) startAll(ctx context.Context, h hooks) error {
+	order, err := s.e.System.Order()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ready := map[string]chan struct{}{}
+	for _, svc := range order {
+		if len(svc.Command) > 0 && s.o.Handlers[svc.Name] == nil {
+			ready[svc.Name] = make(chan struct{})
+		}
+	}
+	var all sync.WaitGroup
+	for _, svc := range order {
+		if ready[svc.Name] == nil {
+			continue
+		}
+		all.Go(func() {
+			for _, l := range s.e.System.Links {
+				if first := ready[l.To]; l.From == svc.Name && first != nil && s.e.System.Waits(l) {
+					select {
+					case <-first:
+					case <-ctx.Done():
+						return
+					}
+				}
+			}
+			if err := s.start(ctx, svc, h); err != nil {
+				cancel(err)
+				return
+			}
+			close(ready[svc.Name])
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) error {
+	spec, err := s.spec(svc, h)
+	if err != nil {
+		return err
+	}
+	started, err := process.Start(ctx, spec)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.services[svc.Name] = started
+	return nil
+}

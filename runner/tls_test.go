@@ -1,0 +1,198 @@
+package runner_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// sealed is a real net/http server that speaks TLS, and the file of what vouches for it.
+func sealed(t *testing.T, h http.Handler, h2 bool) (address, ca string) {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	srv.EnableHTTP2 = h2
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of connections that end in the middle of TLS, which faults do
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	ca = filepath.Join(t.TempDir(), "orders.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600))
+	return srv.Listener.Addr().String(), ca
+}
+
+// overTLS is drill with orders at an address, behind a link that ends TLS.
+func overTLS(name, address string, by scenarios.TLS, l scenarios.Load) *scenarios.Builder {
+	l.Rate, l.GiveUp = 50, 2*time.Second
+	l.Mix = []scenarios.Route{{Method: "POST", Path: "/orders", Body: `{"n":{{n}}}`, Share: 1}}
+	return scenarios.New(name).
+		System(scenarios.System{
+			Services: []scenarios.Service{{Name: "orders", Address: address, Serves: []string{"/"}}},
+			Links:    []scenarios.Link{{From: "clients", To: "orders", Protocol: "http", TLS: &by}},
+		}).
+		Load(l).
+		Baseline(time.Second)
+}
+
+func TestRepliesAreLostInsideTLS(t *testing.T) {
+	t.Parallel()
+	for name, forgets := range map[string]bool{"keys are remembered": false, "keys are forgotten": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := &orders{forgets: forgets}
+			address, ca := sealed(t, o, false)
+			e := built(t, overTLS(name, address, scenarios.TLS{CA: ca}, keyed()).
+				EffectsFrom("GET /ledger").
+				Inject("clients", "orders", injector.LoseReplies{Pick: few(0.2)}).For(2*time.Second).
+				Check(check.ExactlyOnce{}))
+			res, h := run(t, runner.Options{}, e)
+			assert.Positive(t, h.Faults[0].Affected)
+			assert.Positive(t, h.Load.Retries, "lost replies are asked for again")
+			assert.Equal(t, h.Load.Attempts, h.Load.Wire)
+			assert.Empty(t, h.Notes)
+			arrived, _ := o.counts()
+			assert.Equal(t, h.Load.Wire, arrived, "all of it came inside TLS")
+			want := "passed"
+			if forgets {
+				want = "failed"
+			}
+			assert.Equal(t, want, verdict(t, h, check.ExactlyOnce{}).Outcome)
+			assert.Equal(t, want, res.Outcome)
+			raw, err := os.ReadFile(filepath.Join(res.Dir, "ca.pem"))
+			require.NoError(t, err)
+			require.True(t, x509.NewCertPool().AppendCertsFromPEM(raw))
+			assert.NotContains(t, string(raw), "KEY")
+		})
+	}
+}
+
+// asked runs a scenario whose front asks orders at an address over TLS while replies are lost, through a link that a system file describes by how.
+func asked(t *testing.T, address, how string) (*runner.Result, *journal.History) {
+	t.Helper()
+	files := fstest.MapFS{
+		"system.yaml": {Data: []byte(fmt.Sprintf("services:\n  front:\n    depends:\n      orders: %s\n  orders: {address: %q}\n", how, address))},
+		"a.feature": {Data: []byte(`Feature: Orders
+  Scenario: replies are lost
+    Given the system described in "system.yaml"
+    When replies from "orders" to "front" are lost after the work was done
+    And the front asks
+    Then at least 1 calls from "front" to "orders" were affected by the fault
+`)},
+	}
+	ask := func(ctx context.Context) error {
+		system := runner.Of(ctx)
+		roots := x509.NewCertPool()
+		if file := system.CA(); file != "" {
+			raw, err := os.ReadFile(file)
+			if err != nil || !roots.AppendCertsFromPEM(raw) {
+				return fmt.Errorf("read the run's CA: %w", err)
+			}
+		}
+		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, InsecureSkipVerify: system.CA() == ""}, ForceAttemptHTTP2: true}
+		defer tr.CloseIdleConnections()
+		resp, err := (&http.Client{Transport: tr, Timeout: 5 * time.Second}).Get("https://" + system.Link("front", "orders"))
+		if err == nil {
+			resp.Body.Close()
+		}
+		t.Log("asked:", err)
+		return nil // that nothing comes back is what is drilled
+	}
+	res, err := runner.Run(t.Context(), runner.Options{
+		FS: files, Paths: []string{"a.feature"}, Dir: t.TempDir(), Handlers: map[string]http.Handler{"front": http.NotFoundHandler()},
+		Steps: []runner.Step{{Pattern: `^the front asks$`, Do: ask}},
+	})
+	require.NoError(t, err)
+	h := res.Book.Scenarios[0]
+	t.Logf("%s: %s", res.Outcome, strings.Join(runner.Failures(h), "\n"))
+	return res, h
+}
+
+func TestTLSOfASystemFile(t *testing.T) {
+	t.Parallel()
+	o := &orders{}
+	address, ca := sealed(t, o, false)
+	res, h := asked(t, address, fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", ca))
+	assert.Equal(t, "passed", res.Outcome)
+	assert.EqualValues(t, 1, h.Faults[0].Affected)
+	arrived, _ := o.counts()
+	assert.Equal(t, 1, arrived, "the work was done")
+	assert.Empty(t, h.Notes)
+}
+
+func TestTLSThatCannotBeLookedIntoIsToldAndProvesNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ how, told string }{
+		"nobody vouches for the service": {"{protocol: http, tls: terminate}", "certificate signed by unknown authority"},
+		"it passes through":              {"http", "it is TLS, which the link does not end"},
+		"HTTP/2":                         {"{protocol: http, tls: terminate, upstream_insecure: true}", "it is HTTP/2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address, _ := sealed(t, &orders{}, true)
+			res, h := asked(t, address, c.how)
+			assert.Equal(t, "inconclusive", res.Outcome)
+			require.Len(t, h.Notes, 1, "each reason once")
+			assert.Contains(t, h.Notes[0].Text, c.told)
+			assert.Contains(t, h.Notes[0].Text, `link "front -> orders"`)
+		})
+	}
+}
+
+func TestACAThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
+	for file, told := range map[string]string{"certs/none.pem": "certs/none.pem", empty: "has to be in PEM"} {
+		res, h := asked(t, "127.0.0.1:1", fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", file))
+		assert.Equal(t, "inconclusive", res.Outcome)
+		assert.Contains(t, h.End.Reason, told)
+		assert.Contains(t, h.End.Reason, `link "front -> orders"`)
+	}
+}
+
+// TestServicesAreGivenTheCA starts a service that reads the file which ${ca} stands for.
+func TestServicesAreGivenTheCA(t *testing.T) {
+	t.Parallel()
+	e := built(t, scenarios.New("given").System(scenarios.System{
+		Services: []scenarios.Service{
+			{Name: "orders", Command: []string{"sh", "-c", `cat "$CA" && exec sleep 60`}, Env: map[string]string{"CA": "${ca}"}, Ready: scenarios.Ready{Line: "END CERTIFICATE"}},
+			{Name: "payments", Address: "127.0.0.1:1"},
+		},
+		Links: []scenarios.Link{{From: "orders", To: "payments", Protocol: "http", TLS: &scenarios.TLS{}}},
+	}).Wait(time.Millisecond))
+	res, h := run(t, runner.Options{}, e)
+	require.NotContains(t, h.End.Reason, "orders", "the service came up")
+	said, err := os.ReadFile(filepath.Join(res.Dir, "scenarios", "given", "logs", "orders.log"))
+	require.NoError(t, err)
+	ca, err := os.ReadFile(filepath.Join(res.Dir, "ca.pem"))
+	require.NoError(t, err)
+	assert.Contains(t, string(said), string(ca))
+}
+
+// TestRunsWithoutTLSHaveNoCA leaves nothing in the folder of a run that needs none.
+func TestRunsWithoutTLSHaveNoCA(t *testing.T) {
+	t.Parallel()
+	res, _ := run(t, runner.Options{}, built(t, drill("plain", &orders{}, scenarios.Load{}).
+		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(time.Second).
+		Check(check.Success{Ratio: 0.9})))
+	assert.NoFileExists(t, filepath.Join(res.Dir, "ca.pem"))
+}
