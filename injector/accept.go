@@ -8,11 +8,15 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// Refuse closes the link's port and resets its live connections, as the end of a listening process does.
+// Refuse closes the link's port (datagrams are answered with ICMP: connection refused) and resets its live connections, as the end of a listening process does.
 type Refuse struct{}
 
 // Inject implements Fault.
 func (Refuse) Inject(_ context.Context, t Target) (Heal, error) {
+	if t.Datagrams != nil {
+		heal, err := t.Datagrams.Refuse(t.Count)
+		return Heal(heal), err
+	}
 	return put(t, (*link.Link).Refuse, t.Count)
 }
 

@@ -66,14 +66,17 @@ func (f Twice) Inject(_ context.Context, t Target) (Heal, error) {
 
 // Say implements Fault.
 func (f Twice) Say(from, to string) string {
-	s := f.subject("calls", from, to) + " are delivered twice"
+	return f.subject("calls", from, to) + deliveredTwice(f.Second, f.Late)
+}
+
+func deliveredTwice(second bool, late time.Duration) string {
 	switch {
-	case f.Second:
-		s += " and the second answer is returned"
-	case f.Late > 0:
-		s += ", the copy " + Duration(f.Late) + " late"
+	case second:
+		return " are delivered twice and the second answer is returned"
+	case late > 0:
+		return " are delivered twice, the copy " + Duration(late) + " late"
 	}
-	return s
+	return " are delivered twice"
 }
 
 // Reorder lets calls arrive out of order: one waits until another has passed it, at most Wait.

@@ -46,12 +46,17 @@ func put[F any](t Target, how func(*link.Link, F) (link.Heal, error), f F) (Heal
 	return Heal(heal), err
 }
 
-// CutOff silences a link, in both directions or one; it heals, and held bytes arrive.
+// CutOff silences a link, in both directions or one; it heals, and held bytes arrive. Datagrams are not held: they are lost.
 type CutOff struct{ Dir link.Dir }
 
 // Inject implements Fault.
 func (f CutOff) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).CutOff, link.Cut{On: Conns{}.on(t), Dir: f.Dir})
+	cut := link.Cut{On: Conns{}.on(t), Dir: f.Dir}
+	if t.Datagrams != nil {
+		heal, err := t.Datagrams.CutOff(cut)
+		return Heal(heal), err
+	}
+	return put(t, (*link.Link).CutOff, cut)
 }
 
 // Say implements Fault.

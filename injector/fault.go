@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/datagram"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -30,14 +31,15 @@ type Fault interface {
 // Heal ends an injection. It is called once, is bounded in time, and gets a context that is not the cancelled one of the run.
 type Heal func(context.Context) error
 
-// Target is what an injection acts on: a link (Link, and Relay where its protocol has messages) or a service.
+// Target is what an injection acts on: a link (Link or Datagrams, and Relay where its protocol has messages) or a service.
 type Target struct {
-	ID      string // the injection's name, unique in a scenario and stable between runs; hashed into decisions
-	Seed    uint64
-	Link    *link.Link
-	Relay   *message.Relay   // nil when the link's protocol is tcp
-	Service *process.Service // nil when the target is a link
-	Count   *evidence.Counter
+	ID        string // the injection's name, unique in a scenario and stable between runs; hashed into decisions
+	Seed      uint64
+	Link      *link.Link
+	Datagrams *datagram.Link   // instead of Link, when the link's protocol is one of UDP
+	Relay     *message.Relay   // nil when the link's protocol is tcp
+	Service   *process.Service // nil when the target is a link
+	Count     *evidence.Counter
 }
 
 // Pick chooses the calls that a message fault acts on. The zero value picks all.
@@ -132,6 +134,9 @@ func Size(n int64) string {
 
 // onLink and onService say what is wrong with a target.
 func (t Target) onLink() error {
+	if t.Datagrams != nil {
+		return errors.New("inject a fault on connections or traffic: the link carries datagrams, which have neither; speak of messages")
+	}
 	if t.Link == nil {
 		return errors.New("inject a fault on a link: the target is none")
 	}

@@ -2,6 +2,8 @@ package injector
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -10,7 +12,7 @@ import (
 // Kind is a row of the table of fault kinds.
 type Kind struct {
 	Name    string // "slow calls"
-	On      string // what it acts on, and is counted in: "calls", "connections", "traffic" or "service"
+	On      string // what it acts on, and is counted in: "calls", "messages", "connections", "traffic" or "service"
 	Example string // a sentence of a feature file
 	Means   string // what it does, in a line
 	Undo    string // how it is healed, in a line
@@ -48,6 +50,8 @@ func Kinds() []Kind {
 		{Name: "twice", On: "calls", Means: "calls are delivered a second time", Undo: "a copy that waits leaves at once", Value: Twice{Second: true, Pick: Pick{Share: 0.2}}},
 		{Name: "wave", On: "traffic", Means: "bytes are late for a while and on time for a while, in turn", Undo: "waiting bytes go at once", Value: Wave{By: 500 * time.Millisecond, Up: 2 * time.Second, Down: 3 * time.Second}},
 	}
+	kinds = append(kinds, messageKinds()...)
+	slices.SortFunc(kinds, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
 	for i, k := range kinds {
 		kinds[i].Example = k.Value.Say("orders", "payments")
 	}

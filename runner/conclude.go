@@ -79,6 +79,12 @@ func (s *session) quiesce() {
 			s.tell(journal.Event{Books: &fact})
 		}
 	}
+	for name, l := range s.system.datagrams {
+		loss := l.Loss()
+		s.tell(journal.Event{Loss: &journal.Loss{
+			Link: name, Known: loss.Known, AtLink: loss.Link, AtServer: loss.Server, Elsewhere: loss.Elsewhere, Unsent: loss.Unsent, Evicted: loss.Evicted,
+		}})
+	}
 }
 
 // open is how many calls of a link, where a check asks how long its callers wait, have not ended, and how long ago the load ended. They are given as long to
@@ -100,10 +106,14 @@ func (s *session) open(link string, to message.Books) (n int64, waited time.Dura
 	return n, waited
 }
 
-// traffic tells what each link carried.
+// traffic tells what each link carried; of those of datagrams the books tell.
 func (s *session) traffic() {
 	for _, l := range s.e.System.Links {
-		c := s.system.links[l.Name()].Counters()
+		open := s.system.links[l.Name()]
+		if open == nil {
+			continue
+		}
+		c := open.Counters()
 		s.tell(journal.Event{Traffic: &journal.Traffic{
 			Link: l.Name(), Opened: c.Opened, Live: c.Live, Refused: c.DialErrors, Resets: c.Resets, BytesToServer: c.BytesToServer, BytesToClient: c.BytesToClient,
 		}})

@@ -138,10 +138,8 @@ func (r *Running) Address(service string) string { return r.system.addresses[ser
 
 // Link is where from reaches to, through the link; "" where there is none.
 func (r *Running) Link(from, to string) string {
-	if l := r.system.links[from+" -> "+to]; l != nil {
-		return l.Addr()
-	}
-	return ""
+	addr, _ := r.system.link(from + " -> " + to)
+	return addr
 }
 
 // mustRun makes a missing server an error instead of a skip.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -140,10 +141,11 @@ func together(all []*injection, do func(on []*injection)) {
 	var targets []string
 	on := map[string][]*injection{}
 	for _, in := range all {
-		if on[in.on] == nil {
-			targets = append(targets, in.on)
+		name := in.aims()
+		if on[name] == nil {
+			targets = append(targets, name)
 		}
-		on[in.on] = append(on[in.on], in)
+		on[name] = append(on[name], in)
 	}
 	start := make(chan struct{})
 	var ended sync.WaitGroup
@@ -171,11 +173,32 @@ func guarded(do func() error) (err error) {
 func (s *session) injection(p scenarios.Placed, step journal.Step) *injection {
 	kind, _ := injector.KindOf(p.Fault)
 	in := &injection{Placed: p, says: p.Fault.Say(p.From, p.To), on: p.On(), unit: kind.On, step: step}
-	if p.From == "" {
+	switch row, ok := s.protocol(p); {
+	case p.From == "":
 		in.unit = "processes"
+	case ok && kind.On == "calls":
+		in.unit = row.Unit // replies are lost of messages too
 	}
 	in.count = evidence.NewCounter(in.unit)
 	return in
+}
+
+// protocol is that of the link that a fault is placed on; ok is false when its messages are not known, or it is placed on a service.
+func (s *session) protocol(p scenarios.Placed) (message.Protocol, bool) {
+	for _, l := range s.e.System.Links {
+		if l.From == p.From && l.To == p.To {
+			return message.ProtocolOf(l.Protocol)
+		}
+	}
+	return message.Protocol{}, false
+}
+
+// aims is the name of the link or the service that it is placed on, whichever way what it acts on goes.
+func (in *injection) aims() string {
+	if in.From == "" {
+		return in.To
+	}
+	return scenarios.Link{From: in.From, To: in.To}.Name()
 }
 
 // place finds what a fault acts on.
@@ -183,7 +206,8 @@ func (s *session) place(p scenarios.Placed, step journal.Step) *injection {
 	in := s.injection(p, step)
 	in.target = injector.Target{ID: p.ID, Seed: s.seed, Count: in.count}
 	if p.From != "" {
-		in.target.Link, in.target.Relay = s.system.links[in.on], s.system.relays[in.on]
+		name := in.aims()
+		in.target.Link, in.target.Datagrams, in.target.Relay = s.system.links[name], s.system.datagrams[name], s.system.relays[name]
 	} else {
 		in.target.Service = s.system.services[p.To]
 	}

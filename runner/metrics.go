@@ -141,7 +141,11 @@ func (s *session) measure(tell func(f figure, value float64, labels ...string)) 
 		}
 	}
 	for _, l := range s.e.System.Links {
-		c, name := s.system.links[l.Name()].Counters(), l.Name()
+		open, name := s.system.links[l.Name()], l.Name()
+		if open == nil {
+			continue // datagrams have no connections
+		}
+		c := open.Counters()
 		tell(linkOpened, float64(c.Opened), name)
 		tell(linkLive, float64(c.Live), name)
 		tell(linkRefused, float64(c.DialErrors), name)

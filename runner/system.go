@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/datagram"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -34,8 +36,9 @@ type system struct {
 	dir       string // for logs and working folders
 	addresses map[string]string
 	ports     map[string]map[string]int // service -> name ("" its own) -> port
-	held      map[string][]net.Listener // by service, until it starts
+	held      map[string][]io.Closer    // by service, until it starts
 	links     map[string]*link.Link     // by name, "orders -> payments"
+	datagrams map[string]*datagram.Link
 	relays    map[string]*message.Relay
 	mu        sync.Mutex // guards ports, held and services while services start
 	trust     trust
@@ -65,8 +68,8 @@ func (m missing) Error() string {
 // startSystem opens the links first, so that their addresses are known, and then starts services. On error everything is ended again.
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
-		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, held: map[string][]net.Listener{},
-		links: map[string]*link.Link{}, relays: map[string]*message.Relay{}, trust: trust{}, services: map[string]*process.Service{},
+		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, held: map[string][]io.Closer{},
+		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: trust{}, services: map[string]*process.Service{},
 	}
 	defer func() {
 		if err != nil {
@@ -136,9 +139,9 @@ func (s *system) port(service, name string, fixed int) (int, error) {
 	}
 	for try := 0; fixed == 0; try++ {
 		p := firstPort + rand.IntN(ports)
-		ln, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p))
+		held, err := s.hold(service, "127.0.0.1:"+strconv.Itoa(p))
 		if err == nil {
-			s.held[service] = append(s.held[service], ln)
+			s.held[service] = append(s.held[service], held...)
 			fixed = p
 		} else if try == 1000 {
 			return 0, fmt.Errorf("find a free port for %q: %w", service, err)
@@ -146,6 +149,26 @@ func (s *system) port(service, name string, fixed int) (int, error) {
 	}
 	s.ports[service][name] = fixed
 	return fixed, nil
+}
+
+// hold takes a port, for UDP too where a link of datagrams leads to the service.
+func (s *system) hold(service, addr string) ([]io.Closer, error) {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil || !slices.ContainsFunc(s.e.System.Links, func(l scenarios.Link) bool { return l.To == service && udp(l) }) {
+		return []io.Closer{ln}, err
+	}
+	pc, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		_ = ln.Close()
+		return nil, err
+	}
+	return []io.Closer{ln, pc}, nil
+}
+
+// udp tells whether a link carries datagrams.
+func udp(l scenarios.Link) bool {
+	p, _ := message.ProtocolOf(l.Protocol)
+	return p.UDP
 }
 
 // release gives a service's ports to it. A process that is being started at this moment has inherited the listeners and loses them only when it runs
@@ -160,6 +183,14 @@ func (s *system) release(service string) {
 }
 
 func (s *system) open(l scenarios.Link, h hooks) error {
+	if udp(l) {
+		open, err := datagram.Open(datagram.Config{Name: l.Name(), Protocol: l.Protocol, Listen: l.Listen, Upstream: s.addresses[l.To], Sink: h.fate})
+		if err != nil {
+			return err
+		}
+		s.datagrams[l.Name()], s.relays[l.Name()] = open, open.Relay()
+		return nil
+	}
 	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: s.addresses[l.To], ProxyProtocol: l.ProxyProtocol}
 	if err := s.terminate(&cfg, l, h); err != nil {
 		return err
@@ -255,11 +286,7 @@ func (s *system) values(svc scenarios.Service) func(name, arg string) (string, b
 			abs, err := filepath.Abs(s.workDir(svc))
 			return abs, err == nil
 		case "link":
-			l := s.links[svc.Name+" -> "+arg]
-			if l == nil {
-				return "", false
-			}
-			return l.Addr(), true
+			return s.link(svc.Name + " -> " + arg)
 		case "address":
 			a, ok := s.addresses[arg]
 			return a, ok
@@ -274,10 +301,21 @@ func (s *system) values(svc scenarios.Service) func(name, arg string) (string, b
 	}
 }
 
+// link is where a link listens.
+func (s *system) link(name string) (addr string, ok bool) {
+	if l := s.links[name]; l != nil {
+		return l.Addr(), true
+	}
+	if l := s.datagrams[name]; l != nil {
+		return l.Addr(), true
+	}
+	return "", false
+}
+
 // front is where clients reach a service: through their link to it, where there is one.
 func (s *system) front(service string) string {
-	if l := s.links["clients -> "+service]; l != nil {
-		return l.Addr()
+	if addr, ok := s.link("clients -> " + service); ok {
+		return addr
 	}
 	return s.addresses[service]
 }
@@ -292,6 +330,9 @@ func (s *system) stop(ctx context.Context) error {
 		all.Go(func() { _ = svc.Stop(ctx) })
 	}
 	for _, l := range s.links {
+		errs = append(errs, l.Close())
+	}
+	for _, l := range s.datagrams {
 		errs = append(errs, l.Close())
 	}
 	for _, server := range s.servers {

@@ -170,9 +170,9 @@ func (a args) window(i int) journal.Window {
 	return ""
 }
 
-var picked = regexp.MustCompile(`^(?:from the (\d+)\w\w to the (\d+)\w\w,? |the first (\S+) |every (\d+)\w\w of the |(\S+%) of )?(?:(?:only )?"([^"]*)" )?\w+$`)
+var picked = regexp.MustCompile(`^(?:from the (\d+)\w\w to the (\d+)\w\w,? |the first (\S+) |every (\d+)\w\w of the |(\S+%) of )?(?:(?:only )?"([^"]*)" )?(\w+)$`)
 
-// pick is a {calls}, {requests} or {replies}.
+// pick is a {calls}, {requests}, {replies} or {messages}.
 func (a args) pick(i int) injector.Pick {
 	var p injector.Pick
 	part := picked.FindStringSubmatch(a.value(i))
@@ -188,15 +188,24 @@ func (a args) pick(i int) injector.Pick {
 		p.Share = a.share(a.place(i), part[5])
 	}
 	if op := part[6]; op != "" {
-		if strings.HasPrefix(op, "/") {
-			p.Match.Path = op
-		} else if method, path, err := parseRoute(op); err == nil {
-			p.Match.Method, p.Match.Path = method, path
-		} else {
-			a.blame(i, err)
-		}
+		p.Match.Method, p.Match.Path = a.about(i, op, part[7])
 	}
 	return p
+}
+
+// about is an operation and its object, of which the noun tells how they are written. Requests and replies are of HTTP or of another protocol; see offRoute.
+func (a args) about(i int, op, noun string) (method, path string) {
+	method, path, err := parseRoute(op)
+	switch {
+	case err == nil:
+		return method, path
+	case strings.HasPrefix(op, "/") && !strings.HasPrefix(noun, "message"):
+		return "", op
+	case !strings.HasPrefix(noun, "call"):
+		return topic(op)
+	}
+	a.blame(i, err)
+	return "", ""
 }
 
 // nth is a place among calls or connections, of which there is no 0th; "" is none.

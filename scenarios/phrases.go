@@ -25,7 +25,7 @@ func Phrases() []Phrase {
 	}{
 		{"system and safety", systemPhrases()},
 		{"load", loadPhrases()},
-		{"faults", slices.Concat(callFaultPhrases(), linkFaultPhrases(), partitionPhrases(), serviceFaultPhrases())},
+		{"faults", slices.Concat(callFaultPhrases(), messageFaultPhrases(), linkFaultPhrases(), partitionPhrases(), serviceFaultPhrases())},
 		{"time and people", timePhrases()},
 		{"degradation", degradationPhrases()},
 		{"idempotency", idempotencyPhrases()},

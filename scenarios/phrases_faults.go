@@ -3,7 +3,6 @@ package scenarios
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
@@ -61,11 +60,7 @@ func callFaultPhrases() []Phrase {
 }
 
 func twice(a args) Placed {
-	second := strings.Contains(a.text, "the second answer is returned")
-	if second && a.has(3) {
-		a.d.blame(a.place(3), "a copy that leaves late cannot answer", "leave out either `and the second answer is returned` or `, the copy ... late`")
-	}
-	return between(a, 1, 2, injector.Twice{Second: second, Late: a.duration(3), Pick: a.pick(0)})
+	return between(a, 1, 2, injector.Twice{Second: a.second(3), Late: a.duration(3), Pick: a.pick(0)})
 }
 
 func serviceFaultPhrases() []Phrase {

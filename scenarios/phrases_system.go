@@ -69,7 +69,7 @@ func parseAddress(s string) (string, error) {
 	bad := wrong("write host and port, as in \"127.0.0.1:8080\"", "%q is no address", s)
 	if strings.Contains(s, "://") {
 		u, err := url.Parse(s)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "tcp") || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.User != nil {
+		if err != nil || !slices.Contains([]string{"http", "tcp", "udp"}, u.Scheme) || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.User != nil {
 			return s, bad
 		}
 		s = u.Host

@@ -120,7 +120,7 @@ func TestNamesOfPhrasesAreUnique(t *testing.T) {
 // TestNoValueMakesASentenceAmbiguous says every variant of every row with plain values.
 func TestNoValueMakesASentenceAmbiguous(t *testing.T) {
 	values := map[string]string{"name": `"a"`, "names": `"a", "b"`, "group": `"g"`, "route": `"GET /a"`, "text": `"a: b"`, "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
-		"protocol": "http", "ending": "silence", "unit": "connections", "when": "after healing", "calls": "calls", "requests": "requests", "replies": "replies", "connections": "connections",
+		"protocol": "http", "ending": "silence", "unit": "connections", "when": "after healing", "calls": "calls", "requests": "requests", "replies": "replies", "messages": "messages", "connections": "connections",
 		"new_connections": "new connections", "handshakes": "TLS handshakes", "traffic": "traffic", "latency": "latency", "limit": "5s", "spread": "with a long tail"}
 	said := 0
 	for _, r := range table() {
@@ -206,6 +206,10 @@ func TestPicksPrintBack(t *testing.T) {
 		injector.LoseRequests{Pick: injector.Pick{Share: 0.125}},
 		injector.Twice{Late: 2000000000, Pick: matched("POST", "/charge", injector.Pick{})},
 		injector.Twice{Second: true, Pick: matched("POST", "/charge", injector.Pick{Share: 0.5})},
+		injector.LoseMessages{Messages: injector.Messages{Pick: matched("A", "api.example.com", injector.Pick{Every: 2})}},
+		injector.LoseMessages{Then: "closed", Messages: injector.Messages{Pick: matched("", "orders.*", injector.Pick{From: 2, To: 3})}},
+		injector.AnswerMessages{Code: "LOADING", Messages: injector.Messages{Pick: matched("INCR", "", injector.Pick{First: 3})}},
+		injector.MessagesTwice{Second: true, Messages: injector.Messages{Pick: injector.Pick{Share: 0.25}}},
 		injector.Reorder{Wait: 500000000, Pick: matched("", "/charge", injector.Pick{First: 7})},
 	} {
 		says := f.Say("orders", "payments")
@@ -271,6 +275,7 @@ func TestChecksPrintBack(t *testing.T) {
 // TestTableOfFaultsKnowsEveryKind holds the sentences of the table against the kinds there are.
 func TestTableOfFaultsKnowsEveryKind(t *testing.T) {
 	values := map[string]string{"answered calls": "503", "bandwidth": "64 KB", "lost replies": "silence", "lost requests": "held", "out of order": "500ms", "reset": "4 KB",
+		"answered messages": "SERVFAIL", "lost messages": "closed", "messages out of order": "500ms", "messages twice": "2s", "slow messages": "200ms",
 		"slow calls": "800ms, give or take 200ms", "slow traffic": "50ms", "twice": "2s", "early close": "4 KB", "late close": "2s", "slow accept": "2s", "toxic": `"slicer" with "average_size=64"`, "shared bandwidth": "64 KB",
 		"ramp": "0ms to 800ms over 20s", "wave": "500ms, 2s on and 3s off", "sliced traffic": "64 B, 10ms apart"}
 	for _, k := range injector.Kinds() {

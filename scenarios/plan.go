@@ -8,6 +8,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -73,7 +74,7 @@ func (e *Experiment) plan(w io.Writer) {
 		moment(w, now, s.Text)
 		if in, ok := s.Do.(Inject); ok {
 			for _, parts := range wholes(in.Faults) {
-				touches(w, parts, in.For)
+				e.touches(w, parts, in.For)
 			}
 		}
 		now += lasts(s.Do)
@@ -184,10 +185,13 @@ func (e *Experiment) leftLive() bool {
 	return live > 0
 }
 
-// On is what the fault is placed on: "orders -> payments" or "payments".
+// On is what the fault is placed on: "orders -> payments", "payments -> orders" for what the dependency sends, or "payments".
 func (p Placed) On() string {
 	if p.From == "" {
 		return p.To
+	}
+	if on, ok := p.Fault.(injector.OnMessages); ok && on.Rule().Dir == message.ToClient {
+		return Link{From: p.To, To: p.From}.Name()
 	}
 	return Link{From: p.From, To: p.To}.Name()
 }
@@ -197,6 +201,12 @@ func (l Link) protocol() string {
 		return "tcp"
 	}
 	return l.Protocol
+}
+
+// udp tells whether the link carries datagrams.
+func (l Link) udp() bool {
+	row, _ := message.ProtocolOf(l.protocol())
+	return row.UDP
 }
 
 // wholes are the faults of a step, each with its parts: several for a partition.
@@ -225,7 +235,20 @@ func (p Placed) cut() string {
 	return p.On()
 }
 
-func touches(w io.Writer, parts []Placed, hold time.Duration) {
+// unheld counts the parts that cut off a link of datagrams, which nothing holds.
+func (e *Experiment) unheld(parts []Placed) (n int) {
+	for _, p := range parts {
+		switch p.Fault.(type) {
+		case injector.CutOff, injector.Partition:
+			if l, _ := e.System.link(p.From, p.To); l.udp() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (e *Experiment) touches(w io.Writer, parts []Placed, hold time.Duration) {
 	undo := "with the step that heals it, at the latest before the checks"
 	if hold > 0 {
 		undo = "after " + injector.Duration(hold)
@@ -236,6 +259,13 @@ func touches(w io.Writer, parts []Placed, hold time.Duration) {
 	}
 	fmt.Fprintf(w, "             on %s; undone %s", strings.Join(on, ", "), undo)
 	if kind, ok := injector.KindOf(parts[0].Fault); ok {
+		const passAgain = "datagrams pass again, and none of those lost meanwhile comes"
+		switch n := e.unheld(parts); {
+		case n == len(parts):
+			kind.Undo = passAgain
+		case n > 0:
+			kind.Undo += "; " + passAgain
+		}
 		fmt.Fprintf(w, ": %s", kind.Undo)
 	}
 	fmt.Fprintln(w)

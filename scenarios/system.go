@@ -54,11 +54,6 @@ func protocols() []string {
 	return all
 }
 
-// allows tells whether a link's protocol has a message fault.
-func allows(protocol string, do message.Do) bool {
-	return slices.ContainsFunc(message.Protocols(), func(p message.Protocol) bool { return p.Name == protocol && slices.Contains(p.Do, do) })
-}
-
 // sound judges a system as a whole. where tells where a service or a link was described, or a key of a service;
 // services named in handlers need no command.
 func (s *System) sound(handlers []string, where func(name, key string) place, blame func(at place, what, hint string)) {
@@ -74,6 +69,9 @@ func (s *System) sound(handlers []string, where func(name, key string) place, bl
 		case len(service.Command) > 0 && service.Address != "":
 			blame(where(service.Name, "address"), fmt.Sprintf("%q has both a command and an address", service.Name), "leave one out: it is either started or runs already")
 		}
+		if s.silent(service) {
+			blame(at, fmt.Sprintf("%q is asked over UDP only, where nothing tells whether it is ready", service.Name), `say how to know: ready: {line: "listening"}, or {http: /livez}`)
+		}
 		s.placeholders(service, where, blame)
 	}
 	for _, l := range s.Links {
@@ -84,7 +82,11 @@ func (s *System) sound(handlers []string, where func(name, key string) place, bl
 			}
 		}
 		l.sound(where, blame)
-		if i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == l.To }); i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
+		i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == l.To })
+		if i >= 0 && l.udp() && strings.HasPrefix(s.Services[i].Address, unixPrefix) {
+			blame(where(l.To, "address"), fmt.Sprintf("%q listens on a Unix socket, and %s goes over UDP", l.To, l.protocol()), "give it host and port, or declare another protocol")
+		}
+		if i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
 			blame(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
 		}
 		if err := l.Framing.Check(l.protocol()); err != nil {

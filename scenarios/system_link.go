@@ -80,6 +80,7 @@ func (l Link) sound(where func(name, key string) place, blame func(at place, wha
 	if l.TLS != nil && l.TLS.CA != "" && l.TLS.Insecure {
 		blame(where(l.Name(), "upstream_insecure"), "who vouches for the dependency is said, and that nobody has to", "leave one out")
 	}
+	l.soundUDP(where, blame)
 	if l.From == Clients && strings.HasPrefix(l.Listen, unixPrefix) {
 		blame(where(l.Name(), "listen"), "the load asks over TCP and not over a Unix socket", "write host and port, or leave it out for a free port")
 	}

@@ -52,6 +52,14 @@ var sentences = map[string]string{
 	"crash":            `{to} crashes`,
 	"stop":             `{to} is stopped in order`,
 	"hang":             `{to} hangs`,
+
+	"slow messages":         `{share}messages from {from} to {to} are delayed by {value}`,
+	"lost messages":         `{share}messages from {from} to {to} are lost|, then {value}`,
+	"messages twice":        `{share}messages from {from} to {to} are delivered twice|, the copy {value} late`,
+	"messages out of order": `{share}messages from {from} to {to} arrive out of order, up to {value} late`,
+	"corrupted messages":    `{share}messages from {from} to {to} are corrupted`,
+	"truncated messages":    `{share}messages from {from} to {to} are truncated`,
+	"answered messages":     `{share}messages from {from} to {to} are answered with "{value}"`,
 }
 
 func (a args) rowFault(r tableRow) (Placed, bool) {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
-	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
@@ -118,7 +117,7 @@ func (d *draft) effects(at place, route string) {
 	d.after(func() { d.Effects.Service = d.overTCP(at, d.serves(at, path)) })
 }
 
-// placedWell judges a fault's target. A cut between two services, and what acts one way, is turned round when the link goes the other way.
+// placedWell judges a fault's target. A cut between two services, what acts one way, and a fault on messages, is turned round when the link goes the other way.
 func (d *draft) placedWell(at place, p *Placed) {
 	if p.From == "" {
 		d.onService(at, p)
@@ -151,17 +150,17 @@ func (d *draft) onLink(at place, p *Placed) {
 			}
 		}
 	}
+	if on, isOn := p.Fault.(injector.OnMessages); !ok && isOn {
+		if l, ok = d.System.link(p.To, p.From); ok { // of what the dependency sends
+			p.From, p.To, p.Fault = p.To, p.From, on.Back()
+		}
+	}
 	if !ok {
 		d.noLink(at, p.From, p.To)
 		return
 	}
-	do, onCalls := calls(p.Fault)
-	protocol := l.Protocol
-	if protocol == "" {
-		protocol = "tcp"
-	}
-	if onCalls && !allows(protocol, do) {
-		d.blame(at, fmt.Sprintf("the link %s speaks %s, which has no calls", l.Name(), protocol), "speak of traffic or connections, or declare its protocol: http")
+	if what, hint := unfit(l, p.Fault); what != "" {
+		d.blame(at, what, hint)
 	}
 }
 
@@ -181,25 +180,6 @@ func (d *draft) noLink(at place, from, to string) {
 		hint = fmt.Sprintf("did you mean from %q to %q?", to, from)
 	}
 	d.blame(at, fmt.Sprintf("%q does not depend on %q", from, to), hint)
-}
-
-// calls tells what a fault does to single calls; ok is false for a fault that needs no calls.
-func calls(f injector.Fault) (do message.Do, ok bool) {
-	switch f.(type) {
-	case injector.SlowCalls:
-		return message.Delay, true
-	case injector.LoseRequests:
-		return message.LoseRequest, true
-	case injector.LoseReplies:
-		return message.LoseReply, true
-	case injector.Answer:
-		return message.Answer, true
-	case injector.Twice:
-		return message.Twice, true
-	case injector.Reorder:
-		return message.Reorder, true
-	}
-	return "", false
 }
 
 // finishFaults complains of faults that would be healed the moment they are injected.

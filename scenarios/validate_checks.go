@@ -3,7 +3,9 @@ package scenarios
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -130,14 +132,18 @@ func (d *draft) affected(at place, c check.Affected) {
 		if d.serviceNamed(at, c.To) < 0 {
 			return
 		}
-	} else if l, ok := d.System.link(c.From, c.To); !ok {
+	} else if l, ok := d.carries(c); !ok {
 		d.noLink(at, c.From, c.To)
 		return
-	} else if c.Unit == "calls" {
-		d.countsCalls(at, l)
+	} else {
+		d.countsUnit(at, l, c.Unit)
 	}
-	if !slices.ContainsFunc(d.injections(), func(p Placed) bool { return p.From == c.From && p.To == c.To }) {
-		on := fmt.Sprintf("from %q to %q", c.From, c.To)
+	on := c.To
+	if c.From != "" {
+		on = Link{From: c.From, To: c.To}.Name()
+	}
+	if !slices.ContainsFunc(d.injections(), func(p Placed) bool { return p.On() == on }) {
+		on = fmt.Sprintf("from %q to %q", c.From, c.To)
 		if c.From == "" {
 			on = fmt.Sprintf("on %q itself", c.To)
 		}
@@ -145,21 +151,36 @@ func (d *draft) affected(at place, c check.Affected) {
 	}
 }
 
+// carries finds the link that a check is about; messages go both ways.
+func (d *draft) carries(c check.Affected) (Link, bool) {
+	l, ok := d.System.link(c.From, c.To)
+	if !ok && c.Unit == "messages" {
+		l, ok = d.System.link(c.To, c.From)
+	}
+	return l, ok
+}
+
 func (d *draft) receivesCalls(at place, to string) {
 	if d.serviceNamed(at, to) < 0 {
 		return
 	}
 	for _, l := range d.System.Links {
-		if l.To == to && l.Protocol != "" && l.Protocol != "tcp" {
+		if row, ok := message.ProtocolOf(l.protocol()); ok && !row.UDP && l.To == to { // commands of Redis are counted as calls are
 			return
 		}
 	}
 	d.blame(at, fmt.Sprintf("no link to %q has calls that could be counted", to), "declare the protocol of a link to it: http")
 }
 
-func (d *draft) countsCalls(at place, l Link) {
-	if l.Protocol == "" || l.Protocol == "tcp" {
-		d.blame(at, fmt.Sprintf("the link %s speaks tcp, which has no calls", l.Name()), "declare its protocol: http")
+func (d *draft) countsCalls(at place, l Link) { d.countsUnit(at, l, "calls") }
+
+// countsUnit complains of a link whose protocol has none of what is asked about.
+func (d *draft) countsUnit(at place, l Link, unit string) {
+	if unit != "calls" && unit != "messages" {
+		return
+	}
+	if row, ok := message.ProtocolOf(l.protocol()); !ok || row.Unit != unit {
+		d.blame(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.protocol(), unit), "declare its protocol: "+strings.Join(speaking(unit), ", "))
 	}
 }
 

@@ -22,6 +22,7 @@ const module = "github.com/firedrill-dev/firedrill"
 // imports says which of our packages each package may import; a pattern ending in /... holds its subfolders too. Packages without a row
 // fail the test, so a new folder needs a decision.
 var imports = map[string][]string{
+	"injector/datagram": {"injector/evidence", "injector/link", "injector/message"},
 	"injector/evidence": {},
 	"injector/link":     {"injector/evidence"},
 	"injector/message":  {"injector/evidence"},
@@ -48,6 +49,7 @@ var owners = map[string]struct {
 	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, 0},
 	"github.com/goccy/go-yaml":            {[]string{"scenarios"}, 0},
 	"github.com/cucumber/gherkin/go":      {[]string{"scenarios"}, 0},
+	"github.com/miekg/dns":                {[]string{"injector/datagram"}, 0},
 	"github.com/spf13/cobra":              {[]string{"cmd/firedrill"}, 0},
 	"go.etcd.io/bbolt":                    {[]string{"features/shop"}, 0},
 	"github.com/prometheus/client_golang": {[]string{"features/shop", "runner"}, 0},

@@ -54,9 +54,12 @@ func (toy) sent(*frame) {}
 // A row of the table is all that this test needs: the toy's passes it as well.
 func TestFramedProtocolsConform(t *testing.T) {
 	conversations["toy"] = []conversation{{"question", say(">?why;", "<!because;")}, {"ahead", say(">?a;?b;", "<!a;!b;")}}
-	row := Protocol{"toy", "", []Do{Delay, LoseRequest, LoseReply, Twice, Reorder, Corrupt}, framed(func(Config) dialect { return toy{} }), matchWords, redisKey, nil}
+	row := Protocol{
+		Name: "toy", Unit: "messages", Do: []Do{Delay, LoseRequest, LoseReply, Twice, Reorder, Corrupt},
+		serve: framed(func(Config) dialect { return toy{} }), matches: matchWords, class: redisKey,
+	}
 	for _, p := range append(Protocols(), row) {
-		if p.Name == "http" { // has tests of its own
+		if p.Name == "http" || p.UDP { // have tests of their own
 			continue
 		}
 		s, ok := dialects[p.Name]

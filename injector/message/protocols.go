@@ -11,7 +11,9 @@ import (
 type Protocol struct {
 	Name  string // "http"
 	Means string
-	Do    []Do // the faults that this protocol allows
+	Do    []Do   // the faults that this protocol allows
+	Unit  string // what sentences call one of its messages: "calls" or "messages"
+	UDP   bool   // its messages are datagrams: package datagram carries them, and Serve does not
 
 	serve   func(r *Relay, ctx context.Context, client Client, dial Dial)
 	matches func(template, path string) bool // whether Match.Path picks what a message is about
@@ -21,32 +23,53 @@ type Protocol struct {
 
 // Protocols lists them, sorted by name. A new one is a file and a row.
 func Protocols() []Protocol {
-	return []Protocol{
+	all := []Protocol{
 		{
-			"http", "HTTP/1.1 (and 1.0), pipelining and upgrades included", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
-			serveHTTP, matchPath, normalise, allowHTTP,
+			Name: "http", Means: "HTTP/1.1 (and 1.0), pipelining and upgrades included", Unit: "calls",
+			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
+			serve: serveHTTP, matches: matchPath, class: normalise, allow: allowHTTP,
 		},
 		{
-			"lengths", "messages of your own that begin with their length", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			framed(openLengths), matchWords, redisKey, allowLengths,
+			Name: "lengths", Means: "messages of your own that begin with their length", Unit: "messages",
+			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			serve: framed(openLengths), matches: matchWords, class: redisKey, allow: allowLengths,
 		},
 		{
-			"lines", "messages of your own that end with a line feed", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			framed(openLines), matchWords, redisKey, allowLines,
+			Name: "lines", Means: "messages of your own that end with a line feed", Unit: "messages",
+			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			serve: framed(openLines), matches: matchWords, class: redisKey, allow: allowLines,
 		},
 		{
-			"nats", "NATS core and JetStream, before TLS", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			framed(openNATS), matchSubject, subjectClass, allowNATS,
+			Name: "nats", Means: "NATS core and JetStream, before TLS", Unit: "messages",
+			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			serve: framed(openNATS), matches: matchSubject, class: subjectClass, allow: allowNATS,
 		},
 		{
-			"redis", "RESP2 and RESP3, pipelines, transactions and subscriptions included; no cluster", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			framed(openRedis), matchWords, redisKey, allowRedis,
+			Name: "redis", Means: "RESP2 and RESP3, pipelines, transactions and subscriptions included; no cluster", Unit: "messages",
+			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			serve: framed(openRedis), matches: matchWords, class: redisKey, allow: allowRedis,
 		},
 	}
+	all = append(all, datagrams()...)
+	slices.SortFunc(all, func(a, b Protocol) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
-// allows tells what is wrong with a rule for this protocol.
-func (p Protocol) allows(r Rule) error {
+// ProtocolOf finds a row by its name; ok is false for one that the table does not have, as "tcp" and "".
+func ProtocolOf(name string) (p Protocol, ok bool) {
+	for _, p := range Protocols() {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Protocol{}, false
+}
+
+// Allows tells what is wrong with a rule for this protocol.
+func (p Protocol) Allows(r Rule) error {
+	if err := r.validate(); err != nil {
+		return err
+	}
 	if !slices.Contains(p.Do, r.Do) {
 		known := make([]string, 0, len(p.Do))
 		for _, do := range p.Do {

@@ -64,10 +64,7 @@ func (r *Relay) Serve(ctx context.Context, client Client, dial Dial) {
 // Add makes a rule live, on the next message of every connection. The returned func heals: held messages go on. Rules are tried in the order
 // in which they were added; delays add up, and of the others the first that hits decides.
 func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
-	err = rule.validate()
-	if err == nil {
-		err = r.protocol.allows(rule)
-	}
+	err = r.protocol.Allows(rule)
 	if err == nil {
 		err = r.cfg.Framing.allows(r.protocol.Name, rule)
 	}

@@ -2,6 +2,7 @@ package message
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -56,12 +57,17 @@ type message struct {
 	method, path, op, key string
 	bytes                 int
 	header                func(name string) string // nil where there is none
+	more                  []Topic                  // what else it is about; rules that match any of it match the message
 }
+
+// Topic is one thing that a message is about: an operation and its object.
+type Topic struct{ Method, Path string }
 
 // chosen is the outcome of a decision: delays, and at most one rule besides.
 type chosen struct {
 	delays []wait
 	rule   *live
+	n      uint64 // which occurrence the rule chose, for what it leaves to chance
 }
 
 type wait struct {
@@ -88,7 +94,7 @@ func (r *Relay) decide(m message) chosen {
 		case l.Do == Delay:
 			c.delays = append(c.delays, wait{l, l.delayOf(r.cfg.Link, m.method, class, n)})
 		default:
-			c.rule = l
+			c.rule, c.n = l, n
 		}
 	}
 	return c
@@ -139,8 +145,10 @@ func (r *Relay) picks(l *live, m message) bool {
 // concerns is picks without the headers, which are not kept.
 func (r *Relay) concerns(l *live, m message) bool {
 	want := l.Match
-	return l.Dir == m.dir && (want.Method == "" || strings.EqualFold(want.Method, m.method)) && (want.Key == "" || want.Key == m.key) &&
-		(want.Path == "" || r.protocol.matches(want.Path, m.path))
+	about := func(t Topic) bool {
+		return (want.Method == "" || strings.EqualFold(want.Method, t.Method)) && (want.Path == "" || r.protocol.matches(want.Path, t.Path))
+	}
+	return l.Dir == m.dir && (want.Key == "" || want.Key == m.key) && (about(Topic{m.method, m.path}) || slices.ContainsFunc(m.more, about))
 }
 
 // matchPath matches "/orders/{id}" segment by segment; a trailing * takes whatever follows.

@@ -213,6 +213,8 @@ func TestImpliedNoticeEach(t *testing.T) {
 		"load never ended":            {LoadDelivered{}, func(s story) { s.Load = nil }, "never ended"},
 		"repeated by the generator":   {NotRepeated{}, func(s story) { s.Load.Wire++ }, "1 requests went out that nobody asked for"},
 		"books":                       {BooksBalance{}, func(s story) { s.Books[0].Out-- }, "lost some"},
+		"lost by the kernel":          {BooksBalance{}, kernelLoss, "on orders -> metrics the kernel dropped 3 at the link and 2 at the dependency, 1 could not be sent"},
+		"none lost, or by the kernel": {NoneLost{}, func(s story) { kernelLoss(s); s.drop("k3") }, "1 acknowledged and lost, which may be because 6 datagrams were lost"},
 		"still held":                  {BooksBalance{}, func(s story) { s.Books[0].Held = 1 }, "still held"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,6 +226,27 @@ func TestImpliedNoticeEach(t *testing.T) {
 		})
 	}
 	require.Len(t, Implied(nil), 6)
+}
+
+func kernelLoss(s story) {
+	s.Losses = []journal.Loss{{Link: "orders -> billing", Known: true}, {Link: "orders -> metrics", Known: true, AtLink: 3, AtServer: 2, Unsent: 1, Elsewhere: 9}}
+}
+
+// What the kernel lost excuses no duplicate, and is only told where no effects are counted.
+func TestKernelLossIsNoExcuse(t *testing.T) {
+	s := drill()
+	kernelLoss(s)
+	require.Equal(t, Passed, Ask(NoneLost{}, s.History).Outcome)
+	s.twice("k2")
+	s.drop("k3")
+	require.Equal(t, Failed, Ask(NoneTwice{}, s.History).Outcome)
+	require.Equal(t, Failed, Ask(ExactlyOnce{}, s.History).Outcome)
+	s.EffectsRead = nil
+	v := Ask(BooksBalance{}, s.History)
+	require.Equal(t, Passed, v.Outcome)
+	require.Contains(t, v.Observed, "6 datagrams lost, and not by a fault")
+	s.Losses = []journal.Loss{{Link: "orders -> metrics"}}
+	require.Contains(t, Ask(BooksBalance{}, s.History).Observed, "not known here")
 }
 
 func TestTooLittleToSayAnything(t *testing.T) {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -173,7 +174,8 @@ func (NotRepeated) Judge(h *journal.History) Verdict {
 
 func (NotRepeated) String() string { return "the load generator repeated nothing by itself" }
 
-// BooksBalance: what went into each relay came out again, or is accounted for.
+// BooksBalance: what went into each relay came out again, or is accounted for. What the kernel dropped on links of datagrams is told; where effects are
+// counted, it makes the drill inconclusive.
 type BooksBalance struct{}
 
 // Judge implements Check.
@@ -188,7 +190,34 @@ func (BooksBalance) Judge(h *journal.History) Verdict {
 			return unclear(expected, "", "on %s (to server: %v) %s messages went in, %s came out and %s are still held: the relay lost some", b.Link, b.ToServer, Count(in), Count(out), Count(b.Held))
 		}
 	}
-	return Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d accounts balance", len(h.Books)), Expected: expected, Evidence: seqs(h, "books")}
+	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d accounts balance", len(h.Books)), Expected: expected, Evidence: seqs(h, "books")}
+	if slices.ContainsFunc(h.Losses, func(l journal.Loss) bool { return !l.Known }) {
+		v.Observed += "; what the kernel drops of datagrams is not known here"
+	}
+	n, where := dropped(h)
+	if n == 0 {
+		return v
+	}
+	v.Observed += fmt.Sprintf("; %s datagrams lost, and not by a fault: %s", Count(n), where)
+	v.Evidence = append(v.Evidence, seqs(h, "loss")...)
+	if h.EffectsRead != nil {
+		v.Outcome = Inconclusive
+		v.Reason = fmt.Sprintf("%s datagrams were lost, and not by a fault (%s): effects may be missing that the system is not to blame for; less load, or larger buffers (net.core.rmem_max), would help", Count(n), where)
+	}
+	return v
+}
+
+// dropped is what was lost on links of datagrams that no fault lost.
+func dropped(h *journal.History) (n int64, where string) {
+	var each []string
+	for _, l := range h.Losses {
+		if l.Unattributed() == 0 {
+			continue
+		}
+		n += l.Unattributed()
+		each = append(each, fmt.Sprintf("on %s the kernel dropped %s at the link and %s at the dependency, %s could not be sent", l.Link, Count(l.AtLink), Count(l.AtServer), Count(l.Unsent)))
+	}
+	return n, strings.Join(each, "; ")
 }
 
 func (BooksBalance) String() string { return "the relays' books balance" }

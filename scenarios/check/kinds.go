@@ -37,7 +37,7 @@ func Kinds() []Kind {
 		{Name: "success", Means: "share of requests that got the expected answer", Value: Success{Ratio: 0.99, Window: journal.During}},
 
 		{Name: "baseline steady", Means: "success, rate and latency before the fault are even", Value: BaselineSteady{}, Implied: true},
-		{Name: "books balance", Means: "our relays lost no message", Value: BooksBalance{}, Implied: true},
+		{Name: "books balance", Means: "our relays lost no message; what the kernel lost of datagrams is told", Value: BooksBalance{}, Implied: true},
 		{Name: "faults acted", Means: "no fault touched nothing", Value: FaultsActed{}, Implied: true},
 		{Name: "healed", Means: "all was undone", Value: Healed{}, Implied: true},
 		{Name: "load delivered", Means: "what was due was sent", Value: LoadDelivered{}, Implied: true},

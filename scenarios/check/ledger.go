@@ -98,14 +98,20 @@ func (l *ledger) observed() string {
 func (l *ledger) judge(h *journal.History, expected string, groups ...group) Verdict {
 	v := Verdict{Observed: l.observed(), Expected: expected, Evidence: seqs(h, "effects")}
 	var reasons []string
+	onlyLost := true
 	for _, g := range groups {
 		if len(g.cases) > 0 {
+			onlyLost = onlyLost && g.what == l.lost.what
 			reasons = append(reasons, Count(len(g.cases))+" "+g.what)
 			v.Details = append(v.Details, g.cases[:min(10, len(g.cases))]...)
 			v.Evidence = append(v.Evidence, first(g.evidence)...)
 		}
 	}
 	v.Evidence = unique(v.Evidence)
+	if n, where := dropped(h); n > 0 && onlyLost && len(reasons) > 0 {
+		v.Reason = fmt.Sprintf("%s, which may be because %s datagrams were lost, and not by a fault: %s", reasons[0], Count(n), where)
+		return v
+	}
 	if len(reasons) == 0 && l.acknowledged == 0 {
 		v.Reason = fmt.Sprintf("none of %s requests was acknowledged", Count(len(h.Requests)))
 		return v

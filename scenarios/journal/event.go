@@ -34,6 +34,7 @@ type Event struct {
 	Process *Process `json:"process,omitempty"`
 	Books   *Books   `json:"books,omitempty"`
 	Traffic *Traffic `json:"traffic,omitempty"`
+	Loss    *Loss    `json:"loss,omitempty"`
 	Tick    *Tick    `json:"tick,omitempty"`
 	Note    *Note    `json:"note,omitempty"`
 	Verdict *Verdict `json:"verdict,omitempty"`
@@ -280,6 +281,20 @@ type Traffic struct {
 	BytesToServer int64  `json:"bytes_to_server"`
 	BytesToClient int64  `json:"bytes_to_client"`
 }
+
+// Loss tells what a link of datagrams lost that no fault did, from when it was opened to quiesce. One event for each.
+type Loss struct {
+	Link      string `json:"link"`
+	Known     bool   `json:"known"`             // the kernel tells what it drops
+	AtLink    int64  `json:"at_link,omitempty"` // datagrams that it dropped at the link's own sockets
+	AtServer  int64  `json:"at_server,omitempty"`
+	Elsewhere int64  `json:"elsewhere,omitempty"` // at other sockets of the machine, whoever's
+	Unsent    int64  `json:"unsent,omitempty"`    // datagrams that could not be written
+	Evicted   int64  `json:"evicted,omitempty"`   // clients forgotten because there were too many
+}
+
+// Unattributed is what may be missing where effects are counted.
+func (l Loss) Unattributed() int64 { return l.AtLink + l.AtServer + l.Unsent }
 
 // Tick is the live picture, once a second: for the terminal, never for a verdict.
 type Tick struct {

@@ -135,6 +135,9 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Books != nil:
 		h.Books = append(h.Books, *e.Books)
 		h.seq("books", e.Seq)
+	case e.Loss != nil:
+		h.Losses = append(h.Losses, *e.Loss)
+		h.seq("loss", e.Seq)
 	case e.Traffic != nil:
 		h.Traffic = append(h.Traffic, *e.Traffic)
 		h.seq("traffic", e.Seq)

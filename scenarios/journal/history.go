@@ -28,6 +28,7 @@ type History struct {
 	Processes    []TimedProcess
 	Books        []Books
 	Traffic      []Traffic // of each link, in order of the system; empty when the run was killed
+	Losses       []Loss    // one for each link of datagrams
 	Ticks        []TimedTick
 	Notes        []TimedNote
 	Verdicts     []Verdict

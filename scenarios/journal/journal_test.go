@@ -38,6 +38,7 @@ func written(t testing.TB) []byte {
 	at(28, Event{Effects: &Effects{Count: 1}})
 	at(29, Event{Process: &Process{Service: "y", What: "crashed"}})
 	at(30, Event{Books: &Books{Link: "x -> y"}})
+	at(30, Event{Loss: &Loss{Link: "x -> y"}})
 	at(30, Event{Traffic: &Traffic{Link: "x -> y", Opened: 2}})
 	at(31, Event{Tick: &Tick{Phase: "fault"}})
 	at(32, Event{Note: &Note{Text: "hello"}})
@@ -67,7 +68,7 @@ func TestFoldTellsWhatWasWritten(t *testing.T) {
 	require.Equal(t, "a", h.Samples[0].Route, "samples in order of time")
 	require.Equal(t, []uint64{9, 8}, h.Seqs["sample"], "and their numbers with them")
 	require.Equal(t, "a.feature:4", h.Verdicts[0].Step)
-	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "books": len(h.Books), "traffic": len(h.Traffic), "ticks": len(h.Ticks), "notes": len(h.Notes)} {
+	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "books": len(h.Books), "losses": len(h.Losses), "traffic": len(h.Traffic), "ticks": len(h.Ticks), "notes": len(h.Notes)} {
 		require.Equal(t, 1, n, name)
 	}
 	require.NotNil(t, h.Load)

@@ -44,7 +44,7 @@ func TestTheLastPhaseGrows(t *testing.T) {
 // TestLinesAreForPeopleToo: a link's name can be searched for as it is written everywhere else.
 func TestLinesAreForPeopleToo(t *testing.T) {
 	require.Contains(t, string(written(t)), `"x -> y"`)
-	require.Equal(t, 23, bytes.Count(written(t), []byte("\n")), "one line each")
+	require.Equal(t, 24, bytes.Count(written(t), []byte("\n")), "one line each")
 }
 
 // chunks counts the calls of Write, and whether each was one whole line.

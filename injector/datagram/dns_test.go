@@ -1,0 +1,280 @@
+package datagram
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// zone is a real DNS server, over UDP and TCP, that knows example.test and counts what it is asked.
+type zone struct {
+	addr     string
+	udp, tcp atomic.Int64
+}
+
+func name(t testing.TB) *zone {
+	z := &zone{}
+	var pc net.PacketConn
+	var ln net.Listener
+	for ln == nil { // the same free port for both
+		var err error
+		pc, err = net.ListenPacket("udp", "127.0.0.1:0")
+		require.NoError(t, err)
+		if ln, err = net.Listen("tcp", pc.LocalAddr().String()); err != nil {
+			_ = pc.Close()
+		}
+	}
+	z.addr = pc.LocalAddr().String()
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	for _, s := range []*dns.Server{{PacketConn: pc, Handler: z}, {Listener: ln, Handler: z}} {
+		up := make(chan struct{})
+		s.NotifyStartedFunc = func() { close(up) }
+		all.Go(func() { _ = s.ActivateAndServe() })
+		<-up
+		t.Cleanup(func() { _ = s.Shutdown() })
+	}
+	return z
+}
+
+// ServeDNS answers A with 192.0.2.n, where n is how many questions came over UDP, and AAAA with nothing.
+func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+	a := new(dns.Msg).SetReply(q)
+	n := z.udp.Load()
+	if w.RemoteAddr().Network() == "tcp" {
+		z.tcp.Add(1)
+	} else {
+		n = z.udp.Add(1)
+	}
+	asked := q.Question[0]
+	switch {
+	case !dns.IsSubDomain("example.test.", asked.Name):
+		a.Rcode = dns.RcodeNameError
+	case asked.Qtype == dns.TypeA:
+		a.Answer = append(a.Answer, &dns.A{Hdr: dns.RR_Header{Name: asked.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.IPv4(192, 0, 2, byte(n))})
+	}
+	_ = w.WriteMsg(a)
+}
+
+// resolver is Go's own, asking the link.
+func resolver(addr string) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}}
+}
+
+// resolve looks an IPv4 address up.
+func resolve(t testing.TB, r *net.Resolver, host string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	ips, err := r.LookupIP(ctx, "ip4", host)
+	if err != nil {
+		return "", err
+	}
+	require.Len(t, ips, 1)
+	return ips[0].String(), nil
+}
+
+func openDNS(t testing.TB) (*zone, *front, *net.Resolver) {
+	z := name(t)
+	f := open(t, z.addr, Config{Protocol: "dns"})
+	return z, f, resolver(f.Addr())
+}
+
+func TestGoResolvesThroughAHealthyLink(t *testing.T) {
+	z, f, r := openDNS(t)
+	ip, err := resolve(t, r, "api.example.test.")
+	require.NoError(t, err)
+	assert.Equal(t, "192.0.2.1", ip)
+	_, err = resolve(t, r, "api.example.com.")
+	var none *net.DNSError
+	require.ErrorAs(t, err, &none)
+	assert.True(t, none.IsNotFound)
+	assert.EqualValues(t, 2, z.udp.Load())
+	assert.Empty(t, f.fates)
+}
+
+// One answer lost costs Go's resolver its whole time-out of 5 s; it asks again and then has its address.
+func TestAnAnswerLostCostsGoFiveSeconds(t *testing.T) {
+	z, f, r := openDNS(t)
+	count, _ := f.live(t, message.Rule{Do: message.LoseRequest, Dir: message.ToClient, First: 1, Match: message.Match{Method: "A"}})
+	began := time.Now()
+	ip, err := resolve(t, r, "api.example.test.")
+	took := time.Since(began)
+	require.NoError(t, err)
+	assert.Equal(t, "192.0.2.2", ip, "the second answer")
+	assert.GreaterOrEqual(t, took, 4500*time.Millisecond)
+	assert.EqualValues(t, 1, count.Tally().Affected)
+	assert.EqualValues(t, 2, z.udp.Load())
+	require.Len(t, f.seen(evidence.Applied), 1)
+	fate := f.seen(evidence.Applied)[0]
+	assert.Equal(t, "A api.example.test", fate.Op)
+	assert.False(t, fate.ToServer)
+}
+
+// Errors in DNS's own words reach the application as those of a server do, and the server is never asked.
+func TestErrorsOfDNS(t *testing.T) {
+	for code, says := range map[string]string{"SERVFAIL": "server misbehaving", "REFUSED": "server misbehaving", "NXDOMAIN": "no such host"} {
+		t.Run(code, func(t *testing.T) {
+			z, f, r := openDNS(t)
+			count, heal := f.live(t, message.Rule{Do: message.Answer, Code: code, Match: message.Match{Path: "*.example.test"}})
+			_, err := resolve(t, r, "api.example.test.")
+			var failed *net.DNSError
+			require.ErrorAs(t, err, &failed)
+			assert.Contains(t, failed.Error(), says)
+			assert.Equal(t, code == "NXDOMAIN", failed.IsNotFound)
+			assert.Zero(t, z.udp.Load())
+			assert.Positive(t, count.Tally().Affected)
+			assert.Equal(t, "answered with "+code, f.seen(evidence.Applied)[0].Detail)
+			to, from := f.balanced(t)
+			assert.Equal(t, to.Dropped, from.Injected)
+			heal()
+			ip, err := resolve(t, r, "api.example.test.")
+			require.NoError(t, err)
+			assert.Equal(t, "192.0.2.1", ip)
+		})
+	}
+}
+
+// An answer that is marked as cut short sends the client to TCP, on the same port, and there it gets what it asked for.
+func TestAnswersCutShortAreAskedForOverTCP(t *testing.T) {
+	z, f, r := openDNS(t)
+	f.live(t, message.Rule{Do: message.Answer, Code: "TC"})
+	ip, err := resolve(t, r, "api.example.test.")
+	require.NoError(t, err)
+	assert.Equal(t, "192.0.2.0", ip, "no question came over UDP")
+	assert.Zero(t, z.udp.Load())
+	assert.EqualValues(t, 1, z.tcp.Load())
+}
+
+// An answer that comes late, or twice, is ignored by its id: the next question gets its own.
+func TestStaleAnswersAreIgnored(t *testing.T) {
+	z, f, r := openDNS(t)
+	twice, _ := f.live(t, message.Rule{ID: "f1", Do: message.Twice, Dir: message.ToClient})
+	asked, _ := f.live(t, message.Rule{ID: "f2", Do: message.Twice})
+	for i := range 5 {
+		ip, err := resolve(t, r, "api.example.test.")
+		require.NoError(t, err)
+		assert.Contains(t, []string{fmt.Sprint("192.0.2.", 2*i+1), fmt.Sprint("192.0.2.", 2*i+2)}, ip)
+		until(t, "the copy is answered too", func() bool { return z.udp.Load() == int64(2*i+2) })
+	}
+	assert.EqualValues(t, 5, asked.Tally().Affected)
+	until(t, "both answers return, each twice", func() bool { return twice.Tally().Affected == 10 })
+}
+
+// A question whose name is corrupted gets another answer or none, and never one that a client takes for its own: the server repeats what it was asked.
+func TestCorruptedQuestions(t *testing.T) {
+	z, f, _ := openDNS(t)
+	f.live(t, message.Rule{Do: message.Corrupt, Seed: 3})
+	for range 20 {
+		q := new(dns.Msg).SetQuestion("api.example.test.", dns.TypeA)
+		raw, err := q.Pack()
+		require.NoError(t, err)
+		c := connect(t, f.Addr())
+		c.send(string(raw))
+		_ = c.SetReadDeadline(time.Now().Add(quiet / 4))
+		n, err := c.Read(c.buf)
+		if err != nil {
+			continue // what came was no question
+		}
+		assert.Equal(t, raw[:2], c.buf[:2], "the header is kept")
+		var a dns.Msg
+		if a.Unpack(c.buf[:n]) == nil && len(a.Question) > 0 {
+			assert.NotEqual(t, q.Question[0], a.Question[0])
+		}
+	}
+	_ = z
+}
+
+// A cut is one of TCP too.
+func TestCutOffOfDNS(t *testing.T) {
+	z, f, _ := openDNS(t)
+	heal, err := f.CutOff(link.Cut{On: link.On{ID: "f"}})
+	require.NoError(t, err)
+	c := &dns.Client{Net: "tcp", Timeout: quiet}
+	q := new(dns.Msg).SetQuestion("api.example.test.", dns.TypeA)
+	_, _, err = c.Exchange(q, f.Addr())
+	require.Error(t, err)
+	require.NoError(t, heal(t.Context()))
+	c.Timeout = patience
+	_, _, err = c.Exchange(q, f.Addr())
+	require.NoError(t, err)
+	assert.Zero(t, z.udp.Load())
+}
+
+func TestWhatDNSIsAbout(t *testing.T) {
+	pack := func(m *dns.Msg) []byte {
+		raw, err := m.Pack()
+		require.NoError(t, err)
+		return raw
+	}
+	question := new(dns.Msg).SetQuestion("Api.Example.TEST.", dns.TypeSRV)
+	for want, raw := range map[string][]byte{
+		"SRV api.example.test":    pack(question),
+		"NS .":                    pack(new(dns.Msg).SetQuestion(".", dns.TypeNS)),
+		"TYPE65400 a.b":           pack(new(dns.Msg).SetQuestion("a.b.", 65400)),
+		"A x":                     pack(new(dns.Msg).SetReply(new(dns.Msg).SetQuestion("x.", dns.TypeA))),
+		"datagram that is no DNS": pack(new(dns.Msg)),
+	} {
+		var d message.Datagram
+		readDNS(raw, &d)
+		assert.Equal(t, want, d.Op)
+	}
+	whole := pack(question)
+	for n := range whole {
+		var d message.Datagram
+		readDNS(whole[:n], &d)
+		assert.Equal(t, "datagram that is no DNS", d.Op, n)
+		_, err := answerDNS(whole[:n], "SERVFAIL")
+		assert.True(t, errors.Is(err, errNoQuestion) || n == 0, n)
+	}
+}
+
+// Whoever asks with EDNS is answered with EDNS; who answers is not answered.
+func TestAnswersToDNS(t *testing.T) {
+	q := new(dns.Msg).SetQuestion("a.test.", dns.TypeA)
+	q.SetEdns0(1232, true)
+	q.RecursionDesired = true
+	raw, err := q.Pack()
+	require.NoError(t, err)
+	reply, err := answerDNS(raw, "REFUSED")
+	require.NoError(t, err)
+	var a dns.Msg
+	require.NoError(t, a.Unpack(reply))
+	assert.Equal(t, dns.RcodeRefused, a.Rcode)
+	assert.Equal(t, q.Id, a.Id)
+	assert.Equal(t, q.Question, a.Question)
+	assert.True(t, a.Response && a.RecursionDesired && a.RecursionAvailable && !a.Truncated)
+	require.NotNil(t, a.IsEdns0())
+	assert.EqualValues(t, 1232, a.IsEdns0().UDPSize())
+	_, err = answerDNS(reply, "REFUSED")
+	require.ErrorIs(t, err, errNoQuestion)
+
+	f := open(t, "127.0.0.1:9", Config{Protocol: "dns"})
+	_, err = f.Relay().Add(message.Rule{ID: "f", Do: message.Answer, Code: "BUSY"})
+	require.ErrorContains(t, err, `no answer "BUSY" here: write one of SERVFAIL, NXDOMAIN, REFUSED, TC`)
+}
+
+// What is no question cannot be answered, and goes on.
+func TestWhatIsNoQuestionIsNotAnswered(t *testing.T) {
+	server := serve(t)
+	f := open(t, server.addr(), Config{Protocol: "dns"})
+	f.live(t, message.Rule{Do: message.Answer, Code: "SERVFAIL"})
+	connect(t, f.Addr()).send("hello")
+	server.expect("hello")
+	require.Len(t, f.seen(evidence.Skipped), 1)
+	assert.Equal(t, errNoQuestion.Error(), f.seen(evidence.Skipped)[0].Detail)
+}

@@ -1,0 +1,178 @@
+package datagram
+
+import (
+	"context"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	patience = 20 * time.Second       // bounds what must happen
+	quiet    = 100 * time.Millisecond // how long silence is listened to
+)
+
+// front is a link whose evidence is kept.
+type front struct {
+	*Link
+
+	mu    sync.Mutex
+	fates []evidence.Fate
+}
+
+// open opens a link in front of upstream; it ends with the test, and its books must balance then.
+func open(t testing.TB, upstream string, cfg Config) *front {
+	t.Helper()
+	f := &front{}
+	if cfg.Protocol == "" {
+		cfg.Protocol = "udp"
+	}
+	cfg.Name, cfg.Upstream = "orders -> billing", upstream
+	cfg.Sink = func(e evidence.Fate) { f.mu.Lock(); f.fates = append(f.fates, e); f.mu.Unlock() }
+	l, err := Open(cfg)
+	require.NoError(t, err)
+	f.Link = l
+	t.Cleanup(func() {
+		require.NoError(t, l.Close())
+		f.balanced(t)
+	})
+	return f
+}
+
+// balanced quiesces and holds the books to their promise.
+func (f *front) balanced(t testing.TB) (toServer, toClient message.Books) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	s, c, err := f.Relay().Quiesce(ctx)
+	require.NoError(t, err)
+	for _, b := range []message.Books{s, c} {
+		assert.Zero(t, b.Held, "%+v", b)
+		assert.Equal(t, b.In+b.Copies+b.Injected, b.Out+b.Dropped+b.Swallowed+b.Withheld+b.Collateral, "to server %+v, to client %+v", s, c)
+	}
+	return s, c
+}
+
+// live adds a rule that counts.
+func (f *front) live(t testing.TB, r message.Rule) (count *evidence.Counter, heal func()) {
+	t.Helper()
+	if r.ID == "" {
+		r.ID = "fault-1"
+	}
+	r.Count = evidence.NewCounter("messages")
+	undo, err := f.Relay().Add(r)
+	require.NoError(t, err)
+	return r.Count, func() { t.Helper(); require.NoError(t, undo(context.Background())) }
+}
+
+// seen lists the fates of a stage so far.
+func (f *front) seen(stage evidence.Stage) []evidence.Fate {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(f.fates), func(e evidence.Fate) bool { return e.Stage != stage })
+}
+
+// until waits for a condition.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			require.FailNow(t, "did not come about: "+what)
+		}
+	}
+}
+
+// peer is one end of a conversation.
+type peer struct {
+	*net.UDPConn
+	t   testing.TB
+	buf []byte
+}
+
+func newPeer(t testing.TB, c *net.UDPConn) *peer {
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetReadBuffer(buffer)
+	return &peer{c, t, make([]byte, largest)}
+}
+
+// connect is a client.
+func connect(t testing.TB, addr string) *peer {
+	t.Helper()
+	to, err := net.ResolveUDPAddr("udp", addr)
+	require.NoError(t, err)
+	c, err := net.DialUDP("udp", nil, to)
+	require.NoError(t, err)
+	return newPeer(t, c)
+}
+
+// serve is a server that a test plays by hand.
+func serve(t testing.TB) *peer {
+	t.Helper()
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	return newPeer(t, c)
+}
+
+func (p *peer) addr() string { return p.LocalAddr().String() }
+
+func (p *peer) send(text string) {
+	p.t.Helper()
+	_, err := p.Write([]byte(text))
+	require.NoError(p.t, err)
+}
+
+// next is the next datagram and where it came from.
+func (p *peer) next() (string, *net.UDPAddr) {
+	p.t.Helper()
+	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(patience)))
+	n, from, err := p.ReadFromUDP(p.buf)
+	require.NoError(p.t, err)
+	return string(p.buf[:n]), from
+}
+
+// expect reads exactly these datagrams.
+func (p *peer) expect(texts ...string) {
+	p.t.Helper()
+	for _, text := range texts {
+		got, _ := p.next()
+		require.Equal(p.t, text, got)
+	}
+}
+
+// silent tells that nothing comes for a while.
+func (p *peer) silent() {
+	p.t.Helper()
+	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(quiet)))
+	n, err := p.Read(p.buf)
+	require.ErrorIs(p.t, err, os.ErrDeadlineExceeded, "got %q", p.buf[:n])
+}
+
+// echo is a server that sends back whatever comes.
+func echo(t testing.TB) string {
+	s := serve(t)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		buf := make([]byte, largest)
+		for {
+			n, from, err := s.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			_, _ = s.WriteToUDPAddrPort(buf[:n], from)
+		}
+	})
+	t.Cleanup(func() { _ = s.Close(); wg.Wait() })
+	return s.addr()
+}

@@ -1,0 +1,204 @@
+package injector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// OnMessages is a fault on single messages, of protocols that speak of messages and not of calls.
+type OnMessages interface {
+	Fault
+	Rule() message.Rule // what is asked of the relay; the target adds its name, seed and counter
+	Back() Fault        // the same fault on what the dependency sends
+}
+
+// Messages picks the messages that a fault acts on. The zero value picks all that go to the dependency.
+type Messages struct {
+	Pick
+	Dir message.Dir
+}
+
+func (m Messages) rule(r message.Rule) message.Rule {
+	r.Match, r.Share, r.First, r.Every, r.From, r.To, r.Dir = m.Match, m.Share, m.First, m.Every, m.From, m.To, m.Dir
+	return r
+}
+
+// subject is the beginning of a sentence: which messages. An operation without an object is said in capitals, which is what tells it from an object.
+func (m Messages) subject(from, to string) string {
+	if m.Dir == message.ToClient {
+		from, to = to, from
+	}
+	if m.Match.Path == "" {
+		m.Match.Method = strings.ToUpper(m.Match.Method)
+	}
+	return m.Pick.subject("messages", from, to)
+}
+
+// add makes a rule live on the target's relay.
+func (t Target) add(r message.Rule) (Heal, error) {
+	if t.Relay == nil {
+		return nil, errors.New("inject a fault on messages: the link's protocol is tcp, which has none; declare its protocol, or speak of traffic or connections")
+	}
+	r.ID, r.Seed, r.Count = t.ID, t.Seed, t.Count
+	heal, err := t.Relay.Add(r)
+	return heal, err
+}
+
+// messageKinds are the rows of faults on messages.
+func messageKinds() []Kind {
+	return []Kind{
+		{Name: "answered messages", On: "messages", Means: "messages get an error in the protocol's own words, without the dependency", Undo: "the next message reaches the dependency", Value: AnswerMessages{Code: "SERVFAIL", Messages: Messages{Pick: Pick{Share: 0.3}}}},
+		{Name: "corrupted messages", On: "messages", Means: "a byte of the message is changed", Undo: "the next message is left alone", Value: CorruptMessages{}},
+		{Name: "lost messages", On: "messages", Means: "messages never arrive", Undo: "the next message arrives; those held are delivered", Value: LoseMessages{Messages: Messages{Pick: Pick{Share: 0.05}}}},
+		{Name: "messages out of order", On: "messages", Means: "a message waits until another has passed it", Undo: "the one that waits goes at once", Value: ReorderMessages{Wait: 500 * time.Millisecond, Messages: Messages{Pick: Pick{Share: 0.5}}}},
+		{Name: "messages twice", On: "messages", Means: "messages are delivered a second time", Undo: "a copy that waits leaves at once", Value: MessagesTwice{Messages: Messages{Pick: Pick{Share: 0.2}}}},
+		{Name: "slow messages", On: "messages", Means: "messages arrive later; a datagram alone, on a connection what is behind it too", Undo: "waiting messages go at once", Value: SlowMessages{By: 200 * time.Millisecond, Jitter: 50 * time.Millisecond}},
+		{Name: "truncated messages", On: "messages", Means: "only the first half of a message arrives", Undo: "the next message is left alone", Value: TruncateMessages{Messages: Messages{Pick: Pick{Every: 3}}}},
+	}
+}
+
+// LoseMessages drops messages.
+type LoseMessages struct {
+	Then message.Ending // of the connection, where there is one; "" means reset
+	Messages
+}
+
+// Rule implements OnMessages.
+func (f LoseMessages) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.LoseRequest, Then: f.Then})
+}
+
+// Inject implements Fault.
+func (f LoseMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+
+// Say implements Fault.
+func (f LoseMessages) Say(from, to string) string {
+	return f.subject(from, to) + " are lost" + then(f.Then)
+}
+
+// Back implements OnMessages.
+func (f LoseMessages) Back() Fault { f.Dir = message.ToClient; return f }
+
+// CorruptMessages changes a byte of messages.
+type CorruptMessages struct{ Messages }
+
+// Rule implements OnMessages.
+func (f CorruptMessages) Rule() message.Rule { return f.rule(message.Rule{Do: message.Corrupt}) }
+
+// Inject implements Fault.
+func (f CorruptMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+
+// Say implements Fault.
+func (f CorruptMessages) Say(from, to string) string { return f.subject(from, to) + " are corrupted" }
+
+// Back implements OnMessages.
+func (f CorruptMessages) Back() Fault { f.Dir = message.ToClient; return f }
+
+// TruncateMessages cuts messages short.
+type TruncateMessages struct{ Messages }
+
+// Rule implements OnMessages.
+func (f TruncateMessages) Rule() message.Rule { return f.rule(message.Rule{Do: message.Truncate}) }
+
+// Inject implements Fault.
+func (f TruncateMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+
+// Say implements Fault.
+func (f TruncateMessages) Say(from, to string) string { return f.subject(from, to) + " are truncated" }
+
+// Back implements OnMessages.
+func (f TruncateMessages) Back() Fault { f.Dir = message.ToClient; return f }
+
+// MessagesTwice delivers messages twice.
+type MessagesTwice struct {
+	Second bool          // the second answer is returned, where answers can be told apart; false: the first, or both
+	Late   time.Duration // the copy leaves so much later
+	Messages
+}
+
+// Rule implements OnMessages.
+func (f MessagesTwice) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.Twice, Second: f.Second, Late: f.Late})
+}
+
+// Inject implements Fault.
+func (f MessagesTwice) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+
+// Say implements Fault.
+func (f MessagesTwice) Say(from, to string) string {
+	return f.subject(from, to) + deliveredTwice(f.Second, f.Late)
+}
+
+// Back implements OnMessages.
+func (f MessagesTwice) Back() Fault { f.Dir = message.ToClient; return f }
+
+// ReorderMessages lets messages arrive out of order: one waits until another has passed it, at most Wait.
+type ReorderMessages struct {
+	Wait time.Duration
+	Messages
+}
+
+// Rule implements OnMessages.
+func (f ReorderMessages) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.Reorder, Wait: f.Wait})
+}
+
+// Inject implements Fault.
+func (f ReorderMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+
+// Say implements Fault.
+func (f ReorderMessages) Say(from, to string) string {
+	return f.subject(from, to) + " arrive out of order, up to " + Duration(f.Wait) + " late"
+}
+
+// Back implements OnMessages.
+func (f ReorderMessages) Back() Fault { f.Dir = message.ToClient; return f }
+
+// SlowMessages delays messages by By, give or take Jitter (uniform).
+type SlowMessages struct {
+	By, Jitter time.Duration
+	Messages
+}
+
+// Rule implements OnMessages.
+func (f SlowMessages) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.Delay, By: f.By, Jitter: f.Jitter})
+}
+
+// Inject implements Fault.
+func (f SlowMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+
+// Say implements Fault.
+func (f SlowMessages) Say(from, to string) string {
+	return f.subject(from, to) + " are delayed by " + giveOrTake(f.By, f.Jitter)
+}
+
+// Back implements OnMessages.
+func (f SlowMessages) Back() Fault { f.Dir = message.ToClient; return f }
+
+// AnswerMessages answers messages with an error of the protocol, without the dependency.
+type AnswerMessages struct {
+	Code string // "SERVFAIL" (DNS), "LOADING" (Redis)
+	Messages
+}
+
+// Rule implements OnMessages.
+func (f AnswerMessages) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.Answer, Code: f.Code})
+}
+
+// Inject implements Fault.
+func (f AnswerMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+
+// Say implements Fault.
+func (f AnswerMessages) Say(from, to string) string {
+	return fmt.Sprintf("%s are answered with %q", f.subject(from, to), f.Code)
+}
+
+// Back implements OnMessages.
+func (f AnswerMessages) Back() Fault { f.Dir = message.ToClient; return f }

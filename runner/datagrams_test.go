@@ -1,0 +1,165 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// names is a DNS server that knows every name, and counts what it is asked.
+func names(t *testing.T) (addr string, asked *atomic.Int64) {
+	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	asked = &atomic.Int64{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 1<<10)
+		for {
+			n, from, err := c.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			var m dnsmessage.Message
+			if m.Unpack(buf[:n]) != nil || len(m.Questions) == 0 {
+				continue
+			}
+			q := m.Questions[0]
+			m.Response, m.Additionals = true, nil
+			if q.Type == dnsmessage.TypeA {
+				m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1}, Body: &dnsmessage.AResource{A: [4]byte{192, 0, 2, 1}}}}
+			}
+			if raw, err := m.Pack(); err == nil {
+				_, _ = c.WriteToUDPAddrPort(raw, from)
+			}
+		}
+	}()
+	t.Cleanup(func() { _ = c.Close(); <-done })
+	return c.LocalAddr().String(), asked
+}
+
+// drillDNS runs one feature against a front that looks a name up for each request, through its link to a DNS server.
+func drillDNS(t *testing.T, steps string) (*journal.History, *atomic.Int64) {
+	t.Helper()
+	addr, asked := names(t)
+	var link atomic.Value
+	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, link.Load().(string))
+	}}
+	var n atomic.Int64 // each request has a name of its own: Go's resolver lets those that ask for the same one share an answer, and its loss
+	front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		if _, err := resolver.LookupIP(ctx, "ip4", fmt.Sprintf("%d.example.test.", n.Add(1))); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		fmt.Fprint(w, "done")
+	})
+	system := fmt.Sprintf("services:\n  front: {address: \"127.0.0.1:1\", serves: [/], depends: {names: dns}}\n  names: {address: %q}\n", addr)
+	text := "Feature: A\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    And a steady load of 50 requests per second on \"GET /\"\n    And the link is known\n    And a baseline is measured for 1s\n" + steps
+	r, err := Run(t.Context(), Options{
+		FS: fstest.MapFS{"a.feature": {Data: []byte(text)}, "system.yaml": {Data: []byte(system)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
+		Handlers: map[string]http.Handler{"front": front},
+		Steps:    []Step{{`^the link is known$`, func(ctx context.Context) error { link.Store(Of(ctx).Link("front", "names")); return nil }}},
+	})
+	require.NoError(t, err)
+	return only(r), asked
+}
+
+// A front that asks DNS for each request fails as often as DNS answers with an error, and as long as answers are lost; the journal tells each.
+func TestAServiceThatAsksDNS(t *testing.T) {
+	h, asked := drillDNS(t, `    When 30% of messages from "front" to "names" are answered with "SERVFAIL" for 1500ms
+    And messages from "names" to "front" are lost for 1s
+    And 2s pass
+    Then at least 10 messages from "front" to "names" were affected by the fault
+    And at least 20 messages from "names" to "front" were affected by the fault
+    And at least 99% of requests succeed after healing
+    And at least 90% of requests succeed during the fault
+`)
+	require.Len(t, h.Faults, 2)
+	assert.Equal(t, "front -> names", h.Faults[0].On)
+	assert.Equal(t, "names -> front", h.Faults[1].On)
+	judged(t, h, "at least 90% of requests succeed during the fault")
+	answered, lost := h.Faults[0].Affected, h.Faults[1].Affected
+	applied := map[string]int64{}
+	for _, m := range h.Messages {
+		if m.Stage == "applied" {
+			applied[m.Detail]++
+			assert.Regexp(t, `^A \d+\.example\.test$`, m.Op)
+			assert.Equal(t, m.Fault == "fault-1", m.ToServer)
+		}
+	}
+	assert.Equal(t, map[string]int64{"answered with SERVFAIL": answered, "lost": lost}, applied)
+	require.Len(t, h.Books, 2)
+	for _, b := range h.Books {
+		if b.ToServer {
+			assert.Equal(t, b.Out, asked.Load(), "what went out has arrived")
+			assert.Equal(t, answered, b.Dropped)
+		} else {
+			assert.Equal(t, answered, b.Injected)
+			assert.Equal(t, lost, b.Dropped)
+		}
+	}
+	require.Len(t, h.Losses, 1)
+	assert.Equal(t, "front -> names", h.Losses[0].Link)
+	assert.Zero(t, h.Losses[0].Unattributed())
+}
+
+// A closed port is seen as one, and is open again after healing.
+func TestADNSServerThatRefuses(t *testing.T) {
+	h, _ := drillDNS(t, "    When \"names\" refuses connections from \"front\" for 1s\n    And 1s pass\n    Then at least 99% of requests succeed after healing\n    And at least 1 connections from \"front\" to \"names\" were affected by the fault\n")
+	judged(t, h, "")
+}
+
+// judged holds verdicts: all that the feature asks pass but for one, and the relay is in order. Whether a busy machine kept the load steady is not asked here.
+func judged(t *testing.T, h *journal.History, fails string) {
+	t.Helper()
+	for _, v := range h.Verdicts {
+		switch {
+		case v.Check == fails:
+			assert.Equal(t, "failed", v.Outcome, Failures(h))
+		case v.Step != "" || v.Kind == "books balance" || v.Kind == "faults acted" || v.Kind == "healed":
+			assert.Equal(t, "passed", v.Outcome, "%s\n%s", v.Check, strings.Join(Failures(h), "\n"))
+		}
+	}
+}
+
+// The port of a service that datagrams reach is kept for both until it starts.
+func TestPortsAreKeptForUDPToo(t *testing.T) {
+	s := &system{
+		ports: map[string]map[string]int{}, held: map[string][]io.Closer{},
+		e: &scenarios.Experiment{System: scenarios.System{Links: []scenarios.Link{{From: "a", To: "b", Protocol: "statsd"}, {From: "a", To: "c", Protocol: "http"}}}},
+	}
+	for service, too := range map[string]bool{"b": true, "c": false} {
+		p, err := s.port(service, "", 0)
+		require.NoError(t, err)
+		addr := fmt.Sprint("127.0.0.1:", p)
+		_, err = net.Listen("tcp", addr)
+		require.Error(t, err)
+		pc, err := net.ListenPacket("udp", addr)
+		if too {
+			require.Error(t, err)
+			s.release(service)
+			pc, err = net.ListenPacket("udp", addr)
+		}
+		require.NoError(t, err)
+		require.NoError(t, pc.Close())
+		s.release(service)
+	}
+}

@@ -1,0 +1,92 @@
+package runner
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const cacheFile = `
+services:
+  front: {address: "127.0.0.1:1", serves: [/], depends: {cache: redis}}
+  cache:
+    command: [redis-server, --bind, "127.0.0.1", --port, "${port}", --dir, "${dir}", --save, "", --appendonly, "no"]
+    ready: {line: Ready to accept connections, within: 30s}
+    needs: redis-server
+`
+
+// A front counts its requests in a real redis-server. Commands whose replies are lost have been carried out, and those that are answered on the way have not.
+func TestAServiceThatAsksRedis(t *testing.T) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
+			require.NoError(t, err)
+		}
+		t.Skip("redis-server is not installed: apt-get install redis-server")
+	}
+	var mu sync.Mutex // guards what follows
+	var client *redis.Client
+	var told, last int64
+	failures := map[string]int64{}
+	front := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n, err := client.Incr(context.Background(), "hits").Result()
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			failures[err.Error()]++
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		told, last = told+1, max(last, n)
+		_, _ = w.Write([]byte(strconv.FormatInt(n, 10)))
+	})
+	text := `Feature: A
+  Scenario: S
+    Given the system described in "system.yaml"
+    And a steady load of 50 requests per second on "GET /"
+    And the link is known
+    And a baseline is measured for 1s
+    When 20% of replies from "cache" to "front" are lost after the work was done for 1500ms
+    And only "INCR" messages from "front" to "cache" are answered with "LOADING" for 1s
+    And 1s pass
+    Then at least 20 messages from "front" to "cache" were affected by the fault
+    And "cache" receives at most 200 calls per second
+    And at least 99% of requests succeed during the fault
+    And at least 99% of requests succeed after healing
+`
+	r, err := Run(t.Context(), Options{
+		FS: fstest.MapFS{"a.feature": {Data: []byte(text)}, "system.yaml": {Data: []byte(cacheFile)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
+		Handlers: map[string]http.Handler{"front": front},
+		Steps: []Step{{`^the link is known$`, func(ctx context.Context) error {
+			client = redis.NewClient(&redis.Options{Addr: Of(ctx).Link("front", "cache"), MaxRetries: -1, ReadTimeout: 30 * time.Second, PoolTimeout: 30 * time.Second})
+			return nil
+		}}},
+	})
+	require.NoError(t, err)
+	require.NoError(t, client.Close())
+	h := only(r)
+	judged(t, h, "at least 99% of requests succeed during the fault")
+	require.Len(t, h.Faults, 2)
+	lost, refused := h.Faults[0], h.Faults[1]
+	for _, f := range h.Faults {
+		assert.Equal(t, "front -> cache", f.On)
+		assert.Equal(t, "messages", f.Unit)
+		assert.Positive(t, f.Affected)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	assert.Equal(t, told+lost.Affected, last, "commands whose replies were lost have counted; those that were answered on the way have not: %v", failures)
+	assert.Equal(t, refused.Affected, failures["LOADING Redis is loading the dataset in memory"], "%v", failures)
+	for _, m := range h.Messages {
+		assert.Equal(t, "INCR hits", m.Op)
+	}
+}

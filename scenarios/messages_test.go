@@ -1,0 +1,151 @@
+package scenarios
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+const datagramFile = `services:
+  orders:
+    command: [orders, "${link:dns}", "${link:metrics}"]
+    serves: [/]
+    depends: {dns: dns, metrics: statsd, feed: udp, db: tcp, payments: http, cache: redis}
+  dns: {address: "udp://127.0.0.1:53"}
+  metrics: {command: [metrics], ready: {line: listening}}
+  feed: {address: "127.0.0.1:9"}
+  db: {address: "127.0.0.1:6379"}
+  payments: {command: [payments]}
+  cache: {address: "127.0.0.1:6380"}
+`
+
+// said parses a scenario of these steps.
+func said(steps string) ([]*Experiment, error) {
+	text := "Feature: F\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    And a steady load of 50 requests per second on \"GET /\"\n" + steps
+	return Parse(Source{FS: fstest.MapFS{"system.yaml": {Data: []byte(datagramFile)}, "a.feature": {Data: []byte(text)}}, Paths: []string{"a.feature"}})
+}
+
+// Who sends stands first: on a link from orders, messages from its dependency are what travels back.
+func TestMessagesGoBothWays(t *testing.T) {
+	es, err := said(`    When messages from "dns" to "orders" are lost for 5s
+    And 10% of messages from "orders" to "dns" are delivered twice for 5s
+    And "orders" and "dns" are cut off from each other for 5s
+    Then at least 1 messages from "dns" to "orders" were affected by the fault
+    And at least 5 messages from "orders" to "dns" were affected by the fault
+`)
+	require.NoError(t, err)
+	back := es[0].Steps[2].Do.(Inject).Faults[0]
+	assert.Equal(t, Placed{ID: "fault-1", Kind: "lost messages", Fault: injector.LoseMessages{Messages: injector.Messages{Dir: message.ToClient}}, From: "orders", To: "dns"}, back)
+	assert.Equal(t, "dns -> orders", back.On())
+	assert.Equal(t, `messages from "dns" to "orders" are lost`, back.Fault.Say(back.From, back.To))
+	assert.Equal(t, "orders -> dns", es[0].Steps[3].Do.(Inject).Faults[0].On())
+
+	var plan bytes.Buffer
+	require.NoError(t, Plan(&plan, es))
+	for _, want := range []string{"orders -> dns (dns)", "orders -> metrics (statsd)", "on dns -> orders; undone after 5s: the next message arrives", "datagrams pass again, and none of those lost meanwhile comes"} {
+		assert.Contains(t, plan.String(), want)
+	}
+}
+
+// Redis speaks of messages; replies to them are lost as those to calls are, and are chosen by the command.
+func TestMessagesOfRedis(t *testing.T) {
+	es, err := said(`    When 20% of "INCR" replies from "cache" to "orders" are lost after the work was done for 5s
+    And only "INCR stock:*" messages from "orders" to "cache" are answered with "LOADING" for 5s
+    And only "news" messages from "cache" to "orders" are lost, then silence for 5s
+    Then at least 1 messages from "orders" to "cache" were affected by the fault
+    And "cache" receives at most 100 calls per second during the fault
+`)
+	require.NoError(t, err)
+	var placed []Placed
+	for _, p := range es[0].injections() {
+		p.ID, p.Kind = "", ""
+		placed = append(placed, p)
+	}
+	assert.Equal(t, []Placed{
+		{Fault: injector.LoseReplies{Pick: injector.Pick{Share: 0.2, Match: message.Match{Method: "INCR"}}}, From: "orders", To: "cache"},
+		{Fault: injector.AnswerMessages{Code: "LOADING", Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Method: "INCR", Path: "stock:*"}}}}, From: "orders", To: "cache"},
+		{Fault: injector.LoseMessages{Then: message.ThenSilence, Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Path: "news"}}, Dir: message.ToClient}}, From: "orders", To: "cache"},
+	}, placed)
+}
+
+// What is said of a partition is true of links of datagrams too, and what takes a stream is not.
+func TestPartitionsOfDatagrams(t *testing.T) {
+	for file, undo := range map[string]string{
+		"dns":             "after 5s: datagrams pass again",
+		`payments", "dns`: "after 5s: all of its links at once; what was held arrives; datagrams pass again",
+	} {
+		es, err := said("    When \"orders\" is cut off from \"" + file + "\" for 5s\n    And \"orders\" is cut off from \"payments\", \"db\" for 5s\n    Then at least 1% of requests succeed\n")
+		require.NoError(t, err)
+		var plan bytes.Buffer
+		require.NoError(t, Plan(&plan, es))
+		assert.Contains(t, plan.String(), undo)
+		assert.Equal(t, 1, strings.Count(plan.String(), "datagrams pass again"))
+	}
+	for said, told := range map[string]string{"tls: terminate": "leave `tls` out", "proxy_protocol: v1": "leave `proxy_protocol` out", `listen: "unix:/a"`: "leave `listen` out"} {
+		_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "dns: dns", "dns: {protocol: dns, "+said+"}", 1))}}, "s")
+		require.ErrorContains(t, err, told)
+		require.ErrorContains(t, err, "dns goes over UDP")
+	}
+	_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "udp://127.0.0.1:53", "unix:/run/dns.sock", 1))}}, "s")
+	require.ErrorContains(t, err, `"dns" listens on a Unix socket, and dns goes over UDP`)
+}
+
+func TestWhatMessagesDoNotKnow(t *testing.T) {
+	for _, c := range []struct{ step, what, hint string }{
+		{`When messages from "orders" to "db" are lost for 5s`, "the link orders -> db speaks tcp, which has no messages", "declare its protocol: dns"},
+		{`When messages from "orders" to "payments" are lost for 5s`, "speaks http, whose messages are calls", "say: calls from"},
+		{`When messages from "payments" to "orders" are lost for 5s`, "speaks http, whose messages are calls", "say: calls from"},
+		{`When calls from "orders" to "dns" are delayed by 1s for 5s`, "speaks dns, which has messages and no calls", `say: messages from "orders" to "dns"`},
+		{`When requests from "orders" to "feed" are lost for 5s`, "speaks udp, which has messages and no calls", "say: messages from"},
+		{`When replies from "dns" to "orders" are lost after the work was done for 5s`, "speaks dns, which has messages and no calls", `from "dns" to "orders" for what comes back`},
+		{`When traffic from "orders" to "feed" is delayed by 1s for 5s`, "speaks udp over UDP, which has neither connections nor a stream", "say: messages from"},
+		{`When connections from "orders" to "metrics" are reset for 5s`, "neither connections nor a stream", "say: messages from"},
+		{`When messages from "orders" to "dns" are lost, then reset for 5s`, "a datagram has no connection that could end", ""},
+		{`When messages from "orders" to "feed" are delivered twice and the second answer is returned for 5s`, "both return", ""},
+		{`When messages from "orders" to "feed" are delivered twice and the second answer is returned, the copy 2s late for 5s`, "cannot answer", "leave out"},
+		{`When only "INCR stock" replies from "payments" to "orders" are lost after the work was done for 5s`, `"INCR stock" is not a route`, "write method and path"},
+		{`When "INCR" requests from "orders" to "payments" are lost for 5s`, `"INCR" is not a route`, "write method and path"},
+		{`When calls from "orders" to "cache" are delayed by 1s for 5s`, "speaks redis, which has messages and no calls", `say: messages from "orders" to "cache"`},
+		{`When messages from "orders" to "cache" are answered with "SERVFAIL" for 5s`, "known are BUSY, CLUSTERDOWN, LOADING", ""},
+		{`When messages from "cache" to "orders" are delivered twice for 5s`, "never says a published message twice", ""},
+		{"When messages from \"orders\" to \"cache\" are lost for 5s\n    Then \"orders\" gives up on \"cache\" within 1s", "which has no calls", "http"},
+		{`When 20% of connections from "orders" to "dns" fall silent for 5s`, "neither connections nor a stream", "say: messages from"},
+		{`When one-way traffic from "dns" to "orders" is delayed by 1s for 5s`, "neither connections nor a stream", "say: messages from"},
+		{`When messages from "orders" to "dns" are answered with "BUSY" for 5s`, `no answer "BUSY" here`, ""},
+		{`When messages from "dns" to "orders" are answered with "SERVFAIL" for 5s`, "answers are lost, and given, to requests", ""},
+		{`When messages from "orders" to "feed" are answered with "SERVFAIL" for 5s`, `udp has no fault "answer"`, ""},
+		{`When only "GET /" messages from "orders" to "metrics" are lost for 5s`, `no metrics of kind "GET"`, ""},
+		{`When only "a.b" messages from "orders" to "feed" are lost for 5s`, "no operations to choose by", ""},
+		{`When messages from "dns" to "feed" are lost for 5s`, `"dns" does not depend on "feed"`, ""},
+		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then at least 1 calls from \"orders\" to \"dns\" were affected by the fault", "speaks dns, which has no calls", "declare its protocol: http"},
+		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then at least 1 messages from \"dns\" to \"orders\" were affected by the fault", `no fault of this scenario acts from "dns" to "orders"`, ""},
+		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then at least 1 messages from \"orders\" to \"db\" were affected by the fault", "speaks tcp, which has no messages", "declare its protocol: dns"},
+		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then \"orders\" gives up on \"dns\" within 1s", "which has no calls", "http"},
+		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then \"dns\" receives at most 1.5 times its normal calls during the fault", "has calls that could be counted", "http"},
+	} {
+		_, err := said("    " + c.step + "\n    Then at least 1% of requests succeed\n")
+		require.Error(t, err, c.step)
+		assert.Contains(t, err.Error(), c.what, c.step)
+		assert.Contains(t, err.Error(), c.hint, c.step)
+	}
+}
+
+// A process that only datagrams reach is not awaited by connecting to it.
+func TestReadinessOverUDP(t *testing.T) {
+	for ready, ok := range map[string]bool{"": false, ", ready: {within: 5s}": false, ", ready: {line: up}": true, ", ready: {http: /livez}": true, ", ready: {tcp: true}": true} {
+		file := strings.Replace(datagramFile, ", ready: {line: listening}", ready, 1)
+		_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(file)}}, "s")
+		if ok {
+			assert.NoError(t, err, ready)
+		} else {
+			assert.ErrorContains(t, err, `"metrics" is asked over UDP only`, ready)
+		}
+	}
+}
