@@ -274,7 +274,7 @@ func TestTheTableOfProtocols(t *testing.T) {
 		assert.NotEmpty(t, p.Do)
 		assert.Less(t, names, p.Name, "sorted by name")
 		names = p.Name
-		r, err := New(p.Name, Config{})
+		r, err := New(p.Name, dialects[p.Name].cfg)
 		require.NoError(t, err)
 		require.NotNil(t, r)
 	}
