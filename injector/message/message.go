@@ -1,8 +1,9 @@
 // Package message relays a link's traffic message by message and decides each message's fate.
 //
 // New returns a Relay for one link; its Serve carries a connection on the client's socket and one upstream connection of its own. With no rule
-// live both directions pass byte for byte: the relay reads where messages begin and end and changes nothing. Add makes a Rule live; what it did
-// is told to Config.Sink, Config.Calls and the rule's Count, and Quiesce balances the books.
+// live both directions pass byte for byte: the relay reads where messages begin and end and changes nothing but the addresses in NATS's INFO, which
+// would lead clients around the link. Add makes a Rule live; what it did is told to Config.Sink, Config.Calls and the rule's Count, and Quiesce
+// balances the books.
 //
 // The relay never repeats a request, adds no header and invents no answer but the one that a rule asks for. What it cannot follow (another
 // protocol after an upgrade, a head of more than 256 KiB, a message that two readers could frame differently) goes through untouched
@@ -89,7 +90,7 @@ type Rule struct {
 	Sticky   bool    // Share is drawn for the key and not for each occurrence: a message that is chosen once is chosen at every retry
 
 	By, Jitter time.Duration // Delay: By plus or minus up to Jitter, uniform
-	Then       Ending        // LoseRequest, LoseReply; "" means reset
+	Then       Ending        // LoseRequest, LoseReply; "" means reset, and for a message that nothing stands behind (NATS, what a server publishes) that no more is lost
 	Status     int           // Answer, of HTTP
 	Code       string        // Answer, of other protocols: "LOADING" (Redis), "UNAVAILABLE" (gRPC), "57P01" (PostgreSQL), "503" (NATS), "SERVFAIL" (DNS); of a framing, the text itself
 	RetryAfter time.Duration // Answer: sent as Retry-After in whole seconds; 0 means no header

@@ -46,7 +46,7 @@ func natsPair(t testing.TB, o ...natsgo.Option) (f *front, through, direct *nats
 func natsClient(t testing.TB, addr string, o ...natsgo.Option) *natsgo.Conn {
 	t.Helper()
 	closed := make(chan struct{})
-	c, err := natsgo.Connect("nats://"+addr, append(o, natsgo.ClosedHandler(func(*natsgo.Conn) { close(closed) }))...)
+	c, err := natsgo.Connect("nats://"+addr, append(o, natsgo.ClosedHandler(func(*natsgo.Conn) { close(closed) }), natsgo.ErrorHandler(func(*natsgo.Conn, *natsgo.Subscription, error) {}))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close(); <-closed })
 	return c
@@ -103,7 +103,7 @@ func TestJetStreamPublishesWhoseAcknowledgementIsLost(t *testing.T) {
 				count, _ = f.live(t, c.rule)
 			}
 			for i := range n {
-				publish(t, through, fmt.Sprint("order-", i), c.id, c.pause, count)
+				publish(t, through, fmt.Sprint("order-", i), c.id, c.pause, c.rule.Then, count)
 			}
 			injected := int(count.Tally().Affected)
 			final := stored(t, s)
@@ -125,7 +125,7 @@ func TestJetStreamPublishesWhoseAcknowledgementIsLost(t *testing.T) {
 
 // publish tries until the message is acknowledged, as applications do. It gives an attempt up when something was lost, and not after a time, so that a slow
 // machine adds no attempts.
-func publish(t *testing.T, c *natsgo.Conn, key string, id bool, pause time.Duration, lost *evidence.Counter) {
+func publish(t *testing.T, c *natsgo.Conn, key string, id bool, pause time.Duration, then Ending, lost *evidence.Counter) {
 	t.Helper()
 	js, m := streams(t, c), natsgo.NewMsg("orders.new")
 	m.Data = []byte(key)
@@ -134,6 +134,7 @@ func publish(t *testing.T, c *natsgo.Conn, key string, id bool, pause time.Durat
 	}
 	for {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		connects := c.Stats().Reconnects
 		before, answered := lost.Tally().Affected, make(chan error, 1)
 		go func() {
 			_, err := js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
@@ -145,6 +146,9 @@ func publish(t *testing.T, c *natsgo.Conn, key string, id bool, pause time.Durat
 			return
 		}
 		require.Greater(t, lost.Tally().Affected, before, "never acknowledged")
+		if then != "" { // what is sent before the client sees the end of its connection is lost with that
+			until(t, "it connects anew", func() bool { return c.Stats().Reconnects > connects })
+		}
 		time.Sleep(pause)
 	}
 }
@@ -155,7 +159,7 @@ func TestJetStreamConsumersWhoseAcknowledgementIsLost(t *testing.T) {
 	f, through, direct := natsPair(t)
 	s := orders(t, direct, time.Minute)
 	for i := range n {
-		publish(t, direct, fmt.Sprint(i), false, 0, nil)
+		publish(t, direct, fmt.Sprint(i), false, 0, "", nil)
 	}
 	count, _ := f.live(t, Rule{Do: LoseRequest, Share: 0.2, Seed: 3, Match: Match{Path: "$JS.ACK.>"}})
 	_, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "work", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second})
@@ -313,7 +317,7 @@ func TestNATSDeliveriesAreLost(t *testing.T) {
 	assert.Equal(t, "0 2 4 6 8", strings.Join(got, " "))
 
 	s := orders(t, direct, time.Minute)
-	publish(t, direct, "x", false, 0, nil)
+	publish(t, direct, "x", false, 0, "", nil)
 	consumer, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "work", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 200 * time.Millisecond})
 	require.NoError(t, err)
 	f.live(t, Rule{Do: LoseRequest, Dir: ToClient, First: 1, Match: Match{Method: "MSG", Path: "orders.*"}})

@@ -274,11 +274,7 @@ func TestTheTableOfProtocols(t *testing.T) {
 		assert.NotEmpty(t, p.Do)
 		assert.Less(t, names, p.Name, "sorted by name")
 		names = p.Name
-		cfg := Config{}
-		if p.Name == "lengths" {
-			cfg.Framing.Width = 4
-		}
-		r, err := New(p.Name, cfg)
+		r, err := New(p.Name, dialects[p.Name].cfg)
 		require.NoError(t, err)
 		require.NotNil(t, r)
 	}
