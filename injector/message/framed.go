@@ -115,7 +115,7 @@ func (c *framedConn) meet(d Dir, raw []byte) *exchanged {
 	seq := c.seq
 	c.mu.Unlock()
 	x := &exchanged{frame: f, start: time.Now()}
-	x.msg = message{conn: c.client.ID(), seq: seq, dir: d, method: f.method, path: f.path, op: opOf(f), key: f.key, bytes: len(raw), header: f.header}
+	x.msg = message{conn: c.client.ID(), seq: seq, dir: d, method: f.method, path: f.path, op: opOf(f), key: f.key, bytes: len(raw), header: f.header, named: f.named}
 	if f.kind == isControl || f.kind == isAnswer || f.exempt {
 		return x
 	}
@@ -124,6 +124,8 @@ func (c *framedConn) meet(d Dir, raw []byte) *exchanged {
 	case rule == nil:
 	case f.immune != "" && rule.Do != LoseRequest && rule.Do != LoseReply:
 		c.skip(x, f.immune)
+	case f.bars != nil && f.bars(rule.Do) != "":
+		c.skip(x, f.bars(rule.Do))
 	case f.kind == isOneWay && f.id == "" && (rule.Do == LoseReply || rule.Do == Answer):
 		x.chosen.rule = nil // nobody waits for an answer to it
 	}
@@ -287,7 +289,7 @@ const done = 200
 
 // report tells of an exchange that is over.
 func (c *framedConn) report(x *exchanged, status int) {
-	if x.frame.kind == isControl || x.frame.exempt {
+	if x.frame.kind == isControl || x.frame.exempt || (x.frame.named && !x.touched && x.skipped == "") {
 		return
 	}
 	call := Call{Start: x.start, End: time.Now(), Op: x.msg.op, Status: status, Affected: x.touched, Skipped: x.skipped}
@@ -342,14 +344,19 @@ func (c *framedConn) deaf() bool {
 	return c.ended || c.silent || c.lost
 }
 
-// goRaw passes on what could not be followed, and all that comes after it. Without a reason there is nothing to tell.
-func (c *framedConn) goRaw(first []byte, why string) {
+// unfollowed tells, once a connection, why neither direction can be followed from here on.
+func (c *framedConn) unfollowed(why error) {
 	c.mu.Lock()
+	told := c.raw
 	c.raw = true
 	c.mu.Unlock()
-	if why != "" {
-		c.relay.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: why})
+	if !told {
+		c.relay.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: why.Error()})
 	}
+}
+
+// goRaw passes on what could not be followed, and all that comes after it.
+func (c *framedConn) goRaw(first []byte) {
 	c.stop(nil, pour(c.in, first, func(b []byte) error {
 		c.upMu.Lock()
 		defer c.upMu.Unlock()

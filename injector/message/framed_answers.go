@@ -41,6 +41,7 @@ func (c *framedConn) readAnswers() error {
 			c.written()
 			return pour(c.out, nil, func([]byte) error { return nil })
 		case errors.Is(err, errDialect):
+			c.unfollowed(err)
 			return c.rawAnswers(raw)
 		case err != nil:
 			_, _ = c.cw.Write(raw)
@@ -59,9 +60,6 @@ func (c *framedConn) readAnswers() error {
 
 // rawAnswers passes on what cannot be followed, and all that comes after it.
 func (c *framedConn) rawAnswers(first []byte) error {
-	c.mu.Lock()
-	c.raw = true
-	c.mu.Unlock()
 	c.written()
 	return pour(c.out, first, c.write)
 }

@@ -56,6 +56,10 @@ func (c *framedConn) refuse(x *exchanged) {
 		status = 0
 		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
 	}
+	if _, ok := c.dialect.(parting); ok {
+		c.endWith(x, ThenClosed)
+		return
+	}
 	c.report(x, status)
 }
 
@@ -200,11 +204,8 @@ func (c *framedConn) stop(raw []byte, err error) {
 		}
 		c.drain()
 	case errors.Is(err, errDialect):
-		why := err.Error()
-		if c.opaque() { // told already
-			why = ""
-		}
-		c.goRaw(raw, why)
+		c.unfollowed(err)
+		c.goRaw(raw)
 	default: // the client broke off; what came of the message goes on
 		if !c.deaf() {
 			c.upMu.Lock()

@@ -56,6 +56,7 @@ type message struct {
 	method, path, op, key string
 	bytes                 int
 	header                func(name string) string // nil where there is none
+	named                 bool                     // it is for rules that name its method
 }
 
 // chosen is the outcome of a decision: delays, and at most one rule besides.
@@ -139,7 +140,7 @@ func (r *Relay) picks(l *live, m message) bool {
 // concerns is picks without the headers, which are not kept.
 func (r *Relay) concerns(l *live, m message) bool {
 	want := l.Match
-	return l.Dir == m.dir && (want.Method == "" || strings.EqualFold(want.Method, m.method)) && (want.Key == "" || want.Key == m.key) &&
+	return l.Dir == m.dir && ((want.Method == "" && !m.named) || strings.EqualFold(want.Method, m.method)) && (want.Key == "" || want.Key == m.key) &&
 		(want.Path == "" || r.protocol.matches(want.Path, m.path))
 }
 
