@@ -262,6 +262,32 @@ var conversations = map[string][]struct {
 	name  string
 	lines []line
 }{
+	"postgres": {
+		{"insert", say(">"+pgStart, "<"+pgReady, ">"+pg("Q", "INSERT INTO orders VALUES (1)\x00"), "<"+pg("C", "INSERT 0 1\x00")+pg("Z", "I"))},
+		{"encryption refused", say(">"+pgFirst(pgGSS, ""), "<N", ">"+pgFirst(pgTLS, ""), "<N", ">"+pgStart, "<"+pgReady)},
+		{"encryption granted", say(">"+pgFirst(pgTLS, ""), "<S", ">\x16\x03\x01\x00\x01Q", "<\x16\x03\x03Z\x00", ">x")},
+		{"encryption answered with an error", say(">"+pgFirst(pgTLS, ""), "<"+pg("E", "SFATAL\x00C0A000\x00Mno\x00\x00"))},
+		{"cancel", say(">" + pgFirst(pgCancel, "\x00\x00\x00\x01\x00\x00\x00\x02"))},
+		{"password", say(">"+pgStart, "<"+pg("R", "\x00\x00\x00\x0aSCRAM-SHA-256\x00\x00"), ">"+pg("p", "SCRAM-SHA-256\x00"), "<"+pg("R", "\x00\x00\x00\x0br="), ">"+pg("p", "c="),
+			"<"+pg("R", "\x00\x00\x00\x0cv=")+pgReady, ">"+pg("X", ""))},
+		{"extended", say(">"+pgStart, "<"+pgReady, ">"+pg("P", "s\x00SELECT $1\x00\x00\x00")+pg("D", "Ss\x00")+pg("S", ""), "<"+pg("1", "")+pg("t", "\x00\x00")+pg("T", "\x00\x00")+pg("Z", "I"),
+			">"+pg("B", "\x00s\x00")+pg("E", "\x00\x00\x00\x00\x00")+pg("S", ""), "<"+pg("2", "")+pg("D", "\x00\x00"), "<"+pg("C", "SELECT 1\x00")+pg("Z", "I"))},
+		{"flushed", say(">"+pgStart, "<"+pgReady, ">"+pg("P", "\x00SELECT\x00\x00\x00")+pg("D", "S\x00")+pg("H", ""), "<"+pg("1", "")+pg("t", "\x00\x00")+pg("n", ""),
+			">"+pg("B", "\x00\x00")+pg("E", "\x00")+pg("H", ""), "<"+pg("2", "")+pg("C", "SELECT 1\x00"), ">"+pg("S", ""), "<"+pg("Z", "I"))},
+		{"sent ahead", say(">"+pgStart, "<"+pgReady, ">"+pg("Q", "BEGIN\x00")+pg("Q", "SELECT\x00")+pg("S", "")+pg("Q", "COMMIT\x00"),
+			"<"+pg("C", "BEGIN\x00")+pg("Z", "T")+pg("E", "SERROR\x00C42601\x00\x00")+pg("Z", "E")+pg("Z", "E")+pg("C", "ROLLBACK\x00")+pg("Z", "I"))},
+		{"copy in", say(">"+pgStart, "<"+pgReady, ">"+pg("Q", "COPY t FROM STDIN\x00"), "<"+pg("G", "\x00\x00\x00"), ">"+pg("d", "1\n")+pg("d", "2\n")+pg("c", ""), "<"+pg("C", "COPY 2\x00")+pg("Z", "I"))},
+		{"copy in, extended", say(">"+pgStart, "<"+pgReady, ">"+pg("P", "\x00COPY t FROM STDIN\x00\x00\x00")+pg("B", "\x00\x00")+pg("E", "\x00")+pg("S", ""),
+			"<"+pg("1", "")+pg("2", "")+pg("G", "\x00\x00\x00"), ">"+pg("d", "1\n"), ">"+pg("f", "no\x00")+pg("S", ""), "<"+pg("E", "SERROR\x00C57014\x00\x00")+pg("Z", "I"))},
+		{"copy out", say(">"+pgStart, "<"+pgReady, ">"+pg("Q", "COPY t TO STDOUT\x00"), "<"+pg("H", "\x00\x00\x00")+pg("d", "1\n")+pg("c", "")+pg("C", "COPY 1\x00")+pg("Z", "I"))},
+		{"of its own accord", say(">"+pgStart, "<"+pgReady, "<"+pg("A", "\x00\x00\x00\x01news\x00hello\x00"), "<"+pg("N", "SNOTICE\x00\x00"), "<"+pg("S", "TimeZone\x00UTC\x00"), "<"+pg("E", "SFATAL\x00C57P01\x00\x00"))},
+		{"replication", say(">"+pgFirst(3<<16, "user\x00u\x00replication\x00database\x00\x00"), "<"+pgReady, ">"+pg("Q", "START_REPLICATION\x00"), "<"+pg("W", "\x00\x00\x00")+pg("d", "w"), ">"+pg("d", "r"), "<"+pg("d", "w"))},
+		{"large", say(">"+pgStart, "<"+pgReady, ">"+pg("Q", "SELECT '"+strings.Repeat("x", 2<<20)+"'\x00"), "<"+pg("D", strings.Repeat("x", 2<<20))+pg("C", "SELECT 1\x00")+pg("Z", "I"),
+			">"+pg("B", "\x00\x00"+strings.Repeat("x", 2<<20))+pg("E", "\x00")+pg("S", ""), "<"+pg("2", "")+pg("C", "INSERT 0 1\x00")+pg("Z", "I"))},
+		{"version 2", say(">"+pgFirst(2<<16, "u"), "<"+pg("E", "no\x00"), ">x")},
+		{"no postgres at all", say(">GET / HTTP/1.1\r\n\r\n", "<HTTP/1.1 200 OK\r\n\r\n", ">x")},
+		{"nonsense", say(">"+pgStart, "<"+pgReady, ">"+pg("y", ""), "<?", ">x")},
+	},
 	"redis": {
 		{"set and get", say(">*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nhello\r\n", "<+OK\r\n", ">*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", "<$5\r\nhello\r\n")},
 		{"pipelined", say(">*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n*1\r\n$4\r\nPING\r\n", "<+PONG\r\n:1\r\n+PONG\r\n")},

@@ -27,6 +27,10 @@ func Protocols() []Protocol {
 			serveHTTP, matchPath, normalise, allowHTTP,
 		},
 		{
+			"postgres", "PostgreSQL, simple and extended queries, COPY and notifications included; before TLS", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
+			framed(openPostgres), matchWords, redisKey, allowPostgres,
+		},
+		{
 			"redis", "RESP2 and RESP3, pipelines, transactions and subscriptions included; no cluster", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
 			framed(openRedis), matchWords, redisKey, allowRedis,
 		},
