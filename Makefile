@@ -2,8 +2,8 @@
 GO            ?= go
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # the race detector needs a C compiler; the @real features need their servers, and the PROXY protocol is asked of haproxy
-PROGRAMS      := redis-server haproxy gcc
-PACKAGES      := redis-server haproxy gcc libc6-dev
+PROGRAMS      := redis-server initdb haproxy gcc
+PACKAGES      := redis-server postgresql haproxy gcc libc6-dev
 
 .PHONY: all fmt lint test test-short bench bench-link demo install-tools docs
 
@@ -40,7 +40,8 @@ docs: ## print the README's tables and the golden files again from the code
 
 # Installs only what is missing, and only where apt-get is; elsewhere the tests name what they miss.
 install-tools:
-	@missing=""; for p in $(PROGRAMS); do command -v $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	@PATH="$$PATH$$(printf ':%s' /usr/lib/postgresql/*/bin)"; \
+	missing=""; for p in $(PROGRAMS); do command -v $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null 2>&1; then \
 		sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		echo "installing$$missing"; \

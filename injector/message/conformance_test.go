@@ -19,16 +19,18 @@ type spoken struct {
 	conversations []conversation
 	cfg           Config
 	code          string // for Answer
+	parts         bool   // which ends the connection
 	quiet         bool   // a lost message takes nothing else along
 	push          string // a message of the server's own accord, if there are any
 }
 
 var dialects = map[string]spoken{
-	"lengths": {cfg: Config{Framing: Framing{Width: 4, Little: true, Lockstep: true}}, code: "ERR"},
-	"lines":   {cfg: Config{Framing: Framing{Lockstep: true}}, code: "ERR"},
-	"nats":    {code: "503", quiet: true, push: "MSG news 2 5\r\nhello\r\n"},
-	"redis":   {code: "LOADING"},
-	"toy":     {},
+	"lengths":  {cfg: Config{Framing: Framing{Width: 4, Little: true, Lockstep: true}}, code: "ERR"},
+	"lines":    {cfg: Config{Framing: Framing{Lockstep: true}}, code: "ERR"},
+	"nats":     {code: "503", quiet: true, push: "MSG news 2 5\r\nhello\r\n"},
+	"postgres": {code: "57P01", parts: true},
+	"redis":    {code: "LOADING"},
+	"toy":      {},
 }
 
 // toy is a protocol of the test's own: messages end with a semicolon, and each to the server is answered.
@@ -243,6 +245,13 @@ func (d *drill) meets(t *testing.T, r Rule, heal func()) {
 		d.loses(t, r, heal)
 		return
 	case Answer:
+		if d.parts { // the error is the last that the client hears
+			d.client.send(d.message, false)
+			rest, how := d.client.ends(patience)
+			assert.Contains(t, rest, r.Code)
+			assert.Equal(t, "closed", how)
+			return
+		}
 		d.client.send(d.message+d.message, false)
 		d.server.expect(d.message)
 		d.server.send(d.answer, false)

@@ -9,7 +9,7 @@ import (
 
 // dialect follows one connection of a framed protocol: where messages begin and end, what they are, and which answer settles which request. It is all that
 // a new protocol has to write; forwarding, losing, doubling, holding, pairing and evidence are the relay's (see framed). A dialect also may be a
-// refuser, a trimmer, a rewriter or a resting.
+// refuser, one whose errors are parting, a trimmer, a rewriter or a resting.
 //
 // feed is called by the two readers, one for each direction, and must keep a state for each. The other methods are called one at a time.
 type dialect interface {
@@ -43,12 +43,17 @@ type frame struct {
 	payload           [2]int // where it lies in the bytes; nothing where both are 0
 	says              string // of an answer, for evidence: "integer 2", "status 409"; never a body
 	header            func(name string) string
+	named             bool               // only rules that name its method are asked, and it is a call only for those: the opening of a connection
+	bars              func(do Do) string // why this fault may not act on it now, where it depends on the fault; nil: none is barred
 }
 
 // refuser gives an error in the protocol's own words, as the answer to a request.
 type refuser interface {
 	refuse(code string, f frame) ([]byte, error)
 }
+
+// parting tells that what a refuser answers ends the connection.
+type parting interface{ parts() }
 
 // trimmer gives a message another payload and makes its framing right.
 type trimmer interface {
@@ -63,7 +68,7 @@ type rewriter interface {
 // resting tells whether a copy of an earlier request may be put in between now.
 type resting interface{ rests() bool }
 
-// errDialect tells that bytes cannot be followed.
+// errDialect tells that bytes cannot be followed; what wraps it tells why.
 var errDialect = errors.New("not understood")
 
 // frames reads whole messages of one direction.

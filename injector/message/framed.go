@@ -112,7 +112,7 @@ func (c *framedConn) meet(d Dir, raw []byte) *exchanged {
 	seq := c.seq
 	c.mu.Unlock()
 	x := &exchanged{frame: f, start: time.Now()}
-	x.msg = message{conn: c.client.ID(), seq: seq, dir: d, method: f.method, path: f.path, op: opOf(f), key: f.key, bytes: len(raw), header: f.header}
+	x.msg = message{conn: c.client.ID(), seq: seq, dir: d, method: f.method, path: f.path, op: opOf(f), key: f.key, bytes: len(raw), header: f.header, named: f.named}
 	if f.kind == isControl || f.kind == isAnswer || f.exempt {
 		return x
 	}
@@ -121,6 +121,8 @@ func (c *framedConn) meet(d Dir, raw []byte) *exchanged {
 	case rule == nil:
 	case f.immune != "" && (f.kind == isOneWay || (rule.Do != LoseRequest && rule.Do != LoseReply)):
 		c.skip(x, f.immune)
+	case f.bars != nil && f.bars(rule.Do) != "":
+		c.skip(x, f.bars(rule.Do))
 	case f.kind == isOneWay && f.id == "" && (rule.Do == LoseReply || rule.Do == Answer):
 		x.chosen.rule = nil // nobody waits for an answer to it
 	case rule.Do == Answer:
@@ -278,7 +280,7 @@ const done = 200
 
 // report tells of an exchange that is over.
 func (c *framedConn) report(x *exchanged, status int) {
-	if x.frame.kind == isControl || x.frame.exempt || x.msg.dir == ToClient {
+	if x.frame.kind == isControl || x.frame.exempt || x.msg.dir == ToClient || (x.frame.named && !x.touched && x.skipped == "") {
 		return
 	}
 	call := Call{Start: x.start, End: time.Now(), Op: x.msg.op, Status: status, Affected: x.touched, Skipped: x.skipped}

@@ -63,6 +63,10 @@ func (c *framedConn) refuse(x *exchanged) {
 		status = 0
 		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
 	}
+	if _, ok := c.dialect.(parting); ok {
+		c.endWith(x, ThenClosed)
+		return
+	}
 	c.report(x, status)
 }
 

@@ -45,6 +45,11 @@ func Protocols() []Protocol {
 			serve: framed(openNATS), matches: matchSubject, class: subjectClass, allow: allowNATS,
 		},
 		{
+			Name: "postgres", Means: "PostgreSQL, simple and extended queries, COPY and notifications included; before TLS", Unit: "messages",
+			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
+			serve: framed(openPostgres), matches: matchWords, class: redisKey, allow: allowPostgres,
+		},
+		{
 			Name: "redis", Means: "RESP2 and RESP3, pipelines, transactions and subscriptions included; no cluster", Unit: "messages",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
 			serve: framed(openRedis), matches: matchWords, class: redisKey, allow: allowRedis,

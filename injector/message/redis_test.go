@@ -243,3 +243,15 @@ func TestRedisRulesThatNoServerWouldFollow(t *testing.T) {
 	_, err = r.Add(Rule{Do: Twice, Dir: ToClient, Even: true})
 	require.NoError(t, err)
 }
+
+// A server that says what cannot be followed is told of, as a client is.
+func TestAnswersThatCannotBeFollowedAreTold(t *testing.T) {
+	s := play(t)
+	f := openAs(t, "redis", s.addr, Config{})
+	client := connect(t, f.addr)
+	server := s.next(t)
+	talk(client, server, say("<$never\r\n", ">x", "<y"), false)
+	part(client, server)
+	require.Len(t, f.over(), 1)
+	require.Equal(t, errDialect.Error(), f.over()[0].Skipped)
+}

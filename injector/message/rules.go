@@ -58,6 +58,7 @@ type message struct {
 	bytes                 int
 	header                func(name string) string // nil where there is none
 	more                  []Topic                  // what else it is about; rules that match any of it match the message
+	named                 bool                     // it is for rules that name its method
 }
 
 // Topic is one thing that a message is about: an operation and its object.
@@ -146,7 +147,7 @@ func (r *Relay) picks(l *live, m message) bool {
 func (r *Relay) concerns(l *live, m message) bool {
 	want := l.Match
 	about := func(t Topic) bool {
-		return (want.Method == "" || strings.EqualFold(want.Method, t.Method)) && (want.Path == "" || r.protocol.matches(want.Path, t.Path))
+		return ((want.Method == "" && !m.named) || strings.EqualFold(want.Method, t.Method)) && (want.Path == "" || r.protocol.matches(want.Path, t.Path))
 	}
 	return l.Dir == m.dir && (want.Key == "" || want.Key == m.key) && (about(Topic{m.method, m.path}) || slices.ContainsFunc(m.more, about))
 }

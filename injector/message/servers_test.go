@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
@@ -18,7 +20,8 @@ import (
 // program finds a real server; without it the test is skipped, but where everything must run.
 func program(t testing.TB, name, debian string) string {
 	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin") {
+	versions, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // where Debian keeps what is installed in several versions
+	for _, dir := range slices.Concat(filepath.SplitList(os.Getenv("PATH")), []string{"/usr/sbin"}, versions) {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return path
 		}
@@ -52,4 +55,32 @@ func server(t testing.TB, args ...string) (addr string) {
 
 func redisServer(t testing.TB) string {
 	return server(t, program(t, "redis-server", "redis-server"), "--port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}", "--save", "", "--appendonly", "no")
+}
+
+// postgresServer trusts everybody. It refuses to run as root, who becomes the user that Debian's package makes.
+func postgresServer(t testing.TB) (addr string) {
+	initdb, postgres := program(t, "initdb", "postgresql"), program(t, "postgres", "postgresql")
+	var as []string
+	if os.Geteuid() == 0 {
+		as = []string{program(t, "setpriv", "util-linux"), "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}
+	}
+	dir, err := os.MkdirTemp("", "postgres") // t.TempDir is for root alone
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // that user's files are its own
+	data := filepath.Join(dir, "data")
+	args := slices.Concat(as, []string{initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8"})
+	init := exec.CommandContext(t.Context(), args[0], args[1:]...) //nolint:gosec // a test's
+	init.Dir = dir
+	out, err := init.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	addr = server(t, append(as, postgres, "-D", data, "-p", "{port}", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")...)
+	until(t, "it has started up", func() bool { // it accepts before that
+		c, err := pgDial(t.Context(), addr)
+		if err == nil {
+			_ = c.Close(t.Context())
+		}
+		return err == nil
+	})
+	return addr
 }
