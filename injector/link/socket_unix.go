@@ -16,7 +16,7 @@ func (s *socket) read(fd uintptr) bool {
 		switch {
 		case err == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN: //nolint:errorlint // a bare errno
+		case err == syscall.EAGAIN:
 			buffers.Put(buf)
 			return false
 		case err != nil:
