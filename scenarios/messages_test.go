@@ -17,13 +17,15 @@ const datagramFile = `services:
   orders:
     command: [orders, "${link:dns}", "${link:metrics}"]
     serves: [/]
-    depends: {dns: dns, metrics: statsd, feed: udp, db: tcp, payments: http, cache: redis}
+    depends: {dns: dns, metrics: statsd, feed: udp, db: tcp, payments: http, cache: redis, bus: lines, log: {protocol: lengths, framing: {width: 4, lockstep: true}}}
   dns: {address: "udp://127.0.0.1:53"}
   metrics: {command: [metrics], ready: {line: listening}}
   feed: {address: "127.0.0.1:9"}
   db: {address: "127.0.0.1:6379"}
   payments: {command: [payments]}
   cache: {address: "127.0.0.1:6380"}
+  bus: {address: "127.0.0.1:10"}
+  log: {address: "127.0.0.1:11"}
 `
 
 // said parses a scenario of these steps.
@@ -54,11 +56,12 @@ func TestMessagesGoBothWays(t *testing.T) {
 	}
 }
 
-// Redis speaks of messages; replies to them are lost as those to calls are, and are chosen by the command.
-func TestMessagesOfRedis(t *testing.T) {
+// Framed protocols have messages; replies to them are lost as those to calls are, and are chosen by the command.
+func TestMessagesOfFramedProtocols(t *testing.T) {
 	es, err := said(`    When 20% of "INCR" replies from "cache" to "orders" are lost after the work was done for 5s
     And only "INCR stock:*" messages from "orders" to "cache" are answered with "LOADING" for 5s
     And only "news" messages from "cache" to "orders" are lost, then silence for 5s
+    And messages from "orders" to "log" are answered with "sorry" for 5s
     Then at least 1 messages from "orders" to "cache" were affected by the fault
     And "cache" receives at most 100 calls per second during the fault
 `)
@@ -72,6 +75,7 @@ func TestMessagesOfRedis(t *testing.T) {
 		{Fault: injector.LoseReplies{Pick: injector.Pick{Share: 0.2, Match: message.Match{Method: "INCR"}}}, From: "orders", To: "cache"},
 		{Fault: injector.AnswerMessages{Code: "LOADING", Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Method: "INCR", Path: "stock:*"}}}}, From: "orders", To: "cache"},
 		{Fault: injector.LoseMessages{Then: message.ThenSilence, Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Path: "news"}}, Dir: message.ToClient}}, From: "orders", To: "cache"},
+		{Fault: injector.AnswerMessages{Code: "sorry"}, From: "orders", To: "log"},
 	}, placed)
 }
 
@@ -116,6 +120,8 @@ func TestWhatMessagesDoNotKnow(t *testing.T) {
 		{`When messages from "orders" to "cache" are answered with "SERVFAIL" for 5s`, "known are BUSY, CLUSTERDOWN, LOADING", ""},
 		{`When messages from "cache" to "orders" are delivered twice for 5s`, "never says a published message twice", ""},
 		{"When messages from \"orders\" to \"cache\" are lost for 5s\n    Then \"orders\" gives up on \"cache\" within 1s", "which has no calls", "http"},
+		{`When messages from "orders" to "bus" are answered with "sorry" for 5s`, "no message is known to be answered", ""},
+		{`When replies from "bus" to "orders" are lost after the work was done for 5s`, "no message is known to be answered", ""},
 		{`When 20% of connections from "orders" to "dns" fall silent for 5s`, "neither connections nor a stream", "say: messages from"},
 		{`When one-way traffic from "dns" to "orders" is delayed by 1s for 5s`, "neither connections nor a stream", "say: messages from"},
 		{`When messages from "orders" to "dns" are answered with "BUSY" for 5s`, `no answer "BUSY" here`, ""},

@@ -39,7 +39,7 @@ func messageFaultPhrases() []Phrase {
 		fault("truncated messages", `{messages} from {name} to {name} are truncated`, "only the first half of each arrives", []string{
 			`1% of messages from "orders" to "billing" are truncated for 30s`,
 		}, func(a args) Placed { return between(a, 1, 2, injector.TruncateMessages{Messages: a.messages(0)}) }),
-		fault("answered messages", `{messages} from {name} to {name} are answered with {text}`, "they get an error in the protocol's own words, without the dependency; DNS: SERVFAIL, NXDOMAIN, REFUSED, TC (ask again over TCP); Redis: LOADING, OOM, READONLY, BUSY, ...", []string{
+		fault("answered messages", `{messages} from {name} to {name} are answered with {text}`, "they get an error in the protocol's own words, without the dependency; DNS: SERVFAIL, NXDOMAIN, REFUSED, TC (ask again over TCP); Redis: LOADING, OOM, READONLY, BUSY, ...; NATS: 503, ...; PostgreSQL: 57P01, ...; lines and lengths: anything", []string{
 			`30% of messages from "orders" to "dns" are answered with "SERVFAIL" for 30s`,
 			`only "INCR" messages from "orders" to "cache" are answered with "LOADING" for 30s`,
 		}, func(a args) Placed {

@@ -20,7 +20,11 @@ func unfit(l Link, f injector.Fault) (what, hint string) {
 		case row.Unit != "messages":
 			return speaks + ", whose messages are calls", "say: " + row.Unit + " from ..."
 		}
-		if err := row.Allows(on.Rule()); err != nil {
+		err := row.Allows(on.Rule())
+		if err == nil {
+			err = l.Framing.Allows(row.Name, on.Rule())
+		}
+		if err != nil {
 			return fmt.Sprintf("%s: %v", speaks, err), ""
 		}
 		return "", ""
@@ -36,6 +40,8 @@ func unfit(l Link, f injector.Fault) (what, hint string) {
 		return speaks + ", which has messages and no calls", fmt.Sprintf("say: messages from %q to %q ...; and from %q to %q for what comes back", l.From, l.To, l.To, l.From)
 	case onCalls && !slices.Contains(row.Do, do):
 		return fmt.Sprintf("%s, which has no fault %q", speaks, do), ""
+	case onCalls && l.Framing.Allows(row.Name, message.Rule{Do: do}) != nil:
+		return fmt.Sprintf("%s: %v", speaks, l.Framing.Allows(row.Name, message.Rule{Do: do})), ""
 	case !onCalls && row.UDP && !onDatagrams(f):
 		return speaks + " over UDP, which has neither connections nor a stream", fmt.Sprintf("say: messages from %q to %q are lost, or are delayed, ...", l.From, l.To)
 	}

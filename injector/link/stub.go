@@ -28,7 +28,7 @@ type stub struct {
 	wake    chan struct{}
 
 	// The queue's lock guards these.
-	inbox   []chunk
+	inbox   []parcel
 	held    int // bytes in it
 	given   []given
 	said    error // the source's end, which the toxic was told
@@ -132,10 +132,10 @@ func (s *stub) gave() {
 	if len(s.inbox) == 0 {
 		return // dropped in that moment
 	}
-	data := s.inbox[0].data
+	p := s.inbox[0]
 	s.inbox = s.inbox[1:]
-	s.held -= len(data)
-	s.see(data)
+	s.held -= len(p.data)
+	s.see(p)
 	s.q.relieve()
 }
 
@@ -203,8 +203,8 @@ func (s *stub) left() bool {
 		return true
 	}
 	s.pass(func() {
-		for _, c := range s.inbox {
-			s.q.pass(s, c)
+		for _, p := range s.inbox {
+			s.q.pass(s, p.chunk)
 		}
 		if s.said != nil {
 			s.q.pass(s, chunk{arrived: time.Now(), err: s.said})

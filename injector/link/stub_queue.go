@@ -70,7 +70,7 @@ func (s *stub) hand(c chunk) {
 	if last := len(s.inbox) - 1; s.over || s.said != nil || (last >= 0 && s.inbox[last].err != nil) {
 		return
 	}
-	s.inbox = append(s.inbox, c)
+	s.inbox = append(s.inbox, parcel{c, maphash.Bytes(sums, c.data)})
 	s.held += len(c.data)
 	poke(s.wake)
 }
@@ -84,6 +84,12 @@ func (s *stub) leave() {
 		}
 	}
 	poke(s.wake)
+}
+
+// parcel is a chunk for a toxic. The toxic may change its bytes as soon as it has them.
+type parcel struct {
+	chunk
+	sum uint64
 }
 
 // given is a chunk that the toxic has and has not put out.
@@ -101,10 +107,10 @@ func (g *given) kept() bool { return time.Since(g.at) >= time.Millisecond }
 var sums = maphash.MakeSeed()
 
 // see counts a chunk that the toxic took.
-func (s *stub) see(data []byte) {
-	s.given = append(s.given, given{n: len(data), sum: maphash.Bytes(sums, data), at: time.Now()})
+func (s *stub) see(p parcel) {
+	s.given = append(s.given, given{n: len(p.data), sum: p.sum, at: time.Now()})
 	s.stage.Count.See(1)
-	s.stage.Count.Carry(len(data), 0)
+	s.stage.Count.Carry(len(p.data), 0)
 	if len(s.given) > mostGiven { // it will hardly come any more
 		s.touch(&s.given[0])
 		s.given = s.given[1:]

@@ -30,8 +30,8 @@ func (g Framing) Check(protocol string) error {
 	return nil
 }
 
-// allows tells what is wrong with a rule for messages that are framed so.
-func (g Framing) allows(protocol string, r Rule) error {
+// Allows tells what is wrong with a rule for messages that are framed so.
+func (g Framing) Allows(protocol string, r Rule) error {
 	if (protocol != "lines" && protocol != "lengths") || (r.Do != Answer && r.Do != LoseReply) || g.Lockstep {
 		return nil
 	}

@@ -66,7 +66,7 @@ func (r *Relay) Serve(ctx context.Context, client Client, dial Dial) {
 func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
 	err = r.protocol.Allows(rule)
 	if err == nil {
-		err = r.cfg.Framing.allows(r.protocol.Name, rule)
+		err = r.cfg.Framing.Allows(r.protocol.Name, rule)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("add rule %q to link %q: %w", rule.ID, r.cfg.Link, err)
