@@ -28,16 +28,22 @@ func TestNoPassByAccident(t *testing.T) {
 		want  Outcome
 		why   string
 	}{
-		"nothing to give up on":                  {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "front -> recs" }, Inconclusive, "nothing to give up on"},
-		"a fault on the service is enough":       {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "payments" }, Passed, ""},
-		"giving up is enough":                    {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "payments -> bank"; s.Calls[6].GaveUp = 1 }, Passed, ""},
-		"a long wait needs no fault":             {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "x"; s.Calls[6].Duration[0].Up = 9 * time.Second }, Failed, "waited 9s"},
-		"no call at all is no bound kept":        {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s story) { s.uncalled(journal.During) }, Inconclusive, "received no call during the fault"},
-		"never gives up":                         {GivesUp{"orders", "payments", time.Second}, func(s story) { s.open(3, 2*time.Second) }, Failed, "waited for 3 answers of \"payments\" that never came"},
-		"never gives up on any":                  {GivesUp{"orders", "payments", time.Second}, func(s story) { s.uncalled(journal.During); s.open(3, 2*time.Second) }, Failed, "that never came"},
-		"calls cut short by the end":             {GivesUp{"orders", "payments", time.Second}, func(s story) { s.open(3, time.Second) }, Inconclusive, "had not ended when the drill did"},
-		"twice, and never acknowledged":          {NoneTwice{}, func(s story) { s.unacknowledged(); s.twice("k2") }, Failed, "1 applied more than once"},
-		"repeated behind refused attempts":       {NotRepeated{}, func(s story) { s.Load.Wire, s.Load.Repeated = 940, 3 }, Inconclusive, "3 requests went out"},
+		"nothing to give up on":            {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "front -> recs" }, Inconclusive, "nothing to give up on"},
+		"a fault on the service is enough": {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "payments" }, Passed, ""},
+		"giving up is enough":              {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "payments -> bank"; s.Calls[6].GaveUp = 1 }, Passed, ""},
+		"a long wait needs no fault":       {GivesUp{"orders", "payments", time.Second}, func(s story) { s.Faults[0].On = "x"; s.Calls[6].Duration[0].Up = 9 * time.Second }, Failed, "waited 9s"},
+		"no call at all is no bound kept":  {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s story) { s.uncalled(journal.During) }, Inconclusive, "received no call during the fault"},
+		"never gives up":                   {GivesUp{"orders", "payments", time.Second}, func(s story) { s.open(3, 2*time.Second) }, Failed, "waited for 3 answers of \"payments\" that never came"},
+		"never gives up on any":            {GivesUp{"orders", "payments", time.Second}, func(s story) { s.uncalled(journal.During); s.open(3, 2*time.Second) }, Failed, "that never came"},
+		"calls cut short by the end":       {GivesUp{"orders", "payments", time.Second}, func(s story) { s.open(3, time.Second) }, Inconclusive, "had not ended when the drill did"},
+		"twice, and never acknowledged":    {NoneTwice{}, func(s story) { s.unacknowledged(); s.twice("k2") }, Failed, "1 applied more than once"},
+		"repeated behind refused attempts": {NotRepeated{}, func(s story) { s.Load.Wire, s.Load.Repeated = 940, 3 }, Inconclusive, "3 requests went out"},
+		"steady from the third second on": {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s story) {
+			s.Faults[0].Healed -= 4 * ms
+			slow(time.Second)(&s.Samples[9])
+			slow(time.Second)(&s.Samples[10])
+		}, Passed, ""},
+		"steady from the fourth second on":       {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s story) { slow(time.Second)(&s.Samples[11]) }, Failed, "it took 3s"},
 		"seconds without a request":              {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s story) { s.asleep(12, 14) }, Failed, "it took 4s"},
 		"fallbacks are an effect":                {NotAffected{"POST /orders"}, func(s story) { s.every(journal.During, fallingBack) }, Failed, "fell from 100% to 0%; 200 were fallbacks"},
 		"stuck in fallbacks":                     {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s story) { s.every(journal.After, fallingBack) }, Failed, "500 were fallbacks, 0 in the baseline"},
