@@ -1,7 +1,7 @@
 // Package link is one dependency reached through us: a listener, its connections, a byte pump, and the stream faults.
 //
 // Open a Link in front of an address and point the client at Addr. Delay, Limit, Slice, CutOff, CloseAfter, CloseSlowly, Reset, Refuse, HalfOpen, AcceptSlowly
-// and StallTLS put faults on it, on live connections and new ones alike, and return the Heal that takes them off again. On says which
+// and StallTLS put faults on it (and Toxic any of Toxiproxy's, by name), on live connections and new ones alike, and return the Heal that takes them off again. On says which
 // connections a fault acts on.
 //
 // # How it is made, and why
