@@ -65,6 +65,10 @@ func run(args []string) error {
 		return err
 	}
 	defer b.close()
+	for _, t := range b.targets {
+		t.pause(true) // those that are not measured take nothing from those that are
+		defer t.pause(false)
+	}
 	for _, c := range cases() {
 		if !strings.Contains(c.name, o.cases) {
 			continue
@@ -75,7 +79,10 @@ func run(args []string) error {
 					continue
 				}
 				fmt.Fprintf(os.Stderr, "%s: round %d, %s\n", c.name, round+1, t.name)
-				if err := c.run(b, t); err != nil {
+				t.pause(false)
+				err := c.run(b, t)
+				t.pause(true)
+				if err != nil {
 					fmt.Fprintf(os.Stderr, "%s on %s: %v\n", c.name, t.name, err)
 				}
 			}
