@@ -44,13 +44,18 @@ type front struct {
 // open starts a relay in front of upstream; it ends with the test, and its books must balance then.
 func open(t testing.TB, upstream string, cfg Config) *front {
 	t.Helper()
+	return openAs(t, "http", upstream, cfg)
+}
+
+func openAs(t testing.TB, protocol, upstream string, cfg Config) *front {
+	t.Helper()
 	f := &front{}
 	if cfg.Link == "" {
 		cfg.Link = "orders -> payments"
 	}
 	cfg.Sink = func(e evidence.Fate) { f.mu.Lock(); f.fates = append(f.fates, e); f.mu.Unlock() }
 	cfg.Calls = func(c Call) { f.mu.Lock(); f.calls = append(f.calls, c); f.mu.Unlock() }
-	r, err := New("http", cfg)
+	r, err := New(protocol, cfg)
 	require.NoError(t, err)
 	f.Relay = r
 	t.Cleanup(func() { f.balanced(t) }) // when the link is closed
@@ -272,6 +277,9 @@ func trade(t testing.TB) *shop {
 		}
 		_, _ = io.WriteString(w, text)
 	}))
+	srv.Config.Protocols = &http.Protocols{}
+	srv.Config.Protocols.SetHTTP1(true)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
 	srv.Start()
 	t.Cleanup(srv.Close)
 	s.addr = srv.Listener.Addr().String()

@@ -15,6 +15,11 @@ import (
 // client leaves; one reads answers. What the client is owed stands in a queue in the order of the requests, so that answers given by a rule come in their
 // place. A request that a rule keeps waiting does so in a goroutine of its own, for the same reason.
 func serveHTTP(r *Relay, ctx context.Context, client Client, dial Dial) { //nolint:revive // the relay is the receiver in all but name
+	serveCalls(r, ctx, client, dial, false)
+}
+
+// serveCalls carries a connection of HTTP/1.1, or of HTTP/2 if it begins as that; one of gRPC is nothing else.
+func serveCalls(r *Relay, ctx context.Context, client Client, dial Dial, grpc bool) { //nolint:revive // as above
 	up, err := dial(ctx)
 	if err != nil {
 		_ = client.Reset()
@@ -36,7 +41,14 @@ func serveHTTP(r *Relay, ctx context.Context, client Client, dial Dial) { //noli
 		c.mu.Unlock()
 	})()
 	c.wg.Go(c.answers)
-	c.requests()
+	switch mux := c.sniff(grpc); {
+	case mux != nil:
+		mux.requests()
+	case grpc:
+		c.goRaw(nil, errNotH2.Error())
+	default:
+		c.requests()
+	}
 	c.wg.Wait()
 }
 
@@ -66,6 +78,8 @@ type httpConn struct {
 	ended   bool      // a rule ended the client's connection
 	lost    bool      // a write to the upstream did not succeed
 	mute    bool      // the upstream has nothing more to say
+	sniffed bool      // the client has said enough to know whether it is HTTP/2
+	mux     *h2Conn   // when it is
 }
 
 // exchange is one request and what the client is owed for it.

@@ -162,7 +162,7 @@ func (c *httpConn) fate(x *exchange, body []byte) error {
 		c.reorder(x)
 	case rule.Do == Twice:
 		x.body = body
-		x.touched = rule.Second || c.reserve(x, body)
+		x.touched = rule.Second || c.reserve(x, x.weight(body))
 		if x.touched && !rule.Second {
 			return c.sendTwice(x, body)
 		}
@@ -174,7 +174,7 @@ func (c *httpConn) fate(x *exchange, body []byte) error {
 func (c *httpConn) sendTwice(x *exchange, body []byte) error {
 	err := c.sendHeld(x, body)
 	if err != nil || c.ctx.Err() != nil {
-		c.release(x, body)
+		c.release(x.weight(body))
 		return err
 	}
 	c.copyLater(x, body)

@@ -23,7 +23,11 @@ type Protocol struct {
 func Protocols() []Protocol {
 	return []Protocol{
 		{
-			"http", "HTTP/1.1 (and 1.0), pipelining and upgrades included", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
+			"grpc", "gRPC, unary calls; streams go through untouched", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			serveGRPC, matchMethod, methodClass, allowGRPC,
+		},
+		{
+			"http", "HTTP/1.1 (and 1.0), pipelining and upgrades included, and HTTP/2 where a connection begins as that (h2c with prior knowledge)", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
 			serveHTTP, matchPath, normalise, allowHTTP,
 		},
 	}

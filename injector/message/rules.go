@@ -62,6 +62,7 @@ type message struct {
 type chosen struct {
 	delays []wait
 	rule   *live
+	n      uint64 // the occurrence at which rule hit
 }
 
 type wait struct {
@@ -88,7 +89,7 @@ func (r *Relay) decide(m message) chosen {
 		case l.Do == Delay:
 			c.delays = append(c.delays, wait{l, l.delayOf(r.cfg.Link, m.method, class, n)})
 		default:
-			c.rule = l
+			c.rule, c.n = l, n
 		}
 	}
 	return c
