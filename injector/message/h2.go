@@ -149,21 +149,6 @@ func (c *h2Conn) answering() bool {
 	return false
 }
 
-// cutOff lets those who wait for the rest of a message know that it will not come.
-func (c *h2Conn) cutOff(w *h2Way) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range c.streams {
-		l := w.lane(s)
-		if l.broken = l.broken || !l.ended; l.news != nil {
-			select {
-			case l.news <- struct{}{}:
-			default:
-			}
-		}
-	}
-}
-
 // errDeaf tells that nothing the client says goes anywhere.
 var errDeaf = errors.New("the connection was ended by a rule")
 

@@ -120,9 +120,6 @@ func (s *h2Stream) says() string {
 // locally gives the client what a rule gives it without the upstream.
 func (c *h2Conn) locally(s *h2Stream) {
 	rule := s.chosen.rule
-	if c.ctx.Err() != nil {
-		return
-	}
 	s.touched = true
 	if rule.Do == LoseRequest {
 		c.relay.applied(rule, s.msg, "request lost, then "+string(rule.ending()))

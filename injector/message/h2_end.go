@@ -1,6 +1,7 @@
 package message
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 	"time"
@@ -23,6 +24,44 @@ func (c *h2Conn) busy() bool {
 		}
 	}
 	return false
+}
+
+// cutOff lets those who wait for the rest of a message know that it will not come.
+func (c *h2Conn) cutOff(w *h2Way) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.over = true
+	for _, s := range c.streams {
+		w.lane(s).cut()
+		if w.toServer && c.acted && s.up.broken && s.sid != 0 { // as the end of the connection would
+			w.add(append(appendH2Head(nil, 4, h2Reset, 0, s.sid), 0, 0, 0, cancelled))
+			s.down.cut()
+		}
+	}
+	if w.toServer && c.busy() { // the client gives no more credit, and answers are to be read to their end
+		w.add(binary.BigEndian.AppendUint32(appendH2Head(nil, 4, h2Window, 0, 0), ownCredit))
+		c.toClient.debt += ownCredit
+		w.call()
+		c.toClient.drain()
+	}
+	c.changed.Broadcast()
+}
+
+// cut notes that nothing more will come.
+func (l *h2Lane) cut() {
+	l.broken = l.broken || !l.ended
+	l.tell()
+}
+
+// tell wakes who listens.
+func (l *h2Lane) tell() {
+	if l.news == nil {
+		return
+	}
+	select {
+	case l.news <- struct{}{}:
+	default:
+	}
 }
 
 // givenUp notes that the client wants no answer any more.

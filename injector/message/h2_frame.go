@@ -40,6 +40,7 @@ const (
 	flagPriority byte = 0x20
 
 	refusedStream = 0x7
+	cancelled     = 0x8
 )
 
 const (
@@ -47,6 +48,7 @@ const (
 	h2Piece         = 16 << 10  // what every receiver takes in one frame
 	h2MaxID         = 1<<31 - 1 // of a stream
 	h2InitialWindow = 0x4       // of SETTINGS
+	ownCredit       = 1 << 20   // to a server whose client has left
 	h2Table         = 1 << 20   // a larger table of headers is not followed
 )
 

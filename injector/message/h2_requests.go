@@ -141,7 +141,12 @@ func (c *h2Conn) fate(s *h2Stream) {
 		c.mu.Lock()
 		s.up.drop, s.up.shut = true, false
 		c.toServer.forgo(s)
+		over := c.ended || c.ctx.Err() != nil
 		c.mu.Unlock()
+		if over {
+			c.relay.book(true, func(b *Books) { b.Held--; b.Collateral++ })
+			return
+		}
 		c.relay.book(true, func(b *Books) { b.Held--; b.Dropped++ })
 		c.locally(s)
 		return

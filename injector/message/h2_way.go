@@ -28,6 +28,7 @@ type h2Way struct {
 	later      []byte         // behind the frame that is passing, or the sender's first
 	closed     bool           // nothing more is to be said
 	passing    bool           // later is in use
+	over       bool           // its sender has ended
 	writing    bool           // somebody writes
 	called     bool           // somebody is about to
 	err        error          // of the writing
@@ -151,12 +152,7 @@ func (w *h2Way) take(s *h2Stream, f *h2Frame) {
 	default:
 		w.keep(s, f)
 	}
-	if l.news != nil {
-		select {
-		case l.news <- struct{}{}:
-		default:
-		}
-	}
+	l.tell()
 	w.c.settle(s)
 }
 
@@ -174,6 +170,10 @@ func (w *h2Way) keep(s *h2Stream, f *h2Frame) {
 	l := w.lane(s)
 	kept := *f
 	kept.raw, kept.payload = nil, slices.Clone(f.payload)
+	if w.back.over && !l.shut && f.kind == h2Data { // who gives no more credit gets no more
+		w.refund(s, f)
+		return
+	}
 	if l.shut && l.size <= int(w.c.relay.cfg.Whole) {
 		kept.credited = kept.credited || w.refund(s, f)
 	}
@@ -241,6 +241,10 @@ func (w *h2Way) empty(s *h2Stream) {
 		if f.kind == h2Data {
 			n := min(int64(len(f.payload)), h2Piece, max(0, w.window), max(0, l.window))
 			if n < int64(len(f.payload)) {
+				if n == 0 && w.back.over {
+					w.forgo(s)
+					return
+				}
 				if n == 0 {
 					w.waiting = append(w.waiting, s)
 					return

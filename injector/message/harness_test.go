@@ -280,6 +280,7 @@ func trade(t testing.TB) *shop {
 	srv.Config.Protocols = &http.Protocols{}
 	srv.Config.Protocols.SetHTTP1(true)
 	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Config.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10} // small windows, which it sees kept
 	srv.Start()
 	t.Cleanup(srv.Close)
 	s.addr = srv.Listener.Addr().String()
