@@ -1,97 +1,76 @@
 package message
 
 import (
-	"encoding/binary"
+	"bytes"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// damage returns a payload that is corrupt in one byte, or lacks its second half, and what was done. Which byte it is, and to what it turns, is
-// decided like everything else. The payload itself stays as it is; an empty one cannot be damaged.
+const noPayload = "it has no payload"
+
+// damage returns a payload with a bit flipped, or cut short, and what was done. Where is decided like everything else. The payload itself stays as it is, and
+// is not empty.
 func (r *Relay) damage(c chosen, m message, payload []byte) (damaged []byte, detail string) {
 	n := len(payload)
+	at := int(evidence.Hash(c.rule.Seed, c.n, r.cfg.Link, c.rule.ID, "which byte", m.method, r.class(c.rule, m)) % uint64(n)) //nolint:gosec // below n
 	if c.rule.Do == Truncate {
-		return slices.Clone(payload[:n/2]), plural(n, "byte") + " cut to " + strconv.Itoa(n/2)
+		return slices.Clone(payload[:at]), "cut after " + plural(at, "byte") + " of " + strconv.Itoa(n)
 	}
-	h := evidence.Hash(c.rule.Seed, c.n, r.cfg.Link, c.rule.ID, "byte", m.method, r.class(c.rule, m))
 	damaged = slices.Clone(payload)
-	at := int(h % uint64(n))               //nolint:gosec // below n
-	damaged[at] ^= byte(1 + (h>>32)%(255)) //nolint:gosec // from 1 to 255
-	return damaged, "byte " + strconv.Itoa(at+1) + " of " + strconv.Itoa(n) + " changed"
+	damaged[at] ^= 0x01
+	return damaged, "a bit flipped in byte " + strconv.Itoa(at+1) + " of the payload"
 }
 
-// spoil damages the payload of a request that is kept whole: of gRPC, that of its first message which has one.
-func (c *h2Conn) spoil(s *h2Stream) {
-	c.mu.Lock()
-	body := s.up.body()
-	c.mu.Unlock()
-	before, payload, after := []byte(nil), body, []byte(nil)
-	if s.grpc {
-		before, payload, after = grpcPayload(body)
+// spoil damages the body of a request that is kept whole, and returns what to send instead.
+func (c *httpConn) spoil(x *exchange, body []byte) []byte {
+	payload, end := body, []byte(nil)
+	if x.head.body == chunked {
+		payload, end = unchunk(body)
 	}
 	if len(payload) == 0 {
-		c.skipped(s, "it has no payload", false)
-		return
+		c.skip(x, noPayload)
+		return body
 	}
-	damaged, detail := c.relay.damage(s.chosen, s.msg, payload)
-	if s.grpc {
-		binary.BigEndian.PutUint32(before[len(before)-4:], uint32(len(damaged))) //nolint:gosec // at most what it was
+	damaged, detail := c.relay.damage(x.chosen, x.msg, payload)
+	x.touched = true
+	c.relay.applied(x.chosen.rule, x.msg, detail)
+	if x.head.body != chunked {
+		x.head.resize(len(damaged))
+		return damaged
 	}
-	c.mu.Lock()
-	s.up.replace(slices.Concat(before, damaged, after))
-	c.mu.Unlock()
-	s.touched = true
-	c.relay.applied(s.chosen.rule, s.msg, detail)
+	if len(damaged) == 0 {
+		return end
+	}
+	return slices.Concat(fmt.Appendf(nil, "%x\r\n", len(damaged)), damaged, []byte("\r\n"), end)
 }
 
-// grpcPayload finds the first message with a payload; before ends with its length, four bytes.
-func grpcPayload(body []byte) (before, payload, after []byte) {
-	for at := 0; at+5 <= len(body); {
-		size := int(binary.BigEndian.Uint32(body[at+1:]))
-		if size > len(body)-at-5 {
-			break
+// unchunk takes a chunked body apart that copyChunks has passed: its payload, and what begins with the last chunk.
+func unchunk(body []byte) (payload, end []byte) {
+	for {
+		line, rest, _ := bytes.Cut(body, []byte("\n"))
+		digits, _, _ := strings.Cut(string(trim(line)), ";")
+		size, err := strconv.ParseUint(strings.TrimRight(digits, " \t"), 16, 62)
+		if err != nil || size == 0 || size > uint64(len(rest)) {
+			return payload, body
 		}
-		if size > 0 {
-			return slices.Clone(body[:at+5]), body[at+5 : at+5+size], body[at+5+size:]
-		}
-		at += 5
+		payload = append(payload, rest[:size]...)
+		_, body, _ = bytes.Cut(rest[size:], []byte("\n"))
 	}
-	return nil, nil, nil
 }
 
-// body is the DATA that a lane keeps.
-func (l *h2Lane) body() (body []byte) {
-	for _, f := range l.queue {
-		if f.kind == h2Data {
-			body = append(body, f.payload...)
+// resize gives the head another Content-Length.
+func (h *head) resize(n int) {
+	var raw []byte
+	for line := range bytes.Lines(h.raw) {
+		name, _, ok := bytes.Cut(line, []byte(":"))
+		if ok && strings.EqualFold(string(name), "content-length") {
+			line = fmt.Appendf(nil, "%s: %d\r\n", name, n)
 		}
+		raw = append(raw, line...)
 	}
-	return body
-}
-
-// replace puts another body where the first DATA stands, and its length where the headers tell it.
-func (l *h2Lane) replace(body []byte) {
-	var queue []h2Frame
-	put := -1
-	for _, f := range l.queue {
-		switch {
-		case f.kind == h2Headers:
-			f.fields = slices.Clone(f.fields)
-			for i := range f.fields {
-				if f.fields[i].Name == "content-length" {
-					f.fields[i].Value = strconv.Itoa(len(body))
-				}
-			}
-		case f.kind == h2Data && put < 0:
-			put = len(queue)
-			f.payload, f.cost = body, len(body)
-		case f.kind == h2Data:
-			queue[put].flags |= f.flags
-			continue
-		}
-		queue = append(queue, f)
-	}
-	l.queue = queue
+	h.raw = raw
 }

@@ -227,7 +227,9 @@ func (w *h2Way) unfollowed(first []byte, r *bufio.Reader) error {
 	w.c.mu.Lock()
 	w.c.plain = true
 	acted := w.c.acted
-	w.buf = append(w.buf, first...)
+	if !acted {
+		w.buf = append(w.buf, first...)
+	}
 	w.c.mu.Unlock()
 	if acted {
 		return errNotH2

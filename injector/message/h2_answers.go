@@ -48,9 +48,6 @@ func (c *h2Conn) reply(s *h2Stream) {
 		c.relay.book(false, func(b *Books) { b.In++; b.Withheld++ })
 		return
 	default:
-		if why == heardLarge {
-			why += ": more than " + plural(int(c.relay.cfg.Whole), "byte")
-		}
 		c.skipped(s, why, false)
 		c.relay.book(false, func(b *Books) { b.In++ })
 		c.handOn(s, func(b *Books) { b.Out++ }, func(b *Books) { b.Collateral++ })

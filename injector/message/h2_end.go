@@ -39,9 +39,11 @@ func (c *h2Conn) cutOff(w *h2Way) {
 		}
 	}
 	if w.toServer && c.busy() { // the client gives no more credit, and answers are to be read to their end
-		w.add(binary.BigEndian.AppendUint32(appendH2Head(nil, 4, h2Window, 0, 0), ownCredit))
-		c.toClient.debt += ownCredit
-		w.call()
+		if n := min(ownCredit, h2MaxID-c.toClient.window-c.toClient.debt); n > 0 {
+			w.add(binary.BigEndian.AppendUint32(appendH2Head(nil, 4, h2Window, 0, 0), uint32(n))) //nolint:gosec // as small as ownCredit
+			c.toClient.debt += n
+			w.call()
+		}
 		c.toClient.drain()
 	}
 	c.changed.Broadcast()

@@ -48,6 +48,7 @@ const (
 	h2Piece         = 16 << 10  // what every receiver takes in one frame
 	h2MaxID         = 1<<31 - 1 // of a stream
 	h2InitialWindow = 0x4       // of SETTINGS
+	keptBytes       = 16 << 20  // that rules have in hand, for each direction of a connection
 	ownCredit       = 1 << 20   // to a server whose client has left
 	h2Table         = 1 << 20   // a larger table of headers is not followed
 )

@@ -93,6 +93,7 @@ const (
 	heardHalf  = "its sender broke off"
 	heardOver  = "the connection is over"
 	heardLarge = "too large"
+	heardFull  = "what rules have in hand holds too many bytes"
 	heardOn    = "stream"
 )
 
@@ -107,15 +108,17 @@ func (c *h2Conn) hear(w *h2Way, s *h2Stream, finite bool) string {
 	defer quiet.Stop()
 	for {
 		c.mu.Lock()
-		broken, ended, large := l.broken, l.ended, l.size > int(c.relay.cfg.Whole) && !l.drop
+		broken, ended, large, full := l.broken, l.ended, l.size > int(c.relay.cfg.Whole) && !l.drop, w.kept > keptBytes && !l.drop
 		c.mu.Unlock()
 		switch {
 		case broken:
 			return heardHalf
+		case large:
+			return heardLarge + ": more than " + plural(int(c.relay.cfg.Whole), "byte")
 		case ended:
 			return heardAll
-		case large:
-			return heardLarge
+		case full:
+			return heardFull
 		}
 		select {
 		case <-news:
@@ -182,7 +185,7 @@ func (c *h2Conn) gather(s *h2Stream) {
 	rule := s.chosen.rule
 	if s.expects {
 		if rule != nil && !s.dropped() && rule.Do != LoseReply && rule.Do != LoseRequest && rule.Do != Reorder {
-			c.skipped(s, "a request that waits for the server's consent has no body yet", false)
+			c.skipped(s, "a request that waits for the server's consent", false)
 		}
 		return
 	}
@@ -202,14 +205,13 @@ func (c *h2Conn) gather(s *h2Stream) {
 		c.mu.Lock()
 		s.chosen = chosen{}
 		c.mu.Unlock()
-	case heardLarge:
-		if rule == nil || (rule.Do == LoseReply && !s.grpc) {
-			return
-		}
-		c.skipped(s, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"), false)
-	default:
+	case heardOn:
 		if s.grpc || (rule != nil && rule.Do != LoseReply) {
 			c.skipped(s, why, s.grpc)
+		}
+	default:
+		if rule != nil && (s.grpc || rule.Do != LoseReply) {
+			c.skipped(s, why, false)
 		}
 	}
 }

@@ -38,6 +38,7 @@ type h2Way struct {
 	window, debt int64 // of the connection
 	initial      int64 // window of a new stream
 	waiting      []*h2Stream
+	kept         int // bytes in lanes
 }
 
 // h2Lane is one direction of a stream.
@@ -174,9 +175,10 @@ func (w *h2Way) keep(s *h2Stream, f *h2Frame) {
 		w.refund(s, f)
 		return
 	}
-	if l.shut && l.size <= int(w.c.relay.cfg.Whole) {
+	if l.shut && l.size <= int(w.c.relay.cfg.Whole) && w.kept <= keptBytes {
 		kept.credited = kept.credited || w.refund(s, f)
 	}
+	w.kept += kept.cost
 	l.queue = append(l.queue, kept)
 	if !l.shut && !slices.Contains(w.waiting, s) {
 		w.waiting = append(w.waiting, s)
@@ -211,6 +213,7 @@ func (w *h2Way) release(s *h2Stream) {
 func (w *h2Way) forgo(s *h2Stream) {
 	l := w.lane(s)
 	for i := range l.queue {
+		w.kept -= l.queue[i].cost
 		w.refund(s, &l.queue[i])
 	}
 	l.queue = nil
@@ -253,6 +256,7 @@ func (w *h2Way) empty(s *h2Stream) {
 			}
 			part.payload, f.payload = f.payload[:n], f.payload[n:]
 			part.cost, f.cost = int(n), f.cost-int(n)
+			w.kept -= part.cost
 		}
 		w.emit(s, &part)
 		if f.kind != h2Data || len(f.payload) == 0 {

@@ -153,8 +153,12 @@ func (c *httpConn) meet(h *head, start time.Time) *exchange {
 		msg: message{conn: c.client.ID(), seq: c.seq, method: h.method, path: h.path(), op: h.op(), key: h.key, bytes: len(h.raw), header: h.header},
 	}
 	x.chosen = c.relay.decide(x.msg)
-	if r := x.chosen.rule; r != nil && r.Do == Twice && (h.upgrade || h.expects) {
+	switch r := x.chosen.rule; {
+	case r == nil:
+	case r.Do == Twice && (h.upgrade || h.expects):
 		c.skip(x, "a request that waits for the server's consent cannot be delivered twice")
+	case (r.Do == Corrupt || r.Do == Truncate) && h.expects:
+		c.skip(x, noPayload)
 	}
 	return x
 }

@@ -160,6 +160,8 @@ func (c *httpConn) fate(x *exchange, body []byte) error {
 		}
 	case rule.Do == Reorder:
 		c.reorder(x)
+	case rule.Do == Corrupt || rule.Do == Truncate:
+		body = c.spoil(x, body)
 	case rule.Do == Twice:
 		x.body = body
 		x.touched = rule.Second || c.reserve(x, x.weight(body))

@@ -27,7 +27,7 @@ func Protocols() []Protocol {
 			serveGRPC, matchMethod, methodClass, allowGRPC,
 		},
 		{
-			"http", "HTTP/1.1 (and 1.0), pipelining and upgrades included, and HTTP/2 where a connection begins as that (h2c with prior knowledge)", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
+			"http", "HTTP/1.1 (and 1.0), pipelining and upgrades included, and HTTP/2 where a connection begins as that (h2c with prior knowledge)", []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
 			serveHTTP, matchPath, normalise, allowHTTP,
 		},
 	}
