@@ -49,23 +49,6 @@ func (c *h2Conn) cutOff(w *h2Way) {
 	c.changed.Broadcast()
 }
 
-// cut notes that nothing more will come.
-func (l *h2Lane) cut() {
-	l.broken = l.broken || !l.ended
-	l.tell()
-}
-
-// tell wakes who listens.
-func (l *h2Lane) tell() {
-	if l.news == nil {
-		return
-	}
-	select {
-	case l.news <- struct{}{}:
-	default:
-	}
-}
-
 // givenUp notes that the client wants no answer any more.
 func (c *h2Conn) givenUp(s *h2Stream) {
 	if s.gone.IsZero() && !s.told {
