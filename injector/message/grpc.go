@@ -32,6 +32,7 @@ func grpcName(code string) string {
 
 func allowGRPC(r Rule) error {
 	switch {
+	case r.Do == Answer && r.Code == "" && r.Status >= 400 && r.Status <= 599: // HTTP's, as a proxy on the way gives it: clients make a code of it
 	case r.Do == Answer && (grpcCode(r.Code) == "" || grpcCode(r.Code) == "0"):
 		return fmt.Errorf("code %q is no error of gRPC: they are %s", r.Code, strings.Join(grpcCodes[1:], ", "))
 	case r.Dir != ToServer:

@@ -155,6 +155,7 @@ func TestGRPCEachFaultWithEachEnding(t *testing.T) {
 		{Rule{Do: Answer, Code: "resource_exhausted", RetryAfter: time.Second}, "ResourceExhausted", 0},
 		{Rule{Do: Answer, Code: "4"}, "DeadlineExceeded", 0},
 		{Rule{Do: Answer, Code: "13"}, "Internal", 0},
+		{Rule{Do: Answer, Status: 503}, "Unavailable", 0},
 		{Rule{Do: Delay, By: quiet}, "N ten", 1},
 		{Rule{Do: Reorder, Wait: quiet}, "N ten", 1}, // nobody passes: a mere delay
 		{Rule{Do: Twice}, "N ten", 2},

@@ -140,10 +140,10 @@ func (c *h2Conn) locally(s *h2Stream) {
 	c.toClient.call()
 }
 
-// canned is an answer given without the upstream: of gRPC, trailers only.
+// canned is an answer given without the upstream: with a code of gRPC's, trailers only.
 func (s *h2Stream) canned() (status int, detail string, frames []h2Frame) {
 	rule := s.chosen.rule
-	if s.grpc {
+	if s.grpc && rule.Code != "" {
 		code := grpcCode(rule.Code)
 		fields := []hpack.HeaderField{
 			{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"},
