@@ -273,7 +273,7 @@ type shop struct {
 
 func trade(t testing.TB) *shop {
 	s := &shop{}
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.addr = serveOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		size, _ := io.Copy(io.Discard, r.Body)
 		n := s.done.Add(1)
 		s.mu.Lock()
@@ -290,10 +290,19 @@ func trade(t testing.TB) *shop {
 		}
 		_, _ = io.WriteString(w, text)
 	}))
+	return s
+}
+
+// serveOn starts a server of HTTP/1.1 and h2c, with small windows, which it sees kept.
+func serveOn(t testing.TB, handler http.Handler) (addr string) {
+	srv := httptest.NewUnstartedServer(handler)
+	srv.Config.Protocols = &http.Protocols{}
+	srv.Config.Protocols.SetHTTP1(true)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Config.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10}
 	srv.Start()
 	t.Cleanup(srv.Close)
-	s.addr = srv.Listener.Addr().String()
-	return s
+	return srv.Listener.Addr().String()
 }
 
 func (s *shop) executed() []string {

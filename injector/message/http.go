@@ -15,6 +15,11 @@ import (
 // client leaves; one reads answers. What the client is owed stands in a queue in the order of the requests, so that answers given by a rule come in their
 // place. A request that a rule keeps waiting does so in a goroutine of its own, for the same reason.
 func serveHTTP(r *Relay, ctx context.Context, client Client, dial Dial) { //nolint:revive // the relay is the receiver in all but name
+	serveCalls(r, ctx, client, dial, false)
+}
+
+// serveCalls carries a connection of HTTP/1.1, or of HTTP/2 if it begins as that; one of gRPC is nothing else.
+func serveCalls(r *Relay, ctx context.Context, client Client, dial Dial, grpc bool) { //nolint:revive // as above
 	up, err := dial(ctx)
 	if err != nil {
 		_ = client.Reset()
@@ -36,7 +41,14 @@ func serveHTTP(r *Relay, ctx context.Context, client Client, dial Dial) { //noli
 		c.mu.Unlock()
 	})()
 	c.wg.Go(c.answers)
-	c.requests()
+	switch mux := c.sniff(grpc); {
+	case mux != nil:
+		mux.requests()
+	case grpc:
+		c.goRaw(nil, errNotH2.Error())
+	default:
+		c.requests()
+	}
 	c.wg.Wait()
 }
 
@@ -67,6 +79,8 @@ type httpConn struct {
 	lost    bool      // a write to the upstream did not succeed
 	mute    bool      // the upstream has nothing more to say
 	spoke   bool      // the upstream said something that nobody had asked
+	sniffed bool      // the client has said enough to know whether it is HTTP/2
+	mux     *h2Conn   // when it is
 }
 
 // exchange is one request and what the client is owed for it.
@@ -140,8 +154,12 @@ func (c *httpConn) meet(h *head, start time.Time) *exchange {
 		msg: message{conn: c.client.ID(), seq: c.seq, method: h.method, path: h.path(), op: h.op(), key: h.key, bytes: len(h.raw), header: h.header},
 	}
 	x.chosen = c.relay.decide(x.msg)
-	if r := x.chosen.rule; r != nil && r.Do == Twice && (h.upgrade || h.expects) {
+	switch r := x.chosen.rule; {
+	case r == nil:
+	case r.Do == Twice && (h.upgrade || h.expects):
 		c.skip(x, "a request that waits for the server's consent cannot be delivered twice")
+	case (r.Do == Corrupt || r.Do == Truncate) && h.expects:
+		c.skip(x, noPayload)
 	}
 	return x
 }

@@ -73,9 +73,14 @@ func (c *httpConn) answers() {
 }
 
 func (c *httpConn) readAnswers() error {
-	for {
+	for first := true; ; first = false {
 		if _, err := c.ur.Peek(1); err != nil {
 			return err
+		}
+		if first {
+			if mux := c.muxed(); mux != nil {
+				return mux.answers()
+			}
 		}
 		x := c.front()
 		if c.muted() { // whatever the upstream still says

@@ -76,6 +76,9 @@ func orderly(err error) bool {
 
 // detached tells whether an exchange goes on whether or not the client is there: its answer is to be read to the end. c.mu is held.
 func (c *httpConn) detached() bool {
+	if c.mux != nil {
+		return c.mux.busy()
+	}
 	for _, x := range c.owed {
 		if r := x.chosen.rule; r != nil && (r.Do == LoseReply || (r.Do == Twice && r.Second)) {
 			return true
@@ -134,6 +137,9 @@ func (c *httpConn) unpaid() {
 	c.owed = nil
 	for _, x := range owed {
 		x.gone = c.gone
+	}
+	if c.mux != nil {
+		owed = c.mux.unpaidStreams()
 	}
 	c.mu.Unlock()
 	for _, x := range owed {

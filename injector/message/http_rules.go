@@ -159,9 +159,11 @@ func (c *httpConn) fate(x *exchange, body []byte) error {
 		}
 	case rule.Do == Reorder:
 		x.skipped, x.touched = c.relay.reorder(c.ctx, rule, x.msg)
+	case rule.Do == Corrupt || rule.Do == Truncate:
+		body = c.spoil(x, body)
 	case rule.Do == Twice:
 		x.body = body
-		x.touched = rule.Second || c.reserve(x, body)
+		x.touched = rule.Second || c.reserve(x, x.weight(body))
 		if x.touched && !rule.Second {
 			return c.sendTwice(x, body)
 		}
@@ -173,7 +175,7 @@ func (c *httpConn) fate(x *exchange, body []byte) error {
 func (c *httpConn) sendTwice(x *exchange, body []byte) error {
 	err := c.sendHeld(x, body)
 	if err != nil || c.ctx.Err() != nil {
-		c.release(x, body)
+		c.release(x.weight(body))
 		return err
 	}
 	c.copyLater(x, body)

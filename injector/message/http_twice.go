@@ -26,10 +26,9 @@ type copied struct {
 }
 
 // reserve takes the budget for a copy of a request that is beside the first or late; false when it is spent.
-func (c *httpConn) reserve(x *exchange, body []byte) bool {
-	size := int64(len(x.head.raw) + len(body))
-	if c.relay.copying.Add(size) > copyBytes {
-		c.relay.copying.Add(-size)
+func (c *httpConn) reserve(x *exchange, size int) bool {
+	if c.relay.copying.Add(int64(size)) > copyBytes {
+		c.relay.copying.Add(-int64(size))
 		c.skip(x, "the copies under way hold too many bytes")
 		return false
 	}
@@ -37,25 +36,34 @@ func (c *httpConn) reserve(x *exchange, body []byte) bool {
 	return true
 }
 
+// weight is what a copy of the request takes in memory.
+func (x *exchange) weight(body []byte) int { return len(x.head.raw) + len(body) }
+
 // release gives the budget back.
-func (c *httpConn) release(x *exchange, body []byte) {
-	c.relay.copying.Add(-int64(len(x.head.raw) + len(body)))
+func (c *httpConn) release(size int) {
+	c.relay.copying.Add(-int64(size))
 	c.relay.end()
+}
+
+// late waits until a copy is to leave.
+func (l *live) late() {
+	if l.Late == 0 {
+		return
+	}
+	timer := time.NewTimer(l.Late)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.healed:
+	}
 }
 
 // copyLater sends the second delivery beside the first, or late, whatever becomes of the connection, and swallows its answer.
 func (c *httpConn) copyLater(x *exchange, body []byte) {
 	rule := x.chosen.rule
 	go func() {
-		defer c.release(x, body)
-		if rule.Late > 0 {
-			timer := time.NewTimer(rule.Late)
-			defer timer.Stop()
-			select {
-			case <-timer.C:
-			case <-rule.healed:
-			}
-		}
+		defer c.release(x.weight(body))
+		rule.late()
 		second, err := c.deliver(x, rule, body)
 		if err != nil {
 			c.relay.tell(rule, x.msg, evidence.Swallowed, "the copy had no answer: "+err.Error())

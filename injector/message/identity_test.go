@@ -81,7 +81,7 @@ var corpus = []struct {
 	{"broken chunk size", true, say(">POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\nwhat", "<"+ok)},
 	{"chunk without its end", true, say(">POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloworld\r\n", "<"+ok)},
 	{"another protocol", true, say(">SSH-2.0-client\r\n", "<SSH-2.0-server\r\n", ">\x00\x00\x01", "<\x02")},
-	{"http/2 with prior knowledge", true, say(">PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00", "<\x00\x00\x00\x04\x00\x00\x00\x00\x00")},
+	{"http/2 with prior knowledge", true, say(">PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", "<\x00\x00\x00\x04\x00\x00\x00\x00\x00")},
 	{"answer that is none", true, say(">"+request("GET", "/a"), "<ICY 200 OK\r\n\r\nmusic", ">x", "<y")},
 	{"server speaks first", true, say("<220 ready\r\n", ">"+request("GET", "/a"), "<"+ok)},
 	{"answer without a request", true, say("<HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")},

@@ -91,9 +91,9 @@ type Rule struct {
 
 	By, Jitter time.Duration // Delay: By plus or minus up to Jitter, uniform
 	Then       Ending        // LoseRequest, LoseReply; "" means reset, and for a message that nothing stands behind (NATS, what a server publishes) that no more is lost
-	Status     int           // Answer, of HTTP
+	Status     int           // Answer, of HTTP; of gRPC without a Code, as a proxy on the way gives it
 	Code       string        // Answer, of other protocols: "LOADING" (Redis), "UNAVAILABLE" (gRPC), "57P01" (PostgreSQL), "503" (NATS), "SERVFAIL" (DNS); of a framing, the text itself
-	RetryAfter time.Duration // Answer: sent as Retry-After in whole seconds; 0 means no header
+	RetryAfter time.Duration // Answer: sent as Retry-After in whole seconds, with a code of gRPC's as grpc-retry-pushback-ms; 0 means no header
 	Second     bool          // Twice: the copy leaves when the first answer is there, and its answer is returned; false means that both leave at once, and the first is
 	Late       time.Duration // Twice: the copy leaves so much later, or on heal; the first answer is returned
 	Wait       time.Duration // Reorder: at most so long

@@ -25,8 +25,13 @@ type Protocol struct {
 func Protocols() []Protocol {
 	all := []Protocol{
 		{
-			Name: "http", Means: "HTTP/1.1 (and 1.0), pipelining and upgrades included", Unit: "calls",
-			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
+			Name: "grpc", Means: "gRPC, unary calls; streams go through untouched", Unit: "calls",
+			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
+			serve: serveGRPC, matches: matchMethod, class: methodClass, allow: allowGRPC,
+		},
+		{
+			Name: "http", Means: "HTTP/1.1 (and 1.0), pipelining and upgrades included, and HTTP/2 where a connection begins as that (in TLS that the link ends, or with prior knowledge)", Unit: "calls",
+			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
 			serve: serveHTTP, matches: matchPath, class: normalise, allow: allowHTTP,
 		},
 		{

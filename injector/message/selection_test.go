@@ -251,7 +251,7 @@ func TestWrongRulesAreRefused(t *testing.T) {
 	}
 	_, err = New("smoke signals", Config{Link: "a -> b"})
 	require.Error(t, err)
-	assert.Contains(t, err.Error(), `"smoke signals" is not known; known are dns, http`)
+	assert.Contains(t, err.Error(), `"smoke signals" is not known; known are dns, grpc, http`)
 }
 
 // Healing twice is once, and a healed rule looks at nothing.

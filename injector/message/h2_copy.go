@@ -1,0 +1,181 @@
+package message
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+)
+
+// h2Copy is the second delivery of a request, on a connection of its own: a client of HTTP/2 that asks once.
+type h2Copy struct {
+	conn                    net.Conn
+	reader                  *h2Reader
+	window, stream, initial int64 // what the server takes
+	early                   []h2Frame
+	answer                  h2Stream // what was read of it so far
+}
+
+// send says the preface and the request, as its windows let it.
+func (d *h2Copy) send(request []h2Frame) error {
+	b := appendH2Head([]byte(preface), 6, h2Settings, 0, 0)
+	b = append(b, 0, 2, 0, 0, 0, 0) // SETTINGS_ENABLE_PUSH
+	for _, f := range request {
+		switch f.kind {
+		case h2Headers:
+			b = appendH2Block(b, 1, &f, tableless(f.fields))
+		case h2Data:
+			for {
+				n := min(int64(len(f.payload)), h2Piece, max(0, d.window), max(0, d.stream))
+				if n == 0 && len(f.payload) > 0 {
+					if err := d.write(&b); err != nil {
+						return err
+					}
+					if over, err := d.credit(); over || err != nil {
+						return err
+					}
+					continue
+				}
+				part := f.payload[:n]
+				f.payload = f.payload[n:]
+				d.window, d.stream = d.window-n, d.stream-n
+				flags := byte(0)
+				if len(f.payload) == 0 {
+					flags = f.flags & flagEnd
+				}
+				b = append(appendH2Head(b, len(part), h2Data, flags, 1), part...)
+				if len(f.payload) == 0 {
+					break
+				}
+			}
+		}
+	}
+	return d.write(&b)
+}
+
+func (d *h2Copy) write(b *[]byte) error {
+	_, err := d.conn.Write(*b)
+	*b = (*b)[:0]
+	return err
+}
+
+// credit waits for windows; over means that the server has answered already, and wants no more.
+func (d *h2Copy) credit() (over bool, err error) {
+	f, err := d.read()
+	if err == nil && f.kind != h2Window {
+		f.payload = append([]byte(nil), f.payload...)
+		d.early = append(d.early, f)
+	}
+	return f.ends(), err
+}
+
+// next is the next frame of the answer: the final one's headers, DATA, or trailers.
+func (d *h2Copy) next() (h2Frame, error) {
+	for {
+		var f h2Frame
+		var err error
+		if len(d.early) > 0 {
+			f, d.early = d.early[0], d.early[1:]
+		} else if f, err = d.read(); err != nil {
+			return f, err
+		}
+		switch f.kind {
+		case h2Data:
+			d.answer.down.size += f.cost
+			return f, nil
+		case h2Headers:
+			if d.heads(&f) {
+				return f, nil
+			}
+		}
+	}
+}
+
+// heads notes what headers say; false for those of an interim answer.
+func (d *h2Copy) heads(f *h2Frame) bool {
+	if status, err := strconv.Atoi(field(f.fields, ":status")); err == nil {
+		if status/100 == 1 {
+			return false
+		}
+		d.answer.status = status
+	}
+	if f.ends() {
+		d.answer.code = field(f.fields, "grpc-status")
+	}
+	return true
+}
+
+// read reads a frame that concerns the request, or credit for it; whatever else the server wants it is given here.
+func (d *h2Copy) read() (h2Frame, error) {
+	for {
+		f, err := d.reader.read()
+		if err != nil {
+			return f, err
+		}
+		f.raw = nil
+		ours := f.stream == 1
+		switch {
+		case f.kind == h2Settings && f.flags&flagEnd == 0:
+			for p := f.payload; len(p) >= 6; p = p[6:] {
+				if binary.BigEndian.Uint16(p) == h2InitialWindow {
+					initial := int64(binary.BigEndian.Uint32(p[2:]))
+					d.stream, d.initial = d.stream+initial-d.initial, initial
+				}
+			}
+			err = d.say(appendH2Head(nil, 0, h2Settings, flagEnd, 0))
+			f.kind = h2Window // it may be credit
+			return f, err
+		case f.kind == h2Ping && f.flags&flagEnd == 0:
+			err = d.say(append(appendH2Head(nil, len(f.payload), h2Ping, flagEnd, 0), f.payload...))
+		case f.kind == h2Window:
+			n := int64(binary.BigEndian.Uint32(f.payload) & h2MaxID)
+			if ours {
+				d.stream += n
+			} else {
+				d.window += n
+			}
+			return f, nil
+		case f.kind == h2GoAway && binary.BigEndian.Uint32(f.payload)&h2MaxID < 1:
+			return f, errors.New("the server goes away")
+		case f.kind == h2Reset && ours:
+			return f, fmt.Errorf("the server cancels it: error code %d", binary.BigEndian.Uint32(f.payload))
+		case f.kind == h2Headers && ours:
+			return f, nil
+		case f.kind == h2Data && ours:
+			return f, d.data(&f)
+		}
+		if err != nil {
+			return f, err
+		}
+	}
+}
+
+// data takes the padding off, and gives the credit back.
+func (d *h2Copy) data(f *h2Frame) error {
+	n := len(f.payload)
+	if f.flags&flagPadded != 0 {
+		if n == 0 || int(f.payload[0]) > n-1 {
+			return errNotH2
+		}
+		f.payload = f.payload[1 : n-int(f.payload[0])]
+	}
+	f.flags &= flagEnd
+	f.cost, f.credited = len(f.payload), true
+	if n == 0 {
+		return nil
+	}
+	credit := func(b []byte, stream uint32) []byte {
+		return binary.BigEndian.AppendUint32(appendH2Head(b, 4, h2Window, 0, stream), uint32(n)) //nolint:gosec // 24 bits
+	}
+	b := credit(nil, 0)
+	if !f.ends() {
+		b = credit(b, 1)
+	}
+	return d.say(b)
+}
+
+func (d *h2Copy) say(b []byte) error {
+	_, err := d.conn.Write(b)
+	return err
+}

@@ -1,0 +1,106 @@
+package message
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+	"time"
+)
+
+// detached tells whether the work goes on whether or not the client is there: the request is whole, and its answer is to be read to the end.
+func (s *h2Stream) detached() bool {
+	rule := s.chosen.rule
+	return rule != nil && s.call && (rule.Do == LoseReply || (rule.Do == Twice && rule.Second)) && s.up.ended && !s.up.broken && !s.down.ended
+}
+
+// busy tells whether something is to be done still when the client is gone. The lock is held.
+func (c *h2Conn) busy() bool {
+	if c.hands > 0 {
+		return true
+	}
+	for _, s := range c.streams {
+		if s.detached() {
+			return true
+		}
+	}
+	return false
+}
+
+// cutOff lets those who wait for the rest of a message know that it will not come.
+func (c *h2Conn) cutOff(w *h2Way) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w.over = true
+	for _, s := range c.streams {
+		w.lane(s).cut()
+		if w.toServer && c.acted && s.up.broken && s.sid != 0 { // as the end of the connection would
+			w.add(append(appendH2Head(nil, 4, h2Reset, 0, s.sid), 0, 0, 0, cancelled))
+			s.down.cut()
+		}
+	}
+	if w.toServer && c.busy() { // the client gives no more credit, and answers are to be read to their end
+		if n := min(ownCredit, h2MaxID-c.toClient.window-c.toClient.debt); n > 0 {
+			w.add(binary.BigEndian.AppendUint32(appendH2Head(nil, 4, h2Window, 0, 0), uint32(n))) //nolint:gosec // as small as ownCredit
+			c.toClient.debt += n
+			w.call()
+		}
+		c.toClient.drain()
+	}
+	c.changed.Broadcast()
+}
+
+// givenUp notes that the client wants no answer any more.
+func (c *h2Conn) givenUp(s *h2Stream) {
+	if s.gone.IsZero() && !s.told {
+		s.gone = time.Now()
+	}
+}
+
+// settle tells of a stream that is over, and forgets it when neither side has anything more to say. The lock is held.
+func (c *h2Conn) settle(s *h2Stream) {
+	if s.hands > 0 || len(s.up.queue)+len(s.down.queue) > 0 || c.streams[s.id] != s {
+		return
+	}
+	answered := s.down.ended && !s.silent
+	if !answered && (!s.up.reset || s.detached()) {
+		return
+	}
+	if !s.told {
+		s.told = true
+		status := s.status
+		if !answered || s.down.reset || s.up.reset {
+			status = 0
+		}
+		c.report(&s.exchange, status)
+	}
+	if (s.up.ended && s.down.ended) || s.up.reset || s.down.reset {
+		delete(c.streams, s.id)
+		delete(c.moved, s.sid)
+		c.changed.Broadcast()
+	}
+}
+
+// inOrder lists the streams in the order of the client's numbers. The lock is held.
+func (c *h2Conn) inOrder() []*h2Stream {
+	list := make([]*h2Stream, 0, len(c.streams))
+	for _, id := range slices.Sorted(maps.Keys(c.streams)) {
+		list = append(list, c.streams[id])
+	}
+	return list
+}
+
+// unpaidStreams are those whose client will get no answer, but for what a rule still has in hand. The lock is held.
+func (c *h2Conn) unpaidStreams() []*exchange {
+	var list []*exchange
+	for _, s := range c.inOrder() {
+		if s.told || s.hands > 0 {
+			continue
+		}
+		s.told = true
+		if s.gone.IsZero() {
+			s.gone = c.gone
+		}
+		list = append(list, &s.exchange)
+	}
+	return list
+}

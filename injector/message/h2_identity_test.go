@@ -1,0 +1,294 @@
+package message
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+)
+
+// h2side writes one side of a conversation in HTTP/2.
+type h2side struct {
+	out, block bytes.Buffer
+	framer     *http2.Framer
+	encode     *hpack.Encoder
+}
+
+func newSide() *h2side {
+	s := &h2side{}
+	s.framer = http2.NewFramer(&s.out, nil)
+	s.framer.AllowIllegalWrites = true
+	s.encode = hpack.NewEncoder(&s.block)
+	return s
+}
+
+// said is what was written since the last time.
+func (s *h2side) said() string {
+	text := s.out.String()
+	s.out.Reset()
+	return text
+}
+
+func (s *h2side) fields(list ...string) []byte {
+	s.block.Reset()
+	for _, l := range list {
+		name, value, _ := strings.Cut(l, ": ")
+		_ = s.encode.WriteField(hpack.HeaderField{Name: name, Value: value, Sensitive: name == "authorization"})
+	}
+	return slices.Clone(s.block.Bytes())
+}
+
+func (s *h2side) head(id uint32, end bool, list ...string) {
+	_ = s.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: s.fields(list...), EndHeaders: true, EndStream: end})
+}
+
+var h2get = []string{":method: GET", ":scheme: http", ":authority: payments", ":path: /orders/17", "user-agent: x", "authorization: secret"}
+
+type h2conversation struct {
+	name  string
+	odd   bool // it cannot be followed to its end
+	lines []line
+}
+
+// h2corpus holds conversations of HTTP/2, none of which a rule meets. They begin with both sides' SETTINGS; what a side says of itself beyond them is odd on
+// purpose.
+func h2corpus() []h2conversation {
+	var all []h2conversation
+	play := func(name string, turns ...func(c, s *h2side)) {
+		c, s := newSide(), newSide()
+		_, _ = c.out.WriteString(preface)
+		_ = c.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}, http2.Setting{ID: http2.SettingHeaderTableSize, Val: 8192})
+		_ = s.framer.WriteSettings(http2.Setting{ID: 0x99, Val: 7}, http2.Setting{ID: http2.SettingMaxFrameSize, Val: 1 << 20})
+		lines := []line{{">", c.said()}, {"<", s.said()}}
+		_ = c.framer.WriteSettingsAck()
+		_ = s.framer.WriteSettingsAck()
+		for _, turn := range turns {
+			turn(c, s)
+			for _, l := range []line{{">", c.said()}, {"<", s.said()}} {
+				if l.text != "" {
+					lines = append(lines, l)
+				}
+			}
+		}
+		all = append(all, h2conversation{name: name, lines: lines})
+	}
+	play("settings only")
+	play("calls that fill the table of headers", func(c, s *h2side) {
+		for i := range 5 {
+			id := uint32(2*i + 1) //nolint:gosec // small
+			c.head(id, true, append(h2get, fmt.Sprintf("x-n: %d", i), "x-long: "+strings.Repeat("v", 1000))...)
+			s.head(id, false, ":status: 200", fmt.Sprintf("etag: %d", i), "x-long: "+strings.Repeat("w", 1000))
+			_ = s.framer.WriteData(id, true, []byte("ok"))
+		}
+	})
+	play("padding, priority and continuations", func(c, _ *h2side) {
+		block := c.fields(append(h2get, "x-large: "+strings.Repeat("v", 3000))...)
+		_ = c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block[:7], PadLength: 9, Priority: http2.PriorityParam{StreamDep: 3, Weight: 7, Exclusive: true}})
+		_ = c.framer.WriteContinuation(1, false, block[7:8])
+		_ = c.framer.WriteContinuation(1, false, nil)
+		_ = c.framer.WriteContinuation(1, true, block[8:])
+		_ = c.framer.WriteDataPadded(1, false, []byte("hello"), make([]byte, 255))
+		_ = c.framer.WriteDataPadded(1, true, nil, []byte{})
+	}, func(_, s *h2side) {
+		s.head(1, false, ":status: 103", "link: </x>")
+		s.head(1, false, ":status: 200")
+		_ = s.framer.WriteDataPadded(1, false, []byte("ok"), make([]byte, 3))
+		s.head(1, true, "grpc-status: 0")
+	})
+	play("frames of every kind", func(c, s *h2side) {
+		_ = c.framer.WritePing(false, [8]byte{1})
+		_ = s.framer.WritePing(true, [8]byte{1})
+		_ = c.framer.WritePriority(5, http2.PriorityParam{StreamDep: 1, Weight: 3})
+		_ = c.framer.WriteRawFrame(0x10, 0, 0, []byte("\x00\x00\x00\x01u=3"))
+		_ = c.framer.WriteRawFrame(0xee, 0x55, 0, []byte("anything"))
+		_ = c.framer.WriteRawFrame(0xef, 0, 9, nil)
+		_ = s.framer.WriteRawFrame(0x0c, 0, 0, []byte("\x00\x00"))
+		_ = c.framer.WriteWindowUpdate(0, 1<<20)
+		c.head(1, false, h2get...)
+		_ = c.framer.WriteWindowUpdate(1, 0x8000ffff)
+		_ = s.framer.WriteWindowUpdate(1, 10)
+		_ = s.framer.WriteWindowUpdate(99, 10)
+		_ = s.framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}, http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0})
+		_ = c.framer.WriteRSTStream(1, http2.ErrCodeCancel)
+		_ = s.framer.WriteRSTStream(1, http2.ErrCodeStreamClosed)
+		_ = s.framer.WriteData(1, true, []byte("late"))
+	}, func(c, s *h2side) {
+		c.encode.SetMaxDynamicTableSize(0)
+		c.head(3, true, h2get...)
+		c.encode.SetMaxDynamicTableSize(4096)
+		c.head(5, true, h2get...)
+		s.head(5, true, ":status: 204")
+		_ = s.framer.WriteGoAway(5, http2.ErrCodeNo, []byte("bye"))
+		_ = c.framer.WriteGoAway(0, http2.ErrCodeNo, nil)
+	})
+	play("a push", func(c, s *h2side) {
+		c.head(1, true, h2get...)
+		_ = s.framer.WritePushPromise(http2.PushPromiseParam{StreamID: 1, PromiseID: 2, BlockFragment: s.fields(h2get...), EndHeaders: true, PadLength: 4})
+		s.head(2, false, ":status: 200")
+		_ = s.framer.WriteData(2, true, []byte("pushed"))
+		s.head(1, true, ":status: 200")
+		_ = c.framer.WriteRSTStream(2, http2.ErrCodeRefusedStream)
+	})
+	play("more than windows allow, and on streams that are not there", func(c, s *h2side) {
+		c.head(1, false, h2get...)
+		for range 10 {
+			_ = c.framer.WriteData(1, false, make([]byte, 16000))
+			_ = s.framer.WriteData(7, false, make([]byte, 16000))
+		}
+		_ = c.framer.WriteData(0, false, []byte("on none"))
+		c.head(4, true, h2get...)
+		c.head(1, true, "x-trailer: y")
+		c.head(1, true, "x-trailer: z")
+	})
+	play("a large frame", func(c, _ *h2side) {
+		c.head(1, false, h2get...)
+		_ = c.framer.WriteData(1, true, make([]byte, 1<<20))
+	})
+	play("more headers than are followed", func(c, s *h2side) {
+		block := c.fields(append(h2get, "x-large: "+strings.Repeat("v", 2*maxHead))...)
+		_ = c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: nil, EndStream: true})
+		for len(block) > 0 {
+			n := min(len(block), 16<<10)
+			_ = c.framer.WriteContinuation(1, n == len(block), block[:n])
+			block = block[n:]
+		}
+		s.head(1, true, ":status: 431")
+	})
+	all[len(all)-1].odd = true
+	for name, raw := range map[string]string{
+		"an index that is not there": "\x00\x00\x01\x01\x05\x00\x00\x00\x01\xff", "a lone continuation": "\x00\x00\x01\x09\x04\x00\x00\x00\x01\x82", "headers of no stream": "\x00\x00\x01\x01\x05\x00\x00\x00\x00\x82",
+		"too much padding": "\x00\x00\x02\x01\x0d\x00\x00\x00\x01\x09\x82", "another frame within headers": "\x00\x00\x01\x01\x01\x00\x00\x00\x01\x82\x00\x00\x00\x06\x00\x00\x00\x00\x00",
+		"a window update of three bytes": "\x00\x00\x03\x08\x00\x00\x00\x00\x00abc",
+	} {
+		play(name, func(c, _ *h2side) { _, _ = c.out.WriteString(raw + "and more") }, func(_, s *h2side) { _, _ = s.out.WriteString(raw + "and more") })
+		all[len(all)-1].odd = true
+	}
+	return append(all,
+		h2conversation{"garbage after the preface", true, say(">"+preface+"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x01", "<HTTP/1.1 400 Bad Request\r\n\r\n", ">more", "<more")},
+	)
+}
+
+func TestH2NoRuleChangesNoByte(t *testing.T) {
+	for _, c := range h2corpus() {
+		for _, protocol := range []string{"http", "grpc"} {
+			for _, single := range []bool{false, true} {
+				if single && len(c.lines) > 2 && len(c.lines[2].text) > 100<<10 {
+					continue
+				}
+				for _, first := range []string{"client", "server"} {
+					t.Run(fmt.Sprintf("%s/%s/single=%v/%s ends", c.name, protocol, single, first), func(t *testing.T) {
+						s := play(t)
+						f := openAs(t, protocol, s.addr, Config{})
+						f.live(t, Rule{Do: LoseRequest, Match: Match{Path: "/none"}})
+						client := connect(t, f.addr)
+						server := s.next(t)
+						talk(client, server, c.lines, single)
+						if first == "client" {
+							part(client, server)
+						} else {
+							part(server, client)
+						}
+						told := slices.ContainsFunc(f.over(), func(c Call) bool { return c.Skipped != "" })
+						assert.Equal(t, c.odd, told, "what cannot be followed is told")
+					})
+				}
+			}
+		}
+	}
+}
+
+// A server that says its SETTINGS before the client says anything is heard when the client has spoken.
+func TestH2AServerMaySpeakFirst(t *testing.T) {
+	client, server := couple(t)
+	const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	server.send(settings, false)
+	client.send(preface+settings, false)
+	server.expect(preface + settings)
+	client.expect(settings)
+	part(client, server)
+}
+
+// Half-closes and resets within frames arrive as what they are.
+func TestH2EndsArriveAsTheyAre(t *testing.T) {
+	const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	hello := preface + settings
+	for name, tail := range map[string]string{
+		"at once": "", "in a frame's head": "\x00\x00\x05\x00\x01", "in DATA": "\x00\x00\x05\x00\x01\x00\x00\x00\x01hel", "in headers": "\x00\x00\x05\x01\x05\x00\x00\x00\x01\x82\x84",
+		"between headers": "\x00\x00\x01\x01\x01\x00\x00\x00\x01\x82", "in a continuation": "\x00\x00\x01\x01\x01\x00\x00\x00\x01\x82\x00\x00\x04\x09\x04\x00\x00\x00\x01\x84",
+	} {
+		for _, reset := range []bool{false, true} {
+			for _, who := range []string{"client", "server"} {
+				t.Run(fmt.Sprintf("%s/%s/reset=%v", name, who, reset), func(t *testing.T) {
+					client, server := couple(t)
+					talk(client, server, []line{{">", hello}, {"<", settings}}, false)
+					a, b := client, server
+					if who == "server" {
+						a, b = server, client
+					}
+					a.send(tail, false)
+					if reset {
+						a.reset()
+						_, how := b.ends(patience)
+						assert.Equal(t, "reset", how)
+						return
+					}
+					require.NoError(t, a.CloseWrite())
+					got, how := b.ends(patience)
+					assert.Equal(t, []string{tail, "closed"}, []string{got, how})
+					b.send("the other half still speaks", false)
+					require.NoError(t, b.CloseWrite())
+					got, how = a.ends(patience)
+					assert.Equal(t, []string{"the other half still speaks", "closed"}, []string{got, how})
+				})
+			}
+		}
+	}
+}
+
+// A link of gRPC whose client speaks something else lets it through, and says so.
+func TestGRPCSomethingElseGoesThrough(t *testing.T) {
+	s := play(t)
+	f := openAs(t, "grpc", s.addr, Config{})
+	client := connect(t, f.addr)
+	server := s.next(t)
+	talk(client, server, say(">"+request("GET", "/a"), "<"+ok, ">"+request("GET", "/b"), "<"+ok), false)
+	part(client, server)
+	until(t, "it is told", func() bool { return len(f.over()) == 1 })
+	assert.Equal(t, "not understood as HTTP/2", f.over()[0].Skipped)
+}
+
+// net/http's client and server, large bodies both ways at once on one connection.
+func TestH2LargeBodiesBothWays(t *testing.T) {
+	s := trade(t)
+	f := open(t, s.addr, Config{})
+	client := h2client(t)
+	body := make([]byte, 4<<20)
+	for i := range body {
+		body[i] = byte(rand.Uint32()) //nolint:gosec // test data
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			res, err := client.Post("http://"+f.addr+"/large", "", bytes.NewReader(body))
+			if assert.NoError(t, err) {
+				n, err := io.Copy(io.Discard, res.Body)
+				assert.NoError(t, err)
+				assert.EqualValues(t, 1<<20, n)
+				assert.Equal(t, http.StatusOK, res.StatusCode)
+				_ = res.Body.Close()
+			}
+		})
+	}
+	all.Wait()
+	assert.Equal(t, slices.Repeat([]string{"POST /large 4194304"}, 4), s.executed())
+}

@@ -1,0 +1,231 @@
+package message
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
+)
+
+// Mixed faults under load, with bodies larger than the windows both ways: nothing is lost by the relay itself, nothing stalls, and neither net/http's
+// server nor its client sees its windows overrun.
+func TestH2TheBooksBalanceUnderMixedFaults(t *testing.T) {
+	s := trade(t)
+	f := open(t, s.addr, Config{})
+	rules := []Rule{
+		{Do: Delay, By: 3 * time.Millisecond, Jitter: 3 * time.Millisecond, Share: .3},
+		{Do: LoseRequest, Share: .01, Then: ThenReset},
+		{Do: LoseReply, Share: .01, Then: ThenClosed},
+		{Do: Answer, Status: 503, Share: .1},
+		{Do: Twice, Share: .1},
+		{Do: Twice, Share: .1, Second: true},
+		{Do: Twice, Share: .1, Late: 5 * time.Millisecond},
+		{Do: Reorder, Share: .2, Wait: 50 * time.Millisecond},
+	}
+	var counts []*evidence.Counter
+	for i, r := range rules {
+		r.ID, r.Seed = fmt.Sprintf("fault-%d", i), 7
+		c, _ := f.live(t, r)
+		counts = append(counts, c)
+	}
+	var all sync.WaitGroup
+	for c := range 3 {
+		client := h2client(t)
+		for w := range 8 {
+			random := rand.New(rand.NewPCG(uint64(c), uint64(w))) //nolint:gosec // a test's choices
+			all.Go(func() {
+				for range 15 {
+					path := []string{"/orders", "/large"}[random.IntN(2)]
+					req, _ := http.NewRequest(http.MethodPost, "http://"+f.addr+path, strings.NewReader(strings.Repeat("x", random.IntN(200<<10))))
+					req.GetBody = nil // no retries
+					res, err := client.Do(req)
+					if err == nil {
+						_, _ = io.Copy(io.Discard, res.Body)
+						_ = res.Body.Close()
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+	toServer, toClient := f.balanced(t)
+	var copies int64
+	for i, c := range counts {
+		assert.Positive(t, c.Tally().Affected, rules[i])
+		if rules[i].Do == Twice {
+			copies += c.Tally().Affected
+		}
+	}
+	assert.Equal(t, copies, toServer.Copies)
+	assert.Equal(t, counts[1].Tally().Affected+counts[3].Tally().Affected, toServer.Dropped)
+	assert.Equal(t, counts[3].Tally().Affected, toClient.Injected)
+	for _, e := range f.seen(evidence.Skipped) {
+		assert.Equal(t, "fault-7", e.Fault, e.Detail) // another was held already
+	}
+	until(t, "all calls are told", func() bool { return len(f.over()) == int(toServer.In) })
+	assert.LessOrEqual(t, s.done.Load(), toServer.Out)
+}
+
+// Clients who cancel, dawdle, half-close and reset, every fault at once: nothing hangs, nothing leaks, the books balance.
+func TestH2UnrulyClientsAndEveryFault(t *testing.T) {
+	s := trade(t)
+	f := open(t, s.addr, Config{Whole: 4 << 10})
+	var heals []func()
+	for i, r := range []Rule{
+		{Do: Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond, Share: .2},
+		{Do: LoseRequest, Share: .02}, {Do: LoseRequest, Share: .02, Then: ThenClosed}, {Do: LoseRequest, Share: .05, Then: ThenSilence}, {Do: LoseRequest, Share: .05, Then: ThenHeld},
+		{Do: LoseReply, Share: .02}, {Do: LoseReply, Share: .02, Then: ThenClosed}, {Do: LoseReply, Share: .05, Then: ThenSilence}, {Do: LoseReply, Share: .05, Then: ThenHeld},
+		{Do: Answer, Status: 503, Share: .1}, {Do: Twice, Share: .1}, {Do: Twice, Second: true, Share: .1}, {Do: Twice, Late: time.Millisecond, Share: .1},
+		{Do: Reorder, Wait: 5 * time.Millisecond, Share: .1},
+	} {
+		r.ID, r.Seed = fmt.Sprint("fault-", i), 5
+		_, heal := f.live(t, r)
+		heals = append(heals, heal)
+	}
+	var all sync.WaitGroup
+	for c := range 6 {
+		random := rand.New(rand.NewPCG(11, uint64(c))) //nolint:gosec // a test's choices
+		all.Go(func() {
+			for range 25 {
+				unrulyH2(t, f.addr, random)
+			}
+		})
+	}
+	all.Wait()
+	for _, heal := range heals {
+		heal()
+	}
+	f.balanced(t)
+	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Swallowed, evidence.Released, evidence.Skipped, evidence.Collateral} {
+		assert.NotEmpty(t, f.seen(stage), stage)
+	}
+}
+
+// unrulyH2 opens streams, cancels some, and leaves in one way or another. What it writes after its connection ended is lost, as it should be.
+func unrulyH2(t *testing.T, addr string, random *rand.Rand) {
+	p := connectH2(t, addr)
+	defer p.Close()
+	for range 1 + random.IntN(8) {
+		id := p.next
+		p.next += 2
+		p.heard[id] = &heard{}
+		size := random.IntN(8 << 10)
+		list := []string{":method: POST", ":scheme: http", ":authority: x", ":path: " + []string{"/charge", "/large", "/a"}[random.IntN(3)], "x-n: " + fmt.Sprint(random.IntN(3))}
+		if random.IntN(2) == 0 {
+			list = append(list, fmt.Sprint("content-length: ", size))
+		}
+		_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.fields(list...), EndHeaders: true})
+		if random.IntN(5) > 0 {
+			_ = p.WriteDataPadded(id, random.IntN(5) > 0, make([]byte, size), make([]byte, random.IntN(20)))
+		}
+		if random.IntN(4) == 0 {
+			_ = p.WriteRSTStream(id, http2.ErrCodeCancel)
+		}
+		_ = p.WriteWindowUpdate(id, 100)
+	}
+	_ = p.SetReadDeadline(time.Now().Add(time.Duration(random.IntN(50)) * time.Millisecond))
+	for {
+		f, err := p.ReadFrame()
+		if err != nil {
+			break
+		}
+		p.hear(f)
+	}
+	switch random.IntN(3) {
+	case 0:
+		p.reset()
+	case 1:
+		_ = p.CloseWrite()
+		_ = p.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		_, _ = io.Copy(io.Discard, p.peer)
+	}
+}
+
+// The same seed hits the same occurrences of the same classes, however 16 streams interleave.
+func TestH2TheSameSeedHitsTheSame(t *testing.T) {
+	run := func(seed uint64) []string {
+		s := trade(t)
+		f := open(t, s.addr, Config{})
+		f.live(t, Rule{Do: Answer, Status: 503, Share: .2, Seed: seed})
+		client := h2client(t)
+		var mu sync.Mutex
+		var hits []string
+		var all sync.WaitGroup
+		for c := range 16 {
+			all.Go(func() {
+				for i := range 25 {
+					class := fmt.Sprintf("/%c", 'a'+(c+i)%8)
+					res, err := client.Post(fmt.Sprintf("http://%s%s/%d", f.addr, class, 100*c+i), "", strings.NewReader("x"))
+					if !assert.NoError(t, err) {
+						return
+					}
+					_ = res.Body.Close()
+					if res.StatusCode == http.StatusServiceUnavailable {
+						mu.Lock()
+						hits = append(hits, class)
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		all.Wait()
+		slices.Sort(hits)
+		return hits
+	}
+	first := run(1)
+	assert.NotEmpty(t, first)
+	assert.Equal(t, first, run(1))
+	assert.NotEqual(t, first, run(2))
+}
+
+// An end of the run reaches connections in every state, and Serve returns.
+func TestH2TheContextEndsEveryConnection(t *testing.T) {
+	for _, rule := range []Rule{
+		{Do: Answer, Status: 500, Match: Match{Path: "/none"}}, {Do: Delay, By: time.Hour}, {Do: LoseRequest, Then: ThenSilence}, {Do: LoseRequest, Then: ThenHeld},
+		{Do: LoseRequest, Then: ThenClosed}, {Do: LoseReply, Then: ThenSilence}, {Do: LoseReply, Then: ThenHeld}, {Do: Reorder, Wait: time.Hour},
+	} {
+		t.Run(fmt.Sprint(rule.Do, " ", rule.Then), func(t *testing.T) {
+			s := trade(t)
+			r, err := New("http", Config{})
+			require.NoError(t, err)
+			rule.ID, rule.Count = "fault-1", evidence.NewCounter("calls")
+			_, err = r.Add(rule)
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			served := make(chan struct{})
+			l := carry(t, s.addr, func(_ context.Context, c link.Conn, dial Dial) {
+				defer close(served)
+				r.Serve(ctx, c, dial)
+			})
+			p := connectH2(t, l.Addr())
+			p.ask("POST", "/charge", "x")
+			p.listen(quiet, nil)
+			cancel()
+			select {
+			case <-served:
+			case <-time.After(patience):
+				require.FailNow(t, "Serve did not return")
+			}
+			toServer, toClient, err := r.Quiesce(context.Background())
+			require.NoError(t, err)
+			for _, b := range []Books{toServer, toClient} {
+				assert.Equal(t, b.In+b.Copies+b.Injected, b.Out+b.Dropped+b.Swallowed+b.Withheld+b.Collateral)
+				assert.Zero(t, b.Held)
+			}
+		})
+	}
+}
