@@ -17,7 +17,6 @@ import (
 // A stream waits alone: the others go on, at the server and in their windows (see h2Way).
 type h2Conn struct {
 	*httpConn
-	grpc               bool
 	toServer, toClient h2Way
 
 	streams map[uint32]*h2Stream // by the client's number
@@ -53,8 +52,8 @@ type h2Stream struct {
 // gather is how long a sender may say nothing before its message is taken for a stream that does not end.
 var gather = 20 * time.Millisecond
 
-func newH2(c *httpConn, grpc bool) *h2Conn {
-	m := &h2Conn{httpConn: c, grpc: grpc, streams: map[uint32]*h2Stream{}, moved: map[uint32]*h2Stream{}, next: 1}
+func newH2(c *httpConn) *h2Conn {
+	m := &h2Conn{httpConn: c, streams: map[uint32]*h2Stream{}, moved: map[uint32]*h2Stream{}, next: 1}
 	for _, w := range []*h2Way{&m.toServer, &m.toClient} {
 		w.c, w.window, w.initial = m, 65535, 65535 // RFC 9113, section 6.9.2
 	}
@@ -70,8 +69,8 @@ func serveGRPC(r *Relay, ctx context.Context, client Client, dial Dial) { //noli
 	serveCalls(r, ctx, client, dial, true)
 }
 
-// sniff tells whether the client says the preface of HTTP/2, and lets nobody else look at the connection before that is known.
-func (c *httpConn) sniff(grpc bool) *h2Conn {
+// sniff tells whether the client says the preface of HTTP/2.
+func (c *httpConn) sniff() bool {
 	n := 0
 	for n < len(preface) {
 		p, err := c.cr.Peek(n + 1)
@@ -82,24 +81,31 @@ func (c *httpConn) sniff(grpc bool) *h2Conn {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n == len(preface) {
-		c.mux = newH2(c, grpc)
-	}
 	c.sniffed = true
-	c.changed.Broadcast()
-	return c.mux
+	switch {
+	case n == len(preface) && c.mux == nil:
+		c.mux = newH2(c)
+	case n < len(preface) && c.mux != nil:
+		c.mux.plain = true
+	}
+	return n == len(preface)
 }
 
-// muxed is the relay of HTTP/2 where the connection is that. Where the server spoke before the client, it waits for him if the server's words may be
-// the SETTINGS of HTTP/2: no other protocol that may stand here begins with an octet 0.
+// muxed is the relay of HTTP/2 where the connection is that: since the client says so, or since the server spoke first and says its SETTINGS.
 func (c *httpConn) muxed() *h2Conn {
-	p, _ := c.ur.Peek(1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(p) > 0 && p[0] == 0 && !c.sniffed && c.ctx.Err() == nil {
-		c.changed.Wait()
+	for n := 1; n <= h2HeadLen; n++ {
+		p, err := c.ur.Peek(n)
+		c.mu.Lock()
+		if n == h2HeadLen && err == nil && !c.sniffed && beginsSettings(p) {
+			c.mux = newH2(c)
+		}
+		mux, sniffed := c.mux, c.sniffed
+		c.mu.Unlock()
+		if sniffed || mux != nil || err != nil || !beginsSettings(p) {
+			return mux
+		}
 	}
-	return c.mux
+	return nil
 }
 
 // requests carries what the client says.

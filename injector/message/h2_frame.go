@@ -84,6 +84,16 @@ func parseH2Head(p []byte) (f h2Frame, length int) {
 	return h2Frame{kind: p[3], flags: p[4], stream: binary.BigEndian.Uint32(p[5:]) & h2MaxID}, int(p[0])<<16 | int(p[1])<<8 | int(p[2])
 }
 
+// beginsSettings tells whether these may be the first bytes of SETTINGS, not acknowledged and of less than 64 KiB.
+func beginsSettings(p []byte) bool {
+	for i, b := range p {
+		if (i == 0 || i > 3) && b != 0 || i == 3 && b != h2Settings {
+			return false
+		}
+	}
+	return true
+}
+
 func appendH2Head(b []byte, length int, kind, flags byte, stream uint32) []byte {
 	b = append(b, byte(length>>16), byte(length>>8), byte(length), kind, flags) //nolint:gosec // 24 bits
 	return binary.BigEndian.AppendUint32(b, stream)

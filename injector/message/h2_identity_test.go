@@ -207,15 +207,26 @@ func TestH2NoRuleChangesNoByte(t *testing.T) {
 	}
 }
 
-// A server that says its SETTINGS before the client says anything is heard when the client has spoken.
+// A server may say its SETTINGS before the client says anything, and the client may then say anything.
 func TestH2AServerMaySpeakFirst(t *testing.T) {
-	client, server := couple(t)
 	const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	for _, single := range []bool{false, true} {
+		for _, first := range []string{preface + settings, request("GET", "/a"), "\x16\x03\x01"} {
+			client, server := couple(t)
+			talk(client, server, []line{{"<", settings}, {">", first}, {"<", settings}, {">", settings}}, single)
+			part(client, server)
+		}
+	}
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	f.live(t, Rule{Do: Answer, Status: 503})
+	p := newH2Peer(connect(t, f.addr))
+	server := s.next(t)
 	server.send(settings, false)
-	client.send(preface+settings, false)
-	server.expect(preface + settings)
-	client.expect(settings)
-	part(client, server)
+	p.expect(settings)
+	p.send(preface, false)
+	require.NoError(t, p.WriteSettings())
+	assert.Contains(t, p.answer(p.ask("GET", "/a", "")).String(), "503", "and faults act all the same")
 }
 
 // Half-closes and resets within frames arrive as what they are.

@@ -26,7 +26,7 @@ func serveCalls(r *Relay, ctx context.Context, client Client, dial Dial, grpc bo
 		return
 	}
 	c := &httpConn{
-		relay: r, client: client, up: up, dial: dial,
+		relay: r, client: client, up: up, dial: dial, grpc: grpc,
 		cr: bufio.NewReaderSize(client, 16<<10), cw: bufio.NewWriterSize(client, 16<<10),
 		ur: bufio.NewReaderSize(up, 16<<10), uw: bufio.NewWriterSize(up, 16<<10),
 	}
@@ -41,10 +41,10 @@ func serveCalls(r *Relay, ctx context.Context, client Client, dial Dial, grpc bo
 		c.mu.Unlock()
 	})()
 	c.wg.Go(c.answers)
-	switch mux := c.sniff(grpc); {
-	case mux != nil:
-		mux.requests()
-	case grpc:
+	switch isH2 := c.sniff(); {
+	case isH2:
+		c.mux.requests()
+	case grpc || c.mux != nil:
 		c.goRaw(nil, errNotH2.Error())
 	default:
 		c.requests()
@@ -60,6 +60,7 @@ type httpConn struct {
 	client Client
 	up     net.Conn
 	dial   Dial
+	grpc   bool // nothing but gRPC is expected
 	ctx    context.Context
 	cancel context.CancelFunc // closes up
 	wg     sync.WaitGroup
