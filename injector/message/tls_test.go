@@ -165,44 +165,55 @@ func TestRealClientInsideTLS(t *testing.T) {
 	}
 }
 
-// TestHTTP2GoesThroughUntouched: what the two agree on is not taken from them; that no fault can act on it is told.
-func TestHTTP2GoesThroughUntouched(t *testing.T) {
+// TestHTTP2InsideTLS: what the two agree on is not taken from them, and faults act on its streams.
+func TestHTTP2InsideTLS(t *testing.T) {
 	s := seal(t, true)
 	client := s.client(t)
-	count, heal := s.live(t, Rule{Do: LoseReply})
+	get := func(path string) (int, string, error) {
+		resp, err := client.Get("https://" + s.addr + path)
+		if err != nil {
+			return 0, "", err
+		}
+		defer resp.Body.Close()
+		assert.Equal(t, 2, resp.ProtoMajor)
+		body, err := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body), err
+	}
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			resp, err := client.Get("https://" + s.addr + "/a")
-			if !assert.NoError(t, err) {
-				return
-			}
-			assert.Equal(t, 2, resp.ProtoMajor)
-			_, _ = io.Copy(io.Discard, resp.Body)
-			resp.Body.Close()
+			status, _, err := get("/a")
+			assert.NoError(t, err)
+			assert.Equal(t, 200, status)
 		})
 	}
 	all.Wait()
-	heal()
-	assert.Zero(t, count.Tally().Affected)
-	require.NotEmpty(t, s.over())
-	for _, c := range s.over() {
-		assert.Equal(t, "it is HTTP/2", c.Skipped)
+	assert.EqualValues(t, 20, s.shop.done.Load())
+	for i, row := range []struct {
+		rule     Rule
+		want     string
+		executed int64
+	}{
+		{Rule{Do: Answer, Status: 503}, "503 injected\n", 0},
+		{Rule{Do: Delay, By: 10 * time.Millisecond}, "21 /b", 1},
+		{Rule{Do: Twice, Second: true}, "23 /b", 2},
+		{Rule{Do: Twice}, " /b", 2},
+		{Rule{Do: LoseReply, Then: ThenReset, First: 1}, "", 1}, // net/http does not repeat a request of HTTP/2 that may have been done
+	} {
+		before := s.shop.done.Load()
+		row.rule.ID = fmt.Sprint("fault-", i)
+		count, heal := s.live(t, row.rule)
+		_, body, err := get("/b")
+		assert.Equal(t, row.want == "", err != nil, "%v %v", row.rule, err)
+		assert.True(t, strings.HasSuffix(body, row.want), "%v %q", row.rule, body)
+		until(t, "it is executed", func() bool { return s.shop.done.Load() == before+row.executed })
+		heal()
+		s.balanced(t)
+		assert.EqualValues(t, 1, count.Tally().Affected)
 	}
-}
-
-// TestAServerThatSpeaksFirstIsTold: HTTP/2's may, before its client's first bytes are read.
-func TestAServerThatSpeaksFirstIsTold(t *testing.T) {
-	s := play(t)
-	f := open(t, s.addr, Config{})
-	c := connect(t, f.addr)
-	up := s.next(t)
-	up.send("\x00\x00\x00\x04\x00\x00\x00\x00\x00", false)
-	c.expect("\x00\x00\x00\x04\x00\x00\x00\x00\x00")
-	c.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false)
-	up.expect("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-	require.Len(t, f.over(), 1)
-	assert.Equal(t, "it is HTTP/2", f.over()[0].Skipped)
+	for _, c := range s.over() {
+		assert.Empty(t, c.Skipped)
+	}
 }
 
 // TestTLSThatPassesThroughIsTold: a link without TLS of its own sees bytes, however they begin.
