@@ -229,6 +229,19 @@ func TestH2AServerMaySpeakFirst(t *testing.T) {
 	assert.Contains(t, p.answer(p.ask("GET", "/a", "")).String(), "503", "and faults act all the same")
 }
 
+// Who leaves without a word has done nothing that is to be told.
+func TestH2AWordlessClientIsNotTold(t *testing.T) {
+	for _, protocol := range []string{"http", "grpc"} {
+		s := play(t)
+		f := openAs(t, protocol, s.addr, Config{})
+		client := connect(t, f.addr)
+		server := s.next(t)
+		talk(client, server, say("<\x00\x00\x00\x04\x00\x00\x00\x00\x00"), false)
+		part(client, server)
+		assert.Empty(t, f.over())
+	}
+}
+
 // Half-closes and resets within frames arrive as what they are.
 func TestH2EndsArriveAsTheyAre(t *testing.T) {
 	const settings = "\x00\x00\x00\x04\x00\x00\x00\x00\x00"

@@ -44,6 +44,8 @@ func serveCalls(r *Relay, ctx context.Context, client Client, dial Dial, grpc bo
 	switch isH2 := c.sniff(); {
 	case isH2:
 		c.mux.requests()
+	case c.cr.Buffered() == 0: // it said nothing
+		c.goRaw(nil, "")
 	case grpc || c.mux != nil:
 		c.goRaw(nil, errNotH2.Error())
 	default:
