@@ -193,7 +193,7 @@ func TestGRPCEachFaultWithEachEnding(t *testing.T) {
 				heal()
 				assert.Equal(t, fmt.Sprintf("%d after", warm+row.executed+1), p.charge(patience, "after"), "the client recovers")
 				f.balanced(t)
-				assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1, Affected: affected}, plain(count))
+				assert.Equal(t, []int64{1, affected}, []int64{count.Tally().Seen, count.Tally().Affected})
 				until(t, "the calls are told", func() bool { return len(f.over()) == warm+2 })
 				touched := 0
 				for _, c := range f.over() {
