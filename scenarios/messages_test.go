@@ -130,7 +130,7 @@ func TestWhatMessagesDoNotKnow(t *testing.T) {
 		{`When only "GET /" messages from "orders" to "metrics" are lost for 5s`, `no metrics of kind "GET"`, ""},
 		{`When only "a.b" messages from "orders" to "feed" are lost for 5s`, "no operations to choose by", ""},
 		{`When messages from "dns" to "feed" are lost for 5s`, `"dns" does not depend on "feed"`, ""},
-		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then at least 1 calls from \"orders\" to \"dns\" were affected by the fault", "speaks dns, which has no calls", "declare its protocol: http"},
+		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then at least 1 calls from \"orders\" to \"dns\" were affected by the fault", "speaks dns, which has no calls", "declare its protocol: grpc, http"},
 		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then at least 1 messages from \"dns\" to \"orders\" were affected by the fault", `no fault of this scenario acts from "dns" to "orders"`, ""},
 		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then at least 1 messages from \"orders\" to \"db\" were affected by the fault", "speaks tcp, which has no messages", "declare its protocol: dns"},
 		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then \"orders\" gives up on \"dns\" within 1s", "which has no calls", "http"},
