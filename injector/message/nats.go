@@ -130,7 +130,7 @@ func (l *natsLines) read(line []byte) (natsHead, error) {
 	if most == 0 {
 		return h, nil
 	}
-	if h.n < most-1 || h.n > most {
+	if cr := bytes.IndexByte(line, '\r'); h.n < most-1 || h.n > most || (cr >= 0 && cr != len(line)-2) { // elsewhere servers read it in ways of their own
 		return h, errDialect
 	}
 	h.reply = h.n == most
