@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -175,6 +176,33 @@ func TestRequestsAreNeverRepeatedBehindTheClientsBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Head and body go out in one piece: gateways treat requests that come in two in ways of their own.
+func TestARequestGoesOutInOnePiece(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	pieces := make(chan string, 1)
+	go func() {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		buf := make([]byte, 4<<10)
+		n, _ := c.Read(buf)
+		pieces <- string(buf[:n])
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	}()
+	k := &taker{}
+	c := newClient(t.Context(), &scenarios.Load{KeyHeader: "Idempotency-Key", GiveUp: 5 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/", Body: "the body"}}}, "run", 7,
+		func(string) string { return ln.Addr().String() }, k.take)
+	defer c.close()
+	c.do(1, time.Now())
+	require.True(t, strings.HasSuffix(<-pieces, "the body"))
+	require.Equal(t, acknowledged, k.all[0].outcome)
 }
 
 func TestTemplates(t *testing.T) {
