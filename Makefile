@@ -1,9 +1,9 @@
 # make test installs what the tests need and runs all of them; the other targets expect that it ran once.
 GO            ?= go
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-# the race detector needs a C compiler; the @real features need their servers, and the PROXY protocol is asked of haproxy
-PROGRAMS      := redis-server initdb haproxy gcc
-PACKAGES      := redis-server postgresql haproxy gcc libc6-dev
+# the race detector needs a C compiler, the @real features their servers
+PROGRAMS      := redis-server initdb haproxy nginx nats-server dnsmasq gcc
+PACKAGES      := redis-server postgresql haproxy nginx-light nats-server dnsmasq-base gcc libc6-dev
 
 .PHONY: all fmt lint test test-short bench bench-link demo install-tools docs
 
@@ -40,7 +40,7 @@ docs: ## print the README's tables and the golden files again from the code
 
 # Installs only what is missing, and only where apt-get is; elsewhere the tests name what they miss.
 install-tools:
-	@PATH="$$PATH$$(printf ':%s' /usr/lib/postgresql/*/bin)"; \
+	@PATH="$$PATH:/usr/sbin$$(printf ':%s' /usr/lib/postgresql/*/bin)"; \
 	missing=""; for p in $(PROGRAMS); do command -v $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null 2>&1; then \
 		sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \

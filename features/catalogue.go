@@ -2,13 +2,16 @@
 //
 // Each row holds against the shop as built, and is caught when the one protection that it is about is taken out; the tests run both, and ask which
 // check it was that failed. The features in real/ need a real server installed and are tagged @real.
+//
+// Findings are drills of real software whose verdict is known, many of them red: what go-redis, nginx or JetStream do with a lost reply. The tests run them
+// all and ask for exactly that verdict, and that every effect is accounted for: as many as were acknowledged, and one for each reply that was lost.
 package features
 
 import "embed"
 
 // FS holds the feature files and the system files that they name.
 //
-//go:embed *.feature shop/system.yaml real
+//go:embed *.feature shop/system.yaml real/*.feature real/*.yaml
 var FS embed.FS
 
 // Row is a claim of the catalogue, and what shows that the drill behind it can fail.
@@ -55,5 +58,89 @@ func Rows() []Row {
 			Claim:    "pages come without their cache, a real redis-server that falls silent, is killed, and comes back",
 			CaughtBy: []string{`at least 99% of requests succeed during the fault`},
 		},
+	}
+}
+
+// Finding is a scenario against real software and its true verdict.
+type Finding struct {
+	File, Scenario string
+	Fails          []string // the checks that must fail, the most telling last; all others pass; none: it holds
+	Effects        Account
+}
+
+// Account says how effects, requests and lost replies must sum up.
+type Account uint8
+
+// The accounts. Each is exact.
+const (
+	NoEffects Account = iota // none are read
+	EachOnce                 // one effect for each request
+	EachDone                 // one effect for each acknowledged request
+	EachLoss                 // one effect for each acknowledged request, and one for each reply that was lost: what failed in the end or was done again
+	SomeLost                 // fewer effects than acknowledged requests, none twice
+)
+
+// The checks that findings fail.
+const (
+	exactlyOnce = "every acknowledged request is applied exactly once"
+	noneTwice   = "no request is applied more than once"
+	noneLost    = "no acknowledged request is lost"
+)
+
+// Findings lists all, file by file.
+func Findings() []Finding {
+	twice := []string{exactlyOnce, noneTwice}
+	redis := func(scenario string, a Account, fails ...string) Finding {
+		return Finding{"real/redis.feature", scenario, fails, a}
+	}
+	gateway := func(scenario string, fails ...string) Finding {
+		return Finding{"real/gateways.feature", scenario, fails, EachLoss}
+	}
+	nats := func(scenario string, a Account, fails ...string) Finding {
+		return Finding{"real/nats.feature", scenario, fails, a}
+	}
+	commit := func(way string, a Account, fails ...string) Finding {
+		return Finding{"real/commit.feature", "the acknowledgement is lost: " + way, fails, a}
+	}
+	return []Finding{
+		redis("no reply is lost", EachOnce),
+		redis("the reply to INCR is lost, then reset: sent again, as it is by default", EachLoss, twice...),
+		redis("the reply to INCR is lost, then closed: sent again, as it is by default", EachLoss, twice...),
+		redis("the reply to INCR is lost, then silence: sent again, as it is by default", EachLoss, twice...),
+		redis("the reply to INCR is lost, then reset: told to send nothing again", EachLoss),
+		redis("the reply to EXEC is lost, then reset: a transaction, which is not sent again", EachLoss),
+		redis("the reply to SADD is lost, then reset: sent again, which makes no difference to a set", EachOnce),
+		redis("the reply to SET is lost, then reset: sent again, and denied what was granted", EachOnce, exactlyOnce),
+		redis("the request is lost, and sent again", EachDone),
+
+		gateway("nginx, as it comes, POST"),
+		gateway("nginx, as it comes, GET", twice...),
+		gateway("nginx, as it comes, PUT", twice...),
+		gateway("nginx, as it comes, DELETE", twice...),
+		gateway("nginx, proxy_next_upstream non_idempotent, POST", twice...),
+		gateway("nginx, proxy_next_upstream off, GET"),
+		gateway("haproxy, as it comes, POST"),
+		gateway("haproxy, retry-on all-retryable-errors, POST", twice...),
+		gateway("haproxy, retry-on and disable-l7-retry, POST"),
+
+		{"real/stale-cache.feature", "the backends are silent; stale pages are served", nil, NoEffects},
+		{"real/stale-cache.feature", "the backends are silent; stale pages are not", []string{
+			`at least 50% of responses are fallbacks, marked by header "X-Degraded: true" during the fault`,
+			"at least 99% of requests succeed during the fault",
+		}, NoEffects},
+
+		nats("the subscriber's connection is reset and refused", SomeLost, exactlyOnce, noneLost),
+		nats("what the subscriber gets is held up", EachOnce),
+		nats("the publisher hears nothing and publishes again: without an id", EachLoss, twice...),
+		nats("the publisher hears nothing and publishes again: with an id", EachOnce),
+		nats("the publisher hears nothing and publishes again: with an id, after it was forgotten", EachLoss, twice...),
+		nats("the consumer's acknowledgement is lost", EachLoss, twice...),
+
+		commit("the client is told that it is not known", EachLoss),
+		commit("the client is told that it did not happen", EachOnce, exactlyOnce),
+		commit("it is done again", EachLoss, twice...),
+		commit("it is done again, where the key must be one", EachOnce),
+
+		{"real/names.feature", "five answers are lost", []string{"no request takes longer than 4s"}, NoEffects},
 	}
 }

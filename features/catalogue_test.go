@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/features/shop"
+	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -80,14 +81,23 @@ func outcome(h *journal.History) string {
 	return strings.TrimSpace(h.End.Outcome + " " + h.End.Reason)
 }
 
-// installed skips a row whose server is missing, unless everything must run.
-func installed(t *testing.T, row Row) {
+// installed skips features whose servers are missing, unless everything must run.
+func installed(t *testing.T, files ...string) {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil && strings.HasPrefix(row.File, "real/") {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			t.Fatal("redis-server is not installed: sudo apt-get install -y redis-server")
+	es, err := scenarios.Parse(scenarios.Source{FS: FS, Paths: files})
+	require.NoError(t, err)
+	for _, e := range es {
+		for _, s := range e.System.Services {
+			if s.Needs == "" {
+				continue
+			}
+			if _, err := process.LookPath(s.Needs); err != nil {
+				if os.Getenv("FIREDRILL_MUST_RUN") != "" {
+					t.Fatalf("%s is not installed: %s", s.Needs, s.Install)
+				}
+				t.Skipf("%s is not installed: %s", s.Needs, s.Install)
+			}
 		}
-		t.Skip("redis-server is not installed: sudo apt-get install -y redis-server")
 	}
 }
 
@@ -97,7 +107,7 @@ func TestRowsHold(t *testing.T) {
 	}
 	for _, row := range Rows() {
 		t.Run("row "+row.N, func(t *testing.T) {
-			installed(t, row)
+			installed(t, row.File)
 			_, histories := drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3})
 			for _, h := range histories {
 				t.Log(tell(h))
@@ -113,7 +123,7 @@ func TestRowsAreCaught(t *testing.T) {
 	}
 	for _, row := range Rows() {
 		t.Run("row "+row.N+" without "+row.Without, func(t *testing.T) {
-			installed(t, row)
+			installed(t, row.File)
 			_, histories := drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3, Without: []string{row.Without}})
 			for _, h := range histories {
 				t.Log(tell(h))
@@ -170,6 +180,11 @@ func TestRowsAreTheFeatures(t *testing.T) {
 			}
 		}
 		assert.True(t, slices.ContainsFunc(shop.Protections(), func(p shop.Protection) bool { return p.Name == row.Without }), "row %s: the shop has no protection %q", row.N, row.Without)
+	}
+	for _, f := range Findings() {
+		if !slices.Contains(named, f.File) {
+			named = append(named, f.File)
+		}
 	}
 	assert.ElementsMatch(t, files, named)
 }

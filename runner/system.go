@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -78,7 +77,7 @@ func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed 
 	}()
 	for _, svc := range e.System.Services {
 		if svc.Needs != "" {
-			if _, err := exec.LookPath(svc.Needs); err != nil {
+			if _, err := process.LookPath(svc.Needs); err != nil {
 				return nil, missing{svc.Name, svc.Needs, svc.Install}
 			}
 		}

@@ -34,6 +34,7 @@ var imports = map[string][]string{
 	"scenarios":         {"injector/...", "scenarios/..."},
 	"reports":           {"scenarios/journal", "scenarios/check"},
 	"runner":            {"injector/...", "scenarios/...", "reports"},
+	"features/services": {"injector/process"},
 	"features/shop":     {},
 	"features":          {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
 	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "features/..."},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/firedrill-dev/firedrill/features/services"
 	"github.com/firedrill-dev/firedrill/features/shop"
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -27,7 +28,7 @@ func planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			es, err := scenarios.Parse(scenarios.Source{FS: fsys, Paths: paths, Tags: tags, Name: name})
+			es, err := scenarios.Parse(scenarios.Source{FS: fsys, Paths: paths, Tags: asked(tags, args), Name: name})
 			if err != nil {
 				return told(cmd, err)
 			}
@@ -127,13 +128,22 @@ func formatNames() []string {
 
 // shopCommand serves one part of the demo shop; the shop's system.yaml calls it.
 func shopCommand() *cobra.Command {
+	return hidden("shop PART", "Serve one part of the demo shop", shop.Main)
+}
+
+// serviceCommand serves what the features in real/ run against.
+func serviceCommand() *cobra.Command {
+	return hidden("service NAME", "Serve a service under test of the features of real servers", services.Main)
+}
+
+func hidden(use, short string, serve func(args []string) int) *cobra.Command {
 	return &cobra.Command{
-		Use:                "shop SERVICE",
-		Short:              "Serve one part of the demo shop",
+		Use:                use,
+		Short:              short,
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if code := shop.Main(args); code != 0 {
+			if code := serve(args); code != 0 {
 				return exit(code)
 			}
 			return nil

@@ -88,6 +88,6 @@ func command() *cobra.Command {
   firedrill plan                             # what would happen; touches nothing
   firedrill steps delay                      # sentences that speak of delay`,
 	}
-	root.AddCommand(runCommand(), planCommand(), stepsCommand(), reportCommand(), schemaCommand(), shopCommand())
+	root.AddCommand(runCommand(), planCommand(), stepsCommand(), reportCommand(), schemaCommand(), serviceCommand(), shopCommand())
 	return root
 }

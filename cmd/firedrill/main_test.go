@@ -21,7 +21,7 @@ import (
 
 // TestMain lets this test binary be the program: when the tests start it so, and when a run starts parts of the demo shop.
 func TestMain(m *testing.M) {
-	if os.Getenv("FIREDRILL_IS_PROGRAM") != "" || (len(os.Args) > 1 && os.Args[1] == "shop") {
+	if os.Getenv("FIREDRILL_IS_PROGRAM") != "" || (len(os.Args) > 1 && (os.Args[1] == "shop" || os.Args[1] == "service")) {
 		main()
 	}
 	os.Exit(m.Run())
@@ -249,5 +249,27 @@ func requireGone(t *testing.T, journal []byte) {
 	for _, m := range pids {
 		pid := number(t, string(m[1]))
 		require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, 10*time.Second, 20*time.Millisecond, "process %d outlived the run", pid)
+	}
+}
+
+// Scenarios that are known to fail run when they are asked for.
+func TestFindingsAreAskedFor(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.Mkdir("features", 0o700))
+	text := "Feature: A\n  Scenario: holds\n    Given the service \"a\" at \"127.0.0.1:1\"\n    When 1s passes\n  @finding\n  Scenario: known\n    Given the service \"a\" at \"127.0.0.1:1\"\n    When 1s passes\n"
+	require.NoError(t, os.WriteFile("features/a.feature", []byte(text), 0o600))
+	for _, c := range []struct {
+		args  []string
+		holds bool
+		known bool
+	}{
+		{nil, true, false},
+		{[]string{"features"}, true, true},
+		{[]string{"--tags", "@finding"}, false, true},
+	} {
+		var out, errOut bytes.Buffer
+		require.Equal(t, 0, Main(append([]string{"plan"}, c.args...), strings.NewReader(""), &out, &errOut), errOut.String())
+		require.Equal(t, c.holds, strings.Contains(out.String(), "holds"), "%v: %s", c.args, out.String())
+		require.Equal(t, c.known, strings.Contains(out.String(), "known"), "%v: %s", c.args, out.String())
 	}
 }

@@ -39,6 +39,17 @@ func source(args []string) (fs.FS, []string, error) {
 	return os.DirFS(root), slashed(args), nil
 }
 
+// findings is the tag of scenarios that are known to fail, and are run by those who ask for them: by file, by folder or by tag.
+const findings = "@finding"
+
+// asked is the tag expression of a run: what the user said, and where neither tags nor paths were said, all but findings.
+func asked(tags string, args []string) string {
+	if tags == "" && len(args) == 0 {
+		return "not " + findings
+	}
+	return tags
+}
+
 func holdsFeatures(dir string) bool {
 	found := false
 	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {

@@ -30,7 +30,7 @@ func TestREADME(t *testing.T) {
 	path := filepath.Join("..", "..", "README.md")
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
-	tables := map[string]func() string{"faults": faultTable, "checks": checkTable, "protocols": protocolTable, "formats": formatTable, "rows": rowTable, "protections": protectionTable}
+	tables := map[string]func() string{"faults": faultTable, "checks": checkTable, "protocols": protocolTable, "formats": formatTable, "rows": rowTable, "protections": protectionTable, "findings": findingTable}
 	printed := 0
 	fresh := table.ReplaceAllStringFunc(string(raw), func(block string) string {
 		name := table.FindStringSubmatch(block)[1]
@@ -103,6 +103,18 @@ func rowTable() string {
 	rows := []string{"| row | claim | feature | caught when the shop loses |", "|---|---|---|---|"}
 	for _, r := range features.Rows() {
 		rows = append(rows, line(r.N, r.Claim, fmt.Sprintf("[%s](features/%s)", r.File, r.File), r.Without))
+	}
+	return strings.Join(rows, "\n") + "\n"
+}
+
+func findingTable() string {
+	rows := []string{"| feature | what happens | verdict |", "|---|---|---|"}
+	for _, f := range features.Findings() {
+		verdict := "holds"
+		if len(f.Fails) > 0 {
+			verdict = "fails: " + f.Fails[len(f.Fails)-1]
+		}
+		rows = append(rows, line(fmt.Sprintf("[%s](features/%s)", strings.TrimPrefix(f.File, "real/"), f.File), f.Scenario, verdict))
 	}
 	return strings.Join(rows, "\n") + "\n"
 }

@@ -20,11 +20,8 @@ import (
 // program finds a real server; without it the test is skipped, but where everything must run.
 func program(t testing.TB, name, debian string) string {
 	t.Helper()
-	versions, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // where Debian keeps what is installed in several versions
-	for _, dir := range slices.Concat(filepath.SplitList(os.Getenv("PATH")), []string{"/usr/sbin"}, versions) {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path
-		}
+	if path, err := process.LookPath(name); err == nil {
+		return path
 	}
 	if os.Getenv("FIREDRILL_MUST_RUN") != "" {
 		require.FailNow(t, name+" is not installed", "apt-get install %s", debian)

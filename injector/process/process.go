@@ -33,7 +33,7 @@ type Ready struct {
 // Spec is what to start. Name, Args and Log are required.
 type Spec struct {
 	Name  string
-	Args  []string // program and arguments; never a shell line
+	Args  []string // program (see LookPath) and arguments; never a shell line
 	Env   []string // NAME=value, added to PATH, HOME, TMPDIR and LANG, which are all that is handed down
 	Dir   string   // working folder; created when missing; "" means ours
 	Log   string   // file that gets standard output and error, appended, mode 0600
@@ -130,7 +130,12 @@ func (s *Service) launch() (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(s.spec.Args[0], s.spec.Args[1:]...) //nolint:gosec // the command is what the user asked for
+	path, err := LookPath(s.spec.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path, s.spec.Args[1:]...) //nolint:gosec // the command is what the user asked for
+	cmd.Args[0] = s.spec.Args[0]
 	cmd.Dir, cmd.Env = s.spec.Dir, environment(s.spec.Env)
 	cmd.Stdout, cmd.Stderr = log, log
 	own(cmd)

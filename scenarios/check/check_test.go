@@ -105,7 +105,7 @@ var planted = map[string]struct {
 }{
 	"calls per second":   {CallsPerSecond{To: "payments", PerSecond: 60, Window: journal.After}, func(s story) { s.calls(12, journal.After, "front -> payments", 30, ms) }, "80 calls in the second at +12.0s"},
 	"calls times normal": {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s story) { s.calls(7, journal.During, "orders -> payments", 200, ms) }, "2.00 times its normal calls"},
-	"exactly once":       {ExactlyOnce{}, func(s story) { s.twice("k2") }, "1 applied more than once"},
+	"exactly once":       {ExactlyOnce{}, func(s story) { s.twice("k2") }, "1 applied more than once (surplus effects: 1)"},
 	"fallback": {Fallback{Ratio: 0.8, Route: "POST /orders", Header: "X-Degraded: true", Window: journal.During}, func(s story) {
 		s.every(journal.During, func(x *journal.Sample) { x.Fallback, x.Ambiguous = 10, 40 })
 	}, "only 40 of 200"},
@@ -117,7 +117,7 @@ var planted = map[string]struct {
 		s.EffectsRead.Count++
 	}, "1 never requested"},
 	"none lost":      {NoneLost{}, func(s story) { s.drop("k3") }, "1 acknowledged and lost"},
-	"none twice":     {NoneTwice{}, func(s story) { s.twice("k4") }, "1 applied more than once"},
+	"none twice":     {NoneTwice{}, func(s story) { s.twice("k4") }, "1 applied more than once (surplus effects: 1)"},
 	"not affected":   {NotAffected{Route: "POST /orders"}, func(s story) { s.every(journal.During, failing(10)) }, "fell from 100% to 80%"},
 	"nothing slower": {NothingSlower{Than: 2 * time.Second}, func(s story) { s.Samples[8].Latency[0].Up = 5 * time.Second }, "the slowest 5s"},
 	"recovers":       {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s story) { s.every(journal.After, slow(900*ms)) }, "no five seconds in a row"},

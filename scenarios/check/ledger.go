@@ -12,6 +12,7 @@ import (
 type ledger struct {
 	acknowledged, refused, ambiguous int
 	effects                          int
+	surplus                          int // effects beyond the first of each key
 	lost, twice, phantom, unrefused  group
 }
 
@@ -60,6 +61,7 @@ func compare(h *journal.History) *ledger {
 			l.ambiguous++
 		}
 		if n > 1 {
+			l.surplus += n - 1
 			l.twice.add(behind, "key %s: %d effects%s; %s", r.Key, n, ids(effects[r.Key]), attempts(r))
 		}
 	}
@@ -102,7 +104,11 @@ func (l *ledger) judge(h *journal.History, expected string, groups ...group) Ver
 	for _, g := range groups {
 		if len(g.cases) > 0 {
 			onlyLost = onlyLost && g.what == l.lost.what
-			reasons = append(reasons, Count(len(g.cases))+" "+g.what)
+			reason := Count(len(g.cases)) + " " + g.what
+			if g.what == l.twice.what {
+				reason += fmt.Sprintf(" (surplus effects: %s)", Count(l.surplus))
+			}
+			reasons = append(reasons, reason)
 			v.Details = append(v.Details, g.cases[:min(10, len(g.cases))]...)
 			v.Evidence = append(v.Evidence, first(g.evidence)...)
 		}

@@ -36,7 +36,7 @@ func TestNoPassByAccident(t *testing.T) {
 		"never gives up":                   {GivesUp{"orders", "payments", time.Second}, func(s story) { s.open(3, 2*time.Second) }, Failed, "waited for 3 answers of \"payments\" that never came"},
 		"never gives up on any":            {GivesUp{"orders", "payments", time.Second}, func(s story) { s.uncalled(journal.During); s.open(3, 2*time.Second) }, Failed, "that never came"},
 		"calls cut short by the end":       {GivesUp{"orders", "payments", time.Second}, func(s story) { s.open(3, time.Second) }, Inconclusive, "had not ended when the drill did"},
-		"twice, and never acknowledged":    {NoneTwice{}, func(s story) { s.unacknowledged(); s.twice("k2") }, Failed, "1 applied more than once"},
+		"twice, and never acknowledged":    {NoneTwice{}, func(s story) { s.unacknowledged(); s.twice("k2") }, Failed, "1 applied more than once (surplus effects: 1)"},
 		"repeated behind refused attempts": {NotRepeated{}, func(s story) { s.Load.Wire, s.Load.Repeated = 940, 3 }, Inconclusive, "3 requests went out"},
 		"steady from the third second on": {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s story) {
 			s.Faults[0].Healed -= 4 * ms

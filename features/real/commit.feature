@@ -1,0 +1,26 @@
+@real @finding
+Feature: What services make of a COMMIT that is not acknowledged
+  PostgreSQL commits and says so; when that word is lost, the client sees an error and the row is there. Whoever passes the error on as "it is not known" is
+  right. Whoever says "it did not happen" tells a lie, and whoever does it again does it twice, unless the database knows the request again.
+
+  Scenario Outline: the acknowledgement is lost: <way>
+    Given the system described in "postgres.yaml"
+    And a steady load of 60 requests per second on "POST <path>"
+    And every request carries a fresh idempotency key in the "Idempotency-Key" header
+    And clients give up after 4s
+    And applied effects are read from "GET /ledger"
+    And a baseline is measured for 2s
+    When 20% of "COMMIT" replies from "postgres" to "orders" are lost after the work was done, then reset for 4s
+    And 1s pass
+    Then at least 20 messages from "orders" to "postgres" were affected by the fault
+    And every acknowledged request is applied exactly once
+    And no acknowledged request is lost
+    And no request is applied more than once
+    And no effect appears that was never requested
+
+    Examples:
+      | way                                         | path         |
+      | the client is told that it is not known     | /orders      |
+      | the client is told that it did not happen   | /hasty       |
+      | it is done again                            | /again       |
+      | it is done again, where the key must be one | /again/known |

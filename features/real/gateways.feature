@@ -1,0 +1,37 @@
+@real @finding
+Feature: What gateways make of replies that are lost
+  A gateway that got no answer may ask another backend. nginx does so for all but POST, LOCK and PATCH unless it is told otherwise, HAProxy only when it is told
+  to. Whoever asked sees one answer; the work was done twice. Each path of a gateway is one way to configure it.
+
+  Background:
+    Given the system described in "gateways.yaml"
+    And every request carries a fresh idempotency key in the "Idempotency-Key" header
+    And clients give up after 4s
+    And applied effects are read from "GET /ledger"
+    And a baseline is measured for 2s
+
+  Scenario Outline: <gateway>, <configured>, <method>
+    Given a steady load of 60 requests per second on "<method> /<gateway>/<way>"
+    When these faults run together for 4s:
+      | fault        | from      | to | share | value |
+      | lost replies | <gateway> | a  | 10%   | reset |
+      | lost replies | <gateway> | b  | 10%   | reset |
+    And 1s pass
+    Then at least 5 calls from "<gateway>" to "a" were affected by the fault
+    And at least 5 calls from "<gateway>" to "b" were affected by the fault
+    And every acknowledged request is applied exactly once
+    And no acknowledged request is lost
+    And no request is applied more than once
+    And no effect appears that was never requested
+
+    Examples:
+      | gateway | configured                           | method | way            |
+      | nginx   | as it comes                          | POST   | usual          |
+      | nginx   | as it comes                          | GET    | usual          |
+      | nginx   | as it comes                          | PUT    | usual          |
+      | nginx   | as it comes                          | DELETE | usual          |
+      | nginx   | proxy_next_upstream non_idempotent   | POST   | non-idempotent |
+      | nginx   | proxy_next_upstream off              | GET    | off            |
+      | haproxy | as it comes                          | POST   | usual          |
+      | haproxy | retry-on all-retryable-errors        | POST   | all            |
+      | haproxy | retry-on and disable-l7-retry        | POST   | but-post       |

@@ -1,0 +1,59 @@
+@real @finding
+Feature: What subscribers, publishers and consumers of NATS make of broken links
+  NATS delivers to whoever is there: a subscriber whose connection breaks does not get what was published meanwhile, one whose bytes are held up gets all of it.
+  JetStream stores a message once if it has an id and comes again within the stream's window; without, whoever heard nothing and publishes again has it stored
+  twice. A consumer whose acknowledgement is lost is given the message again.
+
+  Background:
+    Given the system described in "nats.yaml"
+    And every request carries a fresh idempotency key in the "Idempotency-Key" header
+    And clients give up after 4s
+    And a baseline is measured for 2s
+
+  Scenario: the subscriber's connection is reset and refused
+    Given a steady load of 60 requests per second on "POST /subject"
+    And applied effects are read from "GET /handled"
+    When connections from "worker" to "nats" are reset for 2s
+    And 2s pass
+    Then every acknowledged request is applied exactly once
+    And no acknowledged request is lost
+    And no request is applied more than once
+    And no effect appears that was never requested
+
+  Scenario: what the subscriber gets is held up
+    Given a steady load of 60 requests per second on "POST /subject"
+    And applied effects are read from "GET /handled"
+    When "worker" and "nats" are cut off from each other for 2s
+    And 2s pass
+    Then every acknowledged request is applied exactly once
+    And no acknowledged request is lost
+    And no request is applied more than once
+    And no effect appears that was never requested
+
+  Scenario Outline: the publisher hears nothing and publishes again: <way>
+    Given a steady load of 60 requests per second on "POST <path>"
+    And applied effects are read from "GET /stored"
+    When 20% of "<subject>" replies from "nats" to "publisher" are lost after the work was done, then silence for 4s
+    And 2s pass
+    Then at least 20 messages from "publisher" to "nats" were affected by the fault
+    And every acknowledged request is applied exactly once
+    And no acknowledged request is lost
+    And no request is applied more than once
+    And no effect appears that was never requested
+
+    Examples:
+      | way                                | path     | subject |
+      | without an id                      | /plain   | orders  |
+      | with an id                         | /with-id | orders  |
+      | with an id, after it was forgotten | /late    | late    |
+
+  Scenario: the consumer's acknowledgement is lost
+    Given a steady load of 60 requests per second on "POST /work"
+    And applied effects are read from "GET /handled"
+    When 20% of "$JS.ACK.>" messages from "worker" to "nats" are lost, then silence for 4s
+    And 5s pass
+    Then at least 20 messages from "worker" to "nats" were affected by the fault
+    And every acknowledged request is applied exactly once
+    And no acknowledged request is lost
+    And no request is applied more than once
+    And no effect appears that was never requested

@@ -1,0 +1,45 @@
+@real @finding
+Feature: What a client of Redis makes of replies that are lost
+  go-redis sends a command that brought no answer again, up to three times, whatever the command does (issue 1481 there). A counter that was counted, and whose
+  reply was lost, is counted once more. Each path of the counter service is one way to go about it; each request counts its own key.
+
+  Background:
+    Given the system described in "redis.yaml"
+    And every request carries a fresh idempotency key in the "Idempotency-Key" header
+    And clients give up after 4s
+    And applied effects are read from "GET /ledger"
+    And a baseline is measured for 2s
+
+  Scenario: no reply is lost
+    Given a steady load of 60 requests per second on "POST /incr"
+    When 2s pass
+    Then every acknowledged request is applied exactly once
+    And no effect appears that was never requested
+
+  Scenario Outline: the reply to <command> is lost, then <ending>: <way>
+    Given a steady load of 60 requests per second on "POST <path>"
+    When 20% of "<command>" replies from "redis" to "counter" are lost after the work was done, then <ending> for 4s
+    And 1s pass
+    Then at least 20 messages from "counter" to "redis" were affected by the fault
+    And every acknowledged request is applied exactly once
+    And no acknowledged request is lost
+    And no request is applied more than once
+    And no effect appears that was never requested
+
+    Examples: <way>
+      | command | ending  | path            | way                                             |
+      | INCR    | reset   | /incr           | sent again, as it is by default                 |
+      | INCR    | closed  | /incr           | sent again, as it is by default                 |
+      | INCR    | silence | /incr/impatient | sent again, as it is by default                 |
+      | INCR    | reset   | /incr/once      | told to send nothing again                      |
+      | EXEC    | reset   | /multi          | a transaction, which is not sent again          |
+      | SADD    | reset   | /sadd           | sent again, which makes no difference to a set  |
+      | SET     | reset   | /lock           | sent again, and denied what was granted         |
+
+  Scenario: the request is lost, and sent again
+    Given a steady load of 60 requests per second on "POST /incr"
+    When 20% of "INCR" messages from "counter" to "redis" are lost, then reset for 4s
+    And 1s pass
+    Then at least 20 messages from "counter" to "redis" were affected by the fault
+    And every acknowledged request is applied exactly once
+    And no effect appears that was never requested

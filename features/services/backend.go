@@ -1,0 +1,59 @@
+package services
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+)
+
+// newBooks keeps what was done in memory, so that two backends can have one ledger.
+func newBooks(context.Context, config) (service, error) {
+	s := service{ServeMux: http.NewServeMux()}
+	var mu sync.Mutex
+	var all []effect
+	s.handle("POST /done", func(_ context.Context, key string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, effect{key, strconv.Itoa(len(all) + 1)})
+		return nil
+	})
+	s.effects("GET /ledger", func(context.Context) ([]effect, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]effect(nil), all...), nil
+	})
+	return s, nil
+}
+
+// newBackend does what any request asks: it is written down before it is answered. Requests without a key are answered only.
+func newBackend(_ context.Context, c config) (service, error) {
+	s := service{ServeMux: http.NewServeMux()}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	s.end = client.CloseIdleConnections
+	s.handle("/", func(ctx context.Context, key string) error {
+		if key == "" {
+			return nil
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.direct+"/done", nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Idempotency-Key", key)
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return err
+		}
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("the books answered %s", resp.Status)
+		}
+		return nil
+	})
+	return s, nil
+}

@@ -1,0 +1,129 @@
+package services
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/firedrill-dev/firedrill/injector/process"
+)
+
+// runPostgres makes a database that trusts everybody on this machine, and runs its server. PostgreSQL refuses to run as root, who becomes the user that
+// Debian's package makes; that user cannot reach our folder, so its data is in the system's temporary one until the end.
+func runPostgres(ctx context.Context, c config) (service, error) {
+	var as []string
+	data, err := filepath.Abs(filepath.Join(c.dir, "data"))
+	if err != nil {
+		return service{}, err
+	}
+	if os.Geteuid() == 0 {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(data))
+		home := filepath.Join(os.TempDir(), fmt.Sprintf("firedrill-postgres-%x", h.Sum64()))
+		if err := os.Mkdir(home, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
+			return service{}, err
+		}
+		if err := os.Chmod(home, 0o777); err != nil { //nolint:gosec // that user's files are its own
+			return service{}, err
+		}
+		defer os.RemoveAll(home)
+		data = filepath.Join(home, "data")
+		as = []string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}
+	}
+	_, port, err := net.SplitHostPort(c.listen)
+	if err != nil {
+		return service{}, err
+	}
+	initdb, err := process.LookPath("initdb")
+	if err != nil {
+		return service{}, err
+	}
+	command := func(args ...string) *exec.Cmd {
+		args = append(as[:len(as):len(as)], args...)
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // programs of the system's
+		cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.Dir(data), os.Stdout, os.Stderr
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // its fast shutdown
+		return cmd
+	}
+	if err := command(initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8").Run(); err != nil {
+		return service{}, fmt.Errorf("make a database: %w", err)
+	}
+	postgres := filepath.Join(filepath.Dir(initdb), "postgres")
+	err = command(postgres, "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off").Run()
+	return service{}, fmt.Errorf("the server ended: %w", err)
+}
+
+const schema = `CREATE TABLE orders (id bigserial PRIMARY KEY, key text NOT NULL); CREATE TABLE known (id bigserial PRIMARY KEY, key text NOT NULL UNIQUE)`
+
+// newOrders keeps each order in a transaction of its own. A COMMIT that is not answered may have happened: whoever takes that for a failure tells the client
+// a lie, or places the order again.
+func newOrders(ctx context.Context, c config) (service, error) {
+	s := service{ServeMux: http.NewServeMux()}
+	direct, err := pgxpool.New(ctx, "postgres://postgres@"+c.direct+"/postgres?sslmode=disable")
+	if err != nil {
+		return s, err
+	}
+	if _, err := direct.Exec(ctx, schema); err != nil {
+		direct.Close()
+		return s, err
+	}
+	pool, err := pgxpool.New(ctx, "postgres://postgres@"+c.link+"/postgres?sslmode=disable")
+	if err != nil {
+		direct.Close()
+		return s, err
+	}
+	s.end = func() { pool.Close(); direct.Close() }
+	s.handle("POST /orders", func(ctx context.Context, key string) error { return place(ctx, pool, "orders", key) })
+	s.handle("POST /hasty", func(ctx context.Context, key string) error {
+		if err := place(ctx, pool, "orders", key); err != nil {
+			return refusal("not placed: " + err.Error())
+		}
+		return nil
+	})
+	for path, table := range map[string]string{"/again": "orders", "/again/known": "known"} {
+		s.handle("POST "+path, func(ctx context.Context, key string) error {
+			for {
+				err := place(ctx, pool, table, key)
+				var told *pgconn.PgError
+				switch {
+				case errors.As(err, &told) && told.Code == "23505": // unique_violation: it is there
+					return nil
+				case err == nil, ctx.Err() != nil:
+					return err
+				}
+			}
+		})
+	}
+	s.effects("GET /ledger", func(ctx context.Context) ([]effect, error) {
+		rows, err := direct.Query(ctx, "SELECT key, id FROM orders UNION ALL SELECT key, id FROM known")
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e effect, err error) {
+			var id int64
+			err = row.Scan(&e.Key, &id)
+			e.ID = strconv.FormatInt(id, 10)
+			return e, err
+		})
+	})
+	return s, nil
+}
+
+func place(ctx context.Context, pool *pgxpool.Pool, table, key string) error {
+	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "INSERT INTO "+table+" (key) VALUES ($1)", key)
+		return err
+	})
+}
