@@ -38,7 +38,7 @@ func runPostgres(ctx context.Context, c config) (service, error) {
 		if err := os.Chmod(home, 0o777); err != nil { //nolint:gosec // that user's files are its own
 			return service{}, err
 		}
-		defer os.RemoveAll(home)
+		defer func() { _ = os.RemoveAll(home) }()
 		data = filepath.Join(home, "data")
 		as = []string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}
 	}
