@@ -1,0 +1,135 @@
+package message
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+)
+
+// nginxServer has a page and does work, which it writes down. listens is what its listen directive says beside the address.
+func nginxServer(t *testing.T, listens string) (addr string, page []byte, worked func() int) {
+	dir := t.TempDir()
+	page = bytes.Repeat([]byte("0123456789abcdef"), 16<<10)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "page"), page, 0o600))
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root; "
+	}
+	temp := ""
+	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		temp += kind + "_temp_path " + dir + "/" + kind + "; "
+	}
+	// the port is known to the one who starts it
+	addr = server(t, "sh", "-c", `printf %s "$2" > "$1/conf" && exec "$0" -e stderr -p "$1" -c "$1/conf"`, program(t, "nginx", "nginx-light"), dir, user+"daemon off; pid "+dir+"/pid; events {} http { "+temp+
+		"access_log off; keepalive_requests 100000; server { listen 127.0.0.1:{port} "+listens+"; root "+dir+"; location /work { access_log "+dir+"/work; return 200 done; } } }")
+	return addr, page, func() int {
+		raw, err := os.ReadFile(filepath.Join(dir, "work"))
+		require.NoError(t, err)
+		return bytes.Count(raw, []byte("\n"))
+	}
+}
+
+// nginx and net/http, in HTTP/1.1 and in HTTP/2 with prior knowledge: without a rule the page is the same, and under each fault the work is done as often as it
+// says, whatever the client is told.
+func TestNginxAndItsUsualClient(t *testing.T) {
+	for listens, setup := range map[string]func(*http.Protocols){
+		"":      func(p *http.Protocols) { p.SetHTTP1(true) },
+		"http2": func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) },
+	} {
+		t.Run("listens "+listens, func(t *testing.T) {
+			addr, page, worked := nginxServer(t, listens)
+			f := open(t, addr, Config{})
+			transport := &http.Transport{Protocols: &http.Protocols{}}
+			setup(transport.Protocols)
+			defer transport.CloseIdleConnections()
+			ask := func(within time.Duration, method, path string) (string, error) {
+				ctx, cancel := context.WithTimeout(t.Context(), within)
+				defer cancel()
+				req, err := http.NewRequestWithContext(ctx, method, "http://"+f.addr+path, io.NopCloser(strings.NewReader("")))
+				require.NoError(t, err)
+				resp, err := transport.RoundTrip(req)
+				if err != nil {
+					return "", err
+				}
+				defer resp.Body.Close()
+				body, err := io.ReadAll(resp.Body)
+				return resp.Status[:3] + " " + string(body), err
+			}
+			got, err := ask(patience, http.MethodGet, "/page")
+			require.NoError(t, err)
+			require.Equal(t, "200 "+string(page), got)
+
+			total := 0
+			for _, c := range []struct {
+				name   string
+				rule   Rule
+				within time.Duration
+				told   string // "" is an error
+				works  int
+			}{
+				{"no rule", Rule{}, patience, "200 done", 1},
+				{"request lost, reset", Rule{Do: LoseRequest, Then: ThenReset}, patience, "", 0},
+				{"request lost, closed", Rule{Do: LoseRequest, Then: ThenClosed}, patience, "", 0},
+				{"request lost, silence", Rule{Do: LoseRequest, Then: ThenSilence}, 300 * time.Millisecond, "", 0},
+				{"request held", Rule{Do: LoseRequest, Then: ThenHeld}, 300 * time.Millisecond, "", 1}, // when it is healed
+				{"reply lost, reset", Rule{Do: LoseReply, Then: ThenReset}, patience, "", 1},
+				{"reply lost, closed", Rule{Do: LoseReply, Then: ThenClosed}, patience, "", 1},
+				{"reply lost, silence", Rule{Do: LoseReply, Then: ThenSilence}, 300 * time.Millisecond, "", 1},
+				{"reply held", Rule{Do: LoseReply, Then: ThenHeld}, 300 * time.Millisecond, "", 1},
+				{"answered", Rule{Do: Answer, Status: 503}, patience, "503 ", 0},
+				{"twice", Rule{Do: Twice}, patience, "200 done", 2},
+				{"twice, second answer", Rule{Do: Twice, Second: true}, patience, "200 done", 2},
+				{"late copy", Rule{Do: Twice, Late: time.Hour}, patience, "200 done", 2}, // healing sends it
+				{"delayed", Rule{Do: Delay, By: 50 * time.Millisecond}, patience, "200 done", 1},
+				{"alone, and so a delay", Rule{Do: Reorder, Wait: 50 * time.Millisecond}, patience, "200 done", 1},
+			} {
+				t.Run(c.name, func(t *testing.T) {
+					works := func(n int) { // nginx writes it down after it has answered
+						t.Helper()
+						total += n
+						until(t, "the work is written down", func() bool { return worked() >= total })
+						require.Equal(t, total, worked())
+					}
+					_, err := ask(patience, http.MethodPost, "/work") // so that the connection is used again
+					require.NoError(t, err)
+					works(1)
+					heal := func() {}
+					count := evidence.NewCounter("calls")
+					if c.rule.Do != "" {
+						c.rule.Match = Match{Method: http.MethodPost, Path: "/work"}
+						c.rule.First = 1
+						count, heal = f.live(t, c.rule)
+					}
+					began := time.Now()
+					told, err := ask(c.within, http.MethodPost, "/work")
+					if c.told == "" {
+						require.Error(t, err)
+					} else {
+						require.NoError(t, err)
+						require.True(t, strings.HasPrefix(told, c.told), told)
+						require.GreaterOrEqual(t, time.Since(began), max(c.rule.By, c.rule.Wait))
+					}
+					transport.CloseIdleConnections() // what is held is of no use to who has left
+					heal()
+					f.balanced(t)
+					if c.rule.Do != "" && c.rule.Do != Reorder {
+						require.EqualValues(t, 1, count.Tally().Affected)
+					}
+					_, err = ask(patience, http.MethodPost, "/work")
+					require.NoError(t, err)
+					works(c.works + 1)
+				})
+			}
+		})
+	}
+}
