@@ -85,14 +85,14 @@ func newPublisher(ctx context.Context, c config) (service, error) {
 	return s, nil
 }
 
-// publish publishes again whenever nothing was heard for 200 ms.
+// publish publishes again whenever nothing was heard for 400 ms.
 func publish(ctx context.Context, js jetstream.JetStream, subject, key string, id bool, again time.Duration) error {
 	m := &nats.Msg{Subject: subject, Data: []byte(key), Header: nats.Header{}}
 	if id {
 		m.Header.Set(jetstream.MsgIDHeader, key)
 	}
 	for {
-		try, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		try, cancel := context.WithTimeout(ctx, 400*time.Millisecond)
 		_, err := js.PublishMsg(try, m)
 		cancel()
 		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {

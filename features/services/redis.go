@@ -17,7 +17,7 @@ var operations = []struct {
 	do      func(ctx context.Context, c *redis.Client, key string) error
 }{
 	{"/incr", redis.Options{}, increment}, // go-redis repeats a command up to three times, INCR as well as any
-	{"/incr/impatient", redis.Options{ReadTimeout: 100 * time.Millisecond}, increment},
+	{"/incr/impatient", redis.Options{ReadTimeout: 400 * time.Millisecond}, increment},
 	{"/incr/once", redis.Options{MaxRetries: -1}, increment},
 	{"/multi", redis.Options{}, func(ctx context.Context, c *redis.Client, key string) error {
 		_, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error { p.Incr(ctx, key); return nil })
