@@ -119,7 +119,7 @@ func (c *h2Conn) requests() {
 		c.drain()
 		return
 	}
-	c.cutOff(&c.toServer)
+	c.left(err)
 	if errors.Is(err, errNotH2) {
 		_ = c.client.Reset()
 	}
@@ -133,8 +133,8 @@ func (c *h2Conn) answers() error {
 	if errors.As(err, &sink) {
 		return err
 	}
-	c.cutOff(&c.toClient)
 	c.mu.Lock()
+	c.cutOff(&c.toClient)
 	for (c.answering() || len(c.toClient.waiting) > 0) && !c.ended && c.ctx.Err() == nil && c.toClient.err == nil {
 		c.changed.Wait()
 	}

@@ -166,7 +166,9 @@ func (c *h2Conn) fate(s *h2Stream) {
 	case rule.Do == Corrupt || rule.Do == Truncate:
 		c.spoil(s)
 	case rule.Do == Twice:
-		s.copy = slices.Clone(s.up.queue) // only this goroutine changes it now
+		c.mu.Lock()
+		s.copy = slices.Clone(s.up.queue)
+		c.mu.Unlock()
 		s.touched = rule.Second || c.reserve(&s.exchange, s.weight())
 		if s.touched && !rule.Second {
 			if !c.sendHeld(s) {

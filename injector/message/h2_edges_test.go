@@ -1,0 +1,147 @@
+package message
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+)
+
+// What a rule says itself fits the client's windows too, however small they are.
+func TestH2WhatARuleSaysKeepsToTheWindows(t *testing.T) {
+	for name, row := range map[string]struct {
+		rule Rule
+		want string
+	}{
+		"an answer":         {Rule{Do: Answer, Status: 503}, "503 injected\n"},
+		"the second answer": {Rule{Do: Twice, Second: true}, "done again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := play(t)
+			f := open(t, s.addr, Config{})
+			f.live(t, withMatch(row.rule))
+			client := connectH2(t, f.addr)
+			require.NoError(t, client.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}))
+			server := s.meetH2(t)
+			id := client.ask("POST", "/charge", "x")
+			if row.rule.Do == Twice {
+				server.requests(1)
+				server.say(id, "200", "")
+				copied := s.meetH2(t)
+				copied.requests(1)
+				copied.say(1, "200", row.want)
+			}
+			h := client.heard[id]
+			require.Empty(t, client.listen(patience, func() bool { return h.head != "" }))
+			require.Equal(t, "silence", client.listen(quiet, func() bool { return h.body != "" || h.ended }))
+			require.NoError(t, client.WriteWindowUpdate(id, 5))
+			require.Empty(t, client.listen(patience, func() bool { return h.body != "" }))
+			assert.Equal(t, row.want[:5], h.body)
+			require.NoError(t, client.WriteWindowUpdate(id, 100))
+			assert.Equal(t, row.want, client.answer(id).body)
+			f.balanced(t)
+		})
+	}
+}
+
+// A server that has said its whole answer may cancel what is left of the request (RFC 9113, section 8.1): the answer arrives, though it waits for windows.
+func TestH2AnAnswerIsWholeThoughItsRequestIsCancelled(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	_, heal := f.live(t, Rule{Do: LoseReply, Then: ThenHeld, Match: charge})
+	client := connectH2(t, f.addr)
+	client.credit = false
+	server := s.meetH2(t)
+	first, second := client.ask("POST", "/charge", ""), client.open("POST", "/other", false)
+	server.requests(1)
+	say := func(id uint32, n int) {
+		require.NoError(t, server.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: server.fields(":status: 200"), EndHeaders: true}))
+		for left := n; left > 0; left -= 10000 {
+			require.NoError(t, server.WriteData(id, left == 10000, make([]byte, 10000)))
+		}
+	}
+	say(first, 60000) // which the server has back while the client has still to read it
+	until(t, "it is held", func() bool { return len(f.seen(evidence.Held)) == 1 })
+	heal()
+	require.Empty(t, client.listen(patience, func() bool { return client.heard[first].ended }))
+	say(second, 10000)
+	require.NoError(t, server.WriteRSTStream(second, http2.ErrCodeNo))
+	require.Equal(t, "silence", client.listen(quiet, func() bool { return client.heard[second].wasReset }))
+	require.NoError(t, client.WriteWindowUpdate(0, 60000))
+	h := client.heard[second]
+	require.Empty(t, client.listen(patience, func() bool { return h.wasReset }))
+	assert.True(t, h.ended)
+	assert.Len(t, h.body, 10000)
+	until(t, "the call is told", func() bool { return len(f.over()) == 2 })
+	assert.Equal(t, Call{Op: "POST /other", Status: 200}, timeless(f.over()[1]))
+}
+
+// A client may speak on of a stream that waits and is whole: of its windows, for one.
+func TestH2ACopyIsOfTheRequestAlone(t *testing.T) {
+	s := trade(t)
+	f := open(t, s.addr, Config{})
+	f.live(t, Rule{Do: Delay, By: quiet})
+	f.live(t, Rule{ID: "fault-2", Do: Twice})
+	client := connectH2(t, f.addr)
+	id := client.ask("POST", "/charge", "x")
+	require.NoError(t, client.WriteWindowUpdate(id, 1))
+	assert.True(t, client.answer(id).ended)
+	f.balanced(t)
+	assert.Equal(t, []string{"POST /charge 1", "POST /charge 1"}, s.executed())
+}
+
+// Who leaves a connection takes along the answers that he waited for, and not the work of which a rule loses the answer.
+func TestH2TheWorkOutlivesAnAnswerThatFoundNobody(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	count, _ := f.live(t, Rule{Do: LoseReply, Match: charge})
+	client := connectH2(t, f.addr)
+	server := s.meetH2(t)
+	other, lost := client.ask("POST", "/other", "x"), client.ask("POST", "/charge", "x")
+	server.requests(2)
+	client.reset()
+	until(t, "the server is given credit for what is to come", func() bool {
+		fr, err := server.ReadFrame()
+		require.NoError(t, err)
+		return fr.Header().Type == http2.FrameWindowUpdate
+	})
+	require.NoError(t, server.WriteHeaders(http2.HeadersFrameParam{StreamID: other, BlockFragment: server.fields(":status: 200"), EndHeaders: true}))
+	for range 3 { // the second of them finds a socket that is known to be reset
+		require.NoError(t, server.WriteData(other, false, make([]byte, 10)))
+		require.Equal(t, "silence", server.listen(quiet, nil))
+	}
+	server.say(lost, "200", "done")
+	until(t, "it is counted", func() bool { return count.Tally().Affected == 1 })
+	f.balanced(t)
+}
+
+// What waits for a window of a client who says nothing more will not leave: the connection ends with it.
+func TestH2AHalfClosedClientGivesNoWindows(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	_, heal := f.live(t, Rule{Do: LoseReply, Then: ThenHeld, Match: charge})
+	client := connectH2(t, f.addr)
+	client.credit = false
+	server := s.meetH2(t)
+	first, second := client.ask("POST", "/charge", ""), client.ask("POST", "/other", "")
+	server.requests(2)
+	server.say(first, "200", string(make([]byte, 16000)))
+	until(t, "it is held", func() bool { return len(f.seen(evidence.Held)) == 1 })
+	heal()
+	require.Empty(t, client.listen(patience, func() bool { return client.heard[first].ended }))
+	require.NoError(t, server.WriteHeaders(http2.HeadersFrameParam{StreamID: second, BlockFragment: server.fields(":status: 200"), EndHeaders: true}))
+	for range 4 {
+		require.NoError(t, server.WriteData(second, false, make([]byte, 16000)))
+	}
+	require.Empty(t, client.listen(patience, func() bool { return len(client.heard[second].body) == 65535-16000 }))
+	require.NoError(t, client.CloseWrite())
+	require.NoError(t, server.WriteHeaders(http2.HeadersFrameParam{StreamID: second, BlockFragment: server.fields("sum: 1"), EndHeaders: true, EndStream: true}))
+	require.NoError(t, server.CloseWrite())
+	assert.Equal(t, "closed", client.listen(patience, nil))
+	assert.Equal(t, []any{65535 - 16000, false}, []any{len(client.heard[second].body), client.heard[second].ended}, "what was cut does not look whole")
+	until(t, "the calls are told", func() bool { return len(f.over()) == 2 })
+	assert.Equal(t, Call{Op: "POST /other", GaveUp: true}, timeless(f.over()[1]))
+}
