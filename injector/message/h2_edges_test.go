@@ -2,6 +2,7 @@ package message
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -144,4 +145,66 @@ func TestH2AHalfClosedClientGivesNoWindows(t *testing.T) {
 	assert.Equal(t, []any{65535 - 16000, false}, []any{len(client.heard[second].body), client.heard[second].ended}, "what was cut does not look whole")
 	until(t, "the calls are told", func() bool { return len(f.over()) == 2 })
 	assert.Equal(t, Call{Op: "POST /other", GaveUp: true}, timeless(f.over()[1]))
+}
+
+// A push on a stream that its client has cancelled meanwhile: what the two know of each other's headers stays the same.
+func TestH2APushOnAStreamThatIsOver(t *testing.T) {
+	get := []string{":method: GET", ":scheme: http", ":authority: payments", ":path: /pushed", "x-new: 1"}
+	for name, rule := range map[string]Rule{
+		"answers are encoded anew":   {Do: LoseReply, Then: ThenSilence, Match: charge},
+		"streams have other numbers": {Do: LoseRequest, Then: ThenHeld, Match: charge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := play(t)
+			f := open(t, s.addr, Config{})
+			count, heal := f.live(t, rule)
+			client := connectH2(t, f.addr)
+			server := s.meetH2(t)
+			touched := client.ask("POST", "/charge", "x")
+			if rule.Do == LoseRequest {
+				until(t, "it is held", func() bool { return len(f.seen(evidence.Held)) == 1 })
+				early := client.ask("GET", "/early", "")
+				server.say(server.requests(1)[0], "200", "")
+				client.answer(early)
+				heal()
+			}
+			at := server.requests(1)[0]
+			if rule.Do == LoseReply {
+				server.say(at, "200", "lost", "x-new: 1")
+				until(t, "it is lost", func() bool { return count.Tally().Affected == 1 })
+			}
+			over := client.ask("GET", "/over", "")
+			gone := server.requests(1)[0]
+			require.NoError(t, client.WriteRSTStream(over, http2.ErrCodeCancel))
+			require.Empty(t, server.listen(patience, func() bool { return server.heard[gone].wasReset }))
+			require.NoError(t, server.WritePushPromise(http2.PushPromiseParam{StreamID: gone, PromiseID: 2, BlockFragment: server.fields(get...), EndHeaders: true}))
+			require.NoError(t, server.WriteHeaders(http2.HeadersFrameParam{StreamID: 2, BlockFragment: server.fields(":status: 200", "x-new: 2"), EndHeaders: true, EndStream: true}))
+			if rule.Do == LoseRequest {
+				server.say(at, "200", "after", "x-new: 2")
+			}
+			last := client.ask("GET", "/last", "")
+			server.say(server.requests(1)[0], "200", "last", "x-new: 1", "x-new: 2")
+			promised := false
+			require.NoError(t, client.SetReadDeadline(time.Now().Add(patience)))
+			for !client.heard[last].ended {
+				fr, err := client.ReadFrame()
+				require.NoError(t, err)
+				switch fr := fr.(type) {
+				case *http2.PushPromiseFrame:
+					promised = true
+					fields, err := client.ReadMetaHeaders.DecodeFull(fr.HeaderBlockFragment())
+					require.NoError(t, err)
+					assert.Equal(t, "x-new 1", fields[4].Name+" "+fields[4].Value)
+				case *http2.MetaHeadersFrame:
+					assert.True(t, promised || fr.StreamID != 2, "it was not promised")
+				}
+				client.hear(fr)
+			}
+			assert.Equal(t, rule.Do == LoseReply, promised)
+			assert.Equal(t, "x-new: 1\nx-new: 2", client.heard[last].trailers)
+			if rule.Do == LoseRequest {
+				assert.Equal(t, "x-new: 2", client.heard[touched].trailers)
+			}
+		})
+	}
 }

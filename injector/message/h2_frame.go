@@ -69,6 +69,9 @@ func (f *h2Frame) ends() bool {
 	return f.kind == h2Reset || (f.flags&flagEnd != 0 && (f.kind == h2Data || f.kind == h2Headers))
 }
 
+// heads tells whether it has a block of headers.
+func (f *h2Frame) heads() bool { return f.kind == h2Headers || f.kind == h2Push }
+
 // field is the value of the first header of a name in small letters, "" without one.
 func field(fields []hpack.HeaderField, name string) string {
 	for _, f := range fields {
@@ -163,7 +166,7 @@ func (d *h2Reader) read() (h2Frame, error) {
 		} else {
 			block = append(block, payload...)
 		}
-		if err == nil && (first.kind == h2Headers || first.kind == h2Push) {
+		if err == nil && first.heads() {
 			if next.flags&flagHeaders == 0 {
 				continue
 			}
@@ -192,7 +195,7 @@ func (d *h2Reader) append(n int) ([]byte, error) {
 
 // open finds a frame's payload, and of one with headers the first part of the block; padding and priority are neither.
 func (f *h2Frame) open(p []byte) (payload, block []byte, err error) {
-	if f.kind != h2Headers && f.kind != h2Push {
+	if !f.heads() {
 		if f.kind == h2Window && len(p) != 4 || f.kind == h2Reset && len(p) != 4 || f.kind == h2GoAway && len(p) < 8 {
 			return nil, nil, errNotH2
 		}

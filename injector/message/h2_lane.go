@@ -64,7 +64,7 @@ func (w *h2Way) take(s *h2Stream, f *h2Frame) {
 
 // divert notes that headers do not go on in their turn: from here on they are encoded anew, and without a table.
 func (w *h2Way) divert(f *h2Frame) {
-	if f.kind == h2Headers && w.encode == nil {
+	if f.heads() && w.encode == nil {
 		w.encode = hpack.NewEncoder(&w.block)
 		w.encode.SetMaxDynamicTableSizeLimit(0)
 	}
