@@ -160,8 +160,9 @@ var errDeaf = errors.New("the connection was ended by a rule")
 
 // pause is called before a read that may block.
 func (w *h2Way) pause() error {
+	err := w.flush()
 	w.idle.Store(true)
-	return w.flush()
+	return err
 }
 
 // pump carries frames until the sender ends.

@@ -1,6 +1,8 @@
 package message
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -207,4 +209,59 @@ func TestH2APushOnAStreamThatIsOver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What its client breaks off while a rule drops it has not gone out, and the rule has not answered it.
+func TestH2ADroppedRequestThatBreaksOff(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	count, _ := f.live(t, withMatch(Rule{Do: Answer, Status: 503}))
+	client := connectH2(t, f.addr)
+	s.meetH2(t)
+	id := client.open("POST", "/charge", false, "content-length: 10")
+	require.NoError(t, client.WriteData(id, false, []byte("x")))
+	until(t, "it is chosen", func() bool { return count.Tally().Seen == 1 })
+	require.NoError(t, client.WriteRSTStream(id, http2.ErrCodeCancel))
+	until(t, "the call is told", func() bool { return len(f.over()) == 1 })
+	toServer, _ := f.balanced(t)
+	assert.Equal(t, Books{In: 1, Dropped: 1}, toServer)
+	assert.Equal(t, Call{Op: "POST /charge", GaveUp: true}, timeless(f.over()[0]))
+	assert.Zero(t, count.Tally().Affected)
+}
+
+// Headers that say far more than they are long are not followed.
+func TestH2HeadersThatExpand(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	client := connectH2(t, f.addr)
+	server := s.meetH2(t)
+	client.open("GET", "/", true, "x-large: "+strings.Repeat("v", 4000)) // entry 62 of the table, but for the path's 63
+	server.requests(1)
+	block := append(slices.Clone(client.fields(":method: GET", ":scheme: http", ":path: /")), slices.Repeat([]byte{0x80 | 62}, 1000)...)
+	require.NoError(t, client.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: block, EndStream: true, EndHeaders: true}))
+	until(t, "it is told", func() bool { return len(f.over()) == 1 })
+	assert.Equal(t, "not understood as HTTP/2", f.over()[0].Skipped)
+}
+
+// What is kept is counted with its headers, and with what else is said of it: beyond the limit nothing more is kept.
+func TestH2KeptHeadersCount(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	f.live(t, Rule{Do: LoseRequest, Then: ThenHeld, Match: charge})
+	client := connectH2(t, f.addr)
+	server := s.meetH2(t)
+	go func() {
+		for {
+			if _, err := server.ReadFrame(); err != nil {
+				return
+			}
+		}
+	}()
+	large := "x-large: " + strings.Repeat("v", 100<<10)
+	for n := 0; n < keptBytes; n += len(large) {
+		client.ask("POST", "/charge", "x", large)
+	}
+	client.ask("POST", "/charge", "x", large)
+	until(t, "one passes", func() bool { return len(f.seen(evidence.Skipped)) > 0 })
+	assert.Equal(t, heardFull, f.seen(evidence.Skipped)[0].Detail)
 }

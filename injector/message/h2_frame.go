@@ -72,6 +72,15 @@ func (f *h2Frame) ends() bool {
 // heads tells whether it has a block of headers.
 func (f *h2Frame) heads() bool { return f.kind == h2Headers || f.kind == h2Push }
 
+// weight is what it takes in memory, roughly.
+func (f *h2Frame) weight() int {
+	n := 64 + len(f.payload)
+	for _, h := range f.fields {
+		n += int(h.Size())
+	}
+	return n
+}
+
 // field is the value of the first header of a name in small letters, "" without one.
 func field(fields []hpack.HeaderField, name string) string {
 	for _, f := range fields {
@@ -170,7 +179,8 @@ func (d *h2Reader) read() (h2Frame, error) {
 			if next.flags&flagHeaders == 0 {
 				continue
 			}
-			if first.fields, err = d.decode.DecodeFull(block); err != nil {
+			first.fields, err = d.decode.DecodeFull(block)
+			if err != nil || first.weight() > 2*maxHead {
 				err = errNotH2
 			}
 		}

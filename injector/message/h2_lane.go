@@ -79,7 +79,7 @@ func (w *h2Way) keep(s *h2Stream, f *h2Frame) {
 	if l.shut && l.size <= int(w.c.relay.cfg.Whole) && w.kept <= keptBytes {
 		kept.credited = kept.credited || w.refund(s, f)
 	}
-	w.kept += kept.cost
+	w.kept += kept.weight()
 	l.queue = append(l.queue, kept)
 	if !l.shut && !slices.Contains(w.waiting, s) {
 		w.empty(s)
@@ -114,7 +114,7 @@ func (w *h2Way) release(s *h2Stream) {
 func (w *h2Way) forgo(s *h2Stream) {
 	l := w.lane(s)
 	for i := range l.queue {
-		w.kept -= l.queue[i].cost
+		w.kept -= l.queue[i].weight()
 		w.refund(s, &l.queue[i])
 	}
 	l.queue = nil
@@ -158,10 +158,11 @@ func (w *h2Way) empty(s *h2Stream) {
 			}
 			part.payload, f.payload = f.payload[:n], f.payload[n:]
 			part.cost, f.cost = int(n), f.cost-int(n)
-			w.kept -= part.cost
+			w.kept -= int(n)
 		}
 		w.emit(s, &part)
 		if f.kind != h2Data || len(f.payload) == 0 {
+			w.kept -= f.weight()
 			l.queue = l.queue[1:]
 		}
 	}

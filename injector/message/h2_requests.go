@@ -115,10 +115,10 @@ func (c *h2Conn) hear(w *h2Way, s *h2Stream, finite bool) string {
 			return heardHalf
 		case large:
 			return heardLarge + ": more than " + plural(int(c.relay.cfg.Whole), "byte")
-		case ended:
-			return heardAll
 		case full:
 			return heardFull
+		case ended:
+			return heardAll
 		}
 		select {
 		case <-news:
@@ -222,8 +222,14 @@ func (c *h2Conn) gather(s *h2Stream) {
 func (c *h2Conn) sendHeld(s *h2Stream) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx.Err() != nil || c.ended {
+	switch {
+	case c.ctx.Err() != nil || c.ended:
 		c.relay.book(true, func(b *Books) { b.Held--; b.Collateral++ })
+		return false
+	case s.up.drop: // broken off, or the server looks at it no more
+		c.relay.book(true, func(b *Books) { b.Held--; b.Dropped++ })
+		s.up.shut = false
+		c.toServer.forgo(s)
 		return false
 	}
 	c.relay.book(true, func(b *Books) { b.Held--; b.Out++ })

@@ -36,7 +36,7 @@ type h2Way struct {
 	window, debt int64 // of the connection
 	initial      int64 // window of a new stream
 	waiting      []*h2Stream
-	kept         int // bytes in lanes
+	kept         int // the weight of what lanes keep
 }
 
 func (w *h2Way) lane(s *h2Stream) *h2Lane {
