@@ -305,6 +305,24 @@ func TestGRPCAServersStreamIsNoAnswer(t *testing.T) {
 	require.Len(t, f.seen(evidence.Skipped), 1)
 }
 
+// Messages of more than 1 MiB pass, and are told as skipped, whichever way they go.
+func TestGRPCLargeCallsAreSkipped(t *testing.T) {
+	slowly(t)
+	for _, rule := range []Rule{{Do: Answer, Code: "UNAVAILABLE"}, {Do: LoseRequest}, {Do: LoseRequest, Then: ThenHeld}, {Do: LoseReply}, {Do: Twice}, {Do: Twice, Second: true}, {Do: Corrupt}, {Do: Reorder, Wait: time.Hour}} {
+		s := openTill(t)
+		f := openAs(t, "grpc", s.addr, Config{})
+		count, _ := f.live(t, rule)
+		p := dialTill(t, f.addr)
+		got := p.charge(patience, strings.Repeat("a", 2<<20))
+		assert.Len(t, got, 2<<20+len("1 "), rule.Do)
+		assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1}, plain(count))
+		require.NotEmpty(t, f.seen(evidence.Skipped))
+		assert.Equal(t, "too large: more than 1048576 bytes", f.seen(evidence.Skipped)[0].Detail)
+		f.balanced(t)
+		assert.EqualValues(t, 1, s.done.Load())
+	}
+}
+
 // A message is damaged inside its frame of five bytes: what arrives is a message still.
 func TestGRPCDamagedMessages(t *testing.T) {
 	slowly(t)
