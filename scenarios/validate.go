@@ -119,6 +119,11 @@ func (d *draft) effects(at place, route string) {
 
 // placedWell judges a fault's target. A cut between two services, what acts one way, and a fault on messages, is turned round when the link goes the other way.
 func (d *draft) placedWell(at place, p *Placed) {
+	if f, ok := p.Fault.(interface{ Check() error }); ok {
+		if err := f.Check(); err != nil {
+			d.blame(at, err.Error(), "")
+		}
+	}
 	if p.From == "" {
 		d.onService(at, p)
 	} else {
