@@ -128,7 +128,6 @@ func toxic(a args) Placed {
 	f := injector.Toxic{Name: a.quoted(0), Attributes: a.quoted(1), Way: a.way(2)}
 	if err := f.Check(); err != nil {
 		a.d.blame(a.place(0), err.Error(), "see Toxiproxy's list of toxics and their attributes; without any, leave the part that begins with `with` out")
-		f.Name, f.Attributes = "noop", "" // it has been told
 	}
 	return between(a, 3, 4, f)
 }
