@@ -19,7 +19,12 @@ func (c *h2Conn) meet(f *h2Frame) *h2Stream {
 	path, _, _ := strings.Cut(field(fields, ":path"), "?")
 	s.msg = message{
 		conn: c.client.ID(), method: field(fields, ":method"), path: path, key: field(fields, "idempotency-key"), bytes: len(f.raw),
-		header: func(name string) string { return field(fields, strings.ToLower(name)) },
+		header: func(name string) string {
+			if strings.EqualFold(name, "host") {
+				name = ":authority"
+			}
+			return field(fields, strings.ToLower(name))
+		},
 	}
 	s.msg.op = s.msg.method + " " + path
 	s.grpc = c.grpc && strings.HasPrefix(field(fields, "content-type"), "application/grpc")
