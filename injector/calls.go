@@ -14,10 +14,13 @@ type SlowCalls struct {
 	Pick
 }
 
-// Inject implements Fault.
-func (f SlowCalls) Inject(_ context.Context, t Target) (Heal, error) {
-	return f.rule(t, message.Rule{Do: message.Delay, By: f.By, Jitter: f.Jitter})
+// Rule implements OnCalls.
+func (f SlowCalls) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.Delay, By: f.By, Jitter: f.Jitter})
 }
+
+// Inject implements Fault.
+func (f SlowCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
 
 // Say implements Fault.
 func (f SlowCalls) Say(from, to string) string {
@@ -31,25 +34,60 @@ func giveOrTake(by, jitter time.Duration) string {
 	return Duration(by) + ", give or take " + Duration(jitter)
 }
 
-// Answer answers calls with a status, without the dependency.
+// Answer answers calls with an error, without the dependency.
 type Answer struct {
-	Status     int
-	RetryAfter time.Duration // sent as Retry-After, in whole seconds; 0 sends none
+	Status     int           // of HTTP; of gRPC too, as a proxy on the way gives it
+	Code       string        // of gRPC, instead: "UNAVAILABLE"
+	RetryAfter time.Duration // sent as Retry-After, in whole seconds, or with a code of gRPC's as its push-back; 0 sends none
 	Pick
 }
 
-// Inject implements Fault.
-func (f Answer) Inject(_ context.Context, t Target) (Heal, error) {
-	return f.rule(t, message.Rule{Do: message.Answer, Status: f.Status, RetryAfter: f.RetryAfter})
+// Rule implements OnCalls.
+func (f Answer) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.Answer, Status: f.Status, Code: f.Code, RetryAfter: f.RetryAfter})
 }
+
+// Inject implements Fault.
+func (f Answer) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
 
 // Say implements Fault.
 func (f Answer) Say(from, to string) string {
 	s := fmt.Sprintf("%s answer with status %d", f.subject("calls", from, to), f.Status)
+	if f.Code != "" {
+		s = fmt.Sprintf("%s are answered with %q", f.subject("calls", from, to), f.Code)
+	}
 	if f.RetryAfter > 0 {
 		s += " and retry after " + Duration(f.RetryAfter)
 	}
 	return s
+}
+
+// CorruptCalls changes a bit of what calls carry.
+type CorruptCalls struct{ Pick }
+
+// Rule implements OnCalls.
+func (f CorruptCalls) Rule() message.Rule { return f.rule(message.Rule{Do: message.Corrupt}) }
+
+// Inject implements Fault.
+func (f CorruptCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+
+// Say implements Fault.
+func (f CorruptCalls) Say(from, to string) string {
+	return f.subject("calls", from, to) + " are corrupted"
+}
+
+// TruncateCalls cuts short what calls carry.
+type TruncateCalls struct{ Pick }
+
+// Rule implements OnCalls.
+func (f TruncateCalls) Rule() message.Rule { return f.rule(message.Rule{Do: message.Truncate}) }
+
+// Inject implements Fault.
+func (f TruncateCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+
+// Say implements Fault.
+func (f TruncateCalls) Say(from, to string) string {
+	return f.subject("calls", from, to) + " are truncated"
 }
 
 // Twice delivers calls twice.
@@ -59,10 +97,13 @@ type Twice struct {
 	Pick
 }
 
-// Inject implements Fault.
-func (f Twice) Inject(_ context.Context, t Target) (Heal, error) {
-	return f.rule(t, message.Rule{Do: message.Twice, Second: f.Second, Late: f.Late})
+// Rule implements OnCalls.
+func (f Twice) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.Twice, Second: f.Second, Late: f.Late})
 }
+
+// Inject implements Fault.
+func (f Twice) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
 
 // Say implements Fault.
 func (f Twice) Say(from, to string) string {
@@ -85,10 +126,13 @@ type Reorder struct {
 	Pick
 }
 
-// Inject implements Fault.
-func (f Reorder) Inject(_ context.Context, t Target) (Heal, error) {
-	return f.rule(t, message.Rule{Do: message.Reorder, Wait: f.Wait})
+// Rule implements OnCalls.
+func (f Reorder) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.Reorder, Wait: f.Wait})
 }
+
+// Inject implements Fault.
+func (f Reorder) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
 
 // Say implements Fault.
 func (f Reorder) Say(from, to string) string {

@@ -42,37 +42,49 @@ type Target struct {
 	Count     *evidence.Counter
 }
 
+// OnCalls is a fault on single calls, and OnMessages one on messages.
+type OnCalls interface {
+	Fault
+	Rule() message.Rule // what is asked of the relay; the target adds its name, seed and counter
+}
+
 // Pick chooses the calls that a message fault acts on. The zero value picks all.
 type Pick struct {
 	Match    message.Match
 	Share    float64 // probability per call, decided by hash; 0 means all
+	Sticky   bool    // Share is of keys: a call that is chosen is chosen again at every retry
 	First    uint64
 	Every    uint64
 	From, To uint64 // only from the From-th to the To-th; 0, 0 no limit
 }
 
-// rule makes a message fault live on the target's relay.
-func (p Pick) rule(t Target, r message.Rule) (Heal, error) {
+// rule lets a rule act on what is chosen.
+func (p Pick) rule(r message.Rule) message.Rule {
+	r.Match, r.Share, r.Sticky, r.First, r.Every, r.From, r.To = p.Match, p.Share, p.Sticky, p.First, p.Every, p.From, p.To
+	return r
+}
+
+// add makes a rule live on the target's relay.
+func (t Target) add(r message.Rule) (Heal, error) {
 	if t.Relay == nil {
-		return nil, errors.New("inject a fault on calls: the link's protocol is tcp, which has none; declare its protocol, or speak of traffic or connections")
+		return nil, errors.New("inject a fault on calls or messages: the link's protocol is tcp, which has none; declare its protocol, or speak of traffic or connections")
 	}
 	r.ID, r.Seed, r.Count = t.ID, t.Seed, t.Count
-	r.Match, r.Share, r.First, r.Every, r.From, r.To = p.Match, p.Share, p.First, p.Every, p.From, p.To
 	heal, err := t.Relay.Add(r)
 	return heal, err
 }
 
 // subject is the beginning of a sentence: which calls (or replies, or requests). It is always plural.
 func (p Pick) subject(what, from, to string) string {
-	noun := fmt.Sprintf("%s from %q to %q", what, from, to)
-	if op := strings.TrimSpace(p.Match.Method + " " + p.Match.Path); op != "" {
+	noun := fmt.Sprintf("%s%s from %q to %q", what, p.with(), from, to)
+	op := strings.TrimSpace(p.Match.Method + " " + p.Match.Path)
+	if op != "" {
 		noun = fmt.Sprintf("%q %s", op, noun)
-		if p.plain() {
-			return "only " + noun
-		}
 	}
 	switch {
-	case p.Share > 0 && p.Share < 1:
+	case p.plain() && (op != "" || p.with() != ""):
+		return "only " + noun
+	case p.partial() && !p.Sticky:
 		return percent(p.Share) + " of " + noun
 	case p.First > 0:
 		return fmt.Sprintf("the first %d %s", p.First, noun)
@@ -84,8 +96,28 @@ func (p Pick) subject(what, from, to string) string {
 	return noun
 }
 
+// with is the part of a sentence that chooses by keys and headers.
+func (p Pick) with() string {
+	s := ""
+	switch {
+	case p.Match.Key != "":
+		s = fmt.Sprintf(" with key %q", p.Match.Key)
+	case p.partial() && p.Sticky:
+		s = " with " + percent(p.Share) + " of keys"
+	}
+	switch {
+	case p.Match.Header != "" && s != "":
+		s += fmt.Sprintf(" and header %q", p.Match.Header)
+	case p.Match.Header != "":
+		s = fmt.Sprintf(" with header %q", p.Match.Header)
+	}
+	return s
+}
+
+func (p Pick) partial() bool { return p.Share > 0 && p.Share < 1 }
+
 func (p Pick) plain() bool {
-	return (p.Share <= 0 || p.Share >= 1) && p.First == 0 && p.Every == 0 && p.To == 0
+	return (p.Sticky || !p.partial()) && p.First == 0 && p.Every == 0 && p.To == 0
 }
 
 func percent(share float64) string {

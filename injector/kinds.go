@@ -24,6 +24,7 @@ func Kinds() []Kind {
 	kinds := []Kind{
 		{Name: "answered calls", On: "calls", Means: "calls get a status without the dependency", Undo: "the next call reaches the dependency", Value: Answer{Status: 503, RetryAfter: 2 * time.Second, Pick: Pick{Share: 0.3}}},
 		{Name: "bandwidth", On: "traffic", Means: "each connection carries so many bytes per second", Undo: "what waits goes at once", Value: Bandwidth{Rate: 64_000}},
+		{Name: "corrupted calls", On: "calls", Means: "a bit of a call's body is changed, its length stays right", Undo: "the next call is left alone", Value: CorruptCalls{}},
 		{Name: "crash", On: "service", Means: "the process group is killed with SIGKILL", Undo: "the process is started again and awaited", Value: Crash{Times: 3, Every: 10 * time.Second}},
 		{Name: "cut off", On: "connections", Means: "silence: nothing is read or written, sockets stay open", Undo: "what was held arrives", Value: CutOff{}},
 		{Name: "early close", On: "connections", Means: "connections end in order, both ways, after so many bytes", Undo: "connections are left alone", Value: CloseEarly{AfterBytes: 4000}},
@@ -47,6 +48,7 @@ func Kinds() []Kind {
 		{Name: "stalled TLS", On: "connections", Means: "handshakes of new connections get no answer", Undo: "the answers arrive", Value: StallTLS{}},
 		{Name: "stop", On: "service", Means: "the process is asked to end with SIGTERM", Undo: "the process is started again and awaited", Value: Stop{}},
 		{Name: "toxic", On: "traffic", Means: "a toxic of Toxiproxy's, by name, with its attributes", Undo: "as the toxic's: what waits goes at once", Value: Toxic{Name: "slicer", Attributes: "average_size=64 delay=10000"}},
+		{Name: "truncated calls", On: "calls", Means: "a call's body ends early, its length says so", Undo: "the next call is left alone", Value: TruncateCalls{Pick{Every: 3}}},
 		{Name: "twice", On: "calls", Means: "calls are delivered a second time", Undo: "a copy that waits leaves at once", Value: Twice{Second: true, Pick: Pick{Share: 0.2}}},
 		{Name: "wave", On: "traffic", Means: "bytes are late for a while and on time for a while, in turn", Undo: "waiting bytes go at once", Value: Wave{By: 500 * time.Millisecond, Up: 2 * time.Second, Down: 3 * time.Second}},
 	}

@@ -111,6 +111,7 @@ var disturbed = map[string]struct {
 		return strings.HasPrefix(a[0], "503")
 	}},
 	"bandwidth":        {Bandwidth{Rate: 500}, slower(200 * time.Millisecond)},
+	"corrupted calls":  {CorruptCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
 	"crash":            {Crash{}, notAnswered},
 	"cut off":          {CutOff{}, notAnswered},
 	"early close":      {CloseEarly{AfterBytes: 100}, endsAfter(100, io.EOF)},
@@ -134,7 +135,8 @@ var disturbed = map[string]struct {
 	"stalled TLS":      {StallTLS{}, stalls},
 	"stop":             {Stop{}, notAnswered},
 	"toxic":            {Toxic{Name: "latency", Attributes: "latency=60"}, slower(120 * time.Millisecond)},
-	"twice":            {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
+	"truncated calls":  {TruncateCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // as above
+	"twice":            {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }},         // seen in the count
 	"wave":             {Wave{By: 100 * time.Millisecond, Up: 300 * time.Millisecond, Down: 300 * time.Millisecond}, waves},
 }
 

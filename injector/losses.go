@@ -12,10 +12,13 @@ type LoseRequests struct {
 	Pick
 }
 
-// Inject implements Fault.
-func (f LoseRequests) Inject(_ context.Context, t Target) (Heal, error) {
-	return f.rule(t, message.Rule{Do: message.LoseRequest, Then: f.Then})
+// Rule implements OnCalls.
+func (f LoseRequests) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.LoseRequest, Then: f.Then})
 }
+
+// Inject implements Fault.
+func (f LoseRequests) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
 
 // Say implements Fault.
 func (f LoseRequests) Say(from, to string) string {
@@ -28,10 +31,13 @@ type LoseReplies struct {
 	Pick
 }
 
-// Inject implements Fault.
-func (f LoseReplies) Inject(_ context.Context, t Target) (Heal, error) {
-	return f.rule(t, message.Rule{Do: message.LoseReply, Then: f.Then})
+// Rule implements OnCalls.
+func (f LoseReplies) Rule() message.Rule {
+	return f.rule(message.Rule{Do: message.LoseReply, Then: f.Then})
 }
+
+// Inject implements Fault.
+func (f LoseReplies) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
 
 // Say implements Fault.
 func (f LoseReplies) Say(from, to string) string {

@@ -2,7 +2,6 @@ package injector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,20 +11,33 @@ import (
 
 // OnMessages is a fault on single messages, of protocols that speak of messages and not of calls.
 type OnMessages interface {
-	Fault
-	Rule() message.Rule // what is asked of the relay; the target adds its name, seed and counter
-	Back() Fault        // the same fault on what the dependency sends
+	OnCalls
+	Back() Fault    // the same fault on what the dependency sends
+	Though() string // the protocol that never does this, where the sentence says so
 }
 
 // Messages picks the messages that a fault acts on. The zero value picks all that go to the dependency.
 type Messages struct {
 	Pick
-	Dir message.Dir
+	Dir  message.Dir
+	Even string // though this protocol never does such a thing: what it forbids is refused otherwise
 }
 
 func (m Messages) rule(r message.Rule) message.Rule {
-	r.Match, r.Share, r.First, r.Every, r.From, r.To, r.Dir = m.Match, m.Share, m.First, m.Every, m.From, m.To, m.Dir
+	r = m.Pick.rule(r)
+	r.Dir, r.Even = m.Dir, m.Even != ""
 	return r
+}
+
+// Though implements OnMessages.
+func (m Messages) Though() string { return m.Even }
+
+// even is the end of a sentence that would be refused otherwise.
+func (m Messages) even() string {
+	if m.Even == "" {
+		return ""
+	}
+	return ", even though " + m.Even + " never does this"
 }
 
 // subject is the beginning of a sentence: which messages. An operation without an object is said in capitals, which is what tells it from an object.
@@ -37,16 +49,6 @@ func (m Messages) subject(from, to string) string {
 		m.Match.Method = strings.ToUpper(m.Match.Method)
 	}
 	return m.Pick.subject("messages", from, to)
-}
-
-// add makes a rule live on the target's relay.
-func (t Target) add(r message.Rule) (Heal, error) {
-	if t.Relay == nil {
-		return nil, errors.New("inject a fault on messages: the link's protocol is tcp, which has none; declare its protocol, or speak of traffic or connections")
-	}
-	r.ID, r.Seed, r.Count = t.ID, t.Seed, t.Count
-	heal, err := t.Relay.Add(r)
-	return heal, err
 }
 
 // messageKinds are the rows of faults on messages.
@@ -78,7 +80,7 @@ func (f LoseMessages) Inject(_ context.Context, t Target) (Heal, error) { return
 
 // Say implements Fault.
 func (f LoseMessages) Say(from, to string) string {
-	return f.subject(from, to) + " are lost" + then(f.Then)
+	return f.subject(from, to) + " are lost" + then(f.Then) + f.even()
 }
 
 // Back implements OnMessages.
@@ -131,7 +133,7 @@ func (f MessagesTwice) Inject(_ context.Context, t Target) (Heal, error) { retur
 
 // Say implements Fault.
 func (f MessagesTwice) Say(from, to string) string {
-	return f.subject(from, to) + deliveredTwice(f.Second, f.Late)
+	return f.subject(from, to) + deliveredTwice(f.Second, f.Late) + f.even()
 }
 
 // Back implements OnMessages.
@@ -153,7 +155,7 @@ func (f ReorderMessages) Inject(_ context.Context, t Target) (Heal, error) { ret
 
 // Say implements Fault.
 func (f ReorderMessages) Say(from, to string) string {
-	return f.subject(from, to) + " arrive out of order, up to " + Duration(f.Wait) + " late"
+	return f.subject(from, to) + " arrive out of order, up to " + Duration(f.Wait) + " late" + f.even()
 }
 
 // Back implements OnMessages.

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -170,7 +171,7 @@ func (a args) window(i int) journal.Window {
 	return ""
 }
 
-var picked = regexp.MustCompile(`^(?:from the (\d+)\w\w to the (\d+)\w\w,? |the first (\S+) |every (\d+)\w\w of the |(\S+%) of )?(?:(?:only )?"([^"]*)" )?(\w+)$`)
+var picked = regexp.MustCompile(`^(?:from the (\d+)\w\w to the (\d+)\w\w,? |the first (\S+) |every (\d+)\w\w of the |(\S+%) of )?(only )?(?:"([^"]*)" )?(\w+)(?: with (?:key "([^"]*)"|(\S+%) of keys))?(?: (?:with|and) header "([^"]*)")?$`)
 
 // pick is a {calls}, {requests}, {replies} or {messages}.
 func (a args) pick(i int) injector.Pick {
@@ -187,8 +188,18 @@ func (a args) pick(i int) injector.Pick {
 	if part[5] != "" {
 		p.Share = a.share(a.place(i), part[5])
 	}
-	if op := part[6]; op != "" {
-		p.Match.Method, p.Match.Path = a.about(i, op, part[7])
+	if op := part[7]; op != "" {
+		p.Match.Method, p.Match.Path = a.about(i, op, part[8])
+	}
+	p.Match.Key, p.Match.Header = part[9], part[11]
+	if part[10] != "" {
+		p.Share, p.Sticky = a.share(a.place(i), part[10]), true
+	}
+	switch {
+	case part[10] != "" && part[5] != "":
+		a.d.blame(a.place(i), "a share of a share of keys", "leave one of them out")
+	case part[6] != "" && p.Match == (message.Match{}) && !p.Sticky:
+		a.d.blame(a.place(i), "it does not say which only", `write: only "POST /charge" calls, or: only calls with header "Tenant: acme"`)
 	}
 	return p
 }

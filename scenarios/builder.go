@@ -170,7 +170,11 @@ func (b *Builder) For(d time.Duration) *Builder {
 	in.For = d
 	b.d.step.Do = in
 	text, colon := strings.CutSuffix(b.d.step.Text, ":")
+	text, though, is := strings.Cut(text, ", even though ")
 	b.d.step.Text = text + " for " + injector.Duration(d)
+	if is {
+		b.d.step.Text += ", even though " + though
+	}
 	if colon {
 		b.d.step.Text += ":"
 	}

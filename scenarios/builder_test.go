@@ -124,3 +124,8 @@ func TestRough(t *testing.T) {
 		assert.Equal(t, want, rough(d))
 	}
 }
+
+func TestTheBuilderRefusesAWrongToxic(t *testing.T) {
+	_, err := New("b").ReadSystem(files(), "system.yaml").Inject("orders", "payments", injector.Toxic{Name: "latency", Attributes: "latency=-5"}).For(time.Second).Build()
+	require.ErrorContains(t, err, "latency is -5")
+}

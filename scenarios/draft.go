@@ -29,7 +29,8 @@ type draft struct {
 	spoken                                                                      bool             // some of them in sentences
 	endings                                                                     []ending         // of TLS
 	broken                                                                      bool             // the system file is wrong, so names cannot be judged
-	doubt, misread                                                              bool             // something is wrong; it was while reading
+	wrong, before                                                               int              // complaints, and those before the step that is being read
+	misread                                                                     bool             // there were some when all was read
 	handlers                                                                    []string
 	open                                                                        func(name string) (System, error)
 }
@@ -56,7 +57,7 @@ func newDraft(e *Experiment, begin place, out *complaints) *draft {
 }
 
 func (d *draft) blame(at place, what, hint string) {
-	d.doubt = true
+	d.wrong++
 	d.out.add(at, what, hint)
 }
 
@@ -118,18 +119,19 @@ func (d *draft) inject(at place, hold time.Duration, placed ...Placed) {
 	}
 	d.act(at, Inject{Faults: placed, For: hold})
 	n := len(d.Steps) - 1
-	d.after(func() { d.settle(at, n) })
+	misread := d.wrong > d.before
+	d.after(func() { d.settle(at, n, misread) })
 }
 
-// settle places a step's faults, now that the whole scenario is known.
-func (d *draft) settle(at place, step int) {
+// settle places a step's faults, now that the whole scenario is known. What was misread is not judged: it is not what was meant.
+func (d *draft) settle(at place, step int, misread bool) {
 	in := d.Steps[step].Do.(Inject)
 	var placed []Placed
 	for _, p := range in.Faults {
 		placed = append(placed, d.spread(at, p)...)
 	}
 	for i := range placed {
-		d.placedWell(at, &placed[i])
+		d.placedWell(at, &placed[i], misread)
 	}
 	in.Faults = placed
 	d.Steps[step].Do = in
@@ -225,5 +227,5 @@ func (d *draft) foreign() {
 // begins is the step that the next sentences are about.
 func (d *draft) begins(keyword, text string, at place) {
 	d.Steps = append(d.Steps, Step{Step: journal.Step{Keyword: keyword, Text: text, At: at.String()}})
-	d.step = &d.Steps[len(d.Steps)-1]
+	d.step, d.before = &d.Steps[len(d.Steps)-1], d.wrong
 }

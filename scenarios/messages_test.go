@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -154,4 +155,39 @@ func TestReadinessOverUDP(t *testing.T) {
 			assert.ErrorContains(t, err, `"metrics" is asked over UDP only`, ready)
 		}
 	}
+}
+
+// What a protocol forbids is had by saying so, and only then.
+func TestEvenThoughAProtocolNeverDoesThis(t *testing.T) {
+	twice := `messages from "cache" to "orders" are delivered twice`
+	es, err := said("    When " + twice + " for 5s, even though redis never does this\n    Then at least 1 messages from \"cache\" to \"orders\" were affected by the fault\n")
+	require.NoError(t, err)
+	p := es[0].Steps[2].Do.(Inject).Faults[0]
+	assert.Equal(t, injector.MessagesTwice{Messages: injector.Messages{Dir: message.ToClient, Even: "redis"}}, p.Fault)
+	assert.Equal(t, 5*time.Second, es[0].Steps[2].Do.(Inject).For)
+	assert.True(t, p.Fault.(injector.OnMessages).Rule().Even)
+	assert.Equal(t, twice+", even though redis never does this", p.Fault.Say(p.From, p.To), "reports say it")
+	var plan bytes.Buffer
+	require.NoError(t, Plan(&plan, es))
+	assert.Contains(t, plan.String(), twice+" for 5s, even though redis never does this")
+
+	for _, c := range []struct{ step, what, hint string }{
+		{twice + " for 5s", "Redis never says a published message twice", "end the sentence with `, even though redis never does this`"},
+		{twice + " for 5s, even though nats never does this", "speaks redis and not nats", "end the sentence with `, even though redis never does this`"},
+		{strings.Replace(twice, "delivered twice", "lost", 1) + " for 5s, even though redis never does this", "speaks redis, which does this", "leave out"},
+		{twice + " and the second answer is returned, the copy 2s late for 5s, even though redis never does this", "cannot answer", "leave out"},
+	} {
+		_, err := said("    When " + c.step + "\n    Then at least 1% of requests succeed\n")
+		require.Error(t, err, c.step)
+		assert.Contains(t, err.Error(), c.what)
+		assert.Contains(t, err.Error(), c.hint)
+	}
+
+	b := New("b").ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(datagramFile)}}, "system.yaml").Load(Load{Rate: 1, Mix: []Route{{Method: "GET", Path: "/"}}})
+	e, err := b.Inject("cache", "orders", injector.ReorderMessages{Wait: time.Second, Messages: injector.Messages{Even: "redis"}}).For(5 * time.Second).Build()
+	require.NoError(t, err)
+	assert.Equal(t, `messages from "cache" to "orders" arrive out of order, up to 1s late for 5s, even though redis never does this`, e.Steps[len(e.Steps)-1].Text)
+	all := match(e.Steps[len(e.Steps)-1].Text)
+	require.Len(t, all, 1)
+	assert.Equal(t, "messages out of order", all[0].row.Name)
 }

@@ -23,10 +23,10 @@ const (
 	timespan = amount + `(?: ?[A-Za-zµ]+(?:\d[\d.]*[a-z]+)*)?`
 )
 
-// which is a selection of calls, in front of what they are called.
+// which is a selection of calls: in front of what they are called by count, share and what they are about, behind it by key and header.
 func which(noun string) string {
-	return `(?:from the ` + ordinal + ` to the ` + ordinal + `,? |the first ` + amount + ` |every ` + ordinal + ` of the |` + amount + `% of )?(?:(?:only )?` +
-		quoted + ` )?` + noun
+	return `(?:from the ` + ordinal + ` to the ` + ordinal + `,? |the first ` + amount + ` |every ` + ordinal + ` of the |` + amount + `% of )?(?:only )?(?:` +
+		quoted + ` )?` + noun + `(?: with (?:key ` + quoted + `|` + amount + `% of keys))?(?: (?:with|and) header ` + quoted + `)?`
 }
 
 // some is a selection of connections, in front of what they are called.
@@ -55,10 +55,10 @@ func parameters() []parameter {
 		{"spread", `normally distributed|with a long tail`, `normally distributed, with a long tail: how far delays stray, as a standard deviation`},
 		{"unit", `calls|messages|connections|traffic`, `calls, messages, connections or traffic`},
 		{"when", `before the fault|during the fault|after healing`, `before the fault, during the fault, after healing; without it the whole run`},
-		{"calls", which(`calls?`), `calls, 10% of calls, only "POST /charge" calls, the first 5 calls, every 3rd of the calls, from the 100th to the 200th, calls`},
+		{"calls", which(`calls?`), `calls, 10% of calls, only "POST /charge" calls, the first 5 calls, every 3rd of the calls, from the 100th to the 200th, calls, only calls with key "k-1", only calls with header "Tenant: acme", calls with 10% of keys (one that is chosen is chosen at every retry)`},
 		{"requests", which(`requests?`), `as {calls}: requests, 10% of requests, ...`},
 		{"replies", which(`repl(?:y|ies)`), `as {calls}: replies, 10% of replies, ...`},
-		{"messages", which(`messages?`), `as {calls}: messages, 10% of messages, only "A api.example.com" messages (operation and object), only "INCR" messages (an operation, in capitals), only "orders.*" messages`},
+		{"messages", which(`messages?`), `as {calls}: messages, 10% of messages, only "A api.example.com" messages (operation and object), only "INCR" messages (an operation, in capitals), only "orders.*" messages (what they are about), only messages with header "Tenant: acme" (of NATS; its key is Nats-Msg-Id)`},
 		{"connections", some(`connections`), `connections, 20% of connections, the first 3 connections, all but the first 4 connections, the 2nd to the 9th connections, 20% of the first 50 connections`},
 		{"new_connections", some(`new connections`), `as {connections}: new connections, 20% of new connections, ...; those that are there are not counted`},
 		{"handshakes", some(`TLS handshakes`), `as {new_connections}: TLS handshakes, 20% of TLS handshakes, ...`},

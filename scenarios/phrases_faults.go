@@ -25,12 +25,14 @@ func callFaultPhrases() []Phrase {
 			`10% of calls from "orders" to "payments" are delayed by 800ms, give or take 200ms for 30s`,
 			`only "POST /charge" calls from "orders" to "payments" are delayed by 2s for 10s`,
 			`from the 100th to the 200th call from "orders" to "payments" are delayed by 1 second for 30s`,
+			`the first 5 "GET /orders/{id}" calls with header "Tenant: acme" from "orders" to "payments" are delayed by 2s for 10s`,
 		}, func(a args) Placed {
 			return between(a, 1, 2, injector.SlowCalls{By: a.duration(3), Jitter: a.jitter(3, 4), Pick: a.pick(0)})
 		}),
 		fault("lost requests", `{requests} from {name} to {name} are lost(, then {ending})`, "the dependency never sees them; the connection ends as said (reset)", []string{
 			`10% of requests from "orders" to "payments" are lost for 30s`,
 			`requests from "orders" to "payments" are lost, then silence for 30s`,
+			`only requests with key "k-1" and header "Tenant: acme" from "orders" to "payments" are lost for 30s`,
 		}, func(a args) Placed {
 			return between(a, 1, 2, injector.LoseRequests{Then: a.ending(3), Pick: a.pick(0)})
 		}),
@@ -43,9 +45,22 @@ func callFaultPhrases() []Phrase {
 		fault("answered calls", `{calls} from {name} to {name} answer with status {number}( and retry after {duration})`, "calls are answered without the dependency", []string{
 			`30% of calls from "orders" to "payments" answer with status 503 for 30s`,
 			`calls from "orders" to "payments" answer with status 429 and retry after 2s for 30s`,
+			`only calls with 10% of keys from "orders" to "payments" answer with status 500 for 30s`,
 		}, func(a args) Placed {
 			return between(a, 1, 2, injector.Answer{Status: a.status(3), RetryAfter: a.seconds(4), Pick: a.pick(0)})
 		}),
+		fault("calls answered with a code", `{calls} from {name} to {name} are answered with {text}( and retry after {duration})`, "calls get a status of gRPC's without the dependency: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ...", []string{
+			`only "/shop.Payments/Charge" calls from "orders" to "payments" are answered with "UNAVAILABLE" for 30s`,
+			`30% of calls from "orders" to "payments" are answered with "RESOURCE_EXHAUSTED" and retry after 2s for 30s`,
+		}, func(a args) Placed {
+			return between(a, 1, 2, injector.Answer{Code: a.quoted(3), RetryAfter: a.duration(4), Pick: a.pick(0)})
+		}),
+		fault("corrupted calls", `{calls} from {name} to {name} are corrupted`, "a bit of each body is changed; its length stays right", []string{
+			`1% of calls from "orders" to "payments" are corrupted for 30s`,
+		}, func(a args) Placed { return between(a, 1, 2, injector.CorruptCalls{Pick: a.pick(0)}) }),
+		fault("truncated calls", `{calls} from {name} to {name} are truncated`, "each body ends early, and its length says so", []string{
+			`only "POST /charge" calls from "orders" to "payments" are truncated for 30s`,
+		}, func(a args) Placed { return between(a, 1, 2, injector.TruncateCalls{Pick: a.pick(0)}) }),
 		fault("twice", `{calls} from {name} to {name} are delivered twice( and the second answer is returned)(, the copy {duration} late)`, "the dependency gets the call and a copy; the first answer is returned unless the second is asked for", []string{
 			`20% of calls from "orders" to "payments" are delivered twice for 30s`,
 			`calls from "orders" to "payments" are delivered twice and the second answer is returned for 30s`,

@@ -15,24 +15,29 @@ func messageFaultPhrases() []Phrase {
 		}, func(a args) Placed {
 			return between(a, 1, 2, injector.SlowMessages{By: a.duration(3), Jitter: a.jitter(3, 4), Messages: a.messages(0)})
 		}),
-		fault("lost messages", `{messages} from {name} to {name} are lost(, then {ending})`, "they never arrive; a connection, where there is one, ends as said (reset)", []string{
+		though(fault("lost messages", `{messages} from {name} to {name} are lost(, then {ending})`, "they never arrive; a connection, where there is one, ends as said (reset)", []string{
 			`5% of messages from "orders" to "billing" are lost for 30s`,
 			`only "A api.example.com" messages from "orders" to "dns" are lost for 30s`,
 			`every 2nd of the messages from "billing" to "orders" are lost for 30s`,
+			`only "orders.>" messages with header "Tenant: acme" from "orders" to "bus" are lost for 30s`,
+			`from the 3rd to the 5th, messages with key "m-1" from "orders" to "bus" are lost for 30s`,
+			`messages from "ledger" to "orders" are lost for 30s, even though postgres never does this`,
 		}, func(a args) Placed {
-			return between(a, 1, 2, injector.LoseMessages{Then: a.ending(3), Messages: a.messages(0)})
-		}),
-		fault("messages twice", `{messages} from {name} to {name} are delivered twice( and the second answer is returned)(, the copy {duration} late)`, "they arrive a second time, at once or later", []string{
+			return between(a, 1, 2, injector.LoseMessages{Then: a.ending(3), Messages: a.messagesThough(0, 5)})
+		})),
+		though(fault("messages twice", `{messages} from {name} to {name} are delivered twice( and the second answer is returned)(, the copy {duration} late)`, "they arrive a second time, at once or later", []string{
 			`20% of messages from "orders" to "billing" are delivered twice for 30s`,
 			`messages from "orders" to "billing" are delivered twice, the copy 2s late for 30s`,
+			`messages from "cache" to "orders" are delivered twice for 30s, even though redis never does this`,
 		}, func(a args) Placed {
-			return between(a, 1, 2, injector.MessagesTwice{Second: a.second(3), Late: a.duration(3), Messages: a.messages(0)})
-		}),
-		fault("messages out of order", `{messages} from {name} to {name} arrive out of order, up to {duration} late`, "a message waits until another has passed it", []string{
+			return between(a, 1, 2, injector.MessagesTwice{Second: a.second(3), Late: a.duration(3), Messages: a.messagesThough(0, 5)})
+		})),
+		though(fault("messages out of order", `{messages} from {name} to {name} arrive out of order, up to {duration} late`, "a message waits until another has passed it", []string{
 			`50% of messages from "orders" to "billing" arrive out of order, up to 500ms late for 30s`,
+			`messages from "ledger" to "orders" arrive out of order, up to 1s late for 30s, even though postgres never does this`,
 		}, func(a args) Placed {
-			return between(a, 1, 2, injector.ReorderMessages{Wait: a.duration(3), Messages: a.messages(0)})
-		}),
+			return between(a, 1, 2, injector.ReorderMessages{Wait: a.duration(3), Messages: a.messagesThough(0, 5)})
+		})),
 		fault("corrupted messages", `{messages} from {name} to {name} are corrupted`, "a byte of each is changed", []string{
 			`messages from "orders" to "billing" are corrupted`,
 		}, func(a args) Placed { return between(a, 1, 2, injector.CorruptMessages{Messages: a.messages(0)}) }),
@@ -48,8 +53,18 @@ func messageFaultPhrases() []Phrase {
 	}
 }
 
+// though lets a sentence say that a protocol never does what it says: what the protocol guarantees is broken on purpose.
+func though(p Phrase) Phrase {
+	p.Pattern += "(, even though {protocol} never does this)"
+	return p
+}
+
 // messages is a {messages}.
 func (a args) messages(i int) injector.Messages { return injector.Messages{Pick: a.pick(i)} }
+
+func (a args) messagesThough(i, protocol int) injector.Messages {
+	return injector.Messages{Pick: a.pick(i), Even: a.value(protocol)}
+}
 
 // second tells whether the second answer is returned; late is the place of the copy's delay.
 func (a args) second(late int) bool {

@@ -29,6 +29,8 @@ var sentences = map[string]string{
 	"lost requests":    `{share}requests from {from} to {to} are lost|, then {value}`,
 	"lost replies":     `{share}replies from {to} to {from} are lost after the work was done|, then {value}`,
 	"answered calls":   `{share}calls from {from} to {to} answer with status {value}`,
+	"corrupted calls":  `{share}calls from {from} to {to} are corrupted`,
+	"truncated calls":  `{share}calls from {from} to {to} are truncated`,
 	"twice":            `{share}calls from {from} to {to} are delivered twice|, the copy {value} late`,
 	"out of order":     `{share}calls from {from} to {to} arrive out of order, up to {value} late`,
 	"partition":        `{from} are cut off from {to}`,

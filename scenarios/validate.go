@@ -13,7 +13,7 @@ import (
 
 // finish judges the scenario as a whole and fills in what follows from the rest.
 func (d *draft) finish() {
-	d.step, d.misread = nil, d.doubt
+	d.step, d.misread = nil, d.wrong > 0
 	if len(d.Steps) == 0 {
 		d.blame(d.begin, "the scenario has no steps", "write what it does, or take it out")
 		return
@@ -118,11 +118,16 @@ func (d *draft) effects(at place, route string) {
 }
 
 // placedWell judges a fault's target. A cut between two services, what acts one way, and a fault on messages, is turned round when the link goes the other way.
-func (d *draft) placedWell(at place, p *Placed) {
+func (d *draft) placedWell(at place, p *Placed, misread bool) {
+	if f, ok := p.Fault.(interface{ Check() error }); ok && !misread {
+		if err := f.Check(); err != nil {
+			d.blame(at, err.Error(), "")
+		}
+	}
 	if p.From == "" {
 		d.onService(at, p)
 	} else {
-		d.onLink(at, p)
+		d.onLink(at, p, misread)
 	}
 	if d.BlastRadius != nil && !slices.Contains(d.BlastRadius, p.To) && slices.Contains(d.System.names(), p.To) {
 		d.blame(at, fmt.Sprintf("%q is outside of the blast radius (%s)", p.To, list(d.BlastRadius)), "widen the blast radius, or break another service")
@@ -136,7 +141,7 @@ func (d *draft) onService(at place, p *Placed) {
 	}
 }
 
-func (d *draft) onLink(at place, p *Placed) {
+func (d *draft) onLink(at place, p *Placed, misread bool) {
 	l, ok := d.System.link(p.From, p.To)
 	if cut, isCut := p.Fault.(injector.CutOff); !ok && isCut && cut == (injector.CutOff{}) {
 		if l, ok = d.System.link(p.To, p.From); ok {
@@ -159,7 +164,7 @@ func (d *draft) onLink(at place, p *Placed) {
 		d.noLink(at, p.From, p.To)
 		return
 	}
-	if what, hint := unfit(l, p.Fault); what != "" {
+	if what, hint := unfit(l, p.Fault); what != "" && !misread {
 		d.blame(at, what, hint)
 	}
 }

@@ -13,37 +13,55 @@ import (
 func unfit(l Link, f injector.Fault) (what, hint string) {
 	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.protocol())
 	row, known := message.ProtocolOf(l.protocol())
-	if on, ok := f.(injector.OnMessages); ok {
-		switch {
-		case !known:
-			return speaks + ", which has no messages", "speak of traffic or connections, or declare its protocol: " + strings.Join(speaking("messages"), ", ")
-		case row.Unit != "messages":
-			return speaks + ", whose messages are calls", "say: " + row.Unit + " from ..."
-		}
-		err := row.Allows(on.Rule())
-		if err == nil {
-			err = l.Framing.Allows(row.Name, on.Rule())
-		}
-		if err != nil {
-			return fmt.Sprintf("%s: %v", speaks, err), ""
-		}
-		return "", ""
-	}
-	do, onCalls := calls(f)
-	if what, hint := offRoute(row, f); what != "" {
-		return what, hint
-	}
+	on, onCalls := f.(injector.OnCalls)
+	messages, onMessages := f.(injector.OnMessages)
 	switch {
+	case onMessages && !known:
+		return speaks + ", which has no messages", "speak of traffic or connections, or declare its protocol: " + strings.Join(speaking("messages"), ", ")
+	case onMessages && row.Unit != "messages":
+		return speaks + ", whose messages are calls", "say: " + row.Unit + " from ..."
+	case onMessages:
+		return l.forbids(row, messages.Rule(), messages.Though())
 	case onCalls && !known:
 		return speaks + ", which has no calls", "speak of traffic or connections, or declare its protocol: http"
-	case onCalls && (row.UDP || (row.Unit == "messages" && do != message.LoseRequest && do != message.LoseReply)):
+	case onCalls && !speaksOf(row, on.Rule().Do):
 		return speaks + ", which has messages and no calls", fmt.Sprintf("say: messages from %q to %q ...; and from %q to %q for what comes back", l.From, l.To, l.To, l.From)
-	case onCalls && !slices.Contains(row.Do, do):
-		return fmt.Sprintf("%s, which has no fault %q", speaks, do), ""
-	case onCalls && l.Framing.Allows(row.Name, message.Rule{Do: do}) != nil:
-		return fmt.Sprintf("%s: %v", speaks, l.Framing.Allows(row.Name, message.Rule{Do: do})), ""
-	case !onCalls && row.UDP && !onDatagrams(f):
+	case onCalls:
+		if what, hint := offRoute(row, on.Rule()); what != "" {
+			return what, hint
+		}
+		return l.forbids(row, on.Rule(), "")
+	case row.UDP && !onDatagrams(f):
 		return speaks + " over UDP, which has neither connections nor a stream", fmt.Sprintf("say: messages from %q to %q are lost, or are delayed, ...", l.From, l.To)
+	}
+	return "", ""
+}
+
+// speaksOf tells whether calls, or their requests and replies, are spoken of where a protocol does a thing.
+func speaksOf(row message.Protocol, do message.Do) bool {
+	return row.Unit == "calls" || (!row.UDP && (do == message.LoseRequest || do == message.LoseReply))
+}
+
+// forbids tells why a link's protocol does not allow a rule, or that it does what a sentence says that it never does (though), and what to do.
+func (l Link) forbids(row message.Protocol, r message.Rule, though string) (what, hint string) {
+	refused := func(even bool) error {
+		r.Even = even
+		if err := row.Allows(r); err != nil {
+			return err
+		}
+		return l.Framing.Allows(row.Name, r)
+	}
+	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), row.Name)
+	err, end := refused(though != ""), "`, even though "+row.Name+" never does this`"
+	switch {
+	case err != nil && though == "" && refused(true) == nil:
+		return fmt.Sprintf("%s: %v", speaks, err), "to have it all the same, end the sentence with " + end
+	case err != nil:
+		return fmt.Sprintf("%s: %v", speaks, err), ""
+	case though != "" && refused(false) == nil:
+		return fmt.Sprintf("%s, which does this", speaks), "leave out `, even though " + though + " never does this`"
+	case though != "" && though != row.Name:
+		return fmt.Sprintf("%s and not %s", speaks, though), "end the sentence with " + end
 	}
 	return "", ""
 }
@@ -93,36 +111,14 @@ func onDatagrams(f injector.Fault) bool {
 }
 
 // offRoute complains of requests and replies of HTTP that are chosen as messages are. The sentence alone does not tell what the link speaks.
-func offRoute(row message.Protocol, f injector.Fault) (what, hint string) {
-	var m message.Match
-	switch f := f.(type) {
-	case injector.LoseRequests:
-		m = f.Match
-	case injector.LoseReplies:
-		m = f.Match
-	}
-	if row.Unit != "calls" || strings.HasPrefix(m.Path, "/") || (m.Path == "" && (m.Method == "" || slices.Contains(methods, m.Method))) {
+func offRoute(row message.Protocol, r message.Rule) (what, hint string) {
+	m := r.Match
+	switch {
+	case row.Unit != "calls" || (r.Do != message.LoseRequest && r.Do != message.LoseReply):
+		return "", ""
+	case strings.HasPrefix(m.Path, "/") || (m.Path == "" && (m.Method == "" || slices.Contains(methods, m.Method))):
 		return "", ""
 	}
 	_, _, err := parseRoute(strings.TrimSpace(m.Method + " " + m.Path))
 	return parts(err)
-}
-
-// calls tells what a fault does to single calls; ok is false for a fault that needs no calls.
-func calls(f injector.Fault) (do message.Do, ok bool) {
-	switch f.(type) {
-	case injector.SlowCalls:
-		return message.Delay, true
-	case injector.LoseRequests:
-		return message.LoseRequest, true
-	case injector.LoseReplies:
-		return message.LoseReply, true
-	case injector.Answer:
-		return message.Answer, true
-	case injector.Twice:
-		return message.Twice, true
-	case injector.Reorder:
-		return message.Reorder, true
-	}
-	return "", false
 }

@@ -13,7 +13,9 @@
 // lost, doubled or reordered, and healing has nothing to wait for, even when a receiver is stalled. A message relay (Config.Serve) works on
 // the same conn, so stream faults act between the client's socket and the relay.
 //
-// Toxiproxy runs each fault as a goroutine between channels instead; that is where its deadlocks and its bias of jitter come from.
+// Toxiproxy runs each fault as a goroutine between channels instead; that is where its deadlocks and its bias of jitter come from. Toxics that are
+// registered with it run here in the same way, each on a stub that stands before the queue. There the stub always listens to its toxic, so that neither
+// healing nor the end of a connection has to wait for a reader, and what the toxic has when it is interrupted goes on in order.
 //
 // # The healthy way
 //

@@ -125,8 +125,6 @@ func allowDatagram(r Rule) error {
 		return fmt.Errorf("lost, then %s: a datagram has no connection that could end", r.Then)
 	case r.Second:
 		return errors.New("the second answer returned: nothing tells which answer of a datagram is whose, so both return")
-	case r.Match.Header != "":
-		return errors.New("datagrams have no headers to match")
 	}
 	return nil
 }

@@ -305,6 +305,51 @@ func TestGRPCAServersStreamIsNoAnswer(t *testing.T) {
 	require.Len(t, f.seen(evidence.Skipped), 1)
 }
 
+// Calls are chosen by their metadata and by the key among it; a share of keys is the same at every retry.
+func TestGRPCCallsAreChosenByTheirMetadata(t *testing.T) {
+	slowly(t)
+	s := openTill(t)
+	f := openAs(t, "grpc", s.addr, Config{})
+	p := dialTill(t, f.addr)
+	for _, match := range []Match{{Header: "Tenant: acme"}, {Key: "k-1"}, {Header: "Host: " + f.addr, Key: "k-1"}} {
+		count, heal := f.live(t, Rule{Do: Answer, Code: "ABORTED", Match: match})
+		assert.Equal(t, "Aborted", p.charge(patience, "ten", "tenant", "acme", "idempotency-key", "k-1"))
+		assert.Contains(t, p.charge(patience, "ten", "tenant", "other", "idempotency-key", "k-2"), " ten")
+		assert.Equal(t, []int64{1, 1}, []int64{count.Tally().Seen, count.Tally().Affected})
+		heal()
+	}
+	_, heal := f.live(t, Rule{ID: "fault-2", Do: Answer, Code: "ABORTED", Share: .5, Sticky: true})
+	defer heal()
+	chosen := map[bool]int{}
+	for i := range 20 {
+		key := fmt.Sprint("order-", i)
+		first := p.charge(patience, "ten", "idempotency-key", key) == "Aborted"
+		chosen[first]++
+		for range 3 {
+			assert.Equal(t, first, p.charge(patience, "ten", "idempotency-key", key) == "Aborted", key)
+		}
+	}
+	assert.Len(t, chosen, 2)
+}
+
+// Messages of more than 1 MiB pass, and are told as skipped, whichever way they go.
+func TestGRPCLargeCallsAreSkipped(t *testing.T) {
+	slowly(t)
+	for _, rule := range []Rule{{Do: Answer, Code: "UNAVAILABLE"}, {Do: LoseRequest}, {Do: LoseRequest, Then: ThenHeld}, {Do: LoseReply}, {Do: Twice}, {Do: Twice, Second: true}, {Do: Corrupt}, {Do: Reorder, Wait: time.Hour}} {
+		s := openTill(t)
+		f := openAs(t, "grpc", s.addr, Config{})
+		count, _ := f.live(t, rule)
+		p := dialTill(t, f.addr)
+		got := p.charge(patience, strings.Repeat("a", 2<<20))
+		assert.Len(t, got, 2<<20+len("1 "), rule.Do)
+		assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1}, plain(count))
+		require.NotEmpty(t, f.seen(evidence.Skipped))
+		assert.Equal(t, "too large: more than 1048576 bytes", f.seen(evidence.Skipped)[0].Detail)
+		f.balanced(t)
+		assert.EqualValues(t, 1, s.done.Load())
+	}
+}
+
 // A message is damaged inside its frame of five bytes: what arrives is a message still.
 func TestGRPCDamagedMessages(t *testing.T) {
 	slowly(t)

@@ -119,7 +119,7 @@ func (c *h2Conn) requests() {
 		c.drain()
 		return
 	}
-	c.cutOff(&c.toServer)
+	c.left(err)
 	if errors.Is(err, errNotH2) {
 		_ = c.client.Reset()
 	}
@@ -133,8 +133,8 @@ func (c *h2Conn) answers() error {
 	if errors.As(err, &sink) {
 		return err
 	}
-	c.cutOff(&c.toClient)
 	c.mu.Lock()
+	c.cutOff(&c.toClient)
 	for (c.answering() || len(c.toClient.waiting) > 0) && !c.ended && c.ctx.Err() == nil && c.toClient.err == nil {
 		c.changed.Wait()
 	}
@@ -160,8 +160,9 @@ var errDeaf = errors.New("the connection was ended by a rule")
 
 // pause is called before a read that may block.
 func (w *h2Way) pause() error {
+	err := w.flush()
 	w.idle.Store(true)
-	return w.flush()
+	return err
 }
 
 // pump carries frames until the sender ends.

@@ -24,8 +24,15 @@ func (c *h2Conn) spoil(s *h2Stream) {
 		binary.BigEndian.PutUint32(before[len(before)-4:], uint32(len(damaged))) //nolint:gosec // at most what it was
 	}
 	c.mu.Lock()
+	w := &c.toServer
+	for i := range s.up.queue {
+		w.refund(s, &s.up.queue[i]) // what had no room for that before: its frames will not be what they were
+		w.kept -= s.up.queue[i].weight()
+	}
 	s.up.replace(slices.Concat(before, damaged, after))
-	c.toServer.kept += len(damaged) - len(payload)
+	for _, f := range s.up.queue {
+		w.kept += f.weight()
+	}
 	c.mu.Unlock()
 	s.touched = true
 	c.relay.applied(s.chosen.rule, s.msg, detail)
@@ -56,7 +63,7 @@ func (l *h2Lane) body() (body []byte) {
 	return body
 }
 
-// replace puts another body where the first DATA stands, and its length where the headers tell it.
+// replace puts another body where the first DATA stands, and its length where the headers tell it. What was said has been given back to its sender.
 func (l *h2Lane) replace(body []byte) {
 	var queue []h2Frame
 	put := -1
@@ -71,7 +78,7 @@ func (l *h2Lane) replace(body []byte) {
 			}
 		case f.kind == h2Data && put < 0:
 			put = len(queue)
-			f.payload, f.cost = body, len(body)
+			f.payload, f.cost, f.credited = body, len(body), true
 		case f.kind == h2Data:
 			queue[put].flags |= f.flags
 			continue

@@ -17,7 +17,7 @@ func (w *h2Way) data(r *bufio.Reader, f *h2Frame, length int) error {
 	if s != nil {
 		l = w.lane(s)
 	}
-	if (s == nil && w.lost()) || !w.clear(l, length) {
+	if (s == nil && w.lost()) || !w.clear(l, length, false) {
 		w.c.mu.Unlock()
 		return w.pieces(r, s, f, length)
 	}

@@ -19,7 +19,7 @@ func (w *h2Way) emit(s *h2Stream, f *h2Frame) {
 	}
 	l, id := w.lane(s), w.id(s)
 	switch {
-	case f.kind == h2Headers || f.kind == h2Push:
+	case f.heads():
 		w.headers(id, f)
 	case f.raw != nil:
 		w.add(renumber(f.raw, id))

@@ -2,6 +2,7 @@ package message
 
 import (
 	"encoding/binary"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -26,27 +27,44 @@ func (c *h2Conn) busy() bool {
 	return false
 }
 
-// cutOff lets those who wait for the rest of a message know that it will not come.
+// cutOff lets those who wait for the rest of a message know that it will not come. The lock is held.
 func (c *h2Conn) cutOff(w *h2Way) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	w.over = true
 	for _, s := range c.streams {
 		w.lane(s).cut()
-		if w.toServer && c.acted && s.up.broken && s.sid != 0 { // as the end of the connection would
-			w.add(append(appendH2Head(nil, 4, h2Reset, 0, s.sid), 0, 0, 0, cancelled))
+	}
+	c.changed.Broadcast()
+}
+
+// left ends what the client says no more of, and lets the server finish what is to be done without him, who gives no more credit.
+func (c *h2Conn) left(err error) {
+	var sink sinkError
+	if !errors.As(err, &sink) {
+		c.leave()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cutOff(&c.toServer)
+	if c.busy() {
+		if n := min(ownCredit, h2MaxID-c.toClient.window-c.toClient.debt); n > 0 {
+			c.toServer.add(binary.BigEndian.AppendUint32(appendH2Head(nil, 4, h2Window, 0, 0), uint32(n))) //nolint:gosec // as small as ownCredit
+			c.toClient.debt += n
+		}
+		c.forsake(!orderly(err))
+	}
+	c.toClient.drain()
+	c.changed.Broadcast()
+}
+
+// forsake cancels what was not said to its end, or all that nobody awaits the answer of, as the end of the connection would. The lock is held.
+func (c *h2Conn) forsake(all bool) {
+	for _, s := range c.streams {
+		if s.sid != 0 && !s.down.broken && (s.up.broken || (all && s.hands == 0 && !s.detached())) {
+			c.toServer.add(append(appendH2Head(nil, 4, h2Reset, 0, s.sid), 0, 0, 0, cancelled))
 			s.down.cut()
 		}
 	}
-	if w.toServer && c.busy() { // the client gives no more credit, and answers are to be read to their end
-		if n := min(ownCredit, h2MaxID-c.toClient.window-c.toClient.debt); n > 0 {
-			w.add(binary.BigEndian.AppendUint32(appendH2Head(nil, 4, h2Window, 0, 0), uint32(n))) //nolint:gosec // as small as ownCredit
-			c.toClient.debt += n
-			w.call()
-		}
-		c.toClient.drain()
-	}
-	c.changed.Broadcast()
+	c.toServer.call()
 }
 
 // givenUp notes that the client wants no answer any more.
@@ -67,8 +85,11 @@ func (c *h2Conn) settle(s *h2Stream) {
 	}
 	if !s.told {
 		s.told = true
+		if s.gone.IsZero() {
+			s.gone = c.gone
+		}
 		status := s.status
-		if !answered || s.down.reset || s.up.reset {
+		if !answered || s.down.broken || s.up.reset {
 			status = 0
 		}
 		c.report(&s.exchange, status)

@@ -69,6 +69,18 @@ func (f *h2Frame) ends() bool {
 	return f.kind == h2Reset || (f.flags&flagEnd != 0 && (f.kind == h2Data || f.kind == h2Headers))
 }
 
+// heads tells whether it has a block of headers.
+func (f *h2Frame) heads() bool { return f.kind == h2Headers || f.kind == h2Push }
+
+// weight is what it takes in memory, roughly.
+func (f *h2Frame) weight() int {
+	n := 64 + len(f.payload)
+	for _, h := range f.fields {
+		n += int(h.Size())
+	}
+	return n
+}
+
 // field is the value of the first header of a name in small letters, "" without one.
 func field(fields []hpack.HeaderField, name string) string {
 	for _, f := range fields {
@@ -163,11 +175,12 @@ func (d *h2Reader) read() (h2Frame, error) {
 		} else {
 			block = append(block, payload...)
 		}
-		if err == nil && (first.kind == h2Headers || first.kind == h2Push) {
+		if err == nil && first.heads() {
 			if next.flags&flagHeaders == 0 {
 				continue
 			}
-			if first.fields, err = d.decode.DecodeFull(block); err != nil {
+			first.fields, err = d.decode.DecodeFull(block)
+			if err != nil || first.weight() > 2*maxHead {
 				err = errNotH2
 			}
 		}
@@ -192,7 +205,7 @@ func (d *h2Reader) append(n int) ([]byte, error) {
 
 // open finds a frame's payload, and of one with headers the first part of the block; padding and priority are neither.
 func (f *h2Frame) open(p []byte) (payload, block []byte, err error) {
-	if f.kind != h2Headers && f.kind != h2Push {
+	if !f.heads() {
 		if f.kind == h2Window && len(p) != 4 || f.kind == h2Reset && len(p) != 4 || f.kind == h2GoAway && len(p) < 8 {
 			return nil, nil, errNotH2
 		}

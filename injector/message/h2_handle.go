@@ -79,7 +79,7 @@ func (w *h2Way) stray(f *h2Frame) {
 		w.refund(nil, f)
 		return
 	}
-	if f.kind == h2Headers {
+	if f.heads() {
 		w.headers(f.stream, f)
 		return
 	}
@@ -154,6 +154,7 @@ func (w *h2Way) push(s *h2Stream, f *h2Frame) {
 		p := &h2Stream{id: promised, sid: promised, told: true}
 		p.up.ended = true
 		p.down.window = w.initial
+		p.down.drop = s == nil && w.lost() // nor is it promised
 		w.c.streams[promised] = p
 	}
 	if s == nil {

@@ -42,9 +42,9 @@ func (w *h2Way) take(s *h2Stream, f *h2Frame) {
 	l.size += f.cost
 	if f.kind == h2Reset {
 		l.reset, l.broken = true, l.broken || !l.ended
-		for _, way := range []*h2Way{w, w.back} {
-			if !way.lane(s).shut {
-				way.forgo(s) // what waits for a window is not wanted any more
+		for _, way := range []*h2Way{w, w.back} { // what waits for a window is not wanted any more, but for an answer that is whole
+			if !way.lane(s).shut && (way != w || w.toServer || l.broken) {
+				way.forgo(s)
 			}
 		}
 	}
@@ -53,7 +53,7 @@ func (w *h2Way) take(s *h2Stream, f *h2Frame) {
 	case l.drop:
 		w.divert(f)
 		w.refund(s, f)
-	case w.clear(l, f.cost):
+	case w.clear(l, f.cost, f.credited):
 		w.emit(s, f)
 	default:
 		w.keep(s, f)
@@ -64,7 +64,7 @@ func (w *h2Way) take(s *h2Stream, f *h2Frame) {
 
 // divert notes that headers do not go on in their turn: from here on they are encoded anew, and without a table.
 func (w *h2Way) divert(f *h2Frame) {
-	if f.kind == h2Headers && w.encode == nil {
+	if f.heads() && w.encode == nil {
 		w.encode = hpack.NewEncoder(&w.block)
 		w.encode.SetMaxDynamicTableSizeLimit(0)
 	}
@@ -76,17 +76,13 @@ func (w *h2Way) keep(s *h2Stream, f *h2Frame) {
 	l := w.lane(s)
 	kept := *f
 	kept.raw, kept.payload = nil, slices.Clone(f.payload)
-	if w.back.over && !l.shut && f.kind == h2Data { // who gives no more credit gets no more
-		w.refund(s, f)
-		return
-	}
 	if l.shut && l.size <= int(w.c.relay.cfg.Whole) && w.kept <= keptBytes {
 		kept.credited = kept.credited || w.refund(s, f)
 	}
-	w.kept += kept.cost
+	w.kept += kept.weight()
 	l.queue = append(l.queue, kept)
 	if !l.shut && !slices.Contains(w.waiting, s) {
-		w.waiting = append(w.waiting, s)
+		w.empty(s)
 	}
 }
 
@@ -118,7 +114,7 @@ func (w *h2Way) release(s *h2Stream) {
 func (w *h2Way) forgo(s *h2Stream) {
 	l := w.lane(s)
 	for i := range l.queue {
-		w.kept -= l.queue[i].cost
+		w.kept -= l.queue[i].weight()
 		w.refund(s, &l.queue[i])
 	}
 	l.queue = nil
@@ -150,7 +146,8 @@ func (w *h2Way) empty(s *h2Stream) {
 			n := min(int64(len(f.payload)), h2Piece, max(0, w.window), max(0, l.window))
 			if n < int64(len(f.payload)) {
 				if n == 0 && w.back.over {
-					w.forgo(s)
+					w.forgo(s) // who gives no more credit gets no more
+					l.drop, l.broken = true, true
 					return
 				}
 				if n == 0 {
@@ -161,10 +158,11 @@ func (w *h2Way) empty(s *h2Stream) {
 			}
 			part.payload, f.payload = f.payload[:n], f.payload[n:]
 			part.cost, f.cost = int(n), f.cost-int(n)
-			w.kept -= part.cost
+			w.kept -= int(n)
 		}
 		w.emit(s, &part)
 		if f.kind != h2Data || len(f.payload) == 0 {
+			w.kept -= f.weight()
 			l.queue = l.queue[1:]
 		}
 	}

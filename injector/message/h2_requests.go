@@ -19,7 +19,12 @@ func (c *h2Conn) meet(f *h2Frame) *h2Stream {
 	path, _, _ := strings.Cut(field(fields, ":path"), "?")
 	s.msg = message{
 		conn: c.client.ID(), method: field(fields, ":method"), path: path, key: field(fields, "idempotency-key"), bytes: len(f.raw),
-		header: func(name string) string { return field(fields, strings.ToLower(name)) },
+		header: func(name string) string {
+			if strings.EqualFold(name, "host") {
+				name = ":authority"
+			}
+			return field(fields, strings.ToLower(name))
+		},
 	}
 	s.msg.op = s.msg.method + " " + path
 	s.grpc = c.grpc && strings.HasPrefix(field(fields, "content-type"), "application/grpc")
@@ -115,10 +120,10 @@ func (c *h2Conn) hear(w *h2Way, s *h2Stream, finite bool) string {
 			return heardHalf
 		case large:
 			return heardLarge + ": more than " + plural(int(c.relay.cfg.Whole), "byte")
-		case ended:
-			return heardAll
 		case full:
 			return heardFull
+		case ended:
+			return heardAll
 		}
 		select {
 		case <-news:
@@ -166,7 +171,9 @@ func (c *h2Conn) fate(s *h2Stream) {
 	case rule.Do == Corrupt || rule.Do == Truncate:
 		c.spoil(s)
 	case rule.Do == Twice:
-		s.copy = slices.Clone(s.up.queue) // only this goroutine changes it now
+		c.mu.Lock()
+		s.copy = slices.Clone(s.up.queue)
+		c.mu.Unlock()
 		s.touched = rule.Second || c.reserve(&s.exchange, s.weight())
 		if s.touched && !rule.Second {
 			if !c.sendHeld(s) {
@@ -220,8 +227,14 @@ func (c *h2Conn) gather(s *h2Stream) {
 func (c *h2Conn) sendHeld(s *h2Stream) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx.Err() != nil || c.ended {
+	switch {
+	case c.ctx.Err() != nil || c.ended:
 		c.relay.book(true, func(b *Books) { b.Held--; b.Collateral++ })
+		return false
+	case s.up.drop: // broken off, or the server looks at it no more
+		c.relay.book(true, func(b *Books) { b.Held--; b.Dropped++ })
+		s.up.shut = false
+		c.toServer.forgo(s)
 		return false
 	}
 	c.relay.book(true, func(b *Books) { b.Held--; b.Out++ })

@@ -94,7 +94,7 @@ func (c *h2Conn) hand(s *h2Stream, f *h2Frame) bool {
 	for len(s.down.queue) > 0 && !s.up.reset && !c.ended && c.ctx.Err() == nil && c.toClient.err == nil {
 		c.changed.Wait()
 	}
-	if s.up.reset || c.ended || c.ctx.Err() != nil || c.toClient.err != nil {
+	if s.up.reset || s.down.drop || c.ended || c.ctx.Err() != nil || c.toClient.err != nil {
 		s.down.ended = true
 		return false
 	}

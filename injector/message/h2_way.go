@@ -36,7 +36,7 @@ type h2Way struct {
 	window, debt int64 // of the connection
 	initial      int64 // window of a new stream
 	waiting      []*h2Stream
-	kept         int // bytes in lanes
+	kept         int // the weight of what lanes keep
 }
 
 func (w *h2Way) lane(s *h2Stream) *h2Lane {
@@ -79,7 +79,11 @@ func (w *h2Way) flush() error {
 		w.c.mu.Unlock()
 		_, err := w.to.Write(w.spare)
 		w.c.mu.Lock()
-		if err != nil {
+		switch {
+		case err == nil:
+		case !w.toServer && w.c.busy(): // that is to be done whoever has left
+			w.c.forsake(true)
+		default:
 			w.err = sinkError{err}
 		}
 		if cap(w.spare) > 4*h2Piece { // after something large
@@ -100,12 +104,12 @@ func (w *h2Way) call() {
 	w.c.wg.Go(func() { _ = w.flush() })
 }
 
-// fits tells whether the receiver takes so much now. Without debts that is the sender's to know.
-func (w *h2Way) fits(l *h2Lane, n int) bool {
-	return n == 0 || (w.debt == 0 && l.debt == 0) || int64(n) <= min(w.window, l.window)
+// fits tells whether the receiver takes so much now. Without debts that is the sender's to know; of what a rule says it is ours.
+func (w *h2Way) fits(l *h2Lane, n int, ours bool) bool {
+	return n == 0 || (!ours && w.debt == 0 && l.debt == 0) || int64(n) <= min(w.window, l.window)
 }
 
 // clear tells whether a frame of the lane may pass as it comes.
-func (w *h2Way) clear(l *h2Lane, n int) bool {
-	return !l.shut && !l.drop && len(l.queue) == 0 && w.fits(l, n)
+func (w *h2Way) clear(l *h2Lane, n int, ours bool) bool {
+	return !l.shut && !l.drop && len(l.queue) == 0 && w.fits(l, n, ours)
 }

@@ -11,6 +11,7 @@ import (
 type Protocol struct {
 	Name  string // "http"
 	Means string
+	Heads bool   // its messages have headers, and a key among them, to choose by
 	Do    []Do   // the faults that this protocol allows
 	Unit  string // what sentences call one of its messages: "calls" or "messages"
 	UDP   bool   // its messages are datagrams: package datagram carries them, and Serve does not
@@ -25,12 +26,12 @@ type Protocol struct {
 func Protocols() []Protocol {
 	all := []Protocol{
 		{
-			Name: "grpc", Means: "gRPC, unary calls; streams go through untouched", Unit: "calls",
+			Name: "grpc", Heads: true, Means: "gRPC, unary calls; streams go through untouched", Unit: "calls",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
 			serve: serveGRPC, matches: matchMethod, class: methodClass, allow: allowGRPC,
 		},
 		{
-			Name: "http", Means: "HTTP/1.1 (and 1.0), pipelining and upgrades included, and HTTP/2 where a connection begins as that (in TLS that the link ends, or with prior knowledge)", Unit: "calls",
+			Name: "http", Heads: true, Means: "HTTP/1.1 (and 1.0), pipelining and upgrades included, and HTTP/2 where a connection begins as that (in TLS that the link ends, or with prior knowledge)", Unit: "calls",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
 			serve: serveHTTP, matches: matchPath, class: normalise, allow: allowHTTP,
 		},
@@ -45,7 +46,7 @@ func Protocols() []Protocol {
 			serve: framed(openLines), matches: matchWords, class: redisKey, allow: allowLines,
 		},
 		{
-			Name: "nats", Means: "NATS core and JetStream, before TLS", Unit: "messages",
+			Name: "nats", Heads: true, Means: "NATS core and JetStream, before TLS", Unit: "messages",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
 			serve: framed(openNATS), matches: matchSubject, class: subjectClass, allow: allowNATS,
 		},
@@ -87,6 +88,9 @@ func (p Protocol) Allows(r Rule) error {
 		}
 		return fmt.Errorf("%s has no fault %q: it has %s", p.Name, r.Do, strings.Join(known, ", "))
 	}
+	if !p.Heads && (r.Match.Header != "" || r.Match.Key != "") {
+		return fmt.Errorf("%s has no headers and no keys of messages to choose by: choose by what they are about, or a share or a count", p.Name)
+	}
 	if p.allow == nil {
 		return nil
 	}
@@ -95,6 +99,8 @@ func (p Protocol) Allows(r Rule) error {
 
 func allowHTTP(r Rule) error {
 	switch {
+	case r.Do == Answer && r.Code != "":
+		return fmt.Errorf("code %q: HTTP answers with a status", r.Code)
 	case r.Do == Answer && (r.Status < 200 || r.Status > 599):
 		return fmt.Errorf("status %d is no final HTTP status", r.Status)
 	case r.Dir != ToServer:
