@@ -21,7 +21,7 @@ lint: ## vet for Linux and macOS, gofmt, golangci-lint
 
 test: install-tools ## everything, with the race detector; real servers must run, not skip
 	FIREDRILL_MUST_RUN=1 $(GO) test -race -p 1 -timeout 20m ./... # one package at a time: drills measure latency
-	$(GO) test -run TestNotOneByte ./injector/link # 1 GiB each way: too much under the race detector
+	$(GO) test -run 'TestNotOneByte|TestRates' ./injector/link ./injector/message # 1 GiB each way, and a thousand seeds: too much under the race detector
 
 test-short: ## what needs no server and little time
 	$(GO) test -short ./...

@@ -137,7 +137,7 @@ func TestErrorsOfDNS(t *testing.T) {
 			assert.Contains(t, failed.Error(), says)
 			assert.Equal(t, code == "NXDOMAIN", failed.IsNotFound)
 			assert.Zero(t, z.udp.Load())
-			assert.Positive(t, count.Tally().Affected)
+			until(t, "it is told", func() bool { return count.Tally().Affected > 0 })
 			assert.Equal(t, "answered with "+code, f.seen(evidence.Applied)[0].Detail)
 			to, from := f.balanced(t)
 			assert.Equal(t, to.Dropped, from.Injected)

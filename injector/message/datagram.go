@@ -98,7 +98,7 @@ func (r *Relay) Hold(l *Live) (wait func(context.Context) bool, ok bool) {
 }
 
 // Passed tells those that are held that a datagram went by.
-func (r *Relay) Passed(d Datagram) { r.passed(d.message()) }
+func (r *Relay) Passed(d Datagram) { r.passed(r.passing(d.message())) }
 
 // datagrams are the protocols over UDP. Rules act on whole datagrams.
 func datagrams() []Protocol {

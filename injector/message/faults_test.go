@@ -24,68 +24,6 @@ type outcome struct {
 	executed int
 }
 
-// The conformance matrix: what each fault with each ending looks like from both sides, on a fresh connection and on one in use.
-func TestEachFaultWithEachEnding(t *testing.T) {
-	rows := []struct {
-		rule Rule
-		want outcome
-	}{
-		{Rule{Do: LoseRequest}, outcome{"", "reset", 0}},
-		{Rule{Do: LoseRequest, Then: ThenReset}, outcome{"", "reset", 0}},
-		{Rule{Do: LoseRequest, Then: ThenClosed}, outcome{"", "closed", 0}},
-		{Rule{Do: LoseRequest, Then: ThenSilence}, outcome{"", "silence", 0}},
-		{Rule{Do: LoseRequest, Then: ThenHeld}, outcome{"", "silence", 0}},
-		{Rule{Do: LoseReply}, outcome{"", "reset", 1}},
-		{Rule{Do: LoseReply, Then: ThenReset}, outcome{"", "reset", 1}},
-		{Rule{Do: LoseReply, Then: ThenClosed}, outcome{"", "closed", 1}},
-		{Rule{Do: LoseReply, Then: ThenSilence}, outcome{"", "silence", 1}},
-		{Rule{Do: LoseReply, Then: ThenHeld}, outcome{"", "silence", 1}},
-	}
-	for _, row := range rows {
-		for _, used := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/%s/used=%v", row.rule.Do, row.rule.Then, used), func(t *testing.T) {
-				s := trade(t)
-				f := open(t, s.addr, Config{})
-				count, heal := f.live(t, withMatch(row.rule))
-				p := connect(t, f.addr)
-				warm := 0
-				if used {
-					warm = 1
-					p.send(request("GET", "/warm"), false)
-					require.Contains(t, p.reply(), "1 /warm")
-				}
-				p.send(post("/charge", "10 EUR"), false)
-				if row.want.executed > 0 {
-					until(t, "it is executed", func() bool { return s.done.Load() == int64(warm+1) })
-				}
-				bound := patience
-				if row.want.how == "silence" {
-					bound = quiet
-				}
-				rest, how := p.ends(bound)
-				assert.Equal(t, row.want, outcome{rest, how, len(s.executed()) - warm})
-				affected := int64(1)
-				if row.rule.Then == ThenHeld {
-					until(t, "it is held", func() bool { return len(f.seen(evidence.Held)) == 1 })
-					heal()
-					assert.Contains(t, p.reply(), fmt.Sprintf("%d /charge", warm+1))
-					assert.Len(t, f.seen(evidence.Released), 1)
-					p.send(request("GET", "/after"), false)
-					assert.Contains(t, p.reply(), "/after")
-				} else {
-					assert.Len(t, f.seen(evidence.Applied), 1)
-					_, _ = p.write(request("GET", "/after"), false) // whatever comes of it, it is not executed
-				}
-				p.reset()
-				until(t, "the call is told", func() bool { return len(f.over()) > warm })
-				assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1, Affected: affected}, plain(count))
-				f.balanced(t)
-				assert.Equal(t, row.rule.Then == ThenHeld, strings.Contains(strings.Join(s.executed(), " "), "/after"))
-			})
-		}
-	}
-}
-
 func withMatch(r Rule) Rule {
 	r.Match = charge
 	return r

@@ -81,6 +81,7 @@ type exchanged struct {
 	skipped string
 	swallow bool   // the answer does not go to the client
 	local   func() // gives the answer without the server
+	passes  []*hold
 	answer  int    // bytes of its answer so far
 	says    string // what its answer said
 }
@@ -253,6 +254,7 @@ func (c *framedConn) send(x *exchanged, raw []byte) error {
 // put notes what a message owes and writes it; c.upMu is held.
 func (c *framedConn) put(x *exchanged, raw []byte) error {
 	var forgotten []*exchanged
+	x.passes = c.relay.passing(x.msg)
 	c.mu.Lock()
 	c.dialect.sent(&x.frame)
 	switch {
@@ -268,7 +270,12 @@ func (c *framedConn) put(x *exchanged, raw []byte) error {
 		c.relay.book(true, func(b *Books) { b.Out--; b.Collateral++ })
 		return sinkError{err}
 	}
-	c.relay.passed(x.msg)
+	if x.frame.kind != isRequest && len(x.passes) > 0 {
+		if err := c.uw.Flush(); err != nil {
+			return sinkError{err}
+		}
+		c.relay.passed(x.passes)
+	}
 	if x.frame.kind == isOneWay && x.frame.id == "" && !x.swallow {
 		c.report(x, done)
 	}

@@ -207,6 +207,9 @@ func (c *framedConn) answer(x *exchanged, f frame, raw []byte, large bool) error
 		return err
 	}
 	c.paid(x)
+	if x.frame.kind == isRequest {
+		c.relay.passed(x.passes)
+	}
 	switch {
 	case lost && rule.ending() != ThenHeld:
 		c.lose(x)
@@ -291,9 +294,7 @@ func (c *framedConn) push(f frame, raw []byte, large bool) error {
 		c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
 	}
 	if len(x.chosen.delays) == 0 && x.chosen.rule == nil {
-		err := c.passOn(raw)
-		c.relay.passed(x.msg)
-		return err
+		return c.overtake(x, c.passOn(raw))
 	}
 	c.relay.begin()
 	defer c.relay.end()
@@ -333,6 +334,17 @@ func (c *framedConn) push(f frame, raw []byte, large bool) error {
 			return err
 		}
 	}
-	c.relay.passed(x.msg)
-	return nil
+	return c.overtake(x, nil)
+}
+
+// overtake lets those held know that a message to the client went, and err is what came of it.
+func (c *framedConn) overtake(x *exchanged, err error) error {
+	x.passes = c.relay.passing(x.msg)
+	if err == nil && len(x.passes) > 0 {
+		if err = c.cw.Flush(); err != nil {
+			return sinkError{err}
+		}
+		c.relay.passed(x.passes)
+	}
+	return err
 }

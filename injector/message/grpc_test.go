@@ -129,7 +129,7 @@ func (p payer) charge(within time.Duration, what string, meta ...string) string 
 }
 
 // slowly lets a machine that pauses take its time before a call is taken for a stream; it returns the way back.
-func slowly(t *testing.T) {
+func slowly(t testing.TB) {
 	before := gather
 	gather = patience / 2
 	t.Cleanup(func() { gather = before })

@@ -20,6 +20,7 @@ func (c *h2Conn) answer(s *h2Stream, f *h2Frame) {
 		return
 	}
 	s.answered, s.status = true, status
+	c.relay.passed(s.passes)
 	rule := s.chosen.rule
 	switch {
 	case rule == nil || (rule.Do != LoseReply && (rule.Do != Twice || !rule.Second)):

@@ -32,12 +32,12 @@ func (w *h2Way) emit(s *h2Stream, f *h2Frame) {
 	}
 }
 
-// sent lets those held know that a request went by, also those of its own connection.
+// sent notes which of those held a request overtakes, also those of its own connection.
 func (w *h2Way) sent(s *h2Stream) {
 	if w.toServer && s.call {
 		other := s.msg
 		other.conn = 0
-		w.c.relay.passed(other)
+		s.passes = w.c.relay.passing(other)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -152,43 +151,6 @@ func unrulyH2(t *testing.T, addr string, random *rand.Rand) {
 		_ = p.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 		_, _ = io.Copy(io.Discard, p.peer)
 	}
-}
-
-// The same seed hits the same occurrences of the same classes, however 16 streams interleave.
-func TestH2TheSameSeedHitsTheSame(t *testing.T) {
-	run := func(seed uint64) []string {
-		s := trade(t)
-		f := open(t, s.addr, Config{})
-		f.live(t, Rule{Do: Answer, Status: 503, Share: .2, Seed: seed})
-		client := h2client(t)
-		var mu sync.Mutex
-		var hits []string
-		var all sync.WaitGroup
-		for c := range 16 {
-			all.Go(func() {
-				for i := range 25 {
-					class := fmt.Sprintf("/%c", 'a'+(c+i)%8)
-					res, err := client.Post(fmt.Sprintf("http://%s%s/%d", f.addr, class, 100*c+i), "", strings.NewReader("x"))
-					if !assert.NoError(t, err) {
-						return
-					}
-					_ = res.Body.Close()
-					if res.StatusCode == http.StatusServiceUnavailable {
-						mu.Lock()
-						hits = append(hits, class)
-						mu.Unlock()
-					}
-				}
-			})
-		}
-		all.Wait()
-		slices.Sort(hits)
-		return hits
-	}
-	first := run(1)
-	assert.NotEmpty(t, first)
-	assert.Equal(t, first, run(1))
-	assert.NotEqual(t, first, run(2))
 }
 
 // An end of the run reaches connections in every state, and Serve returns.

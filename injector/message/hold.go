@@ -31,19 +31,32 @@ func (r *Relay) holdFor(l *live, conn uint64) (h *hold, ok bool) {
 	return h, true
 }
 
-// passed tells the held ones that a message went by. Those that their rule does not match are no others.
-func (r *Relay) passed(m message) {
+// passing lists the held ones that a message overtakes by going now. Those whose rule does not match it are not among them.
+func (r *Relay) passing(m message) (overtaken []*hold) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.holds = slices.DeleteFunc(r.holds, func(h *hold) bool {
-		if h.conn == m.conn || !r.concerns(h.rule, m) {
-			return false
+	for _, h := range r.holds {
+		if h.conn != m.conn && r.concerns(h.rule, m) {
+			overtaken = append(overtaken, h)
 		}
+	}
+	return overtaken
+}
+
+// passed tells the held ones that the message which overtook them was answered, or that it was sent and nothing more will be known of it. Sent alone proves
+// nothing: the server reads its connections in an order of its own.
+func (r *Relay) passed(overtaken []*hold) {
+	if len(overtaken) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range overtaken {
 		if h.left--; h.left == 0 {
 			close(h.free)
 		}
-		return h.left == 0
-	})
+	}
+	r.holds = slices.DeleteFunc(r.holds, func(h *hold) bool { return h.left == 0 })
 }
 
 // wait keeps the message until others passed (true), or its time is up or the rule healed (false).

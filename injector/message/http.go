@@ -98,6 +98,7 @@ type exchange struct {
 	local   func()        // gives the answer without the upstream; nil when the upstream answers
 	body    []byte        // of a request that is delivered twice
 	gone    time.Time     // the client left before it was paid
+	passes  []*hold
 }
 
 // requests reads what the client says, until it ends.

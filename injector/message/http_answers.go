@@ -140,6 +140,7 @@ func (c *httpConn) answer(x *exchange) error {
 	if h.interim() {
 		return c.flushDown(c.write(h.raw))
 	}
+	c.relay.passed(x.passes)
 	switch rule := x.chosen.rule; {
 	case rule != nil && rule.Do == LoseReply && rule.ending() == ThenHeld:
 		return c.holdReply(x, h)

@@ -64,10 +64,7 @@ func (c *httpConn) stream(x *exchange) error {
 		return err
 	}
 	_, err := copyBody(c.uw, c.cr, x.head)
-	if err = c.flushUp(err); err == nil {
-		c.relay.passed(x.msg)
-	}
-	return err
+	return c.flushUp(err)
 }
 
 func (c *httpConn) flushUp(err error) error {
@@ -83,6 +80,7 @@ func (c *httpConn) flushUp(err error) error {
 // send enters the exchange into what the client is owed and writes its head, and its body where that is at hand. It does not flush.
 func (c *httpConn) send(x *exchange, body []byte) error {
 	c.relay.book(true, func(b *Books) { b.Out++ })
+	x.passes = c.relay.passing(x.msg)
 	c.mu.Lock()
 	c.owed = append(c.owed, x)
 	c.mu.Unlock()
@@ -125,9 +123,7 @@ func (c *httpConn) keep(x *exchange) (body []byte, done bool, err error) {
 	_, err = copyBody(into, c.cr, x.head)
 	switch {
 	case done:
-		if err = c.flushUp(err); err == nil {
-			c.relay.passed(x.msg)
-		}
+		err = c.flushUp(err)
 	case err != nil: // what came of it goes on, as it would have
 		c.relay.book(true, func(b *Books) { b.In++ })
 		x.chosen = chosen{}
@@ -189,11 +185,7 @@ func (c *httpConn) sendHeld(x *exchange, body []byte) error {
 		return nil
 	}
 	c.relay.book(true, func(b *Books) { b.Held-- })
-	err := c.flushUp(c.send(x, body))
-	if err == nil {
-		c.relay.passed(x.msg)
-	}
-	return err
+	return c.flushUp(c.send(x, body))
 }
 
 // sleep waits for the delays one by one, each cut short when its rule heals, and counts them.

@@ -23,12 +23,15 @@ import (
 
 const natsConnect = "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nPING\r\n"
 
-// natsServer is a real server with JetStream, in the test's own process and folder.
-func natsServer(t testing.TB, o natsd.Options) (addr string) {
+// natsServer is a real server with JetStream, in the test's own process and folder. It logs to nobody, or to who is named.
+func natsServer(t testing.TB, o natsd.Options, log ...natsd.Logger) (addr string) {
 	t.Helper()
 	o.Host, o.Port, o.NoSigs, o.NoLog, o.JetStream, o.StoreDir = "127.0.0.1", -1, true, true, true, t.TempDir()
 	s, err := natsd.NewServer(&o)
 	require.NoError(t, err)
+	for _, l := range log {
+		s.SetLogger(l, false, false)
+	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	require.True(t, s.ReadyForConnections(patience))

@@ -2,12 +2,7 @@ package message
 
 import (
 	"fmt"
-	"io"
 	"math"
-	"net/http"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -64,26 +59,6 @@ func TestWhatAMatchPicks(t *testing.T) {
 		assert.Equal(t, c.want, r.picks(&live{Rule: Rule{Match: c.match}}, m), "%+v", c.match)
 	}
 	assert.False(t, r.picks(&live{Rule: Rule{Dir: ToClient}}, m), "it travels the other way")
-}
-
-// A sticky rule is about a message and not its occurrence: a poison message is chosen at every retry.
-func TestStickyRulesChooseTheSameMessageAgain(t *testing.T) {
-	r, err := New("http", Config{})
-	require.NoError(t, err)
-	_, err = r.Add(Rule{ID: "f1", Do: LoseRequest, Share: 0.5, Sticky: true, Seed: 3})
-	require.NoError(t, err)
-	chosen := 0
-	for key := range 100 {
-		m := message{method: "POST", path: "/charge", key: strconv.Itoa(key)}
-		first := r.decide(m).rule != nil
-		for range 5 {
-			require.Equal(t, first, r.decide(m).rule != nil)
-		}
-		if first {
-			chosen++
-		}
-	}
-	require.InDelta(t, 50, chosen, 20)
 }
 
 func TestPathsOfOneClass(t *testing.T) {
@@ -150,45 +125,6 @@ func TestAShareIsWhatItSays(t *testing.T) {
 		assert.NotEqual(t, hits, which(t, Rule{Do: LoseReply, Share: share, Seed: 43}, n))
 		assert.NotEqual(t, hits, which(t, Rule{ID: "another", Do: LoseReply, Share: share, Seed: 42}, n))
 	}
-}
-
-// The same seed hits the same occurrences of the same classes, however 16 clients interleave.
-func TestTheSameSeedHitsTheSameUnderConcurrency(t *testing.T) {
-	run := func(seed uint64) map[string]int {
-		s := trade(t)
-		f := open(t, s.addr, Config{})
-		f.live(t, Rule{Do: Answer, Status: 503, Share: .2, Seed: seed})
-		var mu sync.Mutex
-		hits := map[string]int{}
-		var all sync.WaitGroup
-		transport := &http.Transport{MaxIdleConnsPerHost: 16}
-		defer transport.CloseIdleConnections()
-		client := &http.Client{Transport: transport, Timeout: patience}
-		for c := range 16 {
-			all.Go(func() {
-				for i := range 25 {
-					class := fmt.Sprintf("/%c", 'a'+(c+i)%8)
-					res, err := client.Post(fmt.Sprintf("http://%s%s/%d", f.addr, class, 100*c+i), "", strings.NewReader("x"))
-					if !assert.NoError(t, err) {
-						return
-					}
-					_, _ = io.Copy(io.Discard, res.Body)
-					_ = res.Body.Close()
-					if res.StatusCode == http.StatusServiceUnavailable {
-						mu.Lock()
-						hits[class]++
-						mu.Unlock()
-					}
-				}
-			})
-		}
-		all.Wait()
-		return hits
-	}
-	first := run(1)
-	assert.NotEmpty(t, first)
-	assert.Equal(t, first, run(1))
-	assert.NotEqual(t, first, run(2))
 }
 
 // A jitter is uniform around the delay: within [By-Jitter, By+Jitter], with the mean and spread that follow.

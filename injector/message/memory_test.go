@@ -1,0 +1,168 @@
+package message
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+)
+
+// What a relay remembers does not grow with the messages that it carried: neither with those that faults touched, nor with ever new keys and paths, nor with
+// connections that come and go, broken off by faults or by their clients.
+func TestMemoryStaysFlat(t *testing.T) {
+	n := 100_000
+	switch {
+	case *full:
+		n = 10_000_000
+	case raceEnabled:
+		n = 20_000
+	}
+	for _, c := range []struct {
+		protocol string
+		code     string
+		serve    func(testing.TB) (addr string)
+		ask      func(i int) string
+		answers  func(in *bufio.Reader) error // reads one
+	}{
+		{"http", "", answerHTTP, func(i int) string { return request("GET", fmt.Sprintf("/orders/%d/%s", i, word(i))) }, readHTTP},
+		{"redis", "LOADING", redisServer, func(i int) string {
+			key := fmt.Sprintf("%s:%d", word(i), i%1000)
+			return fmt.Sprintf("*2\r\n$4\r\nINCR\r\n$%d\r\n%s\r\n", len(key), key)
+		}, func(in *bufio.Reader) error { _, err := in.ReadSlice('\n'); return err }},
+	} {
+		t.Run(c.protocol, func(t *testing.T) {
+			f := openAs(t, c.protocol, c.serve(t), discard())
+			var counts []*evidence.Counter
+			for i, r := range []Rule{
+				{Do: Answer, Status: 503, Code: c.code, Share: .02}, {Do: Twice, Share: .02}, {Do: Twice, Late: time.Millisecond, Share: .02}, {Do: Reorder, Wait: time.Millisecond, Share: .01},
+				{Do: Delay, By: time.Microsecond, Share: .01}, {Do: LoseReply, Then: ThenClosed, Share: .0005}, {Do: LoseRequest, Share: .0005},
+			} {
+				r.ID, r.Seed = fmt.Sprint("fault-", i), 9
+				count, _ := f.live(t, r)
+				counts = append(counts, count)
+			}
+			var next atomic.Int64
+			carry := func(most int) (heap int) {
+				var all sync.WaitGroup
+				for range 4 {
+					all.Go(func() {
+						for int(next.Load()) < most {
+							ahead(t, f.addr, &next, c.ask, c.answers)
+						}
+					})
+				}
+				all.Wait()
+				f.balanced(t)
+				until(t, "all connections are over", func() bool { return f.link.Counters().Live == 0 })
+				return inUse()
+			}
+			before := carry(n / 10)
+			after := carry(n)
+			toServer, _ := f.balanced(t)
+			t.Logf("%d messages on %d connections: %d KiB of heap after a tenth, %d KiB after all", toServer.In, f.link.Counters().Opened, before>>10, after>>10)
+			assert.Less(t, after-before, 1<<20)
+			for _, count := range counts {
+				assert.Positive(t, count.Tally().Affected)
+			}
+		})
+	}
+}
+
+// word is one of a hundred thousand that is no identifier, so that each is a class of its own.
+func word(i int) string {
+	letters := make([]byte, 5)
+	for j := range letters {
+		letters[j] = byte('g' + i%10)
+		i /= 10
+	}
+	return string(letters)
+}
+
+// inUse is the heap that is reachable.
+func inUse() int {
+	runtime.GC()
+	runtime.GC() // what finalizers held
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc) //nolint:gosec // fits
+}
+
+// ahead is a connection that carries up to 5,000 messages in rows of 100 sent ahead; faults may end it.
+func ahead(t testing.TB, addr string, next *atomic.Int64, ask func(int) string, answer func(*bufio.Reader) error) {
+	conn, err := net.Dial("tcp", addr)
+	if !assert.NoError(t, err) {
+		return
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	var say bytes.Buffer
+	for range 50 {
+		say.Reset()
+		at := int(next.Add(100)) - 100
+		for i := range 100 {
+			say.WriteString(ask(at + i))
+		}
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		if _, err = conn.Write(say.Bytes()); err != nil {
+			return
+		}
+		for range 100 {
+			if err = answer(in); err != nil {
+				assert.NotErrorIs(t, err, io.ErrNoProgress)
+				return
+			}
+		}
+	}
+}
+
+// answerHTTP is a server that says ok to whatever ends like a request.
+func answerHTTP(t testing.TB) (addr string) {
+	return answerEach(t, func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		out := bufio.NewWriter(conn)
+		for {
+			line, err := in.ReadSlice('\n')
+			if err != nil {
+				return
+			}
+			if string(line) == "\r\n" {
+				_, _ = out.WriteString(ok)
+			}
+			if in.Buffered() == 0 && out.Flush() != nil {
+				return
+			}
+		}
+	})
+}
+
+// readHTTP reads an answer that has a length of two digits at most.
+func readHTTP(in *bufio.Reader) error {
+	size := 0
+	for {
+		line, err := in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if string(line) == "\r\n" {
+			_, err = in.Discard(size)
+			return err
+		}
+		if digits, found := strings.CutPrefix(string(line), "Content-Length: "); found {
+			if size, err = strconv.Atoi(strings.TrimSpace(digits)); err != nil {
+				return err
+			}
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package message
+
+import (
+	"bufio"
+	"math"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+)
+
+// chance is a share that is drawn for so many units, and tolerance the half width of the interval in which 99 % of all runs lie: 0.77 points.
+const (
+	chance, drawn = 0.1, 10_000
+	tolerance     = 77.28
+)
+
+// units are what shares are of, as each protocol's relay decides on them. Connections are the link's, and tested there.
+var units = []struct {
+	name, protocol string
+	decide         func(*Relay) bool
+}{
+	{"calls", "http", func(r *Relay) bool { return r.decide(message{method: "POST", path: "/charge"}).rule != nil }},
+	{"messages", "redis", func(r *Relay) bool { return r.decide(message{method: "INCR", path: "orders:17"}).rule != nil }},
+	{"datagrams", "dns", func(r *Relay) bool {
+		return r.Decide(Datagram{Topic: Topic{"A", "api.example.test"}}).Rule != nil
+	}},
+}
+
+// hits counts those of n units that a rule with this share chooses.
+func hits(t testing.TB, protocol string, decide func(*Relay) bool, share float64, seed uint64, n int) (hit int) {
+	r, err := New(protocol, Config{Link: "orders -> payments"})
+	require.NoError(t, err)
+	_, err = r.Add(Rule{ID: "fault-1", Do: Twice, Share: share, Seed: seed})
+	require.NoError(t, err)
+	for range n {
+		if decide(r) {
+			hit++
+		}
+	}
+	return hit
+}
+
+// Shares are exact where they can be, and else as random as they say.
+func TestRates(t *testing.T) {
+	for _, u := range units {
+		assert.InDelta(t, drawn*chance, hits(t, u.protocol, u.decide, chance, 1, drawn), tolerance, u.name)
+		assert.Equal(t, drawn, hits(t, u.protocol, u.decide, 1, 1, drawn), "all "+u.name)
+		assert.Zero(t, hits(t, u.protocol, u.decide, math.SmallestNonzeroFloat64, 1, drawn), "no "+u.name+"; 0 is no share and means all")
+	}
+}
+
+// Of 1,000 seeds about 1 % fall outside of what 99 % stay in. More would be wrong, and fewer not random.
+func TestRatesOverAThousandSeeds(t *testing.T) {
+	if raceEnabled || testing.Short() {
+		t.Skip("ten million draws: make test runs them without the race detector, which has nothing to find in them")
+	}
+	for _, u := range units {
+		inside := within(1000, func(seed uint64) bool {
+			return math.Abs(float64(hits(t, u.protocol, u.decide, chance, seed, drawn))-drawn*chance) <= tolerance
+		})
+		t.Logf("%s: %d of 1000 seeds inside", u.name, inside)
+		assert.GreaterOrEqual(t, inside, 980, u.name)
+		assert.LessOrEqual(t, inside, 997, u.name)
+	}
+}
+
+// within counts the seeds that fulfil a condition.
+func within(seeds int, ok func(seed uint64) bool) int {
+	var inside atomic.Int64
+	var all sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for w := range workers {
+		all.Go(func() {
+			for seed := w; seed < seeds; seed += workers {
+				if ok(uint64(seed)) { //nolint:gosec // small
+					inside.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return int(inside.Load())
+}
+
+// What a relay does is what was decided: as many answers are errors as the decisions say, the server executes all others, and the count is of neither.
+func TestRateThroughARelay(t *testing.T) {
+	addr, executed := countLines(t)
+	f := openAs(t, "lines", addr, Config{Framing: Framing{Lockstep: true}})
+	count, _ := f.live(t, Rule{Do: Answer, Code: "error", Share: chance, Seed: 7})
+	p := connect(t, f.addr)
+	var sending sync.WaitGroup
+	sending.Go(func() { _, _ = p.write(strings.Repeat("COUNT k\n", drawn), false) })
+	failed := 0
+	for in, i := bufio.NewReader(p), 0; i < drawn; i++ {
+		text, err := in.ReadString('\n')
+		require.NoError(t, err)
+		if text == "error\n" {
+			failed++
+		}
+	}
+	sending.Wait()
+	assert.InDelta(t, drawn*chance, failed, tolerance)
+	assert.Equal(t, drawn-failed, executed("k"))
+	assert.Equal(t, evidence.Tally{Unit: "calls", Seen: drawn, Affected: int64(failed)}, plain(count))
+	assert.Equal(t, failed, hits(t, "lines", func(r *Relay) bool { return r.decide(message{method: "COUNT"}).rule != nil }, chance, 7, drawn))
+}

@@ -1,0 +1,199 @@
+package message
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+	natsgo "github.com/nats-io/nats.go"
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// asker sends one message of a class, with an id of its own, and tells whether it was a victim.
+type asker func(class, id string) (hit bool)
+
+// crowds are clients of a protocol whose messages get an error where a rule chooses them.
+var crowds = []struct {
+	protocol, name string
+	rule           Rule
+	cfg            Config
+	noIDs          bool // its messages show none
+	serve          func(testing.TB) (addr string)
+	join           func(t testing.TB, addr string) (client func() asker)
+}{
+	{protocol: "http", rule: Rule{Do: Answer, Status: 503}, serve: shopAddr, join: joinHTTP},
+	{protocol: "http", name: "over HTTP/2", rule: Rule{Do: Answer, Status: 503}, serve: shopAddr, join: func(t testing.TB, addr string) func() asker { return askHTTP(t, h2client(t), addr) }},
+	{protocol: "grpc", rule: Rule{Do: Answer, Code: "UNAVAILABLE"}, serve: func(t testing.TB) string { return openTill(t).addr }, join: joinGRPC},
+	{protocol: "redis", rule: Rule{Do: Answer, Code: "LOADING"}, serve: redisServer, join: joinRedis},
+	{protocol: "nats", rule: Rule{Do: Answer, Code: "503", Match: Match{Path: "echo.>"}}, serve: natsEcho, join: joinNATS},
+	{protocol: "lines", rule: Rule{Do: Answer, Code: "error"}, cfg: Config{Framing: Framing{Lockstep: true}}, noIDs: true, serve: func(t testing.TB) string { addr, _ := countLines(t); return addr }, join: joinLines},
+}
+
+func shopAddr(t testing.TB) string { return trade(t).addr }
+
+func joinHTTP(t testing.TB, addr string) func() asker {
+	transport := &http.Transport{MaxIdleConnsPerHost: 16}
+	t.Cleanup(transport.CloseIdleConnections)
+	return askHTTP(t, &http.Client{Transport: transport, Timeout: patience}, addr)
+}
+
+func askHTTP(t testing.TB, client *http.Client, addr string) func() asker {
+	return func() asker {
+		return func(class, id string) bool {
+			res, err := client.Post("http://"+addr+"/"+class+"/"+id, "", strings.NewReader("x"))
+			if !assert.NoError(t, err) {
+				return false
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+			return res.StatusCode == http.StatusServiceUnavailable
+		}
+	}
+}
+
+func joinGRPC(t testing.TB, addr string) func() asker {
+	slowly(t)
+	c := dialTill(t, addr)
+	return func() asker {
+		return func(class, id string) bool {
+			ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), "idempotency-key", id), patience)
+			defer cancel()
+			err := c.Invoke(ctx, "/shop.Payments/"+class, wrapperspb.String("x"), &wrapperspb.StringValue{}) // which the server does not know
+			assert.Contains(t, []string{"Unimplemented", "Unavailable"}, status.Code(err).String())
+			return status.Code(err).String() == "Unavailable"
+		}
+	}
+}
+
+func joinRedis(t testing.TB, addr string) func() asker {
+	c := goredis.NewClient(&goredis.Options{Addr: addr, MaxRetries: -1, ReadTimeout: patience})
+	t.Cleanup(func() { _ = c.Close() })
+	return func() asker {
+		return func(class, id string) bool {
+			err := c.Incr(context.Background(), class+":"+id).Err()
+			assert.True(t, err == nil || strings.Contains(err.Error(), "LOADING"), "%v", err)
+			return err != nil
+		}
+	}
+}
+
+// natsEcho is a server with somebody who answers.
+func natsEcho(t testing.TB) (addr string) {
+	addr = natsServer(t, natsd.Options{})
+	c := natsClient(t, addr)
+	_, err := c.Subscribe("echo.>", func(m *natsgo.Msg) { _ = m.Respond(m.Data) })
+	require.NoError(t, err)
+	require.NoError(t, c.Flush())
+	return addr
+}
+
+func joinNATS(t testing.TB, addr string) func() asker {
+	c := natsClient(t, addr)
+	return func() asker {
+		return func(class, id string) bool {
+			_, err := c.Request("echo."+class+"."+id, nil, patience)
+			assert.True(t, err == nil || errors.Is(err, natsgo.ErrNoResponders), "%v", err)
+			return err != nil
+		}
+	}
+}
+
+func joinLines(t testing.TB, addr string) func() asker {
+	return func() asker {
+		p := connect(t, addr)
+		in := bufio.NewReader(p)
+		return func(class, id string) bool {
+			_, _ = p.write(class+" "+id+"\n", false)
+			text, err := in.ReadString('\n')
+			assert.NoError(t, err)
+			return text == "error\n"
+		}
+	}
+}
+
+// The same seed has the same victims, however 16 clients interleave, and another seed has others. A retry is an occurrence of its own; a sticky rule
+// chooses messages and not occurrences, so that no retry helps one that it chose.
+func TestTheSameSeedHasTheSameVictims(t *testing.T) {
+	for _, c := range crowds {
+		t.Run(strings.TrimSpace(c.protocol+" "+c.name), func(t *testing.T) {
+			upstream := c.serve(t)
+			run := func(r Rule) *victims {
+				f := openAs(t, c.protocol, upstream, c.cfg)
+				r.Do, r.Status, r.Code, r.Match = c.rule.Do, c.rule.Status, c.rule.Code, c.rule.Match
+				count, heal := f.live(t, r)
+				defer heal()
+				most := 100
+				if r.Sticky {
+					most = 3
+				}
+				v := among(c.join(t, f.addr), most)
+				assert.EqualValues(t, v.hits, count.Tally().Affected)
+				return v
+			}
+			first, other := run(Rule{Share: .3, Seed: 1}), run(Rule{Share: .3, Seed: 2})
+			assert.Equal(t, first, run(Rule{Share: .3, Seed: 1}))
+			assert.NotEqual(t, first.own, other.own)
+			assert.Positive(t, first.again, "retries that were victims too")
+			assert.Less(t, first.again, len(first.own)/2, "and most were none")
+			if c.noIDs {
+				return
+			}
+			first = run(Rule{Share: .3, Seed: 1, Sticky: true})
+			assert.Equal(t, first, run(Rule{Share: .3, Seed: 1, Sticky: true}))
+			assert.Equal(t, len(first.own), first.again/2*3, "each and both of its retries")
+			assert.InDelta(t, .3*16*15, first.hits/3, 50)
+		})
+	}
+}
+
+// victims are those of one run: of each client's own class which messages, by number and attempt, and of the class that all share how many.
+type victims struct {
+	own                 []string
+	shared, hits, again int
+}
+
+// among lets 16 clients send 15 messages each, two in three of their own class and one in three of everybody's. A victim is sent again until it is none, or
+// so often in all.
+func among(join func() asker, most int) *victims {
+	v := &victims{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for c := range 16 {
+		ask := join()
+		all.Go(func() {
+			for i := range 15 {
+				class := fmt.Sprintf("own%c", 'a'+c)
+				if i%3 == 0 {
+					class = "shared"
+				}
+				for attempt := 0; attempt < most && ask(class, fmt.Sprint(1000+100*c+i)); attempt++ {
+					mu.Lock()
+					v.hits++
+					if class == "shared" { // which of them is a retry depends on who comes first
+						v.shared++
+					} else {
+						v.own = append(v.own, fmt.Sprint(class, " ", i, " ", attempt))
+						v.again += min(attempt, 1)
+					}
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(v.own)
+	return v
+}
