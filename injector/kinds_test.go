@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -37,12 +38,21 @@ type target struct {
 	peer *net.TCPConn // connected, and never reads
 }
 
+// freeAddr is free below the ports that the system hands out, so that no outgoing connection takes it before it is listened on.
+func freeAddr(t *testing.T) string {
+	for {
+		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10000+rand.IntN(10000))) //nolint:gosec // any will do
+		if err == nil {
+			require.NoError(t, ln.Close())
+			return ln.Addr().String()
+		}
+		require.NoError(t, t.Context().Err(), "%v", err)
+	}
+}
+
 func newTarget(t *testing.T, protocol string) *target {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := freeAddr(t)
 	svc, err := process.Start(t.Context(), process.Spec{
 		Name: "payments", Args: []string{os.Args[0]}, Env: []string{"SERVE=" + addr}, Log: filepath.Join(t.TempDir(), "log"),
 		Ready: process.Ready{HTTP: "http://" + addr + "/", Within: 20 * time.Second}, Grace: time.Second,

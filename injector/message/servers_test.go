@@ -2,6 +2,8 @@ package message
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -33,11 +35,8 @@ func program(t testing.TB, name, debian string) string {
 // server starts a real server of the test's own, on a free port and in a folder of its own. Its arguments may hold {port} and {dir}.
 func server(t testing.TB, args ...string) (addr string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr = ln.Addr().String()
+	addr = freeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
-	require.NoError(t, ln.Close())
 	dir := t.TempDir()
 	for i, arg := range args {
 		args[i] = strings.NewReplacer("{port}", port, "{dir}", dir).Replace(arg)
@@ -48,6 +47,18 @@ func server(t testing.TB, args ...string) (addr string) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, svc.Stop(context.Background())) })
 	return addr
+}
+
+// freeAddr is free below the ports that the system hands out, so that no outgoing connection takes it before it is listened on.
+func freeAddr(t testing.TB) string {
+	for {
+		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10000+rand.IntN(10000))) //nolint:gosec // any will do
+		if err == nil {
+			require.NoError(t, ln.Close())
+			return ln.Addr().String()
+		}
+		require.NoError(t, t.Context().Err(), "%v", err)
+	}
 }
 
 func redisServer(t testing.TB) string {
