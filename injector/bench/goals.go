@@ -41,7 +41,7 @@ func aims() []goal {
 }
 
 // goals says which are met.
-func goals(rows []row) string {
+func goals(rows []row, aims []goal) string {
 	find := func(kase, target, metric string) (float64, bool) {
 		for _, r := range rows {
 			if r.Case == kase && r.Target == target && r.Metric == metric {
@@ -52,7 +52,7 @@ func goals(rows []row) string {
 	}
 	var out strings.Builder
 	out.WriteString("\ngoals\n")
-	for _, g := range aims() {
+	for _, g := range aims {
 		value, ok := find(g.kase, "firedrill", g.metric)
 		if ok && g.than != "" {
 			var other float64
@@ -68,7 +68,7 @@ func goals(rows []row) string {
 			}
 			verdict += fmt.Sprintf(" (%s)", number(value))
 		}
-		fmt.Fprintf(&out, "  %-55s %s\n", g.says, verdict)
+		fmt.Fprintf(&out, "  %-66s %s\n", g.says, verdict)
 	}
 	return out.String()
 }

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+const metric = "requests.total:1|c|#route:orders,code:200"
+
+// thereAndBack keeps a few datagrams of each client under way, so that no buffer is ever full. What does not come back is lost.
+func thereAndBack(b *bench, t *target) error {
+	before, began := t.usage(), time.Now()
+	end := began.Add(b.lasts())
+	var came, lost atomic.Int64
+	err := each(16, func(int) error {
+		c, err := net.Dial("udp", t.at["datagrams"])
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		buf := make([]byte, 2048)
+		for away := 0; ; {
+			for ; away < 8 && time.Now().Before(end); away++ {
+				if _, err := c.Write([]byte(metric)); err != nil {
+					return err
+				}
+			}
+			if away == 0 {
+				return nil
+			}
+			_ = c.SetReadDeadline(time.Now().Add(2 * time.Second))
+			if _, err := c.Read(buf); err != nil {
+				lost.Add(int64(away))
+				return nil
+			}
+			away--
+			came.Add(1)
+		}
+	})
+	b.note(datagramCase, t, "datagrams/s", float64(came.Load())/time.Since(began).Seconds())
+	b.cpu(datagramCase, t, "CPU us per datagram", before, float64(came.Load()), 1e6)
+	b.note(datagramCase, t, "lost", float64(lost.Load()))
+	return err
+}
+
+// flood sends as fast as it can, and finds where those are that did not arrive: the kernel drops where a socket has no room, which nobody else can know.
+func flood(b *bench, t *target) error {
+	arrived := func() (n int64, err error) {
+		text, err := b.counts.ask("tell")
+		if err == nil {
+			n, err = strconv.ParseInt(text, 10, 64)
+		}
+		return n, err
+	}
+	server := b.targets[0].at["datagrams"] // direct
+	first, err := arrived()
+	if err != nil {
+		return err
+	}
+	drops := func() int64 {
+		if t.name == direct {
+			return dropped(server)
+		}
+		return dropped(server, t.at["datagrams"])
+	}
+	toldBefore, err := t.told()
+	if err != nil {
+		return err
+	}
+	before, dropsBefore, began := t.usage(), drops(), time.Now()
+	end := began.Add(b.lasts())
+	var sent atomic.Int64
+	err = each(2, func(int) error {
+		c, err := net.Dial("udp", t.at["datagrams"])
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		for time.Now().Before(end) {
+			for range 16 {
+				if _, err := c.Write([]byte("!" + metric)); err != nil {
+					return err
+				}
+				sent.Add(1)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	took := time.Since(began).Seconds()
+	came, last := int64(0), int64(-1)
+	for came != last { // until no more arrive
+		time.Sleep(100 * time.Millisecond)
+		last = came
+		if came, err = arrived(); err != nil {
+			return err
+		}
+	}
+	came -= first
+	kernel := drops() - dropsBefore
+	b.note(floodCase, t, "datagrams/s", float64(came)/took)
+	b.cpu(floodCase, t, "CPU us per datagram", before, float64(came), 1e6)
+	b.note(floodCase, t, "sent/s", float64(sent.Load())/took)
+	b.note(floodCase, t, "dropped by the kernel", float64(kernel))
+	b.note(floodCase, t, "lost otherwise", float64(sent.Load()-came-kernel))
+	told, err := t.told()
+	if t.name == "firedrill" {
+		b.note(floodCase, t, "unattributed, as the link tells it", told-toldBefore)
+		b.note(floodCase, t, "dropped and not told by the link", float64(kernel)-(told-toldBefore))
+	}
+	return err
+}
+
+// told is the loss since it was opened that a link of ours tells, and that no fault did; 0 of other targets.
+func (t *target) told() (float64, error) {
+	if t.name != "firedrill" {
+		return 0, nil
+	}
+	text, err := t.stats[len(t.stats)-1].ask("tell")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseFloat(text, 64)
+}
