@@ -69,6 +69,7 @@ type httpConn struct {
 
 	cr, ur *bufio.Reader
 	cw, uw *bufio.Writer
+	said   head // of the answer under way
 
 	mu      sync.Mutex
 	changed *sync.Cond  // whatever stands below

@@ -127,7 +127,8 @@ func (c *httpConn) rest(first []byte) error {
 
 // answer passes one answer on, or does with it what a rule says.
 func (c *httpConn) answer(x *exchange) error {
-	h, err := readHead(c.ur, false)
+	h := &c.said
+	err := h.read(c.ur, false)
 	if errors.Is(err, errNotHTTP) {
 		return c.rest(h.raw)
 	}
