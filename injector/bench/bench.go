@@ -83,6 +83,8 @@ type row struct {
 	Median      float64  `json:"median"`
 	VsDirect    *float64 `json:"vs_direct"`
 	VsToxiproxy *float64 `json:"vs_toxiproxy"`
+
+	rounds []float64
 }
 
 // rows are the medians of the rounds, in the order in which they were first measured.
@@ -107,7 +109,7 @@ func (b *bench) rows() []row {
 	}
 	rows := make([]row, 0, len(order))
 	for _, k := range order {
-		rows = append(rows, row{k.kase, k.target, k.metric, median(values[k]), ratio(k, direct), ratio(k, "toxiproxy")})
+		rows = append(rows, row{k.kase, k.target, k.metric, median(values[k]), ratio(k, direct), ratio(k, "toxiproxy"), values[k]})
 	}
 	return rows
 }

@@ -59,6 +59,13 @@ func TestGoalsSayWhatIsMet(t *testing.T) {
 	}
 }
 
+// What else the machine does changes from round to round, so rounds are compared one by one.
+func TestGoalsCompareRoundsInPairs(t *testing.T) {
+	row := func(rounds ...float64) row { return row{Median: median(rounds), rounds: rounds} }
+	assert.InDelta(t, 0.5, against(row(1, 10, 100), row(2, 20, 40)), 1e-9)
+	assert.InDelta(t, 2, against(row(4), row(1, 2, 3)), 1e-9, "rounds that do not pair")
+}
+
 // A goal whose case, metric or target nobody measures would never be met or missed.
 func TestGoalsAreOfWhatIsMeasured(t *testing.T) {
 	for _, s := range suites() {

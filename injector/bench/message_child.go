@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 
 	"github.com/firedrill-dev/firedrill/injector/datagram"
+	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
@@ -69,9 +70,9 @@ func relayMessages(upstream, protocol, rule string) (string, any, error) {
 func arm(r *message.Relay, rule string) (err error) {
 	switch rule {
 	case "other":
-		_, err = r.Add(message.Rule{ID: "f", Do: message.LoseRequest, Match: message.Match{Method: "PURGE"}, Share: 0.1})
+		_, err = r.Add(message.Rule{ID: "f", Do: message.LoseRequest, Count: evidence.NewCounter("calls"), Match: message.Match{Method: "PURGE"}, Share: 0.1})
 	case "never":
-		_, err = r.Add(message.Rule{ID: "f", Do: message.LoseRequest, Share: 1e-15})
+		_, err = r.Add(message.Rule{ID: "f", Do: message.LoseRequest, Count: evidence.NewCounter("calls"), Share: 1e-15})
 	}
 	return err
 }
