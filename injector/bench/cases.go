@@ -129,62 +129,6 @@ func pingPong(conns int) func(*bench, *target) error {
 	return talk{name: name, way: "echo", conns: conns, say: make([]byte, 64), answer: 64, rate: "round trips/s", per: "op"}.run
 }
 
-// talk is a case of round trips: each connection says something and awaits the whole answer.
-type talk struct {
-	name, way string
-	conns     int
-	say       []byte
-	answer    int    // bytes; 0 means those of HTTP that the first answer has
-	rate, per string // what round trips are called
-}
-
-func (k talk) run(b *bench, t *target) error {
-	before, began := t.usage(), time.Now()
-	end := began.Add(b.lasts())
-	var mu sync.Mutex
-	var times []time.Duration
-	err := each(k.conns, func(int) error {
-		mine, err := k.one(t.at[k.way], end)
-		mu.Lock()
-		times = append(times, mine...)
-		mu.Unlock()
-		return err
-	})
-	took := time.Since(began).Seconds()
-	b.note(k.name, t, k.rate, float64(len(times))/took)
-	b.cpu(k.name, t, "CPU us per "+k.per, before, float64(len(times)), 1e6)
-	b.note(k.name, t, "p50 us", quantile(times, 0.5).Seconds()*1e6)
-	b.note(k.name, t, "p99 us", quantile(times, 0.99).Seconds()*1e6)
-	return err
-}
-
-// one is a connection's round trips.
-func (k talk) one(addr string, end time.Time) (times []time.Duration, err error) {
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	answer := make([]byte, k.answer)
-	for now := time.Now(); now.Before(end); {
-		if _, err := c.Write(k.say); err != nil {
-			return times, err
-		}
-		if len(answer) == 0 {
-			answer, err = firstAnswer(c)
-		} else {
-			_, err = io.ReadFull(c, answer)
-		}
-		if err != nil {
-			return times, err
-		}
-		then := now
-		now = time.Now()
-		times = append(times, now.Sub(then))
-	}
-	return times, nil
-}
-
 func quantile(times []time.Duration, q float64) time.Duration {
 	if len(times) == 0 {
 		return 0

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -159,29 +157,6 @@ func messageAims() []goal {
 		{"datagrams: a rule that is never drawn costs at most 10 %", datagramCase, "datagrams/s", neverDrawn, false, off},
 		{"no datagram lost that the kernel did not drop", floodCase, "lost otherwise", "", false, 0},
 		{"no datagram dropped by the kernel that the link does not tell", floodCase, "dropped and not told by the link", "", false, 0},
-	}
-}
-
-// firstAnswer reads an answer of HTTP and returns the room for another of the same length.
-func firstAnswer(c net.Conn) ([]byte, error) {
-	var all []byte
-	for buf := make([]byte, 8<<10); ; {
-		n, err := c.Read(buf)
-		if all = append(all, buf[:n]...); err != nil {
-			return nil, fmt.Errorf("after %q: %w", all, err)
-		}
-		head, body, ok := bytes.Cut(all, []byte("\r\n\r\n"))
-		if !ok {
-			continue
-		}
-		resp, err := http.ReadResponse(newReader(all), nil)
-		if err != nil || resp.StatusCode != http.StatusOK || resp.ContentLength <= 0 {
-			return nil, fmt.Errorf("the answer is %q: %w", head, err)
-		}
-		_ = resp.Body.Close()
-		if int64(len(body)) == resp.ContentLength {
-			return make([]byte, len(all)), nil
-		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -104,8 +103,6 @@ func serveWeb(h http.Handler) (string, any, error) {
 	go func() { _ = (&http.Server{Handler: h, Protocols: both}).Serve(ln) }() //nolint:gosec // its clients are ours
 	return ln.Addr().String(), nil, nil
 }
-
-func newReader(b []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(b)) }
 
 // answerHTTP knows two requests: a GET without a body, and a POST as long as post is.
 func answerHTTP(c *net.TCPConn) {
