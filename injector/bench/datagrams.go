@@ -69,7 +69,7 @@ func flood(b *bench, t *target) error {
 	if err != nil {
 		return err
 	}
-	before, dropsBefore, began := t.usage(), drops(), time.Now()
+	dropsBefore, began := drops(), time.Now()
 	end := began.Add(b.lasts())
 	var sent atomic.Int64
 	err = each(2, func(int) error {
@@ -103,7 +103,6 @@ func flood(b *bench, t *target) error {
 	came -= first
 	kernel := drops() - dropsBefore
 	b.note(floodCase, t, "datagrams/s", float64(came)/took)
-	b.cpu(floodCase, t, "CPU us per datagram", before, float64(came), 1e6)
 	b.note(floodCase, t, "sent/s", float64(sent.Load())/took)
 	b.note(floodCase, t, "dropped by the kernel", float64(kernel))
 	b.note(floodCase, t, "lost otherwise", float64(sent.Load()-came-kernel))
