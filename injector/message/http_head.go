@@ -62,7 +62,7 @@ func (h *head) read(r *bufio.Reader, request bool) error {
 	if b, _ := r.Peek(1); request && len(b) == 1 && !begins(b[0]) {
 		return errNotHTTP // what has no lines is not waited for
 	}
-	h.raw = slices.Grow(h.raw, headRoom(r))
+	h.raw = slices.Grow(h.raw, min(r.Buffered(), 1<<10)) // most heads are at hand, and not much else is
 	for first := true; ; {
 		line, err := readLine(r, maxHead-len(h.raw))
 		h.raw = append(h.raw, line...)
@@ -85,15 +85,6 @@ func (h *head) read(r *bufio.Reader, request bool) error {
 			return errNotHTTP
 		}
 	}
-}
-
-// headRoom is how long a head may well be: to where an empty line is at hand, and not much where none is.
-func headRoom(r *bufio.Reader) int {
-	part, _ := r.Peek(r.Buffered())
-	if i := bytes.Index(part, []byte("\r\n\r\n")); i >= 0 {
-		return i + 4
-	}
-	return min(len(part), 512)
 }
 
 // begins tells whether a request may begin so: with its method, or an empty line before it.
