@@ -126,7 +126,7 @@ func TestAShortRunOfTheMessageSuite(t *testing.T) {
 		}
 	}
 	said := goals(b.rows(), s.aims())
-	if len(b.skipped) == 0 {
+	if len(b.skipped) == 0 && exists(udpTable) {
 		assert.NotContains(t, said, "not measured")
 	}
 }

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -192,20 +189,4 @@ func streams(b *bench, t *target) error {
 	b.cpu(h2Case, t, "CPU us per request", before, float64(len(times)), 1e6)
 	b.note(h2Case, t, "p50 us", quantile(times, 0.5).Seconds()*1e6)
 	return err
-}
-
-// dropped is what the kernel has dropped at the sockets of these addresses, for want of room.
-func dropped(addrs ...string) (n int64) {
-	table, _ := os.ReadFile(filepath.FromSlash("/proc/net/udp"))
-	for line := range strings.Lines(string(table)) {
-		words := strings.Fields(line)
-		for _, addr := range addrs {
-			port, _ := strconv.Atoi(port4(addr))
-			if len(words) > 12 && strings.HasSuffix(words[1], fmt.Sprintf(":%04X", port)) {
-				drops, _ := strconv.ParseInt(words[12], 10, 64)
-				n += drops
-			}
-		}
-	}
-	return n
 }
