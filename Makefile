@@ -5,7 +5,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PROGRAMS      := redis-server initdb haproxy nginx nats-server dnsmasq gcc
 PACKAGES      := redis-server postgresql haproxy nginx-light nats-server dnsmasq-base gcc libc6-dev
 
-.PHONY: all fmt lint test test-short bench bench-link demo install-tools docs
+.PHONY: all fmt lint test test-short bench bench-link bench-message demo install-tools docs
 
 all: lint test
 
@@ -31,6 +31,9 @@ bench: ## speed of the parts, for comparison on one machine
 
 bench-link: ## links side by side with Toxiproxy, HAProxy, nginx and socat, as far as they are installed; writes bench-link.json
 	$(GO) run ./injector/bench link
+
+bench-message: ## message relays side by side with HAProxy, ReverseProxy, Toxiproxy and a plain forwarder of datagrams; writes bench-message.json
+	$(GO) run ./injector/bench message
 
 demo: ## the starter features against the demo shop
 	$(GO) run ./cmd/firedrill run

@@ -15,20 +15,24 @@ const direct = "direct"
 
 // bench is a run: the servers at the other end, the targets, and what was measured.
 type bench struct {
-	o          options
-	ctx        context.Context
-	cancel     context.CancelFunc
-	dir        string
-	echo, sink *child
-	play       *playground
-	targets    []*target
-	children   []*child
-	services   []*process.Service
-	skipped    []string
-	figures    []figure
+	o        options
+	ctx      context.Context
+	cancel   context.CancelFunc
+	dir      string
+	servers  []server
+	play     *playground
+	counts   *child // the server of datagrams
+	targets  []*target
+	children []*child
+	services []*process.Service
+	skipped  []string
+	figures  []figure
 }
 
-func newBench(o options, dir string) (b *bench, err error) {
+// server is what stands behind every target. Its name is that of a target's way to it.
+type server struct{ name, addr string }
+
+func newBench(s suite, o options, dir string) (b *bench, err error) {
 	b = &bench{o: o, dir: dir}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	defer func() {
@@ -36,17 +40,16 @@ func newBench(o options, dir string) (b *bench, err error) {
 			b.close()
 		}
 	}()
-	if b.echo, err = spawn("echo"); err != nil {
-		return nil, err
+	return b, s.start(b)
+}
+
+// server starts one of ours as a process of its own.
+func (b *bench) server(name string) (*child, error) {
+	c, err := spawn(name)
+	if err == nil {
+		b.children, b.servers = append(b.children, c), append(b.servers, server{name, c.addr})
 	}
-	if b.sink, err = spawn("sink"); err != nil {
-		return nil, err
-	}
-	b.children = append(b.children, b.echo, b.sink)
-	if b.play, err = newPlayground(); err != nil {
-		return nil, err
-	}
-	return b, b.fleet()
+	return c, err
 }
 
 func (b *bench) close() {
@@ -72,7 +75,7 @@ func (b *bench) note(kase string, t *target, metric string, value float64) {
 	b.figures = append(b.figures, figure{kase, t.name, metric, value})
 }
 
-// row is what bench-link.json holds.
+// row is what the file holds.
 type row struct {
 	Case        string   `json:"case"`
 	Target      string   `json:"target"`
@@ -80,6 +83,8 @@ type row struct {
 	Median      float64  `json:"median"`
 	VsDirect    *float64 `json:"vs_direct"`
 	VsToxiproxy *float64 `json:"vs_toxiproxy"`
+
+	rounds []float64
 }
 
 // rows are the medians of the rounds, in the order in which they were first measured.
@@ -104,7 +109,7 @@ func (b *bench) rows() []row {
 	}
 	rows := make([]row, 0, len(order))
 	for _, k := range order {
-		rows = append(rows, row{k.kase, k.target, k.metric, median(values[k]), ratio(k, direct), ratio(k, "toxiproxy")})
+		rows = append(rows, row{k.kase, k.target, k.metric, median(values[k]), ratio(k, direct), ratio(k, "toxiproxy"), values[k]})
 	}
 	return rows
 }

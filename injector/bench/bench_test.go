@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -45,7 +46,7 @@ func TestGoalsSayWhatIsMet(t *testing.T) {
 		{Case: "bulk, 1 connection", Target: "firedrill", Metric: "MB/s", Median: 20},
 		{Case: "bulk, 1 connection", Target: "toxiproxy", Metric: "MB/s", Median: 10},
 		{Case: "bulk, 1 connection", Target: "haproxy", Metric: "MB/s", Median: 21},
-	})
+	}, aims())
 	for line := range strings.Lines(said) {
 		switch {
 		case strings.Contains(line, "bulk at least 2x Toxiproxy"):
@@ -58,19 +59,28 @@ func TestGoalsSayWhatIsMet(t *testing.T) {
 	}
 }
 
+// What else the machine does changes from round to round, so rounds are compared one by one.
+func TestGoalsCompareRoundsInPairs(t *testing.T) {
+	row := func(rounds ...float64) row { return row{Median: median(rounds), rounds: rounds} }
+	assert.InDelta(t, 0.5, against(row(1, 10, 100), row(2, 20, 40)), 1e-9)
+	assert.InDelta(t, 2, against(row(4), row(1, 2, 3)), 1e-9, "rounds that do not pair")
+}
+
 // A goal whose case, metric or target nobody measures would never be met or missed.
 func TestGoalsAreOfWhatIsMeasured(t *testing.T) {
-	known := map[string]bool{}
-	for _, c := range cases() {
-		known[c.name] = true
-	}
-	for _, g := range aims() {
-		assert.True(t, known[g.kase], g.kase)
+	for _, s := range suites() {
+		known := map[string]bool{}
+		for _, c := range s.cases() {
+			known[c.name] = true
+		}
+		for _, g := range s.aims() {
+			assert.True(t, known[g.kase], g.kase)
+		}
 	}
 }
 
 func TestAShortRunMeasuresRealTraffic(t *testing.T) {
-	b, err := newBench(options{quick: true, rounds: 1, wants: "firedrill"}, t.TempDir())
+	b, err := newBench(suites()[0], options{quick: true, rounds: 1, wants: "firedrill"}, t.TempDir())
 	require.NoError(t, err)
 	defer b.close()
 	for _, c := range cases() {
@@ -88,5 +98,35 @@ func TestAShortRunMeasuresRealTraffic(t *testing.T) {
 	}
 	for _, want := range []string{"direct MB/s", "firedrill MB/s", "direct round trips/s", "firedrill p50 us", "firedrill CPU us per op", "firedrill largest burst ms"} {
 		assert.True(t, found[want], "%s in %v", want, found)
+	}
+}
+
+// The suite of message protocols runs as a whole, each case on each of its targets, and what they carry is real.
+func TestAShortRunOfTheMessageSuite(t *testing.T) {
+	s := suites()[1]
+	b, err := newBench(s, options{quick: true, brief: 50 * time.Millisecond, rounds: 1}, t.TempDir())
+	require.NoError(t, err)
+	defer b.close()
+	for _, c := range s.cases() {
+		measured := 0
+		for _, target := range b.targets {
+			if c.fits(target) {
+				require.NoError(t, c.run(b, target), "%s on %s", c.name, target.name)
+				measured++
+			}
+		}
+		assert.GreaterOrEqual(t, measured, 3, c.name)
+	}
+	for _, r := range b.rows() {
+		if strings.HasSuffix(r.Metric, "/s") || strings.HasPrefix(r.Metric, "p50") {
+			assert.Positive(t, r.Median, "%s of %s: %s", r.Metric, r.Target, r.Case)
+		}
+		if r.Metric == "lost" || r.Metric == "lost otherwise" || r.Metric == "dropped and not told by the link" {
+			assert.Zero(t, r.Median, "%s of %s", r.Metric, r.Target)
+		}
+	}
+	said := goals(b.rows(), s.aims())
+	if len(b.skipped) == 0 && exists(udpTable) {
+		assert.NotContains(t, said, "not measured")
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -55,7 +56,7 @@ func cases() []kase {
 // lasts is how long a round measures.
 func (b *bench) lasts() time.Duration {
 	if b.o.quick {
-		return 300 * time.Millisecond
+		return cmp.Or(b.o.brief, 300*time.Millisecond)
 	}
 	return time.Second
 }
@@ -67,7 +68,7 @@ func bulk(conns int) func(*bench, *target) error {
 		end := began.Add(b.lasts())
 		var sent atomic.Int64
 		err := each(conns, func(int) error {
-			c, err := net.Dial("tcp", t.sink)
+			c, err := net.Dial("tcp", t.at["sink"])
 			if err != nil {
 				return err
 			}
@@ -125,42 +126,7 @@ func each(n int, do func(i int) error) error {
 
 func pingPong(conns int) func(*bench, *target) error {
 	name := plural("ping-pong 64 B, %d connection", conns)
-	return func(b *bench, t *target) error {
-		before, began := t.usage(), time.Now()
-		end := began.Add(b.lasts())
-		var mu sync.Mutex
-		var times []time.Duration
-		err := each(conns, func(int) error {
-			c, err := net.Dial("tcp", t.echo)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			ball := make([]byte, 64)
-			var mine []time.Duration
-			for now := time.Now(); now.Before(end); {
-				if _, err := c.Write(ball); err != nil {
-					return err
-				}
-				if _, err := io.ReadFull(c, ball); err != nil {
-					return err
-				}
-				then := now
-				now = time.Now()
-				mine = append(mine, now.Sub(then))
-			}
-			mu.Lock()
-			times = append(times, mine...)
-			mu.Unlock()
-			return nil
-		})
-		took := time.Since(began).Seconds()
-		b.note(name, t, "round trips/s", float64(len(times))/took)
-		b.cpu(name, t, "CPU us per op", before, float64(len(times)), 1e6)
-		b.note(name, t, "p50 us", quantile(times, 0.5).Seconds()*1e6)
-		b.note(name, t, "p99 us", quantile(times, 0.99).Seconds()*1e6)
-		return err
-	}
+	return talk{name: name, way: "echo", conns: conns, say: make([]byte, 64), answer: 64, rate: "round trips/s", per: "op"}.run
 }
 
 func quantile(times []time.Duration, q float64) time.Duration {
@@ -178,7 +144,7 @@ func churn(b *bench, t *target) error {
 	err := each(4, func(int) error {
 		ball := make([]byte, 64)
 		for time.Now().Before(end) {
-			c, err := net.Dial("tcp", t.echo)
+			c, err := net.Dial("tcp", t.at["echo"])
 			if err != nil {
 				return err
 			}
@@ -228,7 +194,7 @@ func idle(conns int) func(*bench, *target) error {
 			return err
 		}
 		for range conns {
-			c, err := net.Dial("tcp", t.echo)
+			c, err := net.Dial("tcp", t.at["echo"])
 			if err != nil {
 				return fmt.Errorf("after %d connections: %w", len(held), err)
 			}

@@ -25,7 +25,10 @@ type faulty interface {
 	disturb(word string, n int64) (heal func() error, err error)
 }
 
-// serve is a child: it prints where it listens and then obeys its standard input, a line each: stats, heal, or a fault and its number.
+// teller is a child that counts datagrams: those that arrived (a server), or that were lost and that no fault did (a link).
+type teller interface{ tell() int64 }
+
+// serve is a child: it prints where it listens and then obeys its standard input, a line each: stats, tell, heal, or a fault and its number.
 func serve(kind string, args []string) {
 	addr, proxy, err := listen(kind, args)
 	if err != nil {
@@ -41,6 +44,9 @@ func serve(kind string, args []string) {
 		switch word {
 		case "stats":
 			fmt.Println(stats())
+			continue
+		case "tell":
+			fmt.Println(proxy.(teller).tell())
 			continue
 		case "heal":
 			err = heal()
@@ -91,7 +97,7 @@ func listen(kind string, args []string) (addr string, proxy any, err error) {
 		}
 		return p.Listen, theirs{p}, nil
 	}
-	return "", nil, fmt.Errorf("no child %q", kind)
+	return listenMessage(kind, args)
 }
 
 // onlyReader hides what would let io.Copy take a short way.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -41,23 +42,23 @@ func aims() []goal {
 }
 
 // goals says which are met.
-func goals(rows []row) string {
-	find := func(kase, target, metric string) (float64, bool) {
-		for _, r := range rows {
-			if r.Case == kase && r.Target == target && r.Metric == metric {
-				return r.Median, true
-			}
+func goals(rows []row, aims []goal) string {
+	find := func(kase, target, metric string) (row, bool) {
+		i := slices.IndexFunc(rows, func(r row) bool { return r.Case == kase && r.Target == target && r.Metric == metric })
+		if i < 0 {
+			return row{}, false
 		}
-		return 0, false
+		return rows[i], true
 	}
 	var out strings.Builder
 	out.WriteString("\ngoals\n")
-	for _, g := range aims() {
-		value, ok := find(g.kase, "firedrill", g.metric)
+	for _, g := range aims {
+		ours, ok := find(g.kase, "firedrill", g.metric)
+		value := ours.Median
 		if ok && g.than != "" {
-			var other float64
-			if other, ok = find(g.kase, g.than, g.metric); ok && other > 0 {
-				value /= other
+			var other row
+			if other, ok = find(g.kase, g.than, g.metric); ok {
+				value = against(ours, other)
 			}
 		}
 		verdict := "not measured"
@@ -68,7 +69,20 @@ func goals(rows []row) string {
 			}
 			verdict += fmt.Sprintf(" (%s)", number(value))
 		}
-		fmt.Fprintf(&out, "  %-55s %s\n", g.says, verdict)
+		fmt.Fprintf(&out, "  %-66s %s\n", g.says, verdict)
 	}
 	return out.String()
+}
+
+// against is how many times other's figure ours is: the median over the rounds, each compared with the same one of the other, since what else the machine
+// does changes from round to round.
+func against(ours, other row) float64 {
+	if len(ours.rounds) != len(other.rounds) || len(ours.rounds) == 0 {
+		return ours.Median / other.Median
+	}
+	ratios := make([]float64, len(ours.rounds))
+	for i, v := range ours.rounds {
+		ratios[i] = v / other.rounds[i]
+	}
+	return median(ratios)
 }

@@ -1,11 +1,12 @@
 // Command bench measures links side by side with what else there is: no proxy, plain Go copy loops, Toxiproxy (embedded and its server), HAProxy, nginx and
-// socat. Every proxy is a process of its own, so that its processor time and memory are its own; rounds are interleaved, and medians are told.
+// socat; and links with a message protocol with HAProxy's HTTP mode, httputil.ReverseProxy, Toxiproxy and a plain forwarder of datagrams. Every proxy is a
+// process of its own, so that its processor time and memory are its own; rounds are interleaved, and medians are told.
 //
 //	go run ./injector/bench link            # make bench-link
-//	go run ./injector/bench link -quick
+//	go run ./injector/bench message -quick  # make bench-message, but short
 //
-// It prints a table, says which of the project's goals are met, and writes bench-link.json: rows of case, target, metric, median, vs_direct and
-// vs_toxiproxy (ratios; null where there is nothing to compare with). What is not installed is left out, with the command that installs it.
+// It prints a table, says which of the project's goals are met, and writes bench-link.json or bench-message.json: rows of case, target, metric, median,
+// vs_direct and vs_toxiproxy (ratios; null where there is nothing to compare with). What is not installed is left out, with the command that installs it.
 package main
 
 import (
@@ -14,8 +15,10 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -23,27 +26,44 @@ func main() {
 		serve(os.Args[2], os.Args[3:])
 		return
 	}
-	if len(os.Args) < 2 || os.Args[1] != "link" {
-		fmt.Fprintln(os.Stderr, "usage: bench link [-quick] [-rounds N] [-case WORD] [-target WORD]")
+	i := slices.IndexFunc(suites(), func(s suite) bool { return len(os.Args) > 1 && s.name == os.Args[1] })
+	if i < 0 {
+		fmt.Fprintln(os.Stderr, "usage: bench link|message [-quick] [-rounds N] [-case WORD] [-target WORD]")
 		os.Exit(2)
 	}
 	runtime.LockOSThread() // children die with the thread that starts them
-	if err := run(os.Args[2:]); err != nil {
+	if err := run(suites()[i], os.Args[2:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
+	}
+}
+
+// suite is a set of measurements on the same targets; its rows are written to bench-<name>.json.
+type suite struct {
+	name  string
+	start func(*bench) error // the servers and the targets
+	cases func() []kase
+	aims  func() []goal
+}
+
+func suites() []suite {
+	return []suite{
+		{"link", startLinks, cases, aims},
+		{"message", startRelays, messageCases, messageAims},
 	}
 }
 
 // options of a run.
 type options struct {
 	quick        bool
+	brief        time.Duration // of a quick round; 0 means 300 ms
 	rounds       int
 	cases, wants string
 }
 
-func run(args []string) error {
+func run(s suite, args []string) error {
 	var o options
-	flags := flag.NewFlagSet("bench link", flag.ContinueOnError)
+	flags := flag.NewFlagSet("bench "+s.name, flag.ContinueOnError)
 	flags.BoolVar(&o.quick, "quick", false, "one short round of each")
 	flags.IntVar(&o.rounds, "rounds", 5, "rounds, interleaved between the targets")
 	flags.StringVar(&o.cases, "case", "", "only cases whose name holds this")
@@ -60,7 +80,7 @@ func run(args []string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	b, err := newBench(o, dir)
+	b, err := newBench(s, o, dir)
 	if err != nil {
 		return err
 	}
@@ -69,28 +89,14 @@ func run(args []string) error {
 		t.pause(true) // those that are not measured take nothing from those that are
 		defer t.pause(false)
 	}
-	for _, c := range cases() {
-		if !strings.Contains(c.name, o.cases) {
-			continue
-		}
-		for round := range max(1, min(o.rounds, c.rounds(o.rounds))) {
-			for _, t := range b.targets {
-				if (c.faults && !t.faults) || !c.fits(t) {
-					continue
-				}
-				fmt.Fprintf(os.Stderr, "%s: round %d, %s\n", c.name, round+1, t.name)
-				t.pause(false)
-				err := c.run(b, t)
-				t.pause(true)
-				if err != nil {
-					fmt.Fprintf(os.Stderr, "%s on %s: %v\n", c.name, t.name, err)
-				}
-			}
+	for _, c := range s.cases() {
+		if strings.Contains(c.name, o.cases) {
+			b.measure(c)
 		}
 	}
 	rows := b.rows()
 	fmt.Print(table(rows))
-	fmt.Print(goals(rows))
+	fmt.Print(goals(rows, s.aims()))
 	for _, s := range b.skipped {
 		fmt.Println("left out:", s)
 	}
@@ -98,7 +104,25 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile("bench-link.json", append(text, '\n'), 0o644) //nolint:gosec // for everybody
+	return os.WriteFile("bench-"+s.name+".json", append(text, '\n'), 0o644) //nolint:gosec // for everybody
+}
+
+// measure runs a case on all its targets, round by round.
+func (b *bench) measure(c kase) {
+	for round := range max(1, min(b.o.rounds, c.rounds(b.o.rounds))) {
+		for _, t := range b.targets {
+			if (c.faults && !t.faults) || !c.fits(t) {
+				continue
+			}
+			fmt.Fprintf(os.Stderr, "%s: round %d, %s\n", c.name, round+1, t.name)
+			t.pause(false)
+			err := c.run(b, t)
+			t.pause(true)
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "%s on %s: %v\n", c.name, t.name, err)
+			}
+		}
+	}
 }
 
 // raiseLimit lets this process and its children open as many files as they may.

@@ -127,7 +127,7 @@ func delayed(ms int) func(*bench, *target) error {
 		})()
 		end := time.Now().Add(3 * b.lasts())
 		err := b.disturbed(t, fault, func() error {
-			return each(64, func(i int) error { return say(t.play, i, 64*time.Millisecond, end) })
+			return each(64, func(i int) error { return say(t.at["play"], i, 64*time.Millisecond, end) })
 		})
 		mu.Lock()
 		defer mu.Unlock()
@@ -150,7 +150,7 @@ func jitter(b *bench, t *target) error {
 	})()
 	end := time.Now().Add(12 * b.lasts())
 	err := b.disturbed(t, "jitter 50", func() error {
-		return each(16, func(i int) error { return say(t.play, i, 2*time.Millisecond, end) })
+		return each(16, func(i int) error { return say(t.at["play"], i, 2*time.Millisecond, end) })
 	})
 	mu.Lock()
 	defer mu.Unlock()
@@ -182,7 +182,7 @@ func limited(rate int64) func(*bench, *target) error {
 		defer b.play.bytes.Store(nil)
 		var c net.Conn
 		err := b.disturbed(t, fmt.Sprintf("limit %d", rate), func() (err error) {
-			if c, err = net.Dial("tcp", t.play); err != nil {
+			if c, err = net.Dial("tcp", t.at["play"]); err != nil {
 				return err
 			}
 			block := make([]byte, 64<<10)
@@ -221,7 +221,7 @@ func cut(b *bench, t *target) error {
 	var saying sync.WaitGroup
 	end := time.Now().Add(2500 * time.Millisecond)
 	saying.Go(func() {
-		_ = each(conns, func(i int) error { return say(t.play, i, 100*time.Millisecond, end) })
+		_ = each(conns, func(i int) error { return say(t.at["play"], i, 100*time.Millisecond, end) })
 	})
 	way := t.stats[len(t.stats)-1]
 	time.Sleep(time.Second)

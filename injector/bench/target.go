@@ -2,31 +2,23 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
 // target is what traffic goes through.
 type target struct {
 	name   string
-	echo   string // where its way to the echo server begins
-	sink   string // and that to the server which only listens
-	play   string // and that to this process
+	at     map[string]string // where its way to each server begins
 	pids   []int
 	stats  []*child // that tell their own, one a way
-	faults bool     // it can be disturbed, on its way to this process
+	faults bool     // it can be disturbed, on its last way
 }
 
 // child is a process of ours that serves.
@@ -94,174 +86,69 @@ func (c *child) end() {
 	_ = c.cmd.Wait()
 }
 
-// fleet starts the targets. Those that are not to be had are told in skipped.
-func (b *bench) fleet() error {
-	b.add(&target{name: direct, echo: b.echo.addr, sink: b.sink.addr, play: b.play.addr})
+// startLinks starts the suite of links. Targets that are not to be had are told in skipped.
+func startLinks(b *bench) (err error) {
+	for _, kind := range []string{"echo", "sink"} {
+		if _, err := b.server(kind); err != nil {
+			return err
+		}
+	}
+	if b.play, err = newPlayground(); err != nil {
+		return err
+	}
+	b.servers = append(b.servers, server{"play", b.play.addr})
+	b.direct()
 	for _, kind := range []string{"copy loop", "io.Copy", "firedrill", "toxiproxy"} {
-		if !b.wanted(kind) {
+		t := &target{name: kind, faults: kind == "firedrill" || kind == "toxiproxy"}
+		if err := b.child(t, func(server) []string { return []string{kind} }); err != nil {
+			return err
+		}
+	}
+	b.external(b.toxiproxyServer, b.haproxy, b.nginx, b.socat)
+	return nil
+}
+
+// direct is the way to the servers without anything between.
+func (b *bench) direct() {
+	t := &target{name: direct, at: map[string]string{}}
+	for _, s := range b.servers {
+		t.at[s.name] = s.addr
+	}
+	b.add(t)
+}
+
+// child starts a target's processes, one for each server that kind has words for: what spawn takes before the server's address.
+func (b *bench) child(t *target, kind func(server) []string) error {
+	if !b.wanted(t.name) {
+		return nil
+	}
+	t.at = map[string]string{}
+	for _, s := range b.servers {
+		words := kind(s)
+		if words == nil {
 			continue
 		}
-		t := &target{name: kind, faults: kind == "firedrill" || kind == "toxiproxy"}
-		for _, to := range []struct {
-			from *string
-			addr string
-		}{{&t.echo, b.echo.addr}, {&t.sink, b.sink.addr}, {&t.play, b.play.addr}} {
-			c, err := spawn(kind, to.addr)
-			if err != nil {
-				return err
-			}
-			b.children = append(b.children, c)
-			*to.from = c.addr
-			t.pids, t.stats = append(t.pids, c.cmd.Process.Pid), append(t.stats, c)
+		c, err := spawn(words[0], append([]string{s.addr}, words[1:]...)...)
+		if err != nil {
+			return err
 		}
-		b.add(t)
+		b.children = append(b.children, c)
+		t.at[s.name] = c.addr
+		t.pids, t.stats = append(t.pids, c.cmd.Process.Pid), append(t.stats, c)
 	}
-	for _, start := range []func() error{b.toxiproxyServer, b.haproxy, b.nginx, b.socat} {
+	b.add(t)
+	return nil
+}
+
+// external starts targets that are not ours; those that are not to be had are told in skipped.
+func (b *bench) external(starts ...func() error) {
+	for _, start := range starts {
 		if err := start(); err != nil {
 			b.skipped = append(b.skipped, err.Error())
 		}
 	}
-	return nil
 }
 
 func (b *bench) wanted(name string) bool { return strings.Contains(name, b.o.wants) }
 
 func (b *bench) add(t *target) { b.targets = append(b.targets, t) }
-
-// external starts a program in a folder of its own and waits until it listens on all of ports.
-func (b *bench) external(name, debian string, ports []string, args ...string) (*process.Service, error) {
-	path := args[0]
-	if !filepath.IsAbs(path) {
-		var err error
-		if path, err = exec.LookPath(path); err != nil {
-			if path, err = exec.LookPath("/usr/sbin/" + args[0]); err != nil {
-				return nil, fmt.Errorf("%s: not installed (apt-get install %s)", name, debian)
-			}
-		}
-	}
-	args[0] = path
-	svc, err := process.Start(b.ctx, process.Spec{
-		Name: name, Args: args, Dir: b.dir, Log: filepath.Join(b.dir, name+".log"), Ready: process.Ready{TCP: "127.0.0.1:" + ports[len(ports)-1], Within: 10 * time.Second},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	b.services = append(b.services, svc)
-	return svc, nil
-}
-
-// ways are three free ports and where each leads.
-func (b *bench) ways() (ports, upstreams []string) {
-	for range 3 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			panic(err) // no port is left
-		}
-		_, port, _ := net.SplitHostPort(ln.Addr().String())
-		ports = append(ports, port)
-		_ = ln.Close()
-	}
-	return ports, []string{b.echo.addr, b.sink.addr, b.play.addr}
-}
-
-func (b *bench) outside(name string, ports []string, pids ...int) {
-	at := func(i int) string { return "127.0.0.1:" + ports[i] }
-	b.add(&target{name: name, echo: at(0), sink: at(1), play: at(2), pids: pids})
-}
-
-func (b *bench) toxiproxyServer() error {
-	if !b.wanted("toxiproxy-server") {
-		return nil
-	}
-	program := filepath.Join(b.dir, "toxiproxy-server")
-	if out, err := exec.Command("go", "build", "-o", program, "github.com/Shopify/toxiproxy/v2/cmd/server").CombinedOutput(); err != nil { //nolint:gosec // a fixed command
-		return fmt.Errorf("toxiproxy-server: it does not build here (run in the project's folder): %w: %s", err, out)
-	}
-	ports, upstreams := b.ways()
-	api, _ := b.ways()
-	svc, err := b.external("toxiproxy-server", "", api[:1], program, "-host", "127.0.0.1", "-port", api[0])
-	if err != nil {
-		return err
-	}
-	for i, port := range ports {
-		body := fmt.Sprintf(`{"name":"p%d","listen":"127.0.0.1:%s","upstream":%q}`, i, port, upstreams[i])
-		resp, err := http.Post("http://127.0.0.1:"+api[0]+"/proxies", "application/json", bytes.NewReader([]byte(body))) //nolint:noctx // a local call at the start
-		if err != nil {
-			return fmt.Errorf("toxiproxy-server: %w", err)
-		}
-		_ = resp.Body.Close()
-	}
-	b.outside("toxiproxy-server", ports, svc.PID())
-	return nil
-}
-
-func (b *bench) haproxy() error {
-	if !b.wanted("haproxy") {
-		return nil
-	}
-	ports, upstreams := b.ways()
-	var text strings.Builder
-	fmt.Fprintf(&text, "global\n  maxconn %d\n  nbthread 2\ndefaults\n  mode tcp\n  option splice-auto\n  timeout connect 10s\n  timeout client 1h\n  timeout server 1h\n", (openFiles()-1000)*2/5) // it counts pipes too
-	for i, port := range ports {
-		fmt.Fprintf(&text, "listen l%d\n  bind 127.0.0.1:%s\n  server s 127.0.0.1:%s\n", i, port, port4(upstreams[i]))
-	}
-	return b.configured("haproxy", "haproxy", ports, text.String(), "haproxy", "-db", "-f")
-}
-
-func (b *bench) nginx() error {
-	if !b.wanted("nginx") {
-		return nil
-	}
-	ports, upstreams := b.ways()
-	var text strings.Builder
-	if module := "/usr/lib/nginx/modules/ngx_stream_module.so"; exists(module) {
-		fmt.Fprintf(&text, "load_module %s;\n", module)
-	}
-	fmt.Fprintf(&text, "daemon off;\nmaster_process off;\nerror_log stderr;\npid %s/nginx.pid;\nworker_rlimit_nofile 65536;\nevents { worker_connections 65000; }\nstream {\n  proxy_timeout 1h;\n", b.dir)
-	for i, port := range ports {
-		fmt.Fprintf(&text, "  server { listen 127.0.0.1:%s; proxy_pass %s; }\n", port, upstreams[i])
-	}
-	text.WriteString("}\n")
-	return b.configured("nginx", "nginx-light libnginx-mod-stream", ports, text.String(), "nginx", "-e", "stderr", "-p", b.dir, "-c")
-}
-
-// configured starts a program whose last argument is its configuration's file.
-func (b *bench) configured(name, debian string, ports []string, text string, args ...string) error {
-	file := filepath.Join(b.dir, name+".conf")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return err
-	}
-	svc, err := b.external(name, debian, ports, append(args, file)...)
-	if err != nil {
-		return err
-	}
-	b.outside(name, ports, svc.PID())
-	return nil
-}
-
-func (b *bench) socat() error {
-	if !b.wanted("socat") {
-		return nil
-	}
-	ports, upstreams := b.ways()
-	var pids []int
-	for i, port := range ports {
-		svc, err := b.external("socat", "socat", []string{port}, "socat", "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr,fork,backlog=1024,nodelay", "TCP:"+upstreams[i]+",nodelay")
-		if err != nil {
-			return err
-		}
-		pids = append(pids, svc.PID())
-	}
-	b.outside("socat", ports, pids...)
-	return nil
-}
-
-func port4(addr string) string {
-	_, port, _ := net.SplitHostPort(addr)
-	return port
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}

@@ -3,7 +3,6 @@ package message
 import (
 	"bufio"
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"time"
@@ -188,8 +187,7 @@ func (c *framedConn) wait(x *exchanged, raw []byte) error {
 		sendErr = c.fate(x, raw)
 	})
 	_, err := c.in.more(c.in.idle)
-	var sink sinkError
-	if err != nil && !errors.As(err, &sink) {
+	if err != nil && !sunk(err) {
 		c.leave()
 	}
 	<-met

@@ -20,12 +20,11 @@ func (c *framedConn) answers() {
 		return
 	}
 	c.unpaid()
-	var sink sinkError
-	if !errors.As(err, &sink) && orderly(err) && !lost {
+	if !sunk(err) && orderly(err) && !lost {
 		_ = c.client.CloseWrite()
 		return
 	}
-	if errors.As(err, &sink) { // the client is gone
+	if sunk(err) { // the client is gone
 		c.leave()
 		c.abort()
 	}
@@ -167,8 +166,7 @@ func (c *framedConn) deliver(raw []byte) error {
 	if err == nil {
 		err = c.out.rest(c.cw)
 	}
-	var sink sinkError
-	if errors.As(err, &sink) {
+	if sunk(err) {
 		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
 	}
 	return err

@@ -197,9 +197,8 @@ func (c *framedConn) endWith(x *exchanged, then Ending) {
 
 // stop ends the reading of the client after an error of its side, or a sinkError of the server's. raw is what could not be sent on yet.
 func (c *framedConn) stop(raw []byte, err error) {
-	var sink sinkError
 	switch {
-	case errors.As(err, &sink): // the server is gone; answers tells the client how, once it has passed on what came before
+	case sunk(err): // the server is gone; answers tells the client how, once it has passed on what came before
 		c.mu.Lock()
 		c.lost = true
 		mute := c.mute && !c.ended && !c.silent
@@ -225,8 +224,7 @@ func (c *framedConn) stop(raw []byte, err error) {
 func (c *framedConn) drain() {
 	for {
 		b, err := c.in.more(c.in.idle)
-		var sink sinkError
-		if err != nil && !errors.As(err, &sink) {
+		if err != nil && !sunk(err) {
 			c.clientGone(err)
 			return
 		}

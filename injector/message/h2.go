@@ -129,8 +129,7 @@ func (c *h2Conn) requests() {
 // answers carries what the server says, to its end and that of what a rule still has in hand.
 func (c *h2Conn) answers() error {
 	err := c.toClient.pump(c.ur)
-	var sink sinkError
-	if errors.As(err, &sink) {
+	if sunk(err) {
 		return err
 	}
 	c.mu.Lock()

@@ -69,6 +69,7 @@ type httpConn struct {
 
 	cr, ur *bufio.Reader
 	cw, uw *bufio.Writer
+	said   head // of the answer under way
 
 	mu      sync.Mutex
 	changed *sync.Cond  // whatever stands below
@@ -89,7 +90,7 @@ type httpConn struct {
 // exchange is one request and what the client is owed for it.
 type exchange struct {
 	msg     message
-	head    *head
+	head    head
 	start   time.Time
 	chosen  chosen
 	touched bool          // a rule acted
@@ -109,22 +110,23 @@ func (c *httpConn) requests() {
 			c.clientGone(err)
 			return
 		}
-		start := time.Now()
+		x := &exchange{start: time.Now()}
 		if asked != nil && c.owes(asked) {
 			c.goRaw(nil, "it follows a request for another protocol")
 			return
 		}
-		if c.deaf() {
+		deaf, opaque, owing := c.state()
+		if deaf {
 			c.drain()
 			return
 		}
-		if c.owing() >= maxOwed {
+		if owing >= maxOwed {
 			c.goRaw(nil, "more than "+plural(maxOwed, "request")+" wait for an answer")
 			return
 		}
-		h, err := &head{}, error(nil)
-		if !c.opaque() {
-			h, err = readHead(c.cr, true)
+		h, err := &x.head, error(nil)
+		if !opaque {
+			err = h.read(c.cr, true)
 		}
 		switch {
 		case errors.Is(err, errNotHTTP):
@@ -139,7 +141,7 @@ func (c *httpConn) requests() {
 			c.goRaw(h.raw, c.unasked(h.raw))
 			return
 		}
-		x := c.meet(h, start)
+		c.meet(x)
 		if err := c.request(x); err != nil {
 			c.stop(err)
 			return
@@ -151,12 +153,10 @@ func (c *httpConn) requests() {
 }
 
 // meet makes a request known and lets the rules choose.
-func (c *httpConn) meet(h *head, start time.Time) *exchange {
+func (c *httpConn) meet(x *exchange) {
 	c.seq++ // only here
-	x := &exchange{
-		head: h, start: start,
-		msg: message{conn: c.client.ID(), seq: c.seq, method: h.method, path: h.path(), op: h.op(), key: h.key, bytes: len(h.raw), header: h.header},
-	}
+	h := &x.head
+	x.msg = message{conn: c.client.ID(), seq: c.seq, method: h.method, path: h.path(), op: h.op(), key: h.key, bytes: len(h.raw), header: h.header}
 	x.chosen = c.relay.decide(x.msg)
 	switch r := x.chosen.rule; {
 	case r == nil:
@@ -165,13 +165,13 @@ func (c *httpConn) meet(h *head, start time.Time) *exchange {
 	case (r.Do == Corrupt || r.Do == Truncate) && h.expects:
 		c.skip(x, noPayload)
 	}
-	return x
 }
 
-func (c *httpConn) owing() int {
+// state tells whether what the client says goes nowhere, or anywhere without being looked at, and how many answers it is owed.
+func (c *httpConn) state() (deaf, opaque bool, owing int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.owed)
+	return c.ended || c.silent || c.lost, c.raw, len(c.owed)
 }
 
 func (c *httpConn) owes(x *exchange) bool {
@@ -193,9 +193,8 @@ func (c *httpConn) opaque() bool {
 
 // deaf tells whether nothing that the client says goes anywhere.
 func (c *httpConn) deaf() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ended || c.silent || c.lost
+	deaf, _, _ := c.state()
+	return deaf
 }
 
 // unasked is what to tell of a connection on which the upstream spoke first, before raw; "" when it did not.

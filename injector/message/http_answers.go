@@ -34,17 +34,19 @@ func (c *httpConn) written() {
 }
 
 // front waits until nobody writes to the client, claims the writing, and returns what the upstream is to answer now; nil when it is asked for nothing.
-func (c *httpConn) front() *exchange {
+// Muted tells that nothing which it says goes to the client any more.
+func (c *httpConn) front() (x *exchange, muted bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.writing {
 		c.changed.Wait()
 	}
 	c.writing = true
+	muted = c.silent || c.ended
 	if len(c.owed) == 0 || c.owed[0].local != nil {
-		return nil
+		return nil, muted
 	}
-	return c.owed[0]
+	return c.owed[0], muted
 }
 
 // answers reads what the upstream says, until it ends, and tells the client how it ended.
@@ -59,12 +61,11 @@ func (c *httpConn) answers() {
 		return
 	}
 	c.unpaid()
-	var sink sinkError
-	if !errors.As(err, &sink) && orderly(err) && !lost {
+	if !sunk(err) && orderly(err) && !lost {
 		_ = c.client.CloseWrite()
 		return
 	}
-	if errors.As(err, &sink) { // the client is gone
+	if sunk(err) { // the client is gone
 		c.leave()
 		c.abort()
 	}
@@ -82,8 +83,8 @@ func (c *httpConn) readAnswers() error {
 				return mux.answers()
 			}
 		}
-		x := c.front()
-		if c.muted() { // whatever the upstream still says
+		x, muted := c.front()
+		if muted { // whatever the upstream still says
 			_, err := copyAll(io.Discard, c.ur)
 			return err
 		}
@@ -104,12 +105,6 @@ func (c *httpConn) readAnswers() error {
 	}
 }
 
-func (c *httpConn) muted() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.silent || c.ended
-}
-
 // rest passes on what cannot be followed, and all that comes after it: an answer that nobody is owed, for one.
 func (c *httpConn) rest(first []byte) error {
 	c.mu.Lock()
@@ -127,7 +122,8 @@ func (c *httpConn) rest(first []byte) error {
 
 // answer passes one answer on, or does with it what a rule says.
 func (c *httpConn) answer(x *exchange) error {
-	h, err := readHead(c.ur, false)
+	h := &c.said
+	err := h.read(c.ur, false)
 	if errors.Is(err, errNotHTTP) {
 		return c.rest(h.raw)
 	}
@@ -188,8 +184,7 @@ func (c *httpConn) pass(x *exchange, h *head) error {
 func (c *httpConn) pay(x *exchange, status int, err error, switching bool) error {
 	c.paid(x)
 	err = c.flushDown(err)
-	var sink sinkError
-	if errors.As(err, &sink) {
+	if sunk(err) {
 		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
 	}
 	if err != nil {

@@ -167,6 +167,15 @@ type sinkError struct{ error }
 
 func (e sinkError) Unwrap() error { return e.error }
 
+// sunk tells whether an error is of the writing side.
+func sunk(err error) bool {
+	if err == nil {
+		return false // without room for what errors.As finds
+	}
+	var sink sinkError
+	return errors.As(err, &sink)
+}
+
 // spill keeps what is written to it up to limit; with more, it asks large for a writer, gives it all, and passes the rest on.
 type spill struct {
 	buf   []byte

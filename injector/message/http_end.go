@@ -8,9 +8,8 @@ import (
 
 // stop ends the reading of requests after an error of request.
 func (c *httpConn) stop(err error) {
-	var sink sinkError
 	switch {
-	case errors.As(err, &sink): // the upstream is gone; answers tells the client how, once it has passed on what came before
+	case sunk(err): // the upstream is gone; answers tells the client how, once it has passed on what came before
 		c.mu.Lock()
 		c.lost = true
 		mute := c.mute && !c.ended && !c.silent

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,6 +29,7 @@ const (
 // head is the start of a message: its exact bytes and what the relay has to know of them.
 type head struct {
 	raw     []byte // request or status line, fields, and the empty line
+	line    string // the first without its end
 	method  string // of a request
 	target  string
 	status  int // of a response
@@ -41,7 +43,7 @@ type head struct {
 }
 
 type fields struct {
-	last                  string // name of the latest, in small letters
+	last                  string // name of the latest, as in concerning
 	length, encoding      string
 	lengths, codings      int
 	connection            string
@@ -51,35 +53,42 @@ type fields struct {
 // readHead reads one head. At an orderly end before its first byte the error is io.EOF; bytes that are no head come back in head.raw with errNotHTTP.
 func readHead(r *bufio.Reader, request bool) (*head, error) {
 	h := &head{}
+	return h, h.read(r, request)
+}
+
+// read reads a head, see readHead. One that was read before may be read into again: its raw bytes are overwritten then.
+func (h *head) read(r *bufio.Reader, request bool) error {
+	*h = head{raw: h.raw[:0]}
 	if b, _ := r.Peek(1); request && len(b) == 1 && !begins(b[0]) {
-		return h, errNotHTTP // what has no lines is not waited for
+		return errNotHTTP // what has no lines is not waited for
 	}
+	h.raw = slices.Grow(h.raw, min(r.Buffered(), 1<<10)) // most heads are at hand, and not much else is
 	for first := true; ; {
 		line, err := readLine(r, maxHead-len(h.raw))
 		h.raw = append(h.raw, line...)
 		if err != nil {
-			return h, err
+			return err
 		}
 		text := trim(line)
 		switch {
 		case bytes.IndexByte(text, '\r') >= 0:
-			return h, errNotHTTP // a line's end to some readers
+			return errNotHTTP // a line's end to some readers
 		case first && len(text) == 0:
 			continue // empty lines before a request line are to be skipped (RFC 9112, section 2.2); they stay in raw
 		case first:
 			if first = false; !h.start(string(text), request) {
-				return h, errNotHTTP
+				return errNotHTTP
 			}
 		case len(text) == 0:
-			return h, h.frame(request)
+			return h.frame(request)
 		case !h.field(text):
-			return h, errNotHTTP
+			return errNotHTTP
 		}
 	}
 }
 
 // begins tells whether a request may begin so: with its method, or an empty line before it.
-func begins(b byte) bool { return b == '\r' || b == '\n' || token(string(rune(b))) }
+func begins(b byte) bool { return b == '\r' || b == '\n' || tokens[b] }
 
 // strange names what came instead of HTTP/1.1: raw, or when that is empty what is at hand.
 func strange(raw []byte, r *bufio.Reader) string {
@@ -101,12 +110,15 @@ func trim(line []byte) []byte {
 	return bytes.TrimSuffix(line, []byte("\r"))
 }
 
-// readLine returns a line with its end, at most limit bytes.
+// readLine returns a line with its end, at most limit bytes. It is good until the next read.
 func readLine(r *bufio.Reader, limit int) ([]byte, error) {
-	var line []byte
-	for {
+	for line := []byte(nil); ; {
 		part, err := r.ReadSlice('\n')
-		line = append(line, part...)
+		if err == nil && line == nil {
+			line = part // as it lies in the buffer
+		} else {
+			line = append(line, part...)
+		}
 		switch {
 		case len(line) > limit:
 			return line, errNotHTTP
@@ -131,7 +143,7 @@ func (h *head) start(line string, request bool) bool {
 		if i < 0 || !token(a) || !version(rest[i+1:]) {
 			return false
 		}
-		h.method, h.target = a, rest[:i]
+		h.line, h.method, h.target = line, a, rest[:i]
 		h.fields.http10 = rest[i+1:] == "HTTP/1.0"
 		return true
 	}
@@ -150,13 +162,31 @@ func version(s string) bool {
 }
 
 // token tells whether s is a method's or a field's name (RFC 9110, section 5.6.2: letters, digits and a few marks).
-func token(s string) bool {
+func token[T string | []byte](s T) bool {
 	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+		if !tokens[s[i]] {
 			return false
 		}
 	}
-	return s != ""
+	return len(s) > 0
+}
+
+// tokens are the bytes of a token.
+var tokens = func() (in [256]bool) {
+	for c := '!'; c < 0x7f; c++ {
+		in[c] = !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
+	}
+	return in
+}()
+
+// concerning is which of the fields that the relay looks at has this name; "-" is none.
+func concerning(name []byte) string {
+	for _, known := range [...]string{"content-length", "transfer-encoding", "connection", "upgrade", "expect", "idempotency-key"} {
+		if len(name) == len(known) && bytes.EqualFold(name, []byte(known)) {
+			return known
+		}
+	}
+	return "-"
 }
 
 // field looks at a field line; false when other readers may understand it otherwise.
@@ -171,10 +201,12 @@ func (h *head) field(line []byte) bool {
 		return fine
 	}
 	name, value, ok := bytes.Cut(line, []byte(":"))
-	if !ok || !token(string(name)) {
+	if !ok || !token(name) {
 		return false
 	}
-	f.last = strings.ToLower(string(name))
+	if f.last = concerning(name); f.last == "-" {
+		return true
+	}
 	text := string(bytes.TrimSpace(value))
 	switch f.last {
 	case "content-length":
@@ -244,7 +276,13 @@ func (h *head) answers(method string) {
 func (h *head) interim() bool { return h.status/100 == 1 && h.status != 101 }
 
 // op is the method and the path without query, as evidence names it.
-func (h *head) op() string { return h.method + " " + h.path() }
+func (h *head) op() string {
+	path := h.path()
+	if strings.HasPrefix(h.target, path) {
+		return h.line[:len(h.method)+1+len(path)]
+	}
+	return h.method + " " + path
+}
 
 func (h *head) path() string {
 	path := h.target

@@ -38,7 +38,7 @@ func (c *httpConn) request(x *exchange) error {
 		return max2(sendErr, err)
 	}
 	if x.head.expects && !x.dropped() && c.ctx.Err() == nil {
-		_, err = copyBody(c.uw, c.cr, x.head)
+		_, err = copyBody(c.uw, c.cr, &x.head)
 		return c.flushUp(err)
 	}
 	return nil
@@ -63,7 +63,7 @@ func (c *httpConn) stream(x *exchange) error {
 	if err := c.send(x, nil); err != nil {
 		return err
 	}
-	_, err := copyBody(c.uw, c.cr, x.head)
+	_, err := copyBody(c.uw, c.cr, &x.head)
 	return c.flushUp(err)
 }
 
@@ -106,7 +106,7 @@ func (c *httpConn) keep(x *exchange) (body []byte, done bool, err error) {
 	case x.head.expects:
 		return nil, false, nil
 	case x.dropped():
-		if _, err = copyBody(nil, c.cr, x.head); err != nil {
+		if _, err = copyBody(nil, c.cr, &x.head); err != nil {
 			c.relay.book(true, func(b *Books) { b.In++; b.Dropped++ })
 		}
 		return nil, false, err
@@ -120,7 +120,7 @@ func (c *httpConn) keep(x *exchange) (body []byte, done bool, err error) {
 		c.relay.book(true, func(b *Books) { b.In++ })
 		return c.uw, c.send(x, nil)
 	}}
-	_, err = copyBody(into, c.cr, x.head)
+	_, err = copyBody(into, c.cr, &x.head)
 	switch {
 	case done:
 		err = c.flushUp(err)
