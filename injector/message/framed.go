@@ -3,7 +3,6 @@ package message
 import (
 	"bufio"
 	"context"
-	"net"
 	"sync"
 	"time"
 
@@ -17,57 +16,24 @@ import (
 // answer before them arrives. Nothing is written to the client under a lock: a client that sends much before it reads would block for ever.
 func framed(open func(cfg Config) dialect) func(r *Relay, ctx context.Context, client Client, dial Dial) {
 	return func(r *Relay, ctx context.Context, client Client, dial Dial) {
-		up, err := dial(ctx)
-		if err != nil {
-			_ = client.Reset()
+		c := &framedConn{dialect: open(r.cfg)}
+		if !c.connect(ctx, r, client, dial) {
 			return
 		}
-		c := &framedConn{relay: r, client: client, up: up, dialect: open(r.cfg)}
-		c.changed = sync.NewCond(&c.mu)
-		c.cw, c.uw = bufio.NewWriterSize(client, 16<<10), bufio.NewWriterSize(up, 16<<10)
 		c.in = &frames{r: bufio.NewReaderSize(client, 16<<10), dialect: c.dialect, dir: ToServer, most: int(r.cfg.Whole), raw: c.opaque, idle: c.flushUp}
-		c.out = &frames{r: bufio.NewReaderSize(up, 16<<10), dialect: c.dialect, dir: ToClient, most: int(r.cfg.Whole), raw: c.opaque, idle: c.flushDown}
-		defer context.AfterFunc(ctx, func() { _ = client.Reset() })()
-		c.ctx, c.cancel = context.WithCancel(ctx)
-		defer c.finish()
-		defer context.AfterFunc(c.ctx, func() {
-			_ = up.Close()
-			c.mu.Lock()
-			c.changed.Broadcast()
-			c.mu.Unlock()
-		})()
-		c.wg.Go(c.answers)
-		c.requests()
-		c.wg.Wait()
+		c.out = &frames{r: bufio.NewReaderSize(c.up, 16<<10), dialect: c.dialect, dir: ToClient, most: int(r.cfg.Whole), raw: c.opaque, idle: c.flushDown}
+		c.carry(ctx, c)
 	}
 }
 
 type framedConn struct {
-	relay  *Relay
-	client Client
-	up     net.Conn
-	ctx    context.Context
-	cancel context.CancelFunc // closes up
-	wg     sync.WaitGroup
-	in     *frames
-	out    *frames
-	cw     *bufio.Writer // whoever has claimed writing
-	upMu   sync.Mutex    // the order of the wire to the server
-	uw     *bufio.Writer // upMu
+	pair    // its lock guards what stands below in and out, too
+	in, out *frames
+	upMu    sync.Mutex // uw, and so the order of the wire to the server
 
-	mu      sync.Mutex
-	changed *sync.Cond // whatever stands below
-	dialect dialect    // but its feed
+	dialect dialect // but its feed
 	owed    []*exchanged
 	ids     waiting // for an answer with an id
-	writing bool
-	seq     uint64
-	gone    time.Time
-	raw     bool
-	silent  bool
-	ended   bool
-	lost    bool
-	mute    bool
 }
 
 // exchanged is a message that met the rules, and what the client is owed for it.
@@ -169,7 +135,7 @@ func (c *framedConn) request(raw []byte, large bool) error {
 	}
 	c.relay.book(true, func(b *Books) { b.In++; b.Held++ })
 	if large { // its delays, and no other rule
-		c.sleep(x)
+		x.touched = c.sleep(x.chosen.delays, x.msg) || x.touched
 		c.relay.book(true, func(b *Books) { b.Held-- })
 		return c.send(x, raw)
 	}
@@ -196,7 +162,7 @@ func (c *framedConn) wait(x *exchanged, raw []byte) error {
 
 // fate lets a message wait as its rules say, and then meet what was chosen for it.
 func (c *framedConn) fate(x *exchanged, raw []byte) error {
-	c.sleep(x)
+	x.touched = c.sleep(x.chosen.delays, x.msg) || x.touched
 	rule := x.chosen.rule
 	if rule == nil {
 		return c.release(x, raw)
@@ -305,39 +271,6 @@ func (c *framedConn) flushUp() error {
 		return sinkError{err}
 	}
 	return nil
-}
-
-// sleep waits for the delays one by one, each cut short when its rule heals, and counts them.
-func (c *framedConn) sleep(x *exchanged) {
-	for _, d := range x.chosen.delays {
-		if !c.relay.delay(c.ctx, d, x.msg) {
-			return
-		}
-		x.touched = true
-	}
-}
-
-// until waits for a rule to be healed; false when the connection ended first.
-func (c *framedConn) until(l *live) bool {
-	select {
-	case <-l.healed:
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
-}
-
-func (c *framedConn) opaque() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.raw
-}
-
-// deaf tells whether nothing that the client says goes anywhere.
-func (c *framedConn) deaf() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.ended || c.silent || c.lost
 }
 
 // loseTrack: nothing that comes can be followed from now on, which is told once.

@@ -8,30 +8,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// answers reads what the server says, until it ends, and tells the client how it ended.
-func (c *framedConn) answers() {
-	err := c.readAnswers()
-	c.mu.Lock()
-	over, lost := c.ended || c.silent, c.lost
-	c.mute = true
-	c.changed.Broadcast()
-	c.mu.Unlock()
-	if over {
-		return
-	}
-	c.unpaid()
-	if !sunk(err) && orderly(err) && !lost {
-		_ = c.client.CloseWrite()
-		return
-	}
-	if sunk(err) { // the client is gone
-		c.leave()
-		c.abort()
-	}
-	_ = c.client.Reset()
-	c.cancel()
-}
-
 func (c *framedConn) readAnswers() error {
 	for {
 		raw, large, err := c.out.next()
@@ -74,13 +50,6 @@ func (c *framedConn) claim() {
 	c.writing = true
 }
 
-func (c *framedConn) written() {
-	c.mu.Lock()
-	c.writing = false
-	c.changed.Broadcast()
-	c.mu.Unlock()
-}
-
 // settle gives what stands at the front and needs no server, unless somebody else is writing: he settles when he is done.
 func (c *framedConn) settle() {
 	for {
@@ -102,13 +71,6 @@ func (c *framedConn) muted() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.silent || c.ended
-}
-
-func (c *framedConn) write(p []byte) error {
-	if _, err := c.cw.Write(p); err != nil {
-		return sinkError{err}
-	}
-	return nil
 }
 
 // flushDown sends the client what is held back, unless another writes: he flushes.
@@ -298,7 +260,7 @@ func (c *framedConn) push(f frame, raw []byte, large bool) error {
 	defer c.relay.end()
 	c.relay.book(false, func(b *Books) { b.In++ })
 	_ = c.cw.Flush()
-	c.sleep(x)
+	x.touched = c.sleep(x.chosen.delays, x.msg) || x.touched
 	times := 1
 	switch rule := x.chosen.rule; {
 	case rule == nil:

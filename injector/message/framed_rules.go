@@ -198,14 +198,8 @@ func (c *framedConn) endWith(x *exchanged, then Ending) {
 // stop ends the reading of the client after an error of its side, or a sinkError of the server's. raw is what could not be sent on yet.
 func (c *framedConn) stop(raw []byte, err error) {
 	switch {
-	case sunk(err): // the server is gone; answers tells the client how, once it has passed on what came before
-		c.mu.Lock()
-		c.lost = true
-		mute := c.mute && !c.ended && !c.silent
-		c.mu.Unlock()
-		if mute {
-			_ = c.client.Reset()
-		}
+	case sunk(err):
+		c.serverGone()
 		c.drain()
 	case errors.Is(err, errDialect):
 		c.goRaw(raw, err)
@@ -233,27 +227,6 @@ func (c *framedConn) drain() {
 	}
 }
 
-// clientGone notes the client's end and passes it on, once no answer is awaited for its own sake.
-func (c *framedConn) clientGone(err error) {
-	c.leave()
-	c.mu.Lock()
-	for !c.ended && !c.silent && !c.mute && c.ctx.Err() == nil && c.detached() {
-		c.changed.Wait()
-	}
-	over := c.ended || c.silent
-	c.mu.Unlock()
-	if !over && orderly(err) {
-		if half, ok := c.up.(interface{ CloseWrite() error }); ok {
-			_ = half.CloseWrite()
-			return
-		}
-	}
-	if !over {
-		c.abort()
-	}
-	c.cancel()
-}
-
 // detached tells whether an answer is to be read to its end whether or not the client is there; c.mu is held.
 func (c *framedConn) detached() bool {
 	for _, x := range c.owed {
@@ -262,29 +235,6 @@ func (c *framedConn) detached() bool {
 		}
 	}
 	return false
-}
-
-// leave notes when the client left of its own accord.
-func (c *framedConn) leave() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gone.IsZero() && !c.ended {
-		c.gone = time.Now()
-	}
-}
-
-// abort makes the server's end a reset.
-func (c *framedConn) abort() {
-	if up, ok := c.up.(interface{ SetLinger(int) error }); ok {
-		_ = up.SetLinger(0)
-	}
-}
-
-// finish closes the server's side and tells of what is still owed.
-func (c *framedConn) finish() {
-	c.cancel()
-	_ = c.up.Close()
-	c.unpaid()
 }
 
 // unpaid tells of all that the client is owed and will not get.

@@ -142,7 +142,7 @@ func (c *h2Conn) hear(w *h2Way, s *h2Stream, finite bool) string {
 // fate waits for the request as far as its rule needs it, lets it wait as its rules say, and then meet what was chosen for it.
 func (c *h2Conn) fate(s *h2Stream) {
 	c.gather(s)
-	c.sleep(&s.exchange)
+	s.touched = c.sleep(s.chosen.delays, s.msg) || s.touched
 	rule := s.chosen.rule
 	switch {
 	case s.dropped():

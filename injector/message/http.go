@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"net"
-	"sync"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
@@ -20,71 +18,28 @@ func serveHTTP(r *Relay, ctx context.Context, client Client, dial Dial) { //noli
 
 // serveCalls carries a connection of HTTP/1.1, or of HTTP/2 if it begins as that; one of gRPC is nothing else.
 func serveCalls(r *Relay, ctx context.Context, client Client, dial Dial, grpc bool) { //nolint:revive // as above
-	up, err := dial(ctx)
-	if err != nil {
-		_ = client.Reset()
+	c := &httpConn{dial: dial, grpc: grpc}
+	if !c.connect(ctx, r, client, dial) {
 		return
 	}
-	c := &httpConn{
-		relay: r, client: client, up: up, dial: dial, grpc: grpc,
-		cr: bufio.NewReaderSize(client, 16<<10), cw: bufio.NewWriterSize(client, 16<<10),
-		ur: bufio.NewReaderSize(up, 16<<10), uw: bufio.NewWriterSize(up, 16<<10),
-	}
-	c.changed = sync.NewCond(&c.mu)
-	defer context.AfterFunc(ctx, func() { _ = client.Reset() })()
-	c.ctx, c.cancel = context.WithCancel(ctx)
-	defer c.finish()
-	defer context.AfterFunc(c.ctx, func() {
-		_ = up.Close()
-		c.mu.Lock()
-		c.changed.Broadcast()
-		c.mu.Unlock()
-	})()
-	c.wg.Go(c.answers)
-	switch isH2 := c.sniff(); {
-	case isH2:
-		c.mux.requests()
-	case c.cr.Buffered() == 0: // it said nothing
-		c.goRaw(nil, "")
-	case grpc || c.mux != nil:
-		c.goRaw(nil, errNotH2.Error())
-	default:
-		c.requests()
-	}
-	c.wg.Wait()
+	c.cr, c.ur = bufio.NewReaderSize(client, 16<<10), bufio.NewReaderSize(c.up, 16<<10)
+	c.carry(ctx, c)
 }
 
 // maxOwed bounds the requests that a client sends ahead of their answers; beyond it the connection goes through as plain bytes.
 const maxOwed = 1024
 
 type httpConn struct {
-	relay  *Relay
-	client Client
-	up     net.Conn
+	pair   // its lock guards what stands below said, too
 	dial   Dial
 	grpc   bool // nothing but gRPC is expected
-	ctx    context.Context
-	cancel context.CancelFunc // closes up
-	wg     sync.WaitGroup
-
 	cr, ur *bufio.Reader
-	cw, uw *bufio.Writer
 	said   head // of the answer under way
 
-	mu      sync.Mutex
-	changed *sync.Cond  // whatever stands below
 	owed    []*exchange // in the order of the requests
-	writing bool        // somebody writes to the client; the others leave their answers in the queue
-	seq     uint64
-	gone    time.Time // when the client said FIN or RST
-	raw     bool      // both directions are plain bytes from here on
-	silent  bool      // a rule: nothing more in either direction
-	ended   bool      // a rule ended the client's connection
-	lost    bool      // a write to the upstream did not succeed
-	mute    bool      // the upstream has nothing more to say
-	spoke   bool      // the upstream said something that nobody had asked
-	sniffed bool      // the client has said enough to know whether it is HTTP/2
-	mux     *h2Conn   // when it is
+	spoke   bool        // the upstream said something that nobody had asked
+	sniffed bool        // the client has said enough to know whether it is HTTP/2
+	mux     *h2Conn     // when it is
 }
 
 // exchange is one request and what the client is owed for it.
@@ -104,6 +59,19 @@ type exchange struct {
 
 // requests reads what the client says, until it ends.
 func (c *httpConn) requests() {
+	switch isH2 := c.sniff(); {
+	case isH2:
+		c.mux.requests()
+	case c.cr.Buffered() == 0: // it said nothing
+		c.goRaw(nil, "")
+	case c.grpc || c.mux != nil:
+		c.goRaw(nil, errNotH2.Error())
+	default:
+		c.readRequests()
+	}
+}
+
+func (c *httpConn) readRequests() {
 	var asked *exchange // for another protocol
 	for {
 		if _, err := c.cr.Peek(1); err != nil {
@@ -183,18 +151,6 @@ func (c *httpConn) owes(x *exchange) bool {
 		}
 	}
 	return false
-}
-
-func (c *httpConn) opaque() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.raw
-}
-
-// deaf tells whether nothing that the client says goes anywhere.
-func (c *httpConn) deaf() bool {
-	deaf, _, _ := c.state()
-	return deaf
 }
 
 // unasked is what to tell of a connection on which the upstream spoke first, before raw; "" when it did not.

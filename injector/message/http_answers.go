@@ -26,13 +26,6 @@ func (c *httpConn) settle() {
 	}
 }
 
-func (c *httpConn) written() {
-	c.mu.Lock()
-	c.writing = false
-	c.changed.Broadcast()
-	c.mu.Unlock()
-}
-
 // front waits until nobody writes to the client, claims the writing, and returns what the upstream is to answer now; nil when it is asked for nothing.
 // Muted tells that nothing which it says goes to the client any more.
 func (c *httpConn) front() (x *exchange, muted bool) {
@@ -47,30 +40,6 @@ func (c *httpConn) front() (x *exchange, muted bool) {
 		return nil, muted
 	}
 	return c.owed[0], muted
-}
-
-// answers reads what the upstream says, until it ends, and tells the client how it ended.
-func (c *httpConn) answers() {
-	err := c.readAnswers()
-	c.mu.Lock()
-	over, lost := c.ended || c.silent, c.lost
-	c.mute = true
-	c.changed.Broadcast()
-	c.mu.Unlock()
-	if over {
-		return
-	}
-	c.unpaid()
-	if !sunk(err) && orderly(err) && !lost {
-		_ = c.client.CloseWrite()
-		return
-	}
-	if sunk(err) { // the client is gone
-		c.leave()
-		c.abort()
-	}
-	_ = c.client.Reset()
-	c.cancel()
 }
 
 func (c *httpConn) readAnswers() error {
@@ -146,13 +115,6 @@ func (c *httpConn) answer(x *exchange) error {
 		return c.second(x, h)
 	}
 	return c.pass(x, h)
-}
-
-func (c *httpConn) write(p []byte) error {
-	if _, err := c.cw.Write(p); err != nil {
-		return sinkError{err}
-	}
-	return nil
 }
 
 // flushDown sends the client what is held back; its errors, and err, are those of the client's side unless err tells better.

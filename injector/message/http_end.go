@@ -9,14 +9,8 @@ import (
 // stop ends the reading of requests after an error of request.
 func (c *httpConn) stop(err error) {
 	switch {
-	case sunk(err): // the upstream is gone; answers tells the client how, once it has passed on what came before
-		c.mu.Lock()
-		c.lost = true
-		mute := c.mute && !c.ended && !c.silent
-		c.mu.Unlock()
-		if mute {
-			_ = c.client.Reset()
-		}
+	case sunk(err):
+		c.serverGone()
 		c.drain()
 	case errors.Is(err, errNotHTTP):
 		c.goRaw(nil, err.Error())
@@ -30,47 +24,6 @@ func (c *httpConn) stop(err error) {
 func (c *httpConn) drain() {
 	_, err := io.Copy(io.Discard, c.cr)
 	c.clientGone(err)
-}
-
-// clientGone notes the client's end and passes it on, once no answer is awaited for its own sake.
-func (c *httpConn) clientGone(err error) {
-	c.leave()
-	c.mu.Lock()
-	for !c.ended && !c.silent && !c.mute && c.ctx.Err() == nil && c.detached() {
-		c.changed.Wait()
-	}
-	over := c.ended || c.silent
-	c.mu.Unlock()
-	if !over && orderly(err) {
-		if half, ok := c.up.(interface{ CloseWrite() error }); ok {
-			_ = half.CloseWrite()
-			return
-		}
-	}
-	if !over {
-		c.abort()
-	}
-	c.cancel()
-}
-
-// leave notes when the client left of its own accord.
-func (c *httpConn) leave() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.gone.IsZero() && !c.ended {
-		c.gone = time.Now()
-	}
-}
-
-// abort makes the upstream's end a reset.
-func (c *httpConn) abort() {
-	if up, ok := c.up.(interface{ SetLinger(int) error }); ok {
-		_ = up.SetLinger(0)
-	}
-}
-
-func orderly(err error) bool {
-	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // detached tells whether an exchange goes on whether or not the client is there: its answer is to be read to the end. c.mu is held.
@@ -120,13 +73,6 @@ func (c *httpConn) end(then Ending) {
 		_ = c.client.Reset()
 	}
 	c.cancel()
-}
-
-// finish closes the upstream and tells of what is still owed.
-func (c *httpConn) finish() {
-	c.cancel()
-	_ = c.up.Close()
-	c.unpaid()
 }
 
 // unpaid tells of all that the client is owed and will not get.

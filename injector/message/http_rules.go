@@ -116,7 +116,7 @@ func (c *httpConn) keep(x *exchange) (body []byte, done bool, err error) {
 		if r := x.chosen.rule; r != nil && r.Do != LoseReply {
 			c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
 		}
-		c.sleep(x)
+		x.touched = c.sleep(x.chosen.delays, x.msg) || x.touched
 		c.relay.book(true, func(b *Books) { b.In++ })
 		return c.uw, c.send(x, nil)
 	}}
@@ -138,7 +138,7 @@ func (c *httpConn) keep(x *exchange) (body []byte, done bool, err error) {
 
 // fate lets a request wait as its rules say, and then meet what was chosen for it.
 func (c *httpConn) fate(x *exchange, body []byte) error {
-	c.sleep(x)
+	x.touched = c.sleep(x.chosen.delays, x.msg) || x.touched
 	rule := x.chosen.rule
 	switch {
 	case x.dropped():
@@ -186,26 +186,6 @@ func (c *httpConn) sendHeld(x *exchange, body []byte) error {
 	}
 	c.relay.book(true, func(b *Books) { b.Held-- })
 	return c.flushUp(c.send(x, body))
-}
-
-// sleep waits for the delays one by one, each cut short when its rule heals, and counts them.
-func (c *httpConn) sleep(x *exchange) {
-	for _, d := range x.chosen.delays {
-		if !c.relay.delay(c.ctx, d, x.msg) {
-			return
-		}
-		x.touched = true
-	}
-}
-
-// until waits for a rule to be healed; false when the connection ended first.
-func (c *httpConn) until(l *live) bool {
-	select {
-	case <-l.healed:
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
 }
 
 // locally owes the client what a rule gives it without the upstream, in its turn.
