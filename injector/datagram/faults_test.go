@@ -235,7 +235,7 @@ func TestDatagramsOfAnyKind(t *testing.T) {
 	for want, r := range map[string]message.Rule{
 		"no operations to choose by":               {Do: message.LoseRequest, Match: message.Match{Path: "a"}},
 		"a datagram has no connection":             {Do: message.LoseRequest, Then: message.ThenReset},
-		"datagrams have no headers":                {Do: message.LoseRequest, Match: message.Match{Header: "a: b"}},
+		"udp has no headers":                       {Do: message.LoseRequest, Match: message.Match{Header: "a: b"}},
 		`udp has no fault "answer"`:                {Do: message.Answer, Code: "SERVFAIL"},
 		`udp has no fault "lose reply"`:            {Do: message.LoseReply},
 		"nothing tells which answer":               {Do: message.Twice, Second: true},

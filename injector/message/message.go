@@ -134,3 +134,8 @@ type Config struct {
 type Books struct {
 	In, Copies, Injected, Out, Dropped, Swallowed, Withheld, Collateral, Held int64
 }
+
+// settled tells whether nothing is held or between two entries.
+func (b Books) settled() bool {
+	return b.Held == 0 && b.In+b.Copies+b.Injected == b.Out+b.Dropped+b.Swallowed+b.Withheld+b.Collateral
+}

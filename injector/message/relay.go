@@ -23,7 +23,7 @@ type Relay struct {
 	holds []*hold // reordered messages that wait for others
 	books [2]Books
 	open  int           // requests and answers that wait, and copies under way, for Quiesce
-	quiet chan struct{} // closed when open falls to 0
+	moved chan struct{} // closed at the next change of open or the books, when somebody waits for one
 
 	copying atomic.Int64 // bytes of the copies under way
 }
@@ -108,42 +108,55 @@ func (r *Relay) book(toServer bool, change func(*Books)) {
 	}
 	r.mu.Lock()
 	change(&r.books[i])
+	r.move()
 	r.mu.Unlock()
 }
 
-// begin and end bracket what Quiesce waits for.
+// begin and end bracket what Quiesce waits for, beside what stands in the books.
 func (r *Relay) begin() {
 	r.mu.Lock()
-	if r.open == 0 {
-		r.quiet = make(chan struct{})
-	}
 	r.open++
 	r.mu.Unlock()
 }
 
 func (r *Relay) end() {
 	r.mu.Lock()
-	if r.open--; r.open == 0 {
-		close(r.quiet)
-	}
+	r.open--
+	r.move()
 	r.mu.Unlock()
 }
 
-// Quiesce waits until nothing is held and no late copy is under way, or ctx ends, and returns the books to the server and to the client.
+// move wakes whoever waits in Quiesce; r.mu is held.
+func (r *Relay) move() {
+	if r.moved != nil {
+		close(r.moved)
+		r.moved = nil
+	}
+}
+
+// Quiesce waits until nothing is held or on its way through and no late copy is under way, or ctx ends, and returns the books to the server and to the client.
+// Books that do not balance by then are no error; whoever reads them judges.
 func (r *Relay) Quiesce(ctx context.Context) (toServer, toClient Books, err error) {
 	r.mu.Lock()
-	open, quiet := r.open, r.quiet
-	r.mu.Unlock()
-	if open > 0 {
+	defer r.mu.Unlock()
+	for r.open > 0 || !r.books[0].settled() || !r.books[1].settled() {
+		if r.moved == nil {
+			r.moved = make(chan struct{})
+		}
+		moved := r.moved
+		r.mu.Unlock()
 		select {
-		case <-quiet:
+		case <-moved:
+			r.mu.Lock()
 		case <-ctx.Done():
-			err = fmt.Errorf("quiesce link %q: %s under way: %w", r.cfg.Link, plural(open, "message"), ctx.Err())
+			r.mu.Lock()
+			if r.open > 0 {
+				err = fmt.Errorf("quiesce link %q: %s under way: %w", r.cfg.Link, plural(r.open, "message"), ctx.Err())
+			}
+			return r.books[0], r.books[1], err
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.books[0], r.books[1], err
+	return r.books[0], r.books[1], nil
 }
 
 func plural(n int, word string) string {
