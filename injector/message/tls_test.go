@@ -1,14 +1,12 @@
 package message
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,7 +19,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
@@ -35,41 +32,41 @@ type sealed struct {
 // seal starts them; h2 lets the shop speak HTTP/2.
 func seal(t testing.TB, h2 bool) *sealed {
 	t.Helper()
-	s := &sealed{front: &front{}, shop: &shop{}}
+	s := &sealed{shop: tradeTLS(t, h2)}
+	s.front, s.trust = sealAs(t, "http", s.shop.addr, Config{})
+	return s
+}
+
+// tradeTLS is a shop that speaks nothing but TLS.
+func tradeTLS(t testing.TB, h2 bool) *shop {
+	t.Helper()
+	s := &shop{}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		text := fmt.Sprintf("%d %s", s.shop.done.Add(1), r.URL.Path)
+		text := fmt.Sprintf("%d %s", s.done.Add(1), r.URL.Path)
 		w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 		_, _ = io.WriteString(w, text)
 	}))
 	srv.EnableHTTP2 = h2
+	srv.TLS = certified(t).server()
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of clients who dial more connections than they use
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
+	s.addr = srv.Listener.Addr().String()
+	return s
+}
+
+// sealAs opens a relay on a link that ends TLS before an upstream with our certificate, and returns what its clients need.
+func sealAs(t testing.TB, protocol, upstream string, cfg Config) (f *front, trust *tls.Config) {
+	t.Helper()
 	ca, err := link.NewCA()
 	require.NoError(t, err)
-	theirs, ours := x509.NewCertPool(), x509.NewCertPool()
-	theirs.AddCert(srv.Certificate())
+	ours := x509.NewCertPool()
 	require.True(t, ours.AppendCertsFromPEM(ca.PEM()))
-	s.trust = &tls.Config{RootCAs: ours, ServerName: "127.0.0.1"}
-	s.Relay, err = New("http", Config{
-		Link:  "orders -> payments",
-		Sink:  func(e evidence.Fate) { s.mu.Lock(); s.fates = append(s.fates, e); s.mu.Unlock() },
-		Calls: func(c Call) { s.mu.Lock(); s.calls = append(s.calls, c); s.mu.Unlock() },
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { s.balanced(t) })
-	l, err := link.Open(link.Config{
-		Name: "orders -> payments", Upstream: srv.Listener.Addr().String(),
-		TLS: &link.TLS{CA: ca, Roots: theirs},
-		Serve: func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {
-			s.Serve(ctx, c, dial)
-		},
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	s.addr = l.Addr()
-	return s
+	p, ok := ProtocolOf(protocol)
+	require.True(t, ok, protocol)
+	f = openOn(t, p, link.Config{Upstream: upstream, TLS: &link.TLS{CA: ca, Roots: certified(t).pool}}, cfg)
+	return f, &tls.Config{RootCAs: ours, ServerName: "127.0.0.1"}
 }
 
 // client is net/http's, which offers HTTP/2 first.
