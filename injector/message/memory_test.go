@@ -46,7 +46,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 			f := openAs(t, c.protocol, c.serve(t), discard())
 			var counts []*evidence.Counter
 			for i, r := range []Rule{
-				{Do: Answer, Status: 503, Code: c.code, Share: .02}, {Do: Twice, Share: .02}, {Do: Twice, Late: time.Millisecond, Share: .02}, {Do: Reorder, Wait: time.Millisecond, Share: .01},
+				{Do: Answer, Status: 503, Code: c.code, Share: .02}, {Do: Twice, Share: .002}, {Do: Twice, Late: time.Millisecond, Share: .002}, {Do: Reorder, Wait: time.Millisecond, Share: .01},
 				{Do: Delay, By: time.Microsecond, Share: .01}, {Do: LoseReply, Then: ThenClosed, Share: .0005}, {Do: LoseRequest, Share: .0005},
 			} {
 				r.ID, r.Seed = fmt.Sprint("fault-", i), 9

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,8 +17,13 @@ import (
 	"testing"
 	"time"
 
+	natsd "github.com/nats-io/nats-server/v2/server"
+	natsgo "github.com/nats-io/nats.go"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
@@ -211,6 +217,74 @@ func TestHTTP2InsideTLS(t *testing.T) {
 	for _, c := range s.over() {
 		assert.Empty(t, c.Skipped)
 	}
+}
+
+// TestEachProtocolInsideTLS: what stands in a connection whose TLS the link ends is a protocol like any other, for its usual client too.
+func TestEachProtocolInsideTLS(t *testing.T) {
+	id := certified(t)
+	for _, c := range []struct {
+		protocol string
+		cfg      Config
+		rule     Rule
+		serve    func(testing.TB) (addr string)
+		join     func(t testing.TB, addr string, trust *tls.Config) asker
+	}{
+		{"grpc", Config{}, Rule{Do: Answer, Code: "UNAVAILABLE"}, func(t testing.TB) string { return openTill(t, grpc.Creds(credentials.NewTLS(id.server()))).addr }, func(t testing.TB, addr string, trust *tls.Config) asker {
+			slowly(t)
+			p, err := newPayer(addr, credentials.NewTLS(trust))
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = p.Close() })
+			return func(_, id string) bool {
+				said := p.charge(patience, id)
+				assert.True(t, said == "Unavailable" || strings.HasSuffix(said, " "+id), said)
+				return said == "Unavailable"
+			}
+		}},
+		{"redis", Config{}, Rule{Do: Answer, Code: "LOADING", Match: Match{Method: "INCR"}}, redisServerTLS, func(t testing.TB, addr string, trust *tls.Config) asker {
+			return askRedis(t, goredis.Options{Addr: addr, TLSConfig: trust})
+		}},
+		{"nats", Config{}, Rule{Do: Answer, Code: "503", Match: Match{Path: "echo.>"}}, func(t testing.TB) string {
+			return natsEcho(t, natsd.Options{TLS: true, TLSConfig: id.server(), TLSHandshakeFirst: true, TLSTimeout: 5}, natsgo.Secure(id.client()), natsgo.TLSHandshakeFirst())
+		}, func(t testing.TB, addr string, trust *tls.Config) asker {
+			return askNATS(t, natsClient(t, addr, natsgo.Secure(trust), natsgo.TLSHandshakeFirst()))
+		}},
+		{"lines", Config{Framing: Framing{Lockstep: true}}, Rule{Do: Answer, Code: "error"}, func(t testing.TB) string {
+			return answerEach(t, func(c net.Conn) { s := tls.Server(c, id.server()); _, _ = io.Copy(s, s) })
+		}, func(t testing.TB, addr string, trust *tls.Config) asker {
+			return askLines(t, tls.Client(connect(t, addr), trust))
+		}},
+	} {
+		t.Run(c.protocol, func(t *testing.T) {
+			f, trust := sealAs(t, c.protocol, c.serve(t), c.cfg)
+			ask := c.join(t, f.addr, trust)
+			assert.False(t, ask("a", "0"))
+			c.rule.Every = 2
+			count, heal := f.live(t, c.rule)
+			var hits []bool
+			for i := range 4 {
+				hits = append(hits, ask("a", fmt.Sprint(i)))
+			}
+			heal()
+			assert.Equal(t, []bool{false, true, false, true}, hits)
+			assert.False(t, ask("a", "0"))
+			assert.EqualValues(t, 2, count.Tally().Affected)
+			for _, call := range f.over() {
+				assert.Empty(t, call.Skipped)
+			}
+		})
+	}
+}
+
+// TestPostgresAsksForTLSItself: its clients do not begin with TLS but ask for it, so that a link that ends TLS is none for them; they are told at once.
+func TestPostgresAsksForTLSItself(t *testing.T) {
+	s := play(t)
+	f, _ := sealAs(t, "postgres", s.addr, Config{})
+	c := connect(t, f.addr)
+	c.send(pgFirst(pgTLS, ""), false)
+	rest, how := c.ends(patience)
+	assert.Empty(t, rest)
+	assert.Equal(t, "reset", how)
+	until(t, "it is told", func() bool { return f.link.Counters().TLSErrors == 1 })
 }
 
 // TestTLSThatPassesThroughIsTold: a link without TLS of its own sees bytes, however they begin.
