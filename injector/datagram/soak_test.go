@@ -103,14 +103,11 @@ func talkOnce(c net.Conn, text []byte) {
 // open starts the server and the link.
 func (s *soaked) open(t testing.TB) {
 	s.stages = map[evidence.Stage]int{}
-	upstream := ""
+	serve, err := echo, error(nil)
 	if s.protocol == "dns" {
-		upstream = name(t).addr
-	} else {
-		upstream = echo(t)
+		serve = func(t testing.TB) string { return name(t).addr }
 	}
-	var err error
-	s.Link, err = Open(Config{Name: "orders -> billing", Protocol: s.protocol, Upstream: upstream, idle: 50 * time.Millisecond, sessions: 20, Sink: func(e evidence.Fate) {
+	s.Link, err = Open(Config{Name: "orders -> billing", Protocol: s.protocol, Upstream: serve(t), idle: 50 * time.Millisecond, sessions: 20, Sink: func(e evidence.Fate) {
 		s.mu.Lock()
 		s.stages[e.Stage]++
 		s.mu.Unlock()
