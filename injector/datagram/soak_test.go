@@ -103,17 +103,18 @@ func talkOnce(c net.Conn, text []byte) {
 // open starts the server and the link.
 func (s *soaked) open(t testing.TB) {
 	s.stages = map[evidence.Stage]int{}
-	serve, err := echo, error(nil)
+	serve := echo
 	if s.protocol == "dns" {
 		serve = func(t testing.TB) string { return name(t).addr }
 	}
-	s.Link, err = Open(Config{Name: "orders -> billing", Protocol: s.protocol, Upstream: serve(t), idle: 50 * time.Millisecond, sessions: 20, Sink: func(e evidence.Fate) {
+	l, err := Open(Config{Name: "orders -> billing", Protocol: s.protocol, Upstream: serve(t), idle: 50 * time.Millisecond, sessions: 20, Sink: func(e evidence.Fate) {
 		s.mu.Lock()
 		s.stages[e.Stage]++
 		s.mu.Unlock()
 	}})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	s.Link = l
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
 }
 
 // acted is how often a fault did.

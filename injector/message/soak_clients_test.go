@@ -156,7 +156,7 @@ func soakNATS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config,
 func soakPostgres(ctx context.Context, t testing.TB, addr string, _ *tls.Config, random *rand.Rand) {
 	var c *pgx.Conn
 	for ctx.Err() == nil {
-		within, cancel := context.WithTimeout(context.Background(), 4*soakPatience)
+		within, cancel := context.WithTimeout(context.Background(), 20*soakPatience)
 		var err error
 		if c == nil || c.IsClosed() {
 			c, err = pgDial(within, addr)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -47,9 +46,9 @@ func TestSoak(t *testing.T) {
 			all.Go(func() { s.run(ctx, t, seed+uint64(i)<<32) }) //nolint:gosec // small
 		}
 		time.Sleep(*soak)
-		until(t, "faults acted on every link", func() bool {
-			return !slices.ContainsFunc(links, func(s *soaked) bool { return s.acted() < 10 })
-		})
+		for _, s := range links {
+			until(t, "faults act on "+s.protocol+" "+s.name, func() bool { return s.acted() > 0 })
+		}
 		cancel()
 		all.Wait()
 		for _, s := range links {
@@ -141,7 +140,7 @@ func (s *soaked) disturb(ctx context.Context, t testing.TB, random *rand.Rand) {
 			assert.NoError(t, live[i](context.Background()))
 			live = append(live[:i], live[i+1:]...)
 		}
-		time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
+		time.Sleep(time.Duration(random.IntN(40)) * time.Millisecond)
 	}
 	for _, heal := range live {
 		assert.NoError(t, heal(context.Background()))
