@@ -5,7 +5,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PROGRAMS      := redis-server initdb haproxy gcc
 PACKAGES      := redis-server postgresql haproxy gcc libc6-dev
 
-.PHONY: all fmt lint test test-short bench bench-link demo install-tools docs
+.PHONY: all fmt lint test test-short bench bench-link soak demo install-tools docs
 
 all: lint test
 
@@ -31,6 +31,11 @@ bench: ## speed of the parts, for comparison on one machine
 
 bench-link: ## links side by side with Toxiproxy, HAProxy, nginx and socat, as far as they are installed; writes bench-link.json
 	$(GO) run ./injector/bench link
+
+SOAK ?= 30m
+soak: ## all protocols under all faults at random for SOAK, then as many messages as the goals count
+	$(GO) test -v -race -run TestSoak -soak $(SOAK) -timeout 0 ./injector/message ./injector/datagram
+	$(GO) test -v -run 'ProtocolErrors|TestMemory' -full -timeout 0 ./injector/message
 
 demo: ## the starter features against the demo shop
 	$(GO) run ./cmd/firedrill run
