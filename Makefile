@@ -5,7 +5,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PROGRAMS      := redis-server initdb haproxy nginx nats-server dnsmasq gcc
 PACKAGES      := redis-server postgresql haproxy nginx-light nats-server dnsmasq-base gcc libc6-dev
 
-.PHONY: all fmt lint test test-short bench bench-link bench-message demo install-tools docs
+.PHONY: all fmt lint test test-short bench bench-link bench-message soak demo install-tools docs
 
 all: lint test
 
@@ -34,6 +34,11 @@ bench-link: ## links side by side with Toxiproxy, HAProxy, nginx and socat, as f
 
 bench-message: ## message relays side by side with HAProxy, ReverseProxy, Toxiproxy and a plain forwarder of datagrams; writes bench-message.json
 	$(GO) run ./injector/bench message
+
+SOAK ?= 30m
+soak: ## all protocols under all faults at random for SOAK, then as many messages as the goals count
+	$(GO) test -v -race -run TestSoak -soak $(SOAK) -timeout 0 ./injector/message ./injector/datagram
+	$(GO) test -v -run 'ProtocolErrors|TestMemory' -full -timeout 0 ./injector/message
 
 demo: ## the starter features against the demo shop
 	$(GO) run ./cmd/firedrill run

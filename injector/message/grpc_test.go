@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -111,10 +112,15 @@ type payer struct {
 
 func dialTill(t testing.TB, addr string) payer {
 	t.Helper()
-	c, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry())
+	p, err := newPayer(addr, insecure.NewCredentials())
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = c.Close() })
-	return payer{c}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+func newPayer(addr string, secure credentials.TransportCredentials) (payer, error) {
+	c, err := grpc.NewClient(addr, grpc.WithTransportCredentials(secure), grpc.WithDisableRetry())
+	return payer{c}, err
 }
 
 // charge returns the answer, or the code of the error.

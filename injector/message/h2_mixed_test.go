@@ -99,7 +99,7 @@ func TestH2UnrulyClientsAndEveryFault(t *testing.T) {
 		random := rand.New(rand.NewPCG(11, uint64(c))) //nolint:gosec // a test's choices
 		all.Go(func() {
 			for range 25 {
-				unrulyH2(t, f.addr, random)
+				unrulyH2(connect(t, f.addr), random)
 			}
 		})
 	}
@@ -114,9 +114,11 @@ func TestH2UnrulyClientsAndEveryFault(t *testing.T) {
 }
 
 // unrulyH2 opens streams, cancels some, and leaves in one way or another. What it writes after its connection ended is lost, as it should be.
-func unrulyH2(t *testing.T, addr string, random *rand.Rand) {
-	p := connectH2(t, addr)
+func unrulyH2(c peer, random *rand.Rand) {
+	p := newH2Peer(c)
 	defer p.Close()
+	_, _ = p.write(preface, false)
+	_ = p.WriteSettings()
 	for range 1 + random.IntN(8) {
 		id := p.next
 		p.next += 2

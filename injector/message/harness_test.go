@@ -26,8 +26,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1")) // starts processes, for its life
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(starter))
 }
+
+// starter is the goroutine that starts processes, for its life.
+const starter = "github.com/firedrill-dev/firedrill/injector/process.init.func1.1"
 
 const (
 	patience = 20 * time.Second       // bounds what must happen
@@ -61,6 +64,12 @@ func openAs(t testing.TB, protocol, upstream string, cfg Config) *front {
 
 func openRow(t testing.TB, p Protocol, upstream string, cfg Config) *front {
 	t.Helper()
+	return openOn(t, p, link.Config{Upstream: upstream}, cfg)
+}
+
+// openOn opens the link as it is configured, with TLS for one.
+func openOn(t testing.TB, p Protocol, on link.Config, cfg Config) *front {
+	t.Helper()
 	f := &front{}
 	if cfg.Link == "" {
 		cfg.Link = "orders -> payments"
@@ -73,7 +82,7 @@ func openRow(t testing.TB, p Protocol, upstream string, cfg Config) *front {
 	require.NoError(t, err)
 	f.Relay = r
 	t.Cleanup(func() { f.balanced(t) }) // when the link is closed
-	f.link = carry(t, upstream, func(ctx context.Context, c link.Conn, dial Dial) { r.Serve(ctx, c, dial) })
+	f.link = carryOn(t, on, func(ctx context.Context, c link.Conn, dial Dial) { r.Serve(ctx, c, dial) })
 	f.addr = f.link.Addr()
 	return f
 }
@@ -81,9 +90,16 @@ func openRow(t testing.TB, p Protocol, upstream string, cfg Config) *front {
 // carry opens a link whose connections serve carries; it ends with the test.
 func carry(t testing.TB, upstream string, serve func(context.Context, link.Conn, Dial)) *link.Link {
 	t.Helper()
-	l, err := link.Open(link.Config{Name: "orders -> payments", Upstream: upstream, Serve: func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {
+	return carryOn(t, link.Config{Upstream: upstream}, serve)
+}
+
+func carryOn(t testing.TB, on link.Config, serve func(context.Context, link.Conn, Dial)) *link.Link {
+	t.Helper()
+	on.Name = "orders -> payments"
+	on.Serve = func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {
 		serve(ctx, c, dial)
-	}})
+	}
+	l, err := link.Open(on)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	return l

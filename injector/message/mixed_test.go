@@ -40,7 +40,10 @@ func TestUnrulyClientsAndEveryFault(t *testing.T) {
 		random := rand.New(rand.NewPCG(11, uint64(c))) //nolint:gosec // a test's choices
 		all.Go(func() {
 			for range 25 {
-				unruly(t, f.addr, random)
+				c, err := net.Dial("tcp", f.addr)
+				if assert.NoError(t, err) {
+					unruly(peer{c.(*net.TCPConn), t}, random)
+				}
 			}
 		})
 	}
@@ -55,12 +58,7 @@ func TestUnrulyClientsAndEveryFault(t *testing.T) {
 }
 
 // unruly sends a few requests ahead of their answers and leaves in one way or another.
-func unruly(t *testing.T, addr string, random *rand.Rand) {
-	c, err := net.Dial("tcp", addr)
-	if !assert.NoError(t, err) {
-		return
-	}
-	p := peer{c.(*net.TCPConn), t}
+func unruly(p peer, random *rand.Rand) {
 	defer p.Close()
 	var text strings.Builder
 	for range 1 + random.IntN(6) {

@@ -2,9 +2,14 @@ package message
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,6 +68,47 @@ func freeAddr(t testing.TB) string {
 
 func redisServer(t testing.TB) string {
 	return server(t, program(t, "redis-server", "redis-server"), "--port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}", "--save", "", "--appendonly", "no")
+}
+
+// identity is a certificate for 127.0.0.1, and who vouches for it.
+type identity struct {
+	own  tls.Certificate
+	pool *x509.CertPool
+}
+
+// certified is one and the same.
+func certified(t testing.TB) identity {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.StartTLS()
+	srv.Close()
+	id := identity{srv.TLS.Certificates[0], x509.NewCertPool()}
+	id.pool.AddCert(srv.Certificate())
+	return id
+}
+
+func (id identity) server() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{id.own}} }
+
+func (id identity) client() *tls.Config {
+	return &tls.Config{RootCAs: id.pool, ServerName: "127.0.0.1"}
+}
+
+// files are its certificate and its key in PEM.
+func (id identity) files(t testing.TB) (cert, key string) {
+	t.Helper()
+	raw, err := x509.MarshalPKCS8PrivateKey(id.own.PrivateKey)
+	require.NoError(t, err)
+	cert, key = filepath.Join(t.TempDir(), "cert"), filepath.Join(t.TempDir(), "key")
+	require.NoError(t, os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.own.Certificate[0]}), 0o600))
+	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600))
+	return cert, key
+}
+
+// redisServerTLS speaks nothing but TLS.
+func redisServerTLS(t testing.TB) string {
+	cert, key := certified(t).files(t)
+	return server(t, program(t, "redis-server", "redis-server"), "--port", "0", "--tls-port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}", "--save", "", "--appendonly", "no",
+		"--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
 }
 
 // postgresServer trusts everybody. It refuses to run as root, who becomes the user that Debian's package makes.

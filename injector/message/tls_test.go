@@ -1,7 +1,6 @@
 package message
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -18,10 +17,14 @@ import (
 	"testing"
 	"time"
 
+	natsd "github.com/nats-io/nats-server/v2/server"
+	natsgo "github.com/nats-io/nats.go"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
-	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
@@ -35,41 +38,41 @@ type sealed struct {
 // seal starts them; h2 lets the shop speak HTTP/2.
 func seal(t testing.TB, h2 bool) *sealed {
 	t.Helper()
-	s := &sealed{front: &front{}, shop: &shop{}}
+	s := &sealed{shop: tradeTLS(t, h2)}
+	s.front, s.trust = sealAs(t, "http", s.shop.addr, Config{})
+	return s
+}
+
+// tradeTLS is a shop that speaks nothing but TLS.
+func tradeTLS(t testing.TB, h2 bool) *shop {
+	t.Helper()
+	s := &shop{}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		text := fmt.Sprintf("%d %s", s.shop.done.Add(1), r.URL.Path)
+		text := fmt.Sprintf("%d %s", s.done.Add(1), r.URL.Path)
 		w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 		_, _ = io.WriteString(w, text)
 	}))
 	srv.EnableHTTP2 = h2
+	srv.TLS = certified(t).server()
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of clients who dial more connections than they use
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
+	s.addr = srv.Listener.Addr().String()
+	return s
+}
+
+// sealAs opens a relay on a link that ends TLS before an upstream with our certificate, and returns what its clients need.
+func sealAs(t testing.TB, protocol, upstream string, cfg Config) (f *front, trust *tls.Config) {
+	t.Helper()
 	ca, err := link.NewCA()
 	require.NoError(t, err)
-	theirs, ours := x509.NewCertPool(), x509.NewCertPool()
-	theirs.AddCert(srv.Certificate())
+	ours := x509.NewCertPool()
 	require.True(t, ours.AppendCertsFromPEM(ca.PEM()))
-	s.trust = &tls.Config{RootCAs: ours, ServerName: "127.0.0.1"}
-	s.Relay, err = New("http", Config{
-		Link:  "orders -> payments",
-		Sink:  func(e evidence.Fate) { s.mu.Lock(); s.fates = append(s.fates, e); s.mu.Unlock() },
-		Calls: func(c Call) { s.mu.Lock(); s.calls = append(s.calls, c); s.mu.Unlock() },
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { s.balanced(t) })
-	l, err := link.Open(link.Config{
-		Name: "orders -> payments", Upstream: srv.Listener.Addr().String(),
-		TLS: &link.TLS{CA: ca, Roots: theirs},
-		Serve: func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {
-			s.Serve(ctx, c, dial)
-		},
-	})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	s.addr = l.Addr()
-	return s
+	p, ok := ProtocolOf(protocol)
+	require.True(t, ok, protocol)
+	f = openOn(t, p, link.Config{Upstream: upstream, TLS: &link.TLS{CA: ca, Roots: certified(t).pool}}, cfg)
+	return f, &tls.Config{RootCAs: ours, ServerName: "127.0.0.1"}
 }
 
 // client is net/http's, which offers HTTP/2 first.
@@ -214,6 +217,74 @@ func TestHTTP2InsideTLS(t *testing.T) {
 	for _, c := range s.over() {
 		assert.Empty(t, c.Skipped)
 	}
+}
+
+// TestEachProtocolInsideTLS: what stands in a connection whose TLS the link ends is a protocol like any other, for its usual client too.
+func TestEachProtocolInsideTLS(t *testing.T) {
+	id := certified(t)
+	for _, c := range []struct {
+		protocol string
+		cfg      Config
+		rule     Rule
+		serve    func(testing.TB) (addr string)
+		join     func(t testing.TB, addr string, trust *tls.Config) asker
+	}{
+		{"grpc", Config{}, Rule{Do: Answer, Code: "UNAVAILABLE"}, func(t testing.TB) string { return openTill(t, grpc.Creds(credentials.NewTLS(id.server()))).addr }, func(t testing.TB, addr string, trust *tls.Config) asker {
+			slowly(t)
+			p, err := newPayer(addr, credentials.NewTLS(trust))
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = p.Close() })
+			return func(_, id string) bool {
+				said := p.charge(patience, id)
+				assert.True(t, said == "Unavailable" || strings.HasSuffix(said, " "+id), said)
+				return said == "Unavailable"
+			}
+		}},
+		{"redis", Config{}, Rule{Do: Answer, Code: "LOADING", Match: Match{Method: "INCR"}}, redisServerTLS, func(t testing.TB, addr string, trust *tls.Config) asker {
+			return askRedis(t, goredis.Options{Addr: addr, TLSConfig: trust})
+		}},
+		{"nats", Config{}, Rule{Do: Answer, Code: "503", Match: Match{Path: "echo.>"}}, func(t testing.TB) string {
+			return natsEcho(t, natsd.Options{TLS: true, TLSConfig: id.server(), TLSHandshakeFirst: true, TLSTimeout: 5}, natsgo.Secure(id.client()), natsgo.TLSHandshakeFirst())
+		}, func(t testing.TB, addr string, trust *tls.Config) asker {
+			return askNATS(t, natsClient(t, addr, natsgo.Secure(trust), natsgo.TLSHandshakeFirst()))
+		}},
+		{"lines", Config{Framing: Framing{Lockstep: true}}, Rule{Do: Answer, Code: "error"}, func(t testing.TB) string {
+			return answerEach(t, func(c net.Conn) { s := tls.Server(c, id.server()); _, _ = io.Copy(s, s) })
+		}, func(t testing.TB, addr string, trust *tls.Config) asker {
+			return askLines(t, tls.Client(connect(t, addr), trust))
+		}},
+	} {
+		t.Run(c.protocol, func(t *testing.T) {
+			f, trust := sealAs(t, c.protocol, c.serve(t), c.cfg)
+			ask := c.join(t, f.addr, trust)
+			assert.False(t, ask("a", "0"))
+			c.rule.Every = 2
+			count, heal := f.live(t, c.rule)
+			var hits []bool
+			for i := range 4 {
+				hits = append(hits, ask("a", fmt.Sprint(i)))
+			}
+			heal()
+			assert.Equal(t, []bool{false, true, false, true}, hits)
+			assert.False(t, ask("a", "0"))
+			assert.EqualValues(t, 2, count.Tally().Affected)
+			for _, call := range f.over() {
+				assert.Empty(t, call.Skipped)
+			}
+		})
+	}
+}
+
+// TestPostgresAsksForTLSItself: its clients do not begin with TLS but ask for it, so that a link that ends TLS is none for them; they are told at once.
+func TestPostgresAsksForTLSItself(t *testing.T) {
+	s := play(t)
+	f, _ := sealAs(t, "postgres", s.addr, Config{})
+	c := connect(t, f.addr)
+	c.send(pgFirst(pgTLS, ""), false)
+	rest, how := c.ends(patience)
+	assert.Empty(t, rest)
+	assert.Equal(t, "reset", how)
+	until(t, "it is told", func() bool { return f.link.Counters().TLSErrors == 1 })
 }
 
 // TestTLSThatPassesThroughIsTold: a link without TLS of its own sees bytes, however they begin.

@@ -38,7 +38,7 @@ var crowds = []struct {
 	{protocol: "http", name: "over HTTP/2", rule: Rule{Do: Answer, Status: 503}, serve: shopAddr, join: func(t testing.TB, addr string) func() asker { return askHTTP(t, h2client(t), addr) }},
 	{protocol: "grpc", rule: Rule{Do: Answer, Code: "UNAVAILABLE"}, serve: func(t testing.TB) string { return openTill(t).addr }, join: joinGRPC},
 	{protocol: "redis", rule: Rule{Do: Answer, Code: "LOADING"}, serve: redisServer, join: joinRedis},
-	{protocol: "nats", rule: Rule{Do: Answer, Code: "503", Match: Match{Path: "echo.>"}}, serve: natsEcho, join: joinNATS},
+	{protocol: "nats", rule: Rule{Do: Answer, Code: "503", Match: Match{Path: "echo.>"}}, serve: func(t testing.TB) string { return natsEcho(t, natsd.Options{}) }, join: joinNATS},
 	{protocol: "lines", rule: Rule{Do: Answer, Code: "error"}, cfg: Config{Framing: Framing{Lockstep: true}}, noIDs: true, serve: func(t testing.TB) string { addr, _ := countLines(t); return addr }, join: joinLines},
 }
 
@@ -79,21 +79,25 @@ func joinGRPC(t testing.TB, addr string) func() asker {
 }
 
 func joinRedis(t testing.TB, addr string) func() asker {
-	c := goredis.NewClient(&goredis.Options{Addr: addr, MaxRetries: -1, ReadTimeout: patience})
+	ask := askRedis(t, goredis.Options{Addr: addr})
+	return func() asker { return ask }
+}
+
+func askRedis(t testing.TB, o goredis.Options) asker {
+	o.MaxRetries, o.ReadTimeout = -1, patience
+	c := goredis.NewClient(&o)
 	t.Cleanup(func() { _ = c.Close() })
-	return func() asker {
-		return func(class, id string) bool {
-			err := c.Incr(context.Background(), class+":"+id).Err()
-			assert.True(t, err == nil || strings.Contains(err.Error(), "LOADING"), "%v", err)
-			return err != nil
-		}
+	return func(class, id string) bool {
+		err := c.Incr(context.Background(), class+":"+id).Err()
+		assert.True(t, err == nil || strings.Contains(err.Error(), "LOADING"), "%v", err)
+		return err != nil
 	}
 }
 
 // natsEcho is a server with somebody who answers.
-func natsEcho(t testing.TB) (addr string) {
-	addr = natsServer(t, natsd.Options{})
-	c := natsClient(t, addr)
+func natsEcho(t testing.TB, o natsd.Options, with ...natsgo.Option) (addr string) {
+	addr = natsServer(t, o)
+	c := natsClient(t, addr, with...)
 	_, err := c.Subscribe("echo.>", func(m *natsgo.Msg) { _ = m.Respond(m.Data) })
 	require.NoError(t, err)
 	require.NoError(t, c.Flush())
@@ -101,26 +105,30 @@ func natsEcho(t testing.TB) (addr string) {
 }
 
 func joinNATS(t testing.TB, addr string) func() asker {
-	c := natsClient(t, addr)
-	return func() asker {
-		return func(class, id string) bool {
-			_, err := c.Request("echo."+class+"."+id, nil, patience)
-			assert.True(t, err == nil || errors.Is(err, natsgo.ErrNoResponders), "%v", err)
-			return err != nil
-		}
+	ask := askNATS(t, natsClient(t, addr))
+	return func() asker { return ask }
+}
+
+func askNATS(t testing.TB, c *natsgo.Conn) asker {
+	return func(class, id string) bool {
+		_, err := c.Request("echo."+class+"."+id, nil, patience)
+		assert.True(t, err == nil || errors.Is(err, natsgo.ErrNoResponders), "%v", err)
+		return err != nil
 	}
 }
 
 func joinLines(t testing.TB, addr string) func() asker {
-	return func() asker {
-		p := connect(t, addr)
-		in := bufio.NewReader(p)
-		return func(class, id string) bool {
-			_, _ = p.write(class+" "+id+"\n", false)
-			text, err := in.ReadString('\n')
-			assert.NoError(t, err)
-			return text == "error\n"
-		}
+	return func() asker { return askLines(t, connect(t, addr)) }
+}
+
+func askLines(t testing.TB, c io.ReadWriter) asker {
+	in := bufio.NewReader(c)
+	return func(class, id string) bool {
+		_, err := io.WriteString(c, class+" "+id+"\n")
+		assert.NoError(t, err)
+		text, err := in.ReadString('\n')
+		assert.NoError(t, err)
+		return text == "error\n"
 	}
 }
 

@@ -1,0 +1,177 @@
+package datagram
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// With -soak 30m -timeout 0 the soak goes on for so long; the same flag of package message does so for the protocols over TCP. -soakseed repeats one.
+var (
+	soak     = flag.Duration("soak", time.Second, "how long all protocols meet faults at random")
+	soakSeed = flag.Uint64("soakseed", 0, "of the soak's faults and clients; 0 means one of its own, which is printed")
+)
+
+// soaked is a protocol in the soak: its link, and what a client does once.
+type soaked struct {
+	*Link
+	protocol string
+	codes    []string
+	once     func(c net.Conn, random *rand.Rand)
+	switches int
+
+	mu     sync.Mutex
+	stages map[evidence.Stage]int
+}
+
+// All protocols and all faults at random, on and off while clients come and go: at the end the books of every link balance, and neither goroutines nor
+// descriptors are left.
+func TestSoak(t *testing.T) {
+	seed := *soakSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("-soakseed %d", seed)
+	before, files := goleak.IgnoreCurrent(), descriptors()
+	t.Run("all", func(t *testing.T) {
+		links := []*soaked{
+			{protocol: "udp", once: func(c net.Conn, random *rand.Rand) { talkOnce(c, make([]byte, random.IntN(1400))) }},
+			{protocol: "statsd", once: func(c net.Conn, random *rand.Rand) {
+				talkOnce(c, fmt.Appendf(nil, "orders.total:%d|c\nlatency:3|ms", random.IntN(10)))
+			}},
+			{protocol: "dns", codes: message.DNSCodes(), once: func(c net.Conn, random *rand.Rand) {
+				q, _ := new(dns.Msg).SetQuestion(fmt.Sprintf("a%d.example.test.", random.IntN(5)), dns.TypeA).Pack()
+				talkOnce(c, q)
+			}},
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var all sync.WaitGroup
+		for i, s := range links {
+			s.open(t)
+			all.Go(func() { s.run(ctx, t, seed+uint64(i)<<32) }) //nolint:gosec // small
+		}
+		time.Sleep(*soak)
+		for _, s := range links {
+			until(t, "faults acted on "+s.protocol, func() bool { return s.acted() >= 10 })
+		}
+		cancel()
+		all.Wait()
+		for _, s := range links {
+			f := &front{Link: s.Link}
+			toServer, toClient := f.balanced(t)
+			t.Logf("%s: %d faults, %+v, fates %v, to server %+v, to client %+v, loss %+v", s.protocol, s.switches, s.Counters(), s.stages, toServer, toClient, s.Loss())
+		}
+	})
+	until(t, "goroutines end", func() bool { return goleak.Find(before) == nil })
+	if !assert.Eventually(t, func() bool { return len(descriptors()) <= len(files) }, patience, 10*time.Millisecond) {
+		t.Logf("before %v, after %v", files, descriptors())
+	}
+}
+
+// descriptors lists those that are open, and what they are where the system tells.
+func descriptors() (all []string) {
+	dir, _ := os.ReadDir("/dev/fd")
+	for _, e := range dir {
+		what, _ := os.Readlink("/dev/fd/" + e.Name())
+		all = append(all, e.Name()+" "+what)
+	}
+	return all
+}
+
+// talkOnce says something and waits a moment for an answer.
+func talkOnce(c net.Conn, text []byte) {
+	_, _ = c.Write(text)
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+	_, _ = c.Read(make([]byte, largest))
+}
+
+// open starts the server and the link.
+func (s *soaked) open(t testing.TB) {
+	s.stages = map[evidence.Stage]int{}
+	serve := echo
+	if s.protocol == "dns" {
+		serve = func(t testing.TB) string { return name(t).addr }
+	}
+	l, err := Open(Config{Name: "orders -> billing", Protocol: s.protocol, Upstream: serve(t), idle: 50 * time.Millisecond, sessions: 20, Sink: func(e evidence.Fate) {
+		s.mu.Lock()
+		s.stages[e.Stage]++
+		s.mu.Unlock()
+	}})
+	require.NoError(t, err)
+	s.Link = l
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+}
+
+// acted is how often a fault did.
+func (s *soaked) acted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stages[evidence.Applied]
+}
+
+// run lets clients and faults loose until ctx ends, and heals all.
+func (s *soaked) run(ctx context.Context, t testing.TB, seed uint64) {
+	var clients sync.WaitGroup
+	for c := range 4 {
+		random := rand.New(rand.NewPCG(seed, uint64(c))) //nolint:gosec // a test's choices
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				c, err := net.Dial("udp", s.Addr())
+				if !assert.NoError(t, err) {
+					return
+				}
+				for range 1 + random.IntN(50) {
+					s.once(c, random)
+				}
+				_ = c.Close()
+			}
+		})
+	}
+	random := rand.New(rand.NewPCG(seed, 99)) //nolint:gosec // a test's choices
+	var live []func(context.Context) error
+	for ctx.Err() == nil {
+		if heal, err := s.one(random); err == nil { // some are of messages which this protocol has not
+			live = append(live, heal)
+			s.switches++
+		}
+		for limit := random.IntN(4); len(live) > limit; {
+			i := random.IntN(len(live))
+			assert.NoError(t, live[i](context.Background()))
+			live = append(live[:i], live[i+1:]...)
+		}
+		time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
+	}
+	for _, heal := range live {
+		assert.NoError(t, heal(context.Background()))
+	}
+	clients.Wait()
+}
+
+// one is a fault at random.
+func (s *soaked) one(random *rand.Rand) (heal func(context.Context) error, err error) {
+	if random.IntN(10) == 0 {
+		return s.Refuse(nil)
+	}
+	p, _ := message.ProtocolOf(s.protocol)
+	ms := func(n int) time.Duration { return time.Duration(1+random.IntN(n)) * time.Millisecond }
+	return s.Relay().Add(message.Rule{
+		ID: fmt.Sprint("fault-", random.Uint32()), Seed: random.Uint64(), Do: p.Do[random.IntN(len(p.Do))], Dir: message.Dir(random.IntN(2)), Share: []float64{.02, .2, 1}[random.IntN(3)], //nolint:gosec // small
+		By: ms(10), Wait: ms(20), Others: random.IntN(3), Code: append(s.codes, "")[random.IntN(len(s.codes)+1)],
+		Late: []time.Duration{0, 0, 0, ms(20)}[random.IntN(4)], Sticky: random.IntN(5) == 0, Every: uint64(random.IntN(3)), First: uint64(random.IntN(2) * 50), //nolint:gosec // small
+	})
+}
