@@ -36,6 +36,7 @@ func (s *session) conclude() {
 		s.enter("collect")
 		s.fold.collects(s.now())
 		s.quiesce()
+		s.settle()
 		s.traffic()
 		if s.over() == nil {
 			s.effects() // before the probes: what they do to the system is not the load's

@@ -62,7 +62,7 @@ func (s *session) undo(chosen []*injection) error {
 				errs[slices.Index(chosen, in)] = err
 			}
 			in.told.Lock()
-			in.healed = true
+			in.healed, in.failed, in.tally = true, err, in.count.Tally()
 			s.event(journal.Event{At: at, Fault: in.fact("healed", s, err)}, in.step)
 			in.told.Unlock()
 		}
@@ -72,4 +72,18 @@ func (s *session) undo(chosen []*injection) error {
 		in.ended(at)
 	}
 	return errors.Join(errs...)
+}
+
+// settle tells what injections still affected after they were healed: a reply is chosen to be lost when its request comes, and may come itself a moment later.
+func (s *session) settle() {
+	s.mu.Lock()
+	placed := slices.Clone(s.placed)
+	s.mu.Unlock()
+	for _, in := range placed {
+		in.told.Lock()
+		if in.healed && in.count.Tally() != in.tally {
+			s.event(journal.Event{Fault: in.fact("settled", s, in.failed)}, in.step)
+		}
+		in.told.Unlock()
+	}
 }

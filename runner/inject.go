@@ -28,9 +28,10 @@ type injection struct {
 	err    error         // of injecting
 	ended  func(time.Duration)
 
-	told   sync.Mutex // held while the journal is told, so that nothing comes after its end
-	tally  evidence.Tally
+	told   sync.Mutex     // held while the journal is told, so that nothing comes after its end
+	tally  evidence.Tally // as told last
 	healed bool
+	failed error // healing
 }
 
 // healBound is how long one fault may take to heal, a process's start included.
@@ -238,7 +239,7 @@ func (in *injection) fact(stage string, s *session, err error) *journal.Fault {
 	if t.Affected > 0 {
 		f.First, f.Last = s.run.journal.Since(t.First), s.run.journal.Since(t.Last)
 	}
-	if stage == "healed" && t.Affected == 0 {
+	if in.healed && t.Affected == 0 {
 		f.Hint = in.hint(t)
 	}
 	if err != nil {

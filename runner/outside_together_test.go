@@ -103,6 +103,35 @@ func TestTheFaultsOfAStepAreInjectedAndHealedAtOnce(t *testing.T) {
 	}
 }
 
+// tardy affects something once it is injected, and again when the other is, which comes after it has been healed.
+type tardy struct{ touch *func() }
+
+func (f tardy) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
+	t.Count.See(1)
+	t.Count.Touch(1)
+	if *f.touch != nil {
+		(*f.touch)()
+	}
+	*f.touch = func() { t.Count.Touch(1) }
+	return func(context.Context) error { return nil }, nil
+}
+
+func (tardy) Say(from, to string) string { return fmt.Sprintf("%q is late for %q", from, to) }
+
+// What a fault affects after it was healed, such as a reply that was chosen to be lost before, counts too.
+func TestEffectsAfterHealingAreCounted(t *testing.T) {
+	t.Parallel()
+	sys, links := mesh()
+	f := tardy{touch: new(func())}
+	_, h := run(t, runner.Options{}, built(t, scenarios.New("late").System(sys).
+		Inject(links[0].From, links[0].To, f).For(time.Millisecond).
+		Inject(links[1].From, links[1].To, f).For(time.Millisecond)))
+	require.Len(t, h.Faults, 2)
+	assert.EqualValues(t, 2, h.Faults[0].Affected)
+	assert.Less(t, h.Faults[0].Healed, h.Faults[1].Injected, "it was healed when it was, not when the rest was counted")
+	assert.EqualValues(t, 1, h.Faults[1].Affected)
+}
+
 // TestAPartitionIsLiveWithin10ms compares the times that the journal holds, each taken when a link was cut. A machine that was busy elsewhere for a moment
 // may stretch one round, not each of several.
 func TestAPartitionIsLiveWithin10ms(t *testing.T) {

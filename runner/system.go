@@ -128,6 +128,9 @@ func (s *system) place(svc scenarios.Service) error {
 // that none of these takes one before its service listens, or while the service is down.
 const firstPort, ports = 20000, 12000
 
+// given are the free ports that scenarios of this process have: one seems free to others from when its service is started until that listens.
+var given sync.Map
+
 // port is a service's port of a name: the one asked for, or a free one, the same at every call. A free one is held until its service starts.
 func (s *system) port(service, name string, fixed int) (int, error) {
 	if s.ports[service] == nil {
@@ -138,11 +141,17 @@ func (s *system) port(service, name string, fixed int) (int, error) {
 	}
 	for try := 0; fixed == 0; try++ {
 		p := firstPort + rand.IntN(ports)
+		if _, taken := given.LoadOrStore(p, service); taken {
+			continue
+		}
 		held, err := s.hold(service, "127.0.0.1:"+strconv.Itoa(p))
 		if err == nil {
 			s.held[service] = append(s.held[service], held...)
 			fixed = p
-		} else if try == 1000 {
+			continue
+		}
+		given.Delete(p)
+		if try == 1000 {
 			return 0, fmt.Errorf("find a free port for %q: %w", service, err)
 		}
 	}
@@ -341,6 +350,11 @@ func (s *system) stop(ctx context.Context) error {
 	s.serving.Wait()
 	for service := range s.held {
 		s.release(service)
+	}
+	for _, ports := range s.ports {
+		for _, p := range ports {
+			given.Delete(p)
+		}
 	}
 	_ = os.Remove(filepath.Join(s.dir, "services")) // when empty
 	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)

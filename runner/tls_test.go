@@ -128,14 +128,19 @@ func asked(t *testing.T, address, how string) (*runner.Result, *journal.History)
 
 func TestTLSOfASystemFile(t *testing.T) {
 	t.Parallel()
-	o := &orders{}
-	address, ca := sealed(t, o, false)
-	res, h := asked(t, address, fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", ca))
-	assert.Equal(t, "passed", res.Outcome)
-	assert.EqualValues(t, 1, h.Faults[0].Affected)
-	arrived, _ := o.counts()
-	assert.Equal(t, 1, arrived, "the work was done")
-	assert.Empty(t, h.Notes)
+	for name, h2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := &orders{}
+			address, ca := sealed(t, o, h2)
+			res, h := asked(t, address, fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", ca))
+			assert.Equal(t, "passed", res.Outcome)
+			assert.EqualValues(t, 1, h.Faults[0].Affected)
+			arrived, _ := o.counts()
+			assert.Equal(t, 1, arrived, "the work was done")
+			assert.Empty(t, h.Notes)
+		})
+	}
 }
 
 func TestTLSThatCannotBeLookedIntoIsToldAndProvesNothing(t *testing.T) {
@@ -143,7 +148,6 @@ func TestTLSThatCannotBeLookedIntoIsToldAndProvesNothing(t *testing.T) {
 	for name, c := range map[string]struct{ how, told string }{
 		"nobody vouches for the service": {"{protocol: http, tls: terminate}", "certificate signed by unknown authority"},
 		"it passes through":              {"http", "it is TLS, which the link does not end"},
-		"HTTP/2":                         {"{protocol: http, tls: terminate, upstream_insecure: true}", "it is HTTP/2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -88,7 +88,7 @@ type Phase struct {
 // Fault is a change in an injection's life. Counters are totals since it was injected.
 type Fault struct {
 	ID       string        `json:"id"`    // "fault-3", or "fault-3.1" for the first link of a partition; see Whole
-	Stage    string        `json:"stage"` // "injected" (it begins to be), "live" (it is), "counted" (progress), "healed"; "skipped" for one that was never injected
+	Stage    string        `json:"stage"` // "injected" (it begins to be), "live" (it is), "counted" (progress), "healed", "settled" (what it affected after that); "skipped" for one that was never injected
 	Kind     string        `json:"kind"`  // name of the fault kind
 	Says     string        `json:"says"`  // as a sentence
 	On       string        `json:"on"`    // "orders -> payments" or "payments"
