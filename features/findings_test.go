@@ -32,7 +32,7 @@ func TestFindings(t *testing.T) {
 		}
 	}
 	installed(t, files...)
-	_, histories := drill(t, runner.Options{Paths: files, Parallel: 4, Seed: 7})
+	_, histories := drill(t, runner.Options{Paths: files, Parallel: 5, Seed: 7})
 	assert.Len(t, histories, len(Findings()), "a scenario without a finding, or the other way round")
 	for _, f := range Findings() {
 		found(t, f, histories)
