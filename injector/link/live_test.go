@@ -344,6 +344,7 @@ func TestClosedPortIsNotHandedOut(t *testing.T) {
 	l := open(t, serve(t, echo))
 	heal, err := l.Refuse(nil)
 	require.NoError(t, err)
+	require.NotNil(t, l.held, "the port is kept from before it is closed")
 	for range 200 {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)

@@ -24,9 +24,9 @@ func (l *Link) Refuse(count *evidence.Counter) (Heal, error) {
 	}
 	l.refuses++
 	if l.ln != nil {
+		l.held = reserve(l.ln, l.addr)
 		_ = l.ln.Close()
 		l.ln = nil
-		l.held = reserve(l.addr)
 	}
 	conns := l.live()
 	l.mu.Unlock()
@@ -62,9 +62,12 @@ func (l *Link) reopen() error {
 	if l.closed || l.refuses > 0 || l.ln != nil {
 		return nil
 	}
+	ln, err := l.listen(l.addr)
 	l.held.release()
 	l.held = nil
-	ln, err := l.listen(l.addr)
+	if err != nil { // not every system lets it be listened on while it is kept
+		ln, err = l.listen(l.addr)
+	}
 	if err != nil {
 		return fmt.Errorf("open the port of link %q again: %w", l.cfg.Name, err)
 	}

@@ -130,6 +130,9 @@ func (l *natsLines) read(line []byte) (natsHead, error) {
 	if most == 0 {
 		return h, nil
 	}
+	if more, _ := natsField(rest); len(more) > 0 {
+		return h, errDialect
+	}
 	if cr := bytes.IndexByte(line, '\r'); h.n < most-1 || h.n > most || (cr >= 0 && cr != len(line)-2) { // elsewhere servers read it in ways of their own
 		return h, errDialect
 	}
