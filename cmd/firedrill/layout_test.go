@@ -28,7 +28,7 @@ var imports = map[string][]string{
 	"injector/message":  {"injector/evidence"},
 	"injector/process":  {"injector/evidence"},
 	"injector":          {"injector/..."},
-	"injector/bench":    {"injector/link", "injector/process"},
+	"injector/bench":    {"injector/datagram", "injector/evidence", "injector/link", "injector/message", "injector/process"},
 	"scenarios/journal": {},
 	"scenarios/check":   {"scenarios/journal"},
 	"scenarios":         {"injector/...", "scenarios/..."},
