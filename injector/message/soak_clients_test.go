@@ -88,7 +88,7 @@ func soakGRPC(ctx context.Context, t testing.TB, addr string, _ *tls.Config, ran
 }
 
 func soakRedis(ctx context.Context, _ testing.TB, addr string, trust *tls.Config, random *rand.Rand) {
-	c := goredis.NewClient(&goredis.Options{Addr: addr, TLSConfig: trust, ReadTimeout: soakPatience, WriteTimeout: soakPatience, DialTimeout: 5 * soakPatience, MaxRetries: random.IntN(3) - 1, Protocol: 2 + random.IntN(2)})
+	c := goredis.NewClient(&goredis.Options{Addr: addr, TLSConfig: trust, ReadTimeout: soakPatience, WriteTimeout: soakPatience, DialTimeout: 40 * soakPatience, MaxRetries: random.IntN(3) - 1, Protocol: 2 + random.IntN(2)})
 	defer c.Close()
 	for ctx.Err() == nil {
 		key := fmt.Sprint("n:", random.IntN(100))
@@ -131,7 +131,7 @@ func natsSoaked(t testing.TB, o natsd.Options) (addr string) {
 func soakNATS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config, random *rand.Rand) {
 	for ctx.Err() == nil {
 		closed := make(chan struct{})
-		o := []natsgo.Option{natsgo.Timeout(5 * soakPatience), natsgo.ReconnectWait(time.Millisecond), natsgo.ReconnectJitter(0, 0), natsgo.MaxReconnects(-1), natsgo.ClosedHandler(func(*natsgo.Conn) { close(closed) }),
+		o := []natsgo.Option{natsgo.Timeout(40 * soakPatience), natsgo.ReconnectWait(time.Millisecond), natsgo.ReconnectJitter(0, 0), natsgo.MaxReconnects(-1), natsgo.ClosedHandler(func(*natsgo.Conn) { close(closed) }),
 			natsgo.ErrorHandler(func(*natsgo.Conn, *natsgo.Subscription, error) {})}
 		if trust != nil {
 			o = append(o, natsgo.Secure(trust), natsgo.TLSHandshakeFirst())
