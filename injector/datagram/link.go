@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
@@ -58,7 +59,7 @@ type Link struct {
 
 	mu       sync.Mutex
 	conn     *net.UDPConn // nil while the port is closed
-	port     *net.UDPConn // keeps the number while the port is closed
+	port     net.Conn     // keeps the number while the port is closed
 	refuses  int          // live Refuse faults
 	closed   bool
 	sessions map[netip.AddrPort]*session
@@ -118,7 +119,7 @@ func or[T comparable](value, otherwise T) T {
 // bind takes the port, for DNS over TCP too: the kernel finds a free one for UDP, and it may be taken for TCP.
 func (l *Link) bind() error {
 	for try := 0; ; try++ {
-		conn, err := listen(l.cfg.Listen)
+		conn, err := listen(l.cfg.Listen, nil)
 		if err != nil {
 			return err
 		}
@@ -137,15 +138,16 @@ func (l *Link) bind() error {
 	}
 }
 
-func listen(addr string) (*net.UDPConn, error) {
+func listen(addr string, control func(network, address string, c syscall.RawConn) error) (*net.UDPConn, error) {
 	at, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q: %w", addr, err)
 	}
-	conn, err := net.ListenUDP("udp", at)
+	pc, err := (&net.ListenConfig{Control: control}).ListenPacket(context.Background(), "udp", at.String())
 	if err != nil {
 		return nil, err
 	}
+	conn := pc.(*net.UDPConn)
 	_ = conn.SetReadBuffer(buffer) // as much as the kernel allows
 	return conn, nil
 }

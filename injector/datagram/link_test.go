@@ -121,6 +121,7 @@ func TestRefuse(t *testing.T) {
 		second, err := f.Refuse(nil)
 		require.NoError(t, err)
 		assert.EqualValues(t, 1, count.Tally().Affected)
+		require.NotNil(t, f.port, "the number is kept from before the port is closed")
 		refused := func() bool {
 			client.send("b")
 			_ = client.SetReadDeadline(time.Now().Add(patience))

@@ -25,8 +25,8 @@ func (l *Link) Refuse(count *evidence.Counter) (Heal, error) {
 	}
 	l.refuses++
 	if l.conn != nil {
+		l.port = reserve(l.conn, l.addr)
 		l.shut()
-		l.port = reserve(l.addr)
 	}
 	l.mu.Unlock()
 	undo := func(context.Context) error { return nil }
@@ -62,27 +62,37 @@ func (l *Link) open() error {
 	if l.closed || l.refuses > 0 || l.conn != nil {
 		return nil
 	}
+	conn, err := listen(l.addr, share)
 	if l.port != nil {
 		_ = l.port.Close()
 		l.port = nil
 	}
-	conn, err := listen(l.addr)
+	if err != nil { // not every system lets it be listened on while it is kept
+		conn, err = listen(l.addr, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("open the port of link %q again: %w", l.cfg.Name, err)
+	}
+	if raw, err := conn.SyscallConn(); err == nil {
+		_ = sharing(raw, 0)
 	}
 	l.conn = conn
 	l.wg.Go(func() { l.receive(conn) })
 	return nil
 }
 
-// reserve keeps a port number: a socket that is bound to it and connected to itself takes datagrams from nobody else, so the kernel still refuses them. It
-// returns nil where that cannot be done; the number may then be lost until it is opened again.
-func reserve(addr string) *net.UDPConn {
+// reserve keeps the port of a socket, which is closed next, so that there is no moment in which another may be given its number: a socket that is bound to it
+// and connected to itself takes datagrams from nobody else, so the kernel still refuses them. It returns nil where that cannot be done; the number may
+// then be lost until it is opened again.
+func reserve(before *net.UDPConn, addr string) net.Conn {
 	at, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
 		return nil
 	}
-	conn, err := net.DialUDP("udp", at, at)
+	if raw, err := before.SyscallConn(); err == nil {
+		_ = sharing(raw, 1)
+	}
+	conn, err := (&net.Dialer{LocalAddr: at, Control: share}).Dial("udp", addr)
 	if err != nil {
 		return nil
 	}
