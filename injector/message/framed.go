@@ -173,12 +173,8 @@ func (c *framedConn) fate(x *exchanged, raw []byte) error {
 		c.drop(x)
 		return nil
 	case rule.Do == LoseRequest:
-		c.relay.tell(rule, x.msg, evidence.Held, "until healed")
 		x.touched = true
-		rule.Count.Touch(1)
-		if c.until(rule) {
-			c.relay.tell(rule, x.msg, evidence.Released, "")
-		}
+		c.hold(rule, x.msg)
 	case rule.Do == Reorder:
 		x.skipped, x.touched = c.relay.reorder(c.ctx, rule, x.msg)
 	case rule.Do == Corrupt, rule.Do == Truncate:

@@ -274,11 +274,7 @@ func (c *framedConn) push(f frame, raw []byte, large bool) error {
 		c.endWith(x, rule.ending())
 		return nil
 	case rule.Do == LoseRequest:
-		c.relay.tell(rule, x.msg, evidence.Held, "until healed")
-		rule.Count.Touch(1)
-		if c.until(rule) {
-			c.relay.tell(rule, x.msg, evidence.Released, "")
-		}
+		c.hold(rule, x.msg)
 	case rule.Do == Reorder:
 		c.relay.reorder(c.ctx, rule, x.msg)
 	case rule.Do == Corrupt, rule.Do == Truncate:

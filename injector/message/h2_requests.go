@@ -160,12 +160,8 @@ func (c *h2Conn) fate(s *h2Stream) {
 		return
 	case rule == nil:
 	case rule.Do == LoseRequest: // held
-		c.relay.tell(rule, s.msg, evidence.Held, "until healed")
 		s.touched = true
-		rule.Count.Touch(1)
-		if c.until(rule) {
-			c.relay.tell(rule, s.msg, evidence.Released, "")
-		}
+		c.hold(rule, s.msg)
 	case rule.Do == Reorder:
 		s.skipped, s.touched = c.relay.reorder(c.ctx, rule, s.msg)
 	case rule.Do == Corrupt || rule.Do == Truncate:

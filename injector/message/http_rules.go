@@ -147,12 +147,8 @@ func (c *httpConn) fate(x *exchange, body []byte) error {
 		return nil
 	case rule == nil:
 	case rule.Do == LoseRequest: // held
-		c.relay.tell(rule, x.msg, evidence.Held, "until healed")
 		x.touched = true
-		rule.Count.Touch(1)
-		if c.until(rule) {
-			c.relay.tell(rule, x.msg, evidence.Released, "")
-		}
+		c.hold(rule, x.msg)
 	case rule.Do == Reorder:
 		x.skipped, x.touched = c.relay.reorder(c.ctx, rule, x.msg)
 	case rule.Do == Corrupt || rule.Do == Truncate:

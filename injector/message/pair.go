@@ -8,6 +8,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
 // pair is a client's connection and ours to the server for it, and how each of them ended. Both engines are built on it: HTTP's, and that of framed protocols.
@@ -180,6 +182,15 @@ func (c *pair) sleep(delays []wait, m message) (slept bool) {
 		slept = true
 	}
 	return slept
+}
+
+// hold keeps a message until its rule is healed, or the connection ends.
+func (c *pair) hold(l *live, m message) {
+	c.relay.tell(l, m, evidence.Held, "until healed")
+	l.Count.Touch(1)
+	if c.until(l) {
+		c.relay.tell(l, m, evidence.Released, "")
+	}
 }
 
 // until waits for a rule to be healed; false when the connection ended first.
