@@ -166,7 +166,7 @@ func TestARunThatIsKilledLeavesWhatItKnew(t *testing.T) {
 	assert.Positive(t, counted)
 	assert.Positive(t, samples)
 	assert.GreaterOrEqual(t, h.Faults[0].Affected, counted, "the last word is that of healing")
-	assert.Equal(t, "healed", h.Faults[0].Stage)
+	assert.Contains(t, []string{"healed", "settled"}, h.Faults[0].Stage)
 }
 
 // TestTheFacilitatorMayHealWhatNoStepHolds: also a fault that stays until a step heals it, which then has nothing to do.
