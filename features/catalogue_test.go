@@ -107,6 +107,7 @@ func TestRowsHold(t *testing.T) {
 	}
 	for _, row := range Rows() {
 		t.Run("row "+row.N, func(t *testing.T) {
+			t.Parallel()
 			installed(t, row.File)
 			_, histories := drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3})
 			for _, h := range histories {
@@ -123,6 +124,7 @@ func TestRowsAreCaught(t *testing.T) {
 	}
 	for _, row := range Rows() {
 		t.Run("row "+row.N+" without "+row.Without, func(t *testing.T) {
+			t.Parallel()
 			installed(t, row.File)
 			_, histories := drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3, Without: []string{row.Without}})
 			for _, h := range histories {

@@ -1,6 +1,6 @@
 // Command bench measures links side by side with what else there is: no proxy, plain Go copy loops, Toxiproxy (embedded and its server), HAProxy, nginx and
-// socat; and links with a message protocol with HAProxy's HTTP mode, httputil.ReverseProxy, Toxiproxy and a plain forwarder of datagrams. Every proxy is a
-// process of its own, so that its processor time and memory are its own; rounds are interleaved, and medians are told.
+// socat; and links with a message protocol with HAProxy's HTTP mode, httputil.ReverseProxy, Toxiproxy, a copy loop (the least that a relay in Go can do) and
+// a plain forwarder of datagrams. Every proxy is a process of its own, so that its processor time and memory are its own; rounds are interleaved, and medians are told.
 //
 //	go run ./injector/bench link            # make bench-link
 //	go run ./injector/bench message -quick  # make bench-message, but short

@@ -79,7 +79,7 @@ func startRelays(b *bench) error {
 		name  string
 		kinds func(server) []string
 	}{
-		{bytewise, only("http redis h2", "firedrill")}, {"toxiproxy", only("redis", "toxiproxy")},
+		{bytewise, only("http redis h2", "firedrill")}, {"toxiproxy", only("redis", "toxiproxy")}, {"copy loop", only("redis", "copy loop")},
 		{"ReverseProxy", only("http", "ReverseProxy")}, {"plain forwarder", only("datagrams", "forwarder")},
 	} {
 		if err := b.child(&target{name: other.name}, other.kinds); err != nil {
@@ -145,6 +145,7 @@ func messageAims() []goal {
 		{"HTTP processor time per request at most 1/2 of ReverseProxy's", getCase, "CPU us per request", "ReverseProxy", false, 0.5},
 		{"HTTP processor time per request at most 1/0.9 of HAProxy's", getCase, "CPU us per request", "haproxy", false, off},
 		{"Redis p50 at most Toxiproxy's of plain bytes", redisCase, "p50 us", "toxiproxy", false, 1},
+		{"Redis p50 at most 1.1x a copy loop's", redisCase, "p50 us", "copy loop", false, 1.1},
 		{"HTTP: a rule of another method costs at most 10 %", getCase, "requests/s", otherMethod, false, off},
 		{"HTTP: a rule that is never drawn costs at most 10 %", getCase, "requests/s", neverDrawn, false, off},
 		{"Redis: a rule of another method costs at most 10 %", redisMany, "commands/s", otherMethod, false, off},
