@@ -38,12 +38,12 @@ func Protocols() []Protocol {
 		{
 			Name: "lengths", Means: "messages of your own that begin with their length", Unit: "messages",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			serve: framed(openLengths), matches: matchWords, class: redisKey, allow: allowLengths,
+			serve: framed(openLengths), matches: matchWords, class: keyClass, allow: allowLengths,
 		},
 		{
 			Name: "lines", Means: "messages of your own that end with a line feed", Unit: "messages",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			serve: framed(openLines), matches: matchWords, class: redisKey, allow: allowLines,
+			serve: framed(openLines), matches: matchWords, class: keyClass, allow: allowLines,
 		},
 		{
 			Name: "nats", Heads: true, Means: "NATS core and JetStream, before TLS", Unit: "messages",
@@ -53,12 +53,12 @@ func Protocols() []Protocol {
 		{
 			Name: "postgres", Means: "PostgreSQL, simple and extended queries, COPY and notifications included; before TLS", Unit: "messages",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
-			serve: framed(openPostgres), matches: matchWords, class: redisKey, allow: allowPostgres,
+			serve: framed(openPostgres), matches: matchWords, class: keyClass, allow: allowPostgres,
 		},
 		{
 			Name: "redis", Means: "RESP2 and RESP3, pipelines, transactions and subscriptions included; no cluster", Unit: "messages",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			serve: framed(openRedis), matches: matchWords, class: redisKey, allow: allowRedis,
+			serve: framed(openRedis), matches: matchWords, class: keyClass, allow: allowRedis,
 		},
 	}
 	all = append(all, datagrams()...)

@@ -180,6 +180,17 @@ func normalise(path string) string {
 	return strings.Join(segments, "/")
 }
 
+// keyClass is a key's class: what looks like an identifier between colons, as keys are written, is one.
+func keyClass(key string) string {
+	parts := strings.Split(key, ":")
+	for i, p := range parts {
+		if identifier(p) {
+			parts[i] = "{id}"
+		}
+	}
+	return strings.Join(parts, ":")
+}
+
 // identifier tells whether a segment is a number, a UUID or another row of hexadecimal digits, or a long word with digits (ULID, base 64).
 func identifier(s string) bool {
 	digits, hex := 0, 0
@@ -195,4 +206,25 @@ func identifier(s string) bool {
 		}
 	}
 	return digits > 0 && (digits == len(s) || (hex == len(s) && len(s) >= 8) || len(s) > 20)
+}
+
+// matchWords matches a pattern with * for any row of characters.
+func matchWords(pattern, text string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == text
+	}
+	if !strings.HasPrefix(text, parts[0]) {
+		return false
+	}
+	text = text[len(parts[0]):]
+	last := len(parts) - 1
+	for _, p := range parts[1:last] {
+		i := strings.Index(text, p)
+		if i < 0 {
+			return false
+		}
+		text = text[i+len(p):]
+	}
+	return strings.HasSuffix(text, parts[last])
 }
