@@ -37,8 +37,8 @@ bench-message: ## message relays side by side with HAProxy, ReverseProxy, Toxipr
 
 SOAK ?= 30m
 soak: ## all protocols under all faults at random for SOAK, then as many messages as the goals count
-	$(GO) test -v -race -run TestSoak -soak $(SOAK) -timeout 0 ./injector/message ./injector/datagram
-	$(GO) test -v -run 'ProtocolErrors|TestMemory' -full -timeout 0 ./injector/message
+	$(GO) test -v -race -timeout 0 ./injector/message ./injector/datagram -run TestSoak -soak $(SOAK)
+	$(GO) test -v -timeout 0 ./injector/message -run 'ProtocolErrors|TestMemory' -full
 
 demo: ## the starter features against the demo shop
 	$(GO) run ./cmd/firedrill run

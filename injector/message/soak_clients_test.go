@@ -130,14 +130,15 @@ func natsSoaked(t testing.TB, o natsd.Options) (addr string) {
 
 func soakNATS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config, random *rand.Rand) {
 	for ctx.Err() == nil {
-		closed := make(chan struct{})
-		o := []natsgo.Option{natsgo.Timeout(40 * soakPatience), natsgo.ReconnectWait(time.Millisecond), natsgo.ReconnectJitter(0, 0), natsgo.MaxReconnects(-1), natsgo.ClosedHandler(func(*natsgo.Conn) { close(closed) }),
+		closed, dialled := make(chan struct{}), &dialled{}
+		o := []natsgo.Option{natsgo.SetCustomDialer(dialled), natsgo.Timeout(40 * soakPatience), natsgo.ReconnectWait(time.Millisecond), natsgo.ReconnectJitter(0, 0), natsgo.MaxReconnects(-1), natsgo.ClosedHandler(func(*natsgo.Conn) { close(closed) }),
 			natsgo.ErrorHandler(func(*natsgo.Conn, *natsgo.Subscription, error) {})}
 		if trust != nil {
 			o = append(o, natsgo.Secure(trust), natsgo.TLSHandshakeFirst())
 		}
 		c, err := natsgo.Connect("nats://"+addr, o...)
 		if err != nil {
+			dialled.close()
 			continue
 		}
 		_, _ = c.Subscribe("orders.>", func(*natsgo.Msg) {})
@@ -150,6 +151,25 @@ func soakNATS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config,
 		}
 		c.Close()
 		<-closed
+		dialled.close()
+	}
+}
+
+// dialled closes what nats.go forgets: the connection of a reconnect whose handshake did not succeed (doReconnect in v1.55.0 dials the next over it).
+type dialled struct{ all []net.Conn }
+
+// Dial implements natsgo.CustomDialer; the client dials under its lock.
+func (d *dialled) Dial(network, addr string) (net.Conn, error) {
+	c, err := net.DialTimeout(network, addr, 40*soakPatience)
+	if err == nil {
+		d.all = append(d.all, c)
+	}
+	return c, err
+}
+
+func (d *dialled) close() {
+	for _, c := range d.all {
+		_ = c.Close()
 	}
 }
 
