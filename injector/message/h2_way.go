@@ -104,6 +104,9 @@ func (w *h2Way) call() {
 	w.c.wg.Go(func() { _ = w.flush() })
 }
 
+// unwritten tells whether there is something that is still to be written. The lock is held.
+func (w *h2Way) unwritten() bool { return w.err == nil && (len(w.buf) > 0 || w.writing || w.called) }
+
 // fits tells whether the receiver takes so much now. Without debts that is the sender's to know; of what a rule says it is ours.
 func (w *h2Way) fits(l *h2Lane, n int, ours bool) bool {
 	return n == 0 || (!ours && w.debt == 0 && l.debt == 0) || int64(n) <= min(w.window, l.window)

@@ -29,7 +29,7 @@ func (c *httpConn) drain() {
 // detached tells whether an exchange goes on whether or not the client is there: its answer is to be read to the end. c.mu is held.
 func (c *httpConn) detached() bool {
 	if c.mux != nil {
-		return c.mux.busy()
+		return c.mux.busy() || (c.late && c.mux.toServer.unwritten())
 	}
 	for _, x := range c.owed {
 		if r := x.chosen.rule; r != nil && (r.Do == LoseReply || (r.Do == Twice && r.Second)) {

@@ -30,6 +30,7 @@ type pair struct {
 	writing bool       // somebody writes to the client; the others leave their answers in the queue
 	seq     uint64     // of messages
 	gone    time.Time  // when the client said FIN or RST
+	late    bool       // a message went on to the server after that
 	raw     bool       // both directions are plain bytes from here on
 	silent  bool       // a rule: nothing more in either direction
 	ended   bool       // a rule ended the client's connection
@@ -125,9 +126,9 @@ func (c *pair) clientGone(err error) {
 	for !c.ended && !c.silent && !c.mute && c.ctx.Err() == nil && c.engine.detached() {
 		c.changed.Wait()
 	}
-	over := c.ended || c.silent
+	over, late := c.ended || c.silent, c.late
 	c.mu.Unlock()
-	if !over && orderly(err) {
+	if !over && (orderly(err) || late) { // a reset would take back what has just gone on, if the server did not read it yet
 		if half, ok := c.up.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 			return
@@ -181,6 +182,9 @@ func (c *pair) sleep(delays []wait, m message) (slept bool) {
 		}
 		slept = true
 	}
+	if slept {
+		c.outlived(m)
+	}
 	return slept
 }
 
@@ -190,7 +194,15 @@ func (c *pair) hold(l *live, m message) {
 	l.Count.Touch(1)
 	if c.until(l) {
 		c.relay.tell(l, m, evidence.Released, "")
+		c.outlived(m)
 	}
+}
+
+// outlived notes that a message goes on to the server though its client has left.
+func (c *pair) outlived(m message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late = c.late || (m.dir == ToServer && !c.gone.IsZero())
 }
 
 // until waits for a rule to be healed; false when the connection ended first.
