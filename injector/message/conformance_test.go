@@ -58,7 +58,7 @@ func TestFramedProtocolsConform(t *testing.T) {
 	conversations["toy"] = []conversation{{"question", say(">?why;", "<!because;")}, {"ahead", say(">?a;?b;", "<!a;!b;")}}
 	row := Protocol{
 		Name: "toy", Unit: "messages", Do: []Do{Delay, LoseRequest, LoseReply, Twice, Reorder, Corrupt},
-		serve: framed(func(Config) dialect { return toy{} }), matches: matchWords, class: keyClass,
+		serve: framed(func(Config) dialect { return toy{} }), matches: matchWords, class: parts(":"),
 	}
 	for _, p := range append(Protocols(), row) {
 		if p.Unit == "calls" || p.UDP { // have tests of their own

@@ -106,11 +106,11 @@ func datagrams() []Protocol {
 	return []Protocol{
 		{
 			Name: "dns", Means: "DNS over UDP, by type and name; what clients then ask over TCP passes as bytes", Unit: "messages", UDP: true,
-			Do: append(slices.Clone(can), Answer), matches: matchDomain, class: dotted, allow: allowDNS,
+			Do: append(slices.Clone(can), Answer), matches: matchDomain, class: parts("."), allow: allowDNS,
 		},
 		{
 			Name: "statsd", Means: "StatsD over UDP, by kind and name of metric; a datagram may hold several and meets its fate whole", Unit: "messages", UDP: true,
-			Do: can, matches: matchMetric, class: dotted, allow: allowStatsD,
+			Do: can, matches: matchMetric, class: parts("."), allow: allowStatsD,
 		},
 		{
 			Name: "udp", Means: "datagrams of any kind", Unit: "messages", UDP: true,
@@ -176,15 +176,4 @@ func matchMetric(template, name string) bool {
 		return template == name
 	}
 	return matchPath(slashes.Replace(template), slashes.Replace(name))
-}
-
-// dotted gives a name its class: parts that look like an identifier are one.
-func dotted(name string) string {
-	parts := strings.Split(name, ".")
-	for i, p := range parts {
-		if identifier(p) {
-			parts[i] = "{id}"
-		}
-	}
-	return strings.Join(parts, ".")
 }

@@ -40,7 +40,7 @@ func TestNamesMatch(t *testing.T) {
 		"api.example.com": "api.example.com", "10.0.0.127.in-addr.arpa": "{id}.{id}.{id}.{id}.in-addr.arpa", "web-7f3a.svc.local": "web-7f3a.svc.local",
 		"deadbeef01.example.com": "{id}.example.com", "orders.550e8400-e29b-41d4-a716-446655440000.total": "orders.{id}.total", "": "",
 	} {
-		assert.Equal(t, want, dotted(name), name)
+		assert.Equal(t, want, parts(".")(name), name)
 	}
 }
 

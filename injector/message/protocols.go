@@ -33,17 +33,17 @@ func Protocols() []Protocol {
 		{
 			Name: "http", Heads: true, Means: "HTTP/1.1 (and 1.0), pipelining and upgrades included, and HTTP/2 where a connection begins as that (in TLS that the link ends, or with prior knowledge)", Unit: "calls",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			serve: serveHTTP, matches: matchPath, class: normalise, allow: allowHTTP,
+			serve: serveHTTP, matches: matchPath, class: parts("/"), allow: allowHTTP,
 		},
 		{
 			Name: "lengths", Means: "messages of your own that begin with their length", Unit: "messages",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			serve: framed(openLengths), matches: matchWords, class: keyClass, allow: allowLengths,
+			serve: framed(openLengths), matches: matchWords, class: parts(":"), allow: allowLengths,
 		},
 		{
 			Name: "lines", Means: "messages of your own that end with a line feed", Unit: "messages",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			serve: framed(openLines), matches: matchWords, class: keyClass, allow: allowLines,
+			serve: framed(openLines), matches: matchWords, class: parts(":"), allow: allowLines,
 		},
 		{
 			Name: "nats", Heads: true, Means: "NATS core and JetStream, before TLS", Unit: "messages",
@@ -53,12 +53,12 @@ func Protocols() []Protocol {
 		{
 			Name: "postgres", Means: "PostgreSQL, simple and extended queries, COPY and notifications included; before TLS", Unit: "messages",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder},
-			serve: framed(openPostgres), matches: matchWords, class: keyClass, allow: allowPostgres,
+			serve: framed(openPostgres), matches: matchWords, class: parts(":"), allow: allowPostgres,
 		},
 		{
 			Name: "redis", Means: "RESP2 and RESP3, pipelines, transactions and subscriptions included; no cluster", Unit: "messages",
 			Do:    []Do{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate},
-			serve: framed(openRedis), matches: matchWords, class: keyClass, allow: allowRedis,
+			serve: framed(openRedis), matches: matchWords, class: parts(":"), allow: allowRedis,
 		},
 	}
 	all = append(all, datagrams()...)

@@ -169,26 +169,17 @@ func matchPath(template, path string) bool {
 	return len(want) == len(got)
 }
 
-// normalise gives a path its class: segments that look like an identifier are one.
-func normalise(path string) string {
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		if identifier(s) {
-			segments[i] = "{id}"
+// parts gives a name its class: what looks like an identifier between two separators is one.
+func parts(separator string) func(name string) string {
+	return func(name string) string {
+		list := strings.Split(name, separator)
+		for i, s := range list {
+			if identifier(s) {
+				list[i] = "{id}"
+			}
 		}
+		return strings.Join(list, separator)
 	}
-	return strings.Join(segments, "/")
-}
-
-// keyClass is a key's class: what looks like an identifier between colons, as keys are written, is one.
-func keyClass(key string) string {
-	parts := strings.Split(key, ":")
-	for i, p := range parts {
-		if identifier(p) {
-			parts[i] = "{id}"
-		}
-	}
-	return strings.Join(parts, ":")
 }
 
 // identifier tells whether a segment is a number, a UUID or another row of hexadecimal digits, or a long word with digits (ULID, base 64).

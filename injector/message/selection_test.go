@@ -75,7 +75,7 @@ func TestPathsOfOneClass(t *testing.T) {
 		"/static/application-8f7d6a5b4c.js": "/static/application-8f7d6a5b4c.js",
 		"/decade/deadbeef":                  "/decade/deadbeef",
 	} {
-		assert.Equal(t, want, normalise(path), path)
+		assert.Equal(t, want, parts("/")(path), path)
 	}
 }
 
