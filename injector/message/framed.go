@@ -176,7 +176,7 @@ func (c *framedConn) fate(x *exchanged, raw []byte) error {
 		x.touched = true
 		c.hold(rule, x.msg)
 	case rule.Do == Reorder:
-		x.skipped, x.touched = c.relay.reorder(c.ctx, rule, x.msg)
+		x.skipped, x.touched = c.reorder(rule, x.msg)
 	case rule.Do == Corrupt, rule.Do == Truncate:
 		raw = c.spoil(x, raw)
 	case rule.Do == Twice:

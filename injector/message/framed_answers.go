@@ -276,7 +276,7 @@ func (c *framedConn) push(f frame, raw []byte, large bool) error {
 	case rule.Do == LoseRequest:
 		c.hold(rule, x.msg)
 	case rule.Do == Reorder:
-		c.relay.reorder(c.ctx, rule, x.msg)
+		c.reorder(rule, x.msg)
 	case rule.Do == Corrupt, rule.Do == Truncate:
 		raw = c.spoil(x, raw)
 	case rule.Do == Twice:

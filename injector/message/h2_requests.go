@@ -163,7 +163,7 @@ func (c *h2Conn) fate(s *h2Stream) {
 		s.touched = true
 		c.hold(rule, s.msg)
 	case rule.Do == Reorder:
-		s.skipped, s.touched = c.relay.reorder(c.ctx, rule, s.msg)
+		s.skipped, s.touched = c.reorder(rule, s.msg)
 	case rule.Do == Corrupt || rule.Do == Truncate:
 		c.spoil(s)
 	case rule.Do == Twice:

@@ -150,7 +150,7 @@ func (c *httpConn) fate(x *exchange, body []byte) error {
 		x.touched = true
 		c.hold(rule, x.msg)
 	case rule.Do == Reorder:
-		x.skipped, x.touched = c.relay.reorder(c.ctx, rule, x.msg)
+		x.skipped, x.touched = c.reorder(rule, x.msg)
 	case rule.Do == Corrupt || rule.Do == Truncate:
 		body = c.spoil(x, body)
 	case rule.Do == Twice:

@@ -198,6 +198,12 @@ func (c *pair) hold(l *live, m message) {
 	}
 }
 
+// reorder keeps a message until others passed it, as the relay's does.
+func (c *pair) reorder(rule *live, m message) (skipped string, touched bool) {
+	defer c.outlived(m)
+	return c.relay.reorder(c.ctx, rule, m)
+}
+
 // outlived notes that a message goes on to the server though its client has left.
 func (c *pair) outlived(m message) {
 	c.mu.Lock()
