@@ -171,9 +171,9 @@ func (l *Link) change(p *parcel) {
 
 // reorder keeps a datagram back until others passed it.
 func (l *Link) reorder(p *parcel) {
-	wait, ok := l.relay.Hold(p.Rule)
-	if !ok {
-		l.skip(p, "another is held already: it counts as one that passed")
+	wait, skipped := l.relay.Hold(p.Rule)
+	if wait == nil {
+		l.skip(p, skipped)
 		return
 	}
 	p.keep()

@@ -87,14 +87,14 @@ func (r *Relay) Begin() { r.begin() }
 // End is the end of what Begin began.
 func (r *Relay) End() { r.end() }
 
-// Hold keeps a datagram back until others passed it; ok is false when the rule keeps one already. Any other datagram of the link is one that passes, also of
-// the same client: UDP promises no order. wait returns true when they passed, false when the time was up, the rule healed or ctx ended.
-func (r *Relay) Hold(l *Live) (wait func(context.Context) bool, ok bool) {
-	h, ok := r.holdFor(l, 0)
-	if !ok {
-		return nil, false
+// Hold keeps a datagram back until others passed it, or tells why it does not. Any other datagram of the link is one that passes, also of the same client:
+// UDP promises no order. wait returns true when they passed, false when the time was up, the rule healed or ctx ended; it is nil with skipped.
+func (r *Relay) Hold(l *Live) (wait func(context.Context) bool, skipped string) {
+	h, skipped := r.holdFor(l, 0)
+	if h == nil {
+		return nil, skipped
 	}
-	return func(ctx context.Context) bool { return r.wait(ctx, h) }, true
+	return func(ctx context.Context) bool { return r.wait(ctx, h) }, ""
 }
 
 // Passed tells those that are held that a datagram went by.

@@ -327,6 +327,22 @@ func TestReorderHoldsOneAtATime(t *testing.T) {
 	assert.LessOrEqual(t, len(f.seen(evidence.Expired)), 1)
 }
 
+// A rule that is healed between its choice and the holding holds nothing, and says so.
+func TestAHealedReorderHoldsNothing(t *testing.T) {
+	f := open(t, trade(t).addr, Config{})
+	count, heal := f.live(t, Rule{Do: Reorder, Wait: patience})
+	f.mu.Lock()
+	chosen := f.rules[0]
+	f.mu.Unlock()
+	heal()
+	skipped, touched := f.reorder(t.Context(), chosen, message{op: "POST /charge"})
+	assert.False(t, touched)
+	assert.Equal(t, "the fault was healed before it was held", skipped)
+	assert.Len(t, f.seen(evidence.Skipped), 1)
+	assert.Empty(t, f.seen(evidence.Held))
+	assert.Zero(t, count.Tally().Affected)
+}
+
 // A caller who leaves while an answer is owed has given up; one who closes only its half still gets it.
 func TestGivingUp(t *testing.T) {
 	leave := map[string]struct {

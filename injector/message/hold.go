@@ -16,19 +16,22 @@ type hold struct {
 	free chan struct{}
 }
 
-// holdFor keeps a message back until so many others passed it; ok is false when another is kept by the same rule already: were several kept at
-// once, none would be left to pass, and all would expire.
-func (r *Relay) holdFor(l *live, conn uint64) (h *hold, ok bool) {
+// holdFor keeps a message back until so many others passed it, or tells why it does not: another is kept by the same rule already (were several kept at
+// once, none would be left to pass, and all would expire), or the rule was healed after it chose the message.
+func (r *Relay) holdFor(l *live, conn uint64) (h *hold, skipped string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !slices.Contains(r.rules, l) {
+		return nil, "the fault was healed before it was held"
+	}
 	for _, other := range r.holds {
 		if other.rule == l {
-			return nil, false
+			return nil, "another is held already: it counts as one that passed"
 		}
 	}
 	h = &hold{rule: l, conn: conn, left: max(1, l.Others), free: make(chan struct{})}
 	r.holds = append(r.holds, h)
-	return h, true
+	return h, ""
 }
 
 // passing lists the held ones that a message overtakes by going now. Those whose rule does not match it are not among them.
@@ -78,9 +81,8 @@ func (r *Relay) wait(ctx context.Context, h *hold) bool {
 
 // reorder keeps a message until others passed it, and tells whether that happened, or why it could not.
 func (r *Relay) reorder(ctx context.Context, rule *live, m message) (skipped string, touched bool) {
-	h, ok := r.holdFor(rule, m.conn)
-	if !ok {
-		skipped = "another is held already: it counts as one that passed"
+	h, skipped := r.holdFor(rule, m.conn)
+	if h == nil {
 		r.tell(rule, m, evidence.Skipped, skipped)
 		return skipped, false
 	}
