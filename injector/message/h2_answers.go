@@ -63,7 +63,7 @@ func (c *h2Conn) reply(s *h2Stream) {
 		c.swallow(s)
 		c.relay.book(false, func(b *Books) { b.In++; b.Withheld++ })
 		s.touched = true
-		c.relay.applied(rule, s.msg, s.says()+" lost, then "+string(rule.ending()))
+		c.relay.applied(rule, s.msg, c.says(s)+" lost, then "+string(rule.ending()))
 		c.endStream(s, rule.ending())
 	}
 }
@@ -95,7 +95,7 @@ func (c *h2Conn) swallow(s *h2Stream) {
 func (c *h2Conn) holdAnswer(s *h2Stream) {
 	rule := s.chosen.rule
 	c.relay.book(false, func(b *Books) { b.In++; b.Held++ })
-	c.relay.tell(rule, s.msg, evidence.Held, s.says()+", until healed")
+	c.relay.tell(rule, s.msg, evidence.Held, c.says(s)+", until healed")
 	s.touched = true
 	rule.Count.Touch(1)
 	if !c.until(rule) {
@@ -106,7 +106,14 @@ func (c *h2Conn) holdAnswer(s *h2Stream) {
 	c.handOn(s, func(b *Books) { b.Held--; b.Out++ }, func(b *Books) { b.Held--; b.Collateral++ })
 }
 
-// says is what the answer was.
+// says is what the answer was. More may still come on its stream: a reset, after the end.
+func (c *h2Conn) says(s *h2Stream) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return s.says()
+}
+
+// says is what the answer was. The lock is held.
 func (s *h2Stream) says() string {
 	text := told(s.status, int64(s.down.size))
 	if s.code != "" {

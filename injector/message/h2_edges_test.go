@@ -82,6 +82,26 @@ func TestH2AnAnswerIsWholeThoughItsRequestIsCancelled(t *testing.T) {
 	assert.Equal(t, Call{Op: "POST /other", Status: 200}, timeless(f.over()[1]))
 }
 
+// A server may reset a stream whose answer it has ended, as nginx does when it did not want the request's body (RFC 9113, section 8.1). An answer in a rule's
+// hands stays what it was.
+func TestH2AResetBehindAHeldAnswer(t *testing.T) {
+	s := play(t)
+	f := open(t, s.addr, Config{})
+	_, heal := f.live(t, Rule{Do: LoseReply, Then: ThenHeld, Match: charge})
+	p := connectH2(t, f.addr)
+	server := s.meetH2(t)
+	id := p.ask("POST", "/charge", "x")
+	there := server.requests(1)[0]
+	server.say(there, "200", "done")
+	time.Sleep(quiet) // it is held by then: waiting to see it would hide a race from the detector
+	require.NoError(t, server.WriteRSTStream(there, http2.ErrCodeNo))
+	until(t, "it is held", func() bool { return len(f.seen(evidence.Held)) == 1 })
+	assert.Equal(t, "status 200, 4 bytes, until healed", f.seen(evidence.Held)[0].Detail)
+	heal()
+	assert.Equal(t, "200 done", p.answer(id).String())
+	f.balanced(t)
+}
+
 // A client may speak on of a stream that waits and is whole: of its windows, for one.
 func TestH2ACopyIsOfTheRequestAlone(t *testing.T) {
 	s := trade(t)

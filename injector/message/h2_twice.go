@@ -55,7 +55,7 @@ func (c *h2Conn) deliver(s *h2Stream, rule *live) (*h2Copy, error) {
 
 // secondAnswer drops the first answer and gives the client the copy's, which leaves only now: it is the retry of a caller who never saw the first.
 func (c *h2Conn) secondAnswer(s *h2Stream) {
-	rule, first := s.chosen.rule, s.says()
+	rule, first := s.chosen.rule, c.says(s)
 	c.swallow(s)
 	c.relay.book(false, func(b *Books) { b.In++; b.Swallowed++ })
 	d, err := c.deliver(s, rule)
