@@ -39,7 +39,7 @@ type till struct {
 type tillServer interface{}
 
 // openTill starts it. Charge answers "<n> <what was asked>"; asked for "once" it says ALREADY_EXISTS from the second time on. Chat answers each message, Watch
-// sends three.
+// sends three, in its own time or, asked for "all at once", at once.
 func openTill(t testing.TB, options ...grpc.ServerOption) *till {
 	t.Helper()
 	s := &till{srv: grpc.NewServer(options...)}
@@ -75,8 +75,12 @@ func openTill(t testing.TB, options ...grpc.ServerOption) *till {
 					if err := stream.SendMsg(wrapperspb.String(fmt.Sprint(i))); err != nil {
 						return err
 					}
+					pause := 3 * gather
+					if in.Value == "all at once" {
+						pause = 0
+					}
 					select {
-					case <-time.After(3 * gather):
+					case <-time.After(pause):
 					case <-stream.Context().Done():
 						return stream.Context().Err()
 					}
@@ -290,25 +294,37 @@ func TestGRPCStreamsPassUntouched(t *testing.T) {
 	}
 }
 
-// What a server streams is a stream too, however short the request.
+// What a server streams is a stream too, however short the request, and however soon it is over.
 func TestGRPCAServersStreamIsNoAnswer(t *testing.T) {
-	s := openTill(t)
-	f := openAs(t, "grpc", s.addr, Config{})
-	f.live(t, Rule{Do: LoseReply})
-	p := dialTill(t, f.addr)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	stream, err := p.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/shop.Payments/Watch")
-	require.NoError(t, err)
-	require.NoError(t, stream.SendMsg(wrapperspb.String("all")))
-	require.NoError(t, stream.CloseSend())
-	for i := range 3 {
-		out := &wrapperspb.StringValue{}
-		require.NoError(t, stream.RecvMsg(out))
-		assert.Equal(t, fmt.Sprint(i), out.Value)
+	for _, rule := range []Rule{{Do: LoseReply}, {Do: LoseReply, Then: ThenHeld}, {Do: Twice, Second: true}} {
+		for _, what := range []string{"all", "all at once"} {
+			t.Run(fmt.Sprint(rule.Do, rule.Then, " ", what), func(t *testing.T) {
+				if what == "all at once" {
+					slowly(t)
+				}
+				s := openTill(t)
+				f := openAs(t, "grpc", s.addr, Config{})
+				count, _ := f.live(t, rule)
+				p := dialTill(t, f.addr)
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				defer cancel()
+				stream, err := p.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/shop.Payments/Watch")
+				require.NoError(t, err)
+				require.NoError(t, stream.SendMsg(wrapperspb.String(what)))
+				require.NoError(t, stream.CloseSend())
+				for i := range 3 {
+					out := &wrapperspb.StringValue{}
+					require.NoError(t, stream.RecvMsg(out))
+					assert.Equal(t, fmt.Sprint(i), out.Value)
+				}
+				require.ErrorIs(t, stream.RecvMsg(&wrapperspb.StringValue{}), io.EOF)
+				require.Len(t, f.seen(evidence.Skipped), 1)
+				assert.Equal(t, "stream", f.seen(evidence.Skipped)[0].Detail)
+				assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1}, plain(count))
+				f.balanced(t)
+			})
+		}
 	}
-	require.ErrorIs(t, stream.RecvMsg(&wrapperspb.StringValue{}), io.EOF)
-	require.Len(t, f.seen(evidence.Skipped), 1)
 }
 
 // Calls are chosen by their metadata and by the key among it; a share of keys is the same at every retry.

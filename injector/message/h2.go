@@ -43,6 +43,7 @@ type h2Stream struct {
 	silent   bool // the client hears nothing more of it
 	answered bool // a final answer has begun
 	second   bool // and is that of the copy
+	given    bool // the client has all of its answer
 	told     bool // as a call
 	status   int
 	code     string    // grpc-status

@@ -39,7 +39,11 @@ func (c *h2Conn) answer(s *h2Stream, f *h2Frame) {
 // reply waits for the whole answer, so that the work was done, and does with it what the rule says.
 func (c *h2Conn) reply(s *h2Stream) {
 	rule := s.chosen.rule
-	switch why := c.hear(&c.toClient, s, !s.grpc); why {
+	why := c.hear(&c.toClient, s, !s.grpc)
+	if why == heardAll && c.streamed(s) {
+		why = heardOn
+	}
+	switch why {
 	case heardAll:
 	case heardHalf: // the upstream's own failure, and shown as that
 		c.relay.book(false, func(b *Books) { b.In++ })
@@ -66,6 +70,16 @@ func (c *h2Conn) reply(s *h2Stream) {
 		c.relay.applied(rule, s.msg, c.says(s)+" lost, then "+string(rule.ending()))
 		c.endStream(s, rule.ending())
 	}
+}
+
+// streamed tells whether the server said several messages of gRPC, which it does on streams only, however short.
+func (c *h2Conn) streamed(s *h2Stream) bool {
+	if !s.grpc {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return grpcMessages(s.down.body()) > 1
 }
 
 // handOn gives the client what was kept of an answer, if he still wants it.

@@ -53,6 +53,15 @@ func grpcPayload(body []byte) (before, payload, after []byte) {
 	return nil, nil, nil
 }
 
+// grpcMessages counts the messages of a body (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, "Length-Prefixed-Message").
+func grpcMessages(body []byte) (n int) {
+	for len(body) >= 5 {
+		n++
+		body = body[min(5+int(binary.BigEndian.Uint32(body[1:])), len(body)):]
+	}
+	return n
+}
+
 // body is the DATA that a lane keeps.
 func (l *h2Lane) body() (body []byte) {
 	for _, f := range l.queue {

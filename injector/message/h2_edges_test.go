@@ -3,12 +3,14 @@ package message
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
@@ -100,6 +102,51 @@ func TestH2AResetBehindAHeldAnswer(t *testing.T) {
 	heal()
 	assert.Equal(t, "200 done", p.answer(id).String())
 	f.balanced(t)
+}
+
+// Who leaves once the whole answer has been given has not given up, also while its rule is not quite done with the stream.
+func TestH2WhoLeavesAfterTheAnswerHasNotGivenUp(t *testing.T) {
+	answer := h2Frame{kind: h2Headers, flags: flagEnd, fields: []hpack.HeaderField{{Name: ":status", Value: "503"}}}
+	for _, row := range []struct {
+		name       string
+		resets     bool // and else the whole connection goes
+		first      bool // before the answer
+		wantStatus int
+		wantGaveUp bool
+	}{
+		{"reset behind it", true, false, 503, false},
+		{"reset before it", true, true, 0, true},
+		{"gone behind it", false, false, 503, false},
+		{"gone before it", false, true, 503, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var calls []Call
+			relay, err := New("http", Config{Calls: func(c Call) { calls = append(calls, c) }})
+			require.NoError(t, err)
+			c := newH2(&httpConn{pair: pair{relay: relay, changed: sync.NewCond(&sync.Mutex{})}})
+			s := &h2Stream{id: 1, call: true, answered: true, status: 503, hands: 1}
+			s.down.window = 65535
+			c.streams[1] = s
+			leave := func() {
+				if !row.resets {
+					c.gone = time.Now()
+					return
+				}
+				require.NoError(t, c.toServer.handle(&h2Frame{kind: h2Reset, stream: 1, payload: make([]byte, 4)}, false))
+			}
+			if row.first {
+				leave()
+			}
+			c.toClient.take(s, &answer)
+			if !row.first {
+				leave()
+			}
+			s.hands--
+			c.settle(s)
+			require.Len(t, calls, 1)
+			assert.Equal(t, []any{row.wantStatus, row.wantGaveUp}, []any{calls[0].Status, calls[0].GaveUp})
+		})
+	}
 }
 
 // A client may speak on of a stream that waits and is whole: of its windows, for one.

@@ -27,14 +27,25 @@ func (w *h2Way) emit(s *h2Stream, f *h2Frame) {
 		w.add(append(appendH2Head(nil, len(f.payload), f.kind, f.flags, id), f.payload...))
 	}
 	w.spend(l, f.cost, f.credited)
-	if f.ends() && f.kind != h2Reset {
+	if f.ends() && w.toServer && f.kind != h2Reset {
 		w.sent(s)
 	}
+	if f.ends() && !w.toServer {
+		w.given(s)
+	}
+}
+
+// given notes that the client has its whole answer: who leaves after that has not given up.
+func (w *h2Way) given(s *h2Stream) {
+	if s.gone.IsZero() {
+		s.gone = w.c.gone
+	}
+	s.given = !s.up.reset
 }
 
 // sent notes which of those held a request overtakes, also those of its own connection.
 func (w *h2Way) sent(s *h2Stream) {
-	if w.toServer && s.call {
+	if s.call {
 		other := s.msg
 		other.conn = 0
 		s.passes = w.c.relay.passing(other)

@@ -69,7 +69,7 @@ func (c *h2Conn) forsake(all bool) {
 
 // givenUp notes that the client wants no answer any more.
 func (c *h2Conn) givenUp(s *h2Stream) {
-	if s.gone.IsZero() && !s.told {
+	if s.gone.IsZero() && !s.given && !s.told {
 		s.gone = time.Now()
 	}
 }
@@ -85,11 +85,11 @@ func (c *h2Conn) settle(s *h2Stream) {
 	}
 	if !s.told {
 		s.told = true
-		if s.gone.IsZero() {
+		if s.gone.IsZero() && !s.given {
 			s.gone = c.gone
 		}
 		status := s.status
-		if !answered || s.down.broken || s.up.reset {
+		if !answered || s.down.broken || (s.up.reset && !s.given) {
 			status = 0
 		}
 		c.report(&s.exchange, status)
