@@ -50,12 +50,19 @@ var bathers = []bather{
 // bathe lets clients connect and do what they do until ctx ends.
 func bathe(each func(peer, *rand.Rand)) func(context.Context, testing.TB, string, *tls.Config, *rand.Rand) {
 	return func(ctx context.Context, t testing.TB, addr string, _ *tls.Config, random *rand.Rand) {
-		for ctx.Err() == nil {
+		for rested(ctx, random) {
 			if c, err := net.DialTimeout("tcp", addr, soakPatience); err == nil {
 				each(peer{c.(*net.TCPConn), t}, random)
 			}
 		}
 	}
+}
+
+// rested gives the clients of other links their turn, and tells whether to go on: where none rests, those who talk most leave the others no time to say a word
+// between two faults.
+func rested(ctx context.Context, random *rand.Rand) bool {
+	time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
+	return ctx.Err() == nil
 }
 
 // soakPatience is how long a client of the soak waits for an answer.
@@ -65,7 +72,7 @@ func soakHTTPS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config
 	tr := &http.Transport{TLSClientConfig: trust.Clone(), ForceAttemptHTTP2: random.IntN(2) == 0}
 	defer tr.CloseIdleConnections()
 	c := &http.Client{Transport: tr, Timeout: soakPatience}
-	for ctx.Err() == nil {
+	for rested(ctx, random) {
 		res, err := c.Post("https://"+addr+"/a", "", strings.NewReader(strings.Repeat("x", random.IntN(10_000))))
 		if err == nil {
 			_, _ = io.Copy(io.Discard, res.Body)
@@ -75,12 +82,12 @@ func soakHTTPS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config
 }
 
 func soakGRPC(ctx context.Context, t testing.TB, addr string, _ *tls.Config, random *rand.Rand) {
-	for ctx.Err() == nil {
+	for rested(ctx, random) {
 		c, err := newPayer(addr, insecure.NewCredentials())
 		if !assert.NoError(t, err) {
 			return
 		}
-		for range 1 + random.IntN(100) {
+		for i := 0; i < 1+random.IntN(200) && rested(ctx, random); i++ {
 			c.charge(soakPatience, "once", "idempotency-key", fmt.Sprint(random.IntN(100)))
 		}
 		_ = c.Close()
@@ -88,9 +95,12 @@ func soakGRPC(ctx context.Context, t testing.TB, addr string, _ *tls.Config, ran
 }
 
 func soakRedis(ctx context.Context, _ testing.TB, addr string, trust *tls.Config, random *rand.Rand) {
-	c := goredis.NewClient(&goredis.Options{Addr: addr, TLSConfig: trust, ReadTimeout: soakPatience, WriteTimeout: soakPatience, DialTimeout: 40 * soakPatience, MaxRetries: random.IntN(3) - 1, Protocol: 2 + random.IntN(2)})
+	c := goredis.NewClient(&goredis.Options{
+		Addr: addr, TLSConfig: trust, ReadTimeout: 4 * soakPatience, WriteTimeout: soakPatience, DialTimeout: 40 * soakPatience, MaxRetries: random.IntN(3) - 1, Protocol: 2 + random.IntN(2),
+		PoolSize: 10_000, DialerRetries: 1, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 10 * time.Millisecond, // at rest after errors, it would miss most faults
+	})
 	defer c.Close()
-	for ctx.Err() == nil {
+	for rested(ctx, random) {
 		key := fmt.Sprint("n:", random.IntN(100))
 		switch random.IntN(4) {
 		case 0:
@@ -129,7 +139,7 @@ func natsSoaked(t testing.TB, o natsd.Options) (addr string) {
 }
 
 func soakNATS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config, random *rand.Rand) {
-	for ctx.Err() == nil {
+	for rested(ctx, random) {
 		closed, dialled := make(chan struct{}), &dialled{}
 		o := []natsgo.Option{natsgo.SetCustomDialer(dialled), natsgo.Timeout(40 * soakPatience), natsgo.ReconnectWait(time.Millisecond), natsgo.ReconnectJitter(0, 0), natsgo.MaxReconnects(-1), natsgo.ClosedHandler(func(*natsgo.Conn) { close(closed) }),
 			natsgo.ErrorHandler(func(*natsgo.Conn, *natsgo.Subscription, error) {})}
@@ -142,7 +152,7 @@ func soakNATS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config,
 			continue
 		}
 		_, _ = c.Subscribe("orders.>", func(*natsgo.Msg) {})
-		for i := 0; i < 1+random.IntN(200) && ctx.Err() == nil; i++ {
+		for i := 0; i < 1+random.IntN(200) && rested(ctx, random); i++ {
 			_ = c.Publish("orders.a", make([]byte, random.IntN(5000)))
 			_ = c.PublishRequest("orders.b", c.NewInbox(), []byte("hello"))
 			if random.IntN(5) == 0 {
@@ -175,7 +185,7 @@ func (d *dialled) close() {
 
 func soakPostgres(ctx context.Context, t testing.TB, addr string, _ *tls.Config, random *rand.Rand) {
 	var c *pgx.Conn
-	for ctx.Err() == nil {
+	for rested(ctx, random) {
 		within, cancel := context.WithTimeout(context.Background(), 20*soakPatience)
 		var err error
 		if c == nil || c.IsClosed() {
