@@ -69,12 +69,20 @@ func TestH2TheBooksBalanceUnderMixedFaults(t *testing.T) {
 		}
 	}
 	assert.Equal(t, copies, toServer.Copies)
-	assert.Equal(t, counts[1].Tally().Affected+counts[3].Tally().Affected, toServer.Dropped)
 	assert.Equal(t, counts[3].Tally().Affected, toClient.Injected)
 	for _, e := range f.seen(evidence.Skipped) {
 		assert.Equal(t, "fault-7", e.Fault, e.Detail) // another was held already
 	}
 	until(t, "all calls are told", func() bool { return len(f.over()) == int(toServer.In) })
+	broken := int64(0) // off, with the connection of another that was lost, while it was being dropped
+	for _, c := range f.over() {
+		if c.Status == 0 && !c.Affected {
+			broken++
+		}
+	}
+	dropped := counts[1].Tally().Affected + counts[3].Tally().Affected
+	assert.GreaterOrEqual(t, toServer.Dropped, dropped)
+	assert.LessOrEqual(t, toServer.Dropped, dropped+broken)
 	assert.LessOrEqual(t, s.done.Load(), toServer.Out)
 }
 

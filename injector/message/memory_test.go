@@ -47,7 +47,7 @@ func TestMemoryStaysFlat(t *testing.T) {
 			f := openAs(t, c.protocol, c.serve(t), discard())
 			var counts []*evidence.Counter
 			for i, r := range []Rule{
-				{Do: Answer, Status: 503, Code: c.code, Share: .02}, {Do: Twice, Share: 3 * few}, {Do: Twice, Late: time.Millisecond, Share: 3 * few}, {Do: Reorder, Wait: time.Millisecond, Share: .01},
+				{Do: Answer, Status: 503, Code: c.code, Share: .02}, {Do: Twice, Share: 3 * few}, {Do: Twice, Late: time.Millisecond, Share: 3 * few}, {Do: Reorder, Wait: 20 * time.Millisecond, Share: .01},
 				{Do: Delay, By: time.Microsecond, Share: .01}, {Do: LoseReply, Then: ThenClosed, Share: few}, {Do: LoseRequest, Share: few},
 			} {
 				r.ID, r.Seed = fmt.Sprint("fault-", i), 9

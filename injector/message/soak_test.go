@@ -98,6 +98,8 @@ func (s *soaked) run(ctx context.Context, t testing.TB, seed uint64) {
 // judge holds the link to its books.
 func (s *soaked) judge(t testing.TB) {
 	toServer, toClient := s.balanced(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	t.Logf("%s %s: %d faults, %d connections, %d calls, fates %v, to server %+v, to client %+v", s.protocol, s.name, s.switches, s.link.Counters().Opened, s.calls.Load(), s.stages, toServer, toClient)
 }
 
