@@ -452,7 +452,7 @@ func TestTheBooksBalanceUnderMixedFaults(t *testing.T) {
 	assert.Equal(t, counts[1].Tally().Affected+counts[2].Tally().Affected+counts[5].Tally().Affected, toServer.Dropped)
 	assert.Equal(t, counts[3].Tally().Affected+counts[4].Tally().Affected, toClient.Withheld)
 	assert.Equal(t, counts[5].Tally().Affected, toClient.Injected)
-	assert.Len(t, f.over(), 480)
+	until(t, "all calls are told", func() bool { return len(f.over()) == 480 })
 }
 
 // load sends POSTs from so many clients, each on a connection as long as it lives.

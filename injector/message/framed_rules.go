@@ -97,9 +97,12 @@ func (c *framedConn) both(x, copied *exchanged, raw []byte) error {
 	err := c.put(x, raw)
 	if err == nil {
 		err = c.put(copied, raw)
+	} else {
+		c.relay.book(true, func(b *Books) { b.Collateral++ }) // the copy, too
 	}
 	c.upMu.Unlock()
 	if err != nil {
+		c.relay.tell(x.chosen.rule, x.msg, evidence.Collateral, "the server's connection had ended")
 		return err
 	}
 	return c.flushUp()

@@ -1,13 +1,18 @@
 package message
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"net"
 	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
 // ends notes how a server's connection was ended.
@@ -60,4 +65,26 @@ func TestAResetTakesNothingBack(t *testing.T) {
 			assert.Equal(t, []string{c.want}, up.how)
 		})
 	}
+}
+
+// shut is a connection that takes nothing any more.
+type shut struct{}
+
+func (shut) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// A message that was to go twice and goes to a server who has left is in the books, and so is its copy.
+func TestTwiceToAServerWhoLeft(t *testing.T) {
+	var fates []evidence.Fate
+	relay, err := New("redis", Config{Sink: func(f evidence.Fate) { fates = append(fates, f) }})
+	require.NoError(t, err)
+	c := &framedConn{dialect: openRedis(Config{})}
+	c.relay, c.uw, c.ctx = relay, bufio.NewWriterSize(shut{}, 16), t.Context()
+	relay.book(true, func(b *Books) { b.In++; b.Held++ })
+	rule := &live{Rule: Rule{Do: Twice, Count: evidence.NewCounter("commands")}}
+	x := &exchanged{frame: frame{kind: isRequest}, chosen: chosen{rule: rule}}
+	require.ErrorIs(t, c.twice(x, []byte("*2\r\n$4\r\nINCR\r\n$1\r\na\r\n")), io.ErrClosedPipe)
+	toServer, _, err := relay.Quiesce(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, Books{In: 1, Copies: 1, Collateral: 2}, toServer)
+	assert.Equal(t, evidence.Collateral, fates[len(fates)-1].Stage)
 }
