@@ -284,9 +284,10 @@ func (c *framedConn) push(f frame, raw []byte, large bool) error {
 		c.relay.book(false, func(b *Books) { b.Copies++ })
 		times = 2
 	}
-	for range times {
+	for n := range times {
 		c.relay.book(false, func(b *Books) { b.Out++ })
 		if err := c.deliver(raw); err != nil {
+			c.relay.book(false, func(b *Books) { b.Collateral += int64(times - 1 - n) }) // the copy, too
 			return err
 		}
 	}

@@ -72,19 +72,37 @@ type shut struct{}
 
 func (shut) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-// A message that was to go twice and goes to a server who has left is in the books, and so is its copy.
-func TestTwiceToAServerWhoLeft(t *testing.T) {
+// first is a client that has a number and no more.
+type first struct{ Client }
+
+func (first) ID() uint64 { return 1 }
+
+// A message that was to go twice and goes to one who has left is in the books, and so is its copy.
+func TestTwiceToOneWhoLeft(t *testing.T) {
 	var fates []evidence.Fate
 	relay, err := New("redis", Config{Sink: func(f evidence.Fate) { fates = append(fates, f) }})
 	require.NoError(t, err)
-	c := &framedConn{dialect: openRedis(Config{})}
-	c.relay, c.uw, c.ctx = relay, bufio.NewWriterSize(shut{}, 16), t.Context()
-	relay.book(true, func(b *Books) { b.In++; b.Held++ })
 	rule := &live{Rule: Rule{Do: Twice, Count: evidence.NewCounter("commands")}}
-	x := &exchanged{frame: frame{kind: isRequest}, chosen: chosen{rule: rule}}
-	require.ErrorIs(t, c.twice(x, []byte("*2\r\n$4\r\nINCR\r\n$1\r\na\r\n")), io.ErrClosedPipe)
-	toServer, _, err := relay.Quiesce(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, Books{In: 1, Copies: 1, Collateral: 2}, toServer)
-	assert.Equal(t, evidence.Collateral, fates[len(fates)-1].Stage)
+	open := func() *framedConn {
+		gone := bufio.NewWriterSize(shut{}, 16)
+		return &framedConn{dialect: openRedis(Config{}), out: &frames{}, pair: pair{relay: relay, client: first{}, uw: gone, cw: gone, ctx: t.Context()}}
+	}
+	t.Run("server", func(t *testing.T) {
+		relay.book(true, func(b *Books) { b.In++; b.Held++ })
+		x := &exchanged{frame: frame{kind: isRequest}, chosen: chosen{rule: rule}}
+		require.ErrorIs(t, open().twice(x, []byte("*2\r\n$4\r\nINCR\r\n$1\r\na\r\n")), io.ErrClosedPipe)
+		toServer, _, err := relay.Quiesce(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, Books{In: 1, Copies: 1, Collateral: 2}, toServer)
+		assert.Equal(t, evidence.Collateral, fates[len(fates)-1].Stage)
+	})
+	t.Run("client", func(t *testing.T) {
+		r := Rule{ID: "fault-1", Do: Twice, Dir: ToClient, Even: true, Count: evidence.NewCounter("messages")}
+		_, err := relay.Add(r)
+		require.NoError(t, err)
+		require.ErrorIs(t, open().push(frame{kind: isOneWay, method: "MESSAGE", path: "news"}, []byte(">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n"), false), io.ErrClosedPipe)
+		_, toClient, err := relay.Quiesce(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, Books{In: 1, Copies: 1, Collateral: 2}, toClient)
+	})
 }
