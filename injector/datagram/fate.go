@@ -100,13 +100,14 @@ func (l *Link) skip(p *parcel, why string) {
 // out sends a datagram.
 func (l *Link) out(p *parcel) bool {
 	l.relay.Book(p.Dir, func(b *message.Books) { b.Out++ })
+	went := l.relay.Overtakes(p.Datagram) // and none that comes once this one has left
 	if !l.write(p.session, p.Dir, p.body) {
 		if p.Rule != nil {
 			l.relay.Tell(p.Rule, p.Datagram, evidence.Collateral, "its port was closed, or it could not be written")
 		}
 		return false
 	}
-	l.relay.Passed(p.Datagram)
+	went()
 	return true
 }
 

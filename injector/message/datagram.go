@@ -97,8 +97,11 @@ func (r *Relay) Hold(l *Live) (wait func(context.Context) bool, skipped string) 
 	return func(ctx context.Context) bool { return r.wait(ctx, h) }, ""
 }
 
-// Passed tells those that are held that a datagram went by.
-func (r *Relay) Passed(d Datagram) { r.passed(r.passing(d.message())) }
+// Overtakes looks which of those that are held a datagram overtakes by going now; went tells them that it did.
+func (r *Relay) Overtakes(d Datagram) (went func()) {
+	overtaken := r.passing(d.message())
+	return func() { r.passed(overtaken) }
+}
 
 // datagrams are the protocols over UDP. Rules act on whole datagrams.
 func datagrams() []Protocol {
