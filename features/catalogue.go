@@ -45,12 +45,26 @@ func Rows() []Row {
 			CaughtBy: []string{`"payments" receives at most 1.25 times its normal calls during the fault`},
 		},
 		{
+			N: "6", File: "retry-storm.feature", Without: "retry budget",
+			Claim:    "a dependency that fails is not asked three times as often by those who send again",
+			CaughtBy: []string{`"payments" receives at most 2.2 times its normal calls during the fault`},
+		},
+		{
 			N: "7", File: "idempotency.feature", Without: "idempotency keys",
 			Claim: "what is sent again after a lost acknowledgement is recognised and done once",
 			CaughtBy: []string{
 				`every acknowledged request is applied exactly once`,
 				`requests repeated with the same key get the same response`,
 				`a key reused with a different body is refused with status 422`,
+			},
+		},
+		{
+			N: "16", File: "spike-or-silence.feature", Without: "timeouts",
+			Claim: "a part that is late harms a page no more than a part that is gone",
+			CaughtBy: []string{
+				`at least 99% of requests succeed during the fault`,
+				`at least 90% of "GET /" responses are fallbacks, marked by header "X-Degraded: true" during the fault`,
+				`the p95 latency stays below 1s during the fault`,
 			},
 		},
 		{

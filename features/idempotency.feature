@@ -8,7 +8,7 @@ Feature: What is sent again is done once
     Given the system described in "shop/system.yaml"
     And a steady load of 50 requests per second on "POST /orders"
     And every request carries a fresh idempotency key in the "Idempotency-Key" header
-    And clients retry failed requests up to 3 times with the same key
+    And clients retry failed requests up to 5 times with the same key
     And clients give up after 4s
     And a baseline is measured for 3s
     And the steady state is:
@@ -18,6 +18,7 @@ Feature: What is sent again is done once
 
   Scenario: the charge went through, its acknowledgement did not
     Given applied effects are read from "GET /charges"
+    And effects settle within 2s
     When 20% of replies from "payments" to "orders" are lost after the work was done for 4s
     Then at least 20 calls from "orders" to "payments" were affected by the fault
     And at least 99% of requests succeed during the fault
@@ -29,6 +30,7 @@ Feature: What is sent again is done once
 
   Scenario: the order was placed, the client never heard of it
     Given applied effects are read from "GET /ledger"
+    And effects settle within 2s
     When 20% of replies from "orders" to "clients" are lost after the work was done for 4s
     Then at least 20 calls from "clients" to "orders" were affected by the fault
     And at least 99% of requests succeed during the fault

@@ -12,6 +12,7 @@ Feature: An answer that comes late is not asked for twice
     And every request carries a fresh idempotency key in the "Idempotency-Key" header
     And clients give up after 5s
     And applied effects are read from "GET /ledger"
+    And effects settle within 2s
     And a baseline is measured for 3s
     When calls from "orders" to "payments" are delayed by 350ms, give or take 50ms for 3s
     And calls from "orders" to "payments" are delayed by 550ms, give or take 100ms for 3s

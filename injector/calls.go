@@ -16,7 +16,7 @@ type SlowCalls struct {
 
 // Rule implements OnCalls.
 func (f SlowCalls) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.Delay, By: f.By, Jitter: f.Jitter})
+	return f.rule(message.Rule{Action: message.Delay, By: f.By, Jitter: f.Jitter})
 }
 
 // Inject implements Fault.
@@ -44,7 +44,7 @@ type Answer struct {
 
 // Rule implements OnCalls.
 func (f Answer) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.Answer, Status: f.Status, Code: f.Code, RetryAfter: f.RetryAfter})
+	return f.rule(message.Rule{Action: message.Answer, Status: f.Status, Code: f.Code, RetryAfter: f.RetryAfter})
 }
 
 // Inject implements Fault.
@@ -66,7 +66,7 @@ func (f Answer) Say(from, to string) string {
 type CorruptCalls struct{ Pick }
 
 // Rule implements OnCalls.
-func (f CorruptCalls) Rule() message.Rule { return f.rule(message.Rule{Do: message.Corrupt}) }
+func (f CorruptCalls) Rule() message.Rule { return f.rule(message.Rule{Action: message.Corrupt}) }
 
 // Inject implements Fault.
 func (f CorruptCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
@@ -80,7 +80,7 @@ func (f CorruptCalls) Say(from, to string) string {
 type TruncateCalls struct{ Pick }
 
 // Rule implements OnCalls.
-func (f TruncateCalls) Rule() message.Rule { return f.rule(message.Rule{Do: message.Truncate}) }
+func (f TruncateCalls) Rule() message.Rule { return f.rule(message.Rule{Action: message.Truncate}) }
 
 // Inject implements Fault.
 func (f TruncateCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
@@ -99,7 +99,7 @@ type Twice struct {
 
 // Rule implements OnCalls.
 func (f Twice) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.Twice, Second: f.Second, Late: f.Late})
+	return f.rule(message.Rule{Action: message.Twice, Second: f.Second, Late: f.Late})
 }
 
 // Inject implements Fault.
@@ -128,7 +128,7 @@ type Reorder struct {
 
 // Rule implements OnCalls.
 func (f Reorder) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.Reorder, Wait: f.Wait})
+	return f.rule(message.Rule{Action: message.Reorder, Wait: f.Wait})
 }
 
 // Inject implements Fault.

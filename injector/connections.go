@@ -18,6 +18,9 @@ func (c Conns) on(t Target) link.On {
 	return link.On{ID: t.ID, Seed: t.Seed, Count: t.Count, Share: c.Share, First: c.First, From: c.From}
 }
 
+// Numbered reports whether connections are chosen by their number: those that a heartbeat opened before the load are the first.
+func (c Conns) Numbered() bool { return c.First > 0 || c.From > 1 }
+
 // some is which of them, in the plural: "20% of the first 50 connections".
 func (c Conns) some(noun string) string {
 	switch {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Crash kills a service's process group with SIGKILL; heal starts it again. With Times above 1 it is started again after each kill but the last, after half of
+// Crash kills all processes of a service with SIGKILL; heal starts it again. With Times above 1 it is started again after each kill but the last, after half of
 // Every or a second, whichever is less, as a supervisor would.
 type Crash struct {
 	Times int           // 0 means once
@@ -30,9 +30,10 @@ func (f Crash) Inject(ctx context.Context, t Target) (Heal, error) {
 		return nil, err
 	}
 	t.Count.Touch(1)
+	watched := t.Service.Watch()
 	series, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
-	go func() { ended <- f.again(series, t) }()
+	go func() { ended <- f.again(series, t, watched) }()
 	return func(ctx context.Context) error {
 		stop()
 		err := <-ended
@@ -43,13 +44,16 @@ func (f Crash) Inject(ctx context.Context, t Target) (Heal, error) {
 	}, nil
 }
 
-// again carries out the second crash and those after it.
-func (f Crash) again(ctx context.Context, t Target) error {
+// again carries out the second crash and those after it, and returns when ctx ends. watched ends the watch of the first one.
+func (f Crash) again(ctx context.Context, t Target, watched func() string) error {
+	defer func() { t.Count.Void(watched()) }()
 	down := min(f.Every/2, time.Second)
 	for range f.Times - 1 {
 		if !pass(ctx, down) {
 			return nil
 		}
+		t.Count.Void(watched())
+		watched = func() string { return "" }
 		if err := t.Service.Restart(ctx); err != nil {
 			return err
 		}
@@ -61,7 +65,9 @@ func (f Crash) again(ctx context.Context, t Target) error {
 			return err
 		}
 		t.Count.Touch(1)
+		watched = t.Service.Watch()
 	}
+	<-ctx.Done()
 	return nil
 }
 
@@ -85,7 +91,7 @@ func (f Crash) Say(_, to string) string {
 	return fmt.Sprintf("%q crashes", to)
 }
 
-// Stop ends a service in order, with SIGTERM; heal starts it again.
+// Stop asks a service to end, with its stop signal; heal starts it again. A service that had to be killed is an error: that was a crash.
 type Stop struct{}
 
 // Inject implements Fault.
@@ -101,13 +107,17 @@ func (Stop) Inject(ctx context.Context, t Target) (Heal, error) {
 		return nil, err
 	}
 	t.Count.Touch(1)
-	return t.Service.Restart, nil
+	watched := t.Service.Watch()
+	return func(ctx context.Context) error {
+		t.Count.Void(watched())
+		return t.Service.Restart(ctx)
+	}, nil
 }
 
 // Say implements Fault.
 func (Stop) Say(_, to string) string { return fmt.Sprintf("%q is stopped in order", to) }
 
-// Hang stops a service with SIGSTOP: sockets stay open and nothing answers; heal resumes it.
+// Hang stops all processes of a service with SIGSTOP: sockets stay open and nothing answers; heal resumes it.
 type Hang struct{}
 
 // Inject implements Fault.
@@ -120,7 +130,11 @@ func (Hang) Inject(_ context.Context, t Target) (Heal, error) {
 		return nil, err
 	}
 	t.Count.Touch(1)
-	return func(context.Context) error { return t.Service.Resume() }, nil
+	watched := t.Service.Watch()
+	return func(context.Context) error {
+		t.Count.Void(watched())
+		return t.Service.Resume()
+	}, nil
 }
 
 // Say implements Fault.

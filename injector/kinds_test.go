@@ -120,8 +120,12 @@ var disturbed = map[string]struct {
 		a, _ := tg.ask(1, 5*time.Second)
 		return strings.HasPrefix(a[0], "503")
 	}},
-	"bandwidth":        {Bandwidth{Rate: 500}, slower(200 * time.Millisecond)},
-	"corrupted calls":  {CorruptCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
+	"bandwidth":       {Bandwidth{Rate: 500}, slower(200 * time.Millisecond)},
+	"corrupted calls": {CorruptCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
+	"corrupted replies": {CorruptReplies{}, func(_ *testing.T, tg *target) bool {
+		a, _ := tg.ask(1, 5*time.Second)
+		return strings.HasPrefix(a[0], "200 ") && len(a[0]) == len("200 done") && a[0] != "200 done"
+	}},
 	"crash":            {Crash{}, notAnswered},
 	"cut off":          {CutOff{}, notAnswered},
 	"early close":      {CloseEarly{AfterBytes: 100}, endsAfter(100, io.EOF)},
@@ -141,13 +145,18 @@ var disturbed = map[string]struct {
 	"sliced traffic":   {Sliced{Size: 16, Apart: 20 * time.Millisecond}, slower(150 * time.Millisecond)},
 	"slow accept":      {SlowAccept{By: 100 * time.Millisecond}, slower(100 * time.Millisecond)},
 	"slow calls":       {SlowCalls{By: 100 * time.Millisecond}, slower(100 * time.Millisecond)},
+	"slow replies":     {SlowReplies{By: 100 * time.Millisecond}, slower(100 * time.Millisecond)},
 	"slow traffic":     {SlowTraffic{By: 60 * time.Millisecond}, slower(120 * time.Millisecond)},
 	"stalled TLS":      {StallTLS{}, stalls},
 	"stop":             {Stop{}, notAnswered},
 	"toxic":            {Toxic{Name: "latency", Attributes: "latency=60"}, slower(120 * time.Millisecond)},
 	"truncated calls":  {TruncateCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // as above
-	"twice":            {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }},         // seen in the count
-	"wave":             {Wave{By: 100 * time.Millisecond, Up: 300 * time.Millisecond, Down: 300 * time.Millisecond}, waves},
+	"truncated replies": {TruncateReplies{}, func(_ *testing.T, tg *target) bool {
+		a, _ := tg.ask(1, 5*time.Second)
+		return a[0] != "200 done" && strings.HasPrefix("200 done", a[0])
+	}},
+	"twice": {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
+	"wave":  {Wave{By: 100 * time.Millisecond, Up: 300 * time.Millisecond, Down: 300 * time.Millisecond}, waves},
 }
 
 func slower(least time.Duration) func(*testing.T, *target) bool {

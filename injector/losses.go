@@ -14,7 +14,7 @@ type LoseRequests struct {
 
 // Rule implements OnCalls.
 func (f LoseRequests) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.LoseRequest, Then: f.Then})
+	return f.rule(message.Rule{Action: message.LoseRequest, EndWith: f.Then})
 }
 
 // Inject implements Fault.
@@ -33,7 +33,7 @@ type LoseReplies struct {
 
 // Rule implements OnCalls.
 func (f LoseReplies) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.LoseReply, Then: f.Then})
+	return f.rule(message.Rule{Action: message.LoseReply, EndWith: f.Then})
 }
 
 // Inject implements Fault.

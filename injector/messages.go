@@ -25,7 +25,7 @@ type Messages struct {
 
 func (m Messages) rule(r message.Rule) message.Rule {
 	r = m.Pick.rule(r)
-	r.Dir, r.Even = m.Dir, m.Even != ""
+	r.Dir, r.AllowViolation = m.Dir, m.Even != ""
 	return r
 }
 
@@ -54,9 +54,9 @@ func (m Messages) subject(from, to string) string {
 // messageKinds are the rows of faults on messages.
 func messageKinds() []Kind {
 	return []Kind{
-		{Name: "answered messages", On: "messages", Means: "messages get an error in the protocol's own words, without the dependency", Undo: "the next message reaches the dependency", Value: AnswerMessages{Code: "SERVFAIL", Messages: Messages{Pick: Pick{Share: 0.3}}}},
+		{Name: "answered messages", Hides: true, On: "messages", Means: "messages get an error in the protocol's own words, without the dependency", Undo: "the next message reaches the dependency", Value: AnswerMessages{Code: "SERVFAIL", Messages: Messages{Pick: Pick{Share: 0.3}}}},
 		{Name: "corrupted messages", On: "messages", Means: "a byte of the message is changed", Undo: "the next message is left alone", Value: CorruptMessages{}},
-		{Name: "lost messages", On: "messages", Means: "messages never arrive", Undo: "the next message arrives; those held are delivered", Value: LoseMessages{Messages: Messages{Pick: Pick{Share: 0.05}}}},
+		{Name: "lost messages", Hides: true, On: "messages", Means: "messages never arrive", Undo: "the next message arrives; those held are delivered", Value: LoseMessages{Messages: Messages{Pick: Pick{Share: 0.05}}}},
 		{Name: "messages out of order", On: "messages", Means: "a message waits until another has passed it", Undo: "the one that waits goes at once", Value: ReorderMessages{Wait: 500 * time.Millisecond, Messages: Messages{Pick: Pick{Share: 0.5}}}},
 		{Name: "messages twice", On: "messages", Means: "messages are delivered a second time", Undo: "a copy that waits leaves at once", Value: MessagesTwice{Messages: Messages{Pick: Pick{Share: 0.2}}}},
 		{Name: "slow messages", On: "messages", Means: "messages arrive later; a datagram alone, on a connection what is behind it too", Undo: "waiting messages go at once", Value: SlowMessages{By: 200 * time.Millisecond, Jitter: 50 * time.Millisecond}},
@@ -72,7 +72,7 @@ type LoseMessages struct {
 
 // Rule implements OnMessages.
 func (f LoseMessages) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.LoseRequest, Then: f.Then})
+	return f.rule(message.Rule{Action: message.LoseRequest, EndWith: f.Then})
 }
 
 // Inject implements Fault.
@@ -90,7 +90,7 @@ func (f LoseMessages) Back() Fault { f.Dir = message.ToClient; return f }
 type CorruptMessages struct{ Messages }
 
 // Rule implements OnMessages.
-func (f CorruptMessages) Rule() message.Rule { return f.rule(message.Rule{Do: message.Corrupt}) }
+func (f CorruptMessages) Rule() message.Rule { return f.rule(message.Rule{Action: message.Corrupt}) }
 
 // Inject implements Fault.
 func (f CorruptMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
@@ -105,7 +105,7 @@ func (f CorruptMessages) Back() Fault { f.Dir = message.ToClient; return f }
 type TruncateMessages struct{ Messages }
 
 // Rule implements OnMessages.
-func (f TruncateMessages) Rule() message.Rule { return f.rule(message.Rule{Do: message.Truncate}) }
+func (f TruncateMessages) Rule() message.Rule { return f.rule(message.Rule{Action: message.Truncate}) }
 
 // Inject implements Fault.
 func (f TruncateMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
@@ -125,7 +125,7 @@ type MessagesTwice struct {
 
 // Rule implements OnMessages.
 func (f MessagesTwice) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.Twice, Second: f.Second, Late: f.Late})
+	return f.rule(message.Rule{Action: message.Twice, Second: f.Second, Late: f.Late})
 }
 
 // Inject implements Fault.
@@ -147,7 +147,7 @@ type ReorderMessages struct {
 
 // Rule implements OnMessages.
 func (f ReorderMessages) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.Reorder, Wait: f.Wait})
+	return f.rule(message.Rule{Action: message.Reorder, Wait: f.Wait})
 }
 
 // Inject implements Fault.
@@ -169,7 +169,7 @@ type SlowMessages struct {
 
 // Rule implements OnMessages.
 func (f SlowMessages) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.Delay, By: f.By, Jitter: f.Jitter})
+	return f.rule(message.Rule{Action: message.Delay, By: f.By, Jitter: f.Jitter})
 }
 
 // Inject implements Fault.
@@ -191,7 +191,7 @@ type AnswerMessages struct {
 
 // Rule implements OnMessages.
 func (f AnswerMessages) Rule() message.Rule {
-	return f.rule(message.Rule{Do: message.Answer, Code: f.Code})
+	return f.rule(message.Rule{Action: message.Answer, Code: f.Code})
 }
 
 // Inject implements Fault.

@@ -141,7 +141,7 @@ func TestFaultsThatDatagramsDoNotKnow(t *testing.T) {
 		_, err := f.Inject(t.Context(), m.Target)
 		require.ErrorContains(t, err, "the link carries datagrams, which have neither; speak of messages")
 	}
-	_, err := LoseMessages{Then: message.ThenReset}.Inject(t.Context(), m.Target)
+	_, err := LoseMessages{Then: message.EndReset}.Inject(t.Context(), m.Target)
 	require.ErrorContains(t, err, "a datagram has no connection that could end")
 	_, err = LoseMessages{}.Inject(t.Context(), Target{Link: &link.Link{}})
 	require.ErrorContains(t, err, "declare its protocol")
@@ -150,7 +150,7 @@ func TestFaultsThatDatagramsDoNotKnow(t *testing.T) {
 func TestSentencesOfMessages(t *testing.T) {
 	pick := func(p Pick) Messages { return Messages{Pick: p} }
 	for want, f := range map[string]Fault{
-		`5% of messages from "a" to "b" are lost, then closed`:                                  LoseMessages{Then: message.ThenClosed, Messages: pick(Pick{Share: 0.05})},
+		`5% of messages from "a" to "b" are lost, then closed`:                                  LoseMessages{Then: message.EndClosed, Messages: pick(Pick{Share: 0.05})},
 		`messages from "b" to "a" are corrupted`:                                                CorruptMessages{Messages{Dir: message.ToClient}},
 		`only "COUNTER" messages from "a" to "b" are truncated`:                                 TruncateMessages{pick(Pick{Match: message.Match{Method: "counter"}})},
 		`the first 3 "A api.example.com" messages from "a" to "b" are answered with "NXDOMAIN"`: AnswerMessages{Code: "NXDOMAIN", Messages: pick(Pick{First: 3, Match: message.Match{Method: "A", Path: "api.example.com"}})},

@@ -11,8 +11,8 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// The charts of a scenario share one time axis, so that what happened stands above what came of it. They are SVG with presentation attributes, so
-// that they are drawn without style sheets and scripts too.
+// The charts of a scenario share one time axis, so that causes are above their effects. They are SVG with presentation
+// attributes, so that they can be drawn without style sheets and scripts.
 const (
 	chartWidth = 680
 	left       = 60
@@ -20,7 +20,7 @@ const (
 	plotWidth  = chartWidth - left - right
 )
 
-// Okabe and Ito's colours, which colour-blind readers tell apart; each also has a dash or a pattern of its own.
+// The colours of Okabe and Ito, which colour-blind readers can distinguish. Each also has its own dash or pattern.
 const (
 	orange     = "#E69F00"
 	skyBlue    = "#56B4E9"
@@ -31,11 +31,11 @@ const (
 	grey       = "#7a7f87"
 )
 
-// Chart is a drawing with its words: a title, a description for those who do not see it, and the same figures as a table.
+// Chart is a drawing with a title, a description for people who cannot see it, and the same figures as a table.
 type Chart struct {
 	Title, Desc string
 	Height      int
-	SVG         template.HTML // what stands inside the svg element
+	SVG         template.HTML // the content of the svg element
 	Legend      []Swatch
 	Head        []string
 	Rows        [][]string
@@ -88,13 +88,13 @@ func (a axis) canvas(id string, height int) *canvas {
 
 func (c *canvas) add(format string, args ...any) { fmt.Fprintf(c, format+"\n", args...) }
 
-// text draws a label; what it says is escaped.
+// text draws a label. It escapes s.
 func (c *canvas) text(x, y float64, anchor, class, s string) {
 	c.add(`<text x="%.1f" y="%.1f" text-anchor="%s" font-size="11" fill="currentColor" class="%s">%s</text>`, x, y, anchor, class, html.EscapeString(s))
 }
 
-// shade draws the fault windows behind everything.
-func (c *canvas) shade(top, bottom float64) {
+// shadeFaults draws the fault windows in the background.
+func (c *canvas) shadeFaults(top, bottom float64) {
 	for _, in := range c.axis.h.Wholes() {
 		x, to := c.axis.x(in.Injected), c.axis.x(end(c.axis.h, in))
 		c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="url(#%s-hatch)"/>`, x, top, math.Max(1, to-x), bottom-top, c.id)
@@ -110,7 +110,7 @@ func end(h *journal.History, in *journal.Injection) time.Duration {
 	return in.Healed
 }
 
-// times draws the axis of time under a chart.
+// times draws the time axis below a chart.
 func (c *canvas) times(y float64) {
 	step := time.Second
 	for (c.axis.to-c.axis.from)/step > 12 {
@@ -125,7 +125,7 @@ func (c *canvas) times(y float64) {
 	}
 }
 
-// onto puts the drawing on a chart.
-func (c *canvas) onto(chart *Chart) {
+// finish stores the drawing in a chart.
+func (c *canvas) finish(chart *Chart) {
 	chart.Height, chart.SVG = c.height, template.HTML(c.String()) //nolint:gosec // numbers, and text that was escaped
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// lanes draws what happened: phases, faults, processes.
-func lanes(a axis, id string) Chart {
+// timeline draws the phases, faults and processes.
+func timeline(a axis, id string) Chart {
 	h := a.h
 	faults := h.Wholes()
 	rows := 1 + len(faults)
@@ -73,20 +73,21 @@ func lanes(a axis, id string) Chart {
 		}
 	}
 	c.times(float64(height - 22))
-	c.onto(&chart)
+	c.finish(&chart)
 	chart.Desc = fmt.Sprintf("Phases and faults (%d) from %s to %s.", len(faults), at(a.from), at(a.to))
 	return chart
 }
 
 func at(t time.Duration) string { return fmt.Sprintf("+%.1fs", t.Seconds()) }
 
-// second is all routes of one slice.
+// second is a slice of time with the totals of all routes.
 type second struct {
 	from, to time.Duration
 	journal.Totals
 }
 
-// seconds sums the slices up over routes, in order of time. Slices of a few milliseconds say nothing and are left out.
+// seconds sums samples over routes, one element for each slice in order of time. Slices of less than 100 ms are
+// left out.
 func seconds(a axis) []second {
 	var starts []time.Duration
 	ends := map[time.Duration]time.Duration{}
@@ -109,7 +110,7 @@ func seconds(a axis) []second {
 
 const chartHeight = 170
 
-// plot is the area of a chart: y grows downwards from top to bottom.
+// The plot area of a chart. y grows downwards.
 const (
 	plotTop    = 8.0
 	plotBottom = chartHeight - 24.0
@@ -141,7 +142,7 @@ func latency(a axis, id string, all []second) Chart {
 		return plotBottom - (plotBottom-plotTop)*(math.Log10(v)-math.Log10(lo))/(math.Log10(hi)-math.Log10(lo))
 	}
 	c := a.canvas(id, chartHeight)
-	c.shade(plotTop, plotBottom)
+	c.shadeFaults(plotTop, plotBottom)
 	for v := lo; v <= hi*1.01; v *= 10 {
 		c.grid(y(time.Duration(v)), label(time.Duration(v)))
 	}
@@ -152,7 +153,7 @@ func latency(a axis, id string, all []second) Chart {
 	}
 	for _, l := range lines {
 		var path strings.Builder
-		pen := "M" // lifted where nothing succeeded: a line over it would tell of answers that never came
+		pen := "M" // "M" moves the pen: slices without a successful answer leave a gap in the line
 		for _, s := range all {
 			if journal.Count(s.Good) == 0 {
 				pen = "M"
@@ -169,7 +170,7 @@ func latency(a axis, id string, all []second) Chart {
 		chart.Rows = append(chart.Rows, []string{at(s.from), ms(journal.Quantile(s.Good, 50)), ms(journal.Quantile(s.Good, 95)), ms(journal.Quantile(s.Good, 99)), ms(journal.Quantile(s.Good, 100))})
 	}
 	c.times(plotBottom)
-	c.onto(&chart)
+	c.finish(&chart)
 	chart.Desc = fmt.Sprintf("p95 was %s before, %s during and %s after the fault.", windowP95(a.h, journal.Before), windowP95(a.h, journal.During), windowP95(a.h, journal.After))
 	return chart
 }
@@ -193,13 +194,13 @@ func (c *canvas) grid(y float64, text string) {
 	c.text(left-6, y+4, "end", "tick", text)
 }
 
-// layer is one colour of a stack.
+// layer is one colour of a stacked chart.
 type layer struct {
 	name, colour string
 	of           func(second) int
 }
 
-// stack draws counts per second on top of each other, and as a line what was due, where due is given.
+// stack draws stacked counts per second. If due is not nil, it also draws a line of the requests that were due.
 func stack(a axis, id, title string, all []second, layers []layer, due func(second) int) Chart {
 	chart := Chart{Title: title, Head: []string{"from"}}
 	most := 1.0
@@ -218,7 +219,7 @@ func stack(a axis, id, title string, all []second, layers []layer, due func(seco
 		}
 		most = math.Max(most, rate(s, sum))
 	}
-	step := nice(most / 3)
+	step := roundStep(most / 3)
 	most = math.Ceil(most/step) * step
 	c := a.canvas(id, chartHeight)
 	y := func(v float64) float64 { return plotBottom - (plotBottom-plotTop)*v/most }
@@ -249,14 +250,14 @@ func stack(a axis, id, title string, all []second, layers []layer, due func(seco
 		c.add(`<path d="%s" fill="none" stroke="currentColor" stroke-width="1.5" stroke-dasharray="5 3"/>`, path.String())
 		chart.Legend = append(chart.Legend, Swatch{Name: "due", Colour: "currentColor", Dash: "5 3"})
 	}
-	c.shade(plotTop, plotBottom)
+	c.shadeFaults(plotTop, plotBottom)
 	c.times(plotBottom)
-	c.onto(&chart)
+	c.finish(&chart)
 	return chart
 }
 
-// nice rounds a step up to 1, 2 or 5 times a power of ten.
-func nice(v float64) float64 {
+// roundStep rounds a step up to 1, 2 or 5 times a power of ten.
+func roundStep(v float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(math.Max(v, 0.1))))
 	for _, f := range []float64{1, 2, 5, 10} {
 		if v <= f*power {
@@ -275,11 +276,11 @@ func throughput(a axis, id string, all []second) Chart {
 		{"ambiguous", purple, func(s second) int { return s.Ambiguous }},
 	}, func(s second) int { return s.Sent + s.Unsent })
 	b, d := a.h.Total(journal.Before, ""), a.h.Total(journal.During, "")
-	c.Desc = fmt.Sprintf("%s of the requests succeeded before the fault, %s during it.", percent(b.OK+b.Fallback, b.Sent), percent(d.OK+d.Fallback, d.Sent))
+	c.Desc = fmt.Sprintf("%s of the requests succeeded before the fault, %s during it.", percent(a.h.Good(b), b.Sent), percent(a.h.Good(d), d.Sent))
 	return c
 }
 
-// errorKinds draws final errors by kind; ok is false when there were none.
+// errorKinds draws final errors by kind. ok is false if there were none.
 func errorKinds(a axis, id string, all []second) (Chart, bool) {
 	counts := map[string]int{}
 	for _, s := range all {
@@ -300,7 +301,7 @@ func errorKinds(a axis, id string, all []second) (Chart, bool) {
 	return c, true
 }
 
-// sorted lists keys, most frequent first.
+// sorted returns the keys of counts, most frequent first.
 func sorted(counts map[string]int) []string {
 	var names []string
 	for name := range counts {
@@ -315,7 +316,7 @@ func sorted(counts map[string]int) []string {
 	return names
 }
 
-// linkCalls draws calls per link, relative to client requests where both are known; ok is false when no link saw calls.
+// linkCalls draws calls per link. ok is false if no link had calls.
 func linkCalls(a axis, id string) (Chart, bool) {
 	counts := map[string]int{}
 	for _, c := range a.h.Calls {
@@ -339,7 +340,7 @@ func linkCalls(a axis, id string) (Chart, bool) {
 			at[c.From] = i
 			all = append(all, second{from: c.From, to: c.To, Totals: journal.Totals{Errors: map[string]int{}}})
 		}
-		all[i].Errors[c.Link] += c.Calls // counted by link here
+		all[i].Errors[c.Link] += c.Calls // Errors holds calls by link here
 	}
 	colours := []string{blue, orange, green, purple, skyBlue, vermillion, grey}
 	var layers []layer

@@ -1,7 +1,9 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,49 +11,53 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// fact is one measure of whether a drill can be trusted.
+// fact is one measure of whether the result of a drill can be trusted.
 type fact struct{ Outcome, Says, Observed string }
 
-// honesty measures what the implied checks have not judged, as in a run that was cut short.
-func honesty(h *journal.History) []fact {
+// trustFacts judges the implied checks for which the journal has no verdict, as in an aborted run, and lists
+// problems of the runner itself.
+func trustFacts(h *journal.History) []fact {
 	var all []fact
-	add := func(kind string, good bool, says, observed string, args ...any) {
-		if kind != "" && slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Kind == kind }) {
-			return // the implied check says it
+	ask := func(c check.Check, known bool) {
+		judged := func(v journal.Verdict) bool { return v.Kind == check.KindOf(c) }
+		if known && !slices.ContainsFunc(h.Verdicts, judged) {
+			v := check.Ask(c, h)
+			all = append(all, fact{v.Outcome.String(), c.String(), cmp.Or(v.Observed, v.Reason)})
 		}
-		o := "passed"
-		if !good {
-			o = "inconclusive"
-		}
-		all = append(all, fact{o, says, fmt.Sprintf(observed, args...)})
 	}
-	if l := h.Load; l != nil {
-		add("load delivered", l.Unsent == 0 && l.Error == "", "load as intended", "%s of %s requests sent; 99%% at most %s late", check.Count(l.Sent), check.Count(l.Intended), ms(l.SlipP99))
-		add("not repeated", l.Wire == l.Attempts, "no hidden repetitions", "%s attempts asked for, %s on the wire", check.Count(l.Attempts), check.Count(l.Wire))
-	}
-	if len(h.Faults) > 0 {
-		acted, all := 0, h.Wholes()
-		for _, in := range all {
-			if in.Affected > 0 {
-				acted++
-			}
+	ask(check.LoadDelivered{}, h.Load != nil)
+	ask(check.NotRepeated{}, h.Load != nil)
+	ask(check.FaultsActed{}, len(h.Faults) > 0)
+	ask(check.EffectsSettled{}, h.EffectsRead != nil)
+	return append(all, runnerFacts(h)...)
+}
+
+// runnerFacts lists problems of the runner itself: its pauses, and requests that its load generator could not
+// send.
+func runnerFacts(h *journal.History) []fact {
+	var all []fact
+	if n := len(h.Pauses); n > 0 {
+		long := slices.MaxFunc(h.Pauses, func(a, b journal.Pause) int { return cmp.Compare(a.Took, b.Took) })
+		observed := fmt.Sprintf("for %s from %s on", ms(long.Took), at(long.From))
+		if n > 1 {
+			observed = fmt.Sprintf("%d times, the longest %s", n, observed)
 		}
-		add("faults acted", acted == len(all), "faults acted", "%d of %d", acted, len(all))
+		all = append(all, fact{"inconclusive", "the runner itself stood still", observed})
 	}
-	if r := h.EffectsRead; r != nil {
-		observed := fmt.Sprintf("%s from %s", check.Count(r.Count), r.Source)
-		if r.Error != "" {
-			observed = r.Error
-		}
-		add("", r.Error == "", "effects could be read", "%s", observed)
+	if h.Load == nil {
+		return all
+	}
+	for _, why := range slices.Sorted(maps.Keys(h.Load.Own)) {
+		all = append(all, fact{"inconclusive", "not sent by the load generator", fmt.Sprintf("%s requests: %s", check.Count(h.Load.Own[why]), why)})
 	}
 	return all
 }
 
-// maxAnomalies bounds the page; the journal has all.
+// maxAnomalies limits the size of the page; the journal has all anomalies.
 const maxAnomalies = 100
 
-// newLedger sums the keyed requests up and lists the keys whose effects break the rules; nil where no request had a key.
+// newLedger summarizes the keyed requests and lists the keys whose effects violate the rules. It returns nil if no
+// request had a key.
 func newLedger(h *journal.History) *ledger {
 	if len(h.Requests) == 0 {
 		return nil
@@ -65,10 +71,12 @@ func newLedger(h *journal.History) *ledger {
 	for _, r := range h.Requests {
 		known[r.Key] = true
 		n := len(effects[r.Key])
-		switch r.Outcome {
-		case "acknowledged":
+		switch {
+		case r.Reads:
+			l.Reads++
+		case r.Outcome == "acknowledged":
 			l.Acknowledged++
-		case "refused":
+		case r.Outcome == "refused":
 			l.Refused++
 		default:
 			l.Ambiguous++
@@ -76,7 +84,7 @@ func newLedger(h *journal.History) *ledger {
 		switch {
 		case n > 1:
 			l.anomaly("applied twice", r.Key, effects[r.Key], attempts(r))
-		case h.EffectsRead == nil || h.EffectsRead.Error != "":
+		case r.Reads || h.EffectsRead == nil || h.EffectsRead.Error != "":
 		case n == 0 && r.Outcome == "acknowledged":
 			l.anomaly("lost", r.Key, nil, attempts(r))
 		case n == 1 && r.Outcome == "refused":

@@ -20,11 +20,13 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"join": func(s []string) string { return strings.Join(s, ", ") }, "count": func(n int64) string { return check.Count(n) }, "size": size,
 }).Parse(page))
 
-// view is what the page shows of a run.
+// view is the data of the page.
 type view struct {
 	Run       journal.Run
 	Outcome   string
 	CutShort  string
+	NotRun    []journal.Planned
+	Notes     []journal.TimedNote
 	Took      time.Duration
 	Counts    []string
 	Rerun     string
@@ -32,7 +34,7 @@ type view struct {
 	Scenarios []scenario
 }
 
-// why is a card: a check that did not pass.
+// why is a card for a check that did not pass.
 type why struct {
 	N        int
 	Scenario *journal.History
@@ -44,6 +46,7 @@ type why struct {
 type scenario struct {
 	*journal.History
 	Outcome  string
+	Again    string
 	Took     time.Duration
 	Steps    []step
 	Implied  []journal.Verdict
@@ -58,7 +61,7 @@ type scenario struct {
 	WhyFirst int
 }
 
-// step is a line of the feature with what came of it.
+// step is a line of the feature with its verdict, if it has one.
 type step struct {
 	journal.Step
 	Verdict *journal.Verdict
@@ -67,14 +70,15 @@ type step struct {
 // ledger is the summary of keyed requests.
 type ledger struct {
 	Keys, Acknowledged, Refused, Ambiguous, Effects int
+	Reads                                           int // of Keys: requests that are not expected to have effects
 	Read                                            *journal.Effects
-	Anomalies                                       [][]string // the first of them: what, key, effects, attempts
+	Anomalies                                       [][]string // the first maxAnomalies: kind, key, effects, attempts
 	More                                            int
 }
 
-// HTML writes the report for people: one file that needs nothing else, readable without style sheets and scripts.
+// HTML writes the report for people: one self-contained file, readable without style sheets and scripts.
 func HTML(w io.Writer, b *journal.Book) error {
-	v := view{Run: b.Run, Outcome: Outcome(b), CutShort: cutShort(b), Rerun: rerun(b)}
+	v := view{Run: b.Run, Outcome: Outcome(b), CutShort: abortReason(b), NotRun: b.NotRun(), Notes: b.Notes, Rerun: rerun(b)}
 	counts := map[string]int{}
 	for i, h := range b.Scenarios {
 		v.Took = max(v.Took, h.Ended)
@@ -86,19 +90,22 @@ func HTML(w io.Writer, b *journal.Book) error {
 			v.Counts = append(v.Counts, fmt.Sprintf("%d %s", n, ranks[i]))
 		}
 	}
+	if n := len(v.NotRun); n > 0 {
+		v.Counts = append(v.Counts, fmt.Sprintf("%d not run", n))
+	}
 	for i := range v.Scenarios { // worst first: failed checks before inconclusive ones
 		v.collect(&v.Scenarios[i], "failed")
 	}
 	for i := range v.Scenarios {
 		v.collect(&v.Scenarios[i], "inconclusive")
 	}
-	if reason := unjudged(b); len(v.Why) == 0 && reason != "" {
+	if reason := unjudgedReason(b); len(v.Why) == 0 && reason != "" {
 		v.Why = []why{{N: 1, Verdict: journal.Verdict{Check: "the run is judged", Outcome: v.Outcome, Reason: reason}}}
 	}
-	return pageTemplate.Execute(w, v)
+	return writeVisible(w, journal.Visible, func(w io.Writer) error { return pageTemplate.Execute(w, v) })
 }
 
-// collect adds the cards of a scenario's verdicts of one outcome.
+// collect adds cards for the verdicts of a scenario that have the given outcome.
 func (v *view) collect(s *scenario, outcome string) {
 	if s.Outcome == "skipped" {
 		return
@@ -109,20 +116,20 @@ func (v *view) collect(s *scenario, outcome string) {
 		}
 	}
 	if outcome == "inconclusive" {
-		if reason := unended(v.CutShort, s.History, s.WhyFirst > 0); reason != "" {
+		if reason := unfinishedReason(v.CutShort, s.History, s.WhyFirst > 0); reason != "" {
 			v.card(s, journal.Verdict{Check: "the scenario runs to its end", Outcome: s.Outcome, Reason: reason})
 		}
 	}
 }
 
 func (v *view) card(s *scenario, verdict journal.Verdict) {
-	v.Why = append(v.Why, why{len(v.Why) + 1, s.History, verdict, place(s.History, verdict)})
+	v.Why = append(v.Why, why{len(v.Why) + 1, s.History, verdict, position(s.History, verdict)})
 	if s.WhyFirst == 0 {
 		s.WhyFirst = len(v.Why)
 	}
 }
 
-// rerun is the command that runs the same drill again.
+// rerun returns the command that repeats the run.
 func rerun(b *journal.Book) string {
 	if len(b.Run.Command) == 0 {
 		return ""
@@ -144,13 +151,13 @@ func rerun(b *journal.Book) string {
 }
 
 func newScenario(h *journal.History, n int) scenario {
-	s := scenario{History: h, Outcome: outcome(h), Took: h.Ended - h.Began, Figures: figures(h)}
+	s := scenario{History: h, Outcome: outcome(h), Again: rerunNote(h), Took: h.Ended - h.Began, Figures: figures(h)}
 	for _, w := range windows {
 		s.Overall = append(s.Overall, figuresOf(h, w, ""))
 	}
 	verdicts := map[string][]journal.Verdict{}
 	for _, v := range h.Verdicts {
-		if implied(v) {
+		if isImplied(v) {
 			s.Implied = append(s.Implied, v)
 			continue
 		}
@@ -166,19 +173,19 @@ func newScenario(h *journal.History, n int) scenario {
 	}
 	s.Charts = charts(h, fmt.Sprintf("c%d", n))
 	s.Errors = errorTable(h)
-	s.Fates = fates(h)
+	s.Fates = messageOutcomes(h)
 	s.LinkRows = linkTable(h)
-	s.Ledger, s.Strip = newLedger(h), honesty(h)
+	s.Ledger, s.Strip = newLedger(h), trustFacts(h)
 	return s
 }
 
-// charts draws what there is to draw.
+// charts returns the charts for which the journal has data.
 func charts(h *journal.History, id string) []Chart {
 	if len(h.Phases) == 0 || h.End != nil && h.End.Outcome == "skipped" {
 		return nil
 	}
 	a := newAxis(h)
-	all := []Chart{lanes(a, id+"a")}
+	all := []Chart{timeline(a, id+"a")}
 	slices := seconds(a)
 	if len(slices) > 0 {
 		all = append(all, latency(a, id+"b", slices), throughput(a, id+"c", slices))
@@ -195,6 +202,9 @@ func charts(h *journal.History, id string) []Chart {
 // errorTable counts errors by kind and window.
 func errorTable(h *journal.History) [][]string {
 	counts := h.Total("", "").Errors
+	if n := h.Total(journal.During, "").Unanswered; n > 0 {
+		counts[journal.UnansweredAtHealing] = n
+	}
 	var rows [][]string
 	for _, kind := range sorted(counts) {
 		row := []string{kind}
@@ -206,8 +216,8 @@ func errorTable(h *journal.History) [][]string {
 	return rows
 }
 
-// fates counts what became of messages, by fault and stage.
-func fates(h *journal.History) [][]string {
+// messageOutcomes counts the outcomes of messages, by fault and stage.
+func messageOutcomes(h *journal.History) [][]string {
 	counts := map[[2]string]int{}
 	var order [][2]string
 	for _, m := range h.Messages {
@@ -227,7 +237,7 @@ func fates(h *journal.History) [][]string {
 	return rows
 }
 
-// linkTable sums each link's calls up by window.
+// linkTable summarizes the calls of each link by window.
 func linkTable(h *journal.History) [][]string {
 	counts := map[string]int{}
 	for _, c := range h.Calls {

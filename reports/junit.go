@@ -55,11 +55,12 @@ type failure struct {
 	Text    string `xml:",chardata"`
 }
 
-// maxOutput bounds a case's text: CI servers choke on more.
+// maxOutput limits the text of a case: CI servers cannot handle more.
 const maxOutput = 64 << 10
 
-// JUnit writes a suite for each scenario and a case for each check. Inconclusive checks are failures of type "inconclusive": JUnit knows no third
-// answer, and green would be a lie. A scenario that did not run to its end has a case of its own that says so.
+// JUnit writes a suite for each scenario and a case for each check. Inconclusive checks are failures of type
+// "inconclusive", since JUnit has no third outcome and passing them would be wrong. A scenario that did not run to
+// its end has an additional case with the reason.
 func JUnit(w io.Writer, b *journal.Book) error {
 	all := suites{Name: "firedrill"}
 	for _, h := range b.Scenarios {
@@ -69,7 +70,14 @@ func JUnit(w io.Writer, b *journal.Book) error {
 		all.Skipped += s.Skipped
 		all.Suites = append(all.Suites, s)
 	}
-	if reason := unjudged(b); all.Failures == 0 && reason != "" {
+	for _, p := range b.NotRun() {
+		all.Suites = append(all.Suites, suite{
+			Name: plain(p.ID), Tests: 1, Skipped: 1, Time: "0", Timestamp: b.Run.Began.UTC().Format(time.RFC3339), Properties: []property{{"outcome", "not run"}},
+			Cases: []testcase{{Name: "scenario", Class: plain(p.ID), File: plain(p.File), Time: "0", Skipped: &failure{Message: "not run: the run ended before it came to this scenario"}}},
+		})
+		all.Tests, all.Skipped = all.Tests+1, all.Skipped+1
+	}
+	if reason := unjudgedReason(b); all.Failures == 0 && reason != "" {
 		o := Outcome(b)
 		all.Suites = append(all.Suites, suite{
 			Name: "run", Tests: 1, Failures: 1, Time: "0", Timestamp: b.Run.Began.UTC().Format(time.RFC3339), Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}},
@@ -77,27 +85,29 @@ func JUnit(w io.Writer, b *journal.Book) error {
 		})
 		all.Tests, all.Failures = all.Tests+1, 1
 	}
-	if _, err := io.WriteString(w, xml.Header); err != nil {
+	return writeVisible(w, journal.Visible, func(w io.Writer) error {
+		if _, err := io.WriteString(w, xml.Header); err != nil {
+			return err
+		}
+		enc := xml.NewEncoder(w)
+		enc.Indent("", "  ")
+		if err := enc.Encode(all); err != nil {
+			return err
+		}
+		_, err := io.WriteString(w, "\n")
 		return err
-	}
-	enc := xml.NewEncoder(w)
-	enc.Indent("", "  ")
-	if err := enc.Encode(all); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	})
 }
 
 func junitSuite(b *journal.Book, h *journal.History) suite {
 	s := suite{
 		Name: plain(h.ID), Time: fmt.Sprintf("%.3f", (h.Ended - h.Began).Seconds()), Timestamp: b.Run.Began.Add(h.Began).UTC().Format(time.RFC3339),
-		Properties: []property{{"seed", fmt.Sprint(h.Seed)}, {"outcome", outcome(h)}, {"feature", plain(h.Feature)}},
+		Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}, {"outcome", outcome(h)}, {"feature", plain(h.Feature)}},
 	}
 	names := map[string]bool{}
 	add := func(name string, c testcase) {
 		c.Name, c.Class, c.File, c.Time = plain(name), plain(h.ID), plain(h.File), "0"
-		for n := 2; names[c.Name]; n++ { // GitLab keeps the first of equal names only
+		for n := 2; names[c.Name]; n++ { // GitLab keeps only the first of several cases with the same name
 			c.Name = fmt.Sprintf("%s (%d)", plain(name), n)
 		}
 		names[c.Name] = true
@@ -113,20 +123,20 @@ func junitSuite(b *journal.Book, h *journal.History) suite {
 	for _, v := range h.Verdicts {
 		c := testcase{Properties: &properties{[]property{{"window", string(v.Window)}, {"observed", plain(v.Observed)}, {"expected", plain(v.Expected)}}}}
 		if v.Outcome != "passed" {
-			text := fmt.Sprintf("%s\nobserved: %s\nexpected: %s\n%s", place(h, v), v.Observed, v.Expected, strings.Join(v.Details, "\n"))
+			text := fmt.Sprintf("%s\nobserved: %s\nexpected: %s\n%s", position(h, v), v.Observed, v.Expected, strings.Join(v.Details, "\n"))
 			c.Failure = &failure{Message: plain(v.Reason), Type: v.Outcome, Text: lines(text)}
 		}
 		add(v.Check, c)
 	}
 	if o := outcome(h); o == "skipped" {
 		add("scenario", testcase{Skipped: &failure{Message: plain(h.End.Reason)}})
-	} else if reason := unended(cutShort(b), h, s.Failures > 0); reason != "" {
+	} else if reason := unfinishedReason(abortReason(b), h, s.Failures > 0); reason != "" {
 		add("scenario", testcase{Failure: &failure{Message: plain(reason), Type: o}})
 	}
 	return s
 }
 
-// lines cleans a text line by line, and bounds it.
+// lines makes each line of a text printable, and limits the length of the text.
 func lines(text string) string {
 	all := strings.Split(text, "\n")
 	for i, l := range all {

@@ -11,8 +11,9 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Live shows a run as it goes: on a terminal one line that is painted anew, with plain lines above it for what happened; elsewhere plain lines
-// only. It takes events in the journal's order; its only clock is theirs.
+// Live shows the progress of a run. On a terminal it keeps one line of figures up to date, with a line above it
+// for each thing that happened. Elsewhere it writes such lines only. Events must arrive in the order of the
+// journal; times are those of the events.
 type Live struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -20,16 +21,16 @@ type Live struct {
 	names map[string]string
 	ticks map[string]journal.Tick
 	order []string
-	whole map[string]*journal.Fault // partitions that are live, by scenario and id: what their links counted so far
-	parts map[string]int            // links of them that are not healed yet
+	whole map[string]*journal.Fault // live partitions, by scenario and id: the counters of their links so far
+	parts map[string]int            // how many of their links are not healed yet
 }
 
-// NewLive shows on w.
+// NewLive returns a Live that writes to w. tty reports whether w is a terminal.
 func NewLive(w io.Writer, tty bool) *Live {
 	return &Live{w: w, tty: tty, names: map[string]string{}, ticks: map[string]journal.Tick{}, whole: map[string]*journal.Fault{}, parts: map[string]int{}}
 }
 
-// Event shows an event, if it is one to be shown.
+// Event shows an event, unless its kind is not shown.
 func (l *Live) Event(e journal.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,8 +44,10 @@ func (l *Live) Event(e journal.Event) {
 		l.line(e.At, name, e.Phase.Name)
 	case e.Fault != nil:
 		l.fault(e, name)
-	case e.Process != nil && (e.Process.What == "crashed" || e.Process.What == "exited" || e.Process.What == "hung"):
+	case e.Process != nil && (e.Process.What == "crashed" || e.Process.What == "hung"):
 		l.line(e.At, name, fmt.Sprintf("%s %s", e.Process.Service, e.Process.What))
+	case e.Process != nil && (e.Process.What == "exited" || e.Process.What == "killed" || e.Process.What == "daemon"):
+		l.line(e.At, name, fmt.Sprintf("%s %s: %s", e.Process.Service, e.Process.What, e.Process.Detail))
 	case e.Verdict != nil && e.Verdict.Outcome != "passed":
 		l.line(e.At, name, fmt.Sprintf("%s %s: %s", icons[e.Verdict.Outcome], e.Verdict.Check, e.Verdict.Reason))
 	case e.Note != nil:
@@ -59,7 +62,7 @@ func (l *Live) Event(e journal.Event) {
 	}
 }
 
-// fault tells of a fault's begin and end; of a partition's once, with the sum over its links.
+// fault shows the beginning and the end of a fault. A partition is shown once, with the sum over its links.
 func (l *Live) fault(e journal.Event, name string) {
 	f, id := *e.Fault, e.Scenario+" "+journal.Whole(e.Fault.ID)
 	part := journal.Whole(f.ID) != f.ID
@@ -105,7 +108,7 @@ func shorten(s string, n int) string {
 	return s
 }
 
-// status paints the line of live figures.
+// status repaints the line of figures.
 func (l *Live) status(at time.Duration) {
 	if !l.tty || len(l.ticks) == 0 {
 		return
@@ -120,7 +123,7 @@ func (l *Live) status(at time.Duration) {
 			parts = append(parts, part)
 		}
 	}
-	// Without automatic wrapping a narrow terminal cuts the line, and it stays one that can be painted anew.
+	// Automatic wrapping is off, so that a narrow terminal truncates the line and it can still be repainted.
 	fmt.Fprintf(l.w, "\r\x1b[K\x1b[?7l%8s  %s\x1b[?7h", clock(at), plain(shorten(strings.Join(parts, " | "), 150)))
 }
 
@@ -130,7 +133,7 @@ func (l *Live) clear() {
 	}
 }
 
-// Close leaves the terminal clean.
+// Close removes the line of figures from the terminal. It does not close the writer.
 func (l *Live) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

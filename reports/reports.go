@@ -1,7 +1,8 @@
-// Package reports renders a run for people and machines. formats.go is the one table; WriteDir writes all of them into a run's folder.
+// Package reports renders a run for people and machines. Formats is the table of formats, and WriteDir writes all
+// of them into the folder of a run.
 //
-// Every rendering is computed from the journal's Book and from nothing else, so that a run can be rendered again at any time, also one that was killed
-// half-way. The outcome of a scenario is check.Sum's everywhere, so that no two reports can disagree.
+// Every rendering is computed from the journal's Book only, so that a run can be rendered again at any time, even
+// if it was killed. The outcome of a scenario is always that of check.Sum, so that reports cannot disagree.
 package reports
 
 import (
@@ -12,24 +13,23 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Format writes one rendering of a run, complete or killed half-way. It is deterministic.
+// Format writes one rendering of a run, which may be incomplete. It is deterministic.
 type Format func(io.Writer, *journal.Book) error
 
-// Row is a row of the table of reports.
+// Row is a row of the table of formats.
 type Row struct {
 	Name  string // "html"
-	File  string // in a run's folder
+	File  string // name in the folder of a run
 	Means string
 	Write Format
 }
 
-// Formats lists every report, sorted by name. A new one is a file and a row.
+// Formats returns all formats, sorted by name. To add one, add a file and a row here.
 func Formats() []Row {
 	return []Row{
 		{"html", "report.html", "people: one file, from the verdict to its cause", HTML},
@@ -39,7 +39,7 @@ func Formats() []Row {
 	}
 }
 
-// WriteTo writes the report of a name.
+// WriteTo writes the report with the given name.
 func WriteTo(w io.Writer, name string, b *journal.Book) error {
 	var names []string
 	for _, f := range Formats() {
@@ -51,7 +51,7 @@ func WriteTo(w io.Writer, name string, b *journal.Book) error {
 	return fmt.Errorf("write a report as %q: there are %s", name, strings.Join(names, ", "))
 }
 
-// WriteDir writes every report into a folder. Each file is there whole or not at all.
+// WriteDir writes all reports into a folder. Each file is written completely or not at all.
 func WriteDir(dir string, b *journal.Book) error {
 	for _, f := range Formats() {
 		var page bytes.Buffer
@@ -69,8 +69,16 @@ func WriteDir(dir string, b *journal.Book) error {
 	return nil
 }
 
-// cutShort says how a run ended that did not end in order; "" for one that did.
-func cutShort(b *journal.Book) string {
+// rerunNote describes why a scenario was run again, or returns "" if it was not.
+func rerunNote(h *journal.History) string {
+	if h.Why == "" {
+		return ""
+	}
+	return fmt.Sprintf("run again alone (attempt %d): beside other scenarios it was inconclusive, since %s", h.Attempt, h.Why)
+}
+
+// abortReason describes how a run was aborted, or returns "" if it ended regularly.
+func abortReason(b *journal.Book) string {
 	if b.End != nil && b.Broken == "" {
 		return ""
 	}
@@ -85,7 +93,8 @@ func cutShort(b *journal.Book) string {
 	return text
 }
 
-// outcome is a scenario's outcome; one that never ended is inconclusive, whatever it held until then.
+// outcome returns the outcome of a scenario. A scenario that never ended is inconclusive, whatever its verdicts
+// are.
 func outcome(h *journal.History) string {
 	if h.End == nil {
 		return "inconclusive"
@@ -93,8 +102,9 @@ func outcome(h *journal.History) string {
 	return check.Sum(h)
 }
 
-// unended says why a scenario is not passed apart from its verdicts; explained tells that one of them did not pass. "" when there is no more to say.
-func unended(cut string, h *journal.History, explained bool) string {
+// unfinishedReason returns why a scenario did not pass, apart from its verdicts. cut is the reason why the run was
+// aborted, if it was. explained reports whether a verdict did not pass. It returns "" if there is nothing to add.
+func unfinishedReason(cut string, h *journal.History, explained bool) string {
 	switch o := outcome(h); {
 	case o == "passed" || o == "skipped":
 		return ""
@@ -110,22 +120,38 @@ func unended(cut string, h *journal.History, explained bool) string {
 	return ""
 }
 
-// unjudged says why a run is not passed apart from its scenarios: it has none, or all were skipped, or it was cut short between two. "" for one that passed.
-func unjudged(b *journal.Book) string {
+// unjudgedReason returns why a run did not pass, apart from its scenarios: it has none, all were skipped, or it
+// was aborted between two. It returns "" for a run that passed.
+func unjudgedReason(b *journal.Book) string {
 	o := Outcome(b)
 	if o == "passed" {
 		return ""
 	}
-	if short := cutShort(b); short != "" {
+	if short := abortReason(b); short != "" {
 		return short
+	}
+	if n := skipped(b); n > 0 && n < len(b.Scenarios) {
+		return fmt.Sprintf("%d of %d scenarios were skipped, so the run proves less than it says: install what they need, leave them out by --tags or --name, or accept it by --allow-skipped", n, len(b.Scenarios))
 	}
 	return "the run is " + o + ": no scenario was judged to its end"
 }
 
-// ranks orders outcomes, the worst last.
+// ranks lists the outcomes from best to worst.
 var ranks = []string{"skipped", "passed", "inconclusive", "failed", "stopped", "interrupted"}
 
-// Outcome is the worst outcome of a run's scenarios; a run without any is inconclusive, and so is one that was cut short before anything worse.
+// skipped returns how many scenarios were skipped.
+func skipped(b *journal.Book) (n int) {
+	for _, h := range b.Scenarios {
+		if outcome(h) == "skipped" {
+			n++
+		}
+	}
+	return n
+}
+
+// Outcome returns the worst outcome of the scenarios of a run. A run without scenarios is inconclusive. So is a
+// run that was aborted or in which a scenario was skipped, unless another outcome is worse. The run can allow
+// skipped scenarios.
 func Outcome(b *journal.Book) string {
 	worst := -1
 	for _, h := range b.Scenarios {
@@ -138,26 +164,28 @@ func Outcome(b *journal.Book) string {
 	if b.End != nil && b.End.Outcome == "interrupted" {
 		return "interrupted"
 	}
-	if worst <= 0 || ranks[worst] == "passed" && cutShort(b) != "" {
+	if worst <= 0 || ranks[worst] == "passed" && (abortReason(b) != "" || skipped(b) > 0 && !b.Run.AllowSkipped) {
 		return "inconclusive"
 	}
 	return ranks[worst]
 }
 
-// plain removes what a terminal or an XML reader would act on: control characters, and marks that turn the direction of text around.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return ' '
-		}
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == unicode.ReplacementChar || r == 0xFFFE || r == 0xFFFF {
-			return -1
-		}
-		return r
-	}, s)
+// plain returns text on one line, with the characters escaped that a terminal or a browser would interpret.
+func plain(s string) string { return journal.Visible(lineFeeds.Replace(s)) }
+
+var lineFeeds = strings.NewReplacer("\n", " ", "\t", " ")
+
+// writeVisible renders a page and escapes the characters in it that a terminal or a browser would interpret.
+func writeVisible(w io.Writer, escape func(string) string, render func(io.Writer) error) error {
+	var page strings.Builder
+	if err := render(&page); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, escape(page.String()))
+	return err
 }
 
-// ms writes a duration for a table.
+// ms formats a duration for a table.
 func ms(d time.Duration) string {
 	switch {
 	case d == 0:
@@ -170,7 +198,7 @@ func ms(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// size writes a number of bytes for a table, in units of a thousand.
+// size formats a number of bytes for a table, in decimal units.
 func size(n int64) string {
 	v, unit := float64(n), 0
 	for v >= 999.95 && unit < 4 {
@@ -183,7 +211,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", v, []string{"KB", "MB", "GB", "TB"}[unit-1])
 }
 
-// percent writes a share for a table.
+// percent formats a share for a table.
 func percent(n, of int) string {
 	if of == 0 {
 		return "–"
@@ -191,8 +219,8 @@ func percent(n, of int) string {
 	return fmt.Sprintf("%.1f%%", 100*float64(n)/float64(of))
 }
 
-// place is where a verdict's step stands; the scenario's own place for an implied one.
-func place(h *journal.History, v journal.Verdict) string {
+// position returns the position of a verdict's step, or that of the scenario for an implied verdict.
+func position(h *journal.History, v journal.Verdict) string {
 	if v.Step != "" {
 		return v.Step
 	}
@@ -202,8 +230,8 @@ func place(h *journal.History, v journal.Verdict) string {
 	return fmt.Sprintf("%s:%d", h.File, h.Line)
 }
 
-// implied tells whether a verdict was asked by nobody.
-func implied(v journal.Verdict) bool {
+// isImplied reports whether a verdict is that of an implied check.
+func isImplied(v journal.Verdict) bool {
 	for _, k := range check.Kinds() {
 		if k.Name == v.Kind {
 			return k.Implied

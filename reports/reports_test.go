@@ -43,7 +43,8 @@ func render(t testing.TB, f Format, b *journal.Book) []byte {
 	return out.Bytes()
 }
 
-// TestFormats is the conformance test of the table: every report is golden, deterministic, and renders a journal that breaks off, or that has nothing.
+// TestFormats is the conformance test of the table: every report matches its golden file, is deterministic, and
+// can render a truncated or empty journal.
 func TestFormats(t *testing.T) {
 	last := ""
 	for _, f := range Formats() {
@@ -62,10 +63,10 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// TestAnyCutRenders cuts a journal at every line.
-func TestAnyCutRenders(t *testing.T) {
-	tp := newTape()
-	tp.scenario(drill{name: "failed", outcome: "failed"})
+// TestTruncatedJournalsRender truncates a journal at every line.
+func TestTruncatedJournalsRender(t *testing.T) {
+	tp := newRecording()
+	tp.scenario(sampleRun{name: "failed", outcome: "failed"})
 	tp.end("failed")
 	lines := bytes.SplitAfter(tp.out.Bytes(), []byte("\n"))
 	for n := 1; n < len(lines); n += 7 {
@@ -78,7 +79,7 @@ func TestAnyCutRenders(t *testing.T) {
 	}
 }
 
-// TestOutcomesAgree asks every report for the outcome of the full matrix.
+// TestOutcomesAgree compares the outcomes in all reports, for all combinations.
 func TestOutcomesAgree(t *testing.T) {
 	for _, verdict := range []string{"passed", "failed", "inconclusive", "none"} {
 		for _, end := range []string{"passed", "failed", "inconclusive", "stopped", "interrupted", "skipped", "never"} {
@@ -123,15 +124,15 @@ func agree(t *testing.T, b *journal.Book) {
 	}
 }
 
-// TestFiguresOfARunThatWasCutShort: what is known of some windows is told, whatever is not known of the others.
-func TestFiguresOfARunThatWasCutShort(t *testing.T) {
+// TestFiguresOfAbortedRun: figures of complete windows are shown even if others are missing.
+func TestFiguresOfAbortedRun(t *testing.T) {
 	h := &journal.History{Begin: journal.Begin{ID: "s", Name: "s"}, Samples: []journal.Sample{{Window: journal.Before, Route: "GET /", Sent: 4, OK: 3, Latency: []journal.Bucket{{Up: 20 * time.Millisecond, N: 4}}}}}
 	page := string(render(t, HTML, &journal.Book{Scenarios: []*journal.History{h}}))
 	assert.Contains(t, page, "20 ms / – / –")
 	assert.Contains(t, page, "75.0% / – / –")
 }
 
-func TestJUnitNamesAreUniqueAndOutputIsBounded(t *testing.T) {
+func TestJUnitNamesAreUniqueAndOutputIsLimited(t *testing.T) {
 	h := &journal.History{Begin: journal.Begin{ID: "s", Name: "s"}, End: &journal.End{Outcome: "failed"}}
 	for _, name := range []string{"a", "a", "a (2)", "a\x1b"} {
 		h.Verdicts = append(h.Verdicts, journal.Verdict{Check: name, Outcome: "failed", Reason: "r", Details: []string{strings.Repeat("é", maxOutput)}})
@@ -151,7 +152,7 @@ func TestJUnitNamesAreUniqueAndOutputIsBounded(t *testing.T) {
 
 const payload = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{.}}&amp;\x1b]0;owned\x07\x1b[31m\u009b31m\u202e\x00]]>"
 
-// poison puts the payload into every string that can be reached.
+// poison sets every reachable string to the payload.
 func poison(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -164,7 +165,7 @@ func poison(v reflect.Value) {
 		}
 		for i := range v.NumField() {
 			switch name := v.Type().Field(i).Name; name {
-			case "Outcome", "Window", "Unit": // of a fixed set; they steer what is shown
+			case "Outcome", "Window", "Unit": // values of a fixed set, which control what is shown
 			default:
 				poison(v.Field(i))
 			}
@@ -209,7 +210,8 @@ func TestNothingFromTheJournalIsMarkup(t *testing.T) {
 
 var void = regexp.MustCompile(`^(meta|br|hr|img|link|input)$`)
 
-// TestPageIsWellFormed balances the page's elements, looks for ids used twice, for links that lead nowhere, and for anything loaded from outside.
+// TestPageIsWellFormed verifies that elements are balanced, ids are unique, links have targets, and nothing is
+// loaded from other servers.
 func TestPageIsWellFormed(t *testing.T) {
 	for name, b := range samples(t) {
 		page := render(t, HTML, b)
@@ -248,10 +250,21 @@ func TestPageIsWellFormed(t *testing.T) {
 	}
 }
 
-func TestTenScenariosFitTheBudget(t *testing.T) {
-	tp := newTape()
+// TestLongWordsWrap: names without spaces can have any length. The effect on the width is visible only in a
+// browser, so the test looks for the style rules.
+func TestLongWordsWrap(t *testing.T) {
+	page := string(render(t, HTML, samples(t)["failed"]))
+	assert.Regexp(t, `(?m)^body \{[^}]*overflow-wrap:anywhere`, page)
+	assert.NotContains(t, page, "grid-template-columns: 1fr", "a track of 1fr is as wide as its longest word")
+	tables := strings.Count(page, "<table>")
+	assert.Positive(t, tables)
+	assert.Equal(t, tables, len(regexp.MustCompile(`<div class="(card )?wide"><table>`).FindAllString(page, -1)), "each table scrolls in a container of its own")
+}
+
+func TestPageSizeLimit(t *testing.T) {
+	tp := newRecording()
 	for i := range 10 {
-		tp.scenario(drill{name: string(rune('a' + i)), outcome: "failed"})
+		tp.scenario(sampleRun{name: string(rune('a' + i)), outcome: "failed"})
 	}
 	tp.end("failed")
 	page := render(t, HTML, tp.book(t))
@@ -259,7 +272,7 @@ func TestTenScenariosFitTheBudget(t *testing.T) {
 	assert.Less(t, len(page), 2<<20)
 }
 
-func TestRerunNamesTheSeedThatWasUsed(t *testing.T) {
+func TestRerunCommandHasTheSeed(t *testing.T) {
 	assert.Equal(t, "firedrill run 'features/orders feature' --seed 42", rerun(samples(t)["passed"]))
 	assert.Empty(t, rerun(&journal.Book{}))
 }
@@ -282,15 +295,40 @@ func TestLedgerNamesEachKindOfAnomaly(t *testing.T) {
 	assert.Empty(t, newLedger(h).Anomalies, "effects that were not read are not lost")
 }
 
-func TestHonestyShowsWhatIsBad(t *testing.T) {
+func TestTrustFactsShowProblems(t *testing.T) {
 	h := &journal.History{
-		Load: &journal.Load{Intended: 10, Sent: 9, Unsent: 1, Attempts: 9, Wire: 10}, EffectsRead: &journal.Effects{Error: "404"},
+		Load: &journal.Load{Asked: 10, Intended: 10, Sent: 7, Unsent: 3, Attempts: 9, Wire: 10}, EffectsRead: &journal.Effects{Error: "404"},
 		Faults: []*journal.Injection{{}, {Fault: journal.Fault{Affected: 1}}},
 	}
-	facts := honesty(h)
+	facts := trustFacts(h)
 	require.Len(t, facts, 4)
 	for _, f := range facts {
 		assert.Equal(t, "inconclusive", f.Outcome, f.Says)
+	}
+}
+
+func TestTrustFactsShowRunnerProblems(t *testing.T) {
+	h := &journal.History{
+		Load:   &journal.Load{Own: map[string]int{"too many open files": 3}},
+		Pauses: []journal.Pause{{From: 2e9, Took: 300e6}, {From: 5e9, Took: 1200e6}},
+	}
+	facts := trustFacts(h)
+	assert.Contains(t, facts, fact{"inconclusive", "the runner itself stood still", "2 times, the longest for 1200 ms from +5.0s on"})
+	assert.Contains(t, facts, fact{"inconclusive", "not sent by the load generator", "3 requests: too many open files"})
+}
+
+func TestRerunScenarioIsShown(t *testing.T) {
+	b := samples(t)["parted"]
+	const why = "one request in a hundred was sent 310ms late"
+	for _, name := range []string{"html", "json", "text"} {
+		var out bytes.Buffer
+		require.NoError(t, WriteTo(&out, name, b))
+		assert.Contains(t, out.String(), why, name)
+	}
+	for _, name := range []string{"html", "text"} {
+		var out bytes.Buffer
+		require.NoError(t, WriteTo(&out, name, samples(t)["passed"]))
+		assert.NotContains(t, out.String(), "run again", name)
 	}
 }
 
@@ -308,13 +346,13 @@ type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("disk full") }
 
-func TestWriteErrorsAreTold(t *testing.T) {
+func TestWriteErrorsAreReturned(t *testing.T) {
 	for _, f := range Formats() {
 		assert.ErrorContains(t, f.Write(broken{}, samples(t)["failed"]), "disk full", f.Name)
 	}
 }
 
-func TestColourOnlyWhenAsked(t *testing.T) {
+func TestColourIsOptional(t *testing.T) {
 	b := samples(t)["failed"]
 	assert.NotContains(t, string(render(t, Text(Style{}), b)), "\x1b")
 	assert.Contains(t, string(render(t, Text(Style{Colour: true}), b)), "\x1b[31m✗ FAILED\x1b[0m")
@@ -322,8 +360,8 @@ func TestColourOnlyWhenAsked(t *testing.T) {
 
 func TestLive(t *testing.T) {
 	for name, tty := range map[string]bool{"live.txt": false, "live-terminal.txt": true, "live-parted.txt": false} {
-		tp := newTape()
-		tp.scenario(drill{name: "failed", outcome: "failed", parted: name == "live-parted.txt"})
+		tp := newRecording()
+		tp.scenario(sampleRun{name: "failed", outcome: "failed", partition: name == "live-parted.txt"})
 		tp.end("failed")
 		var out bytes.Buffer
 		l := NewLive(&out, tty)
@@ -337,7 +375,7 @@ func TestLive(t *testing.T) {
 	}
 }
 
-func TestLiveLetsNoEscapeThrough(t *testing.T) {
+func TestLiveEscapesControlCharacters(t *testing.T) {
 	var out bytes.Buffer
 	l := NewLive(&out, true)
 	for _, e := range []journal.Event{
@@ -356,4 +394,40 @@ func TestLiveLetsNoEscapeThrough(t *testing.T) {
 	own := regexp.MustCompile("\r|\x1b\\[(K|\\?7[lh])").ReplaceAllString(out.String(), "")
 	assert.Contains(t, own, "alert(1)")
 	assert.NotRegexp(t, "[\x00-\x08\x0b-\x1f\x7f\u0080-\u009f\u202e]", own)
+}
+
+// TestScenariosNotRunAreListed: every report lists the scenarios that an interrupted run did not reach.
+func TestScenariosNotRunAreListed(t *testing.T) {
+	b := &journal.Book{
+		Run: journal.Run{Plan: []journal.Planned{{ID: "a", Name: "first", File: "a.feature", Line: 2}, {ID: "b", Name: "never reached", File: "a.feature", Line: 9}}},
+		End: &journal.End{Outcome: "interrupted"},
+	}
+	b.Scenarios = []*journal.History{{Begin: journal.Begin{ID: "a", Name: "first", File: "a.feature", Line: 2}, End: &journal.End{Outcome: "interrupted", Reason: "Ctrl-C"}}}
+	for format, want := range map[string][]string{
+		"text": {"NOT RUN  never reached  (a.feature:9)", "1 interrupted, 1 not run"}, "json": {`"not_run"`, `"name": "never reached"`},
+		"junit": {`<testsuite name="b"`, "the run ended before it came to this scenario"}, "html": {"– not run", "never reached", "1 not run"},
+	} {
+		var out bytes.Buffer
+		require.NoError(t, WriteTo(&out, format, b))
+		for _, text := range want {
+			require.Contains(t, out.String(), text, format)
+		}
+		require.Equal(t, 0, strings.Count(out.String(), "NOT RUN  first"), format)
+	}
+}
+
+// TestSkippedScenariosAreInconclusive: a run with skipped scenarios passes only if it allows them.
+func TestSkippedScenariosAreInconclusive(t *testing.T) {
+	b := &journal.Book{End: &journal.End{}, Scenarios: []*journal.History{
+		{Begin: journal.Begin{ID: "a", Name: "a"}, End: &journal.End{Outcome: "passed"}, Verdicts: []journal.Verdict{{Kind: "success", Outcome: "passed"}}},
+		{Begin: journal.Begin{ID: "b", Name: "b"}, End: &journal.End{Outcome: "skipped", Reason: "redis-server is not installed"}},
+	}}
+	require.Equal(t, "inconclusive", Outcome(b))
+	for _, format := range []string{"text", "html", "junit"} {
+		var out bytes.Buffer
+		require.NoError(t, WriteTo(&out, format, b))
+		require.Contains(t, out.String(), "1 of 2 scenarios were skipped", format)
+	}
+	b.Run.AllowSkipped = true
+	require.Equal(t, "passed", Outcome(b))
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// tape writes a journal event by event, with times of its own choosing.
-type tape struct {
+// recording writes a journal with predefined times.
+type recording struct {
 	out bytes.Buffer
 	*journal.Writer
 	id string
 }
 
-func newTape() *tape {
-	t := &tape{}
+func newRecording() *recording {
+	t := &recording{}
 	t.Writer = journal.NewWriter(&t.out, time.Time{})
 	t.Write(journal.Event{At: 1, Run: &journal.Run{
 		Schema: journal.Schema, ID: "20260102T030405-7f3a", Began: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Version: "test", Seed: 42,
@@ -28,26 +28,26 @@ func newTape() *tape {
 	return t
 }
 
-func (t *tape) at(seconds float64, e journal.Event) {
+func (t *recording) at(seconds float64, e journal.Event) {
 	e.At, e.Scenario = time.Duration(seconds*1e9), t.id
-	if e.Verdict != nil && e.Step == "" && !implied(*e.Verdict) {
+	if e.Verdict != nil && e.Step == "" && !isImplied(*e.Verdict) {
 		e.Step = "features/orders.feature:20"
 	}
 	t.Write(e)
 }
 
-func (t *tape) book(tb testing.TB) *journal.Book {
+func (t *recording) book(tb testing.TB) *journal.Book {
 	b, err := journal.Fold(bytes.NewReader(t.out.Bytes()))
 	require.NoError(tb, err)
 	return b
 }
 
-// drill is what a sample scenario is like.
-type drill struct {
-	name    string
-	outcome string // of its deciding check
-	killed  bool   // the journal ends in the fault window
-	parted  bool   // there is a partition and a slow link besides
+// sampleRun defines a sample scenario.
+type sampleRun struct {
+	name      string
+	outcome   string // outcome of its main check
+	killed    bool   // the journal ends in the fault window
+	partition bool   // with an additional partition and a slow link
 }
 
 const (
@@ -55,11 +55,15 @@ const (
 	sampleLink = "orders -> payments"
 )
 
-// scenario plays twelve seconds of 200 requests a second: baseline, a fault from +5s to +9s, recovery.
-func (t *tape) scenario(d drill) {
+// scenario writes twelve seconds of 200 requests per second: baseline, a fault from +5s to +9s, recovery.
+func (t *recording) scenario(d sampleRun) {
 	t.id = "orders--" + d.name
+	attempt, why := 1, ""
+	if d.partition {
+		attempt, why = 2, "this machine did not keep up: one request in a hundred was sent 310ms late or later, which is more than 200ms"
+	}
 	t.at(0.1, journal.Event{Begin: &journal.Begin{
-		ID: t.id, Name: "An order is charged once: " + d.name, Feature: "Orders", File: "features/orders.feature", Line: 12, Tags: []string{"@smoke"}, Seed: 42,
+		ID: t.id, Attempt: attempt, Why: why, Name: "An order is charged once: " + d.name, Feature: "Orders", File: "features/orders.feature", Line: 12, Tags: []string{"@smoke"},
 		Links: []journal.Link{{From: "orders", To: "payments", Protocol: "http"}},
 		Steps: []journal.Step{
 			{Keyword: "Given", Text: `the system "shop" is running`, At: "features/orders.feature:13"},
@@ -82,7 +86,7 @@ func (t *tape) scenario(d drill) {
 	}
 	fault := journal.Fault{ID: t.id + "/1", Stage: "injected", Kind: "lost reply", Says: sampleSays, On: sampleLink, Unit: "calls"}
 	t.at(5, journal.Event{Fault: &fault, Step: "features/orders.feature:18"})
-	besides := t.besides(d)
+	injectOthers := t.injectOthers(d)
 	t.slices(d)
 	if d.killed {
 		t.at(8, journal.Event{Note: &journal.Note{Text: "still going"}})
@@ -96,7 +100,7 @@ func (t *tape) scenario(d drill) {
 		fault.Affected, fault.First, fault.Last, fault.Hint = 0, 0, 0, "no call matched POST /charge"
 	}
 	t.at(9, journal.Event{Fault: &fault})
-	for i, f := range besides {
+	for i, f := range injectOthers {
 		f.Stage = "healed"
 		t.at(9.001+float64(i)/1e4, journal.Event{Fault: &f})
 	}
@@ -107,8 +111,8 @@ func (t *tape) scenario(d drill) {
 	t.verdicts(d)
 }
 
-// slices writes the samples of two routes and the calls of a link, a second each.
-func (t *tape) slices(d drill) {
+// slices writes the samples of two routes and the calls of a link, one second each.
+func (t *recording) slices(d sampleRun) {
 	for s := 1; s < 12; s++ {
 		if d.killed && s >= 8 {
 			break
@@ -140,9 +144,9 @@ func (t *tape) slices(d drill) {
 	}
 }
 
-// besides injects a slow link and a partition of three links, and tells what they will have touched.
-func (t *tape) besides(d drill) []journal.Fault {
-	if !d.parted {
+// injectOthers injects a slow link and a partition of three links, and returns their final counters.
+func (t *recording) injectOthers(d sampleRun) []journal.Fault {
+	if !d.partition {
 		return nil
 	}
 	const says = `"orders", "front" are cut off from "payments"`
@@ -166,9 +170,14 @@ func (t *tape) besides(d drill) []journal.Fault {
 	return all
 }
 
-func (t *tape) ledger(d drill) {
+func (t *recording) ledger(d sampleRun) {
 	t.at(11.4, journal.Event{Traffic: &journal.Traffic{Link: sampleLink, Opened: 1240, Live: 12, Refused: 3, Resets: 160, BytesToServer: 4567890, BytesToClient: 999950}})
-	t.at(11.5, journal.Event{Load: &journal.Load{Intended: 2200, Sent: 2200, Attempts: 2296, Wire: 2296, Retries: 96, SlipP99: 800 * time.Microsecond, Workers: 40, Bound: 512}})
+	load := journal.Load{Asked: 2200, Intended: 2200, Sent: 2200, Attempts: 2296, Wire: 2296, Retries: 96, SlipP99: 800 * time.Microsecond, Workers: 40, Bound: 512}
+	if d.partition {
+		t.at(10.2, journal.Event{Pause: &journal.Pause{From: 9900 * time.Millisecond, To: 10150 * time.Millisecond, Took: 250 * time.Millisecond}})
+		load.Sent, load.Unsent, load.Own, load.Stale = 2198, 2, map[string]int{"too many open files (this process may open 1,024 files: raise ulimit -n)": 2}, 3
+	}
+	t.at(11.5, journal.Event{Load: &load})
 	for i := range 40 {
 		r := journal.Request{Key: fmt.Sprintf("k-%d", i), Route: "POST /orders", Due: 5 * time.Second, Window: journal.During, Outcome: "acknowledged", Attempts: []journal.Attempt{{At: 5 * time.Second, Took: time.Second, Error: "timeout"}, {At: 6 * time.Second, Took: 4 * time.Millisecond, Status: 201}}}
 		if i == 39 {
@@ -186,7 +195,7 @@ func (t *tape) ledger(d drill) {
 	t.at(11.7, journal.Event{Phase: &journal.Phase{Name: "collect"}})
 }
 
-func (t *tape) verdicts(d drill) {
+func (t *recording) verdicts(d sampleRun) {
 	v := journal.Verdict{Check: "no order is applied twice", Kind: "none twice", Outcome: "passed", Observed: "0 of 40 keys", Expected: "no key with two effects", Evidence: []uint64{3, 4}}
 	acted := journal.Verdict{Check: "every fault acted", Kind: "faults acted", Outcome: "passed", Observed: "1 of 1"}
 	switch d.outcome {
@@ -203,27 +212,27 @@ func (t *tape) verdicts(d drill) {
 	t.at(11.9, journal.Event{End: &journal.End{Outcome: d.outcome}})
 }
 
-func (t *tape) end(outcome string) {
+func (t *recording) end(outcome string) {
 	t.id = ""
 	t.at(12, journal.Event{End: &journal.End{Outcome: outcome}})
 }
 
-// samples are the runs of the golden files.
+// samples returns the runs of the golden files.
 func samples(tb testing.TB) map[string]*journal.Book {
 	books := map[string]*journal.Book{}
 	for _, o := range []string{"passed", "failed", "inconclusive"} {
-		t := newTape()
-		t.scenario(drill{name: o, outcome: o})
+		t := newRecording()
+		t.scenario(sampleRun{name: o, outcome: o})
 		t.end(o)
 		books[o] = t.book(tb)
 	}
-	t := newTape()
-	t.scenario(drill{name: "parted", outcome: "passed", parted: true})
+	t := newRecording()
+	t.scenario(sampleRun{name: "parted", outcome: "passed", partition: true})
 	t.end("passed")
 	books["parted"] = t.book(tb)
-	t = newTape()
-	t.scenario(drill{name: "passed", outcome: "passed"})
-	t.scenario(drill{name: "killed", killed: true})
+	t = newRecording()
+	t.scenario(sampleRun{name: "passed", outcome: "passed"})
+	t.scenario(sampleRun{name: "killed", killed: true})
 	t.out.WriteString(`{"seq":99,"at":80`)
 	books["truncated"] = t.book(tb)
 	return books

@@ -12,35 +12,36 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
-// tolerable is a fault of the user's own that counts whether it is live.
-type tolerable struct{ live *int }
+// countingFault is a user-defined fault that counts how often it is live.
+type countingFault struct{ live *int }
 
-func (f tolerable) Inject(context.Context, injector.Target) (injector.Heal, error) {
+func (f countingFault) Inject(context.Context, injector.Target) (injector.Heal, error) {
 	*f.live++
 	return func(context.Context) error { *f.live--; return nil }, nil
 }
 
-func (tolerable) Say(_, _ string) string { return "it is bearable" }
+func (countingFault) Say(_, _ string) string { return "it is bearable" }
 
-type intolerable struct{ tolerable }
+type failingFault struct{ countingFault }
 
-func (intolerable) Inject(context.Context, injector.Target) (injector.Heal, error) {
+func (failingFault) Inject(context.Context, injector.Target) (injector.Heal, error) {
 	return nil, errors.New("it is not")
 }
 
-// TestAStepThatFailsLeavesNothingLive: the others of its step are healed by the step itself, not only by the scenario's end. What came before stays.
-func TestAStepThatFailsLeavesNothingLive(t *testing.T) {
+// The step itself heals its other faults, rather than the end of the scenario. Earlier faults stay
+// live.
+func TestFailedStepHealsItsFaults(t *testing.T) {
 	sys := scenarios.System{Services: []scenarios.Service{{Name: "a", Handler: http.NotFoundHandler()}, {Name: "b", Handler: http.NotFoundHandler()}}, Links: []scenarios.Link{{From: "a", To: "b"}}}
 	live := 0
-	f := tolerable{&live}
+	f := countingFault{&live}
 	e, err := scenarios.New("unbearable").System(sys).
 		Inject("a", "b", f).
-		Together(scenarios.Placed{From: "a", To: "b", Fault: f}, scenarios.Placed{From: "a", To: "b", Fault: intolerable{f}}, scenarios.Placed{From: "a", To: "b", Fault: f}).
+		Together(scenarios.Placed{From: "a", To: "b", Fault: f}, scenarios.Placed{From: "a", To: "b", Fault: failingFault{f}}, scenarios.Placed{From: "a", To: "b", Fault: f}).
 		Wait(1).Build()
 	require.NoError(t, err)
-	r, err := begin(Options{Dir: t.TempDir()})
+	r, err := begin(Options{Dir: t.TempDir()}, nil)
 	require.NoError(t, err)
-	s := newSession(t.Context(), r, e)
+	s := newSession(t.Context(), r, e, try{number: 1})
 	s.begin()
 	require.NoError(t, s.step(1))
 	require.Equal(t, 1, live)

@@ -1,20 +1,17 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
-	"math"
-	"net"
 	"net/http"
-	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
@@ -22,24 +19,29 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// client is what stands behind each request of the load: it fills in the templates, makes the attempts that the policy asks for, and says how it ended.
+// client sends the requests of the load: it fills in the templates, makes the attempts that the retry
+// policy allows, and reports the result of each request.
 type client struct {
-	ctx       context.Context
-	load      *scenarios.Load
-	address   func(service string) string // host:port
-	seed      uint64
-	run       string // makes keys unique between runs
-	giveUp    time.Duration
-	transport *http.Transport
-	began     func(n uint64, due time.Time) // may be nil
-	trust     trust                         // see trusting
-	finished  func(ended)
+	ctx     context.Context
+	load    *scenarios.Load
+	address func(service string) string // host:port
+	seed    uint64
+	run     string // makes keys unique among runs
+	trace   string // prefix of each request's trace ID; see tracePrefix
+	giveUp  time.Duration
+	pool    *pool
+	onStart func(n uint64, due time.Time) // may be nil
+	trust   trust                         // see withTrust
+	onEnd   func(result)
 
-	attempts, wire, retried, repeated atomic.Int64
+	attempts, wire, retried, stale atomic.Int64
+	retryAfter                     atomic.Bool // an answer requested a pause with Retry-After
+	mu                             sync.Mutex
+	generatorErrors                map[string]int // by reason: requests that the generator itself failed to send
 }
 
-// ended is one request of the load, over.
-type ended struct {
+// result is the result of one request of the load.
+type result struct {
 	n        uint64
 	route    string
 	key      string
@@ -47,59 +49,61 @@ type ended struct {
 	attempts []attempt
 	outcome  outcome
 	fallback bool
-	kind     string // of error; "" for success
+	reads    bool   // see journal.Request
+	kind     string // kind of error; "" for success
 	digest   string
+	body     string // of the acknowledging answer; see answer
 	wire     int
+	unsent   bool // the last attempt failed because of the generator itself; see generatorError
 }
 
 type attempt struct {
-	at     time.Time
-	took   time.Duration
-	status int
-	kind   string // of error, where there is no status
-	end    outcome
-	wrote  int
-	answer answer
+	at              time.Time
+	took            time.Duration
+	status          int
+	kind            string // kind of error, if there is no status
+	outcome         outcome
+	wire            int
+	generatorFailed bool // failed because of the generator itself
+	answer          answer
 }
 
 type answer struct {
-	digest   string
-	fallback bool
-	retry    time.Duration
+	digest     string // of the body
+	body       string // "" if longer than maxShown
+	fallback   bool
+	retryAfter time.Duration
 }
 
 type outcome uint8
 
 const (
-	ambiguous outcome = iota // it may have happened
+	ambiguous outcome = iota // the request may have been applied
 	acknowledged
-	refused // it did not happen
+	refused // the request was not applied
 )
 
 func (o outcome) String() string { return [...]string{"ambiguous", "acknowledged", "refused"}[o] }
 
-// maxBody is how much of an answer is read; what is beyond does not count into its digest.
+// maxBody is how much of an answer counts towards its digest.
 const maxBody = 1 << 20
 
-func newClient(ctx context.Context, l *scenarios.Load, run string, seed uint64, address func(string) string, finished func(ended)) *client {
-	giveUp := l.GiveUp
-	if giveUp == 0 {
-		giveUp = 10 * time.Second
-	}
+// maxShown is the length of the longest body that is kept to show differences. Longer bodies are not
+// kept, not even in part, since a truncated secret would not be redacted.
+const maxShown = 1 << 10
+
+func newClient(ctx context.Context, l *scenarios.Load, run string, seed uint64, address func(string) string, onEnd func(result)) *client {
 	return &client{
-		ctx: ctx, load: l, address: address, seed: seed, run: run, giveUp: giveUp, finished: finished,
-		transport: &http.Transport{MaxIdleConnsPerHost: maxWorkers, IdleConnTimeout: 30 * time.Second, DisableCompression: true},
+		ctx: ctx, load: l, address: address, seed: seed, run: run, trace: tracePrefix(seed), giveUp: l.Attempt(), onEnd: onEnd, pool: newPool(), generatorErrors: map[string]int{},
 	}
 }
 
-func (c *client) close() { c.transport.CloseIdleConnections() }
+func (c *client) close() { c.pool.close() }
 
-// patience is the longest that a request can take.
-func (c *client) patience() time.Duration {
-	return c.giveUp*time.Duration(1+c.load.Retries) + time.Duration(c.load.Retries)*2*time.Second + time.Second
-}
+// patience returns an upper bound on the duration of a request, with some margin.
+func (c *client) patience() time.Duration { return c.load.Patience(true) + time.Second }
 
-// route draws the kind of request n, by hash.
+// route selects the route of request n by hash, according to the shares of the mix.
 func (c *client) route(n uint64) scenarios.Route {
 	at := evidence.Draw(c.seed, n, "route")
 	for _, r := range c.load.Mix {
@@ -110,27 +114,33 @@ func (c *client) route(n uint64) scenarios.Route {
 	return c.load.Mix[len(c.load.Mix)-1]
 }
 
-// key is request n's idempotency key.
+// key returns the idempotency key of request n.
 func (c *client) key(n uint64) string {
 	if c.load.KeyHeader == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s-%d", c.run, n)
+	return keyOf(c.run, n)
 }
 
 // do carries out request n.
 func (c *client) do(n uint64, due time.Time) {
 	r := c.route(n)
-	e := ended{n: n, route: r.Name(), key: c.key(n), due: due}
-	if c.began != nil {
-		c.began(n, due)
+	e := result{n: n, route: r.Name(), key: c.key(n), due: due, reads: !c.load.Changes(r)}
+	if c.onStart != nil {
+		c.onStart(n, due)
 	}
 	for i := 0; ; i++ {
 		a := c.try(r, n, n)
-		c.attempts.Add(1)
 		e.attempts = append(e.attempts, a)
-		e.wire += a.wrote
-		if a.end == acknowledged || i >= c.load.Retries || !again(a) || c.ctx.Err() != nil {
+		e.wire += a.wire
+		if !a.generatorFailed || a.wire > 0 {
+			c.attempts.Add(1)
+		}
+		if a.generatorFailed {
+			e.unsent = true
+			break
+		}
+		if a.outcome == acknowledged || i >= c.load.Retries || !shouldRetry(a) || c.ctx.Err() != nil {
 			break
 		}
 		if !c.backOff(n, i, a) {
@@ -138,42 +148,47 @@ func (c *client) do(n uint64, due time.Time) {
 		}
 		c.retried.Add(1)
 	}
-	c.conclude(&e)
-	c.finished(e)
+	c.summarize(&e)
+	c.onEnd(e)
 }
 
-// conclude sums the attempts up: acknowledged by any, else refused by all, else it may have happened.
-func (c *client) conclude(e *ended) {
+// summarize derives the outcome of a request from its attempts: acknowledged if the last attempt was,
+// ambiguous if any attempt was, otherwise refused.
+func (c *client) summarize(e *result) {
 	e.end = time.Now()
 	last := e.attempts[len(e.attempts)-1]
-	e.outcome, e.kind = last.end, last.kind
-	if last.end == acknowledged {
-		e.digest, e.fallback, e.kind = last.answer.digest, last.answer.fallback, ""
+	e.outcome, e.kind = last.outcome, last.kind
+	if last.outcome == acknowledged {
+		e.digest, e.body, e.fallback, e.kind = last.answer.digest, last.answer.body, last.answer.fallback, ""
 		return
 	}
 	switch {
-	case c.ctx.Err() != nil: // a further attempt may have come through
-		e.kind = cut
+	case c.ctx.Err() != nil: // a further attempt might have succeeded
+		e.kind = aborted
 	case e.kind == "":
 		e.kind = "status " + strconv.Itoa(last.status)
 	}
 	for _, a := range e.attempts {
-		if a.end == ambiguous {
+		if a.outcome == ambiguous {
 			e.outcome = ambiguous
 		}
 	}
 }
 
-// again tells whether a client repeats after such an attempt: not when it was told that the request is wrong.
-func again(a attempt) bool {
-	return a.status == 0 || a.status >= 500 || a.status == http.StatusTooManyRequests || a.status == http.StatusConflict || a.status == http.StatusRequestTimeout
+// shouldRetry reports whether a client retries after an attempt: if there was no answer, after 429,
+// and after an error that leaves the outcome unknown. It does not retry a refused request or an answer
+// below 400, such as a redirect, which would not change.
+func shouldRetry(a attempt) bool {
+	return a.status == 0 || a.status == http.StatusTooManyRequests || a.outcome == ambiguous && a.status >= 400
 }
 
-// backOff waits between attempts: 50 ms, doubled each time, half of it drawn by hash; a Retry-After is honoured up to a second.
+// backOff waits between two attempts: between half and all of scenarios.Pause, drawn by hash, or
+// longer if Retry-After requests it, up to scenarios.MostRetryAfter. It reports whether it waited to
+// the end.
 func (c *client) backOff(n uint64, i int, a attempt) bool {
-	step := 50 * time.Millisecond * time.Duration(math.Exp2(float64(min(i, 5))))
+	step := scenarios.Pause(i)
 	step = step/2 + time.Duration(evidence.Draw(c.seed, n, "back-off", strconv.Itoa(i))*float64(step/2))
-	timer := time.NewTimer(max(step, min(a.answer.retry, time.Second)))
+	timer := time.NewTimer(max(step, min(a.answer.retryAfter, scenarios.MostRetryAfter)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -183,71 +198,64 @@ func (c *client) backOff(n uint64, i int, a attempt) bool {
 	}
 }
 
-// try makes one attempt of request n, with the body of request body.
+// try makes one attempt of request n. It sends the body of request number body, but always with the
+// key of request n.
 func (c *client) try(r scenarios.Route, n, body uint64) attempt {
 	a := attempt{at: time.Now()}
 	ctx, cancel := context.WithTimeout(c.ctx, c.giveUp)
 	defer cancel()
-	var wrote atomic.Int64
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { wrote.Add(1) }})
-	req, err := c.request(ctx, r, n, body)
-	if err == nil {
-		var resp *http.Response
-		if resp, err = c.transport.RoundTrip(req); err == nil {
-			a.status = resp.StatusCode
-			a.answer, err = c.read(resp)
-		}
-	}
+	wrote, stale, err := c.pool.exchange(ctx, c.address(r.Service), func() (*http.Request, error) { return c.request(ctx, r, n, body) }, func(resp *http.Response) (err error) {
+		a.status = resp.StatusCode
+		a.answer, err = c.readAnswer(resp)
+		return err
+	})
 	a.took = time.Since(a.at)
-	a.wrote = int(wrote.Load())
-	c.wire.Add(wrote.Load())
-	c.repeated.Add(max(0, wrote.Load()-1))
+	if wrote {
+		a.wire = 1
+	}
+	c.wire.Add(int64(a.wire))
+	c.stale.Add(int64(stale))
 	if err != nil {
-		a.status, a.kind, a.end = 0, kindOf(err), ambiguous
-		if c.ctx.Err() != nil {
-			a.kind = cut
-		}
-		if a.kind == "refused" {
-			a.end = refused
-		}
+		c.setError(&a, err)
 		return a
 	}
-	a.end = ends(a.status, r.Expect)
+	a.outcome = outcomes[c.load.Outcome(r, a.status)]
 	return a
 }
 
-func ends(status, expect int) outcome {
+// outcomes maps the outcomes of package scenarios to those of the client.
+var outcomes = map[scenarios.Outcome]outcome{scenarios.Acknowledged: acknowledged, scenarios.Refused: refused, scenarios.NotKnown: ambiguous}
+
+// setError sets the outcome of an attempt that got no answer.
+func (c *client) setError(a *attempt, err error) {
+	a.status, a.kind, a.outcome = 0, kindOf(err), ambiguous
+	var generatorErr generatorError
 	switch {
-	case status == expect, expect == 0 && status/100 == 2:
-		return acknowledged
-	case status == http.StatusRequestTimeout, status == http.StatusConflict:
-		return ambiguous
-	case status/100 == 4, status == http.StatusServiceUnavailable:
-		return refused
+	case c.ctx.Err() != nil:
+		a.kind = aborted
+	case errors.As(err, &generatorErr):
+		a.kind, a.generatorFailed = generatorErr.kind(), true
+		if a.wire == 0 {
+			a.outcome = refused
+		}
+		c.mu.Lock()
+		c.generatorErrors[generatorErr.cause+" ("+generatorErr.advice+")"]++
+		c.mu.Unlock()
+	case a.kind == refusedDial:
+		a.outcome = refused
 	}
-	return ambiguous
 }
 
 func (c *client) request(ctx context.Context, r scenarios.Route, n, body uint64) (*http.Request, error) {
-	fill := func(s string, n uint64) string {
-		return strings.NewReplacer("{{n}}", strconv.FormatUint(n, 10), "{{key}}", c.key(n), "{{seed}}", strconv.FormatUint(c.seed, 10)).Replace(s)
+	fill := func(s string, number uint64) string {
+		return strings.NewReplacer("{{n}}", strconv.FormatUint(number, 10), "{{key}}", c.key(n), "{{seed}}", strconv.FormatUint(c.seed, 10)).Replace(s)
 	}
 	text := fill(r.Body, body)
-	// A body that can be read only once, so that net/http cannot send a request a second time by itself (it does so for any request whose body it can have
-	// again, when a kept connection breaks); and one that it knows to be in memory, or head and body would go out in two pieces, which gateways treat in ways
-	// of their own (HAProxy repeats only what came whole).
-	req, err := http.NewRequestWithContext(ctx, r.Method, c.trust.url(c.address(r.Service), fill(r.Path, n)), io.NopCloser(strings.NewReader(text)))
+	req, err := http.NewRequestWithContext(ctx, r.Method, c.trust.url(c.address(r.Service), fill(r.Path, n)), strings.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case text != "":
-		req.ContentLength = int64(len(text))
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		// An empty body of unknown length would go out chunked. Without one, a key makes net/http repeat; a connection of its own stops that.
-		// The same goes for the methods that net/http repeats as they are.
-		req.Body, req.Close = http.NoBody, c.load.KeyHeader != "" || r.Method == http.MethodOptions || r.Method == http.MethodTrace
-	}
+	req.Header.Set("Traceparent", traceparent(c.trace, n))
 	if text != "" {
 		req.Header.Set("Content-Type", r.Type)
 	}
@@ -257,49 +265,37 @@ func (c *client) request(ctx context.Context, r scenarios.Route, n, body uint64)
 	return req, nil
 }
 
-// read reads an answer to its end.
-func (c *client) read(resp *http.Response) (answer, error) {
+// readAnswer reads an answer to its end.
+func (c *client) readAnswer(resp *http.Response) (answer, error) {
 	defer resp.Body.Close()
 	h := sha256.New()
-	fmt.Fprintf(h, "%d\n", resp.StatusCode)
-	if _, err := io.Copy(h, io.LimitReader(resp.Body, maxBody)); err != nil {
+	var begin bytes.Buffer
+	if _, err := io.CopyN(io.MultiWriter(h, &begin), resp.Body, maxShown+1); err != nil && !errors.Is(err, io.EOF) {
+		return answer{}, err
+	}
+	if _, err := io.Copy(h, io.LimitReader(resp.Body, maxBody-maxShown-1)); err != nil {
 		return answer{}, err
 	}
 	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
 		return answer{}, err
 	}
 	a := answer{digest: hex.EncodeToString(h.Sum(nil)[:8])}
+	if begin.Len() <= maxShown {
+		a.body = begin.String()
+	}
 	if m := c.load.Marker; m != nil {
 		a.fallback = strings.EqualFold(resp.Header.Get(m.Name), m.Value)
 	}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		a.retry = time.Duration(s) * time.Second
+		a.retryAfter = time.Duration(s) * time.Second
+		c.retryAfter.Store(true)
 	}
 	return a, nil
 }
 
-// cut is the kind of error of what the runner itself ended: it was interrupted, or a stop rule acted.
-const cut = "cut by the runner"
-
-// kindOf names an error for people.
-func kindOf(err error) string {
-	var timeout net.Error
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "refused"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "timeout"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return "reset"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "server closed idle connection"):
-		return "closed"
-	}
-	return "error"
-}
-
-// row is the ledger row of a keyed request.
-func (e ended) row(since func(time.Time) time.Duration, w journal.Window) *journal.Request {
-	r := &journal.Request{Key: e.key, Route: e.route, Due: since(e.due), Window: w, Outcome: e.outcome.String(), Digest: e.digest}
+// journalRequest returns the journal's record of a keyed request.
+func (e result) journalRequest(since func(time.Time) time.Duration, w journal.Window) *journal.Request {
+	r := &journal.Request{Key: e.key, Route: e.route, Due: since(e.due), Window: w, Outcome: e.outcome.String(), Digest: e.digest, Reads: e.reads}
 	for _, a := range e.attempts {
 		r.Attempts = append(r.Attempts, journal.Attempt{At: since(a.at), Took: a.took, Status: a.status, Error: a.kind})
 	}

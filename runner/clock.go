@@ -4,61 +4,61 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// tick tells the live picture each second, writes what is known by then, so that a run that is killed leaves it behind, and watches the stop rules.
+// tick runs once a second. It records the current state, so that it is in the journal even if the run
+// is killed, and checks the stop rules.
 func (s *session) tick() {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
-	over := s.ctx.Done()
+	done := s.ctx.Done()
 	for {
 		select {
 		case <-s.quit:
 			return
-		case <-over: // heal at once, though a step of the user's own may hold the drill
-			over = nil
-			if err := s.undo(s.lives()); err != nil {
+		case <-done: // heal at once, even if a user-defined step is blocking the scenario
+			done = nil
+			if err := s.healAll(s.liveInjections()); err != nil {
 				s.fail(err)
 			}
 			continue
 		case <-every.C:
 		}
+		s.foldDials()
 		t := s.fold.tick(time.Second)
 		s.mu.Lock()
 		t.Phase = s.phase
 		s.mu.Unlock()
-		live := s.lives()
+		live := s.liveInjections()
 		for i, in := range live {
 			if i == 0 || journal.Whole(in.ID) != journal.Whole(live[i-1].ID) {
-				t.Faults = append(t.Faults, in.says)
+				t.Faults = append(t.Faults, in.sentence)
 			}
-			s.counted(in)
+			s.recordCounts(in)
 		}
-		s.tell(journal.Event{Tick: &t})
+		s.record(journal.Event{Tick: &t})
 		s.flush(s.now())
-		s.watch()
+		s.checkStopRules()
 	}
 }
 
+// flush writes the slices that ended before a time. When it returns, slices that a concurrent call was
+// writing are in the history, too.
 func (s *session) flush(before time.Duration) {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
 	for _, e := range s.fold.flush(before) {
-		s.tell(e)
+		s.record(e)
 	}
 }
 
-// watch ends the scenario when a stop rule says so.
-func (s *session) watch() {
+// checkStopRules ends the scenario if a stop rule fires.
+func (s *session) checkStopRules() {
 	for _, rule := range s.e.Stop {
-		s.fold.mu.Lock()
-		began := s.fold.baseline
-		s.fold.mu.Unlock()
-		from := s.now() - rule.For
-		if from < began {
-			continue
-		}
-		if ratio, ok := s.fold.success(from); ok && ratio < rule.Ratio {
-			err := fmt.Errorf("stopped: fewer than %v%% of requests succeeded for %v (%.1f%%)", 100*rule.Ratio, rule.For, 100*ratio)
+		if share, failing := s.breached(rule, s.now()); failing {
+			err := fmt.Errorf("stopped: fewer than %v%% of requests succeeded for %v (%.1f%%)", 100*rule.Ratio, rule.For, 100*share)
 			s.mu.Lock()
 			if s.stopped == nil {
 				s.stopped = err
@@ -67,4 +67,17 @@ func (s *session) watch() {
 			s.cancel(err)
 		}
 	}
+}
+
+// breached reports whether the condition of a stop rule has held for its whole duration until now, and
+// returns the share of requests that succeeded. If the runner itself was paused for more than a tenth
+// of that time, it reports false, since no request ends while the runner does not run.
+func (s *session) breached(rule scenarios.StopRule, now time.Duration) (share float64, failing bool) {
+	s.fold.mu.Lock()
+	began := s.fold.baseline
+	s.fold.mu.Unlock()
+	if now-rule.For < began || s.watchdog.paused(now-rule.For, now) > rule.For/10 {
+		return 0, false
+	}
+	return s.fold.failing(now, rule.For, rule.Ratio)
 }

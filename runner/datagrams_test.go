@@ -20,11 +20,11 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// names is a DNS server that knows every name, and counts what it is asked.
-func names(t *testing.T) (addr string, asked *atomic.Int64) {
+// newDNSServer starts a DNS server that knows every name and counts queries.
+func newDNSServer(t *testing.T) (addr string, queries *atomic.Int64) {
 	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
-	asked = &atomic.Int64{}
+	queries = &atomic.Int64{}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -34,7 +34,7 @@ func names(t *testing.T) (addr string, asked *atomic.Int64) {
 			if err != nil {
 				return
 			}
-			asked.Add(1)
+			queries.Add(1)
 			var m dnsmessage.Message
 			if m.Unpack(buf[:n]) != nil || len(m.Questions) == 0 {
 				continue
@@ -50,18 +50,20 @@ func names(t *testing.T) (addr string, asked *atomic.Int64) {
 		}
 	}()
 	t.Cleanup(func() { _ = c.Close(); <-done })
-	return c.LocalAddr().String(), asked
+	return c.LocalAddr().String(), queries
 }
 
-// drillDNS runs one feature against a front that looks a name up for each request, through its link to a DNS server.
+// drillDNS runs one feature against a front that looks up a name for each request, through its link to
+// a DNS server.
 func drillDNS(t *testing.T, steps string) (*journal.History, *atomic.Int64) {
 	t.Helper()
-	addr, asked := names(t)
+	addr, queries := newDNSServer(t)
 	var link atomic.Value
 	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, link.Load().(string))
 	}}
-	var n atomic.Int64 // each request has a name of its own: Go's resolver lets those that ask for the same one share an answer, and its loss
+	// A new name for each request: Go's resolver merges concurrent lookups of one name, and thus their loss.
+	var n atomic.Int64
 	front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
@@ -79,11 +81,12 @@ func drillDNS(t *testing.T, steps string) (*journal.History, *atomic.Int64) {
 		Steps:    []Step{{`^the link is known$`, func(ctx context.Context) error { link.Store(Of(ctx).Link("front", "names")); return nil }}},
 	})
 	require.NoError(t, err)
-	return only(r), asked
+	return onlyScenario(r), queries
 }
 
-// A front that asks DNS for each request fails as often as DNS answers with an error, and as long as answers are lost; the journal tells each.
-func TestAServiceThatAsksDNS(t *testing.T) {
+// A front that queries DNS for each request fails as often as DNS answers with an error, and as long
+// as answers are lost. The journal records each of them.
+func TestFaultsOnDNS(t *testing.T) {
 	h, asked := drillDNS(t, `    When 30% of messages from "front" to "names" are answered with "SERVFAIL" for 1500ms
     And messages from "names" to "front" are lost for 1s
     And 2s pass
@@ -95,7 +98,7 @@ func TestAServiceThatAsksDNS(t *testing.T) {
 	require.Len(t, h.Faults, 2)
 	assert.Equal(t, "front -> names", h.Faults[0].On)
 	assert.Equal(t, "names -> front", h.Faults[1].On)
-	judged(t, h, "at least 90% of requests succeed during the fault")
+	requireVerdicts(t, h, "at least 90% of requests succeed during the fault")
 	answered, lost := h.Faults[0].Affected, h.Faults[1].Affected
 	applied := map[string]int64{}
 	for _, m := range h.Messages {
@@ -106,10 +109,10 @@ func TestAServiceThatAsksDNS(t *testing.T) {
 		}
 	}
 	assert.Equal(t, map[string]int64{"answered with SERVFAIL": answered, "lost": lost}, applied)
-	require.Len(t, h.Books, 2)
-	for _, b := range h.Books {
+	require.Len(t, h.Accounts, 2)
+	for _, b := range h.Accounts {
 		if b.ToServer {
-			assert.Equal(t, b.Out, asked.Load(), "what went out has arrived")
+			assert.Equal(t, b.Delivered, asked.Load(), "what went out has arrived")
 			assert.Equal(t, answered, b.Dropped)
 		} else {
 			assert.Equal(t, answered, b.Injected)
@@ -121,29 +124,31 @@ func TestAServiceThatAsksDNS(t *testing.T) {
 	assert.Zero(t, h.Losses[0].Unattributed())
 }
 
-// A closed port is seen as one, and is open again after healing.
-func TestADNSServerThatRefuses(t *testing.T) {
+// A refused port is closed during the fault and open again after healing.
+func TestRefusingDNSServer(t *testing.T) {
 	h, _ := drillDNS(t, "    When \"names\" refuses connections from \"front\" for 1s\n    And 1s pass\n    Then at least 99% of requests succeed after healing\n    And at least 1 connections from \"front\" to \"names\" were affected by the fault\n")
-	judged(t, h, "")
+	requireVerdicts(t, h, "")
 }
 
-// judged holds verdicts: all that the feature asks pass but for one, and the relay is in order. Whether a busy machine kept the load steady is not asked here.
-func judged(t *testing.T, h *journal.History, fails string) {
+// requireVerdicts requires that all verdicts on checks of the feature passed but the one named fails,
+// and that the accounting of the relay adds up. It ignores whether the load was steady, as on a busy
+// machine it may not be.
+func requireVerdicts(t *testing.T, h *journal.History, fails string) {
 	t.Helper()
 	for _, v := range h.Verdicts {
 		switch {
 		case v.Check == fails:
 			assert.Equal(t, "failed", v.Outcome, Failures(h))
-		case v.Step != "" || v.Kind == "books balance" || v.Kind == "faults acted" || v.Kind == "healed":
+		case v.Step != "" || v.Kind == "accounts add up" || v.Kind == "faults acted" || v.Kind == "healed":
 			assert.Equal(t, "passed", v.Outcome, "%s\n%s", v.Check, strings.Join(Failures(h), "\n"))
 		}
 	}
 }
 
-// The port of a service that datagrams reach is kept for both until it starts.
-func TestPortsAreKeptForUDPToo(t *testing.T) {
+// The port of a service that receives datagrams is reserved for TCP and UDP until the service starts.
+func TestPortsAreReservedForUDP(t *testing.T) {
 	s := &system{
-		ports: map[string]map[string]int{}, held: map[string][]io.Closer{},
+		ports: map[string]map[string]int{}, reserved: map[string][]io.Closer{},
 		e: &scenarios.Experiment{System: scenarios.System{Links: []scenarios.Link{{From: "a", To: "b", Protocol: "statsd"}, {From: "a", To: "c", Protocol: "http"}}}},
 	}
 	for service, too := range map[string]bool{"b": true, "c": false} {

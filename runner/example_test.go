@@ -15,7 +15,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Feature files as a Go test: each scenario is a subtest.
+// Run feature files as a Go test, with one subtest per scenario.
 func ExampleTest() {
 	TestDrills := func(t *testing.T) {
 		runner.Test(t, runner.Options{FS: os.DirFS("testdata"), Paths: []string{"features"}})
@@ -23,7 +23,7 @@ func ExampleTest() {
 	_ = TestDrills
 }
 
-// A step of your own runs where it stands, among the others.
+// A user-defined step runs in its place among the other steps.
 func ExampleTest_ownSteps() {
 	TestDrills := func(t *testing.T) {
 		runner.Test(t, runner.Options{Steps: []runner.Step{{
@@ -40,7 +40,7 @@ func ExampleTest_ownSteps() {
 	_ = TestDrills
 }
 
-// An experiment built in Go, on a service in this process.
+// An experiment built in Go, with a service in this process.
 func ExampleTestExperiments() {
 	TestSlowClients := func(t *testing.T) {
 		hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") })

@@ -10,12 +10,13 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
-// A link's framing reaches its relay: faults on answers are only known to a framing in lockstep.
-func TestALinkHasItsFraming(t *testing.T) {
+// The framing of a link is passed to its relay: only with a lockstep framing can faults act on
+// answers.
+func TestLinkPassesFramingToRelay(t *testing.T) {
 	s := &system{addresses: map[string]string{"b": "127.0.0.1:1"}, links: map[string]*link.Link{}, relays: map[string]*message.Relay{}}
 	l := scenarios.Link{From: "a", To: "b", Protocol: "lengths", Framing: message.Framing{Width: 4, Lockstep: true}}
 	require.NoError(t, s.open(l, hooks{}))
 	t.Cleanup(func() { require.NoError(t, s.links[l.Name()].Close()) })
-	_, err := s.relays[l.Name()].Add(message.Rule{Do: message.LoseReply})
+	_, err := s.relays[l.Name()].Add(message.Rule{Action: message.LoseReply})
 	require.NoError(t, err)
 }

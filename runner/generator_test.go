@@ -15,7 +15,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
-func TestScheduleIsSteadyAndRamps(t *testing.T) {
+func TestScheduleSteadyAndRamp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		s := newSchedule(began, 10)
@@ -41,18 +41,19 @@ func TestScheduleIsSteadyAndRamps(t *testing.T) {
 	})
 }
 
-func TestScheduleCountsWhatWasNeverSent(t *testing.T) {
+func TestScheduleReturnsUnsentRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSchedule(time.Now(), 10)
 		require.True(t, s.wait(t.Context()))
 		s.take(0)
 		time.Sleep(time.Second + time.Millisecond)
-		require.Len(t, s.rest(time.Now()), 10)
+		require.Len(t, s.remaining(time.Now()), 10)
 	})
 }
 
-// TestWhatWasDueAtTheEndIsStillSent: whether a machine pauses in the middle of the load or at its end, what was due is sent, late.
-func TestWhatWasDueAtTheEndIsStillSent(t *testing.T) {
+// Requests that are due are sent, if late, whether the machine pauses in the middle of the load or at
+// its end.
+func TestRequestsDueAtTheEndAreSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSchedule(time.Now(), 10)
 		time.Sleep(time.Second + time.Millisecond)
@@ -65,7 +66,7 @@ func TestWhatWasDueAtTheEndIsStillSent(t *testing.T) {
 		}
 		require.Equal(t, 11, n)
 		require.NoError(t, t.Context().Err(), "the end needs no other")
-		require.Empty(t, s.rest(time.Now()))
+		require.Empty(t, s.remaining(time.Now()))
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s := newSchedule(time.Now(), 0.001)
@@ -75,15 +76,15 @@ func TestWhatWasDueAtTheEndIsStillSent(t *testing.T) {
 	})
 }
 
-// TestASaturatedGeneratorSaysSo: with one worker and a server that takes its time most requests are never sent, and all of them are counted.
-func TestASaturatedGeneratorSaysSo(t *testing.T) {
+// With one worker and a slow server most requests are never sent, and all of them are counted.
+func TestSaturatedGeneratorCountsUnsentRequests(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(50 * time.Millisecond) }))
 	defer server.Close()
 	l := &scenarios.Load{Rate: 1, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}, GiveUp: time.Second}
 	var done atomic.Int64
-	c := newClient(t.Context(), l, "r", 1, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, func(ended) { done.Add(1) })
-	g := startLoad(t.Context(), l, c, l.Rate) // bound for one request per second: 11 workers
-	g.schedule.change(time.Now(), 2000, 2000, 0)
+	c := newClient(t.Context(), l, "r", 1, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, func(result) { done.Add(1) })
+	g := startLoad(t.Context(), l, c, l.Rate) // the limit for one request per second: 11 workers
+	g.change(2000, 2000, 0)
 	time.Sleep(time.Second)
 	unsent := 0
 	got := g.end(func(uint64, time.Time) { unsent++ })
@@ -96,14 +97,14 @@ func TestASaturatedGeneratorSaysSo(t *testing.T) {
 	require.Empty(t, got.Error)
 }
 
-func TestLoadEndsAtOnceWhenItsContextDoes(t *testing.T) {
+func TestLoadEndsWithItsContext(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer server.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &scenarios.Load{Rate: 0.2, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}, GiveUp: time.Minute}
-	c := newClient(ctx, l, "r", 1, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, func(ended) {})
+	c := newClient(ctx, l, "r", 1, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, func(result) {})
 	g := startLoad(ctx, l, c, l.Rate)
-	require.Eventually(t, func() bool { return g.working.Load() == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return g.inFlight.Load() == 1 }, 10*time.Second, time.Millisecond)
 	cancel()
 	select {
 	case <-g.done:

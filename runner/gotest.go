@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,10 +17,11 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Test runs features as subtests of t, one for each scenario, named by its ID. A scenario that is not passed fails its subtest, an inconclusive one too.
-// With -short only those tagged @smoke run. A scenario is interrupted, healed and reported five seconds before the test's deadline. Parallel above 0
-// makes scenarios parallel subtests, but for those tagged @serial. Dir is $FIREDRILL_REPORT_DIR or
-// t.ArtifactDir() when it is empty.
+// Test runs features as subtests of t, one for each scenario, named by its ID. A subtest fails unless
+// its scenario passed; inconclusive scenarios fail, too. With -short, only scenarios tagged @smoke
+// run. Five seconds before the test's deadline, a running scenario is interrupted, healed and
+// reported. If Parallel is above 0, all scenarios but those tagged @serial are parallel subtests. If
+// Dir is empty, it is $FIREDRILL_REPORT_DIR or, if that is unset, t.ArtifactDir().
 func Test(t *testing.T, o Options) {
 	t.Helper()
 	es, err := parse(&o)
@@ -29,7 +31,7 @@ func Test(t *testing.T, o Options) {
 	TestExperiments(t, o, es...)
 }
 
-// TestExperiments is Test for experiments built in Go.
+// TestExperiments is like Test but runs experiments built in Go.
 func TestExperiments(t *testing.T, o Options, es ...*scenarios.Experiment) {
 	t.Helper()
 	kept := ""
@@ -39,12 +41,12 @@ func TestExperiments(t *testing.T, o Options, es ...*scenarios.Experiment) {
 	if o.Dir == "" {
 		o.Dir, kept = t.ArtifactDir(), " (go test -artifacts keeps it)"
 	}
-	r, err := begin(o)
+	r, err := begin(o, es)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Attr("firedrill-seed", fmt.Sprint(r.seed))
-	t.Cleanup(func() { // after the subtests, parallel ones too
+	t.Cleanup(func() { // runs after all subtests, including parallel ones
 		if _, err := r.end(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -62,35 +64,47 @@ func TestExperiments(t *testing.T, o Options, es ...*scenarios.Experiment) {
 	}
 }
 
-// subtest runs one scenario and tells t what came of it.
-func (r *running) subtest(t *testing.T, e *scenarios.Experiment, kept string) {
+// subtest runs one scenario and reports its outcome to t.
+func (r *runState) subtest(t *testing.T, e *scenarios.Experiment, kept string) {
 	ctx := t.Context()
 	if deadline, ok := t.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadlineCause(ctx, deadline.Add(-5*time.Second), errors.New("the test's deadline is near"))
 		defer cancel()
 	}
-	s := newSession(ctx, r, e)
-	s.begin()
-	finished := false
-	finish := func() {
-		if !finished {
-			finished = true
-			s.finish()
-		}
+	j := r.admission.queue(jobOf(e, &r.o))
+	s := r.runAttempt(ctx, t, e, j, try{number: 1})
+	if again, ok := r.retryOf(ctx, s, j); ok {
+		s = r.runAttempt(ctx, t, e, r.admission.queue(&job{alone: true}), again)
 	}
-	t.Cleanup(finish) // also when a step ends the test
-	s.drive()
-	finish()
 	s.mu.Lock()
 	h := s.history.Book().Scenarios[0]
 	h.End = s.end
 	s.mu.Unlock()
-	tellTest(t, h, filepath.Join(r.dir, "report.html")+kept)
+	reportOutcome(t, h, filepath.Join(r.dir, "report.html")+kept)
 }
 
-// tellTest turns a scenario's outcome into the test's.
-func tellTest(t *testing.T, h *journal.History, report string) {
+// runAttempt runs a scenario once, as soon as it is admitted. The scenario is finished even if a step
+// ends the test.
+func (r *runState) runAttempt(ctx context.Context, t *testing.T, e *scenarios.Experiment, j *job, number try) *session {
+	t.Helper()
+	if err := r.admission.wait(ctx, j); err != nil {
+		t.Fatalf("%s was not run: %v", e.Name, err)
+	}
+	s := newSession(ctx, r, e, number)
+	s.begin()
+	finish := sync.OnceFunc(func() {
+		s.finish()
+		r.admission.release(j)
+	})
+	t.Cleanup(finish)
+	s.drive()
+	finish()
+	return s
+}
+
+// reportOutcome passes, fails or skips the test according to the outcome of the scenario.
+func reportOutcome(t *testing.T, h *journal.History, report string) {
 	t.Helper()
 	outcome := check.Sum(h)
 	t.Attr("firedrill-verdict", outcome)
@@ -98,17 +112,20 @@ func tellTest(t *testing.T, h *journal.History, report string) {
 	case "passed":
 		return
 	case "skipped":
-		t.Skip(h.End.Reason)
+		t.Skip(printable(h.End.Reason))
 	}
 	for _, line := range Failures(h) {
-		t.Error(line + "; report: " + report)
+		t.Error(printable(line) + "; report: " + report)
 	}
 }
 
-// Failures lists what was not passed, each line beginning with file:line of the step.
+// printable returns text with secrets redacted and terminal control characters escaped.
+func printable(text string) string { return journal.Visible(journal.RedactText(text)) }
+
+// Failures returns one line for each verdict that did not pass, beginning with file:line of its step.
 func Failures(h *journal.History) []string {
 	var lines []string
-	place := func(at string) string {
+	position := func(at string) string {
 		if at == "" {
 			at = h.Name
 			if h.File != "" {
@@ -121,14 +138,14 @@ func Failures(h *journal.History) []string {
 		if v.Outcome == "passed" {
 			continue
 		}
-		line := fmt.Sprintf("%s: %s — %s: ", place(v.Step), v.Check, v.Outcome)
+		line := fmt.Sprintf("%s: %s — %s: ", position(v.Step), v.Check, v.Outcome)
 		if v.Observed != "" {
 			line += "observed " + v.Observed + "; "
 		}
 		lines = append(lines, strings.TrimSuffix(line+v.Reason, "; "))
 	}
 	if h.End != nil && h.End.Reason != "" {
-		lines = append(lines, fmt.Sprintf("%s: %s: %s", place(""), h.End.Outcome, h.End.Reason))
+		lines = append(lines, fmt.Sprintf("%s: %s: %s", position(""), h.End.Outcome, h.End.Reason))
 	}
 	return lines
 }

@@ -2,9 +2,10 @@ package runner
 
 import "context"
 
-// byHand lets the operator heal: from now on, until release, whatever is live is healed when Options.Healing says so, whether or not a step holds it. The
-// returned channel is closed then; it is nil where nobody is there.
-func (s *session) byHand() <-chan struct{} {
+// watchOperator allows the operator to heal: from now until release, all live faults are healed when
+// the channel of Options.Healing is closed. The returned channel is closed after that. It is nil if
+// Options.Healing is nil.
+func (s *session) watchOperator() <-chan struct{} {
 	if s.o.Healing == nil {
 		return nil
 	}
@@ -20,9 +21,9 @@ func (s *session) byHand() <-chan struct{} {
 		case <-pressed:
 		}
 		s.mu.Lock()
-		s.handed = true
+		s.healedByHand = true
 		s.mu.Unlock()
-		if err := s.undo(s.lives()); err != nil {
+		if err := s.healAll(s.liveInjections()); err != nil {
 			s.fail(err)
 		}
 		close(healed)

@@ -5,15 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// heal undoes what a step names.
+// heal undoes the faults that a step names.
 func (s *session) heal(do scenarios.Heal) error {
 	s.mu.Lock()
-	live, handed := slices.Clone(s.live), s.handed
+	live, byHand := slices.Clone(s.live), s.healedByHand
 	s.mu.Unlock()
 	var chosen []*injection
 	switch {
@@ -25,65 +26,93 @@ func (s *session) heal(do scenarios.Heal) error {
 				chosen = append(chosen, in)
 			}
 		}
-		if len(chosen) == 0 && !handed {
+		if len(chosen) == 0 && !byHand {
 			return fmt.Errorf("heal %q: no such fault is live on it", do.Service)
 		}
 	case len(live) > 0: // the last one, with all its parts
 		last := live[len(live)-1]
 		chosen = slices.DeleteFunc(live, func(in *injection) bool { return journal.Whole(in.ID) != journal.Whole(last.ID) })
-	case !handed:
+	case !byHand:
 		return errors.New("heal the fault: none is live")
 	}
-	return s.undo(chosen)
+	return s.healAll(chosen)
 }
 
-// lives are the live injections, in order.
-func (s *session) lives() []*injection {
+// liveInjections returns the live injections in order of injection.
+func (s *session) liveInjections() []*injection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.live)
 }
 
-// undo heals injections, whatever became of the run: all targets at once, and on each the last first. Those that are not live are left alone.
-func (s *session) undo(chosen []*injection) error {
+// allPlaced returns all injections of the scenario, in order.
+func (s *session) allPlaced() []*injection {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.placed)
+}
+
+// healAll heals injections, even when the run was interrupted: all targets at the same time, and on
+// each the last fault first. Injections that are not live are ignored.
+func (s *session) healAll(chosen []*injection) error {
 	s.mu.Lock()
 	chosen = slices.DeleteFunc(slices.Clone(chosen), func(in *injection) bool { return !slices.Contains(s.live, in) })
 	s.live = slices.DeleteFunc(s.live, func(in *injection) bool { return slices.Contains(chosen, in) })
 	s.mu.Unlock()
 	errs := make([]error, len(chosen))
-	together(chosen, func(on []*injection) {
+	s.foldDials()
+	usages := s.linkUsage()
+	began := s.now() // the end of the requested outage, however long healing takes
+	for _, in := range chosen {
+		in.recording.Lock()
+		s.freezeHits(in, usages)
+		in.healBegan = began
+		in.recording.Unlock()
+		in.markEnded(began)
+	}
+	forEachTarget(chosen, func(on []*injection) {
 		for _, in := range slices.Backward(on) {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), healBound)
-			err := guarded(func() error { return in.heal(ctx) })
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.healBound(in))
+			err := catchPanic(func() error { return in.heal(ctx) })
 			at := s.now()
 			cancel()
 			if err != nil {
-				err = fmt.Errorf("heal %s: %w", in.says, err)
+				err = fmt.Errorf("heal %s: %w", in.sentence, err)
 				errs[slices.Index(chosen, in)] = err
 			}
-			in.told.Lock()
-			in.healed, in.failed, in.tally = true, err, in.count.Tally()
-			s.event(journal.Event{At: at, Fault: in.fact("healed", s, err)}, in.step)
-			in.told.Unlock()
+			in.recording.Lock()
+			in.healed, in.healErr, in.recorded = true, err, in.count.Tally()
+			fact := in.journalFault("healed", s, err)
+			in.background, in.shared = fact.Background, fact.Shared
+			s.recordStep(journal.Event{At: at, Fault: fact}, in.step)
+			in.recording.Unlock()
 		}
 	})
-	at := s.now()
-	for _, in := range chosen {
-		in.ended(at)
-	}
 	return errors.Join(errs...)
 }
 
-// settle tells what injections still affected after they were healed: a reply is chosen to be lost when its request comes, and may come itself a moment later.
-func (s *session) settle() {
-	s.mu.Lock()
-	placed := slices.Clone(s.placed)
-	s.mu.Unlock()
-	for _, in := range placed {
-		in.told.Lock()
-		if in.healed && in.count.Tally() != in.tally {
-			s.event(journal.Event{Fault: in.fact("settled", s, in.failed)}, in.step)
+// recordSettled records effects that injections still had after they were healed, and the final count
+// of background traffic. A reply can be selected when its request arrives and arrive itself only after
+// healing.
+func (s *session) recordSettled() {
+	for _, in := range s.allPlaced() {
+		in.recording.Lock()
+		fact := in.journalFault("settled", s, in.healErr)
+		if in.healed && (!in.count.Tally().Equal(in.recorded) || fact.Background != in.background || fact.Shared != in.shared) {
+			s.recordStep(journal.Event{Fault: fact}, in.step)
 		}
-		in.told.Unlock()
+		in.recording.Unlock()
 	}
+}
+
+// healBound returns how long healing one fault may take. A service may need all of its readiness
+// timeout to start.
+func (s *session) healBound(in *injection) time.Duration {
+	bound := leastHealBound
+	for _, svc := range s.e.System.Services {
+		if in.From == "" && svc.Name == in.To {
+			bound = max(bound, svc.Ready.Within+leastHealBound/2)
+		}
+	}
+	return bound
 }

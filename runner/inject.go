@@ -14,34 +14,47 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// injection is a fault that is, was or is about to be live.
+// injection is a fault that is about to be live, is live, or has been healed.
 type injection struct {
 	scenarios.Placed
-	says   string
-	on     string
-	unit   string
-	step   journal.Step
-	target injector.Target
-	count  *evidence.Counter
-	live   time.Duration // since when; 0 before
-	heal   injector.Heal // nil before
-	err    error         // of injecting
-	ended  func(time.Duration)
+	sentence     string
+	on           string
+	unit         string
+	step         journal.Step
+	target       injector.Target
+	count        *evidence.Counter
+	duration     time.Duration // requested duration; 0 means until healed
+	usageAtStart usage         // what its link had carried when it was injected
+	usageDuring  usage         // what its link carried from then until healing began
+	live         time.Duration // when it became live; 0 before
+	heal         injector.Heal // nil before
+	injectErr    error         // set if injecting failed
+	markLive     func(time.Duration)
+	markEnded    func(time.Duration)
 
-	told   sync.Mutex     // held while the journal is told, so that nothing comes after its end
-	tally  evidence.Tally // as told last
-	healed bool
-	failed error // healing
+	healBegan time.Duration // when healing began; 0 before
+
+	outage *outage    // for a fault on a service; nil for a fault on a link
+	hits   outageHits // taken when healing began
+
+	recording sync.Mutex     // held while events of this injection are written, so that none follows the healed event
+	recorded  evidence.Tally // as last recorded
+	healed    bool
+	healErr   error // set if healing failed
+
+	background int64 // background and shared are as recorded when the fault was healed
+	shared     bool
 }
 
-// healBound is how long one fault may take to heal, a process's start included.
-const healBound = 20 * time.Second
+// leastHealBound is the minimum time allowed to heal one fault, including starting a process.
+const leastHealBound = 20 * time.Second
 
-// inject makes faults live together; with a duration it holds and heals them.
+// inject makes the faults of a step live together. If the step has a duration, it waits and then heals
+// them.
 func (s *session) inject(do scenarios.Inject, step journal.Step) error {
-	says := join(sayings(do.Faults))
+	description := joinSentences(sentences(do.Faults))
 	if s.o.Before != nil {
-		skip, err := s.o.Before(s.ctx, says)
+		skip, err := s.o.Before(s.ctx, description)
 		if err != nil {
 			s.cancel(err)
 			return err
@@ -51,7 +64,7 @@ func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 			return nil
 		}
 	}
-	placed, err := s.apply(do.Faults, step)
+	placed, err := s.apply(do, step)
 	if err != nil {
 		return err
 	}
@@ -61,30 +74,31 @@ func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 			lasts = max(lasts, series.Lasts())
 		}
 	}
-	sooner := s.byHand()
+	early := s.watchOperator()
 	if lasts == 0 {
 		return nil
 	}
-	if err := s.pass(lasts, sooner); err != nil {
+	if err := s.sleep(lasts, early); err != nil {
 		return err
 	}
 	if do.For == 0 {
 		return nil
 	}
-	return s.undo(placed)
+	return s.healAll(placed)
 }
 
-// skip tells of faults that the facilitator let out: they touched nothing, so the drill proves nothing.
+// skip records faults that the facilitator skipped. Since they had no effect, the scenario proves
+// nothing.
 func (s *session) skip(do scenarios.Inject, step journal.Step) {
 	for _, p := range do.Faults {
-		f := s.injection(p, step).fact("skipped", s, nil)
+		f := s.newInjection(p, step).journalFault("skipped", s, nil)
 		f.Hint = "skipped by the facilitator"
-		s.event(journal.Event{Fault: f}, step)
+		s.recordStep(journal.Event{Fault: f}, step)
 	}
 }
 
-// sayings are the sentences of faults; a partition's is said once.
-func sayings(faults []scenarios.Placed) []string {
+// sentences returns the sentence of each fault. The parts of a partition share one sentence.
+func sentences(faults []scenarios.Placed) []string {
 	var all []string
 	for i, p := range faults {
 		if i == 0 || journal.Whole(p.ID) != journal.Whole(faults[i-1].ID) {
@@ -94,74 +108,85 @@ func sayings(faults []scenarios.Placed) []string {
 	return all
 }
 
-func join(all []string) string { return strings.Join(all, "; ") }
+func joinSentences(all []string) string { return strings.Join(all, "; ") }
 
-// apply makes the faults of a step live at the same moment: all targets at once, and on each the faults in their order, which there may matter. On an error
-// of one all others are healed. The journal has the intent first, and then for each since when it is live.
-func (s *session) apply(faults []scenarios.Placed, step journal.Step) ([]*injection, error) {
+// apply injects the faults of a step: all targets at the same time, and the faults on one target in
+// their order, which may matter. If one fails, the others are healed. The journal records first that
+// each fault was requested and then when it became live.
+func (s *session) apply(do scenarios.Inject, step journal.Step) ([]*injection, error) {
+	s.foldDials()
 	at := s.now()
-	placed := make([]*injection, len(faults))
-	for i, p := range faults {
-		in := s.place(p, step)
-		in.ended = s.fold.inject(at)
-		s.event(journal.Event{At: at, Fault: in.fact("injected", s, nil)}, step)
+	placed := make([]*injection, len(do.Faults))
+	for i, p := range do.Faults {
+		in := s.prepare(p, step)
+		in.duration = do.For
+		in.markLive, in.markEnded = s.fold.addFault(at)
+		s.recordStep(journal.Event{At: at, Fault: in.journalFault("injected", s, nil)}, step)
 		placed[i] = in
 	}
-	together(placed, func(on []*injection) {
+	for _, in := range placed {
+		if in.From == "" {
+			in.outage = s.outage(in.To, at)
+		}
+	}
+	start := s.linkUsage()
+	forEachTarget(placed, func(on []*injection) {
 		for _, in := range on {
-			in.err = guarded(func() (err error) {
+			in.usageAtStart = start[in.targetName()]
+			in.injectErr = catchPanic(func() (err error) {
 				in.heal, err = in.Fault.Inject(s.ctx, in.target)
 				return err
 			})
-			if in.err == nil {
+			if in.injectErr == nil {
 				in.live = s.now()
+				in.markLive(in.live)
 			}
 		}
 	})
 	var errs []error
 	for _, in := range placed {
-		if in.err != nil {
-			errs = append(errs, fmt.Errorf("inject %s: %w", in.says, in.err))
-			in.ended(s.now())
-			s.event(journal.Event{Fault: in.fact("healed", s, in.err)}, step)
+		if in.injectErr != nil {
+			errs = append(errs, fmt.Errorf("inject %s: %w", in.sentence, in.injectErr))
+			in.markEnded(s.now())
+			s.recordStep(journal.Event{Fault: in.journalFault("healed", s, in.injectErr)}, step)
 			continue
 		}
-		s.event(journal.Event{At: in.live, Fault: in.fact("live", s, nil)}, step)
+		s.recordStep(journal.Event{At: in.live, Fault: in.journalFault("live", s, nil)}, step)
 		s.mu.Lock()
 		s.live = append(s.live, in)
 		s.mu.Unlock()
 	}
 	if len(errs) > 0 {
-		return nil, errors.Join(append(errs, s.undo(placed))...)
+		return nil, errors.Join(append(errs, s.healAll(placed))...)
 	}
 	return placed, nil
 }
 
-// together does something with the injections of each target, the targets at the same time.
-func together(all []*injection, do func(on []*injection)) {
+// forEachTarget groups injections by target and calls do for all targets at the same time.
+func forEachTarget(all []*injection, do func(on []*injection)) {
 	var targets []string
 	on := map[string][]*injection{}
 	for _, in := range all {
-		name := in.aims()
+		name := in.targetName()
 		if on[name] == nil {
 			targets = append(targets, name)
 		}
 		on[name] = append(on[name], in)
 	}
 	start := make(chan struct{})
-	var ended sync.WaitGroup
+	var workers sync.WaitGroup
 	for _, t := range targets {
-		ended.Go(func() {
+		workers.Go(func() {
 			<-start
 			do(on[t])
 		})
 	}
 	close(start)
-	ended.Wait()
+	workers.Wait()
 }
 
-// guarded turns a panic, of a fault of the user's own or of ours, into an error.
-func guarded(do func() error) (err error) {
+// catchPanic calls do and turns a panic, of a user-defined fault or of the runner, into an error.
+func catchPanic(do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v", r)
@@ -170,21 +195,32 @@ func guarded(do func() error) (err error) {
 	return do()
 }
 
-// injection is a fault before it lives.
-func (s *session) injection(p scenarios.Placed, step journal.Step) *injection {
+// onlyReads reports whether the fault affected calls, and only calls that read.
+func onlyReads(t evidence.Tally) bool {
+	for op := range t.Ops {
+		if !journal.Safe(op) {
+			return false
+		}
+	}
+	return len(t.Ops) > 0
+}
+
+// newInjection returns the injection of a fault that is not live yet.
+func (s *session) newInjection(p scenarios.Placed, step journal.Step) *injection {
 	kind, _ := injector.KindOf(p.Fault)
-	in := &injection{Placed: p, says: p.Fault.Say(p.From, p.To), on: p.On(), unit: kind.On, step: step}
-	switch row, ok := s.protocol(p); {
+	in := &injection{Placed: p, sentence: p.Fault.Say(p.From, p.To), on: p.On(), unit: kind.On, step: step}
+	switch protocol, ok := s.protocol(p); {
 	case p.From == "":
-		in.unit = "processes"
+		in.unit = "calls"
 	case ok && kind.On == "calls":
-		in.unit = row.Unit // replies are lost of messages too
+		in.unit = protocol.Unit // a fault on replies also applies to the replies of message protocols
 	}
 	in.count = evidence.NewCounter(in.unit)
 	return in
 }
 
-// protocol is that of the link that a fault is placed on; ok is false when its messages are not known, or it is placed on a service.
+// protocol returns the protocol of the link that a fault is placed on. ok is false if the fault is
+// placed on a service or if the runner does not parse the protocol.
 func (s *session) protocol(p scenarios.Placed) (message.Protocol, bool) {
 	for _, l := range s.e.System.Links {
 		if l.From == p.From && l.To == p.To {
@@ -194,20 +230,21 @@ func (s *session) protocol(p scenarios.Placed) (message.Protocol, bool) {
 	return message.Protocol{}, false
 }
 
-// aims is the name of the link or the service that it is placed on, whichever way what it acts on goes.
-func (in *injection) aims() string {
+// targetName returns the name of the link or service that the fault is placed on. It does not depend
+// on the direction in which the fault acts.
+func (in *injection) targetName() string {
 	if in.From == "" {
 		return in.To
 	}
 	return scenarios.Link{From: in.From, To: in.To}.Name()
 }
 
-// place finds what a fault acts on.
-func (s *session) place(p scenarios.Placed, step journal.Step) *injection {
-	in := s.injection(p, step)
+// prepare adds a fault to s.placed and returns its injection, with the target set.
+func (s *session) prepare(p scenarios.Placed, step journal.Step) *injection {
+	in := s.newInjection(p, step)
 	in.target = injector.Target{ID: p.ID, Seed: s.seed, Count: in.count}
 	if p.From != "" {
-		name := in.aims()
+		name := in.targetName()
 		in.target.Link, in.target.Datagrams, in.target.Relay = s.system.links[name], s.system.datagrams[name], s.system.relays[name]
 	} else {
 		in.target.Service = s.system.services[p.To]
@@ -218,43 +255,58 @@ func (s *session) place(p scenarios.Placed, step journal.Step) *injection {
 	return in
 }
 
-// counted tells how far an injection has come, if it has come further. A run that is killed tells no more than this.
-func (s *session) counted(in *injection) {
-	in.told.Lock()
-	defer in.told.Unlock()
-	if t := in.count.Tally(); !in.healed && t != in.tally {
-		in.tally = t
-		s.event(journal.Event{Fault: in.fact("counted", s, nil)}, in.step)
+// recordCounts records the counts of an injection if they have changed. If the run is killed, these
+// are the last counts in the journal.
+func (s *session) recordCounts(in *injection) {
+	in.recording.Lock()
+	defer in.recording.Unlock()
+	if t := in.count.Tally(); !in.healed && !t.Equal(in.recorded) {
+		in.recorded = t
+		s.recordStep(journal.Event{Fault: in.journalFault("counted", s, nil)}, in.step)
 	}
 }
 
-// fact is the injection as the journal tells it.
-func (in *injection) fact(stage string, s *session, err error) *journal.Fault {
+// waits reports whether the fault makes traffic wait, at most until it is healed. A cut-off on a link
+// of datagrams does not: it drops them.
+func (in *injection) waits(kind injector.Kind) bool {
+	return kind.Waits && (in.target.Datagrams == nil || kind.On != "connections")
+}
+
+// journalFault returns the journal's record of an injection.
+func (in *injection) journalFault(stage string, s *session, err error) *journal.Fault {
 	t := in.count.Tally()
+	kind, _ := injector.KindOf(in.Fault)
+	lived := s.now() - in.live
+	if in.healBegan > 0 {
+		lived = in.healBegan - in.live
+	}
+	seen, affected, background, shared, hint := s.evidenceOf(in, t, lived)
 	f := &journal.Fault{
-		ID: in.ID, Stage: stage, Kind: in.Kind, Says: in.says, On: in.on, Unit: in.unit, Seen: t.Seen, Affected: t.Affected, Live: in.live,
+		ID: in.ID, Stage: stage, Kind: in.Kind, Says: in.sentence, On: in.on, Unit: in.unit, Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: onlyReads(t),
+		Idle: t.Idle, Collateral: t.Collateral, Broken: t.Broken,
+		Live: in.live, Asked: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Ended: in.healBegan,
 		Connections: t.Connections, BytesSeen: t.BytesSeen, BytesAffected: t.BytesAffected,
 		Delayed: t.Delayed, DelayP50: t.DelayP50, DelayP99: t.DelayP99, DelayMax: t.Worst,
 	}
 	if t.Affected > 0 {
 		f.First, f.Last = s.run.journal.Since(t.First), s.run.journal.Since(t.Last)
 	}
-	if in.healed && t.Affected == 0 {
-		f.Hint = in.hint(t)
+	masked := ""
+	if affected == 0 && in.healed {
+		// All faults healed together have healBegan set by now, so the answer no longer changes.
+		masked = in.maskedBy(s.allPlaced())
+	}
+	switch {
+	case !in.healed && in.healBegan == 0:
+	case masked != "":
+		f.Hint = masked
+	case hint != "":
+		f.Hint = hint
+	case affected == 0:
+		f.Hint = in.noEffectHint(t)
 	}
 	if err != nil {
 		f.Error = err.Error()
 	}
 	return f
-}
-
-// hint says why a fault may have touched nothing.
-func (in *injection) hint(t evidence.Tally) string {
-	switch {
-	case t.Seen == 0 && in.From != "":
-		return fmt.Sprintf("%s carried nothing that it could act on while it was live: does the load make %q call %q, and does %q use the link's address?", in.on, in.From, in.To, in.From)
-	case t.Seen > 0:
-		return fmt.Sprintf("it saw %d %s and acted on none: a larger share, a longer time or more load would let it act", t.Seen, in.unit)
-	}
-	return "its target was not there"
 }

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -16,40 +17,45 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// load drives clients through vegeta, which paces and bounds the workers. Its own pacer, transport and latency are replaced: the schedule waits on
-// a context and knows when each request was due, the client repeats only as its policy says, and time counts from the due time, so that a stall of
-// the system is seen by every request that was due in it.
+// load drives clients through vegeta, which paces requests and bounds the number of workers. It
+// replaces vegeta's pacer, transport and latency measurement. The schedule waits on a context and
+// records when each request was due. The client retries only as its policy allows. Latency is measured
+// from the due time, so that every request that was due during a stall of the system includes the
+// stall.
 type load struct {
 	schedule *schedule
+	demand   demand
 	client   *client
 	attacker *vegeta.Attacker
-	stop     context.CancelFunc // no further request becomes due
-	abandon  context.CancelFunc // requests under way are cut
+	stop     context.CancelFunc // stops the schedule: no further request becomes due
+	abandon  context.CancelFunc // aborts the requests in flight
 	done     chan struct{}
 	bound    int
 
-	mu      sync.Mutex
-	slip    *hdrhistogram.Histogram // microseconds from due to sent
-	sent    int
-	working atomic.Int64
-	most    atomic.Int64
-	broken  error
+	mu          sync.Mutex
+	slip        *hdrhistogram.Histogram // microseconds from due to sent
+	sent        int
+	inFlight    atomic.Int64
+	maxInFlight atomic.Int64
+	attackErr   error
 }
 
-// maxWorkers bounds requests under way whatever is asked: beyond it the generator, not the system, would be measured.
+// maxWorkers bounds the requests in flight. With more, the generator would be measured instead of the
+// system.
 const maxWorkers = 2000
 
-// startLoad starts the load; peak is the highest rate that it will be asked for.
+// startLoad starts the load. peak is the highest rate that the scenario requests.
 func startLoad(ctx context.Context, l *scenarios.Load, c *client, peak float64) *load {
 	running, abandon := context.WithCancel(ctx)
 	pacing, stop := context.WithCancel(running)
 	longest := c.giveUp * time.Duration(1+l.Retries)
 	bound := min(maxWorkers, int(peak*longest.Seconds())+10)
+	began := time.Now()
 	g := &load{
-		schedule: newSchedule(time.Now(), l.Rate), client: c, stop: stop, abandon: abandon,
-		done: make(chan struct{}), bound: bound, slip: hdrhistogram.New(1, 60_000_000, 2),
+		schedule: newSchedule(began, l.Rate), demand: demand{{from: l.Rate, to: l.Rate, at: began}}, client: c, stop: stop, abandon: abandon,
+		done: make(chan struct{}), bound: bound, slip: histogram(),
 	}
-	// One attacker for one load: a second use of the same makes no hits.
+	// An Attacker sends no requests when it is used a second time, so each load has its own.
 	g.attacker = vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: g}), vegeta.MaxWorkers(uint64(bound)), vegeta.Workers(uint64(min(bound, 10))))
 	target := func(t *vegeta.Target) error {
 		t.Method, t.URL = http.MethodGet, "http://firedrill.invalid/" // RoundTrip makes the real request
@@ -58,7 +64,7 @@ func startLoad(ctx context.Context, l *scenarios.Load, c *client, peak float64) 
 	results := g.attacker.Attack(target, pacer{pacing, g.schedule}, 0, "")
 	go func() {
 		<-pacing.Done()
-		g.attacker.Stop() // frees a pacer that waits for a worker
+		g.attacker.Stop() // unblocks an attack that waits for a free worker
 	}()
 	go func() {
 		defer close(g.done)
@@ -66,7 +72,7 @@ func startLoad(ctx context.Context, l *scenarios.Load, c *client, peak float64) 
 		for r := range results {
 			if r.Error != "" {
 				g.mu.Lock()
-				g.broken = fmt.Errorf("request %d: %s", r.Seq, r.Error)
+				g.attackErr = fmt.Errorf("request %d: %s", r.Seq, r.Error)
 				g.mu.Unlock()
 			}
 		}
@@ -74,7 +80,7 @@ func startLoad(ctx context.Context, l *scenarios.Load, c *client, peak float64) 
 	return g
 }
 
-// pacer gives vegeta its ticks. Pace itself waits, on a context, so that the attack ends at once.
+// pacer paces vegeta's attack. Pace itself waits, on a context, so that the attack can end at once.
 type pacer struct {
 	ctx      context.Context
 	schedule *schedule
@@ -86,7 +92,8 @@ func (p pacer) Pace(time.Duration, uint64) (time.Duration, bool) {
 
 func (p pacer) Rate(time.Duration) float64 { return 0 }
 
-// RoundTrip carries out one request of the load, with all its attempts; vegeta's number tells which it is.
+// RoundTrip carries out one request of the load with all its attempts. Vegeta's sequence number
+// identifies the request.
 func (g *load) RoundTrip(req *http.Request) (*http.Response, error) {
 	n, err := strconv.ParseUint(req.Header.Get("X-Vegeta-Seq"), 10, 64)
 	if err != nil {
@@ -96,29 +103,37 @@ func (g *load) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, fmt.Errorf("request %d was never due", n)
 	}
-	now := g.working.Add(1)
-	defer g.working.Add(-1)
-	for most := g.most.Load(); now > most && !g.most.CompareAndSwap(most, now); most = g.most.Load() {
+	inFlight := g.inFlight.Add(1)
+	defer g.inFlight.Add(-1)
+	for highest := g.maxInFlight.Load(); inFlight > highest && !g.maxInFlight.CompareAndSwap(highest, inFlight); highest = g.maxInFlight.Load() {
 	}
 	g.mu.Lock()
 	g.sent++
-	_ = g.slip.RecordValue(max(1, time.Since(due).Microseconds()))
+	record(g.slip, time.Since(due))
 	g.mu.Unlock()
 	g.client.do(n, due)
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}, Request: req}, nil
 }
 
-// catchUp is how long requests that are due at the end of the load may still be sent: a machine that pauses then delivers no less than one that pauses
-// earlier, and only a generator that cannot keep up leaves some over.
+// change changes the rate from now on: at once, or linearly from from to to over a duration.
+func (g *load) change(from, to float64, over time.Duration) {
+	now := time.Now()
+	g.demand = append(g.demand, stretch{at: now, over: over, from: from, to: to})
+	g.schedule.change(now, from, to, over)
+}
+
+// catchUp is how long requests that are due when the load ends may still be sent. With it, a pause of
+// the machine at that moment loses no more requests than an earlier pause, and only a generator that
+// cannot keep up leaves requests unsent.
 const catchUp = time.Second
 
-// end stops the load, waits for what is under way (at most for the client's patience) and tells how it went. unsent gets each request that was due and
-// never sent.
+// end stops the load, waits for requests in flight (no longer than the client's patience) and returns
+// the results. It calls unsent for each request that was due but never sent.
 func (g *load) end(unsent func(n uint64, due time.Time)) journal.Load {
 	at := time.Now()
 	g.schedule.end(at)
-	late := time.AfterFunc(catchUp, g.stop)
-	defer late.Stop()
+	stopLate := time.AfterFunc(catchUp, g.stop)
+	defer stopLate.Stop()
 	patience := time.NewTimer(catchUp + g.client.patience())
 	defer patience.Stop()
 	select {
@@ -128,20 +143,28 @@ func (g *load) end(unsent func(n uint64, due time.Time)) journal.Load {
 		<-g.done
 	}
 	g.stop()
-	rest := g.schedule.rest(at)
+	rest := g.schedule.remaining(at)
 	for n, due := range rest {
 		unsent(n, due)
 	}
 	g.client.close()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	l := journal.Load{
-		Intended: g.sent + len(rest), Sent: g.sent, Unsent: len(rest),
-		Attempts: int(g.client.attempts.Load()), Wire: int(g.client.wire.Load()), Repeated: int(g.client.repeated.Load()), Retries: int(g.client.retried.Load()),
-		SlipP99: time.Duration(g.slip.ValueAtQuantile(99)) * time.Microsecond, Workers: int(g.most.Load()), Bound: g.bound,
+	c := g.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	generatorFailures := 0
+	for _, n := range c.generatorErrors {
+		generatorFailures += n
 	}
-	if g.broken != nil {
-		l.Error = g.broken.Error()
+	l := journal.Load{
+		Asked: g.demand.until(at), Intended: g.sent + len(rest), Sent: g.sent - generatorFailures, Unsent: len(rest) + generatorFailures, Own: maps.Clone(c.generatorErrors),
+		Attempts: int(c.attempts.Load()), Wire: int(c.wire.Load()), Stale: int(c.stale.Load()), Retries: int(c.retried.Load()),
+		SlipP99: time.Duration(g.slip.ValueAtQuantile(99)) * time.Microsecond, Workers: int(g.maxInFlight.Load()), Bound: g.bound,
+		GiveUp: c.giveUp, Patience: c.load.Patience(c.retryAfter.Load()),
+	}
+	if g.attackErr != nil {
+		l.Error = g.attackErr.Error()
 	}
 	return l
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// freePort is one that nobody listens on at this moment.
+// freePort returns a port that is not in use.
 func freePort(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,7 +31,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// scrape reads one series; ok is false while it is not there.
+// scrape reads one series. ok is false while the series does not exist.
 func scrape(address, series string) (value float64, ok bool) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Get("http://" + address + "/metrics")
@@ -48,10 +48,10 @@ func scrape(address, series string) (value float64, ok bool) {
 	return value, err == nil
 }
 
-func TestMetricsOfARun(t *testing.T) {
+func TestMetricsDuringARun(t *testing.T) {
 	t.Parallel()
 	address := "127.0.0.1:" + freePort(t)
-	e := built(t, drill("measured", &orders{}, scenarios.Load{}).
+	e := build(t, drill("measured", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.SlowCalls{By: 20 * time.Millisecond}).For(time.Minute).
 		Check(check.Success{Ratio: 0.9}))
 	seen := make(chan struct{})
@@ -79,7 +79,7 @@ func TestMetricsOfARun(t *testing.T) {
 		assert.True(t, ok, series)
 		assert.GreaterOrEqual(t, got, least, series)
 	}
-	close(seen) // by hand: the fault is healed, and the run comes to its end
+	close(seen) // heals the fault, and the run ends
 	h := <-ended
 	require.NotNil(t, h)
 	assert.Greater(t, float64(h.Faults[0].Affected), first)
@@ -90,7 +90,7 @@ func TestMetricsOfARun(t *testing.T) {
 	assert.Error(t, err, "it lasts as long as the run")
 }
 
-func TestMetricsThatCannotBeServedStartNothing(t *testing.T) {
+func TestUnusableMetricsAddressStartsNothing(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -99,7 +99,7 @@ func TestMetricsThatCannotBeServedStartNothing(t *testing.T) {
 	require.NoError(t, err)
 	for address, why := range map[string]string{taken.Addr().String(): "in use", ":" + port: "in use", "9464": "host and port", "127.0.0.1:x": "x"} {
 		dir := t.TempDir()
-		res, err := runner.RunExperiments(t.Context(), runner.Options{Dir: dir, Metrics: address}, built(t, drill("unmeasured", &orders{}, scenarios.Load{}).Wait(time.Second)))
+		res, err := runner.RunExperiments(t.Context(), runner.Options{Dir: dir, Metrics: address}, build(t, drill("unmeasured", &orders{}, scenarios.Load{}).Wait(time.Second)))
 		require.Nil(t, res)
 		require.ErrorContains(t, err, why)
 		require.ErrorContains(t, err, `"`+address+`"`)

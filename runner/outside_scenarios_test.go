@@ -20,12 +20,12 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-func TestAWholeScenario(t *testing.T) {
+func TestCompleteScenario(t *testing.T) {
 	t.Parallel()
 	o := &orders{}
-	e := built(t, drill("replies are lost", o, keyed()).
+	e := build(t, drill("replies are lost", o, keyedLoad()).
 		EffectsFrom("GET /ledger").
-		Inject("clients", "orders", injector.LoseReplies{Pick: few(0.11)}).For(3*time.Second).
+		Inject("clients", "orders", injector.LoseReplies{Pick: pickShare(0.11)}).For(3*time.Second).
 		Check(check.ExactlyOnce{}, check.SameResponse{}))
 	res, h := run(t, runner.Options{}, e)
 	require.Equal(t, "passed", res.Outcome)
@@ -51,11 +51,13 @@ func TestAWholeScenario(t *testing.T) {
 	}
 	assert.Equal(t, []string{"setup", "baseline", "fault", "recovery", "collect", "done"}, phases)
 	sent := 0
-	for _, w := range []journal.Window{journal.Warmup, journal.Before, journal.During, journal.After} {
+	for _, w := range []journal.Window{journal.Warmup, journal.Before, journal.AtInjection, journal.During, journal.Between, journal.After} {
 		total := h.Total(w, "")
-		assert.Positive(t, total.Sent, w)
-		assert.Equal(t, total.Sent, total.OK+total.Fallback+total.Refused+total.Failed+total.Ambiguous, w)
-		sent += total.Sent
+		if w != journal.AtInjection && w != journal.Between {
+			assert.Positive(t, total.Sent, w)
+		}
+		assert.Equal(t, total.Sent, total.OK+total.Fallback+total.Refused+total.Failed+total.Ambiguous+total.Unanswered, w)
+		sent += total.Sent + total.Apart
 	}
 	assert.Equal(t, h.Load.Sent, sent, "each request is in one window")
 	for _, name := range []string{"journal.ndjson", "report.html"} {
@@ -66,25 +68,26 @@ func TestAWholeScenario(t *testing.T) {
 	assert.Equal(t, filepath.Base(res.Dir), target)
 }
 
-func TestAFaultThatTouchesNothingProvesNothing(t *testing.T) {
+func TestFaultWithoutEffectIsInconclusive(t *testing.T) {
 	t.Parallel()
 	nowhere := injector.Pick{Match: message.Match{Method: "GET", Path: "/nowhere"}}
-	e := built(t, drill("nowhere", &orders{}, scenarios.Load{}).
+	e := build(t, drill("nowhere", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.SlowCalls{By: time.Second, Pick: nowhere}).For(time.Second).
 		Check(check.Success{Ratio: 0.9}))
 	res, h := run(t, runner.Options{}, e)
 	assert.Equal(t, "inconclusive", res.Outcome)
 	assert.Equal(t, 3, res.ExitCode())
-	assert.Equal(t, "passed", verdict(t, h, check.Success{Ratio: 0.9}).Outcome, "what was asked holds, and still")
+	withheld := verdict(t, h, check.Success{Ratio: 0.9})
+	assert.Equal(t, []string{"inconclusive", "passed"}, []string{withheld.Outcome, withheld.Withheld}, "what was asked holds, and still")
 	assert.NotEmpty(t, h.Faults[0].Hint)
 	assert.Contains(t, strings.Join(runner.Failures(h), "\n"), "/nowhere", "the fault is named")
 }
 
-func TestDuplicatesAreFoundAndNamed(t *testing.T) {
+func TestDuplicatesAreReported(t *testing.T) {
 	t.Parallel()
-	e := built(t, drill("delivered twice", &orders{forgets: true}, keyed()).
+	e := build(t, drill("delivered twice", &orders{forgets: true}, keyedLoad()).
 		EffectsFrom("GET /ledger").
-		Inject("clients", "orders", injector.Twice{Pick: few(0.3)}).For(2*time.Second).
+		Inject("clients", "orders", injector.Twice{Pick: pickShare(0.3)}).For(2*time.Second).
 		Check(check.ExactlyOnce{}))
 	res, h := run(t, runner.Options{}, e)
 	assert.Equal(t, 1, res.ExitCode())
@@ -97,7 +100,7 @@ func TestDuplicatesAreFoundAndNamed(t *testing.T) {
 	assert.True(t, found, "no key in %q", v.Details)
 }
 
-func TestAnInterruptedDrillIsHealed(t *testing.T) {
+func TestInterruptedRunIsHealed(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -106,7 +109,7 @@ func TestAnInterruptedDrillIsHealed(t *testing.T) {
 			cancel()
 		}
 	}}
-	e := built(t, drill("interrupted", &orders{}, scenarios.Load{}).
+	e := build(t, drill("interrupted", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.CutOff{}).For(10*time.Minute).
 		Check(check.Success{Ratio: 0.9}))
 	res, err := runner.RunExperiments(ctx, o, e)
@@ -119,9 +122,9 @@ func TestAnInterruptedDrillIsHealed(t *testing.T) {
 	assert.NotEqual(t, "failed", verdict(t, h, check.Success{Ratio: 0.9}).Outcome, "requests that were under way are not the system's failure")
 }
 
-func TestAStopRuleEndsTheDrill(t *testing.T) {
+func TestStopRuleEndsTheRun(t *testing.T) {
 	t.Parallel()
-	e := built(t, drill("stopped", &orders{}, scenarios.Load{}).
+	e := build(t, drill("stopped", &orders{}, scenarios.Load{}).
 		StopBelow(0.5, 2*time.Second).
 		Inject("clients", "orders", injector.Answer{Status: 500}).For(10*time.Minute).
 		Check(check.Success{Ratio: 0.9}))
@@ -131,12 +134,12 @@ func TestAStopRuleEndsTheDrill(t *testing.T) {
 	assert.Positive(t, h.Faults[0].Healed)
 }
 
-// TestAStopRuleSeesSilence: clients that wait for a minute have nothing to tell when the system hangs.
-func TestAStopRuleSeesSilence(t *testing.T) {
+// With a client timeout of a minute no request ends while the system hangs.
+func TestStopRuleCountsUnansweredRequests(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
 	defer cancel()
-	e := built(t, drill("silent", &orders{}, scenarios.Load{GiveUp: time.Minute}).
+	e := build(t, drill("silent", &orders{}, scenarios.Load{GiveUp: time.Minute}).
 		StopBelow(0.5, 2*time.Second).
 		Inject("clients", "orders", injector.CutOff{}).For(10*time.Minute).
 		Check(check.Success{Ratio: 0.9}))
@@ -145,8 +148,8 @@ func TestAStopRuleSeesSilence(t *testing.T) {
 	assert.Equal(t, 4, res.ExitCode(), "%v", runner.Failures(res.Book.Scenarios[0]))
 }
 
-// TestARunThatIsKilledLeavesWhatItKnew: the journal tells, second by second, how far faults have come and what requests came to.
-func TestARunThatIsKilledLeavesWhatItKnew(t *testing.T) {
+// The journal records once a second the counts of faults and the results of requests.
+func TestKilledRunLeavesJournal(t *testing.T) {
 	t.Parallel()
 	counted, samples, healed := int64(0), 0, false
 	o := runner.Options{Watch: func(e journal.Event) {
@@ -159,7 +162,7 @@ func TestARunThatIsKilledLeavesWhatItKnew(t *testing.T) {
 			samples++
 		}
 	}}
-	e := built(t, drill("told as it goes", &orders{}, scenarios.Load{GiveUp: time.Minute}).
+	e := build(t, drill("told as it goes", &orders{}, scenarios.Load{GiveUp: time.Minute}).
 		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(4*time.Second).
 		Check(check.Success{Ratio: 0.9}))
 	_, h := run(t, o, e)
@@ -169,13 +172,14 @@ func TestARunThatIsKilledLeavesWhatItKnew(t *testing.T) {
 	assert.Contains(t, []string{"healed", "settled"}, h.Faults[0].Stage)
 }
 
-// TestTheFacilitatorMayHealWhatNoStepHolds: also a fault that stays until a step heals it, which then has nothing to do.
-func TestTheFacilitatorMayHealWhatNoStepHolds(t *testing.T) {
+// The operator can also heal a fault that stays live until a step heals it. That step then has nothing
+// to do.
+func TestOperatorHealsOpenEndedFault(t *testing.T) {
 	t.Parallel()
 	healing := make(chan struct{})
 	close(healing)
 	o := runner.Options{Healing: func(context.Context) <-chan struct{} { return healing }}
-	e := built(t, drill("by hand", &orders{}, scenarios.Load{}).
+	e := build(t, drill("by hand", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).
 		Wait(2*time.Second).
 		Heal().
@@ -185,36 +189,36 @@ func TestTheFacilitatorMayHealWhatNoStepHolds(t *testing.T) {
 	assert.NotContains(t, h.End.Reason, "none is live")
 }
 
-func TestTheFacilitatorMaySkipOrHeal(t *testing.T) {
+func TestOperatorSkipsOrHeals(t *testing.T) {
 	t.Parallel()
-	var asked []string
+	var sentences []string
 	healing := make(chan struct{})
 	close(healing)
 	o := runner.Options{
-		Before: func(_ context.Context, says string) (bool, error) {
-			asked = append(asked, says)
-			return len(asked) == 1, nil
+		Before: func(_ context.Context, sentence string) (bool, error) {
+			sentences = append(sentences, sentence)
+			return len(sentences) == 1, nil
 		},
 		Healing: func(context.Context) <-chan struct{} { return healing },
 	}
-	e := built(t, drill("by hand", &orders{}, scenarios.Load{}).
+	e := build(t, drill("by hand", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.SlowCalls{By: time.Minute}).For(10*time.Minute).
 		Inject("clients", "orders", injector.CutOff{}).For(10*time.Minute).
 		Check(check.Success{Ratio: 0.1, Window: journal.Before}))
 	res, h := run(t, o, e)
-	assert.Len(t, asked, 2)
+	assert.Len(t, sentences, 2)
 	require.Len(t, h.Faults, 2)
 	assert.Equal(t, "skipped", h.Faults[0].Stage)
 	assert.Equal(t, "cut off", h.Faults[1].Kind)
 	assert.Less(t, h.Faults[1].Healed-h.Faults[1].Injected, 5*time.Minute)
-	assert.Equal(t, "passed", verdict(t, h, check.Success{Ratio: 0.1, Window: journal.Before}).Outcome)
+	assert.Equal(t, "passed", verdict(t, h, check.Success{Ratio: 0.1, Window: journal.Before}).Withheld)
 	assert.Equal(t, "inconclusive", res.Outcome, "a drill without its fault proves nothing")
 	assert.Contains(t, verdict(t, h, check.FaultsActed{}).Reason, "skipped by the facilitator")
 	assert.NotContains(t, verdict(t, h, check.Healed{}).Outcome, "inconclusive")
 }
 
-func TestAServiceThatIsMissingSkips(t *testing.T) {
-	e := built(t, scenarios.New("missing").
+func TestMissingProgramSkips(t *testing.T) {
+	e := build(t, scenarios.New("missing").
 		System(scenarios.System{Services: []scenarios.Service{{
 			Name: "db", Command: []string{"no-such-program"}, Needs: "no-such-program", Install: "apt-get install no-such-program", Serves: []string{"/"},
 		}}}).
@@ -233,9 +237,9 @@ func TestAServiceThatIsMissingSkips(t *testing.T) {
 	assert.Equal(t, "inconclusive", h.End.Outcome)
 }
 
-func TestErrorsOfOursProveNothing(t *testing.T) {
+func TestRunnerErrorsAreInconclusive(t *testing.T) {
 	t.Parallel()
-	e := built(t, scenarios.New("never ready").
+	e := build(t, scenarios.New("never ready").
 		System(scenarios.System{Services: []scenarios.Service{{
 			Name: "db", Command: []string{"sleep", "60"}, Ready: scenarios.Ready{Within: 300 * time.Millisecond}, Serves: []string{"/"},
 		}}}).
@@ -247,11 +251,11 @@ func TestErrorsOfOursProveNothing(t *testing.T) {
 	assert.Contains(t, h.End.Reason, "db")
 }
 
-func TestScenariosAtOnceAndSerial(t *testing.T) {
+func TestParallelAndSerialScenarios(t *testing.T) {
 	t.Parallel()
 	var es []*scenarios.Experiment
 	for _, name := range []string{"one", "two", "three"} {
-		e := built(t, drill(name, &orders{}, scenarios.Load{}).
+		e := build(t, drill(name, &orders{}, scenarios.Load{}).
 			Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(time.Second).
 			Check(check.Success{Ratio: 0.9}))
 		es = append(es, e)
@@ -272,7 +276,7 @@ func TestScenariosAtOnceAndSerial(t *testing.T) {
 	assert.Less(t, res.Book.Scenarios[1].Began, res.Book.Scenarios[0].Ended, "the others run at once")
 }
 
-func TestTheSeedFromTheEnvironment(t *testing.T) {
+func TestSeedFromEnvironment(t *testing.T) {
 	t.Setenv("FIREDRILL_SEED", "42")
 	res, err := runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
@@ -282,7 +286,7 @@ func TestTheSeedFromTheEnvironment(t *testing.T) {
 	assert.ErrorContains(t, err, "forty-two", "another seed than the one asked for would be no replay")
 }
 
-func TestOutcomesOfARun(t *testing.T) {
+func TestRunOutcomes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		of   []string
@@ -291,7 +295,7 @@ func TestOutcomesOfARun(t *testing.T) {
 	}{
 		{nil, "inconclusive", 3},
 		{[]string{"skipped"}, "inconclusive", 3},
-		{[]string{"skipped", "passed"}, "passed", 0},
+		{[]string{"skipped", "passed"}, "inconclusive", 3},
 		{[]string{"passed", "inconclusive"}, "inconclusive", 3},
 		{[]string{"inconclusive", "failed", "passed"}, "failed", 1},
 		{[]string{"failed", "stopped"}, "stopped", 4},
@@ -307,4 +311,30 @@ func TestOutcomesOfARun(t *testing.T) {
 		assert.Equal(t, c.want, reports.Outcome(book), c.of)
 		assert.Equal(t, c.exit, (&runner.Result{Outcome: c.want}).ExitCode(), c.of)
 	}
+}
+
+// A test fails with its reasons, so an outcome without any would pass.
+func TestEveryOutcomeHasAReason(t *testing.T) {
+	t.Parallel()
+	e := build(t, drill("nothing", &orders{}, scenarios.Load{}).Wait(500*time.Millisecond).Check(check.Success{Ratio: 0.9}))
+	e.Checks = nil
+	_, h := run(t, runner.Options{}, e)
+	require.Equal(t, "inconclusive", h.End.Outcome)
+	require.NotEmpty(t, runner.Failures(h))
+}
+
+// Readers of the reports would see nothing.
+func TestRunWithoutReportsIsInconclusive(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	o := runner.Options{Dir: dir, Watch: func(e journal.Event) {
+		if e.Begin != nil {
+			_ = os.Mkdir(filepath.Join(dir, "latest", "junit.xml"), 0o700)
+		}
+	}}
+	e := build(t, drill("unwritten", &orders{}, scenarios.Load{}).Wait(500*time.Millisecond).Check(check.Success{Ratio: 0.9}))
+	res, err := runner.RunExperiments(t.Context(), o, e)
+	require.ErrorContains(t, err, "junit.xml")
+	require.Equal(t, "passed", res.Book.Scenarios[0].End.Outcome)
+	require.Equal(t, 3, res.ExitCode())
 }

@@ -13,22 +13,22 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// node is a service that is ready once another one runs.
-func node(name, other string) scenarios.Service {
-	return scenarios.Service{
-		Name: name, Ready: scenarios.Ready{Line: "^ready$", Within: 20 * time.Second},
-		Command: []string{"sh", "-c", `touch up; until [ -e ../` + other + `/up ]; do sleep 0.01; done; echo ready; exec sleep 60`},
-	}
+// clusterNode returns a service that is ready once another one is running.
+func clusterNode(name, other string) scenarios.Service {
+	s := roleService(name, "server")
+	s.Ready = scenarios.Ready{Line: "^ready$", Within: 20 * time.Second}
+	s.Command = []string{"sh", "-c", `touch up; until [ -e ../` + other + `/up ]; do sleep 0.01; done; exec "$0"`, "${self}"}
+	return s
 }
 
-func TestMembersOfAClusterStartTogetherAndOthersAfterWhatTheyDependOn(t *testing.T) {
+func TestClusterMembersStartTogether(t *testing.T) {
 	t.Parallel()
 	sys := scenarios.System{
-		Services: []scenarios.Service{node("c", "c"), node("a", "b"), node("b", "a")},
+		Services: []scenarios.Service{clusterNode("c", "c"), clusterNode("a", "b"), clusterNode("b", "a")},
 		Links:    []scenarios.Link{{From: "a", To: "b"}, {From: "b", To: "a"}, {From: "c", To: "a"}},
 		Groups:   []scenarios.Group{{Name: "ab", Members: []string{"a", "b"}}},
 	}
-	_, h := run(t, runner.Options{}, built(t, scenarios.New("a cluster").System(sys).Wait(time.Millisecond)))
+	_, h := run(t, runner.Options{}, build(t, scenarios.New("a cluster").System(sys).Wait(time.Millisecond)))
 	require.Empty(t, h.End.Reason)
 	at := func(service, what string) time.Duration {
 		i := slices.IndexFunc(h.Processes, func(p journal.TimedProcess) bool { return p.Service == service && p.What == what })
@@ -39,16 +39,16 @@ func TestMembersOfAClusterStartTogetherAndOthersAfterWhatTheyDependOn(t *testing
 	assert.Less(t, max(at("a", "started"), at("b", "started")), min(at("a", "ready"), at("b", "ready")))
 }
 
-func TestWhenOneServiceDoesNotStartNoFurtherOneDoes(t *testing.T) {
+func TestFailedStartStopsFurtherStarts(t *testing.T) {
 	t.Parallel()
-	broken := node("a", "nobody")
+	broken := clusterNode("a", "nobody")
 	broken.Command = []string{"sh", "-c", "exit 7"}
 	sys := scenarios.System{
-		Services: []scenarios.Service{broken, node("b", "nobody"), node("c", "c")},
+		Services: []scenarios.Service{broken, clusterNode("b", "nobody"), clusterNode("c", "c")},
 		Links:    []scenarios.Link{{From: "c", To: "a"}},
 	}
 	began := time.Now()
-	_, h := run(t, runner.Options{}, built(t, scenarios.New("a broken one").System(sys).Wait(time.Millisecond)))
+	_, h := run(t, runner.Options{}, build(t, scenarios.New("a broken one").System(sys).Wait(time.Millisecond)))
 	assert.Contains(t, h.End.Reason, `start service "a"`, "the first error is the cause")
 	assert.Less(t, time.Since(began), 15*time.Second, "b is not waited for")
 	for _, p := range h.Processes {

@@ -1,8 +1,10 @@
 package runner_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -20,17 +22,21 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// One thread starts all processes and stays for good, since a process is ended when the thread that started it is.
+// One thread starts all processes and never exits, since a process is killed when the thread that
+// started it exits.
 func TestMain(m *testing.M) {
+	if role := os.Getenv("ROLE"); role != "" {
+		playRole(role)
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"))
 }
 
-// orders is a service in this process that takes orders once for each key, unless it is made to forget keys.
+// orders is a service in this process that applies one order per key, unless it is set to forget keys.
 type orders struct {
-	forgets bool // the planted bug
+	forgets bool // the deliberate bug
 
 	mu      sync.Mutex
-	seen    map[string]int // by key: requests that arrived
+	seen    map[string]int // by key: number of requests received
 	arrived int
 	effects []journal.Effect
 }
@@ -53,25 +59,25 @@ func (o *orders) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	o.arrived++
 	if o.seen[key]++; o.seen[key] == 1 || o.forgets {
-		o.effects = append(o.effects, journal.Effect{Key: key, ID: "o-" + key})
+		o.effects = append(o.effects, journal.Effect{Key: key, ID: fmt.Sprint("o-", len(o.effects)+1)})
 	}
 	_, _ = io.WriteString(w, "ordered "+key)
 }
 
-// counts tells how many requests arrived, and with how many keys.
+// counts returns the number of requests received and of distinct keys.
 func (o *orders) counts() (requests, keys int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.arrived, len(o.seen)
 }
 
-// drill is a builder with orders behind a link that the clients use, and a load with keys.
+// drill returns a builder with orders behind a link used by the clients, and a load with keys.
 func drill(name string, h http.Handler, l scenarios.Load) *scenarios.Builder {
 	if l.Rate == 0 {
 		l.Rate = 50
 	}
 	if l.GiveUp == 0 {
-		l.GiveUp = 30 * time.Second // a machine that pauses makes requests late, and not wrong
+		l.GiveUp = 30 * time.Second // on a machine that pauses, requests become late but do not fail
 	}
 	if l.Mix == nil {
 		l.Mix = []scenarios.Route{{Method: "POST", Path: "/orders", Body: `{"n":{{n}}}`, Share: 1}}
@@ -85,10 +91,10 @@ func drill(name string, h http.Handler, l scenarios.Load) *scenarios.Builder {
 		Baseline(time.Second)
 }
 
-func keyed() scenarios.Load { return scenarios.Load{KeyHeader: "Idempotency-Key", Retries: 3} }
+func keyedLoad() scenarios.Load { return scenarios.Load{KeyHeader: "Idempotency-Key", Retries: 3} }
 
-// built builds, and shortens the recovery, which these tests do not look at.
-func built(t *testing.T, b *scenarios.Builder) *scenarios.Experiment {
+// build builds the experiment with a shorter recovery, which these tests do not check.
+func build(t *testing.T, b *scenarios.Builder) *scenarios.Experiment {
 	t.Helper()
 	e, err := b.Build()
 	require.NoError(t, err)
@@ -96,7 +102,7 @@ func built(t *testing.T, b *scenarios.Builder) *scenarios.Experiment {
 	return e
 }
 
-// run runs one experiment and returns what the journal tells of it.
+// run runs one experiment and returns its history.
 func run(t *testing.T, o runner.Options, e *scenarios.Experiment) (*runner.Result, *journal.History) {
 	t.Helper()
 	if o.Dir == "" {
@@ -110,7 +116,7 @@ func run(t *testing.T, o runner.Options, e *scenarios.Experiment) (*runner.Resul
 	return res, h
 }
 
-// verdict finds the verdict of a check.
+// verdict returns the verdict of a check.
 func verdict(t *testing.T, h *journal.History, c check.Check) journal.Verdict {
 	t.Helper()
 	i := slices.IndexFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Check == c.String() })
@@ -118,12 +124,12 @@ func verdict(t *testing.T, h *journal.History, c check.Check) journal.Verdict {
 	return h.Verdicts[i]
 }
 
-// folder is a file system with a feature and a system of one service in this process.
-func folder(feature string) fstest.MapFS {
+// featureFS returns a file system with a feature and a system of one service in this process.
+func featureFS(feature string) fstest.MapFS {
 	return fstest.MapFS{
 		"system.yaml": {Data: []byte("services:\n  orders:\n    serves: [/orders, /ledger]\nclients:\n  depends: {orders: http}\n")},
 		"a.feature":   {Data: []byte(feature)},
 	}
 }
 
-func few(share float64) injector.Pick { return injector.Pick{Share: share} }
+func pickShare(share float64) injector.Pick { return injector.Pick{Share: share} }

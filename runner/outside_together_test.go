@@ -19,7 +19,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// mesh is four services in this process that all depend on each other: twelve links.
+// mesh returns four services in this process that all depend on each other, which makes twelve links.
 func mesh() (scenarios.System, []scenarios.Link) {
 	sys := scenarios.System{Groups: []scenarios.Group{{Name: "mesh"}}}
 	for _, from := range []string{"a", "b", "c", "d"} {
@@ -34,25 +34,26 @@ func mesh() (scenarios.System, []scenarios.Link) {
 	return sys, sys.Links
 }
 
-// meeting is a fault that is injected, and healed, only when all others of its step are too: one after the other, they would wait in vain.
-type meeting struct {
-	*guests
+// rendezvous is a fault whose injection and healing wait for those of the other faults of its step.
+// One after the other, they would wait forever.
+type rendezvous struct {
+	*arrivals
 	fails  error
 	panics bool
 }
 
-type guests struct {
+type arrivals struct {
 	injected, healed   chan struct{}
 	mu                 sync.Mutex
 	missing, leaving   int
 	entered, leftAgain []string
 }
 
-func newGuests(n int) *guests {
-	return &guests{injected: make(chan struct{}), healed: make(chan struct{}), missing: n, leaving: n}
+func newArrivals(n int) *arrivals {
+	return &arrivals{injected: make(chan struct{}), healed: make(chan struct{}), missing: n, leaving: n}
 }
 
-func (g *guests) wait(name string, missing *int, names *[]string, all chan struct{}) error {
+func (g *arrivals) wait(name string, missing *int, names *[]string, all chan struct{}) error {
 	g.mu.Lock()
 	*names = append(*names, name)
 	if *missing--; *missing == 0 {
@@ -67,7 +68,7 @@ func (g *guests) wait(name string, missing *int, names *[]string, all chan struc
 	}
 }
 
-func (m meeting) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
+func (m rendezvous) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
 	if err := m.wait(t.ID, &m.missing, &m.entered, m.injected); err != nil {
 		return nil, err
 	}
@@ -82,17 +83,17 @@ func (m meeting) Inject(_ context.Context, t injector.Target) (injector.Heal, er
 	return func(context.Context) error { return m.wait(t.ID, &m.leaving, &m.leftAgain, m.healed) }, nil
 }
 
-func (meeting) Say(from, to string) string { return fmt.Sprintf("%q meets %q", from, to) }
+func (rendezvous) Say(from, to string) string { return fmt.Sprintf("%q meets %q", from, to) }
 
-func TestTheFaultsOfAStepAreInjectedAndHealedAtOnce(t *testing.T) {
+func TestFaultsOfAStepActTogether(t *testing.T) {
 	t.Parallel()
 	sys, links := mesh()
-	g := newGuests(len(links))
+	g := newArrivals(len(links))
 	var placed []scenarios.Placed
 	for _, l := range links {
-		placed = append(placed, scenarios.Placed{From: l.From, To: l.To, Fault: meeting{guests: g}})
+		placed = append(placed, scenarios.Placed{From: l.From, To: l.To, Fault: rendezvous{arrivals: g}})
 	}
-	_, h := run(t, runner.Options{}, built(t, scenarios.New("a meeting").System(sys).Together(placed...).For(time.Millisecond)))
+	_, h := run(t, runner.Options{}, build(t, scenarios.New("a meeting").System(sys).Together(placed...).For(time.Millisecond)))
 	require.Len(t, h.Faults, len(links))
 	assert.Empty(t, h.End.Reason)
 	for i, f := range h.Faults {
@@ -103,10 +104,11 @@ func TestTheFaultsOfAStepAreInjectedAndHealedAtOnce(t *testing.T) {
 	}
 }
 
-// tardy affects something once it is injected, and again when the other is, which comes after it has been healed.
-type tardy struct{ touch *func() }
+// lateEffect has an effect when it is injected, and another after it has been healed, when the fault
+// injected after it is live.
+type lateEffect struct{ touch *func() }
 
-func (f tardy) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
+func (f lateEffect) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
 	t.Count.See(1)
 	t.Count.Touch(1)
 	if *f.touch != nil {
@@ -116,14 +118,14 @@ func (f tardy) Inject(_ context.Context, t injector.Target) (injector.Heal, erro
 	return func(context.Context) error { return nil }, nil
 }
 
-func (tardy) Say(from, to string) string { return fmt.Sprintf("%q is late for %q", from, to) }
+func (lateEffect) Say(from, to string) string { return fmt.Sprintf("%q is late for %q", from, to) }
 
-// What a fault affects after it was healed, such as a reply that was chosen to be lost before, counts too.
+// Effects after healing are counted, such as that of a reply that was selected before.
 func TestEffectsAfterHealingAreCounted(t *testing.T) {
 	t.Parallel()
 	sys, links := mesh()
-	f := tardy{touch: new(func())}
-	_, h := run(t, runner.Options{}, built(t, scenarios.New("late").System(sys).
+	f := lateEffect{touch: new(func())}
+	_, h := run(t, runner.Options{}, build(t, scenarios.New("late").System(sys).
 		Inject(links[0].From, links[0].To, f).For(time.Millisecond).
 		Inject(links[1].From, links[1].To, f).For(time.Millisecond)))
 	require.Len(t, h.Faults, 2)
@@ -132,9 +134,9 @@ func TestEffectsAfterHealingAreCounted(t *testing.T) {
 	assert.EqualValues(t, 1, h.Faults[1].Affected)
 }
 
-// TestAPartitionIsLiveWithin10ms compares the times that the journal holds, each taken when a link was cut. A machine that was busy elsewhere for a moment
-// may stretch one round, not each of several.
-func TestAPartitionIsLiveWithin10ms(t *testing.T) {
+// TestPartitionIsLiveWithin10ms compares the times in the journal, each taken when a link was cut.
+// A busy machine may delay one round, but not each of several.
+func TestPartitionIsLiveWithin10ms(t *testing.T) {
 	t.Parallel()
 	sys, links := mesh()
 	b := scenarios.New("cut all").System(sys)
@@ -146,7 +148,7 @@ func TestAPartitionIsLiveWithin10ms(t *testing.T) {
 			scenarios.Placed{From: "c", To: "d", Fault: injector.CutOff{}},
 		).For(10 * time.Millisecond)
 	}
-	_, h := run(t, runner.Options{}, built(t, b))
+	_, h := run(t, runner.Options{}, build(t, b))
 	require.Len(t, h.Faults, rounds*len(links))
 	best, healed := time.Hour, time.Hour
 	for round := range slices.Chunk(h.Faults, len(links)) {
@@ -170,18 +172,18 @@ func TestAPartitionIsLiveWithin10ms(t *testing.T) {
 	assert.Less(t, healed, 10*time.Millisecond)
 }
 
-func TestWhenOneFaultFailsTheOthersOfItsStepAreHealed(t *testing.T) {
+func TestFailedFaultHealsItsStep(t *testing.T) {
 	t.Parallel()
-	for name, bad := range map[string]meeting{"fails": {fails: errors.New("no such table")}, "panics": {panics: true}} {
+	for name, bad := range map[string]rendezvous{"fails": {fails: errors.New("no such table")}, "panics": {panics: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			sys, links := mesh()
-			bad.guests = newGuests(3)
-			bad.leaving = 2 // the third never came to be
-			_, h := run(t, runner.Options{}, built(t, scenarios.New("a bad guest").System(sys).Together(
-				scenarios.Placed{From: links[0].From, To: links[0].To, Fault: meeting{guests: bad.guests}},
+			bad.arrivals = newArrivals(3)
+			bad.leaving = 2 // the third is never injected
+			_, h := run(t, runner.Options{}, build(t, scenarios.New("a bad guest").System(sys).Together(
+				scenarios.Placed{From: links[0].From, To: links[0].To, Fault: rendezvous{arrivals: bad.arrivals}},
 				scenarios.Placed{From: links[1].From, To: links[1].To, Fault: bad},
-				scenarios.Placed{From: links[2].From, To: links[2].To, Fault: meeting{guests: bad.guests}},
+				scenarios.Placed{From: links[2].From, To: links[2].To, Fault: rendezvous{arrivals: bad.arrivals}},
 			).Wait(time.Hour)))
 			assert.Equal(t, "inconclusive", h.End.Outcome)
 			assert.Regexp(t, `inject "a" meets "c": (no such table|panic: the guest fell)`, h.End.Reason)
@@ -197,46 +199,46 @@ func TestWhenOneFaultFailsTheOthersOfItsStepAreHealed(t *testing.T) {
 	}
 }
 
-// diary notes in which order its faults come and go.
-type diary struct {
+// orderRecorder is a fault that records the order of injections and heals.
+type orderRecorder struct {
 	mu    *sync.Mutex
 	lines *[]string
 	name  string
 }
 
-func (d diary) note(line string) {
+func (d orderRecorder) note(line string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	*d.lines = append(*d.lines, line+" "+d.name)
 }
 
-func (d diary) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
+func (d orderRecorder) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
 	d.note("in")
 	t.Count.Touch(1)
 	return func(context.Context) error { d.note("out"); return nil }, nil
 }
 
-func (d diary) Say(_, _ string) string { return d.name + " is noted" }
+func (d orderRecorder) Say(_, _ string) string { return d.name + " is noted" }
 
-func TestOnOneLinkFaultsKeepTheirOrder(t *testing.T) {
+func TestFaultsOnOneLinkKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	sys, _ := mesh()
 	var mu sync.Mutex
 	var lines []string
 	note := func(name string) scenarios.Placed {
-		return scenarios.Placed{From: "a", To: "b", Fault: diary{&mu, &lines, name}}
+		return scenarios.Placed{From: "a", To: "b", Fault: orderRecorder{&mu, &lines, name}}
 	}
-	_, h := run(t, runner.Options{}, built(t, scenarios.New("in order").System(sys).
+	_, h := run(t, runner.Options{}, build(t, scenarios.New("in order").System(sys).
 		Together(note("1"), note("2")).Together(note("3"), note("4")).Wait(time.Millisecond).HealAll()))
 	assert.Equal(t, []string{"in 1", "in 2", "in 3", "in 4", "out 4", "out 3", "out 2", "out 1"}, lines)
 	assert.Len(t, h.Faults, 4)
 }
 
-// TestAPartitionIsHealedAsAWhole: "the fault is healed" ends all of its links, and not what came before.
-func TestAPartitionIsHealedAsAWhole(t *testing.T) {
+// "the fault is healed" heals all links of the partition and no earlier fault.
+func TestPartitionIsHealedAsAWhole(t *testing.T) {
 	t.Parallel()
 	sys, _ := mesh()
-	_, h := run(t, runner.Options{}, built(t, scenarios.New("as one").System(sys).
+	_, h := run(t, runner.Options{}, build(t, scenarios.New("as one").System(sys).
 		Inject("a", "b", injector.CutOff{}).
 		Partition(injector.Partition{These: []string{"c"}, RestOf: "mesh"}).
 		Wait(time.Millisecond).Heal().Wait(50*time.Millisecond).HealAll()))

@@ -16,7 +16,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// TestInner is what TestATestTellsWhatWentWrong runs in a process of its own.
+// TestInner is run in a separate process by TestFailuresAreReported.
 func TestInner(t *testing.T) {
 	dir := os.Getenv("FIREDRILL_INNER")
 	if dir == "" {
@@ -28,7 +28,7 @@ func TestInner(t *testing.T) {
 		"fails":      injector.Answer{Status: 500},
 		"is unclear": injector.Reorder{Wait: time.Millisecond, Pick: injector.Pick{From: 100000, To: 100001}},
 	} {
-		es = append(es, built(t, drill(name, &orders{}, scenarios.Load{}).
+		es = append(es, build(t, drill(name, &orders{}, scenarios.Load{}).
 			Inject("clients", "orders", f).For(time.Second).
 			Check(check.Success{Ratio: 0.9, Window: journal.During})))
 	}
@@ -38,7 +38,7 @@ func TestInner(t *testing.T) {
 	runner.TestExperiments(t, runner.Options{Dir: dir, Parallel: 2}, append(es, &slow)...)
 }
 
-func TestATestTellsWhatWentWrong(t *testing.T) {
+func TestFailuresAreReported(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInner$", "-test.v", "-test.short")
@@ -55,18 +55,18 @@ func TestATestTellsWhatWentWrong(t *testing.T) {
 	assert.FileExists(t, dir+"/latest/report.html")
 }
 
-// TestInnerLong is what TestTheDeadlineOfATestIsRespected runs in a process of its own.
+// TestInnerLong is run in a separate process by TestDeadlineIsRespected.
 func TestInnerLong(t *testing.T) {
 	dir := os.Getenv("FIREDRILL_INNER_LONG")
 	if dir == "" {
 		t.Skip("runs inside another test")
 	}
-	runner.TestExperiments(t, runner.Options{Dir: dir}, built(t, drill("too long", &orders{}, scenarios.Load{}).
+	runner.TestExperiments(t, runner.Options{Dir: dir}, build(t, drill("too long", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(10*time.Minute).
 		Check(check.Success{Ratio: 0.9})))
 }
 
-func TestTheDeadlineOfATestIsRespected(t *testing.T) {
+func TestDeadlineIsRespected(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInnerLong$", "-test.v", "-test.timeout=12s")
@@ -75,14 +75,14 @@ func TestTheDeadlineOfATestIsRespected(t *testing.T) {
 	out := string(raw)
 	require.Error(t, err, out)
 	assert.NotContains(t, out, "test timed out", "the whole program was ended")
-	assert.Contains(t, out, "interrupted: the test's deadline is near; everything was healed")
+	assert.Contains(t, out, "interrupted: the test's deadline is near; every fault was healed")
 	assert.FileExists(t, dir+"/latest/report.html")
 	journal, err := os.ReadFile(dir + "/latest/journal.ndjson")
 	require.NoError(t, err)
 	assert.Contains(t, string(journal), `"stage":"healed"`)
 }
 
-func TestFailuresBeginWithThePlace(t *testing.T) {
+func TestFailuresBeginWithThePosition(t *testing.T) {
 	h := &journal.History{Begin: journal.Begin{File: "a.feature", Line: 3}, End: &journal.End{Outcome: "stopped", Reason: "too many errors"}, Verdicts: []journal.Verdict{
 		{Check: "all is well", Outcome: "passed", Step: "a.feature:8"},
 		{Check: "p99 stays below 1s", Outcome: "failed", Observed: "2s", Reason: "20 of 100 were slower", Step: "a.feature:9"},

@@ -18,22 +18,23 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
-// asked is a request as a server saw it.
-type asked struct {
+// receivedRequest is a request as seen by a server.
+type receivedRequest struct {
 	method, path, key, body, kind string
 	length                        int64
 	chunked                       bool
 }
 
-// clientOn is a client on a server that answers as told, attempt by attempt (the last answer stays).
-func clientOn(t *testing.T, l scenarios.Load, answers ...http.HandlerFunc) (*client, *taker, func() []asked) {
+// clientOn returns a client of a server that gives the given answers, one per attempt; the last one
+// repeats.
+func clientOn(t *testing.T, l scenarios.Load, answers ...http.HandlerFunc) (*client, *resultCollector, func() []receivedRequest) {
 	t.Helper()
 	var mu sync.Mutex
-	var all []asked
+	var all []receivedRequest
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
-		all = append(all, asked{
+		all = append(all, receivedRequest{
 			r.Method, r.URL.RequestURI(), r.Header.Get("Idempotency-Key"), string(body), r.Header.Get("Content-Type"), r.ContentLength, len(r.TransferEncoding) > 0,
 		})
 		answer := answers[min(len(all), len(answers))-1]
@@ -44,10 +45,10 @@ func clientOn(t *testing.T, l scenarios.Load, answers ...http.HandlerFunc) (*cli
 	if l.GiveUp == 0 {
 		l.GiveUp = 5 * time.Second
 	}
-	k := &taker{}
-	c := newClient(t.Context(), &l, "run", 7, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, k.take)
+	k := &resultCollector{}
+	c := newClient(t.Context(), &l, "run", 7, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, k.add)
 	t.Cleanup(c.close)
-	return c, k, func() []asked { mu.Lock(); defer mu.Unlock(); return all }
+	return c, k, func() []receivedRequest { mu.Lock(); defer mu.Unlock(); return all }
 }
 
 func status(code int) http.HandlerFunc {
@@ -67,28 +68,32 @@ func TestOutcomesOfRequests(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		retries  int
-		expect   int
+		expect   []int
 		answers  []http.HandlerFunc
 		outcome  outcome
 		kind     string
 		attempts int
 	}{
-		{"success", 3, 0, []http.HandlerFunc{status(200)}, acknowledged, "", 1},
-		{"another success", 3, 0, []http.HandlerFunc{status(202)}, acknowledged, "", 1},
-		{"not the expected success", 0, 201, []http.HandlerFunc{status(200)}, ambiguous, "status 200", 1},
-		{"an expected refusal", 3, 422, []http.HandlerFunc{status(422)}, acknowledged, "", 1},
-		{"a redirect is not followed", 0, 302, []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) }}, acknowledged, "", 1},
-		{"bad request", 3, 0, []http.HandlerFunc{status(400)}, refused, "status 400", 1},
-		{"too many, then success", 3, 0, []http.HandlerFunc{status(429), status(200)}, acknowledged, "", 2},
-		{"unavailable for ever", 2, 0, []http.HandlerFunc{status(503)}, refused, "status 503", 3},
-		{"error for ever", 1, 0, []http.HandlerFunc{status(500)}, ambiguous, "status 500", 2},
-		{"error, then refusal", 1, 0, []http.HandlerFunc{status(500), status(400)}, ambiguous, "status 400", 2},
-		{"hang-up, then success", 3, 0, []http.HandlerFunc{hangUp, status(200)}, acknowledged, "", 2},
-		{"hang-up", 0, 0, []http.HandlerFunc{hangUp}, ambiguous, "closed", 1},
+		{"success", 3, nil, []http.HandlerFunc{status(200)}, acknowledged, "", 1},
+		{"another success", 3, nil, []http.HandlerFunc{status(202)}, acknowledged, "", 1},
+		{"not the expected success", 0, []int{201}, []http.HandlerFunc{status(200)}, ambiguous, "status 200", 1},
+		{"an expected refusal", 3, []int{422}, []http.HandlerFunc{status(422)}, acknowledged, "", 1},
+		{"a redirect is not followed", 0, []int{302}, []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) }}, acknowledged, "", 1},
+		{"one of two that are expected", 0, []int{201, 303}, []http.HandlerFunc{status(303)}, acknowledged, "", 1},
+		{"bad request", 3, nil, []http.HandlerFunc{status(400)}, refused, "status 400", 1},
+		{"too many, then success", 3, nil, []http.HandlerFunc{status(429), status(200)}, acknowledged, "", 2},
+		{"unavailable for ever", 2, nil, []http.HandlerFunc{status(503)}, ambiguous, "status 503", 3},
+		{"error for ever", 1, nil, []http.HandlerFunc{status(500)}, ambiguous, "status 500", 2},
+		{"too early, then success", 3, nil, []http.HandlerFunc{status(425), status(200)}, acknowledged, "", 2},
+		{"in conflict, then success", 3, nil, []http.HandlerFunc{status(409), status(200)}, acknowledged, "", 2},
+		{"a success that is not expected is no error to repeat", 3, []int{201}, []http.HandlerFunc{status(200)}, ambiguous, "status 200", 1},
+		{"error, then refusal", 1, nil, []http.HandlerFunc{status(500), status(400)}, ambiguous, "status 400", 2},
+		{"hang-up, then success", 3, nil, []http.HandlerFunc{hangUp, status(200)}, acknowledged, "", 2},
+		{"hang-up", 0, nil, []http.HandlerFunc{hangUp}, ambiguous, "closed", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			client, k, asked := clientOn(t, scenarios.Load{
+			client, k, requests := clientOn(t, scenarios.Load{
 				Retries: c.retries, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Body: "{}", Share: 1, Expect: c.expect}},
 			}, c.answers...)
 			client.do(5, time.Now())
@@ -98,15 +103,39 @@ func TestOutcomesOfRequests(t *testing.T) {
 			assert.Equal(t, c.kind, e.kind)
 			assert.Len(t, e.attempts, c.attempts)
 			assert.Equal(t, c.attempts, e.wire)
-			assert.Len(t, asked(), c.attempts)
-			for _, a := range asked() {
+			assert.Len(t, requests(), c.attempts)
+			for _, a := range requests() {
 				assert.Equal(t, "run-5", a.key)
 			}
 		})
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+// The meaning of a status applies to all attempts, and determines whether there is another one.
+func TestStatusMeaningsOfTheScenario(t *testing.T) {
+	t.Parallel()
+	means := map[int]scenarios.Outcome{503: scenarios.Refused, 409: scenarios.Acknowledged, 404: scenarios.NotKnown}
+	for _, c := range []struct {
+		answers  []http.HandlerFunc
+		outcome  outcome
+		attempts int
+	}{
+		{[]http.HandlerFunc{status(503)}, refused, 1},
+		{[]http.HandlerFunc{hangUp, status(503)}, ambiguous, 2},
+		{[]http.HandlerFunc{status(404), status(200)}, acknowledged, 2},
+		{[]http.HandlerFunc{status(404)}, ambiguous, 3},
+		{[]http.HandlerFunc{hangUp, status(409)}, acknowledged, 2},
+	} {
+		client, k, requests := clientOn(t, scenarios.Load{
+			Retries: 2, Means: means, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Body: "{}", Share: 1}},
+		}, c.answers...)
+		client.do(5, time.Now())
+		assert.Equal(t, c.outcome.String(), k.all[0].outcome.String())
+		assert.Len(t, requests(), c.attempts)
+	}
+}
+
+func TestDialRefused(t *testing.T) {
 	t.Parallel()
 	client, k, _ := clientOn(t, scenarios.Load{Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, status(200))
 	closed := httptest.NewServer(status(200))
@@ -118,7 +147,7 @@ func TestNobodyListens(t *testing.T) {
 	assert.Zero(t, k.all[0].wire)
 }
 
-func TestATimeOut(t *testing.T) {
+func TestTimeout(t *testing.T) {
 	t.Parallel()
 	client, k, _ := clientOn(t, scenarios.Load{GiveUp: 100 * time.Millisecond, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}},
 		func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -127,8 +156,9 @@ func TestATimeOut(t *testing.T) {
 	assert.Equal(t, "timeout", k.all[0].kind)
 }
 
-// TestWhatTheRunnerCuts: what ends because the run does is no failure of the system, whatever the cause is called, and also between two attempts.
-func TestWhatTheRunnerCuts(t *testing.T) {
+// A request that ends because the run is interrupted is not a failure of the system, whatever the
+// cause and even between two attempts.
+func TestRequestsAbortedByTheRunner(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
 		"under way":        func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
@@ -136,22 +166,23 @@ func TestWhatTheRunnerCuts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, k, asked := clientOn(t, scenarios.Load{Retries: 100, GiveUp: time.Minute, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, answer)
+			client, k, requests := clientOn(t, scenarios.Load{Retries: 100, GiveUp: time.Minute, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, answer)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			client.ctx = ctx
 			done := make(chan struct{})
 			go func() { defer close(done); client.do(0, time.Now()) }()
-			require.Eventually(t, func() bool { return len(asked()) > 0 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return len(requests()) > 0 }, 10*time.Second, time.Millisecond)
 			cancel(errors.New("a stop rule acted"))
 			<-done
-			assert.Equal(t, cut, k.all[0].kind)
+			assert.Equal(t, aborted, k.all[0].kind)
 			assert.Equal(t, ambiguous, k.all[0].outcome)
 		})
 	}
 }
 
-// net/http repeats a request by itself when a kept connection breaks and the request seems safe to repeat. Such repeats would not be the policy's.
-func TestRequestsAreNeverRepeatedBehindTheClientsBack(t *testing.T) {
+// net/http retries a request by itself if a kept connection breaks and the request is idempotent. Such
+// retries would violate the policy.
+func TestTransportNeverRetries(t *testing.T) {
 	t.Parallel()
 	for _, r := range []scenarios.Route{
 		{Method: "GET", Path: "/"}, {Method: "HEAD", Path: "/"}, {Method: "OPTIONS", Path: "/"}, {Method: "DELETE", Path: "/"}, {Method: "POST", Path: "/"},
@@ -161,13 +192,13 @@ func TestRequestsAreNeverRepeatedBehindTheClientsBack(t *testing.T) {
 			t.Parallel()
 			r.Share = 1
 			for _, header := range []string{"", "Idempotency-Key"} {
-				client, k, asked := clientOn(t, scenarios.Load{KeyHeader: header, Mix: []scenarios.Route{r}}, status(200), status(200), hangUp, status(200))
+				client, k, requests := clientOn(t, scenarios.Load{KeyHeader: header, Mix: []scenarios.Route{r}}, status(200), status(200), hangUp, status(200))
 				for n := range uint64(3) {
 					client.do(n, time.Now())
 				}
-				require.Len(t, asked(), 3, header)
+				require.Len(t, requests(), 3, header)
 				assert.Equal(t, "closed", k.all[2].kind)
-				for i, a := range asked() {
+				for i, a := range requests() {
 					assert.Equal(t, r.Body, a.body)
 					assert.Equal(t, int64(len(r.Body)), a.length)
 					assert.False(t, a.chunked)
@@ -178,8 +209,8 @@ func TestRequestsAreNeverRepeatedBehindTheClientsBack(t *testing.T) {
 	}
 }
 
-// Head and body go out in one piece: gateways treat requests that come in two in ways of their own.
-func TestARequestGoesOutInOnePiece(t *testing.T) {
+// Head and body must be written together: some gateways treat a split request differently.
+func TestRequestIsWrittenAtOnce(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -196,9 +227,9 @@ func TestARequestGoesOutInOnePiece(t *testing.T) {
 		pieces <- string(buf[:n])
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	}()
-	k := &taker{}
+	k := &resultCollector{}
 	c := newClient(t.Context(), &scenarios.Load{KeyHeader: "Idempotency-Key", GiveUp: 5 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/", Body: "the body"}}}, "run", 7,
-		func(string) string { return ln.Addr().String() }, k.take)
+		func(string) string { return ln.Addr().String() }, k.add)
 	defer c.close()
 	c.do(1, time.Now())
 	require.True(t, strings.HasSuffix(<-pieces, "the body"))
@@ -207,21 +238,22 @@ func TestARequestGoesOutInOnePiece(t *testing.T) {
 
 func TestTemplates(t *testing.T) {
 	t.Parallel()
-	client, _, asked := clientOn(t, scenarios.Load{KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{
+	client, _, requests := clientOn(t, scenarios.Load{KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{
 		{Method: "PUT", Path: "/orders/{{n}}", Body: `{"key":"{{key}}","seed":{{seed}},"n":{{n}}}`, Type: "application/json", Share: 1},
 	}}, status(200))
 	client.do(42, time.Now())
 	client.try(client.route(42), 42, 43)
-	want := asked()
+	want := requests()
 	require.Len(t, want, 2)
 	assert.Equal(t, `{"key":"run-42","seed":7,"n":42}`, want[0].body)
 	assert.Equal(t, "/orders/42", want[0].path)
 	assert.Equal(t, "application/json", want[0].kind)
 	assert.Equal(t, "run-42", want[1].key, "another body with the same key")
-	assert.NotEqual(t, want[0].body, want[1].body)
+	assert.Equal(t, `{"key":"run-42","seed":7,"n":43}`, want[1].body, "the key in the body stays")
+	assert.Equal(t, "/orders/42", want[1].path)
 }
 
-func TestAnswersAreTold(t *testing.T) {
+func TestDigestsAndFallbacks(t *testing.T) {
 	t.Parallel()
 	client, k, _ := clientOn(t, scenarios.Load{Marker: &scenarios.Header{Name: "X-Degraded", Value: "true"}, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}},
 		func(w http.ResponseWriter, _ *http.Request) {
@@ -239,7 +271,7 @@ func TestAnswersAreTold(t *testing.T) {
 	assert.NotEqual(t, k.all[1].digest, k.all[2].digest)
 }
 
-func TestRetryAfterIsHonouredWithinReason(t *testing.T) {
+func TestRetryAfterIsBounded(t *testing.T) {
 	t.Parallel()
 	client, k, _ := clientOn(t, scenarios.Load{Retries: 1, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}},
 		func(w http.ResponseWriter, _ *http.Request) {
@@ -251,6 +283,22 @@ func TestRetryAfterIsHonouredWithinReason(t *testing.T) {
 	gap := k.all[0].attempts[1].at.Sub(k.all[0].attempts[0].at)
 	assert.GreaterOrEqual(t, gap, time.Second)
 	assert.Less(t, gap, time.Minute)
+	assert.True(t, client.retryAfter.Load(), "requests may have taken that much longer")
+}
+
+// The upper bound on the duration of a request is computed from the actual pauses.
+func TestPausesAreWithinPatience(t *testing.T) {
+	t.Parallel()
+	l := scenarios.Load{Retries: 2, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}
+	client, k, _ := clientOn(t, l, status(503), status(503), status(200))
+	client.do(0, time.Now())
+	require.Len(t, k.all[0].attempts, 3)
+	for i := range 2 {
+		gap := k.all[0].attempts[i+1].at.Sub(k.all[0].attempts[i].at) - k.all[0].attempts[i].took
+		assert.GreaterOrEqual(t, gap, scenarios.Pause(i)/2)
+		assert.Less(t, gap, scenarios.Pause(i)+time.Second, "a slow machine adds to it")
+	}
+	assert.False(t, client.retryAfter.Load())
 }
 
 func TestTheMixIsDrawnByHash(t *testing.T) {
@@ -263,7 +311,7 @@ func TestTheMixIsDrawnByHash(t *testing.T) {
 		if one.route(n).Path == "a" {
 			a++
 		}
-		if one.route(n) != other.route(n) {
+		if one.route(n).Path != other.route(n).Path {
 			differ++
 		}
 	}
@@ -271,13 +319,13 @@ func TestTheMixIsDrawnByHash(t *testing.T) {
 	assert.Positive(t, differ)
 }
 
-// taker collects what requests came to.
-type taker struct {
+// resultCollector collects the results of requests.
+type resultCollector struct {
 	mu  sync.Mutex
-	all []ended
+	all []result
 }
 
-func (k *taker) take(e ended) {
+func (k *resultCollector) add(e result) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.all = append(k.all, e)

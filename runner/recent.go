@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -8,23 +10,60 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// recent is what finished since the last tick.
+// recent counts the requests that ended since the last tick.
 type recent struct {
 	requests, errors int
 	latency          *hdrhistogram.Histogram
 }
 
-// tally counts requests that ended, and the good ones among them.
-type tally struct{ all, good int }
+// endCount counts the requests that ended and those among them that succeeded.
+type endCount struct{ all, good int }
 
-// sent notes a request that is under way from now on, until it is folded.
-func (f *fold) sent(n uint64, due time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.waiting[n] = due
+// endResolution is the resolution with which the ends of requests are counted for stop rules.
+const endResolution = 100 * time.Millisecond
+
+// countEnd counts a request that ended at t. f.mu must be held.
+func (f *fold) countEnd(t time.Duration, good bool) {
+	n := f.endedRequests[int64(t/endResolution)]
+	n.all++
+	if good {
+		n.good++
+	}
+	f.endedRequests[int64(t/endResolution)] = n
+	if time.Duration(len(f.endedRequests))*endResolution > 2*f.horizon {
+		maps.DeleteFunc(f.endedRequests, func(at int64, _ endCount) bool { return time.Duration(at)*endResolution < t-f.horizon })
+	}
 }
 
-// tick is the live picture since the last one.
+// inFlightRequest is a request that was sent and has not ended.
+type inFlightRequest struct {
+	due   time.Duration
+	route string
+}
+
+// started records that a request is in flight until it is folded.
+func (f *fold) started(n uint64, route string, due time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.inFlight[n] = inFlightRequest{due, route}
+}
+
+// metOutage returns how many requests of the load an outage has affected so far: those that ended
+// during it without an answer, and those that have waited for noticeable or longer. It also returns,
+// by link, how many calls the outage broke and how many were answered nevertheless.
+func (f *fold) metOutage(o *outage, now time.Duration) (n int64, broken, answered map[string]int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n = o.requests
+	for _, r := range f.inFlight {
+		if now-max(r.due, o.from) >= noticeable && slices.Contains(o.routes, r.route) {
+			n++
+		}
+	}
+	return n, maps.Clone(o.calls), maps.Clone(o.answered)
+}
+
+// tick returns the requests since the last tick and resets the counts.
 func (f *fold) tick(every time.Duration) journal.Tick {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -34,22 +73,57 @@ func (f *fold) tick(every time.Duration) journal.Tick {
 	return t
 }
 
-// success is the share of requests that succeeded among those that ended since t, and those that have been waiting since before it: a system that hangs
-// ends nothing, and is no success. ok is false when there were none.
-func (f *fold) success(t time.Duration) (ratio float64, ok bool) {
+// success returns how many requests succeeded out of those that ended in [from, to) and those that
+// have been waiting since before from. The latter are included because a system that hangs ends no
+// requests.
+func (f *fold) success(from, to time.Duration) (good, all int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all, good := 0, 0
-	for second, n := range f.ended {
-		if time.Duration(second)*time.Second >= t {
-			all += n.all
-			good += n.good
-		}
+	for t := int64(from / endResolution); t < int64(to/endResolution); t++ {
+		all += f.endedRequests[t].all
+		good += f.endedRequests[t].good
 	}
-	for _, due := range f.waiting {
-		if due < t {
+	for _, r := range f.inFlight {
+		if r.due < from {
 			all++
 		}
 	}
-	return float64(good) / float64(max(1, all)), all > 0
+	return good, all
+}
+
+// failing reports whether less than ratio of the requests succeeded during all of d until now, and
+// returns the share that succeeded. It divides d into parts, as many as the number of requests allows,
+// and requires each to fail, so that one bad moment is not enough.
+func (f *fold) failing(now, d time.Duration, ratio float64) (share float64, failing bool) {
+	from := now - d
+	good, all := f.success(from, now)
+	if all == 0 || float64(good) >= ratio*float64(all) {
+		return 0, false
+	}
+	parts := time.Duration(min(10, max(1, all/5)))
+	for i := range parts {
+		good, all := f.success(from+d*i/parts, from+d*(i+1)/parts)
+		if all > 0 && float64(good) >= ratio*float64(all) {
+			return 0, false
+		}
+	}
+	return float64(good) / float64(all), true
+}
+
+// overdue returns how many requests of the baseline have been waiting longer than any request that
+// ended, and at least a second. It also returns the number of requests in the baseline.
+func (f *fold) overdue(now time.Duration) (n, sent int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for t, ended := range f.endedRequests {
+		if time.Duration(t)*endResolution >= f.baseline {
+			sent += ended.all
+		}
+	}
+	for _, r := range f.inFlight {
+		if r.due >= f.baseline && now-r.due > max(f.slowest, time.Second) {
+			n++
+		}
+	}
+	return n, sent + n
 }

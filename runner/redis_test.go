@@ -25,17 +25,18 @@ services:
     needs: redis-server
 `
 
-// A front counts its requests in a real redis-server. Commands whose replies are lost have been carried out, and those that are answered on the way have not.
-func TestAServiceThatAsksRedis(t *testing.T) {
+// A front counts its requests in a real redis-server. Commands whose replies are lost were executed;
+// commands answered by the fault were not.
+func TestFaultsOnRedis(t *testing.T) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
 			require.NoError(t, err)
 		}
 		t.Skip("redis-server is not installed: apt-get install redis-server")
 	}
-	var mu sync.Mutex // guards what follows
+	var mu sync.Mutex // guards the variables below
 	var client *redis.Client
-	var told, last int64
+	var received, last int64
 	failures := map[string]int64{}
 	front := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		n, err := client.Incr(context.Background(), "hits").Result()
@@ -46,7 +47,7 @@ func TestAServiceThatAsksRedis(t *testing.T) {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
 		}
-		told, last = told+1, max(last, n)
+		received, last = received+1, max(last, n)
 		_, _ = w.Write([]byte(strconv.FormatInt(n, 10)))
 	})
 	text := `Feature: A
@@ -73,8 +74,8 @@ func TestAServiceThatAsksRedis(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, client.Close())
-	h := only(r)
-	judged(t, h, "at least 99% of requests succeed during the fault")
+	h := onlyScenario(r)
+	requireVerdicts(t, h, "at least 99% of requests succeed during the fault")
 	require.Len(t, h.Faults, 2)
 	lost, refused := h.Faults[0], h.Faults[1]
 	for _, f := range h.Faults {
@@ -84,7 +85,7 @@ func TestAServiceThatAsksRedis(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	assert.Equal(t, told+lost.Affected, last, "commands whose replies were lost have counted; those that were answered on the way have not: %v", failures)
+	assert.Equal(t, received+lost.Affected, last, "commands whose replies were lost have counted; those that were answered on the way have not: %v", failures)
 	assert.Equal(t, refused.Affected, failures["LOADING Redis is loading the dataset in memory"], "%v", failures)
 	for _, m := range h.Messages {
 		assert.Equal(t, "INCR hits", m.Op)

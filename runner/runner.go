@@ -1,14 +1,34 @@
-// Package runner carries experiments out: it starts the system, opens links, generates load, injects, heals, reads effects, and writes the journal.
+// Package runner runs experiments: it starts the system, opens links, generates load, injects and
+// heals faults, reads effects, and writes the journal.
 //
-// Test runs feature files in a Go test suite, a subtest for each scenario; Run does the same for a program; RunExperiments takes experiments that
-// were built in Go. All of them leave a folder with the journal, the reports and the services' logs, and undo everything whatever happens.
+// Test runs feature files in a Go test suite, one subtest per scenario. Run does the same for a
+// program. RunExperiments takes experiments built in Go. Each of them leaves a folder with the
+// journal, the reports and the logs of the services, and undoes every change even when it fails.
 //
-// A scenario runs so: the system is started at its beginning; the first step that acts starts the load and measures the baseline; steps act as they
-// are reached; the first check heals what is live, watches the recovery, ends the load, reads effects and judges all checks at once, on the facts in
-// the journal alone. Checks after a failed one are judged too.
+// A run first stops the processes and removes the files left by earlier runs that were killed.
+// Scenarios run in parallel where they cannot disturb each other. A scenario that was inconclusive
+// because others may have disturbed it is run again alone.
 //
-// The seed decides which messages a fault chooses, which routes the load takes and how long clients back off. It does not decide timing: a run with
-// the same seed is the same drill and not the same film.
+// A scenario has these parts:
+//
+//   - The system is started.
+//   - Before the first action, the runner reads the existing effects, watches the links for a second
+//     without load to detect heartbeats (and again after the load), starts the load, lets it warm up
+//     for a second, and measures the baseline.
+//   - Nothing is injected if the baseline was not within the steady state, a service exited
+//     unexpectedly, or the runner itself had an error. Otherwise each step acts when it is reached.
+//   - The first check heals all live faults, watches the recovery, ends the load, waits for messages
+//     that are held back, reads effects until they have settled, sends keys again, and judges all
+//     checks together, using only the facts in the journal. Checks that follow a failed one are
+//     judged too. Package check states the rules for verdicts.
+//
+// Meanwhile, a watchdog records when the runner itself did not run. An error of the runner or of its
+// load generator is recorded in the journal and makes the scenario inconclusive; it never counts as a
+// failure of the system.
+//
+// The seed determines which messages a fault selects, which routes the load takes and how long
+// clients back off. It does not determine timing: two runs with the same seed inject the same faults
+// but may affect different requests.
 package runner
 
 import (
@@ -28,47 +48,67 @@ import (
 	"sync"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Options of a run. The zero value runs ./features.
+// Options configures a run. The zero value runs ./features.
 type Options struct {
-	FS       fs.FS                   // where features and system files are read; nil means the working folder
-	Paths    []string                // files, folders, file.feature:line; empty means "features"
-	Tags     string                  // tag expression
-	Name     string                  // regular expression on scenario names
-	Seed     uint64                  // 0 means $FIREDRILL_SEED, or one from the clock; the journal tells it
-	Without  []string                // protections to switch off, handed to services as ${without}
-	Parallel int                     // scenarios at once; 0 means 1; those tagged @serial run alone
-	Dir      string                  // parent of run folders; "" means .firedrill/runs
-	Self     string                  // what ${self} stands for; "" means this program
-	Steps    []Step                  // the user's own
-	Metrics  string                  // host:port where /metrics tells Prometheus how injections and links go, while the run lasts; without a host loopback; "" nowhere
-	Handlers map[string]http.Handler // services in this process, by name: they stand in for the system file's command
+	FS       fs.FS    // file system with the features and system files; nil means the working directory
+	Paths    []string // files, folders, file.feature:line; empty means "features"
+	Tags     string   // tag expression that selects scenarios
+	Name     string   // regular expression that selects scenarios by name
+	Seed     uint64   // 0 means $FIREDRILL_SEED or else a seed from the clock, recorded in the journal
+	Without  []string // protections to switch off, passed to services as ${without}
+	Parallel int      // maximum number of scenarios at once; 0 means 1; those tagged @serial run alone
+	Dir      string   // parent of run folders; "" means .firedrill/runs
+	Self     string   // value of ${self}; "" means this program
+	Steps    []Step   // user-defined steps
+	Drive    Driver   // runs the steps of feature files; nil means the runner itself; see package godogsteps
+	Metrics  string   // host:port that serves /metrics during the run, by default on loopback; "" disables it
 
-	Watch   func(journal.Event)                                           // sees each event as it is written, one at a time; may be nil
-	Confirm func(ctx context.Context, what string) error                  // asks the facilitator; nil notes it and goes on
-	Before  func(ctx context.Context, says string) (skip bool, err error) // asked before each injection; nil goes on
-	Healing func(ctx context.Context) <-chan struct{}                     // asked after each injection: closed when the operator heals all by hand; nil never
+	// Handlers are services in this process, by name. They replace the commands in the system file.
+	Handlers map[string]http.Handler
+
+	// AllowSkipped allows the run to pass even if scenarios were skipped because a required program is missing.
+	AllowSkipped bool
+
+	// Watch is called with each event as it is written, one at a time. It may be nil.
+	Watch func(journal.Event)
+	// Confirm asks the facilitator to confirm something. If it is nil, a note is recorded instead.
+	Confirm func(ctx context.Context, what string) error
+	// Before is called before each injection and reports whether to skip it. It may be nil.
+	Before func(ctx context.Context, sentence string) (skip bool, err error)
+	// Healing is called after each injection. When the returned channel is closed, all live faults are
+	// healed. It may be nil.
+	Healing func(ctx context.Context) <-chan struct{}
 }
 
-// Step is a user's own godog step: a pattern (regular expression) and a function as godog takes it. It runs where it stands: as a Given before the load,
-// as a When under it, as a Then after all is healed. What it is given as context tells of the running system, see Of.
+// Step is a user-defined step.
+//
+// Pattern is a regular expression. Do is a function as godog accepts it: its parameters are an
+// optional context.Context, the submatches of the pattern, and then a *godog.DocString or a
+// *godog.Table. It returns an error, a context.Context, both, or nothing.
+//
+// A Given runs before the load starts, a When under load, and a Then after all faults are healed. Of
+// returns the running system from the step's context.
 type Step struct {
 	Pattern string
 	Do      any
 }
 
-// Result of a run.
+// Result is the result of a run.
 type Result struct {
 	Dir     string // the run's folder
 	Book    *journal.Book
-	Outcome string // the worst of all scenarios
+	Outcome string // the worst outcome of all scenarios
 }
 
-// ExitCode is 0 passed, 1 failed, 3 inconclusive, 4 stopped, 130 interrupted. A run in which nothing ran is inconclusive.
+// ExitCode returns the exit code of the run: 0 passed, 1 failed, 3 inconclusive, 4 stopped, 130
+// interrupted. A run in which nothing ran is inconclusive. So is a run with skipped scenarios that
+// otherwise passed, unless Options.AllowSkipped is set.
 func (r *Result) ExitCode() int {
 	switch r.Outcome {
 	case "passed":
@@ -83,22 +123,23 @@ func (r *Result) ExitCode() int {
 	return 3
 }
 
-// running is a run under way.
-type running struct {
-	o       Options
-	dir     string
-	short   string // the run's short id
-	seed    uint64
-	file    *os.File
-	journal *journal.Writer
-	metrics *metrics
-	mu      sync.Mutex
+// runState is the state of a run in progress.
+type runState struct {
+	o         Options
+	dir       string
+	short     string // short ID of the run
+	seed      uint64
+	file      *os.File
+	journal   *journal.Writer
+	metrics   *metrics
+	admission *admission
+	mu        sync.Mutex
 
 	authority authority
 }
 
-// Run parses, validates and runs features. An error of type scenarios.Problems means that a feature is wrong and nothing was started; with any
-// other error there may be a Result all the same.
+// Run parses, validates and runs features. An error of type scenarios.Problems means that a feature
+// is invalid and nothing was started. With any other error the Result may still be non-nil.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	es, err := parse(&o)
 	if err != nil {
@@ -117,46 +158,57 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 	src := scenarios.Source{FS: o.FS, Paths: o.Paths, Tags: o.Tags, Name: o.Name}
 	for _, s := range o.Steps {
 		src.Own = append(src.Own, s.Pattern)
+		if err := checkStepFunc(s); err != nil && o.Drive == nil {
+			return nil, err
+		}
 	}
 	for name := range o.Handlers {
 		src.Handlers = append(src.Handlers, name)
 	}
 	slices.Sort(src.Handlers)
-	return scenarios.Parse(src)
+	src.Find = FindProgram
+	es, err := scenarios.Parse(src)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Without) > 0 && !slices.ContainsFunc(es, func(e *scenarios.Experiment) bool { return e.TakesWithout(src.Handlers) }) {
+		return nil, fmt.Errorf("run without %q: no service takes ${without}: hand it to one in its `command` or `env`, or leave --without out", o.Without)
+	}
+	return es, nil
+}
+
+// FindProgram returns an error if the program of a service cannot be found.
+func FindProgram(program string) error {
+	_, err := process.LookPath(program)
+	return err
 }
 
 // RunExperiments runs experiments built in Go.
 func RunExperiments(ctx context.Context, o Options, es ...*scenarios.Experiment) (*Result, error) {
-	r, err := begin(o)
+	r, err := begin(o, es)
 	if err != nil {
 		return nil, err
 	}
 	var pool sync.WaitGroup
-	places := make(chan struct{}, max(1, o.Parallel))
+	serial := func(e *scenarios.Experiment) bool { return slices.Contains(e.Tags, "@serial") }
 	for _, e := range es {
-		if slices.Contains(e.Tags, "@serial") {
+		if serial(e) {
 			continue
 		}
-		places <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
-		pool.Go(func() {
-			defer func() { <-places }()
-			r.scenario(ctx, e)
-		})
+		j := r.admission.queue(jobOf(e, &r.o))
+		pool.Go(func() { r.scenario(ctx, e, j) })
 	}
 	pool.Wait()
 	for _, e := range es {
-		if ctx.Err() == nil && slices.Contains(e.Tags, "@serial") {
-			r.scenario(ctx, e)
+		if serial(e) {
+			r.scenario(ctx, e, r.admission.queue(jobOf(e, &r.o)))
 		}
 	}
 	return r.end(ctx)
 }
 
-// begin makes the run's folder and journal.
-func begin(o Options) (_ *running, err error) {
+// begin creates the run's folder and journal.
+func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(".firedrill", "runs")
 	}
@@ -165,7 +217,7 @@ func begin(o Options) (_ *running, err error) {
 			return nil, fmt.Errorf("find this program: %w", err)
 		}
 	}
-	r := &running{o: o, seed: o.Seed}
+	r := &runState{o: o, seed: o.Seed, admission: newAdmission(o.Parallel)}
 	if r.metrics, err = serveMetrics(o.Metrics); err != nil {
 		return nil, err
 	}
@@ -175,13 +227,13 @@ func begin(o Options) (_ *running, err error) {
 		}
 	}()
 	now := time.Now()
-	if said := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && said != "" {
-		if r.seed, err = strconv.ParseUint(said, 10, 64); err != nil {
-			return nil, fmt.Errorf("read $FIREDRILL_SEED: %q is not a whole number from 0 up: set it to the seed that a report tells, or leave it out", said)
+	if seedText := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && seedText != "" {
+		if r.seed, err = strconv.ParseUint(seedText, 10, 64); err != nil {
+			return nil, fmt.Errorf("read $FIREDRILL_SEED: %q is not a whole number from 0 up: set it to the seed that a report tells, or leave it out", seedText)
 		}
 	}
 	if r.seed == 0 {
-		r.seed = uint64(now.UnixNano()) //nolint:gosec // any number will do
+		r.seed = uint64(now.UnixNano())&(1<<53-1) | 1 //nolint:gosec // any nonzero number exact as a float64, for JSON
 	}
 	id := make([]byte, 3)
 	_, _ = rand.Read(id)
@@ -195,17 +247,28 @@ func begin(o Options) (_ *running, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the journal: %w", err)
 	}
-	latest(o.Dir, name)
+	linkLatest(o.Dir, name)
 	r.journal = journal.NewWriter(r.file, now)
 	r.write(journal.Event{Run: &journal.Run{
-		Schema: journal.Schema, ID: name, Began: now.UTC(), Version: version(), Seed: r.seed, Command: os.Args, Without: o.Without,
+		Schema: journal.Schema, ID: name, Began: now.UTC(), Version: version(), Seed: journal.Seed(r.seed), Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, Plan: planned(es),
 		Host: fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 	}})
+	r.reclaim()
 	return r, nil
 }
 
-// latest points a link at the newest run. A file system without links does without.
-func latest(dir, name string) {
+// planned lists the scenarios of a run, so that reports can name those that never started.
+func planned(es []*scenarios.Experiment) []journal.Planned {
+	var all []journal.Planned
+	for _, e := range es {
+		all = append(all, journal.Planned{ID: e.ID, Name: e.Name, File: e.File, Line: e.Line})
+	}
+	return all
+}
+
+// linkLatest makes the symbolic link "latest" point to the newest run. Errors are ignored: not every
+// file system supports symbolic links.
+func linkLatest(dir, name string) {
 	tmp := filepath.Join(dir, ".latest-"+name)
 	if os.Symlink(name, tmp) == nil {
 		_ = os.Rename(tmp, filepath.Join(dir, "latest"))
@@ -219,50 +282,43 @@ func version() string {
 	return ""
 }
 
-// write writes an event and shows it to the watcher, in the journal's order.
-func (r *running) write(e journal.Event) journal.Event {
+// write writes an event to the journal and passes it to Options.Watch, in the same order.
+func (r *runState) write(e journal.Event) journal.Event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e = r.journal.Write(e)
 	if r.o.Watch != nil {
-		r.o.Watch(e)
+		r.o.Watch(r.journal.Redact(e))
 	}
 	return e
 }
 
-// scenario runs one experiment to its end.
-func (r *running) scenario(ctx context.Context, e *scenarios.Experiment) {
-	s := newSession(ctx, r, e)
-	s.begin()
-	defer s.finish()
-	s.drive()
-}
-
-// end closes the journal, folds it, and writes the reports.
-func (r *running) end(ctx context.Context) (*Result, error) {
+// end folds and closes the journal, and writes the reports.
+func (r *runState) end(ctx context.Context) (*Result, error) {
 	defer r.metrics.close()
 	book, err := r.fold()
 	if err != nil {
 		return nil, err
 	}
-	book.End = &journal.End{} // about to be written: the run comes to its end
+	book.End = &journal.End{} // the end event is written below
 	outcome := reports.Outcome(book)
 	if ctx.Err() != nil {
 		outcome = "interrupted"
 	}
 	r.write(journal.Event{End: &journal.End{Outcome: outcome}})
 	err = errors.Join(r.journal.Err(), r.file.Close())
-	if book, again := r.fold(); again == nil {
+	if book, foldErr := r.fold(); foldErr == nil {
 		res := &Result{Dir: r.dir, Book: book, Outcome: outcome}
+		err = errors.Join(err, reports.WriteDir(r.dir, book))
 		if err != nil && res.ExitCode() == 0 {
-			res.Outcome = "inconclusive" // facts are missing
+			res.Outcome = "inconclusive" // facts or reports are missing
 		}
-		return res, errors.Join(err, reports.WriteDir(r.dir, book))
+		return res, err
 	}
 	return nil, err
 }
 
-func (r *running) fold() (*journal.Book, error) {
+func (r *runState) fold() (*journal.Book, error) {
 	f, err := os.Open(r.file.Name())
 	if err != nil {
 		return nil, fmt.Errorf("read the journal: %w", err)

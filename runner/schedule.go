@@ -2,101 +2,128 @@ package runner
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
 
-// schedule says when each request is due, and remembers it until the request is sent. The rate may change while it runs: then the time to the next
-// request changes at once.
+// schedule determines when each request is due and remembers that time until the request is sent. The
+// first request is due when the load begins. Request n is due when the integral of the rate since then
+// reaches n. A ramp therefore sends as many requests as the area under it, even if it begins or ends
+// at zero or is changed halfway, and a change of the rate keeps the fraction of a request accumulated
+// so far.
 type schedule struct {
 	mu      sync.Mutex
-	began   time.Time
 	pieces  []piece
-	next    time.Time // when the next request is due
-	n       uint64    // its number, from 0
+	n       uint64 // number of the next request, from 0
 	due     map[uint64]time.Time
-	until   time.Time // nothing becomes due from here on; zero: no end yet
+	until   time.Time // nothing becomes due from here on; zero means no end yet
 	changed chan struct{}
 }
 
-// piece is a stretch of the load: the rate moves from from to to between at and at+over, and stays there.
+// piece is a part of the load: the rate changes linearly from from to to between at and at+over, and
+// then stays constant.
 type piece struct {
 	at       time.Time
 	over     time.Duration
 	from, to float64
+	before   float64 // integral of the rate until at
 }
 
 func newSchedule(began time.Time, rate float64) *schedule {
-	return &schedule{began: began, next: began, pieces: []piece{{at: began, from: rate, to: rate}}, due: map[uint64]time.Time{}, changed: make(chan struct{})}
+	return &schedule{pieces: []piece{{at: began, from: rate, to: rate}}, due: map[uint64]time.Time{}, changed: make(chan struct{})}
 }
 
-// change moves the rate from now on.
+// change changes the rate from now on.
 func (s *schedule) change(now time.Time, from, to float64, over time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pieces = append(s.pieces, piece{at: now, over: over, from: from, to: to})
-	if s.next.After(now) {
-		s.next = s.after(now) // a slow rate's long gap is not waited out
-	}
-	close(s.changed)
-	s.changed = make(chan struct{})
+	last := s.pieces[len(s.pieces)-1]
+	s.pieces = append(s.pieces, piece{at: now, over: over, from: from, to: to, before: last.before + last.integral(now.Sub(last.at).Seconds())})
+	s.wake()
 }
 
-// end lets nothing become due from t on. What was due before is still taken.
+// end ends the schedule: no request becomes due from t on. Requests due earlier can still be taken.
 func (s *schedule) end(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.until = t
+	s.wake()
+}
+
+func (s *schedule) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
 
-// rate is the requests per second at a moment.
-func (s *schedule) rate(t time.Time) float64 {
-	p := s.pieces[0]
-	for _, other := range s.pieces {
-		if !other.at.After(t) {
-			p = other
-		}
+// slope returns the change of the rate per second during the ramp.
+func (p piece) slope() float64 {
+	if p.over <= 0 {
+		return 0
 	}
-	if since := t.Sub(p.at); since < p.over {
-		return p.from + (p.to-p.from)*float64(since)/float64(p.over)
-	}
-	return p.to
+	return (p.to - p.from) / p.over.Seconds()
 }
 
-// never is when the next request is due while the rate is zero: a change of the rate looks again.
+// integral returns the integral of the rate over the first x seconds of the piece.
+func (p piece) integral(x float64) float64 {
+	ramp := min(x, p.over.Seconds())
+	return p.from*ramp + p.slope()*ramp*ramp/2 + p.to*(x-ramp)
+}
+
+// reach returns after how many seconds the integral of the piece reaches n, or infinity if it never
+// does.
+func (p piece) reach(n float64) float64 {
+	if ramp := p.integral(p.over.Seconds()); n > ramp || p.over <= 0 {
+		if p.to <= 0 {
+			return math.Inf(1)
+		}
+		return p.over.Seconds() + (n-ramp)/p.to
+	}
+	// The smaller solution of from*x + slope*x*x/2 = n, in a form that is exact where from or slope is
+	// near zero.
+	root := math.Sqrt(max(0, p.from*p.from+2*p.slope()*n))
+	if p.from+root <= 0 {
+		return 0
+	}
+	return min(2*n/(p.from+root), p.over.Seconds())
+}
+
+// never is used as the delay of the next request while the rate is zero. A change of the rate
+// recomputes it.
 const never = 1000 * time.Hour
 
-// after is when the request after one at t is due.
-func (s *schedule) after(t time.Time) time.Time {
-	due := s.unchanged(t)
-	for _, p := range s.pieces {
-		if p.at.After(t) && p.at.Before(due) { // the rate changes before that: count from there
-			return s.after(p.at)
+// next returns when the next request is due.
+func (s *schedule) next() time.Time {
+	last := len(s.pieces) - 1
+	for i := range s.pieces {
+		p := s.pieces[i]
+		if p.from <= 0 && p.to <= 0 {
+			continue
+		}
+		x := p.reach(max(0, float64(s.n)-p.before))
+		if x*float64(time.Second) > float64(never) {
+			continue
+		}
+		due := p.at.Add(time.Duration(math.Ceil(x * float64(time.Second))))
+		if i == last || due.Before(s.pieces[i+1].at) {
+			return due
 		}
 	}
-	return due
+	return s.pieces[last].at.Add(never)
 }
 
-// unchanged is when the next request is due at the rate of t. A ramp may begin at zero: the first moment with a rate counts.
-func (s *schedule) unchanged(t time.Time) time.Time {
-	last := s.pieces[len(s.pieces)-1]
-	for ramped := last.at.Add(last.over); ; t = t.Add(10 * time.Millisecond) {
-		if rate := s.rate(t); rate > 0 {
-			return t.Add(time.Duration(float64(time.Second) / rate))
-		}
-		if t.After(ramped) {
-			return t.Add(never)
-		}
-	}
+// advance records when the next request is due and moves on to the request after it.
+func (s *schedule) advance(due time.Time) {
+	s.due[s.n] = due
+	s.n++
 }
 
-// wait waits until the next request is due and takes its number; false when there is none before the end, or ctx ended first.
+// wait waits until the next request is due and advances. It returns false if no request is due before
+// the end, or if ctx ends first.
 func (s *schedule) wait(ctx context.Context) bool {
 	for {
 		s.mu.Lock()
-		next, changed := s.next, s.changed
+		next, changed := s.next(), s.changed
 		over := !s.until.IsZero() && !next.Before(s.until)
 		s.mu.Unlock()
 		if over {
@@ -106,11 +133,9 @@ func (s *schedule) wait(ctx context.Context) bool {
 		select {
 		case <-timer.C:
 			s.mu.Lock()
-			due := s.next.Equal(next)
+			due := s.next().Equal(next)
 			if due {
-				s.due[s.n] = next
-				s.n++
-				s.next = s.after(next)
+				s.advance(next)
 			}
 			s.mu.Unlock()
 			if due {
@@ -125,7 +150,7 @@ func (s *schedule) wait(ctx context.Context) bool {
 	}
 }
 
-// take returns when request n was due, and forgets it.
+// take returns when request n was due, and removes it.
 func (s *schedule) take(n uint64) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,14 +159,12 @@ func (s *schedule) take(n uint64) (time.Time, bool) {
 	return t, ok
 }
 
-// rest lists the requests that were due before end and never taken, with their numbers.
-func (s *schedule) rest(end time.Time) map[uint64]time.Time {
+// remaining returns the requests that were due before end and never taken, by number.
+func (s *schedule) remaining(end time.Time) map[uint64]time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.next.Before(end) {
-		s.due[s.n] = s.next
-		s.n++
-		s.next = s.after(s.next)
+	for next := s.next(); next.Before(end); next = s.next() {
+		s.advance(next)
 	}
 	return s.due
 }

@@ -4,74 +4,75 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
-	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// session is one scenario's life: begin, step by step, finish. Its methods are called from one goroutine.
+// session runs one scenario: begin, then the steps, then finish. Its methods are called from one
+// goroutine.
 type session struct {
 	e    *scenarios.Experiment
+	try  try
 	o    *Options
-	run  *running
+	run  *runState
 	seed uint64
 
-	ctx    context.Context // ends when the run is interrupted, a stop rule acts, or the session is over
+	ctx    context.Context // canceled when the run is interrupted, a stop rule fires, or the session finishes
 	cancel context.CancelCauseFunc
 	system *system
 	load   *load
 	client *client
 	fold   *fold
 	live   []*injection // in order of injection
-	placed []*injection // all that there were
-	rows   rows
+	placed []*injection // all injections of the scenario
+	bodies bodies
+	ledger *ledger // set once the effects that existed before the load were read
 	phase  string
 
-	strangers strangers
-	quit      chan struct{} // ends the clock
-	clock     sync.WaitGroup
+	unparsed unparsedNotes
+	quit     chan struct{} // closed to stop the ticker and the watchdog
+	flushing sync.Mutex    // held while slices are written; see flush
+	watchdog *watchdog
 
-	release func() // ends the operator's healing by hand, see byHand
+	foldedDials          map[string]int64 // by link: failed dials already folded; see foldDials
+	dialsFoldedAt        time.Duration    // when foldDials last ran
+	idleUse, baselineUse map[string]usage // by link: usage without the load, and in the baseline
+	clock                sync.WaitGroup
 
-	mu       sync.Mutex
-	history  *journal.Folder
-	frozen   bool // the facts are complete: from now on only verdicts come to the history
-	handed   bool // the operator healed by hand
-	loaded   bool
-	done     bool
-	checked  int
-	verdicts []check.Verdict
-	problem  error // of ours; makes the scenario inconclusive
-	stopped  error // a stop rule's
-	skipped  error
-	end      *journal.End
-}
+	release func() // stops watching for healing by the operator; see watchOperator
 
-// rows keeps what keyed requests came to, for probes.
-type rows struct {
 	mu           sync.Mutex
-	acknowledged []ended
+	history      *journal.Folder
+	frozen       bool // the facts are complete: only verdicts are still added to history
+	healedByHand bool // the operator healed the faults
+	loadStarted  bool
+	concluded    bool
+	nextCheck    int
+	verdicts     []check.Verdict
+	problem      error // first error of the runner itself; makes the scenario inconclusive
+	halted       error // why nothing more is injected: unsteady baseline, or a service exited
+	stopped      error // set when a stop rule fired
+	skipped      error
+	end          *journal.End
 }
 
-// maxProbes is how many keys are sent again after the load.
-const maxProbes = 20
-
-func newSession(ctx context.Context, r *running, e *scenarios.Experiment) *session {
-	s := &session{e: e, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID), fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}}
+func newSession(ctx context.Context, r *runState, e *scenarios.Experiment, t try) *session {
+	s := &session{e: e, try: t, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID), fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	s.watchdog = newWatchdog(r.journal.Since, func(p journal.Pause) { s.record(journal.Event{Pause: &p}) })
+	s.fold.paused = s.watchdog.overlapsPause
 	return s
 }
 
-// event writes an event of this scenario.
-func (s *session) event(e journal.Event, step journal.Step) journal.Event {
+// recordStep writes an event of this scenario that belongs to a step.
+func (s *session) recordStep(e journal.Event, step journal.Step) journal.Event {
 	e.Scenario, e.Step = s.e.ID, step.At
 	e = s.run.write(e)
 	s.mu.Lock()
@@ -82,39 +83,48 @@ func (s *session) event(e journal.Event, step journal.Step) journal.Event {
 	return e
 }
 
-func (s *session) tell(e journal.Event) journal.Event { return s.event(e, journal.Step{}) }
+func (s *session) record(e journal.Event) journal.Event { return s.recordStep(e, journal.Step{}) }
 
 func (s *session) now() time.Duration { return s.run.journal.Now() }
 
-func (s *session) enter(phase string) {
+func (s *session) enterPhase(phase string) {
 	s.mu.Lock()
 	s.phase = phase
 	s.mu.Unlock()
-	e := s.tell(journal.Event{Phase: &journal.Phase{Name: phase}})
+	e := s.record(journal.Event{Phase: &journal.Phase{Name: phase}})
 	s.fold.mark(e.At)
 }
 
 // begin starts the system.
 func (s *session) begin() {
-	b := journal.Begin{ID: s.e.ID, Name: s.e.Name, Feature: s.e.Feature, File: s.e.File, Line: s.e.Line, Tags: s.e.Tags, Seed: s.seed}
+	b := journal.Begin{
+		ID: s.e.ID, Name: s.e.Name, Feature: s.e.Feature, File: s.e.File, Line: s.e.Line, Tags: s.e.Tags,
+		FallbackIsSuccess: s.e.Load != nil && s.e.Load.FallbackIsSuccess, Unproven: s.e.Unproven, Untested: s.e.Untested(),
+		Attempt: s.try.number, Why: s.try.why,
+	}
+	s.fold.fallbackIsSuccess, s.fold.horizon = b.FallbackIsSuccess, s.e.Baseline+time.Minute
+	for _, rule := range s.e.Stop {
+		s.fold.horizon = max(s.fold.horizon, rule.For)
+	}
 	for _, step := range s.e.Steps {
 		b.Steps = append(b.Steps, step.Step)
 	}
 	for _, l := range s.e.System.Links {
 		b.Links = append(b.Links, journal.Link{From: l.From, To: l.To, Protocol: l.Protocol})
 	}
-	s.tell(journal.Event{Begin: &b})
-	s.enter("setup")
-	system, err := startSystem(s.ctx, s.o, s.e, s.seed, filepath.Join(s.run.dir, "scenarios", s.e.ID), hooks{
-		process: func(service string, e process.Event) {
-			s.tell(journal.Event{At: s.run.journal.Since(e.At), Process: &journal.Process{Service: service, What: e.What, PID: e.PID, Detail: e.Detail}})
-		},
-		fate:      s.fate,
-		call:      s.called,
-		strange:   s.strange,
+	s.record(journal.Event{Begin: &b})
+	if s.try.why != "" {
+		s.record(journal.Event{Note: &journal.Note{Text: "run again alone, because other scenarios may have disturbed it: " + s.try.why}})
+	}
+	s.enterPhase("setup")
+	system, err := startSystem(s.ctx, s.o, s.e, s.seed, s.dir(), hooks{
+		process:   s.serviceChanged,
+		message:   s.recordMessage,
+		call:      s.recordCall,
+		unparsed:  s.noteUnparsed,
 		authority: func() (*link.CA, string, error) { return s.run.authority.get(s.run.dir) },
 	})
-	var absent missing
+	var absent missingProgram
 	switch {
 	case errors.As(err, &absent) && !mustRun():
 		s.skipped = err
@@ -122,35 +132,53 @@ func (s *session) begin() {
 		s.fail(err)
 	default:
 		s.system = system
+		context.AfterFunc(s.ctx, system.retire)
 		s.run.metrics.add(s)
 	}
 	s.clock.Go(s.tick)
+	s.clock.Go(func() { s.watchdog.run(s.quit) })
 }
 
-func (s *session) fate(f evidence.Fate) {
-	s.tell(journal.Event{At: s.run.journal.Since(f.At), Message: &journal.Message{
+func (s *session) recordMessage(f evidence.Fate) {
+	s.record(journal.Event{At: s.run.journal.Since(f.At), Message: &journal.Message{
 		Fault: f.Fault, Link: f.Link, Stage: string(f.Stage), ToServer: f.ToServer, Conn: f.Conn, N: f.Seq, Op: f.Op, Key: f.Key, Bytes: f.Bytes, Detail: f.Detail,
 	}})
 }
 
-func (s *session) called(link string, c message.Call) {
+func (s *session) recordCall(link string, c message.Call) {
 	if c.Op == "" && c.Skipped != "" {
-		s.strange(link, fmt.Sprintf("no fault on calls can act on a connection of link %q: %s", link, c.Skipped))
+		s.noteUnparsed(link, fmt.Sprintf("no fault on calls can act on a connection of link %q: %s", link, c.Skipped))
 	}
-	s.fold.call(link, c, s.run.journal.Since(c.Start), s.run.journal.Since(c.End))
+	sent := time.Duration(0)
+	if !c.Sent.IsZero() {
+		sent = s.run.journal.Since(c.Sent)
+	}
+	s.fold.call(link, c, s.run.journal.Since(c.Start), sent, s.run.journal.Since(c.End))
 }
 
-// fail notes an error of ours, the first one: the scenario is inconclusive, and nothing more is injected.
+// fail records an error of the runner itself. The scenario becomes inconclusive and nothing more is
+// injected.
 func (s *session) fail(err error) {
 	s.mu.Lock()
 	if s.problem == nil {
 		s.problem = err
 	}
 	s.mu.Unlock()
+	s.record(journal.Event{Trouble: &journal.Trouble{Text: err.Error()}})
 }
 
-// over tells whether there is a reason to do nothing more.
-func (s *session) over() error {
+// halt prevents further injections because the scenario is no longer a valid experiment. Results
+// collected so far are still judged.
+func (s *session) halt(err error) {
+	s.mu.Lock()
+	if s.halted == nil {
+		s.halted = err
+	}
+	s.mu.Unlock()
+}
+
+// stopCause returns the reason why the scenario must not continue, or nil.
+func (s *session) stopCause() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -158,14 +186,16 @@ func (s *session) over() error {
 		return s.skipped
 	case s.problem != nil:
 		return s.problem
+	case s.halted != nil:
+		return s.halted
 	}
 	return context.Cause(s.ctx)
 }
 
-// step does what step i asks for. The error of a check that did not pass is its reason.
+// step runs step i. If a check did not pass, the error is its reason.
 func (s *session) step(i int) (err error) {
 	defer func() {
-		if r := recover(); r != nil { // a fault or a check of the user's own, or a mistake of ours
+		if r := recover(); r != nil { // a user-defined fault or check, or a bug in the runner
 			err = fmt.Errorf("%s: panic: %v", s.e.Steps[i].At, r)
 			s.fail(err)
 		}
@@ -173,8 +203,8 @@ func (s *session) step(i int) (err error) {
 	step := s.e.Steps[i]
 	if step.IsCheck {
 		s.conclude()
-		i := s.checked
-		s.checked++
+		i := s.nextCheck
+		s.nextCheck++
 		if i >= len(s.verdicts) {
 			return errors.New("not judged")
 		}
@@ -184,10 +214,10 @@ func (s *session) step(i int) (err error) {
 		return nil
 	}
 	if step.Do == nil {
-		return s.over()
+		return s.stopCause()
 	}
 	s.startLoad()
-	if err := s.over(); err != nil {
+	if err := s.stopCause(); err != nil {
 		return err
 	}
 	if err := s.act(step); err != nil {
@@ -199,115 +229,125 @@ func (s *session) step(i int) (err error) {
 	return nil
 }
 
-// act carries an action out.
+// act carries out an action.
 func (s *session) act(step scenarios.Step) error {
-	switch do := step.Do.(type) {
+	switch action := step.Do.(type) {
 	case scenarios.Inject:
-		return s.inject(do, step.Step)
+		return s.inject(action, step.Step)
 	case scenarios.Heal:
-		return s.heal(do)
+		return s.heal(action)
 	case scenarios.Wait:
-		return s.pass(do.For, nil)
+		return s.sleep(action.For, nil)
 	case scenarios.ChangeLoad:
 		if s.load == nil {
 			return errors.New("change the load: there is none")
 		}
-		s.load.schedule.change(time.Now(), do.From, do.To, do.Over)
-		s.enter(s.phase)
-		return s.pass(do.Over, nil)
+		s.load.change(action.From, action.To, action.Over)
+		s.enterPhase(s.phase)
+		return s.sleep(action.Over, nil)
 	case scenarios.StopLoad:
 		s.endLoad()
 		return nil
 	case scenarios.Confirm:
-		return s.confirm(do.What, step.Step)
+		return s.confirm(action.What, step.Step)
 	}
 	return fmt.Errorf("carry out %T: nobody knows how", step.Do)
 }
 
-func (s *session) confirm(what string, step journal.Step) error {
-	text := "nobody was there to confirm: " + what
+func (s *session) confirm(prompt string, step journal.Step) error {
+	note := "nobody was there to confirm: " + prompt
 	if s.o.Confirm != nil {
-		if err := s.o.Confirm(s.ctx, what); err != nil {
+		if err := s.o.Confirm(s.ctx, prompt); err != nil {
 			return err
 		}
-		text = "confirmed: " + what
+		note = "confirmed: " + prompt
 	}
-	s.event(journal.Event{Note: &journal.Note{Text: text}}, step)
+	s.recordStep(journal.Event{Note: &journal.Note{Text: note}}, step)
 	return nil
 }
 
-// pass lets time pass, until d is over or sooner is closed.
-func (s *session) pass(d time.Duration, sooner <-chan struct{}) error {
+// sleep waits until d has elapsed, early is closed, or the session ends; only the last is an error.
+func (s *session) sleep(d time.Duration, early <-chan struct{}) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return nil
-	case <-sooner:
+	case <-early:
 		return nil
 	case <-s.ctx.Done():
 		return context.Cause(s.ctx)
 	}
 }
 
-// warmUp is how long the load runs before the baseline begins: connections are made, caches filled.
+// warmUp is how long the load runs before the baseline begins, so that connections are open and caches
+// are filled.
 const warmUp = time.Second
 
-// startLoad starts the load and measures the baseline, the first time something is to happen.
+// startLoad starts the load and measures the baseline. Only the first call has an effect.
 func (s *session) startLoad() {
-	if s.loaded || s.over() != nil {
+	if s.loadStarted || s.stopCause() != nil {
 		return
 	}
-	s.loaded = true
+	s.loadStarted = true
 	if s.e.Load == nil {
 		s.fold.baseline = 0
-		s.enter("fault")
+		s.enterPhase("fault")
 		return
 	}
-	s.client = newClient(s.ctx, s.e.Load, fmt.Sprintf("%s-%04x", s.run.short, uint16(evidence.Hash(0, 0, s.e.ID))), s.seed, s.system.front, s.finished).trusting(s.system.trust)
-	s.client.began = func(n uint64, due time.Time) { s.fold.sent(n, s.run.journal.Since(due)) }
-	s.load = startLoad(s.ctx, s.e.Load, s.client, s.peak())
-	if s.pass(warmUp, nil) != nil {
+	if s.effectsBefore(); s.stopCause() != nil {
+		return
+	}
+	s.client = newClient(s.ctx, s.e.Load, s.keyPrefix(), s.seed, s.system.clientAddress, s.finished).withTrust(s.system.trust)
+	s.client.onStart = func(n uint64, due time.Time) { s.fold.started(n, s.client.route(n).Name(), s.run.journal.Since(due)) }
+	s.measureIdle()
+	s.load = startLoad(s.ctx, s.e.Load, s.client, peak(s.e))
+	if s.sleep(warmUp, nil) != nil {
 		return
 	}
 	s.fold.mu.Lock()
 	s.fold.baseline = s.now()
 	s.fold.mu.Unlock()
-	s.enter("baseline")
-	if s.pass(s.e.Baseline, nil) == nil {
-		s.enter("fault")
-	}
-}
-
-// peak is the highest rate that the scenario asks for.
-func (s *session) peak() float64 {
-	rate := s.e.Load.Rate
-	for _, step := range s.e.Steps {
-		if c, ok := step.Do.(scenarios.ChangeLoad); ok {
-			rate = max(rate, c.From, c.To)
+	s.enterPhase("baseline")
+	before := s.linkUsage()
+	if s.sleep(s.e.Baseline, nil) == nil {
+		s.baselineUse = map[string]usage{}
+		for name, u := range s.linkUsage() {
+			s.baselineUse[name] = u.since(before[name])
 		}
+		s.enterPhase("fault")
+		s.gate()
 	}
-	return rate
 }
 
-// finished folds a request of the load that is over.
-func (s *session) finished(e ended) {
+// gate prevents injections if the baseline is not within the steady state.
+func (s *session) gate() {
+	if !s.injectsFaults() {
+		return
+	}
+	s.flush(s.now())
+	s.mu.Lock()
+	v := check.Ask(check.BaselineSteady{Steady: s.e.Steady}, s.history.Book().Scenarios[0])
+	s.mu.Unlock()
+	reason := v.Reason
+	if overdue, sent := s.fold.overdue(s.now()); reason == "" && overdue*100 > sent {
+		reason = fmt.Sprintf("the baseline was not steady: %d of its %d requests were still unanswered at its end, after longer than any other took", overdue, sent)
+	}
+	if reason == "" {
+		return
+	}
+	s.record(journal.Event{Gate: &journal.Gate{Reason: reason}})
+	s.halt(errors.New(reason + "; nothing was injected"))
+}
+
+// finished folds a completed request of the load.
+func (s *session) finished(e result) {
 	w := s.fold.request(e, s.run.journal.Since(e.due), s.run.journal.Since(e.end))
-	if e.key == "" {
+	if e.key == "" || e.unsent && e.wire == 0 { // no row for a request that was never sent
 		return
 	}
-	s.tell(journal.Event{Request: e.row(s.run.journal.Since, w)})
-	if e.outcome != acknowledged {
-		return
-	}
-	s.rows.mu.Lock()
-	defer s.rows.mu.Unlock()
-	// The latest of those that needed several attempts are the most interesting to ask again, then any.
-	if len(s.rows.acknowledged) < maxProbes {
-		s.rows.acknowledged = append(s.rows.acknowledged, e)
-	} else if len(e.attempts) > 1 {
-		s.rows.acknowledged[int(e.n)%maxProbes] = e
-	}
+	s.bodies.add(e.key, e.body)
+	s.record(journal.Event{Request: e.journalRequest(s.run.journal.Since, w)})
 }
 
 func (s *session) endLoad() {
@@ -316,5 +356,5 @@ func (s *session) endLoad() {
 	}
 	l := s.load.end(func(n uint64, due time.Time) { s.fold.unsent(s.client.route(n).Name(), s.run.journal.Since(due)) })
 	s.load = nil
-	s.tell(journal.Event{Load: &l})
+	s.record(journal.Event{Load: &l})
 }

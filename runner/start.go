@@ -8,8 +8,9 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
-// startAll starts each service as soon as what it depends on is ready. Those that depend on each other in a circle, members of a cluster, do not wait
-// for each other: none of them might be ready alone. On the first error no further one is started.
+// startAll starts each service as soon as its dependencies are ready. Services that depend on each
+// other in a cycle, such as the members of a cluster, do not wait for each other, since none of them
+// might become ready alone. After the first error no further service is started.
 func (s *system) startAll(ctx context.Context, h hooks) error {
 	order, err := s.e.System.Order()
 	if err != nil {

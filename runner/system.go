@@ -32,42 +32,44 @@ type system struct {
 	o         *Options
 	e         *scenarios.Experiment
 	seed      uint64
-	dir       string // for logs and working folders
+	dir       string // for logs and working directories
 	addresses map[string]string
-	ports     map[string]map[string]int // service -> name ("" its own) -> port
-	held      map[string][]io.Closer    // by service, until it starts
-	links     map[string]*link.Link     // by name, "orders -> payments"
+	ports     map[string]map[string]int // by service and name ("" for the service's own port)
+	reserved  map[string][]io.Closer    // by service, until it starts
+	links     map[string]*link.Link     // by name, such as "orders -> payments"
 	datagrams map[string]*datagram.Link
 	relays    map[string]*message.Relay
-	mu        sync.Mutex // guards ports, held and services while services start
+	mu        sync.Mutex // guards ports, reserved and services while services start
 	trust     trust
-	caFile    string // what clients of links that terminate TLS have to trust; "" when none does
+	caFile    string // CA certificate for clients of links that terminate TLS; "" if no link does
 	services  map[string]*process.Service
+	unrecord  []func() // remove the records that let a later run clean up if this program is killed
 	servers   []*http.Server
 	serving   sync.WaitGroup
 }
 
-// hooks are told what happens in the system.
+// hooks are called for events of the system.
 type hooks struct {
-	process func(service string, e process.Event)
-	fate    evidence.Sink
-	call    func(link string, c message.Call)
-	strange func(link, why string) // of connections that a link could not look into
+	process  func(service string, e process.Event)
+	message  evidence.Sink
+	call     func(link string, c message.Call)
+	unparsed func(link, why string) // called for connections that a link could not parse
 
-	authority func() (*link.CA, string, error) // the run's, and the file of its certificate
+	authority func() (*link.CA, string, error) // returns the run's CA and the file with its certificate
 }
 
-// missing is the error of a program that is not installed.
-type missing struct{ service, program, install string }
+// missingProgram is the error for a program that is not installed.
+type missingProgram struct{ service, program, install string }
 
-func (m missing) Error() string {
+func (m missingProgram) Error() string {
 	return fmt.Sprintf("service %q needs %q, which is not installed: %s", m.service, m.program, m.install)
 }
 
-// startSystem opens the links first, so that their addresses are known, and then starts services. On error everything is ended again.
+// startSystem opens the links first, so that their addresses are known, and then starts the services.
+// On error it stops everything again.
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
-		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, held: map[string][]io.Closer{},
+		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, reserved: map[string][]io.Closer{},
 		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: trust{}, services: map[string]*process.Service{},
 	}
 	defer func() {
@@ -78,12 +80,12 @@ func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed 
 	for _, svc := range e.System.Services {
 		if svc.Needs != "" {
 			if _, err := process.LookPath(svc.Needs); err != nil {
-				return nil, missing{svc.Name, svc.Needs, svc.Install}
+				return nil, missingProgram{svc.Name, svc.Needs, svc.Install}
 			}
 		}
 	}
 	for _, svc := range e.System.Services {
-		if err := s.place(svc); err != nil {
+		if err := s.assignAddress(svc); err != nil {
 			return nil, err
 		}
 	}
@@ -95,8 +97,8 @@ func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed 
 	return s, s.startAll(ctx, h)
 }
 
-// place decides where a service listens, and serves those that run in this process.
-func (s *system) place(svc scenarios.Service) error {
+// assignAddress determines the address of a service, and serves it if it is a handler in this process.
+func (s *system) assignAddress(svc scenarios.Service) error {
 	handler, _ := svc.Handler.(http.Handler)
 	if h := s.o.Handlers[svc.Name]; h != nil {
 		handler = h
@@ -124,14 +126,17 @@ func (s *system) place(svc scenarios.Service) error {
 	return nil
 }
 
-// Free ports are looked for below those that systems hand out for outgoing connections and for port 0 (from 32768 on Linux, 49152 on macOS), so
-// that none of these takes one before its service listens, or while the service is down.
+// Free ports are chosen below the range that systems use for outgoing connections and for port 0 (from
+// 32768 on Linux, 49152 on macOS). Otherwise such a connection could take the port before its service
+// listens, or while the service is down.
 const firstPort, ports = 20000, 12000
 
-// given are the free ports that scenarios of this process have: one seems free to others from when its service is started until that listens.
-var given sync.Map
+// takenPorts holds the free ports used by scenarios of this process. A port also appears free to other
+// scenarios between the start of its service and the moment the service listens.
+var takenPorts sync.Map
 
-// port is a service's port of a name: the one asked for, or a free one, the same at every call. A free one is held until its service starts.
+// port returns the named port of a service: the fixed one or, if that is 0, a free one. Repeated calls
+// return the same port. A free port is reserved until the service starts.
 func (s *system) port(service, name string, fixed int) (int, error) {
 	if s.ports[service] == nil {
 		s.ports[service] = map[string]int{}
@@ -141,16 +146,16 @@ func (s *system) port(service, name string, fixed int) (int, error) {
 	}
 	for try := 0; fixed == 0; try++ {
 		p := firstPort + rand.IntN(ports)
-		if _, taken := given.LoadOrStore(p, service); taken {
+		if _, taken := takenPorts.LoadOrStore(p, service); taken {
 			continue
 		}
-		held, err := s.hold(service, "127.0.0.1:"+strconv.Itoa(p))
+		reserved, err := s.reserve(service, "127.0.0.1:"+strconv.Itoa(p))
 		if err == nil {
-			s.held[service] = append(s.held[service], held...)
+			s.reserved[service] = append(s.reserved[service], reserved...)
 			fixed = p
 			continue
 		}
-		given.Delete(p)
+		takenPorts.Delete(p)
 		if try == 1000 {
 			return 0, fmt.Errorf("find a free port for %q: %w", service, err)
 		}
@@ -159,8 +164,9 @@ func (s *system) port(service, name string, fixed int) (int, error) {
 	return fixed, nil
 }
 
-// hold takes a port, for UDP too where a link of datagrams leads to the service.
-func (s *system) hold(service, addr string) ([]io.Closer, error) {
+// reserve listens on an address to reserve it, also on UDP if a link of datagrams leads to the
+// service.
+func (s *system) reserve(service, addr string) ([]io.Closer, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil || !slices.ContainsFunc(s.e.System.Links, func(l scenarios.Link) bool { return l.To == service && udp(l) }) {
 		return []io.Closer{ln}, err
@@ -173,38 +179,42 @@ func (s *system) hold(service, addr string) ([]io.Closer, error) {
 	return []io.Closer{ln, pc}, nil
 }
 
-// udp tells whether a link carries datagrams.
+// udp reports whether a link carries datagrams.
 func udp(l scenarios.Link) bool {
 	p, _ := message.ProtocolOf(l.Protocol)
 	return p.UDP
 }
 
-// release gives a service's ports to it. A process that is being started at this moment has inherited the listeners and loses them only when it runs
-// its program; no process is started while the lock is held.
+// release closes the listeners that reserve the ports of a service. It holds syscall.ForkLock so that
+// no process is being started meanwhile: until such a process executes its program, it also holds the
+// listeners.
 func (s *system) release(service string) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	for _, ln := range s.held[service] {
+	for _, ln := range s.reserved[service] {
 		_ = ln.Close()
 	}
-	delete(s.held, service)
+	delete(s.reserved, service)
 }
 
 func (s *system) open(l scenarios.Link, h hooks) error {
 	if udp(l) {
-		open, err := datagram.Open(datagram.Config{Name: l.Name(), Protocol: l.Protocol, Listen: l.Listen, Upstream: s.addresses[l.To], Sink: h.fate})
+		open, err := datagram.Open(datagram.Config{Name: l.Name(), Protocol: l.Protocol, Listen: l.Listen, Upstream: s.addresses[l.To], Sink: h.message})
 		if err != nil {
 			return err
 		}
 		s.datagrams[l.Name()], s.relays[l.Name()] = open, open.Relay()
 		return nil
 	}
+	if path, ok := strings.CutPrefix(l.Listen, "unix:"); ok {
+		s.unrecord = append(s.unrecord, process.Record(path))
+	}
 	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: s.addresses[l.To], ProxyProtocol: l.ProxyProtocol}
 	if err := s.terminate(&cfg, l, h); err != nil {
 		return err
 	}
 	if l.Protocol != "" && l.Protocol != "tcp" {
-		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Framing: l.Framing, Sink: h.fate, Calls: func(c message.Call) { h.call(l.Name(), c) }})
+		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Trace: tracePrefix(s.seed), Framing: l.Framing, Sink: h.message, Calls: func(c message.Call) { h.call(l.Name(), c) }})
 		if err != nil {
 			return err
 		}
@@ -222,7 +232,7 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 	return nil
 }
 
-// spec says how a service is started, and gives it its ports.
+// spec returns how to start a service, and releases its ports.
 func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,6 +259,7 @@ func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
 	}
 	var err error
 	spec.Ready, err = readiness(svc, s.addresses[svc.Name])
+	spec.Listens, spec.Signal, spec.Grace = s.endpoints(svc), svc.Stop.Signal, svc.Stop.Within
 	s.release(svc.Name)
 	return spec, err
 }
@@ -277,7 +288,7 @@ func readiness(svc scenarios.Service, address string) (process.Ready, error) {
 	return r, nil
 }
 
-// values gives a service's placeholders their values.
+// values returns a function that looks up the values of a service's placeholders.
 func (s *system) values(svc scenarios.Service) func(name, arg string) (string, bool) {
 	return func(name, arg string) (string, bool) {
 		switch name {
@@ -309,7 +320,7 @@ func (s *system) values(svc scenarios.Service) func(name, arg string) (string, b
 	}
 }
 
-// link is where a link listens.
+// link returns the address on which a link listens.
 func (s *system) link(name string) (addr string, ok bool) {
 	if l := s.links[name]; l != nil {
 		return l.Addr(), true
@@ -320,23 +331,21 @@ func (s *system) link(name string) (addr string, ok bool) {
 	return "", false
 }
 
-// front is where clients reach a service: through their link to it, where there is one.
-func (s *system) front(service string) string {
+// clientAddress returns the address at which clients reach a service: that of their link to it, if
+// there is one.
+func (s *system) clientAddress(service string) string {
 	if addr, ok := s.link("clients -> " + service); ok {
 		return addr
 	}
 	return s.addresses[service]
 }
 
-// stop ends links and services, those started last first, within a bound. It may be called twice.
+// stop stops services and closes links, within a time limit. It may be called twice.
 func (s *system) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, s.patience()+10*time.Second)
 	defer cancel()
 	var errs []error
-	var all sync.WaitGroup
-	for _, svc := range s.services {
-		all.Go(func() { _ = svc.Stop(ctx) })
-	}
+	ended := s.stopServices(ctx)
 	for _, l := range s.links {
 		errs = append(errs, l.Close())
 	}
@@ -346,16 +355,19 @@ func (s *system) stop(ctx context.Context) error {
 	for _, server := range s.servers {
 		errs = append(errs, server.Close())
 	}
-	all.Wait()
+	errs = append(errs, ended())
 	s.serving.Wait()
-	for service := range s.held {
+	for _, unrecord := range s.unrecord {
+		unrecord()
+	}
+	for service := range s.reserved {
 		s.release(service)
 	}
 	for _, ports := range s.ports {
 		for _, p := range ports {
-			given.Delete(p)
+			takenPorts.Delete(p)
 		}
 	}
-	_ = os.Remove(filepath.Join(s.dir, "services")) // when empty
+	_ = os.Remove(filepath.Join(s.dir, "services")) // fails unless empty
 	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
 }

@@ -16,11 +16,12 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// authority is a run's CA, made when the first link asks for it. Its certificate lies in the run's folder; its key is in memory only.
+// authority is the CA of a run, created when the first link needs it. Its certificate is written to
+// the run's folder. Its key is kept in memory only.
 type authority struct {
 	once sync.Once
 	ca   *link.CA
-	file string // absolute
+	file string // absolute path
 	err  error
 }
 
@@ -30,16 +31,17 @@ func (a *authority) get(dir string) (*link.CA, string, error) {
 			return
 		}
 		if a.file, a.err = filepath.Abs(filepath.Join(dir, "ca.pem")); a.err == nil {
-			a.err = os.WriteFile(a.file, a.ca.PEM(), 0o644) //nolint:gosec // for all to trust
+			a.err = os.WriteFile(a.file, a.ca.PEM(), 0o644) //nolint:gosec // must be readable by all services
 		}
 	})
 	return a.ca, a.file, a.err
 }
 
-// trust is what the runner's own clients believe, by the address that they ask. An address that is not in it speaks no TLS.
+// trust holds the TLS configurations of the runner's own clients, by address. Addresses without an
+// entry are used without TLS.
 type trust map[string]*tls.Config
 
-// url is where a path of an address is.
+// url returns the URL of a path at an address.
 func (t trust) url(address, path string) string {
 	if t[address] != nil {
 		return "https://" + address + path
@@ -47,23 +49,24 @@ func (t trust) url(address, path string) string {
 	return "http://" + address + path
 }
 
-// dial begins TLS with an address, for http.Transport.
+// dial opens a TLS connection to an address. It is used as http.Transport.DialTLSContext.
 func (t trust) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return (&tls.Dialer{Config: t[address]}).DialContext(ctx, network, address)
 }
 
-// trusting lets a client speak TLS where it has to.
-func (c *client) trusting(t trust) *client {
-	c.trust, c.transport.DialTLSContext = t, t.dial
+// withTrust sets the TLS configurations of a client and returns the client.
+func (c *client) withTrust(t trust) *client {
+	c.trust, c.pool.trust = t, t
 	return c
 }
 
-// terminate makes a link end TLS, if it is to, and lets the runner's clients ask the dependency as the link does.
+// terminate makes a link terminate TLS, if its configuration says so. The runner's clients then verify
+// the dependency in the same way as the link.
 func (s *system) terminate(cfg *link.Config, l scenarios.Link, h hooks) (err error) {
 	if l.TLS == nil {
 		return nil
 	}
-	t := &link.TLS{Insecure: l.TLS.Insecure, Failed: func(err error) { h.strange(l.Name(), err.Error()) }}
+	t := &link.TLS{Insecure: l.TLS.Insecure, Failed: func(err error) { h.unparsed(l.Name(), err.Error()) }}
 	if t.CA, s.caFile, err = h.authority(); err != nil {
 		return fmt.Errorf("terminate TLS on link %q: %w", l.Name(), err)
 	}
@@ -81,53 +84,54 @@ func (s *system) terminate(cfg *link.Config, l scenarios.Link, h hooks) (err err
 		}
 	}
 	cfg.TLS = t
-	s.trust[cfg.Upstream] = &tls.Config{RootCAs: t.Roots, InsecureSkipVerify: t.Insecure} //nolint:gosec // as the user says
+	s.trust[cfg.Upstream] = &tls.Config{RootCAs: t.Roots, InsecureSkipVerify: t.Insecure} //nolint:gosec // chosen by the user
 	return nil
 }
 
-// trustLink lets the runner's clients ask through a link that ends TLS.
+// trustLink makes the runner's clients trust a link that terminates TLS.
 func (s *system) trustLink(open *link.Link, t *link.TLS) {
 	if t != nil {
 		roots := x509.NewCertPool()
 		roots.AppendCertsFromPEM(t.CA.PEM())
-		s.trust[open.Addr()] = &tls.Config{RootCAs: roots} //nolint:gosec // the default's versions
+		s.trust[open.Addr()] = &tls.Config{RootCAs: roots} //nolint:gosec // default TLS versions
 	}
 }
 
-// CA is the file of the certificate that vouches for links that terminate TLS; "" when none does.
+// CA returns the file with the CA certificate of the links that terminate TLS, or "" if no link does.
 func (r *Running) CA() string { return r.system.caFile }
 
-// fewStrange is how much is told of a link's connections that could not be looked into.
-const fewStrange = 3
+// maxUnparsedNotes is the maximum number of notes about unparsed connections of one link.
+const maxUnparsedNotes = 3
 
-// strangers are what links told of connections that they could not look into.
-type strangers struct {
-	mu   sync.Mutex
-	told map[string][]string // by link
+// unparsedNotes remembers why connections could not be parsed, so that each reason is noted once.
+type unparsedNotes struct {
+	mu    sync.Mutex
+	noted map[string][]string // by link
 }
 
-// strange notes why a connection could not be looked into: each reason once, and the first few of a link.
-func (s *session) strange(link, why string) {
-	if s.strangers.first(link, why) {
-		s.tell(journal.Event{Note: &journal.Note{Text: why}})
+// noteUnparsed records why a connection could not be parsed: each reason once, up to maxUnparsedNotes
+// per link.
+func (s *session) noteUnparsed(link, why string) {
+	if s.unparsed.firstTime(link, why) {
+		s.record(journal.Event{Note: &journal.Note{Text: why}})
 	}
 }
 
-func (s *strangers) first(link, why string) bool {
+func (s *unparsedNotes) firstTime(link, why string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	told := s.told[link]
-	for _, before := range told {
+	noted := s.noted[link]
+	for _, before := range noted {
 		if before == why {
 			return false
 		}
 	}
-	if len(told) == fewStrange {
+	if len(noted) == maxUnparsedNotes {
 		return false
 	}
-	if s.told == nil {
-		s.told = map[string][]string{}
+	if s.noted == nil {
+		s.noted = map[string][]string{}
 	}
-	s.told[link] = append(told, why)
+	s.noted[link] = append(noted, why)
 	return true
 }

@@ -27,12 +27,12 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// sealed is a real net/http server that speaks TLS, and the file of what vouches for it.
-func sealed(t *testing.T, h http.Handler, h2 bool) (address, ca string) {
+// newTLSServer starts a net/http server that speaks TLS, and returns the file with its certificate.
+func newTLSServer(t *testing.T, h http.Handler, h2 bool) (address, ca string) {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(h)
 	srv.EnableHTTP2 = h2
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of connections that end in the middle of TLS, which faults do
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // discard errors of aborted TLS connections, which the faults cause
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	ca = filepath.Join(t.TempDir(), "orders.pem")
@@ -40,8 +40,8 @@ func sealed(t *testing.T, h http.Handler, h2 bool) (address, ca string) {
 	return srv.Listener.Addr().String(), ca
 }
 
-// overTLS is drill with orders at an address, behind a link that ends TLS.
-func overTLS(name, address string, by scenarios.TLS, l scenarios.Load) *scenarios.Builder {
+// drillOverTLS is like drill with orders at an address, behind a link that terminates TLS.
+func drillOverTLS(name, address string, by scenarios.TLS, l scenarios.Load) *scenarios.Builder {
 	l.Rate, l.GiveUp = 50, 2*time.Second
 	l.Mix = []scenarios.Route{{Method: "POST", Path: "/orders", Body: `{"n":{{n}}}`, Share: 1}}
 	return scenarios.New(name).
@@ -53,16 +53,16 @@ func overTLS(name, address string, by scenarios.TLS, l scenarios.Load) *scenario
 		Baseline(time.Second)
 }
 
-func TestRepliesAreLostInsideTLS(t *testing.T) {
+func TestLostRepliesInsideTLS(t *testing.T) {
 	t.Parallel()
 	for name, forgets := range map[string]bool{"keys are remembered": false, "keys are forgotten": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := &orders{forgets: forgets}
-			address, ca := sealed(t, o, false)
-			e := built(t, overTLS(name, address, scenarios.TLS{CA: ca}, keyed()).
+			address, ca := newTLSServer(t, o, false)
+			e := build(t, drillOverTLS(name, address, scenarios.TLS{CA: ca}, keyedLoad()).
 				EffectsFrom("GET /ledger").
-				Inject("clients", "orders", injector.LoseReplies{Pick: few(0.2)}).For(2*time.Second).
+				Inject("clients", "orders", injector.LoseReplies{Pick: pickShare(0.2)}).For(2*time.Second).
 				Check(check.ExactlyOnce{}))
 			res, h := run(t, runner.Options{}, e)
 			assert.Positive(t, h.Faults[0].Affected)
@@ -85,8 +85,9 @@ func TestRepliesAreLostInsideTLS(t *testing.T) {
 	}
 }
 
-// asked runs a scenario whose front asks orders at an address over TLS while replies are lost, through a link that a system file describes by how.
-func asked(t *testing.T, address, how string) (*runner.Result, *journal.History) {
+// runOverTLS runs a scenario whose front calls orders at an address over TLS while replies are lost.
+// how describes the link in the system file.
+func runOverTLS(t *testing.T, address, how string) (*runner.Result, *journal.History) {
 	t.Helper()
 	files := fstest.MapFS{
 		"system.yaml": {Data: []byte(fmt.Sprintf("services:\n  front:\n    depends:\n      orders: %s\n  orders: {address: %q}\n", how, address))},
@@ -114,7 +115,7 @@ func asked(t *testing.T, address, how string) (*runner.Result, *journal.History)
 			resp.Body.Close()
 		}
 		t.Log("asked:", err)
-		return nil // that nothing comes back is what is drilled
+		return nil // the drill is about missing answers
 	}
 	res, err := runner.Run(t.Context(), runner.Options{
 		FS: files, Paths: []string{"a.feature"}, Dir: t.TempDir(), Handlers: map[string]http.Handler{"front": http.NotFoundHandler()},
@@ -132,8 +133,8 @@ func TestTLSOfASystemFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := &orders{}
-			address, ca := sealed(t, o, h2)
-			res, h := asked(t, address, fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", ca))
+			address, ca := newTLSServer(t, o, h2)
+			res, h := runOverTLS(t, address, fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", ca))
 			assert.Equal(t, "passed", res.Outcome)
 			assert.EqualValues(t, 1, h.Faults[0].Affected)
 			arrived, _ := o.counts()
@@ -143,7 +144,7 @@ func TestTLSOfASystemFile(t *testing.T) {
 	}
 }
 
-func TestTLSThatCannotBeLookedIntoIsToldAndProvesNothing(t *testing.T) {
+func TestUnparsedTLSIsInconclusive(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ how, told string }{
 		"nobody vouches for the service": {"{protocol: http, tls: terminate}", "certificate signed by unknown authority"},
@@ -151,8 +152,8 @@ func TestTLSThatCannotBeLookedIntoIsToldAndProvesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address, _ := sealed(t, &orders{}, true)
-			res, h := asked(t, address, c.how)
+			address, _ := newTLSServer(t, &orders{}, true)
+			res, h := runOverTLS(t, address, c.how)
 			assert.Equal(t, "inconclusive", res.Outcome)
 			require.Len(t, h.Notes, 1, "each reason once")
 			assert.Contains(t, h.Notes[0].Text, c.told)
@@ -161,22 +162,22 @@ func TestTLSThatCannotBeLookedIntoIsToldAndProvesNothing(t *testing.T) {
 	}
 }
 
-func TestACAThatCannotBeRead(t *testing.T) {
+func TestUnreadableCA(t *testing.T) {
 	t.Parallel()
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
 	for file, told := range map[string]string{"certs/none.pem": "certs/none.pem", empty: "has to be in PEM"} {
-		res, h := asked(t, "127.0.0.1:1", fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", file))
+		res, h := runOverTLS(t, "127.0.0.1:1", fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", file))
 		assert.Equal(t, "inconclusive", res.Outcome)
 		assert.Contains(t, h.End.Reason, told)
 		assert.Contains(t, h.End.Reason, `link "front -> orders"`)
 	}
 }
 
-// TestServicesAreGivenTheCA starts a service that reads the file which ${ca} stands for.
-func TestServicesAreGivenTheCA(t *testing.T) {
+// TestServicesGetTheCA starts a service that reads the file given by ${ca}.
+func TestServicesGetTheCA(t *testing.T) {
 	t.Parallel()
-	e := built(t, scenarios.New("given").System(scenarios.System{
+	e := build(t, scenarios.New("given").System(scenarios.System{
 		Services: []scenarios.Service{
 			{Name: "orders", Command: []string{"sh", "-c", `cat "$CA" && exec sleep 60`}, Env: map[string]string{"CA": "${ca}"}, Ready: scenarios.Ready{Line: "END CERTIFICATE"}},
 			{Name: "payments", Address: "127.0.0.1:1"},
@@ -185,17 +186,17 @@ func TestServicesAreGivenTheCA(t *testing.T) {
 	}).Wait(time.Millisecond))
 	res, h := run(t, runner.Options{}, e)
 	require.NotContains(t, h.End.Reason, "orders", "the service came up")
-	said, err := os.ReadFile(filepath.Join(res.Dir, "scenarios", "given", "logs", "orders.log"))
+	output, err := os.ReadFile(filepath.Join(res.Dir, "scenarios", "given", "logs", "orders.log"))
 	require.NoError(t, err)
 	ca, err := os.ReadFile(filepath.Join(res.Dir, "ca.pem"))
 	require.NoError(t, err)
-	assert.Contains(t, string(said), string(ca))
+	assert.Contains(t, string(output), string(ca))
 }
 
-// TestRunsWithoutTLSHaveNoCA leaves nothing in the folder of a run that needs none.
-func TestRunsWithoutTLSHaveNoCA(t *testing.T) {
+// No certificate is written to the folder of a run that needs none.
+func TestRunWithoutTLSHasNoCA(t *testing.T) {
 	t.Parallel()
-	res, _ := run(t, runner.Options{}, built(t, drill("plain", &orders{}, scenarios.Load{}).
+	res, _ := run(t, runner.Options{}, build(t, drill("plain", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(time.Second).
 		Check(check.Success{Ratio: 0.9})))
 	assert.NoFileExists(t, filepath.Join(res.Dir, "ca.pem"))

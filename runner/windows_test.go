@@ -8,18 +8,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 const sec = time.Second
 
-// drilled is a fold with a baseline from 1 s, and faults from 5 s to 8 s and from 10 s on.
-func drilled() *fold {
+// newDrilledFold returns a fold with a baseline from 1 s, a fault from 5 s to 8 s, and one from 10 s.
+func newDrilledFold() *fold {
 	f := newFold()
 	f.mark(1 * sec)
 	f.baseline = 1 * sec
-	f.inject(5 * sec)(8 * sec)
-	f.inject(10 * sec)
+	injectAt(f, 5*sec)(8 * sec)
+	injectAt(f, 10*sec)
 	return f
 }
 
@@ -32,17 +33,48 @@ func TestWindows(t *testing.T) {
 		{999 * time.Millisecond, 6 * sec, journal.Warmup},
 		{1 * sec, 2 * sec, journal.Before},
 		{4 * sec, 5*sec - 1, journal.Before},
-		{4 * sec, 5 * sec, journal.During},
+		{4 * sec, 5 * sec, journal.AtInjection},
+		{4 * sec, 9 * sec, journal.AtInjection},
+		{5 * sec, 5 * sec, journal.During},
 		{6 * sec, 7 * sec, journal.During},
-		{4 * sec, 9 * sec, journal.During},
-		{8*sec - 1, 9 * sec, journal.During},
+		{6 * sec, 8 * sec, journal.During},
+		{6 * sec, 8*sec + 1, journal.AtHealing},
+		{8*sec - 1, 9 * sec, journal.AtHealing},
+		{6 * sec, 12 * sec, journal.AtHealing},
 		{8 * sec, 9 * sec, journal.After},
 		{8 * sec, 10*sec - 1, journal.After},
-		{9 * sec, 10 * sec, journal.During},
+		{9 * sec, 10 * sec, journal.AtInjection},
+		{10 * sec, 10 * sec, journal.During},
 		{100 * sec, 101 * sec, journal.During},
 	} {
-		assert.Equal(t, c.want, drilled().window(c.due, c.end), "%v to %v", c.due, c.end)
+		got, _ := newDrilledFold().window(c.due, c.end)
+		assert.Equal(t, c.want, got, "%v to %v", c.due, c.end)
 	}
+}
+
+// What is in flight when one fault is healed and the next is injected meets both.
+func TestConsecutiveFaultsShareAWindow(t *testing.T) {
+	f := newFold()
+	f.baseline = 1 * sec
+	injectAt(f, 5*sec)(8 * sec)
+	injectAt(f, 8*sec+20*time.Millisecond)(12 * sec)
+	overlapping := injectAt(f, 11*sec)
+	for _, c := range []struct {
+		due, end time.Duration
+		want     journal.Window
+	}{
+		{7 * sec, 9 * sec, journal.During},
+		{8*sec + 10*time.Millisecond, 9 * sec, journal.During},
+		{9 * sec, 13 * sec, journal.During},
+		{13 * sec, 14 * sec, journal.During},
+	} {
+		got, _ := f.window(c.due, c.end)
+		assert.Equal(t, c.want, got, "%v to %v", c.due, c.end)
+	}
+	overlapping(13 * sec)
+	got, healed := f.window(12*sec, 14*sec)
+	assert.Equal(t, journal.AtHealing, got)
+	assert.Equal(t, 13*sec, healed)
 }
 
 func TestSlices(t *testing.T) {
@@ -62,12 +94,12 @@ func TestSlices(t *testing.T) {
 	}
 }
 
-func TestFoldKeepsEveryRequestOnce(t *testing.T) {
-	f := drilled()
-	one := func(o outcome, key, kind string, status int, fallback bool) ended {
-		return ended{route: "GET /", key: key, outcome: o, kind: kind, fallback: fallback, wire: 2, attempts: []attempt{{}, {status: status}}}
+func TestFoldCountsEachRequestOnce(t *testing.T) {
+	f := newDrilledFold()
+	one := func(o outcome, key, kind string, status int, fallback bool) result {
+		return result{route: "GET /", key: key, outcome: o, kind: kind, fallback: fallback, wire: 2, attempts: []attempt{{}, {status: status}}}
 	}
-	all := []ended{
+	all := []result{
 		one(acknowledged, "", "", 200, false), one(acknowledged, "", "", 200, true), one(refused, "", "status 503", 503, false),
 		one(ambiguous, "", "status 500", 500, false), one(ambiguous, "k", "status 500", 500, false), one(ambiguous, "", "timeout", 0, false),
 	}
@@ -75,8 +107,8 @@ func TestFoldKeepsEveryRequestOnce(t *testing.T) {
 		f.request(e, 6*sec, 6*sec+20*time.Millisecond)
 	}
 	f.unsent("GET /", 6*sec)
-	f.call("a -> b", message.Call{Op: "GET /", Affected: true, GaveUp: true}, 6*sec, 7*sec)
-	f.call("a -> b", message.Call{}, 6*sec, 7*sec) // nothing that was asked
+	f.call("a -> b", message.Call{Op: "GET /", Affected: true, GaveUp: true}, 6*sec, 6*sec, 7*sec)
+	f.call("a -> b", message.Call{}, 6*sec, 6*sec, 7*sec) // not a call
 
 	assert.Empty(t, f.flush(6*sec), "the slice is not over")
 	events := f.flush(7 * sec)
@@ -103,9 +135,44 @@ func TestFoldKeepsEveryRequestOnce(t *testing.T) {
 	assert.Equal(t, []int{1, 1, 1}, []int{calls.Calls, calls.Affected, calls.GaveUp})
 }
 
-func TestTicksStartAnew(t *testing.T) {
-	f := drilled()
-	f.request(ended{route: "GET /", outcome: ambiguous, kind: "timeout", attempts: []attempt{{}}}, 6*sec, 7*sec)
+// Calls that a fault held back arrive at the dependency together, when it is healed.
+func TestCallsCountInTheSliceOfArrival(t *testing.T) {
+	f := newFold()
+	f.baseline = 1 * sec
+	injectAt(f, 5*sec)(8 * sec)
+	for i := range 30 {
+		f.call("a -> b", message.Call{Op: "GET /"}, 5*sec+time.Duration(i)*90*time.Millisecond, 8*sec+time.Millisecond, 8*sec+2*time.Millisecond)
+	}
+	f.call("a -> b", message.Call{Op: "GET /"}, 6*sec, 0, 7*sec) // answered by the relay
+	f.failedDials("a -> b", 4, 6*sec, 6*sec)
+	made, arrived := map[journal.Window]int{}, map[journal.Window]int{}
+	for _, e := range f.flush(1 << 62) {
+		made[e.Calls.Window] += e.Calls.Calls
+		arrived[e.Calls.Window] += e.Calls.Arrived
+		if e.Calls.Refused > 0 {
+			assert.Equal(t, []any{4, journal.During, 6 * sec}, []any{e.Calls.Refused, e.Calls.Window, e.Calls.From})
+		}
+	}
+	assert.Equal(t, map[journal.Window]int{journal.AtHealing: 30, journal.During: 1, journal.After: 0}, made)
+	assert.Equal(t, map[journal.Window]int{journal.AtHealing: 0, journal.During: 0, journal.After: 30}, arrived)
+}
+
+// Dials are counted once a second, not at the beginning of slices, so a slice must not get the dials of
+// two.
+func TestFailedDialsAreSpreadOverSlices(t *testing.T) {
+	f := newDrilledFold()
+	f.failedDials("a -> b", 100, 5*sec, 6*sec+10*time.Millisecond)
+	f.failedDials("a -> b", 98, 6*sec+10*time.Millisecond, 6*sec+990*time.Millisecond)
+	got := map[time.Duration]int{}
+	for _, e := range f.flush(1 << 62) {
+		got[e.Calls.From] += e.Calls.Refused
+	}
+	assert.Equal(t, map[time.Duration]int{5 * sec: 99, 6 * sec: 99}, got)
+}
+
+func TestTicksReset(t *testing.T) {
+	f := newDrilledFold()
+	f.request(result{route: "GET /", outcome: ambiguous, kind: "timeout", attempts: []attempt{{}}}, 6*sec, 7*sec)
 	tick := f.tick(time.Second)
 	assert.InDelta(t, 1, tick.Rate, 0)
 	assert.Equal(t, 1, tick.Errors)
@@ -113,77 +180,151 @@ func TestTicksStartAnew(t *testing.T) {
 	assert.Zero(t, f.tick(time.Second))
 }
 
-func TestSuccessIsOfWhatIsRecent(t *testing.T) {
-	f := drilled()
-	_, ok := f.success(0)
-	assert.False(t, ok, "nothing was asked")
+func TestSuccessIsRecent(t *testing.T) {
+	f := newDrilledFold()
+	_, n := f.success(0, 12*sec)
+	assert.Zero(t, n, "nothing was asked")
 	for i := range 10 {
 		o := acknowledged
 		if i >= 6 {
 			o = refused
 		}
-		f.request(ended{n: uint64(i), route: "GET /", outcome: o, attempts: []attempt{{}}}, time.Duration(2+i)*sec, time.Duration(2+i)*sec)
+		f.request(result{n: uint64(i), route: "GET /", outcome: o, attempts: []attempt{{}}}, time.Duration(2+i)*sec, time.Duration(2+i)*sec)
 	}
-	ratio, _ := f.success(0)
-	assert.InDelta(t, 0.6, ratio, 0.001)
-	ratio, _ = f.success(8 * sec)
-	assert.InDelta(t, 0, ratio, 0.001)
+	good, all := f.success(0, 12*sec)
+	assert.Equal(t, []int{6, 10}, []int{good, all})
+	good, all = f.success(8*sec, 12*sec)
+	assert.Equal(t, []int{0, 4}, []int{good, all})
 	assert.Len(t, f.flush(1<<62), 10)
-	ratio, _ = f.success(0)
-	assert.InDelta(t, 0.6, ratio, 0.001, "what was written still counts")
+	good, _ = f.success(0, 12*sec)
+	assert.Equal(t, 6, good, "what was written still counts")
 }
 
-// TestWhatNeverEndsIsNoSuccess: a system that hangs ends no request, and that is what a stop rule is there for.
-func TestWhatNeverEndsIsNoSuccess(t *testing.T) {
-	f := drilled()
-	f.request(ended{n: 1, route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}, 2*sec, 3*sec)
-	f.sent(2, 4*sec)
-	f.sent(3, 5*sec)
-	ratio, ok := f.success(3 * sec)
-	assert.True(t, ok)
-	assert.InDelta(t, 1, ratio, 0.001, "those that wait are not late yet")
-	ratio, ok = f.success(6 * sec)
-	assert.True(t, ok)
-	assert.InDelta(t, 0, ratio, 0.001)
-	f.request(ended{n: 2, route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}, 4*sec, 7*sec)
-	ratio, _ = f.success(6 * sec)
-	assert.InDelta(t, 0.5, ratio, 0.001, "one answered late, one waits still")
+// A rule fires if its condition held for the whole time, not if one moment was bad enough for the
+// average.
+func TestStopRulesNeedTheirWholeDuration(t *testing.T) {
+	f := newDrilledFold()
+	n := uint64(0)
+	for at := 2 * sec; at < 8*sec; at += 50 * time.Millisecond {
+		o := acknowledged
+		if at >= 5*sec {
+			o = refused
+		}
+		n++
+		f.request(result{n: n, route: "GET /", outcome: o, attempts: []attempt{{}}}, at, at)
+	}
+	for _, c := range []struct {
+		now  time.Duration
+		want bool
+	}{{4 * sec, false}, {6 * sec, false}, {6500 * time.Millisecond, false}, {6900 * time.Millisecond, false}, {7 * sec, true}, {8 * sec, true}} {
+		_, failing := f.failing(c.now, 2*sec, 0.5)
+		assert.Equal(t, c.want, failing, c.now)
+	}
+	share, failing := f.failing(7*sec, 2*sec, 0.5)
+	assert.True(t, failing)
+	assert.Zero(t, share)
+	_, failing = f.failing(30*sec, 2*sec, 0.5)
+	assert.False(t, failing, "nothing was asked")
 }
 
-func TestWhatTheRunnerCutSaysNothing(t *testing.T) {
-	f := drilled()
-	f.sent(1, 6*sec)
-	f.request(ended{n: 1, route: "GET /", outcome: ambiguous, kind: cut, attempts: []attempt{{}}}, 6*sec, 7*sec)
+// Requests that waited while the runner did not run do not show that the system fails. A short pause
+// does not disable a stop rule.
+func TestStopRulesIgnorePausesOfTheRunner(t *testing.T) {
+	rule := scenarios.StopRule{Ratio: 0.5, For: 2 * sec}
+	for _, c := range []struct {
+		pause time.Duration
+		want  bool
+	}{{0, true}, {150 * time.Millisecond, true}, {1900 * time.Millisecond, false}} {
+		f := newDrilledFold()
+		for n := range uint64(10) { // they wait longer than the duration of the rule
+			f.started(n, "GET /", 5*sec)
+		}
+		w := newWatchdog(func(at time.Time) time.Duration { return 0 }, nil)
+		w.pauses = []span{{from: 6 * sec, to: 6*sec + c.pause}}
+		_, failing := (&session{fold: f, watchdog: w}).breached(rule, 8*sec)
+		assert.Equal(t, c.want, failing, "a pause of %v", c.pause)
+	}
+	w := newWatchdog(func(at time.Time) time.Duration { return 7*sec - time.Since(at) }, nil)
+	w.last = time.Now().Add(-sec) // so that a pause is in progress
+	assert.InDelta(t, sec, w.paused(5*sec, 8*sec), float64(100*time.Millisecond))
+}
+
+// A system that hangs ends no request, and a stop rule must detect that.
+func TestUnansweredRequestsAreNotSuccesses(t *testing.T) {
+	f := newDrilledFold()
+	f.request(result{n: 1, route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}, 2*sec, 3*sec)
+	f.started(2, "GET /", 4*sec)
+	f.started(3, "GET /", 5*sec)
+	good, all := f.success(3*sec, 4*sec)
+	assert.Equal(t, []int{1, 1}, []int{good, all}, "those that wait are not late yet")
+	good, all = f.success(6*sec, 7*sec)
+	assert.Equal(t, []int{0, 2}, []int{good, all})
+	f.request(result{n: 2, route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}, 4*sec, 7*sec)
+	good, all = f.success(6*sec, 8*sec)
+	assert.Equal(t, []int{1, 2}, []int{good, all}, "one answered late, one waits still")
+}
+
+func TestAbortedRequestsAreNotCounted(t *testing.T) {
+	f := newDrilledFold()
+	f.started(1, "GET /", 6*sec)
+	f.request(result{n: 1, route: "GET /", outcome: ambiguous, kind: aborted, attempts: []attempt{{}}}, 6*sec, 7*sec)
 	assert.Empty(t, f.flush(1<<62))
-	_, ok := f.success(0)
-	assert.False(t, ok)
+	_, all := f.success(0, 12*sec)
+	assert.Zero(t, all)
 	assert.Zero(t, f.tick(sec))
 }
 
-// TestWhatEndsLaterIsTheSameSlice: a slice is written when it is over, and what ends after that is added to it.
-func TestWhatEndsLaterIsTheSameSlice(t *testing.T) {
-	f := drilled()
-	one := ended{route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}
+// A slice is written when it is over, and requests that end later are added to it.
+func TestLateRequestsExtendTheirSlice(t *testing.T) {
+	f := newDrilledFold()
+	one := result{route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}
 	f.request(one, 6*sec, 6*sec+time.Millisecond)
 	h := journal.History{}
 	for _, e := range f.flush(7 * sec) {
 		h.Samples = append(h.Samples, *e.Sample)
 	}
 	require.Len(t, h.Samples, 1)
-	f.request(one, 6*sec, 9*sec)
+	f.request(one, 6*sec, 8*sec-time.Millisecond)
 	for _, e := range f.flush(9 * sec) {
 		h.Samples = append(h.Samples, *e.Sample)
 	}
 	require.Len(t, h.Samples, 2)
 	total := h.Total(journal.During, "GET /")
 	assert.Equal(t, 2, total.Sent)
-	assert.Equal(t, sec, total.Span)
-	assert.GreaterOrEqual(t, journal.Quantile(total.Latency, 100), 3*sec)
+	assert.GreaterOrEqual(t, journal.Quantile(total.Latency, 100), 1900*time.Millisecond)
 }
 
-func TestMetricsWithoutAHostAreForThisMachine(t *testing.T) {
+func TestMetricsDefaultToLoopback(t *testing.T) {
 	m, err := serveMetrics(":0")
 	require.NoError(t, err)
 	defer m.close()
 	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, m.address)
+}
+
+// injectAt adds a fault that is live at once.
+func injectAt(f *fold, at time.Duration) (ended func(time.Duration)) {
+	live, ended := f.addFault(at)
+	live(at)
+	return ended
+}
+
+// A request that is due while the fault is being injected is separate, since the fault may not have
+// affected it.
+func TestFaultLiveAfterInjection(t *testing.T) {
+	f := newFold()
+	f.baseline = 0
+	live, ended := f.addFault(5 * sec)
+	at := func(due, end time.Duration) journal.Window {
+		w, _ := f.window(due, end)
+		return w
+	}
+	assert.Equal(t, journal.AtInjection, at(5100*time.Millisecond, 5200*time.Millisecond))
+	live(5400 * time.Millisecond)
+	ended(8 * sec)
+	assert.Equal(t, journal.Before, at(4*sec, 4500*time.Millisecond))
+	assert.Equal(t, journal.AtInjection, at(4900*time.Millisecond, 5200*time.Millisecond))
+	assert.Equal(t, journal.AtInjection, at(5300*time.Millisecond, 9*sec))
+	assert.Equal(t, journal.During, at(5400*time.Millisecond, 5500*time.Millisecond))
+	assert.Equal(t, journal.AtHealing, at(7*sec, 9*sec))
+	assert.Equal(t, journal.After, at(8*sec, 9*sec))
 }

@@ -15,13 +15,14 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// args are what a sentence says: the values of its parameters by their place in the phrase's pattern, and its table or doc string.
-// The methods parse a value and complain, at its own column, of one that makes no sense; they then return the zero value.
+// args holds the arguments of a sentence: the values of its parameters, by their index in the pattern of the
+// phrase, and its table or doc string. The methods parse a value. If it is not valid, they report a problem at its
+// column and return the zero value.
 type args struct {
-	d      *draft
-	at     place // of the sentence; its column is where the text begins
+	r      *resolver
+	at     pos // of the sentence; the column is that of the text
 	text   string
-	exact  bool // the text stands in the file as it is, so columns can be told
+	exact  bool // the text is the same as in the file, so columns are known
 	values []string
 	from   []int
 	table  []line
@@ -30,7 +31,7 @@ type args struct {
 
 // line is a row of a table.
 type line struct {
-	at    place
+	at    pos
 	cells []string
 	cols  []int
 }
@@ -44,8 +45,8 @@ func (a args) value(i int) string {
 	return a.values[i]
 }
 
-// place is where a value stands.
-func (a args) place(i int) place {
+// pos returns the position of a value.
+func (a args) pos(i int) pos {
 	at := a.at
 	if a.exact && at.col > 0 && a.has(i) {
 		at.col += utf8.RuneCountInString(a.text[:a.from[i]])
@@ -53,31 +54,31 @@ func (a args) place(i int) place {
 	return at
 }
 
-func (a args) blame(i int, err error) { a.blameAt(a.place(i), err) }
+func (a args) addProblem(i int, err error) { a.addProblemAt(a.pos(i), err) }
 
-func (a args) blameAt(at place, err error) {
+func (a args) addProblemAt(at pos, err error) {
 	what, hint := parts(err)
-	a.d.blame(at, what, hint)
+	a.r.addProblem(at, what, hint)
 }
 
-// quoted is a value without its quotes.
+// quoted returns a value without its quotes.
 func (a args) quoted(i int) string { return strings.Trim(a.value(i), `"`) }
 
 func (a args) name(i int) string {
 	s := a.quoted(i)
 	if a.has(i) && strings.TrimSpace(s) == "" {
-		a.d.blame(a.place(i), "a name is empty", "write the service's name between the quotes")
+		a.r.addProblem(a.pos(i), "a name is empty", "write the service's name between the quotes")
 	}
 	return s
 }
 
-// names are those of a list.
+// names returns the names in a list.
 func (a args) names(i int) []string {
 	var all []string
 	for _, q := range quotes.FindAllString(a.value(i), -1) {
 		name := strings.Trim(q, `"`)
 		if strings.TrimSpace(name) == "" {
-			a.d.blame(a.place(i), "a name is empty", "write a service's or a group's name between the quotes")
+			a.r.addProblem(a.pos(i), "a name is empty", "write a service's or a group's name between the quotes")
 		}
 		all = append(all, name)
 	}
@@ -90,7 +91,7 @@ func (a args) duration(i int) time.Duration {
 	}
 	t, err := parseDuration(a.value(i))
 	if err != nil {
-		a.blame(i, err)
+		a.addProblem(i, err)
 	}
 	return t
 }
@@ -98,7 +99,7 @@ func (a args) duration(i int) time.Duration {
 func (a args) ratio(i int) float64 {
 	r, err := parsePercent(a.value(i))
 	if err != nil {
-		a.blame(i, err)
+		a.addProblem(i, err)
 	}
 	return r
 }
@@ -106,16 +107,16 @@ func (a args) ratio(i int) float64 {
 func (a args) number(i int) float64 {
 	n, err := parseNumber(a.value(i))
 	if err != nil {
-		a.blame(i, err)
+		a.addProblem(i, err)
 	}
 	return n
 }
 
-// count is a whole number of at least least.
+// count parses a whole number of at least least.
 func (a args) count(i int, least int64) int64 {
 	n, err := strconv.ParseInt(a.value(i), 10, 64)
 	if err != nil || n < least || n > math.MaxInt32 {
-		a.d.blame(a.place(i), fmt.Sprintf("%q is not a whole number from %d up", a.value(i), least), fmt.Sprintf("write %d or more, in digits", least))
+		a.r.addProblem(a.pos(i), fmt.Sprintf("%q is not a whole number from %d up", a.value(i), least), fmt.Sprintf("write %d or more, in digits", least))
 		return 0
 	}
 	return n
@@ -127,7 +128,7 @@ func (a args) size(i int) int64 {
 	}
 	n, err := parseSize(a.value(i))
 	if err != nil {
-		a.blame(i, err)
+		a.addProblem(i, err)
 	}
 	return n
 }
@@ -135,18 +136,45 @@ func (a args) size(i int) int64 {
 func (a args) status(i int) int {
 	n := a.count(i, 0)
 	if n != 0 && (n < 100 || n > 599) {
-		a.d.blame(a.place(i), fmt.Sprintf("%d is not a status of HTTP", n), "write one from 100 to 599")
+		a.r.addProblem(a.pos(i), fmt.Sprintf("%d is not a status of HTTP", n), "write one from 100 to 599")
 	}
 	return int(n)
 }
 
-// route is "GET /catalog", or "" when absent.
+// statuses parses "201 or 303".
+func (a args) statuses(i int) []int {
+	var all []int
+	for _, s := range numerals.FindAllString(a.value(i), -1) {
+		s = strings.Trim(s, ",")
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 100 || n > 599 {
+			a.r.addProblem(a.pos(i), fmt.Sprintf("%q is not a status of HTTP", s), "write one from 100 to 599")
+			continue
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+var numerals = regexp.MustCompile(amount)
+
+// outcome parses "was refused".
+func (a args) outcome(i int) Outcome {
+	for _, o := range []Outcome{Acknowledged, Refused} {
+		if a.value(i) == "was "+string(o) {
+			return o
+		}
+	}
+	return NotKnown
+}
+
+// route parses "GET /catalog". It returns "" if the parameter is absent.
 func (a args) route(i int) string {
 	if !a.has(i) {
 		return ""
 	}
 	if _, _, err := parseRoute(a.quoted(i)); err != nil {
-		a.blame(i, err)
+		a.addProblem(i, err)
 	}
 	return a.quoted(i)
 }
@@ -154,7 +182,7 @@ func (a args) route(i int) string {
 func (a args) percentile(i int) float64 {
 	p, err := strconv.ParseFloat(strings.TrimPrefix(a.value(i), "p"), 64)
 	if err != nil || p <= 0 || p >= 100 {
-		a.d.blame(a.place(i), fmt.Sprintf("%q is not a percentile", a.value(i)), "write p50, p95, p99 or p99.9")
+		a.r.addProblem(a.pos(i), fmt.Sprintf("%q is not a percentile", a.value(i)), "write p50, p95, p99 or p99.9")
 	}
 	return p
 }
@@ -173,7 +201,7 @@ func (a args) window(i int) journal.Window {
 
 var picked = regexp.MustCompile(`^(?:from the (\d+)\w\w to the (\d+)\w\w,? |the first (\S+) |every (\d+)\w\w of the |(\S+%) of )?(only )?(?:"([^"]*)" )?(\w+)(?: with (?:key "([^"]*)"|(\S+%) of keys))?(?: (?:with|and) header "([^"]*)")?$`)
 
-// pick is a {calls}, {requests}, {replies} or {messages}.
+// pick parses {calls}, {requests}, {replies} or {messages}.
 func (a args) pick(i int) injector.Pick {
 	var p injector.Pick
 	part := picked.FindStringSubmatch(a.value(i))
@@ -183,28 +211,29 @@ func (a args) pick(i int) injector.Pick {
 	number := func(s string) uint64 { return a.nth(i, s, "calls") }
 	p.From, p.To, p.First, p.Every = number(part[1]), number(part[2]), number(part[3]), number(part[4])
 	if p.From > p.To {
-		a.d.blame(a.place(i), fmt.Sprintf("from the %d. to the %d. there is no call", p.From, p.To), "write the smaller number first")
+		a.r.addProblem(a.pos(i), fmt.Sprintf("from the %d. to the %d. there is no call", p.From, p.To), "write the smaller number first")
 	}
 	if part[5] != "" {
-		p.Share = a.share(a.place(i), part[5])
+		p.Share = a.share(a.pos(i), part[5])
 	}
 	if op := part[7]; op != "" {
 		p.Match.Method, p.Match.Path = a.about(i, op, part[8])
 	}
 	p.Match.Key, p.Match.Header = part[9], part[11]
 	if part[10] != "" {
-		p.Share, p.Sticky = a.share(a.place(i), part[10]), true
+		p.Share, p.Sticky = a.share(a.pos(i), part[10]), true
 	}
 	switch {
 	case part[10] != "" && part[5] != "":
-		a.d.blame(a.place(i), "a share of a share of keys", "leave one of them out")
-	case part[6] != "" && p.Match == (message.Match{}) && !p.Sticky:
-		a.d.blame(a.place(i), "it does not say which only", `write: only "POST /charge" calls, or: only calls with header "Tenant: acme"`)
+		a.r.addProblem(a.pos(i), "a share of a share of keys", "leave one of them out")
+	case part[6] != "" && part[7] == "" && p.Match == (message.Match{}) && !p.Sticky:
+		a.r.addProblem(a.pos(i), "it does not say which only", `write: only "POST /charge" calls, or: only calls with header "Tenant: acme"`)
 	}
 	return p
 }
 
-// about is an operation and its object, of which the noun tells how they are written. Requests and replies are of HTTP or of another protocol; see offRoute.
+// about parses what calls or messages are about, depending on the noun. Requests and replies may be those of HTTP
+// or of another protocol; see invalidOperation.
 func (a args) about(i int, op, noun string) (method, path string) {
 	method, path, err := parseRoute(op)
 	switch {
@@ -215,27 +244,27 @@ func (a args) about(i int, op, noun string) (method, path string) {
 	case !strings.HasPrefix(noun, "call"):
 		return topic(op)
 	}
-	a.blame(i, err)
+	a.addProblem(i, notAnOperation(op))
 	return "", ""
 }
 
-// nth is a place among calls or connections, of which there is no 0th; "" is none.
+// nth parses an index of calls or connections, starting at 1. It returns 0 for "".
 func (a args) nth(i int, s, noun string) uint64 {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if s != "" && (err != nil || n == 0) {
-		a.d.blame(a.place(i), fmt.Sprintf("%q does not count %s: they are counted from 1", s, noun), "write a whole number from 1 up")
+		a.r.addProblem(a.pos(i), fmt.Sprintf("%q does not count %s: they are counted from 1", s, noun), "write a whole number from 1 up")
 	}
 	return n
 }
 
-// share is a part of calls or connections; 1 is said as 0, which means all.
-func (a args) share(at place, s string) float64 {
+// share parses a share of calls or connections. It returns 0, which means all, for 100%.
+func (a args) share(at pos, s string) float64 {
 	r, err := parsePercent(s)
 	switch {
 	case err != nil:
-		a.blameAt(at, err)
+		a.addProblemAt(at, err)
 	case r == 0:
-		a.d.blame(at, "a fault on 0% touches nothing", "write a share above 0%, or leave it out for all")
+		a.r.addProblem(at, "a fault on 0% touches nothing", "write a share above 0%, or leave it out for all")
 	case r == 1:
 		r = 0
 	}
@@ -243,4 +272,4 @@ func (a args) share(at place, s string) float64 {
 }
 
 // ask adds a check.
-func (a args) ask(c check.Check) { a.d.check(a.at, c) }
+func (a args) ask(c check.Check) { a.r.check(a.at, c) }

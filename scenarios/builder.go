@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,99 +13,104 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
-// Builder makes an Experiment in Go. Its methods are the sentences' building blocks, and Build judges them as Parse judges a feature; a problem's
-// place is the line of Go that called the method. A Builder serves once.
+// Builder builds an Experiment in Go. Its methods correspond to the sentences, and Build validates the experiment
+// as Parse does. The position of a problem is the line of Go that called the method. A Builder can be used only
+// once.
 type Builder struct {
-	d   *draft
-	out complaints
+	r   *resolver
+	out problemList
 }
 
-// New begins an experiment.
+// New returns a Builder for a new experiment.
 func New(name string) *Builder {
 	b := &Builder{}
 	at := caller()
-	b.d = newDraft(&Experiment{Name: name, ID: slug(name), Line: at.line}, at, &b.out)
+	b.r = newResolver(&Experiment{Name: name, ID: contentID("", name, nil), Line: at.line}, at, &b.out)
 	return b
 }
 
-// caller is the line of Go outside of this file that is asking.
-func caller() place {
+// caller returns the position of the innermost caller outside this file.
+func caller() pos {
 	var own string
 	for skip := 0; ; skip++ {
 		_, file, line, ok := runtime.Caller(skip)
 		if !ok {
-			return place{}
+			return pos{}
 		}
 		if own == "" {
 			own = file
 		}
 		if file != own {
-			return place{file: file, line: line}
+			return pos{file: file, line: line}
 		}
 	}
 }
 
-// say begins a step.
-func (b *Builder) say(keyword, format string, args ...any) place {
+// beginStep adds a step and returns the position of its caller.
+func (b *Builder) beginStep(keyword, format string, args ...any) pos {
 	at := caller()
-	b.d.begins(keyword, fmt.Sprintf(format, args...), at)
+	b.r.addStep(keyword, fmt.Sprintf(format, args...), at)
 	return at
 }
 
-// System describes what is drilled. See ReadSystem for one from a file.
+// System defines the system under test. ReadSystem reads it from a file instead.
 func (b *Builder) System(s System) *Builder {
-	at := b.say("Given", "the system described in %q", s.File)
-	b.d.describe(at)
-	b.d.once(&b.d.systemAt, at, "the system")
-	b.d.described(at, s.File, s)
-	b.d.spoken = true
+	at := b.beginStep("Given", "the system described in %q", s.File)
+	b.r.describe(at)
+	b.r.setOnce(&b.r.systemAt, at, "the system")
+	b.r.addSystem(at, s.File, s)
+	b.r.fromSentences = true
 	return b
 }
 
-// ReadSystem reads the system from a file; what is wrong with it is told by Build.
+// ReadSystem reads the system from a file. Build returns the problems of the file.
 func (b *Builder) ReadSystem(fsys fs.FS, name string, handlers ...string) *Builder {
-	at := b.say("Given", "the system described in %q", name)
-	b.d.open = func(name string) (System, error) { return readSystem(fsys, name, handlers) }
-	b.d.handlers = handlers
-	b.d.readSystem(args{d: b.d, at: at, values: []string{name}, from: []int{0}})
+	at := b.beginStep("Given", "the system described in %q", name)
+	b.r.open = func(name string) (System, error) { return readSystem(fsys, name, handlers) }
+	b.r.handlers = handlers
+	b.r.readSystem(args{r: b.r, at: at, values: []string{name}, from: []int{0}})
 	return b
 }
 
 // BlastRadius limits the services that faults may touch.
 func (b *Builder) BlastRadius(services ...string) *Builder {
-	b.d.radius(b.say("Given", "the blast radius is limited to %q", strings.Join(services, ", ")), services)
+	b.r.radius(b.beginStep("Given", "the blast radius is limited to %q", strings.Join(services, ", ")), services)
 	return b
 }
 
-// StopBelow ends the run at once when success stays below ratio for that long.
+// StopBelow ends the scenario at once if success stays below ratio for the time d.
 func (b *Builder) StopBelow(ratio float64, d time.Duration) *Builder {
-	b.d.stopBelow(b.say("Given", "the run stops at once if fewer than %s of requests succeed for %s", percent(ratio), injector.Duration(d)), StopRule{Ratio: ratio, For: d})
+	b.r.stopBelow(b.beginStep("Given", "the run stops at once if fewer than %s of requests succeed for %s", percent(ratio), injector.Duration(d)), StopRule{Ratio: ratio, For: d})
 	return b
 }
 
 // Steady declares the steady state.
 func (b *Builder) Steady(conditions ...check.Steady) *Builder {
-	b.d.describe(b.say("Given", "the steady state is:"))
-	b.d.Steady = append(b.d.Steady, conditions...)
+	b.r.describe(b.beginStep("Given", "the steady state is:"))
+	b.r.Steady = append(b.r.Steady, conditions...)
 	return b
 }
 
-// Load is what clients do. Shares that are all 0 become equal; Service, Marker and FallbackIsSuccess are filled in by Build where they are zero.
+// Load defines the requests of clients. If all shares are 0, they become equal. Build sets Service, Marker and
+// FallbackIsSuccess if they are zero.
 func (b *Builder) Load(l Load) *Builder {
 	var routes []string
 	for i := range l.Mix {
 		routes = append(routes, strconv.Quote(l.Mix[i].Name()))
 	}
-	at := b.say("Given", "a steady load of %g requests per second on %s", l.Rate, strings.Join(routes, ", "))
-	l.Mix = evenly(l.Mix)
-	b.d.rate = &l
-	b.d.load(at, l.Rate, l.Mix...)
-	b.d.soundLoad(at)
+	at := b.beginStep("Given", "a steady load of %g requests per second on %s", l.Rate, strings.Join(routes, ", "))
+	l.Mix = equalShares(l.Mix)
+	if l.Means == nil {
+		l.Means = b.r.rate.Means // set by earlier calls of Means
+	}
+	b.r.rate = &l
+	b.r.load(at, l.Rate, l.Mix...)
+	b.r.validateLoad(at)
 	return b
 }
 
-// evenly shares equally what has no shares.
-func evenly(mix []Route) []Route {
+// equalShares sets equal shares if no route has one.
+func equalShares(mix []Route) []Route {
 	mix = append([]Route(nil), mix...)
 	for _, r := range mix {
 		if r.Share != 0 {
@@ -117,167 +123,208 @@ func evenly(mix []Route) []Route {
 	return mix
 }
 
-// Baseline says how long the steady state is measured; 5 s when it is not called.
+// Baseline sets how long the steady state is measured. The default is 5 s.
 func (b *Builder) Baseline(d time.Duration) *Builder {
-	b.d.baseline(b.say("Given", "a baseline is measured for %s", injector.Duration(d)), d)
+	b.r.baseline(b.beginStep("Given", "a baseline is measured for %s", injector.Duration(d)), d)
 	return b
 }
 
-// EffectsFrom says where applied effects are read: "GET /ledger".
+// EffectsFrom sets the route that applied effects are read from, such as "GET /ledger".
 func (b *Builder) EffectsFrom(route string) *Builder {
-	at := b.say("Given", "applied effects are read from %q", route)
+	at := b.beginStep("Given", "applied effects are read from %q", route)
 	if _, _, err := parseRoute(route); err != nil {
 		what, hint := parts(err)
-		b.d.blame(at, what, hint)
+		b.r.addProblem(at, what, hint)
 	}
-	b.d.effects(at, route)
+	b.r.effects(at, route)
 	return b
 }
 
-// Inject places a fault on a link, or, with from "", on the service to. It stays until it is healed; For heals it after a while.
+// EffectsSettle sets how long after the load effects may still appear. The default is DefaultSettle.
+func (b *Builder) EffectsSettle(within time.Duration) *Builder {
+	at := b.beginStep("Given", "effects settle within %s", injector.Duration(within))
+	if within <= 0 {
+		b.r.addProblem(at, "effects need a time above 0 to settle", "write 30*time.Second, say")
+	}
+	b.r.settles(at, within)
+	return b
+}
+
+// Answers sets the statuses that a route of the load is expected to answer with. They acknowledge, and count as
+// success. The default is any 2xx.
+func (b *Builder) Answers(route string, statuses ...int) *Builder {
+	var text []string
+	for _, s := range statuses {
+		text = append(text, strconv.Itoa(s))
+	}
+	at := b.beginStep("Given", "%q answers %s", route, strings.Join(text, " or "))
+	if len(statuses) == 0 {
+		b.r.addProblem(at, fmt.Sprintf("%q is expected to answer no status", route), "name at least one: 201")
+	}
+	for _, s := range statuses {
+		if s < 100 || s > 599 {
+			b.r.addProblem(at, fmt.Sprintf("%d is not a status of HTTP", s), "write one from 100 to 599")
+		}
+	}
+	b.r.expect(at, route, slices.Clone(statuses))
+	return b
+}
+
+// Means sets the meaning of answers with this status, overriding the table of Outcomes.
+func (b *Builder) Means(status int, o Outcome) *Builder {
+	is := "was "
+	if o == NotKnown {
+		is = "is "
+	}
+	b.r.means(b.beginStep("Given", "status %d means that it %s%s", status, is, o), status, o)
+	return b
+}
+
+// Inject injects a fault on a link or, if from is "", on the service to. It stays live until it is healed; For
+// heals it after a time.
 func (b *Builder) Inject(from, to string, f injector.Fault) *Builder {
 	return b.Together(Placed{From: from, To: to, Fault: f})
 }
 
-// Together places several faults at once.
+// Together injects several faults at the same time.
 func (b *Builder) Together(placed ...Placed) *Builder {
 	text := "these faults run together:"
 	if len(placed) == 1 {
 		text = placed[0].Fault.Say(placed[0].From, placed[0].To)
 	}
-	b.d.inject(b.say("When", "%s", text), 0, append([]Placed(nil), placed...)...)
+	b.r.inject(b.beginStep("When", "%s", text), 0, append([]Placed(nil), placed...)...)
 	return b
 }
 
-// Partition cuts services, or groups of them, off from each other.
-func (b *Builder) Partition(f injector.Partition) *Builder { return b.Together(parted(f)) }
+// Partition cuts services, or groups of services, off from each other.
+func (b *Builder) Partition(f injector.Partition) *Builder { return b.Together(partitionFault(f)) }
 
-// For lets the last injection hold so long and then heals it.
+// For sets the duration of the last injection, after which it is healed.
 func (b *Builder) For(d time.Duration) *Builder {
 	at := caller()
-	if b.d.step == nil {
-		b.d.blame(at, "For has no injection before it", "call it right after Inject or Together")
+	if b.r.step == nil {
+		b.r.addProblem(at, "For has no injection before it", "call it right after Inject or Together")
 		return b
 	}
-	in, ok := b.d.step.Do.(Inject)
+	in, ok := b.r.step.Do.(Inject)
 	if !ok || d <= 0 {
-		b.d.blame(at, "For needs an injection before it, and a time above 0", "call it right after Inject or Together")
+		b.r.addProblem(at, "For needs an injection before it, and a time above 0", "call it right after Inject or Together")
 		return b
 	}
 	if in.For == 0 {
-		b.d.hold(len(in.Faults), d)
+		b.r.holdThenHeal(len(in.Faults), d)
 	}
 	in.For = d
-	b.d.step.Do = in
-	text, colon := strings.CutSuffix(b.d.step.Text, ":")
+	b.r.step.Do = in
+	text, colon := strings.CutSuffix(b.r.step.Text, ":")
 	text, though, is := strings.Cut(text, ", even though ")
-	b.d.step.Text = text + " for " + injector.Duration(d)
+	b.r.step.Text = text + " for " + injector.Duration(d)
 	if is {
-		b.d.step.Text += ", even though " + though
+		b.r.step.Text += ", even though " + though
 	}
 	if colon {
-		b.d.step.Text += ":"
+		b.r.step.Text += ":"
 	}
 	return b
 }
 
-// Wait lets time pass.
+// Wait waits for the time d.
 func (b *Builder) Wait(d time.Duration) *Builder {
-	at := b.say("When", "%s pass", injector.Duration(d))
+	at := b.beginStep("When", "%s pass", injector.Duration(d))
 	if d <= 0 {
-		b.d.blame(at, "a wait has to be above 0", "write 2*time.Second, say")
+		b.r.addProblem(at, "a wait has to be above 0", "write 2*time.Second, say")
 	}
-	b.d.act(at, Wait{For: d})
+	b.r.act(at, Wait{For: d})
 	return b
 }
 
-// Heal ends the last fault that is live.
+// Heal heals the last fault that is live.
 func (b *Builder) Heal() *Builder {
-	b.d.act(b.say("When", "the fault is healed"), Heal{})
+	b.r.act(b.beginStep("When", "the fault is healed"), Heal{})
 	return b
 }
 
-// HealAll ends every live fault, the last first.
+// HealAll heals all live faults in reverse order.
 func (b *Builder) HealAll() *Builder {
-	b.d.act(b.say("When", "all faults are healed"), Heal{All: true})
+	b.r.act(b.beginStep("When", "all faults are healed"), Heal{All: true})
 	return b
 }
 
-// Restart ends a crash or a stop of a service.
+// Restart heals a crash or a stop of a service.
 func (b *Builder) Restart(service string) *Builder {
-	b.d.revive(b.say("When", "%q starts again", service), service, "crash", "stop")
+	b.r.healService(b.beginStep("When", "%q starts again", service), service, "crash", "stop")
 	return b
 }
 
-// Resume ends a hang of a service.
+// Resume heals a hang of a service.
 func (b *Builder) Resume(service string) *Builder {
-	b.d.revive(b.say("When", "%q resumes", service), service, "hang")
+	b.r.healService(b.beginStep("When", "%q resumes", service), service, "hang")
 	return b
 }
 
-// ChangeLoad moves the rate; over 0 is at once.
+// ChangeLoad changes the rate from one value to another. If over is 0, it changes immediately.
 func (b *Builder) ChangeLoad(from, to float64, over time.Duration) *Builder {
 	text := fmt.Sprintf("the load changes from %g to %g requests per second", from, to)
 	if over > 0 {
 		text += " over " + injector.Duration(over)
 	}
-	at := b.say("When", "%s", text)
-	b.d.changeLoad(at, at, ChangeLoad{From: from, To: to, Over: over})
+	at := b.beginStep("When", "%s", text)
+	b.r.changeLoad(at, at, ChangeLoad{From: from, To: to, Over: over})
 	return b
 }
 
-// StopLoad ends the load.
+// StopLoad stops the load.
 func (b *Builder) StopLoad() *Builder {
-	b.d.stopLoad(b.say("When", "the load stops"))
+	b.r.stopLoad(b.beginStep("When", "the load stops"))
 	return b
 }
 
-// Confirm asks the facilitator.
+// Confirm asks the facilitator for a confirmation.
 func (b *Builder) Confirm(what string) *Builder {
-	b.d.act(b.say("When", "the facilitator confirms %q", what), Confirm{What: what})
+	b.r.act(b.beginStep("When", "the facilitator confirms %q", what), Confirm{What: what})
 	return b
 }
 
-// Check asks. Everything is healed before the first check.
+// Check adds checks. All faults are healed before the first one.
 func (b *Builder) Check(checks ...check.Check) *Builder {
 	for _, c := range checks {
-		b.d.check(b.say("Then", "%s", c.String()), c)
+		b.r.check(b.beginStep("Then", "%s", c.String()), c)
 	}
 	return b
 }
 
-// Build judges the experiment as a whole. The error is of type Problems.
+// Build validates the experiment as a whole and returns it. The error is of type Problems.
 func (b *Builder) Build() (*Experiment, error) {
-	b.d.finish()
+	b.r.finish()
 	if err := b.out.err(); err != nil {
 		return nil, err
 	}
-	return b.d.Experiment, nil
+	return b.r.Experiment, nil
 }
 
-// soundLoad judges a load that was not said in a sentence.
-func (d *draft) soundLoad(at place) {
+// validateLoad validates a load that was not defined by a sentence.
+func (r *resolver) validateLoad(at pos) {
 	sum := 0.0
-	for _, r := range d.Load.Mix {
-		sum += r.Share
-		if _, _, err := parseRoute(r.Name()); err != nil {
+	for _, rt := range r.Load.Mix {
+		sum += rt.Share
+		if _, _, err := parseRoute(rt.Name()); err != nil {
 			what, hint := parts(err)
-			d.blame(at, what, hint)
+			r.addProblem(at, what, hint)
 		}
 	}
 	switch {
-	case len(d.Load.Mix) == 0:
-		d.blame(at, "the load has no routes", "say what it asks for: Mix")
+	case len(r.Load.Mix) == 0:
+		r.addProblem(at, "the load has no routes", "say what it asks for: Mix")
 	case sum < 0.999 || sum > 1.001:
-		d.blame(at, fmt.Sprintf("the shares sum to %s", percent(sum)), "they have to make 1")
+		r.addProblem(at, fmt.Sprintf("the shares sum to %s", percent(sum)), "they have to make 1")
 	}
-	if d.Load.Rate <= 0 {
-		d.blame(at, "the load's rate has to be above 0", "set Rate, in requests per second")
+	if r.Load.Rate <= 0 {
+		r.addProblem(at, "the load's rate has to be above 0", "set Rate, in requests per second")
 	}
-	if d.Load.KeyHeader != "" && !headerName(d.Load.KeyHeader) {
-		d.blame(at, fmt.Sprintf("%q cannot be the name of a header", d.Load.KeyHeader), `write "Idempotency-Key"`)
+	if r.Load.KeyHeader != "" && !headerName(r.Load.KeyHeader) {
+		r.addProblem(at, fmt.Sprintf("%q cannot be the name of a header", r.Load.KeyHeader), `write "Idempotency-Key"`)
 	}
 }
 
-// percent is how sentences write a ratio.
+// percent formats a ratio as sentences do.
 func percent(ratio float64) string { return strconv.FormatFloat(ratio*100, 'g', 6, 64) + "%" }

@@ -18,8 +18,8 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// TestBuilderAndSentencesAreOneToOne builds an experiment in Go, writes its steps as a feature, and parses that.
-func TestBuilderAndSentencesAreOneToOne(t *testing.T) {
+// TestBuilderMatchesSentences builds an experiment in Go, writes its steps as a feature, and parses that.
+func TestBuilderMatchesSentences(t *testing.T) {
 	built, err := New("b").
 		ReadSystem(files(), "system.yaml").
 		BlastRadius("payments", "recs", "inventory").
@@ -27,6 +27,10 @@ func TestBuilderAndSentencesAreOneToOne(t *testing.T) {
 		Load(Load{Rate: 50, Mix: []Route{{Method: "GET", Path: "/catalog"}}}).
 		Baseline(20*time.Second).
 		EffectsFrom("GET /ledger").
+		EffectsSettle(30*time.Second).
+		Answers("GET /catalog", 303, 200).
+		Means(503, Refused).
+		Means(409, Acknowledged).
 		Inject("orders", "payments", injector.SlowCalls{By: time.Second, Pick: injector.Pick{Share: 0.1}}).For(30*time.Second).
 		Inject("", "payments", injector.Crash{}).
 		Wait(5*time.Second).
@@ -52,12 +56,12 @@ func TestBuilderAndSentencesAreOneToOne(t *testing.T) {
 	for _, s := range built.Steps {
 		b.WriteString("    " + s.Keyword + " " + s.Text + "\n")
 	}
-	said := parsed(t, Source{FS: files(b.String())})[0]
-	diff := cmp.Diff(said, built, cmpopts.IgnoreFields(Experiment{}, "ID", "Feature", "File", "Line"), cmpopts.IgnoreFields(Step{}, "Phrase"), cmpopts.IgnoreFields(journal.Step{}, "At"))
+	parsedExperiment := parsed(t, Source{FS: files(b.String())})[0]
+	diff := cmp.Diff(parsedExperiment, built, cmpopts.IgnoreFields(Experiment{}, "ID", "Feature", "File", "Line"), cmpopts.IgnoreFields(Step{}, "Phrase"), cmpopts.IgnoreFields(journal.Step{}, "At"))
 	assert.Empty(t, diff, b.String())
 }
 
-func TestBuilderTellsTheLineOfGo(t *testing.T) {
+func TestBuilderReportsTheCallingLine(t *testing.T) {
 	_, err := New("b").
 		ReadSystem(files(), "system.yaml").
 		Inject("orders", "paymens", injector.Refuse{}).For(time.Second).
@@ -68,7 +72,7 @@ func TestBuilderTellsTheLineOfGo(t *testing.T) {
 	require.ErrorContains(t, err, "there is no load")
 }
 
-func TestBuilderRefuses(t *testing.T) {
+func TestBuilderRejects(t *testing.T) {
 	base := func() *Builder {
 		return New("b").System(System{Services: []Service{{Name: "a", Address: "127.0.0.1:80"}, {Name: "p", Command: []string{"p"}}}, Links: []Link{{From: "a", To: "p", Protocol: "http"}}})
 	}
@@ -86,6 +90,12 @@ func TestBuilderRefuses(t *testing.T) {
 		"wrong route":       {base().Load(Load{Rate: 5, Mix: []Route{{Path: "/"}}}).Wait(time.Second), "is not a method"},
 		"wrong header":      {base().Load(Load{Rate: 5, Mix: route, KeyHeader: "a b"}).Wait(time.Second), "name of a header"},
 		"wrong effects":     {base().EffectsFrom("/ledger").Wait(time.Second), "is not a route"},
+		"no time to settle": {base().EffectsFrom("GET /ledger").EffectsSettle(0).Wait(time.Second), "above 0 to settle"},
+		"no status":         {base().Load(Load{Rate: 5, Mix: route}).Answers("GET /").Wait(time.Second), "no status"},
+		"a wrong status":    {base().Load(Load{Rate: 5, Mix: route}).Answers("GET /", 42).Wait(time.Second), "42 is not a status"},
+		"answers elsewhere": {base().Load(Load{Rate: 5, Mix: route}).Answers("GET /x", 200).Wait(time.Second), "no load runs on"},
+		"no outcome":        {base().Load(Load{Rate: 5, Mix: route}).Means(503, "perhaps").Wait(time.Second), "is no outcome"},
+		"both":              {base().Load(Load{Rate: 5, Mix: route}).Answers("GET /", 303).Means(303, Refused).Wait(time.Second), "say one of the two"},
 		"no system":         {New("b").Wait(time.Second), "no system"},
 		"no steps":          {New("b"), "no steps"},
 		"a broken system":   {New("b").System(System{Services: []Service{{Name: "x"}}}).Wait(time.Second), "neither a command"},
@@ -119,13 +129,61 @@ func TestPrintSteps(t *testing.T) {
 	assert.Error(t, PrintSteps(os.Stderr, "no such word"))
 }
 
-func TestRough(t *testing.T) {
+func TestRoughDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{0: "0 s", 9400 * time.Millisecond: "9 s", time.Minute: "1 min", 70 * time.Second: "1 min 10 s"} {
-		assert.Equal(t, want, rough(d))
+		assert.Equal(t, want, roughDuration(d))
 	}
 }
 
-func TestTheBuilderRefusesAWrongToxic(t *testing.T) {
+func TestBuilderRejectsWrongToxic(t *testing.T) {
 	_, err := New("b").ReadSystem(files(), "system.yaml").Inject("orders", "payments", injector.Toxic{Name: "latency", Attributes: "latency=-5"}).For(time.Second).Build()
 	require.ErrorContains(t, err, "latency is -5")
+}
+
+// TestPhantomsOfASharedSystem: the plan warns that effects of other users may look like phantoms, unless the
+// scenario starts the whole system.
+func TestPhantomsOfASharedSystem(t *testing.T) {
+	for name, c := range map[string]struct {
+		orders Service
+		warned bool
+	}{
+		"started":      {Service{Name: "orders", Command: []string{"orders"}, Serves: []string{"/"}}, false},
+		"runs already": {Service{Name: "orders", Address: "127.0.0.1:80", Serves: []string{"/"}}, true},
+	} {
+		e, err := New("b").
+			System(System{Services: []Service{c.orders}, Links: []Link{{From: "clients", To: "orders", Protocol: "http"}}}).
+			Load(Load{Rate: 40, KeyHeader: "Idempotency-Key", Mix: []Route{{Method: "POST", Path: "/orders", Share: 1}}}).
+			EffectsFrom("GET /ledger").
+			Wait(time.Second).
+			Check(check.NoneLost{}, check.NoPhantom{}).
+			Build()
+		require.NoError(t, err, name)
+		warned := strings.Contains(strings.Join(e.Warnings, "\n"), "others may use them")
+		assert.Equal(t, c.warned, warned, "%s: %q", name, e.Warnings)
+	}
+}
+
+// TestPlanWarnsOfTooFewRequests: the plan warns of inconclusive checks, and a recovery is watched until it has
+// enough requests.
+func TestPlanWarnsOfTooFewRequests(t *testing.T) {
+	few := func(rate float64, baseline time.Duration, c check.Check) *Experiment {
+		e, err := New("few").ReadSystem(files(), "system.yaml").
+			Load(Load{Rate: rate, Mix: []Route{{Method: "GET", Path: "/catalog"}}}).Baseline(baseline).
+			Inject("orders", "payments", injector.SlowCalls{By: time.Millisecond}).For(10 * time.Second).
+			Check(c).Build()
+		require.NoError(t, err)
+		return e
+	}
+	whole, recovers := check.Success{Ratio: 0.99}, check.Recovers{Route: "GET /catalog", Within: 2 * time.Second}
+	require.Empty(t, few(20, time.Second, whole).Warnings)
+	require.Equal(t, []string{"about 10 requests are expected in the baseline of 500ms, and 20 are needed: nothing will be injected; measure it for longer"},
+		few(20, 500*time.Millisecond, whole).Warnings)
+	require.Equal(t, []string{"at least 99% of requests succeed: about 10 requests are expected to meet the fault, and 20 are needed: the run will be inconclusive"},
+		few(1, time.Minute, whole).Warnings)
+
+	require.Equal(t, 8*time.Second, few(20, 5*time.Second, recovers).Recovery)
+	slow := few(2, 20*time.Second, recovers)
+	require.Equal(t, 16*time.Second, slow.Recovery)
+	require.Empty(t, slow.Warnings)
+	require.Len(t, few(0.5, time.Minute, recovers).Warnings, 1)
 }

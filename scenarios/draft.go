@@ -11,31 +11,35 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// draft is an Experiment under construction. Sentences and the Go builder call the same methods, which say what is wrong where it was said;
-// what can only be judged with the whole before one's eyes waits in later.
-type draft struct {
+// resolver builds an Experiment. The sentences of feature files and the methods of Builder call the same methods
+// of it, which report problems at the position of the sentence or call. Validation that needs the whole scenario
+// is deferred.
+type resolver struct {
 	*Experiment
-	out   *complaints
-	begin place // the scenario
-	step  *Step // the one being read; nil between steps
-	stage stage
-	later []func()
+	out      *problemList
+	begin    pos   // position of the scenario
+	step     *Step // the current step; nil between steps
+	stage    stage
+	deferred []func()
 
-	systemAt, radiusAt, loadAt, baselineAt, keyAt, retryAt, giveUpAt, effectsAt place
-	rate                                                                        *Load // collects what is said of the load before its sentence
-	checkPlaces                                                                 []place
+	systemAt, radiusAt, loadAt, baselineAt, keyAt, retryAt, giveUpAt, effectsAt pos
+	settleAt, meansAt                                                           pos
+	settleWithin                                                                time.Duration
+	expects                                                                     map[string]pos // route -> position of its expected statuses
+	rate                                                                        *Load          // collects settings of the load that precede its sentence
+	checkPositions                                                              []pos
 	live                                                                        []liveFault
-	told                                                                        map[string]place // service or link -> where it was described
-	spoken                                                                      bool             // some of them in sentences
-	endings                                                                     []ending         // of TLS
-	broken                                                                      bool             // the system file is wrong, so names cannot be judged
-	wrong, before                                                               int              // complaints, and those before the step that is being read
-	misread                                                                     bool             // there were some when all was read
+	describedAt                                                                 map[string]pos // service or link -> position of its description
+	fromSentences                                                               bool           // some services or links were described by sentences
+	tlsSentences                                                                []tlsSentence  // sentences about TLS, applied at the end
+	broken                                                                      bool           // the system file has problems, so names cannot be validated
+	problems, problemsBefore                                                    int            // number of problems, in all and before the current step
+	misread                                                                     bool           // there were problems before the final validation
 	handlers                                                                    []string
 	open                                                                        func(name string) (System, error)
 }
 
-// stage is how far a scenario has come: steps describe, then act, then check.
+// stage is the progress of a scenario: first steps describe, then they act, then they check.
 type stage int
 
 const (
@@ -47,69 +51,71 @@ const (
 // liveFault is an injection that no step has healed yet.
 type liveFault struct {
 	placed Placed
-	at     place
-	held   bool // something passes while it is live
+	at     pos
+	held   bool // time passes while it is live
 	lasts  time.Duration
 }
 
-func newDraft(e *Experiment, begin place, out *complaints) *draft {
-	return &draft{Experiment: e, out: out, begin: begin, rate: &Load{}, told: map[string]place{}}
+func newResolver(e *Experiment, begin pos, out *problemList) *resolver {
+	return &resolver{Experiment: e, out: out, begin: begin, rate: &Load{}, describedAt: map[string]pos{}}
 }
 
-func (d *draft) blame(at place, what, hint string) {
-	d.wrong++
-	d.out.add(at, what, hint)
+func (r *resolver) addProblem(at pos, what, hint string) {
+	r.problems++
+	r.out.add(at, what, hint)
 }
 
-// lacks complains of something that nobody said. It is silent when a sentence was not understood, since that may have said it.
-func (d *draft) lacks(at place, what, hint string) {
-	if !d.misread {
-		d.out.add(at, what, hint)
+// addMissing reports something that is missing. It does nothing if a sentence was not understood, since that may
+// have contained it.
+func (r *resolver) addMissing(at pos, what, hint string) {
+	if !r.misread {
+		r.out.add(at, what, hint)
 	}
 }
 
-func (d *draft) after(f func()) { d.later = append(d.later, f) }
+func (r *resolver) atEnd(f func()) { r.deferred = append(r.deferred, f) }
 
-// describe notes a step that describes; it is too late for it once something acts.
-func (d *draft) describe(at place) {
-	if d.stage != describing {
-		d.blame(at, "this comes too late: the load runs already", "say what is described before the first fault, wait or check")
+// describe handles a step that describes, and reports a problem if the scenario already acts.
+func (r *resolver) describe(at pos) {
+	if r.stage != describing {
+		r.addProblem(at, "this comes too late: the load runs already", "say what is described before the first fault, wait or check")
 	}
 }
 
-// once complains when something was said before, and notes where.
-func (d *draft) once(where *place, at place, what string) bool {
-	if *where != (place{}) {
-		d.blame(at, what+" was said before, at "+where.String(), "say it once")
+// setOnce stores the position of a setting in where. If the setting was made before, it reports a problem and
+// returns false.
+func (r *resolver) setOnce(where *pos, at pos, what string) bool {
+	if *where != (pos{}) {
+		r.addProblem(at, what+" was said before, at "+where.String(), "say it once")
 		return false
 	}
 	*where = at
 	return true
 }
 
-// act notes a step that acts.
-func (d *draft) act(at place, a Action) {
-	if d.stage == checking {
-		d.blame(at, "nothing can happen after the first check: everything is healed there and the load has ended", "move this step before the checks")
+// act adds the action of a step.
+func (r *resolver) act(at pos, a Action) {
+	if r.stage == checking {
+		r.addProblem(at, "nothing can happen after the first check: everything is healed there and the load has ended", "move this step before the checks")
 	}
-	d.stage = max(d.stage, acting)
-	d.step.Do = a
-	d.track(at, a)
+	r.stage = max(r.stage, acting)
+	r.step.Do = a
+	r.track(at, a)
 }
 
-// check notes a step that asks.
-func (d *draft) check(at place, c check.Check) {
-	d.stage = checking
-	d.step.IsCheck = true
-	d.Checks = append(d.Checks, Check{Check: c, Step: d.step.Step})
-	d.checkPlaces = append(d.checkPlaces, at)
+// check adds the check of a step.
+func (r *resolver) check(at pos, c check.Check) {
+	r.stage = checking
+	r.step.IsCheck = true
+	r.Checks = append(r.Checks, Check{Check: c, Step: r.step.Step})
+	r.checkPositions = append(r.checkPositions, at)
 }
 
-// inject places faults. Crashes that repeat take their time, so they hold for it when nothing else is said.
-func (d *draft) inject(at place, hold time.Duration, placed ...Placed) {
+// inject adds an injection of faults. Repeated crashes last for their duration if no other duration is given.
+func (r *resolver) inject(at pos, hold time.Duration, placed ...Placed) {
 	for i := range placed {
 		p := &placed[i]
-		p.ID = fmt.Sprintf("fault-%d", len(d.injections())+i+1)
+		p.ID = fmt.Sprintf("fault-%d", len(r.injections())+i+1)
 		if kind, ok := injector.KindOf(p.Fault); ok {
 			p.Kind = kind.Name
 		}
@@ -117,115 +123,127 @@ func (d *draft) inject(at place, hold time.Duration, placed ...Placed) {
 			hold = time.Duration(c.Times) * c.Every
 		}
 	}
-	d.act(at, Inject{Faults: placed, For: hold})
-	n := len(d.Steps) - 1
-	misread := d.wrong > d.before
-	d.after(func() { d.settle(at, n, misread) })
+	r.act(at, Inject{Faults: placed, For: hold})
+	n := len(r.Steps) - 1
+	misread := r.problems > r.problemsBefore
+	r.atEnd(func() { r.placeFaults(at, n, misread) })
 }
 
-// settle places a step's faults, now that the whole scenario is known. What was misread is not judged: it is not what was meant.
-func (d *draft) settle(at place, step int, misread bool) {
-	in := d.Steps[step].Do.(Inject)
+// placeFaults determines the targets of the faults of a step, after the whole scenario is known. If the step was
+// misread, its faults are not validated: they are not what was intended.
+func (r *resolver) placeFaults(at pos, step int, misread bool) {
+	in := r.Steps[step].Do.(Inject)
 	var placed []Placed
 	for _, p := range in.Faults {
-		placed = append(placed, d.spread(at, p)...)
+		placed = append(placed, r.expandFault(at, p)...)
 	}
 	for i := range placed {
-		d.placedWell(at, &placed[i], misread)
+		r.validateFault(at, &placed[i], misread)
 	}
 	in.Faults = placed
-	d.Steps[step].Do = in
+	r.Steps[step].Do = in
 }
 
-// track follows what is live, step by step.
-func (d *draft) track(at place, a Action) {
+// track keeps the list of live faults up to date.
+func (r *resolver) track(at pos, a Action) {
 	switch a := a.(type) {
 	case Inject:
 		for _, p := range a.Faults {
-			d.double(at, p)
-			d.live = append(d.live, liveFault{placed: p, at: at})
+			r.checkOverlap(at, p)
+			r.live = append(r.live, liveFault{placed: p, at: at})
 		}
 		if a.For > 0 {
-			d.hold(len(a.Faults), a.For)
+			r.holdThenHeal(len(a.Faults), a.For)
 		}
 	case Wait:
-		d.pass(a.For)
+		r.elapse(a.For)
 	case ChangeLoad:
-		d.pass(a.Over)
+		r.elapse(a.Over)
 	case Confirm:
-		d.pass(longest) // as long as it takes
+		r.elapse(longest) // of unknown duration
 	case Heal:
-		d.heal(at, a)
+		r.heal(at, a)
 	}
 }
 
-// double complains of a second fault that cannot come on top of the first.
-func (d *draft) double(at place, p Placed) {
-	for _, l := range d.live {
+// checkOverlap reports a fault on a service that already has one.
+func (r *resolver) checkOverlap(at pos, p Placed) {
+	for _, l := range r.live {
 		if p.From == "" && l.placed.From == "" && p.To == l.placed.To {
-			d.blame(at, fmt.Sprintf("%q is down or hangs already, since %s", p.To, l.at), fmt.Sprintf("say first `%q starts again` or `%q resumes`", p.To, p.To))
+			r.addProblem(at, fmt.Sprintf("%q is down or hangs already, since %s", p.To, l.at), fmt.Sprintf("say first `%q starts again` or `%q resumes`", p.To, p.To))
 		}
 	}
 }
 
-// pass notes that time passes, or may.
-func (d *draft) pass(t time.Duration) {
-	for i := range d.live {
-		d.live[i].held = true
-		d.live[i].lasts += t
+// elapse records that time passes, or may pass.
+func (r *resolver) elapse(t time.Duration) {
+	for i := range r.live {
+		r.live[i].held = true
+		r.live[i].lasts += t
 	}
 }
 
-// hold lets time pass and then heals the last n faults.
-func (d *draft) hold(n int, t time.Duration) {
-	d.pass(t)
-	d.healed(len(d.live)-n, n)
+// holdThenHeal lets time pass and then heals the last n faults.
+func (r *resolver) holdThenHeal(n int, t time.Duration) {
+	r.elapse(t)
+	r.healed(len(r.live)-n, n)
 }
 
-// healed takes n faults from those that are live.
-func (d *draft) healed(i, n int) {
-	for _, l := range d.live[i : i+n] {
-		d.longEnough(l)
+// healed removes n live faults, beginning with the i-th.
+func (r *resolver) healed(i, n int) {
+	for _, l := range r.live[i : i+n] {
+		r.longEnough(l)
 	}
-	d.live = slices.Delete(d.live, i, i+n)
+	r.live = slices.Delete(r.live, i, i+n)
 }
 
-func (d *draft) heal(at place, h Heal) {
+func (r *resolver) heal(at pos, h Heal) {
 	switch {
-	case len(d.live) == 0:
-		d.blame(at, "no fault is live here, so there is nothing to heal", "a fault that is said with `for 30s` heals by itself; without it, it stays live")
+	case len(r.live) == 0 && r.problems > 0: // an unknown sentence may have injected the fault
+	case len(r.live) == 0:
+		r.addProblem(at, "no fault is live here, so there is nothing to heal", "a fault that is said with `for 30s` heals by itself; without it, it stays live")
 	case h.All:
-		d.healed(0, len(d.live))
+		r.healed(0, len(r.live))
 	case h.Service != "":
-		i := slices.IndexFunc(d.live, func(l liveFault) bool { return l.placed.To == h.Service && l.placed.Kind == h.Kind })
+		i := slices.IndexFunc(r.live, func(l liveFault) bool { return l.placed.To == h.Service && l.placed.Kind == h.Kind })
 		if i >= 0 {
-			d.healed(i, 1)
+			r.healed(i, 1)
 		}
 	default:
-		d.healed(len(d.live)-1, 1)
+		r.healed(len(r.live)-1, 1)
 	}
 }
 
-// revive is a heal of one service: "starts again" after a crash or a stop, "resumes" after a hang.
-func (d *draft) revive(at place, service string, kinds ...string) {
-	for _, l := range slices.Backward(d.live) {
+// healService heals the fault of one service: a crash or stop by "starts again", a hang by "resumes".
+func (r *resolver) healService(at pos, service string, kinds ...string) {
+	for _, l := range slices.Backward(r.live) {
 		if l.placed.To == service && slices.Contains(kinds, l.placed.Kind) {
-			d.act(at, Heal{Kind: l.placed.Kind, Service: service})
+			r.act(at, Heal{Kind: l.placed.Kind, Service: service})
 			return
 		}
 	}
-	d.blame(at, fmt.Sprintf("%q runs here: no %s of it is live", service, strings.Join(kinds, " or ")), "a fault that is said with `for 30s` heals by itself; without it, it stays live")
-	d.step.Do = Heal{Kind: kinds[0], Service: service}
+	if r.problems == 0 { // otherwise an unknown sentence may have injected the fault
+		r.atEnd(func() {
+			if r.serviceNamed(at, service) >= 0 {
+				r.addProblem(at, fmt.Sprintf("%q runs here: no %s of it is live", service, strings.Join(kinds, " or ")), "a fault that is said with `for 30s` heals by itself; without it, it stays live")
+			}
+		})
+	}
+	r.step.Do = Heal{Kind: kinds[0], Service: service}
 }
 
-// foreign notes a step of the user's own, which may take its time.
-func (d *draft) foreign() {
-	d.step.Foreign = true
-	d.pass(longest)
+// addOwnStep adds a user-defined step, which may take any time.
+func (r *resolver) addOwnStep(s step) {
+	r.step.Foreign = true
+	r.step.Own = &Own{Type: s.kind, Doc: s.doc}
+	for _, row := range s.table {
+		r.step.Own.Table = append(r.step.Own.Table, row.cells)
+	}
+	r.elapse(longest)
 }
 
-// begins is the step that the next sentences are about.
-func (d *draft) begins(keyword, text string, at place) {
-	d.Steps = append(d.Steps, Step{Step: journal.Step{Keyword: keyword, Text: text, At: at.String()}})
-	d.step, d.before = &d.Steps[len(d.Steps)-1], d.wrong
+// addStep adds a step and makes it the current one.
+func (r *resolver) addStep(keyword, text string, at pos) {
+	r.Steps = append(r.Steps, Step{Step: journal.Step{Keyword: keyword, Text: text, At: at.String()}})
+	r.step, r.problemsBefore = &r.Steps[len(r.Steps)-1], r.problems
 }

@@ -1,26 +1,57 @@
-// Package scenarios is the experiment as a value: what a scenario says, understood in full before anything is touched.
+// Package scenarios represents an experiment as a value. A scenario is parsed and validated completely before
+// anything is started.
 //
-// Parse reads feature files and the system files that they name; New builds the same value in Go. Both judge the whole and tell everything that is
-// wrong as Problems, each with its place, its cause and what to do, so an Experiment that exists can be run. Plan prints what experiments would
-// do, and PrintSteps what a feature file can say.
+// Parse reads feature files and the system files that they name. New builds the same value in Go. Both validate
+// the whole experiment and return all errors as Problems, each with its position, cause and remedy. An Experiment
+// that was returned can be run. Plan prints what experiments would do, and PrintSteps prints the sentences of
+// feature files.
 //
 // # The sentences
 //
-// Phrases is the one table of sentences. A row holds a Cucumber Expression, which is the single source: the regular expressions that a runner of Gherkin
-// needs, the list that PrintSteps prints and the nearest sentence that a mistake is answered with all come from it. A new sentence is a new row; its
-// examples are its first tests. A selection such as "10% of calls" or "only "POST /charge" calls" is one parameter, {calls}, so that each
-// fault on calls has all selections without a row for each.
+// Phrases is the table of sentences. A row holds a Cucumber Expression, which is the single source for the regular
+// expressions that a Gherkin runner needs, the list that PrintSteps prints, and the suggestions for unknown
+// sentences. To add a sentence, add a row; its examples are its first tests. A selection such as "10% of calls" or
+// "only "POST /charge" calls" is one parameter, {calls}, so that each fault on calls supports all selections with
+// a single row.
 //
-// Expressions are wider than what is valid: "800 parsecs" is a duration to them, and the parameter's own judgement says that it is not. Otherwise the
-// answer to a wrong unit would be that nobody knows the sentence.
+// Expressions match more than what is valid. For example, they accept "800 parsecs" as a duration, and the
+// validation of the parameter rejects it. Otherwise a wrong unit would be reported as an unknown sentence.
 //
-// # When a scenario is judged
+// # Validation
 //
-// Each sentence is judged where it stands, and once more at the end, with the whole scenario in view: names may be described after they are used. What is
-// merely missing is told only when every sentence was understood, since the one that was not may have said it.
+// Each sentence is validated where it occurs, and again at the end with the whole scenario known, since names may
+// be described after they are used. Something that is missing is reported only if every sentence was understood:
+// an unknown sentence may have contained it.
+//
+// # Limits
+//
+// A feature file is limited to 8 MiB, each of its lines to 1 MiB, and its steps to 64 MiB after outlines are
+// expanded. A system file is limited to 1 MiB and a nesting depth of 32, and may not have anchors or aliases.
+// Exceeding a limit is a problem, and so is a panic of a parser. At most 500 problems are listed.
+//
+// # Answers and effects
+//
+// Outcomes is the table of what an answer means to a client: acknowledged (the request succeeded and must have
+// exactly one effect), refused (it must have none) or not known (it may have one effect, but never two). Sentences
+// can change it for a route or a status.
+//
+// Effects are read before the load, and again after it until they have had time to settle. Effects that existed
+// before, and those with keys of others, are left out. Keys begin with an id of the run and one of the scenario,
+// so that several can share a ledger. An effect with an id counts once, no matter how often it is listed. An
+// effect without an id, or whose id is its key, counts as often as it is listed in addition to the listings before
+// the load.
+//
+// An acknowledged request without effect is lost if a sentence states the time to settle and it has passed. If no
+// sentence states it, the request is lost only if effects are no longer appearing and later requests have theirs.
+// Nothing is lost if the list may be one page of several, as the README defines. If the scenario started the whole
+// system itself, a new effect with a key that was never sent is a phantom. Otherwise only one with a key of the
+// scenario is, and one with a key of others makes the check for phantoms inconclusive.
 package scenarios
 
 import (
+	"cmp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
@@ -29,14 +60,15 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Experiment is one scenario, parsed and validated; running it needs nothing else. The zero value is not valid.
+// Experiment is one scenario, parsed and validated. It contains everything that is needed to run it. The zero
+// value is not valid.
 type Experiment struct {
-	ID      string // slug of feature, scenario and row; unique in a run, stable between runs
+	ID      string // derived from feature, scenario and the cells of an outline row; unique in a run, independent of the position
 	Name    string
 	Feature string
-	File    string // slash path within the file system it was read from; "" for one built in Go
-	Line    int    // of the scenario
-	Row     int    // 1, 2, ... among the scenario outline's rows; 0 when it is no outline
+	File    string // slash-separated path in the file system it was read from; "" if built in Go
+	Line    int    // line of the scenario
+	Row     int    // 1, 2, ... for a row of a scenario outline; 0 otherwise
 	Tags    []string
 	Steps   []Step // in order, Background included
 
@@ -46,36 +78,63 @@ type Experiment struct {
 	Steady      []check.Steady
 	Load        *Load // nil: no load
 	Baseline    time.Duration
-	Recovery    time.Duration // how long to keep the load on after healing, at most
+	Recovery    time.Duration // how long the load continues after healing, at most
 	Effects     *Effects
-	Checks      []Check // in order of the Then steps; check.Implied is judged besides
+	Checks      []Check  // in order of the Then steps; without check.Implied
+	Warnings    []string // what will make the run inconclusive, as far as it can be known before the run
+	Unproven    string   // why the checks do not distinguish a working system from a dead one; "" if they do
 }
 
-// Step is one line. What it does, if it acts when reached, is in Do.
+// Step is one line. Do is the action that it performs when it is reached.
 type Step struct {
 	journal.Step
-	Phrase  string // name of the phrase-table row; "" for a step of the user's own
-	Do      Action // nil for what only describes, and for checks
-	Foreign bool   // a user's own godog step: it runs where it stands
+	Phrase  string // name of the row in Phrases; "" for a user-defined step
+	Do      Action // nil for descriptions and checks
+	Foreign bool   // a user-defined step; it runs in order with the others
+	Own     *Own   `json:",omitempty"` // for a user-defined step
 	IsCheck bool
 }
 
-// Check is a check with the step that asks for it.
+// Own is what a user-defined step contains besides its text.
+type Own struct {
+	Type  string     // "Context", "Action" or "Outcome": Given, When or Then, in any language, with And and But resolved
+	Doc   *string    // the doc string below it
+	Table [][]string // the table below it
+}
+
+// Asks reports whether the step is a user-defined Then, that is, a check with unknown contents.
+func (s Step) Asks() bool { return s.Own != nil && s.Own.Type == "Outcome" }
+
+// Check is a check with its step.
 type Check struct {
 	check.Check
-	Step journal.Step
+	Step     journal.Step
+	Untested string `json:",omitempty"` // why passing it proves nothing in this scenario; "" if it proves something
+}
+
+// Untested returns, for each check, why passing it proves nothing. It returns nil if there is no such check.
+func (e *Experiment) Untested() []string {
+	all := make([]string, len(e.Checks))
+	for i, c := range e.Checks {
+		all[i] = c.Untested
+	}
+	if !slices.ContainsFunc(all, func(why string) bool { return why != "" }) {
+		return nil
+	}
+	return all
 }
 
 // Action is what a step does when it is reached: one of Inject, Heal, Wait, ChangeLoad, StopLoad, Confirm.
 type Action interface{ action() }
 
-// Inject makes faults live together. With For, the step holds so long and then heals; without, they stay until healed.
+// Inject makes faults live at the same time. If For is not 0, the step lasts that long and then heals them.
+// Otherwise they stay live until they are healed.
 type Inject struct {
 	Faults []Placed
 	For    time.Duration
 }
 
-// Placed is a fault and what it is placed on: a link (From and To) or a service (To alone).
+// Placed is a fault with its target: a link (From and To) or a service (To only).
 type Placed struct {
 	ID       string // unique in the scenario
 	Kind     string // name in injector.Kinds
@@ -90,10 +149,11 @@ type Heal struct {
 	Service string
 }
 
-// Wait lets time pass.
+// Wait waits for a time.
 type Wait struct{ For time.Duration }
 
-// ChangeLoad moves the rate from From to To over Over; Over 0 is at once. The step holds until it is there.
+// ChangeLoad changes the rate from From to To over the time Over. If Over is 0, it changes immediately. The step
+// lasts until the rate is reached.
 type ChangeLoad struct {
 	From, To float64 // requests per second
 	Over     time.Duration
@@ -102,7 +162,7 @@ type ChangeLoad struct {
 // StopLoad ends the load.
 type StopLoad struct{}
 
-// Confirm asks the facilitator; without a terminal it is noted and goes on.
+// Confirm asks the facilitator for a confirmation. Without a terminal it only writes a note.
 type Confirm struct{ What string }
 
 func (Inject) action()     {}
@@ -112,91 +172,128 @@ func (ChangeLoad) action() {}
 func (StopLoad) action()   {}
 func (Confirm) action()    {}
 
-// Load is what clients do.
+// Load defines the requests of clients.
 type Load struct {
-	Rate              float64       // requests per second, in all
-	Mix               []Route       // at least one; shares sum to 1
-	KeyHeader         string        // fresh idempotency key per request; "" none
-	Retries           int           // further attempts after a failed one (not success, not refused by 4xx), same key
-	GiveUp            time.Duration // for each attempt; 0 means 10 s
-	Marker            *Header       // a response with it is a fallback
-	FallbackIsSuccess bool          // a check speaks of fallbacks, or the system declares that they are success
+	Rate              float64         // requests per second, in total
+	Mix               []Route         // at least one; shares sum to 1
+	KeyHeader         string          // header with a fresh idempotency key per request; "" for none
+	Retries           int             // further attempts, with the same key, after no answer, 429, or an error of at least 400 that is NotKnown
+	GiveUp            time.Duration   // time-out of each attempt; 0 means 10 s
+	Marker            *Header         // marks a response as a fallback
+	FallbackIsSuccess bool            // a check mentions fallbacks, or the system declares them as success
+	Means             map[int]Outcome `json:",omitempty"` // by status: overrides the table of Outcomes
 }
 
 // Route is one kind of request.
 type Route struct {
-	Method, Path string // Path may hold the templates of Body
+	Method, Path string // Path may contain the templates of Body
 	Share        float64
-	Body         string // template: {{n}} the request's number, {{key}} its key, {{seed}}; "" no body
-	Type         string // Content-Type; "" means application/json when there is a body
-	Service      string // which service answers; resolved at parsing
-	Expect       int    // expected status; 0 means any 2xx
+	Body         string // template: {{n}} is the number of the request, {{key}} its key, {{seed}}; "" for no body
+	Type         string // Content-Type; "" means application/json if there is a body
+	Service      string // the service that answers; resolved by the parser
+	Expect       []int  `json:",omitempty"` // expected statuses, ascending; empty means any 2xx
 }
 
-// Name is the route as checks and reports call it: "POST /orders", the templates as they were written.
+// Name returns the route as checks and reports name it, such as "POST /orders", with templates unexpanded.
 func (r Route) Name() string { return r.Method + " " + r.Path }
 
-// Header is a response header to look for.
+// Varies reports whether two requests of the route have different bodies even with the same key.
+func (r Route) Varies() bool { return strings.Contains(r.Body, "{{n}}") }
+
+// Changes reports whether requests of the route are expected to have effects. A GET, HEAD or OPTIONS request is
+// not, if other requests of the load have another method: it is not awaited, not lost without an effect, and not
+// sent again after the load. If the load consists of such requests only, they are expected to have effects, as for
+// a counter; checks report it if none is listed.
+func (l *Load) Changes(r Route) bool {
+	return !journal.Safe(r.Name()) || !slices.ContainsFunc(l.Mix, func(r Route) bool { return !journal.Safe(r.Name()) })
+}
+
+// Header is a response header.
 type Header struct{ Name, Value string }
 
-// Effects tells where applied effects are read after healing: a JSON array (or {"effects":[...]}) of objects with "key" and, optionally, "id".
+// Effects defines where applied effects are read, before the load and after healing. The response is a JSON array
+// (or {"effects":[...]}) of objects with "key" and, optionally, "id", each a string or a number.
 type Effects struct {
 	Method, Path string
 	Service      string
+	Settle       time.Duration `json:",omitempty"` // how long after the load effects may still appear; 0: see DefaultSettle
 	Step         journal.Step
 }
 
-// StopRule ends the run at once (outcome stopped) when success stays below Ratio for For.
+// DefaultSettle is how long effects are awaited, and duplicates and phantoms searched for, if no sentence states
+// it.
+const DefaultSettle = 10 * time.Second
+
+// Within returns how long after the load effects may still appear.
+func (e *Effects) Within() time.Duration { return cmp.Or(e.Settle, DefaultSettle) }
+
+// StopRule ends its scenario at once, with outcome stopped, if success stays below Ratio for the time For. Later
+// scenarios still run.
 type StopRule struct {
 	Ratio float64
 	For   time.Duration
 }
 
-// System is what is drilled.
+// System is the system under test.
 type System struct {
-	File     string // as the feature named it; "" when described in sentences
-	Dir      string // folder that relative paths start from
+	File     string // as named in the feature; "" if described in sentences
+	Dir      string // base of relative paths
 	Services []Service
 	Links    []Link
 	Groups   []Group
-	Fallback *Header // marks fallback answers; nil none
-	// FallbackIsSuccess tells that fallbacks are successes also in scenarios that do not speak of them.
+	Fallback *Header // marks fallback answers; nil if they are not marked
+	// FallbackIsSuccess makes fallbacks count as success in all scenarios, including those that do not mention
+	// them.
 	FallbackIsSuccess bool
+}
+
+// Whole reports whether the scenario starts the whole system itself. Services that already run may have other
+// users.
+func (s System) Whole() bool {
+	return !slices.ContainsFunc(s.Services, func(v Service) bool { return v.Address != "" })
 }
 
 // Service is a part of the system. Exactly one of Command, Address and Handler is set.
 type Service struct {
 	Name    string
-	Command []string          // argument list with placeholders: ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${ca} ${without} ${seed}
-	Env     map[string]string // values with the same placeholders
-	Dir     string            // working folder; "" a fresh folder of the run
-	Port    int               // 0: a free one
+	Command []string          // arguments, may contain ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${ca} ${without} ${seed}
+	Env     map[string]string // values may contain the same placeholders
+	Dir     string            // working folder; "" means a new folder of the run
+	Port    int               // 0 means a free port
 	Ready   Ready
-	Address string   // host:port or unix:/path of one that runs already
-	Handler any      // http.Handler, in-process: Go only
-	Serves  []string // path prefixes that clients ask of it
-	Needs   string   // a program that must be installed; with Install, the scenario is skipped when it is missing
-	Install string   // the one command that installs it
+	Stop    Stopping `json:",omitzero"`
+	Address string   // host:port or unix:/path of a service that already runs
+	Handler any      // http.Handler of an in-process service, in Go only
+	Serves  []string // path prefixes of client requests that it answers
+	Needs   string   // a program that must be installed; the scenario is skipped if it is missing
+	Install string   // the command that installs it
 }
 
-// Ready says how to know that a service can be used.
+// Ready defines how to detect that a service is ready.
 type Ready struct {
-	TCP    bool          // its port accepts: what an empty Ready means
-	HTTP   string        // path that answers 2xx
-	Line   string        // regular expression on a line of its log
+	TCP    bool          // its port accepts connections; this is the default
+	HTTP   string        // a path that answers with 2xx
+	Line   string        // regular expression for a line of its log
 	Within time.Duration // 0 means 10 s
 }
 
-// Link is one service's way to a dependency, through us. From may be "clients", the load itself.
+// Stopping defines the graceful shutdown of a service. A service that does not end in time is killed.
+type Stopping struct {
+	Signal string        // one of process.StopSignals; "" means SIGTERM
+	Within time.Duration // 0 means 5 s
+}
+
+// Link is the connection of one service to a dependency, through a relay. From may be "clients", the load itself.
 type Link struct {
 	From, To string
 	Protocol string          // "tcp" or one of message.Protocols; "" means tcp
-	Framing  message.Framing `json:",omitzero"` // of the protocols lines and lengths
-	Listen   string          // fixed listen address, host:port or unix:/path; "" a free port
-	TLS      *TLS            `json:",omitempty"` // nil passes TLS through
-	// ProxyProtocol tells the dependency the caller's address first, in "v1" or "v2"; "" does not.
+	Framing  message.Framing `json:",omitzero"` // for the protocols lines and lengths
+	Listen   string          // fixed listen address, host:port or unix:/path; "" means a free port
+	TLS      *TLS            `json:",omitempty"` // nil means that TLS is not terminated
+	// ProxyProtocol is the version, "v1" or "v2", of the PROXY protocol header that tells the dependency the
+	// address of the caller. If it is "", no header is sent.
 	ProxyProtocol string `json:",omitempty"`
 }
 
-// Name is "orders -> payments".
+// Name returns "orders -> payments".
 func (l Link) Name() string { return l.From + " -> " + l.To }

@@ -1,37 +1,44 @@
 package scenarios
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
-// experiment understands a scenario.
+// experiment converts a scenario to an Experiment.
 func (p *parse) experiment(sc *scenario) *Experiment {
-	e := &Experiment{Name: sc.name, Feature: sc.feature, File: sc.file, Line: sc.line, Row: sc.row, Tags: sc.tags}
-	words := []string{sc.feature, sc.name}
-	if sc.row > 0 {
-		words = append(words, strconv.Itoa(sc.row))
-	}
-	e.ID = slug(strings.Join(words, " "))
-	if e.ID == "" {
-		e.ID = slug(strings.TrimSuffix(sc.file, ".feature") + " " + strconv.Itoa(sc.line))
-	}
-	begin := place{file: sc.file, line: sc.line}
+	e := &Experiment{ID: sc.id, Name: sc.name, Feature: sc.feature, File: sc.file, Line: sc.line, Row: sc.row, Tags: sc.tags}
+	begin := pos{file: sc.file, line: sc.line}
 	if sc.line <= len(sc.lines) {
 		begin.text = sc.lines[sc.line-1]
 	}
-	d := newDraft(e, begin, &p.out)
+	d := newResolver(e, begin, &p.out)
 	d.open, d.handlers = p.open, p.Handlers
+	if sc.partial {
+		d.problems++
+	}
 	for _, s := range sc.steps {
-		d.begins(s.keyword, s.text, s.at)
+		d.addStep(s.keyword, s.text, s.at)
 		p.step(d, sc, s)
 	}
 	d.finish()
+	if p.Find != nil {
+		d.programs(p.Find)
+	}
 	return e
 }
 
-// step finds the row of the phrase table that a step is, and lets it build.
-func (p *parse) step(d *draft, sc *scenario, s step) {
+// step finds the row of the phrase table that matches a step, and builds it.
+func (p *parse) step(r *resolver, sc *scenario, s step) {
+	if p.out.full() {
+		return // the search for similar sentences takes milliseconds for each step
+	}
+	if s.unfilled {
+		r.problems++
+		return
+	}
 	own := false
 	for _, re := range p.own {
 		own = own || re.MatchString(s.text)
@@ -39,17 +46,13 @@ func (p *parse) step(d *draft, sc *scenario, s step) {
 	all := match(s.text)
 	switch {
 	case len(all) == 0 && own:
-		d.foreign()
+		r.addOwnStep(s)
 	case len(all) == 0:
-		hint := "firedrill steps prints the sentences"
-		if n := nearestSentence(s.text); n != "" {
-			hint = "did you mean: " + n
-		}
-		what := "nobody knows this sentence"
+		what := "this sentence is not known"
 		if !s.exact {
 			what += ", with the values of row " + strconv.Itoa(sc.row) + " of the examples: " + s.text
 		}
-		d.blame(s.at, what, hint)
+		r.unknown(s, what)
 	case len(all) > 1 || own:
 		var names []string
 		for _, f := range all {
@@ -58,27 +61,35 @@ func (p *parse) step(d *draft, sc *scenario, s step) {
 		if own {
 			names = append(names, "a step of your own")
 		}
-		d.blame(s.at, "this sentence can be read in several ways: "+strings.Join(names, "; "), "say it otherwise")
+		r.addProblem(s.at, "this sentence can be read in several ways: "+strings.Join(names, "; "), "say it otherwise")
 	default:
-		p.build(d, s, all[0])
+		p.build(r, s, all[0])
 	}
 }
 
-func (p *parse) build(d *draft, s step, f found) {
-	d.step.Phrase = f.row.Name
-	switch {
-	case f.row.table && len(s.table) == 0:
-		d.blame(s.at, "a table has to follow this sentence", f.row.Means)
-		return
-	case !f.row.table && len(s.table) > 0:
-		d.blame(s.at, "this sentence takes no table", "leave the table out")
-		return
-	case f.row.doc && s.doc == nil:
-		d.blame(s.at, "a doc string has to follow this sentence", f.row.Means)
-		return
-	case !f.row.doc && s.doc != nil:
-		d.blame(s.at, "this sentence takes no doc string", "leave it out")
+func (p *parse) build(r *resolver, s step, f found) {
+	r.step.Phrase = f.row.Name
+	if c, i := controlIn(s.text); i >= 0 {
+		at := s.at
+		if s.exact && at.col > 0 {
+			at.col += utf8.RuneCountInString(s.text[:i])
+		}
+		r.addProblem(at, fmt.Sprintf("this sentence holds the control character %U", c), "leave it out")
 		return
 	}
-	f.row.build(d, args{d: d, at: s.at, text: s.text, exact: s.exact, values: f.values, from: f.from, table: s.table, doc: s.doc})
+	switch {
+	case f.row.table && len(s.table) == 0:
+		r.addProblem(s.at, "a table has to follow this sentence", f.row.Means)
+		return
+	case !f.row.table && len(s.table) > 0:
+		r.addProblem(s.at, "this sentence takes no table", "leave the table out")
+		return
+	case f.row.doc && s.doc == nil:
+		r.addProblem(s.at, "a doc string has to follow this sentence", f.row.Means)
+		return
+	case !f.row.doc && s.doc != nil:
+		r.addProblem(s.at, "this sentence takes no doc string", "leave it out")
+		return
+	}
+	f.row.build(r, args{r: r, at: s.at, text: s.text, exact: s.exact, values: f.values, from: f.from, table: s.table, doc: s.doc})
 }

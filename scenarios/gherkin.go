@@ -3,7 +3,6 @@ package scenarios
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,27 +13,31 @@ import (
 	messages "github.com/cucumber/messages/go/v21"
 )
 
-// scenario is one scenario or one row of an outline, as it stands in a file.
+// scenario is a scenario, or one row of an outline, in a feature file.
 type scenario struct {
+	id                  string // see identify
 	file, feature, name string
 	row                 int
-	line, last, rowLine int // last: where it ends; rowLine: 0 when it is no outline
+	line, last, rowLine int // last: its last line; rowLine: 0 if it is not an outline
 	cells               []string
 	tags                []string
 	steps               []step
 	lines               []string
+	partial             bool // some steps of the file are parsed as prose, which was reported
 }
 
-// step is a step with its values filled in.
+// step is a step with its placeholders expanded.
 type step struct {
 	keyword, text string
-	at            place // the column is where the text begins
-	exact         bool  // nothing was filled in
+	kind          string // "Context", "Action" or "Outcome"
+	at            pos    // the column is that of the text
+	exact         bool   // it had no placeholders
+	unfilled      bool   // it has an unknown placeholder, which was reported
 	table         []line
 	doc           *string
 }
 
-// covers tells whether a line selects the scenario: any line of it, or its row of the examples.
+// covers reports whether a line selects the scenario: any of its lines, or its row of the examples.
 func (s *scenario) covers(line int) bool {
 	if s.rowLine > 0 && line > s.line && slices.Contains(s.rowLines(), line) {
 		return line == s.rowLine
@@ -52,52 +55,135 @@ func (s *scenario) rowLines() []int {
 	return all
 }
 
-// document is a feature file, read.
+// document is a feature file.
 type document struct {
 	p     *parse
 	name  string
 	lines []string
 	steps map[string]*messages.Step     // by id
-	rows  map[string]*messages.TableRow // of examples, by id
+	rows  map[string]*messages.TableRow // rows of examples, by id
 	of    map[string]*messages.Scenario
+
+	partial  bool            // some steps are parsed as prose
+	unfilled map[string]bool // ids of steps with an unknown placeholder
 }
 
-// scenarios reads a file.
-func (p *parse) scenarios(f file) []*scenario {
-	raw, err := fs.ReadFile(p.FS, f.name)
+// scenarios reads the scenarios of a file.
+func (p *parse) scenarios(f file) (all []*scenario) {
+	defer p.out.recoverPanic(f.name)
+	raw, err := readFile(p.FS, f.name, maxFeatureFile)
 	if err != nil {
-		p.out.add(place{file: f.name}, fmt.Sprintf("the file cannot be read: %v", err), "check that it may be read")
+		p.out.add(pos{file: f.name}, fmt.Sprintf("the file cannot be read: %v", err), "check that it may be read; a large one can be split")
 		return nil
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
 	d := &document{p: p, name: f.name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"),
-		steps: map[string]*messages.Step{}, rows: map[string]*messages.TableRow{}, of: map[string]*messages.Scenario{}}
+		steps: map[string]*messages.Step{}, rows: map[string]*messages.TableRow{}, of: map[string]*messages.Scenario{}, unfilled: map[string]bool{}}
 	if !utf8.Valid(raw) {
-		p.out.add(place{file: f.name, line: 1}, "the file is not UTF-8", "save it as UTF-8")
+		p.out.add(pos{file: f.name, line: 1}, "the file is not UTF-8", "save it as UTF-8")
+		return nil
+	}
+	if n := longLine(d.lines); n > 0 {
+		p.out.add(pos{file: f.name, line: n}, fmt.Sprintf("the line is longer than %d MiB", maxLine>>20), "a body can stand on several lines of a doc string")
 		return nil
 	}
 	n := 0
 	id := func() string { n++; return strconv.Itoa(n) }
-	doc, err := gherkin.ParseGherkinDocument(bytes.NewReader(raw), id)
+	doc, err := d.parse(id)
 	if err != nil {
-		d.syntax(err)
+		if !d.missingColons() {
+			d.syntax(err)
+		}
 		return nil
 	}
 	if doc.Feature == nil {
-		p.out.add(place{file: f.name, line: 1}, "the file holds no feature", "begin with: Feature: what the system has to survive")
+		p.out.add(pos{file: f.name, line: 1}, "the file holds no feature", "begin with: Feature: what the system has to survive")
+		return nil
+	}
+	if d.holdsSteps(doc.Feature) && d.missingColons() {
 		return nil
 	}
 	ends := d.index(doc.Feature)
+	if d.expanded(doc.Feature) > maxExpanded {
+		p.out.add(d.at(doc.Feature.Location), fmt.Sprintf("with its outlines filled in, the feature is larger than %d MiB", maxExpanded>>20), "write fewer rows of examples, or smaller bodies")
+		return nil
+	}
 	return d.compile(doc, id, ends)
 }
 
-// compile fills in the rows of outlines.
+// parse runs the Gherkin parser.
+func (d *document) parse(id func() string) (*messages.GherkinDocument, error) {
+	lines := d.lines
+	if lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1] // there is no line after the last line feed
+	}
+	builder := gherkin.NewAstBuilder(id)
+	parser := gherkin.NewParser(builder)
+	parser.StopAtFirstError(false)
+	err := parser.Parse(&lineScanner{lines: lines}, gherkin.NewLanguageMatcher(gherkin.DialectsBuiltin(), gherkin.DefaultDialect))
+	return builder.GetGherkinDocument(), err
+}
+
+// expanded estimates the size of all steps in bytes, with the rows of outlines and the backgrounds expanded.
+func (d *document) expanded(feature *messages.Feature) int {
+	background := 0
+	total := 0
+	add := func(sc *messages.Scenario, background int) {
+		rows := 0
+		for _, e := range sc.Examples {
+			rows += len(e.TableBody)
+		}
+		total += (background + stepsSize(sc.Steps)) * max(rows, 1)
+	}
+	for _, child := range feature.Children {
+		switch {
+		case child.Background != nil:
+			background = stepsSize(child.Background.Steps)
+		case child.Scenario != nil:
+			add(child.Scenario, background)
+		case child.Rule != nil:
+			inner := background
+			for _, c := range child.Rule.Children {
+				if c.Background != nil {
+					inner += stepsSize(c.Background.Steps)
+				}
+				if c.Scenario != nil {
+					add(c.Scenario, inner)
+				}
+			}
+		}
+	}
+	return total
+}
+
+// stepSize is the approximate size of a step without its text.
+const stepSize = 1000
+
+func stepsSize(steps []*messages.Step) int {
+	size := 0
+	for _, s := range steps {
+		size += stepSize + len(s.Text)
+		if s.DocString != nil {
+			size += len(s.DocString.Content)
+		}
+		if s.DataTable != nil {
+			for _, r := range s.DataTable.Rows {
+				for _, c := range r.Cells {
+					size += stepSize/10 + len(c.Value)
+				}
+			}
+		}
+	}
+	return size
+}
+
+// compile expands the rows of outlines.
 func (d *document) compile(doc *messages.GherkinDocument, id func() string, ends map[string]int) []*scenario {
 	var all []*scenario
 	rows := map[string]int{}
 	for _, pickle := range gherkin.Pickles(*doc, d.name, id) {
 		sc := d.of[pickle.AstNodeIds[0]]
-		s := &scenario{file: d.name, feature: doc.Feature.Name, name: pickle.Name, line: int(sc.Location.Line), last: ends[sc.Id], lines: d.lines}
+		s := &scenario{file: d.name, feature: doc.Feature.Name, name: pickle.Name, line: int(sc.Location.Line), last: ends[sc.Id], lines: d.lines, partial: d.partial}
 		for _, t := range pickle.Tags {
 			s.tags = append(s.tags, t.Name)
 		}
@@ -121,7 +207,8 @@ func (d *document) compile(doc *messages.GherkinDocument, id func() string, ends
 	return all
 }
 
-// index notes what stands where, and complains of what would silently come to nothing.
+// index records the elements of the file by id, and reports elements that would be ignored silently. It returns
+// the last line of each scenario.
 func (d *document) index(feature *messages.Feature) map[string]int {
 	var order []*messages.Scenario
 	background := func(b *messages.Background) {
@@ -164,14 +251,14 @@ func (d *document) index(feature *messages.Feature) map[string]int {
 	for i, sc := range order {
 		ends[sc.Id] = len(d.lines)
 		if i+1 < len(order) {
-			ends[sc.Id] = d.begins(order[i+1]) - 1
+			ends[sc.Id] = d.firstLine(order[i+1]) - 1
 		}
 	}
 	return ends
 }
 
-// begins is a scenario's first line, its tags included.
-func (d *document) begins(sc *messages.Scenario) int {
+// firstLine returns the first line of a scenario, including its tags.
+func (d *document) firstLine(sc *messages.Scenario) int {
 	line := sc.Location.Line
 	for _, t := range sc.Tags {
 		line = min(line, t.Location.Line)
@@ -181,7 +268,7 @@ func (d *document) begins(sc *messages.Scenario) int {
 
 var placeholderIn = regexp.MustCompile(`<([^<>]+)>`)
 
-// examples notes the rows of an outline.
+// examples records the rows of an outline.
 func (d *document) examples(sc *messages.Scenario) {
 	var names []string
 	rows := 0
@@ -201,6 +288,9 @@ func (d *document) examples(sc *messages.Scenario) {
 	}
 	if len(sc.Examples) > 0 && rows == 0 || len(sc.Examples) == 0 && strings.Contains(sc.Keyword, "Outline") {
 		d.p.out.add(d.at(sc.Location), "the outline has no examples, so it would never run", "add: Examples: and a table with a row for each run")
+		for _, s := range sc.Steps {
+			d.unfilled[s.Id] = placeholderIn.MatchString(s.Text)
+		}
 		return
 	}
 	if len(sc.Examples) == 0 {
@@ -209,6 +299,7 @@ func (d *document) examples(sc *messages.Scenario) {
 	for _, s := range sc.Steps {
 		for _, m := range placeholderIn.FindAllStringSubmatch(s.Text, -1) {
 			if !slices.Contains(names, m[1]) {
+				d.unfilled[s.Id] = true
 				d.p.out.add(d.at(s.Location), fmt.Sprintf("the examples have no column %q", m[1]), didYouMean(m[1], names, "columns"))
 			}
 		}
@@ -221,7 +312,7 @@ func (d *document) step(ps *messages.PickleStep) step {
 	if i := strings.Index(at.text, ast.Text); i >= 0 && ast.Text != "" {
 		at.col = utf8.RuneCountInString(at.text[:i]) + 1
 	}
-	s := step{keyword: strings.TrimSpace(ast.Keyword), text: ps.Text, at: at, exact: ps.Text == ast.Text}
+	s := step{keyword: strings.TrimSpace(ast.Keyword), kind: string(ps.Type), text: ps.Text, at: at, exact: ps.Text == ast.Text, unfilled: d.unfilled[ast.Id]}
 	if ps.Argument != nil && ps.Argument.DocString != nil {
 		s.doc = &ps.Argument.DocString.Content
 	}
@@ -238,10 +329,10 @@ func (d *document) step(ps *messages.PickleStep) step {
 	return s
 }
 
-func (d *document) at(l *messages.Location) place { return d.spot(int(l.Line), int(l.Column)) }
+func (d *document) at(l *messages.Location) pos { return d.posAt(int(l.Line), int(l.Column)) }
 
-func (d *document) spot(line, col int) place {
-	at := place{file: d.name, line: line, col: col}
+func (d *document) posAt(line, col int) pos {
+	at := pos{file: d.name, line: line, col: col}
 	if line >= 1 && line <= len(d.lines) {
 		at.text = d.lines[line-1]
 	}

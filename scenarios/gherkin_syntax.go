@@ -10,7 +10,8 @@ import (
 	messages "github.com/cucumber/messages/go/v21"
 )
 
-// description complains of steps that Gherkin takes for prose: a misspelt keyword in the first step, or a step before the first scenario.
+// description reports steps that Gherkin takes as prose: because of a misspelt keyword in the first step, or
+// because they precede the first scenario.
 func (d *document) description(after *messages.Location, text string) {
 	for i, prose := range strings.Split(text, "\n") {
 		_, rest, _ := strings.Cut(strings.TrimSpace(prose), " ")
@@ -19,7 +20,8 @@ func (d *document) description(after *messages.Location, text string) {
 		}
 		for n := int(after.Line) + i; n < len(d.lines); n++ {
 			if strings.TrimSpace(d.lines[n]) == strings.TrimSpace(prose) {
-				at := d.spot(n+1, 1+len(d.lines[n])-len(strings.TrimLeft(d.lines[n], " \t")))
+				at := d.posAt(n+1, 1+len(d.lines[n])-len(strings.TrimLeft(d.lines[n], " \t")))
+				d.partial = true
 				d.p.out.add(at, "this line is prose to Gherkin, though it reads like a step", "steps stand in a scenario and begin with Given, When, Then, And or But")
 				break
 			}
@@ -27,13 +29,43 @@ func (d *document) description(after *messages.Location, text string) {
 	}
 }
 
+// holdsSteps reports whether a description contains a line that looks like a step.
+func (d *document) holdsSteps(feature *messages.Feature) bool {
+	texts := []string{feature.Description}
+	for _, child := range feature.Children {
+		if child.Background != nil {
+			texts = append(texts, child.Background.Description)
+		}
+		if child.Scenario != nil {
+			texts = append(texts, child.Scenario.Description)
+		}
+		if child.Rule != nil {
+			texts = append(texts, child.Rule.Description)
+			for _, c := range child.Rule.Children {
+				if c.Background != nil {
+					texts = append(texts, c.Background.Description)
+				}
+				if c.Scenario != nil {
+					texts = append(texts, c.Scenario.Description)
+				}
+			}
+		}
+	}
+	for line := range strings.Lines(strings.Join(texts, "\n")) {
+		if isStep.MatchString(line) {
+			return true
+		}
+	}
+	return false
+}
+
 var syntaxError = regexp.MustCompile(`(?m)^\((\d+):(\d+)\): (.*)$`)
 
-// syntax tells what the Gherkin parser found.
+// syntax reports the errors of the Gherkin parser.
 func (d *document) syntax(err error) {
 	all := syntaxError.FindAllStringSubmatch(err.Error(), -1)
 	if len(all) == 0 {
-		d.p.out.add(place{file: d.name}, fmt.Sprintf("the file cannot be read as Gherkin: %v", err), "a feature file begins with: Feature: what the system has to survive")
+		d.p.out.add(pos{file: d.name}, fmt.Sprintf("the file cannot be read as Gherkin: %v", err), "a feature file begins with: Feature: what the system has to survive")
 	}
 	for _, m := range all {
 		line, _ := strconv.Atoi(m[1])
@@ -55,7 +87,7 @@ func (d *document) syntax(err error) {
 		case strings.HasPrefix(what, "A tag"):
 			what, hint = "a tag cannot hold white space", "write each tag with its own @"
 		}
-		d.p.out.add(d.spot(line, col), what, hint)
+		d.p.out.add(d.posAt(line, col), what, hint)
 	}
 }
 

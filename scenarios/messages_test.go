@@ -29,15 +29,16 @@ const datagramFile = `services:
   log: {address: "127.0.0.1:11"}
 `
 
-// said parses a scenario of these steps.
-func said(steps string) ([]*Experiment, error) {
+// parseSteps parses a scenario with these steps.
+func parseSteps(steps string) ([]*Experiment, error) {
 	text := "Feature: F\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    And a steady load of 50 requests per second on \"GET /\"\n" + steps
 	return Parse(Source{FS: fstest.MapFS{"system.yaml": {Data: []byte(datagramFile)}, "a.feature": {Data: []byte(text)}}, Paths: []string{"a.feature"}})
 }
 
-// Who sends stands first: on a link from orders, messages from its dependency are what travels back.
-func TestMessagesGoBothWays(t *testing.T) {
-	es, err := said(`    When messages from "dns" to "orders" are lost for 5s
+// The first name is the sender. On a link from orders, messages from its dependency are those in the opposite
+// direction.
+func TestMessagesInBothDirections(t *testing.T) {
+	es, err := parseSteps(`    When messages from "dns" to "orders" are lost for 5s
     And 10% of messages from "orders" to "dns" are delivered twice for 5s
     And "orders" and "dns" are cut off from each other for 5s
     Then at least 1 messages from "dns" to "orders" were affected by the fault
@@ -57,9 +58,10 @@ func TestMessagesGoBothWays(t *testing.T) {
 	}
 }
 
-// Framed protocols have messages; replies to them are lost as those to calls are, and are chosen by the command.
+// Framed protocols have messages. Replies to them can be lost like replies to calls, and are selected by the
+// command.
 func TestMessagesOfFramedProtocols(t *testing.T) {
-	es, err := said(`    When 20% of "INCR" replies from "cache" to "orders" are lost after the work was done for 5s
+	es, err := parseSteps(`    When 20% of "INCR" replies from "cache" to "orders" are lost after the work was done for 5s
     And only "INCR stock:*" messages from "orders" to "cache" are answered with "LOADING" for 5s
     And only "news" messages from "cache" to "orders" are lost, then silence for 5s
     And messages from "orders" to "log" are answered with "sorry" for 5s
@@ -75,37 +77,71 @@ func TestMessagesOfFramedProtocols(t *testing.T) {
 	assert.Equal(t, []Placed{
 		{Fault: injector.LoseReplies{Pick: injector.Pick{Share: 0.2, Match: message.Match{Method: "INCR"}}}, From: "orders", To: "cache"},
 		{Fault: injector.AnswerMessages{Code: "LOADING", Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Method: "INCR", Path: "stock:*"}}}}, From: "orders", To: "cache"},
-		{Fault: injector.LoseMessages{Then: message.ThenSilence, Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Path: "news"}}, Dir: message.ToClient}}, From: "orders", To: "cache"},
+		{Fault: injector.LoseMessages{Then: message.EndSilence, Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Path: "news"}}, Dir: message.ToClient}}, From: "orders", To: "cache"},
 		{Fault: injector.AnswerMessages{Code: "sorry"}, From: "orders", To: "log"},
 	}, placed)
 }
 
-// What is said of a partition is true of links of datagrams too, and what takes a stream is not.
+// Faults on replies apply to everything that is answered, with every selection.
+func TestFaultsOnReplies(t *testing.T) {
+	for _, step := range []string{
+		`replies from "cache" to "orders" are delayed by 500ms, give or take 100ms`,
+		`10% of replies from "payments" to "orders" are corrupted`,
+		`the first 3 "GET /price" replies from "payments" to "orders" are truncated`,
+		`only "incr" replies from "cache" to "orders" are delayed by 1s`,
+		`only replies with 10% of keys from "payments" to "orders" are delayed by 1s`,
+		`every 2nd of the replies from "log" to "orders" are corrupted`,
+		`only "hello" messages from "orders" to "bus" are lost`,
+		`only "counter" messages from "orders" to "metrics" are lost`,
+		`only "MESSAGE" messages from "cache" to "orders" are delayed by 1s`,
+	} {
+		es, err := parseSteps("    When " + step + " for 5s\n    Then at least 1% of requests succeed\n")
+		require.NoError(t, err, step)
+		p := es[0].injections()[0]
+		assert.Equal(t, step, p.Fault.Say(p.From, p.To))
+	}
+}
+
+// Partitions also work on datagram links. Settings that need a stream do not.
 func TestPartitionsOfDatagrams(t *testing.T) {
 	for file, undo := range map[string]string{
 		"dns":             "after 5s: datagrams pass again",
 		`payments", "dns`: "after 5s: all of its links at once; what was held arrives; datagrams pass again",
 	} {
-		es, err := said("    When \"orders\" is cut off from \"" + file + "\" for 5s\n    And \"orders\" is cut off from \"payments\", \"db\" for 5s\n    Then at least 1% of requests succeed\n")
+		es, err := parseSteps("    When \"orders\" is cut off from \"" + file + "\" for 5s\n    And \"orders\" is cut off from \"payments\", \"db\" for 5s\n    Then at least 1% of requests succeed\n")
 		require.NoError(t, err)
 		var plan bytes.Buffer
 		require.NoError(t, Plan(&plan, es))
 		assert.Contains(t, plan.String(), undo)
 		assert.Equal(t, 1, strings.Count(plan.String(), "datagrams pass again"))
 	}
-	for said, told := range map[string]string{"tls: terminate": "leave `tls` out", "proxy_protocol: v1": "leave `proxy_protocol` out", `listen: "unix:/a"`: "leave `listen` out"} {
-		_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "dns: dns", "dns: {protocol: dns, "+said+"}", 1))}}, "s")
-		require.ErrorContains(t, err, told)
+	for setting, hint := range map[string]string{"tls: terminate": "leave `tls` out", "proxy_protocol: v1": "leave `proxy_protocol` out", `listen: "unix:/a"`: "leave `listen` out"} {
+		_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "dns: dns", "dns: {protocol: dns, "+setting+"}", 1))}}, "s")
+		require.ErrorContains(t, err, hint)
 		require.ErrorContains(t, err, "dns goes over UDP")
 	}
 	_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "udp://127.0.0.1:53", "unix:/run/dns.sock", 1))}}, "s")
 	require.ErrorContains(t, err, `"dns" listens on a Unix socket, and dns goes over UDP`)
 }
 
-func TestWhatMessagesDoNotKnow(t *testing.T) {
+func TestFaultsThatDoNotFitTheProtocol(t *testing.T) {
 	for _, c := range []struct{ step, what, hint string }{
 		{`When messages from "orders" to "db" are lost for 5s`, "the link orders -> db speaks tcp, which has no messages", "declare its protocol: dns"},
 		{`When messages from "orders" to "payments" are lost for 5s`, "speaks http, whose messages are calls", "say: calls from"},
+		{`When messages from "payments" to "orders" are delayed by 1s for 5s`, "speaks http, whose messages are calls", `or replies from "payments" to "orders"`},
+		{`When messages from "cache" to "orders" are delayed by 1s for 5s`, "sends only what subscribers get", `for its answers say: replies from "cache" to "orders"`},
+		{`When 10% of messages from "cache" to "orders" are lost for 5s`, "sends only what subscribers get", `say: only "MESSAGE" messages from "cache" to "orders"`},
+		{`When messages from "log" to "orders" are corrupted for 5s`, "whatever comes back is an answer", ""},
+		{`When only "GET /price" calls from "orders" to "payments" are truncated for 5s`, "GET requests carry no body", `say: replies from "payments" to "orders" are truncated`},
+		{`When replies from "dns" to "orders" are delayed by 1s for 5s`, "speaks dns, which has messages and no calls", `from "dns" to "orders" for what comes back`},
+		{`When replies from "bus" to "orders" are corrupted for 5s`, "no message is known to be answered", ""},
+		{`When replies from "db" to "orders" are corrupted for 5s`, "speaks tcp, which has no calls", ""},
+		{`When only "PUT stock" messages from "orders" to "bus" are lost for 5s`, "has an operation, its first word, and no object", ""},
+		{`When only "hello world:1" messages from "orders" to "bus" are lost for 5s`, "has an operation, its first word, and no object", ""},
+		{`When only "3" messages from "orders" to "bus" are lost for 5s`, "an operation of lines is a word", ""},
+		{`When only "PUT" messages from "orders" to "log" are lost for 5s`, "have no operations to choose by", ""},
+		{`When 0% of replies from "payments" to "orders" are delayed by 1s for 5s`, "touches nothing", "above 0%"},
+		{`When only replies with 0% of keys from "payments" to "orders" are delayed by 1s for 5s`, "touches nothing", "above 0%"},
 		{`When messages from "payments" to "orders" are lost for 5s`, "speaks http, whose messages are calls", "say: calls from"},
 		{`When calls from "orders" to "dns" are delayed by 1s for 5s`, "speaks dns, which has messages and no calls", `say: messages from "orders" to "dns"`},
 		{`When requests from "orders" to "feed" are lost for 5s`, "speaks udp, which has messages and no calls", "say: messages from"},
@@ -137,14 +173,14 @@ func TestWhatMessagesDoNotKnow(t *testing.T) {
 		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then \"orders\" gives up on \"dns\" within 1s", "which has no calls", "http"},
 		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then \"dns\" receives at most 1.5 times its normal calls during the fault", "has calls that could be counted", "http"},
 	} {
-		_, err := said("    " + c.step + "\n    Then at least 1% of requests succeed\n")
+		_, err := parseSteps("    " + c.step + "\n    Then at least 1% of requests succeed\n")
 		require.Error(t, err, c.step)
 		assert.Contains(t, err.Error(), c.what, c.step)
 		assert.Contains(t, err.Error(), c.hint, c.step)
 	}
 }
 
-// A process that only datagrams reach is not awaited by connecting to it.
+// A process that is reachable only by datagrams cannot be awaited by connecting to it.
 func TestReadinessOverUDP(t *testing.T) {
 	for ready, ok := range map[string]bool{"": false, ", ready: {within: 5s}": false, ", ready: {line: up}": true, ", ready: {http: /livez}": true, ", ready: {tcp: true}": true} {
 		file := strings.Replace(datagramFile, ", ready: {line: listening}", ready, 1)
@@ -157,15 +193,15 @@ func TestReadinessOverUDP(t *testing.T) {
 	}
 }
 
-// What a protocol forbids is had by saying so, and only then.
-func TestEvenThoughAProtocolNeverDoesThis(t *testing.T) {
+// A violation of the protocol must be stated, and cannot be stated where there is none.
+func TestProtocolViolations(t *testing.T) {
 	twice := `messages from "cache" to "orders" are delivered twice`
-	es, err := said("    When " + twice + " for 5s, even though redis never does this\n    Then at least 1 messages from \"cache\" to \"orders\" were affected by the fault\n")
+	es, err := parseSteps("    When " + twice + " for 5s, even though redis never does this\n    Then at least 1 messages from \"cache\" to \"orders\" were affected by the fault\n")
 	require.NoError(t, err)
 	p := es[0].Steps[2].Do.(Inject).Faults[0]
 	assert.Equal(t, injector.MessagesTwice{Messages: injector.Messages{Dir: message.ToClient, Even: "redis"}}, p.Fault)
 	assert.Equal(t, 5*time.Second, es[0].Steps[2].Do.(Inject).For)
-	assert.True(t, p.Fault.(injector.OnMessages).Rule().Even)
+	assert.True(t, p.Fault.(injector.OnMessages).Rule().AllowViolation)
 	assert.Equal(t, twice+", even though redis never does this", p.Fault.Say(p.From, p.To), "reports say it")
 	var plan bytes.Buffer
 	require.NoError(t, Plan(&plan, es))
@@ -177,7 +213,7 @@ func TestEvenThoughAProtocolNeverDoesThis(t *testing.T) {
 		{strings.Replace(twice, "delivered twice", "lost", 1) + " for 5s, even though redis never does this", "speaks redis, which does this", "leave out"},
 		{twice + " and the second answer is returned, the copy 2s late for 5s, even though redis never does this", "cannot answer", "leave out"},
 	} {
-		_, err := said("    When " + c.step + "\n    Then at least 1% of requests succeed\n")
+		_, err := parseSteps("    When " + c.step + "\n    Then at least 1% of requests succeed\n")
 		require.Error(t, err, c.step)
 		assert.Contains(t, err.Error(), c.what)
 		assert.Contains(t, err.Error(), c.hint)
@@ -190,4 +226,20 @@ func TestEvenThoughAProtocolNeverDoesThis(t *testing.T) {
 	all := match(e.Steps[len(e.Steps)-1].Text)
 	require.Len(t, all, 1)
 	assert.Equal(t, "messages out of order", all[0].row.Name)
+}
+
+// A fault on the bodies of requests is rejected if the load is known to send none.
+func TestCorruptingALoadWithoutBodies(t *testing.T) {
+	for load, ok := range map[string]bool{"GET /price": false, "POST /price": true} {
+		text := "Feature: F\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    And a steady load of 50 requests per second on \"" + load + "\"\n" +
+			"    When calls from \"clients\" to \"web\" are corrupted for 5s\n    Then at least 1% of requests succeed\n"
+		file := "services:\n  web: {command: [web], serves: [/]}\nclients: {depends: {web: http}}\n"
+		_, err := Parse(Source{FS: fstest.MapFS{"system.yaml": {Data: []byte(file)}, "a.feature": {Data: []byte(text)}}, Paths: []string{"a.feature"}})
+		if ok {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, `the load sends "GET /price" only, and such requests carry no body`)
+		require.ErrorContains(t, err, `say: replies from "web" to "clients" are corrupted`)
+	}
 }

@@ -1,11 +1,13 @@
 package scenarios
 
 import (
+	"math"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
-// nearest is the candidate most like word, or "" when none is alike.
+// nearest returns the candidate most similar to word, or "" if none is similar.
 func nearest(word string, candidates []string) string {
 	least := 1 + len([]rune(word))/3
 	best, small := "", strings.ToLower(word)
@@ -21,7 +23,10 @@ func nearest(word string, candidates []string) string {
 	return best
 }
 
-// didYouMean is a hint: the nearest candidate, else all of them.
+// Nearest returns the candidate most similar to words, or "" if none is similar.
+func Nearest(words string, candidates []string) string { return nearest(words, candidates) }
+
+// didYouMean returns a hint with the most similar candidate, or with all candidates if none is similar.
 func didYouMean(word string, candidates []string, noun string) string {
 	if n := nearest(word, candidates); n != "" {
 		return "did you mean \"" + n + "\"?"
@@ -32,7 +37,7 @@ func didYouMean(word string, candidates []string, noun string) string {
 	return noun + ": " + list(candidates)
 }
 
-// list is `"a", "b"`.
+// list formats `"a", "b"`.
 func list(words []string) string {
 	if len(words) == 0 {
 		return "none"
@@ -45,22 +50,28 @@ var (
 	numbers = regexp.MustCompile(`\d[\d.,]*`)
 )
 
-// skeleton is a sentence without its values.
+// skeleton returns a sentence with its values removed.
 func skeleton(s string) string {
 	return strings.ToLower(numbers.ReplaceAllString(quotes.ReplaceAllString(s, `""`), "0"))
 }
 
-// nearestSentence is the example most like text, or "".
-func nearestSentence(text string) string {
-	best, least := "", 0.4
+// nearestSentence returns the example most similar to text, or "" if the share of differing characters is at least
+// least for all.
+func nearestSentence(text string, least float64) string {
+	best := ""
 	want := skeleton(text)
 	if len(want) > 500 {
-		return "" // no sentence is so long
+		return "" // no sentence is that long
 	}
 	for _, r := range table() {
 		for _, e := range r.Examples {
 			have := skeleton(e)
-			d := float64(distance(want, have)) / float64(max(len([]rune(want)), len([]rune(have)), 1))
+			wide, other := utf8.RuneCountInString(want), utf8.RuneCountInString(have)
+			longer := float64(max(wide, other, 1))
+			if math.Abs(float64(wide-other))/longer >= least {
+				continue // at least as many edits are needed
+			}
+			d := float64(distance(want, have)) / longer
 			if d < least {
 				best, least = e, d
 			}
@@ -69,7 +80,7 @@ func nearestSentence(text string) string {
 	return best
 }
 
-// distance counts the edits (insert, delete, replace, swap two neighbours) from a to b.
+// distance returns the number of edits from a to b (insert, delete, replace, swap two adjacent characters).
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	var older []int

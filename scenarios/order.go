@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Order lists the services, dependencies first. Services that depend on each other in a circle are an error that names it, unless they are members of one
-// group: such peers start together.
+// Order returns the services in order of their start, dependencies first. Services that depend on each other in a
+// circle are an error, unless they are members of one group: such peers start together.
 func (s *System) Order() ([]Service, error) {
 	seen := map[string]bool{}
 	var order []Service
@@ -27,7 +27,7 @@ func (s *System) Order() ([]Service, error) {
 				}
 			} else if circle := append(s.way(l.To, l.From), l.From); !s.together(circle) {
 				slices.Reverse(circle)
-				return wrong("leave out one of the links, none of them could start first, or make peers a group, whose members start together",
+				return mistakef("leave out one of the links, none of them could start first, or make peers a group, whose members start together",
 					"services depend on each other in a circle (%s)", strings.Join(circle, " -> "))
 			}
 		}
@@ -42,10 +42,11 @@ func (s *System) Order() ([]Service, error) {
 	return order, nil
 }
 
-// Waits tells whether a link's beginning is started only when its end is ready: not when they depend on each other in a circle.
+// Waits reports whether the start of a link's From must wait until its To is ready. It need not if they depend on
+// each other in a circle.
 func (s *System) Waits(l Link) bool { return s.way(l.To, l.From) == nil }
 
-// way lists the services over which from depends on to, the last first; nil when it does not.
+// way returns the services through which from depends on to, in reverse order. It returns nil if it does not.
 func (s *System) way(from, to string) []string {
 	seen := map[string]bool{}
 	var search func(name string) []string
@@ -66,7 +67,7 @@ func (s *System) way(from, to string) []string {
 	return search(from)
 }
 
-// together tells whether services are members of one group.
+// together reports whether services are members of one group.
 func (s *System) together(names []string) bool {
 	return slices.ContainsFunc(s.Groups, func(g Group) bool {
 		return !slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(g.Members, n) })

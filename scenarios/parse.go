@@ -3,7 +3,6 @@ package scenarios
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io/fs"
 	"path"
 	"regexp"
@@ -14,17 +13,20 @@ import (
 	tags "github.com/cucumber/tag-expressions/go/v6"
 )
 
-// Source says which scenarios to read.
+// Source defines which scenarios to read.
 type Source struct {
-	FS       fs.FS    // features and system files
-	Paths    []string // files, folders (read recursively), file.feature:line; at least one
-	Tags     string   // tag expression: "@nightly and not @real"; "" all
-	Name     string   // regular expression on scenario names; "" all
-	Own      []string // regular expressions of the user's own steps
+	FS       fs.FS    // contains features and system files
+	Paths    []string // files, folders (read recursively), or file.feature:line; at least one
+	Tags     string   // tag expression, such as "@nightly and not @real"; "" means all
+	Name     string   // regular expression for scenario names; "" means all
+	Own      []string // regular expressions of user-defined steps
 	Handlers []string // names of services that run in this process
+
+	Find func(program string) error // returns an error if a service's program cannot be started; nil skips the check
 }
 
-// Parse reads and validates scenarios. The error is of type Problems and holds all problems of all files; no experiment is returned then.
+// Parse reads and validates scenarios. The error is of type Problems and contains the problems of all files. If
+// there are any, no experiment is returned.
 func Parse(s Source) ([]*Experiment, error) {
 	p := &parse{Source: s, systems: map[string]system{}}
 	wanted := p.wanted()
@@ -34,7 +36,9 @@ func Parse(s Source) ([]*Experiment, error) {
 	var es []*Experiment
 	selected := 0
 	for _, f := range p.files() {
-		for _, sc := range p.scenarios(f) {
+		all := p.scenarios(f)
+		identify(all)
+		for _, sc := range all {
 			if !f.selects(sc) || !wanted(sc) {
 				continue
 			}
@@ -43,7 +47,7 @@ func Parse(s Source) ([]*Experiment, error) {
 		}
 	}
 	if selected == 0 && len(p.out.list) == 0 {
-		p.out.add(place{}, "no scenario is selected by "+list(s.Paths), "check paths, tags and name")
+		p.out.add(pos{}, "no scenario is selected by "+list(s.Paths), "check paths, tags and name")
 	}
 	if err := p.out.err(); err != nil {
 		return nil, err
@@ -52,10 +56,10 @@ func Parse(s Source) ([]*Experiment, error) {
 	return es, nil
 }
 
-// parse is one call of Parse.
+// parse is the state of one call of Parse.
 type parse struct {
 	Source
-	out     complaints
+	out     problemList
 	own     []*regexp.Regexp
 	systems map[string]system
 }
@@ -65,7 +69,7 @@ type system struct {
 	err error
 }
 
-// open reads a system file once.
+// open reads a system file, once.
 func (p *parse) open(name string) (System, error) {
 	if !fs.ValidPath(name) {
 		return System{}, fmt.Errorf("%s lies outside of the folder that features are read from", name)
@@ -78,23 +82,23 @@ func (p *parse) open(name string) (System, error) {
 	return s.System, s.err
 }
 
-// wanted is the selection by tags and name.
+// wanted returns a function that reports whether tags and name select a scenario.
 func (p *parse) wanted() func(*scenario) bool {
 	var expr tags.Evaluatable
 	if strings.TrimSpace(p.Tags) != "" {
 		var err error
 		if expr, err = tagExpression(p.Tags); err != nil {
-			p.out.add(place{}, fmt.Sprintf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
+			p.out.add(pos{}, fmt.Sprintf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
 		}
 	}
 	name, err := regexp.Compile(p.Name)
 	if err != nil {
-		p.out.add(place{}, fmt.Sprintf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
+		p.out.add(pos{}, fmt.Sprintf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
 	}
 	for _, own := range p.Own {
 		re, err := regexp.Compile(own)
 		if err != nil {
-			p.out.add(place{}, fmt.Sprintf("%q is not a regular expression for a step: %v", own, err), "mend the pattern of your own step")
+			p.out.add(pos{}, fmt.Sprintf("%q is not a regular expression for a step: %v", own, err), "mend the pattern of your own step")
 			continue
 		}
 		p.own = append(p.own, re)
@@ -104,7 +108,7 @@ func (p *parse) wanted() func(*scenario) bool {
 	}
 }
 
-// tagExpression parses; the library panics on an expression that ends too early.
+// tagExpression parses a tag expression. It recovers from the panic of the library on a truncated expression.
 func tagExpression(s string) (expr tags.Evaluatable, err error) {
 	defer func() {
 		if recover() != nil {
@@ -119,7 +123,7 @@ func firstLine(s string) string {
 	return s
 }
 
-// file is a feature file to read, and the lines that select scenarios in it; none means all.
+// file is a feature file to read, with the lines that select scenarios in it. Without lines, all are selected.
 type file struct {
 	name  string
 	lines []int
@@ -129,7 +133,7 @@ func (f file) selects(s *scenario) bool {
 	return len(f.lines) == 0 || slices.ContainsFunc(f.lines, s.covers)
 }
 
-// files finds what the paths name, each once.
+// files returns the files that the paths name, without duplicates.
 func (p *parse) files() []file {
 	var all []file
 	add := func(name string, line int) {
@@ -150,7 +154,7 @@ func (p *parse) files() []file {
 		if before, after, ok := strings.Cut(given, ".feature:"); ok {
 			n, err := strconv.Atoi(after)
 			if err != nil || n < 1 {
-				p.out.add(place{}, fmt.Sprintf("%q names no line", given), "write orders.feature:12")
+				p.out.add(pos{}, fmt.Sprintf("%q names no line", given), "write orders.feature:12")
 				continue
 			}
 			name, line = before+".feature", n
@@ -162,15 +166,15 @@ func (p *parse) files() []file {
 
 func (p *parse) walk(name string, line int, add func(string, int)) {
 	if !fs.ValidPath(name) {
-		p.out.add(place{}, fmt.Sprintf("%q lies outside of the folder that features are read from", name), "run firedrill from a folder that holds it")
+		p.out.add(pos{}, fmt.Sprintf("%q lies outside of the folder that features are read from", name), "run firedrill from a folder that holds it")
 		return
 	}
 	info, err := fs.Stat(p.FS, name)
 	switch {
 	case err != nil:
-		p.out.add(place{}, fmt.Sprintf("%q cannot be read: %v", name, err), "name a feature file, or a folder that holds some")
+		p.out.add(pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "name a feature file, or a folder that holds some")
 	case !info.IsDir() && !strings.HasSuffix(name, ".feature"):
-		p.out.add(place{}, fmt.Sprintf("%q is not a feature file", name), "its name has to end in .feature")
+		p.out.add(pos{}, fmt.Sprintf("%q is not a feature file", name), "its name has to end in .feature")
 	case !info.IsDir():
 		add(name, line)
 	default:
@@ -181,42 +185,7 @@ func (p *parse) walk(name string, line int, add func(string, int)) {
 			return err
 		})
 		if err != nil {
-			p.out.add(place{}, fmt.Sprintf("%q cannot be read: %v", name, err), "check that the folder may be read")
+			p.out.add(pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "check that the folder may be read")
 		}
 	}
-}
-
-// unique makes ids different that came out the same.
-func unique(es []*Experiment) {
-	seen := map[string]bool{}
-	for _, e := range es {
-		id := e.ID
-		for n := 2; seen[e.ID]; n++ {
-			e.ID = fmt.Sprintf("%s-%d", id, n)
-		}
-		seen[e.ID] = true
-	}
-}
-
-// longestSlug bounds names of files: systems take 255 bytes, and something is added to these.
-const longestSlug = 160
-
-// slug is a name for files and addresses: small letters, digits and dashes. Of what is too long the end becomes a hash.
-func slug(s string) string {
-	var b strings.Builder
-	for _, r := range strings.ToLower(s) {
-		switch {
-		case (r >= 'a' && r <= 'z') || (r >= '0' && r <= '9'):
-			b.WriteRune(r)
-		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
-			b.WriteByte('-')
-		}
-	}
-	text := strings.TrimSuffix(b.String(), "-")
-	if len(text) > longestSlug {
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(text))
-		text = fmt.Sprintf("%s-%08x", text[:longestSlug-9], h.Sum32())
-	}
-	return text
 }

@@ -69,11 +69,11 @@ func parsed(t *testing.T, s Source) []*Experiment {
 	return es
 }
 
-func TestAnExperiment(t *testing.T) {
+func TestParseExperiment(t *testing.T) {
 	es := parsed(t, Source{})
 	require.Len(t, es, 3)
 	e := es[1]
-	assert.Equal(t, "orders-survive-a-slow-payment-service-payments-answer-2s-late-2", e.ID)
+	assert.Regexp(t, `^orders-survive-a-slow-payment-service-payments-answer-2s-late-[0-9a-f]{8}$`, e.ID)
 	assert.Equal(t, "payments answer 2s late", e.Name)
 	assert.Equal(t, "Orders survive a slow payment service", e.Feature)
 	assert.Equal(t, "a.feature", e.File)
@@ -99,7 +99,7 @@ func TestAnExperiment(t *testing.T) {
 		assert.Equal(t, i >= 10, s.IsCheck, s.Text)
 		assert.Equal(t, i == 9, s.Do != nil, s.Text)
 	}
-	assert.Equal(t, 20*time.Second+30*time.Second+16*time.Second+overhead, e.Estimate())
+	assert.Equal(t, 20*time.Second+30*time.Second+16*time.Second+DefaultSettle+overhead, e.Estimate())
 
 	crash := es[2]
 	assert.Equal(t, 30*time.Second, crash.Steps[9].Do.(Inject).For, "three crashes, ten seconds apart, take their time")
@@ -138,7 +138,7 @@ func TestSelection(t *testing.T) {
 	}
 }
 
-func TestSelectionThatIsWrong(t *testing.T) {
+func TestWrongSelection(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		s    Source
@@ -181,8 +181,8 @@ func TestIDsAreUniqueAndStable(t *testing.T) {
 	assert.True(t, seen[alone[0].ID], "a row has the same id when it runs alone")
 }
 
-// TestLongNamesMakeNamesOfFiles: a run keeps a folder for each scenario.
-func TestLongNamesMakeNamesOfFiles(t *testing.T) {
+// TestLongNamesMakeFileNames: a run creates a folder for each scenario, named by its id.
+func TestLongNamesMakeFileNames(t *testing.T) {
 	long := strings.Repeat("a very long name ", 30)
 	text := "Feature: " + long + "\n  Scenario: " + long + "one\n    Given the system described in \"system.yaml\"\n    When 5s pass\n  Scenario: " + long + "two\n    Given the system described in \"system.yaml\"\n    When 5s pass\n"
 	es := parsed(t, Source{FS: files(text)})
@@ -193,7 +193,7 @@ func TestLongNamesMakeNamesOfFiles(t *testing.T) {
 	assert.NotEqual(t, es[0].ID, es[1].ID)
 }
 
-func TestRowsWithoutANameOfTheirOwn(t *testing.T) {
+func TestRowsWithoutOwnName(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario Outline: b\n    Given the system described in \"system.yaml\"\n    When <x> pass\n    Examples:\n      | x | why |\n      | 5s | short |\n")})
 	assert.Equal(t, "b (5s, short)", e[0].Name)
 }
@@ -209,7 +209,7 @@ func TestWindowsLineEndsAndByteOrderMark(t *testing.T) {
 	assert.Len(t, parsed(t, Source{FS: files(text)}), 3)
 }
 
-func TestStepsOfYourOwn(t *testing.T) {
+func TestOwnSteps(t *testing.T) {
 	text := "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    And the moon is full\n    When \"payments\" hangs\n    And the tide comes\n    Then \"payments\" was affected by the fault\n"
 	e := parsed(t, Source{FS: files(text), Own: []string{`^the moon is (\w+)$`, `^the tide`}})[0]
 	assert.True(t, e.Steps[1].Foreign)
@@ -221,7 +221,7 @@ func TestStepsOfYourOwn(t *testing.T) {
 	require.ErrorContains(t, err, "in several ways")
 }
 
-func TestACutIsTurnedRoundWhereTheLinkGoesTheOtherWay(t *testing.T) {
+func TestCutOnReverseLink(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When \"payments\" and \"orders\" are cut off from each other for 5s\n    And replies from \"payments\" never reach \"orders\" for 5s\n")})[0]
 	for i, dir := range []link.Dir{link.Both, link.ToClient} {
 		p := e.Steps[i+1].Do.(Inject).Faults[0]
@@ -231,7 +231,7 @@ func TestACutIsTurnedRoundWhereTheLinkGoesTheOtherWay(t *testing.T) {
 	}
 }
 
-func TestWhatActsOneWayIsTurnedRoundWhereTheLinkGoesTheOtherWay(t *testing.T) {
+func TestOneWayFaultOnReverseLink(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n" +
 		"    When one-way traffic from \"payments\" to \"orders\" is delayed by 1s for 5s\n    And one-way latency from \"orders\" to \"payments\" ramps from 0ms to 1s over 5s for 5s\n")})[0]
 	assert.Equal(t, []Placed{
@@ -243,8 +243,8 @@ func TestWhatActsOneWayIsTurnedRoundWhereTheLinkGoesTheOtherWay(t *testing.T) {
 	}
 }
 
-// TestFaultsHaveTheTimeThatTheyNeed counts what passes while they are live, step by step.
-func TestFaultsHaveTheTimeThatTheyNeed(t *testing.T) {
+// TestFaultsLastLongEnough compares the time that faults need with the time that passes while they are live.
+func TestFaultsLastLongEnough(t *testing.T) {
 	const ramp = "latency from \"orders\" to \"payments\" ramps from 0ms to 1s over 10s"
 	for name, steps := range map[string]string{
 		"for as long":             "When " + ramp + " for 10s",
@@ -257,7 +257,7 @@ func TestFaultsHaveTheTimeThatTheyNeed(t *testing.T) {
 	}
 }
 
-func TestHealingFindsWhatItHeals(t *testing.T) {
+func TestHealNeedsLiveFault(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n" +
 		"    When \"payments\" is stopped in order\n    And \"inventory\" crashes\n    And \"recs\" hangs\n    And 5s pass\n" +
 		"    And \"payments\" starts again\n    And \"inventory\" starts again\n    And \"recs\" resumes\n    And connections from \"orders\" to \"db\" are reset\n    And all faults are healed\n")})[0]
@@ -270,25 +270,27 @@ func TestHealingFindsWhatItHeals(t *testing.T) {
 	assert.Equal(t, []Heal{{Kind: "stop", Service: "payments"}, {Kind: "crash", Service: "inventory"}, {Kind: "hang", Service: "recs"}, {All: true}}, heals)
 }
 
-func TestWhatFallbacksAre(t *testing.T) {
+func TestFallbackMarkers(t *testing.T) {
 	const head = "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    And a steady load of 5 requests per second on \"GET /recs\"\n    When \"recs\" hangs for 5s\n    Then at least 9% of requests succeed\n"
 	plain := parsed(t, Source{FS: files(head)})[0]
 	assert.Nil(t, plain.Load.Marker)
+	assert.False(t, plain.Load.FallbackIsSuccess)
 	assert.Equal(t, check.Success{Ratio: 0.09}, plain.Checks[0].Check)
 
-	spoken := parsed(t, Source{FS: files(head + "    And at least 5% of responses are fallbacks, marked by header \"x-degraded: true\"\n")})[0]
-	assert.Equal(t, &Header{"X-Degraded", "true"}, spoken.Load.Marker)
-	assert.True(t, spoken.Load.FallbackIsSuccess)
-	assert.Equal(t, check.Success{Ratio: 0.09, Fallbacks: true}, spoken.Checks[0].Check)
+	marked := parsed(t, Source{FS: files(head + "    And at least 5% of responses are fallbacks, marked by header \"x-degraded: true\"\n")})[0]
+	assert.Equal(t, &Header{"X-Degraded", "true"}, marked.Load.Marker)
+	assert.True(t, marked.Load.FallbackIsSuccess)
+	assert.Equal(t, check.Success{Ratio: 0.09}, marked.Checks[0].Check)
 
 	fsys := files(head)
 	fsys["system.yaml"] = &fstest.MapFile{Data: []byte(shopFile + "fallback: \"X-Degraded: true\"\nfallback_is_success: true\n")}
 	declared := parsed(t, Source{FS: fsys})[0]
 	assert.Equal(t, &Header{"X-Degraded", "true"}, declared.Load.Marker)
-	assert.Equal(t, check.Success{Ratio: 0.09, Fallbacks: true}, declared.Checks[0].Check)
+	assert.True(t, declared.Load.FallbackIsSuccess)
+	assert.Equal(t, check.Success{Ratio: 0.09}, declared.Checks[0].Check)
 }
 
-func TestASystemInSentences(t *testing.T) {
+func TestSystemInSentences(t *testing.T) {
 	text := `Feature: a
   Scenario: b
     Given these services and dependencies:
@@ -313,7 +315,7 @@ func TestASystemInSentences(t *testing.T) {
 	assert.Equal(t, []Link{{From: "front", To: "orders", Protocol: "http"}, {From: "front", To: "recs", Protocol: "http"}, {From: "orders", To: "payments", Protocol: "http"}}, e.System.Links)
 }
 
-func TestServicesInThisProcess(t *testing.T) {
+func TestInProcessServices(t *testing.T) {
 	fsys := fstest.MapFS{
 		"system.yaml": {Data: []byte("services:\n  a: {serves: [/]}\n  b: {command: [x]}\n")},
 		"a.feature":   {Data: []byte("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When 5s pass\n")},
@@ -324,7 +326,7 @@ func TestServicesInThisProcess(t *testing.T) {
 	require.ErrorContains(t, err, "neither a command nor an address")
 }
 
-func TestTheStarterFeaturesParse(t *testing.T) {
+func TestStarterFeaturesParse(t *testing.T) {
 	root := os.DirFS("..")
 	if _, err := fs.Stat(root, "features"); err != nil {
 		t.Skip("no features beside this package")
@@ -335,9 +337,9 @@ func TestTheStarterFeaturesParse(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(drills)
-	f.Add(given)
+	f.Add(prelude)
 	for _, c := range brokenSteps {
-		f.Add(given + "    " + c.text + "\n")
+		f.Add(prelude + "    " + c.text + "\n")
 	}
 	for _, c := range brokenFeatures {
 		f.Add(c.text)
@@ -350,6 +352,7 @@ func FuzzParse(f *testing.F) {
 		if (err == nil) != (len(es) > 0) {
 			t.Fatalf("%d experiments and %v", len(es), err)
 		}
+		noPanic(t, err)
 		if err == nil {
 			if err := Plan(&strings.Builder{}, es); err != nil {
 				t.Fatal(err)
@@ -365,10 +368,19 @@ func FuzzSystemFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		sys, err := ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(text)}}, "system.yaml")
+		noPanic(t, err)
 		if err == nil {
 			if _, err := sys.Order(); err != nil {
 				t.Fatal(err)
 			}
 		}
 	})
+}
+
+// noPanic fails the test if a parser panicked, which is reported as a problem.
+func noPanic(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && strings.Contains(err.Error(), "reading the file panicked") {
+		t.Fatal(err)
+	}
 }

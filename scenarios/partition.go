@@ -10,34 +10,35 @@ import (
 
 func partitionPhrases() []Phrase {
 	return []Phrase{
-		fault("partition", `{names} is/are cut off from {names}(, except through {name})`, "silence on each link between the two sides, both ways; links to and from the exception stay", []string{
+		faultPhrase("partition", `{names} is/are cut off from {names}(, except through {name})`, "silence on each link between the two sides, both ways; links to and from the exception stay", []string{
 			`"orders", "front" are cut off from "payments" for 15s`,
 			`"orders" is cut off from "payments", "inventory"`,
 			`"front" is cut off from "payments", "inventory", except through "orders" for 15s`,
 		}, func(a args) Placed {
-			return parted(injector.Partition{These: a.names(0), Those: a.names(1), Except: a.name(2)})
+			return partitionFault(injector.Partition{These: a.names(0), Those: a.names(1), Except: a.name(2)})
 		}),
-		fault("partition one way", `traffic from {names} never reaches {names}`, "silence on each link between them, in one direction: requests of the first and their replies to the others", []string{
+		faultPhrase("partition one way", `traffic from {names} never reaches {names}`, "silence on each link between them, in one direction: requests of the first and their replies to the others", []string{
 			`traffic from "orders" never reaches "payments", "inventory" for 15s`,
 		}, func(a args) Placed {
-			return parted(injector.Partition{These: a.names(0), Those: a.names(1), OneWay: true})
+			return partitionFault(injector.Partition{These: a.names(0), Those: a.names(1), OneWay: true})
 		}),
-		fault("partition from the rest", `{names} is/are cut off from the rest of {group}`, "silence between them and the other members of the group", []string{
+		faultPhrase("partition from the rest", `{names} is/are cut off from the rest of {group}`, "silence between them and the other members of the group", []string{
 			`"etcd-1" is cut off from the rest of "etcd" for 15s`,
 		}, func(a args) Placed {
-			return parted(injector.Partition{These: a.names(0), RestOf: a.name(1)})
+			return partitionFault(injector.Partition{These: a.names(0), RestOf: a.name(1)})
 		}),
-		fault("partition in halves", `half of {group} is cut off from the other half`, "the first half of the members, as they are declared (of five the first two), and the others", []string{
+		faultPhrase("partition in halves", `half of {group} is cut off from the other half`, "the first half of the members, as they are declared (of five the first two), and the others", []string{
 			`half of "etcd" is cut off from the other half for 15s`,
-		}, func(a args) Placed { return parted(injector.Partition{HalfOf: a.name(0)}) }),
-		fault("partition of a minority", `the minority of {group} is cut off from the majority`, "the first members, as they are declared, as many as leave a majority (one of three or four, two of five), and the others", []string{
+		}, func(a args) Placed { return partitionFault(injector.Partition{HalfOf: a.name(0)}) }),
+		faultPhrase("partition of a minority", `the minority of {group} is cut off from the majority`, "the first members, as they are declared, as many as leave a majority (one of three or four, two of five), and the others", []string{
 			`the minority of "etcd" is cut off from the majority for 15s`,
-		}, func(a args) Placed { return parted(injector.Partition{MinorityOf: a.name(0)}) }),
+		}, func(a args) Placed { return partitionFault(injector.Partition{MinorityOf: a.name(0)}) }),
 	}
 }
 
-// parted places a partition as a whole: its links are worked out once the whole scenario is known.
-func parted(f injector.Partition) Placed {
+// partitionFault returns a partition as a single fault. Its links are determined after the whole scenario is
+// known.
+func partitionFault(f injector.Partition) Placed {
 	p := Placed{Fault: f, From: f.HalfOf + f.MinorityOf, To: f.HalfOf + f.MinorityOf + f.RestOf}
 	if len(f.These) > 0 {
 		p.From = f.These[0]
@@ -48,16 +49,17 @@ func parted(f injector.Partition) Placed {
 	return p
 }
 
-// spread is what a fault that was said is placed on: the links of a partition, both links of two services that are cut off from each other and that depend
-// on each other, or just the fault. Where there are several they are parts of one fault, with ids such as "fault-3.1"; see journal.Whole.
-func (d *draft) spread(at place, p Placed) []Placed {
+// expandFault returns the targets of a fault: the links of a partition, both links of two services that are cut
+// off and depend on each other, or the fault itself. Several targets are parts of one fault, with ids such as
+// "fault-3.1"; see journal.Whole.
+func (r *resolver) expandFault(at pos, p Placed) []Placed {
 	var parts []Placed
 	switch f := p.Fault.(type) {
 	case injector.Partition:
-		parts = d.parts(at, f)
+		parts = r.parts(at, f)
 	case injector.CutOff:
-		_, there := d.System.link(p.From, p.To)
-		_, back := d.System.link(p.To, p.From)
+		_, there := r.System.link(p.From, p.To)
+		_, back := r.System.link(p.To, p.From)
 		if parts = append(parts, p); there && back && f.Dir == link.Both {
 			parts = append(parts, Placed{Fault: f, From: p.To, To: p.From})
 		}
@@ -73,14 +75,14 @@ func (d *draft) spread(at place, p Placed) []Placed {
 	return parts
 }
 
-// parts places a partition on its links, in the order of the system.
-func (d *draft) parts(at place, f injector.Partition) []Placed {
-	these, those, ok := d.sides(at, f)
+// parts returns the parts of a partition, one for each of its links in the order of the system.
+func (r *resolver) parts(at pos, f injector.Partition) []Placed {
+	these, those, ok := r.sides(at, f)
 	if !ok {
 		return nil
 	}
 	var parts []Placed
-	for _, l := range d.System.Links {
+	for _, l := range r.System.Links {
 		dir := link.Both
 		switch {
 		case slices.Contains(these, l.From) && slices.Contains(those, l.To):
@@ -99,65 +101,65 @@ func (d *draft) parts(at place, f injector.Partition) []Placed {
 		parts = append(parts, Placed{Fault: part, From: l.From, To: l.To})
 	}
 	if len(parts) == 0 {
-		d.blame(at, fmt.Sprintf("no link runs between %s and %s, so there is nothing to cut", list(these), list(those)), "let one depend on another; links: "+d.System.linkNames())
+		r.addProblem(at, fmt.Sprintf("no link runs between %s and %s, so there is nothing to cut", list(these), list(those)), "let one depend on another; links: "+r.System.linkNames())
 	}
 	return parts
 }
 
-// sides are the services on the two sides of a partition.
-func (d *draft) sides(at place, f injector.Partition) (these, those []string, ok bool) {
+// sides returns the services on the two sides of a partition.
+func (r *resolver) sides(at pos, f injector.Partition) (these, those []string, ok bool) {
 	switch {
 	case f.HalfOf != "":
-		all, ok := d.members(at, f.HalfOf, 2)
+		all, ok := r.members(at, f.HalfOf, 2)
 		return all[:len(all)/2], all[len(all)/2:], ok
 	case f.MinorityOf != "":
-		all, ok := d.members(at, f.MinorityOf, 3)
+		all, ok := r.members(at, f.MinorityOf, 3)
 		fewer := max(0, len(all)-1) / 2
 		return all[:fewer], all[fewer:], ok
 	}
-	these, ok = d.services(at, f.These)
+	these, ok = r.services(at, f.These)
 	if f.RestOf != "" {
-		all, known := d.members(at, f.RestOf, 2)
+		all, known := r.members(at, f.RestOf, 2)
 		for _, name := range these {
 			if known && ok && !slices.Contains(all, name) {
-				d.blame(at, fmt.Sprintf("%q is not in the group %q", name, f.RestOf), "its members: "+list(all))
+				r.addProblem(at, fmt.Sprintf("%q is not in the group %q", name, f.RestOf), "its members: "+list(all))
 				ok = false
 			}
 		}
 		those, ok = without(all, these...), ok && known
 		if ok && len(those) == 0 {
-			d.blame(at, fmt.Sprintf("nobody is left in the group %q", f.RestOf), "leave out one of "+list(these))
+			r.addProblem(at, fmt.Sprintf("nobody is left in the group %q", f.RestOf), "leave out one of "+list(these))
 			ok = false
 		}
 		return these, those, ok
 	}
-	those, known := d.services(at, f.Those)
+	those, known := r.services(at, f.Those)
 	ok = ok && known
 	if f.Except != "" {
 		these, those = without(these, f.Except), without(those, f.Except)
-		ok = d.bridges(at, f.Except, these, those) && ok
+		ok = r.checkBridge(at, f.Except, these, those) && ok
 	}
-	return these, those, ok && d.apart(at, these, those)
+	return these, those, ok && r.checkDisjoint(at, these, those)
 }
 
 // services resolves names of services and groups.
-func (d *draft) services(at place, names []string) (all []string, ok bool) {
+func (r *resolver) services(at pos, names []string) (all []string, ok bool) {
 	ok = true
 	for _, name := range names {
-		members := d.System.group(name)
+		members := r.System.group(name)
 		switch {
 		case members != nil:
-		case name == Clients || slices.Contains(d.System.names(), name):
+		case name == Clients || slices.Contains(r.System.names(), name):
 			members = []string{name}
-		case name != "": // an empty one was told
-			d.blame(at, fmt.Sprintf("there is no service and no group %q", name), didYouMean(name, slices.Concat(d.System.names(), d.System.groupNames()), "services and groups"))
+		case name != "": // an empty name was already reported
+			r.addProblem(at, fmt.Sprintf("there is no service and no group %q", name), didYouMean(name, slices.Concat(r.System.names(), r.System.groupNames()), "services and groups"))
 			fallthrough
 		default:
 			ok = false
 		}
 		for _, m := range members {
 			if slices.Contains(all, m) {
-				d.blame(at, fmt.Sprintf("%q stands there twice on one side", m), "leave it out")
+				r.addProblem(at, fmt.Sprintf("%q stands there twice on one side", m), "leave it out")
 				ok = false
 			}
 			all = append(all, m)
@@ -166,46 +168,46 @@ func (d *draft) services(at place, names []string) (all []string, ok bool) {
 	return all, ok
 }
 
-// members resolves a group that needs so many.
-func (d *draft) members(at place, name string, least int) (all []string, ok bool) {
-	all = d.System.group(name)
+// members resolves a group that must have at least least members.
+func (r *resolver) members(at pos, name string, least int) (all []string, ok bool) {
+	all = r.System.group(name)
 	switch {
-	case all == nil && slices.Contains(d.System.names(), name):
-		d.blame(at, fmt.Sprintf("%q is a service and no group", name), `declare one in the system file: groups: {cluster: [node-1, node-2, node-3]}`)
+	case all == nil && slices.Contains(r.System.names(), name):
+		r.addProblem(at, fmt.Sprintf("%q is a service and no group", name), `declare one in the system file: groups: {cluster: [node-1, node-2, node-3]}`)
 	case all == nil && name != "":
-		d.blame(at, fmt.Sprintf("there is no group %q", name), didYouMean(name, d.System.groupNames(), "groups: declare them in the system file"))
+		r.addProblem(at, fmt.Sprintf("there is no group %q", name), didYouMean(name, r.System.groupNames(), "groups: declare them in the system file"))
 	case len(all) < least:
-		d.blame(at, fmt.Sprintf("the group %q has %s, which is too few to part them so", name, counted(len(all), "member")), fmt.Sprintf("it takes %d at least", least))
+		r.addProblem(at, fmt.Sprintf("the group %q has %s, which is too few to part them so", name, counted(len(all), "member")), fmt.Sprintf("it takes %d at least", least))
 	}
 	return all, len(all) >= least
 }
 
-// bridges judges the exception: a service with a link to or from each side.
-func (d *draft) bridges(at place, bridge string, sides ...[]string) bool {
-	if d.serviceNamed(at, bridge) < 0 {
+// checkBridge validates the exception of a partition: a service with a link to or from each side.
+func (r *resolver) checkBridge(at pos, bridge string, sides ...[]string) bool {
+	if r.serviceNamed(at, bridge) < 0 {
 		return false
 	}
 	for _, side := range sides {
-		if !slices.ContainsFunc(d.System.Links, func(l Link) bool {
+		if !slices.ContainsFunc(r.System.Links, func(l Link) bool {
 			return (l.From == bridge && slices.Contains(side, l.To)) || (l.To == bridge && slices.Contains(side, l.From))
 		}) {
-			d.blame(at, fmt.Sprintf("nothing goes through %q: no link runs between it and %s", bridge, list(side)), "leave `except through` out, or name a service that both sides have a link with")
+			r.addProblem(at, fmt.Sprintf("nothing goes through %q: no link runs between it and %s", bridge, list(side)), "leave `except through` out, or name a service that both sides have a link with")
 			return false
 		}
 	}
 	return true
 }
 
-// apart judges that the sides are two.
-func (d *draft) apart(at place, these, those []string) bool {
+// checkDisjoint validates that the sides are disjoint and not empty.
+func (r *resolver) checkDisjoint(at pos, these, those []string) bool {
 	for _, name := range these {
 		if slices.Contains(those, name) {
-			d.blame(at, fmt.Sprintf("%q stands on both sides", name), "leave it out on one")
+			r.addProblem(at, fmt.Sprintf("%q stands on both sides", name), "leave it out on one")
 			return false
 		}
 	}
 	if len(these) == 0 || len(those) == 0 {
-		d.blame(at, "one side of the partition is empty", "name at least one service on each")
+		r.addProblem(at, "one side of the partition is empty", "name at least one service on each")
 		return false
 	}
 	return true

@@ -16,7 +16,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// cluster is five nodes that all depend on each other, and a client of two of them with a store of its own.
+// cluster returns a system of five nodes that all depend on each other, and a client of two of them that has its
+// own store.
 func cluster() string {
 	var b strings.Builder
 	b.WriteString("services:\n")
@@ -50,7 +51,7 @@ func clustered(steps string) fstest.MapFS {
 	}
 }
 
-// cuts are the links of the only fault, as plan prints them.
+// cuts returns the links of the only fault, as the plan prints them.
 func cuts(t *testing.T, sentence string) (links []string, placed []Placed) {
 	t.Helper()
 	es, err := Parse(Source{FS: clustered("    When " + sentence + " for 5s\n"), Paths: []string{"."}})
@@ -64,7 +65,7 @@ func cuts(t *testing.T, sentence string) (links []string, placed []Placed) {
 	return links, in.Faults
 }
 
-// mesh are the links of the cluster between two sides, both ways.
+// mesh returns the links of the cluster between two sides, in both directions.
 func mesh(these, those string) []string {
 	var all []string
 	for i := range 5 {
@@ -102,7 +103,7 @@ func TestPartitionsAreSetsOfLinks(t *testing.T) {
 		`traffic from "three" never reaches "api"`:                    {"replies of api -> n1", "replies of api -> n2"},
 		`"n1" and "n2" are cut off from each other`:                   mesh("n1", "n2"),
 		`"n1" and "api" are cut off from each other`:                  {"api -> n1"},
-		`requests from "n1" never reach "n2"`:                         {"n1 -> n2"}, // one link alone, and one direction of it
+		`requests from "n1" never reach "n2"`:                         {"n1 -> n2"}, // a single link in one direction
 	} {
 		got, placed := cuts(t, sentence)
 		assert.Equal(t, want, got, sentence)
@@ -138,8 +139,8 @@ func TestPartitionsInATableOfFaults(t *testing.T) {
 	}, got)
 }
 
-// brokenPartitions are sentences that stand in line 4.
-var brokenPartitions = []wrongly{
+// brokenPartitions are wrong sentences; they are in line 4.
+var brokenPartitions = []brokenCase{
 	{"nobody", `"n1", "n9" are cut off from "n2" for 5s`, 4, `"n1"`, `no service and no group "n9"`, `services and groups: "n1"`},
 	{"empty name", `"n1" is cut off from "" for 5s`, 4, `"" for`, "a name is empty", "between the quotes"},
 	{"no link", `"store" is cut off from "n1", "n2" for 5s`, 4, `"store"`, `no link runs between "store" and "n1", "n2"`, `"n1 -> n2"`},
@@ -160,11 +161,11 @@ var brokenPartitions = []wrongly{
 
 func TestBrokenPartitions(t *testing.T) {
 	for _, c := range brokenPartitions {
-		t.Run(c.name, func(t *testing.T) { hold(t, c, "a.feature", clustered("    When "+c.text+"\n")) })
+		t.Run(c.name, func(t *testing.T) { requireProblem(t, c, "a.feature", clustered("    When "+c.text+"\n")) })
 	}
 }
 
-func TestAPartitionIsHealedAsOne(t *testing.T) {
+func TestPartitionIsHealedAsOne(t *testing.T) {
 	_, err := Parse(Source{FS: clustered("    When half of \"five\" is cut off from the other half\n    And 5s pass\n    And the fault is healed\n    And the fault is healed\n"), Paths: []string{"."}})
 	var problems Problems
 	require.True(t, errors.As(err, &problems))
@@ -203,7 +204,7 @@ func TestPartitionsBuiltInGo(t *testing.T) {
 	require.ErrorContains(t, err, "one side of the partition is empty")
 }
 
-func TestMembersOfAGroupNeedNoOrder(t *testing.T) {
+func TestGroupMembersMayFormCycles(t *testing.T) {
 	sys, err := ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(cluster())}}, "system.yaml")
 	require.NoError(t, err)
 	order, err := sys.Order()

@@ -9,8 +9,8 @@ import (
 	cucumber "github.com/cucumber/cucumber-expressions/go/v17"
 )
 
-// parameter is a kind of value that a sentence holds. Its expression is wider than what is valid, so that "800 parsecs" is a wrong unit
-// and not an unknown sentence; the build functions judge the value.
+// parameter is a type of parameter in sentences. Its expression matches more than valid values, so that "800
+// parsecs" is reported as a wrong unit and not as an unknown sentence. The build functions validate the value.
 type parameter struct {
 	name, expression, means string
 }
@@ -23,19 +23,22 @@ const (
 	timespan = amount + `(?: ?[A-Za-zµ]+(?:\d[\d.]*[a-z]+)*)?`
 )
 
-// which is a selection of calls: in front of what they are called by count, share and what they are about, behind it by key and header.
-func which(noun string) string {
+// callSelection returns the expression of a selection of calls: by index, share and operation before the noun, by
+// key and header after it.
+func callSelection(noun string) string {
 	return `(?:from the ` + ordinal + ` to the ` + ordinal + `,? |the first ` + amount + ` |every ` + ordinal + ` of the |` + amount + `% of )?(?:only )?(?:` +
 		quoted + ` )?` + noun + `(?: with (?:key ` + quoted + `|` + amount + `% of keys))?(?: (?:with|and) header ` + quoted + `)?`
 }
 
-// some is a selection of connections, in front of what they are called.
-func some(noun string) string {
+// connectionSelection returns the expression of a selection of connections, before the noun.
+func connectionSelection(noun string) string {
 	return `(?:` + amount + `% of )?(?:the first ` + amount + ` |all but the first ` + amount + ` |the ` + ordinal + ` to the ` + ordinal + ` )?` + noun
 }
 
-// way is what travels, in both directions or one, on all connections or some.
-func way(noun string) string { return `(?:one-way )?` + noun + `(?: on ` + some(`connections`) + `)?` }
+// trafficSelection returns the expression of traffic in both directions or one, on all or some connections.
+func trafficSelection(noun string) string {
+	return `(?:one-way )?` + noun + `(?: on ` + connectionSelection(`connections`) + `)?`
+}
 
 func parameters() []parameter {
 	return []parameter{
@@ -54,29 +57,32 @@ func parameters() []parameter {
 		{"ending", `[a-z]+`, `reset, closed, silence or held: how the connection ends`},
 		{"spread", `normally distributed|with a long tail`, `normally distributed, with a long tail: how far delays stray, as a standard deviation`},
 		{"unit", `calls|messages|connections|traffic`, `calls, messages, connections or traffic`},
+		{"statuses", amount + `(?:(?:, or |, | or )` + amount + `)*`, `201, 201 or 303, 200, 201 or 202`},
+		{"outcome", `is not known|was refused|was acknowledged`, `is not known, was refused, was acknowledged`},
 		{"when", `before the fault|during the fault|after healing`, `before the fault, during the fault, after healing; without it the whole run`},
-		{"calls", which(`calls?`), `calls, 10% of calls, only "POST /charge" calls, the first 5 calls, every 3rd of the calls, from the 100th to the 200th, calls, only calls with key "k-1", only calls with header "Tenant: acme", calls with 10% of keys (one that is chosen is chosen at every retry)`},
-		{"requests", which(`requests?`), `as {calls}: requests, 10% of requests, ...`},
-		{"replies", which(`repl(?:y|ies)`), `as {calls}: replies, 10% of replies, ...`},
-		{"messages", which(`messages?`), `as {calls}: messages, 10% of messages, only "A api.example.com" messages (operation and object), only "INCR" messages (an operation, in capitals), only "orders.*" messages (what they are about), only messages with header "Tenant: acme" (of NATS; its key is Nats-Msg-Id)`},
-		{"connections", some(`connections`), `connections, 20% of connections, the first 3 connections, all but the first 4 connections, the 2nd to the 9th connections, 20% of the first 50 connections`},
-		{"new_connections", some(`new connections`), `as {connections}: new connections, 20% of new connections, ...; those that are there are not counted`},
-		{"handshakes", some(`TLS handshakes`), `as {new_connections}: TLS handshakes, 20% of TLS handshakes, ...`},
-		{"traffic", way(`traffic`), `traffic, one-way traffic (from the first name to the second only, whichever of them depends on the other), traffic on 20% of connections, one-way traffic on the first 3 connections`},
-		{"latency", way(`latency`), `as {traffic}: latency, one-way latency, latency on 20% of connections, ...`},
+		{"calls", callSelection(`calls?`), `calls, 10% of calls, only "POST /charge" calls, the first 5 calls, every 3rd of the calls, from the 100th to the 200th, calls, only calls with key "k-1", only calls with header "Tenant: acme", calls with 10% of keys (one that is chosen is chosen at every retry)`},
+		{"requests", callSelection(`requests?`), `as {calls}: requests, 10% of requests, ...`},
+		{"replies", callSelection(`repl(?:y|ies)`), `as {calls}: replies, 10% of replies, ...`},
+		{"messages", callSelection(`messages?`), `as {calls}: messages, 10% of messages, only "A api.example.com" messages (operation and object), only "INCR" messages (an operation, in capitals), only "orders.*" messages (what they are about), only messages with header "Tenant: acme" (of NATS; its key is Nats-Msg-Id)`},
+		{"connections", connectionSelection(`connections`), `connections, 20% of connections, the first 3 connections, all but the first 4 connections, the 2nd to the 9th connections, 20% of the first 50 connections`},
+		{"new_connections", connectionSelection(`new connections`), `as {connections}: new connections, 20% of new connections, ...; those that are there are not counted`},
+		{"handshakes", connectionSelection(`TLS handshakes`), `as {new_connections}: TLS handshakes, 20% of TLS handshakes, ...`},
+		{"traffic", trafficSelection(`traffic`), `traffic, one-way traffic (from the first name to the second only, whichever of them depends on the other), traffic on 20% of connections, one-way traffic on the first 3 connections`},
+		{"latency", trafficSelection(`latency`), `as {traffic}: latency, one-way latency, latency on 20% of connections, ...`},
 	}
 }
 
-// variant is one way to say a phrase: its pattern with each optional part that holds a parameter either in or out.
+// variant is one form of a phrase: its pattern with each optional part that contains a parameter either included
+// or left out.
 type variant struct {
 	source string
-	slots  []int // for each parameter, its place among all parameters of the phrase's pattern
+	slots  []int // the index of each parameter in the full pattern of the phrase
 	expr   *regexp.Regexp
 }
 
 var parameterIn = regexp.MustCompile(`\{\w+\}`)
 
-// variants spells out a pattern. Parts are not nested.
+// variants returns all variants of a pattern. Optional parts cannot be nested.
 func variants(pattern string) []variant {
 	open := strings.IndexByte(pattern, '(')
 	var head []variant
@@ -113,14 +119,14 @@ func variants(pattern string) []variant {
 	return head
 }
 
-// row is a phrase with its expressions, ready to match.
+// row is a phrase with its compiled expressions.
 type row struct {
 	Phrase
 	variants []variant
 }
 
-// compiled is the phrase table, made by the first who asks. (A variable with an initializer would refer to itself, since a table of faults in a feature
-// file is read with the phrase table.)
+// compiled is the phrase table, compiled on first use. (A variable with an initializer would refer to itself,
+// since a table of faults in a feature file is read with the phrase table.)
 var compiled struct {
 	once sync.Once
 	rows []row
@@ -157,7 +163,7 @@ func compile() []row {
 	return rows
 }
 
-// Regexps are the regular expressions that match the phrase, for a runner of Gherkin that has no Cucumber Expressions.
+// Regexps returns the regular expressions that match the phrase, for Gherkin runners without Cucumber Expressions.
 func (p Phrase) Regexps() []string {
 	for _, r := range table() {
 		if r.Name == p.Name {
@@ -175,10 +181,10 @@ func (p Phrase) Regexps() []string {
 type found struct {
 	row    *row
 	values []string // by slot
-	from   []int    // byte offset of each value in the text, -1 when absent
+	from   []int    // byte offset of each value in the text; -1 if absent
 }
 
-// match finds the rows that match text; a sentence has exactly one.
+// match returns the rows that match text. A known sentence has exactly one.
 func match(text string) []found {
 	var all []found
 	for i := range table() {

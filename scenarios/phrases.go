@@ -2,21 +2,21 @@ package scenarios
 
 import "slices"
 
-// Phrase is a row of the phrase table: one sentence that a feature file can say.
+// Phrase is a row of the phrase table: one sentence of feature files.
 type Phrase struct {
 	Name     string // "slow calls"
 	Group    string // "system and safety", "load", "faults", "time and people", "degradation", "idempotency"
-	Pattern  string // Cucumber Expression, the single source; optional parts that hold parameters become extra patterns
+	Pattern  string // Cucumber Expression; optional parts that contain parameters become additional patterns
 	Means    string
 	Examples []string
 
-	build func(*draft, args)
-	place func(args) Placed // of a fault
-	table bool              // a table follows
-	doc   bool              // a doc string follows
+	build     func(*resolver, args)
+	makeFault func(args) Placed // for a fault
+	table     bool              // a table follows
+	doc       bool              // a doc string follows
 }
 
-// Phrases is the table, in the vocabulary's order.
+// Phrases returns the phrase table in the order of the vocabulary.
 func Phrases() []Phrase {
 	var all []Phrase
 	for _, group := range []struct {

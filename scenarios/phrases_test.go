@@ -59,14 +59,14 @@ func files(features ...string) fstest.MapFS {
 	return fsys
 }
 
-// understand reads one sentence on top of a context that most sentences need, without judging the whole.
-func understand(t *testing.T, text string, table [][]string, doc string) (*draft, *complaints) {
+// parseSentence parses one sentence in a context that most sentences need, without the final validation.
+func parseSentence(t *testing.T, text string, table [][]string, doc string) (*resolver, *problemList) {
 	t.Helper()
-	out := &complaints{}
+	out := &problemList{}
 	e := &Experiment{File: "a.feature"}
-	d := newDraft(e, place{}, out)
+	d := newResolver(e, pos{}, out)
 	d.open = func(name string) (System, error) { return readSystem(files(), name, nil) }
-	s := step{keyword: "*", text: text, exact: true, at: place{file: "a.feature", line: 1, col: 1, text: text}}
+	s := step{keyword: "*", text: text, exact: true, at: pos{file: "a.feature", line: 1, col: 1, text: text}}
 	for _, cells := range table {
 		l := line{at: s.at, cells: cells, cols: make([]int, len(cells))}
 		s.table = append(s.table, l)
@@ -74,13 +74,13 @@ func understand(t *testing.T, text string, table [][]string, doc string) (*draft
 	if doc != "" {
 		s.doc = &doc
 	}
-	d.begins(s.keyword, s.text, s.at)
+	d.addStep(s.keyword, s.text, s.at)
 	(&parse{}).step(d, &scenario{}, s)
 	return d, out
 }
 
-// follows are the tables and doc strings that sentences need.
-var follows = map[string][][]string{
+// sentenceTables has the tables that sentences need.
+var sentenceTables = map[string][][]string{
 	"services":        {{"service", "address", "depends on", "protocol"}, {"orders", "127.0.0.1:80", "payments", "http"}, {"payments", "127.0.0.1:81", "", ""}},
 	"load with a mix": {{"route", "share", "body"}, {"GET /catalog", "90%", ""}, {"POST /orders", "10%", `{"item":{{n}}}`}},
 	"steady state":    {{"measure", "condition"}, {"success", "at least 99%"}, {"p95 latency", "below 400ms"}},
@@ -117,12 +117,12 @@ func TestNamesOfPhrasesAreUnique(t *testing.T) {
 	}
 }
 
-// TestNoValueMakesASentenceAmbiguous says every variant of every row with plain values.
+// TestNoValueMakesASentenceAmbiguous matches every variant of every row, with plain values.
 func TestNoValueMakesASentenceAmbiguous(t *testing.T) {
-	values := map[string]string{"name": `"a"`, "names": `"a", "b"`, "group": `"g"`, "route": `"GET /a"`, "text": `"a: b"`, "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
+	values := map[string]string{"name": `"a"`, "names": `"a", "b"`, "group": `"g"`, "route": `"GET /a"`, "statuses": "201 or 303", "outcome": "was refused", "text": `"a: b"`, "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
 		"protocol": "http", "ending": "silence", "unit": "connections", "when": "after healing", "calls": "calls", "requests": "requests", "replies": "replies", "messages": "messages", "connections": "connections",
 		"new_connections": "new connections", "handshakes": "TLS handshakes", "traffic": "traffic", "latency": "latency", "limit": "5s", "spread": "with a long tail"}
-	said := 0
+	count := 0
 	for _, r := range table() {
 		for _, v := range r.variants {
 			text := parameterIn.ReplaceAllStringFunc(v.source, func(p string) string { return values[strings.Trim(p, "{}")] })
@@ -131,20 +131,20 @@ func TestNoValueMakesASentenceAmbiguous(t *testing.T) {
 			all := match(text)
 			require.Len(t, all, 1, text)
 			require.Equal(t, r.Name, all[0].row.Name, text)
-			said++
+			count++
 		}
 	}
-	require.Greater(t, said, 100)
+	require.Greater(t, count, 100)
 }
 
-func TestExamplesAreKept(t *testing.T) {
+func TestExamplesGolden(t *testing.T) {
 	var b strings.Builder
 	for _, p := range Phrases() {
 		for _, example := range p.Examples {
 			if p.Name == "start again" || p.Name == "resume" || p.Name == "heal" || p.Name == "heal all" || p.Name == "change the load" || p.Name == "stop the load" {
-				continue // they need something before them; see TestSteps
+				continue // they depend on previous steps
 			}
-			d, out := understand(t, example, follows[p.Name], docs[p.Name])
+			d, out := parseSentence(t, example, sentenceTables[p.Name], docs[p.Name])
 			require.NoError(t, out.err(), example)
 			d.System.Dir = ""
 			kept := map[string]any{}
@@ -180,11 +180,11 @@ func TestExamplesAreKept(t *testing.T) {
 	golden(t, "examples.golden", b.String())
 }
 
-// faults that a table of kinds does not show.
+// TestFaultsPrintBack prints every kind of fault and parses the result.
 func TestFaultsPrintBack(t *testing.T) {
 	for _, k := range injector.Kinds() {
 		for _, suffix := range []string{"", " for 30s"} {
-			d, out := understand(t, k.Example+suffix, nil, "")
+			d, out := parseSentence(t, k.Example+suffix, nil, "")
 			require.NoError(t, out.err(), k.Example)
 			in, ok := d.Steps[0].Do.(Inject)
 			require.True(t, ok, k.Example)
@@ -196,11 +196,11 @@ func TestFaultsPrintBack(t *testing.T) {
 	}
 }
 
-// TestPicksPrintBack says each selection of calls and reads it again.
+// TestPicksPrintBack prints each selection of calls and parses the result.
 func TestPicksPrintBack(t *testing.T) {
 	for _, f := range []injector.Fault{
 		injector.SlowCalls{By: 1500000000, Pick: injector.Pick{First: 5}},
-		injector.SlowCalls{By: 1, Pick: injector.Pick{Every: 3}}, // 1ns is not a unit that sentences have
+		injector.SlowCalls{By: 1, Pick: injector.Pick{Every: 3}}, // sentences have no unit for 1ns
 		injector.Answer{Status: 429, Pick: injector.Pick{Every: 22}},
 		injector.LoseReplies{Then: "held", Pick: injector.Pick{From: 100, To: 201}},
 		injector.LoseRequests{Pick: injector.Pick{Share: 0.125}},
@@ -213,7 +213,7 @@ func TestPicksPrintBack(t *testing.T) {
 		injector.Reorder{Wait: 500000000, Pick: matched("", "/charge", injector.Pick{First: 7})},
 	} {
 		says := f.Say("orders", "payments")
-		d, out := understand(t, says, nil, "")
+		d, out := parseSentence(t, says, nil, "")
 		if strings.Contains(says, "1ns") {
 			assert.Error(t, out.err())
 			continue
@@ -223,7 +223,8 @@ func TestPicksPrintBack(t *testing.T) {
 	}
 }
 
-// TestStreamFaultsPrintBack says directions, selections and spreads, for a minute, and reads them again with the whole scenario in view.
+// TestStreamFaultsPrintBack prints directions, selections and spreads, and parses the result as part of a whole
+// scenario.
 func TestStreamFaultsPrintBack(t *testing.T) {
 	back, there := injector.Way{Dir: link.ToClient}, injector.Way{Dir: link.ToServer}
 	some := injector.Conns{Share: 0.2, First: 50}
@@ -264,7 +265,7 @@ func TestChecksPrintBack(t *testing.T) {
 		if k.Implied {
 			continue
 		}
-		d, out := understand(t, k.Example, nil, "")
+		d, out := parseSentence(t, k.Example, nil, "")
 		require.NoError(t, out.err(), k.Example)
 		require.Len(t, d.Checks, 1, k.Example)
 		assert.Equal(t, k.Value, d.Checks[0].Check)
@@ -272,18 +273,18 @@ func TestChecksPrintBack(t *testing.T) {
 	}
 }
 
-// TestTableOfFaultsKnowsEveryKind holds the sentences of the table against the kinds there are.
-func TestTableOfFaultsKnowsEveryKind(t *testing.T) {
+// TestFaultTableHasEveryKind compares the sentences of the fault table with the kinds of faults.
+func TestFaultTableHasEveryKind(t *testing.T) {
 	values := map[string]string{"answered calls": "503", "bandwidth": "64 KB", "lost replies": "silence", "lost requests": "held", "out of order": "500ms", "reset": "4 KB",
 		"answered messages": "SERVFAIL", "lost messages": "closed", "messages out of order": "500ms", "messages twice": "2s", "slow messages": "200ms",
-		"slow calls": "800ms, give or take 200ms", "slow traffic": "50ms", "twice": "2s", "early close": "4 KB", "late close": "2s", "slow accept": "2s", "toxic": `"slicer" with "average_size=64"`, "shared bandwidth": "64 KB",
+		"slow calls": "800ms, give or take 200ms", "slow replies": "500ms", "slow traffic": "50ms", "twice": "2s", "early close": "4 KB", "late close": "2s", "slow accept": "2s", "toxic": `"slicer" with "average_size=64"`, "shared bandwidth": "64 KB",
 		"ramp": "0ms to 800ms over 20s", "wave": "500ms, 2s on and 3s off", "sliced traffic": "64 B, 10ms apart"}
 	for _, k := range injector.Kinds() {
 		share := ""
 		if strings.Contains(sentences[k.Name], "{share}") || strings.Contains(sentences[k.Name], "{on}") {
 			share = "10%"
 		}
-		d, out := understand(t, "these faults run together for 30s:", [][]string{{"fault", "from", "to", "share", "value"}, {k.Name, "orders", "payments", share, values[k.Name]}}, "")
+		d, out := parseSentence(t, "these faults run together for 30s:", [][]string{{"fault", "from", "to", "share", "value"}, {k.Name, "orders", "payments", share, values[k.Name]}}, "")
 		require.NoError(t, out.err(), k.Name)
 		assert.Equal(t, k.Name, d.Steps[0].Do.(Inject).Faults[0].Kind)
 		assert.Equal(t, "payments", d.Steps[0].Do.(Inject).Faults[0].To)
@@ -291,9 +292,9 @@ func TestTableOfFaultsKnowsEveryKind(t *testing.T) {
 	assert.Len(t, sentences, len(injector.Kinds()))
 }
 
-// TestTableOfFaultsKnowsWays reads kinds with "one-way" before them.
-func TestTableOfFaultsKnowsWays(t *testing.T) {
-	d, out := understand(t, "these faults run together for 30s:", [][]string{{"fault", "from", "to", "share", "value"},
+// TestFaultTableDirections parses kinds with the prefix "one-way".
+func TestFaultTableDirections(t *testing.T) {
+	d, out := parseSentence(t, "these faults run together for 30s:", [][]string{{"fault", "from", "to", "share", "value"},
 		{"one-way slow traffic", "orders", "payments", "10%", "50ms, give or take 20ms, with a long tail"}, {"one-way shared bandwidth", "payments", "orders", "", "64 KB"}}, "")
 	require.NoError(t, out.err())
 	there := injector.Way{Dir: link.ToServer}

@@ -3,28 +3,48 @@ package scenarios
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// overhead is what starting, draining, reading effects and stopping take, as a guess.
+// overhead estimates how long it takes to start, drain, read effects and stop.
 const overhead = 2 * time.Second
 
-// Estimate is how long the experiment takes, about. What a facilitator or a step of the user's own takes is not in it.
+// Estimate returns the approximate duration of the experiment, without the time of a facilitator or of
+// user-defined steps.
 func (e *Experiment) Estimate() time.Duration {
 	total := e.Baseline + e.Recovery + overhead
+	if e.Effects != nil {
+		total += e.Effects.Within()
+	}
+	if e.readsAgain() {
+		total += e.Effects.Within()
+	}
 	for _, s := range e.Steps {
-		total += lasts(s.Do)
+		total += stepDuration(s.Do)
 	}
 	return total
 }
 
-func lasts(a Action) time.Duration {
+// readsAgain reports whether effects are read again after keys have been sent again.
+func (e *Experiment) readsAgain() bool {
+	return e.Effects != nil && e.Load != nil && e.Load.KeyHeader != "" && slices.ContainsFunc(e.Checks, func(c Check) bool {
+		switch c.Check.(type) {
+		case check.SameResponse, check.KeyReuseRefused:
+			return true
+		}
+		return false
+	})
+}
+
+func stepDuration(a Action) time.Duration {
 	switch a := a.(type) {
 	case Inject:
 		return a.For
@@ -36,8 +56,8 @@ func lasts(a Action) time.Duration {
 	return 0
 }
 
-// Plan prints what the experiments would do: the timeline, what each step touches and how it is undone, and about how long it takes. It
-// touches nothing.
+// Plan prints what the experiments would do: the timeline, the targets of each step and how it is undone, and the
+// approximate duration. It starts nothing.
 func Plan(w io.Writer, es []*Experiment) error {
 	var b strings.Builder
 	var total time.Duration
@@ -50,8 +70,8 @@ func Plan(w io.Writer, es []*Experiment) error {
 		e.plan(&b)
 		total += e.Estimate()
 	}
-	fmt.Fprintf(&b, "%s, about %s\n", counted(len(es), "scenario"), rough(total))
-	_, err := io.WriteString(w, b.String())
+	fmt.Fprintf(&b, "%s, about %s\n", counted(len(es), "scenario"), roughDuration(total))
+	_, err := io.WriteString(w, journal.Visible(journal.RedactText(b.String())))
 	return err
 }
 
@@ -71,31 +91,39 @@ func (e *Experiment) plan(w io.Writer) {
 		if s.Do == nil && !s.Foreign {
 			continue
 		}
-		moment(w, now, s.Text)
+		printMoment(w, now, s.Text)
 		if in, ok := s.Do.(Inject); ok {
-			for _, parts := range wholes(in.Faults) {
-				e.touches(w, parts, in.For)
+			for _, parts := range groupParts(in.Faults) {
+				e.printTargets(w, parts, in.For)
 			}
 		}
-		now += lasts(s.Do)
+		now += stepDuration(s.Do)
 	}
-	if e.leftLive() {
-		moment(w, now, "heal what is live, the last first")
+	if e.leavesFaults() {
+		printMoment(w, now, "heal what is live, the last first")
 	}
 	if e.Recovery > 0 {
-		moment(w, now, fmt.Sprintf("watch recovery for at most %s", injector.Duration(e.Recovery)))
+		printMoment(w, now, fmt.Sprintf("watch recovery for at most %s", injector.Duration(e.Recovery)))
 	}
 	now += e.Recovery
 	if e.Effects != nil {
-		moment(w, now, fmt.Sprintf("read applied effects from %q of %q", e.Effects.Method+" "+e.Effects.Path, e.Effects.Service))
+		now += e.Effects.Within()
+		printMoment(w, now, fmt.Sprintf("read applied effects from %q of %q, until %s after the load", e.Effects.Method+" "+e.Effects.Path, e.Effects.Service, injector.Duration(e.Effects.Within())))
+	}
+	if e.readsAgain() {
+		now += e.Effects.Within()
+		printMoment(w, now, fmt.Sprintf("send keys again, and read what that applied for %s", injector.Duration(e.Effects.Within())))
 	}
 	for _, c := range e.Checks {
-		moment(w, now, "check: "+c.Check.String())
+		printMoment(w, now, "check: "+c.Check.String())
 	}
-	fmt.Fprintf(w, "    about %s\n\n", rough(e.Estimate()))
+	for _, text := range e.Warnings {
+		fmt.Fprintf(w, "    warning       %s\n", text)
+	}
+	fmt.Fprintf(w, "    about %s\n\n", roughDuration(e.Estimate()))
 }
 
-// start prints what happens before the first step acts.
+// start prints what happens before the first step.
 func (e *Experiment) start(w io.Writer) {
 	if order, err := e.System.Order(); err == nil {
 		var started, found []string
@@ -107,28 +135,28 @@ func (e *Experiment) start(w io.Writer) {
 			}
 		}
 		if len(started) > 0 {
-			moment(w, 0, "start "+strings.Join(started, ", "))
+			printMoment(w, 0, "start "+strings.Join(started, ", "))
 		}
 		if len(found) > 0 {
-			moment(w, 0, "find "+strings.Join(found, ", "))
+			printMoment(w, 0, "find "+strings.Join(found, ", "))
 		}
 	}
 	var links []string
 	for _, l := range e.System.Links {
-		links = append(links, l.Name()+" ("+l.carries()+")")
+		links = append(links, l.Name()+" ("+l.transport()+")")
 	}
 	if len(links) > 0 {
-		moment(w, 0, "open "+strings.Join(links, ", "))
+		printMoment(w, 0, "open "+strings.Join(links, ", "))
 	}
 	if e.Load != nil {
 		var routes []string
 		for _, r := range e.Load.Mix {
 			routes = append(routes, fmt.Sprintf("%q", r.Name()))
 		}
-		moment(w, 0, fmt.Sprintf("load: %g requests per second on %s", e.Load.Rate, strings.Join(routes, ", ")))
+		printMoment(w, 0, fmt.Sprintf("load: %g requests per second on %s", e.Load.Rate, strings.Join(routes, ", ")))
 	}
 	if e.Baseline > 0 {
-		moment(w, 0, "measure the baseline for "+injector.Duration(e.Baseline))
+		printMoment(w, 0, "measure the baseline for "+injector.Duration(e.Baseline))
 	}
 }
 
@@ -139,7 +167,7 @@ func (e *Experiment) radius() string {
 	return "limited to " + strings.Join(e.BlastRadius, ", ") + "; faults touch " + strings.Join(e.targets(), ", ")
 }
 
-// targets are the links and services that faults are placed on.
+// targets returns the links and services on which faults are injected.
 func (e *Experiment) targets() []string {
 	var all []string
 	seen := map[string]bool{}
@@ -155,7 +183,7 @@ func (e *Experiment) targets() []string {
 	return all
 }
 
-// injections are all faults, in order.
+// injections returns all faults in order.
 func (e *Experiment) injections() []Placed {
 	var all []Placed
 	for _, s := range e.Steps {
@@ -166,14 +194,14 @@ func (e *Experiment) injections() []Placed {
 	return all
 }
 
-// leftLive tells whether a fault is live when the checks begin.
-func (e *Experiment) leftLive() bool {
+// leavesFaults reports whether a fault is still live when the checks begin.
+func (e *Experiment) leavesFaults() bool {
 	live := 0
 	for _, s := range e.Steps {
 		switch a := s.Do.(type) {
 		case Inject:
 			if a.For == 0 {
-				live += len(wholes(a.Faults))
+				live += len(groupParts(a.Faults))
 			}
 		case Heal:
 			live--
@@ -185,7 +213,8 @@ func (e *Experiment) leftLive() bool {
 	return live > 0
 }
 
-// On is what the fault is placed on: "orders -> payments", "payments -> orders" for what the dependency sends, or "payments".
+// On returns the target of the fault: "orders -> payments" for a link, "payments -> orders" for the messages that
+// the dependency sends over it, or "payments" for a service.
 func (p Placed) On() string {
 	if p.From == "" {
 		return p.To
@@ -203,14 +232,14 @@ func (l Link) protocol() string {
 	return l.Protocol
 }
 
-// udp tells whether the link carries datagrams.
+// udp reports whether the link carries datagrams.
 func (l Link) udp() bool {
 	row, _ := message.ProtocolOf(l.protocol())
 	return row.UDP
 }
 
-// wholes are the faults of a step, each with its parts: several for a partition.
-func wholes(placed []Placed) [][]Placed {
+// groupParts groups the faults of a step by fault. A partition has several parts.
+func groupParts(placed []Placed) [][]Placed {
 	var all [][]Placed
 	for i, p := range placed {
 		if i > 0 && journal.Whole(p.ID) == journal.Whole(placed[i-1].ID) {
@@ -222,7 +251,7 @@ func wholes(placed []Placed) [][]Placed {
 	return all
 }
 
-// cut is what a fault is placed on, and of a link that is cut in one direction, which.
+// cut returns the target of a fault, with the direction if a link is cut in only one.
 func (p Placed) cut() string {
 	if f, ok := p.Fault.(injector.Partition); ok {
 		switch f.Dir {
@@ -235,8 +264,8 @@ func (p Placed) cut() string {
 	return p.On()
 }
 
-// unheld counts the parts that cut off a link of datagrams, which nothing holds.
-func (e *Experiment) unheld(parts []Placed) (n int) {
+// datagramParts counts the parts that cut off datagram links, which hold nothing back.
+func (e *Experiment) datagramParts(parts []Placed) (n int) {
 	for _, p := range parts {
 		switch p.Fault.(type) {
 		case injector.CutOff, injector.Partition:
@@ -248,7 +277,7 @@ func (e *Experiment) unheld(parts []Placed) (n int) {
 	return n
 }
 
-func (e *Experiment) touches(w io.Writer, parts []Placed, hold time.Duration) {
+func (e *Experiment) printTargets(w io.Writer, parts []Placed, hold time.Duration) {
 	undo := "with the step that heals it, at the latest before the checks"
 	if hold > 0 {
 		undo = "after " + injector.Duration(hold)
@@ -260,7 +289,7 @@ func (e *Experiment) touches(w io.Writer, parts []Placed, hold time.Duration) {
 	fmt.Fprintf(w, "             on %s; undone %s", strings.Join(on, ", "), undo)
 	if kind, ok := injector.KindOf(parts[0].Fault); ok {
 		const passAgain = "datagrams pass again, and none of those lost meanwhile comes"
-		switch n := e.unheld(parts); {
+		switch n := e.datagramParts(parts); {
 		case n == len(parts):
 			kind.Undo = passAgain
 		case n > 0:
@@ -271,7 +300,7 @@ func (e *Experiment) touches(w io.Writer, parts []Placed, hold time.Duration) {
 	fmt.Fprintln(w)
 }
 
-func moment(w io.Writer, at time.Duration, what string) {
+func printMoment(w io.Writer, at time.Duration, what string) {
 	fmt.Fprintf(w, "    %7s  %s\n", injector.Duration(at), what)
 }
 
@@ -282,8 +311,8 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// rough is "1 min 10 s".
-func rough(d time.Duration) string {
+// roughDuration formats a duration as "1 min 10 s".
+func roughDuration(d time.Duration) string {
 	d = d.Round(time.Second)
 	minutes, seconds := int(d/time.Minute), int(d%time.Minute/time.Second)
 	switch {

@@ -7,19 +7,21 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Problem is one thing wrong in a feature or system file.
+// Problem is an error in a feature or system file.
 type Problem struct {
 	File string
 	Line int
-	Col  int    // 1-based, in characters; 0 when unknown
+	Col  int    // 1-based, in characters; 0 if unknown
 	Text string // the source line
 	What string // cause
-	Hint string // what to do, or the nearest sentence
+	Hint string // remedy, or the most similar sentence
 }
 
-// Error is the problem with its place, source line, caret, cause and hint.
+// Error returns the problem with position, source line, caret, cause and hint.
 func (p Problem) Error() string {
 	var b strings.Builder
 	if p.File != "" {
@@ -32,20 +34,64 @@ func (p Problem) Error() string {
 		}
 		b.WriteString(": ")
 	}
-	b.WriteString(p.What + "\n")
-	if p.Text != "" {
-		fmt.Fprintf(&b, "    %s\n", p.Text)
-		if p.Col > 0 {
-			fmt.Fprintf(&b, "    %s^\n", blank(p.Text, p.Col-1))
+	b.WriteString(journal.RedactText(p.What) + "\n")
+	if text, col := spelled(excerpt(redacted(p.Text, p.Col))); text != "" {
+		fmt.Fprintf(&b, "    %s\n", text)
+		if col > 0 {
+			fmt.Fprintf(&b, "    %s^\n", blank(text, col-1))
 		}
 	}
 	if p.Hint != "" {
-		b.WriteString("  " + p.Hint + "\n")
+		b.WriteString("  " + journal.RedactText(p.Hint) + "\n")
 	}
-	return b.String()
+	return journal.Visible(b.String())
 }
 
-// blank is as wide as the first n characters of text; tabs stay tabs.
+// redacted returns a source line without secrets and the new column of col, which is 0 inside a secret.
+func redacted(text string, col int) (string, int) {
+	shown := journal.RedactText(text)
+	all := []rune(text)
+	if shown == text || col < 1 || col > len(all)+1 {
+		return shown, col
+	}
+	before := journal.RedactText(string(all[:col-1]))
+	if !strings.HasPrefix(shown, before) {
+		return shown, 0
+	}
+	return shown, utf8.RuneCountInString(before) + 1
+}
+
+// maxExcerpt is how many characters of a source line are shown.
+const maxExcerpt = 160
+
+// excerpt returns the part of a source line around col, and the column in it.
+func excerpt(text string, col int) (string, int) {
+	if len(text) <= maxExcerpt || utf8.RuneCountInString(text) <= maxExcerpt {
+		return text, col
+	}
+	all := []rune(text)
+	from := min(max(col-1-maxExcerpt/2, 0), len(all)-maxExcerpt)
+	part := string(all[from : from+maxExcerpt])
+	if from > 0 {
+		part, col = "…"+part, col-from+1
+	}
+	if from+maxExcerpt < len(all) {
+		part += "…"
+	}
+	return part, min(col, maxExcerpt+2)
+}
+
+// spelled returns the visible form of a text, and the column in it of the character at col.
+func spelled(text string, col int) (string, int) {
+	all := []rune(text)
+	if col < 1 || col > len(all)+1 {
+		return journal.Visible(text), col
+	}
+	before := journal.Visible(string(all[:col-1]))
+	return before + journal.Visible(string(all[col-1:])), utf8.RuneCountInString(before) + 1
+}
+
+// blank returns a string as wide as the first n characters of text. Tabs are kept.
 func blank(text string, n int) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' {
@@ -55,10 +101,10 @@ func blank(text string, n int) string {
 	}, string([]rune(text)[:min(n, utf8.RuneCountInString(text))]))
 }
 
-// Problems is what Parse returns as its error: sorted by file and line, never empty.
+// Problems is the error of Parse. It is sorted by file and line, and never empty.
 type Problems []Problem
 
-// Error lists all problems, with place, source line, caret, cause and hint.
+// Error returns all problems with position, source line, caret, cause and hint.
 func (p Problems) Error() string {
 	var b strings.Builder
 	for _, one := range p {
@@ -72,27 +118,36 @@ func (p Problems) Error() string {
 	return b.String()
 }
 
-// place is where something was said. The zero place is unknown.
-type place struct {
+// pos is the position of a sentence or value in a source file. The zero value is an unknown position.
+type pos struct {
 	file      string
 	line, col int
 	text      string // the source line
 }
 
-func (p place) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }
+func (p pos) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }
 
-// ledger of problems: each is told once, though a Background is read for every scenario.
-type complaints struct{ list Problems }
+// problemList collects problems. Equal ones are added once, since a Background is read for every scenario.
+type problemList struct{ list Problems }
 
-func (c *complaints) add(at place, what, hint string) {
+func (c *problemList) add(at pos, what, hint string) {
 	p := Problem{File: at.file, Line: at.line, Col: at.col, Text: at.text, What: what, Hint: hint}
+	switch {
+	case len(c.list) > maxProblems:
+		return
+	case len(c.list) == maxProblems:
+		p = Problem{What: fmt.Sprintf("there are more than %d problems; the others are not listed", maxProblems), Hint: "mend the first of them and try again"}
+	}
 	if !slices.Contains(c.list, p) {
 		c.list = append(c.list, p)
 	}
 }
 
-// err sorts; it is nil when nothing is wrong.
-func (c *complaints) err() error {
+// full reports whether further problems are discarded.
+func (c *problemList) full() bool { return len(c.list) > maxProblems }
+
+// err returns the problems, sorted, or nil if there are none.
+func (c *problemList) err() error {
 	if len(c.list) == 0 {
 		return nil
 	}
@@ -102,16 +157,16 @@ func (c *complaints) err() error {
 	return c.list
 }
 
-// mistake is an error with what to do about it.
+// mistake is an error with a hint.
 type mistake struct{ what, hint string }
 
-func wrong(hint, format string, args ...any) error {
+func mistakef(hint, format string, args ...any) error {
 	return &mistake{what: fmt.Sprintf(format, args...), hint: hint}
 }
 
 func (m *mistake) Error() string { return m.what + ": " + m.hint }
 
-// parts are cause and hint of an error.
+// parts returns the cause and the hint of an error.
 func parts(err error) (what, hint string) {
 	var m *mistake
 	if errors.As(err, &m) {

@@ -21,10 +21,10 @@ const chosenFile = `services:
   stock: {command: [stock]}
 `
 
-// Each way to choose calls and messages: as it is said, as it is built in Go, and as it is printed.
-func TestWhatIsChosen(t *testing.T) {
+// Each way to select calls and messages, in three forms: the sentence, the value in Go, and the printed form.
+func TestCallSelections(t *testing.T) {
 	about := func(method, path string) message.Match { return message.Match{Method: method, Path: path} }
-	for said, p := range map[string]injector.Pick{
+	for pattern, p := range map[string]injector.Pick{
 		`%s`:                                 {},
 		`20% of %s`:                          {Share: 0.2},
 		`the first 5 %s`:                     {First: 5},
@@ -46,26 +46,26 @@ func TestWhatIsChosen(t *testing.T) {
 			if noun == "messages" {
 				to = "bus"
 			}
-			text := sentence(said, noun, from, to)
+			text := sentence(pattern, noun, from, to)
 			if noun == "replies" {
-				text = sentence(said, noun, to, from)
+				text = sentence(pattern, noun, to, from)
 			}
 			got := f.Say(from, to)
 			assert.Equal(t, text, got[:len(text)], "printed")
 			require.Len(t, match(got), 1, got)
-			_, out := understandChosen(t, got+" for 5s", Placed{From: from, To: to, Fault: f})
+			_, out := parseSelection(t, got+" for 5s", Placed{From: from, To: to, Fault: f})
 			require.NoError(t, out, got)
 		}
 	}
 }
 
-func sentence(said, noun, from, to string) string {
-	before, after, _ := strings.Cut(said, "%s")
+func sentence(pattern, noun, from, to string) string {
+	before, after, _ := strings.Cut(pattern, "%s")
 	return before + noun + after + ` from "` + from + `" to "` + to + `"`
 }
 
-// understandChosen reads a sentence and builds the same in Go; the two are one.
-func understandChosen(t *testing.T, text string, want Placed) (*Experiment, error) {
+// parseSelection parses a sentence, builds the same in Go, and compares the results.
+func parseSelection(t *testing.T, text string, want Placed) (*Experiment, error) {
 	t.Helper()
 	fsys := fstest.MapFS{"system.yaml": {Data: []byte(chosenFile)}, "a.feature": {Data: []byte("Feature: F\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    When " + text + "\n")}}
 	es, err := Parse(Source{FS: fsys, Paths: []string{"a.feature"}})
@@ -81,7 +81,7 @@ func understandChosen(t *testing.T, text string, want Placed) (*Experiment, erro
 	return es[0], nil
 }
 
-func TestWhatCannotBeChosen(t *testing.T) {
+func TestWrongCallSelections(t *testing.T) {
 	for text, what := range map[string]string{
 		`only calls from "orders" to "payments" are delayed by 1s`:                                  "it does not say which only",
 		`10% of calls with 10% of keys from "orders" to "payments" are delayed by 1s`:               "a share of a share of keys",
@@ -94,15 +94,45 @@ func TestWhatCannotBeChosen(t *testing.T) {
 		`calls from "orders" to "stock" answer with status 200`:                                     "is no error of gRPC",
 		`calls from "orders" to "bus" are corrupted`:                                                "which has messages and no calls",
 	} {
-		_, err := understandChosen(t, text+" for 5s", Placed{})
+		_, err := parseSelection(t, text+" for 5s", Placed{})
 		require.ErrorContains(t, err, what, text)
 	}
 	for text, f := range map[string]injector.Fault{
-		`only "/shop.Stock/Take" calls from "orders" to "stock" are answered with "UNAVAILABLE"`: injector.Answer{Code: "UNAVAILABLE", Pick: injector.Pick{Match: message.Match{Path: "/shop.Stock/Take"}}},
-		`calls from "orders" to "stock" are truncated`:                                           injector.TruncateCalls{},
-		`calls from "orders" to "stock" are corrupted`:                                           injector.CorruptCalls{},
+		`only "POST /shop.Stock/Take" replies from "stock" to "orders" are lost after the work was done`: injector.LoseReplies{Pick: injector.Pick{Match: message.Match{Method: "POST", Path: "/shop.Stock/Take"}}},
+		`only "/shop.*" calls from "orders" to "stock" are corrupted`:                                    injector.CorruptCalls{Pick: injector.Pick{Match: message.Match{Path: "/shop.*"}}},
+		`only "/shop.Stock/Take" calls from "orders" to "stock" are answered with "UNAVAILABLE"`:         injector.Answer{Code: "UNAVAILABLE", Pick: injector.Pick{Match: message.Match{Path: "/shop.Stock/Take"}}},
+		`calls from "orders" to "stock" are truncated`:                                                   injector.TruncateCalls{},
+		`calls from "orders" to "stock" are corrupted`:                                                   injector.CorruptCalls{},
 	} {
-		_, err := understandChosen(t, text+" for 5s", Placed{From: "orders", To: "stock", Fault: f})
+		_, err := parseSelection(t, text+" for 5s", Placed{From: "orders", To: "stock", Fault: f})
 		require.NoError(t, err)
+	}
+}
+
+// TestImpossibleOperations: selections that can never match are rejected, with the correct form as a hint.
+func TestImpossibleOperations(t *testing.T) {
+	for _, c := range []struct{ text, what, hint string }{
+		{`only "GET /x?a=1" calls from "orders" to "payments" are delayed by 1s`, "has a query", `leave the query out: "GET /x"`},
+		{`only "/x?a=1" replies from "payments" to "orders" are delayed by 1s`, "has a query", `leave the query out: "/x"`},
+		{`only "GET /x?a=1" requests from "orders" to "payments" are lost`, "has a query", `leave the query out: "GET /x"`},
+		{`only "/shop.Stock/Take?a=1" calls from "orders" to "stock" are delayed by 1s`, "has a query", `leave the query out: "/shop.Stock/Take"`},
+		{`only "GET /x#a" calls from "orders" to "payments" are delayed by 1s`, "has a fragment", `leave it out: "GET /x"`},
+		{`only "/x#a" calls from "orders" to "payments" are delayed by 1s`, "has a fragment", `leave it out: "/x"`},
+		{`only "/x y" calls from "orders" to "payments" are delayed by 1s`, "has white space in its path", "write method and path"},
+		{"only \"GET /x\x00\" calls from \"orders\" to \"payments\" are delayed by 1s", "control character U+0000", "leave it out"},
+		{"only \"a\x1bb\" messages from \"orders\" to \"bus\" are delayed by 1s", "control character U+001B", "leave it out"},
+		{`only "GET /shop.Stock/Take" calls from "orders" to "stock" are delayed by 1s`, "all are POST requests", `write "/shop.Stock/Take"`},
+		{`only "GET" replies from "stock" to "orders" are delayed by 1s`, "all are POST requests", "leave it out"},
+		{`only "/shop.Stock" calls from "orders" to "stock" are delayed by 1s`, "names no method of gRPC", `"/shop.Payments/Charge"`},
+		{`only "shop.Stock/Take" calls from "orders" to "stock" are delayed by 1s`, "is not a route", `begin with a slash: "/shop.Stock/Take"`},
+		{`only "shop.Stock/Take" requests from "orders" to "stock" are lost`, "is not a route", `begin with a slash: "/shop.Stock/Take"`},
+		{`only "Take" calls from "orders" to "stock" are delayed by 1s`, "is not a route", `a method of gRPC, as in "/shop.Payments/Charge"`},
+	} {
+		_, err := parseSelection(t, c.text+" for 5s", Placed{})
+		var problems Problems
+		require.ErrorAs(t, err, &problems, c.text)
+		require.Len(t, problems, 1, c.text)
+		assert.Contains(t, problems[0].What, c.what, c.text)
+		assert.Contains(t, problems[0].Hint, c.hint, c.text)
 	}
 }

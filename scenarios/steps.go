@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// PrintSteps prints the sentences that a feature file can say, by group, with what they mean and examples; with a word, only those that hold it.
-// An unknown word is an error.
+// PrintSteps prints the sentences of feature files by group, with their meaning and examples. With a word, it
+// prints only those that contain it; a word that none contains is an error.
 func PrintSteps(w io.Writer, word string) error {
 	var b strings.Builder
 	group := ""
@@ -30,6 +30,9 @@ func PrintSteps(w io.Writer, word string) error {
 		for _, name := range parameterIn.FindAllString(p.Pattern, -1) {
 			used[strings.Trim(name, "{}")] = true
 		}
+	}
+	if used["outcome"] || used["statuses"] {
+		printOutcomes(&b)
 	}
 	if group == "" {
 		return fmt.Errorf("no sentence holds %q: firedrill steps prints all", word)

@@ -8,10 +8,10 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// Clients is the name that the load has as the beginning of a link.
+// Clients is the name of the load as the From of a link.
 const Clients = "clients"
 
-// link finds the link between two services.
+// link returns the link between two services.
 func (s *System) link(from, to string) (Link, bool) {
 	i := slices.IndexFunc(s.Links, func(l Link) bool { return l.From == from && l.To == to })
 	if i < 0 {
@@ -20,7 +20,8 @@ func (s *System) link(from, to string) (Link, bool) {
 	return s.Links[i], true
 }
 
-// Expand replaces placeholders: ${name} and ${name:arg}. values says what one stands for; ok false makes it an error. A lone $ stays.
+// Expand replaces the placeholders ${name} and ${name:arg} by values. If values returns false, the placeholder is
+// an error. A $ without a brace is kept.
 func Expand(s string, values func(name, arg string) (value string, ok bool)) (string, error) {
 	var b strings.Builder
 	for {
@@ -31,12 +32,12 @@ func Expand(s string, values func(name, arg string) (value string, ok bool)) (st
 		}
 		inside, after, closed := strings.Cut(rest, "}")
 		if !closed {
-			return "", wrong("write ${port}", "the placeholder in %q is not closed", "${"+rest)
+			return "", mistakef("write ${port}", "the placeholder in %q is not closed", "${"+rest)
 		}
 		name, arg, _ := strings.Cut(inside, ":")
 		value, ok := values(name, arg)
 		if !ok {
-			return "", wrong(placeholderHelp, "%q stands for nothing", "${"+inside+"}")
+			return "", mistakef(placeholderHelp, "%q stands for nothing", "${"+inside+"}")
 		}
 		b.WriteString(value)
 		s = after
@@ -45,7 +46,7 @@ func Expand(s string, values func(name, arg string) (value string, ok bool)) (st
 
 const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${ca} ${without} ${seed}"
 
-// protocols that a link may have.
+// protocols returns the protocols that a link may have.
 func protocols() []string {
 	all := []string{"tcp"}
 	for _, p := range message.Protocols() {
@@ -54,75 +55,78 @@ func protocols() []string {
 	return all
 }
 
-// sound judges a system as a whole. where tells where a service or a link was described, or a key of a service;
-// services named in handlers need no command.
-func (s *System) sound(handlers []string, where func(name, key string) place, blame func(at place, what, hint string)) {
+// validate validates the whole system. where returns the position of a service or a link, or of one of its keys.
+// Services named in handlers need no command.
+func (s *System) validate(handlers []string, where func(name, key string) pos, addProblem func(at pos, what, hint string)) {
 	for _, service := range s.Services {
 		at := where(service.Name, "")
 		switch {
-		case !nameable(service.Name):
-			blame(at, fmt.Sprintf("%q cannot be the name of a service", service.Name), "use letters, digits, - and _")
+		case !validName(service.Name):
+			addProblem(at, fmt.Sprintf("%q cannot be the name of a service", service.Name), "use letters, digits, - and _")
 		case service.Name == Clients:
-			blame(at, `"clients" is the load itself and cannot be a service`, "choose another name")
+			addProblem(at, `"clients" is the load itself and cannot be a service`, "choose another name")
 		case len(service.Command) == 0 && service.Address == "" && service.Handler == nil && !slices.Contains(handlers, service.Name):
-			blame(at, fmt.Sprintf("%q has neither a command nor an address", service.Name), "say how to start it, or where it runs")
+			addProblem(at, fmt.Sprintf("%q has neither a command nor an address", service.Name), "say how to start it, or where it runs")
 		case len(service.Command) > 0 && service.Address != "":
-			blame(where(service.Name, "address"), fmt.Sprintf("%q has both a command and an address", service.Name), "leave one out: it is either started or runs already")
+			addProblem(where(service.Name, "address"), fmt.Sprintf("%q has both a command and an address", service.Name), "leave one out: it is either started or runs already")
 		}
-		if s.silent(service) {
-			blame(at, fmt.Sprintf("%q is asked over UDP only, where nothing tells whether it is ready", service.Name), `say how to know: ready: {line: "listening"}, or {http: /livez}`)
+		if s.readinessUnknown(service) {
+			addProblem(at, fmt.Sprintf("%q is asked over UDP only, where nothing tells whether it is ready", service.Name), `say how to know: ready: {line: "listening"}, or {http: /livez}`)
 		}
-		s.placeholders(service, where, blame)
+		if what, hint := service.validateStop(); what != "" {
+			addProblem(where(service.Name, "stop"), what, hint)
+		}
+		s.placeholders(service, where, addProblem)
 	}
 	for _, l := range s.Links {
 		at := where(l.Name(), "")
 		for _, end := range []string{l.From, l.To} {
-			if !slices.Contains(s.names(), end) && (end != l.From || end != Clients) {
-				blame(at, fmt.Sprintf("there is no service %q", end), didYouMean(end, s.names(), "services"))
+			if end != "" && !slices.Contains(s.names(), end) && (end != l.From || end != Clients) {
+				addProblem(at, fmt.Sprintf("there is no service %q", end), didYouMean(end, s.names(), "services"))
 			}
 		}
-		l.sound(where, blame)
+		l.validate(where, addProblem)
 		i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == l.To })
 		if i >= 0 && l.udp() && strings.HasPrefix(s.Services[i].Address, unixPrefix) {
-			blame(where(l.To, "address"), fmt.Sprintf("%q listens on a Unix socket, and %s goes over UDP", l.To, l.protocol()), "give it host and port, or declare another protocol")
+			addProblem(where(l.To, "address"), fmt.Sprintf("%q listens on a Unix socket, and %s goes over UDP", l.To, l.protocol()), "give it host and port, or declare another protocol")
 		}
 		if i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
-			blame(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
+			addProblem(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
 		}
 		if err := l.Framing.Check(l.protocol()); err != nil {
-			blame(where(l.Name(), "framing"), err.Error(), "write {protocol: lengths, framing: {width: 4, lockstep: true}}; lines have lockstep only, and others nothing")
+			addProblem(where(l.Name(), "framing"), err.Error(), "write {protocol: lengths, framing: {width: 4, lockstep: true}}; lines have lockstep only, and others nothing")
 		}
 		if l.From == l.To {
-			blame(at, fmt.Sprintf("%q depends on itself", l.From), "leave the link out")
+			addProblem(at, fmt.Sprintf("%q depends on itself", l.From), "leave the link out")
 		}
 	}
-	s.soundGroups(where, blame)
+	s.validateGroups(where, addProblem)
 	if _, err := s.Order(); err != nil && len(s.Links) > 0 && !slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == l.To }) {
 		what, hint := parts(err)
-		blame(where(s.Links[0].Name(), ""), what, hint)
+		addProblem(where(s.Links[0].Name(), ""), what, hint)
 	}
 }
 
-// placeholders judges those of a service.
-func (s *System) placeholders(service Service, where func(name, key string) place, blame func(at place, what, hint string)) {
+// placeholders validates the placeholders of a service.
+func (s *System) placeholders(service Service, where func(name, key string) pos, addProblem func(at pos, what, hint string)) {
 	judge := func(key, text string) {
 		_, err := Expand(text, func(name, arg string) (string, bool) {
 			switch {
 			case name == "link" && arg != "":
 				if _, ok := s.link(service.Name, arg); !ok {
-					blame(where(service.Name, key), fmt.Sprintf("${link:%s} needs a link that is not there: %q does not depend on %q", arg, service.Name, arg), s.linksOf(service.Name))
+					addProblem(where(service.Name, key), fmt.Sprintf("${link:%s} needs a link that is not there: %q does not depend on %q", arg, service.Name, arg), s.linksOf(service.Name, arg))
 				}
 				return "", true
 			case name == "address" && arg != "":
 				if !slices.Contains(s.names(), arg) {
-					blame(where(service.Name, key), fmt.Sprintf("${address:%s} is of no service", arg), didYouMean(arg, s.names(), "services"))
+					addProblem(where(service.Name, key), fmt.Sprintf("${address:%s} is of no service", arg), didYouMean(arg, s.names(), "services"))
 				}
 				return "", true
 			case name == "port":
 				return "", true
 			case name == "ca" && arg == "":
 				if !s.terminates() {
-					blame(where(service.Name, key), "${ca} stands for what vouches for links that terminate TLS, and no link does", "add `tls: terminate` to a link, or leave the placeholder out")
+					addProblem(where(service.Name, key), "${ca} stands for what vouches for links that terminate TLS, and no link does", "add `tls: terminate` to a link, or leave the placeholder out")
 				}
 				return "", true
 			}
@@ -130,7 +134,7 @@ func (s *System) placeholders(service Service, where func(name, key string) plac
 		})
 		if err != nil {
 			what, hint := parts(err)
-			blame(where(service.Name, key), what, hint)
+			addProblem(where(service.Name, key), what, hint)
 		}
 	}
 	for i, arg := range service.Command {
@@ -141,21 +145,24 @@ func (s *System) placeholders(service Service, where func(name, key string) plac
 	}
 }
 
-// linksOf is a hint.
-func (s *System) linksOf(from string) string {
-	var to []string
+// linksOf returns a hint for a missing link.
+func (s *System) linksOf(from, to string) string {
+	var known []string
 	for _, l := range s.Links {
 		if l.From == from {
-			to = append(to, l.To)
+			known = append(known, l.To)
 		}
 	}
-	if len(to) == 0 {
-		return fmt.Sprintf("%q depends on nothing: add it to the service's `depends`", from)
+	if len(known) == 0 {
+		if from == Clients {
+			return fmt.Sprintf("add to the system file, beside `services`: clients: {depends: {%s: http}}; or write: \"clients\" depends on %q over http", to, to)
+		}
+		return fmt.Sprintf("%q depends on nothing: add to it in the system file: depends: {%s: http}", from, to)
 	}
-	return fmt.Sprintf("%q depends on %s", from, list(to))
+	return fmt.Sprintf("%q depends on %s", from, list(known))
 }
 
-func nameable(s string) bool {
+func validName(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
 	})

@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"io/fs"
 	"path"
@@ -11,52 +13,62 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 )
 
-// The keys of a system file, for each of its mappings; system.schema.json has the same.
+// The keys of the mappings in a system file. They must match system.schema.json.
 var (
 	systemKeys  = []string{"services", "clients", "groups", "fallback", "fallback_is_success"}
-	serviceKeys = []string{"command", "env", "dir", "port", "ready", "address", "serves", "needs", "install", "depends"}
+	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "address", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
+	stopKeys    = []string{"signal", "within"}
 	linkKeys    = []string{"protocol", "framing", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol"}
 )
 
-// ReadSystem reads a system file. The error is of type Problems when the file can be read and is wrong.
+// ReadSystem reads a system file. The error is of type Problems if the file could be read but is not valid.
 //
-// The file is strict: unknown keys, wrong types and keys that stand there twice are errors. Schema is its JSON Schema.
+// Parsing is strict: unknown keys, wrong types and duplicate keys are errors. Schema returns the JSON Schema of
+// the file.
 func ReadSystem(fsys fs.FS, name string) (System, error) { return readSystem(fsys, name, nil) }
 
-// readSystem reads a file; services named in handlers need no command.
+// readSystem is ReadSystem with services, named in handlers, that need no command.
 func readSystem(fsys fs.FS, name string, handlers []string) (System, error) {
-	raw, err := fs.ReadFile(fsys, name)
+	raw, err := readFile(fsys, name, maxSystemFile)
 	if err != nil {
 		return System{}, err
 	}
-	r := &reader{file: name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), places: map[string]place{}}
+	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
+	r := &reader{file: name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), positions: map[string]pos{}}
 	r.sys.File, r.sys.Dir = name, path.Dir(name)
 	r.read(raw, handlers)
 	return r.sys, r.out.err()
 }
 
-// reader walks a system file and notes where things stand. It walks the syntax tree, because a decoder tells only the first mistake.
+// reader reads a system file and records positions. It walks the syntax tree, because a decoder would report only
+// the first error.
 type reader struct {
-	file   string
-	lines  []string
-	out    complaints
-	sys    System
-	places map[string]place
+	file      string
+	lines     []string
+	out       problemList
+	sys       System
+	positions map[string]pos
 }
 
 func (r *reader) read(raw []byte, handlers []string) {
-	doc, err := parser.ParseBytes(raw, 0)
+	defer r.out.recoverPanic(r.file)
+	tokens := lexer.Tokenize(string(raw))
+	if !r.parsable(tokens) {
+		return
+	}
+	doc, err := parser.Parse(tokens, 0)
 	if err != nil {
 		r.syntax(err)
 		return
 	}
 	if len(doc.Docs) == 0 || doc.Docs[0].Body == nil {
-		r.out.add(place{file: r.file, line: 1}, "the file is empty", "describe at least one service under `services`")
+		r.out.add(pos{file: r.file, line: 1}, "the file is empty", "describe at least one service under `services`")
 		return
 	}
 	if len(doc.Docs) > 1 {
@@ -64,7 +76,7 @@ func (r *reader) read(raw []byte, handlers []string) {
 	}
 	r.mapping(doc.Docs[0].Body, "the system", systemKeys, r.system)
 	if len(r.sys.Services) == 0 && len(r.out.list) == 0 {
-		r.out.add(place{file: r.file, line: 1}, "the file describes no service", "describe at least one under `services`")
+		r.out.add(pos{file: r.file, line: 1}, "the file describes no service", "describe at least one under `services`")
 	}
 	for i, s := range r.sys.Services {
 		if slices.Contains(handlers, s.Name) {
@@ -72,42 +84,43 @@ func (r *reader) read(raw []byte, handlers []string) {
 		}
 	}
 	if len(r.sys.Services) > 0 {
-		r.sys.sound(handlers, r.where, r.out.add)
+		r.sys.validate(handlers, r.where, r.out.add)
 	}
 }
 
-func (r *reader) system(key string, v ast.Node, at place) {
+func (r *reader) system(key string, v ast.Node, at pos) {
 	switch key {
 	case "services":
 		r.mapping(v, "services", nil, r.service)
 	case "clients":
-		r.mapping(v, "clients", clientsKeys, func(_ string, v ast.Node, _ place) { r.depends(Clients, v) })
+		r.mapping(v, "clients", clientsKeys, func(_ string, v ast.Node, _ pos) { r.depends(Clients, v) })
 	case "groups":
 		r.mapping(v, "groups", nil, r.group)
 	case "fallback":
 		h, err := parseHeader(r.text(v))
 		if err != nil {
-			r.blame(v, err)
+			r.addProblem(v, err)
 			return
 		}
 		r.sys.Fallback = h
 	case "fallback_is_success":
-		r.sys.FallbackIsSuccess = r.truth(v)
+		r.sys.FallbackIsSuccess = r.boolValue(v)
 	}
 }
 
-func (r *reader) service(name string, v ast.Node, at place) {
+func (r *reader) service(name string, v ast.Node, at pos) {
 	s := Service{Name: name}
-	r.places[name] = at
-	known := r.mapping(v, fmt.Sprintf("the service %q", name), serviceKeys, func(key string, v ast.Node, at place) {
-		r.places[name+"/"+key] = at
+	r.positions[name] = at
+	before := len(r.out.list)
+	known := r.mapping(v, fmt.Sprintf("the service %q", name), serviceKeys, func(key string, v ast.Node, at pos) {
+		r.positions[name+"/"+key] = at
 		switch key {
 		case "command":
 			s.Command = r.command(name, v)
 		case "env":
 			s.Env = map[string]string{}
-			r.mapping(v, "env", nil, func(key string, v ast.Node, at place) {
-				r.places[name+"/env "+key] = r.at(v)
+			r.mapping(v, "env", nil, func(key string, v ast.Node, at pos) {
+				r.positions[name+"/env "+key] = r.at(v)
 				s.Env[key] = r.text(v)
 			})
 		case "dir":
@@ -116,10 +129,12 @@ func (r *reader) service(name string, v ast.Node, at place) {
 			s.Port = r.port(v)
 		case "ready":
 			s.Ready = r.ready(v)
+		case "stop":
+			s.Stop = r.stop(v)
 		case "address":
 			var err error
 			if s.Address, err = parseAddress(r.text(v)); err != nil {
-				r.blame(v, err)
+				r.addProblem(v, err)
 			}
 		case "serves":
 			s.Serves = r.prefixes(v)
@@ -134,13 +149,13 @@ func (r *reader) service(name string, v ast.Node, at place) {
 	if s.Install != "" && s.Needs == "" {
 		r.out.add(r.where(name, "install"), "`install` without `needs`: nobody knows what it is for", "name the program in `needs`")
 	}
-	if !known {
-		s.Address = "unknown" // so that one mistake is told once
+	if !known || (len(r.out.list) > before && len(s.Command) == 0) {
+		s.Address = cmp.Or(s.Address, "unknown") // to report a mistake only once
 	}
 	r.sys.Services = append(r.sys.Services, s)
 }
 
-// command is a list of arguments.
+// command reads a list of arguments.
 func (r *reader) command(service string, v ast.Node) []string {
 	if _, isList := v.(*ast.SequenceNode); !isList {
 		if s, ok := v.(*ast.StringNode); ok {
@@ -148,7 +163,7 @@ func (r *reader) command(service string, v ast.Node) []string {
 			return []string{s.Value}
 		}
 	}
-	args := r.list(v, func(i int, v ast.Node) { r.places[fmt.Sprintf("%s/command %d", service, i)] = r.at(v) })
+	args := r.list(v, func(i int, v ast.Node) { r.positions[fmt.Sprintf("%s/command %d", service, i)] = r.at(v) })
 	if len(args) == 0 || args[0] == "" {
 		r.out.add(r.at(v), "the command is empty", "write a list: the program, then its arguments")
 	}
@@ -158,13 +173,13 @@ func (r *reader) command(service string, v ast.Node) []string {
 func (r *reader) ready(v ast.Node) Ready {
 	var ready Ready
 	set := 0
-	r.mapping(v, "ready", readyKeys, func(key string, v ast.Node, at place) {
+	r.mapping(v, "ready", readyKeys, func(key string, v ast.Node, at pos) {
 		if key != "within" {
 			set++
 		}
 		switch key {
 		case "tcp":
-			if ready.TCP = r.truth(v); !ready.TCP {
+			if ready.TCP = r.boolValue(v); !ready.TCP {
 				r.out.add(r.at(v), "`tcp: false` says nothing", "leave it out, or say how else to know that the service is ready")
 			}
 		case "http":
@@ -172,7 +187,7 @@ func (r *reader) ready(v ast.Node) Ready {
 				r.out.add(r.at(v), fmt.Sprintf("%q is not a path", ready.HTTP), "write a path on the service, such as /livez")
 			}
 		case "line":
-			ready.Line = r.text(v)
+			ready.Line = r.anyText(v)
 			if _, err := regexp.Compile(ready.Line); err != nil {
 				r.out.add(r.at(v), fmt.Sprintf("%q is not a regular expression: %v", ready.Line, err), "write a part of the line, with a backslash before ( ) [ ] . * + ?")
 			}
@@ -186,27 +201,28 @@ func (r *reader) ready(v ast.Node) Ready {
 	return ready
 }
 
-// depends reads the links of a service: a mapping from dependency to protocol, or to the link's own keys; or a list of names.
+// depends reads the links of a service: a mapping from dependencies to protocols or to the keys of a link, or a
+// list of names.
 func (r *reader) depends(from string, v ast.Node) {
-	add := func(l Link, at place) {
-		r.places[l.Name()] = at
+	add := func(l Link, at pos) {
+		r.positions[l.Name()] = at
 		r.sys.Links = append(r.sys.Links, l)
 	}
 	if _, isList := v.(*ast.SequenceNode); isList {
-		var places []place
-		names := r.list(v, func(_ int, v ast.Node) { places = append(places, r.at(v)) })
+		var positions []pos
+		names := r.list(v, func(_ int, v ast.Node) { positions = append(positions, r.at(v)) })
 		for i, to := range names {
 			if slices.Index(names, to) < i {
-				r.out.add(places[i], fmt.Sprintf("%q stands there twice", to), "leave it out")
+				r.out.add(positions[i], fmt.Sprintf("%q stands there twice", to), "leave it out")
 				continue
 			}
-			add(Link{From: from, To: to}, places[i])
+			add(Link{From: from, To: to}, positions[i])
 		}
 		return
 	}
-	r.mapping(v, "depends", nil, func(to string, v ast.Node, at place) {
+	r.mapping(v, "depends", nil, func(to string, v ast.Node, at pos) {
 		l := Link{From: from, To: to}
-		r.places[l.Name()+"/protocol"] = r.at(v)
+		r.positions[l.Name()+"/protocol"] = r.at(v)
 		if s, ok := v.(*ast.StringNode); ok {
 			l.Protocol = s.Value
 		} else {
@@ -224,25 +240,25 @@ func (r *reader) prefixes(v ast.Node) []string {
 	})
 }
 
-// where tells where a service, a link or a key of one stands.
-func (r *reader) where(name, key string) place {
-	if at, ok := r.places[name+"/"+key]; ok && key != "" {
+// where returns the position of a service, a link or one of their keys.
+func (r *reader) where(name, key string) pos {
+	if at, ok := r.positions[name+"/"+key]; ok && key != "" {
 		return at
 	}
-	if at, ok := r.places[name]; ok {
+	if at, ok := r.positions[name]; ok {
 		return at
 	}
-	return place{file: r.file, line: 1}
+	return pos{file: r.file, line: 1}
 }
 
-// syntax tells of a file that is no YAML.
+// syntax reports a file that is not valid YAML.
 func (r *reader) syntax(err error) {
-	at, what := place{file: r.file, line: 1}, err.Error()
+	at, what := pos{file: r.file, line: 1}, err.Error()
 	var e yaml.Error
 	if asYAML(err, &e) {
 		what = e.GetMessage()
 		if t := e.GetToken(); t != nil && t.Position != nil {
-			at = r.spot(t.Position.Line, t.Position.Column)
+			at = r.posAt(t.Position.Line, t.Position.Column)
 		}
 	}
 	hint := "check indentation, quotes and brackets"
@@ -255,7 +271,7 @@ func (r *reader) syntax(err error) {
 func (r *reader) duration(v ast.Node) time.Duration {
 	t, err := parseDuration(r.text(v))
 	if err != nil {
-		r.blame(v, err)
+		r.addProblem(v, err)
 	}
 	return t
 }

@@ -10,30 +10,30 @@ import (
 
 var framingKeys = []string{"width", "little", "includes", "lockstep"}
 
-// framing reads how the messages of a protocol of the system's own are marked.
+// framing reads the framing of a proprietary protocol.
 func (r *reader) framing(v ast.Node) message.Framing {
 	var g message.Framing
-	r.mapping(v, "framing", framingKeys, func(key string, v ast.Node, _ place) {
+	r.mapping(v, "framing", framingKeys, func(key string, v ast.Node, _ pos) {
 		switch key {
 		case "width":
 			g.Width = r.width(v)
 		case "little":
-			g.Little = r.truth(v)
+			g.Little = r.boolValue(v)
 		case "includes":
-			g.Includes = r.truth(v)
+			g.Includes = r.boolValue(v)
 		case "lockstep":
-			g.Lockstep = r.truth(v)
+			g.Lockstep = r.boolValue(v)
 		}
 	})
 	return g
 }
 
-// width is that of a length, in bytes.
+// width reads the width of a length field, in bytes.
 func (r *reader) width(n ast.Node) int {
 	i, ok := n.(*ast.IntegerNode)
 	if !ok {
 		r.out.add(r.at(n), "a width has to be a number, not "+kindOf(n), "write 1, 2, 4 or 8")
-		return 1 // so that one mistake is told once
+		return 1 // to report a mistake only once
 	}
 	value, ok := i.Value.(uint64)
 	if !ok || (value != 1 && value != 2 && value != 4 && value != 8) {

@@ -11,33 +11,34 @@ import (
 
 func asYAML(err error, e *yaml.Error) bool { return errors.As(err, e) }
 
-// spot is a place in the file.
-func (r *reader) spot(line, col int) place {
-	at := place{file: r.file, line: line, col: col}
+// posAt returns a position in the file.
+func (r *reader) posAt(line, col int) pos {
+	at := pos{file: r.file, line: line, col: col}
 	if line >= 1 && line <= len(r.lines) {
 		at.text = r.lines[line-1]
 	}
 	return at
 }
 
-func (r *reader) at(n ast.Node) place {
+func (r *reader) at(n ast.Node) pos {
 	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
-		return place{file: r.file, line: 1}
+		return pos{file: r.file, line: 1}
 	}
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
 		return r.at(m.Values[0].Key)
 	}
 	p := n.GetToken().Position
-	return r.spot(p.Line, p.Column)
+	return r.posAt(p.Line, p.Column)
 }
 
-func (r *reader) blame(n ast.Node, err error) {
+func (r *reader) addProblem(n ast.Node, err error) {
 	what, hint := parts(err)
 	r.out.add(r.at(n), what, hint)
 }
 
-// mapping hands each entry to each; keys are those allowed, nil any. It returns false when n is no mapping.
-func (r *reader) mapping(n ast.Node, what string, keys []string, each func(key string, v ast.Node, at place)) bool {
+// mapping calls each for every entry. keys are the allowed keys; nil allows all. It returns false if n is not a
+// mapping.
+func (r *reader) mapping(n ast.Node, what string, keys []string, each func(key string, v ast.Node, at pos)) bool {
 	var values []*ast.MappingValueNode
 	switch n := n.(type) {
 	case *ast.MappingNode:
@@ -69,7 +70,7 @@ func (r *reader) mapping(n ast.Node, what string, keys []string, each func(key s
 	return true
 }
 
-// list is a list of words; each sees every node.
+// list reads a list of texts. It calls each for every node.
 func (r *reader) list(n ast.Node, each func(i int, v ast.Node)) []string {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
@@ -84,8 +85,19 @@ func (r *reader) list(n ast.Node, each func(i int, v ast.Node)) []string {
 	return all
 }
 
-// text is a word. Numbers and the like have to be quoted, so that nothing is read otherwise than it is written.
+// text reads a text without control characters. They do not belong in routes, addresses or arguments, and a NUL
+// cannot be passed to a program.
 func (r *reader) text(n ast.Node) string {
+	s := r.anyText(n)
+	if err := noControl(s); err != nil {
+		r.addProblem(n, err)
+	}
+	return s
+}
+
+// anyText reads a text. Numbers and other scalars must be quoted, so that nothing is interpreted differently from
+// how it is written.
+func (r *reader) anyText(n ast.Node) string {
 	switch n := n.(type) {
 	case *ast.StringNode:
 		return n.Value
@@ -96,7 +108,7 @@ func (r *reader) text(n ast.Node) string {
 	return ""
 }
 
-func (r *reader) truth(n ast.Node) bool {
+func (r *reader) boolValue(n ast.Node) bool {
 	b, ok := n.(*ast.BoolNode)
 	if !ok {
 		r.out.add(r.at(n), "this has to be true or false, not "+kindOf(n), "write true or false, without quotes")
@@ -131,8 +143,6 @@ func kindOf(n ast.Node) string {
 		return "true or false"
 	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
 		return "a number"
-	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
-		return "an anchor or an alias"
 	case *ast.TagNode:
 		return "a tag"
 	case *ast.StringNode, *ast.LiteralNode:

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// full has every key there is.
+// full has every key.
 const full = `services:
   orders:
     command: ["${self}", "orders", "${port}", "${port:admin}", "${dir}", "${link:payments}", "${address:stock}", "${seed}", "costs $5"]
@@ -24,6 +24,7 @@ const full = `services:
     dir: work
     port: 8080
     ready: {line: "listening on \\d+", within: 20s}
+    stop: {signal: SIGINT, within: 30s}
     serves: [/orders, /ledger]
     needs: redis-server
     install: apt-get install redis-server
@@ -74,15 +75,15 @@ func TestOrderIsDependenciesFirst(t *testing.T) {
 	require.ErrorContains(t, err, "stock -> mail -> stock")
 }
 
-// TestHowLinksCarry tells what a plan says of them.
-func TestHowLinksCarry(t *testing.T) {
+// TestLinkTransport tests the description of links in plans.
+func TestLinkTransport(t *testing.T) {
 	for want, l := range map[string]Link{
 		"tcp":                  {},
 		"http":                 {Protocol: "http"},
 		"http, TLS terminated": {Protocol: "http", TLS: &TLS{CA: "a.pem"}},
 		"http, TLS terminated, any certificate trusted, PROXY protocol v1, at unix:/a": {Protocol: "http", TLS: &TLS{Insecure: true}, ProxyProtocol: "v1", Listen: "unix:/a"},
 	} {
-		assert.Equal(t, want, l.carries())
+		assert.Equal(t, want, l.transport())
 	}
 	e := &Experiment{System: System{Links: []Link{{From: "a", To: "b", TLS: &TLS{}}}}}
 	var b strings.Builder
@@ -90,7 +91,7 @@ func TestHowLinksCarry(t *testing.T) {
 	assert.Contains(t, b.String(), "open a -> b (tcp, TLS terminated)")
 }
 
-// TestTLSInSentences describes links before and after what is said of their TLS.
+// TestTLSInSentences describes links before and after the sentences about their TLS.
 func TestTLSInSentences(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
@@ -140,8 +141,8 @@ func compiledSchema(t *testing.T) *jsonschema.Schema {
 	return s
 }
 
-// conforms asks the schema about a YAML file.
-func conforms(t *testing.T, s *jsonschema.Schema, file string) error {
+// validateSchema validates a YAML file against the schema.
+func validateSchema(t *testing.T, s *jsonschema.Schema, file string) error {
 	t.Helper()
 	raw, err := yaml.YAMLToJSON([]byte(file))
 	if err != nil {
@@ -154,21 +155,22 @@ func conforms(t *testing.T, s *jsonschema.Schema, file string) error {
 	return s.Validate(doc)
 }
 
-func TestSchemaTakesWhatParseTakes(t *testing.T) {
+func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 	s := compiledSchema(t)
 	for _, file := range []string{full, shopFile} {
-		require.NoError(t, conforms(t, s, file))
+		require.NoError(t, validateSchema(t, s, file))
 	}
 }
 
-// TestSchemaRefuses tells which broken files an editor shows; names, links and placeholders are for Parse alone.
-func TestSchemaRefuses(t *testing.T) {
+// TestSchemaRejects lists the broken files that the schema rejects. Names, links and placeholders are validated
+// only by Parse.
+func TestSchemaRejects(t *testing.T) {
 	beyond := []string{"broken YAML", "unknown placeholder", "placeholder without an end", "link that is not there", "address of nobody", "depends on nobody", "depends on itself", "circle",
 		"group that is a service", "member who is nobody", "no command and no address", "ready in two ways", "two documents", "anchor", "clients over a socket", "CA of nobody", "ready without TLS"}
 	s := compiledSchema(t)
 	refused := 0
 	for _, c := range brokenSystems {
-		if err := conforms(t, s, c.text); !slices.Contains(beyond, c.name) {
+		if err := validateSchema(t, s, c.text); !slices.Contains(beyond, c.name) {
 			assert.Error(t, err, c.name)
 			refused++
 		}
@@ -197,6 +199,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		{serviceKeys, keys("$defs", "service")},
 		{clientsKeys, keys("properties", "clients")},
 		{readyKeys, keys("$defs", "service", "properties", "ready")},
+		{stopKeys, keys("$defs", "service", "properties", "stop")},
 		{framingKeys, keys("$defs", "framing")},
 		{linkKeys, slices.Sorted(maps.Keys(link))},
 	} {
@@ -209,7 +212,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 	assert.ElementsMatch(t, known, at("$defs", "protocol", "enum"), "the schema's protocols are those of the table")
 }
 
-// TestServiceHasAFieldForEachKey holds the keys of a service against the value that they fill.
+// TestServiceHasAFieldForEachKey compares the keys of a service with the fields of Service.
 func TestServiceHasAFieldForEachKey(t *testing.T) {
 	fields := map[string]bool{}
 	for _, f := range reflect.VisibleFields(reflect.TypeOf(Service{})) {

@@ -7,23 +7,25 @@ import (
 	"strings"
 )
 
-// together reads a table of faults. A row is said as the sentence of its kind, so it means what the sentence means.
-func together(d *draft, a args) {
+// together reads a table of faults. Each row is converted to the sentence of its kind, so that both have the same
+// meaning.
+func together(r *resolver, a args) {
 	rows := a.columns([]string{"fault", "to"}, []string{"from", "share", "value"})
 	var placed []Placed
-	for _, r := range rows {
-		if p, ok := a.rowFault(r); ok {
+	for _, row := range rows {
+		if p, ok := a.rowFault(row); ok {
 			placed = append(placed, p)
 		}
 	}
 	if len(placed) == 0 {
 		return
 	}
-	d.inject(a.at, a.duration(0), placed...)
+	r.inject(a.at, a.duration(0), placed...)
 }
 
-// sentences say a row of the table: {from}, {to} and {value} stand for its cells, {share} and {on} for its share (of calls or connections, and of the
-// connections of traffic), {way} for the words "one-way" before the kind; what follows "|" is said when there is a value.
+// sentences maps kinds of faults to sentences. {from}, {to} and {value} are replaced by cells of the row; {share}
+// and {on} by its share, of calls or connections and of the connections of traffic; {way} by "one-way" if it
+// precedes the kind. The part after "|" is used only if there is a value.
 var sentences = map[string]string{
 	"slow calls":       `{share}calls from {from} to {to} are delayed by {value}`,
 	"lost requests":    `{share}requests from {from} to {to} are lost|, then {value}`,
@@ -55,6 +57,9 @@ var sentences = map[string]string{
 	"stop":             `{to} is stopped in order`,
 	"hang":             `{to} hangs`,
 
+	"slow replies":          `{share}replies from {to} to {from} are delayed by {value}`,
+	"corrupted replies":     `{share}replies from {to} to {from} are corrupted`,
+	"truncated replies":     `{share}replies from {to} to {from} are truncated`,
 	"slow messages":         `{share}messages from {from} to {to} are delayed by {value}`,
 	"lost messages":         `{share}messages from {from} to {to} are lost|, then {value}`,
 	"messages twice":        `{share}messages from {from} to {to} are delivered twice|, the copy {value} late`,
@@ -69,7 +74,7 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 	form, ok := sentences[kind]
 	if !ok || (oneWay && !strings.Contains(form, "{way}")) {
 		kinds := slices.Sorted(maps.Keys(sentences))
-		a.d.blame(r.at("fault"), fmt.Sprintf("there is no fault %q", r.cell("fault")), didYouMean(kind, kinds, "faults"))
+		a.r.addProblem(r.at("fault"), fmt.Sprintf("there is no fault %q", r.cell("fault")), didYouMean(kind, kinds, "faults"))
 		return Placed{}, false
 	}
 	form, more, _ := strings.Cut(form, "|")
@@ -79,11 +84,11 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 	}
 	for column, cell := range map[string]string{"value": value, "share": share} {
 		if cell != "" && !strings.Contains(form, "{"+column+"}") && (column != "share" || !strings.Contains(form, "{on}")) {
-			a.d.blame(r.at(column), fmt.Sprintf("%q has no %s", kind, column), "leave the cell empty")
+			a.r.addProblem(r.at(column), fmt.Sprintf("%q has no %s", kind, column), "leave the cell empty")
 			return Placed{}, false
 		}
 		if column == "value" && cell == "" && strings.Contains(form, "{value}") {
-			a.d.blame(r.at("fault"), fmt.Sprintf("%q needs a value", kind), "it is said: "+strings.NewReplacer("{share}", "", "{on}", "", "{way}", "").Replace(form))
+			a.r.addProblem(r.at("fault"), fmt.Sprintf("%q needs a value", kind), "it is said: "+strings.NewReplacer("{share}", "", "{on}", "", "{way}", "").Replace(form))
 			return Placed{}, false
 		}
 	}
@@ -97,20 +102,20 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 	}
 	text := strings.NewReplacer("{way}", way, "{share}", share, "{on}", on, "{from}", quotedNames(r.cell("from")), "{to}", quotedNames(r.cell("to")), "{value}", value).Replace(form)
 	found := match(text)
-	if len(found) != 1 || found[0].row.place == nil {
-		a.d.blame(r.at("fault"), fmt.Sprintf("this row makes no sentence: %s", text), "check its share and its value")
+	if len(found) != 1 || found[0].row.makeFault == nil {
+		a.r.addProblem(r.at("fault"), fmt.Sprintf("this row makes no sentence: %s", text), "check its share and its value")
 		return Placed{}, false
 	}
 	at := r.at("fault")
-	return found[0].row.place(args{d: a.d, at: at, text: text, values: found[0].values, from: found[0].from}), true
+	return found[0].row.makeFault(args{r: a.r, at: at, text: text, values: found[0].values, from: found[0].from}), true
 }
 
-// quotedNames is a cell with one name, or several with commas between them, as a sentence has them.
+// quotedNames formats a cell with one name, or several separated by commas, as in a sentence.
 func quotedNames(cell string) string {
 	if all := split(cell); len(all) > 0 {
 		return list(all)
 	}
-	return `""` // which the sentence complains of
+	return `""` // the sentence reports the empty name
 }
 
 // tableRow is a row of a table with a header.
@@ -126,7 +131,7 @@ func (r tableRow) cell(column string) string {
 	return ""
 }
 
-func (r tableRow) at(column string) place {
+func (r tableRow) at(column string) pos {
 	at := r.line.at
 	if i := slices.Index(r.header, column); i >= 0 && i < len(r.cols) {
 		at.col = r.cols[i]
@@ -134,7 +139,7 @@ func (r tableRow) at(column string) place {
 	return at
 }
 
-// columns checks a table's header and returns its rows.
+// columns validates the header of a table and returns its rows.
 func (a args) columns(required, optional []string) []tableRow {
 	header := a.table[0]
 	ok := true
@@ -143,16 +148,16 @@ func (a args) columns(required, optional []string) []tableRow {
 		at.col = header.cols[i]
 		switch {
 		case !slices.Contains(required, c) && !slices.Contains(optional, c):
-			a.d.blame(at, fmt.Sprintf("the table has no column %q", c), didYouMean(c, slices.Concat(required, optional), "columns"))
+			a.r.addProblem(at, fmt.Sprintf("the table has no column %q", c), didYouMean(c, slices.Concat(required, optional), "columns"))
 			ok = false
 		case slices.Index(header.cells, c) < i:
-			a.d.blame(at, fmt.Sprintf("the column %q stands there twice", c), "leave one of them out")
+			a.r.addProblem(at, fmt.Sprintf("the column %q stands there twice", c), "leave one of them out")
 			ok = false
 		}
 	}
 	for _, c := range required {
 		if !slices.Contains(header.cells, c) {
-			a.d.blame(header.at, fmt.Sprintf("the table lacks the column %q", c), "its header is | "+strings.Join(slices.Concat(required, optional), " | ")+" |")
+			a.r.addProblem(header.at, fmt.Sprintf("the table lacks the column %q", c), "its header is | "+strings.Join(slices.Concat(required, optional), " | ")+" |")
 			ok = false
 		}
 	}
@@ -160,7 +165,7 @@ func (a args) columns(required, optional []string) []tableRow {
 		return nil
 	}
 	if len(a.table) == 1 {
-		a.d.blame(header.at, "the table has a header and no row", "add a row, or leave the sentence out")
+		a.r.addProblem(header.at, "the table has a header and no row", "add a row, or leave the sentence out")
 	}
 	var rows []tableRow
 	for _, l := range a.table[1:] {

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -11,67 +12,72 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
-// finish judges the scenario as a whole and fills in what follows from the rest.
-func (d *draft) finish() {
-	d.step, d.misread = nil, d.wrong > 0
-	if len(d.Steps) == 0 {
-		d.blame(d.begin, "the scenario has no steps", "write what it does, or take it out")
+// finish validates the scenario as a whole and fills in values that depend on several sentences.
+func (r *resolver) finish() {
+	r.step, r.misread = nil, r.problems > 0
+	if len(r.Steps) == 0 {
+		r.addProblem(r.begin, "the scenario has no steps", "write what it does, or take it out")
 		return
 	}
-	if d.broken {
+	if r.broken {
 		return // names cannot be judged without the system
 	}
-	if len(d.System.Services) == 0 {
-		if slices.ContainsFunc(d.Steps, func(s Step) bool { return !s.Foreign }) {
-			d.lacks(d.begin, "no system is described", `begin with: Given the system described in "system.yaml"`)
+	if len(r.System.Services) == 0 {
+		if slices.ContainsFunc(r.Steps, func(s Step) bool { return !s.Foreign }) {
+			r.addMissing(r.begin, "no system is described", `begin with: Given the system described in "system.yaml"`)
 		}
 		return
 	}
-	d.endTLS()
-	if d.spoken {
-		d.System.sound(d.handlers, func(name, _ string) place { return cmp.Or(d.told[name], d.systemAt) }, d.blame)
+	r.applyTLS()
+	if r.fromSentences {
+		r.System.validate(r.handlers, func(name, _ string) pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.addProblem)
 	}
-	for _, f := range d.later {
+	for _, f := range r.deferred {
 		f()
 	}
-	d.finishLoad()
-	d.finishFaults()
-	d.finishChecks()
-	d.Recovery = d.recovery()
+	r.finishLoad()
+	r.finishEffects()
+	r.finishFaults()
+	r.finishChecks()
+	r.Recovery = r.recovery()
+	r.finishProof()
 }
 
-func (d *draft) finishLoad() {
-	if d.Load == nil {
-		for _, said := range []struct {
-			at   place
+func (r *resolver) finishLoad() {
+	if r.Load == nil {
+		for _, setting := range []struct {
+			at   pos
 			what string
-		}{{d.keyAt, "a key"}, {d.retryAt, "retries"}, {d.giveUpAt, "giving up"}, {d.baselineAt, "a baseline"}} {
-			if said.at != (place{}) {
-				d.lacks(said.at, fmt.Sprintf("%s without a load: no client asks anything", said.what), `add: a steady load of 100 requests per second on "POST /orders"`)
+		}{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}, {r.expectAt(), "expected statuses"}} {
+			if setting.at != (pos{}) {
+				r.addMissing(setting.at, fmt.Sprintf("%s without a load: no client asks anything", setting.what), `add: a steady load of 100 requests per second on "POST /orders"`)
 			}
 		}
 		return
 	}
-	for i := range d.Load.Mix {
-		d.Load.Mix[i].Service = d.overTCP(d.loadAt, d.serves(d.loadAt, d.Load.Mix[i].Path))
+	for i := range r.Load.Mix {
+		r.Load.Mix[i].Service = r.requireTCP(r.loadAt, r.serves(r.loadAt, r.Load.Mix[i].Path))
 	}
-	if d.retryAt != (place{}) && d.Load.KeyHeader == "" && strings.Contains(d.retryAt.text, "with the same key") {
-		d.lacks(d.retryAt, "there is no key that could be the same", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
+	r.finishOutcomes()
+	if r.retryAt != (pos{}) && r.Load.KeyHeader == "" && strings.Contains(r.retryAt.text, "with the same key") {
+		r.addMissing(r.retryAt, "there is no key that could be the same", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
 	}
-	if d.Baseline == 0 && len(d.injections()) > 0 {
-		d.Baseline = 5 * time.Second
+	if r.Baseline == 0 && len(r.injections()) > 0 {
+		r.Baseline = 5 * time.Second
 	}
-	if d.Baseline == 0 && !slices.ContainsFunc(d.Steps, func(s Step) bool { return s.Do != nil || s.Foreign }) {
-		d.lacks(d.loadAt, "the load would last no time", "add a fault, or: When 30s pass")
+	windowed := slices.ContainsFunc(r.Checks, func(c Check) bool { return scopeOf(c.Check).window != "" }) // these report a missing fault
+	if r.Baseline == 0 && !windowed && !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Do != nil || s.Foreign }) {
+		r.addMissing(r.loadAt, "the load would last no time", "add a fault, or: When 30s pass")
 	}
 }
 
-// serves finds the service that answers a path: the longest prefix that a service declares, else the only one that no other depends on.
-func (d *draft) serves(at place, path string) string {
+// serves returns the service that answers a path: the one that declares the longest prefix of it, or else the only
+// service that no other depends on.
+func (r *resolver) serves(at pos, path string) string {
 	best, longest := "", -1
-	for _, s := range d.System.Services {
+	for _, s := range r.System.Services {
 		for _, prefix := range s.Serves {
-			if under(path, prefix) && len(prefix) > longest {
+			if hasPathPrefix(path, prefix) && len(prefix) > longest {
 				best, longest = s.Name, len(prefix)
 			}
 		}
@@ -80,134 +86,157 @@ func (d *draft) serves(at place, path string) string {
 		return best
 	}
 	var first []string
-	for _, s := range d.System.Services {
-		if !slices.ContainsFunc(d.System.Links, func(l Link) bool { return l.To == s.Name && l.From != Clients }) {
+	for _, s := range r.System.Services {
+		if !slices.ContainsFunc(r.System.Links, func(l Link) bool { return l.To == s.Name && l.From != Clients }) {
 			first = append(first, s.Name)
 		}
 	}
 	if len(first) == 1 {
 		return first[0]
 	}
-	d.blame(at, fmt.Sprintf("nobody knows which service answers %q: it could be %s", path, list(first)), "say in the system file what a service `serves`: [/orders]")
+	r.addProblem(at, fmt.Sprintf("nobody knows which service answers %q: it could be %s", path, list(first)), "say in the system file what a service `serves`: [/orders]")
 	return ""
 }
 
-// overTCP complains of a service that clients would have to ask over a Unix socket.
-func (d *draft) overTCP(at place, service string) string {
-	if slices.ContainsFunc(d.System.Services, func(s Service) bool { return s.Name == service && strings.HasPrefix(s.Address, unixPrefix) }) {
-		d.blame(at, fmt.Sprintf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
+// requireTCP reports a service that clients could only reach over a Unix socket, and returns its name.
+func (r *resolver) requireTCP(at pos, service string) string {
+	if slices.ContainsFunc(r.System.Services, func(s Service) bool { return s.Name == service && strings.HasPrefix(s.Address, unixPrefix) }) {
+		r.addProblem(at, fmt.Sprintf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
 	}
 	return service
 }
 
-func under(path, prefix string) bool {
+func hasPathPrefix(path, prefix string) bool {
 	rest, ok := strings.CutPrefix(path, prefix)
 	return ok && (rest == "" || strings.HasSuffix(prefix, "/") || rest[0] == '/' || rest[0] == '?')
 }
 
-// effects notes where effects are read.
-func (d *draft) effects(at place, route string) {
-	d.describe(at)
-	d.once(&d.effectsAt, at, "where effects are read")
+// effects sets where effects are read.
+func (r *resolver) effects(at pos, route string) {
+	r.describe(at)
+	r.setOnce(&r.effectsAt, at, "where effects are read")
 	method, path, err := parseRoute(route)
 	if err != nil {
-		return // told
+		return // the caller reports it
 	}
-	d.Effects = &Effects{Method: method, Path: path, Step: d.step.Step}
-	d.after(func() { d.Effects.Service = d.overTCP(at, d.serves(at, path)) })
+	r.Effects = &Effects{Method: method, Path: path, Step: r.step.Step}
+	r.atEnd(func() { r.Effects.Service = r.requireTCP(at, r.serves(at, path)) })
 }
 
-// placedWell judges a fault's target. A cut between two services, what acts one way, and a fault on messages, is turned round when the link goes the other way.
-func (d *draft) placedWell(at place, p *Placed, misread bool) {
+// settles sets how long effects may take to appear.
+func (r *resolver) settles(at pos, within time.Duration) {
+	r.describe(at)
+	if r.setOnce(&r.settleAt, at, "how long effects take to settle") {
+		r.settleWithin = within
+	}
+}
+
+// finishEffects stores the time in which effects settle, and reports a problem if no effects are read.
+func (r *resolver) finishEffects() {
+	switch {
+	case r.settleAt == (pos{}):
+	case r.Effects == nil:
+		r.addMissing(r.settleAt, "no effects are read in this scenario", `add: applied effects are read from "GET /ledger"`)
+	default:
+		r.Effects.Settle = r.settleWithin
+	}
+}
+
+// validateFault validates a fault and its target. If the link goes in the opposite direction, it reverses a cut
+// between two services, a one-way fault, and a fault on messages.
+func (r *resolver) validateFault(at pos, p *Placed, misread bool) {
 	if f, ok := p.Fault.(interface{ Check() error }); ok && !misread {
 		if err := f.Check(); err != nil {
-			d.blame(at, err.Error(), "")
+			r.addProblem(at, err.Error(), "")
 		}
 	}
 	if p.From == "" {
-		d.onService(at, p)
+		r.onService(at, p)
 	} else {
-		d.onLink(at, p, misread)
+		r.onLink(at, p, misread)
 	}
-	if d.BlastRadius != nil && !slices.Contains(d.BlastRadius, p.To) && slices.Contains(d.System.names(), p.To) {
-		d.blame(at, fmt.Sprintf("%q is outside of the blast radius (%s)", p.To, list(d.BlastRadius)), "widen the blast radius, or break another service")
-	}
-}
-
-func (d *draft) onService(at place, p *Placed) {
-	i := d.serviceNamed(at, p.To)
-	if i >= 0 && len(d.System.Services[i].Command) == 0 {
-		d.blame(at, fmt.Sprintf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
+	unknown := func(name string) bool { return !slices.Contains(r.System.names(), name) } // reported elsewhere
+	if r.BlastRadius != nil && !slices.Contains(r.BlastRadius, p.To) && !unknown(p.To) && !slices.ContainsFunc(r.BlastRadius, unknown) {
+		r.addProblem(at, fmt.Sprintf("%q is outside of the blast radius (%s)", p.To, list(r.BlastRadius)), "widen the blast radius, or break another service")
 	}
 }
 
-func (d *draft) onLink(at place, p *Placed, misread bool) {
-	l, ok := d.System.link(p.From, p.To)
+func (r *resolver) onService(at pos, p *Placed) {
+	i := r.serviceNamed(at, p.To)
+	if i >= 0 && len(r.System.Services[i].Command) == 0 {
+		r.addProblem(at, fmt.Sprintf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
+	}
+}
+
+func (r *resolver) onLink(at pos, p *Placed, misread bool) {
+	l, ok := r.System.link(p.From, p.To)
 	if cut, isCut := p.Fault.(injector.CutOff); !ok && isCut && cut == (injector.CutOff{}) {
-		if l, ok = d.System.link(p.To, p.From); ok {
+		if l, ok = r.System.link(p.To, p.From); ok {
 			p.From, p.To = p.To, p.From
 		}
 	}
 	if one, can := p.Fault.(injector.OneWay); !ok && can {
 		if turned, isOneWay := one.Turn(); isOneWay {
-			if l, ok = d.System.link(p.To, p.From); ok {
+			if l, ok = r.System.link(p.To, p.From); ok {
 				p.From, p.To, p.Fault = p.To, p.From, turned
 			}
 		}
 	}
 	if on, isOn := p.Fault.(injector.OnMessages); !ok && isOn {
-		if l, ok = d.System.link(p.To, p.From); ok { // of what the dependency sends
+		if l, ok = r.System.link(p.To, p.From); ok { // messages from the dependency
 			p.From, p.To, p.Fault = p.To, p.From, on.Back()
 		}
 	}
 	if !ok {
-		d.noLink(at, p.From, p.To)
+		r.noLink(at, p.From, p.To)
 		return
 	}
-	if what, hint := unfit(l, p.Fault); what != "" && !misread {
-		d.blame(at, what, hint)
+	if what, hint := mismatch(l, p.Fault); what != "" && !misread {
+		r.addProblem(at, what, hint)
+	} else if !misread {
+		r.checkBodies(at, l, p.Fault)
 	}
 }
 
-// noLink complains of a link that is not there.
-func (d *draft) noLink(at place, from, to string) {
+// noLink reports a missing link.
+func (r *resolver) noLink(at pos, from, to string) {
 	known := true
 	for _, name := range []string{from, to} {
-		if name != Clients && d.serviceNamed(at, name) < 0 {
+		if name != Clients && r.serviceNamed(at, name) < 0 {
 			known = false
 		}
 	}
 	if !known {
 		return
 	}
-	hint := d.System.linksOf(from)
-	if _, back := d.System.link(to, from); back {
+	hint := r.System.linksOf(from, to)
+	if _, back := r.System.link(to, from); back {
 		hint = fmt.Sprintf("did you mean from %q to %q?", to, from)
 	}
-	d.blame(at, fmt.Sprintf("%q does not depend on %q", from, to), hint)
+	r.addProblem(at, fmt.Sprintf("%q does not depend on %q", from, to), hint)
 }
 
-// finishFaults complains of faults that would be healed the moment they are injected.
-func (d *draft) finishFaults() {
-	for _, l := range d.live {
+// finishFaults reports faults that would be healed as soon as they are injected.
+func (r *resolver) finishFaults() {
+	for _, l := range r.live {
 		switch f := l.placed.Fault.(type) {
 		case injector.Crash, injector.Stop:
-			continue // they act at once
+			continue // these act immediately
 		case injector.Reset:
 			if f.AfterBytes == 0 && f.After == 0 {
 				continue
 			}
 		}
 		if !l.held {
-			d.lacks(l.at, "this fault would be healed at once, since no time passes while it is live", "say `for 30s`, or add: When 30s pass")
+			r.addMissing(l.at, "this fault would be healed at once, since no time passes while it is live", "say `for 30s`, or add: When 30s pass")
 		} else {
-			d.longEnough(l)
+			r.longEnough(l)
 		}
 	}
 }
 
-// longEnough complains of a fault that is live for too short a time to do what it says.
-func (d *draft) longEnough(l liveFault) {
+// longEnough reports a fault that is healed before it can do what its sentence describes.
+func (r *resolver) longEnough(l liveFault) {
 	var needs time.Duration
 	var what, hint string
 	switch f := l.placed.Fault.(type) {
@@ -222,22 +251,57 @@ func (d *draft) longEnough(l liveFault) {
 	}
 	if l.lasts < needs {
 		needs = needs.Truncate(time.Microsecond)
-		d.blame(l.at, fmt.Sprintf("this fault is healed after %s, before %s: that takes %s", injector.Duration(l.lasts), what, injector.Duration(needs)), fmt.Sprintf(hint, injector.Duration(needs)))
+		r.addProblem(l.at, fmt.Sprintf("this fault is healed after %s, before %s: that takes %s", injector.Duration(l.lasts), what, injector.Duration(needs)), fmt.Sprintf(hint, injector.Duration(needs)))
 	}
 }
 
-// recovery is how long the load stays on after healing.
-func (d *draft) recovery() time.Duration {
-	if d.Load == nil || len(d.injections()) == 0 {
+// recovery returns how long the load continues after healing.
+func (r *resolver) recovery() time.Duration {
+	if r.Load == nil || len(r.injections()) == 0 {
 		return 0
 	}
 	longest := 2 * time.Second
-	for _, c := range d.Checks {
-		if r, ok := c.Check.(check.Recovers); ok {
-			longest = max(longest, r.Within+6*time.Second)
+	for _, c := range r.Checks {
+		if rec, ok := c.Check.(check.Recovers); ok {
+			longest = max(longest, rec.Within+time.Second+r.watched(rec))
 		} else if after(c.Check) {
 			longest = max(longest, 5*time.Second)
 		}
 	}
 	return longest
+}
+
+// watched returns how long a recovery is watched: five seconds, or until 20 requests of the route and a margin are
+// due, if that is at most 30 seconds.
+func (r *resolver) watched(rec check.Recovers) time.Duration {
+	const least, most = 5 * time.Second, 30 * time.Second
+	rate := r.lastRate() * r.share(rec.Route)
+	if needs := time.Duration(math.Ceil(1.25*float64(check.Fewest(rec))/rate)) * time.Second; rate > 0 && needs > least && needs <= most {
+		return needs
+	}
+	return least
+}
+
+// lastRate returns the rate of the load after the last step.
+func (r *resolver) lastRate() float64 {
+	rate := r.Load.Rate
+	for _, s := range r.Steps {
+		switch do := s.Do.(type) {
+		case ChangeLoad:
+			rate = do.To
+		case StopLoad:
+			rate = 0
+		}
+	}
+	return rate
+}
+
+// share returns a route's share of the load, or 1 for all routes.
+func (r *resolver) share(route string) float64 {
+	for _, rt := range r.Load.Mix {
+		if route == rt.Name() {
+			return rt.Share
+		}
+	}
+	return 1
 }

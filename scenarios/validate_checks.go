@@ -10,13 +10,13 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// scope is what a check is about, as far as it has to be declared elsewhere.
+// scope is what a check requires from other sentences.
 type scope struct {
 	route    string
 	window   journal.Window
-	load     bool // asks about requests
-	baseline bool // compares with the baseline
-	ledger   bool // reads effects
+	load     bool // needs requests
+	baseline bool // needs a baseline
+	ledger   bool // needs effects
 	key      bool // needs keyed requests
 }
 
@@ -52,163 +52,182 @@ func scopeOf(c check.Check) scope {
 
 func after(c check.Check) bool { return scopeOf(c).window == journal.After }
 
-// finishChecks judges what the checks need, and hands them what was said elsewhere.
-func (d *draft) finishChecks() {
-	for i, c := range d.Checks {
-		at := d.checkPlaces[i]
+// finishChecks validates the requirements of the checks, and completes them with settings of other sentences.
+func (r *resolver) finishChecks() {
+	for i, c := range r.Checks {
+		at := r.checkPositions[i]
 		s := scopeOf(c.Check)
-		if s.window != "" && len(d.injections()) == 0 {
-			d.lacks(at, "no fault is injected in this scenario, so there is no time before, during or after it", "add a fault, or leave out when")
+		if s.window != "" && len(r.injections()) == 0 {
+			r.addMissing(at, "no fault is injected in this scenario, so there is no time before, during or after it", "add a fault, or leave out when")
 		}
-		d.needsLoad(at, s)
-		d.names(at, c.Check)
-		d.Checks[i].Check = d.completed(at, c.Check)
+		r.needsLoad(at, s)
+		r.checkNames(at, c.Check)
+		r.Checks[i].Check = r.completed(at, c.Check)
 	}
-	if d.Load == nil {
+	if r.Load == nil {
 		return
 	}
-	if d.Load.Marker == nil {
-		d.Load.Marker = d.System.Fallback
+	if r.Load.Marker == nil {
+		r.Load.Marker = r.System.Fallback
 	}
-	if d.System.FallbackIsSuccess {
-		d.Load.FallbackIsSuccess = true
-	}
-	for i, c := range d.Checks {
-		if s, ok := c.Check.(check.Success); ok {
-			s.Fallbacks = d.Load.FallbackIsSuccess
-			d.Checks[i].Check = s
-		}
+	if r.System.FallbackIsSuccess {
+		r.Load.FallbackIsSuccess = true
 	}
 }
 
-func (d *draft) needsLoad(at place, s scope) {
+func (r *resolver) needsLoad(at pos, s scope) {
 	const add = `add: a steady load of 100 requests per second on "POST /orders"`
-	if d.Load == nil {
+	if r.Load == nil {
 		switch {
 		case s.baseline:
-			d.lacks(at, "this compares with a baseline, and there is no load to measure one", add)
+			r.addMissing(at, "this compares with a baseline, and there is no load to measure one", add)
 		case s.load:
-			d.lacks(at, "this asks about requests, and there is no load", add)
+			r.addMissing(at, "this asks about requests, and there is no load", add)
 		}
 		return
 	}
-	if s.ledger && d.Effects == nil {
-		d.lacks(at, "nobody knows where applied effects can be read", `add: applied effects are read from "GET /ledger"`)
+	if s.ledger && r.Effects == nil {
+		r.addMissing(at, "nobody knows where applied effects can be read", `add: applied effects are read from "GET /ledger"`)
 	}
-	if s.key && d.Load.KeyHeader == "" {
-		d.lacks(at, "requests carry no key, so none can be told from another", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
+	if s.key && r.Load.KeyHeader == "" {
+		r.addMissing(at, "requests carry no key, so none can be told from another", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
 	}
 	if _, _, err := parseRoute(s.route); err == nil {
 		var routes []string
-		for _, r := range d.Load.Mix {
-			routes = append(routes, r.Name())
+		for _, rt := range r.Load.Mix {
+			routes = append(routes, rt.Name())
 		}
 		if !slices.Contains(routes, s.route) {
-			d.lacks(at, fmt.Sprintf("no load runs on %q", s.route), didYouMean(s.route, routes, "routes of the load"))
+			r.addMissing(at, fmt.Sprintf("no load runs on %q", s.route), didYouMean(s.route, routes, "routes of the load"))
 		}
 	}
 }
 
-// names judges the services and links that a check speaks of.
-func (d *draft) names(at place, c check.Check) {
+// checkNames validates the services and links that a check mentions.
+func (r *resolver) checkNames(at pos, c check.Check) {
 	switch c := c.(type) {
 	case check.Affected:
-		d.affected(at, c)
+		r.affected(at, c)
 	case check.GivesUp:
-		if l, ok := d.System.link(c.From, c.To); !ok {
-			d.noLink(at, c.From, c.To)
+		if l, ok := r.System.link(c.From, c.To); !ok {
+			r.noLink(at, c.From, c.To)
 		} else {
-			d.countsCalls(at, l)
+			r.requireCalls(at, l)
 		}
 	case check.CallsTimesNormal:
-		d.receivesCalls(at, c.To)
+		r.requireIncomingCalls(at, c.To)
 	case check.CallsPerSecond:
-		d.receivesCalls(at, c.To)
+		r.requireIncomingCalls(at, c.To)
 	}
 }
 
-func (d *draft) affected(at place, c check.Affected) {
+func (r *resolver) affected(at pos, c check.Affected) {
 	if c.From == "" {
-		if d.serviceNamed(at, c.To) < 0 {
+		if r.serviceNamed(at, c.To) < 0 {
 			return
 		}
-	} else if l, ok := d.carries(c); !ok {
-		d.noLink(at, c.From, c.To)
+	} else if l, ok := r.linkOf(c); !ok {
+		r.noLink(at, c.From, c.To)
 		return
 	} else {
-		d.countsUnit(at, l, c.Unit)
+		r.requireUnit(at, l, c.Unit)
 	}
 	on := c.To
 	if c.From != "" {
 		on = Link{From: c.From, To: c.To}.Name()
 	}
-	if !slices.ContainsFunc(d.injections(), func(p Placed) bool { return p.On() == on }) {
+	if !slices.ContainsFunc(r.injections(), func(p Placed) bool { return p.On() == on }) {
 		on = fmt.Sprintf("from %q to %q", c.From, c.To)
 		if c.From == "" {
 			on = fmt.Sprintf("on %q itself", c.To)
 		}
-		d.lacks(at, "no fault of this scenario acts "+on, "ask about a fault that is injected above")
+		r.addMissing(at, "no fault of this scenario acts "+on, "ask about a fault that is injected above")
 	}
 }
 
-// carries finds the link that a check is about; messages go both ways.
-func (d *draft) carries(c check.Affected) (Link, bool) {
-	l, ok := d.System.link(c.From, c.To)
+// linkOf returns the link that a check is about. Messages can go in either direction of a link.
+func (r *resolver) linkOf(c check.Affected) (Link, bool) {
+	l, ok := r.System.link(c.From, c.To)
 	if !ok && c.Unit == "messages" {
-		l, ok = d.System.link(c.To, c.From)
+		l, ok = r.System.link(c.To, c.From)
 	}
 	return l, ok
 }
 
-func (d *draft) receivesCalls(at place, to string) {
-	if d.serviceNamed(at, to) < 0 {
+func (r *resolver) requireIncomingCalls(at pos, to string) {
+	if r.serviceNamed(at, to) < 0 {
 		return
 	}
-	for _, l := range d.System.Links {
-		if row, ok := message.ProtocolOf(l.protocol()); ok && !row.UDP && l.To == to { // commands of Redis are counted as calls are
+	for _, l := range r.System.Links {
+		if row, ok := message.ProtocolOf(l.protocol()); ok && !row.UDP && l.To == to { // commands of Redis count as calls
 			return
 		}
 	}
-	d.blame(at, fmt.Sprintf("no link to %q has calls that could be counted", to), "declare the protocol of a link to it: http")
+	r.addProblem(at, fmt.Sprintf("no link to %q has calls that could be counted", to), "declare the protocol of a link to it: http")
 }
 
-func (d *draft) countsCalls(at place, l Link) { d.countsUnit(at, l, "calls") }
+func (r *resolver) requireCalls(at pos, l Link) { r.requireUnit(at, l, "calls") }
 
-// countsUnit complains of a link whose protocol has none of what is asked about.
-func (d *draft) countsUnit(at place, l Link, unit string) {
+// requireUnit reports a link whose protocol does not have the given unit.
+func (r *resolver) requireUnit(at pos, l Link, unit string) {
 	if unit != "calls" && unit != "messages" {
 		return
 	}
 	if row, ok := message.ProtocolOf(l.protocol()); !ok || row.Unit != unit {
-		d.blame(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.protocol(), unit), "declare its protocol: "+strings.Join(speaking(unit), ", "))
+		r.addProblem(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.protocol(), unit), "declare its protocol: "+strings.Join(protocolsWithUnit(unit), ", "))
 	}
 }
 
-// completed is a check with what was said elsewhere: the steady state, the mark of fallbacks.
-func (d *draft) completed(at place, c check.Check) check.Check {
+// completed returns a check with settings of other sentences: the steady state and the mark of fallbacks.
+func (r *resolver) completed(at pos, c check.Check) check.Check {
 	switch c := c.(type) {
+	case check.KeyReuseRefused:
+		r.requireVaryingBodies(at)
+		return c
 	case check.Recovers:
-		c.Steady = d.Steady
+		c.Steady = r.Steady
 		return c
 	case check.Fallback:
-		if d.Load == nil {
+		if r.Load == nil {
 			return c
 		}
-		d.Load.FallbackIsSuccess = true
-		mark := d.System.Fallback
+		r.Load.FallbackIsSuccess = true
+		mark := r.System.Fallback
 		if c.Header != "" {
 			mark, _ = parseHeader(c.Header)
 		}
 		switch {
 		case mark == nil:
-			d.lacks(at, "nobody knows how a fallback is marked", `add: , marked by header "X-Degraded: true"; or name it in the system file: fallback: "X-Degraded: true"`)
+			r.addMissing(at, "nobody knows how a fallback is marked", `add: , marked by header "X-Degraded: true"; or name it in the system file: fallback: "X-Degraded: true"`)
 			return c
-		case d.Load.Marker != nil && *d.Load.Marker != *mark:
-			d.blame(at, fmt.Sprintf("fallbacks are marked by %q elsewhere in this scenario", d.Load.Marker.Name+": "+d.Load.Marker.Value), "use one mark")
+		case r.Load.Marker != nil && *r.Load.Marker != *mark:
+			r.addProblem(at, fmt.Sprintf("fallbacks are marked by %q elsewhere in this scenario", r.Load.Marker.Name+": "+r.Load.Marker.Value), "use one mark")
 		}
-		d.Load.Marker = mark
+		r.Load.Marker = mark
 		c.Header = mark.Name + ": " + mark.Value
 		return c
 	}
 	return c
+}
+
+// requireVaryingBodies reports that a key cannot be sent again with a different body, because all bodies of a
+// route are the same. Firedrill does not alter bodies by itself: a service may rightly answer 400 to an unknown
+// field.
+func (r *resolver) requireVaryingBodies(at pos) {
+	if r.Load == nil {
+		return
+	}
+	bodies := 0
+	for _, rt := range r.Load.Mix {
+		switch {
+		case rt.Body == "":
+			continue
+		case !rt.Varies():
+			r.addMissing(at, fmt.Sprintf("every %q request has the same body, so no key can be sent again with a different one", rt.Name()), `let the body hold {{n}}, the request's number: {"item": "x", "quantity": {{n}}}`)
+		}
+		bodies++
+	}
+	if bodies == 0 {
+		r.addMissing(at, "no request of the load has a body, so no key can be sent again with a different one", `give the load a body that holds {{n}}: ... on "POST /orders" with this body:`)
+	}
 }

@@ -2,33 +2,46 @@ package scenarios
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// unfit tells what is wrong with a fault on a link of some protocol, and what to do; what is "" when nothing is.
-func unfit(l Link, f injector.Fault) (what, hint string) {
+// mismatch returns why a fault cannot act on a link with its protocol, and what to do. what is "" if it can.
+func mismatch(l Link, f injector.Fault) (what, hint string) {
 	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.protocol())
 	row, known := message.ProtocolOf(l.protocol())
 	on, onCalls := f.(injector.OnCalls)
 	messages, onMessages := f.(injector.OnMessages)
 	switch {
 	case onMessages && !known:
-		return speaks + ", which has no messages", "speak of traffic or connections, or declare its protocol: " + strings.Join(speaking("messages"), ", ")
+		return speaks + ", which has no messages", "speak of traffic or connections, or declare its protocol: " + strings.Join(protocolsWithUnit("messages"), ", ")
+	case onMessages && row.Unit != "messages" && messages.Rule().Dir == message.ToClient:
+		return speaks + ", whose messages are calls", fmt.Sprintf("say: calls from %q to %q ...; or replies from %q to %q ... for what comes back", l.From, l.To, l.To, l.From)
 	case onMessages && row.Unit != "messages":
 		return speaks + ", whose messages are calls", "say: " + row.Unit + " from ..."
+	case onMessages && l.onlyPushed(row, messages):
+		return fmt.Sprintf("%s: of its own accord %q sends only what subscribers get, and these are no answers", speaks, l.To),
+			fmt.Sprintf("for its answers say: replies from %q to %q ...; for what subscribers get say: only %q messages from %q to %q ...", l.To, l.From, pushed[row.Name], l.To, l.From)
 	case onMessages:
 		return l.forbids(row, messages.Rule(), messages.Though())
 	case onCalls && !known:
 		return speaks + ", which has no calls", "speak of traffic or connections, or declare its protocol: http"
-	case onCalls && !speaksOf(row, on.Rule().Do):
+	case onCalls && !hasCalls(row, on.Rule().Action):
 		return speaks + ", which has messages and no calls", fmt.Sprintf("say: messages from %q to %q ...; and from %q to %q for what comes back", l.From, l.To, l.To, l.From)
 	case onCalls:
-		if what, hint := offRoute(row, on.Rule()); what != "" {
+		if what, hint := invalidOperation(row, on.Rule()); what != "" {
 			return what, hint
+		}
+		if what, hint := impossibleOperation(row, on.Rule().Match); what != "" {
+			return what, hint
+		}
+		if r := on.Rule(); row.Name == "http" && damagesRequest(r) && bodiless(r.Match.Method) {
+			return fmt.Sprintf("%s requests carry no body that could be changed", r.Match.Method), l.damageReplies(f)
 		}
 		return l.forbids(row, on.Rule(), "")
 	case row.UDP && !onDatagrams(f):
@@ -37,15 +50,17 @@ func unfit(l Link, f injector.Fault) (what, hint string) {
 	return "", ""
 }
 
-// speaksOf tells whether calls, or their requests and replies, are spoken of where a protocol does a thing.
-func speaksOf(row message.Protocol, do message.Do) bool {
-	return row.Unit == "calls" || (!row.UDP && (do == message.LoseRequest || do == message.LoseReply))
+// hasCalls reports whether a protocol has calls, or at least requests and replies, for an action.
+func hasCalls(row message.Protocol, do message.Action) bool {
+	return row.Unit == "calls" || (!row.UDP && (do == message.LoseRequest || do.OfReply()))
 }
 
-// forbids tells why a link's protocol does not allow a rule, or that it does what a sentence says that it never does (though), and what to do.
+// forbids returns why the protocol of a link does not allow a rule, and what to do. It also reports an "even
+// though" suffix, given as though, that is not needed or names another protocol. what is "" if there is no
+// problem.
 func (l Link) forbids(row message.Protocol, r message.Rule, though string) (what, hint string) {
 	refused := func(even bool) error {
-		r.Even = even
+		r.AllowViolation = even
 		if err := row.Allows(r); err != nil {
 			return err
 		}
@@ -66,17 +81,18 @@ func (l Link) forbids(row message.Protocol, r message.Rule, though string) (what
 	return "", ""
 }
 
-// soundUDP judges that nothing is asked of a link of datagrams that takes a stream.
-func (l Link) soundUDP(where func(name, key string) place, blame func(at place, what, hint string)) {
+// validateUDP reports settings of a datagram link that need a stream.
+func (l Link) validateUDP(where func(name, key string) pos, addProblem func(at pos, what, hint string)) {
 	for key, asked := range map[string]bool{"tls": l.TLS != nil, "proxy_protocol": l.ProxyProtocol != "", "listen": strings.HasPrefix(l.Listen, unixPrefix)} {
 		if asked && l.udp() {
-			blame(where(l.Name(), key), fmt.Sprintf("%s goes over UDP, where there is no TLS, no PROXY protocol and no Unix socket", l.protocol()), "leave `"+key+"` out")
+			addProblem(where(l.Name(), key), fmt.Sprintf("%s goes over UDP, where there is no TLS, no PROXY protocol and no Unix socket", l.protocol()), "leave `"+key+"` out")
 		}
 	}
 }
 
-// silent tells whether a service would be awaited by connecting to it although all links to it are of UDP.
-func (s *System) silent(service Service) bool {
+// readinessUnknown reports whether a service would be considered ready when it accepts TCP connections, although
+// all links to it use UDP.
+func (s *System) readinessUnknown(service Service) bool {
 	if len(service.Command) == 0 || service.Ready.HTTP != "" || service.Ready.Line != "" || service.Ready.TCP {
 		return false
 	}
@@ -90,8 +106,8 @@ func (s *System) silent(service Service) bool {
 	return udp
 }
 
-// speaking are the protocols whose messages sentences call so.
-func speaking(unit string) []string {
+// protocolsWithUnit returns the protocols whose messages sentences call unit.
+func protocolsWithUnit(unit string) []string {
 	var all []string
 	for _, p := range message.Protocols() {
 		if p.Unit == unit {
@@ -101,7 +117,7 @@ func speaking(unit string) []string {
 	return all
 }
 
-// onDatagrams tells whether a fault on a link exists for datagrams too.
+// onDatagrams reports whether a fault on a link can act on datagrams.
 func onDatagrams(f injector.Fault) bool {
 	switch f.(type) {
 	case injector.CutOff, injector.Partition, injector.Refuse:
@@ -110,15 +126,96 @@ func onDatagrams(f injector.Fault) bool {
 	return false
 }
 
-// offRoute complains of requests and replies of HTTP that are chosen as messages are. The sentence alone does not tell what the link speaks.
-func offRoute(row message.Protocol, r message.Rule) (what, hint string) {
+// invalidOperation reports requests and replies of HTTP that are selected like messages. The sentence alone does
+// not show the protocol of the link.
+func invalidOperation(row message.Protocol, r message.Rule) (what, hint string) {
 	m := r.Match
 	switch {
-	case row.Unit != "calls" || (r.Do != message.LoseRequest && r.Do != message.LoseReply):
+	case row.Unit != "calls" || (r.Action != message.LoseRequest && !r.Action.OfReply()):
 		return "", ""
 	case strings.HasPrefix(m.Path, "/") || (m.Path == "" && (m.Method == "" || slices.Contains(methods, m.Method))):
 		return "", ""
 	}
-	_, _, err := parseRoute(strings.TrimSpace(m.Method + " " + m.Path))
-	return parts(err)
+	return parts(notAnOperation(strings.TrimSpace(m.Method + " " + m.Path)))
+}
+
+// impossibleOperation reports an operation that no call of a protocol can have. Calls are selected by method and
+// path, without query and fragment.
+func impossibleOperation(row message.Protocol, m message.Match) (what, hint string) {
+	said := strings.TrimSpace(m.Method + " " + m.Path)
+	before := func(mark string) string {
+		path, _, _ := strings.Cut(m.Path, mark)
+		return strconv.Quote(strings.TrimSpace(m.Method + " " + path))
+	}
+	switch {
+	case row.Unit != "calls":
+		return "", ""
+	case strings.Contains(m.Path, "#"):
+		return fmt.Sprintf("%q has a fragment, which no request carries", said), "leave it out: " + before("#")
+	case strings.Contains(m.Path, "?"):
+		return fmt.Sprintf("%q has a query, and calls are chosen by method and path only, so that none would match", said), "leave the query out: " + before("?")
+	case strings.ContainsAny(m.Path, " \t"):
+		return fmt.Sprintf("%q has white space in its path, which no request has", said), "write method and path, as in \"GET /catalog\""
+	case row.Name != "grpc":
+		return "", ""
+	case m.Method != "" && m.Method != http.MethodPost:
+		hint = "leave it out"
+		if m.Path != "" {
+			hint = "write " + strconv.Quote(m.Path)
+		}
+		return fmt.Sprintf("%q: calls of gRPC are chosen by their path, and all are POST requests", said), hint
+	case m.Path != "" && !strings.HasSuffix(m.Path, "*") && strings.Count(strings.TrimPrefix(m.Path, "/"), "/") != 1:
+		return fmt.Sprintf("%q names no method of gRPC", said), `write package, service and method, as in "/shop.Payments/Charge", or "/shop.Payments/*"`
+	}
+	return "", ""
+}
+
+// pushed is the operation of the messages that a dependency sends without a request, for protocols in which these
+// are rare and most messages are answers.
+var pushed = map[string]string{"postgres": "NOTIFY", "redis": "MESSAGE"}
+
+// onlyPushed reports whether a fault on all messages from a dependency would act only on those that subscribers
+// receive.
+func (l Link) onlyPushed(row message.Protocol, f injector.OnMessages) bool {
+	r := f.Rule()
+	return pushed[row.Name] != "" && r.Dir == message.ToClient && r.Match == (message.Match{}) && f.Though() == "" && r.Action != message.Twice && r.Action != message.Reorder &&
+		r.Action != message.Answer
+}
+
+// damagesRequest reports whether a rule changes the contents of requests.
+func damagesRequest(r message.Rule) bool {
+	return r.Action == message.Corrupt || r.Action == message.Truncate
+}
+
+// bodiless reports whether requests with a method have no body.
+func bodiless(method string) bool { return method == "GET" || method == "HEAD" }
+
+// damageReplies returns the hint to use a fault on replies instead of one on calls.
+func (l Link) damageReplies(f injector.Fault) string {
+	said := f.Say(l.From, l.To)
+	done := said[strings.LastIndex(said, " ")+1:]
+	return fmt.Sprintf("to change what comes back say: replies from %q to %q are %s", l.To, l.From, done)
+}
+
+// checkBodies reports a fault on the bodies of requests if the load sends no request with a body over this link.
+func (r *resolver) checkBodies(at pos, l Link, f injector.Fault) {
+	on, ok := f.(injector.OnCalls)
+	if !ok || l.From != Clients || r.Load == nil || l.protocol() != "http" || !damagesRequest(on.Rule()) {
+		return
+	}
+	for _, rt := range r.Load.Mix {
+		if !bodiless(rt.Method) {
+			return
+		}
+	}
+	if len(r.Load.Mix) > 0 {
+		r.addProblem(at, fmt.Sprintf("the load sends %s only, and such requests carry no body that could be changed", list(loaded(r.Load.Mix))), l.damageReplies(f))
+	}
+}
+
+func loaded(mix []Route) (routes []string) {
+	for _, r := range mix {
+		routes = append(routes, r.Method+" "+r.Path)
+	}
+	return routes
 }

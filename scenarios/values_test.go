@@ -13,11 +13,11 @@ import (
 func TestDurations(t *testing.T) {
 	for s, want := range map[string]time.Duration{"800ms": 800 * time.Millisecond, "2s": 2 * time.Second, "5m": 5 * time.Minute, "1 minute": time.Minute, "30 seconds": 30 * time.Second,
 		"1.5h": 90 * time.Minute, "1m30s": 90 * time.Second, "1h1m1s": time.Hour + time.Minute + time.Second, "20 µs": 20 * time.Microsecond, "24h": 24 * time.Hour} {
-		d, out := understand(t, s+" pass", nil, "")
+		d, out := parseSentence(t, s+" pass", nil, "")
 		require.NoError(t, out.err(), s)
 		assert.Equal(t, Wait{For: want}, d.Steps[0].Do, s)
 
-		d, out = understand(t, injector.Duration(want)+" pass", nil, "")
+		d, out = parseSentence(t, injector.Duration(want)+" pass", nil, "")
 		require.NoError(t, out.err(), s)
 		assert.Equal(t, Wait{For: want}, d.Steps[0].Do, "as it is printed: %s", injector.Duration(want))
 	}

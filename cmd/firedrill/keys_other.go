@@ -2,5 +2,5 @@
 
 package main
 
-// keyByKey leaves the terminal as it is: each key needs Enter after it.
+// keyByKey does not change the terminal: each key needs Enter after it.
 func keyByKey(int) (restore func(), err error) { return func() {}, nil }

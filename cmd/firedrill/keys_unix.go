@@ -4,7 +4,8 @@ package main
 
 import "golang.org/x/sys/unix"
 
-// keyByKey turns off line editing and echo, and leaves signals and output as they are (a raw mode would take Ctrl-C away).
+// keyByKey turns off line editing and echo. Signals and output remain unchanged: in raw mode, Ctrl-C would have no
+// effect.
 func keyByKey(fd int) (restore func(), err error) {
 	before, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {

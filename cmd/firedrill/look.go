@@ -14,6 +14,7 @@ import (
 	"github.com/firedrill-dev/firedrill/features/services"
 	"github.com/firedrill-dev/firedrill/features/shop"
 	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -28,9 +29,9 @@ func planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			es, err := scenarios.Parse(scenarios.Source{FS: fsys, Paths: paths, Tags: asked(tags, args), Name: name})
+			es, err := scenarios.Parse(scenarios.Source{FS: fsys, Paths: paths, Tags: tagsOrDefault(tags, args), Name: name, Find: runner.FindProgram})
 			if err != nil {
-				return told(cmd, err)
+				return printProblems(cmd, err)
 			}
 			return scenarios.Plan(cmd.OutOrStdout(), es)
 		},
@@ -40,8 +41,9 @@ func planCommand() *cobra.Command {
 	return cmd
 }
 
-// told prints problems of features as they are, and leaves other errors to the caller.
-func told(cmd *cobra.Command, err error) error {
+// printProblems prints the problems of features to standard error and returns an exit code. It returns other
+// errors unchanged.
+func printProblems(cmd *cobra.Command, err error) error {
 	var problems scenarios.Problems
 	if !errors.As(err, &problems) {
 		return err
@@ -78,7 +80,11 @@ func reportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report RUN",
 		Short: `Render a run again from its journal, also one that was killed half-way; RUN is its folder, its name, or "latest"`,
-		Args:  cobra.ExactArgs(1),
+		Long: `Renders a run again from its journal, also one that was killed half-way. RUN is its folder, its name, or "latest".
+
+The exit code says whether the reports could be written: 0 also for a run that failed or was killed. A verdict's exit code is that of run; programs that
+look at an earlier run read the outcome in report.json (--format json).`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := args[0]
 			if _, err := os.Stat(dir); err != nil {
@@ -97,7 +103,7 @@ func reportCommand() *cobra.Command {
 			if err := reports.Text(style(cmd.OutOrStdout()))(cmd.OutOrStdout(), book); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "\nreport: %s\n", filepath.Join(dir, "report.html"))
+			fmt.Fprintf(cmd.OutOrStdout(), "\nreport: %s\n", journal.Visible(filepath.Join(dir, "report.html")))
 			return nil
 		},
 	}
@@ -126,12 +132,12 @@ func formatNames() []string {
 	return names
 }
 
-// shopCommand serves one part of the demo shop; the shop's system.yaml calls it.
+// shopCommand serves one part of the demo shop. The shop's system.yaml starts it.
 func shopCommand() *cobra.Command {
 	return hidden("shop PART", "Serve one part of the demo shop", shop.Main)
 }
 
-// serviceCommand serves what the features in real/ run against.
+// serviceCommand serves a service under test of the features in real/.
 func serviceCommand() *cobra.Command {
 	return hidden("service NAME", "Serve a service under test of the features of real servers", services.Main)
 }

@@ -1,14 +1,14 @@
-// Command firedrill runs failure drills: feature files that say what a system must survive.
+// Command firedrill runs failure drills: feature files that describe what a system must survive.
 //
 //	firedrill run                     the features in ./features, or the built-in drill of the demo shop
-//	firedrill run --without "fallbacks"   the same with one of the demo shop's protections taken out
+//	firedrill run --without "fallbacks"   the same without one of the demo shop's protections
 //	firedrill plan features/x.feature what would happen, when, to what, and how it is undone
-//	firedrill steps retry             the sentences that speak of "retry"
-//	firedrill report latest           the reports of a run once more, from its journal
+//	firedrill steps retry             the sentences that contain "retry"
+//	firedrill report latest           render the reports of a run again, from its journal
 //
-// Standard output carries results; progress, questions and errors go to standard error. The exit code is 0 when every scenario passed,
-// 1 when a check failed, 2 for wrong usage or features (nothing was started), 3 when the drill proved nothing, 4 when a stop rule ended it,
-// 130 when it was interrupted.
+// Results go to standard output; progress, questions and errors go to standard error. The exit code is 0 if every
+// scenario passed, 1 if a check failed, 2 for wrong usage or features (nothing was started), 3 if the result is
+// inconclusive, 4 if a stop rule ended a scenario, and 130 if the run was interrupted.
 package main
 
 import (
@@ -21,13 +21,16 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 func main() {
 	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// exit is an error that only carries an exit code: what there is to say has been said.
+// exit is an error that carries an exit code only: its message has already been printed.
 type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
@@ -51,13 +54,13 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case errors.As(err, &code):
 		return int(code)
 	default:
-		fmt.Fprintln(stderr, "firedrill:", err)
+		fmt.Fprintln(stderr, "firedrill:", journal.Visible(journal.RedactText(err.Error())))
 		return usage
 	}
 }
 
-// interruptible returns a context that the first Ctrl-C, SIGTERM or lost terminal ends, so that everything is healed; the second one ends
-// the program at once.
+// interruptible returns a context that is cancelled by the first Ctrl-C, SIGTERM or loss of the terminal, so that
+// everything is healed. The second signal kills the services and ends the program immediately.
 func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -70,7 +73,9 @@ func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
 			fmt.Fprintf(stderr, "\nfiredrill: %v: healing and stopping; once more to leave at once\n", s)
 			cancel()
 		}
-		<-signals
+		s := <-signals
+		fmt.Fprintf(stderr, "\nfiredrill: %v: leaving at once; services are killed, nothing is healed and no report is written\n", s)
+		process.Abandon()
 		os.Exit(130)
 	}()
 	return ctx, func() { signal.Stop(signals); cancel() }

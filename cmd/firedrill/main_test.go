@@ -19,7 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets this test binary be the program: when the tests start it so, and when a run starts parts of the demo shop.
+// TestMain makes this test binary act as firedrill when tests start it as such, and when a run starts parts of the
+// demo shop.
 func TestMain(m *testing.M) {
 	if os.Getenv("FIREDRILL_IS_PROGRAM") != "" || (len(os.Args) > 1 && (os.Args[1] == "shop" || os.Args[1] == "service")) {
 		main()
@@ -27,20 +28,20 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program is a started firedrill.
+// program is a running firedrill.
 type program struct {
 	cmd         *exec.Cmd
 	out, errOut *buffer
 	runs        string // parent of run folders
 }
 
-// start runs the program with its run folders in a fresh place; the test ends it.
+// start runs the program with a new folder for runs. The test stops it.
 func start(t *testing.T, stdin string, args ...string) *program {
 	t.Helper()
 	return startWith(t, strings.NewReader(stdin), args...)
 }
 
-// startWith is start with an input that need not be known yet.
+// startWith is start with a reader as input.
 func startWith(t *testing.T, stdin io.Reader, args ...string) *program {
 	t.Helper()
 	self, err := os.Executable()
@@ -56,7 +57,7 @@ func startWith(t *testing.T, stdin io.Reader, args ...string) *program {
 	return p
 }
 
-// code waits for the end and returns the exit code; -1 means a signal.
+// code waits for the program to end and returns its exit code; -1 means a signal.
 func (p *program) code(t *testing.T) int {
 	t.Helper()
 	err := p.cmd.Wait()
@@ -67,9 +68,9 @@ func (p *program) code(t *testing.T) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-func (p *program) said() string { return p.out.String() + p.errOut.String() }
+func (p *program) output() string { return p.out.String() + p.errOut.String() }
 
-// until waits for a line of the run's journal.
+// until waits until the journal of the run matches a pattern.
 func (p *program) until(t *testing.T, pattern string) []byte {
 	t.Helper()
 	var raw []byte
@@ -102,9 +103,9 @@ func TestExitCodes(t *testing.T) {
 				return
 			}
 			p := start(t, "", c.args...)
-			require.Equal(t, c.code, p.code(t), p.said())
+			require.Equal(t, c.code, p.code(t), p.output())
 			for _, s := range c.says {
-				require.Contains(t, p.said(), s)
+				require.Contains(t, p.output(), s)
 			}
 			if c.code == 2 {
 				entries, err := os.ReadDir(p.runs)
@@ -115,12 +116,12 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func TestMetricsWhosePortIsTakenStartNothing(t *testing.T) {
+func TestMetricsPortTaken(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
 	p := start(t, "", "run", "../../cmd/firedrill/testdata/vacuous.feature", "--metrics", taken.Addr().String())
-	require.Equal(t, usage, p.code(t), p.said())
+	require.Equal(t, usage, p.code(t), p.output())
 	require.Contains(t, p.errOut.String(), taken.Addr().String())
 	require.Contains(t, p.errOut.String(), "choose another port")
 	entries, err := os.ReadDir(p.runs)
@@ -130,10 +131,10 @@ func TestMetricsWhosePortIsTakenStartNothing(t *testing.T) {
 
 func TestMissingProtectionExitsOneAndNamesTheOrders(t *testing.T) {
 	p := start(t, "", "run", "--without", "idempotency keys", "--tags", "@row-7")
-	require.Equal(t, 1, p.code(t), p.said())
+	require.Equal(t, 1, p.code(t), p.output())
 	raw := p.until(t, `"verdict"`)
 	duplicated := regexp.MustCompile(`key ([0-9a-zA-Z-]+)[^"]*2 effects`).FindSubmatch(raw)
-	require.NotNil(t, duplicated, p.said())
+	require.NotNil(t, duplicated, p.output())
 	require.Contains(t, p.out.String(), string(duplicated[1]), "the terminal names no duplicated order by its key")
 }
 
@@ -141,7 +142,7 @@ func TestInterruptHealsAndLeavesNothing(t *testing.T) {
 	p := start(t, "", "run", "../../cmd/firedrill/testdata/long.feature")
 	journal := p.until(t, `"stage":"injected"`)
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
-	require.Equal(t, 130, p.code(t), p.said())
+	require.Equal(t, 130, p.code(t), p.output())
 	requireGone(t, journal)
 	require.FileExists(t, filepath.Join(p.runs, "latest", "report.html"))
 	p.until(t, `"stage":"healed"`)
@@ -167,7 +168,7 @@ func TestKilledRunnerLeavesNothingAndItsJournalRenders(t *testing.T) {
 
 func TestStepAsksAndSkips(t *testing.T) {
 	p := start(t, "s", "run", "--step", "../../cmd/firedrill/testdata/vacuous.feature")
-	require.Equal(t, 3, p.code(t), p.said())
+	require.Equal(t, 3, p.code(t), p.output())
 	require.Contains(t, p.errOut.String(), `next: calls from "front" to "comments" are delayed by 100ms`)
 	require.Contains(t, p.errOut.String(), "skipped")
 }
@@ -175,8 +176,8 @@ func TestStepAsksAndSkips(t *testing.T) {
 func TestStepHealsOnAKey(t *testing.T) {
 	for name, c := range map[string]struct {
 		file string
-		held time.Duration // at least, were it left to the steps
-		keys [][2]string   // what is awaited on the terminal, and the key that follows
+		held time.Duration // the least time that the fault would be live without the key
+		keys [][2]string   // the text to wait for, and the key to press then
 	}{
 		"a fault that its step holds":    {"long.feature", 60 * time.Second, [][2]string{{"go on", "\n"}, {"heal now", "h"}}},
 		"a fault that no step holds":     {"byhand.feature", 4 * time.Second, [][2]string{{"go on", "\n"}, {"heal what is live", "\n"}, {"inject: calls", "h"}}},
@@ -191,7 +192,7 @@ func TestStepHealsOnAKey(t *testing.T) {
 				_, err := typed.Write([]byte(k[1]))
 				require.NoError(t, err)
 			}
-			// The input stays open: its end would end the run.
+			// The input stays open: closing it would cancel the run.
 			p.until(t, `"stage":"healed"[^\n]*hangs`)
 			book, err := readBook(filepath.Join(p.runs, "latest", "journal.ndjson"))
 			require.NoError(t, err)
@@ -204,10 +205,10 @@ func TestStepHealsOnAKey(t *testing.T) {
 	}
 }
 
-// TestStepQuitsTheRun: q ends all scenarios, not one after the other.
+// TestStepQuitsTheRun: q cancels all scenarios at once.
 func TestStepQuitsTheRun(t *testing.T) {
 	p := start(t, "q", "run", "--step", "../../cmd/firedrill/testdata/long.feature", "../../cmd/firedrill/testdata/vacuous.feature")
-	require.Equal(t, 130, p.code(t), p.said())
+	require.Equal(t, 130, p.code(t), p.output())
 	require.Equal(t, 1, strings.Count(p.errOut.String(), "next: "), p.errOut.String())
 	require.Contains(t, p.out.String(), "the operator ended the run")
 }
@@ -229,7 +230,8 @@ func TestStepsPrintsTheVocabulary(t *testing.T) {
 	require.NotContains(t, some.String(), "every acknowledged request is applied exactly once")
 }
 
-// requireGone checks that the processes of the journal are dead, and that nobody listens any more where they and the links to them did.
+// requireGone checks that the processes in the journal are dead and that their ports and those of the links are
+// closed.
 func requireGone(t *testing.T, journal []byte) {
 	t.Helper()
 	addresses := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindAllString(string(journal), -1)
@@ -252,8 +254,8 @@ func requireGone(t *testing.T, journal []byte) {
 	}
 }
 
-// Scenarios that are known to fail run when they are asked for.
-func TestFindingsAreAskedFor(t *testing.T) {
+// Scenarios that are known to fail run only if they are selected.
+func TestFindingsRunOnRequest(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.Mkdir("features", 0o700))
 	text := "Feature: A\n  Scenario: holds\n    Given the service \"a\" at \"127.0.0.1:1\"\n    When 1s passes\n  @finding\n  Scenario: known\n    Given the service \"a\" at \"127.0.0.1:1\"\n    When 1s passes\n"

@@ -10,12 +10,12 @@ import (
 	"github.com/firedrill-dev/firedrill/features"
 )
 
-// source finds the file system that features are read from and the paths within it. Without arguments these are ./features, or the
-// built-in drill where that folder holds no feature. Paths outside the working folder are
-// read from the root.
+// source returns the file system that features are read from, and the paths in it. Without arguments the path is
+// ./features, or the built-in drill if that folder has no features. Paths outside the working folder are read from
+// the root of the file system.
 func source(args []string) (fs.FS, []string, error) {
 	if len(args) == 0 {
-		if holdsFeatures("features") {
+		if hasFeatures("features") {
 			return os.DirFS("."), []string{"features"}, nil
 		}
 		return features.FS, []string{"."}, nil
@@ -39,18 +39,20 @@ func source(args []string) (fs.FS, []string, error) {
 	return os.DirFS(root), slashed(args), nil
 }
 
-// findings is the tag of scenarios that are known to fail, and are run by those who ask for them: by file, by folder or by tag.
+// findings is the tag of scenarios that are known to fail. They run only if they are selected by file, folder or
+// tag.
 const findings = "@finding"
 
-// asked is the tag expression of a run: what the user said, and where neither tags nor paths were said, all but findings.
-func asked(tags string, args []string) string {
+// tagsOrDefault returns the tag expression of a run: the given one, or one that excludes findings if there are
+// neither tags nor paths.
+func tagsOrDefault(tags string, args []string) string {
 	if tags == "" && len(args) == 0 {
 		return "not " + findings
 	}
 	return tags
 }
 
-func holdsFeatures(dir string) bool {
+func hasFeatures(dir string) bool {
 	found := false
 	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {

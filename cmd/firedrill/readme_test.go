@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write README's tables again")
 
 var table = regexp.MustCompile(`(?s)<!-- table: (\w+) -->\n(.*?)<!-- end -->`)
 
-// TestREADME fails when a table of the README is stale; -update prints it again from the code.
+// TestREADME fails if a table of the README is stale. With -update, it regenerates the table from the code.
 func TestREADME(t *testing.T) {
 	path := filepath.Join("..", "..", "README.md")
 	raw, err := os.ReadFile(path)
@@ -46,7 +46,7 @@ func TestREADME(t *testing.T) {
 	require.Equal(t, fresh, string(raw), "README.md is stale: make docs")
 }
 
-// TestREADMEsDrill fails when the feature that the README shows could not be run.
+// TestREADMEsDrill fails if the feature in the README cannot be run.
 func TestREADMEsDrill(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func protocolTable() string {
 	rows := []string{"| protocol | what it is | faults message by message |", "|---|---|---|"}
 	for _, p := range message.Protocols() {
 		var can []string
-		for _, do := range p.Do {
+		for _, do := range p.Actions {
 			can = append(can, string(do))
 		}
 		rows = append(rows, line(p.Name, p.Means, strings.Join(can, ", ")))

@@ -15,6 +15,7 @@ import (
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 func runCommand() *cobra.Command {
@@ -25,7 +26,13 @@ func runCommand() *cobra.Command {
 		Short: "Run features: files, folders, file.feature:line",
 		Long: `Runs the scenarios of the given features and writes a run's folder with journal, reports and logs.
 Without a path it runs ./features, and where there is none the built-in drill of the demo shop. Scenarios tagged @finding are known to fail: they run
-when their file, their folder or a tag asks for them.`,
+when their file, their folder or a tag asks for them.
+
+Scenarios run side by side only where they share no port, address, folder or handler and their services and loads fit the machine together. One that
+ended inconclusive because others may have disturbed it is run again alone.
+
+Exit codes: 0 passed, 1 a check failed, 2 wrong usage or a bad feature, 3 inconclusive or scenarios skipped beside passed ones, 4 stopped by a stop
+rule, 130 interrupted. What an earlier run left that was killed is ended and removed first.`,
 		Example: `  firedrill run --tags "@smoke and not @real"
   firedrill run --without "idempotency keys"   # the demo shop without one protection: see it caught
   firedrill run --step features/orders.feature # ask before each injection, heal on a key`,
@@ -33,15 +40,16 @@ when their file, their folder or a tag asks for them.`,
 	flags := cmd.Flags()
 	flags.StringVar(&o.Tags, "tags", "", `tag expression, such as "@smoke and not @real"`)
 	flags.StringVar(&o.Name, "name", "", "regular expression on scenario names")
-	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all decisions; 0 takes one from the clock and tells it")
+	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all decisions; 0 takes one from the clock, which every report shows")
 	flags.StringSliceVar(&o.Without, "without", nil, "protections to switch off in the system, by name (the system's commands get them as ${without})")
-	flags.IntVar(&o.Parallel, "parallel", min(4, 2*runtime.NumCPU()), "scenarios at once; those tagged @serial run alone")
+	flags.IntVar(&o.Parallel, "parallel", runtime.NumCPU(), "most scenarios at once; fewer where they would disturb each other; those tagged @serial run alone")
 	flags.StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "where run folders go")
 	flags.StringVar(&o.Metrics, "metrics", "", "serve /metrics for Prometheus at host:port while the run lasts, such as 127.0.0.1:9464; without a host, to this machine only")
+	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "pass although scenarios were skipped because a program that they need is not installed; otherwise exit code 3")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
-		o.Tags = asked(o.Tags, args)
+		o.Tags = tagsOrDefault(o.Tags, args)
 		if o.FS, o.Paths, err = source(args); err != nil {
 			return err
 		}
@@ -51,24 +59,24 @@ when their file, their folder or a tag asks for them.`,
 }
 
 func run(cmd *cobra.Command, o runner.Options, step bool) error {
-	out, talk := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	live := reports.NewLive(talk, isTerminal(talk) && !step)
+	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	live := reports.NewLive(console, styled(console) && !step)
 	o.Watch = live.Event
-	ctx, quit := context.WithCancelCause(cmd.Context())
-	defer quit(nil)
+	ctx, cancelRun := context.WithCancelCause(cmd.Context())
+	defer cancelRun(nil)
 	if step {
 		keys, restore, err := readKeys(cmd.InOrStdin())
 		if err != nil {
 			return err
 		}
 		defer restore()
-		facilitate(&o, &desk{keys: keys, talk: talk, quit: quit})
+		askOperator(&o, &operator{keys: keys, console: console, cancelRun: cancelRun})
 	}
 	result, err := runner.Run(ctx, o)
 	live.Close()
 	var problems scenarios.Problems
 	if errors.As(err, &problems) {
-		fmt.Fprint(talk, problems.Error())
+		fmt.Fprint(console, problems.Error())
 		return exit(usage)
 	}
 	if result == nil {
@@ -78,7 +86,7 @@ func run(cmd *cobra.Command, o runner.Options, step bool) error {
 		return err
 	}
 	if err != nil {
-		fmt.Fprintln(talk, "firedrill:", err)
+		fmt.Fprintln(console, "firedrill:", journal.Visible(journal.RedactText(err.Error())))
 	}
 	if code := result.ExitCode(); code != 0 {
 		return exit(code)
@@ -86,7 +94,7 @@ func run(cmd *cobra.Command, o runner.Options, step bool) error {
 	return nil
 }
 
-// printText prints the verdict table and where the report lies.
+// printText prints the verdict table and the path of the report.
 func printText(out io.Writer, result *runner.Result) error {
 	if err := reports.Text(style(out))(out, result.Book); err != nil {
 		return err
@@ -95,12 +103,17 @@ func printText(out io.Writer, result *runner.Result) error {
 	if abs, err := filepath.Abs(page); err == nil {
 		page = abs
 	}
-	fmt.Fprintf(out, "\nreport: %s\n", page)
+	fmt.Fprintf(out, "\nreport: %s\n", journal.Visible(page))
 	return nil
 }
 
-func style(w io.Writer) reports.Style {
-	return reports.Style{Colour: isTerminal(w) && os.Getenv("NO_COLOR") == ""}
+func style(w io.Writer) reports.Style { return reports.Style{Colour: styled(w)} }
+
+// styled reports whether w may get colours and cursor movements: it is a terminal that supports them, and NO_COLOR
+// is not set.
+func styled(w io.Writer) bool {
+	name := os.Getenv("TERM")
+	return isTerminal(w) && name != "" && name != "dumb" && os.Getenv("NO_COLOR") == ""
 }
 
 func isTerminal(w any) bool {

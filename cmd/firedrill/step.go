@@ -10,68 +10,69 @@ import (
 	"sync"
 
 	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 var errQuit = errors.New("the operator ended the run")
 
-// desk is where the operator sits: a question at a time, and one key that heals whatever is live, also while a question is open. Its methods are called from the
-// one scenario that runs.
-type desk struct {
-	keys <-chan byte
-	talk io.Writer
-	quit context.CancelCauseFunc // ends the run
+// operator reads the keys of the person at the terminal. It asks one question at a time, and one key heals the
+// live fault at any time. Its methods must be called from the single scenario that runs.
+type operator struct {
+	keys      <-chan byte
+	console   io.Writer
+	cancelRun context.CancelCauseFunc // cancels the run
 
-	live    context.Context // while there is something that h could heal
-	healed  chan struct{}   // closed by h; nil when there is nothing
+	live    context.Context // not done while h can heal a fault
+	healed  chan struct{}   // closed by h; nil if there is nothing to heal
 	stop    context.CancelFunc
 	reading sync.WaitGroup
 }
 
-// facilitate makes the run ask before each injection and heal it on a key.
-func facilitate(o *runner.Options, d *desk) {
+// askOperator makes the run ask before each injection, and heal it when a key is pressed.
+func askOperator(o *runner.Options, op *operator) {
 	o.Parallel = 1
 	o.Before = func(ctx context.Context, says string) (skip bool, err error) {
-		k, err := d.ask(ctx, "\nnext: "+says+"\n  Enter or space: go on   s: skip   q: stop the run > ", "\n\r s")
+		k, err := op.ask(ctx, "\nnext: "+says+"\n  Enter or space: go on   s: skip   q: stop the run > ", "\n\r s")
 		switch {
 		case err != nil:
 			return false, err
 		case k == 's':
-			fmt.Fprintln(d.talk, "skipped")
+			fmt.Fprintln(op.console, "skipped")
 			return true, nil
 		}
-		fmt.Fprintln(d.talk, "injecting; h: heal now")
+		fmt.Fprintln(op.console, "injecting; h: heal now")
 		return false, nil
 	}
 	o.Confirm = func(ctx context.Context, what string) error {
-		_, err := d.ask(ctx, "\nplease confirm: "+what+"\n  Enter: done   q: stop the run > ", "\n\r ")
+		_, err := op.ask(ctx, "\nplease confirm: "+what+"\n  Enter: done   q: stop the run > ", "\n\r ")
 		if err == nil {
-			fmt.Fprintln(d.talk, "confirmed")
+			fmt.Fprintln(op.console, "confirmed")
 		}
 		return err
 	}
-	o.Healing = d.healing
+	o.Healing = op.healing
 }
 
-// ask waits for one of the keys; q, and an end of the input, end the run.
-func (d *desk) ask(ctx context.Context, question, keys string) (byte, error) {
-	d.pause()
-	defer d.listen()
-	if d.healed != nil && d.live.Err() == nil {
+// ask waits for one of the keys. q and the end of the input cancel the run.
+func (op *operator) ask(ctx context.Context, question, keys string) (byte, error) {
+	op.pause()
+	defer op.listen()
+	if op.healed != nil && op.live.Err() == nil {
 		question = strings.Replace(question, "   q: ", "   h: heal what is live   q: ", 1)
 	}
-	fmt.Fprint(d.talk, question)
+	fmt.Fprint(op.console, journal.Visible(question))
 	for {
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
-		case k, ok := <-d.keys:
+		case k, ok := <-op.keys:
 			switch {
 			case !ok || k == 'q':
-				fmt.Fprintln(d.talk, "stop")
-				d.quit(errQuit)
+				fmt.Fprintln(op.console, "stop")
+				op.cancelRun(errQuit)
 				return 0, errQuit
 			case k == 'h':
-				d.heal()
+				op.heal()
 			case strings.IndexByte(keys, k) >= 0:
 				return k, nil
 			}
@@ -79,58 +80,58 @@ func (d *desk) ask(ctx context.Context, question, keys string) (byte, error) {
 	}
 }
 
-// healing lets h close the channel until ctx ends.
-func (d *desk) healing(ctx context.Context) <-chan struct{} {
-	d.pause()
-	d.live, d.healed = ctx, make(chan struct{})
-	healed := d.healed
-	d.listen()
+// healing returns a channel that is closed when h is pressed before ctx is done.
+func (op *operator) healing(ctx context.Context) <-chan struct{} {
+	op.pause()
+	op.live, op.healed = ctx, make(chan struct{})
+	healed := op.healed
+	op.listen()
 	return healed
 }
 
-func (d *desk) heal() {
-	if d.healed == nil || d.live.Err() != nil {
+func (op *operator) heal() {
+	if op.healed == nil || op.live.Err() != nil {
 		return
 	}
-	fmt.Fprintln(d.talk, "healing")
-	close(d.healed)
-	d.healed = nil
+	fmt.Fprintln(op.console, "healing")
+	close(op.healed)
+	op.healed = nil
 }
 
-// listen waits for h while no question is open; pause ends that.
-func (d *desk) listen() {
-	if d.healed == nil {
+// listen waits for h in the background while no question is open. pause stops it.
+func (op *operator) listen() {
+	if op.healed == nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(d.live)
-	d.stop = cancel
-	d.reading.Go(func() {
-		for d.healed != nil {
+	ctx, cancel := context.WithCancel(op.live)
+	op.stop = cancel
+	op.reading.Go(func() {
+		for op.healed != nil {
 			select {
 			case <-ctx.Done():
 				return
-			case k, ok := <-d.keys:
+			case k, ok := <-op.keys:
 				switch {
 				case !ok:
 					return
 				case k == 'h':
-					d.heal()
+					op.heal()
 				}
 			}
 		}
 	})
 }
 
-func (d *desk) pause() {
-	if d.stop != nil {
-		d.stop()
-		d.reading.Wait()
-		d.stop = nil
+func (op *operator) pause() {
+	if op.stop != nil {
+		op.stop()
+		op.reading.Wait()
+		op.stop = nil
 	}
 }
 
-// readKeys delivers what is typed, key by key on a terminal; restore sets the terminal back. The reader ends with the program: a blocked
-// read of a terminal cannot be cut short.
+// readKeys returns a channel of typed bytes, unbuffered by lines if in is a terminal. restore resets the terminal.
+// The goroutine that reads runs until the program ends: a blocked read of a terminal cannot be cancelled.
 func readKeys(in io.Reader) (keys <-chan byte, restore func(), err error) {
 	restore = func() {}
 	if f, ok := in.(*os.File); ok && isTerminal(f) {

@@ -9,6 +9,7 @@ Feature: What services make of a COMMIT that is not acknowledged
     And every request carries a fresh idempotency key in the "Idempotency-Key" header
     And clients give up after 4s
     And applied effects are read from "GET /ledger"
+    And effects settle within 2s
     And a baseline is measured for 2s
     When 20% of "COMMIT" replies from "postgres" to "orders" are lost after the work was done, then reset for 4s
     And 1s pass

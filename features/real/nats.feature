@@ -13,6 +13,7 @@ Feature: What subscribers, publishers and consumers of NATS make of broken links
   Scenario: the subscriber's connection is reset and refused
     Given a steady load of 60 requests per second on "POST /subject"
     And applied effects are read from "GET /handled"
+    And effects settle within 2s
     When connections from "worker" to "nats" are reset for 2s
     And 2s pass
     Then every acknowledged request is applied exactly once
@@ -23,6 +24,7 @@ Feature: What subscribers, publishers and consumers of NATS make of broken links
   Scenario: what the subscriber gets is held up
     Given a steady load of 60 requests per second on "POST /subject"
     And applied effects are read from "GET /handled"
+    And effects settle within 2s
     When "worker" and "nats" are cut off from each other for 2s
     And 2s pass
     Then every acknowledged request is applied exactly once
@@ -33,6 +35,7 @@ Feature: What subscribers, publishers and consumers of NATS make of broken links
   Scenario Outline: the publisher hears nothing and publishes again: <way>
     Given a steady load of 60 requests per second on "POST <path>"
     And applied effects are read from "GET /stored"
+    And effects settle within 2s
     When 20% of "<subject>" replies from "nats" to "publisher" are lost after the work was done, then silence for 4s
     And 2s pass
     Then at least 20 messages from "publisher" to "nats" were affected by the fault
@@ -50,6 +53,7 @@ Feature: What subscribers, publishers and consumers of NATS make of broken links
   Scenario: the consumer's acknowledgement is lost
     Given a steady load of 60 requests per second on "POST /work"
     And applied effects are read from "GET /handled"
+    And effects settle within 2s
     When 20% of "$JS.ACK.>" messages from "worker" to "nats" are lost, then silence for 4s
     And 5s pass
     Then at least 20 messages from "worker" to "nats" were affected by the fault

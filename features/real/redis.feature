@@ -8,6 +8,7 @@ Feature: What a client of Redis makes of replies that are lost
     And every request carries a fresh idempotency key in the "Idempotency-Key" header
     And clients give up after 4s
     And applied effects are read from "GET /ledger"
+    And effects settle within 2s
     And a baseline is measured for 2s
 
   Scenario: no reply is lost

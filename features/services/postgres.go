@@ -32,13 +32,14 @@ func runPostgres(ctx context.Context, c config) (service, error) {
 		h := fnv.New64a()
 		_, _ = h.Write([]byte(data))
 		home := filepath.Join(os.TempDir(), fmt.Sprintf("firedrill-postgres-%x", h.Sum64()))
+		forget := process.Record(home)
 		if err := os.Mkdir(home, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
 			return service{}, err
 		}
 		if err := os.Chmod(home, 0o777); err != nil { //nolint:gosec // that user's files are its own
 			return service{}, err
 		}
-		defer func() { _ = os.RemoveAll(home) }()
+		defer func() { _ = os.RemoveAll(home); forget() }()
 		data = filepath.Join(home, "data")
 		as = []string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}
 	}

@@ -69,9 +69,9 @@ func relayMessages(upstream, protocol, rule string) (string, any, error) {
 func arm(r *message.Relay, rule string) (err error) {
 	switch rule {
 	case "other":
-		_, err = r.Add(message.Rule{ID: "f", Do: message.LoseRequest, Count: evidence.NewCounter("calls"), Match: message.Match{Method: "PURGE"}, Share: 0.1})
+		_, err = r.Add(message.Rule{ID: "f", Action: message.LoseRequest, Count: evidence.NewCounter("calls"), Match: message.Match{Method: "PURGE"}, Share: 0.1})
 	case "never":
-		_, err = r.Add(message.Rule{ID: "f", Do: message.LoseRequest, Count: evidence.NewCounter("calls"), Share: 1e-15})
+		_, err = r.Add(message.Rule{ID: "f", Action: message.LoseRequest, Count: evidence.NewCounter("calls"), Share: 1e-15})
 	}
 	return err
 }

@@ -14,22 +14,23 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// BenchmarkForward counts datagrams that are carried there and back for 16 clients who each have 8 under way, so that no buffer is ever full: for a plain
-// forwarder in Go and, turn by turn with it, for a link, since a machine's speed changes within seconds. "x plain" is the rate against the plain forwarder's.
+// BenchmarkForward measures round trips of datagrams for 16 clients with 8 datagrams in flight each, so that no
+// buffer is ever full. It alternates between a plain forwarder in Go and a link, because the speed of a machine
+// changes within seconds. "x plain" is the rate relative to the plain forwarder.
 func BenchmarkForward(b *testing.B) {
 	ways := []struct {
 		name string
 		open func(b *testing.B, upstream string) string
 	}{
-		{"no rule", func(b *testing.B, upstream string) string { return open(b, upstream, Config{}).Addr() }},
+		{"no rule", func(b *testing.B, upstream string) string { return openLink(b, upstream, Config{}).Addr() }},
 		{"a rule that never fires", func(b *testing.B, upstream string) string {
-			f := open(b, upstream, Config{})
-			f.live(b, message.Rule{Do: message.LoseRequest, Share: 1e-12})
+			f := openLink(b, upstream, Config{})
+			f.addRule(b, message.Rule{Action: message.LoseRequest, Share: 1e-12})
 			return f.Addr()
 		}},
 		{"statsd, a rule about another metric", func(b *testing.B, upstream string) string {
-			f := open(b, upstream, Config{Protocol: "statsd"})
-			f.live(b, message.Rule{Do: message.LoseRequest, Match: message.Match{Path: "other"}})
+			f := openLink(b, upstream, Config{Protocol: "statsd"})
+			f.addRule(b, message.Rule{Action: message.LoseRequest, Match: message.Match{Path: "other"}})
 			return f.Addr()
 		}},
 		{"direct", func(_ *testing.B, upstream string) string { return upstream }},
@@ -55,7 +56,7 @@ func BenchmarkForward(b *testing.B) {
 	}
 }
 
-// flow is a set of clients who send, and wait for what comes back.
+// flow is a set of clients that send datagrams and wait for them to return.
 type flow struct {
 	clients []*peer
 	lost    atomic.Int64
@@ -66,11 +67,11 @@ func newFlow(b *testing.B, addr string) *flow {
 	for range 16 {
 		f.clients = append(f.clients, connect(b, addr))
 	}
-	f.run(1000) // sockets are made
+	f.run(1000) // creates the sockets
 	return f
 }
 
-// run carries n datagrams there and back.
+// run sends n datagrams and waits for all of them.
 func (f *flow) run(n int) time.Duration {
 	const window = 8
 	var left atomic.Int64
@@ -101,7 +102,7 @@ func (f *flow) run(n int) time.Duration {
 	return time.Since(began)
 }
 
-// plain is what one writes without us: a socket for each client, and nothing else.
+// plain starts a minimal forwarder: a socket for each client, and nothing else.
 func plain(b *testing.B, upstream string) string {
 	front := serve(b)
 	to, err := net.ResolveUDPAddr("udp", upstream)
@@ -109,7 +110,7 @@ func plain(b *testing.B, upstream string) string {
 	var all sync.WaitGroup
 	clients := map[netip.AddrPort]*net.UDPConn{}
 	all.Go(func() {
-		buf := make([]byte, largest)
+		buf := make([]byte, maxDatagram)
 		for {
 			n, from, err := front.ReadFromUDPAddrPort(buf)
 			if err != nil {
@@ -122,7 +123,7 @@ func plain(b *testing.B, upstream string) string {
 				}
 				clients[from] = up
 				all.Go(func() {
-					buf := make([]byte, largest)
+					buf := make([]byte, maxDatagram)
 					for {
 						n, err := up.Read(buf)
 						if errors.Is(err, net.ErrClosed) {

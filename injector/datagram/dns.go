@@ -11,10 +11,11 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// dnsHeader is the length of DNS's header. Its id is what a client knows its answer by.
+// dnsHeader is the length of the DNS header. Its ID identifies the answer for the client.
 const dnsHeader = 12
 
-// readDNS reads the first question, which answers repeat. Names are told in small letters: some clients vary them at random.
+// readDNS reads the first question, which answers repeat. It converts names to lower case, because some clients
+// randomize the case.
 func readDNS(b []byte, d *message.Datagram) {
 	d.Op = "datagram that is no DNS"
 	if len(b) < dnsHeader || binary.BigEndian.Uint16(b[4:]) == 0 {
@@ -38,12 +39,12 @@ func readDNS(b []byte, d *message.Datagram) {
 
 var errNoQuestion = errors.New("it is no question of DNS")
 
-// answerDNS answers a question with an error, or with an empty answer that is marked as cut short.
+// answerDNS answers a question with an error or, for TC, with an empty answer marked as truncated.
 func answerDNS(question []byte, code string) ([]byte, error) {
-	var about message.Datagram
-	readDNS(question, &about)
+	var info message.Datagram
+	readDNS(question, &info)
 	var q dns.Msg
-	if err := q.Unpack(question); err != nil || q.Response || about.Method == "" {
+	if err := q.Unpack(question); err != nil || q.Response || info.Method == "" {
 		return nil, errNoQuestion
 	}
 	rcode := dns.RcodeSuccess

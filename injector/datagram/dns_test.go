@@ -19,17 +19,17 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// zone is a real DNS server, over UDP and TCP, that knows example.test and counts what it is asked.
-type zone struct {
+// dnsServer is a real DNS server over UDP and TCP. It serves example.test and counts the questions.
+type dnsServer struct {
 	addr     string
 	udp, tcp atomic.Int64
 }
 
-func name(t testing.TB) *zone {
-	z := &zone{}
+func startDNS(t testing.TB) *dnsServer {
+	z := &dnsServer{}
 	var pc net.PacketConn
 	var ln net.Listener
-	for ln == nil { // the same free port for both
+	for ln == nil { // find a port that is free for both
 		var err error
 		pc, err = net.ListenPacket("udp", "127.0.0.1:0")
 		require.NoError(t, err)
@@ -50,8 +50,8 @@ func name(t testing.TB) *zone {
 	return z
 }
 
-// ServeDNS answers A with 192.0.2.n, where n is how many questions came over UDP, and AAAA with nothing.
-func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+// ServeDNS answers A with 192.0.2.n, where n is the number of questions over UDP, and AAAA with no records.
+func (z *dnsServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	a := new(dns.Msg).SetReply(q)
 	n := z.udp.Load()
 	if w.RemoteAddr().Network() == "tcp" {
@@ -69,14 +69,14 @@ func (z *zone) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	_ = w.WriteMsg(a)
 }
 
-// resolver is Go's own, asking the link.
+// resolver returns Go's resolver, using the link.
 func resolver(addr string) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}}
 }
 
-// resolve looks an IPv4 address up.
+// resolve looks up an IPv4 address.
 func resolve(t testing.TB, r *net.Resolver, host string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
@@ -88,9 +88,9 @@ func resolve(t testing.TB, r *net.Resolver, host string) (string, error) {
 	return ips[0].String(), nil
 }
 
-func openDNS(t testing.TB) (*zone, *front, *net.Resolver) {
-	z := name(t)
-	f := open(t, z.addr, Config{Protocol: "dns"})
+func openDNS(t testing.TB) (*dnsServer, *testLink, *net.Resolver) {
+	z := startDNS(t)
+	f := openLink(t, z.addr, Config{Protocol: "dns"})
 	return z, f, resolver(f.Addr())
 }
 
@@ -107,10 +107,10 @@ func TestGoResolvesThroughAHealthyLink(t *testing.T) {
 	assert.Empty(t, f.fates)
 }
 
-// One answer lost costs Go's resolver its whole time-out of 5 s; it asks again and then has its address.
-func TestAnAnswerLostCostsGoFiveSeconds(t *testing.T) {
+// One lost answer costs Go's resolver its full timeout of 5 s; then it retries and gets the address.
+func TestLostAnswerCostsGoFiveSeconds(t *testing.T) {
 	z, f, r := openDNS(t)
-	count, _ := f.live(t, message.Rule{Do: message.LoseRequest, Dir: message.ToClient, First: 1, Match: message.Match{Method: "A"}})
+	count, _ := f.addRule(t, message.Rule{Action: message.LoseRequest, Dir: message.ToClient, First: 1, Match: message.Match{Method: "A"}})
 	began := time.Now()
 	ip, err := resolve(t, r, "api.example.test.")
 	took := time.Since(began)
@@ -119,27 +119,27 @@ func TestAnAnswerLostCostsGoFiveSeconds(t *testing.T) {
 	assert.GreaterOrEqual(t, took, 4500*time.Millisecond)
 	assert.EqualValues(t, 1, count.Tally().Affected)
 	assert.EqualValues(t, 2, z.udp.Load())
-	require.Len(t, f.seen(evidence.Applied), 1)
-	fate := f.seen(evidence.Applied)[0]
+	require.Len(t, f.recorded(evidence.Applied), 1)
+	fate := f.recorded(evidence.Applied)[0]
 	assert.Equal(t, "A api.example.test", fate.Op)
 	assert.False(t, fate.ToServer)
 }
 
-// Errors in DNS's own words reach the application as those of a server do, and the server is never asked.
-func TestErrorsOfDNS(t *testing.T) {
-	for code, says := range map[string]string{"SERVFAIL": "server misbehaving", "REFUSED": "server misbehaving", "NXDOMAIN": "no such host"} {
+// DNS errors reach the application like those of a server, without a question to the server.
+func TestDNSErrors(t *testing.T) {
+	for code, want := range map[string]string{"SERVFAIL": "server misbehaving", "REFUSED": "server misbehaving", "NXDOMAIN": "no such host"} {
 		t.Run(code, func(t *testing.T) {
 			z, f, r := openDNS(t)
-			count, heal := f.live(t, message.Rule{Do: message.Answer, Code: code, Match: message.Match{Path: "*.example.test"}})
+			count, heal := f.addRule(t, message.Rule{Action: message.Answer, Code: code, Match: message.Match{Path: "*.example.test"}})
 			_, err := resolve(t, r, "api.example.test.")
 			var failed *net.DNSError
 			require.ErrorAs(t, err, &failed)
-			assert.Contains(t, failed.Error(), says)
+			assert.Contains(t, failed.Error(), want)
 			assert.Equal(t, code == "NXDOMAIN", failed.IsNotFound)
 			assert.Zero(t, z.udp.Load())
-			until(t, "it is told", func() bool { return count.Tally().Affected > 0 })
-			assert.Equal(t, "answered with "+code, f.seen(evidence.Applied)[0].Detail)
-			to, from := f.balanced(t)
+			waitUntil(t, "it is told", func() bool { return count.Tally().Affected > 0 })
+			assert.Equal(t, "answered with "+code, f.recorded(evidence.Applied)[0].Detail)
+			to, from := f.checkAccounts(t)
 			assert.Equal(t, to.Dropped, from.Injected)
 			heal()
 			ip, err := resolve(t, r, "api.example.test.")
@@ -149,10 +149,10 @@ func TestErrorsOfDNS(t *testing.T) {
 	}
 }
 
-// An answer that is marked as cut short sends the client to TCP, on the same port, and there it gets what it asked for.
-func TestAnswersCutShortAreAskedForOverTCP(t *testing.T) {
+// A truncated answer makes the client retry over TCP on the same port, where it gets the full answer.
+func TestTruncatedAnswersAreRetriedOverTCP(t *testing.T) {
 	z, f, r := openDNS(t)
-	f.live(t, message.Rule{Do: message.Answer, Code: "TC"})
+	f.addRule(t, message.Rule{Action: message.Answer, Code: "TC"})
 	ip, err := resolve(t, r, "api.example.test.")
 	require.NoError(t, err)
 	assert.Equal(t, "192.0.2.0", ip, "no question came over UDP")
@@ -160,24 +160,25 @@ func TestAnswersCutShortAreAskedForOverTCP(t *testing.T) {
 	assert.EqualValues(t, 1, z.tcp.Load())
 }
 
-// An answer that comes late, or twice, is ignored by its id: the next question gets its own.
+// An answer that is late or duplicated is ignored because of its ID: the next question gets its own answer.
 func TestStaleAnswersAreIgnored(t *testing.T) {
 	z, f, r := openDNS(t)
-	twice, _ := f.live(t, message.Rule{ID: "f1", Do: message.Twice, Dir: message.ToClient})
-	asked, _ := f.live(t, message.Rule{ID: "f2", Do: message.Twice})
+	twice, _ := f.addRule(t, message.Rule{ID: "f1", Action: message.Twice, Dir: message.ToClient})
+	asked, _ := f.addRule(t, message.Rule{ID: "f2", Action: message.Twice})
 	for i := range 5 {
 		ip, err := resolve(t, r, "api.example.test.")
 		require.NoError(t, err)
 		assert.Contains(t, []string{fmt.Sprint("192.0.2.", 2*i+1), fmt.Sprint("192.0.2.", 2*i+2)}, ip)
-		until(t, "the copy is answered too", func() bool { return z.udp.Load() == int64(2*i+2) })
+		waitUntil(t, "the copy is answered too", func() bool { return z.udp.Load() == int64(2*i+2) })
 	}
-	until(t, "both questions and both answers are told as doubled", func() bool { return asked.Tally().Affected == 5 && twice.Tally().Affected == 10 })
+	waitUntil(t, "both questions and both answers are told as doubled", func() bool { return asked.Tally().Affected == 5 && twice.Tally().Affected == 10 })
 }
 
-// A question whose name is corrupted gets another answer or none, and never one that a client takes for its own: the server repeats what it was asked.
+// A corrupted question gets another answer or none, but never one that the client accepts, because the server
+// repeats the question.
 func TestCorruptedQuestions(t *testing.T) {
 	z, f, _ := openDNS(t)
-	f.live(t, message.Rule{Do: message.Corrupt, Seed: 3})
+	f.addRule(t, message.Rule{Action: message.Corrupt, Seed: 3})
 	for range 20 {
 		q := new(dns.Msg).SetQuestion("api.example.test.", dns.TypeA)
 		raw, err := q.Pack()
@@ -187,7 +188,7 @@ func TestCorruptedQuestions(t *testing.T) {
 		_ = c.SetReadDeadline(time.Now().Add(quiet / 4))
 		n, err := c.Read(c.buf)
 		if err != nil {
-			continue // what came was no question
+			continue // the server received no valid question
 		}
 		assert.Equal(t, raw[:2], c.buf[:2], "the header is kept")
 		var a dns.Msg
@@ -198,8 +199,8 @@ func TestCorruptedQuestions(t *testing.T) {
 	_ = z
 }
 
-// A cut is one of TCP too.
-func TestCutOffOfDNS(t *testing.T) {
+// A cut also affects TCP.
+func TestCutOffDNS(t *testing.T) {
 	z, f, _ := openDNS(t)
 	heal, err := f.CutOff(link.Cut{On: link.On{ID: "f"}})
 	require.NoError(t, err)
@@ -214,7 +215,7 @@ func TestCutOffOfDNS(t *testing.T) {
 	assert.Zero(t, z.udp.Load())
 }
 
-func TestWhatDNSIsAbout(t *testing.T) {
+func TestReadDNS(t *testing.T) {
 	pack := func(m *dns.Msg) []byte {
 		raw, err := m.Pack()
 		require.NoError(t, err)
@@ -242,8 +243,8 @@ func TestWhatDNSIsAbout(t *testing.T) {
 	}
 }
 
-// Whoever asks with EDNS is answered with EDNS; who answers is not answered.
-func TestAnswersToDNS(t *testing.T) {
+// A question with EDNS is answered with EDNS; an answer is not answered.
+func TestAnswerDNS(t *testing.T) {
 	q := new(dns.Msg).SetQuestion("a.test.", dns.TypeA)
 	q.SetEdns0(1232, true)
 	q.RecursionDesired = true
@@ -262,18 +263,18 @@ func TestAnswersToDNS(t *testing.T) {
 	_, err = answerDNS(reply, "REFUSED")
 	require.ErrorIs(t, err, errNoQuestion)
 
-	f := open(t, "127.0.0.1:9", Config{Protocol: "dns"})
-	_, err = f.Relay().Add(message.Rule{ID: "f", Do: message.Answer, Code: "BUSY"})
+	f := openLink(t, "127.0.0.1:9", Config{Protocol: "dns"})
+	_, err = f.Relay().Add(message.Rule{ID: "f", Action: message.Answer, Code: "BUSY"})
 	require.ErrorContains(t, err, `no answer "BUSY" here: write one of SERVFAIL, NXDOMAIN, REFUSED, TC`)
 }
 
-// What is no question cannot be answered, and goes on.
-func TestWhatIsNoQuestionIsNotAnswered(t *testing.T) {
+// A datagram that is not a question cannot be answered, and is forwarded.
+func TestNonQuestionsAreNotAnswered(t *testing.T) {
 	server := serve(t)
-	f := open(t, server.addr(), Config{Protocol: "dns"})
-	f.live(t, message.Rule{Do: message.Answer, Code: "SERVFAIL"})
+	f := openLink(t, server.addr(), Config{Protocol: "dns"})
+	f.addRule(t, message.Rule{Action: message.Answer, Code: "SERVFAIL"})
 	connect(t, f.Addr()).send("hello")
 	server.expect("hello")
-	require.Len(t, f.seen(evidence.Skipped), 1)
-	assert.Equal(t, errNoQuestion.Error(), f.seen(evidence.Skipped)[0].Detail)
+	require.Len(t, f.recorded(evidence.Skipped), 1)
+	assert.Equal(t, errNoQuestion.Error(), f.recorded(evidence.Skipped)[0].Detail)
 }

@@ -1,29 +1,37 @@
-// Package datagram is one dependency reached through us over UDP: a listener, a socket to the dependency for each client, and message faults.
+// Package datagram provides links for dependencies reached over UDP. A Link listens for clients, uses a socket
+// of its own to the dependency for each client, and applies message faults.
 //
-// Open a Link in front of an address and point the client at Addr. Rules come through Relay, the same as those of package message: lost in either direction,
-// delivered twice, a late copy, out of order, delayed, corrupted, cut short, and for DNS answered with an error. Refuse closes the port; CutOff loses everything.
+// Open a Link in front of an address and send the client's datagrams to Addr. Rules are added through Relay and
+// are those of package message: loss in either direction, duplicates at once or late, reordering, delay,
+// corruption, truncation and, for DNS, answers with an error. Refuse closes the port; CutOff loses everything.
 //
-// # How it is made, and why
+// # Design
 //
-// One goroutine reads from clients and writes to the dependency; each client's socket has one that reads the answers. A datagram that no rule concerns is
-// written from the buffer it was read into. A goroutine that waits for an answer holds no buffer. What is kept back (delays, late copies) stands in one queue, bounded
-// in number and bytes; what finds no room there goes on at once and is told as skipped.
+// One goroutine reads from the clients and writes to the dependency; one goroutine for each client reads the
+// answers. A datagram that no rule acts on is written from the buffer it was read into. A goroutine that waits
+// for input holds no buffer. Held datagrams (delays, late copies) are in one queue of limited length and size; a
+// datagram that does not fit is forwarded at once and reported as skipped.
 //
-// Each datagram meets its fate alone: one that is delayed holds up no other, so delays with jitter reorder, as they do in networks. Rules act on whole
-// datagrams, also on one that holds several StatsD metrics: a rule about any of them takes all of them.
+// Datagrams are independent: a delayed one does not hold up others, so delays with jitter reorder datagrams, as
+// in real networks. Rules act on whole datagrams. A datagram with several StatsD metrics is subject to a rule
+// for any of them.
 //
-// Nothing pairs answers with questions. Both answers to a question that was delivered twice return, as they would; an answer is lost by a rule for the
-// direction to the client. The class that decisions are hashed by is the type and name of a DNS question (parts of the name that look like an identifier are one), or the
-// name of the first metric. Datagrams of other protocols are all of one class: the same seed chooses the same numbers among them, and which datagrams
-// have these is up to the order of arrival.
+// Answers are not paired with questions. If a question is delivered twice, both answers are returned. To lose an
+// answer, use a rule for the direction to the client. Decisions depend on the class of a datagram: the type and
+// name of a DNS question, with identifiers replaced, or the name of the first metric. The datagrams of other
+// protocols belong to a single class: the same seed chooses the same positions in the sequence, but which
+// datagrams have these positions depends on the order of arrival.
 //
-// # What cannot be as without us
+// # Differences from a direct connection
 //
-// A dependency whose port is closed answers with ICMP, which we cannot pass on: the client sees silence. Counters.Refused counts these answers. Ends of
-// connections do not exist, so a client is forgotten when it was idle for a while, or was idle for the longest of too many; an answer that comes later is lost.
+// If the dependency's port is closed, its host answers with ICMP, which the link cannot forward: the client
+// receives nothing. Counters.Refused counts these answers. UDP has no end of a connection, so a client is
+// forgotten when it has been idle for some time, or has been idle longest of too many clients; later answers to
+// it are lost.
 //
-// # Loss that is not ours
+// # Loss not caused by faults
 //
-// The kernel drops datagrams where a socket's buffer is full, and tells nobody. Loss reads what it counts at the link's sockets and the dependency's, so that
-// a missing effect is not blamed on the system under test. What the dependency's own process throws away is not in it.
+// The kernel silently drops datagrams if a socket's buffer is full. Loss reads the kernel's counters for the
+// sockets of the link and of the dependency, so that a missing effect is not attributed to the system under
+// test. It does not include datagrams that the dependency's process itself discards.
 package datagram

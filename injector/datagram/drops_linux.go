@@ -6,7 +6,8 @@ import (
 	"unsafe"
 )
 
-// drops is how many datagrams the kernel has dropped at a socket: SK_MEMINFO_DROPS, the last of nine numbers that SO_MEMINFO tells.
+// drops returns the number of datagrams that the kernel has dropped at a socket: SK_MEMINFO_DROPS, the last of
+// the nine values of SO_MEMINFO.
 func drops(c *net.UDPConn) int64 {
 	const soMeminfo, numbers = 55, 9
 	raw, err := c.SyscallConn()

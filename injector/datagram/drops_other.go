@@ -4,5 +4,5 @@ package datagram
 
 import "net"
 
-// drops is not known here.
+// drops is not supported on this system.
 func drops(*net.UDPConn) int64 { return 0 }

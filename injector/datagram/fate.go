@@ -1,212 +1,199 @@
 package datagram
 
 import (
+	"context"
 	"slices"
 	"time"
 
-	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// parcel is a datagram on its way to its fate.
-type parcel struct {
+// datagram is a datagram that rules may act on.
+type datagram struct {
+	*message.Exchange
 	message.Datagram
-	message.Chosen
-	session *session
-	body    []byte // borrowed from the reader until keep
-	kept    bool
-	again   bool // the copy of one that was delivered already
-	began   time.Time
+	link       *Link
+	session    *session
+	body       []byte // borrowed from the reader until own is called
+	owned      bool
+	reply      []byte // the answer that the rule asks for
+	delaysDone int    // number of delays that have passed
+	isCopy     bool   // a copy of a datagram that was already delivered
+	heldSince  time.Time
 }
 
-// keep makes the body the parcel's own.
-func (p *parcel) keep() {
-	if !p.kept {
-		p.body, p.kept = slices.Clone(p.body), true
+// own replaces the borrowed body by a copy.
+func (p *datagram) own() {
+	if !p.owned {
+		p.body, p.owned = slices.Clone(p.body), true
 	}
 }
 
-// meet lets the rules decide about a datagram, and sends it or what they make of it.
-func (l *Link) meet(s *session, d message.Dir, b []byte) {
+// handle evaluates the rules for a datagram and forwards it or applies the chosen rule.
+func (l *Link) handle(s *session, d message.Dir, b []byte) {
 	s.seq[d]++
-	if l.relay.Pass(d) {
-		l.write(s, d, b)
+	info := message.Datagram{Conn: s.id, Seq: s.seq[d], Dir: d, Bytes: len(b), Op: anyOp}
+	if !l.codec.opaque {
+		l.codec.read(b, &info)
+	}
+	l.relay.Carry(info)
+	ticket := l.relay.Received(d)
+	if l.relay.Idle() {
+		ticket.End(l.write(s, d, b))
 		return
 	}
-	p := &parcel{Datagram: message.Datagram{Conn: s.id, Seq: s.seq[d], Dir: d, Bytes: len(b)}, session: s, body: b}
-	l.codec.read(b, &p.Datagram)
-	p.Chosen = l.relay.Decide(p.Datagram)
-	l.relay.Book(d, func(b *message.Books) { b.In++ })
-	l.next(p)
+	if l.codec.opaque {
+		l.codec.read(b, &info)
+	}
+	p := &datagram{Exchange: l.relay.Decide(info, ticket), Datagram: info, link: l, session: s, body: b}
+	if rule := p.Rule(); rule != nil && rule.Action == message.Answer {
+		var err error
+		if p.reply, err = l.codec.answer(b, rule.Code); err != nil {
+			l.relay.Skip(p.Exchange, err.Error())
+		}
+	}
+	l.advance(p)
 }
 
-// next is a parcel's next step: a wait, or its fate.
-func (l *Link) next(p *parcel) {
-	if len(p.Waits) > 0 {
-		w := p.Waits[0]
-		if l.later.put(p, w.Rule(), w.By()) {
+// advance performs the next step for a datagram: a delay or the rule's action.
+func (l *Link) advance(p *datagram) {
+	if delays := p.Delays(); p.delaysDone < len(delays) {
+		w := delays[p.delaysDone]
+		if l.delayed.add(p, w.Rule(), w.By()) {
 			return
 		}
-		l.relay.Tell(w.Rule(), p.Datagram, evidence.Skipped, full)
-		p.Waits = nil
+		l.relay.SkipDelays(p.Exchange, fullReason)
 	}
-	l.act(p)
-}
-
-const full = "too many are kept back already"
-
-// waited is the end of a wait, or the time of a late copy.
-func (l *Link) waited(p *parcel, rule *message.Live) {
-	took := time.Since(p.began).Round(time.Millisecond).String()
-	if p.again {
-		l.copied(p, "delivered again after "+took)
+	rule := p.Rule()
+	if rule == nil || rule.Action != message.Reorder {
+		_ = l.relay.Act(p.Exchange, p)
 		return
 	}
-	l.relay.Applied(rule, p.Datagram, "delayed by "+took)
-	p.Waits = p.Waits[1:]
-	l.next(p)
-}
-
-// act carries out what was chosen.
-func (l *Link) act(p *parcel) {
-	rule := p.Rule
-	if rule == nil {
-		l.out(p)
-		return
-	}
-	switch rule.Do {
-	case message.LoseRequest:
-		l.relay.Book(p.Dir, func(b *message.Books) { b.Dropped++ })
-		l.relay.Applied(rule, p.Datagram, "lost")
-	case message.Answer:
-		l.answer(p)
-	case message.Twice:
-		l.twice(p)
-	case message.Reorder:
-		l.reorder(p)
-	case message.Corrupt, message.Truncate:
-		l.change(p)
-	default:
-		l.skip(p, "nobody knows how to do this to a datagram")
-	}
-}
-
-// skip tells that the chosen rule cannot act, and sends the datagram as it is.
-func (l *Link) skip(p *parcel, why string) {
-	l.relay.Tell(p.Rule, p.Datagram, evidence.Skipped, why)
-	l.out(p)
-}
-
-// out sends a datagram.
-func (l *Link) out(p *parcel) bool {
-	l.relay.Book(p.Dir, func(b *message.Books) { b.Out++ })
-	went := l.relay.Overtakes(p.Datagram) // and none that comes once this one has left
-	if !l.write(p.session, p.Dir, p.body) {
-		if p.Rule != nil {
-			l.relay.Tell(p.Rule, p.Datagram, evidence.Collateral, "its port was closed, or it could not be written")
-		}
-		return false
-	}
-	went()
-	return true
-}
-
-// answer answers a question without the dependency.
-func (l *Link) answer(p *parcel) {
-	reply, err := l.codec.answer(p.body, p.Rule.Code)
-	if err != nil {
-		l.skip(p, err.Error())
-		return
-	}
-	l.relay.Book(message.ToServer, func(b *message.Books) { b.Dropped++ })
-	l.relay.Book(message.ToClient, func(b *message.Books) { b.Injected++; b.Out++ })
-	if l.write(p.session, message.ToClient, reply) {
-		l.relay.Applied(p.Rule, p.Datagram, "answered with "+p.Rule.Code)
-	}
-}
-
-// twice delivers a datagram and its copy, at once or later.
-func (l *Link) twice(p *parcel) {
-	if !l.out(p) {
-		return
-	}
-	p.again = true
-	switch {
-	case p.Rule.Late == 0:
-		l.copied(p, "delivered twice")
-	case !l.later.put(p, p.Rule, p.Rule.Late):
-		l.relay.Tell(p.Rule, p.Datagram, evidence.Skipped, full)
-	}
-}
-
-// copied delivers the copy.
-func (l *Link) copied(p *parcel, detail string) {
-	l.relay.Book(p.Dir, func(b *message.Books) { b.Copies++; b.Out++ })
-	if l.write(p.session, p.Dir, p.body) {
-		l.relay.Applied(p.Rule, p.Datagram, detail)
-	}
-}
-
-// change sends a datagram with one byte changed, or its first half.
-func (l *Link) change(p *parcel) {
-	size := len(p.body)
-	if size == 0 {
-		l.skip(p, "it is empty")
-		return
-	}
-	p.keep()
-	detail := "one byte changed"
-	if p.Rule.Do == message.Truncate {
-		p.body, detail = p.body[:size/2], "cut to its first half"
-	} else {
-		from := 0
-		if size > l.codec.head {
-			from = l.codec.head
-		}
-		p.body[from+int(p.Draw%uint64(size-from))] ^= byte(p.Draw>>56) | 1 //nolint:gosec // within the datagram
-	}
-	if l.out(p) {
-		l.relay.Applied(p.Rule, p.Datagram, detail)
-	}
-}
-
-// reorder keeps a datagram back until others passed it.
-func (l *Link) reorder(p *parcel) {
-	wait, skipped := l.relay.Hold(p.Rule)
+	wait := l.relay.Reorder(p.Exchange)
 	if wait == nil {
-		l.skip(p, skipped)
+		_ = l.relay.Act(p.Exchange, p)
 		return
 	}
-	p.keep()
+	p.own()
 	l.hold(p)
-	l.relay.Tell(p.Rule, p.Datagram, evidence.Held, "until others passed")
 	l.wg.Go(func() {
-		passed := wait(l.ctx)
 		defer l.release(p)
-		switch {
-		case l.ctx.Err() != nil:
-			l.relay.Book(p.Dir, func(b *message.Books) { b.Collateral++ })
-		case !passed:
-			l.relay.Tell(p.Rule, p.Datagram, evidence.Expired, "became a mere delay")
-			l.out(p)
-		default:
-			l.relay.Tell(p.Rule, p.Datagram, evidence.Released, "")
-			if l.out(p) {
-				l.relay.Applied(p.Rule, p.Datagram, "others passed it")
-			}
-		}
+		wait(l.ctx)
+		_, _ = l.relay.Forward(p.Exchange, p)
 	})
 }
 
-// hold and release bracket the time for which a datagram is kept back.
-func (l *Link) hold(p *parcel) {
-	p.session.held.Add(1)
-	l.relay.Begin()
-	l.relay.Book(p.Dir, func(b *message.Books) { b.Held++ })
+const fullReason = "too many are kept back already"
+
+// onDue is called when a delay has passed or a late copy is due.
+func (l *Link) onDue(p *datagram) {
+	took := time.Since(p.heldSince)
+	if p.isCopy {
+		p.deliverCopy("delivered again after " + took.Round(time.Millisecond).String())
+		return
+	}
+	l.relay.Delayed(p.Exchange, p.Delays()[p.delaysDone], took)
+	p.delaysDone++
+	l.advance(p)
 }
 
-func (l *Link) release(p *parcel) {
-	l.relay.Book(p.Dir, func(b *message.Books) { b.Held-- })
+// Context implements message.Carrier, as do the other exported methods.
+func (p *datagram) Context() context.Context { return p.link.ctx }
+
+// Outlived does nothing: UDP clients do not disconnect.
+func (*datagram) Outlived() {}
+
+// Report does nothing: datagrams are not calls.
+func (*datagram) Report(int) {}
+
+// End does nothing: there is no connection.
+func (*datagram) End(message.Ending, func(message.Message)) {}
+
+// Forward sends the datagram.
+func (p *datagram) Forward() (message.Outcome, error) {
+	count := p.link.relay.Overtakes(p.Exchange) // before writing, so that later datagrams are not counted
+	outcome := p.link.write(p.session, p.Dir, p.body)
+	if outcome == message.Delivered {
+		count()
+	} else {
+		p.link.relay.Lost(p.Exchange, "its port was closed, or it could not be written")
+	}
+	return outcome, nil
+}
+
+// Drop discards the datagram, and sends the rule's answer if it has one.
+func (p *datagram) Drop() message.Outcome {
+	p.link.relay.Instead(p.Exchange, p)
+	return message.Dropped
+}
+
+// Instead describes the answer that the rule asks for.
+func (p *datagram) Instead() (string, error) { return "answered with " + p.Rule().Code, nil }
+
+// Answer sends the rule's answer to a question.
+func (p *datagram) Answer() message.Outcome {
+	return p.link.write(p.session, message.ToClient, p.reply)
+}
+
+// Twice delivers a datagram and its copy, at once or late.
+func (p *datagram) Twice() error {
+	if outcome, _ := p.link.relay.Forward(p.Exchange, p); outcome != message.Delivered {
+		return nil
+	}
+	p.isCopy = true
+	switch delay := p.Rule().Late; {
+	case delay == 0:
+		p.deliverCopy("delivered twice")
+	case !p.link.delayed.add(p, p.Rule(), delay):
+		p.link.relay.Skip(p.Exchange, fullReason)
+	}
+	return nil
+}
+
+// deliverCopy sends the copy.
+func (p *datagram) deliverCopy(detail string) {
+	ticket := p.link.relay.Copied(p.Dir)
+	outcome := p.link.write(p.session, p.Dir, p.body)
+	ticket.End(outcome)
+	if outcome == message.Delivered {
+		p.link.relay.Repeated(p.Exchange, detail)
+	}
+}
+
+// headerLen returns the number of bytes at the beginning that are not corrupted.
+func (p *datagram) headerLen() int {
+	if n := p.link.codec.headerLen; len(p.body) > n {
+		return n
+	}
+	return 0
+}
+
+// Size returns the number of bytes that may be damaged. Truncation may remove the header.
+func (p *datagram) Size(cut bool) int {
+	if cut {
+		return len(p.body)
+	}
+	return len(p.body) - p.headerLen()
+}
+
+// Damage flips a bit or truncates the datagram.
+func (p *datagram) Damage(at int, cut bool) error {
+	p.own()
+	if cut {
+		p.body = p.body[:at]
+	} else {
+		p.body[p.headerLen()+at] ^= 0x01
+	}
+	return nil
+}
+
+// hold and release mark the beginning and end of the time that a datagram is held.
+func (l *Link) hold(p *datagram) {
+	p.session.held.Add(1)
+	l.relay.Begin()
+}
+
+func (l *Link) release(p *datagram) {
 	l.relay.End()
 	p.session.held.Add(-1)
 }

@@ -16,25 +16,25 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// talk is a client and a server who have met, and a way to send in a direction.
-type talk struct {
-	*front
+// conversation is a client and a server that have exchanged a greeting.
+type conversation struct {
+	*testLink
 	client, server *peer
 	from           *net.UDPAddr
 }
 
-func meet(t *testing.T, cfg Config) *talk {
+func startConversation(t *testing.T, cfg Config) *conversation {
 	t.Helper()
-	k := &talk{server: serve(t)}
-	k.front = open(t, k.server.addr(), cfg)
+	k := &conversation{server: serve(t)}
+	k.testLink = openLink(t, k.server.addr(), cfg)
 	k.client = connect(t, k.Addr())
 	k.client.send("hello")
 	_, k.from = k.server.next()
 	return k
 }
 
-// say sends in a direction and returns the end where it should arrive.
-func (k *talk) say(d message.Dir, texts ...string) *peer {
+// exchange sends datagrams in a direction and returns the receiving end.
+func (k *conversation) exchange(d message.Dir, texts ...string) *peer {
 	for _, text := range texts {
 		if d == message.ToServer {
 			k.client.send(text)
@@ -49,60 +49,61 @@ func (k *talk) say(d message.Dir, texts ...string) *peer {
 	return k.client
 }
 
-// books returns those of a direction without the greeting.
-func (k *talk) books(t *testing.T, d message.Dir) message.Books {
+// finalAccounts returns the accounts of a direction, without the greeting.
+func (k *conversation) finalAccounts(t *testing.T, d message.Dir) evidence.Accounts {
 	t.Helper()
-	to, from := k.balanced(t)
+	to, from := k.checkAccounts(t)
 	if d == message.ToClient {
 		return from
 	}
-	to.In--
-	to.Out--
+	to.Received--
+	to.Delivered--
+	to.Written--
 	return to
 }
 
-// Each fault, in each direction: what arrives, what the books say, what is told.
+// Each fault in each direction: what arrives, the accounts, and the evidence.
 func TestFaults(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		rule   message.Rule
-		send   []string
-		arrive [][]string // after each
-		books  message.Books
-		told   []string
+		name     string
+		rule     message.Rule
+		send     []string
+		arrive   [][]string // after each datagram
+		accounts evidence.Accounts
+		stages   []string
 	}{
-		{"lost", message.Rule{Do: message.LoseRequest, Every: 2}, []string{"a", "b", "c"}, [][]string{{"a"}, nil, {"c"}}, message.Books{In: 3, Out: 2, Dropped: 1}, []string{"applied lost"}},
-		{"twice", message.Rule{Do: message.Twice, First: 1}, []string{"a", "b"}, [][]string{{"a", "a"}, {"b"}}, message.Books{In: 2, Copies: 1, Out: 3}, []string{"applied delivered twice"}},
-		{"a late copy", message.Rule{Do: message.Twice, Late: 700 * time.Millisecond, First: 1}, []string{"a", "b"}, [][]string{{"a"}, {"b", "a"}}, message.Books{In: 2, Copies: 1, Out: 3}, []string{"applied delivered again after "}},
-		{"out of order", message.Rule{Do: message.Reorder, Wait: patience, First: 1}, []string{"a", "b", "c"}, [][]string{nil, {"b", "a"}, {"c"}}, message.Books{In: 3, Out: 3}, []string{"held until others passed", "released ", "applied others passed it"}},
-		{"out of order, several others", message.Rule{Do: message.Reorder, Wait: patience, First: 1, Others: 2}, []string{"a", "b", "c"}, [][]string{nil, {"b"}, {"c", "a"}}, message.Books{In: 3, Out: 3}, []string{"held until others passed", "released ", "applied others passed it"}},
-		{"out of order, nobody passes", message.Rule{Do: message.Reorder, Wait: quiet}, []string{"a"}, [][]string{{"a"}}, message.Books{In: 1, Out: 1}, []string{"held until others passed", "expired became a mere delay"}},
-		{"delayed alone", message.Rule{Do: message.Delay, By: 700 * time.Millisecond, First: 1}, []string{"a", "b"}, [][]string{nil, {"b", "a"}}, message.Books{In: 2, Out: 2}, []string{"applied delayed by "}},
-		{"cut short", message.Rule{Do: message.Truncate, First: 2}, []string{"abcdefg", "a", "abc"}, [][]string{{"abc"}, {""}, {"abc"}}, message.Books{In: 3, Out: 3}, []string{"applied cut to its first half", "applied cut to its first half"}},
-		{"cut short, empty", message.Rule{Do: message.Truncate}, []string{""}, [][]string{{""}}, message.Books{In: 1, Out: 1}, []string{"skipped it is empty"}},
-		{"corrupted, empty", message.Rule{Do: message.Corrupt}, []string{""}, [][]string{{""}}, message.Books{In: 1, Out: 1}, []string{"skipped it is empty"}},
+		{"lost", message.Rule{Action: message.LoseRequest, Every: 2}, []string{"a", "b", "c"}, [][]string{{"a"}, nil, {"c"}}, evidence.Accounts{Received: 3, Delivered: 2, Written: 2, Dropped: 1}, []string{"applied lost"}},
+		{"twice", message.Rule{Action: message.Twice, First: 1}, []string{"a", "b"}, [][]string{{"a", "a"}, {"b"}}, evidence.Accounts{Received: 2, Copies: 1, Delivered: 3, Written: 3}, []string{"applied delivered twice"}},
+		{"a late copy", message.Rule{Action: message.Twice, Late: 700 * time.Millisecond, First: 1}, []string{"a", "b"}, [][]string{{"a"}, {"b", "a"}}, evidence.Accounts{Received: 2, Copies: 1, Delivered: 3, Written: 3}, []string{"applied delivered again after "}},
+		{"out of order", message.Rule{Action: message.Reorder, Wait: patience, First: 1}, []string{"a", "b", "c"}, [][]string{nil, {"b", "a"}, {"c"}}, evidence.Accounts{Received: 3, Delivered: 3, Written: 3}, []string{"held until 1 other passed", "released ", "applied 1 other passed it"}},
+		{"out of order, several others", message.Rule{Action: message.Reorder, Wait: patience, First: 1, Others: 2}, []string{"a", "b", "c"}, [][]string{nil, {"b"}, {"c", "a"}}, evidence.Accounts{Received: 3, Delivered: 3, Written: 3}, []string{"held until 2 others passed", "released ", "applied 2 others passed it"}},
+		{"out of order, nobody passes", message.Rule{Action: message.Reorder, Wait: quiet}, []string{"a"}, [][]string{{"a"}}, evidence.Accounts{Received: 1, Delivered: 1, Written: 1}, []string{"held until 1 other passed", "expired became a mere delay"}},
+		{"delayed alone", message.Rule{Action: message.Delay, By: 700 * time.Millisecond, First: 1}, []string{"a", "b"}, [][]string{nil, {"b", "a"}}, evidence.Accounts{Received: 2, Delivered: 2, Written: 2}, []string{"applied delayed by "}},
+		{"cut short", message.Rule{Action: message.Truncate, First: 2}, []string{"abcdefg", "a", "abc"}, [][]string{{"abc"}, {""}, {"abc"}}, evidence.Accounts{Received: 3, Delivered: 3, Written: 3}, []string{"applied cut after 3 bytes of 7", "applied cut after 0 bytes of 1"}},
+		{"cut short, empty", message.Rule{Action: message.Truncate}, []string{""}, [][]string{{""}}, evidence.Accounts{Received: 1, Delivered: 1, Written: 1}, []string{"skipped it has no payload"}},
+		{"corrupted, empty", message.Rule{Action: message.Corrupt}, []string{""}, [][]string{{""}}, evidence.Accounts{Received: 1, Delivered: 1, Written: 1}, []string{"skipped it has no payload"}},
 	} {
 		for _, d := range []message.Dir{message.ToServer, message.ToClient} {
 			t.Run(fmt.Sprint(c.name, " ", d), func(t *testing.T) {
-				k := meet(t, Config{})
+				k := startConversation(t, Config{})
 				c.rule.Dir = d
-				count, heal := k.live(t, c.rule)
+				count, heal := k.addRule(t, c.rule)
 				var at *peer
 				for i, text := range c.send {
-					at = k.say(d, text)
-					until(t, "it came", func() bool { return k.now(d).In == int64(i+1) })
+					at = k.exchange(d, text)
+					waitUntil(t, "it came", func() bool { return k.currentAccounts(d).Received == int64(i+1) })
 					at.expect(c.arrive[i]...)
 				}
 				heal()
-				at.silent()
-				b := k.books(t, d)
-				assert.Equal(t, c.books, b)
+				at.expectNothing()
+				b := k.finalAccounts(t, d)
+				assert.Equal(t, c.accounts, b)
 				k.mu.Lock()
 				defer k.mu.Unlock()
 				affected := 0
-				require.Len(t, k.fates, len(c.told))
+				require.Len(t, k.fates, len(c.stages))
 				for i, f := range k.fates {
-					assert.True(t, strings.HasPrefix(string(f.Stage)+" "+f.Detail, c.told[i]), "%s %s, want %s", f.Stage, f.Detail, c.told[i])
+					assert.True(t, strings.HasPrefix(string(f.Stage)+" "+f.Detail, c.stages[i]), "%s %s, want %s", f.Stage, f.Detail, c.stages[i])
 					assert.Equal(t, d == message.ToServer, f.ToServer)
 					assert.Equal(t, "orders -> billing", f.Link)
 					assert.Equal(t, "datagram", f.Op)
@@ -117,28 +118,29 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// now is the books of a direction as they are, without the greeting.
-func (k *talk) now(d message.Dir) message.Books {
+// currentAccounts returns the current accounts of a direction, without the greeting.
+func (k *conversation) currentAccounts(d message.Dir) evidence.Accounts {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	to, from, _ := k.Relay().Quiesce(over) // it does not wait
+	to, from, _ := k.Relay().Quiesce(over) // do not wait
 	if d == message.ToClient {
 		return from
 	}
-	to.In--
-	to.Out--
+	to.Received--
+	to.Delivered--
+	to.Written--
 	return to
 }
 
-// A corrupted datagram has its length and differs in one byte, which the seed chooses.
+// A corrupted datagram keeps its length and differs in one byte, chosen by the seed.
 func TestCorrupted(t *testing.T) {
 	body := strings.Repeat("x", 200)
 	run := func(seed uint64) []string {
-		k := meet(t, Config{})
-		k.live(t, message.Rule{Do: message.Corrupt, Seed: seed})
+		k := startConversation(t, Config{})
+		k.addRule(t, message.Rule{Action: message.Corrupt, Seed: seed})
 		var got []string
 		for range 5 {
-			k.say(message.ToServer, body)
+			k.exchange(message.ToServer, body)
 			text, _ := k.server.next()
 			differ := 0
 			for i := range text {
@@ -158,15 +160,16 @@ func TestCorrupted(t *testing.T) {
 	assert.Greater(t, len(slices.Compact(first)), 1, "each its own")
 }
 
-// A delay with jitter reorders, as networks do; healing lets all go at once, in the order in which they came.
+// Delays with jitter reorder, as networks do; healing releases all held datagrams at once, in the order of their
+// arrival.
 func TestDelaysWithJitter(t *testing.T) {
-	k := meet(t, Config{})
+	k := startConversation(t, Config{})
 	const n = 50
-	_, heal := k.live(t, message.Rule{Do: message.Delay, By: 100 * time.Millisecond, Jitter: 100 * time.Millisecond, Seed: 1})
+	_, heal := k.addRule(t, message.Rule{Action: message.Delay, By: 100 * time.Millisecond, Jitter: 100 * time.Millisecond, Seed: 1})
 	var sent, got []string
 	for i := range n {
 		sent = append(sent, fmt.Sprint(i))
-		k.say(message.ToServer, sent[i])
+		k.exchange(message.ToServer, sent[i])
 	}
 	for range n {
 		text, _ := k.server.next()
@@ -176,74 +179,95 @@ func TestDelaysWithJitter(t *testing.T) {
 	assert.NotEqual(t, sent, got)
 	heal()
 
-	_, heal = k.live(t, message.Rule{ID: "f2", Do: message.Delay, By: time.Hour, Jitter: time.Hour})
-	k.say(message.ToServer, sent...)
-	until(t, "all wait", func() bool { return k.session0().held.Load() == n })
+	_, heal = k.addRule(t, message.Rule{ID: "f2", Action: message.Delay, By: time.Hour, Jitter: time.Hour})
+	k.exchange(message.ToServer, sent...)
+	waitUntil(t, "all wait", func() bool { return k.firstSession().held.Load() == n })
 	heal()
 	k.server.expect(sent...)
 }
 
-// Delays of several rules add up, and what was chosen besides happens after them.
+// The delays of several rules add up; any other rule acts after them.
 func TestDelaysComeBeforeOtherFaults(t *testing.T) {
-	k := meet(t, Config{})
-	one, _ := k.live(t, message.Rule{ID: "f1", Do: message.Delay, By: 60 * time.Millisecond})
-	two, _ := k.live(t, message.Rule{ID: "f2", Do: message.Delay, By: 60 * time.Millisecond})
-	lost, _ := k.live(t, message.Rule{ID: "f3", Do: message.LoseRequest, Every: 2})
+	k := startConversation(t, Config{})
+	one, _ := k.addRule(t, message.Rule{ID: "f1", Action: message.Delay, By: 60 * time.Millisecond})
+	two, _ := k.addRule(t, message.Rule{ID: "f2", Action: message.Delay, By: 60 * time.Millisecond})
+	lost, _ := k.addRule(t, message.Rule{ID: "f3", Action: message.LoseRequest, Every: 2})
 	began := time.Now()
-	k.say(message.ToServer, "a", "b").expect("a")
+	k.exchange(message.ToServer, "a", "b").expect("a")
 	assert.GreaterOrEqual(t, time.Since(began), 120*time.Millisecond)
-	until(t, "the other is lost", func() bool { return lost.Tally().Affected == 1 })
+	waitUntil(t, "the other is lost", func() bool { return lost.Tally().Affected == 1 })
 	assert.EqualValues(t, 2, one.Tally().Affected)
 	assert.EqualValues(t, 2, two.Tally().Affected)
-	k.server.silent()
+	k.server.expectNothing()
 }
 
-// Of several that are chosen at once only one is held; the others are those who pass it.
-func TestOutOfOrderKeepsOne(t *testing.T) {
-	k := meet(t, Config{})
-	count, _ := k.live(t, message.Rule{Do: message.Reorder, Wait: patience})
+// If several datagrams are chosen at once, only one is held; the others are those that pass it.
+func TestReorderHoldsOneDatagram(t *testing.T) {
+	k := startConversation(t, Config{})
+	count, _ := k.addRule(t, message.Rule{Action: message.Reorder, Wait: patience})
 	for _, pair := range []string{"ab", "cd"} {
-		k.say(message.ToServer, pair[:1], pair[1:]).expect(pair[1:], pair[:1])
+		k.exchange(message.ToServer, pair[:1], pair[1:]).expect(pair[1:], pair[:1])
 	}
-	until(t, "both are counted", func() bool { return count.Tally().Affected == 2 })
-	require.Len(t, k.seen(evidence.Skipped), 2)
-	assert.Equal(t, "another is held already: it counts as one that passed", k.seen(evidence.Skipped)[0].Detail)
+	waitUntil(t, "both are counted", func() bool { return count.Tally().Affected == 2 })
+	require.Len(t, k.recorded(evidence.Skipped), 2)
+	assert.Equal(t, "another is held already: it counts as one that passed", k.recorded(evidence.Skipped)[0].Detail)
 }
 
-func TestHealingReleasesWhatIsHeld(t *testing.T) {
-	k := meet(t, Config{})
-	_, heal := k.live(t, message.Rule{Do: message.Reorder, Wait: time.Hour})
-	_, healCopy := k.live(t, message.Rule{ID: "f2", Do: message.Twice, Late: time.Hour, Dir: message.ToClient})
-	k.say(message.ToServer, "a")
-	k.say(message.ToClient, "b").expect("b")
-	until(t, "both wait", func() bool { return k.session0().held.Load() == 2 })
+func TestHealingReleasesHeldDatagrams(t *testing.T) {
+	k := startConversation(t, Config{})
+	_, heal := k.addRule(t, message.Rule{Action: message.Reorder, Wait: time.Hour})
+	_, healCopy := k.addRule(t, message.Rule{ID: "f2", Action: message.Twice, Late: time.Hour, Dir: message.ToClient})
+	k.exchange(message.ToServer, "a")
+	k.exchange(message.ToClient, "b").expect("b")
+	waitUntil(t, "both wait", func() bool { return k.firstSession().held.Load() == 2 })
 	heal()
 	k.server.expect("a")
 	healCopy()
 	k.client.expect("b")
 }
 
-// A datagram of any kind is recognised by its digest; a rule cannot choose it by what it is about.
-func TestDatagramsOfAnyKind(t *testing.T) {
+// An unknown datagram is identified by its digest; rules cannot match it by topic.
+func TestUnknownDatagrams(t *testing.T) {
 	var a, b, c message.Datagram
 	readAny([]byte("x"), &a)
 	readAny([]byte("x"), &b)
 	readAny([]byte("y"), &c)
 	assert.Equal(t, a, b)
 	assert.NotEqual(t, a.Key, c.Key)
-	f := open(t, "127.0.0.1:9", Config{})
+	f := openLink(t, "127.0.0.1:9", Config{})
 	for want, r := range map[string]message.Rule{
-		"no operations to choose by":               {Do: message.LoseRequest, Match: message.Match{Path: "a"}},
-		"a datagram has no connection":             {Do: message.LoseRequest, Then: message.ThenReset},
-		"udp has no headers":                       {Do: message.LoseRequest, Match: message.Match{Header: "a: b"}},
-		`udp has no fault "answer"`:                {Do: message.Answer, Code: "SERVFAIL"},
-		`udp has no fault "lose reply"`:            {Do: message.LoseReply},
-		"nothing tells which answer":               {Do: message.Twice, Second: true},
-		"the longest wait must be positive":        {Do: message.Reorder},
-		`add rule "f" to link "orders -> billing"`: {Do: message.Reorder},
+		"no operations to choose by":               {Action: message.LoseRequest, Match: message.Match{Path: "a"}},
+		"a datagram has no connection":             {Action: message.LoseRequest, EndWith: message.EndReset},
+		"udp has no headers":                       {Action: message.LoseRequest, Match: message.Match{Header: "a: b"}},
+		`udp has no fault "answer"`:                {Action: message.Answer, Code: "SERVFAIL"},
+		`udp has no fault "lose reply"`:            {Action: message.LoseReply},
+		"nothing tells which answer":               {Action: message.Twice, Second: true},
+		"the longest wait must be positive":        {Action: message.Reorder},
+		`add rule "f" to link "orders -> billing"`: {Action: message.Reorder},
 	} {
 		r.ID = "f"
 		_, err := f.Relay().Add(r)
 		assert.ErrorContains(t, err, want)
+	}
+}
+
+// The relay counts datagrams by operation, with and without a live rule, under the names used in the tally.
+func TestDatagramsAreCountedByOperation(t *testing.T) {
+	for protocol, c := range map[string]struct{ send, op string }{
+		"udp":    {"x", "datagram"},
+		"statsd": {"requests.total:1|c", "counter requests.total"},
+	} {
+		t.Run(protocol, func(t *testing.T) {
+			f := openLink(t, echo(t), Config{Protocol: protocol})
+			client := connect(t, f.Addr())
+			client.send(c.send)
+			client.expect(c.send)
+			assert.Equal(t, map[string]int64{c.op: 1, "<- " + c.op: 1}, f.Relay().Operations())
+			count, _ := f.addRule(t, message.Rule{Action: message.LoseRequest})
+			client.send(c.send)
+			waitUntil(t, "it is lost", func() bool { return count.Tally().Affected == 1 })
+			assert.Equal(t, map[string]int64{c.op: 2, "<- " + c.op: 1}, f.Relay().Operations())
+			assert.Equal(t, map[string]int64{c.op: 1}, count.Tally().Ops)
+		})
 	}
 }

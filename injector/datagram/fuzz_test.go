@@ -10,7 +10,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// FuzzCodecs reads what anybody may send: no codec may panic, keep or change the datagram, or tell more of it than a line.
+// FuzzCodecs reads arbitrary input: no codec may panic, retain or change the datagram, or describe it in more
+// than a line.
 func FuzzCodecs(f *testing.F) {
 	for _, m := range []*dns.Msg{new(dns.Msg).SetQuestion("api.example.test.", dns.TypeA), new(dns.Msg).SetReply(new(dns.Msg).SetQuestion(".", dns.TypeANY))} {
 		m.SetEdns0(1232, true)
@@ -22,7 +23,7 @@ func FuzzCodecs(f *testing.F) {
 	}
 	f.Add([]byte("a:1|c\nb:2|ms|@0.1|#x\n_e{1,1}:a|b\n_sc|x|0"))
 	f.Add([]byte{})
-	f.Add([]byte{0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1}) // a name that points at itself
+	f.Add([]byte{0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1}) // a name that points to itself
 	f.Fuzz(func(t *testing.T, b []byte) {
 		whole := bytes.Clone(b)
 		for protocol, c := range codecs() {

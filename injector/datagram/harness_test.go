@@ -20,22 +20,22 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	patience = 20 * time.Second       // bounds what must happen
-	quiet    = 100 * time.Millisecond // how long silence is listened to
+	patience = 20 * time.Second       // limit for what must happen
+	quiet    = 100 * time.Millisecond // how long a peer must receive nothing
 )
 
-// front is a link whose evidence is kept.
-type front struct {
+// testLink is a link whose evidence is recorded.
+type testLink struct {
 	*Link
 
 	mu    sync.Mutex
 	fates []evidence.Fate
 }
 
-// open opens a link in front of upstream; it ends with the test, and its books must balance then.
-func open(t testing.TB, upstream string, cfg Config) *front {
+// openLink opens a link in front of upstream. It is closed after the test, when its accounts must add up.
+func openLink(t testing.TB, upstream string, cfg Config) *testLink {
 	t.Helper()
-	f := &front{}
+	f := &testLink{}
 	if cfg.Protocol == "" {
 		cfg.Protocol = "udp"
 	}
@@ -46,27 +46,26 @@ func open(t testing.TB, upstream string, cfg Config) *front {
 	f.Link = l
 	t.Cleanup(func() {
 		require.NoError(t, l.Close())
-		f.balanced(t)
+		f.checkAccounts(t)
 	})
 	return f
 }
 
-// balanced quiesces and holds the books to their promise.
-func (f *front) balanced(t testing.TB) (toServer, toClient message.Books) {
+// checkAccounts quiesces the relay and checks that the accounts add up.
+func (f *testLink) checkAccounts(t testing.TB) (toServer, toClient evidence.Accounts) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s, c, err := f.Relay().Quiesce(ctx)
 	require.NoError(t, err)
-	for _, b := range []message.Books{s, c} {
-		assert.Zero(t, b.Held, "%+v", b)
-		assert.Equal(t, b.In+b.Copies+b.Injected, b.Out+b.Dropped+b.Swallowed+b.Withheld+b.Collateral, "to server %+v, to client %+v", s, c)
+	for _, b := range []evidence.Accounts{s, c} {
+		assert.Empty(t, b.Wrong(), "to server %+v, to client %+v", s, c)
 	}
 	return s, c
 }
 
-// live adds a rule that counts.
-func (f *front) live(t testing.TB, r message.Rule) (count *evidence.Counter, heal func()) {
+// addRule adds a rule with a counter.
+func (f *testLink) addRule(t testing.TB, r message.Rule) (count *evidence.Counter, heal func()) {
 	t.Helper()
 	if r.ID == "" {
 		r.ID = "fault-1"
@@ -77,15 +76,15 @@ func (f *front) live(t testing.TB, r message.Rule) (count *evidence.Counter, hea
 	return r.Count, func() { t.Helper(); require.NoError(t, undo(context.Background())) }
 }
 
-// seen lists the fates of a stage so far.
-func (f *front) seen(stage evidence.Stage) []evidence.Fate {
+// recorded returns the evidence of a stage so far.
+func (f *testLink) recorded(stage evidence.Stage) []evidence.Fate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(f.fates), func(e evidence.Fate) bool { return e.Stage != stage })
 }
 
-// until waits for a condition.
-func until(t testing.TB, what string, ok func() bool) {
+// waitUntil waits for a condition.
+func waitUntil(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -103,11 +102,11 @@ type peer struct {
 
 func newPeer(t testing.TB, c *net.UDPConn) *peer {
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetReadBuffer(buffer)
-	return &peer{c, t, make([]byte, largest)}
+	_ = c.SetReadBuffer(socketBuffer)
+	return &peer{c, t, make([]byte, maxDatagram)}
 }
 
-// connect is a client.
+// connect returns a client.
 func connect(t testing.TB, addr string) *peer {
 	t.Helper()
 	to, err := net.ResolveUDPAddr("udp", addr)
@@ -117,7 +116,7 @@ func connect(t testing.TB, addr string) *peer {
 	return newPeer(t, c)
 }
 
-// serve is a server that a test plays by hand.
+// serve returns a server that the test controls.
 func serve(t testing.TB) *peer {
 	t.Helper()
 	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -133,7 +132,7 @@ func (p *peer) send(text string) {
 	require.NoError(p.t, err)
 }
 
-// next is the next datagram and where it came from.
+// next returns the next datagram and its source.
 func (p *peer) next() (string, *net.UDPAddr) {
 	p.t.Helper()
 	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(patience)))
@@ -151,20 +150,20 @@ func (p *peer) expect(texts ...string) {
 	}
 }
 
-// silent tells that nothing comes for a while.
-func (p *peer) silent() {
+// expectNothing checks that nothing arrives for a while.
+func (p *peer) expectNothing() {
 	p.t.Helper()
 	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(quiet)))
 	n, err := p.Read(p.buf)
 	require.ErrorIs(p.t, err, os.ErrDeadlineExceeded, "got %q", p.buf[:n])
 }
 
-// echo is a server that sends back whatever comes.
+// echo starts an echo server.
 func echo(t testing.TB) string {
 	s := serve(t)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		buf := make([]byte, largest)
+		buf := make([]byte, maxDatagram)
 		for {
 			n, from, err := s.ReadFromUDPAddrPort(buf)
 			if err != nil {

@@ -8,54 +8,55 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// later keeps datagrams back until their time comes or the rule that keeps them heals. Those of the same time leave in the order in which they came.
-type later struct {
+// delayQueue holds datagrams until they are due or the rule that holds them is healed. Datagrams that are due at
+// the same time leave in the order of their arrival.
+type delayQueue struct {
 	link *Link
 
 	mu      sync.Mutex
-	waiting waiting
+	waiting dueHeap
 	bytes   int
-	n       uint64
+	added   uint64
 	watched map[*message.Live]struct{} // rules whose healing a goroutine waits for
 	wake    chan struct{}
 }
 
-// kept is a datagram that waits.
-type kept struct {
-	*parcel
-	rule *message.Live
-	due  time.Time
-	n    uint64
+// queued is a datagram in the queue.
+type queued struct {
+	*datagram
+	rule  *message.Live
+	due   time.Time
+	order uint64
 }
 
-func (q *later) open(l *Link) {
+func (q *delayQueue) open(l *Link) {
 	q.link, q.watched, q.wake = l, map[*message.Live]struct{}{}, make(chan struct{}, 1)
 	l.wg.Go(q.run)
 }
 
-// put keeps a datagram back for a rule; false when there is no room.
-func (q *later) put(p *parcel, rule *message.Live, by time.Duration) bool {
+// add holds a datagram for a rule. It returns false if there is no room.
+func (q *delayQueue) add(p *datagram, rule *message.Live, delay time.Duration) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	cfg := q.link.cfg
 	if len(q.waiting) >= cfg.held || q.bytes+len(p.body) > cfg.bytes {
 		return false
 	}
-	p.keep()
+	p.own()
 	q.link.hold(p)
-	p.began = time.Now()
+	p.heldSince = time.Now()
 	q.bytes += len(p.body)
-	q.n++
-	heap.Push(&q.waiting, kept{p, rule, p.began.Add(by), q.n})
+	q.added++
+	heap.Push(&q.waiting, queued{p, rule, p.heldSince.Add(delay), q.added})
 	q.watch(rule)
-	if q.waiting[0].n == q.n {
-		q.nudge()
+	if q.waiting[0].order == q.added {
+		q.signal()
 	}
 	return true
 }
 
-// watch lets what waits for a rule go when it heals; q.mu is held.
-func (q *later) watch(rule *message.Live) {
+// watch makes all datagrams of a rule due when it is healed. q.mu is held.
+func (q *delayQueue) watch(rule *message.Live) {
 	if _, ok := q.watched[rule]; ok {
 		return
 	}
@@ -71,33 +72,33 @@ func (q *later) watch(rule *message.Live) {
 		delete(q.watched, rule)
 		for i := range q.waiting {
 			if q.waiting[i].rule == rule {
-				q.waiting[i].due = q.link.began // long ago
+				q.waiting[i].due = q.link.openedAt // in the past
 			}
 		}
 		heap.Init(&q.waiting)
-		q.nudge()
+		q.signal()
 	})
 }
 
-func (q *later) nudge() {
+func (q *delayQueue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
-// run lets go of what is due.
-func (q *later) run() {
+// run releases datagrams when they are due.
+func (q *delayQueue) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		p, ok, in := q.take()
+		p, ok, wait := q.popDue()
 		if ok {
-			q.link.waited(p.parcel, p.rule)
-			q.link.release(p.parcel)
+			q.link.onDue(p.datagram)
+			q.link.release(p.datagram)
 			continue
 		}
-		timer.Reset(in)
+		timer.Reset(wait)
 		select {
 		case <-timer.C:
 		case <-q.wake:
@@ -107,56 +108,56 @@ func (q *later) run() {
 	}
 }
 
-// take takes out the first if it is due; else it tells in how long that may be.
-func (q *later) take() (k kept, ok bool, in time.Duration) {
+// popDue removes and returns the first datagram if it is due. Otherwise it returns the time until then.
+func (q *delayQueue) popDue() (k queued, ok bool, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting) == 0 || q.link.ctx.Err() != nil {
-		return kept{}, false, time.Hour
+		return queued{}, false, time.Hour
 	}
-	if in := time.Until(q.waiting[0].due); in > 0 {
-		return kept{}, false, in
+	if wait := time.Until(q.waiting[0].due); wait > 0 {
+		return queued{}, false, wait
 	}
-	k = heap.Pop(&q.waiting).(kept)
+	k = heap.Pop(&q.waiting).(queued)
 	q.bytes -= len(k.body)
 	return k, true, 0
 }
 
-// drain drops what is left when the link is closed.
-func (q *later) drain() {
+// dropAll drops the remaining datagrams when the link is closed.
+func (q *delayQueue) dropAll() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, k := range q.waiting {
-		if !k.again { // a copy is booked when it is delivered
-			q.link.relay.Book(k.Dir, func(b *message.Books) { b.Collateral++ })
+		if !k.isCopy { // the ticket of a copy is opened on delivery
+			_, _ = q.link.relay.Forward(k.Exchange, k.datagram) // the link is closed, so this accounts for the loss
 		}
-		q.link.release(k.parcel)
+		q.link.release(k.datagram)
 	}
 	q.waiting, q.bytes = nil, 0
 }
 
-// waiting is a heap, the one that is due first at its top.
-type waiting []kept
+// dueHeap is a heap with the datagram that is due first at its top.
+type dueHeap []queued
 
-func (w waiting) Len() int { return len(w) }
+func (w dueHeap) Len() int { return len(w) }
 
-func (w waiting) Less(i, j int) bool {
+func (w dueHeap) Less(i, j int) bool {
 	if w[i].due.Equal(w[j].due) {
-		return w[i].n < w[j].n
+		return w[i].order < w[j].order
 	}
 	return w[i].due.Before(w[j].due)
 }
 
-func (w waiting) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+func (w dueHeap) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
 
 // Push implements heap.Interface.
-func (w *waiting) Push(k any) { *w = append(*w, k.(kept)) }
+func (w *dueHeap) Push(k any) { *w = append(*w, k.(queued)) }
 
 // Pop implements heap.Interface.
-func (w *waiting) Pop() any {
+func (w *dueHeap) Pop() any {
 	last := len(*w) - 1
 	k := (*w)[last]
-	(*w)[last] = kept{}
+	(*w)[last] = queued{}
 	*w = (*w)[:last]
 	return k
 }

@@ -17,72 +17,72 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// Config describes a link. Name, Protocol and Upstream are required.
+// Config configures a Link. Name, Protocol and Upstream are required.
 type Config struct {
-	Name     string        // "orders -> dns": in errors, evidence and decisions
-	Protocol string        // "udp", "dns" or "statsd": a row of message.Protocols
+	Name     string        // such as "orders -> dns"; used in errors, evidence and decisions
+	Protocol string        // a UDP protocol of message.Protocols: "udp", "dns" or "statsd"
 	Listen   string        // host:port; "" means 127.0.0.1:0
-	Upstream string        // host:port; a name is resolved once, when the link opens
-	Sink     evidence.Sink // each fate; may be nil
+	Upstream string        // host:port; a name is resolved once, by Open
+	Sink     evidence.Sink // receives the evidence of each effect; may be nil
 
-	idle     time.Duration // how long a client is remembered; 0 means a minute
-	sessions int           // clients at once; 0 means 4096
-	held     int           // datagrams kept back at once; 0 means 16384
-	bytes    int           // their bytes; 0 means 32 MiB
+	idle     time.Duration // after which a client is forgotten; 0 means a minute
+	sessions int           // maximum number of clients; 0 means 4096
+	held     int           // maximum number of held datagrams; 0 means 16384
+	bytes    int           // maximum size of all held datagrams; 0 means 32 MiB
 }
 
-// Heal ends a fault. Calling it again does nothing.
+// Heal ends a fault. Further calls do nothing.
 type Heal func(context.Context) error
 
-// Counters are a link's own totals.
+// Counters holds the totals of a link.
 type Counters struct {
 	Opened, Live int64 // clients
 	Evicted      int64 // clients forgotten because there were too many
-	Refused      int64 // answers of the dependency's host that its port is closed
+	Refused      int64 // ICMP answers of the dependency's host that its port is closed
 	Errors       int64 // datagrams that could not be written
 }
 
-// Link is an open link. Its methods may be called from many goroutines.
+// Link is an open link. It is safe for concurrent use.
 type Link struct {
 	cfg      Config
 	relay    *message.Relay
 	codec    codec
 	upstream *net.UDPAddr
 	addr     string
-	tcp      *link.Link // of DNS: clients ask over TCP again what was cut short
+	tcp      *link.Link // for DNS: clients retry truncated answers over TCP
 	ctx      context.Context
 	stop     context.CancelFunc
 	wg       sync.WaitGroup
-	began    time.Time
-	later    later
+	openedAt time.Time
+	delayed  delayQueue
 	kernel   kernel
 
 	mu       sync.Mutex
 	conn     *net.UDPConn // nil while the port is closed
-	port     net.Conn     // keeps the number while the port is closed
-	refuses  int          // live Refuse faults
+	reserved net.Conn     // reserves the port number while the port is closed
+	refusing int          // number of live Refuse faults
 	closed   bool
 	sessions map[netip.AddrPort]*session
-	order    list.List // of sessions, the one that asked last first
-	ids      uint64
+	recency  list.List // sessions, the most recently used first
+	lastID   uint64
 
 	evicted, refused, failed atomic.Int64
 }
 
-// largest is more than a datagram can hold.
-const largest = 64 << 10
+// maxDatagram is larger than any datagram.
+const maxDatagram = 64 << 10
 
-// buffer is what sockets are asked to buffer; the kernel may give less.
-const buffer = 4 << 20
+// socketBuffer is the requested size of socket buffers. The kernel may grant less.
+const socketBuffer = 4 << 20
 
-// Open listens and starts to carry datagrams. The caller closes the link.
+// Open opens a link. The caller must close it.
 func Open(cfg Config) (*Link, error) {
 	bad := func(err error) (*Link, error) { return nil, fmt.Errorf("open link %q: %w", cfg.Name, err) }
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
 	}
-	cfg.idle, cfg.sessions = or(cfg.idle, time.Minute), or(cfg.sessions, 4096)
-	cfg.held, cfg.bytes = or(cfg.held, 16<<10), or(cfg.bytes, 32<<20)
+	cfg.idle, cfg.sessions = orDefault(cfg.idle, time.Minute), orDefault(cfg.sessions, 4096)
+	cfg.held, cfg.bytes = orDefault(cfg.held, 16<<10), orDefault(cfg.bytes, 32<<20)
 	c, ok := codecs()[cfg.Protocol]
 	if !ok {
 		return bad(fmt.Errorf("protocol %q is none of datagrams", cfg.Protocol))
@@ -95,20 +95,20 @@ func Open(cfg Config) (*Link, error) {
 	if err != nil || cfg.Upstream == "" {
 		return bad(fmt.Errorf("upstream address %q: write host:port: %w", cfg.Upstream, err))
 	}
-	l := &Link{cfg: cfg, relay: relay, codec: c, upstream: up, began: time.Now(), sessions: map[netip.AddrPort]*session{}}
+	l := &Link{cfg: cfg, relay: relay, codec: c, upstream: up, openedAt: time.Now(), sessions: map[netip.AddrPort]*session{}}
 	if err := l.bind(); err != nil {
 		return bad(err)
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
-	l.later.open(l)
+	l.delayed.open(l)
 	l.kernel.open(up.AddrPort())
 	conn := l.conn
 	l.wg.Go(func() { l.receive(conn) })
-	l.wg.Go(l.forget)
+	l.wg.Go(l.expireIdle)
 	return l, nil
 }
 
-func or[T comparable](value, otherwise T) T {
+func orDefault[T comparable](value, otherwise T) T {
 	var zero T
 	if value == zero {
 		return otherwise
@@ -116,9 +116,10 @@ func or[T comparable](value, otherwise T) T {
 	return value
 }
 
-// bind takes the port, for DNS over TCP too: the kernel finds a free one for UDP, and it may be taken for TCP.
+// bind opens the port, for DNS also for TCP. It retries because a port that is free for UDP may be in use for
+// TCP.
 func (l *Link) bind() error {
-	for try := 0; ; try++ {
+	for attempt := 0; ; attempt++ {
 		conn, err := listen(l.cfg.Listen, nil)
 		if err != nil {
 			return err
@@ -132,7 +133,7 @@ func (l *Link) bind() error {
 			return nil
 		}
 		_ = conn.Close()
-		if try == 100 || l.addr == l.cfg.Listen {
+		if attempt == 100 || l.addr == l.cfg.Listen {
 			return fmt.Errorf("over TCP too, as DNS needs: %w", err)
 		}
 	}
@@ -148,31 +149,32 @@ func listen(addr string, control func(network, address string, c syscall.RawConn
 		return nil, err
 	}
 	conn := pc.(*net.UDPConn)
-	_ = conn.SetReadBuffer(buffer) // as much as the kernel allows
+	_ = conn.SetReadBuffer(socketBuffer) // as much as the kernel grants
 	return conn, nil
 }
 
-// Addr is where clients send to, host:port. It stays the same over refuse and heal.
+// Addr returns the address for clients, host:port. It does not change when the port is refused and healed.
 func (l *Link) Addr() string { return l.addr }
 
-// Relay holds the rules of the link, its evidence and its books.
+// Relay returns the relay, which holds the rules, evidence and accounting of the link.
 func (l *Link) Relay() *message.Relay { return l.relay }
 
 // Counters returns the totals so far.
 func (l *Link) Counters() Counters {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Counters{Opened: int64(l.ids), Live: int64(len(l.sessions)), Evicted: l.evicted.Load(), Refused: l.refused.Load(), Errors: l.failed.Load()} //nolint:gosec // counts
+	return Counters{Opened: int64(l.lastID), Live: int64(len(l.sessions)), Evicted: l.evicted.Load(), Refused: l.refused.Load(), Errors: l.failed.Load()} //nolint:gosec // counts
 }
 
-// Close ends the link: what is kept back is dropped. It returns when no goroutine of the link is left, and may be called twice.
+// Close closes the link and drops held datagrams. It returns after all goroutines of the link have ended.
+// Further calls do nothing.
 func (l *Link) Close() error {
 	l.mu.Lock()
 	l.closed = true
-	l.shut()
-	if l.port != nil {
-		_ = l.port.Close()
-		l.port = nil
+	l.closePort()
+	if l.reserved != nil {
+		_ = l.reserved.Close()
+		l.reserved = nil
 	}
 	l.mu.Unlock()
 	l.stop()
@@ -181,39 +183,40 @@ func (l *Link) Close() error {
 		err = l.tcp.Close()
 	}
 	l.wg.Wait()
-	l.later.drain()
+	l.delayed.dropAll()
 	return err
 }
 
-// shut closes the port and lets go of every client; l.mu is held.
-func (l *Link) shut() {
+// closePort closes the port and ends all sessions. l.mu is held.
+func (l *Link) closePort() {
 	if l.conn != nil {
-		l.kernel.last(l.conn)
+		l.kernel.countClosed(l.conn)
 		_ = l.conn.Close()
 		l.conn = nil
 	}
 	for _, s := range l.sessions {
-		l.end(s)
+		l.endSession(s)
 	}
 }
 
-// receive carries what clients send.
+// receive reads datagrams from clients.
 func (l *Link) receive(conn *net.UDPConn) {
-	buf := make([]byte, largest)
+	buf := make([]byte, maxDatagram)
 	for {
 		n, from, err := conn.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			continue // of a datagram sent before: a client's port is closed
+			continue // of an earlier datagram: the port of a client is closed
 		}
 		s, err := l.session(conn, from)
 		if err != nil {
-			l.relay.Book(message.ToServer, func(b *message.Books) { b.In++; b.Collateral++ })
-			l.fail(err)
+			ticket := l.relay.Received(message.ToServer)
+			ticket.End(message.Collateral)
+			l.countFailure(err)
 			continue
 		}
-		l.meet(s, message.ToServer, buf[:n])
+		l.handle(s, message.ToServer, buf[:n])
 	}
 }

@@ -19,23 +19,23 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// most is the largest datagram that IPv4 carries.
-const most = 64<<10 - 1 - 8 - 20
+// maxPayload is the largest payload of a UDP datagram over IPv4.
+const maxPayload = 64<<10 - 1 - 8 - 20
 
-// Without a rule, and with one that concerns nothing, every byte and every boundary of a datagram stays as it is, both ways.
-func TestHealthyDatagramsAreTheSame(t *testing.T) {
+// Without a rule, and with one that never matches, every datagram passes unchanged in both directions.
+func TestDatagramsAreUnchangedWithoutRules(t *testing.T) {
 	for _, protocol := range []string{"udp", "dns", "statsd"} {
-		for _, rule := range []*message.Rule{nil, {Do: message.LoseRequest, Share: 1e-12}} {
+		for _, rule := range []*message.Rule{nil, {Action: message.LoseRequest, Share: 1e-12}} {
 			t.Run(fmt.Sprint(protocol, " with a rule: ", rule != nil), func(t *testing.T) {
 				server := serve(t)
-				f := open(t, server.addr(), Config{Protocol: protocol})
+				f := openLink(t, server.addr(), Config{Protocol: protocol})
 				if rule != nil {
-					f.live(t, *rule)
-					f.live(t, message.Rule{ID: "back", Do: message.LoseRequest, Dir: message.ToClient, Share: 1e-12})
+					f.addRule(t, *rule)
+					f.addRule(t, message.Rule{ID: "back", Action: message.LoseRequest, Dir: message.ToClient, Share: 1e-12})
 				}
 				client := connect(t, f.Addr())
 				random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's choices
-				for _, size := range []int{0, 1, 11, 12, 13, 512, 1472, 1473, 9000, most - 1, most, 0} {
+				for _, size := range []int{0, 1, 11, 12, 13, 512, 1472, 1473, 9000, maxPayload - 1, maxPayload, 0} {
 					body := make([]byte, size)
 					for i := range body {
 						body[i] = byte(random.Uint32())
@@ -48,19 +48,19 @@ func TestHealthyDatagramsAreTheSame(t *testing.T) {
 					got, _ = client.next()
 					require.True(t, bytes.Equal(body, []byte(got)), "%d bytes to the client", size)
 				}
-				to, from := f.balanced(t)
-				assert.Equal(t, message.Books{In: 12, Out: 12}, to)
+				to, from := f.checkAccounts(t)
+				assert.Equal(t, evidence.Accounts{Received: 12, Delivered: 12, Written: 12}, to)
 				assert.Equal(t, to, from)
-				assert.Empty(t, f.seen(evidence.Applied))
+				assert.Empty(t, f.recorded(evidence.Applied))
 			})
 		}
 	}
 }
 
-// Each client is one address to the dependency, also when answers come long after others asked.
-func TestClientsAreKeptApart(t *testing.T) {
+// Each client has its own address at the dependency, even if answers arrive long after other clients have asked.
+func TestClientsAreSeparated(t *testing.T) {
 	server := serve(t)
-	f := open(t, server.addr(), Config{})
+	f := openLink(t, server.addr(), Config{})
 	clients := make([]*peer, 8)
 	froms := make([]*net.UDPAddr, 8)
 	seen := map[string]bool{}
@@ -83,16 +83,17 @@ func TestClientsAreKeptApart(t *testing.T) {
 	assert.Equal(t, Counters{Opened: 8, Live: 8}, f.Counters())
 }
 
-// A dependency that is not there makes the kernel answer with ICMP: the client's next datagrams go out all the same, and arrive once it is there.
-func TestADependencyThatComesLate(t *testing.T) {
+// If the dependency does not run, the kernel answers with ICMP: the client's later datagrams are still sent, and
+// arrive once it runs.
+func TestDependencyStartsLate(t *testing.T) {
 	server := serve(t)
 	addr := server.addr()
 	_ = server.Close()
-	f := open(t, addr, Config{})
+	f := openLink(t, addr, Config{})
 	client := connect(t, f.Addr())
 	for i := range 5 {
 		client.send("nobody")
-		until(t, "it is refused", func() bool { return f.Counters().Refused > int64(i) })
+		waitUntil(t, "it is refused", func() bool { return f.Counters().Refused > int64(i) })
 	}
 	at, err := net.ResolveUDPAddr("udp", addr)
 	require.NoError(t, err)
@@ -102,16 +103,17 @@ func TestADependencyThatComesLate(t *testing.T) {
 	client.send("first")
 	client.send("second")
 	server.expect("first", "second")
-	to, _ := f.balanced(t)
-	assert.EqualValues(t, 7, to.Out)
+	to, _ := f.checkAccounts(t)
+	assert.EqualValues(t, 7, to.Delivered)
 	assert.Zero(t, f.Counters().Errors)
 }
 
-// Refuse closes the port: a connected client is told by the operating system. Healing opens the same port, and twice is once.
+// Refuse closes the port: the operating system reports it to a connected client. Healing opens the same port;
+// healing twice has no further effect.
 func TestRefuse(t *testing.T) {
 	for _, protocol := range []string{"udp", "dns"} {
 		addr := echo(t)
-		f := open(t, addr, Config{Protocol: protocol})
+		f := openLink(t, addr, Config{Protocol: protocol})
 		client := connect(t, f.Addr())
 		client.send("a")
 		client.expect("a")
@@ -121,7 +123,7 @@ func TestRefuse(t *testing.T) {
 		second, err := f.Refuse(nil)
 		require.NoError(t, err)
 		assert.EqualValues(t, 1, count.Tally().Affected)
-		require.NotNil(t, f.port, "the number is kept from before the port is closed")
+		require.NotNil(t, f.reserved, "the number is kept from before the port is closed")
 		refused := func() bool {
 			client.send("b")
 			_ = client.SetReadDeadline(time.Now().Add(patience))
@@ -145,7 +147,7 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-func TestRefuseOfAClosedLink(t *testing.T) {
+func TestRefuseClosedLink(t *testing.T) {
 	l, err := Open(Config{Name: "a -> b", Protocol: "udp", Upstream: "127.0.0.1:9"})
 	require.NoError(t, err)
 	heal, err := l.Refuse(nil)
@@ -157,15 +159,15 @@ func TestRefuseOfAClosedLink(t *testing.T) {
 	require.ErrorContains(t, err, `refuse datagrams on link "a -> b"`)
 }
 
-// CutOff loses what is sent meanwhile, and nothing of it comes later.
+// CutOff loses datagrams sent meanwhile, and none of them arrives later.
 func TestCutOff(t *testing.T) {
 	for name, c := range map[string]struct {
 		dir      link.Dir
-		to, from bool // whether datagrams come through
+		to, from bool // whether datagrams pass
 	}{"both": {link.Both, false, false}, "to server": {link.ToServer, false, true}, "to client": {link.ToClient, true, false}} {
 		t.Run(name, func(t *testing.T) {
 			server := serve(t)
-			f := open(t, server.addr(), Config{})
+			f := openLink(t, server.addr(), Config{})
 			client := connect(t, f.Addr())
 			client.send("before")
 			_, from := server.next()
@@ -179,7 +181,7 @@ func TestCutOff(t *testing.T) {
 				if through {
 					p.expect("meanwhile")
 				} else {
-					p.silent()
+					p.expectNothing()
 				}
 			}
 			assert.Equal(t, map[bool]int64{true: 1, false: 2}[c.to || c.from], count.Tally().Affected)
@@ -194,10 +196,11 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// Clients beyond the bound push out the one that asked longest ago, and those who are idle are forgotten.
-func TestClientsAreForgotten(t *testing.T) {
+// If there are too many clients, the one that was used least recently is forgotten, and idle clients are
+// forgotten.
+func TestIdleClientsExpire(t *testing.T) {
 	addr := echo(t)
-	f := open(t, addr, Config{sessions: 3, idle: quiet})
+	f := openLink(t, addr, Config{sessions: 3, idle: quiet})
 	for range 4 {
 		c := connect(t, f.Addr())
 		c.send("a")
@@ -206,29 +209,29 @@ func TestClientsAreForgotten(t *testing.T) {
 	assert.EqualValues(t, 1, f.Counters().Evicted)
 	assert.EqualValues(t, 1, f.Loss().Evicted)
 	assert.LessOrEqual(t, f.Counters().Live, int64(3))
-	until(t, "all are forgotten", func() bool { return f.Counters().Live == 0 })
+	waitUntil(t, "all are forgotten", func() bool { return f.Counters().Live == 0 })
 	c := connect(t, f.Addr())
 	c.send("b")
 	c.expect("b")
 	assert.EqualValues(t, 5, f.Counters().Opened)
 }
 
-// A client for whom something is kept back is not idle.
-func TestAClientIsNotForgottenWhileSomethingWaits(t *testing.T) {
+// A client with held datagrams is not idle.
+func TestClientWithHeldDatagramsDoesNotExpire(t *testing.T) {
 	server := serve(t)
-	f := open(t, server.addr(), Config{idle: 10 * time.Millisecond})
-	_, heal := f.live(t, message.Rule{Do: message.Delay, By: time.Hour})
+	f := openLink(t, server.addr(), Config{idle: 10 * time.Millisecond})
+	_, heal := f.addRule(t, message.Rule{Action: message.Delay, By: time.Hour})
 	client := connect(t, f.Addr())
 	client.send("a")
-	until(t, "it is kept", func() bool { return f.session0().held.Load() == 1 })
+	waitUntil(t, "it is kept", func() bool { return f.firstSession().held.Load() == 1 })
 	time.Sleep(quiet) // many ticks
 	heal()
 	server.expect("a")
-	until(t, "it is forgotten", func() bool { return f.Counters().Live == 0 })
+	waitUntil(t, "it is forgotten", func() bool { return f.Counters().Live == 0 })
 }
 
-// session0 is one of the clients.
-func (f *front) session0() *session {
+// firstSession returns any session.
+func (f *testLink) firstSession() *session {
 	f.Link.mu.Lock()
 	defer f.Link.mu.Unlock()
 	for _, s := range f.sessions {
@@ -237,75 +240,79 @@ func (f *front) session0() *session {
 	return &session{}
 }
 
-// What is kept back is bounded in number and bytes; what finds no room goes on and is told.
-func TestRoomForWhatWaits(t *testing.T) {
+// Held datagrams are limited in number and size; a datagram that does not fit is forwarded and reported.
+func TestHeldDatagramLimits(t *testing.T) {
 	for name, cfg := range map[string]Config{"number": {held: 3}, "bytes": {bytes: 35}} {
 		t.Run(name, func(t *testing.T) {
 			server := serve(t)
-			f := open(t, server.addr(), cfg)
-			_, heal := f.live(t, message.Rule{Do: message.Delay, By: time.Hour})
+			f := openLink(t, server.addr(), cfg)
+			_, heal := f.addRule(t, message.Rule{Action: message.Delay, By: time.Hour})
 			client := connect(t, f.Addr())
 			for i := range 5 {
 				client.send(fmt.Sprint("datagram ", i))
 			}
 			server.expect("datagram 3", "datagram 4")
-			server.silent()
-			require.Len(t, f.seen(evidence.Skipped), 2)
-			assert.Equal(t, full, f.seen(evidence.Skipped)[0].Detail)
+			server.expectNothing()
+			require.Len(t, f.recorded(evidence.Skipped), 2)
+			assert.Equal(t, fullReason, f.recorded(evidence.Skipped)[0].Detail)
 			heal()
 			server.expect("datagram 0", "datagram 1", "datagram 2")
 		})
 	}
 }
 
-// An end of the run reaches datagrams in every state; see also TestMain.
-func TestCloseDropsWhatWaits(t *testing.T) {
+// Close works with datagrams in every state; see also TestMain.
+func TestCloseDropsHeldDatagrams(t *testing.T) {
 	server := serve(t)
-	f := open(t, server.addr(), Config{})
-	f.live(t, message.Rule{ID: "f1", Do: message.Twice, Late: time.Hour, To: 1, From: 1})
-	f.live(t, message.Rule{ID: "f2", Do: message.Reorder, Wait: time.Hour})
+	f := openLink(t, server.addr(), Config{})
+	f.addRule(t, message.Rule{ID: "f1", Action: message.Twice, Late: time.Hour, To: 1, From: 1})
+	f.addRule(t, message.Rule{ID: "f2", Action: message.Reorder, Wait: time.Hour})
 	client := connect(t, f.Addr())
 	client.send("a")
 	client.send("b")
-	until(t, "both are kept", func() bool { return f.session0().held.Load() == 2 })
+	waitUntil(t, "both are kept", func() bool { return f.firstSession().held.Load() == 2 })
 	require.NoError(t, f.Close())
-	to, _ := f.balanced(t)
-	assert.Equal(t, message.Books{In: 2, Out: 1, Collateral: 1}, to)
+	to, _ := f.checkAccounts(t)
+	assert.Equal(t, evidence.Accounts{Received: 2, Delivered: 1, Written: 1, Collateral: 1}, to)
 }
 
-// A port that is closed takes what is kept back with it, and that is told.
-func TestWhatWaitsFallsWithItsPort(t *testing.T) {
+// Held datagrams are lost when their port is closed, and this is recorded.
+func TestHeldDatagramsAreLostWithTheirPort(t *testing.T) {
 	server := serve(t)
-	f := open(t, server.addr(), Config{})
-	f.live(t, message.Rule{ID: "f1", Do: message.Corrupt})
-	_, heal := f.live(t, message.Rule{ID: "f2", Do: message.Delay, By: time.Hour})
+	f := openLink(t, server.addr(), Config{})
+	f.addRule(t, message.Rule{ID: "f1", Action: message.Corrupt})
+	_, heal := f.addRule(t, message.Rule{ID: "f2", Action: message.Delay, By: time.Hour})
 	client := connect(t, f.Addr())
 	client.send("a")
-	until(t, "it is kept", func() bool { return f.session0().held.Load() == 1 })
+	waitUntil(t, "it is kept", func() bool { return f.firstSession().held.Load() == 1 })
 	end, err := f.Refuse(nil)
 	require.NoError(t, err)
 	heal()
-	to, _ := f.balanced(t)
-	assert.Equal(t, message.Books{In: 1, Collateral: 1}, to)
-	assert.Len(t, f.seen(evidence.Collateral), 1)
+	to, _ := f.checkAccounts(t)
+	assert.Equal(t, evidence.Accounts{Received: 1, Collateral: 1}, to)
+	assert.Len(t, f.recorded(evidence.Collateral), 1)
 	assert.Zero(t, f.Loss().Unattributed())
 	require.NoError(t, end(t.Context()))
-	server.silent()
+	server.expectNothing()
 }
 
-// What the kernel drops at a dependency that does not read is told, and is no fault of ours.
+// Datagrams that the kernel drops at a dependency that does not read are counted, and are not attributed to a
+// fault.
 func TestLossAtTheServer(t *testing.T) {
 	if _, err := os.Stat("/proc/net/udp"); err != nil {
 		t.Skip("the kernel tells its drops on Linux")
 	}
 	server := serve(t)
 	require.NoError(t, server.SetReadBuffer(4<<10))
-	f := open(t, server.addr(), Config{})
+	f := openLink(t, server.addr(), Config{})
 	client := connect(t, f.Addr())
 	const sent = 300
 	for i := range sent {
 		client.send(string(make([]byte, 1000)))
-		until(t, "it is carried", func() bool { to, _, err := f.Relay().Quiesce(t.Context()); return err == nil && to.Out == int64(i+1) })
+		waitUntil(t, "it is carried", func() bool {
+			to, _, err := f.Relay().Quiesce(t.Context())
+			return err == nil && to.Delivered == int64(i+1)
+		})
 	}
 	loss := f.Loss()
 	require.True(t, loss.Known)
@@ -323,7 +330,8 @@ func TestLossAtTheServer(t *testing.T) {
 	assert.Equal(t, loss.Server, loss.Unattributed())
 }
 
-// What the kernel drops in front of a link that cannot keep up is told, also after its clients and its port are gone.
+// Datagrams that the kernel drops at a slow link are counted, even after its clients and its port have been
+// closed.
 func TestLossAtTheLink(t *testing.T) {
 	if _, err := os.Stat("/proc/net/udp"); err != nil {
 		t.Skip("the kernel tells its drops on Linux")
@@ -333,7 +341,7 @@ func TestLossAtTheLink(t *testing.T) {
 	l, err := Open(Config{Name: "a -> b", Protocol: "udp", Upstream: server.addr(), Sink: func(evidence.Fate) { <-stall }})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Close()) }()
-	heal, err := l.Relay().Add(message.Rule{ID: "f", Do: message.LoseRequest})
+	heal, err := l.Relay().Add(message.Rule{ID: "f", Action: message.LoseRequest})
 	require.NoError(t, err)
 	require.NoError(t, l.conn.SetReadBuffer(4<<10))
 	client := connect(t, l.Addr())
@@ -341,10 +349,13 @@ func TestLossAtTheLink(t *testing.T) {
 	for range sent {
 		client.send(string(make([]byte, 1000)))
 	}
-	until(t, "the kernel drops", func() bool { return l.Loss().Link > 0 })
+	waitUntil(t, "the kernel drops", func() bool { return l.Loss().Link > 0 })
 	lost := l.Loss().Link
 	close(stall)
-	until(t, "the rest is carried", func() bool { to, _, err := l.Relay().Quiesce(t.Context()); return err == nil && to.In == sent-lost })
+	waitUntil(t, "the rest is carried", func() bool {
+		to, _, err := l.Relay().Quiesce(t.Context())
+		return err == nil && to.Received == sent-lost
+	})
 	require.NoError(t, heal(t.Context()))
 	end, err := l.Refuse(nil)
 	require.NoError(t, err)
@@ -352,7 +363,7 @@ func TestLossAtTheLink(t *testing.T) {
 	require.NoError(t, end(t.Context()))
 }
 
-func TestLinksThatCannotBeOpened(t *testing.T) {
+func TestInvalidLinks(t *testing.T) {
 	taken := serve(t)
 	for want, cfg := range map[string]Config{
 		`protocol "http" is none of datagrams`: {Protocol: "http", Upstream: "127.0.0.1:9"},
@@ -379,7 +390,7 @@ func TestIPv6(t *testing.T) {
 		t.Skip("no IPv6 here")
 	}
 	server := newPeer(t, c)
-	f := open(t, server.addr(), Config{Listen: "[::1]:0"})
+	f := openLink(t, server.addr(), Config{Listen: "[::1]:0"})
 	client := connect(t, f.Addr())
 	client.send("a")
 	got, from := server.next()
@@ -390,19 +401,20 @@ func TestIPv6(t *testing.T) {
 	assert.Zero(t, f.Loss().Unattributed())
 }
 
-// Clients who come and go, answers and questions, every fault at once: nothing hangs, nothing leaks, the books balance.
-func TestEveryFaultAtOnce(t *testing.T) {
+// Clients that come and go, answers and questions, under all faults at once: nothing hangs, nothing leaks, the
+// accounts add up.
+func TestAllFaultsTogether(t *testing.T) {
 	addr := echo(t)
-	f := open(t, addr, Config{sessions: 8, idle: 20 * time.Millisecond, held: 50})
+	f := openLink(t, addr, Config{sessions: 8, idle: 20 * time.Millisecond, held: 50})
 	var heals []func()
 	for i, r := range []message.Rule{
-		{Do: message.Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond, Share: .3}, {Do: message.LoseRequest, Share: .1},
-		{Do: message.Twice, Share: .1}, {Do: message.Twice, Late: 3 * time.Millisecond, Share: .1}, {Do: message.Reorder, Wait: 5 * time.Millisecond, Share: .1},
-		{Do: message.Corrupt, Share: .1}, {Do: message.Truncate, Share: .1},
+		{Action: message.Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond, Share: .3}, {Action: message.LoseRequest, Share: .1},
+		{Action: message.Twice, Share: .1}, {Action: message.Twice, Late: 3 * time.Millisecond, Share: .1}, {Action: message.Reorder, Wait: 5 * time.Millisecond, Share: .1},
+		{Action: message.Corrupt, Share: .1}, {Action: message.Truncate, Share: .1},
 	} {
 		for _, d := range []message.Dir{message.ToServer, message.ToClient} {
 			r.ID, r.Dir = fmt.Sprint("fault-", i, d), d
-			_, heal := f.live(t, r)
+			_, heal := f.addRule(t, r)
 			heals = append(heals, heal)
 		}
 	}
@@ -427,9 +439,9 @@ func TestEveryFaultAtOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, refuse(t.Context()))
 	all.Wait()
-	until(t, "some of all was done", func() bool {
+	waitUntil(t, "some of all was done", func() bool {
 		for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Skipped} {
-			if len(f.seen(stage)) == 0 {
+			if len(f.recorded(stage)) == 0 {
 				return false
 			}
 		}
@@ -438,5 +450,5 @@ func TestEveryFaultAtOnce(t *testing.T) {
 	for _, heal := range heals {
 		heal()
 	}
-	f.balanced(t)
+	f.checkAccounts(t)
 }

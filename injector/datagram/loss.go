@@ -13,20 +13,20 @@ import (
 	"sync"
 )
 
-// Loss is what was lost since the link was opened and what no fault did.
+// Loss counts the datagrams lost since the link was opened for reasons other than faults.
 type Loss struct {
-	Known     bool  // false where the kernel does not tell (it does on Linux): the next three say nothing then
-	Link      int64 // datagrams that the kernel dropped at the link's own sockets, in both directions
-	Server    int64 // and at the dependency's socket, where that is on this machine
-	Elsewhere int64 // and for want of buffers at other sockets of this machine, whoever's they are; the clients' are among them
+	Known     bool  // false if the kernel has no counters (on Linux it has); Link, Server and Elsewhere are then invalid
+	Link      int64 // dropped by the kernel at the link's sockets, in both directions
+	Server    int64 // dropped at the dependency's socket, if it is on this machine
+	Elsewhere int64 // dropped for lack of buffers at other sockets of this machine, including the clients'
 	Unsent    int64 // datagrams that could not be written
-	Evicted   int64 // clients forgotten because there were too many: answers to them may be lost
+	Evicted   int64 // clients forgotten because there were too many; answers to them may be lost
 }
 
-// Unattributed is what may be missing where effects are counted.
+// Unattributed returns the number of datagrams that may be missing from the effects.
 func (l Loss) Unattributed() int64 { return l.Link + l.Server + l.Unsent }
 
-// Loss reads what the kernel counts.
+// Loss reads the kernel's counters.
 func (l *Link) Loss() Loss {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -42,12 +42,13 @@ func (l *Link) Loss() Loss {
 	return loss
 }
 
-// kernel remembers what the kernel had counted when the link was opened, and what sockets that were closed since had dropped.
+// kernel records the kernel's counters when the link was opened, and the drops of sockets that have been closed
+// since.
 type kernel struct {
-	server  netip.AddrPort
-	here    bool // the server's address is one of this machine
-	before  map[string]int64
-	machine int64
+	server             netip.AddrPort
+	isLocal            bool // the server's address belongs to this machine
+	dropsBefore        map[string]int64
+	bufferErrorsBefore int64
 
 	mu     sync.Mutex
 	closed int64
@@ -55,34 +56,34 @@ type kernel struct {
 
 func (k *kernel) open(server netip.AddrPort) {
 	k.server = netip.AddrPortFrom(server.Addr().Unmap(), server.Port())
-	k.here = ours(k.server.Addr())
-	k.before, _ = k.sockets()
-	k.machine, _ = starved()
+	k.isLocal = isLocal(k.server.Addr())
+	k.dropsBefore, _ = k.sockets()
+	k.bufferErrorsBefore, _ = bufferErrors()
 }
 
-// last counts the drops of a socket that is about to be closed.
-func (k *kernel) last(c *net.UDPConn) {
+// countClosed counts the drops of a socket that is about to be closed.
+func (k *kernel) countClosed(c *net.UDPConn) {
 	n := drops(c)
 	k.mu.Lock()
 	k.closed += n
 	k.mu.Unlock()
 }
 
-// loss tells what was dropped; Elsewhere is the whole machine's.
+// loss returns the drops. Elsewhere is the total of the machine.
 func (k *kernel) loss() Loss {
 	now, err := k.sockets()
-	all, failed := starved()
+	all, failed := bufferErrors()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	l := Loss{Known: err == nil && failed == nil, Link: k.closed, Elsewhere: max(0, all-k.machine)}
+	l := Loss{Known: err == nil && failed == nil, Link: k.closed, Elsewhere: max(0, all-k.bufferErrorsBefore)}
 	for inode, n := range now {
-		l.Server += max(0, n-k.before[inode])
+		l.Server += max(0, n-k.dropsBefore[inode])
 	}
 	return l
 }
 
-// ours tells whether an address is one of this machine.
-func ours(ip netip.Addr) bool {
+// isLocal reports whether an address belongs to this machine.
+func isLocal(ip netip.Addr) bool {
 	if ip.IsLoopback() || ip.IsUnspecified() {
 		return true
 	}
@@ -93,15 +94,15 @@ func ours(ip netip.Addr) bool {
 	})
 }
 
-// sockets finds the server's sockets in the kernel's table, by inode, with what each has dropped.
+// sockets returns the drops of each socket of the server, by inode.
 func (k *kernel) sockets() (map[string]int64, error) {
 	found := map[string]int64{}
-	if !k.here {
+	if !k.isLocal {
 		return found, nil
 	}
 	read := false
 	for _, name := range []string{"/proc/net/udp", "/proc/net/udp6"} {
-		err := fields(name, func(f []string) {
+		err := eachLine(name, func(f []string) {
 			if len(f) < 13 {
 				return
 			}
@@ -118,7 +119,8 @@ func (k *kernel) sockets() (map[string]int64, error) {
 	return found, nil
 }
 
-// socketAddr reads "0100007F:1F90": each four bytes of the address are in the order of the machine, which is taken to be little-endian.
+// socketAddr parses "0100007F:1F90". The bytes within each four-byte word are assumed to be in little-endian
+// order.
 func socketAddr(s string) (netip.AddrPort, bool) {
 	ip, port, _ := strings.Cut(s, ":")
 	raw, err := hex.DecodeString(ip)
@@ -133,10 +135,10 @@ func socketAddr(s string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(addr.Unmap(), uint16(n)), ok
 }
 
-// starved is how many datagrams this machine has dropped for want of buffers.
-func starved() (total int64, err error) {
+// bufferErrors returns the number of datagrams that this machine has dropped for lack of buffers.
+func bufferErrors() (total int64, err error) {
 	column := -1
-	err = fields("/proc/net/snmp", func(f []string) {
+	err = eachLine("/proc/net/snmp", func(f []string) {
 		switch {
 		case f[0] != "Udp:":
 		case column < 0:
@@ -146,7 +148,7 @@ func starved() (total int64, err error) {
 			total += n
 		}
 	})
-	_ = fields("/proc/net/snmp6", func(f []string) {
+	_ = eachLine("/proc/net/snmp6", func(f []string) {
 		if f[0] == "Udp6RcvbufErrors" && len(f) == 2 {
 			n, _ := strconv.ParseInt(f[1], 10, 64)
 			total += n
@@ -155,8 +157,8 @@ func starved() (total int64, err error) {
 	return total, err
 }
 
-// fields hands each line's words to each.
-func fields(name string, each func([]string)) error {
+// eachLine calls each with the words of every line that is not empty.
+func eachLine(name string, each func([]string)) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err

@@ -4,7 +4,8 @@ package datagram
 
 import "syscall"
 
-// Ports cannot be shared here: between refusing and healing another process may take one.
+// share does nothing: ports cannot be shared on this system, so another process may take the port between
+// refusing and healing.
 func share(string, string, syscall.RawConn) error { return nil }
 
-func sharing(syscall.RawConn, int) error { return nil }
+func setShared(syscall.RawConn, int) error { return nil }

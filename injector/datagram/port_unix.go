@@ -9,10 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// share lets sockets of ours have a port together, as long as both are set so: one is kept before the other lets go of it.
-func share(_, _ string, c syscall.RawConn) error { return sharing(c, 1) }
+// share allows the link's own sockets to use the same port, if it is set for all of them: a new socket is bound
+// before the old one is closed.
+func share(_, _ string, c syscall.RawConn) error { return setShared(c, 1) }
 
-func sharing(c syscall.RawConn, on int) error {
+func setShared(c syscall.RawConn, on int) error {
 	var err error
 	return errors.Join(c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, on) }), err)
 }

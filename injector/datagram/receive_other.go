@@ -4,7 +4,8 @@ package datagram
 
 import "net"
 
-// receiver reads datagrams of a connected socket into borrowed buffers. The caller gives them back.
+// receiver returns a function that reads a datagram of a connected socket into a pooled buffer. The caller
+// returns the buffer.
 func receiver(c *net.UDPConn) func() (buf *[]byte, n int, err error) {
 	return func() (*[]byte, int, error) {
 		buf := buffers.Get().(*[]byte)

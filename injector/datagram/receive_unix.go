@@ -8,12 +8,13 @@ import (
 	"syscall"
 )
 
-// receiver reads datagrams of a connected socket, each into a buffer that is borrowed when there is one to read. The caller gives it back.
+// receiver returns a function that reads a datagram of a connected socket into a pooled buffer, taken only when
+// there is a datagram to read. The caller returns the buffer.
 func receiver(c *net.UDPConn) func() (buf *[]byte, n int, err error) {
 	var buf *[]byte
 	var n int
 	var failed error
-	try := func(fd uintptr) bool {
+	read := func(fd uintptr) bool {
 		buf = buffers.Get().(*[]byte)
 		for {
 			n, failed = syscall.Read(int(fd), *buf)
@@ -32,7 +33,7 @@ func receiver(c *net.UDPConn) func() (buf *[]byte, n int, err error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if err := raw.Read(try); err != nil {
+		if err := raw.Read(read); err != nil {
 			return nil, 0, err
 		}
 		return buf, n, failed

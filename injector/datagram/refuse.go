@@ -13,84 +13,87 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// Refuse closes the port, so that the operating system answers clients with ICMP "port unreachable", which connected sockets see as ECONNREFUSED. Answers
-// that are under way are lost, as with a server that ended. Heal opens the same port again.
+// Refuse closes the port, so that the operating system answers clients with ICMP "port unreachable", which
+// connected sockets see as ECONNREFUSED. Answers in transit are lost, as if a server had ended. Heal opens the
+// same port again.
 //
-// The evidence is one question of our own that was refused: the kernel counts those of others nowhere that tells them apart.
+// The evidence is a single datagram sent by the link and refused: the kernel does not count the refused
+// datagrams of others separately.
 func (l *Link) Refuse(count *evidence.Counter) (Heal, error) {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
 		return nil, fmt.Errorf("refuse datagrams on link %q: it is closed", l.cfg.Name)
 	}
-	l.refuses++
+	l.refusing++
 	if l.conn != nil {
-		l.port = reserve(l.conn, l.addr)
-		l.shut()
+		l.reserved = reserve(l.conn, l.addr)
+		l.closePort()
 	}
 	l.mu.Unlock()
-	undo := func(context.Context) error { return nil }
+	healTCP := func(context.Context) error { return nil }
 	if l.tcp != nil {
 		heal, err := l.tcp.Refuse(nil)
 		if err != nil {
-			return nil, errors.Join(err, l.open())
+			return nil, errors.Join(err, l.reopen())
 		}
-		undo = heal
+		healTCP = heal
 	}
 	count.See(1)
-	if refused(l.addr) {
+	if portRefused(l.addr) {
 		count.Touch(1)
 	}
 	healed := false
 	return func(ctx context.Context) error {
 		l.mu.Lock()
-		again := healed
+		done := healed
 		healed = true
 		l.mu.Unlock()
-		if again {
+		if done {
 			return nil
 		}
-		return errors.Join(undo(ctx), l.open())
+		return errors.Join(healTCP(ctx), l.reopen())
 	}, nil
 }
 
-// open ends one Refuse, and listens on the link's port again when it was the last.
-func (l *Link) open() error {
+// reopen ends one Refuse fault. It opens the link's port again if it was the last one.
+func (l *Link) reopen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.refuses--
-	if l.closed || l.refuses > 0 || l.conn != nil {
+	l.refusing--
+	if l.closed || l.refusing > 0 || l.conn != nil {
 		return nil
 	}
 	conn, err := listen(l.addr, share)
-	if l.port != nil {
-		_ = l.port.Close()
-		l.port = nil
+	if l.reserved != nil {
+		_ = l.reserved.Close()
+		l.reserved = nil
 	}
-	if err != nil { // not every system lets it be listened on while it is kept
+	if err != nil { // some systems do not permit listening on a reserved port
 		conn, err = listen(l.addr, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("open the port of link %q again: %w", l.cfg.Name, err)
 	}
 	if raw, err := conn.SyscallConn(); err == nil {
-		_ = sharing(raw, 0)
+		_ = setShared(raw, 0)
 	}
 	l.conn = conn
 	l.wg.Go(func() { l.receive(conn) })
 	return nil
 }
 
-// reserve keeps the port of a socket, which is closed next, so that there is no moment in which another may be given its number: a socket that is bound to it
-// and connected to itself takes datagrams from nobody else, so the kernel still refuses them. It returns nil where that cannot be done; the number may
-// then be lost until it is opened again.
+// reserve reserves the port of a socket that is about to be closed, so that no other process can get it. A
+// socket that is bound to the port and connected to itself receives datagrams from no other address, so the
+// kernel still refuses them. It returns nil if the port cannot be reserved; another process may then take it
+// before it is opened again.
 func reserve(before *net.UDPConn, addr string) net.Conn {
 	at, err := net.ResolveUDPAddr("udp", addr)
 	if err != nil {
 		return nil
 	}
 	if raw, err := before.SyscallConn(); err == nil {
-		_ = sharing(raw, 1)
+		_ = setShared(raw, 1)
 	}
 	conn, err := (&net.Dialer{LocalAddr: at, Control: share}).Dial("udp", addr)
 	if err != nil {
@@ -99,8 +102,8 @@ func reserve(before *net.UDPConn, addr string) net.Conn {
 	return conn
 }
 
-// refused sends an empty datagram and tells whether the host answers that the port is closed.
-func refused(addr string) bool {
+// portRefused sends an empty datagram and reports whether the host answers that the port is closed.
+func portRefused(addr string) bool {
 	conn, err := net.Dial("udp", addr)
 	if err != nil {
 		return false
@@ -113,7 +116,7 @@ func refused(addr string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// CutOff loses every datagram, in both directions or one. Nothing is kept for later. Of cut, ID, Seed, Count and Dir are used.
+// CutOff loses all datagrams, in both directions or in one. It uses the fields ID, Seed, Count and Dir of cut.
 func (l *Link) CutOff(cut link.Cut) (Heal, error) {
 	var heals []func(context.Context) error
 	heal := func(ctx context.Context) error {
@@ -130,7 +133,7 @@ func (l *Link) CutOff(cut link.Cut) (Heal, error) {
 		if cut.Dir == d.other {
 			continue
 		}
-		h, err := l.relay.Add(message.Rule{ID: cut.ID, Seed: cut.Seed, Count: cut.Count, Do: message.LoseRequest, Dir: d.dir})
+		h, err := l.relay.Add(message.Rule{ID: cut.ID, Seed: cut.Seed, Count: cut.Count, Action: message.LoseRequest, Dir: d.dir})
 		if err != nil {
 			return nil, errors.Join(err, heal(context.Background()))
 		}

@@ -13,19 +13,20 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// session is one client: its address and the socket through which the dependency sees it.
+// session is one client: its address, and the socket for its traffic with the dependency.
 type session struct {
-	link     *Link
-	id       uint64
-	client   netip.AddrPort
-	down, up *net.UDPConn
-	seq      [2]uint64    // by direction; each belongs to the goroutine that reads it
-	last     atomic.Int64 // when it carried something, since the link began
-	held     atomic.Int64 // datagrams that are kept back
-	place    *list.Element
+	link       *Link
+	id         uint64
+	client     netip.AddrPort
+	down, up   *net.UDPConn
+	seq        [2]uint64    // by direction; each is used only by the goroutine that reads that direction
+	lastActive atomic.Int64 // nanoseconds since the link was opened
+	held       atomic.Int64 // number of held datagrams
+	element    *list.Element
 }
 
-// session finds a client's, or makes it. Where there are too many, the one that asked longest ago goes.
+// session returns the session of a client, creating it if necessary. If there are too many, it evicts the one
+// that was used least recently.
 func (l *Link) session(conn *net.UDPConn, client netip.AddrPort) (*session, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -33,7 +34,7 @@ func (l *Link) session(conn *net.UDPConn, client netip.AddrPort) (*session, erro
 		return nil, net.ErrClosed
 	}
 	if s := l.sessions[client]; s != nil {
-		l.order.MoveToFront(s.place)
+		l.recency.MoveToFront(s.element)
 		return s, nil
 	}
 	for len(l.sessions) >= l.cfg.sessions {
@@ -47,34 +48,34 @@ func (l *Link) session(conn *net.UDPConn, client netip.AddrPort) (*session, erro
 	if err != nil {
 		return nil, err
 	}
-	_ = up.SetReadBuffer(buffer)
-	l.ids++
-	s := &session{link: l, id: l.ids, client: client, down: conn, up: up}
-	s.place = l.order.PushFront(s)
+	_ = up.SetReadBuffer(socketBuffer)
+	l.lastID++
+	s := &session{link: l, id: l.lastID, client: client, down: conn, up: up}
+	s.element = l.recency.PushFront(s)
 	l.sessions[client] = s
-	s.touch()
-	l.wg.Go(s.answers)
+	s.markActive()
+	l.wg.Go(s.readAnswers)
 	return s, nil
 }
 
-// evict forgets the client that asked longest ago; l.mu is held.
+// evict ends the session that was used least recently. l.mu is held.
 func (l *Link) evict() {
 	l.evicted.Add(1)
-	l.end(l.order.Back().Value.(*session))
+	l.endSession(l.recency.Back().Value.(*session))
 }
 
-// end lets go of a client; l.mu is held.
-func (l *Link) end(s *session) {
+// endSession ends a session. l.mu is held.
+func (l *Link) endSession(s *session) {
 	if l.sessions[s.client] == s {
 		delete(l.sessions, s.client)
-		l.order.Remove(s.place)
-		l.kernel.last(s.up)
+		l.recency.Remove(s.element)
+		l.kernel.countClosed(s.up)
 		_ = s.up.Close()
 	}
 }
 
-// forget lets go of clients that are idle and for whom nothing is kept back.
-func (l *Link) forget() {
+// expireIdle ends sessions that are idle and have no held datagrams.
+func (l *Link) expireIdle() {
 	tick := time.NewTicker(l.cfg.idle / 4)
 	defer tick.Stop()
 	for {
@@ -84,64 +85,65 @@ func (l *Link) forget() {
 			return
 		}
 		l.mu.Lock()
-		old := int64(time.Since(l.began) - l.cfg.idle)
+		old := int64(time.Since(l.openedAt) - l.cfg.idle)
 		for _, s := range l.sessions {
-			if s.last.Load() < old && s.held.Load() == 0 {
-				l.end(s)
+			if s.lastActive.Load() < old && s.held.Load() == 0 {
+				l.endSession(s)
 			}
 		}
 		l.mu.Unlock()
 	}
 }
 
-func (s *session) touch() { s.last.Store(int64(time.Since(s.link.began))) }
+func (s *session) markActive() { s.lastActive.Store(int64(time.Since(s.link.openedAt))) }
 
-// buffers are lent while there is something to read.
-var buffers = sync.Pool{New: func() any { b := make([]byte, largest); return &b }}
+// buffers are used only while a datagram is processed.
+var buffers = sync.Pool{New: func() any { b := make([]byte, maxDatagram); return &b }}
 
-// answers carries what the dependency sends to this client.
-func (s *session) answers() {
+// readAnswers reads the dependency's datagrams for this client.
+func (s *session) readAnswers() {
 	receive := receiver(s.up)
 	for {
 		buf, n, err := receive()
 		switch {
 		case err == nil:
-			s.link.meet(s, message.ToClient, (*buf)[:n])
+			s.link.handle(s, message.ToClient, (*buf)[:n])
 			buffers.Put(buf)
 		case errors.Is(err, syscall.ECONNREFUSED):
 			s.link.refused.Add(1)
-		default: // closed
+		default: // the socket was closed
 			return
 		}
 	}
 }
 
-// write hands a datagram to the kernel.
-func (l *Link) write(s *session, d message.Dir, b []byte) bool {
-	s.touch()
+// write writes a datagram to its destination.
+func (l *Link) write(s *session, d message.Dir, b []byte) message.Outcome {
+	s.markActive()
 	var err error
 	if d == message.ToClient {
 		_, err = s.down.WriteToUDPAddrPort(b, s.client)
 	} else {
-		err = l.ask(s, b)
+		err = l.writeUpstream(s, b)
 	}
 	if err == nil {
-		return true
+		l.relay.Wrote(d)
+		return message.Delivered
 	}
-	l.relay.Book(d, func(b *message.Books) { b.Out--; b.Collateral++ })
-	l.fail(err)
-	return false
+	l.countFailure(err)
+	return message.Collateral
 }
 
-// fail counts a datagram that could not be written, unless the link or its port was closed.
-func (l *Link) fail(err error) {
+// countFailure counts a datagram that could not be written, unless the link or its port was closed.
+func (l *Link) countFailure(err error) {
 	if !errors.Is(err, net.ErrClosed) {
 		l.failed.Add(1)
 	}
 }
 
-// ask writes to the dependency. "Refused" is the answer to a datagram sent before, and the kernel tells it instead of sending this one.
-func (l *Link) ask(s *session, b []byte) (err error) {
+// writeUpstream writes to the dependency. ECONNREFUSED refers to an earlier datagram, and the kernel reports it
+// instead of sending this one.
+func (l *Link) writeUpstream(s *session, b []byte) (err error) {
 	for range 3 {
 		if _, err = s.up.Write(b); !errors.Is(err, syscall.ECONNREFUSED) {
 			return err

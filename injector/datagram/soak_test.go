@@ -20,14 +20,15 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// With -soak 30m -timeout 0 the soak goes on for so long; the same flag of package message does so for the protocols over TCP. -soakseed repeats one.
+// With -soak 30m -timeout 0 the soak test runs for that time; the same flag of package message covers the
+// protocols over TCP. -soakseed repeats a run.
 var (
 	soak     = flag.Duration("soak", time.Second, "how long all protocols meet faults at random")
 	soakSeed = flag.Uint64("soakseed", 0, "of the soak's faults and clients; 0 means one of its own, which is printed")
 )
 
-// soaked is a protocol in the soak: its link, and what a client does once.
-type soaked struct {
+// soakRun is a protocol of the soak test: its link, and one operation of a client.
+type soakRun struct {
 	*Link
 	protocol string
 	codes    []string
@@ -38,27 +39,27 @@ type soaked struct {
 	stages map[evidence.Stage]int
 }
 
-// All protocols and all faults at random, on and off while clients come and go: at the end the books of every link balance, and neither goroutines nor
-// descriptors are left.
+// All protocols under random faults that come and go, while clients come and go. In the end the accounts of
+// every link add up, and no goroutines or descriptors are leaked.
 func TestSoak(t *testing.T) {
 	seed := *soakSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	t.Logf("-soakseed %d", seed)
-	first, err := net.ListenPacket("udp", "127.0.0.1:0") // with it Go opens two descriptors of its own, for good
+	first, err := net.ListenPacket("udp", "127.0.0.1:0") // Go opens two descriptors of its own, which it keeps
 	require.NoError(t, err)
 	require.NoError(t, first.Close())
 	before, files := goleak.IgnoreCurrent(), descriptors()
 	t.Run("all", func(t *testing.T) {
-		links := []*soaked{
-			{protocol: "udp", once: func(c net.Conn, random *rand.Rand) { talkOnce(c, make([]byte, random.IntN(1400))) }},
+		links := []*soakRun{
+			{protocol: "udp", once: func(c net.Conn, random *rand.Rand) { exchangeOnce(c, make([]byte, random.IntN(1400))) }},
 			{protocol: "statsd", once: func(c net.Conn, random *rand.Rand) {
-				talkOnce(c, fmt.Appendf(nil, "orders.total:%d|c\nlatency:3|ms", random.IntN(10)))
+				exchangeOnce(c, fmt.Appendf(nil, "orders.total:%d|c\nlatency:3|ms", random.IntN(10)))
 			}},
 			{protocol: "dns", codes: message.DNSCodes(), once: func(c net.Conn, random *rand.Rand) {
 				q, _ := new(dns.Msg).SetQuestion(fmt.Sprintf("a%d.example.test.", random.IntN(5)), dns.TypeA).Pack()
-				talkOnce(c, q)
+				exchangeOnce(c, q)
 			}},
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -70,23 +71,23 @@ func TestSoak(t *testing.T) {
 		}
 		time.Sleep(*soak)
 		for _, s := range links {
-			until(t, "faults acted on "+s.protocol, func() bool { return s.acted() >= 10 })
+			waitUntil(t, "faults acted on "+s.protocol, func() bool { return s.rulesApplied() >= 10 })
 		}
 		cancel()
 		all.Wait()
 		for _, s := range links {
-			f := &front{Link: s.Link}
-			toServer, toClient := f.balanced(t)
+			f := &testLink{Link: s.Link}
+			toServer, toClient := f.checkAccounts(t)
 			t.Logf("%s: %d faults, %+v, fates %v, to server %+v, to client %+v, loss %+v", s.protocol, s.switches, s.Counters(), s.stages, toServer, toClient, s.Loss())
 		}
 	})
-	until(t, "goroutines end", func() bool { return goleak.Find(before) == nil })
+	waitUntil(t, "goroutines end", func() bool { return goleak.Find(before) == nil })
 	if !assert.Eventually(t, func() bool { return len(descriptors()) <= len(files) }, patience, 10*time.Millisecond) {
 		t.Logf("before %v, after %v", files, descriptors())
 	}
 }
 
-// descriptors lists those that are open, and what they are where the system tells.
+// descriptors returns the open file descriptors, described where the system permits it.
 func descriptors() (all []string) {
 	dir, _ := os.ReadDir("/dev/fd")
 	for _, e := range dir {
@@ -96,19 +97,19 @@ func descriptors() (all []string) {
 	return all
 }
 
-// talkOnce says something and waits a moment for an answer.
-func talkOnce(c net.Conn, text []byte) {
+// exchangeOnce sends a datagram and waits a moment for an answer.
+func exchangeOnce(c net.Conn, text []byte) {
 	_, _ = c.Write(text)
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
-	_, _ = c.Read(make([]byte, largest))
+	_, _ = c.Read(make([]byte, maxDatagram))
 }
 
 // open starts the server and the link.
-func (s *soaked) open(t testing.TB) {
+func (s *soakRun) open(t testing.TB) {
 	s.stages = map[evidence.Stage]int{}
 	serve := echo
 	if s.protocol == "dns" {
-		serve = func(t testing.TB) string { return name(t).addr }
+		serve = func(t testing.TB) string { return startDNS(t).addr }
 	}
 	l, err := Open(Config{Name: "orders -> billing", Protocol: s.protocol, Upstream: serve(t), idle: 50 * time.Millisecond, sessions: 20, Sink: func(e evidence.Fate) {
 		s.mu.Lock()
@@ -120,15 +121,15 @@ func (s *soaked) open(t testing.TB) {
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 }
 
-// acted is how often a fault did.
-func (s *soaked) acted() int {
+// rulesApplied returns how often a rule took effect.
+func (s *soakRun) rulesApplied() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stages[evidence.Applied]
 }
 
-// run lets clients and faults loose until ctx ends, and heals all.
-func (s *soaked) run(ctx context.Context, t testing.TB, seed uint64) {
+// run runs clients and faults until ctx ends, and then heals all faults.
+func (s *soakRun) run(ctx context.Context, t testing.TB, seed uint64) {
 	var clients sync.WaitGroup
 	for c := range 4 {
 		random := rand.New(rand.NewPCG(seed, uint64(c))) //nolint:gosec // a test's choices
@@ -148,7 +149,7 @@ func (s *soaked) run(ctx context.Context, t testing.TB, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 99)) //nolint:gosec // a test's choices
 	var live []func(context.Context) error
 	for ctx.Err() == nil {
-		if heal, err := s.one(random); err == nil { // some are of messages which this protocol has not
+		if heal, err := s.addRule(random); err == nil { // not every protocol supports every fault
 			live = append(live, heal)
 			s.switches++
 		}
@@ -165,15 +166,15 @@ func (s *soaked) run(ctx context.Context, t testing.TB, seed uint64) {
 	clients.Wait()
 }
 
-// one is a fault at random.
-func (s *soaked) one(random *rand.Rand) (heal func(context.Context) error, err error) {
+// addRule adds a random fault.
+func (s *soakRun) addRule(random *rand.Rand) (heal func(context.Context) error, err error) {
 	if random.IntN(10) == 0 {
 		return s.Refuse(nil)
 	}
 	p, _ := message.ProtocolOf(s.protocol)
 	ms := func(n int) time.Duration { return time.Duration(1+random.IntN(n)) * time.Millisecond }
 	return s.Relay().Add(message.Rule{
-		ID: fmt.Sprint("fault-", random.Uint32()), Seed: random.Uint64(), Do: p.Do[random.IntN(len(p.Do))], Dir: message.Dir(random.IntN(2)), Share: []float64{.02, .2, 1}[random.IntN(3)], //nolint:gosec // small
+		ID: fmt.Sprint("fault-", random.Uint32()), Seed: random.Uint64(), Action: p.Actions[random.IntN(len(p.Actions))], Dir: message.Dir(random.IntN(2)), Share: []float64{.02, .2, 1}[random.IntN(3)], //nolint:gosec // small
 		By: ms(10), Wait: ms(20), Others: random.IntN(3), Code: append(s.codes, "")[random.IntN(len(s.codes)+1)],
 		Late: []time.Duration{0, 0, 0, ms(20)}[random.IntN(4)], Sticky: random.IntN(5) == 0, Every: uint64(random.IntN(3)), First: uint64(random.IntN(2) * 50), //nolint:gosec // small
 	})

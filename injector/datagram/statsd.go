@@ -8,7 +8,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// readStatsD reads "requests.total:1|c|@0.1|#tag" lines. The first metric gives the datagram its class; a rule about any of them takes all.
+// readStatsD reads lines such as "requests.total:1|c|@0.1|#tag". The first metric determines the class of the
+// datagram; a rule for any of the metrics acts on all.
 func readStatsD(b []byte, d *message.Datagram) {
 	d.Op = "datagram that is no StatsD"
 	first := true
@@ -18,7 +19,7 @@ func readStatsD(b []byte, d *message.Datagram) {
 		case !ok:
 		case first:
 			d.Topic, first = t, false
-			d.Op = strings.TrimSpace(t.Method + " " + t.Path[:min(len(t.Path), longestName)])
+			d.Op = strings.TrimSpace(t.Method + " " + t.Path[:min(len(t.Path), maxNameLen)])
 		default:
 			d.More = append(d.More, t)
 		}
@@ -28,10 +29,10 @@ func readStatsD(b []byte, d *message.Datagram) {
 	}
 }
 
-// longestName is how much of a name evidence tells.
-const longestName = 200
+// maxNameLen limits the names in the evidence.
+const maxNameLen = 200
 
-// metric reads one line: kind and name. DogStatsD's events and checks have neither colon nor kind in the place of metrics.
+// metric parses the kind and name in a line. Events and service checks of DogStatsD have a different format.
 func metric(line []byte) (message.Topic, bool) {
 	if bytes.HasPrefix(line, []byte("_e{")) {
 		return message.Topic{Method: "event"}, true
@@ -50,7 +51,7 @@ func metric(line []byte) (message.Topic, bool) {
 	return message.Topic{Method: method, Path: string(name)}, ok
 }
 
-// metrics are the kinds of metrics, as they are written.
+// metrics maps the abbreviations of the kinds.
 var metrics = map[string]string{
 	"c": "counter", "g": "gauge", "ms": "timer", "h": "histogram", "d": "distribution", "s": "set", "m": "meter",
 }

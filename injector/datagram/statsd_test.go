@@ -15,17 +15,17 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// tally is a receiver that adds counters up, as StatsD does.
-type tally struct {
+// metricServer is a receiver that adds up counters, as StatsD does.
+type metricServer struct {
 	addr string
 	mu   sync.Mutex
 	sums map[string]int
-	seen map[string]int // datagrams, by their bytes
+	seen map[string]int // number of datagrams by content
 }
 
-func count(t testing.TB) *tally {
+func startMetrics(t testing.TB) *metricServer {
 	s := serve(t)
-	y := &tally{addr: s.addr(), sums: map[string]int{}, seen: map[string]int{}}
+	y := &metricServer{addr: s.addr(), sums: map[string]int{}, seen: map[string]int{}}
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -40,7 +40,7 @@ func count(t testing.TB) *tally {
 	return y
 }
 
-func (y *tally) take(b []byte) {
+func (y *metricServer) take(b []byte) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	y.seen[string(b)]++
@@ -53,19 +53,19 @@ func (y *tally) take(b []byte) {
 	}
 }
 
-func (y *tally) sum(name string) int {
+func (y *metricServer) sum(name string) int {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	return y.sums[name]
 }
 
-// What is lost is not counted, and what comes twice is counted twice: exactly as often as the evidence says.
-func TestCountsAreWhatTheEvidenceSays(t *testing.T) {
-	for do, sign := range map[message.Do]int{message.LoseRequest: -1, message.Twice: 1} {
+// Lost datagrams are not counted and duplicates are counted twice, exactly as often as the evidence says.
+func TestCountsMatchEvidence(t *testing.T) {
+	for do, sign := range map[message.Action]int{message.LoseRequest: -1, message.Twice: 1} {
 		t.Run(string(do), func(t *testing.T) {
-			y := count(t)
-			f := open(t, y.addr, Config{Protocol: "statsd"})
-			acted, _ := f.live(t, message.Rule{Do: do, Share: .3, Seed: 4, Match: message.Match{Method: "counter", Path: "orders.*"}})
+			y := startMetrics(t)
+			f := openLink(t, y.addr, Config{Protocol: "statsd"})
+			acted, _ := f.addRule(t, message.Rule{Action: do, Share: .3, Seed: 4, Match: message.Match{Method: "counter", Path: "orders.*"}})
 			c := connect(t, f.Addr())
 			const sent = 200
 			for range sent {
@@ -73,10 +73,10 @@ func TestCountsAreWhatTheEvidenceSays(t *testing.T) {
 				c.send("other:1|c\nlatency:3|ms")
 			}
 			c.send("end:1|c")
-			until(t, "all came", func() bool { return y.sum("end") == 1 })
+			waitUntil(t, "all came", func() bool { return y.sum("end") == 1 })
 			affected := int(acted.Tally().Affected)
 			assert.InDelta(t, .3*sent, affected, 40)
-			assert.Len(t, f.seen(evidence.Applied), affected)
+			assert.Len(t, f.recorded(evidence.Applied), affected)
 			assert.Zero(t, f.Loss().Unattributed())
 			assert.Equal(t, sent, y.sum("other"))
 			y.mu.Lock()
@@ -86,23 +86,23 @@ func TestCountsAreWhatTheEvidenceSays(t *testing.T) {
 	}
 }
 
-// A rule about one metric takes the whole datagram that holds it.
-func TestARuleAboutOneMetricTakesTheDatagram(t *testing.T) {
-	y := count(t)
-	f := open(t, y.addr, Config{Protocol: "statsd"})
-	f.live(t, message.Rule{Do: message.LoseRequest, Match: message.Match{Method: "timer", Path: "latency"}})
+// A rule for one metric acts on the whole datagram.
+func TestRuleForOneMetricTakesTheDatagram(t *testing.T) {
+	y := startMetrics(t)
+	f := openLink(t, y.addr, Config{Protocol: "statsd"})
+	f.addRule(t, message.Rule{Action: message.LoseRequest, Match: message.Match{Method: "timer", Path: "latency"}})
 	c := connect(t, f.Addr())
 	c.send("a:1|c\nlatency:3|ms\nb:1|c")
-	c.send("latency:3|c\nother:3|ms") // neither is a timer of that name
+	c.send("latency:3|c\nother:3|ms") // not a timer of that name
 	c.send("end:1|c")
-	until(t, "all came", func() bool { return y.sum("end") == 1 })
+	waitUntil(t, "all came", func() bool { return y.sum("end") == 1 })
 	assert.Equal(t, 0, y.sum("a")+y.sum("b"))
 	assert.Equal(t, 3, y.sum("latency"))
-	require.Len(t, f.seen(evidence.Applied), 1)
-	assert.Equal(t, "counter a and 2 more", f.seen(evidence.Applied)[0].Op)
+	require.Len(t, f.recorded(evidence.Applied), 1)
+	assert.Equal(t, "counter a and 2 more", f.recorded(evidence.Applied)[0].Op)
 }
 
-func TestWhatStatsDIsAbout(t *testing.T) {
+func TestReadStatsD(t *testing.T) {
 	for text, want := range map[string]message.Datagram{
 		"a.b:1|c":                          {Topic: message.Topic{Method: "counter", Path: "a.b"}, Op: "counter a.b"},
 		"a:-1.5|g|@0.1|#x:y,z":             {Topic: message.Topic{Method: "gauge", Path: "a"}, Op: "gauge a"},
@@ -118,7 +118,7 @@ func TestWhatStatsDIsAbout(t *testing.T) {
 		"a:1|nothing":                      {Op: "datagram that is no StatsD"},
 		"a:1":                              {Op: "datagram that is no StatsD"},
 		strings.Repeat("n", 3000):          {Op: "datagram that is no StatsD"},
-		strings.Repeat("n", 3000) + ":1|c": {Topic: message.Topic{Method: "counter", Path: strings.Repeat("n", 3000)}, Op: "counter " + strings.Repeat("n", longestName)},
+		strings.Repeat("n", 3000) + ":1|c": {Topic: message.Topic{Method: "counter", Path: strings.Repeat("n", 3000)}, Op: "counter " + strings.Repeat("n", maxNameLen)},
 	} {
 		var d message.Datagram
 		readStatsD([]byte(text), &d)
@@ -127,17 +127,18 @@ func TestWhatStatsDIsAbout(t *testing.T) {
 	for _, kind := range metrics {
 		assert.Contains(t, message.Metrics(), kind)
 	}
-	f := open(t, "127.0.0.1:9", Config{Protocol: "statsd"})
-	_, err := f.Relay().Add(message.Rule{ID: "f", Do: message.LoseRequest, Match: message.Match{Method: "GET"}})
+	f := openLink(t, "127.0.0.1:9", Config{Protocol: "statsd"})
+	_, err := f.Relay().Add(message.Rule{ID: "f", Action: message.LoseRequest, Match: message.Match{Method: "GET"}})
 	require.ErrorContains(t, err, `no metrics of kind "GET": write one of counter, gauge`)
 }
 
-// The same seed chooses the same metrics, however 16 senders interleave: each sender's own by their very number, a shared one by its occurrence.
-func TestTheSameSeedChoosesTheSameUnderConcurrency(t *testing.T) {
+// The same seed chooses the same metrics, however 16 senders interleave: metrics of a single sender by their
+// number, shared ones by their occurrence.
+func TestSameSeedChoosesSameUnderConcurrency(t *testing.T) {
 	run := func(seed uint64) (own map[string]int, shared int) {
-		y := count(t)
-		f := open(t, y.addr, Config{Protocol: "statsd"})
-		f.live(t, message.Rule{Do: message.LoseRequest, Share: .2, Seed: seed})
+		y := startMetrics(t)
+		f := openLink(t, y.addr, Config{Protocol: "statsd"})
+		f.addRule(t, message.Rule{Action: message.LoseRequest, Share: .2, Seed: seed})
 		var all sync.WaitGroup
 		for s := range 16 {
 			c := connect(t, f.Addr())
@@ -149,7 +150,7 @@ func TestTheSameSeedChoosesTheSameUnderConcurrency(t *testing.T) {
 			})
 		}
 		all.Wait()
-		until(t, "all came", func() bool {
+		waitUntil(t, "all came", func() bool {
 			to, _, err := f.Relay().Quiesce(t.Context())
 			y.mu.Lock()
 			defer y.mu.Unlock()
@@ -157,7 +158,7 @@ func TestTheSameSeedChoosesTheSameUnderConcurrency(t *testing.T) {
 			for _, n := range y.seen {
 				arrived += n
 			}
-			return err == nil && to.In == 16*100 && int64(arrived) == to.Out
+			return err == nil && to.Received == 16*100 && int64(arrived) == to.Delivered
 		})
 		require.Zero(t, f.Loss().Unattributed())
 		y.mu.Lock()

@@ -3,6 +3,7 @@
 package evidence
 
 import (
+	"reflect"
 	"sync"
 	"time"
 
@@ -16,19 +17,32 @@ type Tally struct {
 	Affected int64  // units for which the effect really happened
 	First    time.Time
 	Last     time.Time // first and last effect; zero when Affected is 0
+	Idle     int64     // connections that the fault changed while nothing was using them; not part of Affected
+	Void     string    // why what the fault did was no outage for the clients, "" when it was one; then Affected is 0
 
 	// Of faults on streams only.
 	Connections               int64 // that were affected
 	BytesSeen, BytesAffected  int64
 	Delayed                   int64 // how many units were kept; the percentiles are of the time for which each was
 	DelayP50, DelayP99, Worst time.Duration
+
+	// Of faults on calls and messages only.
+	Ops        map[string]int64 // affected units by operation, named as by Relay.Operations: at most 64 names, the rest under Others
+	Traced     int64            // affected units that carried the run's trace context
+	Skipped    map[string]int64 // units that were chosen and on which the fault could not act, by reason; bounded like Ops
+	Collateral int64            // units of others that were lost with one that the fault acted on, as calls on the same HTTP/2 connection
+	Broken     int64            // units that failed because the dependency closed its connection while the fault held them back
 }
+
+// Equal reports whether two tallies hold the same counts.
+func (t Tally) Equal(o Tally) bool { return reflect.DeepEqual(t, o) }
 
 // Counter collects a Tally from many goroutines. Use NewCounter; a nil *Counter counts nothing.
 type Counter struct {
-	mu     sync.Mutex
-	t      Tally
-	delays *hdrhistogram.Histogram // of microseconds; nil before the first
+	mu           sync.Mutex
+	t            Tally
+	ops, skipped Counts
+	delays       *hdrhistogram.Histogram // of microseconds; nil before the first
 }
 
 // NewCounter returns a counter of the given unit.
@@ -52,11 +66,82 @@ func (c *Counter) Touch(n int64) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.touch(n, now)
+}
+
+func (c *Counter) touch(n int64, now time.Time) {
 	c.t.Affected += n
 	if c.t.First.IsZero() {
 		c.t.First = now
 	}
 	c.t.Last = now
+}
+
+// TouchOp counts a unit of an operation for which the effect happened now; traced means that it carried the run's trace context.
+func (c *Counter) TouchOp(op string, traced bool) {
+	if c == nil {
+		return
+	}
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.touch(1, now)
+	*c.ops.Of(op)++
+	if traced {
+		c.t.Traced++
+	}
+}
+
+// Idle counts n connections that the fault changed while nothing was using them. A negative n takes back what was counted too early.
+func (c *Counter) Idle(n int64) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.t.Idle += n
+	c.mu.Unlock()
+}
+
+// Void says that what the fault did was not what its clients saw, and why: nothing counts as affected. An empty reason changes nothing; the first one stays.
+func (c *Counter) Void(why string) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.t.Void == "" {
+		c.t.Void = why
+	}
+}
+
+// Skip counts a unit that was chosen and on which the fault could not act, by the reason.
+func (c *Counter) Skip(why string) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	*c.skipped.Of(why)++
+	c.mu.Unlock()
+}
+
+// Collateral counts a unit that was lost with another one on which the fault acted.
+func (c *Counter) Collateral() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.t.Collateral++
+	c.mu.Unlock()
+}
+
+// Break counts a unit that failed because the dependency closed its connection while the fault held the unit back.
+func (c *Counter) Break() {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.t.Broken++
+	c.mu.Unlock()
 }
 
 // Connection counts a connection that was affected for the first time.
@@ -105,6 +190,10 @@ func (c *Counter) Tally() Tally {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.t
+	t.Ops, t.Skipped = c.ops.Copy(), c.skipped.Copy()
+	if t.Void != "" {
+		t.Affected = 0
+	}
 	if c.delays != nil {
 		at := func(q float64) time.Duration { return time.Duration(c.delays.ValueAtQuantile(q)) * time.Microsecond }
 		t.DelayP50, t.DelayP99, t.Worst = at(50), at(99), time.Duration(c.delays.Max())*time.Microsecond

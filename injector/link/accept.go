@@ -7,24 +7,25 @@ import (
 	"time"
 )
 
-// SlowAccept keeps new connections waiting.
+// SlowAccept delays the handling of new connections.
 type SlowAccept struct {
 	On
 	By time.Duration // 0 means until the fault is healed
 }
 
-// AcceptSlowly lets new connections wait before anybody answers on them: the upstream is not dialled and nothing is read, as with a server that
-// does not come to its accept. The client's own connect succeeds, since the kernel completes it from the backlog. Live connections go on. It counts connections.
+// AcceptSlowly holds back new connections, like a server that is slow to call accept. The client's
+// connect succeeds, because the kernel completes it from the backlog, but the upstream is not dialled
+// and nothing is read. Live connections are not affected. It counts connections.
 func (l *Link) AcceptSlowly(f SlowAccept) (Heal, error) {
-	if f.By < 0 || f.By > longest {
-		return nil, fmt.Errorf("accept connections of link %q %v late: the delay must not be negative and be at most %v", l.cfg.Name, f.By, longest)
+	if f.By < 0 || f.By > maxDelay {
+		return nil, fmt.Errorf("accept connections of link %q %v late: the delay must not be negative and be at most %v", l.cfg.Name, f.By, maxDelay)
 	}
 	if err := f.check("accept connections slowly", l.cfg.Name); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
-	g := &gate{chooser: l.chooser(f.On), by: f.By, healed: make(chan struct{})}
-	g.live = nil // it numbers new connections only
+	g := &gate{chooser: l.newChooser(f.On), by: f.By, healed: make(chan struct{})}
+	g.liveIDs = nil // number new connections only
 	l.gates = append(slices.Clone(l.gates), g)
 	l.mu.Unlock()
 	return func(context.Context) error {
@@ -45,37 +46,58 @@ type gate struct {
 	healed chan struct{}
 }
 
-// pass waits at every gate that chose the connection; false when the connection ended first.
-func (c *conn) pass(ctx context.Context, gates []*gate) bool {
+// passGates waits at every gate that selects the connection. It returns false if the connection ended
+// first.
+func (c *conn) passGates(ctx context.Context, gates []*gate) bool {
 	for _, g := range gates {
 		g.Count.See(1)
 		if !g.picks(c.link.cfg.Name, c.id) {
 			continue
 		}
-		g.Count.Touch(1)
-		g.Count.Connection()
-		began := time.Now()
-		if !g.keep(ctx) {
+		if !g.hold(ctx) {
 			return false
 		}
-		g.Count.Delayed(time.Since(began))
 	}
 	return true
 }
 
-// keep waits until the time is over or the fault is healed; false when the connection ended first.
-func (g *gate) keep(ctx context.Context) bool {
-	var over <-chan time.Time // never, without a time
+// hold waits until the delay is over or the fault is healed, and counts the connection as affected if
+// it was held noticeably. It returns false if the connection ended first.
+func (g *gate) hold(ctx context.Context) bool {
+	start, threshold := time.Now(), noticeable
 	if g.by > 0 {
-		timer := time.NewTimer(g.by)
+		threshold = min(g.by, noticeable)
+	}
+	if over, ok := g.wait(ctx, threshold); !over || !ok {
+		return ok
+	}
+	g.Count.Touch(1)
+	g.Count.Connection()
+	if g.by == 0 || g.by > threshold {
+		if _, ok := g.wait(ctx, g.by-threshold); !ok {
+			return false
+		}
+	}
+	g.Count.Delayed(time.Since(start))
+	return true
+}
+
+// wait waits until d has passed or the fault is healed. A negative d never passes. over reports
+// whether d passed before the fault was healed. ok is false if the connection ended first.
+func (g *gate) wait(ctx context.Context, d time.Duration) (over, ok bool) {
+	began := time.Now()
+	var passed <-chan time.Time
+	if d >= 0 {
+		timer := time.NewTimer(d)
 		defer timer.Stop()
-		over = timer.C
+		passed = timer.C
 	}
 	select {
-	case <-over:
+	case <-passed:
+		return true, true
 	case <-g.healed:
+		return d >= 0 && time.Since(began) >= d, true
 	case <-ctx.Done():
-		return false
+		return false, false
 	}
-	return true
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzAttributes: no attribute may stop the process; what is not an error must work on bytes.
+// FuzzAttributes checks that no attribute crashes the process, and that every fault with accepted
+// attributes forwards bytes.
 func FuzzAttributes(f *testing.F) {
 	f.Add(int64(50e6), int64(20e6), int64(1000), int64(10), 0.5, uint8(1), uint8(1))
 	f.Add(int64(-1), int64(0), int64(-1), int64(-1), math.NaN(), uint8(7), uint8(7))
@@ -44,7 +45,7 @@ func FuzzAttributes(f *testing.F) {
 			"reset by time":  func(l *Link) (Heal, error) { return l.Reset(Reset{On: on, After: time.Duration(a)}) },
 			"reset by both":  func(l *Link) (Heal, error) { return l.Reset(Reset{On: on, AfterBytes: a, After: time.Duration(b)}) },
 		} {
-			l := idle()
+			l := unboundLink()
 			l.ids = 2
 			heal, err := put(l)
 			if !(share >= 0 && share <= 1) || (on.First > 0 && on.From > on.First) {
@@ -57,18 +58,19 @@ func FuzzAttributes(f *testing.F) {
 				require.Empty(t, l.gates, name)
 				continue
 			}
-			works(t, name, l, ToServer)
-			works(t, name, l, ToClient)
+			exercise(t, name, l, ToServer)
+			exercise(t, name, l, ToClient)
 			require.NoError(t, heal(t.Context()))
 			require.Empty(t, l.stages, name)
 		}
 	})
 }
 
-// works lets bytes and an end through what is live on a link: each try yields some of them, or says how long to wait, or ends the direction.
-func works(t *testing.T, name string, l *Link, d Dir) {
+// exercise passes bytes through the live stages of a link. Each try must yield bytes, return a
+// positive wait, or end the direction.
+func exercise(t *testing.T, name string, l *Link, d Dir) {
 	t.Helper()
-	for _, id := range []uint64{1, 3} { // one that was live and one that was not
+	for _, id := range []uint64{1, 3} { // one connection that was live and one that was not
 		c := &conn{link: l, id: id}
 		var stages []*stage
 		for _, s := range l.stages {
@@ -85,7 +87,7 @@ func works(t *testing.T, name string, l *Link, d Dir) {
 		var q queue
 		q.init(nil)
 		q.set(stages, c, d)
-		q.append2(make([]byte, 100))
+		q.enqueueData(make([]byte, 100))
 		got := 0
 		for range 5 {
 			n, err, wait, state := q.try(make([]byte, 64), false)
@@ -98,7 +100,7 @@ func works(t *testing.T, name string, l *Link, d Dir) {
 				break
 			}
 			if state == empty {
-				require.True(t, got == 100 || got == 0 && len(stages) > 0, name) // all went, or all is lost
+				require.True(t, got == 100 || got == 0 && len(stages) > 0, name) // all bytes passed, or all were discarded
 				break
 			}
 			require.True(t, n > 0 || err != nil, name)

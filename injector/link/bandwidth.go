@@ -12,11 +12,11 @@ import (
 type Bandwidth struct {
 	On
 	Dir    Dir
-	Rate   int64 // bytes per second, for each direction by itself
-	Shared bool  // by all connections; false means for each
+	Rate   int64 // bytes per second, for each direction separately
+	Shared bool  // by all connections; false gives each connection the full rate
 }
 
-// Limit puts a bandwidth on the link. Chunks are affected when they wait for a millisecond.
+// Limit adds a bandwidth limit to the link. Chunks that wait for a millisecond or more are affected.
 func (l *Link) Limit(b Bandwidth) (Heal, error) {
 	if b.Rate <= 0 {
 		return nil, fmt.Errorf("limit link %q to %d bytes per second: the rate must be positive; to stop traffic, cut the link off", l.cfg.Name, b.Rate)
@@ -24,35 +24,37 @@ func (l *Link) Limit(b Bandwidth) (Heal, error) {
 	if err := b.check("limit traffic", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	var lines [3]line // by direction
-	return l.add(b.On, &stage{dir: b.Dir, least: time.Millisecond, make: func(_ *conn, d Dir) shape {
+	var lines [3]sharedLine // indexed by direction
+	return l.add(b.On, &stage{dir: b.Dir, minHeld: time.Millisecond, newShape: func(_ *conn, d Dir) shape {
 		if b.Shared {
-			return &part{rate: b.Rate, line: &lines[d]}
+			return &sharedBandwidth{rate: b.Rate, line: &lines[d]}
 		}
 		return &bandwidth{rate: b.Rate}
 	}}), nil
 }
 
-// worth is how long n bytes take at a rate.
-func worth(n int, rate int64) time.Duration {
+// transferTime returns how long n bytes take at a rate.
+func transferTime(n int, rate int64) time.Duration {
 	return time.Duration(float64(n) / float64(rate) * float64(time.Second))
 }
 
-// burst is the largest piece that goes at once: 5 ms worth, so that two of them, which a reader may find together, are still 10.
+// burst returns the largest piece sent at once: 5 ms worth of bytes. Two of them, which a reader may
+// find together, are then at most 10 ms worth.
 func burst(rate int64) int { return int(max(1, rate/200)) }
 
-// bandwidth lets pieces of at most 5 ms worth go, each when the line has had the time to carry it.
+// bandwidth is the shape of an unshared limit. It releases pieces of at most 5 ms worth, each when the
+// line has had time to transfer it.
 type bandwidth struct {
-	rate int64
-	free time.Time // the line is, from then on; idle time gives no credit
+	rate   int64
+	freeAt time.Time // when the line is free again; idle time gives no credit
 }
 
 func (b *bandwidth) due(arrived time.Time, n int) (time.Time, bool) {
-	return latest(arrived, b.free).Add(worth(n, b.rate)), false
+	return latest(arrived, b.freeAt).Add(transferTime(n, b.rate)), false
 }
 
-func (b *bandwidth) piece() int                       { return burst(b.rate) }
-func (b *bandwidth) passed(_ int, at time.Time) error { b.free = at; return nil }
+func (b *bandwidth) maxPiece() int                    { return burst(b.rate) }
+func (b *bandwidth) passed(_ int, at time.Time) error { b.freeAt = at; return nil }
 func latest(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
@@ -60,76 +62,78 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// line is what the connections of a shared bandwidth share.
-type line struct {
-	mu   sync.Mutex
-	free time.Time
+// sharedLine is the state that the connections of a shared limit have in common.
+type sharedLine struct {
+	mu     sync.Mutex
+	freeAt time.Time
 }
 
-// part is one connection's use of a shared line: a piece keeps its place once it has asked for one, so that pieces go in order of arrival.
-type part struct {
-	rate  int64
-	line  *line
-	place time.Time // when the line has carried all that it was asked to
-	paid  int       // bytes that it was asked to carry and that did not go yet
+// sharedBandwidth is one connection's use of a shared line. A piece keeps its slot on the line once it
+// has reserved one, so that pieces leave in order of arrival.
+type sharedBandwidth struct {
+	rate     int64
+	line     *sharedLine
+	doneAt   time.Time // when the line has transferred everything reserved so far
+	reserved int       // bytes reserved but not yet sent
 }
 
-func (s *part) due(arrived time.Time, n int) (time.Time, bool) {
-	if more := n - s.paid; more > 0 {
+func (s *sharedBandwidth) due(arrived time.Time, n int) (time.Time, bool) {
+	if more := n - s.reserved; more > 0 {
 		s.line.mu.Lock()
-		s.line.free = latest(arrived, s.line.free).Add(worth(more, s.rate))
-		s.place, s.paid = s.line.free, n
+		s.line.freeAt = latest(arrived, s.line.freeAt).Add(transferTime(more, s.rate))
+		s.doneAt, s.reserved = s.line.freeAt, n
 		s.line.mu.Unlock()
 	}
-	return latest(arrived, s.place), false
+	return latest(arrived, s.doneAt), false
 }
 
-func (s *part) piece() int { return burst(s.rate) }
+func (s *sharedBandwidth) maxPiece() int { return burst(s.rate) }
 
-// passed gives no credit for the time that a stalled receiver took.
-func (s *part) passed(n int, at time.Time) error {
-	s.paid = max(0, s.paid-n)
+// passed gives no credit for time lost to a stalled receiver.
+func (s *sharedBandwidth) passed(n int, at time.Time) error {
+	s.reserved = max(0, s.reserved-n)
 	s.line.mu.Lock()
-	s.line.free = latest(at, s.line.free)
+	s.line.freeAt = latest(at, s.line.freeAt)
 	s.line.mu.Unlock()
 	return nil
 }
 
-// Slices cuts what travels into small pieces.
+// Slices cuts traffic into small pieces.
 type Slices struct {
 	On
 	Dir   Dir
-	Size  int           // bytes of a piece
-	Vary  int           // a piece has up to so many bytes more or less; below Size
-	Apart time.Duration // after each piece; 0 sends them one behind the other
+	Size  int           // bytes per piece
+	Vary  int           // a piece may be this many bytes larger or smaller; less than Size
+	Apart time.Duration // pause after each piece; 0 means no pause
 }
 
-// largest is the largest piece.
-const largest = 1 << 30
+// maxSliceSize is the largest Size.
+const maxSliceSize = 1 << 30
 
-// Slice puts slicing on the link. Every piece is a write of its own. Chunks that are taken apart or kept are affected.
+// Slice adds slicing to the link. Each piece is written separately. Chunks that are cut or delayed are
+// affected.
 func (l *Link) Slice(f Slices) (Heal, error) {
-	if f.Size <= 0 || f.Size > largest || f.Vary < 0 || f.Vary >= f.Size || f.Apart < 0 || f.Apart > longest {
+	if f.Size <= 0 || f.Size > maxSliceSize || f.Vary < 0 || f.Vary >= f.Size || f.Apart < 0 || f.Apart > maxDelay {
 		return nil, fmt.Errorf("slice traffic on link %q into pieces of %d bytes, give or take %d, %v apart: the size must be positive and at most %d, the variation below it, and the pause neither negative nor above %v",
-			l.cfg.Name, f.Size, f.Vary, f.Apart, largest, longest)
+			l.cfg.Name, f.Size, f.Vary, f.Apart, maxSliceSize, maxDelay)
 	}
 	if err := f.check("slice traffic", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	s := &stage{dir: f.Dir, cuts: true, least: 1}
-	s.make = func(c *conn, d Dir) shape { return &slicer{Slices: f, seed: s.seedOf(c, d)} }
+	s := &stage{dir: f.Dir, countCuts: true, minHeld: 1}
+	s.newShape = func(c *conn, d Dir) shape { return &slicer{Slices: f, seed: s.seedOf(c, d)} }
 	return l.add(f.On, s), nil
 }
 
-// slicer lets pieces go, each so long after the one before.
+// slicer is the shape of Slices.
 type slicer struct {
 	Slices
-	seed uint64
-	n    uint64    // of the piece, from 0
-	free time.Time // when the next may go
+	seed   uint64
+	n      uint64    // index of the current piece, from 0
+	nextAt time.Time // when the next piece may leave
 }
 
-func (s *slicer) piece() int {
+func (s *slicer) maxPiece() int {
 	if s.Vary == 0 {
 		return s.Size
 	}
@@ -140,11 +144,11 @@ func (s *slicer) due(arrived time.Time, _ int) (time.Time, bool) {
 	if s.Apart == 0 {
 		return arrived, false
 	}
-	return latest(arrived, s.free), false
+	return latest(arrived, s.nextAt), false
 }
 
 func (s *slicer) passed(_ int, at time.Time) error {
 	s.n++
-	s.free = at.Add(s.Apart)
+	s.nextAt = at.Add(s.Apart)
 	return nil
 }

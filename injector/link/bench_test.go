@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ways are what a healthy link is measured against: no proxy, and a proxy that only copies.
-func ways(b *testing.B, upstream string, run func(b *testing.B, addr string)) {
+// comparePaths runs a benchmark directly, through a proxy that only copies, and through a link.
+func comparePaths(b *testing.B, upstream string, run func(b *testing.B, addr string)) {
 	b.Run("direct", func(b *testing.B) { run(b, upstream) })
 	b.Run("io.Copy", func(b *testing.B) { run(b, copyProxy(b, upstream)) })
 	b.Run("link", func(b *testing.B) { run(b, open(b, upstream).Addr()) })
@@ -42,7 +42,7 @@ func copyProxy(b *testing.B, upstream string) string {
 func BenchmarkBulk(b *testing.B) {
 	const size = 1 << 20
 	upstream := serve(b, func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, onlyReader{c}) })
-	ways(b, upstream, func(b *testing.B, addr string) {
+	comparePaths(b, upstream, func(b *testing.B, addr string) {
 		c, err := net.Dial("tcp", addr)
 		require.NoError(b, err)
 		defer c.Close()
@@ -55,15 +55,15 @@ func BenchmarkBulk(b *testing.B) {
 			}
 		}
 		_ = c.(*net.TCPConn).CloseWrite()
-		_, _ = io.Copy(io.Discard, c) // all has arrived
+		_, _ = io.Copy(io.Discard, c) // wait until everything has arrived
 	})
 }
 
-// onlyReader hides what would let io.Copy take a short way.
+// onlyReader hides the methods that would let io.Copy use splice.
 type onlyReader struct{ io.Reader }
 
 func BenchmarkPingPong(b *testing.B) {
-	ways(b, serve(b, echo), func(b *testing.B, addr string) {
+	comparePaths(b, serve(b, echo), func(b *testing.B, addr string) {
 		c, err := net.Dial("tcp", addr)
 		require.NoError(b, err)
 		defer c.Close()
@@ -81,7 +81,7 @@ func BenchmarkPingPong(b *testing.B) {
 }
 
 func BenchmarkChurn(b *testing.B) {
-	ways(b, serve(b, echo), func(b *testing.B, addr string) {
+	comparePaths(b, serve(b, echo), func(b *testing.B, addr string) {
 		ball := make([]byte, 64)
 		b.ReportAllocs()
 		for b.Loop() {

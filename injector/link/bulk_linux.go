@@ -4,47 +4,52 @@ import (
 	"io"
 	"os"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
-// bulk moves bytes from src to dst without copying them (splice(2)), as long as they come without a pause and no fault is live. It returns no error when
-// the plain way is to go on. What is in the pipe when a fault comes still goes: it has left us, as what stands in the socket's own buffer has.
-func (c *conn) bulk(dst, src *socket, q *queue, count *atomic.Int64) (srcErr, dstErr error) {
-	p := c.link.pipes.borrow()
+// bulk moves bytes from src to dst without copying them, by splice(2), while they arrive without a
+// pause and no fault is live. It returns no error if the caller is to continue by copying. Bytes that
+// are in the pipe when a fault is added are still sent: like those in the socket buffer, they have
+// already left the link.
+func (c *conn) bulk(dst, src *socket, q *queue, d Dir) (srcErr, dstErr error) {
+	p := c.link.pipes.get()
 	if p == nil {
 		return nil, nil
 	}
-	defer c.link.pipes.giveBack(p)
-	for !q.disturbed.Load() {
+	defer c.link.pipes.put(p)
+	for !q.active.Load() {
 		if srcErr = p.fill(src); p.n == 0 {
+			c.countUpstreamEnd(src, srcErr)
 			return srcErr, nil
 		}
 		n := int64(p.n)
+		c.countMoved(d, n)
 		if dstErr = p.drain(dst); dstErr != nil {
 			return nil, dstErr
 		}
-		count.Add(n)
 	}
 	return nil, nil
 }
 
 const (
-	pipeSize = 256 << 10 // larger ones fall out of the processor's cache
-	mostLent = 64        // by a link, each of two descriptors; bulk beyond them is copied. The kernel's bound without privileges is 64 MiB in all
+	pipeSize = 256 << 10 // larger pipes no longer fit the processor's cache
+	// maxLent is the number of pipes that a link uses at once. Each takes two descriptors. Bulk transfers beyond
+	// it are copied. Without privileges, the kernel limits all pipes together to 64 MiB.
+	maxLent = 64
 )
 
-// pipe is what splice moves bytes through. Pipes are lent to a direction while it is busy, so that idle connections hold none.
+// pipe is a kernel pipe for splice. A direction borrows one while it is busy, so that idle connections
+// hold none.
 type pipe struct {
 	r, w int
-	n    int // bytes in it
+	n    int // bytes in the pipe
 	err  error
 
-	in, out func(fd uintptr) bool // pull and push, made once
+	in, out func(fd uintptr) bool // pull and push as values, created once
 }
 
-// pipes are a link's.
+// pipes is the pipe pool of a link.
 type pipes struct {
 	mu     sync.Mutex
 	free   []*pipe
@@ -52,11 +57,11 @@ type pipes struct {
 	closed bool
 }
 
-// borrow returns an empty pipe; nil when there is none to be had.
-func (l *pipes) borrow() *pipe {
+// get returns an empty pipe, or nil if none is available.
+func (l *pipes) get() *pipe {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lent == mostLent {
+	if l.lent == maxLent {
 		return nil
 	}
 	if last := len(l.free) - 1; last >= 0 {
@@ -79,8 +84,9 @@ func (l *pipes) borrow() *pipe {
 	return p
 }
 
-// giveBack returns a pipe; one with bytes left in it is closed, and so are all but a few when none is in use.
-func (l *pipes) giveBack(p *pipe) {
+// put returns a pipe to the pool. It closes a pipe that still holds bytes, and all but a few free
+// pipes when none is in use.
+func (l *pipes) put(p *pipe) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lent--
@@ -91,17 +97,17 @@ func (l *pipes) giveBack(p *pipe) {
 	}
 	switch {
 	case l.closed:
-		l.keep(0)
+		l.trim(0)
 	case l.lent == 0:
-		l.keep(spare)
+		l.trim(maxIdlePipes)
 	}
 }
 
-// spare is how many pipes are kept while none is in use.
-const spare = 2
+// maxIdlePipes is how many pipes are kept while none is in use.
+const maxIdlePipes = 2
 
-// keep closes all free pipes but n.
-func (l *pipes) keep(n int) {
+// trim closes all free pipes except n.
+func (l *pipes) trim(n int) {
 	for len(l.free) > n {
 		last := len(l.free) - 1
 		l.free[last].close()
@@ -113,7 +119,7 @@ func (l *pipes) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	l.keep(0)
+	l.trim(0)
 }
 
 func (p *pipe) close() {
@@ -121,7 +127,8 @@ func (p *pipe) close() {
 	_ = unix.Close(p.w)
 }
 
-// fill takes what is there. With an empty pipe and no error there was nothing.
+// fill moves available bytes into the pipe. If the pipe stays empty and err is nil, none were
+// available.
 func (p *pipe) fill(src *socket) error {
 	err := src.raw.Read(p.in)
 	switch {
@@ -130,7 +137,7 @@ func (p *pipe) fill(src *socket) error {
 	case p.err != nil:
 		return os.NewSyscallError("splice", p.err)
 	case p.n == 0:
-		return src.honest(io.EOF)
+		return src.resetOrEOF(io.EOF)
 	}
 	return nil
 }
@@ -142,7 +149,7 @@ func (p *pipe) pull(fd uintptr) bool {
 	return true
 }
 
-// drain sends what is in the pipe, however long that takes.
+// drain sends everything in the pipe and blocks as long as that takes.
 func (p *pipe) drain(dst *socket) error {
 	for p.n > 0 {
 		if err := dst.raw.Write(p.out); err != nil {

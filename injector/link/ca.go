@@ -16,32 +16,32 @@ import (
 	"time"
 )
 
-// CA signs the certificates that terminating links show to their clients. It is made for a run: its key is in memory only and ends with the process.
-// Its methods may be called from many goroutines.
+// CA signs the certificates that terminating links present to clients. A CA is created for one run:
+// its key is kept in memory only. Its methods may be called concurrently.
 type CA struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	own  *ecdsa.PrivateKey // of all leaves
+	cert    *x509.Certificate
+	key     *ecdsa.PrivateKey
+	leafKey *ecdsa.PrivateKey // shared by all leaf certificates
 
 	mu     sync.Mutex
 	leaves map[string]*tls.Certificate
 }
 
 const (
-	lifetime = 30 * 24 * time.Hour
-	maxNames = 1024 // leaves that are kept; a client may ask for any number of names
+	certLifetime = 30 * 24 * time.Hour
+	maxLeaves    = 1024 // size of the cache; clients may ask for any number of names
 )
 
-// NewCA makes one.
+// NewCA creates a certificate authority.
 func NewCA() (*CA, error) {
 	ca := &CA{leaves: map[string]*tls.Certificate{}}
 	var err error
-	for _, key := range []**ecdsa.PrivateKey{&ca.key, &ca.own} {
+	for _, key := range []**ecdsa.PrivateKey{&ca.key, &ca.leafKey} {
 		if *key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 			return nil, fmt.Errorf("make a certificate authority: %w", err)
 		}
 	}
-	ca.cert = certificate("Firedrill, one run's authority")
+	ca.cert = newCertificate("Firedrill, one run's authority")
 	ca.cert.IsCA, ca.cert.BasicConstraintsValid, ca.cert.MaxPathLenZero, ca.cert.KeyUsage = true, true, true, x509.KeyUsageCertSign
 	raw, err := x509.CreateCertificate(rand.Reader, ca.cert, ca.cert, ca.key.Public(), ca.key)
 	if err == nil {
@@ -53,19 +53,21 @@ func NewCA() (*CA, error) {
 	return ca, nil
 }
 
-// certificate is what all have in common. It began an hour ago, for clients whose clocks differ.
-func certificate(name string) *x509.Certificate {
+// newCertificate returns a template with the fields that all certificates share. Its validity starts
+// an hour ago, because clients' clocks may differ.
+func newCertificate(name string) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	now := time.Now()
-	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(lifetime)}
+	return &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(certLifetime)}
 }
 
-// PEM is the certificate that clients have to trust.
+// PEM returns the certificate that clients have to trust.
 func (ca *CA) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
 }
 
-// leaf is a certificate for a host, a name or an address, and for the address at, where that is one.
+// leaf returns a certificate for host, which is a name or an IP address, and for the address at if it
+// is a TCP address.
 func (ca *CA) leaf(host string, at net.Addr) (*tls.Certificate, error) {
 	ip := netip.Addr{}
 	if tcp, ok := at.(*net.TCPAddr); ok {
@@ -77,7 +79,7 @@ func (ca *CA) leaf(host string, at net.Addr) (*tls.Certificate, error) {
 	if leaf := ca.leaves[name]; leaf != nil {
 		return leaf, nil
 	}
-	cert := certificate(host)
+	cert := newCertificate(host)
 	cert.KeyUsage, cert.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	if literal, err := netip.ParseAddr(host); err == nil {
 		cert.IPAddresses = append(cert.IPAddresses, net.IP(literal.WithZone("").AsSlice()))
@@ -87,14 +89,14 @@ func (ca *CA) leaf(host string, at net.Addr) (*tls.Certificate, error) {
 	if ip.IsValid() {
 		cert.IPAddresses = append(cert.IPAddresses, net.IP(ip.AsSlice()))
 	}
-	raw, err := x509.CreateCertificate(rand.Reader, cert, ca.cert, ca.own.Public(), ca.key)
+	raw, err := x509.CreateCertificate(rand.Reader, cert, ca.cert, ca.leafKey.Public(), ca.key)
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate for %q: %w", host, err)
 	}
-	if len(ca.leaves) >= maxNames {
+	if len(ca.leaves) >= maxLeaves {
 		clear(ca.leaves)
 	}
-	leaf := &tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: ca.own}
+	leaf := &tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: ca.leafKey}
 	ca.leaves[name] = leaf
 	return leaf, nil
 }

@@ -6,25 +6,27 @@ import (
 	"time"
 )
 
-// clock wakes those who wait, exactly. The runtime's timers are late by 0.6 ms in the middle and 1.1 ms at worst on Linux, since its poller sleeps
-// whole milliseconds; an alarm of the kernel's (timerfd) that is polled like a socket is late by 0.06 ms, however many wait. One goroutine serves a
-// link's clock; it begins with the first wait and ends with the link. A nil *clock, and a system without such alarms, use the runtime's timers.
+// clock wakes waiting goroutines precisely. On Linux the runtime's timers fire 0.6 ms late (median)
+// and 1.1 ms late at worst, because the poller sleeps for whole milliseconds. A kernel timer
+// (timerfd), polled like a socket, is 0.06 ms late for any number of waiters. One goroutine serves the
+// clock of a link; it starts with the first wait and ends with the link. A nil *clock, and a system
+// without such timers, use the runtime's timers.
 type clock struct {
-	mu     sync.Mutex
-	waits  waits
-	alarm  *alarm // nil before the first wait
-	broken bool   // there is no alarm to be had
-	serve  func(func())
+	mu          sync.Mutex
+	waits       waits
+	alarm       *alarm // nil before the first wait
+	unavailable bool   // no alarm can be created, or the clock is closed
+	spawn       func(func())
 }
 
-// waiter is somebody's wait.
+// waiter is one goroutine's wait.
 type waiter struct {
 	at   time.Time
 	done chan struct{}
-	i    int // its place in the heap; -1 outside
+	i    int // index in the heap; -1 when removed
 }
 
-// wait returns after d, or when wake gets a value.
+// wait returns after d, or when wake receives a value.
 func (c *clock) wait(wake <-chan struct{}, d time.Duration) {
 	w := c.add(d)
 	if w == nil {
@@ -43,17 +45,17 @@ func (c *clock) wait(wake <-chan struct{}, d time.Duration) {
 	}
 }
 
-// add makes a wait known; nil when the runtime's timers have to do.
+// add registers a wait. It returns nil if the caller must use the runtime's timers.
 func (c *clock) add(d time.Duration) *waiter {
 	if c == nil || d >= forever {
 		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.alarm == nil && !c.broken {
+	if c.alarm == nil && !c.unavailable {
 		c.start()
 	}
-	if c.broken {
+	if c.unavailable {
 		return nil
 	}
 	w := &waiter{at: time.Now().Add(d), done: make(chan struct{})}
@@ -72,24 +74,24 @@ func (c *clock) remove(w *waiter) {
 	}
 }
 
-// start opens the alarm and begins to serve it; c.mu is held.
+// start creates the alarm and the goroutine that serves it. c.mu must be held.
 func (c *clock) start() {
 	a, err := newAlarm()
 	if err != nil {
-		c.broken = true
+		c.unavailable = true
 		return
 	}
 	c.alarm = a
-	c.serve(func() {
+	c.spawn(func() {
 		for a.await() {
-			c.ring()
+			c.fire()
 		}
 		c.close()
 	})
 }
 
-// ring wakes whose time has come and sets the alarm for the next.
-func (c *clock) ring() {
+// fire wakes the waiters that are due and sets the alarm for the next one.
+func (c *clock) fire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
@@ -101,11 +103,12 @@ func (c *clock) ring() {
 	}
 }
 
-// close ends the alarm; those who wait, and who come later, use the runtime's timers or have been woken otherwise. It may be called twice.
+// close stops the alarm and wakes all waiters. Later waits use the runtime's timers. It may be called
+// more than once.
 func (c *clock) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.broken = true
+	c.unavailable = true
 	if c.alarm != nil {
 		c.alarm.close()
 	}
@@ -114,7 +117,7 @@ func (c *clock) close() {
 	}
 }
 
-// waits is a heap by time.
+// waits is a heap ordered by time.
 type waits []*waiter
 
 func (h waits) Len() int           { return len(h) }

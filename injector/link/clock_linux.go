@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alarm is a timerfd that the runtime polls.
+// alarm is a timerfd polled by the runtime.
 type alarm struct {
 	fd   int
 	file *os.File
@@ -21,13 +21,13 @@ func newAlarm() (*alarm, error) {
 	return &alarm{fd, os.NewFile(uintptr(fd), "timerfd")}, nil
 }
 
-// set replaces the time that is set.
+// set makes the alarm go off after d, and replaces an earlier setting.
 func (a *alarm) set(d time.Duration) {
 	at := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(max(d, 1)))}
 	_ = unix.TimerfdSettime(a.fd, 0, &at, nil)
 }
 
-// await waits for the alarm; false when it is closed.
+// await waits until the alarm goes off. It returns false if the alarm was closed.
 func (a *alarm) await() bool {
 	var times [8]byte
 	_, err := a.file.Read(times[:])

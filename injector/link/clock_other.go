@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// alarm is not to be had here.
+// alarm is not supported on this system.
 type alarm struct{}
 
 func newAlarm() (*alarm, error) { return nil, errors.ErrUnsupported }

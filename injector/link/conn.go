@@ -13,38 +13,40 @@ import (
 	"time"
 )
 
-// conn is a client's connection, with the stream faults in its two directions.
+// conn is a client's connection with the stream faults of both directions.
 type conn struct {
-	link    *Link
-	sock    *socket
-	id      uint64
-	sending group          // the writer of the queue to the client
-	wg      sync.WaitGroup // readers and writers of the two queues
+	link   *Link
+	sock   *socket
+	id     uint64
+	sender group          // the goroutine that writes the queue to the client
+	wg     sync.WaitGroup // the goroutines that read and write the two queues
 
-	in, out queue // to the server (fed by the socket), to the client (fed by Write)
+	in, out queue // to the server, filled by the socket; to the client, filled by Write
 
-	mu     sync.Mutex
-	peer   *socket             // the upstream's, when the byte pump has one
-	cancel context.CancelFunc  // ends waits before the pump, and the relay
-	timers map[any]*time.Timer // of faults that wait for their time
-	marks  map[*stage]*mark    // what faults know of both directions together; link.mu
-	tls    atomic.Bool         // the client's first byte is that of a TLS handshake
-	spoke  bool                // the client has sent something; only the reader's
-	halves atomic.Int32        // directions that ended in order
-	over   atomic.Bool         // closed or reset by us
+	mu           sync.Mutex
+	peer         *socket             // the upstream socket while the byte pump runs
+	cancel       context.CancelFunc  // cancels the relay and waits before the pump
+	timers       map[any]*time.Timer // delayed actions, by fault
+	marks        map[*stage]*mark    // state of faults for both directions together; guarded by link.mu
+	tlsClient    atomic.Bool         // the first byte from the client is that of a TLS handshake
+	sawFirstByte bool                // the client has sent a byte; used by the reader only
+	eofs         atomic.Int32        // directions that ended gracefully
+	use          use                 // recent activity and pending requests
+	closed       atomic.Bool         // closed or reset by us
 }
 
 func newConn(l *Link, sock *socket, id uint64) *conn {
 	c := &conn{link: l, sock: sock, id: id}
 	c.in.init(&l.clock)
 	c.out.init(&l.clock)
+	c.use.dialingSince.Store(nanotime())
 	return c
 }
 
-// ID numbers connections in order of acceptance, from 1.
+// ID returns the number of the connection in order of acceptance, from 1.
 func (c *conn) ID() uint64 { return c.id }
 
-// Read reads what travels to the server.
+// Read reads bytes on their way to the server.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.read(p)
 	if n > 0 {
@@ -57,7 +59,7 @@ func (c *conn) read(p []byte) (int, error) {
 	for {
 		if !c.queued() {
 			n, err := c.sock.Read(p)
-			if errors.Is(err, os.ErrDeadlineExceeded) { // a former reader's wake-up
+			if errors.Is(err, os.ErrDeadlineExceeded) { // left over from waking an earlier reader
 				_ = c.sock.SetReadDeadline(time.Time{})
 				continue
 			}
@@ -67,64 +69,79 @@ func (c *conn) read(p []byte) (int, error) {
 			continue
 		}
 		if n, err, ok := c.in.take(p, false); ok {
-			return n, c.ended(err)
+			return n, c.applyEnd(err)
 		}
 	}
 }
 
-// divert looks at what came from the client's socket and hands it to the queue if a fault came while we waited: what arrived meets it.
+// divert moves what was read from the client's socket to the queue if a fault was added during the
+// read, so that the fault acts on it. It reports whether it did.
 func (c *conn) divert(p []byte, err error) bool {
-	c.listen(p)
-	if !c.in.disturbed.Load() {
+	c.observe(p, err)
+	if !c.in.active.Load() {
 		return false
 	}
 	c.in.put(p, err)
 	if err != nil {
-		c.in.unfed()
+		c.in.releaseWorker()
 	} else {
 		c.wg.Go(c.receive)
 	}
 	return true
 }
 
-// listen notes with what the client begins.
-func (c *conn) listen(p []byte) {
-	if !c.spoke && len(p) > 0 {
-		c.spoke = true
-		c.tls.Store(p[0] == handshake)
+// observe records the first byte, the activity and the end of the client's stream.
+func (c *conn) observe(p []byte, err error) {
+	if len(p) > 0 {
+		c.link.chunksIn.Add(1)
+		c.use.noteSent()
+	}
+	if err != nil {
+		c.use.clientClosed.Store(true)
+	}
+	if !c.sawFirstByte && len(p) > 0 {
+		c.sawFirstByte = true
+		c.tlsClient.Store(p[0] == handshake)
 	}
 }
 
-// queued tells whether what travels to the server is to be taken from the queue. A live toxic of others' making has to be fed for that, also before the
-// client says anything: it may have something to say by itself.
+// queued reports whether bytes to the server must be taken from the queue. A live custom toxic must be
+// fed even before the client has sent anything, because it may produce output by itself.
 func (c *conn) queued() bool {
-	if c.in.hungry() {
+	if c.in.claimForToxic() {
 		c.wg.Go(c.receive)
 	}
 	return c.in.busy()
 }
 
-// receive feeds the queue to the server from the socket, as long as faults are live; then the socket is read directly again.
+// receive fills the queue to the server from the socket while faults are live. Afterwards the socket
+// is read directly again.
 func (c *conn) receive() {
-	defer c.in.unfed()
-	for c.in.room() {
+	defer c.in.releaseWorker()
+	for c.in.awaitRoom() {
 		buf, n, err := c.sock.take()
-		if errors.Is(err, os.ErrDeadlineExceeded) && !c.over.Load() {
+		if errors.Is(err, os.ErrDeadlineExceeded) && !c.closed.Load() {
 			_ = c.sock.SetReadDeadline(time.Time{})
 			continue
 		}
 		if err != nil {
+			c.observe(nil, err)
 			c.in.put(nil, err)
 			return
 		}
-		c.listen((*buf)[:n])
+		c.observe((*buf)[:n], nil)
 		c.in.put((*buf)[:n], nil)
 		buffers.Put(buf)
 	}
 }
 
-// Write sends towards the client. With a live fault it queues, and reports no error of the socket but at a later call.
+// Write sends p to the client. While a fault is live it only queues p, and a socket error is returned
+// by a later call.
 func (c *conn) Write(p []byte) (int, error) {
+	if len(p) > 0 { // before the write: afterwards the client may already send its next request
+		c.link.chunksOut.Add(1)
+		c.use.noteAnswer()
+	}
 	n, err := c.write(p)
 	if n > 0 {
 		c.link.toClient.Add(int64(n))
@@ -133,22 +150,22 @@ func (c *conn) Write(p []byte) (int, error) {
 }
 
 func (c *conn) write(p []byte) (int, error) {
-	if !c.out.disturbed.Load() {
+	if !c.out.active.Load() {
 		return c.sock.Write(p)
 	}
 	if err := c.out.offer(p, nil); err != nil {
 		return 0, err
 	}
-	c.flow()
+	c.startSending()
 	return len(p), nil
 }
 
-// flow lets the queue to the client be emptied, if nobody does so.
-func (c *conn) flow() {
-	c.sending.Go(c.out.feed, c.send)
+// startSending starts a goroutine that empties the queue to the client, unless one is running.
+func (c *conn) startSending() {
+	c.sender.Go(c.out.claimWorker, c.send)
 }
 
-// send empties the queue to the client into the socket, until it is empty and no fault is live.
+// send writes the queue to the client's socket until the queue is empty and no fault is live.
 func (c *conn) send() {
 	held := buffers.Get().(*[]byte)
 	defer buffers.Put(held)
@@ -164,33 +181,34 @@ func (c *conn) send() {
 				return
 			}
 		}
-		switch err = c.ended(err); {
+		switch err = c.applyEnd(err); {
 		case err == nil:
 		case errors.Is(err, io.EOF):
 			_ = c.sock.CloseWrite()
 			c.out.fail(net.ErrClosed)
 			return
-		default: // the server's reset, or our own end
+		default: // the server's reset, or our own close
 			_ = c.Reset()
 			return
 		}
 	}
 }
 
-// ended carries out what a fault asks for at the end that it set; any other error passes.
-func (c *conn) ended(err error) error {
+// applyEnd carries out the end that a fault has set for the stream. Any other error is returned
+// unchanged.
+func (c *conn) applyEnd(err error) error {
 	switch {
 	case errors.Is(err, errReset):
 		_ = c.Reset()
 	case errors.Is(err, errClose):
-		c.hangUp()
+		c.closeGracefully()
 		return io.EOF
 	}
 	return err
 }
 
-// hangUp ends the connection in order, both ways: what is queued is dropped.
-func (c *conn) hangUp() {
+// closeGracefully sends FIN in both directions and drops what is queued.
+func (c *conn) closeGracefully() {
 	c.in.fail(io.EOF)
 	_ = c.sock.CloseWrite()
 	c.out.fail(net.ErrClosed)
@@ -201,57 +219,59 @@ func (c *conn) hangUp() {
 	}
 }
 
-// CloseWrite sends FIN to the client, behind what was written.
+// CloseWrite sends FIN to the client after everything written so far.
 func (c *conn) CloseWrite() error {
-	if !c.out.disturbed.Load() {
+	if !c.out.active.Load() {
 		return c.sock.CloseWrite()
 	}
-	return c.close(io.EOF)
+	return c.queueEnd(io.EOF)
 }
 
-// close queues the end of what goes to the client: io.EOF for FIN, anything else for RST.
-func (c *conn) close(end error) error {
+// queueEnd queues the end of the stream to the client: io.EOF for FIN, any other error for RST.
+func (c *conn) queueEnd(end error) error {
 	if err := c.out.offer(nil, end); err != nil {
 		return err
 	}
-	c.flow()
+	c.startSending()
 	return nil
 }
 
-// farewell is the end of what a relay says, for toxics that wait for more; without one there is nothing to wait for.
-func (c *conn) farewell() {
-	if c.out.awaited() {
-		_ = c.close(io.EOF)
+// finishOutput ends the output of a relay that did not close it, since toxics may be waiting for more,
+// and waits until everything is written.
+func (c *conn) finishOutput() {
+	if c.out.toxicsNeedEnd() {
+		_ = c.queueEnd(io.EOF)
 	}
-	c.sending.Wait() // what a stream fault still holds for the client
+	c.sender.Wait() // includes what stream faults still hold back
 }
 
-// passReset brings the server's reset to the client behind what a live fault still keeps: silence is also silent about resets.
-func (c *conn) passReset() {
-	if !c.out.disturbed.Load() || c.close(syscall.ECONNRESET) != nil {
+// forwardReset sends the server's reset to the client after what live faults still hold back. A
+// blackholed direction holds back resets too.
+func (c *conn) forwardReset() {
+	if !c.out.active.Load() || c.queueEnd(syscall.ECONNRESET) != nil {
 		_ = c.Reset()
 	}
 }
 
 // Reset sends RST to the client and drops what is queued.
 func (c *conn) Reset() error {
-	if c.over.Swap(true) {
+	if c.closed.Swap(true) {
 		return nil
 	}
 	c.link.rst.Add(1)
 	_ = c.sock.SetLinger(0)
-	return c.end()
+	return c.shutDown()
 }
 
-// Close closes the client's socket; what is queued is dropped.
+// Close closes the client's socket and drops what is queued.
 func (c *conn) Close() error {
-	if c.over.Swap(true) {
+	if c.closed.Swap(true) {
 		return nil
 	}
-	return c.end()
+	return c.shutDown()
 }
 
-func (c *conn) end() error {
+func (c *conn) shutDown() error {
 	err := c.sock.Close()
 	c.in.fail(net.ErrClosed)
 	c.out.fail(net.ErrClosed)
@@ -270,22 +290,22 @@ func (c *conn) end() error {
 	return err
 }
 
-// apply puts the stages on both directions that they are meant for; link.mu is held.
+// apply sets the stages of both directions. link.mu must be held.
 func (c *conn) apply(stages []*stage) {
 	var in, out []*stage
 	for s := range c.marks {
 		if !slices.Contains(stages, s) {
 			delete(c.marks, s)
-			c.never(s)
+			c.cancelTimer(s)
 		}
 	}
 	for _, s := range stages {
 		if !s.picks(c) {
 			continue
 		}
-		if m := c.mark(s); s.expire > 0 && !m.armed {
+		if m := c.mark(s); s.expireAfter > 0 && !m.armed {
 			m.armed = true
-			c.later(s, s.expire, func() { c.expire(s, m) })
+			c.startTimer(s, s.expireAfter, func() { c.expire(s, m) })
 		}
 		if s.dir != ToClient {
 			in = append(in, s)
@@ -295,7 +315,7 @@ func (c *conn) apply(stages []*stage) {
 		}
 	}
 	if c.in.set(in, c, ToServer) {
-		_ = c.sock.SetReadDeadline(time.Unix(1, 0)) // wakes receive, which gives the socket back
+		_ = c.sock.SetReadDeadline(time.Unix(1, 0)) // wakes receive, which then returns the socket to direct reads
 	}
 	c.out.set(out, c, ToClient)
 }
@@ -303,7 +323,7 @@ func (c *conn) apply(stages []*stage) {
 func (c *conn) LocalAddr() net.Addr  { return c.sock.LocalAddr() }
 func (c *conn) RemoteAddr() net.Addr { return c.sock.RemoteAddr() }
 
-// Deadlines are the link's own means of switching and not to be had.
+// Deadlines are not supported: the link itself uses them to wake readers.
 func (c *conn) SetDeadline(time.Time) error      { return os.ErrNoDeadline }
 func (c *conn) SetReadDeadline(time.Time) error  { return os.ErrNoDeadline }
 func (c *conn) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }

@@ -11,7 +11,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// chatter is a server that talks all the time and hangs up when the client has.
+// chatter is a server that writes continuously until the client closes the connection.
 func chatter(c *net.TCPConn) {
 	ended := make(chan struct{})
 	go func() { _, _ = io.Copy(io.Discard, c); close(ended) }()
@@ -27,12 +27,13 @@ func chatter(c *net.TCPConn) {
 	}
 }
 
-// TestConnectionsAreCountedOnce: where connections are the unit, one that is touched in both directions, chunk after chunk, is one.
+// TestConnectionsAreCountedOnce checks that faults that count connections count each one once, even if
+// it is affected in both directions and by many chunks.
 func TestConnectionsAreCountedOnce(t *testing.T) {
 	for name, c := range map[string]struct {
-		put   func(*Link, On) (Heal, error)
-		fresh bool // the connection comes after the fault
-		says  string
+		put        func(*Link, On) (Heal, error)
+		afterFault bool // the connection is opened after the fault was added
+		input      string
 	}{
 		"cut off":           {func(l *Link, on On) (Heal, error) { return l.CutOff(Cut{On: on}) }, false, "x"},
 		"cut off on dial":   {func(l *Link, on On) (Heal, error) { return l.CutOff(Cut{On: on}) }, true, "x"},
@@ -48,19 +49,19 @@ func TestConnectionsAreCountedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := open(t, serve(t, chatter))
 			client := dial(t, l)
-			hear(t, client, "tick")
-			if c.fresh {
+			expect(t, client, "tick")
+			if c.afterFault {
 				client.Close()
 				require.Eventually(t, func() bool { return l.Counters().Live == 0 }, 20*time.Second, time.Millisecond)
 			}
 			count := evidence.NewCounter("connections")
 			heal, err := c.put(l, On{ID: "f1", Count: count})
 			require.NoError(t, err)
-			if c.fresh {
+			if c.afterFault {
 				client = dial(t, l)
 			}
 			for range 20 {
-				_, _ = io.WriteString(client, c.says)
+				_, _ = io.WriteString(client, c.input)
 				time.Sleep(2 * time.Millisecond)
 			}
 			_ = client.CloseWrite()
@@ -75,7 +76,7 @@ func TestConnectionsAreCountedOnce(t *testing.T) {
 	}
 }
 
-// TestNewConnectionsAreNumberedFromOne where a fault acts on no others.
+// TestNewConnectionsAreNumberedFromOne tests faults that act on new connections only.
 func TestNewConnectionsAreNumberedFromOne(t *testing.T) {
 	for name, put := range map[string]func(*Link, On) (Heal, error){
 		"accept": func(l *Link, on On) (Heal, error) { return l.AcceptSlowly(SlowAccept{On: on}) },
@@ -86,21 +87,21 @@ func TestNewConnectionsAreNumberedFromOne(t *testing.T) {
 			clients := make([]*net.TCPConn, 6)
 			for i := range 3 {
 				clients[i] = dial(t, l)
-				say(t, clients[i], "x")
-				hear(t, clients[i], "x")
+				send(t, clients[i], "x")
+				expect(t, clients[i], "x")
 			}
 			heal, err := put(l, On{ID: "f1", From: 2, First: 2})
 			require.NoError(t, err)
 			for i := 3; i < 6; i++ {
 				clients[i] = dial(t, l)
-				say(t, clients[i], "\x16")
+				send(t, clients[i], "\x16")
 				if i != 4 {
-					hear(t, clients[i], "\x16")
+					expect(t, clients[i], "\x16")
 				}
 			}
-			silent(t, clients[4])
+			expectSilence(t, clients[4])
 			require.NoError(t, heal(t.Context()))
-			hear(t, clients[4], "\x16")
+			expect(t, clients[4], "\x16")
 		})
 	}
 }

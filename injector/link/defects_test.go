@@ -18,28 +18,38 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// What is known to be wrong with Toxiproxy v2.12.0 (in its link.go, toxic_collection.go, proxy.go and toxics), and the tests that show it right here. Where its
-// own code can show the defect by itself, in virtual time, a test does: when that fails, Toxiproxy has mended it.
+// Known defects of Toxiproxy v2.12.0 (in its link.go, toxic_collection.go, proxy.go and toxics), and the tests
+// that show correct behaviour here. Where Toxiproxy's code can show the defect by itself in virtual time, a
+// TestToxiproxy test does. If that fails, Toxiproxy has fixed the defect.
 //
-//	a stalled receiver stops adding, removing, new connections   TestAStalledReceiverStopsNothing, TestEveryFaultIsUndone; theirs: TestTheirsWaitsForItsReader
-//	goroutines leak when a client closes in mid-download         TestClientClosingMidDownloadLeaksNothing, TestEveryFaultIsUndone
-//	a half-close is not passed on                                TestHalfCloseIsPassedOnSoRepliesArrive
-//	a server's reset arrives as an orderly end                   TestServersResetArrivesAsReset, TestAResetThatAWriterMetFirstIsNoOrderlyEnd
-//	reset_peer spares live and idle connections                  TestResetActsOnLiveAndNewConnections, TestResetPeerResetsIdleConnections; theirs: TestTheirsResetWaitsForData
-//	timeout begins anew with every chunk                         TestATimeoutIsNotPutOffByAChattyConnection; theirs: TestTheirsTimeoutIsPutOff
-//	removing timeout 0 ends the connection                       TestATimeoutOfZeroHeals, TestCutOffIsSilentAndHealsWithoutLoss; theirs: TestTheirsTimeoutOfZeroEndsTheConnection
-//	toxicity is drawn again when a neighbour comes or goes       TestAShareIsNotDrawnAgain, TestShareIsDrawnOncePerConnection; theirs: TestTheirsToxicityIsDrawnAgain
-//	jitter on a stream is neither its mean nor its spread        TestJitterKeepsMeanAndSpreadOnAStream; theirs: TestTheirsJitterIsBiased
-//	the seed is read and thrown away                             TestDelaysFollowSeedConnectionAndDirection, TestShareIsDrawnOncePerConnection
-//	bad attributes crash the process                             TestBadAttributesAreErrors, TestToxicsAreUnderstoodOrRefused, FuzzAttributes, FuzzToxic; theirs: TestTheirsPanicsOnABadRate
-//	toxicity 0 disturbs all the same                             TestAFaultThatPicksNobodyDisturbsNothing
-//	the upstream is dialled in the accept loop, without bound    TestADialThatHangsHindersNobody
+//   - A stalled receiver blocks adding and removing toxics and new connections:
+//     TestStalledReceiverBlocksNothing, TestEveryFaultIsUndone, TestToxiproxyWaitsForReader
+//   - Goroutines leak when a client closes during a download:
+//     TestClientClosingMidDownloadLeaksNothing, TestEveryFaultIsUndone
+//   - A half-close is not forwarded: TestHalfCloseIsPassedOnSoRepliesArrive
+//   - A server's reset arrives as EOF: TestServersResetArrivesAsReset, TestResetSeenByWriterIsNotEOF
+//   - reset_peer does not act on live and idle connections:
+//     TestResetActsOnLiveAndNewConnections, TestResetPeerResetsIdleConnections, TestToxiproxyResetWaitsForData
+//   - Each chunk restarts timeout: TestTimeoutIsNotExtendedByTraffic, TestToxiproxyTimeoutIsExtendedByTraffic
+//   - Removing a timeout of 0 ends the connection:
+//     TestZeroTimeoutHeals, TestCutOffIsSilentAndHealsWithoutLoss, TestToxiproxyZeroTimeoutEndsConnection
+//   - Adding or removing another toxic draws the toxicity again:
+//     TestShareIsNotRedrawn, TestShareIsDrawnOncePerConnection, TestToxiproxyToxicityIsRedrawn
+//   - Jitter on a stream has the wrong mean and spread:
+//     TestJitterKeepsMeanAndSpreadOnAStream, TestToxiproxyJitterIsBiased
+//   - The seed is read but not used:
+//     TestDelaysFollowSeedConnectionAndDirection, TestShareIsDrawnOncePerConnection
+//   - Bad attributes crash the process:
+//     TestBadAttributesAreErrors, TestToxicAttributes, FuzzAttributes, FuzzToxic, TestToxiproxyPanicsOnBadRate
+//   - A toxicity of 0 still affects connections: TestFaultWithoutMatchesAffectsNothing
+//   - The upstream is dialled in the accept loop, without a timeout: TestHangingDialBlocksNoOthers
 //
-// Its control API, which takes any Host and Origin, has no counterpart here. Shares of messages instead of connections, and doubled requests, are the
-// relay's (injector/message).
+// Its control API, which accepts any Host and Origin, has no counterpart here. Shares of messages instead of
+// connections, and duplicated requests, belong to relays (injector/message).
 
-// stalled is a link with live connections, the first of which does not read what its server goes on sending.
-func stalled(t *testing.T, conns int) (l *Link, clients []*net.TCPConn) {
+// newStalledLink returns a link with live connections. The first client does not read what its server
+// keeps sending.
+func newStalledLink(t *testing.T, conns int) (l *Link, clients []*net.TCPConn) {
 	t.Helper()
 	l = open(t, serve(t, func(c *net.TCPConn) {
 		kind := make([]byte, 1)
@@ -55,12 +65,12 @@ func stalled(t *testing.T, conns int) (l *Link, clients []*net.TCPConn) {
 	for range conns {
 		clients = append(clients, dial(t, l))
 	}
-	say(t, clients[0], "f")
-	full(t, l.Counters)
+	send(t, clients[0], "f")
+	awaitStall(t, l.Counters)
 	return l, clients
 }
 
-// flood writes until nobody reads any more and the connection ends.
+// flood writes until the connection ends.
 func flood(c *net.TCPConn) {
 	block := make([]byte, 256<<10)
 	for {
@@ -70,8 +80,8 @@ func flood(c *net.TCPConn) {
 	}
 }
 
-// full waits until nothing moves to the client any more.
-func full(t *testing.T, counters func() Counters) {
+// awaitStall waits until no more bytes move to the client.
+func awaitStall(t *testing.T, counters func() Counters) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		before := counters().BytesToClient
@@ -80,21 +90,21 @@ func full(t *testing.T, counters func() Counters) {
 	}, 30*time.Second, time.Millisecond, "the pipe never filled")
 }
 
-func TestAStalledReceiverStopsNothing(t *testing.T) {
+func TestStalledReceiverBlocksNothing(t *testing.T) {
 	conns := 1000
 	if testing.Short() {
 		conns = 100
 	}
-	l, clients := stalled(t, conns)
+	l, clients := newStalledLink(t, conns)
 	began := time.Now()
 	heal, err := l.Delay(Delay{On: On{ID: "f1"}, By: 5 * time.Millisecond})
 	require.NoError(t, err)
 	require.Less(t, time.Since(began), 5*time.Second)
 	fresh := dial(t, l)
 	for _, c := range []*net.TCPConn{fresh, clients[conns/2]} {
-		say(t, c, "e")
-		say(t, c, "ping")
-		hear(t, c, "ping")
+		send(t, c, "e")
+		send(t, c, "ping")
+		expect(t, c, "ping")
 	}
 	again, err := l.Limit(Bandwidth{On: On{ID: "f2"}, Rate: 1e9})
 	require.NoError(t, err)
@@ -102,14 +112,14 @@ func TestAStalledReceiverStopsNothing(t *testing.T) {
 	require.NoError(t, heal(t.Context()))
 	require.NoError(t, again(t.Context()))
 	require.Less(t, time.Since(began), 5*time.Second)
-	say(t, fresh, "pong")
-	hear(t, fresh, "pong")
-	_, err = io.ReadFull(clients[0], make([]byte, 8<<20)) // nor is the stalled one broken
+	send(t, fresh, "pong")
+	expect(t, fresh, "pong")
+	_, err = io.ReadFull(clients[0], make([]byte, 8<<20)) // the stalled connection is intact, too
 	require.NoError(t, err)
 }
 
-// theirs starts a toxic of theirs and returns the ends of its stub.
-func theirs(toxic toxics.Toxic, toxicity float32) (s *toxics.ToxicStub, in, out chan *stream.StreamChunk) {
+// toxiproxyStub starts one of Toxiproxy's toxics and returns its stub and channels.
+func toxiproxyStub(toxic toxics.Toxic, toxicity float32) (s *toxics.ToxicStub, in, out chan *stream.StreamChunk) {
 	in, out = make(chan *stream.StreamChunk), make(chan *stream.StreamChunk)
 	s = toxics.NewToxicStub(in, out)
 	go s.Run(&toxics.ToxicWrapper{Toxic: toxic, Toxicity: toxicity})
@@ -117,12 +127,12 @@ func theirs(toxic toxics.Toxic, toxicity float32) (s *toxics.ToxicStub, in, out 
 	return s, in, out
 }
 
-func TestTheirsWaitsForItsReader(t *testing.T) {
+func TestToxiproxyWaitsForReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, in, out := theirs(new(toxics.NoopToxic), 1)
+		s, in, out := toxiproxyStub(new(toxics.NoopToxic), 1)
 		in <- &stream.StreamChunk{Data: []byte{1}}
 		interrupted := make(chan bool, 1)
-		go func() { interrupted <- s.InterruptToxic() }() // under the lock of all connections
+		go func() { interrupted <- s.InterruptToxic() }() // Toxiproxy holds the lock of all connections here
 		time.Sleep(time.Hour)
 		require.Empty(t, interrupted, "if an interruption did not wait for the reader, nothing could deadlock")
 		<-out
@@ -136,19 +146,24 @@ func TestResetPeerResetsIdleConnections(t *testing.T) {
 			l, client, server := pair(t)
 			heal, count := put(t, l, ToClient, "reset_peer", map[string]any{"timeout": timeout})
 			for _, c := range []*net.TCPConn{client, server} {
-				_, err := c.Read(make([]byte, 1)) // nobody says anything
+				_, err := c.Read(make([]byte, 1)) // no side has sent anything
 				require.ErrorIs(t, err, syscall.ECONNRESET)
 			}
 			require.ErrorIs(t, firstRead(l), syscall.ECONNRESET)
-			require.EqualValues(t, 2, count.Tally().Affected)
+			got, idle := count.Tally(), int64(0) // the live connection was just in use, and a new one is about to be
+			if timeout > 0 {
+				idle = 1 // the new connection could have been used, but was not
+			}
+			require.EqualValues(t, idle, got.Idle)
+			require.EqualValues(t, 2-idle, got.Affected)
 			require.NoError(t, heal(t.Context()))
 		})
 	}
 }
 
-func TestTheirsResetWaitsForData(t *testing.T) {
+func TestToxiproxyResetWaitsForData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, in, out := theirs(new(toxics.ResetToxic), 1)
+		s, in, out := toxiproxyStub(new(toxics.ResetToxic), 1)
 		time.Sleep(time.Hour)
 		require.False(t, s.Closed(), "if it closed an idle connection, it would do what it says")
 		in <- &stream.StreamChunk{Data: []byte{1}}
@@ -157,11 +172,12 @@ func TestTheirsResetWaitsForData(t *testing.T) {
 	})
 }
 
-// TestATimeoutIsNotPutOffByAChattyConnection: silence, and an orderly end when the time is over, whoever speaks meanwhile.
-func TestATimeoutIsNotPutOffByAChattyConnection(t *testing.T) {
+// TestTimeoutIsNotExtendedByTraffic checks that the stream is blackholed and closed gracefully when
+// the time is over, whichever side keeps sending.
+func TestTimeoutIsNotExtendedByTraffic(t *testing.T) {
 	for name, c := range map[string]struct {
 		dir     Dir
-		arrives bool // what the client says
+		arrives bool // whether the client's bytes reach the server
 	}{"upstream": {ToServer, false}, "downstream": {ToClient, true}, "both": {Both, false}} {
 		t.Run(name, func(t *testing.T) {
 			ends := make(chan *net.TCPConn, 3)
@@ -171,7 +187,7 @@ func TestATimeoutIsNotPutOffByAChattyConnection(t *testing.T) {
 			began := time.Now()
 			heal, count := put(t, l, c.dir, "timeout", map[string]any{"timeout": 200})
 			chat := func(c net.Conn) {
-				for { // until the other side's end is met
+				for { // until the end of the other side
 					if _, err := io.WriteString(c, "x"); err != nil || time.Since(began) > 20*time.Second {
 						return
 					}
@@ -190,15 +206,20 @@ func TestATimeoutIsNotPutOffByAChattyConnection(t *testing.T) {
 			require.Equal(t, c.arrives, len(got) > 0)
 			_, err = idleServer.Read(make([]byte, 1))
 			require.ErrorIs(t, err, io.EOF)
-			require.EqualValues(t, 3, count.Tally().Affected)
+			tally, unused := count.Tally(), int64(1)
+			if c.arrives {
+				unused = 2 // the new connection reached the server, but carried nothing
+			}
+			require.EqualValues(t, unused, tally.Idle)
+			require.EqualValues(t, 3-unused, tally.Affected)
 			require.NoError(t, heal(t.Context()))
 		})
 	}
 }
 
-func TestTheirsTimeoutIsPutOff(t *testing.T) {
+func TestToxiproxyTimeoutIsExtendedByTraffic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, in, _ := theirs(&toxics.TimeoutToxic{Timeout: 1000}, 1)
+		s, in, _ := toxiproxyStub(&toxics.TimeoutToxic{Timeout: 1000}, 1)
 		for range 100 {
 			time.Sleep(900 * time.Millisecond)
 			in <- &stream.StreamChunk{Data: []byte{1}}
@@ -209,36 +230,37 @@ func TestTheirsTimeoutIsPutOff(t *testing.T) {
 	})
 }
 
-func TestATimeoutOfZeroHeals(t *testing.T) {
+func TestZeroTimeoutHeals(t *testing.T) {
 	l, client, server := pair(t)
 	heal, count := put(t, l, Both, "timeout", map[string]any{"timeout": 0})
-	say(t, client, "ask")
-	silent(t, server)
-	say(t, server, "tell")
-	silent(t, client)
+	send(t, client, "ask")
+	expectSilence(t, server)
+	send(t, server, "tell")
+	expectSilence(t, client)
 	require.NoError(t, heal(t.Context()))
-	hear(t, server, "ask")
-	hear(t, client, "tell")
+	expect(t, server, "ask")
+	expect(t, client, "tell")
 	require.Positive(t, count.Tally().Affected)
 }
 
-func TestTheirsTimeoutOfZeroEndsTheConnection(t *testing.T) {
+func TestToxiproxyZeroTimeoutEndsConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		toxic := new(toxics.TimeoutToxic)
-		s, _, _ := theirs(toxic, 1)
+		s, _, _ := toxiproxyStub(toxic, 1)
 		require.True(t, s.InterruptToxic())
 		toxic.Cleanup(s)
 		require.True(t, s.Closed(), "if the removal left it open, it would be a partition")
 	})
 }
 
-// TestAShareIsNotDrawnAgain: who is chosen stays chosen while neighbours come and go.
-func TestAShareIsNotDrawnAgain(t *testing.T) {
+// TestShareIsNotRedrawn checks that adding and removing other faults does not change which connections
+// a fault acts on.
+func TestShareIsNotRedrawn(t *testing.T) {
 	l := open(t, serve(t, echo))
 	for range 60 {
 		c := dial(t, l)
-		say(t, c, "x")
-		hear(t, c, "x")
+		send(t, c, "x")
+		expect(t, c, "x")
 	}
 	heal, err := l.CutOff(Cut{On: On{ID: "f1", Seed: 3, Share: 0.5}, Dir: ToClient})
 	require.NoError(t, err)
@@ -271,12 +293,12 @@ func TestAShareIsNotDrawnAgain(t *testing.T) {
 	require.Empty(t, chosen())
 }
 
-func TestTheirsToxicityIsDrawnAgain(t *testing.T) {
+func TestToxiproxyToxicityIsRedrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, in, out := theirs(new(hole), 0.5)
+		s, in, out := toxiproxyStub(new(hole), 0.5)
 		passed := 0
 		for range 100 {
-			require.True(t, s.InterruptToxic()) // as for each neighbour that comes or goes
+			require.True(t, s.InterruptToxic()) // as when another toxic is added or removed
 			go s.Run(&toxics.ToxicWrapper{Toxic: new(hole), Toxicity: 0.5})
 			in <- &stream.StreamChunk{Data: []byte{1}}
 			synctest.Wait()
@@ -292,9 +314,10 @@ func TestTheirsToxicityIsDrawnAgain(t *testing.T) {
 	})
 }
 
-// TestTheirsJitterIsBiased: asked for 50 ms give or take 20 ms on a stream of one chunk a millisecond, their toxic delays each chunk by itself and lets
-// none overtake another, so that the mean rises well above what was asked.
-func TestTheirsJitterIsBiased(t *testing.T) {
+// TestToxiproxyJitterIsBiased asks Toxiproxy's toxic for 50 ms ± 20 ms on a stream of one chunk per
+// millisecond. The toxic delays each chunk separately but keeps their order, so the mean is well above
+// 50 ms.
+func TestToxiproxyJitterIsBiased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const chunks = 2000
 		in, out := make(chan *stream.StreamChunk, chunks), make(chan *stream.StreamChunk, chunks)
@@ -317,7 +340,7 @@ func TestTheirsJitterIsBiased(t *testing.T) {
 	})
 }
 
-func TestTheirsPanicsOnABadRate(t *testing.T) {
+func TestToxiproxyPanicsOnBadRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := make(chan *stream.StreamChunk, 1)
 		in <- &stream.StreamChunk{Data: []byte{1}}
@@ -327,12 +350,13 @@ func TestTheirsPanicsOnABadRate(t *testing.T) {
 	})
 }
 
-// TestAFaultThatPicksNobodyDisturbsNothing: the connections that a fault does not choose stay on the healthy way.
-func TestAFaultThatPicksNobodyDisturbsNothing(t *testing.T) {
+// TestFaultWithoutMatchesAffectsNothing checks that connections that a fault does not select keep
+// using the socket directly.
+func TestFaultWithoutMatchesAffectsNothing(t *testing.T) {
 	l := open(t, serve(t, echo))
 	c := dial(t, l)
-	say(t, c, "x")
-	hear(t, c, "x")
+	send(t, c, "x")
+	expect(t, c, "x")
 	count := evidence.NewCounter("traffic")
 	for _, on := range []On{{Share: 1e-12}, {From: 1000}} {
 		on.ID, on.Count, on.Seed = "f1", count, rand.Uint64()>>32
@@ -349,22 +373,23 @@ func TestAFaultThatPicksNobodyDisturbsNothing(t *testing.T) {
 	}
 	fresh := dial(t, l)
 	for _, c := range []*net.TCPConn{c, fresh} {
-		say(t, c, "x")
-		hear(t, c, "x")
+		send(t, c, "x")
+		expect(t, c, "x")
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	require.Len(t, l.conns, 2)
 	for c := range l.conns {
-		assert.False(t, c.in.disturbed.Load(), "connection %d", c.id)
-		assert.False(t, c.out.disturbed.Load(), "connection %d", c.id)
+		assert.False(t, c.in.active.Load(), "connection %d", c.id)
+		assert.False(t, c.out.active.Load(), "connection %d", c.id)
 	}
 	require.Zero(t, count.Tally().Affected)
 }
 
-// TestADialThatHangsHindersNobody: the upstream takes no connection, and each client waits for itself and is reset when the time is over.
-func TestADialThatHangsHindersNobody(t *testing.T) {
-	l, err := Open(Config{Name: "a -> b", Upstream: mute(t), DialTimeout: 500 * time.Millisecond})
+// TestHangingDialBlocksNoOthers uses an upstream to which connects hang. Each client waits separately
+// and is reset after the timeout.
+func TestHangingDialBlocksNoOthers(t *testing.T) {
+	l, err := Open(Config{Name: "a -> b", Upstream: hangingUpstream(t), DialTimeout: 500 * time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	var clients []*net.TCPConn

@@ -8,12 +8,15 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// Delay delays bytes, in order. By alone is a constant delay; Jitter and Spread make it vary, Ramp lets it grow or shrink, Wave turns it on and off.
+// Delay delays bytes and keeps their order. By alone is a constant delay. Jitter and Spread make it
+// vary, Ramp makes it grow or shrink, and Wave switches it on and off.
 type Delay struct {
 	On
-	Dir    Dir
-	By     time.Duration
-	Jitter time.Duration // how far the delay strays from By, as Spread says; at most By for Uniform and half of By for the others
+	Dir Dir
+	By  time.Duration
+	// Jitter is the deviation from By, as defined by Spread. It is at most By for Uniform and half of By
+	// otherwise.
+	Jitter time.Duration
 	Spread Spread
 	Ramp   Ramp
 	Wave   Wave
@@ -22,30 +25,34 @@ type Delay struct {
 // Spread is a distribution of delays. The zero value is Uniform.
 type Spread uint8
 
-// Spreads. Delays are never below 0: what a Normal one would have there (a fortieth at the widest jitter) is 0.
+// Spreads. Delays are never negative: where Normal would give a negative delay (2.5% of the time at
+// the largest jitter), the delay is 0.
 const (
-	Uniform Spread = iota // evenly between By-Jitter and By+Jitter
+	Uniform Spread = iota // evenly distributed between By-Jitter and By+Jitter
 	Normal                // mean By, standard deviation Jitter
-	Pareto                // mean By, standard deviation Jitter, with a long tail: exponent 3, cut at the 999th of 1,000
+	// Pareto has mean By, standard deviation Jitter and a long tail: exponent 3, cut at the 99.9th percentile.
+	Pareto
 )
 
-// Ramp lets a delay go from From to By over Over, evenly, and stay there. The zero value is none.
+// Ramp changes a delay linearly from From to By during Over, after which it stays at By. The zero
+// value means no ramp.
 type Ramp struct{ From, Over time.Duration }
 
-// Wave lets a delay be there for Up and away for Down, in turn, from when the fault comes. The zero value is none.
+// Wave alternates between Up with the delay and Down without, starting when the fault is added. The
+// zero value means no wave.
 type Wave struct{ Up, Down time.Duration }
 
-// longest is the longest delay: what is meant to last longer is a cut.
-const longest = 24 * time.Hour
+// maxDelay is the longest delay. Use a cut-off for longer outages.
+const maxDelay = 24 * time.Hour
 
-// Delay puts a delay on the link. Chunks are counted as affected when they are kept at all.
+// Delay adds a delay to the link. Chunks that are held at all are affected.
 func (l *Link) Delay(d Delay) (Heal, error) {
 	if err := d.check(l.cfg.Name); err != nil {
 		return nil, err
 	}
 	began := time.Now()
-	s := &stage{dir: d.Dir, least: 1}
-	s.make = func(c *conn, dir Dir) shape { return &delay{Delay: d, seed: s.seedOf(c, dir), start: began} }
+	s := &stage{dir: d.Dir, minHeld: 1}
+	s.newShape = func(c *conn, dir Dir) shape { return &delay{Delay: d, seed: s.seedOf(c, dir), start: began} }
 	return l.add(d.On, s), nil
 }
 
@@ -58,43 +65,50 @@ func (d Delay) check(link string) error {
 		most /= 2
 	}
 	switch {
-	case d.By < 0 || d.By > longest, d.By == 0 && d.Ramp.From <= 0:
-		return bad(fmt.Sprintf("the delay must be positive and at most %v", longest))
+	case d.By < 0 || d.By > maxDelay, d.By == 0 && d.Ramp.From <= 0:
+		return bad(fmt.Sprintf("the delay must be positive and at most %v", maxDelay))
 	case d.Spread > Pareto:
 		return bad("this spread is not known")
 	case d.Jitter < 0 || d.Jitter > most:
 		return bad(fmt.Sprintf("the jitter must lie between 0 and %v", most))
-	case d.Ramp.From < 0 || d.Ramp.From > longest || d.Ramp.Over < 0 || d.Ramp.Over > longest, d.Ramp.From > 0 && d.Ramp.Over == 0:
-		return bad(fmt.Sprintf("a ramp from %v over %v: both lie between 0 and %v, and a ramp takes time", d.Ramp.From, d.Ramp.Over, longest))
-	case d.Wave.Up < 0 || d.Wave.Down < 0 || (d.Wave.Up > 0) != (d.Wave.Down > 0) || d.Wave.Up > longest || d.Wave.Down > longest:
-		return bad(fmt.Sprintf("a wave that is %v on and %v off: both must be positive, and at most %v", d.Wave.Up, d.Wave.Down, longest))
+	case d.Ramp.From < 0 || d.Ramp.From > maxDelay || d.Ramp.Over < 0 || d.Ramp.Over > maxDelay, d.Ramp.From > 0 && d.Ramp.Over == 0:
+		return bad(fmt.Sprintf("a ramp from %v over %v: both lie between 0 and %v, and a ramp takes time", d.Ramp.From, d.Ramp.Over, maxDelay))
+	case d.Wave.Up < 0 || d.Wave.Down < 0 || (d.Wave.Up > 0) != (d.Wave.Down > 0) || d.Wave.Up > maxDelay || d.Wave.Down > maxDelay:
+		return bad(fmt.Sprintf("a wave that is %v on and %v off: both must be positive, and at most %v", d.Wave.Up, d.Wave.Down, maxDelay))
 	}
 	return d.On.check("delay", link)
 }
 
-// delay is a delay at work.
+// delay is the shape of Delay.
 //
-// Independent delays for each chunk cannot be had on a stream: chunks that come faster than the jitter are released in order, each as late as
-// the latest before it, which raises the mean and eats the spread (a jitter of 20 ms about 50 ms became 63 ms with a third of the spread). So the
-// delay is a process in time whose value at every moment has the distribution asked for and whose slope hardly ever goes below -1, where order
-// would be in danger: independent normal numbers stand on a grid, cos and sin weights between two of them keep the variance at 1 everywhere,
-// and the normal distribution function turns the value into a uniform one (a Gaussian copula; Nelsen, An Introduction to Copulas, 2006), from which any
-// distribution can be had. Chunks further apart than the grid meet independent delays.
+// A stream does not allow independent delays for each chunk. Chunks that arrive faster than the jitter
+// are released in order, each at least as late as its predecessor. That raises the mean and reduces
+// the spread: a jitter of 20 ms about 50 ms became 63 ms with a third of the spread.
+//
+// So the delay is a function of time. At every moment its value has the requested distribution, and
+// its slope almost never falls below -1, where chunks would overtake each other. Independent normal
+// random numbers stand on a time grid. Cosine and sine weights between two neighbours keep the
+// variance at 1 everywhere. The normal distribution function turns the value into a uniform one (a
+// Gaussian copula; Nelsen, An Introduction to Copulas, 2006), from which any distribution can be
+// derived. Chunks further apart than the grid have independent delays.
 type delay struct {
 	Delay
-	plain
+	passThrough
 	seed  uint64
 	start time.Time
 }
 
-// step is the grid's spacing: so many jitters keep the slope above -1 for z' up to four standard deviations; a Pareto tail is steeper at its far end only.
-func (d *delay) step() time.Duration {
+// gridStep returns the spacing of the grid, a multiple of the jitter. It keeps the slope above -1
+// for derivatives of z up to four standard deviations. For Pareto, the slope can be steeper only at
+// the far end of the tail.
+func (d *delay) gridStep() time.Duration {
 	return map[Spread]time.Duration{Uniform: 5, Normal: 7, Pareto: 20}[d.Spread] * d.Jitter
 }
 
-// at is the delay of what arrives at t.
-func (d *delay) at(t time.Time) time.Duration {
-	since := max(0, t.Sub(d.start)) // what waited before the fault came meets its beginning
+// delayAt returns the delay of bytes that arrive at t.
+func (d *delay) delayAt(t time.Time) time.Duration {
+	// Bytes that arrived before the fault was added get the initial delay.
+	since := max(0, t.Sub(d.start))
 	if up := d.Wave.Up; up > 0 && since%(up+d.Wave.Down) >= up {
 		return 0
 	}
@@ -105,12 +119,12 @@ func (d *delay) at(t time.Time) time.Duration {
 	if d.Jitter == 0 {
 		return by
 	}
-	return max(0, by+time.Duration(d.stray(since)*float64(d.Jitter)))
+	return max(0, by+time.Duration(d.deviation(since)*float64(d.Jitter)))
 }
 
-// stray is how many jitters the delay is off.
-func (d *delay) stray(since time.Duration) float64 {
-	step := d.step()
+// deviation returns the deviation from the mean delay, in multiples of the jitter.
+func (d *delay) deviation(since time.Duration) float64 {
+	step := d.gridStep()
 	k := since / step
 	angle := math.Pi / 2 * float64(since%step) / float64(step)
 	z := math.Cos(angle)*d.normal(uint64(k)) + math.Sin(angle)*d.normal(uint64(k)+1)
@@ -125,26 +139,30 @@ func (d *delay) stray(since time.Duration) float64 {
 	}
 }
 
-// pareto is the quantile function of a Pareto distribution with exponent 3, cut at 0.999 and brought to mean 0 and standard deviation 1.
+// pareto is the quantile function of a Pareto distribution with exponent 3, cut at 0.999 and
+// normalized to mean 0 and standard deviation 1.
 func pareto(u float64) float64 {
 	return (math.Cbrt(1/(1-min(u, 0.999))) - paretoMean) / paretoSpread
 }
 
-// The moments of x = (1-u)^(-1/3) with u cut at p = 0.999, where x is 10: the integral up to p, and the rest of the mass at 10.
-// E[x] = 3/2 (1 - (1-p)^(2/3)) + 10 (1-p) = 1.495; E[x²] = 3 (1 - (1-p)^(1/3)) + 100 (1-p) = 2.8.
+// Moments of x = (1-u)^(-1/3), with u cut at p = 0.999, where x is 10. Each is the integral up to p
+// plus the remaining mass at 10:
+// E[x] = 3/2 (1 - (1-p)^(2/3)) + 10 (1-p) = 1.495;
+// E[x²] = 3 (1 - (1-p)^(1/3)) + 100 (1-p) = 2.8.
 const paretoMean = 1.495
 
 var paretoSpread = math.Sqrt(2.8 - paretoMean*paretoMean)
 
-// normal is the k-th of a fixed row of independent standard normal numbers (Box and Muller's transform, 1958).
+// normal returns the k-th of a fixed sequence of independent standard normal numbers (Box-Muller
+// transform, 1958).
 func (d *delay) normal(k uint64) float64 {
 	radius := math.Sqrt(-2 * math.Log(1-evidence.Draw(d.seed, k, "radius")))
 	return radius * math.Cos(2*math.Pi*evidence.Draw(d.seed, k, "angle"))
 }
 
 func (d *delay) due(arrived time.Time, _ int) (time.Time, bool) {
-	return arrived.Add(d.at(arrived)), false
+	return arrived.Add(d.delayAt(arrived)), false
 }
 
-func (d *delay) piece() int                       { return d.plain.piece() }
-func (d *delay) passed(n int, at time.Time) error { return d.plain.passed(n, at) }
+func (d *delay) maxPiece() int                    { return d.passThrough.maxPiece() }
+func (d *delay) passed(n int, at time.Time) error { return d.passThrough.passed(n, at) }

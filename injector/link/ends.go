@@ -8,14 +8,17 @@ import (
 	"time"
 )
 
-// Close ends connections in order after so many bytes.
+// Close closes connections gracefully after a number of bytes.
 type Close struct {
 	On
-	Dir        Dir
-	AfterBytes int64 // in each direction that Dir names, exactly, from when the fault comes; 0 closes at the first byte, which does not pass
+	Dir Dir
+	// AfterBytes is the number of bytes, in each direction of Dir, that pass after the fault is added. The limit
+	// is exact. With 0, the first byte closes the connection and is not passed on.
+	AfterBytes int64
 }
 
-// CloseAfter puts an early end on the link: FIN both ways behind the last byte that may pass.
+// CloseAfter adds an early close to the link: FIN in both directions after the last byte that may
+// pass.
 func (l *Link) CloseAfter(f Close) (Heal, error) {
 	if f.AfterBytes < 0 {
 		return nil, fmt.Errorf("close connections of link %q after %d bytes: the number must not be negative", l.cfg.Name, f.AfterBytes)
@@ -23,54 +26,54 @@ func (l *Link) CloseAfter(f Close) (Heal, error) {
 	if err := f.check("close connections", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	return l.add(f.On, &stage{dir: f.Dir, whole: true, make: func(*conn, Dir) shape {
+	return l.add(f.On, &stage{dir: f.Dir, perConnection: true, newShape: func(*conn, Dir) shape {
 		left := &atomic.Int64{}
 		left.Store(f.AfterBytes)
-		return &budget{left: left, end: errClose}
+		return &budget{remaining: left, end: errClose}
 	}}), nil
 }
 
-// budget lets so many bytes pass and brings an end behind them.
+// budget passes a number of bytes and then ends the direction.
 type budget struct {
-	plain
-	left *atomic.Int64
-	end  error
+	passThrough
+	remaining *atomic.Int64
+	end       error
 }
 
-func (b *budget) piece() int {
-	if left := b.left.Load(); left > 0 {
+func (b *budget) maxPiece() int {
+	if left := b.remaining.Load(); left > 0 {
 		return int(min(left, 1<<30))
 	}
-	return nothing
+	return blocked
 }
 
 func (b *budget) passed(n int, _ time.Time) error {
-	if b.left.Add(-int64(n)) <= 0 {
+	if b.remaining.Add(-int64(n)) <= 0 {
 		return b.end
 	}
 	return nil
 }
 
-// SlowClose delays the end of connections, and nothing else.
+// SlowClose delays the close of connections and nothing else.
 type SlowClose struct {
 	On
 	Dir Dir
 	By  time.Duration
 }
 
-// CloseSlowly puts a late end on the link: FIN and RST arrive so much later.
+// CloseSlowly adds a delay to FIN and RST.
 func (l *Link) CloseSlowly(f SlowClose) (Heal, error) {
-	if f.By <= 0 || f.By > longest {
-		return nil, fmt.Errorf("close connections of link %q %v late: the delay must be positive and at most %v", l.cfg.Name, f.By, longest)
+	if f.By <= 0 || f.By > maxDelay {
+		return nil, fmt.Errorf("close connections of link %q %v late: the delay must be positive and at most %v", l.cfg.Name, f.By, maxDelay)
 	}
 	if err := f.check("close connections slowly", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	return l.add(f.On, &stage{dir: f.Dir, whole: true, least: 1, make: func(*conn, Dir) shape { return lateEnd{by: f.By} }}), nil
+	return l.add(f.On, &stage{dir: f.Dir, perConnection: true, minHeld: 1, newShape: func(*conn, Dir) shape { return lateEnd{by: f.By} }}), nil
 }
 
 type lateEnd struct {
-	plain
+	passThrough
 	by time.Duration
 }
 
@@ -81,18 +84,22 @@ func (s lateEnd) due(arrived time.Time, n int) (time.Time, bool) {
 	return arrived.Add(s.by), false
 }
 
-// Reset says which connections are reset, and when: at once, or after bytes or a time.
+// Reset selects the connections to reset and the time: at once, after a number of bytes, or after a
+// delay.
 type Reset struct {
 	On
-	AfterBytes int64         // in both directions together, from when the fault comes; 0 means that no bytes are waited for
-	After      time.Duration // from when the fault comes, or the connection
+	// AfterBytes counts both directions together from when the fault is added. 0 means not to wait for bytes.
+	AfterBytes int64
+	After      time.Duration // from when the fault is added or the connection is accepted
 }
 
-// Reset sends RST both ways: on live connections, and on new ones while the fault is live. It counts connections.
+// Reset sends RST in both directions, on live connections and on those accepted while the fault is
+// live. It counts connections. A connection is affected if it is new or in use, that is, if it carried
+// bytes within the last second or its client has an unanswered request. Otherwise it is idle.
 func (l *Link) Reset(f Reset) (Heal, error) {
 	switch {
-	case f.AfterBytes < 0 || f.After < 0 || f.After > longest:
-		return nil, fmt.Errorf("reset connections of link %q after %d bytes or %v: neither may be negative, nor the time above %v", l.cfg.Name, f.AfterBytes, f.After, longest)
+	case f.AfterBytes < 0 || f.After < 0 || f.After > maxDelay:
+		return nil, fmt.Errorf("reset connections of link %q after %d bytes or %v: neither may be negative, nor the time above %v", l.cfg.Name, f.AfterBytes, f.After, maxDelay)
 	case f.AfterBytes > 0 && f.After > 0:
 		return nil, fmt.Errorf("reset connections of link %q after %d bytes and after %v: it is one or the other", l.cfg.Name, f.AfterBytes, f.After)
 	}
@@ -103,9 +110,9 @@ func (l *Link) Reset(f Reset) (Heal, error) {
 		return l.resetAfterBytes(f), nil
 	}
 	l.mu.Lock()
-	r := &reset{chooser: l.chooser(f.On), after: f.After}
+	r := &reset{chooser: l.newChooser(f.On), after: f.After}
 	l.resets = append(l.resets, r)
-	conns := l.live()
+	conns := l.liveConns()
 	l.mu.Unlock()
 	for _, c := range conns {
 		c.arm(r)
@@ -116,43 +123,47 @@ func (l *Link) Reset(f Reset) (Heal, error) {
 		l.resets = slices.DeleteFunc(slices.Clone(l.resets), func(other *reset) bool { return other == r })
 		r.healed.Store(true)
 		for c := range l.conns {
-			c.never(r)
+			c.cancelTimer(r)
 		}
 		return nil
 	}, nil
 }
 
 func (l *Link) resetAfterBytes(f Reset) Heal {
-	s := &stage{whole: true, bytes: f.AfterBytes}
-	s.make = func(c *conn, _ Dir) shape { return &budget{left: &c.mark(s).left, end: errReset} }
+	s := &stage{perConnection: true, byteBudget: f.AfterBytes}
+	s.newShape = func(c *conn, _ Dir) shape { return &budget{remaining: &c.mark(s).bytesLeft, end: errReset} }
 	return l.add(f.On, s)
 }
 
-// reset is a live Reset that waits for no bytes.
+// reset is a live Reset that does not wait for bytes.
 type reset struct {
 	chooser
 	after  time.Duration
 	healed atomic.Bool
 }
 
-// arm resets a connection, now or when its time comes, if the reset picks it.
+// arm resets a selected connection, now or after the delay.
 func (c *conn) arm(r *reset) {
 	r.Count.See(1)
 	if !r.picks(c.link.cfg.Name, c.id) {
 		return
 	}
 	if r.after == 0 {
-		c.strike(r)
+		c.fireReset(r)
 		return
 	}
-	c.later(r, r.after, func() { c.strike(r) })
+	c.startTimer(r, r.after, func() { c.fireReset(r) })
 }
 
-func (c *conn) strike(r *reset) {
-	if r.healed.Load() || c.over.Load() {
+func (c *conn) fireReset(r *reset) {
+	if r.healed.Load() || c.closed.Load() {
 		return
 	}
-	r.Count.Touch(1)
-	r.Count.Connection()
-	_ = c.Reset()
+	if r.after == 0 && c.id > r.lastID { // a client that has just connected is about to use the connection
+		r.Count.Touch(1)
+		r.Count.Connection()
+		_ = c.Reset()
+		return
+	}
+	c.resetAndCount(r.Count)
 }

@@ -23,24 +23,24 @@ func TestSlowAcceptKeepsNewConnectionsWaiting(t *testing.T) {
 			var accepted atomic.Int64
 			l := open(t, serve(t, func(c *net.TCPConn) { accepted.Add(1); echo(c) }))
 			live := dial(t, l)
-			say(t, live, "x")
-			hear(t, live, "x")
+			send(t, live, "x")
+			expect(t, live, "x")
 			count := evidence.NewCounter("connections")
-			heal, err := l.AcceptSlowly(SlowAccept{On: On{ID: "f1", First: 1, Count: count}, By: by}) // new ones only are counted
+			heal, err := l.AcceptSlowly(SlowAccept{On: On{ID: "f1", First: 1, Count: count}, By: by}) // counts new connections only
 			require.NoError(t, err)
 			began := time.Now()
 			slow, other := dial(t, l), dial(t, l)
-			say(t, slow, "x")
-			say(t, other, "y")
-			say(t, live, "z")
-			hear(t, live, "z")
-			hear(t, other, "y")
+			send(t, slow, "x")
+			send(t, other, "y")
+			send(t, live, "z")
+			expect(t, live, "z")
+			expect(t, other, "y")
 			require.EqualValues(t, 2, accepted.Load(), "the upstream hears nothing of a connection that waits")
 			if by == 0 {
-				silent(t, slow)
+				expectSilence(t, slow)
 				require.NoError(t, heal(t.Context()))
 			}
-			hear(t, slow, "x")
+			expect(t, slow, "x")
 			require.GreaterOrEqual(t, time.Since(began), by)
 			require.NoError(t, heal(t.Context()))
 			require.NoError(t, heal(t.Context()))
@@ -64,8 +64,8 @@ func TestStalledTLSHangsNewHandshakesAndNothingElse(t *testing.T) {
 	}
 	ask := func(c net.Conn, want string) {
 		t.Helper()
-		say(t, c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		hear(t, c, want)
+		send(t, c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		expect(t, c, want)
 	}
 	live := begin()
 	require.NoError(t, live.Handshake())
@@ -73,33 +73,33 @@ func TestStalledTLSHangsNewHandshakesAndNothingElse(t *testing.T) {
 	heal, err := l.StallTLS(On{ID: "f1", Count: count})
 	require.NoError(t, err)
 	fresh := begin()
-	shaken := make(chan error, 1)
-	go func() { shaken <- fresh.Handshake() }()
+	handshakes := make(chan error, 1)
+	go func() { handshakes <- fresh.Handshake() }()
 	ask(live, "HTTP/1.1 200")
-	ask(dial(t, l), "HTTP/1.0 400") // no TLS, and the server says so
+	ask(dial(t, l), "HTTP/1.0 400") // not TLS: the server answers with an error
 	require.Eventually(t, func() bool { return count.Tally().Affected == 1 }, 20*time.Second, time.Millisecond)
-	require.Empty(t, shaken)
+	require.Empty(t, handshakes)
 	require.NoError(t, heal(t.Context()))
-	require.NoError(t, <-shaken)
+	require.NoError(t, <-handshakes)
 	ask(fresh, "HTTP/1.1 200")
 	require.EqualValues(t, 1, count.Tally().Affected)
 }
 
-func TestHalfOpenLosesThePeerWithoutAWord(t *testing.T) {
+func TestHalfOpenDiscardsSilently(t *testing.T) {
 	l, client, server := pair(t)
 	count := evidence.NewCounter("connections")
 	heal, err := l.HalfOpen(On{ID: "f1", Count: count})
 	require.NoError(t, err)
 	require.Zero(t, count.Tally().Affected, "nothing was lost yet")
 	for range 3 {
-		say(t, client, "hello?")
-		say(t, server, "anybody?")
+		send(t, client, "hello?")
+		send(t, server, "anybody?")
 	}
 	require.NoError(t, server.CloseWrite())
-	silent(t, client)
-	silent(t, server)
+	expectSilence(t, client)
+	expectSilence(t, server)
 	fresh := dial(t, l)
-	say(t, fresh, "x") // new ones go through
+	send(t, fresh, "x") // new connections are not affected
 	require.Eventually(t, func() bool { return l.Counters().BytesToServer == int64(len("hello")+len("x")) }, 20*time.Second, time.Millisecond)
 	require.EqualValues(t, 1, count.Tally().Affected)
 	require.EqualValues(t, 1, count.Tally().Seen)
@@ -109,11 +109,12 @@ func TestHalfOpenLosesThePeerWithoutAWord(t *testing.T) {
 		_, err := c.Read(make([]byte, 1))
 		require.ErrorIs(t, err, syscall.ECONNRESET, "a stream that lost bytes cannot go on")
 	}
-	silent(t, fresh)
+	expectSilence(t, fresh)
 }
 
-// TestAnEarlyEndIsOrderlyAndExact on the wire: both ends read what may pass, and an end behind it.
-func TestAnEarlyEndIsOrderlyAndExact(t *testing.T) {
+// TestCloseAfterIsGracefulAndExact checks that both peers read exactly the bytes that may pass,
+// followed by EOF.
+func TestCloseAfterIsGracefulAndExact(t *testing.T) {
 	for _, after := range []int{0, 1, 100_000} {
 		for _, dir := range []Dir{ToServer, ToClient} {
 			l, client, server := pair(t)
@@ -124,7 +125,7 @@ func TestAnEarlyEndIsOrderlyAndExact(t *testing.T) {
 			count := evidence.NewCounter("connections")
 			heal, err := l.CloseAfter(Close{On: On{ID: "f1", Count: count}, Dir: dir, AfterBytes: int64(after)})
 			require.NoError(t, err)
-			pass(t, to, from, 1000, 0, 20*time.Second) // the other way is not counted
+			transfer(t, to, from, 1000, 0, 20*time.Second) // the other direction is not counted
 			sent := make(chan struct{})
 			go func() {
 				defer close(sent)
@@ -140,7 +141,7 @@ func TestAnEarlyEndIsOrderlyAndExact(t *testing.T) {
 	}
 }
 
-func TestALateEndIsLateWhateverItIs(t *testing.T) {
+func TestSlowCloseDelaysFINAndReset(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func(*net.TCPConn)
 		want error
@@ -152,7 +153,7 @@ func TestALateEndIsLateWhateverItIs(t *testing.T) {
 			l, client, server := pair(t)
 			heal, err := l.CloseSlowly(SlowClose{On: On{ID: "f1"}, By: 150 * time.Millisecond})
 			require.NoError(t, err)
-			pass(t, client, server, 1000, 0, 20*time.Second)
+			transfer(t, client, server, 1000, 0, 20*time.Second)
 			began := time.Now()
 			c.end(server)
 			_, err = client.Read(make([]byte, 1))
@@ -163,7 +164,7 @@ func TestALateEndIsLateWhateverItIs(t *testing.T) {
 	}
 }
 
-func TestAResetAfterATimeIsTakenBackByHealing(t *testing.T) {
+func TestHealCancelsTimedReset(t *testing.T) {
 	l, client, server := pair(t)
 	count := evidence.NewCounter("connections")
 	heal, err := l.Reset(Reset{On: On{ID: "f1", Count: count}, After: time.Hour})
@@ -171,24 +172,25 @@ func TestAResetAfterATimeIsTakenBackByHealing(t *testing.T) {
 	soon, err := l.Reset(Reset{On: On{ID: "f2", From: 2}, After: 50 * time.Millisecond})
 	require.NoError(t, err)
 	fresh := dial(t, l)
-	say(t, fresh, "x")
+	send(t, fresh, "x")
 	_, err = fresh.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 	require.NoError(t, soon(t.Context()))
 	require.NoError(t, heal(t.Context()))
-	pass(t, client, server, 1000, 0, 20*time.Second)
+	transfer(t, client, server, 1000, 0, 20*time.Second)
 	require.Zero(t, count.Tally().Affected)
 	require.EqualValues(t, 2, count.Tally().Seen)
 }
 
-// TestAConnectionCountsOnce though a fault acts in both of its directions.
-func TestAConnectionCountsOnce(t *testing.T) {
+// TestConnectionCountsOnceForBothDirections tests a fault that acts in both directions of a
+// connection.
+func TestConnectionCountsOnceForBothDirections(t *testing.T) {
 	l, client, server := pair(t)
 	count := evidence.NewCounter("traffic")
 	heal, err := l.Delay(Delay{On: On{ID: "f1", Count: count}, By: time.Millisecond})
 	require.NoError(t, err)
-	pass(t, client, server, 100, time.Millisecond, 20*time.Second)
-	pass(t, server, client, 100, time.Millisecond, 20*time.Second)
+	transfer(t, client, server, 100, time.Millisecond, 20*time.Second)
+	transfer(t, server, client, 100, time.Millisecond, 20*time.Second)
 	require.NoError(t, heal(t.Context()))
 	require.EqualValues(t, 1, count.Tally().Connections)
 	require.EqualValues(t, 2, count.Tally().Affected)

@@ -2,14 +2,16 @@ package link
 
 import "sync"
 
-// group waits for goroutines, of which more may begin while somebody waits; a sync.WaitGroup does not allow the first to.
+// group waits for goroutines, and allows more to start while a caller waits. A sync.WaitGroup does not
+// allow that when its counter is 0.
 type group struct {
 	mu   sync.Mutex
 	n    int
-	none chan struct{} // closed when n falls to 0; nil while nobody waits
+	idle chan struct{} // closed when n falls to 0; nil if there is no waiter
 }
 
-// Go runs f where it can claim the right to; who waits from the claim on waits for f too.
+// Go calls claim and, if that returns true, runs f in a goroutine. Waits that start after the call of
+// claim also wait for f.
 func (g *group) Go(claim func() bool, f func()) {
 	g.mu.Lock()
 	g.n++
@@ -28,23 +30,23 @@ func (g *group) done() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.n--
-	if g.n == 0 && g.none != nil {
-		close(g.none)
-		g.none = nil
+	if g.n == 0 && g.idle != nil {
+		close(g.idle)
+		g.idle = nil
 	}
 }
 
-// Wait returns when none runs.
+// Wait returns when no goroutine is running.
 func (g *group) Wait() {
 	g.mu.Lock()
 	if g.n == 0 {
 		g.mu.Unlock()
 		return
 	}
-	if g.none == nil {
-		g.none = make(chan struct{})
+	if g.idle == nil {
+		g.idle = make(chan struct{})
 	}
-	none := g.none
+	idle := g.idle
 	g.mu.Unlock()
-	<-none
+	<-idle
 }

@@ -14,29 +14,32 @@ import (
 
 // Config describes a link. Name and Upstream are required.
 type Config struct {
-	Name        string        // "orders -> payments": in errors, evidence and decisions
-	Listen      string        // host:port, or unix:path; "" means 127.0.0.1:0
+	Name        string        // appears in errors, evidence and random draws, such as "orders -> payments"
+	Listen      string        // host:port or unix:path; "" means 127.0.0.1:0
 	Upstream    string        // host:port, resolved at each dial, or unix:path
 	DialTimeout time.Duration // 0 means 10 s
-	// ProxyProtocol tells the upstream the client's address first, in "v1" or "v2" of the PROXY protocol; "" does not.
+	// ProxyProtocol is the version of the PROXY protocol header, "v1" or "v2", that announces the client's
+	// address to the upstream. "" sends no header.
 	ProxyProtocol string
-	TLS           *TLS // ends TLS here and begins it anew to the upstream; nil passes it through
-	// Serve carries one connection at message level; nil means the byte pump. It returns when the connection is over; the link then closes
-	// client. dial opens an upstream connection, as often as it is called, and its caller closes it. With TLS both are seen from inside.
+	TLS           *TLS // terminates the clients' TLS and starts a new session to the upstream; nil passes TLS through
+	// Serve handles one connection at message level; nil means the byte pump. It returns when the
+	// connection is finished, and the link then closes client. Each call of dial opens a new upstream
+	// connection, which the caller closes. With TLS, both connections carry plaintext.
 	Serve func(ctx context.Context, client Conn, dial func(context.Context) (net.Conn, error))
 
-	resolver *net.Resolver // nil means the system's; tests have their own
+	resolver *net.Resolver // nil means the system's resolver; tests set their own
 }
 
-// Conn is a client's connection as a relay sees it: stream faults live on the link act inside its Read and Write. It has no deadlines.
+// Conn is a client's connection as a relay sees it. The link's live stream faults act inside Read and
+// Write. Deadlines are not supported.
 type Conn interface {
 	net.Conn
-	CloseWrite() error // FIN towards the client, after what was written
-	Reset() error      // RST towards the client, at once
-	ID() uint64        // 1, 2, ... in order of acceptance
+	CloseWrite() error // sends FIN to the client after everything written so far
+	Reset() error      // sends RST to the client at once
+	ID() uint64        // returns 1, 2, ... in order of acceptance
 }
 
-// Dir is a direction of travel. The zero value is both.
+// Dir is a direction of traffic. The zero value means both directions.
 type Dir uint8
 
 // Directions.
@@ -46,17 +49,26 @@ const (
 	ToClient
 )
 
-// Heal ends a fault. It returns at once, also with stalled peers; calling it again does nothing.
+// Heal removes a fault. It does not wait for stalled peers. Calling it again has no effect.
 type Heal func(context.Context) error
 
-// Counters are a link's own totals.
+// Counters are the totals of one link. Chunks are counted as they were read. Together with Opened and
+// the byte counts they show the traffic that a link carries without any load, even where messages are
+// not parsed: take a snapshot before the load starts.
 type Counters struct {
-	Opened, Live, DialErrors, Resets int64
-	TLSErrors                        int64 // connections on which TLS failed, on either side
-	BytesToServer, BytesToClient     int64
+	Opened, Live, Resets           int64
+	DialErrors                     int64 // failed upstream dials, without those canceled by clients and those counted in Own
+	TLSErrors                      int64 // connections on which TLS failed, on either side
+	BytesToServer, BytesToClient   int64
+	ChunksToServer, ChunksToClient int64
+
+	// Own counts accepts and dials that hit a limit of this process or machine. The system under test did not
+	// cause them.
+	Own      int64
+	OwnError string // the text of the latest of them
 }
 
-// Link is an open link. Its methods may be called from many goroutines.
+// Link is an open link. Its methods may be called concurrently.
 type Link struct {
 	cfg  Config
 	addr string
@@ -64,25 +76,29 @@ type Link struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
-	mu      sync.Mutex
-	ln      net.Listener // nil while the port is closed
-	held    *port        // keeps the number while the port is closed
-	file    os.FileInfo  // of a Unix socket
-	refuses int          // live Refuse faults
-	closed  bool
-	conns   map[*conn]struct{}
-	ids     uint64
-	stages  []*stage
-	resets  []*reset
-	gates   []*gate
-	changed chan struct{} // closed and replaced when stages change
-	clock   clock
-	pipes   pipes
+	mu         sync.Mutex
+	ln         net.Listener // nil while the port is closed
+	heldPort   *port        // reserves the port number while the port is closed
+	socketFile os.FileInfo  // of the Unix socket
+	refusals   int          // number of live Refuse faults
+	closed     bool
+	conns      map[*conn]struct{}
+	ids        uint64
+	lastUse    int64 // when a connection that has ended last carried bytes; a nanotime
+	stages     []*stage
+	resets     []*reset
+	gates      []*gate
+	changed    chan struct{} // closed and replaced whenever stages change
+	clock      clock
+	pipes      pipes
 
-	opened, dialErrors, tlsErrors, rst, toServer, toClient atomic.Int64
+	opened, dialErrors, tlsErrors, rst                           atomic.Int64
+	toServer, toClient, chunksIn, chunksOut                      atomic.Int64
+	shortages, localLimits, refused, ended, endedIdle, abandoned atomic.Int64
+	localLimitError                                              atomic.Pointer[string]
 }
 
-// Open listens and starts to carry connections. The caller closes the link.
+// Open listens and starts to forward connections. The caller closes the link.
 func Open(cfg Config) (*Link, error) {
 	if cfg.Upstream == "" {
 		return nil, fmt.Errorf("open link %q: no upstream address", cfg.Name)
@@ -97,7 +113,7 @@ func Open(cfg Config) (*Link, error) {
 		cfg.DialTimeout = 10 * time.Second
 	}
 	l := &Link{cfg: cfg, conns: map[*conn]struct{}{}, changed: make(chan struct{})}
-	l.clock.serve = l.wg.Go
+	l.clock.spawn = l.wg.Go
 	ln, err := l.listen(cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("open link %q: %w", cfg.Name, err)
@@ -114,7 +130,7 @@ func Open(cfg Config) (*Link, error) {
 // unixPrefix marks an address as the path of a Unix socket.
 const unixPrefix = "unix:"
 
-// network splits an address into what net.Listen and net.Dial ask for.
+// network splits an address into the arguments of net.Listen and net.Dial.
 func network(addr string) (network, address string) {
 	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
 		return "unix", path
@@ -122,25 +138,27 @@ func network(addr string) (network, address string) {
 	return "tcp", addr
 }
 
-// listen sets no keep-alive: a link invents no end of its own.
+// listen disables keep-alive, so that the link never ends a connection by itself.
 func (l *Link) listen(addr string) (net.Listener, error) {
 	network, address := network(addr)
 	if network == "unix" {
-		if err := makeWay(address); err != nil {
+		if err := removeStaleSocket(address); err != nil {
 			return nil, err
 		}
 	}
 	ln, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, address)
 	if err == nil {
-		l.keepFile(ln)
+		l.keepSocketFile(ln)
 	}
 	return ln, err
 }
 
-// Addr is where clients connect, host:port or unix:path. It stays the same over refuse and heal.
+// Addr returns the address that clients connect to, host:port or unix:path. It does not change when
+// the port is closed by Refuse and reopened.
 func (l *Link) Addr() string { return l.addr }
 
-// Close ends the listener and every connection (RST), and returns when no goroutine of the link is left. It may be called twice.
+// Close closes the listener, resets every connection, and returns when all goroutines of the link have
+// ended. It may be called more than once.
 func (l *Link) Close() error {
 	l.mu.Lock()
 	l.closed = true
@@ -148,10 +166,10 @@ func (l *Link) Close() error {
 		_ = l.ln.Close()
 		l.ln = nil
 	}
-	l.held.release()
-	l.held = nil
-	l.removeFile()
-	conns := l.live()
+	l.heldPort.release()
+	l.heldPort = nil
+	l.removeSocketFile()
+	conns := l.liveConns()
 	l.mu.Unlock()
 	l.stop()
 	l.clock.close()
@@ -168,14 +186,19 @@ func (l *Link) Counters() Counters {
 	l.mu.Lock()
 	live := int64(len(l.conns))
 	l.mu.Unlock()
-	return Counters{
+	c := Counters{
 		Opened: l.opened.Load(), Live: live, DialErrors: l.dialErrors.Load(), Resets: l.rst.Load(), TLSErrors: l.tlsErrors.Load(),
 		BytesToServer: l.toServer.Load(), BytesToClient: l.toClient.Load(),
+		ChunksToServer: l.chunksIn.Load(), ChunksToClient: l.chunksOut.Load(), Own: l.localLimits.Load(),
 	}
+	if text := l.localLimitError.Load(); text != nil {
+		c.OwnError = *text
+	}
+	return c
 }
 
-// live lists the connections; l.mu is held.
-func (l *Link) live() []*conn {
+// liveConns lists the connections. l.mu must be held.
+func (l *Link) liveConns() []*conn {
 	conns := make([]*conn, 0, len(l.conns))
 	for c := range l.conns {
 		conns = append(conns, c)
@@ -184,27 +207,37 @@ func (l *Link) live() []*conn {
 }
 
 func (l *Link) accept(ln net.Listener) {
+	counted := false
 	for {
+		// Leave free descriptors to the dials of accepted connections.
+		for l.shortages.Load() > 0 && pause(l.ctx, retryPause) {
+		}
 		sock, err := ln.Accept()
 		if err != nil {
 			if l.ctx.Err() != nil || isClosed(err) {
 				return
 			}
-			time.Sleep(5 * time.Millisecond) // out of descriptors, most likely: the kernel keeps the connection meanwhile
+			if !counted && isLocalLimit(err) {
+				l.countLocalLimit(err)
+			}
+			counted = true
+			_ = pause(l.ctx, retryPause)
 			continue
 		}
+		counted = false
 		c, gates, ok := l.admit(ln, sock)
 		if !ok {
 			return
 		}
 		l.wg.Go(func() {
-			l.carry(c, gates)
-			l.forget(c)
+			l.handle(c, gates)
+			l.removeConn(c)
 		})
 	}
 }
 
-// admit makes a connection known, with the faults that are live; not when the port was closed meanwhile.
+// admit registers a new connection and applies the live faults to it. It returns false if the port was
+// closed in the meantime.
 func (l *Link) admit(ln net.Listener, raw net.Conn) (*conn, []*gate, bool) {
 	sock, err := newSocket(raw)
 	if err != nil {
@@ -230,20 +263,22 @@ func (l *Link) admit(ln net.Listener, raw net.Conn) (*conn, []*gate, bool) {
 	return c, l.gates, true
 }
 
-func (l *Link) forget(c *conn) {
+func (l *Link) removeConn(c *conn) {
 	_ = c.Close()
-	c.sending.Wait()
+	c.sender.Wait()
 	c.wg.Wait()
 	l.mu.Lock()
+	c.countAbandoned()
+	l.lastUse = max(l.lastUse, c.use.lastByte.Load())
 	delete(l.conns, c)
 	l.mu.Unlock()
 }
 
-// carry runs one connection to its end.
-func (l *Link) carry(c *conn, gates []*gate) {
+// handle runs one connection to its end.
+func (l *Link) handle(c *conn, gates []*gate) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	defer cancel()
-	if !c.cancelWith(cancel) || !c.pass(ctx, gates) { // reset on arrival: the upstream never hears of it
+	if !c.setCancel(cancel) || !c.passGates(ctx, gates) { // reset before the upstream was dialled
 		return
 	}
 	if l.cfg.TLS != nil {
@@ -251,8 +286,9 @@ func (l *Link) carry(c *conn, gates []*gate) {
 		return
 	}
 	if l.cfg.Serve != nil {
+		c.use.dialingSince.Store(0) // the relay decides whether it needs the upstream
 		l.cfg.Serve(ctx, c, c.dial)
-		c.farewell()
+		c.finishOutput()
 		return
 	}
 	up, err := c.open(ctx)
@@ -263,66 +299,11 @@ func (l *Link) carry(c *conn, gates []*gate) {
 	c.pump(up)
 }
 
-// cancelWith lets the connection's end cancel what waits for it; false when it has ended already.
-func (c *conn) cancelWith(cancel context.CancelFunc) bool {
+// setCancel makes the end of the connection call cancel. It returns false if the connection has
+// already ended.
+func (c *conn) setCancel(cancel context.CancelFunc) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cancel = cancel
-	return !c.over.Load()
-}
-
-// dial is open for a relay.
-func (c *conn) dial(ctx context.Context) (net.Conn, error) {
-	up, err := c.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return up, nil
-}
-
-// open opens an upstream connection, once the way there is not cut off.
-func (c *conn) open(ctx context.Context) (*socket, error) {
-	if err := c.awaitWay(ctx); err != nil {
-		return nil, err
-	}
-	l := c.link
-	network, address := network(l.cfg.Upstream)
-	up, err := (&net.Dialer{Timeout: l.cfg.DialTimeout, KeepAlive: -1, Resolver: l.cfg.resolver}).DialContext(ctx, network, address)
-	if err == nil && l.cfg.ProxyProtocol != "" {
-		_, err = up.Write(proxyHeader(l.cfg.ProxyProtocol, c.RemoteAddr(), c.LocalAddr()))
-	}
-	if err != nil {
-		if up != nil {
-			_ = up.Close()
-		}
-		l.dialErrors.Add(1)
-		return nil, fmt.Errorf("dial %s for link %q: %w", l.cfg.Upstream, l.cfg.Name, err)
-	}
-	return newSocket(up)
-}
-
-// awaitWay waits until nothing cuts the way to the server, and counts each cut that it waited for.
-func (c *conn) awaitWay(ctx context.Context) error {
-	l := c.link
-	for {
-		l.mu.Lock()
-		cut, changed := false, l.changed
-		for _, s := range l.stages {
-			if !s.hold || s.dir == ToClient || !s.picks(c) {
-				continue
-			}
-			cut = true
-			c.mark(s).see(s)
-			c.mark(s).touch(s)
-		}
-		l.mu.Unlock()
-		if !cut {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return !c.closed.Load()
 }

@@ -4,9 +4,9 @@ package link
 
 import "net"
 
-// port cannot be kept here: between refusing and healing another process may take it.
+// port does not reserve anything on this system: until Heal, another process may take the port.
 type port struct{}
 
-func reserve(net.Listener, string) *port { return nil }
+func reservePort(net.Listener, string) *port { return nil }
 
 func (*port) release() {}

@@ -10,13 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// port keeps a port number from being handed out as a free one: a socket that is bound and does not listen, so that the kernel still refuses
-// connects to it. A process that asks for this very number can still take it.
+// port reserves a port number, so that the kernel does not assign it to another socket. It is a bound
+// socket that does not listen, so that the kernel still refuses connects. A process that asks for this
+// number explicitly can still take it.
 type port struct{ fd int }
 
-// reserve keeps the port of a listener, which is closed next, so that there is no moment in which an outgoing connection may be given its number. It returns
-// nil where the port cannot be kept; it may then be lost to another process until it is opened again.
-func reserve(ln net.Listener, addr string) *port {
+// reservePort reserves the port of a listener before the caller closes it, so that the number is never
+// free for an outgoing connection. It returns nil if the port cannot be reserved; then another process
+// may take it before it is reopened.
+func reservePort(ln net.Listener, addr string) *port {
 	at, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return nil
@@ -37,11 +39,11 @@ func reserve(ln net.Listener, addr string) *port {
 	if err != nil {
 		return nil
 	}
-	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1) // listening again needs no release before
-	share(fd)
+	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1) // allows listening again before the release
+	setReusePort(fd)
 	if c, ok := ln.(syscall.Conn); ok {
 		if raw, err := c.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { share(int(fd)) })
+			_ = raw.Control(func(fd uintptr) { setReusePort(int(fd)) })
 		}
 	}
 	if err := syscall.Bind(fd, sockaddr); err != nil {
@@ -51,8 +53,8 @@ func reserve(ln net.Listener, addr string) *port {
 	return &port{fd}
 }
 
-// share lets a socket have its port together with another one of ours that is set so.
-func share(fd int) { _ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+// setReusePort lets a socket share its port with another socket that has the same option set.
+func setReusePort(fd int) { _ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
 
 func (p *port) release() {
 	if p != nil {

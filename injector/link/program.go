@@ -14,26 +14,28 @@ import (
 	"github.com/Shopify/toxiproxy/v2/toxics"
 )
 
-// program is a toxic that is not ours: one value for all connections, as in Toxiproxy.
-type program struct {
+// customToxic is a toxic that is not one of Toxiproxy's own. As in Toxiproxy, one value serves all
+// connections.
+type customToxic struct {
 	name  string
 	toxic toxics.Toxic
 
 	mu      sync.Mutex
 	running map[*stub]struct{}
-	trouble error // the first that it made
+	problem error // the first problem since the last report
 }
 
-func (p *program) blame(err error) {
+func (p *customToxic) addProblem(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.trouble == nil {
-		p.trouble = err
+	if p.problem == nil {
+		p.problem = err
 	}
 }
 
-// leave waits until the toxic has left every connection, which a well-behaved one does at once, and tells the trouble that it made.
-func (p *program) leave(ctx context.Context) error {
+// awaitStubs waits until the toxic has left every connection, which a well-behaved one does at once,
+// and returns its first problem.
+func (p *customToxic) awaitStubs(ctx context.Context) error {
 	p.mu.Lock()
 	var running []*stub
 	for s := range p.running {
@@ -42,20 +44,20 @@ func (p *program) leave(ctx context.Context) error {
 	p.mu.Unlock()
 	for _, s := range running {
 		select {
-		case <-s.gone:
+		case <-s.finished:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err := p.trouble
-	p.trouble = nil
+	err := p.problem
+	p.problem = nil
 	return err
 }
 
-// registered makes a toxic that is not ours. Whatever it does meanwhile is an error.
-func (t Toxic) registered() (put func(*Link) (Heal, error), err error) {
+// custom creates a custom toxic. It returns an error if the toxic panics while it is created.
+func (t Toxic) custom() (apply func(*Link) (Heal, error), err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("toxic %q panicked when it was made: %v", t.Name, p)
@@ -75,16 +77,17 @@ func (t Toxic) registered() (put func(*Link) (Heal, error), err error) {
 		return nil, fmt.Errorf("toxic %q: read its attributes: %w", t.Name, err)
 	}
 	return func(l *Link) (Heal, error) {
-		p := &program{name: t.Name, toxic: toxic, running: map[*stub]struct{}{}}
-		heal := l.add(t.On, &stage{dir: t.Dir, toxic: p, make: func(*conn, Dir) shape { return plain{} }})
-		return func(ctx context.Context) error { return errors.Join(heal(ctx), p.leave(ctx)) }, nil
+		p := &customToxic{name: t.Name, toxic: toxic, running: map[*stub]struct{}{}}
+		heal := l.add(t.On, &stage{dir: t.Dir, toxic: p, newShape: func(*conn, Dir) shape { return passThrough{} }})
+		return func(ctx context.Context) error { return errors.Join(heal(ctx), p.awaitStubs(ctx)) }, nil
 	}, nil
 }
 
-// toxicNames lists the toxics that there are. A toxic that is registered in this very moment is a race of its owner's.
+// toxicNames lists the available toxics. Registering a toxic concurrently is a data race of the
+// caller.
 func toxicNames() []string {
 	var names []string
-	for _, o := range toxicsOfOurs() {
+	for _, o := range builtinToxics() {
 		names = append(names, o.name)
 	}
 	names = slices.AppendSeq(names, maps.Keys(toxics.ToxicRegistry))

@@ -7,7 +7,8 @@ import (
 	"net/netip"
 )
 
-// proxySignature begins a header of the PROXY protocol, version 2 (its specification, section 2.2).
+// proxySignature starts a header of version 2 of the PROXY protocol (section 2.2 of its
+// specification).
 const proxySignature = "\r\n\r\n\x00\r\nQUIT\n"
 
 // Parts of a version 2 header: version and command, then family and transport.
@@ -26,8 +27,9 @@ func checkProxyProtocol(version string) error {
 	return fmt.Errorf("PROXY protocol %q is not known; known are v1, v2", version)
 }
 
-// proxyHeader tells the upstream who is behind a connection: from, who connected to the address to. A client on a Unix socket has no address that the
-// protocol could tell: the header then says that the connection is our own.
+// proxyHeader returns a header that announces the client's address, from, and the address that it
+// connected to, to. The protocol has no form for a client on a Unix socket; the header then declares
+// the connection as the proxy's own.
 func proxyHeader(version string, from, to net.Addr) []byte {
 	src, dst, ok := tcpPair(from, to)
 	if version == "v1" {
@@ -55,7 +57,8 @@ func proxyHeader(version string, from, to net.Addr) []byte {
 	return append(header, addresses...)
 }
 
-// tcpPair is both addresses in one family, without zones; not ok when they are not of TCP.
+// tcpPair returns both addresses in one family, without zones. ok is false if they are not TCP
+// addresses of one family.
 func tcpPair(from, to net.Addr) (src, dst netip.AddrPort, ok bool) {
 	a, aok := from.(*net.TCPAddr)
 	b, bok := to.(*net.TCPAddr)

@@ -56,9 +56,10 @@ func TestUnknownProxyProtocol(t *testing.T) {
 	require.ErrorContains(t, err, `"v3" is not known; known are v1, v2`)
 }
 
-// TestTheHeaderComesFirst: before a client has said anything, and before TLS.
-func TestTheHeaderComesFirst(t *testing.T) {
-	ts := newTowns(t)
+// TestProxyHeaderComesFirst checks that the header is sent before the client has sent anything, and
+// before TLS.
+func TestProxyHeaderComesFirst(t *testing.T) {
+	ts := newCerts(t)
 	headers := make(chan string, 1)
 	header := func(c *net.TCPConn) {
 		var line []byte
@@ -78,22 +79,23 @@ func TestTheHeaderComesFirst(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	c := dial(t, l)
 	require.Equal(t, want(c, l), <-headers, "it waits for nothing")
-	say(t, c, "x")
-	hear(t, c, "x")
+	send(t, c, "x")
+	expect(t, c, "x")
 
-	sealed, _ := ts.terminating(t, serve(t, func(c *net.TCPConn) { header(c); s := tls.Server(c, ts.server(t)); _, _ = io.Copy(s, s); s.Close() }), func(cfg *Config) { cfg.ProxyProtocol = "v1" })
-	secure := dialTLS(t, sealed, ts.client(t, "payments.test"))
-	require.Equal(t, want(secure.raw, sealed), <-headers)
-	say(t, secure, "x")
-	hear(t, secure, "x")
+	tlsLink, _ := ts.terminating(t, serve(t, func(c *net.TCPConn) { header(c); s := tls.Server(c, ts.server(t)); _, _ = io.Copy(s, s); s.Close() }), func(cfg *Config) { cfg.ProxyProtocol = "v1" })
+	secure := dialTLS(t, tlsLink, ts.client(t, "payments.test"))
+	require.Equal(t, want(secure.raw, tlsLink), <-headers)
+	send(t, secure, "x")
+	expect(t, secure, "x")
 }
 
-// haproxy starts one that answers each request with the addresses that it was told, and returns where.
+// haproxy starts an HAProxy that answers each request with the addresses announced to it, and returns
+// its address.
 func haproxy(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("haproxy")
 	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/haproxy") // not on everybody's path
+		path, err = exec.LookPath("/usr/sbin/haproxy") // often not in PATH
 	}
 	if err != nil {
 		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
@@ -136,20 +138,20 @@ frontend told
 	return "unix:" + at
 }
 
-// TestHAProxyUnderstands asks the program that the protocol comes from.
-func TestHAProxyUnderstands(t *testing.T) {
+// TestHAProxyAcceptsHeader tests the header with HAProxy, where the protocol was defined.
+func TestHAProxyAcceptsHeader(t *testing.T) {
 	upstream := haproxy(t)
 	for _, version := range []string{"v1", "v2"} {
 		for name, listen := range map[string]string{"IPv4": "", "IPv6": "[::1]:0", "Unix": "unix:%/front"} {
 			t.Run(version+" "+name, func(t *testing.T) {
 				if name == "IPv6" {
-					hasIPv6(t)
+					requireIPv6(t)
 				}
 				l, err := Open(Config{Name: "a -> b", Listen: strings.Replace(listen, "%", t.TempDir(), 1), Upstream: upstream, ProxyProtocol: version})
 				require.NoError(t, err)
 				t.Cleanup(func() { require.NoError(t, l.Close()) })
 				c := dialAt(t, l)
-				say(t, c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+				send(t, c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 				answer, err := io.ReadAll(c)
 				require.NoError(t, err)
 				require.True(t, bytes.HasPrefix(answer, []byte("HTTP/1.1 200 ")), "%s", answer)

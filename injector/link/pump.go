@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// pump copies both ways until both are done. It closes up.
+// pump copies in both directions until both have ended, and closes up.
 func (c *conn) pump(up *socket) {
 	c.mu.Lock()
 	c.peer = up
 	c.mu.Unlock()
-	if c.over.Load() {
+	if c.closed.Load() {
 		up.reset()
 		return
 	}
@@ -21,7 +21,7 @@ func (c *conn) pump(up *socket) {
 	both.Go(func() { c.copyTo(up) })
 	c.copyFrom(up)
 	both.Wait()
-	c.sending.Wait() // what is still queued for the client
+	c.sender.Wait() // waits for what is still queued for the client
 	c.wg.Wait()
 	c.mu.Lock()
 	c.peer = nil
@@ -29,12 +29,12 @@ func (c *conn) pump(up *socket) {
 	_ = up.Close()
 }
 
-// copyTo carries what travels to the server.
+// copyTo copies from the client to the server and forwards the end.
 func (c *conn) copyTo(up *socket) {
 	srcErr, dstErr := c.carryTo(up)
 	switch {
-	case dstErr != nil: // the server is gone
-		c.passReset()
+	case dstErr != nil: // the server closed the connection
+		c.forwardReset()
 	case srcErr == nil:
 		_ = up.CloseWrite()
 		c.halfDone(up)
@@ -46,36 +46,37 @@ func (c *conn) copyTo(up *socket) {
 	}
 }
 
-// copyFrom carries what travels to the client.
+// copyFrom copies from the server to the client and forwards the end.
 func (c *conn) copyFrom(up *socket) {
 	srcErr, dstErr := c.carryFrom(up)
 	switch {
-	case dstErr != nil: // the client is gone
+	case dstErr != nil: // the client closed the connection
 		c.abort(up)
 	case srcErr == nil:
 		_ = c.CloseWrite()
 		c.halfDone(up)
 		if c.awaitReset(up) {
-			c.passReset()
+			c.forwardReset()
 		}
 	default:
-		c.passReset()
+		c.forwardReset()
 	}
 }
 
-// halfDone notes the orderly end of one direction. With the second, nothing is left to wait for on either socket.
+// halfDone records the graceful end of one direction. After the second, it wakes the readers of both
+// sockets, which have nothing left to wait for.
 func (c *conn) halfDone(up *socket) {
-	if c.halves.Add(1) == 2 {
+	if c.eofs.Add(1) == 2 {
 		past := time.Unix(1, 0)
 		_ = c.sock.SetReadDeadline(past)
 		_ = up.SetReadDeadline(past)
 	}
 }
 
-// awaitReset waits, behind a socket's orderly end, for a reset or for the other direction's end. Healing wakes it with a deadline meant for
-// others, which it clears.
+// awaitReset waits, after EOF from a socket, for a reset or for the end of the other direction.
+// Healing may wake it with a read deadline, which it clears.
 func (c *conn) awaitReset(sock *socket) bool {
-	for c.halves.Load() < 2 && !c.over.Load() {
+	for c.eofs.Load() < 2 && !c.closed.Load() {
 		reset, err := awaitReset(sock.raw)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return reset
@@ -85,13 +86,14 @@ func (c *conn) awaitReset(sock *socket) bool {
 	return false
 }
 
-// abort passes a client's reset on.
+// abort forwards a client's reset.
 func (c *conn) abort(up *socket) {
 	up.reset()
 	_ = c.Close()
 }
 
-// carryTo copies what the client says to up, through the queue while a fault is live, until it ends; a nil srcErr is an orderly end.
+// carryTo copies from the client to up until the stream ends, through the queue while a fault is live.
+// srcErr is nil for a graceful end.
 func (c *conn) carryTo(up *socket) (srcErr, dstErr error) {
 	for {
 		buf, n, err := c.next()
@@ -99,12 +101,13 @@ func (c *conn) carryTo(up *socket) (srcErr, dstErr error) {
 			_, dstErr = up.Write((*buf)[:n])
 			c.link.toServer.Add(int64(n))
 		}
-		err = c.ended(err) // behind the last byte that may pass
+		// Only after the last byte that the fault lets pass has been written.
+		err = c.applyEnd(err)
 		if buf != nil {
 			full := n == len(*buf)
 			buffers.Put(buf)
-			if full && err == nil && dstErr == nil && !c.in.disturbed.Load() {
-				err, dstErr = c.bulk(up, c.sock, &c.in, &c.link.toServer)
+			if full && err == nil && dstErr == nil && !c.in.active.Load() {
+				err, dstErr = c.bulk(up, c.sock, &c.in, ToServer)
 			}
 		}
 		switch {
@@ -118,7 +121,7 @@ func (c *conn) carryTo(up *socket) (srcErr, dstErr error) {
 	}
 }
 
-// next is what the client says next, in a buffer that the caller gives back, if there is one.
+// next returns the next bytes from the client. The caller returns buf, if not nil, to the pool.
 func (c *conn) next() (buf *[]byte, n int, err error) {
 	for {
 		if c.queued() {
@@ -130,7 +133,7 @@ func (c *conn) next() (buf *[]byte, n int, err error) {
 			continue
 		}
 		buf, n, err = c.sock.take()
-		if errors.Is(err, os.ErrDeadlineExceeded) { // a former reader's wake-up
+		if errors.Is(err, os.ErrDeadlineExceeded) { // left over from waking an earlier reader
 			_ = c.sock.SetReadDeadline(time.Time{})
 			continue
 		}
@@ -147,7 +150,7 @@ func (c *conn) next() (buf *[]byte, n int, err error) {
 	}
 }
 
-// carryFrom copies what up says to the client, until it ends; a nil srcErr is an orderly end.
+// carryFrom copies from up to the client until the stream ends. srcErr is nil for a graceful end.
 func (c *conn) carryFrom(up *socket) (srcErr, dstErr error) {
 	for {
 		buf, n, err := up.take()
@@ -155,8 +158,8 @@ func (c *conn) carryFrom(up *socket) (srcErr, dstErr error) {
 			_, dstErr = c.Write((*buf)[:n])
 			full := n == len(*buf)
 			buffers.Put(buf)
-			if full && dstErr == nil && !c.out.disturbed.Load() {
-				err, dstErr = c.bulk(c.sock, up, &c.out, &c.link.toClient)
+			if full && dstErr == nil && !c.out.active.Load() {
+				err, dstErr = c.bulk(c.sock, up, &c.out, ToClient)
 			}
 		}
 		switch {

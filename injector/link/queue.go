@@ -7,174 +7,196 @@ import (
 	"time"
 )
 
-// far is the bound on what a queue holds before its source has to wait: enough for 4 MiB in flight, which is 40 ms at 100 MB/s.
-const far = 4 << 20
+// maxQueuedBytes is how much a queue holds before its source must wait. 4 MiB are 40 ms at 100 MB/s.
+const maxQueuedBytes = 4 << 20
 
-// queue is one direction of a connection while faults are live on it: chunks in order of arrival, and the stages that say when the head may go.
-// It has one source and one consumer at a time.
+// queue is one direction of a connection while faults are live on it. It holds chunks in order of
+// arrival, and the stages that decide when the first chunk may leave. It has one source and one
+// consumer at a time.
 type queue struct {
-	disturbed atomic.Bool // the direct way is blocked: a stage is live, something is queued, a goroutine has the socket, or it has ended
-	clock     *clock      // nil waits by the runtime's timers
+	// active is set when the socket must not be used directly: a stage is live, something is queued, a goroutine
+	// uses the socket for the queue, or the direction has ended.
+	active atomic.Bool
+	clock  *clock // nil uses the runtime's timers
 
-	mu     sync.Mutex
-	chunks []chunk
-	bytes  int
-	stubs  []*stub // toxics that are not ours, which everything passes before it is queued
-	stages []live
-	head   uint64 // number of the chunk at the head, from 1
-	fed    bool   // a goroutine of the connection feeds (to the server) or empties (to the client) it
-	last   bool   // the source has said its end, and is not to be asked again
-	ended  error  // what the consumer gets from now on
-	wake   chan struct{}
-	space  chan struct{}
+	mu          sync.Mutex
+	chunks      []chunk
+	bytes       int
+	stubs       []*stub // custom toxics, which chunks pass before they are queued
+	stages      []live
+	head        uint64 // number of the first chunk in the queue, counted from 1
+	hasWorker   bool   // a goroutine fills the queue to the server, or empties the queue to the client
+	sourceEnded bool   // the source has ended and must not be read again
+	endErr      error  // returned to the consumer from now on
+	wake        chan struct{}
+	space       chan struct{}
 }
 
-// chunk is what one read or write brought; err, when set, ends the direction behind data.
+// chunk is the data of one read or write. An err ends the direction after data.
 type chunk struct {
 	data    []byte
 	arrived time.Time
 	err     error
 }
 
-// live is a stage at work on one direction of one connection.
+// live is a stage that acts on one direction of one connection.
 type live struct {
 	*stage
 	*mark
-	shape         shape
-	seen, touched uint64    // numbers of the last chunks counted
-	out           time.Time // when the head leaves this stage
+	conn                  *conn
+	since                 time.Time // when the stage was added to this direction
+	shape                 shape
+	lastSeen, lastTouched uint64    // numbers of the last chunks counted as seen and as affected
+	leaves                time.Time // when the first chunk leaves this stage
 }
 
 func (q *queue) init(c *clock) {
 	q.clock, q.head, q.wake, q.space = c, 1, make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
-func poke(c chan struct{}) {
+// notify wakes the receiver of c, or makes its next receive return at once.
+func notify(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
 	}
 }
 
-// changed brings disturbed up to date; q.mu is held.
-func (q *queue) changed() {
-	q.disturbed.Store(len(q.stages) > 0 || len(q.chunks) > 0 || len(q.stubs) > 0 || q.fed || q.ended != nil)
+// updateActive recomputes active. q.mu must be held.
+func (q *queue) updateActive() {
+	q.active.Store(len(q.stages) > 0 || len(q.chunks) > 0 || len(q.stubs) > 0 || q.hasWorker || q.endErr != nil)
 }
 
-// set makes exactly these stages live; those that were live before keep their state. It tells whether whoever reads the source directly, or for the
-// queue, has to look again.
+// set replaces the live stages by stages; those that stay keep their state. It reports whether the
+// goroutine that reads the source must check again where to deliver.
 func (q *queue) set(stages []*stage, c *conn, d Dir) (look bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	// A stage that is removed now may have held back the first chunk without being counted yet.
+	if len(q.chunks) > 0 {
+		size := len(q.chunks[0].data)
+		q.due(&q.chunks[0], q.maxPiece(size, size), time.Now())
+	}
 	was, stubs := len(q.stages) > 0, len(q.stubs)
 	next := make([]live, 0, len(stages))
 	for _, s := range stages {
-		next = append(next, q.keep(s, c, d))
+		next = append(next, q.liveStage(s, c, d))
 	}
 	q.stages = next
 	for _, s := range q.stubs {
-		if !s.leaving && !slices.Contains(stages, s.stage) {
-			s.leave()
+		if !s.healing && !slices.Contains(stages, s.stage) {
+			s.startHeal()
 		}
 	}
-	q.changed()
-	poke(q.wake)
-	poke(q.space)
+	q.updateActive()
+	notify(q.wake)
+	notify(q.space)
 	return len(q.stubs) > stubs || (was && len(next) == 0)
 }
 
-func (q *queue) keep(s *stage, c *conn, d Dir) live {
+// liveStage returns the state of a stage in this direction, and creates it if the stage is new.
+func (q *queue) liveStage(s *stage, c *conn, d Dir) live {
 	for _, l := range q.stages {
 		if l.stage == s {
 			return l
 		}
 	}
-	if s.toxic != nil && q.ended == nil {
-		q.begin(s, c, d)
+	if s.toxic != nil && q.endErr == nil {
+		q.startStub(s, c, d)
 	}
-	return live{stage: s, mark: c.mark(s), shape: s.make(c, d)}
+	return live{stage: s, mark: c.mark(s), conn: c, since: time.Now(), shape: s.newShape(c, d)}
 }
 
-// busy tells whether the socket is not to be read directly: something is queued, or somebody reads it for the queue.
+// busy reports whether the socket must not be read directly, because something is queued or another
+// goroutine reads it for the queue.
 func (q *queue) busy() bool {
-	if !q.disturbed.Load() {
+	if !q.active.Load() {
 		return false
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.chunks) > 0 || q.fed || q.ended != nil || q.settling()
+	return len(q.chunks) > 0 || q.hasWorker || q.endErr != nil || q.draining()
 }
 
-// settling tells whether more is to come though nobody feeds: toxics still hold something, or the source's end was lost on the way. q.mu is held.
-func (q *queue) settling() bool {
-	return q.last || slices.ContainsFunc(q.stubs, func(s *stub) bool { return s.leaving })
+// draining reports whether more output may follow although no goroutine feeds the queue: a healed
+// toxic still holds chunks, or the end of the source was discarded. q.mu must be held.
+func (q *queue) draining() bool {
+	return q.sourceEnded || slices.ContainsFunc(q.stubs, func(s *stub) bool { return s.healing })
 }
 
-// feed claims the place of the goroutine beside the queue; false when it is taken.
-func (q *queue) feed() bool {
+// claimWorker claims the right to fill or empty the queue. It returns false if another goroutine has
+// it or the direction has ended.
+func (q *queue) claimWorker() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.fed || q.ended != nil {
+	if q.hasWorker || q.endErr != nil {
 		return false
 	}
-	q.fed = true
-	q.changed()
+	q.hasWorker = true
+	q.updateActive()
 	return true
 }
 
-func (q *queue) unfed() {
+func (q *queue) releaseWorker() {
 	q.mu.Lock()
-	q.fed = false
-	q.changed()
+	q.hasWorker = false
+	q.updateActive()
 	q.mu.Unlock()
-	poke(q.wake)
+	notify(q.wake)
 }
 
-// put queues a copy of data, and err behind it, and claims the feeder's place. What comes after the end is dropped.
+// put queues a copy of data followed by err, and marks the queue as having a worker. It drops both
+// after the end of the direction.
 func (q *queue) put(data []byte, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.ended != nil {
+	if q.endErr != nil {
 		return
 	}
-	q.fed = true
-	q.append(data, err)
-	q.changed()
+	q.hasWorker = true
+	q.enqueue(data, err)
+	q.updateActive()
 }
 
-func (q *queue) append(data []byte, err error) {
-	q.last = q.last || err != nil
-	if q.swallows(len(data)) {
+func (q *queue) enqueue(data []byte, err error) {
+	q.sourceEnded = q.sourceEnded || err != nil
+	if q.discards(len(data)) {
 		return
 	}
 	if len(data) > 0 {
-		q.pass(nil, chunk{data: append([]byte(nil), data...), arrived: time.Now()})
+		q.forward(nil, chunk{data: append([]byte(nil), data...), arrived: time.Now()})
 	}
 	if err != nil {
-		q.pass(nil, chunk{arrived: time.Now(), err: err})
+		q.forward(nil, chunk{arrived: time.Now(), err: err})
 	}
 }
 
-// pass hands a chunk to the toxic behind from, or queues it behind the last; nil is the source.
-func (q *queue) pass(from *stub, c chunk) {
+// forward passes a chunk to the toxic after from, or queues it if there is none. A nil from is the
+// source.
+func (q *queue) forward(from *stub, c chunk) {
 	if i := slices.Index(q.stubs, from) + 1; i < len(q.stubs) {
-		q.stubs[i].hand(c)
+		q.stubs[i].enqueue(c)
 		return
 	}
 	if last := len(q.chunks) - 1; last >= 0 && q.chunks[last].err != nil {
-		return // it is behind the end
+		return // after the end
 	}
 	q.chunks = append(q.chunks, c)
 	q.bytes += len(c.data)
-	poke(q.wake)
+	notify(q.wake)
 }
 
-// swallows tells whether what comes now is lost on the way, ends included, and counts it.
-func (q *queue) swallows(n int) bool {
+// discards reports whether input arriving now is dropped, including the end of the stream, and counts
+// it.
+func (q *queue) discards(n int) bool {
 	for i := range q.stages {
 		l := &q.stages[i]
-		if l.swallow {
-			l.mark.touch(l.stage)
+		if l.discard {
+			if n > 0 {
+				l.mark.touch(l.stage)
+			} else {
+				l.touchOrIdle(l.stage, l.conn)
+			}
 			l.count.Carry(n, n)
 			return true
 		}
@@ -182,12 +204,13 @@ func (q *queue) swallows(n int) bool {
 	return false
 }
 
-// full tells whether the source has to wait. A held direction takes one chunk, as proof that there was something to hold.
+// full reports whether the source must wait. A direction on hold accepts one chunk, which shows that
+// there was traffic to hold back.
 func (q *queue) full() bool {
 	if q.holding() {
 		return len(q.chunks) > 0
 	}
-	return q.bytes >= far
+	return q.bytes >= maxQueuedBytes
 }
 
 func (q *queue) holding() bool {
@@ -199,11 +222,12 @@ func (q *queue) holding() bool {
 	return false
 }
 
-// room waits until the source may bring more; false when no fault is live any longer, or the connection is over.
-func (q *queue) room() bool {
+// awaitRoom waits until the source may deliver more. It returns false if no fault is live or the
+// connection has ended.
+func (q *queue) awaitRoom() bool {
 	for {
 		q.mu.Lock()
-		live, full := len(q.stages) > 0 && q.ended == nil, q.full() || q.brimful(nil)
+		live, full := len(q.stages) > 0 && q.endErr == nil, q.full() || q.downstreamFull(nil)
 		q.mu.Unlock()
 		if !live || !full {
 			return live
@@ -212,17 +236,17 @@ func (q *queue) room() bool {
 	}
 }
 
-// offer queues data when there is room for it, and waits otherwise.
+// offer queues data and err, after waiting for room if necessary.
 func (q *queue) offer(data []byte, err error) error {
 	for {
 		q.mu.Lock()
-		if q.ended != nil {
+		if q.endErr != nil {
 			defer q.mu.Unlock()
-			return q.ended
+			return q.endErr
 		}
-		if !(q.full() || q.brimful(nil)) || err != nil {
-			q.append(data, err)
-			q.changed()
+		if !(q.full() || q.downstreamFull(nil)) || err != nil {
+			q.enqueue(data, err)
+			q.updateActive()
 			q.mu.Unlock()
 			return nil
 		}
@@ -231,22 +255,23 @@ func (q *queue) offer(data []byte, err error) error {
 	}
 }
 
-// fail drops what is queued and gives err to whoever waits, now and later.
+// fail drops what is queued and makes current and later calls of take and offer return err.
 func (q *queue) fail(err error) {
 	q.mu.Lock()
-	if q.ended == nil {
-		q.ended = err
+	if q.endErr == nil {
+		q.endErr = err
 	}
-	q.chunks, q.bytes, q.fed = nil, 0, false
+	q.chunks, q.bytes, q.hasWorker = nil, 0, false
 	q.dropStubs()
-	q.changed()
+	q.updateActive()
 	q.mu.Unlock()
-	poke(q.wake)
-	poke(q.space)
+	notify(q.wake)
+	notify(q.space)
 }
 
-// take waits for the head to be due and moves it, or a part of it, to p. ok is false when the queue is empty and will stay so: nobody feeds it.
-// A sender, which empties the queue into the socket, gives up its place in that moment.
+// take waits until the first chunk is due and copies it, or a part of it, to p. ok is false if the
+// queue is empty and has no worker. If sender is set, the caller is the worker that empties the queue
+// into the socket, and ceases to be it when ok is false.
 func (q *queue) take(p []byte, sender bool) (n int, err error, ok bool) {
 	for {
 		n, err, wait, state := q.try(p, sender)
@@ -268,7 +293,7 @@ const (
 	empty
 )
 
-// forever is the wait of a head that no clock will free.
+// forever is the wait for a chunk that only a notification can release.
 const forever = time.Hour
 
 func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration, s state) { //nolint:staticcheck // as take
@@ -276,28 +301,28 @@ func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration
 	defer q.mu.Unlock()
 	if len(q.chunks) == 0 {
 		switch {
-		case q.ended != nil:
-			return 0, q.ended, 0, taken
+		case q.endErr != nil:
+			return 0, q.endErr, 0, taken
 		case sender && len(q.stubs) == 0:
-			q.fed = false
-			q.changed()
+			q.hasWorker = false
+			q.updateActive()
 			return 0, nil, 0, empty
-		case !sender && !q.fed && !q.settling():
+		case !sender && !q.hasWorker && !q.draining():
 			return 0, nil, 0, empty
 		}
 		return 0, nil, forever, waiting
 	}
 	head, now := &q.chunks[0], time.Now()
-	n = q.piece(len(p), len(head.data))
-	due, held := q.due(head, n)
+	n = q.maxPiece(len(p), len(head.data))
+	due, held, look := q.due(head, n, now)
 	if held {
-		return 0, nil, forever, waiting
+		return 0, nil, look, waiting
 	}
 	late := now.Sub(due)
 	if late < 0 {
-		return 0, nil, -late, waiting
+		return 0, nil, min(-late, look), waiting
 	}
-	end := q.leave(head, n, late)
+	end := q.countDeparture(head, n, late)
 	copy(p, head.data[:n])
 	head.data = head.data[n:]
 	q.bytes -= n
@@ -307,44 +332,50 @@ func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration
 		q.chunks = q.chunks[1:]
 		q.head++
 	}
-	if end != nil { // whatever came behind
+	if end != nil { // drop the rest
 		err, q.chunks, q.bytes = end, nil, 0
 	}
 	if err != nil {
-		q.ended = err
+		q.endErr = err
 		q.dropStubs()
 	}
-	q.changed()
-	q.relieve()
+	q.updateActive()
+	q.notifyRoom()
 	return n, err, 0, taken
 }
 
-// slack is how late a timer may be without the stages moving their clocks for it: a wake-up's lateness is made up for, a stalled receiver's is not.
-const slack = 10 * time.Millisecond
+// timerSlack is how late a timer may fire before the lateness counts as a stalled receiver. The stages
+// make up for a late timer, but not for a stalled receiver.
+const timerSlack = 10 * time.Millisecond
 
-// leave tells the stages that n bytes of the head go, so late after they were due, and what they were kept for. Its error is a stage's end of the direction.
-func (q *queue) leave(head *chunk, n int, late time.Duration) (end error) {
+// countDeparture updates the stages and their counters when n bytes of the first chunk leave, late
+// after they were due. An error is the end of the direction that a stage demands.
+func (q *queue) countDeparture(head *chunk, n int, late time.Duration) (end error) {
 	before, moved := head.arrived, late
-	if moved < slack {
+	if moved < timerSlack {
 		moved = 0
 	}
 	for i := range q.stages {
 		l := &q.stages[i]
-		if l.cuts && l.touched < q.head && n < len(head.data) && n == l.shape.piece() {
-			l.touched = q.head
+		if l.countCuts && l.lastTouched < q.head && n < len(head.data) && n == l.shape.maxPiece() {
+			l.lastTouched = q.head
 			l.touch(l.stage)
 		}
-		if err := l.shape.passed(n, l.out.Add(moved)); err != nil && end == nil {
+		if err := l.shape.passed(n, l.leaves.Add(moved)); err != nil && end == nil {
 			end = err
 			l.touch(l.stage)
 		}
-		added := l.out.Sub(before)
-		before = l.out
+		added := l.leaves.Sub(before)
+		before = l.leaves
+		if l.lastTouched < q.head && l.minHeld > 0 && added >= l.minHeld {
+			l.lastTouched = q.head
+			l.touch(l.stage)
+		}
 		if i == len(q.stages)-1 {
 			added += late
 		}
 		touched := 0
-		if l.touched == q.head {
+		if l.lastTouched == q.head {
 			touched = n
 			if added > 0 {
 				l.count.Delayed(added)
@@ -355,12 +386,13 @@ func (q *queue) leave(head *chunk, n int, late time.Duration) (end error) {
 	return end
 }
 
-// piece is how many bytes of the head may go together; 0 also when the next byte is the end.
-func (q *queue) piece(room, have int) int {
+// maxPiece returns how many bytes of the first chunk may leave together. It is 0 if the next thing to
+// leave is the end of the stream.
+func (q *queue) maxPiece(room, have int) int {
 	n := min(room, have)
 	for _, l := range q.stages {
-		switch most := l.shape.piece(); {
-		case most == nothing:
+		switch most := l.shape.maxPiece(); {
+		case most == blocked:
 			return 0
 		case most > 0:
 			n = min(n, most)
@@ -369,28 +401,48 @@ func (q *queue) piece(room, have int) int {
 	return n
 }
 
-// due asks each stage in order of addition, each from when the one before lets the head go, and counts what they do to it.
-func (q *queue) due(head *chunk, n int) (at time.Time, held bool) {
-	at = head.arrived
+// noticeable is how long a stage must hold back a chunk or a connection for it to count as affected. A
+// fault that is healed sooner had no noticeable effect.
+const noticeable = time.Millisecond
+
+// due returns when the first chunk may leave. It asks the stages in the order in which they were
+// added, each starting from the time at which the previous one releases the chunk, and counts their
+// effects. The caller asks again after look at the latest, so that a chunk counts as affected once it
+// has been held noticeably, and not only when it leaves.
+func (q *queue) due(head *chunk, n int, now time.Time) (at time.Time, held bool, look time.Duration) {
+	at, look = head.arrived, forever
 	for i := range q.stages {
 		l := &q.stages[i]
-		if l.seen < q.head {
+		if l.lastSeen < q.head {
 			l.see(l.stage)
-			l.seen = q.head
+			l.lastSeen = q.head
 		}
 		var hold bool
-		l.out, hold = l.shape.due(at, n)
-		if l.touched < q.head && (hold || (l.least > 0 && l.out.Sub(at) >= l.least)) {
-			l.touched = q.head
-			l.touch(l.stage)
-			if l.hold { // it will not be there any more when these bytes go
-				l.count.Carry(len(head.data), len(head.data))
+		l.leaves, hold = l.shape.due(at, n)
+		if l.lastTouched < q.head && (hold || (l.minHeld > 0 && l.leaves.Sub(at) >= max(l.minHeld, noticeable))) {
+			if left := noticeable - now.Sub(latest(at, l.since)); left > 0 {
+				look = min(look, left)
+			} else {
+				q.countHeld(l, head)
 			}
 		}
 		if hold {
-			return at, true
+			return at, true, look
 		}
-		at = l.out
+		at = l.leaves
 	}
-	return at, false
+	return at, false, look
+}
+
+// countHeld counts the first chunk as held back noticeably by a stage.
+func (q *queue) countHeld(l *live, head *chunk) {
+	l.lastTouched = q.head
+	if l.hold && len(head.data) == 0 { // an end that is held back matters only if the connection is in use
+		l.touchOrIdle(l.stage, l.conn)
+		return
+	}
+	l.touch(l.stage)
+	if l.hold { // the stage will have been removed when these bytes leave
+		l.count.Carry(len(head.data), len(head.data))
+	}
 }

@@ -16,9 +16,10 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// flow sends chunks of one byte, one every so often, through a stage in virtual time and tells how late each was. One goroutine is source and
-// consumer: it sleeps until the next arrival or departure.
-func flow(t *testing.T, s *stage, chunks int, every time.Duration) (late []time.Duration) {
+// latencies sends chunks of one byte, one every interval every, through a stage in virtual time and
+// returns how late each was. One goroutine is both source and consumer and sleeps until the next
+// arrival or departure.
+func latencies(t *testing.T, s *stage, chunks int, every time.Duration) (late []time.Duration) {
 	t.Helper()
 	began := time.Now()
 	var q queue
@@ -26,7 +27,7 @@ func flow(t *testing.T, s *stage, chunks int, every time.Duration) (late []time.
 	q.set([]*stage{s}, &conn{id: 1}, ToServer)
 	var sent []time.Time
 	buf := make([]byte, 1)
-	q.fed = true
+	q.hasWorker = true
 	for len(late) < chunks {
 		pause := time.Hour
 		if len(sent) < chunks {
@@ -41,16 +42,16 @@ func flow(t *testing.T, s *stage, chunks int, every time.Duration) (late []time.
 		time.Sleep(min(pause, wait))
 		if pause <= wait {
 			sent = append(sent, time.Now())
-			q.append2([]byte{1})
+			q.enqueueData([]byte{1})
 		}
 	}
 	return late
 }
 
-// delayed is a stage as Link.Delay makes it.
+// delayed returns a stage as created by Link.Delay.
 func delayed(t *testing.T, d Delay) *stage {
 	t.Helper()
-	l := idle()
+	l := unboundLink()
 	_, err := l.Delay(d)
 	require.NoError(t, err)
 	return l.stages[0]
@@ -67,12 +68,12 @@ func moments(late []time.Duration) (mean, spread float64) {
 	return sum / n, math.Sqrt(squares/n - sum/n*sum/n)
 }
 
-// TestJitterKeepsMeanAndSpreadOnAStream sends one chunk a millisecond, in order. Independent delays cannot do this: asked for 50 ms give or take 20 ms,
-// Toxiproxy's have a mean of 63 ms and a third of the spread.
+// TestJitterKeepsMeanAndSpreadOnAStream sends one chunk per millisecond, in order. Independent delays
+// fail this test: for 50 ms ± 20 ms, Toxiproxy's have a mean of 63 ms and a third of the spread.
 func TestJitterKeepsMeanAndSpreadOnAStream(t *testing.T) {
 	for name, c := range map[string]struct {
 		Delay
-		spread float64 // as it should be, in ms; 0 is not asked
+		spread float64 // expected, in ms; 0 is not checked
 	}{
 		"uniform": {Delay{By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond}, 20 / math.Sqrt(3)},
 		"normal":  {Delay{By: 50 * time.Millisecond, Jitter: 10 * time.Millisecond, Spread: Normal}, 10},
@@ -82,7 +83,7 @@ func TestJitterKeepsMeanAndSpreadOnAStream(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c.Seed, c.Count = 3, evidence.NewCounter("traffic")
 				const chunks = 60_000
-				mean, spread := moments(flow(t, delayed(t, c.Delay), chunks, time.Millisecond))
+				mean, spread := moments(latencies(t, delayed(t, c.Delay), chunks, time.Millisecond))
 				assert.InEpsilon(t, 50, mean, 0.02)
 				if c.spread > 0 {
 					assert.InEpsilon(t, c.spread, spread, 0.05)
@@ -93,18 +94,19 @@ func TestJitterKeepsMeanAndSpreadOnAStream(t *testing.T) {
 	}
 }
 
-// TestSpreadsOfDelay asks for the delay at many moments, far enough apart to be independent.
+// TestSpreadsOfDelay samples the delay at moments far enough apart to be independent.
 func TestSpreadsOfDelay(t *testing.T) {
 	const by, jitter, n = 100.0, 20.0, 200_000
 	for name, c := range map[string]struct {
 		spread     Spread
 		deviation  float64
-		quantiles  map[float64]float64 // share of delays below so many ms
+		quantiles  map[float64]float64 // share of delays below the key, in ms
 		least, top float64
 	}{
 		"uniform": {Uniform, jitter / math.Sqrt(3), map[float64]float64{80: 0, 90: 0.25, 100: 0.5, 115: 0.875, 120: 1}, 80, 120},
 		"normal":  {Normal, jitter, map[float64]float64{60: 0.02275, 80: 0.15866, 100: 0.5, 120: 0.84134, 140: 0.97725}, 0, 300},
-		// x = (1-u)^(-1/3) is below k with probability 1-k^-3; it lies 1.495 about the mean, and 0.7515 is its standard deviation.
+		// x = (1-u)^(-1/3) is below k with probability 1-k^-3. Its mean is 1.495 and its standard
+		// deviation 0.7515.
 		"pareto": {Pareto, jitter, map[float64]float64{
 			100 + jitter*(1.2-paretoMean)/paretoSpread: 1 - math.Pow(1.2, -3), 100 + jitter*(2-paretoMean)/paretoSpread: 1 - math.Pow(2, -3), 100 + jitter*(5-paretoMean)/paretoSpread: 1 - math.Pow(5, -3),
 		}, by + jitter*(1-paretoMean)/paretoSpread, by + jitter*(10-paretoMean)/paretoSpread},
@@ -114,7 +116,7 @@ func TestSpreadsOfDelay(t *testing.T) {
 			d := &delay{Delay: Delay{By: by * time.Millisecond, Jitter: jitter * time.Millisecond, Spread: c.spread}, seed: 5, start: start}
 			all := make([]time.Duration, n)
 			for i := range all {
-				all[i] = d.at(start.Add(time.Duration(i) * 2 * d.step()))
+				all[i] = d.delayAt(start.Add(time.Duration(i) * 2 * d.gridStep()))
 			}
 			mean, spread := moments(all)
 			assert.InEpsilon(t, by, mean, 0.005)
@@ -133,20 +135,20 @@ func TestSpreadsOfDelay(t *testing.T) {
 
 func TestDelaysFollowSeedConnectionAndDirection(t *testing.T) {
 	start := time.Now()
-	fates := func(seed, id uint64, dir Dir) (all []time.Duration) {
+	delays := func(seed, id uint64, dir Dir) (all []time.Duration) {
 		s := delayed(t, Delay{On: On{ID: "f1", Seed: seed}, By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond})
-		d := s.make(&conn{id: id}, dir).(*delay)
+		d := s.newShape(&conn{id: id}, dir).(*delay)
 		d.start = start
 		for i := range 10 {
-			all = append(all, d.at(start.Add(time.Duration(i)*time.Second)))
+			all = append(all, d.delayAt(start.Add(time.Duration(i)*time.Second)))
 		}
 		return all
 	}
-	first := fates(1, 1, ToServer)
-	require.Equal(t, first, fates(1, 1, ToServer))
-	require.NotEqual(t, first, fates(2, 1, ToServer))
-	require.NotEqual(t, first, fates(1, 2, ToServer))
-	require.NotEqual(t, first, fates(1, 1, ToClient))
+	first := delays(1, 1, ToServer)
+	require.Equal(t, first, delays(1, 1, ToServer))
+	require.NotEqual(t, first, delays(2, 1, ToServer))
+	require.NotEqual(t, first, delays(1, 2, ToServer))
+	require.NotEqual(t, first, delays(1, 1, ToClient))
 }
 
 func TestRampsAndWaves(t *testing.T) {
@@ -159,20 +161,20 @@ func TestRampsAndWaves(t *testing.T) {
 		"shrinks": {Delay{Ramp: Ramp{From: 90 * ms, Over: 2 * time.Second}}, func(t time.Duration) time.Duration {
 			return max(0, 90*ms-t*9/200)
 		}},
-		"from one to another": {Delay{By: 300 * ms, Ramp: Ramp{From: 100 * ms, Over: 2 * time.Second}}, func(t time.Duration) time.Duration {
+		"between two delays": {Delay{By: 300 * ms, Ramp: Ramp{From: 100 * ms, Over: 2 * time.Second}}, func(t time.Duration) time.Duration {
 			return min(300*ms, 100*ms+t/10)
 		}},
-		// what comes behind the falling edge waits for what went before
+		// Chunks after the falling edge wait for those before it.
 		"on and off": {Delay{By: 250 * ms, Wave: Wave{Up: time.Second, Down: 500 * ms}}, func(t time.Duration) time.Duration {
 			if phase := t % (1500 * ms); phase >= time.Second {
-				return max(0, 1150*ms-phase) // the last one went in at 900 ms
+				return max(0, 1150*ms-phase) // the last delayed chunk arrived at 900 ms
 			}
 			return 250 * ms
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				for i, late := range flow(t, delayed(t, c.Delay), 45, 100*ms) {
+				for i, late := range latencies(t, delayed(t, c.Delay), 45, 100*ms) {
 					arrived := time.Duration(i+1) * 100 * ms
 					require.InDelta(t, c.want(arrived), late, float64(time.Microsecond), "arrived at %v", arrived)
 				}
@@ -181,19 +183,20 @@ func TestRampsAndWaves(t *testing.T) {
 	}
 }
 
-// TestARampMeetsWhatWaitedBeforeIt: a chunk that is held when the delay comes is as late as one that arrives in that moment.
-func TestARampMeetsWhatWaitedBeforeIt(t *testing.T) {
+// TestRampForChunksHeldBeforeIt checks that a chunk held when the delay is added is delayed like one
+// that arrives then.
+func TestRampForChunksHeldBeforeIt(t *testing.T) {
 	start := time.Now()
 	for _, d := range []Delay{{By: time.Second, Ramp: Ramp{Over: time.Second}}, {By: time.Second, Wave: Wave{Up: time.Second, Down: time.Second}}} {
 		shape := &delay{Delay: d, start: start}
-		require.Equal(t, shape.at(start), shape.at(start.Add(-700*time.Millisecond)))
+		require.Equal(t, shape.delayAt(start), shape.delayAt(start.Add(-700*time.Millisecond)))
 	}
 }
 
-// limited is a stage as Link.Limit makes it.
+// limited returns a stage as created by Link.Limit.
 func limited(t *testing.T, b Bandwidth) *stage {
 	t.Helper()
-	l := idle()
+	l := unboundLink()
 	_, err := l.Limit(b)
 	require.NoError(t, err)
 	return l.stages[0]
@@ -205,10 +208,10 @@ func TestBandwidthIsExact(t *testing.T) {
 		conns  int
 		want   time.Duration // for 1 MB on each connection at 1 MB/s
 	}{
-		"alone":               {false, 1, time.Second},
-		"each for itself":     {false, 4, time.Second},
-		"a shared line alone": {true, 1, time.Second},
-		"a shared line":       {true, 4, 4 * time.Second},
+		"one connection":         {false, 1, time.Second},
+		"separate":               {false, 4, time.Second},
+		"shared, one connection": {true, 1, time.Second},
+		"shared":                 {true, 4, 4 * time.Second},
 	} {
 		for _, dir := range []Dir{ToServer, ToClient} {
 			t.Run(name, func(t *testing.T) {
@@ -221,7 +224,7 @@ func TestBandwidthIsExact(t *testing.T) {
 						var q queue
 						q.init(nil)
 						q.set([]*stage{s}, &conn{id: uint64(i)}, dir)
-						q.append2(make([]byte, 1e6))
+						q.enqueueData(make([]byte, 1e6))
 						wg.Go(func() {
 							for buf := make([]byte, 1<<20); got[i] < 1e6; {
 								n, err, ok := q.take(buf, false)
@@ -246,17 +249,18 @@ func TestBandwidthIsExact(t *testing.T) {
 	}
 }
 
-// TestASharedLineCarriesWhatItIsAskedTo: a reader whose buffer grows and shrinks meanwhile gets its bytes at the rate, and no credit for having stalled.
-func TestASharedLineCarriesWhatItIsAskedTo(t *testing.T) {
+// TestSharedBandwidthKeepsRate checks that a reader with a changing buffer size gets bytes at the
+// rate, and no credit after it has stalled.
+func TestSharedBandwidthKeepsRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var q queue
 		q.init(nil)
 		q.set([]*stage{limited(t, Bandwidth{Rate: 1e6, Shared: true})}, &conn{id: 1}, ToServer)
-		q.append2(make([]byte, 1_100_000))
+		q.enqueueData(make([]byte, 1_100_000))
 		began, got := time.Now(), 0
 		read := func(until int) {
 			for i := 0; got < until; i++ {
-				n, err, wait, _ := q.try(make([]byte, 1+997*(i%10)), false) // asks, and asks again with another buffer
+				n, err, wait, _ := q.try(make([]byte, 1+997*(i%10)), false) // asks twice, with different buffer sizes
 				require.NoError(t, err)
 				time.Sleep(wait / 2)
 				got += n
@@ -284,13 +288,13 @@ func TestSlices(t *testing.T) {
 		"varied":        {Slices{Size: 100, Vary: 40}, 60, 140},
 		"with a pause":  {Slices{Size: 100, Vary: 99, Apart: 3 * time.Millisecond}, 1, 199},
 		"byte by byte":  {Slices{Size: 1, Apart: 10 * time.Microsecond}, 1, 1},
-		"the largest":   {Slices{Size: largest, Vary: largest - 1}, 1, 2*largest - 1},
+		"the largest":   {Slices{Size: maxSliceSize, Vary: maxSliceSize - 1}, 1, 2*maxSliceSize - 1},
 		"larger chunks": {Slices{Size: 1 << 20}, 1 << 20, 1 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c.Count = evidence.NewCounter("traffic")
-				l := idle()
+				l := unboundLink()
 				_, err := l.Slice(c.Slices)
 				require.NoError(t, err)
 				var q queue
@@ -298,7 +302,7 @@ func TestSlices(t *testing.T) {
 				q.set(l.stages, &conn{id: 1}, ToClient)
 				const chunk, chunks = 20_000, 3
 				for range chunks {
-					q.append2(make([]byte, chunk))
+					q.enqueueData(make([]byte, chunk))
 				}
 				began, pieces, sum := time.Now(), 0, 0
 				buf := make([]byte, 1<<21)
@@ -343,17 +347,17 @@ func passes(t *testing.T, q *queue, room int) (n int, end error) {
 func TestBudgetsAreExactToTheByte(t *testing.T) {
 	for _, after := range []int64{0, 1, 999, 1000, 1001, 4096, 12_345} {
 		for _, room := range []int{1, 1000, 64 << 10} {
-			l := idle()
+			l := unboundLink()
 			count := evidence.NewCounter("connections")
 			_, err := l.CloseAfter(Close{On: On{Count: count}, AfterBytes: after})
 			require.NoError(t, err)
 			c := &conn{id: 1}
-			for _, d := range []Dir{ToServer, ToClient} { // each has its own
+			for _, d := range []Dir{ToServer, ToClient} { // each direction has its own budget
 				var q queue
 				q.init(nil)
 				q.set(l.stages, c, d)
 				for range 20 {
-					q.append2(make([]byte, 1000))
+					q.enqueueData(make([]byte, 1000))
 				}
 				n, end := passes(t, &q, room)
 				require.ErrorIs(t, end, errClose)
@@ -366,8 +370,8 @@ func TestBudgetsAreExactToTheByte(t *testing.T) {
 	}
 }
 
-func TestAResetsBudgetIsOfBothDirectionsTogether(t *testing.T) {
-	l := idle()
+func TestResetBudgetSpansBothDirections(t *testing.T) {
+	l := unboundLink()
 	_, err := l.Reset(Reset{AfterBytes: 5000})
 	require.NoError(t, err)
 	c := &conn{id: 1}
@@ -376,12 +380,12 @@ func TestAResetsBudgetIsOfBothDirectionsTogether(t *testing.T) {
 	out.init(nil)
 	in.set(l.stages, c, ToServer)
 	out.set(l.stages, c, ToClient)
-	in.append2(make([]byte, 3000))
+	in.enqueueData(make([]byte, 3000))
 	n, err, ok := in.take(make([]byte, 64<<10), false)
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.Equal(t, 3000, n)
-	out.append2(make([]byte, 64<<10))
+	out.enqueueData(make([]byte, 64<<10))
 	n, end := passes(t, &out, 64<<10)
 	require.ErrorIs(t, end, errReset)
 	require.Equal(t, 2000, n)
@@ -390,7 +394,7 @@ func TestAResetsBudgetIsOfBothDirectionsTogether(t *testing.T) {
 func TestLateEnds(t *testing.T) {
 	for _, end := range []error{io.EOF, errors.New("connection reset")} {
 		synctest.Test(t, func(t *testing.T) {
-			l := idle()
+			l := unboundLink()
 			count := evidence.NewCounter("connections")
 			_, err := l.CloseSlowly(SlowClose{On: On{Count: count}, By: 3 * time.Second})
 			require.NoError(t, err)
@@ -398,7 +402,7 @@ func TestLateEnds(t *testing.T) {
 			q.init(nil)
 			q.set(l.stages, &conn{id: 1}, ToClient)
 			began := time.Now()
-			q.append2([]byte("last words"))
+			q.enqueueData([]byte("last words"))
 			q.put(nil, end)
 			n, err, ok := q.take(make([]byte, 100), false)
 			require.NoError(t, err)
@@ -416,9 +420,9 @@ func TestLateEnds(t *testing.T) {
 }
 
 func TestConnectionsAreNumberedForEachFault(t *testing.T) {
-	l := idle()
+	l := unboundLink()
 	l.ids = 10
-	for _, id := range []uint64{9, 3, 7} { // the others are gone
+	for _, id := range []uint64{9, 3, 7} { // the others have ended
 		l.conns[&conn{id: id}] = struct{}{}
 	}
 	for _, c := range []struct {
@@ -434,7 +438,7 @@ func TestConnectionsAreNumberedForEachFault(t *testing.T) {
 		{On{From: 2, First: 4}, []uint64{7, 9, 11}},
 		{On{From: 5, First: 5}, []uint64{12}},
 	} {
-		w := l.chooser(c.On)
+		w := l.newChooser(c.On)
 		var got []uint64
 		for _, id := range []uint64{3, 7, 9, 11, 12, 13} {
 			if w.picks("a -> b", id) {

@@ -17,11 +17,13 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// With -soak 107374182400 the test with faults carries 100 GiB each way and switches faults some 100,000 times; give it -timeout 0.
+// -soak 107374182400 makes the test with faults transfer 100 GiB each way and switch faults about
+// 100,000 times. Use it with -timeout 0.
 var soak = flag.Int64("soak", 0, "bytes each way for the byte-exactness test; 0 means 1 GiB healthy and 256 MiB with faults, or 64 MiB with -short or -race")
 
-// TestNotOneByteIsLostDoubledOrReordered sends known bytes each way over 64 connections. Some half-close, some are reset in the middle by either
-// side. What arrived must be a prefix of what was sent, and all of it where nobody reset.
+// TestNotOneByteIsLostDoubledOrReordered sends known bytes each way over 64 connections. Some peers
+// half-close, some reset in the middle. What arrives must be a prefix of what was sent, and complete
+// on connections that were not reset.
 func TestNotOneByteIsLostDoubledOrReordered(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -45,14 +47,14 @@ func TestNotOneByteIsLostDoubledOrReordered(t *testing.T) {
 			case testing.Short() || raceEnabled:
 				c.total = 64 << 20
 			}
-			e := &exactness{each: c.total / 64, resets: c.resets, by: bare{}}
+			e := &exactness{each: c.total / 64, resets: c.resets, transport: rawTransport{}}
 			e.run(t, c.disturb)
 		})
 	}
 }
 
-// carriage is how the ends of the test speak, and the link between them.
-type carriage interface {
+// transport opens the link under test and wraps the connections of its two ends.
+type transport interface {
 	open(t testing.TB, upstream string) *Link
 	server(c net.Conn) halfStream
 	client(c net.Conn) halfStream
@@ -63,35 +65,36 @@ type halfStream interface {
 	CloseWrite() error
 }
 
-// bare speaks without anything around it.
-type bare struct{}
+// rawTransport uses plain connections.
+type rawTransport struct{}
 
-func (bare) open(t testing.TB, upstream string) *Link { t.Helper(); return open(t, upstream) }
-func (bare) server(c net.Conn) halfStream             { return c.(halfStream) }
-func (bare) client(c net.Conn) halfStream             { return c.(halfStream) }
+func (rawTransport) open(t testing.TB, upstream string) *Link { t.Helper(); return open(t, upstream) }
+func (rawTransport) server(c net.Conn) halfStream             { return c.(halfStream) }
+func (rawTransport) client(c net.Conn) halfStream             { return c.(halfStream) }
 
 // exactness is one run of the test.
 type exactness struct {
-	by     carriage
-	each   int64 // bytes that every connection carries each way
-	resets bool  // faults may end connections early
+	transport transport
+	each      int64 // bytes per connection and direction
+	resets    bool  // faults may reset connections
 
-	whole, cut atomic.Int64 // directions that arrived whole, and those that ended early
+	complete, truncated atomic.Int64 // directions that arrived complete, and those that ended early
 }
 
 func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, *Link) int) {
 	var servers sync.WaitGroup
-	l := e.by.open(t, serve(t, func(tcp *net.TCPConn) {
+	l := e.transport.open(t, serve(t, func(tcp *net.TCPConn) {
 		servers.Add(1)
 		defer servers.Done()
-		raw, err := newSocket(tcp) // which knows a reset that another goroutine met first
+		// A socket reports a reset even if another goroutine saw it first.
+		raw, err := newSocket(tcp)
 		if !assert.NoError(t, err) {
 			return
 		}
 		var id [1]byte
-		c := e.by.server(raw)
+		c := e.transport.server(raw)
 		if _, err := io.ReadFull(c, id[:]); err == nil {
-			e.end(t, raw, c, pattern(id[0])+1, pattern(id[0]), false)
+			e.runEnd(t, raw, c, pattern(id[0])+1, pattern(id[0]), false)
 		}
 	}))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -113,9 +116,9 @@ func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, 
 			if !assert.NoError(t, err) {
 				return
 			}
-			c := e.by.client(raw)
+			c := e.transport.client(raw)
 			if _, err = c.Write([]byte{byte(i * 2)}); err == nil {
-				e.end(t, raw, c, pattern(i*2), pattern(i*2)+1, i%8 == 7)
+				e.runEnd(t, raw, c, pattern(i*2), pattern(i*2)+1, i%8 == 7)
 			}
 		})
 	}
@@ -123,48 +126,49 @@ func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, 
 	cancel()
 	faults.Wait()
 	servers.Wait()
-	t.Logf("%d directions of unbroken connections whole, %d ended early, %d switches", e.whole.Load(), e.cut.Load(), switches)
+	t.Logf("%d directions of unbroken connections whole, %d ended early, %d switches", e.complete.Load(), e.truncated.Load(), switches)
 	if !e.resets {
-		assert.EqualValues(t, 2*56, e.whole.Load(), "the 56 connections that nobody reset")
+		assert.EqualValues(t, 2*56, e.complete.Load(), "the 56 connections that nobody reset")
 	}
 	if disturb != nil {
 		assert.Positive(t, switches)
 	}
 }
 
-// end is one end of a connection: it says mine and hears theirs; a breaker resets in the middle.
-func (e *exactness) end(t *testing.T, raw *socket, c halfStream, mine, theirs pattern, breaks bool) {
-	breaker := int(min(mine, theirs))/2%8 == 7
-	var saying sync.WaitGroup
-	saying.Go(func() {
-		if _, err := io.Copy(c, &source{pattern: mine, left: e.each}); err == nil {
+// runEnd runs one end of a connection: it sends outgoing and expects incoming. If resets is set, it resets
+// the connection in the middle.
+func (e *exactness) runEnd(t *testing.T, raw *socket, c halfStream, outgoing, incoming pattern, resets bool) {
+	resetStream := int(min(outgoing, incoming))/2%8 == 7
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		if _, err := io.Copy(c, &source{pattern: outgoing, left: e.each}); err == nil {
 			_ = c.CloseWrite()
 		}
 	})
-	defer saying.Wait()
+	defer sending.Wait()
 	limit := e.each
-	if breaks {
+	if resets {
 		limit /= 2
 	}
-	read, err := e.hear(t, c, theirs, limit)
+	read, err := e.compare(t, c, incoming, limit)
 	switch {
-	case breaks && read >= limit:
+	case resets && read >= limit:
 		raw.reset()
 	case err == nil && read == e.each:
-		if !breaker {
-			e.whole.Add(1)
+		if !resetStream {
+			e.complete.Add(1)
 		}
 	default:
-		e.cut.Add(1)
-		_ = raw.Close() // the other goroutine need not wait
-		// An early end is somebody's reset: a breaker's, which the other end meets, or a fault's.
-		assert.True(t, breaker || e.resets, "%d of %d bytes, %v", read, e.each, err)
+		e.truncated.Add(1)
+		_ = raw.Close() // unblocks the other goroutine
+		// Only a reset, by a peer or a fault, may end a stream early.
+		assert.True(t, resetStream || e.resets, "%d of %d bytes, %v", read, e.each, err)
 		assert.False(t, err == nil, "%d of %d bytes, and an orderly end", read, e.each)
 	}
 }
 
-// hear compares what comes with what must come, up to limit or the end.
-func (e *exactness) hear(t *testing.T, r io.Reader, p pattern, limit int64) (read int64, err error) {
+// compare compares received bytes with the pattern, up to limit or the end.
+func (e *exactness) compare(t *testing.T, r io.Reader, p pattern, limit int64) (read int64, err error) {
 	got, want := make([]byte, 64<<10), make([]byte, 64<<10)
 	for {
 		n, err := r.Read(got)
@@ -185,7 +189,8 @@ func (e *exactness) hear(t *testing.T, r io.Reader, p pattern, limit int64) (rea
 	}
 }
 
-// switchFaults puts faults on and takes them off until ctx ends, up to three at a time, and returns how often.
+// switchFaults adds and removes faults until ctx ends, up to three at a time, and returns how many it
+// added.
 func switchFaults(ctx context.Context, t *testing.T, l *Link) (switches int) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var live []Heal
@@ -229,7 +234,7 @@ func switchFaults(ctx context.Context, t *testing.T, l *Link) (switches int) {
 	return switches
 }
 
-// resetSome resets a few of the connections after some bytes or some time.
+// resetSome resets a few connections after some bytes or some time.
 func resetSome(ctx context.Context, t *testing.T, l *Link) {
 	for n := uint64(0); ctx.Err() == nil; n++ {
 		f := Reset{On: On{ID: "r", Seed: n, Share: 0.02}, AfterBytes: 10_000}
@@ -243,8 +248,8 @@ func resetSome(ctx context.Context, t *testing.T, l *Link) {
 	}
 }
 
-// pattern is a fixed stream of bytes: a block of a prime length, over and over, begun at another place for every stream. A shift by any number of bytes
-// that is no multiple of the length shows.
+// pattern is a fixed stream of bytes: a block of prime length, repeated, with a different offset for
+// each stream. It reveals a shift by any number of bytes that is not a multiple of the length.
 type pattern int64
 
 var block = func() []byte {
@@ -256,7 +261,7 @@ var block = func() []byte {
 	return b
 }()
 
-// fill writes what stands at a place of the stream.
+// fill writes the bytes of the stream from offset at.
 func (p pattern) fill(b []byte, at int64) {
 	for len(b) > 0 {
 		n := copy(b, block[(at+int64(p)*9973)%int64(len(block)):])

@@ -9,23 +9,25 @@ import (
 	"syscall"
 )
 
-// halfCloser is what a TCP and a Unix socket share.
+// halfCloser is the common interface of TCP and Unix sockets.
 type halfCloser interface {
 	net.Conn
 	CloseWrite() error
 	SyscallConn() (syscall.RawConn, error)
 }
 
-// socket is one end of a connection: the client's or the upstream's.
+// socket is the link's end of a connection to the client or the upstream.
 type socket struct {
 	halfCloser
-	raw  syscall.RawConn
-	shut atomic.Bool // we have said FIN
+	raw        syscall.RawConn
+	finSent    atomic.Bool // we have sent FIN
+	owner      *conn       // the connection that this is the upstream of; nil for a client's socket
+	endCounted atomic.Bool // the end of the upstream connection was counted
 
-	ready func(fd uintptr) bool // the reading of take, made once
-	buf   *[]byte
-	n     int
-	err   error
+	tryRead func(fd uintptr) bool // read as a value, created once
+	buf     *[]byte
+	n       int
+	err     error
 }
 
 func newSocket(c net.Conn) (*socket, error) {
@@ -38,32 +40,50 @@ func newSocket(c net.Conn) (*socket, error) {
 		return nil, err
 	}
 	s := &socket{halfCloser: inner, raw: raw}
-	s.ready = s.read
+	s.tryRead = s.read
 	return s, nil
 }
 
-// Read reads. Its io.EOF is the peer's FIN and nothing else.
+// Read reads from the socket. It returns io.EOF only for the peer's FIN.
 func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.halfCloser.Read(p)
-	return n, s.honest(err)
+	err = s.resetOrEOF(err)
+	s.noteRead(n, err)
+	return n, err
 }
 
-// honest tells a reset from an orderly end: the kernel reports a reset once, to whoever is at the socket first, and io.EOF from then on. When that is
-// a writer, the reader would take it for a FIN. A reset socket is closed; one whose peer said FIN is not until we say FIN too.
-func (s *socket) honest(err error) error {
-	if err == io.EOF && isDown(s.raw) && !s.shut.Load() { //nolint:errorlint // the socket's own
+// noteRead records activity and the end of the upstream.
+func (s *socket) noteRead(n int, err error) {
+	if s.owner == nil {
+		return
+	}
+	if n > 0 {
+		s.owner.use.noteAnswer()
+	}
+	if err != nil {
+		s.owner.countUpstreamEnd(s, err)
+	}
+}
+
+// resetOrEOF returns ECONNRESET instead of io.EOF if the connection was reset. The kernel reports a
+// reset only once, to the first reader or writer, and io.EOF afterwards, so that after a failed write
+// a reader would mistake it for FIN. A reset socket is in state CLOSE; one that only received FIN is
+// not until we send FIN too.
+func (s *socket) resetOrEOF(err error) error {
+	if err == io.EOF && isTCPClosed(s.raw) && !s.finSent.Load() { //nolint:errorlint // the socket's own
 		return syscall.ECONNRESET
 	}
 	return err
 }
 
-// CloseWrite says FIN.
+// CloseWrite sends FIN.
 func (s *socket) CloseWrite() error {
-	s.shut.Store(true)
+	s.finSent.Store(true)
 	return s.halfCloser.CloseWrite()
 }
 
-// SetLinger sets what Close does with what was not sent: 0 makes it a reset. A Unix socket has no reset, and ends.
+// SetLinger sets what Close does with unsent data. With 0, Close resets the connection. A Unix socket
+// cannot be reset and is just closed.
 func (s *socket) SetLinger(sec int) error {
 	if tcp, ok := s.halfCloser.(*net.TCPConn); ok {
 		return tcp.SetLinger(sec)
@@ -71,7 +91,7 @@ func (s *socket) SetLinger(sec int) error {
 	return nil
 }
 
-// reset says RST and closes.
+// reset sends RST and closes the socket.
 func (s *socket) reset() {
 	_ = s.SetLinger(0)
 	_ = s.Close()
@@ -79,10 +99,10 @@ func (s *socket) reset() {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-// take waits for bytes and returns them in a pooled buffer, which the caller gives back. While it waits it holds none: that is what keeps an
-// idle connection small. buf is nil exactly when n is 0.
+// take waits for bytes and returns them in a pooled buffer, which the caller returns to the pool. It
+// holds no buffer while it waits, which keeps idle connections small. buf is nil exactly if n is 0.
 func (s *socket) take() (buf *[]byte, n int, err error) {
-	if err := s.raw.Read(s.ready); err != nil {
+	if err := s.raw.Read(s.tryRead); err != nil {
 		return nil, 0, err
 	}
 	buf, n, err = s.buf, s.n, s.err
@@ -91,7 +111,10 @@ func (s *socket) take() (buf *[]byte, n int, err error) {
 		if buf != nil {
 			buffers.Put(buf)
 		}
-		return nil, 0, s.honest(err)
+		err = s.resetOrEOF(err)
+		s.noteRead(0, err)
+		return nil, 0, err
 	}
+	s.noteRead(n, nil)
 	return buf, n, nil
 }

@@ -2,7 +2,7 @@
 
 package link
 
-// read reads at once: without readiness a buffer is held while it waits.
+// read reads immediately. Without readiness notification, it holds a buffer while it waits.
 func (s *socket) read(uintptr) bool {
 	buf := buffers.Get().(*[]byte)
 	s.buf = buf

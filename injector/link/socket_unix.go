@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// read is one attempt of take; false when there is nothing yet.
+// read is one attempt of take. It returns false if there is nothing to read yet.
 func (s *socket) read(fd uintptr) bool {
 	buf := buffers.Get().(*[]byte)
 	for {

@@ -12,16 +12,19 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// On says which connections a fault acts on, and where that is told. The zero value acts on all and tells nobody.
+// On selects the connections that a fault acts on, and the counter of its effects. The zero value
+// selects all connections and counts nothing.
 //
-// Connections are numbered for the fault: those that are live when it comes, in order of acceptance, and then the new ones; only these for a fault that
-// acts on new ones only. Whether one is chosen depends on its number, its id and the seed, so it is never decided again when another fault comes or goes.
+// A fault numbers connections from 1: first those that are live when it is added, in order of
+// acceptance, and then the new ones. A fault that acts on new connections only numbers only those.
+// Whether a connection is selected depends on this number, its ID and the seed. Adding or removing
+// other faults therefore does not change it.
 type On struct {
-	ID    string // the fault's name; part of the draw
+	ID    string // the fault's name; part of the random draw
 	Seed  uint64
-	Share float64           // of connections, by hash; 0 means all
-	First uint64            // only the first N; 0 means no limit
-	From  uint64            // only from the From-th on; 0 means from the first
+	Share float64           // of connections, drawn by hash; 0 means all
+	First uint64            // only the first First connections; 0 means no limit
+	From  uint64            // only connections from this number on; 0 means from the first
 	Count *evidence.Counter // nil counts nothing
 }
 
@@ -35,21 +38,21 @@ func (o On) check(what, link string) error {
 	return nil
 }
 
-// chooser is On at work on one link: it knows which connections were live when the fault came.
+// chooser applies On to one link. It remembers which connections were live when the fault was added.
 type chooser struct {
 	On
-	live []uint64 // ids of the connections that were live, ascending
-	last uint64   // id of the newest connection then
+	liveIDs []uint64 // IDs of the connections that were live, ascending
+	lastID  uint64   // ID of the newest connection at that time
 }
 
-// chooser numbers connections from now on; l.mu is held.
-func (l *Link) chooser(o On) chooser {
-	w := chooser{On: o, last: l.ids}
+// newChooser returns a chooser that numbers connections from now on. l.mu must be held.
+func (l *Link) newChooser(o On) chooser {
+	w := chooser{On: o, lastID: l.ids}
 	if o.First > 0 || o.From > 0 {
 		for c := range l.conns {
-			w.live = append(w.live, c.id)
+			w.liveIDs = append(w.liveIDs, c.id)
 		}
-		slices.Sort(w.live)
+		slices.Sort(w.liveIDs)
 	}
 	return w
 }
@@ -65,9 +68,9 @@ func (w *chooser) picks(link string, id uint64) bool {
 }
 
 func (w *chooser) number(id uint64) uint64 {
-	i, _ := slices.BinarySearch(w.live, id)
-	if id > w.last {
-		return uint64(i) + id - w.last
+	i, _ := slices.BinarySearch(w.liveIDs, id)
+	if id > w.lastID {
+		return uint64(i) + id - w.lastID
 	}
 	return uint64(i) + 1
 }
@@ -75,64 +78,72 @@ func (w *chooser) number(id uint64) uint64 {
 // stage is a live stream fault.
 type stage struct {
 	chooser
-	dir     Dir
-	fresh   bool          // only connections that are newer than the fault
-	stale   bool          // only connections that are older
-	whole   bool          // counted by connection, each once, not by chunk
-	hold    bool          // nothing goes
-	swallow bool          // what comes is lost
-	cuts    bool          // a chunk that it takes apart was affected
-	least   time.Duration // a chunk that is kept for less was not affected; 0 means that none is for being kept
-	bytes   int64         // that may pass in both directions together, where its shapes ask the mark
-	expire  time.Duration // the connection is ended in order so long after the fault or the connection came; 0 means never
-	toxic   *program      // one that is not ours; its stubs count for it
-	make    func(c *conn, d Dir) shape
-	count   *evidence.Counter
+	dir           Dir
+	newOnly       bool          // acts only on connections accepted after the fault was added
+	liveOnly      bool          // acts only on connections accepted before
+	perConnection bool          // count each connection once, instead of each chunk
+	hold          bool          // nothing passes
+	discard       bool          // input is dropped
+	countCuts     bool          // count a chunk as affected when it is cut
+	minHeld       time.Duration // how long a chunk must be held to count as affected; 0 means never
+	byteBudget    int64         // bytes that may pass in both directions together, kept in mark.bytesLeft
+	// expireAfter closes a connection gracefully this long after the fault or the connection started; 0 means
+	// never.
+	expireAfter time.Duration
+	toxic       *customToxic // a custom toxic, whose stubs do the counting; nil for other faults
+	newShape    func(c *conn, d Dir) shape
+	count       *evidence.Counter
 }
 
-// shape is a stage's state on one direction of one connection. Its methods are called under the queue's lock.
+// shape is the state of a stage in one direction of one connection. Its methods are called with the
+// queue's lock held.
 type shape interface {
-	due(arrived time.Time, n int) (at time.Time, held bool) // when n bytes that arrived here may go, 0 for an end; asked as often as one likes
-	piece() int                                             // at most so many bytes at once; 0 means any number, nothing that passed brings the end
-	passed(n int, at time.Time) (end error)                 // n bytes went from here at that time; the end, if it is one behind them
+	// due returns when n bytes that arrived at this stage may leave it; n is 0 for the end of the stream. If held
+	// is set, they may not leave at all. due may be called any number of times for the same bytes.
+	due(arrived time.Time, n int) (at time.Time, held bool)
+	// maxPiece returns the largest number of bytes that may leave at once. 0 means no limit. blocked
+	// means none, and that the next call of passed ends the direction.
+	maxPiece() int
+	// passed records that n bytes left at the given time. A non-nil end closes the direction after them.
+	passed(n int, at time.Time) (end error)
 }
 
-// nothing is the piece of a shape that lets no byte pass any more.
-const nothing = -1
+// blocked is the result of maxPiece when no more bytes may pass.
+const blocked = -1
 
-// The ends that a shape may bring.
+// Errors with which a shape ends a direction.
 var (
 	errClose = errors.New("closed by a fault")
 	errReset = errors.New("reset by a fault")
 )
 
-// picks tells whether the stage acts on a connection.
+// picks reports whether the stage acts on a connection.
 func (s *stage) picks(c *conn) bool {
-	if (s.fresh && c.id <= s.last) || (s.stale && c.id > s.last) {
+	if (s.newOnly && c.id <= s.lastID) || (s.liveOnly && c.id > s.lastID) {
 		return false
 	}
 	return s.chooser.picks(c.link.cfg.Name, c.id)
 }
 
-// seedOf is a seed for one direction of one connection.
+// seedOf returns a seed for one direction of one connection.
 func (s *stage) seedOf(c *conn, d Dir) uint64 {
 	return evidence.Hash(s.Seed, c.id, s.ID, strconv.Itoa(int(d)))
 }
 
-// add puts a stage on live and new connections.
+// add adds a stage to live and new connections.
 func (l *Link) add(on On, s *stage) Heal {
 	l.mu.Lock()
-	s.chooser, s.count = l.chooser(on), on.Count
-	if s.fresh {
-		s.live = nil // it numbers new connections only
+	s.chooser, s.count = l.newChooser(on), on.Count
+	if s.newOnly {
+		s.liveIDs = nil // number new connections only
 	}
 	if s.toxic != nil {
 		s.count = nil
 	}
 	l.stages = append(slices.Clone(l.stages), s)
 	l.reapply()
-	if s.hold || s.swallow {
-		// Connections that are there hear nothing from now on; what they would have said is counted as it comes.
+	if s.hold || s.discard {
+		// Count the live connections as seen now. Traffic on them is counted when it arrives.
 		for c := range l.conns {
 			if s.picks(c) {
 				c.mark(s).see(s)
@@ -151,7 +162,7 @@ func (l *Link) add(on On, s *stage) Heal {
 	}
 }
 
-// reapply brings the stages to every connection; l.mu is held.
+// reapply applies the stages to every connection. l.mu must be held.
 func (l *Link) reapply() {
 	close(l.changed)
 	l.changed = make(chan struct{})
@@ -160,62 +171,74 @@ func (l *Link) reapply() {
 	}
 }
 
-// Cut is a cut-off: silence.
+// Cut is a cut-off: the connections it acts on are blackholed.
 type Cut struct {
 	On
 	Dir Dir
 }
 
-// CutOff silences a direction or both: nothing is read or written, sockets stay open, new connections are accepted and hear nothing (the upstream
-// is not dialled where the way there is cut). On heal what was held goes on, ends and resets included. It counts connections: a connection is affected
-// when something of it was held, or it waited for its dial.
+// CutOff blackholes one direction or both. Nothing is read or written, and sockets stay open. New
+// connections are accepted and receive nothing; the upstream is not dialled while the direction to it
+// is cut. Heal releases what was held back, including FIN and RST.
+//
+// It counts connections. A connection is affected if bytes of it were held for a millisecond, or if
+// its dial had to wait that long. It is idle if only its end was held and it was not in use.
 func (l *Link) CutOff(f Cut) (Heal, error) {
 	if err := f.check("cut off traffic", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	return l.add(f.On, &stage{dir: f.Dir, hold: true, whole: true, make: func(*conn, Dir) shape { return hold{} }}), nil
+	return l.add(f.On, &stage{dir: f.Dir, hold: true, perConnection: true, newShape: func(*conn, Dir) shape { return hold{} }}), nil
 }
 
-type hold struct{ plain }
+type hold struct{ passThrough }
 
 func (hold) due(time.Time, int) (time.Time, bool) { return time.Time{}, true }
 
-// plain is the shape of what goes at once, for others to build upon.
-type plain struct{}
+// passThrough is a shape without any effect, for embedding in others.
+type passThrough struct{}
 
-func (plain) due(arrived time.Time, _ int) (time.Time, bool) { return arrived, false }
-func (plain) piece() int                                     { return 0 }
-func (plain) passed(int, time.Time) error                    { return nil }
+func (passThrough) due(arrived time.Time, _ int) (time.Time, bool) { return arrived, false }
+func (passThrough) maxPiece() int                                  { return 0 }
+func (passThrough) passed(int, time.Time) error                    { return nil }
 
 // handshake is the first byte of a TLS client's first record (RFC 8446, section 5.1).
 const handshake = 0x16
 
-// StallTLS lets TLS handshakes hang: on new connections whose client begins one, nothing that the server says arrives until the fault is healed.
+// StallTLS makes TLS handshakes hang. On new connections whose client starts TLS, no byte from the
+// server arrives until the fault is healed.
 func (l *Link) StallTLS(on On) (Heal, error) {
 	if err := on.check("stall TLS handshakes", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	return l.add(on, &stage{dir: ToClient, fresh: true, whole: true, make: func(c *conn, _ Dir) shape { return stall{tls: &c.tls} }}), nil
+	return l.add(on, &stage{dir: ToClient, newOnly: true, perConnection: true, newShape: func(c *conn, _ Dir) shape { return tlsStall{handshake: &c.tlsClient} }}), nil
 }
 
-type stall struct {
-	plain
-	tls *atomic.Bool
+type tlsStall struct {
+	passThrough
+	handshake *atomic.Bool
 }
 
-func (s stall) due(arrived time.Time, _ int) (time.Time, bool) { return arrived, s.tls.Load() }
+func (s tlsStall) due(arrived time.Time, _ int) (time.Time, bool) { return arrived, s.handshake.Load() }
 
-// HalfOpen loses the peer without a word, as when a machine loses power or a firewall forgets a connection: on the connections that are live, what either
-// side says is lost, ends included, and both believe themselves connected. New connections go through. On heal the chosen ones are reset: a stream that
-// lost bytes cannot go on. A connection is affected when something that it said was lost.
+// HalfOpen makes live connections half-open, as when a machine loses power or a firewall drops a
+// connection. Everything that either side sends is discarded, including its FIN or RST, and both sides
+// still consider themselves connected. New connections are not affected. Heal resets the selected
+// connections, since a stream that lost bytes cannot continue.
+//
+// A connection is affected if something sent on it was discarded, and idle if Heal reset it without
+// that.
 func (l *Link) HalfOpen(on On) (Heal, error) {
 	if err := on.check("leave connections half-open", l.cfg.Name); err != nil {
 		return nil, err
 	}
-	s := &stage{stale: true, swallow: true, whole: true, make: func(*conn, Dir) shape { return hold{} }}
+	s := &stage{liveOnly: true, discard: true, perConnection: true, newShape: func(*conn, Dir) shape { return hold{} }}
 	heal := l.add(on, s)
 	return func(ctx context.Context) error {
 		for _, c := range l.chosen(s) {
+			l.mu.Lock()
+			m := c.mark(s)
+			l.mu.Unlock()
+			m.touchIdle(s) // has no effect if something was discarded
 			_ = c.Reset()
 		}
 		return heal(ctx)
@@ -226,5 +249,5 @@ func (l *Link) HalfOpen(on On) (Heal, error) {
 func (l *Link) chosen(s *stage) []*conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(l.live(), func(c *conn) bool { return !s.picks(c) })
+	return slices.DeleteFunc(l.liveConns(), func(c *conn) bool { return !s.picks(c) })
 }

@@ -6,11 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcpClose is TCP_CLOSE of the kernel's include/net/tcp_states.h.
+// tcpClose is TCP_CLOSE in the kernel's include/net/tcp_states.h.
 const tcpClose = 7
 
-// isDown tells whether the connection is over for the kernel: reset, or ended in order by both sides.
-func isDown(raw syscall.RawConn) (down bool) {
+// isTCPClosed reports whether the kernel considers the connection closed: reset, or closed gracefully
+// by both sides.
+func isTCPClosed(raw syscall.RawConn) (down bool) {
 	_ = raw.Control(func(fd uintptr) {
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 		down = err == nil && info.State == tcpClose
@@ -18,8 +19,9 @@ func isDown(raw syscall.RawConn) (down bool) {
 	return down
 }
 
-// awaitReset waits, after a socket's orderly end of reading, until its peer resets it after all (true), or until it is closed or its read
-// deadline passes (its error). The runtime wakes us at each edge of readiness, and a reset is one.
+// awaitReset waits, after EOF from a socket, until its peer resets it. It returns an error if the
+// socket is closed or its read deadline passes first. The runtime calls the function again at each
+// edge of readiness, and a reset is one.
 func awaitReset(raw syscall.RawConn) (reset bool, err error) {
 	err = raw.Read(func(fd uintptr) bool {
 		errno, serr := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)

@@ -4,8 +4,8 @@ package link
 
 import "syscall"
 
-// isDown cannot be asked here: a reset that a writer met first is an orderly end to the reader.
-func isDown(syscall.RawConn) bool { return false }
+// isTCPClosed is not supported here. If a writer was the first to see a reset, a reader sees EOF.
+func isTCPClosed(syscall.RawConn) bool { return false }
 
-// awaitReset does not wait here: a reset that follows a half-close is noticed at the next write.
+// awaitReset does not wait here. A reset after a half-close is noticed at the next write.
 func awaitReset(syscall.RawConn) (reset bool, err error) { return false, nil }

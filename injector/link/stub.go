@@ -8,11 +8,14 @@ import (
 	"github.com/Shopify/toxiproxy/v2/toxics"
 )
 
-// patience is how long a toxic may take to return when it is interrupted, as every toxic should at once.
+// patience is how long a toxic may take to return after it was interrupted. A correct toxic returns at
+// once.
 const patience = 2 * time.Second
 
-// stub runs a toxic on one direction of one connection: it hands over what arrives, a chunk at a time, and passes on what the toxic puts out. The toxic has
-// a goroutine and the stub another, which always listens to it: neither healing nor the connection's end waits for a toxic that waits for its reader.
+// stub runs a toxic on one direction of one connection. It passes chunks to the toxic and forwards its
+// output. The toxic and the stub have a goroutine each. The stub's goroutine always receives from the
+// toxic, so neither healing nor the end of the connection has to wait for a toxic that is blocked on
+// its output.
 type stub struct {
 	*toxics.ToxicStub
 	stage *stage
@@ -21,28 +24,28 @@ type stub struct {
 	dir   Dir
 	q     *queue
 
-	in, out chan *stream.StreamChunk
-	done    chan struct{} // the toxic has returned
-	panics  any           // with what; read after done
-	gone    chan struct{} // nothing is left on the connection
-	wake    chan struct{}
+	in, out    chan *stream.StreamChunk
+	done       chan struct{} // the toxic has returned
+	panicValue any           // the value of its panic; read after done
+	finished   chan struct{} // closed when the stub has nothing left to do
+	wake       chan struct{}
 
-	// The queue's lock guards these.
-	inbox   []parcel
-	held    int // bytes in it
-	given   []given
-	said    error // the source's end, which the toxic was told
-	leaving bool  // the fault is healed: what is held goes on
-	over    bool  // the connection or the direction is: what is held is dropped
-	shut    bool  // the toxic has closed its output; only serve's
+	// Guarded by the queue's lock.
+	inbox        []inboxChunk
+	inboxBytes   int // total bytes in inbox
+	pending      []pendingChunk
+	inputEnd     error // the end of the source, already passed to the toxic
+	healing      bool  // the fault is healed: forward what is held
+	aborted      bool  // the connection or the direction has ended: drop what is held
+	outputClosed bool  // the toxic has closed its output; used by serve only
 }
 
-// begin lets a toxic act on what arrives from now on; q.mu is held.
-func (q *queue) begin(s *stage, c *conn, d Dir) {
+// startStub makes a toxic act on input from now on. q.mu must be held.
+func (q *queue) startStub(s *stage, c *conn, d Dir) {
 	in, out := make(chan *stream.StreamChunk), make(chan *stream.StreamChunk)
 	st := &stub{
 		ToxicStub: toxics.NewToxicStub(in, out), stage: s, mark: c.mark(s), conn: c, dir: d, q: q, in: in, out: out,
-		done: make(chan struct{}), gone: make(chan struct{}), wake: make(chan struct{}, 1),
+		done: make(chan struct{}), finished: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	q.stubs = append(q.stubs, st)
 	p := s.toxic
@@ -53,10 +56,11 @@ func (q *queue) begin(s *stage, c *conn, d Dir) {
 	c.link.wg.Go(st.serve)
 }
 
-// pipe runs the toxic. It is no part of the link's group: nobody can end a toxic that does not return.
+// pipe runs the toxic. It does not belong to the link's wait group, because a toxic that does not
+// return cannot be stopped.
 func (s *stub) pipe() {
 	defer close(s.done)
-	defer func() { s.panics = recover() }()
+	defer func() { s.panicValue = recover() }()
 	toxic := s.stage.toxic.toxic
 	if stateful, ok := toxic.(toxics.StatefulToxic); ok {
 		s.State = stateful.NewState()
@@ -64,158 +68,163 @@ func (s *stub) pipe() {
 	toxic.Pipe(s.ToxicStub)
 }
 
-// serve carries chunks until the toxic has ended the stream, or has been interrupted because the fault is healed or the connection over.
+// serve forwards chunks until the toxic has closed the stream, or has been interrupted because the
+// fault was healed or the connection has ended.
 func (s *stub) serve() {
-	defer s.forget()
-	done, interrupt, asked := s.done, chan<- struct{}(nil), false
-	var late <-chan time.Time
+	defer s.remove()
+	done, interrupt, requested := s.done, chan<- struct{}(nil), false
+	var deadline <-chan time.Time
 	for {
-		in, next, out, ending := s.ready()
-		if ending && late == nil {
-			late = time.After(patience)
-			if !asked {
-				asked, interrupt = true, s.Interrupt
+		in, next, out, ending := s.channels()
+		if ending && deadline == nil {
+			deadline = time.After(patience)
+			if !requested {
+				requested, interrupt = true, s.Interrupt
 			}
 		}
 		select {
 		case in <- next:
-			s.gave()
+			s.inputTaken()
 		case c, open := <-out:
 			if open {
-				s.came(c)
-				late = nil // it is at work
+				s.emit(c)
+				deadline = nil // the toxic is making progress
 			} else {
-				s.closed()
+				s.endOutput()
 			}
 		case interrupt <- struct{}{}:
 			interrupt = nil
 		case <-done:
-			if s.returned() {
+			if s.handleReturn() {
 				return
 			}
-			done, late = nil, nil
-		case <-late:
+			done, deadline = nil, nil
+		case <-deadline:
 			s.abandon(interrupt)
 			return
 		case <-s.wake:
 		}
-		if done == nil && s.left() {
+		if done == nil && s.finishHeal() {
 			return
 		}
 	}
 }
 
-// ready tells what can go into the toxic and whether what comes out has a place, and closes its input at the source's end.
-func (s *stub) ready() (in chan<- *stream.StreamChunk, next *stream.StreamChunk, out <-chan *stream.StreamChunk, ending bool) {
+// channels returns the next chunk for the toxic and the channels that serve may use now; those that it
+// may not use are nil. It closes the toxic's input at the end of the source. ending is set if the
+// toxic must be interrupted.
+func (s *stub) channels() (in chan<- *stream.StreamChunk, next *stream.StreamChunk, out <-chan *stream.StreamChunk, ending bool) {
 	s.q.mu.Lock()
 	defer s.q.mu.Unlock()
-	ending = s.leaving || s.over
+	ending = s.healing || s.aborted
 	if !ending && len(s.inbox) > 0 {
 		head := s.inbox[0]
 		if head.err == nil {
 			in, next = s.in, &stream.StreamChunk{Data: head.data, Timestamp: head.arrived}
 		} else {
-			s.said, s.inbox = head.err, nil
+			s.inputEnd, s.inbox = head.err, nil
 			close(s.in)
 		}
 	}
-	if !s.shut && (ending || !s.q.brimful(s)) {
+	if !s.outputClosed && (ending || !s.q.downstreamFull(s)) {
 		out = s.out
 	}
 	return in, next, out, ending
 }
 
-// gave notes that the toxic took what is first in the inbox.
-func (s *stub) gave() {
+// inputTaken removes the first chunk of the inbox, which the toxic has received.
+func (s *stub) inputTaken() {
 	s.q.mu.Lock()
 	defer s.q.mu.Unlock()
 	if len(s.inbox) == 0 {
-		return // dropped in that moment
+		return // dropped in the meantime
 	}
 	p := s.inbox[0]
 	s.inbox = s.inbox[1:]
-	s.held -= len(p.data)
-	s.see(p)
-	s.q.relieve()
+	s.inboxBytes -= len(p.data)
+	s.countTaken(p)
+	s.q.notifyRoom()
 }
 
-// came passes on what the toxic put out.
-func (s *stub) came(c *stream.StreamChunk) {
+// emit forwards a chunk that the toxic has produced.
+func (s *stub) emit(c *stream.StreamChunk) {
 	if c == nil || len(c.Data) == 0 {
 		return
 	}
-	s.pass(func() {
-		s.judge(c.Data)
-		s.q.pass(s, chunk{data: c.Data, arrived: time.Now()})
+	s.forward(func() {
+		s.countOutput(c.Data)
+		s.q.forward(s, chunk{data: c.Data, arrived: time.Now()})
 	})
 }
 
-// closed passes the end on: the source's, or the toxic's own, which ends the connection in order.
-func (s *stub) closed() {
-	s.pass(func() {
-		end := s.said
+// endOutput forwards the end of the stream: the source's, or one caused by the toxic, which closes the
+// connection gracefully.
+func (s *stub) endOutput() {
+	s.forward(func() {
+		end := s.inputEnd
 		if end == nil {
 			end = errClose
-			s.strike()
+			s.touchCurrent()
 		}
-		s.q.pass(s, chunk{arrived: time.Now(), err: end})
-		s.over = true
+		s.q.forward(s, chunk{arrived: time.Now(), err: end})
+		s.aborted = true
 	})
-	s.shut = true
+	s.outputClosed = true
 }
 
-// pass changes what is behind the stub, if that is still of interest.
-func (s *stub) pass(change func()) {
+// forward runs change, which adds output of the stub to the queue, unless the stub was aborted.
+func (s *stub) forward(change func()) {
 	s.q.mu.Lock()
-	if !s.over {
+	if !s.aborted {
 		change()
 	}
 	s.q.mu.Unlock()
 	if s.dir == ToClient {
-		s.conn.flow()
+		s.conn.startSending()
 	}
 }
 
-// returned looks at how the toxic ended, and tells whether nothing more is to be done. One that returned without a word holds what arrives until it is healed,
-// as in Toxiproxy.
-func (s *stub) returned() bool {
+// handleReturn handles the return of the toxic and reports whether the stub is finished. As in
+// Toxiproxy, a toxic that returns without closing the stream holds further input until it is healed.
+func (s *stub) handleReturn() bool {
 	switch {
-	case s.panics != nil:
-		s.fail("panicked", s.panics)
+	case s.panicValue != nil:
+		s.fail("panicked", s.panicValue)
 	case s.Closed():
-		s.closed()
+		s.endOutput()
 	default:
 		return false
 	}
 	return true
 }
 
-// left lets go of everything when the fault is healed, and tells whether the stub is no longer needed. The toxic has returned.
-func (s *stub) left() bool {
+// finishHeal forwards everything that is held once the fault is healed, and reports whether the stub
+// is no longer needed. It is called after the toxic has returned.
+func (s *stub) finishHeal() bool {
 	s.q.mu.Lock()
-	leaving, over := s.leaving, s.over
+	healing, aborted := s.healing, s.aborted
 	s.q.mu.Unlock()
-	if over || !leaving {
-		return over
+	if aborted || !healing {
+		return aborted
 	}
-	if s.cleaned() {
-		s.closed()
+	if s.cleanUp() {
+		s.endOutput()
 		return true
 	}
-	s.pass(func() {
+	s.forward(func() {
 		for _, p := range s.inbox {
-			s.q.pass(s, p.chunk)
+			s.q.forward(s, p.chunk)
 		}
-		if s.said != nil {
-			s.q.pass(s, chunk{arrived: time.Now(), err: s.said})
+		if s.inputEnd != nil {
+			s.q.forward(s, chunk{arrived: time.Now(), err: s.inputEnd})
 		}
-		s.q.remove(s)
+		s.q.removeStub(s)
 	})
 	return true
 }
 
-// cleaned lets a toxic that wants to clean up do so, and tells whether it closed the stream.
-func (s *stub) cleaned() bool {
+// cleanUp calls the toxic's Cleanup, if it has one, and reports whether the stream was closed.
+func (s *stub) cleanUp() bool {
 	if cleanup, ok := s.stage.toxic.toxic.(toxics.CleanupToxic); ok {
 		func() {
 			defer func() {
@@ -229,16 +238,18 @@ func (s *stub) cleaned() bool {
 	return s.Closed()
 }
 
-// fail resets the connection, whose bytes the toxic may have lost, and lets the fault's healing say why.
+// fail resets the connection, because the toxic may have lost bytes of it, and makes Heal return the
+// reason.
 func (s *stub) fail(how string, why any) {
-	s.stage.toxic.blame(fmt.Errorf("toxic %q %s on connection %d of link %q, which was reset: %v", s.stage.toxic.name, how, s.conn.id, s.conn.link.cfg.Name, why))
+	s.stage.toxic.addProblem(fmt.Errorf("toxic %q %s on connection %d of link %q, which was reset: %v", s.stage.toxic.name, how, s.conn.id, s.conn.link.cfg.Name, why))
 	s.q.mu.Lock()
-	s.strike()
+	s.touchCurrent()
 	s.q.mu.Unlock()
 	_ = s.conn.Reset()
 }
 
-// abandon leaves a toxic to itself that does not return. Whenever it wants to put something out, it can.
+// abandon gives up on a toxic that does not return. From now on it discards the toxic's output, so that
+// the toxic never blocks on it.
 func (s *stub) abandon(interrupt chan<- struct{}) {
 	s.fail("did not return", fmt.Sprintf("%v after it was interrupted it was still at work", patience))
 	out := s.out
@@ -258,14 +269,14 @@ func (s *stub) abandon(interrupt chan<- struct{}) {
 	}()
 }
 
-// forget ends the stub.
-func (s *stub) forget() {
+// remove removes the stub from the queue and the toxic.
+func (s *stub) remove() {
 	s.q.mu.Lock()
-	s.q.remove(s)
+	s.q.removeStub(s)
 	s.q.mu.Unlock()
 	p := s.stage.toxic
 	p.mu.Lock()
 	delete(p.running, s)
 	p.mu.Unlock()
-	close(s.gone)
+	close(s.finished)
 }

@@ -6,154 +6,158 @@ import (
 	"time"
 )
 
-// What a queue does with toxics that are not ours. All of it is under the queue's lock.
+// Custom toxics in a queue. All of these functions are called with the queue's lock held.
 
-// brimful tells whether what stands behind from holds as much as it may; nil is the source.
-func (q *queue) brimful(from *stub) bool {
+// downstreamFull reports whether the stage after from, a toxic or the queue, is full. A nil from is
+// the source.
+func (q *queue) downstreamFull(from *stub) bool {
 	if i := slices.Index(q.stubs, from) + 1; i < len(q.stubs) {
-		return q.stubs[i].held >= far
+		return q.stubs[i].inboxBytes >= maxQueuedBytes
 	}
 	return from != nil && q.full()
 }
 
-// relieve wakes whoever waits for room.
-func (q *queue) relieve() {
-	poke(q.space)
+// notifyRoom wakes goroutines that wait for room in the queue.
+func (q *queue) notifyRoom() {
+	notify(q.space)
 	for _, s := range q.stubs {
-		poke(s.wake)
+		notify(s.wake)
 	}
 }
 
-// remove takes a stub out that needs nothing any more.
-func (q *queue) remove(s *stub) {
+// removeStub removes a finished stub.
+func (q *queue) removeStub(s *stub) {
 	i := slices.Index(q.stubs, s)
 	if i < 0 {
 		return
 	}
 	q.stubs = slices.Delete(q.stubs, i, i+1)
-	q.changed()
-	poke(q.wake)
-	q.relieve()
+	q.updateActive()
+	notify(q.wake)
+	q.notifyRoom()
 }
 
-// dropStubs lets all toxics go because the direction is over.
+// dropStubs aborts all stubs because the direction has ended.
 func (q *queue) dropStubs() {
 	for _, s := range q.stubs {
-		s.over, s.inbox, s.held = true, nil, 0
-		poke(s.wake)
+		s.aborted, s.inbox, s.inboxBytes = true, nil, 0
+		notify(s.wake)
 	}
 }
 
-// hungry claims the feeder's place where a toxic is live and nobody has it.
-func (q *queue) hungry() bool {
-	if !q.disturbed.Load() {
+// claimForToxic claims the right to feed the queue if a toxic is live and no goroutine feeds it.
+func (q *queue) claimForToxic() bool {
+	if !q.active.Load() {
 		return false
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.stubs) == 0 || len(q.stages) == 0 || q.fed || q.ended != nil || q.settling() {
+	if len(q.stubs) == 0 || len(q.stages) == 0 || q.hasWorker || q.endErr != nil || q.draining() {
 		return false
 	}
-	q.fed = true
+	q.hasWorker = true
 	return true
 }
 
-// awaited tells whether toxics wait for the source's next word.
-func (q *queue) awaited() bool {
+// toxicsNeedEnd reports whether toxics still wait for more input or the end of the source.
+func (q *queue) toxicsNeedEnd() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.stubs) > 0 && !q.last && q.ended == nil
+	return len(q.stubs) > 0 && !q.sourceEnded && q.endErr == nil
 }
 
-// hand gives the stub a chunk for its toxic.
-func (s *stub) hand(c chunk) {
-	if last := len(s.inbox) - 1; s.over || s.said != nil || (last >= 0 && s.inbox[last].err != nil) {
+// enqueue adds a chunk to the toxic's input.
+func (s *stub) enqueue(c chunk) {
+	if last := len(s.inbox) - 1; s.aborted || s.inputEnd != nil || (last >= 0 && s.inbox[last].err != nil) {
 		return
 	}
-	s.inbox = append(s.inbox, parcel{c, maphash.Bytes(sums, c.data)})
-	s.held += len(c.data)
-	poke(s.wake)
+	s.inbox = append(s.inbox, inboxChunk{c, maphash.Bytes(hashSeed, c.data)})
+	s.inboxBytes += len(c.data)
+	notify(s.wake)
 }
 
-// leave asks the stub to let go. What the toxic has kept until now was affected.
-func (s *stub) leave() {
-	s.leaving = true
-	for i := range s.given {
-		if s.given[i].kept() {
-			s.touch(&s.given[i])
+// startHeal makes the stub release what it holds. Chunks held noticeably until now count as affected.
+func (s *stub) startHeal() {
+	s.healing = true
+	for i := range s.pending {
+		if s.pending[i].heldNoticeably() {
+			s.touch(&s.pending[i])
 		}
 	}
-	poke(s.wake)
+	notify(s.wake)
 }
 
-// parcel is a chunk for a toxic. The toxic may change its bytes as soon as it has them.
-type parcel struct {
+// inboxChunk is an input chunk with the hash of its data, since the toxic may change the data once it
+// has received it.
+type inboxChunk struct {
 	chunk
-	sum uint64
+	hash uint64
 }
 
-// given is a chunk that the toxic has and has not put out.
-type given struct {
-	n       int // bytes that are left of it
-	sum     uint64
+// pendingChunk is a chunk that the toxic has received and not yet put out.
+type pendingChunk struct {
+	n       int // bytes not yet put out
+	hash    uint64
 	at      time.Time
 	touched bool
 }
 
-// kept tells whether the toxic has had the chunk for longer than passing it on takes.
-func (g *given) kept() bool { return time.Since(g.at) >= time.Millisecond }
+// heldNoticeably reports whether the toxic has held the chunk for longer than forwarding takes.
+func (g *pendingChunk) heldNoticeably() bool { return time.Since(g.at) >= time.Millisecond }
 
-// sums is what chunks are compared by.
-var sums = maphash.MakeSeed()
+// hashSeed is the seed of the hashes by which chunks are compared.
+var hashSeed = maphash.MakeSeed()
 
-// see counts a chunk that the toxic took.
-func (s *stub) see(p parcel) {
-	s.given = append(s.given, given{n: len(p.data), sum: p.sum, at: time.Now()})
+// countTaken counts a chunk that the toxic has received.
+func (s *stub) countTaken(p inboxChunk) {
+	s.pending = append(s.pending, pendingChunk{n: len(p.data), hash: p.hash, at: time.Now()})
 	s.stage.Count.See(1)
 	s.stage.Count.Carry(len(p.data), 0)
-	if len(s.given) > mostGiven { // it will hardly come any more
-		s.touch(&s.given[0])
-		s.given = s.given[1:]
+	if len(s.pending) > maxPending { // unlikely to be put out any more
+		s.touch(&s.pending[0])
+		s.pending = s.pending[1:]
 	}
 }
 
-// mostGiven is how many chunks that a toxic keeps are told apart.
-const mostGiven = 1024
+// maxPending is how many pending chunks of a toxic are tracked.
+const maxPending = 1024
 
-// judge compares what comes out with what went in: a chunk that comes as it was, at once, was not affected.
-func (s *stub) judge(data []byte) {
+// countOutput compares output with the pending chunks. A chunk that leaves unchanged and at once is
+// not affected.
+func (s *stub) countOutput(data []byte) {
 	left := len(data)
-	if len(s.given) > 0 && s.given[0].n == left && s.given[0].sum == maphash.Bytes(sums, data) {
-		if s.given[0].kept() {
-			s.touch(&s.given[0])
+	if len(s.pending) > 0 && s.pending[0].n == left && s.pending[0].hash == maphash.Bytes(hashSeed, data) {
+		if s.pending[0].heldNoticeably() {
+			s.touch(&s.pending[0])
 		}
-		s.given = s.given[1:]
+		s.pending = s.pending[1:]
 		return
 	}
-	s.strike()
-	for left > 0 && len(s.given) > 0 {
-		g := &s.given[0]
+	s.touchCurrent()
+	for left > 0 && len(s.pending) > 0 {
+		g := &s.pending[0]
 		s.touch(g)
 		n := min(left, g.n)
 		left, g.n = left-n, g.n-n
 		if g.n == 0 {
-			s.given = s.given[1:]
+			s.pending = s.pending[1:]
 		}
 	}
 }
 
-// strike counts what the toxic does now on the chunk that it has, or as one of its own.
-func (s *stub) strike() {
-	if len(s.given) > 0 {
-		s.touch(&s.given[0])
+// touchCurrent counts an action of the toxic: on the oldest pending chunk, or as a chunk of its own if
+// there is none.
+func (s *stub) touchCurrent() {
+	if len(s.pending) > 0 {
+		s.touch(&s.pending[0])
 		return
 	}
 	s.stage.Count.See(1)
-	s.touch(&given{at: time.Now()})
+	s.touch(&pendingChunk{at: time.Now()})
 }
 
 // touch counts a chunk as affected, once.
-func (s *stub) touch(g *given) {
+func (s *stub) touch(g *pendingChunk) {
 	if g.touched {
 		return
 	}

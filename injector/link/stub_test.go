@@ -20,7 +20,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// loop is how a toxic should be written: each chunk goes through do, and interruption and end are heeded.
+// loop runs do on each chunk, and handles interruption and end as a correct toxic does.
 func loop(s *toxics.ToxicStub, do func(*stream.StreamChunk) bool) {
 	for {
 		select {
@@ -51,7 +51,7 @@ func (f *flipper) Pipe(s *toxics.ToxicStub) {
 	})
 }
 
-// keeper keeps what comes, the end too, until it is interrupted.
+// keeper holds its input, including the end, until it is interrupted.
 type keeper struct{}
 
 func (*keeper) Pipe(s *toxics.ToxicStub) {
@@ -74,14 +74,14 @@ func (*keeper) Pipe(s *toxics.ToxicStub) {
 	}
 }
 
-// hole loses what comes.
+// hole drops its input.
 type hole struct{}
 
 func (*hole) Pipe(s *toxics.ToxicStub) {
 	loop(s, func(*stream.StreamChunk) bool { return true })
 }
 
-// closer ends the stream behind its first chunk.
+// closer closes the stream after its first chunk.
 type closer struct{}
 
 func (*closer) Pipe(s *toxics.ToxicStub) {
@@ -92,7 +92,7 @@ func (*closer) Pipe(s *toxics.ToxicStub) {
 	})
 }
 
-// talker has something to say by itself, and may end the stream then.
+// talker produces output without input, and may close the stream after it.
 type talker struct {
 	Say string
 	End bool
@@ -107,7 +107,7 @@ func (f *talker) Pipe(s *toxics.ToxicStub) {
 	(&toxics.NoopToxic{}).Pipe(s)
 }
 
-// quitter returns without a word after its first chunk.
+// quitter returns after its first chunk without closing the stream.
 type quitter struct{}
 
 func (*quitter) Pipe(s *toxics.ToxicStub) {
@@ -117,7 +117,7 @@ func (*quitter) Pipe(s *toxics.ToxicStub) {
 	})
 }
 
-// deaf does not hear that it is interrupted while it has a chunk, until it is called.
+// deaf ignores interruption while it holds a chunk, until call receives a value.
 type deaf struct{}
 
 var call = make(chan struct{})
@@ -130,7 +130,7 @@ func (f *deaf) Pipe(s *toxics.ToxicStub) {
 	})
 }
 
-// bomb panics.
+// bomb panics at the point named by At.
 type bomb struct{ At string }
 
 func (f *bomb) goOff(at string) {
@@ -162,7 +162,7 @@ func (f *bomb) Pipe(s *toxics.ToxicStub) {
 	})
 }
 
-// counter is stateful: it lets so many bytes pass, and what is more is lost.
+// counter is stateful: it passes a number of bytes and drops the rest.
 type counter struct{ Bytes int }
 
 func (f *counter) NewState() any { left := f.Bytes; return &left }
@@ -187,7 +187,7 @@ func init() {
 	}
 }
 
-// put puts a toxic on a link and counts.
+// put adds a toxic to a link, with a counter.
 func put(t testing.TB, l *Link, dir Dir, name string, attributes map[string]any) (Heal, *evidence.Counter) {
 	t.Helper()
 	count := evidence.NewCounter("traffic")
@@ -196,7 +196,7 @@ func put(t testing.TB, l *Link, dir Dir, name string, attributes map[string]any)
 	return heal, count
 }
 
-// stubs counts the toxics that run on a link.
+// stubs returns the number of toxics running on a link.
 func stubs(l *Link) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -210,17 +210,17 @@ func stubs(l *Link) (n int) {
 	return n
 }
 
-func TestAToxicOfOthersActsOnLiveAndNewConnections(t *testing.T) {
+func TestCustomToxicActsOnLiveAndNewConnections(t *testing.T) {
 	for _, dir := range []Dir{ToServer, ToClient} {
 		l := open(t, serve(t, echo))
 		live := dial(t, l)
-		say(t, live, "one")
-		hear(t, live, "one")
+		send(t, live, "one")
+		expect(t, live, "one")
 		heal, count := put(t, l, dir, "flipper", map[string]any{"Mask": 0x20})
 		fresh := dial(t, l)
 		for _, c := range []*net.TCPConn{live, fresh} {
-			say(t, c, "two")
-			hear(t, c, "TWO")
+			send(t, c, "two")
+			expect(t, c, "TWO")
 		}
 		tally := count.Tally()
 		require.EqualValues(t, 2, tally.Seen)
@@ -231,8 +231,8 @@ func TestAToxicOfOthersActsOnLiveAndNewConnections(t *testing.T) {
 		require.Zero(t, stubs(l))
 		require.NoError(t, heal(t.Context()))
 		for _, c := range []*net.TCPConn{live, fresh} {
-			say(t, c, "three")
-			hear(t, c, "three")
+			send(t, c, "three")
+			expect(t, c, "three")
 			require.NoError(t, c.CloseWrite())
 			_, err := c.Read(make([]byte, 1))
 			require.ErrorIs(t, err, io.EOF)
@@ -241,31 +241,31 @@ func TestAToxicOfOthersActsOnLiveAndNewConnections(t *testing.T) {
 	}
 }
 
-func TestAToxicThatChangesNothingAffectsNothing(t *testing.T) {
+func TestNoopToxicAffectsNothing(t *testing.T) {
 	l := open(t, serve(t, echo))
 	heal, count := put(t, l, Both, "their noop", nil)
 	c := dial(t, l)
 	for range 20 {
-		say(t, c, "ping")
-		hear(t, c, "ping")
+		send(t, c, "ping")
+		expect(t, c, "ping")
 	}
 	require.NoError(t, heal(t.Context()))
 	require.EqualValues(t, 40, count.Tally().Seen)
 	require.Less(t, count.Tally().Affected, int64(40), "a chunk is affected when it is kept for a millisecond, which a busy machine may do")
 }
 
-func TestWhatAToxicKeepsGoesOnWhenItIsHealed(t *testing.T) {
+func TestHealReleasesHeldChunks(t *testing.T) {
 	for name, dir := range map[string]Dir{"requests": ToServer, "replies": ToClient, "both": Both} {
 		t.Run(name, func(t *testing.T) {
 			l := open(t, serve(t, echo))
 			c := dial(t, l)
 			heal, count := put(t, l, dir, "keeper", nil)
-			say(t, c, "kept")
+			send(t, c, "kept")
 			require.Eventually(t, func() bool { return count.Tally().Seen == 1 }, 20*time.Second, time.Millisecond)
-			silent(t, c)
-			say(t, c, " too")
+			expectSilence(t, c)
+			send(t, c, " too")
 			require.NoError(t, c.CloseWrite())
-			silent(t, c)
+			expectSilence(t, c)
 			require.NoError(t, heal(t.Context()))
 			got, err := io.ReadAll(c)
 			require.NoError(t, err)
@@ -276,8 +276,9 @@ func TestWhatAToxicKeepsGoesOnWhenItIsHealed(t *testing.T) {
 	}
 }
 
-// TestToxicsStandInARow: what the first lets through meets the second, and either may go first.
-func TestToxicsStandInARow(t *testing.T) {
+// TestToxicsAreChained checks that the output of one toxic is the input of the next, whichever is
+// removed first.
+func TestToxicsAreChained(t *testing.T) {
 	for _, first := range []int{0, 1, 2} {
 		l := open(t, serve(t, echo))
 		c := dial(t, l)
@@ -290,53 +291,53 @@ func TestToxicsStandInARow(t *testing.T) {
 		require.NoError(t, err)
 		heals = append(heals, delay)
 		for i := range 10 {
-			say(t, c, string(rune('a'+i)))
+			send(t, c, string(rune('a'+i)))
 		}
-		silent(t, c)
+		expectSilence(t, c)
 		for i := range heals {
 			require.NoError(t, heals[(first+i)%3](t.Context()))
 		}
-		hear(t, c, "abcdefghij")
-		say(t, c, "k")
-		hear(t, c, "k")
+		expect(t, c, "abcdefghij")
+		send(t, c, "k")
+		expect(t, c, "k")
 	}
 }
 
-func TestToxicsThatSpeakOrEndByThemselves(t *testing.T) {
+func TestToxicsThatInjectDataOrClose(t *testing.T) {
 	for name, c := range map[string]struct {
 		toxic      string
 		attributes map[string]any
 		dir        Dir
-		talk       func(t *testing.T, client, server *net.TCPConn)
+		check      func(t *testing.T, client, server *net.TCPConn)
 	}{
 		"to the client": {"talker", map[string]any{"Say": "psst"}, ToClient, func(t *testing.T, client, server *net.TCPConn) {
-			hear(t, client, "psst")
-			say(t, server, "more")
-			hear(t, client, "more")
+			expect(t, client, "psst")
+			send(t, server, "more")
+			expect(t, client, "more")
 		}},
 		"to the server": {"talker", map[string]any{"Say": "psst"}, ToServer, func(t *testing.T, client, server *net.TCPConn) {
-			hear(t, server, "psst")
-			say(t, client, "more")
-			hear(t, server, "more")
+			expect(t, server, "psst")
+			send(t, client, "more")
+			expect(t, server, "more")
 		}},
-		"and ends, to the client": {"talker", map[string]any{"Say": "bye", "End": true}, ToClient, bothEnd("", "bye")},
-		"and ends, to the server": {"talker", map[string]any{"Say": "bye", "End": true}, ToServer, bothEnd("bye", "")},
-		"ends behind a chunk": {"closer", nil, ToServer, func(t *testing.T, client, server *net.TCPConn) {
-			say(t, client, "last")
+		"and closes, to the client": {"talker", map[string]any{"Say": "bye", "End": true}, ToClient, bothEnd("", "bye")},
+		"and closes, to the server": {"talker", map[string]any{"Say": "bye", "End": true}, ToServer, bothEnd("bye", "")},
+		"closes after a chunk": {"closer", nil, ToServer, func(t *testing.T, client, server *net.TCPConn) {
+			send(t, client, "last")
 			bothEnd("last", "")(t, client, server)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, client, server := pair(t)
 			heal, count := put(t, l, c.dir, c.toxic, c.attributes)
-			c.talk(t, client, server)
+			c.check(t, client, server)
 			require.NoError(t, heal(t.Context()))
 			require.Positive(t, count.Tally().Affected)
 		})
 	}
 }
 
-// bothEnd asserts that both ends hear so much and an orderly end behind it.
+// bothEnd asserts that both ends receive these bytes followed by a graceful end.
 func bothEnd(toServer, toClient string) func(*testing.T, *net.TCPConn, *net.TCPConn) {
 	return func(t *testing.T, client, server *net.TCPConn) {
 		t.Helper()
@@ -349,54 +350,54 @@ func bothEnd(toServer, toClient string) func(*testing.T, *net.TCPConn, *net.TCPC
 	}
 }
 
-// TestAToxicThatQuitsHoldsTheStreamUntilItIsHealed as in Toxiproxy, whose removal of it hangs for ever.
-func TestAToxicThatQuitsHoldsTheStreamUntilItIsHealed(t *testing.T) {
+// TestReturnedToxicHoldsStreamUntilHealed: as in Toxiproxy, where removing such a toxic hangs forever.
+func TestReturnedToxicHoldsStreamUntilHealed(t *testing.T) {
 	l, client, server := pair(t)
 	heal, _ := put(t, l, ToServer, "quitter", nil)
-	say(t, client, "a")
-	hear(t, server, "a")
-	say(t, client, "b")
-	silent(t, server)
+	send(t, client, "a")
+	expect(t, server, "a")
+	send(t, client, "b")
+	expectSilence(t, server)
 	require.NoError(t, heal(t.Context()))
-	hear(t, server, "b")
+	expect(t, server, "b")
 }
 
-func TestAToxicIsDrawnAndStatefulOncePerConnection(t *testing.T) {
+func TestToxicStateIsPerConnection(t *testing.T) {
 	l, client, server := pair(t)
 	heal, _ := put(t, l, ToServer, "counter", map[string]any{"Bytes": 3})
-	say(t, client, "ab")
-	hear(t, server, "ab")
-	for range 10 { // neighbours come and go
+	send(t, client, "ab")
+	expect(t, server, "ab")
+	for range 10 { // add and remove other faults
 		other, _ := put(t, l, Both, "their noop", nil)
 		slow, err := l.Delay(Delay{By: time.Millisecond})
 		require.NoError(t, err)
 		require.NoError(t, other(t.Context()))
 		require.NoError(t, slow(t.Context()))
 	}
-	say(t, client, "cdef")
-	hear(t, server, "c")
-	silent(t, server)
+	send(t, client, "cdef")
+	expect(t, server, "c")
+	expectSilence(t, server)
 	require.NoError(t, heal(t.Context()))
-	say(t, client, "gh")
-	hear(t, server, "gh")
+	send(t, client, "gh")
+	expect(t, server, "gh")
 }
 
-// TestAPanicOfAToxicCostsItsConnectionAndIsTold by healing, once.
-func TestAPanicOfAToxicCostsItsConnectionAndIsTold(t *testing.T) {
+// TestToxicPanicResetsConnectionAndIsReported checks that Heal reports the panic once.
+func TestToxicPanicResetsConnectionAndIsReported(t *testing.T) {
 	for _, at := range []string{"once", "state", "chunk", "end", "cleaning"} {
 		t.Run(at, func(t *testing.T) {
 			l := open(t, serve(t, echo))
-			hurt := dial(t, l)
-			say(t, hurt, "x")
-			hear(t, hurt, "x")
+			live := dial(t, l)
+			send(t, live, "x")
+			expect(t, live, "x")
 			heal, count := put(t, l, ToClient, "bomb", map[string]any{"At": at})
 			if at == "cleaning" {
 				err := heal(t.Context())
 				require.ErrorContains(t, err, "boom")
 			} else {
-				_, werr := io.WriteString(hurt, "y")
-				_, err := io.ReadAll(hurt)
-				if at != "end" && werr == nil { // an end is an orderly one first, and a writer may meet the reset before the reader
+				_, werr := io.WriteString(live, "y")
+				_, err := io.ReadAll(live)
+				if at != "end" && werr == nil { // the end is graceful at first, and a writer may see the reset before the reader
 					require.ErrorIs(t, err, syscall.ECONNRESET)
 				}
 				require.Eventually(t, func() bool { return stubs(l) == 0 }, 20*time.Second, time.Millisecond)
@@ -405,8 +406,8 @@ func TestAPanicOfAToxicCostsItsConnectionAndIsTold(t *testing.T) {
 			}
 			require.NoError(t, heal(t.Context()))
 			c := dial(t, l)
-			say(t, c, "z")
-			hear(t, c, "z")
+			send(t, c, "z")
+			expect(t, c, "z")
 		})
 	}
 	l := open(t, serve(t, echo))
@@ -414,38 +415,39 @@ func TestAPanicOfAToxicCostsItsConnectionAndIsTold(t *testing.T) {
 	require.ErrorContains(t, err, "panicked when it was made: boom")
 }
 
-// TestAToxicThatDoesNotHearIsWaitedForAndThenLeft: one that is late delays healing by itself; one that is too late costs the connection.
-func TestAToxicThatDoesNotHearIsWaitedForAndThenLeft(t *testing.T) {
+// TestUnresponsiveToxicIsAbandoned: a toxic that returns late delays Heal, and one that returns too
+// late makes it reset the connection.
+func TestUnresponsiveToxicIsAbandoned(t *testing.T) {
 	l, client, server := pair(t)
 	heal, _ := put(t, l, ToServer, "deaf", nil)
-	say(t, client, "late")
-	require.Eventually(t, func() bool { return inHand(l) }, 20*time.Second, time.Millisecond)
+	send(t, client, "late")
+	require.Eventually(t, func() bool { return holdsChunk(l) }, 20*time.Second, time.Millisecond)
 	cut, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, heal(cut), context.DeadlineExceeded, "the wait is bounded by the caller too")
 	call <- struct{}{}
 	require.NoError(t, heal(t.Context()))
-	hear(t, server, "late")
+	expect(t, server, "late")
 
 	heal, _ = put(t, l, ToServer, "deaf", nil)
-	say(t, client, "too late")
-	require.Eventually(t, func() bool { return inHand(l) }, 20*time.Second, time.Millisecond)
+	send(t, client, "too late")
+	require.Eventually(t, func() bool { return holdsChunk(l) }, 20*time.Second, time.Millisecond)
 	require.ErrorContains(t, heal(t.Context()), "did not return")
 	_, err := client.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 	require.NoError(t, l.Close())
-	call <- struct{}{} // nobody waits for what it puts out then, and it ends all the same
+	call <- struct{}{} // its output is discarded, and it can still return
 }
 
-// inHand tells whether a toxic has a chunk.
-func inHand(l *Link) bool {
+// holdsChunk reports whether a toxic holds a chunk.
+func holdsChunk(l *Link) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
 		c.in.mu.Lock()
 		defer c.in.mu.Unlock()
 		for _, s := range c.in.stubs {
-			if len(s.given) > 0 {
+			if len(s.pending) > 0 {
 				return true
 			}
 		}
@@ -453,7 +455,7 @@ func inHand(l *Link) bool {
 	return false
 }
 
-func TestALinkClosesWithToxicsThatHoldEverything(t *testing.T) {
+func TestCloseWithToxicsThatHoldEverything(t *testing.T) {
 	l, err := Open(Config{Name: "a -> b", Upstream: serve(t, echo)})
 	require.NoError(t, err)
 	for _, name := range []string{"keeper", "hole", "their timeout", "quitter"} {
@@ -462,14 +464,15 @@ func TestALinkClosesWithToxicsThatHoldEverything(t *testing.T) {
 	}
 	for range 20 {
 		c := dial(t, l)
-		say(t, c, "x")
+		send(t, c, "x")
 	}
 	require.Eventually(t, func() bool { return stubs(l) == 160 }, 20*time.Second, time.Millisecond)
 	require.NoError(t, l.Close())
 }
 
-// TestARelayOutlivesNoToxic: a relay that returns without an end leaves nothing behind that waits for more.
-func TestARelayOutlivesNoToxic(t *testing.T) {
+// TestRelayReturnEndsToxics checks that no toxic waits for more after a relay has returned without
+// closing the stream.
+func TestRelayReturnEndsToxics(t *testing.T) {
 	l, err := Open(Config{Name: "a -> b", Upstream: "127.0.0.1:1", Serve: func(_ context.Context, c Conn, _ func(context.Context) (net.Conn, error)) {
 		_, _ = c.Read(make([]byte, 1))
 		_, _ = c.Write([]byte("last words"))
@@ -478,14 +481,15 @@ func TestARelayOutlivesNoToxic(t *testing.T) {
 	defer l.Close()
 	_, _ = put(t, l, Both, "flipper", map[string]any{"Mask": 0x20})
 	c := dial(t, l)
-	say(t, c, "x")
+	send(t, c, "x")
 	got, err := io.ReadAll(c)
 	require.NoError(t, err)
 	require.Equal(t, "LAST\x00WORDS", string(got))
 }
 
-// TestToxicsOfOthersLoseNotOneByte while they come and go on live connections, Toxiproxy's own among them.
-func TestToxicsOfOthersLoseNotOneByte(t *testing.T) {
+// TestCustomToxicsLoseNoBytes adds and removes custom toxics, including Toxiproxy's own, on live
+// connections.
+func TestCustomToxicsLoseNoBytes(t *testing.T) {
 	const conns, each = 16, 2 << 20
 	l := open(t, serve(t, echo))
 	block := make([]byte, each)
@@ -526,7 +530,7 @@ func TestToxicsOfOthersLoseNotOneByte(t *testing.T) {
 	require.Greater(t, switches, 10)
 }
 
-// churnToxics puts toxics on and takes them off, up to three at a time.
+// churnToxics adds and removes toxics, up to three at a time.
 func churnToxics(ctx context.Context, t *testing.T, l *Link, random *rand.Rand) (switches int) {
 	var live []Heal
 	for ctx.Err() == nil {

@@ -13,17 +13,18 @@ import (
 	"syscall"
 )
 
-// TLS makes a link end its clients' TLS and begin its own to the upstream, so that messages inside can be followed. Stream faults act on the
-// ciphertext between the client and us.
+// TLS makes a link terminate its clients' TLS and use its own TLS to the upstream, so that relays see
+// plaintext. Stream faults act on the ciphertext between the client and the link.
 //
-// The upstream is dialled first, with the name and the protocols (ALPN) that the client asks for, and only what it chose is offered back: what it does not
-// speak is not spoken. A client that asks for no name, as one that was given an IP address does, means the upstream's host. Where the upstream's TLS
-// fails, the client is reset. A client's own certificate cannot be passed on.
+// The upstream is dialled first, with the server name and the protocols (ALPN) that the client
+// requests. The client is offered only the protocol that the upstream chose. If the client sends no
+// server name, as clients do that were given an IP address, the host of Upstream is used. If TLS to
+// the upstream fails, the client's connection is reset. Client certificates cannot be forwarded.
 type TLS struct {
-	CA       *CA            // signs the certificates that clients see, who have to trust it
-	Roots    *x509.CertPool // who may vouch for the upstream; nil means the system's
-	Insecure bool           // anybody may
-	Failed   func(error)    // told of each connection on which TLS failed, on either side; may be nil
+	CA       *CA            // signs the certificates presented to clients, which must trust it
+	Roots    *x509.CertPool // certificate authorities trusted for the upstream; nil means the system's
+	Insecure bool           // accept any certificate of the upstream
+	Failed   func(error)    // called for each connection on which TLS failed, on either side; may be nil
 }
 
 func (t *TLS) check() error {
@@ -38,48 +39,49 @@ func (t *TLS) check() error {
 	return nil
 }
 
-// sealed is a connection whose TLS ends here.
-type sealed struct {
-	c      *conn
-	client *inside
-	up     *outside
-	ask    *tls.Config // of the upstream: what the client asked for, and once it has answered, what it chose
-	fault  error       // of the upstream, which was dialled in vain
-	told   atomic.Bool
+// tlsSession is a connection whose TLS is terminated by the link.
+type tlsSession struct {
+	c              *conn
+	client         *clientSide
+	up             *upstreamSide
+	upstreamConfig *tls.Config // what the client requested, and after the handshake, what the upstream chose
+	upstreamErr    error       // why the upstream could not be used
+	reported       atomic.Bool
 }
 
-// terminate carries one connection inside TLS to its end.
+// terminate handles one TLS connection to its end.
 func (c *conn) terminate(ctx context.Context) {
-	s := &sealed{c: c}
-	s.client = &inside{side: side{wire: &wire{Conn: c}}, of: s}
+	s := &tlsSession{c: c}
+	s.client = &clientSide{side: side{wire: &wire{Conn: c}}, session: s}
 	s.client.Conn = tls.Server(s.client.wire, &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		cfg, err := s.answer(ctx, hello)
+		cfg, err := s.configForClient(ctx, hello)
 		if err != nil {
-			s.fault = err
-			_ = c.Reset() // before an alert could go out
+			s.upstreamErr = err
+			_ = c.Reset() // before an alert is sent
 		}
 		return cfg, err
 	}})
-	err := s.client.Handshake() // ends with the connection
+	err := s.client.Handshake() // returns when the connection ends, too
 	if s.up != nil {
 		s.client.other = s.up.wire
-		defer func() { _ = s.up.Close() }() // where nobody else did
+		defer func() { _ = s.up.Close() }() // if it was not closed before
 	}
 	switch {
 	case err != nil:
-		s.refuse(err)
+		s.handshakeFailed(err)
 	case c.link.cfg.Serve != nil:
 		c.link.cfg.Serve(ctx, s.client, s.dialer())
-		c.farewell()
+		c.finishOutput()
 	default:
 		s.pump()
 	}
-	c.sending.Wait()
+	c.sender.Wait()
 }
 
-// dialer gives a relay the connection that there is already, and new ones after that.
-func (s *sealed) dialer() func(context.Context) (net.Conn, error) {
-	var first atomic.Pointer[outside]
+// dialer returns a relay's dial function. Its first call returns the connection that is already open,
+// later calls open new ones.
+func (s *tlsSession) dialer() func(context.Context) (net.Conn, error) {
+	var first atomic.Pointer[upstreamSide]
 	first.Store(s.up)
 	return func(ctx context.Context) (net.Conn, error) {
 		if up := first.Swap(nil); up != nil {
@@ -93,16 +95,17 @@ func (s *sealed) dialer() func(context.Context) (net.Conn, error) {
 	}
 }
 
-// answer dials the upstream as a client asks, and gives the client what it chose.
-func (s *sealed) answer(ctx context.Context, hello *tls.ClientHelloInfo) (_ *tls.Config, err error) {
+// configForClient dials the upstream with the client's parameters, and returns a configuration that
+// offers the client what the upstream chose.
+func (s *tlsSession) configForClient(ctx context.Context, hello *tls.ClientHelloInfo) (_ *tls.Config, err error) {
 	t, host := s.c.link.cfg.TLS, s.c.link.host()
 	if hello.ServerName != "" {
 		host = hello.ServerName
 	}
-	s.ask = &tls.Config{ServerName: host, NextProtos: hello.SupportedProtos, RootCAs: t.Roots, InsecureSkipVerify: t.Insecure} //nolint:gosec // as the user says
+	s.upstreamConfig = &tls.Config{ServerName: host, NextProtos: hello.SupportedProtos, RootCAs: t.Roots, InsecureSkipVerify: t.Insecure} //nolint:gosec // as configured
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s.client.wire.watch(s.c.wg.Go, cancel)
+	s.client.wire.watchClose(s.c.wg.Go, cancel)
 	if s.up, err = s.dial(ctx); err != nil {
 		return nil, err
 	}
@@ -110,32 +113,33 @@ func (s *sealed) answer(ctx context.Context, hello *tls.ClientHelloInfo) (_ *tls
 	if err != nil {
 		return nil, err
 	}
-	s.ask.NextProtos = nil
+	s.upstreamConfig.NextProtos = nil
 	if chosen := s.up.ConnectionState().NegotiatedProtocol; chosen != "" {
-		s.ask.NextProtos = []string{chosen}
+		s.upstreamConfig.NextProtos = []string{chosen}
 	}
-	return &tls.Config{Certificates: []tls.Certificate{*leaf}, NextProtos: s.ask.NextProtos, SessionTicketsDisabled: true}, nil //nolint:gosec // the default's versions
+	return &tls.Config{Certificates: []tls.Certificate{*leaf}, NextProtos: s.upstreamConfig.NextProtos, SessionTicketsDisabled: true}, nil //nolint:gosec // the default's versions
 }
 
-// dial opens a connection to the upstream and begins TLS on it. That has no time-out of its own: how long to wait is for the client to say.
-func (s *sealed) dial(ctx context.Context) (*outside, error) {
+// dial opens a TLS connection to the upstream. The handshake has no timeout of its own: the client
+// decides how long to wait.
+func (s *tlsSession) dial(ctx context.Context) (*upstreamSide, error) {
 	sock, err := s.c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	up := &outside{side: side{wire: &wire{Conn: sock}, other: s.client.wire}, of: s, sock: sock}
-	up.Conn = tls.Client(up.wire, s.ask.Clone())
+	up := &upstreamSide{side: side{wire: &wire{Conn: sock}, other: s.client.wire}, session: s, sock: sock}
+	up.Conn = tls.Client(up.wire, s.upstreamConfig.Clone())
 	if err := up.HandshakeContext(ctx); err != nil {
 		sock.reset()
 		if ctx.Err() == nil {
-			s.fail(s.upstreamsFault(err))
+			s.report(s.upstreamError(err))
 		}
 		return nil, err
 	}
 	return up, nil
 }
 
-// host is the upstream's, without its port; "" for a Unix socket.
+// host returns the host of the upstream address; "" for a Unix socket.
 func (l *Link) host() string {
 	host, _, err := net.SplitHostPort(l.cfg.Upstream)
 	if err != nil || strings.HasPrefix(l.cfg.Upstream, unixPrefix) {
@@ -144,26 +148,27 @@ func (l *Link) host() string {
 	return host
 }
 
-// refuse ends a connection on which TLS did not come about: with a reset, but for a client that was told why by an alert.
-func (s *sealed) refuse(err error) {
-	var alien tls.RecordHeaderError
+// handshakeFailed ends a connection whose handshake failed. It resets the connection unless the client
+// received an alert.
+func (s *tlsSession) handshakeFailed(err error) {
+	var record tls.RecordHeaderError
 	switch {
-	case s.fault != nil: // told, and reset
-	case s.c.over.Load() || gone(err): // it left
-	case errors.As(err, &alien):
-		s.fail(fmt.Errorf("end a client's TLS on link %q: the client speaks no TLS: %w", s.c.link.cfg.Name, err))
+	case s.upstreamErr != nil: // already reported and reset
+	case s.c.closed.Load() || disconnected(err): // the client closed the connection
+	case errors.As(err, &record):
+		s.report(fmt.Errorf("end a client's TLS on link %q: the client speaks no TLS: %w", s.c.link.cfg.Name, err))
 		_ = s.c.Reset()
 	default:
-		s.fail(s.clientsFault(err))
+		s.report(s.clientError(err))
 	}
 	if s.up != nil {
 		_ = s.up.SetLinger(0)
 	}
 }
 
-// fail counts a connection and tells why.
-func (s *sealed) fail(err error) {
-	if s.told.Swap(true) {
+// report counts a connection with a TLS failure and calls Failed, once.
+func (s *tlsSession) report(err error) {
+	if s.reported.Swap(true) {
 		return
 	}
 	s.c.link.tlsErrors.Add(1)
@@ -172,23 +177,23 @@ func (s *sealed) fail(err error) {
 	}
 }
 
-// clientsFault says what is most likely wrong: nobody gave the client the CA.
-func (s *sealed) clientsFault(err error) error {
+// clientError returns an error that names the most likely cause: the client was not given the CA.
+func (s *tlsSession) clientError(err error) error {
 	return fmt.Errorf("end a client's TLS on link %q: %w (does the client trust the run's CA?)", s.c.link.cfg.Name, err)
 }
 
-func (s *sealed) upstreamsFault(err error) error {
-	return fmt.Errorf("speak TLS with %s as %q on link %q: %w", s.c.link.cfg.Upstream, s.ask.ServerName, s.c.link.cfg.Name, err)
+func (s *tlsSession) upstreamError(err error) error {
+	return fmt.Errorf("speak TLS with %s as %q on link %q: %w", s.c.link.cfg.Upstream, s.upstreamConfig.ServerName, s.c.link.cfg.Name, err)
 }
 
-// ofTLS tells an error of TLS itself from those of the connection below.
-func ofTLS(err error) bool {
+// isTLSError reports whether err comes from TLS and not from the connection below.
+func isTLSError(err error) bool {
 	var op *net.OpError
-	var alien tls.RecordHeaderError
-	return errors.As(err, &alien) || (errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"))
+	var record tls.RecordHeaderError
+	return errors.As(err, &record) || (errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"))
 }
 
-// gone tells whether a peer's connection ended, in whatever way, without a word of TLS about it.
-func gone(err error) bool {
+// disconnected reports whether the peer's connection ended without a TLS error.
+func disconnected(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
 }

@@ -5,21 +5,21 @@ import (
 	"sync"
 )
 
-// pump copies what is said inside TLS, both ways, until both are done.
-func (s *sealed) pump() {
+// pump copies plaintext in both directions until both have ended.
+func (s *tlsSession) pump() {
 	c, client, up := s.c, s.client, s.up
 	c.mu.Lock()
 	c.peer = up.sock
 	c.mu.Unlock()
-	if c.over.Load() {
+	if c.closed.Load() {
 		up.sock.reset()
 		return
 	}
 	var both sync.WaitGroup
 	both.Go(func() {
 		switch srcErr, dstErr := carry(up, client); {
-		case dstErr != nil: // the server is gone
-			c.passReset()
+		case dstErr != nil: // the server closed the connection
+			c.forwardReset()
 		case srcErr != nil:
 			c.abort(up.sock)
 		default:
@@ -31,26 +31,27 @@ func (s *sealed) pump() {
 		}
 	})
 	switch srcErr, dstErr := carry(client, up); {
-	case dstErr != nil: // the client is gone
+	case dstErr != nil: // the client closed the connection
 		c.abort(up.sock)
 	case srcErr != nil:
-		c.passReset()
+		c.forwardReset()
 	default:
 		_ = client.CloseWrite()
 		s.halfDone()
 		if up.wire.awaitReset() {
-			c.passReset()
+			c.forwardReset()
 		}
 	}
 	both.Wait()
 }
 
-// halfDone notes the orderly end of one direction. With the second, the connection is over for TLS, and closed once all has gone out.
-func (s *sealed) halfDone() {
-	if s.c.halves.Add(1) < 2 {
+// halfDone records the graceful end of one direction. After the second, it closes the connection once
+// everything has been sent.
+func (s *tlsSession) halfDone() {
+	if s.c.eofs.Add(1) < 2 {
 		return
 	}
-	s.c.sending.Wait()
+	s.c.sender.Wait()
 	s.c.mu.Lock()
 	s.c.peer = nil
 	s.c.mu.Unlock()
@@ -58,9 +59,9 @@ func (s *sealed) halfDone() {
 	_ = s.c.Close()
 }
 
-// carry copies until src ends; a nil srcErr is an orderly end.
+// carry copies until src ends. srcErr is nil for a graceful end.
 func carry(dst io.Writer, src io.Reader) (srcErr, dstErr error) {
-	p := make([]byte, 16<<10) // a record's worth
+	p := make([]byte, 16<<10) // the size of a TLS record
 	for {
 		n, err := src.Read(p)
 		if n > 0 {

@@ -7,13 +7,14 @@ import (
 	"sync/atomic"
 )
 
-// side is one side seen from inside TLS.
+// side is the plaintext end of one side of a session.
 type side struct {
 	*tls.Conn
 	wire, other *wire
 }
 
-// Read reads. Its io.EOF is the peer's close_notify, or its FIN: CloseWrite of the other side knows which.
+// Read reads plaintext. io.EOF means the peer's close_notify or a bare FIN; sendCloseNotify of the
+// other side distinguishes them.
 func (s *side) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
@@ -22,67 +23,69 @@ func (s *side) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// goodbye says close_notify, unless the other side ended without it: what was cut off there must not look complete here.
-func (s *side) goodbye() {
-	if !s.other.fin.Load() {
+// sendCloseNotify sends close_notify unless the other side ended without it, so that truncated data
+// does not look complete.
+func (s *side) sendCloseNotify() {
+	if !s.other.bareFIN.Load() {
 		_ = s.Conn.CloseWrite()
 	}
 }
 
-// inside is the client's side, a Conn.
-type inside struct {
+// clientSide is the client's side. It implements Conn.
+type clientSide struct {
 	side
-	of *sealed
+	session *tlsSession
 }
 
-func (i *inside) Read(p []byte) (int, error) {
+func (i *clientSide) Read(p []byte) (int, error) {
 	n, err := i.side.Read(p)
-	if ofTLS(err) {
-		i.of.fail(i.of.clientsFault(err))
+	if isTLSError(err) {
+		i.session.report(i.session.clientError(err))
 	}
 	return n, err
 }
 
-// CloseWrite says close_notify and FIN, behind what was written.
-func (i *inside) CloseWrite() error {
-	i.goodbye()
-	return i.of.c.CloseWrite()
+// CloseWrite sends close_notify and FIN after everything written so far.
+func (i *clientSide) CloseWrite() error {
+	i.sendCloseNotify()
+	return i.session.c.CloseWrite()
 }
 
-func (i *inside) Reset() error { return i.of.c.Reset() }
-func (i *inside) ID() uint64   { return i.of.c.id }
+func (i *clientSide) Reset() error { return i.session.c.Reset() }
+func (i *clientSide) ID() uint64   { return i.session.c.id }
 
 // outside is the upstream's side.
-type outside struct {
+type upstreamSide struct {
 	side
-	of   *sealed
-	sock *socket
-	hard atomic.Bool // Close is a reset
+	session      *tlsSession
+	sock         *socket
+	resetOnClose atomic.Bool // Close resets the connection
 }
 
-func (o *outside) Read(p []byte) (int, error) {
+func (o *upstreamSide) Read(p []byte) (int, error) {
 	n, err := o.side.Read(p)
-	if ofTLS(err) {
-		o.of.fail(o.of.upstreamsFault(err))
+	if isTLSError(err) {
+		o.session.report(o.session.upstreamError(err))
 	}
 	return n, err
 }
 
-// CloseWrite says close_notify and FIN.
-func (o *outside) CloseWrite() error {
-	o.goodbye()
+// CloseWrite sends close_notify and FIN.
+func (o *upstreamSide) CloseWrite() error {
+	o.sendCloseNotify()
 	return o.sock.CloseWrite()
 }
 
-// SetLinger sets what Close does; 0 makes it a reset, without a word of TLS before it.
-func (o *outside) SetLinger(sec int) error {
-	o.hard.Store(sec == 0)
+// SetLinger sets what Close does. With 0, Close resets the connection without a close_notify.
+func (o *upstreamSide) SetLinger(sec int) error {
+	o.resetOnClose.Store(sec == 0)
 	return o.sock.SetLinger(sec)
 }
 
-// Close says close_notify and closes. Once the client's connection is over it says nothing any more, which could take time.
-func (o *outside) Close() error {
-	if o.hard.Load() || o.of.c.over.Load() {
+// Close sends close_notify and closes the connection. It skips close_notify, which may block, if the
+// client's connection has already ended.
+func (o *upstreamSide) Close() error {
+	if o.resetOnClose.Load() || o.session.c.closed.Load() {
 		return o.sock.Close()
 	}
 	return o.Conn.Close()

@@ -21,16 +21,17 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// towns holds the certificates of a test: the run's CA, and another one that the upstream's certificate is of.
-type towns struct{ run, other *CA }
+// certs holds the certificates of a test: the run's CA, and another one that signs the upstream's
+// certificate.
+type certs struct{ run, other *CA }
 
-func newTowns(t testing.TB) towns {
+func newCerts(t testing.TB) certs {
 	t.Helper()
 	run, err := NewCA()
 	require.NoError(t, err)
 	other, err := NewCA()
 	require.NoError(t, err)
-	return towns{run, other}
+	return certs{run, other}
 }
 
 func pool(t testing.TB, ca *CA) *x509.CertPool {
@@ -40,16 +41,17 @@ func pool(t testing.TB, ca *CA) *x509.CertPool {
 	return p
 }
 
-// server is the configuration of an upstream that is called payments.test and has the address 127.0.0.1.
-func (ts towns) server(t testing.TB, protos ...string) *tls.Config {
+// server returns the configuration of an upstream named payments.test with address 127.0.0.1.
+func (ts certs) server(t testing.TB, protos ...string) *tls.Config {
 	t.Helper()
 	leaf, err := ts.other.leaf("payments.test", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
 	return &tls.Config{Certificates: []tls.Certificate{*leaf}, NextProtos: protos}
 }
 
-// client trusts the run's CA alone; "" asks for no name and wants a certificate for 127.0.0.1.
-func (ts towns) client(t testing.TB, name string, protos ...string) *tls.Config {
+// client returns a configuration that trusts only the run's CA. With "", it sends no server name and
+// expects a certificate for 127.0.0.1.
+func (ts certs) client(t testing.TB, name string, protos ...string) *tls.Config {
 	t.Helper()
 	if name == "" {
 		name = "127.0.0.1"
@@ -57,7 +59,7 @@ func (ts towns) client(t testing.TB, name string, protos ...string) *tls.Config 
 	return &tls.Config{RootCAs: pool(t, ts.run), ServerName: name, NextProtos: protos}
 }
 
-// failures collects what a link tells of TLS.
+// failures collects the TLS errors that a link reports.
 type failures struct {
 	mu  sync.Mutex
 	all []string
@@ -71,74 +73,74 @@ func (f *failures) list() []string {
 	return append([]string(nil), f.all...)
 }
 
-// terminating opens a link that ends TLS and trusts the test's upstream.
-func (ts towns) terminating(t testing.TB, upstream string, change func(*Config)) (*Link, *failures) {
+// terminating opens a link that terminates TLS and trusts the test's upstream.
+func (ts certs) terminating(t testing.TB, upstream string, change func(*Config)) (*Link, *failures) {
 	t.Helper()
-	told := &failures{}
-	cfg := Config{Name: "a -> b", Upstream: upstream, DialTimeout: 5 * time.Second, TLS: &TLS{CA: ts.run, Roots: pool(t, ts.other), Failed: told.add}}
+	failed := &failures{}
+	cfg := Config{Name: "a -> b", Upstream: upstream, DialTimeout: 5 * time.Second, TLS: &TLS{CA: ts.run, Roots: pool(t, ts.other), Failed: failed.add}}
 	if change != nil {
 		change(&cfg)
 	}
 	l, err := Open(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	return l, told
+	return l, failed
 }
 
-// noted is a TLS connection that tells a peer's close_notify from a bare FIN.
-type noted struct {
+// tlsPeer is a TLS connection that distinguishes a peer's close_notify from a bare FIN.
+type tlsPeer struct {
 	*tls.Conn
 	raw  *net.TCPConn
 	wire *wire
 }
 
-func (n noted) reset() { _ = n.raw.SetLinger(0); _ = n.raw.Close() }
+func (n tlsPeer) reset() { _ = n.raw.SetLinger(0); _ = n.raw.Close() }
 
-// serveTLS is serve inside TLS, for connections on which it comes about.
-func serveTLS(t testing.TB, cfg *tls.Config, do func(noted)) string {
+// serveTLS is serve with TLS, for connections whose handshake succeeds.
+func serveTLS(t testing.TB, cfg *tls.Config, do func(tlsPeer)) string {
 	t.Helper()
 	return serve(t, func(c *net.TCPConn) {
 		w := &wire{Conn: c}
 		if s := tls.Server(w, cfg); s.Handshake() == nil {
-			do(noted{s, c, w})
+			do(tlsPeer{s, c, w})
 		}
 	})
 }
 
-// dialTLS connects to a link and ends the handshake.
-func dialTLS(t testing.TB, l *Link, cfg *tls.Config) noted {
+// dialTLS connects to a link and completes the handshake.
+func dialTLS(t testing.TB, l *Link, cfg *tls.Config) tlsPeer {
 	t.Helper()
 	raw := dial(t, l)
 	w := &wire{Conn: raw}
-	c := noted{tls.Client(w, cfg), raw, w}
+	c := tlsPeer{tls.Client(w, cfg), raw, w}
 	require.NoError(t, c.Handshake())
 	return c
 }
 
-func echoTLS(c noted) { _, _ = io.Copy(c, c); _ = c.CloseWrite() }
+func echoTLS(c tlsPeer) { _, _ = io.Copy(c, c); _ = c.CloseWrite() }
 
 func TestTLSPassesThroughByDefault(t *testing.T) {
-	ts := newTowns(t)
+	ts := newCerts(t)
 	l := open(t, serveTLS(t, ts.server(t), echoTLS))
 	c := dialTLS(t, l, &tls.Config{RootCAs: pool(t, ts.other), ServerName: "payments.test"})
-	say(t, c, "hello")
-	hear(t, c, "hello")
+	send(t, c, "hello")
+	expect(t, c, "hello")
 	require.Equal(t, ts.other.cert.Raw, c.ConnectionState().VerifiedChains[0][1].Raw, "the certificate is the upstream's own")
 }
 
-func TestTLSIsEndedAndBegunAnew(t *testing.T) {
-	ts := newTowns(t)
+func TestTLSTermination(t *testing.T) {
+	ts := newCerts(t)
 	names := make(chan string, 1)
 	cfg := ts.server(t)
 	cfg.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) { names <- h.ServerName; return nil, nil }
-	l, told := ts.terminating(t, serveTLS(t, cfg, echoTLS), nil)
-	for name, asked := range map[string]string{"by name": "payments.test", "by address": ""} {
+	l, failed := ts.terminating(t, serveTLS(t, cfg, echoTLS), nil)
+	for name, requested := range map[string]string{"by name": "payments.test", "by address": ""} {
 		t.Run(name, func(t *testing.T) {
-			for range 3 { // the certificate is made once
-				c := dialTLS(t, l, ts.client(t, asked))
-				require.Equal(t, asked, <-names, "the name is passed on")
-				say(t, c, "hello")
-				hear(t, c, "hello")
+			for range 3 { // the certificate is created once
+				c := dialTLS(t, l, ts.client(t, requested))
+				require.Equal(t, requested, <-names, "the name is passed on")
+				send(t, c, "hello")
+				expect(t, c, "hello")
 				require.Equal(t, ts.run.cert.Raw, c.ConnectionState().VerifiedChains[0][1].Raw)
 				c.Close()
 			}
@@ -147,92 +149,92 @@ func TestTLSIsEndedAndBegunAnew(t *testing.T) {
 	ts.run.mu.Lock()
 	defer ts.run.mu.Unlock()
 	require.Len(t, ts.run.leaves, 2)
-	require.Empty(t, told.list())
+	require.Empty(t, failed.list())
 	require.Zero(t, l.Counters().TLSErrors)
 }
 
-func TestWhatTheUpstreamChoseIsOffered(t *testing.T) {
-	ts := newTowns(t)
+func TestUpstreamsProtocolChoiceIsOffered(t *testing.T) {
+	ts := newCerts(t)
 	for name, c := range map[string]struct {
 		client, upstream []string
 		want             string
 	}{
-		"h2":                     {[]string{"h2", "http/1.1"}, []string{"h2", "http/1.1"}, "h2"},
-		"no h2 before an h1":     {[]string{"h2", "http/1.1"}, []string{"http/1.1"}, "http/1.1"},
-		"the upstream's order":   {[]string{"http/1.1", "h2"}, []string{"h2", "http/1.1"}, "h2"},
-		"an upstream without":    {[]string{"h2", "http/1.1"}, nil, ""},
-		"a client without":       {nil, []string{"h2", "http/1.1"}, ""},
-		"protocols of one's own": {[]string{"postgresql"}, []string{"postgresql"}, "postgresql"},
+		"h2":                    {[]string{"h2", "http/1.1"}, []string{"h2", "http/1.1"}, "h2"},
+		"upstream without h2":   {[]string{"h2", "http/1.1"}, []string{"http/1.1"}, "http/1.1"},
+		"the upstream's order":  {[]string{"http/1.1", "h2"}, []string{"h2", "http/1.1"}, "h2"},
+		"upstream without ALPN": {[]string{"h2", "http/1.1"}, nil, ""},
+		"client without ALPN":   {nil, []string{"h2", "http/1.1"}, ""},
+		"custom protocol":       {[]string{"postgresql"}, []string{"postgresql"}, "postgresql"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			chosen := make(chan string, 1)
-			l, _ := ts.terminating(t, serveTLS(t, ts.server(t, c.upstream...), func(n noted) {
+			l, _ := ts.terminating(t, serveTLS(t, ts.server(t, c.upstream...), func(n tlsPeer) {
 				chosen <- n.ConnectionState().NegotiatedProtocol
 				echoTLS(n)
 			}), nil)
 			client := dialTLS(t, l, ts.client(t, "payments.test", c.client...))
 			require.Equal(t, c.want, client.ConnectionState().NegotiatedProtocol)
 			require.Equal(t, c.want, <-chosen)
-			say(t, client, "x")
-			hear(t, client, "x")
+			send(t, client, "x")
+			expect(t, client, "x")
 		})
 	}
 }
 
-func TestUpstreamsFailureIsAReset(t *testing.T) {
-	ts := newTowns(t)
+func TestUpstreamTLSFailureIsReset(t *testing.T) {
+	ts := newCerts(t)
 	secure := serveTLS(t, ts.server(t, "h2"), echoTLS)
 	for name, c := range map[string]struct {
 		upstream string
 		tls      TLS
 		name     string
 		protos   []string
-		told     string
+		failed   string
 	}{
-		"of nobody known":   {secure, TLS{Roots: pool(t, ts.run)}, "payments.test", nil, "unknown authority"},
-		"of another name":   {secure, TLS{Roots: pool(t, ts.other)}, "orders.test", nil, "payments.test"},
-		"speaks no TLS":     {serve(t, func(c *net.TCPConn) { _, _ = c.Write([]byte("220 hello\r\n")) }), TLS{Insecure: true}, "payments.test", nil, "does not look like a TLS handshake"},
-		"another protocol":  {secure, TLS{Insecure: true}, "payments.test", []string{"postgresql"}, "no application protocol"},
-		"ends in mid-hello": {serve(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 1)) }), TLS{Insecure: true}, "payments.test", nil, "speak TLS with"},
+		"unknown authority":   {secure, TLS{Roots: pool(t, ts.run)}, "payments.test", nil, "unknown authority"},
+		"wrong name":          {secure, TLS{Roots: pool(t, ts.other)}, "orders.test", nil, "payments.test"},
+		"not TLS":             {serve(t, func(c *net.TCPConn) { _, _ = c.Write([]byte("220 hello\r\n")) }), TLS{Insecure: true}, "payments.test", nil, "does not look like a TLS handshake"},
+		"no common protocol":  {secure, TLS{Insecure: true}, "payments.test", []string{"postgresql"}, "no application protocol"},
+		"closes during hello": {serve(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 1)) }), TLS{Insecure: true}, "payments.test", nil, "speak TLS with"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, told := ts.terminating(t, c.upstream, func(cfg *Config) { c.tls.CA, c.tls.Failed = ts.run, cfg.TLS.Failed; cfg.TLS = &c.tls })
+			l, failed := ts.terminating(t, c.upstream, func(cfg *Config) { c.tls.CA, c.tls.Failed = ts.run, cfg.TLS.Failed; cfg.TLS = &c.tls })
 			client := tls.Client(dial(t, l), ts.client(t, c.name, c.protos...))
 			require.ErrorIs(t, client.Handshake(), syscall.ECONNRESET)
 			require.EqualValues(t, 1, l.Counters().TLSErrors)
-			require.Len(t, told.list(), 1)
-			require.Contains(t, told.list()[0], c.told)
-			require.Contains(t, told.list()[0], `link "a -> b"`)
+			require.Len(t, failed.list(), 1)
+			require.Contains(t, failed.list()[0], c.failed)
+			require.Contains(t, failed.list()[0], `link "a -> b"`)
 		})
 	}
-	l, told := ts.terminating(t, secure, func(cfg *Config) { cfg.TLS = &TLS{CA: ts.run, Insecure: true, Failed: cfg.TLS.Failed} })
+	l, failed := ts.terminating(t, secure, func(cfg *Config) { cfg.TLS = &TLS{CA: ts.run, Insecure: true, Failed: cfg.TLS.Failed} })
 	c := dialTLS(t, l, ts.client(t, "orders.test"))
-	say(t, c, "x")
-	hear(t, c, "x")
-	require.Empty(t, told.list(), "insecure was said")
+	send(t, c, "x")
+	expect(t, c, "x")
+	require.Empty(t, failed.list(), "insecure was said")
 }
 
-func TestAnUpstreamThatRefusesIsAResetBeforeTLS(t *testing.T) {
-	ts := newTowns(t)
+func TestUpstreamRefusalIsResetBeforeTLS(t *testing.T) {
+	ts := newCerts(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ln.Close()
-	l, told := ts.terminating(t, ln.Addr().String(), nil)
+	l, failed := ts.terminating(t, ln.Addr().String(), nil)
 	require.ErrorIs(t, tls.Client(dial(t, l), ts.client(t, "payments.test")).Handshake(), syscall.ECONNRESET)
 	require.EqualValues(t, 1, l.Counters().DialErrors)
 	require.Zero(t, l.Counters().TLSErrors)
-	require.Empty(t, told.list())
+	require.Empty(t, failed.list())
 }
 
-func TestClientsOnWhichTLSFails(t *testing.T) {
-	ts := newTowns(t)
+func TestClientTLSFailures(t *testing.T) {
+	ts := newCerts(t)
 	for name, c := range map[string]struct {
-		talk     func(t *testing.T, c *net.TCPConn)
+		run      func(t *testing.T, c *net.TCPConn)
 		accepted int64
-		told     string
+		failed   string
 	}{
-		"speaks no TLS": {func(t *testing.T, c *net.TCPConn) {
-			say(t, c, "GET / HTTP/1.1\r\n\r\n")
+		"not TLS": {func(t *testing.T, c *net.TCPConn) {
+			send(t, c, "GET / HTTP/1.1\r\n\r\n")
 			_, err := io.ReadAll(c)
 			require.ErrorIs(t, err, syscall.ECONNRESET)
 		}, 0, "speaks no TLS"},
@@ -245,50 +247,50 @@ func TestClientsOnWhichTLSFails(t *testing.T) {
 			cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 			require.ErrorContains(t, tls.Client(c, cfg).Handshake(), "protocol version not supported", "it is told by an alert")
 		}, -1, "unsupported versions"},
-		"leaves before a word": {func(_ *testing.T, c *net.TCPConn) { c.Close() }, 0, ""},
+		"closes without sending": {func(_ *testing.T, c *net.TCPConn) { c.Close() }, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var accepted, ended atomic.Int64
-			l, told := ts.terminating(t, serve(t, func(c *net.TCPConn) {
+			l, failed := ts.terminating(t, serve(t, func(c *net.TCPConn) {
 				accepted.Add(1)
 				_ = tls.Server(c, ts.server(t)).Handshake()
 				_, _ = io.Copy(io.Discard, c)
 				ended.Add(1)
 			}), nil)
-			c.talk(t, dial(t, l))
+			c.run(t, dial(t, l))
 			require.Eventually(t, func() bool { return l.Counters().Opened == 1 && l.Counters().Live == 0 }, 20*time.Second, time.Millisecond)
 			require.Eventually(t, func() bool { return accepted.Load() == ended.Load() }, 20*time.Second, time.Millisecond, "the upstream's connection stays")
 			if c.accepted >= 0 {
 				require.Equal(t, c.accepted, accepted.Load())
 			}
-			if c.told == "" {
-				require.Empty(t, told.list())
+			if c.failed == "" {
+				require.Empty(t, failed.list())
 				require.Zero(t, l.Counters().TLSErrors)
 				return
 			}
 			require.EqualValues(t, 1, l.Counters().TLSErrors)
-			require.Len(t, told.list(), 1)
-			require.Contains(t, told.list()[0], c.told)
+			require.Len(t, failed.list(), 1)
+			require.Contains(t, failed.list()[0], c.failed)
 		})
 	}
 }
 
-// pairTLS is a connection through a terminating link, seen from both ends; something was said on it.
-func pairTLS(t *testing.T, change func(*Config)) (l *Link, client, server noted, told *failures) {
+// pairTLS returns both ends of a connection through a terminating link that has already carried bytes.
+func pairTLS(t *testing.T, change func(*Config)) (l *Link, client, server tlsPeer, failed *failures) {
 	t.Helper()
-	ts := newTowns(t)
-	ends, release := make(chan noted, 1), make(chan struct{})
-	l, told = ts.terminating(t, serveTLS(t, ts.server(t), func(c noted) { ends <- c; <-release }), change)
+	ts := newCerts(t)
+	ends, release := make(chan tlsPeer, 1), make(chan struct{})
+	l, failed = ts.terminating(t, serveTLS(t, ts.server(t), func(c tlsPeer) { ends <- c; <-release }), change)
 	t.Cleanup(func() { close(release) })
 	client = dialTLS(t, l, ts.client(t, "payments.test"))
 	server = <-ends
 	require.NoError(t, server.SetDeadline(time.Now().Add(30*time.Second)))
-	say(t, client, "hello")
-	hear(t, server, "hello")
-	return l, client, server, told
+	send(t, client, "hello")
+	expect(t, server, "hello")
+	return l, client, server, failed
 }
 
-// relayed carries bytes as a relay does, over Conn and what dial gives.
+// relayed makes the link use a relay that copies between its client and one dialled connection.
 func relayed(cfg *Config) {
 	cfg.Serve = func(ctx context.Context, client Conn, dial func(context.Context) (net.Conn, error)) {
 		up, err := dial(ctx)
@@ -314,29 +316,29 @@ func relayed(cfg *Config) {
 	}
 }
 
-func TestEndsKeepTheirMeaningThroughTLS(t *testing.T) {
-	notify := func(c noted) { _ = c.CloseWrite() }
+func TestEndsArePreservedThroughTLS(t *testing.T) {
+	notify := func(c tlsPeer) { _ = c.CloseWrite() }
 	for name, e := range map[string]struct {
-		end      func(from noted)
-		bare     bool  // the other end sees a FIN without close_notify
-		want     error // nil is an orderly end
-		halfOpen bool  // the other direction goes on
+		end      func(from tlsPeer)
+		bare     bool  // the other end sees FIN without close_notify
+		want     error // nil means a graceful end
+		halfOpen bool  // the other direction stays open
 	}{
 		"close_notify": {notify, false, nil, true},
-		"a bare FIN":   {func(c noted) { _ = c.raw.CloseWrite() }, true, nil, true},
-		"both":         {func(c noted) { _ = c.CloseWrite(); _ = c.raw.CloseWrite() }, false, nil, true},
-		"reset":        {noted.reset, false, syscall.ECONNRESET, false},
+		"a bare FIN":   {func(c tlsPeer) { _ = c.raw.CloseWrite() }, true, nil, true},
+		"both":         {func(c tlsPeer) { _ = c.CloseWrite(); _ = c.raw.CloseWrite() }, false, nil, true},
+		"reset":        {tlsPeer.reset, false, syscall.ECONNRESET, false},
 	} {
 		for kind, change := range map[string]func(*Config){"pump": nil, "relay": relayed} {
 			for _, fromClient := range []bool{true, false} {
 				t.Run(name+", "+kind+", "+map[bool]string{true: "client's", false: "server's"}[fromClient], func(t *testing.T) {
-					_, client, server, told := pairTLS(t, change)
+					_, client, server, failed := pairTLS(t, change)
 					from, to := client, server
 					if !fromClient {
 						from, to = server, client
 					}
-					say(t, from, "last words")
-					hear(t, to, "last words")
+					send(t, from, "last words")
+					expect(t, to, "last words")
 					e.end(from)
 					rest, err := io.ReadAll(to)
 					require.Empty(t, rest)
@@ -344,20 +346,20 @@ func TestEndsKeepTheirMeaningThroughTLS(t *testing.T) {
 						require.ErrorIs(t, err, e.want)
 					} else {
 						require.NoError(t, err)
-						require.Equal(t, e.bare, to.wire.fin.Load())
+						require.Equal(t, e.bare, to.wire.bareFIN.Load())
 					}
 					if e.halfOpen {
-						say(t, to, "answer")
-						hear(t, from, "answer")
+						send(t, to, "answer")
+						expect(t, from, "answer")
 					}
-					require.Empty(t, told.list())
+					require.Empty(t, failed.list())
 				})
 			}
 		}
 	}
 }
 
-func TestAResetBehindCloseNotify(t *testing.T) {
+func TestResetAfterCloseNotify(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the peer would notice at its next write only")
 	}
@@ -373,20 +375,20 @@ func TestAResetBehindCloseNotify(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, rest)
 			from.reset()
-			reset, err := awaitReset(rawOf(to.raw)) // without a write, which would find out in any case
+			reset, err := awaitReset(rawOf(to.raw)) // without a write, which would detect a reset in any case
 			require.NoError(t, err)
 			require.True(t, reset)
 		})
 	}
 }
 
-func TestBothSidesDoneEndsTheConnection(t *testing.T) {
+func TestCloseNotifyBothWaysEndsConnection(t *testing.T) {
 	l, client, server, _ := pairTLS(t, nil)
-	_ = client.CloseWrite() // neither says FIN
+	_ = client.CloseWrite() // neither side sends FIN
 	_ = server.CloseWrite()
 	_, err := io.ReadAll(client)
 	require.NoError(t, err)
-	require.False(t, client.wire.fin.Load())
+	require.False(t, client.wire.bareFIN.Load())
 	require.Eventually(t, func() bool { return l.Counters().Live == 0 }, 20*time.Second, time.Millisecond)
 	_, err = server.raw.Read(make([]byte, 1))
 	for err == nil {
@@ -396,39 +398,39 @@ func TestBothSidesDoneEndsTheConnection(t *testing.T) {
 }
 
 func TestFaultsActOnTheCiphertext(t *testing.T) {
-	ts := newTowns(t)
+	ts := newCerts(t)
 	var accepted atomic.Int64
-	l, _ := ts.terminating(t, serveTLS(t, ts.server(t), func(c noted) { accepted.Add(1); echoTLS(c) }), nil)
+	l, _ := ts.terminating(t, serveTLS(t, ts.server(t), func(c tlsPeer) { accepted.Add(1); echoTLS(c) }), nil)
 	c := dialTLS(t, l, ts.client(t, "payments.test"))
-	say(t, c, "one")
-	hear(t, c, "one")
+	send(t, c, "one")
+	expect(t, c, "one")
 	count := evidence.NewCounter("traffic")
 	heal, err := l.CutOff(Cut{On: On{ID: "f1", Count: count}})
 	require.NoError(t, err)
-	say(t, c, "two")
+	send(t, c, "two")
 	fresh := dial(t, l)
-	shaken := make(chan error, 1)
+	handshakes := make(chan error, 1)
 	secure := tls.Client(fresh, ts.client(t, "payments.test"))
-	go func() { shaken <- secure.Handshake() }()
-	silent(t, c.raw)
+	go func() { handshakes <- secure.Handshake() }()
+	expectSilence(t, c.raw)
 	require.EqualValues(t, 1, accepted.Load())
 	require.NoError(t, heal(t.Context()))
-	require.NoError(t, <-shaken)
-	say(t, secure, "three")
-	hear(t, secure, "three")
+	require.NoError(t, <-handshakes)
+	send(t, secure, "three")
+	expect(t, secure, "three")
 	require.Positive(t, count.Tally().Affected)
 
 	stalled, err := l.StallTLS(On{ID: "f2"})
 	require.NoError(t, err)
 	late := dial(t, l)
-	go func() { shaken <- tls.Client(late, ts.client(t, "payments.test")).Handshake() }()
+	go func() { handshakes <- tls.Client(late, ts.client(t, "payments.test")).Handshake() }()
 	select {
-	case err := <-shaken:
+	case err := <-handshakes:
 		t.Fatalf("the handshake ended while stalled: %v", err)
 	case <-time.After(100 * time.Millisecond):
 	}
 	require.NoError(t, stalled(t.Context()))
-	require.NoError(t, <-shaken)
+	require.NoError(t, <-handshakes)
 
 	again, err := l.Reset(Reset{On: On{ID: "f3"}})
 	require.NoError(t, err)
@@ -437,14 +439,15 @@ func TestFaultsActOnTheCiphertext(t *testing.T) {
 	require.NoError(t, again(t.Context()))
 }
 
-// TestCutOffHearsTheRestInside: what was said before a cut is heard after it, on the connection's own keys.
-func TestCutOffHearsTheRestInside(t *testing.T) {
+// TestCutOffDeliversRestInsideTLS checks that bytes held by a cut are delivered after it, with the
+// connection's own keys.
+func TestCutOffDeliversRestInsideTLS(t *testing.T) {
 	l, client, server, _ := pairTLS(t, nil)
 	heal, err := l.CutOff(Cut{On: On{ID: "f1"}, Dir: ToServer})
 	require.NoError(t, err)
 	text := bytes.Repeat([]byte("0123456789"), 1<<12)
 	go func() { _, _ = client.Write(text); _ = client.CloseWrite() }()
-	silent(t, server.raw)
+	expectSilence(t, server.raw)
 	require.NoError(t, heal(t.Context()))
 	require.NoError(t, server.SetDeadline(time.Now().Add(30*time.Second)))
 	got, err := io.ReadAll(server)
@@ -452,18 +455,18 @@ func TestCutOffHearsTheRestInside(t *testing.T) {
 	require.Equal(t, text, got)
 }
 
-func TestAClientThatLeavesWhileTheUpstreamsTLSHangs(t *testing.T) {
-	ts := newTowns(t)
+func TestClientClosesDuringUpstreamHandshake(t *testing.T) {
+	ts := newCerts(t)
 	for name, leave := range map[string]func(*net.TCPConn){
 		"closes": func(c *net.TCPConn) { c.Close() },
 		"resets": func(c *net.TCPConn) { _ = c.SetLinger(0); c.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			begun, ended := make(chan struct{}), make(chan struct{})
-			l, told := ts.terminating(t, serve(t, func(c *net.TCPConn) {
+			l, failed := ts.terminating(t, serve(t, func(c *net.TCPConn) {
 				_, _ = c.Read(make([]byte, 1))
 				close(begun)
-				_, _ = io.Copy(io.Discard, c) // the rest of the hello, and nothing said
+				_, _ = io.Copy(io.Discard, c) // reads the rest of the hello and sends nothing
 				close(ended)
 			}), nil)
 			c := dial(t, l)
@@ -472,17 +475,17 @@ func TestAClientThatLeavesWhileTheUpstreamsTLSHangs(t *testing.T) {
 			leave(c)
 			<-ended
 			require.Eventually(t, func() bool { return l.Counters().Live == 0 }, 20*time.Second, time.Millisecond)
-			require.Empty(t, told.list())
+			require.Empty(t, failed.list())
 		})
 	}
 }
 
-func TestARelaysFurtherConnectionsSpeakTheSame(t *testing.T) {
-	ts := newTowns(t)
+func TestRelayRedialsWithSameTLS(t *testing.T) {
+	ts := newCerts(t)
 	type met struct{ name, proto string }
 	seen := make(chan met, 3)
 	cfg := ts.server(t, "http/1.1", "h2")
-	l, _ := ts.terminating(t, serveTLS(t, cfg, func(c noted) {
+	l, _ := ts.terminating(t, serveTLS(t, cfg, func(c tlsPeer) {
 		seen <- met{c.ConnectionState().ServerName, c.ConnectionState().NegotiatedProtocol}
 		echoTLS(c)
 	}), func(cfg *Config) {
@@ -508,20 +511,20 @@ func TestARelaysFurtherConnectionsSpeakTheSame(t *testing.T) {
 }
 
 func TestCloseIsBoundedInsideTLS(t *testing.T) {
-	ts := newTowns(t)
+	ts := newCerts(t)
 	release := make(chan struct{})
-	upstream := serveTLS(t, ts.server(t), func(c noted) {
-		_, _ = c.Write(make([]byte, 16<<20)) // nobody reads it
+	upstream := serveTLS(t, ts.server(t), func(c tlsPeer) {
+		_, _ = c.Write(make([]byte, 16<<20)) // the client does not read it
 		<-release
 	})
 	defer close(release)
-	told := &failures{}
-	l, err := Open(Config{Name: "a -> b", Upstream: upstream, TLS: &TLS{CA: ts.run, Roots: pool(t, ts.other), Failed: told.add}})
+	failed := &failures{}
+	l, err := Open(Config{Name: "a -> b", Upstream: upstream, TLS: &TLS{CA: ts.run, Roots: pool(t, ts.other), Failed: failed.add}})
 	require.NoError(t, err)
 	for range 8 {
 		dialTLS(t, l, ts.client(t, ""))
 	}
-	hung := dial(t, l) // says nothing
+	hung := dial(t, l) // sends nothing
 	_, err = l.CutOff(Cut{On: On{ID: "f1"}, Dir: ToClient})
 	require.NoError(t, err)
 	closed := make(chan error, 1)
@@ -534,10 +537,10 @@ func TestCloseIsBoundedInsideTLS(t *testing.T) {
 	}
 	_, err = hung.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
-	require.Empty(t, told.list())
+	require.Empty(t, failed.list())
 }
 
-func TestTLSNeedsItsParts(t *testing.T) {
+func TestInvalidTLSConfig(t *testing.T) {
 	ca, err := NewCA()
 	require.NoError(t, err)
 	for _, c := range []*TLS{{}, {CA: ca, Insecure: true, Roots: x509.NewCertPool()}} {
@@ -546,7 +549,7 @@ func TestTLSNeedsItsParts(t *testing.T) {
 	}
 }
 
-func TestLeavesAreBounded(t *testing.T) {
+func TestLeafCertificates(t *testing.T) {
 	ca, err := NewCA()
 	require.NoError(t, err)
 	leaf := func(host string, at net.Addr) *x509.Certificate {
@@ -568,7 +571,7 @@ func TestLeavesAreBounded(t *testing.T) {
 	assert.NoError(t, cert.VerifyHostname("payments.test"))
 	assert.Error(t, cert.VerifyHostname("127.0.0.1"))
 	ca.leaves = map[string]*tls.Certificate{}
-	for i := range maxNames {
+	for i := range maxLeaves {
 		ca.leaves[string(rune('a'+i))] = &tls.Certificate{}
 	}
 	leaf("one.more", nil)
@@ -577,25 +580,25 @@ func TestLeavesAreBounded(t *testing.T) {
 	assert.True(t, err != nil && !errors.Is(err, io.EOF), "a name that no certificate can have")
 }
 
-// sealedEnds carries the byte-exactness test's bytes inside TLS that ends at the link.
-type sealedEnds struct {
-	towns
-	answers, asks *tls.Config
+// tlsTransport runs the byte-exactness test over TLS terminated by the link.
+type tlsTransport struct {
+	certs
+	serverConfig, clientConfig *tls.Config
 }
 
-func (e sealedEnds) open(t testing.TB, upstream string) *Link {
+func (e tlsTransport) open(t testing.TB, upstream string) *Link {
 	t.Helper()
 	l, _ := e.terminating(t, upstream, nil)
 	return l
 }
-func (e sealedEnds) server(c net.Conn) halfStream { return tls.Server(c, e.answers) }
-func (e sealedEnds) client(c net.Conn) halfStream { return tls.Client(c, e.asks) }
+func (e tlsTransport) server(c net.Conn) halfStream { return tls.Server(c, e.serverConfig) }
+func (e tlsTransport) client(c net.Conn) halfStream { return tls.Client(c, e.clientConfig) }
 
 func TestNotOneByteIsLostDoubledOrReorderedInsideTLS(t *testing.T) {
-	ts := newTowns(t)
+	ts := newCerts(t)
 	for name, disturb := range map[string]func(context.Context, *testing.T, *Link) int{"healthy": nil, "faults on and off": switchFaults} {
 		t.Run(name, func(t *testing.T) {
-			e := &exactness{each: max(*soak, 16<<20) / 64, by: sealedEnds{ts, ts.server(t), ts.client(t, "payments.test")}}
+			e := &exactness{each: max(*soak, 16<<20) / 64, transport: tlsTransport{ts, ts.server(t), ts.client(t, "payments.test")}}
 			e.run(t, disturb)
 		})
 	}

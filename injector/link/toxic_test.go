@@ -12,12 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestToxicsAreUnderstoodOrRefused(t *testing.T) {
+func TestToxicAttributes(t *testing.T) {
 	type attributes = map[string]any
 	for _, c := range []struct {
 		name       string
 		attributes attributes
-		want       string // of the error; "" for none
+		want       string // part of the error; "" means no error
 	}{
 		{"noop", nil, ""},
 		{"noop", attributes{"rate": 1}, `toxic "noop": it has no attribute "rate"; it has none`},
@@ -62,7 +62,7 @@ func TestToxicsAreUnderstoodOrRefused(t *testing.T) {
 		{"bomb", attributes{"At": "reading"}, `toxic "bomb" panicked when it was made: boom`},
 	} {
 		toxic := Toxic{Name: c.name, Attributes: c.attributes}
-		l := idle()
+		l := unboundLink()
 		err := toxic.Check()
 		if c.want == "" {
 			require.NoError(t, err, "%+v", c)
@@ -80,28 +80,28 @@ func TestToxicsAreUnderstoodOrRefused(t *testing.T) {
 	}
 	for _, on := range []On{{Share: 2}, {Share: math.NaN()}, {First: 1, From: 2}} {
 		for _, name := range []string{"noop", "timeout", "reset_peer", "their noop"} {
-			_, err := idle().Toxic(Toxic{On: on, Name: name})
+			_, err := unboundLink().Toxic(Toxic{On: on, Name: name})
 			require.ErrorContains(t, err, `"a -> b"`)
 		}
 	}
 }
 
-// TestEveryToxicOfToxiproxysIsOurs holds the table against what Toxiproxy registers.
-func TestEveryToxicOfToxiproxysIsOurs(t *testing.T) {
+// TestEveryToxiproxyToxicIsBuiltIn compares the table with the toxics that Toxiproxy registers.
+func TestEveryToxiproxyToxicIsBuiltIn(t *testing.T) {
 	have := map[string]bool{}
 	last := ""
-	for _, o := range toxicsOfOurs() {
+	for _, o := range builtinToxics() {
 		require.Less(t, last, o.name, "the table is searched as a sorted one")
 		last, have[o.name] = o.name, true
 		made := toxics.New(&toxics.ToxicWrapper{Type: o.name})
 		require.NotNil(t, made, o.name)
 		raw, err := json.Marshal(made)
 		require.NoError(t, err)
-		theirs := map[string]any{}
-		require.NoError(t, json.Unmarshal(raw, &theirs))
-		require.Len(t, o.attributes, len(theirs), o.name)
+		fields := map[string]any{}
+		require.NoError(t, json.Unmarshal(raw, &fields))
+		require.Len(t, o.attributes, len(fields), o.name)
 		for _, a := range o.attributes {
-			require.Contains(t, theirs, a.name)
+			require.Contains(t, fields, a.name)
 		}
 	}
 	for _, name := range []string{"noop", "latency", "bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data"} {
@@ -109,25 +109,25 @@ func TestEveryToxicOfToxiproxysIsOurs(t *testing.T) {
 	}
 }
 
-// TestOurToxicsDoWhatToxiproxySays sees each act on a connection that was there, in the direction and the unit that it was given, and healed.
-// timeout and reset_peer stand in defects_test.go.
-func TestOurToxicsDoWhatToxiproxySays(t *testing.T) {
+// TestBuiltinToxicsMatchDocumentation checks that each toxic acts on a live connection in the given
+// direction and unit, and is healed. timeout and reset_peer are tested in defects_test.go.
+func TestBuiltinToxicsMatchDocumentation(t *testing.T) {
 	for name, c := range map[string]struct {
 		toxic      string
 		attributes map[string]any
-		acts       func(t *testing.T, from, to io.ReadWriter)
+		check      func(t *testing.T, from, to io.ReadWriter)
 		affects    bool
-		ends       bool // the connection
+		ends       bool // the toxic ends the connection
 	}{
-		"noop": {"noop", nil, func(t *testing.T, from, to io.ReadWriter) { pass(t, from, to, 100, 0, 20*time.Second) }, false, false},
+		"noop": {"noop", nil, func(t *testing.T, from, to io.ReadWriter) { transfer(t, from, to, 100, 0, 20*time.Second) }, false, false},
 		"latency": {"latency", map[string]any{"latency": 80}, func(t *testing.T, from, to io.ReadWriter) {
-			pass(t, from, to, 100, 80*time.Millisecond, 20*time.Second)
+			transfer(t, from, to, 100, 80*time.Millisecond, 20*time.Second)
 		}, true, false},
-		"bandwidth": {"bandwidth", map[string]any{"rate": 100}, func(t *testing.T, from, to io.ReadWriter) { // KB are of 1000 bytes
-			pass(t, from, to, 10_000, 99*time.Millisecond, 20*time.Second)
+		"bandwidth": {"bandwidth", map[string]any{"rate": 100}, func(t *testing.T, from, to io.ReadWriter) { // KB of 1000 bytes
+			transfer(t, from, to, 10_000, 99*time.Millisecond, 20*time.Second)
 		}, true, false},
 		"slicer": {"slicer", map[string]any{"average_size": 100, "delay": 10_000}, func(t *testing.T, from, to io.ReadWriter) { // µs
-			pass(t, from, to, 1000, 90*time.Millisecond, 20*time.Second)
+			transfer(t, from, to, 1000, 90*time.Millisecond, 20*time.Second)
 		}, true, false},
 		"limit_data": {"limit_data", map[string]any{"bytes": 700}, func(t *testing.T, from, to io.ReadWriter) {
 			_, err := from.Write(make([]byte, 1000))
@@ -139,7 +139,7 @@ func TestOurToxicsDoWhatToxiproxySays(t *testing.T) {
 			require.ErrorIs(t, err, io.EOF)
 		}, true, true},
 		"slow_close": {"slow_close", map[string]any{"delay": 100}, func(t *testing.T, from, to io.ReadWriter) {
-			pass(t, from, to, 100, 0, 20*time.Second)
+			transfer(t, from, to, 100, 0, 20*time.Second)
 			began := time.Now()
 			require.NoError(t, from.(interface{ CloseWrite() error }).CloseWrite())
 			_, err := to.Read(make([]byte, 1))
@@ -155,17 +155,17 @@ func TestOurToxicsDoWhatToxiproxySays(t *testing.T) {
 					from, to = server, client
 				}
 				heal, count := put(t, l, dir, c.toxic, c.attributes)
-				c.acts(t, from, to)
+				c.check(t, from, to)
 				require.Equal(t, c.affects, count.Tally().Affected > 0)
 				seen := count.Tally().Seen
 				require.Positive(t, seen)
 				if !c.ends {
-					pass(t, to, from, 10_000, 0, 20*time.Second)
+					transfer(t, to, from, 10_000, 0, 20*time.Second)
 					require.Equal(t, seen, count.Tally().Seen, "the other direction is left alone")
 				}
 				require.NoError(t, heal(t.Context()))
 				if !c.ends {
-					pass(t, from, to, 10_000, 0, 20*time.Second)
+					transfer(t, from, to, 10_000, 0, 20*time.Second)
 					require.Equal(t, seen, count.Tally().Seen)
 				}
 			})
@@ -173,8 +173,8 @@ func TestOurToxicsDoWhatToxiproxySays(t *testing.T) {
 	}
 }
 
-// pass sends bytes and asserts that they arrive, and how long that takes.
-func pass(t *testing.T, from io.Writer, to io.Reader, bytes int, least, most time.Duration) {
+// transfer sends bytes and asserts that they arrive, and how long that takes.
+func transfer(t *testing.T, from io.Writer, to io.Reader, bytes int, least, most time.Duration) {
 	t.Helper()
 	began := time.Now()
 	_, err := from.Write(make([]byte, bytes))
@@ -185,10 +185,10 @@ func pass(t *testing.T, from io.Writer, to io.Reader, bytes int, least, most tim
 	require.Less(t, time.Since(began), most)
 }
 
-// FuzzToxic: whatever name and attributes it has, a toxic is put on or refused, and one that was put on works on bytes and is healed. The registered
-// ones run on a connection.
+// FuzzToxic checks that any name and attributes are accepted or rejected, and that an accepted toxic
+// forwards bytes and can be healed. Custom toxics run on a connection.
 func FuzzToxic(f *testing.F) {
-	for i, o := range toxicsOfOurs() {
+	for i, o := range builtinToxics() {
 		f.Add(o.name, "timeout", int64(50), "delay", float64(i), 0.5, uint8(i))
 		for _, a := range o.attributes {
 			f.Add(o.name, a.name, int64(i*10), "jitter", 1.0, 1.0, uint8(i))
@@ -206,10 +206,10 @@ func FuzzToxic(f *testing.F) {
 	f.Add("keeper", "", int64(-1), "", 0.0, 0.0, uint8(1))
 	f.Fuzz(func(t *testing.T, name, one string, whole int64, other string, broken, share float64, dir uint8) {
 		for _, attributes := range []map[string]any{nil, {one: whole}, {one: whole, other: broken}, {one: whole, other: int64(broken)}, {one: one}, {other: true}, {one: nil}} {
-			l := idle()
+			l := unboundLink()
 			toxic := Toxic{On: On{ID: "f", Share: share}, Name: name, Dir: Dir(dir), Attributes: attributes}
 			if toxic.Name == "deaf" || toxic.Name == "their slicer" {
-				return // one never returns, the other overflows the stack
+				return // the first never returns, the second overflows the stack
 			}
 			heal, err := l.Toxic(toxic)
 			if err != nil {
@@ -219,10 +219,10 @@ func FuzzToxic(f *testing.F) {
 				continue
 			}
 			if len(l.stages) == 0 || l.stages[0].toxic == nil {
-				works(t, name, l, ToServer)
-				works(t, name, l, ToClient)
+				exercise(t, name, l, ToServer)
+				exercise(t, name, l, ToClient)
 			} else {
-				runs(t, l)
+				runToxic(t, l)
 			}
 			if err := heal(t.Context()); err != nil {
 				require.ErrorContains(t, err, "panicked")
@@ -238,8 +238,8 @@ type nowhere struct{ halfCloser }
 
 func (nowhere) Close() error { return nil }
 
-// runs lets a registered toxic run on a queue, and ends it.
-func runs(t *testing.T, l *Link) {
+// runToxic runs a custom toxic on a queue and ends it.
+func runToxic(t *testing.T, l *Link) {
 	t.Helper()
 	c := &conn{link: l, id: 1, sock: &socket{halfCloser: nowhere{}}}
 	c.in.init(nil)
@@ -253,7 +253,7 @@ func runs(t *testing.T, l *Link) {
 	c.in.set(stages, c, ToServer)
 	c.in.put([]byte("some bytes"), nil)
 	c.in.put(nil, syscall.ECONNRESET)
-	time.Sleep(100 * time.Microsecond) // more or less of it happens: all the same to the test
+	time.Sleep(100 * time.Microsecond) // the test holds for any progress made meanwhile
 	c.in.fail(errClose)
 	l.wg.Wait()
 	require.Empty(t, c.in.stubs)

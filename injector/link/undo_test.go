@@ -13,7 +13,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// everyFault is each fault that a link can have, by name, in a form that leaves connections to be healed.
+// everyFault contains every fault of a link, by name, configured so that connections survive until the
+// fault is healed.
 var everyFault = map[string]func(l *Link, on On) (Heal, error){
 	"delay": func(l *Link, on On) (Heal, error) { return l.Delay(Delay{On: on, By: time.Hour}) },
 	"jitter": func(l *Link, on On) (Heal, error) {
@@ -25,48 +26,50 @@ var everyFault = map[string]func(l *Link, on On) (Heal, error){
 	"wave": func(l *Link, on On) (Heal, error) {
 		return l.Delay(Delay{On: on, By: time.Hour, Wave: Wave{time.Second, time.Second}})
 	},
-	"bandwidth":        func(l *Link, on On) (Heal, error) { return l.Limit(Bandwidth{On: on, Rate: 1}) },
-	"shared bandwidth": func(l *Link, on On) (Heal, error) { return l.Limit(Bandwidth{On: on, Rate: 10, Shared: true}) },
-	"slices":           func(l *Link, on On) (Heal, error) { return l.Slice(Slices{On: on, Size: 1, Apart: time.Hour}) },
-	"cut off":          func(l *Link, on On) (Heal, error) { return l.CutOff(Cut{On: on}) },
-	"cut off there":    func(l *Link, on On) (Heal, error) { return l.CutOff(Cut{On: on, Dir: ToServer}) },
-	"cut off back":     func(l *Link, on On) (Heal, error) { return l.CutOff(Cut{On: on, Dir: ToClient}) },
-	"close":            func(l *Link, on On) (Heal, error) { return l.CloseAfter(Close{On: on, AfterBytes: 1 << 40}) },
-	"close at once":    func(l *Link, on On) (Heal, error) { return l.CloseAfter(Close{On: on}) },
-	"close slowly":     func(l *Link, on On) (Heal, error) { return l.CloseSlowly(SlowClose{On: on, By: time.Hour}) },
-	"reset":            func(l *Link, on On) (Heal, error) { return l.Reset(Reset{On: on}) },
-	"reset by bytes":   func(l *Link, on On) (Heal, error) { return l.Reset(Reset{On: on, AfterBytes: 1 << 40}) },
-	"reset by time":    func(l *Link, on On) (Heal, error) { return l.Reset(Reset{On: on, After: time.Hour}) },
-	"refuse":           func(l *Link, on On) (Heal, error) { return l.Refuse(on.Count) },
-	"half-open":        func(l *Link, on On) (Heal, error) { return l.HalfOpen(on) },
-	"accept slowly":    func(l *Link, on On) (Heal, error) { return l.AcceptSlowly(SlowAccept{On: on}) },
-	"stalled TLS":      func(l *Link, on On) (Heal, error) { return l.StallTLS(on) },
+	"bandwidth":         func(l *Link, on On) (Heal, error) { return l.Limit(Bandwidth{On: on, Rate: 1}) },
+	"shared bandwidth":  func(l *Link, on On) (Heal, error) { return l.Limit(Bandwidth{On: on, Rate: 10, Shared: true}) },
+	"slices":            func(l *Link, on On) (Heal, error) { return l.Slice(Slices{On: on, Size: 1, Apart: time.Hour}) },
+	"cut off":           func(l *Link, on On) (Heal, error) { return l.CutOff(Cut{On: on}) },
+	"cut off to server": func(l *Link, on On) (Heal, error) { return l.CutOff(Cut{On: on, Dir: ToServer}) },
+	"cut off to client": func(l *Link, on On) (Heal, error) { return l.CutOff(Cut{On: on, Dir: ToClient}) },
+	"close":             func(l *Link, on On) (Heal, error) { return l.CloseAfter(Close{On: on, AfterBytes: 1 << 40}) },
+	"close at once":     func(l *Link, on On) (Heal, error) { return l.CloseAfter(Close{On: on}) },
+	"close slowly":      func(l *Link, on On) (Heal, error) { return l.CloseSlowly(SlowClose{On: on, By: time.Hour}) },
+	"reset":             func(l *Link, on On) (Heal, error) { return l.Reset(Reset{On: on}) },
+	"reset by bytes":    func(l *Link, on On) (Heal, error) { return l.Reset(Reset{On: on, AfterBytes: 1 << 40}) },
+	"reset by time":     func(l *Link, on On) (Heal, error) { return l.Reset(Reset{On: on, After: time.Hour}) },
+	"refuse":            func(l *Link, on On) (Heal, error) { return l.Refuse(on.Count) },
+	"half-open":         func(l *Link, on On) (Heal, error) { return l.HalfOpen(on) },
+	"accept slowly":     func(l *Link, on On) (Heal, error) { return l.AcceptSlowly(SlowAccept{On: on}) },
+	"stalled TLS":       func(l *Link, on On) (Heal, error) { return l.StallTLS(on) },
 	"toxic timeout": func(l *Link, on On) (Heal, error) {
 		return l.Toxic(Toxic{On: on, Name: "timeout", Attributes: map[string]any{"timeout": 3_600_000}})
 	},
 	"toxic keeper": func(l *Link, on On) (Heal, error) { return l.Toxic(Toxic{On: on, Name: "keeper"}) },
 	"toxic hole":   func(l *Link, on On) (Heal, error) { return l.Toxic(Toxic{On: on, Name: "hole"}) },
-	"toxic of theirs": func(l *Link, on On) (Heal, error) {
+	"toxic of Toxiproxy": func(l *Link, on On) (Heal, error) {
 		return l.Toxic(Toxic{On: on, Name: "their latency", Attributes: map[string]any{"latency": 3_600_000}})
 	},
 }
 
-// TestEveryFaultIsUndone puts each fault on 1,000 live connections, some with a receiver that has stalled or a full pipe to the server, and on some that wait
-// for an upstream that does not answer. Healing has to return soon and leave nothing of the fault while the connections live; their end leaves nothing at all.
+// TestEveryFaultIsUndone adds each fault to 1,000 live connections, some with a stalled receiver or a
+// full pipe to the server, and to some that wait for an upstream that does not answer. Healing must
+// return soon and leave nothing of the fault on live connections. After the connections have ended,
+// nothing at all must be left.
 func TestEveryFaultIsUndone(t *testing.T) {
 	conns := 1000
 	if testing.Short() || raceEnabled {
 		conns = 100
 	}
-	hung := mute(t)
+	hung := hangingUpstream(t)
 	for name, put := range everyFault {
 		t.Run(name, func(t *testing.T) {
 			goroutines, fds := runtime.NumGoroutine(), descriptors()
-			t.Cleanup(func() { // after all others
-				falls(t, runtime.NumGoroutine, goroutines, "goroutines are left")
-				falls(t, descriptors, fds+4, "descriptors are left") // two pipes are kept
+			t.Cleanup(func() { // runs after all other cleanups
+				eventuallyAtMost(t, runtime.NumGoroutine, goroutines, "goroutines are left")
+				eventuallyAtMost(t, descriptors, fds+4, "descriptors are left") // two pipes are kept
 			})
-			c := newCrowd(t, conns, hung)
+			c := newTestConns(t, conns, hung)
 			idle := runtime.NumGoroutine()
 			count := evidence.NewCounter("traffic")
 			var heals []Heal
@@ -75,7 +78,7 @@ func TestEveryFaultIsUndone(t *testing.T) {
 				require.NoError(t, err)
 				heals = append(heals, heal)
 			}
-			c.stir()
+			c.disturb()
 			var slowest time.Duration
 			for _, heal := range heals {
 				began := time.Now()
@@ -84,13 +87,14 @@ func TestEveryFaultIsUndone(t *testing.T) {
 			}
 			t.Logf("healed in %v, %d affected", slowest, count.Tally().Affected)
 			require.Less(t, slowest, 3*time.Second, "100 ms is meant; a busy machine gets more")
-			c.sound(t, idle)
+			c.requireClean(t, idle)
 		})
 	}
 }
 
-// falls waits until a number is no more than most, without a goroutine of its own.
-func falls(t *testing.T, number func() int, most int, why string) {
+// eventuallyAtMost waits until number is at most most. It uses no goroutine, since number may count
+// goroutines.
+func eventuallyAtMost(t *testing.T, number func() int, most int, why string) {
 	t.Helper()
 	for began := time.Now(); number() > most; time.Sleep(5 * time.Millisecond) {
 		if time.Since(began) > 20*time.Second {
@@ -101,19 +105,19 @@ func falls(t *testing.T, number func() int, most int, why string) {
 	}
 }
 
-// crowd is live connections of all kinds.
-type crowd struct {
-	link, dead *Link // dead's upstream does not answer
-	talking    []*net.TCPConn
-	fresh      []net.Conn // that came while the fault was live
+// testConns holds live connections of all kinds.
+type testConns struct {
+	link, dead *Link // the upstream of dead does not answer
+	active     []*net.TCPConn
+	added      []net.Conn // opened while the fault was live
 }
 
-// stuck is how many connections of each bad kind there are.
-const stuck = 5
+// stuckConns is the number of connections of each stuck kind.
+const stuckConns = 5
 
-func newCrowd(t *testing.T, conns int, hung string) *crowd {
+func newTestConns(t *testing.T, conns int, hung string) *testConns {
 	t.Helper()
-	c := &crowd{dead: open(t, hung), link: open(t, serve(t, func(c *net.TCPConn) {
+	c := &testConns{dead: open(t, hung), link: open(t, serve(t, func(c *net.TCPConn) {
 		kind := make([]byte, 1)
 		if _, err := io.ReadFull(c, kind); err != nil {
 			return
@@ -125,38 +129,39 @@ func newCrowd(t *testing.T, conns int, hung string) *crowd {
 			<-t.Context().Done()
 		default:
 			_, _ = c.Write(kind)
-			_, _ = io.Copy(c, onlyReader{c}) // io.Copy keeps pipes otherwise
+			_, _ = io.Copy(c, onlyReader{c}) // io.Copy would keep pipes otherwise
 			_ = c.CloseWrite()
 		}
 	}))}
 	join := func(l *Link, kind string) *net.TCPConn {
 		client := dial(t, l)
 		require.NoError(t, client.SetLinger(0))
-		say(t, client, kind)
+		send(t, client, kind)
 		return client
 	}
-	for range stuck {
+	for range stuckConns {
 		join(c.link, "f")
 		go flood(join(c.link, "s"))
 		join(c.dead, "x")
 	}
-	full(t, func() Counters {
+	awaitStall(t, func() Counters {
 		n := c.link.Counters()
 		n.BytesToClient += n.BytesToServer
 		return n
 	})
 	for range conns {
 		client := join(c.link, string(rune(handshake)))
-		hear(t, client, string(rune(handshake)))
-		c.talking = append(c.talking, client)
+		expect(t, client, string(rune(handshake)))
+		c.active = append(c.active, client)
 	}
-	require.Eventually(t, func() bool { return c.dead.Counters().Live == stuck }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return c.dead.Counters().Live == stuckConns }, 20*time.Second, time.Millisecond)
 	return c
 }
 
-// stir lets things happen while a fault is live: all speak, some end, and new ones come. Whether they can is the fault's affair.
-func (c *crowd) stir() {
-	for i, client := range c.talking {
+// disturb makes traffic while a fault is live: all connections write, some close, and new ones are
+// opened. The fault may make any of this fail.
+func (c *testConns) disturb() {
+	for i, client := range c.active {
 		_, _ = io.WriteString(client, "speak")
 		switch i % 10 {
 		case 8:
@@ -165,26 +170,27 @@ func (c *crowd) stir() {
 			_ = client.Close()
 		}
 	}
-	for range stuck {
+	for range stuckConns {
 		if client, err := net.DialTimeout("tcp", c.link.Addr(), 5*time.Second); err == nil {
 			_, _ = client.Write([]byte{handshake})
-			c.fresh = append(c.fresh, client)
+			c.added = append(c.added, client)
 		}
 	}
-	time.Sleep(20 * time.Millisecond) // more or less of it happens before healing: all the same to the test
+	time.Sleep(20 * time.Millisecond) // the test holds for any progress made before healing
 }
 
-// sound asserts that nothing of a fault is left: of goroutines, more than idle and a writer for each receiver that has stalled.
-func (c *crowd) sound(t *testing.T, idle int) {
+// requireClean asserts that nothing of a fault is left, and no goroutines but idle and one writer per
+// stalled receiver.
+func (c *testConns) requireClean(t *testing.T, idle int) {
 	t.Helper()
-	for _, client := range c.fresh {
+	for _, client := range c.added {
 		client.Close()
 	}
 	client := dial(t, c.link)
-	say(t, client, "well?")
-	hear(t, client, "well?")
+	send(t, client, "well?")
+	expect(t, client, "well?")
 	client.Close()
-	falls(t, runtime.NumGoroutine, idle+stuck, "goroutines are left on live connections")
+	eventuallyAtMost(t, runtime.NumGoroutine, idle+stuckConns, "goroutines are left on live connections")
 	for _, l := range []*Link{c.link, c.dead} {
 		l.mu.Lock()
 		require.Empty(t, l.stages)
@@ -200,8 +206,8 @@ func (c *crowd) sound(t *testing.T, idle int) {
 	}
 }
 
-// mute is the address of a server that takes no connection: its queue of them is full, and connects hang.
-func mute(t testing.TB) string {
+// hangingUpstream returns the address of a server whose backlog is full, so that connects hang.
+func hangingUpstream(t testing.TB) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	require.NoError(t, err)

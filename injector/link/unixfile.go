@@ -10,13 +10,15 @@ import (
 	"time"
 )
 
-// longestPath is what the kernel takes for the path of a Unix socket: 107 bytes on Linux, 103 on macOS.
-const longestPath = len(syscall.RawSockaddrUnix{}.Path) - 1
+// maxSocketPath is the longest path that the kernel accepts for a Unix socket: 107 bytes on Linux, 103
+// on macOS.
+const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
-// makeWay makes it possible to listen at a path: the socket file that a dead process left there is removed. What is alive, or no socket, is an error.
-func makeWay(path string) error {
-	if len(path) > longestPath {
-		return fmt.Errorf("listen at %q: the path has %d bytes and the system takes %d at most: choose a shorter one, such as in /tmp", path, len(path), longestPath)
+// removeStaleSocket removes a socket file that an ended process has left at path. It returns an error
+// if the socket is in use, or the file is not a socket.
+func removeStaleSocket(path string) error {
+	if len(path) > maxSocketPath {
+		return fmt.Errorf("listen at %q: the path has %d bytes and the system takes %d at most: choose a shorter one, such as in /tmp", path, len(path), maxSocketPath)
 	}
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -38,22 +40,22 @@ func makeWay(path string) error {
 	return os.Remove(path)
 }
 
-// keepFile lets the socket file outlive the listener, since a closed port is refused only where there is a file, and notes which file it is. Nothing is
-// to be done for TCP.
-func (l *Link) keepFile(ln net.Listener) {
+// keepSocketFile makes the socket file outlive the listener, because connects are refused only while
+// the file exists, and records which file it is. It does nothing for TCP.
+func (l *Link) keepSocketFile(ln net.Listener) {
 	if u, ok := ln.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(false)
-		l.file, _ = os.Lstat(u.Addr().String())
+		l.socketFile, _ = os.Lstat(u.Addr().String())
 	}
 }
 
-// removeFile removes the link's socket file, unless somebody put another one there.
-func (l *Link) removeFile() {
+// removeSocketFile removes the link's socket file, unless another file has replaced it.
+func (l *Link) removeSocketFile() {
 	path, ok := strings.CutPrefix(l.addr, unixPrefix)
-	if !ok || l.file == nil {
+	if !ok || l.socketFile == nil {
 		return
 	}
-	if info, err := os.Lstat(path); err == nil && os.SameFile(info, l.file) {
+	if info, err := os.Lstat(path); err == nil && os.SameFile(info, l.socketFile) {
 		_ = os.Remove(path)
 	}
 }

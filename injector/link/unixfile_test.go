@@ -16,7 +16,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// serveAt is serve for any kind of address, written as a Config has it.
+// serveAt is serve for any kind of address, in the syntax of Config.
 func serveAt(t testing.TB, addr string, do func(halfCloser)) string {
 	t.Helper()
 	kind, address := network(addr)
@@ -62,8 +62,8 @@ func openAt(t testing.TB, listen, upstream string) *Link {
 	return l
 }
 
-// hasIPv6 skips where the machine has no ::1.
-func hasIPv6(t testing.TB) {
+// requireIPv6 skips the test if the machine has no IPv6.
+func requireIPv6(t testing.TB) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
@@ -72,7 +72,7 @@ func hasIPv6(t testing.TB) {
 	ln.Close()
 }
 
-// TestAllKindsOfAddresses carries bytes, half-closes and bulk between each kind of address.
+// TestAllKindsOfAddresses transfers bytes in bulk, with half-closes, between all kinds of addresses.
 func TestAllKindsOfAddresses(t *testing.T) {
 	for name, at := range map[string]struct{ listen, upstream string }{
 		"IPv6 to IPv6": {"[::1]:0", "[::1]:0"},
@@ -83,7 +83,7 @@ func TestAllKindsOfAddresses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if strings.Contains(name, "IPv6") {
-				hasIPv6(t)
+				requireIPv6(t)
 			}
 			dir := t.TempDir()
 			place := func(addr string) string { return strings.Replace(addr, "%", dir, 1) }
@@ -91,7 +91,7 @@ func TestAllKindsOfAddresses(t *testing.T) {
 			c := dialAt(t, l)
 			const size = 8 << 20
 			go func() { _, _ = io.Copy(c, &source{left: size}); _ = c.CloseWrite() }()
-			read, err := (&exactness{each: size}).hear(t, c, 0, size)
+			read, err := (&exactness{each: size}).compare(t, c, 0, size)
 			require.NoError(t, err)
 			require.EqualValues(t, size, read)
 		})
@@ -102,13 +102,13 @@ func TestRefuseOnAllKindsOfAddresses(t *testing.T) {
 	for name, listen := range map[string]string{"IPv6": "[::1]:0", "Unix": "unix:%/front"} {
 		t.Run(name, func(t *testing.T) {
 			if name == "IPv6" {
-				hasIPv6(t)
+				requireIPv6(t)
 			}
 			l := openAt(t, strings.Replace(listen, "%", t.TempDir(), 1), serve(t, echo))
 			kind, address := network(l.Addr())
 			live := dialAt(t, l)
-			say(t, live, "x")
-			hear(t, live, "x")
+			send(t, live, "x")
+			expect(t, live, "x")
 			count := evidence.NewCounter("connections")
 			heal, err := l.Refuse(count)
 			require.NoError(t, err)
@@ -116,7 +116,7 @@ func TestRefuseOnAllKindsOfAddresses(t *testing.T) {
 			require.Error(t, err)
 			_, err = net.Dial(kind, address)
 			require.ErrorIs(t, err, syscall.ECONNREFUSED)
-			require.EqualValues(t, 2, count.Tally().Affected, "the live one, and our own attempt")
+			require.EqualValues(t, 1, count.Tally().Connections, "the live one, and not our own attempt")
 			if kind == "tcp" {
 				for range 200 {
 					ln, err := net.Listen("tcp", "[::1]:0")
@@ -127,8 +127,8 @@ func TestRefuseOnAllKindsOfAddresses(t *testing.T) {
 			}
 			require.NoError(t, heal(t.Context()))
 			c := dialAt(t, l)
-			say(t, c, "again")
-			hear(t, c, "again")
+			send(t, c, "again")
+			expect(t, c, "again")
 		})
 	}
 }
@@ -152,8 +152,8 @@ func TestUnixSocketsFile(t *testing.T) {
 	require.FileExists(t, path, "as a process that was killed leaves it")
 	l = openAt(t, "unix:"+path, upstream)
 	c := dialAt(t, l)
-	say(t, c, "x")
-	hear(t, c, "x")
+	send(t, c, "x")
+	expect(t, c, "x")
 	_, err = l.Refuse(nil)
 	require.NoError(t, err)
 	require.NoError(t, l.Close(), "while it refuses")
@@ -168,14 +168,14 @@ func TestUnixSocketsFile(t *testing.T) {
 	require.FileExists(t, path, "somebody else's")
 }
 
-func TestUnixPathsThatCannotBe(t *testing.T) {
+func TestInvalidUnixPaths(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	require.NoError(t, os.WriteFile(file, []byte("precious"), 0o600))
 	for name, c := range map[string]struct{ path, want string }{
-		"too long":      {filepath.Join(dir, strings.Repeat("x", longestPath)), "at most"},
-		"a plain file":  {file, "no socket"},
-		"no such place": {filepath.Join(dir, "none", "front"), "no such file"},
+		"too long":          {filepath.Join(dir, strings.Repeat("x", maxSocketPath)), "at most"},
+		"a plain file":      {file, "no socket"},
+		"missing directory": {filepath.Join(dir, "none", "front"), "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Open(Config{Name: "a -> b", Listen: "unix:" + c.path, Upstream: "127.0.0.1:1"})
@@ -184,20 +184,20 @@ func TestUnixPathsThatCannotBe(t *testing.T) {
 		})
 	}
 	require.FileExists(t, file)
-	longest := filepath.Join(dir, strings.Repeat("x", longestPath-len(dir)-1))
+	longest := filepath.Join(dir, strings.Repeat("x", maxSocketPath-len(dir)-1))
 	l, err := Open(Config{Name: "a -> b", Listen: "unix:" + longest, Upstream: "127.0.0.1:1"})
 	require.NoError(t, err, "the bound is the system's own")
 	require.NoError(t, l.Close())
 }
 
-func TestAUnixUpstreamsEnds(t *testing.T) {
+func TestUnixUpstreamEnds(t *testing.T) {
 	dir := t.TempDir()
 	l := openAt(t, "", "unix:"+dir+"/none")
 	require.ErrorIs(t, firstRead(l), syscall.ECONNRESET, "nobody is there")
 	require.EqualValues(t, 1, l.Counters().DialErrors)
-	l = openAt(t, "", serveAt(t, "unix:"+dir+"/back", func(c halfCloser) { _, _ = c.Read(make([]byte, 1)) })) // closes with bytes unread: a reset
+	l = openAt(t, "", serveAt(t, "unix:"+dir+"/back", func(c halfCloser) { _, _ = c.Read(make([]byte, 1)) })) // closing with unread bytes is a reset
 	c := dial(t, l)
-	say(t, c, "xyz")
+	send(t, c, "xyz")
 	_, err := io.ReadAll(c)
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 	l = openAt(t, "", serveAt(t, "unix:"+dir+"/orderly", func(halfCloser) {}))
@@ -208,14 +208,14 @@ func TestAUnixUpstreamsEnds(t *testing.T) {
 func TestFaultsActOnUnixSockets(t *testing.T) {
 	l := openAt(t, "unix:"+t.TempDir()+"/front", serve(t, echo))
 	c := dialAt(t, l)
-	say(t, c, "one")
-	hear(t, c, "one")
+	send(t, c, "one")
+	expect(t, c, "one")
 	heal, err := l.CutOff(Cut{On: On{ID: "f1"}})
 	require.NoError(t, err)
-	say(t, c, "two")
-	silent(t, c)
+	send(t, c, "two")
+	expectSilence(t, c)
 	require.NoError(t, heal(t.Context()))
-	hear(t, c, "two")
+	expect(t, c, "two")
 	heal, err = l.Reset(Reset{On: On{ID: "f2"}})
 	require.NoError(t, err)
 	_, err = c.Read(make([]byte, 1))

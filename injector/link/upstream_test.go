@@ -13,21 +13,21 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// names is a DNS server on loopback that answers each question for an A record with the address of the moment.
-type names struct {
-	addr  string
-	asked atomic.Int64
-	mu    sync.Mutex
-	at    [4]byte
+// dnsServer is a DNS server on loopback that answers questions for A records with its current address.
+type dnsServer struct {
+	addr    string
+	queries atomic.Int64
+	mu      sync.Mutex
+	ip      [4]byte
 }
 
-func (n *names) point(at [4]byte) { n.mu.Lock(); n.at = at; n.mu.Unlock() }
+func (n *dnsServer) setIP(at [4]byte) { n.mu.Lock(); n.ip = at; n.mu.Unlock() }
 
-func nameServer(t *testing.T) *names {
+func newDNSServer(t *testing.T) *dnsServer {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
-	n := &names{addr: pc.LocalAddr().String()}
+	n := &dnsServer{addr: pc.LocalAddr().String()}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		p := make([]byte, 1500)
@@ -45,16 +45,16 @@ func nameServer(t *testing.T) *names {
 	return n
 }
 
-func (n *names) answer(raw []byte) []byte {
+func (n *dnsServer) answer(raw []byte) []byte {
 	var m dnsmessage.Message
 	if m.Unpack(raw) != nil || len(m.Questions) != 1 {
 		return nil
 	}
 	m.Response, m.Additionals = true, nil
 	if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
-		n.asked.Add(1)
+		n.queries.Add(1)
 		n.mu.Lock()
-		body := &dnsmessage.AResource{A: n.at}
+		body := &dnsmessage.AResource{A: n.ip}
 		n.mu.Unlock()
 		m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 3600}, Body: body}}
 	}
@@ -62,7 +62,7 @@ func (n *names) answer(raw []byte) []byte {
 	return packed
 }
 
-func (n *names) resolver() *net.Resolver {
+func (n *dnsServer) resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "udp", n.addr)
 	}}
@@ -72,7 +72,7 @@ func TestUpstreamsNameIsResolvedAtEachDial(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("127.0.0.2 is no address here")
 	}
-	n := nameServer(t)
+	n := newDNSServer(t)
 	first := serveAt(t, "127.0.0.1:0", func(c halfCloser) { _, _ = c.Write([]byte("first")) })
 	_, port, err := net.SplitHostPort(first)
 	require.NoError(t, err)
@@ -80,16 +80,16 @@ func TestUpstreamsNameIsResolvedAtEachDial(t *testing.T) {
 	l, err := Open(Config{Name: "a -> b", Upstream: "payments.test.:" + port, resolver: n.resolver()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	n.point([4]byte{127, 0, 0, 1})
-	hear(t, dial(t, l), "first")
-	n.point([4]byte{127, 0, 0, 2})
-	hear(t, dial(t, l), "second")
-	require.EqualValues(t, 2, n.asked.Load())
+	n.setIP([4]byte{127, 0, 0, 1})
+	expect(t, dial(t, l), "first")
+	n.setIP([4]byte{127, 0, 0, 2})
+	expect(t, dial(t, l), "second")
+	require.EqualValues(t, 2, n.queries.Load())
 }
 
-func TestANameThatNobodyHasIsAReset(t *testing.T) {
-	n := nameServer(t)
-	n.point([4]byte{127, 0, 0, 1})
+func TestUnresolvableUpstreamIsReset(t *testing.T) {
+	n := newDNSServer(t)
+	n.setIP([4]byte{127, 0, 0, 1})
 	l, err := Open(Config{Name: "a -> b", Upstream: "payments.test.:1", resolver: &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, syscall.ENETUNREACH
 	}}})

@@ -8,54 +8,56 @@ import (
 	"syscall"
 )
 
-// wire is the ciphertext of one side.
+// wire is the ciphertext connection of one side.
 type wire struct {
 	net.Conn
-	fin   atomic.Bool // FIN came before TLS had ended
-	ahead chan early  // of watch; nil when there is nothing
-	early early
+	bareFIN atomic.Bool     // FIN arrived without a close_notify
+	ahead   chan readResult // result of watchClose; nil if there is none
+	first   readResult
 }
 
-// early is what watch read.
-type early struct {
+// readResult is the result of a read by watchClose.
+type readResult struct {
 	p   []byte
 	err error
 }
 
-// watch reads ahead, once, so that a peer's leaving is noticed while nobody reads: left is called then.
-func (w *wire) watch(run func(func()), left func()) {
-	ahead := make(chan early, 1)
+// watchClose reads ahead once, so that a disconnect is noticed while no other goroutine reads. It
+// calls onClose then.
+func (w *wire) watchClose(run func(func()), onClose func()) {
+	ahead := make(chan readResult, 1)
 	w.ahead = ahead
 	run(func() {
 		p := make([]byte, 512)
 		n, err := w.Conn.Read(p)
 		if err != nil {
-			left()
+			onClose()
 		}
-		ahead <- early{p[:n], err}
+		ahead <- readResult{p[:n], err}
 	})
 }
 
-// Read reads, what watch read first.
+// Read returns the result of watchClose first.
 func (w *wire) Read(p []byte) (n int, err error) {
 	if w.ahead != nil {
-		w.early, w.ahead = <-w.ahead, nil
+		w.first, w.ahead = <-w.ahead, nil
 	}
-	if len(w.early.p) > 0 || w.early.err != nil {
-		n = copy(p, w.early.p)
-		if w.early.p = w.early.p[n:]; len(w.early.p) == 0 {
-			err, w.early = w.early.err, early{}
+	if len(w.first.p) > 0 || w.first.err != nil {
+		n = copy(p, w.first.p)
+		if w.first.p = w.first.p[n:]; len(w.first.p) == 0 {
+			err, w.first = w.first.err, readResult{}
 		}
 	} else {
 		n, err = w.Conn.Read(p)
 	}
 	if err == io.EOF { //nolint:errorlint // the socket's own
-		w.fin.Store(true)
+		w.bareFIN.Store(true)
 	}
 	return n, err
 }
 
-// awaitReset reads on behind the end of TLS, until the connection ends; true when that is a reset.
+// awaitReset reads on after the end of TLS until the connection ends. It reports whether it ended by a
+// reset.
 func (w *wire) awaitReset() bool {
 	p := make([]byte, 64)
 	for {

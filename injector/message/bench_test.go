@@ -11,15 +11,16 @@ import (
 	"testing"
 )
 
-// BenchmarkGet compares 64 clients who GET over connections that are kept alive: directly, through the relay without a rule and with one that
-// never hits, and through net/http's reverse proxy. Compare within one run only.
+// BenchmarkGet compares 64 clients that send GET requests over persistent connections: directly, through the
+// relay without a rule, through the relay with a rule that never matches, and through net/http's reverse proxy.
+// Compare results within one run only.
 func BenchmarkGet(b *testing.B) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
 	b.Cleanup(s.Close)
 	addr := strings.TrimPrefix(s.URL, "http://")
-	quiet := open(b, addr, Config{})
-	armed := open(b, addr, Config{})
-	armed.live(b, Rule{Do: LoseReply, Match: Match{Path: "/none"}})
+	quiet := openLink(b, addr, Config{})
+	armed := openLink(b, addr, Config{})
+	armed.addRule(b, Rule{Action: LoseReply, Match: Match{Path: "/none"}})
 	target, _ := url.Parse(s.URL)
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	b.Cleanup(transport.CloseIdleConnections)
@@ -32,7 +33,7 @@ func BenchmarkGet(b *testing.B) {
 	}
 }
 
-// get spreads b.N requests over 64 raw clients.
+// get distributes b.N requests over 64 raw clients.
 func get(b *testing.B, addr string) {
 	const clients = 64
 	peers := make([]peer, clients)

@@ -6,49 +6,56 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
 const noPayload = "it has no payload"
 
-// damage returns a payload with a bit flipped, or cut short, and what was done. Where is decided like everything else. The payload itself stays as it is, and
-// is not empty.
-func (r *Relay) damage(c chosen, m message, payload []byte) (damaged []byte, detail string) {
-	n := len(payload)
-	at := int(evidence.Hash(c.rule.Seed, c.n, r.cfg.Link, c.rule.ID, "which byte", m.method, r.class(c.rule, m)) % uint64(n)) //nolint:gosec // below n
-	if c.rule.Do == Truncate {
-		return slices.Clone(payload[:at]), "cut after " + plural(at, "byte") + " of " + strconv.Itoa(n)
-	}
-	damaged = slices.Clone(payload)
-	damaged[at] ^= 0x01
-	return damaged, "a bit flipped in byte " + strconv.Itoa(at+1) + " of the payload"
+// httpBody is the body of a buffered message.
+type httpBody struct {
+	head    *head
+	body    []byte // including its chunk framing
+	payload []byte
+	last    []byte // the last chunk and everything after it
 }
 
-// spoil damages the body of a request that is kept whole, and returns what to send instead.
-func (c *httpConn) spoil(x *exchange, body []byte) []byte {
-	payload, end := body, []byte(nil)
-	if x.head.body == chunked {
-		payload, end = unchunk(body)
+func (b *httpBody) Size(bool) int {
+	b.payload, b.last = b.body, nil
+	if b.head.body == chunked {
+		b.payload, b.last = unchunk(b.body)
 	}
-	if len(payload) == 0 {
-		c.skip(x, noPayload)
-		return body
-	}
-	damaged, detail := c.relay.damage(x.chosen, x.msg, payload)
-	x.touched = true
-	c.relay.applied(x.chosen.rule, x.msg, detail)
-	if x.head.body != chunked {
-		x.head.resize(len(damaged))
-		return damaged
-	}
-	if len(damaged) == 0 {
-		return end
-	}
-	return slices.Concat(fmt.Appendf(nil, "%x\r\n", len(damaged)), damaged, []byte("\r\n"), end)
+	return len(b.payload)
 }
 
-// unchunk takes a chunked body apart that copyChunks has passed: its payload, and what begins with the last chunk.
+func (b *httpBody) Damage(at int, cut bool) error {
+	damaged := slices.Clone(b.payload[:at])
+	if !cut {
+		damaged = slices.Clone(b.payload)
+		damaged[at] ^= 0x01
+	}
+	switch {
+	case b.head.body != chunked:
+		b.head.resize(len(damaged))
+		b.body = damaged
+	case len(damaged) == 0:
+		b.body = b.last
+	default:
+		b.body = slices.Concat(fmt.Appendf(nil, "%x\r\n", len(damaged)), damaged, []byte("\r\n"), b.last)
+	}
+	return nil
+}
+
+// endless returns why an answer's body must not be buffered, or "".
+func (h *head) endless(method string) string {
+	switch {
+	case h.status == 101, method == "CONNECT" && h.status/100 == 2:
+		return "another protocol follows"
+	case strings.HasPrefix(strings.ToLower(h.header("content-type")), "text/event-stream"):
+		return "a stream of events"
+	}
+	return ""
+}
+
+// unchunk splits a valid chunked body into its payload and the part that starts with the last chunk.
 func unchunk(body []byte) (payload, end []byte) {
 	for {
 		line, rest, _ := bytes.Cut(body, []byte("\n"))
@@ -62,7 +69,7 @@ func unchunk(body []byte) (payload, end []byte) {
 	}
 }
 
-// resize gives the head another Content-Length.
+// resize replaces the value of Content-Length.
 func (h *head) resize(n int) {
 	var raw []byte
 	for line := range bytes.Lines(h.raw) {

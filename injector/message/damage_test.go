@@ -13,7 +13,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// Bodies of every framing arrive damaged and well framed, in HTTP/1.1 and HTTP/2: the server reads them to their end, and the connection goes on.
+// Bodies of every framing arrive damaged but with valid framing, in HTTP/1.1 and HTTP/2: the server reads them
+// to the end, and the connection remains usable.
 func TestDamagedBodies(t *testing.T) {
 	body := strings.Repeat("a", 50)
 	for name, raw := range map[string]string{
@@ -21,12 +22,12 @@ func TestDamagedBodies(t *testing.T) {
 		"chunked": "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n14;x=y\r\n" + body[:20] + "\r\n1e\r\n" + body[20:] + "\r\n0\r\nX-T: z\r\n\r\n",
 		"h2":      "", "h2 without a length": "",
 	} {
-		for _, do := range []Do{Corrupt, Truncate} {
+		for _, do := range []Action{Corrupt, Truncate} {
 			t.Run(fmt.Sprintf("%s/%s", name, do), func(t *testing.T) {
 				got := make(chan string, 2)
 				s := serveEcho(t, got)
-				f := open(t, s, Config{})
-				count, _ := f.live(t, Rule{Do: do, Seed: 2, Match: Match{Path: "/a"}})
+				f := openLink(t, s, Config{})
+				count, _ := f.addRule(t, Rule{Action: do, Seed: 2, Match: Match{Path: "/a"}})
 				if raw == "" {
 					client := h2client(t)
 					req, err := http.NewRequest(http.MethodPost, "http://"+f.addr+"/a", io.LimitReader(strings.NewReader(body), 100))
@@ -41,8 +42,8 @@ func TestDamagedBodies(t *testing.T) {
 				} else {
 					p := connect(t, f.addr)
 					p.send(raw+request("GET", "/after"), false)
-					assert.Contains(t, p.reply(), "200 OK")
-					assert.Contains(t, p.reply(), "200 OK")
+					assert.Contains(t, p.readReply(), "200 OK")
+					assert.Contains(t, p.readReply(), "200 OK")
 				}
 				arrived := <-got
 				assert.NotEqual(t, body, arrived)
@@ -53,13 +54,13 @@ func TestDamagedBodies(t *testing.T) {
 					assert.True(t, strings.HasPrefix(body, arrived))
 				}
 				assert.EqualValues(t, 1, count.Tally().Affected)
-				require.Len(t, f.seen(evidence.Applied), 1)
+				require.Len(t, f.recorded(evidence.Applied), 1)
 			})
 		}
 	}
 }
 
-// serveEcho tells what bodies a server of HTTP/1.1 and h2c reads.
+// serveEcho starts a server of HTTP/1.1 and h2c that sends the bodies it reads to got.
 func serveEcho(t *testing.T, got chan<- string) (addr string) {
 	return serveOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
@@ -71,16 +72,45 @@ func serveEcho(t *testing.T, got chan<- string) (addr string) {
 	}))
 }
 
-func TestWhatHasNoPayloadIsNotDamaged(t *testing.T) {
-	s := trade(t)
-	f := open(t, s.addr, Config{})
-	count, _ := f.live(t, Rule{Do: Truncate})
+func TestMessagesWithoutPayloadAreNotDamaged(t *testing.T) {
+	s := startShop(t)
+	f := openLink(t, s.addr, Config{})
+	count, _ := f.addRule(t, Rule{Action: Truncate})
 	p := connect(t, f.addr)
 	for _, text := range []string{request("GET", "/a"), post("/a", ""), "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"} {
 		p.send(text, false)
-		assert.Contains(t, p.reply(), "/a")
+		assert.Contains(t, p.readReply(), "/a")
 	}
 	h := connectH2(t, f.addr)
-	assert.Equal(t, "200 4 /a", h.answer(h.ask("GET", "/a", "")).String())
+	assert.Equal(t, "200 4 /a", h.response(h.request("GET", "/a", "")).String())
 	assert.Zero(t, count.Tally().Affected)
+}
+
+// The damaged byte depends only on the occurrence, not on earlier traffic, in framed protocols too.
+func TestDamagedByteDependsOnOccurrence(t *testing.T) {
+	damaged := func(seed uint64, before int) string {
+		s := startScript(t)
+		f := openLinkFor(t, "lines", s.addr, Config{})
+		f.addRule(t, Rule{Action: Corrupt, Seed: seed, Match: Match{Method: "set"}})
+		client := connect(t, f.addr)
+		server := s.accept(t)
+		client.send(strings.Repeat("ping\n", before)+"set "+strings.Repeat("a", 200)+"\n", false)
+		server.expect(strings.Repeat("ping\n", before))
+		return server.before("\n")
+	}
+	one := damaged(1, 0)
+	assert.Equal(t, one, damaged(1, 3))
+	assert.NotEqual(t, one, damaged(2, 0))
+}
+
+// Truncation keeps the first half of the payload.
+func TestTruncationKeepsFirstHalf(t *testing.T) {
+	s := startScript(t)
+	f := openLinkFor(t, "lines", s.addr, Config{})
+	f.addRule(t, Rule{Action: Truncate})
+	client := connect(t, f.addr)
+	server := s.accept(t)
+	client.send("12345678\nabcde\n", false)
+	assert.Equal(t, "1234", server.before("\n"))
+	assert.Equal(t, "ab", server.before("\n"))
 }

@@ -1,7 +1,6 @@
 package message
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,138 +10,113 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// Datagram is one datagram as rules see it. Datagrams are carried by package datagram; what stands in this file lets it share the rules, the decisions, the
-// evidence and the books of the relays here.
+// Datagram is a datagram as seen by rules. Package datagram does the networking; this file gives it access to
+// the rules, decisions, evidence and accounting of a Relay.
 type Datagram struct {
 	Conn, Seq uint64
 	Dir       Dir
-	Topic             // what it is about: "A" and "api.example.com" (DNS), "counter" and "requests.total" (StatsD), or nothing
-	More      []Topic // what else, where it holds several things
+	Topic             // "A" and "api.example.com" (DNS), "counter" and "requests.total" (StatsD), or empty
+	More      []Topic // additional topics of a datagram
 	Op, Key   string
 	Bytes     int
 }
 
-func (d Datagram) message() message {
-	return message{conn: d.Conn, seq: d.Seq, dir: d.Dir, method: d.Method, path: d.Path, op: d.Op, key: d.Key, bytes: d.Bytes, more: d.More}
+func (d Datagram) message() Message {
+	return Message{conn: d.Conn, seq: d.Seq, dir: d.Dir, method: d.Method, path: d.Path, op: d.Op, key: d.Key, bytes: d.Bytes, more: d.More}
 }
 
-// Live is a rule that is live.
-type Live = live
-
-// Healed is closed when the rule is healed.
-func (l *live) Healed() <-chan struct{} { return l.healed }
-
-// Chosen is what rules want of a datagram. The zero value lets it pass.
-type Chosen struct {
-	Waits []Wait // delays, one after the other
-	Rule  *Live  // what happens then; nil means that it goes on
-	Draw  uint64 // depends on the decision only: for what the rule leaves to chance, such as which byte
-}
-
-// Wait is one delay.
-type Wait = wait
-
-// Rule is the rule that asks for the delay, and By its length.
-func (w wait) Rule() *Live { return w.rule }
-
-// By is how long the delay is.
-func (w wait) By() time.Duration { return w.by }
-
-// Pass books a datagram as in and out when no rule is live; false means that it has to be decided, and is not booked.
-func (r *Relay) Pass(d Dir) bool {
+// Idle reports whether no rule is live and no message is held, so that no decision is needed.
+func (r *Relay) Idle() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.rules) > 0 || len(r.holds) > 0 {
-		return false
+	return len(r.rules) == 0 && len(r.holds) == 0
+}
+
+// Carry counts a datagram in the relay's Operations.
+func (r *Relay) Carry(d Datagram) { r.ops.add(r, d.message()) }
+
+// Decide evaluates every rule for a datagram whose ticket is open.
+func (r *Relay) Decide(d Datagram, t Ticket) *Exchange {
+	x := &Exchange{msg: d.message(), request: t, oneWay: true, unordered: true}
+	c := r.decide(x.msg)
+	x.delays, x.n = c.delays, c.n
+	x.chosen.Store(c.rule)
+	return x
+}
+
+// Delays returns the delays of a message, which apply one after the other.
+func (x *Exchange) Delays() []Wait { return x.delays }
+
+// Delayed records that a delay of a message has passed.
+func (r *Relay) Delayed(x *Exchange, d Wait, took time.Duration) { r.delayed(d, x.msg, took) }
+
+// Skip records that the chosen rule cannot act on the message.
+func (r *Relay) Skip(x *Exchange, why string) { r.skip(x, why) }
+
+// SkipDelays records that a message cannot be delayed for lack of space.
+func (r *Relay) SkipDelays(x *Exchange, why string) {
+	r.record(x.delays[0].rule, x.msg, evidence.Skipped, why)
+	x.delays = nil
+}
+
+// Lost records that a message with a rule was lost for another reason.
+func (r *Relay) Lost(x *Exchange, why string) {
+	if rule := x.Rule(); rule != nil {
+		r.record(rule, x.msg, evidence.Collateral, why)
 	}
-	r.books[d].In++
-	r.books[d].Out++
-	return true
 }
 
-// Decide asks every rule about a datagram, as the relays here do.
-func (r *Relay) Decide(d Datagram) Chosen {
-	c := r.decide(d.message())
-	chosen := Chosen{Waits: c.delays, Rule: c.rule}
-	if c.rule != nil {
-		chosen.Draw = evidence.Hash(c.rule.Seed, c.n, r.cfg.Link, c.rule.ID, "draw", d.Method, r.class(c.rule, d.message()))
-	}
-	return chosen
+// Repeated records that the copy of a message was delivered.
+func (r *Relay) Repeated(x *Exchange, detail string) { r.applied(x.Rule(), x.msg, detail) }
+
+// Overtakes returns a function to call once the message has been sent: it counts the message as having overtaken
+// the messages that are held now.
+func (r *Relay) Overtakes(x *Exchange) (count func()) {
+	overtaken := r.overtakenBy(x.msg)
+	return func() { r.countPassed(overtaken) }
 }
 
-// Tell records a fate, and Applied that a rule's effect happened.
-func (r *Relay) Tell(l *Live, d Datagram, stage evidence.Stage, detail string) {
-	r.tell(l, d.message(), stage, detail)
-}
-
-// Applied records that a rule's effect happened to a datagram.
-func (r *Relay) Applied(l *Live, d Datagram, detail string) { r.applied(l, d.message(), detail) }
-
-// Book changes the books of a direction.
-func (r *Relay) Book(d Dir, change func(*Books)) { r.book(d == ToServer, change) }
-
-// Begin and End bracket what Quiesce waits for.
-func (r *Relay) Begin() { r.begin() }
-
-// End is the end of what Begin began.
-func (r *Relay) End() { r.end() }
-
-// Hold keeps a datagram back until others passed it, or tells why it does not. Any other datagram of the link is one that passes, also of the same client:
-// UDP promises no order. wait returns true when they passed, false when the time was up, the rule healed or ctx ended; it is nil with skipped.
-func (r *Relay) Hold(l *Live) (wait func(context.Context) bool, skipped string) {
-	h, skipped := r.holdFor(l, 0)
-	if h == nil {
-		return nil, skipped
-	}
-	return func(ctx context.Context) bool { return r.wait(ctx, h) }, ""
-}
-
-// Overtakes looks which of those that are held a datagram overtakes by going now; went tells them that it did.
-func (r *Relay) Overtakes(d Datagram) (went func()) {
-	overtaken := r.passing(d.message())
-	return func() { r.passed(overtaken) }
-}
-
-// datagrams are the protocols over UDP. Rules act on whole datagrams.
+// datagrams returns the protocols over UDP. Rules act on whole datagrams.
 func datagrams() []Protocol {
-	can := []Do{Delay, LoseRequest, Twice, Reorder, Corrupt, Truncate}
+	actions := []Action{Delay, LoseRequest, Twice, Reorder, Corrupt, Truncate}
 	return []Protocol{
 		{
 			Name: "dns", Means: "DNS over UDP, by type and name; what clients then ask over TCP passes as bytes", Unit: "messages", UDP: true,
-			Do: append(slices.Clone(can), Answer), matches: matchDomain, class: parts("."), allow: allowDNS,
+			Actions: append(slices.Clone(actions), Answer), matches: matchDomain, class: parts("."), allow: allowDNS,
 		},
 		{
 			Name: "statsd", Means: "StatsD over UDP, by kind and name of metric; a datagram may hold several and meets its fate whole", Unit: "messages", UDP: true,
-			Do: can, matches: matchMetric, class: parts("."), allow: allowStatsD,
+			Actions: actions, matches: matchMetric, class: parts("."), allow: allowStatsD,
 		},
 		{
 			Name: "udp", Means: "datagrams of any kind", Unit: "messages", UDP: true,
-			Do: can, matches: func(string, string) bool { return false }, class: func(string) string { return "" }, allow: allowUDP,
+			Actions: actions, matches: func(string, string) bool { return false }, class: func(string) string { return "" }, allow: allowUDP,
 		},
 	}
 }
 
 func allowDatagram(r Rule) error {
 	switch {
-	case r.Then != "":
-		return fmt.Errorf("lost, then %s: a datagram has no connection that could end", r.Then)
+	case r.EndWith != "":
+		return fmt.Errorf("lost, then %s: a datagram has no connection that could end", r.EndWith)
 	case r.Second:
 		return errors.New("the second answer returned: nothing tells which answer of a datagram is whose, so both return")
 	}
 	return nil
 }
 
-// DNSCodes are the errors that a DNS link can answer with. TC is no error: the answer is empty and marked as cut short, and clients ask again over TCP.
+// DNSCodes returns the codes that a DNS link can answer with. TC is not an error: the answer is empty and marked
+// as truncated, so that clients retry over TCP.
 func DNSCodes() []string { return []string{"SERVFAIL", "NXDOMAIN", "REFUSED", "TC"} }
 
 func allowDNS(r Rule) error {
-	if r.Do == Answer && !slices.Contains(DNSCodes(), r.Code) {
+	if r.Action == Answer && !slices.Contains(DNSCodes(), r.Code) {
 		return fmt.Errorf("DNS knows no answer %q here: write one of %s", r.Code, strings.Join(DNSCodes(), ", "))
 	}
 	return allowDatagram(r)
 }
 
-// Metrics are the kinds of StatsD's metrics.
+// Metrics returns the kinds of StatsD metrics.
 func Metrics() []string {
 	return []string{"counter", "gauge", "timer", "histogram", "distribution", "set", "meter", "event", "check"}
 }
@@ -161,10 +135,11 @@ func allowUDP(r Rule) error {
 	return allowDatagram(r)
 }
 
-// slashes makes a dotted name a path, for the functions that match and classify those.
-var slashes = strings.NewReplacer(".", "/")
+// dotsToSlashes converts a dotted name to a path, for the functions that match and classify paths.
+var dotsToSlashes = strings.NewReplacer(".", "/")
 
-// matchDomain matches "api.example.com", "*.example.com" (whatever lies below) and "{id}.example.com", in any case and with or without a dot at the end.
+// matchDomain matches "api.example.com", "*.example.com" (any subdomain) and "{id}.example.com". It ignores case
+// and a trailing dot.
 func matchDomain(template, name string) bool {
 	template, name = strings.TrimSuffix(strings.ToLower(template), "."), strings.TrimSuffix(strings.ToLower(name), ".")
 	if below, ok := strings.CutPrefix(template, "*."); ok {
@@ -173,10 +148,10 @@ func matchDomain(template, name string) bool {
 	return matchMetric(template, name)
 }
 
-// matchMetric matches "requests.total", "requests.*" (whatever follows) and "requests.{route}.total".
+// matchMetric matches "requests.total", "requests.*" (any rest) and "requests.{route}.total".
 func matchMetric(template, name string) bool {
 	if !strings.ContainsAny(template, "*{") {
 		return template == name
 	}
-	return matchPath(slashes.Replace(template), slashes.Replace(name))
+	return matchPath(dotsToSlashes.Replace(template), dotsToSlashes.Replace(name))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-func TestNamesMatch(t *testing.T) {
+func TestDatagramNamesMatch(t *testing.T) {
 	for _, c := range []struct {
 		matches        func(template, name string) bool
 		template, name string
@@ -44,8 +44,8 @@ func TestNamesMatch(t *testing.T) {
 	}
 }
 
-// A rule about any of the things that a message is about picks it, and no mixture of two of them.
-func TestMessagesAboutSeveralThings(t *testing.T) {
+// A rule for any topic of a message matches it, but not a rule that mixes two topics.
+func TestMessagesWithSeveralTopics(t *testing.T) {
 	r, err := New("statsd", Config{})
 	require.NoError(t, err)
 	d := Datagram{Topic: Topic{"counter", "a"}, More: []Topic{{"timer", "b"}}}
@@ -55,12 +55,12 @@ func TestMessagesAboutSeveralThings(t *testing.T) {
 	}{
 		{Match{}, true}, {Match{Method: "counter"}, true}, {Match{Path: "b"}, true}, {Match{Method: "Timer", Path: "b"}, true}, {Match{Method: "timer", Path: "a"}, false}, {Match{Path: "c"}, false},
 	} {
-		assert.Equal(t, c.want, r.picks(&live{Rule: Rule{Match: c.match}}, d.message()), "%+v", c.match)
+		assert.Equal(t, c.want, r.matches(&Live{Rule: Rule{Match: c.match}}, d.message()), "%+v", c.match)
 	}
 }
 
-// The share of a rule is one of probability: over many seeds, as many as should be lie inside of the interval in which 99% of binomial counts lie,
-// and not all of them. A share of 1 is all.
+// The share of a rule is a probability: over many seeds, about 99% of the counts are within the 99% interval of
+// the binomial distribution, but not all. A share of 1 means all.
 func TestSharesOverManySeeds(t *testing.T) {
 	const seeds, n = 1000, 2000
 	for _, c := range []struct {
@@ -70,14 +70,14 @@ func TestSharesOverManySeeds(t *testing.T) {
 		const share = .1
 		inside := 0
 		for seed := range seeds {
-			hits := countOf(t, c.protocol, c.d, Rule{Do: LoseRequest, Share: share, Seed: uint64(seed)}, n) //nolint:gosec // small
+			hits := countOf(t, c.protocol, c.d, Rule{Action: LoseRequest, Share: share, Seed: uint64(seed)}, n) //nolint:gosec // small
 			if math.Abs(float64(hits)-share*n) <= 2.576*math.Sqrt(n*share*(1-share)) {
 				inside++
 			}
 		}
 		assert.GreaterOrEqual(t, inside, seeds*980/1000, c.protocol)
 		assert.LessOrEqual(t, inside, seeds*997/1000, c.protocol)
-		assert.Equal(t, n, countOf(t, c.protocol, c.d, Rule{Do: LoseRequest, Share: 1}, n))
+		assert.Equal(t, n, countOf(t, c.protocol, c.d, Rule{Action: LoseRequest, Share: 1}, n))
 	}
 }
 
@@ -88,32 +88,36 @@ func countOf(t *testing.T, protocol string, d Datagram, rule Rule, n int) (hits 
 	_, err = r.Add(rule)
 	require.NoError(t, err)
 	for range n {
-		if r.Decide(d).Rule != nil {
+		if r.Decide(d, Ticket{}).Rule() != nil {
 			hits++
 		}
 	}
 	return hits
 }
 
-// The same seed chooses the same, and draws the same for what it leaves to chance, however 16 goroutines ask.
+// The same seed makes the same decisions, including further random choices, even with 16 concurrent goroutines.
 func TestDecisionsUnderConcurrency(t *testing.T) {
-	run := func(seed uint64) map[string][]uint64 {
+	run := func(seed uint64) map[string][]int {
 		r, err := New("dns", Config{Link: "a -> b"})
 		require.NoError(t, err)
-		_, err = r.Add(Rule{ID: "fault-1", Do: Corrupt, Share: .2, Seed: seed})
+		_, err = r.Add(Rule{ID: "fault-1", Action: Corrupt, Share: .2, Seed: seed})
 		require.NoError(t, err)
-		draws := make([][]uint64, 16)
+		draws := make([][]int, 16)
 		var all sync.WaitGroup
 		for g := range draws {
 			all.Go(func() {
 				for range 100 {
-					c := r.Decide(Datagram{Topic: Topic{"A", fmt.Sprintf("host-%c.test", 'a'+g)}})
-					draws[g] = append(draws[g], c.Draw)
+					x := r.Decide(Datagram{Topic: Topic{"A", fmt.Sprintf("host-%c.test", 'a'+g)}}, Ticket{})
+					if rule := x.Rule(); rule != nil {
+						draws[g] = append(draws[g], r.damagePosition(x, rule, 1000))
+					} else {
+						draws[g] = append(draws[g], -1)
+					}
 				}
 			})
 		}
 		all.Wait()
-		byName := map[string][]uint64{}
+		byName := map[string][]int{}
 		for g, d := range draws {
 			byName[fmt.Sprint(g)] = d
 		}
@@ -128,29 +132,31 @@ func TestPassingWithoutRules(t *testing.T) {
 	var fates []evidence.Fate
 	r, err := New("udp", Config{Sink: func(f evidence.Fate) { fates = append(fates, f) }})
 	require.NoError(t, err)
-	require.True(t, r.Pass(ToServer))
-	heal, err := r.Add(Rule{ID: "f", Do: Reorder, Wait: time.Hour, Dir: ToClient})
+	require.True(t, r.Idle())
+	heal, err := r.Add(Rule{ID: "f", Action: Reorder, Wait: time.Hour, Dir: ToClient})
 	require.NoError(t, err)
-	require.False(t, r.Pass(ToServer))
-	assert.Nil(t, r.Decide(Datagram{Dir: ToServer}).Rule)
-	c := r.Decide(Datagram{Dir: ToClient})
-	require.NotNil(t, c.Rule)
-	before := r.Overtakes(Datagram{Conn: 1, Dir: ToClient})
-	wait, skipped := r.Hold(c.Rule)
-	require.Empty(t, skipped)
-	before() // it had left already
-	_, skipped = r.Hold(c.Rule)
-	require.Contains(t, skipped, "another is held already", "one at a time")
-	r.Overtakes(Datagram{Conn: 1, Dir: ToClient})()
-	assert.True(t, wait(t.Context()))
+	require.False(t, r.Idle())
+	assert.Nil(t, r.Decide(Datagram{Dir: ToServer}, Ticket{}).Rule())
+	decide := func() *Exchange {
+		return r.Decide(Datagram{Conn: 1, Dir: ToClient, Topic: Topic{Method: "m"}, Bytes: 3}, Ticket{})
+	}
+	held, second, other := decide(), decide(), decide()
+	require.NotNil(t, held.Rule())
+	before := r.Overtakes(other)
+	wait := r.Reorder(held)
+	require.NotNil(t, wait)
+	before() // the connection had already ended
+	require.Nil(t, r.Reorder(second), "one at a time")
+	require.Contains(t, second.skipped, "another is held already")
+	r.Overtakes(other)()
+	wait(t.Context())
 	require.NoError(t, heal(t.Context()))
-	require.True(t, r.Pass(ToClient))
-	r.Tell(c.Rule, Datagram{Dir: ToClient, Topic: Topic{Method: "m"}, Bytes: 3}, evidence.Released, "x")
-	require.Len(t, fates, 1)
-	assert.False(t, fates[0].ToServer)
-	assert.Equal(t, 3, fates[0].Bytes)
-	to, from, err := r.Quiesce(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, Books{In: 1, Out: 1}, to)
-	assert.Equal(t, to, from)
+	require.True(t, r.Idle())
+	var stages []evidence.Stage
+	for _, fate := range fates {
+		stages = append(stages, fate.Stage)
+		assert.False(t, fate.ToServer)
+		assert.Equal(t, 3, fate.Bytes)
+	}
+	assert.Equal(t, []evidence.Stage{evidence.Held, evidence.Skipped, evidence.Released, evidence.Applied}, stages)
 }

@@ -7,85 +7,95 @@ import (
 	"net"
 )
 
-// dialect follows one connection of a framed protocol: where messages begin and end, what they are, and which answer settles which request. It is all that
-// a new protocol has to write; forwarding, losing, doubling, holding, pairing and evidence are the relay's (see framed). A dialect also may be a
-// refuser, one whose errors are parting, a trimmer, a rewriter or a resting.
+// dialect parses one connection of a framed protocol: message boundaries, the properties of messages, and which
+// answer belongs to which request. It is all that a new protocol must implement; the faults, pairing and
+// evidence are common to all (see framed). A dialect may also implement refuser, closesAfterRefusal, trimmer,
+// rewriter and idleReporter.
 //
-// feed is called by the two readers, one for each direction, and must keep a state for each. The other methods are called one at a time.
+// feed is called by two goroutines, one for each direction, and must keep separate state for each. The other
+// methods are never called concurrently.
 type dialect interface {
-	// feed takes what travels in a direction, piece by piece, and returns how much of b belongs to the message under way and whether it ends with
-	// that. What does not end takes all of b. An error means that the bytes cannot be followed: they and all that comes after them go through untouched.
+	// feed consumes input of one direction piece by piece. It returns how many bytes of b belong to the current
+	// message, and whether the message ends there; if it does not, n is len(b). An error means that the input
+	// cannot be parsed: it passes through unchanged, as does everything after it.
 	feed(d Dir, b []byte) (n int, whole bool, err error)
-	// look says what a message is. Of one that is too large it is given the beginning. front is the request at the front of those that are owed an answer, or nil.
-	look(d Dir, raw []byte, front *frame) frame
-	// sent is told of a message to the server when it goes, in the order of the wire; look came before.
+	// inspect returns the properties of a message. For a message that is too large, raw is its beginning. front
+	// is the request that the server answers next, or nil.
+	inspect(d Dir, raw []byte, front *frame) frame
+	// sent is called for each message to the server when it is written, in the order of writing and after
+	// inspect.
 	sent(f *frame)
 }
 
-// kind is what a message is to the relay.
+// kind is the role of a message.
 type kind uint8
 
 const (
-	isControl kind = iota // passes; no rule is asked
-	isRequest             // owes an answer
-	isAnswer              // belongs to the request at the front of those that are owed
-	isOneWay              // neither; with an id it may owe an answer or be one
+	isControl kind = iota // forwarded without consulting the rules
+	isRequest             // has an answer
+	isAnswer              // belongs to the request at the front of the queue
+	isOneWay              // neither; with an ID it may have an answer or be one
 )
 
-// frame is what a dialect says of a message.
+// frame holds the properties of a message.
 type frame struct {
 	kind              kind
 	method, path, key string
-	settles           bool   // answer: the last of its request's
-	id                string // oneWay: what its answer will carry, or what it answers
-	exempt            bool   // no rule is asked: handshakes and the like; and as an answer it is not lost
-	immune            string // why no fault may act on it now, but delays, and losses that end the connection
-	payload           [2]int // where it lies in the bytes; nothing where both are 0
-	says              string // of an answer, for evidence: "integer 2", "status 409"; never a body
+	final             bool   // isAnswer: the last message of the answer
+	id                string // isOneWay: the ID that its answer will carry, or that of the message it answers
+	exempt            bool   // not subject to rules, such as handshakes; as an answer, it is never lost
+	immune            string // why only delays, and losses that end the connection, may act on it now
+	payload           [2]int // its range in the message; 0, 0 means no payload
+	uncuttable        bool   // the payload cannot be truncated
+	detail            string // of an answer, for the evidence: "integer 2", "status 409"; never a body
 	header            func(name string) string
-	named             bool               // only rules that name its method are asked, and it is a call only for those: the opening of a connection
-	bars              func(do Do) string // why this fault may not act on it now, where it depends on the fault; nil: none is barred
+	// onlyByName makes a message, such as the opening of a connection, subject only to rules that name its
+	// method. Otherwise it does not count as a call.
+	onlyByName bool
+	blocks     func(Action) string // returns why an action may not act on it now, or ""; may be nil
 }
 
-// refuser gives an error in the protocol's own words, as the answer to a request.
+// refuser generates an error of the protocol as the answer to a request.
 type refuser interface {
 	refuse(code string, f frame) ([]byte, error)
 }
 
-// parting tells that what a refuser answers ends the connection.
-type parting interface{ parts() }
+// closesAfterRefusal marks a refuser whose errors end the connection.
+type closesAfterRefusal interface{ closesConnection() }
 
-// trimmer gives a message another payload and makes its framing right.
+// trimmer truncates the payload of a message to keep bytes and adjusts its framing.
 type trimmer interface {
 	trim(f frame, raw []byte, keep int) []byte
 }
 
-// rewriter changes messages to the client that would lead it around the link; via is the link's address, as the client knows it.
+// rewriter changes messages to the client that would make it bypass the link. via is the link's address as seen
+// by the client.
 type rewriter interface {
 	rewrite(raw []byte, via net.Addr) []byte
 }
 
-// resting tells whether a copy of an earlier request may be put in between now.
-type resting interface{ rests() bool }
+// idleReporter reports whether a copy of an earlier request may be sent between messages now.
+type idleReporter interface{ idle() bool }
 
-// errDialect tells that bytes cannot be followed; what wraps it tells why.
+// errDialect means that the input cannot be parsed. Errors that wrap it say why.
 var errDialect = errors.New("not understood")
 
-// frames reads whole messages of one direction.
+// frames reads the messages of one direction.
 type frames struct {
-	r       *bufio.Reader
-	dialect dialect
-	dir     Dir
-	most    int          // larger messages come in parts
-	raw     func() bool  // the other direction cannot be followed, and so neither can this
-	idle    func() error // called before a read that may block
-	part    []byte       // of a message that did not lie in the reader's buffer as a whole
-	used    int          // of the reader's buffer, by the last message
-	owing   bool         // rest is to be called for what is left of a large message
+	r           *bufio.Reader
+	dialect     dialect
+	dir         Dir
+	limit       int          // larger messages are returned in parts
+	passthrough func() bool  // reports whether the connection is no longer parsed
+	idle        func() error // called before a read that may block
+	part        []byte       // of a message that was not buffered as a whole
+	used        int          // bytes of the reader's buffer that the last message took
+	partial     bool         // copyRest must be called for the rest of a large message
 }
 
-// next returns the next message; raw is good until the next call. A large one comes with its beginning only, and rest gives the others. With an error
-// raw is what came of an unfinished message, or what could not be followed (errDialect).
+// next returns the next message; raw is valid until the next call. Of a large message it returns only the
+// beginning, and copyRest copies the rest. After an error, raw is an incomplete message, or the input that could
+// not be parsed (errDialect).
 func (f *frames) next() (raw []byte, large bool, err error) {
 	f.part = f.part[:0]
 	for {
@@ -94,7 +104,7 @@ func (f *frames) next() (raw []byte, large bool, err error) {
 			return f.part, false, err
 		}
 		n, whole, err := 0, false, errDialect
-		if !f.raw() {
+		if !f.passthrough() {
 			n, whole, err = f.dialect.feed(f.dir, b)
 		}
 		switch {
@@ -111,14 +121,14 @@ func (f *frames) next() (raw []byte, large bool, err error) {
 		if whole {
 			return f.part, false, nil
 		}
-		if len(f.part) > f.most {
-			f.owing = true
+		if len(f.part) > f.limit {
+			f.partial = true
 			return f.part, true, nil
 		}
 	}
 }
 
-// more returns what is there to read, after a wait if nothing is; idle is called before it waits.
+// more returns the available input. If there is none, it calls idle and waits.
 func (f *frames) more(idle func() error) ([]byte, error) {
 	_, _ = f.r.Discard(f.used)
 	f.used = 0
@@ -133,9 +143,9 @@ func (f *frames) more(idle func() error) ([]byte, error) {
 	return f.r.Peek(f.r.Buffered())
 }
 
-// rest copies what is left of a large message to w, which the caller has for itself.
-func (f *frames) rest(w io.Writer) error {
-	for f.owing {
+// copyRest copies the rest of a large message to w. The caller owns w.
+func (f *frames) copyRest(w io.Writer) error {
+	for f.partial {
 		b, err := f.more(func() error { return flush(w) })
 		if err != nil {
 			return err
@@ -144,7 +154,7 @@ func (f *frames) rest(w io.Writer) error {
 		if err != nil {
 			n, whole = len(b), true
 		}
-		f.used, f.owing = n, !whole
+		f.used, f.partial = n, !whole
 		if _, werr := w.Write(b[:n]); werr != nil {
 			return sinkError{werr}
 		}

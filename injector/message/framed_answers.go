@@ -11,37 +11,39 @@ import (
 func (c *framedConn) readAnswers() error {
 	for {
 		raw, large, err := c.out.next()
-		c.claim()
+		c.beginWrite()
 		switch {
-		case c.muted(): // whatever the server still says
-			c.written()
-			return pour(c.out, nil, func([]byte) error { return nil })
+		case c.outputDiscarded(): // discard the remaining output
+			c.endWrite()
+			return copyRemaining(c.out, nil, func([]byte) error { return nil })
 		case errors.Is(err, errDialect):
-			return c.rawAnswers(raw, err)
+			return c.passAnswersThrough(raw, err)
 		case err != nil:
+			c.countCrossed()
 			_, _ = c.cw.Write(raw)
 			_ = c.cw.Flush()
-			c.written()
+			c.endWrite()
 			return err
 		}
 		err = c.fromServer(raw, large)
-		c.written()
-		c.settle()
+		c.endWrite()
+		c.answerLocally()
 		if err != nil {
 			return err
 		}
 	}
 }
 
-// rawAnswers passes on what cannot be followed, and all that comes after it.
-func (c *framedConn) rawAnswers(first []byte, why error) error {
-	c.loseTrack(why)
-	c.written()
-	return pour(c.out, first, c.write)
+// passAnswersThrough forwards first and all further output of the server unchanged, after output that cannot be
+// parsed.
+func (c *framedConn) passAnswersThrough(first []byte, why error) error {
+	c.enterPassthrough(why)
+	c.endWrite()
+	return copyRemaining(c.out, first, c.write)
 }
 
-// claim waits until nobody writes to the client and takes the writing.
-func (c *framedConn) claim() {
+// beginWrite waits for ownership of cw.
+func (c *framedConn) beginWrite() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.writing {
@@ -50,31 +52,32 @@ func (c *framedConn) claim() {
 	c.writing = true
 }
 
-// settle gives what stands at the front and needs no server, unless somebody else is writing: he settles when he is done.
-func (c *framedConn) settle() {
+// answerLocally writes the answers at the front of the queue that do not come from the server. If another
+// goroutine owns the writer, it does nothing: that goroutine calls answerLocally when it has finished.
+func (c *framedConn) answerLocally() {
 	for {
 		c.mu.Lock()
-		if c.writing || len(c.owed) == 0 || c.owed[0].local == nil || c.silent || c.ended {
+		if c.writing || len(c.pending) == 0 || c.pending[0].localAnswer == nil || c.blackholed || c.endedByRule {
 			c.mu.Unlock()
 			return
 		}
-		x := c.owed[0]
-		c.owed = c.owed[1:]
+		x := c.pending[0]
+		c.pending = c.pending[1:]
 		c.writing = true
 		c.mu.Unlock()
-		x.local()
-		c.written()
+		x.localAnswer()
+		c.endWrite()
 	}
 }
 
-func (c *framedConn) muted() bool {
+func (c *framedConn) outputDiscarded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.silent || c.ended
+	return c.blackholed || c.endedByRule
 }
 
-// flushDown sends the client what is held back, unless another writes: he flushes.
-func (c *framedConn) flushDown() error {
+// flushToClient flushes cw, unless another goroutine owns it, which will flush it.
+func (c *framedConn) flushToClient() error {
 	c.mu.Lock()
 	if c.writing {
 		c.mu.Unlock()
@@ -83,25 +86,25 @@ func (c *framedConn) flushDown() error {
 	c.writing = true
 	c.mu.Unlock()
 	err := c.cw.Flush()
-	c.written()
-	c.settle()
+	c.endWrite()
+	c.answerLocally()
 	if err != nil {
 		return sinkError{err}
 	}
 	return nil
 }
 
-// fromServer passes one message on, or does with it what a rule says.
+// fromServer forwards one message, or applies a rule to it.
 func (c *framedConn) fromServer(raw []byte, large bool) error {
 	c.mu.Lock()
-	f := c.dialect.look(ToClient, raw, c.front())
-	var x *exchanged
+	f := c.dialect.inspect(ToClient, raw, c.front())
+	var x *framedExchange
 	switch {
-	case f.kind == isAnswer && len(c.owed) > 0 && c.owed[0].local == nil:
-		x = c.owed[0]
+	case f.kind == isAnswer && len(c.pending) > 0 && c.pending[0].localAnswer == nil:
+		x = c.pending[0]
 	case f.kind == isOneWay && f.id != "":
 		x = c.ids.first(f.id)
-		f.settles = true
+		f.final = true
 	}
 	c.mu.Unlock()
 	if r, ok := c.dialect.(rewriter); ok && !large {
@@ -116,192 +119,214 @@ func (c *framedConn) fromServer(raw []byte, large bool) error {
 	return c.passOn(raw)
 }
 
-// passOn gives the client a message as it came.
+// passOn forwards a message unchanged.
 func (c *framedConn) passOn(raw []byte) error {
-	c.relay.book(false, func(b *Books) { b.In++; b.Out++ })
-	return c.deliver(raw)
+	return c.deliver(c.relay.Received(ToClient), raw)
 }
 
-// deliver writes a message, and what is left of a large one; where that is not possible the books say so.
-func (c *framedConn) deliver(raw []byte) error {
-	err := c.write(raw)
+// deliver writes a message, and streams the rest of a large one.
+func (c *framedConn) deliver(t Ticket, raw []byte) error {
+	err := c.writeMessage(raw)
 	if err == nil {
-		err = c.out.rest(c.cw)
+		err = c.out.copyRest(c.cw)
 	}
-	if sunk(err) {
-		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
+	if isSinkError(err) {
+		t.End(Collateral)
+	} else {
+		t.End(Delivered)
 	}
 	return err
 }
 
-// answer carries a message of a request's answer.
-func (c *framedConn) answer(x *exchanged, f frame, raw []byte, large bool) error {
-	x.answer += len(raw)
-	if f.says != "" {
-		x.says = f.says
+// discard discards a message of an answer.
+func (c *framedConn) discard(o Outcome) error {
+	t := c.relay.Received(ToClient)
+	t.End(o)
+	return c.out.copyRest(io.Discard)
+}
+
+// answer processes one message of an answer.
+func (c *framedConn) answer(x *framedExchange, f frame, raw []byte, large bool) error {
+	if x.answerBytes == 0 && len(x.replyDelays) > 0 && !f.exempt {
+		_ = c.cw.Flush() // deliver earlier answers
+		x.affected = c.relay.sleep(c.ctx, x.replyDelays, x.msg) || x.affected
+		c.markAnswerReleased(x)
 	}
-	rule := x.chosen.rule
-	lost := rule != nil && rule.Do == LoseReply
+	x.answerBytes += len(raw)
+	if f.detail != "" {
+		x.detail = f.detail
+	}
+	rule := x.Rule()
+	held := x.does(LoseReply) && rule.ending() == EndHeld
+	if rule != nil && rule.Action.OfReply() && (!x.does(LoseReply) || f.exempt || large && held && !x.answerHeld) {
+		switch {
+		case f.exempt:
+			c.relay.skip(&x.Exchange, "not an answer of the service that does the work: "+f.detail)
+		case large:
+			c.relay.skip(&x.Exchange, c.relay.tooLarge())
+		default:
+			p := c.payload(f, raw)
+			c.relay.change(&x.Exchange, &p)
+			raw = p.raw
+		}
+	}
+	lost := x.does(LoseReply) && !held
 	var err error
 	switch {
-	case lost && f.exempt:
-		c.skip(x, "not an answer of whoever does the work: "+f.says)
-		lost = false
-		err = c.passOn(raw)
-	case lost && rule.ending() == ThenHeld && !x.touched && large:
-		c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
-		lost = false
-		err = c.passOn(raw)
-	case lost && rule.ending() == ThenHeld && !x.touched:
-		err = c.holdAnswer(x, raw)
-	case lost && rule.ending() != ThenHeld:
-		c.relay.book(false, func(b *Books) { b.In++; b.Withheld++ })
-		err = c.out.rest(io.Discard)
-	case x.swallow:
-		c.relay.book(false, func(b *Books) { b.In++; b.Swallowed++ })
-		err = c.out.rest(io.Discard)
+	case x.does(LoseReply) && held && !x.answerHeld:
+		err = c.holdAnswer(x, rule, raw)
+	case lost:
+		err = c.discard(HeldBack)
+	case x.discardAnswer:
+		err = c.discard(Discarded)
 	default:
 		err = c.passOn(raw)
 	}
-	if err != nil || !f.settles {
+	if err != nil || !f.final {
 		return err
 	}
-	c.paid(x)
+	c.dequeue(x)
 	if x.frame.kind == isRequest {
-		c.relay.passed(x.passes)
+		c.relay.countPassed(x.overtaken)
 	}
 	switch {
-	case lost && rule.ending() != ThenHeld:
-		c.lose(x)
-	case x.swallow:
-		c.relay.tell(rule, x.msg, evidence.Swallowed, x.told())
+	case lost:
+		c.endLostAnswer(x, rule)
+	case x.discardAnswer:
+		c.relay.record(rule, x.msg, evidence.Swallowed, x.describe())
 	default:
 		c.report(x, done)
 	}
 	return nil
 }
 
-// lose brings the end of a reply that was withheld as a whole. One that came by its id is missing by itself, when silence is what follows.
-func (c *framedConn) lose(x *exchanged) {
-	rule := x.chosen.rule
-	x.touched = true
-	if x.frame.id != "" && rule.quiet() {
-		c.relay.applied(rule, x.msg, x.told()+" lost")
+// endLostAnswer ends the connection, as the rule asks, after an answer was lost. If the answer was identified by
+// an ID, the loss may leave the connection open.
+func (c *framedConn) endLostAnswer(x *framedExchange, rule *Live) {
+	x.affected = true
+	if x.frame.id != "" && rule.losesOnlyMessage() {
+		c.relay.applied(rule, x.msg, x.describe()+" lost")
 		c.report(x, 0)
 		return
 	}
-	c.relay.applied(rule, x.msg, x.told()+" lost, then "+string(rule.ending()))
-	c.endWith(x, rule.ending())
+	c.relay.applied(rule, x.msg, x.describe()+" lost, then "+string(rule.ending()))
+	c.relay.end(&x.Exchange, rule, &framedRequest{framedConn: c, x: x}, rule.ending())
 }
 
-// quiet tells whether the loss of a message that nothing stands behind takes nothing else along.
-func (r Rule) quiet() bool { return r.Then == "" || r.Then == ThenSilence }
-
-func (x *exchanged) told() string {
-	if x.says == "" {
-		return plural(x.answer, "byte")
+func (x *framedExchange) describe() string {
+	if x.detail == "" {
+		return plural(x.answerBytes, "byte")
 	}
-	return x.says + ", " + plural(x.answer, "byte")
+	return x.detail + ", " + plural(x.answerBytes, "byte")
 }
 
-// holdAnswer keeps an answer, and all behind it, until the rule is healed.
-func (c *framedConn) holdAnswer(x *exchanged, raw []byte) error {
-	rule := x.chosen.rule
-	kept := append([]byte(nil), raw...)
-	c.relay.begin()
-	defer c.relay.end()
-	c.relay.book(false, func(b *Books) { b.In++; b.Held++ })
-	c.relay.tell(rule, x.msg, evidence.Held, x.told()+", until healed")
-	x.touched = true
-	rule.Count.Touch(1)
-	_ = c.cw.Flush() // what came before it
-	if !c.until(rule) {
-		c.relay.book(false, func(b *Books) { b.Held--; b.Withheld++ })
+// holdAnswer holds an answer and everything after it back until the rule is healed.
+func (c *framedConn) holdAnswer(x *framedExchange, rule *Live, raw []byte) error {
+	x.answerHeld = true
+	message := append([]byte(nil), raw...)
+	c.relay.Begin()
+	defer c.relay.End()
+	reply := c.relay.Received(ToClient)
+	_ = c.cw.Flush() // deliver earlier answers
+	if !c.relay.hold(c.ctx, &x.Exchange, rule, x.describe()+", until healed") {
+		reply.End(HeldBack)
 		return io.EOF
 	}
-	c.relay.tell(rule, x.msg, evidence.Released, "")
-	c.relay.book(false, func(b *Books) { b.Held--; b.Out++ })
-	return c.deliver(kept)
+	c.markAnswerReleased(x)
+	return c.deliver(reply, message)
 }
 
-// paid takes an exchange off what is owed.
-func (c *framedConn) paid(x *exchanged) {
+// dequeue removes an answered call.
+func (c *framedConn) dequeue(x *framedExchange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if x.frame.id != "" {
 		c.ids.remove(x)
 	}
-	if len(c.owed) > 0 && c.owed[0] == x {
-		c.owed = c.owed[1:]
+	if len(c.pending) > 0 && c.pending[0] == x {
+		c.pending = c.pending[1:]
 	}
 	c.changed.Broadcast()
 }
 
-// push is a message that the server says of its own accord.
+// push processes a message that the server sends on its own.
 func (c *framedConn) push(f frame, raw []byte, large bool) error {
 	c.mu.Lock()
 	c.seq++
 	seq := c.seq
 	c.mu.Unlock()
-	x := &exchanged{frame: f, start: time.Now()}
-	x.msg = message{conn: c.client.ID(), seq: seq, dir: ToClient, method: f.method, path: f.path, op: opOf(f), key: f.key, bytes: len(raw), header: f.header}
-	x.chosen = c.relay.decide(x.msg)
+	x := &framedExchange{frame: f, Exchange: Exchange{start: time.Now(), oneWay: true}}
+	x.msg = Message{conn: c.client.ID(), seq: seq, dir: ToClient, method: f.method, path: f.path, op: opOf(f), key: f.key, bytes: len(raw), header: f.header}
+	c.relay.admit(&x.Exchange)
 	switch {
-	case x.chosen.rule == nil:
+	case x.Rule() == nil:
 	case f.immune != "":
-		c.skip(x, f.immune)
+		c.relay.skip(&x.Exchange, f.immune)
 	case large:
-		c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
+		c.relay.skip(&x.Exchange, c.relay.tooLarge())
 	}
-	if len(x.chosen.delays) == 0 && x.chosen.rule == nil {
-		return c.overtake(x, c.passOn(raw))
+	x.request = c.relay.Received(ToClient)
+	p := &framedPush{framedRequest{framedConn: c, x: x, framedPayload: c.payload(f, raw)}}
+	if !x.intercepted() {
+		_, err := c.relay.Forward(&x.Exchange, p)
+		return err
 	}
-	c.relay.begin()
-	defer c.relay.end()
-	c.relay.book(false, func(b *Books) { b.In++ })
+	c.relay.Begin()
+	defer c.relay.End()
 	_ = c.cw.Flush()
-	x.touched = c.sleep(x.chosen.delays, x.msg) || x.touched
-	times := 1
-	switch rule := x.chosen.rule; {
-	case rule == nil:
-	case rule.Do == LoseRequest && rule.ending() != ThenHeld:
-		c.relay.book(false, func(b *Books) { b.Dropped++ })
-		if rule.quiet() {
-			c.relay.applied(rule, x.msg, "lost")
-			return nil
-		}
-		c.relay.applied(rule, x.msg, "lost, then "+string(rule.ending()))
-		c.endWith(x, rule.ending())
-		return nil
-	case rule.Do == LoseRequest:
-		c.hold(rule, x.msg)
-	case rule.Do == Reorder:
-		c.reorder(rule, x.msg)
-	case rule.Do == Corrupt, rule.Do == Truncate:
-		raw = c.spoil(x, raw)
-	case rule.Do == Twice:
-		c.relay.applied(rule, x.msg, "delivered twice")
-		c.relay.book(false, func(b *Books) { b.Copies++ })
-		times = 2
-	}
-	for n := range times {
-		c.relay.book(false, func(b *Books) { b.Out++ })
-		if err := c.deliver(raw); err != nil {
-			c.relay.book(false, func(b *Books) { b.Collateral += int64(times - 1 - n) }) // the copy, too
-			return err
-		}
-	}
-	return c.overtake(x, nil)
+	return c.relay.carry(&x.Exchange, p)
 }
 
-// overtake lets those held know that a message to the client went, and err is what came of it.
-func (c *framedConn) overtake(x *exchanged, err error) error {
-	x.passes = c.relay.passing(x.msg)
-	if err == nil && len(x.passes) > 0 {
+// framedPush is a message to the client. The goroutine owns cw.
+type framedPush struct{ framedRequest }
+
+func (*framedPush) Outlived() {}
+
+func (p *framedPush) Forward() (Outcome, error) {
+	outcome, err := p.writePush(p.raw)
+	return outcome, p.flushOvertaking(p.x, err)
+}
+
+// writePush writes a message, and streams the rest of a large one.
+func (p *framedPush) writePush(raw []byte) (Outcome, error) {
+	err := p.writeMessage(raw)
+	if err == nil {
+		err = p.out.copyRest(p.cw)
+	}
+	if isSinkError(err) {
+		return Collateral, err
+	}
+	return Delivered, err
+}
+
+func (p *framedPush) Drop() Outcome {
+	p.relay.Instead(&p.x.Exchange, p)
+	return Dropped
+}
+
+func (p *framedPush) Twice() error {
+	x, rule := p.x, p.x.Rule()
+	x.affected = true
+	p.relay.applied(rule, x.msg, "delivered twice")
+	duplicate := p.relay.Copied(ToClient)
+	outcome, err := p.writePush(p.raw)
+	x.request.End(outcome)
+	if err == nil {
+		outcome, err = p.writePush(p.raw)
+	}
+	duplicate.End(outcome)
+	return p.flushOvertaking(x, err)
+}
+
+// flushOvertaking counts a message to the client as having overtaken held ones, after it has been flushed. err
+// is the result of writing it.
+func (c *framedConn) flushOvertaking(x *framedExchange, err error) error {
+	x.overtaken = c.relay.overtakenBy(x.msg)
+	if err == nil && len(x.overtaken) > 0 {
 		if err = c.cw.Flush(); err != nil {
 			return sinkError{err}
 		}
-		c.relay.passed(x.passes)
+		c.relay.countPassed(x.overtaken)
 	}
 	return err
 }

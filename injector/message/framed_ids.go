@@ -1,30 +1,30 @@
 package message
 
-// waiting holds the messages whose answers will carry an id, in the order in which they were sent for each id. Since no answer need ever come, only the newest
-// are kept: at most 2 * mostIDs.
-type waiting struct {
-	old, fresh map[string][]*exchanged
-	n          int // in fresh
+// pendingIDs holds the messages whose answers will carry an ID, in the order in which they were sent for each
+// ID. Since an answer may never come, it keeps only the newest messages, at most 2 * maxIDs.
+type pendingIDs struct {
+	old, recent map[string][]*framedExchange
+	n           int // number of messages in fresh
 }
 
-const mostIDs = 4096
+const maxIDs = 4096
 
-// add keeps a message and returns those that it forgot.
-func (w *waiting) add(x *exchanged) (forgotten []*exchanged) {
-	if w.n >= mostIDs || w.fresh == nil {
+// add adds a message and returns those that were evicted.
+func (w *pendingIDs) add(x *framedExchange) (evicted []*framedExchange) {
+	if w.n >= maxIDs || w.recent == nil {
 		for _, list := range w.old {
-			forgotten = append(forgotten, list...)
+			evicted = append(evicted, list...)
 		}
-		w.old, w.fresh, w.n = w.fresh, map[string][]*exchanged{}, 0
+		w.old, w.recent, w.n = w.recent, map[string][]*framedExchange{}, 0
 	}
-	w.fresh[x.frame.id] = append(w.fresh[x.frame.id], x)
+	w.recent[x.frame.id] = append(w.recent[x.frame.id], x)
 	w.n++
-	return forgotten
+	return evicted
 }
 
-// first is the message that an answer belongs to, or nil.
-func (w *waiting) first(id string) *exchanged {
-	for _, m := range []map[string][]*exchanged{w.old, w.fresh} {
+// first returns the oldest message with an ID, or nil.
+func (w *pendingIDs) first(id string) *framedExchange {
+	for _, m := range []map[string][]*framedExchange{w.old, w.recent} {
 		if list := m[id]; len(list) > 0 {
 			return list[0]
 		}
@@ -32,9 +32,9 @@ func (w *waiting) first(id string) *exchanged {
 	return nil
 }
 
-// remove takes a message out that is the first of its id.
-func (w *waiting) remove(x *exchanged) {
-	for i, m := range []map[string][]*exchanged{w.old, w.fresh} {
+// remove removes a message that is the oldest with its ID.
+func (w *pendingIDs) remove(x *framedExchange) {
+	for i, m := range []map[string][]*framedExchange{w.old, w.recent} {
 		list := m[x.frame.id]
 		if len(list) == 0 || list[0] != x {
 			continue
@@ -46,13 +46,13 @@ func (w *waiting) remove(x *exchanged) {
 	}
 }
 
-// clear takes all out.
-func (w *waiting) clear() (all []*exchanged) {
-	for _, m := range []map[string][]*exchanged{w.old, w.fresh} {
+// clear removes and returns all messages.
+func (w *pendingIDs) clear() (all []*framedExchange) {
+	for _, m := range []map[string][]*framedExchange{w.old, w.recent} {
 		for _, list := range m {
 			all = append(all, list...)
 		}
 	}
-	*w = waiting{}
+	*w = pendingIDs{}
 	return all
 }

@@ -3,193 +3,213 @@ package message
 import (
 	"errors"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// drop is the end of a message that does not reach the server: the rule's own answer or end, in its turn; nothing for one that owes nothing.
-func (c *framedConn) drop(x *exchanged) {
-	rule := x.chosen.rule
-	if x.frame.kind == isOneWay && rule.Do == LoseRequest {
-		x.touched = true
-		if rule.quiet() {
-			c.relay.applied(rule, x.msg, "lost")
-			c.report(x, 0)
-			return
-		}
-		c.relay.applied(rule, x.msg, "lost, then "+string(rule.ending()))
-		c.claim()
-		c.endWith(x, rule.ending())
-		c.written()
-		return
-	}
-	x.local = func() {
-		x.touched = true
-		if rule.Do == Answer {
-			c.refuse(x)
-			return
-		}
-		c.relay.applied(rule, x.msg, "request lost, then "+string(rule.ending()))
-		c.endWith(x, rule.ending())
-	}
-	c.mu.Lock()
-	c.owed = append(c.owed, x)
-	c.mu.Unlock()
-	c.settle()
-	_ = c.flushDown()
+// framedRequest is an intercepted message to the server.
+type framedRequest struct {
+	*framedConn
+	framedPayload
+	x    *framedExchange
+	text []byte // the answer that the rule asks for
 }
 
-// refusal is an error in the protocol's own words.
-func (c *framedConn) refusal(x *exchanged) ([]byte, error) {
+func (q *framedRequest) Report(status int) { q.framedConn.report(q.x, status) }
+
+func (q *framedRequest) End(ending Ending, lost func(Message)) { q.endExchange(q.x, ending, lost) }
+
+func (q *framedRequest) Forward() (Outcome, error) {
+	q.upMu.Lock()
+	outcome, err := q.writeRequest(q.x, q.raw)
+	q.upMu.Unlock()
+	if err != nil {
+		return outcome, err
+	}
+	return outcome, q.flushToServer()
+}
+
+// Drop implements Carrier. The rule's answer or connection end is queued and takes effect in turn; for a message
+// without an answer, it takes effect at once.
+func (q *framedRequest) Drop() Outcome {
+	x := q.x
+	if x.oneWay && x.does(LoseRequest) {
+		if !x.Rule().losesOnlyMessage() {
+			q.beginWrite()
+			defer q.endWrite()
+		}
+		q.relay.Instead(&x.Exchange, q)
+		return Dropped
+	}
+	x.localAnswer = func() { q.relay.Instead(&x.Exchange, q) }
+	q.mu.Lock()
+	q.pending = append(q.pending, x)
+	q.mu.Unlock()
+	q.answerLocally()
+	_ = q.flushToClient()
+	return Dropped
+}
+
+// Instead implements Carrier. An error means that the client no longer listens for the answer.
+func (q *framedRequest) Instead() (detail string, err error) {
+	q.text, err = q.refusal(q.x)
+	return "answered with " + q.x.Rule().Code, err
+}
+
+func (q *framedRequest) Answer() Outcome {
+	status, outcome := done, Delivered
+	if q.writeMessage(q.text) != nil || q.cw.Flush() != nil {
+		status, outcome = 0, Collateral
+	}
+	if _, ok := q.dialect.(closesAfterRefusal); ok {
+		q.relay.end(&q.x.Exchange, q.x.Rule(), q, EndClosed)
+		return outcome
+	}
+	q.Report(status)
+	return outcome
+}
+
+// refusal returns the error message that the rule asks for.
+func (c *framedConn) refusal(x *framedExchange) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.dialect.(refuser).refuse(x.chosen.rule.Code, x.frame)
+	return c.dialect.(refuser).refuse(x.Rule().Code, x.frame)
 }
 
-// refuse answers with an error in the protocol's own words.
-func (c *framedConn) refuse(x *exchanged) {
-	text, err := c.refusal(x)
-	if err != nil { // whoever could be told has gone meanwhile
-		c.skip(x, err.Error())
-		c.report(x, 0)
-		return
-	}
-	c.relay.applied(x.chosen.rule, x.msg, "answered with "+x.chosen.rule.Code)
-	c.relay.book(false, func(b *Books) { b.Injected++; b.Out++ })
-	status := done
-	if c.write(text) != nil || c.cw.Flush() != nil {
-		status = 0
-		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
-	}
-	if _, ok := c.dialect.(parting); ok {
-		c.endWith(x, ThenClosed)
-		return
-	}
-	c.report(x, status)
-}
-
-// twice sends a message and its copy, at once or later.
-func (c *framedConn) twice(x *exchanged, raw []byte) error {
-	rule := x.chosen.rule
-	copied := &exchanged{frame: x.frame, msg: x.msg, start: x.start, chosen: x.chosen, swallow: true}
+// Twice implements Carrier.
+func (q *framedRequest) Twice() error {
+	x, rule := q.x, q.x.Rule()
+	duplicate := &framedExchange{frame: x.frame, Exchange: Exchange{msg: x.msg, start: x.start, oneWay: x.oneWay}, discardAnswer: true}
+	duplicate.chosen.Store(rule)
 	if rule.Late > 0 {
-		err := c.release(x, raw)
-		if err == nil {
-			c.later(copied, raw)
+		outcome, err := q.relay.Forward(&x.Exchange, q)
+		if outcome == Delivered && err == nil {
+			q.sendLater(duplicate, rule, q.raw)
 		}
 		return err
 	}
-	x.swallow, copied.swallow = rule.Second, !rule.Second
-	return c.both(x, copied, raw)
-}
-
-// both sends a message and its copy with nothing between them.
-func (c *framedConn) both(x, copied *exchanged, raw []byte) error {
-	if c.ctx.Err() != nil {
-		return c.release(x, raw)
-	}
-	c.relay.book(true, func(b *Books) { b.Held--; b.Copies++ })
-	x.touched, copied.touched = true, true
-	c.relay.applied(x.chosen.rule, x.msg, "delivered twice")
-	c.upMu.Lock()
-	err := c.put(x, raw)
-	if err == nil {
-		err = c.put(copied, raw)
-	} else {
-		c.relay.book(true, func(b *Books) { b.Collateral++ }) // the copy, too
-	}
-	c.upMu.Unlock()
-	if err != nil {
-		c.relay.tell(x.chosen.rule, x.msg, evidence.Collateral, "the server's connection had ended")
+	x.discardAnswer, duplicate.discardAnswer = rule.Second, !rule.Second
+	if q.ctx.Err() != nil {
+		_, err := q.relay.Forward(&x.Exchange, q)
 		return err
 	}
-	return c.flushUp()
+	return q.sendTwice(duplicate, rule)
 }
 
-// later puts a copy in after a time, or when the rule heals, as soon as the connection rests; when it has ended meanwhile, the copy never leaves.
-func (c *framedConn) later(copied *exchanged, raw []byte) {
-	rule := copied.chosen.rule
-	c.relay.begin()
+// sendTwice sends a message and its copy back to back.
+func (q *framedRequest) sendTwice(duplicate *framedExchange, rule *Live) error {
+	x := q.x
+	duplicate.request = q.relay.Copied(ToServer)
+	x.affected, duplicate.affected = true, true
+	q.relay.applied(rule, x.msg, "delivered twice")
+	q.upMu.Lock()
+	outcome, err := q.writeRequest(x, q.raw)
+	x.request.End(outcome)
+	if err == nil {
+		outcome, err = q.writeRequest(duplicate, q.raw)
+	}
+	duplicate.request.End(outcome)
+	q.upMu.Unlock()
+	if err != nil {
+		q.relay.record(rule, x.msg, evidence.Collateral, "the server's connection had ended")
+		return err
+	}
+	return q.flushToServer()
+}
+
+// sendLater sends a copy after a delay or on healing, once the connection is idle between messages. If the
+// connection ends first, the copy is not sent.
+func (c *framedConn) sendLater(duplicate *framedExchange, rule *Live, raw []byte) {
+	c.relay.Begin()
 	c.wg.Go(func() {
-		defer c.relay.end()
+		defer c.relay.End()
 		timer := time.NewTimer(rule.Late)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-rule.healed:
 		case <-c.ctx.Done():
-			c.relay.tell(rule, copied.msg, evidence.Skipped, "the connection ended before the copy left")
+			c.relay.record(rule, duplicate.msg, evidence.Skipped, "the connection ended before the copy left")
 			return
 		}
 		c.upMu.Lock()
 		defer c.upMu.Unlock()
-		if !c.rests() {
-			c.relay.tell(rule, copied.msg, evidence.Skipped, "the connection was in the middle of something when the copy was to leave")
+		if !c.canDuplicate() {
+			c.relay.record(rule, duplicate.msg, evidence.Skipped, "the connection was in the middle of something when the copy was to leave")
 			return
 		}
-		c.relay.book(true, func(b *Books) { b.Copies++ })
-		c.relay.applied(rule, copied.msg, "delivered again "+time.Since(copied.start).Round(time.Millisecond).String()+" later")
-		if c.put(copied, raw) == nil {
+		duplicate.request = c.relay.Copied(ToServer)
+		c.relay.applied(rule, duplicate.msg, "delivered again "+time.Since(duplicate.start).Round(time.Millisecond).String()+" later")
+		outcome, err := c.writeRequest(duplicate, raw)
+		duplicate.request.End(outcome)
+		if err == nil {
 			_ = c.uw.Flush()
 		}
 	})
 }
 
-// rests tells whether a copy may leave now.
-func (c *framedConn) rests() bool {
+// canDuplicate reports whether a copy may be sent now.
+func (c *framedConn) canDuplicate() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r, ok := c.dialect.(resting)
-	return !c.raw && !c.silent && !c.ended && !c.lost && c.ctx.Err() == nil && (!ok || r.rests())
+	r, ok := c.dialect.(idleReporter)
+	return !c.passthrough && !c.blackholed && !c.endedByRule && !c.upstreamFailed && c.ctx.Err() == nil && (!ok || r.idle())
 }
 
-// spoil corrupts or cuts a message's payload and keeps its framing right.
-func (c *framedConn) spoil(x *exchanged, raw []byte) []byte {
-	rule, lo, hi := x.chosen.rule, x.frame.payload[0], x.frame.payload[1]
-	if hi <= lo {
-		c.skip(x, "it has no payload")
-		return raw
+// framedPayload is the payload of a buffered message.
+type framedPayload struct {
+	frame frame
+	raw   []byte
+	trim  func(f frame, raw []byte, n int) []byte // nil if the payload cannot be truncated
+}
+
+// payload returns the payload of a message.
+func (c *framedConn) payload(f frame, raw []byte) framedPayload {
+	p := framedPayload{frame: f, raw: raw}
+	if t, ok := c.dialect.(trimmer); ok && !f.uncuttable {
+		p.trim = t.trim
 	}
-	at := lo + int(evidence.Hash(rule.Seed, x.msg.seq, rule.ID, "which byte")%uint64(hi-lo)) //nolint:gosec // small
-	x.touched = true
-	if rule.Do == Corrupt {
-		spoiled := append([]byte(nil), raw...)
-		if spoiled[at] ^= 0x01; spoiled[at] == '\n' { // which ends a message in some framings
-			spoiled[at] = '\t'
+	return p
+}
+
+func (p *framedPayload) Size(bool) int { return max(0, p.frame.payload[1]-p.frame.payload[0]) }
+
+func (p *framedPayload) Damage(at int, cut bool) error {
+	if cut {
+		if p.trim == nil {
+			return errors.New("its payload cannot be cut")
 		}
-		c.relay.applied(rule, x.msg, "a bit flipped in byte "+strconv.Itoa(at-lo+1)+" of the payload")
-		return spoiled
+		p.raw = p.trim(p.frame, p.raw, at)
+		return nil
 	}
-	t, ok := c.dialect.(trimmer)
-	if !ok {
-		c.skip(x, "its payload cannot be cut")
-		return raw
+	p.raw = append([]byte(nil), p.raw...)
+	b := &p.raw[p.frame.payload[0]+at]
+	if *b ^= 0x01; *b == '\n' { // a line feed ends a message in some framings
+		*b = '\t'
 	}
-	c.relay.applied(rule, x.msg, "cut after "+plural(at-lo, "byte")+" of "+plural(hi-lo, "byte"))
-	return t.trim(x.frame, raw, at-lo)
+	return nil
 }
 
-// endWith ends the connection as a rule asks and tells of the exchange, and of those behind it, which are collateral.
-func (c *framedConn) endWith(x *exchanged, then Ending) {
+// endExchange ends the connection as a rule asks and reports the exchange. The other pending messages are lost.
+func (c *framedConn) endExchange(x *framedExchange, ending Ending, lost func(Message)) {
 	c.mu.Lock()
-	behind := slices.Clone(c.owed)
-	c.ended = then != ThenSilence
-	c.silent = then == ThenSilence
-	if c.silent {
-		c.owed = append([]*exchanged{x}, c.owed...) // told by finish, when the caller has left
+	others := slices.Clone(c.pending)
+	c.endedByRule = ending != EndSilence
+	c.blackholed = ending == EndSilence
+	if c.blackholed {
+		c.pending = append([]*framedExchange{x}, c.pending...) // reported by finish, after the client has disconnected
 	}
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	for _, other := range behind {
-		c.relay.tell(x.chosen.rule, other.msg, evidence.Collateral, "its connection ended with that of "+x.msg.op)
+	for _, other := range others {
+		lost(other.msg)
 	}
-	_ = c.cw.Flush() // answers before it arrive
-	switch then {
-	case ThenSilence:
+	_ = c.cw.Flush() // deliver earlier answers
+	switch ending {
+	case EndSilence:
 		return
-	case ThenClosed:
+	case EndClosed:
 		_ = c.client.CloseWrite()
 	default:
 		_ = c.client.Reset()
@@ -198,31 +218,32 @@ func (c *framedConn) endWith(x *exchanged, then Ending) {
 	c.cancel()
 }
 
-// stop ends the reading of the client after an error of its side, or a sinkError of the server's. raw is what could not be sent on yet.
+// stop handles the error that ended the reading of the client, or a sinkError from the server. raw is input that
+// has not been forwarded.
 func (c *framedConn) stop(raw []byte, err error) {
 	switch {
-	case sunk(err):
-		c.serverGone()
-		c.drain()
+	case isSinkError(err):
+		c.markUpstreamFailed()
+		c.discardInput()
 	case errors.Is(err, errDialect):
-		c.goRaw(raw, err)
-	default: // the client broke off; what came of the message goes on
-		if !c.deaf() {
+		c.passRequestsThrough(raw, err)
+	default: // the client disconnected; forward what was received of the message
+		if !c.inputDiscarded() {
 			c.upMu.Lock()
 			_, _ = c.uw.Write(raw)
 			c.upMu.Unlock()
 		}
-		_ = c.flushUp()
-		c.clientGone(err)
+		_ = c.flushToServer()
+		c.clientClosed(err)
 	}
 }
 
-// drain reads away what the client still says, until it ends.
-func (c *framedConn) drain() {
+// discardInput reads and discards the client's input until it ends.
+func (c *framedConn) discardInput() {
 	for {
 		b, err := c.in.more(c.in.idle)
-		if err != nil && !sunk(err) {
-			c.clientGone(err)
+		if err != nil && !isSinkError(err) {
+			c.clientClosed(err)
 			return
 		}
 		c.in.used = len(b)
@@ -230,28 +251,29 @@ func (c *framedConn) drain() {
 	}
 }
 
-// detached tells whether an answer is to be read to its end whether or not the client is there; c.mu is held.
-func (c *framedConn) detached() bool {
-	for _, x := range c.owed {
-		if r := x.chosen.rule; r != nil && (r.Do == LoseReply || r.Do == Twice) {
+// outlivesClient reports whether the answer to a pending call must be read to its end even if the client has
+// disconnected. c.mu is held.
+func (c *framedConn) outlivesClient() bool {
+	for _, x := range c.pending {
+		if x.does(LoseReply, Twice) { // both answers arrive on this connection
 			return true
 		}
 	}
 	return false
 }
 
-// unpaid tells of all that the client is owed and will not get.
-func (c *framedConn) unpaid() {
+// reportUnanswered reports the calls that will not be answered.
+func (c *framedConn) reportUnanswered() {
 	c.mu.Lock()
-	owed := append(c.owed, c.ids.clear()...)
-	c.owed = nil
+	unanswered := append(c.pending, c.ids.clear()...)
+	c.pending = nil
 	c.mu.Unlock()
-	c.unanswered(owed)
+	c.reportAll(unanswered)
 }
 
-func (c *framedConn) unanswered(all []*exchanged) {
+func (c *framedConn) reportAll(all []*framedExchange) {
 	for _, x := range all {
-		if !x.swallow {
+		if !x.discardAnswer {
 			c.report(x, 0)
 		}
 	}

@@ -9,15 +9,16 @@ import (
 	"strings"
 )
 
-// Framing tells how a protocol of the system's own marks its messages, for "lines" and "lengths". The zero value is lines that owe no answer.
+// Framing describes how a custom protocol marks its messages, for "lines" and "lengths". The zero value is lines
+// without answers.
 type Framing struct {
-	Width    int  // "lengths": bytes of the length before each message: 1, 2, 4 or 8
-	Little   bool // "lengths": its lowest byte comes first
-	Includes bool // "lengths": it counts its own bytes too
-	Lockstep bool // each message to the server owes one answer, and answers come in that order; else no message has to do with another
+	Width    int  // "lengths": size of the length prefix in bytes: 1, 2, 4 or 8
+	Little   bool // "lengths": little-endian
+	Includes bool // "lengths": the length includes the prefix
+	Lockstep bool // each message to the server has one answer, in order; otherwise messages are unrelated
 }
 
-// Check tells what is wrong with a framing for a protocol.
+// Check returns an error if the framing is invalid for a protocol.
 func (g Framing) Check(protocol string) error {
 	switch {
 	case protocol == "lengths" && g.Width != 1 && g.Width != 2 && g.Width != 4 && g.Width != 8:
@@ -30,19 +31,22 @@ func (g Framing) Check(protocol string) error {
 	return nil
 }
 
-// Allows tells what is wrong with a rule for messages that are framed so.
+// Allows returns an error if a rule is invalid for messages with this framing.
 func (g Framing) Allows(protocol string, r Rule) error {
-	if (protocol != "lines" && protocol != "lengths") || (r.Do != Answer && r.Do != LoseReply) || g.Lockstep {
+	if g.Lockstep && r.Dir == ToClient {
+		return fmt.Errorf("%s %s: in lockstep whatever comes back is an answer: choose replies", r.Action, r.Dir)
+	}
+	if (protocol != "lines" && protocol != "lengths") || (r.Action != Answer && !r.Action.OfReply()) || g.Lockstep {
 		return nil
 	}
-	return fmt.Errorf("%s: no message is known to be answered; if each to the server is, declare the framing as lockstep", r.Do)
+	return fmt.Errorf("%s: no message is known to be answered; if each to the server is, declare the framing as lockstep", r.Action)
 }
 
-// message is one of a framing: body is where its content lies.
+// message returns the properties of a message whose content is at body.
 func (g Framing) message(dir Dir, method string, body [2]int) frame {
 	f := frame{kind: isOneWay, method: method, payload: body}
 	if g.Lockstep {
-		f.kind, f.settles = isRequest, true
+		f.kind, f.final = isRequest, true
 		if dir == ToClient {
 			f.kind = isAnswer
 		}
@@ -50,10 +54,11 @@ func (g Framing) message(dir Dir, method string, body [2]int) frame {
 	return f
 }
 
-// lines follows messages that each end with a line feed. The first word is the operation if it looks like one, and the rest is the payload.
+// lines parses messages that end with a line feed. The first word is the operation if it looks like one, and the
+// rest is the payload.
 type lines struct {
 	Framing
-	end string // of a client's line
+	end string // line ending of the client
 }
 
 func openLines(cfg Config) dialect { return &lines{Framing: cfg.Framing, end: "\n"} }
@@ -65,7 +70,7 @@ func (*lines) feed(_ Dir, b []byte) (int, bool, error) {
 	return len(b), false, nil
 }
 
-func (d *lines) look(dir Dir, raw []byte, _ *frame) frame {
+func (d *lines) inspect(dir Dir, raw []byte, _ *frame) frame {
 	text := trim(raw)
 	if end := string(raw[len(text):]); dir == ToServer && end != "" {
 		d.end = end
@@ -80,7 +85,7 @@ func (d *lines) look(dir Dir, raw []byte, _ *frame) frame {
 	return d.message(dir, operation(word), [2]int{from, len(text)})
 }
 
-// operation is a word that can be one; others are content, and "".
+// operation returns a word that looks like an operation, or "".
 func operation(word []byte) string {
 	for i, c := range word {
 		letter := (c|0x20 >= 'a' && c|0x20 <= 'z') || c == '_'
@@ -98,52 +103,52 @@ func (*lines) trim(f frame, raw []byte, keep int) []byte {
 	return append(append([]byte(nil), raw[:f.payload[0]+keep]...), raw[f.payload[1]:]...)
 }
 
-// refuse implements refuser: the error is what the rule says.
+// refuse implements refuser. The rule's code is the text of the error.
 func (d *lines) refuse(code string, _ frame) ([]byte, error) { return []byte(code + d.end), nil }
 
 func allowLines(r Rule) error {
-	if r.Do == Answer && (r.Code == "" || strings.ContainsAny(r.Code, "\r\n")) {
+	if r.Action == Answer && (r.Code == "" || strings.ContainsAny(r.Code, "\r\n")) {
 		return fmt.Errorf("answer with %q: it must be one line", r.Code)
 	}
 	return nil
 }
 
-// lengths follows messages that each begin with their length.
+// lengths parses messages that begin with their length.
 type lengths struct {
 	Framing
-	ways [2]lengthWay
+	directions [2]lengthWay
 }
 
-// lengthWay finds the end of the messages of one direction.
+// lengthWay finds the ends of messages in one direction.
 type lengthWay struct {
-	prefix []byte
-	skip   uint64
+	prefix    []byte
+	remaining uint64
 }
 
 func openLengths(cfg Config) dialect { return &lengths{Framing: cfg.Framing} }
 
 func (d *lengths) feed(dir Dir, b []byte) (int, bool, error) {
-	w, n := &d.ways[dir], 0
-	if w.skip == 0 {
+	w, n := &d.directions[dir], 0
+	if w.remaining == 0 {
 		n = min(d.Width-len(w.prefix), len(b))
 		if w.prefix = append(w.prefix, b[:n]...); len(w.prefix) < d.Width {
 			return n, false, nil
 		}
-		w.skip = d.length(w.prefix)
+		w.remaining = d.length(w.prefix)
 		w.prefix = w.prefix[:0]
 		if d.Includes {
-			if w.skip < uint64(d.Width) { //nolint:gosec // 1 to 8
+			if w.remaining < uint64(d.Width) { //nolint:gosec // 1 to 8
 				return n, false, errDialect
 			}
-			w.skip -= uint64(d.Width) //nolint:gosec // 1 to 8
+			w.remaining -= uint64(d.Width) //nolint:gosec // 1 to 8
 		}
 	}
-	take := min(w.skip, uint64(len(b)-n))
-	w.skip -= take
-	return n + int(take), w.skip == 0, nil //nolint:gosec // at most len(b)
+	take := min(w.remaining, uint64(len(b)-n))
+	w.remaining -= take
+	return n + int(take), w.remaining == 0, nil //nolint:gosec // at most len(b)
 }
 
-// length reads one.
+// length decodes a length prefix.
 func (g Framing) length(prefix []byte) uint64 {
 	var wide [8]byte
 	if g.Little {
@@ -154,8 +159,8 @@ func (g Framing) length(prefix []byte) uint64 {
 	return binary.BigEndian.Uint64(wide[:])
 }
 
-// prefixed puts the length before a message; false where it has no room there.
-func (g Framing) prefixed(body []byte) ([]byte, bool) {
+// withLength returns body with its length prefix. It returns false if the length does not fit.
+func (g Framing) withLength(body []byte) ([]byte, bool) {
 	n := uint64(len(body))
 	if g.Includes {
 		n += uint64(g.Width) //nolint:gosec // 1 to 8
@@ -172,7 +177,7 @@ func (g Framing) prefixed(body []byte) ([]byte, bool) {
 	return append(out, body...), true
 }
 
-func (d *lengths) look(dir Dir, raw []byte, _ *frame) frame {
+func (d *lengths) inspect(dir Dir, raw []byte, _ *frame) frame {
 	return d.message(dir, "", [2]int{min(d.Width, len(raw)), len(raw)})
 }
 
@@ -180,13 +185,13 @@ func (*lengths) sent(*frame) {}
 
 // trim implements trimmer.
 func (d *lengths) trim(f frame, raw []byte, keep int) []byte {
-	out, _ := d.prefixed(raw[f.payload[0] : f.payload[0]+keep]) // less than there was
+	out, _ := d.withLength(raw[f.payload[0] : f.payload[0]+keep]) // always fits: it is shorter than before
 	return out
 }
 
-// refuse implements refuser: the error is what the rule says.
+// refuse implements refuser. The rule's code is the text of the error.
 func (d *lengths) refuse(code string, _ frame) ([]byte, error) {
-	out, ok := d.prefixed([]byte(code))
+	out, ok := d.withLength([]byte(code))
 	if !ok {
 		return nil, fmt.Errorf("answer with %s: a length of %s cannot tell so much", plural(len(code), "byte"), plural(d.Width, "byte"))
 	}
@@ -194,7 +199,7 @@ func (d *lengths) refuse(code string, _ frame) ([]byte, error) {
 }
 
 func allowLengths(r Rule) error {
-	if r.Do == Answer && r.Code == "" {
+	if r.Action == Answer && r.Code == "" {
 		return errors.New("answer with nothing: say what")
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-func TestFramingsThatCannotBe(t *testing.T) {
+func TestInvalidFramings(t *testing.T) {
 	for _, c := range []struct {
 		protocol string
 		framing  Framing
@@ -31,8 +31,8 @@ func TestFramingsThatCannotBe(t *testing.T) {
 		rule     Rule
 		want     string
 	}{
-		{"lines", Framing{}, Rule{Do: LoseReply}, "declare the framing as lockstep"}, {"lengths", Framing{Width: 1}, Rule{Do: Answer, Code: "x"}, "declare the framing as lockstep"},
-		{"lines", Framing{Lockstep: true}, Rule{Do: Answer, Code: "a\nb"}, "it must be one line"}, {"lengths", Framing{Width: 1, Lockstep: true}, Rule{Do: Answer}, "say what"},
+		{"lines", Framing{}, Rule{Action: LoseReply}, "declare the framing as lockstep"}, {"lengths", Framing{Width: 1}, Rule{Action: Answer, Code: "x"}, "declare the framing as lockstep"},
+		{"lines", Framing{Lockstep: true}, Rule{Action: Answer, Code: "a\nb"}, "it must be one line"}, {"lengths", Framing{Width: 1, Lockstep: true}, Rule{Action: Answer}, "say what"},
 	} {
 		r, err := New(c.protocol, Config{Framing: c.framing})
 		require.NoError(t, err)
@@ -41,49 +41,50 @@ func TestFramingsThatCannotBe(t *testing.T) {
 	}
 }
 
-// A line's first word is its operation where it can be one; anything else is content, and stays out of the evidence.
+// The first word of a line is its operation if it is a valid one. All else is content, which never appears in
+// the evidence.
 func TestOperationsOfLines(t *testing.T) {
 	for text, want := range map[string][2]string{
 		"PUT k v\n": {"PUT", "k v"}, "QUIT\r\n": {"QUIT", "QUIT"}, "set\t x\n": {"set", "x"}, "log-in.v2 me\n": {"log-in.v2", "me"}, `{"op":"x"}` + "\n": {"", `{"op":"x"}`},
 		"4711 secret\n": {"", "secret"}, strings.Repeat("a", 33) + "\n": {"", strings.Repeat("a", 33)}, "\n": {"", ""}, " a b\n": {"", " a b"}, "a \n": {"a", "a "},
 	} {
-		f := openLines(Config{}).look(ToServer, []byte(text), nil)
+		f := openLines(Config{}).inspect(ToServer, []byte(text), nil)
 		assert.Equal(t, want, [2]string{f.method, text[f.payload[0]:f.payload[1]]}, text)
 	}
 }
 
-// A text that the length cannot tell is no answer.
-func TestAnAnswerThatIsTooLongForItsLength(t *testing.T) {
-	s := play(t)
-	f := openAs(t, "lengths", s.addr, Config{Framing: Framing{Width: 1, Lockstep: true}})
-	f.live(t, Rule{Do: Answer, Code: strings.Repeat("x", 256)})
+// A text that does not fit the length prefix is not a valid answer.
+func TestAnswerTooLongForLengthField(t *testing.T) {
+	s := startScript(t)
+	f := openLinkFor(t, "lengths", s.addr, Config{Framing: Framing{Width: 1, Lockstep: true}})
+	f.addRule(t, Rule{Action: Answer, Code: strings.Repeat("x", 256)})
 	client := connect(t, f.addr)
-	talk(client, s.next(t), say(">\x01a", "<\x01A"), false)
-	require.Len(t, f.seen(evidence.Skipped), 1)
-	assert.Contains(t, f.seen(evidence.Skipped)[0].Detail, "a length of 1 byte cannot tell so much")
+	exchange(client, s.accept(t), messages(">\x01a", "<\x01A"), false)
+	require.Len(t, f.recorded(evidence.Skipped), 1)
+	assert.Contains(t, f.recorded(evidence.Skipped)[0].Detail, "a length of 1 byte cannot tell so much")
 }
 
-// Messages whose answer never comes are kept in bounds, and the newest of them are known.
-func TestUnansweredMessagesAreForgotten(t *testing.T) {
-	var w waiting
+// The number of messages waiting for an answer is limited, and the newest are kept.
+func TestUnansweredMessagesAreEvicted(t *testing.T) {
+	var w pendingIDs
 	forgotten := 0
-	for i := range 10 * mostIDs {
-		x := &exchanged{frame: frame{id: strconv.Itoa(i)}, says: fmt.Sprint(i)}
+	for i := range 10 * maxIDs {
+		x := &framedExchange{frame: frame{id: strconv.Itoa(i)}, detail: fmt.Sprint(i)}
 		forgotten += len(w.add(x))
 		require.Same(t, x, w.first(x.frame.id))
 	}
-	assert.Equal(t, 8*mostIDs, forgotten)
+	assert.Equal(t, 8*maxIDs, forgotten)
 	assert.Nil(t, w.first("0"))
-	for _, i := range []int{8 * mostIDs, 9 * mostIDs, 10*mostIDs - 1} {
+	for _, i := range []int{8 * maxIDs, 9 * maxIDs, 10*maxIDs - 1} {
 		w.remove(w.first(strconv.Itoa(i)))
 		assert.Nil(t, w.first(strconv.Itoa(i)))
 	}
-	assert.Len(t, w.clear(), 2*mostIDs-3)
+	assert.Len(t, w.clear(), 2*maxIDs-3)
 
-	a, b := &exchanged{frame: frame{id: "x"}}, &exchanged{frame: frame{id: "x"}}
+	a, b := &framedExchange{frame: frame{id: "x"}}, &framedExchange{frame: frame{id: "x"}}
 	w.add(a)
 	w.add(b)
-	w.remove(b) // is not the first
+	w.remove(b) // not the oldest
 	assert.Same(t, a, w.first("x"))
 	w.remove(a)
 	assert.Same(t, b, w.first("x"), "answers come in the order of the messages")

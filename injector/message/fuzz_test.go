@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// seeds adds what one side says in the corpus.
+// seeds adds what one side sends in the corpus.
 func seeds(f *testing.F, from string) {
 	for _, c := range corpus {
 		var all strings.Builder
@@ -30,7 +30,7 @@ func seeds(f *testing.F, from string) {
 	}
 }
 
-// A request that both the relay and net/http follow ends at the same byte for both.
+// If both the relay and net/http accept a request, they agree on where it ends.
 func FuzzRequest(f *testing.F) {
 	seeds(f, ">")
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -76,7 +76,7 @@ func FuzzResponse(f *testing.F) {
 			if err != nil || bytes.HasPrefix(h.raw, []byte("\n")) || bytes.HasPrefix(h.raw, []byte("\r")) {
 				return
 			}
-			h.answers(method)
+			h.adaptTo(method)
 			var body bytes.Buffer
 			_, err = copyBody(&body, ours, h)
 			passed := append(h.raw, body.Bytes()...)
@@ -99,7 +99,7 @@ func FuzzResponse(f *testing.F) {
 	})
 }
 
-// Whatever the two ends say, each hears the other's bytes and then its end.
+// Whatever the two ends send, each receives exactly the other's bytes and then its end.
 func FuzzRelayChangesNoByte(f *testing.F) {
 	for _, c := range corpus {
 		var up, down strings.Builder
@@ -117,31 +117,31 @@ func FuzzRelayChangesNoByte(f *testing.F) {
 		if len(up) > 1<<16 || len(down) > 1<<16 {
 			return
 		}
-		client, server := couple(t)
+		client, server := connPair(t)
 		done := make(chan struct{})
 		say := func(p peer, text []byte) { _, _ = p.Write(text); _ = p.CloseWrite() }
 		go func() { defer close(done); say(client, up) }()
-		var heard []byte
+		var received []byte
 		if !answerFirst {
-			heard = hear(t, server)
+			received = readReply(t, server)
 		}
-		said := make(chan struct{})
-		go func() { defer close(said); say(server, down) }()
-		if got := hear(t, client); !bytes.Equal(got, down) {
+		sent := make(chan struct{})
+		go func() { defer close(sent); say(server, down) }()
+		if got := readReply(t, client); !bytes.Equal(got, down) {
 			t.Fatalf("the client heard %q", got)
 		}
 		if answerFirst {
-			heard = hear(t, server)
+			received = readReply(t, server)
 		}
-		if !bytes.Equal(heard, up) {
-			t.Fatalf("the server heard %q", heard)
+		if !bytes.Equal(received, up) {
+			t.Fatalf("the server heard %q", received)
 		}
 		<-done
-		<-said
+		<-sent
 	})
 }
 
-func hear(t *testing.T, p peer) []byte {
+func readReply(t *testing.T, p peer) []byte {
 	_ = p.SetReadDeadline(time.Now().Add(patience))
 	all, err := io.ReadAll(p)
 	if err != nil {

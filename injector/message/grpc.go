@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// grpcCodes are the names of gRPC's status codes, by number.
+// grpcCodes holds the names of gRPC's status codes, by number.
 var grpcCodes = []string{
 	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED",
 	"FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }
 
-// grpcCode is the number of a code that is given by name or number; "" for one that does not exist.
+// grpcCode returns the number of a code given by name or number, or "".
 func grpcCode(code string) string {
 	for n, name := range grpcCodes {
 		if number := strconv.Itoa(n); strings.EqualFold(code, name) || code == number {
@@ -22,7 +22,7 @@ func grpcCode(code string) string {
 	return ""
 }
 
-// grpcName is the name of a code that is given by its number.
+// grpcName returns the name of a code given by number.
 func grpcName(code string) string {
 	if n, err := strconv.Atoi(code); err == nil && n >= 0 && n < len(grpcCodes) {
 		return grpcCodes[n]
@@ -32,19 +32,20 @@ func grpcName(code string) string {
 
 func allowGRPC(r Rule) error {
 	switch {
-	case r.Do == Answer && r.Code == "" && r.Status >= 400 && r.Status <= 599: // HTTP's, as a proxy on the way gives it: clients make a code of it
-	case r.Do == Answer && (grpcCode(r.Code) == "" || grpcCode(r.Code) == "0"):
+	// An HTTP status, as a proxy sends it: clients map it to a code.
+	case r.Action == Answer && r.Code == "" && r.Status >= 400 && r.Status <= 599:
+	case r.Action == Answer && (grpcCode(r.Code) == "" || grpcCode(r.Code) == "0"):
 		return fmt.Errorf("code %q is no error of gRPC: they are %s", r.Code, strings.Join(grpcCodes[1:], ", "))
 	case r.Dir != ToServer:
-		return fmt.Errorf("%s %s: in gRPC only calls are messages of their own", r.Do, r.Dir)
+		return fmt.Errorf("%s %s: in gRPC only calls are messages of their own", r.Action, r.Dir)
 	}
 	return nil
 }
 
-// matchMethod matches "/shop.Payments/Charge", also without its first slash; a * takes whatever follows.
+// matchMethod matches "/shop.Payments/Charge", with or without the leading slash; a trailing * matches any rest.
 func matchMethod(template, path string) bool {
 	return matchPath("/"+strings.TrimPrefix(template, "/"), path)
 }
 
-// methodClass is a method itself: it names no single thing.
+// methodClass returns the method itself, which contains no identifiers.
 func methodClass(path string) string { return path }

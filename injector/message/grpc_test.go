@@ -27,8 +27,8 @@ import (
 
 const chargeMethod = "/shop.Payments/Charge"
 
-// till is a real gRPC server which counts what it executes.
-type till struct {
+// paymentServer is a real gRPC server that counts its executions.
+type paymentServer struct {
 	addr string
 	srv  *grpc.Server
 	done atomic.Int64
@@ -36,15 +36,16 @@ type till struct {
 	log  []string
 }
 
-type tillServer interface{}
+type paymentService interface{}
 
-// openTill starts it. Charge answers "<n> <what was asked>"; asked for "once" it says ALREADY_EXISTS from the second time on. Chat answers each message, Watch
-// sends three, in its own time or, asked for "all at once", at once.
-func openTill(t testing.TB, options ...grpc.ServerOption) *till {
+// startPayments starts a paymentServer. Charge answers "<n> <request>"; from the second request for "once" on,
+// it returns ALREADY_EXISTS. Chat answers each message. Watch sends three messages, over time or, if asked for
+// "all at once", immediately.
+func startPayments(t testing.TB, options ...grpc.ServerOption) *paymentServer {
 	t.Helper()
-	s := &till{srv: grpc.NewServer(options...)}
+	s := &paymentServer{srv: grpc.NewServer(options...)}
 	s.srv.RegisterService(&grpc.ServiceDesc{
-		ServiceName: "shop.Payments", HandlerType: (*tillServer)(nil),
+		ServiceName: "shop.Payments", HandlerType: (*paymentService)(nil),
 		Methods: []grpc.MethodDesc{{MethodName: "Charge", Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			in := &wrapperspb.StringValue{}
 			if err := decode(in); err != nil {
@@ -75,7 +76,7 @@ func openTill(t testing.TB, options ...grpc.ServerOption) *till {
 					if err := stream.SendMsg(wrapperspb.String(fmt.Sprint(i))); err != nil {
 						return err
 					}
-					pause := 3 * gather
+					pause := 3 * quietTime
 					if in.Value == "all at once" {
 						pause = 0
 					}
@@ -98,7 +99,7 @@ func openTill(t testing.TB, options ...grpc.ServerOption) *till {
 	return s
 }
 
-func (s *till) charge(what string) (any, error) {
+func (s *paymentServer) charge(what string) (any, error) {
 	n := s.done.Add(1)
 	s.mu.Lock()
 	s.log = append(s.log, what)
@@ -109,26 +110,26 @@ func (s *till) charge(what string) (any, error) {
 	return wrapperspb.String(fmt.Sprintf("%d %s", n, what)), nil
 }
 
-// payer is the usual client, which does not retry.
-type payer struct {
+// paymentClient is an ordinary client without retries.
+type paymentClient struct {
 	*grpc.ClientConn
 }
 
-func dialTill(t testing.TB, addr string) payer {
+func dialPayments(t testing.TB, addr string) paymentClient {
 	t.Helper()
-	p, err := newPayer(addr, insecure.NewCredentials())
+	p, err := newPaymentClient(addr, insecure.NewCredentials())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = p.Close() })
 	return p
 }
 
-func newPayer(addr string, secure credentials.TransportCredentials) (payer, error) {
+func newPaymentClient(addr string, secure credentials.TransportCredentials) (paymentClient, error) {
 	c, err := grpc.NewClient(addr, grpc.WithTransportCredentials(secure), grpc.WithDisableRetry())
-	return payer{c}, err
+	return paymentClient{c}, err
 }
 
 // charge returns the answer, or the code of the error.
-func (p payer) charge(within time.Duration, what string, meta ...string) string {
+func (p paymentClient) charge(within time.Duration, what string, meta ...string) string {
 	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), meta...), within)
 	defer cancel()
 	out := &wrapperspb.StringValue{}
@@ -138,55 +139,56 @@ func (p payer) charge(within time.Duration, what string, meta ...string) string 
 	return out.Value
 }
 
-// slowly lets a machine that pauses take its time before a call is taken for a stream; it returns the way back.
-func slowly(t testing.TB) {
-	before := gather
-	gather = patience / 2
-	t.Cleanup(func() { gather = before })
+// lengthenQuietTime prevents a slow machine from taking a call for a stream. The old value is restored after the
+// test.
+func lengthenQuietTime(t testing.TB) {
+	before := quietTime
+	quietTime = patience / 2
+	t.Cleanup(func() { quietTime = before })
 }
 
 func TestGRPCEachFaultWithEachEnding(t *testing.T) {
-	slowly(t)
+	lengthenQuietTime(t)
 	rows := []struct {
 		rule     Rule
 		want     string
 		executed int
 	}{
-		{Rule{Do: LoseRequest}, "Unavailable", 0},
-		{Rule{Do: LoseRequest, Then: ThenReset}, "Unavailable", 0},
-		{Rule{Do: LoseRequest, Then: ThenClosed}, "Unavailable", 0},
-		{Rule{Do: LoseRequest, Then: ThenSilence}, "DeadlineExceeded", 0},
-		{Rule{Do: LoseReply}, "Unavailable", 1},
-		{Rule{Do: LoseReply, Then: ThenReset}, "Unavailable", 1},
-		{Rule{Do: LoseReply, Then: ThenClosed}, "Unavailable", 1},
-		{Rule{Do: LoseReply, Then: ThenSilence}, "DeadlineExceeded", 1},
-		{Rule{Do: LoseReply, Then: ThenHeld}, "DeadlineExceeded", 1},
-		{Rule{Do: Answer, Code: "UNAVAILABLE"}, "Unavailable", 0},
-		{Rule{Do: Answer, Code: "resource_exhausted", RetryAfter: time.Second}, "ResourceExhausted", 0},
-		{Rule{Do: Answer, Code: "4"}, "DeadlineExceeded", 0},
-		{Rule{Do: Answer, Code: "13"}, "Internal", 0},
-		{Rule{Do: Answer, Status: 503}, "Unavailable", 0},
-		{Rule{Do: Delay, By: quiet}, "N ten", 1},
-		{Rule{Do: Reorder, Wait: quiet}, "N ten", 1}, // nobody passes: a mere delay
-		{Rule{Do: Twice}, "N ten", 2},
-		{Rule{Do: Twice, Second: true}, "N ten", 2},
-		{Rule{Do: Twice, Late: quiet}, "N ten", 2},
+		{Rule{Action: LoseRequest}, "Unavailable", 0},
+		{Rule{Action: LoseRequest, EndWith: EndReset}, "Unavailable", 0},
+		{Rule{Action: LoseRequest, EndWith: EndClosed}, "Unavailable", 0},
+		{Rule{Action: LoseRequest, EndWith: EndSilence}, "DeadlineExceeded", 0},
+		{Rule{Action: LoseReply}, "Unavailable", 1},
+		{Rule{Action: LoseReply, EndWith: EndReset}, "Unavailable", 1},
+		{Rule{Action: LoseReply, EndWith: EndClosed}, "Unavailable", 1},
+		{Rule{Action: LoseReply, EndWith: EndSilence}, "DeadlineExceeded", 1},
+		{Rule{Action: LoseReply, EndWith: EndHeld}, "DeadlineExceeded", 1},
+		{Rule{Action: Answer, Code: "UNAVAILABLE"}, "Unavailable", 0},
+		{Rule{Action: Answer, Code: "resource_exhausted", RetryAfter: time.Second}, "ResourceExhausted", 0},
+		{Rule{Action: Answer, Code: "4"}, "DeadlineExceeded", 0},
+		{Rule{Action: Answer, Code: "13"}, "Internal", 0},
+		{Rule{Action: Answer, Status: 503}, "Unavailable", 0},
+		{Rule{Action: Delay, By: quiet}, "N ten", 1},
+		{Rule{Action: Reorder, Wait: quiet}, "N ten", 1}, // no message passes: only a delay
+		{Rule{Action: Twice}, "N ten", 2},
+		{Rule{Action: Twice, Second: true}, "N ten", 2},
+		{Rule{Action: Twice, Late: quiet}, "N ten", 2},
 	}
 	for _, row := range rows {
 		for _, used := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/%s/%s/%v/%v/used=%v", row.rule.Do, row.rule.Then, row.rule.Code, row.rule.Second, row.rule.Late, used), func(t *testing.T) {
-				s := openTill(t)
-				f := openAs(t, "grpc", s.addr, Config{})
+			t.Run(fmt.Sprintf("%s/%s/%s/%v/%v/used=%v", row.rule.Action, row.rule.EndWith, row.rule.Code, row.rule.Second, row.rule.Late, used), func(t *testing.T) {
+				s := startPayments(t)
+				f := openLinkFor(t, "grpc", s.addr, Config{})
 				row.rule.Match.Path = chargeMethod
-				p := dialTill(t, f.addr)
+				p := dialPayments(t, f.addr)
 				warm := 0
 				if used {
 					warm = 1
 					require.Equal(t, "1 warm", p.charge(patience, "warm"))
 				}
-				count, heal := f.live(t, row.rule)
+				count, heal := f.addRule(t, row.rule)
 				within := patience
-				if row.want == "DeadlineExceeded" && row.rule.Do != Answer {
+				if row.want == "DeadlineExceeded" && row.rule.Action != Answer {
 					within = 5 * quiet
 				}
 				got := p.charge(within, "ten")
@@ -194,23 +196,23 @@ func TestGRPCEachFaultWithEachEnding(t *testing.T) {
 					got = "N ten"
 				}
 				assert.Equal(t, row.want, got)
-				until(t, "it is executed", func() bool { return int(s.done.Load()) == warm+row.executed })
+				waitUntil(t, "it is executed", func() bool { return int(s.done.Load()) == warm+row.executed })
 				affected := int64(1)
-				if row.rule.Do == Reorder {
+				if row.rule.Action == Reorder {
 					affected = 0
-					assert.Len(t, f.seen(evidence.Expired), 1)
+					assert.Len(t, f.recorded(evidence.Expired), 1)
 				}
 				heal()
 				assert.Equal(t, fmt.Sprintf("%d after", warm+row.executed+1), p.charge(patience, "after"), "the client recovers")
-				f.balanced(t)
+				f.checkAccounts(t)
 				assert.Equal(t, []int64{1, affected}, []int64{count.Tally().Seen, count.Tally().Affected})
-				until(t, "the calls are told", func() bool { return len(f.over()) == warm+2 })
+				waitUntil(t, "the calls are told", func() bool { return len(f.finishedCalls()) == warm+2 })
 				touched := 0
-				for _, c := range f.over() {
+				for _, c := range f.finishedCalls() {
 					assert.Equal(t, chargeMethod, c.Op)
 					if c.Affected {
 						touched++
-						if row.rule.Then != ThenHeld { // which may be healed before the client has said that it left
+						if row.rule.EndWith != EndHeld { // the rule may be healed before the client's disconnection is noticed
 							assert.Equal(t, within != patience, c.GaveUp)
 						}
 					}
@@ -221,58 +223,58 @@ func TestGRPCEachFaultWithEachEnding(t *testing.T) {
 	}
 }
 
-// A request that is held until healed is delivered then, to a server whose client may have left.
+// A request held until healing is then delivered to the server, even if the client has disconnected.
 func TestGRPCHeldUntilHealed(t *testing.T) {
-	slowly(t)
-	for _, do := range []Do{LoseRequest, LoseReply} {
-		s := openTill(t)
-		f := openAs(t, "grpc", s.addr, Config{})
-		_, heal := f.live(t, Rule{Do: do, Then: ThenHeld, First: 1})
-		p := dialTill(t, f.addr)
+	lengthenQuietTime(t)
+	for _, do := range []Action{LoseRequest, LoseReply} {
+		s := startPayments(t)
+		f := openLinkFor(t, "grpc", s.addr, Config{})
+		_, heal := f.addRule(t, Rule{Action: do, EndWith: EndHeld, First: 1})
+		p := dialPayments(t, f.addr)
 		answer := make(chan string, 1)
 		go func() { answer <- p.charge(patience, "ten") }()
-		until(t, "it is held", func() bool { return len(f.seen(evidence.Held)) == 1 })
+		waitUntil(t, "it is held", func() bool { return len(f.recorded(evidence.Held)) == 1 })
 		got := p.charge(patience, "other")
 		assert.Contains(t, got, " other", "the others go on")
 		heal()
 		assert.Contains(t, <-answer, " ten")
-		assert.Len(t, f.seen(evidence.Released), 1)
+		assert.Len(t, f.recorded(evidence.Released), 1)
 		assert.EqualValues(t, 2, s.done.Load())
 	}
 }
 
-func TestGRPCTheSwallowedAnswerIsTold(t *testing.T) {
-	slowly(t)
+func TestGRPCDiscardedAnswerIsRecorded(t *testing.T) {
+	lengthenQuietTime(t)
 	for _, second := range []bool{false, true} {
-		s := openTill(t)
-		f := openAs(t, "grpc", s.addr, Config{})
-		f.live(t, Rule{Do: Twice, Second: second})
-		p := dialTill(t, f.addr)
+		s := startPayments(t)
+		f := openLinkFor(t, "grpc", s.addr, Config{})
+		f.addRule(t, Rule{Action: Twice, Second: second})
+		p := dialPayments(t, f.addr)
 		got := p.charge(patience, "once", "idempotency-key", "k7")
 		other := "status 200, 13 bytes, grpc-status 0 OK"
 		if got != "AlreadyExists" {
 			require.False(t, second)
 			other = "status 200, 0 bytes, grpc-status 6 ALREADY_EXISTS"
 		}
-		f.balanced(t)
-		require.Len(t, f.seen(evidence.Swallowed), 1)
-		told := f.seen(evidence.Swallowed)[0]
-		assert.Equal(t, []string{other, "k7", chargeMethod}, []string{told.Detail, told.Key, told.Op})
+		f.checkAccounts(t)
+		require.Len(t, f.recorded(evidence.Swallowed), 1)
+		fate := f.recorded(evidence.Swallowed)[0]
+		assert.Equal(t, []string{other, "k7", chargeMethod}, []string{fate.Detail, fate.Key, fate.Op})
 	}
 }
 
-// Streams pass as if there were no rule, and are told as skipped.
+// Streams pass as if there were no rule, and are reported as skipped.
 func TestGRPCStreamsPassUntouched(t *testing.T) {
 	for _, rule := range []Rule{
-		{Do: Delay, By: time.Hour}, {Do: LoseRequest}, {Do: LoseReply}, {Do: LoseReply, Then: ThenHeld}, {Do: Answer, Code: "UNAVAILABLE"}, {Do: Twice}, {Do: Twice, Second: true},
-		{Do: Reorder, Wait: time.Hour}, {Do: Corrupt}, {Do: Truncate},
+		{Action: Delay, By: time.Hour}, {Action: LoseRequest}, {Action: LoseReply}, {Action: LoseReply, EndWith: EndHeld}, {Action: Answer, Code: "UNAVAILABLE"}, {Action: Twice}, {Action: Twice, Second: true},
+		{Action: Reorder, Wait: time.Hour}, {Action: Corrupt}, {Action: Truncate},
 	} {
-		t.Run(fmt.Sprint(rule.Do, rule.Then, rule.Second), func(t *testing.T) {
-			s := openTill(t)
-			f := openAs(t, "grpc", s.addr, Config{})
+		t.Run(fmt.Sprint(rule.Action, rule.EndWith, rule.Second), func(t *testing.T) {
+			s := startPayments(t)
+			f := openLinkFor(t, "grpc", s.addr, Config{})
 			rule.Match.Path = "shop.Payments/Chat"
-			count, _ := f.live(t, rule)
-			p := dialTill(t, f.addr)
+			count, _ := f.addRule(t, rule)
+			p := dialPayments(t, f.addr)
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
 			stream, err := p.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/shop.Payments/Chat")
@@ -285,27 +287,27 @@ func TestGRPCStreamsPassUntouched(t *testing.T) {
 			}
 			require.NoError(t, stream.CloseSend())
 			require.ErrorIs(t, stream.RecvMsg(&wrapperspb.StringValue{}), io.EOF)
-			until(t, "the call is told", func() bool { return len(f.over()) == 1 })
-			assert.Equal(t, Call{Op: "/shop.Payments/Chat", Status: 200, Skipped: "stream"}, timeless(f.over()[0]))
+			waitUntil(t, "the call is told", func() bool { return len(f.finishedCalls()) == 1 })
+			assert.Equal(t, Call{Op: "/shop.Payments/Chat", Status: 200, Skipped: "stream"}, withoutTimes(f.finishedCalls()[0]))
 			assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1}, plain(count))
-			require.Len(t, f.seen(evidence.Skipped), 1)
-			assert.Equal(t, "stream", f.seen(evidence.Skipped)[0].Detail)
+			require.Len(t, f.recorded(evidence.Skipped), 1)
+			assert.Equal(t, "stream", f.recorded(evidence.Skipped)[0].Detail)
 		})
 	}
 }
 
-// What a server streams is a stream too, however short the request, and however soon it is over.
-func TestGRPCAServersStreamIsNoAnswer(t *testing.T) {
-	for _, rule := range []Rule{{Do: LoseReply}, {Do: LoseReply, Then: ThenHeld}, {Do: Twice, Second: true}} {
+// A server-side stream is a stream too, however short it and its request are.
+func TestGRPCServerStreamIsNotAnAnswer(t *testing.T) {
+	for _, rule := range []Rule{{Action: LoseReply}, {Action: LoseReply, EndWith: EndHeld}, {Action: Twice, Second: true}} {
 		for _, what := range []string{"all", "all at once"} {
-			t.Run(fmt.Sprint(rule.Do, rule.Then, " ", what), func(t *testing.T) {
+			t.Run(fmt.Sprint(rule.Action, rule.EndWith, " ", what), func(t *testing.T) {
 				if what == "all at once" {
-					slowly(t)
+					lengthenQuietTime(t)
 				}
-				s := openTill(t)
-				f := openAs(t, "grpc", s.addr, Config{})
-				count, _ := f.live(t, rule)
-				p := dialTill(t, f.addr)
+				s := startPayments(t)
+				f := openLinkFor(t, "grpc", s.addr, Config{})
+				count, _ := f.addRule(t, rule)
+				p := dialPayments(t, f.addr)
 				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				defer cancel()
 				stream, err := p.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/shop.Payments/Watch")
@@ -318,29 +320,29 @@ func TestGRPCAServersStreamIsNoAnswer(t *testing.T) {
 					assert.Equal(t, fmt.Sprint(i), out.Value)
 				}
 				require.ErrorIs(t, stream.RecvMsg(&wrapperspb.StringValue{}), io.EOF)
-				require.Len(t, f.seen(evidence.Skipped), 1)
-				assert.Equal(t, "stream", f.seen(evidence.Skipped)[0].Detail)
+				require.Len(t, f.recorded(evidence.Skipped), 1)
+				assert.Equal(t, "stream", f.recorded(evidence.Skipped)[0].Detail)
 				assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1}, plain(count))
-				f.balanced(t)
+				f.checkAccounts(t)
 			})
 		}
 	}
 }
 
-// Calls are chosen by their metadata and by the key among it; a share of keys is the same at every retry.
-func TestGRPCCallsAreChosenByTheirMetadata(t *testing.T) {
-	slowly(t)
-	s := openTill(t)
-	f := openAs(t, "grpc", s.addr, Config{})
-	p := dialTill(t, f.addr)
+// Calls are matched by their metadata, including the key. With a share of keys, retries get the same decision.
+func TestGRPCMatchByMetadata(t *testing.T) {
+	lengthenQuietTime(t)
+	s := startPayments(t)
+	f := openLinkFor(t, "grpc", s.addr, Config{})
+	p := dialPayments(t, f.addr)
 	for _, match := range []Match{{Header: "Tenant: acme"}, {Key: "k-1"}, {Header: "Host: " + f.addr, Key: "k-1"}} {
-		count, heal := f.live(t, Rule{Do: Answer, Code: "ABORTED", Match: match})
+		count, heal := f.addRule(t, Rule{Action: Answer, Code: "ABORTED", Match: match})
 		assert.Equal(t, "Aborted", p.charge(patience, "ten", "tenant", "acme", "idempotency-key", "k-1"))
 		assert.Contains(t, p.charge(patience, "ten", "tenant", "other", "idempotency-key", "k-2"), " ten")
 		assert.Equal(t, []int64{1, 1}, []int64{count.Tally().Seen, count.Tally().Affected})
 		heal()
 	}
-	_, heal := f.live(t, Rule{ID: "fault-2", Do: Answer, Code: "ABORTED", Share: .5, Sticky: true})
+	_, heal := f.addRule(t, Rule{ID: "fault-2", Action: Answer, Code: "ABORTED", Share: .5, Sticky: true})
 	defer heal()
 	chosen := map[bool]int{}
 	for i := range 20 {
@@ -354,33 +356,33 @@ func TestGRPCCallsAreChosenByTheirMetadata(t *testing.T) {
 	assert.Len(t, chosen, 2)
 }
 
-// Messages of more than 1 MiB pass, and are told as skipped, whichever way they go.
+// Messages of more than 1 MiB pass in both directions, and are reported as skipped.
 func TestGRPCLargeCallsAreSkipped(t *testing.T) {
-	slowly(t)
-	for _, rule := range []Rule{{Do: Answer, Code: "UNAVAILABLE"}, {Do: LoseRequest}, {Do: LoseRequest, Then: ThenHeld}, {Do: LoseReply}, {Do: Twice}, {Do: Twice, Second: true}, {Do: Corrupt}, {Do: Reorder, Wait: time.Hour}} {
-		s := openTill(t)
-		f := openAs(t, "grpc", s.addr, Config{})
-		count, _ := f.live(t, rule)
-		p := dialTill(t, f.addr)
+	lengthenQuietTime(t)
+	for _, rule := range []Rule{{Action: Answer, Code: "UNAVAILABLE"}, {Action: LoseRequest}, {Action: LoseRequest, EndWith: EndHeld}, {Action: LoseReply}, {Action: Twice}, {Action: Twice, Second: true}, {Action: Corrupt}, {Action: Reorder, Wait: time.Hour}} {
+		s := startPayments(t)
+		f := openLinkFor(t, "grpc", s.addr, Config{})
+		count, _ := f.addRule(t, rule)
+		p := dialPayments(t, f.addr)
 		got := p.charge(patience, strings.Repeat("a", 2<<20))
-		assert.Len(t, got, 2<<20+len("1 "), rule.Do)
+		assert.Len(t, got, 2<<20+len("1 "), rule.Action)
 		assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1}, plain(count))
-		require.NotEmpty(t, f.seen(evidence.Skipped))
-		assert.Equal(t, "too large: more than 1048576 bytes", f.seen(evidence.Skipped)[0].Detail)
-		f.balanced(t)
+		require.NotEmpty(t, f.recorded(evidence.Skipped))
+		assert.Equal(t, "too large: more than 1048576 bytes", f.recorded(evidence.Skipped)[0].Detail)
+		f.checkAccounts(t)
 		assert.EqualValues(t, 1, s.done.Load())
 	}
 }
 
-// A message is damaged inside its frame of five bytes: what arrives is a message still.
+// A message is damaged within its five-byte framing, so that what arrives is still a message.
 func TestGRPCDamagedMessages(t *testing.T) {
-	slowly(t)
-	s := openTill(t)
-	f := openAs(t, "grpc", s.addr, Config{})
-	_, heal := f.live(t, Rule{Do: Corrupt, Seed: 3})
-	p := dialTill(t, f.addr)
+	lengthenQuietTime(t)
+	s := startPayments(t)
+	f := openLinkFor(t, "grpc", s.addr, Config{})
+	_, heal := f.addRule(t, Rule{Action: Corrupt, Seed: 3})
+	p := dialPayments(t, f.addr)
 	text := strings.Repeat("a", 100)
-	for range 5 { // most of its bytes are text: in one that is none it is refused by the server's decoder
+	for range 5 { // most bytes are text; if another byte is damaged, the server's decoder rejects the message
 		got := p.charge(patience, text)
 		assert.NotContains(t, got, text)
 	}
@@ -398,23 +400,23 @@ func TestGRPCDamagedMessages(t *testing.T) {
 			assert.Equal(t, 1, changed)
 		}
 	}
-	_, heal = f.live(t, Rule{ID: "fault-2", Do: Truncate})
+	_, heal = f.addRule(t, Rule{ID: "fault-2", Action: Truncate})
 	assert.Equal(t, "Internal", p.charge(patience, text), "a string that ends early is no string to protobuf")
 	assert.Contains(t, p.charge(patience, ""), " ", "nothing to cut")
-	assert.Len(t, f.seen(evidence.Skipped), 1)
+	assert.Len(t, f.recorded(evidence.Skipped), 1)
 	heal()
 	assert.Contains(t, p.charge(patience, text), text)
 }
 
-func TestGRPCRulesAreHeldToTheirCodes(t *testing.T) {
+func TestGRPCRejectsUnknownCodes(t *testing.T) {
 	r, err := New("grpc", Config{Link: "orders -> payments"})
 	require.NoError(t, err)
 	for _, code := range []string{"", "OK", "0", "17", "MAYBE"} {
-		_, err = r.Add(Rule{ID: "fault-1", Do: Answer, Code: code})
+		_, err = r.Add(Rule{ID: "fault-1", Action: Answer, Code: code})
 		require.Error(t, err, code)
 		assert.Contains(t, err.Error(), fmt.Sprintf("code %q is no error of gRPC: they are CANCELLED, UNKNOWN", code))
 	}
-	_, err = r.Add(Rule{ID: "fault-1", Do: Corrupt, Dir: ToClient})
+	_, err = r.Add(Rule{ID: "fault-1", Action: Corrupt, Dir: ToClient})
 	require.Error(t, err)
 	assert.True(t, matchMethod("shop.Payments/*", chargeMethod))
 	assert.True(t, matchMethod(chargeMethod, chargeMethod))

@@ -8,69 +8,72 @@ import (
 	"time"
 )
 
-// h2Conn is a connection that turned out to be HTTP/2. It is relayed frame by frame, one goroutine a direction, as httpConn is message by message:
-// DATA passes as it comes, everything else frame by frame. Headers are decoded to know what is asked, and go on as they came.
+// h2Conn is a connection of HTTP/2. One goroutine for each direction relays it frame by frame; DATA frames are
+// streamed. Headers are decoded, but forwarded as they were received.
 //
-// A rule that keeps a request back, or drops it, gets the receiver's table of headers out of step with the sender's; from then on that direction's
-// headers are encoded anew, without the table. Streams reach the server under rising numbers, so that those that were overtaken get new ones there.
+// If a rule holds back or drops a message, the receiver's header table gets out of sync with the sender's. From
+// then on, the headers of that direction are encoded anew without the table. Stream IDs must increase, so
+// streams that others have overtaken get new IDs on the server's side.
 //
-// A stream waits alone: the others go on, at the server and in their windows (see h2Way).
+// A held stream does not block the others, neither at the server nor in flow control (see h2Way).
 type h2Conn struct {
 	*httpConn
 	toServer, toClient h2Way
 
-	streams map[uint32]*h2Stream // by the client's number
-	moved   map[uint32]*h2Stream // by the server's, where that is another
-	newest  uint32               // the client's latest
-	next    uint32               // the lowest that the server takes
-	shifted bool                 // a stream has another number at the server
-	acted   bool                 // a rule has changed what passes
-	plain   bool                 // a direction could not be followed: no rule acts any more
-	hands   int                  // streams that are in a rule's hands, once for each direction
+	streams       map[uint32]*h2Stream // by the client's stream ID
+	byServerID    map[uint32]*h2Stream // by the server's stream ID, where it differs
+	lastClientID  uint32               // the latest stream ID of the client
+	nextServerID  uint32               // the lowest stream ID that the server accepts
+	renumbered    bool                 // a stream has a different ID at the server
+	modified      bool                 // a rule has changed the forwarded frames
+	rulesDisabled bool                 // a direction could not be parsed: no rule acts any more
+	alone         bool                 // the server closed while rules held streams, which get connections of their own
+	intercepts    int                  // number of running interceptions, at most one per stream and direction
 }
 
 // h2Stream is one exchange.
 type h2Stream struct {
-	exchange
-	id, sid  uint32 // of the client and, once it was opened there, of the server
-	up, down h2Lane
-	hands    int  // rules that have it in hand: one for each direction at most
-	call     bool // and not the server's push
-	grpc     bool
-	asksHead bool
-	sized    bool // its request says how long it is
-	expects  bool // the server's consent
-	silent   bool // the client hears nothing more of it
-	answered bool // a final answer has begun
-	second   bool // and is that of the copy
-	given    bool // the client has all of its answer
-	told     bool // as a call
-	status   int
-	code     string    // grpc-status
-	copy     []h2Frame // the request, for a second delivery
+	Exchange
+	id, serverID uint32 // at the client and, once it was opened there, at the server
+	up, down     h2Lane
+	intercepts   int  // number of running interceptions of the stream
+	isCall       bool // not pushed by the server
+	grpc         bool
+	isHead       bool
+	hasLength    bool // its request has a content-length
+	expects      bool // 100-continue
+	blackholed   bool // the client gets no more data on it
+	answerBegun  bool // a final answer has started
+	eventStream  bool // its answer may not end
+	secondAnswer bool // its answer comes from another connection
+	delivered    bool // the client has the complete answer
+	reported     bool // the call has been reported
+	status       int
+	code         string    // grpc-status
+	copy         []h2Frame // the request, for a second delivery
 }
 
-// gather is how long a sender may say nothing before its message is taken for a stream that does not end.
-var gather = 20 * time.Millisecond
+// quietTime is how long a sender may pause before its message is taken for a stream that does not end.
+var quietTime = 20 * time.Millisecond
 
 func newH2(c *httpConn) *h2Conn {
-	m := &h2Conn{httpConn: c, streams: map[uint32]*h2Stream{}, moved: map[uint32]*h2Stream{}, next: 1}
+	m := &h2Conn{httpConn: c, streams: map[uint32]*h2Stream{}, byServerID: map[uint32]*h2Stream{}, nextServerID: 1}
 	for _, w := range []*h2Way{&m.toServer, &m.toClient} {
 		w.c, w.window, w.initial = m, 65535, 65535 // RFC 9113, section 6.9.2
 	}
 	m.toServer.toServer = true
-	m.toServer.to, m.toServer.back, m.toServer.reader = c.up, &m.toClient, newH2Reader(c.cr, m.toServer.pause)
-	m.toClient.to, m.toClient.back, m.toClient.reader = c.client, &m.toServer, newH2Reader(c.ur, m.toClient.pause)
-	m.toClient.passing = true // the server's SETTINGS come first
+	m.toServer.out, m.toServer.reverse, m.toServer.reader = c.up, &m.toClient, newH2Reader(c.cr, m.toServer.beforeRead)
+	m.toClient.out, m.toClient.reverse, m.toClient.reader = c.client, &m.toServer, newH2Reader(c.ur, m.toClient.beforeRead)
+	m.toClient.midFrame = true // the server's SETTINGS come first
 	return m
 }
 
-// serveGRPC carries a connection of gRPC, which is HTTP/2.
+// serveGRPC relays a connection of gRPC, which uses HTTP/2.
 func serveGRPC(r *Relay, ctx context.Context, client Client, dial Dial) { //nolint:revive // the relay is the receiver in all but name
 	serveCalls(r, ctx, client, dial, true)
 }
 
-// sniff tells whether the client says the preface of HTTP/2.
+// sniff reports whether the client sends the HTTP/2 preface.
 func (c *httpConn) sniff() bool {
 	n := 0
 	for n < len(preface) {
@@ -87,12 +90,13 @@ func (c *httpConn) sniff() bool {
 	case n == len(preface) && c.mux == nil:
 		c.mux = newH2(c)
 	case n < len(preface) && c.mux != nil:
-		c.mux.plain = true
+		c.mux.rulesDisabled = true
 	}
 	return n == len(preface)
 }
 
-// muxed is the relay of HTTP/2 where the connection is that: since the client says so, or since the server spoke first and says its SETTINGS.
+// muxed returns the HTTP/2 relay if the connection is HTTP/2: the client sent the preface, or the server sent
+// SETTINGS first.
 func (c *httpConn) muxed() *h2Conn {
 	for n := 1; n <= h2HeadLen; n++ {
 		p, err := c.ur.Peek(n)
@@ -109,66 +113,71 @@ func (c *httpConn) muxed() *h2Conn {
 	return nil
 }
 
-// requests carries what the client says.
-func (c *h2Conn) requests() {
+// serveClient relays input from the client.
+func (c *h2Conn) serveClient() {
 	_, _ = c.cr.Discard(len(preface))
 	c.mu.Lock()
 	c.toServer.add([]byte(preface))
 	c.mu.Unlock()
 	err := c.toServer.pump(c.cr)
-	if errors.Is(err, errDeaf) {
-		c.drain()
+	if errors.Is(err, errInputDiscarded) {
+		c.discardInput()
 		return
 	}
-	c.left(err)
+	c.inputEnded(err)
 	if errors.Is(err, errNotH2) {
 		_ = c.client.Reset()
 	}
 	c.stop(err)
 }
 
-// answers carries what the server says, to its end and that of what a rule still has in hand.
-func (c *h2Conn) answers() error {
+// relayAnswers relays input from the server until it ends and all interceptions of answers have finished.
+func (c *h2Conn) relayAnswers() error {
 	err := c.toClient.pump(c.ur)
-	if sunk(err) {
+	if isSinkError(err) {
 		return err
 	}
 	c.mu.Lock()
-	c.cutOff(&c.toClient)
-	for (c.answering() || len(c.toClient.waiting) > 0) && !c.ended && c.ctx.Err() == nil && c.toClient.err == nil {
+	c.hideServerClose()
+	closeHidden := c.toServer.outputClosed
+	c.markSenderEnded(&c.toClient)
+	for (c.answersIntercepted() || c.alonePending() || len(c.toClient.blocked) > 0) && !c.endedByRule && c.ctx.Err() == nil && c.toClient.err == nil {
 		c.changed.Wait()
 	}
 	c.mu.Unlock()
 	if ferr := c.toClient.flush(); ferr != nil {
 		return ferr
 	}
+	if closeHidden { // everything that the client waits for has been delivered
+		return io.EOF
+	}
 	return err
 }
 
-// answering tells whether a rule has an answer in hand.
-func (c *h2Conn) answering() bool {
+// answersIntercepted reports whether a rule is processing an answer.
+func (c *h2Conn) answersIntercepted() bool {
 	for _, s := range c.streams {
-		if s.hands > 0 && s.sid != 0 {
+		if s.intercepts > 0 && s.serverID != 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// errDeaf tells that nothing the client says goes anywhere.
-var errDeaf = errors.New("the connection was ended by a rule")
+// errInputDiscarded means that input from the client is discarded.
+var errInputDiscarded = errors.New("the connection was ended by a rule")
 
-// pause is called before a read that may block.
-func (w *h2Way) pause() error {
+// beforeRead is called before a read that may block.
+func (w *h2Way) beforeRead() error {
 	err := w.flush()
 	w.idle.Store(true)
 	return err
 }
 
-// pump carries frames until the sender ends.
+// pump relays frames until the sender ends.
 func (w *h2Way) pump(r *bufio.Reader) error {
 	err := w.frames(r)
-	if errors.Is(err, errDeaf) {
+	if errors.Is(err, errInputDiscarded) {
 		return err
 	}
 	if ferr := w.flush(); ferr != nil {
@@ -181,8 +190,8 @@ func (w *h2Way) frames(r *bufio.Reader) error {
 	for first := true; ; first = false {
 		f, length, err := w.reader.head()
 		w.idle.Store(false)
-		if w.toServer && w.c.deaf() {
-			return errDeaf
+		if w.toServer && w.c.inputDiscarded() {
+			return errInputDiscarded
 		}
 		if err == nil && f.kind == h2Data && !first {
 			err = w.data(r, &f, length)
@@ -195,45 +204,45 @@ func (w *h2Way) frames(r *bufio.Reader) error {
 		}
 		switch {
 		case errors.Is(err, errNotH2):
-			return w.unfollowed(f.raw, r)
+			return w.passThrough(f.raw, r)
 		case err != nil:
-			w.rest(f.raw, r)
+			w.passPartial(f.raw, r)
 			return err
 		}
-		if err = w.full(); err != nil {
+		if err = w.flushIfLarge(); err != nil {
 			return err
 		}
 	}
 }
 
-// full flushes what is too much to be kept back.
-func (w *h2Way) full() error {
+// flushIfLarge flushes the buffer if it is large.
+func (w *h2Way) flushIfLarge() error {
 	w.c.mu.Lock()
 	n := len(w.buf)
 	w.c.mu.Unlock()
-	if n < 2*h2Piece {
+	if n < 2*h2MaxFrame {
 		return nil
 	}
 	return w.flush()
 }
 
-// rest says what came of a frame that its sender did not end.
-func (w *h2Way) rest(raw []byte, r *bufio.Reader) {
+// passPartial forwards an incomplete frame.
+func (w *h2Way) passPartial(raw []byte, r *bufio.Reader) {
 	part, _ := r.Peek(r.Buffered())
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
-	if !w.c.acted {
+	if !w.c.modified {
 		w.buf = append(append(w.buf, raw...), part...)
 	}
 }
 
-// unfollowed passes on what could not be followed, and all that comes after it; unless a rule has acted: then the connection cannot be what the two ends
-// take it for, and is over.
-func (w *h2Way) unfollowed(first []byte, r *bufio.Reader) error {
+// passThrough forwards first and all further input unchanged, after input that cannot be parsed. If a rule has
+// acted, the two ends would disagree about the state of the connection, so it is ended instead.
+func (w *h2Way) passThrough(first []byte, r *bufio.Reader) error {
 	w.c.relay.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: errNotH2.Error()})
 	w.c.mu.Lock()
-	w.c.plain = true
-	acted := w.c.acted
+	w.c.rulesDisabled = true
+	acted := w.c.modified
 	if !acted {
 		w.buf = append(w.buf, first...)
 	}
@@ -244,7 +253,7 @@ func (w *h2Way) unfollowed(first []byte, r *bufio.Reader) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
-	to := bufio.NewWriterSize(w.to, h2Piece)
+	to := bufio.NewWriterSize(w.out, h2MaxFrame)
 	if _, err := copyAll(to, r); err != nil {
 		return err
 	}

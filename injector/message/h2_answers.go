@@ -2,78 +2,121 @@ package message
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
-
-	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// answer looks at headers from the server: an interim answer, the head of the final one, or its trailers. The lock is held.
+// answer processes headers from the server: an interim answer, the head of the final answer, or its trailers.
+// The lock is held.
 func (c *h2Conn) answer(s *h2Stream, f *h2Frame) {
-	if f.ends() {
+	if f.endsStream() {
 		s.code = field(f.fields, "grpc-status")
 	}
 	status, _ := strconv.Atoi(field(f.fields, ":status"))
-	if !s.call || s.answered || status/100 == 1 {
+	if !s.isCall || s.answerBegun || status/100 == 1 {
 		return
 	}
-	s.answered, s.status = true, status
-	c.relay.passed(s.passes)
-	rule := s.chosen.rule
+	s.answerBegun, s.status = true, status
+	s.eventStream = strings.HasPrefix(field(f.fields, "content-type"), "text/event-stream")
+	c.relay.countPassed(s.overtaken)
+	rule, delayed := s.Rule(), len(s.replyDelays) > 0
+	acts := rule != nil && (rule.Action.OfReply() || (rule.Action == Twice && rule.Second))
 	switch {
-	case rule == nil || (rule.Do != LoseReply && (rule.Do != Twice || !rule.Second)):
-	case c.plain:
+	case !acts && !delayed:
+	case c.rulesDisabled && acts:
+		c.relay.skip(&s.Exchange, errNotH2.Error())
+	case c.rulesDisabled:
 		s.skipped = errNotH2.Error()
-		c.relay.tell(rule, s.msg, evidence.Skipped, s.skipped)
 	default:
-		s.down.shut = s.grpc || rule.ending() == ThenHeld // it may have to go on
-		s.down.drop = !s.down.shut
-		c.take(s, &s.down, c.reply)
+		// An answer that may be forwarded later is held, any other is discarded.
+		s.down.holding = !acts || s.grpc || delayed || s.does(CorruptReply, TruncateReply) || rule.ending() == EndHeld
+		s.down.dropping = !s.down.holding
+		c.intercept(s, &s.down, func(s *h2Stream) {
+			_ = c.relay.reply(&s.Exchange, &h2Reply{h2Conn: c, h2Payload: h2Payload{c, s, &c.toClient}, s: s, otherwise: Collateral})
+		})
 		return
 	}
-	c.relay.book(false, func(b *Books) { b.In++; b.Out++ })
+	reply := c.relay.Received(ToClient)
+	if s.down.dropping || c.toClient.outputClosed {
+		reply.End(Collateral)
+		return
+	}
+	reply.End(Delivered)
 }
 
-// reply waits for the whole answer, so that the work was done, and does with it what the rule says.
-func (c *h2Conn) reply(s *h2Stream) {
-	rule := s.chosen.rule
-	why := c.hear(&c.toClient, s, !s.grpc)
-	if why == heardAll && c.streamed(s) {
-		why = heardOn
+// h2Reply is an answer that a rule acts on. Its headers have been received.
+type h2Reply struct {
+	*h2Conn
+	h2Payload
+	s         *h2Stream
+	text      string  // description of the answer that was read
+	otherwise Outcome // the outcome if the client does not get the answer
+	done      bool    // the connection has ended
+}
+
+func (p *h2Reply) Report(status int) { p.relay.report(&p.s.Exchange, status) }
+
+func (p *h2Reply) End(ending Ending, lost func(Message)) { p.endStream(p.s, ending, lost) }
+
+func (*h2Reply) serverIdle() {}
+
+func (p *h2Reply) String() string { return p.text }
+
+func (p *h2Reply) read(keep bool, skip func(why string)) bool {
+	s := p.s
+	why := p.awaitWhole(&p.toClient, s, !s.grpc && !s.eventStream)
+	if why == wholeMessage && p.hasSeveralMessages(s) {
+		why = openEnded
 	}
 	switch why {
-	case heardAll:
-	case heardHalf: // the upstream's own failure, and shown as that
-		c.relay.book(false, func(b *Books) { b.In++ })
-		c.handOn(s, func(b *Books) { b.Out++ }, func(b *Books) { b.Withheld++ })
-		return
-	case heardOver:
-		c.relay.book(false, func(b *Books) { b.In++; b.Withheld++ })
-		return
+	case wholeMessage:
+		p.mu.Lock()
+		p.text = s.describe() // a reset may still follow the end of the stream
+		p.mu.Unlock()
+		if !keep {
+			p.discardAnswer(s)
+		}
+		return true
+	case truncatedMessage: // the failure of the upstream, forwarded as such
+		p.otherwise = HeldBack
+	case connectionOver:
+		p.done = true
 	default:
-		c.skipped(s, why, false)
-		c.relay.book(false, func(b *Books) { b.In++ })
-		c.handOn(s, func(b *Books) { b.Out++ }, func(b *Books) { b.Collateral++ })
-		return
+		skip(why)
 	}
-	switch {
-	case rule.Do == Twice:
-		c.secondAnswer(s)
-	case rule.ending() == ThenHeld:
-		c.holdAnswer(s)
-	default:
-		c.swallow(s)
-		c.relay.book(false, func(b *Books) { b.In++; b.Withheld++ })
-		s.touched = true
-		c.relay.applied(rule, s.msg, c.says(s)+" lost, then "+string(rule.ending()))
-		c.endStream(s, rule.ending())
-	}
+	return false
 }
 
-// streamed tells whether the server said several messages of gRPC, which it does on streams only, however short.
-func (c *h2Conn) streamed(s *h2Stream) bool {
+// forward sends the client the buffered part of an answer, unless it no longer wants it.
+func (p *h2Reply) forward() (Outcome, error) {
+	if p.done {
+		return HeldBack, nil
+	}
+	s := p.s
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.up.reset || s.down.dropping || p.toClient.outputClosed || p.endedByRule || p.ctx.Err() != nil {
+		s.status = 0
+		s.down.holding = false
+		p.toClient.discardHeld(s)
+		return p.otherwise, nil
+	}
+	outcome := p.otherwise // discarded on arrival, and truncated
+	if slices.ContainsFunc(s.down.queue, func(f h2Frame) bool { return f.hasHeaders() }) {
+		outcome = Delivered
+	}
+	p.toClient.release(s)
+	return outcome, nil
+}
+
+func (p *h2Reply) deliver(written func()) (second, error) { return p.h2Conn.deliver(p.s, written) }
+
+// hasSeveralMessages reports whether the server sent more than one gRPC message, as only streaming calls do.
+func (c *h2Conn) hasSeveralMessages(s *h2Stream) bool {
 	if !s.grpc {
 		return false
 	}
@@ -82,89 +125,26 @@ func (c *h2Conn) streamed(s *h2Stream) bool {
 	return grpcMessages(s.down.body()) > 1
 }
 
-// handOn gives the client what was kept of an answer, if he still wants it.
-func (c *h2Conn) handOn(s *h2Stream, out, not func(*Books)) {
+// discardAnswer discards the buffered answer and everything that follows it.
+func (c *h2Conn) discardAnswer(s *h2Stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.up.reset || s.down.drop || c.ended || c.ctx.Err() != nil {
-		c.relay.book(false, not)
-		s.status = 0
-		s.down.shut = false
-		c.toClient.forgo(s)
-		return
-	}
-	c.relay.book(false, out)
-	c.toClient.release(s)
+	s.down.holding, s.down.dropping = false, true
+	c.toClient.discardHeld(s)
 }
 
-// swallow drops what was kept of an answer, and what may follow it.
-func (c *h2Conn) swallow(s *h2Stream) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.down.shut, s.down.drop = false, true
-	c.toClient.forgo(s)
-}
-
-// holdAnswer keeps the answer until the rule is healed.
-func (c *h2Conn) holdAnswer(s *h2Stream) {
-	rule := s.chosen.rule
-	c.relay.book(false, func(b *Books) { b.In++; b.Held++ })
-	c.relay.tell(rule, s.msg, evidence.Held, c.says(s)+", until healed")
-	s.touched = true
-	rule.Count.Touch(1)
-	if !c.until(rule) {
-		c.relay.book(false, func(b *Books) { b.Held--; b.Withheld++ })
-		return
-	}
-	c.relay.tell(rule, s.msg, evidence.Released, "")
-	c.handOn(s, func(b *Books) { b.Held--; b.Out++ }, func(b *Books) { b.Held--; b.Collateral++ })
-}
-
-// says is what the answer was. More may still come on its stream: a reset, after the end.
-func (c *h2Conn) says(s *h2Stream) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return s.says()
-}
-
-// says is what the answer was. The lock is held.
-func (s *h2Stream) says() string {
-	text := told(s.status, int64(s.down.size))
+// describe describes the answer. The lock is held.
+func (s *h2Stream) describe() string {
+	text := describeReply(s.status, int64(s.down.size))
 	if s.code != "" {
 		text += ", grpc-status " + s.code + " " + grpcName(s.code)
 	}
 	return text
 }
 
-// locally gives the client what a rule gives it without the upstream.
-func (c *h2Conn) locally(s *h2Stream) {
-	rule := s.chosen.rule
-	s.touched = true
-	if rule.Do == LoseRequest {
-		c.relay.applied(rule, s.msg, "request lost, then "+string(rule.ending()))
-		c.endStream(s, rule.ending())
-		return
-	}
-	status, detail, frames := s.canned()
-	c.relay.applied(rule, s.msg, detail)
-	c.relay.book(false, func(b *Books) { b.Injected++; b.Out++ })
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.answered, s.status = true, status
-	if s.up.reset || c.ended {
-		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
-		s.status, s.down.ended = 0, true
-		return
-	}
-	for i := range frames {
-		c.toClient.take(s, &frames[i])
-	}
-	c.toClient.call()
-}
-
-// canned is an answer given without the upstream: with a code of gRPC's, trailers only.
-func (s *h2Stream) canned() (status int, detail string, frames []h2Frame) {
-	rule := s.chosen.rule
+// cannedAnswer returns an answer generated without the upstream. With a gRPC code it consists of trailers only.
+func (s *h2Stream) cannedAnswer() (status int, detail string, frames []h2Frame) {
+	rule := s.Rule()
 	if s.grpc && rule.Code != "" {
 		code := grpcCode(rule.Code)
 		fields := []hpack.HeaderField{
@@ -187,7 +167,7 @@ func (s *h2Stream) canned() (status int, detail string, frames []h2Frame) {
 		fields = append(fields, hpack.HeaderField{Name: "content-type", Value: "text/plain"}, hpack.HeaderField{Name: "content-length", Value: strconv.Itoa(len(text))})
 	}
 	frames = []h2Frame{{kind: h2Headers, fields: fields}}
-	if s.asksHead || text == nil {
+	if s.isHead || text == nil {
 		frames[0].flags = flagEnd
 	} else {
 		frames = append(frames, h2Frame{kind: h2Data, flags: flagEnd, payload: text, cost: len(text), credited: true})
@@ -195,53 +175,61 @@ func (s *h2Stream) canned() (status int, detail string, frames []h2Frame) {
 	return rule.Status, "answered with status " + strconv.Itoa(rule.Status), frames
 }
 
-// goAway tells the client which of its streams the server looks at no more (RFC 9113, section 6.8): their numbers there are not the client's, and what
-// is held has none yet. The lock is held.
+// goAway forwards the server's GOAWAY (RFC 9113, section 6.8). It translates the last stream ID, which may
+// differ at the client, and resets the client's streams that the server will not process. The lock is held.
 func (c *h2Conn) goAway(f *h2Frame) {
 	last := binary.BigEndian.Uint32(f.payload) & h2MaxID
-	if !c.acted || last == h2MaxID {
+	if !c.modified || last == h2MaxID {
 		c.toClient.add(f.raw)
 		return
 	}
 	var top uint32
 	for _, s := range c.streams {
-		if s.call && s.sid != 0 && s.sid <= last {
+		if s.isCall && s.serverID != 0 && s.serverID <= last {
 			top = max(top, s.id)
 		}
+	}
+	var held []*h2Stream
+	if binary.BigEndian.Uint32(f.payload[4:]) == h2NoError {
+		held = c.heldStreams()
+	}
+	for _, s := range held {
+		c.alone, top = true, max(top, s.id)
 	}
 	binary.BigEndian.PutUint32(f.payload, top)
 	c.toClient.add(f.raw)
 	for _, s := range c.streams {
-		if s.call && s.id <= top && !s.silent && (s.sid == 0 || s.sid > last) && !s.down.ended {
-			c.toClient.take(s, &h2Frame{kind: h2Reset, payload: []byte{0, 0, 0, refusedStream}})
-			s.up.drop = true
+		if !slices.Contains(held, s) && s.isCall && s.id <= top && !s.blackholed && (s.serverID == 0 || s.serverID > last) && !s.down.ended {
+			c.toClient.accept(s, &h2Frame{kind: h2Reset, payload: []byte{0, 0, 0, refusedStream}})
+			s.up.dropping = true
 		}
 	}
 }
 
-// endStream ends what a rule lost: the connection, and all that is on it, or with silence this stream alone.
-func (c *h2Conn) endStream(s *h2Stream, then Ending) {
+// endStream ends the connection of a call that a rule lost, with all its streams; for silence, it ends only this
+// stream. The other calls on the connection are lost.
+func (c *h2Conn) endStream(s *h2Stream, ending Ending, lost func(Message)) {
 	c.mu.Lock()
 	s.status = 0
-	if then == ThenSilence {
-		s.silent, s.up.drop, s.down.drop = true, true, true
+	if ending == EndSilence {
+		s.blackholed, s.up.dropping, s.down.dropping = true, true, true
 		c.mu.Unlock()
 		return
 	}
 	s.down.ended = true
-	var behind []message
+	var others []Message
 	for _, other := range c.inOrder() {
-		if other != s && other.call && !other.told {
-			behind = append(behind, other.msg)
+		if other != s && other.isCall && !other.reported {
+			others = append(others, other.msg)
 		}
 	}
-	c.toClient.closed = true
+	c.toClient.outputClosed = true
 	c.mu.Unlock()
-	for _, msg := range behind {
-		c.relay.tell(s.chosen.rule, msg, evidence.Collateral, "its connection ended with that of "+s.msg.op)
+	for _, other := range others {
+		lost(other)
 	}
-	if then == ThenClosed {
+	if ending == EndClosed {
 		_ = c.toClient.flush()
 	}
-	c.end(then)
+	c.end(ending)
 }

@@ -8,26 +8,26 @@ import (
 	"strconv"
 )
 
-// h2Copy is the second delivery of a request, on a connection of its own: a client of HTTP/2 that asks once.
+// h2Copy is the second delivery of a request. It is an HTTP/2 client with a single request.
 type h2Copy struct {
 	conn                    net.Conn
 	reader                  *h2Reader
-	window, stream, initial int64 // what the server takes
-	early                   []h2Frame
-	answer                  h2Stream // what was read of it so far
+	window, stream, initial int64 // flow-control windows of the server
+	queued                  []h2Frame
+	answer                  h2Stream // the part of the answer that was read
 }
 
-// send says the preface and the request, as its windows let it.
+// send sends the preface and the request, within the server's windows.
 func (d *h2Copy) send(request []h2Frame) error {
 	b := appendH2Head([]byte(preface), 6, h2Settings, 0, 0)
 	b = append(b, 0, 2, 0, 0, 0, 0) // SETTINGS_ENABLE_PUSH
 	for _, f := range request {
 		switch f.kind {
 		case h2Headers:
-			b = appendH2Block(b, 1, &f, tableless(f.fields))
+			b = appendH2Block(b, 1, &f, encodeWithoutTable(f.fields))
 		case h2Data:
 			for {
-				n := min(int64(len(f.payload)), h2Piece, max(0, d.window), max(0, d.stream))
+				n := min(int64(len(f.payload)), h2MaxFrame, max(0, d.window), max(0, d.stream))
 				if n == 0 && len(f.payload) > 0 {
 					if err := d.write(&b); err != nil {
 						return err
@@ -60,23 +60,30 @@ func (d *h2Copy) write(b *[]byte) error {
 	return err
 }
 
-// credit waits for windows; over means that the server has answered already, and wants no more.
-func (d *h2Copy) credit() (over bool, err error) {
+// credit waits for flow-control credit. answered means that the server has already answered and needs no more data.
+func (d *h2Copy) credit() (answered bool, err error) {
 	f, err := d.read()
 	if err == nil && f.kind != h2Window {
 		f.payload = append([]byte(nil), f.payload...)
-		d.early = append(d.early, f)
+		d.queued = append(d.queued, f)
 	}
-	return f.ends(), err
+	return f.endsStream(), err
 }
 
-// next is the next frame of the answer: the final one's headers, DATA, or trailers.
+// begin waits for the head of the answer. next returns it again.
+func (d *h2Copy) begin() error {
+	head, err := d.next()
+	d.queued = append([]h2Frame{head}, d.queued...)
+	return err
+}
+
+// next returns the next frame of the answer: final headers, DATA or trailers.
 func (d *h2Copy) next() (h2Frame, error) {
 	for {
 		var f h2Frame
 		var err error
-		if len(d.early) > 0 {
-			f, d.early = d.early[0], d.early[1:]
+		if len(d.queued) > 0 {
+			f, d.queued = d.queued[0], d.queued[1:]
 		} else if f, err = d.read(); err != nil {
 			return f, err
 		}
@@ -85,28 +92,29 @@ func (d *h2Copy) next() (h2Frame, error) {
 			d.answer.down.size += f.cost
 			return f, nil
 		case h2Headers:
-			if d.heads(&f) {
+			if d.noteHeaders(&f) {
 				return f, nil
 			}
 		}
 	}
 }
 
-// heads notes what headers say; false for those of an interim answer.
-func (d *h2Copy) heads(f *h2Frame) bool {
+// noteHeaders evaluates headers. It returns false for those of an interim answer.
+func (d *h2Copy) noteHeaders(f *h2Frame) bool {
 	if status, err := strconv.Atoi(field(f.fields, ":status")); err == nil {
 		if status/100 == 1 {
 			return false
 		}
 		d.answer.status = status
 	}
-	if f.ends() {
+	if f.endsStream() {
 		d.answer.code = field(f.fields, "grpc-status")
 	}
 	return true
 }
 
-// read reads a frame that concerns the request, or credit for it; whatever else the server wants it is given here.
+// read returns the next frame that belongs to the request or grants credit. It answers all other frames that
+// need an answer.
 func (d *h2Copy) read() (h2Frame, error) {
 	for {
 		f, err := d.reader.read()
@@ -114,7 +122,7 @@ func (d *h2Copy) read() (h2Frame, error) {
 			return f, err
 		}
 		f.raw = nil
-		ours := f.stream == 1
+		ownStream := f.stream == 1
 		switch {
 		case f.kind == h2Settings && f.flags&flagEnd == 0:
 			for p := f.payload; len(p) >= 6; p = p[6:] {
@@ -123,14 +131,14 @@ func (d *h2Copy) read() (h2Frame, error) {
 					d.stream, d.initial = d.stream+initial-d.initial, initial
 				}
 			}
-			err = d.say(appendH2Head(nil, 0, h2Settings, flagEnd, 0))
-			f.kind = h2Window // it may be credit
+			err = d.writeBytes(appendH2Head(nil, 0, h2Settings, flagEnd, 0))
+			f.kind = h2Window // it may have granted credit
 			return f, err
 		case f.kind == h2Ping && f.flags&flagEnd == 0:
-			err = d.say(append(appendH2Head(nil, len(f.payload), h2Ping, flagEnd, 0), f.payload...))
+			err = d.writeBytes(append(appendH2Head(nil, len(f.payload), h2Ping, flagEnd, 0), f.payload...))
 		case f.kind == h2Window:
 			n := int64(binary.BigEndian.Uint32(f.payload) & h2MaxID)
-			if ours {
+			if ownStream {
 				d.stream += n
 			} else {
 				d.window += n
@@ -138,11 +146,11 @@ func (d *h2Copy) read() (h2Frame, error) {
 			return f, nil
 		case f.kind == h2GoAway && binary.BigEndian.Uint32(f.payload)&h2MaxID < 1:
 			return f, errors.New("the server goes away")
-		case f.kind == h2Reset && ours:
+		case f.kind == h2Reset && ownStream:
 			return f, fmt.Errorf("the server cancels it: error code %d", binary.BigEndian.Uint32(f.payload))
-		case f.kind == h2Headers && ours:
+		case f.kind == h2Headers && ownStream:
 			return f, nil
-		case f.kind == h2Data && ours:
+		case f.kind == h2Data && ownStream:
 			return f, d.data(&f)
 		}
 		if err != nil {
@@ -151,7 +159,7 @@ func (d *h2Copy) read() (h2Frame, error) {
 	}
 }
 
-// data takes the padding off, and gives the credit back.
+// data removes the padding and returns the credit.
 func (d *h2Copy) data(f *h2Frame) error {
 	n := len(f.payload)
 	if f.flags&flagPadded != 0 {
@@ -169,13 +177,13 @@ func (d *h2Copy) data(f *h2Frame) error {
 		return binary.BigEndian.AppendUint32(appendH2Head(b, 4, h2Window, 0, stream), uint32(n)) //nolint:gosec // 24 bits
 	}
 	b := credit(nil, 0)
-	if !f.ends() {
+	if !f.endsStream() {
 		b = credit(b, 1)
 	}
-	return d.say(b)
+	return d.writeBytes(b)
 }
 
-func (d *h2Copy) say(b []byte) error {
+func (d *h2Copy) writeBytes(b []byte) error {
 	_, err := d.conn.Write(b)
 	return err
 }

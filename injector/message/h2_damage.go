@@ -6,39 +6,53 @@ import (
 	"strconv"
 )
 
-// spoil damages the payload of a request that is kept whole: of gRPC, that of its first message which has one.
-func (c *h2Conn) spoil(s *h2Stream) {
-	c.mu.Lock()
-	body := s.up.body()
-	c.mu.Unlock()
-	before, payload, after := []byte(nil), body, []byte(nil)
-	if s.grpc {
-		before, payload, after = grpcPayload(body)
-	}
-	if len(payload) == 0 {
-		c.skipped(s, noPayload, false)
-		return
-	}
-	damaged, detail := c.relay.damage(s.chosen, s.msg, payload)
-	if s.grpc {
-		binary.BigEndian.PutUint32(before[len(before)-4:], uint32(len(damaged))) //nolint:gosec // at most what it was
-	}
-	c.mu.Lock()
-	w := &c.toServer
-	for i := range s.up.queue {
-		w.refund(s, &s.up.queue[i]) // what had no room for that before: its frames will not be what they were
-		w.kept -= s.up.queue[i].weight()
-	}
-	s.up.replace(slices.Concat(before, damaged, after))
-	for _, f := range s.up.queue {
-		w.kept += f.weight()
-	}
-	c.mu.Unlock()
-	s.touched = true
-	c.relay.applied(s.chosen.rule, s.msg, detail)
+// h2Payload is the payload of a message that a lane holds; for gRPC, the first message with a payload.
+type h2Payload struct {
+	c *h2Conn
+	s *h2Stream
+	w *h2Way
 }
 
-// grpcPayload finds the first message with a payload; before ends with its length, four bytes.
+func (p *h2Payload) parts() (before, payload, after []byte) {
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	body := p.w.lane(p.s).body()
+	if p.s.grpc {
+		return grpcPayload(body)
+	}
+	return nil, body, nil
+}
+
+func (p *h2Payload) Size(bool) int {
+	_, payload, _ := p.parts()
+	return len(payload)
+}
+
+func (p *h2Payload) Damage(at int, cut bool) error {
+	before, payload, after := p.parts()
+	damaged := slices.Clone(payload[:at])
+	if !cut {
+		damaged = slices.Clone(payload)
+		damaged[at] ^= 0x01
+	}
+	if p.s.grpc {
+		binary.BigEndian.PutUint32(before[len(before)-4:], uint32(len(damaged))) //nolint:gosec // at most what it was
+	}
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	w, l := p.w, p.w.lane(p.s)
+	for i := range l.queue {
+		w.refund(p.s, &l.queue[i]) // frames that have not been credited yet are about to be replaced
+		w.heldWeight -= l.queue[i].weight()
+	}
+	l.replace(slices.Concat(before, damaged, after))
+	for _, f := range l.queue {
+		w.heldWeight += f.weight()
+	}
+	return nil
+}
+
+// grpcPayload returns the payload of the first message that has one. before ends with its length in four bytes.
 func grpcPayload(body []byte) (before, payload, after []byte) {
 	for at := 0; at+5 <= len(body); {
 		size := int(binary.BigEndian.Uint32(body[at+1:]))
@@ -53,7 +67,8 @@ func grpcPayload(body []byte) (before, payload, after []byte) {
 	return nil, nil, nil
 }
 
-// grpcMessages counts the messages of a body (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, "Length-Prefixed-Message").
+// grpcMessages counts the messages of a body (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md,
+// "Length-Prefixed-Message").
 func grpcMessages(body []byte) (n int) {
 	for len(body) >= 5 {
 		n++
@@ -62,7 +77,7 @@ func grpcMessages(body []byte) (n int) {
 	return n
 }
 
-// body is the DATA that a lane keeps.
+// body returns the data of the held DATA frames.
 func (l *h2Lane) body() (body []byte) {
 	for _, f := range l.queue {
 		if f.kind == h2Data {
@@ -72,7 +87,8 @@ func (l *h2Lane) body() (body []byte) {
 	return body
 }
 
-// replace puts another body where the first DATA stands, and its length where the headers tell it. What was said has been given back to its sender.
+// replace replaces the held body, and the value of content-length. The sender has got its credit for the old
+// body back.
 func (l *h2Lane) replace(body []byte) {
 	var queue []h2Frame
 	put := -1

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// data carries a DATA frame whose head f is still to be read: as it comes, or piece by piece where it meets a rule.
+// data relays a DATA frame whose head f is still unread. It streams the frame, or processes it piece by piece if
+// a rule intercepts it.
 func (w *h2Way) data(r *bufio.Reader, f *h2Frame, length int) error {
 	head, _ := r.Peek(h2HeadLen)
 	head = slices.Clone(head)
@@ -17,7 +18,7 @@ func (w *h2Way) data(r *bufio.Reader, f *h2Frame, length int) error {
 	if s != nil {
 		l = w.lane(s)
 	}
-	if (s == nil && w.lost()) || !w.clear(l, length, false) {
+	if (s == nil && w.idsDiverged()) || !w.canPass(l, length, false) {
 		w.c.mu.Unlock()
 		return w.pieces(r, s, f, length)
 	}
@@ -25,14 +26,15 @@ func (w *h2Way) data(r *bufio.Reader, f *h2Frame, length int) error {
 		head = renumber(head, w.id(s))
 	}
 	l.size += length
-	w.spend(l, length, false)
+	w.consumeWindow(l, length, false)
 	w.add(head)
-	w.passing = true
+	w.midFrame = true
 	w.c.mu.Unlock()
 	return w.through(r, s, f, length)
 }
 
-// through passes a frame's payload as it comes. What stands in its buffer at its end is not told to be over before the relay knows it.
+// through streams the payload of a frame. It records the end of the stream before it adds the last byte to the
+// output, so that the receiver cannot react earlier.
 func (w *h2Way) through(r *bufio.Reader, s *h2Stream, f *h2Frame, left int) error {
 	for {
 		if left > 0 {
@@ -46,14 +48,14 @@ func (w *h2Way) through(r *bufio.Reader, s *h2Stream, f *h2Frame, left int) erro
 		w.buf = append(w.buf, part...)
 		left -= len(part)
 		if left == 0 {
-			w.passing = false
-			later := w.later
-			w.later = w.later[:0]
-			w.add(later)
-			if s != nil && f.ends() {
+			w.midFrame = false
+			deferred := w.deferred
+			w.deferred = w.deferred[:0]
+			w.add(deferred)
+			if s != nil && f.endsStream() {
 				w.lane(s).ended = true
-				w.sent(s)
-				w.c.settle(s)
+				w.noteOvertaken(s)
+				w.c.completeIfDone(s)
 			}
 		}
 		w.c.mu.Unlock()
@@ -61,13 +63,13 @@ func (w *h2Way) through(r *bufio.Reader, s *h2Stream, f *h2Frame, left int) erro
 		if left == 0 {
 			return nil
 		}
-		if err := w.full(); err != nil {
+		if err := w.flushIfLarge(); err != nil {
 			return err
 		}
 	}
 }
 
-// pieces gives a frame's payload to its lane, and its padding back to the sender.
+// pieces passes the payload of a frame to its lane and credits the padding to the sender.
 func (w *h2Way) pieces(r *bufio.Reader, s *h2Stream, f *h2Frame, left int) error {
 	padding := 0
 	if f.flags&flagPadded != 0 {
@@ -90,7 +92,7 @@ func (w *h2Way) pieces(r *bufio.Reader, s *h2Stream, f *h2Frame, left int) error
 			}
 		}
 		w.idle.Store(false)
-		part, _ := r.Peek(min(r.Buffered(), left, h2Piece))
+		part, _ := r.Peek(min(r.Buffered(), left, h2MaxFrame))
 		left -= len(part)
 		piece := h2Frame{kind: h2Data, stream: f.stream, payload: part, cost: len(part)}
 		if left == 0 {
@@ -100,7 +102,7 @@ func (w *h2Way) pieces(r *bufio.Reader, s *h2Stream, f *h2Frame, left int) error
 		if s == nil {
 			w.refund(nil, &piece)
 		} else {
-			w.take(s, &piece)
+			w.accept(s, &piece)
 		}
 		w.c.mu.Unlock()
 		_, _ = r.Discard(len(part))

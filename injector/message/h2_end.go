@@ -8,100 +8,103 @@ import (
 	"time"
 )
 
-// detached tells whether the work goes on whether or not the client is there: the request is whole, and its answer is to be read to the end.
-func (s *h2Stream) detached() bool {
-	rule := s.chosen.rule
-	return rule != nil && s.call && (rule.Do == LoseReply || (rule.Do == Twice && rule.Second)) && s.up.ended && !s.up.broken && !s.down.ended
+// outlivesClient reports whether the call must be completed even if the client has disconnected: its request is
+// complete, and its answer must be read to the end.
+func (s *h2Stream) outlivesClient() bool {
+	return s.isCall && s.needsWholeReply() && s.up.ended && !s.up.truncated && !s.down.ended
 }
 
-// busy tells whether something is to be done still when the client is gone. The lock is held.
+// busy reports whether a call must be completed even if the client has disconnected. The lock is held.
 func (c *h2Conn) busy() bool {
-	if c.hands > 0 {
+	if c.intercepts > 0 {
 		return true
 	}
 	for _, s := range c.streams {
-		if s.detached() {
+		if s.outlivesClient() {
 			return true
 		}
 	}
 	return false
 }
 
-// cutOff lets those who wait for the rest of a message know that it will not come. The lock is held.
-func (c *h2Conn) cutOff(w *h2Way) {
-	w.over = true
+// markSenderEnded notifies all waiters that no more frames will arrive. The lock is held.
+func (c *h2Conn) markSenderEnded(w *h2Way) {
+	w.senderEnded = true
 	for _, s := range c.streams {
-		w.lane(s).cut()
+		w.lane(s).markTruncated()
 	}
 	c.changed.Broadcast()
 }
 
-// left ends what the client says no more of, and lets the server finish what is to be done without him, who gives no more credit.
-func (c *h2Conn) left(err error) {
+// inputEnded handles the end of the client's input. Calls that must be completed get flow-control credit from
+// the relay, since the client grants no more.
+func (c *h2Conn) inputEnded(err error) {
 	var sink sinkError
 	if !errors.As(err, &sink) {
-		c.leave()
+		c.markClientClosed()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cutOff(&c.toServer)
+	c.markSenderEnded(&c.toServer)
 	if c.busy() {
-		if n := min(ownCredit, h2MaxID-c.toClient.window-c.toClient.debt); n > 0 {
+		if n := min(ownCredit, h2MaxID-c.toClient.window-c.toClient.advanced); n > 0 {
 			c.toServer.add(binary.BigEndian.AppendUint32(appendH2Head(nil, 4, h2Window, 0, 0), uint32(n))) //nolint:gosec // as small as ownCredit
-			c.toClient.debt += n
+			c.toClient.advanced += n
 		}
-		c.forsake(!orderly(err))
+		c.cancelStreams(!graceful(err))
 	}
-	c.toClient.drain()
+	c.toClient.sendBlocked()
 	c.changed.Broadcast()
 }
 
-// forsake cancels what was not said to its end, or all that nobody awaits the answer of, as the end of the connection would. The lock is held.
-func (c *h2Conn) forsake(all bool) {
+// cancelStreams cancels incomplete requests at the server or, if all is set, every call that need not be
+// completed, just as closing the connection would. The lock is held.
+func (c *h2Conn) cancelStreams(all bool) {
 	for _, s := range c.streams {
-		if s.sid != 0 && !s.down.broken && (s.up.broken || (all && s.hands == 0 && !s.detached())) {
-			c.toServer.add(append(appendH2Head(nil, 4, h2Reset, 0, s.sid), 0, 0, 0, cancelled))
-			s.down.cut()
+		if s.serverID != 0 && !s.down.truncated && (s.up.truncated || (all && s.intercepts == 0 && !s.outlivesClient())) {
+			c.toServer.add(append(appendH2Head(nil, 4, h2Reset, 0, s.serverID), 0, 0, 0, cancelled))
+			s.down.markTruncated()
 		}
 	}
-	c.toServer.call()
+	c.toServer.scheduleFlush()
 }
 
-// givenUp notes that the client wants no answer any more.
-func (c *h2Conn) givenUp(s *h2Stream) {
-	if s.gone.IsZero() && !s.given && !s.told {
-		s.gone = time.Now()
+// markGivenUp records that the client no longer wants the answer.
+func (c *h2Conn) markGivenUp(s *h2Stream) {
+	if s.gaveUpAt.IsZero() && !s.delivered && !s.reported {
+		s.gaveUpAt = time.Now()
 	}
 }
 
-// settle tells of a stream that is over, and forgets it when neither side has anything more to say. The lock is held.
-func (c *h2Conn) settle(s *h2Stream) {
-	if s.hands > 0 || len(s.up.queue)+len(s.down.queue) > 0 || c.streams[s.id] != s {
+// completeIfDone reports a stream that has ended, and removes it once neither side can send on it. The lock is
+// held.
+func (c *h2Conn) completeIfDone(s *h2Stream) {
+	if s.intercepts > 0 || len(s.up.queue)+len(s.down.queue) > 0 || c.streams[s.id] != s {
 		return
 	}
-	answered := s.down.ended && !s.silent
-	if !answered && (!s.up.reset || s.detached()) {
+	answered := s.down.ended && !s.blackholed
+	if !answered && (!s.up.reset || s.outlivesClient()) {
 		return
 	}
-	if !s.told {
-		s.told = true
-		if s.gone.IsZero() && !s.given {
-			s.gone = c.gone
+	if !s.reported {
+		s.reported = true
+		if s.gaveUpAt.IsZero() && !s.delivered {
+			s.gaveUpAt = c.clientClosedAt
 		}
 		status := s.status
-		if !answered || s.down.broken || (s.up.reset && !s.given) {
+		if !answered || s.down.truncated || (s.up.reset && !s.delivered) {
 			status = 0
 		}
-		c.report(&s.exchange, status)
+		c.relay.report(&s.Exchange, status)
 	}
 	if (s.up.ended && s.down.ended) || s.up.reset || s.down.reset {
 		delete(c.streams, s.id)
-		delete(c.moved, s.sid)
+		delete(c.byServerID, s.serverID)
 		c.changed.Broadcast()
 	}
 }
 
-// inOrder lists the streams in the order of the client's numbers. The lock is held.
+// inOrder returns the streams in the order of the client's IDs. The lock is held.
 func (c *h2Conn) inOrder() []*h2Stream {
 	list := make([]*h2Stream, 0, len(c.streams))
 	for _, id := range slices.Sorted(maps.Keys(c.streams)) {
@@ -110,18 +113,19 @@ func (c *h2Conn) inOrder() []*h2Stream {
 	return list
 }
 
-// unpaidStreams are those whose client will get no answer, but for what a rule still has in hand. The lock is held.
-func (c *h2Conn) unpaidStreams() []*exchange {
-	var list []*exchange
+// unansweredStreams returns the streams that will not be answered, except for those being intercepted, and marks
+// them as reported. The lock is held.
+func (c *h2Conn) unansweredStreams() []*Exchange {
+	var list []*Exchange
 	for _, s := range c.inOrder() {
-		if s.told || s.hands > 0 {
+		if s.reported || s.intercepts > 0 {
 			continue
 		}
-		s.told = true
-		if s.gone.IsZero() {
-			s.gone = c.gone
+		s.reported = true
+		if s.gaveUpAt.IsZero() {
+			s.gaveUpAt = c.clientClosedAt
 		}
-		list = append(list, &s.exchange)
+		list = append(list, &s.Exchange)
 	}
 	return list
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// counted reads frames until ok, and adds up what DATA and credit of the connection came.
-type counted struct{ data, credit int }
+// flowCount reads frames until a condition holds, and counts the DATA bytes and connection credit received.
+type flowCount struct{ data, credit int }
 
-func (c *counted) until(p *h2peer, ok func() bool) {
+func (c *flowCount) until(p *h2peer, ok func() bool) {
 	p.t.Helper()
 	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(patience)))
 	for !ok() {
@@ -30,14 +30,14 @@ func (c *counted) until(p *h2peer, ok func() bool) {
 				c.credit += int(f.Increment)
 			}
 		case *http2.GoAwayFrame:
-			p.gone = &http2.GoAwayFrame{FrameHeader: f.FrameHeader, LastStreamID: f.LastStreamID}
+			p.goAway = &http2.GoAwayFrame{FrameHeader: f.FrameHeader, LastStreamID: f.LastStreamID}
 		default:
-			p.hear(f)
+			p.handleFrame(f)
 		}
 	}
 }
 
-func (c *counted) none(p *h2peer) {
+func (c *flowCount) none(p *h2peer) {
 	p.t.Helper()
 	before := *c
 	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(quiet)))
@@ -52,18 +52,18 @@ func (c *counted) none(p *h2peer) {
 	}
 }
 
-// What is kept is credited to its sender, so that the others go on; it leaves as the receiver's windows let it; and the receiver's credit for it is not
-// given a second time.
-func TestH2KeptBytesStarveNobodyAndOverrunNothing(t *testing.T) {
-	const n = 60000 // of the 65535 that a receiver gives at first
+// Held data is credited to its sender, so that other streams continue. It is sent as far as the receiver's
+// windows permit, and the receiver's credit for it is not forwarded a second time.
+func TestH2HeldBytesNeitherStarveNorOverrun(t *testing.T) {
+	const n = 60000 // of the initial window of 65535
 	for _, padded := range []bool{false, true} {
 		t.Run(fmt.Sprintf("padded=%v", padded), func(t *testing.T) {
-			s := play(t)
-			f := open(t, s.addr, Config{})
-			_, heal := f.live(t, Rule{Do: Delay, By: time.Hour, Match: charge})
+			s := startScript(t)
+			f := openLink(t, s.addr, Config{})
+			_, heal := f.addRule(t, Rule{Action: Delay, By: time.Hour, Match: charge})
 			client := connectH2(t, f.addr)
-			server := s.meetH2(t)
-			var atClient, atServer counted
+			server := s.acceptH2(t)
+			var atClient, atServer flowCount
 			write := func(id uint32) (cost int) {
 				for left := n; left > 0; {
 					part := min(left, 12000)
@@ -78,42 +78,42 @@ func TestH2KeptBytesStarveNobodyAndOverrunNothing(t *testing.T) {
 				}
 				return cost
 			}
-			cost := write(client.open("POST", "/charge", false))
+			cost := write(client.openStream("POST", "/charge", false))
 			atClient.until(client, func() bool { return atClient.credit == cost })
 			assert.Zero(t, atServer.data)
-			assert.Equal(t, cost, write(client.open("POST", "/other", false)))
+			assert.Equal(t, cost, write(client.openStream("POST", "/other", false)))
 			atServer.until(server, func() bool { return atServer.data == cost })
 			atClient.none(client)
-			heal() // the kept bytes have what is left of the window
+			heal() // the held bytes get the rest of the window
 			atServer.until(server, func() bool { return atServer.data == 65535 })
 			atServer.none(server)
 			require.NoError(t, server.WriteWindowUpdate(0, uint32(cost))) //nolint:gosec // small
 			atServer.until(server, func() bool { return atServer.data == cost+n })
 			require.NoError(t, server.WriteWindowUpdate(0, n))
-			atClient.until(client, func() bool { return atClient.credit == 2*cost }) // all that it has said, and once
+			atClient.until(client, func() bool { return atClient.credit == 2*cost }) // credit for all that was sent, once
 			atClient.none(client)
 		})
 	}
 }
 
-// The same for an answer that is kept, and one that is dropped.
-func TestH2AnswersInHandStarveNobody(t *testing.T) {
+// The same for answers that are held and answers that are dropped.
+func TestH2HeldAnswersDoNotStarveOtherStreams(t *testing.T) {
 	const n = 60000
-	for _, then := range []Ending{ThenHeld, ThenSilence} {
+	for _, then := range []Ending{EndHeld, EndSilence} {
 		t.Run(string(then), func(t *testing.T) {
-			s := play(t)
-			f := open(t, s.addr, Config{})
-			_, heal := f.live(t, Rule{Do: LoseReply, Then: then, Match: charge})
+			s := startScript(t)
+			f := openLink(t, s.addr, Config{})
+			_, heal := f.addRule(t, Rule{Action: LoseReply, EndWith: then, Match: charge})
 			client := connectH2(t, f.addr)
-			server := s.meetH2(t)
-			var atClient, atServer counted
+			server := s.acceptH2(t)
+			var atClient, atServer flowCount
 			answer := func(id uint32) {
 				require.NoError(t, server.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: server.fields(":status: 200"), EndHeaders: true}))
 				for left := n; left > 0; left -= 12000 {
 					require.NoError(t, server.WriteData(id, left == 12000, make([]byte, 12000)))
 				}
 			}
-			first, second := client.ask("POST", "/charge", ""), client.ask("POST", "/other", "")
+			first, second := client.request("POST", "/charge", ""), client.request("POST", "/other", "")
 			server.requests(2)
 			answer(first)
 			atServer.until(server, func() bool { return atServer.credit == n })
@@ -123,153 +123,155 @@ func TestH2AnswersInHandStarveNobody(t *testing.T) {
 			require.NoError(t, client.WriteWindowUpdate(0, n))
 			atServer.until(server, func() bool { return atServer.credit == 2*n })
 			heal()
-			if then == ThenHeld {
+			if then == EndHeld {
 				atClient.until(client, func() bool { return atClient.data == 2*n })
 				require.NoError(t, client.WriteWindowUpdate(0, n))
 			}
 			atServer.none(server)
-			f.balanced(t)
+			f.checkAccounts(t)
 		})
 	}
 }
 
-// A server that goes away is believed about its own numbers only: streams that were opened late, or not yet, are refused one by one.
+// The server's GOAWAY applies only to streams it knows: a held stream is delivered on a connection of its own.
 func TestH2GoAwayWhileStreamsAreHeld(t *testing.T) {
-	s := play(t)
-	f := open(t, s.addr, Config{})
-	f.live(t, Rule{Do: LoseRequest, Then: ThenHeld, Match: charge})
+	s := startScript(t)
+	f := openLink(t, s.addr, Config{})
+	_, heal := f.addRule(t, Rule{Action: LoseRequest, EndWith: EndHeld, Match: charge})
 	client := connectH2(t, f.addr)
-	server := s.meetH2(t)
-	held := client.ask("POST", "/charge", "x")
-	passed := client.ask("POST", "/other", "x")
+	server := s.acceptH2(t)
+	held := client.request("POST", "/charge", "x")
+	passed := client.request("POST", "/other", "x")
 	require.Equal(t, []uint32{3}, server.requests(1))
 	require.NoError(t, server.WriteGoAway(3, http2.ErrCodeNo, nil))
-	server.say(3, "200", "ok")
-	assert.Equal(t, "200 ok", client.answer(passed).String())
-	assert.EqualValues(t, 3, client.gone.LastStreamID)
-	h := client.answer(held)
-	assert.True(t, h.wasReset)
-	assert.Equal(t, http2.ErrCodeRefusedStream, h.reset)
+	server.respond(3, "200", "ok")
+	assert.Equal(t, "200 ok", client.response(passed).String())
+	assert.EqualValues(t, 3, client.goAway.LastStreamID)
+	heal()
+	again := s.acceptH2(t)
+	again.respond(again.requests(1)[0], "200", "done")
+	assert.Equal(t, "200 done", client.response(held).String())
 	client.reset()
 }
 
-// A caller who gives up: its server hears of it, unless the work is to be done; then it is done.
-func TestH2CallersWhoGiveUp(t *testing.T) {
+// If a caller gives up, its server is informed, unless the call must be completed.
+func TestH2CallersGivingUp(t *testing.T) {
 	for name, row := range map[string]struct {
-		rule   Rule
-		answer bool // the server answers afterwards
-		hears  bool // of the cancellation
+		rule     Rule
+		answer   bool // the server answers afterwards
+		notified bool // about the cancellation
 	}{
-		"no rule":             {Rule{Do: LoseReply, Match: Match{Path: "/none"}}, false, true},
-		"its reply is lost":   {Rule{Do: LoseReply, Then: ThenSilence}, true, false},
-		"its second is given": {Rule{Do: Twice, Second: true}, true, false},
+		"no rule":             {Rule{Action: LoseReply, Match: Match{Path: "/none"}}, false, true},
+		"its reply is lost":   {Rule{Action: LoseReply, EndWith: EndSilence}, true, false},
+		"its second is given": {Rule{Action: Twice, Second: true}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := play(t)
-			f := open(t, s.addr, Config{})
-			count, _ := f.live(t, row.rule)
+			s := startScript(t)
+			f := openLink(t, s.addr, Config{})
+			count, _ := f.addRule(t, row.rule)
 			client := connectH2(t, f.addr)
-			server := s.meetH2(t)
-			id := client.ask("POST", "/charge", "x")
+			server := s.acceptH2(t)
+			id := client.request("POST", "/charge", "x")
 			server.requests(1)
 			require.NoError(t, client.WriteRSTStream(id, http2.ErrCodeCancel))
-			how := server.listen(2*quiet, func() bool { return server.heard[id].wasReset })
-			assert.Equal(t, row.hears, how == "")
+			how := server.readUntil(2*quiet, func() bool { return server.responses[id].wasReset })
+			assert.Equal(t, row.notified, how == "")
 			if row.answer {
 				assert.Zero(t, count.Tally().Affected)
-				server.say(id, "200", "done")
-				if row.rule.Do == Twice {
-					copied := s.meetH2(t)
+				server.respond(id, "200", "done")
+				if row.rule.Action == Twice {
+					copied := s.acceptH2(t)
 					copied.requests(1)
-					copied.say(1, "409", "twice")
+					copied.respond(1, "409", "twice")
 				}
-				until(t, "it is counted", func() bool { return count.Tally().Affected == 1 })
+				waitUntil(t, "it is counted", func() bool { return count.Tally().Affected == 1 })
 			}
-			until(t, "the call is told", func() bool { return len(f.over()) == 1 })
-			assert.Equal(t, Call{Op: "POST /charge", GaveUp: true, Affected: row.answer}, timeless(f.over()[0]))
+			waitUntil(t, "the call is told", func() bool { return len(f.finishedCalls()) == 1 })
+			assert.Equal(t, Call{Op: "POST /charge", GaveUp: true, Affected: row.answer}, withoutTimes(f.finishedCalls()[0]))
 			client.reset()
 		})
 	}
 }
 
-// An answer that breaks off is the upstream's own failure, and shown as that.
-func TestH2AnAnswerThatBreaksOffIsNotALostOne(t *testing.T) {
-	for _, then := range []Ending{ThenSilence, ThenHeld} {
-		s := play(t)
-		f := open(t, s.addr, Config{})
-		count, _ := f.live(t, Rule{Do: LoseReply, Then: then})
+// A truncated answer is the upstream's own failure, and is forwarded as such.
+func TestH2TruncatedAnswerIsNotCountedAsLost(t *testing.T) {
+	for _, then := range []Ending{EndSilence, EndHeld} {
+		s := startScript(t)
+		f := openLink(t, s.addr, Config{})
+		count, _ := f.addRule(t, Rule{Action: LoseReply, EndWith: then})
 		client := connectH2(t, f.addr)
-		server := s.meetH2(t)
-		id := client.ask("POST", "/charge", "x")
+		server := s.acceptH2(t)
+		id := client.request("POST", "/charge", "x")
 		server.requests(1)
 		require.NoError(t, server.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: server.fields(":status: 200"), EndHeaders: true}))
 		require.NoError(t, server.WriteData(id, false, []byte("do")))
 		require.NoError(t, server.WriteRSTStream(id, http2.ErrCodeInternal))
-		h := client.answer(id)
+		h := client.response(id)
 		assert.Equal(t, []any{true, http2.ErrCodeInternal}, []any{h.wasReset, h.reset})
-		until(t, "the call is told", func() bool { return len(f.over()) == 1 })
+		waitUntil(t, "the call is told", func() bool { return len(f.finishedCalls()) == 1 })
 		assert.Zero(t, count.Tally().Affected)
-		assert.Empty(t, f.seen(evidence.Applied))
-		f.balanced(t)
+		assert.Empty(t, f.recorded(evidence.Applied))
+		f.checkAccounts(t)
 	}
 }
 
-// Large messages are skipped and pass; so are those of which no end can be seen.
-func TestH2WhatIsTooLargeOrEndlessPasses(t *testing.T) {
+// Large messages are skipped and pass; so do messages that may be endless.
+func TestH2LargeAndEndlessMessagesPass(t *testing.T) {
 	for name, row := range map[string]struct {
 		rule Rule
 		why  string
 		body string
 		end  bool
 	}{
-		"large":       {Rule{Do: Twice}, "too large: more than 1024 bytes", strings.Repeat("x", 5000), true},
-		"endless":     {Rule{Do: Twice}, "stream", "some", false},
-		"large, held": {Rule{Do: LoseRequest, Then: ThenHeld}, "too large: more than 1024 bytes", strings.Repeat("x", 5000), true},
+		"large":       {Rule{Action: Twice}, "too large: more than 1024 bytes", strings.Repeat("x", 5000), true},
+		"endless":     {Rule{Action: Twice}, "stream", "some", false},
+		"large, held": {Rule{Action: LoseRequest, EndWith: EndHeld}, "too large: more than 1024 bytes", strings.Repeat("x", 5000), true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := play(t)
-			f := open(t, s.addr, Config{Whole: 1024})
-			late, _ := f.live(t, Rule{ID: "fault-0", Do: Delay, By: time.Millisecond})
-			count, _ := f.live(t, row.rule)
+			s := startScript(t)
+			f := openLink(t, s.addr, Config{Whole: 1024})
+			late, _ := f.addRule(t, Rule{ID: "fault-0", Action: Delay, By: time.Millisecond})
+			count, _ := f.addRule(t, row.rule)
 			client := connectH2(t, f.addr)
-			server := s.meetH2(t)
-			id := client.open("POST", "/charge", false)
+			server := s.acceptH2(t)
+			id := client.openStream("POST", "/charge", false)
 			require.NoError(t, client.WriteData(id, row.end, []byte(row.body)))
-			until(t, "it is skipped", func() bool { return len(f.seen(evidence.Skipped)) == 1 })
+			waitUntil(t, "it is skipped", func() bool { return len(f.recorded(evidence.Skipped)) == 1 })
 			if !row.end {
 				require.NoError(t, client.WriteData(id, true, []byte(" more")))
 				row.body += " more"
 			}
 			require.Equal(t, []uint32{id}, server.requests(1))
-			assert.Equal(t, row.body, server.heard[id].body)
-			server.say(id, "200", "ok")
-			assert.Equal(t, "200 ok", client.answer(id).String())
-			assert.Equal(t, row.why, f.seen(evidence.Skipped)[0].Detail)
+			assert.Equal(t, row.body, server.responses[id].body)
+			server.respond(id, "200", "ok")
+			assert.Equal(t, "200 ok", client.response(id).String())
+			assert.Equal(t, row.why, f.recorded(evidence.Skipped)[0].Detail)
 			assert.EqualValues(t, 1, late.Tally().Affected)
 			assert.Zero(t, count.Tally().Affected)
-			until(t, "the call is told", func() bool { return len(f.over()) == 1 })
-			assert.Equal(t, Call{Op: "POST /charge", Status: 200, Affected: true, Skipped: row.why}, timeless(f.over()[0]))
+			waitUntil(t, "the call is told", func() bool { return len(f.finishedCalls()) == 1 })
+			assert.Equal(t, Call{Op: "POST /charge", Status: 200, Affected: true, Skipped: row.why}, withoutTimes(f.finishedCalls()[0]))
 		})
 	}
 }
 
-// Once a rule has acted, what cannot be followed cannot go through any more: the connection is over, for both.
-func TestH2NonsenseAfterAFaultEndsTheConnection(t *testing.T) {
+// Once a rule has acted, input that cannot be parsed cannot be passed through: both sides of the connection are
+// closed.
+func TestH2InvalidInputAfterFaultEndsConnection(t *testing.T) {
 	for _, who := range []string{"client", "server"} {
-		s := play(t)
-		f := open(t, s.addr, Config{})
-		f.live(t, Rule{Do: Answer, Status: 500, Match: charge})
+		s := startScript(t)
+		f := openLink(t, s.addr, Config{})
+		f.addRule(t, Rule{Action: Answer, Status: 500, Match: charge})
 		client := connectH2(t, f.addr)
-		server := s.meetH2(t)
-		client.answer(client.ask("POST", "/charge", "x"))
+		server := s.acceptH2(t)
+		client.response(client.request("POST", "/charge", "x"))
 		from := client
 		if who == "server" {
 			from = server
 		}
 		require.NoError(t, from.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, 9, []byte{0xff}))
-		assert.Equal(t, "reset", client.listen(patience, nil))
-		assert.NotEqual(t, "silence", server.listen(patience, nil))
-		until(t, "it is told", func() bool { return len(f.over()) == 2 })
-		assert.Equal(t, "not understood as HTTP/2", f.over()[1].Skipped)
+		assert.Equal(t, "reset", client.readUntil(patience, nil))
+		assert.NotEqual(t, "silence", server.readUntil(patience, nil))
+		waitUntil(t, "it is told", func() bool { return len(f.finishedCalls()) == 2 })
+		assert.Equal(t, "not understood as HTTP/2", f.finishedCalls()[1].Skipped)
 	}
 }

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// preface is what a client of HTTP/2 says first (RFC 9113, section 3.4).
+// preface is what an HTTP/2 client sends first (RFC 9113, section 3.4).
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-// errNotH2 tells that the bytes cannot be followed as HTTP/2: they go on as they are.
+// errNotH2 means that the input cannot be parsed as HTTP/2 and must be passed through.
 var errNotH2 = errors.New("not understood as HTTP/2")
 
-// Kinds of frames (RFC 9113, section 6).
+// Frame types (RFC 9113, section 6).
 const (
 	h2Data byte = iota
 	h2Headers
@@ -27,15 +27,15 @@ const (
 	h2Ping
 	h2GoAway
 	h2Window
-	h2More // CONTINUATION
+	h2Continuation // CONTINUATION
 
 	h2PriorityUpdate byte = 0x10 // RFC 9218
 )
 
-// Flags, and error codes that the relay gives.
+// Flags, and error codes that the relay sends.
 const (
-	flagEnd      byte = 0x1 // of DATA and HEADERS; of SETTINGS and PING the acknowledgement
-	flagHeaders  byte = 0x4 // the block of headers is whole
+	flagEnd      byte = 0x1 // on DATA and HEADERS; on SETTINGS and PING it means ACK
+	flagHeaders  byte = 0x4 // END_HEADERS
 	flagPadded   byte = 0x8
 	flagPriority byte = 0x20
 
@@ -45,34 +45,34 @@ const (
 
 const (
 	h2HeadLen       = 9
-	h2Piece         = 16 << 10  // what every receiver takes in one frame
-	h2MaxID         = 1<<31 - 1 // of a stream
-	h2InitialWindow = 0x4       // of SETTINGS
-	keptBytes       = 16 << 20  // that rules have in hand, for each direction of a connection
-	ownCredit       = 1 << 20   // to a server whose client has left
-	h2Table         = 1 << 20   // a larger table of headers is not followed
+	h2MaxFrame      = 16 << 10  // the maximum frame size that every receiver accepts
+	h2MaxID         = 1<<31 - 1 // maximum stream ID
+	h2InitialWindow = 0x4       // SETTINGS_INITIAL_WINDOW_SIZE
+	maxHeldWeight   = 16 << 20  // limit of what rules hold, for each direction of a connection
+	ownCredit       = 1 << 20   // for a server whose client has disconnected
+	h2Table         = 1 << 20   // maximum size of the header table
 )
 
-// h2Frame is a frame, or a block of headers with its continuations.
+// h2Frame is a frame, or a header block with its continuations.
 type h2Frame struct {
 	kind, flags byte
 	stream      uint32
-	raw         []byte              // exactly as it came; nil for one that is made here
-	payload     []byte              // without padding; of PUSH_PROMISE, the promised stream
-	fields      []hpack.HeaderField // of a block of headers
-	cost        int                 // what DATA takes of the windows
-	credited    bool                // its sender has had that back already
+	raw         []byte              // exactly as received; nil for a frame generated here
+	payload     []byte              // without padding; for PUSH_PROMISE, the promised stream ID
+	fields      []hpack.HeaderField // of a header block
+	cost        int                 // flow-control bytes of DATA
+	credited    bool                // its sender has already got this credit back
 }
 
-// ends tells whether it is its sender's last on the stream.
-func (f *h2Frame) ends() bool {
+// endsStream reports whether it is its sender's last frame on the stream.
+func (f *h2Frame) endsStream() bool {
 	return f.kind == h2Reset || (f.flags&flagEnd != 0 && (f.kind == h2Data || f.kind == h2Headers))
 }
 
-// heads tells whether it has a block of headers.
-func (f *h2Frame) heads() bool { return f.kind == h2Headers || f.kind == h2Push }
+// hasHeaders reports whether it has a header block.
+func (f *h2Frame) hasHeaders() bool { return f.kind == h2Headers || f.kind == h2Push }
 
-// weight is what it takes in memory, roughly.
+// weight returns the approximate memory usage.
 func (f *h2Frame) weight() int {
 	n := 64 + len(f.payload)
 	for _, h := range f.fields {
@@ -81,7 +81,7 @@ func (f *h2Frame) weight() int {
 	return n
 }
 
-// field is the value of the first header of a name in small letters, "" without one.
+// field returns the value of the first header with a lower-case name, or "".
 func field(fields []hpack.HeaderField, name string) string {
 	for _, f := range fields {
 		if f.Name == name {
@@ -91,12 +91,12 @@ func field(fields []hpack.HeaderField, name string) string {
 	return ""
 }
 
-// parseH2Head takes nine bytes apart.
+// parseH2Head parses a frame head of nine bytes.
 func parseH2Head(p []byte) (f h2Frame, length int) {
 	return h2Frame{kind: p[3], flags: p[4], stream: binary.BigEndian.Uint32(p[5:]) & h2MaxID}, int(p[0])<<16 | int(p[1])<<8 | int(p[2])
 }
 
-// beginsSettings tells whether these may be the first bytes of SETTINGS, not acknowledged and of less than 64 KiB.
+// beginsSettings reports whether p may be the beginning of a SETTINGS frame without ACK and of less than 64 KiB.
 func beginsSettings(p []byte) bool {
 	for i, b := range p {
 		if (i == 0 || i > 3) && b != 0 || i == 3 && b != h2Settings {
@@ -115,7 +115,7 @@ func appendH2Head(b []byte, length int, kind, flags byte, stream uint32) []byte 
 type h2Reader struct {
 	r      *bufio.Reader
 	decode *hpack.Decoder
-	flush  func() error // before a read that may block; nil for none
+	flush  func() error // called before a read that may block; may be nil
 	raw    []byte       // of the latest frame
 }
 
@@ -126,7 +126,7 @@ func newH2Reader(r *bufio.Reader, flush func() error) *h2Reader {
 	return &h2Reader{r: r, decode: d, flush: flush}
 }
 
-// await waits for n bytes, at most a buffer's length.
+// await waits until n bytes are buffered. n must not exceed the size of the buffer.
 func (d *h2Reader) await(n int) error {
 	if d.r.Buffered() < n && d.flush != nil {
 		if err := d.flush(); err != nil {
@@ -140,7 +140,7 @@ func (d *h2Reader) await(n int) error {
 	return err
 }
 
-// head looks at the next frame's head and leaves it where it is.
+// head returns the head of the next frame without consuming it.
 func (d *h2Reader) head() (f h2Frame, length int, err error) {
 	if err = d.await(h2HeadLen); err != nil {
 		return f, 0, err
@@ -150,8 +150,8 @@ func (d *h2Reader) head() (f h2Frame, length int, err error) {
 	return f, length, nil
 }
 
-// read reads a frame, and a block of headers to its end. Its bytes are valid until the next; with an error, raw is what was read and could not be
-// followed.
+// read reads a frame; it reads a header block with all its continuations. The result is valid until the next
+// call. After an error, its raw field holds the bytes that were read.
 func (d *h2Reader) read() (h2Frame, error) {
 	d.raw = d.raw[:0]
 	var first h2Frame
@@ -161,7 +161,7 @@ func (d *h2Reader) read() (h2Frame, error) {
 		switch {
 		case err != nil:
 			return h2Frame{raw: d.raw}, err
-		case len(d.raw)+length > maxHead, (next.kind == h2More) != (len(d.raw) > 0), len(d.raw) > 0 && next.stream != first.stream:
+		case len(d.raw)+length > maxHead, (next.kind == h2Continuation) != (len(d.raw) > 0), len(d.raw) > 0 && next.stream != first.stream:
 			return h2Frame{raw: d.raw}, errNotH2
 		}
 		payload, err := d.append(h2HeadLen + length)
@@ -169,13 +169,13 @@ func (d *h2Reader) read() (h2Frame, error) {
 			return h2Frame{raw: d.raw}, err
 		}
 		payload = payload[h2HeadLen:]
-		if next.kind != h2More {
+		if next.kind != h2Continuation {
 			first = next
 			first.payload, block, err = first.open(payload)
 		} else {
 			block = append(block, payload...)
 		}
-		if err == nil && first.heads() {
+		if err == nil && first.hasHeaders() {
 			if next.flags&flagHeaders == 0 {
 				continue
 			}
@@ -189,7 +189,7 @@ func (d *h2Reader) read() (h2Frame, error) {
 	}
 }
 
-// append reads so many bytes to raw and returns them.
+// append reads n bytes into raw and returns them.
 func (d *h2Reader) append(n int) ([]byte, error) {
 	if d.r.Buffered() < n && d.flush != nil {
 		if err := d.flush(); err != nil {
@@ -203,9 +203,9 @@ func (d *h2Reader) append(n int) ([]byte, error) {
 	return d.raw[at:], err
 }
 
-// open finds a frame's payload, and of one with headers the first part of the block; padding and priority are neither.
+// open returns the payload of a frame and the first fragment of its header block, without padding and priority.
 func (f *h2Frame) open(p []byte) (payload, block []byte, err error) {
-	if !f.heads() {
+	if !f.hasHeaders() {
 		if f.kind == h2Window && len(p) != 4 || f.kind == h2Reset && len(p) != 4 || f.kind == h2GoAway && len(p) < 8 {
 			return nil, nil, errNotH2
 		}
@@ -229,7 +229,7 @@ func (f *h2Frame) open(p []byte) (payload, block []byte, err error) {
 	return p[:skip], slices.Clone(p[skip:]), nil
 }
 
-// renumber gives a frame, and its continuations, another stream.
+// renumber changes the stream ID of a frame and its continuations.
 func renumber(raw []byte, stream uint32) []byte {
 	for at := 0; at < len(raw); {
 		f, length := parseH2Head(raw[at:])

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// sides are what each side says in the corpus.
+// h2sides returns what each side sends in the corpus.
 func h2sides() (up, down []string) {
 	for _, c := range h2corpus() {
 		var u, d strings.Builder
@@ -31,7 +31,7 @@ func h2sides() (up, down []string) {
 	return up, down
 }
 
-// What the relay follows, x/net's Framer follows in the same way: frames begin at the same bytes and say the same.
+// The relay and x/net's Framer agree on the boundaries and contents of frames that both accept.
 func FuzzH2Frames(f *testing.F) {
 	up, down := h2sides()
 	for _, text := range append(up, down...) {
@@ -60,10 +60,10 @@ func FuzzH2Frames(f *testing.F) {
 			want, err := theirs.ReadFrame()
 			var stream http2.StreamError
 			if err != nil && !errors.As(err, &stream) || errors.As(err, &stream) && got.kind != h2Headers {
-				compare = false // it asks more of a frame than where it ends
+				compare = false // the Framer also validates the contents of frames
 				continue
 			}
-			if err != nil { // headers that are odd, and whole
+			if err != nil { // unusual headers in a complete frame
 				if stream.StreamID != got.stream {
 					t.Fatalf("stream %d, and to the Framer %d", got.stream, stream.StreamID)
 				}
@@ -86,7 +86,8 @@ func FuzzH2Frames(f *testing.F) {
 	})
 }
 
-// Whatever the two ends of HTTP/2 say, each hears the other's bytes and then its end, as long as no rule acts.
+// Without rules, each end of an HTTP/2 connection receives exactly the other's bytes and then its end, whatever
+// they send.
 func FuzzH2RelayChangesNoByte(f *testing.F) {
 	up, down := h2sides()
 	for i := range up {
@@ -97,28 +98,28 @@ func FuzzH2RelayChangesNoByte(f *testing.F) {
 			return
 		}
 		up = append([]byte(preface), up...)
-		client, server := couple(t)
-		said := make(chan struct{}, 2)
-		say := func(p peer, text []byte) { _, _ = p.Write(text); _ = p.CloseWrite(); said <- struct{}{} }
-		go say(client, up)
+		client, server := connPair(t)
+		sent := make(chan struct{}, 2)
+		send := func(p peer, text []byte) { _, _ = p.Write(text); _ = p.CloseWrite(); sent <- struct{}{} }
+		go send(client, up)
 		if answerFirst {
-			go say(server, down)
+			go send(server, down)
 		}
-		if got := hear(t, server); !bytes.Equal(got, up) {
+		if got := readReply(t, server); !bytes.Equal(got, up) {
 			t.Fatalf("the server heard %q", got)
 		}
 		if !answerFirst {
-			go say(server, down)
+			go send(server, down)
 		}
-		if got := hear(t, client); !bytes.Equal(got, down) {
+		if got := readReply(t, client); !bytes.Equal(got, down) {
 			t.Fatalf("the client heard %q", got)
 		}
-		<-said
-		<-said
+		<-sent
+		<-sent
 	})
 }
 
-// Whatever the two ends say, with rules that act on it: the relay comes to an end with them, and its books balance.
+// Whatever the two ends send while rules act on it, the relay terminates and its accounts add up.
 func FuzzH2RelayUnderFaults(f *testing.F) {
 	up, down := h2sides()
 	for i := range up {
@@ -127,18 +128,18 @@ func FuzzH2RelayUnderFaults(f *testing.F) {
 		}
 	}
 	rules := []Rule{
-		{Do: Delay, By: time.Millisecond}, {Do: LoseRequest, Then: ThenSilence}, {Do: LoseReply, Then: ThenSilence}, {Do: LoseReply, Then: ThenHeld}, {Do: Answer, Status: 503},
-		{Do: Twice}, {Do: Twice, Second: true}, {Do: Reorder, Wait: time.Millisecond}, {Do: Truncate},
+		{Action: Delay, By: time.Millisecond}, {Action: LoseRequest, EndWith: EndSilence}, {Action: LoseReply, EndWith: EndSilence}, {Action: LoseReply, EndWith: EndHeld}, {Action: Answer, Status: 503},
+		{Action: Twice}, {Action: Twice, Second: true}, {Action: Reorder, Wait: time.Millisecond}, {Action: Truncate},
 	}
 	f.Fuzz(func(t *testing.T, up, down []byte, do uint8) {
 		if len(up) > 1<<16 || len(down) > 1<<16 {
 			return
 		}
-		s := play(t)
-		front := open(t, s.addr, Config{Whole: 4 << 10})
-		_, heal := front.live(t, rules[int(do)%len(rules)])
+		s := startScript(t)
+		front := openLink(t, s.addr, Config{Whole: 4 << 10})
+		_, heal := front.addRule(t, rules[int(do)%len(rules)])
 		client := connect(t, front.addr)
-		server := s.next(t)
+		server := s.accept(t)
 		over := make(chan struct{})
 		defer close(over)
 		go func() {
@@ -160,6 +161,6 @@ func FuzzH2RelayUnderFaults(f *testing.F) {
 		heal()
 		server.reset()
 		client.reset()
-		front.balanced(t)
+		front.checkAccounts(t)
 	})
 }

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// h2client is net/http's, with prior knowledge.
+// h2client returns a net/http client for HTTP/2 with prior knowledge.
 func h2client(t testing.TB) *http.Client {
 	t.Helper()
 	tr := &http.Transport{Protocols: &http.Protocols{}}
@@ -27,26 +27,26 @@ func h2client(t testing.TB) *http.Client {
 	return &http.Client{Transport: tr, Timeout: patience}
 }
 
-// heard is what a raw client heard of a stream.
-type heard struct {
-	head, trailers string // "200", and the other headers behind it
+// h2Response is what a raw client received on a stream.
+type h2Response struct {
+	head, trailers string // "200", followed by the other headers
 	body           string
 	ended          bool
 	reset          http2.ErrCode
 	wasReset       bool
 }
 
-// h2peer is a raw end of a conversation in HTTP/2.
+// h2peer is a raw end of an HTTP/2 connection.
 type h2peer struct {
 	peer
 	*http2.Framer
-	encode *hpack.Encoder
-	block  bytes.Buffer
-	next   uint32
-	heard  map[uint32]*heard
-	gone   *http2.GoAwayFrame
-	credit bool  // DATA is given back
-	broken error // of the writing: the kernel tells of a reset once
+	encode    *hpack.Encoder
+	block     bytes.Buffer
+	next      uint32
+	responses map[uint32]*h2Response
+	goAway    *http2.GoAwayFrame
+	credit    bool  // return credit for DATA
+	broken    error // from writing: the kernel reports a reset only once
 }
 
 func connectH2(t testing.TB, addr string) *h2peer {
@@ -58,13 +58,13 @@ func connectH2(t testing.TB, addr string) *h2peer {
 }
 
 func newH2Peer(c peer) *h2peer {
-	p := &h2peer{peer: c, Framer: http2.NewFramer(c.TCPConn, c.TCPConn), next: 1, heard: map[uint32]*heard{}, credit: true}
+	p := &h2peer{peer: c, Framer: http2.NewFramer(c.TCPConn, c.TCPConn), next: 1, responses: map[uint32]*h2Response{}, credit: true}
 	p.encode = hpack.NewEncoder(&p.block)
 	p.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	return p
 }
 
-// fields encodes headers, "name: value" each.
+// fields encodes headers of the form "name: value".
 func (p *h2peer) fields(list ...string) []byte {
 	p.block.Reset()
 	for _, l := range list {
@@ -74,35 +74,36 @@ func (p *h2peer) fields(list ...string) []byte {
 	return p.block.Bytes()
 }
 
-// ask opens a stream and returns its number. With a body it is said in one go with the head.
-func (p *h2peer) ask(method, path, body string, more ...string) uint32 {
+// request opens a stream and returns its ID. The head and a body are sent in one write.
+func (p *h2peer) request(method, path, body string, more ...string) uint32 {
 	p.t.Helper()
-	id := p.open(method, path, body == "", more...)
+	id := p.openStream(method, path, body == "", more...)
 	if body != "" {
 		require.NoError(p.t, p.WriteData(id, true, []byte(body)))
 	}
 	return id
 }
 
-func (p *h2peer) open(method, path string, end bool, more ...string) uint32 {
+func (p *h2peer) openStream(method, path string, end bool, more ...string) uint32 {
 	p.t.Helper()
 	id := p.next
 	p.next += 2
-	p.heard[id] = &heard{}
+	p.responses[id] = &h2Response{}
 	block := p.fields(append([]string{":method: " + method, ":scheme: http", ":authority: payments", ":path: " + path}, more...)...)
 	require.NoError(p.t, p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndStream: end, EndHeaders: true}))
 	return id
 }
 
-// listen hears what comes until ok, or for so long, and tells how the connection ended: "" when it did not, or as peer.ends does.
-func (p *h2peer) listen(within time.Duration, ok func() bool) (how string) {
+// readUntil reads frames until ok returns true or the time is over. It returns how the connection ended, as
+// peer.readToEnd does, or "".
+func (p *h2peer) readUntil(within time.Duration, ok func() bool) (how string) {
 	p.t.Helper()
 	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(within)))
 	for ok == nil || !ok() {
 		f, err := p.ReadFrame()
 		switch {
 		case err == nil:
-			p.hear(f)
+			p.handleFrame(f)
 		case errors.Is(err, syscall.ECONNRESET) || errors.Is(p.broken, syscall.ECONNRESET):
 			return "reset"
 		case errors.Is(err, io.EOF):
@@ -116,22 +117,22 @@ func (p *h2peer) listen(within time.Duration, ok func() bool) (how string) {
 	return ""
 }
 
-func (p *h2peer) wrote(err error) {
+func (p *h2peer) checkWrite(err error) {
 	if err != nil {
 		p.broken = err
 	}
 }
 
-func (p *h2peer) hear(f http2.Frame) {
-	s := p.heard[f.Header().StreamID]
+func (p *h2peer) handleFrame(f http2.Frame) {
+	s := p.responses[f.Header().StreamID]
 	switch f := f.(type) {
 	case *http2.SettingsFrame:
 		if !f.IsAck() {
-			p.wrote(p.WriteSettingsAck())
+			p.checkWrite(p.WriteSettingsAck())
 		}
 	case *http2.PingFrame:
 		if !f.IsAck() {
-			p.wrote(p.WritePing(true, f.Data))
+			p.checkWrite(p.WritePing(true, f.Data))
 		}
 	case *http2.MetaHeadersFrame:
 		if s == nil || f.PseudoValue("status") == "100" {
@@ -154,9 +155,9 @@ func (p *h2peer) hear(f http2.Frame) {
 		s.body += string(f.Data())
 		s.ended = s.ended || f.StreamEnded()
 		if n := f.Length; n > 0 && p.credit {
-			p.wrote(p.WriteWindowUpdate(0, n))
+			p.checkWrite(p.WriteWindowUpdate(0, n))
 			if !s.ended {
-				p.wrote(p.WriteWindowUpdate(f.StreamID, n))
+				p.checkWrite(p.WriteWindowUpdate(f.StreamID, n))
 			}
 		}
 	case *http2.RSTStreamFrame:
@@ -164,29 +165,29 @@ func (p *h2peer) hear(f http2.Frame) {
 			s.reset, s.wasReset = f.ErrCode, true
 		}
 	case *http2.GoAwayFrame:
-		p.gone = f
+		p.goAway = f
 	}
 }
 
-// answer waits for a stream's whole answer.
-func (p *h2peer) answer(id uint32) *heard {
+// response waits for the whole answer on a stream.
+func (p *h2peer) response(id uint32) *h2Response {
 	p.t.Helper()
-	s := p.heard[id]
-	how := p.listen(patience, func() bool { return s.ended || s.wasReset })
+	s := p.responses[id]
+	how := p.readUntil(patience, func() bool { return s.ended || s.wasReset })
 	require.Empty(p.t, how, "stream %d: %+v", id, s)
 	return s
 }
 
-// meet plays the server of a connection: it reads the preface and says its SETTINGS.
-func (s *script) meetH2(t testing.TB) *h2peer {
+// acceptH2 accepts a connection as a server: it reads the preface and sends SETTINGS.
+func (s *scriptedServer) acceptH2(t testing.TB) *h2peer {
 	t.Helper()
-	p := newH2Peer(s.next(t))
+	p := newH2Peer(s.accept(t))
 	p.expect(preface)
 	require.NoError(t, p.WriteSettings())
 	return p
 }
 
-// until hears requests, as listen hears answers; a stream is known when its headers came.
+// requests reads the headers of n requests and returns their stream IDs.
 func (p *h2peer) requests(n int) []uint32 {
 	p.t.Helper()
 	var ids []uint32
@@ -197,12 +198,12 @@ func (p *h2peer) requests(n int) []uint32 {
 		require.NoError(p.t, err)
 		if h, ok := f.(*http2.MetaHeadersFrame); ok {
 			ids = append(ids, h.StreamID)
-			p.heard[h.StreamID] = &heard{head: h.PseudoValue("method") + " " + h.PseudoValue("path")}
+			p.responses[h.StreamID] = &h2Response{head: h.PseudoValue("method") + " " + h.PseudoValue("path")}
 			if h.StreamEnded() {
 				whole++
 			}
 		}
-		p.hear(f)
+		p.handleFrame(f)
 		if d, ok := f.(*http2.DataFrame); ok && d.StreamEnded() {
 			whole++
 		}
@@ -210,8 +211,8 @@ func (p *h2peer) requests(n int) []uint32 {
 	return ids
 }
 
-// reply answers a stream.
-func (p *h2peer) say(id uint32, status, body string, trailers ...string) {
+// respond answers a stream.
+func (p *h2peer) respond(id uint32, status, body string, trailers ...string) {
 	p.t.Helper()
 	require.NoError(p.t, p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.fields(":status: " + status), EndHeaders: true}))
 	require.NoError(p.t, p.WriteData(id, len(trailers) == 0, []byte(body)))
@@ -220,4 +221,4 @@ func (p *h2peer) say(id uint32, status, body string, trailers ...string) {
 	}
 }
 
-func (h *heard) String() string { return fmt.Sprintf("%s %s", h.head, h.body) }
+func (h *h2Response) String() string { return fmt.Sprintf("%s %s", h.head, h.body) }

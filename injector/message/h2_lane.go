@@ -9,160 +9,163 @@ import (
 
 // h2Lane is one direction of a stream.
 type h2Lane struct {
-	shut, drop   bool // what comes is kept, or dropped
-	ended        bool // its sender is done,
-	reset        bool // has cancelled the stream,
-	broken       bool // or has done so before its end
-	queue        []h2Frame
-	size         int // of the DATA that came
-	window, debt int64
-	news         chan struct{} // told of each frame; nil when nobody listens
+	holding, dropping bool // further frames are held, or discarded
+	ended             bool // the sender has ended the stream
+	reset             bool // the sender has reset the stream
+	truncated         bool // the sender stopped before the end of its message
+	queue             []h2Frame
+	begun             bool // the receiver was sent the beginning of the message
+	size              int  // of all DATA received
+	window, advanced  int64
+	wake              chan struct{} // signaled for each frame; nil if nothing waits
 }
 
-// cut notes that nothing more will come.
-func (l *h2Lane) cut() {
-	l.broken = l.broken || !l.ended
-	l.tell()
+// markTruncated records that no more frames will arrive.
+func (l *h2Lane) markTruncated() {
+	l.truncated = l.truncated || !l.ended
+	l.notify()
 }
 
-// tell wakes who listens.
-func (l *h2Lane) tell() {
-	if l.news == nil {
+// notify wakes the waiter.
+func (l *h2Lane) notify() {
+	if l.wake == nil {
 		return
 	}
 	select {
-	case l.news <- struct{}{}:
+	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-// take sends a frame on, keeps it or drops it.
-func (w *h2Way) take(s *h2Stream, f *h2Frame) {
+// accept forwards, holds or discards a frame.
+func (w *h2Way) accept(s *h2Stream, f *h2Frame) {
 	l := w.lane(s)
 	l.size += f.cost
 	if f.kind == h2Reset {
-		l.reset, l.broken = true, l.broken || !l.ended
-		for _, way := range []*h2Way{w, w.back} { // what waits for a window is not wanted any more, but for an answer that is whole
-			if !way.lane(s).shut && (way != w || w.toServer || l.broken) {
-				way.forgo(s)
+		l.reset, l.truncated = true, l.truncated || !l.ended
+		// Frames that wait for a window are no longer needed, except for a complete answer.
+		for _, way := range []*h2Way{w, w.reverse} {
+			if !way.lane(s).holding && (way != w || w.toServer || l.truncated) {
+				way.discardHeld(s)
 			}
 		}
 	}
-	l.ended = l.ended || f.ends()
+	l.ended = l.ended || f.endsStream()
 	switch {
-	case l.drop:
-		w.divert(f)
+	case l.dropping:
+		w.reencodeHeaders(f)
 		w.refund(s, f)
-	case w.clear(l, f.cost, f.credited):
+	case w.canPass(l, f.cost, f.credited):
 		w.emit(s, f)
 	default:
-		w.keep(s, f)
+		w.hold(s, f)
 	}
-	l.tell()
-	w.c.settle(s)
+	l.notify()
+	w.c.completeIfDone(s)
 }
 
-// divert notes that headers do not go on in their turn: from here on they are encoded anew, and without a table.
-func (w *h2Way) divert(f *h2Frame) {
-	if f.heads() && w.encode == nil {
+// reencodeHeaders must be called if headers are not forwarded in order: from then on, headers are encoded anew,
+// without a table.
+func (w *h2Way) reencodeHeaders(f *h2Frame) {
+	if f.hasHeaders() && w.encode == nil {
 		w.encode = hpack.NewEncoder(&w.block)
 		w.encode.SetMaxDynamicTableSizeLimit(0)
 	}
 }
 
-// keep puts a frame into the queue.
-func (w *h2Way) keep(s *h2Stream, f *h2Frame) {
-	w.divert(f)
+// hold adds a frame to the queue.
+func (w *h2Way) hold(s *h2Stream, f *h2Frame) {
+	w.reencodeHeaders(f)
 	l := w.lane(s)
-	kept := *f
-	kept.raw, kept.payload = nil, slices.Clone(f.payload)
-	if l.shut && l.size <= int(w.c.relay.cfg.Whole) && w.kept <= keptBytes {
-		kept.credited = kept.credited || w.refund(s, f)
+	held := *f
+	held.raw, held.payload = nil, slices.Clone(f.payload)
+	if l.holding && l.size <= int(w.c.relay.cfg.Whole) && w.heldWeight <= maxHeldWeight {
+		held.credited = held.credited || w.refund(s, f)
 	}
-	w.kept += kept.weight()
-	l.queue = append(l.queue, kept)
-	if !l.shut && !slices.Contains(w.waiting, s) {
-		w.empty(s)
+	w.heldWeight += held.weight()
+	l.queue = append(l.queue, held)
+	if !l.holding && !slices.Contains(w.blocked, s) {
+		w.sendHeld(s)
 	}
 }
 
-// refund gives a sender credit for what does not reach the receiver now.
+// refund credits the sender for bytes that are not forwarded to the receiver now.
 func (w *h2Way) refund(s *h2Stream, f *h2Frame) bool {
 	if f.cost == 0 || f.credited {
 		return f.credited
 	}
 	credit := func(stream uint32) {
-		w.back.add(binary.BigEndian.AppendUint32(appendH2Head(nil, 4, h2Window, 0, stream), uint32(f.cost))) //nolint:gosec // at most a frame
+		w.reverse.add(binary.BigEndian.AppendUint32(appendH2Head(nil, 4, h2Window, 0, stream), uint32(f.cost))) //nolint:gosec // at most a frame
 	}
 	credit(0)
 	if s != nil && !w.lane(s).ended {
-		credit(w.back.id(s))
+		credit(w.reverse.id(s))
 	}
-	w.back.call()
+	w.reverse.scheduleFlush()
 	return true
 }
 
 // release opens the lane.
 func (w *h2Way) release(s *h2Stream) {
-	w.lane(s).shut = false
-	w.empty(s)
-	w.call()
-	w.c.settle(s)
+	w.lane(s).holding = false
+	w.sendHeld(s)
+	w.scheduleFlush()
+	w.c.completeIfDone(s)
 }
 
-// forgo drops what a lane keeps.
-func (w *h2Way) forgo(s *h2Stream) {
+// discardHeld discards the held frames.
+func (w *h2Way) discardHeld(s *h2Stream) {
 	l := w.lane(s)
 	for i := range l.queue {
-		w.kept -= l.queue[i].weight()
+		w.heldWeight -= l.queue[i].weight()
 		w.refund(s, &l.queue[i])
 	}
 	l.queue = nil
-	w.waiting = slices.DeleteFunc(w.waiting, func(o *h2Stream) bool { return o == s })
+	w.blocked = slices.DeleteFunc(w.blocked, func(o *h2Stream) bool { return o == s })
 }
 
-// drain sends on what waits for windows, as far as they let it.
-func (w *h2Way) drain() {
-	if len(w.waiting) == 0 {
+// sendBlocked forwards held frames that waited for flow-control credit, as far as the windows permit.
+func (w *h2Way) sendBlocked() {
+	if len(w.blocked) == 0 {
 		return
 	}
-	waiting := w.waiting
-	w.waiting = nil
+	waiting := w.blocked
+	w.blocked = nil
 	for _, s := range waiting {
-		w.empty(s)
-		w.c.settle(s)
+		w.sendHeld(s)
+		w.c.completeIfDone(s)
 	}
-	w.call()
+	w.scheduleFlush()
 	w.c.changed.Broadcast()
 }
 
-// empty sends on what a lane keeps, as far as the windows let it.
-func (w *h2Way) empty(s *h2Stream) {
+// sendHeld forwards held frames, as far as the windows permit.
+func (w *h2Way) sendHeld(s *h2Stream) {
 	l := w.lane(s)
 	for len(l.queue) > 0 {
 		f := &l.queue[0]
 		part := *f
 		if f.kind == h2Data {
-			n := min(int64(len(f.payload)), h2Piece, max(0, w.window), max(0, l.window))
+			n := min(int64(len(f.payload)), h2MaxFrame, max(0, w.window), max(0, l.window))
 			if n < int64(len(f.payload)) {
-				if n == 0 && w.back.over {
-					w.forgo(s) // who gives no more credit gets no more
-					l.drop, l.broken = true, true
+				if n == 0 && w.reverse.senderEnded {
+					w.discardHeld(s) // the receiver grants no more credit
+					l.dropping, l.truncated = true, true
 					return
 				}
 				if n == 0 {
-					w.waiting = append(w.waiting, s)
+					w.blocked = append(w.blocked, s)
 					return
 				}
 				part.flags = 0
 			}
 			part.payload, f.payload = f.payload[:n], f.payload[n:]
 			part.cost, f.cost = int(n), f.cost-int(n)
-			w.kept -= int(n)
+			w.heldWeight -= int(n)
 		}
 		w.emit(s, &part)
 		if f.kind != h2Data || len(f.payload) == 0 {
-			w.kept -= f.weight()
+			w.heldWeight -= f.weight()
 			l.queue = l.queue[1:]
 		}
 	}

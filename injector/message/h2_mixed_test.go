@@ -19,25 +19,25 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// Mixed faults under load, with bodies larger than the windows both ways: nothing is lost by the relay itself, nothing stalls, and neither net/http's
-// server nor its client sees its windows overrun.
-func TestH2TheBooksBalanceUnderMixedFaults(t *testing.T) {
-	s := trade(t)
-	f := open(t, s.addr, Config{})
+// Under load with mixed faults and bodies larger than the windows in both directions, the relay itself loses
+// nothing, nothing stalls, and neither net/http's server nor its client sees its windows exceeded.
+func TestH2AccountsAddUpUnderMixedFaults(t *testing.T) {
+	s := startShop(t)
+	f := openLink(t, s.addr, Config{})
 	rules := []Rule{
-		{Do: Delay, By: 3 * time.Millisecond, Jitter: 3 * time.Millisecond, Share: .3},
-		{Do: LoseRequest, Share: .01, Then: ThenReset},
-		{Do: LoseReply, Share: .01, Then: ThenClosed},
-		{Do: Answer, Status: 503, Share: .1},
-		{Do: Twice, Share: .1},
-		{Do: Twice, Share: .1, Second: true},
-		{Do: Twice, Share: .1, Late: 5 * time.Millisecond},
-		{Do: Reorder, Share: .2, Wait: 50 * time.Millisecond},
+		{Action: Delay, By: 3 * time.Millisecond, Jitter: 3 * time.Millisecond, Share: .3},
+		{Action: LoseRequest, Share: .01, EndWith: EndReset},
+		{Action: LoseReply, Share: .01, EndWith: EndClosed},
+		{Action: Answer, Status: 503, Share: .1},
+		{Action: Twice, Share: .1},
+		{Action: Twice, Share: .1, Second: true},
+		{Action: Twice, Share: .1, Late: 5 * time.Millisecond},
+		{Action: Reorder, Share: .2, Wait: 50 * time.Millisecond},
 	}
 	var counts []*evidence.Counter
 	for i, r := range rules {
 		r.ID, r.Seed = fmt.Sprintf("fault-%d", i), 7
-		c, _ := f.live(t, r)
+		c, _ := f.addRule(t, r)
 		counts = append(counts, c)
 	}
 	var all sync.WaitGroup
@@ -60,22 +60,22 @@ func TestH2TheBooksBalanceUnderMixedFaults(t *testing.T) {
 		}
 	}
 	all.Wait()
-	toServer, toClient := f.balanced(t)
+	toServer, toClient := f.checkAccounts(t)
 	var copies int64
 	for i, c := range counts {
 		assert.Positive(t, c.Tally().Affected, rules[i])
-		if rules[i].Do == Twice {
+		if rules[i].Action == Twice {
 			copies += c.Tally().Affected
 		}
 	}
 	assert.Equal(t, copies, toServer.Copies)
 	assert.Equal(t, counts[3].Tally().Affected, toClient.Injected)
-	for _, e := range f.seen(evidence.Skipped) {
-		assert.Equal(t, "fault-7", e.Fault, e.Detail) // another was held already
+	for _, e := range f.recorded(evidence.Skipped) {
+		assert.Equal(t, "fault-7", e.Fault, e.Detail) // another message was held already
 	}
-	until(t, "all calls are told", func() bool { return len(f.over()) == int(toServer.In) })
-	broken := int64(0) // off, with the connection of another that was lost, while it was being dropped
-	for _, c := range f.over() {
+	waitUntil(t, "all calls are told", func() bool { return len(f.finishedCalls()) == int(toServer.Received) })
+	broken := int64(0) // truncated because the connection was lost with another message while it was being dropped
+	for _, c := range f.finishedCalls() {
 		if c.Status == 0 && !c.Affected {
 			broken++
 		}
@@ -83,23 +83,24 @@ func TestH2TheBooksBalanceUnderMixedFaults(t *testing.T) {
 	dropped := counts[1].Tally().Affected + counts[3].Tally().Affected
 	assert.GreaterOrEqual(t, toServer.Dropped, dropped)
 	assert.LessOrEqual(t, toServer.Dropped, dropped+broken)
-	assert.LessOrEqual(t, s.done.Load(), toServer.Out)
+	assert.LessOrEqual(t, s.done.Load(), toServer.Delivered)
 }
 
-// Clients who cancel, dawdle, half-close and reset, every fault at once: nothing hangs, nothing leaks, the books balance.
-func TestH2UnrulyClientsAndEveryFault(t *testing.T) {
-	s := trade(t)
-	f := open(t, s.addr, Config{Whole: 4 << 10})
+// Clients cancel, pause, half-close and reset under all faults at once: nothing hangs, nothing leaks, the
+// accounts add up.
+func TestH2MisbehavingClientsUnderEveryFault(t *testing.T) {
+	s := startShop(t)
+	f := openLink(t, s.addr, Config{Whole: 4 << 10})
 	var heals []func()
 	for i, r := range []Rule{
-		{Do: Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond, Share: .2},
-		{Do: LoseRequest, Share: .02}, {Do: LoseRequest, Share: .02, Then: ThenClosed}, {Do: LoseRequest, Share: .05, Then: ThenSilence}, {Do: LoseRequest, Share: .05, Then: ThenHeld},
-		{Do: LoseReply, Share: .02}, {Do: LoseReply, Share: .02, Then: ThenClosed}, {Do: LoseReply, Share: .05, Then: ThenSilence}, {Do: LoseReply, Share: .05, Then: ThenHeld},
-		{Do: Answer, Status: 503, Share: .1}, {Do: Twice, Share: .1}, {Do: Twice, Second: true, Share: .1}, {Do: Twice, Late: time.Millisecond, Share: .1},
-		{Do: Reorder, Wait: 5 * time.Millisecond, Share: .1},
+		{Action: Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond, Share: .2},
+		{Action: LoseRequest, Share: .02}, {Action: LoseRequest, Share: .02, EndWith: EndClosed}, {Action: LoseRequest, Share: .05, EndWith: EndSilence}, {Action: LoseRequest, Share: .05, EndWith: EndHeld},
+		{Action: LoseReply, Share: .02}, {Action: LoseReply, Share: .02, EndWith: EndClosed}, {Action: LoseReply, Share: .05, EndWith: EndSilence}, {Action: LoseReply, Share: .05, EndWith: EndHeld},
+		{Action: Answer, Status: 503, Share: .1}, {Action: Twice, Share: .1}, {Action: Twice, Second: true, Share: .1}, {Action: Twice, Late: time.Millisecond, Share: .1},
+		{Action: Reorder, Wait: 5 * time.Millisecond, Share: .1},
 	} {
 		r.ID, r.Seed = fmt.Sprint("fault-", i), 5
-		_, heal := f.live(t, r)
+		_, heal := f.addRule(t, r)
 		heals = append(heals, heal)
 	}
 	var all sync.WaitGroup
@@ -107,7 +108,7 @@ func TestH2UnrulyClientsAndEveryFault(t *testing.T) {
 		random := rand.New(rand.NewPCG(11, uint64(c))) //nolint:gosec // a test's choices
 		all.Go(func() {
 			for range 25 {
-				unrulyH2(connect(t, f.addr), random)
+				misbehaveH2(connect(t, f.addr), random)
 			}
 		})
 	}
@@ -115,14 +116,15 @@ func TestH2UnrulyClientsAndEveryFault(t *testing.T) {
 	for _, heal := range heals {
 		heal()
 	}
-	f.balanced(t)
+	f.checkAccounts(t)
 	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Swallowed, evidence.Released, evidence.Skipped, evidence.Collateral} {
-		assert.NotEmpty(t, f.seen(stage), stage)
+		assert.NotEmpty(t, f.recorded(stage), stage)
 	}
 }
 
-// unrulyH2 opens streams, cancels some, and leaves in one way or another. What it writes after its connection ended is lost, as it should be.
-func unrulyH2(c peer, random *rand.Rand) {
+// misbehaveH2 opens streams, cancels some, and disconnects in one way or another. Errors of writes after the end of
+// the connection are expected.
+func misbehaveH2(c peer, random *rand.Rand) {
 	p := newH2Peer(c)
 	defer p.Close()
 	_, _ = p.write(preface, false)
@@ -130,7 +132,7 @@ func unrulyH2(c peer, random *rand.Rand) {
 	for range 1 + random.IntN(8) {
 		id := p.next
 		p.next += 2
-		p.heard[id] = &heard{}
+		p.responses[id] = &h2Response{}
 		size := random.IntN(8 << 10)
 		list := []string{":method: POST", ":scheme: http", ":authority: x", ":path: " + []string{"/charge", "/large", "/a"}[random.IntN(3)], "x-n: " + fmt.Sprint(random.IntN(3))}
 		if random.IntN(2) == 0 {
@@ -151,7 +153,7 @@ func unrulyH2(c peer, random *rand.Rand) {
 		if err != nil {
 			break
 		}
-		p.hear(f)
+		p.handleFrame(f)
 	}
 	switch random.IntN(3) {
 	case 0:
@@ -163,14 +165,14 @@ func unrulyH2(c peer, random *rand.Rand) {
 	}
 }
 
-// An end of the run reaches connections in every state, and Serve returns.
-func TestH2TheContextEndsEveryConnection(t *testing.T) {
+// Cancelling the context ends connections in every state, and Serve returns.
+func TestH2ContextEndsEveryConnection(t *testing.T) {
 	for _, rule := range []Rule{
-		{Do: Answer, Status: 500, Match: Match{Path: "/none"}}, {Do: Delay, By: time.Hour}, {Do: LoseRequest, Then: ThenSilence}, {Do: LoseRequest, Then: ThenHeld},
-		{Do: LoseRequest, Then: ThenClosed}, {Do: LoseReply, Then: ThenSilence}, {Do: LoseReply, Then: ThenHeld}, {Do: Reorder, Wait: time.Hour},
+		{Action: Answer, Status: 500, Match: Match{Path: "/none"}}, {Action: Delay, By: time.Hour}, {Action: LoseRequest, EndWith: EndSilence}, {Action: LoseRequest, EndWith: EndHeld},
+		{Action: LoseRequest, EndWith: EndClosed}, {Action: LoseReply, EndWith: EndSilence}, {Action: LoseReply, EndWith: EndHeld}, {Action: Reorder, Wait: time.Hour},
 	} {
-		t.Run(fmt.Sprint(rule.Do, " ", rule.Then), func(t *testing.T) {
-			s := trade(t)
+		t.Run(fmt.Sprint(rule.Action, " ", rule.EndWith), func(t *testing.T) {
+			s := startShop(t)
 			r, err := New("http", Config{})
 			require.NoError(t, err)
 			rule.ID, rule.Count = "fault-1", evidence.NewCounter("calls")
@@ -179,13 +181,13 @@ func TestH2TheContextEndsEveryConnection(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			served := make(chan struct{})
-			l := carry(t, s.addr, func(_ context.Context, c link.Conn, dial Dial) {
+			l := serveLink(t, s.addr, func(_ context.Context, c link.Conn, dial Dial) {
 				defer close(served)
 				r.Serve(ctx, c, dial)
 			})
 			p := connectH2(t, l.Addr())
-			p.ask("POST", "/charge", "x")
-			p.listen(quiet, nil)
+			p.request("POST", "/charge", "x")
+			p.readUntil(quiet, nil)
 			cancel()
 			select {
 			case <-served:
@@ -194,9 +196,8 @@ func TestH2TheContextEndsEveryConnection(t *testing.T) {
 			}
 			toServer, toClient, err := r.Quiesce(context.Background())
 			require.NoError(t, err)
-			for _, b := range []Books{toServer, toClient} {
-				assert.Equal(t, b.In+b.Copies+b.Injected, b.Out+b.Dropped+b.Swallowed+b.Withheld+b.Collateral)
-				assert.Zero(t, b.Held)
+			for _, b := range []evidence.Accounts{toServer, toClient} {
+				assert.Empty(t, b.Wrong())
 			}
 		})
 	}

@@ -8,16 +8,17 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// meet makes a request known and lets the rules choose. What they chose waits in a goroutine of its own; the lock is held.
-func (c *h2Conn) meet(f *h2Frame) *h2Stream {
-	s := &h2Stream{id: f.stream, call: true}
-	c.newest = f.stream
+// admit counts a request and evaluates the rules. An interception runs in a goroutine of its own. The lock is
+// held.
+func (c *h2Conn) admit(f *h2Frame) *h2Stream {
+	s := &h2Stream{id: f.stream, isCall: true}
+	c.lastClientID = f.stream
 	c.streams[s.id] = s
 	s.down.window = c.toClient.initial
 	fields := f.fields
 	s.start = time.Now()
 	path, _, _ := strings.Cut(field(fields, ":path"), "?")
-	s.msg = message{
+	s.msg = Message{
 		conn: c.client.ID(), method: field(fields, ":method"), path: path, key: field(fields, "idempotency-key"), bytes: len(f.raw),
 		header: func(name string) string {
 			if strings.EqualFold(name, "host") {
@@ -31,214 +32,223 @@ func (c *h2Conn) meet(f *h2Frame) *h2Stream {
 	if s.grpc {
 		s.msg.op = path
 	}
-	s.asksHead = s.msg.method == "HEAD"
-	s.sized = !s.grpc && field(fields, "content-length") != ""
+	s.isHead = s.msg.method == "HEAD"
+	s.hasLength = !s.grpc && field(fields, "content-length") != ""
 	s.expects = strings.EqualFold(field(fields, "expect"), "100-continue")
 	c.seq++
 	s.msg.seq = c.seq
-	if !c.plain && s.grpc == c.grpc { // on a link of gRPC, nothing else is a call
-		s.chosen = c.relay.decide(s.msg)
+	if !c.rulesDisabled && s.grpc == c.grpc { // on a gRPC link, other requests are not calls
+		c.relay.admit(&s.Exchange)
 	}
 	s.msg.header = nil
-	rule := s.chosen.rule
-	if len(s.chosen.delays) == 0 && (rule == nil || (rule.Do == LoseReply && !s.grpc)) {
-		c.relay.book(true, func(b *Books) { b.In++; b.Out++ })
+	s.request = c.relay.Received(ToServer)
+	// LoseReply intercepts gRPC requests as well, because it skips streaming calls.
+	if !s.intercepted() && !(s.grpc && s.does(LoseReply)) {
+		s.request.End(Delivered)
+		s.sentAt = s.start
 		return s
 	}
-	c.relay.book(true, func(b *Books) { b.In++; b.Held++ })
-	s.up.shut = true
-	c.take(s, &s.up, c.fate)
+	s.up.holding = true
+	c.intercept(s, &s.up, func(s *h2Stream) {
+		c.gatherRequest(s)
+		_ = c.relay.carry(&s.Exchange, &h2Request{h2Conn: c, h2Payload: h2Payload{c, s, &c.toServer}, s: s})
+	})
 	return s
 }
 
-// take gives a stream into a rule's hands. The lock is held.
-func (c *h2Conn) take(s *h2Stream, l *h2Lane, do func(*h2Stream)) {
-	c.acted = true
-	c.hands++
-	s.hands++
-	l.news = make(chan struct{}, 1)
-	c.relay.begin()
+// intercept starts the interception of one direction of a stream. The lock is held.
+func (c *h2Conn) intercept(s *h2Stream, l *h2Lane, run func(*h2Stream)) {
+	c.modified = true
+	c.intercepts++
+	s.intercepts++
+	l.wake = make(chan struct{}, 1)
+	c.relay.Begin()
 	c.wg.Go(func() {
-		defer c.relay.end()
-		do(s)
+		defer c.relay.End()
+		run(s)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		l.news = nil
-		c.hands--
-		s.hands--
-		c.settle(s)
+		l.wake = nil
+		c.intercepts--
+		s.intercepts--
+		c.completeIfDone(s)
+		c.toClient.scheduleFlush()
 		c.changed.Broadcast()
 	})
 }
 
-// skipped records that a rule could not act on a stream, and its delays neither where the stream is no call of gRPC's.
-func (c *h2Conn) skipped(s *h2Stream, why string, delays bool) {
-	c.mu.Lock()
-	rule := s.chosen.rule
-	s.chosen.rule, s.skipped = nil, why
-	var rules []*live
+// skipStream records that the chosen rule cannot act on a stream. If delays is set, it skips the delays as well.
+func (c *h2Conn) skipStream(s *h2Stream, why string, delays bool) {
 	if delays {
-		for _, d := range s.chosen.delays {
-			rules = append(rules, d.rule)
+		for _, d := range s.delays {
+			c.relay.record(d.rule, s.msg, evidence.Skipped, why)
 		}
-		s.chosen.delays = nil
+		s.delays = nil
 	}
-	c.mu.Unlock()
-	if rule != nil {
-		rules = append(rules, rule)
-	}
-	for _, l := range rules {
-		c.relay.tell(l, s.msg, evidence.Skipped, why)
-	}
+	c.relay.skip(&s.Exchange, why)
 }
 
-// What became of one side's part of a stream.
+// The results of awaitWhole. All but wholeMessage and connectionOver are reasons for skipping a rule or for
+// forwarding what was received.
 const (
-	heardAll   = ""
-	heardHalf  = "its sender broke off"
-	heardOver  = "the connection is over"
-	heardLarge = "too large"
-	heardFull  = "what rules have in hand holds too many bytes"
-	heardOn    = "stream"
+	wholeMessage     = ""
+	truncatedMessage = "its sender broke off"
+	connectionOver   = "the connection is over"
+	tooLargeMessage  = "too large"
+	tooMuchHeld      = "what rules have in hand holds too many bytes"
+	openEnded        = "stream"
 )
 
-// hear waits until all of a message has come, or will not. A sender that is quiet for a while without having ended is one of a stream, unless its
-// message is known to have an end.
-func (c *h2Conn) hear(w *h2Way, s *h2Stream, finite bool) string {
+// awaitWhole waits until a message is complete or cannot be completed. A sender that pauses for quietTime
+// without ending its message is taken for an endless stream, unless the message is known to be finite.
+func (c *h2Conn) awaitWhole(w *h2Way, s *h2Stream, finite bool) string {
 	l := w.lane(s)
 	c.mu.Lock()
-	news := l.news
+	wake := l.wake
 	c.mu.Unlock()
-	quiet := time.NewTimer(gather)
+	quiet := time.NewTimer(quietTime)
 	defer quiet.Stop()
 	for {
 		c.mu.Lock()
-		broken, ended, large, full := l.broken, l.ended, l.size > int(c.relay.cfg.Whole) && !l.drop, w.kept > keptBytes && !l.drop
+		truncated, ended, tooLarge, full := l.truncated, l.ended, l.size > int(c.relay.cfg.Whole) && !l.dropping, w.heldWeight > maxHeldWeight && !l.dropping
 		c.mu.Unlock()
 		switch {
-		case broken:
-			return heardHalf
-		case large:
-			return heardLarge + ": more than " + plural(int(c.relay.cfg.Whole), "byte")
+		case truncated:
+			return truncatedMessage
+		case tooLarge:
+			return tooLargeMessage + ": more than " + plural(int(c.relay.cfg.Whole), "byte")
 		case full:
-			return heardFull
+			return tooMuchHeld
 		case ended:
-			return heardAll
+			return wholeMessage
 		}
 		select {
-		case <-news:
-			quiet.Reset(gather)
+		case <-wake:
+			quiet.Reset(quietTime)
 		case <-quiet.C:
 			if !finite && w.idle.Load() {
-				return heardOn
+				return openEnded
 			}
-			quiet.Reset(gather)
+			quiet.Reset(quietTime)
 		case <-c.ctx.Done():
-			return heardOver
+			return connectionOver
 		}
 	}
 }
 
-// fate waits for the request as far as its rule needs it, lets it wait as its rules say, and then meet what was chosen for it.
-func (c *h2Conn) fate(s *h2Stream) {
-	c.gather(s)
-	s.touched = c.sleep(s.chosen.delays, s.msg) || s.touched
-	rule := s.chosen.rule
-	switch {
-	case s.dropped():
-		c.mu.Lock()
-		s.up.drop, s.up.shut = true, false
-		c.toServer.forgo(s)
-		over := c.ended || c.ctx.Err() != nil
-		c.mu.Unlock()
-		if over {
-			c.relay.book(true, func(b *Books) { b.Held--; b.Collateral++ })
-			return
-		}
-		c.relay.book(true, func(b *Books) { b.Held--; b.Dropped++ })
-		c.locally(s)
-		return
-	case rule == nil:
-	case rule.Do == LoseRequest: // held
-		s.touched = true
-		c.hold(rule, s.msg)
-	case rule.Do == Reorder:
-		s.skipped, s.touched = c.reorder(rule, s.msg)
-	case rule.Do == Corrupt || rule.Do == Truncate:
-		c.spoil(s)
-	case rule.Do == Twice:
-		c.mu.Lock()
-		s.copy = slices.Clone(s.up.queue)
-		c.mu.Unlock()
-		s.touched = rule.Second || c.reserve(&s.exchange, s.weight())
-		if s.touched && !rule.Second {
-			if !c.sendHeld(s) {
-				c.release(s.weight())
-				return
-			}
-			c.copyLater(s)
-			return
-		}
-	}
-	c.sendHeld(s)
-}
-
-// gather keeps a request until it is whole. What is not to arrive is not kept, where it is sure to end.
-func (c *h2Conn) gather(s *h2Stream) {
-	rule := s.chosen.rule
+// gatherRequest holds a request until it is complete. A finite request that will be dropped is discarded on
+// arrival.
+func (c *h2Conn) gatherRequest(s *h2Stream) {
+	rule := s.Rule()
 	if s.expects {
-		if rule != nil && !s.dropped() && rule.Do != LoseReply && rule.Do != LoseRequest && rule.Do != Reorder {
-			c.skipped(s, "a request that waits for the server's consent", false)
+		if rule != nil && !s.dropped() && !rule.Action.OfReply() && rule.Action != LoseRequest && rule.Action != Reorder {
+			c.skipStream(s, "a request that waits for the server's consent", false)
 		}
 		return
 	}
 	if s.dropped() && !s.grpc {
 		c.mu.Lock()
-		s.up.drop = true
-		c.toServer.forgo(s)
+		s.up.dropping = true
+		c.toServer.discardHeld(s)
 		c.mu.Unlock()
 	}
-	why := c.hear(&c.toServer, s, s.sized || (s.dropped() && !s.grpc))
+	why := c.awaitWhole(&c.toServer, s, s.hasLength || (s.dropped() && !s.grpc))
 	c.mu.Lock()
 	s.msg.bytes += s.up.size
 	c.mu.Unlock()
 	switch why {
-	case heardAll, heardOver:
-	case heardHalf: // what came of it goes on, as it would have
-		c.mu.Lock()
-		s.chosen = chosen{}
-		c.mu.Unlock()
-	case heardOn:
-		if s.grpc || (rule != nil && rule.Do != LoseReply) {
-			c.skipped(s, why, s.grpc)
+	case wholeMessage, connectionOver:
+	case truncatedMessage: // forward what was received
+		s.delays, s.replyDelays = nil, nil
+		s.chosen.Store(nil)
+	case openEnded:
+		if s.grpc || (rule != nil && !rule.Action.OfReply()) {
+			c.skipStream(s, why, s.grpc)
 		}
 	default:
-		if rule != nil && (s.grpc || rule.Do != LoseReply) {
-			c.skipped(s, why, false)
+		if rule != nil && (s.grpc || !rule.Action.OfReply()) {
+			c.skipStream(s, why, false)
 		}
 	}
 }
 
-// sendHeld sends on a request that waited, unless its connection is over.
-func (c *h2Conn) sendHeld(s *h2Stream) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.ctx.Err() != nil || c.ended:
-		c.relay.book(true, func(b *Books) { b.Held--; b.Collateral++ })
-		return false
-	case s.up.drop: // broken off, or the server looks at it no more
-		c.relay.book(true, func(b *Books) { b.Held--; b.Dropped++ })
-		s.up.shut = false
-		c.toServer.forgo(s)
-		return false
-	}
-	c.relay.book(true, func(b *Books) { b.Held--; b.Out++ })
-	c.toServer.release(s)
-	return true
+// h2Request is an intercepted request.
+type h2Request struct {
+	*h2Conn
+	h2Payload
+	s       *h2Stream
+	status  int // of the rule's answer
+	answers []h2Frame
 }
 
-// weight is what a copy of the request takes in memory.
+func (q *h2Request) Report(status int) { q.relay.report(&q.s.Exchange, status) }
+
+func (q *h2Request) End(ending Ending, lost func(Message)) { q.endStream(q.s, ending, lost) }
+
+func (q *h2Request) Forward() (Outcome, error) {
+	s := q.s
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.endedByRule:
+		return Collateral, nil
+	case s.up.dropping: // truncated, or no longer wanted by the server
+		s.up.holding = false
+		q.toServer.discardHeld(s)
+		return Dropped, nil
+	case q.alone:
+		q.mu.Unlock()
+		defer q.mu.Lock()
+		return q.sendAlone(s), nil
+	}
+	s.sentAt = time.Now()
+	q.toServer.release(s)
+	return Delivered, nil
+}
+
+func (q *h2Request) Drop() Outcome {
+	s := q.s
+	q.mu.Lock()
+	s.up.dropping, s.up.holding = true, false
+	q.toServer.discardHeld(s)
+	ended := q.h2Conn.endedByRule || q.ctx.Err() != nil
+	q.mu.Unlock()
+	if ended {
+		return Collateral
+	}
+	q.relay.Instead(&s.Exchange, q)
+	return Dropped
+}
+
+func (q *h2Request) Instead() (detail string, err error) {
+	q.status, detail, q.answers = q.s.cannedAnswer()
+	return detail, nil
+}
+
+func (q *h2Request) Answer() Outcome {
+	s := q.s
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.answerBegun, s.status = true, q.status
+	if s.up.reset || q.endedByRule {
+		s.status, s.down.ended = 0, true
+		return Collateral
+	}
+	for i := range q.answers { // flushed when the rule is done with the stream, so that its call is reported first
+		q.toClient.accept(s, &q.answers[i])
+	}
+	return Delivered
+}
+
+// Twice implements Carrier. The copy is sent on a connection of its own.
+func (q *h2Request) Twice() error {
+	q.mu.Lock()
+	q.s.copy = slices.Clone(q.s.up.queue)
+	q.mu.Unlock()
+	return q.relay.twice(&q.s.Exchange, q, q.s.weight(), func(written func()) (second, error) { return q.deliver(q.s, written) })
+}
+
+// weight returns the memory usage of a copy of the request.
 func (s *h2Stream) weight() int {
 	n := s.msg.bytes
 	for _, f := range s.copy {

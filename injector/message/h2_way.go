@@ -8,35 +8,36 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// h2Way is one direction of a connection of HTTP/2: what is to be written, and what its receiver takes. Everything but reader and idle belongs to
-// the connection's lock.
+// h2Way is one direction of an HTTP/2 connection: the pending output and the receiver's flow-control windows.
+// All fields except reader and idle are guarded by the connection's lock.
 //
-// Its windows are the receiver's own. As long as frames pass, the sender's are the same. What a rule keeps back is credited to the sender at once, so
-// that nothing else has to wait; when it goes on, the receiver's credit for it is a debt that is not passed on to the sender a second time. Only where
-// there is such a debt can the sender say more than the receiver takes, and then the excess waits here.
+// The windows are those of the receiver. As long as all frames are forwarded, the sender sees the same windows.
+// Frames that a rule holds back are credited to the sender at once, so that other streams are not blocked. This
+// credit is recorded as advanced, and later credit of the receiver is withheld from the sender until it is
+// balanced. Only then can the sender send more than the receiver accepts; the excess waits here.
 type h2Way struct {
 	c        *h2Conn
 	toServer bool
-	to       io.Writer
-	back     *h2Way
+	out      io.Writer
+	reverse  *h2Way
 	reader   *h2Reader
-	idle     atomic.Bool // its sender has said nothing that was not looked at
+	idle     atomic.Bool // all input from the sender has been processed
 
-	buf, spare []byte         // to be written, being written
-	later      []byte         // behind the frame that is passing, or the sender's first
-	closed     bool           // nothing more is to be said
-	passing    bool           // later is in use
-	over       bool           // its sender has ended
-	writing    bool           // somebody writes
-	called     bool           // somebody is about to
-	err        error          // of the writing
-	encode     *hpack.Encoder // once the receiver's table of headers is not the sender's any more
-	block      bytes.Buffer   // of encode
+	buf, spare     []byte         // pending output, output being written
+	deferred       []byte         // output to write after the current frame, or after the sender's first frame
+	outputClosed   bool           // no more output
+	midFrame       bool           // deferred is in use
+	senderEnded    bool           // the sender has ended
+	writing        bool           // a goroutine is writing
+	flushScheduled bool           // a goroutine is about to write
+	err            error          // of writing
+	encode         *hpack.Encoder // set once the header tables are out of sync
+	block          bytes.Buffer   // output of encode
 
-	window, debt int64 // of the connection
-	initial      int64 // window of a new stream
-	waiting      []*h2Stream
-	kept         int // the weight of what lanes keep
+	window, advanced int64 // of the connection
+	initial          int64 // window of a new stream
+	blocked          []*h2Stream
+	heldWeight       int // memory usage of the frames that lanes hold
 }
 
 func (w *h2Way) lane(s *h2Stream) *h2Lane {
@@ -46,30 +47,38 @@ func (w *h2Way) lane(s *h2Stream) *h2Lane {
 	return &s.down
 }
 
-// id is a stream's number for this direction's receiver.
+// dir returns the direction.
+func (w *h2Way) dir() Dir {
+	if w.toServer {
+		return ToServer
+	}
+	return ToClient
+}
+
+// id returns the stream's ID at the receiver.
 func (w *h2Way) id(s *h2Stream) uint32 {
 	if w.toServer {
-		return s.sid
+		return s.serverID
 	}
 	return s.id
 }
 
-// add says something of our own: behind the frame that is passing now.
+// add adds output that the relay generates, behind the frame that is being forwarded.
 func (w *h2Way) add(p []byte) {
 	switch {
-	case w.closed:
-	case w.passing:
-		w.later = append(w.later, p...)
+	case w.outputClosed:
+	case w.midFrame:
+		w.deferred = append(w.deferred, p...)
 	default:
 		w.buf = append(w.buf, p...)
 	}
 }
 
-// flush writes what there is; while another does, it waits. The lock is not held.
+// flush writes the pending output, after a concurrent flush has finished. The lock is not held.
 func (w *h2Way) flush() error {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
-	w.called = false
+	w.flushScheduled = false
 	for w.writing {
 		w.c.changed.Wait()
 	}
@@ -77,16 +86,19 @@ func (w *h2Way) flush() error {
 	for len(w.buf) > 0 && w.err == nil {
 		w.buf, w.spare = w.spare[:0], w.buf
 		w.c.mu.Unlock()
-		_, err := w.to.Write(w.spare)
+		_, err := w.out.Write(w.spare)
 		w.c.mu.Lock()
+		if err != nil && w.toServer {
+			w.c.hideServerClose()
+		}
 		switch {
-		case err == nil:
-		case !w.toServer && w.c.busy(): // that is to be done whoever has left
-			w.c.forsake(true)
+		case err == nil, w.outputClosed && w.toServer: // the server's connection has closed and is not needed
+		case !w.toServer && w.c.busy(): // calls that must be completed although the client disconnected
+			w.c.cancelStreams(true)
 		default:
 			w.err = sinkError{err}
 		}
-		if cap(w.spare) > 4*h2Piece { // after something large
+		if cap(w.spare) > 4*h2MaxFrame { // do not retain a large buffer
 			w.spare = nil
 		}
 	}
@@ -95,24 +107,28 @@ func (w *h2Way) flush() error {
 	return w.err
 }
 
-// call has somebody write what there is, and does not wait for him: the other direction must go on meanwhile.
-func (w *h2Way) call() {
-	if len(w.buf) == 0 || w.writing || w.called {
+// scheduleFlush starts a goroutine that writes the pending output, and does not wait for it, so that the other
+// direction is not blocked.
+func (w *h2Way) scheduleFlush() {
+	if len(w.buf) == 0 || w.writing || w.flushScheduled {
 		return
 	}
-	w.called = true
+	w.flushScheduled = true
 	w.c.wg.Go(func() { _ = w.flush() })
 }
 
-// unwritten tells whether there is something that is still to be written. The lock is held.
-func (w *h2Way) unwritten() bool { return w.err == nil && (len(w.buf) > 0 || w.writing || w.called) }
-
-// fits tells whether the receiver takes so much now. Without debts that is the sender's to know; of what a rule says it is ours.
-func (w *h2Way) fits(l *h2Lane, n int, ours bool) bool {
-	return n == 0 || (!ours && w.debt == 0 && l.debt == 0) || int64(n) <= min(w.window, l.window)
+// hasUnwritten reports whether output is pending. The lock is held.
+func (w *h2Way) hasUnwritten() bool {
+	return w.err == nil && (len(w.buf) > 0 || w.writing || w.flushScheduled)
 }
 
-// clear tells whether a frame of the lane may pass as it comes.
-func (w *h2Way) clear(l *h2Lane, n int, ours bool) bool {
-	return !l.shut && !l.drop && len(l.queue) == 0 && w.fits(l, n, ours)
+// fits reports whether the windows permit n bytes now. If nothing was advanced, the sender observes the windows
+// itself; generated means that the bytes come from the relay.
+func (w *h2Way) fits(l *h2Lane, n int, generated bool) bool {
+	return n == 0 || (!generated && w.advanced == 0 && l.advanced == 0) || int64(n) <= min(w.window, l.window)
+}
+
+// canPass reports whether a frame of the lane can be forwarded as received.
+func (w *h2Way) canPass(l *h2Lane, n int, generated bool) bool {
+	return !l.holding && !l.dropping && len(l.queue) == 0 && w.fits(l, n, generated)
 }

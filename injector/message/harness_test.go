@@ -29,16 +29,16 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(starter))
 }
 
-// starter is the goroutine that starts processes, for its life.
+// starter is the goroutine that starts processes; it never ends.
 const starter = "github.com/firedrill-dev/firedrill/injector/process.init.func1.1"
 
 const (
-	patience = 20 * time.Second       // bounds what must happen
-	quiet    = 100 * time.Millisecond // how long silence is listened to
+	patience = 20 * time.Second       // limit for what must happen
+	quiet    = 100 * time.Millisecond // how long a peer must receive nothing
 )
 
-// front is a relay on a link.
-type front struct {
+// testLink is a relay on a link.
+type testLink struct {
 	*Relay
 	addr string
 	link *link.Link
@@ -48,52 +48,52 @@ type front struct {
 	calls []Call
 }
 
-// open starts a relay in front of upstream; it ends with the test, and its books must balance then.
-func open(t testing.TB, upstream string, cfg Config) *front {
+// openLink starts a relay in front of upstream. It is closed after the test, when its accounts must add up.
+func openLink(t testing.TB, upstream string, cfg Config) *testLink {
 	t.Helper()
-	return openAs(t, "http", upstream, cfg)
+	return openLinkFor(t, "http", upstream, cfg)
 }
 
-func openAs(t testing.TB, protocol, upstream string, cfg Config) *front {
+func openLinkFor(t testing.TB, protocol, upstream string, cfg Config) *testLink {
 	t.Helper()
 	all := Protocols()
 	i := slices.IndexFunc(all, func(p Protocol) bool { return p.Name == protocol })
 	require.GreaterOrEqual(t, i, 0, protocol)
-	return openRow(t, all[i], upstream, cfg)
+	return openProtocol(t, all[i], upstream, cfg)
 }
 
-func openRow(t testing.TB, p Protocol, upstream string, cfg Config) *front {
+func openProtocol(t testing.TB, p Protocol, upstream string, cfg Config) *testLink {
 	t.Helper()
-	return openOn(t, p, link.Config{Upstream: upstream}, cfg)
+	return openLinkOn(t, p, link.Config{Upstream: upstream}, cfg)
 }
 
-// openOn opens the link as it is configured, with TLS for one.
-func openOn(t testing.TB, p Protocol, on link.Config, cfg Config) *front {
+// openLinkOn opens a link with a configuration, for example with TLS.
+func openLinkOn(t testing.TB, p Protocol, on link.Config, cfg Config) *testLink {
 	t.Helper()
-	f := &front{}
+	f := &testLink{}
 	if cfg.Link == "" {
 		cfg.Link = "orders -> payments"
 	}
-	if cfg.Sink == nil { // a test of many messages does not keep them
+	if cfg.Sink == nil { // the evidence of tests with many messages is not kept
 		cfg.Sink = func(e evidence.Fate) { f.mu.Lock(); f.fates = append(f.fates, e); f.mu.Unlock() }
 		cfg.Calls = func(c Call) { f.mu.Lock(); f.calls = append(f.calls, c); f.mu.Unlock() }
 	}
 	r, err := newRelay(p, cfg)
 	require.NoError(t, err)
 	f.Relay = r
-	t.Cleanup(func() { f.balanced(t) }) // when the link is closed
-	f.link = carryOn(t, on, func(ctx context.Context, c link.Conn, dial Dial) { r.Serve(ctx, c, dial) })
+	t.Cleanup(func() { f.checkAccounts(t) }) // after the link has been closed
+	f.link = serveLinkOn(t, on, func(ctx context.Context, c link.Conn, dial Dial) { r.Serve(ctx, c, dial) })
 	f.addr = f.link.Addr()
 	return f
 }
 
-// carry opens a link whose connections serve carries; it ends with the test.
-func carry(t testing.TB, upstream string, serve func(context.Context, link.Conn, Dial)) *link.Link {
+// serveLink opens a link whose connections are handled by serve. It is closed after the test.
+func serveLink(t testing.TB, upstream string, serve func(context.Context, link.Conn, Dial)) *link.Link {
 	t.Helper()
-	return carryOn(t, link.Config{Upstream: upstream}, serve)
+	return serveLinkOn(t, link.Config{Upstream: upstream}, serve)
 }
 
-func carryOn(t testing.TB, on link.Config, serve func(context.Context, link.Conn, Dial)) *link.Link {
+func serveLinkOn(t testing.TB, on link.Config, serve func(context.Context, link.Conn, Dial)) *link.Link {
 	t.Helper()
 	on.Name = "orders -> payments"
 	on.Serve = func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {
@@ -105,22 +105,21 @@ func carryOn(t testing.TB, on link.Config, serve func(context.Context, link.Conn
 	return l
 }
 
-// balanced quiesces and holds the books to their promise.
-func (f *front) balanced(t testing.TB) (toServer, toClient Books) {
+// checkAccounts quiesces the relay and checks that the accounts add up.
+func (f *testLink) checkAccounts(t testing.TB) (toServer, toClient evidence.Accounts) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	s, c, err := f.Quiesce(ctx)
 	require.NoError(t, err)
-	for _, b := range []Books{s, c} {
-		assert.Zero(t, b.Held, "%+v", b)
-		assert.Equal(t, b.In+b.Copies+b.Injected, b.Out+b.Dropped+b.Swallowed+b.Withheld+b.Collateral, "to server %+v, to client %+v", s, c)
+	for _, b := range []evidence.Accounts{s, c} {
+		assert.Empty(t, b.Wrong(), "to server %+v, to client %+v", s, c)
 	}
 	return s, c
 }
 
-// live adds a rule that counts.
-func (f *front) live(t testing.TB, r Rule) (count *evidence.Counter, heal func()) {
+// addRule adds a rule with a counter.
+func (f *testLink) addRule(t testing.TB, r Rule) (count *evidence.Counter, heal func()) {
 	t.Helper()
 	if r.ID == "" {
 		r.ID = "fault-1"
@@ -136,8 +135,8 @@ func (f *front) live(t testing.TB, r Rule) (count *evidence.Counter, heal func()
 	}
 }
 
-// seen lists the fates of a stage so far.
-func (f *front) seen(stage evidence.Stage) []evidence.Fate {
+// recorded returns the evidence of a stage so far.
+func (f *testLink) recorded(stage evidence.Stage) []evidence.Fate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var list []evidence.Fate
@@ -149,14 +148,14 @@ func (f *front) seen(stage evidence.Stage) []evidence.Fate {
 	return list
 }
 
-func (f *front) over() []Call {
+func (f *testLink) finishedCalls() []Call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]Call(nil), f.calls...)
 }
 
-// until waits for a condition.
-func until(t testing.TB, what string, ok func() bool) {
+// waitUntil waits for a condition.
+func waitUntil(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -184,7 +183,7 @@ func (p peer) reset() {
 	_ = p.Close()
 }
 
-// send writes, whole or one byte at a time.
+// send writes text, as a whole or byte by byte.
 func (p peer) send(text string, single bool) {
 	p.t.Helper()
 	step := len(text)
@@ -207,8 +206,9 @@ func (p peer) expect(text string) {
 	require.NoError(p.t, err)
 }
 
-// ends reads to the end and tells what came and how it ended: "closed", "reset" or, after a while, "silence".
-func (p peer) ends(within time.Duration) (rest, how string) {
+// readToEnd reads until the end of the connection. It returns how the connection ended: "closed", "reset" or, on
+// a timeout, "silence".
+func (p peer) readToEnd(within time.Duration) (rest, how string) {
 	p.t.Helper()
 	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(within)))
 	all, err := io.ReadAll(p)
@@ -223,8 +223,8 @@ func (p peer) ends(within time.Duration) (rest, how string) {
 	return string(all), err.Error()
 }
 
-// reply reads one response with a Content-Length, as text.
-func (p peer) reply() string {
+// readReply reads one response with a Content-Length, as text.
+func (p peer) readReply() string {
 	p.t.Helper()
 	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(patience)))
 	var b strings.Builder
@@ -245,16 +245,16 @@ func (p peer) reply() string {
 	return b.String() + string(body)
 }
 
-// script is an upstream whose connections a test plays by hand.
-type script struct {
+// scriptedServer is an upstream whose connections the test controls.
+type scriptedServer struct {
 	addr  string
 	conns chan peer
 }
 
-func play(t testing.TB) *script {
+func startScript(t testing.TB) *scriptedServer {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := &script{addr: ln.Addr().String(), conns: make(chan peer, 64)}
+	s := &scriptedServer{addr: ln.Addr().String(), conns: make(chan peer, 64)}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -270,7 +270,7 @@ func play(t testing.TB) *script {
 	return s
 }
 
-func (s *script) next(t testing.TB) peer {
+func (s *scriptedServer) accept(t testing.TB) peer {
 	t.Helper()
 	select {
 	case p := <-s.conns:
@@ -281,16 +281,16 @@ func (s *script) next(t testing.TB) peer {
 	}
 }
 
-// shop is a real net/http server which counts what it executes. A reply is "<n> <path>", n the number of the execution.
-type shop struct {
+// testShop is a real net/http server that counts its executions. It replies "<n> <path>" to the n-th.
+type testShop struct {
 	addr string
 	done atomic.Int64
 	mu   sync.Mutex
 	log  []string
 }
 
-func trade(t testing.TB) *shop {
-	s := &shop{}
+func startShop(t testing.TB) *testShop {
+	s := &testShop{}
 	s.addr = serveOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		size, _ := io.Copy(io.Discard, r.Body)
 		n := s.done.Add(1)
@@ -311,7 +311,7 @@ func trade(t testing.TB) *shop {
 	return s
 }
 
-// serveOn starts a server of HTTP/1.1 and h2c, with small windows, which it sees kept.
+// serveOn starts a server of HTTP/1.1 and h2c with small windows, which it enforces.
 func serveOn(t testing.TB, handler http.Handler) (addr string) {
 	srv := httptest.NewUnstartedServer(handler)
 	srv.Config.Protocols = &http.Protocols{}
@@ -323,7 +323,7 @@ func serveOn(t testing.TB, handler http.Handler) (addr string) {
 	return srv.Listener.Addr().String()
 }
 
-func (s *shop) executed() []string {
+func (s *testShop) executed() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.log...)
@@ -336,3 +336,5 @@ func request(method, path string, more ...string) string {
 func post(path, body string) string {
 	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: payments\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
 }
+
+func init() { strict = true }

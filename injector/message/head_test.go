@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Where a message ends, or that it is not to be followed because two readers could see its end at different places.
-func TestWhereAMessageEnds(t *testing.T) {
+// The end of a message is determined, or the message is rejected because parsers may disagree about its end.
+func TestMessageFraming(t *testing.T) {
 	const rest = "REST"
 	for _, c := range []struct {
 		name, text string

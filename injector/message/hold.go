@@ -10,15 +10,16 @@ import (
 
 // hold is a reordered message that waits for others to pass.
 type hold struct {
-	rule *live
-	conn uint64
-	left int
-	free chan struct{}
+	rule      *Live
+	conn      uint64
+	remaining int
+	released  chan struct{}
 }
 
-// holdFor keeps a message back until so many others passed it, or tells why it does not: another is kept by the same rule already (were several kept at
-// once, none would be left to pass, and all would expire), or the rule was healed after it chose the message.
-func (r *Relay) holdFor(l *live, conn uint64) (h *hold, skipped string) {
+// holdFor holds a message back until enough others have passed, or returns why it does not: the rule holds
+// another message already (if it held several at once, none might be left to pass, and all would expire), or it
+// was healed after it chose the message.
+func (r *Relay) holdFor(l *Live, conn uint64) (h *hold, skipped string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !slices.Contains(r.rules, l) {
@@ -29,45 +30,47 @@ func (r *Relay) holdFor(l *live, conn uint64) (h *hold, skipped string) {
 			return nil, "another is held already: it counts as one that passed"
 		}
 	}
-	h = &hold{rule: l, conn: conn, left: max(1, l.Others), free: make(chan struct{})}
+	h = &hold{rule: l, conn: conn, remaining: max(1, l.Others), released: make(chan struct{})}
 	r.holds = append(r.holds, h)
 	return h, ""
 }
 
-// passing lists the held ones that a message overtakes by going now. Those whose rule does not match it are not among them.
-func (r *Relay) passing(m message) (overtaken []*hold) {
+// overtakenBy returns the held messages that m overtakes if it is sent now. A rule counts only messages that it
+// matches.
+func (r *Relay) overtakenBy(m Message) (overtaken []*hold) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range r.holds {
-		if h.conn != m.conn && r.concerns(h.rule, m) {
+		if h.conn != m.conn && r.matchesTopic(h.rule, m) {
 			overtaken = append(overtaken, h)
 		}
 	}
 	return overtaken
 }
 
-// passed tells the held ones that the message which overtook them was answered, or that it was sent and nothing more will be known of it. Sent alone proves
-// nothing: the server reads its connections in an order of its own.
-func (r *Relay) passed(overtaken []*hold) {
+// countPassed counts a message as having overtaken held ones. It is called once the message was answered or, if
+// it has no answer, was sent. For a request, being sent is not enough: the server may read its connections in a
+// different order.
+func (r *Relay) countPassed(overtaken []*hold) {
 	if len(overtaken) == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range overtaken {
-		if h.left--; h.left == 0 {
-			close(h.free)
+		if h.remaining--; h.remaining == 0 {
+			close(h.released)
 		}
 	}
-	r.holds = slices.DeleteFunc(r.holds, func(h *hold) bool { return h.left == 0 })
+	r.holds = slices.DeleteFunc(r.holds, func(h *hold) bool { return h.remaining == 0 })
 }
 
-// wait keeps the message until others passed (true), or its time is up or the rule healed (false).
-func (r *Relay) wait(ctx context.Context, h *hold) bool {
+// awaitOthers holds the message until the others have passed (true), or until the time limit or healing (false).
+func (r *Relay) awaitOthers(ctx context.Context, h *hold) bool {
 	timer := time.NewTimer(h.rule.Wait)
 	defer timer.Stop()
 	select {
-	case <-h.free:
+	case <-h.released:
 		return true
 	case <-timer.C:
 	case <-h.rule.healed:
@@ -76,29 +79,36 @@ func (r *Relay) wait(ctx context.Context, h *hold) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.holds = slices.DeleteFunc(r.holds, func(other *hold) bool { return other == h })
-	return h.left == 0
+	return h.remaining == 0
 }
 
-// reorder keeps a message until others passed it, and tells whether that happened, or why it could not.
-func (r *Relay) reorder(ctx context.Context, rule *live, m message) (skipped string, touched bool) {
-	h, skipped := r.holdFor(rule, m.conn)
+// Reorder starts to hold a message back. The returned function waits for other messages to pass; it is nil if
+// the rule cannot act.
+func (r *Relay) Reorder(x *Exchange) (wait func(context.Context)) {
+	rule, conn := x.Rule(), x.msg.conn
+	if x.unordered {
+		conn = 0
+	}
+	h, skipped := r.holdFor(rule, conn)
 	if h == nil {
-		r.tell(rule, m, evidence.Skipped, skipped)
-		return skipped, false
+		r.skip(x, skipped)
+		return nil
 	}
 	others := plural(max(1, rule.Others), "other")
-	r.tell(rule, m, evidence.Held, "until "+others+" passed")
-	if !r.wait(ctx, h) {
-		r.tell(rule, m, evidence.Expired, "became a mere delay")
-		return "", false
+	r.record(rule, x.msg, evidence.Held, "until "+others+" passed")
+	return func(ctx context.Context) {
+		if !r.awaitOthers(ctx, h) {
+			r.record(rule, x.msg, evidence.Expired, "became a mere delay")
+			return
+		}
+		r.record(rule, x.msg, evidence.Released, "")
+		x.affected = true
+		r.applied(rule, x.msg, others+" passed it")
 	}
-	r.tell(rule, m, evidence.Released, "")
-	r.applied(rule, m, others+" passed it")
-	return "", true
 }
 
-// delay waits for one rule's delay, or its healing, and counts it; false when ctx ended first.
-func (r *Relay) delay(ctx context.Context, d wait, m message) bool {
+// delay waits for one delay or the healing of its rule, and counts it. It returns false if ctx ended first.
+func (r *Relay) delay(ctx context.Context, d Wait, m Message) bool {
 	began := time.Now()
 	timer := time.NewTimer(d.by)
 	defer timer.Stop()
@@ -108,8 +118,11 @@ func (r *Relay) delay(ctx context.Context, d wait, m message) bool {
 	case <-ctx.Done():
 		return false
 	}
-	took := time.Since(began)
+	r.delayed(d, m, time.Since(began))
+	return true
+}
+
+func (r *Relay) delayed(d Wait, m Message, took time.Duration) {
 	d.rule.Count.Delayed(took)
 	r.applied(d.rule, m, "delayed by "+took.Round(time.Millisecond).String())
-	return true
 }

@@ -4,80 +4,91 @@ import (
 	"errors"
 	"io"
 	"strconv"
-
-	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// settle gives the answers at the front of the queue that need no upstream, unless somebody else is writing: he settles when he is done.
-func (c *httpConn) settle() {
+// answerLocally writes the answers at the front of the queue that do not come from the upstream. If another
+// goroutine owns the writer, it does nothing: that goroutine calls answerLocally when it has finished.
+func (c *httpConn) answerLocally() {
 	for {
 		c.mu.Lock()
-		if c.writing || len(c.owed) == 0 || c.owed[0].local == nil || c.silent || c.ended {
+		if c.writing || len(c.pending) == 0 || c.pending[0].localAnswer == nil || c.blackholed || c.endedByRule {
 			c.mu.Unlock()
 			return
 		}
-		x := c.owed[0]
-		c.owed = c.owed[1:]
-		x.gone = c.gone
+		x := c.pending[0]
+		c.pending = c.pending[1:]
+		x.gaveUpAt = c.clientClosedAt
 		c.writing = true
 		c.mu.Unlock()
-		x.local()
-		c.written()
+		x.localAnswer()
+		c.endWrite()
 	}
 }
 
-// front waits until nobody writes to the client, claims the writing, and returns what the upstream is to answer now; nil when it is asked for nothing.
-// Muted tells that nothing which it says goes to the client any more.
-func (c *httpConn) front() (x *exchange, muted bool) {
+// front takes ownership of cw and returns the call that the upstream answers next, or nil if there is none.
+// outputDiscarded means that the output of the upstream no longer goes to the client.
+func (c *httpConn) front() (x *httpExchange, outputDiscarded bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for c.writing {
 		c.changed.Wait()
 	}
 	c.writing = true
-	muted = c.silent || c.ended
-	if len(c.owed) == 0 || c.owed[0].local != nil {
-		return nil, muted
+	outputDiscarded = c.blackholed || c.endedByRule
+	if len(c.pending) == 0 || c.pending[0].localAnswer != nil {
+		return nil, outputDiscarded
 	}
-	return c.owed[0], muted
+	return c.pending[0], outputDiscarded
 }
 
 func (c *httpConn) readAnswers() error {
 	for first := true; ; first = false {
 		if _, err := c.ur.Peek(1); err != nil {
+			if c.awaitRedial() {
+				continue
+			}
+			c.countCrossed()
 			return err
+		}
+		if c.unexpected() {
+			_, _ = c.ur.Discard(c.ur.Buffered())
+			if c.awaitRedial() {
+				continue
+			}
+			return io.EOF
 		}
 		if first {
 			if mux := c.muxed(); mux != nil {
-				return mux.answers()
+				return mux.relayAnswers()
 			}
 		}
-		x, muted := c.front()
-		if muted { // whatever the upstream still says
+		x, outputDiscarded := c.front()
+		if outputDiscarded { // discard the remaining output
 			_, err := copyAll(io.Discard, c.ur)
 			return err
 		}
 		var err error
 		if x == nil {
 			c.mu.Lock()
-			c.spoke = true
+			c.unsolicited = true
 			c.mu.Unlock()
-			err = c.rest(nil)
+			err = c.passAnswersThrough(nil)
 		} else {
 			err = c.answer(x)
 		}
 		if err != nil {
 			return err
 		}
-		c.written()
-		c.settle()
+		c.endWrite()
+		c.answerLocally()
 	}
 }
 
-// rest passes on what cannot be followed, and all that comes after it: an answer that nobody is owed, for one.
-func (c *httpConn) rest(first []byte) error {
+// passAnswersThrough forwards first and all further output of the upstream unchanged, after output that cannot
+// be parsed or was not requested.
+func (c *httpConn) passAnswersThrough(first []byte) error {
 	c.mu.Lock()
-	c.raw = true
+	c.passthrough = true
 	c.mu.Unlock()
 	if err := c.write(first); err != nil {
 		return err
@@ -89,138 +100,159 @@ func (c *httpConn) rest(first []byte) error {
 	return err
 }
 
-// answer passes one answer on, or does with it what a rule says.
-func (c *httpConn) answer(x *exchange) error {
-	h := &c.said
+// answer reads one answer and forwards it, or applies a rule to it.
+func (c *httpConn) answer(x *httpExchange) error {
+	h := &c.replyHead
 	err := h.read(c.ur, false)
 	if errors.Is(err, errNotHTTP) {
-		return c.rest(h.raw)
+		return c.passAnswersThrough(h.raw)
 	}
 	if err != nil {
 		_, _ = c.cw.Write(h.raw)
 		_ = c.cw.Flush()
 		return err
 	}
-	h.answers(x.head.method)
+	h.adaptTo(x.head.method)
 	if h.interim() {
-		return c.flushDown(c.write(h.raw))
+		return c.flushToClient(c.write(h.raw))
 	}
-	c.relay.passed(x.passes)
-	switch rule := x.chosen.rule; {
-	case rule != nil && rule.Do == LoseReply && rule.ending() == ThenHeld:
-		return c.holdReply(x, h)
-	case rule != nil && rule.Do == LoseReply:
-		return c.loseReply(x, h)
-	case rule != nil && rule.Do == Twice && rule.Second:
-		return c.second(x, h)
+	c.relay.countPassed(x.overtaken)
+	if h.close || x.head.close || h.body == untilClose {
+		c.mu.Lock()
+		c.closing = true
+		c.mu.Unlock()
 	}
-	return c.pass(x, h)
+	if len(x.replyDelays) > 0 || x.Rule() != nil {
+		return c.relay.reply(&x.Exchange, &httpReply{httpConn: c, x: x, httpBody: httpBody{head: h}})
+	}
+	t := c.relay.Received(ToClient)
+	outcome, err := c.pass(x, h)
+	t.End(outcome)
+	return err
 }
 
-// flushDown sends the client what is held back; its errors, and err, are those of the client's side unless err tells better.
-func (c *httpConn) flushDown(err error) error {
+// flushToClient flushes cw. It returns err, or a sinkError if flushing failed.
+func (c *httpConn) flushToClient(err error) error {
 	if ferr := c.cw.Flush(); err == nil && ferr != nil {
 		return sinkError{ferr}
 	}
 	return err
 }
 
-// pass gives the client the answer as it came.
-func (c *httpConn) pass(x *exchange, h *head) error {
+// pass forwards the answer while it is being received.
+func (c *httpConn) pass(x *httpExchange, h *head) (Outcome, error) {
 	switching := h.status == 101 || (x.head.method == "CONNECT" && h.status/100 == 2)
 	if switching {
 		c.mu.Lock()
-		c.raw = true // before the client can know
+		c.passthrough = true // before the client learns of it
 		c.mu.Unlock()
 	}
-	c.relay.book(false, func(b *Books) { b.In++; b.Out++ })
-	err := c.write(h.raw)
+	err := c.writeMessage(h.raw)
 	if err == nil && !switching {
 		_, err = copyBody(c.cw, c.ur, h)
 	}
-	return c.pay(x, h.status, err, switching)
+	return c.finishAnswer(x, h.status, err, switching)
 }
 
-// pay sends the last of an answer and tells of the call. The end of a body always is in our buffer still, so that whoever leaves on having read it all
-// leaves after it was paid.
-func (c *httpConn) pay(x *exchange, status int, err error, switching bool) error {
-	c.paid(x)
-	err = c.flushDown(err)
-	if sunk(err) {
-		c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
+// finishAnswer flushes the end of an answer and reports the call. It dequeues the call first, so that a client
+// that disconnects after reading the whole answer does not count as having given up: the end of the body is
+// still buffered here.
+func (c *httpConn) finishAnswer(x *httpExchange, status int, err error, switching bool) (Outcome, error) {
+	c.dequeue(x)
+	err = c.flushToClient(err)
+	outcome := Delivered
+	if isSinkError(err) {
+		outcome = Collateral
 	}
 	if err != nil {
 		status = 0
 	}
-	c.report(x, status)
+	c.relay.report(&x.Exchange, status)
 	if switching && err == nil || errors.Is(err, errNotHTTP) {
-		return c.rest(nil)
+		return outcome, c.passAnswersThrough(nil)
 	}
-	return err
+	return outcome, err
 }
 
-// paid takes the exchange at the front off the queue.
-func (c *httpConn) paid(x *exchange) {
+// dequeue removes a call from the front of the queue.
+func (c *httpConn) dequeue(x *httpExchange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.owed) > 0 && c.owed[0] == x {
-		c.owed = c.owed[1:]
+	if len(c.pending) > 0 && c.pending[0] == x {
+		c.pending = c.pending[1:]
 	}
-	x.gone = c.gone
+	x.gaveUpAt = c.clientClosedAt
 	c.changed.Broadcast()
 }
 
-// loseReply reads the whole answer, so that the work was done, and withholds it.
-func (c *httpConn) loseReply(x *exchange, h *head) error {
-	rule := x.chosen.rule
-	n, err := copyBody(nil, c.ur, h)
-	c.relay.book(false, func(b *Books) { b.In++; b.Withheld++ })
-	if err != nil {
-		return err // the upstream's own failure, and shown as that
-	}
-	x.touched = true
-	c.relay.applied(rule, x.msg, told(h.status, n)+" lost, then "+string(rule.ending()))
-	c.paid(x)
-	c.endWith(x, rule.ending())
-	return nil
+// httpReply is an answer that a rule acts on. Its head has been read.
+type httpReply struct {
+	*httpConn
+	httpBody
+	x        *httpExchange
+	progress readProgress
+	bytes    int64 // bytes of the body that were read
+	err      error // from reading the body
 }
 
-// holdReply keeps the answer until the rule is healed; one that is too large goes on, and the rule is told as skipped.
-func (c *httpConn) holdReply(x *exchange, h *head) error {
-	rule, large := x.chosen.rule, false
-	body := &spill{limit: c.relay.cfg.Whole, large: func() (io.Writer, error) {
-		large = true
-		c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
-		c.relay.book(false, func(b *Books) { b.In++; b.Out++ })
-		_, err := c.cw.Write(h.raw)
-		return c.cw, err
+// readProgress is how much of an answer read has consumed.
+type readProgress uint8
+
+const (
+	unread    readProgress = iota // nothing
+	buffered                      // as much as there was, into memory
+	streamed                      // it was too large, and all but its buffered end was forwarded
+	discarded                     // it was discarded
+)
+
+func (p *httpReply) serverIdle() { p.markReplyHeld() }
+
+func (p *httpReply) String() string { return describeReply(p.head.status, p.bytes) }
+
+func (p *httpReply) Report(status int) { p.relay.report(&p.x.Exchange, status) }
+
+func (p *httpReply) End(ending Ending, lost func(Message)) {
+	p.dequeue(p.x)
+	p.endExchange(p.x, ending, lost)
+}
+
+func (p *httpReply) read(keep bool, skip func(why string)) bool {
+	if !keep {
+		p.progress = discarded
+		p.bytes, p.err = copyBody(nil, p.ur, p.head)
+		return p.err == nil
+	}
+	if why := p.head.endless(p.x.head.method); why != "" {
+		skip(why)
+		return false
+	}
+	p.progress = buffered
+	into := &spill{limit: p.relay.cfg.Whole, onOverflow: func() (io.Writer, error) {
+		p.progress = streamed
+		skip(p.relay.tooLarge())
+		return p.cw, p.writeMessage(p.head.raw)
 	}}
-	n, err := copyBody(body, c.ur, h)
-	if large {
-		return c.pay(x, h.status, err, false)
-	}
-	if err == nil {
-		c.relay.begin()
-		defer c.relay.end()
-		c.relay.book(false, func(b *Books) { b.In++; b.Held++ })
-		c.relay.tell(rule, x.msg, evidence.Held, told(h.status, n)+", until healed")
-		x.touched = true
-		rule.Count.Touch(1)
-		if !c.until(rule) {
-			c.relay.book(false, func(b *Books) { b.Held--; b.Withheld++ })
-			return io.EOF
-		}
-		c.relay.tell(rule, x.msg, evidence.Released, "")
-		c.relay.book(false, func(b *Books) { b.Held--; b.Out++ })
-	} else {
-		c.relay.book(false, func(b *Books) { b.In++; b.Out++ })
-	}
-	if werr := c.write(append(h.raw, body.buf...)); werr != nil {
-		err = werr
-	}
-	return c.pay(x, h.status, err, false)
+	p.bytes, p.err = copyBody(into, p.ur, p.head)
+	p.body = into.buf
+	return p.err == nil && p.progress == buffered
 }
 
-func told(status int, n int64) string {
+func (p *httpReply) forward() (Outcome, error) {
+	switch p.progress {
+	case unread:
+		return p.pass(p.x, p.head)
+	case discarded:
+		return HeldBack, p.err // the failure of the server, forwarded as such
+	case buffered:
+		if err := p.writeMessage(append(p.head.raw, p.body...)); err != nil {
+			p.err = err
+		}
+	}
+	return p.finishAnswer(p.x, p.head.status, p.err, false)
+}
+
+func (p *httpReply) deliver(written func()) (second, error) { return p.httpConn.deliver(p.x, written) }
+
+func describeReply(status int, n int64) string {
 	return "status " + strconv.Itoa(status) + ", " + plural(int(n), "byte")
 }

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// copyBody copies a body to w exactly as it came, framing included, to its end, and returns its bytes. A nil w reads it away.
+// copyBody copies a body to w unchanged, including its framing, and returns the number of bytes. A nil w
+// discards it.
 func copyBody(w io.Writer, r *bufio.Reader, h *head) (int64, error) {
 	if w == nil {
 		w = io.Discard
@@ -26,10 +27,10 @@ func copyBody(w io.Writer, r *bufio.Reader, h *head) (int64, error) {
 	return 0, nil
 }
 
-// flusher is a bufio.Writer, or what else holds bytes back.
+// flusher is a buffering writer, such as a bufio.Writer.
 type flusher interface{ Flush() error }
 
-// flush sends on what is held back; it is called before a read that may block. The end of a body stays with the writer.
+// flush flushes w before a read that may block, so that only the end of a body stays in the buffer.
 func flush(w io.Writer) error {
 	if f, ok := w.(flusher); ok {
 		if err := f.Flush(); err != nil {
@@ -39,7 +40,7 @@ func flush(w io.Writer) error {
 	return nil
 }
 
-// nextLine reads a line, after a flush where it is not at hand.
+// nextLine reads a line. It flushes w first if the line is not in the buffer of r.
 func nextLine(w io.Writer, r *bufio.Reader) ([]byte, error) {
 	if part, _ := r.Peek(r.Buffered()); bytes.IndexByte(part, '\n') < 0 {
 		if err := flush(w); err != nil {
@@ -49,7 +50,7 @@ func nextLine(w io.Writer, r *bufio.Reader) ([]byte, error) {
 	return readLine(r, maxHead)
 }
 
-// await waits for bytes to read.
+// await blocks until r has input. It flushes w first if r is empty.
 func await(w io.Writer, r *bufio.Reader) error {
 	if r.Buffered() == 0 {
 		if err := flush(w); err != nil {
@@ -79,7 +80,7 @@ func copyN(w io.Writer, r *bufio.Reader, n int64) (int64, error) {
 	return done, nil
 }
 
-// copyAll copies until the stream ends.
+// copyAll copies r to w until r ends.
 func copyAll(w io.Writer, r *bufio.Reader) (int64, error) {
 	var done int64
 	for {
@@ -103,7 +104,7 @@ func copyChunks(w io.Writer, r *bufio.Reader) (int64, error) {
 	for {
 		line, err := nextLine(w, r)
 		if err != nil {
-			return done, broken(w, line, err)
+			return done, writePartial(w, line, err)
 		}
 		if _, err := w.Write(line); err != nil {
 			return done, sinkError{err}
@@ -145,7 +146,7 @@ func copyTrailers(w io.Writer, r *bufio.Reader) (int64, error) {
 func copyLine(w io.Writer, r *bufio.Reader) ([]byte, error) {
 	line, err := nextLine(w, r)
 	if err != nil {
-		return line, broken(w, line, err)
+		return line, writePartial(w, line, err)
 	}
 	if _, err := w.Write(line); err != nil {
 		return line, sinkError{err}
@@ -153,8 +154,8 @@ func copyLine(w io.Writer, r *bufio.Reader) ([]byte, error) {
 	return line, nil
 }
 
-// broken passes on what came before a stream broke.
-func broken(w io.Writer, rest []byte, err error) error {
+// writePartial writes what was received before a stream broke.
+func writePartial(w io.Writer, rest []byte, err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
@@ -162,26 +163,27 @@ func broken(w io.Writer, rest []byte, err error) error {
 	return err
 }
 
-// sinkError is an error of the writing side, to be told from the reading side's.
+// sinkError is an error of the writing side, as opposed to the reading side.
 type sinkError struct{ error }
 
 func (e sinkError) Unwrap() error { return e.error }
 
-// sunk tells whether an error is of the writing side.
-func sunk(err error) bool {
+// isSinkError reports whether an error comes from the writing side.
+func isSinkError(err error) bool {
 	if err == nil {
-		return false // without room for what errors.As finds
+		return false // saves the allocation of errors.As
 	}
 	var sink sinkError
 	return errors.As(err, &sink)
 }
 
-// spill keeps what is written to it up to limit; with more, it asks large for a writer, gives it all, and passes the rest on.
+// spill buffers up to limit bytes. On overflow it calls onOverflow for a writer, to which it copies the buffer
+// and forwards everything else.
 type spill struct {
-	buf   []byte
-	limit int64
-	large func() (io.Writer, error)
-	to    io.Writer
+	buf        []byte
+	limit      int64
+	onOverflow func() (io.Writer, error)
+	to         io.Writer
 }
 
 func (s *spill) Write(p []byte) (int, error) {
@@ -190,7 +192,7 @@ func (s *spill) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if s.to == nil {
-		to, err := s.large()
+		to, err := s.onOverflow()
 		if err != nil {
 			return 0, err
 		}

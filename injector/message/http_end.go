@@ -6,43 +6,46 @@ import (
 	"time"
 )
 
-// stop ends the reading of requests after an error of request.
+// stop handles the error that ended the reading of requests.
 func (c *httpConn) stop(err error) {
 	switch {
-	case sunk(err):
-		c.serverGone()
-		c.drain()
+	case isSinkError(err):
+		c.markUpstreamFailed()
+		c.discardInput()
 	case errors.Is(err, errNotHTTP):
-		c.goRaw(nil, err.Error())
-	default: // the client broke off; what came of the request goes on
+		c.passRequestsThrough(nil, err.Error())
+	default: // the client disconnected; forward what was received of the request
 		_ = c.uw.Flush()
-		c.clientGone(err)
+		c.clientClosed(err)
 	}
 }
 
-// drain reads away what the client still says, until it ends.
-func (c *httpConn) drain() {
+// discardInput reads and discards the client's input until it ends.
+func (c *httpConn) discardInput() {
 	_, err := io.Copy(io.Discard, c.cr)
-	c.clientGone(err)
+	c.clientClosed(err)
 }
 
-// detached tells whether an exchange goes on whether or not the client is there: its answer is to be read to the end. c.mu is held.
-func (c *httpConn) detached() bool {
+// outlivesClient reports whether the answer to a pending call must be read to its end even if the client has
+// disconnected. c.mu is held.
+func (c *httpConn) outlivesClient() bool {
 	if c.mux != nil {
-		return c.mux.busy() || (c.late && c.mux.toServer.unwritten())
+		return c.mux.busy() || (c.sentAfterClose && c.mux.toServer.hasUnwritten())
 	}
-	for _, x := range c.owed {
-		if r := x.chosen.rule; r != nil && (r.Do == LoseReply || (r.Do == Twice && r.Second)) {
+	for _, x := range c.pending {
+		if x.needsWholeReply() {
 			return true
 		}
 	}
 	return false
 }
 
-// goRaw passes on what could not be followed, and all that comes after it. Without a reason there is nothing to tell.
-func (c *httpConn) goRaw(first []byte, why string) {
+// passRequestsThrough forwards first and all further input unchanged, after input that cannot be parsed. why is
+// reported unless it is "".
+func (c *httpConn) passRequestsThrough(first []byte, why string) {
 	c.mu.Lock()
-	c.raw = true
+	c.passthrough = true
+	c.changed.Broadcast()
 	c.mu.Unlock()
 	if why != "" {
 		c.relay.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: why})
@@ -56,18 +59,19 @@ func (c *httpConn) goRaw(first []byte, why string) {
 	c.stop(err)
 }
 
-// end ends the client's connection as a rule asks. After silence both sockets stay open until the client ends; after a FIN the client's until it
-// ends too, since closing a socket with unread bytes would send a reset behind.
-func (c *httpConn) end(then Ending) {
+// end ends the client's connection as a rule asks. After silence, both sockets stay open until the client
+// closes. After a FIN, the client's socket stays open until the client closes, because closing a socket with
+// unread input would send a reset.
+func (c *httpConn) end(ending Ending) {
 	c.mu.Lock()
-	c.ended = then != ThenSilence
-	c.silent = then == ThenSilence
+	c.endedByRule = ending != EndSilence
+	c.blackholed = ending == EndSilence
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	switch then {
-	case ThenSilence:
+	switch ending {
+	case EndSilence:
 		return
-	case ThenClosed:
+	case EndClosed:
 		_ = c.client.CloseWrite()
 	default:
 		_ = c.client.Reset()
@@ -75,28 +79,20 @@ func (c *httpConn) end(then Ending) {
 	c.cancel()
 }
 
-// unpaid tells of all that the client is owed and will not get.
-func (c *httpConn) unpaid() {
+// reportUnanswered reports the calls that will not be answered.
+func (c *httpConn) reportUnanswered() {
 	c.mu.Lock()
-	owed := c.owed
-	c.owed = nil
-	for _, x := range owed {
-		x.gone = c.gone
+	var unanswered []*Exchange
+	for _, x := range c.pending {
+		x.gaveUpAt = c.clientClosedAt
+		unanswered = append(unanswered, &x.Exchange)
 	}
+	c.pending = nil
 	if c.mux != nil {
-		owed = c.mux.unpaidStreams()
+		unanswered = c.mux.unansweredStreams()
 	}
 	c.mu.Unlock()
-	for _, x := range owed {
-		c.report(x, 0)
+	for _, x := range unanswered {
+		c.relay.report(x, 0)
 	}
-}
-
-// report tells of a call that is over. A caller who left while it was owed has given up, also when the answer still went out.
-func (c *httpConn) report(x *exchange, status int) {
-	call := Call{Start: x.start, End: time.Now(), Op: x.msg.op, Status: status, Affected: x.touched, Skipped: x.skipped}
-	if !x.gone.IsZero() {
-		call.GaveUp, call.End = true, x.gone
-	}
-	c.relay.cfg.Calls(call)
 }

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// maxHead bounds a message's head; beyond it the connection goes through as plain bytes.
+// maxHead limits the head of a message. Beyond it, the connection is relayed as plain bytes.
 const maxHead = 256 << 10
 
-// errNotHTTP tells that the bytes cannot be followed as HTTP/1.1: they go on as they are.
+// errNotHTTP means that the input cannot be parsed as HTTP/1.1 and must be passed through.
 var errNotHTTP = errors.New("not understood as HTTP/1.1")
 
-// framing says where a body ends (RFC 9112, section 6.3).
+// framing is how the end of a body is determined (RFC 9112, section 6.3).
 type framing uint8
 
 const (
@@ -26,10 +26,10 @@ const (
 	untilClose
 )
 
-// head is the start of a message: its exact bytes and what the relay has to know of them.
+// head is the head of a message: its exact bytes and the properties that the relay needs.
 type head struct {
 	raw     []byte // request or status line, fields, and the empty line
-	line    string // the first without its end
+	line    string // the request line, without its line ending
 	method  string // of a request
 	target  string
 	status  int // of a response
@@ -37,32 +37,33 @@ type head struct {
 	size    int64 // of a sized body
 	key     string
 	close   bool // the connection ends after this message
-	upgrade bool // a request that asks for another protocol, CONNECT included
+	upgrade bool // a request for another protocol, including CONNECT
 	expects bool // Expect: 100-continue
 	fields  fields
 }
 
 type fields struct {
-	last                  string // name of the latest, as in concerning
+	last                  string // name of the latest field, as returned by knownField
 	length, encoding      string
 	lengths, codings      int
 	connection            string
 	http10, upgradeHeader bool
 }
 
-// readHead reads one head. At an orderly end before its first byte the error is io.EOF; bytes that are no head come back in head.raw with errNotHTTP.
+// readHead reads one head. The error is io.EOF if the input ends before the first byte, and errNotHTTP if the
+// input is not a head; head.raw then holds the input.
 func readHead(r *bufio.Reader, request bool) (*head, error) {
 	h := &head{}
 	return h, h.read(r, request)
 }
 
-// read reads a head, see readHead. One that was read before may be read into again: its raw bytes are overwritten then.
+// read is like readHead, but reuses h and overwrites the bytes of a previous head.
 func (h *head) read(r *bufio.Reader, request bool) error {
 	*h = head{raw: h.raw[:0]}
-	if b, _ := r.Peek(1); request && len(b) == 1 && !begins(b[0]) {
-		return errNotHTTP // what has no lines is not waited for
+	if b, _ := r.Peek(1); request && len(b) == 1 && !startsRequest(b[0]) {
+		return errNotHTTP // do not wait for a line ending that may never arrive
 	}
-	h.raw = slices.Grow(h.raw, min(r.Buffered(), 1<<10)) // most heads are at hand, and not much else is
+	h.raw = slices.Grow(h.raw, min(r.Buffered(), 1<<10)) // most heads are buffered completely
 	for first := true; ; {
 		line, err := readLine(r, maxHead-len(h.raw))
 		h.raw = append(h.raw, line...)
@@ -72,9 +73,9 @@ func (h *head) read(r *bufio.Reader, request bool) error {
 		text := trim(line)
 		switch {
 		case bytes.IndexByte(text, '\r') >= 0:
-			return errNotHTTP // a line's end to some readers
+			return errNotHTTP // some parsers take it for a line ending
 		case first && len(text) == 0:
-			continue // empty lines before a request line are to be skipped (RFC 9112, section 2.2); they stay in raw
+			continue // skip empty lines before a request line, but keep them in raw (RFC 9112, section 2.2)
 		case first:
 			if first = false; !h.start(string(text), request) {
 				return errNotHTTP
@@ -87,11 +88,11 @@ func (h *head) read(r *bufio.Reader, request bool) error {
 	}
 }
 
-// begins tells whether a request may begin so: with its method, or an empty line before it.
-func begins(b byte) bool { return b == '\r' || b == '\n' || tokens[b] }
+// startsRequest reports whether a request may start with b: a method, or an empty line before it.
+func startsRequest(b byte) bool { return b == '\r' || b == '\n' || tokens[b] }
 
-// strange names what came instead of HTTP/1.1: raw, or when that is empty what is at hand.
-func strange(raw []byte, r *bufio.Reader) string {
+// describeUnknown describes input that is not HTTP/1.1. If raw is empty, it looks at the buffer of r.
+func describeUnknown(raw []byte, r *bufio.Reader) string {
 	if len(raw) == 0 {
 		raw, _ = r.Peek(r.Buffered())
 	}
@@ -104,18 +105,18 @@ func strange(raw []byte, r *bufio.Reader) string {
 	return errNotHTTP.Error()
 }
 
-// trim takes a line's end off: CR LF, or LF alone.
+// trim removes the line ending, CRLF or LF.
 func trim(line []byte) []byte {
 	line = bytes.TrimSuffix(line, []byte("\n"))
 	return bytes.TrimSuffix(line, []byte("\r"))
 }
 
-// readLine returns a line with its end, at most limit bytes. It is good until the next read.
+// readLine returns a line with its ending, of at most limit bytes. It is valid until the next read.
 func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 	for line := []byte(nil); ; {
 		part, err := r.ReadSlice('\n')
 		if err == nil && line == nil {
-			line = part // as it lies in the buffer
+			line = part // no copy: it is in the buffer as a whole
 		} else {
 			line = append(line, part...)
 		}
@@ -140,7 +141,7 @@ func (h *head) start(line string, request bool) bool {
 	}
 	if request {
 		i := strings.LastIndexByte(rest, ' ')
-		if i < 0 || !token(a) || !version(rest[i+1:]) {
+		if i < 0 || !isToken(a) || !isVersion(rest[i+1:]) {
 			return false
 		}
 		h.line, h.method, h.target = line, a, rest[:i]
@@ -149,7 +150,7 @@ func (h *head) start(line string, request bool) bool {
 	}
 	code, _, _ := strings.Cut(rest, " ")
 	status, err := strconv.Atoi(code)
-	if err != nil || len(code) != 3 || status < 100 || !version(a) {
+	if err != nil || len(code) != 3 || status < 100 || !isVersion(a) {
 		return false
 	}
 	h.status = status
@@ -157,12 +158,12 @@ func (h *head) start(line string, request bool) bool {
 	return true
 }
 
-func version(s string) bool {
+func isVersion(s string) bool {
 	return len(s) == len("HTTP/1.1") && strings.HasPrefix(s, "HTTP/1.") && s[7] >= '0' && s[7] <= '9'
 }
 
-// token tells whether s is a method's or a field's name (RFC 9110, section 5.6.2: letters, digits and a few marks).
-func token[T string | []byte](s T) bool {
+// isToken reports whether s is a valid method or field name (RFC 9110, section 5.6.2).
+func isToken[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if !tokens[s[i]] {
 			return false
@@ -171,7 +172,7 @@ func token[T string | []byte](s T) bool {
 	return len(s) > 0
 }
 
-// tokens are the bytes of a token.
+// tokens holds the characters of a token.
 var tokens = func() (in [256]bool) {
 	for c := '!'; c < 0x7f; c++ {
 		in[c] = !strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
@@ -179,8 +180,8 @@ var tokens = func() (in [256]bool) {
 	return in
 }()
 
-// concerning is which of the fields that the relay looks at has this name; "-" is none.
-func concerning(name []byte) string {
+// knownField returns the name of a field that the relay evaluates in lower case, or "-" for any other field.
+func knownField(name []byte) string {
 	for _, known := range [...]string{"content-length", "transfer-encoding", "connection", "upgrade", "expect", "idempotency-key"} {
 		if len(name) == len(known) && bytes.EqualFold(name, []byte(known)) {
 			return known
@@ -189,10 +190,10 @@ func concerning(name []byte) string {
 	return "-"
 }
 
-// field looks at a field line; false when other readers may understand it otherwise.
+// field evaluates a field line. It returns false if the line is ambiguous.
 func (h *head) field(line []byte) bool {
 	f := &h.fields
-	if line[0] == ' ' || line[0] == '\t' { // the line before goes on: of no concern, unless that says where the body ends
+	if line[0] == ' ' || line[0] == '\t' { // an obsolete line folding: ambiguous only in fields that affect framing
 		fine := f.last != ""
 		switch f.last {
 		case "content-length", "transfer-encoding", "connection", "upgrade", "expect":
@@ -201,10 +202,10 @@ func (h *head) field(line []byte) bool {
 		return fine
 	}
 	name, value, ok := bytes.Cut(line, []byte(":"))
-	if !ok || !token(name) {
+	if !ok || !isToken(name) {
 		return false
 	}
-	if f.last = concerning(name); f.last == "-" {
+	if f.last = knownField(name); f.last == "-" {
 		return true
 	}
 	text := string(bytes.TrimSpace(value))
@@ -227,7 +228,7 @@ func (h *head) field(line []byte) bool {
 	return true
 }
 
-// frame decides where the body ends. Messages that two readers could frame differently are not followed.
+// frame determines how the body ends. It returns errNotHTTP if the framing is ambiguous.
 func (h *head) frame(request bool) error {
 	f := &h.fields
 	has := func(option string) bool {
@@ -262,8 +263,8 @@ func (h *head) frame(request bool) error {
 	return nil
 }
 
-// answers adapts a response's framing to the request that it answers (RFC 9112, section 6.3, rules 1 and 2).
-func (h *head) answers(method string) {
+// adaptTo adapts the framing of a response to the method of its request (RFC 9112, section 6.3, rules 1 and 2).
+func (h *head) adaptTo(method string) {
 	switch {
 	case method == "HEAD", h.status == 204, h.status == 304, h.interim():
 		h.body = noBody
@@ -272,10 +273,10 @@ func (h *head) answers(method string) {
 	}
 }
 
-// interim tells whether a final response is still to come.
+// interim reports whether the response is followed by a final one.
 func (h *head) interim() bool { return h.status/100 == 1 && h.status != 101 }
 
-// op is the method and the path without query, as evidence names it.
+// op returns the method and the path without query, the name of the operation in the evidence.
 func (h *head) op() string {
 	path := h.path()
 	if strings.HasPrefix(h.target, path) {
@@ -298,7 +299,7 @@ func (h *head) path() string {
 	return path
 }
 
-// header is the value of the first field of a name, "" without one.
+// header returns the value of the first field with a name, or "".
 func (h *head) header(name string) string {
 	for line := range bytes.Lines(h.raw) {
 		field, value, ok := bytes.Cut(trim(line), []byte(":"))

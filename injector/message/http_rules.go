@@ -4,70 +4,65 @@ import (
 	"io"
 	"slices"
 	"strconv"
-
-	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// request carries one request to its fate. Its error is the end of the client's bytes, or a sinkError where the upstream's is.
-func (c *httpConn) request(x *exchange) error {
-	rule := x.chosen.rule
-	if len(x.chosen.delays) == 0 && (rule == nil || rule.Do == LoseReply) {
-		c.relay.book(true, func(b *Books) { b.In++ })
+// request processes one request. It returns the error that ended the client's input, or a sinkError from the
+// upstream.
+func (c *httpConn) request(x *httpExchange) error {
+	if !x.intercepted() {
+		x.request = c.relay.Received(ToServer)
 		return c.stream(x)
 	}
-	body, done, err := c.keep(x)
+	body, done, err := c.bufferBody(x)
 	if done || err != nil {
 		return err
 	}
-	c.relay.book(true, func(b *Books) { b.In++; b.Held++ })
-	c.relay.begin()
-	x.sent = make(chan struct{})
+	x.request = c.relay.Received(ToServer)
+	c.relay.Begin()
+	c.beginHold()
+	x.done = make(chan struct{})
 	var sendErr error
 	c.wg.Go(func() {
-		defer c.relay.end()
-		defer close(x.sent)
-		sendErr = c.fate(x, body)
+		defer c.relay.End()
+		defer close(x.done)
+		sendErr = c.relay.carry(&x.Exchange, &httpRequest{httpConn: c, x: x, httpBody: httpBody{head: &x.head, body: body}})
 	})
-	// The client is watched meanwhile. What it says next stays behind this request.
+	// Watch the client meanwhile. Further input stays in the buffer behind this request.
 	_, err = c.cr.Peek(1)
 	if err != nil {
-		c.leave()
+		c.markClientClosed()
 	}
-	<-x.sent
+	<-x.done
 	if sendErr != nil || err != nil {
-		return max2(sendErr, err)
+		return firstError(sendErr, err)
 	}
 	if x.head.expects && !x.dropped() && c.ctx.Err() == nil {
 		_, err = copyBody(c.uw, c.cr, &x.head)
-		return c.flushUp(err)
+		return c.flushToServer(err)
 	}
 	return nil
 }
 
-// max2 prefers the first error.
-func max2(a, b error) error {
+// firstError returns the first error that is not nil.
+func firstError(a, b error) error {
 	if a != nil {
 		return a
 	}
 	return b
 }
 
-// dropped tells whether the request is not to reach the upstream.
-func (x *exchange) dropped() bool {
-	r := x.chosen.rule
-	return r != nil && (r.Do == Answer || (r.Do == LoseRequest && r.ending() != ThenHeld))
-}
-
-// stream passes a request on as the client sends it.
-func (c *httpConn) stream(x *exchange) error {
-	if err := c.send(x, nil); err != nil {
+// stream forwards a request while the client sends it.
+func (c *httpConn) stream(x *httpExchange) error {
+	outcome, err := c.send(x, nil)
+	x.request.End(outcome)
+	if err != nil {
 		return err
 	}
-	_, err := copyBody(c.uw, c.cr, &x.head)
-	return c.flushUp(err)
+	_, err = copyBody(c.uw, c.cr, &x.head)
+	return c.flushToServer(err)
 }
 
-func (c *httpConn) flushUp(err error) error {
+func (c *httpConn) flushToServer(err error) error {
 	if err != nil {
 		return err
 	}
@@ -77,57 +72,71 @@ func (c *httpConn) flushUp(err error) error {
 	return nil
 }
 
-// send enters the exchange into what the client is owed and writes its head, and its body where that is at hand. It does not flush.
-func (c *httpConn) send(x *exchange, body []byte) error {
-	c.relay.book(true, func(b *Books) { b.Out++ })
-	x.passes = c.relay.passing(x.msg)
-	c.mu.Lock()
-	c.owed = append(c.owed, x)
-	c.mu.Unlock()
+// send enqueues the call and writes the head of the request, and body. It does not flush.
+func (c *httpConn) send(x *httpExchange, body []byte) (Outcome, error) {
+	x.overtaken = c.relay.overtakenBy(x.msg)
+	if !c.enqueue(x, false) {
+		if err := c.redial(); err != nil {
+			c.relay.report(&x.Exchange, 0)
+			return Collateral, err
+		}
+		c.enqueue(x, true)
+	}
 	_, err := c.uw.Write(x.head.raw)
 	if err == nil {
 		_, err = c.uw.Write(body)
 	}
 	if err != nil {
-		c.relay.book(true, func(b *Books) { b.Out--; b.Collateral++ })
-		return sinkError{err}
+		return Collateral, sinkError{err}
 	}
-	if r := x.chosen.rule; r == nil || r.Do != Twice {
-		x.head.raw = nil // it may be owed for long
+	c.relay.Wrote(ToServer)
+	if !x.does(Twice) {
+		x.head.raw = nil // not needed while the call is pending, which may take long
 	}
-	return nil
+	return Delivered, nil
 }
 
-// keep reads a request's body, so that the client can be watched while the request waits, and that it can be sent twice. One that is not to arrive is
-// read away. Done means that there is nothing left to do: a larger body passed after its delays, and any other rule is told as skipped. The body of a client that
-// waits for 100 Continue is not read.
-func (c *httpConn) keep(x *exchange) (body []byte, done bool, err error) {
+// bufferBody reads a request's body, so that the client can be watched while the request waits and the request
+// can be sent twice. The body of a dropped request is discarded, that of a client waiting for 100 Continue is
+// not read. done means that the request has been processed: its body was too large and was forwarded after the
+// delays, and any other rule was skipped.
+func (c *httpConn) bufferBody(x *httpExchange) (body []byte, done bool, err error) {
 	switch {
 	case x.head.expects:
 		return nil, false, nil
 	case x.dropped():
 		if _, err = copyBody(nil, c.cr, &x.head); err != nil {
-			c.relay.book(true, func(b *Books) { b.In++; b.Dropped++ })
+			x.request = c.relay.Received(ToServer)
+			x.request.End(Dropped)
 		}
 		return nil, false, err
 	}
-	into := &spill{limit: c.relay.cfg.Whole, large: func() (io.Writer, error) {
+	into := &spill{limit: c.relay.cfg.Whole, onOverflow: func() (io.Writer, error) {
 		done = true
-		if r := x.chosen.rule; r != nil && r.Do != LoseReply {
-			c.skip(x, "too large: more than "+plural(int(c.relay.cfg.Whole), "byte"))
+		if rule := x.Rule(); rule != nil && !rule.Action.OfReply() {
+			c.relay.skip(&x.Exchange, c.relay.tooLarge())
 		}
-		x.touched = c.sleep(x.chosen.delays, x.msg) || x.touched
-		c.relay.book(true, func(b *Books) { b.In++ })
-		return c.uw, c.send(x, nil)
+		c.beginHold()
+		if c.relay.sleep(c.ctx, x.delays, x.msg) {
+			x.affected = true
+			c.Outlived()
+		}
+		x.request = c.relay.Received(ToServer)
+		outcome, err := c.send(x, nil)
+		x.request.End(outcome)
+		return c.uw, err
 	}}
 	_, err = copyBody(into, c.cr, &x.head)
 	switch {
 	case done:
-		err = c.flushUp(err)
-	case err != nil: // what came of it goes on, as it would have
-		c.relay.book(true, func(b *Books) { b.In++ })
-		x.chosen = chosen{}
-		if serr := c.flushUp(c.send(x, into.buf)); serr != nil {
+		err = c.flushToServer(err)
+	case err != nil: // forward what was received
+		x.request = c.relay.Received(ToServer)
+		x.delays, x.replyDelays = nil, nil
+		x.chosen.Store(nil)
+		outcome, serr := c.send(x, into.buf)
+		x.request.End(outcome)
+		if serr = c.flushToServer(serr); serr != nil {
 			err = serr
 		}
 	default:
@@ -136,106 +145,83 @@ func (c *httpConn) keep(x *exchange) (body []byte, done bool, err error) {
 	return into.buf, done, err
 }
 
-// fate lets a request wait as its rules say, and then meet what was chosen for it.
-func (c *httpConn) fate(x *exchange, body []byte) error {
-	x.touched = c.sleep(x.chosen.delays, x.msg) || x.touched
-	rule := x.chosen.rule
-	switch {
-	case x.dropped():
-		c.relay.book(true, func(b *Books) { b.Held--; b.Dropped++ })
-		c.locally(x)
-		return nil
-	case rule == nil:
-	case rule.Do == LoseRequest: // held
-		x.touched = true
-		c.hold(rule, x.msg)
-	case rule.Do == Reorder:
-		x.skipped, x.touched = c.reorder(rule, x.msg)
-	case rule.Do == Corrupt || rule.Do == Truncate:
-		body = c.spoil(x, body)
-	case rule.Do == Twice:
-		x.body = body
-		x.touched = rule.Second || c.reserve(x, x.weight(body))
-		if x.touched && !rule.Second {
-			return c.sendTwice(x, body)
-		}
-	}
-	return c.sendHeld(x, body)
+// tooLarge returns why a rule that needs a whole message cannot act on it.
+func (r *Relay) tooLarge() string { return "too large: more than " + plural(int(r.cfg.Whole), "byte") }
+
+// httpRequest is an intercepted request. It is complete, except for the body of a client that waits for 100
+// Continue.
+type httpRequest struct {
+	*httpConn
+	httpBody
+	x *httpExchange
 }
 
-// sendTwice sends a request, and its copy beside it or later.
-func (c *httpConn) sendTwice(x *exchange, body []byte) error {
-	err := c.sendHeld(x, body)
-	if err != nil || c.ctx.Err() != nil {
-		c.release(x.weight(body))
-		return err
-	}
-	c.copyLater(x, body)
-	return nil
+func (q *httpRequest) Forward() (Outcome, error) {
+	outcome, err := q.send(q.x, q.body)
+	return outcome, q.flushToServer(err)
 }
 
-// sendHeld sends a request that waited, unless its connection is over.
-func (c *httpConn) sendHeld(x *exchange, body []byte) error {
-	if c.ctx.Err() != nil {
-		c.relay.book(true, func(b *Books) { b.Held--; b.Collateral++ })
-		return nil
-	}
-	c.relay.book(true, func(b *Books) { b.Held-- })
-	return c.flushUp(c.send(x, body))
+// Drop implements Carrier. The substitute for the answer is queued, so that it is sent in turn.
+func (q *httpRequest) Drop() Outcome {
+	q.cancelHold()
+	q.x.localAnswer = func() { q.relay.Instead(&q.x.Exchange, q) }
+	q.mu.Lock()
+	q.pending = append(q.pending, q.x)
+	q.mu.Unlock()
+	q.answerLocally()
+	return Dropped
 }
 
-// locally owes the client what a rule gives it without the upstream, in its turn.
-func (c *httpConn) locally(x *exchange) {
-	rule := x.chosen.rule
-	x.local = func() {
-		x.touched = true
-		if rule.Do == LoseRequest {
-			c.relay.applied(rule, x.msg, "request lost, then "+string(rule.ending()))
-			c.endWith(x, rule.ending())
-			return
-		}
-		c.relay.applied(rule, x.msg, "answered with status "+strconv.Itoa(rule.Status))
-		c.relay.book(false, func(b *Books) { b.Injected++; b.Out++ })
-		closing := x.head.close || x.head.expects || x.head.method == "CONNECT" // a client that waits for 100 has not sent its body, and may never
-		_, _ = c.cw.Write(canned(rule.Status, rule.RetryAfter, closing, x.head.method == "HEAD"))
-		status := rule.Status
-		if c.cw.Flush() != nil {
-			status = 0
-			c.relay.book(false, func(b *Books) { b.Out--; b.Collateral++ })
-		}
-		c.report(x, status)
-		if closing {
-			c.end(ThenClosed)
-		}
+func (q *httpRequest) Instead() (string, error) {
+	return "answered with status " + strconv.Itoa(q.x.Rule().Status), nil
+}
+
+func (q *httpRequest) Answer() Outcome {
+	rule, head := q.x.Rule(), &q.x.head
+	closing := head.close || head.expects || head.method == "CONNECT" // a client that waits for 100 Continue has not sent its body
+	status, outcome := rule.Status, Delivered
+	err := q.writeMessage(cannedAnswer(rule.Status, rule.RetryAfter, closing, head.method == "HEAD"))
+	if q.cw.Flush() != nil || err != nil {
+		status, outcome = 0, Collateral
 	}
+	q.Report(status)
+	if closing {
+		q.httpConn.end(EndClosed)
+	}
+	return outcome
+}
+
+// Twice implements Carrier. The copy is sent on a connection of its own.
+func (q *httpRequest) Twice() error {
+	q.x.body = q.body
+	return q.relay.twice(&q.x.Exchange, q, len(q.x.head.raw)+len(q.body), func(written func()) (second, error) { return q.deliver(q.x, written) })
+}
+
+func (q *httpRequest) Report(status int) { q.relay.report(&q.x.Exchange, status) }
+
+func (q *httpRequest) End(ending Ending, lost func(Message)) { q.endExchange(q.x, ending, lost) }
+
+// endExchange ends the connection and reports the call: at once or, after silence, when the caller has
+// disconnected. The other pending messages are lost.
+func (c *httpConn) endExchange(x *httpExchange, ending Ending, lost func(Message)) {
 	c.mu.Lock()
-	c.owed = append(c.owed, x)
-	c.mu.Unlock()
-	c.settle()
-}
-
-// endWith ends the connection and tells of the exchange: at once, or with silence when the caller has gone.
-func (c *httpConn) endWith(x *exchange, then Ending) {
-	c.mu.Lock()
-	behind := slices.Clone(c.owed)
-	c.mu.Unlock()
-	for _, other := range behind {
-		c.relay.tell(x.chosen.rule, other.msg, evidence.Collateral, "its connection ended with that of "+x.msg.op)
+	others := slices.Clone(c.pending)
+	if ending == EndSilence {
+		c.pending = slices.Insert(c.pending, 0, x) // reported by finish
 	}
-	if then == ThenSilence {
-		c.mu.Lock()
-		c.owed = append([]*exchange{x}, c.owed...) // told by finish
-		c.mu.Unlock()
+	c.mu.Unlock()
+	for _, other := range others {
+		lost(other.msg)
 	}
-	c.end(then)
-	if then != ThenSilence {
-		c.report(x, 0)
+	c.end(ending)
+	if ending != EndSilence {
+		c.relay.report(&x.Exchange, 0)
 	}
 }
 
 func (r Rule) ending() Ending {
-	if r.Then == "" {
-		return ThenReset
+	if r.EndWith == "" {
+		return EndReset
 	}
-	return r.Then
+	return r.EndWith
 }

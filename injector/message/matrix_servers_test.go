@@ -16,24 +16,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tongue is a protocol of the matrix with a server that counts, by key, what it executes.
-type tongue struct {
-	protocol string
-	cfg      Config
-	match    Match
-	code     string // of errors
-	ask      func(key string) string
-	says     func(number string) string // the answer, byte by byte, and what tells of an error
-	warm     [2]string                  // another message, that no rule matches, and its answer
-	beside   bool                       // a copy travels on another connection and may overtake the first
-	serve    func(testing.TB) (addr string, executed func(key string) int)
+// serverCase is a protocol of the matrix with a server that counts executions by key.
+type serverCase struct {
+	protocol     string
+	cfg          Config
+	match        Match
+	code         string // of errors
+	request      func(key string) string
+	answerText   func(number string) string // returns the exact answer, and the text that identifies an error
+	warm         [2]string                  // another message, which no rule matches, and its answer
+	separateConn bool                       // a copy is sent on another connection and may overtake the first
+	serve        func(testing.TB) (addr string, executed func(key string) int)
 }
 
-var tongues = []tongue{
+var serverCases = []serverCase{
 	{
-		protocol: "http", match: Match{Method: "POST"}, beside: true, serve: countHTTP,
-		ask: func(key string) string { return post("/"+key, "10 EUR") },
-		says: func(number string) string {
+		protocol: "http", match: Match{Method: "POST"}, separateConn: true, serve: countHTTP,
+		request: func(key string) string { return post("/"+key, "10 EUR") },
+		answerText: func(number string) string {
 			if number == "error" {
 				return "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\n503 injected\n"
 			}
@@ -43,8 +43,8 @@ var tongues = []tongue{
 	},
 	{
 		protocol: "redis", match: Match{Method: "INCR"}, code: "LOADING", serve: countRedis,
-		ask: func(key string) string { return fmt.Sprintf("*2\r\n$4\r\nINCR\r\n$%d\r\n%s\r\n", len(key), key) },
-		says: func(number string) string {
+		request: func(key string) string { return fmt.Sprintf("*2\r\n$4\r\nINCR\r\n$%d\r\n%s\r\n", len(key), key) },
+		answerText: func(number string) string {
 			if number == "error" {
 				return "-LOADING Redis is loading the dataset in memory\r\n"
 			}
@@ -54,34 +54,34 @@ var tongues = []tongue{
 	},
 	{
 		protocol: "lines", cfg: Config{Framing: Framing{Lockstep: true}}, match: Match{Method: "COUNT"}, code: "error", serve: countLines,
-		ask:  func(key string) string { return "COUNT " + key + "\n" },
-		says: func(number string) string { return number + "\n" },
-		warm: [2]string{"WARM\n", "warm\n"},
+		request:    func(key string) string { return "COUNT " + key + "\n" },
+		answerText: func(number string) string { return number + "\n" },
+		warm:       [2]string{"WARM\n", "warm\n"},
 	},
 }
 
-// ledger counts executions by key.
-type ledger struct {
+// executionCount counts executions by key.
+type executionCount struct {
 	mu sync.Mutex
 	n  map[string]int
 }
 
-func (c *ledger) add(key string) int {
+func (c *executionCount) add(key string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n[key]++
 	return c.n[key]
 }
 
-func (c *ledger) of(key string) int {
+func (c *executionCount) of(key string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n[key]
 }
 
-// countHTTP is a net/http server whose answers hold nothing but the count.
+// countHTTP starts a net/http server whose answers contain only the count.
 func countHTTP(t testing.TB) (addr string, executed func(string) int) {
-	c := &ledger{n: map[string]int{}}
+	c := &executionCount{n: map[string]int{}}
 	addr = serveOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		text := "warm"
@@ -95,9 +95,9 @@ func countHTTP(t testing.TB) (addr string, executed func(string) int) {
 	return addr, c.of
 }
 
-// countLines is a server that answers each line with one.
+// countLines starts a server that answers each line with one line.
 func countLines(t testing.TB) (addr string, executed func(string) int) {
-	c := &ledger{n: map[string]int{}}
+	c := &executionCount{n: map[string]int{}}
 	addr = answerEach(t, func(conn net.Conn) {
 		in := bufio.NewScanner(conn)
 		for in.Scan() {
@@ -113,7 +113,7 @@ func countLines(t testing.TB) (addr string, executed func(string) int) {
 	return addr, c.of
 }
 
-// countRedis is redis-server, asked directly.
+// countRedis starts redis-server; executed asks it directly.
 func countRedis(t testing.TB) (addr string, executed func(string) int) {
 	addr = redisServer(t)
 	direct := goredis.NewClient(&goredis.Options{Addr: addr})
@@ -125,7 +125,7 @@ func countRedis(t testing.TB) (addr string, executed func(string) int) {
 	}
 }
 
-// answerEach is a server that serves each connection so.
+// answerEach starts a server that handles each connection with serve.
 func answerEach(t testing.TB, serve func(net.Conn)) (addr string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -15,48 +15,54 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// cell is one fault of the conformance matrix: what a raw client sees of one message, and how often the server acts on it.
-type cell struct {
+// matrixCase is one fault of the conformance matrix: what a raw client sees of one message, and how often the
+// server executes it.
+type matrixCase struct {
 	name  string
 	rule  Rule                                                            // of the relay, or
 	fault func(*link.Link, *evidence.Counter) (heal link.Heal, err error) // of the link
-	heard string                                                          // the number of the execution that it is told of, "" for nothing, or "error"
-	how   string                                                          // how its connection ends: "closed" (FIN), "reset" (ECONNRESET), "silence" (open, and nothing comes), "" for not at all
-	done  int                                                             // executions before the fault is healed
-	late  int                                                             // and by the time that the connection rests again
+	// heard is the number of the execution in the answer, "" for no answer, or "error".
+	reply string
+	// how is how the connection ends: "closed" (FIN), "reset" (ECONNRESET), "silence" (open, but no data), or ""
+	// if it does not end.
+	how            string
+	executedBefore int // executions before healing
+	executedAfter  int // executions after healing
 }
 
-var matrix = []cell{
-	{name: "request lost, reset", rule: Rule{Do: LoseRequest, Then: ThenReset}, how: "reset"},
-	{name: "request lost, closed", rule: Rule{Do: LoseRequest, Then: ThenClosed}, how: "closed"},
-	{name: "request lost, silence", rule: Rule{Do: LoseRequest, Then: ThenSilence}, how: "silence"},
-	{name: "request lost, held", rule: Rule{Do: LoseRequest, Then: ThenHeld}, how: "silence", late: 1},
-	{name: "reply lost, reset", rule: Rule{Do: LoseReply, Then: ThenReset}, how: "reset", done: 1, late: 1},
-	{name: "reply lost, closed", rule: Rule{Do: LoseReply, Then: ThenClosed}, how: "closed", done: 1, late: 1},
-	{name: "reply lost, silence", rule: Rule{Do: LoseReply, Then: ThenSilence}, how: "silence", done: 1, late: 1},
-	{name: "reply lost, held", rule: Rule{Do: LoseReply, Then: ThenHeld}, how: "silence", done: 1, late: 1},
-	{name: "answered", rule: Rule{Do: Answer, Status: 503}, heard: "error"},
-	{name: "delayed", rule: Rule{Do: Delay, By: quiet}, heard: "1", done: 1, late: 1},
-	{name: "twice", rule: Rule{Do: Twice}, heard: "1", done: 2, late: 2},
-	{name: "twice, second answer", rule: Rule{Do: Twice, Second: true}, heard: "2", done: 2, late: 2},
-	{name: "twice, late", rule: Rule{Do: Twice, Late: time.Hour}, heard: "1", done: 1, late: 2},
-	{name: "out of order", rule: Rule{Do: Reorder, Wait: patience, First: 1}, heard: "2", done: 2, late: 2},
-	{name: "refused", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) { return l.Refuse(n) }, how: "reset"}, // and ECONNREFUSED for whoever connects
+var matrix = []matrixCase{
+	{name: "request lost, reset", rule: Rule{Action: LoseRequest, EndWith: EndReset}, how: "reset"},
+	{name: "request lost, closed", rule: Rule{Action: LoseRequest, EndWith: EndClosed}, how: "closed"},
+	{name: "request lost, silence", rule: Rule{Action: LoseRequest, EndWith: EndSilence}, how: "silence"},
+	{name: "request lost, held", rule: Rule{Action: LoseRequest, EndWith: EndHeld}, how: "silence", executedAfter: 1},
+	{name: "reply lost, reset", rule: Rule{Action: LoseReply, EndWith: EndReset}, how: "reset", executedBefore: 1, executedAfter: 1},
+	{name: "reply lost, closed", rule: Rule{Action: LoseReply, EndWith: EndClosed}, how: "closed", executedBefore: 1, executedAfter: 1},
+	{name: "reply lost, silence", rule: Rule{Action: LoseReply, EndWith: EndSilence}, how: "silence", executedBefore: 1, executedAfter: 1},
+	{name: "reply lost, held", rule: Rule{Action: LoseReply, EndWith: EndHeld}, how: "silence", executedBefore: 1, executedAfter: 1},
+	{name: "answered", rule: Rule{Action: Answer, Status: 503}, reply: "error"},
+	{name: "delayed", rule: Rule{Action: Delay, By: quiet}, reply: "1", executedBefore: 1, executedAfter: 1},
+	{name: "twice", rule: Rule{Action: Twice}, reply: "1", executedBefore: 2, executedAfter: 2},
+	{name: "twice, second answer", rule: Rule{Action: Twice, Second: true}, reply: "2", executedBefore: 2, executedAfter: 2},
+	{name: "twice, late", rule: Rule{Action: Twice, Late: time.Hour}, reply: "1", executedBefore: 1, executedAfter: 2},
+	{name: "out of order", rule: Rule{Action: Reorder, Wait: patience, First: 1}, reply: "2", executedBefore: 2, executedAfter: 2},
+	// New connections get ECONNREFUSED.
+	{name: "refused", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) { return l.Refuse(n) }, how: "reset"},
 	{name: "accepted and closed", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) {
 		return l.CloseAfter(link.Close{On: link.On{ID: "f", Count: n}})
 	}, how: "closed"},
 }
 
-// What each fault with each ending looks like from both sides, byte for byte and errno for errno, on a fresh connection and on one in use.
+// The effect of each fault with each ending on both sides, including exact bytes and errno, on a new connection
+// and on one in use.
 func TestConformanceMatrix(t *testing.T) {
-	for _, g := range tongues {
+	for _, g := range serverCases {
 		t.Run(g.protocol, func(t *testing.T) {
 			upstream, executed := g.serve(t)
 			for i, c := range matrix {
 				for _, used := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s/used=%v", c.name, used), func(t *testing.T) {
-						m := &meeting{tongue: g, cell: c, executed: executed, key: fmt.Sprintf("k%d%v", i, used)}
-						m.f = openAs(t, g.protocol, upstream, g.cfg)
+						m := &matrixRun{serverCase: g, matrixCase: c, executed: executed, key: fmt.Sprintf("k%d%v", i, used)}
+						m.f = openLinkFor(t, g.protocol, upstream, g.cfg)
 						m.run(t, used)
 					})
 				}
@@ -65,20 +71,20 @@ func TestConformanceMatrix(t *testing.T) {
 	}
 }
 
-// meeting is a cell that is tried.
-type meeting struct {
-	tongue
-	cell
-	f        *front
+// matrixRun is the run of one case.
+type matrixRun struct {
+	serverCase
+	matrixCase
+	f        *testLink
 	key      string
 	executed func(key string) int
 	count    *evidence.Counter
 	heal     func()
 }
 
-func (m *meeting) run(t *testing.T, used bool) {
+func (m *matrixRun) run(t *testing.T, used bool) {
 	if m.fault == nil || !used {
-		m.breaks(t)
+		m.inject(t)
 	}
 	c, err := net.Dial("tcp", m.f.addr)
 	if m.name == "refused" && !used {
@@ -94,30 +100,30 @@ func (m *meeting) run(t *testing.T, used bool) {
 		p.expect(m.warm[1])
 	}
 	if m.fault != nil && used {
-		m.breaks(t)
+		m.inject(t)
 	}
 	began := time.Now()
-	if m.name != "refused" { // whoever lives is reset at once, and a write would be told of it instead of the read
-		p.send(m.ask(m.key), false)
+	if m.name != "refused" { // an open connection is reset at once, so a write would fail instead of the read
+		p.send(m.request(m.key), false)
 	}
-	if m.rule.Do == Reorder {
-		m.pass(t)
+	if m.rule.Action == Reorder {
+		m.overtake(t)
 	}
-	m.hears(t, p)
-	if m.rule.Do == Delay {
+	m.readResponse(t, p)
+	if m.rule.Action == Delay {
 		assert.GreaterOrEqual(t, time.Since(began), m.rule.By)
 	}
-	until(t, "it is executed", func() bool { return m.executed(m.key) == m.done })
-	until(t, "it is told", func() bool { return m.count.Tally().Affected > 0 || m.rule.Late > 0 })
-	m.heals(t, p)
-	m.told(t)
+	waitUntil(t, "it is executed", func() bool { return m.executed(m.key) == m.executedBefore })
+	waitUntil(t, "it is told", func() bool { return m.count.Tally().Affected > 0 || m.rule.Late > 0 })
+	m.checkHealed(t, p)
+	m.checkReported(t)
 }
 
-// breaks puts the fault on.
-func (m *meeting) breaks(t *testing.T) {
+// inject starts the fault.
+func (m *matrixRun) inject(t *testing.T) {
 	if m.fault == nil {
 		m.rule.Match, m.rule.Code = m.match, m.code
-		m.count, m.heal = m.f.live(t, m.rule)
+		m.count, m.heal = m.f.addRule(t, m.rule)
 		return
 	}
 	m.count = evidence.NewCounter("connections")
@@ -126,23 +132,23 @@ func (m *meeting) breaks(t *testing.T) {
 	m.heal = func() { require.NoError(t, heal(t.Context())) }
 }
 
-// pass lets another client's message pass the one that is held.
-func (m *meeting) pass(t *testing.T) {
-	until(t, "it is held", func() bool { return len(m.f.seen(evidence.Held)) == 1 })
+// overtake lets another client's message pass the held one.
+func (m *matrixRun) overtake(t *testing.T) {
+	waitUntil(t, "it is held", func() bool { return len(m.f.recorded(evidence.Held)) == 1 })
 	other := connect(t, m.f.addr)
-	other.send(m.ask(m.key), false)
-	other.expect(m.says("1"))
+	other.send(m.request(m.key), false)
+	other.expect(m.answerText("1"))
 	_ = other.Close()
 }
 
-// hears holds what the client hears to what it must, and how that ends.
-func (m *meeting) hears(t *testing.T, p peer) {
-	if m.heard != "" {
-		got := m.answers(p)
-		if m.beside && m.rule.Do == Twice && !m.rule.Second && m.rule.Late == 0 && got == m.says("2") {
-			got = m.says("1") // the copy was faster
+// readResponse checks what the client receives and how its connection ends.
+func (m *matrixRun) readResponse(t *testing.T, p peer) {
+	if m.reply != "" {
+		got := m.readAnswer(p)
+		if m.separateConn && m.rule.Action == Twice && !m.rule.Second && m.rule.Late == 0 && got == m.answerText("2") {
+			got = m.answerText("1") // the copy was faster
 		}
-		require.Equal(t, m.says(m.heard), got)
+		require.Equal(t, m.answerText(m.reply), got)
 	}
 	bound := patience
 	switch m.how {
@@ -151,50 +157,51 @@ func (m *meeting) hears(t *testing.T, p peer) {
 	case "silence":
 		bound = quiet / 2
 	}
-	rest, how := p.ends(bound)
+	rest, how := p.readToEnd(bound)
 	require.Equal(t, m.how, how)
 	require.Empty(t, rest)
 }
 
-// answers reads as much as the answer is long.
-func (m *meeting) answers(p peer) string {
+// readAnswer reads as many bytes as the answer has.
+func (m *matrixRun) readAnswer(p peer) string {
 	p.t.Helper()
 	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(patience)))
-	buf := make([]byte, len(m.says(m.heard)))
+	buf := make([]byte, len(m.answerText(m.reply)))
 	n, err := io.ReadFull(p, buf)
 	require.NoError(p.t, err, "after %q", buf[:n])
 	return string(buf)
 }
 
-// heals takes the fault off. What was held arrives, a connection that stayed open carries on, and one that fell silent stays so.
-func (m *meeting) heals(t *testing.T, p peer) {
+// checkHealed heals the fault. Held messages arrive, an open connection remains usable, and a blackholed one
+// stays silent.
+func (m *matrixRun) checkHealed(t *testing.T, p peer) {
 	m.heal()
-	if m.rule.Then == ThenHeld {
-		p.expect(m.says("1"))
+	if m.rule.EndWith == EndHeld {
+		p.expect(m.answerText("1"))
 	}
-	m.f.balanced(t)
-	until(t, "all is executed", func() bool { return m.executed(m.key) == m.late })
-	if m.how == "" || m.rule.Then == ThenHeld {
-		p.send(m.ask(m.key), false)
-		p.expect(m.says(fmt.Sprint(m.late + 1)))
+	m.f.checkAccounts(t)
+	waitUntil(t, "all is executed", func() bool { return m.executed(m.key) == m.executedAfter })
+	if m.how == "" || m.rule.EndWith == EndHeld {
+		p.send(m.request(m.key), false)
+		p.expect(m.answerText(fmt.Sprint(m.executedAfter + 1)))
 		return
 	}
-	_, _ = p.write(m.ask(m.key), false) // whatever comes of it, it is not executed
+	_, _ = p.write(m.request(m.key), false) // whatever the result, it is not executed
 	_ = p.Close()
-	until(t, "the connection is over", func() bool { return m.f.link.Counters().Live == 0 })
-	assert.Equal(t, m.late, m.executed(m.key))
+	waitUntil(t, "the connection is over", func() bool { return m.f.link.Counters().Live == 0 })
+	assert.Equal(t, m.executedAfter, m.executed(m.key))
 }
 
-// told holds the evidence to what happened.
-func (m *meeting) told(t *testing.T) {
+// checkReported checks the evidence.
+func (m *matrixRun) checkReported(t *testing.T) {
 	if m.fault != nil {
 		assert.Positive(t, m.count.Tally().Affected)
 		return
 	}
 	assert.EqualValues(t, 1, m.count.Tally().Affected)
 	stage := evidence.Applied
-	if m.rule.Then == ThenHeld {
+	if m.rule.EndWith == EndHeld {
 		stage = evidence.Released
 	}
-	assert.Len(t, m.f.seen(stage), 1)
+	assert.Len(t, m.f.recorded(stage), 1)
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// What a relay remembers does not grow with the messages that it carried: neither with those that faults touched, nor with ever new keys and paths, nor with
-// connections that come and go, broken off by faults or by their clients.
+// The memory of a relay does not grow with the messages that it relayed: not with those that faults acted on,
+// not with new keys and paths, and not with connections that come and go or are broken by faults or clients.
 func TestMemoryStaysFlat(t *testing.T) {
 	n := 100_000
 	switch {
@@ -29,13 +29,13 @@ func TestMemoryStaysFlat(t *testing.T) {
 	case raceEnabled:
 		n = 20_000
 	}
-	few := 100 / float64(n) // of what takes a connection, so that the ports of a machine are enough for it
+	few := 100 / float64(n) // fewer of what ends connections, so that the machine does not run out of ports
 	for _, c := range []struct {
 		protocol string
 		code     string
 		serve    func(testing.TB) (addr string)
 		ask      func(i int) string
-		answers  func(in *bufio.Reader) error // reads one
+		answers  func(in *bufio.Reader) error // reads one answer
 	}{
 		{"http", "", answerHTTP, func(i int) string { return request("GET", fmt.Sprintf("/orders/%d/%s", i, word(i))) }, readHTTP},
 		{"redis", "LOADING", redisServer, func(i int) string {
@@ -44,14 +44,14 @@ func TestMemoryStaysFlat(t *testing.T) {
 		}, func(in *bufio.Reader) error { _, err := in.ReadSlice('\n'); return err }},
 	} {
 		t.Run(c.protocol, func(t *testing.T) {
-			f := openAs(t, c.protocol, c.serve(t), discard())
+			f := openLinkFor(t, c.protocol, c.serve(t), discard())
 			var counts []*evidence.Counter
 			for i, r := range []Rule{
-				{Do: Answer, Status: 503, Code: c.code, Share: .02}, {Do: Twice, Share: 3 * few}, {Do: Twice, Late: time.Millisecond, Share: 3 * few}, {Do: Reorder, Wait: 20 * time.Millisecond, Share: .01},
-				{Do: Delay, By: time.Microsecond, Share: .01}, {Do: LoseReply, Then: ThenClosed, Share: few}, {Do: LoseRequest, Share: few},
+				{Action: Answer, Status: 503, Code: c.code, Share: .02}, {Action: Twice, Share: 3 * few}, {Action: Twice, Late: time.Millisecond, Share: 3 * few}, {Action: Reorder, Wait: 20 * time.Millisecond, Share: .01},
+				{Action: Delay, By: time.Microsecond, Share: .01}, {Action: LoseReply, EndWith: EndClosed, Share: few}, {Action: LoseRequest, Share: few},
 			} {
 				r.ID, r.Seed = fmt.Sprint("fault-", i), 9
-				count, _ := f.live(t, r)
+				count, _ := f.addRule(t, r)
 				counts = append(counts, count)
 			}
 			var next atomic.Int64
@@ -60,19 +60,19 @@ func TestMemoryStaysFlat(t *testing.T) {
 				for range 4 {
 					all.Go(func() {
 						for int(next.Load()) < most {
-							ahead(t, f.addr, &next, c.ask, c.answers)
+							pipeline(t, f.addr, &next, c.ask, c.answers)
 						}
 					})
 				}
 				all.Wait()
-				f.balanced(t)
-				until(t, "all connections are over", func() bool { return f.link.Counters().Live == 0 })
+				f.checkAccounts(t)
+				waitUntil(t, "all connections are over", func() bool { return f.link.Counters().Live == 0 })
 				return inUse()
 			}
 			before := carry(n / 10)
 			after := carry(n)
-			toServer, _ := f.balanced(t)
-			t.Logf("%d messages on %d connections: %d KiB of heap after a tenth, %d KiB after all", toServer.In, f.link.Counters().Opened, before>>10, after>>10)
+			toServer, _ := f.checkAccounts(t)
+			t.Logf("%d messages on %d connections: %d KiB of heap after a tenth, %d KiB after all", toServer.Received, f.link.Counters().Opened, before>>10, after>>10)
 			assert.Less(t, after-before, 1<<20)
 			for _, count := range counts {
 				assert.Positive(t, count.Tally().Affected)
@@ -81,7 +81,8 @@ func TestMemoryStaysFlat(t *testing.T) {
 	}
 }
 
-// word is one of a hundred thousand that is no identifier, so that each is a class of its own.
+// word returns one of a hundred thousand words that do not look like identifiers, so that each is a class of its
+// own.
 func word(i int) string {
 	letters := make([]byte, 5)
 	for j := range letters {
@@ -91,17 +92,18 @@ func word(i int) string {
 	return string(letters)
 }
 
-// inUse is the heap that is reachable.
+// inUse returns the size of the reachable heap.
 func inUse() int {
 	runtime.GC()
-	runtime.GC() // what finalizers held
+	runtime.GC() // collects what finalizers referenced
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc) //nolint:gosec // fits
 }
 
-// ahead is a connection that carries up to 5,000 messages in rows of 100 sent ahead; faults may end it.
-func ahead(t testing.TB, addr string, next *atomic.Int64, ask func(int) string, answer func(*bufio.Reader) error) {
+// pipeline opens a connection that sends up to 5,000 messages, 100 at a time ahead of the answers. Faults may
+// end it.
+func pipeline(t testing.TB, addr string, next *atomic.Int64, ask func(int) string, answer func(*bufio.Reader) error) {
 	conn, err := net.Dial("tcp", addr)
 	if !assert.NoError(t, err) {
 		return
@@ -128,7 +130,7 @@ func ahead(t testing.TB, addr string, next *atomic.Int64, ask func(int) string, 
 	}
 }
 
-// answerHTTP is a server that says ok to whatever ends like a request.
+// answerHTTP starts a server that answers every empty line with a success.
 func answerHTTP(t testing.TB) (addr string) {
 	return answerEach(t, func(conn net.Conn) {
 		in := bufio.NewReader(conn)
@@ -148,7 +150,7 @@ func answerHTTP(t testing.TB) (addr string) {
 	})
 }
 
-// readHTTP reads an answer that has a length of two digits at most.
+// readHTTP reads an answer whose length has at most two digits.
 func readHTTP(in *bufio.Reader) error {
 	size := 0
 	for {

@@ -1,16 +1,24 @@
-// Package message relays a link's traffic message by message and decides each message's fate.
+// Package message relays the traffic of a link message by message and applies fault rules to individual
+// messages.
 //
-// New returns a Relay for one link; its Serve carries a connection on the client's socket and one upstream connection of its own. With no rule
-// live both directions pass byte for byte: the relay reads where messages begin and end and changes nothing but the addresses in NATS's INFO, which
-// would lead clients around the link. Add makes a Rule live; what it did is told to Config.Sink, Config.Calls and the rule's Count, and Quiesce
-// balances the books.
+// New returns a Relay for one link. Its Serve method relays one client connection over an upstream connection of
+// its own. While no rule is live, both directions pass unchanged: the relay parses the traffic to find message
+// boundaries and rewrites only the addresses in NATS's INFO, which would make clients bypass the link. Add makes
+// a Rule live. Effects are reported to Config.Sink, Config.Calls and the rule's Count; Quiesce returns the
+// accounting.
 //
-// The relay never repeats a request, adds no header and invents no answer but the one that a rule asks for. What it cannot follow (another
-// protocol after an upgrade, a head of more than 256 KiB, a message that two readers could frame differently) goes through untouched
-// from there on, and is told as a skipped call.
+// The relay never repeats a request, adds a header or generates an answer unless a rule asks for it. Traffic
+// that it cannot parse (another protocol after an upgrade, a head of more than 256 KiB, a message with ambiguous
+// framing) passes through unchanged until the connection ends, and is reported as a skipped call.
 //
-// A caller that sends FIN or RST while it is owed an answer has given up: half-closing HTTP clients are rare enough that the FIN counts, but
-// the answer is still delivered to those.
+// While a rule holds a message back, the server's connection is idle, and the server may close it. With HTTP,
+// the relay then redials before it forwards the held request; it never resends a request once a byte of it has
+// been written. Framed protocols keep session state in the connection, so the relay cannot redial: messages that
+// fail because the server closed the connection while they were held are counted as broken by the rule
+// (evidence.Tally.Broken).
+//
+// A caller that sends FIN or RST while an answer is pending has given up. HTTP clients that half-close are rare
+// enough that a FIN counts as giving up, but the answer is still delivered to them.
 package message
 
 import (
@@ -21,7 +29,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// Client is the client's side of a connection; link.Conn is one.
+// Client is the client side of a connection, such as a link.Conn.
 type Client interface {
 	net.Conn
 	CloseWrite() error
@@ -32,36 +40,48 @@ type Client interface {
 // Dial opens a connection to the upstream.
 type Dial func(context.Context) (net.Conn, error)
 
-// Ending is how a lost message's connection ends. The four lead to different outcomes in real clients, so a rule always names one.
+// Ending is how the connection of a lost message ends. Each ending leads to a different outcome in real clients,
+// so a rule always names one.
 type Ending string
 
-// The endings.
+// The ways in which a connection can end.
 const (
-	ThenReset   Ending = "reset"   // RST
-	ThenClosed  Ending = "closed"  // FIN
-	ThenSilence Ending = "silence" // nothing more, sockets stay open
-	ThenHeld    Ending = "held"    // kept until the fault is healed, then delivered
+	EndReset   Ending = "reset"   // RST
+	EndClosed  Ending = "closed"  // FIN
+	EndSilence Ending = "silence" // no more data; both sockets stay open
+	EndHeld    Ending = "held"    // the message is held back until the fault is healed, then delivered
 )
 
-// Do is what happens to a chosen message.
-type Do string
+// Action is what a rule does to a message that it chose.
+type Action string
 
-// What can be done to a message.
+// The actions.
 const (
-	Delay       Do = "delay"
-	LoseRequest Do = "lose request" // or a message that owes no answer, in either direction
-	LoseReply   Do = "lose reply"   // after the work was done
-	Answer      Do = "answer"       // with an error in the protocol's own words, without the upstream
-	Twice       Do = "twice"
-	Reorder     Do = "reorder"
-	Corrupt     Do = "corrupt"  // bytes of the payload, framing kept right
-	Truncate    Do = "truncate" // the payload, framing kept right
+	Delay       Action = "delay"
+	LoseRequest Action = "lose request" // or a message that has no answer, in either direction
+	LoseReply   Action = "lose reply"   // after the request was processed
+	Answer      Action = "answer"       // with an error of the protocol, without contacting the upstream
+	Twice       Action = "twice"
+	Reorder     Action = "reorder"
+	Corrupt     Action = "corrupt"  // the payload; the framing stays valid
+	Truncate    Action = "truncate" // the payload; the framing stays valid
+
+	// DelayReply delays the answer after the request was processed; later output of the server on the same
+	// connection waits too.
+	DelayReply    Action = "delay reply"
+	CorruptReply  Action = "corrupt reply"
+	TruncateReply Action = "truncate reply"
 )
+
+// OfReply reports whether the action applies to the answer to the chosen message.
+func (d Action) OfReply() bool {
+	return d == LoseReply || d == DelayReply || d == CorruptReply || d == TruncateReply
+}
 
 // Dir is a direction of travel.
 type Dir uint8
 
-// Directions.
+// The directions.
 const (
 	ToServer Dir = iota
 	ToClient
@@ -74,68 +94,83 @@ func (d Dir) String() string {
 	return "to server"
 }
 
-// Rule is one live message fault. The zero values of the selection mean "every message".
+// Rule is one live message fault. The zero values of the selection fields match every message.
 type Rule struct {
-	ID    string // the injection's id; part of the decision
-	Seed  uint64
-	Do    Do
-	Dir   Dir // of the messages it acts on, where a protocol has messages of its own both ways; LoseReply acts on answers and is ToServer, as their request
-	Match Match
-	Even  bool // also where the protocol never does this
+	ID     string // of the injection; part of the decision
+	Seed   uint64
+	Action Action
+	// Dir is the direction of the chosen messages, for protocols whose server sends messages of its own. Rules
+	// for replies use ToServer, the direction of the request.
+	Dir            Dir
+	Match          Match
+	AllowViolation bool // also act where a real server of this protocol never behaves like this
 
-	Share    float64 // 0 means all; else the probability, per message, by hash
-	First    uint64  // only the first N of those that match, per class; 0 means no limit
-	Every    uint64  // only each Nth; 0 means each
-	From, To uint64  // only from the From-th to the To-th, counted from 1; 0, 0 means no limit
-	Sticky   bool    // Share is drawn for the key and not for each occurrence: a message that is chosen once is chosen at every retry
+	Share    float64 // the probability for each message, decided by hash; 0 means all
+	First    uint64  // only the first N matching messages of each class; 0 means no limit
+	Every    uint64  // only every Nth message; 0 means each
+	From, To uint64  // only messages number From to To, counted from 1; 0, 0 means no limit
+	// Sticky makes Share apply to the key instead of the occurrence: a message chosen once is chosen on every
+	// retry.
+	Sticky bool
 
-	By, Jitter time.Duration // Delay: By plus or minus up to Jitter, uniform
-	Then       Ending        // LoseRequest, LoseReply; "" means reset, and for a message that nothing stands behind (NATS, what a server publishes) that no more is lost
-	Status     int           // Answer, of HTTP; of gRPC without a Code, as a proxy on the way gives it
-	Code       string        // Answer, of other protocols: "LOADING" (Redis), "UNAVAILABLE" (gRPC), "57P01" (PostgreSQL), "503" (NATS), "SERVFAIL" (DNS); of a framing, the text itself
-	RetryAfter time.Duration // Answer: sent as Retry-After in whole seconds, with a code of gRPC's as grpc-retry-pushback-ms; 0 means no header
-	Second     bool          // Twice: the copy leaves when the first answer is there, and its answer is returned; false means that both leave at once, and the first is
-	Late       time.Duration // Twice: the copy leaves so much later, or on heal; the first answer is returned
-	Wait       time.Duration // Reorder: at most so long
-	Others     int           // Reorder: until so many others passed; 0 means 1
+	By, Jitter time.Duration // Delay, DelayReply: By ± at most Jitter, uniformly distributed
+	// EndWith applies to LoseRequest and LoseReply. "" means EndReset or, for a message whose loss does not end
+	// its connection (NATS, messages pushed by a server), that only the message is lost.
+	EndWith Ending
+	Status  int // Answer: the HTTP status; for gRPC without Code, the status of a proxy
+	// Code applies to Answer in other protocols: "LOADING" (Redis), "UNAVAILABLE" (gRPC), "57P01" (PostgreSQL),
+	// "503" (NATS), "SERVFAIL" (DNS). For "lines" and "lengths" it is the text of the answer.
+	Code string
+	// RetryAfter applies to Answer. It is sent as Retry-After in whole seconds, or with a gRPC code as
+	// grpc-retry-pushback-ms. 0 means no header.
+	RetryAfter time.Duration
+	// Second applies to Twice: the copy is sent after the first answer arrived, and the client gets the answer
+	// to the copy. Otherwise both are sent at once, and the client gets the first answer.
+	Second bool
+	// Late applies to Twice: the copy is sent after this delay or on healing, and the client gets the first
+	// answer.
+	Late   time.Duration
+	Wait   time.Duration // Reorder: the longest time to hold the message
+	Others int           // Reorder: how many other messages must pass; 0 means 1
 
 	Count *evidence.Counter
 }
 
-// Match picks messages. The zero value matches all.
+// Match selects messages. The zero value matches all.
 type Match struct {
-	Method string // "POST", "INCR" (Redis), "PUB" (NATS), "INSERT" (PostgreSQL); "" any
-	Path   string // what it is about: "/charge", "/orders/{id}", "/static/*"; a key (Redis), subject (NATS: "orders.>"), table (PostgreSQL); "" any
-	Key    string // idempotency key or message id; "" any
-	Header string // "Name: value", of a request of HTTP, gRPC or NATS; "" any
+	Method string // "POST", "INCR" (Redis), "PUB" (NATS), "INSERT" (PostgreSQL); "" matches any
+	// Path is the object of the message: "/charge", "/orders/{id}" or "/static/*" (HTTP), a key (Redis), a
+	// subject such as "orders.>" (NATS), a table (PostgreSQL). "" matches any.
+	Path   string
+	Key    string // idempotency key or message ID; "" matches any
+	Header string // "Name: value", for requests of HTTP, gRPC or NATS; "" matches any
 }
 
-// Call is one exchange as the link saw it, for the load on a dependency and the patience of its caller.
+// Call is one exchange as the link observed it. It shows the load on a dependency and how long its caller
+// waited.
 type Call struct {
 	Start, End time.Time
-	Op         string // method and path without query
-	Status     int    // 0 when no whole answer went to the caller
-	GaveUp     bool   // the caller closed before it had its answer, at End; the answer may have gone out behind it
-	Affected   bool   // a rule acted on it
-	Skipped    string // why no rule could act on it, when one chose it
+	Sent       time.Time // when it was sent to the upstream; zero if it was not
+	Op         string    // method and path without query
+	Status     int       // 0 if the caller did not get a complete answer
+	// GaveUp means that the caller closed its connection at End, before it had the answer. The answer may still
+	// have been sent.
+	GaveUp   bool
+	Affected bool   // a rule acted on it
+	Skipped  string // why the rule that chose it could not act
 }
 
-// Config of a relay. All fields but Link may be zero.
+// Config configures a Relay. All fields except Link may be zero.
 type Config struct {
 	Link  string
-	Sink  evidence.Sink // each fate
-	Calls func(Call)    // each exchange when it is over
-	Whole int64         // content faults need the whole message in memory; larger ones are skipped. 0 means 1 MiB
+	Sink  evidence.Sink // receives the evidence of each effect; may be nil
+	Calls func(Call)    // called for each exchange when it has ended; may be nil
+	// Whole limits the messages that are buffered completely, as content faults need. Larger messages are
+	// skipped. 0 means 1 MiB.
+	Whole int64
+	// Trace is the first 16 hexadecimal digits of the run's trace IDs, which identify messages caused by the
+	// load. "" means that there are none.
+	Trace string
 
-	Framing Framing // of the protocols "lines" and "lengths"
-}
-
-// Books are a relay's accounts for one direction. At quiesce In + Copies + Injected = Out + Dropped + Swallowed + Withheld + Collateral.
-type Books struct {
-	In, Copies, Injected, Out, Dropped, Swallowed, Withheld, Collateral, Held int64
-}
-
-// settled tells whether nothing is held or between two entries.
-func (b Books) settled() bool {
-	return b.Held == 0 && b.In+b.Copies+b.Injected == b.Out+b.Dropped+b.Swallowed+b.Withheld+b.Collateral
+	Framing Framing // for the protocols "lines" and "lengths"
 }

@@ -21,56 +21,59 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// With -full tests that count messages count as many as the goals say: a million that were mutated, ten million that were carried; give it -timeout 0.
+// With -full, tests that count messages use the numbers of the goals: a million mutated messages, ten million
+// relayed ones. Use it with -timeout 0.
 var full = flag.Bool("full", false, "1,000,000 mutated messages and 10,000,000 carried ones, instead of 100 times less")
 
-// mutations are the faults that servers would take for errors of the protocol if they were not done at the boundaries of messages.
+// mutations are faults that servers would treat as protocol errors if they were not applied at message
+// boundaries.
 var mutations = []Rule{
-	{ID: "twice", Do: Twice, Share: .4}, {ID: "again", Do: Twice, Second: true, Share: .3}, {ID: "late", Do: Twice, Late: 2 * time.Millisecond, Share: .4},
-	{ID: "out of order", Do: Reorder, Wait: 50 * time.Millisecond, Share: .05},
+	{ID: "twice", Action: Twice, Share: .4}, {ID: "again", Action: Twice, Second: true, Share: .3}, {ID: "late", Action: Twice, Late: 2 * time.Millisecond, Share: .4},
+	{ID: "out of order", Action: Reorder, Wait: 50 * time.Millisecond, Share: .05},
 }
 
-// mutated counts what each mutation touched.
-type mutated []*evidence.Counter
+// mutationCounts holds a counter for each mutation.
+type mutationCounts []*evidence.Counter
 
-// mutate makes them live on messages that match, but one.
-func (f *front) mutate(t testing.TB, match Match, without string) (counts mutated) {
+// addMutations adds rules for all mutations but one, for messages that match.
+func (f *testLink) addMutations(t testing.TB, match Match, without string) (counts mutationCounts) {
 	for _, r := range mutations {
 		if r.ID != without {
 			r.Match, r.Seed = match, 3
-			count, _ := f.live(t, r)
+			count, _ := f.addRule(t, r)
 			counts = append(counts, count)
 		}
 	}
 	return counts
 }
 
-func (m mutated) each() (all []int64) {
+func (m mutationCounts) each() (all []int64) {
 	for _, c := range m {
 		all = append(all, c.Tally().Affected)
 	}
 	return all
 }
 
-func (m mutated) sum() (n int64) {
+func (m mutationCounts) sum() (n int64) {
 	for _, touched := range m.each() {
 		n += touched
 	}
 	return n
 }
 
-// enough is how many messages are to be mutated.
-func enough() int64 {
+// mutationTotal returns the required number of mutated messages.
+func mutationTotal() int64 {
 	if *full {
 		return 1_000_000
 	}
 	return 10_000
 }
 
-// discard is a configuration whose evidence is not kept.
+// discard returns a configuration that does not keep the evidence.
 func discard() Config { return Config{Sink: func(evidence.Fate) {}, Calls: func(Call) {}} }
 
-// redis-server sees no error while commands come twice, late and out of order, and each client gets its own answers in their order.
+// redis-server reports no error while commands are duplicated, delayed and reordered, and each client gets its
+// own answers in order.
 func TestRedisSeesNoProtocolErrors(t *testing.T) {
 	addr := redisServer(t)
 	direct := goredis.NewClient(&goredis.Options{Addr: addr, PoolSize: 1})
@@ -83,25 +86,25 @@ func TestRedisSeesNoProtocolErrors(t *testing.T) {
 		require.NoError(t, err)
 		return n
 	}
-	before := errors() // of the greeting of a client that knows newer servers
-	f := openAs(t, "redis", addr, discard())
-	touched := f.mutate(t, Match{}, "")
+	before := errors() // from the greeting of a client made for newer servers
+	f := openLinkFor(t, "redis", addr, discard())
+	touched := f.addMutations(t, Match{}, "")
 	var all sync.WaitGroup
 	for c := range 8 {
-		all.Go(func() { echoes(t, f.addr, c, func() bool { return touched.sum() >= enough() }) })
+		all.Go(func() { echoes(t, f.addr, c, func() bool { return touched.sum() >= mutationTotal() }) })
 	}
 	all.Wait()
-	f.balanced(t)
+	f.checkAccounts(t)
 	t.Logf("%d mutated, by rule %v", touched.sum(), touched.each())
 	assert.NotContains(t, touched.each(), int64(0))
 	require.Equal(t, before, errors())
-	p := connect(t, addr) // it would have told
+	p := connect(t, addr) // checks that an error would be counted
 	p.send("*1\r\n!nonsense\r\n", false)
 	p.expect("-ERR Protocol error")
 	require.Equal(t, before+1, errors())
 }
 
-// echoes sends commands ahead in rows of 100 whose answers are known, until it is enough.
+// echoes sends commands with known answers, 100 at a time, until over returns true.
 func echoes(t *testing.T, addr string, client int, over func() bool) {
 	p := connect(t, addr)
 	defer p.Close()
@@ -125,51 +128,52 @@ func echoes(t *testing.T, addr string, client int, over func() bool) {
 	}
 }
 
-// complaints keeps what a NATS server logs as warnings and errors.
-type complaints struct {
+// errorLog records the warnings and errors of a NATS server.
+type errorLog struct {
 	mu  sync.Mutex
 	all []string
 }
 
-func (c *complaints) Errorf(format string, v ...any) {
+func (c *errorLog) Errorf(format string, v ...any) {
 	c.mu.Lock()
 	c.all = append(c.all, fmt.Sprintf(format, v...))
 	c.mu.Unlock()
 }
 
-func (c *complaints) Warnf(format string, v ...any)  { c.Errorf(format, v...) }
-func (c *complaints) Fatalf(format string, v ...any) { c.Errorf(format, v...) }
-func (c *complaints) Noticef(string, ...any)         {}
-func (c *complaints) Debugf(string, ...any)          {}
-func (c *complaints) Tracef(string, ...any)          {}
+func (c *errorLog) Warnf(format string, v ...any)  { c.Errorf(format, v...) }
+func (c *errorLog) Fatalf(format string, v ...any) { c.Errorf(format, v...) }
+func (c *errorLog) Noticef(string, ...any)         {}
+func (c *errorLog) Debugf(string, ...any)          {}
+func (c *errorLog) Tracef(string, ...any)          {}
 
-func (c *complaints) list() []string {
+func (c *errorLog) list() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]string(nil), c.all...)
 }
 
-// nats-server sees no error either, nobody is disconnected, each request gets its own answer, and subscribers hear each copy.
+// nats-server reports no error either, no client is disconnected, each request gets its own answer, and
+// subscribers receive each copy.
 func TestNATSSeesNoProtocolErrors(t *testing.T) {
-	log := &complaints{}
+	log := &errorLog{}
 	addr := natsServer(t, natsd.Options{}, log)
 	direct := natsClient(t, addr)
 	_, err := direct.Subscribe("echo.>", func(m *natsgo.Msg) { _ = m.Respond(m.Data) })
 	require.NoError(t, err)
-	var heard atomic.Int64
-	_, err = direct.Subscribe("news.>", func(*natsgo.Msg) { heard.Add(1) })
+	var received atomic.Int64
+	_, err = direct.Subscribe("news.>", func(*natsgo.Msg) { received.Add(1) })
 	require.NoError(t, err)
 	require.NoError(t, direct.Flush())
-	f := openAs(t, "nats", addr, discard())
-	touched := append(f.mutate(t, Match{Path: "news.>"}, "again"), f.mutate(t, Match{Path: "echo.>"}, "out of order")...)
-	var said atomic.Int64
+	f := openLinkFor(t, "nats", addr, discard())
+	touched := append(f.addMutations(t, Match{Path: "news.>"}, "again"), f.addMutations(t, Match{Path: "echo.>"}, "out of order")...)
+	var sent atomic.Int64
 	var all sync.WaitGroup
 	for c := range 8 {
 		through := natsClient(t, f.addr, natsgo.NoReconnect())
 		all.Go(func() {
-			for i := 0; touched.sum() < enough(); i++ {
+			for i := 0; touched.sum() < mutationTotal(); i++ {
 				for range 100 {
-					said.Add(1)
+					sent.Add(1)
 					assert.NoError(t, through.Publish(fmt.Sprintf("news.%d", c), []byte("hello")))
 				}
 				text := fmt.Sprint(c, " ", i)
@@ -185,12 +189,12 @@ func TestNATSSeesNoProtocolErrors(t *testing.T) {
 		})
 	}
 	all.Wait()
-	f.balanced(t)
+	f.checkAccounts(t)
 	t.Logf("%d mutated, by rule %v", touched.sum(), touched.each())
 	assert.NotContains(t, touched.each(), int64(0))
-	until(t, "all is heard", func() bool { return heard.Load() >= said.Load() })
+	waitUntil(t, "all is heard", func() bool { return received.Load() >= sent.Load() })
 	require.Empty(t, log.list())
-	p := connect(t, addr) // it would have told
+	p := connect(t, addr) // checks that an error would be logged
 	p.send("NONSENSE\r\n", false)
-	until(t, "it complains", func() bool { return len(log.list()) > 0 })
+	waitUntil(t, "it complains", func() bool { return len(log.list()) > 0 })
 }

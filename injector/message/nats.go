@@ -8,47 +8,48 @@ import (
 	"strings"
 )
 
-// nats follows NATS core and JetStream (https://docs.nats.io/reference/reference-protocols/nats-protocol). A message is a PUB or HPUB of the client, or a MSG or
-// HMSG of the server; both are one-way, and their path is the subject. A PUB that names a reply subject is paired with the MSG on that subject, so a
-// JetStream publish is answered by its acknowledgement. A loss takes that message only, unless the rule names an ending: nothing in NATS ends with it.
+// nats parses NATS core and JetStream (https://docs.nats.io/reference/reference-protocols/nats-protocol). A
+// message is a PUB or HPUB from the client, or a MSG or HMSG from the server. All are one-way, and their path is
+// the subject. A PUB with a reply subject is paired with the MSG on that subject, so a JetStream publish is
+// answered by its acknowledgement. A loss affects only that message, unless the rule names an ending.
 //
-// INFO names the server's addresses; it is rewritten so that a client that connects anew comes back to the link, and is the only message that is
-// changed without a rule. Status messages (heartbeats, flow control, no responders) are JetStream's own and met by no rule. What comes after a change
-// to TLS is not followed, nor are the connections between servers.
+// INFO contains the server's addresses. It is rewritten so that clients reconnect through the link, and is the
+// only message that changes without a rule. Status messages (heartbeats, flow control, no responders) are not
+// subject to rules. Traffic after an upgrade to TLS and connections between servers are not parsed.
 type nats struct {
 	up, down     natsLines
 	verbose      bool // each message is answered with +OK
 	noResponders bool
-	subs         map[string]*natsSub // by their number, for answers of the relay's own
+	subs         map[string]*natsSub // by subscription ID, for generated answers
 }
 
 // natsSub is a subscription of the client.
 type natsSub struct {
-	subject    string
-	seen, most int // messages so far, and after how many it ends; 0 means never
+	subject     string
+	seen, limit int // messages so far, and the number after which it ends; 0 means never
 }
 
 func openNATS(Config) dialect {
 	return &nats{
 		up:   natsLines{words: []string{"PUB", "HPUB", "SUB", "UNSUB", "PING", "PONG", "CONNECT"}},
 		down: natsLines{words: []string{"MSG", "HMSG", "+OK", "PING", "PONG", "INFO", "-ERR"}},
-		subs: map[string]*natsSub{}, verbose: true, // as the server has it, until CONNECT says otherwise
+		subs: map[string]*natsSub{}, verbose: true, // the server's default until CONNECT
 	}
 }
 
-// natsLines finds the end of a message, piece by piece.
+// natsLines finds the ends of messages piece by piece.
 type natsLines struct {
-	words []string
-	line  []byte // under way
-	skip  int    // bytes of a payload that are still to come
+	words     []string
+	line      []byte // the incomplete line
+	remaining int    // remaining bytes of the payload
 }
 
 func (l *natsLines) feed(b []byte) (n int, whole bool, err error) {
-	if l.skip == 0 {
+	if l.remaining == 0 {
 		end := bytes.IndexByte(b, '\n')
 		if end < 0 {
 			l.line = append(l.line, b...)
-			return len(b), false, l.begins()
+			return len(b), false, l.checkStart()
 		}
 		n = end + 1
 		line := b[:n]
@@ -61,18 +62,19 @@ func (l *natsLines) feed(b []byte) (n int, whole bool, err error) {
 			return n, false, err
 		}
 		l.line = l.line[:0]
-		if h.payload < 0 {
+		if h.payloadLen < 0 {
 			return n, true, nil
 		}
-		l.skip = h.payload + len("\r\n")
+		l.remaining = h.payloadLen + len("\r\n")
 	}
-	take := min(l.skip, len(b)-n)
-	l.skip -= take
-	return n + take, l.skip == 0, nil
+	take := min(l.remaining, len(b)-n)
+	l.remaining -= take
+	return n + take, l.remaining == 0, nil
 }
 
-// begins tells whether the line under way can become a message. Other protocols may never send its end.
-func (l *natsLines) begins() error {
+// checkStart returns an error if the incomplete line cannot become a message. Other protocols may never send a
+// line ending.
+func (l *natsLines) checkStart() error {
 	word := l.line[:min(len(l.line), 16)]
 	end := bytes.IndexAny(word, " \t\r")
 	ended := end >= 0
@@ -80,7 +82,7 @@ func (l *natsLines) begins() error {
 		word = word[:end]
 	}
 	for _, w := range l.words {
-		if len(l.line) <= longestLine && len(word) <= len(w) && strings.EqualFold(w[:len(word)], string(word)) && (!ended || len(word) == len(w)) {
+		if len(l.line) <= maxLineLen && len(word) <= len(w) && strings.EqualFold(w[:len(word)], string(word)) && (!ended || len(word) == len(w)) {
 			return nil
 		}
 	}
@@ -92,16 +94,16 @@ func (l *natsLines) begins() error {
 
 // natsHead is the first line of a message.
 type natsHead struct {
-	word          string // as in words
-	args          [5][]byte
-	n             int  // of args
-	reply         bool // args holds one
-	payload, head int  // their sizes, that of the payload with its head; -1 where the line is all
+	word                  string // one of words
+	args                  [5][]byte
+	n                     int  // number of args
+	reply                 bool // the args include a reply subject
+	payloadLen, headerLen int  // sizes in bytes; payload includes head and is -1 for messages without payload
 }
 
-// read takes a line apart; only messages with a payload must have the right arguments.
+// read parses a line. It checks the arguments only of messages with a payload.
 func (l *natsLines) read(line []byte) (natsHead, error) {
-	h := natsHead{payload: -1}
+	h := natsHead{payloadLen: -1}
 	word, rest := natsField(line)
 	for _, w := range l.words {
 		if strings.EqualFold(w, string(word)) && line[0] != ' ' && line[0] != '\t' {
@@ -133,21 +135,22 @@ func (l *natsLines) read(line []byte) (natsHead, error) {
 	if more, _ := natsField(rest); len(more) > 0 {
 		return h, errDialect
 	}
-	if cr := bytes.IndexByte(line, '\r'); h.n < most-1 || h.n > most || (cr >= 0 && cr != len(line)-2) { // elsewhere servers read it in ways of their own
+	// Servers disagree about how to read such lines.
+	if cr := bytes.IndexByte(line, '\r'); h.n < most-1 || h.n > most || (cr >= 0 && cr != len(line)-2) {
 		return h, errDialect
 	}
 	h.reply = h.n == most
-	h.payload = natsSize(h.args[h.n-1])
+	h.payloadLen = natsSize(h.args[h.n-1])
 	if h.word[0] == 'H' {
-		h.head = natsSize(h.args[h.n-2])
+		h.headerLen = natsSize(h.args[h.n-2])
 	}
-	if h.payload < 0 || h.head < 0 || h.head > h.payload {
+	if h.payloadLen < 0 || h.headerLen < 0 || h.headerLen > h.payloadLen {
 		return h, errDialect
 	}
 	return h, nil
 }
 
-// natsField is the first word of a line, and what comes after it.
+// natsField returns the first word of a line and the rest.
 func natsField(line []byte) (word, rest []byte) {
 	line = bytes.TrimLeft(line, " \t")
 	if end := bytes.IndexAny(line, " \t\r\n"); end >= 0 {
@@ -177,25 +180,25 @@ func (d *nats) feed(dir Dir, b []byte) (int, bool, error) {
 	return d.down.feed(b)
 }
 
-// look also keeps what the client asked for: what is of no payload goes on at once.
-func (d *nats) look(dir Dir, raw []byte, _ *frame) frame {
+// inspect also records subscriptions and options: messages without payload are forwarded at once.
+func (d *nats) inspect(dir Dir, raw []byte, _ *frame) frame {
 	lines := &d.down
 	if dir == ToServer {
 		lines = &d.up
 	}
 	end := bytes.IndexByte(raw, '\n') + 1
 	h, err := lines.read(raw[:end])
-	if err != nil { // of a message larger than what is kept, and even its first line is
+	if err != nil { // a large message of which not even the first line is buffered
 		return frame{}
 	}
-	if h.payload < 0 {
+	if h.payloadLen < 0 {
 		d.note(h, raw[:end])
 		return frame{method: h.word}
 	}
 	f := frame{kind: isOneWay, method: strings.TrimPrefix(h.word, "H"), path: string(h.args[0])}
-	head := raw[end:min(end+h.head, len(raw))]
-	f.payload = [2]int{end + len(head), max(end+len(head), min(end+h.payload, len(raw)))}
-	if h.head > 0 {
+	head := raw[end:min(end+h.headerLen, len(raw))]
+	f.payload = [2]int{end + len(head), max(end+len(head), min(end+h.payloadLen, len(raw)))}
+	if h.headerLen > 0 {
 		f.header = func(name string) string { return natsHeader(head, name) }
 		f.key = natsHeader(head, "Nats-Msg-Id")
 	}
@@ -203,7 +206,7 @@ func (d *nats) look(dir Dir, raw []byte, _ *frame) frame {
 		if d.verbose {
 			f.immune = "its client asked for +OK after each"
 		}
-		if h.reply && !strings.HasPrefix(f.path, "$JS.API.CONSUMER.MSG.NEXT.") { // which asks for many
+		if h.reply && !strings.HasPrefix(f.path, "$JS.API.CONSUMER.MSG.NEXT.") { // requests many messages
 			f.id = string(h.args[1])
 		}
 		return f
@@ -211,14 +214,14 @@ func (d *nats) look(dir Dir, raw []byte, _ *frame) frame {
 	d.delivered(string(h.args[1]))
 	f.id = f.path
 	if status := natsStatus(head); status != "" {
-		f.exempt, f.says = true, "status "+status
+		f.exempt, f.detail = true, "status "+status
 		return f
 	}
-	f.says = natsSays(raw[f.payload[0]:f.payload[1]])
+	f.detail = describeAck(raw[f.payload[0]:f.payload[1]])
 	return f
 }
 
-// note keeps what a message without a payload says of the connection.
+// note records the options and subscriptions in a message without payload.
 func (d *nats) note(h natsHead, line []byte) {
 	switch h.word {
 	case "CONNECT":
@@ -226,7 +229,7 @@ func (d *nats) note(h natsHead, line []byte) {
 			Verbose      *bool `json:"verbose"`
 			NoResponders bool  `json:"no_responders"`
 		}
-		_ = json.Unmarshal(line[len(h.word):], &asked) // else the server ends the connection
+		_ = json.Unmarshal(line[len(h.word):], &asked) // on an error, the server ends the connection
 		d.verbose = asked.Verbose == nil || *asked.Verbose
 		d.noResponders = asked.NoResponders
 	case "SUB":
@@ -238,7 +241,7 @@ func (d *nats) note(h natsHead, line []byte) {
 		switch s := d.subs[sid]; {
 		case s == nil:
 		case h.n > 1 && natsSize(h.args[1]) > s.seen:
-			s.most = natsSize(h.args[1])
+			s.limit = natsSize(h.args[1])
 		default:
 			delete(d.subs, sid)
 		}
@@ -248,7 +251,7 @@ func (d *nats) note(h natsHead, line []byte) {
 // delivered counts a message for a subscription, which may end with it.
 func (d *nats) delivered(sid string) {
 	if s := d.subs[sid]; s != nil {
-		if s.seen++; s.seen == s.most {
+		if s.seen++; s.seen == s.limit {
 			delete(d.subs, sid)
 		}
 	}
@@ -256,7 +259,7 @@ func (d *nats) delivered(sid string) {
 
 func (*nats) sent(*frame) {}
 
-// natsHeader is the value of a header, whose case matters in NATS.
+// natsHeader returns the value of a header. Header names in NATS are case-sensitive.
 func natsHeader(head []byte, name string) string {
 	for line := range bytes.Lines(head) {
 		if n, v, ok := bytes.Cut(line, []byte(":")); ok && string(n) == name {
@@ -266,15 +269,15 @@ func natsHeader(head []byte, name string) string {
 	return ""
 }
 
-// natsStatus is the status in a head's first line: "" of a message that somebody published.
+// natsStatus returns the status in the first line of a header, or "" for a published message.
 func natsStatus(head []byte) string {
 	line, _, _ := bytes.Cut(head, []byte("\r\n"))
 	status, _ := natsField(bytes.TrimPrefix(line, []byte("NATS/1.0")))
 	return string(status)
 }
 
-// natsSays is what JetStream's answer to a publish comes to.
-func natsSays(payload []byte) string {
+// describeAck describes JetStream's answer to a publish.
+func describeAck(payload []byte) string {
 	if len(payload) > 1024 || (!bytes.HasPrefix(payload, []byte(`{"stream":`)) && !bytes.HasPrefix(payload, []byte(`{"error":`))) {
 		return ""
 	}

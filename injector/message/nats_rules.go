@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// rewrite implements rewriter: whatever addresses INFO holds become the link's.
+// rewrite implements rewriter. It replaces all addresses in INFO by the link's.
 func (*nats) rewrite(raw []byte, via net.Addr) []byte {
 	if len(raw) < 5 || !strings.EqualFold(string(raw[:5]), "INFO ") {
 		return raw
@@ -24,7 +24,7 @@ func (*nats) rewrite(raw []byte, via net.Addr) []byte {
 	if err == nil {
 		info["host"], info["port"] = json.RawMessage(strconv.Quote(host)), json.RawMessage(port)
 	}
-	if _, told := info["connect_urls"]; told && err == nil {
+	if _, present := info["connect_urls"]; present && err == nil {
 		info["connect_urls"] = json.RawMessage("[" + strconv.Quote(via.String()) + "]")
 	} else {
 		delete(info, "connect_urls")
@@ -49,7 +49,8 @@ func (*nats) trim(f frame, raw []byte, keep int) []byte {
 	return append(out, raw[hi:]...)
 }
 
-// natsErrors are what a server answers a message with in its own words: nobody serves the subject, or JetStream's refusals to store (server/errors.json).
+// natsErrors holds the errors of a server: no responders, and JetStream's refusals to store a message
+// (server/errors.json).
 var natsErrors = map[string]string{
 	"503":   "",
 	"10008": `{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}`,
@@ -57,7 +58,7 @@ var natsErrors = map[string]string{
 	"10077": `{"code":503,"err_code":10077,"description":"maximum messages exceeded"}`,
 }
 
-// refuse implements refuser. Of no message it only tells whether there is such an error.
+// refuse implements refuser. For the zero frame it only checks code.
 func (d *nats) refuse(code string, f frame) ([]byte, error) {
 	text, ok := natsErrors[code]
 	switch {
@@ -84,16 +85,17 @@ func (d *nats) refuse(code string, f frame) ([]byte, error) {
 
 func allowNATS(r Rule) error {
 	switch {
-	case r.Do == Answer:
+	case r.Action == Answer:
 		_, err := (*nats)(nil).refuse(r.Code, frame{})
 		return err
-	case r.Dir == ToClient && r.Do == Twice && !r.Even:
-		return fmt.Errorf("%s %s: NATS never delivers a message twice on one connection; lose the acknowledgement (PUB of \"$JS.ACK.>\") and JetStream delivers it again", r.Do, r.Dir)
+	case r.Dir == ToClient && r.Action == Twice && !r.AllowViolation:
+		return fmt.Errorf("%s %s: NATS never delivers a message twice on one connection; lose the acknowledgement (PUB of \"$JS.ACK.>\") and JetStream delivers it again", r.Action, r.Dir)
 	}
 	return nil
 }
 
-// matchSubject matches a subject with * for a token and > for all that follow.
+// matchSubject matches a subject against a pattern with the wildcards * (one token) and > (all remaining
+// tokens).
 func matchSubject(pattern, subject string) bool {
 	for {
 		want, wants, more := strings.Cut(pattern, ".")
@@ -110,13 +112,14 @@ func matchSubject(pattern, subject string) bool {
 	}
 }
 
-// subjectClass is the stable part of a subject: without what inboxes and acknowledgements are numbered by, and with tokens that look like an identifier as one.
+// subjectClass returns the stable part of a subject: without the variable parts of inboxes and acknowledgements,
+// and with "{id}" for tokens that look like identifiers.
 func subjectClass(subject string) string {
 	tokens := strings.Split(subject, ".")
 	switch {
 	case tokens[0] == "_INBOX":
 		return "_INBOX"
-	case strings.HasPrefix(subject, "$JS.ACK.") && len(tokens) > 10: // with a domain and an account before the stream
+	case strings.HasPrefix(subject, "$JS.ACK.") && len(tokens) > 10: // has a domain and an account before the stream
 		return "$JS.ACK." + tokens[4] + "." + tokens[5]
 	case strings.HasPrefix(subject, "$JS.ACK.") && len(tokens) > 4:
 		return "$JS.ACK." + tokens[2] + "." + tokens[3]

@@ -23,7 +23,8 @@ import (
 
 const natsConnect = "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nPING\r\n"
 
-// natsServer is a real server with JetStream, in the test's own process and folder. It logs to nobody, or to who is named.
+// natsServer starts a real server with JetStream in the test's process, with a directory of its own. It logs to
+// log, if given.
 func natsServer(t testing.TB, o natsd.Options, log ...natsd.Logger) (addr string) {
 	t.Helper()
 	o.Host, o.Port, o.NoSigs, o.NoLog, o.JetStream, o.StoreDir = "127.0.0.1", -1, true, true, true, t.TempDir()
@@ -38,11 +39,11 @@ func natsServer(t testing.TB, o natsd.Options, log ...natsd.Logger) (addr string
 	return s.Addr().String()
 }
 
-// natsPair is a client on a relay before a server, and one that asks the server directly.
-func natsPair(t testing.TB, o ...natsgo.Option) (f *front, through, direct *natsgo.Conn) {
+// natsPair returns a client on a relay in front of a server, and one connected directly.
+func natsPair(t testing.TB, o ...natsgo.Option) (f *testLink, through, direct *natsgo.Conn) {
 	t.Helper()
 	addr := natsServer(t, natsd.Options{})
-	f = openAs(t, "nats", addr, Config{})
+	f = openLinkFor(t, "nats", addr, Config{})
 	return f, natsClient(t, f.addr, o...), natsClient(t, addr)
 }
 
@@ -62,7 +63,7 @@ func streams(t testing.TB, c *natsgo.Conn) jetstream.JetStream {
 	return js
 }
 
-// orders makes a stream that forgets message ids after a window.
+// orders creates a stream that forgets message IDs after a window.
 func orders(t testing.TB, direct *natsgo.Conn, window time.Duration) jetstream.Stream {
 	t.Helper()
 	s, err := streams(t, direct).CreateStream(t.Context(), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}, Duplicates: window})
@@ -77,7 +78,8 @@ func stored(t testing.TB, s jetstream.Stream) int {
 	return int(info.State.Msgs) //nolint:gosec // few
 }
 
-// Case 4 of the systems whose verdict is known: acknowledgements of publishes are lost, and the application publishes again.
+// Case 4 of the systems whose verdict is known: acknowledgements of publishes are lost, and the application
+// publishes again.
 func TestJetStreamPublishesWhoseAcknowledgementIsLost(t *testing.T) {
 	const n = 60
 	for _, c := range []struct {
@@ -86,27 +88,27 @@ func TestJetStreamPublishesWhoseAcknowledgementIsLost(t *testing.T) {
 		id     bool
 		window time.Duration // of the stream
 		pause  time.Duration // before a retry
-		twice  bool          // each lost acknowledgement is a message too many
+		twice  bool          // each lost acknowledgement causes a duplicate message
 	}{
 		{"no fault", Rule{}, false, time.Minute, 0, false},
-		{"without message id", Rule{Do: LoseReply}, false, time.Minute, 0, true},
-		{"without message id, reset", Rule{Do: LoseReply, Then: ThenReset}, false, time.Minute, 0, true},
-		{"with message id", Rule{Do: LoseReply}, true, time.Minute, 0, false},
-		{"with message id, reset", Rule{Do: LoseReply, Then: ThenReset}, true, time.Minute, 0, false},
-		{"with message id, closed", Rule{Do: LoseReply, Then: ThenClosed}, true, time.Minute, 0, false},
-		{"with message id, after the window", Rule{Do: LoseReply}, true, 100 * time.Millisecond, 500 * time.Millisecond, true},
-		{"request lost, without message id", Rule{Do: LoseRequest}, false, time.Minute, 0, false},
+		{"without message id", Rule{Action: LoseReply}, false, time.Minute, 0, true},
+		{"without message id, reset", Rule{Action: LoseReply, EndWith: EndReset}, false, time.Minute, 0, true},
+		{"with message id", Rule{Action: LoseReply}, true, time.Minute, 0, false},
+		{"with message id, reset", Rule{Action: LoseReply, EndWith: EndReset}, true, time.Minute, 0, false},
+		{"with message id, closed", Rule{Action: LoseReply, EndWith: EndClosed}, true, time.Minute, 0, false},
+		{"with message id, after the window", Rule{Action: LoseReply}, true, 100 * time.Millisecond, 500 * time.Millisecond, true},
+		{"request lost, without message id", Rule{Action: LoseRequest}, false, time.Minute, 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, through, direct := natsPair(t, natsgo.ReconnectWait(time.Millisecond), natsgo.ReconnectJitter(0, 0), natsgo.MaxReconnects(-1))
 			s := orders(t, direct, c.window)
 			count := evidence.NewCounter("messages")
-			if c.rule.Do != "" {
+			if c.rule.Action != "" {
 				c.rule.Share, c.rule.Seed, c.rule.Match = 0.2, 7, Match{Method: "PUB", Path: "orders.>"}
-				count, _ = f.live(t, c.rule)
+				count, _ = f.addRule(t, c.rule)
 			}
 			for i := range n {
-				publish(t, through, fmt.Sprint("order-", i), c.id, c.pause, c.rule.Then, count)
+				publish(t, through, fmt.Sprint("order-", i), c.id, c.pause, c.rule.EndWith, count)
 			}
 			injected := int(count.Tally().Affected)
 			final := stored(t, s)
@@ -116,9 +118,9 @@ func TestJetStreamPublishesWhoseAcknowledgementIsLost(t *testing.T) {
 				want += injected
 			}
 			assert.Equal(t, want, final)
-			assert.Equal(t, c.rule.Do != "", injected > 0)
-			if c.rule.Do == LoseReply {
-				for _, e := range f.seen(evidence.Applied) {
+			assert.Equal(t, c.rule.Action != "", injected > 0)
+			if c.rule.Action == LoseReply {
+				for _, e := range f.recorded(evidence.Applied) {
 					assert.Regexp(t, `^(stored|duplicate of) seq \d+, \d+ bytes lost`, e.Detail)
 				}
 			}
@@ -126,8 +128,8 @@ func TestJetStreamPublishesWhoseAcknowledgementIsLost(t *testing.T) {
 	}
 }
 
-// publish tries until the message is acknowledged, as applications do. It gives an attempt up when something was lost, and not after a time, so that a slow
-// machine adds no attempts.
+// publish retries until the message is acknowledged, as applications do. It ends an attempt when a message was
+// lost rather than after a timeout, so that a slow machine causes no additional attempts.
 func publish(t *testing.T, c *natsgo.Conn, key string, id bool, pause time.Duration, then Ending, lost *evidence.Counter) {
 	t.Helper()
 	js, m := streams(t, c), natsgo.NewMsg("orders.new")
@@ -143,20 +145,21 @@ func publish(t *testing.T, c *natsgo.Conn, key string, id bool, pause time.Durat
 			_, err := js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0))
 			answered <- err
 		}()
-		until(t, "it is acknowledged or lost", func() bool { return len(answered) > 0 || lost.Tally().Affected > before })
+		waitUntil(t, "it is acknowledged or lost", func() bool { return len(answered) > 0 || lost.Tally().Affected > before })
 		cancel()
 		if <-answered == nil {
 			return
 		}
 		require.Greater(t, lost.Tally().Affected, before, "never acknowledged")
-		if then != "" { // what is sent before the client sees the end of its connection is lost with that
-			until(t, "it connects anew", func() bool { return c.Stats().Reconnects > connects })
+		if then != "" { // messages sent before the client notices the end of its connection are lost with it
+			waitUntil(t, "it connects anew", func() bool { return c.Stats().Reconnects > connects })
 		}
 		time.Sleep(pause)
 	}
 }
 
-// A consumer's acknowledgement that is lost brings the message again, with a second delivery number; none is lost.
+// If a consumer's acknowledgement is lost, the message is delivered again with the delivery number 2; no message
+// is lost.
 func TestJetStreamConsumersWhoseAcknowledgementIsLost(t *testing.T) {
 	const n = 40
 	f, through, direct := natsPair(t)
@@ -164,7 +167,7 @@ func TestJetStreamConsumersWhoseAcknowledgementIsLost(t *testing.T) {
 	for i := range n {
 		publish(t, direct, fmt.Sprint(i), false, 0, "", nil)
 	}
-	count, _ := f.live(t, Rule{Do: LoseRequest, Share: 0.2, Seed: 3, Match: Match{Path: "$JS.ACK.>"}})
+	count, _ := f.addRule(t, Rule{Action: LoseRequest, Share: 0.2, Seed: 3, Match: Match{Path: "$JS.ACK.>"}})
 	_, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "work", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second})
 	require.NoError(t, err)
 	consumer, err := streams(t, through).Consumer(t.Context(), "ORDERS", "work")
@@ -183,7 +186,7 @@ func TestJetStreamConsumersWhoseAcknowledgementIsLost(t *testing.T) {
 		assert.NoError(t, m.Ack())
 	})
 	require.NoError(t, err)
-	until(t, "all are acknowledged", func() bool {
+	waitUntil(t, "all are acknowledged", func() bool {
 		info, err := consumer.Info(t.Context())
 		return err == nil && info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream == n
 	})
@@ -194,12 +197,12 @@ func TestJetStreamConsumersWhoseAcknowledgementIsLost(t *testing.T) {
 	injected := int(count.Tally().Affected)
 	assert.Positive(t, injected)
 	assert.Equal(t, injected, again)
-	for _, e := range f.seen(evidence.Applied) {
+	for _, e := range f.recorded(evidence.Applied) {
 		assert.Equal(t, "PUB $JS.ACK.ORDERS.work", e.Class)
 	}
 }
 
-func TestNATSFaultsAreSeenToAct(t *testing.T) {
+func TestNATSFaultsTakeEffect(t *testing.T) {
 	f, through, direct := natsPair(t)
 	s := orders(t, direct, time.Minute)
 	js := streams(t, through)
@@ -210,51 +213,60 @@ func TestNATSFaultsAreSeenToAct(t *testing.T) {
 	require.NoError(t, direct.Flush())
 	with := func(r Rule, do func()) {
 		t.Helper()
-		before := len(f.seen(evidence.Applied))
-		count, heal := f.live(t, r)
+		before := len(f.recorded(evidence.Applied))
+		count, heal := f.addRule(t, r)
 		do()
 		heal()
-		until(t, "it acts", func() bool { return count.Tally().Affected > 0 })
-		f.balanced(t)
-		assert.Len(t, f.seen(evidence.Applied)[before:], 1, "%+v", r)
+		waitUntil(t, "it acts", func() bool { return count.Tally().Affected > 0 })
+		f.checkAccounts(t)
+		assert.Len(t, f.recorded(evidence.Applied)[before:], 1, "%+v", r)
 	}
-	hears := func() string {
+	receive := func() string {
 		t.Helper()
 		m, err := news.NextMsg(patience)
 		require.NoError(t, err)
 		return string(m.Data)
 	}
-	say := func(text string) { t.Helper(); require.NoError(t, through.Publish("news.a", []byte(text))) }
+	publishText := func(text string) { t.Helper(); require.NoError(t, through.Publish("news.a", []byte(text))) }
 	tell := Match{Method: "PUB", Path: "news.*"}
 
-	with(Rule{Do: LoseRequest, First: 1, Match: tell}, func() { say("one"); say("two"); require.Equal(t, "two", hears()) })
-	with(Rule{Do: Delay, By: quiet, First: 1, Match: tell}, func() {
+	with(Rule{Action: LoseRequest, First: 1, Match: tell}, func() { publishText("one"); publishText("two"); require.Equal(t, "two", receive()) })
+	with(Rule{Action: Delay, By: quiet, First: 1, Match: tell}, func() {
 		began := time.Now()
-		say("late")
-		require.Equal(t, "late", hears())
+		publishText("late")
+		require.Equal(t, "late", receive())
 		require.GreaterOrEqual(t, time.Since(began), quiet)
 	})
-	with(Rule{Do: Twice, Match: tell}, func() { say("twice"); require.Equal(t, []string{"twice", "twice"}, []string{hears(), hears()}) })
-	with(Rule{Do: Twice, Late: time.Hour, First: 1, Match: tell}, func() { // healing sends the copy: a stale message comes after a newer one
-		say("old")
-		say("new")
-		require.Equal(t, []string{"old", "new"}, []string{hears(), hears()})
+	with(Rule{Action: Twice, Match: tell}, func() {
+		publishText("twice")
+		require.Equal(t, []string{"twice", "twice"}, []string{receive(), receive()})
 	})
-	require.Equal(t, "old", hears())
-	with(Rule{Do: Corrupt, Match: tell}, func() { say("aaaa"); got := hears(); require.NotEqual(t, "aaaa", got); require.Len(t, got, 4) })
-	with(Rule{Do: Truncate, Match: tell}, func() { say("aaaa"); require.Less(t, len(hears()), 4) })
-	with(Rule{Do: Answer, Code: "503", Match: Match{Path: "echo"}}, func() {
+	// Healing sends the copy: an old message arrives after a newer one.
+	with(Rule{Action: Twice, Late: time.Hour, First: 1, Match: tell}, func() {
+		publishText("old")
+		publishText("new")
+		require.Equal(t, []string{"old", "new"}, []string{receive(), receive()})
+	})
+	require.Equal(t, "old", receive())
+	with(Rule{Action: Corrupt, Match: tell}, func() {
+		publishText("aaaa")
+		got := receive()
+		require.NotEqual(t, "aaaa", got)
+		require.Len(t, got, 4)
+	})
+	with(Rule{Action: Truncate, Match: tell}, func() { publishText("aaaa"); require.Less(t, len(receive()), 4) })
+	with(Rule{Action: Answer, Code: "503", Match: Match{Path: "echo"}}, func() {
 		_, err := through.Request("echo", nil, patience)
 		require.ErrorIs(t, err, natsgo.ErrNoResponders)
 	})
-	with(Rule{Do: Answer, Code: "10077", Match: Match{Path: "orders.new"}}, func() {
+	with(Rule{Action: Answer, Code: "10077", Match: Match{Path: "orders.new"}}, func() {
 		_, err := js.Publish(t.Context(), "orders.new", nil)
 		var api *jetstream.APIError
 		require.ErrorAs(t, err, &api)
 		require.EqualValues(t, 10077, api.ErrorCode)
 	})
 	require.Zero(t, stored(t, s))
-	with(Rule{Do: LoseReply, Match: Match{Path: "echo"}}, func() {
+	with(Rule{Action: LoseReply, Match: Match{Path: "echo"}}, func() {
 		_, err := through.Request("echo", nil, quiet)
 		require.ErrorIs(t, err, natsgo.ErrTimeout)
 	})
@@ -263,16 +275,16 @@ func TestNATSFaultsAreSeenToAct(t *testing.T) {
 	require.Equal(t, "after", string(m.Data))
 }
 
-// A copy of a publish is answered too; the evidence says whether JetStream took it for one.
-func TestAPublishDeliveredTwice(t *testing.T) {
+// The copy of a publish is answered too; the evidence shows whether JetStream detected the duplicate.
+func TestNATSPublishDeliveredTwice(t *testing.T) {
 	for _, c := range []struct {
 		id   bool
 		rule Rule
 		want string
 		n    int
 	}{
-		{true, Rule{Do: Twice}, "duplicate of seq 1", 1}, {true, Rule{Do: Twice, Late: quiet}, "duplicate of seq 1", 1}, {true, Rule{Do: Twice, Second: true}, "stored seq 1", 1},
-		{false, Rule{Do: Twice}, "stored seq 2", 2}, {false, Rule{Do: Twice, Late: time.Nanosecond}, "stored seq 2", 2},
+		{true, Rule{Action: Twice}, "duplicate of seq 1", 1}, {true, Rule{Action: Twice, Late: quiet}, "duplicate of seq 1", 1}, {true, Rule{Action: Twice, Second: true}, "stored seq 1", 1},
+		{false, Rule{Action: Twice}, "stored seq 2", 2}, {false, Rule{Action: Twice, Late: time.Nanosecond}, "stored seq 2", 2},
 	} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			f, through, direct := natsPair(t)
@@ -281,7 +293,7 @@ func TestAPublishDeliveredTwice(t *testing.T) {
 			if c.id {
 				c.rule.Match.Key = "key"
 			}
-			f.live(t, c.rule)
+			f.addRule(t, c.rule)
 			m := natsgo.NewMsg("orders.new")
 			if c.id {
 				m.Header.Set(natsgo.MsgIdHdr, "key")
@@ -289,23 +301,23 @@ func TestAPublishDeliveredTwice(t *testing.T) {
 			ack, err := streams(t, through).PublishMsg(t.Context(), m)
 			require.NoError(t, err)
 			assert.Equal(t, c.rule.Second, ack.Duplicate)
-			until(t, "the copy is answered", func() bool { return len(f.seen(evidence.Swallowed)) == 1 })
-			assert.Contains(t, f.seen(evidence.Swallowed)[0].Detail, c.want)
+			waitUntil(t, "the copy is answered", func() bool { return len(f.recorded(evidence.Swallowed)) == 1 })
+			assert.Contains(t, f.recorded(evidence.Swallowed)[0].Detail, c.want)
 			assert.Equal(t, c.n, stored(t, s))
-			until(t, "it is one call", func() bool {
-				return len(slices.DeleteFunc(f.over(), func(c Call) bool { return c.Op != "PUB orders.new" })) == 1
+			waitUntil(t, "it is one call", func() bool {
+				return len(slices.DeleteFunc(f.finishedCalls(), func(c Call) bool { return c.Op != "PUB orders.new" })) == 1
 			})
 		})
 	}
 }
 
-// What is delivered to a subscriber is lost message by message, and JetStream delivers it again.
+// Messages to a subscriber are lost one by one, and JetStream delivers them again.
 func TestNATSDeliveriesAreLost(t *testing.T) {
 	f, through, direct := natsPair(t)
 	news, err := through.SubscribeSync("news")
 	require.NoError(t, err)
 	require.NoError(t, through.Flush())
-	count, heal := f.live(t, Rule{Do: LoseRequest, Dir: ToClient, Every: 2, Match: Match{Method: "MSG", Path: "news"}})
+	count, heal := f.addRule(t, Rule{Action: LoseRequest, Dir: ToClient, Every: 2, Match: Match{Method: "MSG", Path: "news"}})
 	for i := range 10 {
 		require.NoError(t, direct.Publish("news", []byte(strconv.Itoa(i))))
 	}
@@ -315,7 +327,7 @@ func TestNATSDeliveriesAreLost(t *testing.T) {
 		require.NoError(t, err)
 		got = append(got, string(m.Data))
 	}
-	until(t, "the tenth is lost", func() bool { return count.Tally().Affected == 5 })
+	waitUntil(t, "the tenth is lost", func() bool { return count.Tally().Affected == 5 })
 	heal()
 	assert.Equal(t, "0 2 4 6 8", strings.Join(got, " "))
 
@@ -323,10 +335,10 @@ func TestNATSDeliveriesAreLost(t *testing.T) {
 	publish(t, direct, "x", false, 0, "", nil)
 	consumer, err := s.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "work", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 200 * time.Millisecond})
 	require.NoError(t, err)
-	f.live(t, Rule{Do: LoseRequest, Dir: ToClient, First: 1, Match: Match{Method: "MSG", Path: "orders.*"}})
+	f.addRule(t, Rule{Action: LoseRequest, Dir: ToClient, First: 1, Match: Match{Method: "MSG", Path: "orders.*"}})
 	consumer, err = streams(t, through).Consumer(t.Context(), "ORDERS", consumer.CachedInfo().Name)
 	require.NoError(t, err)
-	until(t, "it comes", func() bool {
+	waitUntil(t, "it comes", func() bool {
 		m, err := consumer.Next(jetstream.FetchMaxWait(time.Second))
 		if err != nil {
 			return false
@@ -338,8 +350,9 @@ func TestNATSDeliveriesAreLost(t *testing.T) {
 	})
 }
 
-// Of a core subscriber, what is published while its link is reset and refused is lost; nothing is while its link is only silent.
-func TestNATSSubscriberBehindABrokenLink(t *testing.T) {
+// A core subscriber misses what is published while its link is reset and refused, but nothing while its link is
+// only blackholed.
+func TestNATSSubscriberBehindBrokenLink(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		act  func(*link.Link) (link.Heal, error)
@@ -366,7 +379,7 @@ func TestNATSSubscriberBehindABrokenLink(t *testing.T) {
 			require.NoError(t, err)
 			publishFor(2 * time.Second)
 			require.NoError(t, heal(t.Context()))
-			until(t, "it is connected", through.IsConnected)
+			waitUntil(t, "it is connected", through.IsConnected)
 			require.NoError(t, through.FlushTimeout(patience))
 			publishFor(quiet)
 			got := 0
@@ -380,69 +393,70 @@ func TestNATSSubscriberBehindABrokenLink(t *testing.T) {
 	}
 }
 
-// The addresses that the server tells of itself and of others become the link's: a client that connects anew comes back to it. Nothing else of INFO changes.
-func TestNATSClientsAreNotLedAroundTheLink(t *testing.T) {
-	s := play(t)
-	f := openAs(t, "nats", s.addr, Config{})
+// The addresses in the server's INFO are replaced by the link's, so that clients reconnect through it. Nothing
+// else in INFO changes.
+func TestNATSClientsStayOnTheLink(t *testing.T) {
+	s := startScript(t)
+	f := openLinkFor(t, "nats", s.addr, Config{})
 	client := connect(t, f.addr)
-	upstream := s.next(t)
+	upstream := s.accept(t)
 	host, port, err := net.SplitHostPort(f.addr)
 	require.NoError(t, err)
-	for _, c := range []struct{ said, heard string }{
+	for _, c := range []struct{ sent, received string }{
 		{`"server_id":"X","host":"10.0.0.1","port":4222,"client_id":18446744073709551615`, `"client_id":18446744073709551615,"host":"%s","port":%s,"server_id":"X"`},
 		{`"connect_urls":["10.0.0.1:4222","10.0.0.2:4222"],"ws_connect_urls":["10.0.0.1:80"]`, `"connect_urls":["` + f.addr + `"],"host":"%s","port":%s`},
 	} {
-		upstream.send("INFO {"+c.said+"}\r\n", false)
-		client.expect("INFO {" + fmt.Sprintf(c.heard, host, port) + "}\r\n")
+		upstream.send("INFO {"+c.sent+"}\r\n", false)
+		client.expect("INFO {" + fmt.Sprintf(c.received, host, port) + "}\r\n")
 	}
 	upstream.send("info not json\r\n", true)
 	client.expect("info not json\r\n")
 
 	addr := natsServer(t, natsd.Options{})
-	real := natsClient(t, openAs(t, "nats", addr, Config{}).addr)
+	real := natsClient(t, openLinkFor(t, "nats", addr, Config{}).addr)
 	assert.NotContains(t, real.DiscoveredServers(), addr)
 	assert.NotContains(t, real.Servers(), "nats://"+addr)
 }
 
-// A client that is answered after each message would miss an answer, or get one too many.
+// A verbose client, which gets an answer to each message, would miss an answer or get one too many.
 func TestVerboseClientsAreImmune(t *testing.T) {
 	addr := natsServer(t, natsd.Options{})
-	f := openAs(t, "nats", addr, Config{})
-	f.live(t, Rule{Do: LoseRequest, First: 1})
-	f.live(t, Rule{Do: Twice})
+	f := openLinkFor(t, "nats", addr, Config{})
+	f.addRule(t, Rule{Action: LoseRequest, First: 1})
+	f.addRule(t, Rule{Action: Twice})
 	c := natsClient(t, f.addr, func(o *natsgo.Options) error { o.Verbose = true; return nil })
 	require.NoError(t, c.Publish("news", nil))
 	require.NoError(t, c.Publish("news", nil))
 	require.NoError(t, c.Flush())
-	for _, e := range f.seen(evidence.Skipped) {
+	for _, e := range f.recorded(evidence.Skipped) {
 		assert.Equal(t, "its client asked for +OK after each", e.Detail)
 	}
-	assert.Len(t, f.seen(evidence.Skipped), 2)
-	assert.Empty(t, f.seen(evidence.Applied))
+	assert.Len(t, f.recorded(evidence.Skipped), 2)
+	assert.Empty(t, f.recorded(evidence.Applied))
 }
 
-// What no server would answer itself is no answer that can be lost, nor are faults put on a client that could not tell.
-func TestNATSFaultsThatCannotBe(t *testing.T) {
+// Errors that no server sends are rejected, as are faults on clients that could not receive the error.
+func TestNATSInvalidRules(t *testing.T) {
 	f, through, _ := natsPair(t)
-	_, heal := f.live(t, Rule{Do: LoseReply})
+	_, heal := f.addRule(t, Rule{Action: LoseReply})
 	_, err := through.Request("nobody", nil, patience)
 	require.ErrorIs(t, err, natsgo.ErrNoResponders)
-	require.Len(t, f.seen(evidence.Skipped), 1)
-	assert.Equal(t, "not an answer of whoever does the work: status 503", f.seen(evidence.Skipped)[0].Detail)
+	require.Len(t, f.recorded(evidence.Skipped), 1)
+	assert.Equal(t, "not an answer of the service that does the work: status 503", f.recorded(evidence.Skipped)[0].Detail)
 	heal()
-	f.live(t, Rule{Do: Answer, Code: "503"})
+	f.addRule(t, Rule{Action: Answer, Code: "503"})
 	require.NoError(t, through.PublishRequest("nobody", "not.listened.to", nil))
 	require.NoError(t, through.Flush())
-	require.Len(t, f.seen(evidence.Skipped), 2)
-	assert.Equal(t, "its client does not listen for the answer", f.seen(evidence.Skipped)[1].Detail)
+	require.Len(t, f.recorded(evidence.Skipped), 2)
+	assert.Equal(t, "its client does not listen for the answer", f.recorded(evidence.Skipped)[1].Detail)
 
 	for want, r := range map[string]Rule{
-		"known are 10008, 10023, 10077, 503": {Do: Answer, Code: "500"}, "delivers a message twice": {Do: Twice, Dir: ToClient},
+		"known are 10008, 10023, 10077, 503": {Action: Answer, Code: "500"}, "delivers a message twice": {Action: Twice, Dir: ToClient},
 	} {
 		_, err := f.Add(r)
 		require.ErrorContains(t, err, want)
 	}
-	_, err = f.Add(Rule{Do: Twice, Dir: ToClient, Even: true})
+	_, err = f.Add(Rule{Action: Twice, Dir: ToClient, AllowViolation: true})
 	require.NoError(t, err)
 }
 
@@ -467,7 +481,8 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
-// Publishers, requesters and consumers, and every fault at once: nothing hangs, nothing leaks, the books balance.
+// Publishers, requesters and consumers under all faults at once: nothing hangs, nothing leaks, the accounts add
+// up.
 func TestNATSUnderEveryFault(t *testing.T) {
 	f, _, direct := natsPair(t)
 	orders(t, direct, time.Minute)
@@ -475,15 +490,15 @@ func TestNATSUnderEveryFault(t *testing.T) {
 	require.NoError(t, err)
 	var heals []func()
 	for i, r := range []Rule{
-		{Do: Delay, By: 2 * time.Millisecond, Jitter: time.Millisecond, Share: .2}, {Do: LoseRequest, Share: .03}, {Do: LoseRequest, Share: .01, Then: ThenReset},
-		{Do: LoseRequest, Share: .01, Then: ThenClosed}, {Do: LoseReply, Share: .05}, {Do: LoseReply, Share: .01, Then: ThenReset}, {Do: LoseReply, Share: .01, Then: ThenClosed},
-		{Do: LoseRequest, Share: .03, Dir: ToClient}, {Do: LoseRequest, Share: .01, Dir: ToClient, Then: ThenReset}, {Do: Twice, Share: .1}, {Do: Twice, Second: true, Share: .1},
-		{Do: Twice, Late: time.Millisecond, Share: .1}, {Do: Answer, Code: "503", Share: .05}, {Do: Answer, Code: "10008", Share: .05}, {Do: Reorder, Wait: 5 * time.Millisecond, Share: .1},
-		{Do: Reorder, Wait: 5 * time.Millisecond, Share: .1, Dir: ToClient}, {Do: Corrupt, Share: .05}, {Do: Truncate, Share: .05}, {Do: Corrupt, Share: .05, Dir: ToClient},
-		{Do: Twice, Share: .05, Dir: ToClient, Even: true}, {Do: Delay, By: time.Millisecond, Share: .1, Dir: ToClient},
+		{Action: Delay, By: 2 * time.Millisecond, Jitter: time.Millisecond, Share: .2}, {Action: LoseRequest, Share: .03}, {Action: LoseRequest, Share: .01, EndWith: EndReset},
+		{Action: LoseRequest, Share: .01, EndWith: EndClosed}, {Action: LoseReply, Share: .05}, {Action: LoseReply, Share: .01, EndWith: EndReset}, {Action: LoseReply, Share: .01, EndWith: EndClosed},
+		{Action: LoseRequest, Share: .03, Dir: ToClient}, {Action: LoseRequest, Share: .01, Dir: ToClient, EndWith: EndReset}, {Action: Twice, Share: .1}, {Action: Twice, Second: true, Share: .1},
+		{Action: Twice, Late: time.Millisecond, Share: .1}, {Action: Answer, Code: "503", Share: .05}, {Action: Answer, Code: "10008", Share: .05}, {Action: Reorder, Wait: 5 * time.Millisecond, Share: .1},
+		{Action: Reorder, Wait: 5 * time.Millisecond, Share: .1, Dir: ToClient}, {Action: Corrupt, Share: .05}, {Action: Truncate, Share: .05}, {Action: Corrupt, Share: .05, Dir: ToClient},
+		{Action: Twice, Share: .05, Dir: ToClient, AllowViolation: true}, {Action: Delay, By: time.Millisecond, Share: .1, Dir: ToClient},
 	} {
 		r.ID, r.Seed = fmt.Sprint("fault-", i), 5
-		_, heal := f.live(t, r)
+		_, heal := f.addRule(t, r)
 		heals = append(heals, heal)
 	}
 	var all sync.WaitGroup
@@ -505,8 +520,8 @@ func TestNATSUnderEveryFault(t *testing.T) {
 	for _, heal := range heals {
 		heal()
 	}
-	f.balanced(t)
+	f.checkAccounts(t)
 	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Swallowed, evidence.Skipped} {
-		assert.NotEmpty(t, f.seen(stage), stage)
+		assert.NotEmpty(t, f.recorded(stage), stage)
 	}
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// nginxServer has a page and does work, which it writes down. listens is what its listen directive says beside the address.
+// nginxServer starts nginx with a page and an endpoint that logs the work it does. listens is added to its
+// listen directive.
 func nginxServer(t *testing.T, listens string) (addr string, page []byte, worked func() int) {
 	dir := t.TempDir()
 	page = bytes.Repeat([]byte("0123456789abcdef"), 16<<10)
@@ -29,7 +30,7 @@ func nginxServer(t *testing.T, listens string) (addr string, page []byte, worked
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		temp += kind + "_temp_path " + dir + "/" + kind + "; "
 	}
-	// the port is known to the one who starts it
+	// the port is known only when the command starts
 	addr = server(t, "sh", "-c", `printf %s "$2" > "$1/conf" && exec "$0" -e stderr -p "$1" -c "$1/conf"`, program(t, "nginx", "nginx-light"), dir, user+"daemon off; pid "+dir+"/pid; events {} http { "+temp+
 		"access_log off; keepalive_requests 100000; server { listen 127.0.0.1:{port} "+listens+"; root "+dir+"; location /work { access_log "+dir+"/work; return 200 done; } } }")
 	return addr, page, func() int {
@@ -39,8 +40,8 @@ func nginxServer(t *testing.T, listens string) (addr string, page []byte, worked
 	}
 }
 
-// nginx and net/http, in HTTP/1.1 and in HTTP/2 with prior knowledge: without a rule the page is the same, and under each fault the work is done as often as it
-// says, whatever the client is told.
+// nginx and net/http, in HTTP/1.1 and in HTTP/2 with prior knowledge: without a rule the page is unchanged, and
+// under each fault the work is done exactly as often as it should be, whatever the client gets.
 func TestNginxAndItsUsualClient(t *testing.T) {
 	for listens, setup := range map[string]func(*http.Protocols){
 		"":      func(p *http.Protocols) { p.SetHTTP1(true) },
@@ -48,7 +49,7 @@ func TestNginxAndItsUsualClient(t *testing.T) {
 	} {
 		t.Run("listens "+listens, func(t *testing.T) {
 			addr, page, worked := nginxServer(t, listens)
-			f := open(t, addr, Config{})
+			f := openLink(t, addr, Config{})
 			transport := &http.Transport{Protocols: &http.Protocols{}}
 			setup(transport.Protocols)
 			defer transport.CloseIdleConnections()
@@ -74,55 +75,55 @@ func TestNginxAndItsUsualClient(t *testing.T) {
 				name   string
 				rule   Rule
 				within time.Duration
-				told   string // "" is an error
+				reply  string // "" means an error
 				works  int
 			}{
 				{"no rule", Rule{}, patience, "200 done", 1},
-				{"request lost, reset", Rule{Do: LoseRequest, Then: ThenReset}, patience, "", 0},
-				{"request lost, closed", Rule{Do: LoseRequest, Then: ThenClosed}, patience, "", 0},
-				{"request lost, silence", Rule{Do: LoseRequest, Then: ThenSilence}, 300 * time.Millisecond, "", 0},
-				{"request held", Rule{Do: LoseRequest, Then: ThenHeld}, 300 * time.Millisecond, "", 1}, // when it is healed
-				{"reply lost, reset", Rule{Do: LoseReply, Then: ThenReset}, patience, "", 1},
-				{"reply lost, closed", Rule{Do: LoseReply, Then: ThenClosed}, patience, "", 1},
-				{"reply lost, silence", Rule{Do: LoseReply, Then: ThenSilence}, 300 * time.Millisecond, "", 1},
-				{"reply held", Rule{Do: LoseReply, Then: ThenHeld}, 300 * time.Millisecond, "", 1},
-				{"answered", Rule{Do: Answer, Status: 503}, patience, "503 ", 0},
-				{"twice", Rule{Do: Twice}, patience, "200 done", 2},
-				{"twice, second answer", Rule{Do: Twice, Second: true}, patience, "200 done", 2},
-				{"late copy", Rule{Do: Twice, Late: time.Hour}, patience, "200 done", 2}, // healing sends it
-				{"delayed", Rule{Do: Delay, By: 50 * time.Millisecond}, patience, "200 done", 1},
-				{"alone, and so a delay", Rule{Do: Reorder, Wait: 50 * time.Millisecond}, patience, "200 done", 1},
+				{"request lost, reset", Rule{Action: LoseRequest, EndWith: EndReset}, patience, "", 0},
+				{"request lost, closed", Rule{Action: LoseRequest, EndWith: EndClosed}, patience, "", 0},
+				{"request lost, silence", Rule{Action: LoseRequest, EndWith: EndSilence}, 300 * time.Millisecond, "", 0},
+				{"request held", Rule{Action: LoseRequest, EndWith: EndHeld}, 300 * time.Millisecond, "", 1}, // on healing
+				{"reply lost, reset", Rule{Action: LoseReply, EndWith: EndReset}, patience, "", 1},
+				{"reply lost, closed", Rule{Action: LoseReply, EndWith: EndClosed}, patience, "", 1},
+				{"reply lost, silence", Rule{Action: LoseReply, EndWith: EndSilence}, 300 * time.Millisecond, "", 1},
+				{"reply held", Rule{Action: LoseReply, EndWith: EndHeld}, 300 * time.Millisecond, "", 1},
+				{"answered", Rule{Action: Answer, Status: 503}, patience, "503 ", 0},
+				{"twice", Rule{Action: Twice}, patience, "200 done", 2},
+				{"twice, second answer", Rule{Action: Twice, Second: true}, patience, "200 done", 2},
+				{"late copy", Rule{Action: Twice, Late: time.Hour}, patience, "200 done", 2}, // healing sends it
+				{"delayed", Rule{Action: Delay, By: 50 * time.Millisecond}, patience, "200 done", 1},
+				{"alone, and so a delay", Rule{Action: Reorder, Wait: 50 * time.Millisecond}, patience, "200 done", 1},
 			} {
 				t.Run(c.name, func(t *testing.T) {
-					works := func(n int) { // nginx writes it down after it has answered
+					works := func(n int) { // nginx logs after it has answered
 						t.Helper()
 						total += n
-						until(t, "the work is written down", func() bool { return worked() >= total })
+						waitUntil(t, "the work is written down", func() bool { return worked() >= total })
 						require.Equal(t, total, worked())
 					}
-					_, err := ask(patience, http.MethodPost, "/work") // so that the connection is used again
+					_, err := ask(patience, http.MethodPost, "/work") // so that the connection is reused
 					require.NoError(t, err)
 					works(1)
 					heal := func() {}
 					count := evidence.NewCounter("calls")
-					if c.rule.Do != "" {
+					if c.rule.Action != "" {
 						c.rule.Match = Match{Method: http.MethodPost, Path: "/work"}
 						c.rule.First = 1
-						count, heal = f.live(t, c.rule)
+						count, heal = f.addRule(t, c.rule)
 					}
 					began := time.Now()
-					told, err := ask(c.within, http.MethodPost, "/work")
-					if c.told == "" {
+					reply, err := ask(c.within, http.MethodPost, "/work")
+					if c.reply == "" {
 						require.Error(t, err)
 					} else {
 						require.NoError(t, err)
-						require.True(t, strings.HasPrefix(told, c.told), told)
+						require.True(t, strings.HasPrefix(reply, c.reply), reply)
 						require.GreaterOrEqual(t, time.Since(began), max(c.rule.By, c.rule.Wait))
 					}
-					transport.CloseIdleConnections() // what is held is of no use to who has left
+					transport.CloseIdleConnections() // a held answer is useless to a client that has disconnected
 					heal()
-					f.balanced(t)
-					if c.rule.Do != "" && c.rule.Do != Reorder {
+					f.checkAccounts(t)
+					if c.rule.Action != "" && c.rule.Action != Reorder {
 						require.EqualValues(t, 1, count.Tally().Affected)
 					}
 					_, err = ask(patience, http.MethodPost, "/work")

@@ -8,45 +8,46 @@ import (
 	"net"
 	"sync"
 	"time"
-
-	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// pair is a client's connection and ours to the server for it, and how each of them ended. Both engines are built on it: HTTP's, and that of framed protocols.
+// pair is a client connection and its upstream connection, with the state of both. The HTTP engine and the
+// engine for framed protocols build on it.
 type pair struct {
 	relay  *Relay
 	client Client
 	up     net.Conn
 	ctx    context.Context
-	cancel context.CancelFunc // closes up
+	cancel context.CancelFunc // also closes up
 	wg     sync.WaitGroup
 	engine engine
 
-	cw *bufio.Writer // to the client: whoever has claimed writing
+	cw *bufio.Writer // to the client; owned by the goroutine that set writing
 	uw *bufio.Writer // to the server
 
-	mu      sync.Mutex
-	changed *sync.Cond // whatever stands below
-	writing bool       // somebody writes to the client; the others leave their answers in the queue
-	seq     uint64     // of messages
-	gone    time.Time  // when the client said FIN or RST
-	late    bool       // a message went on to the server after that
-	raw     bool       // both directions are plain bytes from here on
-	silent  bool       // a rule: nothing more in either direction
-	ended   bool       // a rule ended the client's connection
-	lost    bool       // a write to the server did not succeed
-	mute    bool       // the server has nothing more to say
+	mu             sync.Mutex
+	changed        *sync.Cond // signals changes of the fields below
+	writing        bool       // a goroutine owns cw; others leave their answers in the queue
+	seq            uint64     // of the latest message
+	clientClosedAt time.Time  // when the client sent FIN or RST
+	sentAfterClose bool       // a message was sent to the server after clientClosedAt
+	passthrough    bool       // both directions are relayed as plain bytes from now on
+	blackholed     bool       // by a rule: no more data in either direction
+	endedByRule    bool       // a rule ended the client's connection
+	upstreamFailed bool       // a write to the server failed
+	upstreamDone   bool       // the server's output has ended
 }
 
-// engine is what protocols differ in.
+// engine is the protocol-specific part of a connection.
 type engine interface {
-	requests()          // reads what the client says, until it ends
-	readAnswers() error // reads what the server says, until it ends
-	detached() bool     // whether an answer is to be read to its end though the client is not there any more; mu is held
-	unpaid()            // tells of all that the client is owed and will not get
+	serveClient()       // reads input from the client until it ends
+	readAnswers() error // reads input from the server until it ends
+	// outlivesClient reports whether an answer must be read to its end even if the client has disconnected. mu
+	// is held.
+	outlivesClient() bool
+	reportUnanswered() // reports the calls that will not be answered
 }
 
-// connect dials the server; false when it refused, of which the client has been told.
+// connect dials the server. If that fails, it resets the client's connection and returns false.
 func (c *pair) connect(ctx context.Context, r *Relay, client Client, dial Dial) bool {
 	up, err := dial(ctx)
 	if err != nil {
@@ -59,169 +60,142 @@ func (c *pair) connect(ctx context.Context, r *Relay, client Client, dial Dial) 
 	return true
 }
 
-// carry serves the connection until both sides have ended, or ctx.
-func (c *pair) carry(ctx context.Context, e engine) {
+// run relays the connection until both sides have ended, or ctx is done.
+func (c *pair) run(ctx context.Context, e engine) {
 	c.engine = e
 	defer context.AfterFunc(ctx, func() { _ = c.client.Reset() })()
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	defer c.finish()
 	defer context.AfterFunc(c.ctx, func() {
-		_ = c.up.Close()
+		_ = c.upstream().Close()
 		c.mu.Lock()
 		c.changed.Broadcast()
 		c.mu.Unlock()
 	})()
-	c.wg.Go(c.answers)
-	e.requests()
+	c.wg.Go(c.serveUpstream)
+	e.serveClient()
 	c.wg.Wait()
 }
 
-// finish closes the server's side and tells of what is still owed.
+// finish closes the upstream connection and reports the unanswered calls.
 func (c *pair) finish() {
 	c.cancel()
 	_ = c.up.Close()
-	c.engine.unpaid()
+	c.engine.reportUnanswered()
 }
 
-// answers reads what the server says, until it ends, and tells the client how it ended.
-func (c *pair) answers() {
+// serveUpstream relays the server's output until it ends, and ends the client's connection accordingly.
+func (c *pair) serveUpstream() {
 	err := c.engine.readAnswers()
 	c.mu.Lock()
-	over, lost := c.ended || c.silent, c.lost
-	c.mute = true
+	ended, failed := c.endedByRule || c.blackholed, c.upstreamFailed
+	c.upstreamDone = true
 	c.changed.Broadcast()
 	c.mu.Unlock()
-	if over {
+	if ended {
 		return
 	}
-	c.engine.unpaid()
+	c.engine.reportUnanswered()
 	var sink sinkError
-	if !errors.As(err, &sink) && orderly(err) && !lost {
+	if !errors.As(err, &sink) && graceful(err) && !failed {
 		_ = c.client.CloseWrite()
 		return
 	}
-	if errors.As(err, &sink) { // the client is gone
-		c.leave()
+	if errors.As(err, &sink) { // the client has disconnected
+		c.markClientClosed()
 		c.abort()
 	}
 	_ = c.client.Reset()
 	c.cancel()
 }
 
-// serverGone notes that nothing can be said to the server any more; answers tells the client how it ended, once it has passed on what came before.
-func (c *pair) serverGone() {
+// markUpstreamFailed records that the server can no longer be written to. serveUpstream ends the client's
+// connection once it has forwarded the remaining output.
+func (c *pair) markUpstreamFailed() {
 	c.mu.Lock()
-	c.lost = true
-	mute := c.mute && !c.ended && !c.silent
+	c.upstreamFailed = true
+	c.changed.Broadcast()
+	reset := c.upstreamDone && !c.endedByRule && !c.blackholed
 	c.mu.Unlock()
-	if mute {
+	if reset {
 		_ = c.client.Reset()
 	}
 }
 
-// clientGone notes the client's end and passes it on, once no answer is awaited for its own sake.
-func (c *pair) clientGone(err error) {
-	c.leave()
+// clientClosed records that the client closed its connection. It closes the upstream connection accordingly once
+// no answer must be read to its end.
+func (c *pair) clientClosed(err error) {
+	c.markClientClosed()
 	c.mu.Lock()
-	for !c.ended && !c.silent && !c.mute && c.ctx.Err() == nil && c.engine.detached() {
+	for !c.endedByRule && !c.blackholed && !c.upstreamDone && c.ctx.Err() == nil && c.engine.outlivesClient() {
 		c.changed.Wait()
 	}
-	over, late := c.ended || c.silent, c.late
+	ended, sent := c.endedByRule || c.blackholed, c.sentAfterClose
 	c.mu.Unlock()
-	if !over && (orderly(err) || late) { // a reset would take back what has just gone on, if the server did not read it yet
-		if half, ok := c.up.(interface{ CloseWrite() error }); ok {
+	if !ended && (graceful(err) || sent) { // a reset could discard bytes that the server has not read yet
+		if half, ok := c.upstream().(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 			return
 		}
 	}
-	if !over {
+	if !ended {
 		c.abort()
 	}
 	c.cancel()
 }
 
-func orderly(err error) bool {
+func graceful(err error) bool {
 	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// leave notes when the client left of its own accord.
-func (c *pair) leave() {
+// markClientClosed records when the client closed its connection, unless a rule ended it.
+func (c *pair) markClientClosed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.gone.IsZero() && !c.ended {
-		c.gone = time.Now()
+	if c.clientClosedAt.IsZero() && !c.endedByRule {
+		c.clientClosedAt = time.Now()
+		c.changed.Broadcast()
 	}
 }
 
-// abort makes the server's end a reset.
+// upstream returns the current connection to the server, which may have been redialed.
+func (c *pair) upstream() net.Conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.up
+}
+
+// abort makes closing the upstream connection send a reset.
 func (c *pair) abort() {
-	if up, ok := c.up.(interface{ SetLinger(int) error }); ok {
+	if up, ok := c.upstream().(interface{ SetLinger(int) error }); ok {
 		_ = up.SetLinger(0)
 	}
 }
 
-// opaque tells whether both directions are plain bytes.
-func (c *pair) opaque() bool {
+// isPassthrough reports whether both directions are relayed as plain bytes.
+func (c *pair) isPassthrough() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.raw
+	return c.passthrough
 }
 
-// deaf tells whether nothing that the client says goes anywhere.
-func (c *pair) deaf() bool {
+// inputDiscarded reports whether further input from the client is discarded.
+func (c *pair) inputDiscarded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ended || c.silent || c.lost
+	return c.endedByRule || c.blackholed || c.upstreamFailed
 }
 
-// sleep waits for delays one by one, each cut short when its rule heals, and tells whether there were any.
-func (c *pair) sleep(delays []wait, m message) (slept bool) {
-	for _, d := range delays {
-		if !c.relay.delay(c.ctx, d, m) {
-			break
-		}
-		slept = true
-	}
-	if slept {
-		c.outlived(m)
-	}
-	return slept
-}
-
-// hold keeps a message until its rule is healed, or the connection ends.
-func (c *pair) hold(l *live, m message) {
-	c.relay.tell(l, m, evidence.Held, "until healed")
-	l.Count.Touch(1)
-	if c.until(l) {
-		c.relay.tell(l, m, evidence.Released, "")
-		c.outlived(m)
-	}
-}
-
-// reorder keeps a message until others passed it, as the relay's does.
-func (c *pair) reorder(rule *live, m message) (skipped string, touched bool) {
-	defer c.outlived(m)
-	return c.relay.reorder(c.ctx, rule, m)
-}
-
-// outlived notes that a message goes on to the server though its client has left.
-func (c *pair) outlived(m message) {
+// Outlived implements Sender.
+func (c *pair) Outlived() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.late = c.late || (m.dir == ToServer && !c.gone.IsZero())
+	c.sentAfterClose = c.sentAfterClose || !c.clientClosedAt.IsZero()
 }
 
-// until waits for a rule to be healed; false when the connection ended first.
-func (c *pair) until(l *live) bool {
-	select {
-	case <-l.healed:
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
-}
+func (c *pair) Context() context.Context { return c.ctx }
 
-// write says something to the client; writing is claimed.
+// write writes to the client. The caller owns cw.
 func (c *pair) write(p []byte) error {
 	if _, err := c.cw.Write(p); err != nil {
 		return sinkError{err}
@@ -229,8 +203,17 @@ func (c *pair) write(p []byte) error {
 	return nil
 }
 
-// written gives the writing to the client up.
-func (c *pair) written() {
+// writeMessage writes a message, or the beginning of one, to the client and counts it.
+func (c *pair) writeMessage(p []byte) error {
+	err := c.write(p)
+	if err == nil {
+		c.relay.Wrote(ToClient)
+	}
+	return err
+}
+
+// endWrite gives up ownership of cw.
+func (c *pair) endWrite() {
 	c.mu.Lock()
 	c.writing = false
 	c.changed.Broadcast()

@@ -9,50 +9,52 @@ import (
 	"sync/atomic"
 )
 
-// postgres follows version 3 of the frontend/backend protocol (https://www.postgresql.org/docs/current/protocol.html). A message is a simple query, or all
-// that an extended one says up to Sync; its method is the first keyword of its SQL, its path the table or channel. What the server says up to
-// ReadyForQuery is its answer. A series that only prepares has the method PREPARE, and the first words on a connection have STARTUP, with the
-// database as path; only a rule that names STARTUP acts on those. The data of a COPY, passwords, and parts of a series that the client
-// flushes before its Sync pass at once.
+// postgres parses version 3 of the frontend/backend protocol
+// (https://www.postgresql.org/docs/current/protocol.html). A message is a simple query, or the series of an
+// extended query up to Sync. Its method is the first keyword of its SQL, its path the table or channel. Its
+// answer is everything up to ReadyForQuery. A series that only prepares has the method PREPARE. The startup
+// message has the method STARTUP and the database as path; only rules that name STARTUP act on it. COPY data,
+// passwords, and parts of a series that the client flushes before Sync are forwarded at once.
 //
-// What is delivered twice would be executed twice in one session, so only what stands for itself is: no part of a transaction. The errors that it answers
-// with end the connection, as those of a server that is shut down do: after a faked 40001 the server would not be in the failed
-// transaction that the client believes in, and COMMIT would commit. Nothing is corrupted, as another byte in SQL is another statement.
-// TLS that the server grants is not followed.
+// A message delivered twice is executed twice in the same session, so this is allowed only for messages that
+// stand alone, outside of transactions. Generated errors end the connection, like those of a server that shuts
+// down: after a generated 40001, the server would not be in the failed transaction that the client assumes, and
+// COMMIT would commit. Nothing is corrupted, because SQL with a changed byte is a different statement. TLS
+// between client and server is not parsed.
 type postgres struct {
-	most     int // bytes of a series that are kept back until its Sync
-	up, down pgFrame
-	opened   bool         // up: StartupMessage has passed
-	series   int          // up: bytes of the frames that have ended, of the message under way
-	asks     atomic.Int32 // requests for encryption whose answer, one byte without a frame, is still to come
-	secret   atomic.Bool  // it was granted
+	seriesLimit        int // limit of the bytes of a series that are buffered before Sync
+	up, down           pgFrame
+	opened             bool         // up: the startup message has been forwarded
+	series             int          // up: bytes of complete frames in the current message
+	encryptionRequests atomic.Int32 // pending requests for encryption; the answer is one byte without a frame
+	encrypted          atomic.Bool  // encryption was granted
 
-	known  map[string]pgStatement // "S" and the name of a prepared statement, "P" and that of a portal
-	early  *pgStatement           // of the series whose first part has gone to the server already
-	owes   int                    // ReadyForQuery, for what was written to the server
-	state  byte                   // as the last ReadyForQuery had it: I idle, T in a transaction, E in a failed one; 0 before
-	bound  bool                   // what the server answers is an extended query
-	resync bool                   // it reads a COPY, and has ignored the Sync behind it: the next one takes its place
-	walks  bool                   // replication
+	statements   map[string]pgStatement // by "S" and the name of a prepared statement, or "P" and the name of a portal
+	flushed      *pgStatement           // statement of a series whose first part has been forwarded
+	pendingReady int                    // number of ReadyForQuery messages to come
+	state        byte                   // from ReadyForQuery: I idle, T in a transaction, E in a failed one; 0 initially
+	extended     bool                   // the server is answering an extended query
+	resync       bool                   // a COPY consumed the Sync after it, so the next Sync takes its place
+	replication  bool                   // a replication connection
 }
 
 func openPostgres(cfg Config) dialect {
-	return &postgres{most: int(cfg.Whole) / 2, known: map[string]pgStatement{}}
+	return &postgres{seriesLimit: int(cfg.Whole) / 2, statements: map[string]pgStatement{}}
 }
 
-// pgFrame finds the end of a frame, piece by piece.
+// pgFrame finds the end of a frame piece by piece.
 type pgFrame struct {
-	head [8]byte
-	got  int // of head
-	left int // bytes of the body that are still to come
+	head     [8]byte
+	headLen  int // bytes of head
+	bodyLeft int // remaining bytes of the body
 }
 
-// Types of frames, and what is said before there are types.
+// Frame types, and codes used before frames have types.
 const (
-	pgToServer = "BCDEFHPQSXcdfp"
-	pgToClient = "123ACDEGHIKNRSTVWZcdnstv"
-	pgPrepares = "BCDEP" // belong to a series
-	pgDemands  = "FQS"   // are answered with ReadyForQuery
+	pgToServer    = "BCDEFHPQSXcdfp"
+	pgToClient    = "123ACDEGHIKNRSTVWZcdnstv"
+	pgSeriesTypes = "BCDEP" // part of a series
+	pgReadyTypes  = "FQS"   // answered with ReadyForQuery
 
 	pgCancel  = 80877102
 	pgTLS     = 80877103
@@ -60,26 +62,27 @@ const (
 	pgLargest = 1<<30 - 1
 )
 
-// errTLS tells that TLS, or GSSAPI's encryption, begins.
+// errTLS means that TLS or GSSAPI encryption begins.
 var errTLS = fmt.Errorf("PostgreSQL granted encryption to the client, which the link does not end: %w", errDialect)
 
-// next takes what belongs to the frame under way. Its head has size bytes, of which length finds the frame's length without its type.
+// next consumes input of the current frame. Its head has size bytes; length extracts the length of the rest of
+// the frame from it.
 func (f *pgFrame) next(b []byte, size int, length func(head []byte) (int, error)) (n int, whole bool, err error) {
-	if f.got < size {
-		n = copy(f.head[f.got:size], b)
-		if f.got += n; f.got < size {
+	if f.headLen < size {
+		n = copy(f.head[f.headLen:size], b)
+		if f.headLen += n; f.headLen < size {
 			return n, false, nil
 		}
-		if f.left, err = length(f.head[:size]); err != nil {
+		if f.bodyLeft, err = length(f.head[:size]); err != nil {
 			return n, false, err
 		}
 	}
-	take := min(f.left, len(b)-n)
-	f.left -= take
-	if f.left == 0 {
-		f.got = 0
+	take := min(f.bodyLeft, len(b)-n)
+	f.bodyLeft -= take
+	if f.bodyLeft == 0 {
+		f.headLen = 0
 	}
-	return n + take, f.left == 0, nil
+	return n + take, f.bodyLeft == 0, nil
 }
 
 func pgLength(types string) func([]byte) (int, error) {
@@ -95,14 +98,14 @@ func pgLength(types string) func([]byte) (int, error) {
 var pgUp, pgDown = pgLength(pgToServer), pgLength(pgToClient)
 
 func (d *postgres) feed(dir Dir, b []byte) (n int, whole bool, err error) {
-	if d.secret.Load() {
+	if d.encrypted.Load() {
 		return 0, false, errTLS
 	}
 	if dir == ToClient {
 		return d.feedDown(b)
 	}
 	if !d.opened {
-		n, whole, err = d.up.next(b, 8, d.begins)
+		n, whole, err = d.up.next(b, 8, d.startLength)
 		return n, whole, err
 	}
 	for n < len(b) {
@@ -112,7 +115,7 @@ func (d *postgres) feed(dir Dir, b []byte) (n int, whole bool, err error) {
 		if err != nil {
 			return n, false, err
 		}
-		if ended && (strings.IndexByte(pgPrepares, d.up.head[0]) < 0 || d.series > d.most) {
+		if ended && (strings.IndexByte(pgSeriesTypes, d.up.head[0]) < 0 || d.series > d.seriesLimit) {
 			d.series = 0
 			return n, true, nil
 		}
@@ -120,14 +123,14 @@ func (d *postgres) feed(dir Dir, b []byte) (n int, whole bool, err error) {
 	return n, false, nil
 }
 
-// begins finds the length of what opens a connection, or asks for something else first.
-func (d *postgres) begins(head []byte) (int, error) {
+// startLength returns the length of the startup message, or of a request that precedes it.
+func (d *postgres) startLength(head []byte) (int, error) {
 	length, code := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:])
 	switch {
-	case length < 8 || length > 10000: // as the server has it (MAX_STARTUP_PACKET_LENGTH)
+	case length < 8 || length > 10000: // the server's limit (MAX_STARTUP_PACKET_LENGTH)
 		return 0, errDialect
 	case (code == pgTLS || code == pgGSS) && length == 8:
-		d.asks.Add(1)
+		d.encryptionRequests.Add(1)
 	case code>>16 == 3:
 		d.opened = true
 	case code != pgCancel:
@@ -137,51 +140,51 @@ func (d *postgres) begins(head []byte) (int, error) {
 }
 
 func (d *postgres) feedDown(b []byte) (int, bool, error) {
-	if d.down.got == 0 && d.asks.Load() > 0 {
-		d.asks.Add(-1)
+	if d.down.headLen == 0 && d.encryptionRequests.Load() > 0 {
+		d.encryptionRequests.Add(-1)
 		switch b[0] {
 		case 'S', 'G':
-			d.secret.Store(true)
+			d.encrypted.Store(true)
 			return 1, true, nil
 		case 'N':
 			return 1, true, nil
-		} // an error, in a frame
+		} // otherwise it is an error in a frame
 	}
 	return d.down.next(b, 5, pgDown)
 }
 
-func (d *postgres) look(dir Dir, raw []byte, front *frame) frame {
+func (d *postgres) inspect(dir Dir, raw []byte, front *frame) frame {
 	switch {
 	case dir == ToClient:
-		return d.lookDown(raw, front)
+		return d.inspectAnswer(raw, front)
 	case raw[0] == 0:
-		return d.lookFirst(raw)
+		return d.inspectStartup(raw)
 	}
-	s, executed := pgSeries{known: d.known}, false
-	if d.early != nil {
-		s.is, s.split, executed = *d.early, true, d.early.runs
+	s, executed := pgSeries{statements: d.statements}, false
+	if d.flushed != nil {
+		s.statement, s.split, executed = *d.flushed, true, d.flushed.executed
 	}
 	last := s.read(raw)
-	f := frame{kind: isRequest, method: s.is.method, path: s.is.path, exempt: d.walks}
+	f := frame{kind: isRequest, method: s.statement.method, path: s.statement.path, exempt: d.replication}
 	switch {
-	case strings.IndexByte(pgDemands, last) < 0: // passes at once; a Sync is still to come, if there is a series at all
+	case strings.IndexByte(pgReadyTypes, last) < 0: // forwarded at once; a series still needs a Sync
 		f.kind = isControl
-		if s.is.method != "" && last != 'X' {
-			d.early = &s.is
+		if s.statement.method != "" && last != 'X' {
+			d.flushed = &s.statement
 		}
 		return f
 	case last == 'S' && len(raw) == 5 && d.resync:
 		d.resync = false
 		return frame{}
 	}
-	d.early = nil
+	d.flushed = nil
 	f.method = cmp.Or(f.method, "SYNC")
-	why := cmp.Or(s.why(), d.busy())
-	f.bars = func(do Do) string {
+	whyNot := cmp.Or(s.why(), d.whyNotTwice())
+	f.blocks = func(a Action) string {
 		switch {
-		case do == Twice:
-			return why
-		case executed && (do == LoseRequest || do == Answer):
+		case a == Twice:
+			return whyNot
+		case executed && (a == LoseRequest || a == Answer):
 			return pgSplit
 		}
 		return ""
@@ -191,10 +194,10 @@ func (d *postgres) look(dir Dir, raw []byte, front *frame) frame {
 
 const pgSplit = "a part of it went to the server before its Sync"
 
-// busy is why nothing may be executed twice now.
-func (d *postgres) busy() string {
+// whyNotTwice returns why no message may be executed twice now, or "".
+func (d *postgres) whyNotTwice() string {
 	switch {
-	case d.owes > 0:
+	case d.pendingReady > 0:
 		return "sent ahead: what comes before it may open a transaction"
 	case d.state != 'I':
 		return "inside a transaction"
@@ -202,15 +205,15 @@ func (d *postgres) busy() string {
 	return ""
 }
 
-// lookFirst reads what is said before frames have types.
-func (d *postgres) lookFirst(raw []byte) frame {
+// inspectStartup inspects a message without a type.
+func (d *postgres) inspectStartup(raw []byte) frame {
 	switch binary.BigEndian.Uint32(raw[4:]) {
 	case pgCancel:
 		return frame{}
 	case pgTLS, pgGSS:
 		return frame{kind: isRequest, method: "ENCRYPT", exempt: true}
 	}
-	f := frame{kind: isRequest, method: "STARTUP", named: true}
+	f := frame{kind: isRequest, method: "STARTUP", onlyByName: true}
 	words := strings.Split(string(raw[8:]), "\x00")
 	for i := 0; i+1 < len(words) && words[i] != ""; i += 2 {
 		switch words[i] {
@@ -219,16 +222,16 @@ func (d *postgres) lookFirst(raw []byte) frame {
 		case "user":
 			f.path = cmp.Or(f.path, words[i+1])
 		case "replication":
-			d.walks = words[i+1] != "false"
+			d.replication = words[i+1] != "false"
 		}
 	}
 	return f
 }
 
-func (d *postgres) lookDown(raw []byte, front *frame) frame {
+func (d *postgres) inspectAnswer(raw []byte, front *frame) frame {
 	f := frame{kind: isAnswer}
-	if len(raw) == 1 { // to a request for encryption
-		f.settles = true
+	if len(raw) == 1 { // the answer to a request for encryption
+		f.final = true
 		return f
 	}
 	body := raw[5:]
@@ -241,24 +244,24 @@ func (d *postgres) lookDown(raw []byte, front *frame) frame {
 		if front == nil {
 			f.kind = isControl
 		}
-	case 'S': // ParameterStatus, which the client needs to know whatever it was that changed it
+	case 'S': // ParameterStatus: the client needs it whatever caused the change
 		f.kind = isControl
-	case 'G', 'W': // CopyInResponse, CopyBothResponse: what the client says next belongs to the same message
+	case 'G', 'W': // CopyInResponse, CopyBothResponse: the client's next input belongs to the same message
 		f.kind = isControl
-		d.resync = d.bound && front != nil && raw[0] == 'G'
-	case 'R': // Authentication: likewise, but for AuthenticationOk
+		d.resync = d.extended && front != nil && raw[0] == 'G'
+	case 'R': // Authentication: likewise, except for AuthenticationOk
 		if len(body) >= 4 && binary.BigEndian.Uint32(body) != 0 {
 			f.kind = isControl
 		}
 	case '2': // BindComplete
-		d.bound = true
+		d.extended = true
 	case 'C':
-		f.says = cut(body)
+		f.detail = cut(body)
 	case 'E':
-		f.says = "error " + pgField(body, 'C')
+		f.detail = "error " + pgField(body, 'C')
 	case 'Z':
-		f.settles = true
-		d.owes, d.bound, d.resync = max(0, d.owes-1), false, false
+		f.final = true
+		d.pendingReady, d.extended, d.resync = max(0, d.pendingReady-1), false, false
 		if len(body) > 0 {
 			d.state = body[0]
 		}
@@ -266,13 +269,13 @@ func (d *postgres) lookDown(raw []byte, front *frame) frame {
 	return f
 }
 
-// cut returns a string that ends with a zero byte.
+// cut returns a zero-terminated string.
 func cut(b []byte) string {
 	s, _, _ := bytes.Cut(b, []byte{0})
 	return string(s)
 }
 
-// pgField returns a field of an error.
+// pgField returns a field of an error message.
 func pgField(body []byte, name byte) string {
 	for field := range bytes.SplitSeq(body, []byte{0}) {
 		if len(field) > 0 && field[0] == name {
@@ -284,9 +287,11 @@ func pgField(body []byte, name byte) string {
 
 func (d *postgres) sent(f *frame) {
 	if f.kind == isRequest && f.method != "ENCRYPT" {
-		d.owes++
+		d.pendingReady++
 	}
 }
 
-// rests implements resting.
-func (d *postgres) rests() bool { return d.state == 'I' && d.owes == 0 && d.early == nil && !d.walks }
+// idle implements idleReporter.
+func (d *postgres) idle() bool {
+	return d.state == 'I' && d.pendingReady == 0 && d.flushed == nil && !d.replication
+}

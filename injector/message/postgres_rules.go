@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// pgErrors are those after which the server ends the connection. It brings the second in a notice.
+// pgErrors holds the errors after which a server ends the connection. It sends 57P02 in a notice.
 var pgErrors = map[string]string{
 	"53300": "sorry, too many clients already",
 	"57P01": "terminating connection due to administrator command",
@@ -19,13 +19,13 @@ var pgErrors = map[string]string{
 // refuse implements refuser.
 func (*postgres) refuse(code string, f frame) ([]byte, error) {
 	text, ok := pgErrors[code]
-	switch opens := code == "53300" || code == "57P03"; {
+	switch atStartup := code == "53300" || code == "57P03"; {
 	case !ok:
 		return nil, fmt.Errorf("%q is no error that ends a PostgreSQL connection, and after another one the server would be in another state than the client believes: known are %s",
 			code, strings.Join(slices.Sorted(maps.Keys(pgErrors)), ", "))
-	case opens && f.method != "STARTUP":
+	case atStartup && f.method != "STARTUP":
 		return nil, fmt.Errorf("%q refuses a connection that opens: it answers STARTUP only", code)
-	case !opens && f.method == "STARTUP":
+	case !atStartup && f.method == "STARTUP":
 		return nil, fmt.Errorf("%q ends a connection that is open: it does not answer STARTUP", code)
 	}
 	kind, severity := byte('E'), "FATAL"
@@ -37,20 +37,20 @@ func (*postgres) refuse(code string, f frame) ([]byte, error) {
 	return append(out, body...), nil
 }
 
-// parts implements parting.
-func (*postgres) parts() {}
+// closesConnection implements closesAfterRefusal.
+func (*postgres) closesConnection() {}
 
 func allowPostgres(r Rule) error {
-	switch opens := strings.EqualFold(r.Match.Method, "STARTUP"); {
-	case r.Do == Answer:
+	switch startup := strings.EqualFold(r.Match.Method, "STARTUP"); {
+	case r.Action == Answer:
 		_, err := (*postgres)(nil).refuse(r.Code, frame{method: strings.ToUpper(r.Match.Method)})
 		return err
-	case r.Do == Twice && opens:
-		return fmt.Errorf("%s STARTUP: a connection opens once", r.Do)
-	case r.Dir == ToClient && r.Do == LoseRequest && r.ending() != ThenHeld && !r.Even:
-		return fmt.Errorf("%s %s: PostgreSQL loses a notification only with its connection: lose a request, which ends it, instead", r.Do, r.Dir)
-	case r.Dir == ToClient && (r.Do == Twice || r.Do == Reorder) && !r.Even:
-		return fmt.Errorf("%s %s: PostgreSQL never says a notification twice or out of order on one connection", r.Do, r.Dir)
+	case r.Action == Twice && startup:
+		return fmt.Errorf("%s STARTUP: a connection opens once", r.Action)
+	case r.Dir == ToClient && r.Action == LoseRequest && r.ending() != EndHeld && !r.AllowViolation:
+		return fmt.Errorf("%s %s: PostgreSQL loses a notification only with its connection: lose a request, which ends it, instead", r.Action, r.Dir)
+	case r.Dir == ToClient && (r.Action == Twice || r.Action == Reorder) && !r.AllowViolation:
+		return fmt.Errorf("%s %s: PostgreSQL never says a notification twice or out of order on one connection", r.Action, r.Dir)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// pgDial connects pgx by way of an address, unless it is refused.
+// pgDial connects pgx through an address. It may be refused.
 func pgDial(ctx context.Context, addr string, with ...string) (*pgx.Conn, error) {
 	return pgx.Connect(ctx, "postgres://postgres@"+addr+"/postgres?sslmode=prefer&connect_timeout=20&"+strings.Join(with, "&"))
 }
@@ -30,7 +30,7 @@ func pgConnect(t testing.TB, addr string, with ...string) *pgx.Conn {
 	return c
 }
 
-// pgCount counts the rows of a table, and empties it.
+// pgCount counts the rows of a table, and then deletes them.
 func pgCount(t testing.TB, direct *pgx.Conn, table string) (n int) {
 	t.Helper()
 	require.NoError(t, direct.QueryRow(t.Context(), "WITH gone AS (DELETE FROM "+table+" RETURNING 1) SELECT count(*) FROM gone").Scan(&n))
@@ -50,11 +50,11 @@ func TestPostgresAndItsUsualClient(t *testing.T) {
 	t.Run("at the start", func(t *testing.T) { pgAtTheStart(t, addr) })
 }
 
-// Everything that pgx can do, with no rule that hits.
+// pgHealthy runs the features of pgx with a rule that never matches.
 func pgHealthy(t *testing.T, addr string, direct *pgx.Conn) {
 	ctx := t.Context()
-	f := openAs(t, "postgres", addr, Config{})
-	count, _ := f.live(t, Rule{Do: LoseRequest, Match: Match{Path: "none"}})
+	f := openLinkFor(t, "postgres", addr, Config{})
+	count, _ := f.addRule(t, Rule{Action: LoseRequest, Match: Match{Path: "none"}})
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
 		t.Run(mode.String(), func(t *testing.T) {
 			c := pgConnect(t, f.addr, "default_query_exec_mode="+strings.ReplaceAll(mode.String(), " ", "_"))
@@ -109,20 +109,20 @@ func pgHealthy(t *testing.T, addr string, direct *pgx.Conn) {
 			_, err := c.Exec(ctx, "SELECT pg_sleep(60)")
 			slept <- err
 		}()
-		until(t, "it is cancelled", func() bool { return c.PgConn().CancelRequest(ctx) != nil || len(slept) > 0 })
+		waitUntil(t, "it is cancelled", func() bool { return c.PgConn().CancelRequest(ctx) != nil || len(slept) > 0 })
 		require.ErrorContains(t, <-slept, "57014")
 	})
-	toServer, toClient := f.balanced(t)
-	assert.Equal(t, toServer.In, toServer.Out)
-	assert.Equal(t, toClient.In, toClient.Out)
+	toServer, toClient := f.checkAccounts(t)
+	assert.Equal(t, toServer.Received, toServer.Delivered)
+	assert.Equal(t, toClient.Received, toClient.Delivered)
 	assert.Zero(t, count.Tally().Seen)
-	for _, call := range f.over() {
+	for _, call := range f.finishedCalls() {
 		assert.Equal(t, done, call.Status, call.Op)
 		assert.Empty(t, call.Skipped)
 	}
 }
 
-// Requests that are flushed before their Sync are answered before it.
+// pgPipeline checks that requests flushed before their Sync are answered before it.
 func pgPipeline(t *testing.T, c *pgx.Conn) {
 	p := c.PgConn().StartPipeline(t.Context())
 	for range 2 {
@@ -170,34 +170,34 @@ func pgPipeline(t *testing.T, c *pgx.Conn) {
 func pgFaults(t *testing.T, addr string, direct *pgx.Conn) {
 	const insert = "INSERT INTO orders VALUES (7)"
 	for _, c := range []struct {
-		rule Rule
-		err  string // what the client sees; "" for none
-		rows int
-		told string // in the evidence
+		rule   Rule
+		err    string // what the client sees; "" for no error
+		rows   int
+		detail string // in the evidence
 	}{
-		{Rule{Do: Delay, By: quiet}, "", 1, "delayed by"},
-		{Rule{Do: LoseRequest}, "conn closed", 0, "request lost, then reset"},
-		{Rule{Do: LoseRequest, Then: ThenClosed}, "conn closed", 0, "request lost, then closed"},
-		{Rule{Do: LoseRequest, Then: ThenSilence}, "deadline", 0, "request lost, then silence"},
-		{Rule{Do: LoseReply}, "conn closed", 1, "INSERT 0 1, "},
-		{Rule{Do: LoseReply, Then: ThenClosed}, "conn closed", 1, "lost, then closed"},
-		{Rule{Do: LoseReply, Then: ThenSilence}, "deadline", 1, "lost, then silence"},
-		{Rule{Do: Answer, Code: "57P01"}, "57P01", 0, "answered with 57P01"},
-		{Rule{Do: Answer, Code: "57P02"}, "conn closed", 0, "answered with 57P02"},
-		{Rule{Do: Twice}, "", 2, "delivered twice"},
-		{Rule{Do: Twice, Second: true}, "", 2, "delivered twice"},
+		{Rule{Action: Delay, By: quiet}, "", 1, "delayed by"},
+		{Rule{Action: LoseRequest}, "conn closed", 0, "request lost, then reset"},
+		{Rule{Action: LoseRequest, EndWith: EndClosed}, "conn closed", 0, "request lost, then closed"},
+		{Rule{Action: LoseRequest, EndWith: EndSilence}, "deadline", 0, "request lost, then silence"},
+		{Rule{Action: LoseReply}, "conn closed", 1, "INSERT 0 1, "},
+		{Rule{Action: LoseReply, EndWith: EndClosed}, "conn closed", 1, "lost, then closed"},
+		{Rule{Action: LoseReply, EndWith: EndSilence}, "deadline", 1, "lost, then silence"},
+		{Rule{Action: Answer, Code: "57P01"}, "57P01", 0, "answered with 57P01"},
+		{Rule{Action: Answer, Code: "57P02"}, "conn closed", 0, "answered with 57P02"},
+		{Rule{Action: Twice}, "", 2, "delivered twice"},
+		{Rule{Action: Twice, Second: true}, "", 2, "delivered twice"},
 	} {
 		for _, mode := range []string{"cache_statement", "simple_protocol"} {
-			t.Run(fmt.Sprint(c.rule.Do, " ", c.rule.Then, c.rule.Code, " ", mode), func(t *testing.T) {
-				f := openAs(t, "postgres", addr, Config{})
+			t.Run(fmt.Sprint(c.rule.Action, " ", c.rule.EndWith, c.rule.Code, " ", mode), func(t *testing.T) {
+				f := openLinkFor(t, "postgres", addr, Config{})
 				conn := pgConnect(t, f.addr, "default_query_exec_mode="+mode)
 				_, err := conn.Exec(t.Context(), insert) // and prepare it
 				require.NoError(t, err)
 				require.Equal(t, 1, pgCount(t, direct, "orders"))
 				c.rule.Match = Match{Method: "insert", Path: "orders"}
-				count, heal := f.live(t, c.rule)
+				count, heal := f.addRule(t, c.rule)
 				wait := patience
-				if c.rule.Then == ThenSilence {
+				if c.rule.EndWith == EndSilence {
 					wait = 10 * quiet
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), wait)
@@ -210,10 +210,10 @@ func pgFaults(t *testing.T, addr string, direct *pgx.Conn) {
 				} else {
 					require.ErrorContains(t, err, c.err)
 				}
-				until(t, "it is counted", func() bool { return count.Tally().Affected == 1 })
-				require.Contains(t, f.seen(evidence.Applied)[0].Detail, c.told)
+				waitUntil(t, "it is counted", func() bool { return count.Tally().Affected == 1 })
+				require.Contains(t, f.recorded(evidence.Applied)[0].Detail, c.detail)
 				heal()
-				f.balanced(t)
+				f.checkAccounts(t)
 				if c.err == "" {
 					require.NoError(t, conn.Ping(t.Context()), "still in protocol")
 				}
@@ -221,49 +221,49 @@ func pgFaults(t *testing.T, addr string, direct *pgx.Conn) {
 			})
 		}
 	}
-	for _, do := range []Do{LoseRequest, LoseReply} {
+	for _, do := range []Action{LoseRequest, LoseReply} {
 		t.Run(string(do)+" held", func(t *testing.T) {
-			f := openAs(t, "postgres", addr, Config{})
+			f := openLinkFor(t, "postgres", addr, Config{})
 			conn := pgConnect(t, f.addr)
-			_, heal := f.live(t, Rule{Do: do, Then: ThenHeld, First: 1, Match: Match{Method: "INSERT"}})
+			_, heal := f.addRule(t, Rule{Action: do, EndWith: EndHeld, First: 1, Match: Match{Method: "INSERT"}})
 			inserted := make(chan error, 1)
 			go func() {
 				_, err := conn.Exec(t.Context(), insert, pgx.QueryExecModeSimpleProtocol)
 				inserted <- err
 			}()
-			until(t, "it is held", func() bool { return len(f.seen(evidence.Held)) == 1 })
+			waitUntil(t, "it is held", func() bool { return len(f.recorded(evidence.Held)) == 1 })
 			require.Empty(t, inserted)
 			heal()
 			require.NoError(t, <-inserted)
 			require.Equal(t, 1, pgCount(t, direct, "orders"))
-			require.Len(t, f.seen(evidence.Released), 1)
+			require.Len(t, f.recorded(evidence.Released), 1)
 		})
 	}
 	t.Run("out of order", func(t *testing.T) {
-		f := openAs(t, "postgres", addr, Config{})
+		f := openLinkFor(t, "postgres", addr, Config{})
 		one, other := pgConnect(t, f.addr), pgConnect(t, f.addr)
 		tx, err := one.Begin(t.Context())
 		require.NoError(t, err)
 		_, err = tx.Exec(t.Context(), "INSERT INTO orders VALUES (1)")
 		require.NoError(t, err)
-		f.live(t, Rule{Do: Reorder, Wait: patience, First: 1, Match: Match{Method: "COMMIT"}})
+		f.addRule(t, Rule{Action: Reorder, Wait: patience, First: 1, Match: Match{Method: "COMMIT"}})
 		committed := make(chan error, 1)
 		go func() { committed <- tx.Commit(t.Context()) }()
-		until(t, "COMMIT is held", func() bool { return len(f.seen(evidence.Held)) == 1 })
+		waitUntil(t, "COMMIT is held", func() bool { return len(f.recorded(evidence.Held)) == 1 })
 		_, err = other.Exec(t.Context(), "BEGIN; INSERT INTO orders VALUES (2); COMMIT")
 		require.NoError(t, err)
 		_, err = other.Exec(t.Context(), "COMMIT")
 		require.NoError(t, err)
 		require.NoError(t, <-committed)
-		require.Len(t, f.seen(evidence.Applied), 1)
+		require.Len(t, f.recorded(evidence.Applied), 1)
 		require.Equal(t, 2, pgCount(t, direct, "orders"))
 	})
 }
 
-// The acknowledgement of a COMMIT is lost: the client sees an error, and the row is there.
+// pgCommitLost loses the acknowledgement of a COMMIT: the client sees an error, but the row exists.
 func pgCommitLost(t *testing.T, addr string, direct *pgx.Conn) {
-	f := openAs(t, "postgres", addr, Config{})
-	count, _ := f.live(t, Rule{Do: LoseReply, Every: 2, Match: Match{Method: "COMMIT"}})
+	f := openLinkFor(t, "postgres", addr, Config{})
+	count, _ := f.addRule(t, Rule{Action: LoseReply, Every: 2, Match: Match{Method: "COMMIT"}})
 	var failed int
 	for i := range 20 {
 		c := pgConnect(t, f.addr)
@@ -279,17 +279,18 @@ func pgCommitLost(t *testing.T, addr string, direct *pgx.Conn) {
 	require.Equal(t, 10, failed)
 	require.EqualValues(t, failed, count.Tally().Affected)
 	require.Equal(t, 20, pgCount(t, direct, "orders"))
-	for _, e := range f.seen(evidence.Applied) {
+	for _, e := range f.recorded(evidence.Applied) {
 		require.Equal(t, "COMMIT, 18 bytes lost, then reset", e.Detail)
 	}
 }
 
-// What stands for itself is doubled; the rest is told with the reason, and all stay in protocol.
+// pgTwice duplicates messages that stand alone. Others are skipped with the reason, and all connections stay in
+// sync.
 func pgTwice(t *testing.T, addr string, direct *pgx.Conn) {
 	ctx := t.Context()
 	t.Run("many clients", func(t *testing.T) {
-		f := openAs(t, "postgres", addr, Config{})
-		count, heal := f.live(t, Rule{Do: Twice, Every: 3, Match: Match{Method: "INSERT"}})
+		f := openLinkFor(t, "postgres", addr, Config{})
+		count, heal := f.addRule(t, Rule{Action: Twice, Every: 3, Match: Match{Method: "INSERT"}})
 		var wg sync.WaitGroup
 		for range 4 {
 			c := pgConnect(t, f.addr)
@@ -305,16 +306,16 @@ func pgTwice(t *testing.T, addr string, direct *pgx.Conn) {
 		}
 		wg.Wait()
 		heal()
-		f.balanced(t)
+		f.checkAccounts(t)
 		require.EqualValues(t, 100, count.Tally().Affected)
-		require.Len(t, f.seen(evidence.Swallowed), 100)
-		require.Contains(t, f.seen(evidence.Swallowed)[0].Detail, "INSERT 0 1, ")
+		require.Len(t, f.recorded(evidence.Swallowed), 100)
+		require.Contains(t, f.recorded(evidence.Swallowed)[0].Detail, "INSERT 0 1, ")
 		require.Equal(t, 400, pgCount(t, direct, "orders"))
 	})
 	t.Run("a batch", func(t *testing.T) {
-		f := openAs(t, "postgres", addr, Config{})
+		f := openLinkFor(t, "postgres", addr, Config{})
 		c := pgConnect(t, f.addr)
-		f.live(t, Rule{Do: Twice, Match: Match{Method: "INSERT"}})
+		f.addRule(t, Rule{Action: Twice, Match: Match{Method: "INSERT"}})
 		batch := &pgx.Batch{}
 		for i := range 50 {
 			batch.Queue("INSERT INTO orders VALUES ($1)", i)
@@ -324,39 +325,39 @@ func pgTwice(t *testing.T, addr string, direct *pgx.Conn) {
 		require.Equal(t, 100, pgCount(t, direct, "orders"))
 	})
 	t.Run("late", func(t *testing.T) {
-		f := openAs(t, "postgres", addr, Config{})
+		f := openLinkFor(t, "postgres", addr, Config{})
 		c := pgConnect(t, f.addr)
-		_, heal := f.live(t, Rule{Do: Twice, Late: time.Hour, Match: Match{Method: "INSERT"}})
+		_, heal := f.addRule(t, Rule{Action: Twice, Late: time.Hour, Match: Match{Method: "INSERT"}})
 		_, err := c.Exec(ctx, "INSERT INTO orders VALUES (1)")
 		require.NoError(t, err)
 		heal()
-		f.balanced(t)
-		require.Len(t, f.seen(evidence.Applied), 1)
+		f.checkAccounts(t)
+		require.Len(t, f.recorded(evidence.Applied), 1)
 		require.NoError(t, c.Ping(ctx))
 		require.Equal(t, 2, pgCount(t, direct, "orders"))
 	})
 	t.Run("late, in a transaction", func(t *testing.T) {
-		f := openAs(t, "postgres", addr, Config{})
+		f := openLinkFor(t, "postgres", addr, Config{})
 		c := pgConnect(t, f.addr)
-		_, heal := f.live(t, Rule{Do: Twice, Late: time.Hour, Match: Match{Method: "INSERT"}})
+		_, heal := f.addRule(t, Rule{Action: Twice, Late: time.Hour, Match: Match{Method: "INSERT"}})
 		_, err := c.Exec(ctx, "INSERT INTO orders VALUES (1)")
 		require.NoError(t, err)
 		_, err = c.Exec(ctx, "BEGIN")
 		require.NoError(t, err)
 		heal()
-		f.balanced(t)
-		require.Contains(t, f.seen(evidence.Skipped)[0].Detail, "in the middle of something")
+		f.checkAccounts(t)
+		require.Contains(t, f.recorded(evidence.Skipped)[0].Detail, "in the middle of something")
 		require.Equal(t, 1, pgCount(t, direct, "orders"))
 	})
 	t.Run("immune", func(t *testing.T) {
-		f := openAs(t, "postgres", addr, Config{})
+		f := openLinkFor(t, "postgres", addr, Config{})
 		c := pgConnect(t, f.addr)
 		unnamed := pgConnect(t, f.addr, "default_query_exec_mode=describe_exec")
-		count, _ := f.live(t, Rule{Do: Twice, Match: Match{}})
+		count, _ := f.addRule(t, Rule{Action: Twice, Match: Match{}})
 		why := func(do func() error) string {
-			before := len(f.seen(evidence.Skipped))
+			before := len(f.recorded(evidence.Skipped))
 			require.NoError(t, do())
-			all := f.seen(evidence.Skipped)[before:]
+			all := f.recorded(evidence.Skipped)[before:]
 			return all[len(all)-1].Detail
 		}
 		run := func(sql string, args ...any) func() error {
@@ -387,10 +388,10 @@ func pgTwice(t *testing.T, addr string, direct *pgx.Conn) {
 	})
 }
 
-// Rules meet the opening of a connection only when they name it.
+// pgAtTheStart checks that rules act on the opening of a connection only if they name it.
 func pgAtTheStart(t *testing.T, addr string) {
-	f := openAs(t, "postgres", addr, Config{})
-	all, healAll := f.live(t, Rule{Do: LoseReply, Share: 1, Match: Match{Path: "postgres"}})
+	f := openLinkFor(t, "postgres", addr, Config{})
+	all, healAll := f.addRule(t, Rule{Action: LoseReply, Share: 1, Match: Match{Path: "postgres"}})
 	pgConnect(t, f.addr)
 	assert.Zero(t, all.Tally().Seen)
 	healAll()
@@ -398,36 +399,37 @@ func pgAtTheStart(t *testing.T, addr string) {
 		rule Rule
 		err  string
 	}{
-		{Rule{Do: Answer, Code: "53300"}, "sorry, too many clients already"},
-		{Rule{Do: Answer, Code: "57P03"}, "the database system is starting up"},
-		{Rule{Do: LoseRequest}, "reset"},
-		{Rule{Do: LoseReply, Then: ThenClosed}, "EOF"},
+		{Rule{Action: Answer, Code: "53300"}, "sorry, too many clients already"},
+		{Rule{Action: Answer, Code: "57P03"}, "the database system is starting up"},
+		{Rule{Action: LoseRequest}, "reset"},
+		{Rule{Action: LoseReply, EndWith: EndClosed}, "EOF"},
 	} {
 		c.rule.Match = Match{Method: "STARTUP", Path: "postgres"}
-		count, heal := f.live(t, c.rule)
+		count, heal := f.addRule(t, c.rule)
 		_, err := pgDial(t.Context(), f.addr)
 		require.ErrorContains(t, err, c.err)
 		require.EqualValues(t, 1, count.Tally().Affected)
 		heal()
 	}
 	pgConnect(t, f.addr)
-	until(t, "they are told", func() bool { return len(f.over()) == 4 })
-	for _, call := range f.over() {
+	waitUntil(t, "they are told", func() bool { return len(f.finishedCalls()) == 4 })
+	for _, call := range f.finishedCalls() {
 		assert.Equal(t, "STARTUP postgres", call.Op)
 	}
 }
 
-// Clients that connect again after every loss, and all faults at once: each row is an acknowledgement, a lost one, or a copy.
+// pgAllAtOnce runs all faults at once with clients that reconnect after every loss: each row is acknowledged, a
+// lost acknowledgement, or a copy.
 func pgAllAtOnce(t *testing.T, addr string, direct *pgx.Conn) {
-	f := openAs(t, "postgres", addr, Config{})
+	f := openLinkFor(t, "postgres", addr, Config{})
 	var again, lost []*evidence.Counter
 	for i, r := range []Rule{
-		{Do: Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond}, {Do: LoseRequest}, {Do: LoseRequest, Then: ThenClosed}, {Do: LoseReply}, {Do: LoseReply, Then: ThenClosed},
-		{Do: Answer, Code: "57P01"}, {Do: Twice}, {Do: Twice, Second: true}, {Do: Reorder, Wait: 5 * time.Millisecond},
+		{Action: Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond}, {Action: LoseRequest}, {Action: LoseRequest, EndWith: EndClosed}, {Action: LoseReply}, {Action: LoseReply, EndWith: EndClosed},
+		{Action: Answer, Code: "57P01"}, {Action: Twice}, {Action: Twice, Second: true}, {Action: Reorder, Wait: 5 * time.Millisecond},
 	} {
 		r.ID, r.Seed, r.Share, r.Match = fmt.Sprint("fault-", i), 3, .08, Match{Method: "INSERT"}
-		count, _ := f.live(t, r)
-		switch r.Do {
+		count, _ := f.addRule(t, r)
+		switch r.Action {
 		case Twice:
 			again = append(again, count)
 		case LoseReply:
@@ -454,7 +456,7 @@ func pgAllAtOnce(t *testing.T, addr string, direct *pgx.Conn) {
 		})
 	}
 	wg.Wait()
-	f.balanced(t)
+	f.checkAccounts(t)
 	want := int(acked.Load())
 	for _, c := range append(again, lost...) {
 		require.Positive(t, c.Tally().Affected)

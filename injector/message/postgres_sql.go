@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// pgStatement is what is known of a statement, or of a series of them.
+// pgStatement describes a statement or a series.
 type pgStatement struct {
 	method, path string
-	once         string // why it must not be executed twice in one session
-	unnamed      bool   // it is known by no name, which the next such statement takes over
-	runs         bool   // a series: it executes something
+	onceReason   string // why it must not be executed twice in one session
+	unnamed      bool   // prepared without a name, so that the next such statement replaces it
+	executed     bool   // of a series: it executes something
 }
 
-// pgSeries reads the frames of a message to the server.
+// pgSeries parses the frames of a message to the server.
 type pgSeries struct {
-	known map[string]pgStatement
-	is    pgStatement
-	split bool   // a part of it has gone before
-	names string // why what it names cannot be named twice, or be relied on later
-	fresh bool   // it parsed the statement without a name itself
+	statements       map[string]pgStatement
+	statement        pgStatement
+	split            bool   // a part of it has already been forwarded
+	whyNotRepeatable string // why its names must not be defined twice or used later
+	parsedUnnamed    bool   // it contains the Parse of an unnamed statement
 }
 
-// mostKnown bounds the prepared statements and portals that are remembered; those that are not are told as EXECUTE.
-const mostKnown = 4096
+// maxStatements limits the prepared statements and portals that are remembered. Others have the method EXECUTE.
+const maxStatements = 4096
 
-// read takes a message, or the beginning of a large one, and returns the type of its last frame.
+// read parses a message, or the beginning of a large one, and returns the type of its last frame.
 func (s *pgSeries) read(raw []byte) (last byte) {
 	for len(raw) >= 5 {
 		size := min(len(raw), 1+int(binary.BigEndian.Uint32(raw[1:])))
@@ -47,119 +47,70 @@ func (s *pgSeries) frame(kind byte, body []byte) {
 		name, sql := cut(body), body[min(len(body), len(cut(body))+1):]
 		st := pgRead(sql)
 		st.unnamed = name == ""
-		s.fresh = s.fresh || st.unnamed
+		s.parsedUnnamed = s.parsedUnnamed || st.unnamed
 		s.remember("S"+name, st)
-		s.seems("PREPARE", st.path)
+		s.describe("PREPARE", st.path)
 		if name != "" {
-			s.names = "it names a prepared statement"
+			s.whyNotRepeatable = "it names a prepared statement"
 		}
 	case 'B':
 		portal := cut(body)
 		name := cut(body[min(len(body), len(portal)+1):])
-		st, ok := s.known["S"+name]
+		st, ok := s.statements["S"+name]
 		if !ok {
-			st = pgStatement{method: "EXECUTE", once: "its statement is not known"}
+			st = pgStatement{method: "EXECUTE", onceReason: "its statement is not known"}
 		}
-		if st.unnamed && !s.fresh {
-			st.once = "its statement came before and has no name"
+		if st.unnamed && !s.parsedUnnamed {
+			st.onceReason = "its statement came before and has no name"
 		}
 		s.remember("P"+portal, st)
-		s.seems("BIND", st.path)
+		s.describe("BIND", st.path)
 	case 'E':
-		st, ok := s.known["P"+cut(body)]
+		st, ok := s.statements["P"+cut(body)]
 		if !ok {
-			st = pgStatement{method: "EXECUTE", once: "its statement is not known"}
+			st = pgStatement{method: "EXECUTE", onceReason: "its statement is not known"}
 		}
 		s.executes(st)
 	case 'C':
-		delete(s.known, string(bytes.TrimRight(body, "\x00")))
-		s.seems("CLOSE", "")
+		delete(s.statements, string(bytes.TrimRight(body, "\x00")))
+		s.describe("CLOSE", "")
 	case 'D':
-		s.seems("DESCRIBE", "")
+		s.describe("DESCRIBE", "")
 	}
 }
 
 func (s *pgSeries) remember(key string, st pgStatement) {
-	if _, ok := s.known[key]; ok || len(s.known) < mostKnown {
-		s.known[key] = st
+	if _, ok := s.statements[key]; ok || len(s.statements) < maxStatements {
+		s.statements[key] = st
 	}
 }
 
-// executes makes the first statement that is executed the one that a series is known by.
+// executes records a statement that is executed. The first one determines the method of the series.
 func (s *pgSeries) executes(st pgStatement) {
-	if !s.is.runs {
-		s.is.method, s.is.path, s.is.runs = st.method, st.path, true
+	if !s.statement.executed {
+		s.statement.method, s.statement.path, s.statement.executed = st.method, st.path, true
 	}
-	if s.is.once == "" {
-		s.is.once = st.once
-	}
-}
-
-// seems gives a series that executes nothing a method.
-func (s *pgSeries) seems(method, path string) {
-	if s.is.method == "" {
-		s.is.method, s.is.path = method, path
+	if s.statement.onceReason == "" {
+		s.statement.onceReason = st.onceReason
 	}
 }
 
-// why is why a message must not be executed twice.
+// describe sets the method of a series that executes nothing.
+func (s *pgSeries) describe(method, path string) {
+	if s.statement.method == "" {
+		s.statement.method, s.statement.path = method, path
+	}
+}
+
+// why returns why a message must not be executed twice, or "".
 func (s *pgSeries) why() string {
 	switch {
 	case s.split:
 		return pgSplit
-	case s.names != "":
-		return s.names
+	case s.whyNotRepeatable != "":
+		return s.whyNotRepeatable
 	}
-	return s.is.once
-}
-
-// What keywords mean, besides themselves.
-var (
-	pgSame         = map[string]string{"START": "BEGIN", "END": "COMMIT", "ABORT": "ROLLBACK"}
-	pgTransactions = words("BEGIN COMMIT ROLLBACK SAVEPOINT RELEASE")
-	pgNames        = words("CALL COPY LISTEN LOCK NOTIFY TABLE TRUNCATE UNLISTEN UPDATE") // are followed by a name
-	pgBeforeNames  = words("FROM INTO TABLE UPDATE")
-	pgFillers      = words("EXISTS IF NOT ONLY TABLE")
-)
-
-// pgRead reads SQL as far as that is easy: the first keyword, and the name behind INTO, FROM, TABLE or UPDATE, outside of brackets.
-func pgRead(sql []byte) pgStatement {
-	var st pgStatement
-	t := pgText{s: sql}
-	begins, names := true, false // a statement, a name
-	for tok := t.next(); tok != ""; tok = t.next() {
-		word := strings.ToUpper(tok)
-		switch {
-		case tok == ";":
-			begins, names = true, false
-		case begins && letter(tok[0]):
-			begins = false
-			if same, ok := pgSame[word]; ok {
-				word = same
-			}
-			if pgTransactions[word] {
-				st.once = "it opens or ends a transaction"
-			}
-			if st.method == "" {
-				st.method, names = word, pgNames[word]
-			}
-		case word == "STDIN" && st.once == "":
-			st.once = "the data of its COPY are not part of it"
-		case strings.HasPrefix(word, "PG_") && strings.Contains(word, "ADVISORY_LOCK") && st.once == "":
-			st.once = "it takes a lock for its session"
-		case t.depth > 0 || st.path != "":
-			names = false
-		case names && pgFillers[word]:
-		case names && (letter(tok[0]) || tok[0] == '"'):
-			st.path, names = unquote(tok), false
-		default:
-			names = pgBeforeNames[word]
-		}
-	}
-	if st.method == "" {
-		st.method = "EMPTY"
-	}
-	return st
+	return s.statement.onceReason
 }
 
 func unquote(name string) string {
@@ -169,7 +120,7 @@ func unquote(name string) string {
 	return strings.ToLower(name)
 }
 
-// pgText cuts SQL into words. Comments are left out, and of literals only a quotation mark is left.
+// pgText splits SQL into tokens. It skips comments, and reduces a literal to its quotation mark.
 type pgText struct {
 	s         []byte
 	at, depth int
@@ -177,7 +128,8 @@ type pgText struct {
 
 func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' || c >= 0x80 }
 
-// next returns a word, a name with its dots and quotation marks, or a single character; "" at the end.
+// next returns a word, a name with its dots and quotation marks, or a single character. It returns "" at the
+// end.
 func (t *pgText) next() string {
 	for t.at < len(t.s) && t.s[t.at] != 0 {
 		from, rest := t.at, t.s[t.at:]
@@ -187,7 +139,7 @@ func (t *pgText) next() string {
 		case bytes.HasPrefix(rest, []byte("--")):
 			t.skip(2, "\n")
 		case bytes.HasPrefix(rest, []byte("/*")):
-			t.skip(2, "*/") // one within another is not followed
+			t.comment()
 		case c == '\'':
 			t.literal(false)
 			return "'"
@@ -215,7 +167,7 @@ func (t *pgText) next() string {
 	return ""
 }
 
-// skip goes on behind an end that stands from from on, or to the end of all.
+// skip advances by from, and then behind the next occurrence of end, or to the end of the text.
 func (t *pgText) skip(from int, end string) {
 	t.at += from
 	if i := bytes.Index(t.s[t.at:], []byte(end)); i >= 0 {
@@ -225,7 +177,25 @@ func (t *pgText) skip(from int, end string) {
 	}
 }
 
-// literal skips one in quotation marks, which stand twice, or behind a backslash if there are such, where they belong to it.
+// comment skips a comment, including nested ones.
+func (t *pgText) comment() {
+	for depth := 0; t.at < len(t.s); {
+		switch rest := t.s[t.at:]; {
+		case bytes.HasPrefix(rest, []byte("/*")):
+			depth++
+			t.at += 2
+		case bytes.HasPrefix(rest, []byte("*/")):
+			t.at += 2
+			if depth--; depth == 0 {
+				return
+			}
+		default:
+			t.at++
+		}
+	}
+}
+
+// literal skips a quoted literal. With backslashes, a backslash escapes the next character.
 func (t *pgText) literal(backslashes bool) {
 	for t.at++; t.at < len(t.s); t.at++ {
 		switch t.s[t.at] {
@@ -235,13 +205,13 @@ func (t *pgText) literal(backslashes bool) {
 			}
 		case '\'':
 			t.at++
-			return // a second one begins the next literal
+			return // a doubled quotation mark begins the next literal
 		}
 	}
 	t.at = len(t.s)
 }
 
-// dollar skips a literal between dollars, if that is what begins here, and no parameter.
+// dollar skips a dollar-quoted literal. It returns false if there is none, as for a parameter.
 func (t *pgText) dollar() bool {
 	for end := t.at + 1; end < len(t.s); end++ {
 		switch c := t.s[end]; {

@@ -15,29 +15,30 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// chance is a share that is drawn for so many units, and tolerance the half width of the interval in which 99 % of all runs lie: 0.77 points.
+// A share of chance is drawn for drawn units. 99% of all runs are within tolerance of the expected count, which
+// is 0.77 percentage points.
 const (
 	chance, drawn = 0.1, 10_000
 	tolerance     = 77.28
 )
 
-// units are what shares are of, as each protocol's relay decides on them. Connections are the link's, and tested there.
+// units lists what shares apply to in each protocol. Shares of connections are tested in package link.
 var units = []struct {
 	name, protocol string
 	decide         func(*Relay) bool
 }{
-	{"calls", "http", func(r *Relay) bool { return r.decide(message{method: "POST", path: "/charge"}).rule != nil }},
-	{"messages", "redis", func(r *Relay) bool { return r.decide(message{method: "INCR", path: "orders:17"}).rule != nil }},
+	{"calls", "http", func(r *Relay) bool { return r.decide(Message{method: "POST", path: "/charge"}).rule != nil }},
+	{"messages", "redis", func(r *Relay) bool { return r.decide(Message{method: "INCR", path: "orders:17"}).rule != nil }},
 	{"datagrams", "dns", func(r *Relay) bool {
-		return r.Decide(Datagram{Topic: Topic{"A", "api.example.test"}}).Rule != nil
+		return r.Decide(Datagram{Topic: Topic{"A", "api.example.test"}}, Ticket{}).Rule() != nil
 	}},
 }
 
-// hits counts those of n units that a rule with this share chooses.
+// hits returns how many of n units a rule with this share chooses.
 func hits(t testing.TB, protocol string, decide func(*Relay) bool, share float64, seed uint64, n int) (hit int) {
 	r, err := New(protocol, Config{Link: "orders -> payments"})
 	require.NoError(t, err)
-	_, err = r.Add(Rule{ID: "fault-1", Do: Twice, Share: share, Seed: seed})
+	_, err = r.Add(Rule{ID: "fault-1", Action: Twice, Share: share, Seed: seed})
 	require.NoError(t, err)
 	for range n {
 		if decide(r) {
@@ -47,7 +48,7 @@ func hits(t testing.TB, protocol string, decide func(*Relay) bool, share float64
 	return hit
 }
 
-// Shares are exact where they can be, and else as random as they say.
+// Shares are exact where possible, and otherwise as random as specified.
 func TestRates(t *testing.T) {
 	for _, u := range units {
 		assert.InDelta(t, drawn*chance, hits(t, u.protocol, u.decide, chance, 1, drawn), tolerance, u.name)
@@ -56,7 +57,8 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// Of 1,000 seeds about 1 % fall outside of what 99 % stay in. More would be wrong, and fewer not random.
+// Of 1,000 seeds, about 1% are outside of the 99% interval. More would mean a wrong rate, and fewer a lack of
+// randomness.
 func TestRatesOverAThousandSeeds(t *testing.T) {
 	if raceEnabled || testing.Short() {
 		t.Skip("ten million draws: make test runs them without the race detector, which has nothing to find in them")
@@ -71,7 +73,7 @@ func TestRatesOverAThousandSeeds(t *testing.T) {
 	}
 }
 
-// within counts the seeds that fulfil a condition.
+// within counts the seeds for which a condition holds.
 func within(seeds int, ok func(seed uint64) bool) int {
 	var inside atomic.Int64
 	var all sync.WaitGroup
@@ -89,11 +91,12 @@ func within(seeds int, ok func(seed uint64) bool) int {
 	return int(inside.Load())
 }
 
-// What a relay does is what was decided: as many answers are errors as the decisions say, the server executes all others, and the count is of neither.
+// The relay acts as decided: as many answers are errors as the decisions require, the server executes all other
+// requests, and the counts agree.
 func TestRateThroughARelay(t *testing.T) {
 	addr, executed := countLines(t)
-	f := openAs(t, "lines", addr, Config{Framing: Framing{Lockstep: true}})
-	count, _ := f.live(t, Rule{Do: Answer, Code: "error", Share: chance, Seed: 7})
+	f := openLinkFor(t, "lines", addr, Config{Framing: Framing{Lockstep: true}})
+	count, _ := f.addRule(t, Rule{Action: Answer, Code: "error", Share: chance, Seed: 7})
 	p := connect(t, f.addr)
 	var sending sync.WaitGroup
 	sending.Go(func() { _, _ = p.write(strings.Repeat("COUNT k\n", drawn), false) })
@@ -109,5 +112,5 @@ func TestRateThroughARelay(t *testing.T) {
 	assert.InDelta(t, drawn*chance, failed, tolerance)
 	assert.Equal(t, drawn-failed, executed("k"))
 	assert.Equal(t, evidence.Tally{Unit: "calls", Seen: drawn, Affected: int64(failed)}, plain(count))
-	assert.Equal(t, failed, hits(t, "lines", func(r *Relay) bool { return r.decide(message{method: "COUNT"}).rule != nil }, chance, 7, drawn))
+	assert.Equal(t, failed, hits(t, "lines", func(r *Relay) bool { return r.decide(Message{method: "COUNT"}).rule != nil }, chance, 7, drawn))
 }

@@ -8,18 +8,20 @@ import (
 	"strings"
 )
 
-// redis follows RESP2 and RESP3 (https://redis.io/docs/latest/develop/reference/protocol-spec/), pipelines included. A message is a command with its arguments, and
-// its path is the first of them, the key. Answers come in the order of the commands; what a subscription brings is a message of its own.
+// redis parses RESP2 and RESP3 (https://redis.io/docs/latest/develop/reference/protocol-spec/), including
+// pipelines. A message is a command with its arguments; its path is the first argument, the key. Answers come in
+// the order of the commands; messages published to a subscription are separate messages.
 //
-// Transactions, blocking commands and subscriptions are immune to all but delays and losses: a command doubled or refused within them would leave the
-// server in a state that no server is ever in. Cluster mode is not followed: its answers name addresses around the link.
+// Only delays and losses act on transactions, blocking commands and subscriptions: a duplicated or refused
+// command would leave the server in a state that cannot occur. Cluster mode is not supported: its answers
+// contain addresses that bypass the link.
 type redis struct {
-	up, down resp
-	multi    bool // as written to the server
-	watches  bool // subscribed
-	mute     bool // CLIENT REPLY OFF: nothing is answered
-	skips    int  // CLIENT REPLY SKIP: so many more commands owe no answer
-	streams  bool // MONITOR, SYNC: the server talks of its own accord
+	up, down    resp
+	multi       bool // according to the commands written to the server
+	subscribed  bool // subscribed
+	replyOff    bool // CLIENT REPLY OFF: no command is answered
+	skipReplies int  // CLIENT REPLY SKIP: number of commands without an answer
+	streaming   bool // MONITOR, SYNC: the server sends on its own
 }
 
 func openRedis(Config) dialect { return &redis{down: resp{answers: true}} }
@@ -31,7 +33,7 @@ func (d *redis) feed(dir Dir, b []byte) (int, bool, error) {
 	return d.down.feed(b)
 }
 
-// Commands that have a place of their own.
+// Commands with special semantics.
 var (
 	redisSubscribes = words("SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE")
 	redisExempt     = words("AUTH HELLO SELECT CLIENT RESET QUIT READONLY READWRITE ASKING COMMAND")
@@ -48,12 +50,12 @@ func words(list string) map[string]bool {
 	return set
 }
 
-func (d *redis) look(dir Dir, raw []byte, front *frame) frame {
+func (d *redis) inspect(dir Dir, raw []byte, front *frame) frame {
 	if dir == ToClient {
-		return d.lookDown(raw, front)
+		return d.inspectAnswer(raw, front)
 	}
 	args, last := bulks(raw)
-	f := frame{kind: isRequest, settles: true, payload: last}
+	f := frame{kind: isRequest, final: true, payload: last}
 	if len(args) == 0 {
 		f.method = strings.ToUpper(string(bytes.TrimSpace(raw)))
 		f.immune = "an inline command"
@@ -77,7 +79,7 @@ func (d *redis) look(dir Dir, raw []byte, front *frame) frame {
 	case d.multi, f.method == "MULTI", f.method == "EXEC", f.method == "DISCARD", f.method == "WATCH":
 		f.immune = "part of a transaction"
 	}
-	if d.mute || d.skips > 0 || (f.method == "CLIENT" && len(args) > 2 && strings.EqualFold(string(args[1]), "REPLY") && !strings.EqualFold(string(args[2]), "ON")) {
+	if d.replyOff || d.skipReplies > 0 || (f.method == "CLIENT" && len(args) > 2 && strings.EqualFold(string(args[1]), "REPLY") && !strings.EqualFold(string(args[2]), "ON")) {
 		f.kind = isControl
 	}
 	if f.method == "CLIENT" && len(args) > 2 {
@@ -86,9 +88,9 @@ func (d *redis) look(dir Dir, raw []byte, front *frame) frame {
 	return f
 }
 
-func (d *redis) lookDown(raw []byte, front *frame) frame {
+func (d *redis) inspectAnswer(raw []byte, front *frame) frame {
 	push := raw[0] == '>'
-	if push || (d.watches && raw[0] == '*') {
+	if push || (d.subscribed && raw[0] == '*') {
 		args, last := bulks(raw)
 		if len(args) > 0 {
 			word := strings.ToUpper(string(args[0]))
@@ -102,21 +104,23 @@ func (d *redis) lookDown(raw []byte, front *frame) frame {
 				return f
 			case redisSubscribes[word]:
 				if front == nil || !redisSubscribes[front.method] {
-					return f // one confirmation a channel; the first has settled the command
+					return f // one confirmation for each channel; the first one was the answer
 				}
-				return frame{kind: isAnswer, settles: true, says: strings.ToLower(word)}
+				return frame{kind: isAnswer, final: true, detail: strings.ToLower(word)}
 			}
 		}
 	}
 	if push {
 		return frame{}
 	}
-	return frame{kind: isAnswer, settles: true, says: respSays(raw)}
+	f := frame{kind: isAnswer, final: true, detail: describeValue(raw)}
+	f.payload, f.uncuttable = respPayload(raw)
+	return f
 }
 
 func (d *redis) sent(f *frame) {
-	if d.skips > 0 {
-		d.skips--
+	if d.skipReplies > 0 {
+		d.skipReplies--
 	}
 	switch f.method {
 	case "MULTI":
@@ -124,27 +128,29 @@ func (d *redis) sent(f *frame) {
 	case "EXEC", "DISCARD":
 		d.multi = false
 	case "RESET":
-		d.multi, d.watches, d.mute = false, false, false
+		d.multi, d.subscribed, d.replyOff = false, false, false
 	case "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE":
-		d.watches = true
+		d.subscribed = true
 	case "CLIENT":
 		switch f.path {
 		case "REPLY OFF":
-			d.mute = true
+			d.replyOff = true
 		case "REPLY ON":
-			d.mute = false
+			d.replyOff = false
 		case "REPLY SKIP":
-			d.skips = 1
+			d.skipReplies = 1
 		}
 	default:
-		d.streams = d.streams || redisStreams[f.method]
+		d.streaming = d.streaming || redisStreams[f.method]
 	}
 }
 
-// rests implements resting.
-func (d *redis) rests() bool { return !d.multi && !d.watches && !d.mute && d.skips == 0 && !d.streams }
+// idle implements idleReporter.
+func (d *redis) idle() bool {
+	return !d.multi && !d.subscribed && !d.replyOff && d.skipReplies == 0 && !d.streaming
+}
 
-// trim implements trimmer: the last bulk string is cut.
+// trim implements trimmer. It truncates the last bulk string.
 func (*redis) trim(f frame, raw []byte, keep int) []byte {
 	lo, hi := f.payload[0], f.payload[1]
 	header := bytes.LastIndexByte(raw[:lo], '$')
@@ -154,7 +160,7 @@ func (*redis) trim(f frame, raw []byte, keep int) []byte {
 	return append(out, raw[hi:]...)
 }
 
-// redisErrors are what a server says of its own accord (src/server.c, createSharedObjects).
+// redisErrors holds errors that a server returns (src/server.c, createSharedObjects).
 var redisErrors = map[string]string{
 	"BUSY":        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
 	"CLUSTERDOWN": "CLUSTERDOWN The cluster is down",
@@ -177,11 +183,11 @@ func (*redis) refuse(code string, _ frame) ([]byte, error) {
 
 func allowRedis(r Rule) error {
 	switch {
-	case r.Do == Answer:
+	case r.Action == Answer:
 		_, err := (*redis)(nil).refuse(r.Code, frame{})
 		return err
-	case r.Dir == ToClient && (r.Do == Twice || r.Do == Reorder) && !r.Even:
-		return fmt.Errorf("%s %s: Redis never says a published message twice or out of order on one connection", r.Do, r.Dir)
+	case r.Dir == ToClient && (r.Action == Twice || r.Action == Reorder) && !r.AllowViolation:
+		return fmt.Errorf("%s %s: Redis never says a published message twice or out of order on one connection", r.Action, r.Dir)
 	}
 	return nil
 }

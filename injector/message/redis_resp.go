@@ -7,35 +7,35 @@ import (
 	"strings"
 )
 
-// resp finds the end of a value, piece by piece.
+// resp finds the end of a value piece by piece.
 type resp struct {
-	answers bool // nothing is inline
+	answers bool // inline commands are not possible
 
-	line  []byte // of a header under way
-	skip  int    // bytes of a bulk string that are still to come
-	items int    // values that are still to come
+	line           []byte // the incomplete header line
+	remaining      int    // remaining bytes of a bulk string
+	remainingItems int    // remaining values
 }
 
-// longestLine bounds a header or a simple string.
-const longestLine = 64 << 10
+// maxLineLen limits a header or a simple string.
+const maxLineLen = 64 << 10
 
 func (r *resp) feed(b []byte) (n int, whole bool, err error) {
-	if r.items == 0 && r.skip == 0 && len(r.line) == 0 {
-		r.items = 1
+	if r.remainingItems == 0 && r.remaining == 0 && len(r.line) == 0 {
+		r.remainingItems = 1
 	}
 	for n < len(b) {
-		if r.skip > 0 {
-			take := min(r.skip, len(b)-n)
-			r.skip -= take
+		if r.remaining > 0 {
+			take := min(r.remaining, len(b)-n)
+			r.remaining -= take
 			n += take
 		} else {
-			if err := r.begins(b[n]); err != nil {
+			if err := r.checkStart(b[n]); err != nil {
 				return n, false, err
 			}
 			end := bytes.IndexByte(b[n:], '\n')
 			if end < 0 {
 				r.line = append(r.line, b[n:]...)
-				if len(r.line) > longestLine {
+				if len(r.line) > maxLineLen {
 					return n, false, errDialect
 				}
 				return len(b), false, nil
@@ -51,15 +51,16 @@ func (r *resp) feed(b []byte) (n int, whole bool, err error) {
 				return n, false, err
 			}
 		}
-		if r.skip == 0 && r.items == 0 {
+		if r.remaining == 0 && r.remainingItems == 0 {
 			return n, true, nil
 		}
 	}
 	return n, false, nil
 }
 
-// begins tells whether a value, or an inline command, can begin with a byte. What else is sent may never have a line's end.
-func (r *resp) begins(c byte) error {
+// checkStart returns an error if neither a value nor an inline command can start with c. Other input may never
+// contain a line ending.
+func (r *resp) checkStart(c byte) error {
 	switch {
 	case len(r.line) > 0:
 		return nil
@@ -71,9 +72,9 @@ func (r *resp) begins(c byte) error {
 	return nil
 }
 
-// header takes one line of a value: what it announces is still to come.
+// header parses one line of a value and records what follows it.
 func (r *resp) header(line []byte) error {
-	r.items--
+	r.remainingItems--
 	text := string(trim(line))
 	if text == "" {
 		return nil // an empty inline command
@@ -83,24 +84,25 @@ func (r *resp) header(line []byte) error {
 	}
 	n, err := strconv.Atoi(text[1:])
 	if err != nil || n > 512<<20 || n < -1 {
-		return errDialect // RESP3's streamed values too, which no server sends
+		return errDialect // including the streamed values of RESP3, which no server sends
 	}
 	switch n = max(n, 0); text[0] {
 	case '*', '~', '>':
-		r.items += n
+		r.remainingItems += n
 	case '%':
-		r.items += 2 * n
+		r.remainingItems += 2 * n
 	case '|':
-		r.items += 2*n + 1 // attributes stand before the value that they are of
+		r.remainingItems += 2*n + 1 // attributes precede the value they describe
 	default:
 		if text[1] != '-' {
-			r.skip = n + 2
+			r.remaining = n + 2
 		}
 	}
 	return nil
 }
 
-// bulks returns the leading bulk strings of an array, as far as they are there, and where the last of them lies.
+// bulks returns the leading bulk strings of an array, as far as they are complete, and the range of the last
+// one.
 func bulks(raw []byte) (args [][]byte, last [2]int) {
 	if raw[0] != '*' && raw[0] != '>' {
 		return nil, last
@@ -123,8 +125,8 @@ func bulks(raw []byte) (args [][]byte, last [2]int) {
 	return args, last
 }
 
-// respSays is the kind of an answer, its number if it is one, and an error's code.
-func respSays(raw []byte) string {
+// describeValue describes an answer by its type, its integer value or its error code.
+func describeValue(raw []byte) string {
 	line, _, _ := bytes.Cut(raw, []byte("\r\n"))
 	text := string(line[1:])
 	switch raw[0] {
@@ -144,4 +146,24 @@ func respSays(raw []byte) string {
 		return "nil"
 	}
 	return "a value of type " + string(raw[:1])
+}
+
+// respPayload returns the range of an answer's content: for an array, the last of its leading bulk strings. Only
+// bulk strings can be truncated.
+func respPayload(raw []byte) (at [2]int, solid bool) {
+	end := bytes.IndexByte(raw, '\r')
+	switch {
+	case end < 0:
+		return at, true
+	case raw[0] == '$' && end+2 < len(raw):
+		return [2]int{end + 2, len(raw) - 2}, false
+	case raw[0] == '*':
+		_, at = bulks(raw)
+		return at, false
+	case raw[0] == ':' && end > 1: // flipping a bit yields another digit
+		return [2]int{end - 1, end}, true
+	case raw[0] == '+':
+		return [2]int{1, end}, true
+	}
+	return at, true
 }

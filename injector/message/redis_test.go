@@ -14,18 +14,19 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// through is a go-redis client on a relay before a server, and one that asks the server directly.
-func redisPair(t *testing.T, o goredis.Options) (f *front, through, direct *goredis.Client) {
+// redisPair returns a go-redis client on a relay in front of a server, and one connected directly.
+func redisPair(t *testing.T, o goredis.Options) (f *testLink, through, direct *goredis.Client) {
 	t.Helper()
 	addr := redisServer(t)
-	f = openAs(t, "redis", addr, Config{})
+	f = openLinkFor(t, "redis", addr, Config{})
 	o.Addr = f.addr
 	through, direct = goredis.NewClient(&o), goredis.NewClient(&goredis.Options{Addr: addr})
 	t.Cleanup(func() { _ = through.Close(); _ = direct.Close() })
 	return f, through, direct
 }
 
-// Case 1 of the systems whose verdict is known: 300 operations, and a fifth of the replies, or of the requests, is lost.
+// Case 1 of the systems whose verdict is known: 300 operations, of which a fifth of the replies, or of the
+// requests, is lost.
 func TestRedisAndItsUsualClient(t *testing.T) {
 	ctx := t.Context()
 	incr := func(c *goredis.Client, i int) error { return c.Incr(ctx, "n").Err() }
@@ -34,25 +35,25 @@ func TestRedisAndItsUsualClient(t *testing.T) {
 		rule    Rule
 		options goredis.Options
 		op      func(c *goredis.Client, i int) error
-		twice   bool // every lost reply but those of failed operations is a second effect
+		twice   bool // each lost reply, except for those of failed operations, causes a second effect
 	}{
 		{"no fault", Rule{}, goredis.Options{}, incr, false},
-		{"reset, retried", Rule{Do: LoseReply, Then: ThenReset}, goredis.Options{}, incr, true},
-		{"closed, retried", Rule{Do: LoseReply, Then: ThenClosed}, goredis.Options{}, incr, true},
-		{"silence, retried", Rule{Do: LoseReply, Then: ThenSilence}, goredis.Options{ReadTimeout: 100 * time.Millisecond}, incr, true},
-		{"reset, not retried", Rule{Do: LoseReply, Then: ThenReset}, goredis.Options{MaxRetries: -1}, incr, false},
-		{"request lost, retried", Rule{Do: LoseRequest, Then: ThenReset}, goredis.Options{}, incr, false},
+		{"reset, retried", Rule{Action: LoseReply, EndWith: EndReset}, goredis.Options{}, incr, true},
+		{"closed, retried", Rule{Action: LoseReply, EndWith: EndClosed}, goredis.Options{}, incr, true},
+		{"silence, retried", Rule{Action: LoseReply, EndWith: EndSilence}, goredis.Options{ReadTimeout: 100 * time.Millisecond}, incr, true},
+		{"reset, not retried", Rule{Action: LoseReply, EndWith: EndReset}, goredis.Options{MaxRetries: -1}, incr, false},
+		{"request lost, retried", Rule{Action: LoseRequest, EndWith: EndReset}, goredis.Options{}, incr, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, through, direct := redisPair(t, c.options)
 			count := evidence.NewCounter("messages")
-			if c.rule.Do != "" {
+			if c.rule.Action != "" {
 				c.rule.Share, c.rule.Seed, c.rule.Match = 0.2, 7, Match{Method: "INCR"}
-				count, _ = f.live(t, c.rule)
+				count, _ = f.addRule(t, c.rule)
 			}
 			acked, failed, n := 0, 0, 300
 			if c.options.ReadTimeout > 0 {
-				n = 60 // each lost reply is waited for
+				n = 60 // the client waits for each lost reply
 			}
 			for i := range n {
 				if c.op(through, i) == nil {
@@ -66,12 +67,12 @@ func TestRedisAndItsUsualClient(t *testing.T) {
 			injected := int(count.Tally().Affected)
 			t.Logf("acked %d, failed %d, injected %d, final %d", acked, failed, injected, final)
 			switch {
-			case c.rule.Do == "":
+			case c.rule.Action == "":
 				assert.Equal(t, []int{n, 0, n}, []int{acked, failed, final})
 			case c.twice: // each lost reply was an effect of its own
 				assert.Equal(t, acked+injected, final)
 				assert.Positive(t, injected)
-			case c.rule.Do == LoseRequest:
+			case c.rule.Action == LoseRequest:
 				assert.Equal(t, acked, final, "no request that was lost took effect")
 				assert.Positive(t, injected)
 			default:
@@ -83,12 +84,13 @@ func TestRedisAndItsUsualClient(t *testing.T) {
 	}
 }
 
-// Eight clients send pipelines of 900 commands while every third INCR is doubled: all stay in protocol, and every number is what it must be.
-func TestRedisStaysInProtocolWhileCommandsAreDoubled(t *testing.T) {
+// Eight clients send pipelines of 900 commands while every third INCR is duplicated: all stay in sync, and every
+// number is as expected.
+func TestRedisConnectionStaysInSyncWithDuplicates(t *testing.T) {
 	for _, protocol := range []int{2, 3} {
 		t.Run(fmt.Sprint("RESP", protocol), func(t *testing.T) {
 			f, through, direct := redisPair(t, goredis.Options{Protocol: protocol, MaxRetries: -1})
-			count, heal := f.live(t, Rule{Do: Twice, Every: 3, Match: Match{Method: "INCR"}})
+			count, heal := f.addRule(t, Rule{Action: Twice, Every: 3, Match: Match{Method: "INCR"}})
 			var wg sync.WaitGroup
 			for w := range 8 {
 				wg.Go(func() {
@@ -115,7 +117,7 @@ func TestRedisStaysInProtocolWhileCommandsAreDoubled(t *testing.T) {
 			}
 			wg.Wait()
 			heal()
-			f.balanced(t)
+			f.checkAccounts(t)
 			total := 0
 			for w := range 8 {
 				n, err := direct.Get(t.Context(), fmt.Sprintf("n%c", 'a'+w)).Int()
@@ -124,65 +126,66 @@ func TestRedisStaysInProtocolWhileCommandsAreDoubled(t *testing.T) {
 			}
 			assert.EqualValues(t, 2400+count.Tally().Affected, total)
 			assert.EqualValues(t, 800, count.Tally().Affected)
-			assert.Len(t, f.seen(evidence.Swallowed), 800)
+			assert.Len(t, f.recorded(evidence.Swallowed), 800)
 		})
 	}
 }
 
-func TestRedisFaultsAreSeenToAct(t *testing.T) {
+func TestRedisFaultsTakeEffect(t *testing.T) {
 	ctx := t.Context()
 	f, through, direct := redisPair(t, goredis.Options{MaxRetries: -1, ReadTimeout: 5 * time.Second})
 	require.NoError(t, through.Set(ctx, "k", "old", 0).Err())
 	with := func(r Rule, do func()) []evidence.Fate {
 		t.Helper()
-		before := len(f.seen(evidence.Applied))
-		count, heal := f.live(t, r)
+		before := len(f.recorded(evidence.Applied))
+		count, heal := f.addRule(t, r)
 		do()
 		heal()
-		f.balanced(t)
+		f.checkAccounts(t)
 		assert.Positive(t, count.Tally().Affected, "%+v", r)
-		return f.seen(evidence.Applied)[before:]
+		return f.recorded(evidence.Applied)[before:]
 	}
-	with(Rule{Do: Answer, Code: "LOADING", Match: Match{Method: "GET"}}, func() {
+	with(Rule{Action: Answer, Code: "LOADING", Match: Match{Method: "GET"}}, func() {
 		err := through.Get(ctx, "k").Err()
 		require.ErrorContains(t, err, "LOADING")
 		require.NoError(t, through.Ping(ctx).Err(), "in its place of the pipeline")
 	})
-	with(Rule{Do: Delay, By: 80 * time.Millisecond}, func() {
+	with(Rule{Action: Delay, By: 80 * time.Millisecond}, func() {
 		began := time.Now()
 		require.NoError(t, through.Get(ctx, "k").Err())
 		require.GreaterOrEqual(t, time.Since(began), 80*time.Millisecond)
 	})
-	with(Rule{Do: Twice, Second: true, Match: Match{Method: "INCR"}}, func() {
+	with(Rule{Action: Twice, Second: true, Match: Match{Method: "INCR"}}, func() {
 		n, err := through.Incr(ctx, "twice").Result()
 		require.NoError(t, err)
 		require.EqualValues(t, 2, n, "the second answer")
 	})
-	with(Rule{Do: Corrupt, Match: Match{Method: "SET"}}, func() {
+	with(Rule{Action: Corrupt, Match: Match{Method: "SET"}}, func() {
 		require.NoError(t, through.Set(ctx, "spoiled", "aaaaaaaaaa", 0).Err())
 		got, err := direct.Get(ctx, "spoiled").Result()
 		require.NoError(t, err)
 		require.Len(t, got, 10)
 		require.NotEqual(t, "aaaaaaaaaa", got)
 	})
-	with(Rule{Do: Truncate, Match: Match{Method: "SET"}}, func() {
+	with(Rule{Action: Truncate, Match: Match{Method: "SET"}}, func() {
 		require.NoError(t, through.Set(ctx, "cut", "aaaaaaaaaa", 0).Err())
 		got, err := direct.Get(ctx, "cut").Result()
 		require.NoError(t, err)
 		require.Less(t, len(got), 10)
 	})
-	with(Rule{Do: Twice, Late: time.Hour, Match: Match{Method: "SET"}}, func() { // healing sends the copy: a stale write comes after a newer one
+	// Healing sends the copy: an old write arrives after a newer one.
+	with(Rule{Action: Twice, Late: time.Hour, Match: Match{Method: "SET"}}, func() {
 		require.NoError(t, through.Set(ctx, "k", "old", 0).Err())
 		require.NoError(t, direct.Set(ctx, "k", "new", 0).Err())
 	})
 	require.Eventually(t, func() bool { return direct.Get(ctx, "k").Val() == "old" }, patience, time.Millisecond)
 }
 
-// Transactions and blocking commands are not doubled, nor is a command refused within them; the evidence says why.
+// Transactions and blocking commands are neither duplicated nor refused; the evidence says why.
 func TestRedisTransactionsAreImmune(t *testing.T) {
 	ctx := t.Context()
 	f, through, direct := redisPair(t, goredis.Options{MaxRetries: -1})
-	count, _ := f.live(t, Rule{Do: Twice})
+	count, _ := f.addRule(t, Rule{Action: Twice})
 	_, err := through.TxPipelined(ctx, func(p goredis.Pipeliner) error { p.Incr(ctx, "n"); return nil })
 	require.NoError(t, err)
 	require.Equal(t, "1", direct.Get(ctx, "n").Val())
@@ -190,13 +193,13 @@ func TestRedisTransactionsAreImmune(t *testing.T) {
 	require.ErrorIs(t, err, goredis.Nil)
 	require.Zero(t, count.Tally().Affected)
 	reasons := map[string]bool{}
-	for _, e := range f.seen(evidence.Skipped) {
+	for _, e := range f.recorded(evidence.Skipped) {
 		reasons[e.Detail] = true
 	}
 	require.Equal(t, map[string]bool{"part of a transaction": true, "a blocking command": true}, reasons)
 }
 
-// What a subscription brings is lost message by message, and the subscription goes on.
+// Messages to a subscription are lost one by one, and the subscription continues.
 func TestRedisPublishedMessagesAreLost(t *testing.T) {
 	for _, protocol := range []int{2, 3} {
 		t.Run(fmt.Sprint("RESP", protocol), func(t *testing.T) {
@@ -208,7 +211,7 @@ func TestRedisPublishedMessagesAreLost(t *testing.T) {
 				_, err := sub.Receive(ctx)
 				require.NoError(t, err)
 			}
-			count, heal := f.live(t, Rule{Do: LoseRequest, Then: ThenSilence, Dir: ToClient, Every: 2, Match: Match{Path: "news"}})
+			count, heal := f.addRule(t, Rule{Action: LoseRequest, EndWith: EndSilence, Dir: ToClient, Every: 2, Match: Match{Path: "news"}})
 			for i := range 10 {
 				require.NoError(t, direct.Publish(ctx, "news", i).Err())
 			}
@@ -218,7 +221,7 @@ func TestRedisPublishedMessagesAreLost(t *testing.T) {
 				require.NoError(t, err)
 				got = append(got, m.Payload)
 			}
-			until(t, "the tenth is lost", func() bool { return count.Tally().Affected == 5 })
+			waitUntil(t, "the tenth is lost", func() bool { return count.Tally().Affected == 5 })
 			heal()
 			require.Equal(t, "0 2 4 6 8", strings.Join(got, " "))
 			require.NoError(t, sub.Ping(ctx))
@@ -227,31 +230,31 @@ func TestRedisPublishedMessagesAreLost(t *testing.T) {
 	}
 }
 
-func TestRedisRulesThatNoServerWouldFollow(t *testing.T) {
+func TestRedisInvalidRules(t *testing.T) {
 	r, err := New("redis", Config{Link: "a -> b"})
 	require.NoError(t, err)
 	for _, c := range []struct {
 		rule Rule
 		want string
 	}{
-		{Rule{Do: Answer, Code: "NONSENSE"}, "known are BUSY, CLUSTERDOWN, LOADING"},
-		{Rule{Do: Twice, Dir: ToClient}, "never says a published message twice"},
+		{Rule{Action: Answer, Code: "NONSENSE"}, "known are BUSY, CLUSTERDOWN, LOADING"},
+		{Rule{Action: Twice, Dir: ToClient}, "never says a published message twice"},
 	} {
 		_, err := r.Add(c.rule)
 		require.ErrorContains(t, err, c.want)
 	}
-	_, err = r.Add(Rule{Do: Twice, Dir: ToClient, Even: true})
+	_, err = r.Add(Rule{Action: Twice, Dir: ToClient, AllowViolation: true})
 	require.NoError(t, err)
 }
 
-// A server that says what cannot be followed is told of, as a client is.
-func TestAnswersThatCannotBeFollowedAreTold(t *testing.T) {
-	s := play(t)
-	f := openAs(t, "redis", s.addr, Config{})
+// Output of a server that cannot be parsed is reported, as is a client's.
+func TestUnparsableAnswersAreReported(t *testing.T) {
+	s := startScript(t)
+	f := openLinkFor(t, "redis", s.addr, Config{})
 	client := connect(t, f.addr)
-	server := s.next(t)
-	talk(client, server, say("<$never\r\n", ">x", "<y"), false)
-	part(client, server)
-	require.Len(t, f.over(), 1)
-	require.Equal(t, errDialect.Error(), f.over()[0].Skipped)
+	server := s.accept(t)
+	exchange(client, server, messages("<$never\r\n", ">x", "<y"), false)
+	closeBoth(client, server)
+	require.Len(t, f.finishedCalls(), 1)
+	require.Equal(t, errDialect.Error(), f.finishedCalls()[0].Skipped)
 }

@@ -13,22 +13,21 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// Relay carries the connections of one link. Its methods may be called from many goroutines.
+// Relay relays the connections of one link. It is safe for concurrent use.
 type Relay struct {
 	cfg      Config
 	protocol Protocol
 
 	mu    sync.Mutex
-	rules []*live
-	holds []*hold // reordered messages that wait for others
-	books [2]Books
-	open  int           // requests and answers that wait, and copies under way, for Quiesce
-	moved chan struct{} // closed at the next change of open or the books, when somebody waits for one
+	rules []*Live
+	holds []*hold // reordered messages that wait for others to pass
 
-	copying atomic.Int64 // bytes of the copies under way
+	accounting accounting
+	ops        operations
+	copying    atomic.Int64 // memory used by pending copies, in bytes
 }
 
-// New returns a relay for a protocol of Protocols, or an error that names those there are.
+// New returns a relay for one of the Protocols. Its error for an unknown protocol lists the known ones.
 func New(protocol string, cfg Config) (*Relay, error) {
 	var names []string
 	for _, p := range Protocols() {
@@ -56,14 +55,17 @@ func newRelay(p Protocol, cfg Config) (*Relay, error) {
 	return &Relay{cfg: cfg, protocol: p}, nil
 }
 
-// Serve carries one client connection until it is over. It closes what it dialled, and leaves closing the client to the caller.
+// Serve relays one client connection until it ends. It closes the upstream connections that it dialed; the
+// caller closes client.
 func (r *Relay) Serve(ctx context.Context, client Client, dial Dial) {
 	r.protocol.serve(r, ctx, client, dial)
 }
 
-// Add makes a rule live, on the next message of every connection. The returned func heals: held messages go on. Rules are tried in the order
-// in which they were added; delays add up, and of the others the first that hits decides.
+// Add makes a rule live for subsequent messages of every connection. The returned function heals it: held
+// messages are forwarded. Rules are evaluated in the order in which they were added. Delays add up; of all other
+// rules, the first that chooses a message acts on it.
 func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
+	rule.Match = r.protocol.topic(rule.Match)
 	err = r.protocol.Allows(rule)
 	if err == nil {
 		err = r.cfg.Framing.Allows(r.protocol.Name, rule)
@@ -71,7 +73,7 @@ func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("add rule %q to link %q: %w", rule.ID, r.cfg.Link, err)
 	}
-	l := &live{Rule: rule, healed: make(chan struct{})}
+	l := &Live{Rule: rule, healed: make(chan struct{})}
 	r.mu.Lock()
 	r.rules = append(slices.Clone(r.rules), l)
 	r.mu.Unlock()
@@ -86,77 +88,46 @@ func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
 	}, nil
 }
 
-// tell records a fate.
-func (r *Relay) tell(l *live, m message, stage evidence.Stage, detail string) {
+// record sends one piece of evidence to the sink.
+func (r *Relay) record(l *Live, m Message, stage evidence.Stage, detail string) {
+	if stage == evidence.Skipped {
+		l.Count.Skip(detail)
+	}
 	r.cfg.Sink(evidence.Fate{
-		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: m.dir == ToServer && stage != evidence.Swallowed && l.Do != LoseReply,
+		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: m.dir == ToServer && stage != evidence.Swallowed && !l.Action.OfReply(),
 		Conn: m.conn, Seq: m.seq, Op: m.op, Key: m.key, Class: m.method + " " + r.class(l, m), Bytes: m.bytes, Detail: detail,
 	})
 }
 
-// applied records that a rule's effect happened.
-func (r *Relay) applied(l *live, m message, detail string) {
-	r.tell(l, m, evidence.Applied, detail)
-	l.Count.Touch(1)
+// collateral records that a message was lost together with another one that the rule acted on.
+func (r *Relay) collateral(l *Live, m Message, detail string) {
+	r.record(l, m, evidence.Collateral, detail)
+	l.Count.Collateral()
 }
 
-// book changes the accounts of a direction.
-func (r *Relay) book(toServer bool, change func(*Books)) {
-	i := 0
-	if !toServer {
-		i = 1
-	}
-	r.mu.Lock()
-	change(&r.books[i])
-	r.move()
-	r.mu.Unlock()
+// applied records that a rule took effect on a message.
+func (r *Relay) applied(l *Live, m Message, detail string) {
+	r.record(l, m, evidence.Applied, detail)
+	r.countApplied(l, m)
 }
 
-// begin and end bracket what Quiesce waits for, beside what stands in the books.
-func (r *Relay) begin() {
-	r.mu.Lock()
-	r.open++
-	r.mu.Unlock()
-}
+// Begin registers work other than messages, such as a late copy, that Quiesce must wait for. Each Begin needs
+// one End.
+func (r *Relay) Begin() { r.accounting.begin() }
 
-func (r *Relay) end() {
-	r.mu.Lock()
-	r.open--
-	r.move()
-	r.mu.Unlock()
-}
+// End marks the completion of work registered with Begin.
+func (r *Relay) End() { r.accounting.done() }
 
-// move wakes whoever waits in Quiesce; r.mu is held.
-func (r *Relay) move() {
-	if r.moved != nil {
-		close(r.moved)
-		r.moved = nil
-	}
-}
-
-// Quiesce waits until nothing is held or on its way through and no late copy is under way, or ctx ends, and returns the books to the server and to the client.
-// Books that do not balance by then are no error; whoever reads them judges.
-func (r *Relay) Quiesce(ctx context.Context) (toServer, toClient Books, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for r.open > 0 || !r.books[0].settled() || !r.books[1].settled() {
-		if r.moved == nil {
-			r.moved = make(chan struct{})
-		}
-		moved := r.moved
-		r.mu.Unlock()
-		select {
-		case <-moved:
-			r.mu.Lock()
-		case <-ctx.Done():
-			r.mu.Lock()
-			if r.open > 0 {
-				err = fmt.Errorf("quiesce link %q: %s under way: %w", r.cfg.Link, plural(r.open, "message"), ctx.Err())
-			}
-			return r.books[0], r.books[1], err
+// Quiesce waits until no message is held or in transit and no late copy is pending, or until ctx is done. It
+// returns the accounts of the messages to the server and to the client. Accounts that do not add up by then are
+// not an error; the caller judges them.
+func (r *Relay) Quiesce(ctx context.Context) (toServer, toClient evidence.Accounts, err error) {
+	if !r.accounting.waitIdle(ctx) {
+		if n := r.accounting.tasks.Load(); n > 0 {
+			err = fmt.Errorf("quiesce link %q: %s under way: %w", r.cfg.Link, plural(int(n), "message"), ctx.Err())
 		}
 	}
-	return r.books[0], r.books[1], nil
+	return r.accounting.directions[ToServer].accounts(), r.accounting.directions[ToClient].accounts(), err
 }
 
 func plural(n int, word string) string {

@@ -10,11 +10,12 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// live is a rule with its counters.
-type live struct {
+// Live is a live rule with its counters.
+type Live struct {
 	Rule
 	healed chan struct{}
-	// Occurrences are counted in a fixed array: two classes that fall together share a counter, which merges their counts and costs nothing else.
+	// seen counts occurrences in a fixed-size array. Two classes that hash to the same slot share a counter,
+	// which only merges their counts.
 	seen [1 << 14]atomic.Uint32
 }
 
@@ -24,67 +25,80 @@ func (r Rule) validate() error {
 		return fmt.Errorf("a share of %v does not lie between 0 and 1", r.Share)
 	case r.To != 0 && r.From > r.To:
 		return fmt.Errorf("from %d to %d is empty", r.From, r.To)
-	case r.Do == Delay && (r.By <= 0 || r.Jitter < 0 || r.Jitter > r.By):
+	case (r.Action == Delay || r.Action == DelayReply) && (r.By <= 0 || r.Jitter < 0 || r.Jitter > r.By):
 		return fmt.Errorf("a delay of %v, give or take %v: it must be positive and the jitter at most as long", r.By, r.Jitter)
 	case r.Match.Header != "" && !strings.Contains(r.Match.Header, ":"):
 		return fmt.Errorf("header %q: write its name and value, as in Tenant: acme", r.Match.Header)
-	case r.Dir > ToClient || (r.Dir == ToClient && (r.Do == LoseReply || r.Do == Answer)):
-		return fmt.Errorf("%s %s: answers are lost, and given, to requests", r.Do, r.Dir)
-	case r.Do == Reorder && r.Wait <= 0:
+	case r.Dir > ToClient || (r.Dir == ToClient && (r.Action.OfReply() || r.Action == Answer)):
+		return fmt.Errorf("%s %s: answers are lost, and given, to requests", r.Action, r.Dir)
+	case r.Action == Reorder && r.Wait <= 0:
 		return fmt.Errorf("out of order for %v: the longest wait must be positive", r.Wait)
 	case r.Late < 0:
 		return fmt.Errorf("a copy that leaves %v later: it must not be negative", r.Late)
-	case r.Do == Twice && r.Second && r.Late > 0:
+	case r.Action == Twice && r.Second && r.Late > 0:
 		return fmt.Errorf("the answer of a copy that leaves later cannot be the one returned")
 	}
-	switch r.Do {
-	case Delay, Answer, Twice, Reorder, Corrupt, Truncate:
+	switch r.Action {
+	case Delay, Answer, Twice, Reorder, Corrupt, Truncate, DelayReply, CorruptReply, TruncateReply:
 		return nil
 	case LoseRequest, LoseReply:
-		switch r.Then {
-		case "", ThenReset, ThenClosed, ThenSilence, ThenHeld:
+		switch r.EndWith {
+		case "", EndReset, EndClosed, EndSilence, EndHeld:
 			return nil
 		}
-		return fmt.Errorf("ending %q is not one of reset, closed, silence, held", r.Then)
+		return fmt.Errorf("ending %q is not one of reset, closed, silence, held", r.EndWith)
 	}
-	return fmt.Errorf("%q is nothing that can be done to a message", r.Do)
+	return fmt.Errorf("%q is nothing that can be done to a message", r.Action)
 }
 
-// message is what rules decide by.
-type message struct {
+// Message holds the properties of a message that rules depend on.
+type Message struct {
 	conn, seq             uint64
 	dir                   Dir
 	method, path, op, key string
 	bytes                 int
-	header                func(name string) string // nil where there is none
-	more                  []Topic                  // what else it is about; rules that match any of it match the message
-	named                 bool                     // it is for rules that name its method
+	header                func(name string) string // nil if the message has no headers
+	more                  []Topic                  // additional topics; a rule that matches one of them matches the message
+	named                 bool                     // only rules that name its method match
+	traced                bool                     // it carries the run's trace context; set for chosen messages only
 }
 
-// Topic is one thing that a message is about: an operation and its object.
+// Topic is an operation and its object.
 type Topic struct{ Method, Path string }
 
-// chosen is the outcome of a decision: delays, and at most one rule besides.
-type chosen struct {
-	delays []wait
-	rule   *live
-	n      uint64 // which occurrence the rule chose, for what it leaves to chance
+// decision holds what the rules chose for a message: delays, and at most one other rule.
+type decision struct {
+	delays      []Wait
+	replyDelays []Wait // of the answer
+	rule        *Live
+	n           uint64 // the number of the occurrence, which seeds further random choices
 }
 
-type wait struct {
-	rule *live
+// Wait is one delay of a message.
+type Wait struct {
+	rule *Live
 	by   time.Duration
 }
 
-// decide asks every rule. Decisions depend on the seed, the link, the rule, the direction, the operation, the class and the occurrence only, so the
-// same seed chooses the same messages whatever the order of arrival; a retry is a new occurrence.
-func (r *Relay) decide(m message) chosen {
+// Rule returns the rule that asks for the delay.
+func (w Wait) Rule() *Live { return w.rule }
+
+// By returns the length of the delay.
+func (w Wait) By() time.Duration { return w.by }
+
+// Healed returns a channel that is closed when the rule is healed.
+func (l *Live) Healed() <-chan struct{} { return l.healed }
+
+// decide evaluates every rule. A decision depends only on the seed, link, rule, direction, operation, class and
+// occurrence, so the same seed chooses the same messages whatever the order of arrival. A retry is a new
+// occurrence.
+func (r *Relay) decide(m Message) decision {
 	r.mu.Lock()
 	rules := r.rules
 	r.mu.Unlock()
-	var c chosen
+	var c decision
 	for _, l := range rules {
-		if !r.picks(l, m) || (l.Do != Delay && c.rule != nil) {
+		if !r.matches(l, m) || (l.Action != Delay && l.Action != DelayReply && c.rule != nil) {
 			continue
 		}
 		l.Count.See(1)
@@ -92,8 +106,10 @@ func (r *Relay) decide(m message) chosen {
 		n, hit := l.hit(r.cfg.Link, class, m)
 		switch {
 		case !hit:
-		case l.Do == Delay:
-			c.delays = append(c.delays, wait{l, l.delayOf(r.cfg.Link, m.method, class, n)})
+		case l.Action == Delay:
+			c.delays = append(c.delays, Wait{l, l.delayOf(r.cfg.Link, m.method, class, n)})
+		case l.Action == DelayReply:
+			c.replyDelays = append(c.replyDelays, Wait{l, l.delayOf(r.cfg.Link, m.method, class, n)})
 		default:
 			c.rule, c.n = l, n
 		}
@@ -101,16 +117,16 @@ func (r *Relay) decide(m message) chosen {
 	return c
 }
 
-// class is the stable part of a path: the rule's template, or what the protocol makes of the path.
-func (r *Relay) class(l *live, m message) string {
+// class returns the stable part of a path: the rule's template, or the protocol's class of the path.
+func (r *Relay) class(l *Live, m Message) string {
 	if path := l.Match.Path; path == "" || strings.ContainsAny(path, "*>") {
 		return r.protocol.class(m.path)
 	}
 	return l.Match.Path
 }
 
-// hit counts an occurrence, from 1, and decides.
-func (l *live) hit(link, class string, m message) (uint64, bool) {
+// hit counts an occurrence, starting at 1, and reports whether the rule chooses it.
+func (l *Live) hit(link, class string, m Message) (uint64, bool) {
 	slot := evidence.Hash(0, 0, m.method, class) % uint64(len(l.seen))
 	n := uint64(l.seen[slot].Add(1))
 	switch {
@@ -123,7 +139,7 @@ func (l *live) hit(link, class string, m message) (uint64, bool) {
 	return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, n, link, l.ID, m.dir.String(), m.method, class) < l.Share
 }
 
-func (l *live) delayOf(link, method, class string, n uint64) time.Duration {
+func (l *Live) delayOf(link, method, class string, n uint64) time.Duration {
 	if l.Jitter == 0 {
 		return l.By
 	}
@@ -131,9 +147,9 @@ func (l *live) delayOf(link, method, class string, n uint64) time.Duration {
 	return l.By + time.Duration((2*u-1)*float64(l.Jitter))
 }
 
-// picks tells whether a rule is about a message at all.
-func (r *Relay) picks(l *live, m message) bool {
-	if !r.concerns(l, m) {
+// matches reports whether a rule applies to a message.
+func (r *Relay) matches(l *Live, m Message) bool {
+	if !r.matchesTopic(l, m) {
 		return false
 	}
 	if l.Match.Header == "" {
@@ -143,8 +159,8 @@ func (r *Relay) picks(l *live, m message) bool {
 	return m.header != nil && m.header(strings.TrimSpace(name)) == strings.TrimSpace(value)
 }
 
-// concerns is picks without the headers, which are not kept.
-func (r *Relay) concerns(l *live, m message) bool {
+// matchesTopic is like matches but ignores the headers, which are not retained.
+func (r *Relay) matchesTopic(l *Live, m Message) bool {
 	want := l.Match
 	about := func(t Topic) bool {
 		return ((want.Method == "" && !m.named) || strings.EqualFold(want.Method, t.Method)) && (want.Path == "" || r.protocol.matches(want.Path, t.Path))
@@ -152,7 +168,7 @@ func (r *Relay) concerns(l *live, m message) bool {
 	return l.Dir == m.dir && (want.Key == "" || want.Key == m.key) && (about(Topic{m.method, m.path}) || slices.ContainsFunc(m.more, about))
 }
 
-// matchPath matches "/orders/{id}" segment by segment; a trailing * takes whatever follows.
+// matchPath matches "/orders/{id}" segment by segment; a trailing * matches any rest.
 func matchPath(template, path string) bool {
 	if prefix, ok := strings.CutSuffix(template, "*"); ok && !strings.Contains(prefix, "{") {
 		return strings.HasPrefix(path, prefix)
@@ -169,7 +185,8 @@ func matchPath(template, path string) bool {
 	return len(want) == len(got)
 }
 
-// parts gives a name its class: what looks like an identifier between two separators is one.
+// parts returns a function that computes the class of a name: parts that look like identifiers are replaced by
+// "{id}".
 func parts(separator string) func(name string) string {
 	return func(name string) string {
 		list := strings.Split(name, separator)
@@ -182,7 +199,8 @@ func parts(separator string) func(name string) string {
 	}
 }
 
-// identifier tells whether a segment is a number, a UUID or another row of hexadecimal digits, or a long word with digits (ULID, base 64).
+// identifier reports whether a segment looks like an identifier: a number, a UUID or other hexadecimal string,
+// or a long word with digits (ULID, base64).
 func identifier(s string) bool {
 	digits, hex := 0, 0
 	for i := range len(s) {
@@ -199,7 +217,7 @@ func identifier(s string) bool {
 	return digits > 0 && (digits == len(s) || (hex == len(s) && len(s) >= 8) || len(s) > 20)
 }
 
-// matchWords matches a pattern with * for any row of characters.
+// matchWords matches a pattern in which * stands for any sequence of characters.
 func matchWords(pattern, text string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {

@@ -38,11 +38,11 @@ func TestPathsMatch(t *testing.T) {
 	}
 }
 
-func TestWhatAMatchPicks(t *testing.T) {
+func TestMatch(t *testing.T) {
 	r, err := New("http", Config{})
 	require.NoError(t, err)
 	h := &head{raw: []byte("POST /charge HTTP/1.1\r\nTenant:  acme \r\nA: b\r\n\r\n")}
-	m := message{method: "POST", path: "/charge", key: "k1", header: h.header}
+	m := Message{method: "POST", path: "/charge", key: "k1", header: h.header}
 	for _, c := range []struct {
 		match Match
 		want  bool
@@ -56,12 +56,12 @@ func TestWhatAMatchPicks(t *testing.T) {
 		{Match{Header: "Tenant: other"}, false},
 		{Match{Header: "B: b"}, false},
 	} {
-		assert.Equal(t, c.want, r.picks(&live{Rule: Rule{Match: c.match}}, m), "%+v", c.match)
+		assert.Equal(t, c.want, r.matches(&Live{Rule: Rule{Match: c.match}}, m), "%+v", c.match)
 	}
-	assert.False(t, r.picks(&live{Rule: Rule{Dir: ToClient}}, m), "it travels the other way")
+	assert.False(t, r.matches(&Live{Rule: Rule{Dir: ToClient}}, m), "it travels the other way")
 }
 
-func TestPathsOfOneClass(t *testing.T) {
+func TestPathClasses(t *testing.T) {
 	for path, want := range map[string]string{
 		"/":           "/",
 		"/orders/17":  "/orders/{id}",
@@ -79,22 +79,22 @@ func TestPathsOfOneClass(t *testing.T) {
 	}
 }
 
-// which tells the occurrences that a rule hits among the first n.
-func which(t *testing.T, rule Rule, n int) []int {
+// chosenMessages returns the occurrences that a rule chooses among the first n.
+func chosenMessages(t *testing.T, rule Rule, n int) []int {
 	r, err := New("http", Config{Link: "a -> b"})
 	require.NoError(t, err)
 	_, err = r.Add(rule)
 	require.NoError(t, err)
 	var hits []int
 	for i := 1; i <= n; i++ {
-		if r.decide(message{method: "POST", path: "/charge"}).rule != nil {
+		if r.decide(Message{method: "POST", path: "/charge"}).rule != nil {
 			hits = append(hits, i)
 		}
 	}
 	return hits
 }
 
-func TestCountsChoose(t *testing.T) {
+func TestCountSelection(t *testing.T) {
 	for name, c := range map[string]struct {
 		rule Rule
 		want []int
@@ -110,26 +110,27 @@ func TestCountsChoose(t *testing.T) {
 		"share of all":       {Rule{Share: 1}, []int{1, 2, 3, 4, 5, 6}},
 		"share close to nil": {Rule{Share: 1e-12}, nil},
 	} {
-		c.rule.Do = LoseReply
-		assert.Equal(t, c.want, which(t, c.rule, 6), name)
+		c.rule.Action = LoseReply
+		assert.Equal(t, c.want, chosenMessages(t, c.rule, 6), name)
 	}
 }
 
-// A share hits as many as it says, within six standard deviations, and each seed hits others.
-func TestAShareIsWhatItSays(t *testing.T) {
+// A share chooses the right number of messages, within six standard deviations, and each seed chooses different
+// ones.
+func TestShareIsExact(t *testing.T) {
 	const n = 20000
 	for _, share := range []float64{.01, .2, .5, .9} {
-		hits := which(t, Rule{Do: LoseReply, Share: share, Seed: 42}, n)
+		hits := chosenMessages(t, Rule{Action: LoseReply, Share: share, Seed: 42}, n)
 		assert.InDelta(t, n*share, len(hits), 6*math.Sqrt(n*share*(1-share)))
-		assert.Equal(t, hits, which(t, Rule{Do: LoseReply, Share: share, Seed: 42}, n))
-		assert.NotEqual(t, hits, which(t, Rule{Do: LoseReply, Share: share, Seed: 43}, n))
-		assert.NotEqual(t, hits, which(t, Rule{ID: "another", Do: LoseReply, Share: share, Seed: 42}, n))
+		assert.Equal(t, hits, chosenMessages(t, Rule{Action: LoseReply, Share: share, Seed: 42}, n))
+		assert.NotEqual(t, hits, chosenMessages(t, Rule{Action: LoseReply, Share: share, Seed: 43}, n))
+		assert.NotEqual(t, hits, chosenMessages(t, Rule{ID: "another", Action: LoseReply, Share: share, Seed: 42}, n))
 	}
 }
 
-// A jitter is uniform around the delay: within [By-Jitter, By+Jitter], with the mean and spread that follow.
+// Jitter is uniformly distributed within [By-Jitter, By+Jitter], with the corresponding mean and spread.
 func TestJitterIsUniform(t *testing.T) {
-	l := &live{Rule: Rule{Do: Delay, By: 100, Jitter: 40, Seed: 3}}
+	l := &Live{Rule: Rule{Action: Delay, By: 100, Jitter: 40, Seed: 3}}
 	const n = 10000
 	var sum, squares float64
 	for i := range uint64(n) {
@@ -143,41 +144,41 @@ func TestJitterIsUniform(t *testing.T) {
 	assert.InDelta(t, 80/math.Sqrt(12), math.Sqrt(squares/n-mean*mean), 1)
 }
 
-func TestDelaysComposeAndTheFirstOtherDecides(t *testing.T) {
+func TestDelaysAddUpAndFirstOtherRuleActs(t *testing.T) {
 	r, err := New("http", Config{})
 	require.NoError(t, err)
-	for i, do := range []Rule{{Do: Delay, By: 1}, {Do: Answer, Status: 500, From: 2}, {Do: LoseReply}, {Do: Delay, By: 2}} {
+	for i, do := range []Rule{{Action: Delay, By: 1}, {Action: Answer, Status: 500, From: 2}, {Action: LoseReply}, {Action: Delay, By: 2}} {
 		do.ID = fmt.Sprint(i)
 		_, err = r.Add(do)
 		require.NoError(t, err)
 	}
 	var got []string
 	for range 2 {
-		c := r.decide(message{method: "GET", path: "/"})
+		c := r.decide(Message{method: "GET", path: "/"})
 		require.Len(t, c.delays, 2)
 		got = append(got, c.rule.ID)
 	}
 	assert.Equal(t, []string{"2", "1"}, got)
 }
 
-func TestWrongRulesAreRefused(t *testing.T) {
+func TestInvalidRulesAreRejected(t *testing.T) {
 	r, err := New("http", Config{Link: "orders -> payments"})
 	require.NoError(t, err)
 	for name, rule := range map[string]Rule{
 		"nothing":             {},
-		"unknown":             {Do: "bend"},
-		"share":               {Do: LoseReply, Share: 1.1},
-		"share not a number":  {Do: LoseReply, Share: math.NaN()},
-		"negative share":      {Do: LoseReply, Share: -.1},
-		"from after to":       {Do: LoseReply, From: 3, To: 2},
-		"ending":              {Do: LoseReply, Then: "bang"},
-		"no delay":            {Do: Delay},
-		"jitter beyond delay": {Do: Delay, By: 1, Jitter: 2},
-		"interim status":      {Do: Answer, Status: 100},
-		"no status":           {Do: Answer},
-		"no wait":             {Do: Reorder},
-		"second and late":     {Do: Twice, Second: true, Late: time.Second},
-		"late in the past":    {Do: Twice, Late: -time.Second},
+		"unknown":             {Action: "bend"},
+		"share":               {Action: LoseReply, Share: 1.1},
+		"share not a number":  {Action: LoseReply, Share: math.NaN()},
+		"negative share":      {Action: LoseReply, Share: -.1},
+		"from after to":       {Action: LoseReply, From: 3, To: 2},
+		"ending":              {Action: LoseReply, EndWith: "bang"},
+		"no delay":            {Action: Delay},
+		"jitter beyond delay": {Action: Delay, By: 1, Jitter: 2},
+		"interim status":      {Action: Answer, Status: 100},
+		"no status":           {Action: Answer},
+		"no wait":             {Action: Reorder},
+		"second and late":     {Action: Twice, Second: true, Late: time.Second},
+		"late in the past":    {Action: Twice, Late: -time.Second},
 	} {
 		rule.ID = "fault-1"
 		_, err := r.Add(rule)
@@ -190,24 +191,24 @@ func TestWrongRulesAreRefused(t *testing.T) {
 	assert.Contains(t, err.Error(), `"smoke signals" is not known; known are dns, grpc, http`)
 }
 
-// Healing twice is once, and a healed rule looks at nothing.
+// Healing twice has no further effect, and a healed rule counts nothing.
 func TestHealingTwice(t *testing.T) {
-	s := trade(t)
-	f := open(t, s.addr, Config{})
-	count, heal := f.live(t, Rule{Do: Answer, Status: 500})
+	s := startShop(t)
+	f := openLink(t, s.addr, Config{})
+	count, heal := f.addRule(t, Rule{Action: Answer, Status: 500})
 	heal()
 	heal()
 	p := connect(t, f.addr)
 	p.send(request("GET", "/a"), false)
-	assert.Contains(t, p.reply(), "1 /a")
+	assert.Contains(t, p.readReply(), "1 /a")
 	assert.Equal(t, evidence.Tally{Unit: "calls"}, plain(count))
 }
 
-func TestTheTableOfProtocols(t *testing.T) {
+func TestProtocolTable(t *testing.T) {
 	names := ""
 	for _, p := range Protocols() {
 		assert.NotEmpty(t, p.Means)
-		assert.NotEmpty(t, p.Do)
+		assert.NotEmpty(t, p.Actions)
 		assert.Less(t, names, p.Name, "sorted by name")
 		names = p.Name
 		r, err := New(p.Name, dialects[p.Name].cfg)

@@ -24,7 +24,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
-// program finds a real server; without it the test is skipped, but where everything must run.
+// program finds the program of a real server. If it is missing, the test is skipped, or fails where all tests
+// must run.
 func program(t testing.TB, name, debian string) string {
 	t.Helper()
 	if path, err := process.LookPath(name); err == nil {
@@ -37,7 +38,8 @@ func program(t testing.TB, name, debian string) string {
 	return ""
 }
 
-// server starts a real server of the test's own, on a free port and in a folder of its own. Its arguments may hold {port} and {dir}.
+// server starts a real server on a free port, in a directory of its own. Its arguments may contain {port} and
+// {dir}.
 func server(t testing.TB, args ...string) (addr string) {
 	t.Helper()
 	addr = freeAddr(t)
@@ -54,7 +56,8 @@ func server(t testing.TB, args ...string) (addr string) {
 	return addr
 }
 
-// freeAddr is free below the ports that the system hands out, so that no outgoing connection takes it before it is listened on.
+// freeAddr returns a free address below the system's ephemeral ports, so that no outgoing connection takes the
+// port.
 func freeAddr(t testing.TB) string {
 	for {
 		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10000+rand.IntN(10000))) //nolint:gosec // any will do
@@ -70,14 +73,14 @@ func redisServer(t testing.TB) string {
 	return server(t, program(t, "redis-server", "redis-server"), "--port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}", "--save", "", "--appendonly", "no")
 }
 
-// identity is a certificate for 127.0.0.1, and who vouches for it.
+// identity is a certificate for 127.0.0.1 and the CA that issued it.
 type identity struct {
 	own  tls.Certificate
 	pool *x509.CertPool
 }
 
-// certified is one and the same.
-func certified(t testing.TB) identity {
+// newIdentity returns a certificate that is its own CA.
+func newIdentity(t testing.TB) identity {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
 	srv.StartTLS()
@@ -93,7 +96,7 @@ func (id identity) client() *tls.Config {
 	return &tls.Config{RootCAs: id.pool, ServerName: "127.0.0.1"}
 }
 
-// files are its certificate and its key in PEM.
+// files writes the certificate and its key as PEM files.
 func (id identity) files(t testing.TB) (cert, key string) {
 	t.Helper()
 	raw, err := x509.MarshalPKCS8PrivateKey(id.own.PrivateKey)
@@ -104,21 +107,22 @@ func (id identity) files(t testing.TB) (cert, key string) {
 	return cert, key
 }
 
-// redisServerTLS speaks nothing but TLS.
+// redisServerTLS starts redis-server with only a TLS port.
 func redisServerTLS(t testing.TB) string {
-	cert, key := certified(t).files(t)
+	cert, key := newIdentity(t).files(t)
 	return server(t, program(t, "redis-server", "redis-server"), "--port", "0", "--tls-port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}", "--save", "", "--appendonly", "no",
 		"--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
 }
 
-// postgresServer trusts everybody. It refuses to run as root, who becomes the user that Debian's package makes.
+// postgresServer starts PostgreSQL without authentication. It refuses to run as root, so it uses the user of
+// Debian's package.
 func postgresServer(t testing.TB) (addr string) {
 	initdb, postgres := program(t, "initdb", "postgresql"), program(t, "postgres", "postgresql")
 	var as []string
 	if os.Geteuid() == 0 {
 		as = []string{program(t, "setpriv", "util-linux"), "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}
 	}
-	dir, err := os.MkdirTemp("", "postgres") // t.TempDir is for root alone
+	dir, err := os.MkdirTemp("", "postgres") // only root may read t.TempDir
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // that user's files are its own
@@ -129,7 +133,7 @@ func postgresServer(t testing.TB) (addr string) {
 	out, err := init.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	addr = server(t, append(as, postgres, "-D", data, "-p", "{port}", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")...)
-	until(t, "it has started up", func() bool { // it accepts before that
+	waitUntil(t, "it has started up", func() bool { // it accepts connections earlier
 		c, err := pgDial(t.Context(), addr)
 		if err == nil {
 			_ = c.Close(t.Context())

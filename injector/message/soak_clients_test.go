@@ -21,36 +21,37 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// bather is a protocol in the soak: a server, and a client that does what its users do until ctx ends, whatever comes of it.
-type bather struct {
+// soakClient is a protocol of the soak test: a server, and a client that performs typical operations until ctx
+// ends and ignores errors.
+type soakClient struct {
 	protocol, name string
 	cfg            Config
 	codes          []string
-	sealed         bool // the link ends TLS
+	tls            bool // the link terminates TLS
 	serve          func(testing.TB) (addr string)
 	client         func(ctx context.Context, t testing.TB, addr string, trust *tls.Config, random *rand.Rand)
 }
 
-var bathers = []bather{
-	{protocol: "http", serve: shopAddr, client: bathe(unruly)},
-	{protocol: "http", name: "HTTP/2", serve: shopAddr, client: bathe(unrulyH2)},
-	{protocol: "http", name: "TLS", sealed: true, serve: func(t testing.TB) string { return tradeTLS(t, true).addr }, client: soakHTTPS},
-	{protocol: "grpc", codes: []string{"UNAVAILABLE", "DEADLINE_EXCEEDED"}, serve: func(t testing.TB) string { return openTill(t).addr }, client: soakGRPC},
+var soakClients = []soakClient{
+	{protocol: "http", serve: shopAddr, client: soakConns(misbehave)},
+	{protocol: "http", name: "HTTP/2", serve: shopAddr, client: soakConns(misbehaveH2)},
+	{protocol: "http", name: "TLS", tls: true, serve: func(t testing.TB) string { return startShopTLS(t, true).addr }, client: soakHTTPS},
+	{protocol: "grpc", codes: []string{"UNAVAILABLE", "DEADLINE_EXCEEDED"}, serve: func(t testing.TB) string { return startPayments(t).addr }, client: soakGRPC},
 	{protocol: "redis", codes: []string{"LOADING", "OOM"}, serve: redisServer, client: soakRedis},
-	{protocol: "redis", name: "TLS", sealed: true, codes: []string{"READONLY"}, serve: redisServerTLS, client: soakRedis},
+	{protocol: "redis", name: "TLS", tls: true, codes: []string{"READONLY"}, serve: redisServerTLS, client: soakRedis},
 	{protocol: "nats", codes: []string{"503", "10008"}, serve: func(t testing.TB) string { return natsSoaked(t, natsd.Options{}) }, client: soakNATS},
-	{protocol: "nats", name: "TLS", sealed: true, codes: []string{"503"}, serve: func(t testing.TB) string {
-		return natsSoaked(t, natsd.Options{TLSConfig: certified(t).server(), TLS: true, TLSHandshakeFirst: true, TLSTimeout: 5})
+	{protocol: "nats", name: "TLS", tls: true, codes: []string{"503"}, serve: func(t testing.TB) string {
+		return natsSoaked(t, natsd.Options{TLSConfig: newIdentity(t).server(), TLS: true, TLSHandshakeFirst: true, TLSTimeout: 5})
 	}, client: soakNATS},
 	{protocol: "postgres", codes: []string{"57P01"}, serve: postgresServer, client: soakPostgres},
-	{protocol: "lines", cfg: Config{Framing: Framing{Lockstep: true}}, codes: []string{"error"}, serve: func(t testing.TB) string { addr, _ := countLines(t); return addr }, client: bathe(rows("COUNT n\n"))},
-	{protocol: "lengths", cfg: Config{Framing: Framing{Width: 2, Lockstep: true}}, codes: []string{"error"}, serve: echoTCP, client: bathe(rows("\x00\x05hello"))},
+	{protocol: "lines", cfg: Config{Framing: Framing{Lockstep: true}}, codes: []string{"error"}, serve: func(t testing.TB) string { addr, _ := countLines(t); return addr }, client: soakConns(repeatMessage("COUNT n\n"))},
+	{protocol: "lengths", cfg: Config{Framing: Framing{Width: 2, Lockstep: true}}, codes: []string{"error"}, serve: echoTCP, client: soakConns(repeatMessage("\x00\x05hello"))},
 }
 
-// bathe lets clients connect and do what they do until ctx ends.
-func bathe(each func(peer, *rand.Rand)) func(context.Context, testing.TB, string, *tls.Config, *rand.Rand) {
+// soakConns connects clients that run each until ctx ends.
+func soakConns(each func(peer, *rand.Rand)) func(context.Context, testing.TB, string, *tls.Config, *rand.Rand) {
 	return func(ctx context.Context, t testing.TB, addr string, _ *tls.Config, random *rand.Rand) {
-		for rested(ctx, random) {
+		for pause(ctx, random) {
 			if c, err := net.DialTimeout("tcp", addr, soakPatience); err == nil {
 				each(peer{c.(*net.TCPConn), t}, random)
 			}
@@ -58,21 +59,21 @@ func bathe(each func(peer, *rand.Rand)) func(context.Context, testing.TB, string
 	}
 }
 
-// rested gives the clients of other links their turn, and tells whether to go on: where none rests, those who talk most leave the others no time to say a word
-// between two faults.
-func rested(ctx context.Context, random *rand.Rand) bool {
+// pause gives the clients of other links CPU time, and reports whether to continue. Without it, the busiest
+// clients would keep the others from sending anything between two faults.
+func pause(ctx context.Context, random *rand.Rand) bool {
 	time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
 	return ctx.Err() == nil
 }
 
-// soakPatience is how long a client of the soak waits for an answer.
+// soakPatience is how long a client of the soak test waits for an answer.
 const soakPatience = 50 * time.Millisecond
 
 func soakHTTPS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config, random *rand.Rand) {
 	tr := &http.Transport{TLSClientConfig: trust.Clone(), ForceAttemptHTTP2: random.IntN(2) == 0}
 	defer tr.CloseIdleConnections()
 	c := &http.Client{Transport: tr, Timeout: soakPatience}
-	for rested(ctx, random) {
+	for pause(ctx, random) {
 		res, err := c.Post("https://"+addr+"/a", "", strings.NewReader(strings.Repeat("x", random.IntN(10_000))))
 		if err == nil {
 			_, _ = io.Copy(io.Discard, res.Body)
@@ -82,12 +83,12 @@ func soakHTTPS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config
 }
 
 func soakGRPC(ctx context.Context, t testing.TB, addr string, _ *tls.Config, random *rand.Rand) {
-	for rested(ctx, random) {
-		c, err := newPayer(addr, insecure.NewCredentials())
+	for pause(ctx, random) {
+		c, err := newPaymentClient(addr, insecure.NewCredentials())
 		if !assert.NoError(t, err) {
 			return
 		}
-		for i := 0; i < 1+random.IntN(200) && rested(ctx, random); i++ {
+		for i := 0; i < 1+random.IntN(200) && pause(ctx, random); i++ {
 			c.charge(soakPatience, "once", "idempotency-key", fmt.Sprint(random.IntN(100)))
 		}
 		_ = c.Close()
@@ -97,10 +98,11 @@ func soakGRPC(ctx context.Context, t testing.TB, addr string, _ *tls.Config, ran
 func soakRedis(ctx context.Context, _ testing.TB, addr string, trust *tls.Config, random *rand.Rand) {
 	c := goredis.NewClient(&goredis.Options{
 		Addr: addr, TLSConfig: trust, ReadTimeout: 4 * soakPatience, WriteTimeout: soakPatience, DialTimeout: 40 * soakPatience, MaxRetries: random.IntN(3) - 1, Protocol: 2 + random.IntN(2),
-		PoolSize: 10_000, DialerRetries: 1, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 10 * time.Millisecond, // at rest after errors, it would miss most faults
+		// Clients that back off after errors would miss most faults.
+		PoolSize: 10_000, DialerRetries: 1, MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 10 * time.Millisecond,
 	})
 	defer c.Close()
-	for rested(ctx, random) {
+	for pause(ctx, random) {
 		key := fmt.Sprint("n:", random.IntN(100))
 		switch random.IntN(4) {
 		case 0:
@@ -123,7 +125,7 @@ func soakRedis(ctx context.Context, _ testing.TB, addr string, trust *tls.Config
 	}
 }
 
-// natsSoaked is a server with a stream, and somebody who answers.
+// natsSoaked starts a server with a stream and a responder.
 func natsSoaked(t testing.TB, o natsd.Options) (addr string) {
 	addr = natsServer(t, o)
 	var secure []natsgo.Option
@@ -139,8 +141,8 @@ func natsSoaked(t testing.TB, o natsd.Options) (addr string) {
 }
 
 func soakNATS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config, random *rand.Rand) {
-	for rested(ctx, random) {
-		closed, dialled := make(chan struct{}), &dialled{}
+	for pause(ctx, random) {
+		closed, dialled := make(chan struct{}), &dialedConns{}
 		o := []natsgo.Option{natsgo.SetCustomDialer(dialled), natsgo.Timeout(40 * soakPatience), natsgo.ReconnectWait(time.Millisecond), natsgo.ReconnectJitter(0, 0), natsgo.MaxReconnects(-1), natsgo.ClosedHandler(func(*natsgo.Conn) { close(closed) }),
 			natsgo.ErrorHandler(func(*natsgo.Conn, *natsgo.Subscription, error) {})}
 		if trust != nil {
@@ -152,7 +154,7 @@ func soakNATS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config,
 			continue
 		}
 		_, _ = c.Subscribe("orders.>", func(*natsgo.Msg) {})
-		for i := 0; i < 1+random.IntN(200) && rested(ctx, random); i++ {
+		for i := 0; i < 1+random.IntN(200) && pause(ctx, random); i++ {
 			_ = c.Publish("orders.a", make([]byte, random.IntN(5000)))
 			_ = c.PublishRequest("orders.b", c.NewInbox(), []byte("hello"))
 			if random.IntN(5) == 0 {
@@ -165,11 +167,12 @@ func soakNATS(ctx context.Context, _ testing.TB, addr string, trust *tls.Config,
 	}
 }
 
-// dialled closes what nats.go forgets: the connection of a reconnect whose handshake did not succeed (doReconnect in v1.55.0 dials the next over it).
-type dialled struct{ all []net.Conn }
+// dialedConns closes the connections that nats.go leaks: those of a reconnect whose handshake failed
+// (doReconnect in v1.55.0 replaces them without closing).
+type dialedConns struct{ all []net.Conn }
 
-// Dial implements natsgo.CustomDialer; the client dials under its lock.
-func (d *dialled) Dial(network, addr string) (net.Conn, error) {
+// Dial implements natsgo.CustomDialer. The client calls it under its lock.
+func (d *dialedConns) Dial(network, addr string) (net.Conn, error) {
 	c, err := net.DialTimeout(network, addr, 40*soakPatience)
 	if err == nil {
 		d.all = append(d.all, c)
@@ -177,7 +180,7 @@ func (d *dialled) Dial(network, addr string) (net.Conn, error) {
 	return c, err
 }
 
-func (d *dialled) close() {
+func (d *dialedConns) close() {
 	for _, c := range d.all {
 		_ = c.Close()
 	}
@@ -185,7 +188,7 @@ func (d *dialled) close() {
 
 func soakPostgres(ctx context.Context, t testing.TB, addr string, _ *tls.Config, random *rand.Rand) {
 	var c *pgx.Conn
-	for rested(ctx, random) {
+	for pause(ctx, random) {
 		within, cancel := context.WithTimeout(context.Background(), 20*soakPatience)
 		var err error
 		if c == nil || c.IsClosed() {
@@ -210,8 +213,9 @@ func soakPostgres(ctx context.Context, t testing.TB, addr string, _ *tls.Config,
 	}
 }
 
-// rows says rows of messages and hears what it gets within a moment; then it goes on, or leaves in one way or another.
-func rows(message string) func(peer, *rand.Rand) {
+// repeatMessage sends sequences of a message and reads what it receives within a moment, until it disconnects in
+// one way or another.
+func repeatMessage(message string) func(peer, *rand.Rand) {
 	return func(p peer, random *rand.Rand) {
 		defer p.Close()
 		for range 1 + random.IntN(20) {
@@ -229,7 +233,8 @@ func rows(message string) func(peer, *rand.Rand) {
 	}
 }
 
-// echoTCP sends back whatever comes, without the pipes that the standard library keeps until they are collected.
+// echoTCP starts an echo server. It does not use io.Copy, whose pipes the standard library keeps until they are
+// collected.
 func echoTCP(t testing.TB) (addr string) {
 	return answerEach(t, func(c net.Conn) { _, _ = io.Copy(struct{ io.Writer }{c}, struct{ io.Reader }{c}) })
 }

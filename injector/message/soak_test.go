@@ -19,14 +19,15 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// With -soak 30m -timeout 0 the soak goes on for so long; the same flag of package datagram does so for the protocols over UDP. -soakseed repeats one.
+// With -soak 30m -timeout 0 the soak test runs for that time; the same flag of package datagram covers the
+// protocols over UDP. -soakseed repeats a run.
 var (
 	soak     = flag.Duration("soak", time.Second, "how long all protocols meet faults at random")
 	soakSeed = flag.Uint64("soakseed", 0, "of the soak's faults and clients; 0 means one of its own, which is printed")
 )
 
-// All protocols and all faults at random, of messages and of streams, on and off while clients come, go and are killed: at the end the books of every link
-// balance, and neither goroutines nor descriptors are left.
+// All protocols under random faults of messages and of streams that come and go, while clients come, go and are
+// killed. In the end the accounts of every link add up, and no goroutines or descriptors are leaked.
 func TestSoak(t *testing.T) {
 	seed := *soakSeed
 	if seed == 0 {
@@ -35,8 +36,8 @@ func TestSoak(t *testing.T) {
 	t.Logf("-soakseed %d", seed)
 	before, files := goleak.IgnoreCurrent(), descriptors()
 	t.Run("all", func(t *testing.T) {
-		var links []*soaked
-		for _, b := range bathers {
+		var links []*soakRun
+		for _, b := range soakClients {
 			links = append(links, b.open(t))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -47,21 +48,21 @@ func TestSoak(t *testing.T) {
 		}
 		time.Sleep(*soak)
 		for _, s := range links {
-			until(t, "faults act on "+s.protocol+" "+s.name, func() bool { return s.acted() > 0 })
+			waitUntil(t, "faults act on "+s.protocol+" "+s.name, func() bool { return s.rulesApplied() > 0 })
 		}
 		cancel()
 		all.Wait()
 		for _, s := range links {
-			s.judge(t)
+			s.check(t)
 		}
 	})
-	until(t, "goroutines end", func() bool { return goleak.Find(before, goleak.IgnoreAnyFunction(starter)) == nil })
+	waitUntil(t, "goroutines end", func() bool { return goleak.Find(before, goleak.IgnoreAnyFunction(starter)) == nil })
 	if !assert.Eventually(t, func() bool { return len(descriptors()) <= len(files) }, patience, 10*time.Millisecond) {
 		t.Logf("before %v, after %v", files, descriptors())
 	}
 }
 
-// descriptors lists those that are open, and what they are where the system tells.
+// descriptors returns the open file descriptors, described where the system permits it.
 func descriptors() (all []string) {
 	dir, _ := os.ReadDir("/dev/fd")
 	for _, e := range dir {
@@ -72,41 +73,42 @@ func descriptors() (all []string) {
 }
 
 // open starts the server and the link.
-func (b bather) open(t testing.TB) *soaked {
-	s := &soaked{bather: b, stages: map[evidence.Stage]int{}}
-	b.cfg.Sink, b.cfg.Calls = s.take, func(Call) { s.calls.Add(1) }
+func (b soakClient) open(t testing.TB) *soakRun {
+	s := &soakRun{soakClient: b, stages: map[evidence.Stage]int{}}
+	b.cfg.Sink, b.cfg.Calls = s.record, func(Call) { s.calls.Add(1) }
 	upstream := b.serve(t)
-	if b.sealed {
-		s.front, s.trust = sealAs(t, b.protocol, upstream, b.cfg)
+	if b.tls {
+		s.testLink, s.trust = openTLSFor(t, b.protocol, upstream, b.cfg)
 	} else {
-		s.front = openAs(t, b.protocol, upstream, b.cfg)
+		s.testLink = openLinkFor(t, b.protocol, upstream, b.cfg)
 	}
 	return s
 }
 
-// run lets clients and faults loose until ctx ends. The faults are healed first, so that clients need not wait for what is held.
-func (s *soaked) run(ctx context.Context, t testing.TB, seed uint64) {
+// run runs clients and faults until ctx ends. It heals the faults first, so that clients need not wait for held
+// messages.
+func (s *soakRun) run(ctx context.Context, t testing.TB, seed uint64) {
 	var clients sync.WaitGroup
 	for c := range 3 {
 		random := rand.New(rand.NewPCG(seed, uint64(c))) //nolint:gosec // a test's choices
 		clients.Go(func() { s.client(ctx, t, s.addr, s.trust, random) })
 	}
-	s.disturb(ctx, t, rand.New(rand.NewPCG(seed, 99))) //nolint:gosec // a test's choices
+	s.changeRules(ctx, t, rand.New(rand.NewPCG(seed, 99))) //nolint:gosec // a test's choices
 	clients.Wait()
 }
 
-// judge holds the link to its books.
-func (s *soaked) judge(t testing.TB) {
-	toServer, toClient := s.balanced(t)
+// check checks the accounts of the link.
+func (s *soakRun) check(t testing.TB) {
+	toServer, toClient := s.checkAccounts(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.Logf("%s %s: %d faults, %d connections, %d calls, fates %v, to server %+v, to client %+v", s.protocol, s.name, s.switches, s.link.Counters().Opened, s.calls.Load(), s.stages, toServer, toClient)
 }
 
-// soaked is a link in the soak, with what happened on it.
-type soaked struct {
-	bather
-	*front
+// soakRun is a link in the soak test, with the evidence it produced.
+type soakRun struct {
+	soakClient
+	*testLink
 	trust    *tls.Config
 	calls    atomic.Int64
 	switches int
@@ -115,25 +117,25 @@ type soaked struct {
 	stages map[evidence.Stage]int
 }
 
-func (s *soaked) take(e evidence.Fate) {
+func (s *soakRun) record(e evidence.Fate) {
 	s.mu.Lock()
 	s.stages[e.Stage]++
 	s.mu.Unlock()
 }
 
-// acted is how often a fault did.
-func (s *soaked) acted() int {
+// rulesApplied returns how often a rule took effect.
+func (s *soakRun) rulesApplied() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stages[evidence.Applied]
 }
 
-// disturb puts faults on and takes them off until ctx ends, up to three at a time, and none for a moment now and then.
-func (s *soaked) disturb(ctx context.Context, t testing.TB, random *rand.Rand) {
+// changeRules adds and heals faults until ctx ends, up to three at a time, and sometimes none.
+func (s *soakRun) changeRules(ctx context.Context, t testing.TB, random *rand.Rand) {
 	var live []func(context.Context) error
 	for ctx.Err() == nil {
-		heal, err := s.one(random)
-		if err == nil { // some are of messages which this protocol has not
+		heal, err := s.addRule(random)
+		if err == nil { // not every protocol supports every fault
 			live = append(live, heal)
 			s.switches++
 		}
@@ -149,8 +151,8 @@ func (s *soaked) disturb(ctx context.Context, t testing.TB, random *rand.Rand) {
 	}
 }
 
-// one is a fault at random, of messages or, one in five, of the stream.
-func (s *soaked) one(random *rand.Rand) (heal func(context.Context) error, err error) {
+// addRule adds a random fault: of the stream with a probability of 1/5, otherwise of messages.
+func (s *soakRun) addRule(random *rand.Rand) (heal func(context.Context) error, err error) {
 	ms := func(n int) time.Duration { return time.Duration(1+random.IntN(n)) * time.Millisecond }
 	if on := (link.On{ID: "f", Seed: random.Uint64(), Share: .5}); random.IntN(5) == 0 {
 		var undo link.Heal
@@ -170,10 +172,10 @@ func (s *soaked) one(random *rand.Rand) (heal func(context.Context) error, err e
 		}
 		return undo, err
 	}
-	do := s.Relay.protocol.Do
+	do := s.Relay.protocol.Actions
 	return s.Add(Rule{
-		ID: fmt.Sprint("fault-", random.Uint32()), Seed: random.Uint64(), Do: do[random.IntN(len(do))], Dir: Dir(random.IntN(5) / 4), Share: []float64{.02, .2, 1}[random.IntN(3)], //nolint:gosec // small
-		Then: []Ending{"", ThenReset, ThenClosed, ThenSilence, ThenHeld}[random.IntN(5)], By: ms(10), Wait: ms(20), Others: random.IntN(3),
+		ID: fmt.Sprint("fault-", random.Uint32()), Seed: random.Uint64(), Action: do[random.IntN(len(do))], Dir: Dir(random.IntN(5) / 4), Share: []float64{.02, .2, 1}[random.IntN(3)], //nolint:gosec // small
+		EndWith: []Ending{"", EndReset, EndClosed, EndSilence, EndHeld}[random.IntN(5)], By: ms(10), Wait: ms(20), Others: random.IntN(3),
 		Second: random.IntN(3) == 0, Status: 503, Code: append(s.codes, "")[random.IntN(len(s.codes)+1)],
 		Late: []time.Duration{0, 0, 0, ms(20)}[random.IntN(4)], Sticky: random.IntN(5) == 0, Every: uint64(random.IntN(3)), First: uint64(random.IntN(2) * 50), //nolint:gosec // small
 	})

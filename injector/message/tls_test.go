@@ -28,25 +28,25 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// sealed is a shop that speaks TLS, a link that ends it, and what a client needs.
-type sealed struct {
-	*front
-	shop  *shop
+// tlsLink is a shop that uses TLS, a link that terminates it, and the client configuration.
+type tlsLink struct {
+	*testLink
+	shop  *testShop
 	trust *tls.Config
 }
 
-// seal starts them; h2 lets the shop speak HTTP/2.
-func seal(t testing.TB, h2 bool) *sealed {
+// openTLS starts a tlsLink; h2 enables HTTP/2 in the shop.
+func openTLS(t testing.TB, h2 bool) *tlsLink {
 	t.Helper()
-	s := &sealed{shop: tradeTLS(t, h2)}
-	s.front, s.trust = sealAs(t, "http", s.shop.addr, Config{})
+	s := &tlsLink{shop: startShopTLS(t, h2)}
+	s.testLink, s.trust = openTLSFor(t, "http", s.shop.addr, Config{})
 	return s
 }
 
-// tradeTLS is a shop that speaks nothing but TLS.
-func tradeTLS(t testing.TB, h2 bool) *shop {
+// startShopTLS starts a shop that accepts only TLS.
+func startShopTLS(t testing.TB, h2 bool) *testShop {
 	t.Helper()
-	s := &shop{}
+	s := &testShop{}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		text := fmt.Sprintf("%d %s", s.done.Add(1), r.URL.Path)
@@ -54,16 +54,17 @@ func tradeTLS(t testing.TB, h2 bool) *shop {
 		_, _ = io.WriteString(w, text)
 	}))
 	srv.EnableHTTP2 = h2
-	srv.TLS = certified(t).server()
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of clients who dial more connections than they use
+	srv.TLS = newIdentity(t).server()
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it would log clients that open more connections than they use
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	s.addr = srv.Listener.Addr().String()
 	return s
 }
 
-// sealAs opens a relay on a link that ends TLS before an upstream with our certificate, and returns what its clients need.
-func sealAs(t testing.TB, protocol, upstream string, cfg Config) (f *front, trust *tls.Config) {
+// openTLSFor opens a relay on a link that terminates TLS in front of an upstream, and returns the trust
+// configuration of its clients.
+func openTLSFor(t testing.TB, protocol, upstream string, cfg Config) (f *testLink, trust *tls.Config) {
 	t.Helper()
 	ca, err := link.NewCA()
 	require.NoError(t, err)
@@ -71,43 +72,43 @@ func sealAs(t testing.TB, protocol, upstream string, cfg Config) (f *front, trus
 	require.True(t, ours.AppendCertsFromPEM(ca.PEM()))
 	p, ok := ProtocolOf(protocol)
 	require.True(t, ok, protocol)
-	f = openOn(t, p, link.Config{Upstream: upstream, TLS: &link.TLS{CA: ca, Roots: certified(t).pool}}, cfg)
+	f = openLinkOn(t, p, link.Config{Upstream: upstream, TLS: &link.TLS{CA: ca, Roots: newIdentity(t).pool}}, cfg)
 	return f, &tls.Config{RootCAs: ours, ServerName: "127.0.0.1"}
 }
 
-// client is net/http's, which offers HTTP/2 first.
-func (s *sealed) client(t testing.TB) *http.Client {
+// client returns a net/http client, which offers HTTP/2 first.
+func (s *tlsLink) client(t testing.TB) *http.Client {
 	t.Helper()
 	tr := &http.Transport{TLSClientConfig: s.trust, ForceAttemptHTTP2: true}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: patience}
 }
 
-// TestFaultsInsideTLS is the conformance matrix once more, with the endings as a client of TLS sees them.
+// TestFaultsInsideTLS repeats the conformance matrix, with the endings as seen by a TLS client.
 func TestFaultsInsideTLS(t *testing.T) {
 	for _, row := range []struct {
 		rule Rule
 		want outcome
 	}{
-		{Rule{Do: Delay, By: 10 * time.Millisecond}, outcome{"1 /charge", "silence", 1}},
-		{Rule{Do: LoseRequest}, outcome{"", "reset", 0}},
-		{Rule{Do: LoseRequest, Then: ThenClosed}, outcome{"", "closed", 0}},
-		{Rule{Do: LoseRequest, Then: ThenSilence}, outcome{"", "silence", 0}},
-		{Rule{Do: LoseReply}, outcome{"", "reset", 1}},
-		{Rule{Do: LoseReply, Then: ThenClosed}, outcome{"", "closed", 1}},
-		{Rule{Do: LoseReply, Then: ThenSilence}, outcome{"", "silence", 1}},
-		{Rule{Do: Answer, Status: 503}, outcome{"503 injected", "silence", 0}},
-		{Rule{Do: Twice}, outcome{"1 /charge", "silence", 2}},
-		{Rule{Do: Twice, Second: true}, outcome{"2 /charge", "silence", 2}},
+		{Rule{Action: Delay, By: 10 * time.Millisecond}, outcome{"1 /charge", "silence", 1}},
+		{Rule{Action: LoseRequest}, outcome{"", "reset", 0}},
+		{Rule{Action: LoseRequest, EndWith: EndClosed}, outcome{"", "closed", 0}},
+		{Rule{Action: LoseRequest, EndWith: EndSilence}, outcome{"", "silence", 0}},
+		{Rule{Action: LoseReply}, outcome{"", "reset", 1}},
+		{Rule{Action: LoseReply, EndWith: EndClosed}, outcome{"", "closed", 1}},
+		{Rule{Action: LoseReply, EndWith: EndSilence}, outcome{"", "silence", 1}},
+		{Rule{Action: Answer, Status: 503}, outcome{"503 injected", "silence", 0}},
+		{Rule{Action: Twice}, outcome{"1 /charge", "silence", 2}},
+		{Rule{Action: Twice, Second: true}, outcome{"2 /charge", "silence", 2}},
 	} {
-		t.Run(strings.TrimSuffix(fmt.Sprintf("%s/%s/%v", row.rule.Do, row.rule.Then, row.rule.Second), "/false"), func(t *testing.T) {
-			s := seal(t, false)
-			count, heal := s.live(t, withMatch(row.rule))
+		t.Run(strings.TrimSuffix(fmt.Sprintf("%s/%s/%v", row.rule.Action, row.rule.EndWith, row.rule.Second), "/false"), func(t *testing.T) {
+			s := openTLS(t, false)
+			count, heal := s.addRule(t, withMatch(row.rule))
 			raw := connect(t, s.addr)
 			c := tls.Client(raw, s.trust)
 			_, err := io.WriteString(c, post("/charge", "10 EUR"))
 			require.NoError(t, err)
-			until(t, "it is executed", func() bool { return s.shop.done.Load() == int64(row.want.executed) })
+			waitUntil(t, "it is executed", func() bool { return s.shop.done.Load() == int64(row.want.executed) })
 			within := patience
 			if row.want.how == "silence" {
 				within = 5 * quiet
@@ -116,8 +117,8 @@ func TestFaultsInsideTLS(t *testing.T) {
 			require.Equal(t, row.want.how, how)
 			lines := strings.Split(strings.TrimSpace(rest), "\n")
 			answer := lines[len(lines)-1]
-			if row.rule.Do == Twice && !row.rule.Second && answer == "2 /charge" {
-				answer = "1 /charge" // both left at once, and the copy was faster
+			if row.rule.Action == Twice && !row.rule.Second && answer == "2 /charge" {
+				answer = "1 /charge" // both were sent at once, and the copy was faster
 			}
 			require.Equal(t, row.want.answer, answer)
 			require.EqualValues(t, row.want.executed, s.shop.done.Load())
@@ -127,7 +128,7 @@ func TestFaultsInsideTLS(t *testing.T) {
 	}
 }
 
-// tlsEnds is ends inside TLS.
+// tlsEnds is like readToEnd, inside TLS.
 func tlsEnds(t testing.TB, raw peer, c *tls.Conn, within time.Duration) (rest, how string) {
 	t.Helper()
 	var got strings.Builder
@@ -147,9 +148,9 @@ func tlsEnds(t testing.TB, raw peer, c *tls.Conn, within time.Duration) (rest, h
 }
 
 func TestRealClientInsideTLS(t *testing.T) {
-	s := seal(t, false)
+	s := openTLS(t, false)
 	client := s.client(t)
-	count, heal := s.live(t, Rule{Do: Answer, Status: 503, Every: 2})
+	count, heal := s.addRule(t, Rule{Action: Answer, Status: 503, Every: 2})
 	var statuses []int
 	for range 6 {
 		resp, err := client.Get("https://" + s.addr + "/a")
@@ -163,14 +164,14 @@ func TestRealClientInsideTLS(t *testing.T) {
 	assert.Equal(t, []int{200, 503, 200, 503, 200, 503}, statuses)
 	assert.EqualValues(t, 3, count.Tally().Affected)
 	assert.EqualValues(t, 3, s.shop.done.Load())
-	for _, c := range s.over() {
+	for _, c := range s.finishedCalls() {
 		assert.Empty(t, c.Skipped)
 	}
 }
 
-// TestHTTP2InsideTLS: what the two agree on is not taken from them, and faults act on its streams.
+// TestHTTP2InsideTLS checks that the negotiated protocol is preserved and that faults act on HTTP/2 streams.
 func TestHTTP2InsideTLS(t *testing.T) {
-	s := seal(t, true)
+	s := openTLS(t, true)
 	client := s.client(t)
 	get := func(path string) (int, string, error) {
 		resp, err := client.Get("https://" + s.addr + path)
@@ -197,31 +198,33 @@ func TestHTTP2InsideTLS(t *testing.T) {
 		want     string
 		executed int64
 	}{
-		{Rule{Do: Answer, Status: 503}, "503 injected\n", 0},
-		{Rule{Do: Delay, By: 10 * time.Millisecond}, "21 /b", 1},
-		{Rule{Do: Twice, Second: true}, "23 /b", 2},
-		{Rule{Do: Twice}, " /b", 2},
-		{Rule{Do: LoseReply, Then: ThenReset, First: 1}, "", 1}, // net/http does not repeat a request of HTTP/2 that may have been done
+		{Rule{Action: Answer, Status: 503}, "503 injected\n", 0},
+		{Rule{Action: Delay, By: 10 * time.Millisecond}, "21 /b", 1},
+		{Rule{Action: Twice, Second: true}, "23 /b", 2},
+		{Rule{Action: Twice}, " /b", 2},
+		// net/http does not retry an HTTP/2 request that may have been processed.
+		{Rule{Action: LoseReply, EndWith: EndReset, First: 1}, "", 1},
 	} {
 		before := s.shop.done.Load()
 		row.rule.ID = fmt.Sprint("fault-", i)
-		count, heal := s.live(t, row.rule)
+		count, heal := s.addRule(t, row.rule)
 		_, body, err := get("/b")
 		assert.Equal(t, row.want == "", err != nil, "%v %v", row.rule, err)
 		assert.True(t, strings.HasSuffix(body, row.want), "%v %q", row.rule, body)
-		until(t, "it is executed", func() bool { return s.shop.done.Load() == before+row.executed })
+		waitUntil(t, "it is executed", func() bool { return s.shop.done.Load() == before+row.executed })
 		heal()
-		s.balanced(t)
+		s.checkAccounts(t)
 		assert.EqualValues(t, 1, count.Tally().Affected)
 	}
-	for _, c := range s.over() {
+	for _, c := range s.finishedCalls() {
 		assert.Empty(t, c.Skipped)
 	}
 }
 
-// TestEachProtocolInsideTLS: what stands in a connection whose TLS the link ends is a protocol like any other, for its usual client too.
+// TestEachProtocolInsideTLS checks that faults act on every protocol within TLS that the link terminates, also
+// with a common client.
 func TestEachProtocolInsideTLS(t *testing.T) {
-	id := certified(t)
+	id := newIdentity(t)
 	for _, c := range []struct {
 		protocol string
 		cfg      Config
@@ -229,37 +232,37 @@ func TestEachProtocolInsideTLS(t *testing.T) {
 		serve    func(testing.TB) (addr string)
 		join     func(t testing.TB, addr string, trust *tls.Config) asker
 	}{
-		{"grpc", Config{}, Rule{Do: Answer, Code: "UNAVAILABLE"}, func(t testing.TB) string { return openTill(t, grpc.Creds(credentials.NewTLS(id.server()))).addr }, func(t testing.TB, addr string, trust *tls.Config) asker {
-			slowly(t)
-			p, err := newPayer(addr, credentials.NewTLS(trust))
+		{"grpc", Config{}, Rule{Action: Answer, Code: "UNAVAILABLE"}, func(t testing.TB) string { return startPayments(t, grpc.Creds(credentials.NewTLS(id.server()))).addr }, func(t testing.TB, addr string, trust *tls.Config) asker {
+			lengthenQuietTime(t)
+			p, err := newPaymentClient(addr, credentials.NewTLS(trust))
 			require.NoError(t, err)
 			t.Cleanup(func() { _ = p.Close() })
 			return func(_, id string) bool {
-				said := p.charge(patience, id)
-				assert.True(t, said == "Unavailable" || strings.HasSuffix(said, " "+id), said)
-				return said == "Unavailable"
+				result := p.charge(patience, id)
+				assert.True(t, result == "Unavailable" || strings.HasSuffix(result, " "+id), result)
+				return result == "Unavailable"
 			}
 		}},
-		{"redis", Config{}, Rule{Do: Answer, Code: "LOADING", Match: Match{Method: "INCR"}}, redisServerTLS, func(t testing.TB, addr string, trust *tls.Config) asker {
+		{"redis", Config{}, Rule{Action: Answer, Code: "LOADING", Match: Match{Method: "INCR"}}, redisServerTLS, func(t testing.TB, addr string, trust *tls.Config) asker {
 			return askRedis(t, goredis.Options{Addr: addr, TLSConfig: trust})
 		}},
-		{"nats", Config{}, Rule{Do: Answer, Code: "503", Match: Match{Path: "echo.>"}}, func(t testing.TB) string {
+		{"nats", Config{}, Rule{Action: Answer, Code: "503", Match: Match{Path: "echo.>"}}, func(t testing.TB) string {
 			return natsEcho(t, natsd.Options{TLS: true, TLSConfig: id.server(), TLSHandshakeFirst: true, TLSTimeout: 5}, natsgo.Secure(id.client()), natsgo.TLSHandshakeFirst())
 		}, func(t testing.TB, addr string, trust *tls.Config) asker {
 			return askNATS(t, natsClient(t, addr, natsgo.Secure(trust), natsgo.TLSHandshakeFirst()))
 		}},
-		{"lines", Config{Framing: Framing{Lockstep: true}}, Rule{Do: Answer, Code: "error"}, func(t testing.TB) string {
+		{"lines", Config{Framing: Framing{Lockstep: true}}, Rule{Action: Answer, Code: "error"}, func(t testing.TB) string {
 			return answerEach(t, func(c net.Conn) { s := tls.Server(c, id.server()); _, _ = io.Copy(s, s) })
 		}, func(t testing.TB, addr string, trust *tls.Config) asker {
 			return askLines(t, tls.Client(connect(t, addr), trust))
 		}},
 	} {
 		t.Run(c.protocol, func(t *testing.T) {
-			f, trust := sealAs(t, c.protocol, c.serve(t), c.cfg)
+			f, trust := openTLSFor(t, c.protocol, c.serve(t), c.cfg)
 			ask := c.join(t, f.addr, trust)
 			assert.False(t, ask("a", "0"))
 			c.rule.Every = 2
-			count, heal := f.live(t, c.rule)
+			count, heal := f.addRule(t, c.rule)
 			var hits []bool
 			for i := range 4 {
 				hits = append(hits, ask("a", fmt.Sprint(i)))
@@ -268,31 +271,32 @@ func TestEachProtocolInsideTLS(t *testing.T) {
 			assert.Equal(t, []bool{false, true, false, true}, hits)
 			assert.False(t, ask("a", "0"))
 			assert.EqualValues(t, 2, count.Tally().Affected)
-			for _, call := range f.over() {
+			for _, call := range f.finishedCalls() {
 				assert.Empty(t, call.Skipped)
 			}
 		})
 	}
 }
 
-// TestPostgresAsksForTLSItself: its clients do not begin with TLS but ask for it, so that a link that ends TLS is none for them; they are told at once.
-func TestPostgresAsksForTLSItself(t *testing.T) {
-	s := play(t)
-	f, _ := sealAs(t, "postgres", s.addr, Config{})
+// TestPostgresRequestsTLS checks that clients of PostgreSQL, which request TLS within the protocol, cannot use a
+// link that terminates TLS, and get an error at once.
+func TestPostgresRequestsTLS(t *testing.T) {
+	s := startScript(t)
+	f, _ := openTLSFor(t, "postgres", s.addr, Config{})
 	c := connect(t, f.addr)
 	c.send(pgFirst(pgTLS, ""), false)
-	rest, how := c.ends(patience)
+	rest, how := c.readToEnd(patience)
 	assert.Empty(t, rest)
 	assert.Equal(t, "reset", how)
-	until(t, "it is told", func() bool { return f.link.Counters().TLSErrors == 1 })
+	waitUntil(t, "it is told", func() bool { return f.link.Counters().TLSErrors == 1 })
 }
 
-// TestTLSThatPassesThroughIsTold: a link without TLS of its own sees bytes, however they begin.
-func TestTLSThatPassesThroughIsTold(t *testing.T) {
+// TestPassedThroughTLSIsReported checks that a link that does not terminate TLS passes it through.
+func TestPassedThroughTLSIsReported(t *testing.T) {
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(srv.Close)
-	f := open(t, srv.Listener.Addr().String(), Config{})
-	count, heal := f.live(t, Rule{Do: LoseReply})
+	f := openLink(t, srv.Listener.Addr().String(), Config{})
+	count, heal := f.addRule(t, Rule{Action: LoseReply})
 	client := srv.Client()
 	resp, err := client.Get("https://" + f.addr)
 	require.NoError(t, err)
@@ -300,16 +304,16 @@ func TestTLSThatPassesThroughIsTold(t *testing.T) {
 	client.CloseIdleConnections()
 	heal()
 	assert.Zero(t, count.Tally().Affected)
-	require.Len(t, f.over(), 1)
-	assert.Equal(t, "it is TLS, which the link does not end", f.over()[0].Skipped)
+	require.Len(t, f.finishedCalls(), 1)
+	assert.Equal(t, "it is TLS, which the link does not end", f.finishedCalls()[0].Skipped)
 }
 
-// TestWhatHasNoLinesIsNotWaitedFor: a protocol that begins with anything but a method goes through at once.
-func TestWhatHasNoLinesIsNotWaitedFor(t *testing.T) {
-	s := play(t)
-	f := open(t, s.addr, Config{})
+// TestBinaryInputIsNotBuffered checks that a protocol that does not start with a method passes at once.
+func TestBinaryInputIsNotBuffered(t *testing.T) {
+	s := startScript(t)
+	f := openLink(t, s.addr, Config{})
 	c := connect(t, f.addr)
-	up := s.next(t)
+	up := s.accept(t)
 	c.send("\x00\x00\x00\x08\x04\xd2\x16\x2f", true) // PostgreSQL's SSLRequest
 	up.expect("\x00\x00\x00\x08\x04\xd2\x16\x2f")
 	up.send("N", false)

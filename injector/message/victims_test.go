@@ -22,27 +22,27 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// asker sends one message of a class, with an id of its own, and tells whether it was a victim.
+// asker sends one message of a class with a given ID, and reports whether a rule chose it.
 type asker func(class, id string) (hit bool)
 
-// crowds are clients of a protocol whose messages get an error where a rule chooses them.
-var crowds = []struct {
+// clientGroups are clients of a protocol whose messages get an error if a rule chooses them.
+var clientGroups = []struct {
 	protocol, name string
 	rule           Rule
 	cfg            Config
-	noIDs          bool // its messages show none
+	noIDs          bool // its messages carry no IDs
 	serve          func(testing.TB) (addr string)
 	join           func(t testing.TB, addr string) (client func() asker)
 }{
-	{protocol: "http", rule: Rule{Do: Answer, Status: 503}, serve: shopAddr, join: joinHTTP},
-	{protocol: "http", name: "over HTTP/2", rule: Rule{Do: Answer, Status: 503}, serve: shopAddr, join: func(t testing.TB, addr string) func() asker { return askHTTP(t, h2client(t), addr) }},
-	{protocol: "grpc", rule: Rule{Do: Answer, Code: "UNAVAILABLE"}, serve: func(t testing.TB) string { return openTill(t).addr }, join: joinGRPC},
-	{protocol: "redis", rule: Rule{Do: Answer, Code: "LOADING"}, serve: redisServer, join: joinRedis},
-	{protocol: "nats", rule: Rule{Do: Answer, Code: "503", Match: Match{Path: "echo.>"}}, serve: func(t testing.TB) string { return natsEcho(t, natsd.Options{}) }, join: joinNATS},
-	{protocol: "lines", rule: Rule{Do: Answer, Code: "error"}, cfg: Config{Framing: Framing{Lockstep: true}}, noIDs: true, serve: func(t testing.TB) string { addr, _ := countLines(t); return addr }, join: joinLines},
+	{protocol: "http", rule: Rule{Action: Answer, Status: 503}, serve: shopAddr, join: joinHTTP},
+	{protocol: "http", name: "over HTTP/2", rule: Rule{Action: Answer, Status: 503}, serve: shopAddr, join: func(t testing.TB, addr string) func() asker { return askHTTP(t, h2client(t), addr) }},
+	{protocol: "grpc", rule: Rule{Action: Answer, Code: "UNAVAILABLE"}, serve: func(t testing.TB) string { return startPayments(t).addr }, join: joinGRPC},
+	{protocol: "redis", rule: Rule{Action: Answer, Code: "LOADING"}, serve: redisServer, join: joinRedis},
+	{protocol: "nats", rule: Rule{Action: Answer, Code: "503", Match: Match{Path: "echo.>"}}, serve: func(t testing.TB) string { return natsEcho(t, natsd.Options{}) }, join: joinNATS},
+	{protocol: "lines", rule: Rule{Action: Answer, Code: "error"}, cfg: Config{Framing: Framing{Lockstep: true}}, noIDs: true, serve: func(t testing.TB) string { addr, _ := countLines(t); return addr }, join: joinLines},
 }
 
-func shopAddr(t testing.TB) string { return trade(t).addr }
+func shopAddr(t testing.TB) string { return startShop(t).addr }
 
 func joinHTTP(t testing.TB, addr string) func() asker {
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
@@ -65,13 +65,14 @@ func askHTTP(t testing.TB, client *http.Client, addr string) func() asker {
 }
 
 func joinGRPC(t testing.TB, addr string) func() asker {
-	slowly(t)
-	c := dialTill(t, addr)
+	lengthenQuietTime(t)
+	c := dialPayments(t, addr)
 	return func() asker {
 		return func(class, id string) bool {
 			ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), "idempotency-key", id), patience)
 			defer cancel()
-			err := c.Invoke(ctx, "/shop.Payments/"+class, wrapperspb.String("x"), &wrapperspb.StringValue{}) // which the server does not know
+			// The server does not implement this method.
+			err := c.Invoke(ctx, "/shop.Payments/"+class, wrapperspb.String("x"), &wrapperspb.StringValue{})
 			assert.Contains(t, []string{"Unimplemented", "Unavailable"}, status.Code(err).String())
 			return status.Code(err).String() == "Unavailable"
 		}
@@ -94,7 +95,7 @@ func askRedis(t testing.TB, o goredis.Options) asker {
 	}
 }
 
-// natsEcho is a server with somebody who answers.
+// natsEcho starts a server with a responder.
 func natsEcho(t testing.TB, o natsd.Options, with ...natsgo.Option) (addr string) {
 	addr = natsServer(t, o)
 	c := natsClient(t, addr, with...)
@@ -132,51 +133,53 @@ func askLines(t testing.TB, c io.ReadWriter) asker {
 	}
 }
 
-// The same seed has the same victims, however 16 clients interleave, and another seed has others. A retry is an occurrence of its own; a sticky rule
-// chooses messages and not occurrences, so that no retry helps one that it chose.
-func TestTheSameSeedHasTheSameVictims(t *testing.T) {
-	for _, c := range crowds {
+// The same seed chooses the same messages, however 16 clients interleave, and another seed chooses others. A
+// retry is an occurrence of its own; a sticky rule chooses messages instead of occurrences, so that retries do
+// not help.
+func TestSameSeedChoosesSameMessages(t *testing.T) {
+	for _, c := range clientGroups {
 		t.Run(strings.TrimSpace(c.protocol+" "+c.name), func(t *testing.T) {
 			upstream := c.serve(t)
-			run := func(r Rule) *victims {
-				f := openAs(t, c.protocol, upstream, c.cfg)
-				r.Do, r.Status, r.Code, r.Match = c.rule.Do, c.rule.Status, c.rule.Code, c.rule.Match
-				count, heal := f.live(t, r)
+			run := func(r Rule) *selection {
+				f := openLinkFor(t, c.protocol, upstream, c.cfg)
+				r.Action, r.Status, r.Code, r.Match = c.rule.Action, c.rule.Status, c.rule.Code, c.rule.Match
+				count, heal := f.addRule(t, r)
 				defer heal()
 				most := 100
 				if r.Sticky {
 					most = 3
 				}
-				v := among(c.join(t, f.addr), most)
+				v := selectionOf(c.join(t, f.addr), most)
 				assert.EqualValues(t, v.hits, count.Tally().Affected)
 				return v
 			}
 			first, other := run(Rule{Share: .3, Seed: 1}), run(Rule{Share: .3, Seed: 2})
 			assert.Equal(t, first, run(Rule{Share: .3, Seed: 1}))
 			assert.NotEqual(t, first.own, other.own)
-			assert.Positive(t, first.again, "retries that were victims too")
-			assert.Less(t, first.again, len(first.own)/2, "and most were none")
+			assert.Positive(t, first.retryHits, "retries that were victims too")
+			assert.Less(t, first.retryHits, len(first.own)/2, "and most were none")
 			if c.noIDs {
 				return
 			}
 			first = run(Rule{Share: .3, Seed: 1, Sticky: true})
 			assert.Equal(t, first, run(Rule{Share: .3, Seed: 1, Sticky: true}))
-			assert.Equal(t, len(first.own), first.again/2*3, "each and both of its retries")
+			assert.Equal(t, len(first.own), first.retryHits/2*3, "each and both of its retries")
 			assert.InDelta(t, .3*16*15, first.hits/3, 50)
 		})
 	}
 }
 
-// victims are those of one run: of each client's own class which messages, by number and attempt, and of the class that all share how many.
-type victims struct {
-	own                 []string
-	shared, hits, again int
+// selection holds the chosen messages of one run: for the classes of each client, which messages, by number and
+// attempt; for the shared class, how many.
+type selection struct {
+	own                     []string
+	shared, hits, retryHits int
 }
 
-// among lets 16 clients send 15 messages each, two in three of their own class and one in three of everybody's. A victim is sent again until it is none, or
-// so often in all.
-func among(join func() asker, most int) *victims {
-	v := &victims{}
+// selectionOf lets 16 clients send 15 messages each, two thirds in a class of their own and one third in a shared
+// class. A chosen message is sent again until it is not chosen, at most most times.
+func selectionOf(join func() asker, maxAttempts int) *selection {
+	v := &selection{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for c := range 16 {
@@ -187,14 +190,14 @@ func among(join func() asker, most int) *victims {
 				if i%3 == 0 {
 					class = "shared"
 				}
-				for attempt := 0; attempt < most && ask(class, fmt.Sprint(1000+100*c+i)); attempt++ {
+				for attempt := 0; attempt < maxAttempts && ask(class, fmt.Sprint(1000+100*c+i)); attempt++ {
 					mu.Lock()
 					v.hits++
-					if class == "shared" { // which of them is a retry depends on who comes first
+					if class == "shared" { // which message is a retry depends on the order of arrival
 						v.shared++
 					} else {
 						v.own = append(v.own, fmt.Sprint(class, " ", i, " ", attempt))
-						v.again += min(attempt, 1)
+						v.retryHits += min(attempt, 1)
 					}
 					mu.Unlock()
 				}

@@ -7,6 +7,8 @@ import (
 	"syscall"
 )
 
-func own(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
-
-func fork(cmd *exec.Cmd) error { return cmd.Start() }
+func fork(command func() *exec.Cmd, _ mark) (*exec.Cmd, error) {
+	cmd := command()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd, cmd.Start()
+}

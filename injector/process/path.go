@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 )
 
-// LookPath finds a program as the shell does, and then where servers are installed that users' PATH often lacks: the sbin folders, and those in which Debian
-// keeps the versions of PostgreSQL. The error is that of exec.LookPath.
+// LookPath finds a program in PATH and then in directories of servers that are often not in PATH: the
+// sbin directories and those of Debian's PostgreSQL versions. Its error is that of exec.LookPath.
 func LookPath(program string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err == nil || filepath.Base(program) != program {

@@ -21,26 +21,28 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain lets this test binary be the processes that the tests start.
+// TestMain makes the test binary act as the processes that the tests start.
 func TestMain(m *testing.M) {
 	if role := os.Getenv("ROLE"); role != "" {
-		play(role)
+		runRole(role)
 	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"))
 }
 
-func play(role string) {
+func runRole(role string) {
 	switch role {
 	case "server", "stubborn":
 		if role == "stubborn" {
 			signal.Ignore(syscall.SIGTERM)
 		}
 		fmt.Println("about to listen")
+		late, _ := time.ParseDuration(os.Getenv("LATE"))
+		time.Sleep(late)
 		mux := http.NewServeMux()
 		mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 		mux.HandleFunc("/environment", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, strings.Join(os.Environ(), "\n")) })
 		fmt.Println(http.ListenAndServe(os.Getenv("ADDR"), mux)) //nolint:gosec // a test's server
-	case "parent": // starts a grandchild in its own group, and tells its pid
+	case "parent": // starts a grandchild in its own group and prints its PID
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), "ROLE=sleeper")
 		if err := child.Start(); err != nil {
@@ -50,10 +52,62 @@ func play(role string) {
 		time.Sleep(time.Hour)
 	case "sleeper":
 		time.Sleep(time.Hour)
+	case "session", "daemon": // starts a server in a session of its own, without a mark in its environment
+		child := exec.Command(os.Args[0])
+		child.Env = []string{"ROLE=server", "ADDR=" + os.Getenv("ADDR"), "LATE=" + os.Getenv("LATE")}
+		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := child.Start(); err != nil {
+			panic(err)
+		}
+		fmt.Printf("server %d\n", child.Process.Pid)
+		if role == "session" {
+			time.Sleep(time.Hour)
+		}
+	case "login": // starts a daemon as "su -" does, and exits at once
+		login()
+	case "race", "racer": // each process starts its successor and exits, while a file exists
+		if _, err := os.Stat(os.Getenv("ADDR")); err == nil {
+			child := exec.Command(os.Args[0])
+			child.Env = []string{"ROLE=race", "ADDR=" + os.Getenv("ADDR")}
+			child.SysProcAttr = &syscall.SysProcAttr{Setsid: role == "racer"}
+			if err := child.Start(); err != nil {
+				panic(err)
+			}
+		}
+		if role == "racer" {
+			time.Sleep(time.Hour)
+		}
+	case "supervisor": // starts a server in a session of its own, and another one whenever it exits
+		for {
+			child := exec.Command(os.Args[0])
+			child.Env = []string{"ROLE=server", "ADDR=" + os.Getenv("ADDR")}
+			child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			_ = child.Run()
+		}
+	case "shared": // allows another program to listen at the same address
+		ln, err := reuse.Listen(context.Background(), "tcp", os.Getenv("ADDR"))
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(http.Serve(ln, http.NotFoundHandler())) //nolint:gosec // a test's server
+	case "interruptible": // exits on SIGINT only, and prints the signal
+		signal.Ignore(syscall.SIGTERM)
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, os.Interrupt)
+		fmt.Println("waits")
+		fmt.Println("got", <-stop)
+	case "careless": // leaves exited children that it does not wait for
+		for range 20 {
+			_ = exec.Command("sh", "-c", "(sleep 0.01 &)").Run()
+		}
+		fmt.Println("left them")
+		time.Sleep(time.Hour)
 	case "broken":
 		fmt.Println("cannot open the database")
 		os.Exit(3)
-	case "runner": // starts a service as a runner does, and waits to be killed
+	case "killed": // a runner that leaves everything it can when it is killed
+		runLeaver()
+	case "runner": // starts a service like a runner, and waits to be killed
 		s, err := Start(context.Background(), spec(os.Getenv("LOG"), "server", os.Getenv("ADDR")))
 		if err != nil {
 			panic(err)
@@ -71,7 +125,7 @@ func play(role string) {
 
 func spec(log, role, addr string) Spec {
 	s := Spec{Name: role, Args: []string{os.Args[0]}, Env: []string{"ROLE=" + role, "ADDR=" + addr}, Log: log, Grace: time.Second}
-	if role == "server" || role == "stubborn" {
+	if role == "server" || role == "stubborn" || role == "session" || role == "daemon" || role == "login" || role == "supervisor" {
 		s.Ready = Ready{HTTP: "http://" + addr + "/livez", Within: 20 * time.Second}
 	}
 	return s
@@ -85,44 +139,54 @@ func freeAddr(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// events collects what a service tells.
+// events collects the events of a service.
 type events struct {
 	mu  sync.Mutex
-	all []string
+	all []Event
 }
 
 func (e *events) add(ev Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.all = append(e.all, ev.What)
+	e.all = append(e.all, ev)
 }
 
 func (e *events) list() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return append([]string(nil), e.all...)
+	var all []string
+	for _, ev := range e.all {
+		all = append(all, ev.What)
+	}
+	return all
 }
 
-func begin(t *testing.T, role string) (*Service, string, *events) {
+func (e *events) last() Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.all[len(e.all)-1]
+}
+
+func startService(t *testing.T, role string) (*Service, string, *events) {
 	t.Helper()
 	addr := freeAddr(t)
 	sp := spec(filepath.Join(t.TempDir(), "log"), role, addr)
-	told := &events{}
-	sp.Event = told.add
+	changes := &events{}
+	sp.Event = changes.add
 	s, err := Start(t.Context(), sp)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
-	return s, addr, told
+	return s, addr, changes
 }
 
-func gone(pid int) bool { return syscall.Kill(pid, 0) != nil }
+func exited(pid int) bool { return syscall.Kill(pid, 0) != nil }
 
 func TestCrashAndRestart(t *testing.T) {
-	s, addr, told := begin(t, "server")
-	require.True(t, met(addr))
+	s, addr, changes := startService(t, "server")
+	require.True(t, responds(addr))
 	pid := s.PID()
 	require.NoError(t, s.Crash(t.Context()))
-	require.True(t, gone(pid))
+	require.True(t, exited(pid))
 	require.False(t, s.Running())
 	require.Zero(t, s.PID())
 	_, err := net.Dial("tcp", addr)
@@ -131,19 +195,19 @@ func TestCrashAndRestart(t *testing.T) {
 
 	require.NoError(t, s.Restart(t.Context()))
 	require.NoError(t, s.Restart(t.Context()), "a running one is left alone")
-	require.True(t, met(addr), "on the same address")
+	require.True(t, responds(addr), "on the same address")
 	require.NotEqual(t, pid, s.PID())
 	require.NoError(t, s.Stop(t.Context()))
 	require.NoError(t, s.Stop(t.Context()))
-	require.Equal(t, []string{"started", "ready", "crashed", "started", "ready", "stopped"}, told.list())
+	require.Equal(t, []string{"started", "ready", "crashed", "started", "ready", "stopped"}, changes.list())
 }
 
-func met(addr string) bool {
-	return Ready{HTTP: "http://" + addr + "/livez"}.met(context.Background(), "", 0)
+func responds(addr string) bool {
+	return Ready{HTTP: "http://" + addr + "/livez"}.check(context.Background(), nil) == nil
 }
 
-func TestHangIsSilenceAndResumeEndsIt(t *testing.T) {
-	s, addr, _ := begin(t, "server")
+func TestHangAndResume(t *testing.T) {
+	s, addr, _ := startService(t, "server")
 	require.NoError(t, s.Hang())
 	require.True(t, s.Running())
 	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
@@ -161,21 +225,30 @@ func TestHangIsSilenceAndResumeEndsIt(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestStopEndsTheStubbornAndTheHung(t *testing.T) {
+func TestStopStubbornAndHungServices(t *testing.T) {
 	for _, role := range []string{"stubborn", "server"} {
 		t.Run(role, func(t *testing.T) {
-			s, _, _ := begin(t, role)
+			s, _, changes := startService(t, role)
 			if role == "server" {
 				require.NoError(t, s.Hang())
 			}
 			pid := s.PID()
-			require.NoError(t, s.Stop(t.Context()))
-			require.True(t, gone(pid))
+			err := s.Stop(t.Context())
+			require.True(t, exited(pid))
+			if role == "server" {
+				require.NoError(t, err)
+				require.Equal(t, "stopped", changes.list()[len(changes.list())-1])
+				return
+			}
+			var unstopped *Unstopped
+			require.ErrorAs(t, err, &unstopped)
+			require.ErrorContains(t, err, `"stubborn" did not end within 1s of SIGTERM and was killed: this was a crash, not an orderly stop`)
+			require.Equal(t, "killed", changes.list()[len(changes.list())-1])
 		})
 	}
 }
 
-func TestGrandchildrenDieWithTheirGroup(t *testing.T) {
+func TestGrandchildrenAreKilledWithTheirGroup(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	sp := spec(log, "parent", "")
 	sp.Ready = Ready{Line: regexp.MustCompile(`^grandchild \d+$`), Within: 20 * time.Second}
@@ -185,24 +258,25 @@ func TestGrandchildrenDieWithTheirGroup(t *testing.T) {
 	require.NoError(t, err)
 	pid, err := strconv.Atoi(string(regexp.MustCompile(`grandchild (\d+)`).FindSubmatch(raw)[1]))
 	require.NoError(t, err)
-	require.False(t, gone(pid))
+	require.False(t, exited(pid))
 	require.NoError(t, s.Crash(t.Context()))
-	requireZombieOrGone(t, pid)
+	requireExited(t, pid)
 }
 
-// requireZombieOrGone: a grandchild is reaped by whoever adopts it, which in a container may be nobody.
-func requireZombieOrGone(t *testing.T, pid int) {
+// requireExited waits until a process has exited. A grandchild is reaped by the process that adopts
+// it, so in a container it may remain a zombie.
+func requireExited(t *testing.T, pid int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		return gone(pid) || (err == nil && strings.Contains(string(raw), ") Z "))
+		return exited(pid) || (err == nil && strings.Contains(string(raw), ") Z "))
 	}, 10*time.Second, 5*time.Millisecond)
 }
 
-func TestErrorsTellTheLogsTail(t *testing.T) {
+func TestErrorsIncludeLogTail(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Start(t.Context(), spec(filepath.Join(dir, "a"), "broken", ""))
-	if err == nil { // it was found running before it ended
+	if err == nil { // the service was considered ready before it exited
 		t.Log("started before it broke")
 	}
 	sp := spec(filepath.Join(dir, "b"), "broken", "")
@@ -223,16 +297,16 @@ func TestErrorsTellTheLogsTail(t *testing.T) {
 	require.ErrorContains(t, err, "are needed")
 }
 
-func TestAnExitOfItsOwnIsTold(t *testing.T) {
-	s, _, told := begin(t, "server")
+func TestUnexpectedExitIsReported(t *testing.T) {
+	s, _, changes := startService(t, "server")
 	require.NoError(t, syscall.Kill(s.PID(), syscall.SIGKILL))
 	require.Eventually(t, func() bool { return !s.Running() }, 10*time.Second, 5*time.Millisecond)
-	require.Equal(t, []string{"started", "ready", "exited"}, told.list())
+	require.Equal(t, []string{"started", "ready", "exited"}, changes.list())
 }
 
-func TestNoSecretOfTheRunnerIsHandedDown(t *testing.T) {
+func TestEnvironmentIsNotInherited(t *testing.T) {
 	t.Setenv("FIREDRILL_SECRET", "s3cret")
-	_, addr, _ := begin(t, "server")
+	_, addr, _ := startService(t, "server")
 	resp, err := http.Get("http://" + addr + "/environment")
 	require.NoError(t, err)
 	defer resp.Body.Close()
@@ -257,8 +331,9 @@ func readAll(t *testing.T, resp *http.Response) string {
 	}
 }
 
-// TestAServiceDiesWithItsRunner kills a runner with SIGKILL while its service runs, and while it hangs.
-func TestAServiceDiesWithItsRunner(t *testing.T) {
+// TestServiceDiesWithItsRunner kills a runner with SIGKILL while its service runs, and while the
+// service hangs.
+func TestServiceDiesWithItsRunner(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		t.Skip("only Linux ends a child with its parent")
 	}
@@ -284,7 +359,7 @@ func TestAServiceDiesWithItsRunner(t *testing.T) {
 			}, 30*time.Second, 10*time.Millisecond)
 			require.NoError(t, cmd.Process.Kill())
 			_ = cmd.Wait()
-			requireZombieOrGone(t, pid)
+			requireExited(t, pid)
 			require.Eventually(t, func() bool {
 				ln, err := net.Listen("tcp", addr)
 				if err == nil {

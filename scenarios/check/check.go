@@ -1,5 +1,47 @@
-// Package check judges a scenario's History. A Check is pure: no clock, no I/O. Its answer has three values, and the zero value is
-// inconclusive, so that nothing is green by accident. kinds.go is the one table of checks; Ask is the one way to judge.
+// Package check judges the History of a scenario. A Check is pure: it uses no clock and does no I/O. Its verdict
+// is passed, failed or inconclusive; the zero value is inconclusive, so that nothing passes by accident. The table
+// of checks is in kinds.go. Scenarios are judged by Judge only.
+//
+// # The rule for verdicts
+//
+// A scenario is valid when all of the following hold. The implied checks verify them in every scenario:
+//
+//   - The baseline was steady and within the steady state.
+//   - The load was delivered as requested and on time.
+//   - Every fault acted on traffic of the load, and every fault was healed.
+//   - The runner had no trouble of its own, and no service ended by itself.
+//   - The counters of the relays add up.
+//   - Effects, where checks need them, were read completely and had settled.
+//
+// A feature requests two classes of checks:
+//
+//   - A measured check (success, latency, recovery, isolation, fallback, calls) describes how the system behaved
+//     in this experiment. In a scenario that is not valid it neither passes nor fails: it is inconclusive, and its
+//     reason includes what the outcome would have been.
+//   - An invariant (no effect twice, none lost, none without a request, the same answer for the same key) must
+//     hold under all conditions. Its violation is a failure even in a scenario that is not valid, unless the load
+//     generator or a relay can have caused it. In that case it is inconclusive, and its reason names the cause. An
+//     invariant that held in a scenario that is not valid proves nothing, and is inconclusive.
+//
+// A pause of the runner (journal.Pause) does not make a scenario invalid. However, a measured check fails only by
+// requests that ended before the first pause that may have influenced it (journal.History.PauseBefore). Otherwise
+// it is inconclusive, and its reason names the pause.
+//
+// In valid scenarios, too, a measured check needs requests that can show what it asks for: the route worked before
+// the fault, and enough requests met the fault (grounds.go).
+//
+// A check does not pass either if nothing could have violated it (tested.go, and journal.Begin.Untested for what
+// only the scenario shows). It still fails when it is violated.
+//
+// A scenario failed when a check failed. Otherwise it is inconclusive when any check is, including the implied
+// ones, or when it requests none. Otherwise it passed. Since measured checks cannot fail in a scenario that is not
+// valid, a failed scenario is always caused by the system.
+//
+// # Success and windows
+//
+// A scenario has one definition of success: the expected answer. Fallbacks count as success where the system file
+// or a sentence defines them so (journal.History.Good). Windows are defined at journal.Window and read by
+// journal.History.Total. Checks, tables, charts and report.json use these definitions and no others.
 package check
 
 import (
@@ -13,7 +55,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Outcome is a check's answer. The zero value is Inconclusive.
+// Outcome is the outcome of a check. The zero value is Inconclusive.
 type Outcome uint8
 
 // The outcomes.
@@ -23,27 +65,29 @@ const (
 	Failed
 )
 
-// String is the outcome as journals and reports write it.
+// String returns the outcome as journals and reports write it.
 func (o Outcome) String() string { return [...]string{"inconclusive", "passed", "failed"}[o] }
 
-// Verdict is an answer with its facts. Reason is a sentence for people, and is never empty unless Outcome is Passed.
+// Verdict is an outcome with the facts behind it. Reason is a sentence for people; it is never empty unless
+// Outcome is Passed.
 type Verdict struct {
 	Outcome  Outcome
+	Withheld string // what Outcome would have been if the scenario had been valid: "passed" or "failed"; see Judge
 	Observed string // "93.1% (1,841 of 1,977)"
 	Expected string // "at least 99%"
 	Window   journal.Window
 	Reason   string
 	Evidence []uint64 // Seq of the events behind it
-	Details  []string // the first few cases
+	Details  []string // the first few violations
 }
 
-// Check is one question to a History.
+// Check is a question about a History.
 type Check interface {
 	Judge(*journal.History) Verdict
 	String() string // as a feature file states it
 }
 
-// Ask judges, and makes a check inconclusive that panics or gives an answer that is none.
+// Ask judges a check. A check that panics or returns an undefined outcome is inconclusive.
 func Ask(c Check, h *journal.History) (v Verdict) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -60,8 +104,20 @@ func Ask(c Check, h *journal.History) (v Verdict) {
 	return v
 }
 
-// Sum is the outcome of a scenario: its End's where it was stopped, interrupted or skipped; otherwise failed if any verdict failed, inconclusive if any is
-// or there is none, else passed.
+// OwnStep is the kind of the verdict of a user-defined step, which is not in the table of checks.
+const OwnStep = "own step"
+
+// valid reports whether all implied checks that decide about validity passed.
+func valid(h *journal.History) bool {
+	return !slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool {
+		k, ok := kind(v.Kind)
+		return ok && k.Implied && v.Outcome != Passed.String() && KindOf(ProvesSomething{}) != v.Kind
+	})
+}
+
+// Sum returns the outcome of a scenario: that of its End if it was stopped, interrupted or skipped; otherwise
+// failed if any verdict failed, inconclusive if any is or if no check was requested, else passed. Judge has
+// already withheld the outcomes that an invalid scenario does not support.
 func Sum(h *journal.History) string {
 	if h.End != nil {
 		switch h.End.Outcome {
@@ -77,6 +133,10 @@ func Sum(h *journal.History) string {
 		}
 		switch v.Outcome {
 		case "failed":
+			if v.Kind == OwnStep && !valid(h) { // the measurements of a user-defined step prove no more there than those of a check
+				sum = Inconclusive
+				continue
+			}
 			return Failed.String()
 		case "passed":
 		default:
@@ -89,12 +149,12 @@ func Sum(h *journal.History) string {
 	return sum.String()
 }
 
-// unclear is an inconclusive verdict.
-func unclear(expected string, w journal.Window, reason string, args ...any) Verdict {
+// inconclusive returns an inconclusive verdict.
+func inconclusive(expected string, w journal.Window, reason string, args ...any) Verdict {
 	return Verdict{Expected: expected, Window: w, Reason: fmt.Sprintf(reason, args...)}
 }
 
-// verdict turns an answer into a verdict; the reason counts only when the answer is no.
+// verdict returns v with its outcome, passed or failed. The reason is used only if it failed.
 func verdict(ok bool, v Verdict, reason string, args ...any) Verdict {
 	if ok {
 		v.Outcome = Passed
@@ -105,14 +165,29 @@ func verdict(ok bool, v Verdict, reason string, args ...any) Verdict {
 	return v
 }
 
-// requests finds the samples that a question is about, or says why there are none.
+// Fewest returns how many requests a check needs to pass, or 0 if it needs none.
+func Fewest(c Check) int {
+	switch c := c.(type) {
+	case Latency:
+		return c.least()
+	case Success, Fallback, NothingSlower, NotAffected, CallsTimesNormal, Recovers, BaselineSteady:
+		return minRequests
+	}
+	return 0
+}
+
+// requests returns the totals of a window and a route. If there are no requests, it returns false and a verdict
+// with the reason.
 func requests(h *journal.History, route string, w journal.Window, expected string) (journal.Totals, Verdict, bool) {
 	if (w == journal.During || w == journal.After) && len(h.Faults) == 0 {
-		return journal.Totals{}, unclear(expected, w, "no fault was ever injected"), false
+		return journal.Totals{}, inconclusive(expected, w, "no fault was ever injected"), false
 	}
 	t := h.Total(w, route)
+	if t.Sent == 0 && t.Apart > 0 {
+		return t, inconclusive(expected, w, "%s", tooFew(t, route, w, minRequests)), false
+	}
 	if t.Sent == 0 {
-		return t, unclear(expected, w, "no request%s was sent%s", of(route), when(w)), false
+		return t, inconclusive(expected, w, "no request%s was sent%s", of(route), when(w)), false
 	}
 	return t, Verdict{}, true
 }
@@ -136,7 +211,7 @@ func when(w journal.Window) string {
 	return ""
 }
 
-// percent writes a ratio as sentences do: 99%, 99.9%.
+// percent formats a ratio as sentences do: 99%, 99.9%.
 func percent(ratio float64) string {
 	return strconv.FormatFloat(round(ratio*100, 4), 'f', -1, 64) + "%"
 }
@@ -146,12 +221,12 @@ func round(f float64, digits int) float64 {
 	return s
 }
 
-// observed is "93.1% (1,841 of 1,977)".
+// observed formats "93.1% (1,841 of 1,977)".
 func observed(n, of int) string {
 	return strconv.FormatFloat(100*float64(n)/float64(of), 'f', 1, 64) + "% (" + Count(n) + " of " + Count(of) + ")"
 }
 
-// Count writes a number with commas between thousands.
+// Count formats a number with commas between thousands.
 func Count[N int | int64](n N) string {
 	s := strconv.FormatInt(int64(n), 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
@@ -160,7 +235,7 @@ func Count[N int | int64](n N) string {
 	return s
 }
 
-// duration writes a duration with three digits that matter.
+// duration formats a duration with about three significant digits.
 func duration(d time.Duration) string {
 	switch {
 	case d >= time.Second:
@@ -171,7 +246,7 @@ func duration(d time.Duration) string {
 	return d.Round(time.Microsecond).String()
 }
 
-// Duration writes a duration as sentences do: "800ms", "2s", "1m30s", "5m".
+// Duration formats a duration as sentences do: "800ms", "2s", "1m30s", "5m".
 func Duration(d time.Duration) string {
 	s := d.String()
 	if short, ok := strings.CutSuffix(s, "m0s"); ok {
@@ -183,7 +258,7 @@ func Duration(d time.Duration) string {
 	return s
 }
 
-// kinds lists errors, most frequent first.
+// kinds lists the three most frequent kinds of errors, most frequent first.
 func kinds(errors map[string]int) string {
 	names := make([]string, 0, len(errors))
 	for name := range errors {
@@ -198,13 +273,13 @@ func kinds(errors map[string]int) string {
 	return strings.Join(names[:min(3, len(names))], ", ")
 }
 
-// seqs are the events of a payload behind a verdict, the first few.
+// seqs returns the sequence numbers of the first events with this payload, at most 20.
 func seqs(h *journal.History, payload string) []uint64 {
 	s := h.Seqs[payload]
 	return s[:min(len(s), 20)]
 }
 
-// seq is the event of the i-th payload, if it is known.
+// seq returns the sequence number of the i-th event with this payload, if it is known.
 func seq(h *journal.History, payload string, i int) []uint64 {
 	if s := h.Seqs[payload]; i < len(s) {
 		return []uint64{s[i]}
@@ -212,10 +287,10 @@ func seq(h *journal.History, payload string, i int) []uint64 {
 	return nil
 }
 
-// unique is seqs in order, each once. It leaves the argument alone.
+// unique returns seqs sorted and without duplicates. It does not modify the argument.
 func unique(seqs []uint64) []uint64 { return slices.Compact(slices.Sorted(slices.Values(seqs))) }
 
 func first(seqs []uint64) []uint64 { return seqs[:min(len(seqs), 20)] }
 
-// tolerance is what a time may exceed its bound by before it counts: measuring it costs a little itself.
+// tolerance returns by how much a time may exceed its limit: measuring adds a little itself.
 func tolerance(d time.Duration) time.Duration { return max(d/10, 50*time.Millisecond) }

@@ -9,59 +9,201 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Implied are the checks that every scenario is judged by, unasked. They pass or are inconclusive: they tell whether the drill was one.
+// Implied returns the checks that apply to every scenario: they decide whether it is valid. They are in order of
+// importance: reports name the first inconclusive one as the reason.
 func Implied(steady []Steady) []Check {
-	return []Check{FaultsActed{}, Healed{}, BaselineSteady{Steady: steady}, LoadDelivered{}, NotRepeated{}, BooksBalance{}}
+	return []Check{
+		ServicesStayed{}, NoTrouble{}, BaselineSteady{Steady: steady}, LoadDelivered{}, FaultsActed{}, Healed{}, NotRepeated{}, AccountsAddUp{}, EffectsSettled{}, ProvesSomething{},
+	}
 }
 
-// FaultsActed: every fault affected something; a partition did when one of its links was touched.
-type FaultsActed struct{}
+// ServicesStayed passes if no service ended by itself.
+type ServicesStayed struct{}
 
 // Judge implements Check.
-func (FaultsActed) Judge(h *journal.History) Verdict {
-	const expected = "every fault touched something"
-	v := Verdict{Outcome: Passed, Expected: expected, Evidence: seqs(h, "fault")}
-	acted := 0
-	var idle []string
-	for _, in := range h.Wholes() {
-		if in.Affected > 0 {
-			acted++
+func (ServicesStayed) Judge(h *journal.History) Verdict {
+	const expected = "every service runs until it is ended"
+	if len(h.Phases) == 0 {
+		return inconclusive(expected, "", "nothing happened")
+	}
+	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d changes of services, all asked for", len(h.Processes)), Expected: expected}
+	for i, p := range h.Processes {
+		if p.What != "exited" {
 			continue
 		}
-		why := in.Hint
-		if why == "" {
-			why = fmt.Sprintf("it saw %s %s", Count(in.Seen), in.Unit)
+		v.Evidence = append(v.Evidence, seq(h, "process", i)...)
+		if v.Outcome == Passed {
+			v.Outcome = Inconclusive
+			v.Observed = fmt.Sprintf("%s ended at +%.1fs: %s", p.Service, p.At.Seconds(), p.Detail)
+			v.Reason = fmt.Sprintf("service %q ended by itself at +%.1fs (%s): what was measured is not the system under the fault", p.Service, p.At.Seconds(), p.Detail)
+			v.Details = slices.DeleteFunc(strings.Split(p.Log, "\n"), func(line string) bool { return line == "" })
 		}
-		idle = append(idle, fmt.Sprintf("%s (%s)", in.Says, why))
-	}
-	v.Observed = fmt.Sprintf("%d of %d", acted, acted+len(idle))
-	if h.End == nil && len(h.Phases) == 0 {
-		return unclear(expected, "", "nothing happened")
-	}
-	if len(idle) > 0 {
-		v.Outcome = Inconclusive
-		v.Reason = "touched nothing: " + strings.Join(idle, "; ")
 	}
 	return v
 }
 
-func (FaultsActed) String() string { return "every fault touched something" }
+func (ServicesStayed) String() string { return "no service ended by itself" }
 
-// Healed: every injection was healed, without an error.
+// NoTrouble passes if the runner carried out everything and had no errors of its own.
+type NoTrouble struct{}
+
+// Judge implements Check.
+func (NoTrouble) Judge(h *journal.History) Verdict {
+	const expected = "no trouble of the runner's own"
+	if len(h.Phases) == 0 {
+		return inconclusive(expected, "", "nothing happened")
+	}
+	if len(h.Troubles) > 0 {
+		return Verdict{Expected: expected, Observed: Count(len(h.Troubles)), Reason: h.Troubles[0], Details: h.Troubles[1:], Evidence: seqs(h, "trouble")}
+	}
+	return Verdict{Outcome: Passed, Observed: "none", Expected: expected}
+}
+
+func (NoTrouble) String() string { return "the runner had no trouble of its own" }
+
+// ProvesSomething passes if at least one check would fail for a system that does nothing.
+type ProvesSomething struct{}
+
+// Judge implements Check.
+func (ProvesSomething) Judge(h *journal.History) Verdict {
+	const expected = "a check that a dead system would not satisfy"
+	if len(h.Phases) == 0 {
+		return inconclusive(expected, "", "nothing happened")
+	}
+	if h.Unproven != "" {
+		return inconclusive(expected, "", "%s", h.Unproven)
+	}
+	return Verdict{Outcome: Passed, Observed: "there is one", Expected: expected}
+}
+
+func (ProvesSomething) String() string {
+	return "the checks distinguish a working system from a dead one"
+}
+
+// FaultsActed passes if every fault acted on something that the load caused; for a partition, one of its links is
+// enough. A crash, stop or hang did not act if another process answered in place of the service.
+type FaultsActed struct{}
+
+// Judge implements Check.
+func (FaultsActed) Judge(h *journal.History) Verdict {
+	const expected = "every fault met what it is about"
+	v := Verdict{Outcome: Passed, Expected: expected, Evidence: seqs(h, "fault")}
+	acted := 0
+	var idle []string
+	for _, in := range h.Wholes() {
+		if in.Broken > 0 && !down(h, in) {
+			idle = append(idle, fmt.Sprintf("%s (%s %s failed because the dependency closed its connection while the fault held them back: that is this fault's doing, and not the system's)", in.Says, Count(in.Broken), in.Unit))
+			continue
+		}
+		if why := unmet(h, in); why != "" {
+			idle = append(idle, fmt.Sprintf("%s (%s)", in.Says, why))
+			continue
+		}
+		acted++
+	}
+	v.Observed = fmt.Sprintf("%d of %d", acted, acted+len(idle))
+	if h.End == nil && len(h.Phases) == 0 {
+		return inconclusive(expected, "", "nothing happened")
+	}
+	if len(idle) > 0 {
+		v.Outcome = Inconclusive
+		v.Reason = "these faults did not act as they say: " + strings.Join(idle, "; ")
+	}
+	return v
+}
+
+// down reports whether the destination of a fault on a link was itself faulty while the fault was live. In that
+// case it closed its connections for that reason.
+func down(h *journal.History, in *journal.Injection) bool {
+	_, to, _ := strings.Cut(in.On, " -> ")
+	return slices.ContainsFunc(h.Faults, func(o *journal.Injection) bool {
+		return o.On == to && o.Injected <= max(in.Healed, in.Injected) && (o.Healed == 0 || o.Healed >= in.Injected)
+	})
+}
+
+// unmet returns why a fault did not act on what it is meant for, or "" if it did.
+func unmet(h *journal.History, in *journal.Injection) string {
+	switch {
+	case in.Hint != "" && in.Met() == 0:
+		return in.Hint
+	case in.Affected == 0:
+		return fmt.Sprintf("it saw %s %s", Count(in.Seen), in.Unit)
+	case in.Met() == 0:
+		return fmt.Sprintf("it affected %s %s, no more than without the load: a heartbeat, or other traffic that the load does not cause", Count(in.Affected), in.Unit)
+	case h.Load != nil && !underLoad(h, in):
+		return "no request of the load was due while it was live"
+	case in.Shared && !loadDidWorse(h):
+		return fmt.Sprintf("it affected %s %s of a link that also carries traffic which the load does not cause, and no request of the load did worse: nothing shows that the load met it", Count(in.Affected), in.Unit)
+	}
+	return ""
+}
+
+// loadDidWorse reports whether any route did worse in the fault window than in the baseline.
+func loadDidWorse(h *journal.History) bool {
+	asked := map[string]bool{}
+	for _, s := range h.Samples {
+		if !asked[s.Route] && routeDidWorse(h, s.Route) {
+			return true
+		}
+		asked[s.Route] = true
+	}
+	return false
+}
+
+// routeDidWorse reports whether requests of a route failed, fell back or took longer in the fault window, compared
+// with the baseline. One clearly slower request is enough, since a fault may act on few.
+func routeDidWorse(h *journal.History, route string) bool {
+	before, during := h.Total(journal.Before, route), h.Total(journal.During, route)
+	took := journal.Merge(during.Latency, during.Waits)
+	if before.OK == before.Sent && during.OK < during.Sent ||
+		successDrop(Side{Sent: during.Sent, OK: during.OK}, Side{Sent: before.Sent, OK: before.OK}, normalQuantile(1-alphaSuccess)) > 0 ||
+		journal.Quantile(took, 100) > 2*journal.Quantile(before.Latency, 100)+100*time.Millisecond {
+		return true
+	}
+	reason, _ := slower([][]journal.Bucket{before.Latency}, [][]journal.Bucket{took}, minRise)
+	return reason != ""
+}
+
+// underLoad reports whether the load ran while a fault was live: a request was due then, or was in flight at the
+// injection. Slices restart at each injection and healing, so that the slices of different faults are distinct
+// even if one fault follows another immediately.
+func underLoad(h *journal.History, in *journal.Injection) bool {
+	to := in.Ended
+	if to == 0 {
+		to = h.Ended
+	}
+	return slices.ContainsFunc(h.Samples, func(s journal.Sample) bool {
+		switch s.Window {
+		case journal.During, journal.AtHealing:
+			return s.Sent > 0 && s.From >= in.Injected && s.From < to
+		case journal.AtInjection: // of the fault that was injected next
+			return s.Sent > 0 && s.From < in.Injected && !slices.ContainsFunc(h.Faults, func(o *journal.Injection) bool {
+				return o.Injected > s.From && o.Injected < in.Injected
+			})
+		}
+		return false
+	})
+}
+
+func (FaultsActed) String() string { return "every fault met what it is about" }
+
+// Healed passes if every injection was healed in time and without an error.
 type Healed struct{}
 
 // Judge implements Check.
 func (Healed) Judge(h *journal.History) Verdict {
 	const expected = "every fault was healed"
 	if len(h.Phases) == 0 {
-		return unclear(expected, "", "nothing happened")
+		return inconclusive(expected, "", "nothing happened")
 	}
 	for _, in := range h.Faults {
 		switch {
 		case in.Healed == 0:
-			return unclear(expected, "", "%s was never healed", in.Says)
+			return inconclusive(expected, "", "%s was never healed", in.Says)
 		case in.Error != "":
-			return unclear(expected, "", "healing %s: %s", in.Says, in.Error)
+			return inconclusive(expected, "", "healing %s: %s", in.Says, in.Error)
+		case in.Asked > 0 && in.Ended-in.Live > in.Asked+max(in.Asked/4, time.Second):
+			return inconclusive(expected, "", "%s was live for %s, and %s were asked for: the runner could not heal it in time", in.Says, duration(in.Ended-in.Live), Duration(in.Asked))
 		}
 	}
 	return Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d of %d", len(h.Faults), len(h.Faults)), Expected: expected, Evidence: seqs(h, "fault")}
@@ -69,42 +211,55 @@ func (Healed) Judge(h *journal.History) Verdict {
 
 func (Healed) String() string { return "every fault was healed" }
 
-// BaselineSteady: where faults are injected under load, the baseline meets the steady state: the declared one, or success of 99% at least; nine in ten of the
-// requests that were due were sent, and latency does not climb.
+// BaselineSteady passes if the baseline is within the steady state: the declared one, with a success of at least
+// 99% if none is declared, and with at most half fallbacks. In addition, nine in ten of the requests that were due
+// must have been sent, and latency must not climb. If faults are injected, 20 requests are needed. The baseline is
+// the phase of that name; later changes of the load do not matter. If it was too short for a request and no fault
+// follows, the whole run is judged.
 type BaselineSteady struct{ Steady []Steady }
 
-// Judge implements Check.
+// Judge implements Check. It may be called during the scenario, immediately after the baseline.
 func (c BaselineSteady) Judge(h *journal.History) Verdict {
 	const expected = "a steady baseline"
 	phase, ok := h.Phase("baseline")
 	if h.Load == nil && !ok && len(h.Phases) > 0 {
 		return Verdict{Outcome: Passed, Observed: "no load, no baseline", Expected: expected}
 	}
-	b := h.Total(journal.Before, "")
+	if h.Gate != nil {
+		return inconclusive(expected, journal.Before, "%s; nothing was injected", h.Gate.Reason)
+	}
+	b := h.Sum(func(s journal.Sample) bool { return s.Window == journal.Before && !s.Paused && s.From < phase.To })
+	if b.Sent == 0 && len(h.Faults) == 0 {
+		b = h.Total(journal.Before, "")
+	}
 	if !ok || b.Sent == 0 {
-		return unclear(expected, journal.Before, "no request was answered before the fault")
+		return inconclusive(expected, journal.Before, "no request was answered before the fault")
 	}
 	if due := b.Sent + b.Unsent; b.Unsent*10 > due {
-		return unclear(expected, journal.Before, "the baseline was not steady: only %s of the %s requests that were due were sent", Count(b.Sent), Count(due))
+		return inconclusive(expected, journal.Before, "the baseline was not steady: only %s of the %s requests that were due were sent", Count(b.Sent), Count(due))
 	}
-	steady := c.Steady
-	if len(steady) == 0 {
-		steady = []Steady{{Measure: "success", Ratio: 0.99}}
+	// While the load still runs, a fault is about to be injected. Two missing requests are tolerated, as in
+	// LoadDelivered.
+	if (len(h.Faults) > 0 || h.Load == nil) && b.Sent+2 < minRequests {
+		return inconclusive(expected, journal.Before, "the baseline is too short: %s", tooFew(b, "", journal.Before, minRequests))
 	}
 	v := Verdict{Outcome: Passed, Expected: expected, Window: journal.Before, Evidence: first(b.Seqs)}
-	for _, s := range steady {
-		ok, got := s.meets(b)
+	if h.FallbackIsSuccess && 2*b.Fallback > b.Sent {
+		return inconclusive(expected, journal.Before, "the baseline was not steady: %s of the responses were fallbacks, so that the system was degraded before any fault", observed(b.Fallback, b.Sent))
+	}
+	for _, s := range withSuccess(c.Steady) {
+		ok, got := s.meets(h, b)
 		v.Observed = strings.TrimPrefix(v.Observed+"; "+got, "; ")
 		if !ok {
-			return unclear(expected, journal.Before, "the baseline was not steady: %s%s", got, because(b.Errors))
+			return inconclusive(expected, journal.Before, "the baseline was not within the steady state: %s%s%s", got, because(b.Errors), unexpected(h))
 		}
 	}
 	half := phase.From + (phase.To-phase.From)/2
 	early := h.Sum(func(s journal.Sample) bool { return s.Window == journal.Before && s.From < half })
-	late := h.Sum(func(s journal.Sample) bool { return s.Window == journal.Before && s.From >= half })
+	late := h.Sum(func(s journal.Sample) bool { return s.Window == journal.Before && s.From >= half && s.From < phase.To })
 	p, q := journal.Quantile(early.Latency, 95), journal.Quantile(late.Latency, 95)
-	if early.Sent > 0 && late.Sent > 0 && q > 2*p+50*time.Millisecond {
-		return unclear(expected, journal.Before, "the baseline was not steady: p95 rose from %s to %s", duration(p), duration(q))
+	if early.Sent >= minRequests && late.Sent >= minRequests && q > farAbove(p) {
+		return inconclusive(expected, journal.Before, "the baseline was not steady: p95 rose from %s to %s", duration(p), duration(q))
 	}
 	return v
 }
@@ -118,79 +273,22 @@ func because(errors map[string]int) string {
 
 func (BaselineSteady) String() string { return "the baseline was steady" }
 
-// LoadDelivered: the load was sent as asked, but for one percent.
-type LoadDelivered struct{}
+// AccountsAddUp passes if the counters of each relay add up. Datagrams that the kernel dropped are reported; they
+// make the scenario inconclusive if effects are counted.
+type AccountsAddUp struct{}
 
 // Judge implements Check.
-func (LoadDelivered) Judge(h *journal.History) Verdict {
-	const expected = "at least 99% of the load sent"
-	if h.Load == nil {
-		if len(h.Samples) == 0 && len(h.Phases) > 0 {
-			return Verdict{Outcome: Passed, Observed: "no load was asked for", Expected: expected}
-		}
-		return unclear(expected, "", "the load never ended in order")
-	}
-	l := h.Load
-	v := Verdict{Observed: fmt.Sprintf("%s of %s sent, at most %d of %d at once, p99 of slip %s", Count(l.Sent), Count(l.Intended), l.Workers, l.Bound, duration(l.SlipP99)), Expected: expected, Evidence: seqs(h, "load")}
-	switch {
-	case l.Error != "":
-		v.Reason = "the load broke: " + l.Error
-	case l.Sent == 0:
-		v.Reason = "nothing was sent"
-	case float64(l.Unsent) > 0.01*float64(l.Intended):
-		why := fmt.Sprintf("the generator was saturated (%d at once)", l.Bound)
-		if l.Workers < l.Bound {
-			why = fmt.Sprintf("this machine did not keep up (one in a hundred left %s late or later)", duration(l.SlipP99))
-		}
-		v.Reason = fmt.Sprintf("%s requests were due and never sent: %s", Count(l.Unsent), why)
-	default:
-		v.Outcome = Passed
-	}
-	return v
-}
-
-func (LoadDelivered) String() string { return "the load was delivered" }
-
-// NotRepeated: the wire saw exactly the attempts that the client policy asked for; else duplicates might be our own.
-type NotRepeated struct{}
-
-// Judge implements Check.
-func (NotRepeated) Judge(h *journal.History) Verdict {
-	const expected = "as many requests on the wire as attempts"
-	if h.Load == nil {
-		if len(h.Samples) == 0 && len(h.Phases) > 0 {
-			return Verdict{Outcome: Passed, Observed: "no load was asked for", Expected: expected}
-		}
-		return unclear(expected, "", "the load never ended in order")
-	}
-	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%s attempts, %s on the wire", Count(h.Load.Attempts), Count(h.Load.Wire)), Expected: expected, Evidence: seqs(h, "load")}
-	// An attempt that finds nobody listening is not on the wire, so the totals alone could hide a repetition.
-	if more := max(h.Load.Repeated, h.Load.Wire-h.Load.Attempts); more > 0 {
-		v.Outcome = Inconclusive
-		v.Reason = fmt.Sprintf("%s requests went out that nobody asked for: the generator repeated them, and the system must not be blamed", Count(more))
-	}
-	return v
-}
-
-func (NotRepeated) String() string { return "the load generator repeated nothing by itself" }
-
-// BooksBalance: what went into each relay came out again, or is accounted for. What the kernel dropped on links of datagrams is told; where effects are
-// counted, it makes the drill inconclusive.
-type BooksBalance struct{}
-
-// Judge implements Check.
-func (BooksBalance) Judge(h *journal.History) Verdict {
-	const expected = "in + copies + injected = out + dropped + swallowed + withheld + collateral"
+func (AccountsAddUp) Judge(h *journal.History) Verdict {
+	const expected = "every message that a relay carried has one outcome, and what was delivered was written"
 	if len(h.Phases) == 0 {
-		return unclear(expected, "", "nothing happened")
+		return inconclusive(expected, "", "nothing happened")
 	}
-	for _, b := range h.Books {
-		in, out := b.In+b.Copies+b.Injected, b.Out+b.Dropped+b.Swallowed+b.Withheld+b.Collateral
-		if in != out || b.Held != 0 {
-			return unclear(expected, "", "on %s (to server: %v) %s messages went in, %s came out and %s are still held: the relay lost some", b.Link, b.ToServer, Count(in), Count(out), Count(b.Held))
+	for _, a := range h.Accounts {
+		if a.Wrong != "" {
+			return inconclusive(expected, "", "the relay of %s %s lost count: %s", a.Link, way(a.ToServer), a.Wrong)
 		}
 	}
-	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d accounts balance", len(h.Books)), Expected: expected, Evidence: seqs(h, "books")}
+	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d accounts add up", len(h.Accounts)), Expected: expected, Evidence: seqs(h, "accounts")}
 	if slices.ContainsFunc(h.Losses, func(l journal.Loss) bool { return !l.Known }) {
 		v.Observed += "; what the kernel drops of datagrams is not known here"
 	}
@@ -207,17 +305,25 @@ func (BooksBalance) Judge(h *journal.History) Verdict {
 	return v
 }
 
-// dropped is what was lost on links of datagrams that no fault lost.
+// way describes a direction of a link.
+func way(toServer bool) string {
+	if toServer {
+		return "to the server"
+	}
+	return "to the client"
+}
+
+// dropped returns how many datagrams were lost on links without a fault, and where.
 func dropped(h *journal.History) (n int64, where string) {
-	var each []string
+	var all []string
 	for _, l := range h.Losses {
 		if l.Unattributed() == 0 {
 			continue
 		}
 		n += l.Unattributed()
-		each = append(each, fmt.Sprintf("on %s the kernel dropped %s at the link and %s at the dependency, %s could not be sent", l.Link, Count(l.AtLink), Count(l.AtServer), Count(l.Unsent)))
+		all = append(all, fmt.Sprintf("on %s the kernel dropped %s at the link and %s at the dependency, %s could not be sent", l.Link, Count(l.AtLink), Count(l.AtServer), Count(l.Unsent)))
 	}
-	return n, strings.Join(each, "; ")
+	return n, strings.Join(all, "; ")
 }
 
-func (BooksBalance) String() string { return "the relays' books balance" }
+func (AccountsAddUp) String() string { return "what the relays carried adds up" }

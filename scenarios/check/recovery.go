@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,18 +18,26 @@ type Steady struct {
 	Limit   time.Duration // latency: below
 }
 
-// fallbacks is a measure that nobody declares: at most Ratio of them.
+// fallbacks is a measure that cannot be declared: at most Ratio of the requests are fallbacks.
 const fallbacks = "fallbacks"
 
-// percentile reads "p99.9 latency"; ok is false for other measures.
+// percentile parses a measure such as "p99.9 latency"; ok is false for other measures.
 func (s Steady) percentile() (float64, bool) {
 	number, ok := strings.CutSuffix(strings.TrimPrefix(s.Measure, "p"), " latency")
 	p, err := strconv.ParseFloat(number, 64)
 	return p, ok && err == nil
 }
 
-// meets tells whether totals are inside a condition, and what they are.
-func (s Steady) meets(t journal.Totals) (bool, string) {
+// withSuccess adds a success of at least 99% if no success is declared.
+func withSuccess(declared []Steady) []Steady {
+	if slices.ContainsFunc(declared, func(s Steady) bool { return s.Measure == "success" }) {
+		return declared
+	}
+	return append([]Steady{{Measure: "success", Ratio: 0.99}}, declared...)
+}
+
+// meets reports whether totals meet the condition, and describes them.
+func (s Steady) meets(h *journal.History, t journal.Totals) (bool, string) {
 	if p, ok := s.percentile(); ok {
 		got := journal.Quantile(t.Latency, p)
 		return got < s.Limit, fmt.Sprintf("%s %s", s.Measure, duration(got))
@@ -36,48 +45,181 @@ func (s Steady) meets(t journal.Totals) (bool, string) {
 	if s.Measure == fallbacks {
 		return float64(t.Fallback) <= s.Ratio*float64(t.Sent), "fallbacks " + observed(t.Fallback, t.Sent)
 	}
-	return float64(t.OK+t.Fallback) >= s.Ratio*float64(t.Sent), "success " + observed(t.OK+t.Fallback, t.Sent)
+	return float64(h.Good(t)) >= s.Ratio*float64(t.Sent)-1e-9, "success " + observed(h.Good(t), t.Sent)
 }
 
-// Steadily is the steady state that a run is held to: the declared conditions, or those that follow from its baseline (success within half a point,
-// p95 within 1.2 times or 50 ms). Either way fallbacks are hardly more than twice as frequent as in the baseline: a system that answers with
-// nothing else after healing is stuck, not back.
-func Steadily(declared []Steady, baseline journal.Totals) []Steady {
+// Steadily returns the steady state that a run must meet: the declared conditions, or those derived from its
+// baseline. Derived conditions are success within half a point, and p95 within 1.2 times or 50 ms of the
+// baseline's or within 1.2 times that of its slowest second, whichever is most. The slowest second counts because
+// the conditions are applied to seconds. In both cases fallbacks may be about twice as frequent as in the
+// baseline: a system that answers only fallbacks after healing has not recovered.
+func Steadily(h *journal.History, route string, declared []Steady, baseline journal.Totals) []Steady {
 	if baseline.Sent == 0 {
-		return declared
+		return withSuccess(declared)
 	}
 	sent := float64(baseline.Sent)
 	back := Steady{Measure: fallbacks, Ratio: 2*float64(baseline.Fallback)/sent + 0.005}
 	if len(declared) > 0 {
-		return append(slices.Clone(declared), back)
+		return append(slices.Clone(withSuccess(declared)), back)
 	}
-	p95 := journal.Quantile(baseline.Latency, 95)
+	limit := steadyLimit(journal.Quantile(baseline.Latency, 95))
+	for _, second := range seconds(h, route, journal.Before, 0) {
+		limit = max(limit, journal.Quantile(second.totals.Latency, 95)*6/5)
+	}
 	return []Steady{
-		{Measure: "success", Ratio: float64(baseline.OK+baseline.Fallback)/sent - 0.005},
-		{Measure: "p95 latency", Limit: steadyLimit(p95) + 1},
+		{Measure: "success", Ratio: float64(h.Good(baseline))/sent - 0.005},
+		{Measure: "p95 latency", Limit: limit + 1},
 		back,
 	}
 }
 
-// steadyLimit is what a p95 may rise to and still be the baseline's.
+// steadyLimit returns the highest p95 that still counts as that of the baseline.
 func steadyLimit(baseline time.Duration) time.Duration {
 	return max(baseline*6/5, baseline+50*time.Millisecond)
 }
 
-// inSteady tells whether a window is inside the steady state; one without requests is not.
-func inSteady(steady []Steady, t journal.Totals) bool {
-	for _, s := range steady {
-		if ok, _ := s.meets(t); !ok {
-			return false
-		}
-	}
-	return t.Sent > 0
+// count is the number k of the n requests of a second that violate a condition. It is significant if chance alone
+// would rarely produce so many.
+type count struct {
+	k, n        int
+	significant bool
 }
 
-// enough is how many windows of a second in a row make a recovery.
-const enough = 5
+// counts returns for each second how many requests violate the condition.
+func (s Steady) counts(h *journal.History, all []slice) []count {
+	counts := make([]count, len(all))
+	for i, second := range all {
+		c := &counts[i]
+		switch t := second.totals; {
+		case s.latency():
+			for _, b := range t.Latency {
+				if c.n += int(b.N); b.Up >= s.Limit {
+					c.k += int(b.N)
+				}
+			}
+		case s.Measure == fallbacks:
+			c.k, c.n = t.Fallback, t.Sent
+		default:
+			c.k, c.n = t.Sent-h.Good(t), t.Sent
+		}
+		c.significant = binomialTail(c.k, c.n, s.share()) < alphaFailed
+	}
+	return counts
+}
 
-// Recovers: five consecutive windows of a second inside the steady state begin within Within of the last heal.
+// share returns the share of requests that may violate the condition.
+func (s Steady) share() float64 {
+	if p, ok := s.percentile(); ok {
+		return 1 - p/100
+	}
+	if s.Measure == fallbacks {
+		return min(1, s.Ratio)
+	}
+	return min(1, 1-s.Ratio)
+}
+
+func (s Steady) latency() bool {
+	_, ok := s.percentile()
+	return ok
+}
+
+// limit describes the condition.
+func (s Steady) limit() string {
+	switch {
+	case s.latency():
+		return s.Measure + " below " + duration(s.Limit)
+	case s.Measure == fallbacks:
+		return "at most " + percent(round(s.Ratio, 4))
+	}
+	return "at least " + percent(round(s.Ratio, 4))
+}
+
+// describe describes how many requests of several seconds violate the condition.
+func (s Steady) describe(k, n int) string {
+	switch {
+	case s.latency():
+		return fmt.Sprintf("%s of the latencies were not below %s", observed(k, n), duration(s.Limit))
+	case s.Measure == fallbacks:
+		return "fallbacks " + observed(k, n)
+	}
+	return "success " + observed(n-k, n)
+}
+
+// The significance levels for seconds in a row. If a system that just meets the steady state shows so many violations
+// in fewer than one of a thousand samples, the seconds are not steady. Above one of twenty samples they are steady, and
+// in between the outcome is inconclusive.
+const (
+	alphaFailed = 0.001
+	alphaPassed = 0.05
+)
+
+// outageSeconds is how many seconds' worth of requests must violate the steady state, in consecutive seconds, to
+// be more than a disturbance that any system may have, such as a garbage collection.
+const outageSeconds = 1.5
+
+// holds judges whether consecutive seconds meet a condition. It returns Failed if they do not, and Inconclusive if
+// that may be chance or a single disturbance. The requests are judged together, since one second may hold too few,
+// and with a correction for their dependence (see Compare). Failures that add up to more than a second are not a
+// single disturbance. Late requests may be: a system that pauses now and then delays many requests each time.
+func (s Steady) holds(all []count) Outcome {
+	k, n := total(all)
+	seconds := 0 // with any violation
+	for _, c := range all {
+		if c.k > 0 {
+			seconds++
+		}
+	}
+	usual, streak := float64(n)/float64(len(all)), 0.0
+	for _, c := range all {
+		if streak += float64(c.k); !c.significant {
+			streak = 0
+		} else if streak >= outageSeconds*usual {
+			return Failed
+		}
+	}
+	switch chance := binomialTail(k, n, s.share()); {
+	case chance >= alphaPassed:
+		return Passed
+	case chance >= alphaFailed || seconds == 1:
+		return Inconclusive
+	case !s.latency() && float64(k) > usual, normalQuantile(1-max(1e-15, chance))/designEffect(all) >= normalQuantile(1-alphaFailed):
+		return Failed
+	}
+	return Inconclusive
+}
+
+func total(all []count) (k, n int) {
+	for _, c := range all {
+		k, n = k+c.k, n+c.n
+	}
+	return k, n
+}
+
+// designEffect returns the square root of the factor by which the counts of seconds vary more than those of
+// independent requests would. It corresponds to dependence for scores.
+func designEffect(all []count) float64 {
+	k, n := total(all)
+	share, squares := float64(k)/float64(n), 0.0
+	for _, c := range all {
+		d := float64(c.k) - share*float64(c.n)
+		squares += d * d
+	}
+	if independent := float64(k) * (1 - share); independent > 0 && len(all) > 1 {
+		return math.Sqrt(max(1, squares/independent*float64(len(all))/float64(len(all)-1)))
+	}
+	return 1
+}
+
+// minSteady is how many consecutive seconds, at least, make a recovery.
+const minSteady = 5
+
+// Recovers passes if the system meets the steady state, which includes success, from at most Within after the end
+// of the requested outage until the load ends. It must hold for at least five seconds. The time that healing takes
+// is included, such as the start-up of a crashed service.
+//
+// In a steady system, too, some requests fail or are late. Only violations that chance would rarely produce count
+// (see Steady.holds), and a single disturbance is inconclusive. A recovery of fewer than 20 requests is
+// inconclusive, and so is that of a route that did not meet the steady state before the fault.
 type Recovers struct {
 	Route  string
 	Within time.Duration
@@ -86,55 +228,167 @@ type Recovers struct {
 
 // Judge implements Check.
 func (c Recovers) Judge(h *journal.History) Verdict {
+	return requireEvidence(h, c.Route, journal.After, c.judge(h))
+}
+
+func (c Recovers) judge(h *journal.History) Verdict {
 	expected := "steady within " + Duration(c.Within)
 	_, healed, ok := h.FaultSpan()
 	if !ok {
-		return unclear(expected, journal.After, "no fault was ever injected")
+		return inconclusive(expected, journal.After, "no fault was ever injected")
 	}
 	base := h.Total(journal.Before, c.Route)
-	if base.Sent == 0 && len(c.Steady) == 0 {
-		return unclear(expected, journal.After, "there is no baseline%s to return to", of(c.Route))
+	if base.Sent == 0 {
+		return inconclusive(expected, journal.After, "there is no baseline%s to return to", of(c.Route))
 	}
-	took, windows, found := Recovery(h, c.Route, healed, Steadily(c.Steady, base))
-	v := Verdict{Expected: expected, Window: journal.After, Evidence: seqs(h, "sample")}
+	steady := Steadily(h, c.Route, c.Steady, base)
+	v := c.inTime(h, healed, steady)
+	if v.Outcome == Failed {
+		for _, s := range steady {
+			if ok, got := s.meets(h, base); !ok {
+				return inconclusive(expected, journal.After, "%s is held to the declared steady state, which it was not within before the fault either: %s", strconv.Quote(c.Route), got)
+			}
+		}
+	}
+	reason := late(h, journal.After)
+	if v.Outcome == Passed || reason == "" {
+		return v
+	}
+	if h.StoodStill(journal.After) == "" { // sending a request some milliseconds late does not affect its success
+		if v := c.inTime(h, healed, slices.DeleteFunc(slices.Clone(steady), Steady.latency)); v.Outcome == Failed {
+			return v
+		}
+	}
+	v.Outcome, v.Reason = Inconclusive, reason
+	return v
+}
+
+// inTime judges whether the conditions were met in time.
+func (c Recovers) inTime(h *journal.History, healed time.Duration, steady []Steady) Verdict {
+	v := Verdict{Expected: "steady within " + Duration(c.Within), Window: journal.After, Evidence: seqs(h, "sample")}
+	all := slices.DeleteFunc(seconds(h, c.Route, journal.After, healed), func(s slice) bool { return s.totals.Sent == 0 })
+	r := recovery(h, all, healed, c.Within, steady)
+	took := duration(r.took)
 	switch {
-	case found:
-		took = took.Round(100 * time.Millisecond) // windows are of a second, and the first begins a little after healing: less was not measured
-		v.Observed = "steady after " + duration(took)
-		return verdict(took <= c.Within, v, "it took %s", duration(took))
-	case time.Duration(windows)*time.Second < c.Within+enough*time.Second-time.Second/2:
-		return unclear(expected, journal.After, "only %d windows of a second were watched after healing, and %s plus %d are needed", windows, Duration(c.Within), enough)
+	case r.found && r.sent < minRequests:
+		v.Reason = fmt.Sprintf("the steady windows held only %s request%s%s: at least %d are needed", Count(r.sent), plural(r.sent), of(c.Route), minRequests)
+		return v
+	case r.found && r.took <= c.Within:
+		v.Observed = "steady after " + took
+		return verdict(true, v, "")
+	case r.unclear:
+		v.Observed = "not clearly steady"
+		v.Reason = r.detail + ": that may be chance, or one odd moment of a system that is steady otherwise; a longer baseline, or another run, would show"
+		return v
+	case r.found:
+		v.Observed = "steady after " + took
+		return verdict(false, v, "it took %s: %s", took, r.detail)
+	case time.Duration(len(all))*time.Second < c.Within+minSteady*time.Second-time.Second/2:
+		v.Reason = fmt.Sprintf("only %d windows of a second were watched after healing, and %s plus %d are needed", len(all), Duration(c.Within), minSteady)
+		return v
+	case r.relapsed:
+		v.Observed = "unsteady again"
+		return verdict(false, v, "it was steady, and then was not: %s", r.detail)
 	}
-	v.Observed = fmt.Sprintf("not steady in %ds", windows)
-	after := h.Total(journal.After, c.Route)
-	reason := fmt.Sprintf("no five seconds in a row were inside the steady state; after healing success was %s, p95 %s", observed(after.OK+after.Fallback, max(1, after.Sent)), duration(journal.Quantile(after.Latency, 95)))
+	v.Observed = fmt.Sprintf("not steady in %ds", len(all))
+	base, after := h.Total(journal.Before, c.Route), h.Total(journal.After, c.Route)
+	reason := fmt.Sprintf("no five seconds in a row were inside the steady state up to the end: %s; after healing success was %s, p95 %s", r.detail, observed(h.Good(after), max(1, after.Sent)), duration(journal.Quantile(after.Latency, 95)))
 	if after.Fallback > 0 {
 		reason += fmt.Sprintf("; %s were fallbacks, %s in the baseline", Count(after.Fallback), Count(base.Fallback))
 	}
 	return verdict(false, v, "%s", reason)
 }
 
-// Recovery finds the first five windows in a row inside the steady state after healed, and how long after healing they begin.
-func Recovery(h *journal.History, route string, healed time.Duration, steady []Steady) (took time.Duration, windows int, found bool) {
-	run, began, last := 0, time.Duration(0), time.Duration(0)
-	for _, slice := range seconds(h, route, healed) {
-		windows++
-		if slice.from-last >= 2*time.Second { // nothing was asked for a second or more, which is not steady; less is a slice that was cut short
-			run = 0
+// recovered is the result of recovery.
+type recovered struct {
+	found    bool // everything is steady, starting took after healing
+	took     time.Duration
+	sent     int    // requests since then
+	unclear  bool   // the system may have been steady in time
+	relapsed bool   // it was steady for five seconds or more, and then was not
+	detail   string // which condition was violated, how, and when
+}
+
+// recovery finds the first second from which everything is steady until the end. It finds none if an earlier
+// steady period was at least as long and ended: the system may become unsteady again.
+func recovery(h *journal.History, all []slice, healed, within time.Duration, steady []Steady) (r recovered) {
+	counts := make([][]count, len(steady))
+	for j, s := range steady {
+		counts[j] = s.counts(h, all)
+	}
+	outside := make([]string, len(all)) // the violation in each second; "" for none
+	begin, streak, longest, relapse := 0, 0, 0, 0
+	problem := ""
+	for i, second := range all {
+		for j, s := range steady {
+			if counts[j][i].significant && outside[i] == "" {
+				_, got := s.meets(h, second.totals)
+				outside[i] = fmt.Sprintf("%s in the second from +%.1fs on, and %s is steady", got, second.from.Seconds(), s.limit())
+			}
 		}
-		last = slice.from
-		if !inSteady(steady, slice.totals) {
-			run = 0
+		if i > 0 && second.from-all[i-1].from >= 2*time.Second { // a second or more without requests is not steady; a shorter gap is a truncated slice
+			begin, streak = i, 0
+			problem = fmt.Sprintf("no request was due in the second before +%.1fs", second.from.Seconds())
+		}
+		if outside[i] == "" {
+			streak++
 			continue
 		}
-		if run == 0 {
-			began = slice.from
+		if streak > longest {
+			longest, relapse = streak, i
 		}
-		if run++; run == enough {
-			return max(0, began-healed), windows, true
+		streak = 0
+	}
+	for i := begin; i < len(all); i++ {
+		if outside[i] != "" {
+			problem = outside[i]
+			continue
+		}
+		if i+minSteady > len(all) {
+			continue
+		}
+		outcome, why := meetAll(steady, counts, all, i)
+		if at := slices.IndexFunc(outside[i:], func(s string) bool { return s != "" }); why != "" && at >= 0 {
+			why = outside[i+at]
+		}
+		took := max(0, all[i].from-healed).Round(100 * time.Millisecond) // the first second begins shortly after healing: less was not measured
+		if outcome == Passed && longest < max(minSteady, len(all)-i) {
+			r.found, r.took = true, took
+			for _, second := range all[i:] {
+				r.sent += second.totals.Sent
+			}
+			break
+		}
+		if outcome == Inconclusive && took <= within && !r.unclear {
+			r.unclear, r.detail = true, why
+		}
+		if problem == "" {
+			problem = why
 		}
 	}
-	return 0, windows, false
+	r.relapsed = longest >= minSteady && !r.found
+	switch {
+	case r.unclear:
+	case r.relapsed:
+		r.detail = outside[relapse]
+	default:
+		r.detail = problem
+	}
+	return r
+}
+
+// meetAll reports whether the seconds from the i-th on meet every condition, and describes a violated one.
+func meetAll(steady []Steady, counts [][]count, all []slice, i int) (worst Outcome, why string) {
+	worst = Passed
+	for j, s := range steady {
+		got := s.holds(counts[j][i:])
+		if got == Passed || worst == Failed || worst == got {
+			continue
+		}
+		k, n := total(counts[j][i:])
+		worst, why = got, fmt.Sprintf("%s in the %d seconds from +%.1fs on, and %s is steady", s.describe(k, n), len(all)-i, all[i].from.Seconds(), s.limit())
+	}
+	return worst, why
 }
 
 type slice struct {
@@ -142,11 +396,12 @@ type slice struct {
 	totals journal.Totals
 }
 
-// seconds are the full windows of a second that begin after healing. The slice that a phase cuts short is left out.
-func seconds(h *journal.History, route string, healed time.Duration) []slice {
+// seconds returns the full slices of a second in a window that start at begin or later. Truncated slices, as at
+// the end of a phase, are left out.
+func seconds(h *journal.History, route string, w journal.Window, begin time.Duration) []slice {
 	var all []slice
 	for _, s := range h.Samples {
-		if s.Window != journal.After || s.From < healed-time.Millisecond || s.To-s.From < time.Second*9/10 || (route != "" && s.Route != route) {
+		if s.Window != w || s.Paused || s.From < begin-time.Millisecond || s.To-s.From < time.Second*9/10 || (route != "" && s.Route != route) {
 			continue
 		}
 		if n := len(all); n > 0 && all[n-1].from == s.From {
@@ -154,7 +409,7 @@ func seconds(h *journal.History, route string, healed time.Duration) []slice {
 		}
 		from := s.From
 		all = append(all, slice{from, h.Sum(func(o journal.Sample) bool {
-			return o.From == from && o.Window == journal.After && (route == "" || o.Route == route)
+			return o.From == from && o.Window == w && !o.Paused && (route == "" || o.Route == route)
 		})})
 	}
 	return all

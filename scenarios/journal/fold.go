@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// maxMessages bounds what a History keeps of message fates; the injection's counters count all.
+// maxMessages limits the message outcomes in a History; the counters of the injection include all.
 const maxMessages = 10_000
 
-// Fold reads a journal to its end, or to the point where it breaks off, which is told in Book.Broken and is no error.
-// An error means that there is nothing to tell: no journal, or one of a later schema.
+// Fold reads a journal to its end, or to the first line that cannot be read. The latter is reported in Book.Broken
+// and is not an error. An error means that the input is not a journal, or one with a higher schema.
 func Fold(r io.Reader) (*Book, error) {
 	f := NewFolder()
 	lines := bufio.NewReaderSize(r, 64<<10)
@@ -51,19 +51,20 @@ func Fold(r io.Reader) (*Book, error) {
 	return nil, errors.New("this is no journal: it is empty")
 }
 
-// Folder folds events one by one: the same as Fold, for a run that still goes on. It is not safe for many goroutines.
+// Folder folds events one at a time, with the same result as Fold, for a run that is still in progress. It is not
+// safe for concurrent use.
 type Folder struct {
 	book   Book
 	byID   map[string]*History
 	faults map[*History]map[string]*Injection
 }
 
-// NewFolder returns an empty fold.
+// NewFolder returns an empty Folder.
 func NewFolder() *Folder {
 	return &Folder{byID: map[string]*History{}, faults: map[*History]map[string]*Injection{}}
 }
 
-// Book returns what was folded so far, sorted. Events added later show in it.
+// Book returns the events folded so far, sorted. It includes events that are added later.
 func (f *Folder) Book() *Book {
 	for _, h := range f.book.Scenarios {
 		h.sort()
@@ -71,20 +72,27 @@ func (f *Folder) Book() *Book {
 	return &f.book
 }
 
-// Add folds one event. Events of scenarios that never began are dropped.
+// Add folds one event. Events of scenarios that never began are ignored.
 func (f *Folder) Add(e Event) {
 	if e.Run != nil {
 		f.book.Run = *e.Run
 	}
-	if e.Begin != nil && f.byID[e.Scenario] == nil {
+	if earlier := f.byID[e.Scenario]; e.Begin != nil && (earlier == nil || e.Begin.Attempt > earlier.Attempt) {
 		h := &History{Begin: *e.Begin, Began: e.At, Seqs: map[string][]uint64{}}
 		f.byID[e.Scenario] = h
 		f.faults[h] = map[string]*Injection{}
-		f.book.Scenarios = append(f.book.Scenarios, h)
+		if earlier == nil {
+			f.book.Scenarios = append(f.book.Scenarios, h)
+		} else {
+			f.book.Scenarios[slices.Index(f.book.Scenarios, earlier)] = h
+		}
 	}
 	if e.Scenario == "" {
 		if e.End != nil {
 			f.book.End = e.End
+		}
+		if e.Note != nil {
+			f.book.Notes = append(f.book.Notes, TimedNote{e.At, e.Step, *e.Note})
 		}
 		return
 	}
@@ -132,12 +140,16 @@ func (f *Folder) add(h *History, e Event) {
 		h.seq("effects", e.Seq)
 	case e.Process != nil:
 		h.Processes = append(h.Processes, TimedProcess{e.At, *e.Process})
-	case e.Books != nil:
-		h.Books = append(h.Books, *e.Books)
-		h.seq("books", e.Seq)
+		h.seq("process", e.Seq)
+	case e.Accounts != nil:
+		h.Accounts = append(h.Accounts, *e.Accounts)
+		h.seq("accounts", e.Seq)
 	case e.Loss != nil:
 		h.Losses = append(h.Losses, *e.Loss)
 		h.seq("loss", e.Seq)
+	case e.Pause != nil:
+		h.Pauses = append(h.Pauses, *e.Pause)
+		h.seq("pause", e.Seq)
 	case e.Traffic != nil:
 		h.Traffic = append(h.Traffic, *e.Traffic)
 		h.seq("traffic", e.Seq)
@@ -145,6 +157,11 @@ func (f *Folder) add(h *History, e Event) {
 		h.Ticks = append(h.Ticks, TimedTick{e.At, *e.Tick})
 	case e.Note != nil:
 		h.Notes = append(h.Notes, TimedNote{e.At, e.Step, *e.Note})
+	case e.Trouble != nil:
+		h.Troubles = append(h.Troubles, e.Trouble.Text)
+		h.seq("trouble", e.Seq)
+	case e.Gate != nil:
+		h.Gate = e.Gate
 	case e.Verdict != nil:
 		v := *e.Verdict
 		v.Step = e.Step
@@ -156,7 +173,7 @@ func (f *Folder) add(h *History, e Event) {
 
 func (h *History) seq(payload string, n uint64) { h.Seqs[payload] = append(h.Seqs[payload], n) }
 
-// fault keeps the last counters of each injection; Seqs holds the latest event of each, in the order of injection.
+// fault keeps the last counters of each injection. Seqs holds the latest event of each, in order of injection.
 func (f *Folder) fault(h *History, e Event) {
 	in := f.faults[h][e.Fault.ID]
 	if in == nil {
@@ -168,16 +185,37 @@ func (f *Folder) fault(h *History, e Event) {
 		h.Seqs["fault"][slices.Index(h.Faults, in)] = e.Seq
 	}
 	in.Fault = *e.Fault
-	if e.Fault.Stage == "healed" || e.Fault.Stage == "skipped" { // what never was needs no healing
+	if e.Fault.Stage == "healed" || e.Fault.Stage == "skipped" { // a fault that was never injected needs no healing
 		in.Healed = e.At
 	}
 }
 
-// sort brings samples and calls, which are written when they are complete, into order of time, and ends the last phase.
+// sort sorts samples and calls by time, since they are written when they are complete, and ends the last phase. It
+// also corrects windows: only the next injection shows that an earlier healing was not the last.
 func (h *History) sort() {
+	if _, healed, ok := h.FaultSpan(); ok {
+		for i, s := range h.Samples {
+			h.Samples[i].Window = reclassify(s.Window, s.From, healed)
+		}
+		for i, c := range h.Calls {
+			h.Calls[i].Window = reclassify(c.Window, c.From, healed)
+		}
+	}
 	sortWith(h.Samples, h.Seqs["sample"], func(s Sample) (time.Duration, string) { return s.From, s.Route })
 	sortWith(h.Calls, h.Seqs["calls"], func(c Calls) (time.Duration, string) { return c.From, c.Link })
 	if n := len(h.Phases); n > 0 {
 		h.Phases[n-1].To = h.Ended
 	}
+}
+
+// reclassify returns the window of a slice that begins at from, given the time of the last healing. Slices restart
+// at each healing.
+func reclassify(w Window, from, healed time.Duration) Window {
+	switch {
+	case w == After && from < healed-time.Millisecond:
+		return Between
+	case w == Between && from >= healed-time.Millisecond:
+		return After
+	}
+	return w
 }

@@ -2,18 +2,34 @@ package journal
 
 import "time"
 
-// Book is a whole run: the fold of its journal.
+// Book is a whole run, folded from its journal.
 type Book struct {
 	Run       Run
-	Scenarios []*History // in order of Begin
-	End       *End       // nil when the run was killed
-	Broken    string     // why reading ended early ("line 812: unexpected end of JSON"); empty when whole
+	Scenarios []*History  // in order of Begin
+	End       *End        // nil if the run was killed
+	Notes     []TimedNote // of the run itself, such as leftovers of a killed run
+	Broken    string      // why reading ended early ("line 812: unexpected end of JSON"); empty if complete
 }
 
-// History is all that is known of one scenario. It is read-only to checks and reports.
+// NotRun returns the planned scenarios that never began, in order, because the run was interrupted or killed.
+func (b *Book) NotRun() []Planned {
+	begun := map[string]bool{}
+	for _, h := range b.Scenarios {
+		begun[h.ID] = true
+	}
+	var left []Planned
+	for _, p := range b.Run.Plan {
+		if !begun[p.ID] {
+			left = append(left, p)
+		}
+	}
+	return left
+}
+
+// History is everything known about one scenario. Checks and reports must not modify it.
 type History struct {
 	Begin
-	Began, Ended time.Duration // Ended is the last event's time when End is nil
+	Began, Ended time.Duration // Ended is the time of the last event if End is nil
 	Phases       []Span        // in order
 	Faults       []*Injection  // in order of injection
 	Samples      []Sample      // by From, then Route
@@ -26,14 +42,17 @@ type History struct {
 	Messages     []Message // the first 10,000; Dropped counts the rest
 	Dropped      int
 	Processes    []TimedProcess
-	Books        []Books
-	Traffic      []Traffic // of each link, in order of the system; empty when the run was killed
+	Accounts     []Accounts
+	Traffic      []Traffic // one for each link, in the order of the system; empty if the run was killed
 	Losses       []Loss    // one for each link of datagrams
+	Pauses       []Pause   // of the runner itself, in order
 	Ticks        []TimedTick
 	Notes        []TimedNote
+	Troubles     []string // in order
+	Gate         *Gate    // nil if the baseline was within the steady state
 	Verdicts     []Verdict
 	End          *End
-	Seqs         map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "traffic") -> Seq, parallel to the slices above
+	Seqs         map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "traffic", "process", "trouble") -> Seq, parallel to the slices above
 }
 
 // Span is a phase with its end.
@@ -42,7 +61,7 @@ type Span struct {
 	From, To time.Duration
 }
 
-// Injection is one fault's life. Healed is 0 while it was never healed.
+// Injection is the life of one fault. Healed is 0 if it was never healed.
 type Injection struct {
 	Fault           // the last counters
 	Step     string // file:line
@@ -50,7 +69,7 @@ type Injection struct {
 	Healed   time.Duration
 }
 
-// TimedProcess is a Process event with its time; likewise TimedTick and TimedNote.
+// TimedProcess is a Process event with its time.
 type TimedProcess struct {
 	At time.Duration
 	Process

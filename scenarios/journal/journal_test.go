@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// written is a small journal of one scenario.
+// written returns a small journal of one scenario.
 func written(t testing.TB) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -37,7 +37,7 @@ func written(t testing.TB) []byte {
 	at(27, Event{Effect: &Effect{Key: "k"}})
 	at(28, Event{Effects: &Effects{Count: 1}})
 	at(29, Event{Process: &Process{Service: "y", What: "crashed"}})
-	at(30, Event{Books: &Books{Link: "x -> y"}})
+	at(30, Event{Accounts: &Accounts{Link: "x -> y"}})
 	at(30, Event{Loss: &Loss{Link: "x -> y"}})
 	at(30, Event{Traffic: &Traffic{Link: "x -> y", Opened: 2}})
 	at(31, Event{Tick: &Tick{Phase: "fault"}})
@@ -49,7 +49,7 @@ func written(t testing.TB) []byte {
 	return out.Bytes()
 }
 
-func TestFoldTellsWhatWasWritten(t *testing.T) {
+func TestFoldReturnsWrittenEvents(t *testing.T) {
 	b, err := Fold(bytes.NewReader(written(t)))
 	require.NoError(t, err)
 	require.Empty(t, b.Broken)
@@ -68,7 +68,7 @@ func TestFoldTellsWhatWasWritten(t *testing.T) {
 	require.Equal(t, "a", h.Samples[0].Route, "samples in order of time")
 	require.Equal(t, []uint64{9, 8}, h.Seqs["sample"], "and their numbers with them")
 	require.Equal(t, "a.feature:4", h.Verdicts[0].Step)
-	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "books": len(h.Books), "losses": len(h.Losses), "traffic": len(h.Traffic), "ticks": len(h.Ticks), "notes": len(h.Notes)} {
+	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "accounts": len(h.Accounts), "losses": len(h.Losses), "traffic": len(h.Traffic), "ticks": len(h.Ticks), "notes": len(h.Notes)} {
 		require.Equal(t, 1, n, name)
 	}
 	require.NotNil(t, h.Load)
@@ -78,7 +78,7 @@ func TestFoldTellsWhatWasWritten(t *testing.T) {
 	require.Equal(t, []time.Duration{11, 20}, []time.Duration{from, to})
 }
 
-// TestEveryPrefixFolds: a run that is killed at any byte leaves a journal that tells all that came before.
+// TestEveryPrefixFolds: if a run is killed, its journal can be read up to the last complete line.
 func TestEveryPrefixFolds(t *testing.T) {
 	whole := written(t)
 	first := bytes.IndexByte(whole, '\n')
@@ -96,7 +96,7 @@ func TestEveryPrefixFolds(t *testing.T) {
 	}
 }
 
-func TestFoldRefusesWhatIsNoJournal(t *testing.T) {
+func TestFoldRejectsOtherFiles(t *testing.T) {
 	for name, c := range map[string]struct{ text, why string }{
 		"empty":       {"", "empty"},
 		"other":       {`{"seq":1,"at":1}` + "\n", "not a run"},
@@ -110,13 +110,13 @@ func TestFoldRefusesWhatIsNoJournal(t *testing.T) {
 	}
 }
 
-func TestUnknownFieldsAreLeftAlone(t *testing.T) {
+func TestUnknownFieldsAreIgnored(t *testing.T) {
 	b, err := Fold(strings.NewReader(`{"seq":1,"run":{"schema":1,"id":"r","colour":"blue"}}` + "\n" + `{"seq":2,"surprise":{}}` + "\n"))
 	require.NoError(t, err)
 	require.Empty(t, b.Broken)
 }
 
-// failing is a disk that is full after some writes.
+// failing is a writer that fails after some writes, like a full disk.
 type failing struct{ left int }
 
 func (f *failing) Write(p []byte) (int, error) {
@@ -126,7 +126,7 @@ func (f *failing) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestTheFirstWriteErrorSticks(t *testing.T) {
+func TestFirstWriteErrorIsKept(t *testing.T) {
 	w := NewWriter(&failing{left: 1}, time.Now())
 	w.Write(Event{Run: &Run{}})
 	require.NoError(t, w.Err())
@@ -136,7 +136,7 @@ func TestTheFirstWriteErrorSticks(t *testing.T) {
 	require.ErrorContains(t, w.Err(), "disk full")
 }
 
-func TestManyWriters(t *testing.T) {
+func TestConcurrentWrites(t *testing.T) {
 	var out bytes.Buffer
 	w := NewWriter(&out, time.Now())
 	w.Write(Event{Run: &Run{Schema: Schema}})
@@ -155,7 +155,7 @@ func TestManyWriters(t *testing.T) {
 	require.Len(t, b.Scenarios[0].Messages, 800)
 }
 
-func TestMessagesAreBounded(t *testing.T) {
+func TestMessagesAreLimited(t *testing.T) {
 	f := NewFolder()
 	f.Add(Event{Scenario: "s", Begin: &Begin{ID: "s"}})
 	for range maxMessages + 5 {
@@ -189,7 +189,7 @@ func FuzzFold(f *testing.F) {
 	})
 }
 
-func TestTheLinksOfAPartitionAreOneFault(t *testing.T) {
+func TestPartitionIsOneFault(t *testing.T) {
 	for id, want := range map[string]string{"fault-3": "fault-3", "fault-3.12": "fault-3", "": "", "a.b": "a.b", "fault-3.": "fault-3.", "1.2.3": "1.2.3"} {
 		require.Equal(t, want, Whole(id), id)
 	}

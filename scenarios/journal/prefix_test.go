@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPrefixTellsTheSameFacts: what a journal that was cut anywhere tells is exactly what its whole lines tell.
-func TestPrefixTellsTheSameFacts(t *testing.T) {
+// TestPrefixHasTheSameFacts: a truncated journal yields exactly the facts of its complete lines.
+func TestPrefixHasTheSameFacts(t *testing.T) {
 	whole := written(t)
 	lines := bytes.SplitAfter(bytes.TrimSuffix(whole, []byte("\n")), []byte("\n"))
 	f, length := NewFolder(), 0
@@ -31,8 +31,8 @@ func TestPrefixTellsTheSameFacts(t *testing.T) {
 	}
 }
 
-// TestTheLastPhaseGrows: a folder that is asked in the middle does not hold on to where the phase stood then.
-func TestTheLastPhaseGrows(t *testing.T) {
+// TestLastPhaseGrows: a Folder that is read during a run does not freeze the end of the current phase.
+func TestLastPhaseGrows(t *testing.T) {
 	f := NewFolder()
 	f.Add(Event{Scenario: "s", Begin: &Begin{ID: "s"}})
 	f.Add(Event{Scenario: "s", At: time.Second, Phase: &Phase{Name: "fault"}})
@@ -41,13 +41,13 @@ func TestTheLastPhaseGrows(t *testing.T) {
 	require.Equal(t, 9*time.Second, f.Book().Scenarios[0].Phases[0].To)
 }
 
-// TestLinesAreForPeopleToo: a link's name can be searched for as it is written everywhere else.
-func TestLinesAreForPeopleToo(t *testing.T) {
+// TestLinesAreSearchable: the name of a link is not escaped, so that it can be searched for.
+func TestLinesAreSearchable(t *testing.T) {
 	require.Contains(t, string(written(t)), `"x -> y"`)
 	require.Equal(t, 24, bytes.Count(written(t), []byte("\n")), "one line each")
 }
 
-// chunks counts the calls of Write, and whether each was one whole line.
+// chunks counts the calls of Write, by whether each was a complete line.
 type chunks struct{ whole, torn int }
 
 func (c *chunks) Write(p []byte) (int, error) {

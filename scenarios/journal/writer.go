@@ -1,34 +1,36 @@
 package journal
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
 	"time"
 )
 
-// Writer writes events as lines of JSON, each in one Write call. Its methods may be called from many goroutines.
+// Writer writes events as lines of JSON, each in a single call of Write. It is safe for concurrent use.
 type Writer struct {
 	mu    sync.Mutex
 	w     io.Writer
 	began time.Time
 	seq   uint64
 	err   error
+
+	redact redactor
 }
 
-// NewWriter returns a writer whose clock starts at began. It closes nothing.
+// NewWriter returns a writer whose clock starts at began. It does not close w.
 func NewWriter(w io.Writer, began time.Time) *Writer { return &Writer{w: w, began: began} }
 
-// Now is the time since the run began, on the monotonic clock.
+// Now returns the time since the run began, on the monotonic clock.
 func (w *Writer) Now() time.Duration { return time.Since(w.began) }
 
-// Since places a moment on the run's clock.
+// Since converts a time to the clock of the run.
 func (w *Writer) Since(t time.Time) time.Duration { return t.Sub(w.began) }
 
-// Write sets Seq, and At where it is zero, writes the event, and returns it as written. The first error of the underlying writer sticks: nothing
-// is written after it, and Err tells it. A journal that could not be written makes the run worthless.
+// Write sets Seq, and At if it is zero, and writes the event with its secrets redacted (see RedactText). The
+// returned event is not redacted: checks compare its names with those of the experiment. After the first error of
+// the underlying writer, nothing more is written, and Err returns that error. A run whose journal could not be
+// written is worthless.
 func (w *Writer) Write(e Event) Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -40,12 +42,9 @@ func (w *Writer) Write(e Event) Event {
 	if w.err != nil {
 		return e
 	}
-	var line bytes.Buffer
-	enc := json.NewEncoder(&line) // it ends the line
-	enc.SetEscapeHTML(false)      // "orders -> payments" is there to be found
-	err := enc.Encode(e)
+	line, err := encode(e)
 	if err == nil {
-		_, err = w.w.Write(line.Bytes())
+		_, err = w.w.Write(w.redact.document(line))
 	}
 	if err != nil {
 		w.err = fmt.Errorf("write the journal: %w", err)
@@ -53,7 +52,7 @@ func (w *Writer) Write(e Event) Event {
 	return e
 }
 
-// Err is the first error of writing.
+// Err returns the first write error.
 func (w *Writer) Err() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

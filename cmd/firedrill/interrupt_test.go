@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// slow is a drill in which back takes long to restart after a crash. It also has a child process in its own
+// session.
+const slow = `Feature: slow
+  Scenario: slow
+    Given the system described in "system.yaml"
+    When "back" crashes for 500ms
+    And 60s pass
+`
+
+// slowSystem has a service back that starts only once. Nothing connects to it, so a line of its log makes it
+// ready.
+const slowSystem = `services:
+  back:
+    command: [sh, -c, 'setsid sleep 7%[1]d & [ -e lived ] && exec sleep 7%[1]d; touch lived; trap "exit 0" TERM; echo ready; while :; do sleep 0.1; done']
+    ready: {line: "^ready$", within: 1h}
+`
+
+func slowDrill(t *testing.T) (dir, sleep string) {
+	t.Helper()
+	dir, sleep = t.TempDir(), fmt.Sprintf("7%d", os.Getpid())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), fmt.Appendf(nil, slowSystem, os.Getpid()), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "slow.feature"), []byte(slow), 0o600))
+	return dir, sleep
+}
+
+// sleepingProcesses returns the processes that sleep for the given number of seconds.
+func sleepingProcesses(sleep string) (pids []string) {
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range paths {
+		raw, _ := os.ReadFile(path)
+		if strings.HasPrefix(string(raw), "sleep\x00"+sleep) {
+			pids = append(pids, filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return pids
+}
+
+func TestInterruptedHealingStartsNothing(t *testing.T) {
+	dir, sleep := slowDrill(t)
+	p := start(t, "", "run", filepath.Join(dir, "slow.feature"))
+	p.until(t, `(?s)"what":"crashed".*"what":"started"`) // healing has begun and would take an hour
+	began := time.Now()
+	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
+	require.Equal(t, 130, p.code(t), p.output())
+	require.Less(t, time.Since(began), 15*time.Second)
+	require.Contains(t, p.errOut.String(), "healing and stopping; once more to leave at once")
+	require.Empty(t, sleepingProcesses(sleep))
+	require.Contains(t, p.out.String(), "report: ")
+}
+
+func TestSecondSignalExitsImmediately(t *testing.T) {
+	dir, sleep := slowDrill(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	raw, err := os.ReadFile(filepath.Join(dir, "system.yaml"))
+	require.NoError(t, err)
+	// It ignores SIGTERM and runs for long, so that the first signal leads to a wait.
+	raw = []byte(strings.ReplaceAll(string(raw), `trap "exit 0" TERM`, `trap "" TERM`) + "    stop: {within: 1h}\n")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), raw, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "slow.feature"), []byte(strings.Replace(slow, `When "back" crashes for 500ms`, `When 1s pass`, 1)), 0o600))
+	p := start(t, "", "run", filepath.Join(dir, "slow.feature"))
+	p.until(t, `"what":"ready"`)
+	require.NotEmpty(t, sleepingProcesses(sleep))
+	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
+	require.Eventually(t, func() bool { return strings.Contains(p.errOut.String(), "once more") }, time.Minute, 5*time.Millisecond)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.Equal(t, 130, p.code(t), p.output())
+	require.Contains(t, p.errOut.String(), "terminated: leaving at once; services are killed")
+	require.Empty(t, sleepingProcesses(sleep))
+	files, err := filepath.Glob(filepath.Join(os.TempDir(), "firedrill-*", "*"))
+	require.NoError(t, err)
+	require.Empty(t, files, "there is nothing for the next run to clean up")
+}
+
+func TestNextRunReportsLeftovers(t *testing.T) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip("what a killed run left is known on Linux only")
+	}
+	dir, sleep := slowDrill(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "slow.feature"), []byte(strings.Replace(slow, `When "back" crashes for 500ms`, `When 1s pass`, 1)), 0o600))
+	p := start(t, "", "run", filepath.Join(dir, "slow.feature"))
+	p.until(t, `"what":"ready"`)
+	left := sleepingProcesses(sleep)
+	require.NotEmpty(t, left)
+	require.NoError(t, p.cmd.Process.Kill())
+	require.Equal(t, -1, p.code(t))
+	require.Subset(t, sleepingProcesses(sleep), left, "a child in a session of its own outlives the runner")
+
+	next := start(t, "", "run", "../../cmd/firedrill/testdata/vacuous.feature")
+	require.Equal(t, 3, next.code(t), next.output())
+	require.Contains(t, next.errOut.String(), "cleaned up after the run of pid "+strconv.Itoa(p.cmd.Process.Pid)+", which was killed: ")
+	require.Contains(t, next.errOut.String(), `ended "sleep 7`)
+	require.Empty(t, sleepingProcesses(sleep))
+}
+
+func TestServiceWithTakenPortIsNotReady(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	dir := t.TempDir()
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), []byte("services:\n  web: {command: [sleep, \"60\"], port: "+port+", serves: [/]}\n"), 0o600))
+	feature := strings.Replace(slow, `When "back" crashes for 500ms`, `And a steady load of 20 requests per second on "GET /a"`, 1)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.feature"), []byte(strings.Replace(feature, "And 60s pass", "When 1s pass\n    Then at least 1% of requests succeed", 1)), 0o600))
+	began := time.Now()
+	p := start(t, "", "run", filepath.Join(dir, "a.feature"))
+	require.Equal(t, 3, p.code(t), p.output())
+	require.Less(t, time.Since(began), 9*time.Second)
+	if _, err := os.Stat("/proc/self/exe"); err == nil {
+		require.Contains(t, p.out.String(), fmt.Sprintf("(pid %d) listens on 127.0.0.1:%s and is no process of this service", os.Getpid(), port))
+	}
+}

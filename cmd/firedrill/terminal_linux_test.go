@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal returns both ends of a pseudo-terminal.
+func openTerminal(t *testing.T) (master, terminal *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	require.NoError(t, unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(t, err)
+	return master, terminal
+}
+
+// onTerminal runs the program on a terminal and returns its output.
+func onTerminal(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	master, terminal := openTerminal(t)
+	defer master.Close()
+	cmd := exec.CommandContext(t.Context(), self, args...)
+	cmd.Env = append(append(os.Environ(), "FIREDRILL_IS_PROGRAM=1", "NO_COLOR="), env...)
+	cmd.Stdout, cmd.Stderr = terminal, terminal
+	require.NoError(t, cmd.Start())
+	require.NoError(t, terminal.Close())
+	var printed bytes.Buffer
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(&printed, master) // fails when the program has closed the terminal
+	}()
+	err = cmd.Wait()
+	<-read
+	t.Logf("%v: %q", err, printed.String())
+	return printed.String()
+}
+
+// TestPlainTerminals: with a dumb terminal or NO_COLOR, the output has neither colours nor cursor movements.
+func TestPlainTerminals(t *testing.T) {
+	dir := t.TempDir()
+	feature := filepath.Join(dir, "a.feature")
+	text := "Feature: A\n  Scenario: waits\n    Given the service \"a\" at \"127.0.0.1:1\"\n    When 1500ms pass\n"
+	require.NoError(t, os.WriteFile(feature, []byte(text), 0o600))
+	for name, c := range map[string]struct {
+		env    []string
+		styled bool
+	}{
+		"xterm":    {[]string{"TERM=xterm"}, true},
+		"dumb":     {[]string{"TERM=dumb"}, false},
+		"no name":  {[]string{"TERM="}, false},
+		"no color": {[]string{"TERM=xterm", "NO_COLOR=1"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			printed := onTerminal(t, c.env, "run", feature, "--dir", filepath.Join(t.TempDir(), "runs"))
+			require.Contains(t, printed, "waits")
+			require.Equal(t, c.styled, bytes.ContainsRune([]byte(printed), '\x1b'), "%q", printed)
+		})
+	}
+}

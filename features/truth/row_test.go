@@ -1,0 +1,186 @@
+package truth
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// row is one drill and the truth about it.
+type row struct {
+	name   string
+	steps  string // a line for each, what follows: Given the system described in "system.yaml"
+	system string // the system file; "" is two services, front and back, started with these options:
+	front  string
+	back   string
+	needs  string // a program that has to be installed
+
+	want   string   // "passed", "failed", "inconclusive", "problem" (exit code 2), "stopped"; a list with | where more than one is right
+	reason string   // a regular expression that the reasons match, where the outcome is not passed
+	sent   [2]int   // how many requests are sent, from and to; zero is not asked
+	fails  []string // regular expressions: the checks that fail, all of them and no other
+	why    string   // the outcome is the truth
+
+	paths       []string                         // features; empty is a.feature
+	files       map[string]string                // other files beside the feature
+	before      func(t *testing.T, f folder)     // prepares what the drill meets
+	beside      func(pid int, begun func() bool) // runs while the program does; begun reports whether a fault is live
+	descriptors int                              // the program's limit; 0 is the machine's
+	parallel    int                              // scenarios at once; 0 is one
+	runs        int                              // the program runs so often; the last one is judged
+	alone       bool                             // its verdict depends on time: no other row runs beside it
+	full        bool                             // runs with -full only
+}
+
+// folder is where a row's files are.
+type folder struct{ dir, service string }
+
+// shop is the system of most rows. Without a name in the steps the spare service is left out.
+func (r row) shop(f folder) string {
+	var b strings.Builder
+	b.WriteString("fallback: \"X-Degraded: true\"\nservices:\n")
+	fmt.Fprintf(&b, "  front:\n    command: [%s, %s]\n    serves: [/]\n    depends: {back: http}\n", f.command(), list(`-listen 127.0.0.1:${port} -dep ${link:back} `+r.front))
+	fmt.Fprintf(&b, "  back:\n    command: [%s, %s]\n", f.command(), list(`-listen 127.0.0.1:${port} `+r.back))
+	if strings.Contains(r.steps, "spare") {
+		fmt.Fprintf(&b, "  spare:\n    command: [%s, %s]\n    serves: [/spare]\n", f.command(), list(`-listen 127.0.0.1:${port}`))
+	}
+	b.WriteString("clients:\n  depends: {front: http}\n")
+	return b.String()
+}
+
+// command is how a system file starts a service.
+func (f folder) command() string { return fmt.Sprintf("%q, %q", f.service, serveArg) }
+
+// list writes fields as elements of a YAML list.
+func list(fields string) string {
+	all := strings.Fields(fields)
+	for i, s := range all {
+		all[i] = fmt.Sprintf("%q", s)
+	}
+	return strings.Join(all, ", ")
+}
+
+// write puts the row's files into its folder.
+func (r row) write(f folder) error {
+	system := r.system
+	if system == "" {
+		system = r.shop(f)
+	}
+	system = strings.ReplaceAll(strings.ReplaceAll(system, "SERVICE", f.command()), "FOLDER", f.dir)
+	var b strings.Builder
+	fmt.Fprintf(&b, "Feature: truth\n\n  Scenario: %s\n    Given the system described in \"system.yaml\"\n", strings.ReplaceAll(r.name, ":", ","))
+	for line := range strings.Lines(r.steps) {
+		switch line = strings.TrimSpace(line); {
+		case line == "":
+		case strings.HasPrefix(line, "Scenario:"):
+			fmt.Fprintf(&b, "\n  %s\n    Given the system described in \"system.yaml\"\n", line)
+		default:
+			fmt.Fprintln(&b, "    "+line)
+		}
+	}
+	files := map[string]string{"system.yaml": system, "a.feature": b.String()}
+	for name, text := range r.files {
+		files[name] = strings.ReplaceAll(strings.ReplaceAll(text, "SERVICE", f.command()), "FOLDER", f.dir)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(f.dir+"/"+name, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setPort puts a port into the row's files.
+func (f folder) setPort(t *testing.T, port string) {
+	t.Helper()
+	for _, name := range []string{"system.yaml", "nginx.conf"} {
+		raw, err := os.ReadFile(f.dir + "/" + name)
+		if os.IsNotExist(err) {
+			continue
+		}
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(f.dir+"/"+name, bytes.ReplaceAll(raw, []byte("PORT"), []byte(port)), 0o600))
+	}
+}
+
+// wrong lists what is not as the row says; empty is right.
+func (r row) wrong(g got) []string {
+	var all []string
+	if !slices.Contains(strings.Split(r.want, "|"), g.outcome) {
+		all = append(all, fmt.Sprintf("the outcome is %s", g.outcome))
+	}
+	if (g.outcome != "passed" || g.reasons != "") && r.reason != "" && !regexp.MustCompile(r.reason).MatchString(g.reasons) {
+		all = append(all, fmt.Sprintf("no reason matches %s", r.reason))
+	}
+	if g.outcome == "failed" || len(r.fails) > 0 && r.want == "failed" {
+		all = append(all, r.misjudged(g.failed)...)
+	}
+	if r.sent[1] > 0 && (g.sent < r.sent[0] || g.sent > r.sent[1]) {
+		all = append(all, fmt.Sprintf("%d requests were sent, not %d to %d", g.sent, r.sent[0], r.sent[1]))
+	}
+	if len(g.left) > 0 {
+		all = append(all, "left behind: "+strings.Join(g.left, ", "))
+	}
+	return all
+}
+
+// misjudged compares the checks that failed with those that are to.
+func (r row) misjudged(failed []string) []string {
+	var all []string
+	for _, pattern := range r.fails {
+		if !slices.ContainsFunc(failed, regexp.MustCompile(pattern).MatchString) {
+			all = append(all, fmt.Sprintf("no check that failed matches %s", pattern))
+		}
+	}
+	for _, check := range failed {
+		if !slices.ContainsFunc(r.fails, func(p string) bool { return regexp.MustCompile(p).MatchString(check) }) {
+			all = append(all, fmt.Sprintf("this check failed: %s", check))
+		}
+	}
+	return all
+}
+
+// load is what most rows ask of their clients. Times are short: what is true after ten seconds is true after one.
+func load(route string, rate float64) string {
+	return loadFor(route, rate, time.Second, baseline(rate))
+}
+
+// baseline is long enough for the 20 requests that it needs, and those in flight at its end.
+func baseline(rate float64) time.Duration {
+	if rate < 40 {
+		return 2 * time.Second
+	}
+	return time.Second
+}
+
+func loadFor(route string, rate float64, patience, baseline time.Duration) string {
+	return fmt.Sprintf("And a steady load of %v requests per second on %q\nAnd clients give up after %s\nAnd a baseline is measured for %s\n", rate, route, patience, baseline)
+}
+
+// keyed adds a key to each request, and says where effects are read.
+func keyed(effects string) string {
+	return "And every request carries a fresh idempotency key in the \"Idempotency-Key\" header\n" + fmt.Sprintf("And applied effects are read from %q\n", effects)
+}
+
+// steady declares a steady state without success.
+const steady = `And the steady state is:
+| measure     | condition   |
+| p95 latency | below 500ms |
+`
+
+// What many rows do or ask.
+const (
+	slow    = "When calls from \"front\" to \"back\" are delayed by 100ms for 1s\n"
+	half    = "Then at least 50% of requests succeed during the fault\n"
+	succeed = "Then at least 99% of requests succeed\n"
+	once    = "Then every acknowledged request is applied exactly once\n"
+	twice   = "Then no request is applied more than once\n"
+	lost    = "Then no acknowledged request is lost\n"
+)

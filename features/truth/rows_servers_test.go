@@ -1,0 +1,101 @@
+package truth
+
+import (
+	"fmt"
+	"net"
+	"testing"
+	"time"
+)
+
+// The configuration of nginx, with a port, and what is to stand in it.
+func nginxConf(daemon, inHTTP, answer string) string {
+	return fmt.Sprintf(`daemon %s; worker_processes 1; error_log stderr; pid nginx.pid;
+events { worker_connections 64; }
+http { access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+  %s
+  server { listen 127.0.0.1:PORT; location / { %s } } }
+`, daemon, inHTTP, answer)
+}
+
+// nginx is the command of a service, in the row's folder.
+const nginx = `[nginx, -p, FOLDER, -c, nginx.conf, -e, stderr]`
+
+// freePort returns a port that is free now. A server of a fixed configuration needs one.
+func freePort(t *testing.T) int {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// servers are rows with real servers, and reported systems that are right or wrong in one way each.
+func servers() []row {
+	return []row{
+		{
+			name: "nginx closes idle connections after a second", needs: "nginx", full: true,
+			steps:  "And a steady load of 1 request per second on \"GET /a\"\nAnd a baseline is measured for 20s\nWhen 20s pass\nThen at least 97% of requests succeed\n",
+			system: "services:\n  web: {command: " + nginx + ", port: PORT, serves: [/a]}\n",
+			files:  map[string]string{"nginx.conf": nginxConf("off", "keepalive_timeout 1s;", `return 200 "ok\n";`)},
+			want:   "passed", why: "nothing is wrong: a connection that the server closed while it was idle is the client's to know of",
+		}, {
+			name: "nginx closes idle connections after a second, POST with keys", needs: "nginx", full: true,
+			steps:  "And a steady load of 1 request per second on \"POST /a\"\nAnd every request carries a fresh idempotency key in the \"Idempotency-Key\" header\nAnd a baseline is measured for 20s\nWhen 20s pass\nThen at least 97% of requests succeed\n",
+			system: "services:\n  web: {command: " + nginx + ", port: PORT, serves: [/a]}\n",
+			files:  map[string]string{"nginx.conf": nginxConf("off", "keepalive_timeout 1s;", `return 200 "ok\n";`)},
+			want:   "passed", why: "nothing is wrong, and nothing is repeated",
+		}, {
+			name: "calls are held for longer than nginx keeps an idle connection", needs: "nginx", front: "-patience 8s", full: true,
+			steps:  loadFor("GET /dep", 20, 10*time.Second, 2*time.Second) + "When calls from \"front\" to \"dep\" are delayed by 4s for 8s\nThen at least 99% of requests succeed during the fault\nAnd at least 60 calls from \"front\" to \"dep\" were affected by the fault\n",
+			system: "services:\n  dep: {command: " + nginx + ", port: PORT}\n  front: {command: [SERVICE, -listen, \"127.0.0.1:${port}\", -dep, \"${link:dep}\", -patience, 8s], serves: [/], depends: {dep: http}}\n",
+			files:  map[string]string{"nginx.conf": nginxConf("off", "keepalive_timeout 2s; client_header_timeout 2s;", `return 200 "ok\n";`)},
+			want:   "passed", why: "the front waits for 8s and each answer comes after 4s",
+		}, {
+			name: "nginx puts itself into the background", needs: "nginx",
+			steps:  load("GET /a", 20) + "When \"web\" crashes for 2s\nThen at least 99% of requests succeed during the fault\n",
+			system: "services:\n  web: {command: " + nginx + ", port: PORT, ready: {tcp: true}, serves: [/a]}\n",
+			files:  map[string]string{"nginx.conf": nginxConf("on", "", `return 200 "ok\n";`)},
+			want:   "inconclusive|problem|failed", reason: `(?i)background|daemon|web|succeed`, fails: []string{`requests succeed during the fault`},
+			why: "either the daemon is kept under control, and then no request succeeds while it is down, or it is refused",
+		}, {
+			name: "redis-server puts itself into the background, and nothing calls it", needs: "redis-server",
+			steps:  load("GET /ok", 20) + "When \"db\" crashes for 2s\nThen at least 99% of requests succeed\n",
+			system: "services:\n  db: {command: [redis-server, --port, \"${port}\", --daemonize, \"yes\", --save, \"\"], ready: {tcp: true}}\n  web: {command: [SERVICE, -listen, \"127.0.0.1:${port}\"], serves: [/]}\n",
+			want:   "inconclusive|problem", reason: `(?i)background|daemon|db|` + touched,
+			why: "nothing depends on it, and it is not under the program's control unless it is found",
+		}, {
+			name: "replies of redis-server are late", needs: "redis-server",
+			steps:  loadFor("POST /incr", 40, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + "When replies from \"redis\" to \"counter\" are delayed by 300ms for 3s\nThen at least 40 messages from \"counter\" to \"redis\" were affected by the fault\nAnd at least 99% of requests succeed\nAnd every acknowledged request is applied exactly once\n",
+			system: counter, want: "passed", why: "the counter waits for as long, and counts each once",
+		}, {
+			name: "redis-server pushes nothing, and what it pushes is late", needs: "redis-server",
+			steps:  loadFor("POST /incr", 20, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + "When messages from \"redis\" to \"counter\" are delayed by 500ms for 2s\nThen at least 99% of requests succeed\n",
+			system: counter, want: "inconclusive|problem", reason: `(?i)repl|push|` + touched,
+			why: "what redis-server sends are replies",
+		}, {
+			name: "an operation in lower case", needs: "redis-server",
+			steps:  loadFor("POST /incr", 40, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + "When only \"incr\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 20 messages from \"counter\" to \"redis\" were affected by the fault\nAnd at least 99% of requests succeed\n",
+			system: counter, want: "passed|problem", reason: `INCR`,
+			why: "it is understood as what it means, or refused; it does not match nothing",
+		}, {
+			name: "an operation that the link does not carry", needs: "redis-server",
+			steps:  loadFor("POST /incr", 20, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + "When only \"HGETALL\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 99% of requests succeed\n",
+			system: counter, want: "inconclusive", reason: `INCR`,
+			why: "the counter sends INCR; the reason names what was seen",
+		},
+	}
+}
+
+const counter = `
+services:
+  redis:
+    command: [redis-server, --bind, "127.0.0.1", --port, "${port}", --dir, "${dir}", --save, "", --appendonly, "no"]
+    ready: {line: Ready to accept connections, within: 20s}
+  counter:
+    command: ["${self}", service, counter, --listen, "127.0.0.1:${port}", --link, "${link:redis}", --direct, "${address:redis}"]
+    ready: {http: /livez, within: 20s}
+    serves: [/]
+    depends: {redis: redis}
+`

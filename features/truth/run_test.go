@@ -1,0 +1,201 @@
+package truth
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// got is what the program made of a row.
+type got struct {
+	outcome string   // as in row
+	reasons string   // all reasons, a line each
+	failed  []string // checks
+	sent    int      // requests, by the generator's count
+	left    []string // processes that were still there, by their command lines
+}
+
+// outcomes are those of exit codes.
+var outcomes = map[int]string{0: "passed", 1: "failed", 2: "problem", 3: "inconclusive", 4: "stopped", 130: "interrupted"}
+
+// program is the program as users build it.
+var program = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(scratch, "firedrill")
+	out, err := exec.Command("go", "build", "-o", path, "github.com/firedrill-dev/firedrill/cmd/firedrill").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build the program: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+// run runs the program on a row's folder and returns what it made of it.
+func (r row) run(t *testing.T, f folder, path string) (got, error) {
+	var g got
+	paths := r.paths
+	if paths == nil {
+		paths = []string{"a.feature"}
+	}
+	for range max(1, r.runs) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+		defer cancel()
+		var errors bytes.Buffer
+		cmd := exec.CommandContext(ctx, path, append([]string{"run", "--parallel", strconv.Itoa(max(1, r.parallel)), "--seed", "7", "--dir", "runs"}, paths...)...)
+		cmd.Dir, cmd.Env, cmd.Stderr = f.dir, append(os.Environ(), marker+f.dir), &errors
+		code, err := r.wait(cmd, f)
+		if err != nil {
+			return g, err
+		}
+		if g, err = read(f, code, errors.String()); err != nil {
+			return g, err
+		}
+	}
+	g.left = leftBehind(f.dir)
+	return g, nil
+}
+
+// wait starts the program, with the row's limit of descriptors and with what runs beside it, and returns its exit code.
+func (r row) wait(cmd *exec.Cmd, f folder) (int, error) {
+	if r.descriptors > 0 { // the test binary sets the limit and becomes the program
+		cmd.Args = append([]string{f.service, limitArg, strconv.Itoa(r.descriptors), cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = f.service
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan struct{})
+	var besides sync.WaitGroup
+	if r.beside != nil {
+		besides.Go(func() { r.beside(cmd.Process.Pid, func() bool { return awaitLive(f.dir, ended) }) })
+	}
+	err := cmd.Wait()
+	close(ended)
+	besides.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return 0, err
+	}
+	if code := cmd.ProcessState.ExitCode(); code >= 0 {
+		return code, nil
+	}
+	return 0, fmt.Errorf("the program was ended: %w", err)
+}
+
+// awaitLive waits until the journal has a live fault, and reports whether that came before the run ended.
+func awaitLive(dir string, ended <-chan struct{}) bool {
+	for {
+		raw, _ := os.ReadFile(dir + "/runs/latest/journal.ndjson")
+		if bytes.Contains(raw, []byte(`"stage":"live"`)) {
+			return true
+		}
+		select {
+		case <-ended:
+			return false
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// read takes a run's outcome from the exit code and its reasons from the journal.
+func read(f folder, code int, errorText string) (got, error) {
+	g := got{outcome: outcomes[code]}
+	if g.outcome == "" {
+		return g, fmt.Errorf("exit code %d: %s", code, errorText)
+	}
+	if g.outcome == "problem" {
+		g.reasons = errorText
+		return g, nil
+	}
+	file, err := os.Open(f.dir + "/runs/latest/journal.ndjson")
+	if err != nil {
+		return g, err
+	}
+	defer file.Close()
+	book, err := journal.Fold(file)
+	if err != nil {
+		return g, err
+	}
+	var reasons []string
+	for _, h := range book.Scenarios {
+		if h.End != nil && h.End.Reason != "" {
+			reasons = append(reasons, h.End.Reason)
+		}
+		if h.Load != nil {
+			g.sent += h.Load.Sent
+		}
+		for _, v := range h.Verdicts {
+			if v.Outcome == "failed" {
+				g.failed = append(g.failed, v.Check)
+			}
+			if v.Outcome != "passed" {
+				reasons = append(reasons, fmt.Sprintf("%s: %s: observed %s; %s", v.Check, v.Outcome, v.Observed, v.Reason))
+			}
+		}
+	}
+	g.reasons = strings.Join(reasons, "\n")
+	return g, nil
+}
+
+// marker is in the environment of everything that a row starts.
+const marker = "TRUTH_ROW="
+
+// leftBehind finds processes of a folder that have not ended in time, ends them, and returns their command lines.
+func leftBehind(dir string) []string {
+	var pids []int
+	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if pids = processesOf(dir); len(pids) == 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	var left []string
+	for _, pid := range pids {
+		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		left = append(left, strings.TrimSpace(strings.ReplaceAll(string(command), "\x00", " ")))
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	slices.Sort(left)
+	return slices.Compact(left)
+}
+
+// processesOf finds processes that carry the marker or work in the folder: daemons may overwrite their environment.
+func processesOf(dir string) []int {
+	entries, _ := os.ReadDir("/proc")
+	var pids []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		env, _ := os.ReadFile("/proc/" + e.Name() + "/environ")
+		cwd, _ := os.Readlink("/proc/" + e.Name() + "/cwd")
+		if slices.Contains(strings.Split(string(env), "\x00"), marker+dir) || cwd == dir || strings.HasPrefix(cwd, dir+"/") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// limited limits the descriptors of this process and makes it another program.
+func limited(args []string) int {
+	n, err := strconv.ParseUint(args[0], 10, 32)
+	if err == nil {
+		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})
+	}
+	if err == nil {
+		err = syscall.Exec(args[1], args[1:], os.Environ())
+	}
+	fmt.Fprintln(os.Stderr, "limit descriptors:", err)
+	return 2
+}

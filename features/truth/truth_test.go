@@ -1,0 +1,173 @@
+package truth
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/firedrill-dev/firedrill/injector/process"
+)
+
+// full asks for every row.
+var full = flag.Bool("full", false, "run every row of the truth suite, not only those that fit into five minutes")
+
+// serveArg makes this test binary a service.
+const serveArg = "serve-for-truth"
+
+// limitArg makes it another program with few descriptors.
+const limitArg = "limit-for-truth"
+
+// scratch is the folder of what all tests share.
+var scratch string
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == serveArg {
+		os.Exit(serve(os.Args[2:]))
+	}
+	if len(os.Args) > 3 && os.Args[1] == limitArg {
+		os.Exit(limited(os.Args[2:]))
+	}
+	flag.Parse()
+	sideBySide()
+	var err error
+	if scratch, err = os.MkdirTemp("", "truth"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"), goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(scratch)
+		os.Exit(code)
+	}))
+}
+
+// sideBySide lets more rows run at once than there are processors, unless a flag says how many: drills wait for most of their time.
+func sideBySide() {
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
+	if !said {
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
+}
+
+// rows are all rows, those of each table behind another.
+func rows() []row {
+	return slices.Concat(reported(), soundness(), mistakes(), servers(), vacuousLoad(), vacuousFault(), vacuousEffects(), trickyOrders(), trickyPages())
+}
+
+// results collects a line for each row.
+type results struct {
+	mu    sync.Mutex
+	lines []string
+	wrong int
+}
+
+func (rs *results) add(r row, g got, wrong []string) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	state := "right"
+	if len(wrong) > 0 {
+		rs.wrong++
+		state = "WRONG (" + strings.Join(wrong, "; ") + ")"
+	}
+	reason, _, _ := strings.Cut(g.reasons, "\n")
+	rs.lines = append(rs.lines, fmt.Sprintf("%s | wanted %s | got %s | %s | %s", r.name, r.want, g.outcome, state, reason))
+}
+
+// TestTruth runs the rows: those whose verdict depends on time alone, then the others side by side.
+func TestTruth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs drills for minutes")
+	}
+	path, err := program()
+	require.NoError(t, err)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	var rs results
+	t.Cleanup(func() {
+		slices.Sort(rs.lines)
+		t.Logf("%d of %d rows are judged wrongly\n%s", rs.wrong, len(rs.lines), strings.Join(rs.lines, "\n"))
+	})
+	for _, r := range rows() {
+		if r.full && !*full {
+			continue
+		}
+		t.Run(r.name, func(t *testing.T) {
+			if !r.alone {
+				t.Parallel()
+			}
+			r.installed(t)
+			g := r.judged(t, self, path)
+			for range 2 {
+				if g.outcome != "inconclusive" || strings.Contains(r.want, "inconclusive") {
+					break
+				}
+				t.Logf("run again, since inconclusive is no verdict and may be this machine's doing:\n%s", g.reasons)
+				g = r.judged(t, self, path)
+			}
+			wrong := r.wrong(g)
+			rs.add(r, g, wrong)
+			assert.Empty(t, wrong, "wanted %s: %s\nreasons:\n%s", r.want, r.why, g.reasons)
+		})
+	}
+}
+
+// judged runs the row in a folder of its own.
+func (r row) judged(t *testing.T, self, path string) got {
+	t.Helper()
+	dir, err := os.MkdirTemp(scratch, "row") // a name without signs that configurations know
+	require.NoError(t, err)
+	f := folder{dir: dir, service: self}
+	require.NoError(t, r.write(f))
+	if r.before != nil {
+		r.before(t, f)
+	}
+	f.setPort(t, strconv.Itoa(freePort(t))) // where a server is configured with a fixed one
+	g, err := r.run(t, f, path)
+	require.NoError(t, err)
+	return g
+}
+
+// installed skips a row whose program is missing, unless everything must run.
+func (r row) installed(t *testing.T) {
+	t.Helper()
+	if r.needs == "" {
+		return
+	}
+	if _, err := process.LookPath(r.needs); err == nil {
+		return
+	}
+	if os.Getenv("FIREDRILL_MUST_RUN") != "" {
+		t.Fatalf("%s is not installed", r.needs)
+	}
+	t.Skipf("%s is not installed", r.needs)
+}
+
+// TestRowsAreComplete holds that each row says what it needs to: a name of its own, an outcome, a reason, and why it is the truth.
+func TestRowsAreComplete(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range rows() {
+		require.NotEmpty(t, r.why, r.name)
+		require.False(t, seen[r.name], "two rows are called %q", r.name)
+		seen[r.name] = true
+		for want := range strings.SplitSeq(r.want, "|") {
+			require.Contains(t, []string{"passed", "failed", "inconclusive", "problem", "stopped"}, want, r.name)
+		}
+		require.True(t, strings.Contains(r.want, "passed") || r.reason != "", "%s: a reason is needed", r.name)
+		require.False(t, strings.Contains(r.want, "failed") && len(r.fails) == 0, "%s: which check fails?", r.name)
+		for _, pattern := range append([]string{r.reason}, r.fails...) {
+			_, err := regexp.Compile(pattern)
+			require.NoError(t, err, r.name)
+		}
+	}
+}

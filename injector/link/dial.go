@@ -1,0 +1,81 @@
+package link
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+)
+
+// dial is open with the signature that relays need.
+func (c *conn) dial(ctx context.Context) (net.Conn, error) {
+	up, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return up, nil
+}
+
+// open dials the upstream, after waiting until the path to it is not cut off.
+func (c *conn) open(ctx context.Context) (*socket, error) {
+	c.use.dialingSince.CompareAndSwap(0, nanotime())
+	if err := c.awaitPath(ctx); err != nil {
+		return nil, err
+	}
+	l := c.link
+	up, err := c.dialUpstream(ctx)
+	if err == nil && l.cfg.ProxyProtocol != "" {
+		_, err = up.Write(proxyHeader(l.cfg.ProxyProtocol, c.RemoteAddr(), c.LocalAddr()))
+	}
+	c.use.dialingSince.Store(0)
+	if err != nil {
+		if up != nil {
+			_ = up.Close()
+		}
+		l.countDialError(ctx, err)
+		return nil, fmt.Errorf("dial %s for link %q: %w", l.cfg.Upstream, l.cfg.Name, err)
+	}
+	sock, err := newSocket(up)
+	if err == nil {
+		sock.owner = c
+	}
+	return sock, err
+}
+
+// awaitPath waits until no fault cuts the path to the server, and counts each cut that it waited for.
+func (c *conn) awaitPath(ctx context.Context) error {
+	l := c.link
+	began := time.Now()
+	var notice <-chan time.Time
+	cuts := map[*stage]*mark{} // cuts that it has waited for
+	for {
+		if time.Since(began) >= noticeable {
+			for s, m := range cuts {
+				m.touch(s)
+			}
+		}
+		l.mu.Lock()
+		cut, changed := false, l.changed
+		for _, s := range l.stages {
+			if !s.hold || s.dir == ToClient || !s.picks(c) {
+				continue
+			}
+			cut = true
+			cuts[s] = c.mark(s)
+			cuts[s].see(s)
+		}
+		l.mu.Unlock()
+		if !cut {
+			return nil
+		}
+		if notice == nil {
+			notice = time.After(noticeable)
+		}
+		select {
+		case <-changed:
+		case <-notice:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

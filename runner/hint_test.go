@@ -1,0 +1,90 @@
+package runner
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+// The hint for a fault without effect names what its link carried instead and what was probably meant.
+func TestHintsNameTheCause(t *testing.T) {
+	pick := func(method, path string) injector.Pick {
+		return injector.Pick{Match: message.Match{Method: method, Path: path}}
+	}
+	busy := []message.Datagram{
+		{Topic: message.Topic{Method: "INCR", Path: "stock:1"}, Op: "INCR stock:1"}, {Topic: message.Topic{Method: "INCR", Path: "stock:2"}, Op: "INCR stock:2"},
+		{Topic: message.Topic{Method: "PING"}, Op: "PING"},
+	}
+	for name, c := range map[string]struct {
+		fault   injector.Fault
+		carried []message.Datagram
+		tally   evidence.Tally
+		want    string
+	}{
+		"another operation": {injector.LoseReplies{Pick: pick("INCRBY", "")}, busy, evidence.Tally{},
+			`the link carried 3 calls while it was live, and none that it chooses: "INCR stock:{id}" (2), "PING" (1)`},
+		"gRPC with a method of HTTP": {injector.LoseReplies{Pick: pick("POST", "/p.S/Mx")}, []message.Datagram{{Topic: message.Topic{Method: "POST", Path: "/p.S/M"}, Op: "/p.S/M"}}, evidence.Tally{}, `did you mean "/p.S/M"?`},
+		"nearly the same":            {injector.LoseReplies{Pick: pick("INCR", "stok:{id}")}, busy, evidence.Tally{}, `did you mean "INCR stock:{id}"?`},
+		"nothing at all":             {injector.LoseReplies{}, nil, evidence.Tally{}, "carried nothing that it could act on"},
+		"no bodies": {injector.TruncateCalls{Pick: pick("", "/price")}, busy, evidence.Tally{Seen: 60, Skipped: map[string]int64{"it has no payload": 60}},
+			`it chose 60 of the 60 calls that it saw and could act on none of them (60: it has no payload); did you mean: only "/price" replies from "web" to "clients" are truncated?`},
+		"only idle connections": {injector.Reset{}, nil, evidence.Tally{Seen: 2, Idle: 2}, `it broke 2 calls that nothing was using, and none in use: does the load make "clients" call "web" over them?`},
+		"answered by another":   {injector.Crash{}, nil, evidence.Tally{Seen: 1, Void: "a stranger listened in its place"}, "a stranger listened in its place"},
+		"too high a rate":       {injector.Bandwidth{Rate: 100_000_000}, busy, evidence.Tally{Seen: 3}, "acted on none: a lower rate or larger messages would let it act"},
+		"too large pieces":      {injector.Sliced{Size: 64_000}, busy, evidence.Tally{Seen: 3}, "acted on none: smaller pieces would let it act"},
+		"after too many bytes":  {injector.Reset{AfterBytes: 1_000_000_000}, busy, evidence.Tally{Seen: 3}, "acted on none: a smaller number of bytes"},
+		"too small a share":     {injector.CorruptReplies{}, busy, evidence.Tally{Seen: 3}, "it saw 3 calls and acted on none: a larger share"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := message.New("redis", message.Config{Link: "clients -> web"})
+			require.NoError(t, err)
+			r.Carry(message.Datagram{Topic: message.Topic{Method: "AUTH"}, Op: "AUTH"})
+			in := &injection{Placed: scenarios.Placed{Fault: c.fault, From: "clients", To: "web"}, on: "clients -> web", unit: "calls", usageAtStart: usage{operations: r.Operations()}}
+			in.target.Relay = r
+			for _, m := range c.carried {
+				r.Carry(m)
+			}
+			assert.Contains(t, in.noEffectHint(c.tally), c.want)
+		})
+	}
+}
+
+// Traffic that one fault stops cannot be affected by another.
+func TestHintNamesMaskingFault(t *testing.T) {
+	place := func(f injector.Fault, on, from, to string, live, healing time.Duration, affected int64) *injection {
+		in := &injection{Placed: scenarios.Placed{Fault: f, From: from, To: to}, on: on, sentence: f.Say(from, to), live: live, healBegan: healing, count: &evidence.Counter{}}
+		in.count.Touch(affected)
+		return in
+	}
+	const link = "web -> back"
+	crash := place(injector.Crash{}, "back", "", "back", 2*time.Second, 4*time.Second, 0)
+	slow := place(injector.SlowCalls{}, link, "web", "back", 2*time.Second, 4*time.Second, 0)
+	for name, c := range map[string]struct {
+		in, other *injection
+		want      string
+	}{
+		"a crash behind a cut-off":   {crash, place(injector.CutOff{}, link, "web", "back", time.Second, 5*time.Second, 3), `"web" and "back" are cut off from each other at the same time`},
+		"a delay behind a refusal":   {slow, place(injector.Refuse{}, link, "web", "back", time.Second, 0, 3), `"back" refuses connections from "web" at the same time`},
+		"a delay of what is crashed": {slow, place(injector.Crash{}, "back", "", "back", time.Second, 5*time.Second, 3), `"back" crashes at the same time`},
+		"one that was over":          {slow, place(injector.Refuse{}, link, "web", "back", time.Second, 2*time.Second, 3), ""},
+		"one that came later":        {slow, place(injector.Refuse{}, link, "web", "back", 4*time.Second, 5*time.Second, 3), ""},
+		"one that met nothing":       {slow, place(injector.Refuse{}, link, "web", "back", time.Second, 5*time.Second, 0), ""},
+		"one on another link":        {slow, place(injector.Refuse{}, "app -> back", "app", "back", time.Second, 5*time.Second, 3), ""},
+		"one that lets calls pass":   {slow, place(injector.SlowTraffic{}, link, "web", "back", time.Second, 5*time.Second, 3), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := c.in.maskedBy([]*injection{c.in, c.other})
+			if c.want == "" {
+				assert.Empty(t, got)
+			}
+			assert.Contains(t, got, c.want)
+		})
+	}
+}

@@ -1,0 +1,369 @@
+package runner_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// ledgerService accepts orders by key and lists them, in one of the many ways in which services do so.
+type ledgerService struct {
+	delay       time.Duration                         // time between an answer and the appearance of its effect
+	repeatAfter time.Duration                         // every order is applied again after this time
+	loseEvery   int                                   // every n-th order is acknowledged and never applied
+	status      func(n int) int                       // of the answer to the n-th order; nil means 201
+	list        func(w http.ResponseWriter, b []item) // nil lists all items as they are
+
+	mu     sync.Mutex
+	orders int
+	items  []item
+	seen   map[string]bool
+}
+
+type item struct {
+	Key string `json:"key"`
+	ID  int    `json:"id"`
+}
+
+func (b *ledgerService) apply(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.items = append(b.items, item{key, len(b.items) + 1})
+}
+
+func (b *ledgerService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	if r.URL.Path == "/ledger" {
+		b.mu.Lock()
+		all := append([]item{}, b.items...)
+		b.mu.Unlock()
+		if b.list != nil {
+			b.list(w, all)
+		} else {
+			_ = json.NewEncoder(w).Encode(all)
+		}
+		return
+	}
+	key := r.Header.Get("Idempotency-Key")
+	b.mu.Lock()
+	if b.seen == nil {
+		b.seen = map[string]bool{}
+	}
+	known := b.seen[key]
+	b.seen[key] = true
+	b.orders++
+	n := b.orders
+	b.mu.Unlock()
+	switch {
+	case known, b.loseEvery > 0 && n%b.loseEvery == 0:
+	case b.delay > 0:
+		time.AfterFunc(b.delay, func() { b.apply(key) })
+	default:
+		b.apply(key)
+	}
+	if b.repeatAfter > 0 && !known {
+		time.AfterFunc(b.repeatAfter, func() { b.apply(key) })
+	}
+	if b.status != nil {
+		w.WriteHeader(b.status(n))
+		return
+	}
+	w.WriteHeader(http.StatusCreated)
+}
+
+// respondWith answers with text instead of a list.
+func respondWith(text string) func(http.ResponseWriter, []item) {
+	return func(w http.ResponseWriter, _ []item) { _, _ = io.WriteString(w, text) }
+}
+
+func renamedFields(w http.ResponseWriter, all []item) {
+	out := []map[string]any{}
+	for _, e := range all {
+		out = append(out, map[string]any{"idempotency_key": e.Key, "order": e.ID})
+	}
+	_ = json.NewEncoder(w).Encode(out)
+}
+
+// hashedKeys lists a hash instead of the key.
+func hashedKeys(w http.ResponseWriter, all []item) {
+	for i := range all {
+		all[i].Key = fmt.Sprint("order ", all[i].ID)
+	}
+	_ = json.NewEncoder(w).Encode(all)
+}
+
+func onePage(w http.ResponseWriter, all []item) {
+	_ = json.NewEncoder(w).Encode(all[:min(20, len(all))])
+}
+
+func oldest(n int) func(http.ResponseWriter, []item) {
+	return func(w http.ResponseWriter, all []item) { _ = json.NewEncoder(w).Encode(all[:min(n, len(all))]) }
+}
+
+func keyAsID(w http.ResponseWriter, all []item) {
+	out := []map[string]string{}
+	for _, e := range all {
+		out = append(out, map[string]string{"key": e.Key, "id": e.Key})
+	}
+	_ = json.NewEncoder(w).Encode(out)
+}
+
+func shuffledAndTwice(w http.ResponseWriter, all []item) {
+	all = append(all, all...)
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	_ = json.NewEncoder(w).Encode(all)
+}
+
+func withoutIDs(w http.ResponseWriter, all []item) {
+	out := []map[string]string{}
+	for _, e := range all {
+		out = append(out, map[string]string{"key": e.Key})
+	}
+	_ = json.NewEncoder(w).Encode(out)
+}
+
+func nullUntilThereIsOne(w http.ResponseWriter, all []item) {
+	if len(all) == 0 {
+		all = nil
+	}
+	_ = json.NewEncoder(w).Encode(all)
+}
+
+// earlierEffects returns effects from before the scenario, some of them of an earlier run.
+func earlierEffects() []item {
+	var all []item
+	for i := range 100 {
+		all = append(all, item{"old", i + 1}, item{fmt.Sprintf("a1b2c3-d4e5f607-%d", i), 1000 + i})
+	}
+	return all
+}
+
+// withExtraEffect adds an effect that was never requested for about every 76 others, which is one for each attempt of a
+// scenario: what the first attempt leaves is there before a second one.
+func withExtraEffect(key string) func(http.ResponseWriter, []item) {
+	return func(w http.ResponseWriter, all []item) {
+		for n := 60; n <= len(all); n += 76 {
+			all = append(all, item{fmt.Sprint(key, n), 0})
+		}
+		_ = json.NewEncoder(w).Encode(all)
+	}
+}
+
+func everyThird(status int) func(int) int {
+	return func(n int) int {
+		if n%3 == 0 {
+			return status
+		}
+		return http.StatusCreated
+	}
+}
+
+func always(status int) func(int) int { return func(int) int { return status } }
+
+// stated returns the outcome that a check would have had if the scenario was valid. It may not be, on
+// a busy machine or because a third of all orders are refused.
+func stated(v journal.Verdict) string {
+	if v.Withheld != "" {
+		return v.Withheld
+	}
+	return v.Outcome
+}
+
+var ledgerChecks = []check.Check{check.ExactlyOnce{}, check.NoneLost{}, check.NoneTwice{}, check.NoPhantom{}}
+
+// runAll runs experiments in parallel, since they mostly wait, and returns their histories by name.
+func runAll(t *testing.T, es ...*scenarios.Experiment) map[string]*journal.History {
+	t.Helper()
+	res, err := runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir(), Parallel: len(es)}, es...)
+	require.NoError(t, err)
+	all := map[string]*journal.History{}
+	for _, h := range res.Book.Scenarios {
+		all[h.Name] = h
+	}
+	require.Len(t, all, len(es))
+	return all
+}
+
+// A correct ledger passes however it is listed, an incorrect one fails, and one that proves nothing is
+// inconclusive. want holds the outcomes of exactly once, none lost, none twice and no phantom, in this
+// order.
+func TestLedgers(t *testing.T) {
+	t.Parallel()
+	const pass, fail, none = "passed", "failed", "inconclusive"
+	all := func(outcome string) [4]string { return [4]string{outcome, outcome, outcome, outcome} }
+	cases := []struct {
+		name    string
+		service *ledgerService
+		say     func(*scenarios.Builder) // adds sentences other than that effects are read
+		want    [4]string
+		why     string // part of a reason or, if all passed, of what was observed
+	}{
+		{"plain", &ledgerService{}, nil, all(pass), "looked for until 10."},
+		{"kept from before", &ledgerService{items: earlierEffects()}, nil, all(pass), "200 were there before"},
+		{"in changing order, each listed twice", &ledgerService{list: shuffledAndTwice}, nil, all(pass), "listed again with the same id"},
+		{"kept, without ids", &ledgerService{items: earlierEffects(), list: withoutIDs}, nil, all(pass), "200 were there before"},
+		{"null until there is one", &ledgerService{list: nullUntilThereIsOne}, nil, all(pass), ""},
+		{"late by 3s", &ledgerService{delay: 3 * time.Second}, nil, all(pass), ""},
+		{"later than the default", &ledgerService{delay: time.Hour}, nil, all(none), "effects settle within"},
+		{"later than stated", &ledgerService{delay: time.Hour}, func(b *scenarios.Builder) { b.EffectsSettle(time.Second) }, [4]string{fail, fail, none, none}, "acknowledged and lost"},
+		{"lost", &ledgerService{loseEvery: 15}, nil, [4]string{fail, fail, pass, pass}, "acknowledged and lost"},
+		{"many lost", &ledgerService{loseEvery: 5}, nil, [4]string{fail, fail, none, none}, "the list does not show all that is applied"},
+		{"applied again later", &ledgerService{repeatAfter: 8 * time.Second}, nil, [4]string{fail, pass, fail, pass}, "applied more than once"},
+		{"applied again later than is looked for", &ledgerService{repeatAfter: 8 * time.Second}, func(b *scenarios.Builder) { b.EffectsSettle(2 * time.Second) }, all(pass), "looked for until 2."},
+		{"applied again, without ids", &ledgerService{repeatAfter: time.Millisecond, list: withoutIDs}, nil, [4]string{fail, pass, fail, pass}, "applied more than once"},
+		{"applied again, with the key as id", &ledgerService{repeatAfter: time.Millisecond, list: keyAsID}, nil, [4]string{fail, pass, fail, pass}, "applied more than once"},
+		{"the oldest, marked by nothing", &ledgerService{list: oldest(23)}, func(b *scenarios.Builder) { b.EffectsSettle(time.Second) }, all(none), "may be a page"},
+		{"a phantom", &ledgerService{list: withExtraEffect("ghost")}, nil, [4]string{pass, pass, pass, fail}, "1 never requested"},
+		{"of another run", &ledgerService{list: withExtraEffect("a1b2c3-d4e5f607-7")}, nil, all(pass), "1 have keys of others"},
+		{"the first page", &ledgerService{list: onePage}, nil, all(none), "exactly 20 effects are listed"},
+		{"other keys", &ledgerService{list: hashedKeys}, nil, all(none), `is "key" the idempotency key of the request?`},
+		{"null", &ledgerService{list: respondWith("null")}, nil, all(none), "it is null"},
+		{"503, and done", &ledgerService{status: everyThird(503)}, nil, all(pass), ""},
+		{"500, and done", &ledgerService{status: everyThird(500)}, nil, all(pass), ""},
+		{"422, and done", &ledgerService{status: everyThird(422)}, nil, [4]string{fail, pass, pass, pass}, "refused and yet applied"},
+		{"503 that should mean refused", &ledgerService{status: everyThird(503)}, func(b *scenarios.Builder) { b.Means(503, scenarios.Refused) }, [4]string{fail, pass, pass, pass}, "refused and yet applied"},
+		{"nothing acknowledged", &ledgerService{status: always(303)}, nil, all(none), `say "POST /orders" answers 303`},
+		{"303 is expected", &ledgerService{status: always(303)}, func(b *scenarios.Builder) { b.Answers("POST /orders", 303) }, all(pass), ""},
+	}
+	var es []*scenarios.Experiment
+	for _, c := range cases {
+		b := drill(c.name, c.service, scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 25}).EffectsFrom("GET /ledger")
+		if c.say != nil {
+			c.say(b)
+		}
+		es = append(es, build(t, b.Wait(time.Second).Check(ledgerChecks...)))
+	}
+	histories := runAll(t, es...)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var got [4]string
+			var texts []string
+			for i, k := range ledgerChecks {
+				v := verdict(t, histories[c.name], k)
+				got[i] = stated(v)
+				texts = append(texts, v.Reason, v.Observed)
+			}
+			assert.Equal(t, c.want, got, "%q", texts)
+			assert.Contains(t, strings.Join(texts, "\n"), c.why)
+		})
+	}
+}
+
+// Nothing is sent to a system whose effects cannot be read.
+func TestInvalidLedgerIsReportedBeforeTheLoad(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		b   *ledgerService
+		why string
+	}{
+		"text":         {&ledgerService{list: respondWith("hello")}, "it is not JSON"},
+		"nothing":      {&ledgerService{list: respondWith("")}, "the body is empty"},
+		"another form": {&ledgerService{list: renamedFields, items: earlierEffects()}, `has no "key" (it has "idempotency_key", "order")`},
+		"an error":     {&ledgerService{list: func(w http.ResponseWriter, _ []item) { w.WriteHeader(http.StatusInternalServerError) }}, "status 500"},
+	}
+	var es []*scenarios.Experiment
+	for name, c := range cases {
+		es = append(es, build(t, drill(name, c.b, keyedLoad()).EffectsFrom("GET /ledger").Wait(time.Minute).Check(ledgerChecks...)))
+	}
+	for name, h := range runAll(t, es...) {
+		assert.Equal(t, "inconclusive", h.End.Outcome, name)
+		assert.Contains(t, strings.Join(h.Troubles, "\n"), "read effects from GET /ledger before the load: ", name)
+		for _, k := range ledgerChecks {
+			v := verdict(t, h, k)
+			assert.Equal(t, "inconclusive", v.Outcome, name)
+			assert.Contains(t, v.Reason, cases[name].why)
+		}
+		assert.Zero(t, cases[name].b.orders, name)
+	}
+}
+
+// An empty list is valid, so errors in its items are found only later.
+func TestInvalidLedgerIsReportedAfterTheLoad(t *testing.T) {
+	t.Parallel()
+	_, h := run(t, runner.Options{}, build(t, drill("renamed", &ledgerService{list: renamedFields}, keyedLoad()).EffectsFrom("GET /ledger").Wait(time.Second).Check(ledgerChecks...)))
+	for _, k := range ledgerChecks {
+		v := verdict(t, h, k)
+		assert.Equal(t, "inconclusive", v.Outcome)
+		assert.Contains(t, v.Reason, `item 1 has no "key" (it has "idempotency_key", "order")`)
+	}
+}
+
+// Several scenarios run in parallel and another after them, on a system that keeps running. None is
+// judged by the effects of another scenario or of other users.
+func TestScenariosShareLedger(t *testing.T) {
+	t.Parallel()
+	b := &ledgerService{}
+	server := httptest.NewServer(b)
+	defer server.Close()
+	done := make(chan struct{})
+	var other sync.WaitGroup
+	other.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			case <-time.After(50 * time.Millisecond):
+				b.apply(fmt.Sprint("other user ", i))
+			}
+		}
+	})
+	defer other.Wait()
+	defer close(done)
+	experiment := func(name string) *scenarios.Experiment {
+		return build(t, scenarios.New(name).
+			System(scenarios.System{
+				Services: []scenarios.Service{{Name: "orders", Address: strings.TrimPrefix(server.URL, "http://"), Serves: []string{"/"}}},
+				Links:    []scenarios.Link{{From: "clients", To: "orders", Protocol: "http"}},
+			}).
+			Load(scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 20, GiveUp: 30 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Share: 1}}}).
+			EffectsFrom("GET /ledger").Wait(2*time.Second).Check(ledgerChecks...))
+	}
+	for range 2 {
+		res, err := runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir(), Parallel: 2}, experiment("one"), experiment("two"))
+		require.NoError(t, err)
+		require.Len(t, res.Book.Scenarios, 2)
+		for _, h := range res.Book.Scenarios {
+			for _, k := range ledgerChecks {
+				v, want := verdict(t, h, k), "passed"
+				if k == (check.NoPhantom{}) { // the effects of the other user might be phantoms
+					want = "inconclusive"
+				}
+				assert.Equal(t, want, stated(v), "%s: %s", k, v.Reason)
+			}
+			assert.Equal(t, len(h.Requests), len(h.Effects))
+			assert.Positive(t, h.EffectsRead.Others)
+		}
+	}
+}
+
+// A form answers 303. The reason names the sentence that makes it count as success, and with that
+// sentence the same system passes.
+func TestRedirectAsSuccess(t *testing.T) {
+	t.Parallel()
+	form := func() *scenarios.Builder {
+		return drill("a form", &ledgerService{status: always(303)}, scenarios.Load{Rate: 25}).Wait(time.Second)
+	}
+	success := check.Success{Ratio: 0.99}
+	_, h := run(t, runner.Options{}, build(t, form().Check(success)))
+	assert.Equal(t, "failed", stated(verdict(t, h, success)))
+	assert.Contains(t, verdict(t, h, success).Reason, `303 answers do not count as success: say "POST /orders" answers 303`)
+	declared := drill("a form", &ledgerService{status: always(303)}, scenarios.Load{Rate: 25}).Answers("POST /orders", 201, 303).Wait(time.Second)
+	_, h = run(t, runner.Options{}, build(t, declared.Check(success)))
+	assert.Equal(t, "passed", stated(verdict(t, h, success)), verdict(t, h, success).Reason)
+	assert.Equal(t, h.Load.Sent, h.Total(journal.Warmup, "").OK+h.Total("", "").OK)
+}

@@ -1,0 +1,344 @@
+package runner
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+// runLoad runs a load against an address and returns the result of each request and the totals of the
+// load.
+func runLoad(t *testing.T, address string, rate float64, length time.Duration, r scenarios.Route) (all []result, attempts, wire, stale int) {
+	t.Helper()
+	r.Share = 1
+	l := &scenarios.Load{Rate: rate, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{r}, GiveUp: 5 * time.Second}
+	k := &resultCollector{}
+	c := newClient(t.Context(), l, "run", 7, func(string) string { return address }, k.add)
+	g := startLoad(t.Context(), l, c, rate)
+	time.Sleep(length)
+	result := g.end(func(uint64, time.Time) {})
+	assert.InDelta(t, result.Asked, result.Sent, max(2, result.Asked/100))
+	return k.all, result.Attempts, result.Wire, result.Stale
+}
+
+func assertAllSucceed(t *testing.T, all []result, attempts, wire int) {
+	t.Helper()
+	assert.NotEmpty(t, all)
+	late := 0
+	for _, e := range all {
+		if e.unsent && e.kind == "own: a kept connection was used too late" { // this machine paused in between
+			late++
+			continue
+		}
+		assert.Equal(t, "", e.kind, "request %d", e.n)
+		assert.Equal(t, 1, e.wire, "request %d", e.n)
+	}
+	assert.LessOrEqual(t, late, 1+len(all)/50)
+	assert.Equal(t, attempts, wire)
+	assert.Len(t, all, wire)
+}
+
+// newIdleClosingServer starts a server that closes idle connections after a time, and counts its
+// requests and connections.
+func newIdleClosingServer(t *testing.T, idle time.Duration) (address string, requests, connections *atomic.Int64) {
+	t.Helper()
+	requests, connections = &atomic.Int64{}, &atomic.Int64{}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		requests.Add(1)
+	}))
+	server.Config.IdleTimeout = idle
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://"), requests, connections
+}
+
+// No request fails, whatever the server's timeout and however close it is to the time between two
+// requests.
+func TestServerClosingIdleConnections(t *testing.T) {
+	t.Parallel()
+	var all sync.WaitGroup
+	for _, idle := range []time.Duration{20 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond} {
+		for _, near := range []float64{0.9, 1, 1.02} {
+			for body, method := range map[string]string{"": "GET", `{"n":{{n}}}`: "POST"} {
+				all.Go(func() {
+					address, requests, _ := newIdleClosingServer(t, idle)
+					all, attempts, wire, _ := runLoad(t, address, near/idle.Seconds(), 5*time.Second, scenarios.Route{Method: method, Path: "/", Body: body})
+					assertAllSucceed(t, all, attempts, wire)
+					assert.InDelta(t, wire, requests.Load(), 1+float64(wire)/50, "%s, %v", idle, near)
+				})
+			}
+		}
+	}
+	all.Wait()
+}
+
+// Requests that follow each other quickly share connections.
+func TestConnectionsAreReused(t *testing.T) {
+	t.Parallel()
+	address, requests, connections := newIdleClosingServer(t, time.Minute)
+	all, attempts, wire, _ := runLoad(t, address, 100, 3*time.Second, scenarios.Route{Method: "GET", Path: "/"})
+	assertAllSucceed(t, all, attempts, wire)
+	assert.Less(t, connections.Load(), requests.Load()/5)
+}
+
+// TestNginxWithShortKeepAlive tests a real server at the rate that matches its timeout.
+func TestNginxWithShortKeepAlive(t *testing.T) {
+	t.Parallel()
+	nginx, err := exec.LookPath("nginx")
+	require.NoError(t, err, "make test installs it")
+	dir := t.TempDir()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := ln.Addr().String()
+	require.NoError(t, ln.Close())
+	conf := `daemon off; worker_processes 1; error_log stderr; pid nginx.pid; events { worker_connections 64; }
+http { access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
+  keepalive_timeout 1s; server { listen ` + address + `; location / { return 200 "ok\n"; } } }`
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600))
+	cmd := exec.CommandContext(t.Context(), nginx, "-p", dir, "-c", "nginx.conf", "-e", "stderr")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Signal(os.Interrupt); _ = cmd.Wait() })
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}, 10*time.Second, 10*time.Millisecond)
+	var both sync.WaitGroup
+	for _, r := range []scenarios.Route{{Method: "GET", Path: "/a"}, {Method: "POST", Path: "/a"}, {Method: "POST", Path: "/a", Body: "{}"}} {
+		both.Go(func() {
+			all, attempts, wire, _ := runLoad(t, address, 1, 22*time.Second, r)
+			assertAllSucceed(t, all, attempts, wire)
+			assert.GreaterOrEqual(t, len(all), 21)
+		})
+	}
+	both.Wait()
+}
+
+// Some servers close the connection after an answer without announcing it.
+func TestServerClosingWithoutNotice(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				}
+			}()
+		}
+	}()
+	all, attempts, wire, _ := runLoad(t, ln.Addr().String(), 300, 3*time.Second, scenarios.Route{Method: "GET", Path: "/"})
+	assertAllSucceed(t, all, attempts, wire)
+}
+
+// poolWithOneConn returns a pool with one reusable connection to a server that calls behave on it
+// after one answer.
+func poolWithOneConn(t *testing.T, behave func(conn net.Conn)) (p *pool, address string, next func() *pooledConn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ln.Close() })
+	first := true
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			again := !first
+			first = false
+			serving.Go(func() {
+				defer conn.Close()
+				r := bufio.NewReader(conn)
+				for {
+					if _, err := http.ReadRequest(r); err != nil {
+						return
+					}
+					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					if !again {
+						behave(conn)
+						return
+					}
+				}
+			})
+		}
+	})
+	p = newPool()
+	p.host(ln.Addr().String()).proven = 2 * maxIdle // so that no probe is set aside
+	t.Cleanup(func() { p.close(); _ = ln.Close(); serving.Wait() })
+	address = ln.Addr().String()
+	return p, address, func() *pooledConn {
+		k, err := p.dial(t.Context(), address)
+		require.NoError(t, err)
+		k.reused = true
+		return k
+	}
+}
+
+func get(t *testing.T, address string) func() (*http.Request, error) {
+	t.Helper()
+	return func() (*http.Request, error) {
+		return http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/", nil)
+	}
+}
+
+func ignore(resp *http.Response) error {
+	_, err := io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+// TestUnreadAfterClose provokes the race that remains: the server has closed when the request is
+// sent, and the kernel proves that it read nothing.
+func TestUnreadAfterClose(t *testing.T) {
+	t.Parallel()
+	closed := make(chan struct{})
+	p, address, dial := poolWithOneConn(t, func(conn net.Conn) { _ = conn.Close(); close(closed) })
+	k := dial()
+	req, err := get(t, address)()
+	require.NoError(t, err)
+	answered, err := p.roundTrip(t.Context(), address, k, req, ignore)
+	require.NoError(t, err)
+	require.True(t, answered)
+	<-closed
+	before := k.raw.wrote
+	require.Positive(t, before)
+	_ = k.SetDeadline(time.Time{})
+	answered, err = p.roundTrip(t.Context(), address, k, req, ignore)
+	require.Error(t, err)
+	require.False(t, answered)
+	require.Greater(t, k.raw.wrote, before, "the request went out")
+	assert.True(t, k.unreadByServer(before))
+}
+
+// A server that reads a request from a kept connection and closes has failed. The request is not sent
+// again.
+func TestReadRequestIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(net.Conn){
+		"closes": func(net.Conn) {},
+		"resets": func(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, address, dial := poolWithOneConn(t, func(conn net.Conn) {
+				_, _ = conn.Read(make([]byte, 1<<10)) // the second request
+				end(conn)
+			})
+			k := dial()
+			req, err := get(t, address)()
+			require.NoError(t, err)
+			_, err = p.roundTrip(t.Context(), address, k, req, ignore)
+			require.NoError(t, err)
+			before := k.raw.wrote
+			_, err = p.roundTrip(t.Context(), address, k, req, ignore)
+			require.Error(t, err)
+			assert.False(t, k.unreadByServer(before))
+		})
+	}
+}
+
+// exchange sends such a request once more and counts it as stale.
+func TestStaleConnectionIsReplaced(t *testing.T) {
+	t.Parallel()
+	closed := make(chan struct{})
+	p, address, dial := poolWithOneConn(t, func(conn net.Conn) { _ = conn.Close(); close(closed) })
+	k := dial()
+	req, err := get(t, address)()
+	require.NoError(t, err)
+	_, err = p.roundTrip(t.Context(), address, k, req, ignore)
+	require.NoError(t, err)
+	<-closed
+	wrote, stale, err := p.exchangeOn(t.Context(), address, k, get(t, address), ignore)
+	require.NoError(t, err)
+	assert.True(t, wrote)
+	assert.Equal(t, 1, stale)
+}
+
+// A server may answer before it has read a large body, and may send informational answers before the
+// final one.
+func TestEarlyAnswers(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	over := make(chan struct{})
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		<-over
+	}()
+	p := newPool()
+	defer p.close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	status := 0
+	_, _, err = p.exchange(ctx, ln.Addr().String(), func() (*http.Request, error) {
+		return http.NewRequestWithContext(ctx, http.MethodPost, "http://x/", strings.NewReader(strings.Repeat("x", 64<<20)))
+	}, func(resp *http.Response) error { status = resp.StatusCode; return ignore(resp) })
+	close(over)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusRequestEntityTooLarge, status)
+}
+
+func TestKeepAliveHeader(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]time.Duration{"timeout=5": 5 * sec, "max=9, Timeout=1": sec, "": 0, "timeout=x": 0, "timeout=0": 0} {
+		got, ok := announced(http.Header{"Keep-Alive": {value}})
+		assert.Equal(t, want, got, value)
+		assert.Equal(t, want > 0, ok, value)
+	}
+}
+
+// The first half of the trace ID is that of the scenario, and the second differs for each request.
+func TestRequestsCarryATraceContext(t *testing.T) {
+	t.Parallel()
+	var seen []string
+	client, _, _ := clientOn(t, scenarios.Load{Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, func(_ http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.Header.Get("Traceparent"))
+	})
+	client.do(0, time.Now())
+	client.do(255, time.Now())
+	assert.Equal(t, []string{
+		"00-" + tracePrefix(7) + "0000000000000000-0000000000000001-01",
+		"00-" + tracePrefix(7) + "00000000000000ff-0000000000000100-01",
+	}, seen)
+	assert.Len(t, tracePrefix(7), 16)
+	assert.NotEqual(t, tracePrefix(7), tracePrefix(8))
+}

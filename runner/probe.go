@@ -1,0 +1,284 @@
+package runner
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// maxProbes is the maximum number of keys that are sent again after the load.
+const maxProbes = 20
+
+// maxRounds is how often a key is sent if it gets no answer. All pending keys are sent in each round,
+// so that an error that remains concerns the key: an error such as a broken connection of the service
+// goes away by the next round.
+const maxRounds = 5
+
+// Kinds of probes, as named in the journal.
+const (
+	sameBody  = "same key, same body"
+	otherBody = "same key, other body"
+)
+
+// probe sends acknowledged keys again, if a check asks for it, and reads whether any was applied
+// again. Each kind of probe has its own keys, because a key that the service had forgotten is known
+// again once it was sent.
+func (s *session) probe() {
+	var kinds []check.Check
+	for _, c := range s.e.Checks {
+		switch c.Check.(type) {
+		case check.SameResponse, check.KeyReuseRefused:
+			kinds = append(kinds, c.Check)
+		}
+	}
+	if s.client == nil || len(kinds) == 0 {
+		return
+	}
+	var before *reading
+	var unread error
+	if s.ledger != nil {
+		before, unread = s.ledger.read(s.ctx)
+	}
+	var probes []*journal.Probe
+	for i, c := range kinds {
+		own := func(n uint64) bool { return n%uint64(len(kinds)) == uint64(i) }
+		switch c := c.(type) {
+		case check.SameResponse:
+			probes = append(probes, s.sendAgain(sameBody, 0, own)...)
+		case check.KeyReuseRefused:
+			probes = append(probes, s.sendAgain(otherBody, c.Status, own)...)
+		}
+	}
+	if s.ledger != nil && len(probes) > 0 {
+		s.recordReapplied(before, unread, probes)
+	}
+	for _, p := range probes {
+		s.record(journal.Event{Probe: p})
+	}
+}
+
+// sendAgain sends keys again: with the original body or, for otherBody, with another body, for which
+// the status want is expected.
+func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*journal.Probe {
+	client := newClient(s.ctx, s.e.Load, s.client.run, s.seed, func(service string) string { return s.system.addresses[service] }, nil).withTrust(s.system.trust)
+	defer client.close()
+	shift := uint64(0)
+	if kind == otherBody {
+		shift = 1
+	}
+	eligible := func(r scenarios.Route) bool { return shift == 0 || r.Varies() }
+	met := s.metFault()
+	var numbered []keyed
+	for _, r := range s.requests() {
+		if n, ok := numberOf(client.run, r.Key); ok && r.Outcome == acknowledged.String() && !r.Reads && eligible(client.route(n)) {
+			numbered = append(numbered, keyed{r, n, met[r.Key]})
+		}
+	}
+	var all []*journal.Probe
+	pending := chooseProbes(numbered, own)
+	for round := 1; len(pending) > 0; round++ {
+		var retry []keyed
+		pause := 50 * time.Millisecond << round
+		for _, r := range pending {
+			a := client.try(client.route(r.n), r.n, r.n+shift)
+			switch {
+			case s.ctx.Err() != nil:
+				return all
+			case round < maxRounds && unresolved(a) && (a.status == 0 || a.status != want):
+				retry = append(retry, r)
+				pause = max(pause, min(a.answer.retryAfter, time.Second))
+			default:
+				all = append(all, s.probeResult(kind, want, r, a))
+			}
+		}
+		if pending = retry; len(pending) > 0 && s.sleep(pause, nil) != nil {
+			break
+		}
+	}
+	return all
+}
+
+// unresolved reports whether an answer does not show how the service treats the key, so that the key
+// has to be sent again. This is so if the outcome of the attempt is unknown, or if the service or a
+// gateway is not processing requests.
+func unresolved(a attempt) bool {
+	return a.outcome != acknowledged && (shouldRetry(a) || a.status >= 500)
+}
+
+// probeResult returns the final result of a probe. A persistent 409 or 425 concerns the key itself:
+// after the load, an acknowledged request is no longer being processed.
+func (s *session) probeResult(kind string, want int, r keyed, a attempt) *journal.Probe {
+	p := &journal.Probe{Kind: kind, Key: r.Key, Window: r.Window, Want: r.Digest, Got: a.answer.digest, Status: a.status, Error: a.kind, First: r.Attempts[len(r.Attempts)-1].Status}
+	_, configured := s.e.Load.Means[a.status]
+	persistent := !configured && (a.status == http.StatusConflict || a.status == http.StatusTooEarly)
+	switch {
+	case a.status == 0: // the reason is in p.Error
+	case kind == otherBody:
+		p.Want, p.Got = strconv.Itoa(want), strconv.Itoa(a.status)
+	case a.outcome != acknowledged:
+		p.Got = fmt.Sprintf("status %d", a.status)
+	case p.Got != p.Want:
+		p.Differs = differs(a.answer.body, s.bodies.get(r.Key))
+	}
+	if a.status != 0 && a.status != want && unresolved(a) && !persistent {
+		p.Error = fmt.Sprintf("status %d", a.status)
+	}
+	return p
+}
+
+// recordReapplied waits until effects have settled and then notes which keys have more effects than
+// before they were sent again. A key without an effect before is ignored, since its first effect may
+// have been late.
+func (s *session) recordReapplied(before *reading, unread error, probes []*journal.Probe) {
+	var after *reading
+	if unread == nil {
+		if s.sleep(s.e.Effects.Within(), nil) != nil {
+			return
+		}
+		for began := s.now(); ; {
+			after, unread = s.ledger.read(s.ctx)
+			if unread == nil || s.now()-began > readRetryLimit || s.sleep(minReadInterval, nil) != nil {
+				break
+			}
+		}
+	}
+	if unread != nil {
+		for _, p := range probes {
+			p.Unread = unread.Error()
+		}
+		return
+	}
+	hadEffect, added := map[string]bool{}, map[string][]string{}
+	for e := range before.kept {
+		hadEffect[e.Key] = true
+	}
+	for _, e := range after.effects() {
+		if before.kept[e] > 0 {
+			before.kept[e]--
+		} else if hadEffect[e.Key] {
+			added[e.Key] = append(added[e.Key], e.ID)
+		}
+	}
+	for _, p := range probes {
+		p.Again = added[p.Key]
+	}
+}
+
+// maxBodies limits the total size of the bodies that are kept.
+const maxBodies = 16 << 20
+
+// bodies holds the first answer of each key, if it is short enough, to show where a later one differs.
+type bodies struct {
+	mu    sync.Mutex
+	byKey map[string]string
+	size  int
+}
+
+func (b *bodies) add(key, body string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.size+len(body) > maxBodies || body == "" {
+		return
+	}
+	if b.byKey == nil {
+		b.byKey = map[string]string{}
+	}
+	b.byKey[key] = body
+	b.size += len(body)
+}
+
+func (b *bodies) get(key string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.byKey[key]
+}
+
+// differs returns where two texts first differ, with secrets redacted, or "" if one of them is not
+// known.
+func differs(got, want string) string {
+	if got == "" || want == "" {
+		return ""
+	}
+	// Redact first: a truncated secret would not be recognized.
+	a, b := []rune(journal.RedactText(got)), []rune(journal.RedactText(want))
+	at := 0
+	for at < min(len(a), len(b)) && a[at] == b[at] {
+		at++
+	}
+	if at == len(a) && at == len(b) {
+		return "they differ in what is hidden here"
+	}
+	part := func(text []rune) string {
+		from, to := max(0, at-20), min(len(text), at+30)
+		return strings.Repeat("…", min(from, 1)) + strings.TrimSpace(string(text[from:to])) + strings.Repeat("…", min(len(text)-to, 1))
+	}
+	return part(a) + " instead of " + part(b)
+}
+
+// metFault returns the keys of the requests that met a fault.
+func (s *session) metFault() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	met, h := map[string]bool{}, s.history.Book().Scenarios[0]
+	for _, r := range h.Requests {
+		met[r.Key] = h.MetFault(r)
+	}
+	return met
+}
+
+// keyed is an acknowledged request with its number.
+type keyed struct {
+	journal.Request
+	n        uint64
+	metFault bool
+}
+
+// chooseProbes returns the requests whose keys are sent again: first those that were retried during
+// the fault, then others during the fault, then any, each spread evenly over time. Requests for which
+// own returns true are preferred.
+func chooseProbes(all []keyed, own func(n uint64) bool) []keyed {
+	var chosen []keyed
+	seen := map[uint64]bool{}
+	add := func(most int, matches func(keyed) bool) {
+		var candidates []keyed
+		for _, r := range all {
+			if !seen[r.n] && matches(r) {
+				candidates = append(candidates, r)
+			}
+		}
+		for _, r := range spread(candidates, most-len(chosen)) {
+			seen[r.n] = true
+			chosen = append(chosen, r)
+		}
+	}
+	duringFault := func(r keyed) bool { return r.metFault }
+	add(maxProbes/2, func(r keyed) bool { return own(r.n) && duringFault(r) && len(r.Attempts) > 1 })
+	add(maxProbes, func(r keyed) bool { return own(r.n) && duringFault(r) })
+	if len(chosen) == 0 {
+		add(maxProbes, duringFault)
+	}
+	add(maxProbes, func(r keyed) bool { return own(r.n) })
+	return chosen
+}
+
+// spread returns n requests spread evenly over time, including the first and the last.
+func spread(all []keyed, n int) []keyed {
+	if n <= 0 || len(all) <= n {
+		return all[:min(len(all), max(0, n))]
+	}
+	slices.SortStableFunc(all, func(a, b keyed) int { return cmp.Compare(a.Due, b.Due) })
+	var chosen []keyed
+	for i := range n {
+		chosen = append(chosen, all[i*(len(all)-1)/max(1, n-1)])
+	}
+	return chosen
+}

@@ -1,0 +1,100 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// serviceChanged records a change in the life of a service. A service that exits unexpectedly after it
+// was ready makes the scenario inconclusive. If it exits before that, starting it fails with an error.
+func (s *session) serviceChanged(service string, e process.Event) {
+	if e.What == process.Exited && e.Ready {
+		s.halt(fmt.Errorf("service %q ended by itself: %s", service, e.Detail))
+	}
+	s.record(journal.Event{At: s.run.journal.Since(e.At), Process: &journal.Process{Service: service, What: e.What, PID: e.PID, Detail: e.Detail, Log: e.Log}})
+}
+
+// endpoints returns the addresses at which a service is used by links, by the load, and for reading
+// effects. No other process may listen there.
+func (s *system) endpoints(svc scenarios.Service) []process.Endpoint {
+	tcp, datagrams := svc.Ready.Line == "", false
+	for _, l := range s.e.System.Links {
+		if l.To == svc.Name {
+			tcp, datagrams = tcp || !udp(l), datagrams || udp(l)
+		}
+	}
+	if s.e.Load != nil {
+		tcp = tcp || slices.ContainsFunc(s.e.Load.Mix, func(r scenarios.Route) bool { return r.Service == svc.Name })
+	}
+	tcp = tcp || s.e.Effects != nil && s.e.Effects.Service == svc.Name
+	var all []process.Endpoint
+	if tcp {
+		all = append(all, process.Endpoint{Network: "tcp", Address: s.addresses[svc.Name]})
+	}
+	if datagrams {
+		all = append(all, process.Endpoint{Network: "udp", Address: s.addresses[svc.Name]})
+	}
+	return all
+}
+
+// retire marks all services as no longer needed: a start in progress is aborted, and healing starts
+// none.
+func (s *system) retire() {
+	for _, svc := range s.services {
+		svc.Retire()
+	}
+}
+
+// patience returns the longest time that any service may take to stop.
+func (s *system) patience() time.Duration {
+	longest := 5 * time.Second
+	for _, svc := range s.e.System.Services {
+		longest = max(longest, svc.Stop.Within)
+	}
+	return longest
+}
+
+// stopServices begins to stop all services. The returned function waits until they have stopped. A
+// service that had to be killed is recorded in the journal and is not an error.
+func (s *system) stopServices(ctx context.Context) (ended func() error) {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	for _, svc := range s.services {
+		all.Go(func() {
+			err := svc.Stop(ctx)
+			var killed *process.Unstopped
+			if err == nil || errors.As(err, &killed) {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	return func() error {
+		all.Wait()
+		return errors.Join(errs...)
+	}
+}
+
+// reclaim stops the processes and removes the files of earlier runs that were killed. Failures are
+// recorded as notes: they matter only to a service that needs the same port or path, and such a
+// service will fail to start.
+func (r *runState) reclaim() {
+	notes, err := process.Reclaim()
+	if err != nil {
+		notes = append(notes, err.Error())
+	}
+	for _, text := range notes {
+		r.write(journal.Event{Note: &journal.Note{Text: text}})
+	}
+}

@@ -1,0 +1,164 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// The kinds of probes.
+const (
+	sameBody  = "same key, same body"
+	otherBody = "same key, other body"
+)
+
+// SameResponse passes if a key that is sent again with the same body gets the same response as before and, if
+// effects are read, is not applied again. The response is the same if its body is, and if both statuses
+// acknowledge: some services replay a 201 as 200, which tells the client the same.
+type SameResponse struct{}
+
+// Judge implements Check.
+func (SameResponse) Judge(h *journal.History) Verdict {
+	v := probes(h, sameBody, "the first response again")
+	if n := identicalAnswers(h); v.Outcome == Passed && n > 0 && h.EffectsRead == nil {
+		v.Outcome = Inconclusive
+		v.Reason = fmt.Sprintf("all %s acknowledged requests got the same answer, whatever their key, so a request that is done again cannot be told from one that is remembered: "+
+			"let the answer name what was done, such as an order's number, or check effects", Count(n))
+	}
+	return v
+}
+
+// identicalAnswers returns how many requests were acknowledged if no two of the same route got different answers.
+// It returns 0 if any two did, or if no route has two.
+func identicalAnswers(h *journal.History) (n int) {
+	answers := map[string]string{}
+	several := false
+	for _, r := range h.Requests {
+		if r.Outcome != "acknowledged" || r.Reads {
+			continue
+		}
+		n++
+		answer, again := answers[r.Route]
+		if again && answer != r.Digest {
+			return 0
+		}
+		several = several || again
+		answers[r.Route] = r.Digest
+	}
+	if !several {
+		return 0
+	}
+	return n
+}
+
+func (SameResponse) String() string {
+	return "requests repeated with the same key get the same response"
+}
+
+// KeyReuseRefused passes if a key that is sent again with another body is refused with Status and, if effects are
+// read, is not applied again.
+type KeyReuseRefused struct{ Status int }
+
+// Judge implements Check.
+func (c KeyReuseRefused) Judge(h *journal.History) Verdict {
+	return probes(h, otherBody, fmt.Sprintf("status %d", c.Status))
+}
+
+func (c KeyReuseRefused) String() string {
+	return fmt.Sprintf("a key reused with a different body is refused with status %d", c.Status)
+}
+
+// probes judges the probes of a kind. It fails on one wrong answer, and on one key that was applied again. To
+// pass, nine in ten probes must have been answered, and none of the others may have got an error on every attempt:
+// that may be how the system treats such a key.
+func probes(h *journal.History, kind, expected string) Verdict {
+	asked, answered, during := 0, 0, 0
+	met := map[string]bool{}
+	for _, r := range h.Requests {
+		met[r.Key] = h.MetFault(r)
+	}
+	var wrong, again, stuck []string
+	unread := ""
+	for _, p := range h.Probes {
+		if p.Kind != kind {
+			continue
+		}
+		asked++
+		if len(p.Again) > 0 {
+			again = append(again, appliedAgain(p))
+		}
+		unread = cmp.Or(unread, p.Unread)
+		switch {
+		case p.Error != "" && p.Status != 0:
+			stuck = append(stuck, fmt.Sprintf("key %s: %s each time", p.Key, p.Error))
+			continue
+		case p.Error != "":
+			continue
+		case p.Got != p.Want:
+			wrong = append(wrong, describeWrong(p))
+		}
+		answered++
+		if p.Window == journal.During || met[p.Key] {
+			during++
+		}
+	}
+	if answered == 0 && len(again) == 0 {
+		return inconclusive(expected, "", "no key could be sent again (%d tried): there must be acknowledged requests with a key, and a system that answers%s%s", asked, firstExample(stuck), unexpected(h))
+	}
+	details := slices.Concat(wrong, again, stuck)
+	v := Verdict{Observed: fmt.Sprintf("%d of %d as expected (%d acknowledged during the fault)", answered-len(wrong), answered, during), Expected: expected, Evidence: seqs(h, "probe"), Details: details[:min(10, len(details))]}
+	unanswered := asked - answered
+	if unanswered > 0 {
+		v.Observed += fmt.Sprintf("; %d got no answer", unanswered)
+	}
+	switch {
+	case len(again) > 0:
+		v.Observed += fmt.Sprintf("; %d applied again", len(again))
+		reason := fmt.Sprintf("%d of %d keys sent again were applied again", len(again), asked)
+		if len(wrong) > 0 {
+			reason += fmt.Sprintf(", and %d got another answer", len(wrong))
+		}
+		return verdict(false, v, "%s", reason)
+	case len(wrong) > 0:
+		return verdict(false, v, "%d of %d keys sent again got another answer", len(wrong), answered)
+	case unanswered*10 > asked:
+		v.Reason = fmt.Sprintf("%d of %d keys sent again got no answer: what they would have got is not known%s", unanswered, asked, firstExample(stuck))
+	case len(stuck) > 0:
+		v.Reason = fmt.Sprintf("%d of %d keys sent again got an error each time, while others were answered: what they would have got is not known%s", len(stuck), asked, firstExample(stuck))
+	case unread != "":
+		v.Reason = "whether keys sent again were applied again is not known, since effects could not be read then: " + unread
+	case during == 0 && allOnLinks(h):
+		v.Reason = fmt.Sprintf("none of the %d keys sent again was acknowledged during the fault: nothing is known of those that were", answered)
+	default:
+		v.Outcome = Passed
+	}
+	return v
+}
+
+// firstExample formats the first of some cases as an example.
+func firstExample(cases []string) string {
+	if len(cases) == 0 {
+		return ""
+	}
+	return "; " + cases[0]
+}
+
+// describeWrong describes a probe that got another answer.
+func describeWrong(p journal.Probe) string {
+	switch {
+	case p.Kind == otherBody:
+		return fmt.Sprintf("key %s: status %s instead of %s", p.Key, p.Got, p.Want)
+	case p.Got == fmt.Sprintf("status %d", p.Status):
+		return fmt.Sprintf("key %s: status %d, and %d at first", p.Key, p.Status, p.First)
+	case p.Differs != "":
+		return fmt.Sprintf("key %s: another body: %s (status %d, and %d at first)", p.Key, p.Differs, p.Status, p.First)
+	}
+	return fmt.Sprintf("key %s: another body (status %d, and %d at first; digests %s and %s)", p.Key, p.Status, p.First, p.Got, p.Want)
+}
+
+// appliedAgain describes a probe that had an effect.
+func appliedAgain(p journal.Probe) string {
+	return fmt.Sprintf("key %s: %d more effect%s%s since it was sent again after the load (%s)", p.Key, len(p.Again), plural(len(p.Again)), ids(p.Again), p.Kind)
+}

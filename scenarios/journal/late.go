@@ -1,0 +1,150 @@
+package journal
+
+import (
+	"fmt"
+	"maps"
+	"time"
+)
+
+// Pause is a time in which the runner itself did not run: it was stopped, frozen, or without a CPU. The outcome of
+// requests in flight during a pause does not reflect the system; see Sample.Paused.
+type Pause struct {
+	From time.Duration `json:"from"`
+	To   time.Duration `json:"to"`
+	Took time.Duration `json:"took"` // longer than To-From if the clock of the run stopped, too
+}
+
+// String describes the pause.
+func (p Pause) String() string {
+	return fmt.Sprintf("the runner itself stood still for %s from +%s on", p.Took.Round(time.Millisecond), p.From.Round(time.Millisecond))
+}
+
+const (
+	// LongPause is how long the runner may pause without affecting its measurements.
+	LongPause = 100 * time.Millisecond
+	// LongSlip limits how late one request in a hundred may be sent. Above it, latencies, which are measured from
+	// the due time, are those of the generator and not of the system.
+	LongSlip = 20 * time.Millisecond
+)
+
+// SlipEdges returns the upper bounds of the buckets of Sample.Slip.
+func SlipEdges() []time.Duration {
+	const ms = time.Millisecond
+	return []time.Duration{ms, 2 * ms, 5 * ms, 10 * ms, LongSlip, 50 * ms, LongPause, 200 * ms, 500 * ms, time.Second, 10 * time.Second, time.Minute, time.Hour}
+}
+
+// Late returns why latencies in a window are not caused by the system alone: the generator sent requests late, or
+// the runner paused. It returns "" if neither happened. Verdicts on latency in such a window are inconclusive.
+// During includes the requests in flight when a fault was injected or healed, since checks use those, too; see
+// Total and CallsTotal.
+func (h *History) Late(w Window) (reason string) {
+	if reason := h.StoodStill(w); reason != "" {
+		return reason
+	}
+	var slip [][]Bucket
+	for _, s := range h.Samples {
+		if inWindowOrEdge(s.Window, w) {
+			slip = append(slip, s.Slip)
+		}
+	}
+	if p99 := Quantile(Merge(slip...), 99); p99 > LongSlip {
+		return fmt.Sprintf("the load generator was late: one request in a hundred was sent more than %s after it was due", LongSlip)
+	}
+	return ""
+}
+
+// StoodStill describes the first pause of the runner in a window, as defined for Late. It returns "" if there was
+// none.
+func (h *History) StoodStill(w Window) (reason string) {
+	for _, s := range h.Samples {
+		if !inWindowOrEdge(s.Window, w) {
+			continue
+		}
+		for _, p := range h.Pauses {
+			if s.From <= p.To && s.To >= p.From {
+				return p.String()
+			}
+		}
+		if s.Paused {
+			return "the runner itself stood still while requests were under way"
+		}
+	}
+	return ""
+}
+
+// pauseEffect is how long before the first injection a pause may end and still influence the fault window. The
+// effects of an earlier one show in the baseline, which is then not steady, or are over.
+const pauseEffect = time.Second
+
+// PauseBefore returns the first pause that may have influenced what happened in a window: one in the window, or
+// one before it since the fault phase began. A pause can make services time out and open their circuit breakers,
+// so that requests fail that were due long after it.
+func (h *History) PauseBefore(w Window) (p Pause, ok bool) {
+	baseline, _ := h.Phase("baseline")
+	since := baseline.From
+	if injected, _, faults := h.FaultSpan(); faults && w != Before {
+		since = injected - pauseEffect
+	}
+	for _, p := range h.Pauses {
+		if p.To >= since {
+			return p, true
+		}
+	}
+	return Pause{}, false
+}
+
+// Until returns the history with only the requests and calls of the load that had ended at t. It is exact to
+// slices: a slice that ends after t is left out. Faults, phases and all else are unchanged.
+func (h *History) Until(t time.Duration) *History {
+	u := *h
+	u.Pauses, u.Samples, u.Calls, u.Seqs = nil, nil, nil, maps.Clone(h.Seqs)
+	for _, p := range h.Pauses {
+		if p.To < t {
+			u.Pauses = append(u.Pauses, p)
+		}
+	}
+	delete(u.Seqs, "sample")
+	for i, s := range h.Samples {
+		if s.To > t || s.Paused {
+			continue
+		}
+		u.Samples = append(u.Samples, s)
+		if seqs := h.Seqs["sample"]; i < len(seqs) {
+			u.Seqs["sample"] = append(u.Seqs["sample"], seqs[i])
+		}
+	}
+	delete(u.Seqs, "calls")
+	for i, c := range h.Calls {
+		if c.To > t {
+			continue
+		}
+		durations := c.Duration
+		c.Duration = nil
+		for _, b := range durations {
+			if b.Up <= t-c.To { // longer ones may have ended after t
+				c.Duration = append(c.Duration, b)
+			}
+		}
+		u.Calls = append(u.Calls, c)
+		if seqs := h.Seqs["calls"]; i < len(seqs) {
+			u.Seqs["calls"] = append(u.Seqs["calls"], seqs[i])
+		}
+	}
+	return &u
+}
+
+// inWindowOrEdge is inWindow, and includes what was in flight when a fault was injected or healed.
+func inWindowOrEdge(got, asked Window) bool {
+	return inWindow(got, asked) || asked == During && (got == AtInjection || got == AtHealing)
+}
+
+// SlipP99 returns the 99th percentile of how late requests of two windows were sent.
+func (h *History) SlipP99(a, b Window) time.Duration {
+	var slip [][]Bucket
+	for _, s := range h.Samples {
+		if inWindow(s.Window, a) || inWindow(s.Window, b) {
+			slip = append(slip, s.Slip)
+		}
+	}
+	return Quantile(Merge(slip...), 99)
+}

@@ -1,0 +1,38 @@
+package journal
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestPauseAtTheEdgeOfAFault: a pause that overlaps a call in flight at the injection makes the latencies of the
+// fault late.
+func TestPauseAtTheEdgeOfAFault(t *testing.T) {
+	for window, late := range map[Window]bool{Before: false, AtInjection: true, During: true, AtHealing: true, After: false} {
+		h := &History{Samples: []Sample{{From: time.Second, To: 2 * time.Second, Window: window, Route: "GET /", Paused: true, Sent: 1}}}
+		require.Equal(t, late, h.Late(During) != "", window)
+		require.NotEmpty(t, h.Late(window), window)
+	}
+}
+
+// TestUntil requires that Until leaves out what a pause at the given time may have affected, and keeps the
+// evidence consistent.
+func TestUntil(t *testing.T) {
+	const sec = time.Second
+	h := &History{
+		Samples: []Sample{{From: 0, To: sec, Sent: 1}, {From: 0, To: sec, Sent: 2, Paused: true}, {From: sec, To: 2 * sec, Sent: 3}, {From: 2 * sec, To: 3 * sec, Sent: 4}},
+		Calls:   []Calls{{From: 0, To: sec, Calls: 2, Duration: []Bucket{{Up: sec, N: 1}, {Up: 2 * sec, N: 1}}}, {From: 2 * sec, To: 3 * sec, Calls: 5}},
+		Pauses:  []Pause{{From: 0, To: sec}, {From: 2 * sec, To: 3 * sec}},
+		Seqs:    map[string][]uint64{"sample": {1, 2, 3, 4}, "calls": {5, 6}, "fault": {7}},
+	}
+	u := h.Until(2 * sec)
+	require.Equal(t, []Sample{h.Samples[0], h.Samples[2]}, u.Samples)
+	require.Equal(t, []Calls{{From: 0, To: sec, Calls: 2, Duration: []Bucket{{Up: sec, N: 1}}}}, u.Calls)
+	require.Equal(t, h.Pauses[:1], u.Pauses)
+	require.Equal(t, map[string][]uint64{"sample": {1, 3}, "calls": {5}, "fault": {7}}, u.Seqs)
+	require.Len(t, h.Samples, 4)
+	require.Len(t, h.Calls[0].Duration, 2)
+	require.Equal(t, []uint64{1, 2, 3, 4}, h.Seqs["sample"])
+}

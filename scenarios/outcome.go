@@ -1,0 +1,139 @@
+package scenarios
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Outcome is the outcome of an attempt as far as its client can know. A request is acknowledged if any of its
+// attempts is, refused if all are, and otherwise its outcome is not known.
+type Outcome string
+
+// The outcomes. An acknowledged request must have one effect, a refused one none, and one that is not known none
+// or one.
+const (
+	NotKnown     Outcome = "not known"
+	Acknowledged Outcome = "acknowledged"
+	Refused      Outcome = "refused"
+)
+
+// OutcomeRow is a row of the table of outcomes.
+type OutcomeRow struct {
+	Answer  string
+	Outcome Outcome
+	Why     string
+}
+
+// Outcomes returns the table that defines the meaning of an answer if no sentence does. Load.Outcome and the
+// client of the load implement it.
+func Outcomes() []OutcomeRow {
+	return []OutcomeRow{
+		{"the expected status", Acknowledged, `any 2xx, or what the scenario names: "POST /orders" answers 201 or 303`},
+		{"dial refused", Refused, "nothing was sent"},
+		{"400-499, 429 included", Refused, "the service rejected the request before it worked on it; 408, 409 and 425 do not say that; clients that retry do so after 429 only"},
+		{"408, 409, 425", NotKnown, "an earlier attempt may still be worked on, or may be done"},
+		{"500-599, 503 included", NotKnown, "the work may be done although its answer is an error; status 503 means that it was refused, where that is so, and is then not retried"},
+		{"1xx, 3xx and 2xx that are not expected", NotKnown, "redirects are not followed; clients do not retry after these"},
+		{"time-out, reset, closed, other errors", NotKnown, "the answer is missing, truncated or malformed, and the request may have arrived"},
+	}
+}
+
+// Outcome returns the meaning of an answer with this status: the one defined by the scenario, or else that of the
+// table of Outcomes.
+func (l *Load) Outcome(r Route, status int) Outcome {
+	if known, ok := l.Means[status]; ok {
+		return known
+	}
+	switch {
+	case slices.Contains(r.Expect, status), len(r.Expect) == 0 && status/100 == 2:
+		return Acknowledged
+	case status == http.StatusRequestTimeout, status == http.StatusConflict, status == http.StatusTooEarly:
+		return NotKnown
+	case status/100 == 4:
+		return Refused
+	}
+	return NotKnown
+}
+
+// printOutcomes prints the table for PrintSteps.
+func printOutcomes(b *strings.Builder) {
+	b.WriteString("WHAT ANSWERS MEAN\n\n")
+	for _, row := range Outcomes() {
+		fmt.Fprintf(b, "  %-38s  %-12s  %s\n", row.Answer, row.Outcome, row.Why)
+	}
+	b.WriteString("\n  Acknowledged: exactly one effect, and a success. Refused: no effect. Not known: none or one effect, never two.\n\n")
+}
+
+// expect sets the statuses that a route is expected to answer with.
+func (r *resolver) expect(at pos, route string, statuses []int) {
+	r.describe(at)
+	if r.expects == nil {
+		r.expects = map[string]pos{}
+	}
+	if before, known := r.expects[route]; known {
+		r.addProblem(at, fmt.Sprintf("what %q answers was said before, at %s", route, before), "say it once, with all statuses: answers 201 or 303")
+		return
+	}
+	r.expects[route] = at
+	slices.Sort(statuses)
+	statuses = slices.Compact(statuses)
+	r.atEnd(func() { r.expectOf(at, route, statuses) })
+}
+
+// expectAt returns the first position of expected statuses, or the zero position if there are none.
+func (r *resolver) expectAt() (at pos) {
+	for _, known := range r.expects {
+		if at == (pos{}) || known.line < at.line {
+			at = known
+		}
+	}
+	return at
+}
+
+// expectOf stores expected statuses in the route of the load.
+func (r *resolver) expectOf(at pos, route string, statuses []int) {
+	if r.Load == nil {
+		return // finishLoad reports that
+	}
+	var names []string
+	for i, rt := range r.Load.Mix {
+		if rt.Name() == route {
+			r.Load.Mix[i].Expect = statuses
+			return
+		}
+		names = append(names, rt.Name())
+	}
+	if _, _, err := parseRoute(route); err == nil {
+		r.addMissing(at, fmt.Sprintf("no load runs on %q", route), didYouMean(route, names, "routes of the load"))
+	}
+}
+
+// means sets the meaning of a status in this scenario.
+func (r *resolver) means(at pos, status int, o Outcome) {
+	r.describe(at)
+	if _, known := r.rate.Means[status]; known {
+		r.addProblem(at, fmt.Sprintf("what status %d means was said before", status), "say it once")
+		return
+	}
+	if !slices.Contains([]Outcome{NotKnown, Acknowledged, Refused}, o) {
+		r.addProblem(at, fmt.Sprintf("%q is no outcome", o), "use Acknowledged, Refused or NotKnown")
+	}
+	if r.rate.Means == nil {
+		r.rate.Means = map[int]Outcome{}
+	}
+	r.rate.Means[status] = o
+	r.meansAt = at
+}
+
+// finishOutcomes reports a status that is expected and also has another meaning.
+func (r *resolver) finishOutcomes() {
+	for _, rt := range r.Load.Mix {
+		for _, status := range rt.Expect {
+			if o, known := r.Load.Means[status]; known && o != Acknowledged {
+				r.addProblem(r.meansAt, fmt.Sprintf("status %d is what %q is expected to answer, and is said to mean that it is %s", status, rt.Name(), o), "say one of the two")
+			}
+		}
+	}
+}

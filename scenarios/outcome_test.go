@@ -1,0 +1,78 @@
+package scenarios
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestLoadOutcome(t *testing.T) {
+	form := Route{Method: "POST", Path: "/orders", Expect: []int{201, 303}}
+	plain := Route{Method: "POST", Path: "/orders"}
+	overridden := &Load{Means: map[int]Outcome{503: Refused, 409: Acknowledged, 404: NotKnown}}
+	for _, c := range []struct {
+		load   *Load
+		route  Route
+		status int
+		want   Outcome
+	}{
+		{&Load{}, plain, 200, Acknowledged},
+		{&Load{}, plain, 202, Acknowledged},
+		{&Load{}, plain, 303, NotKnown},
+		{&Load{}, plain, 400, Refused},
+		{&Load{}, plain, 404, Refused},
+		{&Load{}, plain, http.StatusRequestTimeout, NotKnown},
+		{&Load{}, plain, http.StatusConflict, NotKnown},
+		{&Load{}, plain, http.StatusTooEarly, NotKnown},
+		{&Load{}, plain, http.StatusTooManyRequests, Refused},
+		{&Load{}, plain, 500, NotKnown},
+		{&Load{}, plain, 502, NotKnown},
+		{&Load{}, plain, 503, NotKnown},
+		{&Load{}, form, 303, Acknowledged},
+		{&Load{}, form, 201, Acknowledged},
+		{&Load{}, form, 200, NotKnown},
+		{overridden, plain, 503, Refused},
+		{overridden, plain, 409, Acknowledged},
+		{overridden, plain, 404, NotKnown},
+		{overridden, plain, 500, NotKnown},
+	} {
+		assert.Equal(t, c.want, c.load.Outcome(c.route, c.status), "%d for %v with %v", c.status, c.route, c.load.Means)
+	}
+}
+
+func TestOutcomeSentences(t *testing.T) {
+	e := parsed(t, Source{FS: files(prelude + `    And "POST /orders" answers 303, 201 or 201
+    And status 503 means that it was refused
+    And status 404 means that it is not known
+    When 5s pass
+    Then at least 9% of requests succeed
+`)})[0]
+	assert.Equal(t, []int{201, 303}, e.Load.Mix[0].Expect)
+	assert.Empty(t, e.Load.Mix[1].Expect)
+	assert.Equal(t, map[int]Outcome{503: Refused, 404: NotKnown}, e.Load.Means)
+}
+
+// TestKeyReuseNeedsVaryingBodies: bodies are never altered, so a constant body is rejected before the run.
+func TestKeyReuseNeedsVaryingBodies(t *testing.T) {
+	of := func(body string) error {
+		load := "    And a steady load of 50 requests per second on \"POST /orders\" with this body:\n      \"\"\"\n      " + body + "\n      \"\"\"\n"
+		_, err := Parse(Source{Paths: []string{"."}, FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n" + load + `    And every request carries a fresh idempotency key in the "Idempotency-Key" header
+    When 5s pass
+    Then a key reused with a different body is refused with status 422
+`)})
+		return err
+	}
+	require.NoError(t, of(`{"item": "x", "n": {{n}}}`))
+	for _, body := range []string{`{"item": "x"}`, `{"key": "{{key}}", "seed": {{seed}}}`} {
+		require.ErrorContains(t, of(body), `every "POST /orders" request has the same body`)
+		require.ErrorContains(t, of(body), "{{n}}")
+	}
+	_, err := Parse(Source{Paths: []string{"."}, FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n" + `    And a steady load of 50 requests per second on "GET /catalog"
+    And every request carries a fresh idempotency key in the "Idempotency-Key" header
+    When 5s pass
+    Then a key reused with a different body is refused with status 422
+`)})
+	require.ErrorContains(t, err, "no request of the load has a body")
+}

@@ -1,0 +1,45 @@
+package scenarios
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// programs reports the programs of services that cannot be found. It skips programs that a user-defined step may
+// create, and those of services whose `needs` skip the scenario.
+func (r *resolver) programs(find func(program string) error) {
+	own := slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Foreign })
+	for _, s := range r.System.Services {
+		if len(s.Command) == 0 || s.Needs != "" || slices.Contains(r.handlers, s.Name) {
+			continue
+		}
+		program := s.Command[0]
+		if program == "" || strings.Contains(program, "${") || own && strings.Contains(program, "/") {
+			continue
+		}
+		if err := find(program); err != nil {
+			r.out.add(r.describedAt[s.Name], fmt.Sprintf("the service %q cannot be started: %v", s.Name, err), "install the program, or mend the service's `command`; with `needs` the scenario is skipped where it is missing")
+		}
+	}
+}
+
+// TakesWithout reports whether a service of the experiment receives ${without}. A service that runs in this
+// process may access it by other means.
+func (e *Experiment) TakesWithout(handlers []string) bool {
+	return slices.ContainsFunc(e.System.Services, func(s Service) bool {
+		if s.Handler != nil || slices.Contains(handlers, s.Name) {
+			return true
+		}
+		holds := func(text string) bool { return strings.Contains(text, "${without}") }
+		if slices.ContainsFunc(s.Command, holds) {
+			return true
+		}
+		for _, value := range s.Env {
+			if holds(value) {
+				return true
+			}
+		}
+		return false
+	})
+}

@@ -1,0 +1,152 @@
+package scenarios
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// finishProof determines what the checks can prove. It reports checks that cannot fail, and warns of those that
+// will be inconclusive.
+func (r *resolver) finishProof() {
+	addOwnStep := slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Foreign })
+	switch {
+	case len(r.Checks) == 0 && !slices.ContainsFunc(r.Steps, Step.Asks):
+		r.Unproven = "the scenario asks for nothing, so it can prove nothing: add a check, such as: Then at least 99% of requests succeed"
+	case len(r.Checks) > 0 && !addOwnStep && !slices.ContainsFunc(r.Checks, func(c Check) bool { return !check.Idle(c.Check) }):
+		r.Unproven = "a system that does nothing would satisfy every check of this scenario: add one that asks for success, such as: Then at least 99% of requests succeed during the fault"
+	}
+	before := func(c Check) bool { return scopeOf(c.Check).window == journal.Before }
+	if len(r.Checks) > 0 && !addOwnStep && r.Unproven == "" && len(r.injections()) > 0 && !slices.ContainsFunc(r.Checks, func(c Check) bool { return !check.Idle(c.Check) && !before(c) }) {
+		r.Unproven = "every check asks about the time before the fault, so the fault proves nothing: ask about the time during it or after healing"
+	}
+	if r.Unproven != "" {
+		r.Warnings = append(r.Warnings, r.Unproven)
+	}
+	if r.Load == nil {
+		return
+	}
+	r.warnShortBaseline()
+	for i, c := range r.Checks {
+		r.checkCanFail(r.checkPositions[i], c.Check)
+		r.warnOtherUsers(c.Check)
+		r.warnTooFewRequests(c.Check)
+		r.Checks[i].Untested = r.unreachable(c.Check)
+		for _, why := range []string{r.Checks[i].Untested, r.unreached(c.Check), r.notGivenUp(c.Check), r.unprovoked(c.Check)} {
+			if why != "" {
+				r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; unless something else puts it to the test, the run will be inconclusive", c.Check, why))
+				break
+			}
+		}
+	}
+}
+
+// warnOtherUsers warns that an effect without a request cannot be distinguished from one of another user of the
+// system.
+func (r *resolver) warnOtherUsers(c check.Check) {
+	if _, ok := c.(check.NoPhantom); !ok || r.System.Whole() {
+		return
+	}
+	r.Warnings = append(r.Warnings, fmt.Sprintf("%s: parts of the system run already, so that others may use them: any new effect with a key of others makes this inconclusive", c))
+}
+
+// checkCanFail reports a limit that no request can reach, since clients give up earlier.
+func (r *resolver) checkCanFail(at pos, c check.Check) {
+	limit := limitOf(c)
+	if patience := r.Load.Patience(true); limit > 0 && limit >= patience {
+		r.addProblem(at, fmt.Sprintf("this can never fail: clients give up, so that no request takes longer than %s", check.Duration(patience)),
+			fmt.Sprintf("write a limit below %s, or let clients give up later", check.Duration(patience)))
+	}
+}
+
+// limitOf returns how long a request may take according to a check, or 0 if the check sets no such limit.
+func limitOf(c check.Check) time.Duration {
+	switch c := c.(type) {
+	case check.Latency:
+		return c.Below
+	case check.NothingSlower:
+		return c.Bound()
+	}
+	return 0
+}
+
+// warnTooFewRequests warns that too few requests are expected for a check.
+func (r *resolver) warnTooFewRequests(c check.Check) {
+	least := check.Fewest(c)
+	s := scopeOf(c)
+	expected, known := r.due(s.window)
+	what := "for this"
+	if during, _ := r.due(journal.During); s.window == "" && len(r.injections()) > 0 { // the effect of a short fault shows in the following second
+		expected, what = min(expected, max(during, r.lastRate())), "to meet the fault"
+	}
+	expected *= r.share(s.route)
+	if known && expected < float64(least) {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: about %.0f requests are expected %s, and %d are needed: the run will be inconclusive", c, expected, what, least))
+	}
+}
+
+// warnShortBaseline warns of a baseline that is too short for an injection to follow.
+func (r *resolver) warnShortBaseline() {
+	expected, least := r.Load.Rate*r.Baseline.Seconds(), check.Fewest(check.BaselineSteady{})
+	if len(r.injections()) > 0 && expected < float64(least) {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("about %.0f requests are expected in the baseline of %s, and %d are needed: nothing will be injected; measure it for longer", expected, check.Duration(r.Baseline), least))
+	}
+}
+
+// due returns approximately how many requests are due in a window. known is false if the duration of a step is not
+// known.
+func (r *resolver) due(w journal.Window) (requests float64, known bool) {
+	rate, live := r.Load.Rate, 0
+	before, during, after := rate*r.Baseline.Seconds(), 0.0, 0.0
+	pass := func(t time.Duration, at float64) {
+		switch n := at * t.Seconds(); {
+		case live > 0:
+			during += n
+		case during == 0:
+			before += n
+		default:
+			after += n
+		}
+	}
+	for _, s := range r.Steps {
+		switch do := s.Do.(type) {
+		case Inject:
+			live++
+			pass(do.For, rate)
+			if do.For > 0 {
+				live--
+			}
+		case Heal:
+			live = max(0, live-1)
+			if do.All {
+				live = 0
+			}
+		case Wait:
+			pass(do.For, rate)
+		case ChangeLoad:
+			pass(do.Over, (do.From+do.To)/2)
+			rate = do.To
+		case StopLoad:
+			rate = 0
+		case Confirm:
+			return 0, false
+		}
+		if s.Foreign {
+			return 0, false
+		}
+	}
+	live = 0
+	after += rate * r.Recovery.Seconds()
+	switch w {
+	case journal.Before:
+		return before, true
+	case journal.During:
+		return during, true
+	case journal.After:
+		return after, true
+	}
+	return before + during + after, true
+}
