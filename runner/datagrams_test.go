@@ -168,3 +168,17 @@ func TestPortsAreReservedForUDP(t *testing.T) {
 		s.release(service)
 	}
 }
+
+// A port stays claimed after its service was started, on Linux for other processes, too.
+func TestPortsAreClaimedUntilTheSystemStops(t *testing.T) {
+	s := &system{ports: map[string]map[string]int{}, reserved: map[string][]io.Closer{}, e: &scenarios.Experiment{}}
+	p, err := s.port("a", "", 0)
+	require.NoError(t, err)
+	s.release("a")
+	_, err = claimPort(p)
+	require.Error(t, err)
+	require.NoError(t, s.stop(t.Context()))
+	again, err := claimPort(p)
+	require.NoError(t, err)
+	require.NoError(t, again.Close())
+}

@@ -36,6 +36,7 @@ type system struct {
 	addresses map[string]string
 	ports     map[string]map[string]int // by service and name ("" for the service's own port)
 	reserved  map[string][]io.Closer    // by service, until it starts
+	claims    []io.Closer               // of the ports that were chosen
 	links     map[string]*link.Link     // by name, such as "orders -> payments"
 	datagrams map[string]*datagram.Link
 	relays    map[string]*message.Relay
@@ -131,12 +132,9 @@ func (s *system) assignAddress(svc scenarios.Service) error {
 // listens, or while the service is down.
 const firstPort, ports = 20000, 12000
 
-// takenPorts holds the free ports used by scenarios of this process. A port also appears free to other
-// scenarios between the start of its service and the moment the service listens.
-var takenPorts sync.Map
-
 // port returns the named port of a service: the fixed one or, if that is 0, a free one. Repeated calls
-// return the same port. A free port is reserved until the service starts.
+// return the same port. A free port is reserved until the service starts. It is claimed until the system
+// stops, because it appears to be free while its service starts or is down.
 func (s *system) port(service, name string, fixed int) (int, error) {
 	if s.ports[service] == nil {
 		s.ports[service] = map[string]int{}
@@ -146,16 +144,17 @@ func (s *system) port(service, name string, fixed int) (int, error) {
 	}
 	for try := 0; fixed == 0; try++ {
 		p := firstPort + rand.IntN(ports)
-		if _, taken := takenPorts.LoadOrStore(p, service); taken {
-			continue
-		}
-		reserved, err := s.reserve(service, "127.0.0.1:"+strconv.Itoa(p))
+		claim, err := claimPort(p)
 		if err == nil {
-			s.reserved[service] = append(s.reserved[service], reserved...)
-			fixed = p
-			continue
+			var reserved []io.Closer
+			if reserved, err = s.reserve(service, "127.0.0.1:"+strconv.Itoa(p)); err == nil {
+				s.claims = append(s.claims, claim)
+				s.reserved[service] = append(s.reserved[service], reserved...)
+				fixed = p
+				continue
+			}
+			_ = claim.Close()
 		}
-		takenPorts.Delete(p)
 		if try == 1000 {
 			return 0, fmt.Errorf("find a free port for %q: %w", service, err)
 		}
@@ -363,11 +362,10 @@ func (s *system) stop(ctx context.Context) error {
 	for service := range s.reserved {
 		s.release(service)
 	}
-	for _, ports := range s.ports {
-		for _, p := range ports {
-			takenPorts.Delete(p)
-		}
+	for _, claim := range s.claims {
+		_ = claim.Close()
 	}
+	s.claims = nil
 	_ = os.Remove(filepath.Join(s.dir, "services")) // fails unless empty
 	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
 }
