@@ -56,7 +56,7 @@ type scenario struct {
 	Overall  []Figures // of all routes: before, during and after
 	Strip    []fact
 	Ledger   *ledger
-	Fates    [][]string
+	Messages [][]string
 	LinkRows [][]string
 	WhyFirst int
 }
@@ -173,7 +173,7 @@ func newScenario(h *journal.History, n int) scenario {
 	}
 	s.Charts = charts(h, fmt.Sprintf("c%d", n))
 	s.Errors = errorTable(h)
-	s.Fates = messageOutcomes(h)
+	s.Messages = messageOutcomes(h)
 	s.LinkRows = linkTable(h)
 	s.Ledger, s.Strip = newLedger(h), trustFacts(h)
 	return s

@@ -139,7 +139,7 @@ func (s *session) begin() {
 	s.clock.Go(func() { s.watchdog.run(s.quit) })
 }
 
-func (s *session) recordMessage(f evidence.Fate) {
+func (s *session) recordMessage(f evidence.Event) {
 	s.record(journal.Event{At: s.run.journal.Since(f.At), Message: &journal.Message{
 		Fault: f.Fault, Link: f.Link, Stage: string(f.Stage), ToServer: f.ToServer, Conn: f.Conn, N: f.Seq, Op: f.Op, Key: f.Key, Bytes: f.Bytes, Detail: f.Detail,
 	}})

@@ -104,7 +104,7 @@ func TestGoResolvesThroughAHealthyLink(t *testing.T) {
 	require.ErrorAs(t, err, &none)
 	assert.True(t, none.IsNotFound)
 	assert.EqualValues(t, 2, z.udp.Load())
-	assert.Empty(t, f.fates)
+	assert.Empty(t, f.events)
 }
 
 // One lost answer costs Go's resolver its full timeout of 5 s; then it retries and gets the address.
@@ -120,9 +120,9 @@ func TestLostAnswerCostsGoFiveSeconds(t *testing.T) {
 	assert.EqualValues(t, 1, count.Tally().Affected)
 	assert.EqualValues(t, 2, z.udp.Load())
 	require.Len(t, f.recorded(evidence.Applied), 1)
-	fate := f.recorded(evidence.Applied)[0]
-	assert.Equal(t, "A api.example.test", fate.Op)
-	assert.False(t, fate.ToServer)
+	event := f.recorded(evidence.Applied)[0]
+	assert.Equal(t, "A api.example.test", event.Op)
+	assert.False(t, event.ToServer)
 }
 
 // DNS errors reach the application like those of a server, without a question to the server.

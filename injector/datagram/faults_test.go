@@ -101,8 +101,8 @@ func TestFaults(t *testing.T) {
 				k.mu.Lock()
 				defer k.mu.Unlock()
 				affected := 0
-				require.Len(t, k.fates, len(c.stages))
-				for i, f := range k.fates {
+				require.Len(t, k.events, len(c.stages))
+				for i, f := range k.events {
 					assert.True(t, strings.HasPrefix(string(f.Stage)+" "+f.Detail, c.stages[i]), "%s %s, want %s", f.Stage, f.Detail, c.stages[i])
 					assert.Equal(t, d == message.ToServer, f.ToServer)
 					assert.Equal(t, "orders -> billing", f.Link)

@@ -29,7 +29,7 @@ type testLink struct {
 	*Link
 
 	mu    sync.Mutex
-	fates []evidence.Fate
+	events []evidence.Event
 }
 
 // openLink opens a link in front of upstream. It is closed after the test, when its accounts must add up.
@@ -40,7 +40,7 @@ func openLink(t testing.TB, upstream string, cfg Config) *testLink {
 		cfg.Protocol = "udp"
 	}
 	cfg.Name, cfg.Upstream = "orders -> billing", upstream
-	cfg.Sink = func(e evidence.Fate) { f.mu.Lock(); f.fates = append(f.fates, e); f.mu.Unlock() }
+	cfg.Sink = func(e evidence.Event) { f.mu.Lock(); f.events = append(f.events, e); f.mu.Unlock() }
 	l, err := Open(cfg)
 	require.NoError(t, err)
 	f.Link = l
@@ -77,10 +77,10 @@ func (f *testLink) addRule(t testing.TB, r message.Rule) (count *evidence.Counte
 }
 
 // recorded returns the evidence of a stage so far.
-func (f *testLink) recorded(stage evidence.Stage) []evidence.Fate {
+func (f *testLink) recorded(stage evidence.Stage) []evidence.Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(f.fates), func(e evidence.Fate) bool { return e.Stage != stage })
+	return slices.DeleteFunc(slices.Clone(f.events), func(e evidence.Event) bool { return e.Stage != stage })
 }
 
 // waitUntil waits for a condition.

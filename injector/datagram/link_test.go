@@ -338,7 +338,7 @@ func TestLossAtTheLink(t *testing.T) {
 	}
 	stall := make(chan struct{})
 	server := serve(t)
-	l, err := Open(Config{Name: "a -> b", Protocol: "udp", Upstream: server.addr(), Sink: func(evidence.Fate) { <-stall }})
+	l, err := Open(Config{Name: "a -> b", Protocol: "udp", Upstream: server.addr(), Sink: func(evidence.Event) { <-stall }})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Close()) }()
 	heal, err := l.Relay().Add(message.Rule{ID: "f", Action: message.LoseRequest})

@@ -78,7 +78,7 @@ func TestSoak(t *testing.T) {
 		for _, s := range links {
 			f := &testLink{Link: s.Link}
 			toServer, toClient := f.checkAccounts(t)
-			t.Logf("%s: %d faults, %+v, fates %v, to server %+v, to client %+v, loss %+v", s.protocol, s.switches, s.Counters(), s.stages, toServer, toClient, s.Loss())
+			t.Logf("%s: %d faults, %+v, events %v, to server %+v, to client %+v, loss %+v", s.protocol, s.switches, s.Counters(), s.stages, toServer, toClient, s.Loss())
 		}
 	})
 	waitUntil(t, "goroutines end", func() bool { return goleak.Find(before) == nil })
@@ -111,7 +111,7 @@ func (s *soakRun) open(t testing.TB) {
 	if s.protocol == "dns" {
 		serve = func(t testing.TB) string { return startDNS(t).addr }
 	}
-	l, err := Open(Config{Name: "orders -> billing", Protocol: s.protocol, Upstream: serve(t), idle: 50 * time.Millisecond, sessions: 20, Sink: func(e evidence.Fate) {
+	l, err := Open(Config{Name: "orders -> billing", Protocol: s.protocol, Upstream: serve(t), idle: 50 * time.Millisecond, sessions: 20, Sink: func(e evidence.Event) {
 		s.mu.Lock()
 		s.stages[e.Stage]++
 		s.mu.Unlock()

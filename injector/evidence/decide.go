@@ -5,8 +5,8 @@ import "hash/fnv"
 // phi is 2^64 divided by the golden ratio, the increment of splitmix64.
 const phi = 0x9e3779b97f4a7c15
 
-// Draw returns a number in [0,1) that depends on nothing but its arguments, so that the same seed meets the same message with
-// the same fate whatever the scheduler does. Words name what is drawn for (link, fault, direction, operation, class); n is the
+// Draw returns a number in [0,1) that depends only on its arguments, so that with the same seed the same message gets the same
+// decision, however goroutines are scheduled. Words name what is drawn for (link, fault, direction, operation, class); n is the
 // occurrence. The mixing function is splitmix64's finaliser (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
 func Draw(seed, n uint64, words ...string) float64 {
 	return float64(Hash(seed, n, words...)>>11) / (1 << 53)

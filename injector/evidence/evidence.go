@@ -1,5 +1,5 @@
-// Package evidence is how a fault proves that it acted: counters fed from the data path, and one Fate for each message
-// that met a rule. It knows nothing of links, relays or journals, so that all of them can speak it.
+// Package evidence holds the proof that a fault acted: counters that the data path updates, and one Event for each
+// step of a message that a rule acted on. It does not depend on links, relays or the journal, so that all can use it.
 package evidence
 
 import (
@@ -201,22 +201,21 @@ func (c *Counter) Tally() Tally {
 	return t
 }
 
-// Stage is what became of a message that met a rule.
+// Stage is a step in the processing of a message that a rule chose.
 type Stage string
 
-// The stages of a message's fate.
 const (
-	Held       Stage = "held"       // kept back for now
+	Held       Stage = "held"       // held back until it is released, expires or its connection ends
 	Applied    Stage = "applied"    // the fault's effect happened
-	Swallowed  Stage = "swallowed"  // an answer was read and not passed on; Detail tells the answer
-	Released   Stage = "released"   // a held message went on
-	Expired    Stage = "expired"    // a held message went on because its deadline passed: a mere delay
+	Discarded  Stage = "discarded"  // an answer was read and not forwarded; Detail describes it
+	Released   Stage = "released"   // a held message was forwarded
+	Expired    Stage = "expired"    // a held message was forwarded because its deadline passed: it was only delayed
 	Collateral Stage = "collateral" // lost because of what happened to another message on its connection
-	Skipped    Stage = "skipped"    // the rule chose it and could not act; Detail tells why
+	Skipped    Stage = "skipped"    // the rule chose it but could not act; Detail gives the reason
 )
 
-// Fate is one line of message-level evidence. It never carries a body.
-type Fate struct {
+// Event is one line of message-level evidence. It never carries a body.
+type Event struct {
 	At        time.Time
 	Link      string // "orders -> payments"
 	Fault     string // the injection's id
@@ -230,5 +229,6 @@ type Fate struct {
 	Detail    string
 }
 
-// Sink receives fates, in an order in which causes precede effects. It must be safe for many goroutines and must not block for long.
-type Sink func(Fate)
+// Sink receives events; causes precede their effects. It must be safe for concurrent use and must not block for
+// long.
+type Sink func(Event)

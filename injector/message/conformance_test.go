@@ -237,7 +237,7 @@ func checkActs(t *testing.T, d *faultTest, r Rule) {
 		assert.Len(t, d.f.recorded(evidence.Released), 1)
 	}
 	if r.Action == Twice && d.answer != "" {
-		assert.Len(t, d.f.recorded(evidence.Swallowed), 1)
+		assert.Len(t, d.f.recorded(evidence.Discarded), 1)
 	}
 }
 

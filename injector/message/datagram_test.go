@@ -129,8 +129,8 @@ func TestDecisionsUnderConcurrency(t *testing.T) {
 }
 
 func TestPassingWithoutRules(t *testing.T) {
-	var fates []evidence.Fate
-	r, err := New("udp", Config{Sink: func(f evidence.Fate) { fates = append(fates, f) }})
+	var events []evidence.Event
+	r, err := New("udp", Config{Sink: func(f evidence.Event) { events = append(events, f) }})
 	require.NoError(t, err)
 	require.True(t, r.Idle())
 	heal, err := r.Add(Rule{ID: "f", Action: Reorder, Wait: time.Hour, Dir: ToClient})
@@ -153,10 +153,10 @@ func TestPassingWithoutRules(t *testing.T) {
 	require.NoError(t, heal(t.Context()))
 	require.True(t, r.Idle())
 	var stages []evidence.Stage
-	for _, fate := range fates {
-		stages = append(stages, fate.Stage)
-		assert.False(t, fate.ToServer)
-		assert.Equal(t, 3, fate.Bytes)
+	for _, event := range events {
+		stages = append(stages, event.Stage)
+		assert.False(t, event.ToServer)
+		assert.Equal(t, 3, event.Bytes)
 	}
 	assert.Equal(t, []evidence.Stage{evidence.Held, evidence.Skipped, evidence.Released, evidence.Applied}, stages)
 }

@@ -193,7 +193,7 @@ func (c *framedConn) answer(x *framedExchange, f frame, raw []byte, large bool) 
 	case lost:
 		c.endLostAnswer(x, rule)
 	case x.discardAnswer:
-		c.relay.record(rule, x.msg, evidence.Swallowed, x.describe())
+		c.relay.record(rule, x.msg, evidence.Discarded, x.describe())
 	default:
 		c.report(x, done)
 	}

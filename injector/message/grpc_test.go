@@ -257,9 +257,9 @@ func TestGRPCDiscardedAnswerIsRecorded(t *testing.T) {
 			other = "status 200, 0 bytes, grpc-status 6 ALREADY_EXISTS"
 		}
 		f.checkAccounts(t)
-		require.Len(t, f.recorded(evidence.Swallowed), 1)
-		fate := f.recorded(evidence.Swallowed)[0]
-		assert.Equal(t, []string{other, "k7", chargeMethod}, []string{fate.Detail, fate.Key, fate.Op})
+		require.Len(t, f.recorded(evidence.Discarded), 1)
+		event := f.recorded(evidence.Discarded)[0]
+		assert.Equal(t, []string{other, "k7", chargeMethod}, []string{event.Detail, event.Key, event.Op})
 	}
 }
 

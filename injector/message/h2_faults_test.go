@@ -176,8 +176,8 @@ func TestH2DeliveredTwice(t *testing.T) {
 				assert.EqualValues(t, 1, toClient.Discarded)
 				one := fmt.Sprintf("POST /once %d", size)
 				assert.Equal(t, []string{one, one}, s.executed())
-				require.Len(t, f.recorded(evidence.Swallowed), 1)
-				assert.Equal(t, other, f.recorded(evidence.Swallowed)[0].Detail)
+				require.Len(t, f.recorded(evidence.Discarded), 1)
+				assert.Equal(t, other, f.recorded(evidence.Discarded)[0].Detail)
 				assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1, Affected: 1}, plain(count))
 				heal()
 				post()
@@ -197,9 +197,9 @@ func TestH2LateCopyOutlivesConnection(t *testing.T) {
 	p.reset()
 	f.checkAccounts(t)
 	assert.EqualValues(t, 2, s.done.Load())
-	require.Len(t, f.recorded(evidence.Swallowed), 1)
-	assert.Equal(t, "status 409, 7 bytes", f.recorded(evidence.Swallowed)[0].Detail)
-	assert.Equal(t, "k1", f.recorded(evidence.Swallowed)[0].Key)
+	require.Len(t, f.recorded(evidence.Discarded), 1)
+	assert.Equal(t, "status 409, 7 bytes", f.recorded(evidence.Discarded)[0].Detail)
+	assert.Equal(t, "k1", f.recorded(evidence.Discarded)[0].Key)
 }
 
 // A held stream is overtaken by others on its connection, and reaches the server with a higher ID.

@@ -44,7 +44,7 @@ type testLink struct {
 	link *link.Link
 
 	mu    sync.Mutex
-	fates []evidence.Fate
+	events []evidence.Event
 	calls []Call
 }
 
@@ -75,7 +75,7 @@ func openLinkOn(t testing.TB, p Protocol, on link.Config, cfg Config) *testLink 
 		cfg.Link = "orders -> payments"
 	}
 	if cfg.Sink == nil { // the evidence of tests with many messages is not kept
-		cfg.Sink = func(e evidence.Fate) { f.mu.Lock(); f.fates = append(f.fates, e); f.mu.Unlock() }
+		cfg.Sink = func(e evidence.Event) { f.mu.Lock(); f.events = append(f.events, e); f.mu.Unlock() }
 		cfg.Calls = func(c Call) { f.mu.Lock(); f.calls = append(f.calls, c); f.mu.Unlock() }
 	}
 	r, err := newRelay(p, cfg)
@@ -136,11 +136,11 @@ func (f *testLink) addRule(t testing.TB, r Rule) (count *evidence.Counter, heal 
 }
 
 // recorded returns the evidence of a stage so far.
-func (f *testLink) recorded(stage evidence.Stage) []evidence.Fate {
+func (f *testLink) recorded(stage evidence.Stage) []evidence.Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var list []evidence.Fate
-	for _, e := range f.fates {
+	var list []evidence.Event
+	for _, e := range f.events {
 		if e.Stage == stage {
 			list = append(list, e)
 		}

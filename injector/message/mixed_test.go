@@ -53,7 +53,7 @@ func TestMisbehavingClientsUnderEveryFault(t *testing.T) {
 		heal()
 	}
 	f.checkAccounts(t)
-	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Swallowed, evidence.Released, evidence.Skipped, evidence.Collateral} {
+	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Discarded, evidence.Released, evidence.Skipped, evidence.Collateral} {
 		assert.NotEmpty(t, f.recorded(stage), stage)
 	}
 }

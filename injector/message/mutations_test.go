@@ -70,7 +70,7 @@ func mutationTotal() int64 {
 }
 
 // discard returns a configuration that does not keep the evidence.
-func discard() Config { return Config{Sink: func(evidence.Fate) {}, Calls: func(Call) {}} }
+func discard() Config { return Config{Sink: func(evidence.Event) {}, Calls: func(Call) {}} }
 
 // redis-server reports no error while commands are duplicated, delayed and reordered, and each client gets its
 // own answers in order.

@@ -301,8 +301,8 @@ func TestNATSPublishDeliveredTwice(t *testing.T) {
 			ack, err := streams(t, through).PublishMsg(t.Context(), m)
 			require.NoError(t, err)
 			assert.Equal(t, c.rule.Second, ack.Duplicate)
-			waitUntil(t, "the copy is answered", func() bool { return len(f.recorded(evidence.Swallowed)) == 1 })
-			assert.Contains(t, f.recorded(evidence.Swallowed)[0].Detail, c.want)
+			waitUntil(t, "the copy is answered", func() bool { return len(f.recorded(evidence.Discarded)) == 1 })
+			assert.Contains(t, f.recorded(evidence.Discarded)[0].Detail, c.want)
 			assert.Equal(t, c.n, stored(t, s))
 			waitUntil(t, "it is one call", func() bool {
 				return len(slices.DeleteFunc(f.finishedCalls(), func(c Call) bool { return c.Op != "PUB orders.new" })) == 1
@@ -521,7 +521,7 @@ func TestNATSUnderEveryFault(t *testing.T) {
 		heal()
 	}
 	f.checkAccounts(t)
-	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Swallowed, evidence.Skipped} {
+	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Discarded, evidence.Skipped} {
 		assert.NotEmpty(t, f.recorded(stage), stage)
 	}
 }

@@ -82,8 +82,8 @@ func (fakeClient) ID() uint64 { return 1 }
 
 // A message to be delivered twice whose connection has ended is accounted for, and so is its copy.
 func TestTwiceAfterClientDisconnects(t *testing.T) {
-	var fates []evidence.Fate
-	relay, err := New("redis", Config{Sink: func(f evidence.Fate) { fates = append(fates, f) }})
+	var events []evidence.Event
+	relay, err := New("redis", Config{Sink: func(f evidence.Event) { events = append(events, f) }})
 	require.NoError(t, err)
 	rule := &Live{Rule: Rule{Action: Twice, Count: evidence.NewCounter("commands")}}
 	open := func() *framedConn {
@@ -99,7 +99,7 @@ func TestTwiceAfterClientDisconnects(t *testing.T) {
 		toServer, _, err := relay.Quiesce(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, evidence.Accounts{Received: 1, Copies: 1, Collateral: 2}, toServer)
-		assert.Equal(t, evidence.Collateral, fates[len(fates)-1].Stage)
+		assert.Equal(t, evidence.Collateral, events[len(events)-1].Stage)
 	})
 	t.Run("client", func(t *testing.T) {
 		r := Rule{ID: "fault-1", Action: Twice, Dir: ToClient, AllowViolation: true, Count: evidence.NewCounter("messages")}

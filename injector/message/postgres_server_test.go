@@ -308,8 +308,8 @@ func pgTwice(t *testing.T, addr string, direct *pgx.Conn) {
 		heal()
 		f.checkAccounts(t)
 		require.EqualValues(t, 100, count.Tally().Affected)
-		require.Len(t, f.recorded(evidence.Swallowed), 100)
-		require.Contains(t, f.recorded(evidence.Swallowed)[0].Detail, "INSERT 0 1, ")
+		require.Len(t, f.recorded(evidence.Discarded), 100)
+		require.Contains(t, f.recorded(evidence.Discarded)[0].Detail, "INSERT 0 1, ")
 		require.Equal(t, 400, pgCount(t, direct, "orders"))
 	})
 	t.Run("a batch", func(t *testing.T) {

@@ -217,7 +217,7 @@ func TestPostgresMessagesThatAreSentAhead(t *testing.T) {
 	server.send(inserted+inserted+inserted, false)
 	client.expect(inserted + inserted)
 	closeBoth(client, server)
-	require.Len(t, f.recorded(evidence.Swallowed), 1)
+	require.Len(t, f.recorded(evidence.Discarded), 1)
 	require.Len(t, f.recorded(evidence.Skipped), 1)
 	require.Equal(t, "sent ahead: what comes before it may open a transaction", f.recorded(evidence.Skipped)[0].Detail)
 }

@@ -126,7 +126,7 @@ func TestRedisConnectionStaysInSyncWithDuplicates(t *testing.T) {
 			}
 			assert.EqualValues(t, 2400+count.Tally().Affected, total)
 			assert.EqualValues(t, 800, count.Tally().Affected)
-			assert.Len(t, f.recorded(evidence.Swallowed), 800)
+			assert.Len(t, f.recorded(evidence.Discarded), 800)
 		})
 	}
 }
@@ -135,7 +135,7 @@ func TestRedisFaultsTakeEffect(t *testing.T) {
 	ctx := t.Context()
 	f, through, direct := redisPair(t, goredis.Options{MaxRetries: -1, ReadTimeout: 5 * time.Second})
 	require.NoError(t, through.Set(ctx, "k", "old", 0).Err())
-	with := func(r Rule, do func()) []evidence.Fate {
+	with := func(r Rule, do func()) []evidence.Event {
 		t.Helper()
 		before := len(f.recorded(evidence.Applied))
 		count, heal := f.addRule(t, r)

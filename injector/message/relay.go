@@ -47,7 +47,7 @@ func newRelay(p Protocol, cfg Config) (*Relay, error) {
 		cfg.Whole = 1 << 20
 	}
 	if cfg.Sink == nil {
-		cfg.Sink = func(evidence.Fate) {}
+		cfg.Sink = func(evidence.Event) {}
 	}
 	if cfg.Calls == nil {
 		cfg.Calls = func(Call) {}
@@ -93,8 +93,8 @@ func (r *Relay) record(l *Live, m Message, stage evidence.Stage, detail string) 
 	if stage == evidence.Skipped {
 		l.Count.Skip(detail)
 	}
-	r.cfg.Sink(evidence.Fate{
-		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: m.dir == ToServer && stage != evidence.Swallowed && !l.Action.OfReply(),
+	r.cfg.Sink(evidence.Event{
+		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: m.dir == ToServer && stage != evidence.Discarded && !l.Action.OfReply(),
 		Conn: m.conn, Seq: m.seq, Op: m.op, Key: m.key, Class: m.method + " " + r.class(l, m), Bytes: m.bytes, Detail: detail,
 	})
 }

@@ -77,7 +77,7 @@ func (r *Relay) second(x *Exchange, rule *Live, c replyCarrier) error {
 	r.Begin()
 	defer r.End()
 	d, err := c.deliver(func() { r.repeated(x, rule) })
-	r.record(rule, x.msg, evidence.Swallowed, c.String())
+	r.record(rule, x.msg, evidence.Discarded, c.String())
 	if err != nil { // the client sees a lost connection
 		r.record(rule, x.msg, evidence.Collateral, "the copy had no answer: "+err.Error())
 		r.end(x, rule, c, EndReset)
@@ -126,14 +126,14 @@ func (r *Relay) repeat(x *Exchange, rule *Live, size int, deliver func(written f
 	rule.waitLate()
 	d, err := deliver(func() { r.repeated(x, rule) })
 	if err != nil {
-		r.record(rule, x.msg, evidence.Swallowed, "the copy had no answer: "+err.Error())
+		r.record(rule, x.msg, evidence.Discarded, "the copy had no answer: "+err.Error())
 		return
 	}
 	defer d.close()
 	t := r.Received(ToClient)
 	answer := d.discard()
 	t.End(Discarded)
-	r.record(rule, x.msg, evidence.Swallowed, answer)
+	r.record(rule, x.msg, evidence.Discarded, answer)
 }
 
 // reserve reserves memory for a copy that is sent alongside the original, or late. It returns false if the limit

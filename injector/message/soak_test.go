@@ -102,7 +102,7 @@ func (s *soakRun) check(t testing.TB) {
 	toServer, toClient := s.checkAccounts(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.Logf("%s %s: %d faults, %d connections, %d calls, fates %v, to server %+v, to client %+v", s.protocol, s.name, s.switches, s.link.Counters().Opened, s.calls.Load(), s.stages, toServer, toClient)
+	t.Logf("%s %s: %d faults, %d connections, %d calls, events %v, to server %+v, to client %+v", s.protocol, s.name, s.switches, s.link.Counters().Opened, s.calls.Load(), s.stages, toServer, toClient)
 }
 
 // soakRun is a link in the soak test, with the evidence it produced.
@@ -117,7 +117,7 @@ type soakRun struct {
 	stages map[evidence.Stage]int
 }
 
-func (s *soakRun) record(e evidence.Fate) {
+func (s *soakRun) record(e evidence.Event) {
 	s.mu.Lock()
 	s.stages[e.Stage]++
 	s.mu.Unlock()
