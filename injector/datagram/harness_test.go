@@ -28,7 +28,7 @@ const (
 type testLink struct {
 	*Link
 
-	mu    sync.Mutex
+	mu     sync.Mutex
 	events []evidence.Event
 }
 

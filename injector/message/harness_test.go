@@ -43,9 +43,9 @@ type testLink struct {
 	addr string
 	link *link.Link
 
-	mu    sync.Mutex
+	mu     sync.Mutex
 	events []evidence.Event
-	calls []Call
+	calls  []Call
 }
 
 // openLink starts a relay in front of upstream. It is closed after the test, when its accounts must add up.
