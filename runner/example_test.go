@@ -26,6 +26,7 @@ func ExampleTest() {
 // A user-defined step runs in its place among the other steps.
 func ExampleTest_ownSteps() {
 	TestDrills := func(t *testing.T) {
+		// excerpt: steps
 		runner.Test(t, runner.Options{Steps: []runner.Step{{
 			Pattern: `^the cache of "([^"]*)" is cleared$`,
 			Do: func(ctx context.Context, service string) error {
@@ -36,6 +37,7 @@ func ExampleTest_ownSteps() {
 				return resp.Body.Close()
 			},
 		}}})
+		// end of excerpt
 	}
 	_ = TestDrills
 }
@@ -43,6 +45,7 @@ func ExampleTest_ownSteps() {
 // An experiment built in Go, with a service in this process.
 func ExampleTestExperiments() {
 	TestSlowClients := func(t *testing.T) {
+		// excerpt: experiment
 		hello := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hello") })
 		e, err := scenarios.New("the way to hello is slow").
 			System(scenarios.System{
@@ -57,6 +60,7 @@ func ExampleTestExperiments() {
 			t.Fatal(err)
 		}
 		runner.TestExperiments(t, runner.Options{}, e)
+		// end of excerpt
 	}
 	_ = TestSlowClients
 }

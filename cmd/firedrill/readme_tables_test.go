@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features"
+	"github.com/firedrill-dev/firedrill/features/shop"
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+)
+
+// tables are the generated tables, by the name in their marker. Each stands in one document.
+func tables() map[string]func(*testing.T) string {
+	return map[string]func(*testing.T) string{
+		"checks":      checkTable,
+		"commands":    commandTable,
+		"faults":      faultTable,
+		"findings":    findingTable,
+		"flags":       flagTable,
+		"formats":     formatTable,
+		"implied":     impliedTable,
+		"imports":     importGraph,
+		"outcomes":    outcomeTable,
+		"packages":    packageTable,
+		"parameters":  parameterTable,
+		"protections": protectionTable,
+		"protocols":   protocolTable,
+		"rows":        rowTable,
+		"sentences":   sentenceTable,
+		"system keys": systemKeyTable,
+	}
+}
+
+func faultTable(*testing.T) string {
+	rows := markdown("fault", "a sentence", "healed by")
+	for _, k := range injector.Kinds() {
+		rows.add(k.Name, code(k.Example), k.Undo)
+	}
+	return rows.String()
+}
+
+func checkTable(*testing.T) string {
+	rows := markdown("check", "a sentence", "what it asks")
+	for _, k := range check.Kinds() {
+		if !k.Implied {
+			rows.add(k.Name, code(k.Example), k.Means)
+		}
+	}
+	return rows.String()
+}
+
+func impliedTable(*testing.T) string {
+	rows := markdown("check", "what it asks")
+	for _, k := range check.Kinds() {
+		if k.Implied {
+			rows.add(k.Name, k.Means)
+		}
+	}
+	return rows.String()
+}
+
+func protocolTable(*testing.T) string {
+	rows := markdown("protocol", "what it is", "faults message by message")
+	for _, p := range protocols.All() {
+		var can []string
+		for _, action := range p.Actions {
+			can = append(can, string(action))
+		}
+		rows.add(p.Name, p.Means, strings.Join(can, ", "))
+	}
+	return rows.String()
+}
+
+func formatTable(*testing.T) string {
+	rows := markdown("report", "file", "for")
+	for _, f := range reports.Formats() {
+		rows.add(f.Name, code(f.File), f.Means)
+	}
+	return rows.String()
+}
+
+func rowTable(*testing.T) string {
+	rows := markdown("row", "claim", "feature", "caught when the shop loses")
+	for _, r := range features.Rows() {
+		rows.add(r.N, r.Claim, fmt.Sprintf("[%s](%[1]s)", r.File), r.Without)
+	}
+	return rows.String()
+}
+
+func findingTable(*testing.T) string {
+	rows := markdown("feature", "what happens", "verdict")
+	for _, f := range features.Findings() {
+		verdict := "holds"
+		if len(f.Fails) > 0 {
+			verdict = "fails: " + f.Fails[len(f.Fails)-1]
+		}
+		rows.add(fmt.Sprintf("[%s](%s)", strings.TrimPrefix(f.File, "real/"), f.File), f.Scenario, verdict)
+	}
+	return rows.String()
+}
+
+func protectionTable(*testing.T) string {
+	rows := markdown("protection", "of", "what it does")
+	for _, p := range shop.Protections() {
+		rows.add(p.Name, p.Service, p.Means)
+	}
+	return rows.String()
+}
+
+func outcomeTable(*testing.T) string {
+	rows := markdown("answer", "outcome", "why")
+	for _, o := range scenarios.Outcomes() {
+		rows.add(o.Answer, o.Outcome, o.Why)
+	}
+	return rows.String()
+}
+
+// sentenceTable returns the sentences of feature files, one table for each group.
+func sentenceTable(*testing.T) string {
+	var b strings.Builder
+	group := ""
+	rows := &rows{}
+	for _, p := range scenarios.Phrases() {
+		if p.Group != group {
+			b.WriteString(rows.String())
+			fmt.Fprintf(&b, "\n### Sentences: %s\n\n", p.Group)
+			group, rows = p.Group, markdown("sentence", "what it does")
+		}
+		rows.add(code(p.Pattern), p.Means)
+	}
+	return b.String() + rows.String() + "\n"
+}
+
+// parameterTable returns the end of the list that "firedrill steps" prints, which explains the parameters.
+func parameterTable(t *testing.T) string {
+	var b bytes.Buffer
+	require.NoError(t, scenarios.PrintSteps(&b, ""))
+	_, list, ok := strings.Cut(b.String(), "IN THE SENTENCES\n\n")
+	require.True(t, ok)
+	rows := markdown("parameter", "what may stand there")
+	for line := range strings.Lines(list) {
+		name, means, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		rows.add(code(name), strings.TrimSpace(means))
+	}
+	return rows.String()
+}
+
+// systemKeyTable returns the keys of system.yaml and their descriptions, from the schema.
+func systemKeyTable(t *testing.T) string {
+	var schema node
+	require.NoError(t, json.Unmarshal(scenarios.Schema(), &schema))
+	rows := markdown("key", "meaning")
+	schema.keys("", schema.Defs, rows)
+	return rows.String()
+}
+
+// node is the part of a JSON Schema that the table of keys needs.
+type node struct {
+	Ref         string          `json:"$ref"`
+	Defs        map[string]node `json:"$defs"`
+	Description string
+	Properties  map[string]node
+	Additional  json.RawMessage `json:"additionalProperties"`
+	OneOf       []node
+}
+
+func (n node) keys(prefix string, defs map[string]node, rows *rows) {
+	for _, name := range slices.Sorted(maps.Keys(n.Properties)) {
+		key, at := n.Properties[name], strings.TrimPrefix(prefix+"."+name, ".")
+		if key.Description == "" {
+			key.Description = defs[strings.TrimPrefix(key.Ref, "#/$defs/")].Description
+		}
+		if key.Description != "" {
+			rows.add(code(at), key.Description)
+		}
+		key.keys(at, defs, rows)
+	}
+	if n.Ref != "" {
+		defs[strings.TrimPrefix(n.Ref, "#/$defs/")].keys(prefix, defs, rows)
+	}
+	var each node
+	if json.Unmarshal(n.Additional, &each) == nil {
+		each.keys(prefix+".NAME", defs, rows)
+	}
+	for _, one := range n.OneOf {
+		one.keys(prefix, defs, rows)
+	}
+}
+
+func commandTable(*testing.T) string {
+	rows := markdown("command", "what it does")
+	for _, c := range command().Commands() {
+		if !c.Hidden {
+			rows.add(code("firedrill "+c.Use), c.Short)
+		}
+	}
+	return rows.String()
+}
+
+// flagTable returns the flags of each command. Defaults that depend on the machine are left out.
+func flagTable(*testing.T) string {
+	var b strings.Builder
+	for _, c := range command().Commands() {
+		if usages := c.LocalFlags().FlagUsages(); !c.Hidden && usages != "" {
+			fmt.Fprintf(&b, "firedrill %s\n%s\n", c.Use, regexp.MustCompile(` \(default \d+\)`).ReplaceAllString(usages, ""))
+		}
+	}
+	return "```text\n" + strings.TrimSpace(b.String()) + "\n```\n"
+}
+
+// rows is a Markdown table.
+type rows struct{ b strings.Builder }
+
+func markdown(columns ...any) *rows {
+	r := &rows{}
+	r.add(columns...)
+	r.b.WriteString(strings.Repeat("|---", len(columns)) + "|\n")
+	return r
+}
+
+func (r *rows) add(cells ...any) {
+	for _, c := range cells {
+		fmt.Fprintf(&r.b, "| %s ", strings.ReplaceAll(fmt.Sprint(c), "|", `\|`))
+	}
+	r.b.WriteString("|\n")
+}
+
+func (r *rows) String() string { return r.b.String() }
+
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + s + "`"
+}
