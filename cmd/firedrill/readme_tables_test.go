@@ -157,45 +157,47 @@ func parameterTable(t *testing.T) string {
 	return rows.String()
 }
 
-// systemKeyTable returns the keys of system.yaml and their descriptions, from the schema.
+// systemKeyTable returns the keys of system.yaml and their descriptions, from the schema. The keys of a link, which
+// services and clients have, stand at the end.
 func systemKeyTable(t *testing.T) string {
 	var schema node
 	require.NoError(t, json.Unmarshal(scenarios.Schema(), &schema))
 	rows := markdown("key", "meaning")
-	schema.keys("", schema.Defs, rows)
+	schema.keys("", rows)
+	schema.Defs["service"].keys("services.NAME.", rows)
+	link := schema.Defs["depends"].OneOf[1].Each.OneOf[1]
+	link.Properties["framing"] = schema.Defs["framing"]
+	link.keys("depends.NAME.", rows)
 	return rows.String()
 }
 
 // node is the part of a JSON Schema that the table of keys needs.
 type node struct {
-	Ref         string          `json:"$ref"`
-	Defs        map[string]node `json:"$defs"`
 	Description string
 	Properties  map[string]node
-	Additional  json.RawMessage `json:"additionalProperties"`
+	Defs        map[string]node `json:"$defs"`
 	OneOf       []node
+	Each        *node `json:"-"` // additionalProperties, unless it is false
 }
 
-func (n node) keys(prefix string, defs map[string]node, rows *rows) {
+func (n *node) UnmarshalJSON(raw []byte) error {
+	type plain node
+	if err := json.Unmarshal(raw, (*plain)(n)); err != nil {
+		return nil //nolint:nilerr // a property that is not allowed
+	}
+	more := struct{ AdditionalProperties *node }{}
+	err := json.Unmarshal(raw, &more)
+	n.Each = more.AdditionalProperties
+	return err
+}
+
+func (n node) keys(prefix string, rows *rows) {
 	for _, name := range slices.Sorted(maps.Keys(n.Properties)) {
-		key, at := n.Properties[name], strings.TrimPrefix(prefix+"."+name, ".")
-		if key.Description == "" {
-			key.Description = defs[strings.TrimPrefix(key.Ref, "#/$defs/")].Description
-		}
+		key := n.Properties[name]
 		if key.Description != "" {
-			rows.add(code(at), key.Description)
+			rows.add(code(prefix+name), key.Description)
 		}
-		key.keys(at, defs, rows)
-	}
-	if n.Ref != "" {
-		defs[strings.TrimPrefix(n.Ref, "#/$defs/")].keys(prefix, defs, rows)
-	}
-	var each node
-	if json.Unmarshal(n.Additional, &each) == nil {
-		each.keys(prefix+".NAME", defs, rows)
-	}
-	for _, one := range n.OneOf {
-		one.keys(prefix, defs, rows)
+		key.keys(prefix+name+".", rows)
 	}
 }
 
