@@ -15,6 +15,7 @@ import (
 	"github.com/firedrill-dev/firedrill/features"
 	"github.com/firedrill-dev/firedrill/features/shop"
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -24,36 +25,36 @@ import (
 // tables are the generated tables, by the name in their marker. Each stands in one document.
 func tables() map[string]func(*testing.T) string {
 	return map[string]func(*testing.T) string{
-		"checks":      checkTable,
+		"checks":      func(*testing.T) string { return checkTable(check.Kinds()) },
 		"commands":    commandTable,
-		"faults":      faultTable,
+		"faults":      func(*testing.T) string { return faultTable(injector.Kinds()) },
 		"findings":    findingTable,
 		"flags":       flagTable,
-		"formats":     formatTable,
+		"formats":     func(*testing.T) string { return formatTable(reports.Formats()) },
 		"implied":     impliedTable,
 		"imports":     importGraph,
 		"outcomes":    outcomeTable,
 		"packages":    packageTable,
 		"parameters":  parameterTable,
 		"protections": protectionTable,
-		"protocols":   protocolTable,
+		"protocols":   func(*testing.T) string { return protocolTable(protocols.All()) },
 		"rows":        rowTable,
-		"sentences":   sentenceTable,
+		"sentences":   func(*testing.T) string { return sentenceTable(scenarios.Phrases()) },
 		"system keys": systemKeyTable,
 	}
 }
 
-func faultTable(*testing.T) string {
+func faultTable(kinds []injector.Kind) string {
 	rows := markdown("fault", "a sentence", "healed by")
-	for _, k := range injector.Kinds() {
+	for _, k := range kinds {
 		rows.add(k.Name, code(k.Example), k.Undo)
 	}
 	return rows.String()
 }
 
-func checkTable(*testing.T) string {
+func checkTable(kinds []check.Kind) string {
 	rows := markdown("check", "a sentence", "what it asks")
-	for _, k := range check.Kinds() {
+	for _, k := range kinds {
 		if !k.Implied {
 			rows.add(k.Name, code(k.Example), k.Means)
 		}
@@ -71,9 +72,9 @@ func impliedTable(*testing.T) string {
 	return rows.String()
 }
 
-func protocolTable(*testing.T) string {
+func protocolTable(all []message.Protocol) string {
 	rows := markdown("protocol", "what it is", "faults message by message")
-	for _, p := range protocols.All() {
+	for _, p := range all {
 		var can []string
 		for _, action := range p.Actions {
 			can = append(can, string(action))
@@ -83,9 +84,9 @@ func protocolTable(*testing.T) string {
 	return rows.String()
 }
 
-func formatTable(*testing.T) string {
+func formatTable(formats []reports.Row) string {
 	rows := markdown("report", "file", "for")
-	for _, f := range reports.Formats() {
+	for _, f := range formats {
 		rows.add(f.Name, code(f.File), f.Means)
 	}
 	return rows.String()
@@ -128,11 +129,11 @@ func outcomeTable(*testing.T) string {
 }
 
 // sentenceTable returns the sentences of feature files, one table for each group.
-func sentenceTable(*testing.T) string {
+func sentenceTable(phrases []scenarios.Phrase) string {
 	var b strings.Builder
 	group := ""
 	rows := &rows{}
-	for _, p := range scenarios.Phrases() {
+	for _, p := range phrases {
 		if p.Group != group {
 			b.WriteString(rows.String())
 			fmt.Fprintf(&b, "\n### Sentences: %s\n\n", p.Group)
