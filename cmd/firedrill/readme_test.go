@@ -64,7 +64,7 @@ func excerpt(t *testing.T, ref string) string {
 	require.True(t, ok, "%s has no excerpt %q", file, name)
 	code, _, ok := strings.Cut(after, "// end of excerpt")
 	require.True(t, ok, "excerpt %q in %s has no end", name, file)
-	code = strings.TrimRight(code, "\t\n") + "\n"
+	code = strings.Trim(strings.TrimRight(code, "\t\n"), "\n") + "\n"
 	for strings.HasPrefix(code, "\t") { // the excerpt is the body of a function
 		code = strings.ReplaceAll(code[1:], "\n\t", "\n")
 	}
