@@ -6,7 +6,7 @@ PROGRAMS      := redis-server initdb haproxy nginx nats-server dnsmasq gcc
 PACKAGES      := redis-server postgresql haproxy nginx-light nats-server dnsmasq-base gcc libc6-dev
 DRILLS        := /firedrill/(cmd|features|runner)(/|$$)
 
-.PHONY: all fmt lint test test-short truth bench bench-link bench-message soak demo install-tools docs
+.PHONY: all fmt lint test test-short truth bench bench-link bench-message soak demo install-tools docs picture
 
 all: lint test
 
@@ -53,6 +53,10 @@ demo: ## the starter features against the demo shop
 docs: ## write the generated parts of the documents again, and verify their links
 	$(GO) test ./cmd/firedrill -run TestREADMETables -update
 	$(GO) test ./cmd/firedrill -run TestREADME
+
+picture: ## take the picture of a report in the documents again; needs chromium
+	-$(GO) run ./cmd/firedrill run --without "idempotency keys" --name "never heard" --tags @row-7
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1180,1000 --screenshot=reports/report.png "file://$(CURDIR)/.firedrill/runs/latest/report.html" 2>/dev/null
 
 # Installs only what is missing, and only where apt-get is; elsewhere the tests name what they miss.
 install-tools:
