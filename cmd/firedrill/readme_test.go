@@ -32,7 +32,7 @@ func TestREADMETables(t *testing.T) {
 		fresh := generated.ReplaceAllStringFunc(raw, func(block string) string {
 			m := generated.FindStringSubmatch(block)
 			kind, ref, was := m[1], m[2], m[3]
-			content := ""
+			var content string
 			if kind == "code" {
 				content = excerpt(t, ref)
 			} else {
