@@ -63,7 +63,7 @@ func importGraph(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("```mermaid\ngraph TD\n")
 	for i, name := range names {
-		fmt.Fprintf(&b, "  p%d[%s]\n", i, name)
+		fmt.Fprintf(&b, "  p%d[%q]\n", i, name)
 	}
 	for i, from := range names {
 		for _, to := range imports[from] {
