@@ -67,15 +67,6 @@ type step struct {
 	Verdict *journal.Verdict
 }
 
-// ledger is the summary of keyed requests.
-type ledger struct {
-	Keys, Acknowledged, Refused, Ambiguous, Effects int
-	Reads                                           int // of Keys: requests that are not expected to have effects
-	Read                                            *journal.Effects
-	Anomalies                                       [][]string // the first maxAnomalies: kind, key, effects, attempts
-	More                                            int
-}
-
 // HTML writes the report for people: one self-contained file, readable without style sheets and scripts.
 func HTML(w io.Writer, b *journal.Book) error {
 	v := view{Run: b.Run, Outcome: Outcome(b), CutShort: abortReason(b), NotRun: b.NotRun(), Notes: b.Notes, Rerun: rerun(b)}

@@ -277,24 +277,6 @@ func TestRerunCommandHasTheSeed(t *testing.T) {
 	assert.Empty(t, rerun(&journal.Book{}))
 }
 
-func TestLedgerNamesEachKindOfAnomaly(t *testing.T) {
-	h := &journal.History{
-		Requests: []journal.Request{
-			{Key: "twice", Outcome: "ambiguous"}, {Key: "lost", Outcome: "acknowledged"}, {Key: "refused", Outcome: "refused"},
-			{Key: "fine", Outcome: "acknowledged"}, {Key: "open", Outcome: "ambiguous"},
-		},
-		Effects:     []journal.Effect{{Key: "twice", ID: "1"}, {Key: "twice", ID: "2"}, {Key: "refused", ID: "3"}, {Key: "fine", ID: "4"}, {Key: "who", ID: "5"}},
-		EffectsRead: &journal.Effects{Count: 5},
-	}
-	var got []string
-	for _, row := range newLedger(h).Anomalies {
-		got = append(got, row[0]+" "+row[1]+" "+row[2])
-	}
-	assert.Equal(t, []string{"applied twice twice 1, 2", "lost lost ", "refused and applied refused 3", "without a request who 5"}, got)
-	h.EffectsRead, h.Effects = nil, nil
-	assert.Empty(t, newLedger(h).Anomalies, "effects that were not read are not lost")
-}
-
 func TestTrustFactsShowProblems(t *testing.T) {
 	h := &journal.History{
 		Load: &journal.Load{Asked: 10, Intended: 10, Sent: 7, Unsent: 3, Attempts: 9, Wire: 10}, EffectsRead: &journal.Effects{Error: "404"},
