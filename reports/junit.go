@@ -55,13 +55,13 @@ type failure struct {
 	Text    string `xml:",chardata"`
 }
 
-// maxOutput limits the text of a case: CI servers cannot handle more.
+// maxOutput limits the text of a case, in bytes: CI servers reject longer ones.
 const maxOutput = 64 << 10
 
-// JUnit writes a suite for each scenario and a case for each check. Inconclusive checks are failures of type
+// writeJUnit writes a suite for each scenario and a case for each check. Inconclusive checks are failures of type
 // "inconclusive", since JUnit has no third outcome and passing them would be wrong. A scenario that did not run to
 // its end has an additional case with the reason.
-func JUnit(w io.Writer, b *journal.Book) error {
+func writeJUnit(w io.Writer, b *journal.Book) error {
 	all := suites{Name: "firedrill"}
 	for _, h := range b.Scenarios {
 		s := junitSuite(b, h)
@@ -73,7 +73,7 @@ func JUnit(w io.Writer, b *journal.Book) error {
 	for _, p := range b.NotRun() {
 		all.Suites = append(all.Suites, suite{
 			Name: plain(p.ID), Tests: 1, Skipped: 1, Time: "0", Timestamp: b.Run.Began.UTC().Format(time.RFC3339), Properties: []property{{"outcome", "not run"}},
-			Cases: []testcase{{Name: "scenario", Class: plain(p.ID), File: plain(p.File), Time: "0", Skipped: &failure{Message: "not run: the run ended before it came to this scenario"}}},
+			Cases: []testcase{{Name: "scenario", Class: plain(p.ID), File: plain(p.File), Time: "0", Skipped: &failure{Message: "not run: the run ended before this scenario began"}}},
 		})
 		all.Tests, all.Skipped = all.Tests+1, all.Skipped+1
 	}

@@ -38,7 +38,7 @@ func TestPageAndChecksAgreeOnAnomalies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := all()
 			c.change(h)
-			page := string(render(t, HTML, &journal.Book{Scenarios: []*journal.History{h}}))
+			page := string(render(t, writeHTML, &journal.Book{Scenarios: []*journal.History{h}}))
 			rows := 0
 			for _, kind := range []check.Check{check.ExactlyOnce{}, check.NoPhantom{}} {
 				v := check.Ask(kind, h)

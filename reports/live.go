@@ -39,7 +39,7 @@ func (l *Live) Event(e journal.Event) {
 	case e.Begin != nil:
 		l.names[e.Scenario] = e.Begin.Name
 		l.order = append(l.order, e.Scenario)
-		l.line(e.At, e.Begin.Name, "begins")
+		l.line(e.At, e.Begin.Name, "started")
 	case e.Phase != nil && e.Phase.Name != "done":
 		l.line(e.At, name, e.Phase.Name)
 	case e.Fault != nil:
@@ -74,7 +74,7 @@ func (l *Live) fault(e journal.Event, name string) {
 			}
 			l.whole[id] = &journal.Fault{}
 		}
-		l.line(e.At, name, "inject: "+f.Says)
+		l.line(e.At, name, "inject: "+f.Sentence)
 	case "healed":
 		if w := l.whole[id]; part && w != nil {
 			w.Seen, w.Affected = w.Seen+f.Seen, w.Affected+f.Affected
@@ -85,7 +85,7 @@ func (l *Live) fault(e journal.Event, name string) {
 			delete(l.parts, id)
 			delete(l.whole, id)
 		}
-		l.line(e.At, name, fmt.Sprintf("healed: %s (%d of %d %s affected)", f.Says, f.Affected, f.Seen, f.Unit))
+		l.line(e.At, name, fmt.Sprintf("healed: %s (%d of %d %s affected)", f.Sentence, f.Affected, f.Seen, f.Unit))
 	}
 }
 

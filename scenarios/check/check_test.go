@@ -24,7 +24,7 @@ type scenario struct{ *journal.History }
 func newScenario() scenario {
 	s := scenario{&journal.History{Begin: journal.Begin{ID: "a", Name: "a"}, Ended: 20 * time.Second, Seqs: map[string][]uint64{}}}
 	s.Phases = []journal.Span{{Name: "setup", To: time.Second}, {Name: "baseline", From: time.Second, To: 6 * time.Second}, {Name: "fault", From: 6 * time.Second, To: 10 * time.Second}, {Name: "recovery", From: 10 * time.Second, To: 20 * time.Second}, {Name: "done", From: 20 * time.Second, To: 20 * time.Second}}
-	s.Faults = []*journal.Injection{{Fault: journal.Fault{ID: "f1", Stage: "healed", Says: "calls are slow", On: "orders -> payments", Unit: "calls", Seen: 200, Affected: 150}, Injected: 6 * time.Second, Healed: 10 * time.Second}}
+	s.Faults = []*journal.Injection{{Fault: journal.Fault{ID: "f1", Stage: "healed", Sentence: "calls are slow", On: "orders -> payments", Unit: "calls", Seen: 200, Affected: 150}, Injected: 6 * time.Second, Healed: 10 * time.Second}}
 	s.Seqs["fault"] = []uint64{7}
 	for i := 1; i < 20; i++ {
 		w := journal.Before
@@ -211,7 +211,7 @@ func TestImpliedChecksDetectInvalidRuns(t *testing.T) {
 	}{
 		"a partition affected nothing": {FaultsActed{}, func(s scenario) {
 			for _, id := range []string{"fault-9.1", "fault-9.2"} {
-				s.Faults = append(s.Faults, &journal.Injection{Fault: journal.Fault{ID: id, Says: "they are cut off", Hint: "all was quiet"}})
+				s.Faults = append(s.Faults, &journal.Injection{Fault: journal.Fault{ID: id, Sentence: "they are cut off", Hint: "all was quiet"}})
 			}
 		}, "they are cut off (all was quiet)"},
 		"a fault affected nothing": {FaultsActed{}, func(s scenario) { s.Faults[0].Affected = 0; s.Faults[0].Hint = "no call was made" }, "calls are slow (no call was made)"},

@@ -31,7 +31,7 @@ func (c Affected) Judge(h *journal.History) Verdict {
 			affected += in.Met()
 			seen += in.Seen
 			background += in.Background
-			says = append(says, in.Says)
+			says = append(says, in.Sentence)
 		}
 	}
 	if len(says) == 0 {
@@ -120,7 +120,7 @@ func (c GivesUp) noCallReason(h *journal.History) string {
 	link := c.From + " -> " + c.To
 	for _, in := range h.Faults {
 		if in.On == link && in.Affected > 0 && in.Unseen {
-			return c.CannotSee(in.Says)
+			return c.CannotSee(in.Sentence)
 		}
 	}
 	return fmt.Sprintf("%q made no call to %q during the fault", c.From, c.To)

@@ -92,11 +92,11 @@ func (FaultsActed) Judge(h *journal.History) Verdict {
 	var idle []string
 	for _, in := range h.Wholes() {
 		if in.Broken > 0 && !down(h, in) {
-			idle = append(idle, fmt.Sprintf("%s (%s %s failed because the dependency closed its connection while the fault held them back: that is this fault's doing, and not the system's)", in.Says, Count(in.Broken), in.Unit))
+			idle = append(idle, fmt.Sprintf("%s (%s %s failed because the dependency closed its connection while the fault held them back: that is this fault's doing, and not the system's)", in.Sentence, Count(in.Broken), in.Unit))
 			continue
 		}
 		if why := unmet(h, in); why != "" {
-			idle = append(idle, fmt.Sprintf("%s (%s)", in.Says, why))
+			idle = append(idle, fmt.Sprintf("%s (%s)", in.Sentence, why))
 			continue
 		}
 		acted++
@@ -199,11 +199,11 @@ func (Healed) Judge(h *journal.History) Verdict {
 	for _, in := range h.Faults {
 		switch {
 		case in.Healed == 0:
-			return inconclusive(expected, "", "%s was never healed", in.Says)
+			return inconclusive(expected, "", "%s was never healed", in.Sentence)
 		case in.Error != "":
-			return inconclusive(expected, "", "healing %s: %s", in.Says, in.Error)
+			return inconclusive(expected, "", "healing %s: %s", in.Sentence, in.Error)
 		case in.Asked > 0 && in.Ended-in.Live > in.Asked+max(in.Asked/4, time.Second):
-			return inconclusive(expected, "", "%s was live for %s, and %s were asked for: the runner could not heal it in time", in.Says, duration(in.Ended-in.Live), Duration(in.Asked))
+			return inconclusive(expected, "", "%s was live for %s, and %s were asked for: the runner could not heal it in time", in.Sentence, duration(in.Ended-in.Live), Duration(in.Asked))
 		}
 	}
 	return Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d of %d", len(h.Faults), len(h.Faults)), Expected: expected, Evidence: seqs(h, "fault")}

@@ -195,6 +195,9 @@ func attempts(r journal.Request) string {
 		if end == "" {
 			end = fmt.Sprintf("status %d", a.Status)
 		}
+		if a.Took > 0 {
+			end += " after " + duration(a.Took)
+		}
 		all = append(all, fmt.Sprintf("+%.2fs %s", a.At.Seconds(), end))
 	}
 	return strings.Join(all, ", ")

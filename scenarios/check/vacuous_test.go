@@ -182,7 +182,7 @@ func TestLoadOfEarlierFault(t *testing.T) {
 	s := newScenario()
 	s.Faults[0].Ended = 8 * time.Second
 	second := *s.Faults[0]
-	second.ID, second.Says, second.Injected, second.Ended = "f2", "calls fail", 8*time.Second+ms, 10*time.Second
+	second.ID, second.Sentence, second.Injected, second.Ended = "f2", "calls fail", 8*time.Second+ms, 10*time.Second
 	s.Faults = append(s.Faults, &second)
 	require.Equal(t, Passed, Ask(FaultsActed{}, s.History).Outcome)
 	s.removeSeconds(8, 20)

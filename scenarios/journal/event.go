@@ -117,11 +117,11 @@ type Phase struct {
 
 // Fault is a change in the life of an injection. Counters are totals since the injection.
 type Fault struct {
-	ID       string        `json:"id"`    // "fault-3", or "fault-3.1" for the first link of a partition; see Whole
-	Stage    string        `json:"stage"` // "injected" (injection began), "live" (it acts), "counted" (progress), "healed", "settled" (final counters), or "skipped" (never injected)
-	Kind     string        `json:"kind"`  // name of the kind of fault
-	Says     string        `json:"says"`  // as a sentence
-	On       string        `json:"on"`    // "orders -> payments" or "payments"
+	ID       string        `json:"id"`       // "fault-3", or "fault-3.1" for the first link of a partition; see Whole
+	Stage    string        `json:"stage"`    // "injected" (injection began), "live" (it acts), "counted" (progress), "healed", "settled" (final counters), or "skipped" (never injected)
+	Kind     string        `json:"kind"`     // name of the kind of fault
+	Sentence string        `json:"sentence"` // as a feature file states it
+	On       string        `json:"on"`       // "orders -> payments" or "payments"
 	Unit     string        `json:"unit,omitempty"`
 	Seen     int64         `json:"seen,omitempty"`
 	Affected int64         `json:"affected,omitempty"`

@@ -25,9 +25,9 @@ func written(t testing.TB) []byte {
 	at(1, Event{Begin: &Begin{ID: "s", Name: "S"}})
 	at(2, Event{Phase: &Phase{Name: "baseline"}})
 	at(10, Event{Phase: &Phase{Name: "fault"}})
-	at(11, Event{Fault: &Fault{ID: "f", Stage: "injected", Says: "x"}, Step: "a.feature:3"})
+	at(11, Event{Fault: &Fault{ID: "f", Stage: "injected", Sentence: "x"}, Step: "a.feature:3"})
 	at(12, Event{Message: &Message{Fault: "f", Stage: "applied"}})
-	at(20, Event{Fault: &Fault{ID: "f", Stage: "healed", Says: "x", Seen: 9, Affected: 4}})
+	at(20, Event{Fault: &Fault{ID: "f", Stage: "healed", Sentence: "x", Seen: 9, Affected: 4}})
 	at(21, Event{Sample: &Sample{From: 12, To: 20, Window: During, Route: "b", Sent: 2, OK: 1, Errors: map[string]int{"reset": 1}, Latency: []Bucket{{5, 1}, {9, 1}}}})
 	at(22, Event{Sample: &Sample{From: 2, To: 10, Window: Before, Route: "a", Sent: 1, OK: 1, Latency: []Bucket{{5, 1}}}})
 	at(23, Event{Calls: &Calls{From: 2, To: 10, Window: Before, Link: "x -> y", Calls: 3}})
@@ -194,13 +194,13 @@ func TestPartitionIsOneFault(t *testing.T) {
 		require.Equal(t, want, Whole(id), id)
 	}
 	in := func(id string, injected, healed time.Duration, affected int64) *Injection {
-		return &Injection{Fault: Fault{ID: id, Says: id, Seen: 9, Affected: affected}, Injected: injected, Healed: healed}
+		return &Injection{Fault: Fault{ID: id, Sentence: id, Seen: 9, Affected: affected}, Injected: injected, Healed: healed}
 	}
 	h := &History{Faults: []*Injection{in("fault-1", 1, 2, 3), in("fault-2.1", 5, 8, 0), in("fault-2.2", 4, 9, 7), in("fault-3.1", 5, 8, 1), in("fault-3.2", 5, 0, 0), in("fault-3.3", 5, 9, 0)}}
 	all := h.Wholes()
 	require.Len(t, all, 3)
 	require.Same(t, h.Faults[0], all[0])
-	require.Equal(t, &Injection{Fault: Fault{ID: "fault-2.1", Says: "fault-2.1", Seen: 18, Affected: 7}, Injected: 4, Healed: 9}, all[1])
+	require.Equal(t, &Injection{Fault: Fault{ID: "fault-2.1", Sentence: "fault-2.1", Seen: 18, Affected: 7}, Injected: 4, Healed: 9}, all[1])
 	require.Zero(t, all[2].Healed, "one of its links was never healed")
 	require.EqualValues(t, 5, h.Faults[1].Injected, "the injections stay as they were")
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // fact is one measure of whether the result of a drill can be trusted.
-type fact struct{ Outcome, Says, Observed string }
+type fact struct{ Outcome, Label, Observed string }
 
 // trustFacts judges the implied checks for which the journal has no verdict, as in an aborted run, and lists
 // problems of the runner itself.
@@ -37,11 +37,11 @@ func runnerFacts(h *journal.History) []fact {
 	var all []fact
 	if n := len(h.Pauses); n > 0 {
 		long := slices.MaxFunc(h.Pauses, func(a, b journal.Pause) int { return cmp.Compare(a.Took, b.Took) })
-		observed := fmt.Sprintf("for %s from %s on", ms(long.Took), at(long.From))
+		observed := fmt.Sprintf("for %s from %s", ms(long.Took), at(long.From))
 		if n > 1 {
 			observed = fmt.Sprintf("%d times, the longest %s", n, observed)
 		}
-		all = append(all, fact{"inconclusive", "the runner itself stood still", observed})
+		all = append(all, fact{"inconclusive", "the runner was paused", observed})
 	}
 	if h.Load == nil {
 		return all

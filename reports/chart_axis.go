@@ -31,18 +31,18 @@ const (
 	grey       = "#7a7f87"
 )
 
-// Chart is a drawing with a title, a description for people who cannot see it, and the same figures as a table.
-type Chart struct {
+// chart is a drawing with a title, a description for people who cannot see it, and the same figures as a table.
+type chart struct {
 	Title, Desc string
 	Height      int
 	SVG         template.HTML // the content of the svg element
-	Legend      []Swatch
+	Legend      []swatch
 	Head        []string
 	Rows        [][]string
 }
 
-// Swatch is an entry of a legend.
-type Swatch struct {
+// swatch is an entry of a legend.
+type swatch struct {
 	Name, Colour, Dash string
 	Box                bool
 }
@@ -110,7 +110,7 @@ func end(h *journal.History, in *journal.Injection) time.Duration {
 	return in.Healed
 }
 
-// times draws the time axis below a chart.
+// times draws the time axis below a out.
 func (c *canvas) times(y float64) {
 	step := time.Second
 	for (c.axis.to-c.axis.from)/step > 12 {
@@ -125,7 +125,7 @@ func (c *canvas) times(y float64) {
 	}
 }
 
-// finish stores the drawing in a chart.
-func (c *canvas) finish(chart *Chart) {
-	chart.Height, chart.SVG = c.height, template.HTML(c.String()) //nolint:gosec // numbers, and text that was escaped
+// finish stores the drawing in a out.
+func (c *canvas) finish(out *chart) {
+	out.Height, out.SVG = c.height, template.HTML(c.String()) //nolint:gosec // numbers, and text that was escaped
 }
