@@ -47,10 +47,6 @@ package check
 import (
 	"fmt"
 	"slices"
-	"sort"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -81,22 +77,27 @@ type Verdict struct {
 	Details  []string // the first few violations
 }
 
-// Check is a question about a History.
+// Check is a question about a History. Use Ask or the function Judge to get its answer: they also verify that the
+// History can show it.
 type Check interface {
 	Judge(*journal.History) Verdict
 	String() string // as a feature file states it
 }
 
-// Ask judges a check. A check that panics or returns an undefined outcome is inconclusive.
+// Ask judges a check. A check that panics or returns an undefined outcome is inconclusive. So is a check of how the
+// load fared under a fault if its requests cannot show that; see requireEvidence.
 func Ask(c Check, h *journal.History) (v Verdict) {
 	defer func() {
 		if r := recover(); r != nil {
-			v = Verdict{Reason: fmt.Sprintf("the check itself broke: %v", r)}
+			v = Verdict{Reason: fmt.Sprintf("the check panicked: %v", r)}
 		}
 	}()
 	v = c.Judge(h)
 	if v.Outcome > Failed {
-		return Verdict{Reason: fmt.Sprintf("the check itself broke: it answered %d", uint8(v.Outcome))}
+		return Verdict{Reason: fmt.Sprintf("the check returned the undefined outcome %d", uint8(v.Outcome))}
+	}
+	if c, ok := c.(loadCheck); ok {
+		v = requireEvidence(c, h, v)
 	}
 	if v.Outcome != Passed && v.Reason == "" {
 		v.Reason = "the check gave no reason"
@@ -176,103 +177,6 @@ func Fewest(c Check) int {
 	return 0
 }
 
-// requests returns the totals of a window and a route. If there are no requests, it returns false and a verdict
-// with the reason.
-func requests(h *journal.History, route string, w journal.Window, expected string) (journal.Totals, Verdict, bool) {
-	if (w == journal.During || w == journal.After) && len(h.Faults) == 0 {
-		return journal.Totals{}, inconclusive(expected, w, "no fault was ever injected"), false
-	}
-	t := h.Total(w, route)
-	if t.Sent == 0 && t.Apart > 0 {
-		return t, inconclusive(expected, w, "%s", tooFew(t, route, w, minRequests)), false
-	}
-	if t.Sent == 0 {
-		return t, inconclusive(expected, w, "no request%s was sent%s", of(route), when(w)), false
-	}
-	return t, Verdict{}, true
-}
-
-func of(route string) string {
-	if route == "" {
-		return ""
-	}
-	return " of " + strconv.Quote(route)
-}
-
-func when(w journal.Window) string {
-	switch w {
-	case journal.Before:
-		return " before the fault"
-	case journal.During:
-		return " during the fault"
-	case journal.After:
-		return " after healing"
-	}
-	return ""
-}
-
-// percent formats a ratio as sentences do: 99%, 99.9%.
-func percent(ratio float64) string {
-	return strconv.FormatFloat(round(ratio*100, 4), 'f', -1, 64) + "%"
-}
-
-func round(f float64, digits int) float64 {
-	s, _ := strconv.ParseFloat(strconv.FormatFloat(f, 'f', digits, 64), 64)
-	return s
-}
-
-// observed formats "93.1% (1,841 of 1,977)".
-func observed(n, of int) string {
-	return strconv.FormatFloat(100*float64(n)/float64(of), 'f', 1, 64) + "% (" + Count(n) + " of " + Count(of) + ")"
-}
-
-// Count formats a number with commas between thousands.
-func Count[N int | int64](n N) string {
-	s := strconv.FormatInt(int64(n), 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// duration formats a duration with about three significant digits.
-func duration(d time.Duration) string {
-	switch {
-	case d >= time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	case d >= time.Millisecond:
-		return d.Round(100 * time.Microsecond).String()
-	}
-	return d.Round(time.Microsecond).String()
-}
-
-// Duration formats a duration as sentences do: "800ms", "2s", "1m30s", "5m".
-func Duration(d time.Duration) string {
-	s := d.String()
-	if short, ok := strings.CutSuffix(s, "m0s"); ok {
-		s = short + "m"
-	}
-	if short, ok := strings.CutSuffix(s, "h0m"); ok {
-		s = short + "h"
-	}
-	return s
-}
-
-// kinds lists the three most frequent kinds of errors, most frequent first.
-func kinds(errors map[string]int) string {
-	names := make([]string, 0, len(errors))
-	for name := range errors {
-		names = append(names, name)
-	}
-	sort.Slice(names, func(i, j int) bool {
-		return errors[names[i]] > errors[names[j]] || (errors[names[i]] == errors[names[j]] && names[i] < names[j])
-	})
-	for i, name := range names {
-		names[i] = fmt.Sprintf("%s (%s)", name, Count(errors[name]))
-	}
-	return strings.Join(names[:min(3, len(names))], ", ")
-}
-
 // seqs returns the sequence numbers of the first events with this payload, at most 20.
 func seqs(h *journal.History, payload string) []uint64 {
 	s := h.Seqs[payload]
@@ -291,6 +195,3 @@ func seq(h *journal.History, payload string, i int) []uint64 {
 func unique(seqs []uint64) []uint64 { return slices.Compact(slices.Sorted(slices.Values(seqs))) }
 
 func first(seqs []uint64) []uint64 { return seqs[:min(len(seqs), 20)] }
-
-// tolerance returns by how much a time may exceed its limit: measuring adds a little itself.
-func tolerance(d time.Duration) time.Duration { return max(d/10, 50*time.Millisecond) }

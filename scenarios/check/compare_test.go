@@ -131,7 +131,7 @@ func atMost(rate float64) float64 {
 
 func compared(before, during draw, m, n int, wasOK, isOK float64) func(*rand.Rand) Outcome {
 	return func(r *rand.Rand) Outcome {
-		return Compare(Side{m, succeeded(r, m, wasOK), sliced(r, before, m)}, Side{n, succeeded(r, n, isOK), sliced(r, during, n)}, 0).Outcome
+		return compare(side{m, succeeded(r, m, wasOK), sliced(r, before, m)}, side{n, succeeded(r, n, isOK), sliced(r, during, n)}, 0).Outcome
 	}
 }
 
@@ -266,8 +266,8 @@ func TestDependentStalls(t *testing.T) {
 		t.Logf("stalls of %d requests in a row: %.1f%% failed, %.1f%% passed", length, 100*failed, 100*passed)
 		assert.LessOrEqual(t, failed, atMost(0.02))
 		alone, _ := rates(500, func(r *rand.Rand) Outcome {
-			before, during := Side{1000, 1000, [][]journal.Bucket{sample(r, d(r), 1000)}}, Side{1000, 1000, [][]journal.Bucket{sample(r, d(r), 1000)}}
-			return Compare(before, during, 0).Outcome
+			before, during := side{1000, 1000, [][]journal.Bucket{sample(r, d(r), 1000)}}, side{1000, 1000, [][]journal.Bucket{sample(r, d(r), 1000)}}
+			return compare(before, during, 0).Outcome
 		})
 		t.Logf("as if they were independent: %.1f%% failed", 100*alone)
 	}
@@ -278,7 +278,7 @@ func TestDependentStalls(t *testing.T) {
 func TestCompareTimes(t *testing.T) {
 	ask := func(before, during draw, n int, percentile, times float64) func(*rand.Rand) Outcome {
 		return func(r *rand.Rand) Outcome {
-			return CompareTimes(sliced(r, before, n), sliced(r, during, n), percentile, times, 0).Outcome
+			return compareTimes(sliced(r, before, n), sliced(r, during, n), percentile, times, 0).Outcome
 		}
 	}
 	for name, d := range shapes {
@@ -326,19 +326,19 @@ func TestCompareTimesInBursts(t *testing.T) {
 	for _, percentile := range []float64{90, 95} {
 		for _, n := range [][2]int{{3, 4}, {3, 20}} {
 			failed, passed := rates(1000, func(r *rand.Rand) Outcome {
-				return CompareTimes(seconds(r, n[0], 1), seconds(r, n[1], 1), percentile, 1.5, 0).Outcome
+				return compareTimes(seconds(r, n[0], 1), seconds(r, n[1], 1), percentile, 1.5, 0).Outcome
 			})
 			t.Logf("p%v, %d and %d seconds: %.1f%% failed, %.1f%% passed", percentile, n[0], n[1], 100*failed, 100*passed)
 			assert.LessOrEqual(t, failed, atMost(0.015)) // 1,000 trials of 1%
 			alone, _ := rates(100, func(r *rand.Rand) Outcome {
-				return CompareTimes([][]journal.Bucket{journal.Merge(seconds(r, n[0], 1)...)}, [][]journal.Bucket{journal.Merge(seconds(r, n[1], 1)...)}, percentile, 1.5, 0).Outcome
+				return compareTimes([][]journal.Bucket{journal.Merge(seconds(r, n[0], 1)...)}, [][]journal.Bucket{journal.Merge(seconds(r, n[1], 1)...)}, percentile, 1.5, 0).Outcome
 			})
 			t.Logf("as if they were independent: %.1f%% failed", 100*alone)
 		}
 	}
 	is := shapes["lognormal"]
 	failed, _ := rates(200, func(r *rand.Rand) Outcome {
-		return CompareTimes(sliced(r, is, 640)[:3], sliced(r, is.times(3), 640)[:4], 95, 1.5, 0).Outcome
+		return compareTimes(sliced(r, is, 640)[:3], sliced(r, is.times(3), 640)[:4], 95, 1.5, 0).Outcome
 	})
 	t.Logf("three times as slow, 3 and 4 seconds: %.1f%% found", 100*failed)
 	assert.GreaterOrEqual(t, failed, 1-atMost(0.2))
@@ -357,7 +357,7 @@ func TestStatistics(t *testing.T) {
 	lower, upper := wilson(81, 263, normalQuantile(0.975)) // Newcombe, Statistics in Medicine 17, 1998, p. 857
 	assert.InDelta(t, 0.2553, lower, 0.0001)
 	assert.InDelta(t, 0.3662, upper, 0.0001)
-	assert.InDelta(t, 0.0524, successDrop(Side{Sent: 80, OK: 48}, Side{Sent: 70, OK: 56}, normalQuantile(0.975)), 0.0001) // 56/70 less 48/80, method 10
+	assert.InDelta(t, 0.0524, successDrop(side{Sent: 80, OK: 48}, side{Sent: 70, OK: 56}, normalQuantile(0.975)), 0.0001) // 56/70 less 48/80, method 10
 
 	assert.InDelta(t, 1.0/70, hypergeometricTail(4, 4, 4, 8), 1e-9) // Fisher's lady tasting tea guesses all
 	assert.InDelta(t, 17.0/70, hypergeometricTail(3, 4, 4, 8), 1e-9)
@@ -383,26 +383,26 @@ func TestStatistics(t *testing.T) {
 // reason.
 func TestCompareTooFew(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same numbers each time
-	some := Side{1000, 1000, sliced(r, shapes["lognormal"], 1000)}
-	few := Side{50, 50, sliced(r, shapes["lognormal"], 50)}
-	for name, c := range map[string]Comparison{
-		"nothing":              Compare(Side{}, Side{}, 0),
-		"no baseline":          Compare(Side{}, some, 0),
-		"nothing during":       Compare(some, Side{}, 0),
-		"few before":           Compare(few, some, 0),
-		"few during":           Compare(some, few, 0),
-		"no latency":           Compare(Side{1000, 1000, nil}, Side{1000, 1000, nil}, 0),
-		"late":                 Compare(some, Side{1000, 1000, sliced(r, shapes["lognormal"].times(3), 1000)}, time.Second),
-		"later than slower":    Compare(some, Side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 45*time.Millisecond),
-		"times nothing":        CompareTimes(nil, nil, 95, 2, 0),
-		"times of few":         CompareTimes(few.Latency, some.Latency, 95, 2, 0),
-		"times of few, p99.9":  CompareTimes(some.Latency, some.Latency, 99.9, 2, 0),
-		"times, and it's late": CompareTimes(some.Latency, sliced(r, shapes["lognormal"].times(3), 1000), 95, 2, time.Second),
+	some := side{1000, 1000, sliced(r, shapes["lognormal"], 1000)}
+	few := side{50, 50, sliced(r, shapes["lognormal"], 50)}
+	for name, c := range map[string]comparison{
+		"nothing":              compare(side{}, side{}, 0),
+		"no baseline":          compare(side{}, some, 0),
+		"nothing during":       compare(some, side{}, 0),
+		"few before":           compare(few, some, 0),
+		"few during":           compare(some, few, 0),
+		"no latency":           compare(side{1000, 1000, nil}, side{1000, 1000, nil}, 0),
+		"late":                 compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(3), 1000)}, time.Second),
+		"later than slower":    compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 45*time.Millisecond),
+		"times nothing":        compareTimes(nil, nil, 95, 2, 0),
+		"times of few":         compareTimes(few.Latency, some.Latency, 95, 2, 0),
+		"times of few, p99.9":  compareTimes(some.Latency, some.Latency, 99.9, 2, 0),
+		"times, and it's late": compareTimes(some.Latency, sliced(r, shapes["lognormal"].times(3), 1000), 95, 2, time.Second),
 	} {
 		assert.Equal(t, Inconclusive, c.Outcome, name)
 		assert.NotEmpty(t, c.Reason, name)
 	}
-	c := Compare(some, Side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 0)
+	c := compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 0)
 	assert.Equal(t, Failed, c.Outcome)
 	assert.Contains(t, c.Reason, "throughout: the median from ")
 	assert.Contains(t, c.Observed, "success 100%, baseline 100%; p95 ")

@@ -27,7 +27,7 @@ func TestLateSamplesJoinTheirSlice(t *testing.T) {
 	during := NotAffected{route}.side(h, journal.During, false)
 	require.Len(t, during.Latency, 10)
 	require.EqualValues(t, 100, journal.Count(during.Latency[0]))
-	v := NotAffected{route}.Judge(h)
+	v := Ask(NotAffected{route}, h)
 	require.Equal(t, Failed, v.Outcome, v.Reason)
 	require.Contains(t, v.Reason, "p95 rose from ")
 }

@@ -164,7 +164,7 @@ func TestNoAccidentalPass(t *testing.T) {
 		"a wrong answer among unanswered probes": {SameResponse{}, func(s scenario) { s.unanswered(4); s.Probes[0].Got = "other" }, Failed, "1 of 1"},
 		"baseline never sent":                    {BaselineSteady{}, func(s scenario) { s.every(journal.Before, func(x *journal.Sample) { x.Unsent = 10 }) }, Inconclusive, "only 250 of the 300"},
 		"the slowest of too few":                 {Latency{Percentile: 100, Below: time.Second, Route: "GET /few"}, func(s scenario) { s.second(3, journal.Before, "GET /few", 19, ms) }, Inconclusive, "at least 20"},
-		"no such answer":                         {fixedCheck{Verdict{Outcome: 7}}, func(scenario) {}, Inconclusive, "it answered 7"},
+		"no such answer":                         {fixedCheck{Verdict{Outcome: 7}}, func(scenario) {}, Inconclusive, "the undefined outcome 7"},
 		"no reason":                              {fixedCheck{}, func(scenario) {}, Inconclusive, "gave no reason"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,12 +9,20 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
+// loadCheck is a check of how the load fared under a fault. scope returns what it is about; an empty route means all
+// routes.
+type loadCheck interface {
+	Check
+	scope() (route string, w journal.Window)
+}
+
 // requireEvidence makes a verdict about a fault inconclusive that the requests do not support:
 //
 //   - The route hardly worked before the fault. The steady state covers all routes together, which may hide that
 //     one of them does not work.
 //   - A check of the whole run passed, but too few requests met a fault. Those before and after it outnumber them.
-func requireEvidence(h *journal.History, route string, w journal.Window, v Verdict) Verdict {
+func requireEvidence(c loadCheck, h *journal.History, v Verdict) Verdict {
+	route, w := c.scope()
 	if len(h.Faults) == 0 || w == journal.Before || v.Outcome == Inconclusive {
 		return v
 	}
