@@ -37,10 +37,10 @@ func (c Affected) Judge(h *journal.History) Verdict {
 	}
 	v := Verdict{Observed: fmt.Sprintf("%s affected, %s seen", Count(affected), Count(seen)), Expected: expected, Window: journal.During, Evidence: seqs(h, "fault")}
 	if background > 0 {
-		v.Observed += fmt.Sprintf("; %s more may be traffic that is there without the load", Count(background))
+		v.Observed += fmt.Sprintf("; %s more may not be caused by the load", Count(background))
 	}
 	if affected < c.AtLeast {
-		v.Reason = fmt.Sprintf("only %s of the %s seen were affected (%s): the drill was weaker than it says", Count(affected), Count(seen), strings.Join(says, "; "))
+		v.Reason = fmt.Sprintf("only %s of the %s seen were affected (%s): the fault was weaker than required", Count(affected), Count(seen), strings.Join(says, "; "))
 		return v // too little evidence is not a failure of the system
 	}
 	v.Outcome = Passed

@@ -93,7 +93,7 @@ func coldStart(h *journal.History, route string, percentile float64) string {
 			return n
 		}
 		if all > farAbove(end) && hypergeometricTail(slow(early), slow(early)+slow(late), float64(m), float64(m+n)) <= alphaColdStart {
-			return fmt.Sprintf("the baseline was not steady: its p%v%s was %s, and %s at its end, so that the fault met a faster system than it is compared with. A longer baseline, or a wait before it, would help",
+			return fmt.Sprintf("the baseline was not steady: its p%v%s was %s, and %s at its end, so that it is slower than the system was when the fault was injected. A longer baseline, or a wait before it, would help",
 				percentile, of(route), duration(all), duration(end))
 		}
 	}

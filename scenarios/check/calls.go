@@ -42,7 +42,7 @@ func (c CallsTimesNormal) Judge(h *journal.History) Verdict {
 		return inconclusive(expected, c.Window, "%q received %s calls for %s requests in the baseline: nothing to compare with", c.To, Count(normal.Calls), Count(base.Sent))
 	}
 	if got.Calls == 0 {
-		return inconclusive(expected, c.Window, "%q received no call%s: whether more were tried cannot be told", c.To, when(c.Window))
+		return inconclusive(expected, c.Window, "%q received no call%s: how often callers tried is not known", c.To, when(c.Window))
 	}
 	want := float64(normal.Calls) / float64(base.Sent) * float64(t.Sent)
 	times := float64(got.Calls) / want
@@ -51,7 +51,7 @@ func (c CallsTimesNormal) Judge(h *journal.History) Verdict {
 		Expected: expected, Window: c.Window, Evidence: seqs(h, "calls"),
 	}
 	if t.Sent < minRequests || base.Sent < minRequests {
-		v.Reason = fmt.Sprintf("%s requests%s and %s in the baseline say too little of how many calls they make: at least %d each are needed", Count(t.Sent), when(c.Window), Count(base.Sent), minRequests)
+		v.Reason = fmt.Sprintf("%s requests%s and %s in the baseline are too few to know how many calls they cause: at least %d each are needed", Count(t.Sent), when(c.Window), Count(base.Sent), minRequests)
 		return v
 	}
 	if times <= c.Times && c.Window != journal.Before && len(h.Faults) > 0 && !provoked(h, c.To) {
@@ -60,7 +60,7 @@ func (c CallsTimesNormal) Judge(h *journal.History) Verdict {
 	}
 	before, during := windowLength(h, func(w journal.Window) bool { return w == journal.Before }), windowLength(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
 	if steady := float64(normal.Calls) * during.Seconds() / max(before.Seconds(), 1e-3); times > c.Times && float64(got.Calls) <= c.Times*steady {
-		v.Reason = fmt.Sprintf("there were fewer requests per second than in the baseline and no more calls per second than %s times those of the baseline (%.0f): services that call %q at a rate of their own, as polling does, make that many without retries", number(c.Times), steady, c.To)
+		v.Reason = fmt.Sprintf("there were fewer requests per second than in the baseline and no more calls per second than %s times those of the baseline (%.0f): services that call %q at a fixed rate, as polling does, make that many without retries", number(c.Times), steady, c.To)
 		return v
 	}
 	return verdict(times <= c.Times, v, "%q received %.2f times its normal calls%s: suspected retries", c.To, times, when(c.Window))
@@ -126,7 +126,7 @@ func (c CallsPerSecond) busiest(h *journal.History, in func(journal.Window) bool
 
 // unprovoked returns the reason of a check of calls if nothing gave callers a reason to retry.
 func unprovoked(to string) string {
-	return fmt.Sprintf("no call to %q failed, was given up on or waited %s longer than usual, so nobody had a reason to ask again", to, Duration(Provoking))
+	return fmt.Sprintf("no call to %q failed, was given up on or waited %s longer than usual, so no caller had a reason to retry", to, Duration(Provoking))
 }
 
 // Judge implements Check.
@@ -140,7 +140,7 @@ func (c CallsPerSecond) Judge(h *journal.History) Verdict {
 	v := Verdict{Observed: fmt.Sprintf("at most %.0f in a second", most), Expected: expected, Window: c.Window, Evidence: seqs(h, "calls")}
 	due := h.Sum(func(s journal.Sample) bool { return dueIn(s.Window, c.Window) }).Sent
 	if h.Load != nil && most <= c.PerSecond && due < minRequests {
-		v.Reason = fmt.Sprintf("only %s requests of the load were due%s, so hardly a call was to be made: at least %d are needed", Count(due), when(c.Window), minRequests)
+		v.Reason = fmt.Sprintf("only %s requests of the load were due%s, so hardly any calls were expected: at least %d are needed", Count(due), when(c.Window), minRequests)
 		return v
 	}
 	if most <= c.PerSecond && c.PerSecond > slack*highest && len(h.Faults) > 0 && !provoked(h, c.To) {

@@ -130,7 +130,7 @@ var violations = map[string]struct {
 	"none twice":     {NoneTwice{}, func(s scenario) { s.twice("k4") }, "1 applied more than once (surplus effects: 1)"},
 	"not affected":   {NotAffected{Route: "POST /orders"}, func(s scenario) { s.every(journal.During, failing(10)) }, "fell from 100% to 80%"},
 	"nothing slower": {NothingSlower{Than: 2 * time.Second}, func(s scenario) { s.Samples[8].Latency[0].Up = 5 * time.Second }, "the slowest 5s"},
-	"recovers":       {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.every(journal.After, slow(900*ms)) }, "no five seconds in a row"},
+	"recovers":       {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.every(journal.After, slow(900*ms)) }, "it was not steady for the last five seconds or more"},
 	"same response":  {SameResponse{}, func(s scenario) { s.Probes[0].Got = "other" }, "1 of 1 keys"},
 	"success":        {Success{Ratio: 0.99, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 200 requests did not succeed during the fault: timeout (20)"},
 }
@@ -232,24 +232,24 @@ func TestImpliedChecksDetectInvalidRuns(t *testing.T) {
 		"baseline climbing":           {BaselineSteady{}, func(s scenario) { slow(500 * ms)(&s.Samples[4]); slow(500 * ms)(&s.Samples[3]) }, "p95 rose"},
 		"declared steady state unmet": {BaselineSteady{Steady: []Steady{{Measure: "p95 latency", Limit: 5 * ms}}}, func(scenario) {}, "p95 latency 10ms"},
 		"no baseline":                 {BaselineSteady{}, func(s scenario) { s.Samples = s.Samples[5:] }, "no request was answered"},
-		"load unsent":                 {LoadDelivered{}, func(s scenario) { s.Load.Unsent, s.Load.Asked = 100, 1050 }, "100 requests were asked for and not sent: this machine did not keep up"},
+		"load unsent":                 {LoadDelivered{}, func(s scenario) { s.Load.Unsent, s.Load.Asked = 100, 1050 }, "100 requests of the load were not sent: this machine did not keep up"},
 		"load saturated":              {LoadDelivered{}, func(s scenario) { s.Load.Unsent, s.Load.Asked, s.Load.Workers = 100, 1050, 100 }, "saturated"},
-		"load never due":              {LoadDelivered{}, func(s scenario) { s.Load.Asked = 1200 }, "250 requests were asked for and not sent: the schedule did not make them due"},
-		"more than asked":             {LoadDelivered{}, func(s scenario) { s.Load.Asked = 900 }, "50 requests were sent that no step asks for"},
-		"load late":                   {LoadDelivered{}, func(s scenario) { s.Load.SlipP99 = 201 * ms }, "one request in a hundred was sent 201ms late"},
+		"load never due":              {LoadDelivered{}, func(s scenario) { s.Load.Asked = 1200 }, "250 requests of the load were not sent: they were never due"},
+		"more than asked":             {LoadDelivered{}, func(s scenario) { s.Load.Asked = 900 }, "50 more requests were sent than the steps request"},
+		"load late":                   {LoadDelivered{}, func(s scenario) { s.Load.SlipP99 = 201 * ms }, "one request in a hundred was sent at least 201ms late"},
 		"runner paused": {LoadDelivered{}, func(s scenario) {
 			s.Load.SlipP99, s.Pauses = 8*time.Second, []journal.Pause{{From: time.Second, Took: ms}, {From: 5 * time.Second, Took: 8 * time.Second}}
-		}, "the runner itself stood still for 8s from +5s on: one request in a hundred"},
+		}, "the runner was paused for 8s from +5s: one request in a hundred"},
 		"errors of the generator": {LoadDelivered{}, func(s scenario) {
 			s.Load.Own = map[string]int{"too many open files (this process may open 40: raise ulimit -n)": 3}
 		}, "3 requests: too many open files (this process may open 40: raise ulimit -n)"},
 		"load broken":                 {LoadDelivered{}, func(s scenario) { s.Load.Error = "boom" }, "boom"},
 		"load never ended":            {LoadDelivered{}, func(s scenario) { s.Load = nil }, "did not finish"},
-		"repeated by the generator":   {NotRepeated{}, func(s scenario) { s.Load.Wire++ }, "1 requests went out that no policy asks for"},
-		"accounts":                    {AccountsAddUp{}, func(s scenario) { s.Accounts[0].Wrong = "9 were delivered" }, "lost count"},
+		"repeated by the generator":   {NotRepeated{}, func(s scenario) { s.Load.Wire++ }, "the load generator repeated 1 request by itself"},
+		"accounts":                    {AccountsAddUp{}, func(s scenario) { s.Accounts[0].Wrong = "9 were delivered" }, "do not add up"},
 		"lost by the kernel":          {AccountsAddUp{}, kernelLoss, "on orders -> metrics the kernel dropped 3 at the link and 2 at the dependency, 1 could not be sent"},
 		"none lost, or by the kernel": {NoneLost{}, func(s scenario) { kernelLoss(s); s.drop("k3") }, "1 acknowledged and lost, which may be because 6 datagrams were lost"},
-		"a baseline of 303":           {BaselineSteady{}, func(s scenario) { s.every(journal.Before, redirect) }, `say "POST /orders" answers 303`},
+		"a baseline of 303":           {BaselineSteady{}, func(s scenario) { s.every(journal.Before, redirect) }, `add the step: "POST /orders" answers 303`},
 		"effects unread":              {EffectsSettled{}, func(s scenario) { s.EffectsRead.Error = "status 500" }, "effects listed by GET /ledger cannot be judged: status 500"},
 		"effects unsettled":           {EffectsSettled{}, func(s scenario) { s.EffectsRead.Doubt = "they were still appearing" }, "not all effects are known: they were still appearing"},
 		"still held":                  {AccountsAddUp{}, func(s scenario) { s.Accounts[0].Wrong = "1 of 10 messages have no outcome" }, "1 of 10 messages have no outcome"},
@@ -281,9 +281,9 @@ func TestKernelLossDoesNotExcuseDuplicates(t *testing.T) {
 	s.EffectsRead = nil
 	v := Ask(AccountsAddUp{}, s.History)
 	require.Equal(t, Passed, v.Outcome)
-	require.Contains(t, v.Observed, "6 datagrams lost, and not by a fault")
+	require.Contains(t, v.Observed, "6 datagrams lost, but not by a fault")
 	s.Losses = []journal.Loss{{Link: "orders -> metrics"}}
-	require.Contains(t, Ask(AccountsAddUp{}, s.History).Observed, "not known here")
+	require.Contains(t, Ask(AccountsAddUp{}, s.History).Observed, "not known on this platform")
 }
 
 func TestTooFewRequests(t *testing.T) {

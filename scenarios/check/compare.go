@@ -91,7 +91,7 @@ func compare(before, during side, lateness time.Duration) comparison {
 			return c.failed("%s", reason)
 		}
 		if reason, _ := slower(before.Latency, during.Latency, minRise); reason != "" {
-			return c.inconclusive("%s, which may be the load generator's doing: it was up to %s late", reason, duration(lateness))
+			return c.inconclusive("%s, which the load generator may have caused: it was up to %s late", reason, duration(lateness))
 		}
 	}
 	switch most := upperBound(second, 0.95, 0.95); {

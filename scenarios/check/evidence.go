@@ -28,7 +28,7 @@ func requireEvidence(c loadCheck, h *journal.History, v Verdict) Verdict {
 	}
 	reason := neverWorked(h, route)
 	if met := met(h, route); reason == "" && w == "" && v.Outcome == Passed && h.Load != nil && met < minRequests {
-		reason = fmt.Sprintf("only %s request%s%s met a fault, and the others say nothing of it: at least %d are needed", Count(met), plural(met), of(route), minRequests)
+		reason = fmt.Sprintf("only %s request%s%s met a fault, and the others do not show its effect: at least %d are needed", Count(met), plural(met), of(route), minRequests)
 	}
 	if reason != "" {
 		v.Outcome, v.Reason = Inconclusive, reason
@@ -51,7 +51,7 @@ func neverWorked(h *journal.History, route string) string {
 	if b.Fallback > 0 {
 		reason += fmt.Sprintf(", and %s a fallback", Count(b.Fallback))
 	}
-	return reason + because(b.Errors) + ": what they come to later is not the fault's doing" + unexpected(h)
+	return reason + because(b.Errors) + ": later failures are not caused by the fault" + unexpected(h)
 }
 
 // minExposure is the least time after its injection in which requests count as having met a fault. A fault that

@@ -127,7 +127,7 @@ func (l *Ledger) unproven(h *journal.History, lost []string) string {
 	n, where := dropped(h)
 	switch {
 	case n > 0 && len(lost) > 0:
-		return fmt.Sprintf("%s, which may be because %s datagrams were lost, and not by a fault: %s", lost[0], Count(n), where)
+		return fmt.Sprintf("%s, which may be because %s datagrams were lost, but not by a fault: %s", lost[0], Count(n), where)
 	case h.EffectsRead.Doubt != "" && len(lost) > 0:
 		return lost[0] + ", which is not proved: " + h.EffectsRead.Doubt
 	case h.EffectsRead.Doubt != "":

@@ -15,13 +15,13 @@ type FaultsActed struct{}
 
 // Judge implements Check.
 func (FaultsActed) Judge(h *journal.History) Verdict {
-	const expected = "every fault met what it is about"
+	const expected = "every fault acted on its target"
 	v := Verdict{Outcome: Passed, Expected: expected, Evidence: seqs(h, "fault")}
 	acted := 0
 	var idle []string
 	for _, in := range h.Wholes() {
 		if in.Broken > 0 && !down(h, in) {
-			idle = append(idle, fmt.Sprintf("%s (%s %s failed because the dependency closed its connection while the fault held them back: that is this fault's doing, and not the system's)", in.Sentence, Count(in.Broken), in.Unit))
+			idle = append(idle, fmt.Sprintf("%s (%s %s failed because the dependency closed its connection while the fault held them back: the fault caused that, and not the system)", in.Sentence, Count(in.Broken), in.Unit))
 			continue
 		}
 		if why := unmet(h, in); why != "" {
@@ -32,11 +32,11 @@ func (FaultsActed) Judge(h *journal.History) Verdict {
 	}
 	v.Observed = fmt.Sprintf("%d of %d", acted, acted+len(idle))
 	if h.End == nil && len(h.Phases) == 0 {
-		return inconclusive(expected, "", "nothing happened")
+		return inconclusive(expected, "", "the scenario did not run")
 	}
 	if len(idle) > 0 {
 		v.Outcome = Inconclusive
-		v.Reason = "these faults did not act as they say: " + strings.Join(idle, "; ")
+		v.Reason = "these faults did not act as stated: " + strings.Join(idle, "; ")
 	}
 	return v
 }
@@ -56,7 +56,7 @@ func unmet(h *journal.History, in *journal.Injection) string {
 	case in.Hint != "" && in.Met() == 0:
 		return in.Hint
 	case in.Affected == 0:
-		return fmt.Sprintf("it saw %s %s", Count(in.Seen), in.Unit)
+		return fmt.Sprintf("it affected none of %s %s", Count(in.Seen), in.Unit)
 	case in.Met() == 0:
 		return fmt.Sprintf("it affected %s %s, no more than without the load: a heartbeat, or other traffic that the load does not cause", Count(in.Affected), in.Unit)
 	case h.Load != nil && !underLoad(h, in):
@@ -114,7 +114,7 @@ func underLoad(h *journal.History, in *journal.Injection) bool {
 	})
 }
 
-func (FaultsActed) String() string { return "every fault met what it is about" }
+func (FaultsActed) String() string { return "every fault acted on its target" }
 
 // Healed passes if every injection was healed in time and without an error.
 type Healed struct{}
@@ -123,7 +123,7 @@ type Healed struct{}
 func (Healed) Judge(h *journal.History) Verdict {
 	const expected = "every fault was healed"
 	if len(h.Phases) == 0 {
-		return inconclusive(expected, "", "nothing happened")
+		return inconclusive(expected, "", "the scenario did not run")
 	}
 	for _, in := range h.Faults {
 		switch {
@@ -132,7 +132,7 @@ func (Healed) Judge(h *journal.History) Verdict {
 		case in.Error != "":
 			return inconclusive(expected, "", "healing %s: %s", in.Sentence, in.Error)
 		case in.Asked > 0 && in.Ended-in.Live > in.Asked+max(in.Asked/4, time.Second):
-			return inconclusive(expected, "", "%s was live for %s, and %s were asked for: the runner could not heal it in time", in.Sentence, duration(in.Ended-in.Live), Duration(in.Asked))
+			return inconclusive(expected, "", "%s was live for %s instead of %s: the runner could not heal it in time", in.Sentence, duration(in.Ended-in.Live), Duration(in.Asked))
 		}
 	}
 	return Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d of %d", len(h.Faults), len(h.Faults)), Expected: expected, Evidence: seqs(h, "fault")}

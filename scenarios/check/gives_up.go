@@ -46,9 +46,9 @@ func (c GivesUp) Judge(h *journal.History) Verdict {
 	switch {
 	case short && open > 0 && waited > c.Bound():
 		v.Observed += fmt.Sprintf("; %s never ended", Count(open))
-		return verdict(false, v, "%q waited for %s answers of %q that never came, still %s after the load had ended", c.From, Count(open), c.To, duration(waited))
+		return verdict(false, v, "%q waited for %s answers of %q that had not arrived %s after the end of the load", c.From, Count(open), c.To, duration(waited))
 	case short && open > 0:
-		v.Reason = fmt.Sprintf("%s calls from %q to %q had not ended when the drill did: how long they wait is not known", Count(open), c.From, c.To)
+		v.Reason = fmt.Sprintf("%s calls from %q to %q had not ended at the end of the scenario: how long they wait is not known", Count(open), c.From, c.To)
 		return v
 	case short:
 		if v.Reason = c.untested(h, longest, sum.GaveUp); v.Reason != "" {
@@ -80,7 +80,7 @@ func (c GivesUp) noCallReason(h *journal.History) string {
 // CannotSee returns the reason of an inconclusive check if a fault keeps calls from reaching the link, and
 // suggests other faults. says is the sentence of the fault.
 func (c GivesUp) CannotSee(says string) string {
-	return fmt.Sprintf("how long %q waits cannot be seen, since %s and its calls do not reach the link: use `requests from %q to %q are lost, then silence`, or `%q hangs`", c.From, says, c.From, c.To, c.To)
+	return fmt.Sprintf("how long %q waits cannot be observed, since %s and its calls do not reach the link: use `requests from %q to %q are lost, then silence`, or `%q hangs`", c.From, says, c.From, c.To, c.To)
 }
 
 // untested returns why short waits prove nothing, or "" if they prove something.
@@ -91,15 +91,15 @@ func (c GivesUp) untested(h *journal.History, longest time.Duration, gaveUp int)
 	held := affectedAny(h, link, c.To) && !slices.ContainsFunc(h.Faults, func(in *journal.Injection) bool { return (in.On == link || in.On == c.To) && !in.Waits })
 	switch {
 	case held && to-from < c.Bound() && longest > clearlyLonger(usual):
-		return fmt.Sprintf("the fault lasted %s, and healing it ends every wait: nothing could wait for %s", duration(to-from), Duration(c.Within))
+		return fmt.Sprintf("the fault lasted %s, and healing it ends every wait: no call could wait for %s", duration(to-from), Duration(c.Within))
 	case gaveUp > 0:
 		return c.cancelled(h, longest, gaveUp)
 	case !affectedAny(h, link, c.To):
-		return fmt.Sprintf("no fault touched a call from %q to %q, so there was nothing to give up on", c.From, c.To)
+		return fmt.Sprintf("no fault affected a call from %q to %q, so there was no call to give up on", c.From, c.To)
 	case longest <= clearlyLonger(usual):
-		return fmt.Sprintf("no call from %q to %q had to wait clearly longer than in the baseline (%s), so there was nothing to give up on", c.From, c.To, duration(usual))
+		return fmt.Sprintf("no call from %q to %q had to wait clearly longer than in the baseline (%s), so there was no call to give up on", c.From, c.To, duration(usual))
 	}
-	return fmt.Sprintf("%q gave up on no call to %q: each was answered within %s, so it is not known when it would give up; a fault that makes calls wait longer than %s would show", c.From, c.To, duration(longest), Duration(c.Within))
+	return fmt.Sprintf("%q gave up on no call to %q: each was answered within %s, so it is not known when it would give up; a fault that makes calls wait longer than %s would show it", c.From, c.To, duration(longest), Duration(c.Within))
 }
 
 // cancelled returns why the clients of the load, and not From, may have ended the waits: they give up before

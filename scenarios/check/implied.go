@@ -21,11 +21,11 @@ type ServicesStayed struct{}
 
 // Judge implements Check.
 func (ServicesStayed) Judge(h *journal.History) Verdict {
-	const expected = "every service runs until it is ended"
+	const expected = "every service runs until the scenario stops it"
 	if len(h.Phases) == 0 {
-		return inconclusive(expected, "", "nothing happened")
+		return inconclusive(expected, "", "the scenario did not run")
 	}
-	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d changes of services, all asked for", len(h.Processes)), Expected: expected}
+	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d changes of services, all requested", len(h.Processes)), Expected: expected}
 	for i, p := range h.Processes {
 		if p.What != "exited" {
 			continue
@@ -34,7 +34,7 @@ func (ServicesStayed) Judge(h *journal.History) Verdict {
 		if v.Outcome == Passed {
 			v.Outcome = Inconclusive
 			v.Observed = fmt.Sprintf("%s ended at +%.1fs: %s", p.Service, p.At.Seconds(), p.Detail)
-			v.Reason = fmt.Sprintf("service %q ended by itself at +%.1fs (%s): what was measured is not the system under the fault", p.Service, p.At.Seconds(), p.Detail)
+			v.Reason = fmt.Sprintf("service %q ended by itself at +%.1fs (%s): the measurements do not show the system under the fault", p.Service, p.At.Seconds(), p.Detail)
 			v.Details = slices.DeleteFunc(strings.Split(p.Log, "\n"), func(line string) bool { return line == "" })
 		}
 	}
@@ -48,9 +48,9 @@ type NoTrouble struct{}
 
 // Judge implements Check.
 func (NoTrouble) Judge(h *journal.History) Verdict {
-	const expected = "no trouble of the runner's own"
+	const expected = "no errors of the runner"
 	if len(h.Phases) == 0 {
-		return inconclusive(expected, "", "nothing happened")
+		return inconclusive(expected, "", "the scenario did not run")
 	}
 	if len(h.Troubles) > 0 {
 		return Verdict{Expected: expected, Observed: Count(len(h.Troubles)), Reason: h.Troubles[0], Details: h.Troubles[1:], Evidence: seqs(h, "trouble")}
@@ -58,16 +58,16 @@ func (NoTrouble) Judge(h *journal.History) Verdict {
 	return Verdict{Outcome: Passed, Observed: "none", Expected: expected}
 }
 
-func (NoTrouble) String() string { return "the runner had no trouble of its own" }
+func (NoTrouble) String() string { return "the runner had no errors of its own" }
 
 // ProvesSomething passes if at least one check would fail for a system that does nothing.
 type ProvesSomething struct{}
 
 // Judge implements Check.
 func (ProvesSomething) Judge(h *journal.History) Verdict {
-	const expected = "a check that a dead system would not satisfy"
+	const expected = "a check that fails for a dead system"
 	if len(h.Phases) == 0 {
-		return inconclusive(expected, "", "nothing happened")
+		return inconclusive(expected, "", "the scenario did not run")
 	}
 	if h.Unproven != "" {
 		return inconclusive(expected, "", "%s", h.Unproven)

@@ -58,7 +58,7 @@ func (v Verdict) allowForPauses(c Check, h *journal.History) Verdict {
 		return before
 	}
 	v.Withheld, v.Outcome = v.Outcome.String(), Inconclusive
-	v.Reason = fmt.Sprintf("not judged, since %s, and what happened then and later may be its doing; it would have failed: %s", p, v.Reason)
+	v.Reason = fmt.Sprintf("not judged, since %s, which may have caused the failure; it would have failed: %s", p, v.Reason)
 	return v
 }
 

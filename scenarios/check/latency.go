@@ -116,7 +116,7 @@ func (c Latency) doubt(h *journal.History, t journal.Totals, outcome Outcome, li
 // late returns why latencies in a window are not caused by the system alone, or "" if they are.
 func late(h *journal.History, w journal.Window) string {
 	if reason := h.Late(w); reason != "" {
-		return "latencies" + when(w) + " say nothing: " + reason
+		return "latencies" + when(w) + " are not meaningful: " + reason
 	}
 	return ""
 }
@@ -126,7 +126,7 @@ func mostlyFailed(t journal.Totals, route string, w journal.Window) string {
 	if float64(t.OK+t.Fallback) >= answered*float64(t.Sent) {
 		return ""
 	}
-	return fmt.Sprintf("only %s of the requests%s were answered as expected%s, and how fast the others failed says nothing: at least %s are needed%s",
+	return fmt.Sprintf("only %s of the requests%s were answered as expected%s, and the latency of failures is not meaningful: at least %s are needed%s",
 		observed(t.OK+t.Fallback, t.Sent), of(route), when(w), percent(answered), because(t.Errors)+waited(t))
 }
 

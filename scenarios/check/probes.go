@@ -24,8 +24,8 @@ func (SameResponse) Judge(h *journal.History) Verdict {
 	v := probes(h, sameBody, "the first response again")
 	if n := identicalAnswers(h); v.Outcome == Passed && n > 0 && h.EffectsRead == nil {
 		v.Outcome = Inconclusive
-		v.Reason = fmt.Sprintf("all %s acknowledged requests got the same answer, whatever their key, so a request that is done again cannot be told from one that is remembered: "+
-			"let the answer name what was done, such as an order's number, or check effects", Count(n))
+		v.Reason = fmt.Sprintf("all %s acknowledged requests got the same answer, whatever their key, so a repeated execution cannot be distinguished from a stored answer: "+
+			"let the answer identify the effect, such as by an order number, or check effects", Count(n))
 	}
 	return v
 }
@@ -124,9 +124,9 @@ func probes(h *journal.History, kind, expected string) Verdict {
 	case len(wrong) > 0:
 		return verdict(false, v, "%d of %d keys sent again got another answer", len(wrong), answered)
 	case unanswered*10 > asked:
-		v.Reason = fmt.Sprintf("%d of %d keys sent again got no answer: what they would have got is not known%s", unanswered, asked, firstExample(stuck))
+		v.Reason = fmt.Sprintf("%d of %d keys sent again got no answer: what it would have been is not known%s", unanswered, asked, firstExample(stuck))
 	case len(stuck) > 0:
-		v.Reason = fmt.Sprintf("%d of %d keys sent again got an error each time, while others were answered: what they would have got is not known%s", len(stuck), asked, firstExample(stuck))
+		v.Reason = fmt.Sprintf("%d of %d keys sent again got an error each time, while others were answered: what their answer would have been is not known%s", len(stuck), asked, firstExample(stuck))
 	case unread != "":
 		v.Reason = "whether keys sent again were applied again is not known, since effects could not be read then: " + unread
 	case during == 0 && allOnLinks(h):

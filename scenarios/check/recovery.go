@@ -41,7 +41,7 @@ func (c Recovers) Judge(h *journal.History) Verdict {
 	if v.Outcome == Failed {
 		for _, s := range steady {
 			if ok, got := s.meets(h, base); !ok {
-				return inconclusive(expected, journal.After, "%s is held to the declared steady state, which it was not within before the fault either: %s", strconv.Quote(c.Route), got)
+				return inconclusive(expected, journal.After, "%s did not meet the declared steady state before the fault either: %s", strconv.Quote(c.Route), got)
 			}
 		}
 	}
@@ -66,28 +66,28 @@ func (c Recovers) inTime(h *journal.History, healed time.Duration, steady []Stea
 	took := duration(r.took)
 	switch {
 	case r.found && r.sent < minRequests:
-		v.Reason = fmt.Sprintf("the steady windows held only %s request%s%s: at least %d are needed", Count(r.sent), plural(r.sent), of(c.Route), minRequests)
+		v.Reason = fmt.Sprintf("the steady seconds held only %s request%s%s: at least %d are needed", Count(r.sent), plural(r.sent), of(c.Route), minRequests)
 		return v
 	case r.found && r.took <= c.Within:
 		v.Observed = "steady after " + took
 		return verdict(true, v, "")
 	case r.unclear:
 		v.Observed = "not clearly steady"
-		v.Reason = r.detail + ": that may be chance, or one odd moment of a system that is steady otherwise; a longer baseline, or another run, would show"
+		v.Reason = r.detail + ": that may be chance, or a single disturbance of a steady system; a longer baseline or another run would show it"
 		return v
 	case r.found:
 		v.Observed = "steady after " + took
 		return verdict(false, v, "it took %s: %s", took, r.detail)
 	case time.Duration(len(all))*time.Second < c.Within+minSteady*time.Second-time.Second/2:
-		v.Reason = fmt.Sprintf("only %d windows of a second were watched after healing, and %s plus %d are needed", len(all), Duration(c.Within), minSteady)
+		v.Reason = fmt.Sprintf("only %d seconds were observed after healing, and %s plus %ds are needed", len(all), Duration(c.Within), minSteady)
 		return v
 	case r.relapsed:
 		v.Observed = "unsteady again"
-		return verdict(false, v, "it was steady, and then was not: %s", r.detail)
+		return verdict(false, v, "it was steady, and became unsteady again: %s", r.detail)
 	}
 	v.Observed = fmt.Sprintf("not steady in %ds", len(all))
 	base, after := h.Total(journal.Before, c.Route), h.Total(journal.After, c.Route)
-	reason := fmt.Sprintf("no five seconds in a row were inside the steady state up to the end: %s; after healing success was %s, p95 %s", r.detail, observed(h.Good(after), max(1, after.Sent)), duration(journal.Quantile(after.Latency, 95)))
+	reason := fmt.Sprintf("it was not steady for the last five seconds or more: %s; after healing success was %s, p95 %s", r.detail, observed(h.Good(after), max(1, after.Sent)), duration(journal.Quantile(after.Latency, 95)))
 	if after.Fallback > 0 {
 		reason += fmt.Sprintf("; %s were fallbacks, %s in the baseline", Count(after.Fallback), Count(base.Fallback))
 	}
@@ -118,7 +118,7 @@ func recovery(h *journal.History, all []slice, healed, within time.Duration, ste
 		for j, s := range steady {
 			if counts[j][i].significant && outside[i] == "" {
 				_, got := s.meets(h, second.totals)
-				outside[i] = fmt.Sprintf("%s in the second from +%.1fs on, and %s is steady", got, second.from.Seconds(), s.limit())
+				outside[i] = fmt.Sprintf("%s in the second from +%.1fs (steady: %s)", got, second.from.Seconds(), s.limit())
 			}
 		}
 		if i > 0 && second.from-all[i-1].from >= 2*time.Second { // a second or more without requests is not steady; a shorter gap is a truncated slice
@@ -181,7 +181,7 @@ func meetAll(steady []Steady, counts [][]count, all []slice, i int) (worst Outco
 			continue
 		}
 		k, n := total(counts[j][i:])
-		worst, why = got, fmt.Sprintf("%s in the %d seconds from +%.1fs on, and %s is steady", s.describe(k, n), len(all)-i, all[i].from.Seconds(), s.limit())
+		worst, why = got, fmt.Sprintf("%s in the %d seconds from +%.1fs (steady: %s)", s.describe(k, n), len(all)-i, all[i].from.Seconds(), s.limit())
 	}
 	return worst, why
 }

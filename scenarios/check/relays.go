@@ -14,28 +14,28 @@ type AccountsAddUp struct{}
 
 // Judge implements Check.
 func (AccountsAddUp) Judge(h *journal.History) Verdict {
-	const expected = "every message that a relay carried has one outcome, and what was delivered was written"
+	const expected = "every message has one outcome, and every delivered message was written"
 	if len(h.Phases) == 0 {
-		return inconclusive(expected, "", "nothing happened")
+		return inconclusive(expected, "", "the scenario did not run")
 	}
 	for _, a := range h.Accounts {
 		if a.Wrong != "" {
-			return inconclusive(expected, "", "the relay of %s %s lost count: %s", a.Link, way(a.ToServer), a.Wrong)
+			return inconclusive(expected, "", "the counters of the relay of %s %s do not add up: %s", a.Link, way(a.ToServer), a.Wrong)
 		}
 	}
 	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d accounts add up", len(h.Accounts)), Expected: expected, Evidence: seqs(h, "accounts")}
 	if slices.ContainsFunc(h.Losses, func(l journal.Loss) bool { return !l.Known }) {
-		v.Observed += "; what the kernel drops of datagrams is not known here"
+		v.Observed += "; how many datagrams the kernel dropped is not known on this platform"
 	}
 	n, where := dropped(h)
 	if n == 0 {
 		return v
 	}
-	v.Observed += fmt.Sprintf("; %s datagrams lost, and not by a fault: %s", Count(n), where)
+	v.Observed += fmt.Sprintf("; %s datagrams lost, but not by a fault: %s", Count(n), where)
 	v.Evidence = append(v.Evidence, seqs(h, "loss")...)
 	if h.EffectsRead != nil {
 		v.Outcome = Inconclusive
-		v.Reason = fmt.Sprintf("%s datagrams were lost, and not by a fault (%s): effects may be missing that the system is not to blame for; less load, or larger buffers (net.core.rmem_max), would help", Count(n), where)
+		v.Reason = fmt.Sprintf("%s datagrams were lost, but not by a fault (%s): effects may be missing for that reason; reduce the load, or enlarge the buffers (net.core.rmem_max)", Count(n), where)
 	}
 	return v
 }
@@ -61,4 +61,4 @@ func dropped(h *journal.History) (n int64, where string) {
 	return n, strings.Join(all, "; ")
 }
 
-func (AccountsAddUp) String() string { return "what the relays carried adds up" }
+func (AccountsAddUp) String() string { return "the counters of the relays add up" }

@@ -27,12 +27,12 @@ func TestVerdictRules(t *testing.T) {
 		"valid, violated":         {bad, held, Failed, Failed, "", ""},
 		"bad baseline, held":      {held, func(s scenario) { s.every(journal.Before, failing(5)) }, Inconclusive, Inconclusive, "passed", "since it is not shown that the baseline was steady"},
 		"bad baseline, violated":  {bad, func(s scenario) { s.every(journal.Before, failing(5)) }, Inconclusive, Failed, "failed", "it would have failed: 20 of 200 requests"},
-		"idle fault, violated":    {bad, func(s scenario) { s.Faults[0].Affected = 0 }, Inconclusive, Failed, "failed", "every fault met what it is about"},
-		"trouble, violated":       {bad, func(s scenario) { s.Troubles = []string{"no disk"} }, Inconclusive, Failed, "failed", "the runner had no trouble of its own"},
+		"idle fault, violated":    {bad, func(s scenario) { s.Faults[0].Affected = 0 }, Inconclusive, Failed, "failed", "every fault acted on its target"},
+		"trouble, violated":       {bad, func(s scenario) { s.Troubles = []string{"no disk"} }, Inconclusive, Failed, "failed", "the runner had no errors of its own"},
 		"never healed, violated":  {bad, func(s scenario) { s.Faults[0].Healed = 0; s.Faults[0].Error = "x" }, Inconclusive, Failed, "failed", "every fault was healed"},
-		"load repeated, held":     {held, func(s scenario) { s.Load.Wire++ }, Inconclusive, Inconclusive, "passed", "repeated nothing by itself"},
-		"load repeated, violated": {bad, func(s scenario) { s.Load.Wire++ }, Inconclusive, Inconclusive, "failed", "repeated nothing by itself"},
-		"relay lost, violated":    {bad, func(s scenario) { s.Accounts[0].Wrong = "9 were delivered" }, Inconclusive, Inconclusive, "failed", "what the relays carried adds up"},
+		"load repeated, held":     {held, func(s scenario) { s.Load.Wire++ }, Inconclusive, Inconclusive, "passed", "repeated no request by itself"},
+		"load repeated, violated": {bad, func(s scenario) { s.Load.Wire++ }, Inconclusive, Inconclusive, "failed", "repeated no request by itself"},
+		"relay lost, violated":    {bad, func(s scenario) { s.Accounts[0].Wrong = "9 were delivered" }, Inconclusive, Inconclusive, "failed", "the counters of the relays add up"},
 		"asks for nothing":        {bad, func(s scenario) { s.Unproven = "nothing asked" }, Failed, Failed, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -194,14 +194,14 @@ func TestRunnerPauseIsNoFailure(t *testing.T) {
 		want   Outcome
 		reason string
 	}{
-		"what fails later":           {during, 7500 * ms, func(i int) bool { return i >= 8 }, Inconclusive, "the runner itself stood still for 101ms from +7.5s on, and what happened then and later may be its doing; it would have failed: 50 of 200"},
-		"what failed before":         {during, 9900 * ms, func(i int) bool { return i >= 6 }, Failed, "75 of 150 requests did not succeed during the fault: timeout (75); judged up to +9.9s, since the runner itself stood still for 101ms from +9.9s on"},
-		"too few before":             {during, 6500 * ms, func(i int) bool { return i >= 6 }, Inconclusive, "stood still for 101ms from +6.5s on"},
-		"in the fault, bad after it": {after, 7500 * ms, func(i int) bool { return i >= 10 }, Inconclusive, "stood still for 101ms from +7.5s on"},
+		"what fails later":           {during, 7500 * ms, func(i int) bool { return i >= 8 }, Inconclusive, "the runner was paused for 101ms from +7.5s, which may have caused the failure; it would have failed: 50 of 200"},
+		"what failed before":         {during, 9900 * ms, func(i int) bool { return i >= 6 }, Failed, "75 of 150 requests did not succeed during the fault: timeout (75); judged up to +9.9s, since the runner was paused for 101ms from +9.9s"},
+		"too few before":             {during, 6500 * ms, func(i int) bool { return i >= 6 }, Inconclusive, "paused for 101ms from +6.5s"},
+		"in the fault, bad after it": {after, 7500 * ms, func(i int) bool { return i >= 10 }, Inconclusive, "paused for 101ms from +7.5s"},
 		"after the window":           {during, 12 * time.Second, func(i int) bool { return i == 9 }, Failed, "25 of 200"},
-		"just before the fault":      {during, 5500 * ms, func(i int) bool { return i == 6 }, Inconclusive, "stood still for 101ms from +5.5s on"},
+		"just before the fault":      {during, 5500 * ms, func(i int) bool { return i == 6 }, Inconclusive, "paused for 101ms from +5.5s"},
 		"early in the baseline":      {during, 2 * time.Second, func(i int) bool { return i == 6 }, Failed, "25 of 200"},
-		"no recovery":                {Recovers{Route: "POST /orders", Within: time.Second}, 7500 * ms, func(i int) bool { return i >= 10 }, Inconclusive, "stood still for 101ms from +7.5s on"},
+		"no recovery":                {Recovers{Route: "POST /orders", Within: time.Second}, 7500 * ms, func(i int) bool { return i >= 10 }, Inconclusive, "paused for 101ms from +7.5s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScenario()
@@ -289,7 +289,7 @@ func TestBaselineNeedsRequests(t *testing.T) {
 	few(3)
 	v := Ask(BaselineSteady{}, s.History)
 	assert.Equal(t, Inconclusive, v.Outcome)
-	assert.Contains(t, v.Reason, "the baseline is too short: 15 requests before the fault say too little: at least 20 are needed")
+	assert.Contains(t, v.Reason, "the baseline is too short: 15 requests before the fault are too few: at least 20 are needed")
 	s.Faults = nil
 	assert.Equal(t, Passed, Ask(BaselineSteady{}, s.History).Outcome)
 	s.Load = nil
@@ -384,7 +384,7 @@ func TestRecoveryOfRouteOutsideSteadyState(t *testing.T) {
 	c := Recovers{Route: "POST /orders", Within: 3 * time.Second, Steady: []Steady{{Measure: "p95 latency", Limit: 5 * ms}}}
 	v := Ask(c, newScenario().History)
 	assert.Equal(t, Inconclusive, v.Outcome)
-	assert.Contains(t, v.Reason, "was not within before the fault either: p95 latency 10ms")
+	assert.Contains(t, v.Reason, "did not meet the declared steady state before the fault either: p95 latency 10ms")
 	s := newScenario()
 	s.every(journal.After, slow(4*ms))
 	assert.Equal(t, Passed, Ask(c, s.History).Outcome, "it was within it after healing")
@@ -400,7 +400,7 @@ func TestRecoveryNeedsRequests(t *testing.T) {
 	}
 	v := Ask(c, rate(1).History)
 	assert.Equal(t, Inconclusive, v.Outcome)
-	assert.Contains(t, v.Reason, `the steady windows held only 10 requests of "POST /orders": at least 20 are needed`)
+	assert.Contains(t, v.Reason, `the steady seconds held only 10 requests of "POST /orders": at least 20 are needed`)
 	assert.Equal(t, Passed, Ask(c, rate(2).History).Outcome, "ten windows hold them")
 
 	late := rate(2) // it has recovered, but too few requests show it
@@ -430,7 +430,7 @@ func TestWholeRunNeedsRequestsDuringFault(t *testing.T) {
 	for _, c := range []Check{Success{Ratio: 0.99}, Latency{Percentile: 95, Below: time.Second}, NothingSlower{Than: time.Second}, CallsPerSecond{To: "payments", PerSecond: 100}, CallsTimesNormal{To: "payments", Times: 2}} {
 		v := Ask(c, fading(4).History)
 		assert.Equal(t, Inconclusive, v.Outcome, "%s", c)
-		assert.Contains(t, v.Reason, "only 16 requests met a fault, and the others say nothing of it: at least 20 are needed")
+		assert.Contains(t, v.Reason, "only 16 requests met a fault, and the others do not show its effect: at least 20 are needed")
 		assert.Equal(t, Passed, Ask(c, fading(5).History).Outcome, "%s", c)
 	}
 	s := fading(5)

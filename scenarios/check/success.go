@@ -27,7 +27,7 @@ func (c Success) Judge(h *journal.History) Verdict {
 	good := h.Good(t)
 	v = Verdict{Observed: observed(good, t.Sent), Expected: expected, Window: c.Window, Evidence: first(t.Seqs)}
 	if t.Apart > 0 {
-		v.Observed += fmt.Sprintf("; %s more were in flight when it was healed and stand apart", Count(t.Apart))
+		v.Observed += fmt.Sprintf("; %s more were in flight at healing and are counted separately", Count(t.Apart))
 	}
 	meets := float64(good) >= c.Ratio*float64(t.Sent)-1e-9
 	if t.Sent < minRequests && (meets || binomialTail(t.Sent-good, t.Sent, 1-c.Ratio) > 0.001) {
@@ -37,7 +37,7 @@ func (c Success) Judge(h *journal.History) Verdict {
 	reason := fmt.Sprintf("%s of %s requests%s did not succeed%s", Count(t.Sent-good), Count(t.Sent), of(c.Route), when(c.Window))
 	reason += because(t.Errors) + waited(t)
 	if !h.FallbackIsSuccess && t.Fallback > 0 {
-		reason += fmt.Sprintf("; %s were fallbacks, which count as success only where a sentence says so", Count(t.Fallback))
+		reason += fmt.Sprintf("; %s were fallbacks, which count as success only if a step says so", Count(t.Fallback))
 	}
 	if t.FirstBad > 0 {
 		reason += fmt.Sprintf("; the first was due at +%.2fs", t.FirstBad.Seconds())
@@ -60,9 +60,9 @@ func waited(t journal.Totals) string {
 
 // tooFew returns the reason of a check that has too few requests.
 func tooFew(t journal.Totals, route string, w journal.Window, least int) string {
-	s := fmt.Sprintf("%s request%s%s%s say too little: at least %s are needed", Count(t.Sent), plural(t.Sent), of(route), when(w), Count(least))
+	s := fmt.Sprintf("%s request%s%s%s are too few: at least %s are needed", Count(t.Sent), plural(t.Sent), of(route), when(w), Count(least))
 	if t.Apart > 0 {
-		s += fmt.Sprintf("; %s more were in flight when the fault was healed: a fault that lasts longer than clients wait would show what they come to", Count(t.Apart))
+		s += fmt.Sprintf("; %s more were in flight when the fault was healed: a fault that lasts longer than clients wait would show their outcome", Count(t.Apart))
 	}
 	return s
 }

@@ -28,7 +28,7 @@ func TestNoAccidentalPass(t *testing.T) {
 		want  Outcome
 		why   string
 	}{
-		"nothing to give up on": {GivesUp{"orders", "payments", time.Second}, func(s scenario) { s.Faults[0].On = "front -> recs" }, Inconclusive, "nothing to give up on"},
+		"nothing to give up on": {GivesUp{"orders", "payments", time.Second}, func(s scenario) { s.Faults[0].On = "front -> recs" }, Inconclusive, "no call to give up on"},
 		"a fault on the service is enough": {GivesUp{"orders", "payments", time.Second}, func(s scenario) {
 			s.Faults[0].On = "payments"
 			s.addGivenUp(400 * ms)
@@ -38,20 +38,20 @@ func TestNoAccidentalPass(t *testing.T) {
 		"healed before it could show": {GivesUp{"orders", "payments", 30 * time.Second}, func(s scenario) {
 			s.Faults[0].Waits = true
 			s.addCalls(7, journal.AtHealing, "orders -> payments", 1, 3*time.Second)
-		}, Inconclusive, "nothing could wait for 30s"},
+		}, Inconclusive, "no call could wait for 30s"},
 		"calls of a few requests": {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s scenario) {
 			s.every(journal.During, func(x *journal.Sample) { x.Sent = 1 })
-		}, Inconclusive, "say too little of how many calls they make"},
+		}, Inconclusive, "are too few to know how many calls they cause"},
 		"calls at a rate of their own, and less load": {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s scenario) {
 			s.every(journal.During, func(x *journal.Sample) { x.Sent = 20 })
-		}, Inconclusive, "services that call \"payments\" at a rate of their own"},
+		}, Inconclusive, "services that call \"payments\" at a fixed rate"},
 		"hardly any calls expected":         {CallsPerSecond{To: "payments", PerSecond: 60, Window: journal.After}, func(s scenario) { s.every(journal.After, func(x *journal.Sample) { x.Sent = 1 }) }, Inconclusive, "only 10 requests of the load were due"},
 		"giving up is enough":               {GivesUp{"orders", "payments", time.Second}, func(s scenario) { s.Faults[0].On = "payments -> bank"; s.Calls[6].GaveUp = 1 }, Passed, ""},
 		"a long wait needs no fault":        {GivesUp{"orders", "payments", time.Second}, func(s scenario) { s.Faults[0].On = "x"; s.Calls[6].Duration[0].Up = 9 * time.Second }, Failed, "waited 9s"},
 		"no calls prove nothing":            {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s scenario) { s.removeCalls(journal.During) }, Inconclusive, "received no call during the fault"},
-		"never gives up":                    {GivesUp{"orders", "payments", time.Second}, func(s scenario) { s.open(3, 2*time.Second) }, Failed, "waited for 3 answers of \"payments\" that never came"},
-		"never gives up on any":             {GivesUp{"orders", "payments", time.Second}, func(s scenario) { s.removeCalls(journal.During); s.open(3, 2*time.Second) }, Failed, "that never came"},
-		"calls unfinished at the end":       {GivesUp{"orders", "payments", time.Second}, func(s scenario) { s.open(3, time.Second) }, Inconclusive, "had not ended when the drill did"},
+		"never gives up":                    {GivesUp{"orders", "payments", time.Second}, func(s scenario) { s.open(3, 2*time.Second) }, Failed, "waited for 3 answers of \"payments\" that had not arrived"},
+		"never gives up on any":             {GivesUp{"orders", "payments", time.Second}, func(s scenario) { s.removeCalls(journal.During); s.open(3, 2*time.Second) }, Failed, "that had not arrived"},
+		"calls unfinished at the end":       {GivesUp{"orders", "payments", time.Second}, func(s scenario) { s.open(3, time.Second) }, Inconclusive, "had not ended at the end of the scenario"},
 		"applied twice, never acknowledged": {NoneTwice{}, func(s scenario) { s.makeAmbiguous(); s.twice("k2") }, Failed, "1 applied more than once (surplus effects: 1)"},
 		"steady from the third second on": {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) {
 			s.Faults[0].Healed -= 4 * ms
@@ -61,12 +61,12 @@ func TestNoAccidentalPass(t *testing.T) {
 		"steady from the fourth second on": {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) {
 			failing(50)(&s.Samples[10])
 			failing(50)(&s.Samples[11])
-		}, Failed, "it took 3s: success 0.0% (0 of 50) in the second from +12.0s on, and at least 99.5% is steady"},
+		}, Failed, "it took 3s: success 0.0% (0 of 50) in the second from +12.0s (steady: at least 99.5%)"},
 		"slow for the first three seconds": {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) {
 			for i := 9; i < 12; i++ {
 				slow(time.Second)(&s.Samples[i])
 			}
-		}, Failed, "it took 3s: p95 latency 1s in the second from +12.0s on, and p95 latency below 60ms is steady"},
+		}, Failed, "it took 3s: p95 latency 1s in the second from +12.0s (steady: p95 latency below 60ms)"},
 		"a stall is no rise of a percentile": {Latency{Percentile: 95, Times: 1.5, Route: "POST /orders", Window: journal.During}, func(s scenario) {
 			for i := 6; i < 8; i++ {
 				s.Samples[i].Latency = []journal.Bucket{{Up: 10 * ms, N: 30}, {Up: 200 * ms, N: 20}}
@@ -78,14 +78,14 @@ func TestNoAccidentalPass(t *testing.T) {
 			failing(50)(&s.Samples[8])
 			s.Samples[8].Window = journal.AtHealing
 		}, Failed, "p95 was 200ms, 20.0 times the baseline's 10ms"},
-		"one slow second in a steady recovery": {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) { slow(time.Second)(&s.Samples[11]) }, Inconclusive, "p95 latency 1s in the second from +12.0s on"},
-		"one second of failures":               {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) { failing(50)(&s.Samples[13]) }, Inconclusive, "success 0.0% (0 of 50) in the second from +14.0s on"},
+		"one slow second in a steady recovery": {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) { slow(time.Second)(&s.Samples[11]) }, Inconclusive, "p95 latency 1s in the second from +12.0s"},
+		"one second of failures":               {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) { failing(50)(&s.Samples[13]) }, Inconclusive, "success 0.0% (0 of 50) in the second from +14.0s"},
 		"one failure in a steady recovery":     {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) { failing(1)(&s.Samples[11]) }, Passed, ""},
 		"a relapse": {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) {
 			failing(15)(&s.Samples[15])
 			failing(50)(&s.Samples[16])
 			failing(35)(&s.Samples[17])
-		}, Failed, "it was steady, and then was not: success 70.0% (35 of 50) in the second from +16.0s on"},
+		}, Failed, "it was steady, and became unsteady again: success 70.0% (35 of 50) in the second from +16.0s"},
 		"a relapse in a long time to recover": {Recovers{Route: "POST /orders", Within: 10 * time.Second}, func(s scenario) {
 			failing(50)(&s.Samples[9])
 			failing(50)(&s.Samples[11])
@@ -100,7 +100,7 @@ func TestNoAccidentalPass(t *testing.T) {
 			for i := 20; i < 26; i++ {
 				s.second(i, journal.After, "POST /orders", 50, 10*ms)
 			}
-		}, Failed, "it was steady, and then was not: success 0.0% (0 of 50) in the second from +18.0s on"},
+		}, Failed, "it was steady, and became unsteady again: success 0.0% (0 of 50) in the second from +18.0s"},
 		"failures do not come from a late generator": {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) {
 			s.every(journal.After, failing(50))
 			s.every(journal.After, sendLate)
@@ -112,7 +112,7 @@ func TestNoAccidentalPass(t *testing.T) {
 		"failures may come from a paused runner": {Recovers{Route: "POST /orders", Within: 2 * time.Second}, func(s scenario) {
 			s.every(journal.After, failing(50))
 			s.Pauses = []journal.Pause{{From: 12 * time.Second, To: 13 * time.Second, Took: time.Second}}
-		}, Inconclusive, "the runner itself stood still"},
+		}, Inconclusive, "the runner was paused"},
 		"seconds without a request":              {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.removeSeconds(12, 14) }, Failed, "it took 4s"},
 		"fallbacks are an effect":                {NotAffected{"POST /orders"}, func(s scenario) { s.every(journal.During, fallingBack) }, Failed, "fell from 100% to 0%; 200 were fallbacks"},
 		"stuck in fallbacks":                     {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.every(journal.After, fallingBack) }, Failed, "500 were fallbacks, 0 in the baseline"},
@@ -130,7 +130,7 @@ func TestNoAccidentalPass(t *testing.T) {
 		"refused, and applied again":             {KeyReuseRefused{Status: 422}, func(s scenario) { s.Probes[1].Again = []string{"e2"} }, Failed, "1 of 1 keys sent again were applied again"},
 		"possibly applied again":                 {SameResponse{}, func(s scenario) { s.Probes[0].Unread = "status 500" }, Inconclusive, "whether keys sent again were applied again is not known"},
 		"a key that gets an error each time":     {SameResponse{}, func(s scenario) { s.answered(19); s.stuck(1) }, Inconclusive, "1 of 21 keys sent again got an error each time"},
-		"keys that get an error each time":       {SameResponse{}, func(s scenario) { s.stuck(4) }, Inconclusive, "4 of 5 keys sent again got no answer: what they would have got is not known; key k9: status 500 each time"},
+		"keys that get an error each time":       {SameResponse{}, func(s scenario) { s.stuck(4) }, Inconclusive, "4 of 5 keys sent again got no answer: what it would have been is not known; key k9: status 500 each time"},
 		"lost, or not there yet":                 {NoneLost{}, func(s scenario) { s.drop("k3"); s.EffectsRead.Doubt = "effects were still appearing" }, Inconclusive, "1 acknowledged and lost, which is not proved: effects were still appearing"},
 		"no duplicates on a page":                {NoneTwice{}, func(s scenario) { s.drop("k3"); s.EffectsRead.Doubt = "it may be a page" }, Inconclusive, "not all effects are known: it may be a page"},
 		"a duplicate on a page":                  {ExactlyOnce{}, func(s scenario) { s.drop("k3"); s.twice("k2"); s.EffectsRead.Doubt = "it may be a page" }, Failed, "applied more than once"},
@@ -159,8 +159,8 @@ func TestNoAccidentalPass(t *testing.T) {
 		"no key met the fault":                   {ExactlyOnce{}, func(s scenario) { s.Requests[4].Outcome = "ambiguous"; s.drop("k4") }, Inconclusive, "during the fault no keyed request was acknowledged"},
 		"no key met the crash":                   {ExactlyOnce{}, func(s scenario) { s.Requests[4].Outcome = "ambiguous"; s.drop("k4"); s.Faults[0].On = "orders" }, Passed, ""},
 		"not known, and applied, in the fault":   {ExactlyOnce{}, func(s scenario) { s.Requests[4].Outcome = "ambiguous" }, Passed, ""},
-		"a form that answers 303":                {Success{Ratio: 0.9}, func(s scenario) { s.every(journal.During, redirect); s.every(journal.After, redirect) }, Failed, `303 answers do not count as success: say "POST /orders" answers 303`},
-		"none acknowledged by a form":            {ExactlyOnce{}, func(s scenario) { s.makeAmbiguous(); s.every(journal.During, redirect) }, Inconclusive, `say "POST /orders" answers 303`},
+		"a form that answers 303":                {Success{Ratio: 0.9}, func(s scenario) { s.every(journal.During, redirect); s.every(journal.After, redirect) }, Failed, `answers with status 303 do not count as success: if they are expected, add the step: "POST /orders" answers 303`},
+		"none acknowledged by a form":            {ExactlyOnce{}, func(s scenario) { s.makeAmbiguous(); s.every(journal.During, redirect) }, Inconclusive, `add the step: "POST /orders" answers 303`},
 		"a wrong answer among unanswered probes": {SameResponse{}, func(s scenario) { s.unanswered(4); s.Probes[0].Got = "other" }, Failed, "1 of 1"},
 		"baseline never sent":                    {BaselineSteady{}, func(s scenario) { s.every(journal.Before, func(x *journal.Sample) { x.Unsent = 10 }) }, Inconclusive, "only 250 of the 300"},
 		"the slowest of too few":                 {Latency{Percentile: 100, Below: time.Second, Route: "GET /few"}, func(s scenario) { s.second(3, journal.Before, "GET /few", 19, ms) }, Inconclusive, "at least 20"},

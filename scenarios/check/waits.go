@@ -42,13 +42,13 @@ func censored(ended, waits []journal.Bucket, percentile float64) time.Duration {
 // than the fault waited for something else, such as a backlog.
 func limitUnreachable(h *journal.History, w journal.Window, limit, slowest time.Duration) string {
 	if l := h.Load; l != nil && l.Patience > 0 && limit >= l.Patience {
-		return fmt.Sprintf("no request could take %s: clients give up, and none takes longer than %s", duration(limit), duration(l.Patience))
+		return fmt.Sprintf("no request could take %s: clients give up, so that none takes longer than %s", duration(limit), duration(l.Patience))
 	}
 	if w != journal.During && w != "" {
 		return ""
 	}
 	if held := held(h.Faults); held > 0 && limit >= held && slowest <= held+tolerance(held) {
-		return fmt.Sprintf("the fault lasted %s, and healing it ended every wait, so that no request took longer; a fault that lasts longer than %s would put this to the test", duration(held), duration(limit))
+		return fmt.Sprintf("the fault lasted %s, and healing it ended every wait, so that no request took longer; a fault that lasts longer than %s would test the limit", duration(held), duration(limit))
 	}
 	return ""
 }

@@ -16,7 +16,7 @@ type Pause struct {
 
 // String describes the pause.
 func (p Pause) String() string {
-	return fmt.Sprintf("the runner itself stood still for %s from +%s on", p.Took.Round(time.Millisecond), p.From.Round(time.Millisecond))
+	return fmt.Sprintf("the runner was paused for %s from +%s", p.Took.Round(time.Millisecond), p.From.Round(time.Millisecond))
 }
 
 const (
@@ -66,7 +66,7 @@ func (h *History) StoodStill(w Window) (reason string) {
 			}
 		}
 		if s.Paused {
-			return "the runner itself stood still while requests were under way"
+			return "the runner was paused while requests were in flight"
 		}
 	}
 	return ""
