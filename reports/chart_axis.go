@@ -95,7 +95,7 @@ func (c *canvas) text(x, y float64, anchor, class, s string) {
 
 // shadeFaults draws the fault windows in the background.
 func (c *canvas) shadeFaults(top, bottom float64) {
-	for _, in := range c.axis.h.Wholes() {
+	for _, in := range c.axis.h.CombinedFaults() {
 		x, to := c.axis.x(in.Injected), c.axis.x(end(c.axis.h, in))
 		c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="url(#%s-hatch)"/>`, x, top, math.Max(1, to-x), bottom-top, c.id)
 		c.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-opacity="0.6" stroke-dasharray="3 3"/>`, x, top, x, bottom, vermillion)

@@ -11,7 +11,7 @@ import (
 // timeline draws the phases, faults and processes.
 func timeline(a axis, id string) chart {
 	h := a.h
-	faults := h.Wholes()
+	faults := h.CombinedFaults()
 	rows := 1 + len(faults)
 	var marks []journal.TimedProcess
 	baseline, _ := h.Phase("baseline")

@@ -21,22 +21,22 @@ type document struct {
 
 // documentScenario is one scenario of a document.
 type documentScenario struct {
-	ID       string               `json:"id"`
-	Name     string               `json:"name"`
-	File     string               `json:"file,omitempty"`
-	Line     int                  `json:"line,omitempty"`
-	Tags     []string             `json:"tags,omitempty"`
-	Outcome  string               `json:"outcome"`
-	Reason   string               `json:"reason,omitempty"`
-	Attempt  int                  `json:"attempt,omitempty"` // 1, or 2 if it was run again alone
-	Why      string               `json:"why,omitempty"`     // the reason for running it again
-	Took     time.Duration        `json:"took"`
-	Verdicts []documentVerdict    `json:"verdicts"`
-	Faults   []*journal.Injection `json:"faults,omitempty"`
-	Links    []journal.Traffic    `json:"links,omitempty"`
-	Load     *journal.Load        `json:"load,omitempty"`
-	Pauses   []journal.Pause      `json:"pauses,omitempty"` // pauses of the runner itself
-	Windows  []figures            `json:"windows,omitempty"`
+	ID          string               `json:"id"`
+	Name        string               `json:"name"`
+	File        string               `json:"file,omitempty"`
+	Line        int                  `json:"line,omitempty"`
+	Tags        []string             `json:"tags,omitempty"`
+	Outcome     string               `json:"outcome"`
+	Reason      string               `json:"reason,omitempty"`
+	Attempt     int                  `json:"attempt,omitempty"`      // 1, or 2 if it was run again alone
+	RerunReason string               `json:"rerun_reason,omitempty"` // the reason for running it again
+	Took        time.Duration        `json:"took"`
+	Verdicts    []documentVerdict    `json:"verdicts"`
+	Faults      []*journal.Injection `json:"faults,omitempty"`
+	Links       []journal.Traffic    `json:"links,omitempty"`
+	Load        *journal.Load        `json:"load,omitempty"`
+	Pauses      []journal.Pause      `json:"pauses,omitempty"` // pauses of the runner itself
+	Windows     []figures            `json:"windows,omitempty"`
 }
 
 // documentVerdict is a verdict with the position of its step.
@@ -48,15 +48,15 @@ type documentVerdict struct {
 
 // figures summarizes a window and a route; an empty route means all routes.
 type figures struct {
-	Window journal.Window `json:"window"`
-	Route  string         `json:"route,omitempty"`
-	Sent   int            `json:"sent"`
-	Good   int            `json:"good"`            // successes by the scenario's definition
-	Apart  int            `json:"apart,omitempty"` // in flight when the fault was healed, and not included elsewhere; see journal.History.Total
-	P50    time.Duration  `json:"p50"`
-	P95    time.Duration  `json:"p95"`
-	P99    time.Duration  `json:"p99"`
-	Max    time.Duration  `json:"max"`
+	Window   journal.Window `json:"window"`
+	Route    string         `json:"route,omitempty"`
+	Sent     int            `json:"sent"`
+	Good     int            `json:"good"`                // successes by the scenario's definition
+	InFlight int            `json:"in_flight,omitempty"` // in flight when the fault was healed, and not included elsewhere; see journal.History.Total
+	P50      time.Duration  `json:"p50"`
+	P95      time.Duration  `json:"p95"`
+	P99      time.Duration  `json:"p99"`
+	Max      time.Duration  `json:"max"`
 }
 
 // writeJSON writes report.json.
@@ -64,7 +64,7 @@ func writeJSON(w io.Writer, b *journal.Book) error {
 	doc := document{Schema: 1, Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), Scenarios: []documentScenario{}, NotRun: b.NotRun()}
 	for _, h := range b.Scenarios {
 		s := documentScenario{
-			ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Attempt: h.Attempt, Why: h.Why, Took: h.Ended - h.Began,
+			ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Attempt: h.Attempt, RerunReason: h.RerunReason, Took: h.Ended - h.Began,
 			Verdicts: []documentVerdict{}, Faults: h.Faults, Links: h.Traffic, Load: h.Load, Pauses: h.Pauses, Windows: newFigures(h),
 		}
 		if h.End != nil {
@@ -91,7 +91,7 @@ func newFigures(h *journal.History) []figures {
 	var all []figures
 	for _, route := range names {
 		for _, w := range allWindows {
-			if f := figuresOf(h, w, route); f.Sent+f.Apart > 0 {
+			if f := figuresOf(h, w, route); f.Sent+f.InFlight > 0 {
 				all = append(all, f)
 			}
 		}
@@ -109,7 +109,7 @@ var (
 func figuresOf(h *journal.History, w journal.Window, route string) figures {
 	t := h.Total(w, route)
 	q := func(p float64) time.Duration { return journal.Quantile(t.Latency, p) }
-	return figures{w, route, t.Sent, h.Good(t), t.Apart, q(50), q(95), q(99), q(100)}
+	return figures{w, route, t.Sent, h.Good(t), t.InFlight, q(50), q(95), q(99), q(100)}
 }
 
 func routes(h *journal.History) []string {

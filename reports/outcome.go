@@ -121,10 +121,10 @@ func abortReason(b *journal.Book) string {
 
 // rerunNote describes why a scenario was run again, or returns "" if it was not.
 func rerunNote(h *journal.History) string {
-	if h.Why == "" {
+	if h.RerunReason == "" {
 		return ""
 	}
-	return fmt.Sprintf("run again alone (attempt %d), since it was inconclusive beside other scenarios: %s", h.Attempt, h.Why)
+	return fmt.Sprintf("run again alone (attempt %d), since it was inconclusive beside other scenarios: %s", h.Attempt, h.RerunReason)
 }
 
 // position returns the position of a verdict's step, or that of the scenario for an implied verdict.

@@ -63,7 +63,7 @@ func (t *recording) scenario(d sampleRun) {
 		attempt, why = 2, "this machine did not keep up: one request in a hundred was sent 310ms late or later, which is more than 200ms"
 	}
 	t.at(0.1, journal.Event{Begin: &journal.Begin{
-		ID: t.id, Attempt: attempt, Why: why, Name: "An order is charged once: " + d.name, Feature: "Orders", File: "features/orders.feature", Line: 12, Tags: []string{"@smoke"},
+		ID: t.id, Attempt: attempt, RerunReason: why, Name: "An order is charged once: " + d.name, Feature: "Orders", File: "features/orders.feature", Line: 12, Tags: []string{"@smoke"},
 		Links: []journal.Link{{From: "orders", To: "payments", Protocol: "http"}},
 		Steps: []journal.Step{
 			{Keyword: "Given", Text: `the system "shop" is running`, At: "features/orders.feature:13"},
@@ -172,10 +172,10 @@ func (t *recording) injectOthers(d sampleRun) []journal.Fault {
 
 func (t *recording) ledger(d sampleRun) {
 	t.at(11.4, journal.Event{Traffic: &journal.Traffic{Link: sampleLink, Opened: 1240, Live: 12, Refused: 3, Resets: 160, BytesToServer: 4567890, BytesToClient: 999950}})
-	load := journal.Load{Asked: 2200, Intended: 2200, Sent: 2200, Attempts: 2296, Wire: 2296, Retries: 96, SlipP99: 800 * time.Microsecond, Workers: 40, Bound: 512}
+	load := journal.Load{Requested: 2200, Intended: 2200, Sent: 2200, Attempts: 2296, Wire: 2296, Retries: 96, SlipP99: 800 * time.Microsecond, Workers: 40, Bound: 512}
 	if d.partition {
 		t.at(10.2, journal.Event{Pause: &journal.Pause{From: 9900 * time.Millisecond, To: 10150 * time.Millisecond, Took: 250 * time.Millisecond}})
-		load.Sent, load.Unsent, load.Own, load.Stale = 2198, 2, map[string]int{"too many open files (this process may open 1,024 files: raise ulimit -n)": 2}, 3
+		load.Sent, load.Unsent, load.GeneratorErrors, load.Stale = 2198, 2, map[string]int{"too many open files (this process may open 1,024 files: raise ulimit -n)": 2}, 3
 	}
 	t.at(11.5, journal.Event{Load: &load})
 	effects := 0

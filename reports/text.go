@@ -78,7 +78,7 @@ func (t textWriter) scenario(h *journal.History) {
 	if h.End != nil && h.End.Reason != "" && !slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Reason == h.End.Reason }) {
 		t.printf("    %s\n", plain(h.End.Reason))
 	}
-	for _, in := range h.Wholes() {
+	for _, in := range h.CombinedFaults() {
 		t.printf("    · %s  — %s\n", plain(in.Sentence), affected(in))
 	}
 	for _, v := range h.Verdicts {

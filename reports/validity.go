@@ -46,8 +46,8 @@ func runnerFacts(h *journal.History) []fact {
 	if h.Load == nil {
 		return all
 	}
-	for _, why := range slices.Sorted(maps.Keys(h.Load.Own)) {
-		all = append(all, fact{"inconclusive", "not sent by the load generator", fmt.Sprintf("%s requests: %s", check.Count(h.Load.Own[why]), why)})
+	for _, why := range slices.Sorted(maps.Keys(h.Load.GeneratorErrors)) {
+		all = append(all, fact{"inconclusive", "not sent by the load generator", fmt.Sprintf("%s requests: %s", check.Count(h.Load.GeneratorErrors[why]), why)})
 	}
 	return all
 }

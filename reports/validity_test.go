@@ -11,7 +11,7 @@ import (
 
 func TestTrustFactsShowProblems(t *testing.T) {
 	h := &journal.History{
-		Load: &journal.Load{Asked: 10, Intended: 10, Sent: 7, Unsent: 3, Attempts: 9, Wire: 10}, EffectsRead: &journal.Effects{Error: "404"},
+		Load: &journal.Load{Requested: 10, Intended: 10, Sent: 7, Unsent: 3, Attempts: 9, Wire: 10}, EffectsRead: &journal.Effects{Error: "404"},
 		Faults: []*journal.Injection{{}, {Fault: journal.Fault{Affected: 1}}},
 	}
 	facts := trustFacts(h)
@@ -23,7 +23,7 @@ func TestTrustFactsShowProblems(t *testing.T) {
 
 func TestTrustFactsShowRunnerProblems(t *testing.T) {
 	h := &journal.History{
-		Load:   &journal.Load{Own: map[string]int{"too many open files": 3}},
+		Load:   &journal.Load{GeneratorErrors: map[string]int{"too many open files": 3}},
 		Pauses: []journal.Pause{{From: 2e9, Took: 300e6}, {From: 5e9, Took: 1200e6}},
 	}
 	facts := trustFacts(h)

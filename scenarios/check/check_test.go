@@ -37,7 +37,7 @@ func newScenario() scenario {
 		s.second(i, w, "POST /orders", 50, 10*ms)
 		s.addCalls(i, w, "orders -> payments", 50, 5*ms)
 	}
-	s.Load = &journal.Load{Asked: 950.4, Intended: 950, Sent: 950, Attempts: 950, Wire: 950, Workers: 3, Bound: 100}
+	s.Load = &journal.Load{Requested: 950.4, Intended: 950, Sent: 950, Attempts: 950, Wire: 950, Workers: 3, Bound: 100}
 	s.Seqs["load"] = []uint64{99}
 	for i := range 5 {
 		s.addRequest(fmt.Sprint("k", i), "acknowledged", 1)
@@ -232,16 +232,16 @@ func TestImpliedChecksDetectInvalidRuns(t *testing.T) {
 		"baseline climbing":           {BaselineSteady{}, func(s scenario) { slow(500 * ms)(&s.Samples[4]); slow(500 * ms)(&s.Samples[3]) }, "p95 rose"},
 		"declared steady state unmet": {BaselineSteady{Steady: []Steady{{Measure: "p95 latency", Limit: 5 * ms}}}, func(scenario) {}, "p95 latency 10ms"},
 		"no baseline":                 {BaselineSteady{}, func(s scenario) { s.Samples = s.Samples[5:] }, "no request was answered"},
-		"load unsent":                 {LoadDelivered{}, func(s scenario) { s.Load.Unsent, s.Load.Asked = 100, 1050 }, "100 requests of the load were not sent: this machine did not keep up"},
-		"load saturated":              {LoadDelivered{}, func(s scenario) { s.Load.Unsent, s.Load.Asked, s.Load.Workers = 100, 1050, 100 }, "saturated"},
-		"load never due":              {LoadDelivered{}, func(s scenario) { s.Load.Asked = 1200 }, "250 requests of the load were not sent: they were never due"},
-		"more than asked":             {LoadDelivered{}, func(s scenario) { s.Load.Asked = 900 }, "50 more requests were sent than the steps request"},
+		"load unsent":                 {LoadDelivered{}, func(s scenario) { s.Load.Unsent, s.Load.Requested = 100, 1050 }, "100 requests of the load were not sent: this machine did not keep up"},
+		"load saturated":              {LoadDelivered{}, func(s scenario) { s.Load.Unsent, s.Load.Requested, s.Load.Workers = 100, 1050, 100 }, "saturated"},
+		"load never due":              {LoadDelivered{}, func(s scenario) { s.Load.Requested = 1200 }, "250 requests of the load were not sent: they were never due"},
+		"more than asked":             {LoadDelivered{}, func(s scenario) { s.Load.Requested = 900 }, "50 more requests were sent than the steps request"},
 		"load late":                   {LoadDelivered{}, func(s scenario) { s.Load.SlipP99 = 201 * ms }, "one request in a hundred was sent at least 201ms late"},
 		"runner paused": {LoadDelivered{}, func(s scenario) {
 			s.Load.SlipP99, s.Pauses = 8*time.Second, []journal.Pause{{From: time.Second, Took: ms}, {From: 5 * time.Second, Took: 8 * time.Second}}
 		}, "the runner was paused for 8s from +5s: one request in a hundred"},
 		"errors of the generator": {LoadDelivered{}, func(s scenario) {
-			s.Load.Own = map[string]int{"too many open files (this process may open 40: raise ulimit -n)": 3}
+			s.Load.GeneratorErrors = map[string]int{"too many open files (this process may open 40: raise ulimit -n)": 3}
 		}, "3 requests: too many open files (this process may open 40: raise ulimit -n)"},
 		"load broken":                 {LoadDelivered{}, func(s scenario) { s.Load.Error = "boom" }, "boom"},
 		"load never ended":            {LoadDelivered{}, func(s scenario) { s.Load = nil }, "did not finish"},

@@ -19,7 +19,7 @@ func (FaultsActed) Judge(h *journal.History) Verdict {
 	v := Verdict{Outcome: Passed, Expected: expected, Evidence: seqs(h, "fault")}
 	acted := 0
 	var idle []string
-	for _, in := range h.Wholes() {
+	for _, in := range h.CombinedFaults() {
 		if in.Broken > 0 && !down(h, in) {
 			idle = append(idle, fmt.Sprintf("%s (%s %s failed because the dependency closed its connection while the fault held them back: the fault caused that, and not the system)", in.Sentence, Count(in.Broken), in.Unit))
 			continue
@@ -131,8 +131,8 @@ func (Healed) Judge(h *journal.History) Verdict {
 			return inconclusive(expected, "", "%s was never healed", in.Sentence)
 		case in.Error != "":
 			return inconclusive(expected, "", "healing %s: %s", in.Sentence, in.Error)
-		case in.Asked > 0 && in.Ended-in.Live > in.Asked+max(in.Asked/4, time.Second):
-			return inconclusive(expected, "", "%s was live for %s instead of %s: the runner could not heal it in time", in.Sentence, duration(in.Ended-in.Live), Duration(in.Asked))
+		case in.Requested > 0 && in.Ended-in.Live > in.Requested+max(in.Requested/4, time.Second):
+			return inconclusive(expected, "", "%s was live for %s instead of %s: the runner could not heal it in time", in.Sentence, duration(in.Ended-in.Live), Duration(in.Requested))
 		}
 	}
 	return Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d of %d", len(h.Faults), len(h.Faults)), Expected: expected, Evidence: seqs(h, "fault")}

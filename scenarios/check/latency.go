@@ -76,7 +76,7 @@ func (c Latency) waiting(t journal.Totals) comparison {
 	least := journal.Merge(t.Latency, t.Waits)
 	got := "at least " + duration(journal.Quantile(least, c.Percentile))
 	return comparison{Observed: got}.failed("p%v of %s requests%s was %s%s: %s of them were in flight when the fault was healed, and had waited for up to %s",
-		c.Percentile, Count(journal.Count(least)), of(c.Route), got, when(c.Window), Count(t.Apart), duration(journal.Quantile(t.Waits, 100)))
+		c.Percentile, Count(journal.Count(least)), of(c.Route), got, when(c.Window), Count(t.InFlight), duration(journal.Quantile(t.Waits, 100)))
 }
 
 // againstBaseline compares the percentile with that of the baseline. It also returns the resulting limit.

@@ -28,14 +28,14 @@ func (LoadDelivered) Judge(h *journal.History) Verdict {
 		return v
 	}
 	l := h.Load
-	v := Verdict{Observed: fmt.Sprintf("%s of %s sent, at most %d of %d at once, sending delay p99 %s", Count(l.Sent), Count(int(math.Round(l.Asked))), l.Workers, l.Bound, duration(l.SlipP99)), Expected: expected, Evidence: seqs(h, "load")}
-	off := float64(l.Sent) - l.Asked
-	far := math.Abs(off) > max(2, l.Asked/100)
+	v := Verdict{Observed: fmt.Sprintf("%s of %s sent, at most %d of %d at once, sending delay p99 %s", Count(l.Sent), Count(int(math.Round(l.Requested))), l.Workers, l.Bound, duration(l.SlipP99)), Expected: expected, Evidence: seqs(h, "load")}
+	off := float64(l.Sent) - l.Requested
+	far := math.Abs(off) > max(2, l.Requested/100)
 	switch {
 	case l.Error != "":
 		v.Reason = "the load generator did not finish: " + l.Error
-	case len(l.Own) > 0:
-		v.Reason = "the load generator could not send some requests, which is not caused by the system: " + reasons(l.Own)
+	case len(l.GeneratorErrors) > 0:
+		v.Reason = "the load generator could not send some requests, which is not caused by the system: " + reasons(l.GeneratorErrors)
 	case l.Sent == 0:
 		v.Reason = "nothing was sent"
 	case far && off < 0:

@@ -49,7 +49,7 @@ func (c Recovers) Judge(h *journal.History) Verdict {
 	if v.Outcome == Passed || reason == "" {
 		return v
 	}
-	if h.StoodStill(journal.After) == "" { // sending a request some milliseconds late does not affect its success
+	if h.PauseReason(journal.After) == "" { // sending a request some milliseconds late does not affect its success
 		if v := c.inTime(h, healed, slices.DeleteFunc(slices.Clone(steady), Steady.latency)); v.Outcome == Failed {
 			return v
 		}

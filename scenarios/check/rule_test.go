@@ -56,7 +56,7 @@ func TestVerdictRules(t *testing.T) {
 func TestInvalidScenarioNeverFails(t *testing.T) {
 	conditions := []func(scenario){
 		func(s scenario) { s.Troubles = []string{"x"} }, func(s scenario) { s.Faults[0].Background = 1000 }, func(s scenario) { s.Load.Error = "x" },
-		func(s scenario) { s.Gate = &journal.Gate{Reason: "x"} }, func(s scenario) { s.Load.Unsent, s.Load.Asked = 500, 1450 },
+		func(s scenario) { s.Gate = &journal.Gate{Reason: "x"} }, func(s scenario) { s.Load.Unsent, s.Load.Requested = 500, 1450 },
 		func(s scenario) { s.Processes = []journal.TimedProcess{{Process: journal.Process{What: "exited"}}} },
 	}
 	for name, p := range violations {
@@ -116,7 +116,7 @@ func TestInFlightAtHealing(t *testing.T) {
 	x := s.second(9, journal.AtHealing, "POST /orders", 40, time.Second)
 	x.Waited = []journal.Bucket{{Up: 5 * ms, N: 10}, {Up: time.Second, N: 20}, {Up: 1100 * ms, N: 10}}
 	total := s.Total(journal.During, "")
-	assert.Equal(t, []int{210, 200, 10, 30}, []int{total.Sent, total.OK, total.Unanswered, total.Apart})
+	assert.Equal(t, []int{210, 200, 10, 30}, []int{total.Sent, total.OK, total.Unanswered, total.InFlight})
 	assert.Equal(t, map[string]int{journal.UnansweredAtHealing: 10}, total.Errors)
 	assert.Equal(t, 1100*ms, journal.Quantile(total.Latency, 100), "they took that long at least")
 	v := Ask(Success{Ratio: 0.99, Window: journal.During}, s.History)
@@ -151,7 +151,7 @@ func TestSlowRequestsAreNotUnanswered(t *testing.T) {
 		x := s.second(7, journal.AtHealing, "GET /slow", 20, 3500*ms)
 		x.Waited = []journal.Bucket{{Up: 2500 * ms, N: 20}}
 		total := s.Total(journal.During, "")
-		require.Equal(t, []int{200, 0, 20}, []int{total.Sent, total.Unanswered, total.Apart}, name)
+		require.Equal(t, []int{200, 0, 20}, []int{total.Sent, total.Unanswered, total.InFlight}, name)
 		require.Equal(t, Passed, Ask(Success{Ratio: 0.99, Window: journal.During}, s.History).Outcome, name)
 	}
 	s := newScenario() // the latency of another route is not relevant

@@ -26,8 +26,8 @@ func (c Success) Judge(h *journal.History) Verdict {
 	}
 	good := h.Good(t)
 	v = Verdict{Observed: observed(good, t.Sent), Expected: expected, Window: c.Window, Evidence: first(t.Seqs)}
-	if t.Apart > 0 {
-		v.Observed += fmt.Sprintf("; %s more were in flight at healing and are counted separately", Count(t.Apart))
+	if t.InFlight > 0 {
+		v.Observed += fmt.Sprintf("; %s more were in flight at healing and are counted separately", Count(t.InFlight))
 	}
 	meets := float64(good) >= c.Ratio*float64(t.Sent)-1e-9
 	if t.Sent < minRequests && (meets || binomialTail(t.Sent-good, t.Sent, 1-c.Ratio) > 0.001) {
@@ -61,8 +61,8 @@ func waited(t journal.Totals) string {
 // tooFew returns the reason of a check that has too few requests.
 func tooFew(t journal.Totals, route string, w journal.Window, least int) string {
 	s := fmt.Sprintf("%s request%s%s%s are too few: at least %s are needed", Count(t.Sent), plural(t.Sent), of(route), when(w), Count(least))
-	if t.Apart > 0 {
-		s += fmt.Sprintf("; %s more were in flight when the fault was healed: a fault that lasts longer than clients wait would show their outcome", Count(t.Apart))
+	if t.InFlight > 0 {
+		s += fmt.Sprintf("; %s more were in flight when the fault was healed: a fault that lasts longer than clients wait would show their outcome", Count(t.InFlight))
 	}
 	return s
 }
@@ -81,7 +81,7 @@ func requests(h *journal.History, route string, w journal.Window, expected strin
 		return journal.Totals{}, inconclusive(expected, w, "no fault was ever injected"), false
 	}
 	t := h.Total(w, route)
-	if t.Sent == 0 && t.Apart > 0 {
+	if t.Sent == 0 && t.InFlight > 0 {
 		return t, inconclusive(expected, w, "%s", tooFew(t, route, w, minRequests)), false
 	}
 	if t.Sent == 0 {

@@ -17,7 +17,7 @@ func inFlight(t journal.Totals, percentile float64, limit time.Duration) string 
 		return ""
 	}
 	return fmt.Sprintf("%s requests were in flight when the fault was healed and had waited for up to %s: without healing, p%v might have been above %s. A longer fault would show it",
-		Count(t.Apart), duration(journal.Quantile(t.Waits, 100)), percentile, duration(limit))
+		Count(t.InFlight), duration(journal.Quantile(t.Waits, 100)), percentile, duration(limit))
 }
 
 // censored returns a percentile of times of which some are only known to be longer than their waits, by the

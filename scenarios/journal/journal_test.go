@@ -68,7 +68,7 @@ func TestFoldReturnsWrittenEvents(t *testing.T) {
 	require.Equal(t, "a", h.Samples[0].Route, "samples in order of time")
 	require.Equal(t, []uint64{9, 8}, h.Seqs["sample"], "and their numbers with them")
 	require.Equal(t, "a.feature:4", h.Verdicts[0].Step)
-	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "accounts": len(h.Accounts), "losses": len(h.Losses), "traffic": len(h.Traffic), "ticks": len(h.Ticks), "notes": len(h.Notes)} {
+	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "accounts": len(h.Accounts), "losses": len(h.Losses), "traffic": len(h.Traffic), "notes": len(h.Notes)} {
 		require.Equal(t, 1, n, name)
 	}
 	require.NotNil(t, h.Load)
@@ -163,7 +163,7 @@ func TestMessagesAreLimited(t *testing.T) {
 	}
 	h := f.Book().Scenarios[0]
 	require.Len(t, h.Messages, maxMessages)
-	require.Equal(t, 5, h.Dropped)
+	require.Equal(t, 5, h.OmittedMessages)
 }
 
 func TestQuantile(t *testing.T) {
@@ -197,7 +197,7 @@ func TestPartitionIsOneFault(t *testing.T) {
 		return &Injection{Fault: Fault{ID: id, Sentence: id, Seen: 9, Affected: affected}, Injected: injected, Healed: healed}
 	}
 	h := &History{Faults: []*Injection{in("fault-1", 1, 2, 3), in("fault-2.1", 5, 8, 0), in("fault-2.2", 4, 9, 7), in("fault-3.1", 5, 8, 1), in("fault-3.2", 5, 0, 0), in("fault-3.3", 5, 9, 0)}}
-	all := h.Wholes()
+	all := h.CombinedFaults()
 	require.Len(t, all, 3)
 	require.Same(t, h.Faults[0], all[0])
 	require.Equal(t, &Injection{Fault: Fault{ID: "fault-2.1", Sentence: "fault-2.1", Seen: 18, Affected: 7}, Injected: 4, Healed: 9}, all[1])

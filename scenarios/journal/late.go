@@ -38,7 +38,7 @@ func SlipEdges() []time.Duration {
 // During includes the requests in flight when a fault was injected or healed, since checks use those, too; see
 // Total and CallsTotal.
 func (h *History) Late(w Window) (reason string) {
-	if reason := h.StoodStill(w); reason != "" {
+	if reason := h.PauseReason(w); reason != "" {
 		return reason
 	}
 	var slip [][]Bucket
@@ -53,9 +53,9 @@ func (h *History) Late(w Window) (reason string) {
 	return ""
 }
 
-// StoodStill describes the first pause of the runner in a window, as defined for Late. It returns "" if there was
+// PauseReason describes the first pause of the runner in a window, as defined for Late. It returns "" if there was
 // none.
-func (h *History) StoodStill(w Window) (reason string) {
+func (h *History) PauseReason(w Window) (reason string) {
 	for _, s := range h.Samples {
 		if !inWindowOrEdge(s.Window, w) {
 			continue
@@ -131,11 +131,6 @@ func (h *History) Until(t time.Duration) *History {
 		}
 	}
 	return &u
-}
-
-// inWindowOrEdge is inWindow, and includes what was in flight when a fault was injected or healed.
-func inWindowOrEdge(got, asked Window) bool {
-	return inWindow(got, asked) || asked == During && (got == AtInjection || got == AtHealing)
 }
 
 // SlipP99 returns the 99th percentile of how late requests of two windows were sent.
