@@ -30,12 +30,12 @@ type view struct {
 	Took      time.Duration
 	Counts    []string
 	Rerun     string
-	Why       []why
+	Why       []card
 	Scenarios []scenario
 }
 
-// why is a card for a check that did not pass.
-type why struct {
+// card describes a check that did not pass.
+type card struct {
 	N        int
 	Scenario *journal.History
 	Verdict  journal.Verdict
@@ -76,36 +76,36 @@ func writeHTML(w io.Writer, b *journal.Book) error {
 		v.Scenarios = append(v.Scenarios, newScenario(h, i))
 	}
 	for i := range v.Scenarios { // worst first: failed checks before inconclusive ones
-		v.collect(&v.Scenarios[i], "failed")
+		v.addCards(&v.Scenarios[i], "failed")
 	}
 	for i := range v.Scenarios {
-		v.collect(&v.Scenarios[i], "inconclusive")
+		v.addCards(&v.Scenarios[i], "inconclusive")
 	}
 	if reason := unjudgedReason(b); len(v.Why) == 0 && reason != "" {
-		v.Why = []why{{N: 1, Verdict: journal.Verdict{Check: "the run is complete", Outcome: v.Outcome, Reason: reason}}}
+		v.Why = []card{{N: 1, Verdict: journal.Verdict{Check: "the run is complete", Outcome: v.Outcome, Reason: reason}}}
 	}
 	return writeVisible(w, journal.Visible, func(w io.Writer) error { return pageTemplate.Execute(w, v) })
 }
 
-// collect adds cards for the verdicts of a scenario that have the given outcome.
-func (v *view) collect(s *scenario, outcome string) {
+// addCards adds cards for the verdicts of a scenario that have the given outcome.
+func (v *view) addCards(s *scenario, outcome string) {
 	if s.Outcome == "skipped" {
 		return
 	}
 	for _, verdict := range s.Verdicts {
 		if verdict.Outcome == outcome {
-			v.card(s, verdict)
+			v.addCard(s, verdict)
 		}
 	}
 	if outcome == "inconclusive" {
 		if reason := unfinishedReason(v.Aborted, s.History, s.WhyFirst > 0); reason != "" {
-			v.card(s, journal.Verdict{Check: "the scenario runs to its end", Outcome: s.Outcome, Reason: reason})
+			v.addCard(s, journal.Verdict{Check: "the scenario runs to its end", Outcome: s.Outcome, Reason: reason})
 		}
 	}
 }
 
-func (v *view) card(s *scenario, verdict journal.Verdict) {
-	v.Why = append(v.Why, why{len(v.Why) + 1, s.History, verdict, position(s.History, verdict)})
+func (v *view) addCard(s *scenario, verdict journal.Verdict) {
+	v.Why = append(v.Why, card{len(v.Why) + 1, s.History, verdict, position(s.History, verdict)})
 	if s.WhyFirst == 0 {
 		s.WhyFirst = len(v.Why)
 	}

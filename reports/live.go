@@ -64,8 +64,8 @@ func (l *Live) Event(e journal.Event) {
 
 // fault shows the beginning and the end of a fault. A partition is shown once, with the sum over its links.
 func (l *Live) fault(e journal.Event, name string) {
-	f, id := *e.Fault, e.Scenario+" "+journal.Whole(e.Fault.ID)
-	part := journal.Whole(f.ID) != f.ID
+	f, id := *e.Fault, e.Scenario+" "+journal.FaultID(e.Fault.ID)
+	part := journal.FaultID(f.ID) != f.ID
 	switch f.Stage {
 	case "injected":
 		if part {

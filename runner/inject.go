@@ -103,7 +103,7 @@ func (s *session) skip(do scenarios.Inject, step journal.Step) {
 func sentences(faults []scenarios.Placed) []string {
 	var all []string
 	for i, p := range faults {
-		if i == 0 || journal.Whole(p.ID) != journal.Whole(faults[i-1].ID) {
+		if i == 0 || journal.FaultID(p.ID) != journal.FaultID(faults[i-1].ID) {
 			all = append(all, p.Fault.Say(p.From, p.To))
 		}
 	}

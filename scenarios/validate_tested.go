@@ -145,11 +145,11 @@ func (r *resolver) unprovoked(c check.Check) string {
 		if p.To != times.To {
 			return ""
 		}
-		if most, ok := delay(p.Fault); (!ok || most >= check.Provoking) && !slices.Contains(check.Harmless, p.Kind) {
+		if most, ok := delay(p.Fault); (!ok || most >= check.RetryDelay) && !slices.Contains(check.UnnoticedFaults, p.Kind) {
 			return ""
 		}
 	}
-	return fmt.Sprintf("no fault makes a call fail, or wait for %s, so nobody has a reason to ask again; let calls fail, or delay them for longer", check.Duration(check.Provoking))
+	return fmt.Sprintf("no fault makes a call fail, or wait for %s, so nobody has a reason to ask again; let calls fail, or delay them for longer", check.Duration(check.RetryDelay))
 }
 
 // unreachable returns why no fault can affect the route of a check: nothing connects the service that answers it

@@ -26,7 +26,7 @@ func (c Affected) Judge(h *journal.History) Verdict {
 	var says []string
 	for _, in := range h.Faults {
 		if in.On == on {
-			affected += in.Met()
+			affected += in.AffectedByLoad()
 			seen += in.Seen
 			background += in.Background
 			says = append(says, in.Sentence)

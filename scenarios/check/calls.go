@@ -54,8 +54,8 @@ func (c CallsTimesNormal) Judge(h *journal.History) Verdict {
 		v.Reason = fmt.Sprintf("%s requests%s and %s in the baseline are too few to know how many calls they cause: at least %d each are needed", Count(t.Sent), when(c.Window), Count(base.Sent), minRequests)
 		return v
 	}
-	if times <= c.Times && c.Window != journal.Before && len(h.Faults) > 0 && !provoked(h, c.To) {
-		v.Reason = unprovoked(c.To)
+	if times <= c.Times && c.Window != journal.Before && len(h.Faults) > 0 && !hadReasonToRetry(h, c.To) {
+		v.Reason = noReasonToRetry(c.To)
 		return v
 	}
 	before, during := windowLength(h, func(w journal.Window) bool { return w == journal.Before }), windowLength(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
@@ -124,9 +124,9 @@ func (c CallsPerSecond) busiest(h *journal.History, in func(journal.Window) bool
 	return most, at
 }
 
-// unprovoked returns the reason of a check of calls if nothing gave callers a reason to retry.
-func unprovoked(to string) string {
-	return fmt.Sprintf("no call to %q failed, was given up on or waited %s longer than usual, so no caller had a reason to retry", to, Duration(Provoking))
+// noReasonToRetry returns the reason of a check of calls if nothing gave callers a reason to retry.
+func noReasonToRetry(to string) string {
+	return fmt.Sprintf("no call to %q failed, was given up on or waited %s longer than usual, so no caller had a reason to retry", to, Duration(RetryDelay))
 }
 
 // Judge implements Check.
@@ -143,8 +143,8 @@ func (c CallsPerSecond) Judge(h *journal.History) Verdict {
 		v.Reason = fmt.Sprintf("only %s requests of the load were due%s, so hardly any calls were expected: at least %d are needed", Count(due), when(c.Window), minRequests)
 		return v
 	}
-	if most <= c.PerSecond && c.PerSecond > slack*highest && len(h.Faults) > 0 && !provoked(h, c.To) {
-		v.Reason = fmt.Sprintf("%s, and the limit is more than %s times the %.0f calls that arrived in its busiest second", unprovoked(c.To), number(slack), highest)
+	if most <= c.PerSecond && c.PerSecond > slack*highest && len(h.Faults) > 0 && !hadReasonToRetry(h, c.To) {
+		v.Reason = fmt.Sprintf("%s, and the limit is more than %s times the %.0f calls that arrived in its busiest second", noReasonToRetry(c.To), number(slack), highest)
 		return v
 	}
 	return verdict(most <= c.PerSecond, v, "%q received %.0f calls in the second at +%.1fs", c.To, most, at.Seconds())
@@ -157,49 +157,49 @@ func (c CallsPerSecond) String() string {
 	return fmt.Sprintf("%q receives at most %s calls per second%s", c.To, number(c.PerSecond), when(c.Window))
 }
 
-// Provoking is how much longer than usual something must wait for a caller to consider it lost and retry.
+// RetryDelay is how much longer than usual something must wait for a caller to consider it lost and retry.
 // Time-outs of callers within a data center are rarely shorter.
-const Provoking = 100 * time.Millisecond
+const RetryDelay = 100 * time.Millisecond
 
-// Harmless lists the kinds of faults that neither make calls fail nor delay anything for long, so that callers do
+// UnnoticedFaults lists the kinds of faults that neither make calls fail nor delay anything for long, so that callers do
 // not notice them.
-var Harmless = []string{"twice", "messages twice", "sliced traffic", "late close"}
+var UnnoticedFaults = []string{"twice", "messages twice", "sliced traffic", "late close"}
 
-// provoked reports whether anything gave callers of a service a reason to make more calls during the faults:
+// hadReasonToRetry reports whether anything gave callers of a service a reason to make more calls during the faults:
 //
 //   - a call of it failed, was given up on or waited clearly longer than usual,
 //   - clients of the load got no answer or a fallback,
 //   - a fault on the way to it made calls fail or held them back,
 //   - a fault acted elsewhere, such as on a cache whose misses cause calls.
-func provoked(h *journal.History, to string) bool {
+func hadReasonToRetry(h *journal.History, to string) bool {
 	into := func(link string) bool { return strings.HasSuffix(link, " -> "+to) }
 	if slices.ContainsFunc(h.Faults, func(in *journal.Injection) bool {
-		return in.Affected > 0 && (in.On != to && !into(in.On) || provokes(in))
+		return in.Affected > 0 && (in.On != to && !into(in.On) || causesRetries(in))
 	}) {
 		return true
 	}
 	usual := h.CallsTotal(journal.Before, into)
 	for _, w := range []journal.Window{journal.During, journal.Between, journal.After} {
 		c := h.CallsTotal(w, into)
-		if c.Failed+c.GaveUp+c.Refused > 0 || journal.Quantile(c.Duration, 99) >= journal.Quantile(usual.Duration, 99)+Provoking {
+		if c.Failed+c.GaveUp+c.Refused > 0 || journal.Quantile(c.Duration, 99) >= journal.Quantile(usual.Duration, 99)+RetryDelay {
 			return true
 		}
 	}
 	before := h.Total(journal.Before, "")
 	since := h.Sum(func(s journal.Sample) bool { return s.Window != journal.Before && s.Window != journal.Warmup })
 	return since.Sent > since.OK+since.Fallback || since.Attempts > since.Sent || (since.Fallback > 0 && before.Fallback == 0) ||
-		journal.Quantile(since.Latency, 99) >= journal.Quantile(before.Latency, 99)+Provoking
+		journal.Quantile(since.Latency, 99) >= journal.Quantile(before.Latency, 99)+RetryDelay
 }
 
-// provokes reports whether a fault makes calls fail or held them back for long.
-func provokes(in *journal.Injection) bool {
+// causesRetries reports whether a fault makes calls fail or held them back for long.
+func causesRetries(in *journal.Injection) bool {
 	switch {
-	case slices.Contains(Harmless, in.Kind):
+	case slices.Contains(UnnoticedFaults, in.Kind):
 		return false
 	case in.Delayed > 0:
-		return in.DelayMax >= Provoking
+		return in.DelayMax >= RetryDelay
 	case in.Waits:
-		return in.Ended-in.Live >= Provoking
+		return in.Ended-in.Live >= RetryDelay
 	}
 	return true
 }

@@ -9,7 +9,7 @@
 //   - The baseline was steady and within the steady state.
 //   - The load was delivered as requested and on time.
 //   - Every fault acted on traffic of the load, and every fault was healed.
-//   - The runner had no trouble of its own, and no service ended by itself.
+//   - The runner had no errors of its own, and no service ended by itself.
 //   - The counters of the relays add up.
 //   - Effects, where checks need them, were read completely and had settled.
 //
@@ -28,14 +28,20 @@
 // it is inconclusive, and its reason names the pause.
 //
 // In valid scenarios, too, a measured check needs requests that can show what it asks for: the route worked before
-// the fault, and enough requests met the fault (grounds.go).
+// the fault, and enough requests met the fault (evidence.go).
 //
-// A check does not pass either if nothing could have violated it (tested.go, and journal.Begin.Untested for what
-// only the scenario shows). It still fails when it is violated.
+// A check does not pass either if nothing could have violated it (waits.go and calls.go, and journal.Begin.Untested
+// for what only the scenario shows). It still fails when it is violated.
 //
 // A scenario failed when a check failed. Otherwise it is inconclusive when any check is, including the implied
 // ones, or when it requests none. Otherwise it passed. Since measured checks cannot fail in a scenario that is not
 // valid, a failed scenario is always caused by the system.
+//
+// # Where to find it
+//
+// One file holds one check, or a few that share an idea; kinds.go lists them. latency.go judges percentiles, against
+// a limit or the baseline, with the statistics of compare.go and statistics.go. ledger.go compares requests with
+// effects. judge.go applies the rule for verdicts, and evidence.go decides whether requests can show anything.
 //
 // # Success and windows
 //
@@ -127,10 +133,10 @@ func Sum(h *journal.History) string {
 		}
 	}
 	sum := Passed
-	asked := 0
+	requested := 0
 	for _, v := range h.Verdicts {
 		if k, ok := kind(v.Kind); !ok || !k.Implied {
-			asked++
+			requested++
 		}
 		switch v.Outcome {
 		case "failed":
@@ -144,7 +150,7 @@ func Sum(h *journal.History) string {
 			sum = Inconclusive
 		}
 	}
-	if asked == 0 || h.End == nil || h.End.Outcome == "inconclusive" {
+	if requested == 0 || h.End == nil || h.End.Outcome == "inconclusive" {
 		sum = Inconclusive
 	}
 	return sum.String()

@@ -26,8 +26,8 @@ func requireEvidence(c loadCheck, h *journal.History, v Verdict) Verdict {
 	if len(h.Faults) == 0 || w == journal.Before || v.Outcome == Inconclusive {
 		return v
 	}
-	reason := neverWorked(h, route)
-	if met := met(h, route); reason == "" && w == "" && v.Outcome == Passed && h.Load != nil && met < minRequests {
+	reason := failedBefore(h, route)
+	if met := metFault(h, route); reason == "" && w == "" && v.Outcome == Passed && h.Load != nil && met < minRequests {
 		reason = fmt.Sprintf("only %s request%s%s met a fault, and the others do not show its effect: at least %d are needed", Count(met), plural(met), of(route), minRequests)
 	}
 	if reason != "" {
@@ -36,10 +36,10 @@ func requireEvidence(c loadCheck, h *journal.History, v Verdict) Verdict {
 	return v
 }
 
-// neverWorked returns why later results of a route cannot be compared with its baseline, or "" if most of its
+// failedBefore returns why later results of a route cannot be compared with its baseline, or "" if most of its
 // baseline got the expected answer. Fallbacks do not count: a route that fell back before the fault shows nothing
 // about it.
-func neverWorked(h *journal.History, route string) string {
+func failedBefore(h *journal.History, route string) string {
 	if route == "" {
 		return "" // see BaselineSteady
 	}
@@ -58,9 +58,9 @@ func neverWorked(h *journal.History, route string) string {
 // resets connections ends at once.
 const minExposure = time.Second
 
-// met counts the requests that were due or in flight while a fault was live, or due up to minExposure after its
+// metFault counts the requests that were due or in flight while a fault was live, or due up to minExposure after its
 // injection.
-func met(h *journal.History, route string) int {
+func metFault(h *journal.History, route string) int {
 	return h.Sum(func(s journal.Sample) bool {
 		return !s.Paused && (route == "" || s.Route == route) && (s.Window == journal.AtInjection || slices.ContainsFunc(h.Faults, func(in *journal.Injection) bool {
 			to := max(cmp.Or(in.Ended, in.Healed, h.Ended), in.Injected+minExposure)

@@ -18,46 +18,46 @@ func (FaultsActed) Judge(h *journal.History) Verdict {
 	const expected = "every fault acted on its target"
 	v := Verdict{Outcome: Passed, Expected: expected, Evidence: seqs(h, "fault")}
 	acted := 0
-	var idle []string
+	var inactive []string
 	for _, in := range h.CombinedFaults() {
-		if in.Broken > 0 && !down(h, in) {
-			idle = append(idle, fmt.Sprintf("%s (%s %s failed because the dependency closed its connection while the fault held them back: the fault caused that, and not the system)", in.Sentence, Count(in.Broken), in.Unit))
+		if in.Broken > 0 && !targetFaulty(h, in) {
+			inactive = append(inactive, fmt.Sprintf("%s (%s %s failed because the dependency closed its connection while the fault held them back: the fault caused that, and not the system)", in.Sentence, Count(in.Broken), in.Unit))
 			continue
 		}
-		if why := unmet(h, in); why != "" {
-			idle = append(idle, fmt.Sprintf("%s (%s)", in.Sentence, why))
+		if why := inactiveReason(h, in); why != "" {
+			inactive = append(inactive, fmt.Sprintf("%s (%s)", in.Sentence, why))
 			continue
 		}
 		acted++
 	}
-	v.Observed = fmt.Sprintf("%d of %d", acted, acted+len(idle))
+	v.Observed = fmt.Sprintf("%d of %d", acted, acted+len(inactive))
 	if h.End == nil && len(h.Phases) == 0 {
 		return inconclusive(expected, "", "the scenario did not run")
 	}
-	if len(idle) > 0 {
+	if len(inactive) > 0 {
 		v.Outcome = Inconclusive
-		v.Reason = "these faults did not act as stated: " + strings.Join(idle, "; ")
+		v.Reason = "these faults did not act as stated: " + strings.Join(inactive, "; ")
 	}
 	return v
 }
 
-// down reports whether the destination of a fault on a link was itself faulty while the fault was live. In that
+// targetFaulty reports whether the destination of a fault on a link was itself faulty while the fault was live. In that
 // case it closed its connections for that reason.
-func down(h *journal.History, in *journal.Injection) bool {
+func targetFaulty(h *journal.History, in *journal.Injection) bool {
 	_, to, _ := strings.Cut(in.On, " -> ")
 	return slices.ContainsFunc(h.Faults, func(o *journal.Injection) bool {
 		return o.On == to && o.Injected <= max(in.Healed, in.Injected) && (o.Healed == 0 || o.Healed >= in.Injected)
 	})
 }
 
-// unmet returns why a fault did not act on what it is meant for, or "" if it did.
-func unmet(h *journal.History, in *journal.Injection) string {
+// inactiveReason returns why a fault did not act on its target, or "" if it did.
+func inactiveReason(h *journal.History, in *journal.Injection) string {
 	switch {
-	case in.Hint != "" && in.Met() == 0:
+	case in.Hint != "" && in.AffectedByLoad() == 0:
 		return in.Hint
 	case in.Affected == 0:
 		return fmt.Sprintf("it affected none of %s %s", Count(in.Seen), in.Unit)
-	case in.Met() == 0:
+	case in.AffectedByLoad() == 0:
 		return fmt.Sprintf("it affected %s %s, no more than without the load: a heartbeat, or other traffic that the load does not cause", Count(in.Affected), in.Unit)
 	case h.Load != nil && !underLoad(h, in):
 		return "no request of the load was due while it was live"
@@ -69,12 +69,12 @@ func unmet(h *journal.History, in *journal.Injection) string {
 
 // loadDidWorse reports whether any route did worse in the fault window than in the baseline.
 func loadDidWorse(h *journal.History) bool {
-	asked := map[string]bool{}
+	seen := map[string]bool{}
 	for _, s := range h.Samples {
-		if !asked[s.Route] && routeDidWorse(h, s.Route) {
+		if !seen[s.Route] && routeDidWorse(h, s.Route) {
 			return true
 		}
-		asked[s.Route] = true
+		seen[s.Route] = true
 	}
 	return false
 }

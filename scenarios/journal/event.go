@@ -3,7 +3,7 @@
 // History and from nothing else.
 //
 // The package defines what all of these must agree on: which requests a window holds (Window, History.Total), what
-// success is (History.Good), what a fault affected (Injection.Met), how long the requested outage was
+// success is (History.Good), what a fault affected (Injection.AffectedByLoad), how long the requested outage was
 // (History.FaultSpan), and when latencies are not caused by the system alone (History.Late). A scenario that is
 // run again has a Begin with a higher Attempt; Fold keeps only the last attempt.
 //

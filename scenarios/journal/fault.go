@@ -8,7 +8,7 @@ import (
 
 // Fault is a change in the life of an injection. Counters are totals since the injection.
 type Fault struct {
-	ID        string        `json:"id"`       // "fault-3", or "fault-3.1" for the first link of a partition; see Whole
+	ID        string        `json:"id"`       // "fault-3", or "fault-3.1" for the first link of a partition; see FaultID
 	Stage     string        `json:"stage"`    // "injected" (injection began), "live" (it acts), "counted" (progress), "healed", "settled" (final counters), or "skipped" (never injected)
 	Kind      string        `json:"kind"`     // name of the kind of fault
 	Sentence  string        `json:"sentence"` // as a feature file states it
@@ -43,9 +43,9 @@ type Fault struct {
 	Error string `json:"error,omitempty"` // of healing
 }
 
-// Whole returns the id of the fault that an injection belongs to: reports and checks treat the links of a
+// FaultID returns the id of the fault that an injection belongs to: reports and checks treat the links of a
 // partition as one fault.
-func Whole(id string) string {
+func FaultID(id string) string {
 	if whole, part, ok := strings.Cut(id, "."); ok {
 		if _, err := strconv.Atoi(part); err == nil {
 			return whole
@@ -96,8 +96,8 @@ func (h *History) FaultSpan() (from, to time.Duration, ok bool) {
 	return from, to, len(h.Faults) > 0
 }
 
-// Met returns how many of the affected units the load caused, as far as that is known.
-func (in *Injection) Met() int64 { return max(0, in.Affected-in.Background) }
+// AffectedByLoad returns how many of the affected units the load caused, as far as that is known.
+func (in *Injection) AffectedByLoad() int64 { return max(0, in.Affected-in.Background) }
 
 // CombinedFaults returns the faults in order of injection, with the links of a partition combined. Injected, Healed and
 // the counters cover all parts, and the other fields are those of the first part.
@@ -105,7 +105,7 @@ func (h *History) CombinedFaults() []*Injection {
 	var all []*Injection
 	by := map[string]*Injection{}
 	for _, in := range h.Faults {
-		id := Whole(in.ID)
+		id := FaultID(in.ID)
 		if id == in.ID {
 			all = append(all, in)
 			continue
@@ -123,7 +123,7 @@ func (h *History) CombinedFaults() []*Injection {
 		} else {
 			w.Healed = 0
 		}
-		w.Shared = (w.Shared || w.Met() == 0) && (in.Shared || in.Met() == 0)
+		w.Shared = (w.Shared || w.AffectedByLoad() == 0) && (in.Shared || in.AffectedByLoad() == 0)
 		w.Seen += in.Seen
 		w.Affected += in.Affected
 		w.Background += in.Background

@@ -29,10 +29,10 @@ func Fold(r io.Reader) (*Book, error) {
 				break
 			}
 			if n == 1 && e.Run == nil {
-				return nil, errors.New("this is no journal: its first event is not a run")
+				return nil, errors.New("not a journal: the first event is not a run")
 			}
 			if e.Run != nil && e.Run.Schema > Schema {
-				return nil, fmt.Errorf("the journal has schema %d, this program reads up to %d: use a newer one", e.Run.Schema, Schema)
+				return nil, fmt.Errorf("the journal has schema %d, and this program reads at most schema %d: use a newer version", e.Run.Schema, Schema)
 			}
 			f.Add(e)
 		}
@@ -47,9 +47,9 @@ func Fold(r io.Reader) (*Book, error) {
 	case f.book.Run.Schema != 0:
 		return f.Book(), nil
 	case f.book.Broken != "":
-		return nil, fmt.Errorf("this is no journal: %s", f.book.Broken)
+		return nil, fmt.Errorf("not a journal: %s", f.book.Broken)
 	}
-	return nil, errors.New("this is no journal: it is empty")
+	return nil, errors.New("not a journal: it is empty")
 }
 
 // Folder folds events one at a time, with the same result as Fold, for a run that is still in progress. It is not

@@ -100,8 +100,8 @@ func TestFoldRejectsOtherFiles(t *testing.T) {
 	for name, c := range map[string]struct{ text, why string }{
 		"empty":       {"", "empty"},
 		"other":       {`{"seq":1,"at":1}` + "\n", "not a run"},
-		"rubbish":     {"hello\n", "no journal: line 1"},
-		"from future": {`{"seq":1,"run":{"schema":99}}` + "\n", "use a newer one"},
+		"not JSON":    {"hello\n", "not a journal: line 1"},
+		"from future": {`{"seq":1,"run":{"schema":99}}` + "\n", "use a newer version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Fold(strings.NewReader(c.text))
@@ -191,7 +191,7 @@ func FuzzFold(f *testing.F) {
 
 func TestPartitionIsOneFault(t *testing.T) {
 	for id, want := range map[string]string{"fault-3": "fault-3", "fault-3.12": "fault-3", "": "", "a.b": "a.b", "fault-3.": "fault-3.", "1.2.3": "1.2.3"} {
-		require.Equal(t, want, Whole(id), id)
+		require.Equal(t, want, FaultID(id), id)
 	}
 	in := func(id string, injected, healed time.Duration, affected int64) *Injection {
 		return &Injection{Fault: Fault{ID: id, Sentence: id, Seen: 9, Affected: affected}, Injected: injected, Healed: healed}

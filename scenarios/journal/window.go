@@ -30,9 +30,10 @@ func reclassify(w Window, from, healed time.Duration) Window {
 	return w
 }
 
-func inWindow(got, asked Window) bool { return got == asked || (asked == "" && got != Warmup) }
+// inWindow reports whether a sample of the window got belongs to the window want.
+func inWindow(got, want Window) bool { return got == want || (want == "" && got != Warmup) }
 
 // inWindowOrEdge is inWindow, and includes what was in flight when a fault was injected or healed.
-func inWindowOrEdge(got, asked Window) bool {
-	return inWindow(got, asked) || asked == During && (got == AtInjection || got == AtHealing)
+func inWindowOrEdge(got, want Window) bool {
+	return inWindow(got, want) || want == During && (got == AtInjection || got == AtHealing)
 }
