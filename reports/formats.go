@@ -2,7 +2,7 @@
 // them into the folder of a run. Live shows the progress of a run while it lasts.
 //
 // Every report is computed from the journal's Book only, so that a run can be rendered again at any time, even if
-// it was killed. The outcome of a scenario is always that of check.Sum, so that reports cannot disagree.
+// it was killed. The outcome of a scenario is always that of check.ScenarioOutcome, so that reports cannot disagree.
 package reports
 
 import (

@@ -66,7 +66,7 @@ func outcome(h *journal.History) string {
 	if h.End == nil {
 		return "inconclusive"
 	}
-	return check.Sum(h)
+	return check.ScenarioOutcome(h)
 }
 
 // unfinishedReason returns why a scenario did not pass, apart from its verdicts. aborted is the reason of abortReason.

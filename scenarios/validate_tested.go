@@ -123,7 +123,7 @@ func (r *resolver) notGivenUp(c check.Check) string {
 	case on == 0:
 		return ""
 	case unseen == on:
-		return g.CannotSee(says)
+		return g.UnseenReason(says)
 	case late == on && latest <= g.Within:
 		return fmt.Sprintf("the fault makes no call wait for longer than %s, so nothing has to be given up on; use a longer delay", check.Duration(latest))
 	case held > 0 && held < g.Bound():

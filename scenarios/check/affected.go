@@ -23,16 +23,16 @@ func (c Affected) Judge(h *journal.History) Verdict {
 	}
 	expected := fmt.Sprintf("at least %s", Count(c.AtLeast))
 	var affected, seen, background int64
-	var says []string
+	var sentences []string
 	for _, in := range h.Faults {
 		if in.On == on {
 			affected += in.AffectedByLoad()
 			seen += in.Seen
 			background += in.Background
-			says = append(says, in.Sentence)
+			sentences = append(sentences, in.Sentence)
 		}
 	}
-	if len(says) == 0 {
+	if len(sentences) == 0 {
 		return inconclusive(expected, journal.During, "no fault was injected on %s", on)
 	}
 	v := Verdict{Observed: fmt.Sprintf("%s affected, %s seen", Count(affected), Count(seen)), Expected: expected, Window: journal.During, Evidence: seqs(h, "fault")}
@@ -40,7 +40,7 @@ func (c Affected) Judge(h *journal.History) Verdict {
 		v.Observed += fmt.Sprintf("; %s more may not be caused by the load", Count(background))
 	}
 	if affected < c.AtLeast {
-		v.Reason = fmt.Sprintf("only %s of the %s seen were affected (%s): the fault was weaker than required", Count(affected), Count(seen), strings.Join(says, "; "))
+		v.Reason = fmt.Sprintf("only %s of the %s seen were affected (%s): the fault was weaker than required", Count(affected), Count(seen), strings.Join(sentences, "; "))
 		return v // too little evidence is not a failure of the system
 	}
 	v.Outcome = Passed

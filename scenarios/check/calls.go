@@ -80,9 +80,9 @@ func windowLength(h *journal.History, in func(journal.Window) bool) (d time.Dura
 	return d
 }
 
-// dueIn reports whether samples of the window w began in the window asked.
-func dueIn(w, asked journal.Window) bool {
-	return w == asked || (asked == journal.During && w == journal.AtHealing) || (asked == "" && w != journal.Warmup)
+// dueIn reports whether the requests of a sample of the window w were due in the window want.
+func dueIn(w, want journal.Window) bool {
+	return w == want || (want == journal.During && w == journal.AtHealing) || (want == "" && w != journal.Warmup)
 }
 
 func (c CallsTimesNormal) link(name string) bool { return strings.HasSuffix(name, " -> "+c.To) }

@@ -122,10 +122,10 @@ func valid(h *journal.History) bool {
 	})
 }
 
-// Sum returns the outcome of a scenario: that of its End if it was stopped, interrupted or skipped; otherwise
+// ScenarioOutcome returns the outcome of a scenario: that of its End if it was stopped, interrupted or skipped; otherwise
 // failed if any verdict failed, inconclusive if any is or if no check was requested, else passed. Judge has
 // already withheld the outcomes that an invalid scenario does not support.
-func Sum(h *journal.History) string {
+func ScenarioOutcome(h *journal.History) string {
 	if h.End != nil {
 		switch h.End.Outcome {
 		case "stopped", "interrupted", "skipped":
@@ -200,4 +200,5 @@ func seq(h *journal.History, payload string, i int) []uint64 {
 // unique returns seqs sorted and without duplicates. It does not modify the argument.
 func unique(seqs []uint64) []uint64 { return slices.Compact(slices.Sorted(slices.Values(seqs))) }
 
+// first returns at most 20 sequence numbers.
 func first(seqs []uint64) []uint64 { return seqs[:min(len(seqs), 20)] }

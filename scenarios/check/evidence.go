@@ -51,7 +51,7 @@ func failedBefore(h *journal.History, route string) string {
 	if b.Fallback > 0 {
 		reason += fmt.Sprintf(", and %s a fallback", Count(b.Fallback))
 	}
-	return reason + because(b.Errors) + ": later failures are not caused by the fault" + unexpected(h)
+	return reason + because(b.Errors) + ": later results do not show the effect of the fault" + unexpected(h)
 }
 
 // minExposure is the least time after its injection in which requests count as having met a fault. A fault that

@@ -35,7 +35,7 @@ func (c Fallback) Judge(h *journal.History) Verdict {
 	}
 	reason := fmt.Sprintf("only %s of %s responses%s carried %q", Count(t.Fallback), Count(t.Sent), of(c.Route), c.Header)
 	if len(t.Errors) > 0 {
-		reason += "; others failed: " + kinds(t.Errors)
+		reason += "; others failed: " + topErrors(t.Errors)
 	}
 	return verdict(float64(t.Fallback) >= c.Ratio*float64(t.Sent)-1e-9, v, "%s", reason)
 }

@@ -10,13 +10,9 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-func plural(n int) string {
-	if n == 1 {
-		return ""
-	}
-	return "s"
-}
+// The functions in this file format parts of sentences. Those of names and lists return "" for an empty argument.
 
+// of names a route: ` of "GET /a"`.
 func of(route string) string {
 	if route == "" {
 		return ""
@@ -24,6 +20,15 @@ func of(route string) string {
 	return " of " + strconv.Quote(route)
 }
 
+// quotedRoute names a route before a noun: `"GET /a" `.
+func quotedRoute(route string) string {
+	if route == "" {
+		return ""
+	}
+	return strconv.Quote(route) + " "
+}
+
+// when names a window: " during the fault".
 func when(w journal.Window) string {
 	switch w {
 	case journal.Before:
@@ -34,6 +39,36 @@ func when(w journal.Window) string {
 		return " after healing"
 	}
 	return ""
+}
+
+// because lists errors: ": timeout (7), reset (2)".
+func because(errors map[string]int) string {
+	if len(errors) == 0 {
+		return ""
+	}
+	return ": " + topErrors(errors)
+}
+
+// topErrors lists the three most frequent kinds of errors, most frequent first.
+func topErrors(errors map[string]int) string {
+	names := make([]string, 0, len(errors))
+	for name := range errors {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool {
+		return errors[names[i]] > errors[names[j]] || (errors[names[i]] == errors[names[j]] && names[i] < names[j])
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%s (%s)", name, Count(errors[name]))
+	}
+	return strings.Join(names[:min(3, len(names))], ", ")
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
 }
 
 // percent formats a ratio as sentences do: 99%, 99.9%.
@@ -83,36 +118,8 @@ func Duration(d time.Duration) string {
 	return s
 }
 
-// kinds lists the three most frequent kinds of errors, most frequent first.
-func kinds(errors map[string]int) string {
-	names := make([]string, 0, len(errors))
-	for name := range errors {
-		names = append(names, name)
-	}
-	sort.Slice(names, func(i, j int) bool {
-		return errors[names[i]] > errors[names[j]] || (errors[names[i]] == errors[names[j]] && names[i] < names[j])
-	})
-	for i, name := range names {
-		names[i] = fmt.Sprintf("%s (%s)", name, Count(errors[name]))
-	}
-	return strings.Join(names[:min(3, len(names))], ", ")
-}
-
-// tolerance returns by how much a time may exceed its limit: measuring adds a little itself.
-func tolerance(d time.Duration) time.Duration { return max(d/10, 50*time.Millisecond) }
-func quotedRoute(route string) string {
-	if route == "" {
-		return ""
-	}
-	return strconv.Quote(route) + " "
-}
-
 // number formats a number as sentences do: 1.5, 300, 1000000.
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-func because(errors map[string]int) string {
-	if len(errors) == 0 {
-		return ""
-	}
-	return ": " + kinds(errors)
-}
+// tolerance returns by how much a time may exceed its limit: measuring adds a little itself.
+func tolerance(d time.Duration) time.Duration { return max(d/10, 50*time.Millisecond) }

@@ -33,7 +33,7 @@ func (c GivesUp) Judge(h *journal.History) Verdict {
 	open, waited := openCalls(h, link)
 	switch {
 	case len(h.Faults) == 0:
-		return inconclusive(expected, journal.During, "no fault was ever injected")
+		return inconclusive(expected, journal.During, "no fault was injected")
 	case sum.Calls == 0 && open == 0:
 		return inconclusive(expected, journal.During, "%s", c.noCallReason(h))
 	}
@@ -71,16 +71,16 @@ func (c GivesUp) noCallReason(h *journal.History) string {
 	link := c.From + " -> " + c.To
 	for _, in := range h.Faults {
 		if in.On == link && in.Affected > 0 && in.Unseen {
-			return c.CannotSee(in.Sentence)
+			return c.UnseenReason(in.Sentence)
 		}
 	}
 	return fmt.Sprintf("%q made no call to %q during the fault", c.From, c.To)
 }
 
-// CannotSee returns the reason of an inconclusive check if a fault keeps calls from reaching the link, and
-// suggests other faults. says is the sentence of the fault.
-func (c GivesUp) CannotSee(says string) string {
-	return fmt.Sprintf("how long %q waits cannot be observed, since %s and its calls do not reach the link: use `requests from %q to %q are lost, then silence`, or `%q hangs`", c.From, says, c.From, c.To, c.To)
+// UnseenReason returns the reason of an inconclusive check if a fault keeps calls from reaching the link, and
+// suggests other faults. sentence is that of the fault.
+func (c GivesUp) UnseenReason(sentence string) string {
+	return fmt.Sprintf("how long %q waits cannot be observed, since %s and its calls do not reach the link: use `requests from %q to %q are lost, then silence`, or `%q hangs`", c.From, sentence, c.From, c.To, c.To)
 }
 
 // untested returns why short waits prove nothing, or "" if they prove something.

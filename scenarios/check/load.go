@@ -50,6 +50,7 @@ func (LoadDelivered) Judge(h *journal.History) Verdict {
 	return v
 }
 
+// unsent returns why some requests were not sent.
 func unsent(l *journal.Load) string {
 	switch {
 	case l.Workers >= l.Bound:
@@ -68,11 +69,11 @@ func latenessCause(h *journal.History) string {
 	return slices.MaxFunc(h.Pauses, func(a, b journal.Pause) int { return cmp.Compare(a.Took, b.Took) }).String()
 }
 
-// reasons lists why requests could not be sent by the generator, in a stable order.
-func reasons(own map[string]int) string {
+// reasons lists the errors of the generator with their counts, in alphabetical order.
+func reasons(errors map[string]int) string {
 	var all []string
-	for _, why := range slices.Sorted(maps.Keys(own)) {
-		all = append(all, fmt.Sprintf("%s requests: %s", Count(own[why]), why))
+	for _, why := range slices.Sorted(maps.Keys(errors)) {
+		all = append(all, fmt.Sprintf("%s requests: %s", Count(errors[why]), why))
 	}
 	return strings.Join(all, "; ")
 }

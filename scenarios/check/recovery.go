@@ -30,7 +30,7 @@ func (c Recovers) Judge(h *journal.History) Verdict {
 	expected := "steady within " + Duration(c.Within)
 	_, healed, ok := h.FaultSpan()
 	if !ok {
-		return inconclusive(expected, journal.After, "no fault was ever injected")
+		return inconclusive(expected, journal.After, "no fault was injected")
 	}
 	base := h.Total(journal.Before, c.Route)
 	if base.Sent == 0 {

@@ -37,7 +37,7 @@ func (c Success) Judge(h *journal.History) Verdict {
 	reason := fmt.Sprintf("%s of %s requests%s did not succeed%s", Count(t.Sent-good), Count(t.Sent), of(c.Route), when(c.Window))
 	reason += because(t.Errors) + waited(t)
 	if !h.FallbackIsSuccess && t.Fallback > 0 {
-		reason += fmt.Sprintf("; %s were fallbacks, which count as success only if a step says so", Count(t.Fallback))
+		reason += fmt.Sprintf("; %s were fallbacks, which count as success only if a step defines it", Count(t.Fallback))
 	}
 	if t.FirstBad > 0 {
 		reason += fmt.Sprintf("; the first was due at +%.2fs", t.FirstBad.Seconds())
@@ -78,7 +78,7 @@ func (c Success) String() string {
 // with the reason.
 func requests(h *journal.History, route string, w journal.Window, expected string) (journal.Totals, Verdict, bool) {
 	if (w == journal.During || w == journal.After) && len(h.Faults) == 0 {
-		return journal.Totals{}, inconclusive(expected, w, "no fault was ever injected"), false
+		return journal.Totals{}, inconclusive(expected, w, "no fault was injected"), false
 	}
 	t := h.Total(w, route)
 	if t.Sent == 0 && t.InFlight > 0 {

@@ -1,23 +1,151 @@
 package check
 
 import (
-	"bytes"
-	"flag"
-	"fmt"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+func TestTooFewRequests(t *testing.T) {
+	for name, c := range map[string]struct {
+		check Check
+		bug   func(scenario)
+	}{
+		"affected less than asked":     {Affected{AtLeast: 200, Unit: "calls", From: "orders", To: "payments"}, func(scenario) {}},
+		"affected elsewhere":           {Affected{AtLeast: 1, Unit: "calls", From: "front", To: "payments"}, func(scenario) {}},
+		"percentile of few":            {Latency{Percentile: 99.9, Below: ms, Window: journal.During}, func(scenario) {}},
+		"no fault":                     {Success{Ratio: 1, Window: journal.During}, func(s scenario) { s.Faults = nil }},
+		"unknown route":                {Success{Ratio: 1, Route: "GET /nowhere"}, func(scenario) {}},
+		"no call to give up":           {GivesUp{From: "front", To: "payments", Within: time.Second}, func(scenario) {}},
+		"no normal calls":              {CallsTimesNormal{To: "ads", Times: 2, Window: journal.During}, func(scenario) {}},
+		"recovery watched too briefly": {Recovers{Route: "POST /orders", Within: 30 * time.Second}, func(s scenario) { s.every(journal.After, slow(time.Second)) }},
+		"effects unreadable":           {ExactlyOnce{}, func(s scenario) { s.EffectsRead.Error = "connection refused" }},
+		"effects missing":              {NoneLost{}, func(s scenario) { s.EffectsRead.Count++ }},
+		"nothing acknowledged": {NoneTwice{}, func(s scenario) {
+			for i := range s.Requests {
+				s.Requests[i].Outcome = "ambiguous"
+			}
+		}},
+		"no probe": {SameResponse{}, func(s scenario) { s.Probes = nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScenario()
+			c.bug(s)
+			v := Ask(c.check, s.History)
+			require.Equal(t, Inconclusive, v.Outcome, v.Observed)
+			require.NotEmpty(t, v.Reason)
+		})
+	}
+}
+
+func TestAffectedPasses(t *testing.T) {
+	v := Ask(Affected{AtLeast: 100, Unit: "calls", From: "orders", To: "payments"}, newScenario().History)
+	require.Equal(t, Passed, v.Outcome, v.Reason)
+	require.Equal(t, "150 affected, 200 seen", v.Observed)
+}
+
+// TestFewRequests requires that too few requests never pass, and fail only if chance does not explain the result.
+func TestFewRequests(t *testing.T) {
+	for _, c := range []struct {
+		sent, bad int
+		ratio     float64
+		want      Outcome
+	}{
+		{3, 0, 0.99, Inconclusive}, {19, 0, 0.5, Inconclusive}, {20, 0, 0.99, Passed}, {3, 3, 0.99, Failed}, {3, 1, 0.99, Inconclusive},
+		{10, 2, 0.99, Inconclusive}, {10, 4, 0.99, Failed}, {10, 6, 0.5, Inconclusive}, {10, 10, 0.5, Failed}, {5, 1, 1, Failed}, {20, 1, 0.99, Failed},
+	} {
+		s := newScenario()
+		s.Samples = nil
+		x := s.second(6, journal.During, "GET /a", c.sent, ms)
+		x.OK, x.Ambiguous = c.sent-c.bad, c.bad
+		v := Ask(Success{Ratio: c.ratio, Window: journal.During}, s.History)
+		assert.Equal(t, c.want, v.Outcome, "%d of %d, %v: %s", c.bad, c.sent, c.ratio, v.Reason)
+	}
+}
+
+// TestFallbacksBeforeTheFaultProveNothing uses a route that always falls back.
+func TestFallbacksBeforeTheFaultProveNothing(t *testing.T) {
+	all := func(x *journal.Sample) { x.OK, x.Fallback = 0, x.Sent }
+	s := newScenario()
+	s.every(journal.Before, all)
+	s.every(journal.During, all)
+	s.every(journal.After, all)
+	for _, w := range []journal.Window{journal.During, journal.After, ""} {
+		v := Ask(Fallback{Ratio: 0.8, Header: "X: y", Window: w}, s.History)
+		assert.Equal(t, Inconclusive, v.Outcome)
+		assert.Contains(t, v.Reason, "were fallbacks before the fault, too")
+	}
+	s.every(journal.Before, func(x *journal.Sample) { x.OK, x.Fallback = x.Sent, 0 })
+	assert.Equal(t, Passed, Ask(Fallback{Ratio: 0.8, Header: "X: y", Window: journal.During}, s.History).Outcome)
+}
+
+// TestOneDefinitionOfSuccess requires that either all checks of success count fallbacks, or none.
+func TestOneDefinitionOfSuccess(t *testing.T) {
+	for _, fallbacks := range []bool{false, true} {
+		s := newScenario()
+		s.FallbackIsSuccess = fallbacks
+		for _, w := range []journal.Window{journal.Before, journal.During, journal.After} {
+			s.every(w, func(x *journal.Sample) { x.OK, x.Fallback = x.Sent-20, 20 })
+		}
+		for _, c := range []Check{
+			Success{Ratio: 0.99}, BaselineSteady{}, Recovers{Route: "POST /orders", Within: 3 * time.Second, Steady: []Steady{{Measure: "success", Ratio: 0.99}}},
+		} {
+			require.Equal(t, fallbacks, Ask(c, s.History).Outcome == Passed, "%s, %v", c, fallbacks)
+		}
+	}
+}
+
+// TestRouteThatNeverWorked: the steady state covers all routes and hides a route with few requests.
+func TestRouteThatNeverWorked(t *testing.T) {
+	const route = "GET /dead"
+	dead := func() scenario {
+		s := newScenario()
+		for i := 1; i < 20; i++ {
+			x := s.second(i, s.Samples[i-1].Window, route, 50, ms)
+			x.OK, x.Failed, x.Good, x.Errors = 0, 50, nil, map[string]int{"status 500": 50}
+		}
+		return s
+	}
+	declared := Recovers{Route: route, Within: 3 * time.Second, Steady: []Steady{{Measure: "success", Ratio: 0.5}}}
+	assert.Equal(t, Inconclusive, Ask(declared, dead().History).Outcome)
+	for _, c := range []Check{
+		Recovers{Route: route, Within: 3 * time.Second}, NotAffected{route},
+		Success{Ratio: 0.99, Route: route, Window: journal.During}, Success{Ratio: 0.99, Route: route},
+	} {
+		v := Ask(c, dead().History)
+		assert.Equal(t, Inconclusive, v.Outcome, "%s: %s", c, v.Observed)
+		assert.Contains(t, v.Reason, `before the fault only 0.0% (0 of 250) of the requests of "GET /dead" got the expected answer: status 500 (250)`, "%s", c)
+	}
+	assert.Equal(t, Failed, Ask(Success{Ratio: 0.99, Route: route, Window: journal.Before}, dead().History).Outcome, "that is about the baseline")
+	s := dead()
+	s.Faults = nil
+	assert.Equal(t, Failed, Ask(Success{Ratio: 0.99, Route: route}, s.History).Outcome, "no fault is asked about")
+}
+
+// TestWholeRunNeedsRequestsDuringFault uses a load that decreases before the fault.
+func TestWholeRunNeedsRequestsDuringFault(t *testing.T) {
+	fading := func(n int) scenario {
+		s := newScenario()
+		s.every(journal.During, func(x *journal.Sample) { x.Sent, x.OK = n, n; slow(10 * ms)(x) })
+		return s
+	}
+	for _, c := range []Check{Success{Ratio: 0.99}, Latency{Percentile: 95, Below: time.Second}, NothingSlower{Than: time.Second}, CallsPerSecond{To: "payments", PerSecond: 100}, CallsTimesNormal{To: "payments", Times: 2}} {
+		v := Ask(c, fading(4).History)
+		assert.Equal(t, Inconclusive, v.Outcome, "%s", c)
+		assert.Contains(t, v.Reason, "only 16 requests met a fault, and the others do not show its effect: at least 20 are needed")
+		assert.Equal(t, Passed, Ask(c, fading(5).History).Outcome, "%s", c)
+	}
+	s := fading(5)
+	s.every(journal.Before, failing(40))
+	assert.Equal(t, Failed, Ask(Success{Ratio: 0.99}, s.History).Outcome)
+	s = newScenario()
+	s.Faults[0].Injected, s.Faults[0].Ended = 10*time.Second, 10*time.Second+ms // the effect of a short fault shows in the following requests
+	assert.Equal(t, Passed, Ask(Success{Ratio: 0.99}, s.History).Outcome)
+}
 
 // TestNoAccidentalPass uses histories in which a limit holds for the wrong reason.
 func TestNoAccidentalPass(t *testing.T) {
@@ -175,230 +303,4 @@ func TestNoAccidentalPass(t *testing.T) {
 			require.Contains(t, v.Reason, c.why)
 		})
 	}
-}
-
-// TestLoadOfEarlierFault: the load ends with the first fault, and another fault follows immediately.
-func TestLoadOfEarlierFault(t *testing.T) {
-	s := newScenario()
-	s.Faults[0].Ended = 8 * time.Second
-	second := *s.Faults[0]
-	second.ID, second.Sentence, second.Injected, second.Ended = "f2", "calls fail", 8*time.Second+ms, 10*time.Second
-	s.Faults = append(s.Faults, &second)
-	require.Equal(t, Passed, Ask(FaultsActed{}, s.History).Outcome)
-	s.removeSeconds(8, 20)
-	v := Ask(FaultsActed{}, s.History)
-	require.Equal(t, Inconclusive, v.Outcome)
-	require.Contains(t, v.Reason, "calls fail (no request of the load was due while it was live)")
-	require.NotContains(t, v.Reason, "calls are slow")
-
-	s.second(9, journal.AtInjection, "POST /orders", 1, time.Second)
-	s.Samples[len(s.Samples)-1].From = 5500 * ms
-	require.Contains(t, Ask(FaultsActed{}, s.History).Reason, "calls fail", "it was in flight when the first was injected")
-	s.Faults[1].Injected = 9 * time.Second
-	s.Samples[len(s.Samples)-1].From = 8500 * ms
-	require.Equal(t, Passed, Ask(FaultsActed{}, s.History).Outcome, "one in flight met it")
-}
-
-// more adds acknowledged requests to a window, each with an effect.
-func (s scenario) more(n int, w journal.Window) {
-	for i := range n {
-		s.addRequest(fmt.Sprint("m", i), "acknowledged", 1)
-		s.Requests[len(s.Requests)-1].Window = w
-	}
-	s.EffectsRead.Count = len(s.Effects)
-}
-
-// unlistEffects removes the last n effects from the list.
-func (s scenario) unlistEffects(n int) {
-	s.Effects = s.Effects[:len(s.Effects)-n]
-	s.EffectsRead.Count = len(s.Effects)
-}
-
-// read adds GET requests. reads reports whether the load has other requests, so that these are not expected to
-// have effects.
-func (s scenario) read(n int, reads bool) {
-	for i := range n {
-		s.addRequest(fmt.Sprint("r", i), "acknowledged", 0)
-		r := &s.Requests[len(s.Requests)-1]
-		r.Route, r.Reads, r.Window = "GET /orders", reads, journal.During
-	}
-}
-
-// only removes all requests and effects.
-func (s scenario) only() {
-	s.Requests, s.Effects, s.EffectsRead.Count = nil, nil, 0
-}
-
-func (s scenario) sameAnswers() {
-	for i := range s.Requests {
-		s.Requests[i].Digest = "ok"
-	}
-}
-
-// redirect turns each success into an unexpected answer.
-func redirect(x *journal.Sample) {
-	x.Ambiguous, x.OK, x.Errors = x.OK, 0, map[string]int{"status 303": x.OK}
-}
-
-func sendLate(x *journal.Sample) {
-	x.Slip = []journal.Bucket{{Up: 50 * ms, N: int64(x.Sent)}}
-}
-
-// removeCalls removes the calls of a window.
-func (s scenario) removeCalls(w journal.Window) {
-	s.Calls = slices.DeleteFunc(s.Calls, func(c journal.Calls) bool { return c.Window == w })
-}
-
-// open adds calls to payments that do not end.
-func (s scenario) open(n int64, waited time.Duration) {
-	s.Accounts = append(s.Accounts, journal.Accounts{Link: "orders -> payments", ToServer: true, Open: n, OpenFor: waited})
-}
-
-func (s scenario) makeAmbiguous() {
-	for i := range s.Requests {
-		s.Requests[i].Outcome = "ambiguous"
-	}
-}
-
-// removeSeconds removes the requests of some seconds.
-func (s scenario) removeSeconds(from, to int) {
-	s.Samples = slices.DeleteFunc(s.Samples, func(x journal.Sample) bool {
-		at := int(x.From / time.Second)
-		return at >= from && at < to
-	})
-}
-
-// fixedCheck is a check with a fixed verdict.
-type fixedCheck struct{ v Verdict }
-
-func (o fixedCheck) Judge(*journal.History) Verdict { return o.v }
-func (fixedCheck) String() string                   { return "odd" }
-
-func someFallBack(x *journal.Sample) { x.OK, x.Fallback = x.Sent-5, 5 }
-
-func (s scenario) unanswered(n int) {
-	for range n {
-		s.Probes = append(s.Probes, journal.Probe{Kind: "same key, same body", Error: "timeout"})
-	}
-}
-
-func (s scenario) stuck(n int) {
-	for range n {
-		s.Probes = append(s.Probes, journal.Probe{Kind: "same key, same body", Key: "k9", Status: 500, Error: "status 500"})
-	}
-}
-
-func (s scenario) answered(n int) {
-	for range n {
-		s.Probes = append(s.Probes, s.Probes[0])
-	}
-}
-
-// TestLedgerThroughTheJournal mutates the journal of a valid run, reads it back, and applies the ledger checks.
-// Each mutation must be detected, with its key and the events behind it.
-func TestLedgerThroughTheJournal(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4))
-	for range 300 {
-		n := 2 + random.IntN(30)
-		hit := random.IntN(n)
-		key := fmt.Sprint("k", hit)
-		for name, c := range map[string]struct {
-			checks []Check
-			mutate func([]journal.Effect) []journal.Effect
-			key    string
-		}{
-			"drop": {[]Check{ExactlyOnce{}, NoneLost{}}, func(e []journal.Effect) []journal.Effect { return append(e[:hit:hit], e[hit+1:]...) }, key},
-			"twice": {[]Check{ExactlyOnce{}, NoneTwice{}}, func(e []journal.Effect) []journal.Effect {
-				return append(e, journal.Effect{Key: key, ID: "again"})
-			}, key},
-			"phantom": {[]Check{NoPhantom{}}, func(e []journal.Effect) []journal.Effect { return append(e, journal.Effect{Key: "ghost"}) }, "ghost"},
-		} {
-			var effects []journal.Effect
-			for i := range n {
-				effects = append(effects, journal.Effect{Key: fmt.Sprint("k", i), ID: fmt.Sprint("o", i)})
-			}
-			sound, _ := recorded(t, n, effects)
-			for _, k := range c.checks {
-				require.Equal(t, Passed, Ask(k, sound).Outcome)
-			}
-			h, keys := recorded(t, n, c.mutate(effects))
-			for _, k := range c.checks {
-				v := Ask(k, h)
-				require.Equal(t, Failed, v.Outcome, name)
-				require.Len(t, v.Details, 1)
-				require.Contains(t, v.Details[0], "key "+c.key+":")
-				var behind []string
-				for _, seq := range v.Evidence {
-					behind = append(behind, keys[seq])
-				}
-				require.Contains(t, behind, c.key, name)
-			}
-		}
-	}
-}
-
-// recorded writes a run of n acknowledged keys with these effects to a journal and reads it back. keys maps events
-// to keys.
-func recorded(t *testing.T, n int, effects []journal.Effect) (h *journal.History, keys map[uint64]string) {
-	t.Helper()
-	var out bytes.Buffer
-	w := journal.NewWriter(&out, time.Now())
-	keys = map[uint64]string{}
-	w.Write(journal.Event{Run: &journal.Run{Schema: journal.Schema}})
-	w.Write(journal.Event{Scenario: "s", Begin: &journal.Begin{ID: "s"}})
-	for i := range n {
-		key := fmt.Sprint("k", i)
-		e := w.Write(journal.Event{Scenario: "s", Request: &journal.Request{Key: key, Outcome: "acknowledged"}})
-		keys[e.Seq] = key
-	}
-	for _, effect := range effects {
-		keys[w.Write(journal.Event{Scenario: "s", Effect: &effect}).Seq] = effect.Key
-	}
-	w.Write(journal.Event{Scenario: "s", Effects: &journal.Effects{Source: "GET /ledger", Count: len(effects)}})
-	require.NoError(t, w.Err())
-	b, err := journal.Fold(&out)
-	require.NoError(t, err)
-	return b.Scenarios[0], keys
-}
-
-// TestVerdictTexts compares the texts of each check with a golden file: without facts, for a valid run, and for a
-// violation.
-func TestVerdictTexts(t *testing.T) {
-	var b strings.Builder
-	describe := func(as string, v Verdict) {
-		fmt.Fprintf(&b, "  %s: %s\n    observed %q, expected %q%s\n", as, v.Outcome, v.Observed, v.Expected, when(v.Window))
-		for _, line := range append([]string{v.Reason}, v.Details...) {
-			if line != "" {
-				fmt.Fprintf(&b, "    %s\n", line)
-			}
-		}
-	}
-	for _, k := range Kinds() {
-		p, asked := violations[k.Name]
-		if !asked {
-			p.check, p.bug = k.Value, func(scenario) {}
-		}
-		fmt.Fprintf(&b, "%s: %s\n", k.Name, p.check)
-		describe("empty", Ask(p.check, &journal.History{}))
-		s := newScenario()
-		if k.Name == "fallback" {
-			s.every(journal.During, func(x *journal.Sample) { x.OK, x.Fallback = 0, 50 })
-		}
-		if k.Name == "gives up" {
-			s.addGivenUp(400 * ms)
-		}
-		describe("sound", Ask(p.check, s.History))
-		if asked {
-			p.bug(s)
-			describe("bug", Ask(p.check, s.History))
-		}
-	}
-	golden := filepath.Join("testdata", "verdicts.golden")
-	if *update {
-		require.NoError(t, os.MkdirAll("testdata", 0o755))
-		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o644))
-	}
-	want, err := os.ReadFile(golden)
-	require.NoError(t, err)
-	require.Equal(t, string(want), b.String())
 }

@@ -93,20 +93,3 @@ func TestUntestedLimits(t *testing.T) {
 		})
 	}
 }
-
-// TestUntestedByScenario: if the scenario shows that passing a check proves nothing, a pass is inconclusive and a
-// failure stands.
-func TestUntestedByScenario(t *testing.T) {
-	s := newScenario()
-	s.Untested = []string{"", "nothing connects them", "nothing connects them"}
-	asked := []Check{Success{Ratio: 0.9}, NotAffected{"POST /orders"}, Success{Ratio: 0.9, Window: journal.After}}
-	s.every(journal.After, failing(20))
-	answers, _ := Judge(s.History, asked, nil)
-	require.Equal(t, []Outcome{Failed, Inconclusive, Failed}, []Outcome{answers[0].Outcome, answers[1].Outcome, answers[2].Outcome})
-	require.Equal(t, "nothing connects them", answers[1].Reason)
-}
-
-func TestNumberFormat(t *testing.T) {
-	require.Contains(t, CallsPerSecond{To: "a", PerSecond: 1_000_000}.String(), "at most 1000000 calls")
-	require.Contains(t, CallsTimesNormal{To: "a", Times: 1.5}.String(), "at most 1.5 times")
-}
