@@ -149,7 +149,7 @@ func (r *resolver) unprovoked(c check.Check) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("no fault makes a call fail, or wait for %s, so nobody has a reason to ask again; let calls fail, or delay them for longer", check.Duration(check.RetryDelay))
+	return fmt.Sprintf("no fault makes a call fail, or wait for %s, so no caller has a reason to retry; let calls fail, or delay them for longer", check.Duration(check.RetryDelay))
 }
 
 // unreachable returns why no fault can affect the route of a check: nothing connects the service that answers it
