@@ -43,7 +43,7 @@ func TestPageAndChecksAgreeOnAnomalies(t *testing.T) {
 			for _, kind := range []check.Check{check.ExactlyOnce{}, check.NoPhantom{}} {
 				v := check.Ask(kind, h)
 				if v.Outcome == check.Inconclusive {
-					assert.Contains(t, page, v.Reason, "the page tells why requests and effects cannot be compared")
+					assert.Contains(t, page, v.Reason, "the page has the reason why requests and effects cannot be compared")
 					continue
 				}
 				for _, reason := range strings.Split(v.Reason, ", ") {

@@ -47,7 +47,7 @@ func agree(t *testing.T, b *journal.Book) {
 	page := string(render(t, writeHTML, b))
 	assert.Contains(t, page, "<h1 class=\""+want+"\">")
 	assert.Contains(t, page, "<title>"+strings.ToUpper(want)+" ")
-	assert.Equal(t, want != "passed", strings.Contains(page, `id="why-1"`), "a card says why: %s", want)
+	assert.Equal(t, want != "passed", strings.Contains(page, `id="why-1"`), "a card shows the reason: %s", want)
 	var doc document
 	require.NoError(t, json.Unmarshal(render(t, writeJSON, b), &doc))
 	assert.Equal(t, want, doc.Outcome)

@@ -125,8 +125,8 @@ func TestVerdictTexts(t *testing.T) {
 		}
 	}
 	for _, k := range Kinds() {
-		p, asked := violations[k.Name]
-		if !asked {
+		p, planted := violations[k.Name]
+		if !planted {
 			p.check, p.bug = k.Value, func(scenario) {}
 		}
 		fmt.Fprintf(&b, "%s: %s\n", k.Name, p.check)
@@ -139,7 +139,7 @@ func TestVerdictTexts(t *testing.T) {
 			s.addGivenUp(400 * ms)
 		}
 		describe("sound", Ask(p.check, s.History))
-		if asked {
+		if planted {
 			p.bug(s)
 			describe("bug", Ask(p.check, s.History))
 		}

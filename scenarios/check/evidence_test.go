@@ -15,7 +15,7 @@ func TestTooFewRequests(t *testing.T) {
 		check Check
 		bug   func(scenario)
 	}{
-		"affected less than asked":     {Affected{AtLeast: 200, Unit: "calls", From: "orders", To: "payments"}, func(scenario) {}},
+		"affected less than required":  {Affected{AtLeast: 200, Unit: "calls", From: "orders", To: "payments"}, func(scenario) {}},
 		"affected elsewhere":           {Affected{AtLeast: 1, Unit: "calls", From: "front", To: "payments"}, func(scenario) {}},
 		"percentile of few":            {Latency{Percentile: 99.9, Below: ms, Window: journal.During}, func(scenario) {}},
 		"no fault":                     {Success{Ratio: 1, Window: journal.During}, func(s scenario) { s.Faults = nil }},
@@ -123,7 +123,7 @@ func TestRouteThatNeverWorked(t *testing.T) {
 	assert.Equal(t, Failed, Ask(Success{Ratio: 0.99, Route: route, Window: journal.Before}, dead().History).Outcome, "that is about the baseline")
 	s := dead()
 	s.Faults = nil
-	assert.Equal(t, Failed, Ask(Success{Ratio: 0.99, Route: route}, s.History).Outcome, "no fault is asked about")
+	assert.Equal(t, Failed, Ask(Success{Ratio: 0.99, Route: route}, s.History).Outcome, "there is no fault")
 }
 
 // TestWholeRunNeedsRequestsDuringFault uses a load that decreases before the fault.

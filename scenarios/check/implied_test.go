@@ -44,7 +44,7 @@ func TestImpliedChecksDetectInvalidRuns(t *testing.T) {
 		"load unsent":                 {LoadDelivered{}, func(s scenario) { s.Load.Unsent, s.Load.Requested = 100, 1050 }, "100 requests of the load were not sent: this machine did not keep up"},
 		"load saturated":              {LoadDelivered{}, func(s scenario) { s.Load.Unsent, s.Load.Requested, s.Load.Workers = 100, 1050, 100 }, "saturated"},
 		"load never due":              {LoadDelivered{}, func(s scenario) { s.Load.Requested = 1200 }, "250 requests of the load were not sent: they were never due"},
-		"more than asked":             {LoadDelivered{}, func(s scenario) { s.Load.Requested = 900 }, "50 more requests were sent than the steps request"},
+		"more than requested":         {LoadDelivered{}, func(s scenario) { s.Load.Requested = 900 }, "50 more requests were sent than the steps request"},
 		"load late":                   {LoadDelivered{}, func(s scenario) { s.Load.SlipP99 = 201 * ms }, "one request in a hundred was sent at least 201ms late"},
 		"runner paused": {LoadDelivered{}, func(s scenario) {
 			s.Load.SlipP99, s.Pauses = 8*time.Second, []journal.Pause{{From: time.Second, Took: ms}, {From: 5 * time.Second, Took: 8 * time.Second}}

@@ -72,7 +72,7 @@ func TestVerdictRules(t *testing.T) {
 		"load repeated, held":     {held, func(s scenario) { s.Load.Wire++ }, Inconclusive, Inconclusive, "passed", "repeated no request by itself"},
 		"load repeated, violated": {bad, func(s scenario) { s.Load.Wire++ }, Inconclusive, Inconclusive, "failed", "repeated no request by itself"},
 		"relay lost, violated":    {bad, func(s scenario) { s.Accounts[0].Wrong = "9 were delivered" }, Inconclusive, Inconclusive, "failed", "the counters of the relays add up"},
-		"asks for nothing":        {bad, func(s scenario) { s.Unproven = "nothing asked" }, Failed, Failed, "", ""},
+		"requests no check":       {bad, func(s scenario) { s.Unproven = "no check requested" }, Failed, Failed, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScenario()
@@ -177,9 +177,9 @@ func (fixedCheck) String() string { return "odd" }
 func TestUntestedByScenario(t *testing.T) {
 	s := newScenario()
 	s.Untested = []string{"", "nothing connects them", "nothing connects them"}
-	asked := []Check{Success{Ratio: 0.9}, NotAffected{"POST /orders"}, Success{Ratio: 0.9, Window: journal.After}}
+	requested := []Check{Success{Ratio: 0.9}, NotAffected{"POST /orders"}, Success{Ratio: 0.9, Window: journal.After}}
 	s.every(journal.After, failing(20))
-	answers, _ := Judge(s.History, asked, nil)
+	answers, _ := Judge(s.History, requested, nil)
 	require.Equal(t, []Outcome{Failed, Inconclusive, Failed}, []Outcome{answers[0].Outcome, answers[1].Outcome, answers[2].Outcome})
 	require.Equal(t, "nothing connects them", answers[1].Reason)
 }
