@@ -36,29 +36,29 @@ type view struct {
 
 // card describes a check that did not pass.
 type card struct {
-	N        int
+	N        int // 1, 2, ...
 	Scenario *journal.History
 	Verdict  journal.Verdict
-	Place    string
+	Position string // file:line
 }
 
 // scenario is a section of the page.
 type scenario struct {
 	*journal.History
-	Outcome  string
-	Again    string
-	Took     time.Duration
-	Steps    []step
-	Implied  []journal.Verdict
-	Charts   []chart
-	Figures  []figures
-	Errors   [][]string
-	Overall  []figures // of all routes: before, during and after
-	Strip    []fact
-	Ledger   *ledger
-	Messages [][]string
-	LinkRows [][]string
-	WhyFirst int
+	Outcome   string
+	RerunNote string
+	Took      time.Duration
+	Steps     []step
+	Implied   []journal.Verdict // of the implied checks
+	Charts    []chart
+	Figures   []figures
+	Errors    [][]string
+	Overall   []figures // of all routes: before, during and after
+	Validity  []fact    // beyond Implied
+	Ledger    *ledger
+	Messages  [][]string
+	LinkRows  [][]string
+	FirstCard int // number of its first card; 0 if it has none
 }
 
 // step is a line of the feature with its verdict, if it has one.
@@ -98,7 +98,7 @@ func (v *view) addCards(s *scenario, outcome string) {
 		}
 	}
 	if outcome == "inconclusive" {
-		if reason := unfinishedReason(v.Aborted, s.History, s.WhyFirst > 0); reason != "" {
+		if reason := unfinishedReason(v.Aborted, s.History, s.FirstCard > 0); reason != "" {
 			v.addCard(s, journal.Verdict{Check: "the scenario runs to its end", Outcome: s.Outcome, Reason: reason})
 		}
 	}
@@ -106,8 +106,8 @@ func (v *view) addCards(s *scenario, outcome string) {
 
 func (v *view) addCard(s *scenario, verdict journal.Verdict) {
 	v.Why = append(v.Why, card{len(v.Why) + 1, s.History, verdict, position(s.History, verdict)})
-	if s.WhyFirst == 0 {
-		s.WhyFirst = len(v.Why)
+	if s.FirstCard == 0 {
+		s.FirstCard = len(v.Why)
 	}
 }
 
@@ -133,7 +133,7 @@ func rerun(b *journal.Book) string {
 }
 
 func newScenario(h *journal.History, n int) scenario {
-	s := scenario{History: h, Outcome: outcome(h), Again: rerunNote(h), Took: h.Ended - h.Began, Figures: newFigures(h)}
+	s := scenario{History: h, Outcome: outcome(h), RerunNote: rerunNote(h), Took: h.Ended - h.Began, Figures: newFigures(h)}
 	for _, w := range windows {
 		s.Overall = append(s.Overall, figuresOf(h, w, ""))
 	}
@@ -157,6 +157,6 @@ func newScenario(h *journal.History, n int) scenario {
 	s.Errors = errorTable(h)
 	s.Messages = messageOutcomes(h)
 	s.LinkRows = linkTable(h)
-	s.Ledger, s.Strip = newLedger(h), trustFacts(h)
+	s.Ledger, s.Validity = newLedger(h), validityFacts(h)
 	return s
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Live shows the progress of a run. On a terminal it keeps one line of figures up to date, with a line above it
-// for each thing that happened. Elsewhere it writes such lines only. Events must arrive in the order of the
+// Live shows the progress of a run. On a terminal it keeps one line of figures up to date, below a line for each
+// event. Elsewhere it writes the lines of events only. Events must arrive in the order of the
 // journal; times are those of the events.
 type Live struct {
 	mu    sync.Mutex

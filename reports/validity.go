@@ -10,12 +10,12 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// fact is one measure of whether the result of a drill can be trusted.
+// fact is one condition of a valid scenario.
 type fact struct{ Outcome, Label, Observed string }
 
-// trustFacts judges the implied checks for which the journal has no verdict, as in an aborted run, and lists
+// validityFacts judges the implied checks for which the journal has no verdict, as in an aborted run, and lists
 // problems of the runner itself.
-func trustFacts(h *journal.History) []fact {
+func validityFacts(h *journal.History) []fact {
 	var all []fact
 	ask := func(c check.Check, known bool) {
 		judged := func(v journal.Verdict) bool { return v.Kind == check.KindOf(c) }
