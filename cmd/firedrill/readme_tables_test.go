@@ -84,7 +84,7 @@ func protocolTable(all []message.Protocol) string {
 	return rows.String()
 }
 
-func formatTable(formats []reports.Row) string {
+func formatTable(formats reports.Table) string {
 	rows := markdown("report", "file", "for")
 	for _, f := range formats {
 		rows.add(f.Name, code(f.File), f.Means)
