@@ -66,7 +66,7 @@ func (in *injection) maskedBy(placed []*injection) string {
 		if other == in || !related || disjoint || other.live == 0 || other.count.Tally().Affected == 0 {
 			continue
 		}
-		if kind, _ := injector.KindOf(other.Fault); !kind.Hides {
+		if !other.Fault.Kind().Hides {
 			continue
 		}
 		return fmt.Sprintf("%s at the same time, and what that stopped could not meet this fault: let them act one after the other", other.sentence)

@@ -25,7 +25,7 @@ type Builder struct {
 func New(name string) *Builder {
 	b := &Builder{}
 	at := caller()
-	b.r = newResolver(&Experiment{Name: name, ID: contentID("", name, nil), Line: at.line}, at, &b.out)
+	b.r = newResolver(&Experiment{Name: name, ID: contentID("", name, nil), Line: at.line}, at, &b.out, standard())
 	return b
 }
 
@@ -252,13 +252,13 @@ func (b *Builder) HealAll() *Builder {
 
 // Restart heals a crash or a stop of a service.
 func (b *Builder) Restart(service string) *Builder {
-	b.r.healService(b.beginStep("When", "%q starts again", service), service, "crash", "stop")
+	b.r.healService(b.beginStep("When", "%q starts again", service), service, "starts again")
 	return b
 }
 
 // Resume heals a hang of a service.
 func (b *Builder) Resume(service string) *Builder {
-	b.r.healService(b.beginStep("When", "%q resumes", service), service, "hang")
+	b.r.healService(b.beginStep("When", "%q resumes", service), service, "resumes")
 	return b
 }
 

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -16,11 +15,12 @@ import (
 // is deferred.
 type resolver struct {
 	*Experiment
-	out      *problemList
-	begin    pos   // position of the scenario
-	step     *Step // the current step; nil between steps
-	stage    stage
-	deferred []func()
+	vocabulary *Vocabulary
+	out        *problemList
+	begin      pos   // position of the scenario
+	step       *Step // the current step; nil between steps
+	stage      stage
+	deferred   []func()
 
 	systemAt, radiusAt, loadAt, baselineAt, keyAt, retryAt, giveUpAt, effectsAt pos
 	settleAt, meansAt                                                           pos
@@ -56,8 +56,8 @@ type liveFault struct {
 	lasts  time.Duration
 }
 
-func newResolver(e *Experiment, begin pos, out *problemList) *resolver {
-	return &resolver{Experiment: e, out: out, begin: begin, rate: &Load{}, describedAt: map[string]pos{}}
+func newResolver(e *Experiment, begin pos, out *problemList, v *Vocabulary) *resolver {
+	return &resolver{Experiment: e, vocabulary: v, out: out, begin: begin, rate: &Load{}, describedAt: map[string]pos{}}
 }
 
 func (r *resolver) addProblem(at pos, what, hint string) {
@@ -111,16 +111,15 @@ func (r *resolver) check(at pos, c check.Check) {
 	r.checkPositions = append(r.checkPositions, at)
 }
 
-// inject adds an injection of faults. Repeated crashes last for their duration if no other duration is given.
+// inject adds an injection of faults. If hold is 0, they last as long as their kind says.
 func (r *resolver) inject(at pos, hold time.Duration, placed ...Placed) {
 	for i := range placed {
 		p := &placed[i]
 		p.ID = fmt.Sprintf("fault-%d", len(r.injections())+i+1)
-		if kind, ok := injector.KindOf(p.Fault); ok {
-			p.Kind = kind.Name
-		}
-		if c, ok := p.Fault.(injector.Crash); ok && c.Times > 1 && hold == 0 {
-			hold = time.Duration(c.Times) * c.Every
+		kind := p.Fault.Kind()
+		p.Kind = kind.Name
+		if hold == 0 {
+			hold = kind.Hold
 		}
 	}
 	r.act(at, Inject{Faults: placed, For: hold})
@@ -214,12 +213,18 @@ func (r *resolver) heal(at pos, h Heal) {
 	}
 }
 
-// healService heals the fault of one service: a crash or stop by "starts again", a hang by "resumes".
-func (r *resolver) healService(at pos, service string, kinds ...string) {
+// healService heals the fault of one service that a sentence ends: "starts again" or "resumes".
+func (r *resolver) healService(at pos, service, by string) {
 	for _, l := range slices.Backward(r.live) {
-		if l.placed.To == service && slices.Contains(kinds, l.placed.Kind) {
+		if l.placed.To == service && l.placed.Fault.Kind().EndedBy == by {
 			r.act(at, Heal{Kind: l.placed.Kind, Service: service})
 			return
+		}
+	}
+	var kinds []string
+	for _, k := range r.vocabulary.faults {
+		if k.EndedBy == by {
+			kinds = append(kinds, k.Name)
 		}
 	}
 	if r.problems == 0 { // otherwise an unknown sentence may have injected the fault
@@ -229,7 +234,7 @@ func (r *resolver) healService(at pos, service string, kinds ...string) {
 			}
 		})
 	}
-	r.step.Do = Heal{Kind: kinds[0], Service: service}
+	r.step.Do = Heal{Service: service}
 }
 
 // addOwnStep adds a user-defined step, which may take any time.

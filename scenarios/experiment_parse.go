@@ -14,7 +14,7 @@ func (p *parse) experiment(sc *scenario) *Experiment {
 	if sc.line <= len(sc.lines) {
 		begin.text = sc.lines[sc.line-1]
 	}
-	d := newResolver(e, begin, &p.out)
+	d := newResolver(e, begin, &p.out, p.Vocabulary)
 	d.open, d.handlers = p.open, p.Handlers
 	if sc.partial {
 		d.problems++
@@ -43,7 +43,7 @@ func (p *parse) step(r *resolver, sc *scenario, s step) {
 	for _, re := range p.own {
 		own = own || re.MatchString(s.text)
 	}
-	all := match(s.text)
+	all := p.Vocabulary.match(s.text)
 	switch {
 	case len(all) == 0 && own:
 		r.addOwnStep(s)
@@ -56,7 +56,7 @@ func (p *parse) step(r *resolver, sc *scenario, s step) {
 	case len(all) > 1 || own:
 		var names []string
 		for _, f := range all {
-			names = append(names, f.row.Pattern)
+			names = append(names, f.phrase.Pattern)
 		}
 		if own {
 			names = append(names, "a step of your own")
@@ -68,7 +68,7 @@ func (p *parse) step(r *resolver, sc *scenario, s step) {
 }
 
 func (p *parse) build(r *resolver, s step, f found) {
-	r.step.Phrase = f.row.Name
+	r.step.Phrase = f.phrase.Name
 	if c, i := controlIn(s.text); i >= 0 {
 		at := s.at
 		if s.exact && at.col > 0 {
@@ -78,18 +78,18 @@ func (p *parse) build(r *resolver, s step, f found) {
 		return
 	}
 	switch {
-	case f.row.table && len(s.table) == 0:
-		r.addProblem(s.at, "a table has to follow this sentence", f.row.Means)
+	case f.phrase.table && len(s.table) == 0:
+		r.addProblem(s.at, "a table has to follow this sentence", f.phrase.Means)
 		return
-	case !f.row.table && len(s.table) > 0:
+	case !f.phrase.table && len(s.table) > 0:
 		r.addProblem(s.at, "this sentence takes no table", "leave the table out")
 		return
-	case f.row.doc && s.doc == nil:
-		r.addProblem(s.at, "a doc string has to follow this sentence", f.row.Means)
+	case f.phrase.doc && s.doc == nil:
+		r.addProblem(s.at, "a doc string has to follow this sentence", f.phrase.Means)
 		return
-	case !f.row.doc && s.doc != nil:
+	case !f.phrase.doc && s.doc != nil:
 		r.addProblem(s.at, "this sentence takes no doc string", "leave it out")
 		return
 	}
-	f.row.build(r, args{r: r, at: s.at, text: s.text, exact: s.exact, values: f.values, from: f.from, table: s.table, doc: s.doc})
+	f.phrase.build(r, args{r: r, at: s.at, text: s.text, exact: s.exact, values: f.values, from: f.from, table: s.table, doc: s.doc})
 }

@@ -15,7 +15,7 @@ import (
 func (d *document) description(after *messages.Location, text string) {
 	for i, prose := range strings.Split(text, "\n") {
 		_, rest, _ := strings.Cut(strings.TrimSpace(prose), " ")
-		if len(match(rest)) == 0 {
+		if len(d.p.Vocabulary.match(rest)) == 0 {
 			continue
 		}
 		for n := int(after.Line) + i; n < len(d.lines); n++ {

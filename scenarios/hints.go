@@ -35,7 +35,7 @@ func (r *resolver) hint(text string) string {
 	if q := r.quoted(text); q != "" {
 		return "names and routes stand in quotes: " + q
 	}
-	if n := nearestSentence(text, 0.2); n != "" { // mistyped
+	if n := r.vocabulary.nearest(text, 0.2); n != "" { // mistyped
 		return "did you mean: " + n
 	}
 	for _, idea := range ideas {
@@ -43,7 +43,7 @@ func (r *resolver) hint(text string) string {
 			return "did you mean: " + r.renamed(idea.sentence, text)
 		}
 	}
-	if n := nearestSentence(text, 0.4); n != "" {
+	if n := r.vocabulary.nearest(text, 0.4); n != "" {
 		return "did you mean: " + n
 	}
 	return "firedrill steps prints the sentences"
@@ -99,7 +99,7 @@ func (r *resolver) quoted(text string) string {
 	})
 	ends := outsideQuotes(routes, func(s string) string { return unquotedName.ReplaceAllString(s, `$1"$2"`) })
 	for _, try := range []string{routes, named, ends} {
-		if try != text && len(match(try)) > 0 {
+		if try != text && len(r.vocabulary.match(try)) > 0 {
 			return try
 		}
 	}

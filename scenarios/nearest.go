@@ -55,15 +55,15 @@ func skeleton(s string) string {
 	return strings.ToLower(numbers.ReplaceAllString(quotes.ReplaceAllString(s, `""`), "0"))
 }
 
-// nearestSentence returns the example most similar to text, or "" if the share of differing characters is at least
+// nearest returns the example most similar to text, or "" if the share of differing characters is at least
 // least for all.
-func nearestSentence(text string, least float64) string {
+func (v *Vocabulary) nearest(text string, least float64) string {
 	best := ""
 	want := skeleton(text)
 	if len(want) > 500 {
 		return "" // no sentence is that long
 	}
-	for _, r := range table() {
+	for _, r := range v.phrases {
 		for _, e := range r.Examples {
 			have := skeleton(e)
 			wide, other := utf8.RuneCountInString(want), utf8.RuneCountInString(have)

@@ -22,12 +22,17 @@ type Source struct {
 	Own      []string // regular expressions of user-defined steps
 	Handlers []string // names of services that run in this process
 
+	Vocabulary *Vocabulary // nil means the standard one
+
 	Find func(program string) error // returns an error if a service's program cannot be started; nil skips the check
 }
 
 // Parse reads and validates scenarios. The error is of type Problems and contains the problems of all files. If
 // there are any, no experiment is returned.
 func Parse(s Source) ([]*Experiment, error) {
+	if s.Vocabulary == nil {
+		s.Vocabulary = standard()
+	}
 	p := &parse{Source: s, systems: map[string]system{}}
 	wanted := p.wanted()
 	if len(p.out.list) > 0 {

@@ -8,34 +8,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-func partitionPhrases() []Phrase {
-	return []Phrase{
-		faultPhrase("partition", `{names} is/are cut off from {names}(, except through {name})`, "silence on each link between the two sides, both ways; links to and from the exception stay", []string{
-			`"orders", "front" are cut off from "payments" for 15s`,
-			`"orders" is cut off from "payments", "inventory"`,
-			`"front" is cut off from "payments", "inventory", except through "orders" for 15s`,
-		}, func(a args) Placed {
-			return partitionFault(injector.Partition{These: a.names(0), Those: a.names(1), Except: a.name(2)})
-		}),
-		faultPhrase("partition one way", `traffic from {names} never reaches {names}`, "silence on each link between them, in one direction: requests of the first and their replies to the others", []string{
-			`traffic from "orders" never reaches "payments", "inventory" for 15s`,
-		}, func(a args) Placed {
-			return partitionFault(injector.Partition{These: a.names(0), Those: a.names(1), OneWay: true})
-		}),
-		faultPhrase("partition from the rest", `{names} is/are cut off from the rest of {group}`, "silence between them and the other members of the group", []string{
-			`"etcd-1" is cut off from the rest of "etcd" for 15s`,
-		}, func(a args) Placed {
-			return partitionFault(injector.Partition{These: a.names(0), RestOf: a.name(1)})
-		}),
-		faultPhrase("partition in halves", `half of {group} is cut off from the other half`, "the first half of the members, as they are declared (of five the first two), and the others", []string{
-			`half of "etcd" is cut off from the other half for 15s`,
-		}, func(a args) Placed { return partitionFault(injector.Partition{HalfOf: a.name(0)}) }),
-		faultPhrase("partition of a minority", `the minority of {group} is cut off from the majority`, "the first members, as they are declared, as many as leave a majority (one of three or four, two of five), and the others", []string{
-			`the minority of "etcd" is cut off from the majority for 15s`,
-		}, func(a args) Placed { return partitionFault(injector.Partition{MinorityOf: a.name(0)}) }),
-	}
-}
-
 // partitionFault returns a partition as a single fault. Its links are determined after the whole scenario is
 // known.
 func partitionFault(f injector.Partition) Placed {

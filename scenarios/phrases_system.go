@@ -22,11 +22,11 @@ func systemPhrases() []Phrase {
 			Examples: []string{`the service "orders" at "http://127.0.0.1:8080"`},
 			build: func(r *resolver, a args) {
 				r.describe(a.at)
-				address, err := parseAddress(a.quoted(1))
+				address, err := parseAddress(a.Text(1))
 				if err != nil {
 					a.addProblem(1, err)
 				}
-				r.service(a.pos(0), Service{Name: a.name(0), Address: address})
+				r.service(a.pos(0), Service{Name: a.Name(0), Address: address})
 			}},
 		{Name: "dependency", Pattern: `{name} depends on {name}( at {text})( over {protocol})`, Means: "a link; faults act on links",
 			Examples: []string{`"orders" depends on "payments" at "127.0.0.1:9090" over http`, `"orders" depends on "payments" over http`},
@@ -43,7 +43,7 @@ func systemPhrases() []Phrase {
 			Examples: []string{`"orders" is ready within 10s`},
 			build: func(r *resolver, a args) {
 				r.describe(a.at)
-				name, within := a.name(0), a.duration(1)
+				name, within := a.Name(0), a.Duration(1)
 				r.atEnd(func() {
 					if i := r.serviceNamed(a.pos(0), name); i >= 0 {
 						r.System.Services[i].Ready.Within = within
@@ -52,11 +52,11 @@ func systemPhrases() []Phrase {
 			}},
 		{Name: "blast radius", Pattern: `the blast radius is limited to {text}`, Means: "faults may touch these services only",
 			Examples: []string{`the blast radius is limited to "payments, inventory"`},
-			build:    func(r *resolver, a args) { r.radius(a.pos(0), split(a.quoted(0))) }},
+			build:    func(r *resolver, a args) { r.radius(a.pos(0), split(a.Text(0))) }},
 		{Name: "stop rule", Pattern: `the run stops at once if fewer than {percent} of requests succeed for {duration}`, Means: "the scenario ends at once and everything is healed; those after it still run; exit code 4",
 			Examples: []string{`the run stops at once if fewer than 50% of requests succeed for 10s`},
 			build: func(r *resolver, a args) {
-				rule := StopRule{Ratio: a.ratio(0), For: a.duration(1)}
+				rule := StopRule{Ratio: a.ratio(0), For: a.Duration(1)}
 				if rule.Ratio == 0 {
 					r.addProblem(a.pos(0), "fewer than 0% never succeed, so this rule could stop nothing", "write the share below which the run shall stop, such as 50%")
 				}
@@ -91,15 +91,15 @@ func parseAddress(s string) (string, error) {
 
 func dependency(r *resolver, a args) {
 	r.describe(a.at)
-	to := a.name(1)
-	if a.has(2) {
-		address, err := parseAddress(a.quoted(2))
+	to := a.Name(1)
+	if a.Has(2) {
+		address, err := parseAddress(a.Text(2))
 		if err != nil {
 			a.addProblem(2, err)
 		}
 		r.service(a.pos(1), Service{Name: to, Address: address})
 	}
-	r.link(a.pos(0), Link{From: a.name(0), To: to, Protocol: a.value(3)})
+	r.link(a.pos(0), Link{From: a.Name(0), To: to, Protocol: a.Value(3)})
 }
 
 func services(r *resolver, a args) {
@@ -123,7 +123,7 @@ func services(r *resolver, a args) {
 // shell interprets them.
 func started(r *resolver, a args) {
 	r.describe(a.at)
-	s := Service{Name: a.name(0), Command: strings.Fields(*a.doc)}
+	s := Service{Name: a.Name(0), Command: strings.Fields(*a.doc)}
 	if len(s.Command) == 0 {
 		r.addProblem(a.at, "the command is empty", "write the program and its arguments between the triple quotes")
 	}
@@ -242,7 +242,7 @@ func (r *resolver) readSystem(a args) {
 	if !r.setOnce(&r.systemAt, a.at, "the system's file") {
 		return
 	}
-	name := a.quoted(0)
+	name := a.Text(0)
 	sys, err := r.open(path.Join(path.Dir(r.File), name))
 	var many Problems
 	switch {

@@ -264,14 +264,11 @@ func (p Placed) cut() string {
 	return p.On()
 }
 
-// datagramParts counts the parts that cut off datagram links, which hold nothing back.
+// datagramParts counts the parts on links of datagrams.
 func (e *Experiment) datagramParts(parts []Placed) (n int) {
 	for _, p := range parts {
-		switch p.Fault.(type) {
-		case injector.CutOff, injector.Partition:
-			if l, _ := e.System.link(p.From, p.To); l.udp() {
-				n++
-			}
+		if l, _ := e.System.link(p.From, p.To); l.udp() {
+			n++
 		}
 	}
 	return n
@@ -287,17 +284,16 @@ func (e *Experiment) printTargets(w io.Writer, parts []Placed, hold time.Duratio
 		on = append(on, p.cut())
 	}
 	fmt.Fprintf(w, "             on %s; undone %s", strings.Join(on, ", "), undo)
-	if kind, ok := injector.KindOf(parts[0].Fault); ok {
-		const passAgain = "datagrams pass again, and none of those lost meanwhile comes"
+	kind := parts[0].Fault.Kind()
+	if kind.Datagrams != "" {
 		switch n := e.datagramParts(parts); {
 		case n == len(parts):
-			kind.Undo = passAgain
+			kind.Undo = kind.Datagrams
 		case n > 0:
-			kind.Undo += "; " + passAgain
+			kind.Undo += "; " + kind.Datagrams
 		}
-		fmt.Fprintf(w, ": %s", kind.Undo)
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, ": %s\n", kind.Undo)
 }
 
 func printMoment(w io.Writer, at time.Duration, what string) {

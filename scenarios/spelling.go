@@ -48,7 +48,7 @@ func (r *resolver) respell(text string) (respelled, bool) {
 		if fix.text == text {
 			return fix, false
 		}
-		if len(match(fix.text)) > 0 {
+		if len(r.vocabulary.match(fix.text)) > 0 {
 			return fix, true
 		}
 		if len(tries) > 1 {

@@ -119,11 +119,11 @@ type tlsSentence struct {
 
 func terminateTLS(r *resolver, a args) {
 	r.describe(a.at)
-	e := tlsSentence{at: a.pos(0), from: a.name(0), to: a.name(1), tls: TLS{CA: a.quoted(2), Insecure: strings.HasSuffix(a.text, ", trusting any certificate")}}
-	if a.has(2) && e.tls.Insecure {
+	e := tlsSentence{at: a.pos(0), from: a.Name(0), to: a.Name(1), tls: TLS{CA: a.Text(2), Insecure: strings.HasSuffix(a.text, ", trusting any certificate")}}
+	if a.Has(2) && e.tls.Insecure {
 		a.r.addProblem(a.pos(2), "who vouches for the dependency is said, and that nobody has to", "leave one out")
 	}
-	if a.has(2) && e.tls.CA == "" {
+	if a.Has(2) && e.tls.CA == "" {
 		a.r.addProblem(a.pos(2), "the file's name is empty", "write the path of a file of certificates")
 	}
 	r.tlsSentences = append(r.tlsSentences, e)

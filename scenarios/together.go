@@ -2,9 +2,11 @@ package scenarios
 
 import (
 	"fmt"
-	"maps"
+	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/firedrill-dev/firedrill/injector"
 )
 
 // together reads a table of faults. Each row is converted to the sentence of its kind, so that both have the same
@@ -20,75 +22,62 @@ func together(r *resolver, a args) {
 	if len(placed) == 0 {
 		return
 	}
-	r.inject(a.at, a.duration(0), placed...)
+	r.inject(a.at, a.Duration(0), placed...)
 }
 
-// sentences maps kinds of faults to sentences. {from}, {to} and {value} are replaced by cells of the row; {share}
-// and {on} by its share, of calls or connections and of the connections of traffic; {way} by "one-way" if it
-// precedes the kind. The part after "|" is used only if there is a value.
-var sentences = map[string]string{
-	"slow calls":       `{share}calls from {from} to {to} are delayed by {value}`,
-	"lost requests":    `{share}requests from {from} to {to} are lost|, then {value}`,
-	"lost replies":     `{share}replies from {to} to {from} are lost after the work was done|, then {value}`,
-	"answered calls":   `{share}calls from {from} to {to} answer with status {value}`,
-	"corrupted calls":  `{share}calls from {from} to {to} are corrupted`,
-	"truncated calls":  `{share}calls from {from} to {to} are truncated`,
-	"twice":            `{share}calls from {from} to {to} are delivered twice|, the copy {value} late`,
-	"out of order":     `{share}calls from {from} to {to} arrive out of order, up to {value} late`,
-	"partition":        `{from} are cut off from {to}`,
-	"cut off":          `{from} and {to} are cut off from each other`,
-	"refuse":           `{to} refuses connections from {from}`,
-	"no accept":        `{to} accepts no connections from {from}`,
-	"slow accept":      `{share}new connections from {from} to {to} are accepted {value} late`,
-	"stalled TLS":      `{share}TLS handshakes from {from} to {to} stall`,
-	"silence":          `{share}connections from {from} to {to} fall silent`,
-	"half-open":        `{share}connections from {from} to {to} are half-open`,
-	"reset":            `{share}connections from {from} to {to} are reset| after {value}`,
-	"early close":      `{share}connections from {from} to {to} are closed after {value}`,
-	"late close":       `{share}connections from {from} to {to} close {value} late`,
-	"slow traffic":     `{way}traffic{on} from {from} to {to} is delayed by {value}`,
-	"ramp":             `{way}latency{on} from {from} to {to} ramps from {value}`,
-	"wave":             `{way}latency{on} from {from} to {to} follows a square wave of {value}`,
-	"bandwidth":        `{way}traffic{on} from {from} to {to} is limited to {value} per second`,
-	"shared bandwidth": `all {way}traffic{on} from {from} to {to} together is limited to {value} per second`,
-	"sliced traffic":   `{way}traffic{on} from {from} to {to} is sliced into pieces of {value}`,
-	"toxic":            `the toxic {value} is on {way}traffic{on} from {from} to {to}`,
-	"crash":            `{to} crashes`,
-	"stop":             `{to} is stopped in order`,
-	"hang":             `{to} hangs`,
+var (
+	valueIn     = regexp.MustCompile(`\[[^\]]*\]`)
+	optionalIn  = regexp.MustCompile(`\(([^()]*)\)`)
+	selectionIn = strings.NewReplacer("{calls}", "{share}calls", "{requests}", "{share}requests", "{replies}", "{share}replies", "{messages}", "{share}messages",
+		"{connections}", "{share}connections", "{new_connections}", "{share}new connections", "{handshakes}", "{share}TLS handshakes",
+		"{traffic}", "{way}traffic{on}", "{latency}", "{way}latency{on}", "{for}", "", "is/are", "are")
+)
 
-	"slow replies":          `{share}replies from {to} to {from} are delayed by {value}`,
-	"corrupted replies":     `{share}replies from {to} to {from} are corrupted`,
-	"truncated replies":     `{share}replies from {to} to {from} are truncated`,
-	"slow messages":         `{share}messages from {from} to {to} are delayed by {value}`,
-	"lost messages":         `{share}messages from {from} to {to} are lost|, then {value}`,
-	"messages twice":        `{share}messages from {from} to {to} are delivered twice|, the copy {value} late`,
-	"messages out of order": `{share}messages from {from} to {to} arrive out of order, up to {value} late`,
-	"corrupted messages":    `{share}messages from {from} to {to} are corrupted`,
-	"truncated messages":    `{share}messages from {from} to {to} are truncated`,
-	"answered messages":     `{share}messages from {from} to {to} are answered with "{value}"`,
+// rowForms returns the sentence of a row of a table of faults, with and without a value. {from}, {to} and {value} are
+// replaced by cells of the row; {share} and {on} by its share, of calls or connections and of the connections of
+// traffic; {way} by "one-way" if it precedes the kind.
+func rowForms(k injector.Kind) (with, without string) {
+	form := selectionIn.Replace(k.Sentences[0].Pattern)
+	form = strings.Replace(strings.Replace(form, "{names}", "{from}", 1), "{names}", "{to}", 1)
+	form = strings.ReplaceAll(form, "[{text}]", `"{value}"`)
+	form = valueIn.ReplaceAllString(form, "{value}")
+	with = optionalIn.ReplaceAllStringFunc(form, func(part string) string {
+		if strings.Contains(part, "{value}") {
+			return part[1 : len(part)-1]
+		}
+		return ""
+	})
+	return with, optionalIn.ReplaceAllString(form, "")
 }
 
 func (a args) rowFault(r tableRow) (Placed, bool) {
-	kind, oneWay := strings.CutPrefix(r.cell("fault"), "one-way ")
-	form, ok := sentences[kind]
-	if !ok || (oneWay && !strings.Contains(form, "{way}")) {
-		kinds := slices.Sorted(maps.Keys(sentences))
-		a.r.addProblem(r.at("fault"), fmt.Sprintf("there is no fault %q", r.cell("fault")), didYouMean(kind, kinds, "faults"))
+	name, oneWay := strings.CutPrefix(r.cell("fault"), "one-way ")
+	faults := a.r.vocabulary.faults
+	i := slices.IndexFunc(faults, func(k injector.Kind) bool { return k.Name == name })
+	var with, form string
+	if i >= 0 {
+		with, form = rowForms(faults[i])
+	}
+	if i < 0 || (oneWay && !strings.Contains(form, "{way}")) {
+		var names []string
+		for _, k := range faults {
+			names = append(names, k.Name)
+		}
+		slices.Sort(names)
+		a.r.addProblem(r.at("fault"), fmt.Sprintf("there is no fault %q", r.cell("fault")), didYouMean(name, names, "faults"))
 		return Placed{}, false
 	}
-	form, more, _ := strings.Cut(form, "|")
 	value, share := r.cell("value"), r.cell("share")
 	if value != "" {
-		form += more
+		form = with
 	}
 	for column, cell := range map[string]string{"value": value, "share": share} {
 		if cell != "" && !strings.Contains(form, "{"+column+"}") && (column != "share" || !strings.Contains(form, "{on}")) {
-			a.r.addProblem(r.at(column), fmt.Sprintf("%q has no %s", kind, column), "leave the cell empty")
+			a.r.addProblem(r.at(column), fmt.Sprintf("%q has no %s", name, column), "leave the cell empty")
 			return Placed{}, false
 		}
 		if column == "value" && cell == "" && strings.Contains(form, "{value}") {
-			a.r.addProblem(r.at("fault"), fmt.Sprintf("%q needs a value", kind), "it is said: "+strings.NewReplacer("{share}", "", "{on}", "", "{way}", "").Replace(form))
+			a.r.addProblem(r.at("fault"), fmt.Sprintf("%q needs a value", name), "it is said: "+strings.NewReplacer("{share}", "", "{on}", "", "{way}", "").Replace(form))
 			return Placed{}, false
 		}
 	}
@@ -101,13 +90,13 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 		way = "one-way "
 	}
 	text := strings.NewReplacer("{way}", way, "{share}", share, "{on}", on, "{from}", quotedNames(r.cell("from")), "{to}", quotedNames(r.cell("to")), "{value}", value).Replace(form)
-	found := match(text)
-	if len(found) != 1 || found[0].row.makeFault == nil {
+	found := a.r.vocabulary.match(text)
+	if len(found) != 1 || found[0].phrase.makeFault == nil {
 		a.r.addProblem(r.at("fault"), fmt.Sprintf("this row makes no sentence: %s", text), "check its share and its value")
 		return Placed{}, false
 	}
 	at := r.at("fault")
-	return found[0].row.makeFault(args{r: a.r, at: at, text: text, values: found[0].values, from: found[0].from}), true
+	return found[0].phrase.makeFault(args{r: a.r, at: at, text: text, values: found[0].values, from: found[0].from}), true
 }
 
 // quotedNames formats a cell with one name, or several separated by commas, as in a sentence.

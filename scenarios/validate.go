@@ -170,11 +170,6 @@ func (r *resolver) onService(at pos, p *Placed) {
 
 func (r *resolver) onLink(at pos, p *Placed, misread bool) {
 	l, ok := r.System.link(p.From, p.To)
-	if cut, isCut := p.Fault.(injector.CutOff); !ok && isCut && cut == (injector.CutOff{}) {
-		if l, ok = r.System.link(p.To, p.From); ok {
-			p.From, p.To = p.To, p.From
-		}
-	}
 	if one, can := p.Fault.(injector.OneWay); !ok && can {
 		if turned, isOneWay := one.Turn(); isOneWay {
 			if l, ok = r.System.link(p.To, p.From); ok {
@@ -219,39 +214,20 @@ func (r *resolver) noLink(at pos, from, to string) {
 // finishFaults reports faults that would be healed as soon as they are injected.
 func (r *resolver) finishFaults() {
 	for _, l := range r.live {
-		switch f := l.placed.Fault.(type) {
-		case injector.Crash, injector.Stop:
-			continue // these act immediately
-		case injector.Reset:
-			if f.AfterBytes == 0 && f.After == 0 {
-				continue
-			}
-		}
-		if !l.held {
-			r.addMissing(l.at, "this fault would be healed at once, since no time passes while it is live", "say `for 30s`, or add: When 30s pass")
-		} else {
+		switch {
+		case l.placed.Fault.Kind().AtOnce:
+		case l.held:
 			r.longEnough(l)
+		default:
+			r.addMissing(l.at, "this fault would be healed at once, since no time passes while it is live", "say `for 30s`, or add: When 30s pass")
 		}
 	}
 }
 
 // longEnough reports a fault that is healed before it can do what its sentence describes.
 func (r *resolver) longEnough(l liveFault) {
-	var needs time.Duration
-	var what, hint string
-	switch f := l.placed.Fault.(type) {
-	case injector.Ramp:
-		needs, what, hint = f.Over, "the ramp comes to its end", "let it rise or fall sooner, or say `for %s` or longer"
-	case injector.Wave:
-		needs, what, hint = f.Up+f.Down, "one wave has passed", "write shorter waves, or say `for %s` or longer"
-	case injector.Reset:
-		if f.After > 0 {
-			needs, what, hint = f.After+1, "anything is reset", "reset sooner, or say longer than `for %s`"
-		}
-	}
-	if l.lasts < needs {
-		needs = needs.Truncate(time.Microsecond)
-		r.addProblem(l.at, fmt.Sprintf("this fault is healed after %s, before %s: that takes %s", injector.Duration(l.lasts), what, injector.Duration(needs)), fmt.Sprintf(hint, injector.Duration(needs)))
+	if k := l.placed.Fault.Kind(); l.lasts < k.Takes {
+		r.addProblem(l.at, fmt.Sprintf("this fault is healed after %s, before %s: that takes %s", injector.Duration(l.lasts), k.Done, injector.Duration(k.Takes.Truncate(time.Microsecond))), k.Remedy)
 	}
 }
 

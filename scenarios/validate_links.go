@@ -44,7 +44,7 @@ func mismatch(l Link, f injector.Fault) (what, hint string) {
 			return fmt.Sprintf("%s requests carry no body that could be changed", r.Match.Method), l.damageReplies(f)
 		}
 		return l.forbids(row, on.Rule(), "")
-	case row.UDP && !onDatagrams(f):
+	case row.UDP && f.Kind().Datagrams == "":
 		return speaks + " over UDP, which has neither connections nor a stream", fmt.Sprintf("say: messages from %q to %q are lost, or are delayed, ...", l.From, l.To)
 	}
 	return "", ""
@@ -115,15 +115,6 @@ func protocolsWithUnit(unit string) []string {
 		}
 	}
 	return all
-}
-
-// onDatagrams reports whether a fault on a link can act on datagrams.
-func onDatagrams(f injector.Fault) bool {
-	switch f.(type) {
-	case injector.CutOff, injector.Partition, injector.Refuse:
-		return true
-	}
-	return false
 }
 
 // invalidOperation reports requests and replies of HTTP that are selected like messages. The sentence alone does

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -74,26 +73,10 @@ func (r *resolver) held() time.Duration {
 // waits reports whether the only effect of a fault is that something waits, at most until healing. Datagram links
 // do not hold anything back.
 func (r *resolver) waits(p Placed) bool {
-	kind, ok := injector.KindOf(p.Fault)
 	if l, linked := r.System.link(p.From, p.To); linked && l.udp() {
 		return false
 	}
-	return ok && kind.Waits
-}
-
-// delay returns the longest delay that a fault causes. ok is false for faults that do something else.
-func delay(f injector.Fault) (most time.Duration, ok bool) {
-	switch f := f.(type) {
-	case injector.SlowCalls:
-		return f.By + f.Jitter, true
-	case injector.SlowReplies:
-		return f.By + f.Jitter, true
-	case injector.SlowTraffic:
-		return 2 * (f.By + f.Jitter), f.Spread == 0 // there and back
-	case injector.SlowMessages:
-		return f.By + f.Jitter, true
-	}
-	return 0, false
+	return p.Fault.Kind().Waits
 }
 
 // notGivenUp returns why no service has to give up on a call, or why it would not be seen. It returns "" if that
@@ -111,10 +94,11 @@ func (r *resolver) notGivenUp(c check.Check) string {
 			continue
 		}
 		on++
-		if most, ok := delay(p.Fault); ok {
-			late, latest = late+1, max(latest, most)
+		kind := p.Fault.Kind()
+		if kind.Delay > 0 {
+			late, latest = late+1, max(latest, kind.Delay)
 		}
-		if kind, _ := injector.KindOf(p.Fault); kind.Unseen {
+		if kind.Unseen {
 			unseen, says = unseen+1, p.Fault.Say(p.From, p.To)
 		}
 	}
@@ -145,7 +129,7 @@ func (r *resolver) unprovoked(c check.Check) string {
 		if p.To != times.To {
 			return ""
 		}
-		if most, ok := delay(p.Fault); (!ok || most >= check.Provoking) && !slices.Contains(check.Harmless, p.Kind) {
+		if most := p.Fault.Kind().Delay; (most == 0 || most >= check.Provoking) && !slices.Contains(check.Harmless, p.Kind) {
 			return ""
 		}
 	}

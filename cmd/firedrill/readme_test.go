@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -61,7 +62,9 @@ func TestREADMEsDrill(t *testing.T) {
 
 func faultTable() string {
 	rows := []string{"| fault | a sentence | healed by |", "|---|---|---|"}
-	for _, k := range injector.Kinds() {
+	kinds := injector.Kinds()
+	slices.SortFunc(kinds, func(a, b injector.Kind) int { return strings.Compare(a.Name, b.Name) })
+	for _, k := range kinds {
 		rows = append(rows, line(k.Name, code(k.Example), k.Undo))
 	}
 	return strings.Join(rows, "\n") + "\n"
