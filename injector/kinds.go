@@ -119,13 +119,13 @@ func Kinds() []Kind {
 	}
 	var kinds []Kind
 	for _, f := range examples {
-		kinds = append(kinds, KindOf(f))
+		kinds = append(kinds, Describe(f))
 	}
 	return kinds
 }
 
-// KindOf returns the kind of a fault with the fault as its example.
-func KindOf(example Fault) Kind {
+// Describe returns the kind of a fault with the fault as its example.
+func Describe(example Fault) Kind {
 	k := example.Kind()
 	k.Value, k.Example = example, example.Say("orders", "payments")
 	return k

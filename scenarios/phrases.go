@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
 // Phrase is a row of the phrase table: one sentence of feature files.
@@ -25,7 +26,7 @@ type Phrase struct {
 
 // phrases returns the phrase table in the order of `firedrill steps`. To add a sentence about the system, load, time
 // or people, add a row to one of its functions; those about faults and checks are in the tables of their kinds.
-func phrases(faults []injector.Kind) []Phrase {
+func phrases(faults []injector.Kind, checks []check.Kind) []Phrase {
 	var all []Phrase
 	for _, group := range []struct {
 		name string
@@ -35,8 +36,8 @@ func phrases(faults []injector.Kind) []Phrase {
 		{"load", loadPhrases()},
 		{"faults", slices.Concat(faultPhrases(faults), healingPhrases())},
 		{"time and people", timePhrases()},
-		{"degradation", degradationPhrases()},
-		{"idempotency", idempotencyPhrases()},
+		{"degradation", checkPhrases(checks, false)},
+		{"idempotency", slices.Concat(effectPhrases(), checkPhrases(checks, true))},
 	} {
 		for _, p := range group.rows {
 			p.Group = group.name
@@ -74,6 +75,20 @@ func faultPhrase(k injector.Kind, s injector.Sentence) Phrase {
 		placed := make(a)
 		r.inject(a.at, a.Duration(hold), placed)
 	}}
+}
+
+// checkPhrases returns the sentences of checks that are invariants, or of those that are not.
+func checkPhrases(kinds []check.Kind, invariant bool) []Phrase {
+	var all []Phrase
+	for _, k := range kinds {
+		for _, s := range k.Sentences {
+			if k.Invariant == invariant {
+				all = append(all, Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: s.Pattern, Means: s.Means, Examples: s.Examples,
+					build: func(r *resolver, a args) { r.check(a.at, s.Check(a)) }})
+			}
+		}
+	}
+	return all
 }
 
 // healingPhrases are about several faults, and about the end of faults.

@@ -10,7 +10,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
-	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -35,13 +34,7 @@ func (e *Experiment) Estimate() time.Duration {
 
 // readsAgain reports whether effects are read again after keys have been sent again.
 func (e *Experiment) readsAgain() bool {
-	return e.Effects != nil && e.Load != nil && e.Load.KeyHeader != "" && slices.ContainsFunc(e.Checks, func(c Check) bool {
-		switch c.Check.(type) {
-		case check.SameResponse, check.KeyReuseRefused:
-			return true
-		}
-		return false
-	})
+	return e.Effects != nil && e.Load != nil && e.Load.KeyHeader != "" && slices.ContainsFunc(e.Checks, func(c Check) bool { return c.Kind().Needs.Probe != "" })
 }
 
 func stepDuration(a Action) time.Duration {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // finish validates the scenario as a whole and fills in values that depend on several sentences.
@@ -65,7 +66,7 @@ func (r *resolver) finishLoad() {
 	if r.Baseline == 0 && len(r.injections()) > 0 {
 		r.Baseline = 5 * time.Second
 	}
-	windowed := slices.ContainsFunc(r.Checks, func(c Check) bool { return scopeOf(c.Check).window != "" }) // these report a missing fault
+	windowed := slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind().Needs.Window != "" }) // these report a missing fault
 	if r.Baseline == 0 && !windowed && !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Do != nil || s.Foreign }) {
 		r.addMissing(r.loadAt, "the load would last no time", "add a fault, or: When 30s pass")
 	}
@@ -238,9 +239,10 @@ func (r *resolver) recovery() time.Duration {
 	}
 	longest := 2 * time.Second
 	for _, c := range r.Checks {
-		if rec, ok := c.Check.(check.Recovers); ok {
-			longest = max(longest, rec.Within+time.Second+r.watched(rec))
-		} else if after(c.Check) {
+		switch n := c.Kind().Needs; {
+		case n.Recovery > 0:
+			longest = max(longest, n.Recovery+time.Second+r.watched(n))
+		case n.Window == journal.After:
 			longest = max(longest, 5*time.Second)
 		}
 	}
@@ -249,10 +251,10 @@ func (r *resolver) recovery() time.Duration {
 
 // watched returns how long a recovery is watched: five seconds, or until 20 requests of the route and a margin are
 // due, if that is at most 30 seconds.
-func (r *resolver) watched(rec check.Recovers) time.Duration {
+func (r *resolver) watched(n check.Needs) time.Duration {
 	const least, most = 5 * time.Second, 30 * time.Second
-	rate := r.lastRate() * r.share(rec.Route)
-	if needs := time.Duration(math.Ceil(1.25*float64(check.Fewest(rec))/rate)) * time.Second; rate > 0 && needs > least && needs <= most {
+	rate := r.lastRate() * r.share(n.Route)
+	if needs := time.Duration(math.Ceil(1.25*float64(n.Requests)/rate)) * time.Second; rate > 0 && needs > least && needs <= most {
 		return needs
 	}
 	return least

@@ -16,9 +16,9 @@ import (
 
 // unreached returns why the faults end too early for a request to exceed a limit. It returns "" if a request
 // could, or if that is not known.
-func (r *resolver) unreached(c check.Check) string {
-	limit, w := limitOf(c), scopeOf(c).window
-	if limit == 0 || (w != journal.During && w != "") {
+func (r *resolver) unreached(n check.Needs) string {
+	limit := n.Limit
+	if limit == 0 || (n.Window != journal.During && n.Window != "") {
 		return ""
 	}
 	if held := r.held(); held > 0 && limit >= held {
@@ -79,76 +79,24 @@ func (r *resolver) waits(p Placed) bool {
 	return p.Fault.Kind().Waits
 }
 
-// notGivenUp returns why no service has to give up on a call, or why it would not be seen. It returns "" if that
-// is not known.
-func (r *resolver) notGivenUp(c check.Check) string {
-	g, ok := c.(check.GivesUp)
-	if !ok {
-		return ""
-	}
-	var latest time.Duration
-	on, late, unseen := 0, 0, 0
-	says := ""
+// drill returns what checks have to know about the scenario before its run.
+func (r *resolver) drill() check.Drill {
+	d := check.Drill{Held: r.held(), GiveUp: r.Load.Attempt()}
 	for _, p := range r.injections() {
-		if p.On() != (Link{From: g.From, To: g.To}).Name() && p.On() != g.To {
-			continue
-		}
-		on++
-		kind := p.Fault.Kind()
-		if kind.Delay > 0 {
-			late, latest = late+1, max(latest, kind.Delay)
-		}
-		if kind.Unseen {
-			unseen, says = unseen+1, p.Fault.Say(p.From, p.To)
-		}
+		k := p.Fault.Kind()
+		d.Faults = append(d.Faults, check.PlannedFault{Kind: k.Name, Says: p.Fault.Say(p.From, p.To), To: p.To, On: p.On(), Delay: k.Delay, Unseen: k.Unseen})
 	}
-	held := r.held()
-	switch {
-	case on == 0:
-		return ""
-	case unseen == on:
-		return g.CannotSee(says)
-	case late == on && latest <= g.Within:
-		return fmt.Sprintf("the fault makes no call wait for longer than %s, so nothing has to be given up on; use a longer delay", check.Duration(latest))
-	case held > 0 && held < g.Bound():
-		return fmt.Sprintf("the fault lasts %s, and healing it ends every wait, so that nothing waits longer; let it last longer than %s", check.Duration(held), check.Duration(g.Bound()))
-	case g.Bound() >= r.Load.Attempt():
-		return fmt.Sprintf("clients of the load give up after %s, which may end the waits of %q; let clients give up later than %s", check.Duration(r.Load.Attempt()), g.From, check.Duration(g.Within))
-	}
-	return ""
-}
-
-// unprovoked returns why the faults give callers no reason to retry. It returns "" if they may, or if that is not
-// known.
-func (r *resolver) unprovoked(c check.Check) string {
-	times, ok := c.(check.CallsTimesNormal)
-	if !ok || times.Window == journal.Before || len(r.injections()) == 0 {
-		return ""
-	}
-	for _, p := range r.injections() {
-		if p.To != times.To {
-			return ""
-		}
-		if most := p.Fault.Kind().Delay; (most == 0 || most >= check.Provoking) && !slices.Contains(check.Harmless, p.Kind) {
-			return ""
-		}
-	}
-	return fmt.Sprintf("no fault makes a call fail, or wait for %s, so nobody has a reason to ask again; let calls fail, or delay them for longer", check.Duration(check.Provoking))
+	return d
 }
 
 // unreachable returns why no fault can affect the route of a check: nothing connects the service that answers it
 // with the targets of the faults. It returns "" if that is not known.
-func (r *resolver) unreachable(c check.Check) string {
-	s := scopeOf(c)
-	switch c.(type) {
-	case check.NotAffected, check.Recovers, check.Success, check.Latency, check.NothingSlower:
-	default:
+func (r *resolver) unreachable(k check.Kind) string {
+	s := k.Needs
+	if !k.Unharmed || s.Route == "" || (s.Window != journal.During && s.Window != journal.After) || len(r.injections()) == 0 {
 		return ""
 	}
-	if s.route == "" || (s.window != journal.During && s.window != journal.After) || len(r.injections()) == 0 {
-		return ""
-	}
-	i := slices.IndexFunc(r.Load.Mix, func(rt Route) bool { return rt.Name() == s.route })
+	i := slices.IndexFunc(r.Load.Mix, func(rt Route) bool { return rt.Name() == s.Route })
 	if i < 0 || r.Load.Mix[i].Service == "" {
 		return ""
 	}
@@ -164,7 +112,7 @@ func (r *resolver) unreachable(c check.Check) string {
 	if !r.System.knownUnconnected(service, breaks) {
 		return ""
 	}
-	return fmt.Sprintf("%q is answered by %q, which no link connects with what breaks (%s): it cannot be affected", s.route, service, quotedList(breaks))
+	return fmt.Sprintf("%q is answered by %q, which no link connects with what breaks (%s): it cannot be affected", s.Route, service, quotedList(breaks))
 }
 
 func quotedList(names []string) string {

@@ -8,6 +8,7 @@ import (
 	cucumber "github.com/cucumber/cucumber-expressions/go/v17"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
 // Vocabulary is the set of sentences that feature files can use.
@@ -17,11 +18,15 @@ type Vocabulary struct {
 }
 
 // standard returns the vocabulary that Parse uses if Source has none.
-var standard = sync.OnceValue(func() *Vocabulary { return NewVocabulary(injector.Kinds()) })
+var standard = sync.OnceValue(func() *Vocabulary { return NewVocabulary(injector.Kinds(), check.Kinds()) })
 
-// NewVocabulary returns a vocabulary with the sentences of the given kinds of faults, and all sentences about
-// the system, load, time and people.
-func NewVocabulary(faults []injector.Kind) *Vocabulary { return newVocabulary(faults, phrases(faults)) }
+// NewVocabulary returns a vocabulary with the sentences of the given kinds of faults and checks, and with all
+// sentences about the system, load, time and people. For kinds of your own, append to the standard ones:
+//
+//	NewVocabulary(append(injector.Kinds(), injector.Describe(Brownout{})), check.Kinds())
+func NewVocabulary(faults []injector.Kind, checks []check.Kind) *Vocabulary {
+	return newVocabulary(faults, phrases(faults, checks))
+}
 
 func newVocabulary(faults []injector.Kind, phrases []Phrase) *Vocabulary {
 	registry := cucumber.NewParameterTypeRegistry()

@@ -31,7 +31,7 @@ func TestREADME(t *testing.T) {
 	path := filepath.Join("..", "..", "README.md")
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
-	tables := map[string]func() string{"faults": faultTable, "checks": checkTable, "protocols": protocolTable, "formats": formatTable, "rows": rowTable, "protections": protectionTable, "findings": findingTable}
+	tables := map[string]func() string{"faults": func() string { return faultTable(injector.Kinds()) }, "checks": func() string { return checkTable(check.Kinds()) }, "protocols": protocolTable, "formats": formatTable, "rows": rowTable, "protections": protectionTable, "findings": findingTable}
 	printed := 0
 	fresh := table.ReplaceAllStringFunc(string(raw), func(block string) string {
 		name := table.FindStringSubmatch(block)[1]
@@ -60,26 +60,28 @@ func TestREADMEsDrill(t *testing.T) {
 	require.Len(t, es, 1)
 }
 
-func faultTable() string {
-	rows := []string{"| fault | a sentence | healed by |", "|---|---|---|"}
-	kinds := injector.Kinds()
+func faultTable(kinds []injector.Kind) string {
 	slices.SortFunc(kinds, func(a, b injector.Kind) int { return strings.Compare(a.Name, b.Name) })
+	rows := []string{"| fault | a sentence | healed by |", "|---|---|---|"}
 	for _, k := range kinds {
 		rows = append(rows, line(k.Name, code(k.Example), k.Undo))
 	}
 	return strings.Join(rows, "\n") + "\n"
 }
 
-func checkTable() string {
-	rows := []string{"| check | a sentence | what it asks |", "|---|---|---|"}
-	for _, k := range check.Kinds() {
-		example := "(asked of every scenario)"
-		if k.Example != "" {
-			example = code(k.Example)
+// checkTable returns the table of checks, sorted by name, with the implied ones last.
+func checkTable(kinds []check.Kind) string {
+	var asked, implied []string
+	for _, k := range kinds {
+		if k.Implied {
+			implied = append(implied, line(k.Name, "(asked of every scenario)", k.Means))
+		} else {
+			asked = append(asked, line(k.Name, code(k.Example), k.Means))
 		}
-		rows = append(rows, line(k.Name, example, k.Means))
 	}
-	return strings.Join(rows, "\n") + "\n"
+	slices.Sort(asked)
+	slices.Sort(implied)
+	return strings.Join(slices.Concat([]string{"| check | a sentence | what it asks |", "|---|---|---|"}, asked, implied), "\n") + "\n"
 }
 
 func protocolTable() string {

@@ -85,6 +85,7 @@ type Verdict struct {
 type Check interface {
 	Judge(*journal.History) Verdict
 	String() string // as a feature file states it
+	Kind() Kind     // its Value and Example are empty
 }
 
 // Ask judges a check. A check that panics or returns an undefined outcome is inconclusive.
@@ -163,17 +164,6 @@ func verdict(ok bool, v Verdict, reason string, args ...any) Verdict {
 	v.Outcome = Failed
 	v.Reason = fmt.Sprintf(reason, args...)
 	return v
-}
-
-// Fewest returns how many requests a check needs to pass, or 0 if it needs none.
-func Fewest(c Check) int {
-	switch c := c.(type) {
-	case Latency:
-		return c.least()
-	case Success, Fallback, NothingSlower, NotAffected, CallsTimesNormal, Recovers, BaselineSteady:
-		return minRequests
-	}
-	return 0
 }
 
 // requests returns the totals of a window and a route. If there are no requests, it returns false and a verdict

@@ -114,7 +114,7 @@ func newLedger(h *journal.History) *ledger {
 		}
 	}
 	for i, p := range h.Probes {
-		if p.Kind == sameBody && len(p.Again) > 0 {
+		if p.Kind == SameBody && len(p.Again) > 0 {
 			l.reapplied.add(seq(h, "probe", i), "%s", appliedAgain(p))
 		}
 	}

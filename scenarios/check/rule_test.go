@@ -60,7 +60,7 @@ func TestInvalidScenarioNeverFails(t *testing.T) {
 		func(s scenario) { s.Processes = []journal.TimedProcess{{Process: journal.Process{What: "exited"}}} },
 	}
 	for name, p := range violations {
-		k, _ := kind(KindOf(p.check))
+		k := p.check.Kind()
 		for i, condition := range conditions {
 			s := newScenario()
 			p.bug(s)

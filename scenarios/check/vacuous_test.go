@@ -273,6 +273,7 @@ type fixedCheck struct{ v Verdict }
 
 func (o fixedCheck) Judge(*journal.History) Verdict { return o.v }
 func (fixedCheck) String() string                   { return "odd" }
+func (fixedCheck) Kind() Kind                       { return Kind{} }
 
 func someFallBack(x *journal.Sample) { x.OK, x.Fallback = x.Sent-5, 5 }
 
@@ -373,7 +374,7 @@ func TestVerdictTexts(t *testing.T) {
 			}
 		}
 	}
-	for _, k := range Kinds() {
+	for _, k := range kindsByName() {
 		p, asked := violations[k.Name]
 		if !asked {
 			p.check, p.bug = k.Value, func(scenario) {}
