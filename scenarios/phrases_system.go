@@ -43,12 +43,7 @@ func systemPhrases() []Phrase {
 			Examples: []string{`"orders" is ready within 10s`},
 			build: func(r *resolver, a args) {
 				r.describe(a.at)
-				name, within := a.Name(0), a.Duration(1)
-				r.atEnd(func() {
-					if i := r.serviceNamed(a.pos(0), name); i >= 0 {
-						r.System.Services[i].Ready.Within = within
-					}
-				})
+				r.ready = append(r.ready, readySentence{a.pos(0), a.Name(0), a.Duration(1)})
 			}},
 		{Name: "blast radius", Pattern: `the blast radius is limited to {text}`, Means: "faults may touch these services only",
 			Examples: []string{`the blast radius is limited to "payments, inventory"`},
@@ -201,21 +196,11 @@ func (r *resolver) radius(at pos, names []string) {
 		r.addProblem(at, "the blast radius is empty, so no fault could be injected", "name the services that faults may touch")
 	}
 	r.BlastRadius = names
-	r.atEnd(func() {
-		for _, n := range names {
-			r.serviceNamed(at, n)
-		}
-	})
 }
 
 func (r *resolver) stopBelow(at pos, rule StopRule) {
 	r.describe(at)
-	r.Stop = append(r.Stop, rule)
-	r.atEnd(func() {
-		if r.Load == nil {
-			r.addMissing(at, "a stop rule watches requests, and there is no load", `add: a steady load of 100 requests per second on "POST /orders"`)
-		}
-	})
+	r.Stop, r.stopAt = append(r.Stop, rule), append(r.stopAt, at)
 }
 
 // serviceNamed returns the index of a service. If there is none, it reports a problem and returns -1.

@@ -1,5 +1,7 @@
 package scenarios
 
+import "time"
+
 func timePhrases() []Phrase {
 	return []Phrase{
 		{Name: "wait", Pattern: `{duration} pass(es)`, Means: "the load goes on, faults stay", Examples: []string{`30s pass`},
@@ -18,5 +20,24 @@ func effectPhrases() []Phrase {
 		{Name: "settle", Pattern: `effects settle within {duration}`, Means: "how long after the load effects may still appear: until then they are awaited, and duplicates looked for; 10s when not said",
 			Examples: []string{`effects settle within 30s`},
 			build:    func(r *resolver, a args) { r.settles(a.at, a.Duration(0)) }},
+	}
+}
+
+// effects sets where effects are read.
+func (r *resolver) effects(at pos, route string) {
+	r.describe(at)
+	r.setOnce(&r.effectsAt, at, "where effects are read")
+	method, path, err := parseRoute(route)
+	if err != nil {
+		return // the caller reports it
+	}
+	r.Effects = &Effects{Method: method, Path: path, Step: r.step.Step}
+}
+
+// settles sets how long effects may take to appear.
+func (r *resolver) settles(at pos, within time.Duration) {
+	r.describe(at)
+	if r.setOnce(&r.settleAt, at, "how long effects take to settle") {
+		r.settleWithin = within
 	}
 }

@@ -126,12 +126,12 @@ func terminateTLS(r *resolver, a args) {
 	if a.Has(2) && e.tls.CA == "" {
 		a.r.addProblem(a.pos(2), "the file's name is empty", "write the path of a file of certificates")
 	}
-	r.tlsSentences = append(r.tlsSentences, e)
+	r.tls = append(r.tls, e)
 }
 
 // applyTLS applies the sentences about TLS, after all links are known.
 func (r *resolver) applyTLS() {
-	for _, e := range r.tlsSentences {
+	for _, e := range r.tls {
 		i := slices.IndexFunc(r.System.Links, func(l Link) bool { return l.From == e.from && l.To == e.to })
 		switch {
 		case i < 0:

@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -13,29 +12,8 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// finish validates the scenario as a whole and fills in values that depend on several sentences.
-func (r *resolver) finish() {
-	r.step, r.misread = nil, r.problems > 0
-	if len(r.Steps) == 0 {
-		r.addProblem(r.begin, "the scenario has no steps", "write what it does, or take it out")
-		return
-	}
-	if r.broken {
-		return // names cannot be judged without the system
-	}
-	if len(r.System.Services) == 0 {
-		if slices.ContainsFunc(r.Steps, func(s Step) bool { return !s.Foreign }) {
-			r.addMissing(r.begin, "no system is described", `begin with: Given the system described in "system.yaml"`)
-		}
-		return
-	}
-	r.applyTLS()
-	if r.fromSentences {
-		r.System.validate(r.handlers, func(name, _ string) pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.addProblem)
-	}
-	for _, f := range r.deferred {
-		f()
-	}
+// validate examines the scenario as a whole.
+func (r *resolver) validate() {
 	r.finishLoad()
 	r.finishEffects()
 	r.finishFaults()
@@ -44,20 +22,26 @@ func (r *resolver) finish() {
 	r.finishProof()
 }
 
+const addLoad = `add: a steady load of 100 requests per second on "POST /orders"`
+
+// finishLoad validates the load, and sets the baseline.
 func (r *resolver) finishLoad() {
 	if r.Load == nil {
 		for _, setting := range []struct {
 			at   pos
 			what string
-		}{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}, {r.expectAt(), "expected statuses"}} {
+		}{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}} {
 			if setting.at != (pos{}) {
-				r.addMissing(setting.at, fmt.Sprintf("%s without a load: no client asks anything", setting.what), `add: a steady load of 100 requests per second on "POST /orders"`)
+				r.addMissing(setting.at, fmt.Sprintf("%s without a load: no client asks anything", setting.what), addLoad)
 			}
 		}
+		if len(r.expects) > 0 {
+			r.addMissing(r.expects[0].at, "expected statuses without a load: no client asks anything", addLoad)
+		}
+		for _, at := range r.stopAt {
+			r.addMissing(at, "a stop rule watches requests, and there is no load", addLoad)
+		}
 		return
-	}
-	for i := range r.Load.Mix {
-		r.Load.Mix[i].Service = r.requireTCP(r.loadAt, r.serves(r.loadAt, r.Load.Mix[i].Path))
 	}
 	r.finishOutcomes()
 	if r.retryAt != (pos{}) && r.Load.KeyHeader == "" && strings.Contains(r.retryAt.text, "with the same key") {
@@ -72,66 +56,6 @@ func (r *resolver) finishLoad() {
 	}
 }
 
-// serves returns the service that answers a path: the one that declares the longest prefix of it, or else the only
-// service that no other depends on.
-func (r *resolver) serves(at pos, path string) string {
-	best, longest := "", -1
-	for _, s := range r.System.Services {
-		for _, prefix := range s.Serves {
-			if hasPathPrefix(path, prefix) && len(prefix) > longest {
-				best, longest = s.Name, len(prefix)
-			}
-		}
-	}
-	if best != "" {
-		return best
-	}
-	var first []string
-	for _, s := range r.System.Services {
-		if !slices.ContainsFunc(r.System.Links, func(l Link) bool { return l.To == s.Name && l.From != Clients }) {
-			first = append(first, s.Name)
-		}
-	}
-	if len(first) == 1 {
-		return first[0]
-	}
-	r.addProblem(at, fmt.Sprintf("nobody knows which service answers %q: it could be %s", path, list(first)), "say in the system file what a service `serves`: [/orders]")
-	return ""
-}
-
-// requireTCP reports a service that clients could only reach over a Unix socket, and returns its name.
-func (r *resolver) requireTCP(at pos, service string) string {
-	if slices.ContainsFunc(r.System.Services, func(s Service) bool { return s.Name == service && strings.HasPrefix(s.Address, unixPrefix) }) {
-		r.addProblem(at, fmt.Sprintf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
-	}
-	return service
-}
-
-func hasPathPrefix(path, prefix string) bool {
-	rest, ok := strings.CutPrefix(path, prefix)
-	return ok && (rest == "" || strings.HasSuffix(prefix, "/") || rest[0] == '/' || rest[0] == '?')
-}
-
-// effects sets where effects are read.
-func (r *resolver) effects(at pos, route string) {
-	r.describe(at)
-	r.setOnce(&r.effectsAt, at, "where effects are read")
-	method, path, err := parseRoute(route)
-	if err != nil {
-		return // the caller reports it
-	}
-	r.Effects = &Effects{Method: method, Path: path, Step: r.step.Step}
-	r.atEnd(func() { r.Effects.Service = r.requireTCP(at, r.serves(at, path)) })
-}
-
-// settles sets how long effects may take to appear.
-func (r *resolver) settles(at pos, within time.Duration) {
-	r.describe(at)
-	if r.setOnce(&r.settleAt, at, "how long effects take to settle") {
-		r.settleWithin = within
-	}
-}
-
 // finishEffects stores the time in which effects settle, and reports a problem if no effects are read.
 func (r *resolver) finishEffects() {
 	switch {
@@ -141,75 +65,6 @@ func (r *resolver) finishEffects() {
 	default:
 		r.Effects.Settle = r.settleWithin
 	}
-}
-
-// validateFault validates a fault and its target. If the link goes in the opposite direction, it reverses a cut
-// between two services, a one-way fault, and a fault on messages.
-func (r *resolver) validateFault(at pos, p *Placed, misread bool) {
-	if f, ok := p.Fault.(interface{ Check() error }); ok && !misread {
-		if err := f.Check(); err != nil {
-			r.addProblem(at, err.Error(), "")
-		}
-	}
-	if p.From == "" {
-		r.onService(at, p)
-	} else {
-		r.onLink(at, p, misread)
-	}
-	unknown := func(name string) bool { return !slices.Contains(r.System.names(), name) } // reported elsewhere
-	if r.BlastRadius != nil && !slices.Contains(r.BlastRadius, p.To) && !unknown(p.To) && !slices.ContainsFunc(r.BlastRadius, unknown) {
-		r.addProblem(at, fmt.Sprintf("%q is outside of the blast radius (%s)", p.To, list(r.BlastRadius)), "widen the blast radius, or break another service")
-	}
-}
-
-func (r *resolver) onService(at pos, p *Placed) {
-	i := r.serviceNamed(at, p.To)
-	if i >= 0 && len(r.System.Services[i].Command) == 0 {
-		r.addProblem(at, fmt.Sprintf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
-	}
-}
-
-func (r *resolver) onLink(at pos, p *Placed, misread bool) {
-	l, ok := r.System.link(p.From, p.To)
-	if one, can := p.Fault.(injector.OneWay); !ok && can {
-		if turned, isOneWay := one.Turn(); isOneWay {
-			if l, ok = r.System.link(p.To, p.From); ok {
-				p.From, p.To, p.Fault = p.To, p.From, turned
-			}
-		}
-	}
-	if on, isOn := p.Fault.(injector.OnMessages); !ok && isOn {
-		if l, ok = r.System.link(p.To, p.From); ok { // messages from the dependency
-			p.From, p.To, p.Fault = p.To, p.From, on.Back()
-		}
-	}
-	if !ok {
-		r.noLink(at, p.From, p.To)
-		return
-	}
-	if what, hint := mismatch(l, p.Fault); what != "" && !misread {
-		r.addProblem(at, what, hint)
-	} else if !misread {
-		r.checkBodies(at, l, p.Fault)
-	}
-}
-
-// noLink reports a missing link.
-func (r *resolver) noLink(at pos, from, to string) {
-	known := true
-	for _, name := range []string{from, to} {
-		if name != Clients && r.serviceNamed(at, name) < 0 {
-			known = false
-		}
-	}
-	if !known {
-		return
-	}
-	hint := r.System.linksOf(from, to)
-	if _, back := r.System.link(to, from); back {
-		hint = fmt.Sprintf("did you mean from %q to %q?", to, from)
-	}
-	r.addProblem(at, fmt.Sprintf("%q does not depend on %q", from, to), hint)
 }
 
 // finishFaults reports faults that would be healed as soon as they are injected.

@@ -36,13 +36,12 @@ func (r *resolver) finishChecks() {
 }
 
 func (r *resolver) needsLoad(at pos, n check.Needs) {
-	const add = `add: a steady load of 100 requests per second on "POST /orders"`
 	if r.Load == nil {
 		switch {
 		case n.Baseline:
-			r.addMissing(at, "this compares with a baseline, and there is no load to measure one", add)
+			r.addMissing(at, "this compares with a baseline, and there is no load to measure one", addLoad)
 		case n.Load:
-			r.addMissing(at, "this asks about requests, and there is no load", add)
+			r.addMissing(at, "this asks about requests, and there is no load", addLoad)
 		}
 		return
 	}
