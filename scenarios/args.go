@@ -12,6 +12,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // args holds the arguments of a sentence: the values of its parameters, by their index in the pattern of the
@@ -19,7 +20,7 @@ import (
 // column and return the zero value.
 type args struct {
 	r      *resolver
-	at     pos // of the sentence; the column is that of the text
+	at     source.Pos // of the sentence; the column is that of the text
 	text   string
 	exact  bool // the text is the same as in the file, so columns are known
 	values []string
@@ -30,7 +31,7 @@ type args struct {
 
 // line is a row of a table.
 type line struct {
-	at    pos
+	at    source.Pos
 	cells []string
 	cols  []int
 }
@@ -53,18 +54,18 @@ func (a args) Value(i int) string {
 }
 
 // pos returns the position of a value.
-func (a args) pos(i int) pos {
+func (a args) pos(i int) source.Pos {
 	at := a.at
-	if a.exact && at.col > 0 && a.Has(i) {
-		at.col += utf8.RuneCountInString(a.text[:a.from[i]])
+	if a.exact && at.Col > 0 && a.Has(i) {
+		at.Col += utf8.RuneCountInString(a.text[:a.from[i]])
 	}
 	return at
 }
 
 func (a args) addProblem(i int, err error) { a.addProblemAt(a.pos(i), err) }
 
-func (a args) addProblemAt(at pos, err error) {
-	what, hint := parts(err)
+func (a args) addProblemAt(at source.Pos, err error) {
+	what, hint := source.Parts(err)
 	a.r.addProblem(at, what, hint)
 }
 
@@ -98,7 +99,7 @@ func (a args) Duration(i int) time.Duration {
 	if !a.Has(i) {
 		return 0
 	}
-	t, err := parseDuration(a.Value(i))
+	t, err := source.ParseDuration(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
@@ -106,7 +107,7 @@ func (a args) Duration(i int) time.Duration {
 }
 
 func (a args) ratio(i int) float64 {
-	r, err := parsePercent(a.Value(i))
+	r, err := source.ParsePercent(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
@@ -115,7 +116,7 @@ func (a args) ratio(i int) float64 {
 
 // Number returns a number from 0 up.
 func (a args) Number(i int) float64 {
-	n, err := parseNumber(a.Value(i))
+	n, err := source.ParseNumber(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
@@ -137,7 +138,7 @@ func (a args) Size(i int) int64 {
 	if !a.Has(i) {
 		return 0
 	}
-	n, err := parseSize(a.Value(i))
+	n, err := source.ParseSize(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
@@ -185,7 +186,7 @@ func (a args) Route(i int) string {
 	if !a.Has(i) {
 		return ""
 	}
-	if _, _, err := parseRoute(a.Text(i)); err != nil {
+	if _, _, err := source.ParseRoute(a.Text(i)); err != nil {
 		a.addProblem(i, err)
 	}
 	return a.Text(i)
@@ -249,7 +250,7 @@ func (a args) Pick(i int) injector.Pick {
 // about parses what calls or messages are about, depending on the noun. Requests and replies may be those of HTTP
 // or of another protocol; see invalidOperation.
 func (a args) about(i int, op, noun string) (method, path string) {
-	method, path, err := parseRoute(op)
+	method, path, err := source.ParseRoute(op)
 	switch {
 	case err == nil:
 		return method, path
@@ -258,7 +259,7 @@ func (a args) about(i int, op, noun string) (method, path string) {
 	case !strings.HasPrefix(noun, "call"):
 		return topic(op)
 	}
-	a.addProblem(i, notAnOperation(op))
+	a.addProblem(i, source.NotAnOperation(op))
 	return "", ""
 }
 
@@ -272,8 +273,8 @@ func (a args) nth(i int, s, noun string) uint64 {
 }
 
 // share parses a share of calls or connections. It returns 0, which means all, for 100%.
-func (a args) share(at pos, s string) float64 {
-	r, err := parsePercent(s)
+func (a args) share(at source.Pos, s string) float64 {
+	r, err := source.ParsePercent(s)
 	switch {
 	case err != nil:
 		a.addProblemAt(at, err)
@@ -325,7 +326,7 @@ func (a args) Conns(i int) injector.Conns {
 
 // Delay parses a duration that may be 0.
 func (a args) Delay(i int) (d time.Duration, ok bool) {
-	d, err := parseDelay(a.Value(i))
+	d, err := source.ParseDelay(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
@@ -337,7 +338,7 @@ func (a args) Limit(i int) (bytes int64, d time.Duration) {
 	if !a.Has(i) {
 		return 0, 0
 	}
-	bytes, d, err := parseLimit(a.Value(i))
+	bytes, d, err := source.ParseLimit(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
@@ -368,7 +369,7 @@ func (a args) Header(i int) string {
 	if !a.Has(i) {
 		return ""
 	}
-	h, err := parseHeader(a.Text(i))
+	h, err := source.ParseHeader(a.Text(i))
 	if err != nil {
 		a.addProblem(i, err)
 		return ""

@@ -55,9 +55,10 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
-	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // Experiment is one scenario, parsed and validated. It contains everything that is needed to run it. The zero
@@ -72,7 +73,7 @@ type Experiment struct {
 	Tags    []string
 	Steps   []Step // in order, Background included
 
-	System      System
+	System      system.System
 	BlastRadius []string // services that faults may touch; nil means no limit was set
 	Stop        []StopRule
 	Steady      []check.Steady
@@ -179,7 +180,7 @@ type Load struct {
 	KeyHeader         string          // header with a fresh idempotency key per request; "" for none
 	Retries           int             // further attempts, with the same key, after no answer, 429, or an error of at least 400 that is NotKnown
 	GiveUp            time.Duration   // time-out of each attempt; 0 means 10 s
-	Marker            *Header         // marks a response as a fallback
+	Marker            *source.Header  // marks a response as a fallback
 	FallbackIsSuccess bool            // a check mentions fallbacks, or the system declares them as success
 	Means             map[int]Outcome `json:",omitempty"` // by status: overrides the table of Outcomes
 }
@@ -208,9 +209,6 @@ func (l *Load) Changes(r Route) bool {
 	return !journal.Safe(r.Name()) || !slices.ContainsFunc(l.Mix, func(r Route) bool { return !journal.Safe(r.Name()) })
 }
 
-// Header is a response header.
-type Header struct{ Name, Value string }
-
 // Effects defines where applied effects are read, before the load and after healing. The response is a JSON array
 // (or {"effects":[...]}) of objects with "key" and, optionally, "id", each a string or a number.
 type Effects struct {
@@ -233,67 +231,3 @@ type StopRule struct {
 	Ratio float64
 	For   time.Duration
 }
-
-// System is the system under test.
-type System struct {
-	File     string // as named in the feature; "" if described in sentences
-	Dir      string // base of relative paths
-	Services []Service
-	Links    []Link
-	Groups   []Group
-	Fallback *Header // marks fallback answers; nil if they are not marked
-	// FallbackIsSuccess makes fallbacks count as success in all scenarios, including those that do not mention
-	// them.
-	FallbackIsSuccess bool
-}
-
-// Whole reports whether the scenario starts the whole system itself. Services that already run may have other
-// users.
-func (s System) Whole() bool {
-	return !slices.ContainsFunc(s.Services, func(v Service) bool { return v.Address != "" })
-}
-
-// Service is a part of the system. Exactly one of Command, Address and Handler is set.
-type Service struct {
-	Name    string
-	Command []string          // arguments, may contain ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${ca} ${without} ${seed}
-	Env     map[string]string // values may contain the same placeholders
-	Dir     string            // working folder; "" means a new folder of the run
-	Port    int               // 0 means a free port
-	Ready   Ready
-	Stop    Stopping `json:",omitzero"`
-	Address string   // host:port or unix:/path of a service that already runs
-	Handler any      // http.Handler of an in-process service, in Go only
-	Serves  []string // path prefixes of client requests that it answers
-	Needs   string   // a program that must be installed; the scenario is skipped if it is missing
-	Install string   // the command that installs it
-}
-
-// Ready defines how to detect that a service is ready.
-type Ready struct {
-	TCP    bool          // its port accepts connections; this is the default
-	HTTP   string        // a path that answers with 2xx
-	Line   string        // regular expression for a line of its log
-	Within time.Duration // 0 means 10 s
-}
-
-// Stopping defines the graceful shutdown of a service. A service that does not end in time is killed.
-type Stopping struct {
-	Signal string        // one of process.StopSignals; "" means SIGTERM
-	Within time.Duration // 0 means 5 s
-}
-
-// Link is the connection of one service to a dependency, through a relay. From may be "clients", the load itself.
-type Link struct {
-	From, To string
-	Protocol string          // "tcp" or one of message.Protocols; "" means tcp
-	Framing  message.Framing `json:",omitzero"` // for the protocols lines and lengths
-	Listen   string          // fixed listen address, host:port or unix:/path; "" means a free port
-	TLS      *TLS            `json:",omitempty"` // nil means that TLS is not terminated
-	// ProxyProtocol is the version, "v1" or "v2", of the PROXY protocol header that tells the dependency the
-	// address of the caller. If it is "", no header is sent.
-	ProxyProtocol string `json:",omitempty"`
-}
-
-// Name returns "orders -> payments".
-func (l Link) Name() string { return l.From + " -> " + l.To }

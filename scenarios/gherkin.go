@@ -9,7 +9,10 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+
 	gherkin "github.com/cucumber/gherkin/go/v26"
+
 	messages "github.com/cucumber/messages/go/v21"
 )
 
@@ -29,10 +32,10 @@ type scenario struct {
 // step is a step with its placeholders expanded.
 type step struct {
 	keyword, text string
-	kind          string // "Context", "Action" or "Outcome"
-	at            pos    // the column is that of the text
-	exact         bool   // it had no placeholders
-	unfilled      bool   // it has an unknown placeholder, which was reported
+	kind          string     // "Context", "Action" or "Outcome"
+	at            source.Pos // the column is that of the text
+	exact         bool       // it had no placeholders
+	unfilled      bool       // it has an unknown placeholder, which was reported
 	table         []line
 	doc           *string
 }
@@ -70,21 +73,21 @@ type document struct {
 
 // scenarios reads the scenarios of a file.
 func (p *parse) scenarios(f file) (all []*scenario) {
-	defer p.out.recoverPanic(f.name)
-	raw, err := readFile(p.FS, f.name, maxFeatureFile)
+	defer p.out.RecoverPanic(f.name)
+	raw, err := source.ReadFile(p.FS, f.name, maxFeatureFile)
 	if err != nil {
-		p.out.add(pos{file: f.name}, fmt.Sprintf("the file cannot be read: %v", err), "check that it may be read; a large one can be split")
+		p.out.Add(source.Pos{File: f.name}, fmt.Sprintf("the file cannot be read: %v", err), "check that it may be read; a large one can be split")
 		return nil
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
 	d := &document{p: p, name: f.name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"),
 		steps: map[string]*messages.Step{}, rows: map[string]*messages.TableRow{}, of: map[string]*messages.Scenario{}, unfilled: map[string]bool{}}
 	if !utf8.Valid(raw) {
-		p.out.add(pos{file: f.name, line: 1}, "the file is not UTF-8", "save it as UTF-8")
+		p.out.Add(source.Pos{File: f.name, Line: 1}, "the file is not UTF-8", "save it as UTF-8")
 		return nil
 	}
 	if n := longLine(d.lines); n > 0 {
-		p.out.add(pos{file: f.name, line: n}, fmt.Sprintf("the line is longer than %d MiB", maxLine>>20), "a body can stand on several lines of a doc string")
+		p.out.Add(source.Pos{File: f.name, Line: n}, fmt.Sprintf("the line is longer than %d MiB", maxLine>>20), "a body can stand on several lines of a doc string")
 		return nil
 	}
 	n := 0
@@ -97,7 +100,7 @@ func (p *parse) scenarios(f file) (all []*scenario) {
 		return nil
 	}
 	if doc.Feature == nil {
-		p.out.add(pos{file: f.name, line: 1}, "the file holds no feature", "begin with: Feature: what the system has to survive")
+		p.out.Add(source.Pos{File: f.name, Line: 1}, "the file holds no feature", "begin with: Feature: what the system has to survive")
 		return nil
 	}
 	if d.holdsSteps(doc.Feature) && d.missingColons() {
@@ -105,7 +108,7 @@ func (p *parse) scenarios(f file) (all []*scenario) {
 	}
 	ends := d.index(doc.Feature)
 	if d.expanded(doc.Feature) > maxExpanded {
-		p.out.add(d.at(doc.Feature.Location), fmt.Sprintf("with its outlines filled in, the feature is larger than %d MiB", maxExpanded>>20), "write fewer rows of examples, or smaller bodies")
+		p.out.Add(d.at(doc.Feature.Location), fmt.Sprintf("with its outlines filled in, the feature is larger than %d MiB", maxExpanded>>20), "write fewer rows of examples, or smaller bodies")
 		return nil
 	}
 	return d.compile(doc, id, ends)
@@ -245,7 +248,7 @@ func (d *document) index(feature *messages.Feature) map[string]int {
 		}
 	}
 	if len(order) == 0 {
-		d.p.out.add(d.at(feature.Location), "the feature has no scenario", "add: Scenario: what happens")
+		d.p.out.Add(d.at(feature.Location), "the feature has no scenario", "add: Scenario: what happens")
 	}
 	ends := map[string]int{}
 	for i, sc := range order {
@@ -287,7 +290,7 @@ func (d *document) examples(sc *messages.Scenario) {
 		}
 	}
 	if len(sc.Examples) > 0 && rows == 0 || len(sc.Examples) == 0 && strings.Contains(sc.Keyword, "Outline") {
-		d.p.out.add(d.at(sc.Location), "the outline has no examples, so it would never run", "add: Examples: and a table with a row for each run")
+		d.p.out.Add(d.at(sc.Location), "the outline has no examples, so it would never run", "add: Examples: and a table with a row for each run")
 		for _, s := range sc.Steps {
 			d.unfilled[s.Id] = placeholderIn.MatchString(s.Text)
 		}
@@ -300,7 +303,7 @@ func (d *document) examples(sc *messages.Scenario) {
 		for _, m := range placeholderIn.FindAllStringSubmatch(s.Text, -1) {
 			if !slices.Contains(names, m[1]) {
 				d.unfilled[s.Id] = true
-				d.p.out.add(d.at(s.Location), fmt.Sprintf("the examples have no column %q", m[1]), didYouMean(m[1], names, "columns"))
+				d.p.out.Add(d.at(s.Location), fmt.Sprintf("the examples have no column %q", m[1]), source.DidYouMean(m[1], names, "columns"))
 			}
 		}
 	}
@@ -309,8 +312,8 @@ func (d *document) examples(sc *messages.Scenario) {
 func (d *document) step(ps *messages.PickleStep) step {
 	ast := d.steps[ps.AstNodeIds[0]]
 	at := d.at(ast.Location)
-	if i := strings.Index(at.text, ast.Text); i >= 0 && ast.Text != "" {
-		at.col = utf8.RuneCountInString(at.text[:i]) + 1
+	if i := strings.Index(at.Text, ast.Text); i >= 0 && ast.Text != "" {
+		at.Col = utf8.RuneCountInString(at.Text[:i]) + 1
 	}
 	s := step{keyword: strings.TrimSpace(ast.Keyword), kind: string(ps.Type), text: ps.Text, at: at, exact: ps.Text == ast.Text, unfilled: d.unfilled[ast.Id]}
 	if ps.Argument != nil && ps.Argument.DocString != nil {
@@ -329,12 +332,46 @@ func (d *document) step(ps *messages.PickleStep) step {
 	return s
 }
 
-func (d *document) at(l *messages.Location) pos { return d.posAt(int(l.Line), int(l.Column)) }
+func (d *document) at(l *messages.Location) source.Pos { return d.posAt(int(l.Line), int(l.Column)) }
 
-func (d *document) posAt(line, col int) pos {
-	at := pos{file: d.name, line: line, col: col}
+func (d *document) posAt(line, col int) source.Pos {
+	at := source.Pos{File: d.name, Line: line, Col: col}
 	if line >= 1 && line <= len(d.lines) {
-		at.text = d.lines[line-1]
+		at.Text = d.lines[line-1]
 	}
 	return at
 }
+
+// lineScanner passes lines to the Gherkin parser, whose own scanner panics on lines of 64 KiB.
+type lineScanner struct {
+	lines []string
+	n     int
+}
+
+// Scan returns the next line.
+func (s *lineScanner) Scan() (line *gherkin.Line, atEOF bool, err error) {
+	s.n++
+	if s.n > len(s.lines) {
+		return &gherkin.Line{LineNumber: s.n, AtEof: true}, true, nil
+	}
+	text := s.lines[s.n-1]
+	return &gherkin.Line{LineText: text, LineNumber: s.n, TrimmedLineText: strings.TrimLeft(text, " \t")}, false, nil
+}
+
+// longLine returns the number of the first line that is longer than maxLine, or 0 if there is none.
+func longLine(lines []string) int {
+	for i, l := range lines {
+		if len(l) > maxLine {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// Limits on feature files. They are far above the size of real files, and keep a wrong or hostile file from using up
+// the memory.
+const (
+	maxFeatureFile = 8 << 20
+	maxLine        = 1 << 20  // in bytes
+	maxExpanded    = 64 << 20 // all steps of a file, with outlines and backgrounds expanded
+)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // Outcome is the outcome of an attempt as far as its client can know. A request is acknowledged if any of its
@@ -68,13 +70,13 @@ func printOutcomes(b *strings.Builder) {
 
 // expectation is the statuses that a route is expected to answer with.
 type expectation struct {
-	at       pos
+	at       source.Pos
 	route    string
 	statuses []int
 }
 
 // expect sets the statuses that a route is expected to answer with.
-func (r *resolver) expect(at pos, route string, statuses []int) {
+func (r *resolver) expect(at source.Pos, route string, statuses []int) {
 	r.describe(at)
 	for _, e := range r.expects {
 		if e.route == route {
@@ -96,13 +98,13 @@ func (r *resolver) expectOf(e expectation) {
 		}
 		names = append(names, rt.Name())
 	}
-	if _, _, err := parseRoute(e.route); err == nil {
-		r.addMissing(e.at, fmt.Sprintf("no load runs on %q", e.route), didYouMean(e.route, names, "routes of the load"))
+	if _, _, err := source.ParseRoute(e.route); err == nil {
+		r.addMissing(e.at, fmt.Sprintf("no load runs on %q", e.route), source.DidYouMean(e.route, names, "routes of the load"))
 	}
 }
 
 // means sets the meaning of a status in this scenario.
-func (r *resolver) means(at pos, status int, o Outcome) {
+func (r *resolver) means(at source.Pos, status int, o Outcome) {
 	r.describe(at)
 	if _, known := r.rate.Means[status]; known {
 		r.addProblem(at, fmt.Sprintf("what status %d means was said before", status), "say it once")

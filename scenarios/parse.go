@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
+
 	tags "github.com/cucumber/tag-expressions/go/v6"
 )
 
@@ -33,10 +36,10 @@ func Parse(s Source) ([]*Experiment, error) {
 	if s.Vocabulary == nil {
 		s.Vocabulary = standard()
 	}
-	p := &parse{Source: s, systems: map[string]system{}}
+	p := &parse{Source: s, systems: map[string]systemFile{}}
 	wanted := p.wanted()
-	if len(p.out.list) > 0 {
-		return nil, p.out.err()
+	if len(p.out.All) > 0 {
+		return nil, p.out.Err()
 	}
 	var es []*Experiment
 	selected := 0
@@ -51,10 +54,10 @@ func Parse(s Source) ([]*Experiment, error) {
 			es = append(es, p.experiment(sc))
 		}
 	}
-	if selected == 0 && len(p.out.list) == 0 {
-		p.out.add(pos{}, "no scenario is selected by "+list(s.Paths), "check paths, tags and name")
+	if selected == 0 && len(p.out.All) == 0 {
+		p.out.Add(source.Pos{}, "no scenario is selected by "+source.Quote(s.Paths), "check paths, tags and name")
 	}
-	if err := p.out.err(); err != nil {
+	if err := p.out.Err(); err != nil {
 		return nil, err
 	}
 	unique(es)
@@ -64,24 +67,24 @@ func Parse(s Source) ([]*Experiment, error) {
 // parse is the state of one call of Parse.
 type parse struct {
 	Source
-	out     problemList
+	out     source.List
 	own     []*regexp.Regexp
-	systems map[string]system
+	systems map[string]systemFile
 }
 
-type system struct {
-	System
+type systemFile struct {
+	system.System
 	err error
 }
 
 // open reads a system file, once.
-func (p *parse) open(name string) (System, error) {
+func (p *parse) open(name string) (system.System, error) {
 	if !fs.ValidPath(name) {
-		return System{}, fmt.Errorf("%s lies outside of the folder that features are read from", name)
+		return system.System{}, fmt.Errorf("%s lies outside of the folder that features are read from", name)
 	}
 	s, ok := p.systems[name]
 	if !ok {
-		s.System, s.err = readSystem(p.FS, name, p.Handlers)
+		s.System, s.err = system.Read(p.FS, name, p.Handlers)
 		p.systems[name] = s
 	}
 	return s.System, s.err
@@ -93,17 +96,17 @@ func (p *parse) wanted() func(*scenario) bool {
 	if strings.TrimSpace(p.Tags) != "" {
 		var err error
 		if expr, err = tagExpression(p.Tags); err != nil {
-			p.out.add(pos{}, fmt.Sprintf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
+			p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
 		}
 	}
 	name, err := regexp.Compile(p.Name)
 	if err != nil {
-		p.out.add(pos{}, fmt.Sprintf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
+		p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
 	}
 	for _, own := range p.Own {
 		re, err := regexp.Compile(own)
 		if err != nil {
-			p.out.add(pos{}, fmt.Sprintf("%q is not a regular expression for a step: %v", own, err), "mend the pattern of your own step")
+			p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a regular expression for a step: %v", own, err), "mend the pattern of your own step")
 			continue
 		}
 		p.own = append(p.own, re)
@@ -159,7 +162,7 @@ func (p *parse) files() []file {
 		if before, after, ok := strings.Cut(given, ".feature:"); ok {
 			n, err := strconv.Atoi(after)
 			if err != nil || n < 1 {
-				p.out.add(pos{}, fmt.Sprintf("%q names no line", given), "write orders.feature:12")
+				p.out.Add(source.Pos{}, fmt.Sprintf("%q names no line", given), "write orders.feature:12")
 				continue
 			}
 			name, line = before+".feature", n
@@ -171,15 +174,15 @@ func (p *parse) files() []file {
 
 func (p *parse) walk(name string, line int, add func(string, int)) {
 	if !fs.ValidPath(name) {
-		p.out.add(pos{}, fmt.Sprintf("%q lies outside of the folder that features are read from", name), "run firedrill from a folder that holds it")
+		p.out.Add(source.Pos{}, fmt.Sprintf("%q lies outside of the folder that features are read from", name), "run firedrill from a folder that holds it")
 		return
 	}
 	info, err := fs.Stat(p.FS, name)
 	switch {
 	case err != nil:
-		p.out.add(pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "name a feature file, or a folder that holds some")
+		p.out.Add(source.Pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "name a feature file, or a folder that holds some")
 	case !info.IsDir() && !strings.HasSuffix(name, ".feature"):
-		p.out.add(pos{}, fmt.Sprintf("%q is not a feature file", name), "its name has to end in .feature")
+		p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a feature file", name), "its name has to end in .feature")
 	case !info.IsDir():
 		add(name, line)
 	default:
@@ -190,7 +193,7 @@ func (p *parse) walk(name string, line int, add func(string, int)) {
 			return err
 		})
 		if err != nil {
-			p.out.add(pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "check that the folder may be read")
+			p.out.Add(source.Pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "check that the folder may be read")
 		}
 	}
 }

@@ -5,14 +5,16 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // experiment converts a scenario to an Experiment.
 func (p *parse) experiment(sc *scenario) *Experiment {
 	e := &Experiment{ID: sc.id, Name: sc.name, Feature: sc.feature, File: sc.file, Line: sc.line, Row: sc.row, Tags: sc.tags}
-	begin := pos{file: sc.file, line: sc.line}
+	begin := source.Pos{File: sc.file, Line: sc.line}
 	if sc.line <= len(sc.lines) {
-		begin.text = sc.lines[sc.line-1]
+		begin.Text = sc.lines[sc.line-1]
 	}
 	d := newResolver(e, begin, &p.out, p.Vocabulary)
 	d.open, d.handlers = p.open, p.Handlers
@@ -32,7 +34,7 @@ func (p *parse) experiment(sc *scenario) *Experiment {
 
 // step finds the row of the phrase table that matches a step, and builds it.
 func (p *parse) step(r *resolver, sc *scenario, s step) {
-	if p.out.full() {
+	if p.out.Full() {
 		return // the search for similar sentences takes milliseconds for each step
 	}
 	if s.unfilled {
@@ -69,10 +71,10 @@ func (p *parse) step(r *resolver, sc *scenario, s step) {
 
 func (p *parse) build(r *resolver, s step, f found) {
 	r.step.Phrase = f.phrase.Name
-	if c, i := controlIn(s.text); i >= 0 {
+	if c, i := source.ControlIn(s.text); i >= 0 {
 		at := s.at
-		if s.exact && at.col > 0 {
-			at.col += utf8.RuneCountInString(s.text[:i])
+		if s.exact && at.Col > 0 {
+			at.Col += utf8.RuneCountInString(s.text[:i])
 		}
 		r.addProblem(at, fmt.Sprintf("this sentence holds the control character %U", c), "leave it out")
 		return

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 func loadPhrases() []Phrase {
@@ -13,14 +15,14 @@ func loadPhrases() []Phrase {
 			Examples: []string{`a steady load of 200 requests per second on "POST /orders"`},
 			build: func(r *resolver, a args) {
 				rt := Route{Share: 1}
-				rt.Method, rt.Path, _ = parseRoute(a.Route(1))
+				rt.Method, rt.Path, _ = source.ParseRoute(a.Route(1))
 				r.load(a.at, a.rate(0), rt)
 			}},
 		{Name: "load with a body", Pattern: `a steady load of {number} request(s) per second on {route} with this body:`, Means: "a doc string, in which {{n}} is the request's number, {{key}} its key and {{seed}} a number that the run's seed decides", doc: true,
 			Examples: []string{`a steady load of 200 requests per second on "POST /orders" with this body:`},
 			build: func(r *resolver, a args) {
 				rt := Route{Share: 1, Body: *a.doc}
-				rt.Method, rt.Path, _ = parseRoute(a.Route(1))
+				rt.Method, rt.Path, _ = source.ParseRoute(a.Route(1))
 				r.load(a.at, a.rate(0), rt)
 			}},
 		{Name: "load with a mix", Pattern: `a steady load of {number} request(s) per second with this mix:`, Means: "a table: route | share | body", table: true,
@@ -31,7 +33,7 @@ func loadPhrases() []Phrase {
 				r.describe(a.at)
 				r.setOnce(&r.keyAt, a.at, "the key's header")
 				r.rate.KeyHeader = a.Text(0)
-				if !headerName(r.rate.KeyHeader) {
+				if !source.IsHeaderName(r.rate.KeyHeader) {
 					r.addProblem(a.pos(0), fmt.Sprintf("%s cannot be the name of a header", a.Value(0)), `write "Idempotency-Key"`)
 				}
 			}},
@@ -79,11 +81,11 @@ func mix(r *resolver, a args) {
 	var routes []Route
 	sum := 0.0
 	for _, row := range a.columns([]string{"route", "share"}, []string{"body"}) {
-		method, path, err := parseRoute(row.cell("route"))
+		method, path, err := source.ParseRoute(row.cell("route"))
 		if err != nil {
 			a.addProblemAt(row.at("route"), err)
 		}
-		share, err := parsePercent(row.cell("share"))
+		share, err := source.ParsePercent(row.cell("share"))
 		if err != nil {
 			a.addProblemAt(row.at("share"), err)
 		}
@@ -96,7 +98,7 @@ func mix(r *resolver, a args) {
 	r.load(a.at, a.rate(0), routes...)
 }
 
-func (r *resolver) load(at pos, rate float64, mix ...Route) {
+func (r *resolver) load(at source.Pos, rate float64, mix ...Route) {
 	r.describe(at)
 	r.setOnce(&r.loadAt, at, "a load")
 	for i, rt := range mix {
@@ -108,7 +110,7 @@ func (r *resolver) load(at pos, rate float64, mix ...Route) {
 	r.Load = r.rate
 }
 
-func (r *resolver) retries(at pos, n int) {
+func (r *resolver) retries(at source.Pos, n int) {
 	r.describe(at)
 	r.setOnce(&r.retryAt, at, "how often clients retry")
 	r.rate.Retries = n
@@ -117,14 +119,14 @@ func (r *resolver) retries(at pos, n int) {
 	}
 }
 
-func (r *resolver) baseline(at pos, t time.Duration) {
+func (r *resolver) baseline(at source.Pos, t time.Duration) {
 	r.describe(at)
 	r.setOnce(&r.baselineAt, at, "a baseline")
 	r.Baseline = t
 }
 
 // changeLoad adds a change of the load. Its From must be the current rate.
-func (r *resolver) changeLoad(fromAt, at pos, c ChangeLoad) {
+func (r *resolver) changeLoad(fromAt, at source.Pos, c ChangeLoad) {
 	now, runs := r.runs()
 	switch {
 	case !runs && r.problems > 0: // an unknown sentence may have defined the load
@@ -136,7 +138,7 @@ func (r *resolver) changeLoad(fromAt, at pos, c ChangeLoad) {
 	r.act(at, c)
 }
 
-func (r *resolver) stopLoad(at pos) {
+func (r *resolver) stopLoad(at source.Pos) {
 	if _, runs := r.runs(); !runs && r.problems == 0 {
 		r.addProblem(at, "no load runs here that could stop", "leave this step out, or say a load first")
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 var update = flag.Bool("update", false, "write the golden files again")
@@ -60,13 +62,13 @@ func files(features ...string) fstest.MapFS {
 }
 
 // parseSentence parses one sentence in a context that most sentences need, without the final validation.
-func parseSentence(t *testing.T, text string, table [][]string, doc string) (*resolver, *problemList) {
+func parseSentence(t *testing.T, text string, table [][]string, doc string) (*resolver, *source.List) {
 	t.Helper()
-	out := &problemList{}
+	out := &source.List{}
 	e := &Experiment{File: "a.feature"}
-	d := newResolver(e, pos{}, out, standard())
-	d.open = func(name string) (System, error) { return readSystem(files(), name, nil) }
-	s := step{keyword: "*", text: text, exact: true, at: pos{file: "a.feature", line: 1, col: 1, text: text}}
+	d := newResolver(e, source.Pos{}, out, standard())
+	d.open = func(name string) (system.System, error) { return system.Read(files(), name, nil) }
+	s := step{keyword: "*", text: text, exact: true, at: source.Pos{File: "a.feature", Line: 1, Col: 1, Text: text}}
 	for _, cells := range table {
 		l := line{at: s.at, cells: cells, cols: make([]int, len(cells))}
 		s.table = append(s.table, l)
@@ -145,7 +147,7 @@ func TestExamplesGolden(t *testing.T) {
 				continue // they depend on previous steps
 			}
 			d, out := parseSentence(t, example, sentenceTables[p.Name], docs[p.Name])
-			require.NoError(t, out.err(), example)
+			require.NoError(t, out.Err(), example)
 			d.System.Dir = ""
 			kept := map[string]any{}
 			raw, err := json.Marshal(d.Experiment)
@@ -185,7 +187,7 @@ func TestFaultsPrintBack(t *testing.T) {
 	for _, k := range injector.Kinds() {
 		for _, suffix := range []string{"", " for 30s"} {
 			d, out := parseSentence(t, k.Example+suffix, nil, "")
-			require.NoError(t, out.err(), k.Example)
+			require.NoError(t, out.Err(), k.Example)
 			in, ok := d.Steps[0].Do.(Inject)
 			require.True(t, ok, k.Example)
 			require.Len(t, in.Faults, 1)
@@ -215,10 +217,10 @@ func TestPicksPrintBack(t *testing.T) {
 		says := f.Say("orders", "payments")
 		d, out := parseSentence(t, says, nil, "")
 		if strings.Contains(says, "1ns") {
-			assert.Error(t, out.err())
+			assert.Error(t, out.Err())
 			continue
 		}
-		require.NoError(t, out.err(), says)
+		require.NoError(t, out.Err(), says)
 		assert.Equal(t, f, d.Steps[0].Do.(Inject).Faults[0].Fault, says)
 	}
 }
@@ -266,7 +268,7 @@ func TestChecksPrintBack(t *testing.T) {
 			continue
 		}
 		d, out := parseSentence(t, k.Example, nil, "")
-		require.NoError(t, out.err(), k.Example)
+		require.NoError(t, out.Err(), k.Example)
 		require.Len(t, d.Checks, 1, k.Example)
 		assert.Equal(t, k.Value, d.Checks[0].Check)
 		assert.Equal(t, k.Example, d.Checks[0].String())
@@ -285,7 +287,7 @@ func TestFaultTableHasEveryKind(t *testing.T) {
 			share = "10%"
 		}
 		d, out := parseSentence(t, "these faults run together for 30s:", [][]string{{"fault", "from", "to", "share", "value"}, {k.Name, "orders", "payments", share, values[k.Name]}}, "")
-		require.NoError(t, out.err(), k.Name)
+		require.NoError(t, out.Err(), k.Name)
 		assert.Equal(t, k.Name, d.Steps[0].Do.(Inject).Faults[0].Kind)
 		assert.Equal(t, "payments", d.Steps[0].Do.(Inject).Faults[0].To)
 	}
@@ -295,7 +297,7 @@ func TestFaultTableHasEveryKind(t *testing.T) {
 func TestFaultTableDirections(t *testing.T) {
 	d, out := parseSentence(t, "these faults run together for 30s:", [][]string{{"fault", "from", "to", "share", "value"},
 		{"one-way slow traffic", "orders", "payments", "10%", "50ms, give or take 20ms, with a long tail"}, {"one-way shared bandwidth", "payments", "orders", "", "64 KB"}}, "")
-	require.NoError(t, out.err())
+	require.NoError(t, out.Err())
 	there := injector.Way{Dir: link.ToServer}
 	assert.Equal(t, []Placed{
 		{ID: "fault-1", Kind: "slow traffic", From: "orders", To: "payments", Fault: injector.SlowTraffic{By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond, Spread: link.Pareto,

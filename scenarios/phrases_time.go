@@ -1,6 +1,10 @@
 package scenarios
 
-import "time"
+import (
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
 
 func timePhrases() []Phrase {
 	return []Phrase{
@@ -24,10 +28,10 @@ func effectPhrases() []Phrase {
 }
 
 // effects sets where effects are read.
-func (r *resolver) effects(at pos, route string) {
+func (r *resolver) effects(at source.Pos, route string) {
 	r.describe(at)
 	r.setOnce(&r.effectsAt, at, "where effects are read")
-	method, path, err := parseRoute(route)
+	method, path, err := source.ParseRoute(route)
 	if err != nil {
 		return // the caller reports it
 	}
@@ -35,7 +39,7 @@ func (r *resolver) effects(at pos, route string) {
 }
 
 // settles sets how long effects may take to appear.
-func (r *resolver) settles(at pos, within time.Duration) {
+func (r *resolver) settles(at source.Pos, within time.Duration) {
 	r.describe(at)
 	if r.setOnce(&r.settleAt, at, "how long effects take to settle") {
 		r.settleWithin = within

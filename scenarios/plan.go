@@ -11,6 +11,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // overhead estimates how long it takes to start, drain, read effects and stop.
@@ -136,7 +137,7 @@ func (e *Experiment) start(w io.Writer) {
 	}
 	var links []string
 	for _, l := range e.System.Links {
-		links = append(links, l.Name()+" ("+l.transport()+")")
+		links = append(links, l.Name()+" ("+l.Transport()+")")
 	}
 	if len(links) > 0 {
 		printMoment(w, 0, "open "+strings.Join(links, ", "))
@@ -213,22 +214,9 @@ func (p Placed) On() string {
 		return p.To
 	}
 	if on, ok := p.Fault.(injector.OnMessages); ok && on.Rule().Dir == message.ToClient {
-		return Link{From: p.To, To: p.From}.Name()
+		return system.Link{From: p.To, To: p.From}.Name()
 	}
-	return Link{From: p.From, To: p.To}.Name()
-}
-
-func (l Link) protocol() string {
-	if l.Protocol == "" {
-		return "tcp"
-	}
-	return l.Protocol
-}
-
-// udp reports whether the link carries datagrams.
-func (l Link) udp() bool {
-	row, _ := message.ProtocolOf(l.protocol())
-	return row.UDP
+	return system.Link{From: p.From, To: p.To}.Name()
 }
 
 // groupParts groups the faults of a step by fault. A partition has several parts.
@@ -260,7 +248,7 @@ func (p Placed) cut() string {
 // datagramParts counts the parts on links of datagrams.
 func (e *Experiment) datagramParts(parts []Placed) (n int) {
 	for _, p := range parts {
-		if l, _ := e.System.link(p.From, p.To); l.udp() {
+		if l, _ := e.System.Link(p.From, p.To); l.UDP() {
 			n++
 		}
 	}

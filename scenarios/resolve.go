@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // finish runs the passes that follow the sentences.
@@ -33,7 +35,7 @@ func (r *resolver) finish() {
 func (r *resolver) resolve() {
 	r.applyTLS()
 	if r.fromSentences {
-		r.System.validate(r.handlers, func(name, _ string) pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.addProblem)
+		r.System.Validate(r.handlers, func(name, _ string) source.Pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.addProblem)
 	}
 	for _, s := range r.ready {
 		if i := r.serviceNamed(s.at, s.service); i >= 0 {
@@ -81,7 +83,7 @@ func (r *resolver) placeFaults(p placement) {
 
 // validateFault validates a fault and its target. If the link goes in the opposite direction, it reverses a cut
 // between two services, a one-way fault, and a fault on messages.
-func (r *resolver) validateFault(at pos, p *Placed, misread bool) {
+func (r *resolver) validateFault(at source.Pos, p *Placed, misread bool) {
 	if f, ok := p.Fault.(interface{ Check() error }); ok && !misread {
 		if err := f.Check(); err != nil {
 			r.addProblem(at, err.Error(), "")
@@ -92,30 +94,30 @@ func (r *resolver) validateFault(at pos, p *Placed, misread bool) {
 	} else {
 		r.onLink(at, p, misread)
 	}
-	unknown := func(name string) bool { return !slices.Contains(r.System.names(), name) } // reported elsewhere
+	unknown := func(name string) bool { return !slices.Contains(r.System.Names(), name) } // reported elsewhere
 	if r.BlastRadius != nil && !slices.Contains(r.BlastRadius, p.To) && !unknown(p.To) && !slices.ContainsFunc(r.BlastRadius, unknown) {
-		r.addProblem(at, fmt.Sprintf("%q is outside of the blast radius (%s)", p.To, list(r.BlastRadius)), "widen the blast radius, or break another service")
+		r.addProblem(at, fmt.Sprintf("%q is outside of the blast radius (%s)", p.To, source.Quote(r.BlastRadius)), "widen the blast radius, or break another service")
 	}
 }
 
-func (r *resolver) onService(at pos, p *Placed) {
+func (r *resolver) onService(at source.Pos, p *Placed) {
 	i := r.serviceNamed(at, p.To)
 	if i >= 0 && len(r.System.Services[i].Command) == 0 {
 		r.addProblem(at, fmt.Sprintf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
 	}
 }
 
-func (r *resolver) onLink(at pos, p *Placed, misread bool) {
-	l, ok := r.System.link(p.From, p.To)
+func (r *resolver) onLink(at source.Pos, p *Placed, misread bool) {
+	l, ok := r.System.Link(p.From, p.To)
 	if one, can := p.Fault.(injector.OneWay); !ok && can {
 		if turned, isOneWay := one.Turn(); isOneWay {
-			if l, ok = r.System.link(p.To, p.From); ok {
+			if l, ok = r.System.Link(p.To, p.From); ok {
 				p.From, p.To, p.Fault = p.To, p.From, turned
 			}
 		}
 	}
 	if on, isOn := p.Fault.(injector.OnMessages); !ok && isOn {
-		if l, ok = r.System.link(p.To, p.From); ok { // messages from the dependency
+		if l, ok = r.System.Link(p.To, p.From); ok { // messages from the dependency
 			p.From, p.To, p.Fault = p.To, p.From, on.Back()
 		}
 	}
@@ -131,18 +133,18 @@ func (r *resolver) onLink(at pos, p *Placed, misread bool) {
 }
 
 // noLink reports a missing link.
-func (r *resolver) noLink(at pos, from, to string) {
+func (r *resolver) noLink(at source.Pos, from, to string) {
 	known := true
 	for _, name := range []string{from, to} {
-		if name != Clients && r.serviceNamed(at, name) < 0 {
+		if name != system.Clients && r.serviceNamed(at, name) < 0 {
 			known = false
 		}
 	}
 	if !known {
 		return
 	}
-	hint := r.System.linksOf(from, to)
-	if _, back := r.System.link(to, from); back {
+	hint := r.System.LinksOf(from, to)
+	if _, back := r.System.Link(to, from); back {
 		hint = fmt.Sprintf("did you mean from %q to %q?", to, from)
 	}
 	r.addProblem(at, fmt.Sprintf("%q does not depend on %q", from, to), hint)
@@ -150,7 +152,7 @@ func (r *resolver) noLink(at pos, from, to string) {
 
 // serves returns the service that answers a path: the one that declares the longest prefix of it, or else the only
 // service that no other depends on.
-func (r *resolver) serves(at pos, path string) string {
+func (r *resolver) serves(at source.Pos, path string) string {
 	best, longest := "", -1
 	for _, s := range r.System.Services {
 		for _, prefix := range s.Serves {
@@ -164,20 +166,22 @@ func (r *resolver) serves(at pos, path string) string {
 	}
 	var first []string
 	for _, s := range r.System.Services {
-		if !slices.ContainsFunc(r.System.Links, func(l Link) bool { return l.To == s.Name && l.From != Clients }) {
+		if !slices.ContainsFunc(r.System.Links, func(l system.Link) bool { return l.To == s.Name && l.From != system.Clients }) {
 			first = append(first, s.Name)
 		}
 	}
 	if len(first) == 1 {
 		return first[0]
 	}
-	r.addProblem(at, fmt.Sprintf("nobody knows which service answers %q: it could be %s", path, list(first)), "say in the system file what a service `serves`: [/orders]")
+	r.addProblem(at, fmt.Sprintf("nobody knows which service answers %q: it could be %s", path, source.Quote(first)), "say in the system file what a service `serves`: [/orders]")
 	return ""
 }
 
 // requireTCP reports a service that clients could only reach over a Unix socket, and returns its name.
-func (r *resolver) requireTCP(at pos, service string) string {
-	if slices.ContainsFunc(r.System.Services, func(s Service) bool { return s.Name == service && strings.HasPrefix(s.Address, unixPrefix) }) {
+func (r *resolver) requireTCP(at source.Pos, service string) string {
+	if slices.ContainsFunc(r.System.Services, func(s system.Service) bool {
+		return s.Name == service && strings.HasPrefix(s.Address, source.UnixPrefix)
+	}) {
 		r.addProblem(at, fmt.Sprintf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
 	}
 	return service
@@ -186,4 +190,19 @@ func (r *resolver) requireTCP(at pos, service string) string {
 func hasPathPrefix(path, prefix string) bool {
 	rest, ok := strings.CutPrefix(path, prefix)
 	return ok && (rest == "" || strings.HasSuffix(prefix, "/") || rest[0] == '/' || rest[0] == '?')
+}
+
+// applyTLS applies the sentences about TLS, after all links are known.
+func (r *resolver) applyTLS() {
+	for _, e := range r.tls {
+		i := slices.IndexFunc(r.System.Links, func(l system.Link) bool { return l.From == e.from && l.To == e.to })
+		switch {
+		case i < 0:
+			r.addProblem(e.at, fmt.Sprintf("there is no link from %q to %q", e.from, e.to), r.System.LinksOf(e.from, e.to))
+		case r.System.Links[i].TLS != nil:
+			r.addProblem(e.at, fmt.Sprintf("TLS from %q to %q is terminated already", e.from, e.to), "say it once")
+		default:
+			r.System.Links[i].TLS = &e.tls
+		}
+	}
 }

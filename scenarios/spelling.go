@@ -21,8 +21,8 @@ type respelled struct {
 func (r *resolver) unknown(s step, what string) {
 	at, hint := s.at, r.hint(s.text)
 	if fix, ok := r.respell(s.text); ok {
-		if s.exact && at.col > 0 {
-			at.col += sharedPrefix(s.text, fix.text)
+		if s.exact && at.Col > 0 {
+			at.Col += sharedPrefix(s.text, fix.text)
 		}
 		what, hint = what+": it has "+strings.Join(fix.causes, " and "), "write: "+fix.text
 	} else if strings.Count(s.text, `"`)%2 != 0 {

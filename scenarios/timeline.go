@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // timeline is the progress of a scenario while its steps are added.
@@ -25,20 +27,20 @@ const (
 // liveFault is an injection that no step has healed yet.
 type liveFault struct {
 	placed Placed
-	at     pos
+	at     source.Pos
 	held   bool // time passes while it is live
 	lasts  time.Duration
 }
 
 // endedFault is the end of a fault on a service that is not live.
 type endedFault struct {
-	at      pos
+	at      source.Pos
 	service string
 	kinds   []string // that the sentence ends
 }
 
 // track keeps the list of live faults up to date.
-func (r *resolver) track(at pos, a Action) {
+func (r *resolver) track(at source.Pos, a Action) {
 	switch a := a.(type) {
 	case Inject:
 		for _, p := range a.Faults {
@@ -53,14 +55,14 @@ func (r *resolver) track(at pos, a Action) {
 	case ChangeLoad:
 		r.elapse(a.Over)
 	case Confirm:
-		r.elapse(longest) // of unknown duration
+		r.elapse(source.Longest) // of unknown duration
 	case Heal:
 		r.heal(at, a)
 	}
 }
 
 // checkOverlap reports a fault on a service that already has one.
-func (r *resolver) checkOverlap(at pos, p Placed) {
+func (r *resolver) checkOverlap(at source.Pos, p Placed) {
 	for _, l := range r.live {
 		if p.From == "" && l.placed.From == "" && p.To == l.placed.To {
 			r.addProblem(at, fmt.Sprintf("%q is down or hangs already, since %s", p.To, l.at), fmt.Sprintf("say first `%q starts again` or `%q resumes`", p.To, p.To))
@@ -90,7 +92,7 @@ func (r *resolver) healed(i, n int) {
 	r.live = slices.Delete(r.live, i, i+n)
 }
 
-func (r *resolver) heal(at pos, h Heal) {
+func (r *resolver) heal(at source.Pos, h Heal) {
 	switch {
 	case len(r.live) == 0 && r.problems > 0: // an unknown sentence may have injected the fault
 	case len(r.live) == 0:
@@ -108,7 +110,7 @@ func (r *resolver) heal(at pos, h Heal) {
 }
 
 // healService heals the fault of one service that a sentence ends: "starts again" or "resumes".
-func (r *resolver) healService(at pos, service, by string) {
+func (r *resolver) healService(at source.Pos, service, by string) {
 	for _, l := range slices.Backward(r.live) {
 		if l.placed.To == service && l.placed.Fault.Kind().EndedBy == by {
 			r.act(at, Heal{Kind: l.placed.Kind, Service: service})

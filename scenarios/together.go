@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // together reads a table of faults. Each row is converted to the sentence of its kind, so that both have the same
@@ -64,7 +65,7 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 			names = append(names, k.Name)
 		}
 		slices.Sort(names)
-		a.r.addProblem(r.at("fault"), fmt.Sprintf("there is no fault %q", r.cell("fault")), didYouMean(name, names, "faults"))
+		a.r.addProblem(r.at("fault"), fmt.Sprintf("there is no fault %q", r.cell("fault")), source.DidYouMean(name, names, "faults"))
 		return Placed{}, false
 	}
 	value, share := r.cell("value"), r.cell("share")
@@ -101,8 +102,8 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 
 // quotedNames formats a cell with one name, or several separated by commas, as in a sentence.
 func quotedNames(cell string) string {
-	if all := split(cell); len(all) > 0 {
-		return list(all)
+	if all := source.Split(cell); len(all) > 0 {
+		return source.Quote(all)
 	}
 	return `""` // the sentence reports the empty name
 }
@@ -120,10 +121,10 @@ func (r tableRow) cell(column string) string {
 	return ""
 }
 
-func (r tableRow) at(column string) pos {
+func (r tableRow) at(column string) source.Pos {
 	at := r.line.at
 	if i := slices.Index(r.header, column); i >= 0 && i < len(r.cols) {
-		at.col = r.cols[i]
+		at.Col = r.cols[i]
 	}
 	return at
 }
@@ -134,10 +135,10 @@ func (a args) columns(required, optional []string) []tableRow {
 	ok := true
 	for i, c := range header.cells {
 		at := header.at
-		at.col = header.cols[i]
+		at.Col = header.cols[i]
 		switch {
 		case !slices.Contains(required, c) && !slices.Contains(optional, c):
-			a.r.addProblem(at, fmt.Sprintf("the table has no column %q", c), didYouMean(c, slices.Concat(required, optional), "columns"))
+			a.r.addProblem(at, fmt.Sprintf("the table has no column %q", c), source.DidYouMean(c, slices.Concat(required, optional), "columns"))
 			ok = false
 		case slices.Index(header.cells, c) < i:
 			a.r.addProblem(at, fmt.Sprintf("the column %q stands there twice", c), "leave one of them out")

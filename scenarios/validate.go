@@ -10,6 +10,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // validate examines the scenario as a whole.
@@ -28,10 +29,10 @@ const addLoad = `add: a steady load of 100 requests per second on "POST /orders"
 func (r *resolver) finishLoad() {
 	if r.Load == nil {
 		for _, setting := range []struct {
-			at   pos
+			at   source.Pos
 			what string
 		}{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}} {
-			if setting.at != (pos{}) {
+			if setting.at != (source.Pos{}) {
 				r.addMissing(setting.at, fmt.Sprintf("%s without a load: no client asks anything", setting.what), addLoad)
 			}
 		}
@@ -44,7 +45,7 @@ func (r *resolver) finishLoad() {
 		return
 	}
 	r.finishOutcomes()
-	if r.retryAt != (pos{}) && r.Load.KeyHeader == "" && strings.Contains(r.retryAt.text, "with the same key") {
+	if r.retryAt != (source.Pos{}) && r.Load.KeyHeader == "" && strings.Contains(r.retryAt.Text, "with the same key") {
 		r.addMissing(r.retryAt, "there is no key that could be the same", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
 	}
 	if r.Baseline == 0 && len(r.injections()) > 0 {
@@ -59,7 +60,7 @@ func (r *resolver) finishLoad() {
 // finishEffects stores the time in which effects settle, and reports a problem if no effects are read.
 func (r *resolver) finishEffects() {
 	switch {
-	case r.settleAt == (pos{}):
+	case r.settleAt == (source.Pos{}):
 	case r.Effects == nil:
 		r.addMissing(r.settleAt, "no effects are read in this scenario", `add: applied effects are read from "GET /ledger"`)
 	default:

@@ -7,6 +7,8 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // finishChecks validates the requirements of the checks, and completes them with settings of other sentences.
@@ -35,7 +37,7 @@ func (r *resolver) finishChecks() {
 	}
 }
 
-func (r *resolver) needsLoad(at pos, n check.Needs) {
+func (r *resolver) needsLoad(at source.Pos, n check.Needs) {
 	if r.Load == nil {
 		switch {
 		case n.Baseline:
@@ -54,19 +56,19 @@ func (r *resolver) needsLoad(at pos, n check.Needs) {
 	if n.Probe == check.OtherBody {
 		r.requireVaryingBodies(at)
 	}
-	if _, _, err := parseRoute(n.Route); err == nil {
+	if _, _, err := source.ParseRoute(n.Route); err == nil {
 		var routes []string
 		for _, rt := range r.Load.Mix {
 			routes = append(routes, rt.Name())
 		}
 		if !slices.Contains(routes, n.Route) {
-			r.addMissing(at, fmt.Sprintf("no load runs on %q", n.Route), didYouMean(n.Route, routes, "routes of the load"))
+			r.addMissing(at, fmt.Sprintf("no load runs on %q", n.Route), source.DidYouMean(n.Route, routes, "routes of the load"))
 		}
 	}
 }
 
 // checkTarget validates the service or link that a check is about.
-func (r *resolver) checkTarget(at pos, n check.Needs) {
+func (r *resolver) checkTarget(at source.Pos, n check.Needs) {
 	switch {
 	case n.To == "":
 		return
@@ -90,10 +92,10 @@ func (r *resolver) checkTarget(at pos, n check.Needs) {
 }
 
 // requireFault reports that no fault acts on a link or, without from, on a service.
-func (r *resolver) requireFault(at pos, from, to string) {
+func (r *resolver) requireFault(at source.Pos, from, to string) {
 	on, text := to, fmt.Sprintf("on %q itself", to)
 	if from != "" {
-		on, text = Link{From: from, To: to}.Name(), fmt.Sprintf("from %q to %q", from, to)
+		on, text = system.Link{From: from, To: to}.Name(), fmt.Sprintf("from %q to %q", from, to)
 	}
 	if !slices.ContainsFunc(r.injections(), func(p Placed) bool { return p.On() == on }) {
 		r.addMissing(at, "no fault of this scenario acts "+text, "ask about a fault that is injected above")
@@ -101,20 +103,20 @@ func (r *resolver) requireFault(at pos, from, to string) {
 }
 
 // linkOf returns the link that a check is about. Messages can go in either direction of a link.
-func (r *resolver) linkOf(n check.Needs) (Link, bool) {
-	l, ok := r.System.link(n.From, n.To)
+func (r *resolver) linkOf(n check.Needs) (system.Link, bool) {
+	l, ok := r.System.Link(n.From, n.To)
 	if !ok && n.Unit == "messages" {
-		l, ok = r.System.link(n.To, n.From)
+		l, ok = r.System.Link(n.To, n.From)
 	}
 	return l, ok
 }
 
-func (r *resolver) requireIncomingCalls(at pos, to string) {
+func (r *resolver) requireIncomingCalls(at source.Pos, to string) {
 	if r.serviceNamed(at, to) < 0 {
 		return
 	}
 	for _, l := range r.System.Links {
-		if row, ok := message.ProtocolOf(l.protocol()); ok && !row.UDP && l.To == to { // commands of Redis count as calls
+		if row, ok := message.ProtocolOf(l.ProtocolName()); ok && !row.UDP && l.To == to { // commands of Redis count as calls
 			return
 		}
 	}
@@ -122,24 +124,24 @@ func (r *resolver) requireIncomingCalls(at pos, to string) {
 }
 
 // requireUnit reports a link whose protocol does not have the given unit.
-func (r *resolver) requireUnit(at pos, l Link, unit string) {
+func (r *resolver) requireUnit(at source.Pos, l system.Link, unit string) {
 	if unit != "calls" && unit != "messages" {
 		return
 	}
-	if row, ok := message.ProtocolOf(l.protocol()); !ok || row.Unit != unit {
-		r.addProblem(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.protocol(), unit), "declare its protocol: "+strings.Join(protocolsWithUnit(unit), ", "))
+	if row, ok := message.ProtocolOf(l.ProtocolName()); !ok || row.Unit != unit {
+		r.addProblem(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.ProtocolName(), unit), "declare its protocol: "+strings.Join(protocolsWithUnit(unit), ", "))
 	}
 }
 
 // marker sets the header that marks fallbacks, if a check needs one, and returns it.
-func (r *resolver) marker(at pos, n check.Needs) string {
+func (r *resolver) marker(at source.Pos, n check.Needs) string {
 	if !n.Fallback || r.Load == nil {
 		return n.Header
 	}
 	r.Load.FallbackIsSuccess = true
 	mark := r.System.Fallback
 	if n.Header != "" {
-		mark, _ = parseHeader(n.Header)
+		mark, _ = source.ParseHeader(n.Header)
 	}
 	switch {
 	case mark == nil:
@@ -155,7 +157,7 @@ func (r *resolver) marker(at pos, n check.Needs) string {
 // requireVaryingBodies reports that a key cannot be sent again with a different body, because all bodies of a
 // route are the same. Firedrill does not alter bodies by itself: a service may rightly answer 400 to an unknown
 // field.
-func (r *resolver) requireVaryingBodies(at pos) {
+func (r *resolver) requireVaryingBodies(at source.Pos) {
 	if r.Load == nil {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // finishProof determines what the checks can prove. It reports checks that cannot fail, and warns of those that
@@ -51,7 +52,7 @@ func (r *resolver) finishProof() {
 }
 
 // checkCanFail reports a limit that no request can reach, since clients give up earlier.
-func (r *resolver) checkCanFail(at pos, limit time.Duration) {
+func (r *resolver) checkCanFail(at source.Pos, limit time.Duration) {
 	if patience := r.Load.Patience(true); limit > 0 && limit >= patience {
 		r.addProblem(at, fmt.Sprintf("this can never fail: clients give up, so that no request takes longer than %s", check.Duration(patience)),
 			fmt.Sprintf("write a limit below %s, or let clients give up later", check.Duration(patience)))

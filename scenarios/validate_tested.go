@@ -8,6 +8,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // A check that nothing could violate proves nothing. The functions in this file find such checks before the run,
@@ -73,7 +74,7 @@ func (r *resolver) held() time.Duration {
 // waits reports whether the only effect of a fault is that something waits, at most until healing. Datagram links
 // do not hold anything back.
 func (r *resolver) waits(p Placed) bool {
-	if l, linked := r.System.link(p.From, p.To); linked && l.udp() {
+	if l, linked := r.System.Link(p.From, p.To); linked && l.UDP() {
 		return false
 	}
 	return p.Fault.Kind().Waits
@@ -104,12 +105,12 @@ func (r *resolver) unreachable(k check.Kind) string {
 	var breaks []string
 	for _, p := range r.injections() {
 		for _, name := range []string{p.From, p.To} {
-			if name != "" && name != Clients {
+			if name != "" && name != system.Clients {
 				breaks = append(breaks, name)
 			}
 		}
 	}
-	if !r.System.knownUnconnected(service, breaks) {
+	if !r.System.KnownUnconnected(service, breaks) {
 		return ""
 	}
 	return fmt.Sprintf("%q is answered by %q, which no link connects with what breaks (%s): it cannot be affected", s.Route, service, quotedList(breaks))
@@ -121,82 +122,4 @@ func quotedList(names []string) string {
 		names[i] = fmt.Sprintf("%q", name)
 	}
 	return strings.Join(names, ", ")
-}
-
-// knownUnconnected reports whether it is certain that nothing connects a service with others, in either direction.
-// It is not certain if a service on its side already runs, or runs in this process, and declares no dependency.
-// Nor is it if a service on the other side has a fixed port or address, which others may know without a
-// declaration.
-func (s *System) knownUnconnected(service string, others []string) bool {
-	near := s.connected(service)
-	far := map[string]bool{}
-	for _, name := range others {
-		for other := range s.connected(name) {
-			far[other] = true
-		}
-	}
-	for _, x := range s.Services {
-		declares := slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == x.Name })
-		switch {
-		case near[x.Name] && far[x.Name]:
-			return false
-		case near[x.Name] && (x.Handler != nil || (x.Address != "" && !declares)):
-			return false
-		case far[x.Name] && (x.Port != 0 || x.Address != ""):
-			return false
-		}
-	}
-	return true
-}
-
-// connected returns a service and all services that links, addresses in commands, or groups connect with it.
-func (s *System) connected(service string) map[string]bool {
-	seen := map[string]bool{}
-	var visit func(name string)
-	visit = func(name string) {
-		if seen[name] || name == Clients {
-			return
-		}
-		seen[name] = true
-		for _, l := range s.Links {
-			switch name {
-			case l.From:
-				visit(l.To)
-			case l.To:
-				visit(l.From)
-			}
-		}
-		for _, g := range s.Groups {
-			if slices.Contains(g.Members, name) {
-				for _, member := range g.Members {
-					visit(member)
-				}
-			}
-		}
-		for _, x := range s.Services {
-			for _, y := range s.Services {
-				if x.hasAddressOf(y.Name) && (x.Name == name || y.Name == name) {
-					visit(x.Name)
-					visit(y.Name)
-				}
-			}
-		}
-	}
-	visit(service)
-	return seen
-}
-
-// hasAddressOf reports whether a service is given the address of another.
-func (s Service) hasAddressOf(other string) bool {
-	address := "${address:" + other + "}"
-	in := func(text string) bool { return strings.Contains(text, address) }
-	if slices.ContainsFunc(s.Command, in) {
-		return true
-	}
-	for _, value := range s.Env {
-		if in(value) {
-			return true
-		}
-	}
-	return false
 }

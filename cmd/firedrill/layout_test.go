@@ -31,6 +31,8 @@ var imports = map[string][]string{
 	"injector/bench":    {"injector/datagram", "injector/evidence", "injector/link", "injector/message", "injector/process"},
 	"scenarios/journal": {},
 	"scenarios/check":   {"scenarios/journal"},
+	"scenarios/source":  {"scenarios/journal"},
+	"scenarios/system":  {"injector/message", "injector/process", "scenarios/source"},
 	"scenarios":         {"injector/...", "scenarios/..."},
 	"reports":           {"scenarios/journal", "scenarios/check"},
 	"runner":            {"injector/...", "scenarios/...", "reports"},
@@ -51,7 +53,7 @@ var owners = map[string]struct {
 	"github.com/tsenart/vegeta/v12":       {[]string{"runner"}, 1},
 	"github.com/cucumber/godog":           {[]string{"runner/godogsteps"}, 0},
 	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, 0},
-	"github.com/goccy/go-yaml":            {[]string{"scenarios"}, 0},
+	"github.com/goccy/go-yaml":            {[]string{"scenarios/system"}, 0},
 	"github.com/cucumber/gherkin/go":      {[]string{"scenarios"}, 0},
 	"github.com/miekg/dns":                {[]string{"injector/datagram"}, 0},
 	"github.com/spf13/cobra":              {[]string{"cmd/firedrill"}, 0},
@@ -60,7 +62,7 @@ var owners = map[string]struct {
 }
 
 // testers lists additional packages that may import a library in their tests.
-var testers = map[string][]string{"github.com/cucumber/godog": {"runner"}}
+var testers = map[string][]string{"github.com/cucumber/godog": {"runner"}, "github.com/goccy/go-yaml": {"scenarios"}}
 
 const testsOnly = -1
 

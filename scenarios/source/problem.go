@@ -1,9 +1,13 @@
-package scenarios
+// Package source reads values in feature files and system files, such as "800ms" and "POST /orders", and collects
+// problems with their position, cause and remedy.
+package source
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -118,59 +122,87 @@ func (p Problems) Error() string {
 	return b.String()
 }
 
-// pos is the position of a sentence or value in a source file. The zero value is an unknown position.
-type pos struct {
-	file      string
-	line, col int
-	text      string // the source line
+// Pos is the position of a sentence or value in a source file. The zero value is an unknown position.
+type Pos struct {
+	File      string
+	Line, Col int
+	Text      string // the source line
 }
 
-func (p pos) String() string { return fmt.Sprintf("%s:%d", p.file, p.line) }
+func (p Pos) String() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
 
-// problemList collects problems. Equal ones are added once, since a Background is read for every scenario.
-type problemList struct{ list Problems }
+// List collects problems. Equal ones are added once, since a Background is read for every scenario.
+type List struct{ All Problems }
 
-func (c *problemList) add(at pos, what, hint string) {
-	p := Problem{File: at.file, Line: at.line, Col: at.col, Text: at.text, What: what, Hint: hint}
+func (c *List) Add(at Pos, what, hint string) {
+	p := Problem{File: at.File, Line: at.Line, Col: at.Col, Text: at.Text, What: what, Hint: hint}
 	switch {
-	case len(c.list) > maxProblems:
+	case len(c.All) > MaxProblems:
 		return
-	case len(c.list) == maxProblems:
-		p = Problem{What: fmt.Sprintf("there are more than %d problems; the others are not listed", maxProblems), Hint: "mend the first of them and try again"}
+	case len(c.All) == MaxProblems:
+		p = Problem{What: fmt.Sprintf("there are more than %d problems; the others are not listed", MaxProblems), Hint: "mend the first of them and try again"}
 	}
-	if !slices.Contains(c.list, p) {
-		c.list = append(c.list, p)
+	if !slices.Contains(c.All, p) {
+		c.All = append(c.All, p)
 	}
 }
 
-// full reports whether further problems are discarded.
-func (c *problemList) full() bool { return len(c.list) > maxProblems }
+// Full reports whether further problems are discarded.
+func (c *List) Full() bool { return len(c.All) > MaxProblems }
 
-// err returns the problems, sorted, or nil if there are none.
-func (c *problemList) err() error {
-	if len(c.list) == 0 {
+// Err returns the problems, sorted, or nil if there are none.
+func (c *List) Err() error {
+	if len(c.All) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(c.list, func(a, b Problem) int {
+	slices.SortStableFunc(c.All, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
-	return c.list
+	return c.All
 }
 
 // mistake is an error with a hint.
 type mistake struct{ what, hint string }
 
-func mistakef(hint, format string, args ...any) error {
+func Mistakef(hint, format string, args ...any) error {
 	return &mistake{what: fmt.Sprintf(format, args...), hint: hint}
 }
 
 func (m *mistake) Error() string { return m.what + ": " + m.hint }
 
-// parts returns the cause and the hint of an error.
-func parts(err error) (what, hint string) {
+// Parts returns the cause and the hint of an error.
+func Parts(err error) (what, hint string) {
 	var m *mistake
 	if errors.As(err, &m) {
 		return m.what, m.hint
 	}
 	return err.Error(), ""
 }
+
+// RecoverPanic reports a panic of a parser as a problem, so that no file can crash the program. It must be
+// deferred.
+func (c *List) RecoverPanic(file string) {
+	if r := recover(); r != nil {
+		c.Add(Pos{File: file}, fmt.Sprintf("reading the file panicked: %v", r), "this is a bug in firedrill: please report it with the file")
+	}
+}
+
+// ReadFile returns the content of a file, or an error if it is larger than limit bytes.
+func ReadFile(fsys fs.FS, name string, limit int) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	raw, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(raw) > limit {
+		return nil, fmt.Errorf("%q is larger than %d MiB", name, limit>>20)
+	}
+	return raw, nil
+}
+
+// MaxProblems is how many problems are listed.
+const MaxProblems = 500

@@ -1,4 +1,4 @@
-package scenarios
+package system
 
 import _ "embed" // for the schema
 

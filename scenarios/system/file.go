@@ -1,4 +1,4 @@
-package scenarios
+package system
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // The keys of the mappings in a system file. They must match system.schema.json.
@@ -27,23 +29,21 @@ var (
 	linkKeys    = []string{"protocol", "framing", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol"}
 )
 
-// ReadSystem reads a system file. The error is of type Problems if the file could be read but is not valid.
+// Read reads a system file. The error is of type Problems if the file could be read but is not valid. Services
+// named in handlers need no command.
 //
 // Parsing is strict: unknown keys, wrong types and duplicate keys are errors. Schema returns the JSON Schema of
 // the file.
-func ReadSystem(fsys fs.FS, name string) (System, error) { return readSystem(fsys, name, nil) }
-
-// readSystem is ReadSystem with services, named in handlers, that need no command.
-func readSystem(fsys fs.FS, name string, handlers []string) (System, error) {
-	raw, err := readFile(fsys, name, maxSystemFile)
+func Read(fsys fs.FS, name string, handlers []string) (System, error) {
+	raw, err := source.ReadFile(fsys, name, maxSystemFile)
 	if err != nil {
 		return System{}, err
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
-	r := &reader{file: name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), positions: map[string]pos{}}
+	r := &reader{file: name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), positions: map[string]source.Pos{}}
 	r.sys.File, r.sys.Dir = name, path.Dir(name)
 	r.read(raw, handlers)
-	return r.sys, r.out.err()
+	return r.sys, r.out.Err()
 }
 
 // reader reads a system file and records positions. It walks the syntax tree, because a decoder would report only
@@ -51,13 +51,13 @@ func readSystem(fsys fs.FS, name string, handlers []string) (System, error) {
 type reader struct {
 	file      string
 	lines     []string
-	out       problemList
+	out       source.List
 	sys       System
-	positions map[string]pos
+	positions map[string]source.Pos
 }
 
 func (r *reader) read(raw []byte, handlers []string) {
-	defer r.out.recoverPanic(r.file)
+	defer r.out.RecoverPanic(r.file)
 	tokens := lexer.Tokenize(string(raw))
 	if !r.parsable(tokens) {
 		return
@@ -68,15 +68,15 @@ func (r *reader) read(raw []byte, handlers []string) {
 		return
 	}
 	if len(doc.Docs) == 0 || doc.Docs[0].Body == nil {
-		r.out.add(pos{file: r.file, line: 1}, "the file is empty", "describe at least one service under `services`")
+		r.out.Add(source.Pos{File: r.file, Line: 1}, "the file is empty", "describe at least one service under `services`")
 		return
 	}
 	if len(doc.Docs) > 1 {
-		r.out.add(r.at(doc.Docs[1].Body), "the file holds a second document", "leave one of them out")
+		r.out.Add(r.at(doc.Docs[1].Body), "the file holds a second document", "leave one of them out")
 	}
 	r.mapping(doc.Docs[0].Body, "the system", systemKeys, r.system)
-	if len(r.sys.Services) == 0 && len(r.out.list) == 0 {
-		r.out.add(pos{file: r.file, line: 1}, "the file describes no service", "describe at least one under `services`")
+	if len(r.sys.Services) == 0 && len(r.out.All) == 0 {
+		r.out.Add(source.Pos{File: r.file, Line: 1}, "the file describes no service", "describe at least one under `services`")
 	}
 	for i, s := range r.sys.Services {
 		if slices.Contains(handlers, s.Name) {
@@ -84,20 +84,20 @@ func (r *reader) read(raw []byte, handlers []string) {
 		}
 	}
 	if len(r.sys.Services) > 0 {
-		r.sys.validate(handlers, r.where, r.out.add)
+		r.sys.Validate(handlers, r.where, r.out.Add)
 	}
 }
 
-func (r *reader) system(key string, v ast.Node, at pos) {
+func (r *reader) system(key string, v ast.Node, at source.Pos) {
 	switch key {
 	case "services":
 		r.mapping(v, "services", nil, r.service)
 	case "clients":
-		r.mapping(v, "clients", clientsKeys, func(_ string, v ast.Node, _ pos) { r.depends(Clients, v) })
+		r.mapping(v, "clients", clientsKeys, func(_ string, v ast.Node, _ source.Pos) { r.depends(Clients, v) })
 	case "groups":
 		r.mapping(v, "groups", nil, r.group)
 	case "fallback":
-		h, err := parseHeader(r.text(v))
+		h, err := source.ParseHeader(r.text(v))
 		if err != nil {
 			r.addProblem(v, err)
 			return
@@ -108,18 +108,18 @@ func (r *reader) system(key string, v ast.Node, at pos) {
 	}
 }
 
-func (r *reader) service(name string, v ast.Node, at pos) {
+func (r *reader) service(name string, v ast.Node, at source.Pos) {
 	s := Service{Name: name}
 	r.positions[name] = at
-	before := len(r.out.list)
-	known := r.mapping(v, fmt.Sprintf("the service %q", name), serviceKeys, func(key string, v ast.Node, at pos) {
+	before := len(r.out.All)
+	known := r.mapping(v, fmt.Sprintf("the service %q", name), serviceKeys, func(key string, v ast.Node, at source.Pos) {
 		r.positions[name+"/"+key] = at
 		switch key {
 		case "command":
 			s.Command = r.command(name, v)
 		case "env":
 			s.Env = map[string]string{}
-			r.mapping(v, "env", nil, func(key string, v ast.Node, at pos) {
+			r.mapping(v, "env", nil, func(key string, v ast.Node, at source.Pos) {
 				r.positions[name+"/env "+key] = r.at(v)
 				s.Env[key] = r.text(v)
 			})
@@ -133,7 +133,7 @@ func (r *reader) service(name string, v ast.Node, at pos) {
 			s.Stop = r.stop(v)
 		case "address":
 			var err error
-			if s.Address, err = parseAddress(r.text(v)); err != nil {
+			if s.Address, err = source.ParseAddress(r.text(v)); err != nil {
 				r.addProblem(v, err)
 			}
 		case "serves":
@@ -147,9 +147,9 @@ func (r *reader) service(name string, v ast.Node, at pos) {
 		}
 	})
 	if s.Install != "" && s.Needs == "" {
-		r.out.add(r.where(name, "install"), "`install` without `needs`: nobody knows what it is for", "name the program in `needs`")
+		r.out.Add(r.where(name, "install"), "`install` without `needs`: nobody knows what it is for", "name the program in `needs`")
 	}
-	if !known || (len(r.out.list) > before && len(s.Command) == 0) {
+	if !known || (len(r.out.All) > before && len(s.Command) == 0) {
 		s.Address = cmp.Or(s.Address, "unknown") // to report a mistake only once
 	}
 	r.sys.Services = append(r.sys.Services, s)
@@ -159,13 +159,13 @@ func (r *reader) service(name string, v ast.Node, at pos) {
 func (r *reader) command(service string, v ast.Node) []string {
 	if _, isList := v.(*ast.SequenceNode); !isList {
 		if s, ok := v.(*ast.StringNode); ok {
-			r.out.add(r.at(v), "a command is a list of arguments, not a line for a shell", `write a list: ["`+strings.Join(strings.Fields(s.Value), `", "`)+`"]`)
+			r.out.Add(r.at(v), "a command is a list of arguments, not a line for a shell", `write a list: ["`+strings.Join(strings.Fields(s.Value), `", "`)+`"]`)
 			return []string{s.Value}
 		}
 	}
 	args := r.list(v, func(i int, v ast.Node) { r.positions[fmt.Sprintf("%s/command %d", service, i)] = r.at(v) })
 	if len(args) == 0 || args[0] == "" {
-		r.out.add(r.at(v), "the command is empty", "write a list: the program, then its arguments")
+		r.out.Add(r.at(v), "the command is empty", "write a list: the program, then its arguments")
 	}
 	return args
 }
@@ -173,30 +173,30 @@ func (r *reader) command(service string, v ast.Node) []string {
 func (r *reader) ready(v ast.Node) Ready {
 	var ready Ready
 	set := 0
-	r.mapping(v, "ready", readyKeys, func(key string, v ast.Node, at pos) {
+	r.mapping(v, "ready", readyKeys, func(key string, v ast.Node, at source.Pos) {
 		if key != "within" {
 			set++
 		}
 		switch key {
 		case "tcp":
 			if ready.TCP = r.boolValue(v); !ready.TCP {
-				r.out.add(r.at(v), "`tcp: false` says nothing", "leave it out, or say how else to know that the service is ready")
+				r.out.Add(r.at(v), "`tcp: false` says nothing", "leave it out, or say how else to know that the service is ready")
 			}
 		case "http":
 			if ready.HTTP = r.text(v); !strings.HasPrefix(ready.HTTP, "/") {
-				r.out.add(r.at(v), fmt.Sprintf("%q is not a path", ready.HTTP), "write a path on the service, such as /livez")
+				r.out.Add(r.at(v), fmt.Sprintf("%q is not a path", ready.HTTP), "write a path on the service, such as /livez")
 			}
 		case "line":
 			ready.Line = r.anyText(v)
 			if _, err := regexp.Compile(ready.Line); err != nil {
-				r.out.add(r.at(v), fmt.Sprintf("%q is not a regular expression: %v", ready.Line, err), "write a part of the line, with a backslash before ( ) [ ] . * + ?")
+				r.out.Add(r.at(v), fmt.Sprintf("%q is not a regular expression: %v", ready.Line, err), "write a part of the line, with a backslash before ( ) [ ] . * + ?")
 			}
 		case "within":
 			ready.Within = r.duration(v)
 		}
 	})
 	if set > 1 {
-		r.out.add(r.at(v), "`ready` says more than one way to know", "choose one of tcp, http, line")
+		r.out.Add(r.at(v), "`ready` says more than one way to know", "choose one of tcp, http, line")
 	}
 	return ready
 }
@@ -204,23 +204,23 @@ func (r *reader) ready(v ast.Node) Ready {
 // depends reads the links of a service: a mapping from dependencies to protocols or to the keys of a link, or a
 // list of names.
 func (r *reader) depends(from string, v ast.Node) {
-	add := func(l Link, at pos) {
+	add := func(l Link, at source.Pos) {
 		r.positions[l.Name()] = at
 		r.sys.Links = append(r.sys.Links, l)
 	}
 	if _, isList := v.(*ast.SequenceNode); isList {
-		var positions []pos
+		var positions []source.Pos
 		names := r.list(v, func(_ int, v ast.Node) { positions = append(positions, r.at(v)) })
 		for i, to := range names {
 			if slices.Index(names, to) < i {
-				r.out.add(positions[i], fmt.Sprintf("%q stands there twice", to), "leave it out")
+				r.out.Add(positions[i], fmt.Sprintf("%q stands there twice", to), "leave it out")
 				continue
 			}
 			add(Link{From: from, To: to}, positions[i])
 		}
 		return
 	}
-	r.mapping(v, "depends", nil, func(to string, v ast.Node, at pos) {
+	r.mapping(v, "depends", nil, func(to string, v ast.Node, at source.Pos) {
 		l := Link{From: from, To: to}
 		r.positions[l.Name()+"/protocol"] = r.at(v)
 		if s, ok := v.(*ast.StringNode); ok {
@@ -235,25 +235,25 @@ func (r *reader) depends(from string, v ast.Node) {
 func (r *reader) prefixes(v ast.Node) []string {
 	return r.list(v, func(_ int, v ast.Node) {
 		if s, ok := v.(*ast.StringNode); ok && !strings.HasPrefix(s.Value, "/") {
-			r.out.add(r.at(v), fmt.Sprintf("%q is not a path", s.Value), "write the beginning of a path, such as /orders")
+			r.out.Add(r.at(v), fmt.Sprintf("%q is not a path", s.Value), "write the beginning of a path, such as /orders")
 		}
 	})
 }
 
 // where returns the position of a service, a link or one of their keys.
-func (r *reader) where(name, key string) pos {
+func (r *reader) where(name, key string) source.Pos {
 	if at, ok := r.positions[name+"/"+key]; ok && key != "" {
 		return at
 	}
 	if at, ok := r.positions[name]; ok {
 		return at
 	}
-	return pos{file: r.file, line: 1}
+	return source.Pos{File: r.file, Line: 1}
 }
 
 // syntax reports a file that is not valid YAML.
 func (r *reader) syntax(err error) {
-	at, what := pos{file: r.file, line: 1}, err.Error()
+	at, what := source.Pos{File: r.file, Line: 1}, err.Error()
 	var e yaml.Error
 	if asYAML(err, &e) {
 		what = e.GetMessage()
@@ -265,11 +265,11 @@ func (r *reader) syntax(err error) {
 	if strings.Contains(what, "already defined") {
 		hint = "leave one of them out"
 	}
-	r.out.add(at, strings.TrimSpace(what), hint)
+	r.out.Add(at, strings.TrimSpace(what), hint)
 }
 
 func (r *reader) duration(v ast.Node) time.Duration {
-	t, err := parseDuration(r.text(v))
+	t, err := source.ParseDuration(r.text(v))
 	if err != nil {
 		r.addProblem(v, err)
 	}

@@ -1,4 +1,4 @@
-package scenarios
+package system
 
 import (
 	"fmt"
@@ -7,12 +7,13 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // stop reads how a service is stopped.
 func (r *reader) stop(v ast.Node) Stopping {
 	var stop Stopping
-	r.mapping(v, "stop", stopKeys, func(key string, v ast.Node, _ pos) {
+	r.mapping(v, "stop", stopKeys, func(key string, v ast.Node, _ source.Pos) {
 		switch key {
 		case "signal":
 			stop.Signal = r.text(v)
@@ -40,6 +41,6 @@ func (s Service) validateStop() (what, hint string) {
 	case slices.Contains(signals, "SIG"+s.Stop.Signal):
 		return fmt.Sprintf("%q is no signal that asks a program to end", s.Stop.Signal), fmt.Sprintf("did you mean %q?", "SIG"+s.Stop.Signal)
 	default:
-		return fmt.Sprintf("%q is no signal that asks a program to end", s.Stop.Signal), didYouMean(s.Stop.Signal, signals, "signals")
+		return fmt.Sprintf("%q is no signal that asks a program to end", s.Stop.Signal), source.DidYouMean(s.Stop.Signal, signals, "signals")
 	}
 }

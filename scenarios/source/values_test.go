@@ -1,4 +1,4 @@
-package scenarios
+package source
 
 import (
 	"testing"
@@ -6,81 +6,59 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/firedrill-dev/firedrill/injector"
 )
-
-func TestDurations(t *testing.T) {
-	for s, want := range map[string]time.Duration{"800ms": 800 * time.Millisecond, "2s": 2 * time.Second, "5m": 5 * time.Minute, "1 minute": time.Minute, "30 seconds": 30 * time.Second,
-		"1.5h": 90 * time.Minute, "1m30s": 90 * time.Second, "1h1m1s": time.Hour + time.Minute + time.Second, "20 µs": 20 * time.Microsecond, "24h": 24 * time.Hour} {
-		d, out := parseSentence(t, s+" pass", nil, "")
-		require.NoError(t, out.err(), s)
-		assert.Equal(t, Wait{For: want}, d.Steps[0].Do, s)
-
-		d, out = parseSentence(t, injector.Duration(want)+" pass", nil, "")
-		require.NoError(t, out.err(), s)
-		assert.Equal(t, Wait{For: want}, d.Steps[0].Do, "as it is printed: %s", injector.Duration(want))
-	}
-	for _, s := range []string{"", "5", "s", "5 parsecs", "0s", "-1s", "25h", "1e9h", "NaNs", "9999999999999999999h", "1.2.3s", "1,5s"} {
-		_, err := parseDuration(s)
-		assert.Error(t, err, s)
-	}
-	for d, want := range map[time.Duration]string{90 * time.Second: "1m30s", 5 * time.Minute: "5m", 2 * time.Hour: "2h", 10 * time.Second: "10s", time.Hour + 30*time.Second: "1h0m30s", 0: "0s"} {
-		assert.Equal(t, want, injector.Duration(d))
-	}
-}
 
 func TestSizes(t *testing.T) {
 	for s, want := range map[string]int64{"64 KB": 64_000, "64KiB": 65_536, "512 B": 512, "1.5 MB": 1_500_000, "2 GiB": 2 << 30, "7 bytes": 7} {
-		got, err := parseSize(s)
+		got, err := ParseSize(s)
 		require.NoError(t, err, s)
 		assert.Equal(t, want, got, s)
 	}
 	for _, s := range []string{"", "64", "64 K", "0 KB", "-1 B", "1e30 GB", "9999999 GB", "0.1 B"} {
-		_, err := parseSize(s)
+		_, err := ParseSize(s)
 		assert.Error(t, err, s)
 	}
 }
 
 func TestLimits(t *testing.T) {
 	for s, want := range map[string]int64{"4 KB": 4000, "1 B": 1, "2 MB": 2_000_000} {
-		size, d, err := parseLimit(s)
+		size, d, err := ParseLimit(s)
 		require.NoError(t, err, s)
 		assert.Equal(t, want, size, s)
 		assert.Zero(t, d, s)
 	}
 	for s, want := range map[string]time.Duration{"2s": 2 * time.Second, "2 m": 2 * time.Minute, "1m30s": 90 * time.Second} {
-		size, d, err := parseLimit(s)
+		size, d, err := ParseLimit(s)
 		require.NoError(t, err, s)
 		assert.Equal(t, want, d, s)
 		assert.Zero(t, size, s)
 	}
 	for s, want := range map[string]string{"4": "neither", "4 bananas": "neither", "0 KB": "not a size", "0s": "above 0", "": "neither"} {
-		_, _, err := parseLimit(s)
+		_, _, err := ParseLimit(s)
 		require.ErrorContains(t, err, want, s)
 	}
 }
 
 func TestDelays(t *testing.T) {
 	for s, want := range map[string]time.Duration{"0ms": 0, "0 seconds": 0, "5ms": 5 * time.Millisecond} {
-		got, err := parseDelay(s)
+		got, err := ParseDelay(s)
 		require.NoError(t, err, s)
 		assert.Equal(t, want, got, s)
 	}
 	for _, s := range []string{"0", "-1ms", "48h"} {
-		_, err := parseDelay(s)
+		_, err := ParseDelay(s)
 		assert.Error(t, err, s)
 	}
 }
 
 func TestShares(t *testing.T) {
 	for s, want := range map[string]float64{"0%": 0, "99.9%": 0.999, "100%": 1, "12.5%": 0.125, "0.001%": 0.00001} {
-		got, err := parsePercent(s)
+		got, err := ParsePercent(s)
 		require.NoError(t, err, s)
 		assert.Equal(t, want, got, s)
 	}
 	for _, s := range []string{"", "%", "5", "-1%", "100.1%", "NaN%", "1.2.3%"} {
-		_, err := parsePercent(s)
+		_, err := ParsePercent(s)
 		assert.Error(t, err, s)
 	}
 }
@@ -88,7 +66,7 @@ func TestShares(t *testing.T) {
 func TestNearest(t *testing.T) {
 	names := []string{"orders", "payments", "recs", "db"}
 	for word, want := range map[string]string{"ordres": "orders", "Payments": "payments", "pay": "payments", "rec": "recs", "bd": "", "x": "", "moonshine": ""} {
-		assert.Equal(t, want, nearest(word, names), word)
+		assert.Equal(t, want, Nearest(word, names), word)
 	}
 }
 
@@ -97,6 +75,6 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{{"", "", 0}, {"", "ab", 2}, {"ab", "", 2}, {"abc", "abc", 0}, {"abc", "acb", 1}, {"abc", "abd", 1}, {"abc", "xabc", 1}, {"kitten", "sitting", 3}, {"é", "e", 1}} {
-		assert.Equal(t, c.want, distance(c.a, c.b), "%q %q", c.a, c.b)
+		assert.Equal(t, c.want, Distance(c.a, c.b), "%q %q", c.a, c.b)
 	}
 }

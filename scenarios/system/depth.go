@@ -1,4 +1,4 @@
-package scenarios
+package system
 
 import (
 	"fmt"
@@ -52,13 +52,19 @@ func (r *reader) parsable(tokens token.Tokens) bool {
 	for _, t := range tokens {
 		switch t.Type {
 		case token.AnchorType, token.AliasType, token.MergeKeyType:
-			r.out.add(r.posAt(t.Position.Line, t.Position.Column), "an anchor or an alias cannot be used here", "write the value at each place")
+			r.out.Add(r.posAt(t.Position.Line, t.Position.Column), "an anchor or an alias cannot be used here", "write the value at each place")
 			return false
 		}
 	}
 	t := tooDeep(tokens)
 	if t != nil {
-		r.out.add(r.posAt(t.Position.Line, t.Position.Column), fmt.Sprintf("mappings and lists are nested more than %d deep", maxDepth), "a system file needs six levels at most")
+		r.out.Add(r.posAt(t.Position.Line, t.Position.Column), fmt.Sprintf("mappings and lists are nested more than %d deep", maxDepth), "a system file needs six levels at most")
 	}
 	return t == nil
 }
+
+// Limits on system files; see those on feature files.
+const (
+	maxSystemFile = 1 << 20
+	maxDepth      = 32 // nesting of mappings and lists
+)

@@ -1,8 +1,10 @@
-package scenarios
+package system
 
 import (
 	"slices"
 	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // Order returns the services in order of their start, dependencies first. Services that depend on each other in a
@@ -27,7 +29,7 @@ func (s *System) Order() ([]Service, error) {
 				}
 			} else if circle := append(s.way(l.To, l.From), l.From); !s.together(circle) {
 				slices.Reverse(circle)
-				return mistakef("leave out one of the links, none of them could start first, or make peers a group, whose members start together",
+				return source.Mistakef("leave out one of the links, none of them could start first, or make peers a group, whose members start together",
 					"services depend on each other in a circle (%s)", strings.Join(circle, " -> "))
 			}
 		}

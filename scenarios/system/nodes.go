@@ -1,4 +1,4 @@
-package scenarios
+package system
 
 import (
 	"errors"
@@ -7,22 +7,24 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 func asYAML(err error, e *yaml.Error) bool { return errors.As(err, e) }
 
 // posAt returns a position in the file.
-func (r *reader) posAt(line, col int) pos {
-	at := pos{file: r.file, line: line, col: col}
+func (r *reader) posAt(line, col int) source.Pos {
+	at := source.Pos{File: r.file, Line: line, Col: col}
 	if line >= 1 && line <= len(r.lines) {
-		at.text = r.lines[line-1]
+		at.Text = r.lines[line-1]
 	}
 	return at
 }
 
-func (r *reader) at(n ast.Node) pos {
+func (r *reader) at(n ast.Node) source.Pos {
 	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
-		return pos{file: r.file, line: 1}
+		return source.Pos{File: r.file, Line: 1}
 	}
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
 		return r.at(m.Values[0].Key)
@@ -32,13 +34,13 @@ func (r *reader) at(n ast.Node) pos {
 }
 
 func (r *reader) addProblem(n ast.Node, err error) {
-	what, hint := parts(err)
-	r.out.add(r.at(n), what, hint)
+	what, hint := source.Parts(err)
+	r.out.Add(r.at(n), what, hint)
 }
 
 // mapping calls each for every entry. keys are the allowed keys; nil allows all. It returns false if n is not a
 // mapping.
-func (r *reader) mapping(n ast.Node, what string, keys []string, each func(key string, v ast.Node, at pos)) bool {
+func (r *reader) mapping(n ast.Node, what string, keys []string, each func(key string, v ast.Node, at source.Pos)) bool {
 	var values []*ast.MappingValueNode
 	switch n := n.(type) {
 	case *ast.MappingNode:
@@ -46,22 +48,22 @@ func (r *reader) mapping(n ast.Node, what string, keys []string, each func(key s
 	case *ast.MappingValueNode:
 		values = []*ast.MappingValueNode{n}
 	default:
-		r.out.add(r.at(n), fmt.Sprintf("%s has to be a mapping, not %s", what, kindOf(n)), "write `key: value` lines, indented")
+		r.out.Add(r.at(n), fmt.Sprintf("%s has to be a mapping, not %s", what, kindOf(n)), "write `key: value` lines, indented")
 		return false
 	}
 	seen := map[string]bool{}
 	for _, v := range values {
 		k, ok := v.Key.(*ast.StringNode)
 		if !ok {
-			r.out.add(r.at(v.Key), fmt.Sprintf("a key of %s has to be a word, not %s", what, kindOf(v.Key)), "write it in quotes")
+			r.out.Add(r.at(v.Key), fmt.Sprintf("a key of %s has to be a word, not %s", what, kindOf(v.Key)), "write it in quotes")
 			continue
 		}
 		key := k.Value
 		switch {
 		case seen[key]:
-			r.out.add(r.at(v.Key), fmt.Sprintf("%q stands there twice", key), "leave one of them out")
+			r.out.Add(r.at(v.Key), fmt.Sprintf("%q stands there twice", key), "leave one of them out")
 		case keys != nil && !slices.Contains(keys, key):
-			r.out.add(r.at(v.Key), fmt.Sprintf("%s has no key %q", what, key), didYouMean(key, keys, "keys"))
+			r.out.Add(r.at(v.Key), fmt.Sprintf("%s has no key %q", what, key), source.DidYouMean(key, keys, "keys"))
 		default:
 			each(key, v.Value, r.at(v.Key))
 		}
@@ -74,7 +76,7 @@ func (r *reader) mapping(n ast.Node, what string, keys []string, each func(key s
 func (r *reader) list(n ast.Node, each func(i int, v ast.Node)) []string {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		r.out.add(r.at(n), "this has to be a list, not "+kindOf(n), `write ["a", "b"]`)
+		r.out.Add(r.at(n), "this has to be a list, not "+kindOf(n), `write ["a", "b"]`)
 		return nil
 	}
 	var all []string
@@ -89,7 +91,7 @@ func (r *reader) list(n ast.Node, each func(i int, v ast.Node)) []string {
 // cannot be passed to a program.
 func (r *reader) text(n ast.Node) string {
 	s := r.anyText(n)
-	if err := noControl(s); err != nil {
+	if err := source.NoControl(s); err != nil {
 		r.addProblem(n, err)
 	}
 	return s
@@ -104,14 +106,14 @@ func (r *reader) anyText(n ast.Node) string {
 	case *ast.LiteralNode:
 		return n.Value.Value
 	}
-	r.out.add(r.at(n), "this has to be a text, not "+kindOf(n), "write it in quotes")
+	r.out.Add(r.at(n), "this has to be a text, not "+kindOf(n), "write it in quotes")
 	return ""
 }
 
 func (r *reader) boolValue(n ast.Node) bool {
 	b, ok := n.(*ast.BoolNode)
 	if !ok {
-		r.out.add(r.at(n), "this has to be true or false, not "+kindOf(n), "write true or false, without quotes")
+		r.out.Add(r.at(n), "this has to be true or false, not "+kindOf(n), "write true or false, without quotes")
 		return false
 	}
 	return b.Value
@@ -120,12 +122,12 @@ func (r *reader) boolValue(n ast.Node) bool {
 func (r *reader) port(n ast.Node) int {
 	i, ok := n.(*ast.IntegerNode)
 	if !ok {
-		r.out.add(r.at(n), "a port has to be a number, not "+kindOf(n), "write 8080, or leave it out for a free one")
+		r.out.Add(r.at(n), "a port has to be a number, not "+kindOf(n), "write 8080, or leave it out for a free one")
 		return 0
 	}
 	value, ok := i.Value.(uint64)
 	if !ok || value > 65535 {
-		r.out.add(r.at(n), fmt.Sprintf("%v is not a port", i.Value), "write one from 1 to 65535, or leave it out for a free one")
+		r.out.Add(r.at(n), fmt.Sprintf("%v is not a port", i.Value), "write one from 1 to 65535, or leave it out for a free one")
 		return 0
 	}
 	return int(value)
