@@ -11,6 +11,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -25,15 +26,8 @@ type args struct {
 	exact  bool // the text is the same as in the file, so columns are known
 	values []string
 	from   []int
-	table  []line
+	table  []feature.Line
 	doc    *string
-}
-
-// line is a row of a table.
-type line struct {
-	at    source.Pos
-	cells []string
-	cols  []int
 }
 
 // Has reports whether an optional parameter is present.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -27,7 +28,7 @@ type Builder struct {
 func New(name string) *Builder {
 	b := &Builder{}
 	at := caller()
-	b.r = newResolver(&Experiment{Name: name, ID: contentID("", name, nil), Line: at.Line}, at, &b.out, standard())
+	b.r = newResolver(&Experiment{Name: name, ID: feature.ID("", name, nil), Line: at.Line}, at, &b.out, standard())
 	return b
 }
 

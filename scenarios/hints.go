@@ -104,7 +104,7 @@ func (r *resolver) quoted(text string) string {
 	})
 	ends := outsideQuotes(routes, func(s string) string { return unquotedName.ReplaceAllString(s, `$1"$2"`) })
 	for _, try := range []string{routes, named, ends} {
-		if try != text && len(r.vocabulary.match(try)) > 0 {
+		if try != text && r.vocabulary.knows(try) {
 			return try
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 
@@ -44,9 +45,7 @@ func Parse(s Source) ([]*Experiment, error) {
 	var es []*Experiment
 	selected := 0
 	for _, f := range p.files() {
-		all := p.scenarios(f)
-		identify(all)
-		for _, sc := range all {
+		for _, sc := range feature.Read(p.FS, f.name, p.Vocabulary.knows, &p.out) {
 			if !f.selects(sc) || !wanted(sc) {
 				continue
 			}
@@ -91,7 +90,7 @@ func (p *parse) open(name string) (system.System, error) {
 }
 
 // wanted returns a function that reports whether tags and name select a scenario.
-func (p *parse) wanted() func(*scenario) bool {
+func (p *parse) wanted() func(*feature.Scenario) bool {
 	var expr tags.Evaluatable
 	if strings.TrimSpace(p.Tags) != "" {
 		var err error
@@ -111,8 +110,8 @@ func (p *parse) wanted() func(*scenario) bool {
 		}
 		p.own = append(p.own, re)
 	}
-	return func(s *scenario) bool {
-		return (expr == nil || expr.Evaluate(s.tags)) && name.MatchString(s.name)
+	return func(s *feature.Scenario) bool {
+		return (expr == nil || expr.Evaluate(s.Tags)) && name.MatchString(s.Name)
 	}
 }
 
@@ -137,8 +136,8 @@ type file struct {
 	lines []int
 }
 
-func (f file) selects(s *scenario) bool {
-	return len(f.lines) == 0 || slices.ContainsFunc(f.lines, s.covers)
+func (f file) selects(s *feature.Scenario) bool {
+	return len(f.lines) == 0 || slices.ContainsFunc(f.lines, s.Covers)
 }
 
 // files returns the files that the paths name, without duplicates.
@@ -195,5 +194,17 @@ func (p *parse) walk(name string, line int, add func(string, int)) {
 		if err != nil {
 			p.out.Add(source.Pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "check that the folder may be read")
 		}
+	}
+}
+
+// unique makes equal ids of different files unique.
+func unique(es []*Experiment) {
+	seen := map[string]bool{}
+	for _, e := range es {
+		id := e.ID
+		for n := 2; seen[e.ID]; n++ {
+			e.ID = fmt.Sprintf("%s-%d", id, n)
+		}
+		seen[e.ID] = true
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -68,16 +69,16 @@ func parseSentence(t *testing.T, text string, table [][]string, doc string) (*re
 	e := &Experiment{File: "a.feature"}
 	d := newResolver(e, source.Pos{}, out, standard())
 	d.open = func(name string) (system.System, error) { return system.Read(files(), name, nil) }
-	s := step{keyword: "*", text: text, exact: true, at: source.Pos{File: "a.feature", Line: 1, Col: 1, Text: text}}
+	s := feature.Step{Keyword: "*", Text: text, Exact: true, At: source.Pos{File: "a.feature", Line: 1, Col: 1, Text: text}}
 	for _, cells := range table {
-		l := line{at: s.at, cells: cells, cols: make([]int, len(cells))}
-		s.table = append(s.table, l)
+		l := feature.Line{At: s.At, Cells: cells, Cols: make([]int, len(cells))}
+		s.Table = append(s.Table, l)
 	}
 	if doc != "" {
-		s.doc = &doc
+		s.Doc = &doc
 	}
-	d.addStep(s.keyword, s.text, s.at)
-	(&parse{Source: Source{Vocabulary: standard()}}).step(d, &scenario{}, s)
+	d.addStep(s.Keyword, s.Text, s.At)
+	(&parse{Source: Source{Vocabulary: standard()}}).step(d, &feature.Scenario{}, s)
 	return d, out
 }
 

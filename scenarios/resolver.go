@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -146,11 +147,11 @@ func (r *resolver) inject(at source.Pos, hold time.Duration, placed ...Placed) {
 }
 
 // addOwnStep adds a user-defined step, which may take any time.
-func (r *resolver) addOwnStep(s step) {
+func (r *resolver) addOwnStep(s feature.Step) {
 	r.step.Foreign = true
-	r.step.Own = &Own{Type: s.kind, Doc: s.doc}
-	for _, row := range s.table {
-		r.step.Own.Table = append(r.step.Own.Table, row.cells)
+	r.step.Own = &Own{Type: s.Kind, Doc: s.Doc}
+	for _, row := range s.Table {
+		r.step.Own.Table = append(r.step.Own.Table, row.Cells)
 	}
 	r.elapse(source.Longest)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -110,21 +111,21 @@ func quotedNames(cell string) string {
 
 // tableRow is a row of a table with a header.
 type tableRow struct {
-	line
+	feature.Line
 	header []string
 }
 
 func (r tableRow) cell(column string) string {
 	if i := slices.Index(r.header, column); i >= 0 {
-		return strings.TrimSpace(r.cells[i])
+		return strings.TrimSpace(r.Cells[i])
 	}
 	return ""
 }
 
 func (r tableRow) at(column string) source.Pos {
-	at := r.line.at
-	if i := slices.Index(r.header, column); i >= 0 && i < len(r.cols) {
-		at.Col = r.cols[i]
+	at := r.Line.At
+	if i := slices.Index(r.header, column); i >= 0 && i < len(r.Cols) {
+		at.Col = r.Cols[i]
 	}
 	return at
 }
@@ -133,21 +134,21 @@ func (r tableRow) at(column string) source.Pos {
 func (a args) columns(required, optional []string) []tableRow {
 	header := a.table[0]
 	ok := true
-	for i, c := range header.cells {
-		at := header.at
-		at.Col = header.cols[i]
+	for i, c := range header.Cells {
+		at := header.At
+		at.Col = header.Cols[i]
 		switch {
 		case !slices.Contains(required, c) && !slices.Contains(optional, c):
 			a.r.addProblem(at, fmt.Sprintf("the table has no column %q", c), source.DidYouMean(c, slices.Concat(required, optional), "columns"))
 			ok = false
-		case slices.Index(header.cells, c) < i:
+		case slices.Index(header.Cells, c) < i:
 			a.r.addProblem(at, fmt.Sprintf("the column %q stands there twice", c), "leave one of them out")
 			ok = false
 		}
 	}
 	for _, c := range required {
-		if !slices.Contains(header.cells, c) {
-			a.r.addProblem(header.at, fmt.Sprintf("the table lacks the column %q", c), "its header is | "+strings.Join(slices.Concat(required, optional), " | ")+" |")
+		if !slices.Contains(header.Cells, c) {
+			a.r.addProblem(header.At, fmt.Sprintf("the table lacks the column %q", c), "its header is | "+strings.Join(slices.Concat(required, optional), " | ")+" |")
 			ok = false
 		}
 	}
@@ -155,11 +156,11 @@ func (a args) columns(required, optional []string) []tableRow {
 		return nil
 	}
 	if len(a.table) == 1 {
-		a.r.addProblem(header.at, "the table has a header and no row", "add a row, or leave the sentence out")
+		a.r.addProblem(header.At, "the table has a header and no row", "add a row, or leave the sentence out")
 	}
 	var rows []tableRow
 	for _, l := range a.table[1:] {
-		rows = append(rows, tableRow{line: l, header: header.cells})
+		rows = append(rows, tableRow{Line: l, header: header.Cells})
 	}
 	return rows
 }

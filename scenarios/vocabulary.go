@@ -95,3 +95,6 @@ func (v *Vocabulary) match(text string) []found {
 	}
 	return all
 }
+
+// knows reports whether text is a sentence.
+func (v *Vocabulary) knows(text string) bool { return len(v.match(text)) > 0 }

@@ -1,8 +1,11 @@
-package scenarios
+// Package feature reads the scenarios of a feature file, with its outlines expanded. It reports what Gherkin would
+// ignore, such as a step without a keyword.
+package feature
 
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,42 +19,42 @@ import (
 	messages "github.com/cucumber/messages/go/v21"
 )
 
-// scenario is a scenario, or one row of an outline, in a feature file.
-type scenario struct {
-	id                  string // see identify
-	file, feature, name string
-	row                 int
-	line, last, rowLine int // last: its last line; rowLine: 0 if it is not an outline
+// Scenario is a scenario, or one row of an outline, in a feature file.
+type Scenario struct {
+	ID                  string // see ID
+	File, Feature, Name string
+	Row                 int
+	Line, last, rowLine int // last: its last line; rowLine: 0 if it is not an outline
 	cells               []string
-	tags                []string
-	steps               []step
-	lines               []string
-	partial             bool // some steps of the file are parsed as prose, which was reported
+	Tags                []string
+	Steps               []Step
+	Lines               []string
+	Partial             bool // some steps of the file are parsed as prose, which was reported
 }
 
-// step is a step with its placeholders expanded.
-type step struct {
-	keyword, text string
-	kind          string     // "Context", "Action" or "Outcome"
-	at            source.Pos // the column is that of the text
-	exact         bool       // it had no placeholders
-	unfilled      bool       // it has an unknown placeholder, which was reported
-	table         []line
-	doc           *string
+// Step is a step with its placeholders expanded.
+type Step struct {
+	Keyword, Text string
+	Kind          string     // "Context", "Action" or "Outcome"
+	At            source.Pos // the column is that of the text
+	Exact         bool       // it had no placeholders
+	Unfilled      bool       // it has an unknown placeholder, which was reported
+	Table         []Line
+	Doc           *string
 }
 
-// covers reports whether a line selects the scenario: any of its lines, or its row of the examples.
-func (s *scenario) covers(line int) bool {
-	if s.rowLine > 0 && line > s.line && slices.Contains(s.rowLines(), line) {
+// Covers reports whether a line selects the scenario: any of its lines, or its row of the examples.
+func (s *Scenario) Covers(line int) bool {
+	if s.rowLine > 0 && line > s.Line && slices.Contains(s.rowLines(), line) {
 		return line == s.rowLine
 	}
-	return line >= s.line && line <= s.last
+	return line >= s.Line && line <= s.last
 }
 
-func (s *scenario) rowLines() []int {
+func (s *Scenario) rowLines() []int {
 	var all []int
-	for i := s.line; i <= s.last && i <= len(s.lines); i++ {
-		if strings.HasPrefix(strings.TrimSpace(s.lines[i-1]), "|") {
+	for i := s.Line; i <= s.last && i <= len(s.Lines); i++ {
+		if strings.HasPrefix(strings.TrimSpace(s.Lines[i-1]), "|") {
 			all = append(all, i)
 		}
 	}
@@ -60,7 +63,8 @@ func (s *scenario) rowLines() []int {
 
 // document is a feature file.
 type document struct {
-	p     *parse
+	known func(text string) bool
+	out   *source.List
 	name  string
 	lines []string
 	steps map[string]*messages.Step     // by id
@@ -71,23 +75,24 @@ type document struct {
 	unfilled map[string]bool // ids of steps with an unknown placeholder
 }
 
-// scenarios reads the scenarios of a file.
-func (p *parse) scenarios(f file) (all []*scenario) {
-	defer p.out.RecoverPanic(f.name)
-	raw, err := source.ReadFile(p.FS, f.name, maxFeatureFile)
+// Read reads the scenarios of a feature file, and adds its problems to out. known reports whether a text is a
+// sentence.
+func Read(fsys fs.FS, name string, known func(text string) bool, out *source.List) (all []*Scenario) {
+	defer out.RecoverPanic(name)
+	raw, err := source.ReadFile(fsys, name, maxFeatureFile)
 	if err != nil {
-		p.out.Add(source.Pos{File: f.name}, fmt.Sprintf("the file cannot be read: %v", err), "check that it may be read; a large one can be split")
+		out.Add(source.Pos{File: name}, fmt.Sprintf("the file cannot be read: %v", err), "check that it may be read; a large one can be split")
 		return nil
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
-	d := &document{p: p, name: f.name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"),
+	d := &document{known: known, out: out, name: name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"),
 		steps: map[string]*messages.Step{}, rows: map[string]*messages.TableRow{}, of: map[string]*messages.Scenario{}, unfilled: map[string]bool{}}
 	if !utf8.Valid(raw) {
-		p.out.Add(source.Pos{File: f.name, Line: 1}, "the file is not UTF-8", "save it as UTF-8")
+		out.Add(source.Pos{File: name, Line: 1}, "the file is not UTF-8", "save it as UTF-8")
 		return nil
 	}
 	if n := longLine(d.lines); n > 0 {
-		p.out.Add(source.Pos{File: f.name, Line: n}, fmt.Sprintf("the line is longer than %d MiB", maxLine>>20), "a body can stand on several lines of a doc string")
+		out.Add(source.Pos{File: name, Line: n}, fmt.Sprintf("the line is longer than %d MiB", maxLine>>20), "a body can stand on several lines of a doc string")
 		return nil
 	}
 	n := 0
@@ -100,7 +105,7 @@ func (p *parse) scenarios(f file) (all []*scenario) {
 		return nil
 	}
 	if doc.Feature == nil {
-		p.out.Add(source.Pos{File: f.name, Line: 1}, "the file holds no feature", "begin with: Feature: what the system has to survive")
+		out.Add(source.Pos{File: name, Line: 1}, "the file holds no feature", "begin with: Feature: what the system has to survive")
 		return nil
 	}
 	if d.holdsSteps(doc.Feature) && d.missingColons() {
@@ -108,10 +113,12 @@ func (p *parse) scenarios(f file) (all []*scenario) {
 	}
 	ends := d.index(doc.Feature)
 	if d.expanded(doc.Feature) > maxExpanded {
-		p.out.Add(d.at(doc.Feature.Location), fmt.Sprintf("with its outlines filled in, the feature is larger than %d MiB", maxExpanded>>20), "write fewer rows of examples, or smaller bodies")
+		out.Add(d.at(doc.Feature.Location), fmt.Sprintf("with its outlines filled in, the feature is larger than %d MiB", maxExpanded>>20), "write fewer rows of examples, or smaller bodies")
 		return nil
 	}
-	return d.compile(doc, id, ends)
+	all = d.compile(doc, id, ends)
+	identify(all)
+	return all
 }
 
 // parse runs the Gherkin parser.
@@ -181,29 +188,29 @@ func stepsSize(steps []*messages.Step) int {
 }
 
 // compile expands the rows of outlines.
-func (d *document) compile(doc *messages.GherkinDocument, id func() string, ends map[string]int) []*scenario {
-	var all []*scenario
+func (d *document) compile(doc *messages.GherkinDocument, id func() string, ends map[string]int) []*Scenario {
+	var all []*Scenario
 	rows := map[string]int{}
 	for _, pickle := range gherkin.Pickles(*doc, d.name, id) {
 		sc := d.of[pickle.AstNodeIds[0]]
-		s := &scenario{file: d.name, feature: doc.Feature.Name, name: pickle.Name, line: int(sc.Location.Line), last: ends[sc.Id], lines: d.lines, partial: d.partial}
+		s := &Scenario{File: d.name, Feature: doc.Feature.Name, Name: pickle.Name, Line: int(sc.Location.Line), last: ends[sc.Id], Lines: d.lines, Partial: d.partial}
 		for _, t := range pickle.Tags {
-			s.tags = append(s.tags, t.Name)
+			s.Tags = append(s.Tags, t.Name)
 		}
 		if len(pickle.AstNodeIds) > 1 {
 			rows[sc.Id]++
-			s.row = rows[sc.Id]
+			s.Row = rows[sc.Id]
 			r := d.rows[pickle.AstNodeIds[1]]
 			s.rowLine = int(r.Location.Line)
 			for _, c := range r.Cells {
 				s.cells = append(s.cells, c.Value)
 			}
 			if pickle.Name == sc.Name {
-				s.name = fmt.Sprintf("%s (%s)", pickle.Name, strings.Join(s.cells, ", "))
+				s.Name = fmt.Sprintf("%s (%s)", pickle.Name, strings.Join(s.cells, ", "))
 			}
 		}
 		for _, ps := range pickle.Steps {
-			s.steps = append(s.steps, d.step(ps))
+			s.Steps = append(s.Steps, d.step(ps))
 		}
 		all = append(all, s)
 	}
@@ -248,7 +255,7 @@ func (d *document) index(feature *messages.Feature) map[string]int {
 		}
 	}
 	if len(order) == 0 {
-		d.p.out.Add(d.at(feature.Location), "the feature has no scenario", "add: Scenario: what happens")
+		d.out.Add(d.at(feature.Location), "the feature has no scenario", "add: Scenario: what happens")
 	}
 	ends := map[string]int{}
 	for i, sc := range order {
@@ -290,7 +297,7 @@ func (d *document) examples(sc *messages.Scenario) {
 		}
 	}
 	if len(sc.Examples) > 0 && rows == 0 || len(sc.Examples) == 0 && strings.Contains(sc.Keyword, "Outline") {
-		d.p.out.Add(d.at(sc.Location), "the outline has no examples, so it would never run", "add: Examples: and a table with a row for each run")
+		d.out.Add(d.at(sc.Location), "the outline has no examples, so it would never run", "add: Examples: and a table with a row for each run")
 		for _, s := range sc.Steps {
 			d.unfilled[s.Id] = placeholderIn.MatchString(s.Text)
 		}
@@ -303,30 +310,30 @@ func (d *document) examples(sc *messages.Scenario) {
 		for _, m := range placeholderIn.FindAllStringSubmatch(s.Text, -1) {
 			if !slices.Contains(names, m[1]) {
 				d.unfilled[s.Id] = true
-				d.p.out.Add(d.at(s.Location), fmt.Sprintf("the examples have no column %q", m[1]), source.DidYouMean(m[1], names, "columns"))
+				d.out.Add(d.at(s.Location), fmt.Sprintf("the examples have no column %q", m[1]), source.DidYouMean(m[1], names, "columns"))
 			}
 		}
 	}
 }
 
-func (d *document) step(ps *messages.PickleStep) step {
+func (d *document) step(ps *messages.PickleStep) Step {
 	ast := d.steps[ps.AstNodeIds[0]]
 	at := d.at(ast.Location)
 	if i := strings.Index(at.Text, ast.Text); i >= 0 && ast.Text != "" {
 		at.Col = utf8.RuneCountInString(at.Text[:i]) + 1
 	}
-	s := step{keyword: strings.TrimSpace(ast.Keyword), kind: string(ps.Type), text: ps.Text, at: at, exact: ps.Text == ast.Text, unfilled: d.unfilled[ast.Id]}
+	s := Step{Keyword: strings.TrimSpace(ast.Keyword), Kind: string(ps.Type), Text: ps.Text, At: at, Exact: ps.Text == ast.Text, Unfilled: d.unfilled[ast.Id]}
 	if ps.Argument != nil && ps.Argument.DocString != nil {
-		s.doc = &ps.Argument.DocString.Content
+		s.Doc = &ps.Argument.DocString.Content
 	}
 	if ps.Argument != nil && ps.Argument.DataTable != nil {
 		for i, r := range ps.Argument.DataTable.Rows {
-			l := line{at: d.at(ast.DataTable.Rows[i].Location)}
+			l := Line{At: d.at(ast.DataTable.Rows[i].Location)}
 			for j, c := range r.Cells {
-				l.cells = append(l.cells, c.Value)
-				l.cols = append(l.cols, int(ast.DataTable.Rows[i].Cells[j].Location.Column))
+				l.Cells = append(l.Cells, c.Value)
+				l.Cols = append(l.Cols, int(ast.DataTable.Rows[i].Cells[j].Location.Column))
 			}
-			s.table = append(s.table, l)
+			s.Table = append(s.Table, l)
 		}
 	}
 	return s
@@ -375,3 +382,10 @@ const (
 	maxLine        = 1 << 20  // in bytes
 	maxExpanded    = 64 << 20 // all steps of a file, with outlines and backgrounds expanded
 )
+
+// Line is a row of a table.
+type Line struct {
+	At    source.Pos
+	Cells []string
+	Cols  []int
+}

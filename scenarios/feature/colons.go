@@ -1,4 +1,4 @@
-package scenarios
+package feature
 
 import (
 	"fmt"
@@ -25,7 +25,7 @@ func (d *document) missingColons() bool {
 		if name == "" {
 			name = "what happens"
 		}
-		d.p.out.Add(d.posAt(i+1, 1+strings.Index(line, m[1])), fmt.Sprintf("a colon is missing after %q", m[1]), fmt.Sprintf("write: %s: %s", m[1], name))
+		d.out.Add(d.posAt(i+1, 1+strings.Index(line, m[1])), fmt.Sprintf("a colon is missing after %q", m[1]), fmt.Sprintf("write: %s: %s", m[1], name))
 		found = true
 	}
 	return found

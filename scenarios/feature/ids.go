@@ -1,4 +1,4 @@
-package scenarios
+package feature
 
 import (
 	"fmt"
@@ -13,18 +13,18 @@ import (
 
 // identify sets the ids of the scenarios in a file. Scenarios with equal names get a number, counted over the
 // whole file regardless of the selection.
-func identify(all []*scenario) {
+func identify(all []*Scenario) {
 	seen := map[string]int{}
 	for _, s := range all {
-		s.id = contentID(s.feature, s.name, s.cells)
-		if seen[s.id]++; seen[s.id] > 1 {
-			s.id = fmt.Sprintf("%s-%d", s.id, seen[s.id])
+		s.ID = ID(s.Feature, s.Name, s.cells)
+		if seen[s.ID]++; seen[s.ID] > 1 {
+			s.ID = fmt.Sprintf("%s-%d", s.ID, seen[s.ID])
 		}
 	}
 }
 
-// contentID returns the id of a scenario, or of the row of an outline with these cells.
-func contentID(feature, name string, cells []string) string {
+// ID returns the id of a scenario, or of the row of an outline with these cells.
+func ID(feature, name string, cells []string) string {
 	id := slug(feature + " " + name)
 	if cells != nil || lossy(feature) || lossy(name) {
 		h := fnv.New32a()
@@ -42,18 +42,6 @@ func lossy(name string) bool {
 	return strings.ContainsFunc(name, func(r rune) bool {
 		return r >= utf8.RuneSelf && !unicode.IsPunct(r) || strings.ContainsRune("<>=%+*/&@#$^~|", r)
 	})
-}
-
-// unique makes equal ids of different files unique.
-func unique(es []*Experiment) {
-	seen := map[string]bool{}
-	for _, e := range es {
-		id := e.ID
-		for n := 2; seen[e.ID]; n++ {
-			e.ID = fmt.Sprintf("%s-%d", id, n)
-		}
-		seen[e.ID] = true
-	}
 }
 
 // longestSlug limits the length of file names: systems allow 255 bytes, and a suffix may be added.

@@ -1,4 +1,4 @@
-package scenarios
+package feature
 
 import (
 	"fmt"
@@ -17,14 +17,14 @@ import (
 func (d *document) description(after *messages.Location, text string) {
 	for i, prose := range strings.Split(text, "\n") {
 		_, rest, _ := strings.Cut(strings.TrimSpace(prose), " ")
-		if len(d.p.Vocabulary.match(rest)) == 0 {
+		if !d.known(rest) {
 			continue
 		}
 		for n := int(after.Line) + i; n < len(d.lines); n++ {
 			if strings.TrimSpace(d.lines[n]) == strings.TrimSpace(prose) {
 				at := d.posAt(n+1, 1+len(d.lines[n])-len(strings.TrimLeft(d.lines[n], " \t")))
 				d.partial = true
-				d.p.out.Add(at, "this line is prose to Gherkin, though it reads like a step", "steps stand in a scenario and begin with Given, When, Then, And or But")
+				d.out.Add(at, "this line is prose to Gherkin, though it reads like a step", "steps stand in a scenario and begin with Given, When, Then, And or But")
 				break
 			}
 		}
@@ -67,7 +67,7 @@ var syntaxError = regexp.MustCompile(`(?m)^\((\d+):(\d+)\): (.*)$`)
 func (d *document) syntax(err error) {
 	all := syntaxError.FindAllStringSubmatch(err.Error(), -1)
 	if len(all) == 0 {
-		d.p.out.Add(source.Pos{File: d.name}, fmt.Sprintf("the file cannot be read as Gherkin: %v", err), "a feature file begins with: Feature: what the system has to survive")
+		d.out.Add(source.Pos{File: d.name}, fmt.Sprintf("the file cannot be read as Gherkin: %v", err), "a feature file begins with: Feature: what the system has to survive")
 	}
 	for _, m := range all {
 		line, _ := strconv.Atoi(m[1])
@@ -89,7 +89,7 @@ func (d *document) syntax(err error) {
 		case strings.HasPrefix(what, "A tag"):
 			what, hint = "a tag cannot hold white space", "write each tag with its own @"
 		}
-		d.p.out.Add(d.posAt(line, col), what, hint)
+		d.out.Add(d.posAt(line, col), what, hint)
 	}
 }
 
