@@ -14,6 +14,8 @@ type Reset struct {
 	Conns
 }
 
+const strongerAfterBytes = "a smaller number of bytes, a longer time or more load"
+
 // Kind implements Fault.
 func (f Reset) Kind() Kind {
 	k := Kind{Name: "reset", On: "connections", Undo: "connections are left alone", AtOnce: f.AfterBytes == 0 && f.After == 0, Sentences: []Sentence{{
@@ -29,6 +31,9 @@ func (f Reset) Kind() Kind {
 			return Reset{AfterBytes: bytes, After: after, Conns: a.Conns(0)}
 		},
 	}}}
+	if f.AfterBytes > 0 {
+		k.Stronger = strongerAfterBytes
+	}
 	if f.After > 0 {
 		k.Takes, k.Done, k.Remedy = f.After+1, "anything is reset", "reset sooner, or say longer than `for "+Duration(f.After)+"`"
 	}
@@ -60,7 +65,7 @@ type CloseEarly struct {
 
 // Kind implements Fault.
 func (CloseEarly) Kind() Kind {
-	return Kind{Name: "early close", On: "connections", Undo: "connections are left alone", Sentences: []Sentence{{
+	return Kind{Name: "early close", On: "connections", Undo: "connections are left alone", Stronger: strongerAfterBytes, Sentences: []Sentence{{
 		Pattern: `{connections} from {from} to {to} are closed after [{size}]{for}`,
 		Means:   "connections end in order, both ways, once so many bytes have passed in either direction",
 		Examples: []string{

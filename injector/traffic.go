@@ -55,7 +55,7 @@ type Bandwidth struct {
 
 // Kind implements Fault.
 func (Bandwidth) Kind() Kind {
-	return Kind{Name: "bandwidth", On: "traffic", Waits: true, Undo: "what waits goes at once", Sentences: []Sentence{{
+	return Kind{Name: "bandwidth", On: "traffic", Waits: true, Undo: "what waits goes at once", Stronger: "a lower rate or larger messages", Sentences: []Sentence{{
 		Pattern: `{traffic} from {from} to {to} is limited to [{size}] per second{for}`,
 		Means:   "each connection carries so many bytes a second in each direction, or in one",
 		Examples: []string{
@@ -90,7 +90,7 @@ type SharedBandwidth struct {
 
 // Kind implements Fault.
 func (SharedBandwidth) Kind() Kind {
-	return Kind{Name: "shared bandwidth", On: "traffic", Waits: true, Undo: "what waits goes at once", Sentences: []Sentence{{
+	return Kind{Name: "shared bandwidth", On: "traffic", Waits: true, Undo: "what waits goes at once", Stronger: "a lower rate or larger messages", Sentences: []Sentence{{
 		Pattern:  `all {traffic} from {from} to {to} together is limited to [{size}] per second{for}`,
 		Means:    "all connections together carry so many bytes a second in each direction, or in one",
 		Examples: []string{`all traffic from "orders" to "payments" together is limited to 64 KB per second for 30s`},
@@ -123,7 +123,7 @@ type Sliced struct {
 
 // Kind implements Fault.
 func (Sliced) Kind() Kind {
-	return Kind{Name: "sliced traffic", On: "traffic", Undo: "what waits goes at once, in one piece", Sentences: []Sentence{{
+	return Kind{Name: "sliced traffic", On: "traffic", Undo: "what waits goes at once, in one piece", Stronger: "smaller pieces", Sentences: []Sentence{{
 		Pattern: `{traffic} from {from} to {to} is sliced into pieces of [{size}(, {duration} apart)]{for}`,
 		Means:   "bytes arrive in small pieces, one behind the other or so far apart",
 		Examples: []string{

@@ -6,13 +6,18 @@
 // that was returned can be run. Plan prints what experiments would do, and PrintSteps prints the sentences of
 // feature files.
 //
+// Package feature reads feature files, package system describes the system under test and reads its file, and package
+// source reads values and collects problems. This package turns sentences into an Experiment: it reads the sentences
+// one by one, then resolves the names in them, and then validates the whole.
+//
 // # The sentences
 //
-// Phrases is the table of sentences. A row holds a Cucumber Expression, which is the single source for the regular
+// A Vocabulary is a table of sentences. A row holds a Cucumber Expression, which is the single source for the regular
 // expressions that a Gherkin runner needs, the list that PrintSteps prints, and the suggestions for unknown
-// sentences. To add a sentence, add a row; its examples are its first tests. A selection such as "10% of calls" or
-// "only "POST /charge" calls" is one parameter, {calls}, so that each fault on calls supports all selections with
-// a single row.
+// sentences. Sentences about faults and checks are in the rows of injector.Kinds and check.Kinds; to add one of the
+// others, add a row to phrases_system.go, phrases_load.go or phrases_time.go. The examples of a row are its first
+// tests. A selection such as "10% of calls" or "only "POST /charge" calls" is one parameter, {calls}, so that each
+// fault on calls supports all selections with a single row.
 //
 // Expressions match more than what is valid. For example, they accept "800 parsecs" as a duration, and the
 // validation of the parameter rejects it. Otherwise a wrong unit would be reported as an unknown sentence.

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"sync"
 
 	cucumber "github.com/cucumber/cucumber-expressions/go/v17"
@@ -21,7 +22,8 @@ type Vocabulary struct {
 var standard = sync.OnceValue(func() *Vocabulary { return NewVocabulary(injector.Kinds(), check.Kinds()) })
 
 // NewVocabulary returns a vocabulary with the sentences of the given kinds of faults and checks, and with all
-// sentences about the system, load, time and people. For kinds of your own, append to the standard ones:
+// sentences about the system, load, time and people. It panics if a pattern is not valid. For kinds of your own,
+// append to the standard ones:
 //
 //	NewVocabulary(append(injector.Kinds(), injector.Describe(Brownout{})), check.Kinds())
 func NewVocabulary(faults []injector.Kind, checks []check.Kind) *Vocabulary {
@@ -54,7 +56,7 @@ func newVocabulary(faults []injector.Kind, phrases []Phrase) *Vocabulary {
 }
 
 // Phrases returns the standard sentences, in the order of `firedrill steps`.
-func Phrases() []Phrase { return standard().phrases }
+func Phrases() []Phrase { return slices.Clone(standard().phrases) }
 
 // Regexps returns the regular expressions that match the phrase, for Gherkin runners without Cucumber Expressions.
 func (p Phrase) Regexps() []string {
