@@ -9,6 +9,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -16,7 +17,7 @@ import (
 // mismatch returns why a fault cannot act on a link with its protocol, and what to do. what is "" if it can.
 func mismatch(l system.Link, f injector.Fault) (what, hint string) {
 	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.ProtocolName())
-	row, known := message.ProtocolOf(l.ProtocolName())
+	row, known := protocols.Find(l.ProtocolName())
 	on, onCalls := f.(injector.OnCalls)
 	messages, onMessages := f.(injector.OnMessages)
 	switch {
@@ -63,10 +64,7 @@ func hasCalls(row message.Protocol, do message.Action) bool {
 func forbids(l system.Link, row message.Protocol, r message.Rule, though string) (what, hint string) {
 	refused := func(even bool) error {
 		r.AllowViolation = even
-		if err := row.Allows(r); err != nil {
-			return err
-		}
-		return l.Framing.Allows(row.Name, r)
+		return row.Allows(r, l.Framing)
 	}
 	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), row.Name)
 	err, end := refused(though != ""), "`, even though "+row.Name+" never does this`"
@@ -86,7 +84,7 @@ func forbids(l system.Link, row message.Protocol, r message.Rule, though string)
 // protocolsWithUnit returns the protocols whose messages sentences call unit.
 func protocolsWithUnit(unit string) []string {
 	var all []string
-	for _, p := range message.Protocols() {
+	for _, p := range protocols.All() {
 		if p.Unit == unit {
 			all = append(all, p.Name)
 		}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
-	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -115,6 +115,6 @@ func (l Link) ProtocolName() string {
 
 // UDP reports whether the link carries datagrams.
 func (l Link) UDP() bool {
-	row, _ := message.ProtocolOf(l.ProtocolName())
+	row, _ := protocols.Find(l.ProtocolName())
 	return row.UDP
 }

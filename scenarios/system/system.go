@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -117,7 +118,7 @@ const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir
 // Protocols returns the protocols that a link may have.
 func Protocols() []string {
 	all := []string{"tcp"}
-	for _, p := range message.Protocols() {
+	for _, p := range protocols.All() {
 		all = append(all, p.Name)
 	}
 	return all
@@ -161,7 +162,11 @@ func (s *System) Validate(handlers []string, where func(name, key string) source
 		if i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
 			addProblem(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
 		}
-		if err := l.Framing.Check(l.ProtocolName()); err != nil {
+		row, ok := protocols.Find(l.ProtocolName())
+		if !ok {
+			row.Name = l.ProtocolName()
+		}
+		if err := row.CheckFraming(l.Framing); err != nil {
 			addProblem(where(l.Name(), "framing"), err.Error(), "write {protocol: lengths, framing: {width: 4, lockstep: true}}; lines have lockstep only, and others nothing")
 		}
 		if l.From == l.To {
