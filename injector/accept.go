@@ -11,6 +11,18 @@ import (
 // Refuse closes the link's port (datagrams are answered with ICMP: connection refused) and resets its live connections, as the end of a listening process does.
 type Refuse struct{}
 
+const reopened = "the same port is opened again"
+
+// Kind implements Fault.
+func (Refuse) Kind() Kind {
+	return Kind{Name: "refuse", On: "connections", Hides: true, Unseen: true, Undo: reopened, Datagrams: reopened, Sentences: []Sentence{{
+		Pattern:  `{to} refuses connections from {from}{for}`,
+		Means:    "the port is closed: connection refused",
+		Examples: []string{`"payments" refuses connections from "orders" for 15s`},
+		Fault:    func(Args) Fault { return Refuse{} },
+	}}}
+}
+
 // Inject implements Fault.
 func (Refuse) Inject(_ context.Context, t Target) (Heal, error) {
 	if t.Datagrams != nil {
@@ -29,6 +41,16 @@ func (Refuse) Say(from, to string) string {
 // Live connections go on.
 type NoAccept struct{}
 
+// Kind implements Fault.
+func (NoAccept) Kind() Kind {
+	return Kind{Name: "no accept", On: "connections", Hides: true, Unseen: true, Waits: true, Undo: "those that wait are served", Sentences: []Sentence{{
+		Pattern:  `{to} accepts no connections from {from}{for}`,
+		Means:    "new connections are established and nobody answers on them; those that are live go on",
+		Examples: []string{`"payments" accepts no connections from "orders" for 15s`},
+		Fault:    func(Args) Fault { return NoAccept{} },
+	}}}
+}
+
 // Inject implements Fault.
 func (NoAccept) Inject(_ context.Context, t Target) (Heal, error) {
 	return put(t, (*link.Link).AcceptSlowly, link.SlowAccept{On: Conns{}.on(t)})
@@ -43,6 +65,19 @@ func (NoAccept) Say(from, to string) string {
 type SlowAccept struct {
 	By time.Duration // above 0
 	Conns
+}
+
+// Kind implements Fault.
+func (SlowAccept) Kind() Kind {
+	return Kind{Name: "slow accept", On: "connections", Waits: true, Undo: "those that wait are served", Sentences: []Sentence{{
+		Pattern: `{new_connections} from {from} to {to} are accepted [{duration}] late{for}`,
+		Means:   "they are established and wait for an answer; those that are live go on",
+		Examples: []string{
+			`new connections from "orders" to "payments" are accepted 2s late for 15s`,
+			`20% of new connections from "orders" to "payments" are accepted 2s late for 15s`,
+		},
+		Fault: func(a Args) Fault { return SlowAccept{By: a.Duration(3), Conns: a.Conns(0)} },
+	}}}
 }
 
 // Inject implements Fault.
@@ -60,6 +95,19 @@ func (f SlowAccept) Say(from, to string) string {
 
 // StallTLS lets TLS handshakes of new connections hang: the client's first message goes, and no answer arrives.
 type StallTLS struct{ Conns }
+
+// Kind implements Fault.
+func (StallTLS) Kind() Kind {
+	return Kind{Name: "stalled TLS", On: "connections", Unseen: true, Waits: true, Undo: "the answers arrive", Sentences: []Sentence{{
+		Pattern: `{handshakes} from {from} to {to} stall{for}`,
+		Means:   "new connections that begin a TLS handshake get no answer",
+		Examples: []string{
+			`TLS handshakes from "orders" to "payments" stall for 15s`,
+			`20% of TLS handshakes from "orders" to "payments" stall for 15s`,
+		},
+		Fault: func(a Args) Fault { return StallTLS{a.Conns(0)} },
+	}}}
+}
 
 // Inject implements Fault.
 func (f StallTLS) Inject(_ context.Context, t Target) (Heal, error) {

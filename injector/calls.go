@@ -14,6 +14,22 @@ type SlowCalls struct {
 	Pick
 }
 
+// Kind implements Fault.
+func (f SlowCalls) Kind() Kind {
+	return Kind{Name: "slow calls", On: "calls", Waits: true, Delay: f.By + f.Jitter, Undo: "waiting calls go at once", Sentences: []Sentence{{
+		Pattern: `{calls} from {from} to {to} are delayed by [{duration}(, give or take {duration})]{for}`,
+		Means:   "calls wait before they go on",
+		Examples: []string{
+			`calls from "orders" to "payments" are delayed by 800ms`,
+			`10% of calls from "orders" to "payments" are delayed by 800ms, give or take 200ms for 30s`,
+			`only "POST /charge" calls from "orders" to "payments" are delayed by 2s for 10s`,
+			`from the 100th to the 200th call from "orders" to "payments" are delayed by 1 second for 30s`,
+			`the first 5 "GET /orders/{id}" calls with header "Tenant: acme" from "orders" to "payments" are delayed by 2s for 10s`,
+		},
+		Fault: func(a Args) Fault { return SlowCalls{By: a.Duration(3), Jitter: jitter(a, 3, 4), Pick: a.Pick(0)} },
+	}}}
+}
+
 // Rule implements OnCalls.
 func (f SlowCalls) Rule() message.Rule {
 	return f.rule(message.Rule{Action: message.Delay, By: f.By, Jitter: f.Jitter})
@@ -42,6 +58,29 @@ type Answer struct {
 	Pick
 }
 
+// Kind implements Fault.
+func (Answer) Kind() Kind {
+	return Kind{Name: "answered calls", On: "calls", Hides: true, Undo: "the next call reaches the dependency", Sentences: []Sentence{{
+		Pattern: `{calls} from {from} to {to} answer with status [{number}( and retry after {duration})]{for}`,
+		Means:   "calls are answered without the dependency",
+		Examples: []string{
+			`30% of calls from "orders" to "payments" answer with status 503 for 30s`,
+			`calls from "orders" to "payments" answer with status 429 and retry after 2s for 30s`,
+			`only calls with 10% of keys from "orders" to "payments" answer with status 500 for 30s`,
+		},
+		Fault: func(a Args) Fault { return Answer{Status: a.Status(3), RetryAfter: seconds(a, 4), Pick: a.Pick(0)} },
+	}, {
+		Name:    "calls answered with a code",
+		Pattern: `{calls} from {from} to {to} are answered with {text}( and retry after {duration}){for}`,
+		Means:   "calls get a status of gRPC's without the dependency: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, ...",
+		Examples: []string{
+			`only "/shop.Payments/Charge" calls from "orders" to "payments" are answered with "UNAVAILABLE" for 30s`,
+			`30% of calls from "orders" to "payments" are answered with "RESOURCE_EXHAUSTED" and retry after 2s for 30s`,
+		},
+		Fault: func(a Args) Fault { return Answer{Code: a.Text(3), RetryAfter: a.Duration(4), Pick: a.Pick(0)} },
+	}}}
+}
+
 // Rule implements OnCalls.
 func (f Answer) Rule() message.Rule {
 	return f.rule(message.Rule{Action: message.Answer, Status: f.Status, Code: f.Code, RetryAfter: f.RetryAfter})
@@ -65,6 +104,16 @@ func (f Answer) Say(from, to string) string {
 // CorruptCalls changes a bit of what calls carry.
 type CorruptCalls struct{ Pick }
 
+// Kind implements Fault.
+func (CorruptCalls) Kind() Kind {
+	return Kind{Name: "corrupted calls", On: "calls", Undo: "the next call is left alone", Sentences: []Sentence{{
+		Pattern:  `{calls} from {from} to {to} are corrupted{for}`,
+		Means:    "a bit of each body is changed; its length stays right",
+		Examples: []string{`1% of calls from "orders" to "payments" are corrupted for 30s`},
+		Fault:    func(a Args) Fault { return CorruptCalls{a.Pick(0)} },
+	}}}
+}
+
 // Rule implements OnCalls.
 func (f CorruptCalls) Rule() message.Rule { return f.rule(message.Rule{Action: message.Corrupt}) }
 
@@ -78,6 +127,16 @@ func (f CorruptCalls) Say(from, to string) string {
 
 // TruncateCalls cuts short what calls carry.
 type TruncateCalls struct{ Pick }
+
+// Kind implements Fault.
+func (TruncateCalls) Kind() Kind {
+	return Kind{Name: "truncated calls", On: "calls", Undo: "the next call is left alone", Sentences: []Sentence{{
+		Pattern:  `{calls} from {from} to {to} are truncated{for}`,
+		Means:    "each body ends early, and its length says so",
+		Examples: []string{`only "POST /charge" calls from "orders" to "payments" are truncated for 30s`},
+		Fault:    func(a Args) Fault { return TruncateCalls{a.Pick(0)} },
+	}}}
+}
 
 // Rule implements OnCalls.
 func (f TruncateCalls) Rule() message.Rule { return f.rule(message.Rule{Action: message.Truncate}) }
@@ -95,6 +154,20 @@ type Twice struct {
 	Second bool          // the caller gets the second answer; false: the first
 	Late   time.Duration // the copy leaves so much later
 	Pick
+}
+
+// Kind implements Fault.
+func (Twice) Kind() Kind {
+	return Kind{Name: "twice", On: "calls", Undo: "a copy that waits leaves at once", Sentences: []Sentence{{
+		Pattern: `{calls} from {from} to {to} are delivered twice( and the second answer is returned)(, the copy [{duration}] late){for}`,
+		Means:   "the dependency gets the call and a copy; the first answer is returned unless the second is asked for",
+		Examples: []string{
+			`20% of calls from "orders" to "payments" are delivered twice for 30s`,
+			`calls from "orders" to "payments" are delivered twice and the second answer is returned for 30s`,
+			`calls from "orders" to "payments" are delivered twice, the copy 2s late for 30s`,
+		},
+		Fault: func(a Args) Fault { return Twice{Second: second(a, 3), Late: a.Duration(3), Pick: a.Pick(0)} },
+	}}}
 }
 
 // Rule implements OnCalls.
@@ -124,6 +197,16 @@ func deliveredTwice(second bool, late time.Duration) string {
 type Reorder struct {
 	Wait time.Duration
 	Pick
+}
+
+// Kind implements Fault.
+func (Reorder) Kind() Kind {
+	return Kind{Name: "out of order", On: "calls", Waits: true, Undo: "the one that waits goes at once", Sentences: []Sentence{{
+		Pattern:  `{calls} from {from} to {to} arrive out of order, up to [{duration}] late{for}`,
+		Means:    "a call waits until another has passed it",
+		Examples: []string{`50% of calls from "orders" to "payments" arrive out of order, up to 500ms late for 30s`},
+		Fault:    func(a Args) Fault { return Reorder{Wait: a.Duration(3), Pick: a.Pick(0)} },
+	}}}
 }
 
 // Rule implements OnCalls.

@@ -52,6 +52,28 @@ func put[F any](t Target, how func(*link.Link, F) (link.Heal, error), f F) (Heal
 // CutOff silences a link, in both directions or one; it heals, and held bytes arrive. Datagrams are not held: they are lost.
 type CutOff struct{ Dir link.Dir }
 
+// Kind implements Fault.
+func (CutOff) Kind() Kind {
+	return Kind{Name: "cut off", On: "connections", Hides: true, Unseen: true, Waits: true, Undo: "what was held arrives", Datagrams: datagramsPass, Sentences: []Sentence{{
+		Pattern:  `{from} and {to} are cut off from each other{for}`,
+		Means:    "silence both ways; sockets stay open; on healing what was held arrives",
+		Examples: []string{`"orders" and "payments" are cut off from each other for 15s`},
+		Fault:    func(Args) Fault { return CutOff{} },
+	}, {
+		Name:     "cut off one way, requests",
+		Pattern:  `requests from {from} never reach {to}{for}`,
+		Means:    "silence on the way there",
+		Examples: []string{`requests from "orders" never reach "payments" for 15s`},
+		Fault:    func(Args) Fault { return CutOff{Dir: link.ToServer} },
+	}, {
+		Name:     "cut off one way, replies",
+		Pattern:  `replies from {to} never reach {from}{for}`,
+		Means:    "silence on the way back",
+		Examples: []string{`replies from "payments" never reach "orders" for 15s`},
+		Fault:    func(Args) Fault { return CutOff{Dir: link.ToClient} },
+	}}}
+}
+
 // Inject implements Fault.
 func (f CutOff) Inject(_ context.Context, t Target) (Heal, error) {
 	cut := link.Cut{On: Conns{}.on(t), Dir: f.Dir}
@@ -61,6 +83,12 @@ func (f CutOff) Inject(_ context.Context, t Target) (Heal, error) {
 	}
 	return put(t, (*link.Link).CutOff, cut)
 }
+
+// Turn implements OneWay: a cut in both directions is the same from either end.
+func (f CutOff) Turn() (turned Fault, ok bool) { return f, f.Dir == link.Both }
+
+// datagramsPass is how a cut of datagrams is healed: nothing holds them.
+const datagramsPass = "datagrams pass again, and none of those lost meanwhile comes"
 
 // Say implements Fault.
 func (f CutOff) Say(from, to string) string {
@@ -77,6 +105,19 @@ func (f CutOff) Say(from, to string) string {
 // Silence cuts off connections, one by one: those that it does not choose go on.
 type Silence struct{ Conns }
 
+// Kind implements Fault.
+func (Silence) Kind() Kind {
+	return Kind{Name: "silence", On: "connections", Waits: true, Undo: "what was held arrives", Sentences: []Sentence{{
+		Pattern: `{connections} from {from} to {to} fall silent{for}`,
+		Means:   "as if cut off, both ways, while the other connections go on; on healing what was held arrives",
+		Examples: []string{
+			`20% of connections from "orders" to "payments" fall silent for 15s`,
+			`the first 3 connections from "orders" to "payments" fall silent for 15s`,
+		},
+		Fault: func(a Args) Fault { return Silence{a.Conns(0)} },
+	}}}
+}
+
 // Inject implements Fault.
 func (f Silence) Inject(_ context.Context, t Target) (Heal, error) {
 	return put(t, (*link.Link).CutOff, link.Cut{On: f.on(t)})
@@ -89,6 +130,16 @@ func (f Silence) Say(from, to string) string {
 
 // HalfOpen loses the other end of live connections without a word: both sides believe themselves connected. Healing resets them.
 type HalfOpen struct{ Conns }
+
+// Kind implements Fault.
+func (HalfOpen) Kind() Kind {
+	return Kind{Name: "half-open", On: "connections", Hides: true, Undo: "those connections are reset, since bytes of theirs are lost", Sentences: []Sentence{{
+		Pattern:  `{connections} from {from} to {to} are half-open{for}`,
+		Means:    "those that are live lose their other end without a word, and both sides believe themselves connected; new ones go through; healing resets them",
+		Examples: []string{`connections from "orders" to "payments" are half-open for 15s`},
+		Fault:    func(a Args) Fault { return HalfOpen{a.Conns(0)} },
+	}}}
+}
 
 // Inject implements Fault.
 func (f HalfOpen) Inject(_ context.Context, t Target) (Heal, error) {

@@ -17,6 +17,25 @@ type Crash struct {
 // Lasts is how long the series takes from the first kill to the last.
 func (f Crash) Lasts() time.Duration { return time.Duration(max(0, f.Times-1)) * f.Every }
 
+// Kind implements Fault.
+func (f Crash) Kind() Kind {
+	k := Kind{Name: "crash", On: "service", Hides: true, AtOnce: true, EndedBy: "starts again", Undo: "the process is started again and awaited", Sentences: []Sentence{{
+		Pattern:  `{to} crashes( {number} times, {duration} apart){for}`,
+		Means:    "all its processes are killed (SIGKILL); healing starts it again; repeated crashes hold for times x apart",
+		Examples: []string{`"payments" crashes`, `"payments" crashes 3 times, 10s apart`, `"payments" crashes for 5s`},
+		Fault: func(a Args) Fault {
+			if !a.Has(1) {
+				return Crash{}
+			}
+			return Crash{Times: int(a.Count(1, 2)), Every: a.Duration(2)}
+		},
+	}}}
+	if f.Times > 1 {
+		k.Hold = time.Duration(f.Times) * f.Every
+	}
+	return k
+}
+
 // Inject implements Fault.
 func (f Crash) Inject(ctx context.Context, t Target) (Heal, error) {
 	if err := t.onService(); err != nil {
@@ -94,6 +113,16 @@ func (f Crash) Say(_, to string) string {
 // Stop asks a service to end, with its stop signal; heal starts it again. A service that had to be killed is an error: that was a crash.
 type Stop struct{}
 
+// Kind implements Fault.
+func (Stop) Kind() Kind {
+	return Kind{Name: "stop", On: "service", Hides: true, AtOnce: true, EndedBy: "starts again", Undo: "the process is started again and awaited", Sentences: []Sentence{{
+		Pattern:  `{to} is stopped in order{for}`,
+		Means:    "it is asked to end, with the signal and the patience of its `stop` in the system file (SIGTERM, 5s); inconclusive when it had to be killed; healing starts it again",
+		Examples: []string{`"payments" is stopped in order for 10s`},
+		Fault:    func(Args) Fault { return Stop{} },
+	}}}
+}
+
 // Inject implements Fault.
 func (Stop) Inject(ctx context.Context, t Target) (Heal, error) {
 	if err := t.onService(); err != nil {
@@ -119,6 +148,16 @@ func (Stop) Say(_, to string) string { return fmt.Sprintf("%q is stopped in orde
 
 // Hang stops all processes of a service with SIGSTOP: sockets stay open and nothing answers; heal resumes it.
 type Hang struct{}
+
+// Kind implements Fault.
+func (Hang) Kind() Kind {
+	return Kind{Name: "hang", On: "service", Hides: true, Waits: true, EndedBy: "resumes", Undo: "SIGCONT", Sentences: []Sentence{{
+		Pattern:  `{to} hangs{for}`,
+		Means:    "all its processes are stopped (SIGSTOP): sockets stay open, nothing answers",
+		Examples: []string{`"payments" hangs for 15s`},
+		Fault:    func(Args) Fault { return Hang{} },
+	}}}
+}
 
 // Inject implements Fault.
 func (Hang) Inject(_ context.Context, t Target) (Heal, error) {

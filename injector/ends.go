@@ -14,6 +14,32 @@ type Reset struct {
 	Conns
 }
 
+const strongerAfterBytes = "a smaller number of bytes, a longer time or more load"
+
+// Kind implements Fault.
+func (f Reset) Kind() Kind {
+	k := Kind{Name: "reset", On: "connections", Undo: "connections are left alone", AtOnce: f.AfterBytes == 0 && f.After == 0, Sentences: []Sentence{{
+		Pattern: `{connections} from {from} to {to} are reset( after [{limit}]){for}`,
+		Means:   "connections end with RST, at once, or after so many bytes, or after a time",
+		Examples: []string{
+			`20% of connections from "orders" to "payments" are reset after 4 KB for 15s`,
+			`connections from "orders" to "payments" are reset`,
+			`connections from "orders" to "payments" are reset after 2s for 15s`,
+		},
+		Fault: func(a Args) Fault {
+			bytes, after := a.Limit(3)
+			return Reset{AfterBytes: bytes, After: after, Conns: a.Conns(0)}
+		},
+	}}}
+	if f.AfterBytes > 0 {
+		k.Stronger = strongerAfterBytes
+	}
+	if f.After > 0 {
+		k.Takes, k.Done, k.Remedy = f.After+1, "anything is reset", "reset sooner, or say longer than `for "+Duration(f.After)+"`"
+	}
+	return k
+}
+
 // Inject implements Fault.
 func (f Reset) Inject(_ context.Context, t Target) (Heal, error) {
 	return put(t, (*link.Link).Reset, link.Reset{On: f.on(t), AfterBytes: f.AfterBytes, After: f.After})
@@ -37,6 +63,19 @@ type CloseEarly struct {
 	Conns
 }
 
+// Kind implements Fault.
+func (CloseEarly) Kind() Kind {
+	return Kind{Name: "early close", On: "connections", Undo: "connections are left alone", Stronger: strongerAfterBytes, Sentences: []Sentence{{
+		Pattern: `{connections} from {from} to {to} are closed after [{size}]{for}`,
+		Means:   "connections end in order, both ways, once so many bytes have passed in either direction",
+		Examples: []string{
+			`connections from "orders" to "payments" are closed after 4 KB for 15s`,
+			`all but the first 4 connections from "orders" to "payments" are closed after 4 KB for 15s`,
+		},
+		Fault: func(a Args) Fault { return CloseEarly{AfterBytes: a.Size(3), Conns: a.Conns(0)} },
+	}}}
+}
+
 // Inject implements Fault.
 func (f CloseEarly) Inject(_ context.Context, t Target) (Heal, error) {
 	return put(t, (*link.Link).CloseAfter, link.Close{On: f.on(t), AfterBytes: f.AfterBytes})
@@ -51,6 +90,16 @@ func (f CloseEarly) Say(from, to string) string {
 type CloseLate struct {
 	By time.Duration
 	Conns
+}
+
+// Kind implements Fault.
+func (CloseLate) Kind() Kind {
+	return Kind{Name: "late close", On: "connections", Undo: "an end that waits goes at once", Sentences: []Sentence{{
+		Pattern:  `{connections} from {from} to {to} close [{duration}] late{for}`,
+		Means:    "the end of connections, in order or by reset, arrives late; bytes are on time",
+		Examples: []string{`connections from "orders" to "payments" close 2s late for 15s`},
+		Fault:    func(a Args) Fault { return CloseLate{By: a.Duration(3), Conns: a.Conns(0)} },
+	}}}
 }
 
 // Inject implements Fault.

@@ -26,6 +26,8 @@ type Fault interface {
 	// Say is the fault as a feature file states it, without a duration: `calls from "orders" to "payments" are delayed by 800ms`.
 	// A fault on a service ignores from.
 	Say(from, to string) string
+	// Kind describes the fault. Its Value and Example are empty.
+	Kind() Kind
 }
 
 // Heal ends an injection. It is called once, is bounded in time, and gets a context that is not the cancelled one of the run.

@@ -1,77 +1,133 @@
 package injector
 
 import (
-	"reflect"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// Kind is a row of the table of fault kinds.
+// Kind describes a kind of fault. Everything that the rest of Firedrill knows about a kind is here: the sentences of
+// feature files, rows of tables of faults, plans, validation, `firedrill steps` and the README are derived from it.
 type Kind struct {
-	Name    string // "slow calls"
-	On      string // what it acts on, and is counted in: "calls", "messages", "connections", "traffic" or "service"
-	Example string // a sentence of a feature file
-	Means   string // what it does, in a line
-	Undo    string // how it is healed, in a line
-	Waits   bool   // its effect is that something waits: live for a moment, it does nothing
-	Hides   bool   // it lets nothing through, so that another fault at the same time and place meets nothing
-	Unseen  bool   // what callers send does not reach the link meanwhile, so that their calls are not seen
-	Value   Fault  // the example as a value, from "orders" to "payments"
+	Name string // "slow calls"
+	On   string // what it acts on, and is counted in: "calls", "messages", "connections", "traffic" or "service"
+	Undo string // how it is healed, in a line
+
+	// Datagrams is how it is healed on a link of datagrams. If it is "", a fault on connections or traffic cannot act on one.
+	Datagrams string
+	EndedBy   string // for a fault on a service, the sentence that ends it: "starts again" or "resumes"
+	Waits     bool   // its effect is that something waits: live for a moment, it does nothing
+	Hides     bool   // it stops all traffic, so that another fault at the same time and place has no effect
+	Unseen    bool   // what callers send does not reach the link meanwhile, so that their calls are not seen
+	Stronger  string // what would let it act if it saw traffic and acted on none; "" means a larger share
+
+	// The other fields depend on the value of the fault.
+
+	AtOnce bool          // it has acted as soon as it is live
+	Hold   time.Duration // how long it is live if its sentence does not say so; 0 means until it is healed
+	Takes  time.Duration // how long it must be live to do what its sentence says
+	Done   string        // what takes so long: "one wave has passed"
+	Remedy string        // what to write if it is healed earlier
+	Delay  time.Duration // the longest delay that it causes; 0 if it has no limit, or if it does something else
+
+	Sentences []Sentence // the first is also the form of a row of "these faults run together"
+
+	Value   Fault  // an example, from "orders" to "payments"; set by Kinds
+	Example string // its sentence
 }
 
-// Kinds lists every fault kind, sorted by name. A new one is a file and a row.
+// Sentence is one way in which a feature file states a fault.
+type Sentence struct {
+	Name string // "" means that of the kind
+	// Pattern is a Cucumber Expression. {from} and {to} are the names of the link or, with {to} alone, of the service,
+	// {for} is where " for 30s" may be added, and brackets enclose what the column "value" of a table of faults replaces:
+	//
+	//	{requests} from {from} to {to} are lost(, then [{ending}]){for}
+	Pattern  string
+	Means    string
+	Examples []string
+	Fault    func(Args) Fault
+}
+
+// Args are the values of the parameters of a sentence, by their index in its pattern. A method reports a problem and
+// returns a zero value if the parameter is not valid, and returns a zero value if an optional parameter is absent.
+type Args interface {
+	Says(words string) bool // whether the sentence contains words
+	Has(i int) bool
+	Value(i int) string // as it is written
+	Text(i int) string  // without quotes
+	Name(i int) string
+	Names(i int) []string
+	Duration(i int) time.Duration
+	Delay(i int) (d time.Duration, ok bool) // a duration that may be 0
+	Size(i int) int64                       // in bytes
+	Limit(i int) (bytes int64, d time.Duration)
+	Count(i int, least int64) int64
+	Status(i int) int // of HTTP
+	Pick(i int) Pick  // {calls}, {requests}, {replies} or {messages}
+	Conns(i int) Conns
+	Problem(i int, what, hint string)
+}
+
+// Kinds returns all kinds of faults, in the order of `firedrill steps`. To add one, add a file with its type and an
+// example here.
 func Kinds() []Kind {
-	kinds := []Kind{
-		{Name: "answered calls", Hides: true, On: "calls", Means: "calls get a status without the dependency", Undo: "the next call reaches the dependency", Value: Answer{Status: 503, RetryAfter: 2 * time.Second, Pick: Pick{Share: 0.3}}},
-		{Name: "bandwidth", Waits: true, On: "traffic", Means: "each connection carries so many bytes per second", Undo: "what waits goes at once", Value: Bandwidth{Rate: 64_000}},
-		{Name: "corrupted calls", On: "calls", Means: "a bit of a call's body is changed, its length stays right", Undo: "the next call is left alone", Value: CorruptCalls{}},
-		{Name: "corrupted replies", On: "calls", Means: "a bit of an answer's body is changed, its length stays right; the work was done", Undo: "the next answer is left alone", Value: CorruptReplies{Pick{Share: 0.1}}},
-		{Name: "crash", Hides: true, On: "service", Means: "all processes of the service are killed with SIGKILL", Undo: "the process is started again and awaited", Value: Crash{Times: 3, Every: 10 * time.Second}},
-		{Name: "cut off", Hides: true, Unseen: true, Waits: true, On: "connections", Means: "silence: nothing is read or written, sockets stay open", Undo: "what was held arrives", Value: CutOff{}},
-		{Name: "early close", On: "connections", Means: "connections end in order, both ways, after so many bytes", Undo: "connections are left alone", Value: CloseEarly{AfterBytes: 4000}},
-		{Name: "half-open", Hides: true, On: "connections", Means: "the other end of live connections is gone without a word; new ones go through", Undo: "those connections are reset, since bytes of theirs are lost", Value: HalfOpen{}},
-		{Name: "hang", Hides: true, Waits: true, On: "service", Means: "all processes of the service are stopped with SIGSTOP: its sockets stay open and nothing answers", Undo: "SIGCONT", Value: Hang{}},
-		{Name: "late close", On: "connections", Means: "the end of connections arrives late, bytes are on time", Undo: "an end that waits goes at once", Value: CloseLate{By: 2 * time.Second}},
-		{Name: "lost replies", On: "calls", Means: "the work is done and the answer never comes", Undo: "the next answer arrives; those held are delivered", Value: LoseReplies{Then: message.EndSilence, Pick: Pick{Share: 0.1}}},
-		{Name: "lost requests", Hides: true, On: "calls", Means: "the dependency never sees the call", Undo: "the next call arrives; those held are delivered", Value: LoseRequests{Then: message.EndReset}},
-		{Name: "no accept", Hides: true, Unseen: true, Waits: true, On: "connections", Means: "new connections are established and get no answer", Undo: "those that wait are served", Value: NoAccept{}},
-		{Name: "out of order", Waits: true, On: "calls", Means: "a call waits until another has passed it", Undo: "the one that waits goes at once", Value: Reorder{Wait: 500 * time.Millisecond, Pick: Pick{Share: 0.5}}},
-		{Name: "partition", Hides: true, Unseen: true, Waits: true, On: "connections", Means: "services, or groups of them, are cut off from each other: each link between them is", Undo: "all of its links at once; what was held arrives", Value: Partition{These: []string{"orders", "front"}, Those: []string{"payments"}}},
-		{Name: "ramp", Waits: true, On: "traffic", Means: "the delay of bytes grows or shrinks evenly and then stays", Undo: "waiting bytes go at once", Value: Ramp{End: 800 * time.Millisecond, Over: 20 * time.Second}},
-		{Name: "refuse", Hides: true, Unseen: true, On: "connections", Means: "the port is closed and live connections are reset", Undo: "the same port is opened again", Value: Refuse{}},
-		{Name: "reset", On: "connections", Means: "connections end with RST, both ways", Undo: "connections are left alone", Value: Reset{AfterBytes: 4000, Conns: Conns{Share: 0.2}}},
-		{Name: "shared bandwidth", Waits: true, On: "traffic", Means: "all connections together carry so many bytes per second", Undo: "what waits goes at once", Value: SharedBandwidth{Rate: 64_000}},
-		{Name: "silence", Waits: true, On: "connections", Means: "some connections are cut off, the others go on", Undo: "what was held arrives", Value: Silence{Conns{Share: 0.2}}},
-		{Name: "sliced traffic", On: "traffic", Means: "bytes arrive in small pieces", Undo: "what waits goes at once, in one piece", Value: Sliced{Size: 64, Apart: 10 * time.Millisecond}},
-		{Name: "slow accept", Waits: true, On: "connections", Means: "new connections wait before they are answered", Undo: "those that wait are served", Value: SlowAccept{By: 2 * time.Second}},
-		{Name: "slow calls", Waits: true, On: "calls", Means: "calls wait before they reach the dependency", Undo: "waiting calls go at once", Value: SlowCalls{By: 800 * time.Millisecond, Jitter: 200 * time.Millisecond, Pick: Pick{Share: 0.1}}},
-		{Name: "slow replies", Waits: true, On: "calls", Means: "the work is done and the answer comes later, and so does what follows it on its connection", Undo: "waiting answers go at once", Value: SlowReplies{By: 500 * time.Millisecond, Jitter: 100 * time.Millisecond}},
-		{Name: "slow traffic", Waits: true, On: "traffic", Means: "bytes arrive later, in order", Undo: "waiting bytes go at once", Value: SlowTraffic{By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond}},
-		{Name: "stalled TLS", Unseen: true, Waits: true, On: "connections", Means: "handshakes of new connections get no answer", Undo: "the answers arrive", Value: StallTLS{}},
-		{Name: "stop", Hides: true, On: "service", Means: "the service is asked to end, with SIGTERM or the signal of its `stop`; inconclusive when it had to be killed", Undo: "the process is started again and awaited", Value: Stop{}},
-		{Name: "toxic", On: "traffic", Means: "a toxic of Toxiproxy's, by name, with its attributes", Undo: "as the toxic's: what waits goes at once", Value: Toxic{Name: "slicer", Attributes: "average_size=64 delay=10000"}},
-		{Name: "truncated calls", On: "calls", Means: "a call's body ends early, its length says so", Undo: "the next call is left alone", Value: TruncateCalls{Pick{Every: 3}}},
-		{Name: "truncated replies", On: "calls", Means: "an answer's body ends early, its length says so; the work was done", Undo: "the next answer is left alone", Value: TruncateReplies{Pick{First: 5}}},
-		{Name: "twice", On: "calls", Means: "calls are delivered a second time", Undo: "a copy that waits leaves at once", Value: Twice{Second: true, Pick: Pick{Share: 0.2}}},
-		{Name: "wave", Waits: true, On: "traffic", Means: "bytes are late for a while and on time for a while, in turn", Undo: "waiting bytes go at once", Value: Wave{By: 500 * time.Millisecond, Up: 2 * time.Second, Down: 3 * time.Second}},
+	examples := []Fault{
+		SlowCalls{By: 800 * time.Millisecond, Jitter: 200 * time.Millisecond, Pick: Pick{Share: 0.1}},
+		LoseRequests{Then: message.EndReset},
+		LoseReplies{Then: message.EndSilence, Pick: Pick{Share: 0.1}},
+		SlowReplies{By: 500 * time.Millisecond, Jitter: 100 * time.Millisecond},
+		CorruptReplies{Pick{Share: 0.1}},
+		TruncateReplies{Pick{First: 5}},
+		Answer{Status: 503, RetryAfter: 2 * time.Second, Pick: Pick{Share: 0.3}},
+		CorruptCalls{},
+		TruncateCalls{Pick{Every: 3}},
+		Twice{Second: true, Pick: Pick{Share: 0.2}},
+		Reorder{Wait: 500 * time.Millisecond, Pick: Pick{Share: 0.5}},
+
+		SlowMessages{By: 200 * time.Millisecond, Jitter: 50 * time.Millisecond},
+		LoseMessages{Messages: Messages{Pick: Pick{Share: 0.05}}},
+		MessagesTwice{Messages: Messages{Pick: Pick{Share: 0.2}}},
+		ReorderMessages{Wait: 500 * time.Millisecond, Messages: Messages{Pick: Pick{Share: 0.5}}},
+		CorruptMessages{},
+		TruncateMessages{Messages: Messages{Pick: Pick{Every: 3}}},
+		AnswerMessages{Code: "SERVFAIL", Messages: Messages{Pick: Pick{Share: 0.3}}},
+
+		CutOff{},
+		Silence{Conns{Share: 0.2}},
+		HalfOpen{},
+		Refuse{},
+		NoAccept{},
+		SlowAccept{By: 2 * time.Second},
+		StallTLS{},
+		Reset{AfterBytes: 4000, Conns: Conns{Share: 0.2}},
+		CloseEarly{AfterBytes: 4000},
+		CloseLate{By: 2 * time.Second},
+
+		Toxic{Name: "slicer", Attributes: "average_size=64 delay=10000"},
+		SlowTraffic{By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond},
+		Ramp{End: 800 * time.Millisecond, Over: 20 * time.Second},
+		Wave{By: 500 * time.Millisecond, Up: 2 * time.Second, Down: 3 * time.Second},
+		Bandwidth{Rate: 64_000},
+		SharedBandwidth{Rate: 64_000},
+		Sliced{Size: 64, Apart: 10 * time.Millisecond},
+
+		Partition{These: []string{"orders", "front"}, Those: []string{"payments"}},
+
+		Crash{Times: 3, Every: 10 * time.Second},
+		Stop{},
+		Hang{},
 	}
-	kinds = append(kinds, messageKinds()...)
-	slices.SortFunc(kinds, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
-	for i, k := range kinds {
-		kinds[i].Example = k.Value.Say("orders", "payments")
+	var kinds []Kind
+	for _, f := range examples {
+		kinds = append(kinds, Describe(f))
 	}
 	return kinds
 }
 
-// KindOf finds the kind of a fault by its type; ok is false for a fault that is not in the table.
-func KindOf(f Fault) (kind Kind, ok bool) {
-	for _, k := range Kinds() {
-		if reflect.TypeOf(k.Value) == reflect.TypeOf(f) {
-			return k, true
-		}
-	}
-	return Kind{}, false
+// Describe returns the kind of a fault with the fault as its example.
+func Describe(example Fault) Kind {
+	k := example.Kind()
+	k.Value, k.Example = example, example.Say("orders", "payments")
+	return k
 }

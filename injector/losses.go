@@ -12,6 +12,20 @@ type LoseRequests struct {
 	Pick
 }
 
+// Kind implements Fault.
+func (LoseRequests) Kind() Kind {
+	return Kind{Name: "lost requests", On: "calls", Hides: true, Undo: "the next call arrives; those held are delivered", Sentences: []Sentence{{
+		Pattern: `{requests} from {from} to {to} are lost(, then [{ending}]){for}`,
+		Means:   "the dependency never sees them; the connection ends as said (reset)",
+		Examples: []string{
+			`10% of requests from "orders" to "payments" are lost for 30s`,
+			`requests from "orders" to "payments" are lost, then silence for 30s`,
+			`only requests with key "k-1" and header "Tenant: acme" from "orders" to "payments" are lost for 30s`,
+		},
+		Fault: func(a Args) Fault { return LoseRequests{Then: ending(a, 3), Pick: a.Pick(0)} },
+	}}}
+}
+
 // Rule implements OnCalls.
 func (f LoseRequests) Rule() message.Rule {
 	return f.rule(message.Rule{Action: message.LoseRequest, EndWith: f.Then})
@@ -29,6 +43,19 @@ func (f LoseRequests) Say(from, to string) string {
 type LoseReplies struct {
 	Then message.Ending // "" means reset
 	Pick
+}
+
+// Kind implements Fault.
+func (LoseReplies) Kind() Kind {
+	return Kind{Name: "lost replies", On: "calls", Undo: "the next answer arrives; those held are delivered", Sentences: []Sentence{{
+		Pattern: `{replies} from {to} to {from} are lost after the work was done(, then [{ending}]){for}`,
+		Means:   "the answer is withheld; the connection ends as said (reset)",
+		Examples: []string{
+			`10% of replies from "payments" to "orders" are lost after the work was done for 30s`,
+			`every 3rd of the replies from "payments" to "orders" are lost after the work was done, then held for 30s`,
+		},
+		Fault: func(a Args) Fault { return LoseReplies{Then: ending(a, 3), Pick: a.Pick(0)} },
+	}}}
 }
 
 // Rule implements OnCalls.

@@ -51,23 +51,27 @@ func (m Messages) subject(from, to string) string {
 	return m.Pick.subject("messages", from, to)
 }
 
-// messageKinds are the rows of faults on messages.
-func messageKinds() []Kind {
-	return []Kind{
-		{Name: "answered messages", Hides: true, On: "messages", Means: "messages get an error in the protocol's own words, without the dependency", Undo: "the next message reaches the dependency", Value: AnswerMessages{Code: "SERVFAIL", Messages: Messages{Pick: Pick{Share: 0.3}}}},
-		{Name: "corrupted messages", On: "messages", Means: "a byte of the message is changed", Undo: "the next message is left alone", Value: CorruptMessages{}},
-		{Name: "lost messages", Hides: true, On: "messages", Means: "messages never arrive", Undo: "the next message arrives; those held are delivered", Value: LoseMessages{Messages: Messages{Pick: Pick{Share: 0.05}}}},
-		{Name: "messages out of order", On: "messages", Means: "a message waits until another has passed it", Undo: "the one that waits goes at once", Value: ReorderMessages{Wait: 500 * time.Millisecond, Messages: Messages{Pick: Pick{Share: 0.5}}}},
-		{Name: "messages twice", On: "messages", Means: "messages are delivered a second time", Undo: "a copy that waits leaves at once", Value: MessagesTwice{Messages: Messages{Pick: Pick{Share: 0.2}}}},
-		{Name: "slow messages", On: "messages", Means: "messages arrive later; a datagram alone, on a connection what is behind it too", Undo: "waiting messages go at once", Value: SlowMessages{By: 200 * time.Millisecond, Jitter: 50 * time.Millisecond}},
-		{Name: "truncated messages", On: "messages", Means: "only the first half of a message arrives", Undo: "the next message is left alone", Value: TruncateMessages{Messages: Messages{Pick: Pick{Every: 3}}}},
-	}
-}
-
 // LoseMessages drops messages.
 type LoseMessages struct {
 	Then message.Ending // of the connection, where there is one; "" means reset
 	Messages
+}
+
+// Kind implements Fault.
+func (LoseMessages) Kind() Kind {
+	return Kind{Name: "lost messages", On: "messages", Hides: true, Undo: "the next message arrives; those held are delivered", Sentences: []Sentence{{
+		Pattern: `{messages} from {from} to {to} are lost(, then [{ending}]){for}(, even though {protocol} never does this)`,
+		Means:   "they never arrive; a connection, where there is one, ends as said (reset)",
+		Examples: []string{
+			`5% of messages from "orders" to "billing" are lost for 30s`,
+			`only "A api.example.com" messages from "orders" to "dns" are lost for 30s`,
+			`every 2nd of the messages from "billing" to "orders" are lost for 30s`,
+			`only "orders.>" messages with header "Tenant: acme" from "orders" to "bus" are lost for 30s`,
+			`from the 3rd to the 5th, messages with key "m-1" from "orders" to "bus" are lost for 30s`,
+			`messages from "ledger" to "orders" are lost for 30s, even though postgres never does this`,
+		},
+		Fault: func(a Args) Fault { return LoseMessages{Then: ending(a, 3), Messages: messages(a)} },
+	}}}
 }
 
 // Rule implements OnMessages.
@@ -89,6 +93,16 @@ func (f LoseMessages) Back() Fault { f.Dir = message.ToClient; return f }
 // CorruptMessages changes a byte of messages.
 type CorruptMessages struct{ Messages }
 
+// Kind implements Fault.
+func (CorruptMessages) Kind() Kind {
+	return Kind{Name: "corrupted messages", On: "messages", Undo: "the next message is left alone", Sentences: []Sentence{{
+		Pattern:  `{messages} from {from} to {to} are corrupted{for}`,
+		Means:    "a byte of each is changed",
+		Examples: []string{`messages from "orders" to "billing" are corrupted`},
+		Fault:    func(a Args) Fault { return CorruptMessages{Messages{Pick: a.Pick(0)}} },
+	}}}
+}
+
 // Rule implements OnMessages.
 func (f CorruptMessages) Rule() message.Rule { return f.rule(message.Rule{Action: message.Corrupt}) }
 
@@ -103,6 +117,16 @@ func (f CorruptMessages) Back() Fault { f.Dir = message.ToClient; return f }
 
 // TruncateMessages cuts messages short.
 type TruncateMessages struct{ Messages }
+
+// Kind implements Fault.
+func (TruncateMessages) Kind() Kind {
+	return Kind{Name: "truncated messages", On: "messages", Undo: "the next message is left alone", Sentences: []Sentence{{
+		Pattern:  `{messages} from {from} to {to} are truncated{for}`,
+		Means:    "only the first half of each arrives",
+		Examples: []string{`1% of messages from "orders" to "billing" are truncated for 30s`},
+		Fault:    func(a Args) Fault { return TruncateMessages{Messages{Pick: a.Pick(0)}} },
+	}}}
+}
 
 // Rule implements OnMessages.
 func (f TruncateMessages) Rule() message.Rule { return f.rule(message.Rule{Action: message.Truncate}) }
@@ -121,6 +145,22 @@ type MessagesTwice struct {
 	Second bool          // the second answer is returned, where answers can be told apart; false: the first, or both
 	Late   time.Duration // the copy leaves so much later
 	Messages
+}
+
+// Kind implements Fault.
+func (MessagesTwice) Kind() Kind {
+	return Kind{Name: "messages twice", On: "messages", Undo: "a copy that waits leaves at once", Sentences: []Sentence{{
+		Pattern: `{messages} from {from} to {to} are delivered twice( and the second answer is returned)(, the copy [{duration}] late){for}(, even though {protocol} never does this)`,
+		Means:   "they arrive a second time, at once or later",
+		Examples: []string{
+			`20% of messages from "orders" to "billing" are delivered twice for 30s`,
+			`messages from "orders" to "billing" are delivered twice, the copy 2s late for 30s`,
+			`messages from "cache" to "orders" are delivered twice for 30s, even though redis never does this`,
+		},
+		Fault: func(a Args) Fault {
+			return MessagesTwice{Second: second(a, 3), Late: a.Duration(3), Messages: messages(a)}
+		},
+	}}}
 }
 
 // Rule implements OnMessages.
@@ -145,6 +185,19 @@ type ReorderMessages struct {
 	Messages
 }
 
+// Kind implements Fault.
+func (ReorderMessages) Kind() Kind {
+	return Kind{Name: "messages out of order", On: "messages", Undo: "the one that waits goes at once", Sentences: []Sentence{{
+		Pattern: `{messages} from {from} to {to} arrive out of order, up to [{duration}] late{for}(, even though {protocol} never does this)`,
+		Means:   "a message waits until another has passed it",
+		Examples: []string{
+			`50% of messages from "orders" to "billing" arrive out of order, up to 500ms late for 30s`,
+			`messages from "ledger" to "orders" arrive out of order, up to 1s late for 30s, even though postgres never does this`,
+		},
+		Fault: func(a Args) Fault { return ReorderMessages{Wait: a.Duration(3), Messages: messages(a)} },
+	}}}
+}
+
 // Rule implements OnMessages.
 func (f ReorderMessages) Rule() message.Rule {
 	return f.rule(message.Rule{Action: message.Reorder, Wait: f.Wait})
@@ -167,6 +220,18 @@ type SlowMessages struct {
 	Messages
 }
 
+// Kind implements Fault.
+func (f SlowMessages) Kind() Kind {
+	return Kind{Name: "slow messages", On: "messages", Delay: f.By + f.Jitter, Undo: "waiting messages go at once", Sentences: []Sentence{{
+		Pattern:  `{messages} from {from} to {to} are delayed by [{duration}(, give or take {duration})]{for}`,
+		Means:    "messages arrive later; a datagram alone, on a connection what is behind it too",
+		Examples: []string{`messages from "orders" to "billing" are delayed by 200ms, give or take 50ms for 30s`},
+		Fault: func(a Args) Fault {
+			return SlowMessages{By: a.Duration(3), Jitter: jitter(a, 3, 4), Messages: Messages{Pick: a.Pick(0)}}
+		},
+	}}}
+}
+
 // Rule implements OnMessages.
 func (f SlowMessages) Rule() message.Rule {
 	return f.rule(message.Rule{Action: message.Delay, By: f.By, Jitter: f.Jitter})
@@ -187,6 +252,20 @@ func (f SlowMessages) Back() Fault { f.Dir = message.ToClient; return f }
 type AnswerMessages struct {
 	Code string // "SERVFAIL" (DNS), "LOADING" (Redis)
 	Messages
+}
+
+// Kind implements Fault.
+func (AnswerMessages) Kind() Kind {
+	return Kind{Name: "answered messages", On: "messages", Hides: true, Undo: "the next message reaches the dependency", Sentences: []Sentence{{
+		Pattern: `{messages} from {from} to {to} are answered with [{text}]{for}`,
+		Means: "they get an error in the protocol's own words, without the dependency; DNS: SERVFAIL, NXDOMAIN, REFUSED, TC (ask again over TCP); " +
+			"Redis: LOADING, OOM, READONLY, BUSY, ...; NATS: 503, ...; PostgreSQL: 57P01, ...; lines and lengths: anything",
+		Examples: []string{
+			`30% of messages from "orders" to "dns" are answered with "SERVFAIL" for 30s`,
+			`only "INCR" messages from "orders" to "cache" are answered with "LOADING" for 30s`,
+		},
+		Fault: func(a Args) Fault { return AnswerMessages{Code: a.Text(3), Messages: Messages{Pick: a.Pick(0)}} },
+	}}}
 }
 
 // Rule implements OnMessages.

@@ -104,7 +104,10 @@ func silent(m *mirror) bool { return m.throw(1, 1, 100*time.Millisecond)[0] == "
 
 // TestMessageKinds is the conformance test of faults on messages, on a link of datagrams.
 func TestMessageKinds(t *testing.T) {
-	for _, k := range messageKinds() {
+	for _, k := range Kinds() {
+		if k.On != "messages" {
+			continue
+		}
 		require.Contains(t, misled, k.Name, "say how this fault is seen to act")
 		on, ok := k.Value.(OnMessages)
 		require.True(t, ok)
@@ -116,8 +119,7 @@ func TestMessageKinds(t *testing.T) {
 	}
 	for name, d := range misled {
 		t.Run(name, func(t *testing.T) {
-			kind, ok := KindOf(d.fault)
-			require.True(t, ok)
+			kind := d.fault.Kind()
 			require.Equal(t, name, kind.Name)
 			m := newMirror(t)
 			require.True(t, m.healthy(), "before")

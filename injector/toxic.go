@@ -16,6 +16,25 @@ type Toxic struct {
 	Way
 }
 
+// Kind implements Fault.
+func (Toxic) Kind() Kind {
+	return Kind{Name: "toxic", On: "traffic", Undo: "as the toxic's: what waits goes at once", Sentences: []Sentence{{
+		Pattern: `the toxic [{text}( with {text})] is on {traffic} from {from} to {to}{for}`,
+		Means:   "one of Toxiproxy's, by name, with its attributes and in its units: bandwidth, latency, limit_data, noop, reset_peer, slicer, slow_close, timeout",
+		Examples: []string{
+			`the toxic "latency" with "latency=800 jitter=200" is on traffic from "orders" to "payments" for 30s`,
+			`the toxic "timeout" is on one-way traffic on 20% of connections from "payments" to "orders" for 30s`,
+		},
+		Fault: func(a Args) Fault {
+			f := Toxic{Name: a.Text(0), Attributes: a.Text(1), Way: way(a, 2)}
+			if err := f.Check(); err != nil {
+				a.Problem(0, err.Error(), "see Toxiproxy's list of toxics and their attributes; without any, leave the part that begins with `with` out")
+			}
+			return f
+		},
+	}}}
+}
+
 // Inject implements Fault.
 func (f Toxic) Inject(_ context.Context, t Target) (Heal, error) {
 	toxic, err := f.toxic()

@@ -17,7 +17,7 @@ type Way struct {
 // what payments say, whichever of the two depends on the other.
 type OneWay interface {
 	Fault
-	// Turn is the same fault seen from the link's other end; ok is false when it acts both ways.
+	// Turn returns the same fault as seen from the other end of the link; ok is false if it cannot be stated from there.
 	Turn() (turned Fault, ok bool)
 }
 
@@ -53,6 +53,19 @@ type Bandwidth struct {
 	Way
 }
 
+// Kind implements Fault.
+func (Bandwidth) Kind() Kind {
+	return Kind{Name: "bandwidth", On: "traffic", Waits: true, Undo: "what waits goes at once", Stronger: "a lower rate or larger messages", Sentences: []Sentence{{
+		Pattern: `{traffic} from {from} to {to} is limited to [{size}] per second{for}`,
+		Means:   "each connection carries so many bytes a second in each direction, or in one",
+		Examples: []string{
+			`traffic from "orders" to "payments" is limited to 64 KB per second for 30s`,
+			`one-way traffic from "orders" to "payments" is limited to 64 KB per second for 30s`,
+		},
+		Fault: func(a Args) Fault { return Bandwidth{Rate: a.Size(3), Way: way(a, 0)} },
+	}}}
+}
+
 // Inject implements Fault.
 func (f Bandwidth) Inject(_ context.Context, t Target) (Heal, error) {
 	return put(t, (*link.Link).Limit, link.Bandwidth{On: f.on(t), Dir: f.Dir, Rate: f.Rate})
@@ -73,6 +86,16 @@ func (f Bandwidth) Turn() (turned Fault, ok bool) {
 type SharedBandwidth struct {
 	Rate int64
 	Way
+}
+
+// Kind implements Fault.
+func (SharedBandwidth) Kind() Kind {
+	return Kind{Name: "shared bandwidth", On: "traffic", Waits: true, Undo: "what waits goes at once", Stronger: "a lower rate or larger messages", Sentences: []Sentence{{
+		Pattern:  `all {traffic} from {from} to {to} together is limited to [{size}] per second{for}`,
+		Means:    "all connections together carry so many bytes a second in each direction, or in one",
+		Examples: []string{`all traffic from "orders" to "payments" together is limited to 64 KB per second for 30s`},
+		Fault:    func(a Args) Fault { return SharedBandwidth{Rate: a.Size(3), Way: way(a, 0)} },
+	}}}
 }
 
 // Inject implements Fault.
@@ -96,6 +119,19 @@ type Sliced struct {
 	Size  int
 	Apart time.Duration
 	Way
+}
+
+// Kind implements Fault.
+func (Sliced) Kind() Kind {
+	return Kind{Name: "sliced traffic", On: "traffic", Undo: "what waits goes at once, in one piece", Stronger: "smaller pieces", Sentences: []Sentence{{
+		Pattern: `{traffic} from {from} to {to} is sliced into pieces of [{size}(, {duration} apart)]{for}`,
+		Means:   "bytes arrive in small pieces, one behind the other or so far apart",
+		Examples: []string{
+			`traffic from "orders" to "payments" is sliced into pieces of 64 B, 10ms apart for 30s`,
+			`one-way traffic from "payments" to "orders" is sliced into pieces of 64 B for 30s`,
+		},
+		Fault: func(a Args) Fault { return Sliced{Size: int(a.Size(3)), Apart: a.Duration(4), Way: way(a, 0)} },
+	}}}
 }
 
 // Inject implements Fault.

@@ -172,11 +172,8 @@ func claimOf(svc scenarios.Service, e *scenarios.Experiment, o *Options) (claims
 	return claims, true
 }
 
-// timeKinds are the kinds of checks that may fail only because the machine is busy.
-var timeKinds = []string{"gives up", "latency", "not affected", "nothing slower", "recovers"}
-
 func measuresTime(e *scenarios.Experiment) bool {
-	return slices.ContainsFunc(e.Checks, func(c scenarios.Check) bool { return slices.Contains(timeKinds, check.KindOf(c.Check)) }) ||
+	return slices.ContainsFunc(e.Checks, func(c scenarios.Check) bool { return c.Kind().Timed }) ||
 		slices.ContainsFunc(e.Steady, func(s check.Steady) bool { return s.Limit > 0 })
 }
 

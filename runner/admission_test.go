@@ -95,16 +95,6 @@ func TestJobOf(t *testing.T) {
 	g = jobOf(e, o)
 	assert.True(t, g.timed)
 	assert.True(t, g.alone)
-	for _, kind := range timeKinds {
-		assert.Contains(t, kindNames(), kind)
-	}
-}
-
-func kindNames() (names []string) {
-	for _, k := range check.Kinds() {
-		names = append(names, k.Name)
-	}
-	return names
 }
 
 // In parallel with another scenario the baseline is not steady; alone it is. Only the second attempt

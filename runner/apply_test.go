@@ -20,6 +20,8 @@ func (f countingFault) Inject(context.Context, injector.Target) (injector.Heal, 
 	return func(context.Context) error { *f.live--; return nil }, nil
 }
 
+func (countingFault) Kind() injector.Kind { return injector.Kind{Name: "counting"} }
+
 func (countingFault) Say(_, _ string) string { return "it is bearable" }
 
 type failingFault struct{ countingFault }

@@ -108,10 +108,7 @@ func (s *session) newEffectsWait() *effectsWait {
 		limit: s.e.Effects.Within(), stated: s.e.Effects.Settle > 0,
 	}
 	for _, c := range s.e.Checks {
-		switch c.Check.(type) {
-		case check.ExactlyOnce, check.NoneTwice, check.NoPhantom:
-			w.full = true
-		}
+		w.full = w.full || c.Kind().Needs.AllEffects
 	}
 	for _, r := range s.requests() {
 		last := r.Attempts[len(r.Attempts)-1]

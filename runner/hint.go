@@ -38,21 +38,7 @@ func (in *injection) noEffectHint(t evidence.Tally) string {
 // stronger returns a text with the change that would make the fault act. The fault saw traffic but
 // acted on none of it.
 func (in *injection) stronger() string {
-	switch f := in.Fault.(type) {
-	case injector.Bandwidth, injector.SharedBandwidth:
-		return "a lower rate or larger messages"
-	case injector.Sliced:
-		return "smaller pieces"
-	case injector.Reset:
-		if f.AfterBytes > 0 {
-			return "a smaller number of bytes, a longer time or more load"
-		}
-	case injector.CloseEarly:
-		if f.AfterBytes > 0 {
-			return "a smaller number of bytes, a longer time or more load"
-		}
-	}
-	return "a larger share, a longer time or more load"
+	return cmp.Or(in.Fault.Kind().Stronger, "a larger share, a longer time or more load")
 }
 
 // maskedBy returns a text that names another fault that was live at the same time and stopped the
@@ -66,7 +52,7 @@ func (in *injection) maskedBy(placed []*injection) string {
 		if other == in || !related || disjoint || other.live == 0 || other.count.Tally().Affected == 0 {
 			continue
 		}
-		if kind, _ := injector.KindOf(other.Fault); !kind.Hides {
+		if !other.Fault.Kind().Hides {
 			continue
 		}
 		return fmt.Sprintf("%s at the same time, and what that stopped could not meet this fault: let them act one after the other", other.sentence)

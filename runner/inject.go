@@ -209,7 +209,7 @@ func onlyReads(t evidence.Tally) bool {
 
 // newInjection returns the injection of a fault that is not live yet.
 func (s *session) newInjection(p scenarios.Placed, step journal.Step) *injection {
-	kind, _ := injector.KindOf(p.Fault)
+	kind := p.Fault.Kind()
 	in := &injection{Placed: p, sentence: p.Fault.Say(p.From, p.To), on: p.On(), unit: kind.On, step: step}
 	switch protocol, ok := s.protocol(p); {
 	case p.From == "":
@@ -277,7 +277,7 @@ func (in *injection) waits(kind injector.Kind) bool {
 // journalFault returns the journal's record of an injection.
 func (in *injection) journalFault(stage string, s *session, err error) *journal.Fault {
 	t := in.count.Tally()
-	kind, _ := injector.KindOf(in.Fault)
+	kind := in.Fault.Kind()
 	lived := s.now() - in.live
 	if in.healBegan > 0 {
 		lived = in.healBegan - in.live

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -372,7 +371,7 @@ func (s *session) evidenceOf(in *injection, t evidence.Tally, lived time.Duratio
 	if in.duration > 0 {
 		lived = min(lived, in.duration) // do not count the runner's own delay
 	}
-	if k, ok := injector.KindOf(in.Fault); ok && k.Waits && in.healBegan > 0 && in.live > 0 && lived < noticeable && affected > 0 {
+	if in.Fault.Kind().Waits && in.healBegan > 0 && in.live > 0 && lived < noticeable && affected > 0 {
 		background, hint = affected, fmt.Sprintf("it was live for %s, which is shorter than anything could notice", lived.Round(100*time.Microsecond))
 	}
 	if hint == "" && affected > 0 && background >= affected {

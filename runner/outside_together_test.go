@@ -68,6 +68,8 @@ func (g *arrivals) wait(name string, missing *int, names *[]string, all chan str
 	}
 }
 
+func (rendezvous) Kind() injector.Kind { return injector.Kind{Name: "rendezvous"} }
+
 func (m rendezvous) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
 	if err := m.wait(t.ID, &m.missing, &m.entered, m.injected); err != nil {
 		return nil, err
@@ -107,6 +109,8 @@ func TestFaultsOfAStepActTogether(t *testing.T) {
 // lateEffect has an effect when it is injected, and another after it has been healed, when the fault
 // injected after it is live.
 type lateEffect struct{ touch *func() }
+
+func (lateEffect) Kind() injector.Kind { return injector.Kind{Name: "late effect"} }
 
 func (f lateEffect) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
 	t.Count.See(1)
@@ -211,6 +215,8 @@ func (d orderRecorder) note(line string) {
 	defer d.mu.Unlock()
 	*d.lines = append(*d.lines, line+" "+d.name)
 }
+
+func (orderRecorder) Kind() injector.Kind { return injector.Kind{Name: "order"} }
 
 func (d orderRecorder) Inject(_ context.Context, t injector.Target) (injector.Heal, error) {
 	d.note("in")

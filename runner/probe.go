@@ -23,21 +23,14 @@ const maxProbes = 20
 // goes away by the next round.
 const maxRounds = 5
 
-// Kinds of probes, as named in the journal.
-const (
-	sameBody  = "same key, same body"
-	otherBody = "same key, other body"
-)
-
 // probe sends acknowledged keys again, if a check asks for it, and reads whether any was applied
 // again. Each kind of probe has its own keys, because a key that the service had forgotten is known
 // again once it was sent.
 func (s *session) probe() {
-	var kinds []check.Check
+	var kinds []check.Needs
 	for _, c := range s.e.Checks {
-		switch c.Check.(type) {
-		case check.SameResponse, check.KeyReuseRefused:
-			kinds = append(kinds, c.Check)
+		if n := c.Kind().Needs; n.Probe != "" {
+			kinds = append(kinds, n)
 		}
 	}
 	if s.client == nil || len(kinds) == 0 {
@@ -49,14 +42,9 @@ func (s *session) probe() {
 		before, unread = s.ledger.read(s.ctx)
 	}
 	var probes []*journal.Probe
-	for i, c := range kinds {
+	for i, n := range kinds {
 		own := func(n uint64) bool { return n%uint64(len(kinds)) == uint64(i) }
-		switch c := c.(type) {
-		case check.SameResponse:
-			probes = append(probes, s.sendAgain(sameBody, 0, own)...)
-		case check.KeyReuseRefused:
-			probes = append(probes, s.sendAgain(otherBody, c.Status, own)...)
-		}
+		probes = append(probes, s.sendAgain(n.Probe, n.Status, own)...)
 	}
 	if s.ledger != nil && len(probes) > 0 {
 		s.recordReapplied(before, unread, probes)
@@ -66,13 +54,13 @@ func (s *session) probe() {
 	}
 }
 
-// sendAgain sends keys again: with the original body or, for otherBody, with another body, for which
+// sendAgain sends keys again: with the original body or, for check.OtherBody, with another body, for which
 // the status want is expected.
 func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*journal.Probe {
 	client := newClient(s.ctx, s.e.Load, s.client.run, s.seed, func(service string) string { return s.system.addresses[service] }, nil).withTrust(s.system.trust)
 	defer client.close()
 	shift := uint64(0)
-	if kind == otherBody {
+	if kind == check.OtherBody {
 		shift = 1
 	}
 	eligible := func(r scenarios.Route) bool { return shift == 0 || r.Varies() }
@@ -122,7 +110,7 @@ func (s *session) probeResult(kind string, want int, r keyed, a attempt) *journa
 	persistent := !configured && (a.status == http.StatusConflict || a.status == http.StatusTooEarly)
 	switch {
 	case a.status == 0: // the reason is in p.Error
-	case kind == otherBody:
+	case kind == check.OtherBody:
 		p.Want, p.Got = strconv.Itoa(want), strconv.Itoa(a.status)
 	case a.outcome != acknowledged:
 		p.Got = fmt.Sprintf("status %d", a.status)

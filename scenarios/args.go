@@ -11,8 +11,9 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
-	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // args holds the arguments of a sentence: the values of its parameters, by their index in the pattern of the
@@ -20,76 +21,79 @@ import (
 // column and return the zero value.
 type args struct {
 	r      *resolver
-	at     pos // of the sentence; the column is that of the text
+	at     source.Pos // of the sentence; the column is that of the text
 	text   string
 	exact  bool // the text is the same as in the file, so columns are known
 	values []string
 	from   []int
-	table  []line
+	table  []feature.Line
 	doc    *string
 }
 
-// line is a row of a table.
-type line struct {
-	at    pos
-	cells []string
-	cols  []int
-}
+// Has reports whether an optional parameter is present.
+func (a args) Has(i int) bool { return i >= 0 && i < len(a.from) && a.from[i] >= 0 }
 
-func (a args) has(i int) bool { return i < len(a.from) && a.from[i] >= 0 }
+// Says reports whether the sentence contains words.
+func (a args) Says(words string) bool { return strings.Contains(a.text, words) }
 
-func (a args) value(i int) string {
-	if !a.has(i) {
+// Problem reports a problem at the position of a value.
+func (a args) Problem(i int, what, hint string) { a.r.addProblem(a.pos(i), what, hint) }
+
+// Value returns a value as it is written; "" if it is absent.
+func (a args) Value(i int) string {
+	if !a.Has(i) {
 		return ""
 	}
 	return a.values[i]
 }
 
 // pos returns the position of a value.
-func (a args) pos(i int) pos {
+func (a args) pos(i int) source.Pos {
 	at := a.at
-	if a.exact && at.col > 0 && a.has(i) {
-		at.col += utf8.RuneCountInString(a.text[:a.from[i]])
+	if a.exact && at.Col > 0 && a.Has(i) {
+		at.Col += utf8.RuneCountInString(a.text[:a.from[i]])
 	}
 	return at
 }
 
 func (a args) addProblem(i int, err error) { a.addProblemAt(a.pos(i), err) }
 
-func (a args) addProblemAt(at pos, err error) {
-	what, hint := parts(err)
+func (a args) addProblemAt(at source.Pos, err error) {
+	what, hint := source.Parts(err)
 	a.r.addProblem(at, what, hint)
 }
 
-// quoted returns a value without its quotes.
-func (a args) quoted(i int) string { return strings.Trim(a.value(i), `"`) }
+// Text returns a value without its quotes.
+func (a args) Text(i int) string { return strings.Trim(a.Value(i), `"`) }
 
-func (a args) name(i int) string {
-	s := a.quoted(i)
-	if a.has(i) && strings.TrimSpace(s) == "" {
-		a.r.addProblem(a.pos(i), "a name is empty", "write the service's name between the quotes")
+// Name returns the name of a service.
+func (a args) Name(i int) string {
+	s := a.Text(i)
+	if a.Has(i) && strings.TrimSpace(s) == "" {
+		a.Problem(i, "a name is empty", "write the service's name between the quotes")
 	}
 	return s
 }
 
-// names returns the names in a list.
-func (a args) names(i int) []string {
+// Names returns the names in a list.
+func (a args) Names(i int) []string {
 	var all []string
-	for _, q := range quotes.FindAllString(a.value(i), -1) {
+	for _, q := range quotes.FindAllString(a.Value(i), -1) {
 		name := strings.Trim(q, `"`)
 		if strings.TrimSpace(name) == "" {
-			a.r.addProblem(a.pos(i), "a name is empty", "write a service's or a group's name between the quotes")
+			a.Problem(i, "a name is empty", "write a service's or a group's name between the quotes")
 		}
 		all = append(all, name)
 	}
 	return all
 }
 
-func (a args) duration(i int) time.Duration {
-	if !a.has(i) {
+// Duration returns a duration above 0.
+func (a args) Duration(i int) time.Duration {
+	if !a.Has(i) {
 		return 0
 	}
-	t, err := parseDuration(a.value(i))
+	t, err := source.ParseDuration(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
@@ -97,46 +101,49 @@ func (a args) duration(i int) time.Duration {
 }
 
 func (a args) ratio(i int) float64 {
-	r, err := parsePercent(a.value(i))
+	r, err := source.ParsePercent(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
 	return r
 }
 
-func (a args) number(i int) float64 {
-	n, err := parseNumber(a.value(i))
+// Number returns a number from 0 up.
+func (a args) Number(i int) float64 {
+	n, err := source.ParseNumber(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
 	return n
 }
 
-// count parses a whole number of at least least.
-func (a args) count(i int, least int64) int64 {
-	n, err := strconv.ParseInt(a.value(i), 10, 64)
+// Count parses a whole number of at least least.
+func (a args) Count(i int, least int64) int64 {
+	n, err := strconv.ParseInt(a.Value(i), 10, 64)
 	if err != nil || n < least || n > math.MaxInt32 {
-		a.r.addProblem(a.pos(i), fmt.Sprintf("%q is not a whole number from %d up", a.value(i), least), fmt.Sprintf("write %d or more, in digits", least))
+		a.Problem(i, fmt.Sprintf("%q is not a whole number from %d up", a.Value(i), least), fmt.Sprintf("write %d or more, in digits", least))
 		return 0
 	}
 	return n
 }
 
-func (a args) size(i int) int64 {
-	if !a.has(i) {
+// Size returns a number of bytes.
+func (a args) Size(i int) int64 {
+	if !a.Has(i) {
 		return 0
 	}
-	n, err := parseSize(a.value(i))
+	n, err := source.ParseSize(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
 	return n
 }
 
-func (a args) status(i int) int {
-	n := a.count(i, 0)
+// Status returns a status of HTTP.
+func (a args) Status(i int) int {
+	n := a.Count(i, 0)
 	if n != 0 && (n < 100 || n > 599) {
-		a.r.addProblem(a.pos(i), fmt.Sprintf("%d is not a status of HTTP", n), "write one from 100 to 599")
+		a.Problem(i, fmt.Sprintf("%d is not a status of HTTP", n), "write one from 100 to 599")
 	}
 	return int(n)
 }
@@ -144,11 +151,11 @@ func (a args) status(i int) int {
 // statuses parses "201 or 303".
 func (a args) statuses(i int) []int {
 	var all []int
-	for _, s := range numerals.FindAllString(a.value(i), -1) {
+	for _, s := range numerals.FindAllString(a.Value(i), -1) {
 		s = strings.Trim(s, ",")
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 100 || n > 599 {
-			a.r.addProblem(a.pos(i), fmt.Sprintf("%q is not a status of HTTP", s), "write one from 100 to 599")
+			a.Problem(i, fmt.Sprintf("%q is not a status of HTTP", s), "write one from 100 to 599")
 			continue
 		}
 		all = append(all, n)
@@ -161,34 +168,36 @@ var numerals = regexp.MustCompile(amount)
 // outcome parses "was refused".
 func (a args) outcome(i int) Outcome {
 	for _, o := range []Outcome{Acknowledged, Refused} {
-		if a.value(i) == "was "+string(o) {
+		if a.Value(i) == "was "+string(o) {
 			return o
 		}
 	}
 	return NotKnown
 }
 
-// route parses "GET /catalog". It returns "" if the parameter is absent.
-func (a args) route(i int) string {
-	if !a.has(i) {
+// Route parses "GET /catalog". It returns "" if the parameter is absent.
+func (a args) Route(i int) string {
+	if !a.Has(i) {
 		return ""
 	}
-	if _, _, err := parseRoute(a.quoted(i)); err != nil {
+	if _, _, err := source.ParseRoute(a.Text(i)); err != nil {
 		a.addProblem(i, err)
 	}
-	return a.quoted(i)
+	return a.Text(i)
 }
 
-func (a args) percentile(i int) float64 {
-	p, err := strconv.ParseFloat(strings.TrimPrefix(a.value(i), "p"), 64)
+// Percentile parses "p99.9".
+func (a args) Percentile(i int) float64 {
+	p, err := strconv.ParseFloat(strings.TrimPrefix(a.Value(i), "p"), 64)
 	if err != nil || p <= 0 || p >= 100 {
-		a.r.addProblem(a.pos(i), fmt.Sprintf("%q is not a percentile", a.value(i)), "write p50, p95, p99 or p99.9")
+		a.Problem(i, fmt.Sprintf("%q is not a percentile", a.Value(i)), "write p50, p95, p99 or p99.9")
 	}
 	return p
 }
 
-func (a args) window(i int) journal.Window {
-	switch a.value(i) {
+// Window returns the window of {when}; "" is the whole run.
+func (a args) Window(i int) journal.Window {
+	switch a.Value(i) {
 	case "before the fault":
 		return journal.Before
 	case "during the fault":
@@ -201,17 +210,17 @@ func (a args) window(i int) journal.Window {
 
 var picked = regexp.MustCompile(`^(?:from the (\d+)\w\w to the (\d+)\w\w,? |the first (\S+) |every (\d+)\w\w of the |(\S+%) of )?(only )?(?:"([^"]*)" )?(\w+)(?: with (?:key "([^"]*)"|(\S+%) of keys))?(?: (?:with|and) header "([^"]*)")?$`)
 
-// pick parses {calls}, {requests}, {replies} or {messages}.
-func (a args) pick(i int) injector.Pick {
+// Pick parses {calls}, {requests}, {replies} or {messages}.
+func (a args) Pick(i int) injector.Pick {
 	var p injector.Pick
-	part := picked.FindStringSubmatch(a.value(i))
+	part := picked.FindStringSubmatch(a.Value(i))
 	if part == nil {
 		return p
 	}
 	number := func(s string) uint64 { return a.nth(i, s, "calls") }
 	p.From, p.To, p.First, p.Every = number(part[1]), number(part[2]), number(part[3]), number(part[4])
 	if p.From > p.To {
-		a.r.addProblem(a.pos(i), fmt.Sprintf("from the %d. to the %d. there is no call", p.From, p.To), "write the smaller number first")
+		a.Problem(i, fmt.Sprintf("from the %d. to the %d. there is no call", p.From, p.To), "write the smaller number first")
 	}
 	if part[5] != "" {
 		p.Share = a.share(a.pos(i), part[5])
@@ -225,9 +234,9 @@ func (a args) pick(i int) injector.Pick {
 	}
 	switch {
 	case part[10] != "" && part[5] != "":
-		a.r.addProblem(a.pos(i), "a share of a share of keys", "leave one of them out")
+		a.Problem(i, "a share of a share of keys", "leave one of them out")
 	case part[6] != "" && part[7] == "" && p.Match == (message.Match{}) && !p.Sticky:
-		a.r.addProblem(a.pos(i), "it does not say which only", `write: only "POST /charge" calls, or: only calls with header "Tenant: acme"`)
+		a.Problem(i, "it does not say which only", `write: only "POST /charge" calls, or: only calls with header "Tenant: acme"`)
 	}
 	return p
 }
@@ -235,7 +244,7 @@ func (a args) pick(i int) injector.Pick {
 // about parses what calls or messages are about, depending on the noun. Requests and replies may be those of HTTP
 // or of another protocol; see invalidOperation.
 func (a args) about(i int, op, noun string) (method, path string) {
-	method, path, err := parseRoute(op)
+	method, path, err := source.ParseRoute(op)
 	switch {
 	case err == nil:
 		return method, path
@@ -244,7 +253,7 @@ func (a args) about(i int, op, noun string) (method, path string) {
 	case !strings.HasPrefix(noun, "call"):
 		return topic(op)
 	}
-	a.addProblem(i, notAnOperation(op))
+	a.addProblem(i, source.NotAnOperation(op))
 	return "", ""
 }
 
@@ -252,14 +261,14 @@ func (a args) about(i int, op, noun string) (method, path string) {
 func (a args) nth(i int, s, noun string) uint64 {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if s != "" && (err != nil || n == 0) {
-		a.r.addProblem(a.pos(i), fmt.Sprintf("%q does not count %s: they are counted from 1", s, noun), "write a whole number from 1 up")
+		a.Problem(i, fmt.Sprintf("%q does not count %s: they are counted from 1", s, noun), "write a whole number from 1 up")
 	}
 	return n
 }
 
 // share parses a share of calls or connections. It returns 0, which means all, for 100%.
-func (a args) share(at pos, s string) float64 {
-	r, err := parsePercent(s)
+func (a args) share(at source.Pos, s string) float64 {
+	r, err := source.ParsePercent(s)
 	switch {
 	case err != nil:
 		a.addProblemAt(at, err)
@@ -271,5 +280,93 @@ func (a args) share(at pos, s string) float64 {
 	return r
 }
 
-// ask adds a check.
-func (a args) ask(c check.Check) { a.r.check(a.at, c) }
+// topic parses what messages are about: "A api.example.com" is an operation and an object, "INCR" in capitals is
+// an operation, "orders.>" is an object.
+func topic(s string) (operation, object string) {
+	if operation, object, both := strings.Cut(s, " "); both {
+		return operation, strings.TrimSpace(object)
+	}
+	if strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == "" && strings.ToLower(s) != s {
+		return s, ""
+	}
+	return "", s
+}
+
+var chosen = regexp.MustCompile(`(?:(\S+%) of )?(?:the first (\S+) |all but the first (\S+) |the (\d+)\w\w to the (\d+)\w\w )?(?:new connections|connections|TLS handshakes)$`)
+
+// Conns parses {connections}, {new_connections} or {handshakes}, or the connections of {traffic} or {latency}.
+func (a args) Conns(i int) injector.Conns {
+	var c injector.Conns
+	part := chosen.FindStringSubmatch(a.Value(i))
+	if part == nil {
+		return c
+	}
+	if part[1] != "" {
+		c.Share = a.share(a.pos(i), part[1])
+	}
+	number := func(s string) uint64 { return a.nth(i, s, "connections") }
+	c.First, c.From = number(part[2]), number(part[4])
+	if n := number(part[3]); n > 0 {
+		c.From = n + 1
+	}
+	if part[5] != "" {
+		c.First = number(part[5])
+		if c.From > c.First {
+			a.Problem(i, fmt.Sprintf("from the %d. to the %d. there is no connection", c.From, c.First), "write the smaller number first")
+		}
+	}
+	return c
+}
+
+// Delay parses a duration that may be 0.
+func (a args) Delay(i int) (d time.Duration, ok bool) {
+	d, err := source.ParseDelay(a.Value(i))
+	if err != nil {
+		a.addProblem(i, err)
+	}
+	return d, err == nil
+}
+
+// Limit parses a size or a duration.
+func (a args) Limit(i int) (bytes int64, d time.Duration) {
+	if !a.Has(i) {
+		return 0, 0
+	}
+	bytes, d, err := source.ParseLimit(a.Value(i))
+	if err != nil {
+		a.addProblem(i, err)
+	}
+	return bytes, d
+}
+
+// PositiveRatio parses a share above 0.
+func (a args) PositiveRatio(i int) float64 {
+	before := a.r.problems
+	share := a.ratio(i)
+	if share == 0 && a.r.problems == before {
+		a.Problem(i, "at least 0% is always true, so this could not fail", "write the least that you would accept, such as 99%")
+	}
+	return share
+}
+
+// Times parses a factor above 0.
+func (a args) Times(i int) float64 {
+	n := a.Number(i)
+	if n == 0 {
+		a.Problem(i, "0 times is nothing", "write a factor such as 1.5")
+	}
+	return n
+}
+
+// Header parses "X-Degraded: true" into its canonical form. It returns "" if the parameter is absent.
+func (a args) Header(i int) string {
+	if !a.Has(i) {
+		return ""
+	}
+	h, err := source.ParseHeader(a.Text(i))
+	if err != nil {
+		a.addProblem(i, err)
+		return ""
+	}
+	return strings.TrimSpace(h.Name + ": " + h.Value)
+}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // prelude is the valid beginning of a feature. A case appends wrong lines, starting at line 8.
@@ -277,7 +279,7 @@ func requireProblem(t *testing.T, c brokenCase, name string, fsys fstest.MapFS) 
 	es, err := Parse(Source{FS: fsys, Paths: []string{"."}})
 	require.Error(t, err)
 	require.Nil(t, es)
-	var problems Problems
+	var problems source.Problems
 	require.True(t, errors.As(err, &problems))
 	require.NotEmpty(t, problems)
 	for _, p := range problems {
@@ -290,7 +292,7 @@ func requireProblem(t *testing.T, c brokenCase, name string, fsys fstest.MapFS) 
 				assert.Equal(t, c.mark, string([]rune(p.Text)[p.Col-1:])[:len(c.mark)], "the caret")
 			}
 			assert.Contains(t, err.Error(), fmt.Sprintf("%s:%d", name, c.line))
-			others := slices.DeleteFunc(slices.Clone(problems), func(q Problem) bool { return q == p || strings.Contains(q.What, "last no time") }) // in most cases no time passes
+			others := slices.DeleteFunc(slices.Clone(problems), func(q source.Problem) bool { return q == p || strings.Contains(q.What, "last no time") }) // in most cases no time passes
 			assert.Empty(t, others, "one mistake should not be told over and over:\n%v", err)
 			return
 		}
@@ -306,7 +308,7 @@ func TestProblemFormat(t *testing.T) {
 func TestAllProblemsAreReported(t *testing.T) {
 	fsys := files(prelude+"    When \"paymens\" hangs for 5s\n", "Feature: b\n  Scenario: c\n    When nothing\n")
 	_, err := Parse(Source{FS: fsys, Paths: []string{"."}})
-	var problems Problems
+	var problems source.Problems
 	require.True(t, errors.As(err, &problems))
 	var where []string
 	for _, p := range problems {
@@ -335,7 +337,7 @@ func TestConsequencesAreNotReported(t *testing.T) {
 		"When calls from \"orders\" to \"payments\" are slw for 5s\n    Then \"orders\" gives up on \"payments\" within 1s": "not known",
 	} {
 		_, err := Parse(Source{FS: files(prelude + "    " + text + "\n"), Paths: []string{"a.feature"}})
-		var problems Problems
+		var problems source.Problems
 		require.ErrorAs(t, err, &problems, text)
 		require.Len(t, problems, 1, "%v", err)
 		assert.Contains(t, problems[0].What, what)
@@ -346,7 +348,7 @@ func TestConsequencesAreNotReported(t *testing.T) {
 		strings.Replace(prelude, "| 50%   |", "| half  |", 1) + "    When 5s pass\n",
 	} {
 		_, err := Parse(Source{FS: files(text), Paths: []string{"a.feature"}})
-		var problems Problems
+		var problems source.Problems
 		require.ErrorAs(t, err, &problems, text)
 		require.Len(t, problems, 1, "%v", err)
 	}

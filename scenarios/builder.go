@@ -11,6 +11,9 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // Builder builds an Experiment in Go. Its methods correspond to the sentences, and Build validates the experiment
@@ -18,43 +21,43 @@ import (
 // once.
 type Builder struct {
 	r   *resolver
-	out problemList
+	out source.List
 }
 
 // New returns a Builder for a new experiment.
 func New(name string) *Builder {
 	b := &Builder{}
 	at := caller()
-	b.r = newResolver(&Experiment{Name: name, ID: contentID("", name, nil), Line: at.line}, at, &b.out)
+	b.r = newResolver(&Experiment{Name: name, ID: feature.ID("", name, nil), Line: at.Line}, at, &b.out, standard())
 	return b
 }
 
 // caller returns the position of the innermost caller outside this file.
-func caller() pos {
+func caller() source.Pos {
 	var own string
 	for skip := 0; ; skip++ {
 		_, file, line, ok := runtime.Caller(skip)
 		if !ok {
-			return pos{}
+			return source.Pos{}
 		}
 		if own == "" {
 			own = file
 		}
 		if file != own {
-			return pos{file: file, line: line}
+			return source.Pos{File: file, Line: line}
 		}
 	}
 }
 
 // beginStep adds a step and returns the position of its caller.
-func (b *Builder) beginStep(keyword, format string, args ...any) pos {
+func (b *Builder) beginStep(keyword, format string, args ...any) source.Pos {
 	at := caller()
 	b.r.addStep(keyword, fmt.Sprintf(format, args...), at)
 	return at
 }
 
 // System defines the system under test. ReadSystem reads it from a file instead.
-func (b *Builder) System(s System) *Builder {
+func (b *Builder) System(s system.System) *Builder {
 	at := b.beginStep("Given", "the system described in %q", s.File)
 	b.r.describe(at)
 	b.r.setOnce(&b.r.systemAt, at, "the system")
@@ -66,7 +69,7 @@ func (b *Builder) System(s System) *Builder {
 // ReadSystem reads the system from a file. Build returns the problems of the file.
 func (b *Builder) ReadSystem(fsys fs.FS, name string, handlers ...string) *Builder {
 	at := b.beginStep("Given", "the system described in %q", name)
-	b.r.open = func(name string) (System, error) { return readSystem(fsys, name, handlers) }
+	b.r.open = func(name string) (system.System, error) { return system.Read(fsys, name, handlers) }
 	b.r.handlers = handlers
 	b.r.readSystem(args{r: b.r, at: at, values: []string{name}, from: []int{0}})
 	return b
@@ -132,8 +135,8 @@ func (b *Builder) Baseline(d time.Duration) *Builder {
 // EffectsFrom sets the route that applied effects are read from, such as "GET /ledger".
 func (b *Builder) EffectsFrom(route string) *Builder {
 	at := b.beginStep("Given", "applied effects are read from %q", route)
-	if _, _, err := parseRoute(route); err != nil {
-		what, hint := parts(err)
+	if _, _, err := source.ParseRoute(route); err != nil {
+		what, hint := source.Parts(err)
 		b.r.addProblem(at, what, hint)
 	}
 	b.r.effects(at, route)
@@ -252,13 +255,13 @@ func (b *Builder) HealAll() *Builder {
 
 // Restart heals a crash or a stop of a service.
 func (b *Builder) Restart(service string) *Builder {
-	b.r.healService(b.beginStep("When", "%q starts again", service), service, "crash", "stop")
+	b.r.healService(b.beginStep("When", "%q starts again", service), service, "starts again")
 	return b
 }
 
 // Resume heals a hang of a service.
 func (b *Builder) Resume(service string) *Builder {
-	b.r.healService(b.beginStep("When", "%q resumes", service), service, "hang")
+	b.r.healService(b.beginStep("When", "%q resumes", service), service, "resumes")
 	return b
 }
 
@@ -296,19 +299,19 @@ func (b *Builder) Check(checks ...check.Check) *Builder {
 // Build validates the experiment as a whole and returns it. The error is of type Problems.
 func (b *Builder) Build() (*Experiment, error) {
 	b.r.finish()
-	if err := b.out.err(); err != nil {
+	if err := b.out.Err(); err != nil {
 		return nil, err
 	}
 	return b.r.Experiment, nil
 }
 
 // validateLoad validates a load that was not defined by a sentence.
-func (r *resolver) validateLoad(at pos) {
+func (r *resolver) validateLoad(at source.Pos) {
 	sum := 0.0
 	for _, rt := range r.Load.Mix {
 		sum += rt.Share
-		if _, _, err := parseRoute(rt.Name()); err != nil {
-			what, hint := parts(err)
+		if _, _, err := source.ParseRoute(rt.Name()); err != nil {
+			what, hint := source.Parts(err)
 			r.addProblem(at, what, hint)
 		}
 	}
@@ -321,7 +324,7 @@ func (r *resolver) validateLoad(at pos) {
 	if r.Load.Rate <= 0 {
 		r.addProblem(at, "the load's rate has to be above 0", "set Rate, in requests per second")
 	}
-	if r.Load.KeyHeader != "" && !headerName(r.Load.KeyHeader) {
+	if r.Load.KeyHeader != "" && !source.IsHeaderName(r.Load.KeyHeader) {
 		r.addProblem(at, fmt.Sprintf("%q cannot be the name of a header", r.Load.KeyHeader), `write "Idempotency-Key"`)
 	}
 }

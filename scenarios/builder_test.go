@@ -16,6 +16,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // TestBuilderMatchesSentences builds an experiment in Go, writes its steps as a feature, and parses that.
@@ -74,7 +75,7 @@ func TestBuilderReportsTheCallingLine(t *testing.T) {
 
 func TestBuilderRejects(t *testing.T) {
 	base := func() *Builder {
-		return New("b").System(System{Services: []Service{{Name: "a", Address: "127.0.0.1:80"}, {Name: "p", Command: []string{"p"}}}, Links: []Link{{From: "a", To: "p", Protocol: "http"}}})
+		return New("b").System(system.System{Services: []system.Service{{Name: "a", Address: "127.0.0.1:80"}, {Name: "p", Command: []string{"p"}}}, Links: []system.Link{{From: "a", To: "p", Protocol: "http"}}})
 	}
 	route := []Route{{Method: "GET", Path: "/"}}
 	for name, c := range map[string]struct {
@@ -98,7 +99,7 @@ func TestBuilderRejects(t *testing.T) {
 		"both":              {base().Load(Load{Rate: 5, Mix: route}).Answers("GET /", 303).Means(303, Refused).Wait(time.Second), "say one of the two"},
 		"no system":         {New("b").Wait(time.Second), "no system"},
 		"no steps":          {New("b"), "no steps"},
-		"a broken system":   {New("b").System(System{Services: []Service{{Name: "x"}}}).Wait(time.Second), "neither a command"},
+		"a broken system":   {New("b").System(system.System{Services: []system.Service{{Name: "x"}}}).Wait(time.Second), "neither a command"},
 		"a missing file":    {New("b").ReadSystem(fstest.MapFS{}, "system.yaml").Wait(time.Second), "cannot be read"},
 		"crash at address":  {base().Inject("", "a", injector.Crash{}).For(time.Second), "was not started"},
 		"a short ramp":      {base().Inject("a", "p", injector.Ramp{End: time.Second, Over: 5 * time.Second}).For(time.Second), "before the ramp comes to its end"},
@@ -144,14 +145,14 @@ func TestBuilderRejectsWrongToxic(t *testing.T) {
 // scenario starts the whole system.
 func TestPhantomsOfASharedSystem(t *testing.T) {
 	for name, c := range map[string]struct {
-		orders Service
+		orders system.Service
 		warned bool
 	}{
-		"started":      {Service{Name: "orders", Command: []string{"orders"}, Serves: []string{"/"}}, false},
-		"runs already": {Service{Name: "orders", Address: "127.0.0.1:80", Serves: []string{"/"}}, true},
+		"started":      {system.Service{Name: "orders", Command: []string{"orders"}, Serves: []string{"/"}}, false},
+		"runs already": {system.Service{Name: "orders", Address: "127.0.0.1:80", Serves: []string{"/"}}, true},
 	} {
 		e, err := New("b").
-			System(System{Services: []Service{c.orders}, Links: []Link{{From: "clients", To: "orders", Protocol: "http"}}}).
+			System(system.System{Services: []system.Service{c.orders}, Links: []system.Link{{From: "clients", To: "orders", Protocol: "http"}}}).
 			Load(Load{Rate: 40, KeyHeader: "Idempotency-Key", Mix: []Route{{Method: "POST", Path: "/orders", Share: 1}}}).
 			EffectsFrom("GET /ledger").
 			Wait(time.Second).

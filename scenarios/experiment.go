@@ -6,13 +6,18 @@
 // that was returned can be run. Plan prints what experiments would do, and PrintSteps prints the sentences of
 // feature files.
 //
+// Package feature reads feature files, package system describes the system under test and reads its file, and package
+// source reads values and collects problems. This package turns sentences into an Experiment: it reads the sentences
+// one by one, then resolves the names in them, and then validates the whole.
+//
 // # The sentences
 //
-// Phrases is the table of sentences. A row holds a Cucumber Expression, which is the single source for the regular
+// A Vocabulary is a table of sentences. A row holds a Cucumber Expression, which is the single source for the regular
 // expressions that a Gherkin runner needs, the list that PrintSteps prints, and the suggestions for unknown
-// sentences. To add a sentence, add a row; its examples are its first tests. A selection such as "10% of calls" or
-// "only "POST /charge" calls" is one parameter, {calls}, so that each fault on calls supports all selections with
-// a single row.
+// sentences. Sentences about faults and checks are in the rows of injector.Kinds and check.Kinds; to add one of the
+// others, add a row to phrases_system.go, phrases_load.go or phrases_time.go. The examples of a row are its first
+// tests. A selection such as "10% of calls" or "only "POST /charge" calls" is one parameter, {calls}, so that each
+// fault on calls supports all selections with a single row.
 //
 // Expressions match more than what is valid. For example, they accept "800 parsecs" as a duration, and the
 // validation of the parameter rejects it. Otherwise a wrong unit would be reported as an unknown sentence.
@@ -55,9 +60,10 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
-	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // Experiment is one scenario, parsed and validated. It contains everything that is needed to run it. The zero
@@ -72,7 +78,7 @@ type Experiment struct {
 	Tags    []string
 	Steps   []Step // in order, Background included
 
-	System      System
+	System      system.System
 	BlastRadius []string // services that faults may touch; nil means no limit was set
 	Stop        []StopRule
 	Steady      []check.Steady
@@ -179,7 +185,7 @@ type Load struct {
 	KeyHeader         string          // header with a fresh idempotency key per request; "" for none
 	Retries           int             // further attempts, with the same key, after no answer, 429, or an error of at least 400 that is NotKnown
 	GiveUp            time.Duration   // time-out of each attempt; 0 means 10 s
-	Marker            *Header         // marks a response as a fallback
+	Marker            *source.Header  // marks a response as a fallback
 	FallbackIsSuccess bool            // a check mentions fallbacks, or the system declares them as success
 	Means             map[int]Outcome `json:",omitempty"` // by status: overrides the table of Outcomes
 }
@@ -208,9 +214,6 @@ func (l *Load) Changes(r Route) bool {
 	return !journal.Safe(r.Name()) || !slices.ContainsFunc(l.Mix, func(r Route) bool { return !journal.Safe(r.Name()) })
 }
 
-// Header is a response header.
-type Header struct{ Name, Value string }
-
 // Effects defines where applied effects are read, before the load and after healing. The response is a JSON array
 // (or {"effects":[...]}) of objects with "key" and, optionally, "id", each a string or a number.
 type Effects struct {
@@ -233,67 +236,3 @@ type StopRule struct {
 	Ratio float64
 	For   time.Duration
 }
-
-// System is the system under test.
-type System struct {
-	File     string // as named in the feature; "" if described in sentences
-	Dir      string // base of relative paths
-	Services []Service
-	Links    []Link
-	Groups   []Group
-	Fallback *Header // marks fallback answers; nil if they are not marked
-	// FallbackIsSuccess makes fallbacks count as success in all scenarios, including those that do not mention
-	// them.
-	FallbackIsSuccess bool
-}
-
-// Whole reports whether the scenario starts the whole system itself. Services that already run may have other
-// users.
-func (s System) Whole() bool {
-	return !slices.ContainsFunc(s.Services, func(v Service) bool { return v.Address != "" })
-}
-
-// Service is a part of the system. Exactly one of Command, Address and Handler is set.
-type Service struct {
-	Name    string
-	Command []string          // arguments, may contain ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${ca} ${without} ${seed}
-	Env     map[string]string // values may contain the same placeholders
-	Dir     string            // working folder; "" means a new folder of the run
-	Port    int               // 0 means a free port
-	Ready   Ready
-	Stop    Stopping `json:",omitzero"`
-	Address string   // host:port or unix:/path of a service that already runs
-	Handler any      // http.Handler of an in-process service, in Go only
-	Serves  []string // path prefixes of client requests that it answers
-	Needs   string   // a program that must be installed; the scenario is skipped if it is missing
-	Install string   // the command that installs it
-}
-
-// Ready defines how to detect that a service is ready.
-type Ready struct {
-	TCP    bool          // its port accepts connections; this is the default
-	HTTP   string        // a path that answers with 2xx
-	Line   string        // regular expression for a line of its log
-	Within time.Duration // 0 means 10 s
-}
-
-// Stopping defines the graceful shutdown of a service. A service that does not end in time is killed.
-type Stopping struct {
-	Signal string        // one of process.StopSignals; "" means SIGTERM
-	Within time.Duration // 0 means 5 s
-}
-
-// Link is the connection of one service to a dependency, through a relay. From may be "clients", the load itself.
-type Link struct {
-	From, To string
-	Protocol string          // "tcp" or one of message.Protocols; "" means tcp
-	Framing  message.Framing `json:",omitzero"` // for the protocols lines and lengths
-	Listen   string          // fixed listen address, host:port or unix:/path; "" means a free port
-	TLS      *TLS            `json:",omitempty"` // nil means that TLS is not terminated
-	// ProxyProtocol is the version, "v1" or "v2", of the PROXY protocol header that tells the dependency the
-	// address of the caller. If it is "", no header is sent.
-	ProxyProtocol string `json:",omitempty"`
-}
-
-// Name returns "orders -> payments".
-func (l Link) Name() string { return l.From + " -> " + l.To }

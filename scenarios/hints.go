@@ -1,10 +1,15 @@
 package scenarios
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // ideas maps words that people use to the sentence that expresses them. The first match in an unknown sentence is
@@ -35,7 +40,7 @@ func (r *resolver) hint(text string) string {
 	if q := r.quoted(text); q != "" {
 		return "names and routes stand in quotes: " + q
 	}
-	if n := nearestSentence(text, 0.2); n != "" { // mistyped
+	if n := r.vocabulary.nearest(text, 0.2); n != "" { // mistyped
 		return "did you mean: " + n
 	}
 	for _, idea := range ideas {
@@ -43,7 +48,7 @@ func (r *resolver) hint(text string) string {
 			return "did you mean: " + r.renamed(idea.sentence, text)
 		}
 	}
-	if n := nearestSentence(text, 0.4); n != "" {
+	if n := r.vocabulary.nearest(text, 0.4); n != "" {
 		return "did you mean: " + n
 	}
 	return "firedrill steps prints the sentences"
@@ -54,7 +59,7 @@ func (r *resolver) hint(text string) string {
 func (r *resolver) renamed(sentence, text string) string {
 	var names []string
 	for _, q := range quotes.FindAllString(text, -1) {
-		if name := strings.Trim(q, `"`); validName(name) {
+		if name := strings.Trim(q, `"`); system.IsName(name) {
 			names = append(names, name)
 		}
 	}
@@ -65,7 +70,7 @@ func (r *resolver) renamed(sentence, text string) string {
 	if len(names) > 1 {
 		from, to = names[0], names[1]
 	}
-	i := slices.IndexFunc(r.System.Links, func(l Link) bool { return l.To == to && (len(names) == 1 || l.From == from) })
+	i := slices.IndexFunc(r.System.Links, func(l system.Link) bool { return l.To == to && (len(names) == 1 || l.From == from) })
 	if i >= 0 {
 		from = r.System.Links[i].From
 		if p := r.System.Links[i].Protocol; p == "http" || p == "grpc" {
@@ -88,7 +93,7 @@ func (r *resolver) quoted(text string) string {
 		return ""
 	}
 	routes := outsideQuotes(text, func(s string) string { return unquotedRoute.ReplaceAllString(s, `$1"$2"`) })
-	known := append(r.System.names(), Clients)
+	known := append(r.System.Names(), system.Clients)
 	named := outsideQuotes(routes, func(s string) string {
 		return word.ReplaceAllStringFunc(s, func(w string) string {
 			if slices.Contains(known, w) {
@@ -99,7 +104,7 @@ func (r *resolver) quoted(text string) string {
 	})
 	ends := outsideQuotes(routes, func(s string) string { return unquotedName.ReplaceAllString(s, `$1"$2"`) })
 	for _, try := range []string{routes, named, ends} {
-		if try != text && len(match(try)) > 0 {
+		if try != text && r.vocabulary.knows(try) {
 			return try
 		}
 	}
@@ -113,4 +118,39 @@ func outsideQuotes(text string, change func(string) string) string {
 		parts[i] = change(parts[i])
 	}
 	return strings.Join(parts, `"`)
+}
+
+var (
+	quotes  = regexp.MustCompile(quoted)
+	numbers = regexp.MustCompile(`\d[\d.,]*`)
+)
+
+// skeleton returns a sentence with its values removed.
+func skeleton(s string) string {
+	return strings.ToLower(numbers.ReplaceAllString(quotes.ReplaceAllString(s, `""`), "0"))
+}
+
+// nearest returns the example most similar to text, or "" if the share of differing characters is at least
+// least for all.
+func (v *Vocabulary) nearest(text string, least float64) string {
+	best := ""
+	want := skeleton(text)
+	if len(want) > 500 {
+		return "" // no sentence is that long
+	}
+	for _, r := range v.phrases {
+		for _, e := range r.Examples {
+			have := skeleton(e)
+			wide, other := utf8.RuneCountInString(want), utf8.RuneCountInString(have)
+			longer := float64(max(wide, other, 1))
+			if math.Abs(float64(wide-other))/longer >= least {
+				continue // at least as many edits are needed
+			}
+			d := float64(source.Distance(want, have)) / longer
+			if d < least {
+				best, least = e, d
+			}
+		}
+	}
+	return best
 }

@@ -8,15 +8,17 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 const twoServices = "services:\n  web: {address: \"h:1\", serves: [/], depends: {back: http}}\n  back: {address: \"h:2\"}\n"
 
 // problemsOf returns the problems of a feature about web and back.
-func problemsOf(t *testing.T, feature string) Problems {
+func problemsOf(t *testing.T, feature string) source.Problems {
 	t.Helper()
 	_, err := Parse(Source{FS: fstest.MapFS{"a.feature": {Data: []byte(feature)}, "system.yaml": {Data: []byte(twoServices)}}, Paths: []string{"a.feature"}})
-	var ps Problems
+	var ps source.Problems
 	require.True(t, errors.As(err, &ps), "%v", err)
 	return ps
 }
@@ -51,7 +53,7 @@ func TestIdeasAreSuggested(t *testing.T) {
 func TestIdeasAreKnownSentences(t *testing.T) {
 	t.Parallel()
 	for _, idea := range ideas {
-		assert.Len(t, match(idea.sentence), 1, idea.sentence)
+		assert.Len(t, standard().match(idea.sentence), 1, idea.sentence)
 	}
 }
 

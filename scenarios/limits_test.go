@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // withBody returns a feature whose load has a body on one line, and its system file.
@@ -112,7 +114,7 @@ func TestSystemFileWithByteOrderMark(t *testing.T) {
 
 // TestProblemsAreRedacted: the caret stays at the correct character, unless that is redacted.
 func TestProblemsAreRedacted(t *testing.T) {
-	p := Problem{File: "a.yaml", Line: 1, Col: 25, Text: "db: {password: hunter2, comand: [x]}", What: `"http://app:hunter2@h" is no address`}
+	p := source.Problem{File: "a.yaml", Line: 1, Col: 25, Text: "db: {password: hunter2, comand: [x]}", What: `"http://app:hunter2@h" is no address`}
 	assert.Equal(t, "a.yaml:1:25: \"http://app:***@h\" is no address\n    db: {password: ***, comand: [x]}\n                        ^\n", p.Error())
 }
 
@@ -127,22 +129,22 @@ func indented(depth int) string {
 
 func TestParserPanicIsAProblem(t *testing.T) {
 	t.Parallel()
-	var c problemList
+	var c source.List
 	func() {
-		defer c.recoverPanic("a.feature")
+		defer c.RecoverPanic("a.feature")
 		panic("index out of range")
 	}()
-	err := c.err()
+	err := c.Err()
 	require.ErrorContains(t, err, "a.feature: reading the file panicked: index out of range")
 	require.ErrorContains(t, err, "this is a bug in firedrill")
 }
 
 func TestProblemsAreLimited(t *testing.T) {
 	t.Parallel()
-	text := "Feature: f\n  Scenario: s\n" + strings.Repeat("    Given nonsense\n", 2*maxProblems)
+	text := "Feature: f\n  Scenario: s\n" + strings.Repeat("    Given nonsense\n", 2*source.MaxProblems)
 	_, err := read(fstest.MapFS{"a.feature": {Data: []byte(text)}})
-	var ps Problems
+	var ps source.Problems
 	require.True(t, errors.As(err, &ps))
-	assert.LessOrEqual(t, len(ps), maxProblems+1)
+	assert.LessOrEqual(t, len(ps), source.MaxProblems+1)
 	assert.Contains(t, err.Error(), "there are more than 500 problems")
 }

@@ -223,9 +223,9 @@ func TestProtocolViolations(t *testing.T) {
 	e, err := b.Inject("cache", "orders", injector.ReorderMessages{Wait: time.Second, Messages: injector.Messages{Even: "redis"}}).For(5 * time.Second).Build()
 	require.NoError(t, err)
 	assert.Equal(t, `messages from "cache" to "orders" arrive out of order, up to 1s late for 5s, even though redis never does this`, e.Steps[len(e.Steps)-1].Text)
-	all := match(e.Steps[len(e.Steps)-1].Text)
+	all := standard().match(e.Steps[len(e.Steps)-1].Text)
 	require.Len(t, all, 1)
-	assert.Equal(t, "messages out of order", all[0].row.Name)
+	assert.Equal(t, "messages out of order", all[0].phrase.Name)
 }
 
 // A fault on the bodies of requests is rejected if the load is known to send none.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // Outcome is the outcome of an attempt as far as its client can know. A request is acknowledged if any of its
@@ -66,52 +68,43 @@ func printOutcomes(b *strings.Builder) {
 	b.WriteString("\n  Acknowledged: exactly one effect, and a success. Refused: no effect. Not known: none or one effect, never two.\n\n")
 }
 
-// expect sets the statuses that a route is expected to answer with.
-func (r *resolver) expect(at pos, route string, statuses []int) {
-	r.describe(at)
-	if r.expects == nil {
-		r.expects = map[string]pos{}
-	}
-	if before, known := r.expects[route]; known {
-		r.addProblem(at, fmt.Sprintf("what %q answers was said before, at %s", route, before), "say it once, with all statuses: answers 201 or 303")
-		return
-	}
-	r.expects[route] = at
-	slices.Sort(statuses)
-	statuses = slices.Compact(statuses)
-	r.atEnd(func() { r.expectOf(at, route, statuses) })
+// expectation is the statuses that a route is expected to answer with.
+type expectation struct {
+	at       source.Pos
+	route    string
+	statuses []int
 }
 
-// expectAt returns the first position of expected statuses, or the zero position if there are none.
-func (r *resolver) expectAt() (at pos) {
-	for _, known := range r.expects {
-		if at == (pos{}) || known.line < at.line {
-			at = known
+// expect sets the statuses that a route is expected to answer with.
+func (r *resolver) expect(at source.Pos, route string, statuses []int) {
+	r.describe(at)
+	for _, e := range r.expects {
+		if e.route == route {
+			r.addProblem(at, fmt.Sprintf("what %q answers was said before, at %s", route, e.at), "say it once, with all statuses: answers 201 or 303")
+			return
 		}
 	}
-	return at
+	slices.Sort(statuses)
+	r.expects = append(r.expects, expectation{at, route, slices.Compact(statuses)})
 }
 
 // expectOf stores expected statuses in the route of the load.
-func (r *resolver) expectOf(at pos, route string, statuses []int) {
-	if r.Load == nil {
-		return // finishLoad reports that
-	}
+func (r *resolver) expectOf(e expectation) {
 	var names []string
 	for i, rt := range r.Load.Mix {
-		if rt.Name() == route {
-			r.Load.Mix[i].Expect = statuses
+		if rt.Name() == e.route {
+			r.Load.Mix[i].Expect = e.statuses
 			return
 		}
 		names = append(names, rt.Name())
 	}
-	if _, _, err := parseRoute(route); err == nil {
-		r.addMissing(at, fmt.Sprintf("no load runs on %q", route), didYouMean(route, names, "routes of the load"))
+	if _, _, err := source.ParseRoute(e.route); err == nil {
+		r.addMissing(e.at, fmt.Sprintf("no load runs on %q", e.route), source.DidYouMean(e.route, names, "routes of the load"))
 	}
 }
 
 // means sets the meaning of a status in this scenario.
-func (r *resolver) means(at pos, status int, o Outcome) {
+func (r *resolver) means(at source.Pos, status int, o Outcome) {
 	r.describe(at)
 	if _, known := r.rate.Means[status]; known {
 		r.addProblem(at, fmt.Sprintf("what status %d means was said before", status), "say it once")

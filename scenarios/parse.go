@@ -10,6 +10,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
+
 	tags "github.com/cucumber/tag-expressions/go/v6"
 )
 
@@ -22,23 +26,26 @@ type Source struct {
 	Own      []string // regular expressions of user-defined steps
 	Handlers []string // names of services that run in this process
 
+	Vocabulary *Vocabulary // nil means the standard one
+
 	Find func(program string) error // returns an error if a service's program cannot be started; nil skips the check
 }
 
 // Parse reads and validates scenarios. The error is of type Problems and contains the problems of all files. If
 // there are any, no experiment is returned.
 func Parse(s Source) ([]*Experiment, error) {
-	p := &parse{Source: s, systems: map[string]system{}}
+	if s.Vocabulary == nil {
+		s.Vocabulary = standard()
+	}
+	p := &parse{Source: s, systems: map[string]systemFile{}}
 	wanted := p.wanted()
-	if len(p.out.list) > 0 {
-		return nil, p.out.err()
+	if len(p.out.All) > 0 {
+		return nil, p.out.Err()
 	}
 	var es []*Experiment
 	selected := 0
 	for _, f := range p.files() {
-		all := p.scenarios(f)
-		identify(all)
-		for _, sc := range all {
+		for _, sc := range feature.Read(p.FS, f.name, p.Vocabulary.knows, &p.out) {
 			if !f.selects(sc) || !wanted(sc) {
 				continue
 			}
@@ -46,10 +53,10 @@ func Parse(s Source) ([]*Experiment, error) {
 			es = append(es, p.experiment(sc))
 		}
 	}
-	if selected == 0 && len(p.out.list) == 0 {
-		p.out.add(pos{}, "no scenario is selected by "+list(s.Paths), "check paths, tags and name")
+	if selected == 0 && len(p.out.All) == 0 {
+		p.out.Add(source.Pos{}, "no scenario is selected by "+source.Quote(s.Paths), "check paths, tags and name")
 	}
-	if err := p.out.err(); err != nil {
+	if err := p.out.Err(); err != nil {
 		return nil, err
 	}
 	unique(es)
@@ -59,52 +66,52 @@ func Parse(s Source) ([]*Experiment, error) {
 // parse is the state of one call of Parse.
 type parse struct {
 	Source
-	out     problemList
+	out     source.List
 	own     []*regexp.Regexp
-	systems map[string]system
+	systems map[string]systemFile
 }
 
-type system struct {
-	System
+type systemFile struct {
+	system.System
 	err error
 }
 
 // open reads a system file, once.
-func (p *parse) open(name string) (System, error) {
+func (p *parse) open(name string) (system.System, error) {
 	if !fs.ValidPath(name) {
-		return System{}, fmt.Errorf("%s lies outside of the folder that features are read from", name)
+		return system.System{}, fmt.Errorf("%s lies outside of the folder that features are read from", name)
 	}
 	s, ok := p.systems[name]
 	if !ok {
-		s.System, s.err = readSystem(p.FS, name, p.Handlers)
+		s.System, s.err = system.Read(p.FS, name, p.Handlers)
 		p.systems[name] = s
 	}
 	return s.System, s.err
 }
 
 // wanted returns a function that reports whether tags and name select a scenario.
-func (p *parse) wanted() func(*scenario) bool {
+func (p *parse) wanted() func(*feature.Scenario) bool {
 	var expr tags.Evaluatable
 	if strings.TrimSpace(p.Tags) != "" {
 		var err error
 		if expr, err = tagExpression(p.Tags); err != nil {
-			p.out.add(pos{}, fmt.Sprintf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
+			p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
 		}
 	}
 	name, err := regexp.Compile(p.Name)
 	if err != nil {
-		p.out.add(pos{}, fmt.Sprintf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
+		p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
 	}
 	for _, own := range p.Own {
 		re, err := regexp.Compile(own)
 		if err != nil {
-			p.out.add(pos{}, fmt.Sprintf("%q is not a regular expression for a step: %v", own, err), "mend the pattern of your own step")
+			p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a regular expression for a step: %v", own, err), "mend the pattern of your own step")
 			continue
 		}
 		p.own = append(p.own, re)
 	}
-	return func(s *scenario) bool {
-		return (expr == nil || expr.Evaluate(s.tags)) && name.MatchString(s.name)
+	return func(s *feature.Scenario) bool {
+		return (expr == nil || expr.Evaluate(s.Tags)) && name.MatchString(s.Name)
 	}
 }
 
@@ -129,8 +136,8 @@ type file struct {
 	lines []int
 }
 
-func (f file) selects(s *scenario) bool {
-	return len(f.lines) == 0 || slices.ContainsFunc(f.lines, s.covers)
+func (f file) selects(s *feature.Scenario) bool {
+	return len(f.lines) == 0 || slices.ContainsFunc(f.lines, s.Covers)
 }
 
 // files returns the files that the paths name, without duplicates.
@@ -154,7 +161,7 @@ func (p *parse) files() []file {
 		if before, after, ok := strings.Cut(given, ".feature:"); ok {
 			n, err := strconv.Atoi(after)
 			if err != nil || n < 1 {
-				p.out.add(pos{}, fmt.Sprintf("%q names no line", given), "write orders.feature:12")
+				p.out.Add(source.Pos{}, fmt.Sprintf("%q names no line", given), "write orders.feature:12")
 				continue
 			}
 			name, line = before+".feature", n
@@ -166,15 +173,15 @@ func (p *parse) files() []file {
 
 func (p *parse) walk(name string, line int, add func(string, int)) {
 	if !fs.ValidPath(name) {
-		p.out.add(pos{}, fmt.Sprintf("%q lies outside of the folder that features are read from", name), "run firedrill from a folder that holds it")
+		p.out.Add(source.Pos{}, fmt.Sprintf("%q lies outside of the folder that features are read from", name), "run firedrill from a folder that holds it")
 		return
 	}
 	info, err := fs.Stat(p.FS, name)
 	switch {
 	case err != nil:
-		p.out.add(pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "name a feature file, or a folder that holds some")
+		p.out.Add(source.Pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "name a feature file, or a folder that holds some")
 	case !info.IsDir() && !strings.HasSuffix(name, ".feature"):
-		p.out.add(pos{}, fmt.Sprintf("%q is not a feature file", name), "its name has to end in .feature")
+		p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a feature file", name), "its name has to end in .feature")
 	case !info.IsDir():
 		add(name, line)
 	default:
@@ -185,7 +192,19 @@ func (p *parse) walk(name string, line int, add func(string, int)) {
 			return err
 		})
 		if err != nil {
-			p.out.add(pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "check that the folder may be read")
+			p.out.Add(source.Pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "check that the folder may be read")
 		}
+	}
+}
+
+// unique makes equal ids of different files unique.
+func unique(es []*Experiment) {
+	seen := map[string]bool{}
+	for _, e := range es {
+		id := e.ID
+		for n := 2; seen[e.ID]; n++ {
+			e.ID = fmt.Sprintf("%s-%d", id, n)
+		}
+		seen[e.ID] = true
 	}
 }

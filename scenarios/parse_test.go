@@ -15,6 +15,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 const drills = `@nightly
@@ -162,7 +164,7 @@ func TestWrongSelection(t *testing.T) {
 			es, err := Parse(c.s)
 			require.ErrorContains(t, err, c.what)
 			assert.Nil(t, es)
-			var problems Problems
+			var problems source.Problems
 			assert.ErrorAs(t, err, &problems)
 		})
 	}
@@ -278,14 +280,14 @@ func TestFallbackMarkers(t *testing.T) {
 	assert.Equal(t, check.Success{Ratio: 0.09}, plain.Checks[0].Check)
 
 	marked := parsed(t, Source{FS: files(head + "    And at least 5% of responses are fallbacks, marked by header \"x-degraded: true\"\n")})[0]
-	assert.Equal(t, &Header{"X-Degraded", "true"}, marked.Load.Marker)
+	assert.Equal(t, &Header{Name: "X-Degraded", Value: "true"}, marked.Load.Marker)
 	assert.True(t, marked.Load.FallbackIsSuccess)
 	assert.Equal(t, check.Success{Ratio: 0.09}, marked.Checks[0].Check)
 
 	fsys := files(head)
 	fsys["system.yaml"] = &fstest.MapFile{Data: []byte(shopFile + "fallback: \"X-Degraded: true\"\nfallback_is_success: true\n")}
 	declared := parsed(t, Source{FS: fsys})[0]
-	assert.Equal(t, &Header{"X-Degraded", "true"}, declared.Load.Marker)
+	assert.Equal(t, &Header{Name: "X-Degraded", Value: "true"}, declared.Load.Marker)
 	assert.True(t, declared.Load.FallbackIsSuccess)
 	assert.Equal(t, check.Success{Ratio: 0.09}, declared.Checks[0].Check)
 }
@@ -307,12 +309,12 @@ func TestSystemInSentences(t *testing.T) {
     When calls from "orders" to "payments" are delayed by 1s for 5s
 `
 	e := parsed(t, Source{FS: files(text)})[0]
-	assert.Equal(t, []Service{
+	assert.Equal(t, []system.Service{
 		{Name: "front", Address: "127.0.0.1:8080"}, {Name: "recs", Address: "127.0.0.1:8081"},
-		{Name: "orders", Command: []string{"bin/orders", "-listen", "127.0.0.1:${port}", "-payments", "${link:payments}"}, Ready: Ready{Within: 3 * time.Second}},
+		{Name: "orders", Command: []string{"bin/orders", "-listen", "127.0.0.1:${port}", "-payments", "${link:payments}"}, Ready: system.Ready{Within: 3 * time.Second}},
 		{Name: "payments", Address: "127.0.0.1:9090"},
 	}, e.System.Services)
-	assert.Equal(t, []Link{{From: "front", To: "orders", Protocol: "http"}, {From: "front", To: "recs", Protocol: "http"}, {From: "orders", To: "payments", Protocol: "http"}}, e.System.Links)
+	assert.Equal(t, []system.Link{{From: "front", To: "orders", Protocol: "http"}, {From: "front", To: "recs", Protocol: "http"}, {From: "orders", To: "payments", Protocol: "http"}}, e.System.Links)
 }
 
 func TestInProcessServices(t *testing.T) {

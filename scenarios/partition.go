@@ -6,35 +6,9 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
-
-func partitionPhrases() []Phrase {
-	return []Phrase{
-		faultPhrase("partition", `{names} is/are cut off from {names}(, except through {name})`, "silence on each link between the two sides, both ways; links to and from the exception stay", []string{
-			`"orders", "front" are cut off from "payments" for 15s`,
-			`"orders" is cut off from "payments", "inventory"`,
-			`"front" is cut off from "payments", "inventory", except through "orders" for 15s`,
-		}, func(a args) Placed {
-			return partitionFault(injector.Partition{These: a.names(0), Those: a.names(1), Except: a.name(2)})
-		}),
-		faultPhrase("partition one way", `traffic from {names} never reaches {names}`, "silence on each link between them, in one direction: requests of the first and their replies to the others", []string{
-			`traffic from "orders" never reaches "payments", "inventory" for 15s`,
-		}, func(a args) Placed {
-			return partitionFault(injector.Partition{These: a.names(0), Those: a.names(1), OneWay: true})
-		}),
-		faultPhrase("partition from the rest", `{names} is/are cut off from the rest of {group}`, "silence between them and the other members of the group", []string{
-			`"etcd-1" is cut off from the rest of "etcd" for 15s`,
-		}, func(a args) Placed {
-			return partitionFault(injector.Partition{These: a.names(0), RestOf: a.name(1)})
-		}),
-		faultPhrase("partition in halves", `half of {group} is cut off from the other half`, "the first half of the members, as they are declared (of five the first two), and the others", []string{
-			`half of "etcd" is cut off from the other half for 15s`,
-		}, func(a args) Placed { return partitionFault(injector.Partition{HalfOf: a.name(0)}) }),
-		faultPhrase("partition of a minority", `the minority of {group} is cut off from the majority`, "the first members, as they are declared, as many as leave a majority (one of three or four, two of five), and the others", []string{
-			`the minority of "etcd" is cut off from the majority for 15s`,
-		}, func(a args) Placed { return partitionFault(injector.Partition{MinorityOf: a.name(0)}) }),
-	}
-}
 
 // partitionFault returns a partition as a single fault. Its links are determined after the whole scenario is
 // known.
@@ -52,14 +26,14 @@ func partitionFault(f injector.Partition) Placed {
 // expandFault returns the targets of a fault: the links of a partition, both links of two services that are cut
 // off and depend on each other, or the fault itself. Several targets are parts of one fault, with ids such as
 // "fault-3.1"; see journal.FaultID.
-func (r *resolver) expandFault(at pos, p Placed) []Placed {
+func (r *resolver) expandFault(at source.Pos, p Placed) []Placed {
 	var parts []Placed
 	switch f := p.Fault.(type) {
 	case injector.Partition:
 		parts = r.parts(at, f)
 	case injector.CutOff:
-		_, there := r.System.link(p.From, p.To)
-		_, back := r.System.link(p.To, p.From)
+		_, there := r.System.Link(p.From, p.To)
+		_, back := r.System.Link(p.To, p.From)
 		if parts = append(parts, p); there && back && f.Dir == link.Both {
 			parts = append(parts, Placed{Fault: f, From: p.To, To: p.From})
 		}
@@ -76,7 +50,7 @@ func (r *resolver) expandFault(at pos, p Placed) []Placed {
 }
 
 // parts returns the parts of a partition, one for each of its links in the order of the system.
-func (r *resolver) parts(at pos, f injector.Partition) []Placed {
+func (r *resolver) parts(at source.Pos, f injector.Partition) []Placed {
 	these, those, ok := r.sides(at, f)
 	if !ok {
 		return nil
@@ -101,13 +75,13 @@ func (r *resolver) parts(at pos, f injector.Partition) []Placed {
 		parts = append(parts, Placed{Fault: part, From: l.From, To: l.To})
 	}
 	if len(parts) == 0 {
-		r.addProblem(at, fmt.Sprintf("no link runs between %s and %s, so there is nothing to cut", list(these), list(those)), "let one depend on another; links: "+r.System.linkNames())
+		r.addProblem(at, fmt.Sprintf("no link runs between %s and %s, so there is nothing to cut", source.Quote(these), source.Quote(those)), "let one depend on another; links: "+r.System.LinkNames())
 	}
 	return parts
 }
 
 // sides returns the services on the two sides of a partition.
-func (r *resolver) sides(at pos, f injector.Partition) (these, those []string, ok bool) {
+func (r *resolver) sides(at source.Pos, f injector.Partition) (these, those []string, ok bool) {
 	switch {
 	case f.HalfOf != "":
 		all, ok := r.members(at, f.HalfOf, 2)
@@ -122,13 +96,13 @@ func (r *resolver) sides(at pos, f injector.Partition) (these, those []string, o
 		all, known := r.members(at, f.RestOf, 2)
 		for _, name := range these {
 			if known && ok && !slices.Contains(all, name) {
-				r.addProblem(at, fmt.Sprintf("%q is not in the group %q", name, f.RestOf), "its members: "+list(all))
+				r.addProblem(at, fmt.Sprintf("%q is not in the group %q", name, f.RestOf), "its members: "+source.Quote(all))
 				ok = false
 			}
 		}
 		those, ok = without(all, these...), ok && known
 		if ok && len(those) == 0 {
-			r.addProblem(at, fmt.Sprintf("nobody is left in the group %q", f.RestOf), "leave out one of "+list(these))
+			r.addProblem(at, fmt.Sprintf("nobody is left in the group %q", f.RestOf), "leave out one of "+source.Quote(these))
 			ok = false
 		}
 		return these, those, ok
@@ -143,16 +117,16 @@ func (r *resolver) sides(at pos, f injector.Partition) (these, those []string, o
 }
 
 // services resolves names of services and groups.
-func (r *resolver) services(at pos, names []string) (all []string, ok bool) {
+func (r *resolver) services(at source.Pos, names []string) (all []string, ok bool) {
 	ok = true
 	for _, name := range names {
-		members := r.System.group(name)
+		members := r.System.Group(name)
 		switch {
 		case members != nil:
-		case name == Clients || slices.Contains(r.System.names(), name):
+		case name == system.Clients || slices.Contains(r.System.Names(), name):
 			members = []string{name}
 		case name != "": // an empty name was already reported
-			r.addProblem(at, fmt.Sprintf("there is no service and no group %q", name), didYouMean(name, slices.Concat(r.System.names(), r.System.groupNames()), "services and groups"))
+			r.addProblem(at, fmt.Sprintf("there is no service and no group %q", name), source.DidYouMean(name, slices.Concat(r.System.Names(), r.System.GroupNames()), "services and groups"))
 			fallthrough
 		default:
 			ok = false
@@ -169,13 +143,13 @@ func (r *resolver) services(at pos, names []string) (all []string, ok bool) {
 }
 
 // members resolves a group that must have at least least members.
-func (r *resolver) members(at pos, name string, least int) (all []string, ok bool) {
-	all = r.System.group(name)
+func (r *resolver) members(at source.Pos, name string, least int) (all []string, ok bool) {
+	all = r.System.Group(name)
 	switch {
-	case all == nil && slices.Contains(r.System.names(), name):
+	case all == nil && slices.Contains(r.System.Names(), name):
 		r.addProblem(at, fmt.Sprintf("%q is a service and no group", name), `declare one in the system file: groups: {cluster: [node-1, node-2, node-3]}`)
 	case all == nil && name != "":
-		r.addProblem(at, fmt.Sprintf("there is no group %q", name), didYouMean(name, r.System.groupNames(), "groups: declare them in the system file"))
+		r.addProblem(at, fmt.Sprintf("there is no group %q", name), source.DidYouMean(name, r.System.GroupNames(), "groups: declare them in the system file"))
 	case len(all) < least:
 		r.addProblem(at, fmt.Sprintf("the group %q has %s, which is too few to part them so", name, counted(len(all), "member")), fmt.Sprintf("it takes %d at least", least))
 	}
@@ -183,15 +157,15 @@ func (r *resolver) members(at pos, name string, least int) (all []string, ok boo
 }
 
 // checkBridge validates the exception of a partition: a service with a link to or from each side.
-func (r *resolver) checkBridge(at pos, bridge string, sides ...[]string) bool {
+func (r *resolver) checkBridge(at source.Pos, bridge string, sides ...[]string) bool {
 	if r.serviceNamed(at, bridge) < 0 {
 		return false
 	}
 	for _, side := range sides {
-		if !slices.ContainsFunc(r.System.Links, func(l Link) bool {
+		if !slices.ContainsFunc(r.System.Links, func(l system.Link) bool {
 			return (l.From == bridge && slices.Contains(side, l.To)) || (l.To == bridge && slices.Contains(side, l.From))
 		}) {
-			r.addProblem(at, fmt.Sprintf("nothing goes through %q: no link runs between it and %s", bridge, list(side)), "leave `except through` out, or name a service that both sides have a link with")
+			r.addProblem(at, fmt.Sprintf("nothing goes through %q: no link runs between it and %s", bridge, source.Quote(side)), "leave `except through` out, or name a service that both sides have a link with")
 			return false
 		}
 	}
@@ -199,7 +173,7 @@ func (r *resolver) checkBridge(at pos, bridge string, sides ...[]string) bool {
 }
 
 // checkDisjoint validates that the sides are disjoint and not empty.
-func (r *resolver) checkDisjoint(at pos, these, those []string) bool {
+func (r *resolver) checkDisjoint(at source.Pos, these, those []string) bool {
 	for _, name := range these {
 		if slices.Contains(those, name) {
 			r.addProblem(at, fmt.Sprintf("%q stands on both sides", name), "leave it out on one")
@@ -215,12 +189,4 @@ func (r *resolver) checkDisjoint(at pos, these, those []string) bool {
 
 func without(all []string, names ...string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(names, s) })
-}
-
-func (s *System) linkNames() string {
-	var all []string
-	for _, l := range s.Links {
-		all = append(all, l.Name())
-	}
-	return list(all)
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // cluster returns a system of five nodes that all depend on each other, and a client of two of them that has its
@@ -167,7 +169,7 @@ func TestBrokenPartitions(t *testing.T) {
 
 func TestPartitionIsHealedAsOne(t *testing.T) {
 	_, err := Parse(Source{FS: clustered("    When half of \"five\" is cut off from the other half\n    And 5s pass\n    And the fault is healed\n    And the fault is healed\n"), Paths: []string{"."}})
-	var problems Problems
+	var problems source.Problems
 	require.True(t, errors.As(err, &problems))
 	require.Len(t, problems, 1)
 	assert.Equal(t, 7, problems[0].Line, "the second heal has nothing to heal")
@@ -198,7 +200,7 @@ func TestPartitionsBuiltInGo(t *testing.T) {
 	assert.Len(t, e.Steps[1].Do.(Inject).Faults, 4)
 	assert.Len(t, e.Steps[2].Do.(Inject).Faults, 2)
 
-	sys.Groups = append(sys.Groups, Group{Name: "n1", Members: []string{"n1"}})
+	sys.Groups = append(sys.Groups, system.Group{Name: "n1", Members: []string{"n1"}})
 	_, err = New("b").System(sys).Partition(injector.Partition{These: []string{"n1"}}).For(5 * time.Second).Build()
 	require.ErrorContains(t, err, "is a service and cannot be a group")
 	require.ErrorContains(t, err, "one side of the partition is empty")
@@ -209,7 +211,9 @@ func TestGroupMembersMayFormCycles(t *testing.T) {
 	require.NoError(t, err)
 	order, err := sys.Order()
 	require.NoError(t, err)
-	at := func(name string) int { return slices.IndexFunc(order, func(s Service) bool { return s.Name == name }) }
+	at := func(name string) int {
+		return slices.IndexFunc(order, func(s system.Service) bool { return s.Name == name })
+	}
 	assert.Len(t, order, 7)
 	assert.Less(t, at("n2"), at("api"), "what is no peer is started after what it depends on")
 	sys.Groups = nil

@@ -1,12 +1,10 @@
 package scenarios
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
-	"sync"
 
-	cucumber "github.com/cucumber/cucumber-expressions/go/v17"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // parameter is a type of parameter in sentences. Its expression matches more than valid values, so that "800
@@ -53,7 +51,7 @@ func parameters() []parameter {
 		{"size", amount + `(?: ?[A-Za-z]+)?`, `512 B, 64 KB (of 1000 bytes), 64 KiB (of 1024 bytes), 2 MB`},
 		{"limit", timespan, `a {size} or a {duration}: 4 KB, 2s`},
 		{"percentile", `p\d[\d.]*`, `p50, p95, p99.9`},
-		{"protocol", `[a-z][a-z0-9.]*`, strings.Join(protocolNames(), ", ")},
+		{"protocol", `[a-z][a-z0-9.]*`, strings.Join(system.Protocols(), ", ")},
 		{"ending", `[a-z]+`, `reset, closed, silence or held: how the connection ends`},
 		{"spread", `normally distributed|with a long tail`, `normally distributed, with a long tail: how far delays stray, as a standard deviation`},
 		{"unit", `calls|messages|connections|traffic`, `calls, messages, connections or traffic`},
@@ -117,93 +115,4 @@ func variants(pattern string) []variant {
 	}
 	add(pattern, false)
 	return head
-}
-
-// row is a phrase with its compiled expressions.
-type row struct {
-	Phrase
-	variants []variant
-}
-
-// compiled is the phrase table, compiled on first use. (A variable with an initializer would refer to itself,
-// since a table of faults in a feature file is read with the phrase table.)
-var compiled struct {
-	once sync.Once
-	rows []row
-}
-
-func table() []row {
-	compiled.once.Do(func() { compiled.rows = compile() })
-	return compiled.rows
-}
-
-func compile() []row {
-	registry := cucumber.NewParameterTypeRegistry()
-	for _, p := range parameters() {
-		kind, err := cucumber.NewParameterType(p.name, []*regexp.Regexp{regexp.MustCompile(p.expression)}, "string", nil, true, false, false)
-		if err == nil {
-			err = registry.DefineParameterType(kind)
-		}
-		if err != nil {
-			panic(fmt.Sprintf("parameter %q: %v", p.name, err))
-		}
-	}
-	var rows []row
-	for _, p := range Phrases() {
-		r := row{Phrase: p, variants: variants(p.Pattern)}
-		for i, v := range r.variants {
-			e, err := cucumber.NewCucumberExpression(v.source, registry)
-			if err != nil {
-				panic(fmt.Sprintf("phrase %q: %v", p.Name, err))
-			}
-			r.variants[i].expr = e.Regexp()
-		}
-		rows = append(rows, r)
-	}
-	return rows
-}
-
-// Regexps returns the regular expressions that match the phrase, for Gherkin runners without Cucumber Expressions.
-func (p Phrase) Regexps() []string {
-	for _, r := range table() {
-		if r.Name == p.Name {
-			var all []string
-			for _, v := range r.variants {
-				all = append(all, v.expr.String())
-			}
-			return all
-		}
-	}
-	return nil
-}
-
-// found is a phrase that matches a step.
-type found struct {
-	row    *row
-	values []string // by slot
-	from   []int    // byte offset of each value in the text; -1 if absent
-}
-
-// match returns the rows that match text. A known sentence has exactly one.
-func match(text string) []found {
-	var all []found
-	for i := range table() {
-		r := &table()[i]
-		for _, v := range r.variants {
-			at := v.expr.FindStringSubmatchIndex(text)
-			if at == nil {
-				continue
-			}
-			f := found{row: r}
-			for n, slot := range v.slots {
-				for len(f.values) <= slot {
-					f.values, f.from = append(f.values, ""), append(f.from, -1)
-				}
-				f.values[slot], f.from[slot] = text[at[2*n+2]:at[2*n+3]], at[2*n+2]
-			}
-			all = append(all, f)
-			break
-		}
-	}
-	return all
 }

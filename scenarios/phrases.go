@@ -1,6 +1,13 @@
 package scenarios
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+)
 
 // Phrase is a row of the phrase table: one sentence of feature files.
 type Phrase struct {
@@ -14,10 +21,12 @@ type Phrase struct {
 	makeFault func(args) Placed // for a fault
 	table     bool              // a table follows
 	doc       bool              // a doc string follows
+	variants  []variant         // set by newVocabulary
 }
 
-// Phrases returns the phrase table in the order of the vocabulary.
-func Phrases() []Phrase {
+// phrases returns the phrase table in the order of `firedrill steps`. To add a sentence about the system, load, time
+// or people, add a row to one of its functions; those about faults and checks are in the tables of their kinds.
+func phrases(faults []injector.Kind, checks []check.Kind) []Phrase {
 	var all []Phrase
 	for _, group := range []struct {
 		name string
@@ -25,10 +34,10 @@ func Phrases() []Phrase {
 	}{
 		{"system and safety", systemPhrases()},
 		{"load", loadPhrases()},
-		{"faults", slices.Concat(callFaultPhrases(), messageFaultPhrases(), linkFaultPhrases(), partitionPhrases(), serviceFaultPhrases())},
+		{"faults", slices.Concat(faultPhrases(faults), healingPhrases())},
 		{"time and people", timePhrases()},
-		{"degradation", degradationPhrases()},
-		{"idempotency", idempotencyPhrases()},
+		{"degradation", checkPhrases(checks, false)},
+		{"idempotency", slices.Concat(effectPhrases(), checkPhrases(checks, true))},
 	} {
 		for _, p := range group.rows {
 			p.Group = group.name
@@ -36,4 +45,64 @@ func Phrases() []Phrase {
 		}
 	}
 	return all
+}
+
+// faultPhrases returns the sentences of faults.
+func faultPhrases(kinds []injector.Kind) []Phrase {
+	var all []Phrase
+	for _, k := range kinds {
+		for _, s := range k.Sentences {
+			all = append(all, faultPhrase(k, s))
+		}
+	}
+	return all
+}
+
+// faultMarks are the marks of injector.Sentence.Pattern.
+var faultMarks = strings.NewReplacer("{from}", "{name}", "{to}", "{name}", "{for}", "( for {duration})", "[", "", "]", "")
+
+func faultPhrase(k injector.Kind, s injector.Sentence) Phrase {
+	slots := parameterIn.FindAllString(s.Pattern, -1)
+	from, to, hold := slices.Index(slots, "{from}"), slices.Index(slots, "{to}"), slices.Index(slots, "{for}")
+	make := func(a args) Placed {
+		f := s.Fault(a)
+		if partition, ok := f.(injector.Partition); ok {
+			return partitionFault(partition)
+		}
+		return Placed{From: a.Name(from), To: a.Name(to), Fault: f}
+	}
+	return Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: faultMarks.Replace(s.Pattern), Means: s.Means, Examples: s.Examples, makeFault: make, build: func(r *resolver, a args) {
+		placed := make(a)
+		r.inject(a.at, a.Duration(hold), placed)
+	}}
+}
+
+// checkPhrases returns the sentences of checks that are invariants, or of those that are not.
+func checkPhrases(kinds []check.Kind, invariant bool) []Phrase {
+	var all []Phrase
+	for _, k := range kinds {
+		for _, s := range k.Sentences {
+			if k.Invariant == invariant {
+				all = append(all, Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: s.Pattern, Means: s.Means, Examples: s.Examples,
+					build: func(r *resolver, a args) { r.check(a.at, s.Check(a)) }})
+			}
+		}
+	}
+	return all
+}
+
+// healingPhrases are about several faults, and about the end of faults.
+func healingPhrases() []Phrase {
+	return []Phrase{
+		{Name: "start again", Pattern: `{name} starts again`, Means: "ends a crash or a stop", Examples: []string{`"payments" starts again`},
+			build: func(r *resolver, a args) { r.healService(a.at, a.Name(0), "starts again") }},
+		{Name: "resume", Pattern: `{name} resumes`, Means: "ends a hang", Examples: []string{`"payments" resumes`},
+			build: func(r *resolver, a args) { r.healService(a.at, a.Name(0), "resumes") }},
+		{Name: "together", Pattern: `these faults run together( for {duration}):`, Means: "a table: fault (a kind, such as slow calls) | from | to | share | value", table: true,
+			Examples: []string{`these faults run together for 30s:`, `these faults run together:`}, build: together},
+		{Name: "heal", Pattern: `the fault is healed`, Means: "ends the last fault that is live", Examples: []string{`the fault is healed`},
+			build: func(r *resolver, a args) { r.act(a.at, Heal{}) }},
+		{Name: "heal all", Pattern: `all faults are healed`, Means: "ends every live fault, the last first", Examples: []string{`all faults are healed`},
+			build: func(r *resolver, a args) { r.act(a.at, Heal{All: true}) }},
+	}
 }

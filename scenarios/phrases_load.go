@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 func loadPhrases() []Phrase {
@@ -13,14 +15,14 @@ func loadPhrases() []Phrase {
 			Examples: []string{`a steady load of 200 requests per second on "POST /orders"`},
 			build: func(r *resolver, a args) {
 				rt := Route{Share: 1}
-				rt.Method, rt.Path, _ = parseRoute(a.route(1))
+				rt.Method, rt.Path, _ = source.ParseRoute(a.Route(1))
 				r.load(a.at, a.rate(0), rt)
 			}},
 		{Name: "load with a body", Pattern: `a steady load of {number} request(s) per second on {route} with this body:`, Means: "a doc string, in which {{n}} is the request's number, {{key}} its key and {{seed}} a number that the run's seed decides", doc: true,
 			Examples: []string{`a steady load of 200 requests per second on "POST /orders" with this body:`},
 			build: func(r *resolver, a args) {
 				rt := Route{Share: 1, Body: *a.doc}
-				rt.Method, rt.Path, _ = parseRoute(a.route(1))
+				rt.Method, rt.Path, _ = source.ParseRoute(a.Route(1))
 				r.load(a.at, a.rate(0), rt)
 			}},
 		{Name: "load with a mix", Pattern: `a steady load of {number} request(s) per second with this mix:`, Means: "a table: route | share | body", table: true,
@@ -30,34 +32,34 @@ func loadPhrases() []Phrase {
 			build: func(r *resolver, a args) {
 				r.describe(a.at)
 				r.setOnce(&r.keyAt, a.at, "the key's header")
-				r.rate.KeyHeader = a.quoted(0)
-				if !headerName(r.rate.KeyHeader) {
-					r.addProblem(a.pos(0), fmt.Sprintf("%s cannot be the name of a header", a.value(0)), `write "Idempotency-Key"`)
+				r.rate.KeyHeader = a.Text(0)
+				if !source.IsHeaderName(r.rate.KeyHeader) {
+					r.addProblem(a.pos(0), fmt.Sprintf("%s cannot be the name of a header", a.Value(0)), `write "Idempotency-Key"`)
 				}
 			}},
 		{Name: "retries", Pattern: `clients retry failed requests up to {number} time(s)( with the same key)`, Means: "further attempts after a time-out, a refused or broken connection, 429, and an error that is \"not known\"; see WHAT ANSWERS MEAN",
 			Examples: []string{`clients retry failed requests up to 3 times with the same key`},
-			build:    func(r *resolver, a args) { r.retries(a.at, int(a.count(0, 1))) }},
+			build:    func(r *resolver, a args) { r.retries(a.at, int(a.Count(0, 1))) }},
 		{Name: "give up", Pattern: `clients give up after {duration}`, Means: "each attempt; 10s when not said",
 			Examples: []string{`clients give up after 2s`},
 			build: func(r *resolver, a args) {
 				r.describe(a.at)
 				r.setOnce(&r.giveUpAt, a.at, "when clients give up")
-				r.rate.GiveUp = a.duration(0)
+				r.rate.GiveUp = a.Duration(0)
 			}},
 		{Name: "expected statuses", Pattern: `{route} answers {statuses}`, Means: "the statuses that acknowledge and count as success; any 2xx when not said; redirects are not followed",
 			Examples: []string{`"POST /orders" answers 201 or 303`},
-			build:    func(r *resolver, a args) { r.expect(a.at, a.route(0), a.statuses(1)) }},
+			build:    func(r *resolver, a args) { r.expect(a.at, a.Route(0), a.statuses(1)) }},
 		{Name: "meaning of a status", Pattern: `status {number} means that it {outcome}`, Means: "what a client knows after this answer; see WHAT ANSWERS MEAN",
 			Examples: []string{`status 503 means that it is not known`, `status 503 means that it was refused`, `status 409 means that it was acknowledged`},
-			build:    func(r *resolver, a args) { r.means(a.at, a.status(0), a.outcome(1)) }},
+			build:    func(r *resolver, a args) { r.means(a.at, a.Status(0), a.outcome(1)) }},
 		{Name: "baseline", Pattern: `a baseline is measured for {duration}`, Means: "the steady state, before the first fault; 5s when not said",
 			Examples: []string{`a baseline is measured for 20s`},
-			build:    func(r *resolver, a args) { r.baseline(a.at, a.duration(0)) }},
+			build:    func(r *resolver, a args) { r.baseline(a.at, a.Duration(0)) }},
 		{Name: "change the load", Pattern: `the load changes from {number} to {number} request(s) per second( over {duration})`, Means: "a ramp, or a step at once",
 			Examples: []string{`the load changes from 100 to 500 requests per second over 30s`, `the load changes from 100 to 500 requests per second`},
 			build: func(r *resolver, a args) {
-				r.changeLoad(a.pos(0), a.at, ChangeLoad{From: a.number(0), To: a.number(1), Over: a.duration(2)})
+				r.changeLoad(a.pos(0), a.at, ChangeLoad{From: a.Number(0), To: a.Number(1), Over: a.Duration(2)})
 			}},
 		{Name: "stop the load", Pattern: `the load stops`, Means: "clients ask nothing more", Examples: []string{`the load stops`},
 			build: func(r *resolver, a args) { r.stopLoad(a.at) }},
@@ -65,12 +67,12 @@ func loadPhrases() []Phrase {
 }
 
 func (a args) rate(i int) float64 {
-	n := a.number(i)
+	n := a.Number(i)
 	if n == 0 {
 		a.r.addProblem(a.pos(i), "a load of 0 requests per second is none", "write at least 1, or leave the sentence out")
 	}
 	if n > 100_000 {
-		a.r.addProblem(a.pos(i), fmt.Sprintf("%s requests per second are more than one machine sends", a.value(i)), "write at most 100000")
+		a.r.addProblem(a.pos(i), fmt.Sprintf("%s requests per second are more than one machine sends", a.Value(i)), "write at most 100000")
 	}
 	return n
 }
@@ -79,11 +81,11 @@ func mix(r *resolver, a args) {
 	var routes []Route
 	sum := 0.0
 	for _, row := range a.columns([]string{"route", "share"}, []string{"body"}) {
-		method, path, err := parseRoute(row.cell("route"))
+		method, path, err := source.ParseRoute(row.cell("route"))
 		if err != nil {
 			a.addProblemAt(row.at("route"), err)
 		}
-		share, err := parsePercent(row.cell("share"))
+		share, err := source.ParsePercent(row.cell("share"))
 		if err != nil {
 			a.addProblemAt(row.at("share"), err)
 		}
@@ -96,7 +98,7 @@ func mix(r *resolver, a args) {
 	r.load(a.at, a.rate(0), routes...)
 }
 
-func (r *resolver) load(at pos, rate float64, mix ...Route) {
+func (r *resolver) load(at source.Pos, rate float64, mix ...Route) {
 	r.describe(at)
 	r.setOnce(&r.loadAt, at, "a load")
 	for i, rt := range mix {
@@ -108,7 +110,7 @@ func (r *resolver) load(at pos, rate float64, mix ...Route) {
 	r.Load = r.rate
 }
 
-func (r *resolver) retries(at pos, n int) {
+func (r *resolver) retries(at source.Pos, n int) {
 	r.describe(at)
 	r.setOnce(&r.retryAt, at, "how often clients retry")
 	r.rate.Retries = n
@@ -117,14 +119,14 @@ func (r *resolver) retries(at pos, n int) {
 	}
 }
 
-func (r *resolver) baseline(at pos, t time.Duration) {
+func (r *resolver) baseline(at source.Pos, t time.Duration) {
 	r.describe(at)
 	r.setOnce(&r.baselineAt, at, "a baseline")
 	r.Baseline = t
 }
 
 // changeLoad adds a change of the load. Its From must be the current rate.
-func (r *resolver) changeLoad(fromAt, at pos, c ChangeLoad) {
+func (r *resolver) changeLoad(fromAt, at source.Pos, c ChangeLoad) {
 	now, runs := r.runs()
 	switch {
 	case !runs && r.problems > 0: // an unknown sentence may have defined the load
@@ -136,7 +138,7 @@ func (r *resolver) changeLoad(fromAt, at pos, c ChangeLoad) {
 	r.act(at, c)
 }
 
-func (r *resolver) stopLoad(at pos) {
+func (r *resolver) stopLoad(at source.Pos) {
 	if _, runs := r.runs(); !runs && r.problems == 0 {
 		r.addProblem(at, "no load runs here that could stop", "leave this step out, or say a load first")
 	}

@@ -3,14 +3,14 @@ package scenarios
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 func systemPhrases() []Phrase {
@@ -22,11 +22,11 @@ func systemPhrases() []Phrase {
 			Examples: []string{`the service "orders" at "http://127.0.0.1:8080"`},
 			build: func(r *resolver, a args) {
 				r.describe(a.at)
-				address, err := parseAddress(a.quoted(1))
+				address, err := source.ParseAddress(a.Text(1))
 				if err != nil {
 					a.addProblem(1, err)
 				}
-				r.service(a.pos(0), Service{Name: a.name(0), Address: address})
+				r.service(a.pos(0), system.Service{Name: a.Name(0), Address: address})
 			}},
 		{Name: "dependency", Pattern: `{name} depends on {name}( at {text})( over {protocol})`, Means: "a link; faults act on links",
 			Examples: []string{`"orders" depends on "payments" at "127.0.0.1:9090" over http`, `"orders" depends on "payments" over http`},
@@ -43,20 +43,15 @@ func systemPhrases() []Phrase {
 			Examples: []string{`"orders" is ready within 10s`},
 			build: func(r *resolver, a args) {
 				r.describe(a.at)
-				name, within := a.name(0), a.duration(1)
-				r.atEnd(func() {
-					if i := r.serviceNamed(a.pos(0), name); i >= 0 {
-						r.System.Services[i].Ready.Within = within
-					}
-				})
+				r.ready = append(r.ready, readySentence{a.pos(0), a.Name(0), a.Duration(1)})
 			}},
 		{Name: "blast radius", Pattern: `the blast radius is limited to {text}`, Means: "faults may touch these services only",
 			Examples: []string{`the blast radius is limited to "payments, inventory"`},
-			build:    func(r *resolver, a args) { r.radius(a.pos(0), split(a.quoted(0))) }},
+			build:    func(r *resolver, a args) { r.radius(a.pos(0), source.Split(a.Text(0))) }},
 		{Name: "stop rule", Pattern: `the run stops at once if fewer than {percent} of requests succeed for {duration}`, Means: "the scenario ends at once and everything is healed; those after it still run; exit code 4",
 			Examples: []string{`the run stops at once if fewer than 50% of requests succeed for 10s`},
 			build: func(r *resolver, a args) {
-				rule := StopRule{Ratio: a.ratio(0), For: a.duration(1)}
+				rule := StopRule{Ratio: a.ratio(0), For: a.Duration(1)}
 				if rule.Ratio == 0 {
 					r.addProblem(a.pos(0), "fewer than 0% never succeed, so this rule could stop nothing", "write the share below which the run shall stop, such as 50%")
 				}
@@ -67,54 +62,32 @@ func systemPhrases() []Phrase {
 	}
 }
 
-// parseAddress parses "http://127.0.0.1:8080" and "127.0.0.1:8080" into host and port, and returns
-// "unix:/run/db.sock" unchanged. With an error, it returns s.
-func parseAddress(s string) (string, error) {
-	if at, ok, err := parseUnix(s); ok {
-		return at, err
-	}
-	bad := mistakef("write host and port, as in \"127.0.0.1:8080\"", "%q is no address", s)
-	if strings.Contains(s, "://") {
-		u, err := url.Parse(s)
-		if err != nil || !slices.Contains([]string{"http", "tcp", "udp"}, u.Scheme) || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.User != nil {
-			return s, bad
-		}
-		s = u.Host
-	}
-	host, port, err := net.SplitHostPort(s)
-	n, perr := strconv.Atoi(port)
-	if err != nil || perr != nil || n < 1 || n > 65535 || host == "" || strings.ContainsAny(host, " \t/") {
-		return s, bad
-	}
-	return s, nil
-}
-
 func dependency(r *resolver, a args) {
 	r.describe(a.at)
-	to := a.name(1)
-	if a.has(2) {
-		address, err := parseAddress(a.quoted(2))
+	to := a.Name(1)
+	if a.Has(2) {
+		address, err := source.ParseAddress(a.Text(2))
 		if err != nil {
 			a.addProblem(2, err)
 		}
-		r.service(a.pos(1), Service{Name: to, Address: address})
+		r.service(a.pos(1), system.Service{Name: to, Address: address})
 	}
-	r.link(a.pos(0), Link{From: a.name(0), To: to, Protocol: a.value(3)})
+	r.link(a.pos(0), system.Link{From: a.Name(0), To: to, Protocol: a.Value(3)})
 }
 
 func services(r *resolver, a args) {
 	r.describe(a.at)
 	for _, row := range a.columns([]string{"service"}, []string{"address", "depends on", "protocol"}) {
-		s := Service{Name: row.cell("service")}
+		s := system.Service{Name: row.cell("service")}
 		if address := row.cell("address"); address != "" {
 			var err error
-			if s.Address, err = parseAddress(address); err != nil {
+			if s.Address, err = source.ParseAddress(address); err != nil {
 				a.addProblemAt(row.at("address"), err)
 			}
 			r.service(row.at("service"), s)
 		}
-		for _, to := range split(row.cell("depends on")) {
-			r.link(row.at("depends on"), Link{From: s.Name, To: to, Protocol: row.cell("protocol")})
+		for _, to := range source.Split(row.cell("depends on")) {
+			r.link(row.at("depends on"), system.Link{From: s.Name, To: to, Protocol: row.cell("protocol")})
 		}
 	}
 }
@@ -123,7 +96,7 @@ func services(r *resolver, a args) {
 // shell interprets them.
 func started(r *resolver, a args) {
 	r.describe(a.at)
-	s := Service{Name: a.name(0), Command: strings.Fields(*a.doc)}
+	s := system.Service{Name: a.Name(0), Command: strings.Fields(*a.doc)}
 	if len(s.Command) == 0 {
 		r.addProblem(a.at, "the command is empty", "write the program and its arguments between the triple quotes")
 	}
@@ -154,28 +127,28 @@ func parseSteady(measure, condition string) (check.Steady, error) {
 	if measure == "success" {
 		share, ok := strings.CutPrefix(condition, "at least ")
 		if !ok {
-			return s, mistakef("write at least 99%", "%q is no condition of success", condition)
+			return s, source.Mistakef("write at least 99%", "%q is no condition of success", condition)
 		}
-		s.Ratio, err = parsePercent(share)
+		s.Ratio, err = source.ParsePercent(share)
 		if err == nil && s.Ratio == 0 {
-			err = mistakef("write at least 99%", "success of at least 0%% is a steady state that nothing can leave")
+			err = source.Mistakef("write at least 99%", "success of at least 0%% is a steady state that nothing can leave")
 		}
 		return s, err
 	}
 	p, ok := strings.CutSuffix(strings.TrimPrefix(measure, "p"), " latency")
 	if n, perr := strconv.ParseFloat(p, 64); !ok || !strings.HasPrefix(measure, "p") || perr != nil || n <= 0 || n >= 100 {
-		return s, mistakef("write success or p95 latency", "%q is no measure of the steady state", measure)
+		return s, source.Mistakef("write success or p95 latency", "%q is no measure of the steady state", measure)
 	}
 	limit, ok := strings.CutPrefix(condition, "below ")
 	if !ok {
-		return s, mistakef("write below 400ms", "%q is no condition of a latency", condition)
+		return s, source.Mistakef("write below 400ms", "%q is no condition of a latency", condition)
 	}
-	s.Limit, err = parseDuration(limit)
+	s.Limit, err = source.ParseDuration(limit)
 	return s, err
 }
 
 // service adds a service.
-func (r *resolver) service(at pos, s Service) {
+func (r *resolver) service(at source.Pos, s system.Service) {
 	if first, twice := r.describedAt[s.Name]; twice {
 		r.addProblem(at, fmt.Sprintf("the service %q was described before, at %s", s.Name, first), "describe it once")
 		return
@@ -185,7 +158,7 @@ func (r *resolver) service(at pos, s Service) {
 }
 
 // link adds a link. Its services may be described later.
-func (r *resolver) link(at pos, l Link) {
+func (r *resolver) link(at source.Pos, l system.Link) {
 	if first, twice := r.describedAt[l.Name()]; twice {
 		r.addProblem(at, fmt.Sprintf("the link %s was described before, at %s", l.Name(), first), "describe it once")
 		return
@@ -194,46 +167,27 @@ func (r *resolver) link(at pos, l Link) {
 	r.System.Links = append(r.System.Links, l)
 }
 
-func (r *resolver) radius(at pos, names []string) {
+func (r *resolver) radius(at source.Pos, names []string) {
 	r.describe(at)
 	r.setOnce(&r.radiusAt, at, "the blast radius")
 	if len(names) == 0 {
 		r.addProblem(at, "the blast radius is empty, so no fault could be injected", "name the services that faults may touch")
 	}
 	r.BlastRadius = names
-	r.atEnd(func() {
-		for _, n := range names {
-			r.serviceNamed(at, n)
-		}
-	})
 }
 
-func (r *resolver) stopBelow(at pos, rule StopRule) {
+func (r *resolver) stopBelow(at source.Pos, rule StopRule) {
 	r.describe(at)
-	r.Stop = append(r.Stop, rule)
-	r.atEnd(func() {
-		if r.Load == nil {
-			r.addMissing(at, "a stop rule watches requests, and there is no load", `add: a steady load of 100 requests per second on "POST /orders"`)
-		}
-	})
+	r.Stop, r.stopAt = append(r.Stop, rule), append(r.stopAt, at)
 }
 
 // serviceNamed returns the index of a service. If there is none, it reports a problem and returns -1.
-func (r *resolver) serviceNamed(at pos, name string) int {
-	i := slices.IndexFunc(r.System.Services, func(s Service) bool { return s.Name == name })
+func (r *resolver) serviceNamed(at source.Pos, name string) int {
+	i := slices.IndexFunc(r.System.Services, func(s system.Service) bool { return s.Name == name })
 	if i < 0 && name != "" && len(r.System.Services) > 0 {
-		r.addProblem(at, fmt.Sprintf("there is no service %q", name), didYouMean(name, r.System.names(), "services"))
+		r.addProblem(at, fmt.Sprintf("there is no service %q", name), source.DidYouMean(name, r.System.Names(), "services"))
 	}
 	return i
-}
-
-// names returns the names of the services.
-func (s *System) names() []string {
-	var all []string
-	for _, service := range s.Services {
-		all = append(all, service.Name)
-	}
-	return all
 }
 
 // readSystem reads the system file of a sentence. Its path is relative to the feature.
@@ -242,13 +196,13 @@ func (r *resolver) readSystem(a args) {
 	if !r.setOnce(&r.systemAt, a.at, "the system's file") {
 		return
 	}
-	name := a.quoted(0)
+	name := a.Text(0)
 	sys, err := r.open(path.Join(path.Dir(r.File), name))
-	var many Problems
+	var many source.Problems
 	switch {
 	case errors.As(err, &many):
 		for _, p := range many {
-			r.out.add(pos{p.File, p.Line, p.Col, p.Text}, p.What, p.Hint)
+			r.out.Add(source.Pos{File: p.File, Line: p.Line, Col: p.Col, Text: p.Text}, p.What, p.Hint)
 		}
 		r.broken = true
 		return
@@ -261,7 +215,7 @@ func (r *resolver) readSystem(a args) {
 }
 
 // addSystem adds the services and links of a whole system.
-func (r *resolver) addSystem(at pos, file string, sys System) {
+func (r *resolver) addSystem(at source.Pos, file string, sys system.System) {
 	fromSentences := r.fromSentences
 	r.System.File, r.System.Dir, r.System.Fallback, r.System.FallbackIsSuccess = file, sys.Dir, sys.Fallback, sys.FallbackIsSuccess
 	r.System.Groups = sys.Groups
@@ -272,4 +226,23 @@ func (r *resolver) addSystem(at pos, file string, sys System) {
 		r.link(at, l)
 	}
 	r.fromSentences = fromSentences
+}
+
+// tlsSentence is a sentence about the TLS of a link. The link may be described later.
+type tlsSentence struct {
+	at       source.Pos
+	from, to string
+	tls      system.TLS
+}
+
+func terminateTLS(r *resolver, a args) {
+	r.describe(a.at)
+	e := tlsSentence{at: a.pos(0), from: a.Name(0), to: a.Name(1), tls: system.TLS{CA: a.Text(2), Insecure: strings.HasSuffix(a.text, ", trusting any certificate")}}
+	if a.Has(2) && e.tls.Insecure {
+		a.r.addProblem(a.pos(2), "who vouches for the dependency is said, and that nobody has to", "leave one out")
+	}
+	if a.Has(2) && e.tls.CA == "" {
+		a.r.addProblem(a.pos(2), "the file's name is empty", "write the path of a file of certificates")
+	}
+	r.tls = append(r.tls, e)
 }

@@ -7,13 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/firedrill-dev/firedrill/injector/protocols"
-
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
-	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // overhead estimates how long it takes to start, drain, read effects and stop.
@@ -37,13 +35,7 @@ func (e *Experiment) Estimate() time.Duration {
 
 // readsAgain reports whether effects are read again after keys have been sent again.
 func (e *Experiment) readsAgain() bool {
-	return e.Effects != nil && e.Load != nil && e.Load.KeyHeader != "" && slices.ContainsFunc(e.Checks, func(c Check) bool {
-		switch c.Check.(type) {
-		case check.SameResponse, check.KeyReuseRefused:
-			return true
-		}
-		return false
-	})
+	return e.Effects != nil && e.Load != nil && e.Load.KeyHeader != "" && slices.ContainsFunc(e.Checks, func(c Check) bool { return c.Kind().Needs.Probe != "" })
 }
 
 func stepDuration(a Action) time.Duration {
@@ -145,7 +137,7 @@ func (e *Experiment) start(w io.Writer) {
 	}
 	var links []string
 	for _, l := range e.System.Links {
-		links = append(links, l.Name()+" ("+l.transport()+")")
+		links = append(links, l.Name()+" ("+l.Transport()+")")
 	}
 	if len(links) > 0 {
 		printMoment(w, 0, "open "+strings.Join(links, ", "))
@@ -222,22 +214,9 @@ func (p Placed) On() string {
 		return p.To
 	}
 	if on, ok := p.Fault.(injector.OnMessages); ok && on.Rule().Dir == message.ToClient {
-		return Link{From: p.To, To: p.From}.Name()
+		return system.Link{From: p.To, To: p.From}.Name()
 	}
-	return Link{From: p.From, To: p.To}.Name()
-}
-
-func (l Link) protocol() string {
-	if l.Protocol == "" {
-		return "tcp"
-	}
-	return l.Protocol
-}
-
-// udp reports whether the link carries datagrams.
-func (l Link) udp() bool {
-	row, _ := protocols.Find(l.protocol())
-	return row.UDP
+	return system.Link{From: p.From, To: p.To}.Name()
 }
 
 // groupParts groups the faults of a step by fault. A partition has several parts.
@@ -266,14 +245,11 @@ func (p Placed) cut() string {
 	return p.On()
 }
 
-// datagramParts counts the parts that cut off datagram links, which hold nothing back.
+// datagramParts counts the parts on links of datagrams.
 func (e *Experiment) datagramParts(parts []Placed) (n int) {
 	for _, p := range parts {
-		switch p.Fault.(type) {
-		case injector.CutOff, injector.Partition:
-			if l, _ := e.System.link(p.From, p.To); l.udp() {
-				n++
-			}
+		if l, _ := e.System.Link(p.From, p.To); l.UDP() {
+			n++
 		}
 	}
 	return n
@@ -289,17 +265,16 @@ func (e *Experiment) printTargets(w io.Writer, parts []Placed, hold time.Duratio
 		on = append(on, p.cut())
 	}
 	fmt.Fprintf(w, "             on %s; undone %s", strings.Join(on, ", "), undo)
-	if kind, ok := injector.KindOf(parts[0].Fault); ok {
-		const passAgain = "datagrams pass again, and none of those lost meanwhile comes"
+	kind := parts[0].Fault.Kind()
+	if kind.Datagrams != "" {
 		switch n := e.datagramParts(parts); {
 		case n == len(parts):
-			kind.Undo = passAgain
+			kind.Undo = kind.Datagrams
 		case n > 0:
-			kind.Undo += "; " + passAgain
+			kind.Undo += "; " + kind.Datagrams
 		}
-		fmt.Fprintf(w, ": %s", kind.Undo)
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, ": %s\n", kind.Undo)
 }
 
 func printMoment(w io.Writer, at time.Duration, what string) {

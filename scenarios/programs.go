@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // programs reports the programs of services that cannot be found. It skips programs that a user-defined step may
@@ -19,7 +21,7 @@ func (r *resolver) programs(find func(program string) error) {
 			continue
 		}
 		if err := find(program); err != nil {
-			r.out.add(r.describedAt[s.Name], fmt.Sprintf("the service %q cannot be started: %v", s.Name, err), "install the program, or mend the service's `command`; with `needs` the scenario is skipped where it is missing")
+			r.out.Add(r.describedAt[s.Name], fmt.Sprintf("the service %q cannot be started: %v", s.Name, err), "install the program, or mend the service's `command`; with `needs` the scenario is skipped where it is missing")
 		}
 	}
 }
@@ -27,7 +29,7 @@ func (r *resolver) programs(find func(program string) error) {
 // TakesWithout reports whether a service of the experiment receives ${without}. A service that runs in this
 // process may access it by other means.
 func (e *Experiment) TakesWithout(handlers []string) bool {
-	return slices.ContainsFunc(e.System.Services, func(s Service) bool {
+	return slices.ContainsFunc(e.System.Services, func(s system.Service) bool {
 		if s.Handler != nil || slices.Contains(handlers, s.Name) {
 			return true
 		}

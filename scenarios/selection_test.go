@@ -11,6 +11,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 const chosenFile = `services:
@@ -52,7 +53,7 @@ func TestCallSelections(t *testing.T) {
 			}
 			got := f.Say(from, to)
 			assert.Equal(t, text, got[:len(text)], "printed")
-			require.Len(t, match(got), 1, got)
+			require.Len(t, standard().match(got), 1, got)
 			_, out := parseSelection(t, got+" for 5s", Placed{From: from, To: to, Fault: f})
 			require.NoError(t, out, got)
 		}
@@ -129,7 +130,7 @@ func TestImpossibleOperations(t *testing.T) {
 		{`only "Take" calls from "orders" to "stock" are delayed by 1s`, "is not a route", `a method of gRPC, as in "/shop.Payments/Charge"`},
 	} {
 		_, err := parseSelection(t, c.text+" for 5s", Placed{})
-		var problems Problems
+		var problems source.Problems
 		require.ErrorAs(t, err, &problems, c.text)
 		require.Len(t, problems, 1, c.text)
 		assert.Contains(t, problems[0].What, c.what, c.text)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
 )
 
 // respelled is a sentence with corrected quotes, white space, punctuation or capitalization, and the causes of the
@@ -18,14 +20,14 @@ type respelled struct {
 
 // unknown reports an unknown sentence. The hint is the corrected sentence if only a typing error makes it unknown,
 // and otherwise the most similar sentence.
-func (r *resolver) unknown(s step, what string) {
-	at, hint := s.at, r.hint(s.text)
-	if fix, ok := r.respell(s.text); ok {
-		if s.exact && at.col > 0 {
-			at.col += sharedPrefix(s.text, fix.text)
+func (r *resolver) unknown(s feature.Step, what string) {
+	at, hint := s.At, r.hint(s.Text)
+	if fix, ok := r.respell(s.Text); ok {
+		if s.Exact && at.Col > 0 {
+			at.Col += sharedPrefix(s.Text, fix.text)
 		}
 		what, hint = what+": it has "+strings.Join(fix.causes, " and "), "write: "+fix.text
-	} else if strings.Count(s.text, `"`)%2 != 0 {
+	} else if strings.Count(s.Text, `"`)%2 != 0 {
 		what += ": it has " + oddQuotes
 	}
 	r.addProblem(at, what, hint)
@@ -48,7 +50,7 @@ func (r *resolver) respell(text string) (respelled, bool) {
 		if fix.text == text {
 			return fix, false
 		}
-		if len(match(fix.text)) > 0 {
+		if r.vocabulary.knows(fix.text) {
 			return fix, true
 		}
 		if len(tries) > 1 {

@@ -8,13 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// PrintSteps prints the sentences of feature files by group, with their meaning and examples. With a word, it
-// prints only those that contain it; a word that none contains is an error.
-func PrintSteps(w io.Writer, word string) error {
+// PrintSteps prints the standard sentences; see Vocabulary.PrintSteps.
+func PrintSteps(w io.Writer, word string) error { return standard().PrintSteps(w, word) }
+
+// PrintSteps prints the sentences by group, with their meaning and examples. With a word, it prints only those that
+// contain it; a word that none contains is an error.
+func (v *Vocabulary) PrintSteps(w io.Writer, word string) error {
 	var b strings.Builder
 	group := ""
 	used := map[string]bool{}
-	for _, p := range Phrases() {
+	for _, p := range v.phrases {
 		if !p.holds(word) {
 			continue
 		}

@@ -3,8 +3,6 @@ package scenarios
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +12,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // full has every key.
@@ -70,22 +70,22 @@ func TestOrderIsDependenciesFirst(t *testing.T) {
 	}
 	assert.Equal(t, []string{"payments", "stock", "ads", "orders", "mail"}, names)
 
-	sys.Links = append(sys.Links, Link{From: "stock", To: "mail"})
+	sys.Links = append(sys.Links, system.Link{From: "stock", To: "mail"})
 	_, err = sys.Order()
 	require.ErrorContains(t, err, "stock -> mail -> stock")
 }
 
 // TestLinkTransport tests the description of links in plans.
 func TestLinkTransport(t *testing.T) {
-	for want, l := range map[string]Link{
+	for want, l := range map[string]system.Link{
 		"tcp":                  {},
 		"http":                 {Protocol: "http"},
-		"http, TLS terminated": {Protocol: "http", TLS: &TLS{CA: "a.pem"}},
-		"http, TLS terminated, any certificate trusted, PROXY protocol v1, at unix:/a": {Protocol: "http", TLS: &TLS{Insecure: true}, ProxyProtocol: "v1", Listen: "unix:/a"},
+		"http, TLS terminated": {Protocol: "http", TLS: &system.TLS{CA: "a.pem"}},
+		"http, TLS terminated, any certificate trusted, PROXY protocol v1, at unix:/a": {Protocol: "http", TLS: &system.TLS{Insecure: true}, ProxyProtocol: "v1", Listen: "unix:/a"},
 	} {
-		assert.Equal(t, want, l.transport())
+		assert.Equal(t, want, l.Transport())
 	}
-	e := &Experiment{System: System{Links: []Link{{From: "a", To: "b", TLS: &TLS{}}}}}
+	e := &Experiment{System: system.System{Links: []system.Link{{From: "a", To: "b", TLS: &system.TLS{}}}}}
 	var b strings.Builder
 	require.NoError(t, Plan(&b, []*Experiment{e}))
 	assert.Contains(t, b.String(), "open a -> b (tcp, TLS terminated)")
@@ -95,11 +95,11 @@ func TestLinkTransport(t *testing.T) {
 func TestTLSInSentences(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
-		want TLS
+		want system.TLS
 	}{
-		"the machine's own": {`TLS from "orders" to "payments" is terminated`, TLS{}},
-		"a file":            {`TLS from "orders" to "payments" is terminated, trusting the CA in "certs/ca.pem"`, TLS{CA: "certs/ca.pem"}},
-		"anybody":           {`TLS from "orders" to "payments" is terminated, trusting any certificate`, TLS{Insecure: true}},
+		"the machine's own": {`TLS from "orders" to "payments" is terminated`, system.TLS{}},
+		"a file":            {`TLS from "orders" to "payments" is terminated, trusting the CA in "certs/ca.pem"`, system.TLS{CA: "certs/ca.pem"}},
+		"anybody":           {`TLS from "orders" to "payments" is terminated, trusting any certificate`, system.TLS{Insecure: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := "Feature: a\n  Scenario: b\n    Given " + c.text + "\n" + `    And the service "orders" is started with:
@@ -111,7 +111,7 @@ func TestTLSInSentences(t *testing.T) {
 `
 			es, err := Parse(Source{FS: files(text), Paths: []string{"a.feature"}})
 			require.NoError(t, err)
-			require.Equal(t, []Link{{From: "orders", To: "payments", Protocol: "http", TLS: &c.want}}, es[0].System.Links)
+			require.Equal(t, []system.Link{{From: "orders", To: "payments", Protocol: "http", TLS: &c.want}}, es[0].System.Links)
 		})
 	}
 }
@@ -119,19 +119,19 @@ func TestTLSInSentences(t *testing.T) {
 func TestExpand(t *testing.T) {
 	values := func(name, arg string) (string, bool) { return strings.ToUpper(name + arg), name != "none" }
 	for in, want := range map[string]string{"": "", "a": "a", "$a $": "$a $", "${a}": "A", "x${a}y${b:c}z": "xAyBCz", "${a:b:c}": "AB:C", "$${a}": "$A"} {
-		got, err := Expand(in, values)
+		got, err := system.Expand(in, values)
 		require.NoError(t, err, in)
 		assert.Equal(t, want, got, in)
 	}
 	for in, want := range map[string]string{"${none}": `"${none}" stands for nothing`, "a ${b": "not closed"} {
-		_, err := Expand(in, values)
+		_, err := system.Expand(in, values)
 		require.ErrorContains(t, err, want, in)
 	}
 }
 
 func compiledSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(system.Schema()))
 	require.NoError(t, err)
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
@@ -176,50 +176,4 @@ func TestSchemaRejects(t *testing.T) {
 		}
 	}
 	assert.Greater(t, refused, 15)
-}
-
-func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
-	var doc map[string]any
-	require.NoError(t, json.Unmarshal(Schema(), &doc))
-	at := func(path ...string) any {
-		var v any = doc
-		for _, key := range path {
-			v = v.(map[string]any)[key]
-		}
-		return v
-	}
-	keys := func(path ...string) []string {
-		return slices.Sorted(maps.Keys(at(append(path, "properties")...).(map[string]any)))
-	}
-	link := at("$defs", "depends", "oneOf").([]any)[1].(map[string]any)["additionalProperties"].(map[string]any)["oneOf"].([]any)[1].(map[string]any)["properties"].(map[string]any)
-	for _, c := range []struct {
-		reader, schema []string
-	}{
-		{systemKeys, keys()},
-		{serviceKeys, keys("$defs", "service")},
-		{clientsKeys, keys("properties", "clients")},
-		{readyKeys, keys("$defs", "service", "properties", "ready")},
-		{stopKeys, keys("$defs", "service", "properties", "stop")},
-		{framingKeys, keys("$defs", "framing")},
-		{linkKeys, slices.Sorted(maps.Keys(link))},
-	} {
-		assert.ElementsMatch(t, c.reader, c.schema)
-	}
-	var known []any
-	for _, p := range protocolNames() {
-		known = append(known, p)
-	}
-	assert.ElementsMatch(t, known, at("$defs", "protocol", "enum"), "the schema's protocols are those of the table")
-}
-
-// TestServiceHasAFieldForEachKey compares the keys of a service with the fields of Service.
-func TestServiceHasAFieldForEachKey(t *testing.T) {
-	fields := map[string]bool{}
-	for _, f := range reflect.VisibleFields(reflect.TypeOf(Service{})) {
-		fields[strings.ToLower(f.Name)] = true
-	}
-	for _, key := range serviceKeys {
-		assert.True(t, fields[key] || key == "depends", key)
-	}
-	assert.Len(t, fields, len(serviceKeys)-1+2, "all but Name and Handler come from the file")
 }

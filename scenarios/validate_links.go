@@ -7,16 +7,17 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/firedrill-dev/firedrill/injector/protocols"
-
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // mismatch returns why a fault cannot act on a link with its protocol, and what to do. what is "" if it can.
-func mismatch(l Link, f injector.Fault) (what, hint string) {
-	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.protocol())
-	row, known := protocols.Find(l.protocol())
+func mismatch(l system.Link, f injector.Fault) (what, hint string) {
+	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.ProtocolName())
+	row, known := protocols.Find(l.ProtocolName())
 	on, onCalls := f.(injector.OnCalls)
 	messages, onMessages := f.(injector.OnMessages)
 	switch {
@@ -26,11 +27,11 @@ func mismatch(l Link, f injector.Fault) (what, hint string) {
 		return speaks + ", whose messages are calls", fmt.Sprintf("say: calls from %q to %q ...; or replies from %q to %q ... for what comes back", l.From, l.To, l.To, l.From)
 	case onMessages && row.Unit != "messages":
 		return speaks + ", whose messages are calls", "say: " + row.Unit + " from ..."
-	case onMessages && l.onlyPushed(row, messages):
+	case onMessages && onlyPushed(row, messages):
 		return fmt.Sprintf("%s: of its own accord %q sends only what subscribers get, and these are no answers", speaks, l.To),
 			fmt.Sprintf("for its answers say: replies from %q to %q ...; for what subscribers get say: only %q messages from %q to %q ...", l.To, l.From, pushed[row.Name], l.To, l.From)
 	case onMessages:
-		return l.forbids(row, messages.Rule(), messages.Though())
+		return forbids(l, row, messages.Rule(), messages.Though())
 	case onCalls && !known:
 		return speaks + ", which has no calls", "speak of traffic or connections, or declare its protocol: http"
 	case onCalls && !hasCalls(row, on.Rule().Action):
@@ -43,10 +44,10 @@ func mismatch(l Link, f injector.Fault) (what, hint string) {
 			return what, hint
 		}
 		if r := on.Rule(); row.Name == "http" && damagesRequest(r) && bodiless(r.Match.Method) {
-			return fmt.Sprintf("%s requests carry no body that could be changed", r.Match.Method), l.damageReplies(f)
+			return fmt.Sprintf("%s requests carry no body that could be changed", r.Match.Method), damageReplies(l, f)
 		}
-		return l.forbids(row, on.Rule(), "")
-	case row.UDP && !onDatagrams(f):
+		return forbids(l, row, on.Rule(), "")
+	case row.UDP && f.Kind().Datagrams == "":
 		return speaks + " over UDP, which has neither connections nor a stream", fmt.Sprintf("say: messages from %q to %q are lost, or are delayed, ...", l.From, l.To)
 	}
 	return "", ""
@@ -60,7 +61,7 @@ func hasCalls(row message.Protocol, do message.Action) bool {
 // forbids returns why the protocol of a link does not allow a rule, and what to do. It also reports an "even
 // though" suffix, given as though, that is not needed or names another protocol. what is "" if there is no
 // problem.
-func (l Link) forbids(row message.Protocol, r message.Rule, though string) (what, hint string) {
+func forbids(l system.Link, row message.Protocol, r message.Rule, though string) (what, hint string) {
 	refused := func(even bool) error {
 		r.AllowViolation = even
 		return row.Allows(r, l.Framing)
@@ -80,31 +81,6 @@ func (l Link) forbids(row message.Protocol, r message.Rule, though string) (what
 	return "", ""
 }
 
-// validateUDP reports settings of a datagram link that need a stream.
-func (l Link) validateUDP(where func(name, key string) pos, addProblem func(at pos, what, hint string)) {
-	for key, asked := range map[string]bool{"tls": l.TLS != nil, "proxy_protocol": l.ProxyProtocol != "", "listen": strings.HasPrefix(l.Listen, unixPrefix)} {
-		if asked && l.udp() {
-			addProblem(where(l.Name(), key), fmt.Sprintf("%s goes over UDP, where there is no TLS, no PROXY protocol and no Unix socket", l.protocol()), "leave `"+key+"` out")
-		}
-	}
-}
-
-// readinessUnknown reports whether a service would be considered ready when it accepts TCP connections, although
-// all links to it use UDP.
-func (s *System) readinessUnknown(service Service) bool {
-	if len(service.Command) == 0 || service.Ready.HTTP != "" || service.Ready.Line != "" || service.Ready.TCP {
-		return false
-	}
-	udp := false
-	for _, l := range s.Links {
-		if l.To == service.Name && !l.udp() {
-			return false
-		}
-		udp = udp || l.To == service.Name
-	}
-	return udp
-}
-
 // protocolsWithUnit returns the protocols whose messages sentences call unit.
 func protocolsWithUnit(unit string) []string {
 	var all []string
@@ -116,15 +92,6 @@ func protocolsWithUnit(unit string) []string {
 	return all
 }
 
-// onDatagrams reports whether a fault on a link can act on datagrams.
-func onDatagrams(f injector.Fault) bool {
-	switch f.(type) {
-	case injector.CutOff, injector.Partition, injector.Refuse:
-		return true
-	}
-	return false
-}
-
 // invalidOperation reports requests and replies of HTTP that are selected like messages. The sentence alone does
 // not show the protocol of the link.
 func invalidOperation(row message.Protocol, r message.Rule) (what, hint string) {
@@ -132,10 +99,10 @@ func invalidOperation(row message.Protocol, r message.Rule) (what, hint string) 
 	switch {
 	case row.Unit != "calls" || (r.Action != message.LoseRequest && !r.Action.OfReply()):
 		return "", ""
-	case strings.HasPrefix(m.Path, "/") || (m.Path == "" && (m.Method == "" || slices.Contains(methods, m.Method))):
+	case strings.HasPrefix(m.Path, "/") || (m.Path == "" && (m.Method == "" || slices.Contains(source.Methods, m.Method))):
 		return "", ""
 	}
-	return parts(notAnOperation(strings.TrimSpace(m.Method + " " + m.Path)))
+	return source.Parts(source.NotAnOperation(strings.TrimSpace(m.Method + " " + m.Path)))
 }
 
 // impossibleOperation reports an operation that no call of a protocol can have. Calls are selected by method and
@@ -175,7 +142,7 @@ var pushed = map[string]string{"postgres": "NOTIFY", "redis": "MESSAGE"}
 
 // onlyPushed reports whether a fault on all messages from a dependency would act only on those that subscribers
 // receive.
-func (l Link) onlyPushed(row message.Protocol, f injector.OnMessages) bool {
+func onlyPushed(row message.Protocol, f injector.OnMessages) bool {
 	r := f.Rule()
 	return pushed[row.Name] != "" && r.Dir == message.ToClient && r.Match == (message.Match{}) && f.Though() == "" && r.Action != message.Twice && r.Action != message.Reorder &&
 		r.Action != message.Answer
@@ -190,16 +157,16 @@ func damagesRequest(r message.Rule) bool {
 func bodiless(method string) bool { return method == "GET" || method == "HEAD" }
 
 // damageReplies returns the hint to use a fault on replies instead of one on calls.
-func (l Link) damageReplies(f injector.Fault) string {
+func damageReplies(l system.Link, f injector.Fault) string {
 	said := f.Say(l.From, l.To)
 	done := said[strings.LastIndex(said, " ")+1:]
 	return fmt.Sprintf("to change what comes back say: replies from %q to %q are %s", l.To, l.From, done)
 }
 
 // checkBodies reports a fault on the bodies of requests if the load sends no request with a body over this link.
-func (r *resolver) checkBodies(at pos, l Link, f injector.Fault) {
+func (r *resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
 	on, ok := f.(injector.OnCalls)
-	if !ok || l.From != Clients || r.Load == nil || l.protocol() != "http" || !damagesRequest(on.Rule()) {
+	if !ok || l.From != system.Clients || r.Load == nil || l.ProtocolName() != "http" || !damagesRequest(on.Rule()) {
 		return
 	}
 	for _, rt := range r.Load.Mix {
@@ -208,7 +175,7 @@ func (r *resolver) checkBodies(at pos, l Link, f injector.Fault) {
 		}
 	}
 	if len(r.Load.Mix) > 0 {
-		r.addProblem(at, fmt.Sprintf("the load sends %s only, and such requests carry no body that could be changed", list(loaded(r.Load.Mix))), l.damageReplies(f))
+		r.addProblem(at, fmt.Sprintf("the load sends %s only, and such requests carry no body that could be changed", source.Quote(loaded(r.Load.Mix))), damageReplies(l, f))
 	}
 }
 

@@ -1,12 +1,14 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // finishProof determines what the checks can prove. It reports checks that cannot fail, and warns of those that
@@ -16,11 +18,11 @@ func (r *resolver) finishProof() {
 	switch {
 	case len(r.Checks) == 0 && !slices.ContainsFunc(r.Steps, Step.Asks):
 		r.Unproven = "the scenario asks for nothing, so it can prove nothing: add a check, such as: Then at least 99% of requests succeed"
-	case len(r.Checks) > 0 && !addOwnStep && !slices.ContainsFunc(r.Checks, func(c Check) bool { return !check.Idle(c.Check) }):
+	case len(r.Checks) > 0 && !addOwnStep && !slices.ContainsFunc(r.Checks, func(c Check) bool { return !c.Kind().Idle }):
 		r.Unproven = "a system that does nothing would satisfy every check of this scenario: add one that asks for success, such as: Then at least 99% of requests succeed during the fault"
 	}
-	before := func(c Check) bool { return scopeOf(c.Check).window == journal.Before }
-	if len(r.Checks) > 0 && !addOwnStep && r.Unproven == "" && len(r.injections()) > 0 && !slices.ContainsFunc(r.Checks, func(c Check) bool { return !check.Idle(c.Check) && !before(c) }) {
+	before := func(c Check) bool { return c.Kind().Needs.Window == journal.Before }
+	if len(r.Checks) > 0 && !addOwnStep && r.Unproven == "" && len(r.injections()) > 0 && !slices.ContainsFunc(r.Checks, func(c Check) bool { return !c.Kind().Idle && !before(c) }) {
 		r.Unproven = "every check asks about the time before the fault, so the fault proves nothing: ask about the time during it or after healing"
 	}
 	if r.Unproven != "" {
@@ -30,67 +32,50 @@ func (r *resolver) finishProof() {
 		return
 	}
 	r.warnShortBaseline()
+	drill := r.drill()
 	for i, c := range r.Checks {
-		r.checkCanFail(r.checkPositions[i], c.Check)
-		r.warnOtherUsers(c.Check)
-		r.warnTooFewRequests(c.Check)
-		r.Checks[i].Untested = r.unreachable(c.Check)
-		for _, why := range []string{r.Checks[i].Untested, r.unreached(c.Check), r.notGivenUp(c.Check), r.unprovoked(c.Check)} {
-			if why != "" {
-				r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; unless something else puts it to the test, the run will be inconclusive", c.Check, why))
-				break
-			}
+		k := c.Kind()
+		r.checkCanFail(r.checkPositions[i], k.Needs.Limit)
+		if k.Needs.WholeSystem && !r.System.Whole() {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: parts of the system run already, so that others may use them: any new effect with a key of others makes this inconclusive", c))
+		}
+		r.warnTooFewRequests(c)
+		untested := cmp.Or(r.unreachable(k), r.unreached(k.Needs))
+		if untested == "" && k.Untested != nil {
+			untested = k.Untested(drill)
+		}
+		r.Checks[i].Untested = r.unreachable(k)
+		if untested != "" {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; unless something else puts it to the test, the run will be inconclusive", c, untested))
 		}
 	}
 }
 
-// warnOtherUsers warns that an effect without a request cannot be distinguished from one of another user of the
-// system.
-func (r *resolver) warnOtherUsers(c check.Check) {
-	if _, ok := c.(check.NoPhantom); !ok || r.System.Whole() {
-		return
-	}
-	r.Warnings = append(r.Warnings, fmt.Sprintf("%s: parts of the system run already, so that others may use them: any new effect with a key of others makes this inconclusive", c))
-}
-
 // checkCanFail reports a limit that no request can reach, since clients give up earlier.
-func (r *resolver) checkCanFail(at pos, c check.Check) {
-	limit := limitOf(c)
+func (r *resolver) checkCanFail(at source.Pos, limit time.Duration) {
 	if patience := r.Load.Patience(true); limit > 0 && limit >= patience {
 		r.addProblem(at, fmt.Sprintf("this can never fail: clients give up, so that no request takes longer than %s", check.Duration(patience)),
 			fmt.Sprintf("write a limit below %s, or let clients give up later", check.Duration(patience)))
 	}
 }
 
-// limitOf returns how long a request may take according to a check, or 0 if the check sets no such limit.
-func limitOf(c check.Check) time.Duration {
-	switch c := c.(type) {
-	case check.Latency:
-		return c.Below
-	case check.NothingSlower:
-		return c.Bound()
-	}
-	return 0
-}
-
 // warnTooFewRequests warns that too few requests are expected for a check.
-func (r *resolver) warnTooFewRequests(c check.Check) {
-	least := check.Fewest(c)
-	s := scopeOf(c)
-	expected, known := r.due(s.window)
+func (r *resolver) warnTooFewRequests(c Check) {
+	n := c.Kind().Needs
+	expected, known := r.due(n.Window)
 	what := "for this"
-	if during, _ := r.due(journal.During); s.window == "" && len(r.injections()) > 0 { // the effect of a short fault shows in the following second
+	if during, _ := r.due(journal.During); n.Window == "" && len(r.injections()) > 0 { // the effect of a short fault shows in the following second
 		expected, what = min(expected, max(during, r.lastRate())), "to meet the fault"
 	}
-	expected *= r.share(s.route)
-	if known && expected < float64(least) {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: about %.0f requests are expected %s, and %d are needed: the run will be inconclusive", c, expected, what, least))
+	expected *= r.share(n.Route)
+	if known && expected < float64(n.Requests) {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: about %.0f requests are expected %s, and %d are needed: the run will be inconclusive", c, expected, what, n.Requests))
 	}
 }
 
 // warnShortBaseline warns of a baseline that is too short for an injection to follow.
 func (r *resolver) warnShortBaseline() {
-	expected, least := r.Load.Rate*r.Baseline.Seconds(), check.Fewest(check.BaselineSteady{})
+	expected, least := r.Load.Rate*r.Baseline.Seconds(), check.BaselineSteady{}.Kind().Needs.Requests
 	if len(r.injections()) > 0 && expected < float64(least) {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("about %.0f requests are expected in the baseline of %s, and %d are needed: nothing will be injected; measure it for longer", expected, check.Duration(r.Baseline), least))
 	}

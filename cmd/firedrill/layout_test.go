@@ -40,6 +40,9 @@ var imports = map[string][]string{
 	"injector/bench":    {"injector/..."},
 	"scenarios/journal": {},
 	"scenarios/check":   {"scenarios/journal"},
+	"scenarios/feature": {"scenarios/source"},
+	"scenarios/source":  {"scenarios/journal"},
+	"scenarios/system":  {"injector/message", "injector/process", "injector/protocols", "scenarios/source"},
 	"scenarios":         {"injector/...", "scenarios/..."},
 	"reports":           {"scenarios/journal", "scenarios/check"},
 	"runner":            {"injector/...", "scenarios/...", "reports"},
@@ -60,8 +63,8 @@ var owners = map[string]struct {
 	"github.com/tsenart/vegeta/v12":       {[]string{"runner"}, 1},
 	"github.com/cucumber/godog":           {[]string{"runner/godogsteps"}, 0},
 	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, 0},
-	"github.com/goccy/go-yaml":            {[]string{"scenarios"}, 0},
-	"github.com/cucumber/gherkin/go":      {[]string{"scenarios"}, 0},
+	"github.com/goccy/go-yaml":            {[]string{"scenarios/system"}, 0},
+	"github.com/cucumber/gherkin/go":      {[]string{"scenarios/feature"}, 0},
 	"github.com/miekg/dns":                {[]string{"injector/datagram"}, 0},
 	"github.com/spf13/cobra":              {[]string{"cmd/firedrill"}, 0},
 	"go.etcd.io/bbolt":                    {[]string{"features/shop"}, 0},
@@ -69,7 +72,7 @@ var owners = map[string]struct {
 }
 
 // testers lists additional packages that may import a library in their tests.
-var testers = map[string][]string{"github.com/cucumber/godog": {"runner"}}
+var testers = map[string][]string{"github.com/cucumber/godog": {"runner"}, "github.com/goccy/go-yaml": {"scenarios"}}
 
 const testsOnly = -1
 

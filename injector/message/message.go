@@ -134,7 +134,7 @@ type Rule struct {
 	Second bool
 	// Late applies to Twice: the copy is sent after this delay or on healing, and the client gets the first
 	// answer.
-	Late   time.Duration
+	Late time.Duration
 	Wait time.Duration // Reorder: the longest time to hold the message until another has passed it
 
 	Count *evidence.Counter

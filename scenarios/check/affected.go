@@ -54,3 +54,23 @@ func (c Affected) String() string {
 	}
 	return fmt.Sprintf("at least %d %s from %q to %q were affected by the fault", c.AtLeast, c.Unit, c.From, c.To)
 }
+
+// Kind implements Check.
+func (c Affected) Kind() Kind {
+	return Kind{Name: "affected", Means: "the drill was as strong as it says; inconclusive otherwise", Idle: true,
+		Needs: Needs{Window: journal.During, From: c.From, To: c.To, Unit: c.Unit, Fault: true},
+		Sentences: []Sentence{{
+			Pattern:  `at least {number} {unit} from {name} to {name} were affected by the fault`,
+			Means:    "the drill was as strong as it says; inconclusive otherwise",
+			Examples: []string{`at least 100 calls from "orders" to "payments" were affected by the fault`},
+			Check: func(a Args) Check {
+				return Affected{AtLeast: a.Count(0, 1), Unit: a.Value(1), From: a.Name(2), To: a.Name(3)}
+			},
+		}, {
+			Name:     "service affected",
+			Pattern:  `{name} was affected by the fault`,
+			Means:    "a fault on the service itself acted; inconclusive otherwise",
+			Examples: []string{`"payments" was affected by the fault`},
+			Check:    func(a Args) Check { return Affected{AtLeast: 1, To: a.Name(0)} },
+		}}}
+}

@@ -106,3 +106,10 @@ const alphaColdStart = 0.001
 // farAbove returns what the percentile of one part of the baseline must exceed to differ from that of another
 // part, d. Smaller differences are caused by caches and compilers.
 func farAbove(d time.Duration) time.Duration { return 2*d + 50*time.Millisecond }
+
+// Kind implements Check.
+func (BaselineSteady) Kind() Kind {
+	k := implied("baseline steady", "20 requests or more before the fault, and success, rate and latency even and within the steady state (success of at least 99%)")
+	k.Needs.Requests = minRequests
+	return k
+}

@@ -203,3 +203,41 @@ func causesRetries(in *journal.Injection) bool {
 	}
 	return true
 }
+
+// Kind implements Check.
+func (c CallsTimesNormal) Kind() Kind {
+	return Kind{Name: "calls times normal", Means: "calls per client request, against the baseline; inconclusive where nothing gave callers a reason to ask again", Idle: true,
+		Needs:    Needs{Load: true, Baseline: true, Window: c.Window, To: c.To, Unit: "calls", Requests: minRequests},
+		Untested: c.unprovoked,
+		Sentences: []Sentence{{
+			Pattern:  `{name} receives at most {number} times its normal calls( {when})`,
+			Means:    "normal: the baseline's calls per client request",
+			Examples: []string{`"payments" receives at most 1.5 times its normal calls during the fault`},
+			Check:    func(a Args) Check { return CallsTimesNormal{To: a.Name(0), Times: a.Times(1), Window: a.Window(2)} },
+		}}}
+}
+
+// unprovoked returns why the faults give callers no reason to retry.
+func (c CallsTimesNormal) unprovoked(d Drill) string {
+	if c.Window == journal.Before || len(d.Faults) == 0 {
+		return ""
+	}
+	for _, f := range d.Faults {
+		if f.To != c.To || (f.Delay == 0 || f.Delay >= RetryDelay) && !slices.Contains(UnnoticedFaults, f.Kind) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("no fault makes a call fail, or wait for %s, so no caller has a reason to retry; let calls fail, or delay them for longer", Duration(RetryDelay))
+}
+
+// Kind implements Check.
+func (c CallsPerSecond) Kind() Kind {
+	return Kind{Name: "calls per second", Means: "the most calls that arrive in any second, those released together by healing too", Idle: true,
+		Needs: Needs{Window: c.Window, To: c.To, Unit: "calls"},
+		Sentences: []Sentence{{
+			Pattern:  `{name} receives at most {number} calls per second( {when})`,
+			Means:    "the most in any second",
+			Examples: []string{`"payments" receives at most 300 calls per second after healing`},
+			Check:    func(a Args) Check { return CallsPerSecond{To: a.Name(0), PerSecond: a.Number(1), Window: a.Window(2)} },
+		}}}
+}

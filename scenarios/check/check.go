@@ -88,6 +88,7 @@ type Verdict struct {
 type Check interface {
 	Judge(*journal.History) Verdict
 	String() string // as a feature file states it
+	Kind() Kind     // its Value and Example are empty
 }
 
 // Ask judges a check. A check that panics or returns an undefined outcome is inconclusive. So is a check of how the
@@ -170,17 +171,6 @@ func verdict(ok bool, v Verdict, reason string, args ...any) Verdict {
 	v.Outcome = Failed
 	v.Reason = fmt.Sprintf(reason, args...)
 	return v
-}
-
-// Fewest returns how many requests a check needs to pass, or 0 if it needs none.
-func Fewest(c Check) int {
-	switch c := c.(type) {
-	case Latency:
-		return c.least()
-	case Success, Fallback, NothingSlower, NotAffected, CallsTimesNormal, Recovers, BaselineSteady:
-		return minRequests
-	}
-	return 0
 }
 
 // seqs returns the sequence numbers of the first events with this payload, at most 20.

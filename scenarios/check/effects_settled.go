@@ -31,3 +31,8 @@ func (EffectsSettled) Judge(h *journal.History) Verdict {
 
 // String implements Check.
 func (EffectsSettled) String() string { return "effects have settled" }
+
+// Kind implements Check.
+func (EffectsSettled) Kind() Kind {
+	return implied("effects settled", "effects, where they are asked about, were read whole, and had settled")
+}

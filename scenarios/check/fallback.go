@@ -46,3 +46,21 @@ func (c Fallback) scope() (string, journal.Window) { return c.Route, c.Window }
 func (c Fallback) String() string {
 	return fmt.Sprintf("at least %s of %sresponses are fallbacks, marked by header %q%s", percent(c.Ratio), quotedRoute(c.Route), c.Header, when(c.Window))
 }
+
+// Kind implements Check.
+func (c Fallback) Kind() Kind {
+	return Kind{Name: "fallback", Means: "share of responses that carry the mark; inconclusive where they did in the baseline",
+		Needs:    Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests, Fallback: true, Header: c.Header},
+		Complete: func(s Settings) Check { c.Header = s.Header; return c },
+		Sentences: []Sentence{{
+			Pattern: `at least {percent} of( {route}) responses are fallbacks(, marked by header {text})( {when})`,
+			Means:   "degraded answers that say so; the system file may name the header once",
+			Examples: []string{
+				`at least 80% of "GET /recs" responses are fallbacks, marked by header "X-Degraded: true" during the fault`,
+				`at least 80% of responses are fallbacks during the fault`,
+			},
+			Check: func(a Args) Check {
+				return Fallback{Ratio: a.PositiveRatio(0), Route: a.Route(1), Header: a.Header(2), Window: a.Window(3)}
+			},
+		}}}
+}

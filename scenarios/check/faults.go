@@ -139,3 +139,11 @@ func (Healed) Judge(h *journal.History) Verdict {
 }
 
 func (Healed) String() string { return "every fault was healed" }
+
+// Kind implements Check.
+func (FaultsActed) Kind() Kind {
+	return implied("faults acted", "every fault met calls or connections that the load caused")
+}
+
+// Kind implements Check.
+func (Healed) Kind() Kind { return implied("healed", "every fault was healed, and in time") }

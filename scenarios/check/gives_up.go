@@ -139,3 +139,48 @@ func affectedAny(h *journal.History, on ...string) bool {
 func (c GivesUp) String() string {
 	return fmt.Sprintf("%q gives up on %q within %s", c.From, c.To, Duration(c.Within))
 }
+
+// Kind implements Check.
+func (c GivesUp) Kind() Kind {
+	return Kind{Name: "gives up", Means: "the longest wait for a dependency's answer; inconclusive where no call was given up on", Idle: true, Timed: true,
+		Needs:    Needs{Window: journal.During, From: c.From, To: c.To, Unit: "calls"},
+		Untested: c.notGivenUp,
+		Sentences: []Sentence{{
+			Pattern:  `{name} gives up on {name} within {duration}`,
+			Means:    "the longest wait of one for the other's answer",
+			Examples: []string{`"orders" gives up on "payments" within 1s`},
+			Check:    func(a Args) Check { return GivesUp{From: a.Name(0), To: a.Name(1), Within: a.Duration(2)} },
+		}}}
+}
+
+// notGivenUp returns why From has to give up on no call, or why that would not be seen.
+func (c GivesUp) notGivenUp(d Drill) string {
+	var latest time.Duration
+	on, late, unseen := 0, 0, 0
+	says := ""
+	for _, f := range d.Faults {
+		if f.On != c.From+" -> "+c.To && f.On != c.To {
+			continue
+		}
+		on++
+		if f.Delay > 0 {
+			late, latest = late+1, max(latest, f.Delay)
+		}
+		if f.Unseen {
+			unseen, says = unseen+1, f.Says
+		}
+	}
+	switch {
+	case on == 0:
+		return ""
+	case unseen == on:
+		return c.UnseenReason(says)
+	case late == on && latest <= c.Within:
+		return fmt.Sprintf("the fault makes no call wait for longer than %s, so nothing has to be given up on; use a longer delay", Duration(latest))
+	case d.Held > 0 && d.Held < c.Bound():
+		return fmt.Sprintf("the fault lasts %s, and healing it ends every wait, so that nothing waits longer; let it last longer than %s", Duration(d.Held), Duration(c.Bound()))
+	case c.Bound() >= d.GiveUp:
+		return fmt.Sprintf("clients of the load give up after %s, which may end the waits of %q; let clients give up later than %s", Duration(d.GiveUp), c.From, Duration(c.Within))
+	}
+	return ""
+}

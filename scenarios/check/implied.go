@@ -78,3 +78,14 @@ func (ProvesSomething) Judge(h *journal.History) Verdict {
 func (ProvesSomething) String() string {
 	return "the checks distinguish a working system from a dead one"
 }
+
+// Kind implements Check.
+func (NoTrouble) Kind() Kind { return implied("no trouble", "the runner itself had no trouble") }
+
+// Kind implements Check.
+func (ProvesSomething) Kind() Kind {
+	return implied("proves something", "a system that does nothing would not satisfy the checks")
+}
+
+// Kind implements Check.
+func (ServicesStayed) Kind() Kind { return implied("services stayed", "no service ended by itself") }

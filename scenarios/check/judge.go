@@ -20,12 +20,12 @@ func Judge(h *journal.History, requested, implied []Check) (answers, validity []
 		if invalid == "" {
 			invalid = c.String()
 		}
-		if k, _ := kind(KindOf(c)); k.Ours && generatorOrRelay == "" {
+		if c.Kind().Ours && generatorOrRelay == "" {
 			generatorOrRelay = c.String()
 		}
 	}
 	for i, c := range requested {
-		k, _ := kind(KindOf(c))
+		k := c.Kind()
 		v := Ask(c, h)
 		if !k.Invariant {
 			v = v.allowForPauses(c, h)

@@ -16,6 +16,7 @@ type broken struct{}
 func (broken) Judge(*journal.History) Verdict { panic("boom") }
 
 func (broken) String() string { return "broken" }
+func (broken) Kind() Kind     { return Kind{} }
 
 func TestPanicIsInconclusive(t *testing.T) {
 	v := Ask(broken{}, newScenario().History)
@@ -171,6 +172,7 @@ type fixedCheck struct{ v Verdict }
 func (o fixedCheck) Judge(*journal.History) Verdict { return o.v }
 
 func (fixedCheck) String() string { return "odd" }
+func (fixedCheck) Kind() Kind     { return Kind{} }
 
 // TestUntestedByScenario: if the scenario shows that passing a check proves nothing, a pass is inconclusive and a
 // failure stands.

@@ -1,79 +1,162 @@
 package check
 
 import (
-	"reflect"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Kind is a row of the table of checks.
+// Kind describes a kind of check. Everything that the rest of Firedrill knows about a kind is here: the sentences of
+// feature files, plans, validation, `firedrill steps` and the README are derived from it.
 type Kind struct {
-	Name    string // "success"
-	Example string // a sentence of a feature file; "" for an implied check
-	Means   string
-	Value   Check // the example as a value
-	Implied bool  // applies to every scenario and decides whether it is valid; never fails
+	Name  string // "success"
+	Means string
 
+	Implied   bool // applies to every scenario and decides whether it is valid; never fails
 	Invariant bool // for a check that is not implied: it must hold under all conditions
 	Ours      bool // for an implied check: if it is inconclusive, the generator or a relay can have violated an invariant
 	Idle      bool // a system that does nothing would satisfy it
+	Timed     bool // it may fail only because the machine is busy
+	Unharmed  bool // passing it proves nothing if no fault can affect its route
+
+	Needs     Needs
+	Sentences []Sentence // none for an implied check
+
+	// Complete returns the check with settings of other sentences; nil if it takes none.
+	Complete func(Settings) Check
+	// Untested returns why the faults of a scenario would not put the check to the test, or "" if they may.
+	Untested func(Drill) string
+
+	Value   Check  // an example; set by Kinds
+	Example string // its sentence; "" for an implied check
 }
 
-// Kinds returns all checks, sorted by name, with the implied ones last. To add a check, add a type and a row here.
-func Kinds() []Kind {
-	kinds := []Kind{
-		{Name: "affected", Idle: true, Means: "the drill was as strong as it says; inconclusive otherwise", Value: Affected{AtLeast: 100, Unit: "calls", From: "orders", To: "payments"}},
-		{Name: "calls per second", Idle: true, Means: "the most calls that arrive in any second, those released together by healing too", Value: CallsPerSecond{To: "payments", PerSecond: 300, Window: journal.After}},
-		{Name: "calls times normal", Idle: true, Means: "calls per client request, against the baseline; inconclusive where nothing gave callers a reason to ask again", Value: CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}},
-		{Name: "exactly once", Invariant: true, Means: "one effect per acknowledged key, none per refused, at most one per ambiguous", Value: ExactlyOnce{}},
-		{Name: "fallback", Means: "share of responses that carry the mark; inconclusive where they did in the baseline", Value: Fallback{Ratio: 0.8, Route: "GET /recs", Header: "X-Degraded: true", Window: journal.During}},
-		{Name: "gives up", Idle: true, Means: "the longest wait for a dependency's answer; inconclusive where no call was given up on", Value: GivesUp{From: "orders", To: "payments", Within: time.Second}},
-		{Name: "key reuse refused", Invariant: true, Means: "acknowledged keys are sent again with another body", Value: KeyReuseRefused{Status: 422}},
-		{Name: "latency", Means: "a percentile, absolute or against the baseline", Value: Latency{Percentile: 95, Below: 400 * time.Millisecond, Window: journal.During}},
-		{Name: "no phantom", Invariant: true, Means: "every effect has a request", Value: NoPhantom{}},
-		{Name: "none lost", Invariant: true, Means: "every acknowledged key has an effect", Value: NoneLost{}},
-		{Name: "none twice", Invariant: true, Means: "no key has two effects", Value: NoneTwice{}},
-		{Name: "not affected", Means: "success and latency of a route are no worse than in the baseline, by statistical tests", Value: NotAffected{Route: "GET /catalog"}},
-		{Name: "nothing slower", Means: "the slowest request, its repetitions included", Value: NothingSlower{Than: 2 * time.Second}},
-		{Name: "recovers", Means: "in time, the system is steady again and stays so while it is watched, five seconds at least; that includes success, and the time to start again counts", Value: Recovers{Route: "POST /orders", Within: 10 * time.Second}},
-		{Name: "same response", Invariant: true, Means: "acknowledged keys are sent again with the same body", Value: SameResponse{}},
-		{Name: "success", Means: "share of requests that got the expected answer", Value: Success{Ratio: 0.99, Window: journal.During}},
+// Needs is what a check needs from the other sentences of its scenario. It depends on the value of the check.
+type Needs struct {
+	Load, Baseline bool
+	Key            bool // requests carry keys
+	Effects        bool // effects are read
+	AllEffects     bool // and read until no more of them can appear
+	WholeSystem    bool // nobody else uses the system
+	Fallback       bool // it is known how fallbacks are marked: by Header, or else in the system file
+	Header         string
 
-		{Name: "accounts add up", Means: "our relays lost no message; what the kernel lost of datagrams is reported", Value: AccountsAddUp{}, Implied: true, Ours: true},
-		{Name: "baseline steady", Means: "20 requests or more before the fault, and success, rate and latency even and within the steady state (success of at least 99%)", Value: BaselineSteady{}, Implied: true},
-		{Name: "effects settled", Means: "effects, where they are asked about, were read whole, and had settled", Value: EffectsSettled{}, Implied: true},
-		{Name: "faults acted", Means: "every fault met calls or connections that the load caused", Value: FaultsActed{}, Implied: true},
-		{Name: "healed", Means: "every fault was healed, and in time", Value: Healed{}, Implied: true},
-		{Name: "load delivered", Means: "as many requests were sent as the steps ask for, and on time", Value: LoadDelivered{}, Implied: true},
-		{Name: "no trouble", Means: "the runner itself had no trouble", Value: NoTrouble{}, Implied: true},
-		{Name: "not repeated", Means: "the wire saw what the client policy asked for", Value: NotRepeated{}, Implied: true, Ours: true},
-		{Name: "proves something", Means: "a system that does nothing would not satisfy the checks", Value: ProvesSomething{}, Implied: true},
-		{Name: "services stayed", Means: "no service ended by itself", Value: ServicesStayed{}, Implied: true},
+	Probe  string // SameBody or OtherBody: acknowledged keys are sent again after healing
+	Status int    // the expected answer to OtherBody
+
+	Route  string // "POST /orders"; "" for all
+	Window journal.Window
+
+	From, To string // the link or, without From, the service that it is about
+	Unit     string // "calls" or "messages": what the link carries or, without From, some link to the service
+	Fault    bool   // a fault acts on the link or service
+
+	Requests int           // the fewest requests with which it can pass
+	Limit    time.Duration // how long a request may take; 0 if it does not say so
+	Recovery time.Duration // how long after healing it may take until its route is steady; 0 if it does not say so
+}
+
+// Settings are what other sentences of a scenario set for a check.
+type Settings struct {
+	Steady []Steady
+	Header string // that marks fallbacks
+}
+
+// Drill is what is known about a scenario before its run.
+type Drill struct {
+	Faults []PlannedFault
+	Held   time.Duration // for how long faults make something wait at most; 0 if that is not known
+	GiveUp time.Duration // how long clients of the load wait for an answer
+}
+
+// PlannedFault is a fault of a scenario.
+type PlannedFault struct {
+	Kind, Says string
+	To, On     string        // the dependency or service, and the link "orders -> payments" or service
+	Delay      time.Duration // the longest delay that it causes; 0 if it does something else
+	Unseen     bool          // calls do not reach the link
+}
+
+// Sentence is one way in which a feature file asks for a check.
+type Sentence struct {
+	Name     string // "" means that of the kind
+	Pattern  string // a Cucumber Expression
+	Means    string
+	Examples []string
+	Check    func(Args) Check
+}
+
+// Args are the values of the parameters of a sentence, by their index in its pattern. A method reports a problem and
+// returns a zero value if the parameter is not valid, and returns a zero value if an optional parameter is absent.
+type Args interface {
+	Has(i int) bool
+	Value(i int) string // as it is written
+	Name(i int) string
+	Route(i int) string
+	Header(i int) string
+	Window(i int) journal.Window
+	Duration(i int) time.Duration
+	Percentile(i int) float64
+	PositiveRatio(i int) float64
+	Number(i int) float64
+	Times(i int) float64 // a factor above 0
+	Count(i int, least int64) int64
+	Status(i int) int // of HTTP
+	Problem(i int, what, hint string)
+}
+
+// Kinds returns all kinds of checks, in the order of `firedrill steps`, with the implied ones last. To add one, add a
+// file with its type and an example here.
+func Kinds() []Kind {
+	examples := []Check{
+		Affected{AtLeast: 100, Unit: "calls", From: "orders", To: "payments"},
+		Success{Ratio: 0.99, Window: journal.During},
+		Latency{Percentile: 95, Below: 400 * time.Millisecond, Window: journal.During},
+		Fallback{Ratio: 0.8, Route: "GET /recs", Header: "X-Degraded: true", Window: journal.During},
+		NotAffected{Route: "GET /catalog"},
+		NothingSlower{Than: 2 * time.Second},
+		GivesUp{From: "orders", To: "payments", Within: time.Second},
+		Recovers{Route: "POST /orders", Within: 10 * time.Second},
+		CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During},
+		CallsPerSecond{To: "payments", PerSecond: 300, Window: journal.After},
+
+		ExactlyOnce{},
+		NoneLost{},
+		NoneTwice{},
+		NoPhantom{},
+		SameResponse{},
+		KeyReuseRefused{Status: 422},
+
+		AccountsAddUp{},
+		BaselineSteady{},
+		EffectsSettled{},
+		FaultsActed{},
+		Healed{},
+		LoadDelivered{},
+		NoTrouble{},
+		NotRepeated{},
+		ProvesSomething{},
+		ServicesStayed{},
 	}
-	for i, k := range kinds {
-		if !k.Implied {
-			kinds[i].Example = k.Value.String()
-		}
+	var kinds []Kind
+	for _, c := range examples {
+		kinds = append(kinds, Describe(c))
 	}
 	return kinds
 }
 
-// KindOf returns the name of the kind of a check, by its type; "" if it is not in the table.
-func KindOf(c Check) string {
-	for _, k := range Kinds() {
-		if reflect.TypeOf(k.Value) == reflect.TypeOf(c) {
-			return k.Name
-		}
+// Describe returns the kind of a check with the check as its example.
+func Describe(example Check) Kind {
+	k := example.Kind()
+	k.Value = example
+	if !k.Implied {
+		k.Example = example.String()
 	}
-	return ""
+	return k
 }
 
-// Idle reports whether a system that does nothing, so that clients get no answers, would satisfy a check.
-func Idle(c Check) bool {
-	k, _ := kind(KindOf(c))
-	return k.Idle
-}
+// KindOf returns the name of the kind of a check.
+func KindOf(c Check) string { return c.Kind().Name }
 
 func kind(name string) (Kind, bool) {
 	for _, k := range Kinds() {
@@ -83,3 +166,11 @@ func kind(name string) (Kind, bool) {
 	}
 	return Kind{}, false
 }
+
+// fixed returns the only sentence of a check without parameters.
+func fixed(c Check, means string) []Sentence {
+	return []Sentence{{Pattern: c.String(), Means: means, Examples: []string{c.String()}, Check: func(Args) Check { return c }}}
+}
+
+// implied returns the kind of an implied check.
+func implied(name, means string) Kind { return Kind{Name: name, Means: means, Implied: true} }

@@ -77,7 +77,7 @@ func NewLedger(h *journal.History) *Ledger {
 		}
 	}
 	for i, p := range h.Probes {
-		if p.Kind == sameBody && len(p.Again) > 0 {
+		if p.Kind == SameBody && len(p.Again) > 0 {
 			l.Anomalies = append(l.Anomalies, Anomaly{Kind: reapplied, Key: p.Key, Effects: p.Again, text: appliedAgain(p), evidence: seq(h, "probe", i)})
 		}
 	}

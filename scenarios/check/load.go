@@ -114,3 +114,15 @@ func noLoad(h *journal.History, expected string) (Verdict, bool) {
 	}
 	return inconclusive(expected, "", "the load generator did not finish: its results are incomplete"), true
 }
+
+// Kind implements Check.
+func (LoadDelivered) Kind() Kind {
+	return implied("load delivered", "as many requests were sent as the steps ask for, and on time")
+}
+
+// Kind implements Check.
+func (NotRepeated) Kind() Kind {
+	k := implied("not repeated", "the wire saw what the client policy asked for")
+	k.Ours = true
+	return k
+}

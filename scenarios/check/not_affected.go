@@ -110,3 +110,15 @@ func (c NotAffected) scope() (string, journal.Window) { return c.Route, journal.
 func (c NotAffected) String() string {
 	return fmt.Sprintf("%q is not affected by the fault", c.Route)
 }
+
+// Kind implements Check.
+func (c NotAffected) Kind() Kind {
+	return Kind{Name: "not affected", Means: "success and latency of a route are no worse than in the baseline, by statistical tests", Timed: true, Unharmed: true,
+		Needs: Needs{Load: true, Baseline: true, Route: c.Route, Window: journal.During, Requests: minRequests},
+		Sentences: []Sentence{{
+			Pattern:  `{route} is not affected by the fault`,
+			Means:    "no worse than in the baseline: success within 0.5 points, latency within a tenth or 5ms, as a statistical test decides",
+			Examples: []string{`"GET /catalog" is not affected by the fault`},
+			Check:    func(a Args) Check { return NotAffected{Route: a.Route(0)} },
+		}}}
+}

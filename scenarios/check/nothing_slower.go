@@ -56,3 +56,15 @@ func (c NothingSlower) scope() (string, journal.Window) { return c.Route, c.Wind
 func (c NothingSlower) String() string {
 	return fmt.Sprintf("no %srequest takes longer than %s%s", quotedRoute(c.Route), Duration(c.Than), when(c.Window))
 }
+
+// Kind implements Check.
+func (c NothingSlower) Kind() Kind {
+	return Kind{Name: "nothing slower", Means: "the slowest request, its repetitions included", Timed: true, Unharmed: true,
+		Needs: Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests, Limit: c.Bound()},
+		Sentences: []Sentence{{
+			Pattern:  `no( {route}) request takes longer than {duration}( {when})`,
+			Means:    "retries included",
+			Examples: []string{`no request takes longer than 2s`, `no "GET /catalog" request takes longer than 500ms during the fault`},
+			Check:    func(a Args) Check { return NothingSlower{Route: a.Route(0), Than: a.Duration(1), Window: a.Window(2)} },
+		}}}
+}

@@ -8,10 +8,10 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// The kinds of probes.
+// The kinds of probes: what is sent again with an acknowledged key.
 const (
-	sameBody  = "same key, same body"
-	otherBody = "same key, other body"
+	SameBody  = "same key, same body"
+	OtherBody = "same key, other body"
 )
 
 // SameResponse passes if a key that is sent again with the same body gets the same response as before and, if
@@ -21,7 +21,7 @@ type SameResponse struct{}
 
 // Judge implements Check.
 func (SameResponse) Judge(h *journal.History) Verdict {
-	v := probes(h, sameBody, "the first response again")
+	v := probes(h, SameBody, "the first response again")
 	if n := identicalAnswers(h); v.Outcome == Passed && n > 0 && h.EffectsRead == nil {
 		v.Outcome = Inconclusive
 		v.Reason = fmt.Sprintf("all %s acknowledged requests got the same answer, whatever their key, so a repeated execution cannot be distinguished from a stored answer: "+
@@ -63,7 +63,7 @@ type KeyReuseRefused struct{ Status int }
 
 // Judge implements Check.
 func (c KeyReuseRefused) Judge(h *journal.History) Verdict {
-	return probes(h, otherBody, fmt.Sprintf("status %d", c.Status))
+	return probes(h, OtherBody, fmt.Sprintf("status %d", c.Status))
 }
 
 func (c KeyReuseRefused) String() string {
@@ -148,7 +148,7 @@ func firstExample(cases []string) string {
 // describeWrong describes a probe that got another answer.
 func describeWrong(p journal.Probe) string {
 	switch {
-	case p.Kind == otherBody:
+	case p.Kind == OtherBody:
 		return fmt.Sprintf("key %s: status %s instead of %s", p.Key, p.Got, p.Want)
 	case p.Got == fmt.Sprintf("status %d", p.Status):
 		return fmt.Sprintf("key %s: status %d, and %d at first", p.Key, p.Status, p.First)
@@ -161,4 +161,24 @@ func describeWrong(p journal.Probe) string {
 // appliedAgain describes a probe that had an effect.
 func appliedAgain(p journal.Probe) string {
 	return fmt.Sprintf("key %s: %d more effect%s%s since it was sent again after the load (%s)", p.Key, len(p.Again), plural(len(p.Again)), ids(p.Again), p.Kind)
+}
+
+// Kind implements Check.
+func (c SameResponse) Kind() Kind {
+	return Kind{Name: "same response", Means: "acknowledged keys are sent again with the same body", Invariant: true,
+		Needs: Needs{Load: true, Key: true, Probe: SameBody},
+		Sentences: fixed(c, "acknowledged keys are sent again after healing, those of the fault first; each gets the same body, and a status that acknowledges (a 201 may be replayed as 200), "+
+			"and where effects are read it is not applied again")}
+}
+
+// Kind implements Check.
+func (c KeyReuseRefused) Kind() Kind {
+	return Kind{Name: "key reuse refused", Means: "acknowledged keys are sent again with another body", Invariant: true,
+		Needs: Needs{Load: true, Key: true, Probe: OtherBody, Status: c.Status},
+		Sentences: []Sentence{{
+			Pattern:  `a key reused with a different body is refused with status {number}`,
+			Means:    "the same with another {{n}} in the body, which has to hold one",
+			Examples: []string{`a key reused with a different body is refused with status 422`},
+			Check:    func(a Args) Check { return KeyReuseRefused{Status: a.Status(0)} },
+		}}}
 }

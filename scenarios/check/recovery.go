@@ -192,3 +192,16 @@ func (c Recovers) scope() (string, journal.Window) { return c.Route, journal.Aft
 func (c Recovers) String() string {
 	return fmt.Sprintf("%q recovers within %s of healing", c.Route, Duration(c.Within))
 }
+
+// Kind implements Check.
+func (c Recovers) Kind() Kind {
+	return Kind{Name: "recovers", Means: "in time, the system is steady again and stays so while it is watched, five seconds at least; that includes success, and the time to start again counts", Timed: true, Unharmed: true,
+		Needs:    Needs{Load: true, Route: c.Route, Window: journal.After, Requests: minRequests, Recovery: c.Within},
+		Complete: func(s Settings) Check { c.Steady = s.Steady; return c },
+		Sentences: []Sentence{{
+			Pattern:  `{route} recovers within {duration} of healing`,
+			Means:    "it is steady again in time, and for five seconds or more to the end",
+			Examples: []string{`"POST /orders" recovers within 10s of healing`},
+			Check:    func(a Args) Check { return Recovers{Route: a.Route(0), Within: a.Duration(1)} },
+		}}}
+}

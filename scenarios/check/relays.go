@@ -62,3 +62,10 @@ func dropped(h *journal.History) (n int64, where string) {
 }
 
 func (AccountsAddUp) String() string { return "the counters of the relays add up" }
+
+// Kind implements Check.
+func (AccountsAddUp) Kind() Kind {
+	k := implied("accounts add up", "our relays lost no message; what the kernel lost of datagrams is reported")
+	k.Ours = true
+	return k
+}

@@ -1,0 +1,43 @@
+package scenarios
+
+import (
+	"io/fs"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
+)
+
+// The description of the system under test; see package system.
+type (
+	System   = system.System
+	Service  = system.Service
+	Ready    = system.Ready
+	Stopping = system.Stopping
+	Link     = system.Link
+	TLS      = system.TLS
+	Group    = system.Group
+	Header   = source.Header
+)
+
+// Clients is the name of the load as the From of a link.
+const Clients = system.Clients
+
+// ReadSystem reads a system file. The error is of type Problems if the file could be read but is not valid.
+func ReadSystem(fsys fs.FS, name string) (System, error) { return system.Read(fsys, name, nil) }
+
+// Schema returns the JSON Schema of a system file, for editors.
+func Schema() []byte { return system.Schema() }
+
+// Expand replaces placeholders in the settings of a service; see system.Expand.
+func Expand(s string, values func(name, arg string) (value string, ok bool)) (string, error) {
+	return system.Expand(s, values)
+}
+
+// Errors in feature files and system files; see package source.
+type (
+	Problem  = source.Problem
+	Problems = source.Problems
+)
+
+// Nearest returns the candidate most similar to words, or "" if none is similar.
+func Nearest(words string, candidates []string) string { return source.Nearest(words, candidates) }

@@ -1,0 +1,98 @@
+package scenarios
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
+
+// experiment converts a scenario to an Experiment.
+func (p *parse) experiment(sc *feature.Scenario) *Experiment {
+	e := &Experiment{ID: sc.ID, Name: sc.Name, Feature: sc.Feature, File: sc.File, Line: sc.Line, Row: sc.Row, Tags: sc.Tags}
+	begin := source.Pos{File: sc.File, Line: sc.Line}
+	if sc.Line <= len(sc.Lines) {
+		begin.Text = sc.Lines[sc.Line-1]
+	}
+	d := newResolver(e, begin, &p.out, p.Vocabulary)
+	d.open, d.handlers = p.open, p.Handlers
+	if sc.Partial {
+		d.problems++
+	}
+	for _, s := range sc.Steps {
+		d.addStep(s.Keyword, s.Text, s.At)
+		p.step(d, sc, s)
+	}
+	d.finish()
+	if p.Find != nil {
+		d.programs(p.Find)
+	}
+	return e
+}
+
+// step finds the row of the phrase table that matches a step, and builds it.
+func (p *parse) step(r *resolver, sc *feature.Scenario, s feature.Step) {
+	if p.out.Full() {
+		return // the search for similar sentences takes milliseconds for each step
+	}
+	if s.Unfilled {
+		r.problems++
+		return
+	}
+	own := false
+	for _, re := range p.own {
+		own = own || re.MatchString(s.Text)
+	}
+	all := p.Vocabulary.match(s.Text)
+	switch {
+	case len(all) == 0 && own:
+		r.addOwnStep(s)
+	case len(all) == 0:
+		what := "this sentence is not known"
+		if !s.Exact {
+			what += ", with the values of row " + strconv.Itoa(sc.Row) + " of the examples: " + s.Text
+		}
+		r.unknown(s, what)
+	case len(all) > 1 || own:
+		var names []string
+		for _, f := range all {
+			names = append(names, f.phrase.Pattern)
+		}
+		if own {
+			names = append(names, "a step of your own")
+		}
+		r.addProblem(s.At, "this sentence can be read in several ways: "+strings.Join(names, "; "), "say it otherwise")
+	default:
+		p.build(r, s, all[0])
+	}
+}
+
+func (p *parse) build(r *resolver, s feature.Step, f found) {
+	r.step.Phrase = f.phrase.Name
+	if c, i := source.ControlIn(s.Text); i >= 0 {
+		at := s.At
+		if s.Exact && at.Col > 0 {
+			at.Col += utf8.RuneCountInString(s.Text[:i])
+		}
+		r.addProblem(at, fmt.Sprintf("this sentence holds the control character %U", c), "leave it out")
+		return
+	}
+	switch {
+	case f.phrase.table && len(s.Table) == 0:
+		r.addProblem(s.At, "a table has to follow this sentence", f.phrase.Means)
+		return
+	case !f.phrase.table && len(s.Table) > 0:
+		r.addProblem(s.At, "this sentence takes no table", "leave the table out")
+		return
+	case f.phrase.doc && s.Doc == nil:
+		r.addProblem(s.At, "a doc string has to follow this sentence", f.phrase.Means)
+		return
+	case !f.phrase.doc && s.Doc != nil:
+		r.addProblem(s.At, "this sentence takes no doc string", "leave it out")
+		return
+	}
+	f.phrase.build(r, args{r: r, at: s.At, text: s.Text, exact: s.Exact, values: f.values, from: f.from, table: s.Table, doc: s.Doc})
+}

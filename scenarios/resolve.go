@@ -1,0 +1,208 @@
+package scenarios
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
+)
+
+// finish runs the passes that follow the sentences.
+func (r *resolver) finish() {
+	r.step, r.misread = nil, r.problems > 0
+	if len(r.Steps) == 0 {
+		r.addProblem(r.begin, "the scenario has no steps", "write what it does, or take it out")
+		return
+	}
+	if r.broken {
+		return
+	}
+	if len(r.System.Services) == 0 {
+		if slices.ContainsFunc(r.Steps, func(s Step) bool { return !s.Foreign }) {
+			r.addMissing(r.begin, "no system is described", `begin with: Given the system described in "system.yaml"`)
+		}
+		return
+	}
+	r.resolve()
+	r.validate()
+}
+
+// resolve determines the services and links that sentences name.
+func (r *resolver) resolve() {
+	r.applyTLS()
+	if r.fromSentences {
+		r.System.Validate(r.handlers, func(name, _ string) source.Pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.addProblem)
+	}
+	for _, s := range r.ready {
+		if i := r.serviceNamed(s.at, s.service); i >= 0 {
+			r.System.Services[i].Ready.Within = s.within
+		}
+	}
+	for _, name := range r.BlastRadius {
+		r.serviceNamed(r.radiusAt, name)
+	}
+	for _, e := range r.ended {
+		if r.serviceNamed(e.at, e.service) >= 0 {
+			r.addProblem(e.at, fmt.Sprintf("%q runs here: no %s of it is live", e.service, strings.Join(e.kinds, " or ")), "a fault that is said with `for 30s` heals by itself; without it, it stays live")
+		}
+	}
+	for _, p := range r.faults {
+		r.placeFaults(p)
+	}
+	if r.Effects != nil {
+		r.Effects.Service = r.requireTCP(r.effectsAt, r.serves(r.effectsAt, r.Effects.Path))
+	}
+	if r.Load == nil {
+		return
+	}
+	for _, e := range r.expects {
+		r.expectOf(e)
+	}
+	for i := range r.Load.Mix {
+		r.Load.Mix[i].Service = r.requireTCP(r.loadAt, r.serves(r.loadAt, r.Load.Mix[i].Path))
+	}
+}
+
+// placeFaults determines the targets of the faults of a step.
+func (r *resolver) placeFaults(p placement) {
+	in := r.Steps[p.step].Do.(Inject)
+	var placed []Placed
+	for _, f := range in.Faults {
+		placed = append(placed, r.expandFault(p.at, f)...)
+	}
+	for i := range placed {
+		r.validateFault(p.at, &placed[i], p.misread)
+	}
+	in.Faults = placed
+	r.Steps[p.step].Do = in
+}
+
+// validateFault validates a fault and its target. If the link goes in the opposite direction, it reverses a cut
+// between two services, a one-way fault, and a fault on messages.
+func (r *resolver) validateFault(at source.Pos, p *Placed, misread bool) {
+	if f, ok := p.Fault.(interface{ Check() error }); ok && !misread {
+		if err := f.Check(); err != nil {
+			r.addProblem(at, err.Error(), "")
+		}
+	}
+	if p.From == "" {
+		r.onService(at, p)
+	} else {
+		r.onLink(at, p, misread)
+	}
+	unknown := func(name string) bool { return !slices.Contains(r.System.Names(), name) } // reported elsewhere
+	if r.BlastRadius != nil && !slices.Contains(r.BlastRadius, p.To) && !unknown(p.To) && !slices.ContainsFunc(r.BlastRadius, unknown) {
+		r.addProblem(at, fmt.Sprintf("%q is outside of the blast radius (%s)", p.To, source.Quote(r.BlastRadius)), "widen the blast radius, or break another service")
+	}
+}
+
+func (r *resolver) onService(at source.Pos, p *Placed) {
+	i := r.serviceNamed(at, p.To)
+	if i >= 0 && len(r.System.Services[i].Command) == 0 {
+		r.addProblem(at, fmt.Sprintf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
+	}
+}
+
+func (r *resolver) onLink(at source.Pos, p *Placed, misread bool) {
+	l, ok := r.System.Link(p.From, p.To)
+	if one, can := p.Fault.(injector.OneWay); !ok && can {
+		if turned, isOneWay := one.Turn(); isOneWay {
+			if l, ok = r.System.Link(p.To, p.From); ok {
+				p.From, p.To, p.Fault = p.To, p.From, turned
+			}
+		}
+	}
+	if on, isOn := p.Fault.(injector.OnMessages); !ok && isOn {
+		if l, ok = r.System.Link(p.To, p.From); ok { // messages from the dependency
+			p.From, p.To, p.Fault = p.To, p.From, on.Back()
+		}
+	}
+	if !ok {
+		r.noLink(at, p.From, p.To)
+		return
+	}
+	if what, hint := mismatch(l, p.Fault); what != "" && !misread {
+		r.addProblem(at, what, hint)
+	} else if !misread {
+		r.checkBodies(at, l, p.Fault)
+	}
+}
+
+// noLink reports a missing link.
+func (r *resolver) noLink(at source.Pos, from, to string) {
+	known := true
+	for _, name := range []string{from, to} {
+		if name != system.Clients && r.serviceNamed(at, name) < 0 {
+			known = false
+		}
+	}
+	if !known {
+		return
+	}
+	hint := r.System.LinksOf(from, to)
+	if _, back := r.System.Link(to, from); back {
+		hint = fmt.Sprintf("did you mean from %q to %q?", to, from)
+	}
+	r.addProblem(at, fmt.Sprintf("%q does not depend on %q", from, to), hint)
+}
+
+// serves returns the service that answers a path: the one that declares the longest prefix of it, or else the only
+// service that no other depends on.
+func (r *resolver) serves(at source.Pos, path string) string {
+	best, longest := "", -1
+	for _, s := range r.System.Services {
+		for _, prefix := range s.Serves {
+			if hasPathPrefix(path, prefix) && len(prefix) > longest {
+				best, longest = s.Name, len(prefix)
+			}
+		}
+	}
+	if best != "" {
+		return best
+	}
+	var first []string
+	for _, s := range r.System.Services {
+		if !slices.ContainsFunc(r.System.Links, func(l system.Link) bool { return l.To == s.Name && l.From != system.Clients }) {
+			first = append(first, s.Name)
+		}
+	}
+	if len(first) == 1 {
+		return first[0]
+	}
+	r.addProblem(at, fmt.Sprintf("nobody knows which service answers %q: it could be %s", path, source.Quote(first)), "say in the system file what a service `serves`: [/orders]")
+	return ""
+}
+
+// requireTCP reports a service that clients could only reach over a Unix socket, and returns its name.
+func (r *resolver) requireTCP(at source.Pos, service string) string {
+	if slices.ContainsFunc(r.System.Services, func(s system.Service) bool {
+		return s.Name == service && strings.HasPrefix(s.Address, source.UnixPrefix)
+	}) {
+		r.addProblem(at, fmt.Sprintf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
+	}
+	return service
+}
+
+func hasPathPrefix(path, prefix string) bool {
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || strings.HasSuffix(prefix, "/") || rest[0] == '/' || rest[0] == '?')
+}
+
+// applyTLS applies the sentences about TLS, after all links are known.
+func (r *resolver) applyTLS() {
+	for _, e := range r.tls {
+		i := slices.IndexFunc(r.System.Links, func(l system.Link) bool { return l.From == e.from && l.To == e.to })
+		switch {
+		case i < 0:
+			r.addProblem(e.at, fmt.Sprintf("there is no link from %q to %q", e.from, e.to), r.System.LinksOf(e.from, e.to))
+		case r.System.Links[i].TLS != nil:
+			r.addProblem(e.at, fmt.Sprintf("TLS from %q to %q is terminated already", e.from, e.to), "say it once")
+		default:
+			r.System.Links[i].TLS = &e.tls
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package system
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
+
+// TLS makes a link terminate the TLS of its clients and use TLS to the dependency, so that faults can act on the
+// calls inside.
+type TLS struct {
+	CA       string // file with the CA certificates for the dependency, absolute or relative to the system's folder; "" means those of the machine
+	Insecure bool   // accept any certificate of the dependency
+}
+
+// link reads the settings of a link.
+func (r *reader) link(l *Link, v ast.Node) {
+	settings, ends := TLS{}, false
+	var unused string
+	r.mapping(v, fmt.Sprintf("the link to %q", l.To), linkKeys, func(key string, v ast.Node, at source.Pos) {
+		r.positions[l.Name()+"/"+key] = r.at(v)
+		switch key {
+		case "protocol":
+			l.Protocol = r.text(v)
+		case "framing":
+			l.Framing = r.framing(v)
+		case "listen":
+			var err error
+			if l.Listen, err = source.ParseAddress(r.text(v)); err != nil {
+				r.addProblem(v, err)
+			}
+		case "proxy_protocol":
+			l.ProxyProtocol = r.text(v)
+		case "tls":
+			if ends = r.text(v) == "terminate"; !ends {
+				r.out.Add(r.at(v), "TLS is terminated or passes through", "write `tls: terminate`, or leave it out")
+				ends = true // to report a mistake only once
+			}
+		case "upstream_ca":
+			settings.CA, unused = r.text(v), key
+			r.positions[l.Name()+"/"+key] = at
+		case "upstream_insecure":
+			settings.Insecure, unused = r.boolValue(v), key
+			r.positions[l.Name()+"/"+key] = at
+		}
+	})
+	switch {
+	case ends:
+		l.TLS = &settings
+	case unused != "":
+		r.out.Add(r.where(l.Name(), unused), fmt.Sprintf("`%s` without `tls: terminate`: TLS passes through, and its ends look after themselves", unused), "add `tls: terminate`, or leave it out")
+	}
+}
+
+// validate validates the transport settings of a link.
+func (l Link) validate(where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+	if l.Protocol != "" && !slices.Contains(Protocols(), l.Protocol) {
+		addProblem(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), source.DidYouMean(l.Protocol, Protocols(), "protocols"))
+	}
+	if versions := []string{"v1", "v2"}; l.ProxyProtocol != "" && !slices.Contains(versions, l.ProxyProtocol) {
+		addProblem(where(l.Name(), "proxy_protocol"), fmt.Sprintf("there is no version %q of the PROXY protocol", l.ProxyProtocol), source.DidYouMean(l.ProxyProtocol, versions, "versions"))
+	}
+	if l.TLS != nil && l.TLS.CA != "" && l.TLS.Insecure {
+		addProblem(where(l.Name(), "upstream_insecure"), "who vouches for the dependency is said, and that nobody has to", "leave one out")
+	}
+	l.validateUDP(where, addProblem)
+	if l.From == Clients && strings.HasPrefix(l.Listen, source.UnixPrefix) {
+		addProblem(where(l.Name(), "listen"), "the load asks over TCP and not over a Unix socket", "write host and port, or leave it out for a free port")
+	}
+}
+
+// Transport describes how a link carries its bytes.
+func (l Link) Transport() string {
+	text := l.ProtocolName()
+	if l.TLS != nil {
+		text += ", TLS terminated"
+		if l.TLS.Insecure {
+			text += ", any certificate trusted"
+		}
+	}
+	if l.ProxyProtocol != "" {
+		text += ", PROXY protocol " + l.ProxyProtocol
+	}
+	if l.Listen != "" {
+		text += ", at " + l.Listen
+	}
+	return text
+}
+
+// terminates reports whether a link terminates TLS, so that there is a CA to trust.
+func (s *System) terminates() bool {
+	return slices.ContainsFunc(s.Links, func(l Link) bool { return l.TLS != nil })
+}
+
+// validateUDP reports settings of a datagram link that need a stream.
+func (l Link) validateUDP(where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+	for key, asked := range map[string]bool{"tls": l.TLS != nil, "proxy_protocol": l.ProxyProtocol != "", "listen": strings.HasPrefix(l.Listen, source.UnixPrefix)} {
+		if asked && l.UDP() {
+			addProblem(where(l.Name(), key), fmt.Sprintf("%s goes over UDP, where there is no TLS, no PROXY protocol and no Unix socket", l.ProtocolName()), "leave `"+key+"` out")
+		}
+	}
+}
+
+func (l Link) ProtocolName() string {
+	if l.Protocol == "" {
+		return "tcp"
+	}
+	return l.Protocol
+}
+
+// UDP reports whether the link carries datagrams.
+func (l Link) UDP() bool {
+	row, _ := protocols.Find(l.ProtocolName())
+	return row.UDP
+}

@@ -1,0 +1,59 @@
+package system
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
+	var doc map[string]any
+	require.NoError(t, json.Unmarshal(Schema(), &doc))
+	at := func(path ...string) any {
+		var v any = doc
+		for _, key := range path {
+			v = v.(map[string]any)[key]
+		}
+		return v
+	}
+	keys := func(path ...string) []string {
+		return slices.Sorted(maps.Keys(at(append(path, "properties")...).(map[string]any)))
+	}
+	link := at("$defs", "depends", "oneOf").([]any)[1].(map[string]any)["additionalProperties"].(map[string]any)["oneOf"].([]any)[1].(map[string]any)["properties"].(map[string]any)
+	for _, c := range []struct {
+		reader, schema []string
+	}{
+		{systemKeys, keys()},
+		{serviceKeys, keys("$defs", "service")},
+		{clientsKeys, keys("properties", "clients")},
+		{readyKeys, keys("$defs", "service", "properties", "ready")},
+		{stopKeys, keys("$defs", "service", "properties", "stop")},
+		{framingKeys, keys("$defs", "framing")},
+		{linkKeys, slices.Sorted(maps.Keys(link))},
+	} {
+		assert.ElementsMatch(t, c.reader, c.schema)
+	}
+	var known []any
+	for _, p := range Protocols() {
+		known = append(known, p)
+	}
+	assert.ElementsMatch(t, known, at("$defs", "protocol", "enum"), "the schema's protocols are those of the table")
+}
+
+// TestServiceHasAFieldForEachKey compares the keys of a service with the fields of Service.
+func TestServiceHasAFieldForEachKey(t *testing.T) {
+	fields := map[string]bool{}
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(Service{})) {
+		fields[strings.ToLower(f.Name)] = true
+	}
+	for _, key := range serviceKeys {
+		assert.True(t, fields[key] || key == "depends", key)
+	}
+	assert.Len(t, fields, len(serviceKeys)-1+2, "all but Name and Handler come from the file")
+}

@@ -1,0 +1,275 @@
+// Package system describes the system under test: its services, the links between them, and how they are started.
+// Read reads a description from a YAML file. System.Validate examines one that was put together otherwise.
+package system
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
+
+// System is the system under test.
+type System struct {
+	File     string // as named in the feature; "" if described in sentences
+	Dir      string // base of relative paths
+	Services []Service
+	Links    []Link
+	Groups   []Group
+	Fallback *source.Header // marks fallback answers; nil if they are not marked
+	// FallbackIsSuccess makes fallbacks count as success in all scenarios, including those that do not mention
+	// them.
+	FallbackIsSuccess bool
+}
+
+// Whole reports whether the scenario starts the whole system itself. Services that already run may have other
+// users.
+func (s System) Whole() bool {
+	return !slices.ContainsFunc(s.Services, func(v Service) bool { return v.Address != "" })
+}
+
+// Service is a part of the system. Exactly one of Command, Address and Handler is set.
+type Service struct {
+	Name    string
+	Command []string          // arguments, may contain ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${ca} ${without} ${seed}
+	Env     map[string]string // values may contain the same placeholders
+	Dir     string            // working folder; "" means a new folder of the run
+	Port    int               // 0 means a free port
+	Ready   Ready
+	Stop    Stopping `json:",omitzero"`
+	Address string   // host:port or unix:/path of a service that already runs
+	Handler any      // http.Handler of an in-process service, in Go only
+	Serves  []string // path prefixes of client requests that it answers
+	Needs   string   // a program that must be installed; the scenario is skipped if it is missing
+	Install string   // the command that installs it
+}
+
+// Ready defines how to detect that a service is ready.
+type Ready struct {
+	TCP    bool          // its port accepts connections; this is the default
+	HTTP   string        // a path that answers with 2xx
+	Line   string        // regular expression for a line of its log
+	Within time.Duration // 0 means 10 s
+}
+
+// Stopping defines the graceful shutdown of a service. A service that does not end in time is killed.
+type Stopping struct {
+	Signal string        // one of process.StopSignals; "" means SIGTERM
+	Within time.Duration // 0 means 5 s
+}
+
+// Link is the connection of one service to a dependency, through a relay. From may be "clients", the load itself.
+type Link struct {
+	From, To string
+	Protocol string          // "tcp" or one of message.Protocols; "" means tcp
+	Framing  message.Framing `json:",omitzero"` // for the protocols lines and lengths
+	Listen   string          // fixed listen address, host:port or unix:/path; "" means a free port
+	TLS      *TLS            `json:",omitempty"` // nil means that TLS is not terminated
+	// ProxyProtocol is the version, "v1" or "v2", of the PROXY protocol header that tells the dependency the
+	// address of the caller. If it is "", no header is sent.
+	ProxyProtocol string `json:",omitempty"`
+}
+
+// Name returns "orders -> payments".
+func (l Link) Name() string { return l.From + " -> " + l.To }
+
+// Clients is the name of the load as the From of a link.
+const Clients = "clients"
+
+// Link returns the link between two services.
+func (s *System) Link(from, to string) (Link, bool) {
+	i := slices.IndexFunc(s.Links, func(l Link) bool { return l.From == from && l.To == to })
+	if i < 0 {
+		return Link{}, false
+	}
+	return s.Links[i], true
+}
+
+// Expand replaces the placeholders ${name} and ${name:arg} by values. If values returns false, the placeholder is
+// an error. A $ without a brace is kept.
+func Expand(s string, values func(name, arg string) (value string, ok bool)) (string, error) {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(s, "${")
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		inside, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			return "", source.Mistakef("write ${port}", "the placeholder in %q is not closed", "${"+rest)
+		}
+		name, arg, _ := strings.Cut(inside, ":")
+		value, ok := values(name, arg)
+		if !ok {
+			return "", source.Mistakef(placeholderHelp, "%q stands for nothing", "${"+inside+"}")
+		}
+		b.WriteString(value)
+		s = after
+	}
+}
+
+const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${ca} ${without} ${seed}"
+
+// Protocols returns the protocols that a link may have.
+func Protocols() []string {
+	all := []string{"tcp"}
+	for _, p := range protocols.All() {
+		all = append(all, p.Name)
+	}
+	return all
+}
+
+// Validate validates the whole system. where returns the position of a service or a link, or of one of its keys.
+// Services named in handlers need no command.
+func (s *System) Validate(handlers []string, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+	for _, service := range s.Services {
+		at := where(service.Name, "")
+		switch {
+		case !IsName(service.Name):
+			addProblem(at, fmt.Sprintf("%q cannot be the name of a service", service.Name), "use letters, digits, - and _")
+		case service.Name == Clients:
+			addProblem(at, `"clients" is the load itself and cannot be a service`, "choose another name")
+		case len(service.Command) == 0 && service.Address == "" && service.Handler == nil && !slices.Contains(handlers, service.Name):
+			addProblem(at, fmt.Sprintf("%q has neither a command nor an address", service.Name), "say how to start it, or where it runs")
+		case len(service.Command) > 0 && service.Address != "":
+			addProblem(where(service.Name, "address"), fmt.Sprintf("%q has both a command and an address", service.Name), "leave one out: it is either started or runs already")
+		}
+		if s.readinessUnknown(service) {
+			addProblem(at, fmt.Sprintf("%q is asked over UDP only, where nothing tells whether it is ready", service.Name), `say how to know: ready: {line: "listening"}, or {http: /livez}`)
+		}
+		if what, hint := service.validateStop(); what != "" {
+			addProblem(where(service.Name, "stop"), what, hint)
+		}
+		s.placeholders(service, where, addProblem)
+	}
+	for _, l := range s.Links {
+		at := where(l.Name(), "")
+		for _, end := range []string{l.From, l.To} {
+			if end != "" && !slices.Contains(s.Names(), end) && (end != l.From || end != Clients) {
+				addProblem(at, fmt.Sprintf("there is no service %q", end), source.DidYouMean(end, s.Names(), "services"))
+			}
+		}
+		l.validate(where, addProblem)
+		i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == l.To })
+		if i >= 0 && l.UDP() && strings.HasPrefix(s.Services[i].Address, source.UnixPrefix) {
+			addProblem(where(l.To, "address"), fmt.Sprintf("%q listens on a Unix socket, and %s goes over UDP", l.To, l.ProtocolName()), "give it host and port, or declare another protocol")
+		}
+		if i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
+			addProblem(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
+		}
+		row, ok := protocols.Find(l.ProtocolName())
+		if !ok {
+			row.Name = l.ProtocolName()
+		}
+		if err := row.CheckFraming(l.Framing); err != nil {
+			addProblem(where(l.Name(), "framing"), err.Error(), "write {protocol: lengths, framing: {width: 4, lockstep: true}}; lines have lockstep only, and others nothing")
+		}
+		if l.From == l.To {
+			addProblem(at, fmt.Sprintf("%q depends on itself", l.From), "leave the link out")
+		}
+	}
+	s.validateGroups(where, addProblem)
+	if _, err := s.Order(); err != nil && len(s.Links) > 0 && !slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == l.To }) {
+		what, hint := source.Parts(err)
+		addProblem(where(s.Links[0].Name(), ""), what, hint)
+	}
+}
+
+// placeholders validates the placeholders of a service.
+func (s *System) placeholders(service Service, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+	judge := func(key, text string) {
+		_, err := Expand(text, func(name, arg string) (string, bool) {
+			switch {
+			case name == "link" && arg != "":
+				if _, ok := s.Link(service.Name, arg); !ok {
+					addProblem(where(service.Name, key), fmt.Sprintf("${link:%s} needs a link that is not there: %q does not depend on %q", arg, service.Name, arg), s.LinksOf(service.Name, arg))
+				}
+				return "", true
+			case name == "address" && arg != "":
+				if !slices.Contains(s.Names(), arg) {
+					addProblem(where(service.Name, key), fmt.Sprintf("${address:%s} is of no service", arg), source.DidYouMean(arg, s.Names(), "services"))
+				}
+				return "", true
+			case name == "port":
+				return "", true
+			case name == "ca" && arg == "":
+				if !s.terminates() {
+					addProblem(where(service.Name, key), "${ca} stands for what vouches for links that terminate TLS, and no link does", "add `tls: terminate` to a link, or leave the placeholder out")
+				}
+				return "", true
+			}
+			return "", arg == "" && slices.Contains([]string{"self", "dir", "without", "seed"}, name)
+		})
+		if err != nil {
+			what, hint := source.Parts(err)
+			addProblem(where(service.Name, key), what, hint)
+		}
+	}
+	for i, arg := range service.Command {
+		judge(fmt.Sprintf("command %d", i), arg)
+	}
+	for name, value := range service.Env {
+		judge("env "+name, value)
+	}
+}
+
+// LinksOf returns a hint for a missing link.
+func (s *System) LinksOf(from, to string) string {
+	var known []string
+	for _, l := range s.Links {
+		if l.From == from {
+			known = append(known, l.To)
+		}
+	}
+	if len(known) == 0 {
+		if from == Clients {
+			return fmt.Sprintf("add to the system file, beside `services`: clients: {depends: {%s: http}}; or write: \"clients\" depends on %q over http", to, to)
+		}
+		return fmt.Sprintf("%q depends on nothing: add to it in the system file: depends: {%s: http}", from, to)
+	}
+	return fmt.Sprintf("%q depends on %s", from, source.Quote(known))
+}
+
+func IsName(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
+	})
+}
+
+// Names returns the names of the services.
+func (s *System) Names() []string {
+	var all []string
+	for _, service := range s.Services {
+		all = append(all, service.Name)
+	}
+	return all
+}
+
+// readinessUnknown reports whether a service would be considered ready when it accepts TCP connections, although
+// all links to it use UDP.
+func (s *System) readinessUnknown(service Service) bool {
+	if len(service.Command) == 0 || service.Ready.HTTP != "" || service.Ready.Line != "" || service.Ready.TCP {
+		return false
+	}
+	udp := false
+	for _, l := range s.Links {
+		if l.To == service.Name && !l.UDP() {
+			return false
+		}
+		udp = udp || l.To == service.Name
+	}
+	return udp
+}
+
+func (s *System) LinkNames() string {
+	var all []string
+	for _, l := range s.Links {
+		all = append(all, l.Name())
+	}
+	return source.Quote(all)
+}

@@ -1,0 +1,125 @@
+package scenarios
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
+)
+
+// A check that nothing could violate proves nothing. The functions in this file find such checks before the run,
+// as far as the scenario shows it. The checks themselves find the others from the facts of the run. Only whether a
+// route can be affected at all is not among those facts; it is passed to the run.
+
+// unreached returns why the faults end too early for a request to exceed a limit. It returns "" if a request
+// could, or if that is not known.
+func (r *resolver) unreached(n check.Needs) string {
+	limit := n.Limit
+	if limit == 0 || (n.Window != journal.During && n.Window != "") {
+		return ""
+	}
+	if held := r.held(); held > 0 && limit >= held {
+		return fmt.Sprintf("the fault lasts %s, and healing it ends every wait, so that no request takes longer; let it last longer than %s", check.Duration(held), check.Duration(limit))
+	}
+	return ""
+}
+
+// held returns for how long the faults make something wait at most, if healing ends every wait. It returns 0 if
+// there are none, if one can make something wait after its healing, or if their duration is not known.
+func (r *resolver) held() time.Duration {
+	var longest, now time.Duration
+	live := 0
+	pass := func(t time.Duration) {
+		if live > 0 {
+			now += t
+			longest = max(longest, now)
+		} else if t > 0 {
+			now = 0
+		}
+	}
+	for _, s := range r.Steps {
+		switch do := s.Do.(type) {
+		case Inject:
+			if slices.ContainsFunc(do.Faults, func(p Placed) bool { return !r.waits(p) }) {
+				return 0
+			}
+			live += len(do.Faults)
+			pass(do.For)
+			if do.For > 0 {
+				live -= len(do.Faults)
+			}
+		case Heal:
+			live = max(0, live-1)
+			if do.All {
+				live = 0
+			}
+		case Wait:
+			pass(do.For)
+		case ChangeLoad:
+			pass(do.Over)
+		case Confirm:
+			return 0
+		}
+		if s.Foreign {
+			return 0
+		}
+	}
+	return longest
+}
+
+// waits reports whether the only effect of a fault is that something waits, at most until healing. Datagram links
+// do not hold anything back.
+func (r *resolver) waits(p Placed) bool {
+	if l, linked := r.System.Link(p.From, p.To); linked && l.UDP() {
+		return false
+	}
+	return p.Fault.Kind().Waits
+}
+
+// drill returns what checks have to know about the scenario before its run.
+func (r *resolver) drill() check.Drill {
+	d := check.Drill{Held: r.held(), GiveUp: r.Load.Attempt()}
+	for _, p := range r.injections() {
+		k := p.Fault.Kind()
+		d.Faults = append(d.Faults, check.PlannedFault{Kind: k.Name, Says: p.Fault.Say(p.From, p.To), To: p.To, On: p.On(), Delay: k.Delay, Unseen: k.Unseen})
+	}
+	return d
+}
+
+// unreachable returns why no fault can affect the route of a check: nothing connects the service that answers it
+// with the targets of the faults. It returns "" if that is not known.
+func (r *resolver) unreachable(k check.Kind) string {
+	s := k.Needs
+	if !k.Unharmed || s.Route == "" || (s.Window != journal.During && s.Window != journal.After) || len(r.injections()) == 0 {
+		return ""
+	}
+	i := slices.IndexFunc(r.Load.Mix, func(rt Route) bool { return rt.Name() == s.Route })
+	if i < 0 || r.Load.Mix[i].Service == "" {
+		return ""
+	}
+	service := r.Load.Mix[i].Service
+	var breaks []string
+	for _, p := range r.injections() {
+		for _, name := range []string{p.From, p.To} {
+			if name != "" && name != system.Clients {
+				breaks = append(breaks, name)
+			}
+		}
+	}
+	if !r.System.KnownUnconnected(service, breaks) {
+		return ""
+	}
+	return fmt.Sprintf("%q is answered by %q, which no link connects with what breaks (%s): it cannot be affected", s.Route, service, quotedList(breaks))
+}
+
+func quotedList(names []string) string {
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%q", name)
+	}
+	return strings.Join(names, ", ")
+}

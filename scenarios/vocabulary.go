@@ -1,0 +1,102 @@
+package scenarios
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"sync"
+
+	cucumber "github.com/cucumber/cucumber-expressions/go/v17"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+)
+
+// Vocabulary is the set of sentences that feature files can use.
+type Vocabulary struct {
+	faults  []injector.Kind
+	phrases []Phrase
+}
+
+// standard returns the vocabulary that Parse uses if Source has none.
+var standard = sync.OnceValue(func() *Vocabulary { return NewVocabulary(injector.Kinds(), check.Kinds()) })
+
+// NewVocabulary returns a vocabulary with the sentences of the given kinds of faults and checks, and with all
+// sentences about the system, load, time and people. It panics if a pattern is not valid. For kinds of your own,
+// append to the standard ones:
+//
+//	NewVocabulary(append(injector.Kinds(), injector.Describe(Brownout{})), check.Kinds())
+func NewVocabulary(faults []injector.Kind, checks []check.Kind) *Vocabulary {
+	return newVocabulary(faults, phrases(faults, checks))
+}
+
+func newVocabulary(faults []injector.Kind, phrases []Phrase) *Vocabulary {
+	registry := cucumber.NewParameterTypeRegistry()
+	for _, p := range parameters() {
+		kind, err := cucumber.NewParameterType(p.name, []*regexp.Regexp{regexp.MustCompile(p.expression)}, "string", nil, true, false, false)
+		if err == nil {
+			err = registry.DefineParameterType(kind)
+		}
+		if err != nil {
+			panic(fmt.Sprintf("parameter %q: %v", p.name, err))
+		}
+	}
+	for i := range phrases {
+		p := &phrases[i]
+		p.variants = variants(p.Pattern)
+		for j, v := range p.variants {
+			e, err := cucumber.NewCucumberExpression(v.source, registry)
+			if err != nil {
+				panic(fmt.Sprintf("phrase %q: %v", p.Name, err))
+			}
+			p.variants[j].expr = e.Regexp()
+		}
+	}
+	return &Vocabulary{faults: faults, phrases: phrases}
+}
+
+// Phrases returns the standard sentences, in the order of `firedrill steps`.
+func Phrases() []Phrase { return slices.Clone(standard().phrases) }
+
+// Regexps returns the regular expressions that match the phrase, for Gherkin runners without Cucumber Expressions.
+func (p Phrase) Regexps() []string {
+	var all []string
+	for _, v := range p.variants {
+		all = append(all, v.expr.String())
+	}
+	return all
+}
+
+// found is a phrase that matches a step.
+type found struct {
+	phrase *Phrase
+	values []string // by slot
+	from   []int    // byte offset of each value in the text; -1 if absent
+}
+
+// match returns the phrases that match text. A known sentence has exactly one.
+func (v *Vocabulary) match(text string) []found {
+	var all []found
+	for i := range v.phrases {
+		p := &v.phrases[i]
+		for _, form := range p.variants {
+			at := form.expr.FindStringSubmatchIndex(text)
+			if at == nil {
+				continue
+			}
+			f := found{phrase: p}
+			for n, slot := range form.slots {
+				for len(f.values) <= slot {
+					f.values, f.from = append(f.values, ""), append(f.from, -1)
+				}
+				f.values[slot], f.from[slot] = text[at[2*n+2]:at[2*n+3]], at[2*n+2]
+			}
+			all = append(all, f)
+			break
+		}
+	}
+	return all
+}
+
+// knows reports whether text is a sentence.
+func (v *Vocabulary) knows(text string) bool { return len(v.match(text)) > 0 }
