@@ -63,7 +63,7 @@ func allowViolation(p Phrase) Phrase {
 func (a args) messages(i int) injector.Messages { return injector.Messages{Pick: a.pick(i)} }
 
 func (a args) messagesViolating(i, protocol int) injector.Messages {
-	return injector.Messages{Pick: a.pick(i), Even: a.value(protocol)}
+	return injector.Messages{Pick: a.pick(i), Violates: a.value(protocol)}
 }
 
 // second reports whether the second answer is returned. late is the index of the copy's delay.

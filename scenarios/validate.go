@@ -176,7 +176,7 @@ func (r *resolver) onLink(at pos, p *Placed, misread bool) {
 		}
 	}
 	if one, can := p.Fault.(injector.OneWay); !ok && can {
-		if turned, isOneWay := one.Turn(); isOneWay {
+		if turned, isOneWay := one.Reversed(); isOneWay {
 			if l, ok = r.System.link(p.To, p.From); ok {
 				p.From, p.To, p.Fault = p.To, p.From, turned
 			}
@@ -184,7 +184,7 @@ func (r *resolver) onLink(at pos, p *Placed, misread bool) {
 	}
 	if on, isOn := p.Fault.(injector.OnMessages); !ok && isOn {
 		if l, ok = r.System.link(p.To, p.From); ok { // messages from the dependency
-			p.From, p.To, p.Fault = p.To, p.From, on.Back()
+			p.From, p.To, p.Fault = p.To, p.From, on.FromServer()
 		}
 	}
 	if !ok {
