@@ -11,45 +11,45 @@ import (
 	"time"
 )
 
-// talk is a case of round trips: each connection says something and awaits the whole answer.
-type talk struct {
-	name, way string
-	conns     int
-	say       []byte
-	answer    int    // bytes; 0 means those of HTTP that the first answer has
-	rate, per string // what round trips are called
+// roundTrips is a case in which each connection repeatedly sends a request and waits for the whole answer.
+type roundTrips struct {
+	name, server string
+	conns        int
+	request      []byte
+	answer       int    // length in bytes; 0 means that of the first HTTP answer
+	rate, unit   string // names of the metrics
 }
 
-func (k talk) run(b *bench, t *target) error {
+func (k roundTrips) run(b *bench, t *target) error {
 	before, began := t.usage(), time.Now()
-	end := began.Add(b.lasts())
+	end := began.Add(b.roundTime())
 	var mu sync.Mutex
 	var times []time.Duration
-	err := each(k.conns, func(int) error {
-		mine, err := k.one(t.at[k.way], end)
+	err := concurrently(k.conns, func(int) error {
+		mine, err := k.runOne(t.addrs[k.server], end)
 		mu.Lock()
 		times = append(times, mine...)
 		mu.Unlock()
 		return err
 	})
 	took := time.Since(began).Seconds()
-	b.note(k.name, t, k.rate, float64(len(times))/took)
-	b.cpu(k.name, t, "CPU us per "+k.per, before, float64(len(times)), 1e6)
-	b.note(k.name, t, "p50 us", quantile(times, 0.5).Seconds()*1e6)
-	b.note(k.name, t, "p99 us", quantile(times, 0.99).Seconds()*1e6)
+	b.add(k.name, t, k.rate, float64(len(times))/took)
+	b.addCPU(k.name, t, "CPU us per "+k.unit, before, float64(len(times)), 1e6)
+	b.add(k.name, t, "p50 us", quantile(times, 0.5).Seconds()*1e6)
+	b.add(k.name, t, "p99 us", quantile(times, 0.99).Seconds()*1e6)
 	return err
 }
 
-// one is a connection's round trips.
-func (k talk) one(addr string, end time.Time) (times []time.Duration, err error) {
+// runOne makes the round trips of one connection and returns their durations.
+func (k roundTrips) runOne(addr string, end time.Time) (times []time.Duration, err error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
 	answer := make([]byte, k.answer)
-	for now := time.Now(); now.Before(end); {
-		if _, err := c.Write(k.say); err != nil {
+	for now := time.Now(); len(times) == 0 || now.Before(end); { // at least once, also on a busy machine
+		if _, err := c.Write(k.request); err != nil {
 			return times, err
 		}
 		if len(answer) == 0 {
@@ -60,14 +60,14 @@ func (k talk) one(addr string, end time.Time) (times []time.Duration, err error)
 		if err != nil {
 			return times, err
 		}
-		then := now
+		before := now
 		now = time.Now()
-		times = append(times, now.Sub(then))
+		times = append(times, now.Sub(before))
 	}
 	return times, nil
 }
 
-// firstAnswer reads an answer of HTTP and returns the room for another of the same length.
+// firstAnswer reads an HTTP answer and returns a buffer of the same length.
 func firstAnswer(c net.Conn) ([]byte, error) {
 	var all []byte
 	for buf := make([]byte, 8<<10); ; {
