@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// newFront looks up a name of its own for each request: Go's resolver lets those that ask for the same one share an answer, and its loss.
+// newFront returns a service that looks up a different name for each request, because Go's resolver merges concurrent
+// lookups of the same name.
 func newFront(_ context.Context, c config) (service, error) {
 	s := service{ServeMux: http.NewServeMux()}
 	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {

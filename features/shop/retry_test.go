@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// slow is a dependency that answers after a time and counts.
-func slow(took time.Duration, sends *atomic.Int64) sender {
+// slow returns an attempt that succeeds after a time, and counts attempts.
+func slow(took time.Duration, attempts *atomic.Int64) attempt {
 	return func(ctx context.Context, _ int) (reply, error) {
-		sends.Add(1)
+		attempts.Add(1)
 		select {
 		case <-time.After(took):
 			return reply{status: http.StatusOK}, nil
@@ -27,47 +27,46 @@ func slow(took time.Duration, sends *atomic.Int64) sender {
 	}
 }
 
-func resending(t timer, b *budget) *resender {
-	return &resender{most: 3, timer: t, budget: b, resent: prometheus.NewCounter(prometheus.CounterOpts{Name: "resent"})}
+func newRetrier(t timer, b *budget) *retrier {
+	return &retrier{maxAttempts: 3, timer: t, budget: b, retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "retries"})}
 }
 
-// TestAdaptiveTimeout makes a dependency slower than a fixed time-out allows, and counts how often it is asked.
+// TestAdaptiveTimeout makes a dependency slower than the fixed timeout and counts the unnecessary attempts.
 func TestAdaptiveTimeout(t *testing.T) {
 	for name, c := range map[string]struct {
-		timer  timer
-		spare  int64 // sends beyond one for each request, at least
-		budget int64 // and at most
+		timer       timer
+		least, most int64 // attempts beyond one for each request
 	}{
 		"on":  {&adaptive{}, 0, 3},
 		"off": {fixed(250 * time.Millisecond), 50, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := resending(c.timer, nil)
-				var sends atomic.Int64
+				r := newRetrier(c.timer, nil)
+				var attempts atomic.Int64
 				for range 50 {
-					_, err := r.run(t.Context(), slow(5*time.Millisecond, &sends))
+					_, err := r.run(t.Context(), slow(5*time.Millisecond, &attempts))
 					require.NoError(t, err)
 				}
-				assert.EqualValues(t, 50, sends.Load(), "nothing was late yet")
+				assert.EqualValues(t, 50, attempts.Load(), "nothing was late yet")
 				began := time.Now()
 				for range 50 {
-					_, err := r.run(t.Context(), slow(400*time.Millisecond, &sends))
+					_, err := r.run(t.Context(), slow(400*time.Millisecond, &attempts))
 					require.NoError(t, err)
 				}
-				assert.Equal(t, 50*400*time.Millisecond, time.Since(began), "the first answer counts, though it was asked for again")
-				time.Sleep(time.Second) // what is under way ends
-				spare := sends.Load() - 100
-				assert.GreaterOrEqual(t, spare, c.spare)
-				assert.LessOrEqual(t, spare, c.budget)
+				assert.Equal(t, 50*400*time.Millisecond, time.Since(began), "the answer to the first attempt is used after a retry, too")
+				time.Sleep(time.Second) // until all attempts have ended
+				extra := attempts.Load() - 100
+				assert.GreaterOrEqual(t, extra, c.least)
+				assert.LessOrEqual(t, extra, c.most)
 			})
 		})
 	}
 }
 
 func TestRetryBudget(t *testing.T) {
-	broken := func(sends *atomic.Int64) sender {
-		return func(context.Context, int) (reply, error) { sends.Add(1); return reply{}, errors.New("reset") }
+	broken := func(attempts *atomic.Int64) attempt {
+		return func(context.Context, int) (reply, error) { attempts.Add(1); return reply{}, errors.New("reset") }
 	}
 	for name, c := range map[string]struct {
 		budget      *budget
@@ -78,22 +77,22 @@ func TestRetryBudget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := resending(&adaptive{}, c.budget)
-				var sends atomic.Int64
+				r := newRetrier(&adaptive{}, c.budget)
+				var attempts atomic.Int64
 				for range 100 {
-					_, err := r.run(t.Context(), broken(&sends))
+					_, err := r.run(t.Context(), broken(&attempts))
 					require.Error(t, err)
 				}
-				assert.GreaterOrEqual(t, sends.Load(), c.least)
-				assert.LessOrEqual(t, sends.Load(), c.most)
+				assert.GreaterOrEqual(t, attempts.Load(), c.least)
+				assert.LessOrEqual(t, attempts.Load(), c.most)
 			})
 		})
 	}
 }
 
-func TestResendsWhatFailed(t *testing.T) {
+func TestRetryAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := resending(&adaptive{}, &budget{})
+		r := newRetrier(&adaptive{}, &budget{})
 		got, err := r.run(t.Context(), func(_ context.Context, n int) (reply, error) {
 			switch n {
 			case 0:
@@ -115,26 +114,26 @@ func TestResendsWhatFailed(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		var sends atomic.Int64
-		_, err = r.run(ctx, slow(time.Hour, &sends))
+		var attempts atomic.Int64
+		_, err = r.run(ctx, slow(time.Hour, &attempts))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }
 
-// TestAdaptive holds the arithmetic of RFC 6298, section 2.
+// TestAdaptive checks the arithmetic of RFC 6298, section 2.
 func TestAdaptive(t *testing.T) {
 	a := &adaptive{}
-	assert.Equal(t, firstTimeout, a.after())
+	assert.Equal(t, firstTimeout, a.timeout())
 	a.answered(400 * time.Millisecond) // mean 400, deviation 200
-	assert.Equal(t, 1200*time.Millisecond, a.after())
+	assert.Equal(t, 1200*time.Millisecond, a.timeout())
 	a.answered(480 * time.Millisecond) // deviation 200+(80-200)/4 = 170, mean 410
-	assert.Equal(t, 1090*time.Millisecond, a.after())
-	a.late(1090 * time.Millisecond)
-	assert.Equal(t, 2180*time.Millisecond, a.after(), "doubled")
-	a.late(1090 * time.Millisecond)
-	assert.Equal(t, 2180*time.Millisecond, a.after(), "another request that was late with it does not double it again")
+	assert.Equal(t, 1090*time.Millisecond, a.timeout())
+	a.expired(1090 * time.Millisecond)
+	assert.Equal(t, 2180*time.Millisecond, a.timeout(), "doubled")
+	a.expired(1090 * time.Millisecond)
+	assert.Equal(t, 2180*time.Millisecond, a.timeout(), "a request that was late at the same time does not double it again")
 	for range 200 {
 		a.answered(time.Millisecond)
 	}
-	assert.Equal(t, leastTimeout, a.after())
+	assert.Equal(t, minTimeout, a.timeout())
 }
