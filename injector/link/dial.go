@@ -18,7 +18,7 @@ func (c *conn) dial(ctx context.Context) (net.Conn, error) {
 
 // open dials the upstream, after waiting until the path to it is not cut off.
 func (c *conn) open(ctx context.Context) (*socket, error) {
-	c.use.dialingSince.CompareAndSwap(0, nanotime())
+	c.activity.dialingSince.CompareAndSwap(0, nanotime())
 	if err := c.awaitPath(ctx); err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func (c *conn) open(ctx context.Context) (*socket, error) {
 	if err == nil && l.cfg.ProxyProtocol != "" {
 		_, err = up.Write(proxyHeader(l.cfg.ProxyProtocol, c.RemoteAddr(), c.LocalAddr()))
 	}
-	c.use.dialingSince.Store(0)
+	c.activity.dialingSince.Store(0)
 	if err != nil {
 		if up != nil {
 			_ = up.Close()

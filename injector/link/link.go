@@ -57,15 +57,15 @@ type Heal func(context.Context) error
 // not parsed: take a snapshot before the load starts.
 type Counters struct {
 	Opened, Live, Resets           int64
-	DialErrors                     int64 // failed upstream dials, without those canceled by clients and those counted in Own
+	DialErrors                     int64 // failed upstream dials, without those canceled by clients and those counted in LocalLimits
 	TLSErrors                      int64 // connections on which TLS failed, on either side
 	BytesToServer, BytesToClient   int64
 	ChunksToServer, ChunksToClient int64
 
-	// Own counts accepts and dials that hit a limit of this process or machine. The system under test did not
-	// cause them.
-	Own      int64
-	OwnError string // the text of the latest of them
+	// LocalLimits counts accepts and dials that failed at a limit of this process or machine. The system under test
+	// did not cause these failures.
+	LocalLimits     int64
+	LocalLimitError string // the text of the latest of them
 }
 
 // Link is an open link. Its methods may be called concurrently.
@@ -189,10 +189,10 @@ func (l *Link) Counters() Counters {
 	c := Counters{
 		Opened: l.opened.Load(), Live: live, DialErrors: l.dialErrors.Load(), Resets: l.rst.Load(), TLSErrors: l.tlsErrors.Load(),
 		BytesToServer: l.toServer.Load(), BytesToClient: l.toClient.Load(),
-		ChunksToServer: l.chunksIn.Load(), ChunksToClient: l.chunksOut.Load(), Own: l.localLimits.Load(),
+		ChunksToServer: l.chunksIn.Load(), ChunksToClient: l.chunksOut.Load(), LocalLimits: l.localLimits.Load(),
 	}
 	if text := l.localLimitError.Load(); text != nil {
-		c.OwnError = *text
+		c.LocalLimitError = *text
 	}
 	return c
 }
@@ -269,7 +269,7 @@ func (l *Link) removeConn(c *conn) {
 	c.wg.Wait()
 	l.mu.Lock()
 	c.countAbandoned()
-	l.lastUse = max(l.lastUse, c.use.lastByte.Load())
+	l.lastUse = max(l.lastUse, c.activity.lastByte.Load())
 	delete(l.conns, c)
 	l.mu.Unlock()
 }
@@ -286,7 +286,7 @@ func (l *Link) handle(c *conn, gates []*gate) {
 		return
 	}
 	if l.cfg.Serve != nil {
-		c.use.dialingSince.Store(0) // the relay decides whether it needs the upstream
+		c.activity.dialingSince.Store(0) // the relay decides whether it needs the upstream
 		l.cfg.Serve(ctx, c, c.dial)
 		c.finishOutput()
 		return

@@ -341,7 +341,7 @@ func descriptors() int {
 	return len(open)
 }
 
-func TestClosedPortIsNotHandedOut(t *testing.T) {
+func TestClosedPortStaysReserved(t *testing.T) {
 	l := open(t, serve(t, echo))
 	heal, err := l.Refuse(nil)
 	require.NoError(t, err)

@@ -24,7 +24,7 @@ func checkProxyProtocol(version string) error {
 	case "", "v1", "v2":
 		return nil
 	}
-	return fmt.Errorf("PROXY protocol %q is not known; known are v1, v2", version)
+	return fmt.Errorf("unknown PROXY protocol %q: use v1 or v2", version)
 }
 
 // proxyHeader returns a header that announces the client's address, from, and the address that it

@@ -53,7 +53,7 @@ func TestProxyHeader(t *testing.T) {
 
 func TestUnknownProxyProtocol(t *testing.T) {
 	_, err := Open(Config{Name: "a -> b", Upstream: "127.0.0.1:1", ProxyProtocol: "v3"})
-	require.ErrorContains(t, err, `"v3" is not known; known are v1, v2`)
+	require.ErrorContains(t, err, `unknown PROXY protocol "v3": use v1 or v2`)
 }
 
 // TestProxyHeaderComesFirst checks that the header is sent before the client has sent anything, and

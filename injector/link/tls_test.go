@@ -195,7 +195,7 @@ func TestUpstreamTLSFailureIsReset(t *testing.T) {
 		"wrong name":          {secure, TLS{Roots: pool(t, ts.other)}, "orders.test", nil, "payments.test"},
 		"not TLS":             {serve(t, func(c *net.TCPConn) { _, _ = c.Write([]byte("220 hello\r\n")) }), TLS{Insecure: true}, "payments.test", nil, "does not look like a TLS handshake"},
 		"no common protocol":  {secure, TLS{Insecure: true}, "payments.test", []string{"postgresql"}, "no application protocol"},
-		"closes during hello": {serve(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 1)) }), TLS{Insecure: true}, "payments.test", nil, "speak TLS with"},
+		"closes during hello": {serve(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 1)) }), TLS{Insecure: true}, "payments.test", nil, "start TLS with"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, failed := ts.terminating(t, c.upstream, func(cfg *Config) { c.tls.CA, c.tls.Failed = ts.run, cfg.TLS.Failed; cfg.TLS = &c.tls })
@@ -237,7 +237,7 @@ func TestClientTLSFailures(t *testing.T) {
 			send(t, c, "GET / HTTP/1.1\r\n\r\n")
 			_, err := io.ReadAll(c)
 			require.ErrorIs(t, err, syscall.ECONNRESET)
-		}, 0, "speaks no TLS"},
+		}, 0, "does not use TLS"},
 		"does not trust the CA": {func(t *testing.T, c *net.TCPConn) {
 			err := tls.Client(c, &tls.Config{RootCAs: pool(t, ts.other), ServerName: "payments.test"}).Handshake()
 			require.ErrorAs(t, err, &x509.UnknownAuthorityError{})
@@ -594,7 +594,7 @@ func (e tlsTransport) open(t testing.TB, upstream string) *Link {
 func (e tlsTransport) server(c net.Conn) halfStream { return tls.Server(c, e.serverConfig) }
 func (e tlsTransport) client(c net.Conn) halfStream { return tls.Client(c, e.clientConfig) }
 
-func TestNotOneByteIsLostDoubledOrReorderedInsideTLS(t *testing.T) {
+func TestNoByteIsLostDuplicatedOrReorderedInsideTLS(t *testing.T) {
 	ts := newCerts(t)
 	for name, disturb := range map[string]func(context.Context, *testing.T, *Link) int{"healthy": nil, "faults on and off": switchFaults} {
 		t.Run(name, func(t *testing.T) {

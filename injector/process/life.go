@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-var errRetired = errors.New("the service is not needed any more")
+var errRetired = errors.New("the service is no longer needed")
 
 // instance is one run of a service, from start to end.
 type instance struct {
@@ -189,7 +189,7 @@ func (s *Service) becomeDaemon(r *instance, members []member) {
 	s.mu.Lock()
 	r.pid = members[i].pid
 	s.mu.Unlock()
-	s.event(Event{What: Became, PID: members[i].pid, Detail: fmt.Sprintf("what was started ended with exit status 0 and left %s, which goes on as the service", members[i])})
+	s.event(Event{What: Became, PID: members[i].pid, Detail: fmt.Sprintf("the started process exited with status 0 and left %s, which continues as the service", members[i])})
 }
 
 // listens reports whether a member listens at an endpoint of the service. It returns true if the

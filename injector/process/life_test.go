@@ -19,7 +19,7 @@ func TestReadyLineOfProgramThatExits(t *testing.T) {
 	for range 10 {
 		sp := Spec{Name: "web", Args: []string{"sh", "-c", "echo listening"}, Log: filepath.Join(t.TempDir(), "log"), Ready: Ready{Line: regexp.MustCompile("listening"), Within: 20 * time.Second}}
 		_, err := Start(t.Context(), sp)
-		require.EqualError(t, err, "start service \"web\": it ended before it was ready: exit status 0; the end of its log:\n    listening")
+		require.EqualError(t, err, "start service \"web\": it exited before it was ready: exit status 0; the end of its log:\n    listening")
 	}
 }
 
@@ -108,7 +108,7 @@ func TestTruncateLogWhileItIsWritten(t *testing.T) {
 	write("afterwards\n")
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, "the beginning\n\n--- cut: the log had grown to 2 MiB; what followed here until now was removed\nafterwards\n", string(raw))
+	require.Equal(t, "the beginning\n\n--- truncated: the log had grown to 2 MiB; everything from here until now was removed\nafterwards\n", string(raw))
 	require.ErrorIs(t, truncateLog(path+"x", 1, 1), os.ErrNotExist)
 }
 

@@ -107,13 +107,13 @@ func Start(ctx context.Context, spec Spec) (*Service, error) {
 // New returns a service that has not been started. Restart starts it.
 func New(spec Spec) (*Service, error) {
 	if spec.Name == "" || len(spec.Args) == 0 || spec.Log == "" {
-		return nil, fmt.Errorf("start service %q: a name, a command and a log file are needed", spec.Name)
+		return nil, fmt.Errorf("start service %q: a name, a command and a log file are required", spec.Name)
 	}
 	if spec.Signal == "" {
 		spec.Signal = "SIGTERM"
 	}
 	if _, ok := stopSignals[spec.Signal]; !ok {
-		return nil, fmt.Errorf("start service %q: %q is no signal that asks for an orderly stop: use one of %s", spec.Name, spec.Signal, strings.Join(StopSignals(), ", "))
+		return nil, fmt.Errorf("start service %q: %q is not a stop signal: use one of %s", spec.Name, spec.Signal, strings.Join(StopSignals(), ", "))
 	}
 	if spec.Ready.Within == 0 {
 		spec.Ready.Within = 10 * time.Second

@@ -191,7 +191,7 @@ func TestCrashAndRestart(t *testing.T) {
 	require.Zero(t, s.PID())
 	_, err := net.Dial("tcp", addr)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED, "the client sees what the operating system shows")
-	require.ErrorContains(t, s.Crash(t.Context()), "does not run")
+	require.ErrorContains(t, s.Crash(t.Context()), "is not running")
 
 	require.NoError(t, s.Restart(t.Context()))
 	require.NoError(t, s.Restart(t.Context()), "a running one is left alone")
@@ -282,7 +282,7 @@ func TestErrorsIncludeLogTail(t *testing.T) {
 	sp := spec(filepath.Join(dir, "b"), "broken", "")
 	sp.Ready = Ready{TCP: freeAddr(t), Within: 20 * time.Second}
 	_, err = Start(t.Context(), sp)
-	require.ErrorContains(t, err, `start service "broken": it ended before it was ready: exit status 3`)
+	require.ErrorContains(t, err, `start service "broken": it exited before it was ready: exit status 3`)
 	require.ErrorContains(t, err, "cannot open the database")
 
 	sp = spec(filepath.Join(dir, "c"), "sleeper", "")
@@ -294,7 +294,7 @@ func TestErrorsIncludeLogTail(t *testing.T) {
 	_, err = Start(t.Context(), Spec{Name: "x", Args: []string{filepath.Join(dir, "nothing")}, Log: filepath.Join(dir, "d")})
 	require.ErrorContains(t, err, "no such file")
 	_, err = Start(t.Context(), Spec{Name: "x"})
-	require.ErrorContains(t, err, "are needed")
+	require.ErrorContains(t, err, "are required")
 }
 
 func TestUnexpectedExitIsReported(t *testing.T) {

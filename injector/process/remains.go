@@ -197,11 +197,11 @@ func reclaimOne(name string) (string, error) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("read what a killed run left: %w", err)
+		return "", fmt.Errorf("read leftovers of a killed run: %w", err)
 	}
 	var runner uint64
 	if _, err := fmt.Sscanf(filepath.Base(name), "%09x", &runner); err != nil {
-		return "", fmt.Errorf("read what a killed run left: %q is no name of such a file", name)
+		return "", fmt.Errorf("read leftovers of a killed run: %q is not the name of such a file", name)
 	}
 	pid, paths, unmarked := parseLeftovers(string(raw))
 	ended, err := killLeftovers(runner, unmarked)
@@ -264,7 +264,7 @@ func removeRecorded(path string) (string, error) {
 	case info.Mode()&os.ModeSocket != 0 && !isListening(path):
 		return fmt.Sprintf("removed the socket %q", path), os.Remove(path)
 	case info.IsDir() && strings.HasPrefix(filepath.Base(path), "firedrill-"):
-		return fmt.Sprintf("removed the folder %q", path), os.RemoveAll(path)
+		return fmt.Sprintf("removed the directory %q", path), os.RemoveAll(path)
 	}
 	return "", nil
 }

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-var errNoLocks = errors.New("what a killed run leaves is not recorded on this system")
+var errNoLocks = errors.New("what a killed run leaves behind is not recorded on this system")
 
 func leftoversDir() (string, error) { return "", errNoLocks }
 

@@ -134,7 +134,7 @@ func TestFolderWritableByOthersIsRefused(t *testing.T) {
 	require.NoError(t, os.Mkdir(dir, 0o700))
 	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // what is refused
 	_, err := Reclaim()
-	require.ErrorContains(t, err, "is not a folder that only its owner")
+	require.ErrorContains(t, err, "is not a directory that only its owner")
 }
 
 // raceRunning reports whether a process of the role "race" with a file in dir is running.

@@ -17,14 +17,14 @@ import (
 func leftoversDir() (string, error) {
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("firedrill-%d", os.Getuid()))
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return "", fmt.Errorf("make the folder that records what runs may leave: %w", err)
+		return "", fmt.Errorf("create the directory for leftovers of runs: %w", err)
 	}
 	info, err := os.Lstat(dir)
 	if err != nil {
-		return "", fmt.Errorf("look at the folder that records what runs may leave: %w", err)
+		return "", fmt.Errorf("check the directory for leftovers of runs: %w", err)
 	}
 	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || !info.IsDir() || int(owner.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
-		return "", fmt.Errorf("%q records what runs may leave, and is not a folder that only its owner, user id %d, can write to: remove it", dir, os.Getuid())
+		return "", fmt.Errorf("use %q for leftovers of runs: it is not a directory that only its owner, user ID %d, can write to: remove it", dir, os.Getuid())
 	}
 	return dir, nil
 }
@@ -58,7 +58,7 @@ func lockOld(name string) (*os.File, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read what a killed run left: %w", err)
+		return nil, fmt.Errorf("read leftovers of a killed run: %w", err)
 	}
 	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		_ = f.Close()

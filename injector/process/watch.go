@@ -73,7 +73,7 @@ func (w *watch) check() string {
 	since := time.Since(w.began).Round(watchEvery)
 	for _, m := range w.members {
 		if m.runs() {
-			return fmt.Sprintf("%s of the service was continued by another program %s after the hang began, and did not hang from then on", m, since)
+			return fmt.Sprintf("%s of the service was continued by another program %s after the hang began, and has not hung since", m, since)
 		}
 	}
 	first := !w.checked
@@ -82,7 +82,7 @@ func (w *watch) check() string {
 		who := w.intruder(e, first)
 		if who == "" && first && w.hung != nil {
 			if all := sharing(e, w.hung.family); len(all) > 0 {
-				return fmt.Sprintf("%s shares the socket on which the service listens on %s, is no process of this service and does not hang with it", strings.Join(all, " and "), e)
+				return fmt.Sprintf("%s shares the socket on which the service listens on %s, but does not belong to the service and does not hang", strings.Join(all, " and "), e)
 			}
 		}
 		if who != "" {
@@ -117,7 +117,7 @@ func (l listeners) intruder(exists bool) string {
 	case len(l.others) > 0:
 		return strings.Join(l.others, " and ")
 	case exists:
-		return "a process that has ended since, or that this user may not look into,"
+		return "a process that has ended since, or that this user cannot inspect,"
 	}
 	return ""
 }

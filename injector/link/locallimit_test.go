@@ -98,8 +98,8 @@ func TestDescriptorShortageIsNotRefusal(t *testing.T) {
 		}
 		clients[i] = c
 	}
-	require.Eventually(t, func() bool { return f.counters().Own > 0 }, 20*time.Second, 5*time.Millisecond)
-	require.Contains(t, f.counters().OwnError, syscall.EMFILE.Error())
+	require.Eventually(t, func() bool { return f.counters().LocalLimits > 0 }, 20*time.Second, 5*time.Millisecond)
+	require.Contains(t, f.counters().LocalLimitError, syscall.EMFILE.Error())
 	for _, c := range clients[:4] {
 		require.NoError(t, c.Close())
 	}

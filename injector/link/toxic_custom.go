@@ -60,12 +60,12 @@ func (p *customToxic) awaitStubs(ctx context.Context) error {
 func (t Toxic) custom() (apply func(*Link) (Heal, error), err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("toxic %q panicked when it was made: %v", t.Name, p)
+			err = fmt.Errorf("toxic %q panicked when it was created: %v", t.Name, p)
 		}
 	}()
 	toxic := toxics.New(&toxics.ToxicWrapper{Type: t.Name})
 	if toxic == nil {
-		return nil, fmt.Errorf("there is no toxic %q; there are %s, and others can be registered with toxics.Register", t.Name, strings.Join(toxicNames(), ", "))
+		return nil, fmt.Errorf("unknown toxic %q: known are %s, and others can be registered with toxics.Register", t.Name, strings.Join(toxicNames(), ", "))
 	}
 	raw, err := json.Marshal(t.Attributes)
 	if err == nil {

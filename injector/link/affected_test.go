@@ -98,7 +98,7 @@ func TestIdleEndThenBytes(t *testing.T) {
 // in use. Otherwise they may belong to other links.
 func TestRefusedConnectsOfClientsAreCounted(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("the kernel does not say")
+		t.Skip("the number is available on Linux only")
 	}
 	bash, err := exec.LookPath("bash")
 	require.NoError(t, err)
@@ -135,7 +135,7 @@ func TestRefusedConnectsOfClientsAreCounted(t *testing.T) {
 // counter, so the test needs one moment without them.
 func TestRefusedDialsOfLinksAreNotCounted(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("the kernel does not say")
+		t.Skip("the number is available on Linux only")
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -412,7 +412,7 @@ func TestToxicPanicResetsConnectionAndIsReported(t *testing.T) {
 	}
 	l := open(t, serve(t, echo))
 	_, err := l.Toxic(Toxic{Name: "bomb", Attributes: map[string]any{"At": "reading"}})
-	require.ErrorContains(t, err, "panicked when it was made: boom")
+	require.ErrorContains(t, err, "panicked when it was created: boom")
 }
 
 // TestUnresponsiveToxicIsAbandoned: a toxic that returns late delays Heal, and one that returns too

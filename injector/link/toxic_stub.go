@@ -229,7 +229,7 @@ func (s *stub) cleanUp() bool {
 		func() {
 			defer func() {
 				if p := recover(); p != nil {
-					s.fail("panicked in its clean-up", p)
+					s.fail("panicked in Cleanup", p)
 				}
 			}()
 			cleanup.Cleanup(s.ToxicStub)
@@ -251,7 +251,7 @@ func (s *stub) fail(how string, why any) {
 // abandon gives up on a toxic that does not return. From now on it discards the toxic's output, so that
 // the toxic never blocks on it.
 func (s *stub) abandon(interrupt chan<- struct{}) {
-	s.fail("did not return", fmt.Sprintf("%v after it was interrupted it was still at work", patience))
+	s.fail("did not return", fmt.Sprintf("it was still running %v after it was interrupted", patience))
 	out := s.out
 	go func() {
 		for {

@@ -14,8 +14,8 @@ var epoch = time.Now()
 // nanotime returns the nanoseconds since epoch. It is never 0.
 func nanotime() int64 { return max(1, int64(time.Since(epoch))) }
 
-// use records the latest activity of a connection. Times are values of nanotime; 0 means never.
-type use struct {
+// activity records the latest activity of a connection. Times are values of nanotime; 0 means never.
+type activity struct {
 	lastByte atomic.Int64 // when bytes were last read from either side
 	// pendingSince is when the client sent the first bytes since the last ones from the server; 0 if no request is
 	// unanswered.
@@ -27,20 +27,20 @@ type use struct {
 	upstreamClosed atomic.Bool // the upstream has ended the connection
 }
 
-func (u *use) noteSent() {
+func (u *activity) noteSent() {
 	now := nanotime()
 	u.lastByte.Store(now)
 	u.pendingSince.CompareAndSwap(0, now)
 }
 
-func (u *use) noteAnswer() {
+func (u *activity) noteAnswer() {
 	u.lastByte.Store(nanotime())
 	u.pendingSince.Store(0)
 }
 
 // unanswered returns how long the client has waited for an answer or for the upstream connection; 0 if
 // it does not wait.
-func (u *use) unanswered() time.Duration {
+func (u *activity) unanswered() time.Duration {
 	from := u.pendingSince.Load()
 	if w := u.dialingSince.Load(); from == 0 || (w != 0 && w < from) {
 		from = w
@@ -54,8 +54,8 @@ func (u *use) unanswered() time.Duration {
 // inUse reports whether the connection is in use: it carried bytes within the last second, or its
 // client waits for an answer.
 func (c *conn) inUse() bool {
-	last := c.use.lastByte.Load()
-	return c.use.unanswered() > 0 || (last > 0 && nanotime()-last <= int64(recentUse))
+	last := c.activity.lastByte.Load()
+	return c.activity.unanswered() > 0 || (last > 0 && nanotime()-last <= int64(recentUse))
 }
 
 // countMoved counts n bytes that bulk has moved.
@@ -63,10 +63,10 @@ func (c *conn) countMoved(d Dir, n int64) {
 	if d == ToServer {
 		c.link.toServer.Add(n)
 		c.link.chunksIn.Add(1)
-		c.use.noteSent()
+		c.activity.noteSent()
 		return
 	}
 	c.link.toClient.Add(n)
 	c.link.chunksOut.Add(1)
-	c.use.noteAnswer()
+	c.activity.noteAnswer()
 }

@@ -141,7 +141,7 @@ func TestUnixSocketsFile(t *testing.T) {
 	l := openAt(t, "unix:"+path, upstream)
 	require.Equal(t, "unix:"+path, l.Addr())
 	_, err := Open(Config{Name: "c -> b", Listen: "unix:" + path, Upstream: upstream})
-	require.ErrorContains(t, err, "somebody listens there")
+	require.ErrorContains(t, err, "another process listens there")
 	require.NoError(t, l.Close())
 	missing()
 
@@ -165,7 +165,7 @@ func TestUnixSocketsFile(t *testing.T) {
 	require.NoError(t, err)
 	defer other.Close()
 	require.NoError(t, l.Close())
-	require.FileExists(t, path, "somebody else's")
+	require.FileExists(t, path, "the file of another listener")
 }
 
 func TestInvalidUnixPaths(t *testing.T) {
@@ -173,8 +173,8 @@ func TestInvalidUnixPaths(t *testing.T) {
 	file := filepath.Join(dir, "file")
 	require.NoError(t, os.WriteFile(file, []byte("precious"), 0o600))
 	for name, c := range map[string]struct{ path, want string }{
-		"too long":          {filepath.Join(dir, strings.Repeat("x", maxSocketPath)), "at most"},
-		"a plain file":      {file, "no socket"},
+		"too long":          {filepath.Join(dir, strings.Repeat("x", maxSocketPath)), "allows only"},
+		"a plain file":      {file, "not a socket"},
 		"missing directory": {filepath.Join(dir, "none", "front"), "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,7 +18,7 @@ const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 // if the socket is in use, or the file is not a socket.
 func removeStaleSocket(path string) error {
 	if len(path) > maxSocketPath {
-		return fmt.Errorf("listen at %q: the path has %d bytes and the system takes %d at most: choose a shorter one, such as in /tmp", path, len(path), maxSocketPath)
+		return fmt.Errorf("listen at %q: the path has %d bytes, but the system allows only %d: choose a shorter one, such as in /tmp", path, len(path), maxSocketPath)
 	}
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -28,14 +28,14 @@ func removeStaleSocket(path string) error {
 		return fmt.Errorf("listen at %q: %w", path, err)
 	}
 	if info.Mode().Type() != os.ModeSocket {
-		return fmt.Errorf("listen at %q: a file that is no socket is there: remove it, or choose another path", path)
+		return fmt.Errorf("listen at %q: the file there is not a socket: remove it, or choose another path", path)
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
 		_ = c.Close()
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("listen at %q: somebody listens there already: end that process, or choose another path", path)
+		return fmt.Errorf("listen at %q: another process listens there: end it, or choose another path", path)
 	}
 	return os.Remove(path)
 }
