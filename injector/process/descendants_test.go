@@ -242,7 +242,7 @@ func TestErrorNamesActualAddress(t *testing.T) {
 	sp := spec(filepath.Join(t.TempDir(), "log"), "server", addr)
 	sp.Ready = Ready{TCP: asked, Within: 2 * time.Second}
 	_, err := Start(t.Context(), sp)
-	require.ErrorContains(t, err, fmt.Sprintf("not ready within 2s (%s accepts): it listens on %s and not on %s", asked, addr, asked))
+	require.ErrorContains(t, err, fmt.Sprintf("not ready within 2s (%s accepts connections): it listens on %s and not on %s", asked, addr, asked))
 }
 
 func TestMarks(t *testing.T) {

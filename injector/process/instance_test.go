@@ -55,7 +55,7 @@ func TestStopSignal(t *testing.T) {
 
 	sp.Signal = "SIGKILL"
 	_, err = Start(t.Context(), sp)
-	require.ErrorContains(t, err, `"SIGKILL" is no signal that asks for an orderly stop: use one of SIGHUP, SIGINT`)
+	require.ErrorContains(t, err, `"SIGKILL" is not a stop signal: use one of SIGHUP, SIGINT`)
 }
 
 func TestRetiredServiceIsNotStarted(t *testing.T) {
