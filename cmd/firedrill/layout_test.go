@@ -51,6 +51,7 @@ var owners = map[string]struct {
 	"github.com/tsenart/vegeta/v12":       {[]string{"runner"}, 1},
 	"github.com/cucumber/godog":           {[]string{"runner/godogsteps"}, 0},
 	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, 0},
+	"github.com/pires/go-proxyproto":      {[]string{"injector/link"}, 1},
 	"github.com/goccy/go-yaml":            {[]string{"scenarios"}, 0},
 	"github.com/cucumber/gherkin/go":      {[]string{"scenarios"}, 0},
 	"github.com/miekg/dns":                {[]string{"injector/datagram"}, 0},

@@ -45,8 +45,12 @@ func TestProxyHeader(t *testing.T) {
 		"Unix": {unix, unix, "PROXY UNKNOWN\r\n", "20" + "00" + "0000"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, c.v1, string(proxyHeader("v1", c.from, c.to)))
-			assert.Equal(t, v2+c.v2, hex.EncodeToString(proxyHeader("v2", c.from, c.to)))
+			v1, err := proxyHeader("v1", c.from, c.to)
+			require.NoError(t, err)
+			assert.Equal(t, c.v1, string(v1))
+			got, err := proxyHeader("v2", c.from, c.to)
+			require.NoError(t, err)
+			assert.Equal(t, v2+c.v2, hex.EncodeToString(got))
 		})
 	}
 }
