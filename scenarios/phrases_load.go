@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 func loadPhrases() []Phrase {
@@ -31,7 +33,7 @@ func loadPhrases() []Phrase {
 				r.describe(a.at)
 				r.setOnce(&r.keyAt, a.at, "the key's header")
 				r.rate.KeyHeader = a.quoted(0)
-				if !headerName(r.rate.KeyHeader) {
+				if !httpguts.ValidHeaderFieldName(r.rate.KeyHeader) {
 					r.addProblem(a.pos(0), fmt.Sprintf("%s cannot be the name of a header", a.value(0)), `write "Idempotency-Key"`)
 				}
 			}},
