@@ -105,3 +105,33 @@ func TestNewConnectionsAreNumberedFromOne(t *testing.T) {
 		})
 	}
 }
+
+func TestConnectionsAreNumberedForEachFault(t *testing.T) {
+	l := unboundLink()
+	l.ids = 10
+	for _, id := range []uint64{9, 3, 7} { // the others have ended
+		l.conns[&conn{id: id}] = struct{}{}
+	}
+	for _, c := range []struct {
+		On
+		want []uint64
+	}{
+		{On{}, []uint64{3, 7, 9, 11, 12, 13}},
+		{On{First: 2}, []uint64{3, 7}},
+		{On{First: 4}, []uint64{3, 7, 9, 11}},
+		{On{From: 1}, []uint64{3, 7, 9, 11, 12, 13}},
+		{On{From: 3}, []uint64{9, 11, 12, 13}},
+		{On{From: 5}, []uint64{12, 13}},
+		{On{From: 2, First: 4}, []uint64{7, 9, 11}},
+		{On{From: 5, First: 5}, []uint64{12}},
+	} {
+		w := l.newChooser(c.On)
+		var got []uint64
+		for _, id := range []uint64{3, 7, 9, 11, 12, 13} {
+			if w.picks("a -> b", id) {
+				got = append(got, id)
+			}
+		}
+		require.Equal(t, c.want, got, "%+v", c.On)
+	}
+}
