@@ -39,7 +39,7 @@ type CloseEarly struct {
 
 // Inject implements Fault.
 func (f CloseEarly) Inject(_ context.Context, t Target) (Heal, error) {
-	return addToLink(t, (*link.Link).CloseAfter, link.Close{On: f.on(t), AfterBytes: f.AfterBytes})
+	return addToLink(t, (*link.Link).CloseAfter, link.EarlyClose{On: f.on(t), AfterBytes: f.AfterBytes})
 }
 
 // Say implements Fault.

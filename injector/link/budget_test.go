@@ -29,7 +29,7 @@ func TestBudgetsAreExactToTheByte(t *testing.T) {
 		for _, room := range []int{1, 1000, 64 << 10} {
 			l := unboundLink()
 			count := evidence.NewCounter("connections")
-			_, err := l.CloseAfter(Close{On: On{Count: count}, AfterBytes: after})
+			_, err := l.CloseAfter(EarlyClose{On: On{Count: count}, AfterBytes: after})
 			require.NoError(t, err)
 			c := &conn{id: 1}
 			for _, d := range []Dir{ToServer, ToClient} { // each direction has its own budget

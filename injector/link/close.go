@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Close closes connections gracefully after a number of bytes.
-type Close struct {
+// EarlyClose closes connections gracefully after a number of bytes.
+type EarlyClose struct {
 	On
 	Dir Dir
 	// AfterBytes is the number of bytes, in each direction of Dir, that pass after the fault is added. The limit
@@ -17,7 +17,7 @@ type Close struct {
 
 // CloseAfter adds an early close to the link: FIN in both directions after the last byte that may
 // pass.
-func (l *Link) CloseAfter(f Close) (Heal, error) {
+func (l *Link) CloseAfter(f EarlyClose) (Heal, error) {
 	if f.AfterBytes < 0 {
 		return nil, fmt.Errorf("close connections of link %q after %d bytes: the number must not be negative", l.cfg.Name, f.AfterBytes)
 	}

@@ -123,7 +123,7 @@ func TestCloseAfterIsGracefulAndExact(t *testing.T) {
 				from, to = server, client
 			}
 			count := evidence.NewCounter("connections")
-			heal, err := l.CloseAfter(Close{On: On{ID: "f1", Count: count}, Dir: dir, AfterBytes: int64(after)})
+			heal, err := l.CloseAfter(EarlyClose{On: On{ID: "f1", Count: count}, Dir: dir, AfterBytes: int64(after)})
 			require.NoError(t, err)
 			transfer(t, to, from, 1000, 0, 20*time.Second) // the other direction is not counted
 			sent := make(chan struct{})

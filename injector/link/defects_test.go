@@ -273,7 +273,7 @@ func TestFaultWithoutMatchesAffectsNothing(t *testing.T) {
 // TestHangingDialBlocksNoOthers uses an upstream to which connects hang. Each client waits separately
 // and is reset after the timeout.
 func TestHangingDialBlocksNoOthers(t *testing.T) {
-	l, err := Open(Config{Name: "a -> b", Upstream: hangingUpstream(t), DialTimeout: 500 * time.Millisecond})
+	l, err := Open(Config{Name: "a -> b", Upstream: hangingUpstream(t), dialTimeout: 500 * time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	var clients []*net.TCPConn

@@ -30,7 +30,7 @@ func fullBacklog(t *testing.T) string {
 }
 
 func TestDialTimeOutIsAReset(t *testing.T) {
-	l, err := Open(Config{Name: "a -> b", Upstream: fullBacklog(t), DialTimeout: 100 * time.Millisecond})
+	l, err := Open(Config{Name: "a -> b", Upstream: fullBacklog(t), dialTimeout: 100 * time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	began := time.Now()
@@ -40,7 +40,7 @@ func TestDialTimeOutIsAReset(t *testing.T) {
 }
 
 func TestOutageOfAnUpstreamThatDoesNotAnswerDials(t *testing.T) {
-	l, err := Open(Config{Name: "a -> b", Upstream: fullBacklog(t), DialTimeout: 100 * time.Millisecond})
+	l, err := Open(Config{Name: "a -> b", Upstream: fullBacklog(t), dialTimeout: 100 * time.Millisecond})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Close()) }()
 	c := dial(t, l)

@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// Config describes a link. Name and Upstream are required.
+// Config describes a link. Upstream is required.
 type Config struct {
-	Name        string        // appears in errors, evidence and random draws, such as "orders -> payments"
-	Listen      string        // host:port or unix:path; "" means 127.0.0.1:0
-	Upstream    string        // host:port, resolved at each dial, or unix:path
-	DialTimeout time.Duration // 0 means 10 s
+	Name     string // appears in errors and is part of random draws, such as "orders -> payments"
+	Listen   string // host:port or unix:path; "" means 127.0.0.1:0
+	Upstream string // host:port, resolved at each dial, or unix:path
 	// ProxyProtocol is the version of the PROXY protocol header, "v1" or "v2", that announces the client's
 	// address to the upstream. "" sends no header.
 	ProxyProtocol string
@@ -27,7 +26,9 @@ type Config struct {
 	// connection, which the caller closes. With TLS, both connections carry plaintext.
 	Serve func(ctx context.Context, client Conn, dial func(context.Context) (net.Conn, error))
 
-	resolver *net.Resolver // nil means the system's resolver; tests set their own
+	// Set by tests.
+	dialTimeout time.Duration // 0 means 10 s
+	resolver    *net.Resolver // nil means the system's resolver
 }
 
 // Conn is a client's connection as a relay sees it. The link's live stream faults act inside Read and
@@ -109,8 +110,8 @@ func Open(cfg Config) (*Link, error) {
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
 	}
-	if cfg.DialTimeout == 0 {
-		cfg.DialTimeout = 10 * time.Second
+	if cfg.dialTimeout == 0 {
+		cfg.dialTimeout = 10 * time.Second
 	}
 	l := &Link{cfg: cfg, conns: map[*conn]struct{}{}, changed: make(chan struct{})}
 	l.clock.spawn = l.wg.Go

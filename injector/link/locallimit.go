@@ -51,14 +51,14 @@ func (l *Link) countLocalLimit(err error) {
 	l.localLimitError.Store(&text)
 }
 
-// dialUpstream dials the upstream and retries while a local limit is hit, for at most DialTimeout. A
+// dialUpstream dials the upstream and retries while a local limit is hit, for at most dialTimeout. A
 // local shortage must not look like an upstream that is down.
 func (c *conn) dialUpstream(ctx context.Context) (net.Conn, error) {
 	l := c.link
 	network, address := network(l.cfg.Upstream)
 	began, counted := time.Now(), false
 	for {
-		dialer := net.Dialer{Timeout: l.cfg.DialTimeout - time.Since(began), KeepAlive: -1, Resolver: l.cfg.resolver}
+		dialer := net.Dialer{Timeout: l.cfg.dialTimeout - time.Since(began), KeepAlive: -1, Resolver: l.cfg.resolver}
 		up, err := dialer.DialContext(ctx, network, address)
 		if err == nil || !isLocalLimit(err) {
 			return up, err
@@ -69,7 +69,7 @@ func (c *conn) dialUpstream(ctx context.Context) (net.Conn, error) {
 			l.shortages.Add(1)
 			defer l.shortages.Add(-1)
 		}
-		if time.Since(began)+retryPause >= l.cfg.DialTimeout || !pause(ctx, retryPause) {
+		if time.Since(began)+retryPause >= l.cfg.dialTimeout || !pause(ctx, retryPause) {
 			return nil, err
 		}
 	}

@@ -43,30 +43,30 @@ type chooser struct {
 
 // newChooser returns a chooser that numbers connections from now on. l.mu must be held.
 func (l *Link) newChooser(o On) chooser {
-	w := chooser{On: o, lastID: l.ids}
+	chosen := chooser{On: o, lastID: l.ids}
 	if o.First > 0 || o.From > 0 {
 		for c := range l.conns {
-			w.liveIDs = append(w.liveIDs, c.id)
+			chosen.liveIDs = append(chosen.liveIDs, c.id)
 		}
-		slices.Sort(w.liveIDs)
+		slices.Sort(chosen.liveIDs)
 	}
-	return w
+	return chosen
 }
 
-func (w *chooser) picks(link string, id uint64) bool {
-	if w.First > 0 || w.From > 0 {
-		n := w.number(id)
-		if (w.First > 0 && n > w.First) || n < w.From {
+func (c *chooser) picks(link string, id uint64) bool {
+	if c.First > 0 || c.From > 0 {
+		n := c.number(id)
+		if (c.First > 0 && n > c.First) || n < c.From {
 			return false
 		}
 	}
-	return w.Share <= 0 || w.Share >= 1 || evidence.Draw(w.Seed, id, link, w.ID, "connection") < w.Share
+	return c.Share <= 0 || c.Share >= 1 || evidence.Draw(c.Seed, id, link, c.ID, "connection") < c.Share
 }
 
-func (w *chooser) number(id uint64) uint64 {
-	i, _ := slices.BinarySearch(w.liveIDs, id)
-	if id > w.lastID {
-		return uint64(i) + id - w.lastID
+func (c *chooser) number(id uint64) uint64 {
+	i, _ := slices.BinarySearch(c.liveIDs, id)
+	if id > c.lastID {
+		return uint64(i) + id - c.lastID
 	}
 	return uint64(i) + 1
 }

@@ -78,7 +78,7 @@ func builtinToxics() []builtinToxic {
 			return l.Delay(Delay{On: t.On, Dir: t.Dir, By: v.ms("latency"), Jitter: v.ms("jitter")})
 		}},
 		{"limit_data", []attribute{{"bytes", "bytes", 0, math.MaxInt64}}, nil, func(l *Link, t Toxic, v values) (Heal, error) {
-			return l.CloseAfter(Close{On: t.On, Dir: t.Dir, AfterBytes: v["bytes"]})
+			return l.CloseAfter(EarlyClose{On: t.On, Dir: t.Dir, AfterBytes: v["bytes"]})
 		}},
 		{"noop", nil, nil, func(l *Link, t Toxic, _ values) (Heal, error) {
 			return l.add(t.On, &stage{dir: t.Dir, newShape: func(*conn, Dir) shape { return passThrough{} }}), nil

@@ -48,7 +48,7 @@ var matrix = []matrixCase{
 	// New connections get ECONNREFUSED.
 	{name: "refused", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) { return l.Refuse(n) }, how: "reset"},
 	{name: "accepted and closed", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) {
-		return l.CloseAfter(link.Close{On: link.On{ID: "f", Count: n}})
+		return l.CloseAfter(link.EarlyClose{On: link.On{ID: "f", Count: n}})
 	}, how: "closed"},
 }
 

@@ -166,7 +166,7 @@ func (s *soakRun) addRule(random *rand.Rand) (heal func(context.Context) error, 
 		case 3:
 			undo, err = s.link.CutOff(link.Cut{On: on, Dir: link.Dir(random.IntN(3))}) //nolint:gosec // small
 		case 4:
-			undo, err = s.link.CloseAfter(link.Close{On: on, AfterBytes: 500})
+			undo, err = s.link.CloseAfter(link.EarlyClose{On: on, AfterBytes: 500})
 		case 5:
 			undo, err = s.link.Refuse(nil)
 		}
