@@ -26,7 +26,7 @@ var imports = map[string][]string{
 	"injector/evidence": {},
 	"injector/link":     {"injector/evidence"},
 	"injector/message":  {"injector/evidence"},
-	"injector/process":  {"injector/evidence"},
+	"injector/process":  {},
 	"injector":          {"injector/..."},
 	"injector/bench":    {"injector/datagram", "injector/evidence", "injector/link", "injector/message", "injector/process"},
 	"scenarios/journal": {},

@@ -53,7 +53,7 @@ func TestSlowAcceptKeepsNewConnectionsWaiting(t *testing.T) {
 	}
 }
 
-func TestStalledTLSHangsNewHandshakesAndNothingElse(t *testing.T) {
+func TestStallTLSAffectsOnlyNewHandshakes(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
 	defer server.Close()
 	roots := x509.NewCertPool()

@@ -23,8 +23,8 @@ import (
 //     TestStalledReceiverBlocksNothing, TestEveryFaultIsUndone, TestToxiproxyWaitsForReader
 //   - Goroutines leak when a client closes during a download:
 //     TestClientClosingMidDownloadLeaksNothing, TestEveryFaultIsUndone
-//   - A half-close is not forwarded: TestHalfCloseIsPassedOnSoRepliesArrive
-//   - A server's reset arrives as EOF: TestServersResetArrivesAsReset, TestResetSeenByWriterIsNotEOF
+//   - A half-close is not forwarded: TestHalfCloseIsForwarded
+//   - A server's reset arrives as EOF: TestServerResetIsForwarded, TestResetSeenByWriterIsNotEOF
 //   - reset_peer does not act on live and idle connections:
 //     TestResetActsOnLiveAndNewConnections, TestResetPeerResetsIdleConnections, TestToxiproxyResetWaitsForData
 //   - Each chunk restarts timeout: TestTimeoutIsNotExtendedByTraffic, TestToxiproxyTimeoutIsExtendedByTraffic

@@ -29,7 +29,7 @@ func fullBacklog(t *testing.T) string {
 	}
 }
 
-func TestDialTimeOutIsAReset(t *testing.T) {
+func TestDialTimeoutIsReset(t *testing.T) {
 	l, err := Open(Config{Name: "a -> b", Upstream: fullBacklog(t), dialTimeout: 100 * time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
@@ -39,7 +39,7 @@ func TestDialTimeOutIsAReset(t *testing.T) {
 	require.EqualValues(t, 1, l.Counters().DialErrors)
 }
 
-func TestOutageOfAnUpstreamThatDoesNotAnswerDials(t *testing.T) {
+func TestOutageOfUnreachableUpstream(t *testing.T) {
 	l, err := Open(Config{Name: "a -> b", Upstream: fullBacklog(t), dialTimeout: 100 * time.Millisecond})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Close()) }()

@@ -15,7 +15,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-func TestHalfCloseIsPassedOnSoRepliesArrive(t *testing.T) {
+func TestHalfCloseIsForwarded(t *testing.T) {
 	l := open(t, serve(t, func(c *net.TCPConn) {
 		request, _ := io.ReadAll(c) // until the client's FIN
 		_, _ = c.Write(request)
@@ -30,7 +30,7 @@ func TestHalfCloseIsPassedOnSoRepliesArrive(t *testing.T) {
 	}
 }
 
-func TestServersResetArrivesAsReset(t *testing.T) {
+func TestServerResetIsForwarded(t *testing.T) {
 	l := open(t, serve(t, func(c *net.TCPConn) {
 		_, _ = c.Read(make([]byte, 1))
 		_ = c.SetLinger(0)
@@ -41,7 +41,7 @@ func TestServersResetArrivesAsReset(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
 
-func TestClientsResetArrivesAsReset(t *testing.T) {
+func TestClientResetIsForwarded(t *testing.T) {
 	for name, before := range map[string]func(*net.TCPConn){
 		"at once":            func(*net.TCPConn) {},
 		"after a half-close": func(c *net.TCPConn) { _ = c.CloseWrite() },
@@ -81,7 +81,7 @@ func TestClientsResetArrivesAsReset(t *testing.T) {
 	}
 }
 
-func TestUpstreamRefusalIsAReset(t *testing.T) {
+func TestUpstreamRefusalIsReset(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ln.Close()
@@ -108,7 +108,7 @@ func TestClientClosingMidDownloadLeaksNothing(t *testing.T) {
 	require.Eventually(t, func() bool { return l.Counters().Live == 0 }, 10*time.Second, 5*time.Millisecond)
 }
 
-func TestRefuseIsRefusedAndTheSamePortOpensAgain(t *testing.T) {
+func TestRefuseAndReopenPort(t *testing.T) {
 	l := open(t, serve(t, echo))
 	live := dial(t, l)
 	send(t, live, "x")
@@ -196,7 +196,7 @@ func TestShareIsDrawnOncePerConnection(t *testing.T) {
 	}
 }
 
-func TestHealIsNotStoppedByAStalledReceiver(t *testing.T) {
+func TestHealDoesNotWaitForStalledReceiver(t *testing.T) {
 	l := open(t, serve(t, func(c *net.TCPConn) {
 		block := make([]byte, 1<<20)
 		for {

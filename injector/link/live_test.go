@@ -197,7 +197,7 @@ func TestResetSeenByWriterIsNotEOF(t *testing.T) {
 	(&socket{halfCloser: <-peers}).reset()
 	require.Eventually(t, func() bool { _, err := s.Write([]byte("x")); return err != nil }, 20*time.Second, time.Millisecond)
 	_, err = raw.Read(make([]byte, 1))
-	require.ErrorIs(t, err, io.EOF, "if the kernel told a reader too, there would be nothing to mend")
+	require.ErrorIs(t, err, io.EOF, "the kernel reports a reset only once")
 	_, err = s.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 	_, _, err = s.take()

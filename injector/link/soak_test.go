@@ -128,7 +128,7 @@ func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, 
 	servers.Wait()
 	t.Logf("%d directions of unbroken connections whole, %d ended early, %d switches", e.complete.Load(), e.truncated.Load(), switches)
 	if !e.resets {
-		assert.EqualValues(t, 2*56, e.complete.Load(), "the 56 connections that nobody reset")
+		assert.EqualValues(t, 2*56, e.complete.Load(), "the 56 connections that were not reset")
 	}
 	if disturb != nil {
 		assert.Positive(t, switches)

@@ -51,7 +51,7 @@ func TestTLSTermination(t *testing.T) {
 	require.Zero(t, l.Counters().TLSErrors)
 }
 
-func TestUpstreamsProtocolChoiceIsOffered(t *testing.T) {
+func TestUpstreamProtocolIsOffered(t *testing.T) {
 	ts := newCerts(t)
 	for name, c := range map[string]struct {
 		client, upstream []string
@@ -109,7 +109,7 @@ func TestUpstreamTLSFailureIsReset(t *testing.T) {
 	c := dialTLS(t, l, ts.client(t, "orders.test"))
 	send(t, c, "x")
 	expect(t, c, "x")
-	require.Empty(t, failed.list(), "insecure was said")
+	require.Empty(t, failed.list(), "Insecure is set")
 }
 
 func TestUpstreamRefusalIsResetBeforeTLS(t *testing.T) {
@@ -143,7 +143,7 @@ func TestClientTLSFailures(t *testing.T) {
 		"offers too old a version": {func(t *testing.T, c *net.TCPConn) {
 			cfg := ts.client(t, "payments.test")
 			cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-			require.ErrorContains(t, tls.Client(c, cfg).Handshake(), "protocol version not supported", "it is told by an alert")
+			require.ErrorContains(t, tls.Client(c, cfg).Handshake(), "protocol version not supported", "the client gets an alert")
 		}, -1, "unsupported versions"},
 		"closes without sending": {func(_ *testing.T, c *net.TCPConn) { c.Close() }, 0, ""},
 	} {

@@ -36,7 +36,7 @@ func TestToxiproxyResetWaitsForData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, in, out := toxiproxyStub(new(toxics.ResetToxic), 1)
 		time.Sleep(time.Hour)
-		require.False(t, s.Closed(), "if it closed an idle connection, it would do what it says")
+		require.False(t, s.Closed(), "Toxiproxy closes idle connections now")
 		in <- &stream.StreamChunk{Data: []byte{1}}
 		<-out
 		require.True(t, s.Closed())

@@ -133,7 +133,7 @@ func TestRefuseOnAllKindsOfAddresses(t *testing.T) {
 	}
 }
 
-func TestUnixSocketsFile(t *testing.T) {
+func TestUnixSocketFile(t *testing.T) {
 	upstream := serve(t, echo)
 	path := filepath.Join(t.TempDir(), "front")
 	missing := func() { t.Helper(); _, err := os.Lstat(path); require.ErrorIs(t, err, os.ErrNotExist) }
@@ -193,7 +193,7 @@ func TestInvalidUnixPaths(t *testing.T) {
 func TestUnixUpstreamEnds(t *testing.T) {
 	dir := t.TempDir()
 	l := openAt(t, "", "unix:"+dir+"/none")
-	require.ErrorIs(t, firstRead(l), syscall.ECONNRESET, "nobody is there")
+	require.ErrorIs(t, firstRead(l), syscall.ECONNRESET, "nothing listens there")
 	require.EqualValues(t, 1, l.Counters().DialErrors)
 	l = openAt(t, "", serveAt(t, "unix:"+dir+"/back", func(c halfCloser) { _, _ = c.Read(make([]byte, 1)) })) // closing with unread bytes is a reset
 	c := dial(t, l)

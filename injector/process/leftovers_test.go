@@ -67,7 +67,7 @@ func TestReclaim(t *testing.T) {
 	}
 	require.NoFileExists(t, filepath.Join(dead, "front.sock"))
 	require.NoDirExists(t, filepath.Join(dead, "firedrill-data"))
-	require.FileExists(t, filepath.Join(dead, "kept.sock"), "what was forgotten is not ours any more")
+	require.FileExists(t, filepath.Join(dead, "kept.sock"), "a forgotten file is kept")
 
 	require.Never(t, func() bool { return raceRunning(t, dead) }, 100*time.Millisecond, 10*time.Millisecond)
 	require.Eventually(t, func() bool { return raceRunning(t, live) }, 10*time.Second, time.Millisecond)
