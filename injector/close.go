@@ -24,7 +24,7 @@ func (f Reset) Say(from, to string) string {
 	s := between(f.noun("connections"), from, to) + " are reset"
 	switch {
 	case f.AfterBytes > 0:
-		s += " after " + Size(f.AfterBytes)
+		s += " after " + formatSize(f.AfterBytes)
 	case f.After > 0:
 		s += " after " + Duration(f.After)
 	}
@@ -44,7 +44,7 @@ func (f CloseEarly) Inject(_ context.Context, t Target) (Heal, error) {
 
 // Say implements Fault.
 func (f CloseEarly) Say(from, to string) string {
-	return between(f.noun("connections"), from, to) + " are closed after " + Size(f.AfterBytes)
+	return between(f.noun("connections"), from, to) + " are closed after " + formatSize(f.AfterBytes)
 }
 
 // CloseLate delays the close of connections by By, in each direction. Bytes are not delayed.

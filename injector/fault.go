@@ -154,9 +154,9 @@ func Duration(d time.Duration) string {
 	return s
 }
 
-// Size formats a number of bytes as in sentences: "64 KB" is 64,000 bytes, "64 KiB" is 65,536. It never rounds, because
+// formatSize formats a number of bytes as in sentences: "64 KB" is 64,000 bytes, "64 KiB" is 65,536. It never rounds, because
 // the sentence must parse to the same number. That is why it does not use a library such as go-humanize, which rounds.
-func Size(n int64) string {
+func formatSize(n int64) string {
 	for _, u := range []struct {
 		name string
 		size int64

@@ -60,7 +60,7 @@ func (f Bandwidth) Inject(_ context.Context, t Target) (Heal, error) {
 
 // Say implements Fault.
 func (f Bandwidth) Say(from, to string) string {
-	return f.subject("traffic", from, to) + " is limited to " + Size(f.Rate) + " per second"
+	return f.subject("traffic", from, to) + " is limited to " + formatSize(f.Rate) + " per second"
 }
 
 // Reversed implements OneWay.
@@ -82,7 +82,7 @@ func (f SharedBandwidth) Inject(_ context.Context, t Target) (Heal, error) {
 
 // Say implements Fault.
 func (f SharedBandwidth) Say(from, to string) string {
-	return "all " + f.subject("traffic", from, to) + " together is limited to " + Size(f.Rate) + " per second"
+	return "all " + f.subject("traffic", from, to) + " together is limited to " + formatSize(f.Rate) + " per second"
 }
 
 // Reversed implements OneWay.
@@ -105,7 +105,7 @@ func (f Sliced) Inject(_ context.Context, t Target) (Heal, error) {
 
 // Say implements Fault.
 func (f Sliced) Say(from, to string) string {
-	s := f.subject("traffic", from, to) + " is sliced into pieces of " + Size(int64(f.Size))
+	s := f.subject("traffic", from, to) + " is sliced into pieces of " + formatSize(int64(f.Size))
 	if f.Apart > 0 {
 		s += ", " + Duration(f.Apart) + " apart"
 	}

@@ -189,7 +189,7 @@ func (s *Service) becomeDaemon(r *instance, members []member) {
 	s.mu.Lock()
 	r.pid = members[i].pid
 	s.mu.Unlock()
-	s.event(Event{What: Became, PID: members[i].pid, Detail: fmt.Sprintf("the started process exited with status 0 and left %s, which continues as the service", members[i])})
+	s.event(Event{What: Daemonized, PID: members[i].pid, Detail: fmt.Sprintf("the started process exited with status 0 and left %s, which continues as the service", members[i])})
 }
 
 // listens reports whether a member listens at an endpoint of the service. It returns true if the
@@ -205,7 +205,7 @@ func (s *Service) listens(f *family) bool {
 
 // end kills a family until no process of it is left.
 func end(ctx context.Context, f *family) error {
-	ctx, cancel := context.WithTimeout(ctx, stateMax)
+	ctx, cancel := context.WithTimeout(ctx, signalTimeout)
 	defer cancel()
 	var errs []error
 	for {
@@ -218,7 +218,7 @@ func end(ctx context.Context, f *family) error {
 			errs = append(errs, m.signal(killSignal))
 		}
 		if !pause(ctx, time.Millisecond) {
-			return errors.Join(append(errs, fmt.Errorf("%s did not end within %v of SIGKILL", members[0], stateMax))...)
+			return errors.Join(append(errs, fmt.Errorf("%s did not end within %v of SIGKILL", members[0], signalTimeout))...)
 		}
 	}
 }

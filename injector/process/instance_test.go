@@ -61,7 +61,7 @@ func TestStopSignal(t *testing.T) {
 func TestRetiredServiceIsNotStarted(t *testing.T) {
 	sp := spec(filepath.Join(t.TempDir(), "log"), "sleeper", "")
 	sp.Ready = Ready{Line: regexp.MustCompile("never"), Within: time.Hour}
-	s, err := New(sp)
+	s, err := newService(sp)
 	require.NoError(t, err)
 	began := make(chan struct{})
 	s.spec.Event = func(e Event) {

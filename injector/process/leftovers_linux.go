@@ -54,7 +54,7 @@ func bootID() string {
 // them: those that carry a mark of the runner, and the recorded unmarked ones. It also kills their
 // process groups, which a process cannot escape by starting another one.
 func killLeftovers(runner uint64, unmarked map[int]uint64) ([]string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), stateMax)
+	ctx, cancel := context.WithTimeout(context.Background(), signalTimeout)
 	defer cancel()
 	ended := map[int]string{}
 	for empty := 0; empty < emptyScans; {
@@ -74,7 +74,7 @@ func killLeftovers(runner uint64, unmarked map[int]uint64) ([]string, error) {
 			_ = syscall.Kill(-group, syscall.SIGKILL)
 		}
 		if empty < emptyScans && !pause(ctx, 2*time.Millisecond) && len(left) > 0 {
-			return nil, fmt.Errorf("%s did not end within %v of SIGKILL", command(left[0]), stateMax)
+			return nil, fmt.Errorf("%s did not end within %v of SIGKILL", command(left[0]), signalTimeout)
 		}
 	}
 	var all []string

@@ -88,7 +88,7 @@ func (s *Service) Hang() error {
 // freeze stops a family until every thread of every member has stopped, including members started in
 // the meantime.
 func freeze(f *family) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stateMax)
+	ctx, cancel := context.WithTimeout(context.Background(), signalTimeout)
 	defer cancel()
 	signalled := map[member]bool{}
 	for {
@@ -108,7 +108,7 @@ func freeze(f *family) error {
 		}
 		if !pause(ctx, time.Millisecond) {
 			i := max(0, slices.IndexFunc(members, func(m member) bool { return !m.stopped() }))
-			return fmt.Errorf("%s did not stop within %v of SIGSTOP", members[i], stateMax)
+			return fmt.Errorf("%s did not stop within %v of SIGSTOP", members[i], signalTimeout)
 		}
 	}
 }
