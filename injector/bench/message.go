@@ -94,7 +94,7 @@ func startRelays(b *bench) error {
 // redisServer starts a Redis server. If none is installed, it starts a server that has only one answer.
 func (b *bench) redisServer() error {
 	ports, _ := freePorts([]server{{}})
-	_, err := b.program("redis-server", "redis-server", ports, "redis-server", "--bind", "127.0.0.1", "--port", ports[0], "--save", "", "--appendonly", "no")
+	_, err := b.startProgram("redis-server", "redis-server", ports, "redis-server", "--bind", "127.0.0.1", "--port", ports[0], "--save", "", "--appendonly", "no")
 	if err != nil {
 		b.skipped = append(b.skipped, err.Error()+"; a server with a single answer was used instead")
 		_, err := b.startServer("redis")

@@ -14,18 +14,11 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
-// program starts a program and waits until it listens on the last of ports.
-func (b *bench) program(name, debian string, ports []string, args ...string) (*process.Service, error) {
-	path := args[0]
-	if !filepath.IsAbs(path) {
-		var err error
-		if path, err = exec.LookPath(path); err != nil {
-			if path, err = exec.LookPath("/usr/sbin/" + args[0]); err != nil {
-				return nil, fmt.Errorf("%s: not installed (apt-get install %s)", name, debian)
-			}
-		}
+// startProgram starts a program and waits until it listens on the last of ports.
+func (b *bench) startProgram(name, debian string, ports []string, args ...string) (*process.Service, error) {
+	if _, err := process.LookPath(args[0]); err != nil {
+		return nil, fmt.Errorf("%s: not installed (apt-get install %s)", name, debian)
 	}
-	args[0] = path
 	svc, err := process.Start(b.ctx, process.Spec{
 		Name: name, Args: args, Dir: b.dir, Log: filepath.Join(b.dir, name+".log"), Ready: process.Ready{TCP: "127.0.0.1:" + ports[len(ports)-1], Within: 10 * time.Second},
 	})
@@ -70,7 +63,7 @@ func (b *bench) toxiproxyServer() error {
 	}
 	ports, upstreams := freePorts(b.servers)
 	api, _ := freePorts(b.servers)
-	svc, err := b.program("toxiproxy-server", "", api[:1], program, "-host", "127.0.0.1", "-port", api[0])
+	svc, err := b.startProgram("toxiproxy-server", "", api[:1], program, "-host", "127.0.0.1", "-port", api[0])
 	if err != nil {
 		return err
 	}
@@ -124,7 +117,7 @@ func (b *bench) startConfigured(name, debian string, servers []server, ports []s
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	svc, err := b.program(name, debian, ports, append(args, file)...)
+	svc, err := b.startProgram(name, debian, ports, append(args, file)...)
 	if err != nil {
 		return err
 	}
@@ -139,7 +132,7 @@ func (b *bench) socat() error {
 	ports, upstreams := freePorts(b.servers)
 	var pids []int
 	for i, port := range ports {
-		svc, err := b.program("socat", "socat", []string{port}, "socat", "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr,fork,backlog=1024,nodelay", "TCP:"+upstreams[i]+",nodelay")
+		svc, err := b.startProgram("socat", "socat", []string{port}, "socat", "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr,fork,backlog=1024,nodelay", "TCP:"+upstreams[i]+",nodelay")
 		if err != nil {
 			return err
 		}
