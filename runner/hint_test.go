@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -18,19 +20,19 @@ func TestHintsNameTheCause(t *testing.T) {
 	pick := func(method, path string) injector.Pick {
 		return injector.Pick{Match: message.Match{Method: method, Path: path}}
 	}
-	busy := []message.Datagram{
+	busy := []message.Message{
 		{Topic: message.Topic{Method: "INCR", Path: "stock:1"}, Op: "INCR stock:1"}, {Topic: message.Topic{Method: "INCR", Path: "stock:2"}, Op: "INCR stock:2"},
 		{Topic: message.Topic{Method: "PING"}, Op: "PING"},
 	}
 	for name, c := range map[string]struct {
 		fault   injector.Fault
-		carried []message.Datagram
+		carried []message.Message
 		tally   evidence.Tally
 		want    string
 	}{
 		"another operation": {injector.LoseReplies{Pick: pick("INCRBY", "")}, busy, evidence.Tally{},
 			`the link carried 3 calls while it was live, and none that it chooses: "INCR stock:{id}" (2), "PING" (1)`},
-		"gRPC with a method of HTTP": {injector.LoseReplies{Pick: pick("POST", "/p.S/Mx")}, []message.Datagram{{Topic: message.Topic{Method: "POST", Path: "/p.S/M"}, Op: "/p.S/M"}}, evidence.Tally{}, `did you mean "/p.S/M"?`},
+		"gRPC with a method of HTTP": {injector.LoseReplies{Pick: pick("POST", "/p.S/Mx")}, []message.Message{{Topic: message.Topic{Method: "POST", Path: "/p.S/M"}, Op: "/p.S/M"}}, evidence.Tally{}, `did you mean "/p.S/M"?`},
 		"nearly the same":            {injector.LoseReplies{Pick: pick("INCR", "stok:{id}")}, busy, evidence.Tally{}, `did you mean "INCR stock:{id}"?`},
 		"nothing at all":             {injector.LoseReplies{}, nil, evidence.Tally{}, "carried nothing that it could act on"},
 		"no bodies": {injector.TruncateCalls{Pick: pick("", "/price")}, busy, evidence.Tally{Seen: 60, Skipped: map[string]int64{"it has no payload": 60}},
@@ -43,13 +45,13 @@ func TestHintsNameTheCause(t *testing.T) {
 		"too small a share":     {injector.CorruptReplies{}, busy, evidence.Tally{Seen: 3}, "it saw 3 calls and acted on none: a larger share"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := message.New("redis", message.Config{Link: "clients -> web"})
+			r, err := protocols.NewRelay("redis", message.Config{Link: "clients -> web"})
 			require.NoError(t, err)
-			r.Carry(message.Datagram{Topic: message.Topic{Method: "AUTH"}, Op: "AUTH"})
+			r.CountOperation(message.Message{Topic: message.Topic{Method: "AUTH"}, Op: "AUTH"})
 			in := &injection{Placed: scenarios.Placed{Fault: c.fault, From: "clients", To: "web"}, on: "clients -> web", unit: "calls", usageAtStart: usage{operations: r.Operations()}}
 			in.target.Relay = r
 			for _, m := range c.carried {
-				r.Carry(m)
+				r.CountOperation(m)
 			}
 			assert.Contains(t, in.noEffectHint(c.tally), c.want)
 		})

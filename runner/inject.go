@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -224,7 +226,7 @@ func (s *session) newInjection(p scenarios.Placed, step journal.Step) *injection
 func (s *session) protocol(p scenarios.Placed) (message.Protocol, bool) {
 	for _, l := range s.e.System.Links {
 		if l.From == p.From && l.To == p.To {
-			return message.ProtocolOf(l.Protocol)
+			return protocols.Find(l.Protocol)
 		}
 	}
 	return message.Protocol{}, false

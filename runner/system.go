@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+
 	"github.com/firedrill-dev/firedrill/injector/datagram"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
@@ -180,7 +182,7 @@ func (s *system) reserve(service, addr string) ([]io.Closer, error) {
 
 // udp reports whether a link carries datagrams.
 func udp(l scenarios.Link) bool {
-	p, _ := message.ProtocolOf(l.Protocol)
+	p, _ := protocols.Find(l.Protocol)
 	return p.UDP
 }
 
@@ -213,7 +215,7 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		return err
 	}
 	if l.Protocol != "" && l.Protocol != "tcp" {
-		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Trace: tracePrefix(s.seed), Framing: l.Framing, Sink: h.message, Calls: func(c message.Call) { h.call(l.Name(), c) }})
+		relay, err := protocols.NewRelay(l.Protocol, message.Config{Link: l.Name(), Trace: tracePrefix(s.seed), Framing: l.Framing, Sink: h.message, Calls: func(c message.Call) { h.call(l.Name(), c) }})
 		if err != nil {
 			return err
 		}

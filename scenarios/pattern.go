@@ -53,7 +53,7 @@ func parameters() []parameter {
 		{"size", amount + `(?: ?[A-Za-z]+)?`, `512 B, 64 KB (of 1000 bytes), 64 KiB (of 1024 bytes), 2 MB`},
 		{"limit", timespan, `a {size} or a {duration}: 4 KB, 2s`},
 		{"percentile", `p\d[\d.]*`, `p50, p95, p99.9`},
-		{"protocol", `[a-z][a-z0-9.]*`, strings.Join(protocols(), ", ")},
+		{"protocol", `[a-z][a-z0-9.]*`, strings.Join(protocolNames(), ", ")},
 		{"ending", `[a-z]+`, `reset, closed, silence or held: how the connection ends`},
 		{"spread", `normally distributed|with a long tail`, `normally distributed, with a long tail: how far delays stray, as a standard deviation`},
 		{"unit", `calls|messages|connections|traffic`, `calls, messages, connections or traffic`},

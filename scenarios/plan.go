@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -234,7 +236,7 @@ func (l Link) protocol() string {
 
 // udp reports whether the link carries datagrams.
 func (l Link) udp() bool {
-	row, _ := message.ProtocolOf(l.protocol())
+	row, _ := protocols.Find(l.protocol())
 	return row.UDP
 }
 

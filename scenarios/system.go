@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 )
 
 // Clients is the name of the load as the From of a link.
@@ -46,10 +46,10 @@ func Expand(s string, values func(name, arg string) (value string, ok bool)) (st
 
 const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${ca} ${without} ${seed}"
 
-// protocols returns the protocols that a link may have.
-func protocols() []string {
+// protocolNames returns the protocols that a link may have.
+func protocolNames() []string {
 	all := []string{"tcp"}
-	for _, p := range message.Protocols() {
+	for _, p := range protocols.All() {
 		all = append(all, p.Name)
 	}
 	return all
@@ -93,7 +93,11 @@ func (s *System) validate(handlers []string, where func(name, key string) pos, a
 		if i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
 			addProblem(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
 		}
-		if err := l.Framing.Check(l.protocol()); err != nil {
+		row, ok := protocols.Find(l.protocol())
+		if !ok {
+			row.Name = l.protocol()
+		}
+		if err := row.CheckFraming(l.Framing); err != nil {
 			addProblem(where(l.Name(), "framing"), err.Error(), "write {protocol: lengths, framing: {width: 4, lockstep: true}}; lines have lockstep only, and others nothing")
 		}
 		if l.From == l.To {

@@ -72,8 +72,8 @@ func (r *reader) link(l *Link, v ast.Node) {
 
 // validate validates the transport settings of a link.
 func (l Link) validate(where func(name, key string) pos, addProblem func(at pos, what, hint string)) {
-	if l.Protocol != "" && !slices.Contains(protocols(), l.Protocol) {
-		addProblem(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), didYouMean(l.Protocol, protocols(), "protocols"))
+	if l.Protocol != "" && !slices.Contains(protocolNames(), l.Protocol) {
+		addProblem(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), didYouMean(l.Protocol, protocolNames(), "protocols"))
 	}
 	if versions := []string{"v1", "v2"}; l.ProxyProtocol != "" && !slices.Contains(versions, l.ProxyProtocol) {
 		addProblem(where(l.Name(), "proxy_protocol"), fmt.Sprintf("there is no version %q of the PROXY protocol", l.ProxyProtocol), didYouMean(l.ProxyProtocol, versions, "versions"))

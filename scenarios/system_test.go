@@ -205,7 +205,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		assert.ElementsMatch(t, c.reader, c.schema)
 	}
 	var known []any
-	for _, p := range protocols() {
+	for _, p := range protocolNames() {
 		known = append(known, p)
 	}
 	assert.ElementsMatch(t, known, at("$defs", "protocol", "enum"), "the schema's protocols are those of the table")

@@ -5,7 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -159,7 +160,7 @@ func (r *resolver) requireIncomingCalls(at pos, to string) {
 		return
 	}
 	for _, l := range r.System.Links {
-		if row, ok := message.ProtocolOf(l.protocol()); ok && !row.UDP && l.To == to { // commands of Redis count as calls
+		if row, ok := protocols.Find(l.protocol()); ok && !row.UDP && l.To == to { // commands of Redis count as calls
 			return
 		}
 	}
@@ -173,7 +174,7 @@ func (r *resolver) requireUnit(at pos, l Link, unit string) {
 	if unit != "calls" && unit != "messages" {
 		return
 	}
-	if row, ok := message.ProtocolOf(l.protocol()); !ok || row.Unit != unit {
+	if row, ok := protocols.Find(l.protocol()); !ok || row.Unit != unit {
 		r.addProblem(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.protocol(), unit), "declare its protocol: "+strings.Join(protocolsWithUnit(unit), ", "))
 	}
 }

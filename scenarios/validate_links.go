@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
@@ -14,7 +16,7 @@ import (
 // mismatch returns why a fault cannot act on a link with its protocol, and what to do. what is "" if it can.
 func mismatch(l Link, f injector.Fault) (what, hint string) {
 	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.protocol())
-	row, known := message.ProtocolOf(l.protocol())
+	row, known := protocols.Find(l.protocol())
 	on, onCalls := f.(injector.OnCalls)
 	messages, onMessages := f.(injector.OnMessages)
 	switch {
@@ -61,10 +63,7 @@ func hasCalls(row message.Protocol, do message.Action) bool {
 func (l Link) forbids(row message.Protocol, r message.Rule, though string) (what, hint string) {
 	refused := func(even bool) error {
 		r.AllowViolation = even
-		if err := row.Allows(r); err != nil {
-			return err
-		}
-		return l.Framing.Allows(row.Name, r)
+		return row.Allows(r, l.Framing)
 	}
 	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), row.Name)
 	err, end := refused(though != ""), "`, even though "+row.Name+" never does this`"
@@ -109,7 +108,7 @@ func (s *System) readinessUnknown(service Service) bool {
 // protocolsWithUnit returns the protocols whose messages sentences call unit.
 func protocolsWithUnit(unit string) []string {
 	var all []string
-	for _, p := range message.Protocols() {
+	for _, p := range protocols.All() {
 		if p.Unit == unit {
 			all = append(all, p.Name)
 		}

@@ -26,9 +26,18 @@ var imports = map[string][]string{
 	"injector/evidence": {},
 	"injector/link":     {"injector/evidence"},
 	"injector/message":  {"injector/evidence"},
+
+	"injector/message/duplex": {"injector/message"},
+	"injector/message/framed": {"injector/evidence", "injector/message", "injector/message/duplex"},
+	"injector/message/http1":  {"injector/evidence", "injector/message", "injector/message/duplex", "injector/message/http2"},
+	"injector/message/http2":  {"injector/evidence", "injector/message", "injector/message/duplex"},
+	"injector/protocols":      {"injector/datagram", "injector/message", "injector/message/..."},
+
+	"injector/internal/relaytest": {"injector/evidence", "injector/link", "injector/message", "injector/process"},
+
 	"injector/process":  {},
 	"injector":          {"injector/..."},
-	"injector/bench":    {"injector/datagram", "injector/evidence", "injector/link", "injector/message", "injector/process"},
+	"injector/bench":    {"injector/..."},
 	"scenarios/journal": {},
 	"scenarios/check":   {"scenarios/journal"},
 	"scenarios":         {"injector/...", "scenarios/..."},

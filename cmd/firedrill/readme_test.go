@@ -10,12 +10,13 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/features"
 	"github.com/firedrill-dev/firedrill/features/shop"
 	"github.com/firedrill-dev/firedrill/injector"
-	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -81,7 +82,7 @@ func checkTable() string {
 
 func protocolTable() string {
 	rows := []string{"| protocol | what it is | faults message by message |", "|---|---|---|"}
-	for _, p := range message.Protocols() {
+	for _, p := range protocols.All() {
 		var can []string
 		for _, do := range p.Actions {
 			can = append(can, string(do))

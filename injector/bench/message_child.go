@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
+
 	"github.com/firedrill-dev/firedrill/injector/datagram"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
@@ -52,7 +54,7 @@ func relayMessages(upstream, protocol, rule string) (string, any, error) {
 		return l.Addr(), lossCounter{l}, addRule(l.Relay(), rule)
 	}
 	var calls atomic.Int64
-	relay, err := message.New(protocol, message.Config{Link: "a -> b", Calls: func(message.Call) { calls.Add(1) }})
+	relay, err := protocols.NewRelay(protocol, message.Config{Link: "a -> b", Calls: func(message.Call) { calls.Add(1) }})
 	if err != nil {
 		return "", nil, err
 	}

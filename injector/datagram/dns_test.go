@@ -229,13 +229,13 @@ func TestReadDNS(t *testing.T) {
 		"A x":                     pack(new(dns.Msg).SetReply(new(dns.Msg).SetQuestion("x.", dns.TypeA))),
 		"datagram that is no DNS": pack(new(dns.Msg)),
 	} {
-		var d message.Datagram
+		var d message.Message
 		readDNS(raw, &d)
 		assert.Equal(t, want, d.Op)
 	}
 	whole := pack(question)
 	for n := range whole {
-		var d message.Datagram
+		var d message.Message
 		readDNS(whole[:n], &d)
 		assert.Equal(t, "datagram that is no DNS", d.Op, n)
 		_, err := answerDNS(whole[:n], "SERVFAIL")

@@ -228,7 +228,7 @@ func TestHealingReleasesHeldDatagrams(t *testing.T) {
 
 // An unknown datagram is identified by its digest; rules cannot match it by topic.
 func TestUnknownDatagrams(t *testing.T) {
-	var a, b, c message.Datagram
+	var a, b, c message.Message
 	readAny([]byte("x"), &a)
 	readAny([]byte("x"), &b)
 	readAny([]byte("y"), &c)

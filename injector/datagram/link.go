@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,7 +21,7 @@ import (
 // Config configures a Link. Name, Protocol and Upstream are required.
 type Config struct {
 	Name     string        // such as "orders -> dns"; used in errors, evidence and decisions
-	Protocol string        // a UDP protocol of message.Protocols: "udp", "dns" or "statsd"
+	Protocol string        // one of Protocols: "udp", "dns" or "statsd"
 	Listen   string        // host:port; "" means 127.0.0.1:0
 	Upstream string        // host:port; a name is resolved once, by Open
 	Sink     evidence.Sink // receives the evidence of each effect; may be nil
@@ -83,11 +84,13 @@ func Open(cfg Config) (*Link, error) {
 	}
 	cfg.idle, cfg.sessions = orDefault(cfg.idle, time.Minute), orDefault(cfg.sessions, 4096)
 	cfg.held, cfg.bytes = orDefault(cfg.held, 16<<10), orDefault(cfg.bytes, 32<<20)
-	c, ok := codecs()[cfg.Protocol]
-	if !ok {
-		return bad(fmt.Errorf("protocol %q is none of datagrams", cfg.Protocol))
+	all := codecs()
+	i := slices.IndexFunc(all, func(c codec) bool { return c.Name == cfg.Protocol })
+	if i < 0 {
+		return bad(fmt.Errorf("protocol %q is not one over UDP", cfg.Protocol))
 	}
-	relay, err := message.New(cfg.Protocol, message.Config{Link: cfg.Name, Sink: cfg.Sink})
+	c := all[i]
+	relay, err := message.New(c.Protocol, message.Config{Link: cfg.Name, Sink: cfg.Sink})
 	if err != nil {
 		return bad(err)
 	}
@@ -125,7 +128,7 @@ func (l *Link) bind() error {
 			return err
 		}
 		l.conn, l.addr = conn, conn.LocalAddr().String()
-		if l.cfg.Protocol != "dns" {
+		if !l.codec.overTCP {
 			return nil
 		}
 		l.tcp, err = link.Open(link.Config{Name: l.cfg.Name, Listen: l.addr, Upstream: l.cfg.Upstream})

@@ -366,11 +366,11 @@ func TestLossAtTheLink(t *testing.T) {
 func TestInvalidLinks(t *testing.T) {
 	taken := serve(t)
 	for want, cfg := range map[string]Config{
-		`protocol "http" is none of datagrams`: {Protocol: "http", Upstream: "127.0.0.1:9"},
-		`upstream address ""`:                  {Protocol: "udp"},
-		`upstream address "nobody"`:            {Protocol: "udp", Upstream: "nobody"},
-		`listen address "x"`:                   {Protocol: "udp", Upstream: "127.0.0.1:9", Listen: "x"},
-		"address already in use":               {Protocol: "dns", Upstream: "127.0.0.1:9", Listen: taken.addr()},
+		`protocol "http" is not one over UDP`: {Protocol: "http", Upstream: "127.0.0.1:9"},
+		`upstream address ""`:                 {Protocol: "udp"},
+		`upstream address "nobody"`:           {Protocol: "udp", Upstream: "nobody"},
+		`listen address "x"`:                  {Protocol: "udp", Upstream: "127.0.0.1:9", Listen: "x"},
+		"address already in use":              {Protocol: "dns", Upstream: "127.0.0.1:9", Listen: taken.addr()},
 	} {
 		cfg.Name = "a -> b"
 		_, err := Open(cfg)

@@ -11,7 +11,6 @@ import (
 // datagram is a datagram that rules may act on.
 type datagram struct {
 	*message.Exchange
-	message.Datagram
 	link       *Link
 	session    *session
 	body       []byte // borrowed from the reader until own is called
@@ -32,11 +31,11 @@ func (p *datagram) own() {
 // handle evaluates the rules for a datagram and forwards it or applies the chosen rule.
 func (l *Link) handle(s *session, d message.Dir, b []byte) {
 	s.seq[d]++
-	info := message.Datagram{Conn: s.id, Seq: s.seq[d], Dir: d, Bytes: len(b), Op: anyOp}
+	info := message.Message{Conn: s.id, Seq: s.seq[d], Dir: d, Bytes: len(b), Op: anyOp}
 	if !l.codec.opaque {
 		l.codec.read(b, &info)
 	}
-	l.relay.Carry(info)
+	l.relay.CountOperation(info)
 	ticket := l.relay.Received(d)
 	if l.relay.Idle() {
 		ticket.End(l.write(s, d, b))
@@ -45,7 +44,7 @@ func (l *Link) handle(s *session, d message.Dir, b []byte) {
 	if l.codec.opaque {
 		l.codec.read(b, &info)
 	}
-	p := &datagram{Exchange: l.relay.Decide(info, ticket), Datagram: info, link: l, session: s, body: b}
+	p := &datagram{Exchange: l.relay.Decide(info, ticket), link: l, session: s, body: b}
 	if rule := p.Rule(); rule != nil && rule.Action == message.Answer {
 		var err error
 		if p.reply, err = l.codec.answer(b, rule.Code); err != nil {
@@ -57,7 +56,7 @@ func (l *Link) handle(s *session, d message.Dir, b []byte) {
 
 // advance performs the next step for a datagram: a delay or the rule's action.
 func (l *Link) advance(p *datagram) {
-	if delays := p.Delays(); p.delaysDone < len(delays) {
+	if delays := p.Delays; p.delaysDone < len(delays) {
 		w := delays[p.delaysDone]
 		if l.delayed.add(p, w.Rule(), w.By()) {
 			return
@@ -92,7 +91,7 @@ func (l *Link) onDue(p *datagram) {
 		p.deliverCopy("delivered again after " + took.Round(time.Millisecond).String())
 		return
 	}
-	l.relay.Delayed(p.Exchange, p.Delays()[p.delaysDone], took)
+	l.relay.Delayed(p.Exchange, p.Delays[p.delaysDone], took)
 	p.delaysDone++
 	l.advance(p)
 }
@@ -112,7 +111,7 @@ func (*datagram) End(message.Ending, func(message.Message)) {}
 // Forward sends the datagram.
 func (p *datagram) Forward() (message.Outcome, error) {
 	count := p.link.relay.Overtakes(p.Exchange) // before writing, so that later datagrams are not counted
-	outcome := p.link.write(p.session, p.Dir, p.body)
+	outcome := p.link.write(p.session, p.Message.Dir, p.body)
 	if outcome == message.Delivered {
 		count()
 	} else {
@@ -152,8 +151,8 @@ func (p *datagram) Twice() error {
 
 // deliverCopy sends the copy.
 func (p *datagram) deliverCopy(detail string) {
-	ticket := p.link.relay.Copied(p.Dir)
-	outcome := p.link.write(p.session, p.Dir, p.body)
+	ticket := p.link.relay.Copied(p.Message.Dir)
+	outcome := p.link.write(p.session, p.Message.Dir, p.body)
 	ticket.End(outcome)
 	if outcome == message.Delivered {
 		p.link.relay.Repeated(p.Exchange, detail)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func TestSoak(t *testing.T) {
 			{protocol: "statsd", once: func(c net.Conn, random *rand.Rand) {
 				exchangeOnce(c, fmt.Appendf(nil, "orders.total:%d|c\nlatency:3|ms", random.IntN(10)))
 			}},
-			{protocol: "dns", codes: message.DNSCodes(), once: func(c net.Conn, random *rand.Rand) {
+			{protocol: "dns", codes: DNSCodes(), once: func(c net.Conn, random *rand.Rand) {
 				q, _ := new(dns.Msg).SetQuestion(fmt.Sprintf("a%d.example.test.", random.IntN(5)), dns.TypeA).Pack()
 				exchangeOnce(c, q)
 			}},
@@ -171,7 +172,8 @@ func (s *soakRun) addRule(random *rand.Rand) (heal func(context.Context) error, 
 	if random.IntN(10) == 0 {
 		return s.Refuse(nil)
 	}
-	p, _ := message.ProtocolOf(s.protocol)
+	all := codecs()
+	p := all[slices.IndexFunc(all, func(c codec) bool { return c.Name == s.protocol })]
 	ms := func(n int) time.Duration { return time.Duration(1+random.IntN(n)) * time.Millisecond }
 	return s.Relay().Add(message.Rule{
 		ID: fmt.Sprint("fault-", random.Uint32()), Seed: random.Uint64(), Action: p.Actions[random.IntN(len(p.Actions))], Dir: message.Dir(random.IntN(2)), Share: []float64{.02, .2, 1}[random.IntN(3)], //nolint:gosec // small

@@ -2,15 +2,41 @@ package datagram
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
+func statsdCodec() codec {
+	return codec{
+		Protocol: message.Protocol{
+			Name: "statsd", Means: "StatsD over UDP, by kind and name of metric; a datagram may hold several, and a rule acts on all of it", Unit: "messages", UDP: true,
+			Actions: actions(), Matches: matchDotted, Class: message.ClassByParts("."), Allow: allowStatsD, Operation: isMetric,
+		},
+		read: readStatsD,
+	}
+}
+
+// metricKinds lists the kinds of StatsD metrics.
+func metricKinds() []string {
+	return []string{"counter", "gauge", "timer", "histogram", "distribution", "set", "meter", "event", "check"}
+}
+
+func isMetric(word string) bool { return slices.Contains(metricKinds(), strings.ToLower(word)) }
+
+func allowStatsD(r message.Rule, _ message.Framing) error {
+	if m := r.Match.Method; m != "" && !isMetric(m) {
+		return fmt.Errorf("StatsD has no metrics of kind %q: write one of %s", m, strings.Join(metricKinds(), ", "))
+	}
+	return allow(r)
+}
+
 // readStatsD reads lines such as "requests.total:1|c|@0.1|#tag". The first metric determines the class of the
 // datagram; a rule for any of the metrics acts on all.
-func readStatsD(b []byte, d *message.Datagram) {
+func readStatsD(b []byte, d *message.Message) {
 	d.Op = "datagram that is no StatsD"
 	first := true
 	for line := range bytes.SplitSeq(b, []byte{'\n'}) {

@@ -103,7 +103,7 @@ func TestRuleForOneMetricTakesTheDatagram(t *testing.T) {
 }
 
 func TestReadStatsD(t *testing.T) {
-	for text, want := range map[string]message.Datagram{
+	for text, want := range map[string]message.Message{
 		"a.b:1|c":                          {Topic: message.Topic{Method: "counter", Path: "a.b"}, Op: "counter a.b"},
 		"a:-1.5|g|@0.1|#x:y,z":             {Topic: message.Topic{Method: "gauge", Path: "a"}, Op: "gauge a"},
 		"a:1|ms\n":                         {Topic: message.Topic{Method: "timer", Path: "a"}, Op: "timer a"},
@@ -120,12 +120,12 @@ func TestReadStatsD(t *testing.T) {
 		strings.Repeat("n", 3000):          {Op: "datagram that is no StatsD"},
 		strings.Repeat("n", 3000) + ":1|c": {Topic: message.Topic{Method: "counter", Path: strings.Repeat("n", 3000)}, Op: "counter " + strings.Repeat("n", maxNameLen)},
 	} {
-		var d message.Datagram
+		var d message.Message
 		readStatsD([]byte(text), &d)
 		assert.Equal(t, want, d, "%.40q", text)
 	}
 	for _, kind := range metrics {
-		assert.Contains(t, message.Metrics(), kind)
+		assert.Contains(t, metricKinds(), kind)
 	}
 	f := openLink(t, "127.0.0.1:9", Config{Protocol: "statsd"})
 	_, err := f.Relay().Add(message.Rule{ID: "f", Action: message.LoseRequest, Match: message.Match{Method: "GET"}})

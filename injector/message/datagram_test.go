@@ -1,4 +1,4 @@
-package message
+package message_test
 
 import (
 	"fmt"
@@ -11,51 +11,20 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
+	"github.com/firedrill-dev/firedrill/injector/message"
 )
-
-func TestDatagramNamesMatch(t *testing.T) {
-	for _, c := range []struct {
-		matches        func(template, name string) bool
-		template, name string
-		want           bool
-	}{
-		{matchDomain, "api.example.com", "api.example.com", true},
-		{matchDomain, "API.example.com.", "api.EXAMPLE.com", true},
-		{matchDomain, "example.com", "api.example.com", false},
-		{matchDomain, "*.example.com", "a.b.example.com", true},
-		{matchDomain, "*.example.com", "example.com", false},
-		{matchDomain, "*.example.com", "badexample.com", false},
-		{matchDomain, "{id}.example.com", "x7.example.com", true},
-		{matchDomain, "{id}.example.com", "a.x7.example.com", false},
-		{matchMetric, "orders.total", "orders.total", true},
-		{matchMetric, "orders.total", "orders.total.more", false},
-		{matchMetric, "orders.*", "orders.total.more", true},
-		{matchMetric, "orders.*", "orders", false},
-		{matchMetric, "orders.*", "ordersx", false},
-		{matchMetric, "orders.{route}.total", "orders.buy.total", true},
-	} {
-		assert.Equal(t, c.want, c.matches(c.template, c.name), "%s %s", c.template, c.name)
-	}
-	for name, want := range map[string]string{
-		"api.example.com": "api.example.com", "10.0.0.127.in-addr.arpa": "{id}.{id}.{id}.{id}.in-addr.arpa", "web-7f3a.svc.local": "web-7f3a.svc.local",
-		"deadbeef01.example.com": "{id}.example.com", "orders.550e8400-e29b-41d4-a716-446655440000.total": "orders.{id}.total", "": "",
-	} {
-		assert.Equal(t, want, parts(".")(name), name)
-	}
-}
 
 // A rule for any topic of a message matches it, but not a rule that mixes two topics.
 func TestMessagesWithSeveralTopics(t *testing.T) {
-	r, err := New("statsd", Config{})
-	require.NoError(t, err)
-	d := Datagram{Topic: Topic{"counter", "a"}, More: []Topic{{"timer", "b"}}}
+	d := message.Message{Topic: message.Topic{Method: "counter", Path: "a"}, More: []message.Topic{{Method: "timer", Path: "b"}}}
 	for _, c := range []struct {
-		match Match
+		match message.Match
 		want  bool
 	}{
-		{Match{}, true}, {Match{Method: "counter"}, true}, {Match{Path: "b"}, true}, {Match{Method: "Timer", Path: "b"}, true}, {Match{Method: "timer", Path: "a"}, false}, {Match{Path: "c"}, false},
+		{message.Match{}, true}, {message.Match{Method: "counter"}, true}, {message.Match{Path: "b"}, true}, {message.Match{Method: "Timer", Path: "b"}, true}, {message.Match{Method: "timer", Path: "a"}, false}, {message.Match{Path: "c"}, false},
 	} {
-		assert.Equal(t, c.want, r.matches(&Live{Rule: Rule{Match: c.match}}, d.message()), "%+v", c.match)
+		assert.Equal(t, c.want, countOf(t, "statsd", d, message.Rule{Action: message.LoseRequest, Match: c.match}, 1) == 1, "%+v", c.match)
 	}
 }
 
@@ -65,30 +34,30 @@ func TestSharesOverManySeeds(t *testing.T) {
 	const seeds, n = 1000, 2000
 	for _, c := range []struct {
 		protocol string
-		d        Datagram
-	}{{"udp", Datagram{Op: "datagram"}}, {"dns", Datagram{Topic: Topic{"A", "api.example.com"}}}} {
+		d        message.Message
+	}{{"udp", message.Message{Op: "datagram"}}, {"dns", message.Message{Topic: message.Topic{Method: "A", Path: "api.example.com"}}}} {
 		const share = .1
 		inside := 0
 		for seed := range seeds {
-			hits := countOf(t, c.protocol, c.d, Rule{Action: LoseRequest, Share: share, Seed: uint64(seed)}, n) //nolint:gosec // small
+			hits := countOf(t, c.protocol, c.d, message.Rule{Action: message.LoseRequest, Share: share, Seed: uint64(seed)}, n) //nolint:gosec // small
 			if math.Abs(float64(hits)-share*n) <= 2.576*math.Sqrt(n*share*(1-share)) {
 				inside++
 			}
 		}
 		assert.GreaterOrEqual(t, inside, seeds*980/1000, c.protocol)
 		assert.LessOrEqual(t, inside, seeds*997/1000, c.protocol)
-		assert.Equal(t, n, countOf(t, c.protocol, c.d, Rule{Action: LoseRequest, Share: 1}, n))
+		assert.Equal(t, n, countOf(t, c.protocol, c.d, message.Rule{Action: message.LoseRequest, Share: 1}, n))
 	}
 }
 
-func countOf(t *testing.T, protocol string, d Datagram, rule Rule, n int) (hits int) {
-	r, err := New(protocol, Config{Link: "a -> b"})
+func countOf(t *testing.T, protocol string, d message.Message, rule message.Rule, n int) (hits int) {
+	r, err := relaytest.NewRelay(protocol, message.Config{Link: "a -> b"})
 	require.NoError(t, err)
 	rule.ID = "fault-1"
 	_, err = r.Add(rule)
 	require.NoError(t, err)
 	for range n {
-		if r.Decide(d, Ticket{}).Rule() != nil {
+		if r.Decide(d, message.Ticket{}).Rule() != nil {
 			hits++
 		}
 	}
@@ -98,18 +67,18 @@ func countOf(t *testing.T, protocol string, d Datagram, rule Rule, n int) (hits 
 // The same seed makes the same decisions, including further random choices, even with 16 concurrent goroutines.
 func TestDecisionsUnderConcurrency(t *testing.T) {
 	run := func(seed uint64) map[string][]int {
-		r, err := New("dns", Config{Link: "a -> b"})
+		r, err := relaytest.NewRelay("dns", message.Config{Link: "a -> b"})
 		require.NoError(t, err)
-		_, err = r.Add(Rule{ID: "fault-1", Action: Corrupt, Share: .2, Seed: seed})
+		_, err = r.Add(message.Rule{ID: "fault-1", Action: message.Corrupt, Share: .2, Seed: seed})
 		require.NoError(t, err)
 		draws := make([][]int, 16)
 		var all sync.WaitGroup
 		for g := range draws {
 			all.Go(func() {
 				for range 100 {
-					x := r.Decide(Datagram{Topic: Topic{"A", fmt.Sprintf("host-%c.test", 'a'+g)}}, Ticket{})
+					x := r.Decide(message.Message{Topic: message.Topic{Method: "A", Path: fmt.Sprintf("host-%c.test", 'a'+g)}}, message.Ticket{})
 					if rule := x.Rule(); rule != nil {
-						draws[g] = append(draws[g], r.damagePosition(x, rule, 1000))
+						draws[g] = append(draws[g], r.DamagePosition(x, rule, 1000))
 					} else {
 						draws[g] = append(draws[g], -1)
 					}
@@ -130,15 +99,15 @@ func TestDecisionsUnderConcurrency(t *testing.T) {
 
 func TestPassingWithoutRules(t *testing.T) {
 	var events []evidence.Event
-	r, err := New("udp", Config{Sink: func(f evidence.Event) { events = append(events, f) }})
+	r, err := relaytest.NewRelay("udp", message.Config{Sink: func(f evidence.Event) { events = append(events, f) }})
 	require.NoError(t, err)
 	require.True(t, r.Idle())
-	heal, err := r.Add(Rule{ID: "f", Action: Reorder, Wait: time.Hour, Dir: ToClient})
+	heal, err := r.Add(message.Rule{ID: "f", Action: message.Reorder, Wait: time.Hour, Dir: message.ToClient})
 	require.NoError(t, err)
 	require.False(t, r.Idle())
-	assert.Nil(t, r.Decide(Datagram{Dir: ToServer}, Ticket{}).Rule())
-	decide := func() *Exchange {
-		return r.Decide(Datagram{Conn: 1, Dir: ToClient, Topic: Topic{Method: "m"}, Bytes: 3}, Ticket{})
+	assert.Nil(t, r.Decide(message.Message{Dir: message.ToServer}, message.Ticket{}).Rule())
+	decide := func() *message.Exchange {
+		return r.Decide(message.Message{Conn: 1, Dir: message.ToClient, Topic: message.Topic{Method: "m"}, Bytes: 3}, message.Ticket{})
 	}
 	held, second, other := decide(), decide(), decide()
 	require.NotNil(t, held.Rule())
@@ -147,7 +116,7 @@ func TestPassingWithoutRules(t *testing.T) {
 	require.NotNil(t, wait)
 	before() // the connection had already ended
 	require.Nil(t, r.Reorder(second), "one at a time")
-	require.Contains(t, second.skipped, "another is held already")
+	require.Contains(t, second.Skipped, "another is held already")
 	r.Overtakes(other)()
 	wait(t.Context())
 	require.NoError(t, heal(t.Context()))

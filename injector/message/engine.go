@@ -6,30 +6,32 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
 // Every intercepted message takes the same path, whatever its transport: it is counted and the rules decide
 // (admit), its delays pass, the chosen rule acts, and its ticket ends with an outcome. This file implements that
 // path, reply.go that of answers. A transport implements only the operations on its bytes; see Carrier and
-// replyCarrier. Messages that no rule intercepts bypass this code: their transport streams them.
+// ReplyCarrier. Messages that no rule intercepts bypass this code: their transport streams them.
 
 // Exchange is one message in progress, with the decisions of the rules.
 type Exchange struct {
-	msg         Message
-	delays      []Wait               // of the message
-	replyDelays []Wait               // of its answer
+	Message     Message
+	Delays      []Wait               // of the message
+	ReplyDelays []Wait               // of its answer
 	chosen      atomic.Pointer[Live] // the rule that acts on it; nil if there is none or it was skipped
 	n           uint64               // the number of the occurrence
-	request     Ticket
+	Ticket      Ticket
 
-	start     time.Time
-	sentAt    time.Time // when it was written to the server; zero if it was not
-	gaveUpAt  time.Time // when the client disconnected while waiting for the answer
-	affected  bool      // a rule took effect
-	skipped   string    // why the chosen rule could not act
-	overtaken []*hold
-	oneWay    bool // it has no answer
+	Start     time.Time
+	SentAt    time.Time // when it was written to the server; zero if it was not
+	GaveUpAt  time.Time // when the client disconnected while waiting for the answer
+	Affected  bool      // a rule took effect
+	Skipped   string    // why the chosen rule could not act
+	Overtaken []*hold
+	OneWay    bool // it has no answer
 
 	unordered bool // a datagram: other messages of the same client may pass it too
 }
@@ -37,8 +39,11 @@ type Exchange struct {
 // Rule returns the rule that acts on the message, or nil.
 func (x *Exchange) Rule() *Live { return x.chosen.Load() }
 
-// does reports whether a rule with one of these actions acts on the message.
-func (x *Exchange) does(actions ...Action) bool {
+// SetRule replaces the rule that acts on the message; nil means that none does.
+func (x *Exchange) SetRule(l *Live) { x.chosen.Store(l) }
+
+// Does reports whether a rule with one of these actions acts on the message.
+func (x *Exchange) Does(actions ...Action) bool {
 	rule := x.Rule()
 	if rule == nil {
 		return false
@@ -51,49 +56,49 @@ func (x *Exchange) does(actions ...Action) bool {
 	return false
 }
 
-// dropped reports whether the message is not forwarded to its destination.
-func (x *Exchange) dropped() bool {
-	return x.does(Answer) || x.does(LoseRequest) && x.Rule().ending() != EndHeld
+// Dropped reports whether the message is not forwarded to its destination.
+func (x *Exchange) Dropped() bool {
+	return x.Does(Answer) || x.Does(LoseRequest) && x.Rule().Ending() != EndHeld
 }
 
-// intercepted reports whether a rule delays, changes or drops the message, so that it cannot be streamed.
-func (x *Exchange) intercepted() bool {
+// Intercepted reports whether a rule delays, changes or drops the message, so that it cannot be streamed.
+func (x *Exchange) Intercepted() bool {
 	rule := x.Rule()
-	return len(x.delays) > 0 || rule != nil && !rule.Action.OfReply()
+	return len(x.Delays) > 0 || rule != nil && !rule.Action.OfReply()
 }
 
-// needsWholeReply reports whether the answer is read to its end even if the client has disconnected.
-func (x *Exchange) needsWholeReply() bool {
-	return x.does(LoseReply) || x.does(Twice) && x.Rule().Second
+// NeedsWholeReply reports whether the answer is read to its end even if the client has disconnected.
+func (x *Exchange) NeedsWholeReply() bool {
+	return x.Does(LoseReply) || x.Does(Twice) && x.Rule().Second
 }
 
-// admit counts a message and evaluates the rules.
-func (r *Relay) admit(x *Exchange) {
-	r.ops.add(r, x.msg)
-	c := r.decide(x.msg)
-	x.delays, x.replyDelays, x.n = c.delays, c.replyDelays, c.n
+// Admit counts a message and evaluates the rules.
+func (r *Relay) Admit(x *Exchange) {
+	r.ops.add(r, x.Message)
+	c := r.decide(x.Message)
+	x.Delays, x.ReplyDelays, x.n = c.delays, c.replyDelays, c.n
 	x.chosen.Store(c.rule)
-	if (c.rule != nil || len(c.delays) > 0 || len(c.replyDelays) > 0) && x.msg.header != nil && r.cfg.Trace != "" {
-		x.msg.traced = traceOf(x.msg.header("traceparent")) == r.cfg.Trace
+	if (c.rule != nil || len(c.delays) > 0 || len(c.replyDelays) > 0) && x.Message.Header != nil && r.cfg.Trace != "" {
+		x.Message.traced = traceOf(x.Message.Header("traceparent")) == r.cfg.Trace
 	}
 }
 
-// skip records that the chosen rule cannot act.
-func (r *Relay) skip(x *Exchange, why string) {
+// Skip records that the chosen rule cannot act.
+func (r *Relay) Skip(x *Exchange, why string) {
 	rule := x.Rule()
-	x.skipped = why
+	x.Skipped = why
 	x.chosen.Store(nil)
 	if rule != nil {
-		r.record(rule, x.msg, evidence.Skipped, why)
+		r.Record(rule, x.Message, evidence.Skipped, why)
 	}
 }
 
-// report reports a call that has ended. A caller that disconnected before the answer has given up, even if the
+// Report reports a call that has ended. A caller that disconnected before the answer has given up, even if the
 // answer was still sent.
-func (r *Relay) report(x *Exchange, status int) {
-	call := Call{Start: x.start, Sent: x.sentAt, End: time.Now(), Op: x.msg.op, Status: status, Affected: x.affected, Skipped: x.skipped}
-	if !x.gaveUpAt.IsZero() {
-		call.GaveUp, call.End = true, x.gaveUpAt
+func (r *Relay) Report(x *Exchange, status int) {
+	call := Call{Start: x.Start, Sent: x.SentAt, End: time.Now(), Op: x.Message.Op, Status: status, Affected: x.Affected, Skipped: x.Skipped}
+	if !x.GaveUpAt.IsZero() {
+		call.GaveUp, call.End = true, x.GaveUpAt
 	}
 	r.cfg.Calls(call)
 }
@@ -127,10 +132,10 @@ type Payload interface {
 	Damage(at int, cut bool) error // flips a bit of byte at, or truncates the payload there
 }
 
-// carry processes an intercepted message to its outcome. Its ticket must be open.
-func (r *Relay) carry(x *Exchange, c Carrier) error {
-	if r.sleep(c.Context(), x.delays, x.msg) {
-		x.affected = true
+// Carry processes an intercepted message to its outcome. Its ticket must be open.
+func (r *Relay) Carry(x *Exchange, c Carrier) error {
+	if r.Sleep(c.Context(), x.Delays, x.Message) {
+		x.Affected = true
 		c.Outlived()
 	}
 	return r.Act(x, c)
@@ -141,11 +146,11 @@ func (r *Relay) carry(x *Exchange, c Carrier) error {
 func (r *Relay) Act(x *Exchange, c Carrier) error {
 	switch rule := x.Rule(); {
 	case rule == nil:
-	case x.dropped():
-		x.request.End(c.Drop())
+	case x.Dropped():
+		x.Ticket.End(c.Drop())
 		return nil
 	case rule.Action == LoseRequest:
-		if r.hold(c.Context(), x, rule, "until healed") {
+		if r.Hold(c.Context(), x, rule, "until healed") {
 			c.Outlived()
 		}
 	case rule.Action == Reorder:
@@ -154,7 +159,7 @@ func (r *Relay) Act(x *Exchange, c Carrier) error {
 			c.Outlived()
 		}
 	case rule.Action == Corrupt || rule.Action == Truncate:
-		r.change(x, c)
+		r.Damage(x, c)
 	case rule.Action == Twice:
 		return c.Twice()
 	}
@@ -168,7 +173,7 @@ func (r *Relay) Forward(x *Exchange, c Carrier) (outcome Outcome, err error) {
 	if c.Context().Err() == nil {
 		outcome, err = c.Forward()
 	}
-	x.request.End(outcome)
+	x.Ticket.End(outcome)
 	return outcome, err
 }
 
@@ -176,73 +181,84 @@ func (r *Relay) Forward(x *Exchange, c Carrier) (outcome Outcome, err error) {
 // connection.
 func (r *Relay) Instead(x *Exchange, c Carrier) {
 	rule := x.Rule()
-	x.affected = true
+	x.Affected = true
 	switch {
-	case rule.Action == LoseRequest && x.oneWay && rule.losesOnlyMessage():
-		r.applied(rule, x.msg, "lost")
+	case rule.Action == LoseRequest && x.OneWay && rule.LosesOnlyMessage():
+		r.Applied(rule, x.Message, "lost")
 		c.Report(0)
 		return
 	case rule.Action == LoseRequest:
 		what := "request lost, then "
-		if x.oneWay {
+		if x.OneWay {
 			what = "lost, then "
 		}
-		r.applied(rule, x.msg, what+string(rule.ending()))
-		r.end(x, rule, c, rule.ending())
+		r.Applied(rule, x.Message, what+string(rule.Ending()))
+		r.EndConnection(x, rule, c, rule.Ending())
 		return
 	}
 	detail, err := c.Instead()
 	if err != nil {
-		x.affected = false
-		r.skip(x, err.Error())
+		x.Affected = false
+		r.Skip(x, err.Error())
 		c.Report(0)
 		return
 	}
-	r.applied(rule, x.msg, detail)
+	r.Applied(rule, x.Message, detail)
 	reply := r.Injected()
 	reply.End(c.Answer())
 }
 
-// losesOnlyMessage reports whether losing a message that has no answer leaves its connection open.
-func (r Rule) losesOnlyMessage() bool { return r.EndWith == "" || r.EndWith == EndSilence }
-
-// end ends the connection of a message that a rule acted on.
-func (r *Relay) end(x *Exchange, rule *Live, c Sender, ending Ending) {
-	c.End(ending, func(other Message) { r.collateral(rule, other, "its connection ended with that of "+x.msg.op) })
+// Ending returns how the connection of a lost message ends.
+func (r Rule) Ending() Ending {
+	if r.EndWith == "" {
+		return EndReset
+	}
+	return r.EndWith
 }
 
-// change damages a payload. The damaged byte is chosen like every other decision; truncation keeps the first
+// LosesOnlyMessage reports whether losing a message that has no answer leaves its connection open.
+func (r Rule) LosesOnlyMessage() bool { return r.EndWith == "" || r.EndWith == EndSilence }
+
+// EndConnection ends the connection of a message that a rule acted on.
+func (r *Relay) EndConnection(x *Exchange, rule *Live, c Sender, ending Ending) {
+	c.End(ending, func(other Message) { r.collateral(rule, other, "its connection ended with that of "+x.Message.Op) })
+}
+
+// NoPayload is why a rule cannot damage a message.
+const NoPayload = "it has no payload"
+
+// Damage damages a payload. The damaged byte is chosen like every other decision; truncation keeps the first
 // half.
-func (r *Relay) change(x *Exchange, p Payload) {
-	rule, cut := x.Rule(), x.does(Truncate, TruncateReply)
+func (r *Relay) Damage(x *Exchange, p Payload) {
+	rule, cut := x.Rule(), x.Does(Truncate, TruncateReply)
 	n := p.Size(cut)
 	if n == 0 {
-		r.skip(x, noPayload)
+		r.Skip(x, NoPayload)
 		return
 	}
 	at := n / 2
-	detail := "cut after " + plural(at, "byte") + " of " + plural(n, "byte")
+	detail := "cut after " + english.Plural(at, "byte", "") + " of " + english.Plural(n, "byte", "")
 	if !cut {
 		at = r.damagePosition(x, rule, n)
 		detail = "a bit flipped in byte " + strconv.Itoa(at+1) + " of the payload"
 	}
 	if err := p.Damage(at, cut); err != nil {
-		r.skip(x, err.Error())
+		r.Skip(x, err.Error())
 		return
 	}
-	x.affected = true
-	r.applied(rule, x.msg, detail)
+	x.Affected = true
+	r.Applied(rule, x.Message, detail)
 }
 
-// hold holds a message or an answer back until its rule is healed. It returns false if the connection ended
+// Hold holds a message or an answer back until its rule is healed. It returns false if the connection ended
 // first.
-func (r *Relay) hold(ctx context.Context, x *Exchange, rule *Live, detail string) bool {
-	x.affected = true
-	r.record(rule, x.msg, evidence.Held, detail)
-	r.countApplied(rule, x.msg)
+func (r *Relay) Hold(ctx context.Context, x *Exchange, rule *Live, detail string) bool {
+	x.Affected = true
+	r.Record(rule, x.Message, evidence.Held, detail)
+	r.countApplied(rule, x.Message)
 	select {
 	case <-rule.healed:
-		r.record(rule, x.msg, evidence.Released, "")
+		r.Record(rule, x.Message, evidence.Released, "")
 		return true
 	case <-ctx.Done():
 		return false
@@ -251,12 +267,12 @@ func (r *Relay) hold(ctx context.Context, x *Exchange, rule *Live, detail string
 
 // damagePosition returns which of n bytes is damaged.
 func (r *Relay) damagePosition(x *Exchange, rule *Live, n int) int {
-	return int(evidence.Hash(rule.Seed, x.n, r.cfg.Link, rule.ID, "which byte", x.msg.method, r.class(rule, x.msg)) % uint64(n)) //nolint:gosec // below n
+	return int(evidence.Hash(rule.Seed, x.n, r.cfg.Link, rule.ID, "which byte", x.Message.Method, r.class(rule, x.Message)) % uint64(n)) //nolint:gosec // below n
 }
 
-// sleep waits for the delays one after the other, each at most until its rule is healed. It reports whether any
+// Sleep waits for the delays one after the other, each at most until its rule is healed. It reports whether any
 // delay passed.
-func (r *Relay) sleep(ctx context.Context, delays []Wait, m Message) (slept bool) {
+func (r *Relay) Sleep(ctx context.Context, delays []Wait, m Message) (slept bool) {
 	for _, d := range delays {
 		if !r.delay(ctx, d, m) {
 			break
@@ -264,4 +280,39 @@ func (r *Relay) sleep(ctx context.Context, delays []Wait, m Message) (slept bool
 		slept = true
 	}
 	return slept
+}
+
+// Config returns the configuration, with defaults.
+func (r *Relay) Config() Config { return r.cfg }
+
+// MaxBuffered returns the limit of messages that are buffered completely, in bytes.
+func (r *Relay) MaxBuffered() int { return int(r.cfg.Whole) }
+
+// Unparsed reports that a connection is no longer parsed.
+func (r *Relay) Unparsed(why string) {
+	r.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: why})
+}
+
+// TooLarge returns why a rule that needs a whole message cannot act on it.
+func (r *Relay) TooLarge() string {
+	return "too large: more than " + english.Plural(int(r.cfg.Whole), "byte", "")
+}
+
+// CrossingTime is how soon after a held message was forwarded the server's close must arrive to be attributed to
+// a race with that message.
+const CrossingTime = 50 * time.Millisecond
+
+// CountBroken counts a message that failed because the server closed the connection while rules held it.
+func (r *Relay) CountBroken(x *Exchange, delays []Wait) {
+	rules := make([]*Live, 0, len(delays)+1)
+	for _, d := range delays {
+		rules = append(rules, d.rule)
+	}
+	if rule := x.Rule(); len(rules) == 0 && rule != nil {
+		rules = append(rules, rule)
+	}
+	for _, l := range rules {
+		r.Record(l, x.Message, evidence.Collateral, "the dependency closed the connection while it was held")
+		l.Count.Break()
+	}
 }

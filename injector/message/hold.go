@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
@@ -35,23 +37,23 @@ func (r *Relay) holdFor(l *Live, conn uint64) (h *hold, skipped string) {
 	return h, ""
 }
 
-// overtakenBy returns the held messages that m overtakes if it is sent now. A rule counts only messages that it
+// OvertakenBy returns the held messages that m overtakes if it is sent now. A rule counts only messages that it
 // matches.
-func (r *Relay) overtakenBy(m Message) (overtaken []*hold) {
+func (r *Relay) OvertakenBy(m Message) (overtaken []*hold) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range r.holds {
-		if h.conn != m.conn && r.matchesTopic(h.rule, m) {
+		if h.conn != m.Conn && r.matchesTopic(h.rule, m) {
 			overtaken = append(overtaken, h)
 		}
 	}
 	return overtaken
 }
 
-// countPassed counts a message as having overtaken held ones. It is called once the message was answered or, if
+// CountPassed counts a message as having overtaken held ones. It is called once the message was answered or, if
 // it has no answer, was sent. For a request, being sent is not enough: the server may read its connections in a
 // different order.
-func (r *Relay) countPassed(overtaken []*hold) {
+func (r *Relay) CountPassed(overtaken []*hold) {
 	if len(overtaken) == 0 {
 		return
 	}
@@ -85,25 +87,25 @@ func (r *Relay) awaitOthers(ctx context.Context, h *hold) bool {
 // Reorder starts to hold a message back. The returned function waits for other messages to pass; it is nil if
 // the rule cannot act.
 func (r *Relay) Reorder(x *Exchange) (wait func(context.Context)) {
-	rule, conn := x.Rule(), x.msg.conn
+	rule, conn := x.Rule(), x.Message.Conn
 	if x.unordered {
 		conn = 0
 	}
 	h, skipped := r.holdFor(rule, conn)
 	if h == nil {
-		r.skip(x, skipped)
+		r.Skip(x, skipped)
 		return nil
 	}
-	others := plural(max(1, rule.Others), "other")
-	r.record(rule, x.msg, evidence.Held, "until "+others+" passed")
+	others := english.Plural(max(1, rule.Others), "other", "")
+	r.Record(rule, x.Message, evidence.Held, "until "+others+" passed")
 	return func(ctx context.Context) {
 		if !r.awaitOthers(ctx, h) {
-			r.record(rule, x.msg, evidence.Expired, "became a mere delay")
+			r.Record(rule, x.Message, evidence.Expired, "became a mere delay")
 			return
 		}
-		r.record(rule, x.msg, evidence.Released, "")
-		x.affected = true
-		r.applied(rule, x.msg, others+" passed it")
+		r.Record(rule, x.Message, evidence.Released, "")
+		x.Affected = true
+		r.Applied(rule, x.Message, others+" passed it")
 	}
 }
 
@@ -124,5 +126,5 @@ func (r *Relay) delay(ctx context.Context, d Wait, m Message) bool {
 
 func (r *Relay) delayed(d Wait, m Message, took time.Duration) {
 	d.rule.Count.Delayed(took)
-	r.applied(d.rule, m, "delayed by "+took.Round(time.Millisecond).String())
+	r.Applied(d.rule, m, "delayed by "+took.Round(time.Millisecond).String())
 }

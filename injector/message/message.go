@@ -73,6 +73,11 @@ const (
 	TruncateReply Action = "truncate reply"
 )
 
+// AllActions returns the actions of protocols whose messages can be read, changed and answered.
+func AllActions() []Action {
+	return []Action{Delay, LoseRequest, LoseReply, Answer, Twice, Reorder, Corrupt, Truncate, DelayReply, CorruptReply, TruncateReply}
+}
+
 // OfReply reports whether the action applies to the answer to the chosen message.
 func (d Action) OfReply() bool {
 	return d == LoseReply || d == DelayReply || d == CorruptReply || d == TruncateReply

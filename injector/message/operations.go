@@ -24,16 +24,16 @@ const (
 func (o *operations) add(r *Relay, m Message) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	known := o.cache[m.dir]
-	n := known[m.op]
+	known := o.cache[m.Dir]
+	n := known[m.Op]
 	if n == nil {
 		n = o.counts.Of(r.operation(m))
 		if known == nil {
 			known = map[string]*int64{}
-			o.cache[m.dir] = known
+			o.cache[m.Dir] = known
 		}
-		if len(known) < maxCachedNames && len(m.op) <= maxCachedNameLen {
-			known[strings.Clone(m.op)] = n
+		if len(known) < maxCachedNames && len(m.Op) <= maxCachedNameLen {
+			known[strings.Clone(m.Op)] = n
 		}
 	}
 	*n++
@@ -52,16 +52,16 @@ func (r *Relay) Operations() map[string]int64 {
 
 // operation returns the name under which Operations and Tally.Ops count a message.
 func (r *Relay) operation(m Message) string {
-	name, class := m.op, r.protocol.class(m.path)
-	if words, ok := strings.CutSuffix(m.op, m.path); ok && class != m.path {
+	name, class := m.Op, r.protocol.Class(m.Path)
+	if words, ok := strings.CutSuffix(m.Op, m.Path); ok && class != m.Path {
 		name = words + class
-	} else if !ok || len(m.more) > 0 { // a datagram with several topics, or a truncated name
-		name = strings.TrimSpace(m.method + " " + class)
+	} else if !ok || len(m.More) > 0 { // a datagram with several topics, or a truncated name
+		name = strings.TrimSpace(m.Method + " " + class)
 	}
 	if name == "" {
 		name = "(message)"
 	}
-	if m.dir == ToClient {
+	if m.Dir == ToClient {
 		name = "<- " + name
 	}
 	return name

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
@@ -27,20 +27,9 @@ type Relay struct {
 	copying    atomic.Int64 // memory used by pending copies, in bytes
 }
 
-// New returns a relay for one of the Protocols. Its error for an unknown protocol lists the known ones.
-func New(protocol string, cfg Config) (*Relay, error) {
-	var names []string
-	for _, p := range Protocols() {
-		if p.Name == protocol {
-			return newRelay(p, cfg)
-		}
-		names = append(names, p.Name)
-	}
-	return nil, fmt.Errorf("relay link %q: protocol %q is not known; known are %s", cfg.Link, protocol, strings.Join(names, ", "))
-}
-
-func newRelay(p Protocol, cfg Config) (*Relay, error) {
-	if err := cfg.Framing.Check(p.Name); err != nil {
+// New returns a relay for a protocol.
+func New(p Protocol, cfg Config) (*Relay, error) {
+	if err := p.CheckFraming(cfg.Framing); err != nil {
 		return nil, fmt.Errorf("relay link %q: %w", cfg.Link, err)
 	}
 	if cfg.Whole == 0 {
@@ -58,7 +47,7 @@ func newRelay(p Protocol, cfg Config) (*Relay, error) {
 // Serve relays one client connection until it ends. It closes the upstream connections that it dialed; the
 // caller closes client.
 func (r *Relay) Serve(ctx context.Context, client Client, dial Dial) {
-	r.protocol.serve(r, ctx, client, dial)
+	r.protocol.Serve(ctx, r, client, dial)
 }
 
 // Add makes a rule live for subsequent messages of every connection. The returned function heals it: held
@@ -66,11 +55,7 @@ func (r *Relay) Serve(ctx context.Context, client Client, dial Dial) {
 // rules, the first that chooses a message acts on it.
 func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
 	rule.Match = r.protocol.topic(rule.Match)
-	err = r.protocol.Allows(rule)
-	if err == nil {
-		err = r.cfg.Framing.Allows(r.protocol.Name, rule)
-	}
-	if err != nil {
+	if err = r.protocol.Allows(rule, r.cfg.Framing); err != nil {
 		return nil, fmt.Errorf("add rule %q to link %q: %w", rule.ID, r.cfg.Link, err)
 	}
 	l := &Live{Rule: rule, healed: make(chan struct{})}
@@ -88,26 +73,26 @@ func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
 	}, nil
 }
 
-// record sends one piece of evidence to the sink.
-func (r *Relay) record(l *Live, m Message, stage evidence.Stage, detail string) {
+// Record sends one piece of evidence to the sink.
+func (r *Relay) Record(l *Live, m Message, stage evidence.Stage, detail string) {
 	if stage == evidence.Skipped {
 		l.Count.Skip(detail)
 	}
 	r.cfg.Sink(evidence.Event{
-		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: m.dir == ToServer && stage != evidence.Discarded && !l.Action.OfReply(),
-		Conn: m.conn, Seq: m.seq, Op: m.op, Key: m.key, Class: m.method + " " + r.class(l, m), Bytes: m.bytes, Detail: detail,
+		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: m.Dir == ToServer && stage != evidence.Discarded && !l.Action.OfReply(),
+		Conn: m.Conn, Seq: m.Seq, Op: m.Op, Key: m.Key, Class: m.Method + " " + r.class(l, m), Bytes: m.Bytes, Detail: detail,
 	})
 }
 
 // collateral records that a message was lost together with another one that the rule acted on.
 func (r *Relay) collateral(l *Live, m Message, detail string) {
-	r.record(l, m, evidence.Collateral, detail)
+	r.Record(l, m, evidence.Collateral, detail)
 	l.Count.Collateral()
 }
 
-// applied records that a rule took effect on a message.
-func (r *Relay) applied(l *Live, m Message, detail string) {
-	r.record(l, m, evidence.Applied, detail)
+// Applied records that a rule took effect on a message.
+func (r *Relay) Applied(l *Live, m Message, detail string) {
+	r.Record(l, m, evidence.Applied, detail)
 	r.countApplied(l, m)
 }
 
@@ -124,15 +109,8 @@ func (r *Relay) End() { r.accounting.done() }
 func (r *Relay) Quiesce(ctx context.Context) (toServer, toClient evidence.Accounts, err error) {
 	if !r.accounting.waitIdle(ctx) {
 		if n := r.accounting.tasks.Load(); n > 0 {
-			err = fmt.Errorf("quiesce link %q: %s under way: %w", r.cfg.Link, plural(int(n), "message"), ctx.Err())
+			err = fmt.Errorf("quiesce link %q: %s under way: %w", r.cfg.Link, english.Plural(int(n), "message", ""), ctx.Err())
 		}
 	}
 	return r.accounting.directions[ToServer].accounts(), r.accounting.directions[ToClient].accounts(), err
-}
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return strconv.Itoa(n) + " " + word + "s"
 }

@@ -7,41 +7,41 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// replyCarrier is the interface between the rules and a transport for the answer to a call. The beginning of the
+// ReplyCarrier is the interface between the rules and a transport for the answer to a call. The beginning of the
 // answer has been received.
-type replyCarrier interface {
+type ReplyCarrier interface {
 	Sender
 	Payload
-	serverIdle() // a rule is about to hold the answer back, which leaves the server's connection idle
-	// read reads the whole answer and keeps or discards it. It returns false if the answer is truncated or must
+	ServerIdle() // a rule is about to hold the answer back, which leaves the server's connection idle
+	// Read reads the whole answer and keeps or discards it. It returns false if the answer is truncated or must
 	// be skipped; skip is called with the reason.
-	read(keep bool, skip func(why string)) bool
-	String() string                         // describes the answer that was read
-	forward() (Outcome, error)              // sends the client what was kept and the rest
-	deliver(written func()) (second, error) // repeats the call on a new connection, which is closed if there is an error
+	Read(keep bool, skip func(why string)) bool
+	String() string                               // describes the answer that was read
+	Forward() (Outcome, error)                    // sends the client what was kept and the rest
+	Deliver(written func()) (SecondAnswer, error) // repeats the call on a new connection, which is closed if there is an error
 }
 
-// second is the answer to a copy of a call. Its beginning has been received.
-type second interface {
-	forward() (Outcome, error) // sends it to the client
-	discard() string           // reads and discards it, and describes it
-	close()
+// SecondAnswer is the answer to a copy of a call. Its beginning has been received.
+type SecondAnswer interface {
+	Forward() (Outcome, error) // sends it to the client
+	Discard() string           // reads and discards it, and describes it
+	Close()
 }
 
-// reply processes an answer that a rule acts on to its outcome.
-func (r *Relay) reply(x *Exchange, c replyCarrier) error {
+// Reply processes an answer that a rule acts on to its outcome.
+func (r *Relay) Reply(x *Exchange, c ReplyCarrier) error {
 	t := r.Received(ToClient)
-	if len(x.replyDelays) > 0 {
-		c.serverIdle()
-		x.affected = r.sleep(c.Context(), x.replyDelays, x.msg) || x.affected
+	if len(x.ReplyDelays) > 0 {
+		c.ServerIdle()
+		x.Affected = r.Sleep(c.Context(), x.ReplyDelays, x.Message) || x.Affected
 	}
 	if rule := x.Rule(); rule != nil && (rule.Action.OfReply() || rule.Action == Twice && rule.Second) {
-		damages := x.does(CorruptReply, TruncateReply)
-		holds := rule.Action == LoseReply && rule.ending() == EndHeld
-		switch whole := c.read(damages || holds, func(why string) { r.skip(x, why) }); {
+		damages := x.Does(CorruptReply, TruncateReply)
+		holds := rule.Action == LoseReply && rule.Ending() == EndHeld
+		switch whole := c.Read(damages || holds, func(why string) { r.Skip(x, why) }); {
 		case !whole: // forwarded unchanged
 		case damages:
-			r.change(x, c)
+			r.Damage(x, c)
 		case holds:
 			if !r.holdReply(x, rule, c) {
 				t.End(HeldBack)
@@ -52,63 +52,63 @@ func (r *Relay) reply(x *Exchange, c replyCarrier) error {
 			return r.second(x, rule, c)
 		default:
 			t.End(HeldBack)
-			x.affected = true
-			r.applied(rule, x.msg, c.String()+" lost, then "+string(rule.ending()))
-			r.end(x, rule, c, rule.ending())
+			x.Affected = true
+			r.Applied(rule, x.Message, c.String()+" lost, then "+string(rule.Ending()))
+			r.EndConnection(x, rule, c, rule.Ending())
 			return nil
 		}
 	}
-	outcome, err := c.forward()
+	outcome, err := c.Forward()
 	t.End(outcome)
 	return err
 }
 
 // holdReply holds an answer back until its rule is healed. It returns false if the connection ended first.
-func (r *Relay) holdReply(x *Exchange, rule *Live, c replyCarrier) bool {
+func (r *Relay) holdReply(x *Exchange, rule *Live, c ReplyCarrier) bool {
 	r.Begin()
 	defer r.End()
-	c.serverIdle()
-	return r.hold(c.Context(), x, rule, c.String()+", until healed")
+	c.ServerIdle()
+	return r.Hold(c.Context(), x, rule, c.String()+", until healed")
 }
 
 // second replaces the first answer, which was discarded, by the answer to a copy. The copy is sent only now: it
 // stands for the retry of a caller that did not receive the first answer.
-func (r *Relay) second(x *Exchange, rule *Live, c replyCarrier) error {
+func (r *Relay) second(x *Exchange, rule *Live, c ReplyCarrier) error {
 	r.Begin()
 	defer r.End()
-	d, err := c.deliver(func() { r.repeated(x, rule) })
-	r.record(rule, x.msg, evidence.Discarded, c.String())
+	d, err := c.Deliver(func() { r.repeated(x, rule) })
+	r.Record(rule, x.Message, evidence.Discarded, c.String())
 	if err != nil { // the client sees a lost connection
-		r.record(rule, x.msg, evidence.Collateral, "the copy had no answer: "+err.Error())
-		r.end(x, rule, c, EndReset)
+		r.Record(rule, x.Message, evidence.Collateral, "the copy had no answer: "+err.Error())
+		r.EndConnection(x, rule, c, EndReset)
 		return nil
 	}
-	defer d.close()
+	defer d.Close()
 	t := r.Received(ToClient)
-	outcome, err := d.forward()
+	outcome, err := d.Forward()
 	t.End(outcome)
 	return err
 }
 
 // repeated records that the copy of a message was written.
 func (r *Relay) repeated(x *Exchange, rule *Live) {
-	t := r.Copied(x.msg.dir)
+	t := r.Copied(x.Message.Dir)
 	t.End(Delivered)
-	r.applied(rule, x.msg, "delivered twice")
+	r.Applied(rule, x.Message, "delivered twice")
 }
 
 const (
-	copyTime  = 30 * time.Second // time limit of a second delivery
-	copyBytes = 64 << 20         // memory limit of all pending copies
+	CopyTimeout = 30 * time.Second // time limit of a second delivery
+	copyBytes   = 64 << 20         // memory limit of all pending copies
 )
 
-// twice forwards a call and schedules its copy, at once or late, even if the connection ends meanwhile. The
+// DeliverTwice forwards a call and schedules its copy, at once or late, even if the connection ends meanwhile. The
 // answer to the copy is discarded. If the rule asks for the second answer, the copy is sent after the first
 // answer instead: see reply. size is the memory used by the copy.
-func (r *Relay) twice(x *Exchange, c Carrier, size int, deliver func(written func()) (second, error)) error {
+func (r *Relay) DeliverTwice(x *Exchange, c Carrier, size int, deliver func(written func()) (SecondAnswer, error)) error {
 	rule := x.Rule()
 	scheduled := !rule.Second && r.reserve(x, size)
-	x.affected = x.affected || rule.Second || scheduled
+	x.Affected = x.Affected || rule.Second || scheduled
 	outcome, err := r.Forward(x, c)
 	switch {
 	case !scheduled:
@@ -121,19 +121,19 @@ func (r *Relay) twice(x *Exchange, c Carrier, size int, deliver func(written fun
 }
 
 // repeat sends the copy of a call when it is due and discards the answer.
-func (r *Relay) repeat(x *Exchange, rule *Live, size int, deliver func(written func()) (second, error)) {
+func (r *Relay) repeat(x *Exchange, rule *Live, size int, deliver func(written func()) (SecondAnswer, error)) {
 	defer r.release(size)
 	rule.waitLate()
 	d, err := deliver(func() { r.repeated(x, rule) })
 	if err != nil {
-		r.record(rule, x.msg, evidence.Discarded, "the copy had no answer: "+err.Error())
+		r.Record(rule, x.Message, evidence.Discarded, "the copy had no answer: "+err.Error())
 		return
 	}
-	defer d.close()
+	defer d.Close()
 	t := r.Received(ToClient)
-	answer := d.discard()
+	answer := d.Discard()
 	t.End(Discarded)
-	r.record(rule, x.msg, evidence.Discarded, answer)
+	r.Record(rule, x.Message, evidence.Discarded, answer)
 }
 
 // reserve reserves memory for a copy that is sent alongside the original, or late. It returns false if the limit
@@ -141,7 +141,7 @@ func (r *Relay) repeat(x *Exchange, rule *Live, size int, deliver func(written f
 func (r *Relay) reserve(x *Exchange, size int) bool {
 	if r.copying.Add(int64(size)) > copyBytes {
 		r.copying.Add(-int64(size))
-		r.skip(x, "the copies under way hold too many bytes")
+		r.Skip(x, "the copies under way hold too many bytes")
 		return false
 	}
 	r.Begin()

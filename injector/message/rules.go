@@ -53,17 +53,19 @@ func (r Rule) validate() error {
 
 // Message holds the properties of a message that rules depend on.
 type Message struct {
-	conn, seq             uint64
-	dir                   Dir
-	method, path, op, key string
-	bytes                 int
-	header                func(name string) string // nil if the message has no headers
-	more                  []Topic                  // additional topics; a rule that matches one of them matches the message
-	named                 bool                     // only rules that name its method match
-	traced                bool                     // it carries the run's trace context; set for chosen messages only
+	Conn, Seq uint64
+	Dir       Dir
+	Topic
+	More       []Topic                  // additional topics of a datagram; a rule that matches one of them matches the message
+	Op, Key    string                   // the operation, as it is displayed; the idempotency key or message ID
+	Bytes      int                      // its size
+	Header     func(name string) string // nil if the message has no headers
+	OnlyByName bool                     // only rules that name its method match
+	traced     bool                     // it carries the run's trace context; set for chosen messages only
 }
 
-// Topic is an operation and its object.
+// Topic is an operation and its object: "POST" and "/charge" (HTTP), "INCR" and a key (Redis), "A" and
+// "api.example.com" (DNS), "counter" and "requests.total" (StatsD).
 type Topic struct{ Method, Path string }
 
 // decision holds what the rules chose for a message: delays, and at most one other rule.
@@ -107,9 +109,9 @@ func (r *Relay) decide(m Message) decision {
 		switch {
 		case !hit:
 		case l.Action == Delay:
-			c.delays = append(c.delays, Wait{l, l.delayOf(r.cfg.Link, m.method, class, n)})
+			c.delays = append(c.delays, Wait{l, l.delayOf(r.cfg.Link, m.Method, class, n)})
 		case l.Action == DelayReply:
-			c.replyDelays = append(c.replyDelays, Wait{l, l.delayOf(r.cfg.Link, m.method, class, n)})
+			c.replyDelays = append(c.replyDelays, Wait{l, l.delayOf(r.cfg.Link, m.Method, class, n)})
 		default:
 			c.rule, c.n = l, n
 		}
@@ -120,23 +122,23 @@ func (r *Relay) decide(m Message) decision {
 // class returns the stable part of a path: the rule's template, or the protocol's class of the path.
 func (r *Relay) class(l *Live, m Message) string {
 	if path := l.Match.Path; path == "" || strings.ContainsAny(path, "*>") {
-		return r.protocol.class(m.path)
+		return r.protocol.Class(m.Path)
 	}
 	return l.Match.Path
 }
 
 // hit counts an occurrence, starting at 1, and reports whether the rule chooses it.
 func (l *Live) hit(link, class string, m Message) (uint64, bool) {
-	slot := evidence.Hash(0, 0, m.method, class) % uint64(len(l.seen))
+	slot := evidence.Hash(0, 0, m.Method, class) % uint64(len(l.seen))
 	n := uint64(l.seen[slot].Add(1))
 	switch {
 	case l.First > 0 && n > l.First, l.Every > 0 && n%l.Every != 0, n < l.From, l.To > 0 && n > l.To:
 		return n, false
 	}
 	if l.Sticky {
-		return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, 0, link, l.ID, m.dir.String(), m.method, class, m.key, m.path) < l.Share
+		return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, 0, link, l.ID, m.Dir.String(), m.Method, class, m.Key, m.Path) < l.Share
 	}
-	return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, n, link, l.ID, m.dir.String(), m.method, class) < l.Share
+	return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, n, link, l.ID, m.Dir.String(), m.Method, class) < l.Share
 }
 
 func (l *Live) delayOf(link, method, class string, n uint64) time.Duration {
@@ -156,20 +158,20 @@ func (r *Relay) matches(l *Live, m Message) bool {
 		return true
 	}
 	name, value, _ := strings.Cut(l.Match.Header, ":")
-	return m.header != nil && m.header(strings.TrimSpace(name)) == strings.TrimSpace(value)
+	return m.Header != nil && m.Header(strings.TrimSpace(name)) == strings.TrimSpace(value)
 }
 
 // matchesTopic is like matches but ignores the headers, which are not retained.
 func (r *Relay) matchesTopic(l *Live, m Message) bool {
 	want := l.Match
 	about := func(t Topic) bool {
-		return ((want.Method == "" && !m.named) || strings.EqualFold(want.Method, t.Method)) && (want.Path == "" || r.protocol.matches(want.Path, t.Path))
+		return ((want.Method == "" && !m.OnlyByName) || strings.EqualFold(want.Method, t.Method)) && (want.Path == "" || r.protocol.Matches(want.Path, t.Path))
 	}
-	return l.Dir == m.dir && (want.Key == "" || want.Key == m.key) && (about(Topic{m.method, m.path}) || slices.ContainsFunc(m.more, about))
+	return l.Dir == m.Dir && (want.Key == "" || want.Key == m.Key) && (about(m.Topic) || slices.ContainsFunc(m.More, about))
 }
 
-// matchPath matches "/orders/{id}" segment by segment; a trailing * matches any rest.
-func matchPath(template, path string) bool {
+// MatchPath matches "/orders/{id}" segment by segment; a trailing * matches any rest.
+func MatchPath(template, path string) bool {
 	if prefix, ok := strings.CutSuffix(template, "*"); ok && !strings.Contains(prefix, "{") {
 		return strings.HasPrefix(path, prefix)
 	}
@@ -185,13 +187,13 @@ func matchPath(template, path string) bool {
 	return len(want) == len(got)
 }
 
-// parts returns a function that computes the class of a name: parts that look like identifiers are replaced by
+// ClassByParts returns a function that computes the class of a name: parts that look like identifiers are replaced by
 // "{id}".
-func parts(separator string) func(name string) string {
+func ClassByParts(separator string) func(name string) string {
 	return func(name string) string {
 		list := strings.Split(name, separator)
 		for i, s := range list {
-			if identifier(s) {
+			if IsIdentifier(s) {
 				list[i] = "{id}"
 			}
 		}
@@ -199,9 +201,9 @@ func parts(separator string) func(name string) string {
 	}
 }
 
-// identifier reports whether a segment looks like an identifier: a number, a UUID or other hexadecimal string,
+// IsIdentifier reports whether a segment looks like an identifier: a number, a UUID or other hexadecimal string,
 // or a long word with digits (ULID, base64).
-func identifier(s string) bool {
+func IsIdentifier(s string) bool {
 	digits, hex := 0, 0
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -217,8 +219,8 @@ func identifier(s string) bool {
 	return digits > 0 && (digits == len(s) || (hex == len(s) && len(s) >= 8) || len(s) > 20)
 }
 
-// matchWords matches a pattern in which * stands for any sequence of characters.
-func matchWords(pattern, text string) bool {
+// MatchWords matches a pattern in which * stands for any sequence of characters.
+func MatchWords(pattern, text string) bool {
 	parts := strings.Split(pattern, "*")
 	if len(parts) == 1 {
 		return pattern == text

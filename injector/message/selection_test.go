@@ -1,8 +1,9 @@
-package message
+package message_test
 
 import (
 	"fmt"
 	"math"
+	"net/http"
 	"testing"
 	"time"
 
@@ -10,6 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 )
 
 func TestPathsMatch(t *testing.T) {
@@ -34,31 +38,36 @@ func TestPathsMatch(t *testing.T) {
 		{"*", "/anything", true},
 		{"/", "/", true},
 	} {
-		assert.Equal(t, c.want, matchPath(c.template, c.path), "%s %s", c.template, c.path)
+		assert.Equal(t, c.want, message.MatchPath(c.template, c.path), "%s %s", c.template, c.path)
 	}
 }
 
 func TestMatch(t *testing.T) {
-	r, err := New("http", Config{})
-	require.NoError(t, err)
-	h := &head{raw: []byte("POST /charge HTTP/1.1\r\nTenant:  acme \r\nA: b\r\n\r\n")}
-	m := Message{method: "POST", path: "/charge", key: "k1", header: h.header}
+	header := http.Header{"Tenant": {"acme"}, "A": {"b"}}
+	m := message.Message{Topic: message.Topic{Method: "POST", Path: "/charge"}, Key: "k1", Header: header.Get}
+	matches := func(rule message.Rule) bool {
+		r, err := relaytest.NewRelay("http", message.Config{})
+		require.NoError(t, err)
+		rule.Action = message.Twice
+		_, err = r.Add(rule)
+		require.NoError(t, err)
+		return r.Decide(m, message.Ticket{}).Rule() != nil
+	}
 	for _, c := range []struct {
-		match Match
+		match message.Match
 		want  bool
 	}{
-		{Match{}, true},
-		{Match{Method: "post"}, true},
-		{Match{Method: "GET"}, false},
-		{Match{Path: "/charge", Key: "k1"}, true},
-		{Match{Key: "k2"}, false},
-		{Match{Header: "tenant: acme"}, true},
-		{Match{Header: "Tenant: other"}, false},
-		{Match{Header: "B: b"}, false},
+		{message.Match{}, true},
+		{message.Match{Method: "post"}, true},
+		{message.Match{Method: "GET"}, false},
+		{message.Match{Path: "/charge", Key: "k1"}, true},
+		{message.Match{Key: "k2"}, false},
+		{message.Match{Header: "tenant: acme"}, true},
+		{message.Match{Header: "Tenant: other"}, false},
+		{message.Match{Header: "B: b"}, false},
 	} {
-		assert.Equal(t, c.want, r.matches(&Live{Rule: Rule{Match: c.match}}, m), "%+v", c.match)
+		assert.Equal(t, c.want, matches(message.Rule{Match: c.match}), "%+v", c.match)
 	}
-	assert.False(t, r.matches(&Live{Rule: Rule{Dir: ToClient}}, m), "it travels the other way")
 }
 
 func TestPathClasses(t *testing.T) {
@@ -75,19 +84,19 @@ func TestPathClasses(t *testing.T) {
 		"/static/application-8f7d6a5b4c.js": "/static/application-8f7d6a5b4c.js",
 		"/decade/deadbeef":                  "/decade/deadbeef",
 	} {
-		assert.Equal(t, want, parts("/")(path), path)
+		assert.Equal(t, want, message.ClassByParts("/")(path), path)
 	}
 }
 
 // chosenMessages returns the occurrences that a rule chooses among the first n.
-func chosenMessages(t *testing.T, rule Rule, n int) []int {
-	r, err := New("http", Config{Link: "a -> b"})
+func chosenMessages(t *testing.T, rule message.Rule, n int) []int {
+	r, err := relaytest.NewRelay("http", message.Config{Link: "a -> b"})
 	require.NoError(t, err)
 	_, err = r.Add(rule)
 	require.NoError(t, err)
 	var hits []int
 	for i := 1; i <= n; i++ {
-		if r.decide(Message{method: "POST", path: "/charge"}).rule != nil {
+		if r.Decide(message.Message{Topic: message.Topic{Method: "POST", Path: "/charge"}}, message.Ticket{}).Rule() != nil {
 			hits = append(hits, i)
 		}
 	}
@@ -96,21 +105,21 @@ func chosenMessages(t *testing.T, rule Rule, n int) []int {
 
 func TestCountSelection(t *testing.T) {
 	for name, c := range map[string]struct {
-		rule Rule
+		rule message.Rule
 		want []int
 	}{
-		"all":                {Rule{}, []int{1, 2, 3, 4, 5, 6}},
-		"first":              {Rule{First: 2}, []int{1, 2}},
-		"every":              {Rule{Every: 3}, []int{3, 6}},
-		"from":               {Rule{From: 5}, []int{5, 6}},
-		"to":                 {Rule{To: 2}, []int{1, 2}},
-		"from to":            {Rule{From: 2, To: 4}, []int{2, 3, 4}},
-		"every in from to":   {Rule{Every: 2, From: 3, To: 5}, []int{4}},
-		"another path":       {Rule{Match: Match{Path: "/other"}}, nil},
-		"share of all":       {Rule{Share: 1}, []int{1, 2, 3, 4, 5, 6}},
-		"share close to nil": {Rule{Share: 1e-12}, nil},
+		"all":                {message.Rule{}, []int{1, 2, 3, 4, 5, 6}},
+		"first":              {message.Rule{First: 2}, []int{1, 2}},
+		"every":              {message.Rule{Every: 3}, []int{3, 6}},
+		"from":               {message.Rule{From: 5}, []int{5, 6}},
+		"to":                 {message.Rule{To: 2}, []int{1, 2}},
+		"from to":            {message.Rule{From: 2, To: 4}, []int{2, 3, 4}},
+		"every in from to":   {message.Rule{Every: 2, From: 3, To: 5}, []int{4}},
+		"another path":       {message.Rule{Match: message.Match{Path: "/other"}}, nil},
+		"share of all":       {message.Rule{Share: 1}, []int{1, 2, 3, 4, 5, 6}},
+		"share close to nil": {message.Rule{Share: 1e-12}, nil},
 	} {
-		c.rule.Action = LoseReply
+		c.rule.Action = message.LoseReply
 		assert.Equal(t, c.want, chosenMessages(t, c.rule, 6), name)
 	}
 }
@@ -120,65 +129,49 @@ func TestCountSelection(t *testing.T) {
 func TestShareIsExact(t *testing.T) {
 	const n = 20000
 	for _, share := range []float64{.01, .2, .5, .9} {
-		hits := chosenMessages(t, Rule{Action: LoseReply, Share: share, Seed: 42}, n)
+		hits := chosenMessages(t, message.Rule{Action: message.LoseReply, Share: share, Seed: 42}, n)
 		assert.InDelta(t, n*share, len(hits), 6*math.Sqrt(n*share*(1-share)))
-		assert.Equal(t, hits, chosenMessages(t, Rule{Action: LoseReply, Share: share, Seed: 42}, n))
-		assert.NotEqual(t, hits, chosenMessages(t, Rule{Action: LoseReply, Share: share, Seed: 43}, n))
-		assert.NotEqual(t, hits, chosenMessages(t, Rule{ID: "another", Action: LoseReply, Share: share, Seed: 42}, n))
+		assert.Equal(t, hits, chosenMessages(t, message.Rule{Action: message.LoseReply, Share: share, Seed: 42}, n))
+		assert.NotEqual(t, hits, chosenMessages(t, message.Rule{Action: message.LoseReply, Share: share, Seed: 43}, n))
+		assert.NotEqual(t, hits, chosenMessages(t, message.Rule{ID: "another", Action: message.LoseReply, Share: share, Seed: 42}, n))
 	}
-}
-
-// Jitter is uniformly distributed within [By-Jitter, By+Jitter], with the corresponding mean and spread.
-func TestJitterIsUniform(t *testing.T) {
-	l := &Live{Rule: Rule{Action: Delay, By: 100, Jitter: 40, Seed: 3}}
-	const n = 10000
-	var sum, squares float64
-	for i := range uint64(n) {
-		d := float64(l.delayOf("a -> b", "GET", "/", i))
-		assert.True(t, d >= 60 && d <= 140)
-		sum += d
-		squares += d * d
-	}
-	mean := sum / n
-	assert.InDelta(t, 100, mean, 1.5)
-	assert.InDelta(t, 80/math.Sqrt(12), math.Sqrt(squares/n-mean*mean), 1)
 }
 
 func TestDelaysAddUpAndFirstOtherRuleActs(t *testing.T) {
-	r, err := New("http", Config{})
+	r, err := relaytest.NewRelay("http", message.Config{})
 	require.NoError(t, err)
-	for i, do := range []Rule{{Action: Delay, By: 1}, {Action: Answer, Status: 500, From: 2}, {Action: LoseReply}, {Action: Delay, By: 2}} {
+	for i, do := range []message.Rule{{Action: message.Delay, By: 1}, {Action: message.Answer, Status: 500, From: 2}, {Action: message.LoseReply}, {Action: message.Delay, By: 2}} {
 		do.ID = fmt.Sprint(i)
 		_, err = r.Add(do)
 		require.NoError(t, err)
 	}
 	var got []string
 	for range 2 {
-		c := r.decide(Message{method: "GET", path: "/"})
-		require.Len(t, c.delays, 2)
-		got = append(got, c.rule.ID)
+		c := r.Decide(message.Message{Topic: message.Topic{Method: "GET", Path: "/"}}, message.Ticket{})
+		require.Len(t, c.Delays, 2)
+		got = append(got, c.Rule().ID)
 	}
 	assert.Equal(t, []string{"2", "1"}, got)
 }
 
 func TestInvalidRulesAreRejected(t *testing.T) {
-	r, err := New("http", Config{Link: "orders -> payments"})
+	r, err := relaytest.NewRelay("http", message.Config{Link: "orders -> payments"})
 	require.NoError(t, err)
-	for name, rule := range map[string]Rule{
+	for name, rule := range map[string]message.Rule{
 		"nothing":             {},
 		"unknown":             {Action: "bend"},
-		"share":               {Action: LoseReply, Share: 1.1},
-		"share not a number":  {Action: LoseReply, Share: math.NaN()},
-		"negative share":      {Action: LoseReply, Share: -.1},
-		"from after to":       {Action: LoseReply, From: 3, To: 2},
-		"ending":              {Action: LoseReply, EndWith: "bang"},
-		"no delay":            {Action: Delay},
-		"jitter beyond delay": {Action: Delay, By: 1, Jitter: 2},
-		"interim status":      {Action: Answer, Status: 100},
-		"no status":           {Action: Answer},
-		"no wait":             {Action: Reorder},
-		"second and late":     {Action: Twice, Second: true, Late: time.Second},
-		"late in the past":    {Action: Twice, Late: -time.Second},
+		"share":               {Action: message.LoseReply, Share: 1.1},
+		"share not a number":  {Action: message.LoseReply, Share: math.NaN()},
+		"negative share":      {Action: message.LoseReply, Share: -.1},
+		"from after to":       {Action: message.LoseReply, From: 3, To: 2},
+		"ending":              {Action: message.LoseReply, EndWith: "bang"},
+		"no delay":            {Action: message.Delay},
+		"jitter beyond delay": {Action: message.Delay, By: 1, Jitter: 2},
+		"interim status":      {Action: message.Answer, Status: 100},
+		"no status":           {Action: message.Answer},
+		"no wait":             {Action: message.Reorder},
+		"second and late":     {Action: message.Twice, Second: true, Late: time.Second},
+		"late in the past":    {Action: message.Twice, Late: -time.Second},
 	} {
 		rule.ID = "fault-1"
 		_, err := r.Add(rule)
@@ -186,32 +179,29 @@ func TestInvalidRulesAreRejected(t *testing.T) {
 			assert.Contains(t, err.Error(), `add rule "fault-1" to link "orders -> payments"`)
 		}
 	}
-	_, err = New("smoke signals", Config{Link: "a -> b"})
-	require.Error(t, err)
-	assert.Contains(t, err.Error(), `"smoke signals" is not known; known are dns, grpc, http`)
 }
 
 // Healing twice has no further effect, and a healed rule counts nothing.
 func TestHealingTwice(t *testing.T) {
-	s := startShop(t)
-	f := openLink(t, s.addr, Config{})
-	count, heal := f.addRule(t, Rule{Action: Answer, Status: 500})
+	s := relaytest.StartShop(t)
+	f := relaytest.OpenLink(t, s.Addr, message.Config{})
+	count, heal := f.AddRule(t, message.Rule{Action: message.Answer, Status: 500})
 	heal()
 	heal()
-	p := connect(t, f.addr)
-	p.send(request("GET", "/a"), false)
-	assert.Contains(t, p.readReply(), "1 /a")
-	assert.Equal(t, evidence.Tally{Unit: "calls"}, plain(count))
+	p := relaytest.Connect(t, f.Addr)
+	p.Send(relaytest.HTTPRequest("GET", "/a"), false)
+	assert.Contains(t, p.ReadReply(), "1 /a")
+	assert.Equal(t, evidence.Tally{Unit: "calls"}, relaytest.PlainTally(count))
 }
 
 func TestProtocolTable(t *testing.T) {
 	names := ""
-	for _, p := range Protocols() {
+	for _, p := range protocols.All() {
 		assert.NotEmpty(t, p.Means)
 		assert.NotEmpty(t, p.Actions)
 		assert.Less(t, names, p.Name, "sorted by name")
 		names = p.Name
-		r, err := New(p.Name, dialects[p.Name].cfg)
+		r, err := message.New(p, relaytest.Cases[p.Name].Cfg)
 		require.NoError(t, err)
 		require.NotNil(t, r)
 	}

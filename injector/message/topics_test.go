@@ -1,4 +1,4 @@
-package message
+package message_test
 
 import (
 	"fmt"
@@ -6,31 +6,34 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
+	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
 // A single word in a match is an operation if the protocol has one of that name, in any case.
 func TestOperationsIgnoreCase(t *testing.T) {
 	for _, c := range []struct {
 		protocol, word string
-		want           Match
+		want           bool
 	}{
-		{"redis", "incr", Match{Method: "incr"}},
-		{"redis", "JSON.SET", Match{Method: "JSON.SET"}},
-		{"redis", "stock:1", Match{Path: "stock:1"}},
-		{"postgres", "insert", Match{Method: "insert"}},
-		{"postgres", "orders", Match{Path: "orders"}},
-		{"nats", "pub", Match{Method: "pub"}},
-		{"nats", "orders.>", Match{Path: "orders.>"}},
-		{"dns", "aaaa", Match{Method: "aaaa"}},
-		{"dns", "example.com", Match{Path: "example.com"}},
-		{"statsd", "counter", Match{Method: "counter"}},
-		{"statsd", "requests.total", Match{Path: "requests.total"}},
-		{"lines", "incr", Match{Method: "incr"}},
-		{"http", "/charge", Match{Path: "/charge"}},
+		{"redis", "incr", true},
+		{"redis", "JSON.SET", true},
+		{"redis", "stock:1", false},
+		{"postgres", "insert", true},
+		{"postgres", "orders", false},
+		{"nats", "pub", true},
+		{"nats", "orders.>", false},
+		{"dns", "aaaa", true},
+		{"dns", "example.com", false},
+		{"statsd", "counter", true},
+		{"statsd", "requests.total", false},
+		{"lines", "incr", true},
+		{"http", "/charge", false},
 	} {
-		p, ok := ProtocolOf(c.protocol)
+		p, ok := relaytest.ProtocolOf(c.protocol)
 		require.True(t, ok)
-		assert.Equal(t, c.want, p.topic(Match{Path: c.word}), fmt.Sprint(c.protocol, " ", c.word))
+		assert.Equal(t, c.want, p.Operation != nil && p.Operation(c.word), fmt.Sprint(c.protocol, " ", c.word))
 	}
 }
 
@@ -40,15 +43,15 @@ func TestLowerCaseOperationTakesEffect(t *testing.T) {
 		"lines": {"INCR", "incr a\n", "5 is it\n"},
 	} {
 		t.Run(protocol, func(t *testing.T) {
-			s := startScript(t)
-			f := openLinkFor(t, protocol, s.addr, dialects[protocol].cfg)
-			count, _ := f.addRule(t, Rule{Action: CorruptReply, Match: Match{Path: c.word}})
-			client := connect(t, f.addr)
-			server := s.accept(t)
-			client.send(c.message, false)
-			server.expect(c.message)
-			server.send(c.answer, false)
-			waitUntil(t, "it acts", func() bool { return count.Tally().Affected == 1 })
+			s := relaytest.StartScript(t)
+			f := relaytest.OpenLinkFor(t, protocol, s.Addr, relaytest.Cases[protocol].Cfg)
+			count, _ := f.AddRule(t, message.Rule{Action: message.CorruptReply, Match: message.Match{Path: c.word}})
+			client := relaytest.Connect(t, f.Addr)
+			server := s.Accept(t)
+			client.Send(c.message, false)
+			server.Expect(c.message)
+			server.Send(c.answer, false)
+			relaytest.WaitUntil(t, "it acts", func() bool { return count.Tally().Affected == 1 })
 		})
 	}
 }

@@ -1,0 +1,84 @@
+package relaytest
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// MisbehaveHTTP2 opens streams, cancels some, and disconnects in one way or another. Errors of writes after the end of
+// the connection are expected.
+func MisbehaveHTTP2(c Peer, random *rand.Rand) {
+	p := NewHTTP2Peer(c)
+	defer p.Close()
+	_, _ = p.WriteText(Preface, false)
+	_ = p.WriteSettings()
+	for range 1 + random.IntN(8) {
+		id := p.next
+		p.next += 2
+		p.Responses[id] = &HTTP2Response{}
+		size := random.IntN(8 << 10)
+		list := []string{":method: POST", ":scheme: http", ":authority: x", ":path: " + []string{"/charge", "/large", "/a"}[random.IntN(3)], "x-n: " + fmt.Sprint(random.IntN(3))}
+		if random.IntN(2) == 0 {
+			list = append(list, fmt.Sprint("content-length: ", size))
+		}
+		_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: p.EncodeFields(list...), EndHeaders: true})
+		if random.IntN(5) > 0 {
+			_ = p.WriteDataPadded(id, random.IntN(5) > 0, make([]byte, size), make([]byte, random.IntN(20)))
+		}
+		if random.IntN(4) == 0 {
+			_ = p.WriteRSTStream(id, http2.ErrCodeCancel)
+		}
+		_ = p.WriteWindowUpdate(id, 100)
+	}
+	_ = p.SetReadDeadline(time.Now().Add(time.Duration(random.IntN(50)) * time.Millisecond))
+	for {
+		f, err := p.ReadFrame()
+		if err != nil {
+			break
+		}
+		p.HandleFrame(f)
+	}
+	switch random.IntN(3) {
+	case 0:
+		p.Reset()
+	case 1:
+		_ = p.CloseWrite()
+		_ = p.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		_, _ = io.Copy(io.Discard, p.Peer)
+	}
+}
+
+// Misbehave sends a few requests ahead of their answers and disconnects in one way or another.
+func Misbehave(p Peer, random *rand.Rand) {
+	defer p.Close()
+	var text strings.Builder
+	for range 1 + random.IntN(6) {
+		switch random.IntN(5) {
+		case 0:
+			text.WriteString(HTTPRequest("GET", "/a"))
+		case 1:
+			text.WriteString(HTTPPost("/charge", strings.Repeat("x", random.IntN(8<<10))))
+		case 2:
+			text.WriteString("POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+		case 3:
+			text.WriteString(HTTPRequest("HEAD", "/h"))
+		case 4:
+			text.WriteString(HTTPRequest("GET", "/large"))
+		}
+	}
+	_, _ = p.WriteText(text.String(), false)
+	_ = p.SetReadDeadline(time.Now().Add(time.Duration(random.IntN(30)) * time.Millisecond))
+	_, _ = io.CopyN(io.Discard, p, int64(random.IntN(4<<10)))
+	switch random.IntN(3) {
+	case 0:
+		p.Reset()
+	case 1:
+		_ = p.CloseWrite()
+		_, _ = io.Copy(io.Discard, p)
+	}
+}

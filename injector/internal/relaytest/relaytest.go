@@ -1,0 +1,329 @@
+// Package relaytest holds what the tests of relays have in common: links with a relay, raw clients and servers,
+// conversations, and real servers of each protocol.
+package relaytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// Main runs the tests of a package. They may use the protocols by name. It fails if goroutines are left.
+func Main(m *testing.M, protocols ...message.Protocol) {
+	table = protocols
+	message.CheckTickets()
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(Starter))
+}
+
+// Starter is the goroutine that starts processes; it never ends.
+const Starter = "github.com/firedrill-dev/firedrill/injector/process.init.func1.1"
+
+const (
+	Patience = 20 * time.Second       // limit for what must happen
+	Quiet    = 100 * time.Millisecond // how long a peer must receive nothing
+)
+
+// TestLink is a relay on a link.
+type TestLink struct {
+	*message.Relay
+	Addr string
+	Link *link.Link
+
+	mu     sync.Mutex
+	events []evidence.Event
+	calls  []message.Call
+}
+
+func OpenProtocol(t testing.TB, p message.Protocol, upstream string, cfg message.Config) *TestLink {
+	t.Helper()
+	return OpenLinkOn(t, p, link.Config{Upstream: upstream}, cfg)
+}
+
+// OpenLinkOn opens a link with a configuration, for example with TLS.
+func OpenLinkOn(t testing.TB, p message.Protocol, on link.Config, cfg message.Config) *TestLink {
+	t.Helper()
+	f := &TestLink{}
+	if cfg.Link == "" {
+		cfg.Link = "orders -> payments"
+	}
+	if cfg.Sink == nil { // the evidence of tests with many messages is not kept
+		cfg.Sink = func(e evidence.Event) { f.mu.Lock(); f.events = append(f.events, e); f.mu.Unlock() }
+		cfg.Calls = func(c message.Call) { f.mu.Lock(); f.calls = append(f.calls, c); f.mu.Unlock() }
+	}
+	r, err := message.New(p, cfg)
+	require.NoError(t, err)
+	f.Relay = r
+	t.Cleanup(func() { f.CheckAccounts(t) }) // after the link has been closed
+	f.Link = serveLinkOn(t, on, func(ctx context.Context, c link.Conn, dial message.Dial) { r.Serve(ctx, c, dial) })
+	f.Addr = f.Link.Addr()
+	return f
+}
+
+// ServeLink opens a link whose connections are handled by serve. It is closed after the test.
+func ServeLink(t testing.TB, upstream string, serve func(context.Context, link.Conn, message.Dial)) *link.Link {
+	t.Helper()
+	return serveLinkOn(t, link.Config{Upstream: upstream}, serve)
+}
+
+func serveLinkOn(t testing.TB, on link.Config, serve func(context.Context, link.Conn, message.Dial)) *link.Link {
+	t.Helper()
+	on.Name = "orders -> payments"
+	on.Serve = func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {
+		serve(ctx, c, dial)
+	}
+	l, err := link.Open(on)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	return l
+}
+
+// CheckAccounts quiesces the relay and checks that the accounts add up.
+func (f *TestLink) CheckAccounts(t testing.TB) (toServer, toClient evidence.Accounts) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	s, c, err := f.Quiesce(ctx)
+	require.NoError(t, err)
+	for _, b := range []evidence.Accounts{s, c} {
+		assert.Empty(t, b.Wrong(), "to server %+v, to client %+v", s, c)
+	}
+	return s, c
+}
+
+// AddRule adds a rule with a counter.
+func (f *TestLink) AddRule(t testing.TB, r message.Rule) (count *evidence.Counter, heal func()) {
+	t.Helper()
+	if r.ID == "" {
+		r.ID = "fault-1"
+	}
+	r.Count = evidence.NewCounter("calls")
+	undo, err := f.Add(r)
+	require.NoError(t, err)
+	return r.Count, func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), Patience)
+		defer cancel()
+		require.NoError(t, undo(ctx))
+	}
+}
+
+// Recorded returns the evidence of a stage so far.
+func (f *TestLink) Recorded(stage evidence.Stage) []evidence.Event {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []evidence.Event
+	for _, e := range f.events {
+		if e.Stage == stage {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+func (f *TestLink) FinishedCalls() []message.Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]message.Call(nil), f.calls...)
+}
+
+// WaitUntil waits for a condition.
+func WaitUntil(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(Patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			require.FailNow(t, "did not come about: "+what)
+		}
+	}
+}
+
+// Peer is a raw TCP end of a conversation.
+type Peer struct {
+	*net.TCPConn
+	T testing.TB
+}
+
+func Connect(t testing.TB, addr string) Peer {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return Peer{c.(*net.TCPConn), t}
+}
+
+func (p Peer) Reset() {
+	_ = p.SetLinger(0)
+	_ = p.Close()
+}
+
+// Send writes text, as a whole or byte by byte.
+func (p Peer) Send(text string, single bool) {
+	p.T.Helper()
+	step := len(text)
+	if single {
+		step = 1
+	}
+	for i := 0; i < len(text); i += step {
+		_, err := io.WriteString(p, text[i:i+step])
+		require.NoError(p.T, err)
+	}
+}
+
+// Expect reads exactly this text.
+func (p Peer) Expect(text string) {
+	p.T.Helper()
+	require.NoError(p.T, p.SetReadDeadline(time.Now().Add(Patience)))
+	buf := make([]byte, len(text))
+	n, err := io.ReadFull(p, buf)
+	require.Equal(p.T, text, string(buf[:n]))
+	require.NoError(p.T, err)
+}
+
+// ReadToEnd reads until the end of the connection. It returns how the connection ended: "closed", "reset" or, on
+// a timeout, "silence".
+func (p Peer) ReadToEnd(within time.Duration) (rest, how string) {
+	p.T.Helper()
+	require.NoError(p.T, p.SetReadDeadline(time.Now().Add(within)))
+	all, err := io.ReadAll(p)
+	switch {
+	case err == nil:
+		return string(all), "closed"
+	case errors.Is(err, syscall.ECONNRESET):
+		return string(all), "reset"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return string(all), "silence"
+	}
+	return string(all), err.Error()
+}
+
+// ReadReply reads one response with a Content-Length, as text.
+func (p Peer) ReadReply() string {
+	p.T.Helper()
+	require.NoError(p.T, p.SetReadDeadline(time.Now().Add(Patience)))
+	var b strings.Builder
+	one := make([]byte, 1)
+	for !strings.HasSuffix(b.String(), "\r\n\r\n") {
+		if _, err := p.Read(one); err != nil {
+			require.NoError(p.T, err, "after %q", b.String())
+		}
+		b.WriteByte(one[0])
+	}
+	var size int
+	for line := range strings.SplitSeq(b.String(), "\r\n") {
+		_, _ = fmt.Sscanf(strings.ToLower(line), "content-length: %d", &size)
+	}
+	body := make([]byte, size)
+	_, err := io.ReadFull(p, body)
+	require.NoError(p.T, err)
+	return b.String() + string(body)
+}
+
+// ScriptedServer is an upstream whose connections the test controls.
+type ScriptedServer struct {
+	Addr  string
+	Conns chan Peer
+}
+
+func StartScript(t testing.TB) *ScriptedServer {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := &ScriptedServer{Addr: ln.Addr().String(), Conns: make(chan Peer, 64)}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = c.Close() })
+			s.Conns <- Peer{c.(*net.TCPConn), t}
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); wg.Wait() })
+	return s
+}
+
+func (s *ScriptedServer) Accept(t testing.TB) Peer {
+	t.Helper()
+	select {
+	case p := <-s.Conns:
+		return p
+	case <-time.After(Patience):
+		require.FailNow(t, "no connection came to the upstream")
+		return Peer{}
+	}
+}
+
+// TestShop is a real net/http server that counts its executions. It replies "<n> <path>" to the n-th.
+type TestShop struct {
+	Addr string
+	Done atomic.Int64
+	mu   sync.Mutex
+	Log  []string
+}
+
+func StartShop(t testing.TB) *TestShop {
+	s := &TestShop{}
+	s.Addr = ServeOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		size, _ := io.Copy(io.Discard, r.Body)
+		n := s.Done.Add(1)
+		s.mu.Lock()
+		s.Log = append(s.Log, fmt.Sprintf("%s %s %d", r.Method, r.URL.Path, size))
+		s.mu.Unlock()
+		if r.URL.Path == "/large" {
+			_, _ = w.Write(make([]byte, 1<<20))
+			return
+		}
+		text := fmt.Sprintf("%d %s", n, r.URL.Path)
+		w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+		if n > 1 && r.URL.Path == "/once" {
+			w.WriteHeader(http.StatusConflict)
+		}
+		_, _ = io.WriteString(w, text)
+	}))
+	return s
+}
+
+// ServeOn starts a server of HTTP/1.1 and h2c with small windows, which it enforces.
+func ServeOn(t testing.TB, handler http.Handler) (addr string) {
+	srv := httptest.NewUnstartedServer(handler)
+	srv.Config.Protocols = &http.Protocols{}
+	srv.Config.Protocols.SetHTTP1(true)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Config.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	return srv.Listener.Addr().String()
+}
+
+func (s *TestShop) Executed() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.Log...)
+}
+
+func HTTPRequest(method, path string, more ...string) string {
+	return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: payments\r\n%s\r\n", method, path, strings.Join(more, ""))
+}
+
+func HTTPPost(path, body string) string {
+	return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: payments\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+}

@@ -1,0 +1,144 @@
+package relaytest
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/process"
+)
+
+// FindProgram finds the program of a real server. If it is missing, the test is skipped, or fails where all tests
+// must run.
+func FindProgram(t testing.TB, name, debian string) string {
+	t.Helper()
+	if path, err := process.LookPath(name); err == nil {
+		return path
+	}
+	if os.Getenv("FIREDRILL_MUST_RUN") != "" {
+		require.FailNow(t, name+" is not installed", "apt-get install %s", debian)
+	}
+	t.Skipf("%s is not installed: apt-get install %s", name, debian)
+	return ""
+}
+
+// server starts a real server on a free port, in a directory of its own. Its arguments may contain {port} and
+// {dir}.
+func StartServer(t testing.TB, args ...string) (addr string) {
+	t.Helper()
+	addr = freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	dir := t.TempDir()
+	for i, arg := range args {
+		args[i] = strings.NewReplacer("{port}", port, "{dir}", dir).Replace(arg)
+	}
+	svc, err := process.Start(t.Context(), process.Spec{
+		Name: filepath.Base(args[0]), Args: args, Dir: dir, Log: filepath.Join(dir, "log"), Ready: process.Ready{TCP: addr, Within: 30 * time.Second}, Grace: 5 * time.Second,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, svc.Stop(context.Background())) })
+	return addr
+}
+
+// freeAddr returns a free address below the system's ephemeral ports, so that no outgoing connection takes the
+// port.
+func freeAddr(t testing.TB) string {
+	for {
+		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10000+rand.IntN(10000))) //nolint:gosec // any will do
+		if err == nil {
+			require.NoError(t, ln.Close())
+			return ln.Addr().String()
+		}
+		require.NoError(t, t.Context().Err(), "%v", err)
+	}
+}
+
+func RedisServer(t testing.TB) string {
+	return StartServer(t, FindProgram(t, "redis-server", "redis-server"), "--port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}", "--save", "", "--appendonly", "no")
+}
+
+// identity is a certificate for 127.0.0.1 and the CA that issued it.
+type identity struct {
+	own  tls.Certificate
+	Pool *x509.CertPool
+}
+
+// NewIdentity returns a certificate that is its own CA.
+func NewIdentity(t testing.TB) identity {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.StartTLS()
+	srv.Close()
+	id := identity{srv.TLS.Certificates[0], x509.NewCertPool()}
+	id.Pool.AddCert(srv.Certificate())
+	return id
+}
+
+func (id identity) Server() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{id.own}} }
+
+func (id identity) Client() *tls.Config {
+	return &tls.Config{RootCAs: id.Pool, ServerName: "127.0.0.1"}
+}
+
+// files writes the certificate and its key as PEM files.
+func (id identity) files(t testing.TB) (cert, key string) {
+	t.Helper()
+	raw, err := x509.MarshalPKCS8PrivateKey(id.own.PrivateKey)
+	require.NoError(t, err)
+	cert, key = filepath.Join(t.TempDir(), "cert"), filepath.Join(t.TempDir(), "key")
+	require.NoError(t, os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: id.own.Certificate[0]}), 0o600))
+	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), 0o600))
+	return cert, key
+}
+
+// RedisServerTLS starts redis-server with only a TLS port.
+func RedisServerTLS(t testing.TB) string {
+	cert, key := NewIdentity(t).files(t)
+	return StartServer(t, FindProgram(t, "redis-server", "redis-server"), "--port", "0", "--tls-port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}", "--save", "", "--appendonly", "no",
+		"--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
+}
+
+// PostgresServer starts PostgreSQL without authentication. It refuses to run as root, so it uses the user of
+// Debian's package.
+func PostgresServer(t testing.TB) (addr string) {
+	initdb, postgres := FindProgram(t, "initdb", "postgresql"), FindProgram(t, "postgres", "postgresql")
+	var as []string
+	if os.Geteuid() == 0 {
+		as = []string{FindProgram(t, "setpriv", "util-linux"), "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}
+	}
+	dir, err := os.MkdirTemp("", "postgres") // only root may read t.TempDir
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // that user's files are its own
+	data := filepath.Join(dir, "data")
+	args := slices.Concat(as, []string{initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8"})
+	init := exec.CommandContext(t.Context(), args[0], args[1:]...) //nolint:gosec // a test's
+	init.Dir = dir
+	out, err := init.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	addr = StartServer(t, append(as, postgres, "-D", data, "-p", "{port}", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")...)
+	WaitUntil(t, "it has started up", func() bool { // it accepts connections earlier
+		c, err := PGDial(t.Context(), addr)
+		if err == nil {
+			_ = c.Close(t.Context())
+		}
+		return err == nil
+	})
+	return addr
+}

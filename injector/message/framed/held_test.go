@@ -1,0 +1,71 @@
+package framed
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// If a server closes its connection while a message or an answer is held, the relay cannot redial, and records
+// that holding caused it.
+func TestConnectionsBrokenByHoldingAreCounted(t *testing.T) {
+	ping, pong := "*1\r\n$4\r\nPING\r\n", "+PONG\r\n"
+	for name, c := range map[string]struct {
+		rule   message.Rule
+		play   func(client, server relaytest.Peer, heal func())
+		broken int64
+	}{
+		"a message is held":     {message.Rule{Action: message.Delay, By: time.Hour}, func(_, s relaytest.Peer, _ func()) { _ = s.Close() }, 1},
+		"a message met the end": {message.Rule{Action: message.Delay, By: time.Millisecond}, func(_, s relaytest.Peer, _ func()) { s.Expect(ping); s.Reset() }, 1},
+		"an answer is held": {message.Rule{Action: message.LoseReply, EndWith: message.EndHeld}, func(_, s relaytest.Peer, heal func()) {
+			s.Expect(ping)
+			s.Send(pong, false)
+			_ = s.Close()
+			time.Sleep(relaytest.Quiet)
+			heal()
+		}, 1},
+		"an answer is late":    {message.Rule{Action: message.DelayReply, By: relaytest.Quiet}, func(_, s relaytest.Peer, _ func()) { s.Expect(ping); s.Send(pong, false); _ = s.Close() }, 1},
+		"the server's own end": {message.Rule{Action: message.DelayReply, By: relaytest.Quiet}, func(_, s relaytest.Peer, _ func()) { s.Expect(ping); _ = s.Close() }, 0},
+		"the server's own end later": {message.Rule{Action: message.Delay, By: time.Millisecond}, func(_, s relaytest.Peer, _ func()) {
+			s.Expect(ping)
+			time.Sleep(2 * message.CrossingTime)
+			_ = s.Close()
+		}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := relaytest.StartScript(t)
+			f := relaytest.OpenLinkFor(t, "redis", s.Addr, message.Config{})
+			count, heal := f.AddRule(t, c.rule)
+			client := relaytest.Connect(t, f.Addr)
+			server := s.Accept(t)
+			client.Send(ping, false)
+			relaytest.WaitUntil(t, "it is seen", func() bool { return count.Tally().Seen == 1 })
+			c.play(client, server, heal)
+			client.ReadToEnd(relaytest.Patience)
+			relaytest.WaitUntil(t, "it is over", func() bool { return f.Link.Counters().Live == 0 || c.broken == count.Tally().Broken })
+			assert.Equal(t, c.broken, count.Tally().Broken)
+		})
+	}
+}
+
+// Redis closes connections that are idle for a second; commands are held for three.
+func TestRedisClosesIdleHeldConnection(t *testing.T) {
+	addr := relaytest.StartServer(t, relaytest.FindProgram(t, "redis-server", "redis-server"), "--port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}", "--save", "", "--timeout", "1")
+	f := relaytest.OpenLinkFor(t, "redis", addr, message.Config{})
+	client := goredis.NewClient(&goredis.Options{Addr: f.Addr, MaxRetries: -1, PoolSize: 1, DisableIdentity: true})
+	defer client.Close()
+	require.NoError(t, client.Set(t.Context(), "a", "b", 0).Err())
+	count, heal := f.AddRule(t, message.Rule{Action: message.Delay, By: 4 * time.Second, Match: message.Match{Method: "GET"}})
+	defer heal()
+	ctx, cancel := context.WithTimeout(t.Context(), relaytest.Patience)
+	defer cancel()
+	require.Error(t, client.Get(ctx, "a").Err())
+	assert.EqualValues(t, 1, count.Tally().Broken)
+}

@@ -1,0 +1,247 @@
+package http2
+
+import (
+	"encoding/binary"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
+)
+
+// answer processes headers from the server: an interim answer, the head of the final answer, or its trailers.
+// The lock is held.
+func (c *Conn) answer(s *stream, f *frame) {
+	if f.endsStream() {
+		s.code = field(f.fields, "grpc-status")
+	}
+	status, _ := strconv.Atoi(field(f.fields, ":status"))
+	if !s.isCall || s.answerBegun || status/100 == 1 {
+		return
+	}
+	s.answerBegun, s.status = true, status
+	s.eventStream = strings.HasPrefix(field(f.fields, "content-type"), "text/event-stream")
+	c.Relay.CountPassed(s.Overtaken)
+	rule, delayed := s.Rule(), len(s.ReplyDelays) > 0
+	acts := rule != nil && (rule.Action.OfReply() || (rule.Action == message.Twice && rule.Second))
+	switch {
+	case !acts && !delayed:
+	case c.rulesDisabled && acts:
+		c.Relay.Skip(&s.Exchange, ErrNotHTTP2.Error())
+	case c.rulesDisabled:
+		s.Skipped = ErrNotHTTP2.Error()
+	default:
+		// An answer that may be forwarded later is held, any other is discarded.
+		s.down.holding = !acts || s.grpc || delayed || s.Does(message.CorruptReply, message.TruncateReply) || rule.Ending() == message.EndHeld
+		s.down.dropping = !s.down.holding
+		c.intercept(s, &s.down, func(s *stream) {
+			_ = c.Relay.Reply(&s.Exchange, &replyCarrier{Conn: c, payload: payload{c, s, &c.toClient}, s: s, otherwise: message.Collateral})
+		})
+		return
+	}
+	reply := c.Relay.Received(message.ToClient)
+	if s.down.dropping || c.toClient.outputClosed {
+		reply.End(message.Collateral)
+		return
+	}
+	reply.End(message.Delivered)
+}
+
+// replyCarrier is an answer that a rule acts on. Its headers have been received.
+type replyCarrier struct {
+	*Conn
+	payload
+	s         *stream
+	text      string          // description of the answer that was read
+	otherwise message.Outcome // the outcome if the client does not get the answer
+	done      bool            // the connection has ended
+}
+
+func (p *replyCarrier) Report(status int) { p.Relay.Report(&p.s.Exchange, status) }
+
+func (p *replyCarrier) End(ending message.Ending, lost func(message.Message)) {
+	p.endStream(p.s, ending, lost)
+}
+
+func (*replyCarrier) ServerIdle() {}
+
+func (p *replyCarrier) String() string { return p.text }
+
+func (p *replyCarrier) Read(keep bool, skip func(why string)) bool {
+	s := p.s
+	why := p.awaitWhole(&p.toClient, s, !s.grpc && !s.eventStream)
+	if why == wholeMessage && p.hasSeveralMessages(s) {
+		why = openEnded
+	}
+	switch why {
+	case wholeMessage:
+		p.Mu.Lock()
+		p.text = s.describe() // a reset may still follow the end of the stream
+		p.Mu.Unlock()
+		if !keep {
+			p.discardAnswer(s)
+		}
+		return true
+	case truncatedMessage: // the failure of the upstream, forwarded as such
+		p.otherwise = message.HeldBack
+	case connectionOver:
+		p.done = true
+	default:
+		skip(why)
+	}
+	return false
+}
+
+// Forward sends the client the buffered part of an answer, unless it no longer wants it.
+func (p *replyCarrier) Forward() (message.Outcome, error) {
+	if p.done {
+		return message.HeldBack, nil
+	}
+	s := p.s
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	if s.up.reset || s.down.dropping || p.toClient.outputClosed || p.EndedByRule || p.Ctx.Err() != nil {
+		s.status = 0
+		s.down.holding = false
+		p.toClient.discardHeld(s)
+		return p.otherwise, nil
+	}
+	outcome := p.otherwise // discarded on arrival, and truncated
+	if slices.ContainsFunc(s.down.queue, func(f frame) bool { return f.hasHeaders() }) {
+		outcome = message.Delivered
+	}
+	p.toClient.release(s)
+	return outcome, nil
+}
+
+func (p *replyCarrier) Deliver(written func()) (message.SecondAnswer, error) {
+	return p.Conn.deliver(p.s, written)
+}
+
+// hasSeveralMessages reports whether the server sent more than one gRPC message, as only streaming calls do.
+func (c *Conn) hasSeveralMessages(s *stream) bool {
+	if !s.grpc {
+		return false
+	}
+	c.Mu.Lock()
+	defer c.Mu.Unlock()
+	return grpcMessages(s.down.body()) > 1
+}
+
+// discardAnswer discards the buffered answer and everything that follows it.
+func (c *Conn) discardAnswer(s *stream) {
+	c.Mu.Lock()
+	defer c.Mu.Unlock()
+	s.down.holding, s.down.dropping = false, true
+	c.toClient.discardHeld(s)
+}
+
+// describe describes the answer. The lock is held.
+func (s *stream) describe() string {
+	text := DescribeReply(s.status, int64(s.down.size))
+	if s.code != "" {
+		text += ", grpc-status " + s.code + " " + grpcName(s.code)
+	}
+	return text
+}
+
+// cannedAnswer returns an answer generated without the upstream. With a gRPC code it consists of trailers only.
+func (s *stream) cannedAnswer() (status int, detail string, frames []frame) {
+	rule := s.Rule()
+	if s.grpc && rule.Code != "" {
+		code := grpcCode(rule.Code)
+		fields := []hpack.HeaderField{
+			{Name: ":status", Value: "200"}, {Name: "content-type", Value: "application/grpc"},
+			{Name: "grpc-status", Value: code}, {Name: "grpc-message", Value: grpcName(code) + " injected"},
+		}
+		if rule.RetryAfter > 0 {
+			fields = append(fields, hpack.HeaderField{Name: "grpc-retry-pushback-ms", Value: strconv.FormatInt(rule.RetryAfter.Milliseconds(), 10)})
+		}
+		return 200, "answered with grpc-status " + code + " " + grpcName(code), []frame{{kind: frameHeaders, flags: flagEnd, fields: fields}}
+	}
+	fields := []hpack.HeaderField{{Name: ":status", Value: strconv.Itoa(rule.Status)}}
+	if rule.RetryAfter > 0 {
+		fields = append(fields, hpack.HeaderField{Name: "retry-after", Value: strconv.Itoa(int((rule.RetryAfter + time.Second - 1) / time.Second))})
+	}
+	text := []byte(strconv.Itoa(rule.Status) + " injected\n")
+	if rule.Status == 204 || rule.Status == 304 {
+		text = nil
+	} else {
+		fields = append(fields, hpack.HeaderField{Name: "content-type", Value: "text/plain"}, hpack.HeaderField{Name: "content-length", Value: strconv.Itoa(len(text))})
+	}
+	frames = []frame{{kind: frameHeaders, fields: fields}}
+	if s.isHead || text == nil {
+		frames[0].flags = flagEnd
+	} else {
+		frames = append(frames, frame{kind: frameData, flags: flagEnd, payload: text, cost: len(text), credited: true})
+	}
+	return rule.Status, "answered with status " + strconv.Itoa(rule.Status), frames
+}
+
+// goAway forwards the server's GOAWAY (RFC 9113, section 6.8). It translates the last stream ID, which may
+// differ at the client, and resets the client's streams that the server will not process. The lock is held.
+func (c *Conn) goAway(f *frame) {
+	last := binary.BigEndian.Uint32(f.payload) & maxStreamID
+	if !c.modified || last == maxStreamID {
+		c.toClient.add(f.raw)
+		return
+	}
+	var top uint32
+	for _, s := range c.streams {
+		if s.isCall && s.serverID != 0 && s.serverID <= last {
+			top = max(top, s.id)
+		}
+	}
+	var held []*stream
+	if binary.BigEndian.Uint32(f.payload[4:]) == noError {
+		held = c.heldStreams()
+	}
+	for _, s := range held {
+		c.alone, top = true, max(top, s.id)
+	}
+	binary.BigEndian.PutUint32(f.payload, top)
+	c.toClient.add(f.raw)
+	for _, s := range c.streams {
+		if !slices.Contains(held, s) && s.isCall && s.id <= top && !s.blackholed && (s.serverID == 0 || s.serverID > last) && !s.down.ended {
+			c.toClient.accept(s, &frame{kind: frameReset, payload: []byte{0, 0, 0, refusedStream}})
+			s.up.dropping = true
+		}
+	}
+}
+
+// endStream ends the connection of a call that a rule lost, with all its streams; for silence, it ends only this
+// stream. The other calls on the connection are lost.
+func (c *Conn) endStream(s *stream, ending message.Ending, lost func(message.Message)) {
+	c.Mu.Lock()
+	s.status = 0
+	if ending == message.EndSilence {
+		s.blackholed, s.up.dropping, s.down.dropping = true, true, true
+		c.Mu.Unlock()
+		return
+	}
+	s.down.ended = true
+	var others []message.Message
+	for _, other := range c.inOrder() {
+		if other != s && other.isCall && !other.reported {
+			others = append(others, other.Message)
+		}
+	}
+	c.toClient.outputClosed = true
+	c.Mu.Unlock()
+	for _, other := range others {
+		lost(other)
+	}
+	if ending == message.EndClosed {
+		_ = c.toClient.flush()
+	}
+	c.EndClient(ending)
+}
+
+// DescribeReply describes an answer of HTTP with a body of n bytes, for the evidence.
+func DescribeReply(status int, n int64) string {
+	return "status " + strconv.Itoa(status) + ", " + english.Plural(int(n), "byte", "")
+}
