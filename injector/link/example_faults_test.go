@@ -11,9 +11,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// A link needs no other part of Firedrill. This is how a Go test can check what its client does while a dependency is
-// unreachable.
-func Example() {
+// The counter of a fault shows whether a connection met it.
+func ExampleLink_CutOff() {
 	dependency := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
 	defer dependency.Close()
 	l, err := link.Open(link.Config{Upstream: dependency.Listener.Addr().String()})
