@@ -4,6 +4,7 @@
 package evidence
 
 import (
+	"cmp"
 	"reflect"
 	"sync"
 	"time"
@@ -49,122 +50,66 @@ type Counter struct {
 // NewCounter returns a counter of the given unit.
 func NewCounter(unit string) *Counter { return &Counter{t: Tally{Unit: unit}} }
 
-// See counts n units as seen.
-func (c *Counter) See(n int64) {
+// update changes the tally under the lock.
+func (c *Counter) update(change func(*Tally)) {
 	if c == nil {
 		return
 	}
-	c.mu.Lock()
-	c.t.Seen += n
-	c.mu.Unlock()
-}
-
-// Touch counts n units as affected now. It does not count them as seen.
-func (c *Counter) Touch(n int64) {
-	if c == nil {
-		return
-	}
-	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.touch(n, now)
+	change(&c.t)
 }
 
-func (c *Counter) touch(n int64, now time.Time) {
-	c.t.Affected += n
-	if c.t.First.IsZero() {
-		c.t.First = now
+// See counts n units as seen.
+func (c *Counter) See(n int64) { c.update(func(t *Tally) { t.Seen += n }) }
+
+// Touch counts n units as affected now. It does not count them as seen.
+func (c *Counter) Touch(n int64) { c.update(func(t *Tally) { t.touch(n) }) }
+
+func (t *Tally) touch(n int64) {
+	t.Affected += n
+	t.Last = time.Now()
+	if t.First.IsZero() {
+		t.First = t.Last
 	}
-	c.t.Last = now
 }
 
 // TouchOp counts a unit of an operation as affected now. traced is whether it carried the run's trace context.
 func (c *Counter) TouchOp(op string, traced bool) {
-	if c == nil {
-		return
-	}
-	now := time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.touch(1, now)
-	*c.ops.Of(op)++
-	if traced {
-		c.t.Traced++
-	}
+	c.update(func(t *Tally) {
+		t.touch(1)
+		*c.ops.Of(op)++
+		if traced {
+			t.Traced++
+		}
+	})
 }
 
 // Idle counts n connections as changed while they were not in use. A negative n corrects an earlier count.
-func (c *Counter) Idle(n int64) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.t.Idle += n
-	c.mu.Unlock()
-}
+func (c *Counter) Idle(n int64) { c.update(func(t *Tally) { t.Idle += n }) }
 
 // Void records why clients did not see the outage, so that nothing counts as affected. An empty reason has no
 // effect. Only the first reason is kept.
-func (c *Counter) Void(why string) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.t.Void == "" {
-		c.t.Void = why
-	}
-}
+func (c *Counter) Void(why string) { c.update(func(t *Tally) { t.Void = cmp.Or(t.Void, why) }) }
 
 // Skip counts a selected unit on which the fault could not act, and why.
-func (c *Counter) Skip(why string) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	*c.skipped.Of(why)++
-	c.mu.Unlock()
-}
+func (c *Counter) Skip(why string) { c.update(func(*Tally) { *c.skipped.Of(why)++ }) }
 
 // Collateral counts a unit that was lost together with an affected one.
-func (c *Counter) Collateral() {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.t.Collateral++
-	c.mu.Unlock()
-}
+func (c *Counter) Collateral() { c.update(func(t *Tally) { t.Collateral++ }) }
 
 // Break counts a unit that failed because the dependency closed the connection while the fault held the unit.
-func (c *Counter) Break() {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.t.Broken++
-	c.mu.Unlock()
-}
+func (c *Counter) Break() { c.update(func(t *Tally) { t.Broken++ }) }
 
 // Connection counts a connection that was affected for the first time.
-func (c *Counter) Connection() {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.t.Connections++
-	c.mu.Unlock()
-}
+func (c *Counter) Connection() { c.update(func(t *Tally) { t.Connections++ }) }
 
 // Carry counts transferred bytes, and how many of them were affected.
 func (c *Counter) Carry(seen, affected int) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.t.BytesSeen += int64(seen)
-	c.t.BytesAffected += int64(affected)
-	c.mu.Unlock()
+	c.update(func(t *Tally) {
+		t.BytesSeen += int64(seen)
+		t.BytesAffected += int64(affected)
+	})
 }
 
 // maxDelay is the largest value of the histogram of delays. Longer delays count as maxDelay.
@@ -172,16 +117,13 @@ const maxDelay = 24 * time.Hour
 
 // Delayed counts a unit that was delayed by d, as measured when it was forwarded.
 func (c *Counter) Delayed(d time.Duration) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.delays == nil {
-		c.delays = hdrhistogram.New(1, maxDelay.Microseconds(), 2)
-	}
-	_ = c.delays.RecordValue(max(0, min(d, maxDelay)).Microseconds()) // in range
-	c.t.Delayed++
+	c.update(func(t *Tally) {
+		if c.delays == nil {
+			c.delays = hdrhistogram.New(1, maxDelay.Microseconds(), 2)
+		}
+		_ = c.delays.RecordValue(max(0, min(d, maxDelay)).Microseconds()) // in range
+		t.Delayed++
+	})
 }
 
 // Tally returns the current counts.
