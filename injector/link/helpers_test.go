@@ -54,7 +54,7 @@ func echo(c *net.TCPConn) { _, _ = io.Copy(c, c); _ = c.CloseWrite() }
 
 func open(t testing.TB, upstream string) *Link {
 	t.Helper()
-	l, err := Open(Config{Name: "a -> b", Upstream: upstream, dialTimeout: 5 * time.Second})
+	l, err := Open(Config{Name: "a -> b", Upstream: upstream, dialTimeout: time.Minute})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	return l

@@ -69,7 +69,7 @@ func (f *failures) list() []string {
 func (ts certs) terminating(t testing.TB, upstream string, change func(*Config)) (*Link, *failures) {
 	t.Helper()
 	failed := &failures{}
-	cfg := Config{Name: "a -> b", Upstream: upstream, dialTimeout: 5 * time.Second, TLS: &TLS{CA: ts.run, Roots: pool(t, ts.other), Failed: failed.add}}
+	cfg := Config{Name: "a -> b", Upstream: upstream, dialTimeout: time.Minute, TLS: &TLS{CA: ts.run, Roots: pool(t, ts.other), Failed: failed.add}}
 	if change != nil {
 		change(&cfg)
 	}

@@ -56,7 +56,7 @@ func dialAt(t testing.TB, l *Link) halfCloser {
 
 func openAt(t testing.TB, listen, upstream string) *Link {
 	t.Helper()
-	l, err := Open(Config{Name: "a -> b", Listen: listen, Upstream: upstream, dialTimeout: 5 * time.Second})
+	l, err := Open(Config{Name: "a -> b", Listen: listen, Upstream: upstream, dialTimeout: time.Minute})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	return l

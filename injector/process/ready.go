@@ -117,6 +117,9 @@ func (s *Service) markReady(ctx context.Context, r *instance) bool {
 		case <-r.done:
 		case <-wait.Done():
 		}
+		if len(r.family.alive()) == 0 { // it has exited and was not reaped yet
+			return false
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
