@@ -13,8 +13,10 @@ const watchEvery = 100 * time.Millisecond
 // another process starts to listen at its address, or another program continues its processes. On
 // Linux it opens no connection. Call the returned function once to end the watch, before the service
 // is healed. It returns a description of the process that answered instead, or "".
-func (s *Service) Watch() (end func() string) {
-	w := &watch{s: s, hung: s.current(), began: time.Now()}
+func (s *Service) Watch() (end func() string) { return s.startWatch().end }
+
+func (s *Service) startWatch() *watch {
+	w := &watch{s: s, hung: s.current(), began: time.Now(), stop: make(chan struct{}), found: make(chan string, 1)}
 	if w.hung != nil {
 		w.members, w.knownSockets = w.hung.family.alive(), map[string]bool{}
 		for _, e := range s.spec.Listens {
@@ -23,12 +25,13 @@ func (s *Service) Watch() (end func() string) {
 			}
 		}
 	}
-	stop, found := make(chan struct{}), make(chan string, 1)
-	go func() { found <- w.run(stop) }()
-	return func() string {
-		close(stop)
-		return <-found
-	}
+	go func() { w.found <- w.run() }()
+	return w
+}
+
+func (w *watch) end() string {
+	close(w.stop)
+	return <-w.found
 }
 
 // watch is the state of one Watch.
@@ -39,10 +42,13 @@ type watch struct {
 	members      []member        // of the hung instance
 	knownSockets map[string]bool // sockets that existed when the service hung
 	checked      bool
+
+	stop  chan struct{} // closed by end
+	found chan string   // the result of run
 }
 
 // run checks until it finds something, and once more after stop was closed.
-func (w *watch) run(stop <-chan struct{}) string {
+func (w *watch) run() string {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for last := false; ; {
@@ -51,7 +57,7 @@ func (w *watch) run(stop <-chan struct{}) string {
 		}
 		select {
 		case <-tick.C:
-		case <-stop:
+		case <-w.stop:
 			last = true
 		}
 	}
