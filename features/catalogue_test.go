@@ -93,7 +93,7 @@ func disturbed(h *journal.History) bool {
 
 // late reports whether a check has no answer because this machine was too busy.
 func late(v journal.Verdict) bool {
-	return v.Outcome == "inconclusive" && (v.Kind == "baseline steady" || v.Kind == "load delivered" || strings.Contains(v.Reason, "say nothing: the "))
+	return v.Outcome == "inconclusive" && (v.Kind == "baseline steady" || v.Kind == "load delivered" || strings.Contains(v.Reason, "are not meaningful: the "))
 }
 
 // tell is a scenario's verdicts, for the log.
@@ -168,7 +168,7 @@ func TestRowsAreCaught(t *testing.T) {
 
 // fastFailures reports whether a check of latency has no answer because most requests failed, which is what another check is there to say.
 func fastFailures(v journal.Verdict) bool {
-	return (v.Kind == "latency" || v.Kind == "nothing slower") && strings.Contains(v.Reason, "how fast the others failed says nothing")
+	return (v.Kind == "latency" || v.Kind == "nothing slower") && strings.Contains(v.Reason, "the latency of failures is not meaningful")
 }
 
 // caught asserts that a scenario failed for the row's reason: those checks, no other, and nothing that makes the drill worthless.

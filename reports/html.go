@@ -24,41 +24,41 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 type view struct {
 	Run       journal.Run
 	Outcome   string
-	CutShort  string
+	Aborted   string
 	NotRun    []journal.Planned
 	Notes     []journal.TimedNote
 	Took      time.Duration
 	Counts    []string
 	Rerun     string
-	Why       []why
+	Why       []card
 	Scenarios []scenario
 }
 
-// why is a card for a check that did not pass.
-type why struct {
-	N        int
+// card describes a check that did not pass.
+type card struct {
+	N        int // 1, 2, ...
 	Scenario *journal.History
 	Verdict  journal.Verdict
-	Place    string
+	Position string // file:line
 }
 
 // scenario is a section of the page.
 type scenario struct {
 	*journal.History
-	Outcome  string
-	Again    string
-	Took     time.Duration
-	Steps    []step
-	Implied  []journal.Verdict
-	Charts   []Chart
-	Figures  []Figures
-	Errors   [][]string
-	Overall  []Figures // of all routes: before, during and after
-	Strip    []fact
-	Ledger   *ledger
-	Messages [][]string
-	LinkRows [][]string
-	WhyFirst int
+	Outcome   string
+	RerunNote string
+	Took      time.Duration
+	Steps     []step
+	Implied   []journal.Verdict // of the implied checks
+	Charts    []chart
+	Figures   []figures
+	Errors    [][]string
+	Overall   []figures // of all routes: before, during and after
+	Validity  []fact    // beyond Implied
+	Ledger    *ledger
+	Messages  [][]string
+	LinkRows  [][]string
+	FirstCard int // number of its first card; 0 if it has none
 }
 
 // step is a line of the feature with its verdict, if it has one.
@@ -67,65 +67,47 @@ type step struct {
 	Verdict *journal.Verdict
 }
 
-// ledger is the summary of keyed requests.
-type ledger struct {
-	Keys, Acknowledged, Refused, Ambiguous, Effects int
-	Reads                                           int // of Keys: requests that are not expected to have effects
-	Read                                            *journal.Effects
-	Anomalies                                       [][]string // the first maxAnomalies: kind, key, effects, attempts
-	More                                            int
-}
-
-// HTML writes the report for people: one self-contained file, readable without style sheets and scripts.
-func HTML(w io.Writer, b *journal.Book) error {
-	v := view{Run: b.Run, Outcome: Outcome(b), CutShort: abortReason(b), NotRun: b.NotRun(), Notes: b.Notes, Rerun: rerun(b)}
-	counts := map[string]int{}
+// writeHTML writes the report for people: one self-contained file, readable without style sheets and scripts.
+func writeHTML(w io.Writer, b *journal.Book) error {
+	v := view{Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), NotRun: b.NotRun(), Notes: b.Notes, Rerun: rerun(b)}
+	v.Counts = countOutcomes(b, func(_, text string) string { return text })
 	for i, h := range b.Scenarios {
 		v.Took = max(v.Took, h.Ended)
-		counts[outcome(h)]++
 		v.Scenarios = append(v.Scenarios, newScenario(h, i))
 	}
-	for i := len(ranks) - 1; i >= 0; i-- {
-		if n := counts[ranks[i]]; n > 0 {
-			v.Counts = append(v.Counts, fmt.Sprintf("%d %s", n, ranks[i]))
-		}
-	}
-	if n := len(v.NotRun); n > 0 {
-		v.Counts = append(v.Counts, fmt.Sprintf("%d not run", n))
-	}
 	for i := range v.Scenarios { // worst first: failed checks before inconclusive ones
-		v.collect(&v.Scenarios[i], "failed")
+		v.addCards(&v.Scenarios[i], "failed")
 	}
 	for i := range v.Scenarios {
-		v.collect(&v.Scenarios[i], "inconclusive")
+		v.addCards(&v.Scenarios[i], "inconclusive")
 	}
 	if reason := unjudgedReason(b); len(v.Why) == 0 && reason != "" {
-		v.Why = []why{{N: 1, Verdict: journal.Verdict{Check: "the run is judged", Outcome: v.Outcome, Reason: reason}}}
+		v.Why = []card{{N: 1, Verdict: journal.Verdict{Check: "the run is complete", Outcome: v.Outcome, Reason: reason}}}
 	}
 	return writeVisible(w, journal.Visible, func(w io.Writer) error { return pageTemplate.Execute(w, v) })
 }
 
-// collect adds cards for the verdicts of a scenario that have the given outcome.
-func (v *view) collect(s *scenario, outcome string) {
+// addCards adds cards for the verdicts of a scenario that have the given outcome.
+func (v *view) addCards(s *scenario, outcome string) {
 	if s.Outcome == "skipped" {
 		return
 	}
 	for _, verdict := range s.Verdicts {
 		if verdict.Outcome == outcome {
-			v.card(s, verdict)
+			v.addCard(s, verdict)
 		}
 	}
 	if outcome == "inconclusive" {
-		if reason := unfinishedReason(v.CutShort, s.History, s.WhyFirst > 0); reason != "" {
-			v.card(s, journal.Verdict{Check: "the scenario runs to its end", Outcome: s.Outcome, Reason: reason})
+		if reason := unfinishedReason(v.Aborted, s.History, s.FirstCard > 0); reason != "" {
+			v.addCard(s, journal.Verdict{Check: "the scenario runs to its end", Outcome: s.Outcome, Reason: reason})
 		}
 	}
 }
 
-func (v *view) card(s *scenario, verdict journal.Verdict) {
-	v.Why = append(v.Why, why{len(v.Why) + 1, s.History, verdict, position(s.History, verdict)})
-	if s.WhyFirst == 0 {
-		s.WhyFirst = len(v.Why)
+func (v *view) addCard(s *scenario, verdict journal.Verdict) {
+	v.Why = append(v.Why, card{len(v.Why) + 1, s.History, verdict, position(s.History, verdict)})
+	if s.FirstCard == 0 {
+		s.FirstCard = len(v.Why)
 	}
 }
 
@@ -151,7 +133,7 @@ func rerun(b *journal.Book) string {
 }
 
 func newScenario(h *journal.History, n int) scenario {
-	s := scenario{History: h, Outcome: outcome(h), Again: rerunNote(h), Took: h.Ended - h.Began, Figures: figures(h)}
+	s := scenario{History: h, Outcome: outcome(h), RerunNote: rerunNote(h), Took: h.Ended - h.Began, Figures: newFigures(h)}
 	for _, w := range windows {
 		s.Overall = append(s.Overall, figuresOf(h, w, ""))
 	}
@@ -175,82 +157,6 @@ func newScenario(h *journal.History, n int) scenario {
 	s.Errors = errorTable(h)
 	s.Messages = messageOutcomes(h)
 	s.LinkRows = linkTable(h)
-	s.Ledger, s.Strip = newLedger(h), trustFacts(h)
+	s.Ledger, s.Validity = newLedger(h), validityFacts(h)
 	return s
-}
-
-// charts returns the charts for which the journal has data.
-func charts(h *journal.History, id string) []Chart {
-	if len(h.Phases) == 0 || h.End != nil && h.End.Outcome == "skipped" {
-		return nil
-	}
-	a := newAxis(h)
-	all := []Chart{timeline(a, id+"a")}
-	slices := seconds(a)
-	if len(slices) > 0 {
-		all = append(all, latency(a, id+"b", slices), throughput(a, id+"c", slices))
-		if c, ok := errorKinds(a, id+"d", slices); ok {
-			all = append(all, c)
-		}
-	}
-	if c, ok := linkCalls(a, id+"e"); ok {
-		all = append(all, c)
-	}
-	return all
-}
-
-// errorTable counts errors by kind and window.
-func errorTable(h *journal.History) [][]string {
-	counts := h.Total("", "").Errors
-	if n := h.Total(journal.During, "").Unanswered; n > 0 {
-		counts[journal.UnansweredAtHealing] = n
-	}
-	var rows [][]string
-	for _, kind := range sorted(counts) {
-		row := []string{kind}
-		for _, w := range windows {
-			row = append(row, fmt.Sprint(h.Total(w, "").Errors[kind]))
-		}
-		rows = append(rows, row)
-	}
-	return rows
-}
-
-// messageOutcomes counts the outcomes of messages, by fault and stage.
-func messageOutcomes(h *journal.History) [][]string {
-	counts := map[[2]string]int{}
-	var order [][2]string
-	for _, m := range h.Messages {
-		k := [2]string{m.Fault, m.Stage}
-		if counts[k]++; counts[k] == 1 {
-			order = append(order, k)
-		}
-	}
-	says := map[string]string{}
-	for _, in := range h.Faults {
-		says[in.ID] = in.Says
-	}
-	var rows [][]string
-	for _, k := range order {
-		rows = append(rows, []string{says[k[0]], k[1], fmt.Sprint(counts[k])})
-	}
-	return rows
-}
-
-// linkTable summarizes the calls of each link by window.
-func linkTable(h *journal.History) [][]string {
-	counts := map[string]int{}
-	for _, c := range h.Calls {
-		counts[c.Link] += c.Calls
-	}
-	var rows [][]string
-	for _, link := range sorted(counts) {
-		for _, w := range windows {
-			t := h.CallsTotal(w, func(l string) bool { return l == link })
-			if t.Calls > 0 {
-				rows = append(rows, []string{link, string(w), check.Count(t.Calls), check.Count(t.Affected), check.Count(t.GaveUp), ms(journal.Quantile(t.Duration, 50)), ms(journal.Quantile(t.Duration, 95)), ms(journal.Quantile(t.Duration, 100))})
-			}
-		}
-	}
-	return rows
 }

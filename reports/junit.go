@@ -55,35 +55,29 @@ type failure struct {
 	Text    string `xml:",chardata"`
 }
 
-// maxOutput limits the text of a case: CI servers cannot handle more.
+// maxOutput limits the text of a case, in bytes: CI servers reject longer ones.
 const maxOutput = 64 << 10
 
-// JUnit writes a suite for each scenario and a case for each check. Inconclusive checks are failures of type
+// writeJUnit writes a suite for each scenario and a case for each check. Inconclusive checks are failures of type
 // "inconclusive", since JUnit has no third outcome and passing them would be wrong. A scenario that did not run to
 // its end has an additional case with the reason.
-func JUnit(w io.Writer, b *journal.Book) error {
+func writeJUnit(w io.Writer, b *journal.Book) error {
 	all := suites{Name: "firedrill"}
 	for _, h := range b.Scenarios {
-		s := junitSuite(b, h)
-		all.Tests += s.Tests
-		all.Failures += s.Failures
-		all.Skipped += s.Skipped
-		all.Suites = append(all.Suites, s)
+		all.add(junitSuite(b, h))
 	}
+	began := b.Run.Began.UTC().Format(time.RFC3339)
 	for _, p := range b.NotRun() {
-		all.Suites = append(all.Suites, suite{
-			Name: plain(p.ID), Tests: 1, Skipped: 1, Time: "0", Timestamp: b.Run.Began.UTC().Format(time.RFC3339), Properties: []property{{"outcome", "not run"}},
-			Cases: []testcase{{Name: "scenario", Class: plain(p.ID), File: plain(p.File), Time: "0", Skipped: &failure{Message: "not run: the run ended before it came to this scenario"}}},
+		all.add(suite{
+			Name: plain(p.ID), Tests: 1, Skipped: 1, Time: "0", Timestamp: began, Properties: []property{{"outcome", "not run"}},
+			Cases: []testcase{{Name: "scenario", Class: plain(p.ID), File: plain(p.File), Time: "0", Skipped: &failure{Message: "not run: the run ended before this scenario began"}}},
 		})
-		all.Tests, all.Skipped = all.Tests+1, all.Skipped+1
 	}
 	if reason := unjudgedReason(b); all.Failures == 0 && reason != "" {
-		o := Outcome(b)
-		all.Suites = append(all.Suites, suite{
-			Name: "run", Tests: 1, Failures: 1, Time: "0", Timestamp: b.Run.Began.UTC().Format(time.RFC3339), Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}},
-			Cases: []testcase{{Name: "run", Class: "run", Time: "0", Failure: &failure{Message: plain(reason), Type: o}}},
+		all.add(suite{
+			Name: "run", Tests: 1, Failures: 1, Time: "0", Timestamp: began, Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}},
+			Cases: []testcase{{Name: "run", Class: "run", Time: "0", Failure: &failure{Message: plain(reason), Type: Outcome(b)}}},
 		})
-		all.Tests, all.Failures = all.Tests+1, 1
 	}
 	return writeVisible(w, journal.Visible, func(w io.Writer) error {
 		if _, err := io.WriteString(w, xml.Header); err != nil {
@@ -97,6 +91,13 @@ func JUnit(w io.Writer, b *journal.Book) error {
 		_, err := io.WriteString(w, "\n")
 		return err
 	})
+}
+
+func (all *suites) add(s suite) {
+	all.Tests += s.Tests
+	all.Failures += s.Failures
+	all.Skipped += s.Skipped
+	all.Suites = append(all.Suites, s)
 }
 
 func junitSuite(b *journal.Book, h *journal.History) suite {

@@ -11,8 +11,8 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Live shows the progress of a run. On a terminal it keeps one line of figures up to date, with a line above it
-// for each thing that happened. Elsewhere it writes such lines only. Events must arrive in the order of the
+// Live shows the progress of a run. On a terminal it keeps one line of figures up to date, below a line for each
+// event. Elsewhere it writes the lines of events only. Events must arrive in the order of the
 // journal; times are those of the events.
 type Live struct {
 	mu    sync.Mutex
@@ -39,7 +39,7 @@ func (l *Live) Event(e journal.Event) {
 	case e.Begin != nil:
 		l.names[e.Scenario] = e.Begin.Name
 		l.order = append(l.order, e.Scenario)
-		l.line(e.At, e.Begin.Name, "begins")
+		l.line(e.At, e.Begin.Name, "started")
 	case e.Phase != nil && e.Phase.Name != "done":
 		l.line(e.At, name, e.Phase.Name)
 	case e.Fault != nil:
@@ -64,8 +64,8 @@ func (l *Live) Event(e journal.Event) {
 
 // fault shows the beginning and the end of a fault. A partition is shown once, with the sum over its links.
 func (l *Live) fault(e journal.Event, name string) {
-	f, id := *e.Fault, e.Scenario+" "+journal.Whole(e.Fault.ID)
-	part := journal.Whole(f.ID) != f.ID
+	f, id := *e.Fault, e.Scenario+" "+journal.FaultID(e.Fault.ID)
+	part := journal.FaultID(f.ID) != f.ID
 	switch f.Stage {
 	case "injected":
 		if part {
@@ -74,7 +74,7 @@ func (l *Live) fault(e journal.Event, name string) {
 			}
 			l.whole[id] = &journal.Fault{}
 		}
-		l.line(e.At, name, "inject: "+f.Says)
+		l.line(e.At, name, "inject: "+f.Sentence)
 	case "healed":
 		if w := l.whole[id]; part && w != nil {
 			w.Seen, w.Affected = w.Seen+f.Seen, w.Affected+f.Affected
@@ -85,7 +85,7 @@ func (l *Live) fault(e journal.Event, name string) {
 			delete(l.parts, id)
 			delete(l.whole, id)
 		}
-		l.line(e.At, name, fmt.Sprintf("healed: %s (%d of %d %s affected)", f.Says, f.Affected, f.Seen, f.Unit))
+		l.line(e.At, name, fmt.Sprintf("healed: %s (%d of %d %s affected)", f.Sentence, f.Affected, f.Seen, f.Unit))
 	}
 }
 

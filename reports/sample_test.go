@@ -51,8 +51,8 @@ type sampleRun struct {
 }
 
 const (
-	sampleSays = `replies from "payments" to "orders" are lost after the work was done`
-	sampleLink = "orders -> payments"
+	sampleSentence = `replies from "payments" to "orders" are lost after the work was done`
+	sampleLink     = "orders -> payments"
 )
 
 // scenario writes twelve seconds of 200 requests per second: baseline, a fault from +5s to +9s, recovery.
@@ -63,12 +63,12 @@ func (t *recording) scenario(d sampleRun) {
 		attempt, why = 2, "this machine did not keep up: one request in a hundred was sent 310ms late or later, which is more than 200ms"
 	}
 	t.at(0.1, journal.Event{Begin: &journal.Begin{
-		ID: t.id, Attempt: attempt, Why: why, Name: "An order is charged once: " + d.name, Feature: "Orders", File: "features/orders.feature", Line: 12, Tags: []string{"@smoke"},
+		ID: t.id, Attempt: attempt, RerunReason: why, Name: "An order is charged once: " + d.name, Feature: "Orders", File: "features/orders.feature", Line: 12, Tags: []string{"@smoke"},
 		Links: []journal.Link{{From: "orders", To: "payments", Protocol: "http"}},
 		Steps: []journal.Step{
 			{Keyword: "Given", Text: `the system "shop" is running`, At: "features/orders.feature:13"},
 			{Keyword: "When", Text: "clients send 200 requests per second", At: "features/orders.feature:17"},
-			{Keyword: "And", Text: sampleSays + " for 4s", At: "features/orders.feature:18"},
+			{Keyword: "And", Text: sampleSentence + " for 4s", At: "features/orders.feature:18"},
 			{Keyword: "Then", Text: "no order is applied twice", At: "features/orders.feature:20"},
 			{Keyword: "And", Text: "at least 95% of requests succeed during the fault", At: "features/orders.feature:21"},
 		},
@@ -84,7 +84,7 @@ func (t *recording) scenario(d sampleRun) {
 			t.at(p.at, journal.Event{Phase: &journal.Phase{Name: p.name}})
 		}
 	}
-	fault := journal.Fault{ID: t.id + "/1", Stage: "injected", Kind: "lost reply", Says: sampleSays, On: sampleLink, Unit: "calls"}
+	fault := journal.Fault{ID: t.id + "/1", Stage: "injected", Kind: "lost reply", Sentence: sampleSentence, On: sampleLink, Unit: "calls"}
 	t.at(5, journal.Event{Fault: &fault, Step: "features/orders.feature:18"})
 	injectOthers := t.injectOthers(d)
 	t.slices(d)
@@ -149,15 +149,15 @@ func (t *recording) injectOthers(d sampleRun) []journal.Fault {
 	if !d.partition {
 		return nil
 	}
-	const says = `"orders", "front" are cut off from "payments"`
+	const cutOff = `"orders", "front" are cut off from "payments"`
 	all := []journal.Fault{
-		{ID: "fault-2", Kind: "slow traffic", Says: `traffic from "front" to "stats" is delayed by 50ms`, On: "front -> stats", Unit: "traffic", Seen: 1200, Affected: 1200, Connections: 4, BytesSeen: 1234567, BytesAffected: 1234567, Delayed: 1200, DelayP50: 50080 * time.Microsecond, DelayP99: 51200 * time.Microsecond, DelayMax: 57 * time.Millisecond},
-		{ID: "fault-3.1", Kind: "partition", Says: says, On: "orders -> payments", Unit: "traffic", Seen: 8, Affected: 6, Connections: 6, BytesSeen: 918, BytesAffected: 918},
-		{ID: "fault-3.2", Kind: "partition", Says: says, On: "front -> payments", Unit: "traffic", Seen: 1, Affected: 1, Connections: 1, BytesSeen: 153, BytesAffected: 153},
-		{ID: "fault-3.3", Kind: "partition", Says: says, On: "payments -> orders", Unit: "traffic", Hint: "payments -> orders carried nothing that it could act on while it was live"},
+		{ID: "fault-2", Kind: "slow traffic", Sentence: `traffic from "front" to "stats" is delayed by 50ms`, On: "front -> stats", Unit: "traffic", Seen: 1200, Affected: 1200, Connections: 4, BytesSeen: 1234567, BytesAffected: 1234567, Delayed: 1200, DelayP50: 50080 * time.Microsecond, DelayP99: 51200 * time.Microsecond, DelayMax: 57 * time.Millisecond},
+		{ID: "fault-3.1", Kind: "partition", Sentence: cutOff, On: "orders -> payments", Unit: "traffic", Seen: 8, Affected: 6, Connections: 6, BytesSeen: 918, BytesAffected: 918},
+		{ID: "fault-3.2", Kind: "partition", Sentence: cutOff, On: "front -> payments", Unit: "traffic", Seen: 1, Affected: 1, Connections: 1, BytesSeen: 153, BytesAffected: 153},
+		{ID: "fault-3.3", Kind: "partition", Sentence: cutOff, On: "payments -> orders", Unit: "traffic", Hint: "payments -> orders carried nothing that it could act on while it was live"},
 	}
 	for i, f := range all {
-		f = journal.Fault{ID: f.ID, Stage: "injected", Kind: f.Kind, Says: f.Says, On: f.On, Unit: f.Unit}
+		f = journal.Fault{ID: f.ID, Stage: "injected", Kind: f.Kind, Sentence: f.Sentence, On: f.On, Unit: f.Unit}
 		t.at(5.5, journal.Event{Fault: &f})
 		all[i].Live = 5500*time.Millisecond + time.Duration(40+10*i)*time.Microsecond
 		live := f
@@ -172,12 +172,17 @@ func (t *recording) injectOthers(d sampleRun) []journal.Fault {
 
 func (t *recording) ledger(d sampleRun) {
 	t.at(11.4, journal.Event{Traffic: &journal.Traffic{Link: sampleLink, Opened: 1240, Live: 12, Refused: 3, Resets: 160, BytesToServer: 4567890, BytesToClient: 999950}})
-	load := journal.Load{Asked: 2200, Intended: 2200, Sent: 2200, Attempts: 2296, Wire: 2296, Retries: 96, SlipP99: 800 * time.Microsecond, Workers: 40, Bound: 512}
+	load := journal.Load{Requested: 2200, Intended: 2200, Sent: 2200, Attempts: 2296, Wire: 2296, Retries: 96, SlipP99: 800 * time.Microsecond, Workers: 40, Bound: 512}
 	if d.partition {
 		t.at(10.2, journal.Event{Pause: &journal.Pause{From: 9900 * time.Millisecond, To: 10150 * time.Millisecond, Took: 250 * time.Millisecond}})
-		load.Sent, load.Unsent, load.Own, load.Stale = 2198, 2, map[string]int{"too many open files (this process may open 1,024 files: raise ulimit -n)": 2}, 3
+		load.Sent, load.Unsent, load.GeneratorErrors, load.Stale = 2198, 2, map[string]int{"too many open files (this process may open 1,024 files: raise ulimit -n)": 2}, 3
 	}
 	t.at(11.5, journal.Event{Load: &load})
+	effects := 0
+	effect := func(key string, n int) {
+		t.at(11.6, journal.Event{Effect: &journal.Effect{Key: key, ID: fmt.Sprintf("o-%d", n)}})
+		effects++
+	}
 	for i := range 40 {
 		r := journal.Request{Key: fmt.Sprintf("k-%d", i), Route: "POST /orders", Due: 5 * time.Second, Window: journal.During, Outcome: "acknowledged", Attempts: []journal.Attempt{{At: 5 * time.Second, Took: time.Second, Error: "timeout"}, {At: 6 * time.Second, Took: 4 * time.Millisecond, Status: 201}}}
 		if i == 39 {
@@ -185,13 +190,13 @@ func (t *recording) ledger(d sampleRun) {
 		}
 		t.at(11.5, journal.Event{Request: &r})
 		if i < 39 {
-			t.at(11.6, journal.Event{Effect: &journal.Effect{Key: r.Key, ID: fmt.Sprintf("o-%d", i)}})
+			effect(r.Key, i)
 		}
 		if d.outcome == "failed" && i < 3 {
-			t.at(11.6, journal.Event{Effect: &journal.Effect{Key: r.Key, ID: fmt.Sprintf("o-%d", 100+i)}})
+			effect(r.Key, 100+i)
 		}
 	}
-	t.at(11.7, journal.Event{Effects: &journal.Effects{Source: "GET /ledger", Count: 39}})
+	t.at(11.7, journal.Event{Effects: &journal.Effects{Source: "GET /ledger", Count: effects}})
 	t.at(11.7, journal.Event{Phase: &journal.Phase{Name: "collect"}})
 }
 
@@ -203,7 +208,7 @@ func (t *recording) verdicts(d sampleRun) {
 		v.Outcome, v.Observed, v.Reason = "failed", "3 of 40 keys", "3 keys have two effects each"
 		v.Details = []string{"key k-0: 2 effects (o-0, o-100), attempts: timeout at +5.0s, 201 at +6.0s", "key k-1: 2 effects (o-1, o-101)"}
 	case "inconclusive":
-		acted.Outcome, acted.Observed, acted.Reason = "inconclusive", "0 of 1", "a fault touched nothing: no call matched POST /charge"
+		acted.Outcome, acted.Observed, acted.Reason = "inconclusive", "0 of 1", "a fault affected nothing: no call matched POST /charge"
 	}
 	t.at(11.8, journal.Event{Verdict: &v})
 	t.at(11.8, journal.Event{Step: "features/orders.feature:21", Verdict: &journal.Verdict{Check: "at least 95% of requests succeed during the fault", Kind: "success", Outcome: "passed", Observed: "98.5% (788 of 800)", Expected: "at least 95%", Window: journal.During}})

@@ -11,103 +11,108 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Style defines the appearance of text.
-type Style struct{ Colour bool }
-
 var colours = map[string]string{"passed": "32", "failed": "31", "inconclusive": "33", "stopped": "31", "interrupted": "33", "skipped": "36"}
 
 var icons = map[string]string{"passed": "✓", "failed": "✗", "inconclusive": "?", "stopped": "■", "interrupted": "■", "skipped": "–"}
 
-func (s Style) paint(outcome, text string) string {
-	if !s.Colour {
+// Text writes the verdict table for a terminal: every scenario with its checks, the observed values, and why a check
+// did not pass.
+func Text(w io.Writer, b *journal.Book, colour bool) error {
+	t := textWriter{bufio.NewWriter(w), colour}
+	if reason := abortReason(b); reason != "" {
+		t.printf("%s\n\n", plain(reason))
+	}
+	for _, n := range b.Notes {
+		t.printf("note: %s\n", plain(n.Text))
+	}
+	for _, h := range b.Scenarios {
+		t.scenario(h)
+	}
+	for _, p := range b.NotRun() {
+		t.printf("– NOT RUN  %s  (%s:%d)\n", plain(p.Name), plain(p.File), p.Line)
+	}
+	t.summary(b)
+	return t.out.Flush()
+}
+
+// writeText is Text without colours.
+func writeText(w io.Writer, b *journal.Book) error { return Text(w, b, false) }
+
+// textWriter writes text. Its first error is that of the final Flush.
+type textWriter struct {
+	out    *bufio.Writer
+	colour bool
+}
+
+func (t textWriter) printf(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
+
+// paint returns text in the colour of an outcome.
+func (t textWriter) paint(outcome, text string) string {
+	if !t.colour {
 		return text
 	}
 	return "\x1b[" + colours[outcome] + "m" + text + "\x1b[0m"
 }
 
-// Text returns the format of the verdict table for a terminal: every scenario with its checks, the observed
-// values, and why a check did not pass.
-func Text(s Style) Format {
-	return func(w io.Writer, b *journal.Book) error {
-		out := bufio.NewWriter(w)
-		if short := abortReason(b); short != "" {
-			fmt.Fprintf(out, "%s\n\n", plain(short))
+// summary writes the last line: the outcome of the run, and how many scenarios had which.
+func (t textWriter) summary(b *journal.Book) {
+	o := Outcome(b)
+	notPassed := func(h *journal.History) bool { return outcome(h) != "passed" && outcome(h) != "skipped" }
+	if o == "inconclusive" && skipped(b) > 0 && !slices.ContainsFunc(b.Scenarios, notPassed) {
+		t.printf("%s\n", plain(unjudgedReason(b)))
+	}
+	t.printf("%s  %s; seed %d\n", t.paint(o, strings.ToUpper(o)), strings.Join(countOutcomes(b, t.paint), ", "), b.Run.Seed)
+}
+
+// scenario writes a scenario with its faults and its checks. Implied checks that passed are left out.
+func (t textWriter) scenario(h *journal.History) {
+	o := outcome(h)
+	t.printf("%s  %s", t.paint(o, icons[o]+" "+strings.ToUpper(plain(o))), plain(h.Name))
+	if h.File != "" {
+		t.printf("  (%s:%d)", plain(h.File), h.Line)
+	}
+	t.printf("\n")
+	if note := rerunNote(h); note != "" {
+		t.printf("    %s\n", plain(note))
+	}
+	if h.End != nil && h.End.Reason != "" && !slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Reason == h.End.Reason }) {
+		t.printf("    %s\n", plain(h.End.Reason))
+	}
+	for _, in := range h.CombinedFaults() {
+		t.printf("    · %s  — %s\n", plain(in.Sentence), affected(in))
+	}
+	for _, v := range h.Verdicts {
+		if v.Outcome != "passed" || !isImplied(v) {
+			t.verdict(h, v)
 		}
-		for _, n := range b.Notes {
-			fmt.Fprintf(out, "note: %s\n", plain(n.Text))
-		}
-		counts := map[string]int{}
-		for _, h := range b.Scenarios {
-			counts[outcome(h)]++
-			s.scenario(out, h)
-		}
-		for _, p := range b.NotRun() {
-			fmt.Fprintf(out, "– NOT RUN  %s  (%s:%d)\n", plain(p.Name), plain(p.File), p.Line)
-		}
-		var parts []string
-		for i := len(ranks) - 1; i >= 0; i-- {
-			if n := counts[ranks[i]]; n > 0 {
-				parts = append(parts, s.paint(ranks[i], fmt.Sprintf("%d %s", n, ranks[i])))
-			}
-		}
-		if len(parts) == 0 {
-			parts = []string{"no scenario ran"}
-		}
-		if n := len(b.NotRun()); n > 0 {
-			parts = append(parts, fmt.Sprintf("%d not run", n))
-		}
-		worst := Outcome(b)
-		if n := skipped(b); worst == "inconclusive" && n > 0 && counts["passed"]+n == len(b.Scenarios) {
-			fmt.Fprintf(out, "%s\n", plain(unjudgedReason(b)))
-		}
-		fmt.Fprintf(out, "%s  %s; seed %d\n", s.paint(worst, strings.ToUpper(worst)), strings.Join(parts, ", "), b.Run.Seed)
-		return out.Flush()
+	}
+	t.printf("\n")
+}
+
+func (t textWriter) verdict(h *journal.History, v journal.Verdict) {
+	t.printf("    %s %s", t.paint(v.Outcome, icons[v.Outcome]), plain(v.Check))
+	if v.Observed != "" {
+		t.printf("  — %s", plain(v.Observed))
+	}
+	t.printf("\n")
+	if v.Outcome == "passed" {
+		return
+	}
+	t.printf("        %s: %s\n", plain(position(h, v)), plain(v.Reason))
+	details := v.Details
+	if v.Kind == check.KindOf(check.ServicesStayed{}) { // the cause is usually at the end of the log
+		details = details[max(0, len(details)-maxDetails):]
+	}
+	for _, d := range details[:min(len(details), maxDetails)] {
+		t.printf("        %s\n", plain(d))
+	}
+	if len(details) > maxDetails {
+		t.printf("        … more in report.html\n")
 	}
 }
 
-func (s Style) scenario(out *bufio.Writer, h *journal.History) {
-	o := outcome(h)
-	fmt.Fprintf(out, "%s  %s", s.paint(o, icons[o]+" "+strings.ToUpper(plain(o))), plain(h.Name))
-	if h.File != "" {
-		fmt.Fprintf(out, "  (%s:%d)", plain(h.File), h.Line)
-	}
-	fmt.Fprintln(out)
-	if note := rerunNote(h); note != "" {
-		fmt.Fprintf(out, "    %s\n", plain(note))
-	}
-	if h.End != nil && h.End.Reason != "" && !slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Reason == h.End.Reason }) {
-		fmt.Fprintf(out, "    %s\n", plain(h.End.Reason))
-	}
-	for _, in := range h.Wholes() {
-		fmt.Fprintf(out, "    · %s  — %s\n", plain(in.Says), affected(in))
-	}
-	for _, v := range h.Verdicts {
-		if isImplied(v) && v.Outcome == "passed" {
-			continue
-		}
-		fmt.Fprintf(out, "    %s %s", s.paint(v.Outcome, icons[v.Outcome]), plain(v.Check))
-		if v.Observed != "" {
-			fmt.Fprintf(out, "  — %s", plain(v.Observed))
-		}
-		fmt.Fprintln(out)
-		if v.Outcome == "passed" {
-			continue
-		}
-		fmt.Fprintf(out, "        %s: %s\n", plain(position(h, v)), plain(v.Reason))
-		details := v.Details
-		if v.Kind == "services stayed" { // the reason is usually at the end of the log
-			details = details[max(0, len(details)-3):]
-		}
-		for i, d := range details {
-			if i == 3 {
-				fmt.Fprintf(out, "        … the report has more\n")
-				break
-			}
-			fmt.Fprintf(out, "        %s\n", plain(d))
-		}
-	}
-	fmt.Fprintln(out)
-}
+// maxDetails is how many violations of a check are printed.
+const maxDetails = 3
 
 // affected describes what a fault affected.
 func affected(in *journal.Injection) string {
@@ -119,8 +124,8 @@ func affected(in *journal.Injection) string {
 		n    int64
 		what string
 	}{
-		{in.Background, "of them as without the load"}, {in.Collateral, "others lost with them"}, {in.Broken, "broke while they were held back"},
-		{in.Idle, "idle connections changed"},
+		{in.Background, "of them possibly not caused by the load"}, {in.Collateral, "others lost along with them"}, {in.Broken, "failed while held back"},
+		{in.Idle, "idle connections affected"},
 	} {
 		if more.n > 0 {
 			s += fmt.Sprintf(", %s %s", check.Count(more.n), more.what)

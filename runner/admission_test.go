@@ -152,7 +152,7 @@ func TestScenarioShortOfCPURunsAgainAlone(t *testing.T) {
 	h := res.Book.Scenarios[0]
 	require.Equal(t, "passed", res.Outcome, strings.Join(Failures(h), "\n"))
 	assert.Equal(t, 2, h.Attempt)
-	assert.Contains(t, h.Why, "the baseline was not within the steady state")
+	assert.Contains(t, h.RerunReason, "the baseline was not within the steady state")
 	require.NotEmpty(t, h.Notes)
 	assert.Contains(t, h.Notes[0].Text, "run again alone")
 	assert.Empty(t, h.Total("", "").Errors, "the first attempt is not judged")

@@ -33,7 +33,7 @@ func (s *session) tick() {
 		s.mu.Unlock()
 		live := s.liveInjections()
 		for i, in := range live {
-			if i == 0 || journal.Whole(in.ID) != journal.Whole(live[i-1].ID) {
+			if i == 0 || journal.FaultID(in.ID) != journal.FaultID(live[i-1].ID) {
 				t.Faults = append(t.Faults, in.sentence)
 			}
 			s.recordCounts(in)

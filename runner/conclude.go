@@ -182,7 +182,7 @@ func (s *session) finish() {
 		s.mu.Lock()
 		history := s.history.Book().Scenarios[0]
 		history.End = end
-		end.Outcome = check.Sum(history)
+		end.Outcome = check.ScenarioOutcome(history)
 		s.mu.Unlock()
 		switch {
 		case problem != nil && end.Outcome != "failed": // may be set by a user-defined step after the checks were judged

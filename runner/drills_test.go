@@ -178,7 +178,7 @@ func TestCallersWithoutTimeoutAreFound(t *testing.T) {
     And "front" gives up on "back" within 1s
 `, nil)
 	require.Equal(t, "failed", r.Outcome)
-	require.Regexp(t, `"front" waited for \d+ answers of "back" that never came`, strings.Join(Failures(onlyScenario(r)), "\n"))
+	require.Regexp(t, `"front" waited for \d+ answers of "back" that had not arrived`, strings.Join(Failures(onlyScenario(r)), "\n"))
 }
 
 func TestOutlineRowsRunSeparately(t *testing.T) {

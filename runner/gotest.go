@@ -106,7 +106,7 @@ func (r *runState) runAttempt(ctx context.Context, t *testing.T, e *scenarios.Ex
 // reportOutcome passes, fails or skips the test according to the outcome of the scenario.
 func reportOutcome(t *testing.T, h *journal.History, report string) {
 	t.Helper()
-	outcome := check.Sum(h)
+	outcome := check.ScenarioOutcome(h)
 	t.Attr("firedrill-verdict", outcome)
 	switch outcome {
 	case "passed":

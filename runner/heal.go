@@ -31,7 +31,7 @@ func (s *session) heal(do scenarios.Heal) error {
 		}
 	case len(live) > 0: // the last one, with all its parts
 		last := live[len(live)-1]
-		chosen = slices.DeleteFunc(live, func(in *injection) bool { return journal.Whole(in.ID) != journal.Whole(last.ID) })
+		chosen = slices.DeleteFunc(live, func(in *injection) bool { return journal.FaultID(in.ID) != journal.FaultID(last.ID) })
 	case !byHand:
 		return errors.New("heal the fault: none is live")
 	}

@@ -103,7 +103,7 @@ func (s *session) skip(do scenarios.Inject, step journal.Step) {
 func sentences(faults []scenarios.Placed) []string {
 	var all []string
 	for i, p := range faults {
-		if i == 0 || journal.Whole(p.ID) != journal.Whole(faults[i-1].ID) {
+		if i == 0 || journal.FaultID(p.ID) != journal.FaultID(faults[i-1].ID) {
 			all = append(all, p.Fault.Say(p.From, p.To))
 		}
 	}
@@ -284,9 +284,9 @@ func (in *injection) journalFault(stage string, s *session, err error) *journal.
 	}
 	seen, affected, background, shared, hint := s.evidenceOf(in, t, lived)
 	f := &journal.Fault{
-		ID: in.ID, Stage: stage, Kind: in.Kind, Says: in.sentence, On: in.on, Unit: in.unit, Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: onlyReads(t),
+		ID: in.ID, Stage: stage, Kind: in.Kind, Sentence: in.sentence, On: in.on, Unit: in.unit, Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: onlyReads(t),
 		Idle: t.Idle, Collateral: t.Collateral, Broken: t.Broken,
-		Live: in.live, Asked: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Ended: in.healBegan,
+		Live: in.live, Requested: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Ended: in.healBegan,
 		Connections: t.Connections, BytesSeen: t.BytesSeen, BytesAffected: t.BytesAffected,
 		Delayed: t.Delayed, DelayP50: t.DelayP50, DelayP99: t.DelayP99, DelayMax: t.Worst,
 	}

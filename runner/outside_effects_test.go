@@ -213,18 +213,18 @@ func TestLedgers(t *testing.T) {
 		want    [4]string
 		why     string // part of a reason or, if all passed, of what was observed
 	}{
-		{"plain", &ledgerService{}, nil, all(pass), "looked for until 10."},
-		{"kept from before", &ledgerService{items: earlierEffects()}, nil, all(pass), "200 were there before"},
+		{"plain", &ledgerService{}, nil, all(pass), "read until 10."},
+		{"kept from before", &ledgerService{items: earlierEffects()}, nil, all(pass), "200 were there before the load"},
 		{"in changing order, each listed twice", &ledgerService{list: shuffledAndTwice}, nil, all(pass), "listed again with the same id"},
-		{"kept, without ids", &ledgerService{items: earlierEffects(), list: withoutIDs}, nil, all(pass), "200 were there before"},
+		{"kept, without ids", &ledgerService{items: earlierEffects(), list: withoutIDs}, nil, all(pass), "200 were there before the load"},
 		{"null until there is one", &ledgerService{list: nullUntilThereIsOne}, nil, all(pass), ""},
 		{"late by 3s", &ledgerService{delay: 3 * time.Second}, nil, all(pass), ""},
 		{"later than the default", &ledgerService{delay: time.Hour}, nil, all(none), "effects settle within"},
 		{"later than stated", &ledgerService{delay: time.Hour}, func(b *scenarios.Builder) { b.EffectsSettle(time.Second) }, [4]string{fail, fail, none, none}, "acknowledged and lost"},
 		{"lost", &ledgerService{loseEvery: 15}, nil, [4]string{fail, fail, pass, pass}, "acknowledged and lost"},
-		{"many lost", &ledgerService{loseEvery: 5}, nil, [4]string{fail, fail, none, none}, "the list does not show all that is applied"},
+		{"many lost", &ledgerService{loseEvery: 5}, nil, [4]string{fail, fail, none, none}, "the list does not show all effects"},
 		{"applied again later", &ledgerService{repeatAfter: 8 * time.Second}, nil, [4]string{fail, pass, fail, pass}, "applied more than once"},
-		{"applied again later than is looked for", &ledgerService{repeatAfter: 8 * time.Second}, func(b *scenarios.Builder) { b.EffectsSettle(2 * time.Second) }, all(pass), "looked for until 2."},
+		{"applied again after the last reading", &ledgerService{repeatAfter: 8 * time.Second}, func(b *scenarios.Builder) { b.EffectsSettle(2 * time.Second) }, all(pass), "read until 2."},
 		{"applied again, without ids", &ledgerService{repeatAfter: time.Millisecond, list: withoutIDs}, nil, [4]string{fail, pass, fail, pass}, "applied more than once"},
 		{"applied again, with the key as id", &ledgerService{repeatAfter: time.Millisecond, list: keyAsID}, nil, [4]string{fail, pass, fail, pass}, "applied more than once"},
 		{"the oldest, marked by nothing", &ledgerService{list: oldest(23)}, func(b *scenarios.Builder) { b.EffectsSettle(time.Second) }, all(none), "may be a page"},
@@ -235,9 +235,9 @@ func TestLedgers(t *testing.T) {
 		{"null", &ledgerService{list: respondWith("null")}, nil, all(none), "it is null"},
 		{"503, and done", &ledgerService{status: everyThird(503)}, nil, all(pass), ""},
 		{"500, and done", &ledgerService{status: everyThird(500)}, nil, all(pass), ""},
-		{"422, and done", &ledgerService{status: everyThird(422)}, nil, [4]string{fail, pass, pass, pass}, "refused and yet applied"},
-		{"503 that should mean refused", &ledgerService{status: everyThird(503)}, func(b *scenarios.Builder) { b.Means(503, scenarios.Refused) }, [4]string{fail, pass, pass, pass}, "refused and yet applied"},
-		{"nothing acknowledged", &ledgerService{status: always(303)}, nil, all(none), `say "POST /orders" answers 303`},
+		{"422, and done", &ledgerService{status: everyThird(422)}, nil, [4]string{fail, pass, pass, pass}, "refused but applied"},
+		{"503 that should mean refused", &ledgerService{status: everyThird(503)}, func(b *scenarios.Builder) { b.Means(503, scenarios.Refused) }, [4]string{fail, pass, pass, pass}, "refused but applied"},
+		{"nothing acknowledged", &ledgerService{status: always(303)}, nil, all(none), `add the step: "POST /orders" answers 303`},
 		{"303 is expected", &ledgerService{status: always(303)}, func(b *scenarios.Builder) { b.Answers("POST /orders", 303) }, all(pass), ""},
 	}
 	var es []*scenarios.Experiment
@@ -361,7 +361,7 @@ func TestRedirectAsSuccess(t *testing.T) {
 	success := check.Success{Ratio: 0.99}
 	_, h := run(t, runner.Options{}, build(t, form().Check(success)))
 	assert.Equal(t, "failed", stated(verdict(t, h, success)))
-	assert.Contains(t, verdict(t, h, success).Reason, `303 answers do not count as success: say "POST /orders" answers 303`)
+	assert.Contains(t, verdict(t, h, success).Reason, `answers with status 303 do not count as success: if they are expected, add the step: "POST /orders" answers 303`)
 	declared := drill("a form", &ledgerService{status: always(303)}, scenarios.Load{Rate: 25}).Answers("POST /orders", 201, 303).Wait(time.Second)
 	_, h = run(t, runner.Options{}, build(t, declared.Check(success)))
 	assert.Equal(t, "passed", stated(verdict(t, h, success)), verdict(t, h, success).Reason)

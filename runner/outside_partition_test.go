@@ -237,7 +237,7 @@ func TestOneWayPartition(t *testing.T) {
 	require.Len(t, h.Faults, 2)
 	assert.Equal(t, []string{"a -> b", "b -> a"}, []string{h.Faults[0].On, h.Faults[1].On})
 	for _, f := range h.Faults {
-		assert.Equal(t, `traffic from "a" never reaches "b"`, f.Says)
-		assert.Equal(t, "fault-1", journal.Whole(f.ID))
+		assert.Equal(t, `traffic from "a" never reaches "b"`, f.Sentence)
+		assert.Equal(t, "fault-1", journal.FaultID(f.ID))
 	}
 }

@@ -80,8 +80,8 @@ func testSelectedRowsRun(t *testing.T, drive runner.Driver) {
 	require.Equal(t, "passed", res.Outcome)
 	require.Len(t, res.Book.Scenarios, 2)
 	assert.Equal(t, []string{"slow", "late"}, noted, "each row once, in its own scenario")
-	assert.Contains(t, res.Book.Scenarios[0].Faults[0].Says, "5ms")
-	assert.Contains(t, res.Book.Scenarios[1].Faults[0].Says, "10ms")
+	assert.Contains(t, res.Book.Scenarios[0].Faults[0].Sentence, "5ms")
+	assert.Contains(t, res.Book.Scenarios[1].Faults[0].Sentence, "10ms")
 	for i := range noted {
 		assert.NotEmpty(t, addresses[i])
 		assert.NotEmpty(t, links[i])

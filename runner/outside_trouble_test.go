@@ -34,7 +34,7 @@ func TestRunnerWithoutDescriptors(t *testing.T) {
 	}))
 	t.Cleanup(system.Close)
 	for what, pattern := range map[string]string{
-		"generator": `the load generator itself could not send some requests, and the system is not to blame: \d+ requests: too many open files`,
+		"generator": `the load generator could not send some requests, which is not caused by the system: \d+ requests: too many open files`,
 		"link":      `link "clients -> orders": .*too many open files`,
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -33,7 +33,7 @@ func runLoad(t *testing.T, address string, rate float64, length time.Duration, r
 	g := startLoad(t.Context(), l, c, rate)
 	time.Sleep(length)
 	result := g.end(func(uint64, time.Time) {})
-	assert.InDelta(t, result.Asked, result.Sent, max(2, result.Asked/100))
+	assert.InDelta(t, result.Requested, result.Sent, max(2, result.Requested/100))
 	return k.all, result.Attempts, result.Wire, result.Stale
 }
 

@@ -309,7 +309,7 @@ func (r *runState) end(ctx context.Context) (*Result, error) {
 	err = errors.Join(r.journal.Err(), r.file.Close())
 	if book, foldErr := r.fold(); foldErr == nil {
 		res := &Result{Dir: r.dir, Book: book, Outcome: outcome}
-		err = errors.Join(err, reports.WriteDir(r.dir, book))
+		err = errors.Join(err, reports.Formats().WriteDir(r.dir, book))
 		if err != nil && res.ExitCode() == 0 {
 			res.Outcome = "inconclusive" // facts or reports are missing
 		}

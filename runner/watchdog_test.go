@@ -149,10 +149,10 @@ func TestLateWindows(t *testing.T) {
 	assert.Contains(t, h.Late(journal.During), "was late")
 	assert.Empty(t, h.Late(journal.After))
 	h.Pauses = []journal.Pause{{From: 3500 * ms, To: 3700 * ms, Took: 200 * ms}}
-	assert.Equal(t, "the runner itself stood still for 200ms from +3.5s on", h.Late(journal.After))
+	assert.Equal(t, "the runner was paused for 200ms from +3.5s", h.Late(journal.After))
 	assert.Empty(t, h.Late(journal.Before))
 	h.Samples[1].Paused = true
-	assert.Contains(t, h.Late(journal.Before), "while requests were under way")
+	assert.Contains(t, h.Late(journal.Before), "while requests were in flight")
 }
 
 // Paused requests add up with the other requests of their slice and can be left out.

@@ -51,7 +51,7 @@ func partitionFault(f injector.Partition) Placed {
 
 // expandFault returns the targets of a fault: the links of a partition, both links of two services that are cut
 // off and depend on each other, or the fault itself. Several targets are parts of one fault, with ids such as
-// "fault-3.1"; see journal.Whole.
+// "fault-3.1"; see journal.FaultID.
 func (r *resolver) expandFault(at pos, p Placed) []Placed {
 	var parts []Placed
 	switch f := p.Fault.(type) {

@@ -244,7 +244,7 @@ func (l Link) udp() bool {
 func groupParts(placed []Placed) [][]Placed {
 	var all [][]Placed
 	for i, p := range placed {
-		if i > 0 && journal.Whole(p.ID) == journal.Whole(placed[i-1].ID) {
+		if i > 0 && journal.FaultID(p.ID) == journal.FaultID(placed[i-1].ID) {
 			all[len(all)-1] = append(all[len(all)-1], p)
 			continue
 		}

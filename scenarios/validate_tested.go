@@ -123,7 +123,7 @@ func (r *resolver) notGivenUp(c check.Check) string {
 	case on == 0:
 		return ""
 	case unseen == on:
-		return g.CannotSee(says)
+		return g.UnseenReason(says)
 	case late == on && latest <= g.Within:
 		return fmt.Sprintf("the fault makes no call wait for longer than %s, so nothing has to be given up on; use a longer delay", check.Duration(latest))
 	case held > 0 && held < g.Bound():
@@ -145,11 +145,11 @@ func (r *resolver) unprovoked(c check.Check) string {
 		if p.To != times.To {
 			return ""
 		}
-		if most, ok := delay(p.Fault); (!ok || most >= check.Provoking) && !slices.Contains(check.Harmless, p.Kind) {
+		if most, ok := delay(p.Fault); (!ok || most >= check.RetryDelay) && !slices.Contains(check.UnnoticedFaults, p.Kind) {
 			return ""
 		}
 	}
-	return fmt.Sprintf("no fault makes a call fail, or wait for %s, so nobody has a reason to ask again; let calls fail, or delay them for longer", check.Duration(check.Provoking))
+	return fmt.Sprintf("no fault makes a call fail, or wait for %s, so no caller has a reason to retry; let calls fail, or delay them for longer", check.Duration(check.RetryDelay))
 }
 
 // unreachable returns why no fault can affect the route of a check: nothing connects the service that answers it

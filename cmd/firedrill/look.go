@@ -75,7 +75,7 @@ func schemaCommand() *cobra.Command {
 	}
 }
 
-func reportCommand() *cobra.Command {
+func reportCommand(formats reports.Table) *cobra.Command {
 	var format, runs string
 	cmd := &cobra.Command{
 		Use:   "report RUN",
@@ -95,19 +95,19 @@ look at an earlier run read the outcome in report.json (--format json).`,
 				return err
 			}
 			if format != "" {
-				return reports.WriteTo(cmd.OutOrStdout(), format, book)
+				return formats.WriteTo(cmd.OutOrStdout(), format, book)
 			}
-			if err := reports.WriteDir(dir, book); err != nil {
+			if err := formats.WriteDir(dir, book); err != nil {
 				return err
 			}
-			if err := reports.Text(style(cmd.OutOrStdout()))(cmd.OutOrStdout(), book); err != nil {
+			if err := reports.Text(cmd.OutOrStdout(), book, styled(cmd.OutOrStdout())); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "\nreport: %s\n", journal.Visible(filepath.Join(dir, "report.html")))
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "print this format on standard output instead: "+strings.Join(formatNames(), ", "))
+	cmd.Flags().StringVar(&format, "format", "", "print this format on standard output instead: "+strings.Join(formats.Names(), ", "))
 	cmd.Flags().StringVar(&runs, "dir", filepath.Join(".firedrill", "runs"), "where run folders are")
 	return cmd
 }
@@ -122,14 +122,6 @@ func readBook(path string) (*journal.Book, error) {
 		return nil, fmt.Errorf("read %q: %w", path, err)
 	}
 	return book, nil
-}
-
-func formatNames() []string {
-	var names []string
-	for _, f := range reports.Formats() {
-		names = append(names, f.Name)
-	}
-	return names
 }
 
 // shopCommand serves one part of the demo shop. The shop's system.yaml starts it.

@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -93,6 +94,6 @@ func command() *cobra.Command {
   firedrill plan                             # what would happen; touches nothing
   firedrill steps delay                      # sentences that speak of delay`,
 	}
-	root.AddCommand(runCommand(), planCommand(), stepsCommand(), reportCommand(), schemaCommand(), serviceCommand(), shopCommand())
+	root.AddCommand(runCommand(), planCommand(), stepsCommand(), reportCommand(reports.Formats()), schemaCommand(), serviceCommand(), shopCommand())
 	return root
 }

@@ -160,10 +160,10 @@ func TestKilledRunnerLeavesNothingAndItsJournalRenders(t *testing.T) {
 
 	var out, errOut bytes.Buffer
 	require.Equal(t, 0, Main([]string{"report", "latest", "--dir", p.runs}, strings.NewReader(""), &out, &errOut), errOut.String())
-	require.Contains(t, out.String(), "cut short")
+	require.Contains(t, out.String(), "aborted at")
 	page, err := os.ReadFile(filepath.Join(p.runs, "latest", "report.html"))
 	require.NoError(t, err)
-	require.Contains(t, string(page), "cut short")
+	require.Contains(t, string(page), "aborted at")
 }
 
 func TestStepAsksAndSkips(t *testing.T) {

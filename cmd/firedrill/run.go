@@ -96,7 +96,7 @@ func run(cmd *cobra.Command, o runner.Options, step bool) error {
 
 // printText prints the verdict table and the path of the report.
 func printText(out io.Writer, result *runner.Result) error {
-	if err := reports.Text(style(out))(out, result.Book); err != nil {
+	if err := reports.Text(out, result.Book, styled(out)); err != nil {
 		return err
 	}
 	page := filepath.Join(result.Dir, "report.html")
@@ -106,8 +106,6 @@ func printText(out io.Writer, result *runner.Result) error {
 	fmt.Fprintf(out, "\nreport: %s\n", journal.Visible(page))
 	return nil
 }
-
-func style(w io.Writer) reports.Style { return reports.Style{Colour: styled(w)} }
 
 // styled reports whether w may get colours and cursor movements: it is a terminal that supports them, and NO_COLOR
 // is not set.

@@ -39,7 +39,7 @@ func vacuousEffects() []row {
 		}, {
 			name:  "half of the orders are of a route that has no effects",
 			steps: "And a steady load of 80 requests per second with this mix:\n| route | share |\n| POST /ok | 50% |\n| POST /orders | 50% |\nAnd clients give up after 2s\nAnd a baseline is measured for 2s\n" + keyed("GET /ledger") + slow + once,
-			want:  "inconclusive", reason: `may have none`,
+			want:  "inconclusive", reason: `may have no effects`,
 			why: "what a request was never to change is not lost",
 		}, {
 			name:  "the ledger wants a login",

@@ -177,7 +177,7 @@ func (s *soakRun) addRule(random *rand.Rand) (heal func(context.Context) error, 
 	ms := func(n int) time.Duration { return time.Duration(1+random.IntN(n)) * time.Millisecond }
 	return s.Relay().Add(message.Rule{
 		ID: fmt.Sprint("fault-", random.Uint32()), Seed: random.Uint64(), Action: p.Actions[random.IntN(len(p.Actions))], Dir: message.Dir(random.IntN(2)), Share: []float64{.02, .2, 1}[random.IntN(3)], //nolint:gosec // small
-		By: ms(10), Wait: ms(20), Others: random.IntN(3), Code: append(s.codes, "")[random.IntN(len(s.codes)+1)],
+		By: ms(10), Wait: ms(20), Code: append(s.codes, "")[random.IntN(len(s.codes)+1)],
 		Late: []time.Duration{0, 0, 0, ms(20)}[random.IntN(4)], Sticky: random.IntN(5) == 0, Every: uint64(random.IntN(3)), First: uint64(random.IntN(2) * 50), //nolint:gosec // small
 	})
 }

@@ -5,20 +5,18 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
-
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// hold is a reordered message that waits for others to pass.
+// hold is a reordered message that waits for another to pass.
 type hold struct {
-	rule      *Live
-	conn      uint64
-	remaining int
-	released  chan struct{}
+	rule     *Live
+	conn     uint64
+	passed   bool
+	released chan struct{} // closed when another message has passed
 }
 
-// holdFor holds a message back until enough others have passed, or returns why it does not: the rule holds
+// holdFor holds a message back until another has passed, or returns why it does not: the rule holds
 // another message already (if it held several at once, none might be left to pass, and all would expire), or it
 // was healed after it chose the message.
 func (r *Relay) holdFor(l *Live, conn uint64) (h *hold, skipped string) {
@@ -32,7 +30,7 @@ func (r *Relay) holdFor(l *Live, conn uint64) (h *hold, skipped string) {
 			return nil, "another is held already: it counts as one that passed"
 		}
 	}
-	h = &hold{rule: l, conn: conn, remaining: max(1, l.Others), released: make(chan struct{})}
+	h = &hold{rule: l, conn: conn, released: make(chan struct{})}
 	r.holds = append(r.holds, h)
 	return h, ""
 }
@@ -60,15 +58,16 @@ func (r *Relay) CountPassed(overtaken []*hold) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range overtaken {
-		if h.remaining--; h.remaining == 0 {
+		if !h.passed {
+			h.passed = true
 			close(h.released)
 		}
 	}
-	r.holds = slices.DeleteFunc(r.holds, func(h *hold) bool { return h.remaining == 0 })
+	r.holds = slices.DeleteFunc(r.holds, func(h *hold) bool { return h.passed })
 }
 
-// awaitOthers holds the message until the others have passed (true), or until the time limit or healing (false).
-func (r *Relay) awaitOthers(ctx context.Context, h *hold) bool {
+// awaitOther holds the message until another has passed (true), or until the time limit or healing (false).
+func (r *Relay) awaitOther(ctx context.Context, h *hold) bool {
 	timer := time.NewTimer(h.rule.Wait)
 	defer timer.Stop()
 	select {
@@ -81,10 +80,10 @@ func (r *Relay) awaitOthers(ctx context.Context, h *hold) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.holds = slices.DeleteFunc(r.holds, func(other *hold) bool { return other == h })
-	return h.remaining == 0
+	return h.passed
 }
 
-// Reorder starts to hold a message back. The returned function waits for other messages to pass; it is nil if
+// Reorder starts to hold a message back. The returned function waits for another message to pass; it is nil if
 // the rule cannot act.
 func (r *Relay) Reorder(x *Exchange) (wait func(context.Context)) {
 	rule, conn := x.Rule(), x.Message.Conn
@@ -96,16 +95,15 @@ func (r *Relay) Reorder(x *Exchange) (wait func(context.Context)) {
 		r.Skip(x, skipped)
 		return nil
 	}
-	others := english.Plural(max(1, rule.Others), "other", "")
-	r.Record(rule, x.Message, evidence.Held, "until "+others+" passed")
+	r.Record(rule, x.Message, evidence.Held, "until another passed")
 	return func(ctx context.Context) {
-		if !r.awaitOthers(ctx, h) {
-			r.Record(rule, x.Message, evidence.Expired, "became a mere delay")
+		if !r.awaitOther(ctx, h) {
+			r.Record(rule, x.Message, evidence.Expired, "only delayed: no other passed in time")
 			return
 		}
 		r.Record(rule, x.Message, evidence.Released, "")
 		x.Affected = true
-		r.Applied(rule, x.Message, others+" passed it")
+		r.Applied(rule, x.Message, "another passed it")
 	}
 }
 

@@ -135,8 +135,7 @@ type Rule struct {
 	// Late applies to Twice: the copy is sent after this delay or on healing, and the client gets the first
 	// answer.
 	Late   time.Duration
-	Wait   time.Duration // Reorder: the longest time to hold the message
-	Others int           // Reorder: how many other messages must pass; 0 means 1
+	Wait time.Duration // Reorder: the longest time to hold the message until another has passed it
 
 	Count *evidence.Counter
 }

@@ -178,7 +178,7 @@ func (s *soakRun) AddRule(random *rand.Rand) (heal func(context.Context) error, 
 	do := row.Actions
 	return s.Add(message.Rule{
 		ID: fmt.Sprint("fault-", random.Uint32()), Seed: random.Uint64(), Action: do[random.IntN(len(do))], Dir: message.Dir(random.IntN(5) / 4), Share: []float64{.02, .2, 1}[random.IntN(3)], //nolint:gosec // small
-		EndWith: []message.Ending{"", message.EndReset, message.EndClosed, message.EndSilence, message.EndHeld}[random.IntN(5)], By: ms(10), Wait: ms(20), Others: random.IntN(3),
+		EndWith: []message.Ending{"", message.EndReset, message.EndClosed, message.EndSilence, message.EndHeld}[random.IntN(5)], By: ms(10), Wait: ms(20),
 		Second: random.IntN(3) == 0, Status: 503, Code: append(s.codes, "")[random.IntN(len(s.codes)+1)],
 		Late: []time.Duration{0, 0, 0, ms(20)}[random.IntN(4)], Sticky: random.IntN(5) == 0, Every: uint64(random.IntN(3)), First: uint64(random.IntN(2) * 50), //nolint:gosec // small
 	})

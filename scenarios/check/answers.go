@@ -11,7 +11,7 @@ import (
 )
 
 // unexpected names the most frequent answer below status 400 that is not expected, such as the 303 of a form, and
-// the sentence that makes it count as success. It returns "" if there is none.
+// the step that makes it count as success. It returns "" if there is none.
 func unexpected(h *journal.History) string {
 	answers := map[string]map[int]int{} // by route and status
 	for _, s := range h.Samples {
@@ -35,7 +35,7 @@ func unexpected(h *journal.History) string {
 	if most == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %d answers do not count as success: say %q answers %d, where they are what is expected", status, route, status)
+	return fmt.Sprintf("; answers with status %d do not count as success: if they are expected, add the step: %q answers %d", status, route, status)
 }
 
 // unexpectedStatus returns the status in the name of an error, if it is below 400: an answer that is not an

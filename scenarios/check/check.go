@@ -9,7 +9,7 @@
 //   - The baseline was steady and within the steady state.
 //   - The load was delivered as requested and on time.
 //   - Every fault acted on traffic of the load, and every fault was healed.
-//   - The runner had no trouble of its own, and no service ended by itself.
+//   - The runner had no errors of its own, and no service ended by itself.
 //   - The counters of the relays add up.
 //   - Effects, where checks need them, were read completely and had settled.
 //
@@ -28,14 +28,20 @@
 // it is inconclusive, and its reason names the pause.
 //
 // In valid scenarios, too, a measured check needs requests that can show what it asks for: the route worked before
-// the fault, and enough requests met the fault (grounds.go).
+// the fault, and enough requests met the fault (evidence.go).
 //
-// A check does not pass either if nothing could have violated it (tested.go, and journal.Begin.Untested for what
-// only the scenario shows). It still fails when it is violated.
+// A check does not pass either if nothing could have violated it (waits.go and calls.go, and journal.Begin.Untested
+// for what only the scenario shows). It still fails when it is violated.
 //
 // A scenario failed when a check failed. Otherwise it is inconclusive when any check is, including the implied
 // ones, or when it requests none. Otherwise it passed. Since measured checks cannot fail in a scenario that is not
 // valid, a failed scenario is always caused by the system.
+//
+// # Where to find it
+//
+// One file holds one check, or a few that share an idea; kinds.go lists them. latency.go judges percentiles, against
+// a limit or the baseline, with the statistics of compare.go and statistics.go. ledger.go compares requests with
+// effects. judge.go applies the rule for verdicts, and evidence.go decides whether requests can show anything.
 //
 // # Success and windows
 //
@@ -47,10 +53,6 @@ package check
 import (
 	"fmt"
 	"slices"
-	"sort"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -81,22 +83,27 @@ type Verdict struct {
 	Details  []string // the first few violations
 }
 
-// Check is a question about a History.
+// Check is a question about a History. Use Ask or the function Judge to get its answer: they also verify that the
+// History can show it.
 type Check interface {
 	Judge(*journal.History) Verdict
 	String() string // as a feature file states it
 }
 
-// Ask judges a check. A check that panics or returns an undefined outcome is inconclusive.
+// Ask judges a check. A check that panics or returns an undefined outcome is inconclusive. So is a check of how the
+// load fared under a fault if its requests cannot show that; see requireEvidence.
 func Ask(c Check, h *journal.History) (v Verdict) {
 	defer func() {
 		if r := recover(); r != nil {
-			v = Verdict{Reason: fmt.Sprintf("the check itself broke: %v", r)}
+			v = Verdict{Reason: fmt.Sprintf("the check panicked: %v", r)}
 		}
 	}()
 	v = c.Judge(h)
 	if v.Outcome > Failed {
-		return Verdict{Reason: fmt.Sprintf("the check itself broke: it answered %d", uint8(v.Outcome))}
+		return Verdict{Reason: fmt.Sprintf("the check returned the undefined outcome %d", uint8(v.Outcome))}
+	}
+	if c, ok := c.(loadCheck); ok {
+		v = requireEvidence(c, h, v)
 	}
 	if v.Outcome != Passed && v.Reason == "" {
 		v.Reason = "the check gave no reason"
@@ -115,10 +122,10 @@ func valid(h *journal.History) bool {
 	})
 }
 
-// Sum returns the outcome of a scenario: that of its End if it was stopped, interrupted or skipped; otherwise
+// ScenarioOutcome returns the outcome of a scenario: that of its End if it was stopped, interrupted or skipped; otherwise
 // failed if any verdict failed, inconclusive if any is or if no check was requested, else passed. Judge has
 // already withheld the outcomes that an invalid scenario does not support.
-func Sum(h *journal.History) string {
+func ScenarioOutcome(h *journal.History) string {
 	if h.End != nil {
 		switch h.End.Outcome {
 		case "stopped", "interrupted", "skipped":
@@ -126,10 +133,10 @@ func Sum(h *journal.History) string {
 		}
 	}
 	sum := Passed
-	asked := 0
+	requested := 0
 	for _, v := range h.Verdicts {
 		if k, ok := kind(v.Kind); !ok || !k.Implied {
-			asked++
+			requested++
 		}
 		switch v.Outcome {
 		case "failed":
@@ -143,7 +150,7 @@ func Sum(h *journal.History) string {
 			sum = Inconclusive
 		}
 	}
-	if asked == 0 || h.End == nil || h.End.Outcome == "inconclusive" {
+	if requested == 0 || h.End == nil || h.End.Outcome == "inconclusive" {
 		sum = Inconclusive
 	}
 	return sum.String()
@@ -176,103 +183,6 @@ func Fewest(c Check) int {
 	return 0
 }
 
-// requests returns the totals of a window and a route. If there are no requests, it returns false and a verdict
-// with the reason.
-func requests(h *journal.History, route string, w journal.Window, expected string) (journal.Totals, Verdict, bool) {
-	if (w == journal.During || w == journal.After) && len(h.Faults) == 0 {
-		return journal.Totals{}, inconclusive(expected, w, "no fault was ever injected"), false
-	}
-	t := h.Total(w, route)
-	if t.Sent == 0 && t.Apart > 0 {
-		return t, inconclusive(expected, w, "%s", tooFew(t, route, w, minRequests)), false
-	}
-	if t.Sent == 0 {
-		return t, inconclusive(expected, w, "no request%s was sent%s", of(route), when(w)), false
-	}
-	return t, Verdict{}, true
-}
-
-func of(route string) string {
-	if route == "" {
-		return ""
-	}
-	return " of " + strconv.Quote(route)
-}
-
-func when(w journal.Window) string {
-	switch w {
-	case journal.Before:
-		return " before the fault"
-	case journal.During:
-		return " during the fault"
-	case journal.After:
-		return " after healing"
-	}
-	return ""
-}
-
-// percent formats a ratio as sentences do: 99%, 99.9%.
-func percent(ratio float64) string {
-	return strconv.FormatFloat(round(ratio*100, 4), 'f', -1, 64) + "%"
-}
-
-func round(f float64, digits int) float64 {
-	s, _ := strconv.ParseFloat(strconv.FormatFloat(f, 'f', digits, 64), 64)
-	return s
-}
-
-// observed formats "93.1% (1,841 of 1,977)".
-func observed(n, of int) string {
-	return strconv.FormatFloat(100*float64(n)/float64(of), 'f', 1, 64) + "% (" + Count(n) + " of " + Count(of) + ")"
-}
-
-// Count formats a number with commas between thousands.
-func Count[N int | int64](n N) string {
-	s := strconv.FormatInt(int64(n), 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// duration formats a duration with about three significant digits.
-func duration(d time.Duration) string {
-	switch {
-	case d >= time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	case d >= time.Millisecond:
-		return d.Round(100 * time.Microsecond).String()
-	}
-	return d.Round(time.Microsecond).String()
-}
-
-// Duration formats a duration as sentences do: "800ms", "2s", "1m30s", "5m".
-func Duration(d time.Duration) string {
-	s := d.String()
-	if short, ok := strings.CutSuffix(s, "m0s"); ok {
-		s = short + "m"
-	}
-	if short, ok := strings.CutSuffix(s, "h0m"); ok {
-		s = short + "h"
-	}
-	return s
-}
-
-// kinds lists the three most frequent kinds of errors, most frequent first.
-func kinds(errors map[string]int) string {
-	names := make([]string, 0, len(errors))
-	for name := range errors {
-		names = append(names, name)
-	}
-	sort.Slice(names, func(i, j int) bool {
-		return errors[names[i]] > errors[names[j]] || (errors[names[i]] == errors[names[j]] && names[i] < names[j])
-	})
-	for i, name := range names {
-		names[i] = fmt.Sprintf("%s (%s)", name, Count(errors[name]))
-	}
-	return strings.Join(names[:min(3, len(names))], ", ")
-}
-
 // seqs returns the sequence numbers of the first events with this payload, at most 20.
 func seqs(h *journal.History, payload string) []uint64 {
 	s := h.Seqs[payload]
@@ -290,7 +200,5 @@ func seq(h *journal.History, payload string, i int) []uint64 {
 // unique returns seqs sorted and without duplicates. It does not modify the argument.
 func unique(seqs []uint64) []uint64 { return slices.Compact(slices.Sorted(slices.Values(seqs))) }
 
+// first returns at most 20 sequence numbers.
 func first(seqs []uint64) []uint64 { return seqs[:min(len(seqs), 20)] }
-
-// tolerance returns by how much a time may exceed its limit: measuring adds a little itself.
-func tolerance(d time.Duration) time.Duration { return max(d/10, 50*time.Millisecond) }

@@ -8,30 +8,30 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Side is one of two windows to compare. OK is how many of Sent succeeded. Latency has a histogram for each slice
+// side is one of two windows to compare. OK is how many of Sent succeeded. Latency has a histogram for each slice
 // of time, as samples do; it covers all requests whose latency is to be compared. The differences between slices
 // show how far requests depend on each other. The requests of a single slice are taken as independent.
-type Side struct {
+type side struct {
 	Sent, OK int
 	Latency  [][]journal.Bucket
 }
 
-// Comparison is the result of a comparison. Passed means that no relevant difference was found although it would
+// comparison is the result of a comparison. Passed means that no relevant difference was found although it would
 // have shown, Failed that there is one, and Inconclusive that there are too few requests. Reason is empty only if
 // it passed.
-type Comparison struct {
+type comparison struct {
 	Outcome          Outcome
 	Observed, Reason string
 }
 
-// The significance levels of Compare. On two windows of the same system it fails wrongly in at most 1 of 100 cases.
+// The significance levels of compare. On two windows of the same system it fails wrongly in at most 1 of 100 cases.
 // That rate is divided among its three tests (Bonferroni). The rank test gets most of it, since it is the one that
 // detects a shift of all latencies.
 const (
 	alphaSuccess = 0.001
 	alphaRank    = 0.006
 	alphaTail    = 0.002
-	alphaTimes   = 0.01 // of CompareTimes, which has one test
+	alphaTimes   = 0.01 // of compareTimes, which has one test
 )
 
 // The smallest differences that count, however significant they are. Windows of a real system always differ a
@@ -43,11 +43,11 @@ const (
 	minRise         = 5 * time.Millisecond
 )
 
-// Compare judges whether the requests of one window did worse than those of another. It implements "is not
+// compare judges whether the requests of one window did worse than those of another. It implements "is not
 // affected by the fault". lateness is how late the load generator sent requests (p99): a rise of latency must
 // exceed it by 5 ms, since the machine may have caused that much. A smaller rise is inconclusive.
 //
-// Compare fails when one of three tests finds a difference that is large enough to matter:
+// compare fails when one of three tests finds a difference that is large enough to matter:
 //
 //   - Success: the share fell by more than half a point, with 99.9% confidence, by Newcombe's interval for the
 //     difference of two proportions from Wilson's score intervals (Newcombe, Statistics in Medicine 17, 1998,
@@ -64,18 +64,18 @@ const (
 // factor by which the scores of slices vary more than those of independent requests would (Kish, Survey Sampling,
 // 1965). A rise that is significant only for independent requests is inconclusive.
 //
-// Compare passes when no test found a difference, success is within half a point, and p95 is within 1.2 times that
+// compare passes when no test found a difference, success is within half a point, and p95 is within 1.2 times that
 // of the first window or 50 ms above it, whichever is more. The latter must hold with 95% confidence, by the bound
 // of an order statistic (David and Nagaraja, Order Statistics, 2003, 7.1). Otherwise the result is inconclusive.
 //
 // With 1,000 requests in each window, a rise of all latencies by 20% is found in at least 95 of 100 cases. This
 // holds for distributions whose p95 is up to four times the median, and if 20% are more than 5 ms. The tests
 // simulate both rates.
-func Compare(before, during Side, lateness time.Duration) Comparison {
+func compare(before, during side, lateness time.Duration) comparison {
 	was, is := before.share(), during.share()
 	first, second := journal.Merge(before.Latency...), journal.Merge(during.Latency...)
 	p, q := journal.Quantile(first, 95), journal.Quantile(second, 95)
-	c := Comparison{Observed: fmt.Sprintf("success %s, baseline %s; p95 %s, baseline %s", percent(round(is, 4)), percent(round(was, 4)), duration(q), duration(p))}
+	c := comparison{Observed: fmt.Sprintf("success %s, baseline %s; p95 %s, baseline %s", percent(round(is, 4)), percent(round(was, 4)), duration(q), duration(p))}
 	m, n := journal.Count(first), journal.Count(second)
 	if before.Sent == 0 || during.Sent == 0 {
 		return c.inconclusive("there are %s requests before and %s during the fault: nothing to compare", Count(before.Sent), Count(during.Sent))
@@ -91,7 +91,7 @@ func Compare(before, during Side, lateness time.Duration) Comparison {
 			return c.failed("%s", reason)
 		}
 		if reason, _ := slower(before.Latency, during.Latency, minRise); reason != "" {
-			return c.inconclusive("%s, which may be the load generator's doing: it was up to %s late", reason, duration(lateness))
+			return c.inconclusive("%s, which the load generator may have caused: it was up to %s late", reason, duration(lateness))
 		}
 	}
 	switch most := upperBound(second, 0.95, 0.95); {
@@ -130,18 +130,18 @@ func slower(before, during [][]journal.Bucket, floor time.Duration) (reason stri
 	return reason, bursts
 }
 
-// CompareTimes judges whether a percentile (0..100) stays within so many times that of the first window, or 5 ms
+// compareTimes judges whether a percentile (0..100) stays within so many times that of the first window, or 5 ms
 // above it, whichever is more. It implements "stays within N times the baseline".
 //
 // It fails when the percentile is above the limit and a quantile test confirms that with 99% confidence. The test
 // compares the second window with the latencies of the first, each multiplied by times and increased by lateness,
-// and accounts for slices as Compare does. If the percentile is above the limit but the test does not confirm it,
+// and accounts for slices as compare does. If the percentile is above the limit but the test does not confirm it,
 // or only for independent requests, the result is inconclusive. It is also inconclusive if fewer than five
 // requests lie above the percentile.
-func CompareTimes(before, during [][]journal.Bucket, percentile, times float64, lateness time.Duration) Comparison {
+func compareTimes(before, during [][]journal.Bucket, percentile, times float64, lateness time.Duration) comparison {
 	first, second := journal.Merge(before...), journal.Merge(during...)
 	p, q := journal.Quantile(first, percentile), journal.Quantile(second, percentile)
-	c := Comparison{Observed: duration(q) + ", baseline " + duration(p)}
+	c := comparison{Observed: duration(q) + ", baseline " + duration(p)}
 	least := int64(Latency{Percentile: percentile}.least())
 	m, n := journal.Count(first), journal.Count(second)
 	if m < least || n < least {
@@ -178,35 +178,23 @@ func timesAllowed(d time.Duration, times float64) time.Duration {
 // bucket is up to 1/128 above its smallest value.
 const resolution = 128
 
-func (c Comparison) failed(reason string, args ...any) Comparison {
+func (c comparison) failed(reason string, args ...any) comparison {
 	c.Outcome, c.Reason = Failed, fmt.Sprintf(reason, args...)
 	return c
 }
 
-func (c Comparison) inconclusive(reason string, args ...any) Comparison {
+func (c comparison) inconclusive(reason string, args ...any) comparison {
 	c.Outcome, c.Reason = Inconclusive, fmt.Sprintf(reason, args...)
 	return c
 }
 
-func (s Side) share() float64 { return float64(s.OK) / math.Max(1, float64(s.Sent)) }
+func (s side) share() float64 { return float64(s.OK) / math.Max(1, float64(s.Sent)) }
 
 // successDrop returns by how much, at least, the share of successes is lower in is than in was, with a confidence
 // of z standard deviations (Newcombe's method 10).
-func successDrop(is, was Side, z float64) float64 {
+func successDrop(is, was side, z float64) float64 {
 	_, isUpper := wilson(is.OK, is.Sent, z)
 	wasLower, _ := wilson(was.OK, was.Sent, z)
 	a, b := was.share(), is.share()
 	return a - b - math.Hypot(a-wasLower, isUpper-b)
-}
-
-// wilson returns Wilson's score interval of a proportion (Wilson, 1927), extending z standard deviations to either
-// side.
-func wilson(k, n int, z float64) (lower, upper float64) {
-	if n == 0 {
-		return 0, 1
-	}
-	total, p := float64(n), float64(k)/float64(n)
-	middle := (p + z*z/(2*total)) / (1 + z*z/total)
-	half := z / (1 + z*z/total) * math.Sqrt(p*(1-p)/total+z*z/(4*total*total))
-	return max(0, middle-half), min(1, middle+half)
 }

@@ -1,148 +1,15 @@
 package check
 
 import (
-	"math"
-	"math/bits"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
-	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
-
-// draw is a distribution of latencies.
-type draw func(*rand.Rand) time.Duration
-
-func lognormal(median time.Duration, sigma float64) draw {
-	return func(r *rand.Rand) time.Duration {
-		return time.Duration(float64(median) * math.Exp(sigma*r.NormFloat64()))
-	}
-}
-
-// cached is a service that answers nine of ten requests from a cache.
-func cached(r *rand.Rand) time.Duration {
-	if r.Float64() < 0.9 {
-		return lognormal(40*time.Millisecond, 0.2)(r)
-	}
-	return lognormal(400*time.Millisecond, 0.3)(r)
-}
-
-// heavy has a Pareto tail with infinite variance.
-func heavy(r *rand.Rand) time.Duration {
-	return time.Duration(float64(30*time.Millisecond) * math.Pow(1-r.Float64(), -1/1.8))
-}
-
-// stalls is a lognormal latency with stalls of many requests in a row, so that requests are not independent.
-func stalls(length int) func(*rand.Rand) draw {
-	return func(*rand.Rand) draw {
-		left := 0
-		return func(r *rand.Rand) time.Duration {
-			if left == 0 && r.Float64() < 0.03/float64(length) {
-				left = length
-			}
-			by := lognormal(50*time.Millisecond, 0.5)(r)
-			if left > 0 {
-				left--
-				by += 100 * time.Millisecond
-			}
-			return by
-		}
-	}
-}
-
-// times returns the distribution scaled by a factor.
-func (d draw) times(f float64) draw {
-	return func(r *rand.Rand) time.Duration { return time.Duration(f * float64(d(r))) }
-}
-
-// sample draws n requests as a journal has them: microseconds in the buckets of an HdrHistogram with two
-// significant digits.
-func sample(r *rand.Rand, d draw, n int) (all []journal.Bucket) {
-	ups := make([]int64, n)
-	for i := range ups {
-		us := max(1, min(d(r).Microseconds(), 600_000_000))
-		ups[i] = us | (1<<max(0, bits.Len64(uint64(us))-8) - 1) //nolint:gosec // positive
-	}
-	slices.Sort(ups)
-	for _, up := range ups {
-		if last := len(all) - 1; last >= 0 && all[last].Up == time.Duration(up)*time.Microsecond {
-			all[last].N++
-			continue
-		}
-		all = append(all, journal.Bucket{Up: time.Duration(up) * time.Microsecond, N: 1})
-	}
-	return all
-}
-
-// TestSampleMatchesHistogram compares sample with the histograms of a run.
-func TestSampleMatchesHistogram(t *testing.T) {
-	for us := int64(1); us < 600_000_000; us += 1 + us/7 {
-		h := hdrhistogram.New(1, 600_000_000, 2)
-		require.NoError(t, h.RecordValue(us))
-		got := sample(nil, func(*rand.Rand) time.Duration { return time.Duration(us) * time.Microsecond }, 1)
-		require.Equal(t, h.Max(), got[0].Up.Microseconds())
-	}
-}
-
-func succeeded(r *rand.Rand, n int, p float64) (ok int) {
-	for range n {
-		if r.Float64() < p {
-			ok++
-		}
-	}
-	return ok
-}
-
-// rates returns how often a comparison failed and passed, as a share of the trials. The race detector is ten times
-// as slow and finds nothing here, so it runs only a tenth of the trials.
-func rates(trials int, compare func(*rand.Rand) Outcome) (failed, passed float64) {
-	if raceEnabled {
-		trials /= 10
-	}
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same numbers each time
-	var count [3]float64
-	for range trials {
-		count[compare(r)]++
-	}
-	return count[Failed] / float64(trials), count[Passed] / float64(trials)
-}
-
-// sliced draws n requests in ten slices of time.
-func sliced(r *rand.Rand, d draw, n int) (all [][]journal.Bucket) {
-	for range 10 {
-		all = append(all, sample(r, d, n/10))
-	}
-	return all
-}
-
-// atMost returns the limit for a measured rate. With the race detector there are too few trials for a strict
-// limit.
-func atMost(rate float64) float64 {
-	if raceEnabled {
-		return rate + 0.03 + 2*math.Sqrt(rate*max(0, 1-rate)/20) // at least twenty trials
-	}
-	return rate
-}
-
-func compared(before, during draw, m, n int, wasOK, isOK float64) func(*rand.Rand) Outcome {
-	return func(r *rand.Rand) Outcome {
-		return Compare(Side{m, succeeded(r, m, wasOK), sliced(r, before, m)}, Side{n, succeeded(r, n, isOK), sliced(r, during, n)}, 0).Outcome
-	}
-}
-
-var shapes = map[string]draw{
-	"narrow":         lognormal(50*time.Millisecond, 0.1),
-	"lognormal":      lognormal(50*time.Millisecond, 0.5),
-	"wide lognormal": lognormal(50*time.Millisecond, 0.9),
-	"bimodal":        cached,
-	"heavy tail":     heavy,
-	"fast":           lognormal(1600*time.Microsecond, 0.5),
-}
 
 // TestFalseAlarmRate allows 1 of 100 false alarms, for all distributions and numbers of requests. It prints the
 // rates.
@@ -266,8 +133,8 @@ func TestDependentStalls(t *testing.T) {
 		t.Logf("stalls of %d requests in a row: %.1f%% failed, %.1f%% passed", length, 100*failed, 100*passed)
 		assert.LessOrEqual(t, failed, atMost(0.02))
 		alone, _ := rates(500, func(r *rand.Rand) Outcome {
-			before, during := Side{1000, 1000, [][]journal.Bucket{sample(r, d(r), 1000)}}, Side{1000, 1000, [][]journal.Bucket{sample(r, d(r), 1000)}}
-			return Compare(before, during, 0).Outcome
+			before, during := side{1000, 1000, [][]journal.Bucket{sample(r, d(r), 1000)}}, side{1000, 1000, [][]journal.Bucket{sample(r, d(r), 1000)}}
+			return compare(before, during, 0).Outcome
 		})
 		t.Logf("as if they were independent: %.1f%% failed", 100*alone)
 	}
@@ -278,7 +145,7 @@ func TestDependentStalls(t *testing.T) {
 func TestCompareTimes(t *testing.T) {
 	ask := func(before, during draw, n int, percentile, times float64) func(*rand.Rand) Outcome {
 		return func(r *rand.Rand) Outcome {
-			return CompareTimes(sliced(r, before, n), sliced(r, during, n), percentile, times, 0).Outcome
+			return compareTimes(sliced(r, before, n), sliced(r, during, n), percentile, times, 0).Outcome
 		}
 	}
 	for name, d := range shapes {
@@ -326,84 +193,72 @@ func TestCompareTimesInBursts(t *testing.T) {
 	for _, percentile := range []float64{90, 95} {
 		for _, n := range [][2]int{{3, 4}, {3, 20}} {
 			failed, passed := rates(1000, func(r *rand.Rand) Outcome {
-				return CompareTimes(seconds(r, n[0], 1), seconds(r, n[1], 1), percentile, 1.5, 0).Outcome
+				return compareTimes(seconds(r, n[0], 1), seconds(r, n[1], 1), percentile, 1.5, 0).Outcome
 			})
 			t.Logf("p%v, %d and %d seconds: %.1f%% failed, %.1f%% passed", percentile, n[0], n[1], 100*failed, 100*passed)
 			assert.LessOrEqual(t, failed, atMost(0.015)) // 1,000 trials of 1%
 			alone, _ := rates(100, func(r *rand.Rand) Outcome {
-				return CompareTimes([][]journal.Bucket{journal.Merge(seconds(r, n[0], 1)...)}, [][]journal.Bucket{journal.Merge(seconds(r, n[1], 1)...)}, percentile, 1.5, 0).Outcome
+				return compareTimes([][]journal.Bucket{journal.Merge(seconds(r, n[0], 1)...)}, [][]journal.Bucket{journal.Merge(seconds(r, n[1], 1)...)}, percentile, 1.5, 0).Outcome
 			})
 			t.Logf("as if they were independent: %.1f%% failed", 100*alone)
 		}
 	}
 	is := shapes["lognormal"]
 	failed, _ := rates(200, func(r *rand.Rand) Outcome {
-		return CompareTimes(sliced(r, is, 640)[:3], sliced(r, is.times(3), 640)[:4], 95, 1.5, 0).Outcome
+		return compareTimes(sliced(r, is, 640)[:3], sliced(r, is.times(3), 640)[:4], 95, 1.5, 0).Outcome
 	})
 	t.Logf("three times as slow, 3 and 4 seconds: %.1f%% found", 100*failed)
 	assert.GreaterOrEqual(t, failed, 1-atMost(0.2))
-}
-
-// TestStatistics compares each statistic with published values.
-func TestStatistics(t *testing.T) {
-	bucketed := func(values ...int) (all []journal.Bucket) {
-		for _, v := range values {
-			all = append(all, journal.Bucket{Up: time.Duration(v), N: 1})
-		}
-		return journal.Merge(all)
-	}
-	p := func(z float64) float64 { return math.Erfc(z/math.Sqrt2) / 2 }
-
-	lower, upper := wilson(81, 263, normalQuantile(0.975)) // Newcombe, Statistics in Medicine 17, 1998, p. 857
-	assert.InDelta(t, 0.2553, lower, 0.0001)
-	assert.InDelta(t, 0.3662, upper, 0.0001)
-	assert.InDelta(t, 0.0524, successDrop(Side{Sent: 80, OK: 48}, Side{Sent: 70, OK: 56}, normalQuantile(0.975)), 0.0001) // 56/70 less 48/80, method 10
-
-	assert.InDelta(t, 1.0/70, hypergeometricTail(4, 4, 4, 8), 1e-9) // Fisher's lady tasting tea guesses all
-	assert.InDelta(t, 17.0/70, hypergeometricTail(3, 4, 4, 8), 1e-9)
-	assert.InDelta(t, 1.0/70, p(pair(bucketed(1, 2, 3, 4), bucketed(5, 6, 7, 8)).tail(0.5)), 1e-9)
-
-	x, y := bucketed(1, 2, 3, 4, 5, 6), bucketed(4, 5, 6, 7, 8, 9) // ties; U = 31.5 of 36
-	assert.InDelta(t, (31.5-18-0.5)/math.Sqrt(6*6/12.0*(13-18/(12.0*11))), pair(x, y).rankSum(), 1e-9)
-	assert.InDelta(t, 2, pair(bucketed(10, 20, 40), bucketed(20, 40, 80)).ratio(), 1e-6)
-	assert.Zero(t, pair(bucketed(5), bucketed(5)).rankSum(), "nothing but ties")
-
-	assert.InDelta(t, 3.365, studentQuantile(0.99, 5), 0.1) // its table
-	assert.InDelta(t, 2.552, studentQuantile(0.99, 18), 0.01)
-
-	hundred := make([]int, 100)
-	for i := range hundred {
-		hundred[i] = i + 1
-	}
-	assert.EqualValues(t, 99, upperBound(bucketed(hundred...), 0.95, 0.95)) // David and Nagaraja's bound: the 99th of 100
-	assert.EqualValues(t, math.MaxInt64, upperBound(bucketed(1, 2, 3), 0.95, 0.95), "three values bound no p95")
 }
 
 // TestCompareTooFew requires that nothing passes by accident, and that every result other than a pass has a
 // reason.
 func TestCompareTooFew(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same numbers each time
-	some := Side{1000, 1000, sliced(r, shapes["lognormal"], 1000)}
-	few := Side{50, 50, sliced(r, shapes["lognormal"], 50)}
-	for name, c := range map[string]Comparison{
-		"nothing":              Compare(Side{}, Side{}, 0),
-		"no baseline":          Compare(Side{}, some, 0),
-		"nothing during":       Compare(some, Side{}, 0),
-		"few before":           Compare(few, some, 0),
-		"few during":           Compare(some, few, 0),
-		"no latency":           Compare(Side{1000, 1000, nil}, Side{1000, 1000, nil}, 0),
-		"late":                 Compare(some, Side{1000, 1000, sliced(r, shapes["lognormal"].times(3), 1000)}, time.Second),
-		"later than slower":    Compare(some, Side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 45*time.Millisecond),
-		"times nothing":        CompareTimes(nil, nil, 95, 2, 0),
-		"times of few":         CompareTimes(few.Latency, some.Latency, 95, 2, 0),
-		"times of few, p99.9":  CompareTimes(some.Latency, some.Latency, 99.9, 2, 0),
-		"times, and it's late": CompareTimes(some.Latency, sliced(r, shapes["lognormal"].times(3), 1000), 95, 2, time.Second),
+	some := side{1000, 1000, sliced(r, shapes["lognormal"], 1000)}
+	few := side{50, 50, sliced(r, shapes["lognormal"], 50)}
+	for name, c := range map[string]comparison{
+		"nothing":              compare(side{}, side{}, 0),
+		"no baseline":          compare(side{}, some, 0),
+		"nothing during":       compare(some, side{}, 0),
+		"few before":           compare(few, some, 0),
+		"few during":           compare(some, few, 0),
+		"no latency":           compare(side{1000, 1000, nil}, side{1000, 1000, nil}, 0),
+		"late":                 compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(3), 1000)}, time.Second),
+		"later than slower":    compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 45*time.Millisecond),
+		"times nothing":        compareTimes(nil, nil, 95, 2, 0),
+		"times of few":         compareTimes(few.Latency, some.Latency, 95, 2, 0),
+		"times of few, p99.9":  compareTimes(some.Latency, some.Latency, 99.9, 2, 0),
+		"times, and it's late": compareTimes(some.Latency, sliced(r, shapes["lognormal"].times(3), 1000), 95, 2, time.Second),
 	} {
 		assert.Equal(t, Inconclusive, c.Outcome, name)
 		assert.NotEmpty(t, c.Reason, name)
 	}
-	c := Compare(some, Side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 0)
+	c := compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 0)
 	assert.Equal(t, Failed, c.Outcome)
 	assert.Contains(t, c.Reason, "throughout: the median from ")
 	assert.Contains(t, c.Observed, "success 100%, baseline 100%; p95 ")
+}
+
+// TestLateSamplesJoinTheirSlice: requests that ended after their slice was written have their own sample in the
+// journal. They are all slow. As a slice of their own they would look like one stall, which would excuse a system
+// that became slower throughout.
+func TestLateSamplesJoinTheirSlice(t *testing.T) {
+	const route, ms = "GET /", time.Millisecond
+	quick := []journal.Bucket{{Up: 900 * ms, N: 60}, {Up: 950 * ms, N: 40}}
+	h := &journal.History{Faults: []*journal.Injection{{}}}
+	for i := range 10 {
+		at := time.Duration(i) * time.Second
+		h.Samples = append(h.Samples,
+			journal.Sample{From: at, To: at + time.Second, Window: journal.Before, Route: route, Sent: 100, OK: 100, Latency: quick},
+			journal.Sample{From: at + time.Minute, To: at + time.Minute + time.Second, Window: journal.During, Route: route, Sent: 50, OK: 50, Latency: []journal.Bucket{{Up: 900 * ms, N: 50}}},
+			journal.Sample{From: at + time.Minute, To: at + time.Minute + time.Second, Window: journal.During, Route: route, Sent: 50, OK: 50, Latency: []journal.Bucket{{Up: 2 * time.Second, N: 50}}},
+		)
+	}
+	during := NotAffected{route}.side(h, journal.During, false)
+	require.Len(t, during.Latency, 10)
+	require.EqualValues(t, 100, journal.Count(during.Latency[0]))
+	v := Ask(NotAffected{route}, h)
+	require.Equal(t, Failed, v.Outcome, v.Reason)
+	require.Contains(t, v.Reason, "p95 rose from ")
 }

@@ -9,7 +9,7 @@ import (
 // Judge judges a scenario by the rule for verdicts in the package documentation. The implied checks decide whether
 // it is valid; outcomes that an invalid scenario does not support are withheld. Both results are in the order of
 // their checks.
-func Judge(h *journal.History, asked, implied []Check) (answers, validity []Verdict) {
+func Judge(h *journal.History, requested, implied []Check) (answers, validity []Verdict) {
 	var invalid, generatorOrRelay string
 	for _, c := range implied {
 		v := Ask(c, h)
@@ -24,7 +24,7 @@ func Judge(h *journal.History, asked, implied []Check) (answers, validity []Verd
 			generatorOrRelay = c.String()
 		}
 	}
-	for i, c := range asked {
+	for i, c := range requested {
 		k, _ := kind(KindOf(c))
 		v := Ask(c, h)
 		if !k.Invariant {
@@ -58,7 +58,7 @@ func (v Verdict) allowForPauses(c Check, h *journal.History) Verdict {
 		return before
 	}
 	v.Withheld, v.Outcome = v.Outcome.String(), Inconclusive
-	v.Reason = fmt.Sprintf("not judged, since %s, and what happened then and later may be its doing; it would have failed: %s", p, v.Reason)
+	v.Reason = fmt.Sprintf("not judged, since %s, which may have caused the failure; it would have failed: %s", p, v.Reason)
 	return v
 }
 

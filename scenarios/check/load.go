@@ -23,41 +23,42 @@ const onTime = 200 * time.Millisecond
 
 // Judge implements Check.
 func (LoadDelivered) Judge(h *journal.History) Verdict {
-	const expected = "the load sent as asked, give or take 1%, and on time"
+	const expected = "the requested load, within 1% and on time"
 	if v, ok := noLoad(h, expected); ok {
 		return v
 	}
 	l := h.Load
-	v := Verdict{Observed: fmt.Sprintf("%s of %s sent, at most %d of %d at once, p99 of slip %s", Count(l.Sent), Count(int(math.Round(l.Asked))), l.Workers, l.Bound, duration(l.SlipP99)), Expected: expected, Evidence: seqs(h, "load")}
-	off := float64(l.Sent) - l.Asked
-	far := math.Abs(off) > max(2, l.Asked/100)
+	v := Verdict{Observed: fmt.Sprintf("%s of %s sent, at most %d of %d at once, sending delay p99 %s", Count(l.Sent), Count(int(math.Round(l.Requested))), l.Workers, l.Bound, duration(l.SlipP99)), Expected: expected, Evidence: seqs(h, "load")}
+	off := float64(l.Sent) - l.Requested
+	far := math.Abs(off) > max(2, l.Requested/100)
 	switch {
 	case l.Error != "":
 		v.Reason = "the load generator did not finish: " + l.Error
-	case len(l.Own) > 0:
-		v.Reason = "the load generator itself could not send some requests, and the system is not to blame: " + reasons(l.Own)
+	case len(l.GeneratorErrors) > 0:
+		v.Reason = "the load generator could not send some requests, which is not caused by the system: " + reasons(l.GeneratorErrors)
 	case l.Sent == 0:
 		v.Reason = "nothing was sent"
 	case far && off < 0:
-		v.Reason = fmt.Sprintf("%s requests were asked for and not sent: %s", Count(int(math.Round(-off))), unsent(l))
+		v.Reason = fmt.Sprintf("%s requests of the load were not sent: %s", Count(int(math.Round(-off))), unsent(l))
 	case far:
-		v.Reason = fmt.Sprintf("%s requests were sent that no step asks for", Count(int(math.Round(off))))
+		v.Reason = fmt.Sprintf("%s more requests were sent than the steps request", Count(int(math.Round(off))))
 	case l.SlipP99 > onTime:
-		v.Reason = fmt.Sprintf("%s: one request in a hundred was sent %s late or later, which is more than %s", latenessCause(h), duration(l.SlipP99), duration(onTime))
+		v.Reason = fmt.Sprintf("%s: one request in a hundred was sent at least %s late, and at most %s is allowed", latenessCause(h), duration(l.SlipP99), duration(onTime))
 	default:
 		v.Outcome = Passed
 	}
 	return v
 }
 
+// unsent returns why some requests were not sent.
 func unsent(l *journal.Load) string {
 	switch {
 	case l.Workers >= l.Bound:
 		return fmt.Sprintf("the load generator was saturated (%d at once)", l.Bound)
 	case l.Unsent > 0:
-		return fmt.Sprintf("this machine did not keep up (one in a hundred was sent %s late or later)", duration(l.SlipP99))
+		return fmt.Sprintf("this machine did not keep up (one request in a hundred was sent at least %s late)", duration(l.SlipP99))
 	}
-	return "the schedule did not make them due"
+	return "they were never due"
 }
 
 // latenessCause returns why the load generator was late: the longest pause of the runner, if there was one.
@@ -65,15 +66,14 @@ func latenessCause(h *journal.History) string {
 	if len(h.Pauses) == 0 {
 		return "this machine did not keep up"
 	}
-	p := slices.MaxFunc(h.Pauses, func(a, b journal.Pause) int { return cmp.Compare(a.Took, b.Took) })
-	return fmt.Sprintf("the runner itself stood still for %s from +%s on", duration(p.Took), duration(p.From))
+	return slices.MaxFunc(h.Pauses, func(a, b journal.Pause) int { return cmp.Compare(a.Took, b.Took) }).String()
 }
 
-// reasons lists why requests could not be sent by the generator, in a stable order.
-func reasons(own map[string]int) string {
+// reasons lists the errors of the generator with their counts, in alphabetical order.
+func reasons(errors map[string]int) string {
 	var all []string
-	for _, why := range slices.Sorted(maps.Keys(own)) {
-		all = append(all, fmt.Sprintf("%s requests: %s", Count(own[why]), why))
+	for _, why := range slices.Sorted(maps.Keys(errors)) {
+		all = append(all, fmt.Sprintf("%s requests: %s", Count(errors[why]), why))
 	}
 	return strings.Join(all, "; ")
 }
@@ -93,16 +93,16 @@ func (NotRepeated) Judge(h *journal.History) Verdict {
 	l := h.Load
 	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%s attempts, %s on the wire", Count(l.Attempts), Count(l.Wire)), Expected: expected, Evidence: seqs(h, "load")}
 	if l.Stale > 0 {
-		v.Observed += fmt.Sprintf("; %s went to kept connections whose server had closed them and read nothing, and were sent again", Count(l.Stale))
+		v.Observed += fmt.Sprintf("; %s were sent again, since the server had closed the idle connection without reading them", Count(l.Stale))
 	}
 	if more := l.Wire - l.Attempts; more > 0 {
 		v.Outcome = Inconclusive
-		v.Reason = fmt.Sprintf("%s requests went out that no policy asks for: the load generator repeated them, and the system is not to blame", Count(more))
+		v.Reason = fmt.Sprintf("the load generator repeated %s request%s by itself: duplicates may be caused by it and not by the system", Count(more), plural(more))
 	}
 	return v
 }
 
-func (NotRepeated) String() string { return "the load generator repeated nothing by itself" }
+func (NotRepeated) String() string { return "the load generator repeated no request by itself" }
 
 // noLoad returns the verdict, and true, if the results of the load are missing or no load was requested.
 func noLoad(h *journal.History, expected string) (Verdict, bool) {
@@ -110,7 +110,7 @@ func noLoad(h *journal.History, expected string) (Verdict, bool) {
 	case h.Load != nil:
 		return Verdict{}, false
 	case len(h.Samples) == 0 && len(h.Phases) > 0:
-		return Verdict{Outcome: Passed, Observed: "no load was asked for", Expected: expected}, true
+		return Verdict{Outcome: Passed, Observed: "no load was requested", Expected: expected}, true
 	}
 	return inconclusive(expected, "", "the load generator did not finish: its results are incomplete"), true
 }

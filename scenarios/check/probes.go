@@ -24,8 +24,8 @@ func (SameResponse) Judge(h *journal.History) Verdict {
 	v := probes(h, sameBody, "the first response again")
 	if n := identicalAnswers(h); v.Outcome == Passed && n > 0 && h.EffectsRead == nil {
 		v.Outcome = Inconclusive
-		v.Reason = fmt.Sprintf("all %s acknowledged requests got the same answer, whatever their key, so a request that is done again cannot be told from one that is remembered: "+
-			"let the answer name what was done, such as an order's number, or check effects", Count(n))
+		v.Reason = fmt.Sprintf("all %s acknowledged requests got the same answer, whatever their key, so a repeated execution cannot be distinguished from a stored answer: "+
+			"let the answer identify the effect, such as by an order number, or check effects", Count(n))
 	}
 	return v
 }
@@ -74,7 +74,7 @@ func (c KeyReuseRefused) String() string {
 // pass, nine in ten probes must have been answered, and none of the others may have got an error on every attempt:
 // that may be how the system treats such a key.
 func probes(h *journal.History, kind, expected string) Verdict {
-	asked, answered, during := 0, 0, 0
+	sent, answered, during := 0, 0, 0
 	met := map[string]bool{}
 	for _, r := range h.Requests {
 		met[r.Key] = h.MetFault(r)
@@ -85,7 +85,7 @@ func probes(h *journal.History, kind, expected string) Verdict {
 		if p.Kind != kind {
 			continue
 		}
-		asked++
+		sent++
 		if len(p.Again) > 0 {
 			again = append(again, appliedAgain(p))
 		}
@@ -105,28 +105,28 @@ func probes(h *journal.History, kind, expected string) Verdict {
 		}
 	}
 	if answered == 0 && len(again) == 0 {
-		return inconclusive(expected, "", "no key could be sent again (%d tried): there must be acknowledged requests with a key, and a system that answers%s%s", asked, firstExample(stuck), unexpected(h))
+		return inconclusive(expected, "", "no key could be sent again (%d tried): there must be acknowledged requests with a key, and a system that answers%s%s", sent, firstExample(stuck), unexpected(h))
 	}
 	details := slices.Concat(wrong, again, stuck)
 	v := Verdict{Observed: fmt.Sprintf("%d of %d as expected (%d acknowledged during the fault)", answered-len(wrong), answered, during), Expected: expected, Evidence: seqs(h, "probe"), Details: details[:min(10, len(details))]}
-	unanswered := asked - answered
+	unanswered := sent - answered
 	if unanswered > 0 {
 		v.Observed += fmt.Sprintf("; %d got no answer", unanswered)
 	}
 	switch {
 	case len(again) > 0:
 		v.Observed += fmt.Sprintf("; %d applied again", len(again))
-		reason := fmt.Sprintf("%d of %d keys sent again were applied again", len(again), asked)
+		reason := fmt.Sprintf("%d of %d keys sent again were applied again", len(again), sent)
 		if len(wrong) > 0 {
 			reason += fmt.Sprintf(", and %d got another answer", len(wrong))
 		}
 		return verdict(false, v, "%s", reason)
 	case len(wrong) > 0:
 		return verdict(false, v, "%d of %d keys sent again got another answer", len(wrong), answered)
-	case unanswered*10 > asked:
-		v.Reason = fmt.Sprintf("%d of %d keys sent again got no answer: what they would have got is not known%s", unanswered, asked, firstExample(stuck))
+	case unanswered*10 > sent:
+		v.Reason = fmt.Sprintf("%d of %d keys sent again got no answer: what it would have been is not known%s", unanswered, sent, firstExample(stuck))
 	case len(stuck) > 0:
-		v.Reason = fmt.Sprintf("%d of %d keys sent again got an error each time, while others were answered: what they would have got is not known%s", len(stuck), asked, firstExample(stuck))
+		v.Reason = fmt.Sprintf("%d of %d keys sent again got an error each time, while others were answered: what their answer would have been is not known%s", len(stuck), sent, firstExample(stuck))
 	case unread != "":
 		v.Reason = "whether keys sent again were applied again is not known, since effects could not be read then: " + unread
 	case during == 0 && allOnLinks(h):

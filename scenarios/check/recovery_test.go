@@ -2,13 +2,86 @@ package check
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
+
+// TestRecoveryCountsFromRequestedOutage: the start-up time of a service counts as recovery time.
+func TestRecoveryCountsFromRequestedOutage(t *testing.T) {
+	s := newScenario()
+	_, healed, _ := s.FaultSpan()
+	s.Faults[0].Ended = s.Faults[0].Healed
+	s.Faults[0].Healed += 4 * time.Second
+	for i := range s.Samples {
+		if x := &s.Samples[i]; x.Window == journal.After && x.From < healed+4*time.Second {
+			failing(50)(x)
+		}
+	}
+	v := Ask(Recovers{Route: "POST /orders", Within: 2 * time.Second}, s.History)
+	require.Equal(t, Failed, v.Outcome, v.Observed)
+	require.True(t, strings.Contains(v.Reason, "it took 4s"), v.Reason)
+	require.Equal(t, Passed, Ask(Recovers{Route: "POST /orders", Within: 4 * time.Second}, s.History).Outcome)
+}
+
+// TestRecoveryComparesSeconds: seconds after healing are compared with seconds of the baseline, which vary more
+// than the baseline as a whole.
+func TestRecoveryComparesSeconds(t *testing.T) {
+	s := newScenario()
+	s.every(journal.After, slow(100*ms))
+	require.Equal(t, Failed, Ask(Recovers{Route: "POST /orders", Within: 3 * time.Second}, s.History).Outcome)
+	slow(90 * ms)(&s.Samples[2]) // one second of the baseline is as slow
+	require.Equal(t, Passed, Ask(Recovers{Route: "POST /orders", Within: 3 * time.Second}, s.History).Outcome)
+	s.every(journal.After, slow(200*ms))
+	require.Equal(t, Failed, Ask(Recovers{Route: "POST /orders", Within: 3 * time.Second}, s.History).Outcome)
+}
+
+// TestRecoveryOfRouteOutsideSteadyState: the declared steady state covers all routes, and one of them may be
+// slower or worse.
+func TestRecoveryOfRouteOutsideSteadyState(t *testing.T) {
+	c := Recovers{Route: "POST /orders", Within: 3 * time.Second, Steady: []Steady{{Measure: "p95 latency", Limit: 5 * ms}}}
+	v := Ask(c, newScenario().History)
+	assert.Equal(t, Inconclusive, v.Outcome)
+	assert.Contains(t, v.Reason, "did not meet the declared steady state before the fault either: p95 latency 10ms")
+	s := newScenario()
+	s.every(journal.After, slow(4*ms))
+	assert.Equal(t, Passed, Ask(c, s.History).Outcome, "it was within it after healing")
+}
+
+// TestRecoveryNeedsRequests: five consecutive seconds may hold only five requests.
+func TestRecoveryNeedsRequests(t *testing.T) {
+	c := Recovers{Route: "POST /orders", Within: 3 * time.Second}
+	rate := func(n int) scenario {
+		s := newScenario()
+		s.every(journal.After, func(x *journal.Sample) { x.Sent, x.OK = n, n; slow(10 * ms)(x) })
+		return s
+	}
+	v := Ask(c, rate(1).History)
+	assert.Equal(t, Inconclusive, v.Outcome)
+	assert.Contains(t, v.Reason, `the steady seconds held only 10 requests of "POST /orders": at least 20 are needed`)
+	assert.Equal(t, Passed, Ask(c, rate(2).History).Outcome, "ten windows hold them")
+
+	late := rate(2) // it has recovered, but too few requests show it
+	for i := range late.Samples {
+		if x := &late.Samples[i]; x.Window == journal.After && x.From < 13*time.Second {
+			failing(2)(x)
+		}
+	}
+	assert.Equal(t, Inconclusive, Ask(c, late.History).Outcome)
+
+	once := rate(1)
+	failing(1)(&once.Samples[13])
+	failing(1)(&once.Samples[16])
+	assert.Equal(t, Inconclusive, Ask(c, once.History).Outcome, "two of ten may fail by chance")
+	never := rate(1)
+	never.every(journal.After, failing(1))
+	assert.Equal(t, Failed, Ask(c, never.History).Outcome)
+}
 
 // system answers a request that is due at the given time since the beginning of a window.
 type system func(r *rand.Rand, at time.Duration) (ok bool, took time.Duration)

@@ -17,7 +17,7 @@ func inFlight(t journal.Totals, percentile float64, limit time.Duration) string 
 		return ""
 	}
 	return fmt.Sprintf("%s requests were in flight when the fault was healed and had waited for up to %s: without healing, p%v might have been above %s. A longer fault would show it",
-		Count(t.Apart), duration(journal.Quantile(t.Waits, 100)), percentile, duration(limit))
+		Count(t.InFlight), duration(journal.Quantile(t.Waits, 100)), percentile, duration(limit))
 }
 
 // censored returns a percentile of times of which some are only known to be longer than their waits, by the
@@ -36,46 +36,47 @@ func censored(ended, waits []journal.Bucket, percentile float64) time.Duration {
 	return math.MaxInt64
 }
 
-// coldStart returns why a percentile of the baseline does not describe the system when the fault was injected: it
-// was much lower at the end of the baseline, as after a cold start, and would hide a slowdown during the fault. It
-// returns "" if it was not, or if the difference may be chance. BaselineSteady judges the opposite, a system that
-// became slower.
-func coldStart(h *journal.History, route string, percentile float64) string {
-	from, _ := h.Phase("baseline")
-	to, _, _ := h.FaultSpan()
-	part := func(begin, end time.Duration) []journal.Bucket {
-		return h.Sum(func(s journal.Sample) bool {
-			return s.Window == journal.Before && !s.Paused && (route == "" || s.Route == route) && s.From >= begin && s.From < end
-		}).Latency
+// limitUnreachable returns why no request could exceed a limit on its time, or "" if one could. There are two
+// reasons: clients give up before the limit, or the effect of all faults is that something waits, and healing
+// ended every wait before the limit. slowest is the longest time that a request took: one that is clearly longer
+// than the fault waited for something else, such as a backlog.
+func limitUnreachable(h *journal.History, w journal.Window, limit, slowest time.Duration) string {
+	if l := h.Load; l != nil && l.Patience > 0 && limit >= l.Patience {
+		return fmt.Sprintf("no request could take %s: clients give up, so that none takes longer than %s", duration(limit), duration(l.Patience))
 	}
-	all := journal.Quantile(part(0, to), percentile)
-	for _, last := range []time.Duration{2, 4} {
-		begin := to - (to-from.From)/last
-		early, late := part(0, begin), part(begin, to)
-		m, n := journal.Count(early), journal.Count(late)
-		if m < minRequests || n < minRequests {
-			continue
-		}
-		end := journal.Quantile(late, percentile)
-		slow := func(part []journal.Bucket) (n float64) {
-			for _, b := range part {
-				if b.Up > farAbove(end) {
-					n += float64(b.N)
-				}
-			}
-			return n
-		}
-		if all > farAbove(end) && hypergeometricTail(slow(early), slow(early)+slow(late), float64(m), float64(m+n)) <= alphaColdStart {
-			return fmt.Sprintf("the baseline was not steady: its p%v%s was %s, and %s at its end, so that the fault met a faster system than it is compared with. A longer baseline, or a wait before it, would help",
-				percentile, of(route), duration(all), duration(end))
-		}
+	if w != journal.During && w != "" {
+		return ""
+	}
+	if held := held(h.Faults); held > 0 && limit >= held && slowest <= held+tolerance(held) {
+		return fmt.Sprintf("the fault lasted %s, and healing it ended every wait, so that no request took longer; a fault that lasts longer than %s would test the limit", duration(held), duration(limit))
 	}
 	return ""
 }
 
-// alphaColdStart is the significance level of coldStart.
-const alphaColdStart = 0.001
+// held returns for how long the faults could make something wait, if healing ends every wait. It returns 0 if
+// there are none, or if one of them can make something wait after its healing. Faults that follow each other
+// immediately make one wait.
+func held(faults []*journal.Injection) time.Duration {
+	var longest, from, to time.Duration
+	for _, in := range faults { // sorted by time of injection
+		if !in.Waits {
+			return 0
+		}
+		end := in.Healed
+		if in.Ended > 0 {
+			end = in.Ended
+		}
+		if end == 0 { // never healed
+			return 0
+		}
+		if to == 0 || in.Injected > to+maxGap {
+			from, to = in.Injected, end
+		}
+		to = max(to, end)
+		longest = max(longest, to-from)
+	}
+	return longest
+}
 
-// farAbove returns what the percentile of one part of the baseline must exceed to differ from that of another
-// part, d. Smaller differences are caused by caches and compilers.
-func farAbove(d time.Duration) time.Duration { return 2*d + 50*time.Millisecond }
+// maxGap is the longest time between two faults that counts as immediate: steps follow each other that fast.
+const maxGap = 100 * time.Millisecond

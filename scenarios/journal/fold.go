@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sort"
 	"time"
 )
 
@@ -28,10 +29,10 @@ func Fold(r io.Reader) (*Book, error) {
 				break
 			}
 			if n == 1 && e.Run == nil {
-				return nil, errors.New("this is no journal: its first event is not a run")
+				return nil, errors.New("not a journal: the first event is not a run")
 			}
 			if e.Run != nil && e.Run.Schema > Schema {
-				return nil, fmt.Errorf("the journal has schema %d, this program reads up to %d: use a newer one", e.Run.Schema, Schema)
+				return nil, fmt.Errorf("the journal has schema %d, and this program reads at most schema %d: use a newer version", e.Run.Schema, Schema)
 			}
 			f.Add(e)
 		}
@@ -46,9 +47,9 @@ func Fold(r io.Reader) (*Book, error) {
 	case f.book.Run.Schema != 0:
 		return f.Book(), nil
 	case f.book.Broken != "":
-		return nil, fmt.Errorf("this is no journal: %s", f.book.Broken)
+		return nil, fmt.Errorf("not a journal: %s", f.book.Broken)
 	}
-	return nil, errors.New("this is no journal: it is empty")
+	return nil, errors.New("not a journal: it is empty")
 }
 
 // Folder folds events one at a time, with the same result as Fold, for a run that is still in progress. It is not
@@ -115,7 +116,7 @@ func (f *Folder) add(h *History, e Event) {
 		if len(h.Messages) < maxMessages {
 			h.Messages = append(h.Messages, *e.Message)
 		} else {
-			h.Dropped++
+			h.OmittedMessages++
 		}
 	case e.Sample != nil:
 		h.Samples = append(h.Samples, *e.Sample)
@@ -153,8 +154,6 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Traffic != nil:
 		h.Traffic = append(h.Traffic, *e.Traffic)
 		h.seq("traffic", e.Seq)
-	case e.Tick != nil:
-		h.Ticks = append(h.Ticks, TimedTick{e.At, *e.Tick})
 	case e.Note != nil:
 		h.Notes = append(h.Notes, TimedNote{e.At, e.Step, *e.Note})
 	case e.Trouble != nil:
@@ -208,14 +207,26 @@ func (h *History) sort() {
 	}
 }
 
-// reclassify returns the window of a slice that begins at from, given the time of the last healing. Slices restart
-// at each healing.
-func reclassify(w Window, from, healed time.Duration) Window {
-	switch {
-	case w == After && from < healed-time.Millisecond:
-		return Between
-	case w == Between && from >= healed-time.Millisecond:
-		return After
+// sortWith sorts items by time and name, and applies the same permutation to seqs.
+func sortWith[T any](items []T, seqs []uint64, key func(T) (time.Duration, string)) {
+	sort.Stable(parallelSlices[T]{items, seqs, key})
+}
+
+type parallelSlices[T any] struct {
+	items []T
+	seqs  []uint64
+	key   func(T) (time.Duration, string)
+}
+
+func (t parallelSlices[T]) Len() int { return len(t.items) }
+func (t parallelSlices[T]) Less(i, j int) bool {
+	a, nameA := t.key(t.items[i])
+	b, nameB := t.key(t.items[j])
+	return a < b || (a == b && nameA < nameB)
+}
+func (t parallelSlices[T]) Swap(i, j int) {
+	t.items[i], t.items[j] = t.items[j], t.items[i]
+	if len(t.seqs) == len(t.items) {
+		t.seqs[i], t.seqs[j] = t.seqs[j], t.seqs[i]
 	}
-	return w
 }

@@ -29,30 +29,29 @@ func (b *Book) NotRun() []Planned {
 // History is everything known about one scenario. Checks and reports must not modify it.
 type History struct {
 	Begin
-	Began, Ended time.Duration // Ended is the time of the last event if End is nil
-	Phases       []Span        // in order
-	Faults       []*Injection  // in order of injection
-	Samples      []Sample      // by From, then Route
-	Calls        []Calls       // by From, then Link
-	Load         *Load
-	Requests     []Request
-	Probes       []Probe
-	Effects      []Effect
-	EffectsRead  *Effects
-	Messages     []Message // the first 10,000; Dropped counts the rest
-	Dropped      int
-	Processes    []TimedProcess
-	Accounts     []Accounts
-	Traffic      []Traffic // one for each link, in the order of the system; empty if the run was killed
-	Losses       []Loss    // one for each link of datagrams
-	Pauses       []Pause   // of the runner itself, in order
-	Ticks        []TimedTick
-	Notes        []TimedNote
-	Troubles     []string // in order
-	Gate         *Gate    // nil if the baseline was within the steady state
-	Verdicts     []Verdict
-	End          *End
-	Seqs         map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "traffic", "process", "trouble") -> Seq, parallel to the slices above
+	Began, Ended    time.Duration // Ended is the time of the last event if End is nil
+	Phases          []Span        // in order
+	Faults          []*Injection  // in order of injection
+	Samples         []Sample      // by From, then Route
+	Calls           []Calls       // by From, then Link
+	Load            *Load
+	Requests        []Request
+	Probes          []Probe
+	Effects         []Effect
+	EffectsRead     *Effects
+	Messages        []Message // the first 10,000
+	OmittedMessages int       // the number of further messages
+	Processes       []TimedProcess
+	Accounts        []Accounts
+	Traffic         []Traffic // one for each link, in the order of the system; empty if the run was killed
+	Losses          []Loss    // one for each link of datagrams
+	Pauses          []Pause   // of the runner itself, in order
+	Notes           []TimedNote
+	Troubles        []string // in order
+	Gate            *Gate    // nil if the baseline was within the steady state
+	Verdicts        []Verdict
+	End             *End
+	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "traffic", "process", "trouble") -> Seq, parallel to the slices above
 }
 
 // Span is a phase with its end.
@@ -61,24 +60,10 @@ type Span struct {
 	From, To time.Duration
 }
 
-// Injection is the life of one fault. Healed is 0 if it was never healed.
-type Injection struct {
-	Fault           // the last counters
-	Step     string // file:line
-	Injected time.Duration
-	Healed   time.Duration
-}
-
 // TimedProcess is a Process event with its time.
 type TimedProcess struct {
 	At time.Duration
 	Process
-}
-
-// TimedTick is a Tick with its time.
-type TimedTick struct {
-	At time.Duration
-	Tick
 }
 
 // TimedNote is a Note with its time.
@@ -86,4 +71,14 @@ type TimedNote struct {
 	At   time.Duration
 	Step string
 	Note
+}
+
+// Phase returns the first phase with a name.
+func (h *History) Phase(name string) (Span, bool) {
+	for _, p := range h.Phases {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return Span{}, false
 }

@@ -25,9 +25,9 @@ func written(t testing.TB) []byte {
 	at(1, Event{Begin: &Begin{ID: "s", Name: "S"}})
 	at(2, Event{Phase: &Phase{Name: "baseline"}})
 	at(10, Event{Phase: &Phase{Name: "fault"}})
-	at(11, Event{Fault: &Fault{ID: "f", Stage: "injected", Says: "x"}, Step: "a.feature:3"})
+	at(11, Event{Fault: &Fault{ID: "f", Stage: "injected", Sentence: "x"}, Step: "a.feature:3"})
 	at(12, Event{Message: &Message{Fault: "f", Stage: "applied"}})
-	at(20, Event{Fault: &Fault{ID: "f", Stage: "healed", Says: "x", Seen: 9, Affected: 4}})
+	at(20, Event{Fault: &Fault{ID: "f", Stage: "healed", Sentence: "x", Seen: 9, Affected: 4}})
 	at(21, Event{Sample: &Sample{From: 12, To: 20, Window: During, Route: "b", Sent: 2, OK: 1, Errors: map[string]int{"reset": 1}, Latency: []Bucket{{5, 1}, {9, 1}}}})
 	at(22, Event{Sample: &Sample{From: 2, To: 10, Window: Before, Route: "a", Sent: 1, OK: 1, Latency: []Bucket{{5, 1}}}})
 	at(23, Event{Calls: &Calls{From: 2, To: 10, Window: Before, Link: "x -> y", Calls: 3}})
@@ -68,7 +68,7 @@ func TestFoldReturnsWrittenEvents(t *testing.T) {
 	require.Equal(t, "a", h.Samples[0].Route, "samples in order of time")
 	require.Equal(t, []uint64{9, 8}, h.Seqs["sample"], "and their numbers with them")
 	require.Equal(t, "a.feature:4", h.Verdicts[0].Step)
-	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "accounts": len(h.Accounts), "losses": len(h.Losses), "traffic": len(h.Traffic), "ticks": len(h.Ticks), "notes": len(h.Notes)} {
+	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "accounts": len(h.Accounts), "losses": len(h.Losses), "traffic": len(h.Traffic), "notes": len(h.Notes)} {
 		require.Equal(t, 1, n, name)
 	}
 	require.NotNil(t, h.Load)
@@ -100,8 +100,8 @@ func TestFoldRejectsOtherFiles(t *testing.T) {
 	for name, c := range map[string]struct{ text, why string }{
 		"empty":       {"", "empty"},
 		"other":       {`{"seq":1,"at":1}` + "\n", "not a run"},
-		"rubbish":     {"hello\n", "no journal: line 1"},
-		"from future": {`{"seq":1,"run":{"schema":99}}` + "\n", "use a newer one"},
+		"not JSON":    {"hello\n", "not a journal: line 1"},
+		"from future": {`{"seq":1,"run":{"schema":99}}` + "\n", "use a newer version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Fold(strings.NewReader(c.text))
@@ -163,7 +163,7 @@ func TestMessagesAreLimited(t *testing.T) {
 	}
 	h := f.Book().Scenarios[0]
 	require.Len(t, h.Messages, maxMessages)
-	require.Equal(t, 5, h.Dropped)
+	require.Equal(t, 5, h.OmittedMessages)
 }
 
 func TestQuantile(t *testing.T) {
@@ -191,16 +191,16 @@ func FuzzFold(f *testing.F) {
 
 func TestPartitionIsOneFault(t *testing.T) {
 	for id, want := range map[string]string{"fault-3": "fault-3", "fault-3.12": "fault-3", "": "", "a.b": "a.b", "fault-3.": "fault-3.", "1.2.3": "1.2.3"} {
-		require.Equal(t, want, Whole(id), id)
+		require.Equal(t, want, FaultID(id), id)
 	}
 	in := func(id string, injected, healed time.Duration, affected int64) *Injection {
-		return &Injection{Fault: Fault{ID: id, Says: id, Seen: 9, Affected: affected}, Injected: injected, Healed: healed}
+		return &Injection{Fault: Fault{ID: id, Sentence: id, Seen: 9, Affected: affected}, Injected: injected, Healed: healed}
 	}
 	h := &History{Faults: []*Injection{in("fault-1", 1, 2, 3), in("fault-2.1", 5, 8, 0), in("fault-2.2", 4, 9, 7), in("fault-3.1", 5, 8, 1), in("fault-3.2", 5, 0, 0), in("fault-3.3", 5, 9, 0)}}
-	all := h.Wholes()
+	all := h.CombinedFaults()
 	require.Len(t, all, 3)
 	require.Same(t, h.Faults[0], all[0])
-	require.Equal(t, &Injection{Fault: Fault{ID: "fault-2.1", Says: "fault-2.1", Seen: 18, Affected: 7}, Injected: 4, Healed: 9}, all[1])
+	require.Equal(t, &Injection{Fault: Fault{ID: "fault-2.1", Sentence: "fault-2.1", Seen: 18, Affected: 7}, Injected: 4, Healed: 9}, all[1])
 	require.Zero(t, all[2].Healed, "one of its links was never healed")
 	require.EqualValues(t, 5, h.Faults[1].Injected, "the injections stay as they were")
 }

@@ -16,7 +16,7 @@ type Pause struct {
 
 // String describes the pause.
 func (p Pause) String() string {
-	return fmt.Sprintf("the runner itself stood still for %s from +%s on", p.Took.Round(time.Millisecond), p.From.Round(time.Millisecond))
+	return fmt.Sprintf("the runner was paused for %s from +%s", p.Took.Round(time.Millisecond), p.From.Round(time.Millisecond))
 }
 
 const (
@@ -38,7 +38,7 @@ func SlipEdges() []time.Duration {
 // During includes the requests in flight when a fault was injected or healed, since checks use those, too; see
 // Total and CallsTotal.
 func (h *History) Late(w Window) (reason string) {
-	if reason := h.StoodStill(w); reason != "" {
+	if reason := h.PauseReason(w); reason != "" {
 		return reason
 	}
 	var slip [][]Bucket
@@ -53,9 +53,9 @@ func (h *History) Late(w Window) (reason string) {
 	return ""
 }
 
-// StoodStill describes the first pause of the runner in a window, as defined for Late. It returns "" if there was
+// PauseReason describes the first pause of the runner in a window, as defined for Late. It returns "" if there was
 // none.
-func (h *History) StoodStill(w Window) (reason string) {
+func (h *History) PauseReason(w Window) (reason string) {
 	for _, s := range h.Samples {
 		if !inWindowOrEdge(s.Window, w) {
 			continue
@@ -66,7 +66,7 @@ func (h *History) StoodStill(w Window) (reason string) {
 			}
 		}
 		if s.Paused {
-			return "the runner itself stood still while requests were under way"
+			return "the runner was paused while requests were in flight"
 		}
 	}
 	return ""
@@ -131,11 +131,6 @@ func (h *History) Until(t time.Duration) *History {
 		}
 	}
 	return &u
-}
-
-// inWindowOrEdge is inWindow, and includes what was in flight when a fault was injected or healed.
-func inWindowOrEdge(got, asked Window) bool {
-	return inWindow(got, asked) || asked == During && (got == AtInjection || got == AtHealing)
 }
 
 // SlipP99 returns the 99th percentile of how late requests of two windows were sent.

@@ -80,7 +80,7 @@ func TestWriterRedactsEveryText(t *testing.T) {
 		{Run: &Run{Command: []string{"firedrill", "--password", "CANARY", "--token=CANARY", url}}},
 		{Begin: &Begin{ID: "s", Name: url, Steps: []Step{{Text: `on "GET /a?token=CANARY"`}}}},
 		{Sample: &Sample{Route: "GET /a?token=CANARY", Errors: map[string]int{url: 1}}},
-		{Fault: &Fault{Says: `only calls with header "Authorization: Bearer CANARY" are lost`}},
+		{Fault: &Fault{Sentence: `only calls with header "Authorization: Bearer CANARY" are lost`}},
 		{Effects: &Effects{Source: "GET /ledger?key=CANARY", Error: url}},
 		{Process: &Process{Detail: "log: \"dsn=" + url + "\"\npassword: CANARY\nAuthorization: Bearer CANARY"}},
 		{Verdict: &Verdict{Check: `"GET /a?x=CANARY" is not affected`, Details: []string{url}}},

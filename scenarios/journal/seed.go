@@ -20,7 +20,7 @@ func (s *Seed) UnmarshalJSON(raw []byte) error {
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return fmt.Errorf("read a seed: %s is not a whole number from 0 up", raw)
+		return fmt.Errorf("parse seed %s: it must be a whole number of at least 0", raw)
 	}
 	*s = Seed(n)
 	return nil

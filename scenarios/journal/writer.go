@@ -29,8 +29,7 @@ func (w *Writer) Since(t time.Time) time.Duration { return t.Sub(w.began) }
 
 // Write sets Seq, and At if it is zero, and writes the event with its secrets redacted (see RedactText). The
 // returned event is not redacted: checks compare its names with those of the experiment. After the first error of
-// the underlying writer, nothing more is written, and Err returns that error. A run whose journal could not be
-// written is worthless.
+// the underlying writer, nothing more is written, and Err returns that error.
 func (w *Writer) Write(e Event) Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -31,18 +31,18 @@ const (
 	grey       = "#7a7f87"
 )
 
-// Chart is a drawing with a title, a description for people who cannot see it, and the same figures as a table.
-type Chart struct {
+// chart is a drawing with a title, a description for people who cannot see it, and the same figures as a table.
+type chart struct {
 	Title, Desc string
 	Height      int
 	SVG         template.HTML // the content of the svg element
-	Legend      []Swatch
+	Legend      []swatch
 	Head        []string
 	Rows        [][]string
 }
 
-// Swatch is an entry of a legend.
-type Swatch struct {
+// swatch is an entry of a legend.
+type swatch struct {
 	Name, Colour, Dash string
 	Box                bool
 }
@@ -95,7 +95,7 @@ func (c *canvas) text(x, y float64, anchor, class, s string) {
 
 // shadeFaults draws the fault windows in the background.
 func (c *canvas) shadeFaults(top, bottom float64) {
-	for _, in := range c.axis.h.Wholes() {
+	for _, in := range c.axis.h.CombinedFaults() {
 		x, to := c.axis.x(in.Injected), c.axis.x(end(c.axis.h, in))
 		c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="url(#%s-hatch)"/>`, x, top, math.Max(1, to-x), bottom-top, c.id)
 		c.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-opacity="0.6" stroke-dasharray="3 3"/>`, x, top, x, bottom, vermillion)
@@ -110,7 +110,7 @@ func end(h *journal.History, in *journal.Injection) time.Duration {
 	return in.Healed
 }
 
-// times draws the time axis below a chart.
+// times draws the time axis below a out.
 func (c *canvas) times(y float64) {
 	step := time.Second
 	for (c.axis.to-c.axis.from)/step > 12 {
@@ -125,7 +125,7 @@ func (c *canvas) times(y float64) {
 	}
 }
 
-// finish stores the drawing in a chart.
-func (c *canvas) finish(chart *Chart) {
-	chart.Height, chart.SVG = c.height, template.HTML(c.String()) //nolint:gosec // numbers, and text that was escaped
+// finish stores the drawing in a out.
+func (c *canvas) finish(out *chart) {
+	out.Height, out.SVG = c.height, template.HTML(c.String()) //nolint:gosec // numbers, and text that was escaped
 }

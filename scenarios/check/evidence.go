@@ -9,18 +9,26 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
+// loadCheck is a check of how the load fared under a fault. scope returns what it is about; an empty route means all
+// routes.
+type loadCheck interface {
+	Check
+	scope() (route string, w journal.Window)
+}
+
 // requireEvidence makes a verdict about a fault inconclusive that the requests do not support:
 //
 //   - The route hardly worked before the fault. The steady state covers all routes together, which may hide that
 //     one of them does not work.
 //   - A check of the whole run passed, but too few requests met a fault. Those before and after it outnumber them.
-func requireEvidence(h *journal.History, route string, w journal.Window, v Verdict) Verdict {
+func requireEvidence(c loadCheck, h *journal.History, v Verdict) Verdict {
+	route, w := c.scope()
 	if len(h.Faults) == 0 || w == journal.Before || v.Outcome == Inconclusive {
 		return v
 	}
-	reason := neverWorked(h, route)
-	if met := met(h, route); reason == "" && w == "" && v.Outcome == Passed && h.Load != nil && met < minRequests {
-		reason = fmt.Sprintf("only %s request%s%s met a fault, and the others say nothing of it: at least %d are needed", Count(met), plural(met), of(route), minRequests)
+	reason := failedBefore(h, route)
+	if met := metFault(h, route); reason == "" && w == "" && v.Outcome == Passed && h.Load != nil && met < minRequests {
+		reason = fmt.Sprintf("only %s request%s%s met a fault, and the others do not show its effect: at least %d are needed", Count(met), plural(met), of(route), minRequests)
 	}
 	if reason != "" {
 		v.Outcome, v.Reason = Inconclusive, reason
@@ -28,10 +36,10 @@ func requireEvidence(h *journal.History, route string, w journal.Window, v Verdi
 	return v
 }
 
-// neverWorked returns why later results of a route cannot be compared with its baseline, or "" if most of its
+// failedBefore returns why later results of a route cannot be compared with its baseline, or "" if most of its
 // baseline got the expected answer. Fallbacks do not count: a route that fell back before the fault shows nothing
 // about it.
-func neverWorked(h *journal.History, route string) string {
+func failedBefore(h *journal.History, route string) string {
 	if route == "" {
 		return "" // see BaselineSteady
 	}
@@ -43,16 +51,16 @@ func neverWorked(h *journal.History, route string) string {
 	if b.Fallback > 0 {
 		reason += fmt.Sprintf(", and %s a fallback", Count(b.Fallback))
 	}
-	return reason + because(b.Errors) + ": what they come to later is not the fault's doing" + unexpected(h)
+	return reason + because(b.Errors) + ": later results do not show the effect of the fault" + unexpected(h)
 }
 
 // minExposure is the least time after its injection in which requests count as having met a fault. A fault that
 // resets connections ends at once.
 const minExposure = time.Second
 
-// met counts the requests that were due or in flight while a fault was live, or due up to minExposure after its
+// metFault counts the requests that were due or in flight while a fault was live, or due up to minExposure after its
 // injection.
-func met(h *journal.History, route string) int {
+func metFault(h *journal.History, route string) int {
 	return h.Sum(func(s journal.Sample) bool {
 		return !s.Paused && (route == "" || s.Route == route) && (s.Window == journal.AtInjection || slices.ContainsFunc(h.Faults, func(in *journal.Injection) bool {
 			to := max(cmp.Or(in.Ended, in.Healed, h.Ended), in.Injected+minExposure)

@@ -16,7 +16,7 @@ func (EffectsSettled) Judge(h *journal.History) Verdict {
 	v := Verdict{Expected: expected, Evidence: seqs(h, "effects")}
 	switch {
 	case len(h.Phases) == 0:
-		return inconclusive(expected, "", "nothing happened")
+		return inconclusive(expected, "", "the scenario did not run")
 	case read == nil:
 		v.Observed = "no effects were read"
 	case read.Error != "":

@@ -226,3 +226,32 @@ func studentQuantile(p float64, degrees int) float64 {
 	n, z3 := float64(degrees), z*z*z
 	return z + (z3+z)/(4*n) + (5*z3*z*z+16*z3+3*z)/(96*n*n)
 }
+
+// binomialTail returns the probability of at least k successes in n trials that each succeed with probability p.
+func binomialTail(k, n int, p float64) float64 {
+	if k <= 0 {
+		return 1
+	}
+	lgamma := func(x float64) float64 { v, _ := math.Lgamma(x); return v }
+	tail := 0.0
+	for i := k; i <= n; i++ {
+		choose := lgamma(float64(n+1)) - lgamma(float64(i+1)) - lgamma(float64(n-i+1))
+		term := math.Exp(choose + float64(i)*math.Log(max(p, 1e-300)) + float64(n-i)*math.Log(max(1-p, 1e-300)))
+		if tail += term; float64(i) > p*float64(n) && term < tail*1e-12 {
+			break
+		}
+	}
+	return tail
+}
+
+// wilson returns Wilson's score interval of a proportion (Wilson, 1927), extending z standard deviations to either
+// side.
+func wilson(k, n int, z float64) (lower, upper float64) {
+	if n == 0 {
+		return 0, 1
+	}
+	total, p := float64(n), float64(k)/float64(n)
+	middle := (p + z*z/(2*total)) / (1 + z*z/total)
+	half := z / (1 + z*z/total) * math.Sqrt(p*(1-p)/total+z*z/(4*total*total))
+	return max(0, middle-half), min(1, middle+half)
+}

@@ -1,0 +1,82 @@
+// Package reports renders a run for people and machines. Formats is the table of formats; its WriteDir writes all of
+// them into the folder of a run. Live shows the progress of a run while it lasts.
+//
+// Every report is computed from the journal's Book only, so that a run can be rendered again at any time, even if
+// it was killed. The outcome of a scenario is always that of check.ScenarioOutcome, so that reports cannot disagree.
+package reports
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// Format is a way to render a run.
+type Format struct {
+	Name  string // for --format: "html"
+	File  string // name of its file in the folder of a run: "report.html"
+	Means string // its readers and its content, for the documentation
+
+	// Write renders a run, which may be incomplete. Its output depends on nothing else.
+	Write func(io.Writer, *journal.Book) error
+}
+
+// Table is a list of formats.
+type Table []Format
+
+// Formats returns all formats, sorted by name. To add one, add a file and a row here: the help of the command line,
+// the files of a run and the table of the README are derived from the rows.
+func Formats() Table {
+	return Table{
+		{"html", "report.html", "people: one file, from the verdict to its cause", writeHTML},
+		{"json", "report.json", "programs: verdicts and figures", writeJSON},
+		{"junit", "junit.xml", "CI: a test case for each check", writeJUnit},
+		{"text", "report.txt", "the terminal: the verdict table", writeText},
+	}
+}
+
+// Names returns the names of the formats.
+func (t Table) Names() []string {
+	names := make([]string, 0, len(t))
+	for _, f := range t {
+		names = append(names, f.Name)
+	}
+	return names
+}
+
+// WriteTo writes a run in the format with the given name.
+func (t Table) WriteTo(w io.Writer, name string, b *journal.Book) error {
+	for _, f := range t {
+		if f.Name == name {
+			return f.Write(w, b)
+		}
+	}
+	return fmt.Errorf("write a report as %q: unknown format: use one of %s", name, strings.Join(t.Names(), ", "))
+}
+
+// WriteDir writes a run in all formats into a folder, which must exist. Each file is written completely or not at
+// all.
+func (t Table) WriteDir(dir string, b *journal.Book) error {
+	for _, f := range t {
+		if err := f.writeFile(filepath.Join(dir, f.File), b); err != nil {
+			return fmt.Errorf("write %s: %w", f.File, err)
+		}
+	}
+	return nil
+}
+
+func (f Format) writeFile(path string, b *journal.Book) error {
+	var content bytes.Buffer
+	if err := f.Write(&content, b); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".part", content.Bytes(), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".part", path)
+}

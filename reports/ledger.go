@@ -1,0 +1,29 @@
+package reports
+
+import (
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// maxAnomalies limits the size of the page; the journal has all anomalies.
+const maxAnomalies = 100
+
+// ledger is the section of the page on keyed requests and their effects.
+type ledger struct {
+	*check.Ledger
+	Keys int
+	Read *journal.Effects // nil if effects were not read
+	More int              // anomalies beyond the first maxAnomalies
+}
+
+// newLedger returns nil if no request had a key.
+func newLedger(h *journal.History) *ledger {
+	if len(h.Requests) == 0 {
+		return nil
+	}
+	l := &ledger{Ledger: check.NewLedger(h), Keys: len(h.Requests), Read: h.EffectsRead}
+	if n := len(l.Anomalies); n > maxAnomalies {
+		l.Anomalies, l.More = l.Anomalies[:maxAnomalies], n-maxAnomalies
+	}
+	return l
+}

@@ -1,0 +1,149 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// ranks lists the outcomes from best to worst.
+var ranks = []string{"skipped", "passed", "inconclusive", "failed", "stopped", "interrupted"}
+
+// countOutcomes describes how many scenarios had which outcome, worst first, and how many were not run.
+func countOutcomes(b *journal.Book, paint func(outcome, text string) string) []string {
+	counts := map[string]int{}
+	for _, h := range b.Scenarios {
+		counts[outcome(h)]++
+	}
+	var parts []string
+	for _, o := range slices.Backward(ranks) {
+		if n := counts[o]; n > 0 {
+			parts = append(parts, paint(o, fmt.Sprintf("%d %s", n, o)))
+		}
+	}
+	if len(parts) == 0 {
+		parts = []string{"no scenario ran"}
+	}
+	if n := len(b.NotRun()); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d not run", n))
+	}
+	return parts
+}
+
+// skipped returns how many scenarios were skipped.
+func skipped(b *journal.Book) (n int) {
+	for _, h := range b.Scenarios {
+		if outcome(h) == "skipped" {
+			n++
+		}
+	}
+	return n
+}
+
+// Outcome returns the worst outcome of the scenarios of a run. A run without scenarios is inconclusive. So is a
+// run that was aborted or in which a scenario was skipped, unless another outcome is worse. The run can allow
+// skipped scenarios.
+func Outcome(b *journal.Book) string {
+	if b.End != nil && b.End.Outcome == "interrupted" {
+		return "interrupted"
+	}
+	worst := -1
+	for _, h := range b.Scenarios {
+		worst = max(worst, slices.Index(ranks, outcome(h)))
+	}
+	if worst <= 0 || ranks[worst] == "passed" && (abortReason(b) != "" || skipped(b) > 0 && !b.Run.AllowSkipped) {
+		return "inconclusive"
+	}
+	return ranks[worst]
+}
+
+// outcome returns the outcome of a scenario. A scenario that never ended is inconclusive, whatever its verdicts
+// are.
+func outcome(h *journal.History) string {
+	if h.End == nil {
+		return "inconclusive"
+	}
+	return check.ScenarioOutcome(h)
+}
+
+// unfinishedReason returns why a scenario did not pass, apart from its verdicts. aborted is the reason of abortReason.
+// explained reports whether a verdict did not pass. It returns "" if there is nothing to add.
+func unfinishedReason(aborted string, h *journal.History, explained bool) string {
+	switch o := outcome(h); {
+	case o == "passed" || o == "skipped":
+		return ""
+	case h.End == nil && aborted != "":
+		return aborted
+	case h.End == nil:
+		return "the journal does not contain the end of the scenario"
+	case h.End.Reason != "":
+		return h.End.Reason
+	case !explained:
+		return "the scenario is " + o + ", and no check gives a reason"
+	}
+	return ""
+}
+
+// unjudgedReason returns why a run did not pass, apart from the reasons of its scenarios: it was aborted, some or all
+// scenarios were skipped, or it has none. It returns "" for a run that passed.
+func unjudgedReason(b *journal.Book) string {
+	o := Outcome(b)
+	if o == "passed" {
+		return ""
+	}
+	if reason := abortReason(b); reason != "" {
+		return reason
+	}
+	if n := skipped(b); n > 0 && n < len(b.Scenarios) {
+		return fmt.Sprintf("%d of %d scenarios were skipped, so the run is incomplete: install what they need, exclude them with --tags or --name, or accept the gap with --allow-skipped", n, len(b.Scenarios))
+	}
+	return "the run is " + o + ": no scenario ran to its end"
+}
+
+// abortReason describes when a run was aborted, or returns "" if its journal is complete.
+func abortReason(b *journal.Book) string {
+	if b.End != nil && b.Broken == "" {
+		return ""
+	}
+	var last time.Duration
+	for _, h := range b.Scenarios {
+		last = max(last, h.Ended)
+	}
+	text := fmt.Sprintf("the run was aborted at +%.1fs: this report is limited to what its journal holds", last.Seconds())
+	if b.Broken != "" {
+		text += " (" + b.Broken + ")"
+	}
+	return text
+}
+
+// rerunNote describes why a scenario was run again, or returns "" if it was not.
+func rerunNote(h *journal.History) string {
+	if h.RerunReason == "" {
+		return ""
+	}
+	return fmt.Sprintf("run again alone (attempt %d), since it was inconclusive beside other scenarios: %s", h.Attempt, h.RerunReason)
+}
+
+// position returns the position of a verdict's step, or that of the scenario for an implied verdict.
+func position(h *journal.History, v journal.Verdict) string {
+	if v.Step != "" {
+		return v.Step
+	}
+	if h.File == "" {
+		return h.Name
+	}
+	return fmt.Sprintf("%s:%d", h.File, h.Line)
+}
+
+// isImplied reports whether a verdict is that of an implied check.
+func isImplied(v journal.Verdict) bool {
+	for _, k := range check.Kinds() {
+		if k.Name == v.Kind {
+			return k.Implied
+		}
+	}
+	return false
+}

@@ -1,0 +1,96 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// TestOutcomesAgree compares the outcomes in all reports, for all combinations.
+func TestOutcomesAgree(t *testing.T) {
+	for _, verdict := range []string{"passed", "failed", "inconclusive", "none"} {
+		for _, end := range []string{"passed", "failed", "inconclusive", "stopped", "interrupted", "skipped", "never"} {
+			for _, whole := range []bool{true, false} {
+				h := &journal.History{Begin: journal.Begin{ID: "s", Name: "s"}, Ended: time.Second}
+				if verdict != "none" {
+					h.Verdicts = []journal.Verdict{{Check: "c", Kind: "success", Outcome: verdict, Reason: "because"}}
+				}
+				if end != "never" {
+					h.End = &journal.End{Outcome: end, Reason: map[bool]string{true: "its reason"}[end == "stopped" || end == "skipped"]}
+				}
+				b := &journal.Book{Scenarios: []*journal.History{h}}
+				if whole {
+					b.End = &journal.End{Outcome: end}
+				}
+				agree(t, b)
+			}
+		}
+	}
+	agree(t, &journal.Book{})
+	agree(t, &journal.Book{End: &journal.End{}})
+}
+
+func agree(t *testing.T, b *journal.Book) {
+	t.Helper()
+	want := Outcome(b)
+	assert.Contains(t, ranks[1:], want)
+	text := strings.Split(strings.TrimSpace(string(render(t, writeText, b))), "\n")
+	assert.True(t, strings.HasPrefix(text[len(text)-1], strings.ToUpper(want)+" "), text)
+	page := string(render(t, writeHTML, b))
+	assert.Contains(t, page, "<h1 class=\""+want+"\">")
+	assert.Contains(t, page, "<title>"+strings.ToUpper(want)+" ")
+	assert.Equal(t, want != "passed", strings.Contains(page, `id="why-1"`), "a card shows the reason: %s", want)
+	var doc document
+	require.NoError(t, json.Unmarshal(render(t, writeJSON, b), &doc))
+	assert.Equal(t, want, doc.Outcome)
+	var all suites
+	require.NoError(t, xml.Unmarshal(render(t, writeJUnit, b), &all))
+	assert.Equal(t, want != "passed", all.Failures > 0, "JUnit is green exactly when the run passed: %s %s", want, text)
+	if b.End != nil && b.Broken == "" && len(b.Scenarios) > 0 {
+		assert.Equal(t, outcome(b.Scenarios[0]), doc.Scenarios[0].Outcome)
+	}
+}
+
+// TestScenariosNotRunAreListed: every report lists the scenarios that an interrupted run did not reach.
+func TestScenariosNotRunAreListed(t *testing.T) {
+	b := &journal.Book{
+		Run: journal.Run{Plan: []journal.Planned{{ID: "a", Name: "first", File: "a.feature", Line: 2}, {ID: "b", Name: "never reached", File: "a.feature", Line: 9}}},
+		End: &journal.End{Outcome: "interrupted"},
+	}
+	b.Scenarios = []*journal.History{{Begin: journal.Begin{ID: "a", Name: "first", File: "a.feature", Line: 2}, End: &journal.End{Outcome: "interrupted", Reason: "Ctrl-C"}}}
+	for format, want := range map[string][]string{
+		"text": {"NOT RUN  never reached  (a.feature:9)", "1 interrupted, 1 not run"}, "json": {`"not_run"`, `"name": "never reached"`},
+		"junit": {`<testsuite name="b"`, "the run ended before this scenario began"}, "html": {"– not run", "never reached", "1 not run"},
+	} {
+		var out bytes.Buffer
+		require.NoError(t, Formats().WriteTo(&out, format, b))
+		for _, text := range want {
+			require.Contains(t, out.String(), text, format)
+		}
+		require.Equal(t, 0, strings.Count(out.String(), "NOT RUN  first"), format)
+	}
+}
+
+// TestSkippedScenariosAreInconclusive: a run with skipped scenarios passes only if it allows them.
+func TestSkippedScenariosAreInconclusive(t *testing.T) {
+	b := &journal.Book{End: &journal.End{}, Scenarios: []*journal.History{
+		{Begin: journal.Begin{ID: "a", Name: "a"}, End: &journal.End{Outcome: "passed"}, Verdicts: []journal.Verdict{{Kind: "success", Outcome: "passed"}}},
+		{Begin: journal.Begin{ID: "b", Name: "b"}, End: &journal.End{Outcome: "skipped", Reason: "redis-server is not installed"}},
+	}}
+	require.Equal(t, "inconclusive", Outcome(b))
+	for _, format := range []string{"text", "html", "junit"} {
+		var out bytes.Buffer
+		require.NoError(t, Formats().WriteTo(&out, format, b))
+		require.Contains(t, out.String(), "1 of 2 scenarios were skipped", format)
+	}
+	b.Run.AllowSkipped = true
+	require.Equal(t, "passed", Outcome(b))
+}

@@ -1,0 +1,76 @@
+package reports
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+)
+
+var void = regexp.MustCompile(`^(meta|br|hr|img|link|input)$`)
+
+// TestPageIsWellFormed verifies that elements are balanced, ids are unique, links have targets, and nothing is
+// loaded from other servers.
+func TestPageIsWellFormed(t *testing.T) {
+	for name, b := range samples(t) {
+		page := render(t, writeHTML, b)
+		ids, links, open := map[string]bool{}, []string{}, []string{}
+		scan := html.NewTokenizer(bytes.NewReader(page))
+		for kind := scan.Next(); kind != html.ErrorToken; kind = scan.Next() {
+			token := scan.Token()
+			switch kind {
+			case html.StartTagToken:
+				if !void.MatchString(token.Data) {
+					open = append(open, token.Data)
+				}
+				for _, a := range token.Attr {
+					switch a.Key {
+					case "id":
+						assert.False(t, ids[a.Val], "%s: id %q twice", name, a.Val)
+						ids[a.Val] = true
+					case "href":
+						links = append(links, a.Val)
+					case "src":
+						assert.Fail(t, "nothing is loaded", a.Val)
+					}
+				}
+			case html.EndTagToken:
+				require.NotEmpty(t, open)
+				require.Equal(t, open[len(open)-1], token.Data, name)
+				open = open[:len(open)-1]
+			}
+		}
+		assert.Empty(t, open)
+		for _, l := range links {
+			require.True(t, strings.HasPrefix(l, "#"), l)
+			assert.True(t, ids[l[1:]], "%s: %q leads nowhere", name, l)
+		}
+		assert.Contains(t, string(page), "default-src 'none'")
+	}
+}
+
+// TestLongWordsWrap: names without spaces can have any length. The effect on the width is visible only in a
+// browser, so the test looks for the style rules.
+func TestLongWordsWrap(t *testing.T) {
+	page := string(render(t, writeHTML, samples(t)["failed"]))
+	assert.Regexp(t, `(?m)^body \{[^}]*overflow-wrap:anywhere`, page)
+	assert.NotContains(t, page, "grid-template-columns: 1fr", "a track of 1fr is as wide as its longest word")
+	tables := strings.Count(page, "<table>")
+	assert.Positive(t, tables)
+	assert.Equal(t, tables, len(regexp.MustCompile(`<div class="(card )?wide"><table>`).FindAllString(page, -1)), "each table scrolls in a container of its own")
+}
+
+func TestPageSizeLimit(t *testing.T) {
+	tp := newRecording()
+	for i := range 10 {
+		tp.scenario(sampleRun{name: string(rune('a' + i)), outcome: "failed"})
+	}
+	tp.end("failed")
+	page := render(t, writeHTML, tp.book(t))
+	t.Logf("%d KB", len(page)>>10)
+	assert.Less(t, len(page), 2<<20)
+}

@@ -1,0 +1,59 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// plain returns text on one line, with the characters escaped that a terminal or a browser would interpret.
+func plain(s string) string { return journal.Visible(lineFeeds.Replace(s)) }
+
+var lineFeeds = strings.NewReplacer("\n", " ", "\t", " ")
+
+// writeVisible renders a page and escapes the characters in it that a terminal or a browser would interpret.
+func writeVisible(w io.Writer, escape func(string) string, render func(io.Writer) error) error {
+	var page strings.Builder
+	if err := render(&page); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, escape(page.String()))
+	return err
+}
+
+// ms formats a duration for a table.
+func ms(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "–"
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", float64(d)/1e6)
+	case d < 10*time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// size formats a number of bytes for a table, in decimal units.
+func size(n int64) string {
+	v, unit := float64(n), 0
+	for v >= 999.95 && unit < 4 {
+		v /= 1000
+		unit++
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, []string{"KB", "MB", "GB", "TB"}[unit-1])
+}
+
+// percent formats a share for a table.
+func percent(n, of int) string {
+	if of == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f%%", 100*float64(n)/float64(of))
+}

@@ -1,0 +1,205 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// CallsTimesNormal passes if To receives at most Times its normal calls; failed dials of it count as calls. Normal
+// is the number of calls per client request in the baseline, multiplied by the client requests of the window.
+//
+// It passes only if something gave callers a reason to retry: a call failed, was given up on, or waited. More
+// calls are inconclusive if the load fell and the rate of calls stayed within Times that of the baseline: services
+// may make some calls at a rate of their own.
+type CallsTimesNormal struct {
+	To     string
+	Times  float64
+	Window journal.Window
+}
+
+// Judge implements Check.
+func (c CallsTimesNormal) Judge(h *journal.History) Verdict {
+	expected := fmt.Sprintf("at most %s times normal", number(c.Times))
+	_, v, ok := requests(h, "", c.Window, expected)
+	if !ok {
+		return v
+	}
+	t := h.Sum(func(s journal.Sample) bool { return dueIn(s.Window, c.Window) }) // requests in flight at healing make calls, too
+	base := h.Total(journal.Before, "")
+	normal := h.CallsTotal(journal.Before, c.link)
+	got := journal.Calls{}
+	for _, s := range h.Calls {
+		if c.link(s.Link) && dueIn(s.Window, c.Window) {
+			got.Calls += s.Calls + s.Refused
+		}
+	}
+	normal.Calls += normal.Refused
+	if base.Sent == 0 || normal.Calls == 0 {
+		return inconclusive(expected, c.Window, "%q received %s calls for %s requests in the baseline: nothing to compare with", c.To, Count(normal.Calls), Count(base.Sent))
+	}
+	if got.Calls == 0 {
+		return inconclusive(expected, c.Window, "%q received no call%s: how often callers tried is not known", c.To, when(c.Window))
+	}
+	want := float64(normal.Calls) / float64(base.Sent) * float64(t.Sent)
+	times := float64(got.Calls) / want
+	v = Verdict{
+		Observed: fmt.Sprintf("%.2f times (%s calls, normal %s)", times, Count(got.Calls), Count(int64(want+0.5))),
+		Expected: expected, Window: c.Window, Evidence: seqs(h, "calls"),
+	}
+	if t.Sent < minRequests || base.Sent < minRequests {
+		v.Reason = fmt.Sprintf("%s requests%s and %s in the baseline are too few to know how many calls they cause: at least %d each are needed", Count(t.Sent), when(c.Window), Count(base.Sent), minRequests)
+		return v
+	}
+	if times <= c.Times && c.Window != journal.Before && len(h.Faults) > 0 && !hadReasonToRetry(h, c.To) {
+		v.Reason = noReasonToRetry(c.To)
+		return v
+	}
+	before, during := windowLength(h, func(w journal.Window) bool { return w == journal.Before }), windowLength(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
+	if steady := float64(normal.Calls) * during.Seconds() / max(before.Seconds(), 1e-3); times > c.Times && float64(got.Calls) <= c.Times*steady {
+		v.Reason = fmt.Sprintf("there were fewer requests per second than in the baseline and no more calls per second than %s times those of the baseline (%.0f): services that call %q at a fixed rate, as polling does, make that many without retries", number(c.Times), steady, c.To)
+		return v
+	}
+	return verdict(times <= c.Times, v, "%q received %.2f times its normal calls%s: suspected retries", c.To, times, when(c.Window))
+}
+
+// windowLength returns for how long requests of the load were due in some windows.
+func windowLength(h *journal.History, in func(journal.Window) bool) (d time.Duration) {
+	ends := map[time.Duration]time.Duration{} // ends of slices, by their start
+	for _, s := range h.Samples {
+		if in(s.Window) {
+			ends[s.From] = max(ends[s.From], s.To)
+		}
+	}
+	for from, to := range ends {
+		d += to - from
+	}
+	return d
+}
+
+// dueIn reports whether the requests of a sample of the window w were due in the window want.
+func dueIn(w, want journal.Window) bool {
+	return w == want || (want == journal.During && w == journal.AtHealing) || (want == "" && w != journal.Warmup)
+}
+
+func (c CallsTimesNormal) link(name string) bool { return strings.HasSuffix(name, " -> "+c.To) }
+
+func (c CallsTimesNormal) scope() (string, journal.Window) { return "", c.Window }
+
+// String implements Check.
+func (c CallsTimesNormal) String() string {
+	return fmt.Sprintf("%q receives at most %s times its normal calls%s", c.To, number(c.Times), when(c.Window))
+}
+
+// CallsPerSecond passes if To receives at most PerSecond calls in any second. A call counts in the second in which
+// it arrives at To, including calls that a fault held back and healing released together. A failed dial of To
+// counts as a call. If nothing gave callers a reason to retry, the check does not pass with a limit of more than
+// twice the calls of the busiest second.
+type CallsPerSecond struct {
+	To        string
+	PerSecond float64
+	Window    journal.Window
+}
+
+// slack limits PerSecond, in multiples of the calls of the busiest second, if nothing gave callers a reason to
+// retry. A higher limit proves nothing.
+const slack = 2
+
+// busiest returns the largest number of calls that arrived in a second of some windows, and when.
+func (c CallsPerSecond) busiest(h *journal.History, in func(journal.Window) bool) (most float64, at time.Duration) {
+	perSlice := map[time.Duration]float64{}
+	for _, s := range h.Calls {
+		if strings.HasSuffix(s.Link, " -> "+c.To) && in(s.Window) {
+			perSlice[s.From] += float64(s.Arrived+s.Refused) / max((s.To-s.From).Seconds(), 1) // a slice shorter than a second is part of one
+		}
+	}
+	for from, rate := range perSlice {
+		if rate > most || (rate == most && from < at) {
+			most, at = rate, from
+		}
+	}
+	return most, at
+}
+
+// noReasonToRetry returns the reason of a check of calls if nothing gave callers a reason to retry.
+func noReasonToRetry(to string) string {
+	return fmt.Sprintf("no call to %q failed, was given up on or waited %s longer than usual, so no caller had a reason to retry", to, Duration(RetryDelay))
+}
+
+// Judge implements Check.
+func (c CallsPerSecond) Judge(h *journal.History) Verdict {
+	expected := fmt.Sprintf("at most %s calls per second", number(c.PerSecond))
+	most, at := c.busiest(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
+	highest, _ := c.busiest(h, func(journal.Window) bool { return true })
+	if most == 0 {
+		return inconclusive(expected, c.Window, "%q received no call%s", c.To, when(c.Window))
+	}
+	v := Verdict{Observed: fmt.Sprintf("at most %.0f in a second", most), Expected: expected, Window: c.Window, Evidence: seqs(h, "calls")}
+	due := h.Sum(func(s journal.Sample) bool { return dueIn(s.Window, c.Window) }).Sent
+	if h.Load != nil && most <= c.PerSecond && due < minRequests {
+		v.Reason = fmt.Sprintf("only %s requests of the load were due%s, so hardly any calls were expected: at least %d are needed", Count(due), when(c.Window), minRequests)
+		return v
+	}
+	if most <= c.PerSecond && c.PerSecond > slack*highest && len(h.Faults) > 0 && !hadReasonToRetry(h, c.To) {
+		v.Reason = fmt.Sprintf("%s, and the limit is more than %s times the %.0f calls that arrived in its busiest second", noReasonToRetry(c.To), number(slack), highest)
+		return v
+	}
+	return verdict(most <= c.PerSecond, v, "%q received %.0f calls in the second at +%.1fs", c.To, most, at.Seconds())
+}
+
+func (c CallsPerSecond) scope() (string, journal.Window) { return "", c.Window }
+
+// String implements Check.
+func (c CallsPerSecond) String() string {
+	return fmt.Sprintf("%q receives at most %s calls per second%s", c.To, number(c.PerSecond), when(c.Window))
+}
+
+// RetryDelay is how much longer than usual something must wait for a caller to consider it lost and retry.
+// Time-outs of callers within a data center are rarely shorter.
+const RetryDelay = 100 * time.Millisecond
+
+// UnnoticedFaults lists the kinds of faults that neither make calls fail nor delay anything for long, so that callers do
+// not notice them.
+var UnnoticedFaults = []string{"twice", "messages twice", "sliced traffic", "late close"}
+
+// hadReasonToRetry reports whether anything gave callers of a service a reason to make more calls during the faults:
+//
+//   - a call of it failed, was given up on or waited clearly longer than usual,
+//   - clients of the load got no answer or a fallback,
+//   - a fault on the way to it made calls fail or held them back,
+//   - a fault acted elsewhere, such as on a cache whose misses cause calls.
+func hadReasonToRetry(h *journal.History, to string) bool {
+	into := func(link string) bool { return strings.HasSuffix(link, " -> "+to) }
+	if slices.ContainsFunc(h.Faults, func(in *journal.Injection) bool {
+		return in.Affected > 0 && (in.On != to && !into(in.On) || causesRetries(in))
+	}) {
+		return true
+	}
+	usual := h.CallsTotal(journal.Before, into)
+	for _, w := range []journal.Window{journal.During, journal.Between, journal.After} {
+		c := h.CallsTotal(w, into)
+		if c.Failed+c.GaveUp+c.Refused > 0 || journal.Quantile(c.Duration, 99) >= journal.Quantile(usual.Duration, 99)+RetryDelay {
+			return true
+		}
+	}
+	before := h.Total(journal.Before, "")
+	since := h.Sum(func(s journal.Sample) bool { return s.Window != journal.Before && s.Window != journal.Warmup })
+	return since.Sent > since.OK+since.Fallback || since.Attempts > since.Sent || (since.Fallback > 0 && before.Fallback == 0) ||
+		journal.Quantile(since.Latency, 99) >= journal.Quantile(before.Latency, 99)+RetryDelay
+}
+
+// causesRetries reports whether a fault makes calls fail or held them back for long.
+func causesRetries(in *journal.Injection) bool {
+	switch {
+	case slices.Contains(UnnoticedFaults, in.Kind):
+		return false
+	case in.Delayed > 0:
+		return in.DelayMax >= RetryDelay
+	case in.Waits:
+		return in.Ended-in.Live >= RetryDelay
+	}
+	return true
+}

@@ -1,0 +1,160 @@
+package check
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// violations has, for each kind of check, a check that otherwise passes and a change of the history that violates
+// it.
+var violations = map[string]struct {
+	check Check
+	bug   func(scenario)
+	why   string // part of the reason
+}{
+	"calls per second":   {CallsPerSecond{To: "payments", PerSecond: 60, Window: journal.After}, func(s scenario) { s.addCalls(12, journal.After, "front -> payments", 30, ms) }, "80 calls in the second at +12.0s"},
+	"calls times normal": {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 200, ms) }, "2.00 times its normal calls"},
+	"exactly once":       {ExactlyOnce{}, func(s scenario) { s.twice("k2") }, "1 applied more than once (surplus effects: 1)"},
+	"fallback": {Fallback{Ratio: 0.8, Route: "POST /orders", Header: "X-Degraded: true", Window: journal.During}, func(s scenario) {
+		s.every(journal.During, func(x *journal.Sample) { x.Fallback, x.Ambiguous = 10, 40 })
+	}, "only 40 of 200"},
+	"gives up":          {GivesUp{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 1, 3*time.Second) }, "waited 3s"},
+	"key reuse refused": {KeyReuseRefused{Status: 422}, func(s scenario) { s.Probes[1].Got = "201" }, "1 of 1 keys"},
+	"latency":           {Latency{Percentile: 95, Below: 400 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, slow(800*ms)) }, "p95 of 200 requests was 800ms during the fault"},
+	"no phantom": {NoPhantom{}, func(s scenario) {
+		s.Effects = append(s.Effects, journal.Effect{Key: "ghost", ID: "o-9"})
+		s.EffectsRead.Count++
+	}, "1 never requested"},
+	"none lost":      {NoneLost{}, func(s scenario) { s.drop("k3") }, "1 acknowledged and lost"},
+	"none twice":     {NoneTwice{}, func(s scenario) { s.twice("k4") }, "1 applied more than once (surplus effects: 1)"},
+	"not affected":   {NotAffected{Route: "POST /orders"}, func(s scenario) { s.every(journal.During, failing(10)) }, "fell from 100% to 80%"},
+	"nothing slower": {NothingSlower{Than: 2 * time.Second}, func(s scenario) { s.Samples[8].Latency[0].Up = 5 * time.Second }, "the slowest 5s"},
+	"recovers":       {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.every(journal.After, slow(900*ms)) }, "it was not steady for the last five seconds or more"},
+	"same response":  {SameResponse{}, func(s scenario) { s.Probes[0].Got = "other" }, "1 of 1 keys"},
+	"success":        {Success{Ratio: 0.99, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 200 requests did not succeed during the fault: timeout (20)"},
+}
+
+// TestKinds is the conformance test of the table. It covers new rows automatically and requires an entry in
+// violations for each.
+func TestKinds(t *testing.T) {
+	names := map[string]bool{}
+	last := Kind{}
+	for _, k := range Kinds() {
+		t.Run(k.Name, func(t *testing.T) {
+			require.False(t, names[k.Name], "twice in the table")
+			names[k.Name] = true
+			require.True(t, last.Implied != k.Implied || last.Name < k.Name, "not sorted")
+			last = k
+			require.NotEmpty(t, k.Means)
+			require.Equal(t, k.Name, KindOf(k.Value))
+			require.Equal(t, k.Implied, k.Example == "")
+
+			v := Ask(k.Value, &journal.History{})
+			require.Equal(t, Inconclusive, v.Outcome, "of an empty history")
+			require.NotEmpty(t, v.Reason)
+
+			h := newScenario()
+			first := Ask(k.Value, h.History)
+			require.Equal(t, first, Ask(k.Value, h.History), "not pure")
+			require.Equal(t, newScenario().History, h.History, "it changed the history")
+			if k.Implied {
+				require.Equal(t, Passed, first.Outcome, first.Reason)
+				return
+			}
+			if k.Name == "affected" { // it cannot fail; see TestAffectedPasses
+				return
+			}
+			p, ok := violations[k.Name]
+			require.True(t, ok, "plant a bug that this check catches")
+			require.Equal(t, k.Name, KindOf(p.check))
+			sound := newScenario()
+			if k.Name == "fallback" {
+				sound.every(journal.During, func(x *journal.Sample) { x.OK, x.Fallback = 0, 50 })
+			}
+			if k.Name == "gives up" {
+				sound.addGivenUp(400 * ms)
+			}
+			v = Ask(p.check, sound.History)
+			require.Equal(t, Passed, v.Outcome, v.Reason)
+			require.NotEmpty(t, v.Observed)
+			require.NotEmpty(t, v.Evidence)
+			p.bug(sound)
+			v = Ask(p.check, sound.History)
+			require.Equal(t, Failed, v.Outcome)
+			require.Contains(t, v.Reason, p.why)
+		})
+	}
+}
+
+func TestSentences(t *testing.T) {
+	seen := map[string]bool{}
+	for _, k := range Kinds() {
+		s := k.Value.String()
+		require.NotEmpty(t, s)
+		require.False(t, seen[s], "%q twice", s)
+		seen[s] = true
+		require.False(t, strings.HasSuffix(s, " "))
+		require.Equal(t, reflect.TypeOf(k.Value).Kind(), reflect.Struct)
+	}
+	require.Equal(t, `the p95 latency of "GET /a" stays within 1.5 times the baseline during the fault`, Latency{Percentile: 95, Route: "GET /a", Times: 1.5, Window: journal.During}.String())
+	require.Equal(t, `at least 99.9% of "GET /a" requests succeed`, Success{Ratio: 0.999, Route: "GET /a"}.String())
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestVerdictTexts compares the texts of each check with a golden file: without facts, for a valid run, and for a
+// violation.
+func TestVerdictTexts(t *testing.T) {
+	var b strings.Builder
+	describe := func(as string, v Verdict) {
+		fmt.Fprintf(&b, "  %s: %s\n    observed %q, expected %q%s\n", as, v.Outcome, v.Observed, v.Expected, when(v.Window))
+		for _, line := range append([]string{v.Reason}, v.Details...) {
+			if line != "" {
+				fmt.Fprintf(&b, "    %s\n", line)
+			}
+		}
+	}
+	for _, k := range Kinds() {
+		p, planted := violations[k.Name]
+		if !planted {
+			p.check, p.bug = k.Value, func(scenario) {}
+		}
+		fmt.Fprintf(&b, "%s: %s\n", k.Name, p.check)
+		describe("empty", Ask(p.check, &journal.History{}))
+		s := newScenario()
+		if k.Name == "fallback" {
+			s.every(journal.During, func(x *journal.Sample) { x.OK, x.Fallback = 0, 50 })
+		}
+		if k.Name == "gives up" {
+			s.addGivenUp(400 * ms)
+		}
+		describe("sound", Ask(p.check, s.History))
+		if planted {
+			p.bug(s)
+			describe("bug", Ask(p.check, s.History))
+		}
+	}
+	golden := filepath.Join("testdata", "verdicts.golden")
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o644))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), b.String())
+}
+
+func TestNumberFormat(t *testing.T) {
+	require.Contains(t, CallsPerSecond{To: "a", PerSecond: 1_000_000}.String(), "at most 1000000 calls")
+	require.Contains(t, CallsTimesNormal{To: "a", Times: 1.5}.String(), "at most 1.5 times")
+}

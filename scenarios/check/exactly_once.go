@@ -1,0 +1,183 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// ExactlyOnce passes if every acknowledged request was applied exactly once, no refused one was applied, and no
+// ambiguous one was applied more than once.
+type ExactlyOnce struct{}
+
+// Judge implements Check.
+func (ExactlyOnce) Judge(h *journal.History) Verdict {
+	return judgeLedger(h, "one effect for each acknowledged key", duplicated, reapplied, lost, refusedApplied)
+}
+
+func (ExactlyOnce) String() string { return "every acknowledged request is applied exactly once" }
+
+// NoneLost passes if every acknowledged request has an effect.
+type NoneLost struct{}
+
+// Judge implements Check.
+func (NoneLost) Judge(h *journal.History) Verdict {
+	return judgeLedger(h, "no acknowledged key without effect", lost)
+}
+
+func (NoneLost) String() string { return "no acknowledged request is lost" }
+
+// NoneTwice passes if no key has more than one effect.
+type NoneTwice struct{}
+
+// Judge implements Check.
+func (NoneTwice) Judge(h *journal.History) Verdict {
+	return judgeLedger(h, "no key with more than one effect", duplicated, reapplied)
+}
+
+func (NoneTwice) String() string { return "no request is applied more than once" }
+
+// NoPhantom passes if no effect has a key that was never requested.
+type NoPhantom struct{}
+
+// Judge implements Check.
+func (NoPhantom) Judge(h *journal.History) Verdict {
+	v := judgeLedger(h, "no effect without a request", phantom)
+	if v.Outcome == Passed && h.EffectsRead.Unknown > 0 {
+		v.Outcome = Inconclusive
+		v.Reason = fmt.Sprintf("%s new effects have keys that are not of this run: the system was not started by this scenario alone, so they may belong to other users of the system, or have no request", Count(h.EffectsRead.Unknown))
+	}
+	return v
+}
+
+func (NoPhantom) String() string { return "no effect appears that was never requested" }
+
+// judgeLedger returns a verdict that fails if the ledger has anomalies of the given kinds. If effects may exist
+// that are not listed, a check for lost requests neither passes nor fails.
+func judgeLedger(h *journal.History, expected string, kinds ...string) Verdict {
+	l := NewLedger(h)
+	if l.Incomparable != "" {
+		return inconclusive(expected, "", "%s", l.Incomparable)
+	}
+	v := Verdict{Observed: l.observed(h), Expected: expected, Evidence: seqs(h, "effects")}
+	var reasons []string
+	onlyLost := true
+	for _, kind := range kinds {
+		n, evidence, details := 0, []uint64(nil), []string(nil)
+		for _, a := range l.Anomalies {
+			if a.Kind == kind {
+				n++
+				evidence = append(evidence, a.evidence...)
+				details = append(details, a.text)
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		onlyLost = onlyLost && kind == lost
+		reason := Count(n) + " " + kind
+		if kind == duplicated {
+			reason += fmt.Sprintf(" (surplus effects: %s)", Count(l.surplus))
+		}
+		reasons = append(reasons, reason)
+		v.Details = append(v.Details, details[:min(10, n)]...)
+		v.Evidence = append(v.Evidence, first(evidence)...)
+	}
+	v.Evidence = unique(v.Evidence)
+	if onlyLost {
+		if v.Reason = l.unproven(h, reasons); v.Reason != "" {
+			return v
+		}
+	}
+	return verdict(len(reasons) == 0, v, "%s", strings.Join(reasons, ", "))
+}
+
+func (l *Ledger) observed(h *journal.History) string {
+	read := h.EffectsRead
+	s := fmt.Sprintf("%s acknowledged, %s refused, %s ambiguous; %s effects", Count(l.Acknowledged), Count(l.Refused), Count(l.Ambiguous), Count(len(h.Effects)))
+	if read.Until > 0 {
+		s += fmt.Sprintf(", read until %.1fs after the load", read.Until.Seconds())
+	}
+	if l.Reads > 0 {
+		s += fmt.Sprintf("; %s requests only read", Count(l.Reads))
+	}
+	if read.Before > 0 {
+		s += fmt.Sprintf("; %s were there before the load", Count(read.Before))
+	}
+	if read.Folded > 0 {
+		s += fmt.Sprintf("; %s were listed again with the same id and count once", Count(read.Folded))
+	}
+	if read.Others > 0 {
+		s += fmt.Sprintf("; %s have keys of others", Count(read.Others))
+	}
+	return s
+}
+
+// maxMissing limits the share of keys without a listed effect, as one in so many. Above it, checks for duplicates
+// and phantoms do not pass, since they cannot see effects that are not listed. The share is that of the keys
+// acknowledged before any fault: a system that loses requests during a fault can still show whether it applies any
+// twice.
+const maxMissing = 10
+
+// unproven returns why neither a loss nor a success is proved, or "" if one of them is. lost holds the description
+// of the lost requests, if there are any.
+func (l *Ledger) unproven(h *journal.History, lost []string) string {
+	n, where := dropped(h)
+	switch {
+	case n > 0 && len(lost) > 0:
+		return fmt.Sprintf("%s, which may be because %s datagrams were lost, but not by a fault: %s", lost[0], Count(n), where)
+	case h.EffectsRead.Doubt != "" && len(lost) > 0:
+		return lost[0] + ", which is not proved: " + h.EffectsRead.Doubt
+	case h.EffectsRead.Doubt != "":
+		return "not all effects are known: " + h.EffectsRead.Doubt
+	case len(lost) > 0 && l.onlySafe && l.applied == 0:
+		return lost[0] + ", which is not proved: all requests are GETs, HEADs or OPTIONS, and none has an effect: they may only read"
+	case len(lost) > 0 && l.ineffective() != "":
+		return fmt.Sprintf("%s, which is not proved: no %q request has an effect, including those before any fault, while requests of other routes have one: such requests may have no effects", lost[0], l.ineffective())
+	case len(lost) > 0:
+		return ""
+	case l.Acknowledged == 0:
+		return fmt.Sprintf("none of %s requests was acknowledged%s", Count(l.changing()), unexpected(h))
+	case l.faultUnanswered && allOnLinks(h):
+		return "during the fault no keyed request was acknowledged or refused, and none has an effect: the effect of the fault is not known"
+	case onlyReads(h.Faults) && !slices.ContainsFunc(changingRoutes(h), func(route string) bool { return routeDidWorse(h, route) }):
+		return "the faults affected only calls that read, and no request that changes something did worse than in the baseline: nothing shows that one of them met a fault"
+	case l.applied == 0:
+		return fmt.Sprintf("none of %s acknowledged requests has an effect: the list does not show the effects of this load", Count(l.Acknowledged))
+	case l.earlyMissing*maxMissing > l.early:
+		return fmt.Sprintf("%s of the %s requests that were acknowledged before any fault have no effect: the list does not show all effects", Count(l.earlyMissing), Count(l.early))
+	case l.applied*2 < l.Acknowledged:
+		return fmt.Sprintf("only %s of %s acknowledged requests have an effect: the list does not show enough of the effects", Count(l.applied), Count(l.Acknowledged))
+	}
+	return ""
+}
+
+// allOnLinks reports whether there were faults, and all of them on links. A fault on a service also endangers what
+// was acknowledged before it.
+func allOnLinks(h *journal.History) bool {
+	for _, f := range h.Faults {
+		if !strings.Contains(f.On, " -> ") {
+			return false
+		}
+	}
+	return len(h.Faults) > 0
+}
+
+// onlyReads reports whether the faults affected only calls that read.
+func onlyReads(faults []*journal.Injection) bool {
+	return len(faults) > 0 && !slices.ContainsFunc(faults, func(in *journal.Injection) bool { return !in.Reads })
+}
+
+// changingRoutes returns the routes of the requests that should change something.
+func changingRoutes(h *journal.History) []string {
+	var routes []string
+	for _, r := range h.Requests {
+		if !r.Reads {
+			routes = append(routes, r.Route)
+		}
+	}
+	slices.Sort(routes)
+	return slices.Compact(routes)
+}

@@ -1,0 +1,48 @@
+package check
+
+import (
+	"fmt"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// Fallback passes if at least Ratio of the responses are fallbacks. It is inconclusive if a fault was injected and
+// more than half of Ratio were fallbacks before it.
+type Fallback struct {
+	Ratio  float64
+	Route  string
+	Header string // "X-Degraded: true"
+	Window journal.Window
+}
+
+// Judge implements Check.
+func (c Fallback) Judge(h *journal.History) Verdict {
+	expected := "at least " + percent(c.Ratio) + " fallbacks"
+	t, v, ok := requests(h, c.Route, c.Window, expected)
+	if !ok {
+		return v
+	}
+	v = Verdict{Observed: observed(t.Fallback, t.Sent), Expected: expected, Window: c.Window, Evidence: first(t.Seqs)}
+	if t.Sent < minRequests {
+		v.Reason = tooFew(t, c.Route, c.Window, minRequests)
+		return v
+	}
+	if c.Window != journal.Before && len(h.Faults) > 0 {
+		if b := h.Total(journal.Before, c.Route); float64(b.Fallback) > c.Ratio/2*float64(b.Sent) {
+			v.Reason = fmt.Sprintf("%s of the responses%s were fallbacks before the fault, too: later fallbacks prove nothing", observed(b.Fallback, b.Sent), of(c.Route))
+			return v
+		}
+	}
+	reason := fmt.Sprintf("only %s of %s responses%s carried %q", Count(t.Fallback), Count(t.Sent), of(c.Route), c.Header)
+	if len(t.Errors) > 0 {
+		reason += "; others failed: " + topErrors(t.Errors)
+	}
+	return verdict(float64(t.Fallback) >= c.Ratio*float64(t.Sent)-1e-9, v, "%s", reason)
+}
+
+func (c Fallback) scope() (string, journal.Window) { return c.Route, c.Window }
+
+// String implements Check.
+func (c Fallback) String() string {
+	return fmt.Sprintf("at least %s of %sresponses are fallbacks, marked by header %q%s", percent(c.Ratio), quotedRoute(c.Route), c.Header, when(c.Window))
+}

@@ -1,0 +1,152 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// Latency passes if the percentile is below Below or, if Times is set, within Times that of the baseline. The
+// latency of a request is the time until its final outcome.
+type Latency struct {
+	Percentile float64 // 0..100
+	Route      string
+	Window     journal.Window
+	Below      time.Duration
+	Times      float64
+}
+
+// answered is the share of requests that must be answered as expected, fallbacks included, for latencies to be
+// meaningful: a system that fails immediately is fast.
+const answered = 0.9
+
+// Judge implements Check. A percentile is meaningful only if enough requests lie above it: five are required, and
+// 20 in total. That makes 100 requests for p95 and 5,000 for p99.9. The check passes only if at least 90% of the
+// requests were answered as expected and a request could have exceeded the limit. Requests that were in flight
+// when the fault was healed count with the time that they had waited, if that alone exceeds the limit. If the
+// outcome depends on how much longer they would have taken, it is inconclusive.
+func (c Latency) Judge(h *journal.History) Verdict {
+	expected := "below " + Duration(c.Below)
+	if c.Times > 0 {
+		expected = fmt.Sprintf("within %s times the baseline", number(c.Times))
+	}
+	t, v, ok := requests(h, c.Route, c.Window, expected)
+	var got comparison
+	limit := c.Below
+	switch {
+	case c.Times == 0 && c.waitsAbove(t):
+		got = c.waiting(t)
+	case !ok:
+		return v
+	case t.Sent < c.least():
+		return inconclusive(expected, c.Window, "p%v: %s", c.Percentile, tooFew(t, c.Route, c.Window, c.least()))
+	case c.Times > 0:
+		got, limit = c.againstBaseline(h, t)
+	default:
+		got = c.ended(t)
+	}
+	v = Verdict{Outcome: got.Outcome, Observed: got.Observed, Expected: expected, Window: c.Window, Reason: got.Reason, Evidence: first(t.Seqs)}
+	if reason := c.doubt(h, t, got.Outcome, limit); reason != "" {
+		v.Outcome, v.Reason = Inconclusive, reason
+	}
+	return v
+}
+
+// ended judges the percentile of the requests that ended.
+func (c Latency) ended(t journal.Totals) comparison {
+	got := journal.Quantile(t.Latency, c.Percentile)
+	if got < c.Below {
+		return comparison{Outcome: Passed, Observed: duration(got)}
+	}
+	return comparison{Observed: duration(got)}.failed("p%v of %s requests%s was %s%s", c.Percentile, Count(t.Sent), of(c.Route), duration(got), when(c.Window))
+}
+
+// waitsAbove reports whether the percentile is above the limit if requests in flight at healing count with the time
+// that they had waited.
+func (c Latency) waitsAbove(t journal.Totals) bool {
+	least := journal.Merge(t.Latency, t.Waits)
+	return len(t.Waits) > 0 && journal.Count(least) >= int64(c.least()) && journal.Quantile(least, c.Percentile) > c.Below
+}
+
+// waiting returns the failure of waitsAbove.
+func (c Latency) waiting(t journal.Totals) comparison {
+	least := journal.Merge(t.Latency, t.Waits)
+	got := "at least " + duration(journal.Quantile(least, c.Percentile))
+	return comparison{Observed: got}.failed("p%v of %s requests%s was %s%s: %s of them were in flight when the fault was healed, and had waited for up to %s",
+		c.Percentile, Count(journal.Count(least)), of(c.Route), got, when(c.Window), Count(t.InFlight), duration(journal.Quantile(t.Waits, 100)))
+}
+
+// againstBaseline compares the percentile with that of the baseline. It also returns the resulting limit.
+func (c Latency) againstBaseline(h *journal.History, t journal.Totals) (comparison, time.Duration) {
+	before, lateness := latencies(h, c.Route, journal.Before, false), h.SlipP99(journal.Before, c.Window)
+	got := compareTimes(before, addRemainder(latencies(h, c.Route, c.Window, false), t.Latency), c.Percentile, c.Times, lateness)
+	if len(t.Waits) > 0 && got.Outcome != Failed {
+		atLeast := addRemainder(latencies(h, c.Route, c.Window, true), journal.Merge(t.Latency, t.Waits))
+		if waiting := compareTimes(before, atLeast, c.Percentile, c.Times, lateness); waiting.Outcome == Failed {
+			got = waiting
+		}
+	}
+	return got, timesAllowed(journal.Quantile(journal.Merge(before...), c.Percentile), c.Times)
+}
+
+// doubt returns why the latencies do not support an outcome, or "" if they do. limit is the highest percentile that
+// passes.
+func (c Latency) doubt(h *journal.History, t journal.Totals, outcome Outcome, limit time.Duration) string {
+	var reasons []string
+	if outcome != Failed {
+		reasons = append(reasons, mostlyFailed(t, c.Route, c.Window))
+	}
+	if c.Times > 0 {
+		reasons = append(reasons, late(h, journal.Before))
+	}
+	reasons = append(reasons, late(h, c.Window))
+	if outcome == Passed {
+		reasons = append(reasons, inFlight(t, c.Percentile, limit))
+		if c.Times > 0 {
+			reasons = append(reasons, coldStart(h, c.Route, c.Percentile))
+		}
+		reasons = append(reasons, limitUnreachable(h, c.Window, limit, journal.Quantile(t.Latency, 100)))
+	}
+	return cmp.Or(reasons...)
+}
+
+// late returns why latencies in a window are not caused by the system alone, or "" if they are.
+func late(h *journal.History, w journal.Window) string {
+	if reason := h.Late(w); reason != "" {
+		return "latencies" + when(w) + " are not meaningful: " + reason
+	}
+	return ""
+}
+
+// mostlyFailed returns why latencies prove nothing if too few requests were answered as expected; otherwise "".
+func mostlyFailed(t journal.Totals, route string, w journal.Window) string {
+	if float64(t.OK+t.Fallback) >= answered*float64(t.Sent) {
+		return ""
+	}
+	return fmt.Sprintf("only %s of the requests%s were answered as expected%s, and the latency of failures is not meaningful: at least %s are needed%s",
+		observed(t.OK+t.Fallback, t.Sent), of(route), when(w), percent(answered), because(t.Errors)+waited(t))
+}
+
+func (c Latency) least() int {
+	if c.Percentile >= 100 { // the slowest of all: nothing lies beyond it
+		return 20
+	}
+	return max(20, int(math.Round(5/(1-c.Percentile/100))))
+}
+
+func (c Latency) scope() (string, journal.Window) { return c.Route, c.Window }
+
+// String implements Check.
+func (c Latency) String() string {
+	s := fmt.Sprintf("the p%v latency ", c.Percentile)
+	if c.Route != "" {
+		s += "of " + quotedRoute(c.Route)
+	}
+	if c.Times > 0 {
+		return s + fmt.Sprintf("stays within %s times the baseline", number(c.Times)) + when(c.Window)
+	}
+	return s + "stays below " + Duration(c.Below) + when(c.Window)
+}

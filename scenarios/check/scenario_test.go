@@ -1,0 +1,209 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+const ms = time.Millisecond
+
+// scenario is a history under construction: requests of a load, faults, calls, effects.
+type scenario struct{ *journal.History }
+
+// newScenario returns a valid run: 5 s of baseline, a fault of 4 s and 10 s of recovery, at 50 requests per
+// second, each answered in 10 ms.
+func newScenario() scenario {
+	s := scenario{&journal.History{Begin: journal.Begin{ID: "a", Name: "a"}, Ended: 20 * time.Second, Seqs: map[string][]uint64{}}}
+	s.Phases = []journal.Span{{Name: "setup", To: time.Second}, {Name: "baseline", From: time.Second, To: 6 * time.Second}, {Name: "fault", From: 6 * time.Second, To: 10 * time.Second}, {Name: "recovery", From: 10 * time.Second, To: 20 * time.Second}, {Name: "done", From: 20 * time.Second, To: 20 * time.Second}}
+	s.Faults = []*journal.Injection{{Fault: journal.Fault{ID: "f1", Stage: "healed", Sentence: "calls are slow", On: "orders -> payments", Unit: "calls", Seen: 200, Affected: 150}, Injected: 6 * time.Second, Healed: 10 * time.Second}}
+	s.Seqs["fault"] = []uint64{7}
+	for i := 1; i < 20; i++ {
+		w := journal.Before
+		if i >= 6 {
+			w = journal.During
+		}
+		if i >= 10 {
+			w = journal.After
+		}
+		s.second(i, w, "POST /orders", 50, 10*ms)
+		s.addCalls(i, w, "orders -> payments", 50, 5*ms)
+	}
+	s.Load = &journal.Load{Requested: 950.4, Intended: 950, Sent: 950, Attempts: 950, Wire: 950, Workers: 3, Bound: 100}
+	s.Seqs["load"] = []uint64{99}
+	for i := range 5 {
+		s.addRequest(fmt.Sprint("k", i), "acknowledged", 1)
+	}
+	s.Requests[4].Window = journal.During
+	s.EffectsRead = &journal.Effects{Source: "GET /ledger", Count: len(s.Effects)}
+	s.Seqs["effects"] = []uint64{400}
+	for _, kind := range []string{"same key, same body", "same key, other body"} {
+		p := journal.Probe{Kind: kind, Key: "k1", Window: journal.During, Want: "422", Got: "422", Status: 422}
+		s.Probes = append(s.Probes, p)
+		s.Seqs["probe"] = append(s.Seqs["probe"], uint64(500+len(s.Probes)))
+	}
+	s.Accounts = []journal.Accounts{{Link: "orders -> payments", Received: 10, Delivered: 9, Written: 9, Dropped: 1}}
+	s.End = &journal.End{}
+	return s
+}
+
+func (s scenario) second(i int, w journal.Window, route string, n int, took time.Duration) *journal.Sample {
+	b := []journal.Bucket{{Up: took, N: int64(n)}}
+	s.Samples = append(s.Samples, journal.Sample{From: time.Duration(i) * time.Second, To: time.Duration(i+1) * time.Second, Window: w, Route: route, Sent: n, OK: n, Attempts: n, Wire: n, Errors: map[string]int{}, Latency: b, Good: b})
+	s.Seqs["sample"] = append(s.Seqs["sample"], uint64(100+len(s.Samples)))
+	return &s.Samples[len(s.Samples)-1]
+}
+
+func (s scenario) addCalls(i int, w journal.Window, link string, n int, took time.Duration) {
+	s.Calls = append(s.Calls, journal.Calls{From: time.Duration(i) * time.Second, To: time.Duration(i+1) * time.Second, Window: w, Link: link, Calls: n, Arrived: n, Duration: []journal.Bucket{{Up: took, N: int64(n)}}})
+	s.Seqs["calls"] = append(s.Seqs["calls"], uint64(300+len(s.Calls)))
+}
+
+// addGivenUp adds a call to payments that orders gave up on during the fault.
+func (s scenario) addGivenUp(after time.Duration) {
+	s.addCalls(7, journal.During, "orders -> payments", 1, after)
+	s.Calls[len(s.Calls)-1].GaveUp = 1
+}
+
+func (s scenario) addRequest(key, outcome string, effects int) {
+	s.Requests = append(s.Requests, journal.Request{Key: key, Route: "POST /orders", Outcome: outcome, Digest: "answer to " + key, Attempts: []journal.Attempt{{At: time.Second, Status: 201}}})
+	s.Seqs["request"] = append(s.Seqs["request"], 1)
+	for i := range effects {
+		s.Effects = append(s.Effects, journal.Effect{Key: key, ID: fmt.Sprintf("o-%s-%d", key, i)})
+		s.Seqs["effect"] = append(s.Seqs["effect"], 1)
+	}
+}
+
+// every changes the samples of a window.
+func (s scenario) every(w journal.Window, change func(*journal.Sample)) {
+	for i := range s.Samples {
+		if s.Samples[i].Window == w {
+			change(&s.Samples[i])
+		}
+	}
+}
+
+func slow(took time.Duration) func(*journal.Sample) {
+	return func(x *journal.Sample) {
+		x.Latency = []journal.Bucket{{Up: took, N: int64(x.Sent)}}
+		x.Good = x.Latency
+	}
+}
+
+func failing(n int) func(*journal.Sample) {
+	return func(x *journal.Sample) {
+		x.OK -= n
+		x.Ambiguous += n
+		x.Errors["timeout"] += n
+	}
+}
+
+func (s scenario) twice(key string) {
+	s.Effects = append(s.Effects, journal.Effect{Key: key, ID: "o-again"})
+	s.EffectsRead.Count++
+}
+
+func (s scenario) drop(key string) {
+	for i, e := range s.Effects {
+		if e.Key == key {
+			s.Effects = append(s.Effects[:i], s.Effects[i+1:]...)
+			s.EffectsRead.Count--
+			return
+		}
+	}
+}
+
+func kernelLoss(s scenario) {
+	s.Losses = []journal.Loss{{Link: "orders -> billing", Known: true}, {Link: "orders -> metrics", Known: true, AtLink: 3, AtServer: 2, Unsent: 1, Elsewhere: 9}}
+}
+
+// more adds acknowledged requests to a window, each with an effect.
+func (s scenario) more(n int, w journal.Window) {
+	for i := range n {
+		s.addRequest(fmt.Sprint("m", i), "acknowledged", 1)
+		s.Requests[len(s.Requests)-1].Window = w
+	}
+	s.EffectsRead.Count = len(s.Effects)
+}
+
+// unlistEffects removes the last n effects from the list.
+func (s scenario) unlistEffects(n int) {
+	s.Effects = s.Effects[:len(s.Effects)-n]
+	s.EffectsRead.Count = len(s.Effects)
+}
+
+// read adds GET requests. reads reports whether the load has other requests, so that these are not expected to
+// have effects.
+func (s scenario) read(n int, reads bool) {
+	for i := range n {
+		s.addRequest(fmt.Sprint("r", i), "acknowledged", 0)
+		r := &s.Requests[len(s.Requests)-1]
+		r.Route, r.Reads, r.Window = "GET /orders", reads, journal.During
+	}
+}
+
+// only removes all requests and effects.
+func (s scenario) only() {
+	s.Requests, s.Effects, s.EffectsRead.Count = nil, nil, 0
+}
+
+func (s scenario) sameAnswers() {
+	for i := range s.Requests {
+		s.Requests[i].Digest = "ok"
+	}
+}
+
+// redirect turns each success into an unexpected answer.
+func redirect(x *journal.Sample) {
+	x.Ambiguous, x.OK, x.Errors = x.OK, 0, map[string]int{"status 303": x.OK}
+}
+
+func sendLate(x *journal.Sample) {
+	x.Slip = []journal.Bucket{{Up: 50 * ms, N: int64(x.Sent)}}
+}
+
+// removeCalls removes the calls of a window.
+func (s scenario) removeCalls(w journal.Window) {
+	s.Calls = slices.DeleteFunc(s.Calls, func(c journal.Calls) bool { return c.Window == w })
+}
+
+// open adds calls to payments that do not end.
+func (s scenario) open(n int64, waited time.Duration) {
+	s.Accounts = append(s.Accounts, journal.Accounts{Link: "orders -> payments", ToServer: true, Open: n, OpenFor: waited})
+}
+
+func (s scenario) makeAmbiguous() {
+	for i := range s.Requests {
+		s.Requests[i].Outcome = "ambiguous"
+	}
+}
+
+// removeSeconds removes the requests of some seconds.
+func (s scenario) removeSeconds(from, to int) {
+	s.Samples = slices.DeleteFunc(s.Samples, func(x journal.Sample) bool {
+		at := int(x.From / time.Second)
+		return at >= from && at < to
+	})
+}
+
+func someFallBack(x *journal.Sample) { x.OK, x.Fallback = x.Sent-5, 5 }
+
+func (s scenario) unanswered(n int) {
+	for range n {
+		s.Probes = append(s.Probes, journal.Probe{Kind: "same key, same body", Error: "timeout"})
+	}
+}
+
+func (s scenario) stuck(n int) {
+	for range n {
+		s.Probes = append(s.Probes, journal.Probe{Kind: "same key, same body", Key: "k9", Status: 500, Error: "status 500"})
+	}
+}
+
+func (s scenario) answered(n int) {
+	for range n {
+		s.Probes = append(s.Probes, s.Probes[0])
+	}
+}

@@ -1,0 +1,125 @@
+package journal
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Sample sums the requests of one route that were due in one slice of at most a second. Slices restart at each
+// phase, injection and healing. Requests that end after their slice was written are in a further sample of the
+// same slice; the samples add up. Sent = OK + Fallback + Refused + Failed + Ambiguous.
+type Sample struct {
+	From   time.Duration `json:"from"`
+	To     time.Duration `json:"to"`
+	Window Window        `json:"window"`
+	Route  string        `json:"route"`            // "POST /orders"
+	Paused bool          `json:"paused,omitempty"` // the sample holds the requests that overlap a Pause of the runner; counted separately
+
+	Sent      int `json:"sent"`
+	Unsent    int `json:"unsent,omitempty"`    // due and never sent
+	OK        int `json:"ok,omitempty"`        // the expected answer
+	Fallback  int `json:"fallback,omitempty"`  // an expected status, marked as a fallback
+	Refused   int `json:"refused,omitempty"`   // certainly not applied; see scenarios.Outcomes
+	Failed    int `json:"failed,omitempty"`    // neither success nor refusal, for a request without a key
+	Ambiguous int `json:"ambiguous,omitempty"` // possibly applied; see scenarios.Outcomes
+	Attempts  int `json:"attempts,omitempty"`  // attempts according to the client policy
+	Wire      int `json:"wire,omitempty"`      // requests actually written to a connection
+	GaveUp    int `json:"gave_up,omitempty"`   // attempts that the clients gave up on
+
+	Errors  map[string]int `json:"errors,omitempty"`  // kind ("timeout", "reset", "closed", "refused", "malformed answer", "status 503") -> count, of final outcomes
+	Latency []Bucket       `json:"latency,omitempty"` // all requests, from due to the final outcome
+	Good    []Bucket       `json:"good,omitempty"`    // OK and Fallback only
+	Waited  []Bucket       `json:"waited,omitempty"`  // AtHealing only: OK and Fallback, from due to the beginning of healing
+	Slip    []Bucket       `json:"slip,omitempty"`    // from due to sent; see SlipEdges
+
+	FirstBad time.Duration `json:"first_bad,omitempty"` // due time of the first request that was neither OK nor Fallback; 0: none
+}
+
+// Calls sums the exchanges that started on one link in one slice. As with samples, a slice may have several.
+type Calls struct {
+	From     time.Duration `json:"from"`
+	To       time.Duration `json:"to"`
+	Window   Window        `json:"window"`
+	Link     string        `json:"link"` // "orders -> payments"
+	Calls    int           `json:"calls"`
+	Affected int           `json:"affected,omitempty"`
+	GaveUp   int           `json:"gave_up,omitempty"`
+	Arrived  int           `json:"arrived,omitempty"`  // calls that reached the dependency in this slice, including earlier ones that were held back
+	Failed   int           `json:"failed,omitempty"`   // calls answered with status 429 or at least 500, or that broke without an answer; without GaveUp
+	Refused  int           `json:"refused,omitempty"`  // failed dials of the dependency: calls that could not be made
+	Duration []Bucket      `json:"duration,omitempty"` // from the first byte of the request to the answer, or until the caller gave up
+}
+
+// Load is written once, at the end of the load, and reports whether it was delivered as requested.
+type Load struct {
+	Requested       float64        `json:"requested"` // the integral of the rates in the steps
+	Intended        int            `json:"intended"`  // requests that the schedule made due
+	Sent            int            `json:"sent"`
+	Unsent          int            `json:"unsent"`                     // due and never sent
+	GeneratorErrors map[string]int `json:"generator_errors,omitempty"` // of Unsent: requests that the generator itself could not send, by reason ("too many open files (...)")
+	Stale           int            `json:"stale,omitempty"`            // sent again, since the server had closed the kept connection without reading them
+	Attempts        int            `json:"attempts"`
+	Wire            int            `json:"wire"`
+	Retries         int            `json:"retries"`
+	SlipP99         time.Duration  `json:"slip_p99"`           // from due to sent
+	Workers         int            `json:"workers"`            // most workers at once
+	Bound           int            `json:"bound"`              // the limit on workers
+	GiveUp          time.Duration  `json:"give_up,omitempty"`  // how long clients wait for the answer to an attempt
+	Patience        time.Duration  `json:"patience,omitempty"` // the longest time that a request can take: all attempts and the pauses between them
+	Error           string         `json:"error,omitempty"`
+}
+
+// Request is the ledger entry of one keyed request.
+type Request struct {
+	Key      string        `json:"key"`
+	Route    string        `json:"route"`
+	Due      time.Duration `json:"due"`
+	Window   Window        `json:"window"`
+	Attempts []Attempt     `json:"attempts"`
+	Outcome  string        `json:"outcome"`          // "acknowledged", "refused", "ambiguous", over all attempts
+	Digest   string        `json:"digest,omitempty"` // of the body of the acknowledging answer
+	Reads    bool          `json:"reads,omitempty"`  // it is not expected to change anything; see scenarios.Load.Changes
+}
+
+// Safe reports whether the method of a route ("GET /orders") is safe, that is, read-only by definition.
+func Safe(route string) bool {
+	method, _, _ := strings.Cut(route, " ")
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+// Attempt is one attempt of a request.
+type Attempt struct {
+	At     time.Duration `json:"at"`
+	Took   time.Duration `json:"took"`
+	Status int           `json:"status,omitempty"`
+	Error  string        `json:"error,omitempty"`
+}
+
+// Probe is a request sent after the load, with a key that was used before.
+type Probe struct {
+	Kind   string `json:"kind"` // "same key, same body" or "same key, other body"
+	Key    string `json:"key"`
+	Window Window `json:"window,omitempty"` // window of the first request with this key
+	Want   string `json:"want"`             // the expected digest of the body, or a status such as "422"
+	Got    string `json:"got"`              // the actual one; "status 404" for an answer that does not acknowledge
+	Status int    `json:"status,omitempty"`
+	Error  string `json:"error,omitempty"` // why the answer is not known: "timeout", or "status 503" on every attempt
+
+	First   int      `json:"first,omitempty"`   // status of the first answer
+	Differs string   `json:"differs,omitempty"` // the first difference between the bodies: "e2 instead of e1"; "" if the first body was not kept
+	Again   []string `json:"again,omitempty"`   // ids ("" for none) of additional effects of the key since it was sent again
+	Unread  string   `json:"unread,omitempty"`  // why it is not known whether there are such effects, if effects are read
+}
+
+// minInFlight is how long before healing a request must be due to have met the fault with certainty.
+const minInFlight = 100 * time.Millisecond
+
+// MetFault reports whether a keyed request was due while a fault was live, and either ended then or had been in
+// flight for a while when healing began. Requests that the fault held back are acknowledged after healing.
+func (h *History) MetFault(r Request) bool {
+	return r.Window == During || r.Window == AtHealing && slices.ContainsFunc(h.Faults, func(in *Injection) bool {
+		return r.Due >= max(in.Injected, in.Live) && r.Due <= in.Ended-minInFlight
+	})
+}
