@@ -8,7 +8,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// Refuse closes the link's port (datagrams are answered with ICMP: connection refused) and resets its live connections, as the end of a listening process does.
+// Refuse closes the link's port and resets live connections, as when the listening process ends. Datagrams are
+// answered with ICMP, so that clients get ECONNREFUSED.
 type Refuse struct{}
 
 const reopened = "the same port is opened again"
@@ -29,7 +30,7 @@ func (Refuse) Inject(_ context.Context, t Target) (Heal, error) {
 		heal, err := t.Datagrams.Refuse(t.Count)
 		return Heal(heal), err
 	}
-	return put(t, (*link.Link).Refuse, t.Count)
+	return addToLink(t, (*link.Link).Refuse, t.Count)
 }
 
 // Say implements Fault.
@@ -37,8 +38,8 @@ func (Refuse) Say(from, to string) string {
 	return fmt.Sprintf("%q refuses connections from %q", to, from)
 }
 
-// NoAccept lets new connections hang, as behind a server that does not come to its accept: the client's connect succeeds and nobody answers.
-// Live connections go on.
+// NoAccept makes new connections hang, as when a server does not call accept: the client's connect succeeds, but
+// nothing is answered. Live connections are not affected.
 type NoAccept struct{}
 
 // Kind implements Fault.
@@ -53,7 +54,7 @@ func (NoAccept) Kind() Kind {
 
 // Inject implements Fault.
 func (NoAccept) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).AcceptSlowly, link.SlowAccept{On: Conns{}.on(t)})
+	return addToLink(t, (*link.Link).AcceptSlowly, link.SlowAccept{On: Conns{}.on(t)})
 }
 
 // Say implements Fault.
@@ -61,9 +62,9 @@ func (NoAccept) Say(from, to string) string {
 	return fmt.Sprintf("%q accepts no connections from %q", to, from)
 }
 
-// SlowAccept lets new connections wait before anybody answers on them. Live connections go on.
+// SlowAccept delays the handling of new connections. Live connections are not affected.
 type SlowAccept struct {
-	By time.Duration // above 0
+	By time.Duration // must be positive
 	Conns
 }
 
@@ -85,15 +86,16 @@ func (f SlowAccept) Inject(_ context.Context, t Target) (Heal, error) {
 	if f.By <= 0 {
 		return nil, fmt.Errorf("accept connections %v late: the delay must be positive; to accept none, inject NoAccept", f.By)
 	}
-	return put(t, (*link.Link).AcceptSlowly, link.SlowAccept{On: f.on(t), By: f.By})
+	return addToLink(t, (*link.Link).AcceptSlowly, link.SlowAccept{On: f.on(t), By: f.By})
 }
 
 // Say implements Fault.
 func (f SlowAccept) Say(from, to string) string {
-	return between(f.some("new connections"), from, to) + " are accepted " + Duration(f.By) + " late"
+	return between(f.noun("new connections"), from, to) + " are accepted " + Duration(f.By) + " late"
 }
 
-// StallTLS lets TLS handshakes of new connections hang: the client's first message goes, and no answer arrives.
+// StallTLS makes TLS handshakes of new connections hang: the client's first message is forwarded, but no answer
+// arrives.
 type StallTLS struct{ Conns }
 
 // Kind implements Fault.
@@ -111,10 +113,10 @@ func (StallTLS) Kind() Kind {
 
 // Inject implements Fault.
 func (f StallTLS) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).StallTLS, f.on(t))
+	return addToLink(t, (*link.Link).StallTLS, f.on(t))
 }
 
 // Say implements Fault.
 func (f StallTLS) Say(from, to string) string {
-	return between(f.some("TLS handshakes"), from, to) + " stall"
+	return between(f.noun("TLS handshakes"), from, to) + " stall"
 }

@@ -20,7 +20,7 @@ func way(a Args, i int) Way {
 }
 
 // messages parses {messages} and, after {for}, "even though {protocol} never does this".
-func messages(a Args) Messages { return Messages{Pick: a.Pick(0), Even: a.Value(5)} }
+func messages(a Args) Messages { return Messages{Pick: a.Pick(0), Violates: a.Value(5)} }
 
 // jitter parses the jitter of a delay, which may not exceed the delay.
 func jitter(a Args, by, jitter int) time.Duration {

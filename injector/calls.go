@@ -8,7 +8,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// SlowCalls delays calls by By, give or take Jitter (uniform).
+// SlowCalls delays calls by By, give or take Jitter, uniformly distributed.
 type SlowCalls struct {
 	By, Jitter time.Duration
 	Pick
@@ -36,7 +36,7 @@ func (f SlowCalls) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f SlowCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f SlowCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f SlowCalls) Say(from, to string) string {
@@ -50,11 +50,12 @@ func giveOrTake(by, jitter time.Duration) string {
 	return Duration(by) + ", give or take " + Duration(jitter)
 }
 
-// Answer answers calls with an error, without the dependency.
+// Answer answers calls with an error. The dependency does not receive them.
 type Answer struct {
-	Status     int           // of HTTP; of gRPC too, as a proxy on the way gives it
-	Code       string        // of gRPC, instead: "UNAVAILABLE"
-	RetryAfter time.Duration // sent as Retry-After, in whole seconds, or with a code of gRPC's as its push-back; 0 sends none
+	Status int    // HTTP status; gRPC clients get it as from a proxy
+	Code   string // gRPC status code instead of Status, such as "UNAVAILABLE"
+	// RetryAfter is sent as Retry-After in whole seconds, or with Code as gRPC's push-back. 0 sends nothing.
+	RetryAfter time.Duration
 	Pick
 }
 
@@ -87,7 +88,7 @@ func (f Answer) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f Answer) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f Answer) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f Answer) Say(from, to string) string {
@@ -101,7 +102,7 @@ func (f Answer) Say(from, to string) string {
 	return s
 }
 
-// CorruptCalls changes a bit of what calls carry.
+// CorruptCalls changes one bit in the body of a call.
 type CorruptCalls struct{ Pick }
 
 // Kind implements Fault.
@@ -118,14 +119,14 @@ func (CorruptCalls) Kind() Kind {
 func (f CorruptCalls) Rule() message.Rule { return f.rule(message.Rule{Action: message.Corrupt}) }
 
 // Inject implements Fault.
-func (f CorruptCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f CorruptCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f CorruptCalls) Say(from, to string) string {
 	return f.subject("calls", from, to) + " are corrupted"
 }
 
-// TruncateCalls cuts short what calls carry.
+// TruncateCalls truncates the bodies of calls.
 type TruncateCalls struct{ Pick }
 
 // Kind implements Fault.
@@ -142,7 +143,7 @@ func (TruncateCalls) Kind() Kind {
 func (f TruncateCalls) Rule() message.Rule { return f.rule(message.Rule{Action: message.Truncate}) }
 
 // Inject implements Fault.
-func (f TruncateCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f TruncateCalls) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f TruncateCalls) Say(from, to string) string {
@@ -151,8 +152,8 @@ func (f TruncateCalls) Say(from, to string) string {
 
 // Twice delivers calls twice.
 type Twice struct {
-	Second bool          // the caller gets the second answer; false: the first
-	Late   time.Duration // the copy leaves so much later
+	Second bool          // return the second answer to the caller instead of the first
+	Late   time.Duration // how much later the copy is sent
 	Pick
 }
 
@@ -176,7 +177,7 @@ func (f Twice) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f Twice) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f Twice) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f Twice) Say(from, to string) string {
@@ -193,7 +194,7 @@ func deliveredTwice(second bool, late time.Duration) string {
 	return " are delivered twice"
 }
 
-// Reorder lets calls arrive out of order: one waits until another has passed it, at most Wait.
+// Reorder makes calls arrive out of order: a call is held until another call has passed it, for at most Wait.
 type Reorder struct {
 	Wait time.Duration
 	Pick
@@ -215,7 +216,7 @@ func (f Reorder) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f Reorder) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f Reorder) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f Reorder) Say(from, to string) string {

@@ -7,22 +7,24 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// Conns chooses the connections that a stream fault acts on. The zero value chooses all. They are numbered from 1: those that are live when the
-// fault comes, in order of acceptance, and then the new ones; only the new ones for a fault that acts on no others.
+// Conns selects the connections that a stream fault acts on. The zero value selects all. Connections are numbered
+// from 1: first those that are live when the fault is injected, in order of acceptance, and then the new ones. A
+// fault that acts on new connections only numbers only those.
 type Conns struct {
-	Share       float64 // of connections, decided by hash; 0 means all
-	First, From uint64  // no later than the First-th, no sooner than the From-th; 0 no limit
+	Share       float64 // share of connections, drawn by hash; 0 means all
+	First, From uint64  // only up to the First-th, and only from the From-th connection on; 0 means no limit
 }
 
 func (c Conns) on(t Target) link.On {
 	return link.On{ID: t.ID, Seed: t.Seed, Count: t.Count, Share: c.Share, First: c.First, From: c.From}
 }
 
-// Numbered reports whether connections are chosen by their number: those that a heartbeat opened before the load are the first.
+// Numbered reports whether connections are selected by number. Connections opened before the load, such as by a
+// heartbeat, have the first numbers.
 func (c Conns) Numbered() bool { return c.First > 0 || c.From > 1 }
 
-// some is which of them, in the plural: "20% of the first 50 connections".
-func (c Conns) some(noun string) string {
+// noun qualifies a plural noun with the selection: "20% of the first 50 connections".
+func (c Conns) noun(noun string) string {
 	switch {
 	case c.From > 1 && c.First > 0:
 		noun = fmt.Sprintf("the %s to the %s %s", ordinal(c.From), ordinal(c.First), noun)
@@ -37,19 +39,19 @@ func (c Conns) some(noun string) string {
 	return noun
 }
 
-// between is the beginning of a sentence.
+// between returns the beginning of a sentence.
 func between(what, from, to string) string { return fmt.Sprintf("%s from %q to %q", what, from, to) }
 
-// put puts a stream fault on the target's link.
-func put[F any](t Target, how func(*link.Link, F) (link.Heal, error), f F) (Heal, error) {
-	if err := t.onLink(); err != nil {
+// addToLink adds a stream fault to the target's link.
+func addToLink[F any](t Target, add func(*link.Link, F) (link.Heal, error), f F) (Heal, error) {
+	if err := t.checkLink(); err != nil {
 		return nil, err
 	}
-	heal, err := how(t.Link, f)
+	heal, err := add(t.Link, f)
 	return Heal(heal), err
 }
 
-// CutOff silences a link, in both directions or one; it heals, and held bytes arrive. Datagrams are not held: they are lost.
+// CutOff blackholes a link in one direction or both. Bytes are held and arrive after healing. Datagrams are lost.
 type CutOff struct{ Dir link.Dir }
 
 // Kind implements Fault.
@@ -81,11 +83,11 @@ func (f CutOff) Inject(_ context.Context, t Target) (Heal, error) {
 		heal, err := t.Datagrams.CutOff(cut)
 		return Heal(heal), err
 	}
-	return put(t, (*link.Link).CutOff, cut)
+	return addToLink(t, (*link.Link).CutOff, cut)
 }
 
 // Turn implements OneWay: a cut in both directions is the same from either end.
-func (f CutOff) Turn() (turned Fault, ok bool) { return f, f.Dir == link.Both }
+func (f CutOff) Reversed() (reversed Fault, ok bool) { return f, f.Dir == link.Both }
 
 // datagramsPass is how a cut of datagrams is healed: nothing holds them.
 const datagramsPass = "datagrams pass again, and none of those lost meanwhile comes"
@@ -102,7 +104,7 @@ func (f CutOff) Say(from, to string) string {
 	}
 }
 
-// Silence cuts off connections, one by one: those that it does not choose go on.
+// Silence blackholes the selected connections. Other connections are not affected.
 type Silence struct{ Conns }
 
 // Kind implements Fault.
@@ -120,15 +122,16 @@ func (Silence) Kind() Kind {
 
 // Inject implements Fault.
 func (f Silence) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).CutOff, link.Cut{On: f.on(t)})
+	return addToLink(t, (*link.Link).CutOff, link.Cut{On: f.on(t)})
 }
 
 // Say implements Fault.
 func (f Silence) Say(from, to string) string {
-	return between(f.some("connections"), from, to) + " fall silent"
+	return between(f.noun("connections"), from, to) + " fall silent"
 }
 
-// HalfOpen loses the other end of live connections without a word: both sides believe themselves connected. Healing resets them.
+// HalfOpen discards everything that is sent on live connections, while both sides still consider themselves
+// connected. Healing resets these connections.
 type HalfOpen struct{ Conns }
 
 // Kind implements Fault.
@@ -143,10 +146,10 @@ func (HalfOpen) Kind() Kind {
 
 // Inject implements Fault.
 func (f HalfOpen) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).HalfOpen, f.on(t))
+	return addToLink(t, (*link.Link).HalfOpen, f.on(t))
 }
 
 // Say implements Fault.
 func (f HalfOpen) Say(from, to string) string {
-	return between(f.some("connections"), from, to) + " are half-open"
+	return between(f.noun("connections"), from, to) + " are half-open"
 }

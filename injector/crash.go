@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Crash kills all processes of a service with SIGKILL; heal starts it again. With Times above 1 it is started again after each kill but the last, after half of
-// Every or a second, whichever is less, as a supervisor would.
+// Crash kills all processes of a service with SIGKILL. Heal restarts the service. If Times is larger than 1, the
+// service is also restarted between crashes, as by a supervisor, after half of Every but at most a second.
 type Crash struct {
-	Times int           // 0 means once
-	Every time.Duration // between two kills
+	Times int           // number of crashes; 0 means 1
+	Every time.Duration // time between two crashes
 }
 
-// Lasts is how long the series takes from the first kill to the last.
+// Lasts returns the time from the first crash to the last.
 func (f Crash) Lasts() time.Duration { return time.Duration(max(0, f.Times-1)) * f.Every }
 
 // Kind implements Fault.
@@ -38,7 +38,7 @@ func (f Crash) Kind() Kind {
 
 // Inject implements Fault.
 func (f Crash) Inject(ctx context.Context, t Target) (Heal, error) {
-	if err := t.onService(); err != nil {
+	if err := t.checkService(); err != nil {
 		return nil, err
 	}
 	if f.Times > 1 && f.Every <= 0 {
@@ -52,7 +52,7 @@ func (f Crash) Inject(ctx context.Context, t Target) (Heal, error) {
 	watched := t.Service.Watch()
 	series, stop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
-	go func() { ended <- f.again(series, t, watched) }()
+	go func() { ended <- f.repeat(series, t, watched) }()
 	return func(ctx context.Context) error {
 		stop()
 		err := <-ended
@@ -63,12 +63,13 @@ func (f Crash) Inject(ctx context.Context, t Target) (Heal, error) {
 	}, nil
 }
 
-// again carries out the second crash and those after it, and returns when ctx ends. watched ends the watch of the first one.
-func (f Crash) again(ctx context.Context, t Target, watched func() string) error {
+// repeat carries out all crashes except the first, and returns when ctx ends. watched ends the watch on the first
+// crash.
+func (f Crash) repeat(ctx context.Context, t Target, watched func() string) error {
 	defer func() { t.Count.Void(watched()) }()
 	down := min(f.Every/2, time.Second)
 	for range f.Times - 1 {
-		if !pass(ctx, down) {
+		if !pause(ctx, down) {
 			return nil
 		}
 		t.Count.Void(watched())
@@ -76,7 +77,7 @@ func (f Crash) again(ctx context.Context, t Target, watched func() string) error
 		if err := t.Service.Restart(ctx); err != nil {
 			return err
 		}
-		if !pass(ctx, f.Every-down) {
+		if !pause(ctx, f.Every-down) {
 			return nil
 		}
 		t.Count.See(1)
@@ -90,8 +91,8 @@ func (f Crash) again(ctx context.Context, t Target, watched func() string) error
 	return nil
 }
 
-// pass lets time pass; false when ctx ended first.
-func pass(ctx context.Context, d time.Duration) bool {
+// pause waits for d. It returns false if ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -110,7 +111,8 @@ func (f Crash) Say(_, to string) string {
 	return fmt.Sprintf("%q crashes", to)
 }
 
-// Stop asks a service to end, with its stop signal; heal starts it again. A service that had to be killed is an error: that was a crash.
+// Stop stops a service gracefully with its stop signal. Heal restarts it. Inject returns an error if the service had
+// to be killed, because that was a crash.
 type Stop struct{}
 
 // Kind implements Fault.
@@ -125,12 +127,12 @@ func (Stop) Kind() Kind {
 
 // Inject implements Fault.
 func (Stop) Inject(ctx context.Context, t Target) (Heal, error) {
-	if err := t.onService(); err != nil {
+	if err := t.checkService(); err != nil {
 		return nil, err
 	}
 	t.Count.See(1)
 	if !t.Service.Running() {
-		return nil, fmt.Errorf("stop service %q: it does not run", t.Service.Name())
+		return nil, fmt.Errorf("stop service %q: it is not running", t.Service.Name())
 	}
 	if err := t.Service.Stop(ctx); err != nil {
 		return nil, err
@@ -146,7 +148,8 @@ func (Stop) Inject(ctx context.Context, t Target) (Heal, error) {
 // Say implements Fault.
 func (Stop) Say(_, to string) string { return fmt.Sprintf("%q is stopped in order", to) }
 
-// Hang stops all processes of a service with SIGSTOP: sockets stay open and nothing answers; heal resumes it.
+// Hang stops all processes of a service with SIGSTOP: sockets stay open, but nothing answers. Heal resumes the
+// processes.
 type Hang struct{}
 
 // Kind implements Fault.
@@ -161,7 +164,7 @@ func (Hang) Kind() Kind {
 
 // Inject implements Fault.
 func (Hang) Inject(_ context.Context, t Target) (Heal, error) {
-	if err := t.onService(); err != nil {
+	if err := t.checkService(); err != nil {
 		return nil, err
 	}
 	t.Count.See(1)

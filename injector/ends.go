@@ -7,10 +7,10 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// Reset resets connections: live ones at once, or after so many bytes, or after a time; new ones too.
+// Reset resets live and new connections: at once, after a number of bytes, or after a delay.
 type Reset struct {
-	AfterBytes int64 // in both directions together, from when the fault comes; not with After
-	After      time.Duration
+	AfterBytes int64         // in both directions together, counted from the injection; 0 means not to wait for bytes
+	After      time.Duration // cannot be combined with AfterBytes
 	Conns
 }
 
@@ -42,24 +42,24 @@ func (f Reset) Kind() Kind {
 
 // Inject implements Fault.
 func (f Reset) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).Reset, link.Reset{On: f.on(t), AfterBytes: f.AfterBytes, After: f.After})
+	return addToLink(t, (*link.Link).Reset, link.Reset{On: f.on(t), AfterBytes: f.AfterBytes, After: f.After})
 }
 
 // Say implements Fault.
 func (f Reset) Say(from, to string) string {
-	s := between(f.some("connections"), from, to) + " are reset"
+	s := between(f.noun("connections"), from, to) + " are reset"
 	switch {
 	case f.AfterBytes > 0:
-		s += " after " + Size(f.AfterBytes)
+		s += " after " + formatSize(f.AfterBytes)
 	case f.After > 0:
 		s += " after " + Duration(f.After)
 	}
 	return s
 }
 
-// CloseEarly ends connections in order, both ways, once so many bytes have passed in either direction.
+// CloseEarly closes connections gracefully once AfterBytes bytes have passed in either direction.
 type CloseEarly struct {
-	AfterBytes int64 // from when the fault comes
+	AfterBytes int64 // counted from the injection
 	Conns
 }
 
@@ -78,15 +78,15 @@ func (CloseEarly) Kind() Kind {
 
 // Inject implements Fault.
 func (f CloseEarly) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).CloseAfter, link.Close{On: f.on(t), AfterBytes: f.AfterBytes})
+	return addToLink(t, (*link.Link).CloseAfter, link.EarlyClose{On: f.on(t), AfterBytes: f.AfterBytes})
 }
 
 // Say implements Fault.
 func (f CloseEarly) Say(from, to string) string {
-	return between(f.some("connections"), from, to) + " are closed after " + Size(f.AfterBytes)
+	return between(f.noun("connections"), from, to) + " are closed after " + formatSize(f.AfterBytes)
 }
 
-// CloseLate lets the end of connections arrive By later, in each direction; bytes are on time.
+// CloseLate delays the close of connections by By, in each direction. Bytes are not delayed.
 type CloseLate struct {
 	By time.Duration
 	Conns
@@ -104,10 +104,10 @@ func (CloseLate) Kind() Kind {
 
 // Inject implements Fault.
 func (f CloseLate) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).CloseSlowly, link.SlowClose{On: f.on(t), By: f.By})
+	return addToLink(t, (*link.Link).CloseSlowly, link.SlowClose{On: f.on(t), By: f.By})
 }
 
 // Say implements Fault.
 func (f CloseLate) Say(from, to string) string {
-	return between(f.some("connections"), from, to) + " close " + Duration(f.By) + " late"
+	return between(f.noun("connections"), from, to) + " close " + Duration(f.By) + " late"
 }

@@ -1,6 +1,8 @@
-// Package injector is what can be broken, and how it is healed. A Fault is a value; Inject makes it live on a Target and returns the Heal.
-// kinds.go is the one table of fault kinds. Faults are thin: how a stream, a message or a process is really disturbed stands in the folders
-// link, message and process.
+// Package injector defines the faults that can be injected into a system, and how each is healed.
+//
+// A Fault is a value. Its Inject method makes it live on a Target and returns a Heal function that ends it. Kinds
+// lists all kinds of faults. The packages link, message, datagram and process implement the effects on streams,
+// messages, datagrams and processes.
 package injector
 
 import (
@@ -21,62 +23,63 @@ import (
 
 // Fault is one way for a link or a service to misbehave.
 type Fault interface {
-	// Inject makes the fault live; on error nothing is left behind. It returns once the fault acts, and does not hold for its duration.
+	// Inject makes the fault live and returns as soon as it acts. If it returns an error, it has undone everything.
 	Inject(ctx context.Context, t Target) (Heal, error)
-	// Say is the fault as a feature file states it, without a duration: `calls from "orders" to "payments" are delayed by 800ms`.
-	// A fault on a service ignores from.
+	// Say returns the fault's sentence in a feature file, without a duration, such as
+	// `calls from "orders" to "payments" are delayed by 800ms`. A fault on a service ignores from.
 	Say(from, to string) string
 	// Kind describes the fault. Its Value and Example are empty.
 	Kind() Kind
 }
 
-// Heal ends an injection. It is called once, is bounded in time, and gets a context that is not the cancelled one of the run.
+// Heal ends an injection. It must be called exactly once, with a context that is still live when the run was cancelled.
 type Heal func(context.Context) error
 
-// Target is what an injection acts on: a link (Link or Datagrams, and Relay where its protocol has messages) or a service.
+// Target is what an injection acts on: a link or a service. For a link, either Link or Datagrams is set.
 type Target struct {
-	ID        string // the injection's name, unique in a scenario and stable between runs; hashed into decisions
+	ID        string // ID of the injection, unique in a scenario and stable between runs; part of random draws
 	Seed      uint64
 	Link      *link.Link
-	Datagrams *datagram.Link   // instead of Link, when the link's protocol is one of UDP
-	Relay     *message.Relay   // nil when the link's protocol is tcp
-	Service   *process.Service // nil when the target is a link
-	Count     *evidence.Counter
+	Datagrams *datagram.Link    // a link with a UDP protocol
+	Relay     *message.Relay    // the link's message relay; nil if the link's protocol is tcp
+	Service   *process.Service  // nil if the target is a link
+	Count     *evidence.Counter // counts effects; may be nil
 }
 
-// OnCalls is a fault on single calls, and OnMessages one on messages.
+// OnCalls is a fault on individual calls.
 type OnCalls interface {
 	Fault
-	Rule() message.Rule // what is asked of the relay; the target adds its name, seed and counter
+	Rule() message.Rule // the rule for the relay, without ID, seed and counter
 }
 
-// Pick chooses the calls that a message fault acts on. The zero value picks all.
+// Pick selects the calls that a message fault acts on. The zero value selects all.
 type Pick struct {
 	Match    message.Match
-	Share    float64 // probability per call, decided by hash; 0 means all
-	Sticky   bool    // Share is of keys: a call that is chosen is chosen again at every retry
-	First    uint64
-	Every    uint64
-	From, To uint64 // only from the From-th to the To-th; 0, 0 no limit
+	Share    float64 // probability per call, drawn by hash; 0 means all calls
+	Sticky   bool    // Share is of keys, so that retries of a selected call are selected, too
+	First    uint64  // only the first First calls; 0 means no limit
+	Every    uint64  // only every Every-th call; 0 means every call
+	From, To uint64  // only from the From-th to the To-th call; 0, 0 means no limit
 }
 
-// rule lets a rule act on what is chosen.
+// rule makes a rule act on the selected calls.
 func (p Pick) rule(r message.Rule) message.Rule {
 	r.Match, r.Share, r.Sticky, r.First, r.Every, r.From, r.To = p.Match, p.Share, p.Sticky, p.First, p.Every, p.From, p.To
 	return r
 }
 
-// add makes a rule live on the target's relay.
-func (t Target) add(r message.Rule) (Heal, error) {
+// addRule adds a rule to the target's relay.
+func (t Target) addRule(r message.Rule) (Heal, error) {
 	if t.Relay == nil {
-		return nil, errors.New("inject a fault on calls or messages: the link's protocol is tcp, which has none; declare its protocol, or speak of traffic or connections")
+		return nil, errors.New("inject a fault on calls or messages: the link's protocol is tcp, which has neither; declare its protocol, or use a fault on traffic or connections")
 	}
 	r.ID, r.Seed, r.Count = t.ID, t.Seed, t.Count
 	heal, err := t.Relay.Add(r)
 	return heal, err
 }
 
-// subject is the beginning of a sentence: which calls (or replies, or requests). It is always plural.
+// subject returns the beginning of a sentence, which names the selected calls, replies or requests. It is always
+// plural.
 func (p Pick) subject(what, from, to string) string {
 	noun := fmt.Sprintf("%s%s from %q to %q", what, p.with(), from, to)
 	op := strings.TrimSpace(p.Match.Method + " " + p.Match.Path)
@@ -98,7 +101,7 @@ func (p Pick) subject(what, from, to string) string {
 	return noun
 }
 
-// with is the part of a sentence that chooses by keys and headers.
+// with returns the part of a sentence that selects by keys and headers.
 func (p Pick) with() string {
 	s := ""
 	switch {
@@ -141,7 +144,7 @@ func ordinal(n uint64) string {
 	return strconv.FormatUint(n, 10) + suffix
 }
 
-// Duration is how sentences write one: "800ms", "2s", "1m30s", "5m".
+// Duration formats a duration as in sentences: "800ms", "2s", "1m30s", "5m".
 func Duration(d time.Duration) string {
 	s := d.String()
 	if short, ok := strings.CutSuffix(s, "m0s"); ok {
@@ -153,8 +156,9 @@ func Duration(d time.Duration) string {
 	return s
 }
 
-// Size is how sentences write a number of bytes: "64 KB" is 64,000 bytes, "64 KiB" is 65,536.
-func Size(n int64) string {
+// formatSize formats a number of bytes as in sentences: "64 KB" is 64,000 bytes, "64 KiB" is 65,536. It never rounds, because
+// the sentence must parse to the same number. That is why it does not use a library such as go-humanize, which rounds.
+func formatSize(n int64) string {
 	for _, u := range []struct {
 		name string
 		size int64
@@ -166,20 +170,21 @@ func Size(n int64) string {
 	return fmt.Sprintf("%d B", n)
 }
 
-// onLink and onService say what is wrong with a target.
-func (t Target) onLink() error {
+// checkLink returns an error if stream faults cannot act on the target.
+func (t Target) checkLink() error {
 	if t.Datagrams != nil {
-		return errors.New("inject a fault on connections or traffic: the link carries datagrams, which have neither; speak of messages")
+		return errors.New("inject a fault on connections or traffic: the link carries datagrams, which have neither; use a fault on messages")
 	}
 	if t.Link == nil {
-		return errors.New("inject a fault on a link: the target is none")
+		return errors.New("inject a fault on a link: the target has no link")
 	}
 	return nil
 }
 
-func (t Target) onService() error {
+// checkService returns an error if process faults cannot act on the target.
+func (t Target) checkService() error {
 	if t.Service == nil {
-		return errors.New("inject a fault on a service: it runs at an address or in this process, and only a process that Firedrill started can be crashed, stopped or hung")
+		return errors.New("inject a fault on a service: the target is not a process that Firedrill started, and only such a process can be crashed, stopped or hung")
 	}
 	return nil
 }

@@ -9,15 +9,15 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// aimed reports whether a kind acts on connections or bytes, so that something has to use the connection before the fault counts.
-func aimed(k Kind) bool { return k.On == "connections" || k.On == "traffic" }
+// needsUse reports whether a kind counts only connections that are in use, because it acts on connections or bytes.
+func needsUse(k Kind) bool { return k.On == "connections" || k.On == "traffic" }
 
-// TestNothingIsAffectedOnAnIdleLink is the conformance test for the rule that a fault acted only when a connection met it: there is one connection, on which
-// nothing is ever sent. That each kind counts a connection that is in use is in TestKinds.
-func TestNothingIsAffectedOnAnIdleLink(t *testing.T) {
-	idle := map[string]int64{"refuse": 1, "reset": 1, "half-open": 1} // what breaks the connection all the same, at the latest when it is healed
+// TestIdleConnectionsAreNotAffected checks each kind with one connection on which nothing is sent. TestKinds checks that
+// each kind counts a connection in use.
+func TestIdleConnectionsAreNotAffected(t *testing.T) {
+	idle := map[string]int64{"refuse": 1, "reset": 1, "half-open": 1} // kinds that break an idle connection, at the latest when they are healed
 	for _, k := range Kinds() {
-		if !aimed(k) {
+		if !needsUse(k) {
 			continue
 		}
 		t.Run(k.Name, func(t *testing.T) {
@@ -25,9 +25,9 @@ func TestNothingIsAffectedOnAnIdleLink(t *testing.T) {
 			tg := newTarget(t, "tcp")
 			require.Eventually(t, func() bool { return tg.Link.Counters().Live == 1 && tg.Link.Waiting(0) == 0 }, patience, time.Millisecond)
 			tg.Count = evidence.NewCounter(k.On)
-			heal, err := disturbed[k.Name].fault.Inject(t.Context(), tg.Target)
+			heal, err := effects[k.Name].fault.Inject(t.Context(), tg.Target)
 			require.NoError(t, err)
-			time.Sleep(50 * time.Millisecond) // a fault that counts by mere time does so now
+			time.Sleep(50 * time.Millisecond) // time for effects that need no traffic
 			require.NoError(t, heal(t.Context()))
 			got := tg.Count.Tally()
 			require.Zero(t, got.Affected)
@@ -38,8 +38,8 @@ func TestNothingIsAffectedOnAnIdleLink(t *testing.T) {
 	}
 }
 
-// TestAFaultThatIsHealedAtOnceAffectsNothing: what is in the way of bytes for less than a millisecond is not noticed. What breaks a connection is.
-func TestAFaultThatIsHealedAtOnceAffectsNothing(t *testing.T) {
+// TestFaultHealedAtOnceAffectsNothing checks that a fault that delays bytes for less than a millisecond is not counted.
+func TestFaultHealedAtOnceAffectsNothing(t *testing.T) {
 	for name, f := range map[string]Fault{
 		"cut off": CutOff{}, "silence": Silence{}, "slow traffic": SlowTraffic{By: time.Second}, "ramp": Ramp{Start: time.Second, End: 2 * time.Second, Over: time.Second},
 		"wave": Wave{By: time.Second, Up: time.Second, Down: time.Second}, "bandwidth": Bandwidth{Rate: 100}, "no accept": NoAccept{}, "slow accept": SlowAccept{By: time.Second},

@@ -25,7 +25,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
-// TestMain lets this test binary be the service that the tests start.
+// TestMain makes the test binary act as the service that the tests start.
 func TestMain(m *testing.M) {
 	if addr := os.Getenv("SERVE"); addr != "" {
 		fmt.Println(http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "done") }))) //nolint:gosec // a test's server
@@ -34,13 +34,13 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"))
 }
 
-// target is a real service behind a real link.
+// target is a real service behind a real link, with one idle connection.
 type target struct {
 	Target
-	peer *net.TCPConn // connected, and never reads
+	peer *net.TCPConn // an idle connection to the link
 }
 
-// freeAddr is free below the ports that the system hands out, so that no outgoing connection takes it before it is listened on.
+// freeAddr returns an address with a free port below the ephemeral ports, which no outgoing connection can take.
 func freeAddr(t *testing.T) string {
 	for {
 		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10000+rand.IntN(10000))) //nolint:gosec // any will do
@@ -82,7 +82,7 @@ func newTarget(t *testing.T, protocol string) *target {
 	return tg
 }
 
-// ask makes n calls on one connection and tells each answer, or its error, and how long all took.
+// ask makes n calls on one connection. It returns each answer or "refused" or "broken", and the total duration.
 func (tg *target) ask(n int, patience time.Duration) (answers []string, took time.Duration) {
 	began := time.Now()
 	c, err := net.DialTimeout("tcp", tg.Link.Addr(), patience)
@@ -107,14 +107,14 @@ func (tg *target) ask(n int, patience time.Duration) (answers []string, took tim
 	return answers, time.Since(began)
 }
 
-// healthy tells whether a call is answered as it should be, at once.
+// healthy reports whether a call is answered correctly.
 func (tg *target) healthy() bool {
 	answers, _ := tg.ask(1, 5*time.Second)
 	return len(answers) == 1 && answers[0] == "200 done"
 }
 
-// disturbed says for each kind of fault how to see it act, and with which attributes.
-var disturbed = map[string]struct {
+// effects lists, for each kind of fault, an example and how to observe its effect.
+var effects = map[string]struct {
 	fault Fault
 	acts  func(*testing.T, *target) bool
 }{
@@ -123,7 +123,7 @@ var disturbed = map[string]struct {
 		return strings.HasPrefix(a[0], "503")
 	}},
 	"bandwidth":       {Bandwidth{Rate: 500}, slower(200 * time.Millisecond)},
-	"corrupted calls": {CorruptCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
+	"corrupted calls": {CorruptCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // visible in the counter only
 	"corrupted replies": {CorruptReplies{}, func(_ *testing.T, tg *target) bool {
 		a, _ := tg.ask(1, 5*time.Second)
 		return strings.HasPrefix(a[0], "200 ") && len(a[0]) == len("200 done") && a[0] != "200 done"
@@ -152,12 +152,12 @@ var disturbed = map[string]struct {
 	"stalled TLS":      {StallTLS{}, stalls},
 	"stop":             {Stop{}, notAnswered},
 	"toxic":            {Toxic{Name: "latency", Attributes: "latency=60"}, slower(120 * time.Millisecond)},
-	"truncated calls":  {TruncateCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // as above
+	"truncated calls":  {TruncateCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // visible in the counter only
 	"truncated replies": {TruncateReplies{}, func(_ *testing.T, tg *target) bool {
 		a, _ := tg.ask(1, 5*time.Second)
 		return a[0] != "200 done" && strings.HasPrefix("200 done", a[0])
 	}},
-	"twice": {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // seen in the count
+	"twice": {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // visible in the counter only
 	"wave":  {Wave{By: 100 * time.Millisecond, Up: 300 * time.Millisecond, Down: 300 * time.Millisecond}, waves},
 }
 
@@ -173,7 +173,7 @@ func notAnswered(_ *testing.T, tg *target) bool {
 	return a[0] == "broken" || a[0] == "refused"
 }
 
-// outOfOrder needs a second caller: one passes the other.
+// outOfOrder reports whether a held call is released when another call passes it.
 func outOfOrder(t *testing.T, tg *target) bool {
 	t.Helper()
 	first := make(chan time.Duration)
@@ -191,7 +191,7 @@ func outOfOrder(t *testing.T, tg *target) bool {
 	}
 }
 
-// TestKinds is the conformance test of the table: a new row gets it for free, and has to say in disturbed how it is seen to act.
+// TestKinds is the conformance test of the table of kinds. Each new kind needs an entry in effects.
 func TestKinds(t *testing.T) {
 	seen := map[string]bool{}
 	streams := 0
@@ -208,44 +208,44 @@ func TestKinds(t *testing.T) {
 			if k.On == "messages" {
 				return // see TestMessageKinds
 			}
-			d, ok := disturbed[k.Name]
-			require.True(t, ok, "say how this fault is seen to act")
+			d, ok := effects[k.Name]
+			require.True(t, ok, "add this kind to effects")
 
 			protocol := "http"
 			if k.On == "traffic" || k.On == "connections" {
 				protocol = "tcp"
 			}
-			actsAndHeals(t, newTarget(t, protocol), k.On, d.fault, d.acts)
+			testInjectAndHeal(t, newTarget(t, protocol), k.On, d.fault, d.acts)
 		})
 	}
-	require.Len(t, disturbed, streams)
+	require.Len(t, effects, streams)
 }
 
-// actsAndHeals sees a fault act on a healthy target, with evidence, and be gone after healing.
-func actsAndHeals(t *testing.T, tg *target, unit string, f Fault, acts func(*testing.T, *target) bool) {
+// testInjectAndHeal checks that a fault has its effect on a healthy target, is counted, and is gone after healing.
+func testInjectAndHeal(t *testing.T, tg *target, unit string, f Fault, acts func(*testing.T, *target) bool) {
 	t.Helper()
 	require.True(t, tg.healthy(), "before")
-	require.Eventually(t, func() bool { return tg.Link.Counters().Live == 1 }, 10*time.Second, time.Millisecond, "but for the peer all have hung up")
+	require.Eventually(t, func() bool { return tg.Link.Counters().Live == 1 }, 10*time.Second, time.Millisecond, "only the idle connection remains")
 	tg.Count = evidence.NewCounter(unit)
 	ctx, cancel := context.WithCancel(t.Context())
 	heal, err := f.Inject(ctx, tg.Target)
 	require.NoError(t, err)
-	require.True(t, acts(t, tg), "nothing was disturbed")
-	require.Eventually(t, func() bool { return tg.Count.Tally().Affected > 0 }, 10*time.Second, time.Millisecond, "no evidence")
+	require.True(t, acts(t, tg), "the fault had no effect")
+	require.Eventually(t, func() bool { return tg.Count.Tally().Affected > 0 }, 10*time.Second, time.Millisecond, "the effect was not counted")
 	got := tg.Count.Tally()
-	require.GreaterOrEqual(t, got.Seen, got.Affected, "it affected what it never saw")
-	cancel() // the run is over: healing is not
+	require.GreaterOrEqual(t, got.Seen, got.Affected, "affected units were not counted as seen")
+	cancel() // healing must work after the run was cancelled
 	bounded, done := context.WithTimeout(t.Context(), 20*time.Second)
 	defer done()
 	require.NoError(t, heal(bounded))
 	require.Eventually(t, tg.healthy, 10*time.Second, 10*time.Millisecond, "after")
 }
 
-func TestFaultsOfTheWrongTargetSayWhatToDo(t *testing.T) {
+func TestFaultsRejectTargetsOfAnotherType(t *testing.T) {
 	for _, k := range Kinds() {
 		_, err := k.Value.Inject(t.Context(), Target{})
 		require.Error(t, err, k.Name)
-		require.Greater(t, len(err.Error()), 40, "says what to do: %v", err)
+		require.Greater(t, len(err.Error()), 40, "the error does not say what to do: %v", err)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// SlowTraffic delays bytes by By, give or take Jitter as Spread says, and keeps their order.
+// SlowTraffic delays bytes by By with a Jitter distributed as Spread, and keeps their order.
 type SlowTraffic struct {
 	By, Jitter time.Duration
 	Spread     link.Spread
@@ -47,25 +47,25 @@ func (f SlowTraffic) Kind() Kind {
 
 // Inject implements Fault.
 func (f SlowTraffic) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).Delay, link.Delay{On: f.on(t), Dir: f.Dir, By: f.By, Jitter: f.Jitter, Spread: f.Spread})
+	return addToLink(t, (*link.Link).Delay, link.Delay{On: f.on(t), Dir: f.Dir, By: f.By, Jitter: f.Jitter, Spread: f.Spread})
 }
 
 // Say implements Fault.
 func (f SlowTraffic) Say(from, to string) string {
-	s := f.from("traffic", from, to) + " is delayed by " + giveOrTake(f.By, f.Jitter)
+	s := f.subject("traffic", from, to) + " is delayed by " + giveOrTake(f.By, f.Jitter)
 	if f.Jitter > 0 {
 		s += map[link.Spread]string{link.Normal: ", normally distributed", link.Pareto: ", with a long tail"}[f.Spread]
 	}
 	return s
 }
 
-// Turn implements OneWay.
-func (f SlowTraffic) Turn() (turned Fault, ok bool) {
-	f.Way, ok = f.turn()
+// Reversed implements OneWay.
+func (f SlowTraffic) Reversed() (reversed Fault, ok bool) {
+	f.Way, ok = f.reversed()
 	return f, ok
 }
 
-// Ramp lets the delay of bytes go evenly from Start to End over Over, and stay there.
+// Ramp changes the delay of bytes linearly from Start to End during Over, after which it stays at End.
 type Ramp struct {
 	Start, End, Over time.Duration
 	Way
@@ -87,12 +87,12 @@ func (f Ramp) Kind() Kind {
 
 // Inject implements Fault.
 func (f Ramp) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).Delay, link.Delay{On: f.on(t), Dir: f.Dir, By: f.End, Ramp: link.Ramp{From: f.Start, Over: f.Over}})
+	return addToLink(t, (*link.Link).Delay, link.Delay{On: f.on(t), Dir: f.Dir, By: f.End, Ramp: link.Ramp{From: f.Start, Over: f.Over}})
 }
 
 // Say implements Fault.
 func (f Ramp) Say(from, to string) string {
-	return f.from("latency", from, to) + " ramps from " + delay(f.Start) + " to " + delay(f.End) + " over " + Duration(f.Over)
+	return f.subject("latency", from, to) + " ramps from " + delay(f.Start) + " to " + delay(f.End) + " over " + Duration(f.Over)
 }
 
 // ramp builds a Ramp, whose start and end must differ.
@@ -105,7 +105,7 @@ func ramp(a Args) Fault {
 	return Ramp{Start: start, End: end, Over: a.Duration(5), Way: way(a, 0)}
 }
 
-// delay is Duration, with "0ms" for none.
+// delay formats a delay as Duration does, and no delay as "0ms".
 func delay(d time.Duration) string {
 	if d == 0 {
 		return "0ms"
@@ -113,13 +113,13 @@ func delay(d time.Duration) string {
 	return Duration(d)
 }
 
-// Turn implements OneWay.
-func (f Ramp) Turn() (turned Fault, ok bool) {
-	f.Way, ok = f.turn()
+// Reversed implements OneWay.
+func (f Ramp) Reversed() (reversed Fault, ok bool) {
+	f.Way, ok = f.reversed()
 	return f, ok
 }
 
-// Wave delays bytes by By for Up and not at all for Down, in turn.
+// Wave alternates between Up, during which bytes are delayed by By, and Down, during which they are not delayed.
 type Wave struct {
 	By, Up, Down time.Duration
 	Way
@@ -140,16 +140,16 @@ func (f Wave) Kind() Kind {
 
 // Inject implements Fault.
 func (f Wave) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).Delay, link.Delay{On: f.on(t), Dir: f.Dir, By: f.By, Wave: link.Wave{Up: f.Up, Down: f.Down}})
+	return addToLink(t, (*link.Link).Delay, link.Delay{On: f.on(t), Dir: f.Dir, By: f.By, Wave: link.Wave{Up: f.Up, Down: f.Down}})
 }
 
 // Say implements Fault.
 func (f Wave) Say(from, to string) string {
-	return f.from("latency", from, to) + " follows a square wave of " + Duration(f.By) + ", " + Duration(f.Up) + " on and " + Duration(f.Down) + " off"
+	return f.subject("latency", from, to) + " follows a square wave of " + Duration(f.By) + ", " + Duration(f.Up) + " on and " + Duration(f.Down) + " off"
 }
 
-// Turn implements OneWay.
-func (f Wave) Turn() (turned Fault, ok bool) {
-	f.Way, ok = f.turn()
+// Reversed implements OneWay.
+func (f Wave) Reversed() (reversed Fault, ok bool) {
+	f.Way, ok = f.reversed()
 	return f, ok
 }

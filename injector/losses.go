@@ -8,7 +8,7 @@ import (
 
 // LoseRequests drops calls before the dependency sees them.
 type LoseRequests struct {
-	Then message.Ending // "" means reset
+	Then message.Ending // what happens to the connection; "" means reset
 	Pick
 }
 
@@ -32,16 +32,16 @@ func (f LoseRequests) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f LoseRequests) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f LoseRequests) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f LoseRequests) Say(from, to string) string {
 	return f.subject("requests", from, to) + " are lost" + then(f.Then)
 }
 
-// LoseReplies withholds answers after the work was done.
+// LoseReplies drops answers after the dependency has done the work.
 type LoseReplies struct {
-	Then message.Ending // "" means reset
+	Then message.Ending // what happens to the connection; "" means reset
 	Pick
 }
 
@@ -64,7 +64,7 @@ func (f LoseReplies) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f LoseReplies) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f LoseReplies) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f LoseReplies) Say(from, to string) string {

@@ -9,38 +9,40 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// OnMessages is a fault on single messages, of protocols that speak of messages and not of calls.
+// OnMessages is a fault on individual messages, for protocols that have messages instead of calls.
 type OnMessages interface {
 	OnCalls
-	Back() Fault    // the same fault on what the dependency sends
-	Though() string // the protocol that never does this, where the sentence says so
+	FromServer() Fault // the same fault on messages from the dependency
+	Violation() string // the protocol whose guarantee the fault violates deliberately; "" if none
 }
 
-// Messages picks the messages that a fault acts on. The zero value picks all that go to the dependency.
+// Messages selects the messages that a fault acts on. The zero value selects all messages to the dependency.
 type Messages struct {
 	Pick
-	Dir  message.Dir
-	Even string // though this protocol never does such a thing: what it forbids is refused otherwise
+	Dir message.Dir
+	// Violates names the protocol whose guarantee the fault may violate. Without it, such a fault is rejected.
+	Violates string
 }
 
 func (m Messages) rule(r message.Rule) message.Rule {
 	r = m.Pick.rule(r)
-	r.Dir, r.AllowViolation = m.Dir, m.Even != ""
+	r.Dir, r.AllowViolation = m.Dir, m.Violates != ""
 	return r
 }
 
-// Though implements OnMessages.
-func (m Messages) Though() string { return m.Even }
+// Violation implements OnMessages.
+func (m Messages) Violation() string { return m.Violates }
 
-// even is the end of a sentence that would be refused otherwise.
-func (m Messages) even() string {
-	if m.Even == "" {
+// evenThough returns the end of a sentence that permits a violation.
+func (m Messages) evenThough() string {
+	if m.Violates == "" {
 		return ""
 	}
-	return ", even though " + m.Even + " never does this"
+	return ", even though " + m.Violates + " never does this"
 }
 
-// subject is the beginning of a sentence: which messages. An operation without an object is said in capitals, which is what tells it from an object.
+// subject returns the beginning of a sentence, which names the selected messages. An operation without an object is
+// written in capitals, which distinguishes it from an object.
 func (m Messages) subject(from, to string) string {
 	if m.Dir == message.ToClient {
 		from, to = to, from
@@ -53,7 +55,7 @@ func (m Messages) subject(from, to string) string {
 
 // LoseMessages drops messages.
 type LoseMessages struct {
-	Then message.Ending // of the connection, where there is one; "" means reset
+	Then message.Ending // what happens to the connection, if there is one; "" means reset
 	Messages
 }
 
@@ -80,17 +82,17 @@ func (f LoseMessages) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f LoseMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f LoseMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f LoseMessages) Say(from, to string) string {
-	return f.subject(from, to) + " are lost" + then(f.Then) + f.even()
+	return f.subject(from, to) + " are lost" + then(f.Then) + f.evenThough()
 }
 
-// Back implements OnMessages.
-func (f LoseMessages) Back() Fault { f.Dir = message.ToClient; return f }
+// FromServer implements OnMessages.
+func (f LoseMessages) FromServer() Fault { f.Dir = message.ToClient; return f }
 
-// CorruptMessages changes a byte of messages.
+// CorruptMessages changes one byte of a message.
 type CorruptMessages struct{ Messages }
 
 // Kind implements Fault.
@@ -107,15 +109,17 @@ func (CorruptMessages) Kind() Kind {
 func (f CorruptMessages) Rule() message.Rule { return f.rule(message.Rule{Action: message.Corrupt}) }
 
 // Inject implements Fault.
-func (f CorruptMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f CorruptMessages) Inject(_ context.Context, t Target) (Heal, error) {
+	return t.addRule(f.Rule())
+}
 
 // Say implements Fault.
 func (f CorruptMessages) Say(from, to string) string { return f.subject(from, to) + " are corrupted" }
 
-// Back implements OnMessages.
-func (f CorruptMessages) Back() Fault { f.Dir = message.ToClient; return f }
+// FromServer implements OnMessages.
+func (f CorruptMessages) FromServer() Fault { f.Dir = message.ToClient; return f }
 
-// TruncateMessages cuts messages short.
+// TruncateMessages truncates messages.
 type TruncateMessages struct{ Messages }
 
 // Kind implements Fault.
@@ -132,18 +136,20 @@ func (TruncateMessages) Kind() Kind {
 func (f TruncateMessages) Rule() message.Rule { return f.rule(message.Rule{Action: message.Truncate}) }
 
 // Inject implements Fault.
-func (f TruncateMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f TruncateMessages) Inject(_ context.Context, t Target) (Heal, error) {
+	return t.addRule(f.Rule())
+}
 
 // Say implements Fault.
 func (f TruncateMessages) Say(from, to string) string { return f.subject(from, to) + " are truncated" }
 
-// Back implements OnMessages.
-func (f TruncateMessages) Back() Fault { f.Dir = message.ToClient; return f }
+// FromServer implements OnMessages.
+func (f TruncateMessages) FromServer() Fault { f.Dir = message.ToClient; return f }
 
 // MessagesTwice delivers messages twice.
 type MessagesTwice struct {
-	Second bool          // the second answer is returned, where answers can be told apart; false: the first, or both
-	Late   time.Duration // the copy leaves so much later
+	Second bool          // return the second answer, if answers can be told apart; otherwise the first, or both
+	Late   time.Duration // how much later the copy is sent
 	Messages
 }
 
@@ -169,17 +175,18 @@ func (f MessagesTwice) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f MessagesTwice) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f MessagesTwice) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f MessagesTwice) Say(from, to string) string {
-	return f.subject(from, to) + deliveredTwice(f.Second, f.Late) + f.even()
+	return f.subject(from, to) + deliveredTwice(f.Second, f.Late) + f.evenThough()
 }
 
-// Back implements OnMessages.
-func (f MessagesTwice) Back() Fault { f.Dir = message.ToClient; return f }
+// FromServer implements OnMessages.
+func (f MessagesTwice) FromServer() Fault { f.Dir = message.ToClient; return f }
 
-// ReorderMessages lets messages arrive out of order: one waits until another has passed it, at most Wait.
+// ReorderMessages makes messages arrive out of order: a message is held until another one has passed it, for at most
+// Wait.
 type ReorderMessages struct {
 	Wait time.Duration
 	Messages
@@ -204,17 +211,19 @@ func (f ReorderMessages) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f ReorderMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f ReorderMessages) Inject(_ context.Context, t Target) (Heal, error) {
+	return t.addRule(f.Rule())
+}
 
 // Say implements Fault.
 func (f ReorderMessages) Say(from, to string) string {
-	return f.subject(from, to) + " arrive out of order, up to " + Duration(f.Wait) + " late" + f.even()
+	return f.subject(from, to) + " arrive out of order, up to " + Duration(f.Wait) + " late" + f.evenThough()
 }
 
-// Back implements OnMessages.
-func (f ReorderMessages) Back() Fault { f.Dir = message.ToClient; return f }
+// FromServer implements OnMessages.
+func (f ReorderMessages) FromServer() Fault { f.Dir = message.ToClient; return f }
 
-// SlowMessages delays messages by By, give or take Jitter (uniform).
+// SlowMessages delays messages by By, give or take Jitter, uniformly distributed.
 type SlowMessages struct {
 	By, Jitter time.Duration
 	Messages
@@ -238,17 +247,17 @@ func (f SlowMessages) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f SlowMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f SlowMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f SlowMessages) Say(from, to string) string {
 	return f.subject(from, to) + " are delayed by " + giveOrTake(f.By, f.Jitter)
 }
 
-// Back implements OnMessages.
-func (f SlowMessages) Back() Fault { f.Dir = message.ToClient; return f }
+// FromServer implements OnMessages.
+func (f SlowMessages) FromServer() Fault { f.Dir = message.ToClient; return f }
 
-// AnswerMessages answers messages with an error of the protocol, without the dependency.
+// AnswerMessages answers messages with an error of the protocol. The dependency does not receive them.
 type AnswerMessages struct {
 	Code string // "SERVFAIL" (DNS), "LOADING" (Redis)
 	Messages
@@ -274,12 +283,12 @@ func (f AnswerMessages) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f AnswerMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f AnswerMessages) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f AnswerMessages) Say(from, to string) string {
 	return fmt.Sprintf("%s are answered with %q", f.subject(from, to), f.Code)
 }
 
-// Back implements OnMessages.
-func (f AnswerMessages) Back() Fault { f.Dir = message.ToClient; return f }
+// FromServer implements OnMessages.
+func (f AnswerMessages) FromServer() Fault { f.Dir = message.ToClient; return f }

@@ -17,14 +17,14 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// mirror is a dependency behind a DNS link that sends back what it gets.
-type mirror struct {
+// echoTarget is a DNS link to a server that sends every datagram back.
+type echoTarget struct {
 	Target
 	client net.Conn
-	ball   string // a question
+	query  string // a DNS query
 }
 
-func newMirror(t *testing.T) *mirror {
+func newEchoTarget(t *testing.T) *echoTarget {
 	t.Helper()
 	server, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
@@ -47,19 +47,19 @@ func newMirror(t *testing.T) *mirror {
 	require.NoError(t, err)
 	t.Cleanup(func() { client.Close() })
 	m := dnsmessage.Message{Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName("a.test."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
-	ball, err := m.Pack()
+	query, err := m.Pack()
 	require.NoError(t, err)
-	return &mirror{Target: Target{ID: "f1", Seed: 7, Datagrams: l, Relay: l.Relay()}, client: client, ball: string(ball)}
+	return &echoTarget{Target: Target{ID: "f1", Seed: 7, Datagrams: l, Relay: l.Relay()}, client: client, query: string(query)}
 }
 
-// throw sends the ball so often and returns what comes back in time.
-func (m *mirror) throw(times, back int, patience time.Duration) (got []string) {
-	for range times {
-		_, _ = m.client.Write([]byte(m.ball))
+// ask sends n queries and returns up to answers datagrams, or "nothing" at the time limit.
+func (m *echoTarget) ask(n, answers int, patience time.Duration) (got []string) {
+	for range n {
+		_, _ = m.client.Write([]byte(m.query))
 	}
 	buf := make([]byte, 2048)
 	_ = m.client.SetReadDeadline(time.Now().Add(patience))
-	for range back {
+	for range answers {
 		n, err := m.client.Read(buf)
 		if err != nil {
 			return append(got, "nothing")
@@ -69,79 +69,79 @@ func (m *mirror) throw(times, back int, patience time.Duration) (got []string) {
 	return got
 }
 
-func (m *mirror) healthy() bool {
-	return slices.Equal(m.throw(1, 1, time.Second), []string{m.ball})
+func (m *echoTarget) healthy() bool {
+	return slices.Equal(m.ask(1, 1, time.Second), []string{m.query})
 }
 
-// misled says for each fault that datagrams know how to see it act.
-var misled = map[string]struct {
+// datagramEffects lists, for each fault on datagrams, an example and how to observe its effect.
+var datagramEffects = map[string]struct {
 	fault Fault
-	acts  func(m *mirror) bool
+	acts  func(m *echoTarget) bool
 }{
-	"answered messages": {AnswerMessages{Code: "REFUSED"}, func(m *mirror) bool { a := m.throw(1, 1, 5*time.Second)[0]; return len(a) > 3 && a[3]&15 == 5 }},
-	"corrupted messages": {CorruptMessages{}, func(m *mirror) bool {
-		a := m.throw(1, 1, 5*time.Second)[0]
-		return len(a) == len(m.ball) && a != m.ball && a[:12] == m.ball[:12]
+	"answered messages": {AnswerMessages{Code: "REFUSED"}, func(m *echoTarget) bool { a := m.ask(1, 1, 5*time.Second)[0]; return len(a) > 3 && a[3]&15 == 5 }},
+	"corrupted messages": {CorruptMessages{}, func(m *echoTarget) bool {
+		a := m.ask(1, 1, 5*time.Second)[0]
+		return len(a) == len(m.query) && a != m.query && a[:12] == m.query[:12]
 	}},
 	"cut off":       {CutOff{}, silent},
 	"lost messages": {LoseMessages{}, silent},
-	"messages out of order": {ReorderMessages{Wait: time.Hour}, func(m *mirror) bool {
-		return slices.Equal(m.throw(1, 1, 50*time.Millisecond), []string{"nothing"}) && slices.Equal(m.throw(1, 2, 5*time.Second), []string{m.ball, m.ball})
+	"messages out of order": {ReorderMessages{Wait: time.Hour}, func(m *echoTarget) bool {
+		return slices.Equal(m.ask(1, 1, 50*time.Millisecond), []string{"nothing"}) && slices.Equal(m.ask(1, 2, 5*time.Second), []string{m.query, m.query})
 	}},
-	"messages twice": {MessagesTwice{}, func(m *mirror) bool { return slices.Equal(m.throw(1, 2, 5*time.Second), []string{m.ball, m.ball}) }},
-	"refuse": {Refuse{}, func(m *mirror) bool {
+	"messages twice": {MessagesTwice{}, func(m *echoTarget) bool { return slices.Equal(m.ask(1, 2, 5*time.Second), []string{m.query, m.query}) }},
+	"refuse": {Refuse{}, func(m *echoTarget) bool {
 		began := time.Now()
-		return m.throw(1, 1, 10*time.Second)[0] == "nothing" && time.Since(began) < 10*time.Second
+		return m.ask(1, 1, 10*time.Second)[0] == "nothing" && time.Since(began) < 10*time.Second
 	}},
-	"slow messages": {SlowMessages{By: 100 * time.Millisecond}, func(m *mirror) bool {
+	"slow messages": {SlowMessages{By: 100 * time.Millisecond}, func(m *echoTarget) bool {
 		began := time.Now()
-		return m.throw(1, 1, 10*time.Second)[0] == m.ball && time.Since(began) >= 100*time.Millisecond
+		return m.ask(1, 1, 10*time.Second)[0] == m.query && time.Since(began) >= 100*time.Millisecond
 	}},
-	"truncated messages": {TruncateMessages{}, func(m *mirror) bool { return m.throw(1, 1, 5*time.Second)[0] == m.ball[:len(m.ball)/2] }},
+	"truncated messages": {TruncateMessages{}, func(m *echoTarget) bool { return m.ask(1, 1, 5*time.Second)[0] == m.query[:len(m.query)/2] }},
 }
 
-func silent(m *mirror) bool { return m.throw(1, 1, 100*time.Millisecond)[0] == "nothing" }
+func silent(m *echoTarget) bool { return m.ask(1, 1, 100*time.Millisecond)[0] == "nothing" }
 
-// TestMessageKinds is the conformance test of faults on messages, on a link of datagrams.
+// TestMessageKinds is the conformance test of faults on messages. It uses a datagram link.
 func TestMessageKinds(t *testing.T) {
 	for _, k := range Kinds() {
 		if k.On != "messages" {
 			continue
 		}
-		require.Contains(t, misled, k.Name, "say how this fault is seen to act")
+		require.Contains(t, datagramEffects, k.Name, "say how this fault is seen to act")
 		on, ok := k.Value.(OnMessages)
 		require.True(t, ok)
 		require.Equal(t, message.ToServer, on.Rule().Dir)
-		back, ok := on.Back().(OnMessages)
+		back, ok := on.FromServer().(OnMessages)
 		require.True(t, ok)
 		require.Equal(t, message.ToClient, back.Rule().Dir)
 		require.Equal(t, back.Say("b", "a"), on.Say("a", "b"))
 	}
-	for name, d := range misled {
+	for name, d := range datagramEffects {
 		t.Run(name, func(t *testing.T) {
 			kind := d.fault.Kind()
 			require.Equal(t, name, kind.Name)
-			m := newMirror(t)
+			m := newEchoTarget(t)
 			require.True(t, m.healthy(), "before")
 			m.Count = evidence.NewCounter(kind.On)
 			ctx, cancel := context.WithCancel(t.Context())
 			heal, err := d.fault.Inject(ctx, m.Target)
 			require.NoError(t, err)
-			require.True(t, d.acts(m), "nothing was disturbed")
-			require.Eventually(t, func() bool { return m.Count.Tally().Affected > 0 }, 10*time.Second, time.Millisecond, "no evidence")
-			cancel() // the run is over: healing is not
+			require.True(t, d.acts(m), "the fault had no effect")
+			require.Eventually(t, func() bool { return m.Count.Tally().Affected > 0 }, 10*time.Second, time.Millisecond, "the effect was not counted")
+			cancel() // healing must work after the run was cancelled
 			require.NoError(t, heal(t.Context()))
 			require.Eventually(t, m.healthy, 10*time.Second, time.Millisecond, "after")
 		})
 	}
 }
 
-// A link of datagrams has no connections and no stream.
-func TestFaultsThatDatagramsDoNotKnow(t *testing.T) {
-	m := newMirror(t)
+// TestDatagramLinksRejectStreamFaults also checks faults on messages that need a connection.
+func TestDatagramLinksRejectStreamFaults(t *testing.T) {
+	m := newEchoTarget(t)
 	for _, f := range []Fault{Reset{}, SlowTraffic{By: 1}, Bandwidth{Rate: 1}} {
 		_, err := f.Inject(t.Context(), m.Target)
-		require.ErrorContains(t, err, "the link carries datagrams, which have neither; speak of messages")
+		require.ErrorContains(t, err, "the link carries datagrams, which have neither; use a fault on messages")
 	}
 	_, err := LoseMessages{Then: message.EndReset}.Inject(t.Context(), m.Target)
 	require.ErrorContains(t, err, "a datagram has no connection that could end")
@@ -149,7 +149,7 @@ func TestFaultsThatDatagramsDoNotKnow(t *testing.T) {
 	require.ErrorContains(t, err, "declare its protocol")
 }
 
-func TestSentencesOfMessages(t *testing.T) {
+func TestMessageSentences(t *testing.T) {
 	pick := func(p Pick) Messages { return Messages{Pick: p} }
 	for want, f := range map[string]Fault{
 		`5% of messages from "a" to "b" are lost, then closed`:                                  LoseMessages{Then: message.EndClosed, Messages: pick(Pick{Share: 0.05})},

@@ -8,16 +8,20 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// Partition cuts off services from each other, as a set of links. It holds what is said of the whole; the scenario works out the links and places one
-// Partition on each, with its Dir. In each of These, Those, RestOf, HalfOf and MinorityOf a group stands for its members.
+// Partition cuts off two sides of a system from each other. It describes the partition as a whole. The scenario
+// determines the links between the sides and injects one Partition into each, with its Dir. A group stands for its
+// members.
 type Partition struct {
 	These, Those []string // the two sides: services or groups
-	RestOf       string   // in place of Those: the other members of a group
-	HalfOf       string   // in place of sides: the first half of a group's members, as they are declared, rounded down, and the other half
-	MinorityOf   string   // in place of sides: as many of the first members as still leave a majority, and that majority
-	OneWay       bool     // what These say does not reach Those; what Those say arrives
-	Except       string   // a service that both sides still reach: the links to and from it stay
-	Dir          link.Dir // of the link that it is placed on; filled in
+	RestOf       string   // instead of Those: the other members of this group
+	// HalfOf, instead of both sides, separates the first half of a group's members from the other half. Members are
+	// in order of declaration, and the first half is rounded down.
+	HalfOf string
+	// MinorityOf, instead of both sides, separates the largest minority of a group's first members from the majority.
+	MinorityOf string
+	OneWay     bool     // only traffic from These to Those is cut off
+	Except     string   // a service whose links are not cut off, so that both sides still reach it
+	Dir        link.Dir // direction on the link that this Partition is injected into; set by the scenario
 }
 
 // Kind implements Fault.
@@ -63,7 +67,7 @@ func (f Partition) Inject(ctx context.Context, t Target) (Heal, error) {
 	return CutOff{Dir: f.Dir}.Inject(ctx, t)
 }
 
-// Say implements Fault: the sentence of the whole, whatever link it is placed on.
+// Say implements Fault. The sentence describes the whole partition, regardless of the link.
 func (f Partition) Say(_, _ string) string {
 	verb := " is"
 	if len(f.These) > 1 {

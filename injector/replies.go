@@ -7,7 +7,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// SlowReplies delays answers by By, give or take Jitter (uniform), after the work was done.
+// SlowReplies delays answers, after the work was done, by By, give or take Jitter, uniformly distributed.
 type SlowReplies struct {
 	By, Jitter time.Duration
 	Pick
@@ -32,14 +32,14 @@ func (f SlowReplies) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f SlowReplies) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f SlowReplies) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f SlowReplies) Say(from, to string) string {
 	return f.subject("replies", to, from) + " are delayed by " + giveOrTake(f.By, f.Jitter)
 }
 
-// CorruptReplies changes a bit of what answers carry.
+// CorruptReplies changes one bit in the body of an answer.
 type CorruptReplies struct{ Pick }
 
 // Kind implements Fault.
@@ -58,14 +58,14 @@ func (f CorruptReplies) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f CorruptReplies) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f CorruptReplies) Inject(_ context.Context, t Target) (Heal, error) { return t.addRule(f.Rule()) }
 
 // Say implements Fault.
 func (f CorruptReplies) Say(from, to string) string {
 	return f.subject("replies", to, from) + " are corrupted"
 }
 
-// TruncateReplies cuts short what answers carry.
+// TruncateReplies truncates the bodies of answers.
 type TruncateReplies struct{ Pick }
 
 // Kind implements Fault.
@@ -84,7 +84,9 @@ func (f TruncateReplies) Rule() message.Rule {
 }
 
 // Inject implements Fault.
-func (f TruncateReplies) Inject(_ context.Context, t Target) (Heal, error) { return t.add(f.Rule()) }
+func (f TruncateReplies) Inject(_ context.Context, t Target) (Heal, error) {
+	return t.addRule(f.Rule())
+}
 
 // Say implements Fault.
 func (f TruncateReplies) Say(from, to string) string {

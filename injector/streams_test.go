@@ -16,11 +16,12 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// patience is how long a test waits for what has to come.
+// patience is how long a test waits for something that must happen.
 const patience = 10 * time.Second
 
-// ends is what a connection that asks once hears until its end, what end that is, and how long it took; an end that does not come in time is a deadline's.
-func (tg *target) ends(t *testing.T, wait time.Duration) (heard int, end error, took time.Duration) { //nolint:staticcheck // the end is no failure
+// readToEnd makes one request and reads until the connection ends or wait is over. It returns the number of bytes read,
+// the error of the last read, and the duration.
+func (tg *target) readToEnd(t *testing.T, wait time.Duration) (n int, end error, took time.Duration) { //nolint:staticcheck // end is not a failure
 	t.Helper()
 	began := time.Now()
 	c, err := net.Dial("tcp", tg.Link.Addr())
@@ -29,29 +30,29 @@ func (tg *target) ends(t *testing.T, wait time.Duration) (heard int, end error, 
 	_ = c.SetDeadline(time.Now().Add(wait))
 	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	for buf := make([]byte, 1024); ; {
-		n, err := c.Read(buf)
-		heard += n
+		more, err := c.Read(buf)
+		n += more
 		if err != nil {
-			return heard, err, time.Since(began)
+			return n, err, time.Since(began)
 		}
 	}
 }
 
 func endsAfter(bytes int, want error) func(*testing.T, *target) bool {
 	return func(t *testing.T, tg *target) bool {
-		heard, end, _ := tg.ends(t, patience)
-		return heard == bytes && errors.Is(end, want)
+		n, end, _ := tg.readToEnd(t, patience)
+		return n == bytes && errors.Is(end, want)
 	}
 }
 
 func closesLate(by time.Duration) func(*testing.T, *target) bool {
 	return func(t *testing.T, tg *target) bool {
-		heard, end, took := tg.ends(t, patience)
-		return heard > 100 && errors.Is(end, io.EOF) && took >= by
+		n, end, took := tg.readToEnd(t, patience)
+		return n > 100 && errors.Is(end, io.EOF) && took >= by
 	}
 }
 
-// peerAnswered asks on the connection that was there before the fault.
+// peerAnswered reports whether a request on the older connection is answered.
 func (tg *target) peerAnswered(wait time.Duration) bool {
 	_ = tg.peer.SetDeadline(time.Now().Add(wait))
 	_, _ = io.WriteString(tg.peer, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -59,18 +60,18 @@ func (tg *target) peerAnswered(wait time.Duration) bool {
 	return err == nil && n > 0
 }
 
-// halfOpen: what was there is dead without a word, what is new lives.
+// halfOpen reports whether the older connection is silent and a new one works.
 func halfOpen(_ *testing.T, tg *target) bool {
 	return !tg.peerAnswered(200*time.Millisecond) && tg.healthy()
 }
 
-// acceptsNone: the connect succeeds, nobody answers, and what was there lives.
+// acceptsNone reports whether a new connection is established but not answered, while the older one works.
 func acceptsNone(t *testing.T, tg *target) bool {
-	heard, end, _ := tg.ends(t, 200*time.Millisecond)
-	return heard == 0 && errors.Is(end, os.ErrDeadlineExceeded) && tg.peerAnswered(patience)
+	n, end, _ := tg.readToEnd(t, 200*time.Millisecond)
+	return n == 0 && errors.Is(end, os.ErrDeadlineExceeded) && tg.peerAnswered(patience)
 }
 
-// stalls: what begins a TLS handshake gets no answer, not even that it is a wrong one; plain calls do.
+// stalls reports whether the start of a TLS handshake gets no answer at all, while plaintext calls work.
 func stalls(t *testing.T, tg *target) bool {
 	t.Helper()
 	c, err := net.Dial("tcp", tg.Link.Addr())
@@ -82,7 +83,7 @@ func stalls(t *testing.T, tg *target) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) && tg.healthy()
 }
 
-// ramps: a call is quicker at first than in the end, when it takes what was asked for on each of its two ways.
+// ramps reports whether calls become slower until they take the full delay in both directions.
 func ramps(_ *testing.T, tg *target) bool {
 	_, first := tg.ask(1, patience)
 	for began := time.Now(); time.Since(began) < patience; {
@@ -93,7 +94,7 @@ func ramps(_ *testing.T, tg *target) bool {
 	return false
 }
 
-// waves: slow calls and quick ones come in turn.
+// waves reports whether calls are alternately slow and fast.
 func waves(_ *testing.T, tg *target) bool {
 	turns := 0
 	for began := time.Now(); turns < 4 && time.Since(began) < patience; {
@@ -105,20 +106,20 @@ func waves(_ *testing.T, tg *target) bool {
 	return turns == 4
 }
 
-// shared: two calls at once share what one would have, so the later takes longer than one alone could.
+// shared reports whether the slower of two concurrent calls takes longer than a single call would.
 func shared(_ *testing.T, tg *target) bool {
-	tooks := make(chan time.Duration, 2)
+	durations := make(chan time.Duration, 2)
 	for range 2 {
 		go func() {
 			_, took := tg.ask(1, patience)
-			tooks <- took
+			durations <- took
 		}()
 	}
-	return max(<-tooks, <-tooks) >= 450*time.Millisecond
+	return max(<-durations, <-durations) >= 450*time.Millisecond
 }
 
-// TestWays: a one-way fault acts on what travels that way and on nothing else.
-func TestWays(t *testing.T) {
+// TestOneWay checks that a one-way fault acts on traffic in its direction only.
+func TestOneWay(t *testing.T) {
 	for _, f := range []OneWay{
 		SlowTraffic{By: 150 * time.Millisecond, Way: Way{Dir: link.ToServer}},
 		SlowTraffic{By: 300 * time.Millisecond, Jitter: 10 * time.Millisecond, Spread: link.Normal, Way: Way{Dir: link.ToServer}},
@@ -129,25 +130,26 @@ func TestWays(t *testing.T) {
 		SharedBandwidth{Rate: 500, Way: Way{Dir: link.ToServer}},
 		Sliced{Size: 10, Apart: 20 * time.Millisecond, Way: Way{Dir: link.ToServer}},
 	} {
-		turned, ok := f.Turn()
+		reversed, ok := f.Reversed()
 		require.True(t, ok)
-		require.Equal(t, f.Say("a", "b"), turned.Say("b", "a"), "the same words, whatever the link's direction")
-		again, _ := turned.(OneWay).Turn()
+		require.Equal(t, f.Say("a", "b"), reversed.Say("b", "a"), "the sentence depends on the direction of the link")
+		again, _ := reversed.(OneWay).Reversed()
 		require.Equal(t, Fault(f), again)
 		t.Run(f.Say("orders", "payments"), func(t *testing.T) {
-			require.Equal(t, []int64{100, 0}, met(t, f))
-			require.Equal(t, []int64{0, 100}, met(t, turned))
+			require.Equal(t, []int64{100, 0}, affectedBytes(t, f))
+			require.Equal(t, []int64{0, 100}, affectedBytes(t, reversed))
 		})
 	}
 	for _, both := range []OneWay{SlowTraffic{By: 1}, Ramp{}, Wave{}, Bandwidth{}, SharedBandwidth{}, Sliced{}} {
-		same, ok := both.Turn()
+		same, ok := both.Reversed()
 		require.False(t, ok)
 		require.Equal(t, Fault(both), same)
 	}
 }
 
-// met is how many of 100 bytes to the server met the fault, and then of 100 from it. Those that did took 100 ms.
-func met(t *testing.T, f Fault) (met []int64) {
+// affectedBytes sends 100 bytes to the server and then 100 bytes to the client, and returns how many of each the fault
+// affected. Affected bytes must take at least 100 ms.
+func affectedBytes(t *testing.T, f Fault) (affected []int64) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -170,45 +172,45 @@ func met(t *testing.T, f Fault) (met []int64) {
 		require.NoError(t, err)
 		_, err = io.ReadFull(way[1], make([]byte, 100))
 		require.NoError(t, err)
-		met = append(met, count.Tally().BytesSeen-before)
-		require.True(t, met[len(met)-1] == 0 || time.Since(began) >= 100*time.Millisecond)
+		affected = append(affected, count.Tally().BytesSeen-before)
+		require.True(t, affected[len(affected)-1] == 0 || time.Since(began) >= 100*time.Millisecond)
 	}
 	require.Positive(t, count.Tally().Affected)
 	require.NoError(t, heal(t.Context()))
-	return met
+	return affected
 }
 
-// TestConns: a fault acts on the connections that it chooses and on no others.
+// TestConns checks that a fault acts on the selected connections only.
 func TestConns(t *testing.T) {
 	for _, c := range []struct {
-		conns  Conns
-		silent string // of the one that was there and three new ones
+		conns Conns
+		want  string // for the older connection and three new ones
 	}{
 		{Conns{First: 2}, "silent silent answered answered"},
 		{Conns{From: 3}, "answered answered silent silent"},
 		{Conns{From: 2, First: 3}, "answered silent silent answered"},
-		{Conns{Share: 0.5}, "silent answered silent silent"}, // as the seed has it
+		{Conns{Share: 0.5}, "silent answered silent silent"}, // depends on the seed
 	} {
-		t.Run(c.conns.some("connections"), func(t *testing.T) {
+		t.Run(c.conns.noun("connections"), func(t *testing.T) {
 			tg := newTarget(t, "tcp")
-			actsAndHeals(t, tg, "connections", Silence{c.conns}, func(t *testing.T, tg *target) bool {
-				says := map[bool]string{true: "answered", false: "silent"}
-				got := []string{says[tg.peerAnswered(300*time.Millisecond)]}
+			testInjectAndHeal(t, tg, "connections", Silence{c.conns}, func(t *testing.T, tg *target) bool {
+				text := map[bool]string{true: "answered", false: "silent"}
+				got := []string{text[tg.peerAnswered(300*time.Millisecond)]}
 				for range 3 {
 					a, _ := tg.ask(1, 300*time.Millisecond)
-					got = append(got, says[a[0] == "200 done"])
+					got = append(got, text[a[0] == "200 done"])
 				}
-				require.Equal(t, c.silent, strings.Join(got, " "))
+				require.Equal(t, c.want, strings.Join(got, " "))
 				return true
 			})
 		})
 	}
 }
 
-func TestResetInTime(t *testing.T) {
+func TestResetAfterDelay(t *testing.T) {
 	tg := newTarget(t, "tcp")
-	actsAndHeals(t, tg, "connections", Reset{After: 100 * time.Millisecond}, func(_ *testing.T, tg *target) bool {
-		if !tg.peerAnswered(patience) { // what is never used is not affected
+	testInjectAndHeal(t, tg, "connections", Reset{After: 100 * time.Millisecond}, func(_ *testing.T, tg *target) bool {
+		if !tg.peerAnswered(patience) { // an idle connection would not count as affected
 			return false
 		}
 		_ = tg.peer.SetDeadline(time.Now().Add(patience))
@@ -217,17 +219,17 @@ func TestResetInTime(t *testing.T) {
 	})
 }
 
-// TestHalfOpenEndsInAReset: what lost bytes cannot go on.
-func TestHalfOpenEndsInAReset(t *testing.T) {
+// TestHealingHalfOpenResetsConnections: a stream that lost bytes cannot continue.
+func TestHealingHalfOpenResetsConnections(t *testing.T) {
 	tg := newTarget(t, "tcp")
-	actsAndHeals(t, tg, "connections", HalfOpen{}, halfOpen)
+	testInjectAndHeal(t, tg, "connections", HalfOpen{}, halfOpen)
 	_ = tg.peer.SetDeadline(time.Now().Add(patience))
 	_, err := tg.peer.Read(make([]byte, 1))
 	require.ErrorIs(t, err, syscall.ECONNRESET)
 }
 
-// TestUnsoundStreamFaultsAreRefused before they touch anything.
-func TestUnsoundStreamFaultsAreRefused(t *testing.T) {
+// TestInvalidStreamFaultsAreRejected also checks that a rejected fault has no effect.
+func TestInvalidStreamFaultsAreRejected(t *testing.T) {
 	tg := newTarget(t, "tcp")
 	for _, f := range []Fault{
 		SlowTraffic{By: time.Second, Jitter: 2 * time.Second}, SlowTraffic{By: time.Second, Jitter: 600 * time.Millisecond, Spread: link.Pareto}, SlowTraffic{By: 1, Spread: 9},
@@ -237,12 +239,12 @@ func TestUnsoundStreamFaultsAreRefused(t *testing.T) {
 	} {
 		_, err := f.Inject(t.Context(), tg.Target)
 		require.Error(t, err, "%+v", f)
-		require.Greater(t, len(err.Error()), 40, "says what to do: %v", err)
+		require.Greater(t, len(err.Error()), 40, "the error does not say what to do: %v", err)
 	}
 	require.True(t, tg.healthy())
 }
 
-func TestSentencesOfStreamFaults(t *testing.T) {
+func TestStreamFaultSentences(t *testing.T) {
 	for want, f := range map[string]Fault{
 		`20% of connections from "a" to "b" are reset after 4 KiB`:                                          Reset{AfterBytes: 4096, Conns: Conns{Share: 0.2}},
 		`20% of the first 50 connections from "a" to "b" fall silent`:                                       Silence{Conns{Share: 0.2, First: 50}},

@@ -8,11 +8,10 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// Toxic is one of Toxiproxy's, by name, with its attributes as Toxiproxy names them and in its units: "latency=800 jitter=200". What it does, and where it does
-// better, stands at link.Toxic.
+// Toxic is a Toxiproxy toxic, identified by name. See link.Toxic for its effect.
 type Toxic struct {
 	Name       string
-	Attributes string // name=value, separated by spaces; "" for none
+	Attributes string // in Toxiproxy's names and units, such as "latency=800 jitter=200"
 	Way
 }
 
@@ -42,10 +41,10 @@ func (f Toxic) Inject(_ context.Context, t Target) (Heal, error) {
 		return nil, err
 	}
 	toxic.On, toxic.Dir = f.on(t), f.Dir
-	return put(t, (*link.Link).Toxic, toxic)
+	return addToLink(t, (*link.Link).Toxic, toxic)
 }
 
-// Check tells what is wrong with the name or the attributes.
+// Check returns an error if the name or the attributes are invalid.
 func (f Toxic) Check() error {
 	toxic, err := f.toxic()
 	if err != nil {
@@ -60,7 +59,7 @@ func (f Toxic) toxic() (link.Toxic, error) {
 		name, value, ok := strings.Cut(pair, "=")
 		var n int64
 		if _, err := fmt.Sscanf(value+"\n", "%d\n", &n); !ok || err != nil {
-			return t, fmt.Errorf("toxic %q: %q is no attribute: write name=number, as in latency=800", f.Name, pair)
+			return t, fmt.Errorf("toxic %q: %q is not an attribute: write name=number, such as latency=800", f.Name, pair)
 		}
 		t.Attributes[name] = n
 	}
@@ -73,11 +72,11 @@ func (f Toxic) Say(from, to string) string {
 	if f.Attributes != "" {
 		s += fmt.Sprintf(" with %q", f.Attributes)
 	}
-	return s + " is on " + f.from("traffic", from, to)
+	return s + " is on " + f.subject("traffic", from, to)
 }
 
-// Turn implements OneWay.
-func (f Toxic) Turn() (turned Fault, ok bool) {
-	f.Way, ok = f.turn()
+// Reversed implements OneWay.
+func (f Toxic) Reversed() (reversed Fault, ok bool) {
+	f.Way, ok = f.reversed()
 	return f, ok
 }

@@ -7,21 +7,21 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// Way is which traffic of a link a fault acts on. The zero value is all of it, in both directions.
+// Way selects the traffic of a link that a fault acts on. The zero value selects all traffic in both directions.
 type Way struct {
 	Dir link.Dir
 	Conns
 }
 
-// OneWay is a fault that may act in one direction. Sentences tell it by the order of the two names: `one-way traffic from "payments" to "orders"` is
-// what payments say, whichever of the two depends on the other.
+// OneWay is a fault that can act in one direction. In its sentence the order of the names gives the direction:
+// `one-way traffic from "payments" to "orders"` is what payments sends, whichever of the two depends on the other.
 type OneWay interface {
 	Fault
-	// Turn returns the same fault as seen from the other end of the link; ok is false if it cannot be stated from there.
-	Turn() (turned Fault, ok bool)
+	// Reversed returns the fault with the opposite direction. ok is false if the fault acts in both directions.
+	Reversed() (reversed Fault, ok bool)
 }
 
-func (w Way) turn() (Way, bool) {
+func (w Way) reversed() (Way, bool) {
 	switch w.Dir {
 	case link.ToServer:
 		w.Dir = link.ToClient
@@ -33,8 +33,8 @@ func (w Way) turn() (Way, bool) {
 	return w, true
 }
 
-// from is the beginning of a sentence: `one-way traffic on 20% of connections from "payments" to "orders"`.
-func (w Way) from(what, from, to string) string {
+// subject returns the beginning of a sentence, such as `one-way traffic on 20% of connections from "payments" to "orders"`.
+func (w Way) subject(what, from, to string) string {
 	if w.Dir == link.ToClient {
 		from, to = to, from
 	}
@@ -42,12 +42,12 @@ func (w Way) from(what, from, to string) string {
 		what = "one-way " + what
 	}
 	if w.Conns != (Conns{}) {
-		what += " on " + w.some("connections")
+		what += " on " + w.Conns.noun("connections")
 	}
 	return between(what, from, to)
 }
 
-// Bandwidth limits each connection to Rate bytes per second, for each direction by itself.
+// Bandwidth limits each connection to Rate bytes per second in each direction.
 type Bandwidth struct {
 	Rate int64
 	Way
@@ -68,21 +68,21 @@ func (Bandwidth) Kind() Kind {
 
 // Inject implements Fault.
 func (f Bandwidth) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).Limit, link.Bandwidth{On: f.on(t), Dir: f.Dir, Rate: f.Rate})
+	return addToLink(t, (*link.Link).Limit, link.Bandwidth{On: f.on(t), Dir: f.Dir, Rate: f.Rate})
 }
 
 // Say implements Fault.
 func (f Bandwidth) Say(from, to string) string {
-	return f.from("traffic", from, to) + " is limited to " + Size(f.Rate) + " per second"
+	return f.subject("traffic", from, to) + " is limited to " + formatSize(f.Rate) + " per second"
 }
 
-// Turn implements OneWay.
-func (f Bandwidth) Turn() (turned Fault, ok bool) {
-	f.Way, ok = f.turn()
+// Reversed implements OneWay.
+func (f Bandwidth) Reversed() (reversed Fault, ok bool) {
+	f.Way, ok = f.reversed()
 	return f, ok
 }
 
-// SharedBandwidth limits all connections together to Rate bytes per second, for each direction by itself.
+// SharedBandwidth limits all connections together to Rate bytes per second in each direction.
 type SharedBandwidth struct {
 	Rate int64
 	Way
@@ -100,21 +100,21 @@ func (SharedBandwidth) Kind() Kind {
 
 // Inject implements Fault.
 func (f SharedBandwidth) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).Limit, link.Bandwidth{On: f.on(t), Dir: f.Dir, Rate: f.Rate, Shared: true})
+	return addToLink(t, (*link.Link).Limit, link.Bandwidth{On: f.on(t), Dir: f.Dir, Rate: f.Rate, Shared: true})
 }
 
 // Say implements Fault.
 func (f SharedBandwidth) Say(from, to string) string {
-	return "all " + f.from("traffic", from, to) + " together is limited to " + Size(f.Rate) + " per second"
+	return "all " + f.subject("traffic", from, to) + " together is limited to " + formatSize(f.Rate) + " per second"
 }
 
-// Turn implements OneWay.
-func (f SharedBandwidth) Turn() (turned Fault, ok bool) {
-	f.Way, ok = f.turn()
+// Reversed implements OneWay.
+func (f SharedBandwidth) Reversed() (reversed Fault, ok bool) {
+	f.Way, ok = f.reversed()
 	return f, ok
 }
 
-// Sliced cuts what travels into pieces of Size bytes, each sent Apart after the one before; Apart 0 sends them one behind the other.
+// Sliced cuts traffic into pieces of Size bytes, each sent Apart after the previous one.
 type Sliced struct {
 	Size  int
 	Apart time.Duration
@@ -136,20 +136,20 @@ func (Sliced) Kind() Kind {
 
 // Inject implements Fault.
 func (f Sliced) Inject(_ context.Context, t Target) (Heal, error) {
-	return put(t, (*link.Link).Slice, link.Slices{On: f.on(t), Dir: f.Dir, Size: f.Size, Apart: f.Apart})
+	return addToLink(t, (*link.Link).Slice, link.Slices{On: f.on(t), Dir: f.Dir, Size: f.Size, Apart: f.Apart})
 }
 
 // Say implements Fault.
 func (f Sliced) Say(from, to string) string {
-	s := f.from("traffic", from, to) + " is sliced into pieces of " + Size(int64(f.Size))
+	s := f.subject("traffic", from, to) + " is sliced into pieces of " + formatSize(int64(f.Size))
 	if f.Apart > 0 {
 		s += ", " + Duration(f.Apart) + " apart"
 	}
 	return s
 }
 
-// Turn implements OneWay.
-func (f Sliced) Turn() (turned Fault, ok bool) {
-	f.Way, ok = f.turn()
+// Reversed implements OneWay.
+func (f Sliced) Reversed() (reversed Fault, ok bool) {
+	f.Way, ok = f.reversed()
 	return f, ok
 }

@@ -61,8 +61,8 @@ func classifyDialError(err error) error {
 // checkLinkLimits makes the scenario inconclusive if a link reached a limit of this process or
 // machine. The errors that its callers saw were then not caused by the dependency.
 func (s *session) checkLinkLimits(name string, c link.Counters) {
-	if c.Own == 0 {
+	if c.LocalLimits == 0 {
 		return
 	}
-	s.fail(fmt.Errorf("link %q: accepting or dialling met a limit of this machine %d times: %s (this process may open %s: raise ulimit -n)", name, c.Own, c.OwnError, fileLimit()))
+	s.fail(fmt.Errorf("link %q: accepting or dialling met a limit of this machine %d times: %s (this process may open %s: raise ulimit -n)", name, c.LocalLimits, c.LocalLimitError, fileLimit()))
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
@@ -324,7 +326,7 @@ func (r *resolver) validateLoad(at source.Pos) {
 	if r.Load.Rate <= 0 {
 		r.addProblem(at, "the load's rate has to be above 0", "set Rate, in requests per second")
 	}
-	if r.Load.KeyHeader != "" && !source.IsHeaderName(r.Load.KeyHeader) {
+	if r.Load.KeyHeader != "" && !httpguts.ValidHeaderFieldName(r.Load.KeyHeader) {
 		r.addProblem(at, fmt.Sprintf("%q cannot be the name of a header", r.Load.KeyHeader), `write "Idempotency-Key"`)
 	}
 }

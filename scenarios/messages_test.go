@@ -199,7 +199,7 @@ func TestProtocolViolations(t *testing.T) {
 	es, err := parseSteps("    When " + twice + " for 5s, even though redis never does this\n    Then at least 1 messages from \"cache\" to \"orders\" were affected by the fault\n")
 	require.NoError(t, err)
 	p := es[0].Steps[2].Do.(Inject).Faults[0]
-	assert.Equal(t, injector.MessagesTwice{Messages: injector.Messages{Dir: message.ToClient, Even: "redis"}}, p.Fault)
+	assert.Equal(t, injector.MessagesTwice{Messages: injector.Messages{Dir: message.ToClient, Violates: "redis"}}, p.Fault)
 	assert.Equal(t, 5*time.Second, es[0].Steps[2].Do.(Inject).For)
 	assert.True(t, p.Fault.(injector.OnMessages).Rule().AllowViolation)
 	assert.Equal(t, twice+", even though redis never does this", p.Fault.Say(p.From, p.To), "reports say it")
@@ -220,7 +220,7 @@ func TestProtocolViolations(t *testing.T) {
 	}
 
 	b := New("b").ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(datagramFile)}}, "system.yaml").Load(Load{Rate: 1, Mix: []Route{{Method: "GET", Path: "/"}}})
-	e, err := b.Inject("cache", "orders", injector.ReorderMessages{Wait: time.Second, Messages: injector.Messages{Even: "redis"}}).For(5 * time.Second).Build()
+	e, err := b.Inject("cache", "orders", injector.ReorderMessages{Wait: time.Second, Messages: injector.Messages{Violates: "redis"}}).For(5 * time.Second).Build()
 	require.NoError(t, err)
 	assert.Equal(t, `messages from "cache" to "orders" arrive out of order, up to 1s late for 5s, even though redis never does this`, e.Steps[len(e.Steps)-1].Text)
 	all := standard().match(e.Steps[len(e.Steps)-1].Text)

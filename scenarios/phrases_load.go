@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -33,7 +35,7 @@ func loadPhrases() []Phrase {
 				r.describe(a.at)
 				r.setOnce(&r.keyAt, a.at, "the key's header")
 				r.rate.KeyHeader = a.Text(0)
-				if !source.IsHeaderName(r.rate.KeyHeader) {
+				if !httpguts.ValidHeaderFieldName(r.rate.KeyHeader) {
 					r.addProblem(a.pos(0), fmt.Sprintf("%s cannot be the name of a header", a.Value(0)), `write "Idempotency-Key"`)
 				}
 			}},

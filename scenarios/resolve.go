@@ -110,7 +110,7 @@ func (r *resolver) onService(at source.Pos, p *Placed) {
 func (r *resolver) onLink(at source.Pos, p *Placed, misread bool) {
 	l, ok := r.System.Link(p.From, p.To)
 	if one, can := p.Fault.(injector.OneWay); !ok && can {
-		if turned, isOneWay := one.Turn(); isOneWay {
+		if turned, isOneWay := one.Reversed(); isOneWay {
 			if l, ok = r.System.Link(p.To, p.From); ok {
 				p.From, p.To, p.Fault = p.To, p.From, turned
 			}
@@ -118,7 +118,7 @@ func (r *resolver) onLink(at source.Pos, p *Placed, misread bool) {
 	}
 	if on, isOn := p.Fault.(injector.OnMessages); !ok && isOn {
 		if l, ok = r.System.Link(p.To, p.From); ok { // messages from the dependency
-			p.From, p.To, p.Fault = p.To, p.From, on.Back()
+			p.From, p.To, p.Fault = p.To, p.From, on.FromServer()
 		}
 	}
 	if !ok {

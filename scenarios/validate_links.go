@@ -31,7 +31,7 @@ func mismatch(l system.Link, f injector.Fault) (what, hint string) {
 		return fmt.Sprintf("%s: of its own accord %q sends only what subscribers get, and these are no answers", speaks, l.To),
 			fmt.Sprintf("for its answers say: replies from %q to %q ...; for what subscribers get say: only %q messages from %q to %q ...", l.To, l.From, pushed[row.Name], l.To, l.From)
 	case onMessages:
-		return forbids(l, row, messages.Rule(), messages.Though())
+		return forbids(l, row, messages.Rule(), messages.Violation())
 	case onCalls && !known:
 		return speaks + ", which has no calls", "speak of traffic or connections, or declare its protocol: http"
 	case onCalls && !hasCalls(row, on.Rule().Action):
@@ -144,7 +144,7 @@ var pushed = map[string]string{"postgres": "NOTIFY", "redis": "MESSAGE"}
 // receive.
 func onlyPushed(row message.Protocol, f injector.OnMessages) bool {
 	r := f.Rule()
-	return pushed[row.Name] != "" && r.Dir == message.ToClient && r.Match == (message.Match{}) && f.Though() == "" && r.Action != message.Twice && r.Action != message.Reorder &&
+	return pushed[row.Name] != "" && r.Dir == message.ToClient && r.Match == (message.Match{}) && f.Violation() == "" && r.Action != message.Twice && r.Action != message.Reorder &&
 		r.Action != message.Answer
 }
 

@@ -124,6 +124,6 @@ func TestServiceWithTakenPortIsNotReady(t *testing.T) {
 	require.Equal(t, 3, p.code(t), p.output())
 	require.Less(t, time.Since(began), 9*time.Second)
 	if _, err := os.Stat("/proc/self/exe"); err == nil {
-		require.Contains(t, p.out.String(), fmt.Sprintf("(pid %d) listens on 127.0.0.1:%s and is no process of this service", os.Getpid(), port))
+		require.Contains(t, p.out.String(), fmt.Sprintf("(pid %d) listens on 127.0.0.1:%s and does not belong to this service", os.Getpid(), port))
 	}
 }

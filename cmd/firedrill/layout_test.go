@@ -35,7 +35,7 @@ var imports = map[string][]string{
 
 	"injector/internal/relaytest": {"injector/evidence", "injector/link", "injector/message", "injector/process"},
 
-	"injector/process":  {"injector/evidence"},
+	"injector/process":  {},
 	"injector":          {"injector/..."},
 	"injector/bench":    {"injector/..."},
 	"scenarios/journal": {},
@@ -63,6 +63,7 @@ var owners = map[string]struct {
 	"github.com/tsenart/vegeta/v12":       {[]string{"runner"}, 1},
 	"github.com/cucumber/godog":           {[]string{"runner/godogsteps"}, 0},
 	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, 0},
+	"github.com/pires/go-proxyproto":      {[]string{"injector/link"}, 1},
 	"github.com/goccy/go-yaml":            {[]string{"scenarios/system"}, 0},
 	"github.com/cucumber/gherkin/go":      {[]string{"scenarios/feature"}, 0},
 	"github.com/miekg/dns":                {[]string{"injector/datagram"}, 0},

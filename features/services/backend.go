@@ -9,12 +9,12 @@ import (
 	"sync"
 )
 
-// newBooks keeps what was done in memory, so that two backends can have one ledger.
-func newBooks(context.Context, config) (service, error) {
+// newLedger returns a service that keeps effects in memory, so that two backends can share a ledger.
+func newLedger(context.Context, config) (service, error) {
 	s := service{ServeMux: http.NewServeMux()}
 	var mu sync.Mutex
 	var all []effect
-	s.handle("POST /done", func(_ context.Context, key string) error {
+	s.handle("POST /effects", func(_ context.Context, key string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		all = append(all, effect{key, strconv.Itoa(len(all) + 1)})
@@ -28,16 +28,17 @@ func newBooks(context.Context, config) (service, error) {
 	return s, nil
 }
 
-// newBackend does what any request asks: it is written down before it is answered. Requests without a key are answered only.
+// newBackend returns a service that records an effect in the ledger for each request that has a key, and then answers
+// it.
 func newBackend(_ context.Context, c config) (service, error) {
 	s := service{ServeMux: http.NewServeMux()}
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-	s.end = client.CloseIdleConnections
+	s.close = client.CloseIdleConnections
 	s.handle("/", func(ctx context.Context, key string) error {
 		if key == "" {
 			return nil
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.direct+"/done", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.direct+"/effects", nil)
 		if err != nil {
 			return err
 		}
@@ -51,7 +52,7 @@ func newBackend(_ context.Context, c config) (service, error) {
 			return err
 		}
 		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("the books answered %s", resp.Status)
+			return fmt.Errorf("the ledger answered %s", resp.Status)
 		}
 		return nil
 	})

@@ -12,7 +12,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
-// The gateways' configurations; {words} stand for what a run decides.
+// The gateways' configurations, with placeholders in braces for values of the run.
 var (
 	//go:embed nginx.conf
 	nginxConf string
@@ -23,17 +23,17 @@ var (
 func runNginx(_ context.Context, c config) (service, error) {
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;" // else its workers become somebody who cannot write to its folder
+		user = "user root;" // otherwise its workers could not write to the directory
 	}
-	return c.become("nginx", nginxConf, user, "-p", c.dir, "-e", "stderr", "-c")
+	return c.exec("nginx", nginxConf, user, "-p", c.dir, "-e", "stderr", "-c")
 }
 
 func runHAProxy(_ context.Context, c config) (service, error) {
-	return c.become("haproxy", haproxyConf, "", "-db", "-f")
+	return c.exec("haproxy", haproxyConf, "", "-db", "-f")
 }
 
-// become writes a configuration and turns this process into the program, whose last argument is the file.
-func (c config) become(program, text, user string, args ...string) (service, error) {
+// exec writes a configuration file and replaces this process with the program, whose last argument is the file.
+func (c config) exec(program, text, user string, args ...string) (service, error) {
 	dir, err := filepath.Abs(c.dir)
 	if err != nil {
 		return service{}, err
@@ -47,6 +47,6 @@ func (c config) become(program, text, user string, args ...string) (service, err
 	if err != nil {
 		return service{}, err
 	}
-	err = syscall.Exec(path, append(append([]string{program}, args...), file), os.Environ()) //nolint:gosec // a program of the system's, with our configuration
-	return service{}, fmt.Errorf("become %s: %w", path, err)
+	err = syscall.Exec(path, append(append([]string{program}, args...), file), os.Environ()) //nolint:gosec // an installed program
+	return service{}, fmt.Errorf("exec %s: %w", path, err)
 }

@@ -20,10 +20,11 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
-// runPostgres makes a database that trusts everybody on this machine, and runs its server. PostgreSQL refuses to run as root, who becomes the user that
-// Debian's package makes; that user cannot reach our folder, so its data is in the system's temporary one until the end.
+// runPostgres creates a database cluster that needs no password, and runs its server. PostgreSQL does not run as root, so
+// root switches to the user postgres of Debian's package. That user cannot access c.dir, so its data is in a directory
+// below os.TempDir until the server ends.
 func runPostgres(ctx context.Context, c config) (service, error) {
-	var as []string
+	var asUser []string // command prefix
 	data, err := filepath.Abs(filepath.Join(c.dir, "data"))
 	if err != nil {
 		return service{}, err
@@ -36,12 +37,12 @@ func runPostgres(ctx context.Context, c config) (service, error) {
 		if err := os.Mkdir(home, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
 			return service{}, err
 		}
-		if err := os.Chmod(home, 0o777); err != nil { //nolint:gosec // that user's files are its own
+		if err := os.Chmod(home, 0o777); err != nil { //nolint:gosec // its files are protected by their own modes
 			return service{}, err
 		}
 		defer func() { _ = os.RemoveAll(home); forget() }()
 		data = filepath.Join(home, "data")
-		as = []string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}
+		asUser = []string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}
 	}
 	_, port, err := net.SplitHostPort(c.listen)
 	if err != nil {
@@ -52,14 +53,14 @@ func runPostgres(ctx context.Context, c config) (service, error) {
 		return service{}, err
 	}
 	command := func(args ...string) *exec.Cmd {
-		args = append(as[:len(as):len(as)], args...)
-		cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // programs of the system's
+		args = append(asUser[:len(asUser):len(asUser)], args...)
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // installed programs
 		cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.Dir(data), os.Stdout, os.Stderr
-		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // its fast shutdown
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // fast shutdown
 		return cmd
 	}
 	if err := command(initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8").Run(); err != nil {
-		return service{}, fmt.Errorf("make a database: %w", err)
+		return service{}, fmt.Errorf("create a database: %w", err)
 	}
 	postgres := filepath.Join(filepath.Dir(initdb), "postgres")
 	err = command(postgres, "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off").Run()
@@ -68,8 +69,9 @@ func runPostgres(ctx context.Context, c config) (service, error) {
 
 const schema = `CREATE TABLE orders (id bigserial PRIMARY KEY, key text NOT NULL); CREATE TABLE known (id bigserial PRIMARY KEY, key text NOT NULL UNIQUE)`
 
-// newOrders keeps each order in a transaction of its own. A COMMIT that is not answered may have happened: whoever takes that for a failure tells the client
-// a lie, or places the order again.
+// newOrders returns a service that stores each order in a transaction of its own. An unanswered COMMIT may have succeeded.
+// The paths differ in what they conclude from it: that the outcome is unknown, that the order was not placed, or that it
+// must be placed again.
 func newOrders(ctx context.Context, c config) (service, error) {
 	s := service{ServeMux: http.NewServeMux()}
 	direct, err := pgxpool.New(ctx, "postgres://postgres@"+c.direct+"/postgres?sslmode=disable")
@@ -85,7 +87,7 @@ func newOrders(ctx context.Context, c config) (service, error) {
 		direct.Close()
 		return s, err
 	}
-	s.end = func() { pool.Close(); direct.Close() }
+	s.close = func() { pool.Close(); direct.Close() }
 	s.handle("POST /orders", func(ctx context.Context, key string) error { return place(ctx, pool, "orders", key) })
 	s.handle("POST /hasty", func(ctx context.Context, key string) error {
 		if err := place(ctx, pool, "orders", key); err != nil {
@@ -97,9 +99,9 @@ func newOrders(ctx context.Context, c config) (service, error) {
 		s.handle("POST "+path, func(ctx context.Context, key string) error {
 			for {
 				err := place(ctx, pool, table, key)
-				var told *pgconn.PgError
+				var pgErr *pgconn.PgError
 				switch {
-				case errors.As(err, &told) && told.Code == "23505": // unique_violation: it is there
+				case errors.As(err, &pgErr) && pgErr.Code == "23505": // unique_violation: an earlier attempt succeeded
 					return nil
 				case err == nil, ctx.Err() != nil:
 					return err

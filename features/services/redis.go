@@ -10,13 +10,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// operations on Redis, by path: how go-redis is set up, and what it is asked.
+// operations are the counter's paths: the options of go-redis, and what it does.
 var operations = []struct {
 	path    string
 	options redis.Options
 	do      func(ctx context.Context, c *redis.Client, key string) error
 }{
-	{"/incr", redis.Options{}, increment}, // go-redis repeats a command up to three times, INCR as well as any
+	{"/incr", redis.Options{}, increment}, // by default, go-redis retries any command up to three times, even INCR
 	{"/incr/impatient", redis.Options{ReadTimeout: 400 * time.Millisecond}, increment},
 	{"/incr/once", redis.Options{MaxRetries: -1}, increment},
 	{"/multi", redis.Options{}, func(ctx context.Context, c *redis.Client, key string) error {
@@ -33,17 +33,17 @@ var operations = []struct {
 	}},
 }
 
-// members is a set.
+// members is the key of a set.
 const members = "members"
 
 func increment(ctx context.Context, c *redis.Client, key string) error { return c.Incr(ctx, key).Err() }
 
-// newCounter counts each request's key, and so can be asked how often each was.
+// newCounter returns a service that counts in Redis how often each key was requested.
 func newCounter(_ context.Context, c config) (service, error) {
 	s := service{ServeMux: http.NewServeMux()}
 	direct := redis.NewClient(&redis.Options{Addr: c.direct})
 	clients := []*redis.Client{direct}
-	s.end = func() {
+	s.close = func() {
 		for _, client := range clients {
 			_ = client.Close()
 		}
@@ -54,11 +54,12 @@ func newCounter(_ context.Context, c config) (service, error) {
 		clients = append(clients, client)
 		s.handle("POST "+op.path, func(ctx context.Context, key string) error { return op.do(ctx, client, key) })
 	}
-	s.effects("GET /ledger", func(ctx context.Context) ([]effect, error) { return counted(ctx, direct) })
+	s.effects("GET /ledger", func(ctx context.Context) ([]effect, error) { return countedEffects(ctx, direct) })
 	return s, nil
 }
 
-func counted(ctx context.Context, c *redis.Client) ([]effect, error) {
+// countedEffects returns the counters and the members of the set as effects.
+func countedEffects(ctx context.Context, c *redis.Client) ([]effect, error) {
 	keys, err := c.Keys(ctx, "*").Result()
 	if err != nil {
 		return nil, err

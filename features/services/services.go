@@ -1,18 +1,20 @@
-// Package services holds what the features in real/ run against: small services on the client libraries and gateways in question, driven over HTTP, and the
-// start of servers that need a configuration first. Main runs one:
+// Package services provides the services of the features in real/: small HTTP services that use well-known client
+// libraries, and launchers for servers and gateways that need a configuration file. Main runs one of them:
 //
+//	backend   records an effect in the ledger for each request
 //	counter   counts in Redis, with go-redis
-//	books     keeps what backends have done
-//	backend   does a request's work: it has the books write it down
-//	nginx     nginx as a gateway before two backends; haproxy is HAProxy as one
+//	front     looks up a name for each request, with Go's resolver
+//	haproxy   HAProxy as a gateway in front of two backends
+//	ledger    keeps the effects of backends
+//	nginx     nginx as a gateway in front of two backends
+//	orders    stores orders in PostgreSQL, with pgx
+//	postgres  a PostgreSQL server
 //	publisher publishes to NATS, with nats.go
-//	worker    is subscribed to NATS, and a consumer of JetStream
-//	postgres  a PostgreSQL server of its own
-//	orders    keeps orders in PostgreSQL, with pgx
-//	front     looks a name up for each request, with Go's resolver
+//	worker    subscribes to NATS and consumes from JetStream
 //
-// A request's path says which way the service goes about it: with the library's defaults, without retries, with an id that the server knows again. A
-// service asks its server through a link, where faults act, and is asked for its effects past it.
+// The path of a request selects how the service works: with the library's defaults, without retries, or with an ID by
+// which the server recognizes duplicates. A service uses its server through a link, in which faults are injected. Its
+// effects are read directly.
 package services
 
 import (
@@ -32,26 +34,26 @@ import (
 	"time"
 )
 
-// config is what a service is started with.
+// config holds the flags of a service.
 type config struct {
 	listen, dir  string
-	link, second string // host:port, through links
-	direct       string // host:port, past the link
+	link, second string // host:port of dependencies through links
+	direct       string // host:port of the dependency without the link
 }
 
-// service answers HTTP until it is ended.
+// service is an HTTP service.
 type service struct {
 	*http.ServeMux
-	end func() // may be nil
+	close func() // releases resources; may be nil
 }
 
-// table says how each is started; one that becomes another program, or waits for it, returns with an error.
-var table = map[string]func(context.Context, config) (service, error){
-	"backend": newBackend, "books": newBooks, "counter": newCounter, "front": newFront, "haproxy": runHAProxy, "nginx": runNginx,
+// starters start the services by name. Those that run another program return only when it ends, with an error.
+var starters = map[string]func(context.Context, config) (service, error){
+	"backend": newBackend, "counter": newCounter, "front": newFront, "haproxy": runHAProxy, "ledger": newLedger, "nginx": runNginx,
 	"orders": newOrders, "postgres": runPostgres, "publisher": newPublisher, "worker": newWorker,
 }
 
-// Main runs one service until SIGTERM and returns the exit code: args are its name and its flags.
+// Main runs a service until SIGTERM or SIGINT and returns the exit code. args are its name and flags.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -63,22 +65,22 @@ func Main(args []string) int {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) == 0 || table[args[0]] == nil {
-		return fmt.Errorf("name a service: %s", strings.Join(slices.Sorted(maps.Keys(table)), ", "))
+	if len(args) == 0 || starters[args[0]] == nil {
+		return fmt.Errorf("name a service: %s", strings.Join(slices.Sorted(maps.Keys(starters)), ", "))
 	}
 	var c config
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.StringVar(&c.listen, "listen", "127.0.0.1:0", "address to listen on")
-	flags.StringVar(&c.dir, "dir", ".", "folder for data")
-	flags.StringVar(&c.link, "link", "", "address of what it depends on, through a link")
-	flags.StringVar(&c.second, "second", "", "address of another of these")
-	flags.StringVar(&c.direct, "direct", "", "address of what it depends on, past the link")
+	flags.StringVar(&c.dir, "dir", ".", "directory for data")
+	flags.StringVar(&c.link, "link", "", "address of the dependency, through a link")
+	flags.StringVar(&c.second, "second", "", "address of a second dependency, through a link")
+	flags.StringVar(&c.direct, "direct", "", "address of the dependency, without a link")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	s, err := table[args[0]](ctx, c)
+	s, err := starters[args[0]](ctx, c)
 	switch {
-	case ctx.Err() != nil: // it was ended meanwhile
+	case ctx.Err() != nil: // stopped while starting
 		return nil
 	case err != nil:
 		return fmt.Errorf("start %s: %w", args[0], err)
@@ -88,8 +90,8 @@ func run(ctx context.Context, args []string) error {
 }
 
 func serve(ctx context.Context, listen string, s service) error {
-	if s.end != nil {
-		defer s.end()
+	if s.close != nil {
+		defer s.close()
 	}
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -111,20 +113,20 @@ func serve(ctx context.Context, listen string, s service) error {
 	}
 }
 
-// patience is how long a request is worked on; its client may have gone meanwhile, and the work is done all the same.
+// patience limits the work on a request. It continues if the client disconnects.
 const patience = 3 * time.Second
 
-// handle serves a request that carries a key. Without an error it is acknowledged.
+// handle serves a route with do, which gets the request's key. If do returns no error, the request is acknowledged.
 func (s service) handle(route string, do func(ctx context.Context, key string) error) {
 	s.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
 		defer cancel()
 		err := do(ctx, r.Header.Get("Idempotency-Key"))
-		var no refusal
+		var refused refusal
 		switch {
-		case errors.As(err, &no):
+		case errors.As(err, &refused):
 			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
-		case err != nil: // it may have happened
+		case err != nil: // the effect may have happened
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 		default:
 			fmt.Fprintln(w, "done")
@@ -132,18 +134,18 @@ func (s service) handle(route string, do func(ctx context.Context, key string) e
 	})
 }
 
-// refusal is an error that tells the client that nothing was done.
+// refusal is an error that means that the effect did not happen.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
-// effect is one thing done.
+// effect is one effect of a request.
 type effect struct {
 	Key string `json:"key"`
 	ID  string `json:"id"`
 }
 
-// effects serves what was done.
+// effects serves a route with the list of effects.
 func (s service) effects(route string, read func(context.Context) ([]effect, error)) {
 	s.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
 		all, err := read(r.Context())

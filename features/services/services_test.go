@@ -16,20 +16,20 @@ import (
 
 func TestRunNeedsAName(t *testing.T) {
 	for _, args := range [][]string{nil, {"shop"}} {
-		require.EqualError(t, run(t.Context(), args), "name a service: backend, books, counter, front, haproxy, nginx, orders, postgres, publisher, worker")
+		require.EqualError(t, run(t.Context(), args), "name a service: backend, counter, front, haproxy, ledger, nginx, orders, postgres, publisher, worker")
 	}
-	require.Error(t, run(t.Context(), []string{"books", "--nothing"}))
+	require.Error(t, run(t.Context(), []string{"ledger", "--nothing"}))
 }
 
-// A service is served until it is asked to end, and then ends.
-func TestAServiceIsServed(t *testing.T) {
+// TestRunServesUntilCancelled also checks that the service is healthy meanwhile.
+func TestRunServesUntilCancelled(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := ln.Addr().String()
 	require.NoError(t, ln.Close())
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"books", "--listen", addr}) }()
+	go func() { ended <- run(ctx, []string{"ledger", "--listen", addr}) }()
 	require.Eventually(t, func() bool {
 		resp, err := http.Get("http://" + addr + "/livez")
 		if err == nil {
@@ -42,15 +42,15 @@ func TestAServiceIsServed(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// What a backend has done stands in the books, as often as it was done; a request without a key is answered only.
-func TestBackendsWriteDownWhatTheyHaveDone(t *testing.T) {
-	books, err := newBooks(t.Context(), config{})
+// TestBackendRecordsEffects checks that every request with a key is recorded, duplicates included.
+func TestBackendRecordsEffects(t *testing.T) {
+	ledger, err := newLedger(t.Context(), config{})
 	require.NoError(t, err)
-	kept := httptest.NewServer(books)
-	defer kept.Close()
-	backend, err := newBackend(t.Context(), config{direct: kept.Listener.Addr().String()})
+	server := httptest.NewServer(ledger)
+	defer server.Close()
+	backend, err := newBackend(t.Context(), config{direct: server.Listener.Addr().String()})
 	require.NoError(t, err)
-	defer backend.end()
+	defer backend.close()
 	for _, key := range []string{"a", "a", "", "b"} {
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/any", nil)
 		req.Header.Set("Idempotency-Key", key)
@@ -59,14 +59,14 @@ func TestBackendsWriteDownWhatTheyHaveDone(t *testing.T) {
 		require.Equal(t, http.StatusOK, w.Code, w.Body)
 	}
 	w := httptest.NewRecorder()
-	books.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ledger", nil))
+	ledger.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ledger", nil))
 	var all []effect
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &all))
 	require.Equal(t, []effect{{"a", "1"}, {"a", "2"}, {"b", "3"}}, all)
 }
 
-// Whoever says that nothing was done says so; any other error may mean anything.
-func TestErrorsAreToldAsWhatTheyAre(t *testing.T) {
+// TestErrorStatus checks that only a refusal is answered with a status that means that nothing was done.
+func TestErrorStatus(t *testing.T) {
 	s := service{ServeMux: http.NewServeMux()}
 	s.handle("/refused", func(context.Context, string) error { return refusal("denied") })
 	s.handle("/unknown", func(context.Context, string) error { return context.DeadlineExceeded })
@@ -77,10 +77,10 @@ func TestErrorsAreToldAsWhatTheyAre(t *testing.T) {
 	}
 }
 
-// The configuration holds what the run decided, and a missing program is told.
-func TestAGatewayThatIsNotInstalled(t *testing.T) {
+// TestMissingGateway checks the error for a program that is not installed, and the configuration file.
+func TestMissingGateway(t *testing.T) {
 	c := config{listen: "127.0.0.1:1", link: "127.0.0.1:2", second: "127.0.0.1:3", dir: t.TempDir()}
-	_, err := c.become("no-such-gateway", "{user} {listen} {a} {b} {dir}", "user x;", "-f")
+	_, err := c.exec("no-such-gateway", "{user} {listen} {a} {b} {dir}", "user x;", "-f")
 	require.ErrorContains(t, err, "no-such-gateway")
 	raw, err := os.ReadFile(filepath.Join(c.dir, "no-such-gateway.conf"))
 	require.NoError(t, err)

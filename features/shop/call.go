@@ -9,39 +9,40 @@ import (
 	"time"
 )
 
-// dependency is a service that another calls, with what protects the caller from it. Each call is made once; see resender.
+// dependency is a service that a part calls, with the protections for these calls. Calls are not retried; see retrier.
 type dependency struct {
 	name   string
 	base   string
 	client *http.Client
 	pool   pool
-	limit  time.Duration // of a call, the wait for a place in the pool included
+	limit  time.Duration // for a call, including the wait for a slot in the pool
 }
 
-// pool bounds calls under way. A bulkhead is a dependency's own.
+// pool limits concurrent calls. A bulkhead is a pool that a dependency does not share with others.
 type pool chan struct{}
 
-// without the time-outs, a call takes as long as it takes.
+// unlimited is the limit of calls if the protection "timeouts" is off.
 const unlimited = time.Hour
 
-// depend adds a way to another service.
-func (p *part) depend(name, addr string, places pool, limit time.Duration, by protected) *dependency {
+// addDependency adds a dependency.
+func (p *part) addDependency(name, addr string, slots pool, limit time.Duration, by protected) *dependency {
 	if !by[timeouts] {
 		limit = unlimited
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 30 * time.Second, DisableCompression: true}
-	d := &dependency{name: name, base: "http://" + addr, client: &http.Client{Transport: transport}, pool: places, limit: limit}
-	p.calls = append(p.calls, d)
+	d := &dependency{name: name, base: "http://" + addr, client: &http.Client{Transport: transport}, pool: slots, limit: limit}
+	p.all = append(p.all, d)
 	return d
 }
 
-// reply is an answer, read whole.
+// reply is a complete answer.
 type reply struct {
 	status int
 	body   string
 }
 
-// call makes one call. net/http does not repeat it either, be it with a key: its body can be read only once.
+// call makes one call. net/http does not retry it, even if it has an idempotency key, because the body can be read only
+// once.
 func (d *dependency) call(ctx context.Context, method, path string, header http.Header, body string) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.limit)
 	defer cancel()
@@ -49,7 +50,7 @@ func (d *dependency) call(ctx context.Context, method, path string, header http.
 	case d.pool <- struct{}{}:
 		defer func() { <-d.pool }()
 	case <-ctx.Done():
-		return reply{}, fmt.Errorf("call %s: wait for a place in the pool: %w", d.name, ctx.Err())
+		return reply{}, fmt.Errorf("call %s: wait for a slot in the pool: %w", d.name, ctx.Err())
 	}
 	req, err := http.NewRequestWithContext(ctx, method, d.base+path, nil)
 	if err != nil {

@@ -2,6 +2,7 @@ package shop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,20 +18,20 @@ type front struct {
 	*part
 	protected protected
 	deps      map[string]*dependency
-	cache     *cache // nil: none
+	cache     *cache // nil if there is no cache
 	pages     prometheus.Counter
 	degraded  prometheus.Counter
 	missing   *prometheus.CounterVec
 }
 
-// bulkhead is how many calls to a dependency may be under way; without isolation, to all of them together.
 const (
+	// bulkhead is the number of concurrent calls to a dependency, or without isolation to all dependencies together.
 	bulkhead      = 6
 	contentLimit  = time.Second
 	optionalLimit = 300 * time.Millisecond
 )
 
-// optional are the parts that a page can do without.
+// optional are the parts that a page does not need.
 var optional = []string{"comments", "ads", "stats"}
 
 func newFront(c config) (*part, error) {
@@ -48,19 +49,19 @@ func newFront(c config) (*part, error) {
 		if c.protected[isolation] {
 			p = make(pool, bulkhead)
 		}
-		f.deps[name] = f.depend(name, addr, p, limit, c.protected)
+		f.deps[name] = f.addDependency(name, addr, p, limit, c.protected)
 	}
 	if f.deps["content"] == nil {
-		return nil, fmt.Errorf("--content is missing: a page is nothing without it")
+		return nil, fmt.Errorf("--content is missing: pages need it")
 	}
-	f.needs = []*dependency{f.deps["content"]}
+	f.required = []*dependency{f.deps["content"]}
 	if addr := c.links["cache"]; addr != "" {
 		f.cache = newCache(addr, c.protected)
-		f.end = f.cache.client.Close
+		f.closeStore = f.cache.client.Close
 	}
-	f.pages = f.counter("pages_served_total", "pages served, degraded ones included")
+	f.pages = f.counter("pages_served_total", "pages served, including degraded ones")
 	f.degraded = f.counter("pages_degraded_total", "pages served without a part")
-	f.missing = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "part_failures_total", Help: "calls for parts that failed"}, []string{"part"})
+	f.missing = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "part_failures_total", Help: "failed calls for parts"}, []string{"part"})
 	f.metrics.MustRegister(f.missing)
 	f.routes.HandleFunc("GET /{$}", f.page("comments", "ads", "stats"))
 	f.routes.HandleFunc("GET /article/{id}", f.page("ads", "stats"))
@@ -68,7 +69,7 @@ func newFront(c config) (*part, error) {
 	return f.part, nil
 }
 
-// page composes a page of content and the named parts, which are fetched side by side.
+// page composes a page of content and the named parts, which are fetched concurrently.
 func (f *front) page(names ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		texts := make([]string, len(names))
@@ -84,27 +85,27 @@ func (f *front) page(names ...string) http.HandlerFunc {
 			http.Error(w, "no content", http.StatusBadGateway)
 			return
 		}
-		var lacking []string
+		var missing []string
 		for i, name := range names {
 			if f.deps[name] != nil && texts[i] == "" {
-				lacking = append(lacking, name)
+				missing = append(missing, name)
 			}
 		}
-		if len(lacking) > 0 {
+		if len(missing) > 0 {
 			if !f.protected[fallbacks] {
-				http.Error(w, "no "+strings.Join(lacking, ", "), http.StatusBadGateway)
+				http.Error(w, "no "+strings.Join(missing, ", "), http.StatusBadGateway)
 				return
 			}
 			f.degraded.Inc()
 			w.Header().Set("X-Degraded", "true")
-			w.Header().Set("X-Degraded-Parts", strings.Join(lacking, ", "))
+			w.Header().Set("X-Degraded-Parts", strings.Join(missing, ", "))
 		}
 		f.pages.Inc()
 		fmt.Fprint(w, content, strings.Join(texts, ""))
 	}
 }
 
-// fetch gets a part; "" when it is not to be had.
+// fetch returns a part, or "" if it is not available.
 func (f *front) fetch(ctx context.Context, name, path string) string {
 	got, err := f.deps[name].call(ctx, http.MethodGet, path, nil, "")
 	if err != nil || got.status != http.StatusOK {
@@ -114,14 +115,14 @@ func (f *front) fetch(ctx context.Context, name, path string) string {
 	return got.body
 }
 
-// content gets a page's text, from the cache when there is one and it has it.
+// content returns the content of a page, from the cache if possible.
 func (f *front) content(ctx context.Context, path string) (string, error) {
 	if f.cache != nil {
 		text, err := f.cache.get(ctx, path)
 		if err == nil {
 			return text, nil
 		}
-		if !f.protected[cacheBypass] && err != redis.Nil { //nolint:errorlint // the library's own way
+		if !f.protected[cacheBypass] && err != redis.Nil { //nolint:errorlint // as documented by the library
 			return "", err
 		}
 	}
@@ -138,7 +139,8 @@ func (f *front) content(ctx context.Context, path string) (string, error) {
 	return got.body, nil
 }
 
-// cache keeps pages in a Redis for a second. After an error it is left alone for a while, so that not every page waits for it.
+// cache caches pages in Redis for a second. With bypass, it is not used for a while after an error, so that not every page
+// waits for it.
 type cache struct {
 	client *redis.Client
 	bypass bool
@@ -146,6 +148,8 @@ type cache struct {
 	mu    sync.Mutex
 	until time.Time
 }
+
+var errCacheBypassed = errors.New("the cache is bypassed")
 
 func newCache(addr string, p protected) *cache {
 	o := &redis.Options{Addr: addr, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true}
@@ -158,28 +162,30 @@ func newCache(addr string, p protected) *cache {
 }
 
 func (c *cache) get(ctx context.Context, path string) (string, error) {
-	if c.resting() {
-		return "", fmt.Errorf("the cache rests")
+	if c.bypassed() {
+		return "", errCacheBypassed
 	}
 	text, err := c.client.Get(ctx, "page:"+path).Result()
-	c.saw(err)
+	c.noteResult(err)
 	return text, err
 }
 
 func (c *cache) put(ctx context.Context, path, text string) {
-	if !c.resting() {
-		c.saw(c.client.Set(ctx, "page:"+path, text, time.Second).Err())
+	if !c.bypassed() {
+		c.noteResult(c.client.Set(ctx, "page:"+path, text, time.Second).Err())
 	}
 }
 
-func (c *cache) resting() bool {
+// bypassed reports whether the cache must not be used now.
+func (c *cache) bypassed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.bypass && time.Now().Before(c.until)
 }
 
-func (c *cache) saw(err error) {
-	if err == nil || err == redis.Nil { //nolint:errorlint // the library's own way
+// noteResult starts a bypass after an error.
+func (c *cache) noteResult(err error) {
+	if err == nil || err == redis.Nil { //nolint:errorlint // as documented by the library
 		return
 	}
 	c.mu.Lock()

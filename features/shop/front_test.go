@@ -11,13 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// around are the parts of a page, all well but those named.
-func around(t *testing.T, other map[string]string) map[string]string {
+// pageParts serves the parts of a page and returns their addresses. Those in other are used instead.
+func pageParts(t *testing.T, other map[string]string) map[string]string {
 	t.Helper()
 	links := map[string]string{}
 	for _, name := range []string{"content", "comments", "ads", "stats"} {
 		if links[name] = other[name]; links[name] == "" {
-			links[name] = fake(t, says(name+"; "))
+			links[name] = serveFake(t, text(name+"; "))
 		}
 	}
 	if other["cache"] != "" {
@@ -26,11 +26,11 @@ func around(t *testing.T, other map[string]string) map[string]string {
 	return links
 }
 
-// hanging is a dependency that answers nobody until the test ends; entered gets one word for each who asks.
-func hanging(t *testing.T) (address string, entered chan bool) {
+// serveHanging serves a dependency that does not answer before the test ends. entered receives a value for each request.
+func serveHanging(t *testing.T) (address string, entered chan bool) {
 	t.Helper()
 	entered, release := make(chan bool, 100), make(chan bool)
-	address = fake(t, func(_ http.ResponseWriter, r *http.Request) {
+	address = serveFake(t, func(_ http.ResponseWriter, r *http.Request) {
 		entered <- true
 		select {
 		case <-release:
@@ -41,8 +41,8 @@ func hanging(t *testing.T) (address string, entered chan bool) {
 	return address, entered
 }
 
-func TestPagesHoldTheirParts(t *testing.T) {
-	c, front := client(t), start(t, "front", "", around(t, nil))
+func TestPagesContainTheirParts(t *testing.T) {
+	c, front := client(t), start(t, "front", "", pageParts(t, nil))
 	for path, parts := range map[string][]string{
 		"/": {"content", "comments", "ads", "stats"}, "/article/1": {"content", "ads", "stats"}, "/article/1/comments": {"content", "comments"},
 	} {
@@ -60,30 +60,31 @@ func TestPagesHoldTheirParts(t *testing.T) {
 func TestFallbacks(t *testing.T) {
 	c := client(t)
 	for _, part := range optional {
-		links := around(t, map[string]string{part: gone(t)})
+		links := pageParts(t, map[string]string{part: closedAddr(t)})
 		got := ask(t, c, http.MethodGet, start(t, "front", "", links)+"/", "", "")
 		assert.Equal(t, http.StatusOK, got.status, got.body)
 		assert.Equal(t, "true", got.header.Get("X-Degraded"))
 		assert.Equal(t, part, got.header.Get("X-Degraded-Parts"))
 		assert.Equal(t, http.StatusBadGateway, ask(t, c, http.MethodGet, start(t, "front", fallbacks, links)+"/", "", "").status, "without %s", part)
 	}
-	links := around(t, map[string]string{"content": gone(t)})
-	assert.Equal(t, http.StatusBadGateway, ask(t, c, http.MethodGet, start(t, "front", "", links)+"/", "", "").status, "a page is nothing without its content")
+	links := pageParts(t, map[string]string{"content": closedAddr(t)})
+	assert.Equal(t, http.StatusBadGateway, ask(t, c, http.MethodGet, start(t, "front", "", links)+"/", "", "").status, "a page needs its content")
 }
 
 func TestTimeouts(t *testing.T) {
-	comments, _ := hanging(t)
-	links := around(t, map[string]string{"comments": comments})
+	comments, _ := serveHanging(t)
+	links := pageParts(t, map[string]string{"comments": comments})
 	got := ask(t, client(t), http.MethodGet, start(t, "front", "", links)+"/", "", "")
 	assert.Contains(t, got.header.Get("X-Degraded-Parts"), "comments")
 
 	ctx, cancel := context.WithTimeout(t.Context(), 4*optionalLimit)
 	defer cancel()
 	_, err := try(ctx, client(t), http.MethodGet, start(t, "front", timeouts, links)+"/", "", "")
-	assert.ErrorIs(t, err, context.DeadlineExceeded, "without time-outs the page waits for what never comes")
+	assert.ErrorIs(t, err, context.DeadlineExceeded, "without time-outs the page waits forever")
 }
 
-// TestIsolation hangs comments, with time-outs off so that nothing frees the workers, and asks for a page that needs none.
+// TestIsolation requests a page without comments while calls to comments hang. Time-outs are off, so that the calls keep
+// their slots.
 func TestIsolation(t *testing.T) {
 	for name, c := range map[string]struct {
 		without string
@@ -93,8 +94,8 @@ func TestIsolation(t *testing.T) {
 		"off": {timeouts + "," + isolation, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			comments, entered := hanging(t)
-			front := start(t, "front", c.without, around(t, map[string]string{"comments": comments}))
+			comments, entered := serveHanging(t)
+			front := start(t, "front", c.without, pageParts(t, map[string]string{"comments": comments}))
 			readers, stop := context.WithCancel(t.Context())
 			ended := make(chan bool)
 			for range 4 * bulkhead {
@@ -129,11 +130,11 @@ func TestIsolation(t *testing.T) {
 
 func TestCacheBypass(t *testing.T) {
 	c := client(t)
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // connections are accepted by the system, and nobody reads them
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, but nothing answers
 	require.NoError(t, err)
 	defer silent.Close()
-	for name, address := range map[string]string{"gone": gone(t), "silent": silent.Addr().String()} {
-		links := around(t, map[string]string{"cache": address})
+	for name, address := range map[string]string{"closed": closedAddr(t), "silent": silent.Addr().String()} {
+		links := pageParts(t, map[string]string{"cache": address})
 		with := start(t, "front", "", links)
 		for range 3 {
 			got := ask(t, c, http.MethodGet, with+"/article/1", "", "")

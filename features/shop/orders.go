@@ -17,28 +17,28 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// orders takes orders: it charges payments, then keeps the order; an order that is kept is an effect.
+// orders accepts orders. It has payments charge an order and then stores it. A stored order is an effect.
 type orders struct {
 	*part
 	db        *bolt.DB
 	payments  *dependency
-	resender  *resender
+	retrier   *retrier
 	protected protected
 	placed    prometheus.Counter
-	refused   prometheus.Counter
+	failed    prometheus.Counter
 
 	mu       sync.Mutex
-	underWay map[string]bool // keys whose first request has not been answered yet
+	inFlight map[string]bool // keys whose first request has not been answered yet
 }
 
-// order is what is kept, under its id; keys hold the id of the first order with that key.
+// order is a stored order, by ID. keysBucket maps keys to the IDs of their orders.
 type order struct {
 	ID     string `json:"id"`
 	Key    string `json:"key"`
 	Digest string `json:"digest"` // of the request's body
 }
 
-// chargeLimit is how long an order waits for its charge, all sends included.
+// chargeLimit limits a charge, including retries.
 const chargeLimit = 3 * time.Second
 
 var ordersBucket, keysBucket = []byte("orders"), []byte("keys")
@@ -51,25 +51,25 @@ func newOrders(c config) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &orders{part: newPart(), db: db, protected: c.protected, underWay: map[string]bool{}}
-	o.end = db.Close
-	o.payments = o.depend("payments", c.links["payments"], make(pool, 256), chargeLimit, c.protected)
-	o.resender = &resender{most: 3, timer: &adaptive{}, budget: &budget{}, resent: o.counter("charges_resent_total", "charges asked for again")}
+	o := &orders{part: newPart(), db: db, protected: c.protected, inFlight: map[string]bool{}}
+	o.closeStore = db.Close
+	o.payments = o.addDependency("payments", c.links["payments"], make(pool, 256), chargeLimit, c.protected)
+	o.retrier = &retrier{maxAttempts: 3, timer: &adaptive{}, budget: &budget{}, retries: o.counter("charge_retries_total", "retries of charge requests")}
 	if !c.protected[adaptiveTimeout] {
-		o.resender.timer = fixed(250 * time.Millisecond)
+		o.retrier.timer = fixed(250 * time.Millisecond)
 	}
 	if !c.protected[retryBudget] {
-		o.resender.budget = nil
+		o.retrier.budget = nil
 	}
-	o.needs = []*dependency{o.payments}
-	o.placed = o.counter("orders_placed_total", "orders kept")
-	o.refused = o.counter("orders_unplaced_total", "orders that were not kept")
+	o.required = []*dependency{o.payments}
+	o.placed = o.counter("orders_placed_total", "orders stored")
+	o.failed = o.counter("orders_failed_total", "orders that could not be charged or stored")
 	o.routes.HandleFunc("POST /orders", o.post)
 	o.routes.HandleFunc("GET /ledger", o.ledger)
 	return o.part, nil
 }
 
-// openStore opens an embedded database. What a write returned for survives SIGKILL; with fsync, also a power cut.
+// openStore opens an embedded database. A completed write survives SIGKILL and, with fsync, a power failure.
 func openStore(c config, name string, buckets ...[]byte) (*bolt.DB, error) {
 	path := filepath.Join(c.dir, name)
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 5 * time.Second, InitialMmapSize: 16 << 20, NoSync: !c.fsync, NoGrowSync: !c.fsync})
@@ -90,77 +90,78 @@ func openStore(c config, name string, buckets ...[]byte) (*bolt.DB, error) {
 func (o *orders) post(w http.ResponseWriter, r *http.Request) {
 	key := r.Header.Get("Idempotency-Key")
 	if key == "" {
-		http.Error(w, "send an Idempotency-Key", http.StatusBadRequest)
+		http.Error(w, "Idempotency-Key is missing", http.StatusBadRequest)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
-		http.Error(w, "the body did not arrive", http.StatusBadRequest)
+		http.Error(w, "the body is incomplete or too long", http.StatusBadRequest)
 		return
 	}
 	digest := sha256.Sum256(body)
 	mine := order{Key: key, Digest: hex.EncodeToString(digest[:8])}
 	if o.protected[idempotencyKeys] {
-		if !o.first(w, mine) {
+		if !o.begin(w, mine) {
 			return
 		}
-		defer o.leave(key)
+		defer o.finish(key)
 	}
-	// The client may have gone; the order is placed all the same, for the client will ask again.
+	// Continue if the client disconnects, because it will retry.
 	ctx := context.WithoutCancel(r.Context())
 	if err := o.charge(ctx, key); err != nil {
-		o.refused.Inc()
+		o.failed.Inc()
 		http.Error(w, "payments: "+err.Error(), http.StatusGatewayTimeout)
 		return
 	}
-	kept, err := o.keep(mine)
+	stored, err := o.store(mine)
 	if err != nil {
-		o.refused.Inc()
+		o.failed.Inc()
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	o.placed.Inc()
-	respond(w, kept)
+	respond(w, stored)
 }
 
-func respond(w http.ResponseWriter, kept order) {
+func respond(w http.ResponseWriter, stored order) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusCreated)
-	fmt.Fprintf(w, "{\"order\":%q}\n", kept.ID)
+	fmt.Fprintf(w, "{\"order\":%q}\n", stored.ID)
 }
 
-// first tells whether this request is the first of its key; otherwise it answers: the same response again, 422 for another body, 409 while the first is
-// under way (IETF draft "The Idempotency-Key HTTP Header Field", section 2.6 and 2.7).
-func (o *orders) first(w http.ResponseWriter, mine order) bool {
+// begin reports whether this request is the first with its key. Otherwise it answers the request: with the same response,
+// with 422 if the body is different, or with 409 while the first request is in progress (IETF draft "The Idempotency-Key
+// HTTP Header Field", sections 2.6 and 2.7).
+func (o *orders) begin(w http.ResponseWriter, mine order) bool {
 	o.mu.Lock()
-	busy := o.underWay[mine.Key]
+	busy := o.inFlight[mine.Key]
 	if !busy {
-		o.underWay[mine.Key] = true
+		o.inFlight[mine.Key] = true
 	}
 	o.mu.Unlock()
 	if busy {
-		http.Error(w, "the first request with this key is under way", http.StatusConflict)
+		http.Error(w, "the first request with this key is in progress", http.StatusConflict)
 		return false
 	}
-	var kept order
-	found, err := o.find(mine.Key, &kept)
+	var stored order
+	found, err := o.find(mine.Key, &stored)
 	switch {
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	case !found:
 		return true
-	case kept.Digest != mine.Digest:
+	case stored.Digest != mine.Digest:
 		http.Error(w, "this key was used with another body", http.StatusUnprocessableEntity)
 	default:
-		respond(w, kept)
+		respond(w, stored)
 	}
-	o.leave(mine.Key)
+	o.finish(mine.Key)
 	return false
 }
 
-func (o *orders) leave(key string) {
+func (o *orders) finish(key string) {
 	o.mu.Lock()
-	delete(o.underWay, key)
+	delete(o.inFlight, key)
 	o.mu.Unlock()
 }
 
@@ -175,8 +176,8 @@ func (o *orders) find(key string, into *order) (found bool, err error) {
 	return found, err
 }
 
-// keep stores an order durably.
-func (o *orders) keep(mine order) (order, error) {
+// store assigns an ID to an order and stores it durably.
+func (o *orders) store(mine order) (order, error) {
 	err := o.db.Batch(func(tx *bolt.Tx) error {
 		n, err := tx.Bucket(ordersBucket).NextSequence()
 		if err != nil {
@@ -195,11 +196,12 @@ func (o *orders) keep(mine order) (order, error) {
 	return mine, err
 }
 
-// charge asks payments, again when the answer is late or lost; payments knows the key and charges once. Without idempotency keys each is a new charge.
+// charge requests a charge from payments, with retries. Payments charges once for each key. Without idempotency keys,
+// each attempt has a new key and is a new charge.
 func (o *orders) charge(ctx context.Context, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, o.payments.limit)
 	defer cancel()
-	got, err := o.resender.run(ctx, func(ctx context.Context, _ int) (reply, error) {
+	got, err := o.retrier.run(ctx, func(ctx context.Context, _ int) (reply, error) {
 		id := key
 		if !o.protected[idempotencyKeys] {
 			id = rand.Text()
@@ -216,7 +218,7 @@ func (o *orders) charge(ctx context.Context, key string) error {
 	return err
 }
 
-// ledger lists the orders that were kept.
+// ledger lists the stored orders.
 func (o *orders) ledger(w http.ResponseWriter, _ *http.Request) { writeLedger(w, o.db, ordersBucket) }
 
 func writeLedger(w http.ResponseWriter, db *bolt.DB, bucket []byte) {

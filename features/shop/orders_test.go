@@ -34,9 +34,9 @@ func TestOrders(t *testing.T) {
 	assert.Contains(t, ask(t, c, http.MethodGet, orders+"/metrics", "", "").body, "orders_placed_total 2")
 }
 
-func TestConflictWhileTheFirstRuns(t *testing.T) {
+func TestConflictWhileFirstRequestRuns(t *testing.T) {
 	c := client(t)
-	payments, entered := hanging(t)
+	payments, entered := serveHanging(t)
 	orders := start(t, "orders", "", map[string]string{"payments": payments})
 	ended := make(chan answered, 1)
 	go func() {
@@ -46,10 +46,10 @@ func TestConflictWhileTheFirstRuns(t *testing.T) {
 	<-entered
 	assert.Equal(t, http.StatusConflict, ask(t, c, http.MethodPost, orders+"/orders", "k", `{}`).status)
 	assert.Equal(t, http.StatusGatewayTimeout, (<-ended).status)
-	assert.Empty(t, ledger(t, orders+"/ledger"), "what was not charged is no order")
+	assert.Empty(t, ledger(t, orders+"/ledger"), "an order that was not charged is not stored")
 }
 
-// TestIdempotencyKeys loses the acknowledgement of every other charge, after the charge was made, and repeats every order.
+// TestIdempotencyKeys loses the answers to every other charge, after the charge was made, and sends each order twice.
 func TestIdempotencyKeys(t *testing.T) {
 	for name, c := range map[string]struct {
 		without string
@@ -61,11 +61,11 @@ func TestIdempotencyKeys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			payments := start(t, "payments", "", nil)
 			var calls atomic.Int64
-			lossy := fake(t, func(w http.ResponseWriter, r *http.Request) {
+			lossy := serveFake(t, func(w http.ResponseWriter, r *http.Request) {
 				lost := calls.Add(1)%2 == 1
 				resp, err := forward(r, payments)
 				if err != nil || lost {
-					panic(http.ErrAbortHandler) // the connection breaks
+					panic(http.ErrAbortHandler) // closes the connection
 				}
 				w.WriteHeader(resp.status)
 				_, _ = fmt.Fprint(w, resp.body)
@@ -80,8 +80,8 @@ func TestIdempotencyKeys(t *testing.T) {
 			require.Len(t, placed, 5)
 			for key, n := range placed {
 				if c.twice {
-					assert.Equal(t, 2, n, "a repeated order is a new one")
-					assert.Greater(t, charged[key], 2, "and a charge that is asked for again is a new charge")
+					assert.Equal(t, 2, n, "a repeated order is a new order")
+					assert.Greater(t, charged[key], 2, "a repeated charge is a new charge")
 				} else {
 					assert.Equal(t, 1, n)
 					assert.Equal(t, 1, charged[key])
@@ -104,11 +104,12 @@ func forward(r *http.Request, to string) (answered, error) {
 	return answered{status: resp.StatusCode, body: string(body)}, err
 }
 
-// TestAcknowledgedOrdersSurviveAKill kills orders with SIGKILL under load, starts it again on the same folder, and looks for what it had acknowledged.
-func TestAcknowledgedOrdersSurviveAKill(t *testing.T) {
+// TestAcknowledgedOrdersSurviveSIGKILL kills orders under load, restarts it in the same directory, and checks that all
+// acknowledged orders are stored.
+func TestAcknowledgedOrdersSurviveSIGKILL(t *testing.T) {
 	payments, dir := start(t, "payments", "", nil), t.TempDir()
 	links := []string{"--payments", strings.TrimPrefix(payments, "http://"), "--dir", dir, "--fsync=false"}
-	url, kill := process(t, append([]string{"orders"}, links...)...)
+	url, kill := startProcess(t, append([]string{"orders"}, links...)...)
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
 	var clients sync.WaitGroup
@@ -119,7 +120,7 @@ func TestAcknowledgedOrdersSurviveAKill(t *testing.T) {
 				key := fmt.Sprintf("k-%d-%d", worker, i)
 				got, err := try(t.Context(), c, http.MethodPost, url+"/orders", key, "{}")
 				if err != nil {
-					return // it is dead
+					return // orders was killed
 				}
 				if got.status == http.StatusCreated {
 					mu.Lock()
@@ -132,15 +133,15 @@ func TestAcknowledgedOrdersSurviveAKill(t *testing.T) {
 	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return len(acknowledged) > 50 }, 20*time.Second, time.Millisecond)
 	kill()
 	clients.Wait()
-	url, _ = process(t, append([]string{"orders"}, links...)...)
-	kept := ledger(t, url+"/ledger")
+	url, _ = startProcess(t, append([]string{"orders"}, links...)...)
+	stored := ledger(t, url+"/ledger")
 	for key := range acknowledged {
-		assert.Equal(t, 1, kept[key], "order %s was acknowledged", key)
+		assert.Equal(t, 1, stored[key], "order %s was acknowledged", key)
 	}
 }
 
-// process starts a part as a process of its own and returns its URL and what kills it.
-func process(t *testing.T, args ...string) (url string, kill func()) {
+// startProcess starts a part in a process of its own and returns its URL and a function that kills it.
+func startProcess(t *testing.T, args ...string) (url string, kill func()) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)

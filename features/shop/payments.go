@@ -9,17 +9,17 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// payments charges once for each key, whoever asks how often.
+// payments charges orders, once for each idempotency key.
 type payments struct {
 	*part
-	db      *bolt.DB
-	charged prometheus.Counter
-	asked   prometheus.Counter
+	db       *bolt.DB
+	charged  prometheus.Counter
+	requests prometheus.Counter
 }
 
-// chargeRequest is the body of POST /charge: what is charged for. The ledger lists charges by it.
+// chargeRequest is the body of POST /charge.
 type chargeRequest struct {
-	Order string `json:"order"`
+	Order string `json:"order"` // key of the order; the ledger lists charges by it
 }
 
 var chargesBucket = []byte("charges")
@@ -30,25 +30,25 @@ func newPayments(c config) (*part, error) {
 		return nil, err
 	}
 	p := &payments{part: newPart(), db: db}
-	p.end = db.Close
+	p.closeStore = db.Close
 	p.charged = p.counter("charges_total", "charges made")
-	p.asked = p.counter("charges_asked_total", "requests for a charge, repeated ones included")
+	p.requests = p.counter("charge_requests_total", "requests for a charge, including retries")
 	p.routes.HandleFunc("POST /charge", p.charge)
-	for _, path := range []string{"/ledger", "/charges"} { // clients find the latter, since orders has a ledger too
+	for _, path := range []string{"/ledger", "/charges"} { // the latter because orders serves /ledger, too
 		p.routes.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { writeLedger(w, db, chargesBucket) })
 	}
 	return p.part, nil
 }
 
 func (p *payments) charge(w http.ResponseWriter, r *http.Request) {
-	p.asked.Inc()
+	p.requests.Inc()
 	key := r.Header.Get("Idempotency-Key")
 	if key == "" {
-		http.Error(w, "send an Idempotency-Key", http.StatusBadRequest)
+		http.Error(w, "Idempotency-Key is missing", http.StatusBadRequest)
 		return
 	}
-	var asked chargeRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&asked); err != nil || asked.Order == "" {
+	var request chargeRequest
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&request); err != nil || request.Order == "" {
 		http.Error(w, `send {"order": "..."}`, http.StatusBadRequest)
 		return
 	}
@@ -62,7 +62,7 @@ func (p *payments) charge(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			return err
 		}
-		raw, err := json.Marshal(order{ID: fmt.Sprintf("c-%d", n), Key: asked.Order})
+		raw, err := json.Marshal(order{ID: fmt.Sprintf("c-%d", n), Key: request.Order})
 		if err != nil {
 			return err
 		}

@@ -1,14 +1,14 @@
-// Package shop is the demo system that the catalogue's features run against: a small web shop in several processes, written as good services
-// would be. Main runs one part:
+// Package shop provides the demo system of the catalogue's features: a small, resilient web shop that consists of
+// several processes. Main runs one part:
 //
-//	front     composes pages: content (needed), comments, ads and stats (each may be missing)
-//	content, comments, ads, stats    the parts
-//	orders    takes POST /orders with an Idempotency-Key, charges payments, keeps orders in an embedded database
-//	payments  charges, once for each key
+//	front     composes pages of content, comments, ads and stats, of which only content is required
+//	content, comments, ads, stats    the parts of pages
+//	orders    accepts POST /orders with an Idempotency-Key, has payments charge it, and stores it in an embedded database
+//	payments  charges once for each key
 //
-// Each has GET /livez (alive), GET /readyz (alive, and what it needs answers) and GET /metrics (Prometheus).
+// Each part serves GET /livez, GET /readyz (whether the required dependencies answer) and GET /metrics (Prometheus).
 //
-// Every protection that makes the shop survive can be taken out by name, so that each check can be seen to catch what it is for: see Protections.
+// Each of the Protections can be switched off, to show that a check fails without it.
 package shop
 
 import (
@@ -29,14 +29,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Protection is something that makes the shop survive a failure.
+// Protection is a resilience mechanism of the shop.
 type Protection struct {
 	Name    string
-	Service string // who has it
-	Means   string
+	Service string // services that have it, separated by commas
+	Means   string // what it does
 }
 
-// Protections lists what --without can take out, sorted by name.
+// Protections lists the protections that --without can switch off, sorted by name.
 func Protections() []Protection {
 	return []Protection{
 		{adaptiveTimeout, "orders", "a charge is asked for again when its answer is later than measured response times explain; without, after 250 ms"},
@@ -59,10 +59,10 @@ const (
 	timeouts        = "timeouts"
 )
 
-// protected tells which protections are in.
+// protected holds whether each protection is on, by name.
 type protected map[string]bool
 
-// parseWithout reads the names that are taken out, separated by commas.
+// parseWithout parses a comma-separated list of the protections to switch off.
 func parseWithout(list string) (protected, error) {
 	p := protected{}
 	var names []string
@@ -75,37 +75,37 @@ func parseWithout(list string) (protected, error) {
 			continue
 		}
 		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("take out %q: the shop has no such protection; it has %s", name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("switch off %q: the shop has no such protection; it has %s", name, strings.Join(names, ", "))
 		}
 		p[name] = false
 	}
 	return p, nil
 }
 
-// config is what a part is started with.
+// config holds the flags of a part.
 type config struct {
 	listen, dir string
 	fsync       bool
-	links       map[string]string // dependency -> host:port
+	links       map[string]string // host:port by dependency
 	protected   protected
 }
 
-// part is a service of the shop: its routes, what it needs to be ready, and how it ends.
+// part is a service of the shop.
 type part struct {
-	routes  *http.ServeMux
-	needs   []*dependency // that it cannot do without
-	calls   []*dependency // all
-	metrics *prometheus.Registry
-	end     func() error
+	routes     *http.ServeMux
+	required   []*dependency // checked by /readyz
+	all        []*dependency
+	metrics    *prometheus.Registry
+	closeStore func() error // may be nil
 }
 
-// parts is the table of services.
+// parts are the constructors of the parts by name.
 var parts = map[string]func(config) (*part, error){
 	"front": newFront, "orders": newOrders, "payments": newPayments,
 	"content": newSimple("content"), "comments": newSimple("comments"), "ads": newSimple("ads"), "stats": newSimple("stats"),
 }
 
-// Main runs one part until SIGTERM and returns the exit code: args are the part's name and its flags.
+// Main runs a part until SIGTERM or SIGINT and returns the exit code. args are its name and flags.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -123,9 +123,9 @@ func run(ctx context.Context, args []string) error {
 	name, c := args[0], config{links: map[string]string{}}
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.StringVar(&c.listen, "listen", "127.0.0.1:0", "address to listen on")
-	flags.StringVar(&c.dir, "dir", ".", "folder for data")
-	flags.BoolVar(&c.fsync, "fsync", true, "wait for the disk, so that data survives a power cut; without, it survives the end of the process")
-	without := flags.String("without", "", "protections to take out, separated by commas")
+	flags.StringVar(&c.dir, "dir", ".", "directory for data")
+	flags.BoolVar(&c.fsync, "fsync", true, "sync writes to disk, so that data survives a power failure; otherwise it survives only a crash of the process")
+	without := flags.String("without", "", "protections to switch off, separated by commas")
 	for _, dep := range []string{"content", "comments", "ads", "stats", "payments", "cache"} {
 		flags.Func(dep, "address of "+dep, func(addr string) error { c.links[dep] = addr; return nil })
 	}
@@ -143,7 +143,7 @@ func run(ctx context.Context, args []string) error {
 	return serve(ctx, name, c.listen, p)
 }
 
-// serve answers until ctx ends, then lets requests under way finish.
+// serve serves requests until ctx ends, and then waits for active requests.
 func serve(ctx context.Context, name, listen string, p *part) error {
 	ln, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -166,18 +166,18 @@ func serve(ctx context.Context, name, listen string, p *part) error {
 	return errors.Join(err, p.close())
 }
 
-// close ends the part once it serves no more.
+// close releases the part's resources after it has stopped serving.
 func (p *part) close() error {
-	for _, d := range p.calls {
+	for _, d := range p.all {
 		d.client.CloseIdleConnections()
 	}
-	if p.end == nil {
+	if p.closeStore == nil {
 		return nil
 	}
-	return p.end()
+	return p.closeStore()
 }
 
-// handler is the part's routes and those that every part has.
+// handler adds the routes that all parts have, and returns the handler of all routes.
 func (p *part) handler() http.Handler {
 	p.routes.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	p.routes.HandleFunc("GET /readyz", p.ready)
@@ -185,9 +185,9 @@ func (p *part) handler() http.Handler {
 	return p.routes
 }
 
-// ready is the deep health check: it follows the dependencies that the part cannot do without.
+// ready is the deep health check, which checks the required dependencies.
 func (p *part) ready(w http.ResponseWriter, r *http.Request) {
-	for _, d := range p.needs {
+	for _, d := range p.required {
 		if _, err := d.call(r.Context(), http.MethodGet, "/livez", nil, ""); err != nil {
 			http.Error(w, fmt.Sprintf("%s: %v", d.name, err), http.StatusServiceUnavailable)
 			return
@@ -196,7 +196,7 @@ func (p *part) ready(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "ready")
 }
 
-// counter makes a counter that the part shows.
+// counter adds a counter to the part's metrics.
 func (p *part) counter(name, help string) prometheus.Counter {
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	p.metrics.MustRegister(c)
@@ -207,11 +207,11 @@ func newPart() *part {
 	return &part{routes: http.NewServeMux(), metrics: prometheus.NewRegistry()}
 }
 
-// newSimple makes a part that answers every path with a line of text.
+// newSimple returns the constructor of a part that answers each request with a line of text.
 func newSimple(name string) func(config) (*part, error) {
 	return func(config) (*part, error) {
 		p := newPart()
-		served := p.counter(name+"_served_total", "answers given")
+		served := p.counter(name+"_served_total", "requests served")
 		p.routes.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 			served.Inc()
 			fmt.Fprintf(w, "%s of %s\n", name, r.URL.Path)

@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain lets this test binary be the shop, for the tests that kill it.
+// TestMain makes the test binary act as the shop, for tests that kill it.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "shop" {
 		os.Exit(Main(os.Args[2:]))
@@ -39,27 +39,28 @@ func start(t *testing.T, name, without string, links map[string]string) string {
 	return server.URL
 }
 
-// fake serves a dependency and returns its address.
-func fake(t *testing.T, h http.HandlerFunc) string {
+// serveFake serves a fake dependency and returns its address.
+func serveFake(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-func says(text string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+// text answers with a text.
+func text(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) }
 }
 
-// gone is an address where nobody listens.
-func gone(t *testing.T) string {
+// closedAddr returns an address where nothing listens.
+func closedAddr(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(nil)
 	server.Close()
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// client has no connections of other tests.
+// client returns a client that shares no connections with other tests.
 func client(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{}
@@ -85,7 +86,7 @@ func try(ctx context.Context, c *http.Client, method, url, key, body string) (an
 	if err != nil {
 		return answered{}, err
 	}
-	req.GetBody = nil // so that net/http repeats nothing
+	req.GetBody = nil // so that net/http does not retry
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
 	}
@@ -146,7 +147,7 @@ func TestWrongArguments(t *testing.T) {
 	}
 }
 
-func TestEndsInOrder(t *testing.T) {
+func TestGracefulStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"payments", "--dir", t.TempDir()}) }()
@@ -155,17 +156,17 @@ func TestEndsInOrder(t *testing.T) {
 	case err := <-ended:
 		require.NoError(t, err)
 	case <-time.After(20 * time.Second):
-		t.Fatal("it never ended")
+		t.Fatal("it did not end")
 	}
 }
 
 func TestHealthAndMetrics(t *testing.T) {
 	c := client(t)
-	well := start(t, "orders", "", map[string]string{"payments": fake(t, says("alive"))})
-	ill := start(t, "orders", "", map[string]string{"payments": gone(t)})
-	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, well+"/livez", "", "").status)
-	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, well+"/readyz", "", "").status)
-	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, ill+"/livez", "", "").status, "the shallow check follows no dependency")
-	assert.Equal(t, http.StatusServiceUnavailable, ask(t, c, http.MethodGet, ill+"/readyz", "", "").status, "the deep one does")
-	assert.Contains(t, ask(t, c, http.MethodGet, well+"/metrics", "", "").body, "orders_placed_total 0")
+	ready := start(t, "orders", "", map[string]string{"payments": serveFake(t, text("alive"))})
+	unready := start(t, "orders", "", map[string]string{"payments": closedAddr(t)})
+	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, ready+"/livez", "", "").status)
+	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, ready+"/readyz", "", "").status)
+	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, unready+"/livez", "", "").status, "the shallow check ignores dependencies")
+	assert.Equal(t, http.StatusServiceUnavailable, ask(t, c, http.MethodGet, unready+"/readyz", "", "").status, "the deep check requires them")
+	assert.Contains(t, ask(t, c, http.MethodGet, ready+"/metrics", "", "").body, "orders_placed_total 0")
 }

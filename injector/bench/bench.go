@@ -13,23 +13,23 @@ import (
 
 const direct = "direct"
 
-// bench is a run: the servers at the other end, the targets, and what was measured.
+// bench is one run: the upstream servers, the targets, and the results.
 type bench struct {
-	o        options
-	ctx      context.Context
-	cancel   context.CancelFunc
-	dir      string
-	servers  []server
-	play     *playground
-	counts   *child // the server of datagrams
-	targets  []*target
-	children []*child
-	services []*process.Service
-	skipped  []string
-	figures  []figure
+	o         options
+	ctx       context.Context
+	cancel    context.CancelFunc
+	dir       string
+	servers   []server
+	timing    *timingServer
+	datagrams *child // the datagram server
+	targets   []*target
+	children  []*child
+	services  []*process.Service
+	skipped   []string
+	figures   []figure
 }
 
-// server is what stands behind every target. Its name is that of a target's way to it.
+// server is an upstream of the targets.
 type server struct{ name, addr string }
 
 func newBench(s suite, o options, dir string) (b *bench, err error) {
@@ -43,9 +43,9 @@ func newBench(s suite, o options, dir string) (b *bench, err error) {
 	return b, s.start(b)
 }
 
-// server starts one of ours as a process of its own.
-func (b *bench) server(name string) (*child, error) {
-	c, err := spawn(name)
+// startServer starts one of this program's servers in a process of its own.
+func (b *bench) startServer(name string) (*child, error) {
+	c, err := startChild(name)
 	if err == nil {
 		b.children, b.servers = append(b.children, c), append(b.servers, server{name, c.addr})
 	}
@@ -60,22 +60,22 @@ func (b *bench) close() {
 	for _, s := range b.services {
 		_ = s.Stop(context.Background())
 	}
-	if b.play != nil {
-		_ = b.play.ln.Close()
+	if b.timing != nil {
+		_ = b.timing.ln.Close()
 	}
 }
 
 // figure is one measured value of one round.
 type figure struct {
-	kase, target, metric string
-	value                float64
+	caseName, target, metric string
+	value                    float64
 }
 
-func (b *bench) note(kase string, t *target, metric string, value float64) {
-	b.figures = append(b.figures, figure{kase, t.name, metric, value})
+func (b *bench) add(caseName string, t *target, metric string, value float64) {
+	b.figures = append(b.figures, figure{caseName, t.name, metric, value})
 }
 
-// row is what the file holds.
+// row is one row of the results.
 type row struct {
 	Case        string   `json:"case"`
 	Target      string   `json:"target"`
@@ -87,20 +87,20 @@ type row struct {
 	rounds []float64
 }
 
-// rows are the medians of the rounds, in the order in which they were first measured.
+// rows returns the medians of the rounds, in the order in which they were first measured.
 func (b *bench) rows() []row {
-	type key struct{ kase, target, metric string }
+	type key struct{ caseName, target, metric string }
 	values := map[key][]float64{}
 	var order []key
 	for _, f := range b.figures {
-		k := key{f.kase, f.target, f.metric}
+		k := key{f.caseName, f.target, f.metric}
 		if values[k] == nil {
 			order = append(order, k)
 		}
 		values[k] = append(values[k], f.value)
 	}
-	ratio := func(k key, to string) *float64 {
-		other := values[key{k.kase, to, k.metric}]
+	against := func(k key, to string) *float64 {
+		other := values[key{k.caseName, to, k.metric}]
 		if to == k.target || len(other) == 0 || median(other) == 0 {
 			return nil
 		}
@@ -109,7 +109,7 @@ func (b *bench) rows() []row {
 	}
 	rows := make([]row, 0, len(order))
 	for _, k := range order {
-		rows = append(rows, row{k.kase, k.target, k.metric, median(values[k]), ratio(k, direct), ratio(k, "toxiproxy"), values[k]})
+		rows = append(rows, row{k.caseName, k.target, k.metric, median(values[k]), against(k, direct), against(k, "toxiproxy"), values[k]})
 	}
 	return rows
 }
@@ -123,7 +123,7 @@ func median(values []float64) float64 {
 	return (sorted[n/2-1] + sorted[n/2]) / 2
 }
 
-// table prints the rows, a block for each case and metric.
+// table formats the rows, with a block for each case and metric.
 func table(rows []row) string {
 	var out strings.Builder
 	last := ""
@@ -132,38 +132,38 @@ func table(rows []row) string {
 			fmt.Fprintf(&out, "\n%s\n  %-18s %14s %10s %13s\n", head, "target", "median", "vs direct", "vs toxiproxy")
 			last = head
 		}
-		fmt.Fprintf(&out, "  %-18s %14s %10s %13s\n", r.Target, number(r.Median), times(r.VsDirect), times(r.VsToxiproxy))
+		fmt.Fprintf(&out, "  %-18s %14s %10s %13s\n", r.Target, number(r.Median), ratio(r.VsDirect), ratio(r.VsToxiproxy))
 	}
 	return out.String()
 }
 
 // sorted groups rows by case and metric, both in the order in which they were first measured.
 func sorted(rows []row) []row {
-	place := map[string]int{}
+	position := map[string]int{}
 	for _, r := range rows {
-		if head := r.Case + r.Metric; place[head] == 0 {
-			place[head] = len(place) + 1
+		if head := r.Case + r.Metric; position[head] == 0 {
+			position[head] = len(position) + 1
 		}
 	}
 	out := slices.Clone(rows)
-	slices.SortStableFunc(out, func(a, b row) int { return place[a.Case+a.Metric] - place[b.Case+b.Metric] })
+	slices.SortStableFunc(out, func(a, b row) int { return position[a.Case+a.Metric] - position[b.Case+b.Metric] })
 	return out
 }
 
 func number(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
 
-func times(r *float64) string {
+func ratio(r *float64) string {
 	if r == nil {
 		return "-"
 	}
 	return number(*r)
 }
 
-// usage is what a target's processes have used: processor time in seconds, resident memory and open descriptors.
+// usage is the resource usage of a target's processes.
 type usage struct {
-	cpu      float64
-	resident float64
-	files    float64
+	cpu      float64 // seconds
+	resident float64 // bytes
+	files    float64 // open descriptors
 }
 
 func (t *target) usage() (u usage) {
@@ -172,7 +172,7 @@ func (t *target) usage() (u usage) {
 		stat, _ := os.ReadFile(proc + "/stat")
 		if _, rest, ok := strings.Cut(string(stat), ") "); ok {
 			fields := strings.Fields(rest)
-			for _, i := range []int{11, 12, 13, 14} { // own and waited-for children's time in user and kernel mode, in hundredths of a second
+			for _, i := range []int{11, 12, 13, 14} { // user and kernel time, own and of reaped children, in hundredths of a second
 				n, _ := strconv.ParseFloat(fields[i], 64)
 				u.cpu += n / 100
 			}
@@ -188,9 +188,9 @@ func (t *target) usage() (u usage) {
 	return u
 }
 
-// goStats are the goroutines and bytes in use that a Go target tells of itself.
+// goStats returns the goroutines and the heap and stack bytes in use of a Go target. ok is false for other targets.
 func (t *target) goStats() (goroutines, bytes float64, ok bool) {
-	for _, c := range t.stats {
+	for _, c := range t.children {
 		text, err := c.ask("stats")
 		if err != nil {
 			return 0, 0, false
@@ -201,5 +201,5 @@ func (t *target) goStats() (goroutines, bytes float64, ok bool) {
 		}
 		goroutines, bytes = goroutines+g, bytes+n
 	}
-	return goroutines, bytes, len(t.stats) > 0
+	return goroutines, bytes, len(t.children) > 0
 }

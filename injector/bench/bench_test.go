@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets the test binary be the children that the benchmark starts.
+// TestMain makes the test binary act as the children that the benchmark starts.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "serve" {
 		serve(os.Args[2], os.Args[3:])
@@ -20,34 +20,34 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestRowsAreMediansAndRatios(t *testing.T) {
+func TestRows(t *testing.T) {
 	b := &bench{}
 	for _, v := range []float64{9, 1, 5} {
-		b.note("bulk", &target{name: direct}, "MB/s", v*10)
-		b.note("bulk", &target{name: "firedrill"}, "MB/s", v)
+		b.add("bulk", &target{name: direct}, "MB/s", v*10)
+		b.add("bulk", &target{name: "firedrill"}, "MB/s", v)
 	}
-	b.note("bulk", &target{name: "toxiproxy"}, "MB/s", 2)
-	b.note("bulk", &target{name: "toxiproxy"}, "MB/s", 3)
+	b.add("bulk", &target{name: "toxiproxy"}, "MB/s", 2)
+	b.add("bulk", &target{name: "toxiproxy"}, "MB/s", 3)
 	rows := b.rows()
 	require.Len(t, rows, 3)
 	ours := rows[1]
 	assert.Equal(t, []any{"bulk", "firedrill", "MB/s", 5.0}, []any{ours.Case, ours.Target, ours.Metric, ours.Median})
 	assert.InDelta(t, 0.1, *ours.VsDirect, 1e-9)
 	assert.InDelta(t, 2, *ours.VsToxiproxy, 1e-9)
-	assert.Nil(t, rows[0].VsDirect, "nothing is compared with itself")
+	assert.Nil(t, rows[0].VsDirect, "a target is not compared with itself")
 	text, err := json.Marshal(rows[0])
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"case":"bulk","target":"direct","metric":"MB/s","median":50,"vs_direct":null,"vs_toxiproxy":20}`, string(text))
 	assert.Contains(t, table(rows), "firedrill                    5.00       0.10          2.00")
 }
 
-func TestGoalsSayWhatIsMet(t *testing.T) {
-	said := goals([]row{
+func TestReport(t *testing.T) {
+	text := report([]row{
 		{Case: "bulk, 1 connection", Target: "firedrill", Metric: "MB/s", Median: 20},
 		{Case: "bulk, 1 connection", Target: "toxiproxy", Metric: "MB/s", Median: 10},
 		{Case: "bulk, 1 connection", Target: "haproxy", Metric: "MB/s", Median: 21},
-	}, aims())
-	for line := range strings.Lines(said) {
+	}, linkGoals())
+	for line := range strings.Lines(text) {
 		switch {
 		case strings.Contains(line, "bulk at least 2x Toxiproxy"):
 			assert.Contains(t, line, " met (2.00)")
@@ -59,31 +59,30 @@ func TestGoalsSayWhatIsMet(t *testing.T) {
 	}
 }
 
-// What else the machine does changes from round to round, so rounds are compared one by one.
-func TestGoalsCompareRoundsInPairs(t *testing.T) {
+func TestPairedRatio(t *testing.T) {
 	row := func(rounds ...float64) row { return row{Median: median(rounds), rounds: rounds} }
-	assert.InDelta(t, 0.5, against(row(1, 10, 100), row(2, 20, 40)), 1e-9)
-	assert.InDelta(t, 2, against(row(4), row(1, 2, 3)), 1e-9, "rounds that do not pair")
+	assert.InDelta(t, 0.5, pairedRatio(row(1, 10, 100), row(2, 20, 40)), 1e-9)
+	assert.InDelta(t, 2, pairedRatio(row(4), row(1, 2, 3)), 1e-9, "different numbers of rounds")
 }
 
-// A goal whose case, metric or target nobody measures would never be met or missed.
-func TestGoalsAreOfWhatIsMeasured(t *testing.T) {
+// TestGoalsNameExistingCases: a goal for an unknown case would never be evaluated.
+func TestGoalsNameExistingCases(t *testing.T) {
 	for _, s := range suites() {
 		known := map[string]bool{}
 		for _, c := range s.cases() {
 			known[c.name] = true
 		}
-		for _, g := range s.aims() {
-			assert.True(t, known[g.kase], g.kase)
+		for _, g := range s.goals() {
+			assert.True(t, known[g.caseName], g.caseName)
 		}
 	}
 }
 
-func TestAShortRunMeasuresRealTraffic(t *testing.T) {
-	b, err := newBench(suites()[0], options{quick: true, rounds: 1, wants: "firedrill"}, t.TempDir())
+func TestShortLinkRun(t *testing.T) {
+	b, err := newBench(suites()[0], options{quick: true, rounds: 1, targets: "firedrill"}, t.TempDir())
 	require.NoError(t, err)
 	defer b.close()
-	for _, c := range cases() {
+	for _, c := range linkCases() {
 		if c.name == "ping-pong 64 B, 1 connection" || c.name == "bulk, 1 connection" || c.name == "10 MB/s" {
 			for _, target := range b.targets {
 				if !c.faults || target.faults {
@@ -101,10 +100,10 @@ func TestAShortRunMeasuresRealTraffic(t *testing.T) {
 	}
 }
 
-// The suite of message protocols runs as a whole, each case on each of its targets, and what they carry is real.
-func TestAShortRunOfTheMessageSuite(t *testing.T) {
+// TestShortMessageRun runs each case of the message suite on each of its targets.
+func TestShortMessageRun(t *testing.T) {
 	s := suites()[1]
-	b, err := newBench(s, options{quick: true, brief: 50 * time.Millisecond, rounds: 1}, t.TempDir())
+	b, err := newBench(s, options{quick: true, quickRound: 50 * time.Millisecond, rounds: 1}, t.TempDir())
 	require.NoError(t, err)
 	defer b.close()
 	for _, c := range s.cases() {
@@ -112,7 +111,7 @@ func TestAShortRunOfTheMessageSuite(t *testing.T) {
 		for _, target := range b.targets {
 			if c.fits(target) {
 				err := c.run(b, target)
-				if err != nil && target.name == "ReverseProxy" { // it ends a connection in mid-answer now and then
+				if err != nil && target.name == "ReverseProxy" { // it occasionally closes a connection in the middle of an answer
 					t.Logf("%s on %s: %v", c.name, target.name, err)
 					err = c.run(b, target)
 				}
@@ -126,12 +125,12 @@ func TestAShortRunOfTheMessageSuite(t *testing.T) {
 		if strings.HasSuffix(r.Metric, "/s") || strings.HasPrefix(r.Metric, "p50") {
 			assert.Positive(t, r.Median, "%s of %s: %s", r.Metric, r.Target, r.Case)
 		}
-		if r.Metric == "lost" || r.Metric == "lost otherwise" || r.Metric == "dropped and not told by the link" {
+		if r.Metric == "lost" || r.Metric == "lost otherwise" || r.Metric == "dropped and not reported by the link" {
 			assert.Zero(t, r.Median, "%s of %s", r.Metric, r.Target)
 		}
 	}
-	said := goals(b.rows(), s.aims())
+	text := report(b.rows(), s.goals())
 	if len(b.skipped) == 0 && exists(udpTable) {
-		assert.NotContains(t, said, "not measured")
+		assert.NotContains(t, text, "not measured")
 	}
 }

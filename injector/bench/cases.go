@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// kase is one measurement.
-type kase struct {
+// benchCase is one measurement.
+type benchCase struct {
 	name   string
-	faults bool // only of targets that can be disturbed
-	once   bool // long, and the same every time
-	fits   func(*target) bool
+	faults bool               // only for targets that support faults
+	once   bool               // takes long and varies little, so that one round is enough
+	fits   func(*target) bool // whether the case applies to a target
 	run    func(*bench, *target) error
 }
 
-func (c kase) rounds(most int) int {
+func (c benchCase) rounds(most int) int {
 	if c.once {
 		return 1
 	}
@@ -30,12 +30,12 @@ func (c kase) rounds(most int) int {
 func all(*target) bool       { return true }
 func proxies(t *target) bool { return t.name != direct }
 
-// noForks leaves out what starts a process for each connection: ten thousand of them are no measurement.
+// noForks excludes socat, which starts a process for each connection.
 func noForks(t *target) bool { return t.name != "socat" }
 
-// cases lists the measurements.
-func cases() []kase {
-	return []kase{
+// linkCases lists the cases of the link suite.
+func linkCases() []benchCase {
+	return []benchCase{
 		{name: "bulk, 1 connection", fits: all, run: bulk(1)},
 		{name: "bulk, 16 connections", fits: all, run: bulk(16)},
 		{name: "ping-pong 64 B, 1 connection", fits: all, run: pingPong(1)},
@@ -53,10 +53,10 @@ func cases() []kase {
 	}
 }
 
-// lasts is how long a round measures.
-func (b *bench) lasts() time.Duration {
+// roundTime returns the duration of a round.
+func (b *bench) roundTime() time.Duration {
 	if b.o.quick {
-		return cmp.Or(b.o.brief, 300*time.Millisecond)
+		return cmp.Or(b.o.quickRound, 300*time.Millisecond)
 	}
 	return time.Second
 }
@@ -65,10 +65,10 @@ func bulk(conns int) func(*bench, *target) error {
 	name := plural("bulk, %d connection", conns)
 	return func(b *bench, t *target) error {
 		before, began := t.usage(), time.Now()
-		end := began.Add(b.lasts())
+		end := began.Add(b.roundTime())
 		var sent atomic.Int64
-		err := each(conns, func(int) error {
-			c, err := net.Dial("tcp", t.at["sink"])
+		err := concurrently(conns, func(int) error {
+			c, err := net.Dial("tcp", t.addrs["sink"])
 			if err != nil {
 				return err
 			}
@@ -82,17 +82,17 @@ func bulk(conns int) func(*bench, *target) error {
 				}
 			}
 			_ = c.(*net.TCPConn).CloseWrite()
-			_, err = io.Copy(io.Discard, c) // until the sink has all
+			_, err = io.Copy(io.Discard, c) // until the sink has received everything
 			return err
 		})
 		took := time.Since(began).Seconds()
-		b.note(name, t, "MB/s", float64(sent.Load())/took/1e6)
-		b.cpu(name, t, "CPU ns per KB", before, float64(sent.Load())/1000, 1e9)
+		b.add(name, t, "MB/s", float64(sent.Load())/took/1e6)
+		b.addCPU(name, t, "CPU ns per KB", before, float64(sent.Load())/1000, 1e9)
 		return err
 	}
 }
 
-// plural is a name with its plural.
+// plural formats a number with a noun in singular or plural.
 func plural(format string, n int) string {
 	s := fmt.Sprintf(format, n)
 	if n != 1 {
@@ -101,15 +101,15 @@ func plural(format string, n int) string {
 	return s
 }
 
-// cpu notes a target's processor time per unit, where it has processes.
-func (b *bench) cpu(name string, t *target, metric string, before usage, units, scale float64) {
+// addCPU adds a target's processor time per unit, if it has processes.
+func (b *bench) addCPU(name string, t *target, metric string, before usage, units, scale float64) {
 	if len(t.pids) > 0 && units > 0 {
-		b.note(name, t, metric, (t.usage().cpu-before.cpu)*scale/units)
+		b.add(name, t, metric, (t.usage().cpu-before.cpu)*scale/units)
 	}
 }
 
-// each runs do n times at once and returns the first error.
-func each(n int, do func(i int) error) error {
+// concurrently runs do n times concurrently and returns the first error.
+func concurrently(n int, do func(i int) error) error {
 	var wg sync.WaitGroup
 	errs := make(chan error, n)
 	for i := range n {
@@ -126,7 +126,7 @@ func each(n int, do func(i int) error) error {
 
 func pingPong(conns int) func(*bench, *target) error {
 	name := plural("ping-pong 64 B, %d connection", conns)
-	return talk{name: name, way: "echo", conns: conns, say: make([]byte, 64), answer: 64, rate: "round trips/s", per: "op"}.run
+	return roundTrips{name: name, server: "echo", conns: conns, request: make([]byte, 64), answer: 64, rate: "round trips/s", unit: "op"}.run
 }
 
 func quantile(times []time.Duration, q float64) time.Duration {
@@ -139,18 +139,18 @@ func quantile(times []time.Duration, q float64) time.Duration {
 
 func churn(b *bench, t *target) error {
 	before, began := t.usage(), time.Now()
-	end := began.Add(b.lasts())
+	end := began.Add(b.roundTime())
 	var n atomic.Int64
-	err := each(4, func(int) error {
-		ball := make([]byte, 64)
+	err := concurrently(4, func(int) error {
+		message := make([]byte, 64)
 		for time.Now().Before(end) {
-			c, err := net.Dial("tcp", t.at["echo"])
+			c, err := net.Dial("tcp", t.addrs["echo"])
 			if err != nil {
 				return err
 			}
-			_, err = c.Write(ball)
+			_, err = c.Write(message)
 			if err == nil {
-				_, err = io.ReadFull(c, ball)
+				_, err = io.ReadFull(c, message)
 			}
 			_ = c.Close()
 			if err != nil {
@@ -160,8 +160,8 @@ func churn(b *bench, t *target) error {
 		}
 		return nil
 	})
-	b.note("churn", t, "connections/s", float64(n.Load())/time.Since(began).Seconds())
-	b.cpu("churn", t, "CPU us per connection", before, float64(n.Load()), 1e6)
+	b.add("churn", t, "connections/s", float64(n.Load())/time.Since(began).Seconds())
+	b.addCPU("churn", t, "CPU us per connection", before, float64(n.Load()), 1e6)
 	return err
 }
 
@@ -174,8 +174,8 @@ func idle(conns int) func(*bench, *target) error {
 		if b.o.quick && conns > 1000 {
 			return nil
 		}
-		conns := min(conns, (openFiles()-200)/2) // a proxy has two for each connection
-		b.note(name, t, "connections asked for", float64(conns))
+		conns := min(conns, (openFiles()-200)/2) // a proxy uses two descriptors for each connection
+		b.add(name, t, "connections asked for", float64(conns))
 		before := t.usage()
 		g0, m0, _ := t.goStats()
 		held := make([]net.Conn, 0, conns)
@@ -183,7 +183,7 @@ func idle(conns int) func(*bench, *target) error {
 			for _, c := range held {
 				_ = c.Close()
 			}
-			time.Sleep(300 * time.Millisecond) // the next measurement starts from rest
+			time.Sleep(300 * time.Millisecond) // let the target become idle before the next case
 		}()
 		ping := func(c net.Conn) error {
 			_ = c.SetDeadline(time.Now().Add(10 * time.Second))
@@ -194,7 +194,7 @@ func idle(conns int) func(*bench, *target) error {
 			return err
 		}
 		for range conns {
-			c, err := net.Dial("tcp", t.at["echo"])
+			c, err := net.Dial("tcp", t.addrs["echo"])
 			if err != nil {
 				return fmt.Errorf("after %d connections: %w", len(held), err)
 			}
@@ -208,11 +208,11 @@ func idle(conns int) func(*bench, *target) error {
 		if proxies(t) {
 			g, m, ok := t.goStats()
 			u := t.usage()
-			b.note(name, t, "resident bytes per connection", (u.resident-before.resident)/n)
-			b.note(name, t, "descriptors per connection", (u.files-before.files)/n)
+			b.add(name, t, "resident bytes per connection", (u.resident-before.resident)/n)
+			b.add(name, t, "descriptors per connection", (u.files-before.files)/n)
 			if ok {
-				b.note(name, t, "heap and stack bytes per connection", (m-m0)/n)
-				b.note(name, t, "goroutines per connection", (g-g0)/n)
+				b.add(name, t, "heap and stack bytes per connection", (m-m0)/n)
+				b.add(name, t, "goroutines per connection", (g-g0)/n)
 			}
 		}
 		answered := 0
@@ -221,8 +221,8 @@ func idle(conns int) func(*bench, *target) error {
 				answered++
 			}
 		}
-		b.note(name, t, "answered after the rest", float64(answered))
-		b.note(name, t, "held", float64(answered)/n)
+		b.add(name, t, "answered after idling", float64(answered))
+		b.add(name, t, "held", float64(answered)/n)
 		return nil
 	}
 }

@@ -20,15 +20,17 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
-// faulty is a proxy that can be disturbed: word is delay, jitter, limit or cut, and n its milliseconds or bytes per second.
-type faulty interface {
-	disturb(word string, n int64) (heal func() error, err error)
+// injectable is a proxy that supports faults. name is delay, jitter, limit or cut, and n is in milliseconds or bytes per
+// second.
+type injectable interface {
+	inject(name string, n int64) (heal func() error, err error)
 }
 
-// teller is a child that counts datagrams: those that arrived (a server), or that were lost and that no fault did (a link).
-type teller interface{ tell() int64 }
+// counter is a child that counts datagrams: a server those received, a link those lost without a fault.
+type counter interface{ count() int64 }
 
-// serve is a child: it prints where it listens and then obeys its standard input, a line each: stats, tell, heal, or a fault and its number.
+// serve runs a child. It prints its address and then executes commands from standard input, one a line: stats, count,
+// heal, or the name of a fault and a number.
 func serve(kind string, args []string) {
 	addr, proxy, err := listen(kind, args)
 	if err != nil {
@@ -45,14 +47,14 @@ func serve(kind string, args []string) {
 		case "stats":
 			fmt.Println(stats())
 			continue
-		case "tell":
-			fmt.Println(proxy.(teller).tell())
+		case "count":
+			fmt.Println(proxy.(counter).count())
 			continue
 		case "heal":
 			err = heal()
 		default:
 			n, _ := strconv.ParseInt(number, 10, 64)
-			heal, err = proxy.(faulty).disturb(word, n)
+			heal, err = proxy.(injectable).inject(word, n)
 		}
 		if err != nil {
 			fmt.Println("error", err)
@@ -62,7 +64,7 @@ func serve(kind string, args []string) {
 	}
 }
 
-// stats are the goroutines and the bytes of heap and stacks in use.
+// stats returns the number of goroutines and the bytes of heap and stacks in use.
 func stats() string {
 	runtime.GC()
 	runtime.GC()
@@ -78,7 +80,7 @@ func listen(kind string, args []string) (addr string, proxy any, err error) {
 	case "sink":
 		return accept(func(c *net.TCPConn) { _, _ = io.Copy(io.Discard, onlyReader{c}) })
 	case "copy loop":
-		return accept(func(c *net.TCPConn) { relay(c, args[0], pooled) })
+		return accept(func(c *net.TCPConn) { relay(c, args[0], pooledCopy) })
 	case "io.Copy":
 		return accept(func(c *net.TCPConn) {
 			relay(c, args[0], func(to, from *net.TCPConn) { _, _ = io.Copy(to, from) })
@@ -88,19 +90,19 @@ func listen(kind string, args []string) (addr string, proxy any, err error) {
 		if err != nil {
 			return "", nil, err
 		}
-		return l.Addr(), ours{l}, nil
+		return l.Addr(), firedrillLink{l}, nil
 	case "toxiproxy":
 		server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 		p := toxiproxy.NewProxy(server, "bench", "127.0.0.1:0", args[0])
 		if err := p.Start(); err != nil {
 			return "", nil, err
 		}
-		return p.Listen, theirs{p}, nil
+		return p.Listen, toxiproxyProxy{p}, nil
 	}
 	return listenMessage(kind, args)
 }
 
-// onlyReader hides what would let io.Copy take a short way.
+// onlyReader hides methods that io.Copy would use to copy with splice.
 type onlyReader struct{ io.Reader }
 
 func accept(do func(*net.TCPConn)) (string, any, error) {
@@ -123,8 +125,8 @@ func accept(do func(*net.TCPConn)) (string, any, error) {
 	return ln.Addr().String(), nil, nil
 }
 
-// relay is the simplest proxy there is.
-func relay(c *net.TCPConn, upstream string, carry func(to, from *net.TCPConn)) {
+// relay is the simplest possible proxy.
+func relay(c *net.TCPConn, upstream string, copyAll func(to, from *net.TCPConn)) {
 	raw, err := net.Dial("tcp", upstream)
 	if err != nil {
 		return
@@ -132,13 +134,13 @@ func relay(c *net.TCPConn, upstream string, carry func(to, from *net.TCPConn)) {
 	up := raw.(*net.TCPConn)
 	defer func() { _ = up.Close() }()
 	var both sync.WaitGroup
-	both.Go(func() { carry(up, c); _ = up.CloseWrite() })
-	carry(c, up)
+	both.Go(func() { copyAll(up, c); _ = up.CloseWrite() })
+	copyAll(c, up)
 	_ = c.CloseWrite()
 	both.Wait()
 }
 
-// echo takes no pipe for a connection, as io.Copy would: ten thousand of them are to be held.
+// echo does not use io.Copy, which would hold a pipe for each of ten thousand connections.
 func echo(c *net.TCPConn) {
 	buf := make([]byte, 4096)
 	for {
@@ -155,7 +157,7 @@ func echo(c *net.TCPConn) {
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-func pooled(to, from *net.TCPConn) {
+func pooledCopy(to, from *net.TCPConn) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
@@ -171,14 +173,15 @@ func pooled(to, from *net.TCPConn) {
 	}
 }
 
-// ours is a link of ours. All that this program asks of package link stands here and in listen.
-type ours struct{ *link.Link }
+// firedrillLink is a link of package link. It and listen are this program's only uses of the package's API for byte
+// streams.
+type firedrillLink struct{ *link.Link }
 
-func (l ours) disturb(word string, n int64) (func() error, error) {
+func (l firedrillLink) inject(name string, n int64) (func() error, error) {
 	var heal link.Heal
 	var err error
 	ms := time.Duration(n) * time.Millisecond
-	switch word {
+	switch name {
 	case "delay":
 		heal, err = l.Delay(link.Delay{On: link.On{ID: "f"}, Dir: link.ToServer, By: ms})
 	case "jitter":
@@ -188,17 +191,17 @@ func (l ours) disturb(word string, n int64) (func() error, error) {
 	case "cut":
 		heal, err = l.CutOff(link.Cut{On: link.On{ID: "f"}})
 	default:
-		err = fmt.Errorf("no fault %q", word)
+		err = fmt.Errorf("no fault %q", name)
 	}
 	return func() error { return heal(context.Background()) }, err
 }
 
-// theirs is a proxy of Toxiproxy's.
-type theirs struct{ *toxiproxy.Proxy }
+// toxiproxyProxy is an embedded Toxiproxy proxy.
+type toxiproxyProxy struct{ *toxiproxy.Proxy }
 
-func (p theirs) disturb(word string, n int64) (func() error, error) {
+func (p toxiproxyProxy) inject(name string, n int64) (func() error, error) {
 	var text string
-	switch word {
+	switch name {
 	case "delay":
 		text = fmt.Sprintf(`{"type":"latency","stream":"upstream","attributes":{"latency":%d}}`, n)
 	case "jitter":
@@ -208,7 +211,7 @@ func (p theirs) disturb(word string, n int64) (func() error, error) {
 	case "cut":
 		text = `{"type":"timeout","stream":"upstream","attributes":{"timeout":0}}`
 	default:
-		return nil, fmt.Errorf("no fault %q", word)
+		return nil, fmt.Errorf("no fault %q", name)
 	}
 	var toxic *toxics.ToxicWrapper
 	toxic, err := p.Toxics.AddToxicJson(strings.NewReader(text))

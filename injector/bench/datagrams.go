@@ -12,52 +12,54 @@ import (
 
 const metric = "requests.total:1|c|#route:orders,code:200"
 
-// thereAndBack keeps a few datagrams of each client under way, so that no buffer is ever full. What does not come back is lost.
-func thereAndBack(b *bench, t *target) error {
+// datagramRoundTrips keeps only a few datagrams of each client in flight, so that no buffer overflows. Datagrams that do
+// not return count as lost.
+func datagramRoundTrips(b *bench, t *target) error {
 	before, began := t.usage(), time.Now()
-	end := began.Add(b.lasts())
-	var came, lost atomic.Int64
-	err := each(16, func(int) error {
-		c, err := net.Dial("udp", t.at["datagrams"])
+	end := began.Add(b.roundTime())
+	var returned, lost atomic.Int64
+	err := concurrently(16, func(int) error {
+		c, err := net.Dial("udp", t.addrs["datagrams"])
 		if err != nil {
 			return err
 		}
 		defer c.Close()
 		buf := make([]byte, 2048)
-		for away := 0; ; {
-			for ; away < 8 && time.Now().Before(end); away++ {
+		for inFlight := 0; ; {
+			for ; inFlight < 8 && time.Now().Before(end); inFlight++ {
 				if _, err := c.Write([]byte(metric)); err != nil {
 					return err
 				}
 			}
-			if away == 0 {
+			if inFlight == 0 {
 				return nil
 			}
 			_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
 			if _, err := c.Read(buf); err != nil {
-				lost.Add(int64(away))
+				lost.Add(int64(inFlight))
 				return nil
 			}
-			away--
-			came.Add(1)
+			inFlight--
+			returned.Add(1)
 		}
 	})
-	b.note(datagramCase, t, "datagrams/s", float64(came.Load())/time.Since(began).Seconds())
-	b.cpu(datagramCase, t, "CPU us per datagram", before, float64(came.Load()), 1e6)
-	b.note(datagramCase, t, "lost", float64(lost.Load()))
+	b.add(datagramCase, t, "datagrams/s", float64(returned.Load())/time.Since(began).Seconds())
+	b.addCPU(datagramCase, t, "CPU us per datagram", before, float64(returned.Load()), 1e6)
+	b.add(datagramCase, t, "lost", float64(lost.Load()))
 	return err
 }
 
-// flood sends as fast as it can, and finds where those are that did not arrive: the kernel drops where a socket has no room, which nobody else can know.
-func flood(b *bench, t *target) error {
+// datagramFlood sends as fast as possible and accounts for the datagrams that did not arrive. The kernel drops datagrams
+// for which a socket buffer has no room.
+func datagramFlood(b *bench, t *target) error {
 	arrived := func() (n int64, err error) {
-		text, err := b.counts.ask("tell")
+		text, err := b.datagrams.ask("count")
 		if err == nil {
 			n, err = strconv.ParseInt(text, 10, 64)
 		}
 		return n, err
 	}
-	server := b.targets[0].at["datagrams"] // direct
+	server := b.targets[0].addrs["datagrams"] // direct
 	first, err := arrived()
 	if err != nil {
 		return err
@@ -66,17 +68,17 @@ func flood(b *bench, t *target) error {
 		if t.name == direct {
 			return dropped(server)
 		}
-		return dropped(server, t.at["datagrams"])
+		return dropped(server, t.addrs["datagrams"])
 	}
-	toldBefore, err := t.told()
+	reportedBefore, err := t.reportedLoss()
 	if err != nil {
 		return err
 	}
 	dropsBefore, began := drops(), time.Now()
-	end := began.Add(b.lasts())
+	end := began.Add(b.roundTime())
 	var sent atomic.Int64
-	err = each(2, func(int) error {
-		c, err := net.Dial("udp", t.at["datagrams"])
+	err = concurrently(2, func(int) error {
+		c, err := net.Dial("udp", t.addrs["datagrams"])
 		if err != nil {
 			return err
 		}
@@ -95,53 +97,54 @@ func flood(b *bench, t *target) error {
 		return err
 	}
 	took := time.Since(began).Seconds()
-	var came, kernel, lost int64
-	for wait := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) { // what is under way arrives, or is dropped
-		if came, err = arrived(); err != nil {
+	var received, kernel, lost int64
+	for wait := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) { // until datagrams in flight have arrived or were dropped
+		if received, err = arrived(); err != nil {
 			return err
 		}
-		came, kernel = came-first, drops()-dropsBefore
-		if lost = sent.Load() - came - kernel; lost == 0 || time.Now().After(wait) {
+		received, kernel = received-first, drops()-dropsBefore
+		if lost = sent.Load() - received - kernel; lost == 0 || time.Now().After(wait) {
 			break
 		}
 	}
-	b.note(floodCase, t, "datagrams/s", float64(came)/took)
-	b.note(floodCase, t, "sent/s", float64(sent.Load())/took)
+	b.add(floodCase, t, "datagrams/s", float64(received)/took)
+	b.add(floodCase, t, "sent/s", float64(sent.Load())/took)
 	if !exists(udpTable) {
-		return nil // nobody tells what the kernel dropped
+		return nil // the kernel's drops are not known on this system
 	}
-	b.note(floodCase, t, "dropped by the kernel", float64(kernel))
-	b.note(floodCase, t, "lost otherwise", float64(lost))
-	told, err := t.told()
+	b.add(floodCase, t, "dropped by the kernel", float64(kernel))
+	b.add(floodCase, t, "lost otherwise", float64(lost))
+	reported, err := t.reportedLoss()
 	if t.name == "firedrill" {
-		b.note(floodCase, t, "unattributed, as the link tells it", told-toldBefore)
-		b.note(floodCase, t, "dropped and not told by the link", float64(kernel)-(told-toldBefore))
+		b.add(floodCase, t, "unattributed, as reported by the link", reported-reportedBefore)
+		b.add(floodCase, t, "dropped and not reported by the link", float64(kernel)-(reported-reportedBefore))
 	}
 	return err
 }
 
-// told is the loss since it was opened that a link of ours tells, and that no fault did; 0 of other targets.
-func (t *target) told() (float64, error) {
+// reportedLoss returns the number of datagrams that a Firedrill link has reported as lost without a fault since it was
+// opened. It returns 0 for other targets.
+func (t *target) reportedLoss() (float64, error) {
 	if t.name != "firedrill" {
 		return 0, nil
 	}
-	text, err := t.stats[len(t.stats)-1].ask("tell")
+	text, err := t.children[len(t.children)-1].ask("count")
 	if err != nil {
 		return 0, err
 	}
 	return strconv.ParseFloat(text, 64)
 }
 
-// udpTable is what Linux tells of its sockets.
+// udpTable is Linux's list of UDP sockets.
 const udpTable = "/proc/net/udp"
 
-// dropped is what the kernel has dropped at the sockets of these addresses, for want of room.
+// dropped returns how many datagrams the kernel has dropped at the sockets of these addresses.
 func dropped(addrs ...string) (n int64) {
 	table, _ := os.ReadFile(udpTable)
 	for line := range strings.Lines(string(table)) {
 		words := strings.Fields(line)
 		for _, addr := range addrs {
-			port, _ := strconv.Atoi(port4(addr))
+			port, _ := strconv.Atoi(portOf(addr))
 			if len(words) > 12 && strings.HasSuffix(words[1], fmt.Sprintf(":%04X", port)) {
 				drops, _ := strconv.ParseInt(words[12], 10, 64)
 				n += drops

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// goal is a bound on a figure of ours: at least or at most so many times another target's, or so much.
+// goal is a lower or upper bound on a figure of Firedrill, absolute or as a multiple of another target's figure.
 type goal struct {
-	says, kase, metric string
-	than               string // the target compared with; "" compares with bound itself
-	least              bool   // at least; else at most
-	bound              float64
+	text, caseName, metric string
+	than                   string // the other target; "" makes bound absolute
+	lower                  bool   // bound is a lower bound instead of an upper bound
+	bound                  float64
 }
 
-// aims are the project's goals for links.
-func aims() []goal {
-	one, many, pings := "bulk, 1 connection", "bulk, 16 connections", "ping-pong 64 B, 1 connection"
+// linkGoals returns the project's goals for links.
+func linkGoals() []goal {
+	one, many, pingPongs := "bulk, 1 connection", "bulk, 16 connections", "ping-pong 64 B, 1 connection"
 	const slow, jitters, ten = "delay of 20 ms, 1,000 messages/s on 64 connections", "delay of 50 ms, give or take 20 ms, on streams", "10,000 idle connections"
 	list := []goal{
 		{"bulk at least 2x Toxiproxy", one, "MB/s", "toxiproxy", true, 2},
@@ -24,10 +24,10 @@ func aims() []goal {
 		{"bulk at least HAProxy", one, "MB/s", "haproxy", true, 1},
 		{"bulk on 16 at least HAProxy", many, "MB/s", "haproxy", true, 1},
 		{"churn at least 1.5x Toxiproxy", "churn", "connections/s", "toxiproxy", true, 1.5},
-		{"ping-pong p50 at most 1.1x a copy loop", pings, "p50 us", "copy loop", false, 1.1},
+		{"ping-pong p50 at most 1.1x a copy loop", pingPongs, "p50 us", "copy loop", false, 1.1},
 		{"at most 12 KB per idle connection", ten, "heap and stack bytes per connection", "", false, 12000},
 		{"at most 2 goroutines per idle connection", ten, "goroutines per connection", "", false, 2.01},
-		{"10,000 idle connections held, or as many as the system lets a process open files for", ten, "held", "", true, 1},
+		{"10,000 idle connections held, or as many as the limit on open files allows", ten, "held", "", true, 1},
 		{"delay error p50 at most 0.5 ms", slow, "error p50 ms", "", false, 0.5},
 		{"delay error p99 at most 2 ms", slow, "error p99 ms", "", false, 2},
 		{"jitter's mean within 2 %", jitters, "mean off by %", "", false, 2},
@@ -41,10 +41,10 @@ func aims() []goal {
 	return list
 }
 
-// goals says which are met.
-func goals(rows []row, aims []goal) string {
-	find := func(kase, target, metric string) (row, bool) {
-		i := slices.IndexFunc(rows, func(r row) bool { return r.Case == kase && r.Target == target && r.Metric == metric })
+// report formats which goals are met.
+func report(rows []row, goals []goal) string {
+	find := func(caseName, target, metric string) (row, bool) {
+		i := slices.IndexFunc(rows, func(r row) bool { return r.Case == caseName && r.Target == target && r.Metric == metric })
 		if i < 0 {
 			return row{}, false
 		}
@@ -52,31 +52,31 @@ func goals(rows []row, aims []goal) string {
 	}
 	var out strings.Builder
 	out.WriteString("\ngoals\n")
-	for _, g := range aims {
-		ours, ok := find(g.kase, "firedrill", g.metric)
+	for _, g := range goals {
+		ours, ok := find(g.caseName, "firedrill", g.metric)
 		value := ours.Median
 		if ok && g.than != "" {
 			var other row
-			if other, ok = find(g.kase, g.than, g.metric); ok {
-				value = against(ours, other)
+			if other, ok = find(g.caseName, g.than, g.metric); ok {
+				value = pairedRatio(ours, other)
 			}
 		}
 		verdict := "not measured"
 		if ok {
 			verdict = "NOT met"
-			if (g.least && value >= g.bound) || (!g.least && value <= g.bound) {
+			if (g.lower && value >= g.bound) || (!g.lower && value <= g.bound) {
 				verdict = "met"
 			}
 			verdict += fmt.Sprintf(" (%s)", number(value))
 		}
-		fmt.Fprintf(&out, "  %-66s %s\n", g.says, verdict)
+		fmt.Fprintf(&out, "  %-66s %s\n", g.text, verdict)
 	}
 	return out.String()
 }
 
-// against is how many times other's figure ours is: the median over the rounds, each compared with the same one of the other, since what else the machine
-// does changes from round to round.
-func against(ours, other row) float64 {
+// pairedRatio returns ours divided by other: the median of the ratios of corresponding rounds, because the machine's other
+// load varies between rounds.
+func pairedRatio(ours, other row) float64 {
 	if len(ours.rounds) != len(other.rounds) || len(ours.rounds) == 0 {
 		return ours.Median / other.Median
 	}

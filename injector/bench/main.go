@@ -1,12 +1,15 @@
-// Command bench measures links side by side with what else there is: no proxy, plain Go copy loops, Toxiproxy (embedded and its server), HAProxy, nginx and
-// socat; and links with a message protocol with HAProxy's HTTP mode, httputil.ReverseProxy, Toxiproxy, a copy loop (the least that a relay in Go can do) and
-// a plain forwarder of datagrams. Every proxy is a process of its own, so that its processor time and memory are its own; rounds are interleaved, and medians are told.
+// Command bench compares links with other proxies: none, plain Go copy loops, Toxiproxy (embedded and its server),
+// HAProxy, nginx and socat. It compares links with a message protocol with HAProxy's HTTP mode,
+// httputil.ReverseProxy, Toxiproxy, a copy loop (the lower bound for a relay in Go) and a plain datagram forwarder.
+// Each proxy runs in a process of its own, so that its processor time and memory can be measured. Rounds of the
+// targets are interleaved, and medians are reported.
 //
 //	go run ./injector/bench link            # make bench-link
-//	go run ./injector/bench message -quick  # make bench-message, but short
+//	go run ./injector/bench message -quick  # a short version of make bench-message
 //
-// It prints a table, says which of the project's goals are met, and writes bench-link.json or bench-message.json: rows of case, target, metric, median,
-// vs_direct and vs_toxiproxy (ratios; null where there is nothing to compare with). What is not installed is left out, with the command that installs it.
+// It prints a table and which of the project's goals are met, and writes bench-link.json or bench-message.json: rows
+// of case, target, metric, median, vs_direct and vs_toxiproxy (ratios; null where there is nothing to compare with).
+// Programs that are not installed are skipped, and the command that installs them is printed.
 package main
 
 import (
@@ -38,36 +41,36 @@ func main() {
 	}
 }
 
-// suite is a set of measurements on the same targets; its rows are written to bench-<name>.json.
+// suite is a set of cases on the same targets. Its rows are written to bench-<name>.json.
 type suite struct {
 	name  string
-	start func(*bench) error // the servers and the targets
-	cases func() []kase
-	aims  func() []goal
+	start func(*bench) error // starts the servers and the targets
+	cases func() []benchCase
+	goals func() []goal
 }
 
 func suites() []suite {
 	return []suite{
-		{"link", startLinks, cases, aims},
-		{"message", startRelays, messageCases, messageAims},
+		{"link", startLinks, linkCases, linkGoals},
+		{"message", startRelays, messageCases, messageGoals},
 	}
 }
 
-// options of a run.
+// options are the options of a run.
 type options struct {
-	quick        bool
-	brief        time.Duration // of a quick round; 0 means 300 ms
-	rounds       int
-	cases, wants string
+	quick          bool
+	quickRound     time.Duration // duration of a quick round; 0 means 300 ms; set by tests
+	rounds         int
+	cases, targets string // parts of names
 }
 
 func run(s suite, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("bench "+s.name, flag.ContinueOnError)
-	flags.BoolVar(&o.quick, "quick", false, "one short round of each")
-	flags.IntVar(&o.rounds, "rounds", 5, "rounds, interleaved between the targets")
-	flags.StringVar(&o.cases, "case", "", "only cases whose name holds this")
-	flags.StringVar(&o.wants, "target", "", "only targets whose name holds this, and direct")
+	flags.BoolVar(&o.quick, "quick", false, "one short round for each case")
+	flags.IntVar(&o.rounds, "rounds", 5, "number of rounds")
+	flags.StringVar(&o.cases, "case", "", "only cases whose name contains this")
+	flags.StringVar(&o.targets, "target", "", "only targets whose name contains this, and direct")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -86,7 +89,7 @@ func run(s suite, args []string) error {
 	}
 	defer b.close()
 	for _, t := range b.targets {
-		t.pause(true) // those that are not measured take nothing from those that are
+		t.pause(true) // so that idle targets do not use processor time
 		defer t.pause(false)
 	}
 	for _, c := range s.cases() {
@@ -96,19 +99,19 @@ func run(s suite, args []string) error {
 	}
 	rows := b.rows()
 	fmt.Print(table(rows))
-	fmt.Print(goals(rows, s.aims()))
+	fmt.Print(report(rows, s.goals()))
 	for _, s := range b.skipped {
-		fmt.Println("left out:", s)
+		fmt.Println("skipped:", s)
 	}
 	text, err := json.MarshalIndent(rows, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile("bench-"+s.name+".json", append(text, '\n'), 0o644) //nolint:gosec // for everybody
+	return os.WriteFile("bench-"+s.name+".json", append(text, '\n'), 0o644) //nolint:gosec // readable by others
 }
 
-// measure runs a case on all its targets, round by round.
-func (b *bench) measure(c kase) {
+// measure runs all rounds of a case on all its targets.
+func (b *bench) measure(c benchCase) {
 	for round := range max(1, min(b.o.rounds, c.rounds(b.o.rounds))) {
 		for _, t := range b.targets {
 			if (c.faults && !t.faults) || !c.fits(t) {
@@ -125,21 +128,21 @@ func (b *bench) measure(c kase) {
 	}
 }
 
-// raiseLimit lets this process and its children open as many files as they may.
+// raiseLimit raises the limit on open files of this process and its children as far as possible.
 func raiseLimit() {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
 		return
 	}
-	const plenty = 1 << 17
-	if limit.Max < plenty && syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: plenty, Max: plenty}) == nil {
-		return // children inherit what is set here
+	const enough = 1 << 17
+	if limit.Max < enough && syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: enough, Max: enough}) == nil {
+		return // children inherit the limit
 	}
 	limit.Cur = limit.Max
 	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 }
 
-// openFiles is how many files a process may have open.
+// openFiles returns how many files a process may have open.
 func openFiles() int {
 	var limit syscall.Rlimit
 	_ = syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit)

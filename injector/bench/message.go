@@ -9,25 +9,26 @@ import (
 	"time"
 )
 
-// What is said in the suite of message protocols: small requests whose answers have a fixed length.
+// The requests and answers of the message suite. All answers to a request have the same length.
 const (
-	get      = "GET /orders/17 HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
+	httpGet  = "GET /orders/17 HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n"
 	redisGet = "*2\r\n$3\r\nGET\r\n$8\r\norder:17\r\n"
 	redisSet = "*3\r\n$3\r\nSET\r\n$8\r\norder:17\r\n$5\r\nhello\r\n"
 	redisOK  = "+OK\r\n"
 	redisHas = "$5\r\nhello\r\n"
 )
 
-var post = "POST /orders HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: 1024\r\n\r\n" + strings.Repeat("x", 1024)
+var httpPost = "POST /orders HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: 1024\r\n\r\n" + strings.Repeat("x", 1024)
 
-// Targets with a rule that never fires: one that another method would meet, and one that every message is asked about.
+// Targets with a rule that never fires: one that matches another method, and one with a tiny probability, which is drawn
+// for each message.
 const (
 	otherMethod = "rule: other method"
 	neverDrawn  = "rule: never drawn"
-	bytewise    = "firedrill, bytes" // the same link without a protocol
+	bytesOnly   = "firedrill, bytes" // the same link without a protocol
 )
 
-// relays are the targets of ours, and what they are told of their rule.
+// relays are the Firedrill targets and their rules, as understood by addRule.
 var relays = []struct{ target, rule string }{{"firedrill", ""}, {otherMethod, "other"}, {neverDrawn, "never"}}
 
 const (
@@ -36,13 +37,13 @@ const (
 	h2Case       = "HTTP/2 GET, 4 connections with 16 streams"
 	redisCase    = "Redis GET, 1 connection"
 	redisMany    = "Redis GET, 64 connections"
-	datagramCase = "datagrams there and back, 16 clients with 8 under way"
-	floodCase    = "datagrams one way, as many as go"
+	datagramCase = "datagram round trips, 16 clients with 8 in flight"
+	floodCase    = "datagrams one way, as fast as possible"
 )
 
 // startRelays starts the suite of message protocols.
 func startRelays(b *bench) error {
-	if _, err := b.server("http"); err != nil {
+	if _, err := b.startServer("http"); err != nil {
 		return err
 	}
 	if err := b.redisServer(); err != nil {
@@ -50,28 +51,28 @@ func startRelays(b *bench) error {
 	}
 	for _, name := range []string{"h2", "datagrams"} {
 		var err error
-		if b.counts, err = b.server(name); err != nil {
+		if b.datagrams, err = b.startServer(name); err != nil {
 			return err
 		}
 	}
-	b.direct()
-	only := func(names string, words ...string) func(server) []string {
+	b.addDirect()
+	only := func(names string, args ...string) func(server) []string {
 		return func(s server) []string {
 			if !strings.Contains(names, s.name) {
 				return nil
 			}
-			return words
+			return args
 		}
 	}
 	for _, r := range relays {
 		kinds := func(s server) []string {
-			protocol, there := map[string]string{"http": "http", "redis": "redis", "h2": "http", "datagrams": "udp"}[s.name]
-			if !there || (s.name == "datagrams" && r.rule == "other") || (s.name == "h2" && r.rule != "") {
+			protocol, ok := map[string]string{"http": "http", "redis": "redis", "h2": "http", "datagrams": "udp"}[s.name]
+			if !ok || (s.name == "datagrams" && r.rule == "other") || (s.name == "h2" && r.rule != "") {
 				return nil
 			}
 			return []string{"relay", protocol, r.rule}
 		}
-		if err := b.child(&target{name: r.target}, kinds); err != nil {
+		if err := b.addChildren(&target{name: r.target}, kinds); err != nil {
 			return err
 		}
 	}
@@ -79,24 +80,24 @@ func startRelays(b *bench) error {
 		name  string
 		kinds func(server) []string
 	}{
-		{bytewise, only("http redis h2", "firedrill")}, {"toxiproxy", only("redis", "toxiproxy")}, {"copy loop", only("redis", "copy loop")},
+		{bytesOnly, only("http redis h2", "firedrill")}, {"toxiproxy", only("redis", "toxiproxy")}, {"copy loop", only("redis", "copy loop")},
 		{"ReverseProxy", only("http", "ReverseProxy")}, {"plain forwarder", only("datagrams", "forwarder")},
 	} {
-		if err := b.child(&target{name: other.name}, other.kinds); err != nil {
+		if err := b.addChildren(&target{name: other.name}, other.kinds); err != nil {
 			return err
 		}
 	}
-	b.external(func() error { return b.haproxyIn("mode http", b.servers[:1]) })
+	b.startExternal(func() error { return b.haproxyIn("mode http", b.servers[:1]) })
 	return nil
 }
 
-// redisServer starts a real one where it is installed, else one of ours that knows one answer.
+// redisServer starts a Redis server. If none is installed, it starts a server that has only one answer.
 func (b *bench) redisServer() error {
-	ports, _ := ways([]server{{}})
-	_, err := b.program("redis-server", "redis-server", ports, "redis-server", "--bind", "127.0.0.1", "--port", ports[0], "--save", "", "--appendonly", "no")
+	ports, _ := freePorts([]server{{}})
+	_, err := b.startProgram("redis-server", "redis-server", ports, "redis-server", "--bind", "127.0.0.1", "--port", ports[0], "--save", "", "--appendonly", "no")
 	if err != nil {
-		b.skipped = append(b.skipped, err.Error()+"; a server that knows one answer stood in for it")
-		_, err := b.server("redis")
+		b.skipped = append(b.skipped, err.Error()+"; a server with a single answer was used instead")
+		_, err := b.startServer("redis")
 		return err
 	}
 	addr := "127.0.0.1:" + ports[0]
@@ -106,38 +107,39 @@ func (b *bench) redisServer() error {
 	}
 	defer c.Close()
 	_, _ = io.WriteString(c, redisSet)
-	said := make([]byte, len(redisOK))
-	if _, err := io.ReadFull(c, said); err != nil || string(said) != redisOK {
-		return fmt.Errorf("redis-server on %s: it answers %q to SET: %w", addr, said, err)
+	answer := make([]byte, len(redisOK))
+	if _, err := io.ReadFull(c, answer); err != nil || string(answer) != redisOK {
+		return fmt.Errorf("redis-server on %s: it answers %q to SET: %w", addr, answer, err)
 	}
 	b.servers = append(b.servers, server{"redis", addr})
 	return nil
 }
 
-// onWay leaves out targets that have no way to a server.
-func onWay(name string) func(*target) bool {
-	return func(t *target) bool { return t.at[name] != "" }
+// reaches selects the targets that have a connection to a server.
+func reaches(name string) func(*target) bool {
+	return func(t *target) bool { return t.addrs[name] != "" }
 }
 
-func messageCases() []kase {
-	list := []kase{}
-	for _, k := range []talk{
-		{getCase, "http", 64, []byte(get), 0, "requests/s", "request"},
-		{postCase, "http", 64, []byte(post), 0, "requests/s", "request"},
+func messageCases() []benchCase {
+	list := []benchCase{}
+	for _, k := range []roundTrips{
+		{getCase, "http", 64, []byte(httpGet), 0, "requests/s", "request"},
+		{postCase, "http", 64, []byte(httpPost), 0, "requests/s", "request"},
 		{redisCase, "redis", 1, []byte(redisGet), len(redisHas), "commands/s", "command"},
 		{redisMany, "redis", 64, []byte(redisGet), len(redisHas), "commands/s", "command"},
 	} {
-		list = append(list, kase{name: k.name, fits: onWay(k.way), run: k.run})
+		list = append(list, benchCase{name: k.name, fits: reaches(k.server), run: k.run})
 	}
 	return append(list,
-		kase{name: h2Case, fits: onWay("h2"), run: streams},
-		kase{name: datagramCase, fits: onWay("datagrams"), run: thereAndBack},
-		kase{name: floodCase, fits: onWay("datagrams"), run: flood},
+		benchCase{name: h2Case, fits: reaches("h2"), run: http2Streams},
+		benchCase{name: datagramCase, fits: reaches("datagrams"), run: datagramRoundTrips},
+		benchCase{name: floodCase, fits: reaches("datagrams"), run: datagramFlood},
 	)
 }
 
-// messageAims are the project's goals for message protocols. That a rule costs at most 10 % is a rate without it of at most 1 / 0.9 of that with it.
-func messageAims() []goal {
+// messageGoals returns the project's goals for message protocols. A rule costs at most 10 % if the rate without it is at
+// most 1/0.9 of the rate with it.
+func messageGoals() []goal {
 	const off = 1 / 0.9
 	return []goal{
 		{"HTTP requests/s at least 0.9x HAProxy in its HTTP mode", getCase, "requests/s", "haproxy", true, 0.9},
@@ -150,28 +152,28 @@ func messageAims() []goal {
 		{"HTTP: a rule that is never drawn costs at most 10 %", getCase, "requests/s", neverDrawn, false, off},
 		{"Redis: a rule of another method costs at most 10 %", redisMany, "commands/s", otherMethod, false, off},
 		{"Redis: a rule that is never drawn costs at most 10 %", redisMany, "commands/s", neverDrawn, false, off},
-		{"datagrams there and back at least 0.8x a plain forwarder", datagramCase, "datagrams/s", "plain forwarder", true, 0.8},
+		{"datagram round trips at least 0.8x a plain forwarder", datagramCase, "datagrams/s", "plain forwarder", true, 0.8},
 		{"datagrams one way at least 0.8x a plain forwarder", floodCase, "datagrams/s", "plain forwarder", true, 0.8},
 		{"datagrams: a rule that is never drawn costs at most 10 %", datagramCase, "datagrams/s", neverDrawn, false, off},
 		{"no datagram lost that the kernel did not drop", floodCase, "lost otherwise", "", false, 0},
-		{"no datagram dropped by the kernel that the link does not tell", floodCase, "dropped and not told by the link", "", false, 0},
+		{"every datagram dropped by the kernel is reported by the link", floodCase, "dropped and not reported by the link", "", false, 0},
 	}
 }
 
-// streams is HTTP/2: 64 requests at once on 4 connections.
-func streams(b *bench, t *target) error {
+// http2Streams makes 64 concurrent HTTP/2 requests on 4 connections.
+func http2Streams(b *bench, t *target) error {
 	before, began := t.usage(), time.Now()
-	end := began.Add(b.lasts())
+	end := began.Add(b.roundTime())
 	var mu sync.Mutex
 	var times []time.Duration
-	err := each(4, func(int) error {
-		over := h2c()
-		defer over.CloseIdleConnections()
-		return each(16, func(int) error {
+	err := concurrently(4, func(int) error {
+		client := h2cClient()
+		defer client.CloseIdleConnections()
+		return concurrently(16, func(int) error {
 			var mine []time.Duration
 			defer func() { mu.Lock(); times = append(times, mine...); mu.Unlock() }()
 			for now := time.Now(); now.Before(end); {
-				resp, err := over.Get("http://" + t.at["h2"] + "/orders/17") //nolint:noctx // it ends by itself
+				resp, err := client.Get("http://" + t.addrs["h2"] + "/orders/17") //nolint:noctx // the round ends it
 				if err != nil {
 					return err
 				}
@@ -179,15 +181,15 @@ func streams(b *bench, t *target) error {
 				if _ = resp.Body.Close(); err != nil {
 					return err
 				}
-				then := now
+				before := now
 				now = time.Now()
-				mine = append(mine, now.Sub(then))
+				mine = append(mine, now.Sub(before))
 			}
 			return nil
 		})
 	})
-	b.note(h2Case, t, "requests/s", float64(len(times))/time.Since(began).Seconds())
-	b.cpu(h2Case, t, "CPU us per request", before, float64(len(times)), 1e6)
-	b.note(h2Case, t, "p50 us", quantile(times, 0.5).Seconds()*1e6)
+	b.add(h2Case, t, "requests/s", float64(len(times))/time.Since(began).Seconds())
+	b.addCPU(h2Case, t, "CPU us per request", before, float64(len(times)), 1e6)
+	b.add(h2Case, t, "p50 us", quantile(times, 0.5).Seconds()*1e6)
 	return err
 }

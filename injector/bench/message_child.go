@@ -22,7 +22,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// listenMessage are the children of the suite of message protocols.
+// listenMessage starts a child of the message suite.
 func listenMessage(kind string, args []string) (addr string, proxy any, err error) {
 	switch kind {
 	case "http":
@@ -44,14 +44,14 @@ func listenMessage(kind string, args []string) (addr string, proxy any, err erro
 	return "", nil, fmt.Errorf("no child %q", kind)
 }
 
-// relayMessages is a link of ours with a message protocol.
+// relayMessages starts a Firedrill link with a message protocol.
 func relayMessages(upstream, protocol, rule string) (string, any, error) {
 	if protocol == "udp" {
 		l, err := datagram.Open(datagram.Config{Name: "a -> b", Protocol: protocol, Upstream: upstream})
 		if err != nil {
 			return "", nil, err
 		}
-		return l.Addr(), lossy{l}, arm(l.Relay(), rule)
+		return l.Addr(), lossCounter{l}, addRule(l.Relay(), rule)
 	}
 	var calls atomic.Int64
 	relay, err := protocols.NewRelay(protocol, message.Config{Link: "a -> b", Calls: func(message.Call) { calls.Add(1) }})
@@ -64,11 +64,11 @@ func relayMessages(upstream, protocol, rule string) (string, any, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	return l.Addr(), nil, arm(relay, rule)
+	return l.Addr(), nil, addRule(relay, rule)
 }
 
-// arm adds a rule that never fires.
-func arm(r *message.Relay, rule string) (err error) {
+// addRule adds a rule that never fires.
+func addRule(r *message.Relay, rule string) (err error) {
 	switch rule {
 	case "other":
 		_, err = r.Add(message.Rule{ID: "f", Action: message.LoseRequest, Count: evidence.NewCounter("calls"), Match: message.Match{Method: "PURGE"}, Share: 0.1})
@@ -78,13 +78,13 @@ func arm(r *message.Relay, rule string) (err error) {
 	return err
 }
 
-// lossy tells what a link over UDP lost.
-type lossy struct{ *datagram.Link }
+// lossCounter counts the datagrams that a link lost without a fault.
+type lossCounter struct{ *datagram.Link }
 
-func (l lossy) tell() int64 { return l.Loss().Unattributed() }
+func (l lossCounter) count() int64 { return l.Loss().Unattributed() }
 
-// h2c is a client of HTTP/2 without TLS, with a connection of its own.
-func h2c() *http.Client {
+// h2cClient returns a client for HTTP/2 without TLS that does not share connections.
+func h2cClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{Protocols: onlyH2()}}
 }
 
@@ -102,16 +102,16 @@ func serveWeb(h http.Handler) (string, any, error) {
 	}
 	both := onlyH2()
 	both.SetHTTP1(true)
-	go func() { _ = (&http.Server{Handler: h, Protocols: both}).Serve(ln) }() //nolint:gosec // its clients are ours
+	go func() { _ = (&http.Server{Handler: h, Protocols: both}).Serve(ln) }() //nolint:gosec // only this program connects
 	return ln.Addr().String(), nil, nil
 }
 
-// answerHTTP knows two requests: a GET without a body, and a POST as long as post is.
+// answerHTTP answers the two requests of the suite: a GET without a body, and a POST with a body of 1 KiB.
 func answerHTTP(c *net.TCPConn) {
-	answer := func(size int) []byte {
+	response := func(size int) []byte {
 		return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("y", size))
 	}
-	small, large := answer(5), answer(4096)
+	small, large := response(5), response(4096)
 	buf := make([]byte, 8<<10)
 	for have := 0; ; {
 		n, err := c.Read(buf[have:])
@@ -120,22 +120,22 @@ func answerHTTP(c *net.TCPConn) {
 		}
 		have += n
 		end := bytes.Index(buf[:have], []byte("\r\n\r\n"))
-		said := small
+		answer := small
 		if buf[0] == 'P' {
-			said = large
+			answer = large
 			end += 1024
 		}
 		if end < 0 || have < end+4 || (buf[0] == 'P' && end < 1024) {
 			continue
 		}
 		have = 0
-		if _, err := c.Write(said); err != nil {
+		if _, err := c.Write(answer); err != nil {
 			return
 		}
 	}
 }
 
-// answerRedis knows one command, which comes whole.
+// answerRedis answers the one Redis command of the suite.
 func answerRedis(c *net.TCPConn) {
 	buf := make([]byte, 4<<10)
 	for {
@@ -148,18 +148,18 @@ func answerRedis(c *net.TCPConn) {
 	}
 }
 
-// arrived counts the datagrams that are not answered.
-type arrived struct{ atomic.Int64 }
+// arrivals counts the datagrams that are not answered.
+type arrivals struct{ atomic.Int64 }
 
-func (a *arrived) tell() int64 { return a.Load() }
+func (a *arrivals) count() int64 { return a.Load() }
 
-// echoDatagrams answers datagrams, and only counts those that begin with an exclamation mark.
+// echoDatagrams returns datagrams to their sender, except those that begin with an exclamation mark, which it counts.
 func echoDatagrams() (string, any, error) {
 	c, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return "", nil, err
 	}
-	n := &arrived{}
+	n := &arrivals{}
 	go func() {
 		buf := make([]byte, 64<<10)
 		for {
@@ -167,7 +167,7 @@ func echoDatagrams() (string, any, error) {
 			switch {
 			case errors.Is(err, net.ErrClosed):
 				return
-			case err != nil: // of a datagram sent before
+			case err != nil: // reports an earlier datagram
 			case buf[0] == '!':
 				n.Add(1)
 			default:
@@ -178,7 +178,7 @@ func echoDatagrams() (string, any, error) {
 	return c.LocalAddr().String(), n, nil
 }
 
-// forwardDatagrams is the simplest forwarder there is: a socket for each client, and nothing else.
+// forwardDatagrams is the simplest possible forwarder: a socket for each client.
 func forwardDatagrams(upstream string) (string, any, error) {
 	to, err := net.ResolveUDPAddr("udp", upstream)
 	if err != nil {

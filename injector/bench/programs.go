@@ -14,18 +14,11 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
-// program starts a program in a folder of its own and waits until it listens on all of ports.
-func (b *bench) program(name, debian string, ports []string, args ...string) (*process.Service, error) {
-	path := args[0]
-	if !filepath.IsAbs(path) {
-		var err error
-		if path, err = exec.LookPath(path); err != nil {
-			if path, err = exec.LookPath("/usr/sbin/" + args[0]); err != nil {
-				return nil, fmt.Errorf("%s: not installed (apt-get install %s)", name, debian)
-			}
-		}
+// startProgram starts a program and waits until it listens on the last of ports.
+func (b *bench) startProgram(name, debian string, ports []string, args ...string) (*process.Service, error) {
+	if _, err := process.LookPath(args[0]); err != nil {
+		return nil, fmt.Errorf("%s: not installed (apt-get install %s)", name, debian)
 	}
-	args[0] = path
 	svc, err := process.Start(b.ctx, process.Spec{
 		Name: name, Args: args, Dir: b.dir, Log: filepath.Join(b.dir, name+".log"), Ready: process.Ready{TCP: "127.0.0.1:" + ports[len(ports)-1], Within: 10 * time.Second},
 	})
@@ -36,12 +29,12 @@ func (b *bench) program(name, debian string, ports []string, args ...string) (*p
 	return svc, nil
 }
 
-// ways are free ports, one for each server, and where each leads.
-func ways(servers []server) (ports, upstreams []string) {
+// freePorts returns a free port for each server, and the servers' addresses.
+func freePorts(servers []server) (ports, upstreams []string) {
 	for _, s := range servers {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			panic(err) // no port is left
+			panic(err) // no port is free
 		}
 		_, port, _ := net.SplitHostPort(ln.Addr().String())
 		ports = append(ports, port)
@@ -51,12 +44,13 @@ func ways(servers []server) (ports, upstreams []string) {
 	return ports, upstreams
 }
 
-func (b *bench) outside(name string, servers []server, ports []string, pids ...int) {
-	t := &target{name: name, at: map[string]string{}, pids: pids}
+// addExternal adds a target of another project, which listens on one of ports for each of servers.
+func (b *bench) addExternal(name string, servers []server, ports []string, pids ...int) {
+	t := &target{name: name, addrs: map[string]string{}, pids: pids}
 	for i, s := range servers {
-		t.at[s.name] = "127.0.0.1:" + ports[i]
+		t.addrs[s.name] = "127.0.0.1:" + ports[i]
 	}
-	b.add(t)
+	b.addTarget(t)
 }
 
 func (b *bench) toxiproxyServer() error {
@@ -65,23 +59,23 @@ func (b *bench) toxiproxyServer() error {
 	}
 	program := filepath.Join(b.dir, "toxiproxy-server")
 	if out, err := exec.Command("go", "build", "-o", program, "github.com/Shopify/toxiproxy/v2/cmd/server").CombinedOutput(); err != nil { //nolint:gosec // a fixed command
-		return fmt.Errorf("toxiproxy-server: it does not build here (run in the project's folder): %w: %s", err, out)
+		return fmt.Errorf("toxiproxy-server: it does not build (run this in the project's folder): %w: %s", err, out)
 	}
-	ports, upstreams := ways(b.servers)
-	api, _ := ways(b.servers)
-	svc, err := b.program("toxiproxy-server", "", api[:1], program, "-host", "127.0.0.1", "-port", api[0])
+	ports, upstreams := freePorts(b.servers)
+	api, _ := freePorts(b.servers)
+	svc, err := b.startProgram("toxiproxy-server", "", api[:1], program, "-host", "127.0.0.1", "-port", api[0])
 	if err != nil {
 		return err
 	}
 	for i, port := range ports {
 		body := fmt.Sprintf(`{"name":"p%d","listen":"127.0.0.1:%s","upstream":%q}`, i, port, upstreams[i])
-		resp, err := http.Post("http://127.0.0.1:"+api[0]+"/proxies", "application/json", bytes.NewReader([]byte(body))) //nolint:noctx // a local call at the start
+		resp, err := http.Post("http://127.0.0.1:"+api[0]+"/proxies", "application/json", bytes.NewReader([]byte(body))) //nolint:noctx // a local call
 		if err != nil {
 			return fmt.Errorf("toxiproxy-server: %w", err)
 		}
 		_ = resp.Body.Close()
 	}
-	b.outside("toxiproxy-server", b.servers, ports, svc.PID())
+	b.addExternal("toxiproxy-server", b.servers, ports, svc.PID())
 	return nil
 }
 
@@ -91,20 +85,20 @@ func (b *bench) haproxyIn(mode string, servers []server) error {
 	if !b.wanted("haproxy") {
 		return nil
 	}
-	ports, upstreams := ways(servers)
+	ports, upstreams := freePorts(servers)
 	var text strings.Builder
-	fmt.Fprintf(&text, "global\n  maxconn %d\n  nbthread 2\ndefaults\n  %s\n  timeout connect 10s\n  timeout client 1h\n  timeout server 1h\n", (openFiles()-1000)*2/5, mode) // it counts pipes too
+	fmt.Fprintf(&text, "global\n  maxconn %d\n  nbthread 2\ndefaults\n  %s\n  timeout connect 10s\n  timeout client 1h\n  timeout server 1h\n", (openFiles()-1000)*2/5, mode) // HAProxy counts pipes, too
 	for i, port := range ports {
-		fmt.Fprintf(&text, "listen l%d\n  bind 127.0.0.1:%s\n  server s 127.0.0.1:%s\n", i, port, port4(upstreams[i]))
+		fmt.Fprintf(&text, "listen l%d\n  bind 127.0.0.1:%s\n  server s 127.0.0.1:%s\n", i, port, portOf(upstreams[i]))
 	}
-	return b.configured("haproxy", "haproxy", servers, ports, text.String(), "haproxy", "-db", "-f")
+	return b.startConfigured("haproxy", "haproxy", servers, ports, text.String(), "haproxy", "-db", "-f")
 }
 
 func (b *bench) nginx() error {
 	if !b.wanted("nginx") {
 		return nil
 	}
-	ports, upstreams := ways(b.servers)
+	ports, upstreams := freePorts(b.servers)
 	var text strings.Builder
 	if module := "/usr/lib/nginx/modules/ngx_stream_module.so"; exists(module) {
 		fmt.Fprintf(&text, "load_module %s;\n", module)
@@ -114,20 +108,20 @@ func (b *bench) nginx() error {
 		fmt.Fprintf(&text, "  server { listen 127.0.0.1:%s; proxy_pass %s; }\n", port, upstreams[i])
 	}
 	text.WriteString("}\n")
-	return b.configured("nginx", "nginx-light libnginx-mod-stream", b.servers, ports, text.String(), "nginx", "-e", "stderr", "-p", b.dir, "-c")
+	return b.startConfigured("nginx", "nginx-light libnginx-mod-stream", b.servers, ports, text.String(), "nginx", "-e", "stderr", "-p", b.dir, "-c")
 }
 
-// configured starts a program whose last argument is its configuration's file.
-func (b *bench) configured(name, debian string, servers []server, ports []string, text string, args ...string) error {
+// startConfigured starts a program whose last argument is its configuration file.
+func (b *bench) startConfigured(name, debian string, servers []server, ports []string, text string, args ...string) error {
 	file := filepath.Join(b.dir, name+".conf")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
-	svc, err := b.program(name, debian, ports, append(args, file)...)
+	svc, err := b.startProgram(name, debian, ports, append(args, file)...)
 	if err != nil {
 		return err
 	}
-	b.outside(name, servers, ports, svc.PID())
+	b.addExternal(name, servers, ports, svc.PID())
 	return nil
 }
 
@@ -135,20 +129,20 @@ func (b *bench) socat() error {
 	if !b.wanted("socat") {
 		return nil
 	}
-	ports, upstreams := ways(b.servers)
+	ports, upstreams := freePorts(b.servers)
 	var pids []int
 	for i, port := range ports {
-		svc, err := b.program("socat", "socat", []string{port}, "socat", "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr,fork,backlog=1024,nodelay", "TCP:"+upstreams[i]+",nodelay")
+		svc, err := b.startProgram("socat", "socat", []string{port}, "socat", "TCP-LISTEN:"+port+",bind=127.0.0.1,reuseaddr,fork,backlog=1024,nodelay", "TCP:"+upstreams[i]+",nodelay")
 		if err != nil {
 			return err
 		}
 		pids = append(pids, svc.PID())
 	}
-	b.outside("socat", b.servers, ports, pids...)
+	b.addExternal("socat", b.servers, ports, pids...)
 	return nil
 }
 
-func port4(addr string) string {
+func portOf(addr string) string {
 	_, port, _ := net.SplitHostPort(addr)
 	return port
 }

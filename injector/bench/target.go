@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// target is what traffic goes through.
+// target is a proxy to be measured, or a direct connection.
 type target struct {
-	name   string
-	at     map[string]string // where its way to each server begins
-	pids   []int
-	stats  []*child // that tell their own, one a way
-	faults bool     // it can be disturbed, on its last way
+	name     string
+	addrs    map[string]string // the address that leads to each server
+	pids     []int
+	children []*child // one for each server; none for programs of other projects
+	faults   bool     // its last child supports faults
 }
 
-// child is a process of ours that serves.
+// child is a process of this program that acts as a server or proxy.
 type child struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
@@ -29,12 +29,12 @@ type child struct {
 	addr string
 }
 
-func spawn(kind string, args ...string) (*child, error) {
+func startChild(kind string, args ...string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: exec.Command(self, append([]string{"serve", kind}, args...)...)} //nolint:gosec // ourselves
+	c := &child{cmd: exec.Command(self, append([]string{"serve", kind}, args...)...)} //nolint:gosec // this program
 	dieWithParent(c.cmd)
 	c.cmd.Stderr = os.Stderr
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
@@ -49,24 +49,24 @@ func spawn(kind string, args ...string) (*child, error) {
 		return nil, err
 	}
 	if !c.out.Scan() {
-		return nil, fmt.Errorf("start %s: it says no address", kind)
+		return nil, fmt.Errorf("start %s: it printed no address", kind)
 	}
 	c.addr = c.out.Text()
 	return c, nil
 }
 
-// ask says a line and returns the answer.
+// ask sends a line and returns the answer.
 func (c *child) ask(line string) (string, error) {
 	if _, err := io.WriteString(c.in, line+"\n"); err != nil {
 		return "", err
 	}
 	if !c.out.Scan() {
-		return "", errors.New("the child is gone")
+		return "", errors.New("the child has ended")
 	}
 	return c.out.Text(), nil
 }
 
-// command is ask for a fault, and tells how long it took within.
+// command injects or heals a fault, and returns how long that took in the child.
 func (c *child) command(line string) (time.Duration, error) {
 	answer, err := c.ask(line)
 	if err != nil {
@@ -86,62 +86,63 @@ func (c *child) end() {
 	_ = c.cmd.Wait()
 }
 
-// startLinks starts the suite of links. Targets that are not to be had are told in skipped.
+// startLinks starts the servers and targets of the link suite.
 func startLinks(b *bench) (err error) {
 	for _, kind := range []string{"echo", "sink"} {
-		if _, err := b.server(kind); err != nil {
+		if _, err := b.startServer(kind); err != nil {
 			return err
 		}
 	}
-	if b.play, err = newPlayground(); err != nil {
+	if b.timing, err = newTimingServer(); err != nil {
 		return err
 	}
-	b.servers = append(b.servers, server{"play", b.play.addr})
-	b.direct()
+	b.servers = append(b.servers, server{"timing", b.timing.addr})
+	b.addDirect()
 	for _, kind := range []string{"copy loop", "io.Copy", "firedrill", "toxiproxy"} {
 		t := &target{name: kind, faults: kind == "firedrill" || kind == "toxiproxy"}
-		if err := b.child(t, func(server) []string { return []string{kind} }); err != nil {
+		if err := b.addChildren(t, func(server) []string { return []string{kind} }); err != nil {
 			return err
 		}
 	}
-	b.external(b.toxiproxyServer, b.haproxy, b.nginx, b.socat)
+	b.startExternal(b.toxiproxyServer, b.haproxy, b.nginx, b.socat)
 	return nil
 }
 
-// direct is the way to the servers without anything between.
-func (b *bench) direct() {
-	t := &target{name: direct, at: map[string]string{}}
+// addDirect adds a target that consists of the servers themselves.
+func (b *bench) addDirect() {
+	t := &target{name: direct, addrs: map[string]string{}}
 	for _, s := range b.servers {
-		t.at[s.name] = s.addr
+		t.addrs[s.name] = s.addr
 	}
-	b.add(t)
+	b.addTarget(t)
 }
 
-// child starts a target's processes, one for each server that kind has words for: what spawn takes before the server's address.
-func (b *bench) child(t *target, kind func(server) []string) error {
+// addChildren adds a target and starts its processes, one for each server. kind returns the kind of child for a server
+// and its arguments after the server's address, or nil for no child.
+func (b *bench) addChildren(t *target, kind func(server) []string) error {
 	if !b.wanted(t.name) {
 		return nil
 	}
-	t.at = map[string]string{}
+	t.addrs = map[string]string{}
 	for _, s := range b.servers {
-		words := kind(s)
-		if words == nil {
+		args := kind(s)
+		if args == nil {
 			continue
 		}
-		c, err := spawn(words[0], append([]string{s.addr}, words[1:]...)...)
+		c, err := startChild(args[0], append([]string{s.addr}, args[1:]...)...)
 		if err != nil {
 			return err
 		}
 		b.children = append(b.children, c)
-		t.at[s.name] = c.addr
-		t.pids, t.stats = append(t.pids, c.cmd.Process.Pid), append(t.stats, c)
+		t.addrs[s.name] = c.addr
+		t.pids, t.children = append(t.pids, c.cmd.Process.Pid), append(t.children, c)
 	}
-	b.add(t)
+	b.addTarget(t)
 	return nil
 }
 
-// external starts targets that are not ours; those that are not to be had are told in skipped.
-func (b *bench) external(starts ...func() error) {
+// startExternal starts targets of other projects, and records those that are not installed in skipped.
+func (b *bench) startExternal(starts ...func() error) {
 	for _, start := range starts {
 		if err := start(); err != nil {
 			b.skipped = append(b.skipped, err.Error())
@@ -149,6 +150,6 @@ func (b *bench) external(starts ...func() error) {
 	}
 }
 
-func (b *bench) wanted(name string) bool { return strings.Contains(name, b.o.wants) }
+func (b *bench) wanted(name string) bool { return strings.Contains(name, b.o.targets) }
 
-func (b *bench) add(t *target) { b.targets = append(b.targets, t) }
+func (b *bench) addTarget(t *target) { b.targets = append(b.targets, t) }

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestAccountsThatDoNotAddUp(t *testing.T) {
+func TestWrong(t *testing.T) {
 	for want, a := range map[string]Accounts{
 		"":                                  {Received: 3, Copies: 1, Injected: 1, Delivered: 3, Dropped: 1, Collateral: 1, Written: 4},
 		"1 of 3 messages have no outcome":   {Received: 3, Delivered: 2, Written: 2, Pending: 1},

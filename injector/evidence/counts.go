@@ -1,15 +1,16 @@
 package evidence
 
-// Others is the name under which Counts puts what came after its names were used up.
+// Others is the name that Counts uses for all further names once it holds its maximum.
 const Others = "(others)"
 
-// mostNames bounds the names of a Counts, beside Others.
-const mostNames = 64
+// maxNames is the maximum number of names in a Counts, without Others.
+const maxNames = 64
 
-// Counts is a bounded map of counters by name. The zero value is empty; it is not safe for concurrent use.
+// Counts is a map of counters by name with a limited number of names. The zero value is empty. It is not safe
+// for concurrent use.
 type Counts struct{ n map[string]*int64 }
 
-// Of returns the counter of a name, or that of Others once there are too many names.
+// Of returns the counter of a name. A new name shares the counter of Others if there are already 64 names.
 func (c *Counts) Of(name string) *int64 {
 	if c.n == nil {
 		c.n = map[string]*int64{}
@@ -17,7 +18,7 @@ func (c *Counts) Of(name string) *int64 {
 	if n := c.n[name]; n != nil {
 		return n
 	}
-	if len(c.n) >= mostNames {
+	if len(c.n) >= maxNames {
 		if n := c.n[Others]; n != nil {
 			return n
 		}
@@ -28,7 +29,7 @@ func (c *Counts) Of(name string) *int64 {
 	return n
 }
 
-// Copy returns the counters so far; nil when nothing was counted.
+// Copy returns the current values, or nil if nothing was counted.
 func (c *Counts) Copy() map[string]int64 {
 	if c.n == nil {
 		return nil

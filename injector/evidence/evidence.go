@@ -1,8 +1,10 @@
-// Package evidence holds the proof that a fault acted: counters that the data path updates, and one Event for each
-// step of a message that a rule acted on. It does not depend on links, relays or the journal, so that all can use it.
+// Package evidence records the effects of faults: counters that the data path updates, and an Event for each step
+// of a message that a rule acted on. It does not depend on links, relays or the journal, so that all of them can
+// use it.
 package evidence
 
 import (
+	"cmp"
 	"reflect"
 	"sync"
 	"time"
@@ -10,179 +12,121 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Tally is what one injection has touched. The zero Tally means that nothing was seen and nothing was affected.
+// Tally counts the effects of one injection. The zero value means that the fault has seen and affected nothing.
 type Tally struct {
-	Unit     string // what is counted: "calls", "connections", "traffic" (chunks, as they were read), "processes"
-	Seen     int64  // units that the fault looked at while it was live
-	Affected int64  // units for which the effect really happened
-	First    time.Time
-	Last     time.Time // first and last effect; zero when Affected is 0
-	Idle     int64     // connections that the fault changed while nothing was using them; not part of Affected
-	Void     string    // why what the fault did was no outage for the clients, "" when it was one; then Affected is 0
+	Unit     string    // what is counted: "calls", "messages", "connections", "traffic" (chunks as read) or "service"
+	Seen     int64     // units that the fault examined while it was live
+	Affected int64     // units on which the effect happened
+	First    time.Time // the first effect; zero if Affected is 0
+	Last     time.Time // the latest effect; zero if Affected is 0
+	Idle     int64     // connections changed while they were not in use; not included in Affected
+	Void     string    // why clients did not see the outage; "" if they did; otherwise Affected is 0
 
-	// Of faults on streams only.
-	Connections               int64 // that were affected
+	// Faults on streams only.
+	Connections               int64 // affected connections
 	BytesSeen, BytesAffected  int64
-	Delayed                   int64 // how many units were kept; the percentiles are of the time for which each was
+	Delayed                   int64 // delayed units, whose delays the following fields describe
 	DelayP50, DelayP99, Worst time.Duration
 
-	// Of faults on calls and messages only.
-	Ops        map[string]int64 // affected units by operation, named as by Relay.Operations: at most 64 names, the rest under Others
+	// Faults on calls and messages only.
+	Ops        map[string]int64 // affected units by operation, named as by Relay.Operations, in a Counts
 	Traced     int64            // affected units that carried the run's trace context
-	Skipped    map[string]int64 // units that were chosen and on which the fault could not act, by reason; bounded like Ops
-	Collateral int64            // units of others that were lost with one that the fault acted on, as calls on the same HTTP/2 connection
-	Broken     int64            // units that failed because the dependency closed its connection while the fault held them back
+	Skipped    map[string]int64 // selected units on which the fault could not act, by reason, in a Counts
+	Collateral int64            // other units lost with an affected one, such as calls on the same HTTP/2 connection
+	Broken     int64            // units that failed because the dependency closed the connection while they were held
 }
 
-// Equal reports whether two tallies hold the same counts.
+// Equal reports whether two tallies are equal.
 func (t Tally) Equal(o Tally) bool { return reflect.DeepEqual(t, o) }
 
-// Counter collects a Tally from many goroutines. Use NewCounter; a nil *Counter counts nothing.
+// Counter collects a Tally. Its methods may be called concurrently. A nil *Counter counts nothing.
 type Counter struct {
 	mu           sync.Mutex
 	t            Tally
 	ops, skipped Counts
-	delays       *hdrhistogram.Histogram // of microseconds; nil before the first
+	delays       *hdrhistogram.Histogram // in microseconds; nil before the first delay
 }
 
 // NewCounter returns a counter of the given unit.
 func NewCounter(unit string) *Counter { return &Counter{t: Tally{Unit: unit}} }
 
-// See counts n units that the fault looked at.
-func (c *Counter) See(n int64) {
+// update changes the tally under the lock.
+func (c *Counter) update(change func(*Tally)) {
 	if c == nil {
 		return
 	}
-	c.mu.Lock()
-	c.t.Seen += n
-	c.mu.Unlock()
-}
-
-// Touch counts n units for which the effect happened now. It does not count them as seen.
-func (c *Counter) Touch(n int64) {
-	if c == nil {
-		return
-	}
-	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.touch(n, now)
+	change(&c.t)
 }
 
-func (c *Counter) touch(n int64, now time.Time) {
-	c.t.Affected += n
-	if c.t.First.IsZero() {
-		c.t.First = now
+// See counts n units as seen.
+func (c *Counter) See(n int64) { c.update(func(t *Tally) { t.Seen += n }) }
+
+// Touch counts n units as affected now. It does not count them as seen.
+func (c *Counter) Touch(n int64) { c.update(func(t *Tally) { t.touch(n) }) }
+
+func (t *Tally) touch(n int64) {
+	t.Affected += n
+	t.Last = time.Now()
+	if t.First.IsZero() {
+		t.First = t.Last
 	}
-	c.t.Last = now
 }
 
-// TouchOp counts a unit of an operation for which the effect happened now; traced means that it carried the run's trace context.
+// TouchOp counts a unit of an operation as affected now. traced is whether it carried the run's trace context.
 func (c *Counter) TouchOp(op string, traced bool) {
-	if c == nil {
-		return
-	}
-	now := time.Now()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.touch(1, now)
-	*c.ops.Of(op)++
-	if traced {
-		c.t.Traced++
-	}
+	c.update(func(t *Tally) {
+		t.touch(1)
+		*c.ops.Of(op)++
+		if traced {
+			t.Traced++
+		}
+	})
 }
 
-// Idle counts n connections that the fault changed while nothing was using them. A negative n takes back what was counted too early.
-func (c *Counter) Idle(n int64) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.t.Idle += n
-	c.mu.Unlock()
-}
+// Idle counts n connections as changed while they were not in use. A negative n corrects an earlier count.
+func (c *Counter) Idle(n int64) { c.update(func(t *Tally) { t.Idle += n }) }
 
-// Void says that what the fault did was not what its clients saw, and why: nothing counts as affected. An empty reason changes nothing; the first one stays.
-func (c *Counter) Void(why string) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.t.Void == "" {
-		c.t.Void = why
-	}
-}
+// Void records why clients did not see the outage, so that nothing counts as affected. An empty reason has no
+// effect. Only the first reason is kept.
+func (c *Counter) Void(why string) { c.update(func(t *Tally) { t.Void = cmp.Or(t.Void, why) }) }
 
-// Skip counts a unit that was chosen and on which the fault could not act, by the reason.
-func (c *Counter) Skip(why string) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	*c.skipped.Of(why)++
-	c.mu.Unlock()
-}
+// Skip counts a selected unit on which the fault could not act, and why.
+func (c *Counter) Skip(why string) { c.update(func(*Tally) { *c.skipped.Of(why)++ }) }
 
-// Collateral counts a unit that was lost with another one on which the fault acted.
-func (c *Counter) Collateral() {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.t.Collateral++
-	c.mu.Unlock()
-}
+// Collateral counts a unit that was lost together with an affected one.
+func (c *Counter) Collateral() { c.update(func(t *Tally) { t.Collateral++ }) }
 
-// Break counts a unit that failed because the dependency closed its connection while the fault held the unit back.
-func (c *Counter) Break() {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.t.Broken++
-	c.mu.Unlock()
-}
+// Break counts a unit that failed because the dependency closed the connection while the fault held the unit.
+func (c *Counter) Break() { c.update(func(t *Tally) { t.Broken++ }) }
 
 // Connection counts a connection that was affected for the first time.
-func (c *Counter) Connection() {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.t.Connections++
-	c.mu.Unlock()
-}
+func (c *Counter) Connection() { c.update(func(t *Tally) { t.Connections++ }) }
 
-// Carry counts bytes that went, and how many of them were affected.
+// Carry counts transferred bytes, and how many of them were affected.
 func (c *Counter) Carry(seen, affected int) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	c.t.BytesSeen += int64(seen)
-	c.t.BytesAffected += int64(affected)
-	c.mu.Unlock()
+	c.update(func(t *Tally) {
+		t.BytesSeen += int64(seen)
+		t.BytesAffected += int64(affected)
+	})
 }
 
-// longest is what the histogram of delays can tell; longer ones count as this.
-const longest = 24 * time.Hour
+// maxDelay is the largest value of the histogram of delays. Longer delays count as maxDelay.
+const maxDelay = 24 * time.Hour
 
-// Delayed counts a unit that was kept for d, as measured when it went on.
+// Delayed counts a unit that was delayed by d, as measured when it was forwarded.
 func (c *Counter) Delayed(d time.Duration) {
-	if c == nil {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.delays == nil {
-		c.delays = hdrhistogram.New(1, longest.Microseconds(), 2)
-	}
-	_ = c.delays.RecordValue(max(0, min(d, longest)).Microseconds()) // in range
-	c.t.Delayed++
+	c.update(func(t *Tally) {
+		if c.delays == nil {
+			c.delays = hdrhistogram.New(1, maxDelay.Microseconds(), 2)
+		}
+		_ = c.delays.RecordValue(max(0, min(d, maxDelay)).Microseconds()) // in range
+		t.Delayed++
+	})
 }
 
-// Tally returns the counts so far.
+// Tally returns the current counts.
 func (c *Counter) Tally() Tally {
 	if c == nil {
 		return Tally{}
@@ -214,17 +158,17 @@ const (
 	Skipped    Stage = "skipped"    // the rule chose it but could not act; Detail gives the reason
 )
 
-// Event is one line of message-level evidence. It never carries a body.
+// Event is one step of a message. It never contains a body.
 type Event struct {
 	At        time.Time
 	Link      string // "orders -> payments"
-	Fault     string // the injection's id
+	Fault     string // the injection's ID
 	Stage     Stage
 	ToServer  bool
 	Conn, Seq uint64
 	Op        string // "POST /charge"
-	Key       string // idempotency key, where the protocol shows one
-	Class     string // the stable part that decisions are hashed by
+	Key       string // idempotency key, if the protocol has one
+	Class     string // what decisions are hashed by
 	Bytes     int
 	Detail    string
 }

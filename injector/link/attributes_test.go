@@ -35,7 +35,7 @@ func FuzzAttributes(f *testing.F) {
 			"slices": func(l *Link) (Heal, error) {
 				return l.Slice(Slices{On: on, Dir: to, Size: int(a), Vary: int(b), Apart: time.Duration(c)})
 			},
-			"close":          func(l *Link) (Heal, error) { return l.CloseAfter(Close{On: on, Dir: to, AfterBytes: a}) },
+			"close":          func(l *Link) (Heal, error) { return l.CloseAfter(EarlyClose{On: on, Dir: to, AfterBytes: a}) },
 			"close slowly":   func(l *Link) (Heal, error) { return l.CloseSlowly(SlowClose{On: on, Dir: to, By: time.Duration(a)}) },
 			"accept slowly":  func(l *Link) (Heal, error) { return l.AcceptSlowly(SlowAccept{On: on, By: time.Duration(a)}) },
 			"half-open":      func(l *Link) (Heal, error) { return l.HalfOpen(on) },

@@ -38,7 +38,7 @@ func NewCA() (*CA, error) {
 	var err error
 	for _, key := range []**ecdsa.PrivateKey{&ca.key, &ca.leafKey} {
 		if *key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			return nil, fmt.Errorf("make a certificate authority: %w", err)
+			return nil, fmt.Errorf("create a certificate authority: %w", err)
 		}
 	}
 	ca.cert = newCertificate("Firedrill, one run's authority")
@@ -48,7 +48,7 @@ func NewCA() (*CA, error) {
 		ca.cert, err = x509.ParseCertificate(raw)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make a certificate authority: %w", err)
+		return nil, fmt.Errorf("create a certificate authority: %w", err)
 	}
 	return ca, nil
 }
@@ -91,7 +91,7 @@ func (ca *CA) leaf(host string, at net.Addr) (*tls.Certificate, error) {
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, cert, ca.cert, ca.leafKey.Public(), ca.key)
 	if err != nil {
-		return nil, fmt.Errorf("make a certificate for %q: %w", host, err)
+		return nil, fmt.Errorf("create a certificate for %q: %w", host, err)
 	}
 	if len(ca.leaves) >= maxLeaves {
 		clear(ca.leaves)

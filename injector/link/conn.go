@@ -31,7 +31,7 @@ type conn struct {
 	tlsClient    atomic.Bool         // the first byte from the client is that of a TLS handshake
 	sawFirstByte bool                // the client has sent a byte; used by the reader only
 	eofs         atomic.Int32        // directions that ended gracefully
-	use          use                 // recent activity and pending requests
+	activity     activity            // recent activity and pending requests
 	closed       atomic.Bool         // closed or reset by us
 }
 
@@ -39,7 +39,7 @@ func newConn(l *Link, sock *socket, id uint64) *conn {
 	c := &conn{link: l, sock: sock, id: id}
 	c.in.init(&l.clock)
 	c.out.init(&l.clock)
-	c.use.dialingSince.Store(nanotime())
+	c.activity.dialingSince.Store(nanotime())
 	return c
 }
 
@@ -94,10 +94,10 @@ func (c *conn) divert(p []byte, err error) bool {
 func (c *conn) observe(p []byte, err error) {
 	if len(p) > 0 {
 		c.link.chunksIn.Add(1)
-		c.use.noteSent()
+		c.activity.noteSent()
 	}
 	if err != nil {
-		c.use.clientClosed.Store(true)
+		c.activity.clientClosed.Store(true)
 	}
 	if !c.sawFirstByte && len(p) > 0 {
 		c.sawFirstByte = true
@@ -140,7 +140,7 @@ func (c *conn) receive() {
 func (c *conn) Write(p []byte) (int, error) {
 	if len(p) > 0 { // before the write: afterwards the client may already send its next request
 		c.link.chunksOut.Add(1)
-		c.use.noteAnswer()
+		c.activity.noteAnswer()
 	}
 	n, err := c.write(p)
 	if n > 0 {

@@ -38,8 +38,8 @@ func TestConnectionsAreCountedOnce(t *testing.T) {
 		"cut off":           {func(l *Link, on On) (Heal, error) { return l.CutOff(Cut{On: on}) }, false, "x"},
 		"cut off on dial":   {func(l *Link, on On) (Heal, error) { return l.CutOff(Cut{On: on}) }, true, "x"},
 		"half-open":         {func(l *Link, on On) (Heal, error) { return l.HalfOpen(on) }, false, "x"},
-		"closed":            {func(l *Link, on On) (Heal, error) { return l.CloseAfter(Close{On: on, AfterBytes: 20}) }, false, "x"},
-		"closed, a new one": {func(l *Link, on On) (Heal, error) { return l.CloseAfter(Close{On: on, AfterBytes: 20}) }, true, "x"},
+		"closed":            {func(l *Link, on On) (Heal, error) { return l.CloseAfter(EarlyClose{On: on, AfterBytes: 20}) }, false, "x"},
+		"closed, a new one": {func(l *Link, on On) (Heal, error) { return l.CloseAfter(EarlyClose{On: on, AfterBytes: 20}) }, true, "x"},
 		"closed late":       {func(l *Link, on On) (Heal, error) { return l.CloseSlowly(SlowClose{On: on, By: time.Millisecond}) }, false, "x"},
 		"reset in time":     {func(l *Link, on On) (Heal, error) { return l.Reset(Reset{On: on, After: 20 * time.Millisecond}) }, false, "x"},
 		"reset by bytes":    {func(l *Link, on On) (Heal, error) { return l.Reset(Reset{On: on, AfterBytes: 20}) }, false, "x"},
@@ -103,5 +103,35 @@ func TestNewConnectionsAreNumberedFromOne(t *testing.T) {
 			require.NoError(t, heal(t.Context()))
 			expect(t, clients[4], "\x16")
 		})
+	}
+}
+
+func TestConnectionsAreNumberedForEachFault(t *testing.T) {
+	l := unboundLink()
+	l.ids = 10
+	for _, id := range []uint64{9, 3, 7} { // the others have ended
+		l.conns[&conn{id: id}] = struct{}{}
+	}
+	for _, c := range []struct {
+		On
+		want []uint64
+	}{
+		{On{}, []uint64{3, 7, 9, 11, 12, 13}},
+		{On{First: 2}, []uint64{3, 7}},
+		{On{First: 4}, []uint64{3, 7, 9, 11}},
+		{On{From: 1}, []uint64{3, 7, 9, 11, 12, 13}},
+		{On{From: 3}, []uint64{9, 11, 12, 13}},
+		{On{From: 5}, []uint64{12, 13}},
+		{On{From: 2, First: 4}, []uint64{7, 9, 11}},
+		{On{From: 5, First: 5}, []uint64{12}},
+	} {
+		w := l.newChooser(c.On)
+		var got []uint64
+		for _, id := range []uint64{3, 7, 9, 11, 12, 13} {
+			if w.picks("a -> b", id) {
+				got = append(got, id)
+			}
+		}
+		require.Equal(t, c.want, got, "%+v", c.On)
 	}
 }

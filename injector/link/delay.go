@@ -68,13 +68,13 @@ func (d Delay) check(link string) error {
 	case d.By < 0 || d.By > maxDelay, d.By == 0 && d.Ramp.From <= 0:
 		return bad(fmt.Sprintf("the delay must be positive and at most %v", maxDelay))
 	case d.Spread > Pareto:
-		return bad("this spread is not known")
+		return bad("unknown spread")
 	case d.Jitter < 0 || d.Jitter > most:
-		return bad(fmt.Sprintf("the jitter must lie between 0 and %v", most))
+		return bad(fmt.Sprintf("the jitter must be between 0 and %v", most))
 	case d.Ramp.From < 0 || d.Ramp.From > maxDelay || d.Ramp.Over < 0 || d.Ramp.Over > maxDelay, d.Ramp.From > 0 && d.Ramp.Over == 0:
-		return bad(fmt.Sprintf("a ramp from %v over %v: both lie between 0 and %v, and a ramp takes time", d.Ramp.From, d.Ramp.Over, maxDelay))
+		return bad(fmt.Sprintf("a ramp from %v over %v: both must be between 0 and %v, and a ramp must take time", d.Ramp.From, d.Ramp.Over, maxDelay))
 	case d.Wave.Up < 0 || d.Wave.Down < 0 || (d.Wave.Up > 0) != (d.Wave.Down > 0) || d.Wave.Up > maxDelay || d.Wave.Down > maxDelay:
-		return bad(fmt.Sprintf("a wave that is %v on and %v off: both must be positive, and at most %v", d.Wave.Up, d.Wave.Down, maxDelay))
+		return bad(fmt.Sprintf("a wave that is %v on and %v off: both must be positive and at most %v", d.Wave.Up, d.Wave.Down, maxDelay))
 	}
 	return d.On.check("delay", link)
 }

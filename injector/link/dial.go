@@ -18,16 +18,16 @@ func (c *conn) dial(ctx context.Context) (net.Conn, error) {
 
 // open dials the upstream, after waiting until the path to it is not cut off.
 func (c *conn) open(ctx context.Context) (*socket, error) {
-	c.use.dialingSince.CompareAndSwap(0, nanotime())
+	c.activity.dialingSince.CompareAndSwap(0, nanotime())
 	if err := c.awaitPath(ctx); err != nil {
 		return nil, err
 	}
 	l := c.link
 	up, err := c.dialUpstream(ctx)
 	if err == nil && l.cfg.ProxyProtocol != "" {
-		_, err = up.Write(proxyHeader(l.cfg.ProxyProtocol, c.RemoteAddr(), c.LocalAddr()))
+		err = c.announce(up)
 	}
-	c.use.dialingSince.Store(0)
+	c.activity.dialingSince.Store(0)
 	if err != nil {
 		if up != nil {
 			_ = up.Close()
@@ -40,6 +40,15 @@ func (c *conn) open(ctx context.Context) (*socket, error) {
 		sock.owner = c
 	}
 	return sock, err
+}
+
+// announce sends the PROXY protocol header to the upstream.
+func (c *conn) announce(up net.Conn) error {
+	header, err := proxyHeader(c.link.cfg.ProxyProtocol, c.RemoteAddr(), c.LocalAddr())
+	if err == nil {
+		_, err = up.Write(header)
+	}
+	return err
 }
 
 // awaitPath waits until no fault cuts the path to the server, and counts each cut that it waited for.

@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// Config describes a link. Name and Upstream are required.
+// Config describes a link. Upstream is required.
 type Config struct {
-	Name        string        // appears in errors, evidence and random draws, such as "orders -> payments"
-	Listen      string        // host:port or unix:path; "" means 127.0.0.1:0
-	Upstream    string        // host:port, resolved at each dial, or unix:path
-	DialTimeout time.Duration // 0 means 10 s
+	Name     string // appears in errors and is part of random draws, such as "orders -> payments"
+	Listen   string // host:port or unix:path; "" means 127.0.0.1:0
+	Upstream string // host:port, resolved at each dial, or unix:path
 	// ProxyProtocol is the version of the PROXY protocol header, "v1" or "v2", that announces the client's
 	// address to the upstream. "" sends no header.
 	ProxyProtocol string
@@ -27,7 +26,9 @@ type Config struct {
 	// connection, which the caller closes. With TLS, both connections carry plaintext.
 	Serve func(ctx context.Context, client Conn, dial func(context.Context) (net.Conn, error))
 
-	resolver *net.Resolver // nil means the system's resolver; tests set their own
+	// Set by tests.
+	dialTimeout time.Duration // 0 means 10 s
+	resolver    *net.Resolver // nil means the system's resolver
 }
 
 // Conn is a client's connection as a relay sees it. The link's live stream faults act inside Read and
@@ -57,15 +58,15 @@ type Heal func(context.Context) error
 // not parsed: take a snapshot before the load starts.
 type Counters struct {
 	Opened, Live, Resets           int64
-	DialErrors                     int64 // failed upstream dials, without those canceled by clients and those counted in Own
+	DialErrors                     int64 // failed upstream dials, without those canceled by clients and those counted in LocalLimits
 	TLSErrors                      int64 // connections on which TLS failed, on either side
 	BytesToServer, BytesToClient   int64
 	ChunksToServer, ChunksToClient int64
 
-	// Own counts accepts and dials that hit a limit of this process or machine. The system under test did not
-	// cause them.
-	Own      int64
-	OwnError string // the text of the latest of them
+	// LocalLimits counts accepts and dials that failed at a limit of this process or machine. The system under test
+	// did not cause these failures.
+	LocalLimits     int64
+	LocalLimitError string // the text of the latest of them
 }
 
 // Link is an open link. Its methods may be called concurrently.
@@ -109,8 +110,8 @@ func Open(cfg Config) (*Link, error) {
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
 	}
-	if cfg.DialTimeout == 0 {
-		cfg.DialTimeout = 10 * time.Second
+	if cfg.dialTimeout == 0 {
+		cfg.dialTimeout = 10 * time.Second
 	}
 	l := &Link{cfg: cfg, conns: map[*conn]struct{}{}, changed: make(chan struct{})}
 	l.clock.spawn = l.wg.Go
@@ -189,10 +190,10 @@ func (l *Link) Counters() Counters {
 	c := Counters{
 		Opened: l.opened.Load(), Live: live, DialErrors: l.dialErrors.Load(), Resets: l.rst.Load(), TLSErrors: l.tlsErrors.Load(),
 		BytesToServer: l.toServer.Load(), BytesToClient: l.toClient.Load(),
-		ChunksToServer: l.chunksIn.Load(), ChunksToClient: l.chunksOut.Load(), Own: l.localLimits.Load(),
+		ChunksToServer: l.chunksIn.Load(), ChunksToClient: l.chunksOut.Load(), LocalLimits: l.localLimits.Load(),
 	}
 	if text := l.localLimitError.Load(); text != nil {
-		c.OwnError = *text
+		c.LocalLimitError = *text
 	}
 	return c
 }
@@ -269,7 +270,7 @@ func (l *Link) removeConn(c *conn) {
 	c.wg.Wait()
 	l.mu.Lock()
 	c.countAbandoned()
-	l.lastUse = max(l.lastUse, c.use.lastByte.Load())
+	l.lastUse = max(l.lastUse, c.activity.lastByte.Load())
 	delete(l.conns, c)
 	l.mu.Unlock()
 }
@@ -286,7 +287,7 @@ func (l *Link) handle(c *conn, gates []*gate) {
 		return
 	}
 	if l.cfg.Serve != nil {
-		c.use.dialingSince.Store(0) // the relay decides whether it needs the upstream
+		c.activity.dialingSince.Store(0) // the relay decides whether it needs the upstream
 		l.cfg.Serve(ctx, c, c.dial)
 		c.finishOutput()
 		return

@@ -50,7 +50,7 @@ func (l *Link) Waiting(least time.Duration) int64 {
 	defer l.mu.Unlock()
 	var n int64
 	for c := range l.conns {
-		if waited := c.use.unanswered(); waited > 0 && waited >= least {
+		if waited := c.activity.unanswered(); waited > 0 && waited >= least {
 			n++
 		}
 	}
@@ -63,13 +63,13 @@ func (c *conn) countUpstreamEnd(s *socket, err error) {
 	if s.owner == nil || err == nil || errors.Is(err, os.ErrDeadlineExceeded) || s.endCounted.Swap(true) {
 		return
 	}
-	if c.use.clientClosed.Load() && errors.Is(err, io.EOF) {
-		c.use.pendingSince.Store(0) // the upstream answered the client's FIN with its own
+	if c.activity.clientClosed.Load() && errors.Is(err, io.EOF) {
+		c.activity.pendingSince.Store(0) // the upstream answered the client's FIN with its own
 	}
-	if s.finSent.Load() || c.closed.Load() || c.use.clientClosed.Load() || (!errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET)) {
+	if s.finSent.Load() || c.closed.Load() || c.activity.clientClosed.Load() || (!errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET)) {
 		return
 	}
-	c.use.upstreamClosed.Store(true)
+	c.activity.upstreamClosed.Store(true)
 	if c.inUse() {
 		c.link.ended.Add(1)
 	} else {
@@ -79,7 +79,7 @@ func (c *conn) countUpstreamEnd(s *socket, err error) {
 
 // countAbandoned counts a connection whose client closed it without having received an answer.
 func (c *conn) countAbandoned() {
-	if c.use.clientClosed.Load() && !c.use.upstreamClosed.Load() && c.use.unanswered() > 0 {
+	if c.activity.clientClosed.Load() && !c.activity.upstreamClosed.Load() && c.activity.unanswered() > 0 {
 		c.link.abandoned.Add(1)
 	}
 }

@@ -71,7 +71,7 @@ func usedAndIdle(t *testing.T, l *Link) (used, idle *net.TCPConn) {
 	return used, idle
 }
 
-func TestOutageOfAProcessThatIsKilled(t *testing.T) {
+func TestOutageOfKilledProcess(t *testing.T) {
 	addr, p := process(t)
 	l := open(t, addr)
 	used, idle := usedAndIdle(t, l)
@@ -91,7 +91,7 @@ func TestOutageOfAProcessThatIsKilled(t *testing.T) {
 	require.EqualValues(t, 1, l.Counters().DialErrors)
 }
 
-func TestOutageOfAProcessWithoutUsers(t *testing.T) {
+func TestOutageOfUnusedProcess(t *testing.T) {
 	addr, p := process(t)
 	l := open(t, addr)
 	idle := dial(t, l)
@@ -103,7 +103,7 @@ func TestOutageOfAProcessWithoutUsers(t *testing.T) {
 	require.Zero(t, l.Outage().Met())
 }
 
-func TestWaitingOnAProcessThatHangs(t *testing.T) {
+func TestWaitingForHungProcess(t *testing.T) {
 	addr, p := process(t)
 	l := open(t, addr)
 	used, idle := usedAndIdle(t, l)

@@ -45,15 +45,19 @@ func TestProxyHeader(t *testing.T) {
 		"Unix": {unix, unix, "PROXY UNKNOWN\r\n", "20" + "00" + "0000"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, c.v1, string(proxyHeader("v1", c.from, c.to)))
-			assert.Equal(t, v2+c.v2, hex.EncodeToString(proxyHeader("v2", c.from, c.to)))
+			v1, err := proxyHeader("v1", c.from, c.to)
+			require.NoError(t, err)
+			assert.Equal(t, c.v1, string(v1))
+			got, err := proxyHeader("v2", c.from, c.to)
+			require.NoError(t, err)
+			assert.Equal(t, v2+c.v2, hex.EncodeToString(got))
 		})
 	}
 }
 
 func TestUnknownProxyProtocol(t *testing.T) {
 	_, err := Open(Config{Name: "a -> b", Upstream: "127.0.0.1:1", ProxyProtocol: "v3"})
-	require.ErrorContains(t, err, `"v3" is not known; known are v1, v2`)
+	require.ErrorContains(t, err, `unknown PROXY protocol "v3": use v1 or v2`)
 }
 
 // TestProxyHeaderComesFirst checks that the header is sent before the client has sent anything, and

@@ -93,7 +93,7 @@ const recentTraffic = 10 * time.Second
 func (l *Link) usedWithin(d time.Duration) bool {
 	last := l.lastUse
 	for c := range l.conns {
-		last = max(last, c.use.lastByte.Load())
+		last = max(last, c.activity.lastByte.Load())
 	}
 	return last > 0 && nanotime()-last <= int64(d)
 }
@@ -134,7 +134,7 @@ func (l *Link) reopen() error {
 		ln, err = l.listen(l.addr)
 	}
 	if err != nil {
-		return fmt.Errorf("open the port of link %q again: %w", l.cfg.Name, err)
+		return fmt.Errorf("reopen the port of link %q: %w", l.cfg.Name, err)
 	}
 	l.ln = ln
 	l.wg.Go(func() { l.accept(ln) })

@@ -21,10 +21,10 @@ import (
 // 100,000 times. Use it with -timeout 0.
 var soak = flag.Int64("soak", 0, "bytes each way for the byte-exactness test; 0 means 1 GiB healthy and 256 MiB with faults, or 64 MiB with -short or -race")
 
-// TestNotOneByteIsLostDoubledOrReordered sends known bytes each way over 64 connections. Some peers
+// TestNoByteIsLostDuplicatedOrReordered sends known bytes each way over 64 connections. Some peers
 // half-close, some reset in the middle. What arrives must be a prefix of what was sent, and complete
 // on connections that were not reset.
-func TestNotOneByteIsLostDoubledOrReordered(t *testing.T) {
+func TestNoByteIsLostDuplicatedOrReordered(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		total   int64
@@ -128,7 +128,7 @@ func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, 
 	servers.Wait()
 	t.Logf("%d directions of unbroken connections whole, %d ended early, %d switches", e.complete.Load(), e.truncated.Load(), switches)
 	if !e.resets {
-		assert.EqualValues(t, 2*56, e.complete.Load(), "the 56 connections that nobody reset")
+		assert.EqualValues(t, 2*56, e.complete.Load(), "the 56 connections that were not reset")
 	}
 	if disturb != nil {
 		assert.Positive(t, switches)

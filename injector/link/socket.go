@@ -33,7 +33,7 @@ type socket struct {
 func newSocket(c net.Conn) (*socket, error) {
 	inner, ok := c.(halfCloser)
 	if !ok {
-		return nil, errors.New("carry a connection that is neither TCP nor a Unix socket")
+		return nil, errors.New("forward a connection that is neither TCP nor a Unix socket")
 	}
 	raw, err := inner.SyscallConn()
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *socket) noteRead(n int, err error) {
 		return
 	}
 	if n > 0 {
-		s.owner.use.noteAnswer()
+		s.owner.activity.noteAnswer()
 	}
 	if err != nil {
 		s.owner.countUpstreamEnd(s, err)

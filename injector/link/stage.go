@@ -3,77 +3,12 @@ package link
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
-
-// On selects the connections that a fault acts on, and the counter of its effects. The zero value
-// selects all connections and counts nothing.
-//
-// A fault numbers connections from 1: first those that are live when it is added, in order of
-// acceptance, and then the new ones. A fault that acts on new connections only numbers only those.
-// Whether a connection is selected depends on this number, its ID and the seed. Adding or removing
-// other faults therefore does not change it.
-type On struct {
-	ID    string // the fault's name; part of the random draw
-	Seed  uint64
-	Share float64           // of connections, drawn by hash; 0 means all
-	First uint64            // only the first First connections; 0 means no limit
-	From  uint64            // only connections from this number on; 0 means from the first
-	Count *evidence.Counter // nil counts nothing
-}
-
-func (o On) check(what, link string) error {
-	if !(o.Share >= 0 && o.Share <= 1) {
-		return fmt.Errorf("%s on link %q for a share of %v of its connections: a share lies between 0 and 1", what, link, o.Share)
-	}
-	if o.First > 0 && o.From > o.First {
-		return fmt.Errorf("%s on link %q for the first %d connections from the %s on: there are none", what, link, o.First, strconv.FormatUint(o.From, 10))
-	}
-	return nil
-}
-
-// chooser applies On to one link. It remembers which connections were live when the fault was added.
-type chooser struct {
-	On
-	liveIDs []uint64 // IDs of the connections that were live, ascending
-	lastID  uint64   // ID of the newest connection at that time
-}
-
-// newChooser returns a chooser that numbers connections from now on. l.mu must be held.
-func (l *Link) newChooser(o On) chooser {
-	w := chooser{On: o, lastID: l.ids}
-	if o.First > 0 || o.From > 0 {
-		for c := range l.conns {
-			w.liveIDs = append(w.liveIDs, c.id)
-		}
-		slices.Sort(w.liveIDs)
-	}
-	return w
-}
-
-func (w *chooser) picks(link string, id uint64) bool {
-	if w.First > 0 || w.From > 0 {
-		n := w.number(id)
-		if (w.First > 0 && n > w.First) || n < w.From {
-			return false
-		}
-	}
-	return w.Share <= 0 || w.Share >= 1 || evidence.Draw(w.Seed, id, link, w.ID, "connection") < w.Share
-}
-
-func (w *chooser) number(id uint64) uint64 {
-	i, _ := slices.BinarySearch(w.liveIDs, id)
-	if id > w.lastID {
-		return uint64(i) + id - w.lastID
-	}
-	return uint64(i) + 1
-}
 
 // stage is a live stream fault.
 type stage struct {
@@ -171,83 +106,9 @@ func (l *Link) reapply() {
 	}
 }
 
-// Cut is a cut-off: the connections it acts on are blackholed.
-type Cut struct {
-	On
-	Dir Dir
-}
-
-// CutOff blackholes one direction or both. Nothing is read or written, and sockets stay open. New
-// connections are accepted and receive nothing; the upstream is not dialled while the direction to it
-// is cut. Heal releases what was held back, including FIN and RST.
-//
-// It counts connections. A connection is affected if bytes of it were held for a millisecond, or if
-// its dial had to wait that long. It is idle if only its end was held and it was not in use.
-func (l *Link) CutOff(f Cut) (Heal, error) {
-	if err := f.check("cut off traffic", l.cfg.Name); err != nil {
-		return nil, err
-	}
-	return l.add(f.On, &stage{dir: f.Dir, hold: true, perConnection: true, newShape: func(*conn, Dir) shape { return hold{} }}), nil
-}
-
-type hold struct{ passThrough }
-
-func (hold) due(time.Time, int) (time.Time, bool) { return time.Time{}, true }
-
 // passThrough is a shape without any effect, for embedding in others.
 type passThrough struct{}
 
 func (passThrough) due(arrived time.Time, _ int) (time.Time, bool) { return arrived, false }
 func (passThrough) maxPiece() int                                  { return 0 }
 func (passThrough) passed(int, time.Time) error                    { return nil }
-
-// handshake is the first byte of a TLS client's first record (RFC 8446, section 5.1).
-const handshake = 0x16
-
-// StallTLS makes TLS handshakes hang. On new connections whose client starts TLS, no byte from the
-// server arrives until the fault is healed.
-func (l *Link) StallTLS(on On) (Heal, error) {
-	if err := on.check("stall TLS handshakes", l.cfg.Name); err != nil {
-		return nil, err
-	}
-	return l.add(on, &stage{dir: ToClient, newOnly: true, perConnection: true, newShape: func(c *conn, _ Dir) shape { return tlsStall{handshake: &c.tlsClient} }}), nil
-}
-
-type tlsStall struct {
-	passThrough
-	handshake *atomic.Bool
-}
-
-func (s tlsStall) due(arrived time.Time, _ int) (time.Time, bool) { return arrived, s.handshake.Load() }
-
-// HalfOpen makes live connections half-open, as when a machine loses power or a firewall drops a
-// connection. Everything that either side sends is discarded, including its FIN or RST, and both sides
-// still consider themselves connected. New connections are not affected. Heal resets the selected
-// connections, since a stream that lost bytes cannot continue.
-//
-// A connection is affected if something sent on it was discarded, and idle if Heal reset it without
-// that.
-func (l *Link) HalfOpen(on On) (Heal, error) {
-	if err := on.check("leave connections half-open", l.cfg.Name); err != nil {
-		return nil, err
-	}
-	s := &stage{liveOnly: true, discard: true, perConnection: true, newShape: func(*conn, Dir) shape { return hold{} }}
-	heal := l.add(on, s)
-	return func(ctx context.Context) error {
-		for _, c := range l.chosen(s) {
-			l.mu.Lock()
-			m := c.mark(s)
-			l.mu.Unlock()
-			m.touchIdle(s) // has no effect if something was discarded
-			_ = c.Reset()
-		}
-		return heal(ctx)
-	}, nil
-}
-
-// chosen lists the live connections that a stage acts on.
-func (l *Link) chosen(s *stage) []*conn {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.DeleteFunc(l.liveConns(), func(c *conn) bool { return !s.picks(c) })
-}

@@ -32,9 +32,9 @@ func (t *TLS) check() error {
 	case t == nil:
 		return nil
 	case t.CA == nil:
-		return errors.New("TLS cannot be terminated without a CA")
+		return errors.New("terminate TLS: a CA is required")
 	case t.Insecure && t.Roots != nil:
-		return errors.New("who may vouch for the upstream was said, and that anybody may: leave one out")
+		return errors.New("terminate TLS: Roots and Insecure exclude each other: set one")
 	}
 	return nil
 }
@@ -156,7 +156,7 @@ func (s *tlsSession) handshakeFailed(err error) {
 	case s.upstreamErr != nil: // already reported and reset
 	case s.c.closed.Load() || disconnected(err): // the client closed the connection
 	case errors.As(err, &record):
-		s.report(fmt.Errorf("end a client's TLS on link %q: the client speaks no TLS: %w", s.c.link.cfg.Name, err))
+		s.report(fmt.Errorf("terminate TLS on link %q: the client does not use TLS: %w", s.c.link.cfg.Name, err))
 		_ = s.c.Reset()
 	default:
 		s.report(s.clientError(err))
@@ -179,11 +179,11 @@ func (s *tlsSession) report(err error) {
 
 // clientError returns an error that names the most likely cause: the client was not given the CA.
 func (s *tlsSession) clientError(err error) error {
-	return fmt.Errorf("end a client's TLS on link %q: %w (does the client trust the run's CA?)", s.c.link.cfg.Name, err)
+	return fmt.Errorf("terminate TLS on link %q: %w (does the client trust the run's CA?)", s.c.link.cfg.Name, err)
 }
 
 func (s *tlsSession) upstreamError(err error) error {
-	return fmt.Errorf("speak TLS with %s as %q on link %q: %w", s.c.link.cfg.Upstream, s.upstreamConfig.ServerName, s.c.link.cfg.Name, err)
+	return fmt.Errorf("start TLS with %s as %q on link %q: %w", s.c.link.cfg.Upstream, s.upstreamConfig.ServerName, s.c.link.cfg.Name, err)
 }
 
 // isTLSError reports whether err comes from TLS and not from the connection below.

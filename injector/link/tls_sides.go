@@ -37,24 +37,24 @@ type clientSide struct {
 	session *tlsSession
 }
 
-func (i *clientSide) Read(p []byte) (int, error) {
-	n, err := i.side.Read(p)
+func (c *clientSide) Read(p []byte) (int, error) {
+	n, err := c.side.Read(p)
 	if isTLSError(err) {
-		i.session.report(i.session.clientError(err))
+		c.session.report(c.session.clientError(err))
 	}
 	return n, err
 }
 
 // CloseWrite sends close_notify and FIN after everything written so far.
-func (i *clientSide) CloseWrite() error {
-	i.sendCloseNotify()
-	return i.session.c.CloseWrite()
+func (c *clientSide) CloseWrite() error {
+	c.sendCloseNotify()
+	return c.session.c.CloseWrite()
 }
 
-func (i *clientSide) Reset() error { return i.session.c.Reset() }
-func (i *clientSide) ID() uint64   { return i.session.c.id }
+func (c *clientSide) Reset() error { return c.session.c.Reset() }
+func (c *clientSide) ID() uint64   { return c.session.c.id }
 
-// outside is the upstream's side.
+// upstreamSide is the upstream's side.
 type upstreamSide struct {
 	side
 	session      *tlsSession
@@ -62,31 +62,31 @@ type upstreamSide struct {
 	resetOnClose atomic.Bool // Close resets the connection
 }
 
-func (o *upstreamSide) Read(p []byte) (int, error) {
-	n, err := o.side.Read(p)
+func (u *upstreamSide) Read(p []byte) (int, error) {
+	n, err := u.side.Read(p)
 	if isTLSError(err) {
-		o.session.report(o.session.upstreamError(err))
+		u.session.report(u.session.upstreamError(err))
 	}
 	return n, err
 }
 
 // CloseWrite sends close_notify and FIN.
-func (o *upstreamSide) CloseWrite() error {
-	o.sendCloseNotify()
-	return o.sock.CloseWrite()
+func (u *upstreamSide) CloseWrite() error {
+	u.sendCloseNotify()
+	return u.sock.CloseWrite()
 }
 
 // SetLinger sets what Close does. With 0, Close resets the connection without a close_notify.
-func (o *upstreamSide) SetLinger(sec int) error {
-	o.resetOnClose.Store(sec == 0)
-	return o.sock.SetLinger(sec)
+func (u *upstreamSide) SetLinger(sec int) error {
+	u.resetOnClose.Store(sec == 0)
+	return u.sock.SetLinger(sec)
 }
 
 // Close sends close_notify and closes the connection. It skips close_notify, which may block, if the
 // client's connection has already ended.
-func (o *upstreamSide) Close() error {
-	if o.resetOnClose.Load() || o.session.c.closed.Load() {
-		return o.sock.Close()
+func (u *upstreamSide) Close() error {
+	if u.resetOnClose.Load() || u.session.c.closed.Load() {
+		return u.sock.Close()
 	}
-	return o.Conn.Close()
+	return u.Conn.Close()
 }

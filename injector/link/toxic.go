@@ -78,7 +78,7 @@ func builtinToxics() []builtinToxic {
 			return l.Delay(Delay{On: t.On, Dir: t.Dir, By: v.ms("latency"), Jitter: v.ms("jitter")})
 		}},
 		{"limit_data", []attribute{{"bytes", "bytes", 0, math.MaxInt64}}, nil, func(l *Link, t Toxic, v values) (Heal, error) {
-			return l.CloseAfter(Close{On: t.On, Dir: t.Dir, AfterBytes: v["bytes"]})
+			return l.CloseAfter(EarlyClose{On: t.On, Dir: t.Dir, AfterBytes: v["bytes"]})
 		}},
 		{"noop", nil, nil, func(l *Link, t Toxic, _ values) (Heal, error) {
 			return l.add(t.On, &stage{dir: t.Dir, newShape: func(*conn, Dir) shape { return passThrough{} }}), nil
@@ -158,9 +158,9 @@ func (o builtinToxic) values(given map[string]any) (values, error) {
 		case err != nil:
 			return nil, fmt.Errorf("%s: %w", a.name, err)
 		case given[a.name] == nil && a.min > 0:
-			return nil, fmt.Errorf("%s is missing: it is at least %d (%s)", a.name, a.min, a.unit)
+			return nil, fmt.Errorf("%s is missing: it must be at least %d (%s)", a.name, a.min, a.unit)
 		case n < a.min || n > a.max:
-			return nil, fmt.Errorf("%s is %d: it lies between %d and %d (%s)", a.name, n, a.min, a.max, a.unit)
+			return nil, fmt.Errorf("%s is %d: it must be between %d and %d (%s)", a.name, n, a.min, a.max, a.unit)
 		}
 		v[a.name] = n
 	}
@@ -191,5 +191,5 @@ func wholeNumber(value any) (int64, error) {
 	case v.CanFloat() && v.Float() == math.Trunc(v.Float()) && math.Abs(v.Float()) <= 1<<53:
 		return int64(v.Float()), nil
 	}
-	return 0, fmt.Errorf("%v (%T) is no whole number", value, value)
+	return 0, fmt.Errorf("%v (%T) is not an integer", value, value)
 }

@@ -68,7 +68,7 @@ func (n *dnsServer) resolver() *net.Resolver {
 	}}
 }
 
-func TestUpstreamsNameIsResolvedAtEachDial(t *testing.T) {
+func TestUpstreamIsResolvedAtEachDial(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("127.0.0.2 is no address here")
 	}

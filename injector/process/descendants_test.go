@@ -221,13 +221,13 @@ func TestOutageHiddenFromClientsIsAnError(t *testing.T) {
 	defer func() { require.NoError(t, s.Stop(context.Background())) }()
 	other, err := reuse.Listen(t.Context(), "tcp", addr)
 	require.NoError(t, err)
-	who := fmt.Sprintf(`"process.test" (pid %d) listens on %s and is no process of this service`, os.Getpid(), addr)
+	who := fmt.Sprintf(`"process.test" (pid %d) listens on %s and does not belong to this service`, os.Getpid(), addr)
 
 	err = s.Hang()
 	require.ErrorContains(t, err, `hang service "shared": `+who)
 	require.False(t, threadsStopped(s.PID()), "it was resumed")
 	err = s.Crash(t.Context())
-	require.ErrorContains(t, err, `crash service "shared": its processes are killed, and yet `+who)
+	require.ErrorContains(t, err, `crash service "shared": its processes were killed, but `+who)
 	require.False(t, s.Running())
 
 	began := time.Now()
@@ -242,7 +242,7 @@ func TestErrorNamesActualAddress(t *testing.T) {
 	sp := spec(filepath.Join(t.TempDir(), "log"), "server", addr)
 	sp.Ready = Ready{TCP: asked, Within: 2 * time.Second}
 	_, err := Start(t.Context(), sp)
-	require.ErrorContains(t, err, fmt.Sprintf("not ready within 2s (%s accepts): it listens on %s and not on %s", asked, addr, asked))
+	require.ErrorContains(t, err, fmt.Sprintf("not ready within 2s (%s accepts connections): it listens on %s and not on %s", asked, addr, asked))
 }
 
 func TestMarks(t *testing.T) {

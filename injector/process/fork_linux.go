@@ -68,10 +68,10 @@ func (m mark) applyTraced(pid int) error {
 		}
 	}
 	if !status.Stopped() {
-		return fmt.Errorf("wait for pid %d: it ended before it ran", pid)
+		return fmt.Errorf("wait for pid %d: it exited before it ran", pid)
 	}
 	if unprivileged := os.Geteuid() != 0; unprivileged && privileged(fmt.Sprintf("/proc/%d/exe", pid)) {
-		return errors.New("the kernel gives a traced program no privileges")
+		return errors.New("a traced program gets no privileges")
 	}
 	m.apply(pid)
 	return unix.PtraceDetach(pid)

@@ -36,7 +36,7 @@ func (l listeners) unexpected(e Endpoint) error {
 	if len(l.others) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s listens on %s and is no process of this service: end it, or give the service another port", strings.Join(l.others, " and "), e)
+	return fmt.Errorf("%s listens on %s and does not belong to this service: end it, or give the service another port", strings.Join(l.others, " and "), e)
 }
 
 // setOthers sets others to the processes of found that are not members. The caller must determine
@@ -63,7 +63,7 @@ func checkUnused(endpoints []Endpoint) error {
 		case len(l.others) > 0:
 			return l.unexpected(e)
 		case answers:
-			return fmt.Errorf("a process that this user may not look into listens on %s: end it, or give the service another port", e)
+			return fmt.Errorf("a process that this user cannot inspect listens on %s: end it, or give the service another port", e)
 		}
 	}
 	return nil

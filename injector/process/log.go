@@ -34,7 +34,7 @@ func truncateLog(path string, bound, head int64) error {
 	if err := f.Truncate(head); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "\n--- cut: the log had grown to %d MiB; what followed here until now was removed\n", info.Size()>>20)
+	_, err = fmt.Fprintf(f, "\n--- truncated: the log had grown to %d MiB; everything from here until now was removed\n", info.Size()>>20)
 	return err
 }
 

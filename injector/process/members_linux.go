@@ -10,9 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// tracksDescendants is whether descendants are found in any process group or session, as needed to
+// control a daemon.
+const tracksDescendants = true
+
 // family finds the processes of one start of a service: the started process and all its descendants,
 // in any process group or session. This program is their subreaper, so all of them remain its
-// descendants. The mark of an adopted process tells to which start it belongs.
+// descendants. The mark of an adopted process shows to which start it belongs.
 type family struct {
 	root int
 	mark mark

@@ -4,6 +4,7 @@ package process
 
 import (
 	"errors"
+	"os/exec"
 	"strconv"
 	"syscall"
 )
@@ -47,3 +48,9 @@ func (m member) stopped() bool { return true }
 func (m member) runs() bool { return false } // process states are known on Linux only
 
 func (m member) String() string { return "the group of pid " + strconv.Itoa(m.pid) }
+
+func fork(command func() *exec.Cmd, _ mark) (*exec.Cmd, error) {
+	cmd := command()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd, cmd.Start()
+}

@@ -17,7 +17,7 @@ func (s *Service) Crash(ctx context.Context) error {
 	defer s.change.Unlock()
 	r := s.current()
 	if r == nil {
-		return fmt.Errorf("crash service %q: it does not run", s.spec.Name)
+		return fmt.Errorf("crash service %q: it is not running", s.spec.Name)
 	}
 	if err := s.kill(r); err != nil {
 		return fmt.Errorf("crash service %q: %w", s.spec.Name, err)
@@ -29,7 +29,7 @@ func (s *Service) Crash(ctx context.Context) error {
 	}
 	s.event(Event{What: Crashed, PID: r.pid, Detail: r.status})
 	if err := checkUnused(s.spec.Listens); err != nil {
-		return fmt.Errorf("crash service %q: its processes are killed, and yet %w", s.spec.Name, err)
+		return fmt.Errorf("crash service %q: its processes were killed, but %w", s.spec.Name, err)
 	}
 	return nil
 }
@@ -69,7 +69,7 @@ func (s *Service) Hang() error {
 	defer s.change.Unlock()
 	r := s.current()
 	if r == nil {
-		return fmt.Errorf("hang service %q: it does not run", s.spec.Name)
+		return fmt.Errorf("hang service %q: it is not running", s.spec.Name)
 	}
 	err := freeze(r.family)
 	if err == nil {
@@ -88,7 +88,7 @@ func (s *Service) Hang() error {
 // freeze stops a family until every thread of every member has stopped, including members started in
 // the meantime.
 func freeze(f *family) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stateMax)
+	ctx, cancel := context.WithTimeout(context.Background(), signalTimeout)
 	defer cancel()
 	signalled := map[member]bool{}
 	for {
@@ -108,7 +108,7 @@ func freeze(f *family) error {
 		}
 		if !pause(ctx, time.Millisecond) {
 			i := max(0, slices.IndexFunc(members, func(m member) bool { return !m.stopped() }))
-			return fmt.Errorf("%s did not stop within %v of SIGSTOP", members[i], stateMax)
+			return fmt.Errorf("%s did not stop within %v of SIGSTOP", members[i], signalTimeout)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func (s *Service) Resume() error {
 	}
 	r := s.current()
 	if r == nil {
-		return fmt.Errorf("resume service %q: it does not run", s.spec.Name)
+		return fmt.Errorf("resume service %q: it is not running", s.spec.Name)
 	}
 	if err := thaw(r.family); err != nil {
 		return fmt.Errorf("resume service %q: %w", s.spec.Name, err)
@@ -152,9 +152,9 @@ type Unstopped struct {
 
 func (e *Unstopped) Error() string {
 	if e.Within == 0 {
-		return fmt.Sprintf("%q was killed before it had ended by %s: the run was ended meanwhile", e.Service, e.Signal)
+		return fmt.Sprintf("%q was killed before %s had ended it, because the run was aborted", e.Service, e.Signal)
 	}
-	return fmt.Sprintf("%q did not end within %v of %s and was killed: this was a crash, not an orderly stop; raise stop.within or send another stop.signal (what was left: %s)",
+	return fmt.Sprintf("%q did not end within %v of %s and was killed: this was a crash, not an orderly stop; raise stop.within or send another stop.signal (still running: %s)",
 		e.Service, e.Within, e.Signal, strings.Join(e.Left, ", "))
 }
 

@@ -26,11 +26,11 @@ func readStat(path string) (stat, error) {
 	}
 	open, end := bytes.IndexByte(raw, '('), bytes.LastIndexByte(raw, ')') // a name may hold spaces and parentheses
 	if open < 1 || end < open {
-		return stat{}, fmt.Errorf("read %q: %q is no status of a process", path, raw)
+		return stat{}, fmt.Errorf("read %q: %q is not a process status", path, raw)
 	}
 	fields := strings.Fields(string(raw[end+1:]))
 	if len(fields) < 20 {
-		return stat{}, fmt.Errorf("read %q: it has only %d fields", path, len(fields))
+		return stat{}, fmt.Errorf("read %q: only %d fields", path, len(fields))
 	}
 	s := stat{name: string(raw[open+1 : end]), state: fields[0][0]}
 	var errs [4]error

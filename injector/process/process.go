@@ -59,7 +59,7 @@ type Spec struct {
 // Event is a change of a service's state.
 type Event struct {
 	At     time.Time
-	What   string // one of the constants below
+	What   string // one of Started, Daemonized, BecameReady, Crashed, Stopped, Killed, Hung, Resumed and Exited
 	PID    int
 	Detail string // exit status, or the readiness condition
 	Log    string // end of the log; for Exited
@@ -69,17 +69,19 @@ type Event struct {
 // Values of Event.What.
 const (
 	Started = "started"
-	// Became means that the started process exited with status 0 and its descendants continue as the service.
-	Became   = "daemon"
-	IsReady  = "ready"
-	Crashed  = "crashed"
-	Stopped  = "stopped"
-	Killed   = "killed" // Stop had to use SIGKILL
-	Hung     = "hung"
-	Resumed  = "resumed"
-	Exited   = "exited" // without being asked to
-	stateMax = 10 * time.Second
+	// Daemonized means that the started process exited with status 0 and its descendants continue as the service.
+	Daemonized  = "daemon"
+	BecameReady = "ready"
+	Crashed     = "crashed"
+	Stopped     = "stopped"
+	Killed      = "killed" // Stop had to use SIGKILL
+	Hung        = "hung"
+	Resumed     = "resumed"
+	Exited      = "exited" // by itself
 )
+
+// signalTimeout is how long processes may take to end after SIGKILL, or to stop after SIGSTOP.
+const signalTimeout = 10 * time.Second
 
 // Service is a service, running or not. Its methods may be called concurrently.
 type Service struct {
@@ -97,23 +99,23 @@ type Service struct {
 // Start starts a service and waits until it is ready. If it returns an error, no process is left
 // running. The error includes the end of the log.
 func Start(ctx context.Context, spec Spec) (*Service, error) {
-	s, err := New(spec)
+	s, err := newService(spec)
 	if err != nil {
 		return nil, err
 	}
 	return s, s.Restart(ctx)
 }
 
-// New returns a service that has not been started. Restart starts it.
-func New(spec Spec) (*Service, error) {
+// newService returns a service that has not been started.
+func newService(spec Spec) (*Service, error) {
 	if spec.Name == "" || len(spec.Args) == 0 || spec.Log == "" {
-		return nil, fmt.Errorf("start service %q: a name, a command and a log file are needed", spec.Name)
+		return nil, fmt.Errorf("start service %q: a name, a command and a log file are required", spec.Name)
 	}
 	if spec.Signal == "" {
 		spec.Signal = "SIGTERM"
 	}
 	if _, ok := stopSignals[spec.Signal]; !ok {
-		return nil, fmt.Errorf("start service %q: %q is no signal that asks for an orderly stop: use one of %s", spec.Name, spec.Signal, strings.Join(StopSignals(), ", "))
+		return nil, fmt.Errorf("start service %q: %q is not a stop signal: use one of %s", spec.Name, spec.Signal, strings.Join(StopSignals(), ", "))
 	}
 	if spec.Ready.Within == 0 {
 		spec.Ready.Within = 10 * time.Second
@@ -161,7 +163,7 @@ func (s *Service) Restart(ctx context.Context) error {
 		return fmt.Errorf("start service %q: %w%s", s.spec.Name, err, logTail(tail(s.spec.Log, r.from)))
 	}
 	registry.recordUnmarked(0)
-	s.event(Event{What: IsReady, PID: s.PID(), Detail: s.spec.Ready.String()})
+	s.event(Event{What: BecameReady, PID: s.PID(), Detail: s.spec.Ready.String()})
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -18,110 +17,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 )
-
-// TestMain makes the test binary act as the processes that the tests start.
-func TestMain(m *testing.M) {
-	if role := os.Getenv("ROLE"); role != "" {
-		runRole(role)
-	}
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"))
-}
-
-func runRole(role string) {
-	switch role {
-	case "server", "stubborn":
-		if role == "stubborn" {
-			signal.Ignore(syscall.SIGTERM)
-		}
-		fmt.Println("about to listen")
-		late, _ := time.ParseDuration(os.Getenv("LATE"))
-		time.Sleep(late)
-		mux := http.NewServeMux()
-		mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
-		mux.HandleFunc("/environment", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, strings.Join(os.Environ(), "\n")) })
-		fmt.Println(http.ListenAndServe(os.Getenv("ADDR"), mux)) //nolint:gosec // a test's server
-	case "parent": // starts a grandchild in its own group and prints its PID
-		child := exec.Command(os.Args[0])
-		child.Env = append(os.Environ(), "ROLE=sleeper")
-		if err := child.Start(); err != nil {
-			panic(err)
-		}
-		fmt.Printf("grandchild %d\n", child.Process.Pid)
-		time.Sleep(time.Hour)
-	case "sleeper":
-		time.Sleep(time.Hour)
-	case "session", "daemon": // starts a server in a session of its own, without a mark in its environment
-		child := exec.Command(os.Args[0])
-		child.Env = []string{"ROLE=server", "ADDR=" + os.Getenv("ADDR"), "LATE=" + os.Getenv("LATE")}
-		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		if err := child.Start(); err != nil {
-			panic(err)
-		}
-		fmt.Printf("server %d\n", child.Process.Pid)
-		if role == "session" {
-			time.Sleep(time.Hour)
-		}
-	case "login": // starts a daemon as "su -" does, and exits at once
-		login()
-	case "race", "racer": // each process starts its successor and exits, while a file exists
-		if _, err := os.Stat(os.Getenv("ADDR")); err == nil {
-			child := exec.Command(os.Args[0])
-			child.Env = []string{"ROLE=race", "ADDR=" + os.Getenv("ADDR")}
-			child.SysProcAttr = &syscall.SysProcAttr{Setsid: role == "racer"}
-			if err := child.Start(); err != nil {
-				panic(err)
-			}
-		}
-		if role == "racer" {
-			time.Sleep(time.Hour)
-		}
-	case "supervisor": // starts a server in a session of its own, and another one whenever it exits
-		for {
-			child := exec.Command(os.Args[0])
-			child.Env = []string{"ROLE=server", "ADDR=" + os.Getenv("ADDR")}
-			child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-			_ = child.Run()
-		}
-	case "shared": // allows another program to listen at the same address
-		ln, err := reuse.Listen(context.Background(), "tcp", os.Getenv("ADDR"))
-		if err != nil {
-			panic(err)
-		}
-		fmt.Println(http.Serve(ln, http.NotFoundHandler())) //nolint:gosec // a test's server
-	case "interruptible": // exits on SIGINT only, and prints the signal
-		signal.Ignore(syscall.SIGTERM)
-		stop := make(chan os.Signal, 1)
-		signal.Notify(stop, os.Interrupt)
-		fmt.Println("waits")
-		fmt.Println("got", <-stop)
-	case "careless": // leaves exited children that it does not wait for
-		for range 20 {
-			_ = exec.Command("sh", "-c", "(sleep 0.01 &)").Run()
-		}
-		fmt.Println("left them")
-		time.Sleep(time.Hour)
-	case "broken":
-		fmt.Println("cannot open the database")
-		os.Exit(3)
-	case "killed": // a runner that leaves everything it can when it is killed
-		runLeaver()
-	case "runner": // starts a service like a runner, and waits to be killed
-		s, err := Start(context.Background(), spec(os.Getenv("LOG"), "server", os.Getenv("ADDR")))
-		if err != nil {
-			panic(err)
-		}
-		if os.Getenv("HANG") != "" {
-			if err := s.Hang(); err != nil {
-				panic(err)
-			}
-		}
-		fmt.Printf("started %d\n", s.PID())
-		time.Sleep(time.Hour)
-	}
-	os.Exit(0)
-}
 
 func spec(log, role, addr string) Spec {
 	s := Spec{Name: role, Args: []string{os.Args[0]}, Env: []string{"ROLE=" + role, "ADDR=" + addr}, Log: log, Grace: time.Second}
@@ -191,7 +87,7 @@ func TestCrashAndRestart(t *testing.T) {
 	require.Zero(t, s.PID())
 	_, err := net.Dial("tcp", addr)
 	require.ErrorIs(t, err, syscall.ECONNREFUSED, "the client sees what the operating system shows")
-	require.ErrorContains(t, s.Crash(t.Context()), "does not run")
+	require.ErrorContains(t, s.Crash(t.Context()), "is not running")
 
 	require.NoError(t, s.Restart(t.Context()))
 	require.NoError(t, s.Restart(t.Context()), "a running one is left alone")
@@ -282,7 +178,7 @@ func TestErrorsIncludeLogTail(t *testing.T) {
 	sp := spec(filepath.Join(dir, "b"), "broken", "")
 	sp.Ready = Ready{TCP: freeAddr(t), Within: 20 * time.Second}
 	_, err = Start(t.Context(), sp)
-	require.ErrorContains(t, err, `start service "broken": it ended before it was ready: exit status 3`)
+	require.ErrorContains(t, err, `start service "broken": it exited before it was ready: exit status 3`)
 	require.ErrorContains(t, err, "cannot open the database")
 
 	sp = spec(filepath.Join(dir, "c"), "sleeper", "")
@@ -294,7 +190,7 @@ func TestErrorsIncludeLogTail(t *testing.T) {
 	_, err = Start(t.Context(), Spec{Name: "x", Args: []string{filepath.Join(dir, "nothing")}, Log: filepath.Join(dir, "d")})
 	require.ErrorContains(t, err, "no such file")
 	_, err = Start(t.Context(), Spec{Name: "x"})
-	require.ErrorContains(t, err, "are needed")
+	require.ErrorContains(t, err, "are required")
 }
 
 func TestUnexpectedExitIsReported(t *testing.T) {

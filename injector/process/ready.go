@@ -25,13 +25,13 @@ type Ready struct {
 func (r Ready) String() string {
 	switch {
 	case r.TCP != "":
-		return r.TCP + " accepts"
+		return r.TCP + " accepts connections"
 	case r.HTTP != "":
 		return r.HTTP + " answers 2xx"
 	case r.Line != nil:
-		return fmt.Sprintf("its log says %q", r.Line)
+		return fmt.Sprintf("a line of its log matches %q", r.Line)
 	}
-	return "it runs"
+	return "it is running"
 }
 
 // address returns the host:port of the condition, or "" if there is none.
@@ -75,7 +75,7 @@ func (s *Service) ready(ctx context.Context, r *instance) error {
 		}
 		select {
 		case <-r.done:
-			return fmt.Errorf("it ended before it was ready: %s", r.status)
+			return fmt.Errorf("it exited before it was ready: %s", r.status)
 		case <-ctx.Done():
 			if cause := context.Cause(ctx); cause != errNotReady { //nolint:errorlint // never wrapped
 				return cause
@@ -116,6 +116,9 @@ func (s *Service) markReady(ctx context.Context, r *instance) bool {
 		select {
 		case <-r.done:
 		case <-wait.Done():
+		}
+		if len(r.family.alive()) == 0 { // it has exited and was not reaped yet
+			return false
 		}
 	}
 	s.mu.Lock()
@@ -175,7 +178,7 @@ func checkHTTP(ctx context.Context, address string) error {
 	var failed *url.Error
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("GET %s: the last attempt got no answer", address)
+		return fmt.Errorf("GET %s: the last attempt was not answered", address)
 	case errors.As(err, &failed):
 		return fmt.Errorf("GET %s: %w", address, failed.Err)
 	case err != nil:
@@ -183,7 +186,7 @@ func checkHTTP(ctx context.Context, address string) error {
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("GET %s last answered %d, not 2xx", address, resp.StatusCode)
+		return fmt.Errorf("GET %s was last answered with %d, not 2xx", address, resp.StatusCode)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func TestNotReadyIncludesLastAnswer(t *testing.T) {
 	sp := spec(filepath.Join(t.TempDir(), "log"), "server", addr)
 	sp.Ready = Ready{HTTP: "http://" + addr + "/nothing", Within: 2 * time.Second}
 	_, err := Start(t.Context(), sp)
-	require.ErrorContains(t, err, "not ready within 2s: GET http://"+addr+"/nothing last answered 404, not 2xx")
+	require.ErrorContains(t, err, "not ready within 2s: GET http://"+addr+"/nothing was last answered with 404, not 2xx")
 	sp.Ready = Ready{Line: regexp.MustCompile("^up$"), Within: 300 * time.Millisecond}
 	_, err = Start(t.Context(), sp)
 	require.ErrorContains(t, err, `not ready within 300ms: no line of its log matches "^up$"`)
@@ -33,7 +33,7 @@ func TestReadyCheckErrors(t *testing.T) {
 	require.EqualError(t, Ready{HTTP: "http://" + nobody + "/"}.check(ctx, nil), "GET http://"+nobody+"/: dial tcp "+nobody+": connect: connection refused")
 	require.EqualError(t, Ready{TCP: nobody}.check(ctx, nil), "dial tcp "+nobody+": connect: connection refused")
 	require.ErrorContains(t, Ready{HTTP: "http://" + answering(t, "hello\r\n\r\n")}.check(ctx, nil), `malformed HTTP response "hello"`)
-	require.ErrorContains(t, Ready{HTTP: "http://" + answering(t, "")}.check(ctx, nil), ": the last attempt got no answer")
+	require.ErrorContains(t, Ready{HTTP: "http://" + answering(t, "")}.check(ctx, nil), ": the last attempt was not answered")
 }
 
 // answering returns the address of a server that answers each request with text, or never if text is

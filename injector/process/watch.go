@@ -13,8 +13,10 @@ const watchEvery = 100 * time.Millisecond
 // another process starts to listen at its address, or another program continues its processes. On
 // Linux it opens no connection. Call the returned function once to end the watch, before the service
 // is healed. It returns a description of the process that answered instead, or "".
-func (s *Service) Watch() (end func() string) {
-	w := &watch{s: s, hung: s.current(), began: time.Now()}
+func (s *Service) Watch() (end func() string) { return s.startWatch().end }
+
+func (s *Service) startWatch() *watch {
+	w := &watch{s: s, hung: s.current(), began: time.Now(), stop: make(chan struct{}), found: make(chan string, 1)}
 	if w.hung != nil {
 		w.members, w.knownSockets = w.hung.family.alive(), map[string]bool{}
 		for _, e := range s.spec.Listens {
@@ -23,12 +25,13 @@ func (s *Service) Watch() (end func() string) {
 			}
 		}
 	}
-	stop, found := make(chan struct{}), make(chan string, 1)
-	go func() { found <- w.run(stop) }()
-	return func() string {
-		close(stop)
-		return <-found
-	}
+	go func() { w.found <- w.run() }()
+	return w
+}
+
+func (w *watch) end() string {
+	close(w.stop)
+	return <-w.found
 }
 
 // watch is the state of one Watch.
@@ -39,10 +42,13 @@ type watch struct {
 	members      []member        // of the hung instance
 	knownSockets map[string]bool // sockets that existed when the service hung
 	checked      bool
+
+	stop  chan struct{} // closed by end
+	found chan string   // the result of run
 }
 
 // run checks until it finds something, and once more after stop was closed.
-func (w *watch) run(stop <-chan struct{}) string {
+func (w *watch) run() string {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for last := false; ; {
@@ -51,7 +57,7 @@ func (w *watch) run(stop <-chan struct{}) string {
 		}
 		select {
 		case <-tick.C:
-		case <-stop:
+		case <-w.stop:
 			last = true
 		}
 	}
@@ -73,7 +79,7 @@ func (w *watch) check() string {
 	since := time.Since(w.began).Round(watchEvery)
 	for _, m := range w.members {
 		if m.runs() {
-			return fmt.Sprintf("%s of the service was continued by another program %s after the hang began, and did not hang from then on", m, since)
+			return fmt.Sprintf("%s of the service was continued by another program %s after the hang began, and has not hung since", m, since)
 		}
 	}
 	first := !w.checked
@@ -82,7 +88,7 @@ func (w *watch) check() string {
 		who := w.intruder(e, first)
 		if who == "" && first && w.hung != nil {
 			if all := sharing(e, w.hung.family); len(all) > 0 {
-				return fmt.Sprintf("%s shares the socket on which the service listens on %s, is no process of this service and does not hang with it", strings.Join(all, " and "), e)
+				return fmt.Sprintf("%s shares the socket on which the service listens on %s, but does not belong to the service and does not hang", strings.Join(all, " and "), e)
 			}
 		}
 		if who != "" {
@@ -117,7 +123,7 @@ func (l listeners) intruder(exists bool) string {
 	case len(l.others) > 0:
 		return strings.Join(l.others, " and ")
 	case exists:
-		return "a process that has ended since, or that this user may not look into,"
+		return "a process that has ended since, or that this user cannot inspect,"
 	}
 	return ""
 }

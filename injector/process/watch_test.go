@@ -40,22 +40,22 @@ func TestWatchNamesOtherListener(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, comes: %v", name, comes), func(t *testing.T) {
 				require.NoError(t, s.Restart(t.Context()))
 				require.NoError(t, begin())
-				end := s.Watch()
+				w := s.startWatch()
 				time.Sleep(3 * watchEvery)
 				if !comes {
-					require.Empty(t, end())
+					require.Empty(t, w.end())
 					require.NoError(t, s.Resume())
 					return
 				}
 				other, err := reuse.Listen(t.Context(), "tcp", addr)
 				require.NoError(t, err)
-				time.Sleep(10 * watchEvery)
+				require.Eventually(t, func() bool { return len(w.found) == 1 }, 60*time.Second, 10*time.Millisecond)
 				if name != "hang" {
 					require.ErrorContains(t, s.Restart(t.Context()), fmt.Sprintf(`start service "shared": "process.test" (pid %d) listens on %s`, os.Getpid(), addr))
 					require.NotContains(t, changes.list(), "exited", "it is not started where it would end by itself")
 				}
 				require.NoError(t, other.Close())
-				require.Contains(t, end(), fmt.Sprintf(`"process.test" (pid %d) listened on %s in place of the service`, os.Getpid(), addr), "although it has left by now")
+				require.Contains(t, w.end(), fmt.Sprintf(`"process.test" (pid %d) listened on %s in place of the service`, os.Getpid(), addr), "although it has left by now")
 				require.NoError(t, s.Resume())
 			})
 		}

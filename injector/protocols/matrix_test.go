@@ -50,7 +50,7 @@ var matrix = []matrixCase{
 	// New connections get ECONNREFUSED.
 	{Name: "refused", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) { return l.Refuse(n) }, How: "reset"},
 	{Name: "accepted and closed", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) {
-		return l.CloseAfter(link.Close{On: link.On{ID: "f", Count: n}})
+		return l.CloseAfter(link.EarlyClose{On: link.On{ID: "f", Count: n}})
 	}, How: "closed"},
 }
 

@@ -168,7 +168,7 @@ func (s *soakRun) AddRule(random *rand.Rand) (heal func(context.Context) error, 
 		case 3:
 			undo, err = s.Link.CutOff(link.Cut{On: on, Dir: link.Dir(random.IntN(3))}) //nolint:gosec // small
 		case 4:
-			undo, err = s.Link.CloseAfter(link.Close{On: on, AfterBytes: 500})
+			undo, err = s.Link.CloseAfter(link.EarlyClose{On: on, AfterBytes: 500})
 		case 5:
 			undo, err = s.Link.Refuse(nil)
 		}

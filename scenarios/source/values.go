@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 var (
@@ -172,17 +174,10 @@ func NoControl(s string) error {
 func ParseHeader(s string) (*Header, error) {
 	name, value, ok := strings.Cut(s, ":")
 	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
-	if !ok || name == "" || value == "" || strings.ContainsAny(name, " \t\"()<>@,;\\/[]?={}") {
+	if !ok || value == "" || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
 		return nil, Mistakef("write name and value, as in \"X-Degraded: true\"", "%q is not a header", s)
 	}
 	return &Header{Name: http.CanonicalHeaderKey(name), Value: value}, nil
-}
-
-// IsHeaderName reports whether s can be the name of a header.
-func IsHeaderName(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.", r)
-	})
 }
 
 // Split splits "a, b" into names.

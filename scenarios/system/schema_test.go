@@ -3,9 +3,7 @@ package system
 import (
 	"encoding/json"
 	"maps"
-	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -44,16 +42,4 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		known = append(known, p)
 	}
 	assert.ElementsMatch(t, known, at("$defs", "protocol", "enum"), "the schema's protocols are those of the table")
-}
-
-// TestServiceHasAFieldForEachKey compares the keys of a service with the fields of Service.
-func TestServiceHasAFieldForEachKey(t *testing.T) {
-	fields := map[string]bool{}
-	for _, f := range reflect.VisibleFields(reflect.TypeOf(Service{})) {
-		fields[strings.ToLower(f.Name)] = true
-	}
-	for _, key := range serviceKeys {
-		assert.True(t, fields[key] || key == "depends", key)
-	}
-	assert.Len(t, fields, len(serviceKeys)-1+2, "all but Name and Handler come from the file")
 }

@@ -1,0 +1,117 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// emptyScans is how many scans in a row must find nothing. A single scan can miss a process that
+// starts its successor and exits while the processes are being listed.
+const emptyScans = 5
+
+// recordUnmarked records members of all services that carry neither the variable nor the limit of a
+// mark, so that Reclaim finds them if this program is killed. It does nothing if the last record is
+// not older than every. As a side effect, it reaps ended members that this program has adopted.
+func (e *leftovers) recordUnmarked(every time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if time.Since(e.lastRecord) < every {
+		return
+	}
+	e.lastRecord = time.Now()
+	all, unmarked := allProcesses(), map[int]uint64{}
+	for _, f := range e.families {
+		if f == nil {
+			continue
+		}
+		for _, m := range f.among(all) {
+			recorded := e.unmarked[m.pid] == m.startTime
+			if !recorded && markOf(m.pid) != 0 {
+				continue
+			}
+			unmarked[m.pid] = m.startTime
+			if !recorded && e.file != nil {
+				_, _ = fmt.Fprintf(e.file, "process %d %d %s\n", m.pid, m.startTime, bootID())
+			}
+		}
+	}
+	e.unmarked = unmarked
+}
+
+// bootID returns the ID of the machine's boot. Start times count from it, so that a process is
+// identified by boot ID, PID and start time.
+func bootID() string {
+	raw, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(raw))
+}
+
+// killLeftovers kills all processes that a runner has left, with their descendants, and describes
+// them: those that carry a mark of the runner, and the recorded unmarked ones. It also kills their
+// process groups, which a process cannot escape by starting another one.
+func killLeftovers(runner uint64, unmarked map[int]uint64) ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), signalTimeout)
+	defer cancel()
+	ended := map[int]string{}
+	for empty := 0; empty < emptyScans; {
+		left, groups := findLeftovers(runner, unmarked)
+		if empty++; len(left) > 0 {
+			empty = 0
+		}
+		for _, pid := range left {
+			if ended[pid] == "" {
+				ended[pid] = "ended " + command(pid)
+			}
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+				return nil, fmt.Errorf("end %s: %w", command(pid), err)
+			}
+		}
+		for group := range groups {
+			_ = syscall.Kill(-group, syscall.SIGKILL)
+		}
+		if empty < emptyScans && !pause(ctx, 2*time.Millisecond) && len(left) > 0 {
+			return nil, fmt.Errorf("%s did not end within %v of SIGKILL", command(left[0]), signalTimeout)
+		}
+	}
+	var all []string
+	for _, what := range ended {
+		all = append(all, what)
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
+// findLeftovers returns the running processes of a runner, without this program and its ancestors, and
+// their process groups, without those of this program and its ancestors.
+func findLeftovers(runner uint64, unmarked map[int]uint64) (left []int, groups map[int]bool) {
+	all := allProcesses()
+	spared := map[int]bool{}
+	own := map[int]bool{} // their process groups
+	for pid := os.Getpid(); pid != 0 && !spared[pid]; pid = all[pid].ppid {
+		spared[pid] = true
+		if group, err := syscall.Getpgid(pid); err == nil {
+			own[group] = true
+		}
+	}
+	groups = map[int]bool{}
+	for pid := range all {
+		if spared[pid] || all[pid].state == 'Z' {
+			continue
+		}
+		for at := pid; at > 1 && !spared[at]; at = all[at].ppid {
+			m := markOf(at)
+			if began, ok := unmarked[at]; ok && began == all[at].startTime || m != 0 && m.runner() == runner {
+				left = append(left, pid)
+				if group, err := syscall.Getpgid(pid); err == nil && group > 1 && !own[group] {
+					groups[group] = true
+				}
+				break
+			}
+		}
+	}
+	return left, groups
+}
