@@ -50,7 +50,7 @@ func TestFailuresAreReported(t *testing.T) {
 	assert.Contains(t, out, "--- FAIL: TestInner/fails")
 	assert.Contains(t, out, "--- FAIL: TestInner/is-unclear")
 	assert.Contains(t, out, "--- SKIP: TestInner/slow")
-	assert.Regexp(t, `outside_told_test\.go:\d+: at least 90% of requests succeed during the fault — failed: observed .*; report: `+dir+`/.*report\.html`, out)
+	assert.Regexp(t, `gotest_test\.go:\d+: at least 90% of requests succeed during the fault — failed: observed .*; report: `+dir+`/.*report\.html`, out)
 	assert.Regexp(t, `inconclusive: .*; report: `, out)
 	assert.FileExists(t, dir+"/latest/report.html")
 }
