@@ -97,9 +97,6 @@ func (s *system) trustLink(open *link.Link, t *link.TLS) {
 	}
 }
 
-// CA returns the file with the CA certificate of the links that terminate TLS, or "" if no link does.
-func (r *Running) CA() string { return r.system.caFile }
-
 // maxUnparsedNotes is the maximum number of notes about unparsed connections of one link.
 const maxUnparsedNotes = 3
 
