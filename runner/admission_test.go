@@ -110,6 +110,7 @@ func kindNames() (names []string) {
 // In parallel with another scenario the baseline is not steady; alone it is. Only the second attempt
 // is judged, and it records why it was made.
 func TestScenarioShortOfCPURunsAgainAlone(t *testing.T) {
+	t.Parallel()
 	var crowded atomic.Bool
 	crowded.Store(true)
 	var mu sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,19 +23,27 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
-// runLoad runs a load against an address and returns the result of each request and the totals of the
-// load.
-func runLoad(t *testing.T, address string, rate float64, length time.Duration, r scenarios.Route) (all []result, attempts, wire, stale int) {
+// runLoad runs a load against a server and returns the result of each request and the totals of the load.
+// If this machine is too busy to send the requests, it starts another server and runs the load once more.
+func runLoad(t *testing.T, start func() (address string), rate float64, length time.Duration, r scenarios.Route) (all []result, attempts, wire int) {
 	t.Helper()
 	r.Share = 1
 	l := &scenarios.Load{Rate: rate, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{r}, GiveUp: 5 * time.Second}
-	k := &resultCollector{}
-	c := newClient(t.Context(), l, "run", 7, func(string) string { return address }, k.add)
-	g := startLoad(t.Context(), l, c, rate)
-	time.Sleep(length)
-	result := g.end(func(uint64, time.Time) {})
-	assert.InDelta(t, result.Asked, result.Sent, max(2, result.Asked/100))
-	return k.all, result.Attempts, result.Wire, result.Stale
+	for attempt := 1; ; attempt++ {
+		address := start()
+		k := &resultCollector{}
+		c := newClient(t.Context(), l, "run", 7, func(string) string { return address }, k.add)
+		g := startLoad(t.Context(), l, c, rate)
+		time.Sleep(length)
+		result := g.end(func(uint64, time.Time) {})
+		if allowed := max(2, result.Asked/100); math.Abs(result.Asked-float64(result.Sent)) > allowed && attempt == 1 {
+			t.Logf("run again, because this machine was busy: %d of %v requests were sent", result.Sent, result.Asked)
+			continue
+		} else {
+			assert.InDelta(t, result.Asked, result.Sent, allowed)
+		}
+		return k.all, result.Attempts, result.Wire
+	}
 }
 
 func assertAllSucceed(t *testing.T, all []result, attempts, wire int) {
@@ -83,8 +92,9 @@ func TestServerClosingIdleConnections(t *testing.T) {
 		for _, near := range []float64{0.9, 1, 1.02} {
 			for body, method := range map[string]string{"": "GET", `{"n":{{n}}}`: "POST"} {
 				all.Go(func() {
-					address, requests, _ := newIdleClosingServer(t, idle)
-					all, attempts, wire, _ := runLoad(t, address, near/idle.Seconds(), 5*time.Second, scenarios.Route{Method: method, Path: "/", Body: body})
+					var requests *atomic.Int64
+					start := func() (address string) { address, requests, _ = newIdleClosingServer(t, idle); return address }
+					all, attempts, wire := runLoad(t, start, near/idle.Seconds(), 5*time.Second, scenarios.Route{Method: method, Path: "/", Body: body})
 					assertAllSucceed(t, all, attempts, wire)
 					assert.InDelta(t, wire, requests.Load(), 1+float64(wire)/50, "%s, %v", idle, near)
 				})
@@ -97,8 +107,12 @@ func TestServerClosingIdleConnections(t *testing.T) {
 // Requests that follow each other quickly share connections.
 func TestConnectionsAreReused(t *testing.T) {
 	t.Parallel()
-	address, requests, connections := newIdleClosingServer(t, time.Minute)
-	all, attempts, wire, _ := runLoad(t, address, 100, 3*time.Second, scenarios.Route{Method: "GET", Path: "/"})
+	var requests, connections *atomic.Int64
+	start := func() (address string) {
+		address, requests, connections = newIdleClosingServer(t, time.Minute)
+		return address
+	}
+	all, attempts, wire := runLoad(t, start, 100, 3*time.Second, scenarios.Route{Method: "GET", Path: "/"})
 	assertAllSucceed(t, all, attempts, wire)
 	assert.Less(t, connections.Load(), requests.Load()/5)
 }
@@ -131,7 +145,7 @@ http { access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_tem
 	var both sync.WaitGroup
 	for _, r := range []scenarios.Route{{Method: "GET", Path: "/a"}, {Method: "POST", Path: "/a"}, {Method: "POST", Path: "/a", Body: "{}"}} {
 		both.Go(func() {
-			all, attempts, wire, _ := runLoad(t, address, 1, 22*time.Second, r)
+			all, attempts, wire := runLoad(t, func() string { return address }, 1, 22*time.Second, r)
 			assertAllSucceed(t, all, attempts, wire)
 			assert.GreaterOrEqual(t, len(all), 21)
 		})
@@ -159,7 +173,7 @@ func TestServerClosingWithoutNotice(t *testing.T) {
 			}()
 		}
 	}()
-	all, attempts, wire, _ := runLoad(t, ln.Addr().String(), 300, 3*time.Second, scenarios.Route{Method: "GET", Path: "/"})
+	all, attempts, wire := runLoad(t, ln.Addr().String, 300, 3*time.Second, scenarios.Route{Method: "GET", Path: "/"})
 	assertAllSucceed(t, all, attempts, wire)
 }
 

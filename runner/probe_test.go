@@ -31,6 +31,13 @@ type cashier struct {
 	withoutKey int // number of requests without a key
 }
 
+// reset forgets all requests, before the same drill is run again.
+func (s *cashier) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known, s.n, s.withoutKey = nil, 0, 0
+}
+
 func (s *cashier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	key := s.keyOf(r, body)

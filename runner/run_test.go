@@ -24,7 +24,7 @@ func TestCompleteScenario(t *testing.T) {
 	t.Parallel()
 	o := &orders{}
 	e := build(t, drill("replies are lost", o, keyedLoad()).
-		EffectsFrom("GET /ledger").
+		EffectsFrom("GET /ledger").EffectsSettle(time.Second).
 		Inject("clients", "orders", injector.LoseReplies{Pick: pickShare(0.11)}).For(3*time.Second).
 		Check(check.ExactlyOnce{}, check.SameResponse{}))
 	res, h := run(t, runner.Options{}, e)
@@ -86,7 +86,7 @@ func TestFaultWithoutEffectIsInconclusive(t *testing.T) {
 func TestDuplicatesAreReported(t *testing.T) {
 	t.Parallel()
 	e := build(t, drill("delivered twice", &orders{forgets: true}, keyedLoad()).
-		EffectsFrom("GET /ledger").
+		EffectsFrom("GET /ledger").EffectsSettle(time.Second).
 		Inject("clients", "orders", injector.Twice{Pick: pickShare(0.3)}).For(2*time.Second).
 		Check(check.ExactlyOnce{}))
 	res, h := run(t, runner.Options{}, e)
@@ -102,18 +102,18 @@ func TestDuplicatesAreReported(t *testing.T) {
 
 func TestInterruptedRunIsHealed(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	o := runner.Options{Dir: t.TempDir(), Watch: func(e journal.Event) {
-		if e.Fault != nil && e.Fault.Stage == "injected" {
-			cancel()
-		}
-	}}
 	e := build(t, drill("interrupted", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.CutOff{}).For(10*time.Minute).
 		Check(check.Success{Ratio: 0.9}))
-	res, err := runner.RunExperiments(ctx, o, e)
-	require.NoError(t, err)
+	res := runner.Steadily(t, func() (*runner.Result, error) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		return runner.RunExperiments(ctx, runner.Options{Dir: t.TempDir(), Watch: func(e journal.Event) {
+			if e.Fault != nil && e.Fault.Stage == "injected" {
+				cancel()
+			}
+		}}, e)
+	})
 	assert.Equal(t, 130, res.ExitCode())
 	h := res.Book.Scenarios[0]
 	assert.Positive(t, h.Faults[0].Healed, "the fault is healed")
@@ -137,14 +137,15 @@ func TestStopRuleEndsTheRun(t *testing.T) {
 // With a client timeout of a minute no request ends while the system hangs.
 func TestStopRuleCountsUnansweredRequests(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
-	defer cancel()
 	e := build(t, drill("silent", &orders{}, scenarios.Load{GiveUp: time.Minute}).
 		StopBelow(0.5, 2*time.Second).
 		Inject("clients", "orders", injector.CutOff{}).For(10*time.Minute).
 		Check(check.Success{Ratio: 0.9}))
-	res, err := runner.RunExperiments(ctx, runner.Options{Dir: t.TempDir()}, e)
-	require.NoError(t, err)
+	res := runner.Steadily(t, func() (*runner.Result, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+		defer cancel()
+		return runner.RunExperiments(ctx, runner.Options{Dir: t.TempDir()}, e)
+	})
 	assert.Equal(t, 4, res.ExitCode(), "%v", runner.Failures(res.Book.Scenarios[0]))
 }
 
@@ -154,6 +155,8 @@ func TestKilledRunLeavesJournal(t *testing.T) {
 	counted, samples, healed := int64(0), 0, false
 	o := runner.Options{Watch: func(e journal.Event) {
 		switch {
+		case e.Begin != nil:
+			counted, samples, healed = 0, 0, false
 		case e.Fault != nil && e.Fault.Stage == "healed":
 			healed = true
 		case e.Fault != nil && e.Fault.Stage == "counted" && !healed:
@@ -195,6 +198,11 @@ func TestOperatorSkipsOrHeals(t *testing.T) {
 	healing := make(chan struct{})
 	close(healing)
 	o := runner.Options{
+		Watch: func(e journal.Event) {
+			if e.Begin != nil {
+				sentences = nil
+			}
+		},
 		Before: func(_ context.Context, sentence string) (bool, error) {
 			sentences = append(sentences, sentence)
 			return len(sentences) == 1, nil
@@ -261,8 +269,9 @@ func TestParallelAndSerialScenarios(t *testing.T) {
 		es = append(es, e)
 	}
 	es[0].Tags = []string{"@serial"}
-	res, err := runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir(), Parallel: 2}, es...)
-	require.NoError(t, err)
+	res := runner.Steadily(t, func() (*runner.Result, error) {
+		return runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir(), Parallel: 2}, es...)
+	})
 	require.Len(t, res.Book.Scenarios, 3)
 	for _, h := range res.Book.Scenarios {
 		t.Log(h.Name, runner.Failures(h))
@@ -326,15 +335,18 @@ func TestEveryOutcomeHasAReason(t *testing.T) {
 // Readers of the reports would see nothing.
 func TestRunWithoutReportsIsInconclusive(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	o := runner.Options{Dir: dir, Watch: func(e journal.Event) {
-		if e.Begin != nil {
-			_ = os.Mkdir(filepath.Join(dir, "latest", "junit.xml"), 0o700)
-		}
-	}}
 	e := build(t, drill("unwritten", &orders{}, scenarios.Load{}).Wait(500*time.Millisecond).Check(check.Success{Ratio: 0.9}))
-	res, err := runner.RunExperiments(t.Context(), o, e)
-	require.ErrorContains(t, err, "junit.xml")
+	var writeErr error
+	res := runner.Steadily(t, func() (res *runner.Result, err error) {
+		dir := t.TempDir()
+		res, writeErr = runner.RunExperiments(t.Context(), runner.Options{Dir: dir, Watch: func(e journal.Event) {
+			if e.Begin != nil {
+				_ = os.Mkdir(filepath.Join(dir, "latest", "junit.xml"), 0o700)
+			}
+		}}, e)
+		return res, nil
+	})
+	require.ErrorContains(t, writeErr, "junit.xml")
 	require.Equal(t, "passed", res.Book.Scenarios[0].End.Outcome)
 	require.Equal(t, 3, res.ExitCode())
 }

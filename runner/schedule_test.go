@@ -81,6 +81,7 @@ func TestRampsFollowTheirIntegral(t *testing.T) {
 // TestScheduleMatchesIntegration compares random scenarios with a numerical integration in steps of
 // a millisecond.
 func TestScheduleMatchesIntegration(t *testing.T) {
+	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		rates := []float64{0, 0.1, 0.7, 1, 3, 20, 90}

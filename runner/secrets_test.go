@@ -23,6 +23,7 @@ Feature: Orders
       """
     And every request carries a fresh idempotency key in the "Idempotency-Key" header
     And applied effects are read from "GET /ledger?auth=CANARY-effects"
+    And effects settle within 1s
     And a baseline is measured for 1s
     When only calls with header "Authorization: Bearer CANARY-rule" from "clients" to "orders" are delayed by 10ms for 300ms
     And calls from "clients" to "orders" are delayed by 1ms for 500ms

@@ -58,13 +58,16 @@ func TestLostRepliesInsideTLS(t *testing.T) {
 	for name, forgets := range map[string]bool{"keys are remembered": false, "keys are forgotten": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := &orders{forgets: forgets}
-			address, ca := newTLSServer(t, o, false)
-			e := build(t, drillOverTLS(name, address, scenarios.TLS{CA: ca}, keyedLoad()).
-				EffectsFrom("GET /ledger").
-				Inject("clients", "orders", injector.LoseReplies{Pick: pickShare(0.2)}).For(2*time.Second).
-				Check(check.ExactlyOnce{}))
-			res, h := run(t, runner.Options{}, e)
+			var o *orders
+			res := runner.Steadily(t, func() (*runner.Result, error) {
+				o = &orders{forgets: forgets}
+				address, ca := newTLSServer(t, o, false)
+				return runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir()}, build(t, drillOverTLS(name, address, scenarios.TLS{CA: ca}, keyedLoad()).
+					EffectsFrom("GET /ledger").EffectsSettle(time.Second).
+					Inject("clients", "orders", injector.LoseReplies{Pick: pickShare(0.2)}).For(2*time.Second).
+					Check(check.ExactlyOnce{})))
+			})
+			h := res.Book.Scenarios[0]
 			assert.Positive(t, h.Faults[0].Affected)
 			assert.Positive(t, h.Load.Retries, "lost replies are asked for again")
 			assert.Equal(t, h.Load.Attempts, h.Load.Wire)

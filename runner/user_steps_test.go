@@ -55,10 +55,18 @@ func withEach(t *testing.T, test func(t *testing.T, drive runner.Driver)) {
 // runFeature runs a feature with orders in this process.
 func runFeature(t *testing.T, feature string, o runner.Options) *runner.Result {
 	t.Helper()
-	o.FS, o.Dir, o.Paths = featureFS(feature), t.TempDir(), []string{"a.feature"}
-	o.Handlers = map[string]http.Handler{"orders": &orders{}}
-	res, err := runner.Run(t.Context(), o)
-	require.NoError(t, err)
+	return runFeatureWith(t, feature, func() runner.Options { return o })
+}
+
+// runFeatureWith is runFeature with options that are made for each attempt.
+func runFeatureWith(t *testing.T, feature string, options func() runner.Options) *runner.Result {
+	t.Helper()
+	res := runner.Steadily(t, func() (*runner.Result, error) {
+		o := options()
+		o.FS, o.Dir, o.Paths = featureFS(feature), t.TempDir(), []string{"a.feature"}
+		o.Handlers = map[string]http.Handler{"orders": &orders{}}
+		return runner.Run(t.Context(), o)
+	})
 	for _, h := range res.Book.Scenarios {
 		t.Logf("%s: %v", h.Name, runner.Failures(h))
 	}
@@ -76,7 +84,10 @@ func testSelectedRowsRun(t *testing.T, drive runner.Driver) {
 		links = append(links, runner.Of(ctx).Link("clients", "orders"))
 		return nil
 	}
-	res := runFeature(t, outline, runner.Options{Drive: drive, Steps: []runner.Step{{Pattern: `^I note "([^"]*)"$`, Do: note}}})
+	res := runFeatureWith(t, outline, func() runner.Options {
+		noted, addresses, links = nil, nil, nil
+		return runner.Options{Drive: drive, Steps: []runner.Step{{Pattern: `^I note "([^"]*)"$`, Do: note}}}
+	})
 	require.Equal(t, "passed", res.Outcome)
 	require.Len(t, res.Book.Scenarios, 2)
 	assert.Equal(t, []string{"slow", "late"}, noted, "each row once, in its own scenario")
@@ -227,7 +238,7 @@ func testArgumentsOfUserSteps(t *testing.T, drive runner.Driver) {
 			return nil
 		}},
 	}
-	res := runFeature(t, strings.Replace(userStepsWithDuration, "    And it goes wrong\n", `    And -7 and 255 and 1.5 and "x"
+	res := runFeatureWith(t, strings.Replace(userStepsWithDuration, "    And it goes wrong\n", `    And -7 and 255 and 1.5 and "x"
     And a text:
       """
       two
@@ -240,7 +251,10 @@ func testArgumentsOfUserSteps(t *testing.T, drive runner.Driver) {
     And a table of things:
       | a |
       | b |
-`, 1), runner.Options{Drive: drive, Steps: steps})
+`, 1), func() runner.Options {
+		got = nil
+		return runner.Options{Drive: drive, Steps: steps}
+	})
 	assert.Equal(t, "passed", res.Outcome)
 	assert.Equal(t, []any{int64(-7), uint8(255), float32(1.5), "x", "two\nlines", "kept", "bytes", "things", "b"}, got)
 }
@@ -293,10 +307,13 @@ func TestGodogDrivesHooksAndNestedSteps(t *testing.T) {
 			return ctx, nil
 		})
 	}
-	res := runFeature(t, userStepsWithDuration, runner.Options{Drive: godogsteps.Drive(hooks), Steps: []runner.Step{
-		{Pattern: `^it goes wrong$`, Do: func() godog.Steps { return godog.Steps{"it goes well"} }},
-		{Pattern: `^it goes well$`, Do: func() { seen = append(seen, "nested") }},
-	}})
+	res := runFeatureWith(t, userStepsWithDuration, func() runner.Options {
+		seen = nil
+		return runner.Options{Drive: godogsteps.Drive(hooks), Steps: []runner.Step{
+			{Pattern: `^it goes wrong$`, Do: func() godog.Steps { return godog.Steps{"it goes well"} }},
+			{Pattern: `^it goes well$`, Do: func() { seen = append(seen, "nested") }},
+		}}
+	})
 	assert.Equal(t, "passed", res.Outcome)
 	assert.Equal(t, []string{"nested", "after with a step of our own"}, seen)
 }
@@ -320,11 +337,12 @@ func TestStartupTrafficIsNotAHeartbeat(t *testing.T) {
 	}
 	files := featureFS(strings.NewReplacer("    And it goes wrong\n", "", "And a baseline", "And a pool is filled\n    And a baseline", `calls from "clients" to "orders" are`, `traffic from "clients" to "orders" is`).Replace(userStepsWithDuration))
 	files["system.yaml"].Data = []byte(strings.Replace(string(files["system.yaml"].Data), "orders: http", "orders: tcp", 1))
-	res, err := runner.Run(t.Context(), runner.Options{
-		FS: files, Paths: []string{"a.feature"}, Dir: t.TempDir(), Handlers: map[string]http.Handler{"orders": &orders{}},
-		Steps: []runner.Step{{Pattern: "^a pool is filled$", Do: fill}},
+	res := runner.Steadily(t, func() (*runner.Result, error) {
+		defer calls.Wait()
+		return runner.Run(t.Context(), runner.Options{
+			FS: files, Paths: []string{"a.feature"}, Dir: t.TempDir(), Handlers: map[string]http.Handler{"orders": &orders{}},
+			Steps: []runner.Step{{Pattern: "^a pool is filled$", Do: fill}},
+		})
 	})
-	calls.Wait()
-	require.NoError(t, err)
 	require.Equal(t, "passed", res.Outcome, runner.Failures(res.Book.Scenarios[0]))
 }

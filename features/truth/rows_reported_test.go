@@ -2,10 +2,10 @@ package truth
 
 import "time"
 
-// touched is how the program says that a fault met nothing of what the load caused.
+// touched matches reasons that say that a fault affected none of the traffic of the load.
 const touched = `touched nothing|0 of 1|affected (nothing|0)|no (call|request|message|connection)|did not (meet|act)|met (nothing|no )|never met`
 
-// reported are set-ups that prove nothing and that once came out green.
+// reported returns drills that prove nothing and once passed.
 func reported() []row {
 	return []row{
 		{

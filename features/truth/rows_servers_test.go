@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The configuration of nginx, with a port, and what is to stand in it.
+// nginxConf returns a configuration of nginx.
 func nginxConf(daemon, inHTTP, answer string) string {
 	return fmt.Sprintf(`daemon %s; worker_processes 1; error_log stderr; pid nginx.pid;
 events { worker_connections 64; }
@@ -17,10 +17,10 @@ http { access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_tem
 `, daemon, inHTTP, answer)
 }
 
-// nginx is the command of a service, in the row's folder.
+// nginx is the command of a service in the folder of the row.
 const nginx = `[nginx, -p, FOLDER, -c, nginx.conf, -e, stderr]`
 
-// freePort returns a port that is free now. A server of a fixed configuration needs one.
+// freePort returns a port that is not in use, for servers whose configuration needs a fixed port.
 func freePort(t *testing.T) int {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,7 +31,7 @@ func freePort(t *testing.T) int {
 	return ln.Addr().(*net.TCPAddr).Port
 }
 
-// servers are rows with real servers, and reported systems that are right or wrong in one way each.
+// servers returns drills of real servers.
 func servers() []row {
 	return []row{
 		{

@@ -2,7 +2,7 @@ package truth
 
 import "time"
 
-// soundness are systems that are wrong and once passed, and systems that are right and once failed.
+// soundness returns wrong systems that once passed and correct systems that once failed.
 func soundness() []row {
 	return []row{
 		{

@@ -2,21 +2,22 @@ package truth
 
 import "time"
 
-// retrying are clients that ask up to four times with one key.
+// retrying makes clients send a request up to four times with the same key.
 const retrying = "And clients retry failed requests up to 3 times with the same key\n"
 
-// loseReplies loses the replies of a third of the orders after the work was done.
+// loseReplies loses the replies to a third of the orders after the work was done.
 const loseReplies = "When 30% of replies from \"front\" to \"clients\" are lost after the work was done for 2s\n"
 
-// deliverTwice hands each order to the service and a copy with it.
+// deliverTwice delivers each order and a copy of it at the same time.
 const deliverTwice = "When calls from \"clients\" to \"front\" are delivered twice for 2s\n"
 
-// orderLoad is a load of orders with keys and a ledger.
+// orderLoad returns a load of orders with keys and a ledger.
 func orderLoad(rate float64) string {
 	return loadFor("POST /orders", rate, 2*time.Second, baseline(rate)) + keyed("GET /ledger")
 }
 
-// trickyOrders are services that take orders, rightly or wrongly in ways that are easy to misjudge.
+// trickyOrders returns drills of services that take orders, correctly or with a mistake that is easy to
+// misjudge.
 func trickyOrders() []row {
 	return []row{
 		{

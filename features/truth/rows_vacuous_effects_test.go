@@ -2,7 +2,7 @@ package truth
 
 import "time"
 
-// vacuousEffects are set-ups that prove nothing because what is read is not what was applied.
+// vacuousEffects returns drills that prove nothing because the effects read are not those of the requests.
 func vacuousEffects() []row {
 	const noPhantom = "And no effect appears that was never requested\n"
 	return []row{

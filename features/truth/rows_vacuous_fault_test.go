@@ -2,7 +2,7 @@ package truth
 
 import "time"
 
-// vacuousFault are set-ups that prove nothing because the fault does not meet what it is about.
+// vacuousFault returns drills that prove nothing because the fault affects no traffic of the load.
 func vacuousFault() []row {
 	return []row{
 		{

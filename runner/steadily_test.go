@@ -1,0 +1,36 @@
+package runner
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// Steadily returns the result of a run. It calls run a second time if a scenario was inconclusive because
+// of this machine: it was too busy to send the load on time, the runner did not run for a while, or the
+// baseline was not steady. It never repeats a verdict.
+func Steadily(t *testing.T, run func() (*Result, error)) *Result {
+	t.Helper()
+	res, err := run()
+	require.NoError(t, err)
+	for _, h := range res.Book.Scenarios {
+		if why := busyMachine(h, "load delivered", "baseline steady"); h.Load != nil && why != "" {
+			t.Logf("run again, because this machine was busy: %s\n%s", why, strings.Join(Failures(h), "\n"))
+			res, err = run()
+			require.NoError(t, err)
+			return res
+		}
+	}
+	return res
+}
+
+// steadily is Steadily for a run of one scenario.
+func steadily(t *testing.T, run func() (*Result, error)) *journal.History {
+	t.Helper()
+	res := Steadily(t, run)
+	require.Len(t, res.Book.Scenarios, 1)
+	return onlyScenario(res)
+}
