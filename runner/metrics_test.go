@@ -17,7 +17,6 @@ import (
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
-	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // freePort returns a port that is not in use.
@@ -54,40 +53,57 @@ func TestMetricsDuringARun(t *testing.T) {
 	e := build(t, drill("measured", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.SlowCalls{By: 20 * time.Millisecond}).For(time.Minute).
 		Check(check.Success{Ratio: 0.9}))
-	seen := make(chan struct{})
-	o := runner.Options{Dir: t.TempDir(), Metrics: address, Healing: func(context.Context) <-chan struct{} { return seen }}
-	ended := make(chan *journal.History, 1)
-	go func() {
-		res, err := runner.RunExperiments(t.Context(), o, e)
-		if !assert.NoError(t, err) {
-			ended <- nil
-			return
-		}
-		ended <- res.Book.Scenarios[0]
-	}()
 	const affected = `firedrill_fault_affected_total{fault="fault-1",kind="slow calls",on="clients -> orders",scenario="measured",unit="calls"}`
 	first := 0.0
-	require.Eventually(t, func() bool { first, _ = scrape(address, affected); return first > 0 }, 30*time.Second, 20*time.Millisecond)
-	require.Eventually(t, func() bool { now, _ := scrape(address, affected); return now > first }, 30*time.Second, 20*time.Millisecond, "it does not rise")
-	for series, least := range map[string]float64{
-		`firedrill_fault_live{fault="fault-1",kind="slow calls",on="clients -> orders",scenario="measured"}`:                         1,
-		`firedrill_fault_delay_seconds{fault="fault-1",kind="slow calls",on="clients -> orders",quantile="0.5",scenario="measured"}`: 0.019,
-		`firedrill_link_connections_total{link="clients -> orders",scenario="measured"}`:                                             1,
-		`firedrill_link_bytes_total{direction="to server",link="clients -> orders",scenario="measured"}`:                             100,
-	} {
-		got, ok := scrape(address, series)
-		assert.True(t, ok, series)
-		assert.GreaterOrEqual(t, got, least, series)
-	}
-	close(seen) // heals the fault, and the run ends
-	h := <-ended
-	require.NotNil(t, h)
+	res := runner.Steadily(t, func() (res *runner.Result, err error) {
+		seen, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			o := runner.Options{Dir: t.TempDir(), Metrics: address, Healing: func(context.Context) <-chan struct{} { return seen }}
+			res, err = runner.RunExperiments(t.Context(), o, e)
+		}()
+		if !awaitSeries(ended, address, affected, 0, &first) {
+			return res, err
+		}
+		now := 0.0
+		require.True(t, awaitSeries(ended, address, affected, first, &now), "it does not rise")
+		for series, least := range map[string]float64{
+			`firedrill_fault_live{fault="fault-1",kind="slow calls",on="clients -> orders",scenario="measured"}`:                         1,
+			`firedrill_fault_delay_seconds{fault="fault-1",kind="slow calls",on="clients -> orders",quantile="0.5",scenario="measured"}`: 0.019,
+			`firedrill_link_connections_total{link="clients -> orders",scenario="measured"}`:                                             1,
+			`firedrill_link_bytes_total{direction="to server",link="clients -> orders",scenario="measured"}`:                             100,
+		} {
+			got, ok := scrape(address, series)
+			assert.True(t, ok, series)
+			assert.GreaterOrEqual(t, got, least, series)
+		}
+		close(seen) // heals the fault, and the run ends
+		<-ended
+		return res, err
+	})
+	h := res.Book.Scenarios[0]
+	require.NotEmpty(t, h.Faults)
+	require.Positive(t, first)
 	assert.Greater(t, float64(h.Faults[0].Affected), first)
 	assert.EqualValues(t, h.Faults[0].Affected, h.Faults[0].Delayed)
 	assert.GreaterOrEqual(t, h.Faults[0].DelayP50, 19*time.Millisecond)
 	require.Len(t, h.Traffic, 1)
 	_, err := net.DialTimeout("tcp", address, time.Second)
-	assert.Error(t, err, "it lasts as long as the run")
+	assert.Error(t, err, "metrics are served after the run")
+}
+
+// awaitSeries waits until a series is larger than least. It returns false if the run ends before that.
+func awaitSeries(ended <-chan struct{}, address, series string, least float64, value *float64) bool {
+	for {
+		if *value, _ = scrape(address, series); *value > least {
+			return true
+		}
+		select {
+		case <-ended:
+			return false
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func TestUnusableMetricsAddressStartsNothing(t *testing.T) {

@@ -79,6 +79,7 @@ func TestFaultWithoutEffectIsInconclusive(t *testing.T) {
 	assert.Equal(t, 3, res.ExitCode())
 	withheld := verdict(t, h, check.Success{Ratio: 0.9})
 	assert.Equal(t, []string{"inconclusive", "passed"}, []string{withheld.Outcome, withheld.Withheld}, "what was asked holds, and still")
+	require.NotEmpty(t, h.Faults)
 	assert.NotEmpty(t, h.Faults[0].Hint)
 	assert.Contains(t, strings.Join(runner.Failures(h), "\n"), "/nowhere", "the fault is named")
 }
@@ -116,6 +117,7 @@ func TestInterruptedRunIsHealed(t *testing.T) {
 	})
 	assert.Equal(t, 130, res.ExitCode())
 	h := res.Book.Scenarios[0]
+	require.NotEmpty(t, h.Faults)
 	assert.Positive(t, h.Faults[0].Healed, "the fault is healed")
 	require.NotNil(t, h.End)
 	assert.Equal(t, "interrupted", h.End.Outcome)
@@ -131,6 +133,7 @@ func TestStopRuleEndsTheRun(t *testing.T) {
 	res, h := run(t, runner.Options{}, e)
 	assert.Equal(t, 4, res.ExitCode())
 	assert.Contains(t, h.End.Reason, "50%")
+	require.NotEmpty(t, h.Faults)
 	assert.Positive(t, h.Faults[0].Healed)
 }
 
@@ -171,6 +174,7 @@ func TestKilledRunLeavesJournal(t *testing.T) {
 	_, h := run(t, o, e)
 	assert.Positive(t, counted)
 	assert.Positive(t, samples)
+	require.NotEmpty(t, h.Faults)
 	assert.GreaterOrEqual(t, h.Faults[0].Affected, counted, "the last word is that of healing")
 	assert.Contains(t, []string{"healed", "settled"}, h.Faults[0].Stage)
 }
@@ -188,6 +192,7 @@ func TestOperatorHealsOpenEndedFault(t *testing.T) {
 		Heal().
 		Check(check.Success{Ratio: 0.9}))
 	_, h := run(t, o, e)
+	require.NotEmpty(t, h.Faults)
 	assert.Less(t, h.Faults[0].Healed-h.Faults[0].Injected, 2*time.Second)
 	assert.NotContains(t, h.End.Reason, "none is live")
 }

@@ -68,6 +68,7 @@ func TestLostRepliesInsideTLS(t *testing.T) {
 					Check(check.ExactlyOnce{})))
 			})
 			h := res.Book.Scenarios[0]
+			require.NotEmpty(t, h.Faults)
 			assert.Positive(t, h.Faults[0].Affected)
 			assert.Positive(t, h.Load.Retries, "lost replies are asked for again")
 			assert.Equal(t, h.Load.Attempts, h.Load.Wire)
@@ -139,6 +140,7 @@ func TestTLSOfASystemFile(t *testing.T) {
 			address, ca := newTLSServer(t, o, h2)
 			res, h := runOverTLS(t, address, fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", ca))
 			assert.Equal(t, "passed", res.Outcome)
+			require.NotEmpty(t, h.Faults)
 			assert.EqualValues(t, 1, h.Faults[0].Affected)
 			arrived, _ := o.counts()
 			assert.Equal(t, 1, arrived, "the work was done")

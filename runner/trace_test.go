@@ -2,7 +2,6 @@ package runner_test
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -21,10 +20,16 @@ import (
 // Without the trace context, requests of the load would be taken for its requests.
 func TestTraceContextIdentifiesLoad(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := ln.Addr().String()
-	require.NoError(t, ln.Close())
+	res := runner.Steadily(t, func() (*runner.Result, error) { return runTraced(t) })
+	h := res.Book.Scenarios[0]
+	require.Len(t, h.Faults, 1)
+	assert.Positive(t, h.Faults[0].Affected)
+	assert.Zero(t, h.Faults[0].Background)
+}
+
+func runTraced(t *testing.T) (*runner.Result, error) {
+	t.Helper()
+	address := "127.0.0.1:" + freePort(t)
 	load := make(chan struct{})
 	begins := sync.OnceFunc(func() { close(load) })
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -60,10 +65,7 @@ func TestTraceContextIdentifiesLoad(t *testing.T) {
 			}
 		}
 	})
-	_, h := run(t, runner.Options{}, e)
-	begins()
-	traffic.Wait()
-	require.Len(t, h.Faults, 1)
-	assert.Positive(t, h.Faults[0].Affected)
-	assert.Zero(t, h.Faults[0].Background)
+	defer traffic.Wait()
+	defer begins()
+	return runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir()}, e)
 }

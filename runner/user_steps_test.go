@@ -124,6 +124,7 @@ func testFailedUserStep(t *testing.T, drive runner.Driver) {
 	assert.Equal(t, 1, res.ExitCode())
 	h := res.Book.Scenarios[0]
 	assert.Contains(t, runner.Failures(h)[0], "a.feature:8: it goes wrong — failed: observed the till is empty")
+	require.NotEmpty(t, h.Faults)
 	assert.Positive(t, h.Faults[0].Healed)
 	found := false
 	for _, v := range h.Verdicts {
@@ -158,6 +159,7 @@ func testPanickingUserStep(t *testing.T, drive runner.Driver) {
 	failures := strings.Join(runner.Failures(h), "\n")
 	assert.Contains(t, failures, "the till exploded")
 	assert.Contains(t, failures, "a.feature:8")
+	require.NotEmpty(t, h.Faults)
 	assert.Positive(t, h.Faults[0].Healed, "and everything is healed")
 }
 
