@@ -16,7 +16,7 @@ import (
 // from before it.
 const maxKept = 2_000_000
 
-var errTooMany = errors.New("is one more than the 2,000,000 effects that are kept: more carry keys of this scenario than it can have caused")
+var errTooMany = errors.New("exceeds the limit of 2,000,000 effects with keys of this scenario")
 
 // ledger reads the list of effects of one scenario and attributes each effect to its cause.
 type ledger struct {

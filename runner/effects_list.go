@@ -29,7 +29,7 @@ const (
 
 // errNull is returned for a list that is null. Some services write null as long as there is nothing to
 // list.
-var errNull = errors.New("it is null: an array of objects with a \"key\" each is needed, [] when there are none")
+var errNull = errors.New("it is null: it must be an array of objects with a \"key\" each, or [] if there are none")
 
 // listing is the metadata of a list of effects.
 type listing struct {
@@ -40,11 +40,11 @@ type listing struct {
 
 // fetchEffects reads a list of effects from a URL and calls each for every effect.
 func fetchEffects(ctx context.Context, t trust, method, url string, each func(journal.Effect) error) (listing, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxListTime, fmt.Errorf("it did not end within %s", maxListTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxListTime, fmt.Errorf("it was not complete within %s", maxListTime))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	stall := time.AfterFunc(listStall, func() { stop(fmt.Errorf("no byte came for %s", listStall)) })
+	stall := time.AfterFunc(listStall, func() { stop(fmt.Errorf("no data was received for %s", listStall)) })
 	defer stall.Stop()
 	l, err := fetchList(ctx, t, method, url, stall, each)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
@@ -70,9 +70,9 @@ func fetchList(ctx context.Context, t trust, method, url string, stall *time.Tim
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode/100 == 3:
-		return listing{}, fmt.Errorf("status %d: redirects are not followed: name the path %q itself", resp.StatusCode, resp.Header.Get("Location"))
+		return listing{}, fmt.Errorf("status %d: redirects are not followed: use the path %q instead", resp.StatusCode, resp.Header.Get("Location"))
 	case resp.StatusCode/100 != 2:
-		return listing{}, fmt.Errorf("status %d: a status of 200 is needed", resp.StatusCode)
+		return listing{}, fmt.Errorf("status %d: the status must be 200", resp.StatusCode)
 	}
 	l, err := decodeEffects(stallReader{resp.Body, stall}, each)
 	if err != nil {
@@ -119,12 +119,12 @@ func (l *listing) noteHeaders(status int, h http.Header) {
 // checkComplete returns an error if the list is known to be incomplete.
 func (l *listing) checkComplete() error {
 	if l.partReason == "" && l.total > int64(l.items) {
-		l.partReason = fmt.Sprintf("it says that there are %s", check.Count(l.total))
+		l.partReason = fmt.Sprintf("it reports a total of %s", check.Count(l.total))
 	}
 	if l.partReason == "" {
 		return nil
 	}
-	return fmt.Errorf("it lists %s effects, which are a part: %s: read them from where all are listed at once", check.Count(l.items), l.partReason)
+	return fmt.Errorf("it lists only %s effects: %s: read effects from a place that lists all of them at once", check.Count(l.items), l.partReason)
 }
 
 // notePaging evaluates a field that may state that there are further pages. If outer is set, it also

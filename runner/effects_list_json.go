@@ -23,9 +23,9 @@ func decodeEffects(body io.Reader, each func(journal.Effect) error) (listing, er
 	first, err := d.Token()
 	switch {
 	case errors.Is(err, io.EOF):
-		return l, errors.New("the body is empty: a JSON array is needed, [] when there are no effects")
+		return l, errors.New("the body is empty: it must be a JSON array, [] if there are no effects")
 	case err != nil:
-		return l, fmt.Errorf("it is not JSON, it begins with %q: %w", b.head, err)
+		return l, fmt.Errorf("it is not JSON: it begins with %q: %w", b.head, err)
 	case first == nil:
 		return l, errNull
 	case first == json.Delim('['):
@@ -33,14 +33,14 @@ func decodeEffects(body io.Reader, each func(journal.Effect) error) (listing, er
 	case first == json.Delim('{'):
 		err = l.object(d, b, each)
 	default:
-		return l, fmt.Errorf("it is %s: an array of objects with a \"key\" each is needed", kindOfToken(first))
+		return l, fmt.Errorf("it is %s: it must be an array of objects with a \"key\" each", kindOfToken(first))
 	}
 	if err != nil {
 		return l, err
 	}
 	b.next()
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return l, fmt.Errorf("something follows the list of %s effects: one JSON value is needed", check.Count(l.items))
+		return l, fmt.Errorf("there is more data after the list of %s effects: it must be a single JSON value", check.Count(l.items))
 	}
 	return l, nil
 }
@@ -64,7 +64,7 @@ func (l *listing) array(d *json.Decoder, b *boundedReader, each func(journal.Eff
 		l.items++
 	}
 	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("it breaks off after item %d: %w", l.items, err)
+		return fmt.Errorf("it ends early, after item %d: %w", l.items, err)
 	}
 	return nil
 }
@@ -78,12 +78,12 @@ func (l *listing) object(d *json.Decoder, b *boundedReader, each func(journal.Ef
 		b.next()
 		name, err := d.Token()
 		if err != nil {
-			return fmt.Errorf("it is not JSON, it begins with %q: %w", b.head, err)
+			return fmt.Errorf("it is not JSON: it begins with %q: %w", b.head, err)
 		}
 		b.next()
 		if name == "effects" {
 			if found {
-				return errors.New("it has two fields \"effects\": one is needed")
+				return errors.New("it has two fields \"effects\": it must have one")
 			}
 			if found, err = true, l.effectsField(d, b, each); err != nil {
 				return err
@@ -98,10 +98,10 @@ func (l *listing) object(d *json.Decoder, b *boundedReader, each func(journal.Ef
 		l.notePaging(fmt.Sprint(name), raw, true)
 	}
 	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("it breaks off: %w", err)
+		return fmt.Errorf("it ends early: %w", err)
 	}
 	if !found {
-		return fmt.Errorf("it is an object without \"effects\" (it has %s): an array is needed, bare or as \"effects\"", quotedNames(names))
+		return fmt.Errorf("it is an object without \"effects\" (it has %s): it must be an array, or an object with an array \"effects\"", quotedNames(names))
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (l *listing) effectsField(d *json.Decoder, b *boundedReader, each func(jour
 	case first == nil:
 		return fmt.Errorf("its field \"effects\": %w", errNull)
 	case first != json.Delim('['):
-		return fmt.Errorf("its field \"effects\" is %s: an array of objects is needed", kindOfToken(first))
+		return fmt.Errorf("its field \"effects\" is %s: it must be an array of objects", kindOfToken(first))
 	}
 	return l.array(d, b, each)
 }
@@ -123,7 +123,7 @@ func (l *listing) effectsField(d *json.Decoder, b *boundedReader, each func(jour
 // parseEffect parses one effect.
 func parseEffect(raw json.RawMessage) (journal.Effect, error) {
 	if len(raw) == 0 || raw[0] != '{' {
-		return journal.Effect{}, fmt.Errorf("is %s: each effect is an object with a \"key\"", kindOfRaw(raw))
+		return journal.Effect{}, fmt.Errorf("is %s: each effect must be an object with a \"key\"", kindOfRaw(raw))
 	}
 	var fields struct{ Key, ID json.RawMessage }
 	if err := json.Unmarshal(raw, &fields); err != nil {
@@ -131,14 +131,14 @@ func parseEffect(raw json.RawMessage) (journal.Effect, error) {
 	}
 	key, ok := plainText(fields.Key)
 	if !ok {
-		return journal.Effect{}, fmt.Errorf("has a \"key\" that is %s: a string or a number is needed", kindOfRaw(fields.Key))
+		return journal.Effect{}, fmt.Errorf("has a \"key\" that is %s: it must be a string or a number", kindOfRaw(fields.Key))
 	}
 	if key == "" {
 		return journal.Effect{}, fmt.Errorf("has no \"key\" (it has %s): each effect needs a \"key\", the idempotency key of its request", fieldsOf(raw))
 	}
 	id, ok := plainText(fields.ID)
 	if !ok {
-		return journal.Effect{}, fmt.Errorf("has an \"id\" that is %s: a string or a number is needed, or none", kindOfRaw(fields.ID))
+		return journal.Effect{}, fmt.Errorf("has an \"id\" that is %s: it must be a string, a number or absent", kindOfRaw(fields.ID))
 	}
 	if len(key) > maxNameBytes || len(id) > maxNameBytes {
 		return journal.Effect{}, fmt.Errorf("has a \"key\" or an \"id\" longer than %d bytes", maxNameBytes)

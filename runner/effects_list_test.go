@@ -58,7 +58,7 @@ func TestListsOfEffects(t *testing.T) {
 func TestInvalidLists(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]string{
-		``:                                    {"the body is empty", "a JSON array is needed"},
+		``:                                    {"the body is empty", "it must be a JSON array"},
 		`null`:                                {"it is null"},
 		`"hello"`:                             {"it is a string"},
 		`12`:                                  {"it is a number"},
@@ -81,11 +81,11 @@ func TestInvalidLists(t *testing.T) {
 		`[{"key":{"a":1}}]`:                   {`a "key" that is an object`},
 		`[{"key":true}]`:                      {`a "key" that is true or false`},
 		`[{"key":"a","id":[1]}]`:              {`an "id" that is an array`},
-		`[{"key":"a"}`:                        {"breaks off after item 1"},
+		`[{"key":"a"}`:                        {"ends early, after item 1"},
 		`[{"key":"a"},{"key"`:                 {"item 2 cannot be read"},
 		`[{"key":"a"} {"key":"b"}]`:           {"item 2 cannot be read"},
-		`[{"key":"a"}][{"key":"b"}]`:          {"something follows"},
-		`[{"key":"a"}] x`:                     {"something follows"},
+		`[{"key":"a"}][{"key":"b"}]`:          {"more data after the list"},
+		`[{"key":"a"}] x`:                     {"more data after the list"},
 		`{"effects":[{"key":"a"}],"x":`:       {`"x" cannot be read`},
 		`[{"key":"` + strings.Repeat("a", maxNameBytes+1) + `"}]`: {"longer than 4096 bytes"},
 		strings.Repeat("[", 100_000):                              {"item 1"},
@@ -127,8 +127,8 @@ func TestPartialListsAreRejected(t *testing.T) {
 		"DynamoDB":    respond(`{"LastEvaluatedKey":{"key":"a"},` + one + `}`),
 	} {
 		_, err := fetch(t, h)
-		require.ErrorContains(t, err, "which are a part", name)
-		assert.ErrorContains(t, err, "where all are listed at once", name)
+		require.ErrorContains(t, err, "it lists only", name)
+		assert.ErrorContains(t, err, "a place that lists all of them at once", name)
 	}
 	for _, h := range []http.HandlerFunc{head("X-Total-Count", "2"), head("Content-Range", "items 0-1/2"), head("Link", `<http://x/>; rel="self"`), head("Content-Range", "items 0-1/*")} {
 		_, err := fetch(t, h)
@@ -144,7 +144,7 @@ func TestInvalidAnswers(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "status 500")
 	_, err = fetch(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) })
-	require.ErrorContains(t, err, `name the path "/login" itself`)
+	require.ErrorContains(t, err, `use the path "/login" instead`)
 	_, err = fetch(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `[{"key":"a"},`)
 		_ = http.NewResponseController(w).Flush()
@@ -153,7 +153,7 @@ func TestInvalidAnswers(t *testing.T) {
 			_ = conn.Close()
 		}
 	})
-	require.Error(t, err, "a list that breaks off")
+	require.Error(t, err, "a list that ends early")
 }
 
 // stream writes a list of a given number of bytes that consists of copies of an item.

@@ -12,7 +12,7 @@ import (
 const (
 	// aborted is the kind of a request that the runner itself ended, after an interruption or a stop
 	// rule.
-	aborted = "cut by the runner"
+	aborted = "aborted by the runner"
 	// timedOut is the kind of an attempt that the client gave up on.
 	timedOut = "timeout"
 	// refusedDial is the kind of an attempt whose connection was refused, so that nothing was sent.

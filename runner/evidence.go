@@ -31,7 +31,7 @@ func (s *session) evidenceOf(in *injection, t evidence.Tally, lived time.Duratio
 		affected, background, certain = s.totalHits(m)
 		seen = affected
 		if affected == 0 {
-			hint = fmt.Sprintf("no call or connection to %q met it: does the load make anything call %q, through a link?", in.To, in.To)
+			hint = fmt.Sprintf("no call or connection to %q was affected: does the load cause calls to %q, through a link?", in.To, in.To)
 		}
 	case in.From != "" && affected > 0:
 		flow := in.usageDuring
@@ -48,10 +48,10 @@ func (s *session) evidenceOf(in *injection, t evidence.Tally, lived time.Duratio
 		lived = min(lived, in.duration) // do not count the runner's own delay
 	}
 	if k, ok := injector.KindOf(in.Fault); ok && k.Waits && in.healBegan > 0 && in.live > 0 && lived < noticeable && affected > 0 {
-		background, hint = affected, fmt.Sprintf("it was live for %s, which is shorter than anything could notice", lived.Round(100*time.Microsecond))
+		background, hint = affected, fmt.Sprintf("it was live for %s, which is too short to have an effect", lived.Round(100*time.Microsecond))
 	}
 	if hint == "" && affected > 0 && background >= affected {
-		hint = fmt.Sprintf("it affected %d %s, no more than without the load%s: heartbeats, or other traffic that the load does not cause",
+		hint = fmt.Sprintf("it affected %d %s, no more than without the load%s: heartbeats or other traffic that the load does not cause",
 			affected, in.unit, operationsOf(t))
 	}
 	return seen, affected, background, !certain && background < affected, hint

@@ -25,13 +25,13 @@ func (o generatorError) kind() string { return "own: " + o.cause }
 // generatorErrors returns the errors of a dial that are caused by this machine or this process.
 func generatorErrors() []generatorError {
 	return []generatorError{
-		{"too many open files", "this process may open " + fileLimit() + ": raise ulimit -n", syscall.EMFILE},
-		{"too many open files on this machine", "raise fs.file-max, or end other programs", syscall.ENFILE},
-		{"no address left to dial from", "each connection needs a port of its own: less load, or a wider net.ipv4.ip_local_port_range", syscall.EADDRNOTAVAIL},
-		{"no buffer space", "this machine has no memory for sockets: less load", syscall.ENOBUFS},
-		{"out of memory", "this machine has no memory for sockets: less load", syscall.ENOMEM},
-		{"permission denied", "this process may not dial there: look at its user and at the firewall", syscall.EACCES},
-		{"not permitted", "this process may not dial there: look at its user and at the firewall", syscall.EPERM},
+		{"too many open files", "this process may open " + fileLimit() + " files: raise ulimit -n", syscall.EMFILE},
+		{"too many open files on this machine", "raise fs.file-max or stop other programs", syscall.ENFILE},
+		{"no local address left", "each connection needs its own port: reduce the load or widen net.ipv4.ip_local_port_range", syscall.EADDRNOTAVAIL},
+		{"no buffer space", "this machine has no memory for sockets: reduce the load", syscall.ENOBUFS},
+		{"out of memory", "this machine has no memory for sockets: reduce the load", syscall.ENOMEM},
+		{"permission denied", "this process may not dial there: check its user and the firewall", syscall.EACCES},
+		{"not permitted", "this process may not dial there: check its user and the firewall", syscall.EPERM},
 	}
 }
 
@@ -39,7 +39,7 @@ func generatorErrors() []generatorError {
 // use. The server may have closed the connection because it was idle, and whether it read the request
 // is not known.
 func lateReuse(err error) error {
-	return generatorError{"a kept connection was used too late", "this machine did not keep up: less load, or fewer scenarios at once", err}
+	return generatorError{"a kept connection was used too late", "this machine did not keep up: reduce the load or run fewer scenarios at once", err}
 }
 
 // classifyDialError converts an error of a dial to a generatorError if this machine or process caused
@@ -53,7 +53,7 @@ func classifyDialError(err error) error {
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) && !dns.IsTimeout {
-		return generatorError{"the name was not resolved", "look at this machine's resolver, and at the address in the system file", err}
+		return generatorError{"the name was not resolved", "check this machine's resolver and the address in the system file", err}
 	}
 	return err
 }
@@ -64,5 +64,5 @@ func (s *session) checkLinkLimits(name string, c link.Counters) {
 	if c.Own == 0 {
 		return
 	}
-	s.fail(fmt.Errorf("link %q: accepting or dialling met a limit of this machine %d times: %s (this process may open %s: raise ulimit -n)", name, c.Own, c.OwnError, fileLimit()))
+	s.fail(fmt.Errorf("link %q: accept or dial reached a limit of this machine %d times: %s (this process may open %s files: raise ulimit -n)", name, c.Own, c.OwnError, fileLimit()))
 }

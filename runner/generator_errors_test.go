@@ -45,7 +45,7 @@ func TestRunnerWithoutDescriptors(t *testing.T) {
 				cmd.Env = append(os.Environ(), "FIREDRILL_TEST_DESCRIPTORS="+what+" "+strings.TrimPrefix(system.URL, "http://"))
 				out, err := cmd.CombinedOutput()
 				require.NoError(t, err, string(out))
-				require.Regexp(t, `this process may open \d+: raise ulimit -n`, string(out))
+				require.Regexp(t, `this process may open \d+ files: raise ulimit -n`, string(out))
 				if regexp.MustCompile(pattern).Match(out) {
 					return
 				}

@@ -60,7 +60,7 @@ func lastBegun(all []workSpan) (last time.Duration) {
 func (w *effectsWait) partialReason(listed, missing []workSpan) string {
 	switch n := w.latest.listed; {
 	case w.vanished > 0:
-		return fmt.Sprintf("%s effects were listed and are no longer: the list may be a page", check.Count(w.vanished))
+		return fmt.Sprintf("%s effects were listed before and are missing now: the list may be a page", check.Count(w.vanished))
 	case pageSize(n):
 		return fmt.Sprintf("exactly %s effects are listed: that may be a page", check.Count(n))
 	case n > 0 && n == w.ledger.earlier:
@@ -70,10 +70,10 @@ func (w *effectsWait) partialReason(listed, missing []workSpan) string {
 	case n < smallestPage:
 		return ""
 	case lastBegun(missing) <= firstAnswer(listed) && !w.lostInCrash(lastBegun(missing), firstAnswer(listed)):
-		return fmt.Sprintf("the %s requests that were acknowledged first have no effect, all later ones have one, and no fault on a service explains it: the list may be a page of the newest",
+		return fmt.Sprintf("the %s requests acknowledged first have no effect, all later ones have one, and no fault on a service explains it: the list may be a page of the newest effects",
 			check.Count(len(missing)))
 	case lastBegun(listed) <= firstAnswer(missing) && !w.startsAtFault(lastBegun(listed), missing) && !w.stillGrowing():
-		return fmt.Sprintf("the %s requests that were acknowledged last have no effect, all before have one, and that does not begin with a fault: the list may be a page of the oldest",
+		return fmt.Sprintf("the %s requests acknowledged last have no effect, all earlier ones have one, and this does not start at a fault: the list may be a page of the oldest effects",
 			check.Count(len(missing)))
 	}
 	return ""

@@ -215,7 +215,7 @@ func differs(got, want string) string {
 		at++
 	}
 	if at == len(a) && at == len(b) {
-		return "they differ in what is hidden here"
+		return "they differ only in redacted text"
 	}
 	part := func(text []rune) string {
 		from, to := max(0, at-20), min(len(text), at+30)

@@ -194,7 +194,7 @@ func TestOperatorHealsOpenEndedFault(t *testing.T) {
 	_, h := run(t, o, e)
 	require.NotEmpty(t, h.Faults)
 	assert.Less(t, h.Faults[0].Healed-h.Faults[0].Injected, 2*time.Second)
-	assert.NotContains(t, h.End.Reason, "none is live")
+	assert.NotContains(t, h.End.Reason, "no fault is live")
 }
 
 func TestOperatorSkipsOrHeals(t *testing.T) {

@@ -124,5 +124,5 @@ func TestExitAfterTheChecksIsInconclusive(t *testing.T) {
 	res, err := runner.Run(t.Context(), o)
 	require.NoError(t, err)
 	require.Equal(t, 3, res.ExitCode())
-	require.Contains(t, res.Book.Scenarios[0].End.Reason, `service "web" ended by itself: exit status 7`)
+	require.Contains(t, res.Book.Scenarios[0].End.Reason, `service "web" exited unexpectedly: exit status 7`)
 }

@@ -60,7 +60,7 @@ func (s *session) gate() {
 	s.mu.Unlock()
 	reason := v.Reason
 	if overdue, sent := s.fold.overdue(s.now()); reason == "" && overdue*100 > sent {
-		reason = fmt.Sprintf("the baseline was not steady: %d of its %d requests were still unanswered at its end, after longer than any other took", overdue, sent)
+		reason = fmt.Sprintf("the baseline was not steady: %d of its %d requests were still unanswered at its end, and had already taken longer than any other", overdue, sent)
 	}
 	if reason == "" {
 		return

@@ -59,7 +59,7 @@ func (s *session) act(step scenarios.Step) error {
 		return s.sleep(action.For, nil)
 	case scenarios.ChangeLoad:
 		if s.load == nil {
-			return errors.New("change the load: there is none")
+			return errors.New("change the load: it is not running")
 		}
 		s.load.change(action.From, action.To, action.Over)
 		s.enterPhase(s.phase)
@@ -70,11 +70,11 @@ func (s *session) act(step scenarios.Step) error {
 	case scenarios.Confirm:
 		return s.confirm(action.What, step.Step)
 	}
-	return fmt.Errorf("carry out %T: nobody knows how", step.Do)
+	return fmt.Errorf("carry out %T: unknown action", step.Do)
 }
 
 func (s *session) confirm(prompt string, step journal.Step) error {
-	note := "nobody was there to confirm: " + prompt
+	note := "not confirmed, since nobody was asked: " + prompt
 	if s.o.Confirm != nil {
 		if err := s.o.Confirm(s.ctx, prompt); err != nil {
 			return err

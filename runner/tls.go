@@ -77,7 +77,7 @@ func (s *system) terminate(cfg *link.Config, l scenarios.Link, h hooks) (err err
 		}
 		raw, err := os.ReadFile(file)
 		if t.Roots = x509.NewCertPool(); err == nil && !t.Roots.AppendCertsFromPEM(raw) {
-			err = errors.New("no certificate is in it: it has to be in PEM")
+			err = errors.New("it has no certificate in PEM format")
 		}
 		if err != nil {
 			return fmt.Errorf("terminate TLS on link %q: read the CA of %q from %q: %w", l.Name(), l.To, file, err)

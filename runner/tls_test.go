@@ -171,7 +171,7 @@ func TestUnreadableCA(t *testing.T) {
 	t.Parallel()
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
-	for file, told := range map[string]string{"certs/none.pem": "certs/none.pem", empty: "has to be in PEM"} {
+	for file, told := range map[string]string{"certs/none.pem": "certs/none.pem", empty: "no certificate in PEM format"} {
 		res, h := runOverTLS(t, "127.0.0.1:1", fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", file))
 		assert.Equal(t, "inconclusive", res.Outcome)
 		assert.Contains(t, h.End.Reason, told)

@@ -26,7 +26,7 @@ const needsGodog = "godog itself runs such steps: set Options.Drive to godogstep
 func checkStepFunc(s Step) error {
 	t := reflect.TypeOf(s.Do)
 	if t == nil || t.Kind() != reflect.Func {
-		return fmt.Errorf("step %q: Do is %T: it has to be a function", s.Pattern, s.Do)
+		return fmt.Errorf("step %q: Do is %T: it must be a function", s.Pattern, s.Do)
 	}
 	for i := range t.NumIn() {
 		p := t.In(i)
@@ -34,7 +34,7 @@ func checkStepFunc(s Step) error {
 			continue
 		}
 		if p.Kind() != reflect.String && !(p.Kind() >= reflect.Int && p.Kind() <= reflect.Float64 && p.Kind() != reflect.Uintptr) {
-			return fmt.Errorf("step %q: parameter %d is %s: it has to be a string, a number, []byte, *godog.DocString or *godog.Table; %s", s.Pattern, i+1, p, needsGodog)
+			return fmt.Errorf("step %q: parameter %d is %s: it must be a string, a number, []byte, *godog.DocString or *godog.Table; %s", s.Pattern, i+1, p, needsGodog)
 		}
 	}
 	switch {
@@ -43,7 +43,7 @@ func checkStepFunc(s Step) error {
 		t.NumOut() == 2 && t.Out(0) == contextType && t.Out(1) == errorType:
 		return nil
 	}
-	return fmt.Errorf("step %q: the function is %s: it has to return an error, a context.Context, both or nothing; %s", s.Pattern, t, needsGodog)
+	return fmt.Errorf("step %q: the function is %s: it must return an error, a context.Context, both or nothing; %s", s.Pattern, t, needsGodog)
 }
 
 // arguments converts the submatches of a step's pattern, and the doc string or table below the step,
@@ -68,7 +68,7 @@ func arguments(ctx context.Context, t reflect.Type, matched []string, own *scena
 		case own.Doc != nil && p != tableType:
 			err = convert(v, *own.Doc)
 		default:
-			err = errors.New("the step holds nothing for it")
+			err = errors.New("the step has no value for it")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("convert argument %d to %s: %w", i+1, p, err)

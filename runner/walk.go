@@ -16,7 +16,7 @@ func (s *session) drive() {
 	returned := false
 	defer func() {
 		if !returned {
-			s.fail(errors.New("a step ended its goroutine, as t.FailNow and t.Skip do, so its result is not known: let it return an error"))
+			s.fail(errors.New("a step exited its goroutine, as t.FailNow and t.Skip do, so its result is unknown: return an error instead"))
 		}
 	}()
 	w := &Walk{s: s, ctx: context.WithValue(s.ctx, runningKey{}, &Running{system: s.system})}

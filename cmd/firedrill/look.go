@@ -55,7 +55,7 @@ func printProblems(cmd *cobra.Command, err error) error {
 func stepsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "steps [word]",
-		Short: "Print the sentences that a feature file can say",
+		Short: "Print the sentences of feature files",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return scenarios.PrintSteps(cmd.OutOrStdout(), strings.Join(args, ""))
@@ -79,11 +79,12 @@ func reportCommand() *cobra.Command {
 	var format, runs string
 	cmd := &cobra.Command{
 		Use:   "report RUN",
-		Short: `Render a run again from its journal, also one that was killed half-way; RUN is its folder, its name, or "latest"`,
-		Long: `Renders a run again from its journal, also one that was killed half-way. RUN is its folder, its name, or "latest".
+		Short: `Render the reports of a run again from its journal; RUN is its folder, its name, or "latest"`,
+		Long: `Renders the reports of a run again from its journal, even if the run was killed. RUN is its folder, its name, or
+"latest".
 
-The exit code says whether the reports could be written: 0 also for a run that failed or was killed. A verdict's exit code is that of run; programs that
-look at an earlier run read the outcome in report.json (--format json).`,
+The exit code is 0 if the reports were written, whatever the outcome of the run. Programs can read the outcome from
+report.json (--format json).`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := args[0]
@@ -107,8 +108,8 @@ look at an earlier run read the outcome in report.json (--format json).`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "print this format on standard output instead: "+strings.Join(formatNames(), ", "))
-	cmd.Flags().StringVar(&runs, "dir", filepath.Join(".firedrill", "runs"), "where run folders are")
+	cmd.Flags().StringVar(&format, "format", "", "print this format to standard output instead: "+strings.Join(formatNames(), ", "))
+	cmd.Flags().StringVar(&runs, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
 	return cmd
 }
 
@@ -139,7 +140,7 @@ func shopCommand() *cobra.Command {
 
 // serviceCommand serves a service under test of the features in real/.
 func serviceCommand() *cobra.Command {
-	return hidden("service NAME", "Serve a service under test of the features of real servers", services.Main)
+	return hidden("service NAME", "Serve a service of the features in real/", services.Main)
 }
 
 func hidden(use, short string, serve func(args []string) int) *cobra.Command {

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +28,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv("FIREDRILL_IS_PROGRAM") != "" || (len(os.Args) > 1 && (os.Args[1] == "shop" || os.Args[1] == "service")) {
 		main()
 	}
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // drills wait for most of their time
+		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	}
 	os.Exit(m.Run())
 }
 
@@ -38,11 +45,11 @@ type program struct {
 // start runs the program with a new folder for runs. The test stops it.
 func start(t *testing.T, stdin string, args ...string) *program {
 	t.Helper()
-	return startWith(t, strings.NewReader(stdin), args...)
+	return startWith(t, nil, strings.NewReader(stdin), args...)
 }
 
-// startWith is start with a reader as input.
-func startWith(t *testing.T, stdin io.Reader, args ...string) *program {
+// startWith is start with additional environment variables, and with a reader as input.
+func startWith(t *testing.T, env []string, stdin io.Reader, args ...string) *program {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -50,7 +57,7 @@ func startWith(t *testing.T, stdin io.Reader, args ...string) *program {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	p.cmd = exec.CommandContext(ctx, self, append(args, "--dir", p.runs)...)
-	p.cmd.Env = append(os.Environ(), "FIREDRILL_IS_PROGRAM=1")
+	p.cmd.Env = append(append(os.Environ(), "FIREDRILL_IS_PROGRAM=1"), env...)
 	p.cmd.Stdin = stdin
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.errOut
 	require.NoError(t, p.cmd.Start())
@@ -77,11 +84,12 @@ func (p *program) until(t *testing.T, pattern string) []byte {
 	require.Eventually(t, func() bool {
 		raw, _ = os.ReadFile(filepath.Join(p.runs, "latest", "journal.ndjson"))
 		return regexp.MustCompile(pattern).Match(raw)
-	}, time.Minute, 20*time.Millisecond, "the journal never held %s\n%s", pattern, p.errOut)
+	}, time.Minute, 20*time.Millisecond, "the journal does not match %s\n%s", pattern, p.errOut)
 	return raw
 }
 
 func TestExitCodes(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -94,6 +102,7 @@ func TestExitCodes(t *testing.T) {
 		"fault touches nothing":  {[]string{"run", "../../cmd/firedrill/testdata/vacuous.feature"}, 3, []string{"INCONCLUSIVE", `calls from "front" to "comments" are delayed by 100ms`}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if c.args[0] == "plan" || c.args[0] == "rum" {
 				var out, errOut bytes.Buffer
 				require.Equal(t, c.code, Main(c.args, strings.NewReader(""), &out, &errOut))
@@ -117,6 +126,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestMetricsPortTaken(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
@@ -130,6 +140,7 @@ func TestMetricsPortTaken(t *testing.T) {
 }
 
 func TestMissingProtectionExitsOneAndNamesTheOrders(t *testing.T) {
+	t.Parallel()
 	p := start(t, "", "run", "--without", "idempotency keys", "--tags", "@row-7")
 	require.Equal(t, 1, p.code(t), p.output())
 	raw := p.until(t, `"verdict"`)
@@ -139,6 +150,7 @@ func TestMissingProtectionExitsOneAndNamesTheOrders(t *testing.T) {
 }
 
 func TestInterruptHealsAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	p := start(t, "", "run", "../../cmd/firedrill/testdata/long.feature")
 	journal := p.until(t, `"stage":"injected"`)
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
@@ -152,6 +164,7 @@ func TestKilledRunnerLeavesNothingAndItsJournalRenders(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		t.Skip("children die with a SIGKILLed runner on Linux only")
 	}
+	t.Parallel()
 	p := start(t, "", "run", "../../cmd/firedrill/testdata/long.feature")
 	journal := p.until(t, `"stage":"injected"`)
 	require.NoError(t, p.cmd.Process.Kill())
@@ -167,6 +180,7 @@ func TestKilledRunnerLeavesNothingAndItsJournalRenders(t *testing.T) {
 }
 
 func TestStepAsksAndSkips(t *testing.T) {
+	t.Parallel()
 	p := start(t, "s", "run", "--step", "../../cmd/firedrill/testdata/vacuous.feature")
 	require.Equal(t, 3, p.code(t), p.output())
 	require.Contains(t, p.errOut.String(), `next: calls from "front" to "comments" are delayed by 100ms`)
@@ -174,21 +188,22 @@ func TestStepAsksAndSkips(t *testing.T) {
 }
 
 func TestStepHealsOnAKey(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		file string
 		held time.Duration // the least time that the fault would be live without the key
 		keys [][2]string   // the text to wait for, and the key to press then
 	}{
-		"a fault that its step holds":    {"long.feature", 60 * time.Second, [][2]string{{"go on", "\n"}, {"heal now", "h"}}},
-		"a fault that no step holds":     {"byhand.feature", 4 * time.Second, [][2]string{{"go on", "\n"}, {"heal what is live", "\n"}, {"inject: calls", "h"}}},
-		"a fault live behind a question": {"byhand.feature", 4 * time.Second, [][2]string{{"go on", "\n"}, {"heal what is live", "h"}, {"healing", "\n"}}},
+		"a fault that its step holds":    {"long.feature", 60 * time.Second, [][2]string{{"Enter or space", "\n"}, {"heal now", "h"}}},
+		"a fault that no step holds":     {"byhand.feature", 4 * time.Second, [][2]string{{"Enter or space", "\n"}, {"heal the live faults", "\n"}, {"inject: calls", "h"}}},
+		"a fault live behind a question": {"byhand.feature", 4 * time.Second, [][2]string{{"Enter or space", "\n"}, {"heal the live faults", "h"}, {"healing", "\n"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			stdin, typed := io.Pipe()
-			p := startWith(t, stdin, "run", "--step", "../../cmd/firedrill/testdata/"+c.file)
+			p := startWith(t, nil, stdin, "run", "--step", "../../cmd/firedrill/testdata/"+c.file)
 			for _, k := range c.keys {
-				require.Eventually(t, func() bool { return strings.Contains(p.errOut.String(), k[0]) }, time.Minute, 10*time.Millisecond, "never said %q:\n%s", k[0], p.errOut)
+				require.Eventually(t, func() bool { return strings.Contains(p.errOut.String(), k[0]) }, time.Minute, 10*time.Millisecond, "the output lacks %q:\n%s", k[0], p.errOut)
 				_, err := typed.Write([]byte(k[1]))
 				require.NoError(t, err)
 			}
@@ -207,6 +222,7 @@ func TestStepHealsOnAKey(t *testing.T) {
 
 // TestStepQuitsTheRun: q cancels all scenarios at once.
 func TestStepQuitsTheRun(t *testing.T) {
+	t.Parallel()
 	p := start(t, "q", "run", "--step", "../../cmd/firedrill/testdata/long.feature", "../../cmd/firedrill/testdata/vacuous.feature")
 	require.Equal(t, 130, p.code(t), p.output())
 	require.Equal(t, 1, strings.Count(p.errOut.String(), "next: "), p.errOut.String())
@@ -244,7 +260,7 @@ func requireGone(t *testing.T, journal []byte) {
 				c.Close()
 			}
 			return errors.Is(err, syscall.ECONNREFUSED)
-		}, 10*time.Second, 20*time.Millisecond, "somebody still listens at %s", address)
+		}, 10*time.Second, 20*time.Millisecond, "a process still listens on %s", address)
 	}
 	pids := regexp.MustCompile(`"pid":(\d+)`).FindAllSubmatch(journal, -1)
 	require.NotEmpty(t, pids, "the journal names no process")

@@ -32,7 +32,7 @@ type operator struct {
 func askOperator(o *runner.Options, op *operator) {
 	o.Parallel = 1
 	o.Before = func(ctx context.Context, says string) (skip bool, err error) {
-		k, err := op.ask(ctx, "\nnext: "+says+"\n  Enter or space: go on   s: skip   q: stop the run > ", "\n\r s")
+		k, err := op.ask(ctx, "\nnext: "+says+"\n  Enter or space: continue   s: skip   q: stop the run > ", "\n\r s")
 		switch {
 		case err != nil:
 			return false, err
@@ -58,7 +58,7 @@ func (op *operator) ask(ctx context.Context, question, keys string) (byte, error
 	op.pause()
 	defer op.listen()
 	if op.healed != nil && op.live.Err() == nil {
-		question = strings.Replace(question, "   q: ", "   h: heal what is live   q: ", 1)
+		question = strings.Replace(question, "   q: ", "   h: heal the live faults   q: ", 1)
 	}
 	fmt.Fprint(op.console, journal.Visible(question))
 	for {
