@@ -151,7 +151,7 @@ func TestScenarioShortOfCPURunsAgainAlone(t *testing.T) {
 	require.Equal(t, 2, begun)
 	require.Len(t, res.Book.Scenarios, 1)
 	h := res.Book.Scenarios[0]
-	require.Equal(t, "passed", res.Outcome, strings.Join(Failures(h), "\n"))
+	require.Equal(t, "passed", res.Outcome, strings.Join(failures(h), "\n"))
 	assert.Equal(t, 2, h.Attempt)
 	assert.Contains(t, h.Why, "the baseline was not within the steady state")
 	require.NotEmpty(t, h.Notes)

@@ -80,7 +80,7 @@ func drillDNS(t *testing.T, steps string) (h *journal.History, queries *atomic.I
 		return Run(t.Context(), Options{
 			FS: fstest.MapFS{"a.feature": {Data: []byte(text)}, "system.yaml": {Data: []byte(system)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
 			Handlers: map[string]http.Handler{"front": front},
-			Steps:    []Step{{`^the link is known$`, func(ctx context.Context) error { link.Store(Of(ctx).Link("front", "names")); return nil }}},
+			Steps:    []Step{{`^the link is known$`, func(ctx context.Context) error { link.Store(FromContext(ctx).Link("front", "names")); return nil }}},
 		})
 	})
 	return h, queries
@@ -142,9 +142,9 @@ func requireVerdicts(t *testing.T, h *journal.History, fails string) {
 	for _, v := range h.Verdicts {
 		switch {
 		case v.Check == fails:
-			assert.Equal(t, "failed", v.Outcome, Failures(h))
+			assert.Equal(t, "failed", v.Outcome, failures(h))
 		case v.Step != "" || v.Kind == "accounts add up" || v.Kind == "faults acted" || v.Kind == "healed":
-			assert.Equal(t, "passed", v.Outcome, "%s\n%s", v.Check, strings.Join(Failures(h), "\n"))
+			assert.Equal(t, "passed", v.Outcome, "%s\n%s", v.Check, strings.Join(failures(h), "\n"))
 		}
 	}
 }

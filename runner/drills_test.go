@@ -79,7 +79,7 @@ func runShop(t *testing.T, steps string, change func(*shop, *Options)) *Result {
 			Steps: []Step{{`^the link is known$`, func(ctx context.Context) error {
 				s.mu.Lock()
 				defer s.mu.Unlock()
-				if link = Of(ctx).Link("front", "back"); link == "" {
+				if link = FromContext(ctx).Link("front", "back"); link == "" {
 					return errors.New("no link")
 				}
 				return nil
@@ -106,7 +106,7 @@ func TestCompleteDrillPasses(t *testing.T) {
     Then at least 20 calls from "front" to "back" were affected by the fault
     And at least 99% of requests succeed
 `, nil)
-	require.Equal(t, "passed", r.Outcome, Failures(onlyScenario(r)))
+	require.Equal(t, "passed", r.Outcome, failures(onlyScenario(r)))
 	require.Zero(t, r.ExitCode())
 	for _, name := range []string{"journal.ndjson", "report.html", "report.json", "junit.xml"} {
 		require.FileExists(t, filepath.Join(r.Dir, name))
@@ -172,7 +172,7 @@ func TestUserStepsThatFailOrPanic(t *testing.T) {
 				o.Steps = append(o.Steps, Step{`^the moon is full$`, c.do})
 			})
 			require.Equal(t, c.outcome, r.Outcome)
-			require.Contains(t, strings.Join(Failures(onlyScenario(r)), "\n"), c.reason)
+			require.Contains(t, strings.Join(failures(onlyScenario(r)), "\n"), c.reason)
 		})
 	}
 }
@@ -186,7 +186,7 @@ func TestCallersWithoutTimeoutAreFound(t *testing.T) {
     And "front" gives up on "back" within 1s
 `, nil)
 	require.Equal(t, "failed", r.Outcome)
-	require.Regexp(t, `"front" waited for \d+ answers of "back" that never came`, strings.Join(Failures(onlyScenario(r)), "\n"))
+	require.Regexp(t, `"front" waited for \d+ answers of "back" that never came`, strings.Join(failures(onlyScenario(r)), "\n"))
 }
 
 func TestOutlineRowsRunSeparately(t *testing.T) {

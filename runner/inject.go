@@ -53,8 +53,8 @@ const leastHealBound = 20 * time.Second
 // them.
 func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 	description := joinSentences(sentences(do.Faults))
-	if s.o.Before != nil {
-		skip, err := s.o.Before(s.ctx, description)
+	if s.o.BeforeInject != nil {
+		skip, err := s.o.BeforeInject(s.ctx, description)
 		if err != nil {
 			s.cancel(err)
 			return err

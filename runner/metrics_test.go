@@ -59,7 +59,7 @@ func TestMetricsDuringARun(t *testing.T) {
 		seen, ended := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(ended)
-			o := runner.Options{Dir: t.TempDir(), Metrics: address, Healing: func(context.Context) <-chan struct{} { return seen }}
+			o := runner.Options{Dir: t.TempDir(), Metrics: address, HealRequested: func(context.Context) <-chan struct{} { return seen }}
 			res, err = runner.RunExperiments(t.Context(), o, e)
 		}()
 		if !awaitSeries(ended, address, affected, 0, &first) {

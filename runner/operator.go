@@ -3,15 +3,15 @@ package runner
 import "context"
 
 // watchOperator allows the operator to heal: from now until release, all live faults are healed when
-// the channel of Options.Healing is closed. The returned channel is closed after that. It is nil if
-// Options.Healing is nil.
+// the channel of Options.HealRequested is closed. The returned channel is closed after that. It is nil if
+// Options.HealRequested is nil.
 func (s *session) watchOperator() <-chan struct{} {
-	if s.o.Healing == nil {
+	if s.o.HealRequested == nil {
 		return nil
 	}
 	s.release()
 	ctx, cancel := context.WithCancel(s.ctx)
-	pressed, healed, done := s.o.Healing(ctx), make(chan struct{}), make(chan struct{})
+	pressed, healed, done := s.o.HealRequested(ctx), make(chan struct{}), make(chan struct{})
 	s.release = func() { cancel(); <-done }
 	go func() {
 		defer close(done)

@@ -72,7 +72,7 @@ func TestFaultsOnRedis(t *testing.T) {
 			FS: fstest.MapFS{"a.feature": {Data: []byte(text)}, "system.yaml": {Data: []byte(cacheFile)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
 			Handlers: map[string]http.Handler{"front": front},
 			Steps: []Step{{`^the link is known$`, func(ctx context.Context) error {
-				client = redis.NewClient(&redis.Options{Addr: Of(ctx).Link("front", "cache"), MaxRetries: -1, ReadTimeout: 30 * time.Second, PoolTimeout: 30 * time.Second})
+				client = redis.NewClient(&redis.Options{Addr: FromContext(ctx).Link("front", "cache"), MaxRetries: -1, ReadTimeout: 30 * time.Second, PoolTimeout: 30 * time.Second})
 				return nil
 			}}},
 		})

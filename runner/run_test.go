@@ -185,7 +185,7 @@ func TestOperatorHealsOpenEndedFault(t *testing.T) {
 	t.Parallel()
 	healing := make(chan struct{})
 	close(healing)
-	o := runner.Options{Healing: func(context.Context) <-chan struct{} { return healing }}
+	o := runner.Options{HealRequested: func(context.Context) <-chan struct{} { return healing }}
 	e := build(t, drill("by hand", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).
 		Wait(2*time.Second).
@@ -208,11 +208,11 @@ func TestOperatorSkipsOrHeals(t *testing.T) {
 				sentences = nil
 			}
 		},
-		Before: func(_ context.Context, sentence string) (bool, error) {
+		BeforeInject: func(_ context.Context, sentence string) (bool, error) {
 			sentences = append(sentences, sentence)
 			return len(sentences) == 1, nil
 		},
-		Healing: func(context.Context) <-chan struct{} { return healing },
+		HealRequested: func(context.Context) <-chan struct{} { return healing },
 	}
 	e := build(t, drill("by hand", &orders{}, scenarios.Load{}).
 		Inject("clients", "orders", injector.SlowCalls{By: time.Minute}).For(10*time.Minute).

@@ -79,11 +79,11 @@ type Options struct {
 	Watch func(journal.Event)
 	// Confirm asks the facilitator to confirm something. If it is nil, a note is recorded instead.
 	Confirm func(ctx context.Context, what string) error
-	// Before is called before each injection and reports whether to skip it. It may be nil.
-	Before func(ctx context.Context, sentence string) (skip bool, err error)
-	// Healing is called after each injection. When the returned channel is closed, all live faults are
-	// healed. It may be nil.
-	Healing func(ctx context.Context) <-chan struct{}
+	// BeforeInject is called before each injection and reports whether to skip it. It may be nil.
+	BeforeInject func(ctx context.Context, sentence string) (skip bool, err error)
+	// HealRequested is called after each injection. When the returned channel is closed, all live faults
+	// are healed. It may be nil.
+	HealRequested func(ctx context.Context) <-chan struct{}
 }
 
 // Step is a user-defined step.
@@ -92,8 +92,8 @@ type Options struct {
 // optional context.Context, the submatches of the pattern, and then a *godog.DocString or a
 // *godog.Table. It returns an error, a context.Context, both, or nothing.
 //
-// A Given runs before the load starts, a When under load, and a Then after all faults are healed. Of
-// returns the running system from the step's context.
+// A Given runs before the load starts, a When under load, and a Then after all faults are healed.
+// FromContext returns the running system from the step's context.
 type Step struct {
 	Pattern string
 	Do      any

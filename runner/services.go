@@ -86,7 +86,7 @@ func (s *system) stopServices(ctx context.Context) (ended func() error) {
 	}
 }
 
-// reclaim stops the processes and removes the files of earlier runs that were killed. Failures are
+// reclaim stops the processes and removes the files of earlier runs that were killed. failures are
 // recorded as notes: they matter only to a service that needs the same port or path, and such a
 // service will fail to start.
 func (r *runState) reclaim() {

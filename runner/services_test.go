@@ -104,7 +104,7 @@ func TestExitAfterTheChecksIsInconclusive(t *testing.T) {
 `)},
 		},
 		Steps: []runner.Step{{Pattern: "^it ends by itself$", Do: func(ctx context.Context) error {
-			_, err := http.Get("http://" + runner.Of(ctx).Address("web") + "/end") //nolint:noctx // it answers nothing
+			_, err := http.Get("http://" + runner.FromContext(ctx).Address("web") + "/end") //nolint:noctx // it answers nothing
 			if err == nil {
 				return errors.New("it answered")
 			}

@@ -104,7 +104,7 @@ func runOverTLS(t *testing.T, address, how string) (*runner.Result, *journal.His
 `)},
 	}
 	ask := func(ctx context.Context) error {
-		system := runner.Of(ctx)
+		system := runner.FromContext(ctx)
 		roots := x509.NewCertPool()
 		if file := system.CA(); file != "" {
 			raw, err := os.ReadFile(file)

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// Panicked is the error of a step that panicked.
-type Panicked struct {
+// PanicError is the error of a step that panicked.
+type PanicError struct {
 	Value any
 	At    string // file:line; "" if not known
 }
 
 // Error returns the value that the step panicked with, and where.
-func (p *Panicked) Error() string {
+func (p *PanicError) Error() string {
 	if p.At == "" {
 		return fmt.Sprint(p.Value)
 	}
@@ -54,19 +54,19 @@ func unfinished(err error) bool {
 }
 
 // runAll carries out every step up to the first that fails.
-func (w *Walk) runAll() {
+func (w *ScenarioRun) runAll() {
 	for i, step := range w.s.e.Steps {
 		if !step.Foreign {
-			if w.Do(i) != nil {
+			if w.RunStep(i) != nil {
 				return
 			}
 			continue
 		}
-		if !w.Enter(i) {
+		if !w.BeginUserStep(i) {
 			return
 		}
 		err := w.callStep(i)
-		w.Leave(i, err)
+		w.EndUserStep(i, err)
 		if err != nil {
 			return
 		}
@@ -74,10 +74,10 @@ func (w *Walk) runAll() {
 }
 
 // callStep calls the function of the user-defined step i.
-func (w *Walk) callStep(i int) (err error) {
+func (w *ScenarioRun) callStep(i int) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &Panicked{Value: r, At: panicPosition()}
+			err = &PanicError{Value: r, At: panicPosition()}
 		}
 	}()
 	step := w.s.e.Steps[i]
@@ -99,7 +99,7 @@ func (w *Walk) callStep(i int) (err error) {
 
 // takeResults evaluates the results of a user's function. A context is passed on to the steps that
 // follow.
-func (w *Walk) takeResults(results []reflect.Value) error {
+func (w *ScenarioRun) takeResults(results []reflect.Value) error {
 	for _, r := range results {
 		switch v := r.Interface().(type) {
 		case context.Context:

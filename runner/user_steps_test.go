@@ -80,8 +80,8 @@ func testSelectedRowsRun(t *testing.T, drive runner.Driver) {
 	var noted, addresses, links []string
 	note := func(ctx context.Context, what string) error {
 		noted = append(noted, what)
-		addresses = append(addresses, runner.Of(ctx).Address("orders"))
-		links = append(links, runner.Of(ctx).Link("clients", "orders"))
+		addresses = append(addresses, runner.FromContext(ctx).Address("orders"))
+		links = append(links, runner.FromContext(ctx).Link("clients", "orders"))
 		return nil
 	}
 	res := runFeatureWith(t, outline, func() runner.Options {
@@ -326,7 +326,7 @@ func TestStartupTrafficIsNotAHeartbeat(t *testing.T) {
 	t.Parallel()
 	var calls sync.WaitGroup
 	fill := func(ctx context.Context) {
-		link := "http://" + runner.Of(ctx).Link("clients", "orders") + "/orders"
+		link := "http://" + runner.FromContext(ctx).Link("clients", "orders") + "/orders"
 		calls.Go(func() {
 			for range 100 {
 				if resp, err := http.Post(link, "text/plain", strings.NewReader(strings.Repeat("x", 1000))); err == nil { //nolint:noctx // only a test client

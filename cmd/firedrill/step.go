@@ -31,7 +31,7 @@ type operator struct {
 // askOperator makes the run ask before each injection, and heal it when a key is pressed.
 func askOperator(o *runner.Options, op *operator) {
 	o.Parallel = 1
-	o.Before = func(ctx context.Context, says string) (skip bool, err error) {
+	o.BeforeInject = func(ctx context.Context, says string) (skip bool, err error) {
 		k, err := op.ask(ctx, "\nnext: "+says+"\n  Enter or space: continue   s: skip   q: stop the run > ", "\n\r s")
 		switch {
 		case err != nil:
@@ -50,7 +50,7 @@ func askOperator(o *runner.Options, op *operator) {
 		}
 		return err
 	}
-	o.Healing = op.healing
+	o.HealRequested = op.healing
 }
 
 // ask waits for one of the keys. q and the end of the input cancel the run.

@@ -18,7 +18,7 @@ func Steadily(t *testing.T, run func() (*Result, error)) *Result {
 	require.NoError(t, err)
 	for _, h := range res.Book.Scenarios {
 		if why := busyMachine(h, "load delivered", "baseline steady"); h.Load != nil && why != "" {
-			t.Logf("run again, because this machine was busy: %s\n%s", why, strings.Join(Failures(h), "\n"))
+			t.Logf("run again, because this machine was busy: %s\n%s", why, strings.Join(failures(h), "\n"))
 			res, err = run()
 			require.NoError(t, err)
 			return res
@@ -34,3 +34,6 @@ func steadily(t *testing.T, run func() (*Result, error)) *journal.History {
 	require.Len(t, res.Book.Scenarios, 1)
 	return onlyScenario(res)
 }
+
+// Failures is failures for tests outside this package.
+var Failures = failures
