@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func killableKinds() (all [][2]string) {
 	return all
 }
 
-// TestKilledRunsLeaveNothing kills runs with SIGKILL at random moments, -kills of them.
+// TestKilledRunsLeaveNothing kills runs with SIGKILL at random moments, -kills of them, and cleans up.
 func TestKilledRunsLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", filepath.Join(dir, "tmp"))
@@ -43,38 +44,60 @@ func TestKilledRunsLeaveNothing(t *testing.T) {
 	kinds := killableKinds()
 	random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	cleaned := 0
-	for i := range *kills {
-		kind, on := kinds[i%len(kinds)][0], kinds[i%len(kinds)][1]
-		name := kind + " on " + on
-		mark := fmt.Sprintf("killed-%d-%d", os.Getpid(), i)
-		run := filepath.Join(dir, fmt.Sprint(i))
-		require.NoError(t, os.Mkdir(run, 0o700))
-		cmd := exec.Command(os.Args[0], "-test.run=^$")
-		cmd.Env = append(os.Environ(), "ROLE=killed", "FAULT="+kind, "ON="+on, "DIR="+run, "MARK="+mark)
-		var out bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &out
-		require.NoError(t, cmd.Start())
-		after := time.Duration(random.Int64N(int64(4 * time.Second)))
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		select {
-		case <-time.After(after):
-			require.NoError(t, cmd.Process.Kill())
-			<-ended
-		case <-ended:
+	for begin := 0; begin < *kills; begin += killedTogether {
+		var runs sync.WaitGroup
+		var killed []*killedRun
+		for i := begin; i < min(begin+killedTogether, *kills); i++ {
+			r := &killedRun{
+				kind: kinds[i%len(kinds)][0], on: kinds[i%len(kinds)][1], dir: filepath.Join(dir, fmt.Sprint(i)),
+				mark: fmt.Sprintf("killed-%d-%d", os.Getpid(), i), after: time.Duration(random.Int64N(int64(4 * time.Second))),
+			}
+			require.NoError(t, os.Mkdir(r.dir, 0o700))
+			killed = append(killed, r)
+			runs.Go(func() { r.err = r.run() })
 		}
+		runs.Wait()
 		notes, err := process.Reclaim()
-		require.NoError(t, err, "%s, killed after %v", name, after)
+		require.NoError(t, err)
 		cleaned += len(notes)
-		require.Empty(t, remainingProcesses(t, mark), "%s, killed after %v; %v\n%s", name, after, notes, out.String())
-		require.NoFileExists(t, filepath.Join(run, "db.sock"), "%s, killed after %v", name, after)
+		for _, r := range killed {
+			require.NoError(t, r.err)
+			require.Empty(t, remainingProcesses(t, r.mark), "%s on %s, killed after %v; %v\n%s", r.kind, r.on, r.after, notes, r.out.String())
+			require.NoFileExists(t, filepath.Join(r.dir, "db.sock"), "%s on %s, killed after %v", r.kind, r.on, r.after)
+			require.NoError(t, os.RemoveAll(r.dir))
+		}
 		files, err := filepath.Glob(filepath.Join(os.TempDir(), "*", "*"))
 		require.NoError(t, err)
 		require.Empty(t, files)
-		require.NoError(t, os.RemoveAll(run))
 	}
-	require.Positive(t, cleaned, "some left something, which was found")
-	t.Logf("%d runs were killed, %d of them left something that was found", *kills, cleaned)
+	require.Positive(t, cleaned, "none of the runs left anything")
+	t.Logf("of %d killed runs, %d things were cleaned up", *kills, cleaned)
+}
+
+// killedTogether is how many runs are killed before their leftovers are cleaned up.
+const killedTogether = 4
+
+// killedRun is a run in a process of its own that is killed after a time.
+type killedRun struct {
+	kind, on  string // the fault, and the service that it acts on
+	dir, mark string
+	after     time.Duration
+	out       bytes.Buffer
+	err       error
+}
+
+// run starts the run and kills it, unless it ends before that.
+func (r *killedRun) run() error {
+	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), "ROLE=killed", "FAULT="+r.kind, "ON="+r.on, "DIR="+r.dir, "MARK="+r.mark)
+	cmd.Stdout, cmd.Stderr = &r.out, &r.out
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	kill := time.AfterFunc(r.after, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	_ = cmd.Wait() // the exit status does not matter
+	return nil
 }
 
 func TestKillableKindsAreComplete(t *testing.T) {
