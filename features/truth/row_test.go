@@ -169,6 +169,9 @@ func keyed(effects string) string {
 	return "And every request carries a fresh idempotency key in the \"Idempotency-Key\" header\n" + fmt.Sprintf("And applied effects are read from %q\n", effects)
 }
 
+// settled shortens the time in which effects may still appear, for services that apply them at once.
+const settled = "And effects settle within 2s\n"
+
 // steady is a steady state without a condition on success.
 const steady = `And the steady state is:
 | measure     | condition   |

@@ -46,7 +46,7 @@ func mistakes() []row {
 			why: "the system was not whole",
 		}, {
 			name: "the ledger is kept between two runs", runs: 2,
-			steps:  load("POST /orders", 40) + keyed("GET /ledger") + "When calls from \"clients\" to \"web\" are delayed by 50ms for 1s\nThen no effect appears that was never requested\nAnd every acknowledged request is applied exactly once\n",
+			steps:  load("POST /orders", 40) + keyed("GET /ledger") + settled + "When calls from \"clients\" to \"web\" are delayed by 50ms for 1s\nThen no effect appears that was never requested\nAnd every acknowledged request is applied exactly once\n",
 			system: "services:\n  web: {command: [SERVICE, -listen, \"127.0.0.1:${port}\", -file, FOLDER/ledger], serves: [/]}\nclients: {depends: {web: http}}\n",
 			want:   "passed", why: "what was there before does not belong to this run",
 		}, {
@@ -71,7 +71,7 @@ func mistakes() []row {
 			why: "it had to be killed, which is another fault than was asked for",
 		}, {
 			name: "a form answers 303, and a sentence says that this is success", front: "-status 303",
-			steps: load("POST /orders", 40) + keyed("GET /ledger") + "And \"POST /orders\" answers 201 or 303\nWhen calls from \"clients\" to \"front\" are delayed by 100ms for 1s\nThen at least 90% of requests succeed\nAnd every acknowledged request is applied exactly once\nAnd no acknowledged request is lost\n",
+			steps: load("POST /orders", 40) + keyed("GET /ledger") + settled + "And \"POST /orders\" answers 201 or 303\nWhen calls from \"clients\" to \"front\" are delayed by 100ms for 1s\nThen at least 90% of requests succeed\nAnd every acknowledged request is applied exactly once\nAnd no acknowledged request is lost\n",
 			want:  "passed", why: "303 is how a form says that the order was taken",
 		}, {
 			name: "a form answers 303, and no sentence says so", front: "-status 303",
@@ -136,7 +136,7 @@ services:
 }
 
 // sharedShop is a scenario of a service that other clients use as well.
-var sharedShop = load("POST /orders", 40) + keyed("GET /ledger") + `When calls from "clients" to "shop" are delayed by 50ms for 1s
+var sharedShop = load("POST /orders", 40) + keyed("GET /ledger") + settled + `When calls from "clients" to "shop" are delayed by 50ms for 1s
 Then no effect appears that was never requested
 And every acknowledged request is applied exactly once
 `

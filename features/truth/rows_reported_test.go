@@ -103,7 +103,7 @@ clients: {depends: {front: http}}
 			why: "all pages were fallbacks before the fault",
 		}, {
 			name:  "no key is acknowledged during the fault",
-			steps: load("POST /orders", 40) + keyed("GET /ledger") + "When requests from \"clients\" to \"front\" are lost, then reset for 3s\n" + once + "And no acknowledged request is lost\n",
+			steps: load("POST /orders", 40) + keyed("GET /ledger") + settled + "When requests from \"clients\" to \"front\" are lost, then reset for 3s\n" + once + "And no acknowledged request is lost\n",
 			want:  "inconclusive", reason: `acknowledged`,
 			why: "what was acknowledged did not meet the fault",
 		}, {

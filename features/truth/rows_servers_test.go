@@ -67,7 +67,7 @@ func servers() []row {
 			why: "nothing depends on it, and it is not under the program's control unless it is found",
 		}, {
 			name: "replies of redis-server are late", needs: "redis-server",
-			steps:  loadFor("POST /incr", 40, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + "When replies from \"redis\" to \"counter\" are delayed by 300ms for 3s\nThen at least 40 messages from \"counter\" to \"redis\" were affected by the fault\nAnd at least 99% of requests succeed\nAnd every acknowledged request is applied exactly once\n",
+			steps:  loadFor("POST /incr", 40, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + settled + "When replies from \"redis\" to \"counter\" are delayed by 300ms for 3s\nThen at least 40 messages from \"counter\" to \"redis\" were affected by the fault\nAnd at least 99% of requests succeed\nAnd every acknowledged request is applied exactly once\n",
 			system: counter, want: "passed", why: "the counter waits for as long, and counts each once",
 		}, {
 			name: "redis-server pushes nothing, and what it pushes is late", needs: "redis-server",
@@ -76,12 +76,12 @@ func servers() []row {
 			why: "what redis-server sends are replies",
 		}, {
 			name: "an operation in lower case", needs: "redis-server",
-			steps:  loadFor("POST /incr", 40, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + "When only \"incr\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 20 messages from \"counter\" to \"redis\" were affected by the fault\nAnd at least 99% of requests succeed\n",
+			steps:  loadFor("POST /incr", 40, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + settled + "When only \"incr\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 20 messages from \"counter\" to \"redis\" were affected by the fault\nAnd at least 99% of requests succeed\n",
 			system: counter, want: "passed|problem", reason: `INCR`,
 			why: "it is understood as what it means, or refused; it does not match nothing",
 		}, {
 			name: "an operation that the link does not carry", needs: "redis-server",
-			steps:  loadFor("POST /incr", 20, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + "When only \"HGETALL\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 99% of requests succeed\n",
+			steps:  loadFor("POST /incr", 20, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + settled + "When only \"HGETALL\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 99% of requests succeed\n",
 			system: counter, want: "inconclusive", reason: `INCR`,
 			why: "the counter sends INCR; the reason names what was seen",
 		},

@@ -12,7 +12,7 @@ func soundness() []row {
 			why: "some 240 calls that were held are released in one moment",
 		}, {
 			name: "keys that are taken during the fault are forgotten", front: "-forget slow",
-			steps: load("POST /orders", 40) + keyed("GET /ledger") + "When calls from \"front\" to \"back\" are delayed by 300ms for 3s\nThen requests repeated with the same key get the same response\nAnd no request is applied more than once\nAnd a key reused with a different body is refused with status 422\n",
+			steps: load("POST /orders", 40) + keyed("GET /ledger") + settled + "When calls from \"front\" to \"back\" are delayed by 300ms for 3s\nThen requests repeated with the same key get the same response\nAnd no request is applied more than once\nAnd a key reused with a different body is refused with status 422\n",
 			want:  "failed", reason: `key`, fails: []string{`same response`, `more than once`, `key reused with a different body`},
 			why: "a repetition of such a key, with whatever body, is taken as a new order",
 		}, {

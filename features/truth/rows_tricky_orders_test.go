@@ -22,7 +22,7 @@ func trickyOrders() []row {
 	return []row{
 		{
 			name: "a service without memory of keys, and clients that retry", front: "-forget always",
-			steps: orderLoad(40) + retrying + loseReplies + once + "And no request is applied more than once\nAnd no effect appears that was never requested\n",
+			steps: orderLoad(40) + settled + retrying + loseReplies + once + "And no request is applied more than once\nAnd no effect appears that was never requested\n",
 			want:  "failed", reason: `more than once|twice|duplicate|surplus`, fails: []string{`exactly once`, `more than once`},
 			why: "each retry after a lost reply is a second order",
 		}, {
@@ -31,7 +31,7 @@ func trickyOrders() []row {
 			want:  "passed", why: "no key is sent twice: the mistake is there and cannot act",
 		}, {
 			name:  "replies are lost, and retries find their order",
-			steps: orderLoad(40) + retrying + loseReplies + once + "And no acknowledged request is lost\nAnd no effect appears that was never requested\nAnd at least 95% of requests succeed during the fault\n",
+			steps: orderLoad(40) + settled + retrying + loseReplies + once + "And no acknowledged request is lost\nAnd no effect appears that was never requested\nAnd at least 95% of requests succeed during the fault\n",
 			want:  "passed", why: "the key is known, so a retry gets the answer of the first attempt",
 		}, {
 			name: "replies are lost, and no client retries", full: true,
@@ -116,7 +116,7 @@ func trickyOrders() []row {
 			want:  "passed", why: "the copy waits until the order is taken, and finds its key",
 		}, {
 			name: "calls are delivered twice at once, and keys are looked up before the work", back: "-delay 30ms", front: "-unguarded",
-			steps: orderLoad(40) + deliverTwice + "Then no request is applied more than once\n",
+			steps: orderLoad(40) + settled + deliverTwice + "Then no request is applied more than once\n",
 			want:  "failed", reason: `more than once|twice|duplicate|surplus`, fails: []string{`more than once`},
 			why: "both copies find that the key is not known, and both work for 30ms before it is",
 		}, {
@@ -125,7 +125,7 @@ func trickyOrders() []row {
 			want:  "passed", why: "the copy finds the key",
 		}, {
 			name: "calls are delivered twice, and keys are not known", front: "-forget always",
-			steps: orderLoad(40) + "When calls from \"clients\" to \"front\" are delivered twice, the copy 300ms late for 2s\nThen no request is applied more than once\n",
+			steps: orderLoad(40) + settled + "When calls from \"clients\" to \"front\" are delivered twice, the copy 300ms late for 2s\nThen no request is applied more than once\n",
 			want:  "failed", reason: `more than once|twice|duplicate|surplus`, fails: []string{`more than once`},
 			why: "each copy is a second order",
 		},
