@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 )
 
@@ -28,11 +29,19 @@ func TestMain(m *testing.M) {
 	if os.Getenv("FIREDRILL_IS_PROGRAM") != "" || (len(os.Args) > 1 && (os.Args[1] == "shop" || os.Args[1] == "service")) {
 		main()
 	}
+	testscript.Main(drills{m}, map[string]func(){"firedrill": main})
+}
+
+// drills are tests of which more run in parallel than there are processors, since they mostly wait.
+type drills struct{ *testing.M }
+
+// Run runs the tests.
+func (d drills) Run() int {
 	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // drills wait for most of their time
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0)))
 	}
-	os.Exit(m.Run())
+	return d.M.Run()
 }
 
 // program is a running firedrill.
@@ -88,43 +97,6 @@ func (p *program) until(t *testing.T, pattern string) []byte {
 	return raw
 }
 
-func TestExitCodes(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct {
-		args []string
-		code int
-		says []string
-	}{
-		"unknown command":        {[]string{"rum"}, 2, []string{"unknown command"}},
-		"no such file":           {[]string{"run", "testdata/nowhere.feature"}, 2, []string{"nowhere.feature"}},
-		"broken feature":         {[]string{"run", "../../cmd/firedrill/testdata/broken.feature"}, 2, []string{"broken.feature:5", `"coments"`, `"comments"`, "broken.feature:6", "at least"}},
-		"plan of broken feature": {[]string{"plan", "../../cmd/firedrill/testdata/broken.feature"}, 2, []string{"broken.feature:6"}},
-		"fault touches nothing":  {[]string{"run", "../../cmd/firedrill/testdata/vacuous.feature"}, 3, []string{"INCONCLUSIVE", `calls from "front" to "comments" are delayed by 100ms`}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if c.args[0] == "plan" || c.args[0] == "rum" {
-				var out, errOut bytes.Buffer
-				require.Equal(t, c.code, Main(c.args, strings.NewReader(""), &out, &errOut))
-				for _, s := range c.says {
-					require.Contains(t, out.String()+errOut.String(), s)
-				}
-				return
-			}
-			p := start(t, "", c.args...)
-			require.Equal(t, c.code, p.code(t), p.output())
-			for _, s := range c.says {
-				require.Contains(t, p.output(), s)
-			}
-			if c.code == 2 {
-				entries, err := os.ReadDir(p.runs)
-				require.NoError(t, err)
-				require.Empty(t, entries, "something was started")
-			}
-		})
-	}
-}
-
 func TestMetricsPortTaken(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -142,7 +114,13 @@ func TestMetricsPortTaken(t *testing.T) {
 func TestMissingProtectionExitsOneAndNamesTheOrders(t *testing.T) {
 	t.Parallel()
 	p := start(t, "", "run", "--without", "idempotency keys", "--tags", "@row-7")
-	require.Equal(t, 1, p.code(t), p.output())
+	code := p.code(t)
+	if code == 3 { // inconclusive
+		t.Log("run again, because this machine may have been busy:", p.output())
+		p = start(t, "", "run", "--without", "idempotency keys", "--tags", "@row-7")
+		code = p.code(t)
+	}
+	require.Equal(t, 1, code, p.output())
 	raw := p.until(t, `"verdict"`)
 	duplicated := regexp.MustCompile(`key ([0-9a-zA-Z-]+)[^"]*2 effects`).FindSubmatch(raw)
 	require.NotNil(t, duplicated, p.output())
@@ -177,14 +155,6 @@ func TestKilledRunnerLeavesNothingAndItsJournalRenders(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(p.runs, "latest", "report.html"))
 	require.NoError(t, err)
 	require.Contains(t, string(page), "cut short")
-}
-
-func TestStepAsksAndSkips(t *testing.T) {
-	t.Parallel()
-	p := start(t, "s", "run", "--step", "../../cmd/firedrill/testdata/vacuous.feature")
-	require.Equal(t, 3, p.code(t), p.output())
-	require.Contains(t, p.errOut.String(), `next: calls from "front" to "comments" are delayed by 100ms`)
-	require.Contains(t, p.errOut.String(), "skipped")
 }
 
 func TestStepHealsOnAKey(t *testing.T) {
@@ -229,23 +199,6 @@ func TestStepQuitsTheRun(t *testing.T) {
 	require.Contains(t, p.out.String(), "the operator ended the run")
 }
 
-func TestPlanTouchesNothingAndPrintsUndo(t *testing.T) {
-	var out, errOut bytes.Buffer
-	require.Equal(t, 0, Main([]string{"plan", "../../cmd/firedrill/testdata/long.feature"}, strings.NewReader(""), &out, &errOut), errOut.String())
-	require.Contains(t, out.String(), `"comments" hangs`)
-	require.Contains(t, out.String(), "undo")
-	require.Contains(t, out.String(), "about")
-}
-
-func TestStepsPrintsTheVocabulary(t *testing.T) {
-	var all, some bytes.Buffer
-	require.Equal(t, 0, Main([]string{"steps"}, strings.NewReader(""), &all, &all))
-	require.Equal(t, 0, Main([]string{"steps", "hangs"}, strings.NewReader(""), &some, &some))
-	require.Contains(t, all.String(), "every acknowledged request is applied exactly once")
-	require.Contains(t, some.String(), "hangs")
-	require.NotContains(t, some.String(), "every acknowledged request is applied exactly once")
-}
-
 // requireGone checks that the processes in the journal are dead and that their ports and those of the links are
 // closed.
 func requireGone(t *testing.T, journal []byte) {
@@ -267,27 +220,5 @@ func requireGone(t *testing.T, journal []byte) {
 	for _, m := range pids {
 		pid := number(t, string(m[1]))
 		require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, 10*time.Second, 20*time.Millisecond, "process %d outlived the run", pid)
-	}
-}
-
-// Scenarios that are known to fail run only if they are selected.
-func TestFindingsRunOnRequest(t *testing.T) {
-	t.Chdir(t.TempDir())
-	require.NoError(t, os.Mkdir("features", 0o700))
-	text := "Feature: A\n  Scenario: holds\n    Given the service \"a\" at \"127.0.0.1:1\"\n    When 1s passes\n  @finding\n  Scenario: known\n    Given the service \"a\" at \"127.0.0.1:1\"\n    When 1s passes\n"
-	require.NoError(t, os.WriteFile("features/a.feature", []byte(text), 0o600))
-	for _, c := range []struct {
-		args  []string
-		holds bool
-		known bool
-	}{
-		{nil, true, false},
-		{[]string{"features"}, true, true},
-		{[]string{"--tags", "@finding"}, false, true},
-	} {
-		var out, errOut bytes.Buffer
-		require.Equal(t, 0, Main(append([]string{"plan"}, c.args...), strings.NewReader(""), &out, &errOut), errOut.String())
-		require.Equal(t, c.holds, strings.Contains(out.String(), "holds"), "%v: %s", c.args, out.String())
-		require.Equal(t, c.known, strings.Contains(out.String(), "known"), "%v: %s", c.args, out.String())
 	}
 }
