@@ -88,12 +88,9 @@ func TestRequestsWaitingForHungServiceAreCounted(t *testing.T) {
 // inconclusive.
 func TestExitAfterTheChecksIsInconclusive(t *testing.T) {
 	t.Parallel()
-	ended := make(chan struct{})
-	o := runner.Options{
-		Dir: t.TempDir(), Paths: []string{"a.feature"},
-		FS: fstest.MapFS{
-			"system.yaml": {Data: []byte("services:\n  web: {command: [\"${self}\"], env: {ROLE: server, ADDR: \"127.0.0.1:${port}\"}, serves: [/]}\n")},
-			"a.feature": {Data: []byte(`Feature: web
+	files := fstest.MapFS{
+		"system.yaml": {Data: []byte("services:\n  web: {command: [\"${self}\"], env: {ROLE: server, ADDR: \"127.0.0.1:${port}\"}, serves: [/]}\n")},
+		"a.feature": {Data: []byte(`Feature: web
   Scenario: it ends late
     Given the system described in "system.yaml"
     And a steady load of 20 requests per second on "GET /a"
@@ -102,27 +99,30 @@ func TestExitAfterTheChecksIsInconclusive(t *testing.T) {
     Then at least 50% of requests succeed
     And it ends by itself
 `)},
-		},
-		Steps: []runner.Step{{Pattern: "^it ends by itself$", Do: func(ctx context.Context) error {
-			_, err := http.Get("http://" + runner.FromContext(ctx).Address("web") + "/end") //nolint:noctx // it answers nothing
-			if err == nil {
-				return errors.New("it answered")
-			}
-			select {
-			case <-ended:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}}},
-		Watch: func(e journal.Event) {
-			if e.Process != nil && e.Process.What == "exited" {
-				close(ended)
-			}
-		},
 	}
-	res, err := runner.Run(t.Context(), o)
-	require.NoError(t, err)
+	res := runner.Steadily(t, func() (*runner.Result, error) {
+		ended := make(chan struct{})
+		return runner.Run(t.Context(), runner.Options{
+			Dir: t.TempDir(), Paths: []string{"a.feature"}, FS: files,
+			Steps: []runner.Step{{Pattern: "^it ends by itself$", Do: func(ctx context.Context) error {
+				_, err := http.Get("http://" + runner.FromContext(ctx).Address("web") + "/end") //nolint:noctx // it answers nothing
+				if err == nil {
+					return errors.New("it answered")
+				}
+				select {
+				case <-ended:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}}},
+			Watch: func(e journal.Event) {
+				if e.Process != nil && e.Process.What == "exited" {
+					close(ended)
+				}
+			},
+		})
+	})
 	require.Equal(t, 3, res.ExitCode())
 	require.Contains(t, res.Book.Scenarios[0].End.Reason, `service "web" exited unexpectedly: exit status 7`)
 }

@@ -135,7 +135,7 @@ func TestEffectsAfterHealingAreCounted(t *testing.T) {
 }
 
 // TestPartitionIsLiveWithin10ms compares the times in the journal, each taken when a link was cut.
-// A busy machine may delay one round, but not each of several.
+// A busy machine may delay some rounds, but not each of many.
 func TestPartitionIsLiveWithin10ms(t *testing.T) {
 	t.Parallel()
 	sys, links := mesh()
@@ -148,28 +148,40 @@ func TestPartitionIsLiveWithin10ms(t *testing.T) {
 			scenarios.Placed{From: "c", To: "d", Fault: injector.CutOff{}},
 		).For(10 * time.Millisecond)
 	}
-	_, h := run(t, runner.Options{}, build(t, b))
-	require.Len(t, h.Faults, rounds*len(links))
 	best, healed := time.Hour, time.Hour
-	for round := range slices.Chunk(h.Faults, len(links)) {
+	for attempt := 0; attempt < 3 && max(best, healed) >= 10*time.Millisecond; attempt++ {
+		_, h := run(t, runner.Options{}, build(t, b))
+		require.Len(t, h.Faults, rounds*len(links))
+		live, undone := spreads(t, h, len(links))
+		best, healed = min(best, live), min(healed, undone)
+	}
+	t.Logf("twelve links: live within %v of each other, healed within %v, at best", best, healed)
+	assert.Less(t, best, 10*time.Millisecond)
+	assert.Less(t, healed, 10*time.Millisecond)
+}
+
+// spreads returns the shortest time in which all faults of a round became live, and in which they were
+// healed.
+func spreads(t *testing.T, h *journal.History, perRound int) (live, healed time.Duration) {
+	t.Helper()
+	live, healed = time.Hour, time.Hour
+	for round := range slices.Chunk(h.Faults, perRound) {
 		var on []string
 		for _, f := range round {
 			on = append(on, f.On)
 		}
 		slices.Sort(on)
-		assert.Len(t, slices.Compact(on), len(links), "each link once")
+		assert.Len(t, slices.Compact(on), perRound, "each link once")
 		by := func(at func(*journal.Injection) time.Duration) time.Duration {
 			first := slices.MinFunc(round, func(a, b *journal.Injection) int { return int(at(a) - at(b)) })
 			last := slices.MaxFunc(round, func(a, b *journal.Injection) int { return int(at(a) - at(b)) })
 			require.Positive(t, at(first))
 			return at(last) - at(first)
 		}
-		best = min(best, by(func(in *journal.Injection) time.Duration { return in.Live }))
+		live = min(live, by(func(in *journal.Injection) time.Duration { return in.Live }))
 		healed = min(healed, by(func(in *journal.Injection) time.Duration { return in.Healed }))
 	}
-	t.Logf("twelve links: live within %v of each other, healed within %v, at best of %d", best, healed, rounds)
-	assert.Less(t, best, 10*time.Millisecond)
-	assert.Less(t, healed, 10*time.Millisecond)
+	return live, healed
 }
 
 func TestFailedFaultHealsItsStep(t *testing.T) {
@@ -241,9 +253,9 @@ func TestPartitionIsHealedAsAWhole(t *testing.T) {
 	_, h := run(t, runner.Options{}, build(t, scenarios.New("as one").System(sys).
 		Inject("a", "b", injector.CutOff{}).
 		Partition(injector.Partition{These: []string{"c"}, RestOf: "mesh"}).
-		Wait(time.Millisecond).Heal().Wait(50*time.Millisecond).HealAll()))
+		Wait(time.Millisecond).Heal().Wait(500*time.Millisecond).HealAll()))
 	require.Len(t, h.Faults, 2+6)
 	for i, f := range h.Faults {
-		assert.Equal(t, i < 2, f.Healed > h.Faults[2].Healed+40*time.Millisecond, f.On)
+		assert.Equal(t, i < 2, f.Healed > h.Faults[2].Healed+400*time.Millisecond, f.On)
 	}
 }
