@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,6 +20,8 @@ type ledgerService struct {
 	list        func(w http.ResponseWriter, b []item) // nil lists all items as they are
 
 	mu     sync.Mutex
+	reused bool   // reset was called
+	before []item // the items when reset was called first
 	orders int
 	items  []item
 	seen   map[string]bool
@@ -27,6 +30,16 @@ type ledgerService struct {
 type item struct {
 	Key string `json:"key"`
 	ID  int    `json:"id"`
+}
+
+// reset forgets all requests, before the same drill is run again.
+func (b *ledgerService) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.reused {
+		b.reused, b.before = true, slices.Clone(b.items)
+	}
+	b.items, b.orders, b.seen = slices.Clone(b.before), 0, nil
 }
 
 func (b *ledgerService) apply(key string) {
@@ -142,12 +155,11 @@ func earlierEffects() []item {
 	return all
 }
 
-// withExtraEffect adds an effect that was never requested for about every 76 others, which is one for each attempt of a
-// scenario: what the first attempt leaves is there before a second one.
+// withExtraEffect adds an effect that was never requested, once there are 60 others.
 func withExtraEffect(key string) func(http.ResponseWriter, []item) {
 	return func(w http.ResponseWriter, all []item) {
-		for n := 60; n <= len(all); n += 76 {
-			all = append(all, item{fmt.Sprint(key, n), 0})
+		if len(all) >= 60 {
+			all = append(all, item{key, 0})
 		}
 		_ = json.NewEncoder(w).Encode(all)
 	}

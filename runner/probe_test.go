@@ -127,7 +127,9 @@ func TestProbesFindKeysLostDuringTheFault(t *testing.T) {
 	}
 	require.Len(t, h.Probes, 40)
 	for _, p := range h.Probes {
-		assert.Equal(t, journal.During, p.Window)
+		if p.Window != journal.AtHealing || len(h.Pauses) == 0 { // a stall keeps requests in flight until healing
+			assert.Equal(t, journal.During, p.Window)
+		}
 	}
 }
 

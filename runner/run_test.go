@@ -56,7 +56,7 @@ func TestCompleteScenario(t *testing.T) {
 			assert.Positive(t, total.Sent, w)
 		}
 		assert.Equal(t, total.Sent, total.OK+total.Fallback+total.Refused+total.Failed+total.Ambiguous+total.Unanswered, w)
-		sent += total.Sent + total.Apart
+		sent += total.Sent + total.Apart + total.Paused
 	}
 	assert.Equal(t, h.Load.Sent, sent, "each request is in one window")
 	for _, name := range []string{"journal.ndjson", "report.html"} {
