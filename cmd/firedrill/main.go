@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -95,4 +96,12 @@ func command() *cobra.Command {
 	}
 	root.AddCommand(runCommand(), planCommand(), stepsCommand(), reportCommand(), schemaCommand(), serviceCommand(), shopCommand())
 	return root
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown)"
+	}
+	return info.Main.Version
 }
