@@ -131,7 +131,8 @@ func (l *listing) checkComplete() error {
 // looks into objects that usually contain such fields.
 func (l *listing) notePaging(name string, raw json.RawMessage, outer bool) {
 	switch strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name)) {
-	case "next", "nextpage", "nextcursor", "nextpagetoken", "nexttoken", "nextlink", "nexturl", "continuationtoken", "lastevaluatedkey", "hasmore", "hasnext", "hasnextpage", "more", "truncated", "istruncated":
+	case "next", "nextpage", "nextcursor", "nextpagetoken", "nexttoken", "nextlink", "nexturl",
+		"continuationtoken", "lastevaluatedkey", "hasmore", "hasnext", "hasnextpage", "more", "truncated", "istruncated":
 		if !slices.Contains([]string{"null", "false", "0", `""`, "{}", "[]"}, string(raw)) {
 			l.partReason = fmt.Sprintf("its field %q is %s", name, excerpt(raw))
 		}

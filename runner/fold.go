@@ -44,7 +44,8 @@ type sliceKey struct {
 func newFold() *fold {
 	f := &fold{
 		horizon: time.Hour,
-		marks:   []time.Duration{0}, samples: map[sliceKey]*sampleBuilder{}, calls: map[sliceKey]*callsBuilder{}, endedCalls: map[string]int64{}, baseline: 1 << 62, loadEnd: 1 << 62,
+		marks:   []time.Duration{0}, baseline: 1 << 62, loadEnd: 1 << 62,
+		samples: map[sliceKey]*sampleBuilder{}, calls: map[sliceKey]*callsBuilder{}, endedCalls: map[string]int64{},
 		inFlight: map[uint64]inFlightRequest{}, endedRequests: map[int64]endCount{}, paused: func(_, _ time.Duration) bool { return false },
 	}
 	f.recent.latency = histogram()

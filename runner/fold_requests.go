@@ -97,7 +97,10 @@ func (f *fold) sampleFor(due, end time.Duration, route string, paused bool) (*sa
 	at := sliceKey{from, w, route, paused}
 	s := f.samples[at]
 	if s == nil {
-		s = &sampleBuilder{Sample: journal.Sample{From: from, Window: w, Route: route, Paused: paused, Errors: map[string]int{}}, latency: histogram(), good: histogram(), waited: histogram(), slip: slips{}}
+		s = &sampleBuilder{
+			Sample:  journal.Sample{From: from, Window: w, Route: route, Paused: paused, Errors: map[string]int{}},
+			latency: histogram(), good: histogram(), waited: histogram(), slip: slips{},
+		}
 		f.samples[at] = s
 	}
 	return s, healed

@@ -282,7 +282,8 @@ func (in *injection) journalFault(stage string, s *session, err error) *journal.
 	}
 	seen, affected, background, shared, hint := s.evidenceOf(in, t, lived)
 	f := &journal.Fault{
-		ID: in.ID, Stage: stage, Kind: in.Kind, Says: in.sentence, On: in.on, Unit: in.unit, Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: onlyReads(t),
+		ID: in.ID, Stage: stage, Kind: in.Kind, Says: in.sentence, On: in.on, Unit: in.unit,
+		Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: onlyReads(t),
 		Idle: t.Idle, Collateral: t.Collateral, Broken: t.Broken,
 		Live: in.live, Asked: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Ended: in.healBegan,
 		Connections: t.Connections, BytesSeen: t.BytesSeen, BytesAffected: t.BytesAffected,

@@ -250,7 +250,8 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	linkLatest(o.Dir, name)
 	r.journal = journal.NewWriter(r.file, now)
 	r.write(journal.Event{Run: &journal.Run{
-		Schema: journal.Schema, ID: name, Began: now.UTC(), Version: version(), Seed: journal.Seed(r.seed), Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, Plan: planned(es),
+		Schema: journal.Schema, ID: name, Began: now.UTC(), Version: version(), Seed: journal.Seed(r.seed),
+		Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, Plan: planned(es),
 		Host: fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 	}})
 	r.reclaim()

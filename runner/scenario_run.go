@@ -92,5 +92,7 @@ func (w *ScenarioRun) EndUserStep(i int, err error) {
 	if unfinished(err) {
 		outcome = "inconclusive"
 	}
-	w.s.recordStep(journal.Event{Verdict: &journal.Verdict{Check: step.Text, Kind: check.OwnStep, Outcome: outcome, Observed: err.Error(), Reason: err.Error()}}, step)
+	w.s.recordStep(journal.Event{Verdict: &journal.Verdict{
+		Check: step.Text, Kind: check.OwnStep, Outcome: outcome, Observed: err.Error(), Reason: err.Error(),
+	}}, step)
 }

@@ -17,7 +17,10 @@ func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	expand := func(text string) (string, error) { return scenarios.Expand(text, s.values(svc)) }
-	spec := process.Spec{Name: svc.Name, Log: filepath.Join(s.dir, "logs", svc.Name+".log"), Dir: s.workDir(svc), Event: func(e process.Event) { h.process(svc.Name, e) }}
+	spec := process.Spec{
+		Name: svc.Name, Log: filepath.Join(s.dir, "logs", svc.Name+".log"), Dir: s.workDir(svc),
+		Event: func(e process.Event) { h.process(svc.Name, e) },
+	}
 	for _, arg := range svc.Command {
 		text, err := expand(arg)
 		if err != nil {

@@ -65,7 +65,10 @@ type session struct {
 }
 
 func newSession(ctx context.Context, r *runState, e *scenarios.Experiment, t try) *session {
-	s := &session{e: e, try: t, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID), fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}}
+	s := &session{
+		e: e, try: t, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID),
+		fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {},
+	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.watchdog = newWatchdog(r.journal.Since, func(p journal.Pause) { s.record(journal.Event{Pause: &p}) })
 	s.fold.paused = s.watchdog.overlapsPause

@@ -146,7 +146,10 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		return err
 	}
 	if l.Protocol != "" && l.Protocol != "tcp" {
-		relay, err := message.New(l.Protocol, message.Config{Link: l.Name(), Trace: tracePrefix(s.seed), Framing: l.Framing, Sink: h.message, Calls: func(c message.Call) { h.call(l.Name(), c) }})
+		relay, err := message.New(l.Protocol, message.Config{
+			Link: l.Name(), Trace: tracePrefix(s.seed), Framing: l.Framing, Sink: h.message,
+			Calls: func(c message.Call) { h.call(l.Name(), c) },
+		})
 		if err != nil {
 			return err
 		}
