@@ -168,9 +168,9 @@ func stream(w io.Writer, begin, item, end string, bytes int) {
 	_, _ = io.WriteString(w, end)
 }
 
-// TestLongListUsesConstantMemory reads 64 MB twice: as a very large number of items and as one key.
+// TestLongListUsesConstantMemory reads 24 MiB, as many items and as one key.
 func TestLongListUsesConstantMemory(t *testing.T) {
-	const size = 64 << 20
+	const size = 24 << 20
 	item := `{"key":"k-1","id":1,"order":"` + strings.Repeat("x", 4000) + `"},`
 	for name, c := range map[string]struct {
 		answer http.HandlerFunc
@@ -206,10 +206,11 @@ func TestLongListUsesConstantMemory(t *testing.T) {
 				require.ErrorContains(t, err, c.want)
 			} else {
 				require.NoError(t, err)
-				assert.Greater(t, items, 15_000)
+				assert.Greater(t, items, 5_000)
 			}
 			if most.HeapAlloc > before.HeapAlloc {
-				assert.Less(t, most.HeapAlloc-before.HeapAlloc, uint64(48<<20))
+				t.Logf("%d KiB more", (most.HeapAlloc-before.HeapAlloc)>>10)
+				assert.Less(t, most.HeapAlloc-before.HeapAlloc, uint64(18<<20))
 			}
 		})
 	}
