@@ -33,8 +33,13 @@ func TestFindings(t *testing.T) {
 				seeds = max(1, *runs)
 			}
 			for seed := range uint64(seeds) { //nolint:gosec // small
-				all := drill(t, runner.Options{Paths: []string{f.File}, Name: "^" + regexp.QuoteMeta(f.Scenario) + "$", Seed: 7 + seed})
+				o := runner.Options{Paths: []string{f.File}, Name: "^" + regexp.QuoteMeta(f.Scenario) + "$", Seed: 7 + seed}
+				all := drill(t, o)
 				require.Len(t, all, 1)
+				if why := busy(all[0]); why != "" && len(differences(f, all[0])) > 0 {
+					t.Logf("run again, because this machine was busy and its delays may have caused further effects: %s", why)
+					all = drill(t, o)
+				}
 				assertFinding(t, f, all[0])
 			}
 		})
@@ -73,12 +78,28 @@ func assertFinding(t *testing.T, f Finding, h *journal.History) {
 		}
 	}
 	assert.ElementsMatch(t, f.Fails, failed)
-	assertEffectsAddUp(t, f, h)
+	assert.Empty(t, differences(f, h), "effects do not add up")
 }
 
-// assertEffectsAddUp compares effects with requests and with the number of lost replies in the journal.
-func assertEffectsAddUp(t *testing.T, f Finding, h *journal.History) {
-	t.Helper()
+// busy returns the reason why delays of this machine may have affected a drill, or "".
+func busy(h *journal.History) string {
+	for _, w := range []journal.Window{journal.Before, journal.AtInjection, journal.During, journal.AtHealing, journal.After} {
+		if why := h.Late(w); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// failures collects failed assertions.
+type failures []string
+
+// Errorf adds a failed assertion.
+func (f *failures) Errorf(format string, args ...any) { *f = append(*f, fmt.Sprintf(format, args...)) }
+
+// differences compares effects with requests and with the number of lost replies in the journal.
+func differences(f Finding, h *journal.History) []string {
+	t := &failures{}
 	requests, acknowledged := len(h.Requests), 0
 	for _, r := range h.Requests {
 		if r.Outcome == "acknowledged" {
@@ -94,11 +115,10 @@ func assertEffectsAddUp(t *testing.T, f Finding, h *journal.History) {
 		keys[e.Key] = true
 	}
 	surplus := effects - len(keys)
-	t.Logf("%d requests, %d acknowledged, %d lost, %d effects, %d of them surplus", requests, acknowledged, lost, effects, surplus)
 	switch f.Effects {
 	case NoEffects:
 		assert.Zero(t, effects)
-		return
+		return *t
 	case EachOnce:
 		assert.Equal(t, requests, effects)
 	case EachDone:
@@ -115,4 +135,5 @@ func assertEffectsAddUp(t *testing.T, f Finding, h *journal.History) {
 			assert.Contains(t, v.Reason, fmt.Sprintf("(surplus effects: %d)", surplus))
 		}
 	}
+	return *t
 }
