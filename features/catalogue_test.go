@@ -1,6 +1,7 @@
 package features
 
 import (
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -8,7 +9,9 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,13 +26,13 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// program is a firedrill built as users build it: under the race detector the shop would be another, much slower, system.
+// program builds firedrill as users do. With the race detector, the shop would be much slower.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "firedrill")
 	if err != nil {
 		return "", err
 	}
-	built = dir
+	programDir = dir
 	path := filepath.Join(dir, "firedrill")
 	out, err := exec.Command("go", "build", "-o", path, "github.com/firedrill-dev/firedrill/cmd/firedrill").CombinedOutput()
 	if err != nil {
@@ -38,26 +41,31 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// built is the folder of program, when a test asked for it.
-var built string
+// programDir is the folder of program, or "" if no test needed it.
+var programDir string
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // drills wait for most of their time
+		_ = flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0)))
+	}
 	code := m.Run()
-	if built != "" {
-		_ = os.RemoveAll(built)
+	if programDir != "" {
+		_ = os.RemoveAll(programDir)
 	}
 	os.Exit(code)
 }
 
-// drill runs features and returns the run's scenarios.
-func drill(t *testing.T, o runner.Options) (*runner.Result, []*journal.History) {
+// drill runs features and returns the histories of their scenarios. Scenarios that are inconclusive
+// because this machine was busy are run again, at most twice; a verdict is never repeated.
+func drill(t *testing.T, o runner.Options) []*journal.History {
 	t.Helper()
 	self, err := program()
 	require.NoError(t, err)
 	o.FS, o.Dir, o.Self = FS, t.TempDir(), self
 	o.Watch = func(e journal.Event) {
 		if p := e.Process; p != nil && p.What == "exited" {
-			t.Logf("%s exited on its own: %s", p.Service, p.Detail)
+			t.Logf("%s exited unexpectedly: %s", p.Service, p.Detail)
 		}
 	}
 	result, err := runner.Run(t.Context(), o)
@@ -68,7 +76,7 @@ func drill(t *testing.T, o runner.Options) (*runner.Result, []*journal.History) 
 		var names []string
 		for _, h := range all {
 			if disturbed(h) {
-				t.Logf("run again, since this machine was too busy: %s", tell(h))
+				t.Logf("run again, because this machine was busy: %s", describe(h))
 				names = append(names, regexp.QuoteMeta(h.Name))
 			}
 		}
@@ -82,22 +90,22 @@ func drill(t *testing.T, o runner.Options) (*runner.Result, []*journal.History) 
 			all[slices.IndexFunc(all, func(old *journal.History) bool { return old.ID == h.ID })] = h
 		}
 	}
-	return result, all
+	return all
 }
 
-// disturbed reports whether a scenario proves nothing because of this machine: its baseline was not steady, or its load was late. That is no verdict, and the
-// drill is done again, as a user would.
+// disturbed reports whether a scenario is inconclusive because of this machine.
 func disturbed(h *journal.History) bool {
 	return h.End != nil && h.End.Outcome == "inconclusive" && slices.ContainsFunc(h.Verdicts, late)
 }
 
-// late reports whether a check has no answer because this machine was too busy.
+// late reports whether a check is inconclusive because this machine was too busy: the baseline was not
+// steady, the load was late, or the runner did not run for a while.
 func late(v journal.Verdict) bool {
 	return v.Outcome == "inconclusive" && (v.Kind == "baseline steady" || v.Kind == "load delivered" || strings.Contains(v.Reason, "are not meaningful: the "))
 }
 
-// tell is a scenario's verdicts, for the log.
-func tell(h *journal.History) string {
+// describe returns the verdicts of a scenario, for the log.
+func describe(h *journal.History) string {
 	var b strings.Builder
 	for _, v := range h.Verdicts {
 		fmt.Fprintf(&b, "\n  %-12s %s\n               observed %s; %s", v.Outcome, v.Check, v.Observed, v.Reason)
@@ -107,12 +115,12 @@ func tell(h *journal.History) string {
 
 func outcome(h *journal.History) string {
 	if h.End == nil {
-		return "cut short"
+		return "aborted"
 	}
 	return strings.TrimSpace(h.End.Outcome + " " + h.End.Reason)
 }
 
-// installed skips features whose servers are missing, unless everything must run.
+// installed skips a test if a server of its features is not installed, unless FIREDRILL_MUST_RUN is set.
 func installed(t *testing.T, files ...string) {
 	t.Helper()
 	es, err := scenarios.Parse(scenarios.Source{FS: FS, Paths: files})
@@ -136,13 +144,13 @@ func TestRowsHold(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the whole catalogue")
 	}
+	t.Parallel()
 	for _, row := range Rows() {
 		t.Run("row "+row.N, func(t *testing.T) {
 			t.Parallel()
 			installed(t, row.File)
-			_, histories := drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3})
-			for _, h := range histories {
-				t.Log(tell(h))
+			for _, h := range drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3}) {
+				t.Log(describe(h))
 				assert.Equal(t, "passed", outcome(h), h.Name)
 			}
 		})
@@ -153,26 +161,28 @@ func TestRowsAreCaught(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the whole catalogue")
 	}
+	t.Parallel()
 	for _, row := range Rows() {
 		t.Run("row "+row.N+" without "+row.Without, func(t *testing.T) {
 			t.Parallel()
 			installed(t, row.File)
-			_, histories := drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3, Without: []string{row.Without}})
-			for _, h := range histories {
-				t.Log(tell(h))
-				caught(t, row, h)
+			for _, h := range drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3, Without: []string{row.Without}}) {
+				t.Log(describe(h))
+				assertCaught(t, row, h)
 			}
 		})
 	}
 }
 
-// fastFailures reports whether a check of latency has no answer because most requests failed, which is what another check is there to say.
-func fastFailures(v journal.Verdict) bool {
+// failuresTooFast reports whether a check of latency is inconclusive because most requests failed, which
+// another check reports.
+func failuresTooFast(v journal.Verdict) bool {
 	return (v.Kind == "latency" || v.Kind == "nothing slower") && strings.Contains(v.Reason, "the latency of failures is not meaningful")
 }
 
-// caught asserts that a scenario failed for the row's reason: those checks, no other, and nothing that makes the drill worthless.
-func caught(t *testing.T, row Row, h *journal.History) {
+// assertCaught asserts that a scenario failed for the reason of its row: the checks of the row failed, no
+// other check did, and nothing else made the scenario inconclusive.
+func assertCaught(t *testing.T, row Row, h *journal.History) {
 	t.Helper()
 	assert.Equal(t, "failed", outcome(h), h.Name)
 	var failed, unanswered []string
@@ -185,7 +195,7 @@ func caught(t *testing.T, row Row, h *journal.History) {
 				unanswered = append(unanswered, v.Check)
 				continue
 			}
-			assert.True(t, fastFailures(v), "%s: inconclusive: %s: %s", h.Name, v.Check, v.Reason)
+			assert.True(t, failuresTooFast(v), "%s: inconclusive: %s: %s", h.Name, v.Check, v.Reason)
 		}
 	}
 	for _, check := range row.CaughtBy {
@@ -194,7 +204,7 @@ func caught(t *testing.T, row Row, h *journal.History) {
 		}
 	}
 	for _, check := range failed {
-		assert.Contains(t, row.CaughtBy, check, "%s failed for another reason too", h.Name)
+		assert.Contains(t, row.CaughtBy, check, "%s also failed for another reason", h.Name)
 	}
 }
 
@@ -206,17 +216,17 @@ func TestRowsAreTheFeatures(t *testing.T) {
 		}
 		return err
 	}))
-	var named []string
+	var listed []string
 	for _, row := range Rows() {
-		named = append(named, row.File)
+		listed = append(listed, row.File)
 		es, err := scenarios.Parse(scenarios.Source{FS: FS, Paths: []string{row.File}})
 		require.NoError(t, err)
 		for _, e := range es {
-			var asked []string
+			var checks []string
 			for _, c := range e.Checks {
-				asked = append(asked, c.String())
+				checks = append(checks, c.String())
 			}
-			assert.Subset(t, asked, row.CaughtBy, "%s does not ask what row %s is caught by", e.ID, row.N)
+			assert.Subset(t, checks, row.CaughtBy, "%s lacks a check that catches row %s", e.ID, row.N)
 			if row.N == "real" {
 				assert.Contains(t, e.Tags, "@real")
 			} else {
@@ -226,9 +236,9 @@ func TestRowsAreTheFeatures(t *testing.T) {
 		assert.True(t, slices.ContainsFunc(shop.Protections(), func(p shop.Protection) bool { return p.Name == row.Without }), "row %s: the shop has no protection %q", row.N, row.Without)
 	}
 	for _, f := range Findings() {
-		if !slices.Contains(named, f.File) {
-			named = append(named, f.File)
+		if !slices.Contains(listed, f.File) {
+			listed = append(listed, f.File)
 		}
 	}
-	assert.ElementsMatch(t, files, named)
+	assert.ElementsMatch(t, files, listed)
 }

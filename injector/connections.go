@@ -86,7 +86,7 @@ func (f CutOff) Inject(_ context.Context, t Target) (Heal, error) {
 	return addToLink(t, (*link.Link).CutOff, cut)
 }
 
-// Turn implements OneWay: a cut in both directions is the same from either end.
+// Reversed implements OneWay: a cut in both directions is the same from either end.
 func (f CutOff) Reversed() (reversed Fault, ok bool) { return f, f.Dir == link.Both }
 
 // datagramsPass is how a cut of datagrams is healed: nothing holds them.

@@ -100,6 +100,7 @@ func TestJobOf(t *testing.T) {
 // In parallel with another scenario the baseline is not steady; alone it is. Only the second attempt
 // is judged, and it records why it was made.
 func TestScenarioShortOfCPURunsAgainAlone(t *testing.T) {
+	t.Parallel()
 	var crowded atomic.Bool
 	crowded.Store(true)
 	var mu sync.Mutex
@@ -140,7 +141,7 @@ func TestScenarioShortOfCPURunsAgainAlone(t *testing.T) {
 	require.Equal(t, 2, begun)
 	require.Len(t, res.Book.Scenarios, 1)
 	h := res.Book.Scenarios[0]
-	require.Equal(t, "passed", res.Outcome, strings.Join(Failures(h), "\n"))
+	require.Equal(t, "passed", res.Outcome, strings.Join(failures(h), "\n"))
 	assert.Equal(t, 2, h.Attempt)
 	assert.Contains(t, h.RerunReason, "the baseline was not within the steady state")
 	require.NotEmpty(t, h.Notes)

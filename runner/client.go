@@ -94,7 +94,8 @@ const maxShown = 1 << 10
 
 func newClient(ctx context.Context, l *scenarios.Load, run string, seed uint64, address func(string) string, onEnd func(result)) *client {
 	return &client{
-		ctx: ctx, load: l, address: address, seed: seed, run: run, trace: tracePrefix(seed), giveUp: l.Attempt(), onEnd: onEnd, pool: newPool(), generatorErrors: map[string]int{},
+		ctx: ctx, load: l, address: address, seed: seed, run: run, trace: tracePrefix(seed), giveUp: l.Attempt(), onEnd: onEnd,
+		pool: newPool(), generatorErrors: map[string]int{},
 	}
 }
 

@@ -55,38 +55,41 @@ func newDNSServer(t *testing.T) (addr string, queries *atomic.Int64) {
 
 // drillDNS runs one feature against a front that looks up a name for each request, through its link to
 // a DNS server.
-func drillDNS(t *testing.T, steps string) (*journal.History, *atomic.Int64) {
+func drillDNS(t *testing.T, steps string) (h *journal.History, queries *atomic.Int64) {
 	t.Helper()
-	addr, queries := newDNSServer(t)
-	var link atomic.Value
-	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, link.Load().(string))
-	}}
-	// A new name for each request: Go's resolver merges concurrent lookups of one name, and thus their loss.
-	var n atomic.Int64
-	front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
-		defer cancel()
-		if _, err := resolver.LookupIP(ctx, "ip4", fmt.Sprintf("%d.example.test.", n.Add(1))); err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		fmt.Fprint(w, "done")
+	h = steadily(t, func() (*Result, error) {
+		var addr string
+		addr, queries = newDNSServer(t)
+		var link atomic.Value
+		resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, link.Load().(string))
+		}}
+		// A new name for each request: Go's resolver merges concurrent lookups of one name, and thus their loss.
+		var n atomic.Int64
+		front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+			defer cancel()
+			if _, err := resolver.LookupIP(ctx, "ip4", fmt.Sprintf("%d.example.test.", n.Add(1))); err != nil {
+				http.Error(w, err.Error(), http.StatusBadGateway)
+				return
+			}
+			fmt.Fprint(w, "done")
+		})
+		system := fmt.Sprintf("services:\n  front: {address: \"127.0.0.1:1\", serves: [/], depends: {names: dns}}\n  names: {address: %q}\n", addr)
+		text := "Feature: A\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    And a steady load of 50 requests per second on \"GET /\"\n    And the link is known\n    And a baseline is measured for 1s\n" + steps
+		return Run(t.Context(), Options{
+			FS: fstest.MapFS{"a.feature": {Data: []byte(text)}, "system.yaml": {Data: []byte(system)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
+			Handlers: map[string]http.Handler{"front": front},
+			Steps:    []Step{{`^the link is known$`, func(ctx context.Context) error { link.Store(FromContext(ctx).Link("front", "names")); return nil }}},
+		})
 	})
-	system := fmt.Sprintf("services:\n  front: {address: \"127.0.0.1:1\", serves: [/], depends: {names: dns}}\n  names: {address: %q}\n", addr)
-	text := "Feature: A\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    And a steady load of 50 requests per second on \"GET /\"\n    And the link is known\n    And a baseline is measured for 1s\n" + steps
-	r, err := Run(t.Context(), Options{
-		FS: fstest.MapFS{"a.feature": {Data: []byte(text)}, "system.yaml": {Data: []byte(system)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
-		Handlers: map[string]http.Handler{"front": front},
-		Steps:    []Step{{`^the link is known$`, func(ctx context.Context) error { link.Store(Of(ctx).Link("front", "names")); return nil }}},
-	})
-	require.NoError(t, err)
-	return onlyScenario(r), queries
+	return h, queries
 }
 
 // A front that queries DNS for each request fails as often as DNS answers with an error, and as long
 // as answers are lost. The journal records each of them.
 func TestFaultsOnDNS(t *testing.T) {
+	t.Parallel()
 	h, asked := drillDNS(t, `    When 30% of messages from "front" to "names" are answered with "SERVFAIL" for 1500ms
     And messages from "names" to "front" are lost for 1s
     And 2s pass
@@ -126,6 +129,7 @@ func TestFaultsOnDNS(t *testing.T) {
 
 // A refused port is closed during the fault and open again after healing.
 func TestRefusingDNSServer(t *testing.T) {
+	t.Parallel()
 	h, _ := drillDNS(t, "    When \"names\" refuses connections from \"front\" for 1s\n    And 1s pass\n    Then at least 99% of requests succeed after healing\n    And at least 1 connections from \"front\" to \"names\" were affected by the fault\n")
 	requireVerdicts(t, h, "")
 }
@@ -138,9 +142,9 @@ func requireVerdicts(t *testing.T, h *journal.History, fails string) {
 	for _, v := range h.Verdicts {
 		switch {
 		case v.Check == fails:
-			assert.Equal(t, "failed", v.Outcome, Failures(h))
+			assert.Equal(t, "failed", v.Outcome, failures(h))
 		case v.Step != "" || v.Kind == "accounts add up" || v.Kind == "faults acted" || v.Kind == "healed":
-			assert.Equal(t, "passed", v.Outcome, "%s\n%s", v.Check, strings.Join(Failures(h), "\n"))
+			assert.Equal(t, "passed", v.Outcome, "%s\n%s", v.Check, strings.Join(failures(h), "\n"))
 		}
 	}
 }

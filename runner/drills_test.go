@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -68,29 +69,28 @@ clients: {depends: {front: http}}
 // runShop runs one feature against a shop. change may introduce a bug or set options.
 func runShop(t *testing.T, steps string, change func(*shop, *Options)) *Result {
 	t.Helper()
-	s := &shop{seen: map[string]bool{}, client: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
-	link := ""
-	o := Options{
-		FS:    fstest.MapFS{"a.feature": {Data: []byte("Feature: A\n  Scenario: S\n    Given the system described in \"system.yaml\"\n" + steps)}, "system.yaml": {Data: []byte(shopFile)}},
-		Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
-		Handlers: map[string]http.Handler{"front": http.HandlerFunc(s.front), "back": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "back") })},
-		Steps: []Step{{`^the link is known$`, func(ctx context.Context) error {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if link = Of(ctx).Link("front", "back"); link == "" {
-				return errors.New("no link")
-			}
-			return nil
-		}}},
-	}
-	s.back = func() string { s.mu.Lock(); defer s.mu.Unlock(); return link }
-	if change != nil {
-		change(s, &o)
-	}
-	res, err := Run(t.Context(), o)
-	require.NoError(t, err)
-	require.Len(t, res.Book.Scenarios, 1)
-	return res
+	return Steadily(t, func() (*Result, error) {
+		s := &shop{seen: map[string]bool{}, client: http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+		link := ""
+		o := Options{
+			FS:    fstest.MapFS{"a.feature": {Data: []byte("Feature: A\n  Scenario: S\n    Given the system described in \"system.yaml\"\n" + steps)}, "system.yaml": {Data: []byte(shopFile)}},
+			Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
+			Handlers: map[string]http.Handler{"front": http.HandlerFunc(s.front), "back": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "back") })},
+			Steps: []Step{{`^the link is known$`, func(ctx context.Context) error {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if link = FromContext(ctx).Link("front", "back"); link == "" {
+					return errors.New("no link")
+				}
+				return nil
+			}}},
+		}
+		s.back = func() string { s.mu.Lock(); defer s.mu.Unlock(); return link }
+		if change != nil {
+			change(s, &o)
+		}
+		return Run(t.Context(), o)
+	})
 }
 
 func onlyScenario(r *Result) *journal.History { return r.Book.Scenarios[0] }
@@ -101,11 +101,12 @@ const backLoad = `    And a steady load of 50 requests per second on "GET /back"
 `
 
 func TestCompleteDrillPasses(t *testing.T) {
+	t.Parallel()
 	r := runShop(t, backLoad+`    When calls from "front" to "back" are delayed by 20ms for 1s
     Then at least 20 calls from "front" to "back" were affected by the fault
     And at least 99% of requests succeed
 `, nil)
-	require.Equal(t, "passed", r.Outcome, Failures(onlyScenario(r)))
+	require.Equal(t, "passed", r.Outcome, failures(onlyScenario(r)))
 	require.Zero(t, r.ExitCode())
 	for _, name := range []string{"journal.ndjson", "report.html", "report.json", "junit.xml"} {
 		require.FileExists(t, filepath.Join(r.Dir, name))
@@ -128,6 +129,7 @@ const ordersLoad = `    And a steady load of 50 requests per second on "POST /or
     And clients retry failed requests up to 5 times with the same key
     And clients give up after 2s
     And applied effects are read from "GET /ledger"
+    And effects settle within 1s
     And a baseline is measured for 1s
     When 30% of replies from "front" to "clients" are lost after the work was done for 1500ms
     Then every acknowledged request is applied exactly once
@@ -135,6 +137,7 @@ const ordersLoad = `    And a steady load of 50 requests per second on "POST /or
 `
 
 func TestStallDelaysEveryRequestDueInIt(t *testing.T) {
+	t.Parallel()
 	r := runShop(t, `    And a steady load of 50 requests per second on "GET /page"
     And a baseline is measured for 1s
     When the system stalls
@@ -152,36 +155,42 @@ func TestStallDelaysEveryRequestDueInIt(t *testing.T) {
 }
 
 func TestUserStepsThatFailOrPanic(t *testing.T) {
-	steps := backLoad + "    When calls from \"front\" to \"back\" are delayed by 20ms for 500ms\n    Then at least 90% of requests succeed\n    And the moon is full\n"
-	r := runShop(t, steps, func(_ *shop, o *Options) {
-		o.Steps = append(o.Steps, Step{`^the moon is full$`, func() error { return errors.New("it is new") }})
-	})
-	require.Equal(t, "failed", r.Outcome)
-	require.Contains(t, strings.Join(Failures(onlyScenario(r)), "\n"), "a.feature:9: the moon is full — failed: observed it is new")
-	r = runShop(t, steps, func(_ *shop, o *Options) {
-		o.Steps = append(o.Steps, Step{`^the moon is full$`, func() error { panic("eclipse") }})
-	})
-	require.Equal(t, "inconclusive", r.Outcome)
-	require.Contains(t, strings.Join(Failures(onlyScenario(r)), "\n"), "eclipse")
-	r = runShop(t, steps, func(_ *shop, o *Options) {
-		o.Steps = append(o.Steps, Step{`^the moon is full$`, runtime.Goexit}) // as t.FailNow does
-	})
-	require.Equal(t, "inconclusive", r.Outcome)
-	require.Contains(t, strings.Join(Failures(onlyScenario(r)), "\n"), "t.FailNow")
+	t.Parallel()
+	const steps = backLoad + "    When calls from \"front\" to \"back\" are delayed by 20ms for 500ms\n    Then at least 90% of requests succeed\n    And the moon is full\n"
+	for name, c := range map[string]struct {
+		do      any
+		outcome string
+		reason  string
+	}{
+		"fails":  {func() error { return errors.New("it is new") }, "failed", "a.feature:9: the moon is full — failed: observed it is new"},
+		"panics": {func() error { panic("eclipse") }, "inconclusive", "eclipse"},
+		"exits":  {runtime.Goexit, "inconclusive", "t.FailNow"}, // as t.FailNow does
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := runShop(t, steps, func(_ *shop, o *Options) {
+				o.Steps = append(o.Steps, Step{`^the moon is full$`, c.do})
+			})
+			require.Equal(t, c.outcome, r.Outcome)
+			require.Contains(t, strings.Join(failures(onlyScenario(r)), "\n"), c.reason)
+		})
+	}
 }
 
 // The front waits without a timeout for answers that never arrive, while its clients give up.
 func TestCallersWithoutTimeoutAreFound(t *testing.T) {
+	t.Parallel()
 	r := runShop(t, backLoad+`    And clients give up after 500ms
     When 20% of replies from "back" to "front" are lost after the work was done, then silence for 2s
     Then at least 5 calls from "front" to "back" were affected by the fault
     And "front" gives up on "back" within 1s
 `, nil)
 	require.Equal(t, "failed", r.Outcome)
-	require.Regexp(t, `"front" waited for \d+ answers of "back" that had not arrived`, strings.Join(Failures(onlyScenario(r)), "\n"))
+	require.Regexp(t, `"front" waited for \d+ answers of "back" that had not arrived`, strings.Join(failures(onlyScenario(r)), "\n"))
 }
 
 func TestOutlineRowsRunSeparately(t *testing.T) {
+	t.Parallel()
 	text := `Feature: A
   Scenario Outline: slow by <d>
     Given the system described in "system.yaml"
@@ -207,7 +216,17 @@ func TestOutlineRowsRunSeparately(t *testing.T) {
 	require.Equal(t, "inconclusive", r.Outcome, "nothing was judged")
 }
 
+// The drills run in a process of their own, since other tests open files meanwhile.
 func TestDescriptorsAreReleased(t *testing.T) {
+	const inner = "FIREDRILL_TEST_RELEASED"
+	if os.Getenv(inner) == "" {
+		t.Parallel()
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDescriptorsAreReleased$", "-test.v")
+		cmd.Env = append(os.Environ(), inner+"=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		return
+	}
 	open := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {

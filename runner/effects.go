@@ -209,10 +209,10 @@ func (w *effectsWait) missingReason() string {
 	if w.missing == 0 {
 		return ""
 	}
-	const advice = "say `effects settle within 30s`, or as long as they take at most"
+	const advice = "add `effects settle within 30s`, or the longest time they may take"
 	listed, missing := w.splitListed()
 	if partial := w.partialReason(listed, missing); partial != "" {
-		return partial + ": effects have to be read from where all are listed at once"
+		return partial + ": read effects from a place that lists all of them at once"
 	}
 	waited := check.Duration((w.readAt - w.loadEnded).Round(100 * time.Millisecond))
 	switch {
@@ -223,7 +223,7 @@ func (w *effectsWait) missingReason() string {
 	case len(listed) == 0:
 		return fmt.Sprintf("none of %s acknowledged requests has an effect %s after the load: effects may take longer: %s", check.Count(len(w.acknowledged)), waited, advice)
 	case lastAnswer(listed) < firstAnswer(missing):
-		return fmt.Sprintf("the %s requests that were acknowledged last have no effect %s after the load, and all before have one: effects may take longer: %s", check.Count(w.missing), waited, advice)
+		return fmt.Sprintf("the %s requests acknowledged last have no effect %s after the load, and all earlier ones have one: effects may take longer: %s", check.Count(w.missing), waited, advice)
 	}
 	return ""
 }
@@ -235,7 +235,7 @@ func (w *effectsWait) foreignKeys() string {
 	}
 	hint := `is "key" the idempotency key of the request?`
 	if slices.ContainsFunc(w.latest.sample, func(key string) bool { return strings.Contains(strings.ToLower(key), w.ledger.scenario) }) {
-		hint = `they hold keys that were sent: "key" has to be the key as it was sent, with nothing added`
+		hint = `they contain keys that were sent: "key" must be exactly the key that was sent`
 	}
 	return fmt.Sprintf("none of the %s new effects has a key that this scenario sent (they have keys such as %s): %s", check.Count(w.latest.fresh), strings.Join(w.latest.sample, ", "), hint)
 }

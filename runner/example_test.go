@@ -30,7 +30,7 @@ func ExampleTest_ownSteps() {
 		runner.Test(t, runner.Options{Steps: []runner.Step{{
 			Pattern: `^the cache of "([^"]*)" is cleared$`,
 			Do: func(ctx context.Context, service string) error {
-				resp, err := http.Post("http://"+runner.Of(ctx).Address(service)+"/cache/clear", "", nil)
+				resp, err := http.Post("http://"+runner.FromContext(ctx).Address(service)+"/cache/clear", "", nil)
 				if err != nil {
 					return err
 				}

@@ -78,6 +78,7 @@ func TestRequestsDueAtTheEndAreSent(t *testing.T) {
 
 // With one worker and a slow server most requests are never sent, and all of them are counted.
 func TestSaturatedGeneratorCountsUnsentRequests(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { time.Sleep(50 * time.Millisecond) }))
 	defer server.Close()
 	l := &scenarios.Load{Rate: 1, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}, GiveUp: time.Second}

@@ -114,7 +114,7 @@ func reportOutcome(t *testing.T, h *journal.History, report string) {
 	case "skipped":
 		t.Skip(printable(h.End.Reason))
 	}
-	for _, line := range Failures(h) {
+	for _, line := range failures(h) {
 		t.Error(printable(line) + "; report: " + report)
 	}
 }
@@ -122,8 +122,8 @@ func reportOutcome(t *testing.T, h *journal.History, report string) {
 // printable returns text with secrets redacted and terminal control characters escaped.
 func printable(text string) string { return journal.Visible(journal.RedactText(text)) }
 
-// Failures returns one line for each verdict that did not pass, beginning with file:line of its step.
-func Failures(h *journal.History) []string {
+// failures returns one line for each verdict that did not pass, beginning with file:line of its step.
+func failures(h *journal.History) []string {
 	var lines []string
 	position := func(at string) string {
 		if at == "" {

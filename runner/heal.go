@@ -33,7 +33,7 @@ func (s *session) heal(do scenarios.Heal) error {
 		last := live[len(live)-1]
 		chosen = slices.DeleteFunc(live, func(in *injection) bool { return journal.FaultID(in.ID) != journal.FaultID(last.ID) })
 	case !byHand:
-		return errors.New("heal the fault: none is live")
+		return errors.New("heal the fault: no fault is live")
 	}
 	return s.healAll(chosen)
 }

@@ -26,13 +26,13 @@ func (in *injection) noEffectHint(t evidence.Tally) string {
 	case t.Seen == 0 && onCalls && len(carried) > 0:
 		return in.hintOtherOperations(on.Rule().Match, carried)
 	case t.Seen == 0 && in.From != "":
-		return fmt.Sprintf("%s carried nothing that it could act on while it was live: does the load make %q call %q, and does %q use the link's address?", in.on, in.From, in.To, in.From)
+		return fmt.Sprintf("%s carried nothing that the fault could act on: does the load cause %q to call %q, and does %q use the address of the link?", in.on, in.From, in.To, in.From)
 	case t.Idle > 0:
-		return fmt.Sprintf("it broke %d %s that nothing was using, and none in use: does the load make %q call %q over them?", t.Idle, in.unit, in.From, in.To)
+		return fmt.Sprintf("it broke %d idle %s and none in use: does the load cause %q to call %q over them?", t.Idle, in.unit, in.From, in.To)
 	case t.Seen > 0:
-		return fmt.Sprintf("it saw %d %s and acted on none: %s would let it act", t.Seen, in.unit, in.stronger())
+		return fmt.Sprintf("it saw %d %s and acted on none: use %s", t.Seen, in.unit, in.stronger())
 	}
-	return "its target was not there"
+	return "its target does not exist"
 }
 
 // stronger returns a text with the change that would make the fault act. The fault saw traffic but
@@ -55,7 +55,7 @@ func (in *injection) maskedBy(placed []*injection) string {
 		if !other.Fault.Kind().Hides {
 			continue
 		}
-		return fmt.Sprintf("%s at the same time, and what that stopped could not meet this fault: let them act one after the other", other.sentence)
+		return fmt.Sprintf("%s at the same time and stopped the traffic that this fault could have acted on: inject them one after the other", other.sentence)
 	}
 	return ""
 }
@@ -81,7 +81,7 @@ func (in *injection) hintSkipped(t evidence.Tally) string {
 		chosen += t.Skipped[why]
 		reasons = append(reasons, fmt.Sprintf("%d: %s", t.Skipped[why], why))
 	}
-	hint := fmt.Sprintf("it chose %d of the %d %s that it saw and could act on none of them (%s)", chosen, t.Seen, in.unit, strings.Join(reasons, "; "))
+	hint := fmt.Sprintf("it selected %d of the %d %s that it saw and could act on none of them (%s)", chosen, t.Seen, in.unit, strings.Join(reasons, "; "))
 	if on, ok := in.Fault.(injector.OnCalls); ok {
 		p := injector.Pick{Match: on.Rule().Match}
 		switch on.Rule().Action {
@@ -110,7 +110,7 @@ func (in *injection) hintOtherOperations(match message.Match, carried map[string
 	if len(names) > most {
 		seen = append(seen, fmt.Sprintf("and %d more operations", len(names)-most))
 	}
-	hint := fmt.Sprintf("the link carried %d %s while it was live, and none that it chooses: %s", total, in.unit, strings.Join(seen, ", "))
+	hint := fmt.Sprintf("the link carried %d %s while the fault was live, and the fault selects none of them: %s", total, in.unit, strings.Join(seen, ", "))
 	if near := nearestOperation(match, names); near != "" {
 		hint += fmt.Sprintf("; did you mean %q?", near)
 	}

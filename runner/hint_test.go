@@ -31,18 +31,18 @@ func TestHintsNameTheCause(t *testing.T) {
 		want    string
 	}{
 		"another operation": {injector.LoseReplies{Pick: pick("INCRBY", "")}, busy, evidence.Tally{},
-			`the link carried 3 calls while it was live, and none that it chooses: "INCR stock:{id}" (2), "PING" (1)`},
+			`the link carried 3 calls while the fault was live, and the fault selects none of them: "INCR stock:{id}" (2), "PING" (1)`},
 		"gRPC with a method of HTTP": {injector.LoseReplies{Pick: pick("POST", "/p.S/Mx")}, []message.Message{{Topic: message.Topic{Method: "POST", Path: "/p.S/M"}, Op: "/p.S/M"}}, evidence.Tally{}, `did you mean "/p.S/M"?`},
 		"nearly the same":            {injector.LoseReplies{Pick: pick("INCR", "stok:{id}")}, busy, evidence.Tally{}, `did you mean "INCR stock:{id}"?`},
-		"nothing at all":             {injector.LoseReplies{}, nil, evidence.Tally{}, "carried nothing that it could act on"},
+		"nothing at all":             {injector.LoseReplies{}, nil, evidence.Tally{}, "carried nothing that the fault could act on"},
 		"no bodies": {injector.TruncateCalls{Pick: pick("", "/price")}, busy, evidence.Tally{Seen: 60, Skipped: map[string]int64{"it has no payload": 60}},
-			`it chose 60 of the 60 calls that it saw and could act on none of them (60: it has no payload); did you mean: only "/price" replies from "web" to "clients" are truncated?`},
-		"only idle connections": {injector.Reset{}, nil, evidence.Tally{Seen: 2, Idle: 2}, `it broke 2 calls that nothing was using, and none in use: does the load make "clients" call "web" over them?`},
+			`it selected 60 of the 60 calls that it saw and could act on none of them (60: it has no payload); did you mean: only "/price" replies from "web" to "clients" are truncated?`},
+		"only idle connections": {injector.Reset{}, nil, evidence.Tally{Seen: 2, Idle: 2}, `it broke 2 idle calls and none in use: does the load cause "clients" to call "web" over them?`},
 		"answered by another":   {injector.Crash{}, nil, evidence.Tally{Seen: 1, Void: "a stranger listened in its place"}, "a stranger listened in its place"},
-		"too high a rate":       {injector.Bandwidth{Rate: 100_000_000}, busy, evidence.Tally{Seen: 3}, "acted on none: a lower rate or larger messages would let it act"},
-		"too large pieces":      {injector.Sliced{Size: 64_000}, busy, evidence.Tally{Seen: 3}, "acted on none: smaller pieces would let it act"},
-		"after too many bytes":  {injector.Reset{AfterBytes: 1_000_000_000}, busy, evidence.Tally{Seen: 3}, "acted on none: a smaller number of bytes"},
-		"too small a share":     {injector.CorruptReplies{}, busy, evidence.Tally{Seen: 3}, "it saw 3 calls and acted on none: a larger share"},
+		"too high a rate":       {injector.Bandwidth{Rate: 100_000_000}, busy, evidence.Tally{Seen: 3}, "acted on none: use a lower rate or larger messages"},
+		"too large pieces":      {injector.Sliced{Size: 64_000}, busy, evidence.Tally{Seen: 3}, "acted on none: use smaller pieces"},
+		"after too many bytes":  {injector.Reset{AfterBytes: 1_000_000_000}, busy, evidence.Tally{Seen: 3}, "acted on none: use a smaller number of bytes"},
+		"too small a share":     {injector.CorruptReplies{}, busy, evidence.Tally{Seen: 3}, "it saw 3 calls and acted on none: use a larger share"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := protocols.NewRelay("redis", message.Config{Link: "clients -> web"})

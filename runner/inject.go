@@ -55,8 +55,8 @@ const leastHealBound = 20 * time.Second
 // them.
 func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 	description := joinSentences(sentences(do.Faults))
-	if s.o.Before != nil {
-		skip, err := s.o.Before(s.ctx, description)
+	if s.o.BeforeInject != nil {
+		skip, err := s.o.BeforeInject(s.ctx, description)
 		if err != nil {
 			s.cancel(err)
 			return err
@@ -284,7 +284,8 @@ func (in *injection) journalFault(stage string, s *session, err error) *journal.
 	}
 	seen, affected, background, shared, hint := s.evidenceOf(in, t, lived)
 	f := &journal.Fault{
-		ID: in.ID, Stage: stage, Kind: in.Kind, Sentence: in.sentence, On: in.on, Unit: in.unit, Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: onlyReads(t),
+		ID: in.ID, Stage: stage, Kind: in.Kind, Sentence: in.sentence, On: in.on, Unit: in.unit,
+		Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: onlyReads(t),
 		Idle: t.Idle, Collateral: t.Collateral, Broken: t.Broken,
 		Live: in.live, Requested: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Ended: in.healBegan,
 		Connections: t.Connections, BytesSeen: t.BytesSeen, BytesAffected: t.BytesAffected,

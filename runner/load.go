@@ -158,7 +158,8 @@ func (g *load) end(unsent func(n uint64, due time.Time)) journal.Load {
 		generatorFailures += n
 	}
 	l := journal.Load{
-		Requested: g.demand.until(at), Intended: g.sent + len(rest), Sent: g.sent - generatorFailures, Unsent: len(rest) + generatorFailures, GeneratorErrors: maps.Clone(c.generatorErrors),
+		Requested: g.demand.until(at), Intended: g.sent + len(rest), Sent: g.sent - generatorFailures,
+		Unsent: len(rest) + generatorFailures, GeneratorErrors: maps.Clone(c.generatorErrors),
 		Attempts: int(c.attempts.Load()), Wire: int(c.wire.Load()), Stale: int(c.stale.Load()), Retries: int(c.retried.Load()),
 		SlipP99: time.Duration(g.slip.ValueAtQuantile(99)) * time.Microsecond, Workers: int(g.maxInFlight.Load()), Bound: g.bound,
 		GiveUp: c.giveUp, Patience: c.load.Patience(c.retryAfter.Load()),

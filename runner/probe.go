@@ -105,7 +105,10 @@ func unresolved(a attempt) bool {
 // probeResult returns the final result of a probe. A persistent 409 or 425 concerns the key itself:
 // after the load, an acknowledged request is no longer being processed.
 func (s *session) probeResult(kind string, want int, r keyed, a attempt) *journal.Probe {
-	p := &journal.Probe{Kind: kind, Key: r.Key, Window: r.Window, Want: r.Digest, Got: a.answer.digest, Status: a.status, Error: a.kind, First: r.Attempts[len(r.Attempts)-1].Status}
+	p := &journal.Probe{
+		Kind: kind, Key: r.Key, Window: r.Window, Want: r.Digest, Got: a.answer.digest, Status: a.status, Error: a.kind,
+		First: r.Attempts[len(r.Attempts)-1].Status,
+	}
 	_, configured := s.e.Load.Means[a.status]
 	persistent := !configured && (a.status == http.StatusConflict || a.status == http.StatusTooEarly)
 	switch {
@@ -203,7 +206,7 @@ func differs(got, want string) string {
 		at++
 	}
 	if at == len(a) && at == len(b) {
-		return "they differ in what is hidden here"
+		return "they differ only in redacted text"
 	}
 	part := func(text []rune) string {
 		from, to := max(0, at-20), min(len(text), at+30)

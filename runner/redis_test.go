@@ -34,10 +34,11 @@ func TestFaultsOnRedis(t *testing.T) {
 		}
 		t.Skip("redis-server is not installed: apt-get install redis-server")
 	}
+	t.Parallel()
 	var mu sync.Mutex // guards the variables below
 	var client *redis.Client
 	var received, last int64
-	failures := map[string]int64{}
+	var failures map[string]int64
 	front := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		n, err := client.Incr(context.Background(), "hits").Result()
 		mu.Lock()
@@ -64,17 +65,18 @@ func TestFaultsOnRedis(t *testing.T) {
     And at least 99% of requests succeed during the fault
     And at least 99% of requests succeed after healing
 `
-	r, err := Run(t.Context(), Options{
-		FS: fstest.MapFS{"a.feature": {Data: []byte(text)}, "system.yaml": {Data: []byte(cacheFile)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
-		Handlers: map[string]http.Handler{"front": front},
-		Steps: []Step{{`^the link is known$`, func(ctx context.Context) error {
-			client = redis.NewClient(&redis.Options{Addr: Of(ctx).Link("front", "cache"), MaxRetries: -1, ReadTimeout: 30 * time.Second, PoolTimeout: 30 * time.Second})
-			return nil
-		}}},
+	h := steadily(t, func() (*Result, error) {
+		received, last, failures = 0, 0, map[string]int64{}
+		defer func() { _ = client.Close() }()
+		return Run(t.Context(), Options{
+			FS: fstest.MapFS{"a.feature": {Data: []byte(text)}, "system.yaml": {Data: []byte(cacheFile)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
+			Handlers: map[string]http.Handler{"front": front},
+			Steps: []Step{{`^the link is known$`, func(ctx context.Context) error {
+				client = redis.NewClient(&redis.Options{Addr: FromContext(ctx).Link("front", "cache"), MaxRetries: -1, ReadTimeout: 30 * time.Second, PoolTimeout: 30 * time.Second})
+				return nil
+			}}},
+		})
 	})
-	require.NoError(t, err)
-	require.NoError(t, client.Close())
-	h := onlyScenario(r)
 	requireVerdicts(t, h, "at least 99% of requests succeed during the fault")
 	require.Len(t, h.Faults, 2)
 	lost, refused := h.Faults[0], h.Faults[1]

@@ -79,11 +79,11 @@ type Options struct {
 	Watch func(journal.Event)
 	// Confirm asks the facilitator to confirm something. If it is nil, a note is recorded instead.
 	Confirm func(ctx context.Context, what string) error
-	// Before is called before each injection and reports whether to skip it. It may be nil.
-	Before func(ctx context.Context, sentence string) (skip bool, err error)
-	// Healing is called after each injection. When the returned channel is closed, all live faults are
-	// healed. It may be nil.
-	Healing func(ctx context.Context) <-chan struct{}
+	// BeforeInject is called before each injection and reports whether to skip it. It may be nil.
+	BeforeInject func(ctx context.Context, sentence string) (skip bool, err error)
+	// HealRequested is called after each injection. When the returned channel is closed, all live faults
+	// are healed. It may be nil.
+	HealRequested func(ctx context.Context) <-chan struct{}
 }
 
 // Step is a user-defined step.
@@ -92,8 +92,8 @@ type Options struct {
 // optional context.Context, the submatches of the pattern, and then a *godog.DocString or a
 // *godog.Table. It returns an error, a context.Context, both, or nothing.
 //
-// A Given runs before the load starts, a When under load, and a Then after all faults are healed. Of
-// returns the running system from the step's context.
+// A Given runs before the load starts, a When under load, and a Then after all faults are healed.
+// FromContext returns the running system from the step's context.
 type Step struct {
 	Pattern string
 	Do      any
@@ -172,7 +172,7 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 		return nil, err
 	}
 	if len(o.Without) > 0 && !slices.ContainsFunc(es, func(e *scenarios.Experiment) bool { return e.TakesWithout(src.Handlers) }) {
-		return nil, fmt.Errorf("run without %q: no service takes ${without}: hand it to one in its `command` or `env`, or leave --without out", o.Without)
+		return nil, fmt.Errorf("run without %q: no service uses ${without}: pass it to a service in its `command` or `env`, or omit --without", o.Without)
 	}
 	return es, nil
 }
@@ -229,7 +229,7 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	now := time.Now()
 	if seedText := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && seedText != "" {
 		if r.seed, err = strconv.ParseUint(seedText, 10, 64); err != nil {
-			return nil, fmt.Errorf("read $FIREDRILL_SEED: %q is not a whole number from 0 up: set it to the seed that a report tells, or leave it out", seedText)
+			return nil, fmt.Errorf("read $FIREDRILL_SEED: %q is not a non-negative integer: set it to the seed in a report, or unset it", seedText)
 		}
 	}
 	if r.seed == 0 {
@@ -241,16 +241,17 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	name := now.UTC().Format("20060102T150405Z") + "-" + r.short
 	r.dir = filepath.Join(o.Dir, name)
 	if err = os.MkdirAll(r.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the run's folder: %w", err)
+		return nil, fmt.Errorf("create the folder of the run: %w", err)
 	}
 	r.file, err = os.OpenFile(filepath.Join(r.dir, "journal.ndjson"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("make the journal: %w", err)
+		return nil, fmt.Errorf("create the journal: %w", err)
 	}
 	linkLatest(o.Dir, name)
 	r.journal = journal.NewWriter(r.file, now)
 	r.write(journal.Event{Run: &journal.Run{
-		Schema: journal.Schema, ID: name, Began: now.UTC(), Version: version(), Seed: journal.Seed(r.seed), Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, Plan: planned(es),
+		Schema: journal.Schema, ID: name, Began: now.UTC(), Version: version(), Seed: journal.Seed(r.seed),
+		Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, Plan: planned(es),
 		Host: fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 	}})
 	r.reclaim()

@@ -17,7 +17,7 @@ import (
 // was ready makes the scenario inconclusive. If it exits before that, starting it fails with an error.
 func (s *session) serviceChanged(service string, e process.Event) {
 	if e.What == process.Exited && e.Ready {
-		s.halt(fmt.Errorf("service %q ended by itself: %s", service, e.Detail))
+		s.halt(fmt.Errorf("service %q exited unexpectedly: %s", service, e.Detail))
 	}
 	s.record(journal.Event{At: s.run.journal.Since(e.At), Process: &journal.Process{Service: service, What: e.What, PID: e.PID, Detail: e.Detail, Log: e.Log}})
 }
@@ -86,7 +86,7 @@ func (s *system) stopServices(ctx context.Context) (ended func() error) {
 	}
 }
 
-// reclaim stops the processes and removes the files of earlier runs that were killed. Failures are
+// reclaim stops the processes and removes the files of earlier runs that were killed. failures are
 // recorded as notes: they matter only to a service that needs the same port or path, and such a
 // service will fail to start.
 func (r *runState) reclaim() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -64,7 +65,10 @@ type session struct {
 }
 
 func newSession(ctx context.Context, r *runState, e *scenarios.Experiment, t try) *session {
-	s := &session{e: e, try: t, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID), fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}}
+	s := &session{
+		e: e, try: t, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID),
+		fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {},
+	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.watchdog = newWatchdog(r.journal.Since, func(p journal.Pause) { s.record(journal.Event{Pause: &p}) })
 	s.fold.paused = s.watchdog.overlapsPause
@@ -192,169 +196,5 @@ func (s *session) stopCause() error {
 	return context.Cause(s.ctx)
 }
 
-// step runs step i. If a check did not pass, the error is its reason.
-func (s *session) step(i int) (err error) {
-	defer func() {
-		if r := recover(); r != nil { // a user-defined fault or check, or a bug in the runner
-			err = fmt.Errorf("%s: panic: %v", s.e.Steps[i].At, r)
-			s.fail(err)
-		}
-	}()
-	step := s.e.Steps[i]
-	if step.IsCheck {
-		s.conclude()
-		i := s.nextCheck
-		s.nextCheck++
-		if i >= len(s.verdicts) {
-			return errors.New("not judged")
-		}
-		if v := s.verdicts[i]; v.Outcome != check.Passed {
-			return fmt.Errorf("%s: %s", v.Outcome, v.Reason)
-		}
-		return nil
-	}
-	if step.Do == nil {
-		return s.stopCause()
-	}
-	s.startLoad()
-	if err := s.stopCause(); err != nil {
-		return err
-	}
-	if err := s.act(step); err != nil {
-		if s.ctx.Err() == nil {
-			s.fail(fmt.Errorf("%s: %w", step.At, err))
-		}
-		return err
-	}
-	return nil
-}
-
-// act carries out an action.
-func (s *session) act(step scenarios.Step) error {
-	switch action := step.Do.(type) {
-	case scenarios.Inject:
-		return s.inject(action, step.Step)
-	case scenarios.Heal:
-		return s.heal(action)
-	case scenarios.Wait:
-		return s.sleep(action.For, nil)
-	case scenarios.ChangeLoad:
-		if s.load == nil {
-			return errors.New("change the load: there is none")
-		}
-		s.load.change(action.From, action.To, action.Over)
-		s.enterPhase(s.phase)
-		return s.sleep(action.Over, nil)
-	case scenarios.StopLoad:
-		s.endLoad()
-		return nil
-	case scenarios.Confirm:
-		return s.confirm(action.What, step.Step)
-	}
-	return fmt.Errorf("carry out %T: nobody knows how", step.Do)
-}
-
-func (s *session) confirm(prompt string, step journal.Step) error {
-	note := "nobody was there to confirm: " + prompt
-	if s.o.Confirm != nil {
-		if err := s.o.Confirm(s.ctx, prompt); err != nil {
-			return err
-		}
-		note = "confirmed: " + prompt
-	}
-	s.recordStep(journal.Event{Note: &journal.Note{Text: note}}, step)
-	return nil
-}
-
-// sleep waits until d has elapsed, early is closed, or the session ends; only the last is an error.
-func (s *session) sleep(d time.Duration, early <-chan struct{}) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-early:
-		return nil
-	case <-s.ctx.Done():
-		return context.Cause(s.ctx)
-	}
-}
-
-// warmUp is how long the load runs before the baseline begins, so that connections are open and caches
-// are filled.
-const warmUp = time.Second
-
-// startLoad starts the load and measures the baseline. Only the first call has an effect.
-func (s *session) startLoad() {
-	if s.loadStarted || s.stopCause() != nil {
-		return
-	}
-	s.loadStarted = true
-	if s.e.Load == nil {
-		s.fold.baseline = 0
-		s.enterPhase("fault")
-		return
-	}
-	if s.effectsBefore(); s.stopCause() != nil {
-		return
-	}
-	s.client = newClient(s.ctx, s.e.Load, s.keyPrefix(), s.seed, s.system.clientAddress, s.finished).withTrust(s.system.trust)
-	s.client.onStart = func(n uint64, due time.Time) { s.fold.started(n, s.client.route(n).Name(), s.run.journal.Since(due)) }
-	s.measureIdle()
-	s.load = startLoad(s.ctx, s.e.Load, s.client, peak(s.e))
-	if s.sleep(warmUp, nil) != nil {
-		return
-	}
-	s.fold.mu.Lock()
-	s.fold.baseline = s.now()
-	s.fold.mu.Unlock()
-	s.enterPhase("baseline")
-	before := s.linkUsage()
-	if s.sleep(s.e.Baseline, nil) == nil {
-		s.baselineUse = map[string]usage{}
-		for name, u := range s.linkUsage() {
-			s.baselineUse[name] = u.since(before[name])
-		}
-		s.enterPhase("fault")
-		s.gate()
-	}
-}
-
-// gate prevents injections if the baseline is not within the steady state.
-func (s *session) gate() {
-	if !s.injectsFaults() {
-		return
-	}
-	s.flush(s.now())
-	s.mu.Lock()
-	v := check.Ask(check.BaselineSteady{Steady: s.e.Steady}, s.history.Book().Scenarios[0])
-	s.mu.Unlock()
-	reason := v.Reason
-	if overdue, sent := s.fold.overdue(s.now()); reason == "" && overdue*100 > sent {
-		reason = fmt.Sprintf("the baseline was not steady: %d of its %d requests were still unanswered at its end, after longer than any other took", overdue, sent)
-	}
-	if reason == "" {
-		return
-	}
-	s.record(journal.Event{Gate: &journal.Gate{Reason: reason}})
-	s.halt(errors.New(reason + "; nothing was injected"))
-}
-
-// finished folds a completed request of the load.
-func (s *session) finished(e result) {
-	w := s.fold.request(e, s.run.journal.Since(e.due), s.run.journal.Since(e.end))
-	if e.key == "" || e.unsent && e.wire == 0 { // no row for a request that was never sent
-		return
-	}
-	s.bodies.add(e.key, e.body)
-	s.record(journal.Event{Request: e.journalRequest(s.run.journal.Since, w)})
-}
-
-func (s *session) endLoad() {
-	if s.load == nil {
-		return
-	}
-	l := s.load.end(func(n uint64, due time.Time) { s.fold.unsent(s.client.route(n).Name(), s.run.journal.Since(due)) })
-	s.load = nil
-	s.record(journal.Event{Load: &l})
-}
+// mustRun reports whether a missing program is an error rather than a reason to skip the scenario.
+func mustRun() bool { return os.Getenv("FIREDRILL_MUST_RUN") != "" }

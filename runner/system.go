@@ -5,18 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/protocols"
@@ -129,73 +125,10 @@ func (s *system) assignAddress(svc scenarios.Service) error {
 	return nil
 }
 
-// Free ports are chosen below the range that systems use for outgoing connections and for port 0 (from
-// 32768 on Linux, 49152 on macOS). Otherwise such a connection could take the port before its service
-// listens, or while the service is down.
-const firstPort, ports = 20000, 12000
-
-// port returns the named port of a service: the fixed one or, if that is 0, a free one. Repeated calls
-// return the same port. A free port is reserved until the service starts. It is claimed until the system
-// stops, because it appears to be free while its service starts or is down.
-func (s *system) port(service, name string, fixed int) (int, error) {
-	if s.ports[service] == nil {
-		s.ports[service] = map[string]int{}
-	}
-	if p := s.ports[service][name]; p != 0 {
-		return p, nil
-	}
-	for try := 0; fixed == 0; try++ {
-		p := firstPort + rand.IntN(ports)
-		claim, err := claimPort(p)
-		if err == nil {
-			var reserved []io.Closer
-			if reserved, err = s.reserve(service, "127.0.0.1:"+strconv.Itoa(p)); err == nil {
-				s.claims = append(s.claims, claim)
-				s.reserved[service] = append(s.reserved[service], reserved...)
-				fixed = p
-				continue
-			}
-			_ = claim.Close()
-		}
-		if try == 1000 {
-			return 0, fmt.Errorf("find a free port for %q: %w", service, err)
-		}
-	}
-	s.ports[service][name] = fixed
-	return fixed, nil
-}
-
-// reserve listens on an address to reserve it, also on UDP if a link of datagrams leads to the
-// service.
-func (s *system) reserve(service, addr string) ([]io.Closer, error) {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil || !slices.ContainsFunc(s.e.System.Links, func(l scenarios.Link) bool { return l.To == service && udp(l) }) {
-		return []io.Closer{ln}, err
-	}
-	pc, err := net.ListenPacket("udp", addr)
-	if err != nil {
-		_ = ln.Close()
-		return nil, err
-	}
-	return []io.Closer{ln, pc}, nil
-}
-
 // udp reports whether a link carries datagrams.
 func udp(l scenarios.Link) bool {
 	p, _ := protocols.Find(l.Protocol)
 	return p.UDP
-}
-
-// release closes the listeners that reserve the ports of a service. It holds syscall.ForkLock so that
-// no process is being started meanwhile: until such a process executes its program, it also holds the
-// listeners.
-func (s *system) release(service string) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	for _, ln := range s.reserved[service] {
-		_ = ln.Close()
-	}
-	delete(s.reserved, service)
 }
 
 func (s *system) open(l scenarios.Link, h hooks) error {
@@ -215,7 +148,10 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		return err
 	}
 	if l.Protocol != "" && l.Protocol != "tcp" {
-		relay, err := protocols.NewRelay(l.Protocol, message.Config{Link: l.Name(), Trace: tracePrefix(s.seed), Framing: l.Framing, Sink: h.message, Calls: func(c message.Call) { h.call(l.Name(), c) }})
+		relay, err := protocols.NewRelay(l.Protocol, message.Config{
+			Link: l.Name(), Trace: tracePrefix(s.seed), Framing: l.Framing, Sink: h.message,
+			Calls: func(c message.Call) { h.call(l.Name(), c) },
+		})
 		if err != nil {
 			return err
 		}
@@ -231,94 +167,6 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 	s.links[l.Name()] = open
 	s.trustLink(open, cfg.TLS)
 	return nil
-}
-
-// spec returns how to start a service, and releases its ports.
-func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	expand := func(text string) (string, error) { return scenarios.Expand(text, s.values(svc)) }
-	spec := process.Spec{Name: svc.Name, Log: filepath.Join(s.dir, "logs", svc.Name+".log"), Dir: s.workDir(svc), Event: func(e process.Event) { h.process(svc.Name, e) }}
-	for _, arg := range svc.Command {
-		text, err := expand(arg)
-		if err != nil {
-			return spec, fmt.Errorf("start service %q: argument %q: %w", svc.Name, arg, err)
-		}
-		spec.Args = append(spec.Args, text)
-	}
-	names := make([]string, 0, len(svc.Env))
-	for name := range svc.Env {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		text, err := expand(svc.Env[name])
-		if err != nil {
-			return spec, fmt.Errorf("start service %q: environment %q: %w", svc.Name, name, err)
-		}
-		spec.Env = append(spec.Env, name+"="+text)
-	}
-	var err error
-	spec.Ready, err = readiness(svc, s.addresses[svc.Name])
-	spec.Listens, spec.Signal, spec.Grace = s.endpoints(svc), svc.Stop.Signal, svc.Stop.Within
-	s.release(svc.Name)
-	return spec, err
-}
-
-func (s *system) workDir(svc scenarios.Service) string {
-	if svc.Dir == "" {
-		return filepath.Join(s.dir, "services", svc.Name)
-	}
-	return filepath.Join(s.e.System.Dir, svc.Dir)
-}
-
-func readiness(svc scenarios.Service, address string) (process.Ready, error) {
-	r := process.Ready{Within: svc.Ready.Within}
-	switch {
-	case svc.Ready.HTTP != "":
-		r.HTTP = "http://" + address + svc.Ready.HTTP
-	case svc.Ready.Line != "":
-		line, err := regexp.Compile(svc.Ready.Line)
-		if err != nil {
-			return r, fmt.Errorf("await service %q: %w", svc.Name, err)
-		}
-		r.Line = line
-	default:
-		r.TCP = address
-	}
-	return r, nil
-}
-
-// values returns a function that looks up the values of a service's placeholders.
-func (s *system) values(svc scenarios.Service) func(name, arg string) (string, bool) {
-	return func(name, arg string) (string, bool) {
-		switch name {
-		case "self":
-			return s.o.Self, true
-		case "port":
-			fixed := 0
-			if arg == "" {
-				fixed = svc.Port
-			}
-			p, err := s.port(svc.Name, arg, fixed)
-			return strconv.Itoa(p), err == nil
-		case "dir":
-			abs, err := filepath.Abs(s.workDir(svc))
-			return abs, err == nil
-		case "link":
-			return s.link(svc.Name + " -> " + arg)
-		case "address":
-			a, ok := s.addresses[arg]
-			return a, ok
-		case "ca":
-			return s.caFile, s.caFile != ""
-		case "without":
-			return strings.Join(s.o.Without, ","), true
-		case "seed":
-			return strconv.FormatUint(s.seed, 10), true
-		}
-		return "", false
-	}
 }
 
 // link returns the address on which a link listens.

@@ -77,7 +77,7 @@ func (s *system) terminate(cfg *link.Config, l scenarios.Link, h hooks) (err err
 		}
 		raw, err := os.ReadFile(file)
 		if t.Roots = x509.NewCertPool(); err == nil && !t.Roots.AppendCertsFromPEM(raw) {
-			err = errors.New("no certificate is in it: it has to be in PEM")
+			err = errors.New("it has no certificate in PEM format")
 		}
 		if err != nil {
 			return fmt.Errorf("terminate TLS on link %q: read the CA of %q from %q: %w", l.Name(), l.To, file, err)
@@ -96,9 +96,6 @@ func (s *system) trustLink(open *link.Link, t *link.TLS) {
 		s.trust[open.Addr()] = &tls.Config{RootCAs: roots} //nolint:gosec // default TLS versions
 	}
 }
-
-// CA returns the file with the CA certificate of the links that terminate TLS, or "" if no link does.
-func (r *Running) CA() string { return r.system.caFile }
 
 // maxUnparsedNotes is the maximum number of notes about unparsed connections of one link.
 const maxUnparsedNotes = 3

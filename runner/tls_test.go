@@ -58,13 +58,17 @@ func TestLostRepliesInsideTLS(t *testing.T) {
 	for name, forgets := range map[string]bool{"keys are remembered": false, "keys are forgotten": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			o := &orders{forgets: forgets}
-			address, ca := newTLSServer(t, o, false)
-			e := build(t, drillOverTLS(name, address, scenarios.TLS{CA: ca}, keyedLoad()).
-				EffectsFrom("GET /ledger").
-				Inject("clients", "orders", injector.LoseReplies{Pick: pickShare(0.2)}).For(2*time.Second).
-				Check(check.ExactlyOnce{}))
-			res, h := run(t, runner.Options{}, e)
+			var o *orders
+			res := runner.Steadily(t, func() (*runner.Result, error) {
+				o = &orders{forgets: forgets}
+				address, ca := newTLSServer(t, o, false)
+				return runner.RunExperiments(t.Context(), runner.Options{Dir: t.TempDir()}, build(t, drillOverTLS(name, address, scenarios.TLS{CA: ca}, keyedLoad()).
+					EffectsFrom("GET /ledger").EffectsSettle(time.Second).
+					Inject("clients", "orders", injector.LoseReplies{Pick: pickShare(0.2)}).For(2*time.Second).
+					Check(check.ExactlyOnce{})))
+			})
+			h := res.Book.Scenarios[0]
+			require.NotEmpty(t, h.Faults)
 			assert.Positive(t, h.Faults[0].Affected)
 			assert.Positive(t, h.Load.Retries, "lost replies are asked for again")
 			assert.Equal(t, h.Load.Attempts, h.Load.Wire)
@@ -100,7 +104,7 @@ func runOverTLS(t *testing.T, address, how string) (*runner.Result, *journal.His
 `)},
 	}
 	ask := func(ctx context.Context) error {
-		system := runner.Of(ctx)
+		system := runner.FromContext(ctx)
 		roots := x509.NewCertPool()
 		if file := system.CA(); file != "" {
 			raw, err := os.ReadFile(file)
@@ -136,6 +140,7 @@ func TestTLSOfASystemFile(t *testing.T) {
 			address, ca := newTLSServer(t, o, h2)
 			res, h := runOverTLS(t, address, fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", ca))
 			assert.Equal(t, "passed", res.Outcome)
+			require.NotEmpty(t, h.Faults)
 			assert.EqualValues(t, 1, h.Faults[0].Affected)
 			arrived, _ := o.counts()
 			assert.Equal(t, 1, arrived, "the work was done")
@@ -166,7 +171,7 @@ func TestUnreadableCA(t *testing.T) {
 	t.Parallel()
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, []byte("nothing"), 0o600))
-	for file, told := range map[string]string{"certs/none.pem": "certs/none.pem", empty: "has to be in PEM"} {
+	for file, told := range map[string]string{"certs/none.pem": "certs/none.pem", empty: "no certificate in PEM format"} {
 		res, h := runOverTLS(t, "127.0.0.1:1", fmt.Sprintf("{protocol: http, tls: terminate, upstream_ca: %q}", file))
 		assert.Equal(t, "inconclusive", res.Outcome)
 		assert.Contains(t, h.End.Reason, told)

@@ -65,14 +65,14 @@ func TestLargeOutlinesAreRejected(t *testing.T) {
 	require.ErrorContains(t, err, "larger than 64 MiB")
 }
 
-// TestDeeplyNestedSystemFilesAreRejected: the YAML parser would need 20 GB for the flow mapping.
+// TestDeeplyNestedSystemFilesAreRejected: the YAML parser would need 800 MB for the flow mapping.
 func TestDeeplyNestedSystemFilesAreRejected(t *testing.T) {
 	for name, system := range map[string]string{
-		"flow mapping":      "services: " + strings.Repeat("{a: ", 100_000) + "x" + strings.Repeat("}", 100_000),
-		"flow list":         "services: " + strings.Repeat("[", 400_000),
-		"lists on a line":   "services:\n  " + strings.Repeat("- ", 200_000) + "x",
-		"keys on a line":    strings.Repeat("a: ", 200_000),
-		"complex keys":      strings.Repeat("? ", 200_000),
+		"flow mapping":      "services: " + strings.Repeat("{a: ", 20_000) + "x" + strings.Repeat("}", 20_000),
+		"flow list":         "services: " + strings.Repeat("[", 80_000),
+		"lists on a line":   "services:\n  " + strings.Repeat("- ", 40_000) + "x",
+		"keys on a line":    strings.Repeat("a: ", 40_000),
+		"complex keys":      strings.Repeat("? ", 40_000),
 		"indented mappings": indented(1_000),
 	} {
 		var before, after runtime.MemStats
@@ -80,9 +80,10 @@ func TestDeeplyNestedSystemFilesAreRejected(t *testing.T) {
 		_, err := ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte(system)}}, "s.yaml")
 		runtime.ReadMemStats(&after)
 		require.Error(t, err, name)
-		assert.Contains(t, err.Error(), "nested more than 32 deep", name)
-		assert.Contains(t, err.Error(), "s.yaml:", name)
-		assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(600), "%s: MiB allocated", name)
+		text := err.Error() // once: the long line is redacted each time
+		assert.Contains(t, text, "nested more than 32 deep", name)
+		assert.Contains(t, text, "s.yaml:", name)
+		assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(120), "%s: MiB allocated", name)
 	}
 }
 
@@ -101,9 +102,9 @@ func TestAliasesAreNotExpanded(t *testing.T) {
 	assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(100), "MiB allocated")
 }
 
-// TestAnchorsAreRejectedQuickly: the parser would take minutes for this file.
+// TestAnchorsAreRejectedQuickly: the time of the parser grows with the square of the number of anchors.
 func TestAnchorsAreRejectedQuickly(t *testing.T) {
-	_, err := ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte("services: " + strings.Repeat("&a ", 300_000) + "x")}}, "s.yaml")
+	_, err := ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte("services: " + strings.Repeat("&a ", 100_000) + "x")}}, "s.yaml")
 	require.ErrorContains(t, err, "an anchor or an alias")
 }
 

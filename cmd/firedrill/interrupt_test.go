@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,14 +28,19 @@ const slow = `Feature: slow
 // ready.
 const slowSystem = `services:
   back:
-    command: [sh, -c, 'setsid sleep 7%[1]d & [ -e lived ] && exec sleep 7%[1]d; touch lived; trap "exit 0" TERM; echo ready; while :; do sleep 0.1; done']
+    command: [sh, -c, 'setsid sleep %[1]s & [ -e lived ] && exec sleep %[1]s; touch lived; trap "exit 0" TERM; echo ready; while :; do sleep 0.1; done']
     ready: {line: "^ready$", within: 1h}
 `
 
+// slowDrills counts the calls of slowDrill.
+var slowDrills atomic.Int64
+
+// slowDrill writes the slow drill to a folder. Its processes sleep for a number of seconds that no other
+// process does.
 func slowDrill(t *testing.T) (dir, sleep string) {
 	t.Helper()
-	dir, sleep = t.TempDir(), fmt.Sprintf("7%d", os.Getpid())
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), fmt.Appendf(nil, slowSystem, os.Getpid()), 0o600))
+	dir, sleep = t.TempDir(), fmt.Sprintf("7%d.%d", os.Getpid(), slowDrills.Add(1))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), fmt.Appendf(nil, slowSystem, sleep), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "slow.feature"), []byte(slow), 0o600))
 	return dir, sleep
 }
@@ -44,7 +50,7 @@ func sleepingProcesses(sleep string) (pids []string) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range paths {
 		raw, _ := os.ReadFile(path)
-		if strings.HasPrefix(string(raw), "sleep\x00"+sleep) {
+		if string(raw) == "sleep\x00"+sleep+"\x00" {
 			pids = append(pids, filepath.Base(filepath.Dir(path)))
 		}
 	}
@@ -52,6 +58,7 @@ func sleepingProcesses(sleep string) (pids []string) {
 }
 
 func TestInterruptedHealingStartsNothing(t *testing.T) {
+	t.Parallel()
 	dir, sleep := slowDrill(t)
 	p := start(t, "", "run", filepath.Join(dir, "slow.feature"))
 	p.until(t, `(?s)"what":"crashed".*"what":"started"`) // healing has begun and would take an hour
@@ -59,42 +66,44 @@ func TestInterruptedHealingStartsNothing(t *testing.T) {
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
 	require.Equal(t, 130, p.code(t), p.output())
 	require.Less(t, time.Since(began), 15*time.Second)
-	require.Contains(t, p.errOut.String(), "healing and stopping; once more to leave at once")
+	require.Contains(t, p.errOut.String(), "healing and stopping; repeat to exit immediately")
 	require.Empty(t, sleepingProcesses(sleep))
 	require.Contains(t, p.out.String(), "report: ")
 }
 
 func TestSecondSignalExitsImmediately(t *testing.T) {
+	t.Parallel()
 	dir, sleep := slowDrill(t)
-	t.Setenv("TMPDIR", t.TempDir())
+	tmp := t.TempDir()
 	raw, err := os.ReadFile(filepath.Join(dir, "system.yaml"))
 	require.NoError(t, err)
 	// It ignores SIGTERM and runs for long, so that the first signal leads to a wait.
 	raw = []byte(strings.ReplaceAll(string(raw), `trap "exit 0" TERM`, `trap "" TERM`) + "    stop: {within: 1h}\n")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), raw, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "slow.feature"), []byte(strings.Replace(slow, `When "back" crashes for 500ms`, `When 1s pass`, 1)), 0o600))
-	p := start(t, "", "run", filepath.Join(dir, "slow.feature"))
+	p := startWith(t, []string{"TMPDIR=" + tmp}, nil, "run", filepath.Join(dir, "slow.feature"))
 	p.until(t, `"what":"ready"`)
 	require.NotEmpty(t, sleepingProcesses(sleep))
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
-	require.Eventually(t, func() bool { return strings.Contains(p.errOut.String(), "once more") }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(p.errOut.String(), "repeat to exit") }, time.Minute, 5*time.Millisecond)
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	require.Equal(t, 130, p.code(t), p.output())
-	require.Contains(t, p.errOut.String(), "terminated: leaving at once; services are killed")
+	require.Contains(t, p.errOut.String(), "terminated: exiting immediately; services are killed")
 	require.Empty(t, sleepingProcesses(sleep))
-	files, err := filepath.Glob(filepath.Join(os.TempDir(), "firedrill-*", "*"))
+	files, err := filepath.Glob(filepath.Join(tmp, "firedrill-*", "*"))
 	require.NoError(t, err)
 	require.Empty(t, files, "there is nothing for the next run to clean up")
 }
 
 func TestNextRunReportsLeftovers(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
-		t.Skip("what a killed run left is known on Linux only")
+		t.Skip("leftovers of a killed run are found only on Linux")
 	}
+	t.Parallel()
 	dir, sleep := slowDrill(t)
-	t.Setenv("TMPDIR", t.TempDir())
+	tmp := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "slow.feature"), []byte(strings.Replace(slow, `When "back" crashes for 500ms`, `When 1s pass`, 1)), 0o600))
-	p := start(t, "", "run", filepath.Join(dir, "slow.feature"))
+	p := startWith(t, []string{"TMPDIR=" + tmp}, nil, "run", filepath.Join(dir, "slow.feature"))
 	p.until(t, `"what":"ready"`)
 	left := sleepingProcesses(sleep)
 	require.NotEmpty(t, left)
@@ -102,7 +111,7 @@ func TestNextRunReportsLeftovers(t *testing.T) {
 	require.Equal(t, -1, p.code(t))
 	require.Subset(t, sleepingProcesses(sleep), left, "a child in a session of its own outlives the runner")
 
-	next := start(t, "", "run", "../../cmd/firedrill/testdata/vacuous.feature")
+	next := startWith(t, []string{"TMPDIR=" + tmp}, nil, "run", "../../cmd/firedrill/testdata/vacuous.feature")
 	require.Equal(t, 3, next.code(t), next.output())
 	require.Contains(t, next.errOut.String(), "cleaned up after the run of pid "+strconv.Itoa(p.cmd.Process.Pid)+", which was killed: ")
 	require.Contains(t, next.errOut.String(), `ended "sleep 7`)
@@ -110,6 +119,7 @@ func TestNextRunReportsLeftovers(t *testing.T) {
 }
 
 func TestServiceWithTakenPortIsNotReady(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()

@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -71,11 +72,11 @@ func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
 		case <-ctx.Done():
 			return
 		case s := <-signals:
-			fmt.Fprintf(stderr, "\nfiredrill: %v: healing and stopping; once more to leave at once\n", s)
+			fmt.Fprintf(stderr, "\nfiredrill: %v: healing and stopping; repeat to exit immediately\n", s)
 			cancel()
 		}
 		s := <-signals
-		fmt.Fprintf(stderr, "\nfiredrill: %v: leaving at once; services are killed, nothing is healed and no report is written\n", s)
+		fmt.Fprintf(stderr, "\nfiredrill: %v: exiting immediately; services are killed, nothing is healed and no report is written\n", s)
 		process.Abandon()
 		os.Exit(130)
 	}()
@@ -85,15 +86,23 @@ func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
 func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "firedrill",
-		Short:         "Rehearse failure: break what a feature names, under load, and prove how the system took it",
+		Short:         "Rehearse failure: inject the faults that a feature names, under load, and verify how the system copes",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version(),
 		Example: `  firedrill run                              # ./features, or the built-in drill of the demo shop
   firedrill run features/orders.feature:23   # one scenario
   firedrill plan                             # what would happen; touches nothing
-  firedrill steps delay                      # sentences that speak of delay`,
+  firedrill steps delay                      # sentences about delay`,
 	}
 	root.AddCommand(runCommand(), planCommand(), stepsCommand(), reportCommand(reports.Formats()), schemaCommand(), serviceCommand(), shopCommand())
 	return root
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown)"
+	}
+	return info.Main.Version
 }

@@ -4,18 +4,22 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,7 +29,19 @@ func TestMain(m *testing.M) {
 	if os.Getenv("FIREDRILL_IS_PROGRAM") != "" || (len(os.Args) > 1 && (os.Args[1] == "shop" || os.Args[1] == "service")) {
 		main()
 	}
-	os.Exit(m.Run())
+	testscript.Main(drills{m}, map[string]func(){"firedrill": main})
+}
+
+// drills are tests of which more run in parallel than there are processors, since they mostly wait.
+type drills struct{ *testing.M }
+
+// Run runs the tests.
+func (d drills) Run() int {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0)))
+	}
+	return d.M.Run()
 }
 
 // program is a running firedrill.
@@ -38,11 +54,11 @@ type program struct {
 // start runs the program with a new folder for runs. The test stops it.
 func start(t *testing.T, stdin string, args ...string) *program {
 	t.Helper()
-	return startWith(t, strings.NewReader(stdin), args...)
+	return startWith(t, nil, strings.NewReader(stdin), args...)
 }
 
-// startWith is start with a reader as input.
-func startWith(t *testing.T, stdin io.Reader, args ...string) *program {
+// startWith is start with additional environment variables, and with a reader as input.
+func startWith(t *testing.T, env []string, stdin io.Reader, args ...string) *program {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -50,7 +66,7 @@ func startWith(t *testing.T, stdin io.Reader, args ...string) *program {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	p.cmd = exec.CommandContext(ctx, self, append(args, "--dir", p.runs)...)
-	p.cmd.Env = append(os.Environ(), "FIREDRILL_IS_PROGRAM=1")
+	p.cmd.Env = append(append(os.Environ(), "FIREDRILL_IS_PROGRAM=1"), env...)
 	p.cmd.Stdin = stdin
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.errOut
 	require.NoError(t, p.cmd.Start())
@@ -77,46 +93,12 @@ func (p *program) until(t *testing.T, pattern string) []byte {
 	require.Eventually(t, func() bool {
 		raw, _ = os.ReadFile(filepath.Join(p.runs, "latest", "journal.ndjson"))
 		return regexp.MustCompile(pattern).Match(raw)
-	}, time.Minute, 20*time.Millisecond, "the journal never held %s\n%s", pattern, p.errOut)
+	}, time.Minute, 20*time.Millisecond, "the journal does not match %s\n%s", pattern, p.errOut)
 	return raw
 }
 
-func TestExitCodes(t *testing.T) {
-	for name, c := range map[string]struct {
-		args []string
-		code int
-		says []string
-	}{
-		"unknown command":        {[]string{"rum"}, 2, []string{"unknown command"}},
-		"no such file":           {[]string{"run", "testdata/nowhere.feature"}, 2, []string{"nowhere.feature"}},
-		"broken feature":         {[]string{"run", "../../cmd/firedrill/testdata/broken.feature"}, 2, []string{"broken.feature:5", `"coments"`, `"comments"`, "broken.feature:6", "at least"}},
-		"plan of broken feature": {[]string{"plan", "../../cmd/firedrill/testdata/broken.feature"}, 2, []string{"broken.feature:6"}},
-		"fault touches nothing":  {[]string{"run", "../../cmd/firedrill/testdata/vacuous.feature"}, 3, []string{"INCONCLUSIVE", `calls from "front" to "comments" are delayed by 100ms`}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if c.args[0] == "plan" || c.args[0] == "rum" {
-				var out, errOut bytes.Buffer
-				require.Equal(t, c.code, Main(c.args, strings.NewReader(""), &out, &errOut))
-				for _, s := range c.says {
-					require.Contains(t, out.String()+errOut.String(), s)
-				}
-				return
-			}
-			p := start(t, "", c.args...)
-			require.Equal(t, c.code, p.code(t), p.output())
-			for _, s := range c.says {
-				require.Contains(t, p.output(), s)
-			}
-			if c.code == 2 {
-				entries, err := os.ReadDir(p.runs)
-				require.NoError(t, err)
-				require.Empty(t, entries, "something was started")
-			}
-		})
-	}
-}
-
 func TestMetricsPortTaken(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
@@ -130,8 +112,15 @@ func TestMetricsPortTaken(t *testing.T) {
 }
 
 func TestMissingProtectionExitsOneAndNamesTheOrders(t *testing.T) {
+	t.Parallel()
 	p := start(t, "", "run", "--without", "idempotency keys", "--tags", "@row-7")
-	require.Equal(t, 1, p.code(t), p.output())
+	code := p.code(t)
+	if code == 3 { // inconclusive
+		t.Log("run again, because this machine may have been busy:", p.output())
+		p = start(t, "", "run", "--without", "idempotency keys", "--tags", "@row-7")
+		code = p.code(t)
+	}
+	require.Equal(t, 1, code, p.output())
 	raw := p.until(t, `"verdict"`)
 	duplicated := regexp.MustCompile(`key ([0-9a-zA-Z-]+)[^"]*2 effects`).FindSubmatch(raw)
 	require.NotNil(t, duplicated, p.output())
@@ -139,6 +128,7 @@ func TestMissingProtectionExitsOneAndNamesTheOrders(t *testing.T) {
 }
 
 func TestInterruptHealsAndLeavesNothing(t *testing.T) {
+	t.Parallel()
 	p := start(t, "", "run", "../../cmd/firedrill/testdata/long.feature")
 	journal := p.until(t, `"stage":"injected"`)
 	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
@@ -152,6 +142,7 @@ func TestKilledRunnerLeavesNothingAndItsJournalRenders(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		t.Skip("children die with a SIGKILLed runner on Linux only")
 	}
+	t.Parallel()
 	p := start(t, "", "run", "../../cmd/firedrill/testdata/long.feature")
 	journal := p.until(t, `"stage":"injected"`)
 	require.NoError(t, p.cmd.Process.Kill())
@@ -166,29 +157,23 @@ func TestKilledRunnerLeavesNothingAndItsJournalRenders(t *testing.T) {
 	require.Contains(t, string(page), "aborted at")
 }
 
-func TestStepAsksAndSkips(t *testing.T) {
-	p := start(t, "s", "run", "--step", "../../cmd/firedrill/testdata/vacuous.feature")
-	require.Equal(t, 3, p.code(t), p.output())
-	require.Contains(t, p.errOut.String(), `next: calls from "front" to "comments" are delayed by 100ms`)
-	require.Contains(t, p.errOut.String(), "skipped")
-}
-
 func TestStepHealsOnAKey(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		file string
 		held time.Duration // the least time that the fault would be live without the key
 		keys [][2]string   // the text to wait for, and the key to press then
 	}{
-		"a fault that its step holds":    {"long.feature", 60 * time.Second, [][2]string{{"go on", "\n"}, {"heal now", "h"}}},
-		"a fault that no step holds":     {"byhand.feature", 4 * time.Second, [][2]string{{"go on", "\n"}, {"heal what is live", "\n"}, {"inject: calls", "h"}}},
-		"a fault live behind a question": {"byhand.feature", 4 * time.Second, [][2]string{{"go on", "\n"}, {"heal what is live", "h"}, {"healing", "\n"}}},
+		"a fault that its step holds":    {"long.feature", 60 * time.Second, [][2]string{{"Enter or space", "\n"}, {"heal now", "h"}}},
+		"a fault that no step holds":     {"byhand.feature", 4 * time.Second, [][2]string{{"Enter or space", "\n"}, {"heal the live faults", "\n"}, {"inject: calls", "h"}}},
+		"a fault live behind a question": {"byhand.feature", 4 * time.Second, [][2]string{{"Enter or space", "\n"}, {"heal the live faults", "h"}, {"healing", "\n"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			stdin, typed := io.Pipe()
-			p := startWith(t, stdin, "run", "--step", "../../cmd/firedrill/testdata/"+c.file)
+			p := startWith(t, nil, stdin, "run", "--step", "../../cmd/firedrill/testdata/"+c.file)
 			for _, k := range c.keys {
-				require.Eventually(t, func() bool { return strings.Contains(p.errOut.String(), k[0]) }, time.Minute, 10*time.Millisecond, "never said %q:\n%s", k[0], p.errOut)
+				require.Eventually(t, func() bool { return strings.Contains(p.errOut.String(), k[0]) }, time.Minute, 10*time.Millisecond, "the output lacks %q:\n%s", k[0], p.errOut)
 				_, err := typed.Write([]byte(k[1]))
 				require.NoError(t, err)
 			}
@@ -207,27 +192,11 @@ func TestStepHealsOnAKey(t *testing.T) {
 
 // TestStepQuitsTheRun: q cancels all scenarios at once.
 func TestStepQuitsTheRun(t *testing.T) {
+	t.Parallel()
 	p := start(t, "q", "run", "--step", "../../cmd/firedrill/testdata/long.feature", "../../cmd/firedrill/testdata/vacuous.feature")
 	require.Equal(t, 130, p.code(t), p.output())
 	require.Equal(t, 1, strings.Count(p.errOut.String(), "next: "), p.errOut.String())
 	require.Contains(t, p.out.String(), "the operator ended the run")
-}
-
-func TestPlanTouchesNothingAndPrintsUndo(t *testing.T) {
-	var out, errOut bytes.Buffer
-	require.Equal(t, 0, Main([]string{"plan", "../../cmd/firedrill/testdata/long.feature"}, strings.NewReader(""), &out, &errOut), errOut.String())
-	require.Contains(t, out.String(), `"comments" hangs`)
-	require.Contains(t, out.String(), "undo")
-	require.Contains(t, out.String(), "about")
-}
-
-func TestStepsPrintsTheVocabulary(t *testing.T) {
-	var all, some bytes.Buffer
-	require.Equal(t, 0, Main([]string{"steps"}, strings.NewReader(""), &all, &all))
-	require.Equal(t, 0, Main([]string{"steps", "hangs"}, strings.NewReader(""), &some, &some))
-	require.Contains(t, all.String(), "every acknowledged request is applied exactly once")
-	require.Contains(t, some.String(), "hangs")
-	require.NotContains(t, some.String(), "every acknowledged request is applied exactly once")
 }
 
 // requireGone checks that the processes in the journal are dead and that their ports and those of the links are
@@ -244,34 +213,12 @@ func requireGone(t *testing.T, journal []byte) {
 				c.Close()
 			}
 			return errors.Is(err, syscall.ECONNREFUSED)
-		}, 10*time.Second, 20*time.Millisecond, "somebody still listens at %s", address)
+		}, 10*time.Second, 20*time.Millisecond, "a process still listens on %s", address)
 	}
 	pids := regexp.MustCompile(`"pid":(\d+)`).FindAllSubmatch(journal, -1)
 	require.NotEmpty(t, pids, "the journal names no process")
 	for _, m := range pids {
 		pid := number(t, string(m[1]))
 		require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, 10*time.Second, 20*time.Millisecond, "process %d outlived the run", pid)
-	}
-}
-
-// Scenarios that are known to fail run only if they are selected.
-func TestFindingsRunOnRequest(t *testing.T) {
-	t.Chdir(t.TempDir())
-	require.NoError(t, os.Mkdir("features", 0o700))
-	text := "Feature: A\n  Scenario: holds\n    Given the service \"a\" at \"127.0.0.1:1\"\n    When 1s passes\n  @finding\n  Scenario: known\n    Given the service \"a\" at \"127.0.0.1:1\"\n    When 1s passes\n"
-	require.NoError(t, os.WriteFile("features/a.feature", []byte(text), 0o600))
-	for _, c := range []struct {
-		args  []string
-		holds bool
-		known bool
-	}{
-		{nil, true, false},
-		{[]string{"features"}, true, true},
-		{[]string{"--tags", "@finding"}, false, true},
-	} {
-		var out, errOut bytes.Buffer
-		require.Equal(t, 0, Main(append([]string{"plan"}, c.args...), strings.NewReader(""), &out, &errOut), errOut.String())
-		require.Equal(t, c.holds, strings.Contains(out.String(), "holds"), "%v: %s", c.args, out.String())
-		require.Equal(t, c.known, strings.Contains(out.String(), "known"), "%v: %s", c.args, out.String())
 	}
 }

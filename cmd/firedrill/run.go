@@ -24,28 +24,29 @@ func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [paths]",
 		Short: "Run features: files, folders, file.feature:line",
-		Long: `Runs the scenarios of the given features and writes a run's folder with journal, reports and logs.
-Without a path it runs ./features, and where there is none the built-in drill of the demo shop. Scenarios tagged @finding are known to fail: they run
-when their file, their folder or a tag asks for them.
+		Long: `Runs the scenarios of the given features and writes the journal, reports and logs to a new folder.
+Without a path, it runs ./features or, if there is none, the built-in drill of the demo shop. Scenarios tagged
+@finding are known to fail. They run only if their file, their folder or a tag is given.
 
-Scenarios run side by side only where they share no port, address, folder or handler and their services and loads fit the machine together. One that
-ended inconclusive because others may have disturbed it is run again alone.
+Scenarios run in parallel only if they share no port, address, folder or handler, and the machine can carry their
+services and loads together. A scenario that is inconclusive because others may have disturbed it is run again alone.
 
-Exit codes: 0 passed, 1 a check failed, 2 wrong usage or a bad feature, 3 inconclusive or scenarios skipped beside passed ones, 4 stopped by a stop
-rule, 130 interrupted. What an earlier run left that was killed is ended and removed first.`,
+Exit codes: 0 passed; 1 a check failed; 2 wrong usage or an invalid feature; 3 inconclusive, or some scenarios were
+skipped; 4 stopped by a stop rule; 130 interrupted. Processes and files left by an earlier run that was killed are
+removed first.`,
 		Example: `  firedrill run --tags "@smoke and not @real"
-  firedrill run --without "idempotency keys"   # the demo shop without one protection: see it caught
+  firedrill run --without "idempotency keys"   # the demo shop without one protection: a check fails
   firedrill run --step features/orders.feature # ask before each injection, heal on a key`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.Tags, "tags", "", `tag expression, such as "@smoke and not @real"`)
 	flags.StringVar(&o.Name, "name", "", "regular expression on scenario names")
-	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all decisions; 0 takes one from the clock, which every report shows")
-	flags.StringSliceVar(&o.Without, "without", nil, "protections to switch off in the system, by name (the system's commands get them as ${without})")
-	flags.IntVar(&o.Parallel, "parallel", runtime.NumCPU(), "most scenarios at once; fewer where they would disturb each other; those tagged @serial run alone")
-	flags.StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "where run folders go")
-	flags.StringVar(&o.Metrics, "metrics", "", "serve /metrics for Prometheus at host:port while the run lasts, such as 127.0.0.1:9464; without a host, to this machine only")
-	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "pass although scenarios were skipped because a program that they need is not installed; otherwise exit code 3")
+	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all random decisions; 0 takes one from the clock; every report shows it")
+	flags.StringSliceVar(&o.Without, "without", nil, "protections to switch off in the system, by name (passed to the commands of services as ${without})")
+	flags.IntVar(&o.Parallel, "parallel", runtime.NumCPU(), "maximum number of scenarios at once; fewer if they would disturb each other; those tagged @serial run alone")
+	flags.StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	flags.StringVar(&o.Metrics, "metrics", "", "serve /metrics for Prometheus at host:port during the run, such as 127.0.0.1:9464; without a host, only to this machine")
+	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error

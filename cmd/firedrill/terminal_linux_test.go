@@ -52,6 +52,7 @@ func onTerminal(t *testing.T, env []string, args ...string) string {
 
 // TestPlainTerminals: with a dumb terminal or NO_COLOR, the output has neither colours nor cursor movements.
 func TestPlainTerminals(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	feature := filepath.Join(dir, "a.feature")
 	text := "Feature: A\n  Scenario: waits\n    Given the service \"a\" at \"127.0.0.1:1\"\n    When 1500ms pass\n"

@@ -1,12 +1,16 @@
-// Package truth holds the truth suite: drills of small systems whose right verdict cannot be disputed, and what Firedrill has to say of each.
+// Package truth holds the truth suite: drills of small systems with an indisputable verdict, and the
+// verdict that Firedrill must reach.
 //
-// There are two kinds of rows. A vacuous set-up proves nothing whatever the system is like: it must never pass, and the reason must name the cause.
-// A system is right or wrong in a way that is easy to misjudge: the verdict must be the true one, and where it is failed, the check must be the one that
-// is about the mistake. Each row states its outcome, a pattern that the reason has to match, and in one sentence why that is the truth.
+// There are two kinds of rows. A vacuous drill proves nothing about any system: it must never pass, and
+// the reason must name the cause. The other drills are of systems that are right or wrong in a way that
+// is easy to misjudge: the verdict must be the true one and, if it is "failed", the failed check must be
+// the one about the mistake. Each row states the outcome, a pattern for the reason, and why the outcome is
+// the true one.
 //
-// The tests build the program, write a feature and a system file for each row, run it as its users do, and read the journal. The services are processes
-// of the test binary itself. A row also fails when a process of its system is still there after the run.
+// The tests build the program, write a feature and a system file for each row, run the program as users
+// do, and read the journal. The services are processes of the test binary. A row also fails if a process
+// of its system outlives the run.
 //
-//	go test ./features/truth          # a part that fits into five minutes
-//	go test ./features/truth -full    # all of it
+//	go test ./features/truth          # some of the rows
+//	go test ./features/truth -full    # all rows
 package truth

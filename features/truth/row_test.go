@@ -13,36 +13,36 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// row is one drill and the truth about it.
+// row is a drill and its true verdict.
 type row struct {
 	name   string
-	steps  string // a line for each, what follows: Given the system described in "system.yaml"
-	system string // the system file; "" is two services, front and back, started with these options:
+	steps  string // lines that follow: Given the system described in "system.yaml"
+	system string // the system file; "" means the services front and back, with these options:
 	front  string
 	back   string
-	needs  string // a program that has to be installed
+	needs  string // a program that must be installed
 
-	want   string   // "passed", "failed", "inconclusive", "problem" (exit code 2), "stopped"; a list with | where more than one is right
-	reason string   // a regular expression that the reasons match, where the outcome is not passed
-	sent   [2]int   // how many requests are sent, from and to; zero is not asked
-	fails  []string // regular expressions: the checks that fail, all of them and no other
-	why    string   // the outcome is the truth
+	want   string   // "passed", "failed", "inconclusive", "problem" (exit code 2) or "stopped"; alternatives are separated by |
+	reason string   // a regular expression for the reasons of an outcome other than passed
+	sent   [2]int   // bounds of the number of requests sent; zero means any
+	fails  []string // regular expressions of exactly the checks that fail
+	why    string   // why the outcome is the true one
 
-	paths       []string                         // features; empty is a.feature
-	files       map[string]string                // other files beside the feature
-	before      func(t *testing.T, f folder)     // prepares what the drill meets
-	beside      func(pid int, begun func() bool) // runs while the program does; begun reports whether a fault is live
-	descriptors int                              // the program's limit; 0 is the machine's
-	parallel    int                              // scenarios at once; 0 is one
-	runs        int                              // the program runs so often; the last one is judged
-	alone       bool                             // its verdict depends on time: no other row runs beside it
-	full        bool                             // runs with -full only
+	paths       []string                         // features; empty means a.feature
+	files       map[string]string                // other files, by name
+	before      func(t *testing.T, f folder)     // is called before the run
+	beside      func(pid int, begun func() bool) // is called during the run; begun waits for a live fault
+	descriptors int                              // file limit of the program; 0 means the default
+	parallel    int                              // maximum number of scenarios at once; 0 means 1
+	runs        int                              // number of runs, of which the last counts; 0 means 1
+	alone       bool                             // the verdict depends on time, so no other row runs meanwhile
+	full        bool                             // runs only with -full
 }
 
-// folder is where a row's files are.
+// folder is the folder of a row, and the program of its services.
 type folder struct{ dir, service string }
 
-// shop is the system of most rows. Without a name in the steps the spare service is left out.
+// shop returns the system file of most rows. It has the service spare only if the steps name it.
 func (r row) shop(f folder) string {
 	var b strings.Builder
 	b.WriteString("fallback: \"X-Degraded: true\"\nservices:\n")
@@ -55,10 +55,10 @@ func (r row) shop(f folder) string {
 	return b.String()
 }
 
-// command is how a system file starts a service.
+// command returns the beginning of a service's command in a system file.
 func (f folder) command() string { return fmt.Sprintf("%q, %q", f.service, serveArg) }
 
-// list writes fields as elements of a YAML list.
+// list returns fields as the elements of a YAML list.
 func list(fields string) string {
 	all := strings.Fields(fields)
 	for i, s := range all {
@@ -67,7 +67,7 @@ func list(fields string) string {
 	return strings.Join(all, ", ")
 }
 
-// write puts the row's files into its folder.
+// write writes the files of the row to its folder.
 func (r row) write(f folder) error {
 	system := r.system
 	if system == "" {
@@ -97,7 +97,7 @@ func (r row) write(f folder) error {
 	return nil
 }
 
-// setPort puts a port into the row's files.
+// setPort replaces PORT in the files of the row.
 func (f folder) setPort(t *testing.T, port string) {
 	t.Helper()
 	for _, name := range []string{"system.yaml", "nginx.conf"} {
@@ -110,7 +110,7 @@ func (f folder) setPort(t *testing.T, port string) {
 	}
 }
 
-// wrong lists what is not as the row says; empty is right.
+// wrong lists the differences between the row and its result.
 func (r row) wrong(g got) []string {
 	var all []string
 	if !slices.Contains(strings.Split(r.want, "|"), g.outcome) {
@@ -131,7 +131,7 @@ func (r row) wrong(g got) []string {
 	return all
 }
 
-// misjudged compares the checks that failed with those that are to.
+// misjudged lists the differences between the checks that failed and those that must.
 func (r row) misjudged(failed []string) []string {
 	var all []string
 	for _, pattern := range r.fails {
@@ -141,18 +141,18 @@ func (r row) misjudged(failed []string) []string {
 	}
 	for _, check := range failed {
 		if !slices.ContainsFunc(r.fails, func(p string) bool { return regexp.MustCompile(p).MatchString(check) }) {
-			all = append(all, fmt.Sprintf("this check failed: %s", check))
+			all = append(all, fmt.Sprintf("this check must not fail: %s", check))
 		}
 	}
 	return all
 }
 
-// load is what most rows ask of their clients. Times are short: what is true after ten seconds is true after one.
+// load returns the load of most rows. It is short: a longer one would not change the verdict.
 func load(route string, rate float64) string {
 	return loadFor(route, rate, time.Second, baseline(rate))
 }
 
-// baseline is long enough for the 20 requests that it needs, and those in flight at its end.
+// baseline returns a time in which more than the 20 requests that a baseline needs are answered.
 func baseline(rate float64) time.Duration {
 	if rate < 40 {
 		return 2 * time.Second
@@ -164,18 +164,21 @@ func loadFor(route string, rate float64, patience, baseline time.Duration) strin
 	return fmt.Sprintf("And a steady load of %v requests per second on %q\nAnd clients give up after %s\nAnd a baseline is measured for %s\n", rate, route, patience, baseline)
 }
 
-// keyed adds a key to each request, and says where effects are read.
+// keyed returns the sentences that add a key to each request and read effects.
 func keyed(effects string) string {
 	return "And every request carries a fresh idempotency key in the \"Idempotency-Key\" header\n" + fmt.Sprintf("And applied effects are read from %q\n", effects)
 }
 
-// steady declares a steady state without success.
+// settled shortens the time in which effects may still appear, for services that apply them at once.
+const settled = "And effects settle within 2s\n"
+
+// steady is a steady state without a condition on success.
 const steady = `And the steady state is:
 | measure     | condition   |
 | p95 latency | below 500ms |
 `
 
-// What many rows do or ask.
+// Sentences of many rows.
 const (
 	slow    = "When calls from \"front\" to \"back\" are delayed by 100ms for 1s\n"
 	half    = "Then at least 50% of requests succeed during the fault\n"

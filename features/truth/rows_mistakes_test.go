@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// mistakes are drills of one service that people wrote, with the mistake or the trait that made their verdict wrong.
+// mistakes returns drills of users that were once judged wrongly.
 func mistakes() []row {
 	return []row{
 		{
@@ -46,7 +46,7 @@ func mistakes() []row {
 			why: "the system was not whole",
 		}, {
 			name: "the ledger is kept between two runs", runs: 2,
-			steps:  load("POST /orders", 40) + keyed("GET /ledger") + "When calls from \"clients\" to \"web\" are delayed by 50ms for 1s\nThen no effect appears that was never requested\nAnd every acknowledged request is applied exactly once\n",
+			steps:  load("POST /orders", 40) + keyed("GET /ledger") + settled + "When calls from \"clients\" to \"web\" are delayed by 50ms for 1s\nThen no effect appears that was never requested\nAnd every acknowledged request is applied exactly once\n",
 			system: "services:\n  web: {command: [SERVICE, -listen, \"127.0.0.1:${port}\", -file, FOLDER/ledger], serves: [/]}\nclients: {depends: {web: http}}\n",
 			want:   "passed", why: "what was there before does not belong to this run",
 		}, {
@@ -71,7 +71,7 @@ func mistakes() []row {
 			why: "it had to be killed, which is another fault than was asked for",
 		}, {
 			name: "a form answers 303, and a sentence says that this is success", front: "-status 303",
-			steps: load("POST /orders", 40) + keyed("GET /ledger") + "And \"POST /orders\" answers 201 or 303\nWhen calls from \"clients\" to \"front\" are delayed by 100ms for 1s\nThen at least 90% of requests succeed\nAnd every acknowledged request is applied exactly once\nAnd no acknowledged request is lost\n",
+			steps: load("POST /orders", 40) + keyed("GET /ledger") + settled + "And \"POST /orders\" answers 201 or 303\nWhen calls from \"clients\" to \"front\" are delayed by 100ms for 1s\nThen at least 90% of requests succeed\nAnd every acknowledged request is applied exactly once\nAnd no acknowledged request is lost\n",
 			want:  "passed", why: "303 is how a form says that the order was taken",
 		}, {
 			name: "a form answers 303, and no sentence says so", front: "-status 303",
@@ -135,13 +135,13 @@ services:
 	}
 }
 
-// sharedShop is a scenario about a service that others use too.
-var sharedShop = load("POST /orders", 40) + keyed("GET /ledger") + `When calls from "clients" to "shop" are delayed by 50ms for 1s
+// sharedShop is a scenario of a service that other clients use as well.
+var sharedShop = load("POST /orders", 40) + keyed("GET /ledger") + settled + `When calls from "clients" to "shop" are delayed by 50ms for 1s
 Then no effect appears that was never requested
 And every acknowledged request is applied exactly once
 `
 
-// leftRunning is a service that the program finds running.
+// leftRunning starts a service in this process, which the program finds running.
 func leftRunning(t *testing.T, f folder) {
 	back := newDependency(options{})
 	orders, err := newOrders(orderOptions{status: http.StatusCreated, listed: 1}, back)
@@ -154,12 +154,12 @@ func leftRunning(t *testing.T, f folder) {
 	serveFor(t, f, mux)
 }
 
-// otherProgram is another program on the port of the row's service.
+// otherProgram listens on the port of the service of the row.
 func otherProgram(t *testing.T, f folder) {
 	serveFor(t, f, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 }
 
-// serveFor serves in this process and puts the port into the system file.
+// serveFor serves in this process and sets the port in the system file.
 func serveFor(t *testing.T, f folder, h http.Handler) {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)

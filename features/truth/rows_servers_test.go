@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The configuration of nginx, with a port, and what is to stand in it.
+// nginxConf returns a configuration of nginx.
 func nginxConf(daemon, inHTTP, answer string) string {
 	return fmt.Sprintf(`daemon %s; worker_processes 1; error_log stderr; pid nginx.pid;
 events { worker_connections 64; }
@@ -17,10 +17,10 @@ http { access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_tem
 `, daemon, inHTTP, answer)
 }
 
-// nginx is the command of a service, in the row's folder.
+// nginx is the command of a service in the folder of the row.
 const nginx = `[nginx, -p, FOLDER, -c, nginx.conf, -e, stderr]`
 
-// freePort returns a port that is free now. A server of a fixed configuration needs one.
+// freePort returns a port that is not in use, for servers whose configuration needs a fixed port.
 func freePort(t *testing.T) int {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,7 +31,7 @@ func freePort(t *testing.T) int {
 	return ln.Addr().(*net.TCPAddr).Port
 }
 
-// servers are rows with real servers, and reported systems that are right or wrong in one way each.
+// servers returns drills of real servers.
 func servers() []row {
 	return []row{
 		{
@@ -67,7 +67,7 @@ func servers() []row {
 			why: "nothing depends on it, and it is not under the program's control unless it is found",
 		}, {
 			name: "replies of redis-server are late", needs: "redis-server",
-			steps:  loadFor("POST /incr", 40, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + "When replies from \"redis\" to \"counter\" are delayed by 300ms for 3s\nThen at least 40 messages from \"counter\" to \"redis\" were affected by the fault\nAnd at least 99% of requests succeed\nAnd every acknowledged request is applied exactly once\n",
+			steps:  loadFor("POST /incr", 40, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + settled + "When replies from \"redis\" to \"counter\" are delayed by 300ms for 3s\nThen at least 40 messages from \"counter\" to \"redis\" were affected by the fault\nAnd at least 99% of requests succeed\nAnd every acknowledged request is applied exactly once\n",
 			system: counter, want: "passed", why: "the counter waits for as long, and counts each once",
 		}, {
 			name: "redis-server pushes nothing, and what it pushes is late", needs: "redis-server",
@@ -76,12 +76,12 @@ func servers() []row {
 			why: "what redis-server sends are replies",
 		}, {
 			name: "an operation in lower case", needs: "redis-server",
-			steps:  loadFor("POST /incr", 40, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + "When only \"incr\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 20 messages from \"counter\" to \"redis\" were affected by the fault\nAnd at least 99% of requests succeed\n",
+			steps:  loadFor("POST /incr", 40, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + settled + "When only \"incr\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 20 messages from \"counter\" to \"redis\" were affected by the fault\nAnd at least 99% of requests succeed\n",
 			system: counter, want: "passed|problem", reason: `INCR`,
 			why: "it is understood as what it means, or refused; it does not match nothing",
 		}, {
 			name: "an operation that the link does not carry", needs: "redis-server",
-			steps:  loadFor("POST /incr", 20, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + "When only \"HGETALL\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 99% of requests succeed\n",
+			steps:  loadFor("POST /incr", 20, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + settled + "When only \"HGETALL\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 99% of requests succeed\n",
 			system: counter, want: "inconclusive", reason: `INCR`,
 			why: "the counter sends INCR; the reason names what was seen",
 		},

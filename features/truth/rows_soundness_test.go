@@ -2,7 +2,7 @@ package truth
 
 import "time"
 
-// soundness are systems that are wrong and once passed, and systems that are right and once failed.
+// soundness returns wrong systems that once passed and correct systems that once failed.
 func soundness() []row {
 	return []row{
 		{
@@ -12,7 +12,7 @@ func soundness() []row {
 			why: "some 240 calls that were held are released in one moment",
 		}, {
 			name: "keys that are taken during the fault are forgotten", front: "-forget slow",
-			steps: load("POST /orders", 40) + keyed("GET /ledger") + "When calls from \"front\" to \"back\" are delayed by 300ms for 3s\nThen requests repeated with the same key get the same response\nAnd no request is applied more than once\nAnd a key reused with a different body is refused with status 422\n",
+			steps: load("POST /orders", 40) + keyed("GET /ledger") + settled + "When calls from \"front\" to \"back\" are delayed by 300ms for 3s\nThen requests repeated with the same key get the same response\nAnd no request is applied more than once\nAnd a key reused with a different body is refused with status 422\n",
 			want:  "failed", reason: `key`, fails: []string{`same response`, `more than once`, `key reused with a different body`},
 			why: "a repetition of such a key, with whatever body, is taken as a new order",
 		}, {

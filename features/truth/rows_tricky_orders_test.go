@@ -2,26 +2,27 @@ package truth
 
 import "time"
 
-// retrying are clients that ask up to four times with one key.
+// retrying makes clients send a request up to four times with the same key.
 const retrying = "And clients retry failed requests up to 3 times with the same key\n"
 
-// loseReplies loses the replies of a third of the orders after the work was done.
+// loseReplies loses the replies to a third of the orders after the work was done.
 const loseReplies = "When 30% of replies from \"front\" to \"clients\" are lost after the work was done for 2s\n"
 
-// deliverTwice hands each order to the service and a copy with it.
+// deliverTwice delivers each order and a copy of it at the same time.
 const deliverTwice = "When calls from \"clients\" to \"front\" are delivered twice for 2s\n"
 
-// orderLoad is a load of orders with keys and a ledger.
+// orderLoad returns a load of orders with keys and a ledger.
 func orderLoad(rate float64) string {
 	return loadFor("POST /orders", rate, 2*time.Second, baseline(rate)) + keyed("GET /ledger")
 }
 
-// trickyOrders are services that take orders, rightly or wrongly in ways that are easy to misjudge.
+// trickyOrders returns drills of services that take orders, correctly or with a mistake that is easy to
+// misjudge.
 func trickyOrders() []row {
 	return []row{
 		{
 			name: "a service without memory of keys, and clients that retry", front: "-forget always",
-			steps: orderLoad(40) + retrying + loseReplies + once + "And no request is applied more than once\nAnd no effect appears that was never requested\n",
+			steps: orderLoad(40) + settled + retrying + loseReplies + once + "And no request is applied more than once\nAnd no effect appears that was never requested\n",
 			want:  "failed", reason: `more than once|twice|duplicate|surplus`, fails: []string{`exactly once`, `more than once`},
 			why: "each retry after a lost reply is a second order",
 		}, {
@@ -30,7 +31,7 @@ func trickyOrders() []row {
 			want:  "passed", why: "no key is sent twice: the mistake is there and cannot act",
 		}, {
 			name:  "replies are lost, and retries find their order",
-			steps: orderLoad(40) + retrying + loseReplies + once + "And no acknowledged request is lost\nAnd no effect appears that was never requested\nAnd at least 95% of requests succeed during the fault\n",
+			steps: orderLoad(40) + settled + retrying + loseReplies + once + "And no acknowledged request is lost\nAnd no effect appears that was never requested\nAnd at least 95% of requests succeed during the fault\n",
 			want:  "passed", why: "the key is known, so a retry gets the answer of the first attempt",
 		}, {
 			name: "replies are lost, and no client retries", full: true,
@@ -115,7 +116,7 @@ func trickyOrders() []row {
 			want:  "passed", why: "the copy waits until the order is taken, and finds its key",
 		}, {
 			name: "calls are delivered twice at once, and keys are looked up before the work", back: "-delay 30ms", front: "-unguarded",
-			steps: orderLoad(40) + deliverTwice + "Then no request is applied more than once\n",
+			steps: orderLoad(40) + settled + deliverTwice + "Then no request is applied more than once\n",
 			want:  "failed", reason: `more than once|twice|duplicate|surplus`, fails: []string{`more than once`},
 			why: "both copies find that the key is not known, and both work for 30ms before it is",
 		}, {
@@ -124,7 +125,7 @@ func trickyOrders() []row {
 			want:  "passed", why: "the copy finds the key",
 		}, {
 			name: "calls are delivered twice, and keys are not known", front: "-forget always",
-			steps: orderLoad(40) + "When calls from \"clients\" to \"front\" are delivered twice, the copy 300ms late for 2s\nThen no request is applied more than once\n",
+			steps: orderLoad(40) + settled + "When calls from \"clients\" to \"front\" are delivered twice, the copy 300ms late for 2s\nThen no request is applied more than once\n",
 			want:  "failed", reason: `more than once|twice|duplicate|surplus`, fails: []string{`more than once`},
 			why: "each copy is a second order",
 		},

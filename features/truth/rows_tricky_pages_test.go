@@ -2,10 +2,10 @@ package truth
 
 import "time"
 
-// pageLoad is a load that is enough for shares and percentiles in windows of two seconds.
+// pageLoad returns a load with enough requests for shares and percentiles in a window of two seconds.
 func pageLoad(route string) string { return loadFor(route, 60, time.Second, 2*time.Second) }
 
-// Two routes, one of which needs the dependency.
+// twoRoutes is a load of two routes, one of which needs the dependency.
 const twoRoutes = `And a steady load of 80 requests per second with this mix:
 | route    | share |
 | GET /dep | 50%   |
@@ -14,7 +14,8 @@ And clients give up after 2s
 And a baseline is measured for 3s
 `
 
-// trickyPages are services that serve pages, rightly or wrongly in ways that are easy to misjudge.
+// trickyPages returns drills of services that serve pages, correctly or with a mistake that is easy to
+// misjudge.
 func trickyPages() []row {
 	return []row{
 		{

@@ -2,7 +2,7 @@ package truth
 
 import "time"
 
-// vacuousEffects are set-ups that prove nothing because what is read is not what was applied.
+// vacuousEffects returns drills that prove nothing because the effects read are not those of the requests.
 func vacuousEffects() []row {
 	const noPhantom = "And no effect appears that was never requested\n"
 	return []row{
@@ -33,7 +33,7 @@ func vacuousEffects() []row {
 			why: "what is not on the first page is not lost",
 		}, {
 			name:  "the fault is on calls that only read, and orders make none",
-			steps: "And a steady load of 80 requests per second with this mix:\n| route | share |\n| GET /dep | 50% |\n| POST /orders | 50% |\nAnd clients give up after 2s\nAnd a baseline is measured for 2s\n" + keyed("GET /ledger") + "When only \"GET /work\" calls from \"front\" to \"back\" are delayed by 300ms for 2s\n" + once,
+			steps: "And a steady load of 80 requests per second with this mix:\n| route | share |\n| GET /dep | 50% |\n| POST /orders | 50% |\nAnd clients give up after 2s\nAnd a baseline is measured for 2s\n" + keyed("GET /ledger") + settled + "When only \"GET /work\" calls from \"front\" to \"back\" are delayed by 300ms for 2s\n" + once,
 			want:  "inconclusive", reason: `only calls that read`,
 			why: "no order met it",
 		}, {

@@ -2,7 +2,7 @@ package truth
 
 import "time"
 
-// vacuousFault are set-ups that prove nothing because the fault does not meet what it is about.
+// vacuousFault returns drills that prove nothing because the fault affects no traffic of the load.
 func vacuousFault() []row {
 	return []row{
 		{
@@ -17,7 +17,7 @@ func vacuousFault() []row {
 			why: "the dependency was not called while it was down",
 		}, {
 			name:  "a rule of a key that no request has",
-			steps: load("POST /orders", 40) + keyed("GET /ledger") + "When only calls with key \"no-such-key\" from \"clients\" to \"front\" are delayed by 500ms for 1s\n" + once,
+			steps: load("POST /orders", 40) + keyed("GET /ledger") + settled + "When only calls with key \"no-such-key\" from \"clients\" to \"front\" are delayed by 500ms for 1s\n" + once,
 			want:  "inconclusive", reason: touched + `|key`,
 			why: "no request carries it",
 		}, {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// vacuousLoad are set-ups that prove nothing because of what the clients ask, or because of what is asked about them.
+// vacuousLoad returns drills that prove nothing because of the load, or because of the checks on it.
 func vacuousLoad() []row {
 	return []row{
 		{
@@ -132,7 +132,7 @@ const absent = `Feature: absent
     Then at least 99% of requests succeed
 `
 
-// freeze stops the program while a fault is live, and lets it go on.
+// freeze stops the program while a fault is live, and continues it later.
 func freeze(pid int, begun func() bool) {
 	if !begun() {
 		return

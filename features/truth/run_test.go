@@ -19,19 +19,19 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// got is what the program made of a row.
+// got is the result of a row.
 type got struct {
 	outcome string   // as in row
 	reasons string   // all reasons, a line each
 	failed  []string // checks
-	sent    int      // requests, by the generator's count
-	left    []string // processes that were still there, by their command lines
+	sent    int      // requests sent by the load generator
+	left    []string // command lines of processes that outlived the run
 }
 
-// outcomes are those of exit codes.
+// outcomes are the outcomes by exit code.
 var outcomes = map[int]string{0: "passed", 1: "failed", 2: "problem", 3: "inconclusive", 4: "stopped", 130: "interrupted"}
 
-// program is the program as users build it.
+// program builds firedrill as users do.
 var program = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(scratch, "firedrill")
 	out, err := exec.Command("go", "build", "-o", path, "github.com/firedrill-dev/firedrill/cmd/firedrill").CombinedOutput()
@@ -41,7 +41,7 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// run runs the program on a row's folder and returns what it made of it.
+// run runs the program in the folder of a row.
 func (r row) run(t *testing.T, f folder, path string) (got, error) {
 	var g got
 	paths := r.paths
@@ -66,9 +66,9 @@ func (r row) run(t *testing.T, f folder, path string) (got, error) {
 	return g, nil
 }
 
-// wait starts the program, with the row's limit of descriptors and with what runs beside it, and returns its exit code.
+// wait runs the program with the file limit of the row, and r.beside meanwhile, and returns the exit code.
 func (r row) wait(cmd *exec.Cmd, f folder) (int, error) {
-	if r.descriptors > 0 { // the test binary sets the limit and becomes the program
+	if r.descriptors > 0 { // the test binary sets the limit and executes the program
 		cmd.Args = append([]string{f.service, limitArg, strconv.Itoa(r.descriptors), cmd.Path}, cmd.Args[1:]...)
 		cmd.Path = f.service
 	}
@@ -90,10 +90,10 @@ func (r row) wait(cmd *exec.Cmd, f folder) (int, error) {
 	if code := cmd.ProcessState.ExitCode(); code >= 0 {
 		return code, nil
 	}
-	return 0, fmt.Errorf("the program was ended: %w", err)
+	return 0, fmt.Errorf("the program was killed: %w", err)
 }
 
-// awaitLive waits until the journal has a live fault, and reports whether that came before the run ended.
+// awaitLive waits until the journal has a live fault. It returns false if the run ends before that.
 func awaitLive(dir string, ended <-chan struct{}) bool {
 	for {
 		raw, _ := os.ReadFile(dir + "/runs/latest/journal.ndjson")
@@ -108,7 +108,7 @@ func awaitLive(dir string, ended <-chan struct{}) bool {
 	}
 }
 
-// read takes a run's outcome from the exit code and its reasons from the journal.
+// read returns the outcome of a run, from its exit code and journal.
 func read(f folder, code int, errorText string) (got, error) {
 	g := got{outcome: outcomes[code]}
 	if g.outcome == "" {
@@ -148,10 +148,10 @@ func read(f folder, code int, errorText string) (got, error) {
 	return g, nil
 }
 
-// marker is in the environment of everything that a row starts.
+// marker begins an environment variable of all processes that a row starts.
 const marker = "TRUTH_ROW="
 
-// leftBehind finds processes of a folder that have not ended in time, ends them, and returns their command lines.
+// leftBehind kills processes of a folder that do not end in time, and returns their command lines.
 func leftBehind(dir string) []string {
 	var pids []int
 	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(50 * time.Millisecond) {
@@ -169,7 +169,8 @@ func leftBehind(dir string) []string {
 	return slices.Compact(left)
 }
 
-// processesOf finds processes that carry the marker or work in the folder: daemons may overwrite their environment.
+// processesOf returns the processes with the marker of a folder in their environment, or with a working
+// directory in it: daemons may overwrite their environment.
 func processesOf(dir string) []int {
 	entries, _ := os.ReadDir("/proc")
 	var pids []int
@@ -187,7 +188,7 @@ func processesOf(dir string) []int {
 	return pids
 }
 
-// limited limits the descriptors of this process and makes it another program.
+// limited sets the file limit of this process and executes another program in it.
 func limited(args []string) int {
 	n, err := strconv.ParseUint(args[0], 10, 32)
 	if err == nil {

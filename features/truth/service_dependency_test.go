@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// dependency is how a service calls what it depends on. Without an address every call succeeds at once.
+// dependency calls the dependency of a service. Without an address, every call succeeds at once.
 type dependency struct {
 	o      options
 	client http.Client
@@ -52,7 +52,7 @@ func (d *dependency) holdConnection() {
 	}
 }
 
-// call asks the dependency, as often and as long as the options say, and returns its answer.
+// call calls the dependency, with the time limit and the tries of the options, and returns its answer.
 func (d *dependency) call(method, path string) (string, error) {
 	if d.o.dep == "" {
 		return "none", nil
@@ -85,7 +85,8 @@ func (d *dependency) call(method, path string) (string, error) {
 	return answer, err
 }
 
-// untilAnswered repeats a call without an end, which is a mistake: all of them arrive together when the dependency is back.
+// untilAnswered repeats a call until it succeeds. This is a deliberate mistake: all such calls arrive
+// together when the dependency is back.
 func (d *dependency) untilAnswered(method, path string) {
 	for {
 		if _, err := d.once(d.o.dep, method, path); err == nil {
@@ -136,14 +137,14 @@ func (d *dependency) count(answer string, err error) {
 	}
 }
 
-// last returns the last good answer, "" when there was none.
+// last returns the last good answer, or "" if there was none.
 func (d *dependency) last() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.answer
 }
 
-// lateness is how much later every answer has become.
+// lateness returns the delay that failed calls have added to every answer.
 func (d *dependency) lateness() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()

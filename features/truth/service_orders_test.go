@@ -21,20 +21,20 @@ type applied struct {
 	ID  any    `json:"id"`
 }
 
-// orders takes orders by key and keeps a ledger of what it applied.
+// orders takes orders by key and keeps a ledger of their effects.
 type orders struct {
 	o    orderOptions
 	back *dependency
 
 	mu      sync.Mutex
 	known   map[string]reply
-	working map[string]bool // keys whose order is being taken
-	taken   sync.Cond       // one of them is not any more
+	working map[string]bool // keys of orders in progress
+	taken   sync.Cond       // signalled when an order is no longer in progress
 	effects []applied
 	file    *os.File // nil keeps effects in memory
 }
 
-// reply is what a key was answered, and for which body.
+// reply is the answer to a key, and the body of its request.
 type reply struct{ body, text string }
 
 func newOrders(o orderOptions, back *dependency) (*orders, error) {
@@ -86,7 +86,8 @@ func (s *orders) order(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// claim returns what a key was answered. It waits while the same key is being worked on, unless the service is made not to.
+// claim returns the answer to a known key. It waits while an order with the key is in progress, unless
+// the option unguarded is set.
 func (s *orders) claim(key string) (reply, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,7 +197,7 @@ func (s *orders) ledger(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(s.list())
 }
 
-// otherForm serves what is no ledger of this service's orders.
+// otherForm answers with something other than the ledger of this service.
 func (s *orders) otherForm(w http.ResponseWriter, r *http.Request) {
 	switch r.PathValue("form") {
 	case "null":
@@ -211,7 +212,7 @@ func (s *orders) otherForm(w http.ResponseWriter, r *http.Request) {
 			rows = append(rows, map[string]any{"idempotency_key": e.Key, "order": e.ID})
 		}
 		_ = json.NewEncoder(w).Encode(rows)
-	case "other-keys": // each key in a form of its own
+	case "other-keys": // keys in another form
 		rows := s.list()
 		for i := range rows {
 			rows[i].Key = "order:" + strings.ToUpper(rows[i].Key)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// pages are what GET asks for:
+// pages answers GET requests:
 //
 //	/ok, /other      a page that needs nothing
 //	/dep, /dep/...   a page that needs the dependency: 502 when its call fails
@@ -22,7 +22,7 @@ type pages struct {
 	o        options
 	back     *dependency
 	first    sync.Once
-	started  time.Time     // when the first page was asked for
+	started  time.Time     // time of the first request
 	places   chan struct{} // taken while a page is made
 	requests atomic.Int64
 	degraded atomic.Bool
@@ -50,7 +50,7 @@ func (p *pages) register(mux *http.ServeMux) {
 	mux.Handle("/moved", http.RedirectHandler("/ok", http.StatusFound))
 }
 
-// page adds what all pages have: the pool, the delays, the time of warming up.
+// page adds what all pages have in common: the pool, the delays and the warm-up.
 func (p *pages) page(calls bool, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if p.places != nil && (calls || !p.o.bulkhead) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// detached serves from a child that has left this process's group and session, as daemons do.
+// detached serves from a child process in its own session, as daemons do.
 func detached(how string, args []string) int {
 	args = without(args, "detach")
 	child, err := startChild(args)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// options say how a service behaves. The zero value is a correct service that answers at once.
+// options configures a service. The zero value is a correct service that answers at once.
 type options struct {
 	listen, dep, second string // host:port; dep is the dependency, second is asked when dep fails
 
@@ -51,7 +51,7 @@ type options struct {
 	udp         bool          // reads datagrams too
 }
 
-// orderOptions say how POST /orders and the ledger behave.
+// orderOptions configures POST /orders and the ledger.
 type orderOptions struct {
 	status    int           // of the answer
 	key       string        // "header" or "body"
@@ -118,7 +118,7 @@ func (o *orderOptions) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&o.shuffled, "shuffled", false, "")
 }
 
-// serve is the service's main function. It returns the exit status.
+// serve is the main function of a service. It returns the exit status.
 func serve(args []string) int {
 	var o options
 	fs := flag.NewFlagSet("service", flag.ContinueOnError)
@@ -137,7 +137,7 @@ func serve(args []string) int {
 	}
 	if o.exitAfter > 0 {
 		time.AfterFunc(o.exitAfter, func() {
-			fmt.Println("ending: the configured time is over")
+			fmt.Println("exiting: the configured time is over")
 			os.Exit(o.exitStatus)
 		})
 	}
@@ -153,7 +153,7 @@ func serve(args []string) int {
 	return 0
 }
 
-// listen serves until the process is ended.
+// listen serves until the process is killed.
 func listen(o options) error {
 	ln, err := net.Listen("tcp", o.listen)
 	if err != nil {
@@ -174,7 +174,7 @@ func listen(o options) error {
 		return err
 	}
 	orders.register(mux)
-	mux.Handle("/spare/", http.StripPrefix("/spare", mux)) // where a service has to have paths of its own
+	mux.Handle("/spare/", http.StripPrefix("/spare", mux)) // for services that must have their own paths
 	server := http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	return server.Serve(ln)
 }
@@ -188,7 +188,7 @@ func readDatagrams(conn net.PacketConn) {
 	}
 }
 
-// startDelay is late for all but the first process that is started in this folder.
+// startDelay returns late, except for the first process that is started in this folder.
 func startDelay(late time.Duration) time.Duration {
 	if late == 0 {
 		return 0
@@ -201,7 +201,7 @@ func startDelay(late time.Duration) time.Duration {
 	return 0
 }
 
-// without returns args without the option of a name, which has a value.
+// without returns args without an option and its value.
 func without(args []string, name string) []string {
 	var out []string
 	for i := 0; i < len(args); i++ {

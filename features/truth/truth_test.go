@@ -19,16 +19,15 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
-// full asks for every row.
-var full = flag.Bool("full", false, "run every row of the truth suite, not only those that fit into five minutes")
+var full = flag.Bool("full", false, "run all rows of the truth suite")
 
-// serveArg makes this test binary a service.
+// serveArg makes this test binary act as a service.
 const serveArg = "serve-for-truth"
 
-// limitArg makes it another program with few descriptors.
+// limitArg makes this test binary execute a program with a low file limit.
 const limitArg = "limit-for-truth"
 
-// scratch is the folder of what all tests share.
+// scratch is the parent of the folders of all rows.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -39,7 +38,9 @@ func TestMain(m *testing.M) {
 		os.Exit(limited(os.Args[2:]))
 	}
 	flag.Parse()
-	sideBySide()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // drills wait for most of their time
+		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	}
 	var err error
 	if scratch, err = os.MkdirTemp("", "truth"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -51,21 +52,12 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// sideBySide lets more rows run at once than there are processors, unless a flag says how many: drills wait for most of their time.
-func sideBySide() {
-	said := false
-	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "test.parallel" })
-	if !said {
-		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
-	}
-}
-
-// rows are all rows, those of each table behind another.
+// rows returns the rows of all tables.
 func rows() []row {
 	return slices.Concat(reported(), soundness(), mistakes(), servers(), vacuousLoad(), vacuousFault(), vacuousEffects(), trickyOrders(), trickyPages())
 }
 
-// results collects a line for each row.
+// results is a summary with a line for each row.
 type results struct {
 	mu    sync.Mutex
 	lines []string
@@ -84,7 +76,9 @@ func (rs *results) add(r row, g got, wrong []string) {
 	rs.lines = append(rs.lines, fmt.Sprintf("%s | wanted %s | got %s | %s | %s", r.name, r.want, g.outcome, state, reason))
 }
 
-// TestTruth runs the rows: those whose verdict depends on time alone, then the others side by side.
+// TestTruth runs the rows that must run alone, and then the others in parallel. A row is run again, at
+// most twice, if it is inconclusive and must not be: this machine may have been busy. A wrong verdict is
+// never repeated.
 func TestTruth(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs drills for minutes")
@@ -107,13 +101,13 @@ func TestTruth(t *testing.T) {
 				t.Parallel()
 			}
 			r.installed(t)
-			g := r.judged(t, self, path)
+			g := r.runInFolder(t, self, path)
 			for range 2 {
 				if g.outcome != "inconclusive" || strings.Contains(r.want, "inconclusive") {
 					break
 				}
-				t.Logf("run again, since inconclusive is no verdict and may be this machine's doing:\n%s", g.reasons)
-				g = r.judged(t, self, path)
+				t.Logf("run again, because this machine may have been busy:\n%s", g.reasons)
+				g = r.runInFolder(t, self, path)
 			}
 			wrong := r.wrong(g)
 			rs.add(r, g, wrong)
@@ -122,23 +116,23 @@ func TestTruth(t *testing.T) {
 	}
 }
 
-// judged runs the row in a folder of its own.
-func (r row) judged(t *testing.T, self, path string) got {
+// runInFolder runs the row in a new folder.
+func (r row) runInFolder(t *testing.T, self, path string) got {
 	t.Helper()
-	dir, err := os.MkdirTemp(scratch, "row") // a name without signs that configurations know
+	dir, err := os.MkdirTemp(scratch, "row") // the name has no characters that are special in configurations
 	require.NoError(t, err)
 	f := folder{dir: dir, service: self}
 	require.NoError(t, r.write(f))
 	if r.before != nil {
 		r.before(t, f)
 	}
-	f.setPort(t, strconv.Itoa(freePort(t))) // where a server is configured with a fixed one
+	f.setPort(t, strconv.Itoa(freePort(t))) // for servers whose configuration needs a fixed port
 	g, err := r.run(t, f, path)
 	require.NoError(t, err)
 	return g
 }
 
-// installed skips a row whose program is missing, unless everything must run.
+// installed skips a row if its program is not installed, unless FIREDRILL_MUST_RUN is set.
 func (r row) installed(t *testing.T) {
 	t.Helper()
 	if r.needs == "" {
@@ -153,7 +147,7 @@ func (r row) installed(t *testing.T) {
 	t.Skipf("%s is not installed", r.needs)
 }
 
-// TestRowsAreComplete holds that each row says what it needs to: a name of its own, an outcome, a reason, and why it is the truth.
+// TestRowsAreComplete verifies that each row has a unique name, an outcome, a reason, and why it is true.
 func TestRowsAreComplete(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range rows() {
@@ -164,7 +158,7 @@ func TestRowsAreComplete(t *testing.T) {
 			require.Contains(t, []string{"passed", "failed", "inconclusive", "problem", "stopped"}, want, r.name)
 		}
 		require.True(t, strings.Contains(r.want, "passed") || r.reason != "", "%s: a reason is needed", r.name)
-		require.False(t, strings.Contains(r.want, "failed") && len(r.fails) == 0, "%s: which check fails?", r.name)
+		require.False(t, strings.Contains(r.want, "failed") && len(r.fails) == 0, "%s: no check is named that fails", r.name)
 		for _, pattern := range append([]string{r.reason}, r.fails...) {
 			_, err := regexp.Compile(pattern)
 			require.NoError(t, err, r.name)

@@ -24,14 +24,14 @@ import (
 // scenario, after Firedrill's sentences and Options.Steps are registered, and may add hooks. All
 // user-defined steps must be in Options.Steps, since they have to be known before anything starts.
 func Drive(initializers ...func(*godog.ScenarioContext)) runner.Driver {
-	return func(w *runner.Walk) (err error) {
+	return func(w *runner.ScenarioRun) (err error) {
 		defer func() {
 			if r := recover(); r != nil { // godog panics at files it cannot read and steps it cannot register
 				err = fmt.Errorf("godog panicked: %v", r)
 			}
 		}()
 		e := w.Experiment()
-		d := &driver{Walk: w, current: -1}
+		d := &driver{ScenarioRun: w, current: -1}
 		suite := godog.TestSuite{
 			Name: e.Name,
 			ScenarioInitializer: func(sc *godog.ScenarioContext) {
@@ -55,7 +55,7 @@ func Drive(initializers ...func(*godog.ScenarioContext)) runner.Driver {
 
 // driver follows godog through one scenario.
 type driver struct {
-	*runner.Walk
+	*runner.ScenarioRun
 	rowsSeen int // number of rows of the outline seen so far
 	inRow    bool
 	current  int // index of the current step
@@ -74,20 +74,20 @@ func (d *driver) register(sc *godog.ScenarioContext) {
 		if !d.inRow {
 			return ctx, nil
 		}
-		if d.current++; d.onUserStep() && !d.Enter(d.current) {
+		if d.current++; d.onUserStep() && !d.BeginUserStep(d.current) {
 			return ctx, godog.ErrSkip
 		}
 		return ctx, nil
 	})
 	sc.StepContext().After(func(ctx context.Context, _ *godog.Step, _ godog.StepResultStatus, err error) (context.Context, error) {
 		if d.inRow && d.onUserStep() {
-			d.Leave(d.current, convertPanic(err))
+			d.EndUserStep(d.current, convertPanic(err))
 		}
 		return ctx, nil
 	})
 	for _, p := range scenarios.Phrases() {
 		for _, re := range p.Regexps() {
-			sc.Step(re, func(context.Context) error { return d.Do(d.current) })
+			sc.Step(re, func(context.Context) error { return d.RunStep(d.current) })
 		}
 	}
 	for _, own := range d.Options().Steps {
@@ -101,11 +101,11 @@ func (d *driver) onUserStep() bool {
 	return d.current >= 0 && d.current < len(steps) && steps[d.current].Foreign
 }
 
-// convertPanic converts godog's error for a recovered panic to a runner.Panicked.
+// convertPanic converts godog's error for a recovered panic to a runner.PanicError.
 func convertPanic(err error) error {
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		if fmt.Sprintf("%T", e) == "*godog.traceError" {
-			return &runner.Panicked{Value: err}
+			return &runner.PanicError{Value: err}
 		}
 	}
 	return err

@@ -1,0 +1,107 @@
+package runner
+
+import (
+	"slices"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+type sampleBuilder struct {
+	journal.Sample
+	latency, good, waited *hdrhistogram.Histogram
+	slip                  slips
+}
+
+// request folds one request of the load; due and end are on the run's clock. A request that the runner
+// itself aborted shows nothing about the system and is not counted.
+func (f *fold) request(e result, due, end time.Duration) journal.Window {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.inFlight, e.n)
+	if e.kind == aborted {
+		w, _ := f.window(due, end)
+		return w
+	}
+	if e.unsent {
+		s, _ := f.sampleFor(due, end, e.route, false)
+		s.Unsent++
+		return s.Window
+	}
+	f.countEnd(end, e.outcome == acknowledged && (f.fallbackIsSuccess || !e.fallback))
+	for _, o := range f.outages {
+		// A request that succeeded at its first attempt was answered before the outage took effect.
+		if end >= o.from && (e.outcome != acknowledged || len(e.attempts) > 1) && slices.Contains(o.routes, e.route) {
+			o.requests++
+		}
+	}
+	s, healed := f.sampleFor(due, end, e.route, f.paused(due, end))
+	took := end - due
+	s.slip.add(e.attempts[0].at.Sub(e.due))
+	s.Sent++
+	s.Attempts += len(e.attempts)
+	s.Wire += e.wire
+	for _, a := range e.attempts {
+		if a.kind == timedOut {
+			s.GaveUp++
+		}
+	}
+	record(s.latency, took)
+	last := e.attempts[len(e.attempts)-1]
+	switch {
+	case e.outcome == acknowledged:
+		if e.fallback {
+			s.Fallback++
+		} else {
+			s.OK++
+		}
+		record(s.good, took)
+		f.slowest = max(f.slowest, took)
+		if healed > 0 {
+			record(s.waited, healed-due)
+		}
+	case e.outcome == refused:
+		s.Refused++
+	case e.key == "" && last.status != 0:
+		s.Failed++
+	default:
+		s.Ambiguous++
+	}
+	if e.outcome != acknowledged && (s.FirstBad == 0 || due < s.FirstBad) {
+		s.FirstBad = due
+	}
+	f.recent.requests++
+	record(f.recent.latency, took)
+	if e.kind != "" {
+		s.Errors[e.kind]++
+		f.recent.errors++
+	}
+	return s.Window
+}
+
+// unsent folds a request that was due but never sent.
+func (f *fold) unsent(route string, due time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, _ := f.sampleFor(due, due, route, false)
+	s.Unsent++
+}
+
+// sampleFor returns the sample in which a request is counted. If the request was in flight when
+// healing began, it also returns that time.
+func (f *fold) sampleFor(due, end time.Duration, route string, paused bool) (*sampleBuilder, time.Duration) {
+	from, _ := f.slice(due)
+	w, healed := f.window(due, end)
+	at := sliceKey{from, w, route, paused}
+	s := f.samples[at]
+	if s == nil {
+		s = &sampleBuilder{
+			Sample:  journal.Sample{From: from, Window: w, Route: route, Paused: paused, Errors: map[string]int{}},
+			latency: histogram(), good: histogram(), waited: histogram(), slip: slips{},
+		}
+		f.samples[at] = s
+	}
+	return s, healed
+}

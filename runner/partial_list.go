@@ -1,0 +1,141 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+)
+
+// workSpan is the time during which an acknowledged request was processed: from its first attempt to
+// its last answer. Its effect was applied in that time.
+type workSpan struct{ from, to time.Duration }
+
+// splitListed splits the acknowledged requests into those with an effect in the last reading and those
+// without.
+func (w *effectsWait) splitListed() (listed, missing []workSpan) {
+	keys := w.latest.keys()
+	for key, at := range w.acknowledged {
+		if keys[key] {
+			listed = append(listed, at)
+		} else {
+			missing = append(missing, at)
+		}
+	}
+	return listed, missing
+}
+
+// firstAnswer returns when the first of some requests was acknowledged.
+func firstAnswer(all []workSpan) time.Duration {
+	first := time.Duration(1 << 62)
+	for _, w := range all {
+		first = min(first, w.to)
+	}
+	return first
+}
+
+// lastAnswer returns when the last of some requests was acknowledged.
+func lastAnswer(all []workSpan) (last time.Duration) {
+	for _, s := range all {
+		last = max(last, s.to)
+	}
+	return last
+}
+
+// lastBegun returns when the last of some requests was first sent.
+func lastBegun(all []workSpan) (last time.Duration) {
+	for _, s := range all {
+		last = max(last, s.from)
+	}
+	return last
+}
+
+// partialReason returns why the list may be incomplete although nothing in it says so, or "". A page
+// shows the oldest or the newest effects. What it omits is therefore a contiguous range at one end of
+// the order in which requests were acknowledged, and may begin anywhere. Effects that a system loses
+// at random or for some time form no such range. Effects that it loses since a fault, or up to a
+// crash, form a range that begins or ends with the fault.
+func (w *effectsWait) partialReason(listed, missing []workSpan) string {
+	switch n := w.latest.listed; {
+	case w.vanished > 0:
+		return fmt.Sprintf("%s effects were listed before and are missing now: the list may be a page", check.Count(w.vanished))
+	case pageSize(n):
+		return fmt.Sprintf("exactly %s effects are listed: that may be a page", check.Count(n))
+	case n > 0 && n == w.ledger.earlier:
+		return fmt.Sprintf("%s effects are listed, exactly as many as before the load: the list may be a page", check.Count(n))
+	case len(listed) == 0 || len(missing)*10 <= len(w.acknowledged): // a few at one end are lost rather than cut off
+		return ""
+	case n < smallestPage:
+		return ""
+	case lastBegun(missing) <= firstAnswer(listed) && !w.lostInCrash(lastBegun(missing), firstAnswer(listed)):
+		return fmt.Sprintf("the %s requests acknowledged first have no effect, all later ones have one, and no fault on a service explains it: the list may be a page of the newest effects",
+			check.Count(len(missing)))
+	case lastBegun(listed) <= firstAnswer(missing) && !w.startsAtFault(lastBegun(listed), missing) && !w.stillGrowing():
+		return fmt.Sprintf("the %s requests acknowledged last have no effect, all earlier ones have one, and this does not start at a fault: the list may be a page of the oldest effects",
+			check.Count(len(missing)))
+	}
+	return ""
+}
+
+// lostInCrash reports whether there was a fault on a service between the last request without an
+// effect and the first with one. What a service keeps only in memory is lost up to a crash. A fault on
+// a link loses nothing in this way.
+func (w *effectsWait) lostInCrash(from, to time.Duration) bool {
+	for _, f := range w.faults {
+		if !strings.Contains(f.On, " -> ") && f.Injected <= to && w.endOf(f.Ended) >= from {
+			return true
+		}
+	}
+	return false
+}
+
+// faultMargin is how long before a fault an acknowledged request may still have waited for its effect,
+// and how long after the fault the loss may begin.
+const faultMargin = time.Second
+
+// startsAtFault reports whether the missing effects begin with a fault, so that their consumer may not
+// have recovered. It also returns true if a service was down until the end and everything queued in it
+// is lost.
+func (w *effectsWait) startsAtFault(from time.Duration, missing []workSpan) bool {
+	for _, f := range w.faults {
+		end := w.endOf(f.Ended)
+		if from <= end+faultMargin && firstAnswer(missing) >= f.Injected-faultMargin {
+			return true
+		}
+		if !strings.Contains(f.On, " -> ") && firstAnswer(missing) <= f.Injected && lastBegun(missing) <= end {
+			return true
+		}
+	}
+	return false
+}
+
+// stillGrowing reports whether effects still appeared after the load. They would not appear on a full
+// page.
+func (w *effectsWait) stillGrowing() bool { return w.changedAt > 0 }
+
+// endOf returns when a fault ended. A fault that has not ended lasts until the end of the load.
+func (w *effectsWait) endOf(at time.Duration) time.Duration {
+	if at == 0 {
+		return w.loadEnded
+	}
+	return at
+}
+
+// smallestPage is the smallest page size to expect. A list with fewer effects is complete.
+const smallestPage = 5
+
+// pageSizes are common page sizes besides round numbers and powers of two.
+var pageSizes = []int{12, 15, 24, 25, 36, 48, 75, 96, 99, 120, 125, 999, 9999}
+
+// pageSize reports whether n is a common page size.
+func pageSize(n int) bool {
+	switch {
+	case n < 10:
+		return false
+	case n <= 100 && n%10 == 0, n <= 1000 && n%50 == 0, n%500 == 0, n >= 16 && n&(n-1) == 0:
+		return true
+	}
+	return slices.Contains(pageSizes, n)
+}

@@ -1,0 +1,104 @@
+package runner
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+// spec returns how to start a service, and releases its ports.
+func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	expand := func(text string) (string, error) { return scenarios.Expand(text, s.values(svc)) }
+	spec := process.Spec{
+		Name: svc.Name, Log: filepath.Join(s.dir, "logs", svc.Name+".log"), Dir: s.workDir(svc),
+		Event: func(e process.Event) { h.process(svc.Name, e) },
+	}
+	for _, arg := range svc.Command {
+		text, err := expand(arg)
+		if err != nil {
+			return spec, fmt.Errorf("start service %q: argument %q: %w", svc.Name, arg, err)
+		}
+		spec.Args = append(spec.Args, text)
+	}
+	names := make([]string, 0, len(svc.Env))
+	for name := range svc.Env {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		text, err := expand(svc.Env[name])
+		if err != nil {
+			return spec, fmt.Errorf("start service %q: environment %q: %w", svc.Name, name, err)
+		}
+		spec.Env = append(spec.Env, name+"="+text)
+	}
+	var err error
+	spec.Ready, err = readiness(svc, s.addresses[svc.Name])
+	spec.Listens, spec.Signal, spec.Grace = s.endpoints(svc), svc.Stop.Signal, svc.Stop.Within
+	s.release(svc.Name)
+	return spec, err
+}
+
+func (s *system) workDir(svc scenarios.Service) string {
+	if svc.Dir == "" {
+		return filepath.Join(s.dir, "services", svc.Name)
+	}
+	return filepath.Join(s.e.System.Dir, svc.Dir)
+}
+
+func readiness(svc scenarios.Service, address string) (process.Ready, error) {
+	r := process.Ready{Within: svc.Ready.Within}
+	switch {
+	case svc.Ready.HTTP != "":
+		r.HTTP = "http://" + address + svc.Ready.HTTP
+	case svc.Ready.Line != "":
+		line, err := regexp.Compile(svc.Ready.Line)
+		if err != nil {
+			return r, fmt.Errorf("await service %q: %w", svc.Name, err)
+		}
+		r.Line = line
+	default:
+		r.TCP = address
+	}
+	return r, nil
+}
+
+// values returns a function that looks up the values of a service's placeholders.
+func (s *system) values(svc scenarios.Service) func(name, arg string) (string, bool) {
+	return func(name, arg string) (string, bool) {
+		switch name {
+		case "self":
+			return s.o.Self, true
+		case "port":
+			fixed := 0
+			if arg == "" {
+				fixed = svc.Port
+			}
+			p, err := s.port(svc.Name, arg, fixed)
+			return strconv.Itoa(p), err == nil
+		case "dir":
+			abs, err := filepath.Abs(s.workDir(svc))
+			return abs, err == nil
+		case "link":
+			return s.link(svc.Name + " -> " + arg)
+		case "address":
+			a, ok := s.addresses[arg]
+			return a, ok
+		case "ca":
+			return s.caFile, s.caFile != ""
+		case "without":
+			return strings.Join(s.o.Without, ","), true
+		case "seed":
+			return strconv.FormatUint(s.seed, 10), true
+		}
+		return "", false
+	}
+}

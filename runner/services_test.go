@@ -1,0 +1,128 @@
+package runner_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// webExperiment returns a builder with one service that plays a role, and a load on one of its paths.
+func webExperiment(name string, s scenarios.Service, path string) *scenarios.Builder {
+	s.Serves = []string{"/"}
+	return scenarios.New(name).System(scenarios.System{Services: []scenarios.Service{s}}).
+		Load(scenarios.Load{Rate: 50, Mix: []scenarios.Route{{Method: "GET", Path: path, Share: 1}}}).Baseline(500 * time.Millisecond)
+}
+
+func TestUnexpectedExitIsInconclusive(t *testing.T) {
+	t.Parallel()
+	_, h := run(t, runner.Options{}, build(t, webExperiment("ends", roleService("web", "server"), "/end").Wait(time.Second).Check(check.Success{Ratio: 0.5})))
+	require.Equal(t, "inconclusive", h.End.Outcome)
+	i := slices.IndexFunc(h.Processes, func(p journal.TimedProcess) bool { return p.What == "exited" })
+	require.GreaterOrEqual(t, i, 0)
+	assert.Equal(t, "exit status 7", h.Processes[i].Detail)
+	assert.Equal(t, "ready\nthe disk is full", h.Processes[i].Log)
+}
+
+func TestForcedStopIsNotGraceful(t *testing.T) {
+	t.Parallel()
+	s := roleService("web", "stubborn")
+	s.Stop.Within = 300 * time.Millisecond
+	_, h := run(t, runner.Options{}, build(t, webExperiment("stubborn", s, "/a").Inject("", "web", injector.Stop{}).For(time.Second).Check(check.Success{Ratio: 0.5})))
+	require.Equal(t, "inconclusive", h.End.Outcome)
+	require.Contains(t, h.End.Reason, `"web" did not end within 300ms of SIGTERM and was killed: this was a crash, not an orderly stop; raise stop.within or send another stop.signal`)
+	require.True(t, slices.ContainsFunc(h.Processes, func(p journal.TimedProcess) bool { return p.What == "killed" }))
+}
+
+func TestDaemonIsCrashedAndRestarted(t *testing.T) {
+	t.Parallel()
+	e := build(t, webExperiment("daemon", roleService("web", "daemon"), "/a").Inject("", "web", injector.Crash{}).For(time.Second).Check(check.Success{Ratio: 0.5}))
+	_, h := run(t, runner.Options{}, e)
+	require.Empty(t, h.End.Reason)
+	failed := 0
+	for _, s := range h.Samples {
+		if s.Window == journal.During {
+			failed += s.Sent - s.OK
+		}
+	}
+	assert.Positive(t, failed, "its port really refuses")
+	count := func(what string) (n int) {
+		for _, p := range h.Processes {
+			if p.What == what {
+				n++
+			}
+		}
+		return n
+	}
+	assert.Equal(t, 2, count("started"))
+	assert.Equal(t, 2, count("ready"))
+	assert.Equal(t, 1, count("crashed"))
+	assert.Equal(t, 1, count("stopped"))
+	assert.Positive(t, count("daemon"))
+}
+
+// Clients that reach a service without a link wait as long as it hangs, and none of their requests
+// ends before healing.
+func TestRequestsWaitingForHungServiceAreCounted(t *testing.T) {
+	t.Parallel()
+	e := build(t, webExperiment("hangs", roleService("web", "server"), "/a").Inject("", "web", injector.Hang{}).For(1500*time.Millisecond).Check(check.Success{Ratio: 0.5}))
+	_, h := run(t, runner.Options{}, e)
+	require.Len(t, h.Faults, 1)
+	require.Empty(t, h.Faults[0].Hint)
+	require.InDelta(t, 75, h.Faults[0].Affected, 15) // 50 per second
+}
+
+// A service that exits in a user-defined step, after the checks were judged, still makes the scenario
+// inconclusive.
+func TestExitAfterTheChecksIsInconclusive(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{
+		"system.yaml": {Data: []byte("services:\n  web: {command: [\"${self}\"], env: {ROLE: server, ADDR: \"127.0.0.1:${port}\"}, serves: [/]}\n")},
+		"a.feature": {Data: []byte(`Feature: web
+  Scenario: it ends late
+    Given the system described in "system.yaml"
+    And a steady load of 20 requests per second on "GET /a"
+    And a baseline is measured for 1s
+    When 1s passes
+    Then at least 50% of requests succeed
+    And it ends by itself
+`)},
+	}
+	res := runner.Steadily(t, func() (*runner.Result, error) {
+		ended := make(chan struct{})
+		return runner.Run(t.Context(), runner.Options{
+			Dir: t.TempDir(), Paths: []string{"a.feature"}, FS: files,
+			Steps: []runner.Step{{Pattern: "^it ends by itself$", Do: func(ctx context.Context) error {
+				_, err := http.Get("http://" + runner.FromContext(ctx).Address("web") + "/end") //nolint:noctx // it answers nothing
+				if err == nil {
+					return errors.New("it answered")
+				}
+				select {
+				case <-ended:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}}},
+			Watch: func(e journal.Event) {
+				if e.Process != nil && e.Process.What == "exited" {
+					close(ended)
+				}
+			},
+		})
+	})
+	require.Equal(t, 3, res.ExitCode())
+	require.Contains(t, res.Book.Scenarios[0].End.Reason, `service "web" exited unexpectedly: exit status 7`)
+}

@@ -1,0 +1,31 @@
+package runner
+
+import "context"
+
+type systemKey struct{}
+
+// System is the running system, for use in user-defined steps.
+type System struct{ system *system }
+
+// FromContext returns the running system from the context of a user-defined step. It returns nil outside a
+// scenario and if the system could not be started.
+func FromContext(ctx context.Context) *System {
+	s, _ := ctx.Value(systemKey{}).(*System)
+	if s == nil || s.system == nil {
+		return nil
+	}
+	return s
+}
+
+// Address returns the host:port on which a service listens, or "" if the system has no such service.
+func (s *System) Address(service string) string { return s.system.addresses[service] }
+
+// Link returns the address at which from reaches to through their link, or "" if there is no such
+// link.
+func (s *System) Link(from, to string) string {
+	addr, _ := s.system.link(from + " -> " + to)
+	return addr
+}
+
+// CA returns the file with the CA certificate of the links that terminate TLS, or "" if no link does.
+func (s *System) CA() string { return s.system.caFile }
