@@ -14,7 +14,7 @@ import (
 // the connection are expected.
 func MisbehaveHTTP2(c Peer, random *rand.Rand) {
 	p := NewHTTP2Peer(c)
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	_, _ = p.WriteText(Preface, false)
 	_ = p.WriteSettings()
 	for range 1 + random.IntN(8) {
@@ -55,7 +55,7 @@ func MisbehaveHTTP2(c Peer, random *rand.Rand) {
 
 // Misbehave sends a few requests ahead of their answers and disconnects in one way or another.
 func Misbehave(p Peer, random *rand.Rand) {
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	var text strings.Builder
 	for range 1 + random.IntN(6) {
 		switch random.IntN(5) {

@@ -17,7 +17,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/message/http2"
-	ours "github.com/firedrill-dev/firedrill/injector/message/http2"
 )
 
 func TestGRPCEachFaultWithEachEnding(t *testing.T) {
@@ -299,7 +298,7 @@ func TestGRPCRejectsUnknownCodes(t *testing.T) {
 // lengthenQuietTime prevents a slow machine from taking a call for a stream. The old value is restored after the
 // test.
 func lengthenQuietTime(t testing.TB) {
-	before := ours.QuietTime
-	ours.QuietTime = relaytest.Patience / 2
-	t.Cleanup(func() { ours.QuietTime = before })
+	before := http2.QuietTime
+	http2.QuietTime = relaytest.Patience / 2
+	t.Cleanup(func() { http2.QuietTime = before })
 }

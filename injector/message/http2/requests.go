@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -35,7 +36,7 @@ func (c *Conn) admit(f *frame) *stream {
 	if s.grpc {
 		s.Message.Op = path
 	}
-	s.isHead = s.Message.Method == "HEAD"
+	s.isHead = s.Message.Method == http.MethodHead
 	s.hasLength = !s.grpc && field(fields, "content-length") != ""
 	s.expects = strings.EqualFold(field(fields, "expect"), "100-continue")
 	c.Seq++
