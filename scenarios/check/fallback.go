@@ -49,7 +49,7 @@ func (c Fallback) String() string {
 
 // Kind implements Check.
 func (c Fallback) Kind() Kind {
-	return Kind{Name: "fallback", Means: "share of responses that carry the mark; inconclusive where they did in the baseline",
+	return Kind{Name: "fallback", CountsEach: true, Means: "share of responses that carry the mark; inconclusive where they did in the baseline",
 		Needs:    Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests, Fallback: true, Header: c.Header},
 		Complete: func(s Settings) Check { c.Header = s.Header; return c },
 		Sentences: []Sentence{{

@@ -40,8 +40,16 @@ func Judge(h *journal.History, requested, implied []Check) (answers, validity []
 
 // allowForPauses makes the failure of a measured check inconclusive if a pause of the runner may have caused it: a
 // pause in its window, or one before it since the fault phase began. The check still fails if the requests that
-// ended before the pause show the failure.
+// ended before the pause show the failure. A check that counts each request does not pass either if it would fail
+// with the requests that overlap a pause: it cannot be known whose fault their outcome is.
 func (v Verdict) allowForPauses(c Check, h *journal.History) Verdict {
+	if v.Outcome == Passed && c.Kind().CountsEach {
+		if with := Ask(c, h.WithPaused()); with.Outcome == Failed {
+			v.Withheld, v.Outcome = v.Outcome.String(), Inconclusive
+			v.Reason = "it passes without the requests that overlap a pause of the runner, but with them: " + with.Reason
+		}
+		return v
+	}
 	if v.Outcome != Failed {
 		return v
 	}

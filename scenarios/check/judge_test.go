@@ -156,6 +156,29 @@ func TestRunnerPauseIsNoFailure(t *testing.T) {
 	}
 }
 
+// TestRequestsDuringPauseMayDecide: without the requests that overlap a pause the check passes, and with them it would
+// not.
+func TestRequestsDuringPauseMayDecide(t *testing.T) {
+	for _, c := range []struct {
+		check Check
+		spoil func(*journal.Sample)
+	}{
+		{NothingSlower{Than: time.Second, Window: journal.During}, func(s *journal.Sample) { s.Latency = []journal.Bucket{{Up: 5 * time.Second, N: 1}} }},
+		{Success{Ratio: 0.99, Window: journal.During}, func(s *journal.Sample) { s.OK, s.Errors = 0, map[string]int{"timeout": s.Sent} }},
+	} {
+		s := newScenario()
+		x := s.second(7, journal.During, "POST /orders", 10, 10*ms)
+		x.Paused = true
+		answers, _ := Judge(s.History, []Check{c.check}, nil)
+		require.Equal(t, Passed, answers[0].Outcome, answers[0].Reason)
+		c.spoil(x)
+		require.Equal(t, Passed, Ask(c.check, s.History).Outcome)
+		answers, _ = Judge(s.History, []Check{c.check}, nil)
+		require.Equal(t, Inconclusive, answers[0].Outcome, c.check)
+		require.Contains(t, answers[0].Reason, "it passes without the requests that overlap a pause of the runner")
+	}
+}
+
 // TestOwnStepFailsOnlyValidScenario: a failed user-defined step in an invalid scenario is not a failure of the
 // system.
 func TestOwnStepFailsOnlyValidScenario(t *testing.T) {

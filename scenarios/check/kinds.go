@@ -12,12 +12,13 @@ type Kind struct {
 	Name  string // "success"
 	Means string
 
-	Implied   bool // applies to every scenario and decides whether it is valid; never fails
-	Invariant bool // for a check that is not implied: it must hold under all conditions
-	Ours      bool // for an implied check: if it is inconclusive, the generator or a relay can have violated an invariant
-	Idle      bool // a system that does nothing would satisfy it
-	Timed     bool // it may fail only because the machine is busy
-	Unharmed  bool // passing it proves nothing if no fault can affect its route
+	Implied    bool // applies to every scenario and decides whether it is valid; never fails
+	Invariant  bool // for a check that is not implied: it must hold under all conditions
+	Ours       bool // for an implied check: if it is inconclusive, the generator or a relay can have violated an invariant
+	Idle       bool // a system that does nothing would satisfy it
+	Timed      bool // it may fail only because the machine is busy
+	Unharmed   bool // passing it proves nothing if no fault can affect its route
+	CountsEach bool // a single request may decide the outcome
 
 	Needs     Needs
 	Sentences []Sentence // none for an implied check

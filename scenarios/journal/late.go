@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -91,6 +92,16 @@ func (h *History) PauseBefore(w Window) (p Pause, ok bool) {
 		}
 	}
 	return Pause{}, false
+}
+
+// WithPaused returns the history in which requests that overlap a pause of the runner count like all others.
+func (h *History) WithPaused() *History {
+	u := *h
+	u.Samples = slices.Clone(h.Samples)
+	for i := range u.Samples {
+		u.Samples[i].Paused = false
+	}
+	return &u
 }
 
 // Until returns the history with only the requests and calls of the load that had ended at t. It is exact to
