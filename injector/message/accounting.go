@@ -124,13 +124,9 @@ func (a *accounting) wake() {
 	}
 }
 
-// idle reports whether no message and no other work is pending.
-func (a *accounting) idle() bool {
-	return a.tasks.Load() == 0 && a.directions[ToServer].accounts().Pending == 0 && a.directions[ToClient].accounts().Pending == 0
-}
-
-// waitIdle waits until nothing is pending. It returns false if ctx ended first.
-func (a *accounting) waitIdle(ctx context.Context) bool {
+// waitIdle waits until nothing is pending, and returns the accounts of that moment. If ctx ends first, idle is false and
+// the accounts are the current ones.
+func (a *accounting) waitIdle(ctx context.Context) (toServer, toClient evidence.Accounts, idle bool) {
 	a.waiters.Add(1)
 	defer a.waiters.Add(-1)
 	for {
@@ -140,13 +136,15 @@ func (a *accounting) waitIdle(ctx context.Context) bool {
 		}
 		changed := a.changed
 		a.mu.Unlock()
-		if a.idle() {
-			return true
+		busy := a.tasks.Load() > 0 // first, since what a task does is in the accounts before it ends
+		toServer, toClient = a.directions[ToServer].accounts(), a.directions[ToClient].accounts()
+		if !busy && toServer.Pending == 0 && toClient.Pending == 0 {
+			return toServer, toClient, true
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return false
+			return toServer, toClient, false
 		}
 	}
 }

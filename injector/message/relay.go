@@ -104,13 +104,12 @@ func (r *Relay) Begin() { r.accounting.begin() }
 func (r *Relay) End() { r.accounting.done() }
 
 // Quiesce waits until no message is held or in transit and no late copy is pending, or until ctx is done. It
-// returns the accounts of the messages to the server and to the client. Accounts that do not add up by then are
-// not an error; the caller judges them.
+// returns the accounts of the messages to the server and to the client at that moment. Accounts that do not add up
+// by then are not an error; the caller judges them.
 func (r *Relay) Quiesce(ctx context.Context) (toServer, toClient evidence.Accounts, err error) {
-	if !r.accounting.waitIdle(ctx) {
-		if n := r.accounting.tasks.Load(); n > 0 {
-			err = fmt.Errorf("quiesce link %q: %s under way: %w", r.cfg.Link, english.Plural(int(n), "message", ""), ctx.Err())
-		}
+	toServer, toClient, idle := r.accounting.waitIdle(ctx)
+	if n := r.accounting.tasks.Load(); !idle && n > 0 {
+		err = fmt.Errorf("quiesce link %q: %s under way: %w", r.cfg.Link, english.Plural(int(n), "message", ""), ctx.Err())
 	}
-	return r.accounting.directions[ToServer].accounts(), r.accounting.directions[ToClient].accounts(), err
+	return toServer, toClient, err
 }
