@@ -156,6 +156,9 @@ func (w *interruptedWait) run(t *testing.T, upstream, interruption string, used 
 	case w.ofRequest() && (w.keepsSession || count.Tally().Broken > 0) && interruption == "server gone":
 		want = 0
 	}
+	if want > 0 { // what was written may take a moment
+		relaytest.WaitUntil(t, "all is executed", func() bool { return w.executed(w.key) >= want })
+	}
 	assert.Equal(t, want, w.executed(w.key), "to server %+v, to client %+v, %+v", toServer, toClient, f.Recorded(evidence.Discarded))
 }
 
