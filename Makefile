@@ -24,7 +24,7 @@ lint: ## gofmt, golangci-lint, vet for macOS
 test: install-tools ## everything, with the race detector; real servers must run, not skip
 	FIREDRILL_MUST_RUN=1 $(GO) test -race -p 2 -timeout 20m $$($(GO) list ./... | grep -vE '$(DRILLS)')
 	$(GO) test -race -c -o /dev/null $$($(GO) list ./... | grep -E '$(DRILLS)') # so that no compiler runs beside drills, which measure latency
-	FIREDRILL_MUST_RUN=1 $(GO) test -race -p 3 -timeout 20m $$($(GO) list ./... | grep -E '$(DRILLS)')
+	FIREDRILL_MUST_RUN=1 $(GO) test -race -p 2 -timeout 20m $$($(GO) list ./... | grep -E '$(DRILLS)')
 	$(GO) test -run 'TestNotOneByte|TestRates' ./injector/link ./injector/message # 1 GiB each way, and a thousand seeds: too much under the race detector
 
 test-short: ## what needs no server and little time

@@ -139,7 +139,6 @@ func TestRowsHold(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the whole catalogue")
 	}
-	t.Parallel()
 	for _, row := range Rows() {
 		t.Run("row "+row.N, func(t *testing.T) {
 			t.Parallel()
@@ -156,7 +155,6 @@ func TestRowsAreCaught(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the whole catalogue")
 	}
-	t.Parallel()
 	for _, row := range Rows() {
 		t.Run("row "+row.N+" without "+row.Without, func(t *testing.T) {
 			t.Parallel()

@@ -23,7 +23,6 @@ func TestFindings(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs real servers")
 	}
-	t.Parallel()
 	for _, f := range Findings() {
 		t.Run(f.Scenario, func(t *testing.T) {
 			t.Parallel()
