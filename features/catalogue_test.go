@@ -96,8 +96,10 @@ func disturbed(h *journal.History) bool {
 // late reports whether a check is inconclusive because this machine was too busy: the baseline was not
 // steady, the load was late, or the runner did not run for a while.
 func late(v journal.Verdict) bool {
-	return v.Outcome == "inconclusive" && (v.Kind == "baseline steady" || v.Kind == "load delivered" || strings.Contains(v.Reason, "are not meaningful: the "))
+	return v.Outcome == "inconclusive" && (v.Kind == "baseline steady" || v.Kind == "load delivered" || lateReason.MatchString(v.Reason))
 }
+
+var lateReason = regexp.MustCompile("are not meaningful: the |the load generator may have caused|runner was paused|a pause of the runner")
 
 // describe returns the verdicts of a scenario, for the log.
 func describe(h *journal.History) string {
