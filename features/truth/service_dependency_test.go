@@ -117,7 +117,7 @@ func ask(client *http.Client, addr, method, path string) (string, error) {
 	return string(body), err
 }
 
-// allowed reports whether the breaker lets a call through.
+// allowed reports whether the breaker permits a call.
 func (d *dependency) allowed() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

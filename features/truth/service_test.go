@@ -33,7 +33,7 @@ type options struct {
 	pool     int           // pages under way at once, of all kinds; 0 is no bound
 	bulkhead bool          // the pool is for pages that call the dependency
 	breaker  int           // no call is made any more after so many failures in a row
-	closes   time.Duration // the breaker lets a call through after that; 0 never
+	closes   time.Duration // the breaker permits a call after that; 0 means never
 	cached   bool          // the dependency is asked until it answered once
 	stale    bool          // when the dependency fails, its last answer is served
 	degrade  string        // mark fallbacks: "failure" (those that are), "always", "sticky" (all after the first)

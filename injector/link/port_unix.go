@@ -53,7 +53,7 @@ func reservePort(ln net.Listener, addr string) *port {
 	return &port{fd}
 }
 
-// setReusePort lets a socket share its port with another socket that has the same option set.
+// setReusePort allows a socket to share its port with another socket that has the same option set.
 func setReusePort(fd int) { _ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
 
 func (p *port) release() {

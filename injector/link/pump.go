@@ -101,7 +101,7 @@ func (c *conn) carryTo(up *socket) (srcErr, dstErr error) {
 			_, dstErr = up.Write((*buf)[:n])
 			c.link.toServer.Add(int64(n))
 		}
-		// Only after the last byte that the fault lets pass has been written.
+		// Only after the last byte that the fault allows has been written.
 		err = c.applyEnd(err)
 		if buf != nil {
 			full := n == len(*buf)

@@ -9,7 +9,7 @@ import (
 
 // heldMessages records the messages of a framed connection that rules hold, or held last. Sessions keep state in
 // the connection (a transaction, a prepared statement), so the relay cannot redial if the server closes it
-// meanwhile; it counts the messages that holding broke. The lock of pair guards the fields.
+// meanwhile; it counts the messages that holding broke. The lock of duplex.Conn guards the fields.
 type heldMessages struct {
 	heldRequest    *exchange // the message to the server that is held now
 	lastHeldAnswer *exchange // the call whose answer was held last

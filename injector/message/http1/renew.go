@@ -16,7 +16,7 @@ import (
 // it was idle. Redialing for each of many calls that are released together would cause a burst of connections
 // that the dependency would not see without the relay.
 
-// renewal is the state of an HTTP connection for redialing. It is guarded by the lock of pair.
+// renewal is the state of an HTTP connection for redialing. It is guarded by the lock of duplex.Conn.
 type renewal struct {
 	requestHeld bool     // a rule holds a request back
 	replyHeld   bool     // a rule held an answer back, or dropped a held request, since the last request
