@@ -167,12 +167,11 @@ func TestStepHealsOnAKey(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		file string
-		held time.Duration // the least time that the fault would be live without the key
-		keys [][2]string   // the text to wait for, and the key to press then
+		keys [][2]string // the text to wait for, and the key to press then
 	}{
-		"a fault that its step holds":    {"long.feature", 60 * time.Second, [][2]string{{"Enter or space", "\n"}, {"heal now", "h"}}},
-		"a fault that no step holds":     {"byhand.feature", 4 * time.Second, [][2]string{{"Enter or space", "\n"}, {"heal the live faults", "\n"}, {"inject: calls", "h"}}},
-		"a fault live behind a question": {"byhand.feature", 4 * time.Second, [][2]string{{"Enter or space", "\n"}, {"heal the live faults", "h"}, {"healing", "\n"}}},
+		"a fault that its step holds":    {"long.feature", [][2]string{{"Enter or space", "\n"}, {"heal now", "h"}}},
+		"a fault that no step holds":     {"byhand.feature", [][2]string{{"Enter or space", "\n"}, {"heal the live faults", "\n"}, {"inject: calls", "h"}}},
+		"a fault live behind a question": {"byhand.feature", [][2]string{{"Enter or space", "\n"}, {"heal the live faults", "h"}, {"healing", "\n"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -187,7 +186,8 @@ func TestStepHealsOnAKey(t *testing.T) {
 			book, err := readBook(filepath.Join(p.runs, "latest", "journal.ndjson"))
 			require.NoError(t, err)
 			f := book.Scenarios[0].Faults[0]
-			require.Less(t, f.Healed-f.Injected, c.held, "the key did not heal, a step did")
+			require.Less(t, f.Healed-f.Injected, time.Minute, "the key did not heal, a step did")
+			require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
 			require.NoError(t, typed.Close())
 			p.code(t)
 			require.Contains(t, p.errOut.String(), "healing")
