@@ -3,11 +3,14 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -196,4 +199,13 @@ func (s *session) finish() {
 		}
 	}
 	s.record(journal.Event{End: end})
+}
+
+// checkLinkLimits makes the scenario inconclusive if a link reached a limit of this process or
+// machine. The errors that its callers saw were then not caused by the dependency.
+func (s *session) checkLinkLimits(name string, c link.Counters) {
+	if c.LocalLimits == 0 {
+		return
+	}
+	s.fail(fmt.Errorf("link %q: accept or dial reached a limit of this machine %d times: %s (this process may open %s files: raise ulimit -n)", name, c.LocalLimits, c.LocalLimitError, load.FileLimit()))
 }

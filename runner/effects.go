@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -20,7 +21,7 @@ const (
 
 // keyPrefix returns the prefix of the idempotency keys of this scenario.
 func (s *session) keyPrefix() string {
-	return keyPrefix(s.run.short, uint32(evidence.Hash(0, uint64(s.try.number-1), s.e.ID)))
+	return load.KeyPrefix(s.run.short, uint32(evidence.Hash(0, uint64(s.try.number-1), s.e.ID)))
 }
 
 // effectsBefore reads the effects that exist before the load, so that they are not attributed to it. A
@@ -114,7 +115,7 @@ func (s *session) newEffectsWait() *effectsWait {
 		last := r.Attempts[len(r.Attempts)-1]
 		end := last.At + last.Took
 		w.loadEnded = max(w.loadEnded, end)
-		if r.Outcome == acknowledged.String() && !r.Reads {
+		if r.Outcome == load.Acknowledged.String() && !r.Reads {
 			w.acknowledged[r.Key] = workSpan{r.Attempts[0].At, end}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -20,7 +21,7 @@ var errTooMany = errors.New("exceeds the limit of 2,000,000 effects with keys of
 
 // ledger reads the list of effects of one scenario and attributes each effect to its cause.
 type ledger struct {
-	trust       trust
+	trust       load.Trust
 	method, url string
 
 	run, scenario string // prefixes of the keys of this run and of this scenario
@@ -47,7 +48,7 @@ type reading struct {
 
 func (s *session) newLedger() *ledger {
 	return &ledger{
-		trust: s.system.trust, method: s.e.Effects.Method, url: s.system.trust.url(s.system.addresses[s.e.Effects.Service], s.e.Effects.Path),
+		trust: s.system.trust, method: s.e.Effects.Method, url: s.system.trust.URL(s.system.addresses[s.e.Effects.Service], s.e.Effects.Path),
 		run: s.run.short + "-", scenario: s.keyPrefix() + "-", alone: s.e.System.Whole(), seed: maphash.MakeSeed(),
 	}
 }
@@ -118,7 +119,7 @@ func (l *ledger) read(ctx context.Context) (*reading, error) {
 // phantom counts a new effect whose key is not of this scenario, and reports whether no other user can
 // have caused it.
 func (l *ledger) phantom(r *reading, key string) bool {
-	if strings.HasPrefix(key, l.run) || isRunKey(key) {
+	if strings.HasPrefix(key, l.run) || load.IsRunKey(key) {
 		return false
 	}
 	if r.fresh++; len(r.sample) < 3 {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -39,7 +40,7 @@ type listing struct {
 }
 
 // fetchEffects reads a list of effects from a URL and calls each for every effect.
-func fetchEffects(ctx context.Context, t trust, method, url string, each func(journal.Effect) error) (listing, error) {
+func fetchEffects(ctx context.Context, t load.Trust, method, url string, each func(journal.Effect) error) (listing, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxListTime, fmt.Errorf("it was not complete within %s", maxListTime))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
@@ -53,14 +54,14 @@ func fetchEffects(ctx context.Context, t trust, method, url string, each func(jo
 	return l, err
 }
 
-func fetchList(ctx context.Context, t trust, method, url string, stall *time.Timer, each func(journal.Effect) error) (listing, error) {
+func fetchList(ctx context.Context, t load.Trust, method, url string, stall *time.Timer, each func(journal.Effect) error) (listing, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return listing{}, err
 	}
 	req.Header.Set("Accept", "application/json")
 	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, DialTLSContext: t.dial},
+		Transport:     &http.Transport{DisableKeepAlives: true, DialTLSContext: t.Dial},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(req)

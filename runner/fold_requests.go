@@ -6,6 +6,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -17,42 +18,42 @@ type sampleBuilder struct {
 
 // request folds one request of the load; due and end are on the run's clock. A request that the runner
 // itself aborted shows nothing about the system and is not counted.
-func (f *fold) request(e result, due, end time.Duration) journal.Window {
+func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.inFlight, e.n)
-	if e.kind == aborted {
+	delete(f.inFlight, e.N)
+	if e.Kind == load.Aborted {
 		w, _ := f.window(due, end)
 		return w
 	}
-	if e.unsent {
-		s, _ := f.sampleFor(due, end, e.route, false)
+	if e.Unsent {
+		s, _ := f.sampleFor(due, end, e.Route, false)
 		s.Unsent++
 		return s.Window
 	}
-	f.countEnd(end, e.outcome == acknowledged && (f.fallbackIsSuccess || !e.fallback))
+	f.countEnd(end, e.Outcome == load.Acknowledged && (f.fallbackIsSuccess || !e.Fallback))
 	for _, o := range f.outages {
 		// A request that succeeded at its first attempt was answered before the outage took effect.
-		if end >= o.from && (e.outcome != acknowledged || len(e.attempts) > 1) && slices.Contains(o.routes, e.route) {
+		if end >= o.from && (e.Outcome != load.Acknowledged || len(e.Attempts) > 1) && slices.Contains(o.routes, e.Route) {
 			o.requests++
 		}
 	}
-	s, healed := f.sampleFor(due, end, e.route, f.paused(due, end))
+	s, healed := f.sampleFor(due, end, e.Route, f.paused(due, end))
 	took := end - due
-	s.slip.add(e.attempts[0].at.Sub(e.due))
+	s.slip.add(e.Attempts[0].At.Sub(e.Due))
 	s.Sent++
-	s.Attempts += len(e.attempts)
-	s.Wire += e.wire
-	for _, a := range e.attempts {
-		if a.kind == timedOut {
+	s.Attempts += len(e.Attempts)
+	s.Wire += e.Wire
+	for _, a := range e.Attempts {
+		if a.Kind == load.TimedOut {
 			s.GaveUp++
 		}
 	}
 	record(s.latency, took)
-	last := e.attempts[len(e.attempts)-1]
+	last := e.Attempts[len(e.Attempts)-1]
 	switch {
-	case e.outcome == acknowledged:
-		if e.fallback {
+	case e.Outcome == load.Acknowledged:
+		if e.Fallback {
 			s.Fallback++
 		} else {
 			s.OK++
@@ -62,20 +63,20 @@ func (f *fold) request(e result, due, end time.Duration) journal.Window {
 		if healed > 0 {
 			record(s.waited, healed-due)
 		}
-	case e.outcome == refused:
+	case e.Outcome == load.Refused:
 		s.Refused++
-	case e.key == "" && last.status != 0:
+	case e.Key == "" && last.Status != 0:
 		s.Failed++
 	default:
 		s.Ambiguous++
 	}
-	if e.outcome != acknowledged && (s.FirstBad == 0 || due < s.FirstBad) {
+	if e.Outcome != load.Acknowledged && (s.FirstBad == 0 || due < s.FirstBad) {
 		s.FirstBad = due
 	}
 	f.recent.requests++
 	record(f.recent.latency, took)
-	if e.kind != "" {
-		s.Errors[e.kind]++
+	if e.Kind != "" {
+		s.Errors[e.Kind]++
 		f.recent.errors++
 	}
 	return s.Window

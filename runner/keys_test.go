@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
@@ -15,21 +16,21 @@ func TestRunKeysAreRecognized(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"orders.feature:2", "x", ""} {
 		s := &session{e: &scenarios.Experiment{ID: id}, run: &runState{short: "b8e58f"}, try: try{number: 1}}
-		c := newClient(t.Context(), &scenarios.Load{KeyHeader: "Idempotency-Key"}, s.keyPrefix(), 1, nil, nil)
+		c := load.NewClient(t.Context(), load.Config{Load: &scenarios.Load{KeyHeader: "Idempotency-Key"}, KeyPrefix: s.keyPrefix()})
 		for _, n := range []uint64{0, 17, 1 << 40} {
-			key := c.key(n)
-			assert.True(t, isRunKey(key), key)
-			got, ok := numberOf(s.keyPrefix(), key)
+			key := c.Key(n)
+			assert.True(t, load.IsRunKey(key), key)
+			got, ok := load.NumberOf(s.keyPrefix(), key)
 			assert.True(t, ok, key)
 			assert.Equal(t, n, got)
 			for _, other := range []string{strings.ToUpper(key), key + "x", key + "-1", "order:" + key, key[1:], strings.TrimRight(key, "0123456789")} {
-				assert.False(t, isRunKey(other), other)
+				assert.False(t, load.IsRunKey(other), other)
 			}
 		}
 	}
 	for _, other := range []string{"", "o-1", "b8e58f", "b8e58f-0d4e5f60"} {
-		assert.False(t, isRunKey(other), other)
+		assert.False(t, load.IsRunKey(other), other)
 	}
-	_, ok := numberOf("b8e58f-0d4e5f60", "b8e58f-0d4e5f61-1")
+	_, ok := load.NumberOf("b8e58f-0d4e5f60", "b8e58f-0d4e5f61-1")
 	assert.False(t, ok, "of another scenario")
 }

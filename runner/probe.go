@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -57,8 +58,11 @@ func (s *session) probe() {
 // sendAgain sends keys again: with the original body or, for check.OtherBody, with another body, for which
 // the status want is expected.
 func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*journal.Probe {
-	client := newClient(s.ctx, s.e.Load, s.client.run, s.seed, func(service string) string { return s.system.addresses[service] }, nil).withTrust(s.system.trust)
-	defer client.close()
+	client := load.NewClient(s.ctx, load.Config{
+		Load: s.e.Load, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust,
+		Address: func(service string) string { return s.system.addresses[service] },
+	})
+	defer client.Close()
 	shift := uint64(0)
 	if kind == check.OtherBody {
 		shift = 1
@@ -67,7 +71,7 @@ func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*j
 	met := s.metFault()
 	var numbered []keyed
 	for _, r := range s.requests() {
-		if n, ok := numberOf(client.run, r.Key); ok && r.Outcome == acknowledged.String() && !r.Reads && eligible(client.route(n)) {
+		if n, ok := load.NumberOf(client.KeyPrefix, r.Key); ok && r.Outcome == load.Acknowledged.String() && !r.Reads && eligible(client.Route(n)) {
 			numbered = append(numbered, keyed{r, n, met[r.Key]})
 		}
 	}
@@ -77,13 +81,13 @@ func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*j
 		var retry []keyed
 		pause := 50 * time.Millisecond << round
 		for _, r := range pending {
-			a := client.try(client.route(r.n), r.n, r.n+shift)
+			a := client.Try(client.Route(r.n), r.n, r.n+shift)
 			switch {
 			case s.ctx.Err() != nil:
 				return all
-			case round < maxRounds && unresolved(a) && (a.status == 0 || a.status != want):
+			case round < maxRounds && unresolved(a) && (a.Status == 0 || a.Status != want):
 				retry = append(retry, r)
-				pause = max(pause, min(a.answer.retryAfter, time.Second))
+				pause = max(pause, min(a.Answer.RetryAfter, time.Second))
 			default:
 				all = append(all, s.probeResult(kind, want, r, a))
 			}
@@ -98,30 +102,30 @@ func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*j
 // unresolved reports whether an answer does not show how the service treats the key, so that the key
 // has to be sent again. This is so if the outcome of the attempt is unknown, or if the service or a
 // gateway is not processing requests.
-func unresolved(a attempt) bool {
-	return a.outcome != acknowledged && (shouldRetry(a) || a.status >= 500)
+func unresolved(a load.Attempt) bool {
+	return a.Outcome != load.Acknowledged && (load.ShouldRetry(a) || a.Status >= 500)
 }
 
 // probeResult returns the final result of a probe. A persistent 409 or 425 concerns the key itself:
 // after the load, an acknowledged request is no longer being processed.
-func (s *session) probeResult(kind string, want int, r keyed, a attempt) *journal.Probe {
+func (s *session) probeResult(kind string, want int, r keyed, a load.Attempt) *journal.Probe {
 	p := &journal.Probe{
-		Kind: kind, Key: r.Key, Window: r.Window, Want: r.Digest, Got: a.answer.digest, Status: a.status, Error: a.kind,
+		Kind: kind, Key: r.Key, Window: r.Window, Want: r.Digest, Got: a.Answer.Digest, Status: a.Status, Error: a.Kind,
 		First: r.Attempts[len(r.Attempts)-1].Status,
 	}
-	_, configured := s.e.Load.Means[a.status]
-	persistent := !configured && (a.status == http.StatusConflict || a.status == http.StatusTooEarly)
+	_, configured := s.e.Load.Means[a.Status]
+	persistent := !configured && (a.Status == http.StatusConflict || a.Status == http.StatusTooEarly)
 	switch {
-	case a.status == 0: // the reason is in p.Error
+	case a.Status == 0: // the reason is in p.Error
 	case kind == check.OtherBody:
-		p.Want, p.Got = strconv.Itoa(want), strconv.Itoa(a.status)
-	case a.outcome != acknowledged:
-		p.Got = fmt.Sprintf("status %d", a.status)
+		p.Want, p.Got = strconv.Itoa(want), strconv.Itoa(a.Status)
+	case a.Outcome != load.Acknowledged:
+		p.Got = fmt.Sprintf("status %d", a.Status)
 	case p.Got != p.Want:
-		p.Differs = differs(a.answer.body, s.bodies.get(r.Key))
+		p.Differs = differs(a.Answer.Body, s.bodies.get(r.Key))
 	}
-	if a.status != 0 && a.status != want && unresolved(a) && !persistent {
-		p.Error = fmt.Sprintf("status %d", a.status)
+	if a.Status != 0 && a.Status != want && unresolved(a) && !persistent {
+		p.Error = fmt.Sprintf("status %d", a.Status)
 	}
 	return p
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -28,8 +29,8 @@ type session struct {
 	ctx    context.Context // canceled when the run is interrupted, a stop rule fires, or the session finishes
 	cancel context.CancelCauseFunc
 	system *system
-	load   *load
-	client *client
+	load   *load.Generator
+	client *load.Client
 	fold   *fold
 	live   []*injection // in order of injection
 	placed []*injection // all injections of the scenario

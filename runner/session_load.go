@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -27,10 +28,13 @@ func (s *session) startLoad() {
 	if s.effectsBefore(); s.stopCause() != nil {
 		return
 	}
-	s.client = newClient(s.ctx, s.e.Load, s.keyPrefix(), s.seed, s.system.clientAddress, s.finished).withTrust(s.system.trust)
-	s.client.onStart = func(n uint64, due time.Time) { s.fold.started(n, s.client.route(n).Name(), s.run.journal.Since(due)) }
+	s.client = load.NewClient(s.ctx, load.Config{
+		Load: s.e.Load, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust, Address: s.system.clientAddress,
+		Started: func(n uint64, due time.Time) { s.fold.started(n, s.client.Route(n).Name(), s.run.journal.Since(due)) },
+		Ended:   s.finished,
+	})
 	s.measureIdle()
-	s.load = startLoad(s.ctx, s.e.Load, s.client, peak(s.e))
+	s.load = load.Start(s.ctx, s.e.Load, s.client, peak(s.e))
 	if s.sleep(warmUp, nil) != nil {
 		return
 	}
@@ -70,20 +74,20 @@ func (s *session) gate() {
 }
 
 // finished folds a completed request of the load.
-func (s *session) finished(e result) {
-	w := s.fold.request(e, s.run.journal.Since(e.due), s.run.journal.Since(e.end))
-	if e.key == "" || e.unsent && e.wire == 0 { // no row for a request that was never sent
+func (s *session) finished(e load.Result) {
+	w := s.fold.request(e, s.run.journal.Since(e.Due), s.run.journal.Since(e.End))
+	if e.Key == "" || e.Unsent && e.Wire == 0 { // no row for a request that was never sent
 		return
 	}
-	s.bodies.add(e.key, e.body)
-	s.record(journal.Event{Request: e.journalRequest(s.run.journal.Since, w)})
+	s.bodies.add(e.Key, e.Body)
+	s.record(journal.Event{Request: e.JournalRequest(s.run.journal.Since, w)})
 }
 
 func (s *session) endLoad() {
 	if s.load == nil {
 		return
 	}
-	l := s.load.end(func(n uint64, due time.Time) { s.fold.unsent(s.client.route(n).Name(), s.run.journal.Since(due)) })
+	l := s.load.End(func(n uint64, due time.Time) { s.fold.unsent(s.client.Route(n).Name(), s.run.journal.Since(due)) })
 	s.load = nil
 	s.record(journal.Event{Load: &l})
 }

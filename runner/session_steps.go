@@ -61,7 +61,7 @@ func (s *session) act(step scenarios.Step) error {
 		if s.load == nil {
 			return errors.New("change the load: it is not running")
 		}
-		s.load.change(action.From, action.To, action.Over)
+		s.load.Change(action.From, action.To, action.Over)
 		s.enterPhase(s.phase)
 		return s.sleep(action.Over, nil)
 	case scenarios.StopLoad:

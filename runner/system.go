@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/protocols"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 
 	"github.com/firedrill-dev/firedrill/injector/datagram"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
@@ -39,7 +40,7 @@ type system struct {
 	datagrams map[string]*datagram.Link
 	relays    map[string]*message.Relay
 	mu        sync.Mutex // guards ports, reserved and services while services start
-	trust     trust
+	trust     load.Trust
 	caFile    string // CA certificate for clients of links that terminate TLS; "" if no link does
 	services  map[string]*process.Service
 	unrecord  []func() // remove the records that let a later run clean up if this program is killed
@@ -69,7 +70,7 @@ func (m missingProgram) Error() string {
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
 		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, reserved: map[string][]io.Closer{},
-		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: trust{}, services: map[string]*process.Service{},
+		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: load.Trust{}, services: map[string]*process.Service{},
 	}
 	defer func() {
 		if err != nil {
@@ -149,7 +150,7 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 	}
 	if l.Protocol != "" && l.Protocol != "tcp" {
 		relay, err := protocols.NewRelay(l.Protocol, message.Config{
-			Link: l.Name(), Trace: tracePrefix(s.seed), Framing: l.Framing, Sink: h.message,
+			Link: l.Name(), Trace: load.TracePrefix(s.seed), Framing: l.Framing, Sink: h.message,
 			Calls: func(c message.Call) { h.call(l.Name(), c) },
 		})
 		if err != nil {

@@ -1,12 +1,10 @@
 package runner
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -35,29 +33,6 @@ func (a *authority) get(dir string) (*link.CA, string, error) {
 		}
 	})
 	return a.ca, a.file, a.err
-}
-
-// trust holds the TLS configurations of the runner's own clients, by address. Addresses without an
-// entry are used without TLS.
-type trust map[string]*tls.Config
-
-// url returns the URL of a path at an address.
-func (t trust) url(address, path string) string {
-	if t[address] != nil {
-		return "https://" + address + path
-	}
-	return "http://" + address + path
-}
-
-// dial opens a TLS connection to an address. It is used as http.Transport.DialTLSContext.
-func (t trust) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	return (&tls.Dialer{Config: t[address]}).DialContext(ctx, network, address)
-}
-
-// withTrust sets the TLS configurations of a client and returns the client.
-func (c *client) withTrust(t trust) *client {
-	c.trust, c.pool.trust = t, t
-	return c
 }
 
 // terminate makes a link terminate TLS, if its configuration says so. The runner's clients then verify

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -111,12 +112,12 @@ func stoppedChild(t *testing.T, address string) {
 	go watchdog.run(quit)
 	over := make(chan struct{})
 	l := &scenarios.Load{Rate: 1, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}, GiveUp: time.Second}
-	c := newClient(t.Context(), l, "r", 1, func(string) string { return address }, func(e result) {
-		f.request(e, w.Since(e.due), w.Since(e.end))
+	c := load.NewClient(t.Context(), load.Config{Load: l, Address: func(string) string { return address }, Ended: func(e load.Result) {
+		f.request(e, w.Since(e.Due), w.Since(e.End))
 		close(over)
-	})
-	defer c.close()
-	go c.do(0, time.Now())
+	}})
+	defer c.Close()
+	go c.Do(0, time.Now())
 	<-over
 	for _, e := range f.flush(1 << 62) {
 		for kind := range e.Sample.Errors {
@@ -161,7 +162,7 @@ func TestPausedRequestsAreSeparate(t *testing.T) {
 	f.paused = func(from, _ time.Duration) bool { return from > 6*sec }
 	for _, due := range []time.Duration{6 * sec, 6*sec + 1} {
 		at := time.Now()
-		f.request(result{route: "GET /", outcome: ambiguous, kind: "timeout", due: at, attempts: []attempt{{at: at.Add(30 * time.Millisecond)}}}, due, due+1)
+		f.request(load.Result{Route: "GET /", Outcome: load.Ambiguous, Kind: "timeout", Due: at, Attempts: []load.Attempt{{At: at.Add(30 * time.Millisecond)}}}, due, due+1)
 	}
 	h := &journal.History{}
 	for _, e := range f.flush(1 << 62) {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -96,12 +97,12 @@ func TestSlices(t *testing.T) {
 
 func TestFoldCountsEachRequestOnce(t *testing.T) {
 	f := newDrilledFold()
-	one := func(o outcome, key, kind string, status int, fallback bool) result {
-		return result{route: "GET /", key: key, outcome: o, kind: kind, fallback: fallback, wire: 2, attempts: []attempt{{}, {status: status}}}
+	one := func(o load.Outcome, key, kind string, status int, fallback bool) load.Result {
+		return load.Result{Route: "GET /", Key: key, Outcome: o, Kind: kind, Fallback: fallback, Wire: 2, Attempts: []load.Attempt{{}, {Status: status}}}
 	}
-	all := []result{
-		one(acknowledged, "", "", 200, false), one(acknowledged, "", "", 200, true), one(refused, "", "status 503", 503, false),
-		one(ambiguous, "", "status 500", 500, false), one(ambiguous, "k", "status 500", 500, false), one(ambiguous, "", "timeout", 0, false),
+	all := []load.Result{
+		one(load.Acknowledged, "", "", 200, false), one(load.Acknowledged, "", "", 200, true), one(load.Refused, "", "status 503", 503, false),
+		one(load.Ambiguous, "", "status 500", 500, false), one(load.Ambiguous, "k", "status 500", 500, false), one(load.Ambiguous, "", "timeout", 0, false),
 	}
 	for _, e := range all {
 		f.request(e, 6*sec, 6*sec+20*time.Millisecond)
@@ -172,7 +173,7 @@ func TestFailedDialsAreSpreadOverSlices(t *testing.T) {
 
 func TestTicksReset(t *testing.T) {
 	f := newDrilledFold()
-	f.request(result{route: "GET /", outcome: ambiguous, kind: "timeout", attempts: []attempt{{}}}, 6*sec, 7*sec)
+	f.request(load.Result{Route: "GET /", Outcome: load.Ambiguous, Kind: "timeout", Attempts: []load.Attempt{{}}}, 6*sec, 7*sec)
 	tick := f.tick(time.Second)
 	assert.InDelta(t, 1, tick.Rate, 0)
 	assert.Equal(t, 1, tick.Errors)
@@ -185,11 +186,11 @@ func TestSuccessIsRecent(t *testing.T) {
 	_, n := f.success(0, 12*sec)
 	assert.Zero(t, n, "nothing was asked")
 	for i := range 10 {
-		o := acknowledged
+		o := load.Acknowledged
 		if i >= 6 {
-			o = refused
+			o = load.Refused
 		}
-		f.request(result{n: uint64(i), route: "GET /", outcome: o, attempts: []attempt{{}}}, time.Duration(2+i)*sec, time.Duration(2+i)*sec)
+		f.request(load.Result{N: uint64(i), Route: "GET /", Outcome: o, Attempts: []load.Attempt{{}}}, time.Duration(2+i)*sec, time.Duration(2+i)*sec)
 	}
 	good, all := f.success(0, 12*sec)
 	assert.Equal(t, []int{6, 10}, []int{good, all})
@@ -206,12 +207,12 @@ func TestStopRulesNeedTheirWholeDuration(t *testing.T) {
 	f := newDrilledFold()
 	n := uint64(0)
 	for at := 2 * sec; at < 8*sec; at += 50 * time.Millisecond {
-		o := acknowledged
+		o := load.Acknowledged
 		if at >= 5*sec {
-			o = refused
+			o = load.Refused
 		}
 		n++
-		f.request(result{n: n, route: "GET /", outcome: o, attempts: []attempt{{}}}, at, at)
+		f.request(load.Result{N: n, Route: "GET /", Outcome: o, Attempts: []load.Attempt{{}}}, at, at)
 	}
 	for _, c := range []struct {
 		now  time.Duration
@@ -252,14 +253,14 @@ func TestStopRulesIgnorePausesOfTheRunner(t *testing.T) {
 // A system that hangs ends no request, and a stop rule must detect that.
 func TestUnansweredRequestsAreNotSuccesses(t *testing.T) {
 	f := newDrilledFold()
-	f.request(result{n: 1, route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}, 2*sec, 3*sec)
+	f.request(load.Result{N: 1, Route: "GET /", Outcome: load.Acknowledged, Attempts: []load.Attempt{{}}}, 2*sec, 3*sec)
 	f.started(2, "GET /", 4*sec)
 	f.started(3, "GET /", 5*sec)
 	good, all := f.success(3*sec, 4*sec)
 	assert.Equal(t, []int{1, 1}, []int{good, all}, "those that wait are not late yet")
 	good, all = f.success(6*sec, 7*sec)
 	assert.Equal(t, []int{0, 2}, []int{good, all})
-	f.request(result{n: 2, route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}, 4*sec, 7*sec)
+	f.request(load.Result{N: 2, Route: "GET /", Outcome: load.Acknowledged, Attempts: []load.Attempt{{}}}, 4*sec, 7*sec)
 	good, all = f.success(6*sec, 8*sec)
 	assert.Equal(t, []int{1, 2}, []int{good, all}, "one answered late, one waits still")
 }
@@ -267,7 +268,7 @@ func TestUnansweredRequestsAreNotSuccesses(t *testing.T) {
 func TestAbortedRequestsAreNotCounted(t *testing.T) {
 	f := newDrilledFold()
 	f.started(1, "GET /", 6*sec)
-	f.request(result{n: 1, route: "GET /", outcome: ambiguous, kind: aborted, attempts: []attempt{{}}}, 6*sec, 7*sec)
+	f.request(load.Result{N: 1, Route: "GET /", Outcome: load.Ambiguous, Kind: load.Aborted, Attempts: []load.Attempt{{}}}, 6*sec, 7*sec)
 	assert.Empty(t, f.flush(1<<62))
 	_, all := f.success(0, 12*sec)
 	assert.Zero(t, all)
@@ -277,7 +278,7 @@ func TestAbortedRequestsAreNotCounted(t *testing.T) {
 // A slice is written when it is over, and requests that end later are added to it.
 func TestLateRequestsExtendTheirSlice(t *testing.T) {
 	f := newDrilledFold()
-	one := result{route: "GET /", outcome: acknowledged, attempts: []attempt{{}}}
+	one := load.Result{Route: "GET /", Outcome: load.Acknowledged, Attempts: []load.Attempt{{}}}
 	f.request(one, 6*sec, 6*sec+time.Millisecond)
 	h := journal.History{}
 	for _, e := range f.flush(7 * sec) {

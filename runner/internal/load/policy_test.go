@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"context"
@@ -27,7 +27,7 @@ type receivedRequest struct {
 
 // clientOn returns a client of a server that gives the given answers, one per attempt; the last one
 // repeats.
-func clientOn(t *testing.T, l scenarios.Load, answers ...http.HandlerFunc) (*client, *resultCollector, func() []receivedRequest) {
+func clientOn(t *testing.T, l scenarios.Load, answers ...http.HandlerFunc) (*Client, *resultCollector, func() []receivedRequest) {
 	t.Helper()
 	var mu sync.Mutex
 	var all []receivedRequest
@@ -46,8 +46,8 @@ func clientOn(t *testing.T, l scenarios.Load, answers ...http.HandlerFunc) (*cli
 		l.GiveUp = 5 * time.Second
 	}
 	k := &resultCollector{}
-	c := newClient(t.Context(), &l, "run", 7, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, k.add)
-	t.Cleanup(c.close)
+	c := NewClient(t.Context(), Config{Load: &l, KeyPrefix: "run", Seed: 7, Address: at(strings.TrimPrefix(server.URL, "http://")), Ended: k.add})
+	t.Cleanup(c.Close)
 	return c, k, func() []receivedRequest { mu.Lock(); defer mu.Unlock(); return all }
 }
 
@@ -70,39 +70,39 @@ func TestOutcomesOfRequests(t *testing.T) {
 		retries  int
 		expect   []int
 		answers  []http.HandlerFunc
-		outcome  outcome
+		outcome  Outcome
 		kind     string
 		attempts int
 	}{
-		{"success", 3, nil, []http.HandlerFunc{status(200)}, acknowledged, "", 1},
-		{"another success", 3, nil, []http.HandlerFunc{status(202)}, acknowledged, "", 1},
-		{"not the expected success", 0, []int{201}, []http.HandlerFunc{status(200)}, ambiguous, "status 200", 1},
-		{"an expected refusal", 3, []int{422}, []http.HandlerFunc{status(422)}, acknowledged, "", 1},
-		{"a redirect is not followed", 0, []int{302}, []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) }}, acknowledged, "", 1},
-		{"one of two that are expected", 0, []int{201, 303}, []http.HandlerFunc{status(303)}, acknowledged, "", 1},
-		{"bad request", 3, nil, []http.HandlerFunc{status(400)}, refused, "status 400", 1},
-		{"too many, then success", 3, nil, []http.HandlerFunc{status(429), status(200)}, acknowledged, "", 2},
-		{"unavailable for ever", 2, nil, []http.HandlerFunc{status(503)}, ambiguous, "status 503", 3},
-		{"error for ever", 1, nil, []http.HandlerFunc{status(500)}, ambiguous, "status 500", 2},
-		{"too early, then success", 3, nil, []http.HandlerFunc{status(425), status(200)}, acknowledged, "", 2},
-		{"in conflict, then success", 3, nil, []http.HandlerFunc{status(409), status(200)}, acknowledged, "", 2},
-		{"a success that is not expected is no error to repeat", 3, []int{201}, []http.HandlerFunc{status(200)}, ambiguous, "status 200", 1},
-		{"error, then refusal", 1, nil, []http.HandlerFunc{status(500), status(400)}, ambiguous, "status 400", 2},
-		{"hang-up, then success", 3, nil, []http.HandlerFunc{hangUp, status(200)}, acknowledged, "", 2},
-		{"hang-up", 0, nil, []http.HandlerFunc{hangUp}, ambiguous, "closed", 1},
+		{"success", 3, nil, []http.HandlerFunc{status(200)}, Acknowledged, "", 1},
+		{"another success", 3, nil, []http.HandlerFunc{status(202)}, Acknowledged, "", 1},
+		{"not the expected success", 0, []int{201}, []http.HandlerFunc{status(200)}, Ambiguous, "status 200", 1},
+		{"an expected refusal", 3, []int{422}, []http.HandlerFunc{status(422)}, Acknowledged, "", 1},
+		{"a redirect is not followed", 0, []int{302}, []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/", http.StatusFound) }}, Acknowledged, "", 1},
+		{"one of two that are expected", 0, []int{201, 303}, []http.HandlerFunc{status(303)}, Acknowledged, "", 1},
+		{"bad request", 3, nil, []http.HandlerFunc{status(400)}, Refused, "status 400", 1},
+		{"too many, then success", 3, nil, []http.HandlerFunc{status(429), status(200)}, Acknowledged, "", 2},
+		{"unavailable for ever", 2, nil, []http.HandlerFunc{status(503)}, Ambiguous, "status 503", 3},
+		{"error for ever", 1, nil, []http.HandlerFunc{status(500)}, Ambiguous, "status 500", 2},
+		{"too early, then success", 3, nil, []http.HandlerFunc{status(425), status(200)}, Acknowledged, "", 2},
+		{"in conflict, then success", 3, nil, []http.HandlerFunc{status(409), status(200)}, Acknowledged, "", 2},
+		{"a success that is not expected is no error to repeat", 3, []int{201}, []http.HandlerFunc{status(200)}, Ambiguous, "status 200", 1},
+		{"error, then refusal", 1, nil, []http.HandlerFunc{status(500), status(400)}, Ambiguous, "status 400", 2},
+		{"hang-up, then success", 3, nil, []http.HandlerFunc{hangUp, status(200)}, Acknowledged, "", 2},
+		{"hang-up", 0, nil, []http.HandlerFunc{hangUp}, Ambiguous, "closed", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			client, k, requests := clientOn(t, scenarios.Load{
 				Retries: c.retries, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Body: "{}", Share: 1, Expect: c.expect}},
 			}, c.answers...)
-			client.do(5, time.Now())
+			client.Do(5, time.Now())
 			require.Len(t, k.all, 1)
 			e := k.all[0]
-			assert.Equal(t, c.outcome.String(), e.outcome.String())
-			assert.Equal(t, c.kind, e.kind)
-			assert.Len(t, e.attempts, c.attempts)
-			assert.Equal(t, c.attempts, e.wire)
+			assert.Equal(t, c.outcome.String(), e.Outcome.String())
+			assert.Equal(t, c.kind, e.Kind)
+			assert.Len(t, e.Attempts, c.attempts)
+			assert.Equal(t, c.attempts, e.Wire)
 			assert.Len(t, requests(), c.attempts)
 			for _, a := range requests() {
 				assert.Equal(t, "run-5", a.key)
@@ -117,20 +117,20 @@ func TestStatusMeaningsOfTheScenario(t *testing.T) {
 	means := map[int]scenarios.Outcome{503: scenarios.Refused, 409: scenarios.Acknowledged, 404: scenarios.NotKnown}
 	for _, c := range []struct {
 		answers  []http.HandlerFunc
-		outcome  outcome
+		outcome  Outcome
 		attempts int
 	}{
-		{[]http.HandlerFunc{status(503)}, refused, 1},
-		{[]http.HandlerFunc{hangUp, status(503)}, ambiguous, 2},
-		{[]http.HandlerFunc{status(404), status(200)}, acknowledged, 2},
-		{[]http.HandlerFunc{status(404)}, ambiguous, 3},
-		{[]http.HandlerFunc{hangUp, status(409)}, acknowledged, 2},
+		{[]http.HandlerFunc{status(503)}, Refused, 1},
+		{[]http.HandlerFunc{hangUp, status(503)}, Ambiguous, 2},
+		{[]http.HandlerFunc{status(404), status(200)}, Acknowledged, 2},
+		{[]http.HandlerFunc{status(404)}, Ambiguous, 3},
+		{[]http.HandlerFunc{hangUp, status(409)}, Acknowledged, 2},
 	} {
 		client, k, requests := clientOn(t, scenarios.Load{
 			Retries: 2, Means: means, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Body: "{}", Share: 1}},
 		}, c.answers...)
-		client.do(5, time.Now())
-		assert.Equal(t, c.outcome.String(), k.all[0].outcome.String())
+		client.Do(5, time.Now())
+		assert.Equal(t, c.outcome.String(), k.all[0].Outcome.String())
 		assert.Len(t, requests(), c.attempts)
 	}
 }
@@ -140,20 +140,20 @@ func TestDialRefused(t *testing.T) {
 	client, k, _ := clientOn(t, scenarios.Load{Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, status(200))
 	closed := httptest.NewServer(status(200))
 	closed.Close()
-	client.address = func(string) string { return strings.TrimPrefix(closed.URL, "http://") }
-	client.do(0, time.Now())
-	assert.Equal(t, refused, k.all[0].outcome, "it did not happen")
-	assert.Equal(t, "refused", k.all[0].kind)
-	assert.Zero(t, k.all[0].wire)
+	client.Address = func(string) string { return strings.TrimPrefix(closed.URL, "http://") }
+	client.Do(0, time.Now())
+	assert.Equal(t, Refused, k.all[0].Outcome, "it did not happen")
+	assert.Equal(t, "refused", k.all[0].Kind)
+	assert.Zero(t, k.all[0].Wire)
 }
 
 func TestTimeout(t *testing.T) {
 	t.Parallel()
 	client, k, _ := clientOn(t, scenarios.Load{GiveUp: 100 * time.Millisecond, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}},
 		func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	client.do(0, time.Now())
-	assert.Equal(t, ambiguous, k.all[0].outcome)
-	assert.Equal(t, "timeout", k.all[0].kind)
+	client.Do(0, time.Now())
+	assert.Equal(t, Ambiguous, k.all[0].Outcome)
+	assert.Equal(t, "timeout", k.all[0].Kind)
 }
 
 // A request that ends because the run is interrupted is not a failure of the system, whatever the
@@ -170,12 +170,12 @@ func TestRequestsAbortedByTheRunner(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			client.ctx = ctx
 			done := make(chan struct{})
-			go func() { defer close(done); client.do(0, time.Now()) }()
+			go func() { defer close(done); client.Do(0, time.Now()) }()
 			require.Eventually(t, func() bool { return len(requests()) > 0 }, 10*time.Second, time.Millisecond)
 			cancel(errors.New("a stop rule acted"))
 			<-done
-			assert.Equal(t, aborted, k.all[0].kind)
-			assert.Equal(t, ambiguous, k.all[0].outcome)
+			assert.Equal(t, Aborted, k.all[0].Kind)
+			assert.Equal(t, Ambiguous, k.all[0].Outcome)
 		})
 	}
 }
@@ -194,15 +194,15 @@ func TestTransportNeverRetries(t *testing.T) {
 			for _, header := range []string{"", "Idempotency-Key"} {
 				client, k, requests := clientOn(t, scenarios.Load{KeyHeader: header, Mix: []scenarios.Route{r}}, status(200), status(200), hangUp, status(200))
 				for n := range uint64(3) {
-					client.do(n, time.Now())
+					client.Do(n, time.Now())
 				}
 				require.Len(t, requests(), 3, header)
-				assert.Equal(t, "closed", k.all[2].kind)
+				assert.Equal(t, "closed", k.all[2].Kind)
 				for i, a := range requests() {
 					assert.Equal(t, r.Body, a.body)
 					assert.Equal(t, int64(len(r.Body)), a.length)
 					assert.False(t, a.chunked)
-					assert.Equal(t, 1, k.all[i].wire)
+					assert.Equal(t, 1, k.all[i].Wire)
 				}
 			}
 		})
@@ -228,12 +228,14 @@ func TestRequestIsWrittenAtOnce(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	}()
 	k := &resultCollector{}
-	c := newClient(t.Context(), &scenarios.Load{KeyHeader: "Idempotency-Key", GiveUp: 5 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/", Body: "the body"}}}, "run", 7,
-		func(string) string { return ln.Addr().String() }, k.add)
-	defer c.close()
-	c.do(1, time.Now())
+	c := NewClient(t.Context(), Config{
+		Load:    &scenarios.Load{KeyHeader: "Idempotency-Key", GiveUp: 5 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/", Body: "the body"}}},
+		Address: at(ln.Addr().String()), Ended: k.add,
+	})
+	defer c.Close()
+	c.Do(1, time.Now())
 	require.True(t, strings.HasSuffix(<-pieces, "the body"))
-	require.Equal(t, acknowledged, k.all[0].outcome)
+	require.Equal(t, Acknowledged, k.all[0].Outcome)
 }
 
 func TestTemplates(t *testing.T) {
@@ -241,8 +243,8 @@ func TestTemplates(t *testing.T) {
 	client, _, requests := clientOn(t, scenarios.Load{KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{
 		{Method: "PUT", Path: "/orders/{{n}}", Body: `{"key":"{{key}}","seed":{{seed}},"n":{{n}}}`, Type: "application/json", Share: 1},
 	}}, status(200))
-	client.do(42, time.Now())
-	client.try(client.route(42), 42, 43)
+	client.Do(42, time.Now())
+	client.Try(client.Route(42), 42, 43)
 	want := requests()
 	require.Len(t, want, 2)
 	assert.Equal(t, `{"key":"run-42","seed":7,"n":42}`, want[0].body)
@@ -263,10 +265,10 @@ func TestDigestsAndFallbacks(t *testing.T) {
 		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a") },
 		func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "b") })
 	for n := range uint64(3) {
-		client.do(n, time.Now())
+		client.Do(n, time.Now())
 	}
-	assert.True(t, k.all[0].fallback)
-	assert.False(t, k.all[1].fallback)
+	assert.True(t, k.all[0].Fallback)
+	assert.False(t, k.all[1].Fallback)
 	assert.Equal(t, k.all[0].digest, k.all[1].digest)
 	assert.NotEqual(t, k.all[1].digest, k.all[2].digest)
 }
@@ -278,9 +280,9 @@ func TestRetryAfterIsBounded(t *testing.T) {
 			w.Header().Set("Retry-After", "3600")
 			w.WriteHeader(http.StatusTooManyRequests)
 		}, status(200))
-	client.do(0, time.Now())
-	require.Len(t, k.all[0].attempts, 2)
-	gap := k.all[0].attempts[1].at.Sub(k.all[0].attempts[0].at)
+	client.Do(0, time.Now())
+	require.Len(t, k.all[0].Attempts, 2)
+	gap := k.all[0].Attempts[1].At.Sub(k.all[0].Attempts[0].At)
 	assert.GreaterOrEqual(t, gap, time.Second)
 	assert.Less(t, gap, time.Minute)
 	assert.True(t, client.retryAfter.Load(), "requests may have taken that much longer")
@@ -291,10 +293,10 @@ func TestPausesAreWithinPatience(t *testing.T) {
 	t.Parallel()
 	l := scenarios.Load{Retries: 2, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}
 	client, k, _ := clientOn(t, l, status(503), status(503), status(200))
-	client.do(0, time.Now())
-	require.Len(t, k.all[0].attempts, 3)
+	client.Do(0, time.Now())
+	require.Len(t, k.all[0].Attempts, 3)
 	for i := range 2 {
-		gap := k.all[0].attempts[i+1].at.Sub(k.all[0].attempts[i].at) - k.all[0].attempts[i].took
+		gap := k.all[0].Attempts[i+1].At.Sub(k.all[0].Attempts[i].At) - k.all[0].Attempts[i].took
 		assert.GreaterOrEqual(t, gap, scenarios.Pause(i)/2)
 		assert.Less(t, gap, scenarios.Pause(i)+time.Second, "a slow machine adds to it")
 	}
@@ -304,14 +306,14 @@ func TestPausesAreWithinPatience(t *testing.T) {
 func TestTheMixIsDrawnByHash(t *testing.T) {
 	t.Parallel()
 	l := &scenarios.Load{Mix: []scenarios.Route{{Path: "a", Share: 0.7}, {Path: "b", Share: 0.3}}}
-	one, same, other := newClient(t.Context(), l, "", 1, nil, nil), newClient(t.Context(), l, "", 1, nil, nil), newClient(t.Context(), l, "", 2, nil, nil)
+	one, same, other := NewClient(t.Context(), Config{Load: l, Seed: 1}), NewClient(t.Context(), Config{Load: l, Seed: 1}), NewClient(t.Context(), Config{Load: l, Seed: 2})
 	a, differ := 0, 0
 	for n := range uint64(10000) {
-		require.Equal(t, one.route(n), same.route(n))
-		if one.route(n).Path == "a" {
+		require.Equal(t, one.Route(n), same.Route(n))
+		if one.Route(n).Path == "a" {
 			a++
 		}
-		if one.route(n).Path != other.route(n).Path {
+		if one.Route(n).Path != other.Route(n).Path {
 			differ++
 		}
 	}
@@ -319,13 +321,16 @@ func TestTheMixIsDrawnByHash(t *testing.T) {
 	assert.Positive(t, differ)
 }
 
+// at is Config.Address for a load on a single server.
+func at(address string) func(service string) string { return func(string) string { return address } }
+
 // resultCollector collects the results of requests.
 type resultCollector struct {
 	mu  sync.Mutex
-	all []result
+	all []Result
 }
 
-func (k *resultCollector) add(e result) {
+func (k *resultCollector) add(e Result) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.all = append(k.all, e)

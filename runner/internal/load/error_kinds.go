@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"context"
@@ -10,11 +10,11 @@ import (
 
 // Kinds of errors that other code compares with.
 const (
-	// aborted is the kind of a request that the runner itself ended, after an interruption or a stop
+	// Aborted is the kind of a request that the runner itself ended, after an interruption or a stop
 	// rule.
-	aborted = "aborted by the runner"
-	// timedOut is the kind of an attempt that the client gave up on.
-	timedOut = "timeout"
+	Aborted = "aborted by the runner"
+	// TimedOut is the kind of an attempt that the client gave up on.
+	TimedOut = "timeout"
 	// refusedDial is the kind of an attempt whose connection was refused, so that nothing was sent.
 	refusedDial = "refused"
 
@@ -29,7 +29,7 @@ var errorKinds = []struct {
 	is   func(error) bool
 }{
 	{refusedDial, isOneOf(syscall.ECONNREFUSED)},
-	{timedOut, isTimeout},
+	{TimedOut, isTimeout},
 	{"reset", isOneOf(syscall.ECONNRESET, syscall.EPIPE)},
 	{"truncated answer", func(err error) bool { return isOneOf(io.EOF, io.ErrUnexpectedEOF)(err) && inPhase(err, malformed) }},
 	{"closed", isOneOf(io.EOF, io.ErrUnexpectedEOF)}, // before the first byte of an answer

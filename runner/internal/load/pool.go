@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"bufio"
@@ -41,7 +41,7 @@ import (
 // is attributed to the system: a reset caused by a fault or a crash looks the same and must not be
 // hidden.
 type pool struct {
-	trust    trust // set before first use
+	trust    Trust
 	watching sync.WaitGroup
 
 	mu     sync.Mutex
@@ -95,7 +95,7 @@ func (c *countingConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func newPool() *pool { return &pool{hosts: map[string]*host{}} }
+func newPool(t Trust) *pool { return &pool{trust: t, hosts: map[string]*host{}} }
 
 // take returns a connection to an address: a kept one that is certainly open, or a new one.
 func (p *pool) take(ctx context.Context, address string) (*pooledConn, error) {

@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"context"
@@ -83,12 +83,12 @@ func TestSaturatedGeneratorCountsUnsentRequests(t *testing.T) {
 	defer server.Close()
 	l := &scenarios.Load{Rate: 1, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}, GiveUp: time.Second}
 	var done atomic.Int64
-	c := newClient(t.Context(), l, "r", 1, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, func(result) { done.Add(1) })
-	g := startLoad(t.Context(), l, c, l.Rate) // the limit for one request per second: 11 workers
-	g.change(2000, 2000, 0)
+	c := NewClient(t.Context(), Config{Load: l, Address: at(strings.TrimPrefix(server.URL, "http://")), Ended: func(Result) { done.Add(1) }})
+	g := Start(t.Context(), l, c, l.Rate) // the limit for one request per second: 11 workers
+	g.Change(2000, 2000, 0)
 	time.Sleep(time.Second)
 	unsent := 0
-	got := g.end(func(uint64, time.Time) { unsent++ })
+	got := g.End(func(uint64, time.Time) { unsent++ })
 	require.Equal(t, 11, got.Bound)
 	require.LessOrEqual(t, got.Workers, 11)
 	require.EqualValues(t, got.Sent, done.Load())
@@ -103,8 +103,8 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	l := &scenarios.Load{Rate: 0.2, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}, GiveUp: time.Minute}
-	c := newClient(ctx, l, "r", 1, func(string) string { return strings.TrimPrefix(server.URL, "http://") }, func(result) {})
-	g := startLoad(ctx, l, c, l.Rate)
+	c := NewClient(ctx, Config{Load: l, Address: at(strings.TrimPrefix(server.URL, "http://")), Ended: func(Result) {}})
+	g := Start(ctx, l, c, l.Rate)
 	require.Eventually(t, func() bool { return g.inFlight.Load() == 1 }, 10*time.Second, time.Millisecond)
 	cancel()
 	select {
@@ -112,5 +112,5 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the load goes on")
 	}
-	g.end(func(uint64, time.Time) {})
+	g.End(func(uint64, time.Time) {})
 }

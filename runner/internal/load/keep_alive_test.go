@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"bufio"
@@ -25,18 +25,18 @@ import (
 
 // runLoad runs a load against a server and returns the result of each request and the totals of the load.
 // If this machine is too busy to send the requests on time, it starts another server and runs the load once more.
-func runLoad(t *testing.T, start func() (address string), rate float64, length time.Duration, r scenarios.Route) (all []result, attempts, wire int) {
+func runLoad(t *testing.T, start func() (address string), rate float64, length time.Duration, r scenarios.Route) (all []Result, attempts, wire int) {
 	t.Helper()
 	r.Share = 1
 	l := &scenarios.Load{Rate: rate, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{r}, GiveUp: 5 * time.Second}
 	for attempt := 1; ; attempt++ {
 		address := start()
 		k := &resultCollector{}
-		c := newClient(t.Context(), l, "run", 7, func(string) string { return address }, k.add)
-		g := startLoad(t.Context(), l, c, rate)
+		c := NewClient(t.Context(), Config{Load: l, KeyPrefix: "run", Seed: 7, Address: at(address), Ended: k.add})
+		g := Start(t.Context(), l, c, rate)
 		time.Sleep(length)
-		totals := g.end(func(uint64, time.Time) {})
-		late := slices.ContainsFunc(k.all, func(e result) bool { return len(e.attempts) > 0 && e.attempts[0].at.Sub(e.due) > 100*time.Millisecond })
+		totals := g.End(func(uint64, time.Time) {})
+		late := slices.ContainsFunc(k.all, func(e Result) bool { return len(e.Attempts) > 0 && e.Attempts[0].At.Sub(e.Due) > 100*time.Millisecond })
 		if (late || math.Abs(totals.Requested-float64(totals.Sent)) > max(2, totals.Requested/100)) && attempt == 1 {
 			t.Logf("run again, because this machine was busy: %d of %v requests were sent, some of them late", totals.Sent, totals.Requested)
 			continue
@@ -46,17 +46,17 @@ func runLoad(t *testing.T, start func() (address string), rate float64, length t
 	}
 }
 
-func assertAllSucceed(t *testing.T, all []result, attempts, wire int) {
+func assertAllSucceed(t *testing.T, all []Result, attempts, wire int) {
 	t.Helper()
 	assert.NotEmpty(t, all)
 	late := 0
 	for _, e := range all {
-		if e.unsent && e.kind == "own: a kept connection was used too late" { // this machine paused in between
+		if e.Unsent && e.Kind == "own: a kept connection was used too late" { // this machine paused in between
 			late++
 			continue
 		}
-		assert.Equal(t, "", e.kind, "request %d", e.n)
-		assert.Equal(t, 1, e.wire, "request %d", e.n)
+		assert.Equal(t, "", e.Kind, "request %d", e.N)
+		assert.Equal(t, 1, e.Wire, "request %d", e.N)
 	}
 	assert.LessOrEqual(t, late, 1+len(all)/50)
 	assert.Equal(t, attempts, wire)

@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"context"
@@ -22,10 +22,10 @@ import (
 // records when each request was due. The client retries only as its policy allows. Latency is measured
 // from the due time, so that every request that was due during a stall of the system includes the
 // stall.
-type load struct {
+type Generator struct {
 	schedule *schedule
 	demand   demand
-	client   *client
+	client   *Client
 	attacker *vegeta.Attacker
 	stop     context.CancelFunc // stops the schedule: no further request becomes due
 	abandon  context.CancelFunc // aborts the requests in flight
@@ -44,16 +44,19 @@ type load struct {
 // system.
 const maxWorkers = 2000
 
+// longestSlip is the highest slip that the histogram tells from longer ones.
+const longestSlip = time.Hour
+
 // startLoad starts the load. peak is the highest rate that the scenario requests.
-func startLoad(ctx context.Context, l *scenarios.Load, c *client, peak float64) *load {
+func Start(ctx context.Context, l *scenarios.Load, c *Client, peak float64) *Generator {
 	running, abandon := context.WithCancel(ctx)
 	pacing, stop := context.WithCancel(running)
 	longest := c.giveUp * time.Duration(1+l.Retries)
 	bound := min(maxWorkers, int(peak*longest.Seconds())+10)
 	began := time.Now()
-	g := &load{
+	g := &Generator{
 		schedule: newSchedule(began, l.Rate), demand: demand{{from: l.Rate, to: l.Rate, at: began}}, client: c, stop: stop, abandon: abandon,
-		done: make(chan struct{}), bound: bound, slip: histogram(),
+		done: make(chan struct{}), bound: bound, slip: hdrhistogram.New(1, longestSlip.Microseconds(), 2),
 	}
 	// An Attacker sends no requests when it is used a second time, so each load has its own.
 	g.attacker = vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: g}), vegeta.MaxWorkers(uint64(bound)), vegeta.Workers(uint64(min(bound, 10))))
@@ -94,7 +97,7 @@ func (p pacer) Rate(time.Duration) float64 { return 0 }
 
 // RoundTrip carries out one request of the load with all its attempts. Vegeta's sequence number
 // identifies the request.
-func (g *load) RoundTrip(req *http.Request) (*http.Response, error) {
+func (g *Generator) RoundTrip(req *http.Request) (*http.Response, error) {
 	n, err := strconv.ParseUint(req.Header.Get("X-Vegeta-Seq"), 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("read the request's number: %w", err)
@@ -109,14 +112,14 @@ func (g *load) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	g.mu.Lock()
 	g.sent++
-	record(g.slip, time.Since(due))
+	_ = g.slip.RecordValue(min(max(1, time.Since(due).Microseconds()), longestSlip.Microseconds()))
 	g.mu.Unlock()
-	g.client.do(n, due)
+	g.client.Do(n, due)
 	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}, Request: req}, nil
 }
 
-// change changes the rate from now on: at once, or linearly from from to to over a duration.
-func (g *load) change(from, to float64, over time.Duration) {
+// Change changes the rate from now on: at once, or linearly from from to to over a duration.
+func (g *Generator) Change(from, to float64, over time.Duration) {
 	now := time.Now()
 	g.demand = append(g.demand, stretch{at: now, over: over, from: from, to: to})
 	g.schedule.change(now, from, to, over)
@@ -127,9 +130,9 @@ func (g *load) change(from, to float64, over time.Duration) {
 // cannot keep up leaves requests unsent.
 const catchUp = time.Second
 
-// end stops the load, waits for requests in flight (no longer than the client's patience) and returns
+// End stops the load, waits for requests in flight (no longer than the client's patience) and returns
 // the results. It calls unsent for each request that was due but never sent.
-func (g *load) end(unsent func(n uint64, due time.Time)) journal.Load {
+func (g *Generator) End(unsent func(n uint64, due time.Time)) journal.Load {
 	at := time.Now()
 	g.schedule.end(at)
 	stopLate := time.AfterFunc(catchUp, g.stop)
@@ -147,7 +150,7 @@ func (g *load) end(unsent func(n uint64, due time.Time)) journal.Load {
 	for n, due := range rest {
 		unsent(n, due)
 	}
-	g.client.close()
+	g.client.Close()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.client
@@ -162,7 +165,7 @@ func (g *load) end(unsent func(n uint64, due time.Time)) journal.Load {
 		Unsent: len(rest) + generatorFailures, GeneratorErrors: maps.Clone(c.generatorErrors),
 		Attempts: int(c.attempts.Load()), Wire: int(c.wire.Load()), Stale: int(c.stale.Load()), Retries: int(c.retried.Load()),
 		SlipP99: time.Duration(g.slip.ValueAtQuantile(99)) * time.Microsecond, Workers: int(g.maxInFlight.Load()), Bound: g.bound,
-		GiveUp: c.giveUp, Patience: c.load.Patience(c.retryAfter.Load()),
+		GiveUp: c.giveUp, Patience: c.Load.Patience(c.retryAfter.Load()),
 	}
 	if g.attackErr != nil {
 		l.Error = g.attackErr.Error()

@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"bufio"
@@ -50,7 +50,7 @@ func poolWithOneConn(t *testing.T, behave func(conn net.Conn)) (p *pool, address
 			})
 		}
 	})
-	p = newPool()
+	p = newPool(nil)
 	p.host(ln.Addr().String()).proven = 2 * maxIdle // so that no probe is set aside
 	t.Cleanup(func() { p.close(); _ = ln.Close(); serving.Wait() })
 	address = ln.Addr().String()
@@ -158,7 +158,7 @@ func TestEarlyAnswers(t *testing.T) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 		<-over
 	}()
-	p := newPool()
+	p := newPool(nil)
 	defer p.close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -173,7 +173,7 @@ func TestEarlyAnswers(t *testing.T) {
 
 func TestKeepAliveHeader(t *testing.T) {
 	t.Parallel()
-	for value, want := range map[string]time.Duration{"timeout=5": 5 * sec, "max=9, Timeout=1": sec, "": 0, "timeout=x": 0, "timeout=0": 0} {
+	for value, want := range map[string]time.Duration{"timeout=5": 5 * time.Second, "max=9, Timeout=1": time.Second, "": 0, "timeout=x": 0, "timeout=0": 0} {
 		got, ok := announced(http.Header{"Keep-Alive": {value}})
 		assert.Equal(t, want, got, value)
 		assert.Equal(t, want > 0, ok, value)
@@ -187,12 +187,12 @@ func TestRequestsCarryATraceContext(t *testing.T) {
 	client, _, _ := clientOn(t, scenarios.Load{Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, func(_ http.ResponseWriter, r *http.Request) {
 		seen = append(seen, r.Header.Get("Traceparent"))
 	})
-	client.do(0, time.Now())
-	client.do(255, time.Now())
+	client.Do(0, time.Now())
+	client.Do(255, time.Now())
 	assert.Equal(t, []string{
-		"00-" + tracePrefix(7) + "0000000000000000-0000000000000001-01",
-		"00-" + tracePrefix(7) + "00000000000000ff-0000000000000100-01",
+		"00-" + TracePrefix(7) + "0000000000000000-0000000000000001-01",
+		"00-" + TracePrefix(7) + "00000000000000ff-0000000000000100-01",
 	}, seen)
-	assert.Len(t, tracePrefix(7), 16)
-	assert.NotEqual(t, tracePrefix(7), tracePrefix(8))
+	assert.Len(t, TracePrefix(7), 16)
+	assert.NotEqual(t, TracePrefix(7), TracePrefix(8))
 }

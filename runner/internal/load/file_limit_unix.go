@@ -1,14 +1,14 @@
 //go:build unix
 
-package runner
+package load
 
 import (
 	"strconv"
 	"syscall"
 )
 
-// fileLimit returns how many files this process may open, as text for users.
-func fileLimit() string {
+// FileLimit returns how many files this process may open, as text for users.
+func FileLimit() string {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return "a limited number"

@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"crypto/tls"
@@ -42,10 +42,10 @@ func TestErrorKinds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client, k, _ := clientOn(t, scenarios.Load{Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, respondRaw(c.raw))
-			client.do(0, time.Now())
+			client.Do(0, time.Now())
 			require.Len(t, k.all, 1)
-			assert.Equal(t, c.kind, k.all[0].kind)
-			assert.Equal(t, ambiguous.String(), k.all[0].outcome.String())
+			assert.Equal(t, c.kind, k.all[0].Kind)
+			assert.Equal(t, Ambiguous.String(), k.all[0].Outcome.String())
 		})
 	}
 	assert.Equal(t, "unreachable", kindOf(syscall.EHOSTUNREACH))
@@ -58,11 +58,13 @@ func TestFailedHandshakeKind(t *testing.T) {
 	for name, server := range map[string]*httptest.Server{"certificate": httptest.NewTLSServer(status(200)), "no TLS": httptest.NewServer(status(200))} {
 		address := server.Listener.Addr().String()
 		k := &resultCollector{}
-		c := newClient(t.Context(), &scenarios.Load{GiveUp: 5 * time.Second, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, "run", 7, func(string) string { return address }, k.add)
-		c.withTrust(trust{address: &tls.Config{}}) //nolint:gosec // default TLS versions
-		c.do(0, time.Now())
-		assert.Equal(t, "TLS failure", k.all[0].kind, name)
-		c.close()
+		c := NewClient(t.Context(), Config{
+			Load: &scenarios.Load{GiveUp: 5 * time.Second, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, Address: at(address), Ended: k.add,
+			Trust: Trust{address: &tls.Config{}}, //nolint:gosec // default TLS versions
+		})
+		c.Do(0, time.Now())
+		assert.Equal(t, "TLS failure", k.all[0].Kind, name)
+		c.Close()
 		server.Close()
 	}
 }

@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"context"
@@ -59,16 +59,16 @@ func TestRampsFollowTheirIntegral(t *testing.T) {
 		length  time.Duration
 		want    int
 	}{
-		"steady":             {10, nil, 10 * sec, 100},
-		"slow":               {0.2, nil, 60 * sec, 12},
-		"from nothing":       {0, []change{{0, 0, 50, 10 * sec}}, 10 * sec, 250},
-		"after nothing":      {20, []change{{2 * sec, 20, 0, 0}, {sec, 0, 50, 10 * sec}}, 13 * sec, 290},
-		"from a fifth":       {0.2, []change{{2 * sec, 0.2, 50, 10 * sec}}, 12 * sec, 252},
-		"from one":           {1, []change{{2 * sec, 1, 50, 10 * sec}}, 12 * sec, 257},
-		"down to nothing":    {50, []change{{2 * sec, 50, 0, 10 * sec}}, 60 * sec, 350},
-		"below one":          {0.1, []change{{0, 0.1, 0.9, 100 * sec}}, 100 * sec, 50},
-		"stopped in between": {10, []change{{sec, 10, 100, 10 * sec}, {5 * sec, 0, 0, 0}, {sec, 20, 20, 0}}, 8 * sec, 10 + 162 + 20},
-		"ramp after a ramp":  {0, []change{{0, 0, 10, 4 * sec}, {2 * sec, 5, 0, 2 * sec}}, 10 * sec, 10},
+		"steady":             {10, nil, 10 * time.Second, 100},
+		"slow":               {0.2, nil, 60 * time.Second, 12},
+		"from nothing":       {0, []change{{0, 0, 50, 10 * time.Second}}, 10 * time.Second, 250},
+		"after nothing":      {20, []change{{2 * time.Second, 20, 0, 0}, {time.Second, 0, 50, 10 * time.Second}}, 13 * time.Second, 290},
+		"from a fifth":       {0.2, []change{{2 * time.Second, 0.2, 50, 10 * time.Second}}, 12 * time.Second, 252},
+		"from one":           {1, []change{{2 * time.Second, 1, 50, 10 * time.Second}}, 12 * time.Second, 257},
+		"down to nothing":    {50, []change{{2 * time.Second, 50, 0, 10 * time.Second}}, 60 * time.Second, 350},
+		"below one":          {0.1, []change{{0, 0.1, 0.9, 100 * time.Second}}, 100 * time.Second, 50},
+		"stopped in between": {10, []change{{time.Second, 10, 100, 10 * time.Second}, {5 * time.Second, 0, 0, 0}, {time.Second, 20, 20, 0}}, 8 * time.Second, 10 + 162 + 20},
+		"ramp after a ramp":  {0, []change{{0, 0, 10, 4 * time.Second}, {2 * time.Second, 5, 0, 2 * time.Second}}, 10 * time.Second, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			due, wanted := dueTimes(time.Now(), c.rate, c.changes, c.length)
@@ -92,7 +92,7 @@ func TestScheduleMatchesIntegration(t *testing.T) {
 			over := time.Duration(random.IntN(4)) * time.Second
 			changes = append(changes, change{time.Duration(random.IntN(3000)) * time.Millisecond, one(), one(), over})
 		}
-		compareWithIntegration(t, rate, changes, 15*sec)
+		compareWithIntegration(t, rate, changes, 15*time.Second)
 	}
 }
 
@@ -112,7 +112,7 @@ func FuzzSchedule(f *testing.F) {
 		}
 		// whole milliseconds, since the numerical integration is inexact otherwise
 		seconds := func(x float64) time.Duration { return time.Duration(x*1000) * time.Millisecond }
-		compareWithIntegration(t, rate, []change{{seconds(after1), from1, to1, seconds(over1)}, {seconds(after2), from2, to2, seconds(over2)}}, 13*sec)
+		compareWithIntegration(t, rate, []change{{seconds(after1), from1, to1, seconds(over1)}, {seconds(after2), from2, to2, seconds(over2)}}, 13*time.Second)
 	})
 }
 
@@ -140,7 +140,7 @@ func compareWithIntegration(t *testing.T, rate float64, changes []change, length
 // The fraction of a request accumulated so far is kept when the rate changes.
 func TestRateChangeKeepsAccumulatedFraction(t *testing.T) {
 	began := time.Now()
-	due, _ := dueTimes(began, 1, []change{{900 * time.Millisecond, 2, 2, 0}, {10 * time.Millisecond, 1, 1, 0}}, 3*sec)
+	due, _ := dueTimes(began, 1, []change{{900 * time.Millisecond, 2, 2, 0}, {10 * time.Millisecond, 1, 1, 0}}, 3*time.Second)
 	require.Len(t, due, 4)
 	assert.InDelta(t, 0.99, due[1].Sub(began).Seconds(), 1e-6, "0.9 at 1 a second, 0.02 at 2, the rest at 1")
 	assert.InDelta(t, 1.99, due[2].Sub(began).Seconds(), 1e-6)

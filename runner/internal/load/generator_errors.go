@@ -1,12 +1,9 @@
-package runner
+package load
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"syscall"
-
-	"github.com/firedrill-dev/firedrill/injector/link"
 )
 
 // generatorError is an error of the load generator itself: the request may not have reached the
@@ -25,7 +22,7 @@ func (o generatorError) kind() string { return "own: " + o.cause }
 // generatorErrors returns the errors of a dial that are caused by this machine or this process.
 func generatorErrors() []generatorError {
 	return []generatorError{
-		{"too many open files", "this process may open " + fileLimit() + " files: raise ulimit -n", syscall.EMFILE},
+		{"too many open files", "this process may open " + FileLimit() + " files: raise ulimit -n", syscall.EMFILE},
 		{"too many open files on this machine", "raise fs.file-max or stop other programs", syscall.ENFILE},
 		{"no local address left", "each connection needs its own port: reduce the load or widen net.ipv4.ip_local_port_range", syscall.EADDRNOTAVAIL},
 		{"no buffer space", "this machine has no memory for sockets: reduce the load", syscall.ENOBUFS},
@@ -56,13 +53,4 @@ func classifyDialError(err error) error {
 		return generatorError{"the name was not resolved", "check this machine's resolver and the address in the system file", err}
 	}
 	return err
-}
-
-// checkLinkLimits makes the scenario inconclusive if a link reached a limit of this process or
-// machine. The errors that its callers saw were then not caused by the dependency.
-func (s *session) checkLinkLimits(name string, c link.Counters) {
-	if c.LocalLimits == 0 {
-		return
-	}
-	s.fail(fmt.Errorf("link %q: accept or dial reached a limit of this machine %d times: %s (this process may open %s files: raise ulimit -n)", name, c.LocalLimits, c.LocalLimitError, fileLimit()))
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package runner
+package load
 
 // unread always returns false: whether the peer has read the data is not known on this system.
 func (c *countingConn) unread(int64) bool { return false }

@@ -1,4 +1,4 @@
-package runner
+package load
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
-// tracePrefix returns the first half of the trace IDs of a scenario's requests, 16 hexadecimal digits.
+// TracePrefix returns the first half of the trace IDs of a scenario's requests, 16 hexadecimal digits.
 // Links use it to distinguish calls caused by the load from calls that services make on their own.
-func tracePrefix(seed uint64) string {
+func TracePrefix(seed uint64) string {
 	return fmt.Sprintf("%016x", max(1, evidence.Hash(seed, 0, "trace")))
 }
 

@@ -1,0 +1,65 @@
+package load
+
+import (
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// Result is the result of one request of the load.
+type Result struct {
+	N        uint64 // its number, from 0
+	Route    string
+	Key      string    // "" for loads without idempotency keys
+	Due, End time.Time // when it was to be sent, and when its last attempt ended
+	Attempts []Attempt
+	Outcome  Outcome
+	Fallback bool
+	reads    bool   // see journal.Request
+	Kind     string // kind of error; "" for success
+	digest   string
+	Body     string // of the acknowledging answer; "" if longer than 1 KiB
+	Wire     int    // attempts of which at least a byte was written
+	Unsent   bool   // the last attempt failed because of the generator itself; see generatorError
+}
+
+// Attempt is one attempt of a request.
+type Attempt struct {
+	At              time.Time // when it began
+	took            time.Duration
+	Status          int    // 0 if there was no answer
+	Kind            string // kind of error, if there is no status
+	Outcome         Outcome
+	wire            int
+	generatorFailed bool // failed because of the generator itself
+	Answer          Answer
+}
+
+// Answer is what the answer to an attempt says besides its status.
+type Answer struct {
+	Digest     string // of the body; "" if there was no answer
+	Body       string // "" if longer than maxShown
+	fallback   bool
+	RetryAfter time.Duration // 0 if it did not ask for a pause
+}
+
+// Outcome is what the client knows about a request or an attempt.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Ambiguous    Outcome = iota // the request may have been applied
+	Acknowledged                // the request was applied
+	Refused                     // the request was not applied
+)
+
+func (o Outcome) String() string { return [...]string{"ambiguous", "acknowledged", "refused"}[o] }
+
+// JournalRequest returns the journal's record of a keyed request.
+func (e Result) JournalRequest(since func(time.Time) time.Duration, w journal.Window) *journal.Request {
+	r := &journal.Request{Key: e.Key, Route: e.Route, Due: since(e.Due), Window: w, Outcome: e.Outcome.String(), Digest: e.digest, Reads: e.reads}
+	for _, a := range e.Attempts {
+		r.Attempts = append(r.Attempts, journal.Attempt{At: since(a.At), Took: a.took, Status: a.Status, Error: a.Kind})
+	}
+	return r
+}
