@@ -2,21 +2,13 @@ package runner
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
-	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
-)
-
-const (
-	minSettle       = 2 * time.Second        // minimum time to read effects after the load, if only losses matter
-	minReadInterval = 200 * time.Millisecond // minimum pause between two readings
-	readRetryLimit  = 5 * time.Second        // how long reading a list is retried after an error
 )
 
 // keyPrefix returns the prefix of the idempotency keys of this scenario.
@@ -30,14 +22,17 @@ func (s *session) effectsBefore() {
 	if s.e.Effects == nil || s.e.Load == nil {
 		return
 	}
-	l := s.newLedger()
+	l := effects.NewLedger(effects.Source{
+		Trust: s.system.trust, Method: s.e.Effects.Method, URL: s.system.trust.URL(s.system.addresses[s.e.Effects.Service], s.e.Effects.Path),
+		Run: s.run.short + "-", Scenario: s.keyPrefix() + "-", Alone: s.e.System.Whole(),
+	})
 	for began := s.now(); ; {
-		err := l.readBefore(s.ctx)
+		err := l.ReadBefore(s.ctx)
 		switch {
 		case err == nil:
 			s.ledger = l
 			return
-		case s.now()-began < readRetryLimit && s.sleep(minReadInterval, nil) == nil:
+		case s.now()-began < effects.ReadRetryLimit && s.sleep(effects.MinReadInterval, nil) == nil:
 			continue
 		case s.ctx.Err() != nil:
 			return
@@ -55,75 +50,19 @@ func (s *session) effects() {
 	if s.ledger == nil {
 		return
 	}
-	w := s.newEffectsWait()
-	for !w.readOnce(s) {
-		if s.sleep(w.pause(s.now()), nil) != nil {
+	allEffects := slices.ContainsFunc(s.e.Checks, func(c scenarios.Check) bool { return c.Kind().Needs.AllEffects })
+	w := s.ledger.NewWait(s.requests(), s.injections(), s.now(), s.e.Effects.Within(), s.e.Effects.Settle > 0, allEffects)
+	for !w.ReadOnce(s.ctx, s.now()) {
+		if s.sleep(w.Pause(s.now()), nil) != nil {
 			break
 		}
 	}
-	fact := &journal.Effects{Source: s.effectsSource(), Within: s.e.Effects.Settle, Until: max(0, w.readAt-w.loadEnded)}
-	if w.latest != nil {
-		for _, e := range w.latest.effects() {
-			s.recordStep(journal.Event{Effect: &e}, s.e.Effects.Step)
-			fact.Count++
-		}
-		fact.Before, fact.Others, fact.Folded, fact.Doubt = w.latest.before, w.latest.others, w.latest.folded, w.missingReason()
-		if !s.ledger.phantomsCertain() {
-			fact.Unknown = w.latest.fresh
-		}
+	fact, all := w.Result()
+	fact.Source, fact.Within = s.effectsSource(), s.e.Effects.Settle
+	for _, one := range all {
+		s.recordStep(journal.Event{Effect: &one}, s.e.Effects.Step)
 	}
-	switch {
-	case w.err != nil:
-		fact.Error = w.err.Error()
-	case w.latest == nil:
-		fact.Error = "the run was interrupted before they were read"
-	default:
-		fact.Error = w.foreignKeys()
-	}
-	s.recordStep(journal.Event{Effects: fact}, s.e.Effects.Step)
-}
-
-// effectsWait waits until the effects of the acknowledged requests have settled.
-type effectsWait struct {
-	ledger       *ledger
-	acknowledged map[string]workSpan // by key: when it was processed
-	faults       []*journal.Injection
-	loadEnded    time.Duration // end of the last request
-	limit        time.Duration // how long to wait after loadEnded
-	stated       bool          // the limit comes from the scenario: what is missing at the end is lost
-	full         bool          // check for duplicates or phantoms: read until the limit
-
-	latest       *reading
-	err          error         // error of the last reading
-	failingSince time.Duration // time of the first of the current series of errors
-	readAt       time.Duration // start of the last reading
-	missing      int           // number of acknowledged keys without an effect
-	changedAt    time.Duration // when missing last changed
-	unchanged    bool          // the last two readings are equal
-	vanished     int           // number of effects that one reading listed and a later one did not
-}
-
-func (s *session) newEffectsWait() *effectsWait {
-	w := &effectsWait{
-		ledger: s.ledger, acknowledged: map[string]workSpan{}, faults: s.injections(),
-		limit: s.e.Effects.Within(), stated: s.e.Effects.Settle > 0,
-	}
-	for _, c := range s.e.Checks {
-		w.full = w.full || c.Kind().Needs.AllEffects
-	}
-	for _, r := range s.requests() {
-		last := r.Attempts[len(r.Attempts)-1]
-		end := last.At + last.Took
-		w.loadEnded = max(w.loadEnded, end)
-		if r.Outcome == load.Acknowledged.String() && !r.Reads {
-			w.acknowledged[r.Key] = workSpan{r.Attempts[0].At, end}
-		}
-	}
-	if w.loadEnded == 0 {
-		w.loadEnded = s.now()
-	}
-	w.missing = len(w.acknowledged)
-	return w
+	s.recordStep(journal.Event{Effects: &fact}, s.e.Effects.Step)
 }
 
 // requests returns the keyed requests of the load so far.
@@ -138,105 +77,4 @@ func (s *session) injections() []*journal.Injection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.history.Book().Scenarios[0].Faults)
-}
-
-// readOnce reads the effects once and reports whether that was the last reading.
-func (w *effectsWait) readOnce(s *session) bool {
-	w.readAt = s.now()
-	reading, err := w.ledger.read(s.ctx)
-	since := w.readAt - w.loadEnded
-	if err != nil {
-		if w.err == nil {
-			w.failingSince = w.readAt
-		}
-		w.err = err
-		return since >= w.limit && w.readAt-w.failingSince >= readRetryLimit
-	}
-	w.err = nil
-	w.add(reading)
-	switch {
-	case since >= w.limit:
-		return true
-	case w.full:
-		return false
-	case since < minSettle || w.missing > 0:
-		return false
-	}
-	return w.unchanged || reading.took > minSettle
-}
-
-// add records a reading.
-func (w *effectsWait) add(reading *reading) {
-	keys, missing := reading.keys(), 0
-	for key := range w.acknowledged {
-		if !keys[key] {
-			missing++
-		}
-	}
-	if w.latest != nil {
-		w.unchanged = maps.Equal(w.latest.kept, reading.kept)
-		for e := range w.latest.kept {
-			if reading.kept[e] == 0 {
-				w.vanished++
-			}
-		}
-		if missing != w.missing {
-			w.changedAt = w.readAt
-		}
-	}
-	w.latest, w.missing = reading, missing
-}
-
-// pause returns how long to wait before the next reading. A list that takes long to read is read less
-// often, and the last reading begins when the limit is reached. Once all acknowledged keys have an
-// effect, only that last reading matters.
-func (w *effectsWait) pause(now time.Duration) time.Duration {
-	p, left := max(minReadInterval, w.limit/60), w.loadEnded+w.limit-now
-	if w.latest != nil {
-		p = max(p, w.latest.took)
-	}
-	switch all := w.latest != nil && w.err == nil && w.missing == 0; {
-	case left > 0 && all && w.full:
-		p = left
-	case left > 0:
-		p = min(p, left)
-	}
-	return max(p, 10*time.Millisecond)
-}
-
-// missingReason returns why an acknowledged key without an effect may still have one. It returns "" if
-// none is missing or if there is no reason to doubt that they are lost.
-func (w *effectsWait) missingReason() string {
-	if w.missing == 0 {
-		return ""
-	}
-	const advice = "add `effects settle within 30s`, or the longest time they may take"
-	listed, missing := w.splitListed()
-	if partial := w.partialReason(listed, missing); partial != "" {
-		return partial + ": read effects from a place that lists all of them at once"
-	}
-	waited := check.Duration((w.readAt - w.loadEnded).Round(100 * time.Millisecond))
-	switch {
-	case w.stated:
-		return ""
-	case w.changedAt-w.loadEnded > w.limit/2:
-		return fmt.Sprintf("effects were still appearing %s after the load: %s", check.Duration((w.changedAt - w.loadEnded).Round(100*time.Millisecond)), advice)
-	case len(listed) == 0:
-		return fmt.Sprintf("none of %s acknowledged requests has an effect %s after the load: effects may take longer: %s", check.Count(len(w.acknowledged)), waited, advice)
-	case lastAnswer(listed) < firstAnswer(missing):
-		return fmt.Sprintf("the %s requests acknowledged last have no effect %s after the load, and all earlier ones have one: effects may take longer: %s", check.Count(w.missing), waited, advice)
-	}
-	return ""
-}
-
-// foreignKeys returns an error text if none of the new effects has a key that this scenario sent.
-func (w *effectsWait) foreignKeys() string {
-	if len(w.acknowledged) == 0 || w.latest.countOwn(w.ledger) > 0 || w.latest.fresh == 0 {
-		return ""
-	}
-	hint := `is "key" the idempotency key of the request?`
-	if slices.ContainsFunc(w.latest.sample, func(key string) bool { return strings.Contains(strings.ToLower(key), w.ledger.scenario) }) {
-		hint = `they contain keys that were sent: "key" must be exactly the key that was sent`
-	}
-	return fmt.Sprintf("none of the %s new effects has a key that this scenario sent (they have keys such as %s): %s", check.Count(w.latest.fresh), strings.Join(w.latest.sample, ", "), hint)
 }

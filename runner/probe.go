@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -37,10 +38,10 @@ func (s *session) probe() {
 	if s.client == nil || len(kinds) == 0 {
 		return
 	}
-	var before *reading
+	var before *effects.Reading
 	var unread error
 	if s.ledger != nil {
-		before, unread = s.ledger.read(s.ctx)
+		before, unread = s.ledger.Read(s.ctx)
 	}
 	var probes []*journal.Probe
 	for i, n := range kinds {
@@ -133,15 +134,15 @@ func (s *session) probeResult(kind string, want int, r keyed, a load.Attempt) *j
 // recordReapplied waits until effects have settled and then notes which keys have more effects than
 // before they were sent again. A key without an effect before is ignored, since its first effect may
 // have been late.
-func (s *session) recordReapplied(before *reading, unread error, probes []*journal.Probe) {
-	var after *reading
+func (s *session) recordReapplied(before *effects.Reading, unread error, probes []*journal.Probe) {
+	var after *effects.Reading
 	if unread == nil {
 		if s.sleep(s.e.Effects.Within(), nil) != nil {
 			return
 		}
 		for began := s.now(); ; {
-			after, unread = s.ledger.read(s.ctx)
-			if unread == nil || s.now()-began > readRetryLimit || s.sleep(minReadInterval, nil) != nil {
+			after, unread = s.ledger.Read(s.ctx)
+			if unread == nil || s.now()-began > effects.ReadRetryLimit || s.sleep(effects.MinReadInterval, nil) != nil {
 				break
 			}
 		}
@@ -153,12 +154,12 @@ func (s *session) recordReapplied(before *reading, unread error, probes []*journ
 		return
 	}
 	hadEffect, added := map[string]bool{}, map[string][]string{}
-	for e := range before.kept {
+	for e := range before.Kept {
 		hadEffect[e.Key] = true
 	}
-	for _, e := range after.effects() {
-		if before.kept[e] > 0 {
-			before.kept[e]--
+	for _, e := range after.Effects() {
+		if before.Kept[e] > 0 {
+			before.Kept[e]--
 		} else if hadEffect[e.Key] {
 			added[e.Key] = append(added[e.Key], e.ID)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -35,7 +36,7 @@ type session struct {
 	live   []*injection // in order of injection
 	placed []*injection // all injections of the scenario
 	bodies bodies
-	ledger *ledger // set once the effects that existed before the load were read
+	ledger *effects.Ledger // set once the effects that existed before the load were read
 	phase  string
 
 	unparsed unparsedNotes

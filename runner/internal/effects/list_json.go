@@ -1,4 +1,4 @@
-package runner
+package effects
 
 import (
 	"encoding/json"

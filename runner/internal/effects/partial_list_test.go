@@ -1,4 +1,4 @@
-package runner
+package effects
 
 import (
 	"fmt"
@@ -13,17 +13,17 @@ import (
 
 // effectsWaitAfterLoad returns the state after a load of 400 requests in 10 s that each took 30 ms.
 // Requests for which listed returns true have an effect.
-func effectsWaitAfterLoad(listed func(at time.Duration) bool, faults ...*journal.Injection) *effectsWait {
-	w := &effectsWait{ledger: &ledger{}, acknowledged: map[string]workSpan{}, loadEnded: 10 * time.Second, limit: 2 * time.Second, stated: true, faults: faults}
-	r := &reading{kept: map[journal.Effect]int{}}
+func effectsWaitAfterLoad(listed func(at time.Duration) bool, faults ...*journal.Injection) *Wait {
+	w := &Wait{ledger: &Ledger{}, acknowledged: map[string]workSpan{}, loadEnded: 10 * time.Second, limit: 2 * time.Second, stated: true, faults: faults}
+	r := &Reading{Kept: map[journal.Effect]int{}}
 	for i := range 400 {
 		key, at := fmt.Sprint("k", i), time.Duration(i)*25*time.Millisecond
 		if listed(at) {
-			r.kept[journal.Effect{Key: key, ID: "o"}]++
+			r.Kept[journal.Effect{Key: key, ID: "o"}]++
 		}
 		w.acknowledged[key] = workSpan{at, at + 30*time.Millisecond}
 	}
-	r.listed = len(r.kept)
+	r.listed = len(r.Kept)
 	w.add(r)
 	return w
 }
@@ -48,7 +48,7 @@ func TestLossIsNotTakenForPaging(t *testing.T) {
 		return func(at time.Duration) bool { return at < from || at >= to }
 	}
 	for name, c := range map[string]struct {
-		w    *effectsWait
+		w    *Wait
 		page bool
 	}{
 		"the newest 53": {effectsWaitAfterLoad(since(8675*time.Millisecond), slow), true},
@@ -90,15 +90,15 @@ func TestPageOfOverlappingRequests(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		w := &effectsWait{ledger: &ledger{}, acknowledged: map[string]workSpan{}, loadEnded: 12 * time.Second, stated: true}
-		r := &reading{kept: map[journal.Effect]int{}, listed: 53}
+		w := &Wait{ledger: &Ledger{}, acknowledged: map[string]workSpan{}, loadEnded: 12 * time.Second, stated: true}
+		r := &Reading{Kept: map[journal.Effect]int{}, listed: 53}
 		most := time.Duration(1+random.IntN(8)) * time.Second
 		for i := range 400 {
 			from := time.Duration(i) * 25 * time.Millisecond
 			took := time.Duration(random.Int64N(int64(time.Second)))
 			w.acknowledged[fmt.Sprint(i)] = workSpan{from, from + took}
 			if from+time.Duration(random.Int64N(int64(took)+1)) < most { // applied in between
-				r.kept[journal.Effect{Key: fmt.Sprint(i)}]++
+				r.Kept[journal.Effect{Key: fmt.Sprint(i)}]++
 			}
 		}
 		w.add(r)

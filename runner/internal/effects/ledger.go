@@ -1,4 +1,4 @@
-package runner
+package effects
 
 import (
 	"cmp"
@@ -19,24 +19,31 @@ const maxKept = 2_000_000
 
 var errTooMany = errors.New("exceeds the limit of 2,000,000 effects with keys of this scenario")
 
-// ledger reads the list of effects of one scenario and attributes each effect to its cause.
-type ledger struct {
-	trust       load.Trust
-	method, url string
-
-	run, scenario string // prefixes of the keys of this run and of this scenario
-	// alone is set if the scenario started the whole system. A new effect with a key that was never
+// Source says where effects are read, and whose they are.
+type Source struct {
+	Trust       load.Trust
+	Method, URL string
+	Run         string // prefix of the keys of this run
+	Scenario    string // prefix of the keys of this scenario
+	// Alone is set if the scenario started the whole system. A new effect with a key that was never
 	// sent is then a phantom. In a system that was already running, it may belong to another user.
-	alone         bool
+	Alone bool
+}
+
+// Ledger reads the list of effects of one scenario and attributes each effect to its cause.
+type Ledger struct {
+	Source
 	earlier       int            // number of effects listed before the load
 	before        map[uint64]int // by hash of key and ID: how often it was listed before the load (once if it has an ID)
 	tooManyBefore bool           // more than maxKept before the load: only keys of this scenario are judged
 	seed          maphash.Seed
 }
 
-// reading is the result of reading the list once.
-type reading struct {
-	kept   map[journal.Effect]int // of this scenario, and phantoms: how often each is listed (once if it has an ID)
+func NewLedger(s Source) *Ledger { return &Ledger{Source: s, seed: maphash.MakeSeed()} }
+
+// Reading is the result of reading the list once.
+type Reading struct {
+	Kept   map[journal.Effect]int // of this scenario, and phantoms: how often each is listed (once if it has an ID)
 	before int                    // number of effects that existed before the load
 	others int                    // number of effects with keys of others
 	fresh  int                    // number of new effects of no known run: phantoms, unless others use the system
@@ -46,14 +53,7 @@ type reading struct {
 	took   time.Duration
 }
 
-func (s *session) newLedger() *ledger {
-	return &ledger{
-		trust: s.system.trust, method: s.e.Effects.Method, url: s.system.trust.URL(s.system.addresses[s.e.Effects.Service], s.e.Effects.Path),
-		run: s.run.short + "-", scenario: s.keyPrefix() + "-", alone: s.e.System.Whole(), seed: maphash.MakeSeed(),
-	}
-}
-
-func (l *ledger) hash(e journal.Effect) uint64 {
+func (l *Ledger) hash(e journal.Effect) uint64 {
 	var h maphash.Hash
 	h.SetSeed(l.seed)
 	_, _ = h.WriteString(e.Key)
@@ -62,11 +62,11 @@ func (l *ledger) hash(e journal.Effect) uint64 {
 	return h.Sum64()
 }
 
-// readBefore reads the effects that exist before the load.
-func (l *ledger) readBefore(ctx context.Context) error {
+// ReadBefore reads the effects that exist before the load.
+func (l *Ledger) ReadBefore(ctx context.Context) error {
 	before := map[uint64]int{}
 	many := false
-	found, err := fetchEffects(ctx, l.trust, l.method, l.url, func(e journal.Effect) error {
+	found, err := fetchEffects(ctx, l.Trust, l.Method, l.URL, func(e journal.Effect) error {
 		if len(before) < maxKept {
 			before[l.hash(e)]++
 		} else {
@@ -83,30 +83,30 @@ func (l *ledger) readBefore(ctx context.Context) error {
 	return err
 }
 
-// read reads the effects that have appeared since the load began.
-func (l *ledger) read(ctx context.Context) (*reading, error) {
+// Read reads the effects that have appeared since the load began.
+func (l *Ledger) Read(ctx context.Context) (*Reading, error) {
 	began := time.Now()
-	r := &reading{kept: map[journal.Effect]int{}}
+	r := &Reading{Kept: map[journal.Effect]int{}}
 	again := map[uint64]int{} // by hash, for effects that existed before the load: how often each was listed so far
-	found, err := fetchEffects(ctx, l.trust, l.method, l.url, func(e journal.Effect) error {
+	found, err := fetchEffects(ctx, l.Trust, l.Method, l.URL, func(e journal.Effect) error {
 		h := l.hash(e)
 		if was := l.before[h]; was > 0 && (e.ID != "" || again[h] < was) {
 			again[h]++
 			r.before++
 			return nil
 		}
-		if !strings.HasPrefix(e.Key, l.scenario) && !l.phantom(r, e.Key) {
+		if !strings.HasPrefix(e.Key, l.Scenario) && !l.phantom(r, e.Key) {
 			r.others++
 			return nil
 		}
-		if e.ID != "" && r.kept[e] > 0 {
+		if e.ID != "" && r.Kept[e] > 0 {
 			r.folded++ // the same effect, listed again
 			return nil
 		}
-		if len(r.kept) >= maxKept || r.kept[e] >= maxKept {
+		if len(r.Kept) >= maxKept || r.Kept[e] >= maxKept {
 			return errTooMany
 		}
-		r.kept[e]++
+		r.Kept[e]++
 		return nil
 	})
 	if err != nil {
@@ -118,8 +118,8 @@ func (l *ledger) read(ctx context.Context) (*reading, error) {
 
 // phantom counts a new effect whose key is not of this scenario, and reports whether no other user can
 // have caused it.
-func (l *ledger) phantom(r *reading, key string) bool {
-	if strings.HasPrefix(key, l.run) || load.IsRunKey(key) {
+func (l *Ledger) phantom(r *Reading, key string) bool {
+	if strings.HasPrefix(key, l.Run) || load.IsRunKey(key) {
 		return false
 	}
 	if r.fresh++; len(r.sample) < 3 {
@@ -129,12 +129,12 @@ func (l *ledger) phantom(r *reading, key string) bool {
 }
 
 // phantomsCertain reports whether a new effect with an unknown key is a phantom.
-func (l *ledger) phantomsCertain() bool { return l.alone && !l.tooManyBefore }
+func (l *Ledger) phantomsCertain() bool { return l.Alone && !l.tooManyBefore }
 
 // countOwn returns the number of distinct effects with keys of this scenario.
-func (r *reading) countOwn(l *ledger) (n int) {
-	for e := range r.kept {
-		if strings.HasPrefix(e.Key, l.scenario) {
+func (r *Reading) countOwn(l *Ledger) (n int) {
+	for e := range r.Kept {
+		if strings.HasPrefix(e.Key, l.Scenario) {
 			n++
 		}
 	}
@@ -142,19 +142,19 @@ func (r *reading) countOwn(l *ledger) (n int) {
 }
 
 // keys returns the keys that have an effect.
-func (r *reading) keys() map[string]bool {
-	all := make(map[string]bool, len(r.kept))
-	for e := range r.kept {
+func (r *Reading) keys() map[string]bool {
+	all := make(map[string]bool, len(r.Kept))
+	for e := range r.Kept {
 		all[e.Key] = true
 	}
 	return all
 }
 
-// effects returns the effects of the reading, sorted by key and ID since the order of the list may
+// Effects returns the effects of the reading, sorted by key and ID since the order of the list may
 // vary.
-func (r *reading) effects() []journal.Effect {
+func (r *Reading) Effects() []journal.Effect {
 	var all []journal.Effect
-	for e, n := range r.kept {
+	for e, n := range r.Kept {
 		for range n {
 			all = append(all, e)
 		}

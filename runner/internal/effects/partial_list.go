@@ -1,4 +1,4 @@
-package runner
+package effects
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ type workSpan struct{ from, to time.Duration }
 
 // splitListed splits the acknowledged requests into those with an effect in the last reading and those
 // without.
-func (w *effectsWait) splitListed() (listed, missing []workSpan) {
+func (w *Wait) splitListed() (listed, missing []workSpan) {
 	keys := w.latest.keys()
 	for key, at := range w.acknowledged {
 		if keys[key] {
@@ -57,7 +57,7 @@ func lastBegun(all []workSpan) (last time.Duration) {
 // the order in which requests were acknowledged, and may begin anywhere. Effects that a system loses
 // at random or for some time form no such range. Effects that it loses since a fault, or up to a
 // crash, form a range that begins or ends with the fault.
-func (w *effectsWait) partialReason(listed, missing []workSpan) string {
+func (w *Wait) partialReason(listed, missing []workSpan) string {
 	switch n := w.latest.listed; {
 	case w.vanished > 0:
 		return fmt.Sprintf("%s effects were listed before and are missing now: the list may be a page", check.Count(w.vanished))
@@ -82,7 +82,7 @@ func (w *effectsWait) partialReason(listed, missing []workSpan) string {
 // lostInCrash reports whether there was a fault on a service between the last request without an
 // effect and the first with one. What a service keeps only in memory is lost up to a crash. A fault on
 // a link loses nothing in this way.
-func (w *effectsWait) lostInCrash(from, to time.Duration) bool {
+func (w *Wait) lostInCrash(from, to time.Duration) bool {
 	for _, f := range w.faults {
 		if !strings.Contains(f.On, " -> ") && f.Injected <= to && w.endOf(f.Ended) >= from {
 			return true
@@ -98,7 +98,7 @@ const faultMargin = time.Second
 // startsAtFault reports whether the missing effects begin with a fault, so that their consumer may not
 // have recovered. It also returns true if a service was down until the end and everything queued in it
 // is lost.
-func (w *effectsWait) startsAtFault(from time.Duration, missing []workSpan) bool {
+func (w *Wait) startsAtFault(from time.Duration, missing []workSpan) bool {
 	for _, f := range w.faults {
 		end := w.endOf(f.Ended)
 		if from <= end+faultMargin && firstAnswer(missing) >= f.Injected-faultMargin {
@@ -113,10 +113,10 @@ func (w *effectsWait) startsAtFault(from time.Duration, missing []workSpan) bool
 
 // stillGrowing reports whether effects still appeared after the load. They would not appear on a full
 // page.
-func (w *effectsWait) stillGrowing() bool { return w.changedAt > 0 }
+func (w *Wait) stillGrowing() bool { return w.changedAt > 0 }
 
 // endOf returns when a fault ended. A fault that has not ended lasts until the end of the load.
-func (w *effectsWait) endOf(at time.Duration) time.Duration {
+func (w *Wait) endOf(at time.Duration) time.Duration {
 	if at == 0 {
 		return w.loadEnded
 	}

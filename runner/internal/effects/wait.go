@@ -1,0 +1,184 @@
+package effects
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+const (
+	minSettle       = 2 * time.Second        // minimum time to read effects after the load, if only losses matter
+	MinReadInterval = 200 * time.Millisecond // minimum pause between two readings
+	ReadRetryLimit  = 5 * time.Second        // how long reading a list is retried after an error
+)
+
+// Wait waits until the effects of the acknowledged requests have settled.
+type Wait struct {
+	ledger       *Ledger
+	acknowledged map[string]workSpan // by key: when it was processed
+	faults       []*journal.Injection
+	loadEnded    time.Duration // end of the last request
+	limit        time.Duration // how long to wait after loadEnded
+	stated       bool          // the limit comes from the scenario: what is missing at the end is lost
+	full         bool          // check for duplicates or phantoms: read until the limit
+
+	latest       *Reading
+	err          error         // error of the last reading
+	failingSince time.Duration // time of the first of the current series of errors
+	readAt       time.Duration // start of the last reading
+	missing      int           // number of acknowledged keys without an effect
+	changedAt    time.Duration // when missing last changed
+	unchanged    bool          // the last two readings are equal
+	vanished     int           // number of effects that one reading listed and a later one did not
+}
+
+// NewWait returns a wait for the effects of the requests, of a load that ended at most at now. Effects are read until
+// limit after the load; stated means that the scenario sets the limit. With full, they are read until then even if
+// none is missing.
+func (l *Ledger) NewWait(requests []journal.Request, faults []*journal.Injection, now, limit time.Duration, stated, full bool) *Wait {
+	w := &Wait{ledger: l, acknowledged: map[string]workSpan{}, faults: faults, limit: limit, stated: stated, full: full}
+	for _, r := range requests {
+		last := r.Attempts[len(r.Attempts)-1]
+		end := last.At + last.Took
+		w.loadEnded = max(w.loadEnded, end)
+		if r.Outcome == load.Acknowledged.String() && !r.Reads {
+			w.acknowledged[r.Key] = workSpan{r.Attempts[0].At, end}
+		}
+	}
+	if w.loadEnded == 0 {
+		w.loadEnded = now
+	}
+	w.missing = len(w.acknowledged)
+	return w
+}
+
+// Result returns the effects that were read last, and what is known about them. Its source and the limit of the
+// scenario are not set.
+func (w *Wait) Result() (fact journal.Effects, all []journal.Effect) {
+	fact.Until = max(0, w.readAt-w.loadEnded)
+	if w.latest != nil {
+		all = w.latest.Effects()
+		fact.Count = len(all)
+		fact.Before, fact.Others, fact.Folded, fact.Doubt = w.latest.before, w.latest.others, w.latest.folded, w.missingReason()
+		if !w.ledger.phantomsCertain() {
+			fact.Unknown = w.latest.fresh
+		}
+	}
+	switch {
+	case w.err != nil:
+		fact.Error = w.err.Error()
+	case w.latest == nil:
+		fact.Error = "the run was interrupted before they were read"
+	default:
+		fact.Error = w.foreignKeys()
+	}
+	return fact, all
+}
+
+// ReadOnce reads the effects once and reports whether that was the last reading.
+func (w *Wait) ReadOnce(ctx context.Context, now time.Duration) bool {
+	w.readAt = now
+	reading, err := w.ledger.Read(ctx)
+	since := w.readAt - w.loadEnded
+	if err != nil {
+		if w.err == nil {
+			w.failingSince = w.readAt
+		}
+		w.err = err
+		return since >= w.limit && w.readAt-w.failingSince >= ReadRetryLimit
+	}
+	w.err = nil
+	w.add(reading)
+	switch {
+	case since >= w.limit:
+		return true
+	case w.full:
+		return false
+	case since < minSettle || w.missing > 0:
+		return false
+	}
+	return w.unchanged || reading.took > minSettle
+}
+
+// add records a reading.
+func (w *Wait) add(reading *Reading) {
+	keys, missing := reading.keys(), 0
+	for key := range w.acknowledged {
+		if !keys[key] {
+			missing++
+		}
+	}
+	if w.latest != nil {
+		w.unchanged = maps.Equal(w.latest.Kept, reading.Kept)
+		for e := range w.latest.Kept {
+			if reading.Kept[e] == 0 {
+				w.vanished++
+			}
+		}
+		if missing != w.missing {
+			w.changedAt = w.readAt
+		}
+	}
+	w.latest, w.missing = reading, missing
+}
+
+// Pause returns how long to wait before the next reading. A list that takes long to read is read less
+// often, and the last reading begins when the limit is reached. Once all acknowledged keys have an
+// effect, only that last reading matters.
+func (w *Wait) Pause(now time.Duration) time.Duration {
+	p, left := max(MinReadInterval, w.limit/60), w.loadEnded+w.limit-now
+	if w.latest != nil {
+		p = max(p, w.latest.took)
+	}
+	switch all := w.latest != nil && w.err == nil && w.missing == 0; {
+	case left > 0 && all && w.full:
+		p = left
+	case left > 0:
+		p = min(p, left)
+	}
+	return max(p, 10*time.Millisecond)
+}
+
+// missingReason returns why an acknowledged key without an effect may still have one. It returns "" if
+// none is missing or if there is no reason to doubt that they are lost.
+func (w *Wait) missingReason() string {
+	if w.missing == 0 {
+		return ""
+	}
+	const advice = "add `effects settle within 30s`, or the longest time they may take"
+	listed, missing := w.splitListed()
+	if partial := w.partialReason(listed, missing); partial != "" {
+		return partial + ": read effects from a place that lists all of them at once"
+	}
+	waited := check.Duration((w.readAt - w.loadEnded).Round(100 * time.Millisecond))
+	switch {
+	case w.stated:
+		return ""
+	case w.changedAt-w.loadEnded > w.limit/2:
+		return fmt.Sprintf("effects were still appearing %s after the load: %s", check.Duration((w.changedAt - w.loadEnded).Round(100*time.Millisecond)), advice)
+	case len(listed) == 0:
+		return fmt.Sprintf("none of %s acknowledged requests has an effect %s after the load: effects may take longer: %s", check.Count(len(w.acknowledged)), waited, advice)
+	case lastAnswer(listed) < firstAnswer(missing):
+		return fmt.Sprintf("the %s requests acknowledged last have no effect %s after the load, and all earlier ones have one: effects may take longer: %s", check.Count(w.missing), waited, advice)
+	}
+	return ""
+}
+
+// foreignKeys returns an error text if none of the new effects has a key that this scenario sent.
+func (w *Wait) foreignKeys() string {
+	if len(w.acknowledged) == 0 || w.latest.countOwn(w.ledger) > 0 || w.latest.fresh == 0 {
+		return ""
+	}
+	hint := `is "key" the idempotency key of the request?`
+	if slices.ContainsFunc(w.latest.sample, func(key string) bool { return strings.Contains(strings.ToLower(key), w.ledger.Scenario) }) {
+		hint = `they contain keys that were sent: "key" must be exactly the key that was sent`
+	}
+	return fmt.Sprintf("none of the %s new effects has a key that this scenario sent (they have keys such as %s): %s", check.Count(w.latest.fresh), strings.Join(w.latest.sample, ", "), hint)
+}
