@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/firedrill-dev/firedrill/injector/protocols"
-
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -226,7 +224,7 @@ func (s *session) newInjection(p scenarios.Placed, step journal.Step) *injection
 func (s *session) protocol(p scenarios.Placed) (message.Protocol, bool) {
 	for _, l := range s.e.System.Links {
 		if l.From == p.From && l.To == p.To {
-			return protocols.Find(l.Protocol)
+			return l.Relayed()
 		}
 	}
 	return message.Protocol{}, false

@@ -22,8 +22,10 @@ type (
 // Clients is the name of the load as the From of a link.
 const Clients = system.Clients
 
-// ReadSystem reads a system file. The error is of type Problems if the file could be read but is not valid.
-func ReadSystem(fsys fs.FS, name string) (System, error) { return system.Read(fsys, name, nil) }
+// ReadSystem reads a system file, with the standard protocols. The error is of type Problems if the file could be read but is not valid.
+func ReadSystem(fsys fs.FS, name string) (System, error) {
+	return system.Read(fsys, name, nil, standard().protocols)
+}
 
 // Schema returns the JSON Schema of a system file, for editors.
 func Schema() []byte { return system.Schema() }

@@ -71,7 +71,9 @@ func (b *Builder) System(s system.System) *Builder {
 // ReadSystem reads the system from a file. Build returns the problems of the file.
 func (b *Builder) ReadSystem(fsys fs.FS, name string, handlers ...string) *Builder {
 	at := b.beginStep("Given", "the system described in %q", name)
-	b.r.open = func(name string) (system.System, error) { return system.Read(fsys, name, handlers) }
+	b.r.open = func(name string) (system.System, error) {
+		return system.Read(fsys, name, handlers, b.r.vocabulary.protocols)
+	}
 	b.r.handlers = handlers
 	b.r.readSystem(args{r: b.r, at: at, values: []string{name}, from: []int{0}})
 	return b

@@ -73,7 +73,7 @@ func (r *resolver) renamed(sentence, text string) string {
 	i := slices.IndexFunc(r.System.Links, func(l system.Link) bool { return l.To == to && (len(names) == 1 || l.From == from) })
 	if i >= 0 {
 		from = r.System.Links[i].From
-		if p := r.System.Links[i].Protocol; p == "http" || p == "grpc" {
+		if row, ok := r.System.Links[i].Relayed(); ok && row.Unit == "calls" {
 			sentence = strings.Replace(sentence, "messages from", "requests from", 1)
 		}
 	}

@@ -83,7 +83,7 @@ func (p *parse) open(name string) (system.System, error) {
 	}
 	s, ok := p.systems[name]
 	if !ok {
-		s.System, s.err = system.Read(p.FS, name, p.Handlers)
+		s.System, s.err = system.Read(p.FS, name, p.Handlers, p.Vocabulary.protocols)
 		p.systems[name] = s
 	}
 	return s.System, s.err

@@ -314,7 +314,7 @@ func TestSystemInSentences(t *testing.T) {
 		{Name: "orders", Command: []string{"bin/orders", "-listen", "127.0.0.1:${port}", "-payments", "${link:payments}"}, Ready: system.Ready{Within: 3 * time.Second}},
 		{Name: "payments", Address: "127.0.0.1:9090"},
 	}, e.System.Services)
-	assert.Equal(t, []system.Link{{From: "front", To: "orders", Protocol: "http"}, {From: "front", To: "recs", Protocol: "http"}, {From: "orders", To: "payments", Protocol: "http"}}, e.System.Links)
+	assert.Equal(t, resolved(system.Link{From: "front", To: "orders", Protocol: "http"}, system.Link{From: "front", To: "recs", Protocol: "http"}, system.Link{From: "orders", To: "payments", Protocol: "http"}), e.System.Links)
 }
 
 func TestInProcessServices(t *testing.T) {

@@ -3,8 +3,6 @@ package scenarios
 import (
 	"regexp"
 	"strings"
-
-	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // parameter is a type of parameter in sentences. Its expression matches more than valid values, so that "800
@@ -17,6 +15,8 @@ const (
 	amount  = `-?\d[\d.,]*`
 	ordinal = `\d+(?:st|nd|rd|th)`
 	quoted  = `"[^"]*"`
+
+	protocolWord = `[a-z][a-z0-9.]*`
 
 	timespan = amount + `(?: ?[A-Za-zµ]+(?:\d[\d.]*[a-z]+)*)?`
 )
@@ -38,7 +38,8 @@ func trafficSelection(noun string) string {
 	return `(?:one-way )?` + noun + `(?: on ` + connectionSelection(`connections`) + `)?`
 }
 
-func parameters() []parameter {
+// parameters returns the types of parameters that sentences can have.
+func (v *Vocabulary) parameters() []parameter {
 	return []parameter{
 		{"name", quoted, `a service, in quotes: "orders"`},
 		{"names", quoted + `(?:(?:, and |, | and )` + quoted + `)*`, `services, or groups of the system file: "orders", "front"`},
@@ -51,7 +52,7 @@ func parameters() []parameter {
 		{"size", amount + `(?: ?[A-Za-z]+)?`, `512 B, 64 KB (of 1000 bytes), 64 KiB (of 1024 bytes), 2 MB`},
 		{"limit", timespan, `a {size} or a {duration}: 4 KB, 2s`},
 		{"percentile", `p\d[\d.]*`, `p50, p95, p99.9`},
-		{"protocol", `[a-z][a-z0-9.]*`, strings.Join(system.Protocols(), ", ")},
+		{"protocol", protocolWord, strings.Join(v.protocols.Names(), ", ")},
 		{"ending", `[a-z]+`, `reset, closed, silence or held: how the connection ends`},
 		{"spread", `normally distributed|with a long tail`, `normally distributed, with a long tail: how far delays stray, as a standard deviation`},
 		{"unit", `calls|messages|connections|traffic`, `calls, messages, connections or traffic`},

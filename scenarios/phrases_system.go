@@ -164,6 +164,7 @@ func (r *resolver) link(at source.Pos, l system.Link) {
 		return
 	}
 	r.describedAt[l.Name()], r.fromSentences = at, true
+	l.Resolve(r.vocabulary.protocols)
 	r.System.Links = append(r.System.Links, l)
 }
 

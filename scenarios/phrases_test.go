@@ -68,7 +68,7 @@ func parseSentence(t *testing.T, text string, table [][]string, doc string) (*re
 	out := &source.List{}
 	e := &Experiment{File: "a.feature"}
 	d := newResolver(e, source.Pos{}, out, standard())
-	d.open = func(name string) (system.System, error) { return system.Read(files(), name, nil) }
+	d.open = func(name string) (system.System, error) { return system.Read(files(), name, nil, standard().protocols) }
 	s := feature.Step{Keyword: "*", Text: text, Exact: true, At: source.Pos{File: "a.feature", Line: 1, Col: 1, Text: text}}
 	for _, cells := range table {
 		l := feature.Line{At: s.At, Cells: cells, Cols: make([]int, len(cells))}

@@ -35,7 +35,7 @@ func (r *resolver) finish() {
 func (r *resolver) resolve() {
 	r.applyTLS()
 	if r.fromSentences {
-		r.System.Validate(r.handlers, func(name, _ string) source.Pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.addProblem)
+		r.System.Validate(r.handlers, r.vocabulary.protocols, func(name, _ string) source.Pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.addProblem)
 	}
 	for _, s := range r.ready {
 		if i := r.serviceNamed(s.at, s.service); i >= 0 {
@@ -125,7 +125,7 @@ func (r *resolver) onLink(at source.Pos, p *Placed, misread bool) {
 		r.noLink(at, p.From, p.To)
 		return
 	}
-	if what, hint := mismatch(l, p.Fault); what != "" && !misread {
+	if what, hint := r.mismatch(l, p.Fault); what != "" && !misread {
 		r.addProblem(at, what, hint)
 	} else if !misread {
 		r.checkBodies(at, l, p.Fault)

@@ -42,12 +42,12 @@ func (v *Vocabulary) PrintSteps(w io.Writer, word string) error {
 	}
 	b.WriteString("IN THE SENTENCES\n\n")
 	wide := 0
-	for _, p := range parameters() {
+	for _, p := range v.parameters() {
 		wide = max(wide, utf8.RuneCountInString(p.name)+2)
 	}
 	fmt.Fprintf(&b, "  %-*s  may be left out\n", wide, "( )")
 	fmt.Fprintf(&b, "  %-*s  one of the two\n", wide, "a/b")
-	for _, p := range parameters() {
+	for _, p := range v.parameters() {
 		if used[p.name] {
 			fmt.Fprintf(&b, "  %-*s  %s\n", wide, "{"+p.name+"}", p.means)
 		}

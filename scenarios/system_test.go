@@ -91,6 +91,14 @@ func TestLinkTransport(t *testing.T) {
 	assert.Contains(t, b.String(), "open a -> b (tcp, TLS terminated)")
 }
 
+// resolved returns links with the rows of their protocols.
+func resolved(links ...system.Link) []system.Link {
+	for i := range links {
+		links[i].Resolve(standard().protocols)
+	}
+	return links
+}
+
 // TestTLSInSentences describes links before and after the sentences about their TLS.
 func TestTLSInSentences(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -111,7 +119,7 @@ func TestTLSInSentences(t *testing.T) {
 `
 			es, err := Parse(Source{FS: files(text), Paths: []string{"a.feature"}})
 			require.NoError(t, err)
-			require.Equal(t, []system.Link{{From: "orders", To: "payments", Protocol: "http", TLS: &c.want}}, es[0].System.Links)
+			require.Equal(t, resolved(system.Link{From: "orders", To: "payments", Protocol: "http", TLS: &c.want}), es[0].System.Links)
 		})
 	}
 }

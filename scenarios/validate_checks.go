@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -116,7 +115,7 @@ func (r *resolver) requireIncomingCalls(at source.Pos, to string) {
 		return
 	}
 	for _, l := range r.System.Links {
-		if row, ok := protocols.Find(l.ProtocolName()); ok && !row.UDP && l.To == to { // commands of Redis count as calls
+		if row, ok := l.Relayed(); ok && !row.UDP && l.To == to { // commands of Redis count as calls
 			return
 		}
 	}
@@ -128,8 +127,8 @@ func (r *resolver) requireUnit(at source.Pos, l system.Link, unit string) {
 	if unit != "calls" && unit != "messages" {
 		return
 	}
-	if row, ok := protocols.Find(l.ProtocolName()); !ok || row.Unit != unit {
-		r.addProblem(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.ProtocolName(), unit), "declare its protocol: "+strings.Join(protocolsWithUnit(unit), ", "))
+	if row, ok := l.Relayed(); !ok || row.Unit != unit {
+		r.addProblem(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.ProtocolName(), unit), "declare its protocol: "+strings.Join(r.protocolsWithUnit(unit), ", "))
 	}
 }
 

@@ -9,30 +9,34 @@ import (
 	cucumber "github.com/cucumber/cucumber-expressions/go/v17"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
-// Vocabulary is the set of sentences that feature files can use.
+// Vocabulary is what feature files and system files can name: sentences, faults, checks and protocols.
 type Vocabulary struct {
-	faults  []injector.Kind
-	phrases []Phrase
+	faults    []injector.Kind
+	protocols protocols.Table
+	phrases   []Phrase
 }
 
 // standard returns the vocabulary that Parse uses if Source has none.
-var standard = sync.OnceValue(func() *Vocabulary { return NewVocabulary(injector.Kinds(), check.Kinds()) })
+var standard = sync.OnceValue(func() *Vocabulary { return NewVocabulary(injector.Kinds(), check.Kinds(), protocols.All()) })
 
-// NewVocabulary returns a vocabulary with the sentences of the given kinds of faults and checks, and with all
-// sentences about the system, load, time and people. It panics if a pattern is not valid. For kinds of your own,
-// append to the standard ones:
+// NewVocabulary returns a vocabulary with the given kinds of faults and checks and their sentences, with the given
+// protocols, and with all sentences about the system, load, time and people. It panics if a pattern or a protocol is
+// not valid. For rows of your own, append to the standard ones:
 //
-//	NewVocabulary(append(injector.Kinds(), injector.Describe(Brownout{})), check.Kinds())
-func NewVocabulary(faults []injector.Kind, checks []check.Kind) *Vocabulary {
-	return newVocabulary(faults, phrases(faults, checks))
+//	NewVocabulary(append(injector.Kinds(), injector.Describe(Brownout{})), check.Kinds(), protocols.All())
+func NewVocabulary(faults []injector.Kind, checks []check.Kind, table protocols.Table) *Vocabulary {
+	return newVocabulary(faults, table, phrases(faults, checks))
 }
 
-func newVocabulary(faults []injector.Kind, phrases []Phrase) *Vocabulary {
+func newVocabulary(faults []injector.Kind, table protocols.Table, phrases []Phrase) *Vocabulary {
+	checkProtocols(table)
+	v := &Vocabulary{faults: faults, protocols: table, phrases: phrases}
 	registry := cucumber.NewParameterTypeRegistry()
-	for _, p := range parameters() {
+	for _, p := range v.parameters() {
 		kind, err := cucumber.NewParameterType(p.name, []*regexp.Regexp{regexp.MustCompile(p.expression)}, "string", nil, true, false, false)
 		if err == nil {
 			err = registry.DefineParameterType(kind)
@@ -52,7 +56,21 @@ func newVocabulary(faults []injector.Kind, phrases []Phrase) *Vocabulary {
 			p.variants[j].expr = e.Regexp()
 		}
 	}
-	return &Vocabulary{faults: faults, phrases: phrases}
+	return v
+}
+
+var protocolName = regexp.MustCompile(`^` + protocolWord + `$`)
+
+// checkProtocols panics if a row of the table could not be used.
+func checkProtocols(table protocols.Table) {
+	for i, p := range table {
+		switch {
+		case !protocolName.MatchString(p.Name) || slices.Index(table.Names(), p.Name) != i+1:
+			panic(fmt.Sprintf("protocol %q: use a name of its own, of lower-case letters, digits and dots", p.Name))
+		case !p.UDP && (p.Serve == nil || p.Matches == nil || p.Class == nil):
+			panic(fmt.Sprintf("protocol %q: Serve, Matches and Class are required", p.Name))
+		}
+	}
 }
 
 // Phrases returns the standard sentences, in the order of `firedrill steps`.

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
@@ -18,7 +19,7 @@ func TestOneRowOfASentence(t *testing.T) {
 	pause := Phrase{Name: "coffee", Group: "time and people", Pattern: `everybody has coffee for {duration}`, Means: "nothing happens", Examples: []string{`everybody has coffee for 5m`},
 		build: func(r *resolver, a args) { r.act(a.at, Wait{For: a.Duration(0)}) }}
 	// end of excerpt
-	v := newVocabulary(injector.Kinds(), append(phrases(injector.Kinds(), check.Kinds()), pause))
+	v := newVocabulary(injector.Kinds(), protocols.All(), append(phrases(injector.Kinds(), check.Kinds()), pause))
 	var b strings.Builder
 	require.NoError(t, v.PrintSteps(&b, "coffee"))
 	assert.True(t, strings.HasPrefix(b.String(), "TIME AND PEOPLE\n\n  everybody has coffee for {duration}\n      nothing happens\n      e.g. everybody has coffee for 5m\n"), b.String())

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -87,7 +88,7 @@ func (c called) Kind() check.Kind {
 func TestOneRow(t *testing.T) {
 	fault := injector.Describe(stutter{Pause: 20 * time.Millisecond})
 	asked := check.Describe(called{To: "payments", N: 10})
-	vocabulary := scenarios.NewVocabulary(append(injector.Kinds(), fault), append(check.Kinds(), asked))
+	vocabulary := scenarios.NewVocabulary(append(injector.Kinds(), fault), append(check.Kinds(), asked), protocols.All())
 
 	t.Run("README", func(t *testing.T) {
 		require.Contains(t, faultTable([]injector.Kind{fault}), "| stutter | `"+fault.Example+"` | calls go on at once |")

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 )
 
 func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
@@ -38,7 +40,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		assert.ElementsMatch(t, c.reader, c.schema)
 	}
 	var known []any
-	for _, p := range Protocols() {
+	for _, p := range protocols.All().Names() {
 		known = append(known, p)
 	}
 	assert.ElementsMatch(t, known, at("$defs", "protocol", "enum"), "the schema's protocols are those of the table")
