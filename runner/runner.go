@@ -69,6 +69,10 @@ type Options struct {
 	Drive    Driver   // runs the steps of feature files; nil means the runner itself; see package godogsteps
 	Metrics  string   // host:port that serves /metrics during the run, by default on loopback; "" disables it
 
+	// Vocabulary holds the faults, checks and protocols that feature files and system files can name; nil means the
+	// standard ones.
+	Vocabulary *scenarios.Vocabulary
+
 	// Handlers are services in this process, by name. They replace the commands in the system file.
 	Handlers map[string]http.Handler
 
@@ -155,7 +159,7 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 	if len(o.Paths) == 0 {
 		o.Paths = []string{"features"}
 	}
-	src := scenarios.Source{FS: o.FS, Paths: o.Paths, Tags: o.Tags, Name: o.Name}
+	src := scenarios.Source{FS: o.FS, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Vocabulary: o.Vocabulary}
 	for _, s := range o.Steps {
 		src.Own = append(src.Own, s.Pattern)
 		if err := checkStepFunc(s); err != nil && o.Drive == nil {

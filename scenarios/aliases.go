@@ -27,9 +27,6 @@ func ReadSystem(fsys fs.FS, name string) (System, error) {
 	return system.Read(fsys, name, nil, standard().protocols)
 }
 
-// Schema returns the JSON Schema of a system file, for editors.
-func Schema() []byte { return system.Schema() }
-
 // Expand replaces placeholders in the settings of a service; see system.Expand.
 func Expand(s string, values func(name, arg string) (value string, ok bool)) (string, error) {
 	return system.Expand(s, values)

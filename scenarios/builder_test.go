@@ -124,12 +124,12 @@ func TestPlan(t *testing.T) {
 
 func TestPrintSteps(t *testing.T) {
 	var all, some strings.Builder
-	require.NoError(t, PrintSteps(&all, ""))
+	require.NoError(t, Standard().PrintSteps(&all, ""))
 	golden(t, "steps.golden", all.String())
-	require.NoError(t, PrintSteps(&some, "HANG"))
+	require.NoError(t, Standard().PrintSteps(&some, "HANG"))
 	assert.Contains(t, some.String(), `{name} hangs( for {duration})`)
 	assert.NotContains(t, some.String(), "baseline is measured")
-	assert.Error(t, PrintSteps(os.Stderr, "no such word"))
+	assert.Error(t, Standard().PrintSteps(os.Stderr, "no such word"))
 }
 
 func TestRoughDuration(t *testing.T) {

@@ -3,7 +3,7 @@
 //
 // Parse reads feature files and the system files that they name. New builds the same value in Go. Both validate
 // the whole experiment and return all errors as Problems, each with its position, cause and remedy. An Experiment
-// that was returned can be run. Plan prints what experiments would do, and PrintSteps prints the sentences of
+// that was returned can be run. Plan prints what experiments would do, and Vocabulary.PrintSteps prints the sentences of
 // feature files.
 //
 // Package feature reads feature files, package system describes the system under test and reads its file, and package
@@ -94,7 +94,7 @@ type Experiment struct {
 // Step is one line. Do is the action that it performs when it is reached.
 type Step struct {
 	journal.Step
-	Phrase  string // name of the row in Phrases; "" for a user-defined step
+	Phrase  string // name of the row in Vocabulary.Phrases; "" for a user-defined step
 	Do      Action // nil for descriptions and checks
 	Foreign bool   // a user-defined step; it runs in order with the others
 	Own     *Own   `json:",omitempty"` // for a user-defined step

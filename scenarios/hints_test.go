@@ -53,7 +53,7 @@ func TestIdeasAreSuggested(t *testing.T) {
 func TestIdeasAreKnownSentences(t *testing.T) {
 	t.Parallel()
 	for _, idea := range ideas {
-		assert.Len(t, standard().match(idea.sentence), 1, idea.sentence)
+		assert.Len(t, Standard().match(idea.sentence), 1, idea.sentence)
 	}
 }
 

@@ -223,7 +223,7 @@ func TestProtocolViolations(t *testing.T) {
 	e, err := b.Inject("cache", "orders", injector.ReorderMessages{Wait: time.Second, Messages: injector.Messages{Violates: "redis"}}).For(5 * time.Second).Build()
 	require.NoError(t, err)
 	assert.Equal(t, `messages from "cache" to "orders" arrive out of order, up to 1s late for 5s, even though redis never does this`, e.Steps[len(e.Steps)-1].Text)
-	all := standard().match(e.Steps[len(e.Steps)-1].Text)
+	all := Standard().match(e.Steps[len(e.Steps)-1].Text)
 	require.Len(t, all, 1)
 	assert.Equal(t, "messages out of order", all[0].phrase.Name)
 }

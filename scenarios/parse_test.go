@@ -346,7 +346,7 @@ func FuzzParse(f *testing.F) {
 	for _, c := range brokenFeatures {
 		f.Add(c.text)
 	}
-	for _, p := range Phrases() {
+	for _, p := range Standard().Phrases() {
 		f.Add("Feature: a\n  Scenario: b\n    * " + p.Examples[0] + "\n")
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -67,8 +67,8 @@ func parseSentence(t *testing.T, text string, table [][]string, doc string) (*re
 	t.Helper()
 	out := &source.List{}
 	e := &Experiment{File: "a.feature"}
-	d := newResolver(e, source.Pos{}, out, standard())
-	d.open = func(name string) (system.System, error) { return system.Read(files(), name, nil, standard().protocols) }
+	d := newResolver(e, source.Pos{}, out, Standard())
+	d.open = func(name string) (system.System, error) { return system.Read(files(), name, nil, Standard().protocols) }
 	s := feature.Step{Keyword: "*", Text: text, Exact: true, At: source.Pos{File: "a.feature", Line: 1, Col: 1, Text: text}}
 	for _, cells := range table {
 		l := feature.Line{At: s.At, Cells: cells, Cols: make([]int, len(cells))}
@@ -78,7 +78,7 @@ func parseSentence(t *testing.T, text string, table [][]string, doc string) (*re
 		s.Doc = &doc
 	}
 	d.addStep(s.Keyword, s.Text, s.At)
-	(&parse{Source: Source{Vocabulary: standard()}}).step(d, &feature.Scenario{}, s)
+	(&parse{Source: Source{Vocabulary: Standard()}}).step(d, &feature.Scenario{}, s)
 	return d, out
 }
 
@@ -93,12 +93,12 @@ var sentenceTables = map[string][][]string{
 var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`}
 
 func TestEachExampleIsOneSentence(t *testing.T) {
-	for _, p := range Phrases() {
+	for _, p := range Standard().Phrases() {
 		require.NotEmpty(t, p.Examples, p.Name)
 		require.NotEmpty(t, p.Means, p.Name)
 		require.NotEmpty(t, p.Group, p.Name)
 		for _, example := range p.Examples {
-			all := standard().match(example)
+			all := Standard().match(example)
 			require.Len(t, all, 1, example)
 			assert.Equal(t, p.Name, all[0].phrase.Name, example)
 			matching := 0
@@ -114,7 +114,7 @@ func TestEachExampleIsOneSentence(t *testing.T) {
 
 func TestNamesOfPhrasesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
-	for _, p := range Phrases() {
+	for _, p := range Standard().Phrases() {
 		assert.False(t, seen[p.Name], p.Name)
 		seen[p.Name] = true
 	}
@@ -126,12 +126,12 @@ func TestNoValueMakesASentenceAmbiguous(t *testing.T) {
 		"protocol": "http", "ending": "silence", "unit": "connections", "when": "after healing", "calls": "calls", "requests": "requests", "replies": "replies", "messages": "messages", "connections": "connections",
 		"new_connections": "new connections", "handshakes": "TLS handshakes", "traffic": "traffic", "latency": "latency", "limit": "5s", "spread": "with a long tail"}
 	count := 0
-	for _, r := range Phrases() {
+	for _, r := range Standard().Phrases() {
 		for _, v := range r.variants {
 			text := parameterIn.ReplaceAllStringFunc(v.source, func(p string) string { return values[strings.Trim(p, "{}")] })
 			text = regexp.MustCompile(`\(([^)]*)\)`).ReplaceAllString(text, "$1")
 			text = strings.ReplaceAll(text, "is/are", "are")
-			all := standard().match(text)
+			all := Standard().match(text)
 			require.Len(t, all, 1, text)
 			require.Equal(t, r.Name, all[0].phrase.Name, text)
 			count++
@@ -142,7 +142,7 @@ func TestNoValueMakesASentenceAmbiguous(t *testing.T) {
 
 func TestExamplesGolden(t *testing.T) {
 	var b strings.Builder
-	for _, p := range Phrases() {
+	for _, p := range Standard().Phrases() {
 		for _, example := range p.Examples {
 			if p.Name == "start again" || p.Name == "resume" || p.Name == "heal" || p.Name == "heal all" || p.Name == "change the load" || p.Name == "stop the load" {
 				continue // they depend on previous steps

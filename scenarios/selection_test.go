@@ -53,7 +53,7 @@ func TestCallSelections(t *testing.T) {
 			}
 			got := f.Say(from, to)
 			assert.Equal(t, text, got[:len(text)], "printed")
-			require.Len(t, standard().match(got), 1, got)
+			require.Len(t, Standard().match(got), 1, got)
 			_, out := parseSelection(t, got+" for 5s", Placed{From: from, To: to, Fault: f})
 			require.NoError(t, out, got)
 		}

@@ -8,9 +8,6 @@ import (
 	"unicode/utf8"
 )
 
-// PrintSteps prints the standard sentences; see Vocabulary.PrintSteps.
-func PrintSteps(w io.Writer, word string) error { return standard().PrintSteps(w, word) }
-
 // PrintSteps prints the sentences by group, with their meaning and examples. With a word, it prints only those that
 // contain it; a word that none contains is an error.
 func (v *Vocabulary) PrintSteps(w io.Writer, word string) error {

@@ -94,7 +94,7 @@ func TestLinkTransport(t *testing.T) {
 // resolved returns links with the rows of their protocols.
 func resolved(links ...system.Link) []system.Link {
 	for i := range links {
-		links[i].Resolve(standard().protocols)
+		links[i].Resolve(Standard().protocols)
 	}
 	return links
 }
@@ -139,7 +139,7 @@ func TestExpand(t *testing.T) {
 
 func compiledSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(system.Schema()))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(Standard().Schema()))
 	require.NoError(t, err)
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()

@@ -11,6 +11,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // Vocabulary is what feature files and system files can name: sentences, faults, checks and protocols.
@@ -20,7 +21,9 @@ type Vocabulary struct {
 	phrases   []Phrase
 }
 
-// standard returns the vocabulary that Parse uses if Source has none.
+// Standard returns the vocabulary that is used unless another one is given.
+func Standard() *Vocabulary { return standard() }
+
 var standard = sync.OnceValue(func() *Vocabulary { return NewVocabulary(injector.Kinds(), check.Kinds(), protocols.All()) })
 
 // NewVocabulary returns a vocabulary with the given kinds of faults and checks and their sentences, with the given
@@ -73,8 +76,11 @@ func checkProtocols(table protocols.Table) {
 	}
 }
 
-// Phrases returns the standard sentences, in the order of `firedrill steps`.
-func Phrases() []Phrase { return slices.Clone(standard().phrases) }
+// Phrases returns the sentences, in the order of `firedrill steps`.
+func (v *Vocabulary) Phrases() []Phrase { return slices.Clone(v.phrases) }
+
+// Schema returns the JSON Schema of system files, for editors.
+func (v *Vocabulary) Schema() []byte { return system.Schema(v.protocols) }
 
 // Regexps returns the regular expressions that match the phrase, for Gherkin runners without Cucumber Expressions.
 func (p Phrase) Regexps() []string {

@@ -39,7 +39,7 @@ func tables() map[string]func(*testing.T) string {
 		"protections": protectionTable,
 		"protocols":   func(*testing.T) string { return protocolTable(protocols.All()) },
 		"rows":        rowTable,
-		"sentences":   func(*testing.T) string { return sentenceTable(scenarios.Phrases()) },
+		"sentences":   func(*testing.T) string { return sentenceTable(scenarios.Standard().Phrases()) },
 		"system keys": systemKeyTable,
 	}
 }
@@ -147,7 +147,7 @@ func sentenceTable(phrases []scenarios.Phrase) string {
 // parameterTable returns the end of the list that "firedrill steps" prints, which explains the parameters.
 func parameterTable(t *testing.T) string {
 	var b bytes.Buffer
-	require.NoError(t, scenarios.PrintSteps(&b, ""))
+	require.NoError(t, scenarios.Standard().PrintSteps(&b, ""))
 	_, list, ok := strings.Cut(b.String(), "IN THE SENTENCES\n\n")
 	require.True(t, ok)
 	rows := markdown("parameter", "what may stand there")
@@ -162,7 +162,7 @@ func parameterTable(t *testing.T) string {
 // services and clients have, stand at the end.
 func systemKeyTable(t *testing.T) string {
 	var schema node
-	require.NoError(t, json.Unmarshal(scenarios.Schema(), &schema))
+	require.NoError(t, json.Unmarshal(scenarios.Standard().Schema(), &schema))
 	rows := markdown("key", "meaning")
 	schema.keys("", rows)
 	schema.Defs["service"].keys("services.NAME.", rows)

@@ -9,6 +9,7 @@
 package godogsteps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (d *driver) register(sc *godog.ScenarioContext) {
 		}
 		return ctx, nil
 	})
-	for _, p := range scenarios.Phrases() {
+	for _, p := range cmp.Or(d.Options().Vocabulary, scenarios.Standard()).Phrases() {
 		for _, re := range p.Regexps() {
 			sc.Step(re, func(context.Context) error { return d.RunStep(d.current) })
 		}

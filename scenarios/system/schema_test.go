@@ -14,7 +14,7 @@ import (
 
 func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 	var doc map[string]any
-	require.NoError(t, json.Unmarshal(Schema(), &doc))
+	require.NoError(t, json.Unmarshal(Schema(protocols.All()), &doc))
 	at := func(path ...string) any {
 		var v any = doc
 		for _, key := range path {

@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 )
 
 // schemaAt returns the node of the schema at a path of keys; "1" is also an index into a list.
 func schemaAt(t *testing.T, path string) map[string]any {
 	t.Helper()
 	var node any
-	require.NoError(t, json.Unmarshal(Schema(), &node))
+	require.NoError(t, json.Unmarshal(Schema(protocols.All()), &node))
 	for key := range strings.SplitSeq(path, "/") {
 		switch n := node.(type) {
 		case map[string]any:
