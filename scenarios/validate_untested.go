@@ -85,7 +85,7 @@ func (r *resolver) drill() check.Drill {
 	d := check.Drill{Held: r.held(), GiveUp: r.Load.Attempt()}
 	for _, p := range r.injections() {
 		k := p.Fault.Kind()
-		d.Faults = append(d.Faults, check.PlannedFault{Kind: k.Name, Says: p.Fault.Say(p.From, p.To), To: p.To, On: p.On(), Delay: k.Delay, Unseen: k.Unseen})
+		d.Faults = append(d.Faults, check.PlannedFault{Kind: k.Name, Says: p.Fault.Say(p.From, p.To), To: p.To, On: p.On(), Delay: k.Delay, Unseen: k.Unseen, Unnoticed: k.Unnoticed})
 	}
 	return d
 }
