@@ -18,7 +18,7 @@ import (
 // phrase, and its table or doc string. The methods parse a value. If it is not valid, they report a problem at its
 // column and return the zero value.
 type args struct {
-	r      *resolver
+	r      *reading
 	at     source.Pos // of the sentence; the column is that of the text
 	text   string
 	exact  bool // the text is the same as in the file, so columns are known
@@ -98,12 +98,13 @@ func (a args) Duration(i int) time.Duration {
 	return t
 }
 
-func (a args) ratio(i int) float64 {
+// ratio returns a percentage as a ratio; ok is false if it is not valid.
+func (a args) ratio(i int) (r float64, ok bool) {
 	r, err := source.ParsePercent(a.Value(i))
 	if err != nil {
 		a.addProblem(i, err)
 	}
-	return r
+	return r, err == nil
 }
 
 // Number returns a number from 0 up.
@@ -229,9 +230,8 @@ func (a args) Limit(i int) (bytes int64, d time.Duration) {
 
 // PositiveRatio parses a share above 0.
 func (a args) PositiveRatio(i int) float64 {
-	before := a.r.problems
-	share := a.ratio(i)
-	if share == 0 && a.r.problems == before {
+	share, ok := a.ratio(i)
+	if share == 0 && ok {
 		a.Problem(i, "at least 0% is always true, so this could not fail", "write the least that you would accept, such as 99%")
 	}
 	return share

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
@@ -30,7 +31,7 @@ type Builder struct {
 func New(name string) *Builder {
 	b := &Builder{}
 	at := caller()
-	b.r = newResolver(&Experiment{Name: name, ID: feature.ID("", name, nil), Line: at.Line}, at, &b.out, standard())
+	b.r = newResolver(&Experiment{Name: name, ID: feature.ID("", name, nil), Line: at.Line}, at, &b.out, Scope{Faults: injector.Kinds(), Protocols: protocols.All()})
 	return b
 }
 
@@ -71,30 +72,29 @@ func (b *Builder) System(s system.System) *Builder {
 // ReadSystem reads the system from a file. Build returns the problems of the file.
 func (b *Builder) ReadSystem(fsys fs.FS, name string, handlers ...string) *Builder {
 	at := b.beginStep("Given", "the system described in %q", name)
-	b.r.open = func(name string) (system.System, error) {
-		return system.Read(fsys, name, handlers, b.r.vocabulary.protocols)
-	}
-	b.r.handlers = handlers
-	b.r.readSystem(args{r: b.r, at: at, values: []string{name}, from: []int{0}})
+	b.r.scope.Handlers = handlers
+	b.r.readSystem(at, at, name, func(name string) (system.System, error) {
+		return system.Read(fsys, name, handlers, b.r.scope.Protocols)
+	})
 	return b
 }
 
 // BlastRadius limits the services that faults may touch.
 func (b *Builder) BlastRadius(services ...string) *Builder {
-	b.r.radius(b.beginStep("Given", "the blast radius is limited to %q", strings.Join(services, ", ")), services)
+	b.r.limitRadius(b.beginStep("Given", "the blast radius is limited to %q", strings.Join(services, ", ")), services)
 	return b
 }
 
 // StopBelow ends the scenario at once if success stays below ratio for the time d.
 func (b *Builder) StopBelow(ratio float64, d time.Duration) *Builder {
-	b.r.stopBelow(b.beginStep("Given", "the run stops at once if fewer than %s of requests succeed for %s", percent(ratio), injector.Duration(d)), StopRule{Ratio: ratio, For: d})
+	b.r.addStopRule(b.beginStep("Given", "the run stops at once if fewer than %s of requests succeed for %s", percent(ratio), injector.Duration(d)), StopRule{Ratio: ratio, For: d})
 	return b
 }
 
 // Steady declares the steady state.
 func (b *Builder) Steady(conditions ...check.Steady) *Builder {
 	b.r.describe(b.beginStep("Given", "the steady state is:"))
-	b.r.Steady = append(b.r.Steady, conditions...)
+	b.r.addSteady(conditions...)
 	return b
 }
 
@@ -111,7 +111,7 @@ func (b *Builder) Load(l Load) *Builder {
 		l.Means = b.r.rate.Means // set by earlier calls of Means
 	}
 	b.r.rate = &l
-	b.r.load(at, l.Rate, l.Mix...)
+	b.r.addLoad(at, l.Rate, l.Mix...)
 	b.r.validateLoad(at)
 	return b
 }
@@ -132,7 +132,7 @@ func equalShares(mix []Route) []Route {
 
 // Baseline sets how long the steady state is measured. The default is 5 s.
 func (b *Builder) Baseline(d time.Duration) *Builder {
-	b.r.baseline(b.beginStep("Given", "a baseline is measured for %s", injector.Duration(d)), d)
+	b.r.setBaseline(b.beginStep("Given", "a baseline is measured for %s", injector.Duration(d)), d)
 	return b
 }
 
@@ -143,7 +143,7 @@ func (b *Builder) EffectsFrom(route string) *Builder {
 		what, hint := source.Parts(err)
 		b.r.addProblem(at, what, hint)
 	}
-	b.r.effects(at, route)
+	b.r.readEffects(at, route)
 	return b
 }
 
@@ -153,7 +153,7 @@ func (b *Builder) EffectsSettle(within time.Duration) *Builder {
 	if within <= 0 {
 		b.r.addProblem(at, "effects need a time above 0 to settle", "write 30*time.Second, say")
 	}
-	b.r.settles(at, within)
+	b.r.setSettle(at, within)
 	return b
 }
 
@@ -173,7 +173,7 @@ func (b *Builder) Answers(route string, statuses ...int) *Builder {
 			b.r.addProblem(at, fmt.Sprintf("%d is not a status of HTTP", s), "write one from 100 to 599")
 		}
 	}
-	b.r.expect(at, route, slices.Clone(statuses))
+	b.r.expectStatuses(at, route, slices.Clone(statuses))
 	return b
 }
 
@@ -183,7 +183,7 @@ func (b *Builder) Means(status int, o Outcome) *Builder {
 	if o == NotKnown {
 		is = "is "
 	}
-	b.r.means(b.beginStep("Given", "status %d means that it %s%s", status, is, o), status, o)
+	b.r.setMeaning(b.beginStep("Given", "status %d means that it %s%s", status, is, o), status, o)
 	return b
 }
 
@@ -204,7 +204,7 @@ func (b *Builder) Together(placed ...Placed) *Builder {
 }
 
 // Partition cuts services, or groups of services, off from each other.
-func (b *Builder) Partition(f injector.Partition) *Builder { return b.Together(partitionFault(f)) }
+func (b *Builder) Partition(f injector.Partition) *Builder { return b.Together(Placed{Fault: f}) }
 
 // For sets the duration of the last injection, after which it is healed.
 func (b *Builder) For(d time.Duration) *Builder {
@@ -295,7 +295,7 @@ func (b *Builder) Confirm(what string) *Builder {
 // Check adds checks. All faults are healed before the first one.
 func (b *Builder) Check(checks ...check.Check) *Builder {
 	for _, c := range checks {
-		b.r.check(b.beginStep("Then", "%s", c.String()), c)
+		b.r.addCheck(b.beginStep("Then", "%s", c.String()), c)
 	}
 	return b
 }

@@ -59,7 +59,7 @@ func TestBuilderMatchesSentences(t *testing.T) {
 		b.WriteString("    " + s.Keyword + " " + s.Text + "\n")
 	}
 	parsedExperiment := parsed(t, Source{FS: files(b.String())})[0]
-	sameRow := cmp.Comparer(func(a, b *message.Protocol) bool { return a == b }) // rows hold functions
+	sameRow := cmp.Comparer(func(a, b *message.Protocol) bool { return a == b || a != nil && b != nil && a.Name == b.Name }) // rows hold functions
 	diff := cmp.Diff(parsedExperiment, built, sameRow, cmpopts.IgnoreFields(Experiment{}, "ID", "Feature", "File", "Line"), cmpopts.IgnoreFields(Step{}, "Phrase"), cmpopts.IgnoreFields(journal.Step{}, "At"))
 	assert.Empty(t, diff, b.String())
 }

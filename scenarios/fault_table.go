@@ -13,7 +13,7 @@ import (
 
 // together reads a table of faults. Each row is converted to the sentence of its kind, so that both have the same
 // meaning.
-func together(r *resolver, a args) {
+func together(r *reading, a args) {
 	rows := a.columns([]string{"fault", "to"}, []string{"from", "share", "value"})
 	var placed []Placed
 	for _, row := range rows {

@@ -36,7 +36,7 @@ var ideas = []struct {
 }
 
 // hint returns what to write instead of an unknown sentence.
-func (r *resolver) hint(text string) string {
+func (r *reading) hint(text string) string {
 	if q := r.quoted(text); q != "" {
 		return "names and routes stand in quotes: " + q
 	}
@@ -56,7 +56,7 @@ func (r *resolver) hint(text string) string {
 
 // renamed replaces the names in an example by those in a text, in order. A single name is that of the service, and
 // its caller is looked up.
-func (r *resolver) renamed(sentence, text string) string {
+func (r *reading) renamed(sentence, text string) string {
 	var names []string
 	for _, q := range quotes.FindAllString(text, -1) {
 		if name := strings.Trim(q, `"`); system.IsName(name) {
@@ -88,7 +88,7 @@ var (
 
 // quoted returns a sentence with quotes added around its names and routes. It returns "" if the sentence is still
 // unknown.
-func (r *resolver) quoted(text string) string {
+func (r *reading) quoted(text string) string {
 	if strings.Count(text, `"`)%2 != 0 || len(text) > 500 {
 		return ""
 	}

@@ -75,8 +75,8 @@ type expectation struct {
 	statuses []int
 }
 
-// expect sets the statuses that a route is expected to answer with.
-func (r *resolver) expect(at source.Pos, route string, statuses []int) {
+// expectStatuses sets the statuses that a route is expected to answer with.
+func (r *resolver) expectStatuses(at source.Pos, route string, statuses []int) {
 	r.describe(at)
 	for _, e := range r.expects {
 		if e.route == route {
@@ -103,8 +103,8 @@ func (r *resolver) expectOf(e expectation) {
 	}
 }
 
-// means sets the meaning of a status in this scenario.
-func (r *resolver) means(at source.Pos, status int, o Outcome) {
+// setMeaning sets the meaning of a status in this scenario.
+func (r *resolver) setMeaning(at source.Pos, status int, o Outcome) {
 	r.describe(at)
 	if _, known := r.rate.Means[status]; known {
 		r.addProblem(at, fmt.Sprintf("what status %d means was said before", status), "say it once")

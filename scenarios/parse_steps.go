@@ -8,7 +8,24 @@ import (
 
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
+
+// reading is a scenario while its sentences are read.
+type reading struct {
+	*resolver
+	vocabulary *Vocabulary
+	open       func(name string) (system.System, error) // reads a system file
+}
+
+// addOwnStep makes the current step a user-defined one.
+func (r *reading) addOwnStep(s feature.Step) {
+	own := Own{Type: s.Kind, Doc: s.Doc}
+	for _, row := range s.Table {
+		own.Table = append(own.Table, row.Cells)
+	}
+	r.markForeign(own)
+}
 
 // experiment converts a scenario to an Experiment.
 func (p *parse) experiment(sc *feature.Scenario) *Experiment {
@@ -17,29 +34,29 @@ func (p *parse) experiment(sc *feature.Scenario) *Experiment {
 	if sc.Line <= len(sc.Lines) {
 		begin.Text = sc.Lines[sc.Line-1]
 	}
-	d := newResolver(e, begin, &p.out, p.Vocabulary)
-	d.open, d.handlers = p.open, p.Handlers
+	scope := Scope{Faults: p.Vocabulary.faults, Protocols: p.Vocabulary.protocols, Handlers: p.Handlers}
+	r := &reading{resolver: newResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open}
 	if sc.Partial {
-		d.problems++
+		r.misunderstood()
 	}
 	for _, s := range sc.Steps {
-		d.addStep(s.Keyword, s.Text, s.At)
-		p.step(d, sc, s)
+		r.addStep(s.Keyword, s.Text, s.At)
+		p.step(r, sc, s)
 	}
-	d.finish()
+	r.finish()
 	if p.Find != nil {
-		d.programs(p.Find)
+		r.checkPrograms(p.Find)
 	}
 	return e
 }
 
 // step finds the row of the phrase table that matches a step, and builds it.
-func (p *parse) step(r *resolver, sc *feature.Scenario, s feature.Step) {
+func (p *parse) step(r *reading, sc *feature.Scenario, s feature.Step) {
 	if p.out.Full() {
 		return // the search for similar sentences takes milliseconds for each step
 	}
 	if s.Unfilled {
-		r.problems++
+		r.misunderstood()
 		return
 	}
 	own := false
@@ -70,8 +87,8 @@ func (p *parse) step(r *resolver, sc *feature.Scenario, s feature.Step) {
 	}
 }
 
-func (p *parse) build(r *resolver, s feature.Step, f found) {
-	r.step.Phrase = f.phrase.Name
+func (p *parse) build(r *reading, s feature.Step, f found) {
+	r.setPhrase(f.phrase.Name)
 	if c, i := source.ControlIn(s.Text); i >= 0 {
 		at := s.At
 		if s.Exact && at.Col > 0 {

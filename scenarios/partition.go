@@ -10,17 +10,16 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
-// partitionFault returns a partition as a single fault. Its links are determined after the whole scenario is
-// known.
-func partitionFault(f injector.Partition) Placed {
-	p := Placed{Fault: f, From: f.HalfOf + f.MinorityOf, To: f.HalfOf + f.MinorityOf + f.RestOf}
+// endsOf returns names for the two sides of a partition. Its links are determined after the whole scenario is known.
+func endsOf(f injector.Partition) (from, to string) {
+	from, to = f.HalfOf+f.MinorityOf, f.HalfOf+f.MinorityOf+f.RestOf
 	if len(f.These) > 0 {
-		p.From = f.These[0]
+		from = f.These[0]
 	}
 	if len(f.Those) > 0 {
-		p.To = f.Those[0]
+		to = f.Those[0]
 	}
-	return p
+	return from, to
 }
 
 // expandFault returns the targets of a fault: the links of a partition, both links of two services that are cut

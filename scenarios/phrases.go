@@ -17,7 +17,7 @@ type Phrase struct {
 	Means    string
 	Examples []string
 
-	build     func(*resolver, args)
+	build     func(*reading, args)
 	makeFault func(args) Placed // for a fault
 	table     bool              // a table follows
 	doc       bool              // a doc string follows
@@ -65,13 +65,9 @@ func faultPhrase(k injector.Kind, s injector.Sentence) Phrase {
 	slots := parameterIn.FindAllString(s.Pattern, -1)
 	from, to, hold := slices.Index(slots, "{from}"), slices.Index(slots, "{to}"), slices.Index(slots, "{for}")
 	make := func(a args) Placed {
-		f := s.Fault(a)
-		if partition, ok := f.(injector.Partition); ok {
-			return partitionFault(partition)
-		}
-		return Placed{From: a.Name(from), To: a.Name(to), Fault: f}
+		return Placed{From: a.Name(from), To: a.Name(to), Fault: s.Fault(a)}
 	}
-	return Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: faultMarks.Replace(s.Pattern), Means: s.Means, Examples: s.Examples, makeFault: make, build: func(r *resolver, a args) {
+	return Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: faultMarks.Replace(s.Pattern), Means: s.Means, Examples: s.Examples, makeFault: make, build: func(r *reading, a args) {
 		placed := make(a)
 		r.inject(a.at, a.Duration(hold), placed)
 	}}
@@ -84,7 +80,7 @@ func checkPhrases(kinds []check.Kind, invariant bool) []Phrase {
 		for _, s := range k.Sentences {
 			if k.Invariant == invariant {
 				all = append(all, Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: s.Pattern, Means: s.Means, Examples: s.Examples,
-					build: func(r *resolver, a args) { r.check(a.at, s.Check(a)) }})
+					build: func(r *reading, a args) { r.addCheck(a.at, s.Check(a)) }})
 			}
 		}
 	}
@@ -95,14 +91,14 @@ func checkPhrases(kinds []check.Kind, invariant bool) []Phrase {
 func healingPhrases() []Phrase {
 	return []Phrase{
 		{Name: "start again", Pattern: `{name} starts again`, Means: "ends a crash or a stop", Examples: []string{`"payments" starts again`},
-			build: func(r *resolver, a args) { r.healService(a.at, a.Name(0), "starts again") }},
+			build: func(r *reading, a args) { r.healService(a.at, a.Name(0), "starts again") }},
 		{Name: "resume", Pattern: `{name} resumes`, Means: "ends a hang", Examples: []string{`"payments" resumes`},
-			build: func(r *resolver, a args) { r.healService(a.at, a.Name(0), "resumes") }},
+			build: func(r *reading, a args) { r.healService(a.at, a.Name(0), "resumes") }},
 		{Name: "together", Pattern: `these faults run together( for {duration}):`, Means: "a table: fault (a kind, such as slow calls) | from | to | share | value", table: true,
 			Examples: []string{`these faults run together for 30s:`, `these faults run together:`}, build: together},
 		{Name: "heal", Pattern: `the fault is healed`, Means: "ends the last fault that is live", Examples: []string{`the fault is healed`},
-			build: func(r *resolver, a args) { r.act(a.at, Heal{}) }},
+			build: func(r *reading, a args) { r.act(a.at, Heal{}) }},
 		{Name: "heal all", Pattern: `all faults are healed`, Means: "ends every live fault, the last first", Examples: []string{`all faults are healed`},
-			build: func(r *resolver, a args) { r.act(a.at, Heal{All: true}) }},
+			build: func(r *reading, a args) { r.act(a.at, Heal{All: true}) }},
 	}
 }

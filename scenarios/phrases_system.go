@@ -1,10 +1,7 @@
 package scenarios
 
 import (
-	"errors"
 	"fmt"
-	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -17,16 +14,16 @@ func systemPhrases() []Phrase {
 	return []Phrase{
 		{Name: "system file", Pattern: `the system described in {text}`, Means: "services and links, from a file beside the feature; firedrill schema tells its form",
 			Examples: []string{`the system described in "system.yaml"`},
-			build:    func(r *resolver, a args) { r.readSystem(a) }},
+			build:    func(r *reading, a args) { r.readSystem(a.at, a.pos(0), a.Text(0), r.open) }},
 		{Name: "service", Pattern: `the service {name} at {text}`, Means: "one that runs already",
 			Examples: []string{`the service "orders" at "http://127.0.0.1:8080"`},
-			build: func(r *resolver, a args) {
+			build: func(r *reading, a args) {
 				r.describe(a.at)
 				address, err := source.ParseAddress(a.Text(1))
 				if err != nil {
 					a.addProblem(1, err)
 				}
-				r.service(a.pos(0), system.Service{Name: a.Name(0), Address: address})
+				r.addService(a.pos(0), system.Service{Name: a.Name(0), Address: address})
 			}},
 		{Name: "dependency", Pattern: `{name} depends on {name}( at {text})( over {protocol})`, Means: "a link; faults act on links",
 			Examples: []string{`"orders" depends on "payments" at "127.0.0.1:9090" over http`, `"orders" depends on "payments" over http`},
@@ -41,28 +38,29 @@ func systemPhrases() []Phrase {
 			Examples: []string{`the service "orders" is started with:`}, build: started},
 		{Name: "ready", Pattern: `{name} is ready within {duration}`, Means: "how long its port may take to accept; 10s when not said",
 			Examples: []string{`"orders" is ready within 10s`},
-			build: func(r *resolver, a args) {
+			build: func(r *reading, a args) {
 				r.describe(a.at)
-				r.ready = append(r.ready, readySentence{a.pos(0), a.Name(0), a.Duration(1)})
+				r.setReady(a.pos(0), a.Name(0), a.Duration(1))
 			}},
 		{Name: "blast radius", Pattern: `the blast radius is limited to {text}`, Means: "faults may touch these services only",
 			Examples: []string{`the blast radius is limited to "payments, inventory"`},
-			build:    func(r *resolver, a args) { r.radius(a.pos(0), source.Split(a.Text(0))) }},
+			build:    func(r *reading, a args) { r.limitRadius(a.pos(0), source.Split(a.Text(0))) }},
 		{Name: "stop rule", Pattern: `the run stops at once if fewer than {percent} of requests succeed for {duration}`, Means: "the scenario ends at once and everything is healed; those after it still run; exit code 4",
 			Examples: []string{`the run stops at once if fewer than 50% of requests succeed for 10s`},
-			build: func(r *resolver, a args) {
-				rule := StopRule{Ratio: a.ratio(0), For: a.Duration(1)}
+			build: func(r *reading, a args) {
+				ratio, _ := a.ratio(0)
+				rule := StopRule{Ratio: ratio, For: a.Duration(1)}
 				if rule.Ratio == 0 {
 					r.addProblem(a.pos(0), "fewer than 0% never succeed, so this rule could stop nothing", "write the share below which the run shall stop, such as 50%")
 				}
-				r.stopBelow(a.at, rule)
+				r.addStopRule(a.at, rule)
 			}},
 		{Name: "steady state", Pattern: `the steady state is:`, Means: "a table: measure (success, p95 latency) | condition (at least 99%, below 400ms)", table: true,
 			Examples: []string{`the steady state is:`}, build: steady},
 	}
 }
 
-func dependency(r *resolver, a args) {
+func dependency(r *reading, a args) {
 	r.describe(a.at)
 	to := a.Name(1)
 	if a.Has(2) {
@@ -70,12 +68,12 @@ func dependency(r *resolver, a args) {
 		if err != nil {
 			a.addProblem(2, err)
 		}
-		r.service(a.pos(1), system.Service{Name: to, Address: address})
+		r.addService(a.pos(1), system.Service{Name: to, Address: address})
 	}
-	r.link(a.pos(0), system.Link{From: a.Name(0), To: to, Protocol: a.Value(3)})
+	r.addLink(a.pos(0), system.Link{From: a.Name(0), To: to, Protocol: a.Value(3)})
 }
 
-func services(r *resolver, a args) {
+func services(r *reading, a args) {
 	r.describe(a.at)
 	for _, row := range a.columns([]string{"service"}, []string{"address", "depends on", "protocol"}) {
 		s := system.Service{Name: row.cell("service")}
@@ -84,17 +82,17 @@ func services(r *resolver, a args) {
 			if s.Address, err = source.ParseAddress(address); err != nil {
 				a.addProblemAt(row.at("address"), err)
 			}
-			r.service(row.at("service"), s)
+			r.addService(row.at("service"), s)
 		}
 		for _, to := range source.Split(row.cell("depends on")) {
-			r.link(row.at("depends on"), system.Link{From: s.Name, To: to, Protocol: row.cell("protocol")})
+			r.addLink(row.at("depends on"), system.Link{From: s.Name, To: to, Protocol: row.cell("protocol")})
 		}
 	}
 }
 
 // started adds a service with a list of arguments. Characters with a meaning to a shell are reported, since no
 // shell interprets them.
-func started(r *resolver, a args) {
+func started(r *reading, a args) {
 	r.describe(a.at)
 	s := system.Service{Name: a.Name(0), Command: strings.Fields(*a.doc)}
 	if len(s.Command) == 0 {
@@ -106,19 +104,21 @@ func started(r *resolver, a args) {
 			break
 		}
 	}
-	r.service(a.pos(0), s)
+	r.addService(a.pos(0), s)
 }
 
-func steady(r *resolver, a args) {
+func steady(r *reading, a args) {
 	r.describe(a.at)
+	var all []check.Steady
 	for _, row := range a.columns([]string{"measure", "condition"}, nil) {
 		s, err := parseSteady(row.cell("measure"), row.cell("condition"))
 		if err != nil {
 			a.addProblemAt(row.at("condition"), err)
 			continue
 		}
-		r.Steady = append(r.Steady, s)
+		all = append(all, s)
 	}
+	r.addSteady(all...)
 }
 
 func parseSteady(measure, condition string) (check.Steady, error) {
@@ -147,103 +147,14 @@ func parseSteady(measure, condition string) (check.Steady, error) {
 	return s, err
 }
 
-// service adds a service.
-func (r *resolver) service(at source.Pos, s system.Service) {
-	if first, twice := r.describedAt[s.Name]; twice {
-		r.addProblem(at, fmt.Sprintf("the service %q was described before, at %s", s.Name, first), "describe it once")
-		return
-	}
-	r.describedAt[s.Name], r.fromSentences = at, true
-	r.System.Services = append(r.System.Services, s)
-}
-
-// link adds a link. Its services may be described later.
-func (r *resolver) link(at source.Pos, l system.Link) {
-	if first, twice := r.describedAt[l.Name()]; twice {
-		r.addProblem(at, fmt.Sprintf("the link %s was described before, at %s", l.Name(), first), "describe it once")
-		return
-	}
-	r.describedAt[l.Name()], r.fromSentences = at, true
-	l.Resolve(r.vocabulary.protocols)
-	r.System.Links = append(r.System.Links, l)
-}
-
-func (r *resolver) radius(at source.Pos, names []string) {
-	r.describe(at)
-	r.setOnce(&r.radiusAt, at, "the blast radius")
-	if len(names) == 0 {
-		r.addProblem(at, "the blast radius is empty, so no fault could be injected", "name the services that faults may touch")
-	}
-	r.BlastRadius = names
-}
-
-func (r *resolver) stopBelow(at source.Pos, rule StopRule) {
-	r.describe(at)
-	r.Stop, r.stopAt = append(r.Stop, rule), append(r.stopAt, at)
-}
-
-// serviceNamed returns the index of a service. If there is none, it reports a problem and returns -1.
-func (r *resolver) serviceNamed(at source.Pos, name string) int {
-	i := slices.IndexFunc(r.System.Services, func(s system.Service) bool { return s.Name == name })
-	if i < 0 && name != "" && len(r.System.Services) > 0 {
-		r.addProblem(at, fmt.Sprintf("there is no service %q", name), source.DidYouMean(name, r.System.Names(), "services"))
-	}
-	return i
-}
-
-// readSystem reads the system file of a sentence. Its path is relative to the feature.
-func (r *resolver) readSystem(a args) {
+func terminateTLS(r *reading, a args) {
 	r.describe(a.at)
-	if !r.setOnce(&r.systemAt, a.at, "the system's file") {
-		return
-	}
-	name := a.Text(0)
-	sys, err := r.open(path.Join(path.Dir(r.File), name))
-	var many source.Problems
-	switch {
-	case errors.As(err, &many):
-		for _, p := range many {
-			r.out.Add(source.Pos{File: p.File, Line: p.Line, Col: p.Col, Text: p.Text}, p.What, p.Hint)
-		}
-		r.broken = true
-		return
-	case err != nil:
-		a.r.addProblem(a.pos(0), fmt.Sprintf("the system's file cannot be read: %v", err), "its path is relative to the feature file; firedrill has to be run from a folder that holds both")
-		r.broken = true
-		return
-	}
-	r.addSystem(a.at, name, sys)
-}
-
-// addSystem adds the services and links of a whole system.
-func (r *resolver) addSystem(at source.Pos, file string, sys system.System) {
-	fromSentences := r.fromSentences
-	r.System.File, r.System.Dir, r.System.Fallback, r.System.FallbackIsSuccess = file, sys.Dir, sys.Fallback, sys.FallbackIsSuccess
-	r.System.Groups = sys.Groups
-	for _, s := range sys.Services {
-		r.service(at, s)
-	}
-	for _, l := range sys.Links {
-		r.link(at, l)
-	}
-	r.fromSentences = fromSentences
-}
-
-// tlsSentence is a sentence about the TLS of a link. The link may be described later.
-type tlsSentence struct {
-	at       source.Pos
-	from, to string
-	tls      system.TLS
-}
-
-func terminateTLS(r *resolver, a args) {
-	r.describe(a.at)
-	e := tlsSentence{at: a.pos(0), from: a.Name(0), to: a.Name(1), tls: system.TLS{CA: a.Text(2), Insecure: strings.HasSuffix(a.text, ", trusting any certificate")}}
-	if a.Has(2) && e.tls.Insecure {
+	tls := system.TLS{CA: a.Text(2), Insecure: strings.HasSuffix(a.text, ", trusting any certificate")}
+	if a.Has(2) && tls.Insecure {
 		a.r.addProblem(a.pos(2), "who vouches for the dependency is said, and that nobody has to", "leave one out")
 	}
-	if a.Has(2) && e.tls.CA == "" {
+	if a.Has(2) && tls.CA == "" {
 		a.r.addProblem(a.pos(2), "the file's name is empty", "write the path of a file of certificates")
 	}
-	r.tls = append(r.tls, e)
+	r.terminateTLS(a.pos(0), a.Name(0), a.Name(1), tls)
 }

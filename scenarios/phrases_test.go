@@ -17,6 +17,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
@@ -63,12 +64,13 @@ func files(features ...string) fstest.MapFS {
 }
 
 // parseSentence parses one sentence in a context that most sentences need, without the final validation.
-func parseSentence(t *testing.T, text string, table [][]string, doc string) (*resolver, *source.List) {
+func parseSentence(t *testing.T, text string, table [][]string, doc string) (*reading, *source.List) {
 	t.Helper()
 	out := &source.List{}
 	e := &Experiment{File: "a.feature"}
-	d := newResolver(e, source.Pos{}, out, Standard())
-	d.open = func(name string) (system.System, error) { return system.Read(files(), name, nil, Standard().protocols) }
+	d := &reading{resolver: newResolver(e, source.Pos{}, out, Scope{Faults: injector.Kinds(), Protocols: protocols.All()}), vocabulary: Standard(), open: func(name string) (system.System, error) {
+		return system.Read(files(), name, nil, protocols.All())
+	}}
 	s := feature.Step{Keyword: "*", Text: text, Exact: true, At: source.Pos{File: "a.feature", Line: 1, Col: 1, Text: text}}
 	for _, cells := range table {
 		l := feature.Line{At: s.At, Cells: cells, Cols: make([]int, len(cells))}

@@ -35,7 +35,7 @@ func (r *resolver) finish() {
 func (r *resolver) resolve() {
 	r.applyTLS()
 	if r.fromSentences {
-		r.System.Validate(r.handlers, r.vocabulary.protocols, func(name, _ string) source.Pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.addProblem)
+		r.System.Validate(r.scope.Handlers, r.scope.Protocols, func(name, _ string) source.Pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.addProblem)
 	}
 	for _, s := range r.ready {
 		if i := r.serviceNamed(s.at, s.service); i >= 0 {

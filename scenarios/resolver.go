@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
-	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
-	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // resolver builds an Experiment in three passes:
@@ -18,12 +18,19 @@ import (
 //  3. validate examines the scenario as a whole, and completes settings that depend on several sentences.
 type resolver struct {
 	*Experiment
-	vocabulary *Vocabulary
+	scope Scope
 	reporter
 	description
 	settings
 	timeline
 	unresolved
+}
+
+// Scope is what statements can name besides what the scenario describes.
+type Scope struct {
+	Faults    []injector.Kind
+	Protocols protocols.Table
+	Handlers  []string // services that run in this process
 }
 
 // reporter collects the problems of a scenario.
@@ -40,8 +47,6 @@ type description struct {
 	describedAt   map[string]source.Pos // position of each service and link
 	fromSentences bool                  // some services or links were described by sentences
 	broken        bool                  // the system file has problems, so names cannot be resolved
-	handlers      []string              // services that run in this process
-	open          func(name string) (system.System, error)
 }
 
 // settings are the positions of sentences that may occur once, and what they set.
@@ -71,15 +76,10 @@ type placement struct {
 	misread bool
 }
 
-// readySentence states how long a service may take until it is ready.
-type readySentence struct {
-	at      source.Pos
-	service string
-	within  time.Duration
-}
-
-func newResolver(e *Experiment, begin source.Pos, out *source.List, v *Vocabulary) *resolver {
-	return &resolver{Experiment: e, vocabulary: v, reporter: reporter{out: out}, description: description{begin: begin, describedAt: map[string]source.Pos{}}, settings: settings{rate: &Load{}}}
+// newResolver returns a resolver for an experiment. begin is the position of the scenario, and problems are added
+// to out.
+func newResolver(e *Experiment, begin source.Pos, out *source.List, scope Scope) *resolver {
+	return &resolver{Experiment: e, scope: scope, reporter: reporter{out: out}, description: description{begin: begin, describedAt: map[string]source.Pos{}}, settings: settings{rate: &Load{}}}
 }
 
 func (r *reporter) addProblem(at source.Pos, what, hint string) {
@@ -123,8 +123,8 @@ func (r *resolver) act(at source.Pos, a Action) {
 	r.track(at, a)
 }
 
-// check adds the check of a step.
-func (r *resolver) check(at source.Pos, c check.Check) {
+// addCheck adds the check of a step.
+func (r *resolver) addCheck(at source.Pos, c check.Check) {
 	r.stage = checking
 	r.step.IsCheck = true
 	r.Checks = append(r.Checks, Check{Check: c, Step: r.step.Step})
@@ -135,6 +135,9 @@ func (r *resolver) check(at source.Pos, c check.Check) {
 func (r *resolver) inject(at source.Pos, hold time.Duration, placed ...Placed) {
 	for i := range placed {
 		p := &placed[i]
+		if f, ok := p.Fault.(injector.Partition); ok {
+			p.From, p.To = endsOf(f)
+		}
 		p.ID = fmt.Sprintf("fault-%d", len(r.injections())+i+1)
 		kind := p.Fault.Kind()
 		p.Kind = kind.Name
@@ -143,18 +146,23 @@ func (r *resolver) inject(at source.Pos, hold time.Duration, placed ...Placed) {
 		}
 	}
 	r.act(at, Inject{Faults: placed, For: hold})
-	r.faults = append(r.faults, placement{at, len(r.Steps) - 1, r.problems > r.problemsBefore})
+	r.faults = append(r.faults, placement{at, len(r.Steps) - 1, r.stepFailed()})
 }
 
-// addOwnStep adds a user-defined step, which may take any time.
-func (r *resolver) addOwnStep(s feature.Step) {
-	r.step.Foreign = true
-	r.step.Own = &Own{Type: s.Kind, Doc: s.Doc}
-	for _, row := range s.Table {
-		r.step.Own.Table = append(r.step.Own.Table, row.Cells)
-	}
+// markForeign makes the current step a user-defined one, which may take any time.
+func (r *resolver) markForeign(own Own) {
+	r.step.Foreign, r.step.Own = true, &own
 	r.elapse(source.Longest)
 }
+
+// setPhrase sets the row of the current step's sentence.
+func (r *resolver) setPhrase(name string) { r.step.Phrase = name }
+
+// misunderstood records that a problem of the scenario was reported elsewhere.
+func (r *reporter) misunderstood() { r.problems++ }
+
+// stepFailed reports whether the current step has a problem.
+func (r *reporter) stepFailed() bool { return r.problems > r.problemsBefore }
 
 // addStep adds a step and makes it the current one.
 func (r *resolver) addStep(keyword, text string, at source.Pos) {

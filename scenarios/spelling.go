@@ -20,7 +20,7 @@ type respelled struct {
 
 // unknown reports an unknown sentence. The hint is the corrected sentence if only a typing error makes it unknown,
 // and otherwise the most similar sentence.
-func (r *resolver) unknown(s feature.Step, what string) {
+func (r *reading) unknown(s feature.Step, what string) {
 	at, hint := s.At, r.hint(s.Text)
 	if fix, ok := r.respell(s.Text); ok {
 		if s.Exact && at.Col > 0 {
@@ -40,7 +40,7 @@ const longestRespelled = 250
 
 // respell returns the known sentence that results if only quotes, white space, punctuation and the first letter
 // are corrected.
-func (r *resolver) respell(text string) (respelled, bool) {
+func (r *reading) respell(text string) (respelled, bool) {
 	if len(text) > longestRespelled {
 		return respelled{}, false
 	}

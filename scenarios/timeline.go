@@ -118,7 +118,7 @@ func (r *resolver) healService(at source.Pos, service, by string) {
 		}
 	}
 	var kinds []string
-	for _, k := range r.vocabulary.faults {
+	for _, k := range r.scope.Faults {
 		if k.EndedBy == by {
 			kinds = append(kinds, k.Name)
 		}

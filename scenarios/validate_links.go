@@ -83,7 +83,7 @@ func forbids(l system.Link, row message.Protocol, r message.Rule, though string)
 // protocolsWithUnit returns the protocols whose messages sentences call unit.
 func (r *resolver) protocolsWithUnit(unit string) []string {
 	var all []string
-	for _, p := range r.vocabulary.protocols {
+	for _, p := range r.scope.Protocols {
 		if p.Unit == unit {
 			all = append(all, p.Name)
 		}

@@ -17,7 +17,7 @@ import (
 func TestOneRowOfASentence(t *testing.T) {
 	// excerpt: sentence
 	pause := Phrase{Name: "coffee", Group: "time and people", Pattern: `everybody has coffee for {duration}`, Means: "nothing happens", Examples: []string{`everybody has coffee for 5m`},
-		build: func(r *resolver, a args) { r.act(a.at, Wait{For: a.Duration(0)}) }}
+		build: func(r *reading, a args) { r.act(a.at, Wait{For: a.Duration(0)}) }}
 	// end of excerpt
 	v := newVocabulary(injector.Kinds(), protocols.All(), append(phrases(injector.Kinds(), check.Kinds()), pause))
 	var b strings.Builder
