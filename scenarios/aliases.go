@@ -3,6 +3,7 @@ package scenarios
 import (
 	"io/fs"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -24,7 +25,7 @@ const Clients = system.Clients
 
 // ReadSystem reads a system file, with the standard protocols. The error is of type Problems if the file could be read but is not valid.
 func ReadSystem(fsys fs.FS, name string) (System, error) {
-	return system.Read(fsys, name, nil, standard().protocols)
+	return system.Read(fsys, name, nil, protocols.All())
 }
 
 // Expand replaces placeholders in the settings of a service; see system.Expand.

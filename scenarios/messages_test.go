@@ -70,7 +70,7 @@ func TestMessagesOfFramedProtocols(t *testing.T) {
 `)
 	require.NoError(t, err)
 	var placed []Placed
-	for _, p := range es[0].injections() {
+	for _, p := range injections(es[0]) {
 		p.ID, p.Kind = "", ""
 		placed = append(placed, p)
 	}
@@ -97,7 +97,7 @@ func TestFaultsOnReplies(t *testing.T) {
 	} {
 		es, err := parseSteps("    When " + step + " for 5s\n    Then at least 1% of requests succeed\n")
 		require.NoError(t, err, step)
-		p := es[0].injections()[0]
+		p := injections(es[0])[0]
 		assert.Equal(t, step, p.Fault.Say(p.From, p.To))
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -57,15 +56,6 @@ func (l *Load) Outcome(r Route, status int) Outcome {
 		return Refused
 	}
 	return NotKnown
-}
-
-// printOutcomes prints the table for PrintSteps.
-func printOutcomes(b *strings.Builder) {
-	b.WriteString("WHAT ANSWERS MEAN\n\n")
-	for _, row := range Outcomes() {
-		fmt.Fprintf(b, "  %-38s  %-12s  %s\n", row.Answer, row.Outcome, row.Why)
-	}
-	b.WriteString("\n  Acknowledged: exactly one effect, and a success. Refused: no effect. Not known: none or one effect, never two.\n\n")
 }
 
 // expectation is the statuses that a route is expected to answer with.

@@ -1,46 +1,11 @@
 package scenarios
 
 import (
-	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-func TestLoadOutcome(t *testing.T) {
-	form := Route{Method: "POST", Path: "/orders", Expect: []int{201, 303}}
-	plain := Route{Method: "POST", Path: "/orders"}
-	overridden := &Load{Means: map[int]Outcome{503: Refused, 409: Acknowledged, 404: NotKnown}}
-	for _, c := range []struct {
-		load   *Load
-		route  Route
-		status int
-		want   Outcome
-	}{
-		{&Load{}, plain, 200, Acknowledged},
-		{&Load{}, plain, 202, Acknowledged},
-		{&Load{}, plain, 303, NotKnown},
-		{&Load{}, plain, 400, Refused},
-		{&Load{}, plain, 404, Refused},
-		{&Load{}, plain, http.StatusRequestTimeout, NotKnown},
-		{&Load{}, plain, http.StatusConflict, NotKnown},
-		{&Load{}, plain, http.StatusTooEarly, NotKnown},
-		{&Load{}, plain, http.StatusTooManyRequests, Refused},
-		{&Load{}, plain, 500, NotKnown},
-		{&Load{}, plain, 502, NotKnown},
-		{&Load{}, plain, 503, NotKnown},
-		{&Load{}, form, 303, Acknowledged},
-		{&Load{}, form, 201, Acknowledged},
-		{&Load{}, form, 200, NotKnown},
-		{overridden, plain, 503, Refused},
-		{overridden, plain, 409, Acknowledged},
-		{overridden, plain, 404, NotKnown},
-		{overridden, plain, 500, NotKnown},
-	} {
-		assert.Equal(t, c.want, c.load.Outcome(c.route, c.status), "%d for %v with %v", c.status, c.route, c.load.Means)
-	}
-}
 
 func TestOutcomeSentences(t *testing.T) {
 	e := parsed(t, Source{FS: files(prelude + `    And "POST /orders" answers 303, 201 or 201

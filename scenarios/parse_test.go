@@ -71,6 +71,17 @@ func parsed(t *testing.T, s Source) []*Experiment {
 	return es
 }
 
+// injections returns all faults of an experiment in order.
+func injections(e *Experiment) []Placed {
+	var all []Placed
+	for _, s := range e.Steps {
+		if in, ok := s.Do.(Inject); ok {
+			all = append(all, in.Faults...)
+		}
+	}
+	return all
+}
+
 func TestParseExperiment(t *testing.T) {
 	es := parsed(t, Source{})
 	require.Len(t, es, 3)
@@ -101,7 +112,7 @@ func TestParseExperiment(t *testing.T) {
 		assert.Equal(t, i >= 10, s.IsCheck, s.Text)
 		assert.Equal(t, i == 9, s.Do != nil, s.Text)
 	}
-	assert.Equal(t, 20*time.Second+30*time.Second+16*time.Second+DefaultSettle+overhead, e.Estimate())
+	assert.Equal(t, 20*time.Second+30*time.Second+16*time.Second+DefaultSettle+2*time.Second, e.Estimate())
 
 	crash := es[2]
 	assert.Equal(t, 30*time.Second, crash.Steps[9].Do.(Inject).For, "three crashes, ten seconds apart, take their time")
@@ -239,8 +250,8 @@ func TestOneWayFaultOnReverseLink(t *testing.T) {
 	assert.Equal(t, []Placed{
 		{ID: "fault-1", Kind: "slow traffic", From: "orders", To: "payments", Fault: injector.SlowTraffic{By: time.Second, Way: injector.Way{Dir: link.ToClient}}},
 		{ID: "fault-2", Kind: "ramp", From: "orders", To: "payments", Fault: injector.Ramp{End: time.Second, Over: 5 * time.Second, Way: injector.Way{Dir: link.ToServer}}},
-	}, e.injections())
-	for _, p := range e.injections() {
+	}, injections(e))
+	for _, p := range injections(e) {
 		assert.Contains(t, e.Steps[1].Text+e.Steps[2].Text, p.Fault.Say(p.From, p.To), "as it was said")
 	}
 }

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -61,10 +62,11 @@ func cuts(t *testing.T, sentence string) (links []string, placed []Placed) {
 	in, ok := es[0].Steps[1].Do.(Inject)
 	require.True(t, ok, sentence)
 	assert.Equal(t, 5*time.Second, in.For)
-	for _, p := range in.Faults {
-		links = append(links, p.cut())
-	}
-	return links, in.Faults
+	var plan strings.Builder
+	require.NoError(t, Plan(&plan, es))
+	printed := regexp.MustCompile(`(?m)^ +on (.*); undone`).FindStringSubmatch(plan.String())
+	require.NotNil(t, printed, plan.String())
+	return strings.Split(printed[1], ", "), in.Faults
 }
 
 // mesh returns the links of the cluster between two sides, in both directions.

@@ -166,8 +166,11 @@ func TestExamplesGolden(t *testing.T) {
 					kept["Steps"] = strings.ReplaceAll(fmt.Sprintf("%T%+v", s.Do, s.Do), "scenarios.", "")
 				}
 			}
-			if l := d.rate; d.Load == nil && (l.KeyHeader != "" || l.Retries > 0 || l.GiveUp > 0) {
-				kept["Load"] = l
+			if d.Load == nil {
+				d.addLoad(source.Pos{}, 0) // collects the settings
+				if l := d.Load; l.KeyHeader != "" || l.Retries > 0 || l.GiveUp > 0 {
+					kept["Load"] = l
+				}
 			}
 			for key, value := range kept {
 				if value == nil || value == "" || value == 0.0 {
@@ -256,7 +259,7 @@ func TestStreamFaultsPrintBack(t *testing.T) {
 	} {
 		says := f.Say("orders", "payments")
 		e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When " + says + " for 1m\n")})[0]
-		assert.Equal(t, Placed{ID: "fault-1", Kind: e.injections()[0].Kind, Fault: f, From: "orders", To: "payments"}, e.injections()[0], says)
+		assert.Equal(t, Placed{ID: "fault-1", Kind: injections(e)[0].Kind, Fault: f, From: "orders", To: "payments"}, injections(e)[0], says)
 	}
 }
 

@@ -61,3 +61,12 @@ func (p Phrase) holds(word string) bool {
 	found, err := regexp.MatchString("(?i)"+regexp.QuoteMeta(word), all)
 	return err == nil && found
 }
+
+// printOutcomes prints the table for PrintSteps.
+func printOutcomes(b *strings.Builder) {
+	b.WriteString("WHAT ANSWERS MEAN\n\n")
+	for _, row := range Outcomes() {
+		fmt.Fprintf(b, "  %-38s  %-12s  %s\n", row.Answer, row.Outcome, row.Why)
+	}
+	b.WriteString("\n  Acknowledged: exactly one effect, and a success. Refused: no effect. Not known: none or one effect, never two.\n\n")
+}
