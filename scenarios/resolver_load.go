@@ -8,9 +8,9 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
-// addLoad sets the load.
-func (r *resolver) addLoad(at source.Pos, rate float64, mix ...Route) {
-	r.describe(at)
+// AddLoad sets the load.
+func (r *Resolver) AddLoad(at source.Pos, rate float64, mix ...Route) {
+	r.Describe(at)
 	r.setOnce(&r.loadAt, at, "a load")
 	for i, rt := range mix {
 		if rt.Body == "" && slices.Contains([]string{"POST", "PUT", "PATCH"}, rt.Method) {
@@ -21,60 +21,60 @@ func (r *resolver) addLoad(at source.Pos, rate float64, mix ...Route) {
 	r.Load = r.rate
 }
 
-// setKey sets the header that carries the idempotency key.
-func (r *resolver) setKey(at source.Pos, header string) {
-	r.describe(at)
+// SetKey sets the header that carries the idempotency key.
+func (r *Resolver) SetKey(at source.Pos, header string) {
+	r.Describe(at)
 	r.setOnce(&r.keyAt, at, "the key's header")
 	r.rate.KeyHeader = header
 }
 
-// setGiveUp sets how long clients wait for the answer to an attempt.
-func (r *resolver) setGiveUp(at source.Pos, d time.Duration) {
-	r.describe(at)
+// SetGiveUp sets how long clients wait for the answer to an attempt.
+func (r *Resolver) SetGiveUp(at source.Pos, d time.Duration) {
+	r.Describe(at)
 	r.setOnce(&r.giveUpAt, at, "when clients give up")
 	r.rate.GiveUp = d
 }
 
-// setRetries sets how often clients retry.
-func (r *resolver) setRetries(at source.Pos, n int) {
-	r.describe(at)
+// SetRetries sets how often clients retry.
+func (r *Resolver) SetRetries(at source.Pos, n int) {
+	r.Describe(at)
 	r.setOnce(&r.retryAt, at, "how often clients retry")
 	r.rate.Retries = n
 	if n > 100 {
-		r.addProblem(at, fmt.Sprintf("%d attempts more are no policy of a client", n), "write at most 100")
+		r.AddProblem(at, fmt.Sprintf("%d attempts more are no policy of a client", n), "write at most 100")
 	}
 }
 
-// setBaseline sets how long the baseline is measured.
-func (r *resolver) setBaseline(at source.Pos, t time.Duration) {
-	r.describe(at)
+// SetBaseline sets how long the baseline is measured.
+func (r *Resolver) SetBaseline(at source.Pos, t time.Duration) {
+	r.Describe(at)
 	r.setOnce(&r.baselineAt, at, "a baseline")
 	r.Baseline = t
 }
 
-// changeLoad adds a change of the load. Its From must be the current rate.
-func (r *resolver) changeLoad(fromAt, at source.Pos, c ChangeLoad) {
+// ChangeLoad adds a change of the load. Its From must be the current rate.
+func (r *Resolver) ChangeLoad(fromAt, at source.Pos, c ChangeLoad) {
 	now, runs := r.runs()
 	switch {
 	case !runs && r.problems > 0: // an unknown sentence may have defined the load
 	case !runs:
-		r.addProblem(at, "no load runs here that could change", `say first: a steady load of 100 requests per second on "POST /orders"`)
+		r.AddProblem(at, "no load runs here that could change", `say first: a steady load of 100 requests per second on "POST /orders"`)
 	case now != c.From:
-		r.addProblem(fromAt, fmt.Sprintf("the load is %g requests per second here, not %g", now, c.From), fmt.Sprintf("write `from %g`", now))
+		r.AddProblem(fromAt, fmt.Sprintf("the load is %g requests per second here, not %g", now, c.From), fmt.Sprintf("write `from %g`", now))
 	}
-	r.act(at, c)
+	r.Act(at, c)
 }
 
-// stopLoad adds the end of the load.
-func (r *resolver) stopLoad(at source.Pos) {
+// StopLoad adds the end of the load.
+func (r *Resolver) StopLoad(at source.Pos) {
 	if _, runs := r.runs(); !runs && r.problems == 0 {
-		r.addProblem(at, "no load runs here that could stop", "leave this step out, or say a load first")
+		r.AddProblem(at, "no load runs here that could stop", "leave this step out, or say a load first")
 	}
-	r.act(at, StopLoad{})
+	r.Act(at, StopLoad{})
 }
 
 // runs returns the rate of the load after the steps so far; ok is false if no load runs.
-func (r *resolver) runs() (rate float64, ok bool) {
+func (r *Resolver) runs() (rate float64, ok bool) {
 	if r.Load == nil {
 		return 0, false
 	}
@@ -90,9 +90,9 @@ func (r *resolver) runs() (rate float64, ok bool) {
 	return rate, ok
 }
 
-// readEffects sets where effects are read.
-func (r *resolver) readEffects(at source.Pos, route string) {
-	r.describe(at)
+// ReadEffects sets where effects are read.
+func (r *Resolver) ReadEffects(at source.Pos, route string) {
+	r.Describe(at)
 	r.setOnce(&r.effectsAt, at, "where effects are read")
 	method, path, err := source.ParseRoute(route)
 	if err != nil {
@@ -101,9 +101,9 @@ func (r *resolver) readEffects(at source.Pos, route string) {
 	r.Effects = &Effects{Method: method, Path: path, Step: r.step.Step}
 }
 
-// setSettle sets how long effects may take to appear.
-func (r *resolver) setSettle(at source.Pos, within time.Duration) {
-	r.describe(at)
+// SetSettle sets how long effects may take to appear.
+func (r *Resolver) SetSettle(at source.Pos, within time.Duration) {
+	r.Describe(at)
 	if r.setOnce(&r.settleAt, at, "how long effects take to settle") {
 		r.settleWithin = within
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // mismatch returns why a fault cannot act on a link with its protocol, and what to do. what is "" if it can.
-func (r *resolver) mismatch(l system.Link, f injector.Fault) (what, hint string) {
+func (r *Resolver) mismatch(l system.Link, f injector.Fault) (what, hint string) {
 	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.ProtocolName())
 	row, known := l.Relayed()
 	on, onCalls := f.(injector.OnCalls)
@@ -81,7 +81,7 @@ func forbids(l system.Link, row message.Protocol, r message.Rule, though string)
 }
 
 // protocolsWithUnit returns the protocols whose messages sentences call unit.
-func (r *resolver) protocolsWithUnit(unit string) []string {
+func (r *Resolver) protocolsWithUnit(unit string) []string {
 	var all []string
 	for _, p := range r.scope.Protocols {
 		if p.Unit == unit {
@@ -159,7 +159,7 @@ func damageReplies(l system.Link, f injector.Fault) string {
 }
 
 // checkBodies reports a fault on the bodies of requests if the load sends no request with a body over this link.
-func (r *resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
+func (r *Resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
 	on, ok := f.(injector.OnCalls)
 	if !ok || l.From != system.Clients || r.Load == nil || l.ProtocolName() != "http" || !damagesRequest(on.Rule()) {
 		return
@@ -170,7 +170,7 @@ func (r *resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
 		}
 	}
 	if len(r.Load.Mix) > 0 {
-		r.addProblem(at, fmt.Sprintf("the load sends %s only, and such requests carry no body that could be changed", source.Quote(loaded(r.Load.Mix))), damageReplies(l, f))
+		r.AddProblem(at, fmt.Sprintf("the load sends %s only, and such requests carry no body that could be changed", source.Quote(loaded(r.Load.Mix))), damageReplies(l, f))
 	}
 }
 

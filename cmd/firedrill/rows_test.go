@@ -27,6 +27,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
 // excerpt: fault
@@ -164,7 +165,7 @@ func TestOneRow(t *testing.T) {
 	fault := injector.Describe(stutter{Pause: 20 * time.Millisecond})
 	asked := check.Describe(called{To: "payments", N: 10})
 	protocol := toyProtocol()
-	vocabulary := scenarios.NewVocabulary(append(injector.Kinds(), fault), append(check.Kinds(), asked), append(protocols.All(), protocol))
+	vocabulary := language.NewVocabulary(append(injector.Kinds(), fault), append(check.Kinds(), asked), append(protocols.All(), protocol))
 
 	t.Run("README", func(t *testing.T) {
 		require.Contains(t, faultTable([]injector.Kind{fault}), "| stutter | `"+fault.Example+"` | calls go on at once |")
@@ -201,7 +202,7 @@ func TestOneRow(t *testing.T) {
 	}
 	system := fmt.Sprintf("services:\n  front: {command: [front], serves: [/], depends: {oracle: toy}}\n  oracle: {address: %q}\nclients: {depends: {front: http}}\n", oracle(t))
 	parse := func(feature, system string) ([]*scenarios.Experiment, error) {
-		return scenarios.Parse(scenarios.Source{FS: files(feature, system), Paths: []string{"a.feature"}, Own: []string{"^the oracle is found$"}, Handlers: []string{"front"}, Vocabulary: vocabulary})
+		return language.Parse(language.Source{FS: files(feature, system), Paths: []string{"a.feature"}, Own: []string{"^the oracle is found$"}, Handlers: []string{"front"}, Vocabulary: vocabulary})
 	}
 
 	t.Run("problems", func(t *testing.T) {

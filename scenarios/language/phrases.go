@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
@@ -18,10 +19,10 @@ type Phrase struct {
 	Examples []string
 
 	build     func(*reading, args)
-	makeFault func(args) Placed // for a fault
-	table     bool              // a table follows
-	doc       bool              // a doc string follows
-	variants  []variant         // set by newVocabulary
+	makeFault func(args) scenarios.Placed // for a fault
+	table     bool                        // a table follows
+	doc       bool                        // a doc string follows
+	variants  []variant                   // set by newVocabulary
 }
 
 // phrases returns the phrase table in the order of `firedrill steps`. To add a sentence about the system, load, time
@@ -64,12 +65,12 @@ var faultMarks = strings.NewReplacer("{from}", "{name}", "{to}", "{name}", "{for
 func faultPhrase(k injector.Kind, s injector.Sentence) Phrase {
 	slots := parameterIn.FindAllString(s.Pattern, -1)
 	from, to, hold := slices.Index(slots, "{from}"), slices.Index(slots, "{to}"), slices.Index(slots, "{for}")
-	make := func(a args) Placed {
-		return Placed{From: a.Name(from), To: a.Name(to), Fault: s.Fault(a)}
+	make := func(a args) scenarios.Placed {
+		return scenarios.Placed{From: a.Name(from), To: a.Name(to), Fault: s.Fault(a)}
 	}
 	return Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: faultMarks.Replace(s.Pattern), Means: s.Means, Examples: s.Examples, makeFault: make, build: func(r *reading, a args) {
 		placed := make(a)
-		r.inject(a.at, a.Duration(hold), placed)
+		r.Inject(a.at, a.Duration(hold), placed)
 	}}
 }
 
@@ -80,7 +81,7 @@ func checkPhrases(kinds []check.Kind, invariant bool) []Phrase {
 		for _, s := range k.Sentences {
 			if k.Invariant == invariant {
 				all = append(all, Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: s.Pattern, Means: s.Means, Examples: s.Examples,
-					build: func(r *reading, a args) { r.addCheck(a.at, s.Check(a)) }})
+					build: func(r *reading, a args) { r.AddCheck(a.at, s.Check(a)) }})
 			}
 		}
 	}
@@ -91,14 +92,14 @@ func checkPhrases(kinds []check.Kind, invariant bool) []Phrase {
 func healingPhrases() []Phrase {
 	return []Phrase{
 		{Name: "start again", Pattern: `{name} starts again`, Means: "ends a crash or a stop", Examples: []string{`"payments" starts again`},
-			build: func(r *reading, a args) { r.healService(a.at, a.Name(0), "starts again") }},
+			build: func(r *reading, a args) { r.HealService(a.at, a.Name(0), "starts again") }},
 		{Name: "resume", Pattern: `{name} resumes`, Means: "ends a hang", Examples: []string{`"payments" resumes`},
-			build: func(r *reading, a args) { r.healService(a.at, a.Name(0), "resumes") }},
+			build: func(r *reading, a args) { r.HealService(a.at, a.Name(0), "resumes") }},
 		{Name: "together", Pattern: `these faults run together( for {duration}):`, Means: "a table: fault (a kind, such as slow calls) | from | to | share | value", table: true,
 			Examples: []string{`these faults run together for 30s:`, `these faults run together:`}, build: together},
 		{Name: "heal", Pattern: `the fault is healed`, Means: "ends the last fault that is live", Examples: []string{`the fault is healed`},
-			build: func(r *reading, a args) { r.act(a.at, Heal{}) }},
+			build: func(r *reading, a args) { r.Act(a.at, scenarios.Heal{}) }},
 		{Name: "heal all", Pattern: `all faults are healed`, Means: "ends every live fault, the last first", Examples: []string{`all faults are healed`},
-			build: func(r *reading, a args) { r.act(a.at, Heal{All: true}) }},
+			build: func(r *reading, a args) { r.Act(a.at, scenarios.Heal{All: true}) }},
 	}
 }

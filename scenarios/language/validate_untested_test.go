@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"strings"
@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
 const apartSystem = `
@@ -18,7 +20,7 @@ services:
 `
 
 // experimentOf returns an experiment with a load of two routes.
-func experimentOf(t *testing.T, system, prelude, rest string) *Experiment {
+func experimentOf(t *testing.T, system, prelude, rest string) *scenarios.Experiment {
 	t.Helper()
 	feature := "Feature: f\n  Scenario: s\n    Given the system described in \"system.yaml\"\n" +
 		"    And a steady load of 100 requests per second with this mix:\n      | route | share |\n      | GET /b | 50% |\n      | GET /health | 50% |\n" +

@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"fmt"
@@ -76,7 +76,7 @@ func (a args) share(at source.Pos, s string) float64 {
 	case err != nil:
 		a.addProblemAt(at, err)
 	case r == 0:
-		a.r.addProblem(at, "a fault on 0% touches nothing", "write a share above 0%, or leave it out for all")
+		a.r.AddProblem(at, "a fault on 0% touches nothing", "write a share above 0%, or leave it out for all")
 	case r == 1:
 		r = 0
 	}

@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"strings"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -54,7 +55,7 @@ func TestCallSelections(t *testing.T) {
 			got := f.Say(from, to)
 			assert.Equal(t, text, got[:len(text)], "printed")
 			require.Len(t, Standard().match(got), 1, got)
-			_, out := parseSelection(t, got+" for 5s", Placed{From: from, To: to, Fault: f})
+			_, out := parseSelection(t, got+" for 5s", scenarios.Placed{From: from, To: to, Fault: f})
 			require.NoError(t, out, got)
 		}
 	}
@@ -66,14 +67,14 @@ func sentence(pattern, noun, from, to string) string {
 }
 
 // parseSelection parses a sentence, builds the same in Go, and compares the results.
-func parseSelection(t *testing.T, text string, want Placed) (*Experiment, error) {
+func parseSelection(t *testing.T, text string, want scenarios.Placed) (*scenarios.Experiment, error) {
 	t.Helper()
 	fsys := fstest.MapFS{"system.yaml": {Data: []byte(chosenFile)}, "a.feature": {Data: []byte("Feature: F\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    When " + text + "\n")}}
 	es, err := Parse(Source{FS: fsys, Paths: []string{"a.feature"}})
 	if err != nil {
 		return nil, err
 	}
-	built, err := New("S").ReadSystem(fsys, "system.yaml").Inject(want.From, want.To, want.Fault).For(5 * time.Second).Build()
+	built, err := scenarios.New("S").ReadSystem(fsys, "system.yaml").Inject(want.From, want.To, want.Fault).For(5 * time.Second).Build()
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func TestWrongCallSelections(t *testing.T) {
 		`calls from "orders" to "stock" answer with status 200`:                                     "is no error of gRPC",
 		`calls from "orders" to "bus" are corrupted`:                                                "which has messages and no calls",
 	} {
-		_, err := parseSelection(t, text+" for 5s", Placed{})
+		_, err := parseSelection(t, text+" for 5s", scenarios.Placed{})
 		require.ErrorContains(t, err, what, text)
 	}
 	for text, f := range map[string]injector.Fault{
@@ -105,7 +106,7 @@ func TestWrongCallSelections(t *testing.T) {
 		`calls from "orders" to "stock" are truncated`:                                                   injector.TruncateCalls{},
 		`calls from "orders" to "stock" are corrupted`:                                                   injector.CorruptCalls{},
 	} {
-		_, err := parseSelection(t, text+" for 5s", Placed{From: "orders", To: "stock", Fault: f})
+		_, err := parseSelection(t, text+" for 5s", scenarios.Placed{From: "orders", To: "stock", Fault: f})
 		require.NoError(t, err)
 	}
 }
@@ -129,7 +130,7 @@ func TestImpossibleOperations(t *testing.T) {
 		{`only "shop.Stock/Take" requests from "orders" to "stock" are lost`, "is not a route", `begin with a slash: "/shop.Stock/Take"`},
 		{`only "Take" calls from "orders" to "stock" are delayed by 1s`, "is not a route", `a method of gRPC, as in "/shop.Payments/Charge"`},
 	} {
-		_, err := parseSelection(t, c.text+" for 5s", Placed{})
+		_, err := parseSelection(t, c.text+" for 5s", scenarios.Placed{})
 		var problems source.Problems
 		require.ErrorAs(t, err, &problems, c.text)
 		require.Len(t, problems, 1, c.text)

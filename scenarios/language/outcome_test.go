@@ -1,10 +1,12 @@
-package scenarios
+package language
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
 func TestOutcomeSentences(t *testing.T) {
@@ -16,7 +18,7 @@ func TestOutcomeSentences(t *testing.T) {
 `)})[0]
 	assert.Equal(t, []int{201, 303}, e.Load.Mix[0].Expect)
 	assert.Empty(t, e.Load.Mix[1].Expect)
-	assert.Equal(t, map[int]Outcome{503: Refused, 404: NotKnown}, e.Load.Means)
+	assert.Equal(t, map[int]scenarios.Outcome{503: scenarios.Refused, 404: scenarios.NotKnown}, e.Load.Means)
 }
 
 // TestKeyReuseNeedsVaryingBodies: bodies are never altered, so a constant body is rejected before the run.

@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -24,7 +25,7 @@ func withBody(body, system string) fstest.MapFS {
 
 const oneService = "services:\n  front: {address: \"127.0.0.1:1\", serves: [/]}\n"
 
-func read(files fstest.MapFS) ([]*Experiment, error) {
+func read(files fstest.MapFS) ([]*scenarios.Experiment, error) {
 	return Parse(Source{FS: files, Paths: []string{"a.feature"}})
 }
 
@@ -77,7 +78,7 @@ func TestDeeplyNestedSystemFilesAreRejected(t *testing.T) {
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte(system)}}, "s.yaml")
+		_, err := scenarios.ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte(system)}}, "s.yaml")
 		runtime.ReadMemStats(&after)
 		require.Error(t, err, name)
 		text := err.Error() // once: the long line is redacted each time
@@ -96,7 +97,7 @@ func TestAliasesAreNotExpanded(t *testing.T) {
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte(b.String())}}, "s.yaml")
+	_, err := scenarios.ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte(b.String())}}, "s.yaml")
 	runtime.ReadMemStats(&after)
 	require.ErrorContains(t, err, "an anchor or an alias")
 	assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(100), "MiB allocated")
@@ -104,12 +105,12 @@ func TestAliasesAreNotExpanded(t *testing.T) {
 
 // TestAnchorsAreRejectedQuickly: the time of the parser grows with the square of the number of anchors.
 func TestAnchorsAreRejectedQuickly(t *testing.T) {
-	_, err := ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte("services: " + strings.Repeat("&a ", 100_000) + "x")}}, "s.yaml")
+	_, err := scenarios.ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte("services: " + strings.Repeat("&a ", 100_000) + "x")}}, "s.yaml")
 	require.ErrorContains(t, err, "an anchor or an alias")
 }
 
 func TestSystemFileWithByteOrderMark(t *testing.T) {
-	_, err := ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte("\ufeffservices:\n  a: {address: \"h:1\"}\n")}}, "s.yaml")
+	_, err := scenarios.ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte("\ufeffservices:\n  a: {address: \"h:1\"}\n")}}, "s.yaml")
 	require.NoError(t, err)
 }
 

@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"strings"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
@@ -17,21 +18,21 @@ import (
 func TestOneRowOfASentence(t *testing.T) {
 	// excerpt: sentence
 	pause := Phrase{Name: "coffee", Group: "time and people", Pattern: `everybody has coffee for {duration}`, Means: "nothing happens", Examples: []string{`everybody has coffee for 5m`},
-		build: func(r *reading, a args) { r.act(a.at, Wait{For: a.Duration(0)}) }}
+		build: func(r *reading, a args) { r.Act(a.at, scenarios.Wait{For: a.Duration(0)}) }}
 	// end of excerpt
 	v := newVocabulary(injector.Kinds(), protocols.All(), append(phrases(injector.Kinds(), check.Kinds()), pause))
 	var b strings.Builder
 	require.NoError(t, v.PrintSteps(&b, "coffee"))
 	assert.True(t, strings.HasPrefix(b.String(), "TIME AND PEOPLE\n\n  everybody has coffee for {duration}\n      nothing happens\n      e.g. everybody has coffee for 5m\n"), b.String())
 
-	parse := func(sentence string) ([]*Experiment, error) {
+	parse := func(sentence string) ([]*scenarios.Experiment, error) {
 		return Parse(Source{Vocabulary: v, Paths: []string{"a.feature"}, FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When " + sentence + "\n")})
 	}
 	es, err := parse(`everybody has coffee for 3m`)
 	require.NoError(t, err)
 	assert.Equal(t, "coffee", es[0].Steps[1].Phrase)
 	b.Reset()
-	require.NoError(t, Plan(&b, es))
+	require.NoError(t, scenarios.Plan(&b, es))
 	assert.Contains(t, b.String(), "everybody has coffee for 3m\n")
 	assert.Contains(t, b.String(), "about 3 min 2 s")
 

@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"errors"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -55,15 +56,15 @@ func clustered(steps string) fstest.MapFS {
 }
 
 // cuts returns the links of the only fault, as the plan prints them.
-func cuts(t *testing.T, sentence string) (links []string, placed []Placed) {
+func cuts(t *testing.T, sentence string) (links []string, placed []scenarios.Placed) {
 	t.Helper()
 	es, err := Parse(Source{FS: clustered("    When " + sentence + " for 5s\n"), Paths: []string{"."}})
 	require.NoError(t, err, sentence)
-	in, ok := es[0].Steps[1].Do.(Inject)
+	in, ok := es[0].Steps[1].Do.(scenarios.Inject)
 	require.True(t, ok, sentence)
 	assert.Equal(t, 5*time.Second, in.For)
 	var plan strings.Builder
-	require.NoError(t, Plan(&plan, es))
+	require.NoError(t, scenarios.Plan(&plan, es))
 	printed := regexp.MustCompile(`(?m)^ +on (.*); undone`).FindStringSubmatch(plan.String())
 	require.NotNil(t, printed, plan.String())
 	return strings.Split(printed[1], ", "), in.Faults
@@ -135,7 +136,7 @@ func TestPartitionsInATableOfFaults(t *testing.T) {
 `), Paths: []string{"."}})
 	require.NoError(t, err)
 	var got []string
-	for _, p := range es[0].Steps[1].Do.(Inject).Faults {
+	for _, p := range es[0].Steps[1].Do.(scenarios.Inject).Faults {
 		got = append(got, p.ID+" "+p.On())
 	}
 	assert.Equal(t, []string{
@@ -184,7 +185,7 @@ func TestPlanPrintsTheLinksOfAPartition(t *testing.T) {
 `), Paths: []string{"."}})
 	require.NoError(t, err)
 	var b strings.Builder
-	require.NoError(t, Plan(&b, es))
+	require.NoError(t, scenarios.Plan(&b, es))
 	assert.Contains(t, b.String(), `half of "three" is cut off from the other half for 5s
              on n1 -> n2, n1 -> n3, n2 -> n1, n3 -> n1; undone after 5s: all of its links at once; what was held arrives
 `)
@@ -193,23 +194,23 @@ func TestPlanPrintsTheLinksOfAPartition(t *testing.T) {
 }
 
 func TestPartitionsBuiltInGo(t *testing.T) {
-	sys, err := ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(cluster())}}, "system.yaml")
+	sys, err := scenarios.ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(cluster())}}, "system.yaml")
 	require.NoError(t, err)
-	e, err := New("b").System(sys).Partition(injector.Partition{These: []string{"n1"}, RestOf: "three"}).For(5*time.Second).
+	e, err := scenarios.New("b").System(sys).Partition(injector.Partition{These: []string{"n1"}, RestOf: "three"}).For(5*time.Second).
 		Inject("n1", "n2", injector.CutOff{}).Wait(time.Second).Build()
 	require.NoError(t, err)
 	assert.Equal(t, `"n1" is cut off from the rest of "three" for 5s`, e.Steps[1].Text)
-	assert.Len(t, e.Steps[1].Do.(Inject).Faults, 4)
-	assert.Len(t, e.Steps[2].Do.(Inject).Faults, 2)
+	assert.Len(t, e.Steps[1].Do.(scenarios.Inject).Faults, 4)
+	assert.Len(t, e.Steps[2].Do.(scenarios.Inject).Faults, 2)
 
 	sys.Groups = append(sys.Groups, system.Group{Name: "n1", Members: []string{"n1"}})
-	_, err = New("b").System(sys).Partition(injector.Partition{These: []string{"n1"}}).For(5 * time.Second).Build()
+	_, err = scenarios.New("b").System(sys).Partition(injector.Partition{These: []string{"n1"}}).For(5 * time.Second).Build()
 	require.ErrorContains(t, err, "is a service and cannot be a group")
 	require.ErrorContains(t, err, "one side of the partition is empty")
 }
 
 func TestGroupMembersMayFormCycles(t *testing.T) {
-	sys, err := ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(cluster())}}, "system.yaml")
+	sys, err := scenarios.ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(cluster())}}, "system.yaml")
 	require.NoError(t, err)
 	order, err := sys.Order()
 	require.NoError(t, err)

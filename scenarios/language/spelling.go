@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"fmt"
@@ -30,7 +30,7 @@ func (r *reading) unknown(s feature.Step, what string) {
 	} else if strings.Count(s.Text, `"`)%2 != 0 {
 		what += ": it has " + oddQuotes
 	}
-	r.addProblem(at, what, hint)
+	r.AddProblem(at, what, hint)
 }
 
 const oddQuotes = "an odd number of quotes"

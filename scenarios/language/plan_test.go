@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"os"
@@ -14,23 +14,24 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // TestBuilderMatchesSentences builds an experiment in Go, writes its steps as a feature, and parses that.
 func TestBuilderMatchesSentences(t *testing.T) {
-	built, err := New("b").
+	built, err := scenarios.New("b").
 		ReadSystem(files(), "system.yaml").
 		BlastRadius("payments", "recs", "inventory").
 		StopBelow(0.5, 10*time.Second).
-		Load(Load{Rate: 50, Mix: []Route{{Method: "GET", Path: "/catalog"}}}).
+		Load(scenarios.Load{Rate: 50, Mix: []scenarios.Route{{Method: "GET", Path: "/catalog"}}}).
 		Baseline(20*time.Second).
 		EffectsFrom("GET /ledger").
 		EffectsSettle(30*time.Second).
 		Answers("GET /catalog", 303, 200).
-		Means(503, Refused).
-		Means(409, Acknowledged).
+		Means(503, scenarios.Refused).
+		Means(409, scenarios.Acknowledged).
 		Inject("orders", "payments", injector.SlowCalls{By: time.Second, Pick: injector.Pick{Share: 0.1}}).For(30*time.Second).
 		Inject("", "payments", injector.Crash{}).
 		Wait(5*time.Second).
@@ -58,14 +59,14 @@ func TestBuilderMatchesSentences(t *testing.T) {
 	}
 	parsedExperiment := parsed(t, Source{FS: files(b.String())})[0]
 	sameRow := cmp.Comparer(func(a, b *message.Protocol) bool { return a == b || a != nil && b != nil && a.Name == b.Name }) // rows hold functions
-	diff := cmp.Diff(parsedExperiment, built, sameRow, cmpopts.IgnoreFields(Experiment{}, "ID", "Feature", "File", "Line"), cmpopts.IgnoreFields(Step{}, "Phrase"), cmpopts.IgnoreFields(journal.Step{}, "At"))
+	diff := cmp.Diff(parsedExperiment, built, sameRow, cmpopts.IgnoreFields(scenarios.Experiment{}, "ID", "Feature", "File", "Line"), cmpopts.IgnoreFields(scenarios.Step{}, "Phrase"), cmpopts.IgnoreFields(journal.Step{}, "At"))
 	assert.Empty(t, diff, b.String())
 }
 
 func TestPlan(t *testing.T) {
 	es := parsed(t, Source{FS: files(drills, "Feature: b\n  Scenario: c\n    Given the system described in \"system.yaml\"\n    When \"payments\" hangs\n    And 90s pass\n    And the facilitator confirms \"x\"\n")})
 	var b strings.Builder
-	require.NoError(t, Plan(&b, es))
+	require.NoError(t, scenarios.Plan(&b, es))
 	golden(t, "plan.golden", b.String())
 }
 

@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
 // PrintSteps prints the sentences by group, with their meaning and examples. With a word, it prints only those that
@@ -65,7 +67,7 @@ func (p Phrase) holds(word string) bool {
 // printOutcomes prints the table for PrintSteps.
 func printOutcomes(b *strings.Builder) {
 	b.WriteString("WHAT ANSWERS MEAN\n\n")
-	for _, row := range Outcomes() {
+	for _, row := range scenarios.Outcomes() {
 		fmt.Fprintf(b, "  %-38s  %-12s  %s\n", row.Answer, row.Outcome, row.Why)
 	}
 	b.WriteString("\n  Acknowledged: exactly one effect, and a success. Refused: no effect. Not known: none or one effect, never two.\n\n")

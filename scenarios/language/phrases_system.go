@@ -1,10 +1,11 @@
-package scenarios
+package language
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -14,16 +15,16 @@ func systemPhrases() []Phrase {
 	return []Phrase{
 		{Name: "system file", Pattern: `the system described in {text}`, Means: "services and links, from a file beside the feature; firedrill schema tells its form",
 			Examples: []string{`the system described in "system.yaml"`},
-			build:    func(r *reading, a args) { r.readSystem(a.at, a.pos(0), a.Text(0), r.open) }},
+			build:    func(r *reading, a args) { r.ReadSystem(a.at, a.pos(0), a.Text(0), r.open) }},
 		{Name: "service", Pattern: `the service {name} at {text}`, Means: "one that runs already",
 			Examples: []string{`the service "orders" at "http://127.0.0.1:8080"`},
 			build: func(r *reading, a args) {
-				r.describe(a.at)
+				r.Describe(a.at)
 				address, err := source.ParseAddress(a.Text(1))
 				if err != nil {
 					a.addProblem(1, err)
 				}
-				r.addService(a.pos(0), system.Service{Name: a.Name(0), Address: address})
+				r.AddService(a.pos(0), system.Service{Name: a.Name(0), Address: address})
 			}},
 		{Name: "dependency", Pattern: `{name} depends on {name}( at {text})( over {protocol})`, Means: "a link; faults act on links",
 			Examples: []string{`"orders" depends on "payments" at "127.0.0.1:9090" over http`, `"orders" depends on "payments" over http`},
@@ -39,21 +40,21 @@ func systemPhrases() []Phrase {
 		{Name: "ready", Pattern: `{name} is ready within {duration}`, Means: "how long its port may take to accept; 10s when not said",
 			Examples: []string{`"orders" is ready within 10s`},
 			build: func(r *reading, a args) {
-				r.describe(a.at)
-				r.setReady(a.pos(0), a.Name(0), a.Duration(1))
+				r.Describe(a.at)
+				r.SetReady(a.pos(0), a.Name(0), a.Duration(1))
 			}},
 		{Name: "blast radius", Pattern: `the blast radius is limited to {text}`, Means: "faults may touch these services only",
 			Examples: []string{`the blast radius is limited to "payments, inventory"`},
-			build:    func(r *reading, a args) { r.limitRadius(a.pos(0), source.Split(a.Text(0))) }},
+			build:    func(r *reading, a args) { r.LimitRadius(a.pos(0), source.Split(a.Text(0))) }},
 		{Name: "stop rule", Pattern: `the run stops at once if fewer than {percent} of requests succeed for {duration}`, Means: "the scenario ends at once and everything is healed; those after it still run; exit code 4",
 			Examples: []string{`the run stops at once if fewer than 50% of requests succeed for 10s`},
 			build: func(r *reading, a args) {
 				ratio, _ := a.ratio(0)
-				rule := StopRule{Ratio: ratio, For: a.Duration(1)}
+				rule := scenarios.StopRule{Ratio: ratio, For: a.Duration(1)}
 				if rule.Ratio == 0 {
-					r.addProblem(a.pos(0), "fewer than 0% never succeed, so this rule could stop nothing", "write the share below which the run shall stop, such as 50%")
+					r.AddProblem(a.pos(0), "fewer than 0% never succeed, so this rule could stop nothing", "write the share below which the run shall stop, such as 50%")
 				}
-				r.addStopRule(a.at, rule)
+				r.AddStopRule(a.at, rule)
 			}},
 		{Name: "steady state", Pattern: `the steady state is:`, Means: "a table: measure (success, p95 latency) | condition (at least 99%, below 400ms)", table: true,
 			Examples: []string{`the steady state is:`}, build: steady},
@@ -61,20 +62,20 @@ func systemPhrases() []Phrase {
 }
 
 func dependency(r *reading, a args) {
-	r.describe(a.at)
+	r.Describe(a.at)
 	to := a.Name(1)
 	if a.Has(2) {
 		address, err := source.ParseAddress(a.Text(2))
 		if err != nil {
 			a.addProblem(2, err)
 		}
-		r.addService(a.pos(1), system.Service{Name: to, Address: address})
+		r.AddService(a.pos(1), system.Service{Name: to, Address: address})
 	}
-	r.addLink(a.pos(0), system.Link{From: a.Name(0), To: to, Protocol: a.Value(3)})
+	r.AddLink(a.pos(0), system.Link{From: a.Name(0), To: to, Protocol: a.Value(3)})
 }
 
 func services(r *reading, a args) {
-	r.describe(a.at)
+	r.Describe(a.at)
 	for _, row := range a.columns([]string{"service"}, []string{"address", "depends on", "protocol"}) {
 		s := system.Service{Name: row.cell("service")}
 		if address := row.cell("address"); address != "" {
@@ -82,10 +83,10 @@ func services(r *reading, a args) {
 			if s.Address, err = source.ParseAddress(address); err != nil {
 				a.addProblemAt(row.at("address"), err)
 			}
-			r.addService(row.at("service"), s)
+			r.AddService(row.at("service"), s)
 		}
 		for _, to := range source.Split(row.cell("depends on")) {
-			r.addLink(row.at("depends on"), system.Link{From: s.Name, To: to, Protocol: row.cell("protocol")})
+			r.AddLink(row.at("depends on"), system.Link{From: s.Name, To: to, Protocol: row.cell("protocol")})
 		}
 	}
 }
@@ -93,22 +94,22 @@ func services(r *reading, a args) {
 // started adds a service with a list of arguments. Characters with a meaning to a shell are reported, since no
 // shell interprets them.
 func started(r *reading, a args) {
-	r.describe(a.at)
+	r.Describe(a.at)
 	s := system.Service{Name: a.Name(0), Command: strings.Fields(*a.doc)}
 	if len(s.Command) == 0 {
-		r.addProblem(a.at, "the command is empty", "write the program and its arguments between the triple quotes")
+		r.AddProblem(a.at, "the command is empty", "write the program and its arguments between the triple quotes")
 	}
 	for _, arg := range s.Command {
 		if strings.ContainsAny(arg, "\"'`|;<>&\\") {
-			r.addProblem(a.at, fmt.Sprintf("no shell reads the command, so %s would reach the program as it is", arg), "for an argument with spaces or quotes, describe the service in a system file, whose commands are lists")
+			r.AddProblem(a.at, fmt.Sprintf("no shell reads the command, so %s would reach the program as it is", arg), "for an argument with spaces or quotes, describe the service in a system file, whose commands are lists")
 			break
 		}
 	}
-	r.addService(a.pos(0), s)
+	r.AddService(a.pos(0), s)
 }
 
 func steady(r *reading, a args) {
-	r.describe(a.at)
+	r.Describe(a.at)
 	var all []check.Steady
 	for _, row := range a.columns([]string{"measure", "condition"}, nil) {
 		s, err := parseSteady(row.cell("measure"), row.cell("condition"))
@@ -118,7 +119,7 @@ func steady(r *reading, a args) {
 		}
 		all = append(all, s)
 	}
-	r.addSteady(all...)
+	r.AddSteady(all...)
 }
 
 func parseSteady(measure, condition string) (check.Steady, error) {
@@ -148,13 +149,13 @@ func parseSteady(measure, condition string) (check.Steady, error) {
 }
 
 func terminateTLS(r *reading, a args) {
-	r.describe(a.at)
+	r.Describe(a.at)
 	tls := system.TLS{CA: a.Text(2), Insecure: strings.HasSuffix(a.text, ", trusting any certificate")}
 	if a.Has(2) && tls.Insecure {
-		a.r.addProblem(a.pos(2), "who vouches for the dependency is said, and that nobody has to", "leave one out")
+		a.r.AddProblem(a.pos(2), "who vouches for the dependency is said, and that nobody has to", "leave one out")
 	}
 	if a.Has(2) && tls.CA == "" {
-		a.r.addProblem(a.pos(2), "the file's name is empty", "write the path of a file of certificates")
+		a.r.AddProblem(a.pos(2), "the file's name is empty", "write the path of a file of certificates")
 	}
-	r.terminateTLS(a.pos(0), a.Name(0), a.Name(1), tls)
+	r.TerminateTLS(a.pos(0), a.Name(0), a.Name(1), tls)
 }

@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -33,7 +34,7 @@ type Source struct {
 
 // Parse reads and validates scenarios. The error is of type Problems and contains the problems of all files. If
 // there are any, no experiment is returned.
-func Parse(s Source) ([]*Experiment, error) {
+func Parse(s Source) ([]*scenarios.Experiment, error) {
 	if s.Vocabulary == nil {
 		s.Vocabulary = standard()
 	}
@@ -42,7 +43,7 @@ func Parse(s Source) ([]*Experiment, error) {
 	if len(p.out.All) > 0 {
 		return nil, p.out.Err()
 	}
-	var es []*Experiment
+	var es []*scenarios.Experiment
 	selected := 0
 	for _, f := range p.files() {
 		for _, sc := range feature.Read(p.FS, f.name, p.Vocabulary.knows, &p.out) {
@@ -198,7 +199,7 @@ func (p *parse) walk(name string, line int, add func(string, int)) {
 }
 
 // unique makes equal ids of different files unique.
-func unique(es []*Experiment) {
+func unique(es []*scenarios.Experiment) {
 	seen := map[string]bool{}
 	for _, e := range es {
 		id := e.ID

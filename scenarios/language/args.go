@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
@@ -35,7 +36,7 @@ func (a args) Has(i int) bool { return i >= 0 && i < len(a.from) && a.from[i] >=
 func (a args) Says(words string) bool { return strings.Contains(a.text, words) }
 
 // Problem reports a problem at the position of a value.
-func (a args) Problem(i int, what, hint string) { a.r.addProblem(a.pos(i), what, hint) }
+func (a args) Problem(i int, what, hint string) { a.r.AddProblem(a.pos(i), what, hint) }
 
 // Value returns a value as it is written; "" if it is absent.
 func (a args) Value(i int) string {
@@ -58,7 +59,7 @@ func (a args) addProblem(i int, err error) { a.addProblemAt(a.pos(i), err) }
 
 func (a args) addProblemAt(at source.Pos, err error) {
 	what, hint := source.Parts(err)
-	a.r.addProblem(at, what, hint)
+	a.r.AddProblem(at, what, hint)
 }
 
 // Text returns a value without its quotes.
@@ -165,13 +166,13 @@ func (a args) statuses(i int) []int {
 var numerals = regexp.MustCompile(amount)
 
 // outcome parses "was refused".
-func (a args) outcome(i int) Outcome {
-	for _, o := range []Outcome{Acknowledged, Refused} {
+func (a args) outcome(i int) scenarios.Outcome {
+	for _, o := range []scenarios.Outcome{scenarios.Acknowledged, scenarios.Refused} {
 		if a.Value(i) == "was "+string(o) {
 			return o
 		}
 	}
-	return NotKnown
+	return scenarios.NotKnown
 }
 
 // Route parses "GET /catalog". It returns "" if the parameter is absent.

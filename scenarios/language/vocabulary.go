@@ -1,4 +1,28 @@
-package scenarios
+// Package language reads experiments from feature files and the system files that they name.
+//
+// Parse returns the experiments, or all problems of the files. A Vocabulary is what the files can name; it prints its
+// sentences and the JSON Schema of system files, for editors. Package feature reads the syntax of feature files. This
+// package finds the sentence of each step, parses its values, and makes the statements of a scenarios.Resolver, which
+// validates them.
+//
+// # The sentences
+//
+// A Vocabulary has a table of sentences. A row holds a Cucumber Expression, which is the single source for the regular
+// expressions that a Gherkin runner needs, the list that PrintSteps prints, and the suggestions for unknown
+// sentences. Sentences about faults and checks are in the rows of injector.Kinds and check.Kinds; to add one of the
+// others, add a row to phrases_system.go, phrases_load.go or phrases_time.go. The examples of a row are its first
+// tests. A selection such as "10% of calls" or "only "POST /charge" calls" is one parameter, {calls}, so that each
+// fault on calls supports all selections with a single row.
+//
+// Expressions match more than what is valid. For example, they accept "800 parsecs" as a duration, and the
+// validation of the parameter rejects it. Otherwise a wrong unit would be reported as an unknown sentence.
+//
+// # Limits
+//
+// A feature file is limited to 8 MiB, each of its lines to 1 MiB, and its steps to 64 MiB after outlines are
+// expanded. A system file is limited to 1 MiB and a nesting depth of 32, and may not have anchors or aliases.
+// Exceeding a limit is a problem, and so is a panic of a parser. At most 500 problems are listed.
+package language
 
 import (
 	"fmt"

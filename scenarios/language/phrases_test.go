@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"encoding/json"
@@ -18,6 +18,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
@@ -34,7 +35,7 @@ func golden(t *testing.T, name, got string) {
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, string(want), got, "%s is stale: go test ./scenarios -update", path)
+	require.Equal(t, string(want), got, "%s is stale: go test ./scenarios/language -update", path)
 }
 
 const shopFile = `services:
@@ -67,8 +68,8 @@ func files(features ...string) fstest.MapFS {
 func parseSentence(t *testing.T, text string, table [][]string, doc string) (*reading, *source.List) {
 	t.Helper()
 	out := &source.List{}
-	e := &Experiment{File: "a.feature"}
-	d := &reading{resolver: newResolver(e, source.Pos{}, out, Scope{Faults: injector.Kinds(), Protocols: protocols.All()}), vocabulary: Standard(), open: func(name string) (system.System, error) {
+	e := &scenarios.Experiment{File: "a.feature"}
+	d := &reading{Resolver: scenarios.NewResolver(e, source.Pos{}, out, scenarios.Scope{Faults: injector.Kinds(), Protocols: protocols.All()}), vocabulary: Standard(), open: func(name string) (system.System, error) {
 		return system.Read(files(), name, nil, protocols.All())
 	}}
 	s := feature.Step{Keyword: "*", Text: text, Exact: true, At: source.Pos{File: "a.feature", Line: 1, Col: 1, Text: text}}
@@ -79,7 +80,7 @@ func parseSentence(t *testing.T, text string, table [][]string, doc string) (*re
 	if doc != "" {
 		s.Doc = &doc
 	}
-	d.addStep(s.Keyword, s.Text, s.At)
+	d.AddStep(s.Keyword, s.Text, s.At)
 	(&parse{Source: Source{Vocabulary: Standard()}}).step(d, &feature.Scenario{}, s)
 	return d, out
 }
@@ -167,7 +168,7 @@ func TestExamplesGolden(t *testing.T) {
 				}
 			}
 			if d.Load == nil {
-				d.addLoad(source.Pos{}, 0) // collects the settings
+				d.AddLoad(source.Pos{}, 0) // collects the settings
 				if l := d.Load; l.KeyHeader != "" || l.Retries > 0 || l.GiveUp > 0 {
 					kept["Load"] = l
 				}
@@ -194,7 +195,7 @@ func TestFaultsPrintBack(t *testing.T) {
 		for _, suffix := range []string{"", " for 30s"} {
 			d, out := parseSentence(t, k.Example+suffix, nil, "")
 			require.NoError(t, out.Err(), k.Example)
-			in, ok := d.Steps[0].Do.(Inject)
+			in, ok := d.Steps[0].Do.(scenarios.Inject)
 			require.True(t, ok, k.Example)
 			require.Len(t, in.Faults, 1)
 			assert.Equal(t, k.Value, in.Faults[0].Fault)
@@ -227,7 +228,7 @@ func TestPicksPrintBack(t *testing.T) {
 			continue
 		}
 		require.NoError(t, out.Err(), says)
-		assert.Equal(t, f, d.Steps[0].Do.(Inject).Faults[0].Fault, says)
+		assert.Equal(t, f, d.Steps[0].Do.(scenarios.Inject).Faults[0].Fault, says)
 	}
 }
 
@@ -259,7 +260,7 @@ func TestStreamFaultsPrintBack(t *testing.T) {
 	} {
 		says := f.Say("orders", "payments")
 		e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When " + says + " for 1m\n")})[0]
-		assert.Equal(t, Placed{ID: "fault-1", Kind: injections(e)[0].Kind, Fault: f, From: "orders", To: "payments"}, injections(e)[0], says)
+		assert.Equal(t, scenarios.Placed{ID: "fault-1", Kind: injections(e)[0].Kind, Fault: f, From: "orders", To: "payments"}, injections(e)[0], says)
 	}
 }
 
@@ -294,8 +295,8 @@ func TestFaultTableHasEveryKind(t *testing.T) {
 		}
 		d, out := parseSentence(t, "these faults run together for 30s:", [][]string{{"fault", "from", "to", "share", "value"}, {k.Name, "orders", "payments", share, values[k.Name]}}, "")
 		require.NoError(t, out.Err(), k.Name)
-		assert.Equal(t, k.Name, d.Steps[0].Do.(Inject).Faults[0].Kind)
-		assert.Equal(t, "payments", d.Steps[0].Do.(Inject).Faults[0].To)
+		assert.Equal(t, k.Name, d.Steps[0].Do.(scenarios.Inject).Faults[0].Kind)
+		assert.Equal(t, "payments", d.Steps[0].Do.(scenarios.Inject).Faults[0].To)
 	}
 }
 
@@ -305,9 +306,9 @@ func TestFaultTableDirections(t *testing.T) {
 		{"one-way slow traffic", "orders", "payments", "10%", "50ms, give or take 20ms, with a long tail"}, {"one-way shared bandwidth", "payments", "orders", "", "64 KB"}}, "")
 	require.NoError(t, out.Err())
 	there := injector.Way{Dir: link.ToServer}
-	assert.Equal(t, []Placed{
+	assert.Equal(t, []scenarios.Placed{
 		{ID: "fault-1", Kind: "slow traffic", From: "orders", To: "payments", Fault: injector.SlowTraffic{By: 50 * time.Millisecond, Jitter: 20 * time.Millisecond, Spread: link.Pareto,
 			Way: injector.Way{Dir: link.ToServer, Conns: injector.Conns{Share: 0.1}}}},
 		{ID: "fault-2", Kind: "shared bandwidth", From: "payments", To: "orders", Fault: injector.SharedBandwidth{Rate: 64_000, Way: there}},
-	}, d.Steps[0].Do.(Inject).Faults)
+	}, d.Steps[0].Do.(scenarios.Inject).Faults)
 }

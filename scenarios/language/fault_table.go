@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -15,7 +16,7 @@ import (
 // meaning.
 func together(r *reading, a args) {
 	rows := a.columns([]string{"fault", "to"}, []string{"from", "share", "value"})
-	var placed []Placed
+	var placed []scenarios.Placed
 	for _, row := range rows {
 		if p, ok := a.rowFault(row); ok {
 			placed = append(placed, p)
@@ -24,7 +25,7 @@ func together(r *reading, a args) {
 	if len(placed) == 0 {
 		return
 	}
-	r.inject(a.at, a.Duration(0), placed...)
+	r.Inject(a.at, a.Duration(0), placed...)
 }
 
 var (
@@ -52,7 +53,7 @@ func rowForms(k injector.Kind) (with, without string) {
 	return with, optionalIn.ReplaceAllString(form, "")
 }
 
-func (a args) rowFault(r tableRow) (Placed, bool) {
+func (a args) rowFault(r tableRow) (scenarios.Placed, bool) {
 	name, oneWay := strings.CutPrefix(r.cell("fault"), "one-way ")
 	faults := a.r.vocabulary.faults
 	i := slices.IndexFunc(faults, func(k injector.Kind) bool { return k.Name == name })
@@ -66,8 +67,8 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 			names = append(names, k.Name)
 		}
 		slices.Sort(names)
-		a.r.addProblem(r.at("fault"), fmt.Sprintf("there is no fault %q", r.cell("fault")), source.DidYouMean(name, names, "faults"))
-		return Placed{}, false
+		a.r.AddProblem(r.at("fault"), fmt.Sprintf("there is no fault %q", r.cell("fault")), source.DidYouMean(name, names, "faults"))
+		return scenarios.Placed{}, false
 	}
 	value, share := r.cell("value"), r.cell("share")
 	if value != "" {
@@ -75,12 +76,12 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 	}
 	for column, cell := range map[string]string{"value": value, "share": share} {
 		if cell != "" && !strings.Contains(form, "{"+column+"}") && (column != "share" || !strings.Contains(form, "{on}")) {
-			a.r.addProblem(r.at(column), fmt.Sprintf("%q has no %s", name, column), "leave the cell empty")
-			return Placed{}, false
+			a.r.AddProblem(r.at(column), fmt.Sprintf("%q has no %s", name, column), "leave the cell empty")
+			return scenarios.Placed{}, false
 		}
 		if column == "value" && cell == "" && strings.Contains(form, "{value}") {
-			a.r.addProblem(r.at("fault"), fmt.Sprintf("%q needs a value", name), "it is said: "+strings.NewReplacer("{share}", "", "{on}", "", "{way}", "").Replace(form))
-			return Placed{}, false
+			a.r.AddProblem(r.at("fault"), fmt.Sprintf("%q needs a value", name), "it is said: "+strings.NewReplacer("{share}", "", "{on}", "", "{way}", "").Replace(form))
+			return scenarios.Placed{}, false
 		}
 	}
 	on, way := "", ""
@@ -94,8 +95,8 @@ func (a args) rowFault(r tableRow) (Placed, bool) {
 	text := strings.NewReplacer("{way}", way, "{share}", share, "{on}", on, "{from}", quotedNames(r.cell("from")), "{to}", quotedNames(r.cell("to")), "{value}", value).Replace(form)
 	found := a.r.vocabulary.match(text)
 	if len(found) != 1 || found[0].phrase.makeFault == nil {
-		a.r.addProblem(r.at("fault"), fmt.Sprintf("this row makes no sentence: %s", text), "check its share and its value")
-		return Placed{}, false
+		a.r.AddProblem(r.at("fault"), fmt.Sprintf("this row makes no sentence: %s", text), "check its share and its value")
+		return scenarios.Placed{}, false
 	}
 	at := r.at("fault")
 	return found[0].phrase.makeFault(args{r: a.r, at: at, text: text, values: found[0].values, from: found[0].from}), true
@@ -139,16 +140,16 @@ func (a args) columns(required, optional []string) []tableRow {
 		at.Col = header.Cols[i]
 		switch {
 		case !slices.Contains(required, c) && !slices.Contains(optional, c):
-			a.r.addProblem(at, fmt.Sprintf("the table has no column %q", c), source.DidYouMean(c, slices.Concat(required, optional), "columns"))
+			a.r.AddProblem(at, fmt.Sprintf("the table has no column %q", c), source.DidYouMean(c, slices.Concat(required, optional), "columns"))
 			ok = false
 		case slices.Index(header.Cells, c) < i:
-			a.r.addProblem(at, fmt.Sprintf("the column %q stands there twice", c), "leave one of them out")
+			a.r.AddProblem(at, fmt.Sprintf("the column %q stands there twice", c), "leave one of them out")
 			ok = false
 		}
 	}
 	for _, c := range required {
 		if !slices.Contains(header.Cells, c) {
-			a.r.addProblem(header.At, fmt.Sprintf("the table lacks the column %q", c), "its header is | "+strings.Join(slices.Concat(required, optional), " | ")+" |")
+			a.r.AddProblem(header.At, fmt.Sprintf("the table lacks the column %q", c), "its header is | "+strings.Join(slices.Concat(required, optional), " | ")+" |")
 			ok = false
 		}
 	}
@@ -156,7 +157,7 @@ func (a args) columns(required, optional []string) []tableRow {
 		return nil
 	}
 	if len(a.table) == 1 {
-		a.r.addProblem(header.At, "the table has a header and no row", "add a row, or leave the sentence out")
+		a.r.AddProblem(header.At, "the table has a header and no row", "add a row, or leave the sentence out")
 	}
 	var rows []tableRow
 	for _, l := range a.table[1:] {

@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"io/fs"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
@@ -58,7 +59,7 @@ Feature: Orders survive a slow payment service
     Then at least 9% of requests succeed after healing
 `
 
-func parsed(t *testing.T, s Source) []*Experiment {
+func parsed(t *testing.T, s Source) []*scenarios.Experiment {
 	t.Helper()
 	if s.FS == nil {
 		s.FS = files(drills)
@@ -72,10 +73,10 @@ func parsed(t *testing.T, s Source) []*Experiment {
 }
 
 // injections returns all faults of an experiment in order.
-func injections(e *Experiment) []Placed {
-	var all []Placed
+func injections(e *scenarios.Experiment) []scenarios.Placed {
+	var all []scenarios.Placed
 	for _, s := range e.Steps {
-		if in, ok := s.Do.(Inject); ok {
+		if in, ok := s.Do.(scenarios.Inject); ok {
 			all = append(all, in.Faults...)
 		}
 	}
@@ -96,13 +97,13 @@ func TestParseExperiment(t *testing.T) {
 	assert.Len(t, e.Steps, 15)
 	assert.Equal(t, journal.Step{Keyword: "When", Text: `calls from "orders" to "payments" are delayed by 2s for 30s`, At: "a.feature:19"}, e.Steps[9].Step)
 	assert.Equal(t, "slow calls", e.Steps[9].Phrase)
-	assert.Equal(t, Inject{For: 30 * time.Second, Faults: []Placed{{ID: "fault-1", Kind: "slow calls", Fault: injector.SlowCalls{By: 2 * time.Second}, From: "orders", To: "payments"}}}, e.Steps[9].Do)
+	assert.Equal(t, scenarios.Inject{For: 30 * time.Second, Faults: []scenarios.Placed{{ID: "fault-1", Kind: "slow calls", Fault: injector.SlowCalls{By: 2 * time.Second}, From: "orders", To: "payments"}}}, e.Steps[9].Do)
 	assert.Equal(t, []string{"payments"}, e.BlastRadius)
-	assert.Equal(t, []StopRule{{Ratio: 0.5, For: 10 * time.Second}}, e.Stop)
+	assert.Equal(t, []scenarios.StopRule{{Ratio: 0.5, For: 10 * time.Second}}, e.Stop)
 	assert.Equal(t, 20*time.Second, e.Baseline)
 	assert.Equal(t, 16*time.Second, e.Recovery, "five steady seconds after the ten, and one")
-	assert.Equal(t, &Load{Rate: 200, KeyHeader: "Idempotency-Key", Retries: 3, GiveUp: 2 * time.Second,
-		Mix: []Route{{Method: "POST", Path: "/orders", Share: 1, Service: "orders", Body: `{"n": {{n}}}`}}}, e.Load)
+	assert.Equal(t, &scenarios.Load{Rate: 200, KeyHeader: "Idempotency-Key", Retries: 3, GiveUp: 2 * time.Second,
+		Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Share: 1, Service: "orders", Body: `{"n": {{n}}}`}}}, e.Load)
 	assert.Equal(t, "orders", e.Effects.Service)
 	assert.Equal(t, "a.feature:10", e.Effects.Step.At)
 	require.Len(t, e.Checks, 5)
@@ -112,10 +113,10 @@ func TestParseExperiment(t *testing.T) {
 		assert.Equal(t, i >= 10, s.IsCheck, s.Text)
 		assert.Equal(t, i == 9, s.Do != nil, s.Text)
 	}
-	assert.Equal(t, 20*time.Second+30*time.Second+16*time.Second+DefaultSettle+2*time.Second, e.Estimate())
+	assert.Equal(t, 20*time.Second+30*time.Second+16*time.Second+scenarios.DefaultSettle+2*time.Second, e.Estimate())
 
 	crash := es[2]
-	assert.Equal(t, 30*time.Second, crash.Steps[9].Do.(Inject).For, "three crashes, ten seconds apart, take their time")
+	assert.Equal(t, 30*time.Second, crash.Steps[9].Do.(scenarios.Inject).For, "three crashes, ten seconds apart, take their time")
 	assert.Equal(t, 5*time.Second, crash.Recovery, "a check asks about the time after healing")
 }
 
@@ -214,7 +215,7 @@ func TestRowsWithoutOwnName(t *testing.T) {
 func TestOtherLanguages(t *testing.T) {
 	e := parsed(t, Source{FS: files("# language: de\nFunktionalität: a\n  Szenario: b\n    Angenommen the system described in \"system.yaml\"\n    Wenn 5s pass\n")})
 	assert.Equal(t, "Wenn", e[0].Steps[1].Keyword)
-	assert.Equal(t, Wait{For: 5 * time.Second}, e[0].Steps[1].Do)
+	assert.Equal(t, scenarios.Wait{For: 5 * time.Second}, e[0].Steps[1].Do)
 }
 
 func TestWindowsLineEndsAndByteOrderMark(t *testing.T) {
@@ -237,7 +238,7 @@ func TestOwnSteps(t *testing.T) {
 func TestCutOnReverseLink(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When \"payments\" and \"orders\" are cut off from each other for 5s\n    And replies from \"payments\" never reach \"orders\" for 5s\n")})[0]
 	for i, dir := range []link.Dir{link.Both, link.ToClient} {
-		p := e.Steps[i+1].Do.(Inject).Faults[0]
+		p := e.Steps[i+1].Do.(scenarios.Inject).Faults[0]
 		assert.Equal(t, "orders", p.From)
 		assert.Equal(t, "payments", p.To)
 		assert.Equal(t, injector.CutOff{Dir: dir}, p.Fault)
@@ -247,7 +248,7 @@ func TestCutOnReverseLink(t *testing.T) {
 func TestOneWayFaultOnReverseLink(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n" +
 		"    When one-way traffic from \"payments\" to \"orders\" is delayed by 1s for 5s\n    And one-way latency from \"orders\" to \"payments\" ramps from 0ms to 1s over 5s for 5s\n")})[0]
-	assert.Equal(t, []Placed{
+	assert.Equal(t, []scenarios.Placed{
 		{ID: "fault-1", Kind: "slow traffic", From: "orders", To: "payments", Fault: injector.SlowTraffic{By: time.Second, Way: injector.Way{Dir: link.ToClient}}},
 		{ID: "fault-2", Kind: "ramp", From: "orders", To: "payments", Fault: injector.Ramp{End: time.Second, Over: 5 * time.Second, Way: injector.Way{Dir: link.ToServer}}},
 	}, injections(e))
@@ -274,13 +275,13 @@ func TestHealNeedsLiveFault(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n" +
 		"    When \"payments\" is stopped in order\n    And \"inventory\" crashes\n    And \"recs\" hangs\n    And 5s pass\n" +
 		"    And \"payments\" starts again\n    And \"inventory\" starts again\n    And \"recs\" resumes\n    And connections from \"orders\" to \"db\" are reset\n    And all faults are healed\n")})[0]
-	var heals []Heal
+	var heals []scenarios.Heal
 	for _, s := range e.Steps {
-		if h, ok := s.Do.(Heal); ok {
+		if h, ok := s.Do.(scenarios.Heal); ok {
 			heals = append(heals, h)
 		}
 	}
-	assert.Equal(t, []Heal{{Kind: "stop", Service: "payments"}, {Kind: "crash", Service: "inventory"}, {Kind: "hang", Service: "recs"}, {All: true}}, heals)
+	assert.Equal(t, []scenarios.Heal{{Kind: "stop", Service: "payments"}, {Kind: "crash", Service: "inventory"}, {Kind: "hang", Service: "recs"}, {All: true}}, heals)
 }
 
 func TestFallbackMarkers(t *testing.T) {
@@ -291,14 +292,14 @@ func TestFallbackMarkers(t *testing.T) {
 	assert.Equal(t, check.Success{Ratio: 0.09}, plain.Checks[0].Check)
 
 	marked := parsed(t, Source{FS: files(head + "    And at least 5% of responses are fallbacks, marked by header \"x-degraded: true\"\n")})[0]
-	assert.Equal(t, &Header{Name: "X-Degraded", Value: "true"}, marked.Load.Marker)
+	assert.Equal(t, &scenarios.Header{Name: "X-Degraded", Value: "true"}, marked.Load.Marker)
 	assert.True(t, marked.Load.FallbackIsSuccess)
 	assert.Equal(t, check.Success{Ratio: 0.09}, marked.Checks[0].Check)
 
 	fsys := files(head)
 	fsys["system.yaml"] = &fstest.MapFile{Data: []byte(shopFile + "fallback: \"X-Degraded: true\"\nfallback_is_success: true\n")}
 	declared := parsed(t, Source{FS: fsys})[0]
-	assert.Equal(t, &Header{Name: "X-Degraded", Value: "true"}, declared.Load.Marker)
+	assert.Equal(t, &scenarios.Header{Name: "X-Degraded", Value: "true"}, declared.Load.Marker)
 	assert.True(t, declared.Load.FallbackIsSuccess)
 	assert.Equal(t, check.Success{Ratio: 0.09}, declared.Checks[0].Check)
 }
@@ -367,7 +368,7 @@ func FuzzParse(f *testing.F) {
 		}
 		noPanic(t, err)
 		if err == nil {
-			if err := Plan(&strings.Builder{}, es); err != nil {
+			if err := scenarios.Plan(&strings.Builder{}, es); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -380,7 +381,7 @@ func FuzzSystemFile(f *testing.F) {
 		f.Add(c.text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		sys, err := ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(text)}}, "system.yaml")
+		sys, err := scenarios.ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(text)}}, "system.yaml")
 		noPanic(t, err)
 		if err == nil {
 			if _, err := sys.Order(); err != nil {

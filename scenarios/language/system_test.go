@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
@@ -51,7 +52,7 @@ fallback_is_success: true
 `
 
 func TestSystemFile(t *testing.T) {
-	sys, err := ReadSystem(fstest.MapFS{"a/system.yaml": {Data: []byte(full)}}, "a/system.yaml")
+	sys, err := scenarios.ReadSystem(fstest.MapFS{"a/system.yaml": {Data: []byte(full)}}, "a/system.yaml")
 	require.NoError(t, err)
 	raw, err := json.MarshalIndent(sys, "", "  ")
 	require.NoError(t, err)
@@ -60,7 +61,7 @@ func TestSystemFile(t *testing.T) {
 }
 
 func TestOrderIsDependenciesFirst(t *testing.T) {
-	sys, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(full)}}, "s")
+	sys, err := scenarios.ReadSystem(fstest.MapFS{"s": {Data: []byte(full)}}, "s")
 	require.NoError(t, err)
 	order, err := sys.Order()
 	require.NoError(t, err)
@@ -85,9 +86,9 @@ func TestLinkTransport(t *testing.T) {
 	} {
 		assert.Equal(t, want, l.Transport())
 	}
-	e := &Experiment{System: system.System{Links: []system.Link{{From: "a", To: "b", TLS: &system.TLS{}}}}}
+	e := &scenarios.Experiment{System: system.System{Links: []system.Link{{From: "a", To: "b", TLS: &system.TLS{}}}}}
 	var b strings.Builder
-	require.NoError(t, Plan(&b, []*Experiment{e}))
+	require.NoError(t, scenarios.Plan(&b, []*scenarios.Experiment{e}))
 	assert.Contains(t, b.String(), "open a -> b (tcp, TLS terminated)")
 }
 

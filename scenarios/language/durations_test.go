@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"testing"
@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -16,11 +17,11 @@ func TestDurations(t *testing.T) {
 		"1.5h": 90 * time.Minute, "1m30s": 90 * time.Second, "1h1m1s": time.Hour + time.Minute + time.Second, "20 µs": 20 * time.Microsecond, "24h": 24 * time.Hour} {
 		d, out := parseSentence(t, s+" pass", nil, "")
 		require.NoError(t, out.Err(), s)
-		assert.Equal(t, Wait{For: want}, d.Steps[0].Do, s)
+		assert.Equal(t, scenarios.Wait{For: want}, d.Steps[0].Do, s)
 
 		d, out = parseSentence(t, injector.Duration(want)+" pass", nil, "")
 		require.NoError(t, out.Err(), s)
-		assert.Equal(t, Wait{For: want}, d.Steps[0].Do, "as it is printed: %s", injector.Duration(want))
+		assert.Equal(t, scenarios.Wait{For: want}, d.Steps[0].Do, "as it is printed: %s", injector.Duration(want))
 	}
 	for _, s := range []string{"", "5", "s", "5 parsecs", "0s", "-1s", "25h", "1e9h", "NaNs", "9999999999999999999h", "1.2.3s", "1,5s"} {
 		_, err := source.ParseDuration(s)

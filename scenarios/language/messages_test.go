@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
 const datagramFile = `services:
@@ -30,7 +31,7 @@ const datagramFile = `services:
 `
 
 // parseSteps parses a scenario with these steps.
-func parseSteps(steps string) ([]*Experiment, error) {
+func parseSteps(steps string) ([]*scenarios.Experiment, error) {
 	text := "Feature: F\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    And a steady load of 50 requests per second on \"GET /\"\n" + steps
 	return Parse(Source{FS: fstest.MapFS{"system.yaml": {Data: []byte(datagramFile)}, "a.feature": {Data: []byte(text)}}, Paths: []string{"a.feature"}})
 }
@@ -45,14 +46,14 @@ func TestMessagesInBothDirections(t *testing.T) {
     And at least 5 messages from "orders" to "dns" were affected by the fault
 `)
 	require.NoError(t, err)
-	back := es[0].Steps[2].Do.(Inject).Faults[0]
-	assert.Equal(t, Placed{ID: "fault-1", Kind: "lost messages", Fault: injector.LoseMessages{Messages: injector.Messages{Dir: message.ToClient}}, From: "orders", To: "dns"}, back)
+	back := es[0].Steps[2].Do.(scenarios.Inject).Faults[0]
+	assert.Equal(t, scenarios.Placed{ID: "fault-1", Kind: "lost messages", Fault: injector.LoseMessages{Messages: injector.Messages{Dir: message.ToClient}}, From: "orders", To: "dns"}, back)
 	assert.Equal(t, "dns -> orders", back.On())
 	assert.Equal(t, `messages from "dns" to "orders" are lost`, back.Fault.Say(back.From, back.To))
-	assert.Equal(t, "orders -> dns", es[0].Steps[3].Do.(Inject).Faults[0].On())
+	assert.Equal(t, "orders -> dns", es[0].Steps[3].Do.(scenarios.Inject).Faults[0].On())
 
 	var plan bytes.Buffer
-	require.NoError(t, Plan(&plan, es))
+	require.NoError(t, scenarios.Plan(&plan, es))
 	for _, want := range []string{"orders -> dns (dns)", "orders -> metrics (statsd)", "on dns -> orders; undone after 5s: the next message arrives", "datagrams pass again, and none of those lost meanwhile comes"} {
 		assert.Contains(t, plan.String(), want)
 	}
@@ -69,12 +70,12 @@ func TestMessagesOfFramedProtocols(t *testing.T) {
     And "cache" receives at most 100 calls per second during the fault
 `)
 	require.NoError(t, err)
-	var placed []Placed
+	var placed []scenarios.Placed
 	for _, p := range injections(es[0]) {
 		p.ID, p.Kind = "", ""
 		placed = append(placed, p)
 	}
-	assert.Equal(t, []Placed{
+	assert.Equal(t, []scenarios.Placed{
 		{Fault: injector.LoseReplies{Pick: injector.Pick{Share: 0.2, Match: message.Match{Method: "INCR"}}}, From: "orders", To: "cache"},
 		{Fault: injector.AnswerMessages{Code: "LOADING", Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Method: "INCR", Path: "stock:*"}}}}, From: "orders", To: "cache"},
 		{Fault: injector.LoseMessages{Then: message.EndSilence, Messages: injector.Messages{Pick: injector.Pick{Match: message.Match{Path: "news"}}, Dir: message.ToClient}}, From: "orders", To: "cache"},
@@ -111,16 +112,16 @@ func TestPartitionsOfDatagrams(t *testing.T) {
 		es, err := parseSteps("    When \"orders\" is cut off from \"" + file + "\" for 5s\n    And \"orders\" is cut off from \"payments\", \"db\" for 5s\n    Then at least 1% of requests succeed\n")
 		require.NoError(t, err)
 		var plan bytes.Buffer
-		require.NoError(t, Plan(&plan, es))
+		require.NoError(t, scenarios.Plan(&plan, es))
 		assert.Contains(t, plan.String(), undo)
 		assert.Equal(t, 1, strings.Count(plan.String(), "datagrams pass again"))
 	}
 	for setting, hint := range map[string]string{"tls: terminate": "leave `tls` out", "proxy_protocol: v1": "leave `proxy_protocol` out", `listen: "unix:/a"`: "leave `listen` out"} {
-		_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "dns: dns", "dns: {protocol: dns, "+setting+"}", 1))}}, "s")
+		_, err := scenarios.ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "dns: dns", "dns: {protocol: dns, "+setting+"}", 1))}}, "s")
 		require.ErrorContains(t, err, hint)
 		require.ErrorContains(t, err, "dns goes over UDP")
 	}
-	_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "udp://127.0.0.1:53", "unix:/run/dns.sock", 1))}}, "s")
+	_, err := scenarios.ReadSystem(fstest.MapFS{"s": {Data: []byte(strings.Replace(datagramFile, "udp://127.0.0.1:53", "unix:/run/dns.sock", 1))}}, "s")
 	require.ErrorContains(t, err, `"dns" listens on a Unix socket, and dns goes over UDP`)
 }
 
@@ -184,7 +185,7 @@ func TestFaultsThatDoNotFitTheProtocol(t *testing.T) {
 func TestReadinessOverUDP(t *testing.T) {
 	for ready, ok := range map[string]bool{"": false, ", ready: {within: 5s}": false, ", ready: {line: up}": true, ", ready: {http: /livez}": true, ", ready: {tcp: true}": true} {
 		file := strings.Replace(datagramFile, ", ready: {line: listening}", ready, 1)
-		_, err := ReadSystem(fstest.MapFS{"s": {Data: []byte(file)}}, "s")
+		_, err := scenarios.ReadSystem(fstest.MapFS{"s": {Data: []byte(file)}}, "s")
 		if ok {
 			assert.NoError(t, err, ready)
 		} else {
@@ -198,13 +199,13 @@ func TestProtocolViolations(t *testing.T) {
 	twice := `messages from "cache" to "orders" are delivered twice`
 	es, err := parseSteps("    When " + twice + " for 5s, even though redis never does this\n    Then at least 1 messages from \"cache\" to \"orders\" were affected by the fault\n")
 	require.NoError(t, err)
-	p := es[0].Steps[2].Do.(Inject).Faults[0]
+	p := es[0].Steps[2].Do.(scenarios.Inject).Faults[0]
 	assert.Equal(t, injector.MessagesTwice{Messages: injector.Messages{Dir: message.ToClient, Violates: "redis"}}, p.Fault)
-	assert.Equal(t, 5*time.Second, es[0].Steps[2].Do.(Inject).For)
+	assert.Equal(t, 5*time.Second, es[0].Steps[2].Do.(scenarios.Inject).For)
 	assert.True(t, p.Fault.(injector.OnMessages).Rule().AllowViolation)
 	assert.Equal(t, twice+", even though redis never does this", p.Fault.Say(p.From, p.To), "reports say it")
 	var plan bytes.Buffer
-	require.NoError(t, Plan(&plan, es))
+	require.NoError(t, scenarios.Plan(&plan, es))
 	assert.Contains(t, plan.String(), twice+" for 5s, even though redis never does this")
 
 	for _, c := range []struct{ step, what, hint string }{
@@ -219,7 +220,7 @@ func TestProtocolViolations(t *testing.T) {
 		assert.Contains(t, err.Error(), c.hint)
 	}
 
-	b := New("b").ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(datagramFile)}}, "system.yaml").Load(Load{Rate: 1, Mix: []Route{{Method: "GET", Path: "/"}}})
+	b := scenarios.New("b").ReadSystem(fstest.MapFS{"system.yaml": {Data: []byte(datagramFile)}}, "system.yaml").Load(scenarios.Load{Rate: 1, Mix: []scenarios.Route{{Method: "GET", Path: "/"}}})
 	e, err := b.Inject("cache", "orders", injector.ReorderMessages{Wait: time.Second, Messages: injector.Messages{Violates: "redis"}}).For(5 * time.Second).Build()
 	require.NoError(t, err)
 	assert.Equal(t, `messages from "cache" to "orders" arrive out of order, up to 1s late for 5s, even though redis never does this`, e.Steps[len(e.Steps)-1].Text)

@@ -1,4 +1,4 @@
-package scenarios
+package language
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -13,39 +14,39 @@ import (
 
 // reading is a scenario while its sentences are read.
 type reading struct {
-	*resolver
+	*scenarios.Resolver
 	vocabulary *Vocabulary
 	open       func(name string) (system.System, error) // reads a system file
 }
 
 // addOwnStep makes the current step a user-defined one.
 func (r *reading) addOwnStep(s feature.Step) {
-	own := Own{Type: s.Kind, Doc: s.Doc}
+	own := scenarios.Own{Type: s.Kind, Doc: s.Doc}
 	for _, row := range s.Table {
 		own.Table = append(own.Table, row.Cells)
 	}
-	r.markForeign(own)
+	r.MarkForeign(own)
 }
 
 // experiment converts a scenario to an Experiment.
-func (p *parse) experiment(sc *feature.Scenario) *Experiment {
-	e := &Experiment{ID: sc.ID, Name: sc.Name, Feature: sc.Feature, File: sc.File, Line: sc.Line, Row: sc.Row, Tags: sc.Tags}
+func (p *parse) experiment(sc *feature.Scenario) *scenarios.Experiment {
+	e := &scenarios.Experiment{ID: sc.ID, Name: sc.Name, Feature: sc.Feature, File: sc.File, Line: sc.Line, Row: sc.Row, Tags: sc.Tags}
 	begin := source.Pos{File: sc.File, Line: sc.Line}
 	if sc.Line <= len(sc.Lines) {
 		begin.Text = sc.Lines[sc.Line-1]
 	}
-	scope := Scope{Faults: p.Vocabulary.faults, Protocols: p.Vocabulary.protocols, Handlers: p.Handlers}
-	r := &reading{resolver: newResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open}
+	scope := scenarios.Scope{Faults: p.Vocabulary.faults, Protocols: p.Vocabulary.protocols, Handlers: p.Handlers}
+	r := &reading{Resolver: scenarios.NewResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open}
 	if sc.Partial {
-		r.misunderstood()
+		r.Misunderstood()
 	}
 	for _, s := range sc.Steps {
-		r.addStep(s.Keyword, s.Text, s.At)
+		r.AddStep(s.Keyword, s.Text, s.At)
 		p.step(r, sc, s)
 	}
-	r.finish()
+	r.Finish()
 	if p.Find != nil {
-		r.checkPrograms(p.Find)
+		r.CheckPrograms(p.Find)
 	}
 	return e
 }
@@ -56,7 +57,7 @@ func (p *parse) step(r *reading, sc *feature.Scenario, s feature.Step) {
 		return // the search for similar sentences takes milliseconds for each step
 	}
 	if s.Unfilled {
-		r.misunderstood()
+		r.Misunderstood()
 		return
 	}
 	own := false
@@ -81,34 +82,34 @@ func (p *parse) step(r *reading, sc *feature.Scenario, s feature.Step) {
 		if own {
 			names = append(names, "a step of your own")
 		}
-		r.addProblem(s.At, "this sentence can be read in several ways: "+strings.Join(names, "; "), "say it otherwise")
+		r.AddProblem(s.At, "this sentence can be read in several ways: "+strings.Join(names, "; "), "say it otherwise")
 	default:
 		p.build(r, s, all[0])
 	}
 }
 
 func (p *parse) build(r *reading, s feature.Step, f found) {
-	r.setPhrase(f.phrase.Name)
+	r.SetPhrase(f.phrase.Name)
 	if c, i := source.ControlIn(s.Text); i >= 0 {
 		at := s.At
 		if s.Exact && at.Col > 0 {
 			at.Col += utf8.RuneCountInString(s.Text[:i])
 		}
-		r.addProblem(at, fmt.Sprintf("this sentence holds the control character %U", c), "leave it out")
+		r.AddProblem(at, fmt.Sprintf("this sentence holds the control character %U", c), "leave it out")
 		return
 	}
 	switch {
 	case f.phrase.table && len(s.Table) == 0:
-		r.addProblem(s.At, "a table has to follow this sentence", f.phrase.Means)
+		r.AddProblem(s.At, "a table has to follow this sentence", f.phrase.Means)
 		return
 	case !f.phrase.table && len(s.Table) > 0:
-		r.addProblem(s.At, "this sentence takes no table", "leave the table out")
+		r.AddProblem(s.At, "this sentence takes no table", "leave the table out")
 		return
 	case f.phrase.doc && s.Doc == nil:
-		r.addProblem(s.At, "a doc string has to follow this sentence", f.phrase.Means)
+		r.AddProblem(s.At, "a doc string has to follow this sentence", f.phrase.Means)
 		return
 	case !f.phrase.doc && s.Doc != nil:
-		r.addProblem(s.At, "this sentence takes no doc string", "leave it out")
+		r.AddProblem(s.At, "this sentence takes no doc string", "leave it out")
 		return
 	}
 	f.phrase.build(r, args{r: r, at: s.At, text: s.Text, exact: s.Exact, values: f.values, from: f.from, table: s.Table, doc: s.Doc})
