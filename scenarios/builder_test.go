@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -131,4 +133,23 @@ func TestPlanWarnsOfTooFewRequests(t *testing.T) {
 	require.Equal(t, 16*time.Second, slow.Recovery)
 	require.Empty(t, slow.Warnings)
 	require.Len(t, few(0.5, time.Minute, recovers).Warnings, 1)
+}
+
+// TestProtocolOfOnesOwn builds a link with a protocol that no table has.
+func TestProtocolOfOnesOwn(t *testing.T) {
+	own := *protocols.All().Find("lines")
+	own.Name = "mine"
+	build := func(row message.Protocol) (*Experiment, error) {
+		return New("b").
+			System(system.System{Services: []system.Service{{Name: "a", Address: "h:1"}, {Name: "b", Address: "h:2"}}, Links: []system.Link{{From: "a", To: "b", Row: &row}}}).
+			Inject("a", "b", injector.LoseMessages{}).For(time.Second).Build()
+	}
+	e, err := build(own)
+	require.NoError(t, err)
+	var plan strings.Builder
+	require.NoError(t, Plan(&plan, []*Experiment{e}))
+	require.Contains(t, plan.String(), "open a -> b (mine)")
+	own.Serve = nil
+	_, err = build(own)
+	require.ErrorContains(t, err, `protocol "mine": Serve, Matches and Class are required`)
 }

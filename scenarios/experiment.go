@@ -75,7 +75,7 @@ type Experiment struct {
 // Step is one line. Do is the action that it performs when it is reached.
 type Step struct {
 	journal.Step
-	Phrase  string // name of the row in Vocabulary.Phrases; "" for a user-defined step
+	Phrase  string // name of the row in the vocabulary of package language; "" for a user-defined step
 	Do      Action // nil for descriptions and checks
 	Foreign bool   // a user-defined step; it runs in order with the others
 	Own     *Own   `json:",omitempty"` // for a user-defined step

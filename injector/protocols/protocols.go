@@ -2,6 +2,8 @@
 package protocols
 
 import (
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -47,4 +49,32 @@ func (t Table) Names() []string {
 		names = append(names, p.Name)
 	}
 	return names
+}
+
+var name = regexp.MustCompile(`^[a-z][a-z0-9.]*$`)
+
+// Check returns an error if two rows have the same name or if one is not complete.
+func (t Table) Check() error {
+	for i, p := range t {
+		if slices.Index(t.Names(), p.Name) <= i {
+			return fmt.Errorf("protocol %q: another row of the table has this name", p.Name)
+		}
+		if err := Check(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check returns an error if no link could relay a protocol.
+func Check(p message.Protocol) error {
+	switch {
+	case !name.MatchString(p.Name):
+		return fmt.Errorf("protocol %q: a name consists of lower-case letters, digits and dots and begins with a letter", p.Name)
+	case p.UDP && !slices.ContainsFunc(datagram.Protocols(), func(known message.Protocol) bool { return known.Name == p.Name }):
+		return fmt.Errorf("protocol %q: protocols over UDP are in the table of package datagram", p.Name)
+	case !p.UDP && (p.Serve == nil || p.Matches == nil || p.Class == nil):
+		return fmt.Errorf("protocol %q: Serve, Matches and Class are required", p.Name)
+	}
+	return nil
 }

@@ -60,7 +60,9 @@ func NewVocabulary(faults []injector.Kind, checks []check.Kind, table protocols.
 }
 
 func newVocabulary(faults []injector.Kind, table protocols.Table, phrases []Phrase) *Vocabulary {
-	checkProtocols(table)
+	if err := table.Check(); err != nil {
+		panic(err.Error())
+	}
 	v := &Vocabulary{faults: faults, protocols: table, phrases: phrases}
 	registry := cucumber.NewParameterTypeRegistry()
 	for _, p := range v.parameters() {
@@ -84,20 +86,6 @@ func newVocabulary(faults []injector.Kind, table protocols.Table, phrases []Phra
 		}
 	}
 	return v
-}
-
-var protocolName = regexp.MustCompile(`^` + protocolWord + `$`)
-
-// checkProtocols panics if a row of the table could not be used.
-func checkProtocols(table protocols.Table) {
-	for i, p := range table {
-		switch {
-		case !protocolName.MatchString(p.Name) || slices.Index(table.Names(), p.Name) != i+1:
-			panic(fmt.Sprintf("protocol %q: use a name of its own, of lower-case letters, digits and dots", p.Name))
-		case !p.UDP && (p.Serve == nil || p.Matches == nil || p.Class == nil):
-			panic(fmt.Sprintf("protocol %q: Serve, Matches and Class are required", p.Name))
-		}
-	}
 }
 
 // Phrases returns the sentences, in the order of `firedrill steps`.

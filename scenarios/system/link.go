@@ -63,6 +63,11 @@ func (l Link) validate(table protocols.Table, where func(name, key string) sourc
 	if names := table.Names(); l.Row == nil && l.Protocol != "" && !slices.Contains(names, l.Protocol) {
 		addProblem(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), source.DidYouMean(l.Protocol, names, "protocols"))
 	}
+	if l.Row != nil {
+		if err := protocols.Check(*l.Row); err != nil {
+			addProblem(where(l.Name(), "protocol"), err.Error(), "complete the row of the protocol")
+		}
+	}
 	if versions := []string{"v1", "v2"}; l.ProxyProtocol != "" && !slices.Contains(versions, l.ProxyProtocol) {
 		addProblem(where(l.Name(), "proxy_protocol"), fmt.Sprintf("there is no version %q of the PROXY protocol", l.ProxyProtocol), source.DidYouMean(l.ProxyProtocol, versions, "versions"))
 	}
@@ -114,11 +119,14 @@ func (l Link) ProtocolName() string {
 	return l.Protocol
 }
 
-// Resolve sets the row of the link's protocol, unless it is set. An unknown protocol has none; Validate reports it.
+// Resolve sets the row of the link's protocol or, if the row is set, the name of the protocol. An unknown protocol has
+// no row; Validate reports it.
 func (l *Link) Resolve(table protocols.Table) {
 	if l.Row == nil {
 		l.Row = table.Find(l.Protocol)
+		return
 	}
+	l.Protocol = l.Row.Name
 }
 
 // Relayed returns the protocol that the link relays message by message. ok is false for tcp.

@@ -72,8 +72,8 @@ type Link struct {
 	// ProxyProtocol is the version, "v1" or "v2", of the PROXY protocol header that tells the dependency the
 	// address of the caller. If it is "", no header is sent.
 	ProxyProtocol string `json:",omitempty"`
-	// Row is the row of Protocol; nil for tcp. Reading and building an experiment set it by the name, unless an
-	// experiment that is built in Go sets it to a protocol of its own.
+	// Row is the row of Protocol; nil for tcp. It is set by the name when an experiment is read or built. For a
+	// protocol of your own, set it instead of Protocol.
 	Row *message.Protocol `json:"-"`
 }
 
