@@ -14,7 +14,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
-	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -31,7 +30,7 @@ type Builder struct {
 func New(name string) *Builder {
 	b := &Builder{}
 	at := caller()
-	b.r = NewResolver(&Experiment{Name: name, ID: feature.ID("", name, nil), Line: at.Line}, at, &b.out, Scope{Faults: injector.Kinds(), Protocols: protocols.All()})
+	b.r = NewResolver(&Experiment{Name: name, ID: ID("", name, nil), Line: at.Line}, at, &b.out, Scope{Faults: injector.Kinds(), Protocols: protocols.All()})
 	return b
 }
 

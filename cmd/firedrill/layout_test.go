@@ -43,7 +43,7 @@ var imports = map[string][]string{
 	"scenarios/feature": {"scenarios/source"},
 	"scenarios/source":  {"scenarios/journal"},
 	"scenarios/system":  {"injector/message", "injector/process", "injector/protocols", "scenarios/source"},
-	"scenarios":         {"injector/...", "scenarios/check", "scenarios/feature", "scenarios/journal", "scenarios/source", "scenarios/system"},
+	"scenarios":         {"injector/...", "scenarios/check", "scenarios/journal", "scenarios/source", "scenarios/system"},
 
 	"scenarios/language": {"injector/...", "scenarios/..."},
 

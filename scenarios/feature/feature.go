@@ -19,11 +19,10 @@ import (
 
 // Scenario is a scenario, or one row of an outline, in a feature file.
 type Scenario struct {
-	ID                  string // see ID
 	File, Feature, Name string
 	Row                 int
-	Line, last, rowLine int // last: its last line; rowLine: 0 if it is not an outline
-	cells               []string
+	Line, last, rowLine int      // last: its last line; rowLine: 0 if it is not an outline
+	Cells               []string // of its row
 	Tags                []string
 	Steps               []Step
 	Lines               []string
@@ -114,9 +113,7 @@ func Read(fsys fs.FS, name string, known func(text string) bool, out *source.Lis
 		out.Add(d.at(doc.Feature.Location), fmt.Sprintf("with its outlines filled in, the feature is larger than %d MiB", maxExpanded>>20), "write fewer rows of examples, or smaller bodies")
 		return nil
 	}
-	all = d.compile(doc, id, ends)
-	identify(all)
-	return all
+	return d.compile(doc, id, ends)
 }
 
 // parse runs the Gherkin parser.

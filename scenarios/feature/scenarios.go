@@ -29,10 +29,10 @@ func (d *document) compile(doc *messages.GherkinDocument, id func() string, ends
 			r := d.rows[pickle.AstNodeIds[1]]
 			s.rowLine = int(r.Location.Line)
 			for _, c := range r.Cells {
-				s.cells = append(s.cells, c.Value)
+				s.Cells = append(s.Cells, c.Value)
 			}
 			if pickle.Name == sc.Name {
-				s.Name = fmt.Sprintf("%s (%s)", pickle.Name, strings.Join(s.cells, ", "))
+				s.Name = fmt.Sprintf("%s (%s)", pickle.Name, strings.Join(s.Cells, ", "))
 			}
 		}
 		for _, ps := range pickle.Steps {

@@ -46,12 +46,14 @@ func Parse(s Source) ([]*scenarios.Experiment, error) {
 	var es []*scenarios.Experiment
 	selected := 0
 	for _, f := range p.files() {
-		for _, sc := range feature.Read(p.FS, f.name, p.Vocabulary.knows, &p.out) {
+		all := feature.Read(p.FS, f.name, p.Vocabulary.knows, &p.out)
+		ids := idsIn(all)
+		for i, sc := range all {
 			if !f.selects(sc) || !wanted(sc) {
 				continue
 			}
 			selected++
-			es = append(es, p.experiment(sc))
+			es = append(es, p.experiment(sc, ids[i]))
 		}
 	}
 	if selected == 0 && len(p.out.All) == 0 {
@@ -196,6 +198,21 @@ func (p *parse) walk(name string, line int, add func(string, int)) {
 			p.out.Add(source.Pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "check that the folder may be read")
 		}
 	}
+}
+
+// idsIn returns the ids of the scenarios in a file. Scenarios with equal names get a number, counted over the whole
+// file regardless of the selection.
+func idsIn(all []*feature.Scenario) []string {
+	var ids []string
+	seen := map[string]int{}
+	for _, s := range all {
+		id := scenarios.ID(s.Feature, s.Name, s.Cells)
+		if seen[id]++; seen[id] > 1 {
+			id = fmt.Sprintf("%s-%d", id, seen[id])
+		}
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 // unique makes equal ids of different files unique.

@@ -29,8 +29,8 @@ func (r *reading) addOwnStep(s feature.Step) {
 }
 
 // experiment converts a scenario to an Experiment.
-func (p *parse) experiment(sc *feature.Scenario) *scenarios.Experiment {
-	e := &scenarios.Experiment{ID: sc.ID, Name: sc.Name, Feature: sc.Feature, File: sc.File, Line: sc.Line, Row: sc.Row, Tags: sc.Tags}
+func (p *parse) experiment(sc *feature.Scenario, id string) *scenarios.Experiment {
+	e := &scenarios.Experiment{ID: id, Name: sc.Name, Feature: sc.Feature, File: sc.File, Line: sc.Line, Row: sc.Row, Tags: sc.Tags}
 	begin := source.Pos{File: sc.File, Line: sc.Line}
 	if sc.Line <= len(sc.Lines) {
 		begin.Text = sc.Lines[sc.Line-1]

@@ -1,4 +1,4 @@
-package feature
+package scenarios
 
 import (
 	"fmt"
@@ -10,18 +10,6 @@ import (
 
 // An id is derived from the names of a scenario and nothing else. Therefore adding a row, a scenario or a file does not
 // change the id, the seed, the folder or the test name of another scenario.
-
-// identify sets the ids of the scenarios in a file. Scenarios with equal names get a number, counted over the
-// whole file regardless of the selection.
-func identify(all []*Scenario) {
-	seen := map[string]int{}
-	for _, s := range all {
-		s.ID = ID(s.Feature, s.Name, s.cells)
-		if seen[s.ID]++; seen[s.ID] > 1 {
-			s.ID = fmt.Sprintf("%s-%d", s.ID, seen[s.ID])
-		}
-	}
-}
 
 // ID returns the id of a scenario, or of the row of an outline with these cells.
 func ID(feature, name string, cells []string) string {
