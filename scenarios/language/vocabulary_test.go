@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -40,4 +41,10 @@ func TestOneRowOfASentence(t *testing.T) {
 	require.ErrorContains(t, err, "did you mean: everybody has coffee for 5m")
 	_, err = parse(`everybody has coffee for 3 parsecs`)
 	require.ErrorContains(t, err, `"3 parsecs" is not a duration`)
+}
+
+func TestVocabularyRejectsBrokenProtocols(t *testing.T) {
+	assert.PanicsWithValue(t, `protocol "mine": Serve, Matches and Class are required`, func() {
+		NewVocabulary(injector.Kinds(), check.Kinds(), append(protocols.All(), message.Protocol{Name: "mine"}))
+	})
 }
