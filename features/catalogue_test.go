@@ -21,8 +21,8 @@ import (
 	"github.com/firedrill-dev/firedrill/features/shop"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/runner"
-	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
 // program builds firedrill as users do. With the race detector, the shop would be much slower.
@@ -124,7 +124,7 @@ func outcome(h *journal.History) string {
 // installed skips a test if a server of its features is not installed, unless FIREDRILL_MUST_RUN is set.
 func installed(t *testing.T, files ...string) {
 	t.Helper()
-	es, err := scenarios.Parse(scenarios.Source{FS: FS, Paths: files})
+	es, err := language.Parse(language.Source{FS: FS, Paths: files})
 	require.NoError(t, err)
 	for _, e := range es {
 		for _, s := range e.System.Services {
@@ -218,7 +218,7 @@ func TestRowsAreTheFeatures(t *testing.T) {
 	var listed []string
 	for _, row := range Rows() {
 		listed = append(listed, row.File)
-		es, err := scenarios.Parse(scenarios.Source{FS: FS, Paths: []string{row.File}})
+		es, err := language.Parse(language.Source{FS: FS, Paths: []string{row.File}})
 		require.NoError(t, err)
 		for _, e := range es {
 			var checks []string
