@@ -17,11 +17,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/features/shop"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/runner"
-	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
 // program builds firedrill as users do. With the race detector, the shop would be much slower.
@@ -52,7 +53,7 @@ func TestMain(m *testing.M) {
 }
 
 // drill runs features and returns the histories of their scenarios. Scenarios that are inconclusive
-// because this machine was busy are run again, at most twice; a verdict is never repeated.
+// because this machine was busy are run again without others beside them, at most twice; a verdict is never repeated.
 func drill(t *testing.T, o runner.Options) []*journal.History {
 	t.Helper()
 	self, err := program()
@@ -63,10 +64,15 @@ func drill(t *testing.T, o runner.Options) []*journal.History {
 			t.Logf("%s exited unexpectedly: %s", p.Service, p.Detail)
 		}
 	}
-	result, err := runner.Run(t.Context(), o)
-	require.NoError(t, err)
-	require.NotEmpty(t, result.Book.Scenarios)
-	all := result.Book.Scenarios
+	run := func(beside func(drill func()) error) []*journal.History {
+		var result *runner.Result
+		var err error
+		require.NoError(t, beside(func() { result, err = runner.Run(t.Context(), o) }))
+		require.NoError(t, err)
+		require.NotEmpty(t, result.Book.Scenarios)
+		return result.Book.Scenarios
+	}
+	all := run(machine.Share)
 	for range 2 {
 		var names []string
 		for _, h := range all {
@@ -79,9 +85,7 @@ func drill(t *testing.T, o runner.Options) []*journal.History {
 			break
 		}
 		o.Name, o.Parallel = "^("+strings.Join(names, "|")+")$", 1
-		again, err := runner.Run(t.Context(), o)
-		require.NoError(t, err)
-		for _, h := range again.Book.Scenarios {
+		for _, h := range run(machine.Reserve) {
 			all[slices.IndexFunc(all, func(old *journal.History) bool { return old.ID == h.ID })] = h
 		}
 	}
@@ -120,7 +124,7 @@ func outcome(h *journal.History) string {
 // installed skips a test if a server of its features is not installed, unless FIREDRILL_MUST_RUN is set.
 func installed(t *testing.T, files ...string) {
 	t.Helper()
-	es, err := scenarios.Parse(scenarios.Source{FS: FS, Paths: files})
+	es, err := language.Parse(language.Source{FS: FS, Paths: files})
 	require.NoError(t, err)
 	for _, e := range es {
 		for _, s := range e.System.Services {
@@ -214,7 +218,7 @@ func TestRowsAreTheFeatures(t *testing.T) {
 	var listed []string
 	for _, row := range Rows() {
 		listed = append(listed, row.File)
-		es, err := scenarios.Parse(scenarios.Source{FS: FS, Paths: []string{row.File}})
+		es, err := language.Parse(language.Source{FS: FS, Paths: []string{row.File}})
 		require.NoError(t, err)
 		for _, e := range es {
 			var checks []string

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/runner"
-	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
 // runs is how many times the findings of duplicates are run, each time with another seed.
@@ -53,7 +53,7 @@ func TestEveryFindingIsListed(t *testing.T) {
 			files = append(files, f.File)
 		}
 	}
-	es, err := scenarios.Parse(scenarios.Source{FS: FS, Paths: files})
+	es, err := language.Parse(language.Source{FS: FS, Paths: files})
 	require.NoError(t, err)
 	for _, e := range es {
 		scenarioNames = append(scenarioNames, e.Name)

@@ -159,7 +159,7 @@ type Twice struct {
 
 // Kind implements Fault.
 func (Twice) Kind() Kind {
-	return Kind{Name: "twice", On: "calls", Undo: "a copy that waits leaves at once", Sentences: []Sentence{{
+	return Kind{Name: "twice", On: "calls", Undo: "a copy that waits leaves at once", Unnoticed: true, Sentences: []Sentence{{
 		Pattern: `{calls} from {from} to {to} are delivered twice( and the second answer is returned)(, the copy [{duration}] late){for}`,
 		Means:   "the dependency gets the call and a copy; the first answer is returned unless the second is asked for",
 		Examples: []string{

@@ -94,7 +94,7 @@ type CloseLate struct {
 
 // Kind implements Fault.
 func (CloseLate) Kind() Kind {
-	return Kind{Name: "late close", On: "connections", Undo: "an end that waits goes at once", Sentences: []Sentence{{
+	return Kind{Name: "late close", On: "connections", Undo: "an end that waits goes at once", Unnoticed: true, Sentences: []Sentence{{
 		Pattern:  `{connections} from {from} to {to} close [{duration}] late{for}`,
 		Means:    "the end of connections, in order or by reset, arrives late; bytes are on time",
 		Examples: []string{`connections from "orders" to "payments" close 2s late for 15s`},

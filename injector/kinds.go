@@ -19,6 +19,7 @@ type Kind struct {
 	Waits     bool   // its effect is that something waits: live for a moment, it does nothing
 	Hides     bool   // it stops all traffic, so that another fault at the same time and place has no effect
 	Unseen    bool   // what callers send does not reach the link meanwhile, so that their calls are not seen
+	Unnoticed bool   // callers do not notice it: it makes no call fail and delays none for long
 	Stronger  string // what would let it act if it saw traffic and acted on none; "" means a larger share
 
 	// The other fields depend on the value of the fault.

@@ -64,7 +64,7 @@ func newTarget(t *testing.T, protocol string) *target {
 	cfg := link.Config{Name: "orders -> payments", Upstream: addr}
 	tg := &target{Target: Target{ID: "f1", Seed: 7}}
 	if protocol != "tcp" {
-		relay, err := protocols.NewRelay(protocol, message.Config{Link: cfg.Name})
+		relay, err := message.New(*protocols.All().Find(protocol), message.Config{Link: cfg.Name})
 		require.NoError(t, err)
 		tg.Relay = relay
 		cfg.Serve = func(ctx context.Context, c link.Conn, dial func(context.Context) (net.Conn, error)) {

@@ -155,7 +155,7 @@ type MessagesTwice struct {
 
 // Kind implements Fault.
 func (MessagesTwice) Kind() Kind {
-	return Kind{Name: "messages twice", On: "messages", Undo: "a copy that waits leaves at once", Sentences: []Sentence{{
+	return Kind{Name: "messages twice", On: "messages", Undo: "a copy that waits leaves at once", Unnoticed: true, Sentences: []Sentence{{
 		Pattern: `{messages} from {from} to {to} are delivered twice( and the second answer is returned)(, the copy [{duration}] late){for}(, even though {protocol} never does this)`,
 		Means:   "they arrive a second time, at once or later",
 		Examples: []string{

@@ -123,7 +123,7 @@ type Sliced struct {
 
 // Kind implements Fault.
 func (Sliced) Kind() Kind {
-	return Kind{Name: "sliced traffic", On: "traffic", Undo: "what waits goes at once, in one piece", Stronger: "smaller pieces", Sentences: []Sentence{{
+	return Kind{Name: "sliced traffic", On: "traffic", Undo: "what waits goes at once, in one piece", Unnoticed: true, Stronger: "smaller pieces", Sentences: []Sentence{{
 		Pattern: `{traffic} from {from} to {to} is sliced into pieces of [{size}(, {duration} apart)]{for}`,
 		Means:   "bytes arrive in small pieces, one behind the other or so far apart",
 		Examples: []string{

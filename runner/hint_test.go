@@ -45,7 +45,7 @@ func TestHintsNameTheCause(t *testing.T) {
 		"too small a share":     {injector.CorruptReplies{}, busy, evidence.Tally{Seen: 3}, "it saw 3 calls and acted on none: use a larger share"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := protocols.NewRelay("redis", message.Config{Link: "clients -> web"})
+			r, err := message.New(*protocols.All().Find("redis"), message.Config{Link: "clients -> web"})
 			require.NoError(t, err)
 			r.CountOperation(message.Message{Topic: message.Topic{Method: "AUTH"}, Op: "AUTH"})
 			in := &injection{Placed: scenarios.Placed{Fault: c.fault, From: "clients", To: "web"}, on: "clients -> web", unit: "calls", usageAtStart: usage{operations: r.Operations()}}

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/firedrill-dev/firedrill/injector/protocols"
-
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -226,7 +224,7 @@ func (s *session) newInjection(p scenarios.Placed, step journal.Step) *injection
 func (s *session) protocol(p scenarios.Placed) (message.Protocol, bool) {
 	for _, l := range s.e.System.Links {
 		if l.From == p.From && l.To == p.To {
-			return protocols.Find(l.Protocol)
+			return l.Relayed()
 		}
 	}
 	return message.Protocol{}, false
@@ -287,7 +285,7 @@ func (in *injection) journalFault(stage string, s *session, err error) *journal.
 		ID: in.ID, Stage: stage, Kind: in.Kind, Sentence: in.sentence, On: in.on, Unit: in.unit,
 		Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: onlyReads(t),
 		Idle: t.Idle, Collateral: t.Collateral, Broken: t.Broken,
-		Live: in.live, Requested: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Ended: in.healBegan,
+		Live: in.live, Requested: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Unnoticed: kind.Unnoticed, Ended: in.healBegan,
 		Connections: t.Connections, BytesSeen: t.BytesSeen, BytesAffected: t.BytesAffected,
 		Delayed: t.Delayed, DelayP50: t.DelayP50, DelayP99: t.DelayP99, DelayMax: t.Worst,
 	}

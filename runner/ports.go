@@ -52,7 +52,7 @@ func (s *system) port(service, name string, fixed int) (int, error) {
 // service.
 func (s *system) reserve(service, addr string) ([]io.Closer, error) {
 	ln, err := net.Listen("tcp", addr)
-	if err != nil || !slices.ContainsFunc(s.e.System.Links, func(l scenarios.Link) bool { return l.To == service && udp(l) }) {
+	if err != nil || !slices.ContainsFunc(s.e.System.Links, func(l scenarios.Link) bool { return l.To == service && l.UDP() }) {
 		return []io.Closer{ln}, err
 	}
 	pc, err := net.ListenPacket("udp", addr)

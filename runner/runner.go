@@ -52,6 +52,7 @@ import (
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
 // Options configures a run. The zero value runs ./features.
@@ -68,6 +69,10 @@ type Options struct {
 	Steps    []Step   // user-defined steps
 	Drive    Driver   // runs the steps of feature files; nil means the runner itself; see package godogsteps
 	Metrics  string   // host:port that serves /metrics during the run, by default on loopback; "" disables it
+
+	// Vocabulary holds the faults, checks and protocols that feature files and system files can name; nil means the
+	// standard ones.
+	Vocabulary *language.Vocabulary
 
 	// Handlers are services in this process, by name. They replace the commands in the system file.
 	Handlers map[string]http.Handler
@@ -155,7 +160,7 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 	if len(o.Paths) == 0 {
 		o.Paths = []string{"features"}
 	}
-	src := scenarios.Source{FS: o.FS, Paths: o.Paths, Tags: o.Tags, Name: o.Name}
+	src := language.Source{FS: o.FS, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Vocabulary: o.Vocabulary}
 	for _, s := range o.Steps {
 		src.Own = append(src.Own, s.Pattern)
 		if err := checkStepFunc(s); err != nil && o.Drive == nil {
@@ -167,7 +172,7 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 	}
 	slices.Sort(src.Handlers)
 	src.Find = FindProgram
-	es, err := scenarios.Parse(src)
+	es, err := language.Parse(src)
 	if err != nil {
 		return nil, err
 	}

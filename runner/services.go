@@ -28,7 +28,7 @@ func (s *system) endpoints(svc scenarios.Service) []process.Endpoint {
 	tcp, datagrams := svc.Ready.Line == "", false
 	for _, l := range s.e.System.Links {
 		if l.To == svc.Name {
-			tcp, datagrams = tcp || !udp(l), datagrams || udp(l)
+			tcp, datagrams = tcp || !l.UDP(), datagrams || l.UDP()
 		}
 	}
 	if s.e.Load != nil {

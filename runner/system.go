@@ -15,14 +15,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/firedrill-dev/firedrill/injector/protocols"
-	"github.com/firedrill-dev/firedrill/runner/internal/load"
-
 	"github.com/firedrill-dev/firedrill/injector/datagram"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
@@ -126,14 +124,8 @@ func (s *system) assignAddress(svc scenarios.Service) error {
 	return nil
 }
 
-// udp reports whether a link carries datagrams.
-func udp(l scenarios.Link) bool {
-	p, _ := protocols.Find(l.Protocol)
-	return p.UDP
-}
-
 func (s *system) open(l scenarios.Link, h hooks) error {
-	if udp(l) {
+	if l.UDP() {
 		open, err := datagram.Open(datagram.Config{Name: l.Name(), Protocol: l.Protocol, Listen: l.Listen, Upstream: s.addresses[l.To], Sink: h.message})
 		if err != nil {
 			return err
@@ -148,8 +140,8 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 	if err := s.terminate(&cfg, l, h); err != nil {
 		return err
 	}
-	if l.Protocol != "" && l.Protocol != "tcp" {
-		relay, err := protocols.NewRelay(l.Protocol, message.Config{
+	if row, ok := l.Relayed(); ok {
+		relay, err := message.New(row, message.Config{
 			Link: l.Name(), Trace: load.TracePrefix(s.seed), Framing: l.Framing, Sink: h.message,
 			Calls: func(c message.Call) { h.call(l.Name(), c) },
 		})

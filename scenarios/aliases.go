@@ -3,6 +3,7 @@ package scenarios
 import (
 	"io/fs"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -22,11 +23,10 @@ type (
 // Clients is the name of the load as the From of a link.
 const Clients = system.Clients
 
-// ReadSystem reads a system file. The error is of type Problems if the file could be read but is not valid.
-func ReadSystem(fsys fs.FS, name string) (System, error) { return system.Read(fsys, name, nil) }
-
-// Schema returns the JSON Schema of a system file, for editors.
-func Schema() []byte { return system.Schema() }
+// ReadSystem reads a system file, with the standard protocols. The error is of type Problems if the file could be read but is not valid.
+func ReadSystem(fsys fs.FS, name string) (System, error) {
+	return system.Read(fsys, name, nil, protocols.All())
+}
 
 // Expand replaces placeholders in the settings of a service; see system.Expand.
 func Expand(s string, values func(name, arg string) (value string, ok bool)) (string, error) {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
-	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -22,7 +22,7 @@ import (
 // as Parse does. The position of a problem is the line of Go that called the method. A Builder can be used only
 // once.
 type Builder struct {
-	r   *resolver
+	r   *Resolver
 	out source.List
 }
 
@@ -30,7 +30,7 @@ type Builder struct {
 func New(name string) *Builder {
 	b := &Builder{}
 	at := caller()
-	b.r = newResolver(&Experiment{Name: name, ID: feature.ID("", name, nil), Line: at.Line}, at, &b.out, standard())
+	b.r = NewResolver(&Experiment{Name: name, ID: ID("", name, nil), Line: at.Line}, at, &b.out, Scope{Faults: injector.Kinds(), Protocols: protocols.All()})
 	return b
 }
 
@@ -54,14 +54,14 @@ func caller() source.Pos {
 // beginStep adds a step and returns the position of its caller.
 func (b *Builder) beginStep(keyword, format string, args ...any) source.Pos {
 	at := caller()
-	b.r.addStep(keyword, fmt.Sprintf(format, args...), at)
+	b.r.AddStep(keyword, fmt.Sprintf(format, args...), at)
 	return at
 }
 
 // System defines the system under test. ReadSystem reads it from a file instead.
 func (b *Builder) System(s system.System) *Builder {
 	at := b.beginStep("Given", "the system described in %q", s.File)
-	b.r.describe(at)
+	b.r.Describe(at)
 	b.r.setOnce(&b.r.systemAt, at, "the system")
 	b.r.addSystem(at, s.File, s)
 	b.r.fromSentences = true
@@ -71,28 +71,29 @@ func (b *Builder) System(s system.System) *Builder {
 // ReadSystem reads the system from a file. Build returns the problems of the file.
 func (b *Builder) ReadSystem(fsys fs.FS, name string, handlers ...string) *Builder {
 	at := b.beginStep("Given", "the system described in %q", name)
-	b.r.open = func(name string) (system.System, error) { return system.Read(fsys, name, handlers) }
-	b.r.handlers = handlers
-	b.r.readSystem(args{r: b.r, at: at, values: []string{name}, from: []int{0}})
+	b.r.scope.Handlers = handlers
+	b.r.ReadSystem(at, at, name, func(name string) (system.System, error) {
+		return system.Read(fsys, name, handlers, b.r.scope.Protocols)
+	})
 	return b
 }
 
 // BlastRadius limits the services that faults may touch.
 func (b *Builder) BlastRadius(services ...string) *Builder {
-	b.r.radius(b.beginStep("Given", "the blast radius is limited to %q", strings.Join(services, ", ")), services)
+	b.r.LimitRadius(b.beginStep("Given", "the blast radius is limited to %q", strings.Join(services, ", ")), services)
 	return b
 }
 
 // StopBelow ends the scenario at once if success stays below ratio for the time d.
 func (b *Builder) StopBelow(ratio float64, d time.Duration) *Builder {
-	b.r.stopBelow(b.beginStep("Given", "the run stops at once if fewer than %s of requests succeed for %s", percent(ratio), injector.Duration(d)), StopRule{Ratio: ratio, For: d})
+	b.r.AddStopRule(b.beginStep("Given", "the run stops at once if fewer than %s of requests succeed for %s", percent(ratio), injector.Duration(d)), StopRule{Ratio: ratio, For: d})
 	return b
 }
 
 // Steady declares the steady state.
 func (b *Builder) Steady(conditions ...check.Steady) *Builder {
-	b.r.describe(b.beginStep("Given", "the steady state is:"))
-	b.r.Steady = append(b.r.Steady, conditions...)
+	b.r.Describe(b.beginStep("Given", "the steady state is:"))
+	b.r.AddSteady(conditions...)
 	return b
 }
 
@@ -109,7 +110,7 @@ func (b *Builder) Load(l Load) *Builder {
 		l.Means = b.r.rate.Means // set by earlier calls of Means
 	}
 	b.r.rate = &l
-	b.r.load(at, l.Rate, l.Mix...)
+	b.r.AddLoad(at, l.Rate, l.Mix...)
 	b.r.validateLoad(at)
 	return b
 }
@@ -130,7 +131,7 @@ func equalShares(mix []Route) []Route {
 
 // Baseline sets how long the steady state is measured. The default is 5 s.
 func (b *Builder) Baseline(d time.Duration) *Builder {
-	b.r.baseline(b.beginStep("Given", "a baseline is measured for %s", injector.Duration(d)), d)
+	b.r.SetBaseline(b.beginStep("Given", "a baseline is measured for %s", injector.Duration(d)), d)
 	return b
 }
 
@@ -139,9 +140,9 @@ func (b *Builder) EffectsFrom(route string) *Builder {
 	at := b.beginStep("Given", "applied effects are read from %q", route)
 	if _, _, err := source.ParseRoute(route); err != nil {
 		what, hint := source.Parts(err)
-		b.r.addProblem(at, what, hint)
+		b.r.AddProblem(at, what, hint)
 	}
-	b.r.effects(at, route)
+	b.r.ReadEffects(at, route)
 	return b
 }
 
@@ -149,9 +150,9 @@ func (b *Builder) EffectsFrom(route string) *Builder {
 func (b *Builder) EffectsSettle(within time.Duration) *Builder {
 	at := b.beginStep("Given", "effects settle within %s", injector.Duration(within))
 	if within <= 0 {
-		b.r.addProblem(at, "effects need a time above 0 to settle", "write 30*time.Second, say")
+		b.r.AddProblem(at, "effects need a time above 0 to settle", "write 30*time.Second, say")
 	}
-	b.r.settles(at, within)
+	b.r.SetSettle(at, within)
 	return b
 }
 
@@ -164,14 +165,14 @@ func (b *Builder) Answers(route string, statuses ...int) *Builder {
 	}
 	at := b.beginStep("Given", "%q answers %s", route, strings.Join(text, " or "))
 	if len(statuses) == 0 {
-		b.r.addProblem(at, fmt.Sprintf("%q is expected to answer no status", route), "name at least one: 201")
+		b.r.AddProblem(at, fmt.Sprintf("%q is expected to answer no status", route), "name at least one: 201")
 	}
 	for _, s := range statuses {
 		if s < 100 || s > 599 {
-			b.r.addProblem(at, fmt.Sprintf("%d is not a status of HTTP", s), "write one from 100 to 599")
+			b.r.AddProblem(at, fmt.Sprintf("%d is not a status of HTTP", s), "write one from 100 to 599")
 		}
 	}
-	b.r.expect(at, route, slices.Clone(statuses))
+	b.r.ExpectStatuses(at, route, slices.Clone(statuses))
 	return b
 }
 
@@ -181,7 +182,7 @@ func (b *Builder) Means(status int, o Outcome) *Builder {
 	if o == NotKnown {
 		is = "is "
 	}
-	b.r.means(b.beginStep("Given", "status %d means that it %s%s", status, is, o), status, o)
+	b.r.SetMeaning(b.beginStep("Given", "status %d means that it %s%s", status, is, o), status, o)
 	return b
 }
 
@@ -197,23 +198,23 @@ func (b *Builder) Together(placed ...Placed) *Builder {
 	if len(placed) == 1 {
 		text = placed[0].Fault.Say(placed[0].From, placed[0].To)
 	}
-	b.r.inject(b.beginStep("When", "%s", text), 0, append([]Placed(nil), placed...)...)
+	b.r.Inject(b.beginStep("When", "%s", text), 0, append([]Placed(nil), placed...)...)
 	return b
 }
 
 // Partition cuts services, or groups of services, off from each other.
-func (b *Builder) Partition(f injector.Partition) *Builder { return b.Together(partitionFault(f)) }
+func (b *Builder) Partition(f injector.Partition) *Builder { return b.Together(Placed{Fault: f}) }
 
 // For sets the duration of the last injection, after which it is healed.
 func (b *Builder) For(d time.Duration) *Builder {
 	at := caller()
 	if b.r.step == nil {
-		b.r.addProblem(at, "For has no injection before it", "call it right after Inject or Together")
+		b.r.AddProblem(at, "For has no injection before it", "call it right after Inject or Together")
 		return b
 	}
 	in, ok := b.r.step.Do.(Inject)
 	if !ok || d <= 0 {
-		b.r.addProblem(at, "For needs an injection before it, and a time above 0", "call it right after Inject or Together")
+		b.r.AddProblem(at, "For needs an injection before it, and a time above 0", "call it right after Inject or Together")
 		return b
 	}
 	if in.For == 0 {
@@ -237,33 +238,33 @@ func (b *Builder) For(d time.Duration) *Builder {
 func (b *Builder) Wait(d time.Duration) *Builder {
 	at := b.beginStep("When", "%s pass", injector.Duration(d))
 	if d <= 0 {
-		b.r.addProblem(at, "a wait has to be above 0", "write 2*time.Second, say")
+		b.r.AddProblem(at, "a wait has to be above 0", "write 2*time.Second, say")
 	}
-	b.r.act(at, Wait{For: d})
+	b.r.Act(at, Wait{For: d})
 	return b
 }
 
 // Heal heals the last fault that is live.
 func (b *Builder) Heal() *Builder {
-	b.r.act(b.beginStep("When", "the fault is healed"), Heal{})
+	b.r.Act(b.beginStep("When", "the fault is healed"), Heal{})
 	return b
 }
 
 // HealAll heals all live faults in reverse order.
 func (b *Builder) HealAll() *Builder {
-	b.r.act(b.beginStep("When", "all faults are healed"), Heal{All: true})
+	b.r.Act(b.beginStep("When", "all faults are healed"), Heal{All: true})
 	return b
 }
 
 // Restart heals a crash or a stop of a service.
 func (b *Builder) Restart(service string) *Builder {
-	b.r.healService(b.beginStep("When", "%q starts again", service), service, "starts again")
+	b.r.HealService(b.beginStep("When", "%q starts again", service), service, "starts again")
 	return b
 }
 
 // Resume heals a hang of a service.
 func (b *Builder) Resume(service string) *Builder {
-	b.r.healService(b.beginStep("When", "%q resumes", service), service, "resumes")
+	b.r.HealService(b.beginStep("When", "%q resumes", service), service, "resumes")
 	return b
 }
 
@@ -274,33 +275,33 @@ func (b *Builder) ChangeLoad(from, to float64, over time.Duration) *Builder {
 		text += " over " + injector.Duration(over)
 	}
 	at := b.beginStep("When", "%s", text)
-	b.r.changeLoad(at, at, ChangeLoad{From: from, To: to, Over: over})
+	b.r.ChangeLoad(at, at, ChangeLoad{From: from, To: to, Over: over})
 	return b
 }
 
 // StopLoad stops the load.
 func (b *Builder) StopLoad() *Builder {
-	b.r.stopLoad(b.beginStep("When", "the load stops"))
+	b.r.StopLoad(b.beginStep("When", "the load stops"))
 	return b
 }
 
 // Confirm asks the facilitator for a confirmation.
 func (b *Builder) Confirm(what string) *Builder {
-	b.r.act(b.beginStep("When", "the facilitator confirms %q", what), Confirm{What: what})
+	b.r.Act(b.beginStep("When", "the facilitator confirms %q", what), Confirm{What: what})
 	return b
 }
 
 // Check adds checks. All faults are healed before the first one.
 func (b *Builder) Check(checks ...check.Check) *Builder {
 	for _, c := range checks {
-		b.r.check(b.beginStep("Then", "%s", c.String()), c)
+		b.r.AddCheck(b.beginStep("Then", "%s", c.String()), c)
 	}
 	return b
 }
 
 // Build validates the experiment as a whole and returns it. The error is of type Problems.
 func (b *Builder) Build() (*Experiment, error) {
-	b.r.finish()
+	b.r.Finish()
 	if err := b.out.Err(); err != nil {
 		return nil, err
 	}
@@ -308,26 +309,26 @@ func (b *Builder) Build() (*Experiment, error) {
 }
 
 // validateLoad validates a load that was not defined by a sentence.
-func (r *resolver) validateLoad(at source.Pos) {
+func (r *Resolver) validateLoad(at source.Pos) {
 	sum := 0.0
 	for _, rt := range r.Load.Mix {
 		sum += rt.Share
 		if _, _, err := source.ParseRoute(rt.Name()); err != nil {
 			what, hint := source.Parts(err)
-			r.addProblem(at, what, hint)
+			r.AddProblem(at, what, hint)
 		}
 	}
 	switch {
 	case len(r.Load.Mix) == 0:
-		r.addProblem(at, "the load has no routes", "say what it asks for: Mix")
+		r.AddProblem(at, "the load has no routes", "say what it asks for: Mix")
 	case sum < 0.999 || sum > 1.001:
-		r.addProblem(at, fmt.Sprintf("the shares sum to %s", percent(sum)), "they have to make 1")
+		r.AddProblem(at, fmt.Sprintf("the shares sum to %s", percent(sum)), "they have to make 1")
 	}
 	if r.Load.Rate <= 0 {
-		r.addProblem(at, "the load's rate has to be above 0", "set Rate, in requests per second")
+		r.AddProblem(at, "the load's rate has to be above 0", "set Rate, in requests per second")
 	}
 	if r.Load.KeyHeader != "" && !httpguts.ValidHeaderFieldName(r.Load.KeyHeader) {
-		r.addProblem(at, fmt.Sprintf("%q cannot be the name of a header", r.Load.KeyHeader), `write "Idempotency-Key"`)
+		r.AddProblem(at, fmt.Sprintf("%q cannot be the name of a header", r.Load.KeyHeader), `write "Idempotency-Key"`)
 	}
 }
 

@@ -1,70 +1,33 @@
 package scenarios
 
 import (
-	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector"
-	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
-	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
-// TestBuilderMatchesSentences builds an experiment in Go, writes its steps as a feature, and parses that.
-func TestBuilderMatchesSentences(t *testing.T) {
-	built, err := New("b").
-		ReadSystem(files(), "system.yaml").
-		BlastRadius("payments", "recs", "inventory").
-		StopBelow(0.5, 10*time.Second).
-		Load(Load{Rate: 50, Mix: []Route{{Method: "GET", Path: "/catalog"}}}).
-		Baseline(20*time.Second).
-		EffectsFrom("GET /ledger").
-		EffectsSettle(30*time.Second).
-		Answers("GET /catalog", 303, 200).
-		Means(503, Refused).
-		Means(409, Acknowledged).
-		Inject("orders", "payments", injector.SlowCalls{By: time.Second, Pick: injector.Pick{Share: 0.1}}).For(30*time.Second).
-		Inject("", "payments", injector.Crash{}).
-		Wait(5*time.Second).
-		Restart("payments").
-		Inject("", "recs", injector.Hang{}).
-		Confirm("dashboards are open").
-		Resume("recs").
-		Inject("orders", "payments", injector.Refuse{}).
-		Inject("orders", "payments", injector.LoseReplies{Then: "held"}).
-		Inject("orders", "payments", injector.SlowTraffic{By: time.Second, Way: injector.Way{Dir: link.ToClient, Conns: injector.Conns{Share: 0.5}}}).
-		Inject("orders", "payments", injector.Ramp{End: time.Second, Over: 3 * time.Second}).For(3*time.Second).
-		Inject("orders", "payments", injector.Reset{After: time.Second, Conns: injector.Conns{From: 3}}).
-		ChangeLoad(50, 100, 3*time.Second).
-		Heal().
-		HealAll().
-		StopLoad().
-		Check(check.Success{Ratio: 0.99, Window: journal.During}, check.GivesUp{From: "orders", To: "payments", Within: time.Second}).
-		Check(check.Recovers{Route: "GET /catalog", Within: 4 * time.Second}).
-		Build()
-	require.NoError(t, err)
-	var b strings.Builder
-	b.WriteString("Feature: a\n  Scenario: b\n")
-	for _, s := range built.Steps {
-		b.WriteString("    " + s.Keyword + " " + s.Text + "\n")
-	}
-	parsedExperiment := parsed(t, Source{FS: files(b.String())})[0]
-	diff := cmp.Diff(parsedExperiment, built, cmpopts.IgnoreFields(Experiment{}, "ID", "Feature", "File", "Line"), cmpopts.IgnoreFields(Step{}, "Phrase"), cmpopts.IgnoreFields(journal.Step{}, "At"))
-	assert.Empty(t, diff, b.String())
+// threeServices returns a file with a system of three services.
+func threeServices() fstest.MapFS {
+	return fstest.MapFS{"system.yaml": {Data: []byte(`services:
+  front: {command: [front], serves: [/catalog], depends: {orders: http}}
+  orders: {command: [orders], serves: [/orders], depends: {payments: http}}
+  payments: {command: [payments]}
+`)}}
 }
 
 func TestBuilderReportsTheCallingLine(t *testing.T) {
 	_, err := New("b").
-		ReadSystem(files(), "system.yaml").
+		ReadSystem(threeServices(), "system.yaml").
 		Inject("orders", "paymens", injector.Refuse{}).For(time.Second).
 		Check(check.Success{Ratio: 1}).
 		Build()
@@ -113,23 +76,6 @@ func TestBuilderRejects(t *testing.T) {
 	}
 }
 
-func TestPlan(t *testing.T) {
-	es := parsed(t, Source{FS: files(drills, "Feature: b\n  Scenario: c\n    Given the system described in \"system.yaml\"\n    When \"payments\" hangs\n    And 90s pass\n    And the facilitator confirms \"x\"\n")})
-	var b strings.Builder
-	require.NoError(t, Plan(&b, es))
-	golden(t, "plan.golden", b.String())
-}
-
-func TestPrintSteps(t *testing.T) {
-	var all, some strings.Builder
-	require.NoError(t, PrintSteps(&all, ""))
-	golden(t, "steps.golden", all.String())
-	require.NoError(t, PrintSteps(&some, "HANG"))
-	assert.Contains(t, some.String(), `{name} hangs( for {duration})`)
-	assert.NotContains(t, some.String(), "baseline is measured")
-	assert.Error(t, PrintSteps(os.Stderr, "no such word"))
-}
-
 func TestRoughDuration(t *testing.T) {
 	for d, want := range map[time.Duration]string{0: "0 s", 9400 * time.Millisecond: "9 s", time.Minute: "1 min", 70 * time.Second: "1 min 10 s"} {
 		assert.Equal(t, want, roughDuration(d))
@@ -137,7 +83,7 @@ func TestRoughDuration(t *testing.T) {
 }
 
 func TestBuilderRejectsWrongToxic(t *testing.T) {
-	_, err := New("b").ReadSystem(files(), "system.yaml").Inject("orders", "payments", injector.Toxic{Name: "latency", Attributes: "latency=-5"}).For(time.Second).Build()
+	_, err := New("b").ReadSystem(threeServices(), "system.yaml").Inject("orders", "payments", injector.Toxic{Name: "latency", Attributes: "latency=-5"}).For(time.Second).Build()
 	require.ErrorContains(t, err, "latency is -5")
 }
 
@@ -168,7 +114,7 @@ func TestPhantomsOfASharedSystem(t *testing.T) {
 // enough requests.
 func TestPlanWarnsOfTooFewRequests(t *testing.T) {
 	few := func(rate float64, baseline time.Duration, c check.Check) *Experiment {
-		e, err := New("few").ReadSystem(files(), "system.yaml").
+		e, err := New("few").ReadSystem(threeServices(), "system.yaml").
 			Load(Load{Rate: rate, Mix: []Route{{Method: "GET", Path: "/catalog"}}}).Baseline(baseline).
 			Inject("orders", "payments", injector.SlowCalls{By: time.Millisecond}).For(10 * time.Second).
 			Check(c).Build()
@@ -187,4 +133,23 @@ func TestPlanWarnsOfTooFewRequests(t *testing.T) {
 	require.Equal(t, 16*time.Second, slow.Recovery)
 	require.Empty(t, slow.Warnings)
 	require.Len(t, few(0.5, time.Minute, recovers).Warnings, 1)
+}
+
+// TestProtocolOfOnesOwn builds a link with a protocol that no table has.
+func TestProtocolOfOnesOwn(t *testing.T) {
+	own := *protocols.All().Find("lines")
+	own.Name = "mine"
+	build := func(row message.Protocol) (*Experiment, error) {
+		return New("b").
+			System(system.System{Services: []system.Service{{Name: "a", Address: "h:1"}, {Name: "b", Address: "h:2"}}, Links: []system.Link{{From: "a", To: "b", Row: &row}}}).
+			Inject("a", "b", injector.LoseMessages{}).For(time.Second).Build()
+	}
+	e, err := build(own)
+	require.NoError(t, err)
+	var plan strings.Builder
+	require.NoError(t, Plan(&plan, []*Experiment{e}))
+	require.Contains(t, plan.String(), "open a -> b (mine)")
+	own.Serve = nil
+	_, err = build(own)
+	require.ErrorContains(t, err, `protocol "mine": Serve, Matches and Class are required`)
 }

@@ -1,38 +1,19 @@
-// Package scenarios represents an experiment as a value. A scenario is parsed and validated completely before
-// anything is started.
+// Package scenarios represents an experiment as a value. An experiment is validated completely before anything is
+// started.
 //
-// Parse reads feature files and the system files that they name. New builds the same value in Go. Both validate
-// the whole experiment and return all errors as Problems, each with its position, cause and remedy. An Experiment
-// that was returned can be run. Plan prints what experiments would do, and PrintSteps prints the sentences of
-// feature files.
+// Package language reads experiments from feature files; New builds the same value in Go. Both return all errors as
+// Problems, each with its position, cause and remedy. An Experiment that was returned can be run. Plan prints what
+// experiments would do.
 //
-// Package feature reads feature files, package system describes the system under test and reads its file, and package
-// source reads values and collects problems. This package turns sentences into an Experiment: it reads the sentences
-// one by one, then resolves the names in them, and then validates the whole.
-//
-// # The sentences
-//
-// A Vocabulary is a table of sentences. A row holds a Cucumber Expression, which is the single source for the regular
-// expressions that a Gherkin runner needs, the list that PrintSteps prints, and the suggestions for unknown
-// sentences. Sentences about faults and checks are in the rows of injector.Kinds and check.Kinds; to add one of the
-// others, add a row to phrases_system.go, phrases_load.go or phrases_time.go. The examples of a row are its first
-// tests. A selection such as "10% of calls" or "only "POST /charge" calls" is one parameter, {calls}, so that each
-// fault on calls supports all selections with a single row.
-//
-// Expressions match more than what is valid. For example, they accept "800 parsecs" as a duration, and the
-// validation of the parameter rejects it. Otherwise a wrong unit would be reported as an unknown sentence.
+// A Resolver builds the value for both: it takes one statement after the other, then determines the services and
+// links that they name, and then validates the whole. Package system describes the system under test and reads its
+// file, package check has the checks, and package source reads values and collects problems.
 //
 // # Validation
 //
-// Each sentence is validated where it occurs, and again at the end with the whole scenario known, since names may
+// Each statement is validated where it occurs, and again at the end with the whole scenario known, since names may
 // be described after they are used. Something that is missing is reported only if every sentence was understood:
 // an unknown sentence may have contained it.
-//
-// # Limits
-//
-// A feature file is limited to 8 MiB, each of its lines to 1 MiB, and its steps to 64 MiB after outlines are
-// expanded. A system file is limited to 1 MiB and a nesting depth of 32, and may not have anchors or aliases.
-// Exceeding a limit is a problem, and so is a panic of a parser. At most 500 problems are listed.
 //
 // # Answers and effects
 //
@@ -94,7 +75,7 @@ type Experiment struct {
 // Step is one line. Do is the action that it performs when it is reached.
 type Step struct {
 	journal.Step
-	Phrase  string // name of the row in Phrases; "" for a user-defined step
+	Phrase  string // name of the row in the vocabulary of package language; "" for a user-defined step
 	Do      Action // nil for descriptions and checks
 	Foreign bool   // a user-defined step; it runs in order with the others
 	Own     *Own   `json:",omitempty"` // for a user-defined step

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -59,15 +58,6 @@ func (l *Load) Outcome(r Route, status int) Outcome {
 	return NotKnown
 }
 
-// printOutcomes prints the table for PrintSteps.
-func printOutcomes(b *strings.Builder) {
-	b.WriteString("WHAT ANSWERS MEAN\n\n")
-	for _, row := range Outcomes() {
-		fmt.Fprintf(b, "  %-38s  %-12s  %s\n", row.Answer, row.Outcome, row.Why)
-	}
-	b.WriteString("\n  Acknowledged: exactly one effect, and a success. Refused: no effect. Not known: none or one effect, never two.\n\n")
-}
-
 // expectation is the statuses that a route is expected to answer with.
 type expectation struct {
 	at       source.Pos
@@ -75,12 +65,12 @@ type expectation struct {
 	statuses []int
 }
 
-// expect sets the statuses that a route is expected to answer with.
-func (r *resolver) expect(at source.Pos, route string, statuses []int) {
-	r.describe(at)
+// ExpectStatuses sets the statuses that a route is expected to answer with.
+func (r *Resolver) ExpectStatuses(at source.Pos, route string, statuses []int) {
+	r.Describe(at)
 	for _, e := range r.expects {
 		if e.route == route {
-			r.addProblem(at, fmt.Sprintf("what %q answers was said before, at %s", route, e.at), "say it once, with all statuses: answers 201 or 303")
+			r.AddProblem(at, fmt.Sprintf("what %q answers was said before, at %s", route, e.at), "say it once, with all statuses: answers 201 or 303")
 			return
 		}
 	}
@@ -89,7 +79,7 @@ func (r *resolver) expect(at source.Pos, route string, statuses []int) {
 }
 
 // expectOf stores expected statuses in the route of the load.
-func (r *resolver) expectOf(e expectation) {
+func (r *Resolver) expectOf(e expectation) {
 	var names []string
 	for i, rt := range r.Load.Mix {
 		if rt.Name() == e.route {
@@ -103,15 +93,15 @@ func (r *resolver) expectOf(e expectation) {
 	}
 }
 
-// means sets the meaning of a status in this scenario.
-func (r *resolver) means(at source.Pos, status int, o Outcome) {
-	r.describe(at)
+// SetMeaning sets the meaning of a status in this scenario.
+func (r *Resolver) SetMeaning(at source.Pos, status int, o Outcome) {
+	r.Describe(at)
 	if _, known := r.rate.Means[status]; known {
-		r.addProblem(at, fmt.Sprintf("what status %d means was said before", status), "say it once")
+		r.AddProblem(at, fmt.Sprintf("what status %d means was said before", status), "say it once")
 		return
 	}
 	if !slices.Contains([]Outcome{NotKnown, Acknowledged, Refused}, o) {
-		r.addProblem(at, fmt.Sprintf("%q is no outcome", o), "use Acknowledged, Refused or NotKnown")
+		r.AddProblem(at, fmt.Sprintf("%q is no outcome", o), "use Acknowledged, Refused or NotKnown")
 	}
 	if r.rate.Means == nil {
 		r.rate.Means = map[int]Outcome{}
@@ -121,11 +111,11 @@ func (r *resolver) means(at source.Pos, status int, o Outcome) {
 }
 
 // finishOutcomes reports a status that is expected and also has another meaning.
-func (r *resolver) finishOutcomes() {
+func (r *Resolver) finishOutcomes() {
 	for _, rt := range r.Load.Mix {
 		for _, status := range rt.Expect {
 			if o, known := r.Load.Means[status]; known && o != Acknowledged {
-				r.addProblem(r.meansAt, fmt.Sprintf("status %d is what %q is expected to answer, and is said to mean that it is %s", status, rt.Name(), o), "say one of the two")
+				r.AddProblem(r.meansAt, fmt.Sprintf("status %d is what %q is expected to answer, and is said to mean that it is %s", status, rt.Name(), o), "say one of the two")
 			}
 		}
 	}

@@ -10,23 +10,22 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
-// partitionFault returns a partition as a single fault. Its links are determined after the whole scenario is
-// known.
-func partitionFault(f injector.Partition) Placed {
-	p := Placed{Fault: f, From: f.HalfOf + f.MinorityOf, To: f.HalfOf + f.MinorityOf + f.RestOf}
+// endsOf returns names for the two sides of a partition. Its links are determined after the whole scenario is known.
+func endsOf(f injector.Partition) (from, to string) {
+	from, to = f.HalfOf+f.MinorityOf, f.HalfOf+f.MinorityOf+f.RestOf
 	if len(f.These) > 0 {
-		p.From = f.These[0]
+		from = f.These[0]
 	}
 	if len(f.Those) > 0 {
-		p.To = f.Those[0]
+		to = f.Those[0]
 	}
-	return p
+	return from, to
 }
 
 // expandFault returns the targets of a fault: the links of a partition, both links of two services that are cut
 // off and depend on each other, or the fault itself. Several targets are parts of one fault, with ids such as
 // "fault-3.1"; see journal.FaultID.
-func (r *resolver) expandFault(at source.Pos, p Placed) []Placed {
+func (r *Resolver) expandFault(at source.Pos, p Placed) []Placed {
 	var parts []Placed
 	switch f := p.Fault.(type) {
 	case injector.Partition:
@@ -50,7 +49,7 @@ func (r *resolver) expandFault(at source.Pos, p Placed) []Placed {
 }
 
 // parts returns the parts of a partition, one for each of its links in the order of the system.
-func (r *resolver) parts(at source.Pos, f injector.Partition) []Placed {
+func (r *Resolver) parts(at source.Pos, f injector.Partition) []Placed {
 	these, those, ok := r.sides(at, f)
 	if !ok {
 		return nil
@@ -75,13 +74,13 @@ func (r *resolver) parts(at source.Pos, f injector.Partition) []Placed {
 		parts = append(parts, Placed{Fault: part, From: l.From, To: l.To})
 	}
 	if len(parts) == 0 {
-		r.addProblem(at, fmt.Sprintf("no link runs between %s and %s, so there is nothing to cut", source.Quote(these), source.Quote(those)), "let one depend on another; links: "+r.System.LinkNames())
+		r.AddProblem(at, fmt.Sprintf("no link runs between %s and %s, so there is nothing to cut", source.Quote(these), source.Quote(those)), "let one depend on another; links: "+r.System.LinkNames())
 	}
 	return parts
 }
 
 // sides returns the services on the two sides of a partition.
-func (r *resolver) sides(at source.Pos, f injector.Partition) (these, those []string, ok bool) {
+func (r *Resolver) sides(at source.Pos, f injector.Partition) (these, those []string, ok bool) {
 	switch {
 	case f.HalfOf != "":
 		all, ok := r.members(at, f.HalfOf, 2)
@@ -96,13 +95,13 @@ func (r *resolver) sides(at source.Pos, f injector.Partition) (these, those []st
 		all, known := r.members(at, f.RestOf, 2)
 		for _, name := range these {
 			if known && ok && !slices.Contains(all, name) {
-				r.addProblem(at, fmt.Sprintf("%q is not in the group %q", name, f.RestOf), "its members: "+source.Quote(all))
+				r.AddProblem(at, fmt.Sprintf("%q is not in the group %q", name, f.RestOf), "its members: "+source.Quote(all))
 				ok = false
 			}
 		}
 		those, ok = without(all, these...), ok && known
 		if ok && len(those) == 0 {
-			r.addProblem(at, fmt.Sprintf("nobody is left in the group %q", f.RestOf), "leave out one of "+source.Quote(these))
+			r.AddProblem(at, fmt.Sprintf("nobody is left in the group %q", f.RestOf), "leave out one of "+source.Quote(these))
 			ok = false
 		}
 		return these, those, ok
@@ -117,7 +116,7 @@ func (r *resolver) sides(at source.Pos, f injector.Partition) (these, those []st
 }
 
 // services resolves names of services and groups.
-func (r *resolver) services(at source.Pos, names []string) (all []string, ok bool) {
+func (r *Resolver) services(at source.Pos, names []string) (all []string, ok bool) {
 	ok = true
 	for _, name := range names {
 		members := r.System.Group(name)
@@ -126,14 +125,14 @@ func (r *resolver) services(at source.Pos, names []string) (all []string, ok boo
 		case name == system.Clients || slices.Contains(r.System.Names(), name):
 			members = []string{name}
 		case name != "": // an empty name was already reported
-			r.addProblem(at, fmt.Sprintf("there is no service and no group %q", name), source.DidYouMean(name, slices.Concat(r.System.Names(), r.System.GroupNames()), "services and groups"))
+			r.AddProblem(at, fmt.Sprintf("there is no service and no group %q", name), source.DidYouMean(name, slices.Concat(r.System.Names(), r.System.GroupNames()), "services and groups"))
 			fallthrough
 		default:
 			ok = false
 		}
 		for _, m := range members {
 			if slices.Contains(all, m) {
-				r.addProblem(at, fmt.Sprintf("%q stands there twice on one side", m), "leave it out")
+				r.AddProblem(at, fmt.Sprintf("%q stands there twice on one side", m), "leave it out")
 				ok = false
 			}
 			all = append(all, m)
@@ -143,21 +142,21 @@ func (r *resolver) services(at source.Pos, names []string) (all []string, ok boo
 }
 
 // members resolves a group that must have at least least members.
-func (r *resolver) members(at source.Pos, name string, least int) (all []string, ok bool) {
+func (r *Resolver) members(at source.Pos, name string, least int) (all []string, ok bool) {
 	all = r.System.Group(name)
 	switch {
 	case all == nil && slices.Contains(r.System.Names(), name):
-		r.addProblem(at, fmt.Sprintf("%q is a service and no group", name), `declare one in the system file: groups: {cluster: [node-1, node-2, node-3]}`)
+		r.AddProblem(at, fmt.Sprintf("%q is a service and no group", name), `declare one in the system file: groups: {cluster: [node-1, node-2, node-3]}`)
 	case all == nil && name != "":
-		r.addProblem(at, fmt.Sprintf("there is no group %q", name), source.DidYouMean(name, r.System.GroupNames(), "groups: declare them in the system file"))
+		r.AddProblem(at, fmt.Sprintf("there is no group %q", name), source.DidYouMean(name, r.System.GroupNames(), "groups: declare them in the system file"))
 	case len(all) < least:
-		r.addProblem(at, fmt.Sprintf("the group %q has %s, which is too few to part them so", name, counted(len(all), "member")), fmt.Sprintf("it takes %d at least", least))
+		r.AddProblem(at, fmt.Sprintf("the group %q has %s, which is too few to part them so", name, counted(len(all), "member")), fmt.Sprintf("it takes %d at least", least))
 	}
 	return all, len(all) >= least
 }
 
 // checkBridge validates the exception of a partition: a service with a link to or from each side.
-func (r *resolver) checkBridge(at source.Pos, bridge string, sides ...[]string) bool {
+func (r *Resolver) checkBridge(at source.Pos, bridge string, sides ...[]string) bool {
 	if r.serviceNamed(at, bridge) < 0 {
 		return false
 	}
@@ -165,7 +164,7 @@ func (r *resolver) checkBridge(at source.Pos, bridge string, sides ...[]string) 
 		if !slices.ContainsFunc(r.System.Links, func(l system.Link) bool {
 			return (l.From == bridge && slices.Contains(side, l.To)) || (l.To == bridge && slices.Contains(side, l.From))
 		}) {
-			r.addProblem(at, fmt.Sprintf("nothing goes through %q: no link runs between it and %s", bridge, source.Quote(side)), "leave `except through` out, or name a service that both sides have a link with")
+			r.AddProblem(at, fmt.Sprintf("nothing goes through %q: no link runs between it and %s", bridge, source.Quote(side)), "leave `except through` out, or name a service that both sides have a link with")
 			return false
 		}
 	}
@@ -173,15 +172,15 @@ func (r *resolver) checkBridge(at source.Pos, bridge string, sides ...[]string) 
 }
 
 // checkDisjoint validates that the sides are disjoint and not empty.
-func (r *resolver) checkDisjoint(at source.Pos, these, those []string) bool {
+func (r *Resolver) checkDisjoint(at source.Pos, these, those []string) bool {
 	for _, name := range these {
 		if slices.Contains(those, name) {
-			r.addProblem(at, fmt.Sprintf("%q stands on both sides", name), "leave it out on one")
+			r.AddProblem(at, fmt.Sprintf("%q stands on both sides", name), "leave it out on one")
 			return false
 		}
 	}
 	if len(these) == 0 || len(those) == 0 {
-		r.addProblem(at, "one side of the partition is empty", "name at least one service on each")
+		r.AddProblem(at, "one side of the partition is empty", "name at least one service on each")
 		return false
 	}
 	return true

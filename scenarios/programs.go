@@ -8,12 +8,12 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
-// programs reports the programs of services that cannot be found. It skips programs that a user-defined step may
+// CheckPrograms reports the programs of services that cannot be found. It skips programs that a user-defined step may
 // create, and those of services whose `needs` skip the scenario.
-func (r *resolver) programs(find func(program string) error) {
+func (r *Resolver) CheckPrograms(find func(program string) error) {
 	own := slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Foreign })
 	for _, s := range r.System.Services {
-		if len(s.Command) == 0 || s.Needs != "" || slices.Contains(r.handlers, s.Name) {
+		if len(s.Command) == 0 || s.Needs != "" || slices.Contains(r.scope.Handlers, s.Name) {
 			continue
 		}
 		program := s.Command[0]

@@ -11,11 +11,11 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
-// finish runs the passes that follow the sentences.
-func (r *resolver) finish() {
+// Finish runs the passes that follow the sentences.
+func (r *Resolver) Finish() {
 	r.step, r.misread = nil, r.problems > 0
 	if len(r.Steps) == 0 {
-		r.addProblem(r.begin, "the scenario has no steps", "write what it does, or take it out")
+		r.AddProblem(r.begin, "the scenario has no steps", "write what it does, or take it out")
 		return
 	}
 	if r.broken {
@@ -32,10 +32,10 @@ func (r *resolver) finish() {
 }
 
 // resolve determines the services and links that sentences name.
-func (r *resolver) resolve() {
+func (r *Resolver) resolve() {
 	r.applyTLS()
 	if r.fromSentences {
-		r.System.Validate(r.handlers, func(name, _ string) source.Pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.addProblem)
+		r.System.Validate(r.scope.Handlers, r.scope.Protocols, func(name, _ string) source.Pos { return cmp.Or(r.describedAt[name], r.systemAt) }, r.AddProblem)
 	}
 	for _, s := range r.ready {
 		if i := r.serviceNamed(s.at, s.service); i >= 0 {
@@ -47,7 +47,7 @@ func (r *resolver) resolve() {
 	}
 	for _, e := range r.ended {
 		if r.serviceNamed(e.at, e.service) >= 0 {
-			r.addProblem(e.at, fmt.Sprintf("%q runs here: no %s of it is live", e.service, strings.Join(e.kinds, " or ")), "a fault that is said with `for 30s` heals by itself; without it, it stays live")
+			r.AddProblem(e.at, fmt.Sprintf("%q runs here: no %s of it is live", e.service, strings.Join(e.kinds, " or ")), "a fault that is said with `for 30s` heals by itself; without it, it stays live")
 		}
 	}
 	for _, p := range r.faults {
@@ -68,7 +68,7 @@ func (r *resolver) resolve() {
 }
 
 // placeFaults determines the targets of the faults of a step.
-func (r *resolver) placeFaults(p placement) {
+func (r *Resolver) placeFaults(p placement) {
 	in := r.Steps[p.step].Do.(Inject)
 	var placed []Placed
 	for _, f := range in.Faults {
@@ -83,10 +83,10 @@ func (r *resolver) placeFaults(p placement) {
 
 // validateFault validates a fault and its target. If the link goes in the opposite direction, it reverses a cut
 // between two services, a one-way fault, and a fault on messages.
-func (r *resolver) validateFault(at source.Pos, p *Placed, misread bool) {
+func (r *Resolver) validateFault(at source.Pos, p *Placed, misread bool) {
 	if f, ok := p.Fault.(interface{ Check() error }); ok && !misread {
 		if err := f.Check(); err != nil {
-			r.addProblem(at, err.Error(), "")
+			r.AddProblem(at, err.Error(), "")
 		}
 	}
 	if p.From == "" {
@@ -96,18 +96,18 @@ func (r *resolver) validateFault(at source.Pos, p *Placed, misread bool) {
 	}
 	unknown := func(name string) bool { return !slices.Contains(r.System.Names(), name) } // reported elsewhere
 	if r.BlastRadius != nil && !slices.Contains(r.BlastRadius, p.To) && !unknown(p.To) && !slices.ContainsFunc(r.BlastRadius, unknown) {
-		r.addProblem(at, fmt.Sprintf("%q is outside of the blast radius (%s)", p.To, source.Quote(r.BlastRadius)), "widen the blast radius, or break another service")
+		r.AddProblem(at, fmt.Sprintf("%q is outside of the blast radius (%s)", p.To, source.Quote(r.BlastRadius)), "widen the blast radius, or break another service")
 	}
 }
 
-func (r *resolver) onService(at source.Pos, p *Placed) {
+func (r *Resolver) onService(at source.Pos, p *Placed) {
 	i := r.serviceNamed(at, p.To)
 	if i >= 0 && len(r.System.Services[i].Command) == 0 {
-		r.addProblem(at, fmt.Sprintf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
+		r.AddProblem(at, fmt.Sprintf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
 	}
 }
 
-func (r *resolver) onLink(at source.Pos, p *Placed, misread bool) {
+func (r *Resolver) onLink(at source.Pos, p *Placed, misread bool) {
 	l, ok := r.System.Link(p.From, p.To)
 	if one, can := p.Fault.(injector.OneWay); !ok && can {
 		if turned, isOneWay := one.Reversed(); isOneWay {
@@ -125,15 +125,15 @@ func (r *resolver) onLink(at source.Pos, p *Placed, misread bool) {
 		r.noLink(at, p.From, p.To)
 		return
 	}
-	if what, hint := mismatch(l, p.Fault); what != "" && !misread {
-		r.addProblem(at, what, hint)
+	if what, hint := r.mismatch(l, p.Fault); what != "" && !misread {
+		r.AddProblem(at, what, hint)
 	} else if !misread {
 		r.checkBodies(at, l, p.Fault)
 	}
 }
 
 // noLink reports a missing link.
-func (r *resolver) noLink(at source.Pos, from, to string) {
+func (r *Resolver) noLink(at source.Pos, from, to string) {
 	known := true
 	for _, name := range []string{from, to} {
 		if name != system.Clients && r.serviceNamed(at, name) < 0 {
@@ -147,12 +147,12 @@ func (r *resolver) noLink(at source.Pos, from, to string) {
 	if _, back := r.System.Link(to, from); back {
 		hint = fmt.Sprintf("did you mean from %q to %q?", to, from)
 	}
-	r.addProblem(at, fmt.Sprintf("%q does not depend on %q", from, to), hint)
+	r.AddProblem(at, fmt.Sprintf("%q does not depend on %q", from, to), hint)
 }
 
 // serves returns the service that answers a path: the one that declares the longest prefix of it, or else the only
 // service that no other depends on.
-func (r *resolver) serves(at source.Pos, path string) string {
+func (r *Resolver) serves(at source.Pos, path string) string {
 	best, longest := "", -1
 	for _, s := range r.System.Services {
 		for _, prefix := range s.Serves {
@@ -173,16 +173,16 @@ func (r *resolver) serves(at source.Pos, path string) string {
 	if len(first) == 1 {
 		return first[0]
 	}
-	r.addProblem(at, fmt.Sprintf("nobody knows which service answers %q: it could be %s", path, source.Quote(first)), "say in the system file what a service `serves`: [/orders]")
+	r.AddProblem(at, fmt.Sprintf("nobody knows which service answers %q: it could be %s", path, source.Quote(first)), "say in the system file what a service `serves`: [/orders]")
 	return ""
 }
 
 // requireTCP reports a service that clients could only reach over a Unix socket, and returns its name.
-func (r *resolver) requireTCP(at source.Pos, service string) string {
+func (r *Resolver) requireTCP(at source.Pos, service string) string {
 	if slices.ContainsFunc(r.System.Services, func(s system.Service) bool {
 		return s.Name == service && strings.HasPrefix(s.Address, source.UnixPrefix)
 	}) {
-		r.addProblem(at, fmt.Sprintf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
+		r.AddProblem(at, fmt.Sprintf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
 	}
 	return service
 }
@@ -193,14 +193,14 @@ func hasPathPrefix(path, prefix string) bool {
 }
 
 // applyTLS applies the sentences about TLS, after all links are known.
-func (r *resolver) applyTLS() {
+func (r *Resolver) applyTLS() {
 	for _, e := range r.tls {
 		i := slices.IndexFunc(r.System.Links, func(l system.Link) bool { return l.From == e.from && l.To == e.to })
 		switch {
 		case i < 0:
-			r.addProblem(e.at, fmt.Sprintf("there is no link from %q to %q", e.from, e.to), r.System.LinksOf(e.from, e.to))
+			r.AddProblem(e.at, fmt.Sprintf("there is no link from %q to %q", e.from, e.to), r.System.LinksOf(e.from, e.to))
 		case r.System.Links[i].TLS != nil:
-			r.addProblem(e.at, fmt.Sprintf("TLS from %q to %q is terminated already", e.from, e.to), "say it once")
+			r.AddProblem(e.at, fmt.Sprintf("TLS from %q to %q is terminated already", e.from, e.to), "say it once")
 		default:
 			r.System.Links[i].TLS = &e.tls
 		}

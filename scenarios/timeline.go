@@ -40,7 +40,7 @@ type endedFault struct {
 }
 
 // track keeps the list of live faults up to date.
-func (r *resolver) track(at source.Pos, a Action) {
+func (r *Resolver) track(at source.Pos, a Action) {
 	switch a := a.(type) {
 	case Inject:
 		for _, p := range a.Faults {
@@ -62,16 +62,16 @@ func (r *resolver) track(at source.Pos, a Action) {
 }
 
 // checkOverlap reports a fault on a service that already has one.
-func (r *resolver) checkOverlap(at source.Pos, p Placed) {
+func (r *Resolver) checkOverlap(at source.Pos, p Placed) {
 	for _, l := range r.live {
 		if p.From == "" && l.placed.From == "" && p.To == l.placed.To {
-			r.addProblem(at, fmt.Sprintf("%q is down or hangs already, since %s", p.To, l.at), fmt.Sprintf("say first `%q starts again` or `%q resumes`", p.To, p.To))
+			r.AddProblem(at, fmt.Sprintf("%q is down or hangs already, since %s", p.To, l.at), fmt.Sprintf("say first `%q starts again` or `%q resumes`", p.To, p.To))
 		}
 	}
 }
 
 // elapse records that time passes, or may pass.
-func (r *resolver) elapse(t time.Duration) {
+func (r *Resolver) elapse(t time.Duration) {
 	for i := range r.live {
 		r.live[i].held = true
 		r.live[i].lasts += t
@@ -79,24 +79,24 @@ func (r *resolver) elapse(t time.Duration) {
 }
 
 // holdThenHeal lets time pass and then heals the last n faults.
-func (r *resolver) holdThenHeal(n int, t time.Duration) {
+func (r *Resolver) holdThenHeal(n int, t time.Duration) {
 	r.elapse(t)
 	r.healed(len(r.live)-n, n)
 }
 
 // healed removes n live faults, beginning with the i-th.
-func (r *resolver) healed(i, n int) {
+func (r *Resolver) healed(i, n int) {
 	for _, l := range r.live[i : i+n] {
 		r.longEnough(l)
 	}
 	r.live = slices.Delete(r.live, i, i+n)
 }
 
-func (r *resolver) heal(at source.Pos, h Heal) {
+func (r *Resolver) heal(at source.Pos, h Heal) {
 	switch {
 	case len(r.live) == 0 && r.problems > 0: // an unknown sentence may have injected the fault
 	case len(r.live) == 0:
-		r.addProblem(at, "no fault is live here, so there is nothing to heal", "a fault that is said with `for 30s` heals by itself; without it, it stays live")
+		r.AddProblem(at, "no fault is live here, so there is nothing to heal", "a fault that is said with `for 30s` heals by itself; without it, it stays live")
 	case h.All:
 		r.healed(0, len(r.live))
 	case h.Service != "":
@@ -109,16 +109,16 @@ func (r *resolver) heal(at source.Pos, h Heal) {
 	}
 }
 
-// healService heals the fault of one service that a sentence ends: "starts again" or "resumes".
-func (r *resolver) healService(at source.Pos, service, by string) {
+// HealService heals the fault of one service that a sentence ends: "starts again" or "resumes".
+func (r *Resolver) HealService(at source.Pos, service, by string) {
 	for _, l := range slices.Backward(r.live) {
 		if l.placed.To == service && l.placed.Fault.Kind().EndedBy == by {
-			r.act(at, Heal{Kind: l.placed.Kind, Service: service})
+			r.Act(at, Heal{Kind: l.placed.Kind, Service: service})
 			return
 		}
 	}
 	var kinds []string
-	for _, k := range r.vocabulary.faults {
+	for _, k := range r.scope.Faults {
 		if k.EndedBy == by {
 			kinds = append(kinds, k.Name)
 		}

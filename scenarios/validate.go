@@ -14,7 +14,7 @@ import (
 )
 
 // validate examines the scenario as a whole.
-func (r *resolver) validate() {
+func (r *Resolver) validate() {
 	r.finishLoad()
 	r.finishEffects()
 	r.finishFaults()
@@ -26,7 +26,7 @@ func (r *resolver) validate() {
 const addLoad = `add: a steady load of 100 requests per second on "POST /orders"`
 
 // finishLoad validates the load, and sets the baseline.
-func (r *resolver) finishLoad() {
+func (r *Resolver) finishLoad() {
 	if r.Load == nil {
 		for _, setting := range []struct {
 			at   source.Pos
@@ -58,7 +58,7 @@ func (r *resolver) finishLoad() {
 }
 
 // finishEffects stores the time in which effects settle, and reports a problem if no effects are read.
-func (r *resolver) finishEffects() {
+func (r *Resolver) finishEffects() {
 	switch {
 	case r.settleAt == (source.Pos{}):
 	case r.Effects == nil:
@@ -69,7 +69,7 @@ func (r *resolver) finishEffects() {
 }
 
 // finishFaults reports faults that would be healed as soon as they are injected.
-func (r *resolver) finishFaults() {
+func (r *Resolver) finishFaults() {
 	for _, l := range r.live {
 		switch {
 		case l.placed.Fault.Kind().AtOnce:
@@ -82,14 +82,14 @@ func (r *resolver) finishFaults() {
 }
 
 // longEnough reports a fault that is healed before it can do what its sentence describes.
-func (r *resolver) longEnough(l liveFault) {
+func (r *Resolver) longEnough(l liveFault) {
 	if k := l.placed.Fault.Kind(); l.lasts < k.Takes {
-		r.addProblem(l.at, fmt.Sprintf("this fault is healed after %s, before %s: that takes %s", injector.Duration(l.lasts), k.Done, injector.Duration(k.Takes.Truncate(time.Microsecond))), k.Remedy)
+		r.AddProblem(l.at, fmt.Sprintf("this fault is healed after %s, before %s: that takes %s", injector.Duration(l.lasts), k.Done, injector.Duration(k.Takes.Truncate(time.Microsecond))), k.Remedy)
 	}
 }
 
 // recovery returns how long the load continues after healing.
-func (r *resolver) recovery() time.Duration {
+func (r *Resolver) recovery() time.Duration {
 	if r.Load == nil || len(r.injections()) == 0 {
 		return 0
 	}
@@ -107,7 +107,7 @@ func (r *resolver) recovery() time.Duration {
 
 // watched returns how long a recovery is watched: five seconds, or until 20 requests of the route and a margin are
 // due, if that is at most 30 seconds.
-func (r *resolver) watched(n check.Needs) time.Duration {
+func (r *Resolver) watched(n check.Needs) time.Duration {
 	const least, most = 5 * time.Second, 30 * time.Second
 	rate := r.lastRate() * r.share(n.Route)
 	if needs := time.Duration(math.Ceil(1.25*float64(n.Requests)/rate)) * time.Second; rate > 0 && needs > least && needs <= most {
@@ -117,7 +117,7 @@ func (r *resolver) watched(n check.Needs) time.Duration {
 }
 
 // lastRate returns the rate of the load after the last step.
-func (r *resolver) lastRate() float64 {
+func (r *Resolver) lastRate() float64 {
 	rate := r.Load.Rate
 	for _, s := range r.Steps {
 		switch do := s.Do.(type) {
@@ -131,7 +131,7 @@ func (r *resolver) lastRate() float64 {
 }
 
 // share returns a route's share of the load, or 1 for all routes.
-func (r *resolver) share(route string) float64 {
+func (r *Resolver) share(route string) float64 {
 	for _, rt := range r.Load.Mix {
 		if route == rt.Name() {
 			return rt.Share

@@ -5,14 +5,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // finishChecks validates the requirements of the checks, and completes them with settings of other sentences.
-func (r *resolver) finishChecks() {
+func (r *Resolver) finishChecks() {
 	for i, c := range r.Checks {
 		at := r.checkPositions[i]
 		n := c.Kind().Needs
@@ -37,7 +36,7 @@ func (r *resolver) finishChecks() {
 	}
 }
 
-func (r *resolver) needsLoad(at source.Pos, n check.Needs) {
+func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if r.Load == nil {
 		switch {
 		case n.Baseline:
@@ -68,7 +67,7 @@ func (r *resolver) needsLoad(at source.Pos, n check.Needs) {
 }
 
 // checkTarget validates the service or link that a check is about.
-func (r *resolver) checkTarget(at source.Pos, n check.Needs) {
+func (r *Resolver) checkTarget(at source.Pos, n check.Needs) {
 	switch {
 	case n.To == "":
 		return
@@ -92,7 +91,7 @@ func (r *resolver) checkTarget(at source.Pos, n check.Needs) {
 }
 
 // requireFault reports that no fault acts on a link or, without from, on a service.
-func (r *resolver) requireFault(at source.Pos, from, to string) {
+func (r *Resolver) requireFault(at source.Pos, from, to string) {
 	on, text := to, fmt.Sprintf("on %q itself", to)
 	if from != "" {
 		on, text = system.Link{From: from, To: to}.Name(), fmt.Sprintf("from %q to %q", from, to)
@@ -103,7 +102,7 @@ func (r *resolver) requireFault(at source.Pos, from, to string) {
 }
 
 // linkOf returns the link that a check is about. Messages can go in either direction of a link.
-func (r *resolver) linkOf(n check.Needs) (system.Link, bool) {
+func (r *Resolver) linkOf(n check.Needs) (system.Link, bool) {
 	l, ok := r.System.Link(n.From, n.To)
 	if !ok && n.Unit == "messages" {
 		l, ok = r.System.Link(n.To, n.From)
@@ -111,30 +110,30 @@ func (r *resolver) linkOf(n check.Needs) (system.Link, bool) {
 	return l, ok
 }
 
-func (r *resolver) requireIncomingCalls(at source.Pos, to string) {
+func (r *Resolver) requireIncomingCalls(at source.Pos, to string) {
 	if r.serviceNamed(at, to) < 0 {
 		return
 	}
 	for _, l := range r.System.Links {
-		if row, ok := protocols.Find(l.ProtocolName()); ok && !row.UDP && l.To == to { // commands of Redis count as calls
+		if row, ok := l.Relayed(); ok && !row.UDP && l.To == to { // commands of Redis count as calls
 			return
 		}
 	}
-	r.addProblem(at, fmt.Sprintf("no link to %q has calls that could be counted", to), "declare the protocol of a link to it: http")
+	r.AddProblem(at, fmt.Sprintf("no link to %q has calls that could be counted", to), "declare the protocol of a link to it: http")
 }
 
 // requireUnit reports a link whose protocol does not have the given unit.
-func (r *resolver) requireUnit(at source.Pos, l system.Link, unit string) {
+func (r *Resolver) requireUnit(at source.Pos, l system.Link, unit string) {
 	if unit != "calls" && unit != "messages" {
 		return
 	}
-	if row, ok := protocols.Find(l.ProtocolName()); !ok || row.Unit != unit {
-		r.addProblem(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.ProtocolName(), unit), "declare its protocol: "+strings.Join(protocolsWithUnit(unit), ", "))
+	if row, ok := l.Relayed(); !ok || row.Unit != unit {
+		r.AddProblem(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.ProtocolName(), unit), "declare its protocol: "+strings.Join(r.protocolsWithUnit(unit), ", "))
 	}
 }
 
 // marker sets the header that marks fallbacks, if a check needs one, and returns it.
-func (r *resolver) marker(at source.Pos, n check.Needs) string {
+func (r *Resolver) marker(at source.Pos, n check.Needs) string {
 	if !n.Fallback || r.Load == nil {
 		return n.Header
 	}
@@ -148,7 +147,7 @@ func (r *resolver) marker(at source.Pos, n check.Needs) string {
 		r.addMissing(at, "nobody knows how a fallback is marked", `add: , marked by header "X-Degraded: true"; or name it in the system file: fallback: "X-Degraded: true"`)
 		return ""
 	case r.Load.Marker != nil && *r.Load.Marker != *mark:
-		r.addProblem(at, fmt.Sprintf("fallbacks are marked by %q elsewhere in this scenario", r.Load.Marker.Name+": "+r.Load.Marker.Value), "use one mark")
+		r.AddProblem(at, fmt.Sprintf("fallbacks are marked by %q elsewhere in this scenario", r.Load.Marker.Name+": "+r.Load.Marker.Value), "use one mark")
 	}
 	r.Load.Marker = mark
 	return mark.Name + ": " + mark.Value
@@ -157,7 +156,7 @@ func (r *resolver) marker(at source.Pos, n check.Needs) string {
 // requireVaryingBodies reports that a key cannot be sent again with a different body, because all bodies of a
 // route are the same. Firedrill does not alter bodies by itself: a service may rightly answer 400 to an unknown
 // field.
-func (r *resolver) requireVaryingBodies(at source.Pos) {
+func (r *Resolver) requireVaryingBodies(at source.Pos) {
 	if r.Load == nil {
 		return
 	}

@@ -9,27 +9,26 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
-	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // mismatch returns why a fault cannot act on a link with its protocol, and what to do. what is "" if it can.
-func mismatch(l system.Link, f injector.Fault) (what, hint string) {
+func (r *Resolver) mismatch(l system.Link, f injector.Fault) (what, hint string) {
 	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.ProtocolName())
-	row, known := protocols.Find(l.ProtocolName())
+	row, known := l.Relayed()
 	on, onCalls := f.(injector.OnCalls)
 	messages, onMessages := f.(injector.OnMessages)
 	switch {
 	case onMessages && !known:
-		return speaks + ", which has no messages", "speak of traffic or connections, or declare its protocol: " + strings.Join(protocolsWithUnit("messages"), ", ")
+		return speaks + ", which has no messages", "speak of traffic or connections, or declare its protocol: " + strings.Join(r.protocolsWithUnit("messages"), ", ")
 	case onMessages && row.Unit != "messages" && messages.Rule().Dir == message.ToClient:
 		return speaks + ", whose messages are calls", fmt.Sprintf("say: calls from %q to %q ...; or replies from %q to %q ... for what comes back", l.From, l.To, l.To, l.From)
 	case onMessages && row.Unit != "messages":
 		return speaks + ", whose messages are calls", "say: " + row.Unit + " from ..."
 	case onMessages && onlyPushed(row, messages):
 		return fmt.Sprintf("%s: of its own accord %q sends only what subscribers get, and these are no answers", speaks, l.To),
-			fmt.Sprintf("for its answers say: replies from %q to %q ...; for what subscribers get say: only %q messages from %q to %q ...", l.To, l.From, pushed[row.Name], l.To, l.From)
+			fmt.Sprintf("for its answers say: replies from %q to %q ...; for what subscribers get say: only %q messages from %q to %q ...", l.To, l.From, row.Pushed, l.To, l.From)
 	case onMessages:
 		return forbids(l, row, messages.Rule(), messages.Violation())
 	case onCalls && !known:
@@ -43,8 +42,8 @@ func mismatch(l system.Link, f injector.Fault) (what, hint string) {
 		if what, hint := impossibleOperation(row, on.Rule().Match); what != "" {
 			return what, hint
 		}
-		if r := on.Rule(); row.Name == "http" && damagesRequest(r) && bodiless(r.Match.Method) {
-			return fmt.Sprintf("%s requests carry no body that could be changed", r.Match.Method), damageReplies(l, f)
+		if rule := on.Rule(); row.Name == "http" && damagesRequest(rule) && bodiless(rule.Match.Method) {
+			return fmt.Sprintf("%s requests carry no body that could be changed", rule.Match.Method), damageReplies(l, f)
 		}
 		return forbids(l, row, on.Rule(), "")
 	case row.UDP && f.Kind().Datagrams == "":
@@ -82,9 +81,9 @@ func forbids(l system.Link, row message.Protocol, r message.Rule, though string)
 }
 
 // protocolsWithUnit returns the protocols whose messages sentences call unit.
-func protocolsWithUnit(unit string) []string {
+func (r *Resolver) protocolsWithUnit(unit string) []string {
 	var all []string
-	for _, p := range protocols.All() {
+	for _, p := range r.scope.Protocols {
 		if p.Unit == unit {
 			all = append(all, p.Name)
 		}
@@ -136,15 +135,11 @@ func impossibleOperation(row message.Protocol, m message.Match) (what, hint stri
 	return "", ""
 }
 
-// pushed is the operation of the messages that a dependency sends without a request, for protocols in which these
-// are rare and most messages are answers.
-var pushed = map[string]string{"postgres": "NOTIFY", "redis": "MESSAGE"}
-
 // onlyPushed reports whether a fault on all messages from a dependency would act only on those that subscribers
 // receive.
 func onlyPushed(row message.Protocol, f injector.OnMessages) bool {
 	r := f.Rule()
-	return pushed[row.Name] != "" && r.Dir == message.ToClient && r.Match == (message.Match{}) && f.Violation() == "" && r.Action != message.Twice && r.Action != message.Reorder &&
+	return row.Pushed != "" && r.Dir == message.ToClient && r.Match == (message.Match{}) && f.Violation() == "" && r.Action != message.Twice && r.Action != message.Reorder &&
 		r.Action != message.Answer
 }
 
@@ -164,7 +159,7 @@ func damageReplies(l system.Link, f injector.Fault) string {
 }
 
 // checkBodies reports a fault on the bodies of requests if the load sends no request with a body over this link.
-func (r *resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
+func (r *Resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
 	on, ok := f.(injector.OnCalls)
 	if !ok || l.From != system.Clients || r.Load == nil || l.ProtocolName() != "http" || !damagesRequest(on.Rule()) {
 		return
@@ -175,7 +170,7 @@ func (r *resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
 		}
 	}
 	if len(r.Load.Mix) > 0 {
-		r.addProblem(at, fmt.Sprintf("the load sends %s only, and such requests carry no body that could be changed", source.Quote(loaded(r.Load.Mix))), damageReplies(l, f))
+		r.AddProblem(at, fmt.Sprintf("the load sends %s only, and such requests carry no body that could be changed", source.Quote(loaded(r.Load.Mix))), damageReplies(l, f))
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 
 // finishProof determines what the checks can prove. It reports checks that cannot fail, and warns of those that
 // will be inconclusive.
-func (r *resolver) finishProof() {
+func (r *Resolver) finishProof() {
 	addOwnStep := slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Foreign })
 	switch {
 	case len(r.Checks) == 0 && !slices.ContainsFunc(r.Steps, Step.Asks):
@@ -52,15 +52,15 @@ func (r *resolver) finishProof() {
 }
 
 // checkCanFail reports a limit that no request can reach, since clients give up earlier.
-func (r *resolver) checkCanFail(at source.Pos, limit time.Duration) {
+func (r *Resolver) checkCanFail(at source.Pos, limit time.Duration) {
 	if patience := r.Load.Patience(true); limit > 0 && limit >= patience {
-		r.addProblem(at, fmt.Sprintf("this can never fail: clients give up, so that no request takes longer than %s", check.Duration(patience)),
+		r.AddProblem(at, fmt.Sprintf("this can never fail: clients give up, so that no request takes longer than %s", check.Duration(patience)),
 			fmt.Sprintf("write a limit below %s, or let clients give up later", check.Duration(patience)))
 	}
 }
 
 // warnTooFewRequests warns that too few requests are expected for a check.
-func (r *resolver) warnTooFewRequests(c Check) {
+func (r *Resolver) warnTooFewRequests(c Check) {
 	n := c.Kind().Needs
 	expected, known := r.due(n.Window)
 	what := "for this"
@@ -74,7 +74,7 @@ func (r *resolver) warnTooFewRequests(c Check) {
 }
 
 // warnShortBaseline warns of a baseline that is too short for an injection to follow.
-func (r *resolver) warnShortBaseline() {
+func (r *Resolver) warnShortBaseline() {
 	expected, least := r.Load.Rate*r.Baseline.Seconds(), check.BaselineSteady{}.Kind().Needs.Requests
 	if len(r.injections()) > 0 && expected < float64(least) {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("about %.0f requests are expected in the baseline of %s, and %d are needed: nothing will be injected; measure it for longer", expected, check.Duration(r.Baseline), least))
@@ -83,7 +83,7 @@ func (r *resolver) warnShortBaseline() {
 
 // due returns approximately how many requests are due in a window. known is false if the duration of a step is not
 // known.
-func (r *resolver) due(w journal.Window) (requests float64, known bool) {
+func (r *Resolver) due(w journal.Window) (requests float64, known bool) {
 	rate, live := r.Load.Rate, 0
 	before, during, after := rate*r.Baseline.Seconds(), 0.0, 0.0
 	pass := func(t time.Duration, at float64) {

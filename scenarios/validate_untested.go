@@ -17,7 +17,7 @@ import (
 
 // unreached returns why the faults end too early for a request to exceed a limit. It returns "" if a request
 // could, or if that is not known.
-func (r *resolver) unreached(n check.Needs) string {
+func (r *Resolver) unreached(n check.Needs) string {
 	limit := n.Limit
 	if limit == 0 || (n.Window != journal.During && n.Window != "") {
 		return ""
@@ -30,7 +30,7 @@ func (r *resolver) unreached(n check.Needs) string {
 
 // held returns for how long the faults make something wait at most, if healing ends every wait. It returns 0 if
 // there are none, if one can make something wait after its healing, or if their duration is not known.
-func (r *resolver) held() time.Duration {
+func (r *Resolver) held() time.Duration {
 	var longest, now time.Duration
 	live := 0
 	pass := func(t time.Duration) {
@@ -73,7 +73,7 @@ func (r *resolver) held() time.Duration {
 
 // waits reports whether the only effect of a fault is that something waits, at most until healing. Datagram links
 // do not hold anything back.
-func (r *resolver) waits(p Placed) bool {
+func (r *Resolver) waits(p Placed) bool {
 	if l, linked := r.System.Link(p.From, p.To); linked && l.UDP() {
 		return false
 	}
@@ -81,18 +81,18 @@ func (r *resolver) waits(p Placed) bool {
 }
 
 // drill returns what checks have to know about the scenario before its run.
-func (r *resolver) drill() check.Drill {
+func (r *Resolver) drill() check.Drill {
 	d := check.Drill{Held: r.held(), GiveUp: r.Load.Attempt()}
 	for _, p := range r.injections() {
 		k := p.Fault.Kind()
-		d.Faults = append(d.Faults, check.PlannedFault{Kind: k.Name, Says: p.Fault.Say(p.From, p.To), To: p.To, On: p.On(), Delay: k.Delay, Unseen: k.Unseen})
+		d.Faults = append(d.Faults, check.PlannedFault{Kind: k.Name, Says: p.Fault.Say(p.From, p.To), To: p.To, On: p.On(), Delay: k.Delay, Unseen: k.Unseen, Unnoticed: k.Unnoticed})
 	}
 	return d
 }
 
 // unreachable returns why no fault can affect the route of a check: nothing connects the service that answers it
 // with the targets of the faults. It returns "" if that is not known.
-func (r *resolver) unreachable(k check.Kind) string {
+func (r *Resolver) unreachable(k check.Kind) string {
 	s := k.Needs
 	if !k.Unharmed || s.Route == "" || (s.Window != journal.During && s.Window != journal.After) || len(r.injections()) == 0 {
 		return ""

@@ -43,10 +43,13 @@ var imports = map[string][]string{
 	"scenarios/feature": {"scenarios/source"},
 	"scenarios/source":  {"scenarios/journal"},
 	"scenarios/system":  {"injector/message", "injector/process", "injector/protocols", "scenarios/source"},
-	"scenarios":         {"injector/...", "scenarios/..."},
+	"scenarios":         {"injector/...", "scenarios/check", "scenarios/journal", "scenarios/source", "scenarios/system"},
+
+	"scenarios/language": {"injector/...", "scenarios/..."},
+
 	"reports":           {"scenarios/journal", "scenarios/check"},
 	"runner":            {"injector/...", "scenarios/...", "reports"},
-	"runner/godogsteps": {"runner", "scenarios"},
+	"runner/godogsteps": {"runner", "scenarios/language"},
 	"features/services": {"injector/process"},
 	"features/shop":     {},
 	"features/truth":    {}, // its tests run firedrill
@@ -73,7 +76,7 @@ var owners = map[string]struct {
 }
 
 // testers lists additional packages that may import a library in their tests.
-var testers = map[string][]string{"github.com/cucumber/godog": {"runner"}, "github.com/goccy/go-yaml": {"scenarios"}}
+var testers = map[string][]string{"github.com/cucumber/godog": {"runner"}, "github.com/goccy/go-yaml": {"scenarios/language"}}
 
 const testsOnly = -1
 

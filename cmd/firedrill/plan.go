@@ -8,6 +8,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
 func planCommand() *cobra.Command {
@@ -20,7 +21,7 @@ func planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			es, err := scenarios.Parse(scenarios.Source{FS: fsys, Paths: paths, Tags: tagsOrDefault(tags, args), Name: name, Find: runner.FindProgram})
+			es, err := language.Parse(language.Source{FS: fsys, Paths: paths, Tags: tagsOrDefault(tags, args), Name: name, Find: runner.FindProgram})
 			if err != nil {
 				return printProblems(cmd, err)
 			}

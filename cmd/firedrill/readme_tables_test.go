@@ -20,6 +20,7 @@ import (
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
 // tables are the generated tables, by the name in their marker. Each stands in one document.
@@ -39,7 +40,7 @@ func tables() map[string]func(*testing.T) string {
 		"protections": protectionTable,
 		"protocols":   func(*testing.T) string { return protocolTable(protocols.All()) },
 		"rows":        rowTable,
-		"sentences":   func(*testing.T) string { return sentenceTable(scenarios.Phrases()) },
+		"sentences":   func(*testing.T) string { return sentenceTable(language.Standard().Phrases()) },
 		"system keys": systemKeyTable,
 	}
 }
@@ -129,7 +130,7 @@ func outcomeTable(*testing.T) string {
 }
 
 // sentenceTable returns the sentences of feature files, one table for each group.
-func sentenceTable(phrases []scenarios.Phrase) string {
+func sentenceTable(phrases []language.Phrase) string {
 	var b strings.Builder
 	group := ""
 	rows := &rows{}
@@ -147,7 +148,7 @@ func sentenceTable(phrases []scenarios.Phrase) string {
 // parameterTable returns the end of the list that "firedrill steps" prints, which explains the parameters.
 func parameterTable(t *testing.T) string {
 	var b bytes.Buffer
-	require.NoError(t, scenarios.PrintSteps(&b, ""))
+	require.NoError(t, language.Standard().PrintSteps(&b, ""))
 	_, list, ok := strings.Cut(b.String(), "IN THE SENTENCES\n\n")
 	require.True(t, ok)
 	rows := markdown("parameter", "what may stand there")
@@ -162,7 +163,7 @@ func parameterTable(t *testing.T) string {
 // services and clients have, stand at the end.
 func systemKeyTable(t *testing.T) string {
 	var schema node
-	require.NoError(t, json.Unmarshal(scenarios.Schema(), &schema))
+	require.NoError(t, json.Unmarshal(language.Standard().Schema(), &schema))
 	rows := markdown("key", "meaning")
 	schema.keys("", rows)
 	schema.Defs["service"].keys("services.NAME.", rows)

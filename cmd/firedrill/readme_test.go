@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/features"
-	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
 var update = flag.Bool("update", false, "write the generated parts of the documents again")
@@ -89,7 +89,7 @@ func TestREADMEFeatures(t *testing.T) {
 			paths = append(paths, m[1]+m[2])
 		}
 		if len(paths) > 0 {
-			_, err := scenarios.Parse(scenarios.Source{FS: files, Paths: paths})
+			_, err := language.Parse(language.Source{FS: files, Paths: paths})
 			require.NoError(t, err, name)
 		}
 	}

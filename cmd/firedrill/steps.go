@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
 func stepsCommand() *cobra.Command {
@@ -14,7 +14,7 @@ func stepsCommand() *cobra.Command {
 		Short: "Print the sentences of feature files",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return scenarios.PrintSteps(cmd.OutOrStdout(), strings.Join(args, ""))
+			return language.Standard().PrintSteps(cmd.OutOrStdout(), strings.Join(args, ""))
 		},
 	}
 }
@@ -25,7 +25,7 @@ func schemaCommand() *cobra.Command {
 		Short: "Print the JSON Schema of system.yaml, for editors",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := cmd.OutOrStdout().Write(scenarios.Schema())
+			_, err := cmd.OutOrStdout().Write(language.Standard().Schema())
 			return err
 		},
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"go.uber.org/goleak"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
@@ -101,13 +103,15 @@ func TestTruth(t *testing.T) {
 				t.Parallel()
 			}
 			r.installed(t)
-			g := r.runInFolder(t, self, path)
+			var g got
+			run := func() { g = r.runInFolder(t, self, path) }
+			require.NoError(t, machine.Share(run))
 			for range 2 {
 				if g.outcome != "inconclusive" || strings.Contains(r.want, "inconclusive") {
 					break
 				}
 				t.Logf("run again, because this machine may have been busy:\n%s", g.reasons)
-				g = r.runInFolder(t, self, path)
+				require.NoError(t, machine.Reserve(run))
 			}
 			wrong := r.wrong(g)
 			rs.add(r, g, wrong)

@@ -54,7 +54,11 @@ func relayMessages(upstream, protocol, rule string) (string, any, error) {
 		return l.Addr(), lossCounter{l}, addRule(l.Relay(), rule)
 	}
 	var calls atomic.Int64
-	relay, err := protocols.NewRelay(protocol, message.Config{Link: "a -> b", Calls: func(message.Call) { calls.Add(1) }})
+	row := protocols.All().Find(protocol)
+	if row == nil {
+		return "", nil, fmt.Errorf("relay %q: no such protocol", protocol)
+	}
+	relay, err := message.New(*row, message.Config{Link: "a -> b", Calls: func(message.Call) { calls.Add(1) }})
 	if err != nil {
 		return "", nil, err
 	}

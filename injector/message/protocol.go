@@ -24,6 +24,9 @@ type Protocol struct {
 	// Operation reports whether a single word names an operation, in any case, rather than an object such as a
 	// key, a subject or a table. nil means that no word does.
 	Operation func(word string) bool
+	// Pushed is the operation of the messages that a dependency sends without a request, for protocols in which these
+	// are rare and most messages from it are answers; otherwise "".
+	Pushed string
 	// Excluded holds reasons for actions that users may expect but the protocol does not have.
 	Excluded map[Action]string
 	Allow    func(r Rule, g Framing) error // checks the protocol's own requirements of a rule; may be nil

@@ -3,6 +3,7 @@ package protocols
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,10 +13,13 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message/http1"
 )
 
-// All returns the protocols, sorted by name. To add one, add a row here: the function that returns it stands in
+// Table holds protocols, one a row. A link to a dependency with another protocol carries bytes only; it is named tcp.
+type Table []message.Protocol
+
+// All returns the table of the protocols that Firedrill supports, sorted by name. To add one, add a row here: the function that returns it stands in
 // the file of the protocol.
-func All() []message.Protocol {
-	all := []message.Protocol{
+func All() Table {
+	all := Table{
 		http1.GRPC(),
 		http1.HTTP(),
 		framed.Lengths(),
@@ -29,24 +33,48 @@ func All() []message.Protocol {
 	return all
 }
 
-// Find returns the protocol with a name. ok is false if there is none, as for "tcp" and "".
-func Find(name string) (p message.Protocol, ok bool) {
-	for _, p := range All() {
-		if p.Name == name {
-			return p, true
-		}
+// Find returns the row with a name. It returns nil if there is none, as for "tcp" and "".
+func (t Table) Find(name string) *message.Protocol {
+	i := slices.IndexFunc(t, func(p message.Protocol) bool { return p.Name == name })
+	if i < 0 {
+		return nil
 	}
-	return message.Protocol{}, false
+	return &t[i]
 }
 
-// NewRelay returns a relay for the protocol with a name. Its error for an unknown protocol lists the known ones.
-func NewRelay(protocol string, cfg message.Config) (*message.Relay, error) {
-	if p, ok := Find(protocol); ok {
-		return message.New(p, cfg)
-	}
-	var names []string
-	for _, p := range All() {
+// Names returns the names that the protocol of a link can have: "tcp" and those of the rows.
+func (t Table) Names() []string {
+	names := []string{"tcp"}
+	for _, p := range t {
 		names = append(names, p.Name)
 	}
-	return nil, fmt.Errorf("relay link %q: protocol %q is not known; known are %s", cfg.Link, protocol, strings.Join(names, ", "))
+	return names
+}
+
+var name = regexp.MustCompile(`^[a-z][a-z0-9.]*$`)
+
+// Check returns an error if two rows have the same name or if one is not complete.
+func (t Table) Check() error {
+	for i, p := range t {
+		if slices.Index(t.Names(), p.Name) <= i {
+			return fmt.Errorf("protocol %q: another row of the table has this name", p.Name)
+		}
+		if err := Check(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check returns an error if no link could relay a protocol.
+func Check(p message.Protocol) error {
+	switch {
+	case !name.MatchString(p.Name):
+		return fmt.Errorf("protocol %q: a name consists of lower-case letters, digits and dots and begins with a letter", p.Name)
+	case p.UDP && !slices.ContainsFunc(datagram.Protocols(), func(known message.Protocol) bool { return known.Name == p.Name }):
+		return fmt.Errorf("protocol %q: protocols over UDP are in the table of package datagram", p.Name)
+	case !p.UDP && (p.Serve == nil || p.Matches == nil || p.Class == nil):
+		return fmt.Errorf("protocol %q: Serve, Matches and Class are required", p.Name)
+	}
+	return nil
 }

@@ -9,6 +9,7 @@
 package godogsteps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 	"github.com/cucumber/godog"
 
 	"github.com/firedrill-dev/firedrill/runner"
-	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
 // Drive returns a driver that carries out scenarios through godog. Each initializer is called for each
@@ -85,7 +86,7 @@ func (d *driver) register(sc *godog.ScenarioContext) {
 		}
 		return ctx, nil
 	})
-	for _, p := range scenarios.Phrases() {
+	for _, p := range cmp.Or(d.Options().Vocabulary, language.Standard()).Phrases() {
 		for _, re := range p.Regexps() {
 			sc.Step(re, func(context.Context) error { return d.RunStep(d.current) })
 		}

@@ -161,10 +161,6 @@ func (c CallsPerSecond) String() string {
 // Time-outs of callers within a data center are rarely shorter.
 const RetryDelay = 100 * time.Millisecond
 
-// UnnoticedFaults lists the kinds of faults that neither make calls fail nor delay anything for long, so that callers do
-// not notice them.
-var UnnoticedFaults = []string{"twice", "messages twice", "sliced traffic", "late close"}
-
 // hadReasonToRetry reports whether anything gave callers of a service a reason to make more calls during the faults:
 //
 //   - a call of it failed, was given up on or waited clearly longer than usual,
@@ -194,7 +190,7 @@ func hadReasonToRetry(h *journal.History, to string) bool {
 // causesRetries reports whether a fault makes calls fail or held them back for long.
 func causesRetries(in *journal.Injection) bool {
 	switch {
-	case slices.Contains(UnnoticedFaults, in.Kind):
+	case in.Unnoticed:
 		return false
 	case in.Delayed > 0:
 		return in.DelayMax >= RetryDelay
@@ -223,7 +219,7 @@ func (c CallsTimesNormal) unprovoked(d Drill) string {
 		return ""
 	}
 	for _, f := range d.Faults {
-		if f.To != c.To || (f.Delay == 0 || f.Delay >= RetryDelay) && !slices.Contains(UnnoticedFaults, f.Kind) {
+		if f.To != c.To || (f.Delay == 0 || f.Delay >= RetryDelay) && !f.Unnoticed {
 			return ""
 		}
 	}

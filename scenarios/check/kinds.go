@@ -76,6 +76,7 @@ type PlannedFault struct {
 	To, On     string        // the dependency or service, and the link "orders -> payments" or service
 	Delay      time.Duration // the longest delay that it causes; 0 if it does something else
 	Unseen     bool          // calls do not reach the link
+	Unnoticed  bool          // callers do not notice it
 }
 
 // Sentence is one way in which a feature file asks for a check.

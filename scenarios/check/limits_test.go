@@ -70,7 +70,7 @@ func TestUntestedLimits(t *testing.T) {
 		}, Inconclusive, "cannot be observed"},
 		"a delay too short for retries":        {retries, delayed(20 * ms), Inconclusive, "no caller had a reason to retry"},
 		"a delay long enough for retries":      {retries, delayed(350 * ms), Passed, ""},
-		"a late copy":                          {retries, func(s scenario) { s.Faults[0].Kind = "twice" }, Inconclusive, "no caller had a reason to retry"},
+		"a late copy":                          {retries, func(s scenario) { s.Faults[0].Kind, s.Faults[0].Unnoticed = "twice", true }, Inconclusive, "no caller had a reason to retry"},
 		"a fault that makes calls fail":        {retries, func(s scenario) { s.Faults[0].Kind = "answered calls" }, Passed, ""},
 		"a fault elsewhere":                    {retries, func(s scenario) { delayed(20 * ms)(s); s.Faults[0].On = "orders -> cache" }, Passed, ""},
 		"calls that fail by themselves":        {retries, func(s scenario) { delayed(20 * ms)(s); s.Calls[6].Failed = 3 }, Passed, ""},

@@ -22,6 +22,7 @@ type Fault struct {
 	Ended     time.Duration `json:"ended,omitempty"`     // when healing began, as At: the end of the requested outage
 	Requested time.Duration `json:"requested,omitempty"` // the requested duration; 0: until it is healed
 	Unseen    bool          `json:"unseen,omitempty"`    // requests of callers do not reach the link while it is live
+	Unnoticed bool          `json:"unnoticed,omitempty"` // callers do not notice it: it makes no call fail and delays none for long
 	Waits     bool          `json:"waits,omitempty"`     // its only effect is that something waits, at most until healing
 
 	Background int64 `json:"background,omitempty"` // of Affected: possibly traffic that the load did not cause

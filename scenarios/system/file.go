@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -30,17 +31,17 @@ var (
 )
 
 // Read reads a system file. The error is of type Problems if the file could be read but is not valid. Services
-// named in handlers need no command.
+// named in handlers need no command. Links can have the protocols of the table.
 //
 // Parsing is strict: unknown keys, wrong types and duplicate keys are errors. Schema returns the JSON Schema of
 // the file.
-func Read(fsys fs.FS, name string, handlers []string) (System, error) {
+func Read(fsys fs.FS, name string, handlers []string, table protocols.Table) (System, error) {
 	raw, err := source.ReadFile(fsys, name, maxSystemFile)
 	if err != nil {
 		return System{}, err
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
-	r := &reader{file: name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), positions: map[string]source.Pos{}}
+	r := &reader{file: name, protocols: table, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), positions: map[string]source.Pos{}}
 	r.sys.File, r.sys.Dir = name, path.Dir(name)
 	r.read(raw, handlers)
 	return r.sys, r.out.Err()
@@ -54,6 +55,7 @@ type reader struct {
 	out       source.List
 	sys       System
 	positions map[string]source.Pos
+	protocols protocols.Table
 }
 
 func (r *reader) read(raw []byte, handlers []string) {
@@ -84,7 +86,7 @@ func (r *reader) read(raw []byte, handlers []string) {
 		}
 	}
 	if len(r.sys.Services) > 0 {
-		r.sys.Validate(handlers, r.where, r.out.Add)
+		r.sys.Validate(handlers, r.protocols, r.where, r.out.Add)
 	}
 }
 
@@ -206,6 +208,7 @@ func (r *reader) ready(v ast.Node) Ready {
 func (r *reader) depends(from string, v ast.Node) {
 	add := func(l Link, at source.Pos) {
 		r.positions[l.Name()] = at
+		l.Resolve(r.protocols)
 		r.sys.Links = append(r.sys.Links, l)
 	}
 	if _, isList := v.(*ast.SequenceNode); isList {

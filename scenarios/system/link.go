@@ -7,6 +7,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -58,9 +59,14 @@ func (r *reader) link(l *Link, v ast.Node) {
 }
 
 // validate validates the transport settings of a link.
-func (l Link) validate(where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
-	if l.Protocol != "" && !slices.Contains(Protocols(), l.Protocol) {
-		addProblem(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), source.DidYouMean(l.Protocol, Protocols(), "protocols"))
+func (l Link) validate(table protocols.Table, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+	if names := table.Names(); l.Row == nil && l.Protocol != "" && !slices.Contains(names, l.Protocol) {
+		addProblem(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), source.DidYouMean(l.Protocol, names, "protocols"))
+	}
+	if l.Row != nil {
+		if err := protocols.Check(*l.Row); err != nil {
+			addProblem(where(l.Name(), "protocol"), err.Error(), "complete the row of the protocol")
+		}
 	}
 	if versions := []string{"v1", "v2"}; l.ProxyProtocol != "" && !slices.Contains(versions, l.ProxyProtocol) {
 		addProblem(where(l.Name(), "proxy_protocol"), fmt.Sprintf("there is no version %q of the PROXY protocol", l.ProxyProtocol), source.DidYouMean(l.ProxyProtocol, versions, "versions"))
@@ -113,8 +119,23 @@ func (l Link) ProtocolName() string {
 	return l.Protocol
 }
 
-// UDP reports whether the link carries datagrams.
-func (l Link) UDP() bool {
-	row, _ := protocols.Find(l.ProtocolName())
-	return row.UDP
+// Resolve sets the row of the link's protocol or, if the row is set, the name of the protocol. An unknown protocol has
+// no row; Validate reports it.
+func (l *Link) Resolve(table protocols.Table) {
+	if l.Row == nil {
+		l.Row = table.Find(l.Protocol)
+		return
+	}
+	l.Protocol = l.Row.Name
 }
+
+// Relayed returns the protocol that the link relays message by message. ok is false for tcp.
+func (l Link) Relayed() (row message.Protocol, ok bool) {
+	if l.Row == nil {
+		return message.Protocol{}, false
+	}
+	return *l.Row, true
+}
+
+// UDP reports whether the link carries datagrams.
+func (l Link) UDP() bool { return l.Row != nil && l.Row.UDP }

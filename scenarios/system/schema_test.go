@@ -8,11 +8,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 )
 
 func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 	var doc map[string]any
-	require.NoError(t, json.Unmarshal(Schema(), &doc))
+	require.NoError(t, json.Unmarshal(Schema(protocols.All()), &doc))
 	at := func(path ...string) any {
 		var v any = doc
 		for _, key := range path {
@@ -38,7 +40,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		assert.ElementsMatch(t, c.reader, c.schema)
 	}
 	var known []any
-	for _, p := range Protocols() {
+	for _, p := range protocols.All().Names() {
 		known = append(known, p)
 	}
 	assert.ElementsMatch(t, known, at("$defs", "protocol", "enum"), "the schema's protocols are those of the table")

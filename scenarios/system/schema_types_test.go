@@ -12,13 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 )
 
 // schemaAt returns the node of the schema at a path of keys; "1" is also an index into a list.
 func schemaAt(t *testing.T, path string) map[string]any {
 	t.Helper()
 	var node any
-	require.NoError(t, json.Unmarshal(Schema(), &node))
+	require.NoError(t, json.Unmarshal(Schema(protocols.All()), &node))
 	for key := range strings.SplitSeq(path, "/") {
 		switch n := node.(type) {
 		case map[string]any:
@@ -50,7 +51,7 @@ func TestSchemaMatchesTypes(t *testing.T) {
 		{path: "$defs/service/properties/stop", of: Stopping{}},
 		{path: "$defs/framing", of: Link{}.Framing},
 		{
-			path: "$defs/depends/oneOf/1/additionalProperties/oneOf/1", of: Link{}, without: []string{"from", "to"},
+			path: "$defs/depends/oneOf/1/additionalProperties/oneOf/1", of: Link{}, without: []string{"from", "to", "row"},
 			renamed: map[string]string{"upstream_ca": "tls", "upstream_insecure": "tls"},
 		},
 	} {

@@ -65,13 +65,16 @@ type Stopping struct {
 // Link is the connection of one service to a dependency, through a relay. From may be "clients", the load itself.
 type Link struct {
 	From, To string
-	Protocol string          // "tcp" or one of message.Protocols; "" means tcp
+	Protocol string          // "tcp" or the name of a row of the table of protocols; "" means tcp
 	Framing  message.Framing `json:",omitzero"` // for the protocols lines and lengths
 	Listen   string          // fixed listen address, host:port or unix:/path; "" means a free port
 	TLS      *TLS            `json:",omitempty"` // nil means that TLS is not terminated
 	// ProxyProtocol is the version, "v1" or "v2", of the PROXY protocol header that tells the dependency the
 	// address of the caller. If it is "", no header is sent.
 	ProxyProtocol string `json:",omitempty"`
+	// Row is the row of Protocol; nil for tcp. It is set by the name when an experiment is read or built. For a
+	// protocol of your own, set it instead of Protocol.
+	Row *message.Protocol `json:"-"`
 }
 
 // Name returns "orders -> payments".
@@ -115,18 +118,9 @@ func Expand(s string, values func(name, arg string) (value string, ok bool)) (st
 
 const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${ca} ${without} ${seed}"
 
-// Protocols returns the protocols that a link may have.
-func Protocols() []string {
-	all := []string{"tcp"}
-	for _, p := range protocols.All() {
-		all = append(all, p.Name)
-	}
-	return all
-}
-
-// Validate validates the whole system. where returns the position of a service or a link, or of one of its keys.
-// Services named in handlers need no command.
-func (s *System) Validate(handlers []string, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+// Validate validates the whole system, whose links are resolved. table holds the known protocols. where returns the
+// position of a service or a link, or of one of its keys. Services named in handlers need no command.
+func (s *System) Validate(handlers []string, table protocols.Table, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
 	for _, service := range s.Services {
 		at := where(service.Name, "")
 		switch {
@@ -154,7 +148,7 @@ func (s *System) Validate(handlers []string, where func(name, key string) source
 				addProblem(at, fmt.Sprintf("there is no service %q", end), source.DidYouMean(end, s.Names(), "services"))
 			}
 		}
-		l.validate(where, addProblem)
+		l.validate(table, where, addProblem)
 		i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == l.To })
 		if i >= 0 && l.UDP() && strings.HasPrefix(s.Services[i].Address, source.UnixPrefix) {
 			addProblem(where(l.To, "address"), fmt.Sprintf("%q listens on a Unix socket, and %s goes over UDP", l.To, l.ProtocolName()), "give it host and port, or declare another protocol")
@@ -162,7 +156,7 @@ func (s *System) Validate(handlers []string, where func(name, key string) source
 		if i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
 			addProblem(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
 		}
-		row, ok := protocols.Find(l.ProtocolName())
+		row, ok := l.Relayed()
 		if !ok {
 			row.Name = l.ProtocolName()
 		}

@@ -16,8 +16,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// excerpt: protocol
-
 // toy is a protocol for this test: messages end with a semicolon, and each message to the server is answered.
 type toy struct{}
 
@@ -37,8 +35,6 @@ func (toy) Inspect(d message.Dir, raw []byte, _ *Frame) Frame {
 }
 
 func (toy) Sent(*Frame) {}
-
-// end of excerpt
 
 // An entry in the protocol table is enough for this test: the toy protocol passes it, too.
 func TestFramedProtocolsConform(t *testing.T) {

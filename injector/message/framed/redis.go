@@ -17,6 +17,7 @@ func Redis() message.Protocol {
 		Name: "redis", Means: "RESP2 and RESP3, pipelines, transactions and subscriptions included; no cluster", Unit: "messages",
 		Actions: message.AllActions(),
 		Serve:   Serve(openRedis), Matches: message.MatchWords, Class: message.ClassByParts(":"), Allow: allowRedis,
+		Pushed: "MESSAGE",
 		Operation: func(word string) bool {
 			return known(word) || strings.Contains(word, ".") && strings.ToUpper(word) == word // JSON.SET
 		},

@@ -1,0 +1,94 @@
+package language
+
+import (
+	"fmt"
+	"math"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
+
+func loadPhrases() []Phrase {
+	return []Phrase{
+		{Name: "load", Pattern: `a steady load of {number} request(s) per second on {route}`, Means: `what clients ask, evenly; the body of a POST is {"n": 1}, counting`,
+			Examples: []string{`a steady load of 200 requests per second on "POST /orders"`},
+			build: func(r *reading, a args) {
+				rt := scenarios.Route{Share: 1}
+				rt.Method, rt.Path, _ = source.ParseRoute(a.Route(1))
+				r.AddLoad(a.at, a.rate(0), rt)
+			}},
+		{Name: "load with a body", Pattern: `a steady load of {number} request(s) per second on {route} with this body:`, Means: "a doc string, in which {{n}} is the request's number, {{key}} its key and {{seed}} a number that the run's seed decides", doc: true,
+			Examples: []string{`a steady load of 200 requests per second on "POST /orders" with this body:`},
+			build: func(r *reading, a args) {
+				rt := scenarios.Route{Share: 1, Body: *a.doc}
+				rt.Method, rt.Path, _ = source.ParseRoute(a.Route(1))
+				r.AddLoad(a.at, a.rate(0), rt)
+			}},
+		{Name: "load with a mix", Pattern: `a steady load of {number} request(s) per second with this mix:`, Means: "a table: route | share | body", table: true,
+			Examples: []string{`a steady load of 200 requests per second with this mix:`}, build: mix},
+		{Name: "idempotency key", Pattern: `every request carries a fresh idempotency key in the {text} header`, Means: "repeated attempts carry the same key",
+			Examples: []string{`every request carries a fresh idempotency key in the "Idempotency-Key" header`},
+			build: func(r *reading, a args) {
+				r.SetKey(a.at, a.Text(0))
+				if !httpguts.ValidHeaderFieldName(a.Text(0)) {
+					r.AddProblem(a.pos(0), fmt.Sprintf("%s cannot be the name of a header", a.Value(0)), `write "Idempotency-Key"`)
+				}
+			}},
+		{Name: "retries", Pattern: `clients retry failed requests up to {number} time(s)( with the same key)`, Means: "further attempts after a time-out, a refused or broken connection, 429, and an error that is \"not known\"; see WHAT ANSWERS MEAN",
+			Examples: []string{`clients retry failed requests up to 3 times with the same key`},
+			build:    func(r *reading, a args) { r.SetRetries(a.at, int(a.Count(0, 1))) }},
+		{Name: "give up", Pattern: `clients give up after {duration}`, Means: "each attempt; 10s when not said",
+			Examples: []string{`clients give up after 2s`},
+			build:    func(r *reading, a args) { r.SetGiveUp(a.at, a.Duration(0)) }},
+		{Name: "expected statuses", Pattern: `{route} answers {statuses}`, Means: "the statuses that acknowledge and count as success; any 2xx when not said; redirects are not followed",
+			Examples: []string{`"POST /orders" answers 201 or 303`},
+			build:    func(r *reading, a args) { r.ExpectStatuses(a.at, a.Route(0), a.statuses(1)) }},
+		{Name: "meaning of a status", Pattern: `status {number} means that it {outcome}`, Means: "what a client knows after this answer; see WHAT ANSWERS MEAN",
+			Examples: []string{`status 503 means that it is not known`, `status 503 means that it was refused`, `status 409 means that it was acknowledged`},
+			build:    func(r *reading, a args) { r.SetMeaning(a.at, a.Status(0), a.outcome(1)) }},
+		{Name: "baseline", Pattern: `a baseline is measured for {duration}`, Means: "the steady state, before the first fault; 5s when not said",
+			Examples: []string{`a baseline is measured for 20s`},
+			build:    func(r *reading, a args) { r.SetBaseline(a.at, a.Duration(0)) }},
+		{Name: "change the load", Pattern: `the load changes from {number} to {number} request(s) per second( over {duration})`, Means: "a ramp, or a step at once",
+			Examples: []string{`the load changes from 100 to 500 requests per second over 30s`, `the load changes from 100 to 500 requests per second`},
+			build: func(r *reading, a args) {
+				r.ChangeLoad(a.pos(0), a.at, scenarios.ChangeLoad{From: a.Number(0), To: a.Number(1), Over: a.Duration(2)})
+			}},
+		{Name: "stop the load", Pattern: `the load stops`, Means: "clients ask nothing more", Examples: []string{`the load stops`},
+			build: func(r *reading, a args) { r.StopLoad(a.at) }},
+	}
+}
+
+func (a args) rate(i int) float64 {
+	n := a.Number(i)
+	if n == 0 {
+		a.r.AddProblem(a.pos(i), "a load of 0 requests per second is none", "write at least 1, or leave the sentence out")
+	}
+	if n > 100_000 {
+		a.r.AddProblem(a.pos(i), fmt.Sprintf("%s requests per second are more than one machine sends", a.Value(i)), "write at most 100000")
+	}
+	return n
+}
+
+func mix(r *reading, a args) {
+	var routes []scenarios.Route
+	sum := 0.0
+	for _, row := range a.columns([]string{"route", "share"}, []string{"body"}) {
+		method, path, err := source.ParseRoute(row.cell("route"))
+		if err != nil {
+			a.addProblemAt(row.at("route"), err)
+		}
+		share, err := source.ParsePercent(row.cell("share"))
+		if err != nil {
+			a.addProblemAt(row.at("share"), err)
+		}
+		sum += share
+		routes = append(routes, scenarios.Route{Method: method, Path: path, Share: share, Body: row.cell("body")})
+	}
+	if !a.r.StepFailed() && len(routes) > 0 && math.Abs(sum-1) > 1e-6 {
+		a.r.AddProblem(a.at, fmt.Sprintf("the shares sum to %g%%", math.Round(sum*1e6)/1e4), "they have to make 100%")
+	}
+	r.AddLoad(a.at, a.rate(0), routes...)
+}

@@ -1,0 +1,126 @@
+package scenarios
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
+)
+
+// ReadSystem adds the system of a file, which read returns. nameAt is the position of its name. The path is relative
+// to the feature.
+func (r *Resolver) ReadSystem(at, nameAt source.Pos, name string, read func(name string) (system.System, error)) {
+	r.Describe(at)
+	if !r.setOnce(&r.systemAt, at, "the system's file") {
+		return
+	}
+	sys, err := read(path.Join(path.Dir(r.File), name))
+	var many source.Problems
+	switch {
+	case errors.As(err, &many):
+		for _, p := range many {
+			r.out.Add(source.Pos{File: p.File, Line: p.Line, Col: p.Col, Text: p.Text}, p.What, p.Hint)
+		}
+		r.broken = true
+		return
+	case err != nil:
+		r.AddProblem(nameAt, fmt.Sprintf("the system's file cannot be read: %v", err), "its path is relative to the feature file; firedrill has to be run from a folder that holds both")
+		r.broken = true
+		return
+	}
+	r.addSystem(at, name, sys)
+}
+
+// addSystem adds the services and links of a whole system.
+func (r *Resolver) addSystem(at source.Pos, file string, sys system.System) {
+	fromSentences := r.fromSentences
+	r.System.File, r.System.Dir, r.System.Fallback, r.System.FallbackIsSuccess = file, sys.Dir, sys.Fallback, sys.FallbackIsSuccess
+	r.System.Groups = sys.Groups
+	for _, s := range sys.Services {
+		r.AddService(at, s)
+	}
+	for _, l := range sys.Links {
+		r.AddLink(at, l)
+	}
+	r.fromSentences = fromSentences
+}
+
+// AddService adds a service.
+func (r *Resolver) AddService(at source.Pos, s system.Service) {
+	if first, twice := r.describedAt[s.Name]; twice {
+		r.AddProblem(at, fmt.Sprintf("the service %q was described before, at %s", s.Name, first), "describe it once")
+		return
+	}
+	r.describedAt[s.Name], r.fromSentences = at, true
+	r.System.Services = append(r.System.Services, s)
+}
+
+// AddLink adds a link. Its services may be described later.
+func (r *Resolver) AddLink(at source.Pos, l system.Link) {
+	if first, twice := r.describedAt[l.Name()]; twice {
+		r.AddProblem(at, fmt.Sprintf("the link %s was described before, at %s", l.Name(), first), "describe it once")
+		return
+	}
+	r.describedAt[l.Name()], r.fromSentences = at, true
+	l.Resolve(r.scope.Protocols)
+	r.System.Links = append(r.System.Links, l)
+}
+
+// LimitRadius limits the services that faults may touch.
+func (r *Resolver) LimitRadius(at source.Pos, names []string) {
+	r.Describe(at)
+	r.setOnce(&r.radiusAt, at, "the blast radius")
+	if len(names) == 0 {
+		r.AddProblem(at, "the blast radius is empty, so no fault could be injected", "name the services that faults may touch")
+	}
+	r.BlastRadius = names
+}
+
+// AddStopRule adds a stop rule.
+func (r *Resolver) AddStopRule(at source.Pos, rule StopRule) {
+	r.Describe(at)
+	r.Stop, r.stopAt = append(r.Stop, rule), append(r.stopAt, at)
+}
+
+// serviceNamed returns the index of a service. If there is none, it reports a problem and returns -1.
+func (r *Resolver) serviceNamed(at source.Pos, name string) int {
+	i := slices.IndexFunc(r.System.Services, func(s system.Service) bool { return s.Name == name })
+	if i < 0 && name != "" && len(r.System.Services) > 0 {
+		r.AddProblem(at, fmt.Sprintf("there is no service %q", name), source.DidYouMean(name, r.System.Names(), "services"))
+	}
+	return i
+}
+
+// AddSteady adds conditions of the steady state.
+func (r *Resolver) AddSteady(conditions ...check.Steady) {
+	r.Steady = append(r.Steady, conditions...)
+}
+
+// readySentence states how long a service may take until it is ready.
+type readySentence struct {
+	at      source.Pos
+	service string
+	within  time.Duration
+}
+
+// SetReady sets how long a service may take until it is ready. It may be described later.
+func (r *Resolver) SetReady(at source.Pos, service string, within time.Duration) {
+	r.ready = append(r.ready, readySentence{at, service, within})
+}
+
+// tlsSentence is a sentence about the TLS of a link. The link may be described later.
+type tlsSentence struct {
+	at       source.Pos
+	from, to string
+	tls      system.TLS
+}
+
+// TerminateTLS makes a link terminate TLS. It may be described later.
+func (r *Resolver) TerminateTLS(at source.Pos, from, to string, tls system.TLS) {
+	r.tls = append(r.tls, tlsSentence{at: at, from: from, to: to, tls: tls})
+}
