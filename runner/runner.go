@@ -67,7 +67,7 @@ type Options struct {
 	Self     string   // value of ${self}; "" means this program
 	Steps    []Step   // user-defined steps
 	Drive    Driver   // runs the steps of feature files; nil means the runner itself; see package godogsteps
-	Metrics  string   // host:port that serves /metrics during the run, by default on loopback; "" disables it
+	Meter    *Meter   // reads the counts of faults and links during the run; may be nil
 
 	// Handlers are services in this process, by name. They replace the commands in the system file.
 	Handlers map[string]http.Handler
@@ -131,7 +131,6 @@ type runState struct {
 	seed      uint64
 	file      *os.File
 	journal   *journal.Writer
-	metrics   *metrics
 	admission *admission
 	mu        sync.Mutex
 
@@ -218,14 +217,6 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 		}
 	}
 	r := &runState{o: o, seed: o.Seed, admission: newAdmission(o.Parallel)}
-	if r.metrics, err = serveMetrics(o.Metrics); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			r.metrics.close()
-		}
-	}()
 	now := time.Now()
 	if seedText := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && seedText != "" {
 		if r.seed, err = strconv.ParseUint(seedText, 10, 64); err != nil {
@@ -296,7 +287,6 @@ func (r *runState) write(e journal.Event) journal.Event {
 
 // end folds and closes the journal, and writes the reports.
 func (r *runState) end(ctx context.Context) (*Result, error) {
-	defer r.metrics.close()
 	book, err := r.fold()
 	if err != nil {
 		return nil, err
