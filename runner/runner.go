@@ -57,6 +57,7 @@ import (
 // Options configures a run. The zero value runs ./features.
 type Options struct {
 	FS       fs.FS    // file system with the features and system files; nil means the working directory
+	Root     string   // folder that FS shows, where relative paths in system files start; "" means the working directory
 	Paths    []string // files, folders, file.feature:line; empty means "features"
 	Tags     string   // tag expression that selects scenarios
 	Name     string   // regular expression that selects scenarios by name
@@ -154,7 +155,7 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 	if len(o.Paths) == 0 {
 		o.Paths = []string{"features"}
 	}
-	src := scenarios.Source{FS: o.FS, Paths: o.Paths, Tags: o.Tags, Name: o.Name}
+	src := scenarios.Source{FS: o.FS, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Root: o.Root, Find: process.FindProgram}
 	for _, s := range o.Steps {
 		src.Own = append(src.Own, s.Pattern)
 		if err := checkStepFunc(s); err != nil && o.Drive == nil {
@@ -165,7 +166,6 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 		src.Handlers = append(src.Handlers, name)
 	}
 	slices.Sort(src.Handlers)
-	src.Find = FindProgram
 	es, err := scenarios.Parse(src)
 	if err != nil {
 		return nil, err
@@ -174,12 +174,6 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 		return nil, fmt.Errorf("run without %q: no service uses ${without}: pass it to a service in its `command` or `env`, or omit --without", o.Without)
 	}
 	return es, nil
-}
-
-// FindProgram returns an error if the program of a service cannot be found.
-func FindProgram(program string) error {
-	_, err := process.LookPath(program)
-	return err
 }
 
 // RunExperiments runs experiments built in Go.

@@ -52,7 +52,7 @@ removed first.`,
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		o.Tags = tagsOrDefault(o.Tags, args)
-		if o.FS, o.Paths, err = source(args); err != nil {
+		if o.FS, o.Root, o.Paths, err = source(args); err != nil {
 			return err
 		}
 		o.Meter = &runner.Meter{}
