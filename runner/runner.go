@@ -170,10 +170,7 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(o.Without) > 0 && !slices.ContainsFunc(es, func(e *scenarios.Experiment) bool { return e.TakesWithout(src.Handlers) }) {
-		return nil, fmt.Errorf("run without %q: no service uses ${without}: pass it to a service in its `command` or `env`, or omit --without", o.Without)
-	}
-	return es, nil
+	return es, checkWithout(o.Without, es, src.Handlers)
 }
 
 // RunExperiments runs experiments built in Go.

@@ -25,6 +25,8 @@ type System struct {
 	// FallbackIsSuccess makes fallbacks count as success in all scenarios, including those that do not mention
 	// them.
 	FallbackIsSuccess bool
+	// Protections are the names that ${without} may contain; nil means any.
+	Protections []string `json:",omitempty"`
 }
 
 // Path returns the path of a file or folder that the system file names.
