@@ -77,7 +77,7 @@ const (
 	Killed      = "killed" // Stop had to use SIGKILL
 	Hung        = "hung"
 	Resumed     = "resumed"
-	Exited      = "exited" // by itself
+	Exited      = "exited" // unexpectedly: not requested
 )
 
 // signalTimeout is how long processes may take to end after SIGKILL, or to stop after SIGSTOP.

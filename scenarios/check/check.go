@@ -9,7 +9,7 @@
 //   - The baseline was steady and within the steady state.
 //   - The load was delivered as requested and on time.
 //   - Every fault acted on traffic of the load, and every fault was healed.
-//   - The runner had no errors of its own, and no service ended by itself.
+//   - The runner had no errors of its own, and no service exited unexpectedly.
 //   - The counters of the relays add up.
 //   - Effects, where checks need them, were read completely and had settled.
 //
