@@ -4,10 +4,7 @@
 // Test runs feature files in a Go test suite, one subtest per scenario. Run does the same for a
 // program. RunExperiments takes experiments built in Go. Each of them leaves a folder with the
 // journal, the reports and the logs of the services, and undoes every change even when it fails.
-//
-// A run first stops the processes and removes the files left by earlier runs that were killed.
-// Scenarios run in parallel where they cannot disturb each other. A scenario that was inconclusive
-// because others may have disturbed it is run again alone.
+// The README of this folder is the manual for tests, CI, services and safety.
 //
 // A scenario has these parts:
 //
@@ -15,20 +12,18 @@
 //   - Before the first action, the runner reads the existing effects, watches the links for a second
 //     without load to detect heartbeats (and again after the load), starts the load, lets it warm up
 //     for a second, and measures the baseline.
-//   - Nothing is injected if the baseline was not within the steady state, a service exited
-//     unexpectedly, or the runner itself had an error. Otherwise each step acts when it is reached.
+//   - Each step acts when it is reached. Nothing is injected if the scenario cannot be valid any more.
 //   - The first check heals all live faults, watches the recovery, ends the load, waits for messages
 //     that are held back, reads effects until they have settled, sends keys again, and judges all
 //     checks together, using only the facts in the journal. Checks that follow a failed one are
-//     judged too. Package check states the rules for verdicts.
+//     judged too.
 //
-// Meanwhile, a watchdog records when the runner itself did not run. An error of the runner or of its
-// load generator is recorded in the journal and makes the scenario inconclusive; it never counts as a
-// failure of the system.
+// A watchdog records when the runner itself did not run. An error of the runner or of its load
+// generator is recorded in the journal and makes the scenario inconclusive; it never counts as a
+// failure of the system. Package check judges.
 //
 // The seed determines which messages a fault selects, which routes the load takes and how long
-// clients back off. It does not determine timing: two runs with the same seed inject the same faults
-// but may affect different requests.
+// clients back off, but not timing: two runs with the same seed may affect different requests.
 package runner
 
 import (

@@ -10,14 +10,16 @@
 // source reads values and collects problems. This package turns sentences into an Experiment: it reads the sentences
 // one by one, then resolves the names in them, and then validates the whole.
 //
+// The README of this folder is the manual: feature files, the system file, what answers mean (Outcomes), how effects
+// are compared with requests, and the limits of input.
+//
 // # The sentences
 //
 // A Vocabulary is a table of sentences. A row holds a Cucumber Expression, which is the single source for the regular
 // expressions that a Gherkin runner needs, the list that PrintSteps prints, and the suggestions for unknown
-// sentences. Sentences about faults and checks are in the rows of injector.Kinds and check.Kinds; to add one of the
-// others, add a row to phrases_system.go, phrases_load.go or phrases_time.go. The examples of a row are its first
-// tests. A selection such as "10% of calls" or "only "POST /charge" calls" is one parameter, {calls}, so that each
-// fault on calls supports all selections with a single row.
+// sentences. Sentences about faults and checks are in the rows of injector.Kinds and check.Kinds, all others in
+// phrases_system.go, phrases_load.go and phrases_time.go. A selection such as "10% of calls" or "only "POST /charge"
+// calls" is one parameter, {calls}, so that each fault on calls supports all selections with a single row.
 //
 // Expressions match more than what is valid. For example, they accept "800 parsecs" as a duration, and the
 // validation of the parameter rejects it. Otherwise a wrong unit would be reported as an unknown sentence.
@@ -26,31 +28,7 @@
 //
 // Each sentence is validated where it occurs, and again at the end with the whole scenario known, since names may
 // be described after they are used. Something that is missing is reported only if every sentence was understood:
-// an unknown sentence may have contained it.
-//
-// # Limits
-//
-// A feature file is limited to 8 MiB, each of its lines to 1 MiB, and its steps to 64 MiB after outlines are
-// expanded. A system file is limited to 1 MiB and a nesting depth of 32, and may not have anchors or aliases.
-// Exceeding a limit is a problem, and so is a panic of a parser. At most 500 problems are listed.
-//
-// # Answers and effects
-//
-// Outcomes is the table of what an answer means to a client: acknowledged (the request succeeded and must have
-// exactly one effect), refused (it must have none) or not known (it may have one effect, but never two). Sentences
-// can change it for a route or a status.
-//
-// Effects are read before the load, and again after it until they have had time to settle. Effects that existed
-// before, and those with keys of others, are left out. Keys begin with an id of the run and one of the scenario,
-// so that several can share a ledger. An effect with an id counts once, no matter how often it is listed. An
-// effect without an id, or whose id is its key, counts as often as it is listed in addition to the listings before
-// the load.
-//
-// An acknowledged request without effect is lost if a sentence states the time to settle and it has passed. If no
-// sentence states it, the request is lost only if effects are no longer appearing and later requests have theirs.
-// Nothing is lost if the list may be one page of several, as the README defines. If the scenario started the whole
-// system itself, a new effect with a key that was never sent is a phantom. Otherwise only one with a key of the
-// scenario is, and one with a key of others makes the check for phantoms inconclusive.
+// an unknown sentence may have contained it. A panic of a parser is a problem of the file.
 package scenarios
 
 import (
