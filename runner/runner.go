@@ -73,9 +73,11 @@ type Options struct {
 
 	// Watch is called with each event as it is written, one at a time. It may be nil.
 	Watch func(journal.Event)
-	// Confirm asks the facilitator to confirm something. If it is nil, a note is recorded instead.
+	// Confirm asks the facilitator to confirm something. An error makes the scenario inconclusive. If Confirm is nil,
+	// a note is recorded instead.
 	Confirm func(ctx context.Context, what string) error
-	// BeforeInject is called before each injection and reports whether to skip it. It may be nil.
+	// BeforeInject is called before each injection and reports whether to skip it. An error ends the scenario. It may
+	// be nil.
 	BeforeInject func(ctx context.Context, sentence string) (skip bool, err error)
 	// HealRequested is called after each injection. When the returned channel is closed, all live faults
 	// are healed. It may be nil.
@@ -99,7 +101,7 @@ type Step struct {
 type Result struct {
 	Dir     string // the run's folder
 	Book    *journal.Book
-	Outcome string // the worst outcome of all scenarios
+	Outcome string // the worst of all scenarios: "passed", "inconclusive", "failed", "stopped" or "interrupted"
 }
 
 // ExitCode returns the exit code of the run: 0 passed, 1 failed, 3 inconclusive, 4 stopped, 130
