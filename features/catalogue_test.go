@@ -216,11 +216,16 @@ func TestRowsAreTheFeatures(t *testing.T) {
 		return err
 	}))
 	var listed []string
+	var protections []string
+	for _, p := range shop.Protections() {
+		protections = append(protections, p.Name)
+	}
 	for _, row := range Rows() {
 		listed = append(listed, row.File)
 		es, err := language.Parse(language.Source{FS: FS, Paths: []string{row.File}})
 		require.NoError(t, err)
 		for _, e := range es {
+			assert.Equal(t, protections, e.System.Protections, "the system file of %s", row.File)
 			var checks []string
 			for _, c := range e.Checks {
 				checks = append(checks, c.String())

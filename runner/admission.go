@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"path/filepath"
 	"reflect"
 	"runtime"
 	"slices"
@@ -167,7 +166,7 @@ func claimOf(svc scenarios.Service, e *scenarios.Experiment, o *Options) (claims
 		claims = append(claims, fmt.Sprintf("port %d", svc.Port))
 	}
 	if svc.Dir != "" {
-		claims = append(claims, "folder "+filepath.Join(e.System.Dir, svc.Dir))
+		claims = append(claims, "folder "+e.System.Path(svc.Dir))
 	}
 	return claims, true
 }

@@ -4,10 +4,7 @@
 // Test runs feature files in a Go test suite, one subtest per scenario. Run does the same for a
 // program. RunExperiments takes experiments built in Go. Each of them leaves a folder with the
 // journal, the reports and the logs of the services, and undoes every change even when it fails.
-//
-// A run first stops the processes and removes the files left by earlier runs that were killed.
-// Scenarios run in parallel where they cannot disturb each other. A scenario that was inconclusive
-// because others may have disturbed it is run again alone.
+// The README of this folder is the manual for tests, CI, services and safety.
 //
 // A scenario has these parts:
 //
@@ -15,20 +12,18 @@
 //   - Before the first action, the runner reads the existing effects, watches the links for a second
 //     without load to detect heartbeats (and again after the load), starts the load, lets it warm up
 //     for a second, and measures the baseline.
-//   - Nothing is injected if the baseline was not within the steady state, a service exited
-//     unexpectedly, or the runner itself had an error. Otherwise each step acts when it is reached.
+//   - Each step acts when it is reached. Nothing is injected if the scenario cannot be valid any more.
 //   - The first check heals all live faults, watches the recovery, ends the load, waits for messages
 //     that are held back, reads effects until they have settled, sends keys again, and judges all
 //     checks together, using only the facts in the journal. Checks that follow a failed one are
-//     judged too. Package check states the rules for verdicts.
+//     judged too.
 //
-// Meanwhile, a watchdog records when the runner itself did not run. An error of the runner or of its
-// load generator is recorded in the journal and makes the scenario inconclusive; it never counts as a
-// failure of the system.
+// A watchdog records when the runner itself did not run. An error of the runner or of its load
+// generator is recorded in the journal and makes the scenario inconclusive; it never counts as a
+// failure of the system. Package check judges.
 //
 // The seed determines which messages a fault selects, which routes the load takes and how long
-// clients back off. It does not determine timing: two runs with the same seed inject the same faults
-// but may affect different requests.
+// clients back off, but not timing: two runs with the same seed may affect different requests.
 package runner
 
 import (
@@ -58,6 +53,7 @@ import (
 // Options configures a run. The zero value runs ./features.
 type Options struct {
 	FS       fs.FS    // file system with the features and system files; nil means the working directory
+	Root     string   // folder that FS shows, where relative paths in system files start; "" means the working directory
 	Paths    []string // files, folders, file.feature:line; empty means "features"
 	Tags     string   // tag expression that selects scenarios
 	Name     string   // regular expression that selects scenarios by name
@@ -68,7 +64,7 @@ type Options struct {
 	Self     string   // value of ${self}; "" means this program
 	Steps    []Step   // user-defined steps
 	Drive    Driver   // runs the steps of feature files; nil means the runner itself; see package godogsteps
-	Metrics  string   // host:port that serves /metrics during the run, by default on loopback; "" disables it
+	Meter    *Meter   // reads the counts of faults and links during the run; may be nil
 
 	// Vocabulary holds the faults, checks and protocols that feature files and system files can name; nil means the
 	// standard ones.
@@ -82,9 +78,11 @@ type Options struct {
 
 	// Watch is called with each event as it is written, one at a time. It may be nil.
 	Watch func(journal.Event)
-	// Confirm asks the facilitator to confirm something. If it is nil, a note is recorded instead.
+	// Confirm asks the facilitator to confirm something. An error makes the scenario inconclusive. If Confirm is nil,
+	// a note is recorded instead.
 	Confirm func(ctx context.Context, what string) error
-	// BeforeInject is called before each injection and reports whether to skip it. It may be nil.
+	// BeforeInject is called before each injection and reports whether to skip it. An error ends the scenario. It may
+	// be nil.
 	BeforeInject func(ctx context.Context, sentence string) (skip bool, err error)
 	// HealRequested is called after each injection. When the returned channel is closed, all live faults
 	// are healed. It may be nil.
@@ -108,7 +106,7 @@ type Step struct {
 type Result struct {
 	Dir     string // the run's folder
 	Book    *journal.Book
-	Outcome string // the worst outcome of all scenarios
+	Outcome string // the worst of all scenarios: "passed", "inconclusive", "failed", "stopped" or "interrupted"
 }
 
 // ExitCode returns the exit code of the run: 0 passed, 1 failed, 3 inconclusive, 4 stopped, 130
@@ -136,7 +134,6 @@ type runState struct {
 	seed      uint64
 	file      *os.File
 	journal   *journal.Writer
-	metrics   *metrics
 	admission *admission
 	mu        sync.Mutex
 
@@ -160,7 +157,7 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 	if len(o.Paths) == 0 {
 		o.Paths = []string{"features"}
 	}
-	src := language.Source{FS: o.FS, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Vocabulary: o.Vocabulary}
+	src := language.Source{FS: o.FS, Root: o.Root, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Vocabulary: o.Vocabulary, Find: process.FindProgram}
 	for _, s := range o.Steps {
 		src.Own = append(src.Own, s.Pattern)
 		if err := checkStepFunc(s); err != nil && o.Drive == nil {
@@ -171,21 +168,11 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 		src.Handlers = append(src.Handlers, name)
 	}
 	slices.Sort(src.Handlers)
-	src.Find = FindProgram
 	es, err := language.Parse(src)
 	if err != nil {
 		return nil, err
 	}
-	if len(o.Without) > 0 && !slices.ContainsFunc(es, func(e *scenarios.Experiment) bool { return e.TakesWithout(src.Handlers) }) {
-		return nil, fmt.Errorf("run without %q: no service uses ${without}: pass it to a service in its `command` or `env`, or omit --without", o.Without)
-	}
-	return es, nil
-}
-
-// FindProgram returns an error if the program of a service cannot be found.
-func FindProgram(program string) error {
-	_, err := process.LookPath(program)
-	return err
+	return es, checkWithout(o.Without, es, src.Handlers)
 }
 
 // RunExperiments runs experiments built in Go.
@@ -223,14 +210,6 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 		}
 	}
 	r := &runState{o: o, seed: o.Seed, admission: newAdmission(o.Parallel)}
-	if r.metrics, err = serveMetrics(o.Metrics); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			r.metrics.close()
-		}
-	}()
 	now := time.Now()
 	if seedText := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && seedText != "" {
 		if r.seed, err = strconv.ParseUint(seedText, 10, 64); err != nil {
@@ -301,7 +280,6 @@ func (r *runState) write(e journal.Event) journal.Event {
 
 // end folds and closes the journal, and writes the reports.
 func (r *runState) end(ctx context.Context) (*Result, error) {
-	defer r.metrics.close()
 	book, err := r.fold()
 	if err != nil {
 		return nil, err

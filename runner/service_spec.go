@@ -51,7 +51,7 @@ func (s *system) workDir(svc scenarios.Service) string {
 	if svc.Dir == "" {
 		return filepath.Join(s.dir, "services", svc.Name)
 	}
-	return filepath.Join(s.e.System.Dir, svc.Dir)
+	return s.e.System.Path(svc.Dir)
 }
 
 func readiness(svc scenarios.Service, address string) (process.Ready, error) {

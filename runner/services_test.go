@@ -98,14 +98,14 @@ func TestExitAfterTheChecksIsInconclusive(t *testing.T) {
     And a baseline is measured for 1s
     When 1s passes
     Then at least 50% of requests succeed
-    And it ends by itself
+    And it exits unexpectedly
 `)},
 	}
 	res := runner.Steadily(t, func() (*runner.Result, error) {
 		ended := make(chan struct{})
 		return runner.Run(t.Context(), runner.Options{
 			Dir: t.TempDir(), Paths: []string{"a.feature"}, FS: files,
-			Steps: []runner.Step{{Pattern: "^it ends by itself$", Do: func(ctx context.Context) error {
+			Steps: []runner.Step{{Pattern: "^it exits unexpectedly$", Do: func(ctx context.Context) error {
 				_, err := http.Get("http://" + runner.FromContext(ctx).Address("web") + "/end") //nolint:noctx // it answers nothing
 				if err == nil {
 					return errors.New("it answered")

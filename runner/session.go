@@ -139,7 +139,7 @@ func (s *session) begin() {
 	default:
 		s.system = system
 		context.AfterFunc(s.ctx, system.retire)
-		s.run.metrics.add(s)
+		s.o.Meter.add(s)
 	}
 	s.clock.Go(s.tick)
 	s.clock.Go(func() { s.watchdog.run(s.quit) })

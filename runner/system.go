@@ -77,7 +77,7 @@ func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed 
 	}()
 	for _, svc := range e.System.Services {
 		if svc.Needs != "" {
-			if _, err := process.LookPath(svc.Needs); err != nil {
+			if _, err := process.FindProgram(s.workDir(svc), svc.Needs); err != nil {
 				return nil, missingProgram{svc.Name, svc.Needs, svc.Install}
 			}
 		}

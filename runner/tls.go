@@ -46,10 +46,7 @@ func (s *system) terminate(cfg *link.Config, l scenarios.Link, h hooks) (err err
 		return fmt.Errorf("terminate TLS on link %q: %w", l.Name(), err)
 	}
 	if l.TLS.CA != "" {
-		file := l.TLS.CA
-		if !filepath.IsAbs(file) {
-			file = filepath.Join(s.e.System.Dir, file)
-		}
+		file := s.e.System.Path(l.TLS.CA)
 		raw, err := os.ReadFile(file)
 		if t.Roots = x509.NewCertPool(); err == nil && !t.Roots.AppendCertsFromPEM(raw) {
 			err = errors.New("it has no certificate in PEM format")

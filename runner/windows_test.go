@@ -295,13 +295,6 @@ func TestLateRequestsExtendTheirSlice(t *testing.T) {
 	assert.GreaterOrEqual(t, journal.Quantile(total.Latency, 100), 1900*time.Millisecond)
 }
 
-func TestMetricsDefaultToLoopback(t *testing.T) {
-	m, err := serveMetrics(":0")
-	require.NoError(t, err)
-	defer m.close()
-	assert.Regexp(t, `^127\.0\.0\.1:\d+$`, m.address)
-}
-
 // injectAt adds a fault that is live at once.
 func injectAt(f *fold, at time.Duration) (ended func(time.Duration)) {
 	live, ended := f.addFault(at)

@@ -9,29 +9,14 @@
 // links that they name, and then validates the whole. Package system describes the system under test and reads its
 // file, package check has the checks, and package source reads values and collects problems.
 //
+// The README of this folder is the manual: feature files, the system file, what answers mean (Outcomes), how effects
+// are compared with requests, and the limits of input.
+//
 // # Validation
 //
 // Each statement is validated where it occurs, and again at the end with the whole scenario known, since names may
 // be described after they are used. Something that is missing is reported only if every sentence was understood:
 // an unknown sentence may have contained it.
-//
-// # Answers and effects
-//
-// Outcomes is the table of what an answer means to a client: acknowledged (the request succeeded and must have
-// exactly one effect), refused (it must have none) or not known (it may have one effect, but never two). Sentences
-// can change it for a route or a status.
-//
-// Effects are read before the load, and again after it until they have had time to settle. Effects that existed
-// before, and those with keys of others, are left out. Keys begin with an id of the run and one of the scenario,
-// so that several can share a ledger. An effect with an id counts once, no matter how often it is listed. An
-// effect without an id, or whose id is its key, counts as often as it is listed in addition to the listings before
-// the load.
-//
-// An acknowledged request without effect is lost if a sentence states the time to settle and it has passed. If no
-// sentence states it, the request is lost only if effects are no longer appearing and later requests have theirs.
-// Nothing is lost if the list may be one page of several, as the README defines. If the scenario started the whole
-// system itself, a new effect with a key that was never sent is a phantom. Otherwise only one with a key of the
-// scenario is, and one with a key of others makes the check for phantoms inconclusive.
 package scenarios
 
 import (

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 
 // CheckPrograms reports the programs of services that cannot be found. It skips programs that a user-defined step may
 // create, and those of services whose `needs` skip the scenario.
-func (r *Resolver) CheckPrograms(find func(program string) error) {
+func (r *Resolver) CheckPrograms(find func(dir, program string) (string, error)) {
 	own := slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Foreign })
 	for _, s := range r.System.Services {
 		if len(s.Command) == 0 || s.Needs != "" || slices.Contains(r.scope.Handlers, s.Name) {
@@ -20,7 +21,14 @@ func (r *Resolver) CheckPrograms(find func(program string) error) {
 		if program == "" || strings.Contains(program, "${") || own && strings.Contains(program, "/") {
 			continue
 		}
-		if err := find(program); err != nil {
+		dir := ""
+		if s.Dir != "" {
+			dir = r.System.Path(s.Dir)
+		} else if !filepath.IsAbs(program) && strings.Contains(program, "/") {
+			r.out.Add(r.describedAt[s.Name], fmt.Sprintf("the service %q cannot be started: the path %q is relative to its folder, which is new and empty", s.Name, program), "set the service's `dir`, which is relative to the system file, or write an absolute path")
+			continue
+		}
+		if _, err := find(dir, program); err != nil {
 			r.out.Add(r.describedAt[s.Name], fmt.Sprintf("the service %q cannot be started: %v", s.Name, err), "install the program, or mend the service's `command`; with `needs` the scenario is skipped where it is missing")
 		}
 	}

@@ -72,7 +72,7 @@ var owners = map[string]struct {
 	"github.com/miekg/dns":                {[]string{"injector/datagram"}, 0},
 	"github.com/spf13/cobra":              {[]string{"cmd/firedrill"}, 0},
 	"go.etcd.io/bbolt":                    {[]string{"features/shop"}, 0},
-	"github.com/prometheus/client_golang": {[]string{"features/shop", "runner"}, 0},
+	"github.com/prometheus/client_golang": {[]string{"cmd/firedrill", "features/shop"}, 0},
 }
 
 // testers lists additional packages that may import a library in their tests.

@@ -1,14 +1,6 @@
 // Command firedrill runs failure drills: feature files that describe what a system must survive.
 //
-//	firedrill run                     the features in ./features, or the built-in drill of the demo shop
-//	firedrill run --without "fallbacks"   the same without one of the demo shop's protections
-//	firedrill plan features/x.feature what would happen, when, to what, and how it is undone
-//	firedrill steps retry             the sentences that contain "retry"
-//	firedrill report latest           render the reports of a run again, from its journal
-//
-// Results go to standard output; progress, questions and errors go to standard error. The exit code is 0 if every
-// scenario passed, 1 if a check failed, 2 for wrong usage or features (nothing was started), 3 if the result is
-// inconclusive, 4 if a stop rule ended a scenario, and 130 if the run was interrupted.
+// "firedrill --help" prints the commands. The README of this folder lists their flags and exit codes.
 package main
 
 import (

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
@@ -17,11 +17,11 @@ func planCommand() *cobra.Command {
 		Use:   "plan [paths]",
 		Short: "Print timeline, targets, undo and estimated duration; touches nothing",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			fsys, paths, err := source(args)
+			fsys, root, paths, err := source(args)
 			if err != nil {
 				return err
 			}
-			es, err := language.Parse(language.Source{FS: fsys, Paths: paths, Tags: tagsOrDefault(tags, args), Name: name, Find: runner.FindProgram})
+			es, err := language.Parse(language.Source{FS: fsys, Root: root, Paths: paths, Tags: tagsOrDefault(tags, args), Name: name, Find: process.FindProgram})
 			if err != nil {
 				return printProblems(cmd, err)
 			}

@@ -96,7 +96,7 @@ func TestREADMEFeatures(t *testing.T) {
 }
 
 var (
-	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	linked  = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ +(.+)$`)
 	fences  = regexp.MustCompile("(?s)```.*?```")
 )
@@ -104,7 +104,7 @@ var (
 // TestREADMELinks fails if a link of a document points to a file or a heading that does not exist.
 func TestREADMELinks(t *testing.T) {
 	for _, name := range documents(t) {
-		for _, m := range link.FindAllStringSubmatch(fences.ReplaceAllString(document(t, name), ""), -1) {
+		for _, m := range linked.FindAllStringSubmatch(fences.ReplaceAllString(document(t, name), ""), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
 			}

@@ -20,6 +20,7 @@ import (
 
 func runCommand() *cobra.Command {
 	var o runner.Options
+	var metricsAddress string
 	var step bool
 	cmd := &cobra.Command{
 		Use:   "run [paths]",
@@ -45,15 +46,21 @@ removed first.`,
 	flags.StringSliceVar(&o.Without, "without", nil, "protections to switch off in the system, by name (passed to the commands of services as ${without})")
 	flags.IntVar(&o.Parallel, "parallel", runtime.NumCPU(), "maximum number of scenarios at once; fewer if they would disturb each other; those tagged @serial run alone")
 	flags.StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
-	flags.StringVar(&o.Metrics, "metrics", "", "serve /metrics for Prometheus at host:port during the run, such as 127.0.0.1:9464; without a host, only to this machine")
+	flags.StringVar(&metricsAddress, "metrics", "", "serve /metrics for Prometheus at host:port during the run, such as 127.0.0.1:9464; without a host, only to this machine")
 	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		o.Tags = tagsOrDefault(o.Tags, args)
-		if o.FS, o.Paths, err = source(args); err != nil {
+		if o.FS, o.Root, o.Paths, err = source(args); err != nil {
 			return err
 		}
+		o.Meter = &runner.Meter{}
+		served, err := serveMetrics(metricsAddress, o.Meter.Counts)
+		if err != nil {
+			return err
+		}
+		defer served.close()
 		return run(cmd, o, step)
 	}
 	return cmd

@@ -34,13 +34,13 @@ func mistakes() []row {
 			want:   "inconclusive", reason: `web.*(exit|end|status 0)`,
 			why: "there is no service",
 		}, {
-			name:   "a service ends by itself within the fault",
+			name:   "a service exits unexpectedly within the fault",
 			steps:  load("GET /ok", 20) + "And every request carries a fresh idempotency key in the \"Idempotency-Key\" header\nWhen calls from \"clients\" to \"web\" are delayed by 20ms for 3s\nThen at least 99% of requests succeed during the fault\n",
 			system: "services:\n  web: {command: [SERVICE, -listen, \"127.0.0.1:${port}\", -exit-after, 3s, -exit-status, \"7\"], serves: [/]}\nclients: {depends: {web: http}}\n",
 			want:   "inconclusive", reason: `web.*(exit|end).*7`,
 			why: "no fault ended it: that has to be said first",
 		}, {
-			name: "a service ends by itself, and the load goes elsewhere", full: true, back: "-exit-after 2s -exit-status 7",
+			name: "a service exits unexpectedly, and the load goes elsewhere", full: true, back: "-exit-after 2s -exit-status 7",
 			steps: load("GET /ok", 20) + "When calls from \"clients\" to \"front\" are delayed by 20ms for 3s\nThen at least 99% of requests succeed during the fault\n",
 			want:  "inconclusive", reason: `back.*(exit|end).*7`,
 			why: "the system was not whole",

@@ -163,11 +163,11 @@ services:
 			want:  "inconclusive|problem", reason: `load|` + touched,
 			why: "no call is made any more",
 		}, {
-			name:   "the service ends by itself before effects are read",
+			name:   "the service exits unexpectedly before effects are read",
 			steps:  loadFor("POST /orders", 40, time.Second, time.Second) + keyed("GET /ledger") + "When calls from \"clients\" to \"web\" are delayed by 20ms for 2s\n" + lost,
 			system: "services:\n  web: {command: [SERVICE, -listen, \"127.0.0.1:${port}\", -exit-after, 4s, -exit-status, \"1\"], serves: [/]}\nclients: {depends: {web: http}}\n",
 			want:   "inconclusive", reason: `web`,
-			why: "it ended by itself: what it had applied cannot be read",
+			why: "it exited unexpectedly: what it had applied cannot be read",
 		},
 	}
 }

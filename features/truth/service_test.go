@@ -42,7 +42,7 @@ type options struct {
 	orders orderOptions
 
 	// The process.
-	exitAfter   time.Duration // ends by itself
+	exitAfter   time.Duration // exits unexpectedly
 	exitStatus  int
 	restartLate time.Duration // a second process of the same service in the same folder listens so late
 	detach      string        // "stay": a child in a session of its own serves; "leave": and the parent exits; "supervise": the child starts a new one when it ends

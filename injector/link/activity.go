@@ -58,7 +58,7 @@ func (c *conn) inUse() bool {
 	return c.activity.unanswered() > 0 || (last > 0 && nanotime()-last <= int64(recentUse))
 }
 
-// countMoved counts n bytes that bulk has moved.
+// countMoved counts n bytes that bulk is about to write.
 func (c *conn) countMoved(d Dir, n int64) {
 	if d == ToServer {
 		c.link.toServer.Add(n)
@@ -69,4 +69,13 @@ func (c *conn) countMoved(d Dir, n int64) {
 	c.link.toClient.Add(n)
 	c.link.chunksOut.Add(1)
 	c.activity.noteAnswer()
+}
+
+// countUnwritten corrects the count of bytes after a write failed with n bytes left.
+func (c *conn) countUnwritten(d Dir, n int64) {
+	if d == ToServer {
+		c.link.toServer.Add(-n)
+	} else {
+		c.link.toClient.Add(-n)
+	}
 }

@@ -139,12 +139,13 @@ func (c *conn) receive() {
 // by a later call.
 func (c *conn) Write(p []byte) (int, error) {
 	if len(p) > 0 { // before the write: afterwards the client may already send its next request
+		c.link.toClient.Add(int64(len(p)))
 		c.link.chunksOut.Add(1)
 		c.activity.noteAnswer()
 	}
 	n, err := c.write(p)
-	if n > 0 {
-		c.link.toClient.Add(int64(n))
+	if n < len(p) {
+		c.countUnwritten(ToClient, int64(len(p)-n))
 	}
 	return n, err
 }

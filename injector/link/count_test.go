@@ -135,3 +135,73 @@ func TestConnectionsAreNumberedForEachFault(t *testing.T) {
 		require.Equal(t, c.want, got, "%+v", c.On)
 	}
 }
+
+// TestBytesAreCountedBeforeTheyArrive checks at each arrival that the link has counted all that has arrived. Large
+// messages are moved by splice, others copied; during a fault they pass through the queue.
+func TestBytesAreCountedBeforeTheyArrive(t *testing.T) {
+	for name, c := range map[string]struct {
+		size, messages int
+		fault          bool
+	}{
+		"copied": {1, 20000, false},
+		"queued": {1, 5000, true},
+		"moved":  {300 << 10, 300, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, client, server := pair(t)
+			if c.fault {
+				heal, err := l.Delay(Delay{On: On{ID: "f1", Count: evidence.NewCounter("traffic")}, By: time.Microsecond})
+				require.NoError(t, err)
+				defer func() { require.NoError(t, heal(t.Context())) }()
+			}
+			pass := func(from, to *net.TCPConn, arrived int64, counted func(Counters) int64) int64 {
+				sent := make(chan error, 1)
+				go func() { _, err := from.Write(make([]byte, c.size)); sent <- err }()
+				buf := make([]byte, c.size)
+				for rest := c.size; rest > 0; {
+					n, err := to.Read(buf)
+					require.NoError(t, err)
+					rest -= n
+					arrived += int64(n)
+					require.GreaterOrEqual(t, counted(l.Counters()), arrived)
+				}
+				require.NoError(t, <-sent)
+				return arrived
+			}
+			before := l.Counters()
+			toServer, toClient := before.BytesToServer, before.BytesToClient
+			for range c.messages {
+				toServer = pass(client, server, toServer, func(c Counters) int64 { return c.BytesToServer })
+				toClient = pass(server, client, toClient, func(c Counters) int64 { return c.BytesToClient })
+			}
+			require.Equal(t, toServer, l.Counters().BytesToServer)
+			require.Equal(t, toClient, l.Counters().BytesToClient)
+		})
+	}
+}
+
+// TestUnwrittenBytesAreNotCounted makes the writes to either side fail.
+func TestUnwrittenBytesAreNotCounted(t *testing.T) {
+	for name, toServer := range map[string]bool{"to the server": true, "to the client": false} {
+		t.Run(name, func(t *testing.T) {
+			l, client, server := pair(t)
+			before := l.Counters()
+			l.mu.Lock()
+			for c := range l.conns {
+				c.mu.Lock()
+				require.NoError(t, c.peer.SetWriteDeadline(time.Unix(1, 0)))
+				require.NoError(t, c.sock.SetWriteDeadline(time.Unix(1, 0)))
+				c.mu.Unlock()
+			}
+			l.mu.Unlock()
+			if toServer {
+				send(t, client, "lost")
+			} else {
+				send(t, server, "lost")
+			}
+			require.Eventually(t, func() bool { return l.Counters().Live == 0 }, 20*time.Second, time.Millisecond)
+			require.Equal(t, before.BytesToServer, l.Counters().BytesToServer)
+			require.Equal(t, before.BytesToClient, l.Counters().BytesToClient)
+		})
+	}
+}

@@ -57,9 +57,11 @@ type Heal func(context.Context) error
 // the byte counts they show the traffic that a link carries without any load, even where messages are
 // not parsed: take a snapshot before the load starts.
 type Counters struct {
-	Opened, Live, Resets           int64
-	DialErrors                     int64 // failed upstream dials, without those canceled by clients and those counted in LocalLimits
-	TLSErrors                      int64 // connections on which TLS failed, on either side
+	Opened, Live, Resets int64
+	DialErrors           int64 // failed upstream dials, without those canceled by clients and those counted in LocalLimits
+	TLSErrors            int64 // connections on which TLS failed, on either side
+	// Bytes are counted before they are written, so that a peer has never received more than was counted. A failed
+	// write corrects the count.
 	BytesToServer, BytesToClient   int64
 	ChunksToServer, ChunksToClient int64
 

@@ -98,8 +98,11 @@ func (c *conn) carryTo(up *socket) (srcErr, dstErr error) {
 	for {
 		buf, n, err := c.next()
 		if n > 0 {
-			_, dstErr = up.Write((*buf)[:n])
-			c.link.toServer.Add(int64(n))
+			c.link.toServer.Add(int64(n)) // before the write: afterwards the server may already have answered
+			var written int
+			if written, dstErr = up.Write((*buf)[:n]); written < n {
+				c.countUnwritten(ToServer, int64(n-written))
+			}
 		}
 		// Only after the last byte that the fault allows has been written.
 		err = c.applyEnd(err)

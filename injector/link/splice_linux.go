@@ -26,6 +26,7 @@ func (c *conn) bulk(dst, src *socket, q *queue, d Dir) (srcErr, dstErr error) {
 		n := int64(p.n)
 		c.countMoved(d, n)
 		if dstErr = p.drain(dst); dstErr != nil {
+			c.countUnwritten(d, int64(p.n))
 			return nil, dstErr
 		}
 	}

@@ -34,7 +34,7 @@ func (s *Service) launch() (*instance, error) {
 		return nil, err
 	}
 	defer log.Close()
-	path, err := LookPath(s.spec.Args[0])
+	path, err := FindProgram(s.spec.Dir, s.spec.Args[0])
 	if err != nil {
 		return nil, err
 	}

@@ -160,7 +160,7 @@ func (e *Unstopped) Error() string {
 
 // Stop requests a graceful stop with the service's signal. After Grace, or when ctx ends, it kills the
 // remaining processes and returns an *Unstopped error. It returns when all processes have ended. It
-// may be called more than once, and on a service that has exited by itself.
+// may be called more than once, and on a service that has exited unexpectedly.
 //
 // The signal is sent to the process group of the started process, and to the groups of descendants
 // whose parents have ended.

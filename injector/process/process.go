@@ -42,7 +42,7 @@ import (
 // Spec describes a service to start. Name, Args and Log are required.
 type Spec struct {
 	Name string
-	Args []string // program (see LookPath) and arguments; no shell is involved
+	Args []string // program (see FindProgram) and arguments; no shell is involved
 	// Env lists NAME=value pairs. The process gets them and PATH, HOME, TMPDIR and LANG, and no other variables.
 	Env []string
 	Dir string // working directory, created if missing; "" means the current one
@@ -77,7 +77,7 @@ const (
 	Killed      = "killed" // Stop had to use SIGKILL
 	Hung        = "hung"
 	Resumed     = "resumed"
-	Exited      = "exited" // by itself
+	Exited      = "exited" // unexpectedly: not requested
 )
 
 // signalTimeout is how long processes may take to end after SIGKILL, or to stop after SIGSTOP.

@@ -126,7 +126,7 @@ func (c CallsPerSecond) busiest(h *journal.History, in func(journal.Window) bool
 
 // noReasonToRetry returns the reason of a check of calls if nothing gave callers a reason to retry.
 func noReasonToRetry(to string) string {
-	return fmt.Sprintf("no call to %q failed, was given up on or waited %s longer than usual, so no caller had a reason to retry", to, Duration(RetryDelay))
+	return fmt.Sprintf("no call to %q failed, was given up on or waited %s longer than usual, so no caller had a reason to retry", to, Duration(retryDelay))
 }
 
 // Judge implements Check.
@@ -157,9 +157,9 @@ func (c CallsPerSecond) String() string {
 	return fmt.Sprintf("%q receives at most %s calls per second%s", c.To, number(c.PerSecond), when(c.Window))
 }
 
-// RetryDelay is how much longer than usual something must wait for a caller to consider it lost and retry.
+// retryDelay is how much longer than usual something must wait for a caller to consider it lost and retry.
 // Time-outs of callers within a data center are rarely shorter.
-const RetryDelay = 100 * time.Millisecond
+const retryDelay = 100 * time.Millisecond
 
 // hadReasonToRetry reports whether anything gave callers of a service a reason to make more calls during the faults:
 //
@@ -177,14 +177,14 @@ func hadReasonToRetry(h *journal.History, to string) bool {
 	usual := h.CallsTotal(journal.Before, into)
 	for _, w := range []journal.Window{journal.During, journal.Between, journal.After} {
 		c := h.CallsTotal(w, into)
-		if c.Failed+c.GaveUp+c.Refused > 0 || journal.Quantile(c.Duration, 99) >= journal.Quantile(usual.Duration, 99)+RetryDelay {
+		if c.Failed+c.GaveUp+c.Refused > 0 || journal.Quantile(c.Duration, 99) >= journal.Quantile(usual.Duration, 99)+retryDelay {
 			return true
 		}
 	}
 	before := h.Total(journal.Before, "")
 	since := h.Sum(func(s journal.Sample) bool { return s.Window != journal.Before && s.Window != journal.Warmup })
 	return since.Sent > since.OK+since.Fallback || since.Attempts > since.Sent || (since.Fallback > 0 && before.Fallback == 0) ||
-		journal.Quantile(since.Latency, 99) >= journal.Quantile(before.Latency, 99)+RetryDelay
+		journal.Quantile(since.Latency, 99) >= journal.Quantile(before.Latency, 99)+retryDelay
 }
 
 // causesRetries reports whether a fault makes calls fail or held them back for long.
@@ -193,9 +193,9 @@ func causesRetries(in *journal.Injection) bool {
 	case in.Unnoticed:
 		return false
 	case in.Delayed > 0:
-		return in.DelayMax >= RetryDelay
+		return in.DelayMax >= retryDelay
 	case in.Waits:
-		return in.Ended-in.Live >= RetryDelay
+		return in.Ended-in.Live >= retryDelay
 	}
 	return true
 }
@@ -219,11 +219,11 @@ func (c CallsTimesNormal) unprovoked(d Drill) string {
 		return ""
 	}
 	for _, f := range d.Faults {
-		if f.To != c.To || (f.Delay == 0 || f.Delay >= RetryDelay) && !f.Unnoticed {
+		if f.To != c.To || (f.Delay == 0 || f.Delay >= retryDelay) && !f.Unnoticed {
 			return ""
 		}
 	}
-	return fmt.Sprintf("no fault makes a call fail, or wait for %s, so no caller has a reason to retry; let calls fail, or delay them for longer", Duration(RetryDelay))
+	return fmt.Sprintf("no fault makes a call fail, or wait for %s, so no caller has a reason to retry; let calls fail, or delay them for longer", Duration(retryDelay))
 }
 
 // Kind implements Check.

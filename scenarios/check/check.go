@@ -1,53 +1,29 @@
 // Package check judges the History of a scenario. A Check is pure: it uses no clock and does no I/O. Its verdict
-// is passed, failed or inconclusive; the zero value is inconclusive, so that nothing passes by accident. The table
-// of checks is in kinds.go. Scenarios are judged by Judge only.
+// is passed, failed or inconclusive; the zero value is inconclusive, so that nothing passes by accident.
 //
 // # The rule for verdicts
 //
-// A scenario is valid when all of the following hold. The implied checks verify them in every scenario:
+// The README of this folder states the rule under "When a verdict counts". Judge applies it; a check only declares
+// in its Kind to which class it belongs:
 //
-//   - The baseline was steady and within the steady state.
-//   - The load was delivered as requested and on time.
-//   - Every fault acted on traffic of the load, and every fault was healed.
-//   - The runner had no errors of its own, and no service ended by itself.
-//   - The counters of the relays add up.
-//   - Effects, where checks need them, were read completely and had settled.
+//   - Implied checks verify that the scenario is valid. They pass or are inconclusive.
+//   - Invariants may fail in a scenario that is not valid, unless an implied check with Kind.Ours is inconclusive.
+//   - All other checks are measured. In a scenario that is not valid, Judge makes them inconclusive and keeps what
+//     the outcome would have been in the reason.
 //
-// A feature requests two classes of checks:
+// A failed scenario is therefore always caused by the system. A pause of the runner does not make a scenario invalid,
+// but limits what a measured check may fail by (journal.History.PauseBefore).
 //
-//   - A measured check (success, latency, recovery, isolation, fallback, calls) describes how the system behaved
-//     in this experiment. In a scenario that is not valid it neither passes nor fails: it is inconclusive, and its
-//     reason includes what the outcome would have been.
-//   - An invariant (no effect twice, none lost, none without a request, the same answer for the same key) must
-//     hold under all conditions. Its violation is a failure even in a scenario that is not valid, unless the load
-//     generator or a relay can have caused it. In that case it is inconclusive, and its reason names the cause. An
-//     invariant that held in a scenario that is not valid proves nothing, and is inconclusive.
-//
-// A pause of the runner (journal.Pause) does not make a scenario invalid. However, a measured check fails only by
-// requests that ended before the first pause that may have influenced it (journal.History.PauseBefore). Otherwise
-// it is inconclusive, and its reason names the pause.
-//
-// In valid scenarios, too, a measured check needs requests that can show what it asks for: the route worked before
-// the fault, and enough requests met the fault (evidence.go).
-//
-// A check does not pass either if nothing could have violated it (waits.go and calls.go, and journal.Begin.Untested
-// for what only the scenario shows). It still fails when it is violated.
-//
-// A scenario failed when a check failed. Otherwise it is inconclusive when any check is, including the implied
-// ones, or when it requests none. Otherwise it passed. Since measured checks cannot fail in a scenario that is not
-// valid, a failed scenario is always caused by the system.
+// Two more reasons for an inconclusive outcome are decided by the check: too few requests could show what it asks for
+// (evidence.go), or nothing could have violated it (waits.go and calls.go, and journal.Begin.Untested for what only
+// the scenario shows).
 //
 // # Where to find it
 //
 // One file holds one check, or a few that share an idea; kinds.go lists them. latency.go judges percentiles, against
 // a limit or the baseline, with the statistics of compare.go and statistics.go. ledger.go compares requests with
-// effects. judge.go applies the rule for verdicts, and evidence.go decides whether requests can show anything.
-//
-// # Success and windows
-//
-// A scenario has one definition of success: the expected answer. Fallbacks count as success where the system file
-// or a sentence defines them so (journal.History.Good). Windows are defined at journal.Window and read by
-// journal.History.Total. Checks, tables, charts and report.json use these definitions and no others.
+// effects. judge.go applies the rule for verdicts. Success is defined by journal.History.Good, and windows by
+// journal.Window and journal.History.Total.
 package check
 
 import (

@@ -71,15 +71,15 @@ func (c GivesUp) noCallReason(h *journal.History) string {
 	link := c.From + " -> " + c.To
 	for _, in := range h.Faults {
 		if in.On == link && in.Affected > 0 && in.Unseen {
-			return c.UnseenReason(in.Sentence)
+			return c.unseenReason(in.Sentence)
 		}
 	}
 	return fmt.Sprintf("%q made no call to %q during the fault", c.From, c.To)
 }
 
-// UnseenReason returns the reason of an inconclusive check if a fault keeps calls from reaching the link, and
+// unseenReason returns the reason of an inconclusive check if a fault keeps calls from reaching the link, and
 // suggests other faults. sentence is that of the fault.
-func (c GivesUp) UnseenReason(sentence string) string {
+func (c GivesUp) unseenReason(sentence string) string {
 	return fmt.Sprintf("how long %q waits cannot be observed, since %s and its calls do not reach the link: use `requests from %q to %q are lost, then silence`, or `%q hangs`", c.From, sentence, c.From, c.To, c.To)
 }
 
@@ -174,7 +174,7 @@ func (c GivesUp) notGivenUp(d Drill) string {
 	case on == 0:
 		return ""
 	case unseen == on:
-		return c.UnseenReason(says)
+		return c.unseenReason(says)
 	case late == on && latest <= c.Within:
 		return fmt.Sprintf("the fault makes no call wait for longer than %s, so nothing has to be given up on; use a longer delay", Duration(latest))
 	case d.Held > 0 && d.Held < c.Bound():

@@ -16,7 +16,7 @@ func Implied(steady []Steady) []Check {
 	}
 }
 
-// ServicesStayed passes if no service ended by itself.
+// ServicesStayed passes if no service exited unexpectedly.
 type ServicesStayed struct{}
 
 // Judge implements Check.
@@ -33,15 +33,15 @@ func (ServicesStayed) Judge(h *journal.History) Verdict {
 		v.Evidence = append(v.Evidence, seq(h, "process", i)...)
 		if v.Outcome == Passed {
 			v.Outcome = Inconclusive
-			v.Observed = fmt.Sprintf("%s ended at +%.1fs: %s", p.Service, p.At.Seconds(), p.Detail)
-			v.Reason = fmt.Sprintf("service %q ended by itself at +%.1fs (%s): the measurements do not show the system under the fault", p.Service, p.At.Seconds(), p.Detail)
+			v.Observed = fmt.Sprintf("%s exited unexpectedly at +%.1fs: %s", p.Service, p.At.Seconds(), p.Detail)
+			v.Reason = fmt.Sprintf("service %q exited unexpectedly at +%.1fs (%s): the measurements do not show the system under the fault", p.Service, p.At.Seconds(), p.Detail)
 			v.Details = slices.DeleteFunc(strings.Split(p.Log, "\n"), func(line string) bool { return line == "" })
 		}
 	}
 	return v
 }
 
-func (ServicesStayed) String() string { return "no service ended by itself" }
+func (ServicesStayed) String() string { return "no service exited unexpectedly" }
 
 // NoTrouble passes if the runner carried out everything and had no errors of its own.
 type NoTrouble struct{}
@@ -88,4 +88,6 @@ func (ProvesSomething) Kind() Kind {
 }
 
 // Kind implements Check.
-func (ServicesStayed) Kind() Kind { return implied("services stayed", "no service ended by itself") }
+func (ServicesStayed) Kind() Kind {
+	return implied("services stayed", "no service exited unexpectedly")
+}

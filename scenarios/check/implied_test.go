@@ -31,9 +31,9 @@ func TestImpliedChecksDetectInvalidRuns(t *testing.T) {
 		"the gate was closed":     {BaselineSteady{}, func(s scenario) { s.Gate = &journal.Gate{Reason: "half of it failed"} }, "half of it failed; nothing was injected"},
 		"latency without success": {BaselineSteady{Steady: []Steady{{Measure: "p95 latency", Limit: time.Second}}}, func(s scenario) { s.every(journal.Before, failing(50)) }, "success 0.0%"},
 		"trouble":                 {NoTrouble{}, func(s scenario) { s.Troubles = []string{"the disk is full", "and more"} }, "the disk is full"},
-		"a service ended": {ServicesStayed{}, func(s scenario) {
+		"a service exited": {ServicesStayed{}, func(s scenario) {
 			s.Processes = []journal.TimedProcess{{At: 7 * time.Second, Process: journal.Process{Service: "db", What: "exited", Detail: "exit status 7", Log: "out of memory"}}}
-		}, `service "db" ended by itself at +7.0s (exit status 7)`},
+		}, `service "db" exited unexpectedly at +7.0s (exit status 7)`},
 		"nothing is proved":           {ProvesSomething{}, func(s scenario) { s.Unproven = "no check" }, "no check"},
 		"never healed":                {Healed{}, func(s scenario) { s.Faults[0].Healed = 0 }, "never healed"},
 		"healed with an error":        {Healed{}, func(s scenario) { s.Faults[0].Error = "port taken" }, "port taken"},

@@ -17,8 +17,8 @@ type NothingSlower struct {
 	Window journal.Window
 }
 
-// Bound returns how long a request may take before it violates the check.
-func (c NothingSlower) Bound() time.Duration { return c.Than + tolerance(c.Than) }
+// bound returns how long a request may take before it violates the check.
+func (c NothingSlower) bound() time.Duration { return c.Than + tolerance(c.Than) }
 
 // Judge implements Check.
 func (c NothingSlower) Judge(h *journal.History) Verdict {
@@ -28,7 +28,7 @@ func (c NothingSlower) Judge(h *journal.History) Verdict {
 	slowest := journal.Quantile(all, 100)
 	var over int64
 	for _, b := range all {
-		if b.Up > c.Bound() {
+		if b.Up > c.bound() {
 			over += b.N
 		}
 	}
@@ -42,7 +42,7 @@ func (c NothingSlower) Judge(h *journal.History) Verdict {
 	case t.Sent < minRequests:
 		v.Reason = tooFew(t, c.Route, c.Window, minRequests)
 	default:
-		v.Reason = cmp.Or(mostlyFailed(t, c.Route, c.Window), limitUnreachable(h, c.Window, c.Bound(), slowest))
+		v.Reason = cmp.Or(mostlyFailed(t, c.Route, c.Window), limitUnreachable(h, c.Window, c.bound(), slowest))
 	}
 	if v.Reason != "" {
 		return v
@@ -60,7 +60,7 @@ func (c NothingSlower) String() string {
 // Kind implements Check.
 func (c NothingSlower) Kind() Kind {
 	return Kind{Name: "nothing slower", CountsEach: true, Means: "the slowest request, its repetitions included", Timed: true, Unharmed: true,
-		Needs: Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests, Limit: c.Bound()},
+		Needs: Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests, Limit: c.bound()},
 		Sentences: []Sentence{{
 			Pattern:  `no( {route}) request takes longer than {duration}( {when})`,
 			Means:    "retries included",

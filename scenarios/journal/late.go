@@ -23,15 +23,15 @@ func (p Pause) String() string {
 const (
 	// LongPause is how long the runner may pause without affecting its measurements.
 	LongPause = 100 * time.Millisecond
-	// LongSlip limits how late one request in a hundred may be sent. Above it, latencies, which are measured from
+	// longSlip limits how late one request in a hundred may be sent. Above it, latencies, which are measured from
 	// the due time, are those of the generator and not of the system.
-	LongSlip = 20 * time.Millisecond
+	longSlip = 20 * time.Millisecond
 )
 
 // SlipEdges returns the upper bounds of the buckets of Sample.Slip.
 func SlipEdges() []time.Duration {
 	const ms = time.Millisecond
-	return []time.Duration{ms, 2 * ms, 5 * ms, 10 * ms, LongSlip, 50 * ms, LongPause, 200 * ms, 500 * ms, time.Second, 10 * time.Second, time.Minute, time.Hour}
+	return []time.Duration{ms, 2 * ms, 5 * ms, 10 * ms, longSlip, 50 * ms, LongPause, 200 * ms, 500 * ms, time.Second, 10 * time.Second, time.Minute, time.Hour}
 }
 
 // Late returns why latencies in a window are not caused by the system alone: the generator sent requests late, or
@@ -48,8 +48,8 @@ func (h *History) Late(w Window) (reason string) {
 			slip = append(slip, s.Slip)
 		}
 	}
-	if p99 := Quantile(Merge(slip...), 99); p99 > LongSlip {
-		return fmt.Sprintf("the load generator was late: one request in a hundred was sent more than %s after it was due", LongSlip)
+	if p99 := Quantile(Merge(slip...), 99); p99 > longSlip {
+		return fmt.Sprintf("the load generator was late: one request in a hundred was sent more than %s after it was due", longSlip)
 	}
 	return ""
 }

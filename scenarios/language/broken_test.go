@@ -236,6 +236,7 @@ var brokenSystems = []brokenCase{
 	{"install what", "services:\n  a:\n    command: [run]\n    install: apt-get install x\n", 4, "install", "without `needs`", "needs"},
 	{"header without a value", "services:\n  a: {address: \"h:1\"}\nfallback: X-Degraded\n", 3, "X-Degraded", "is not a header", "X-Degraded: true"},
 	{"yes is a word", "services:\n  a: {address: \"h:1\"}\nfallback_is_success: \"yes\"\n", 3, `"yes"`, "true or false", ""},
+	{"protections with a comma", "services:\n  a: {address: \"h:1\"}\nprotections: [\"a,b\"]\n", 3, "\"a,b\"", "cannot be the name of a protection", "without commas"},
 	{"groups in a list", "services:\n  a: {address: \"h:1\"}\ngroups: [a]\n", 3, "[a]", "groups has to be a mapping", "key: value"},
 	{"group of one word", "services:\n  a: {address: \"h:1\"}\ngroups: {g: a}\n", 3, "a}", "has to be a list, not a text", "write"},
 	{"group of nobody", "services:\n  a: {address: \"h:1\"}\ngroups:\n  g: []\n", 4, "g", `the group "g" has no members`, "list services"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 // Source defines which scenarios to read.
 type Source struct {
 	FS       fs.FS    // contains features and system files
+	Root     string   // folder that FS shows, where relative paths in system files start; "" means the working directory
 	Paths    []string // files, folders (read recursively), or file.feature:line; at least one
 	Tags     string   // tag expression, such as "@nightly and not @real"; "" means all
 	Name     string   // regular expression for scenario names; "" means all
@@ -29,7 +31,9 @@ type Source struct {
 
 	Vocabulary *Vocabulary // nil means the standard one
 
-	Find func(program string) error // returns an error if a service's program cannot be started; nil skips the check
+	// Find finds the program of a service whose working folder is dir, as process.FindProgram does. If it is nil,
+	// programs are not looked for.
+	Find func(dir, program string) (path string, err error)
 }
 
 // Parse reads and validates scenarios. The error is of type Problems and contains the problems of all files. If
@@ -87,6 +91,7 @@ func (p *parse) open(name string) (system.System, error) {
 	s, ok := p.systems[name]
 	if !ok {
 		s.System, s.err = system.Read(p.FS, name, p.Handlers, p.Vocabulary.protocols)
+		s.Dir = filepath.Join(p.Root, filepath.FromSlash(s.Dir))
 		p.systems[name] = s
 	}
 	return s.System, s.err

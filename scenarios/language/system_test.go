@@ -49,6 +49,7 @@ clients:
 groups: {money: [orders, payments], west: [orders, stock]}
 fallback: "x-degraded: yes"
 fallback_is_success: true
+protections: [fallbacks, retry budget]
 `
 
 func TestSystemFile(t *testing.T) {

@@ -16,12 +16,6 @@
 //
 // Expressions match more than what is valid. For example, they accept "800 parsecs" as a duration, and the
 // validation of the parameter rejects it. Otherwise a wrong unit would be reported as an unknown sentence.
-//
-// # Limits
-//
-// A feature file is limited to 8 MiB, each of its lines to 1 MiB, and its steps to 64 MiB after outlines are
-// expanded. A system file is limited to 1 MiB and a nesting depth of 32, and may not have anchors or aliases.
-// Exceeding a limit is a problem, and so is a panic of a parser. At most 500 problems are listed.
 package language
 
 import (

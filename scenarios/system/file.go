@@ -22,7 +22,7 @@ import (
 
 // The keys of the mappings in a system file. They must match system.schema.json.
 var (
-	systemKeys  = []string{"services", "clients", "groups", "fallback", "fallback_is_success"}
+	systemKeys  = []string{"services", "clients", "groups", "fallback", "fallback_is_success", "protections"}
 	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "address", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
@@ -107,6 +107,8 @@ func (r *reader) system(key string, v ast.Node, at source.Pos) {
 		r.sys.Fallback = h
 	case "fallback_is_success":
 		r.sys.FallbackIsSuccess = r.boolValue(v)
+	case "protections":
+		r.sys.Protections = r.protections(v)
 	}
 }
 
@@ -239,6 +241,14 @@ func (r *reader) prefixes(v ast.Node) []string {
 	return r.list(v, func(_ int, v ast.Node) {
 		if s, ok := v.(*ast.StringNode); ok && !strings.HasPrefix(s.Value, "/") {
 			r.out.Add(r.at(v), fmt.Sprintf("%q is not a path", s.Value), "write the beginning of a path, such as /orders")
+		}
+	})
+}
+
+func (r *reader) protections(v ast.Node) []string {
+	return r.list(v, func(_ int, v ast.Node) {
+		if s, ok := v.(*ast.StringNode); ok && (strings.TrimSpace(s.Value) != s.Value || s.Value == "" || strings.Contains(s.Value, ",")) {
+			r.out.Add(r.at(v), fmt.Sprintf("%q cannot be the name of a protection", s.Value), "write a name without commas and outer spaces: ${without} separates names by commas")
 		}
 	})
 }

@@ -4,6 +4,7 @@ package system
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ import (
 // System is the system under test.
 type System struct {
 	File     string // as named in the feature; "" if described in sentences
-	Dir      string // base of relative paths
+	Dir      string // folder where relative paths start
 	Services []Service
 	Links    []Link
 	Groups   []Group
@@ -24,6 +25,16 @@ type System struct {
 	// FallbackIsSuccess makes fallbacks count as success in all scenarios, including those that do not mention
 	// them.
 	FallbackIsSuccess bool
+	// Protections are the names that ${without} may contain; nil means any.
+	Protections []string `json:",omitempty"`
+}
+
+// Path returns the path of a file or folder that the system file names.
+func (s System) Path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(s.Dir, name)
 }
 
 // Whole reports whether the scenario starts the whole system itself. Services that already run may have other
@@ -35,9 +46,9 @@ func (s System) Whole() bool {
 // Service is a part of the system. Exactly one of Command, Address and Handler is set.
 type Service struct {
 	Name    string
-	Command []string          // arguments, may contain ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${ca} ${without} ${seed}
+	Command []string          // program (see process.FindProgram) and arguments; may contain ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${ca} ${without} ${seed}
 	Env     map[string]string // values may contain the same placeholders
-	Dir     string            // working folder; "" means a new folder of the run
+	Dir     string            // working folder, relative to System.Dir; "" means a new folder of the run
 	Port    int               // 0 means a free port
 	Ready   Ready
 	Stop    Stopping `json:",omitzero"`

@@ -1,32 +1,30 @@
-package runner
+package main
 
 import (
 	"cmp"
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/firedrill-dev/firedrill/runner"
 )
 
-// metrics serves the counts of injections and links to Prometheus during a run. A nil *metrics serves
-// nothing.
+// metrics serves the counts of faults and links to Prometheus. A nil *metrics serves nothing.
 type metrics struct {
 	address string
+	counts  func() []runner.Counts
 	server  *http.Server
 	serving sync.WaitGroup
-	mu      sync.Mutex
-	// Sessions whose system came up, including ended ones, so that counters do not disappear between two scrapes.
-	sessions []*session
 }
 
 // serveMetrics starts to listen on address. If address is "", it returns nil. Without a host it
 // listens on the loopback interface.
-func serveMetrics(address string) (*metrics, error) {
+func serveMetrics(address string, counts func() []runner.Counts) (*metrics, error) {
 	if address == "" {
 		return nil, nil
 	}
@@ -38,7 +36,7 @@ func serveMetrics(address string) (*metrics, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve metrics at %q: choose another port: %w", address, err)
 	}
-	m := &metrics{address: ln.Addr().String()}
+	m := &metrics{address: ln.Addr().String(), counts: counts}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m)
 	mux := http.NewServeMux()
@@ -55,18 +53,7 @@ func (m *metrics) close() {
 	}
 }
 
-// add starts to export the metrics of a scenario whose system is up.
-func (m *metrics) add(s *session) {
-	if m == nil {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	// Replaces an earlier attempt.
-	m.sessions = append(slices.DeleteFunc(m.sessions, func(o *session) bool { return o.e.ID == s.e.ID }), s)
-}
-
-// metric describes one metric of an injection or a link.
+// metric describes one metric of a fault or a link.
 type metric struct {
 	kind prometheus.ValueType
 	desc *prometheus.Desc
@@ -111,50 +98,35 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	m.mu.Lock()
-	sessions := slices.Clone(m.sessions)
-	m.mu.Unlock()
-	for _, s := range sessions {
-		s.collectMetrics(func(f metric, value float64, labels ...string) {
-			ch <- prometheus.MustNewConstMetric(f.desc, f.kind, value, append([]string{s.e.ID}, labels...)...)
-		})
+	emit := func(f metric, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 	}
-}
-
-// collectMetrics calls emit for each metric of a scenario.
-func (s *session) collectMetrics(emit func(f metric, value float64, labels ...string)) {
-	s.mu.Lock()
-	placed, live := slices.Clone(s.placed), slices.Clone(s.live)
-	s.mu.Unlock()
-	for _, in := range placed {
-		t, labels := in.count.Tally(), []string{in.ID, in.Kind, in.on}
-		isLive := 0.0
-		if slices.Contains(live, in) {
-			isLive = 1
+	for _, c := range m.counts() {
+		for _, f := range c.Faults {
+			labels := func(more ...string) []string { return append([]string{c.Scenario, f.Fault, f.Kind, f.On}, more...) }
+			live := 0.0
+			if f.Live {
+				live = 1
+			}
+			emit(faultLive, live, labels()...)
+			emit(faultSeen, float64(f.Seen), labels(f.Unit)...)
+			emit(faultAffected, float64(f.Affected), labels(f.Unit)...)
+			emit(faultConnections, float64(f.Connections), labels()...)
+			emit(faultBytes, float64(f.BytesSeen), labels()...)
+			emit(faultBytesHit, float64(f.BytesAffected), labels()...)
+			if f.Delayed > 0 {
+				emit(faultDelay, f.DelayP50.Seconds(), labels("0.5")...)
+				emit(faultDelay, f.DelayP99.Seconds(), labels("0.99")...)
+				emit(faultDelay, f.Worst.Seconds(), labels("1")...)
+			}
 		}
-		emit(faultLive, isLive, labels...)
-		emit(faultSeen, float64(t.Seen), append(labels, in.unit)...)
-		emit(faultAffected, float64(t.Affected), append(labels, in.unit)...)
-		emit(faultConnections, float64(t.Connections), labels...)
-		emit(faultBytes, float64(t.BytesSeen), labels...)
-		emit(faultBytesHit, float64(t.BytesAffected), labels...)
-		if t.Delayed > 0 {
-			emit(faultDelay, t.DelayP50.Seconds(), append(labels, "0.5")...)
-			emit(faultDelay, t.DelayP99.Seconds(), append(labels, "0.99")...)
-			emit(faultDelay, t.Worst.Seconds(), append(labels, "1")...)
+		for _, l := range c.Links {
+			emit(linkOpened, float64(l.Opened), c.Scenario, l.Link)
+			emit(linkLive, float64(l.Live), c.Scenario, l.Link)
+			emit(linkRefused, float64(l.DialErrors), c.Scenario, l.Link)
+			emit(linkResets, float64(l.Resets), c.Scenario, l.Link)
+			emit(linkBytes, float64(l.BytesToServer), c.Scenario, l.Link, "to server")
+			emit(linkBytes, float64(l.BytesToClient), c.Scenario, l.Link, "to client")
 		}
-	}
-	for _, l := range s.e.System.Links {
-		open, name := s.system.links[l.Name()], l.Name()
-		if open == nil {
-			continue // links of datagrams have no connections
-		}
-		c := open.Counters()
-		emit(linkOpened, float64(c.Opened), name)
-		emit(linkLive, float64(c.Live), name)
-		emit(linkRefused, float64(c.DialErrors), name)
-		emit(linkResets, float64(c.Resets), name)
-		emit(linkBytes, float64(c.BytesToServer), name, "to server")
-		emit(linkBytes, float64(c.BytesToClient), name, "to client")
 	}
 }
