@@ -24,7 +24,7 @@ const module = "github.com/firedrill-dev/firedrill"
 var imports = map[string][]string{
 	"injector/datagram": {"injector/evidence", "injector/link", "injector/message"},
 	"injector/evidence": {},
-	"injector/link":     {"injector/evidence"},
+	"injector/link":     {"injector/evidence", "injector/link/internal/..."},
 	"injector/message":  {"injector/evidence"},
 
 	"injector/message/duplex": {"injector/message"},
@@ -32,6 +32,8 @@ var imports = map[string][]string{
 	"injector/message/http1":  {"injector/evidence", "injector/message", "injector/message/duplex", "injector/message/http2"},
 	"injector/message/http2":  {"injector/evidence", "injector/message", "injector/message/duplex"},
 	"injector/protocols":      {"injector/datagram", "injector/message", "injector/message/..."},
+
+	"injector/link/internal/clock": {},
 
 	"injector/internal/relaytest": {"injector/evidence", "injector/link", "injector/message", "injector/process"},
 

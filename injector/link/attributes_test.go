@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/link/internal/clock"
 )
 
 // FuzzAttributes checks that no attribute crashes the process, and that every fault with accepted
@@ -96,7 +98,7 @@ func exercise(t *testing.T, name string, l *Link, d Dir) {
 			require.LessOrEqual(t, got, 100, name)
 			if state == waiting {
 				require.Positive(t, wait, name)
-				require.LessOrEqual(t, wait, forever+100*365*24*time.Hour, name)
+				require.LessOrEqual(t, wait, clock.Forever+100*365*24*time.Hour, name)
 				break
 			}
 			if state == empty {

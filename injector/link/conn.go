@@ -37,8 +37,8 @@ type conn struct {
 
 func newConn(l *Link, sock *socket, id uint64) *conn {
 	c := &conn{link: l, sock: sock, id: id}
-	c.in.init(&l.clock)
-	c.out.init(&l.clock)
+	c.in.init(l.clock)
+	c.out.init(l.clock)
 	c.activity.dialingSince.Store(nanotime())
 	return c
 }

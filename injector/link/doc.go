@@ -31,8 +31,8 @@
 // of two, and pipes shrink without privileges beyond some hundreds. It also loses what is in the pipe when
 // a deadline ends the copy. Borrowed pipes are drained first, so that switching to a fault loses nothing.
 //
-// Delays use a kernel timer where there is one (see clock), because the runtime's timers are late by half
-// a millisecond.
+// Delays use a kernel timer where there is one (package internal/clock), because the runtime's timers
+// are late by half a millisecond.
 //
 // Half-closes are forwarded as half-closes and resets as resets, in both directions. If the upstream
 // refuses a connection, the client sees a reset, and never an accepted connection that is closed

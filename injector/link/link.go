@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/link/internal/clock"
 )
 
 // Config describes a link. Upstream is required.
@@ -92,7 +94,7 @@ type Link struct {
 	resets     []*reset
 	gates      []*gate
 	changed    chan struct{} // closed and replaced whenever stages change
-	clock      clock
+	clock      *clock.Clock
 	pipes      pipes
 
 	opened, dialErrors, tlsErrors, rst                           atomic.Int64
@@ -116,7 +118,7 @@ func Open(cfg Config) (*Link, error) {
 		cfg.dialTimeout = 10 * time.Second
 	}
 	l := &Link{cfg: cfg, conns: map[*conn]struct{}{}, changed: make(chan struct{})}
-	l.clock.spawn = l.wg.Go
+	l.clock = clock.New(l.wg.Go)
 	ln, err := l.listen(cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("open link %q: %w", cfg.Name, err)
@@ -175,7 +177,7 @@ func (l *Link) Close() error {
 	conns := l.liveConns()
 	l.mu.Unlock()
 	l.stop()
-	l.clock.close()
+	l.clock.Close()
 	for _, c := range conns {
 		_ = c.Reset()
 	}

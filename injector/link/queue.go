@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/link/internal/clock"
 )
 
 // maxQueuedBytes is how much a queue holds before its source must wait. 4 MiB are 40 ms at 100 MB/s.
@@ -17,7 +19,7 @@ type queue struct {
 	// active is set when the socket must not be used directly: a stage is live, something is queued, a goroutine
 	// uses the socket for the queue, or the direction has ended.
 	active atomic.Bool
-	clock  *clock // nil uses the runtime's timers
+	clock  *clock.Clock // nil uses the runtime's timers
 
 	mu          sync.Mutex
 	chunks      []chunk
@@ -50,7 +52,7 @@ type live struct {
 	leaves                time.Time // when the first chunk leaves this stage
 }
 
-func (q *queue) init(c *clock) {
+func (q *queue) init(c *clock.Clock) {
 	q.clock, q.head, q.wake, q.space = c, 1, make(chan struct{}, 1), make(chan struct{}, 1)
 }
 

@@ -2,6 +2,8 @@ package link
 
 import (
 	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/link/internal/clock"
 )
 
 // take waits until the first chunk is due and copies it, or a part of it, to p. ok is false if the
@@ -16,7 +18,7 @@ func (q *queue) take(p []byte, sender bool) (n int, err error, ok bool) {
 		case empty:
 			return 0, nil, false
 		}
-		q.clock.wait(q.wake, wait)
+		q.clock.Wait(q.wake, wait)
 	}
 }
 
@@ -27,9 +29,6 @@ const (
 	taken
 	empty
 )
-
-// forever is the wait for a chunk that only a notification can release.
-const forever = time.Hour
 
 func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration, s state) { //nolint:staticcheck // as take
 	q.mu.Lock()
@@ -45,7 +44,7 @@ func (q *queue) try(p []byte, sender bool) (n int, err error, wait time.Duration
 		case !sender && !q.hasWorker && !q.draining():
 			return 0, nil, 0, empty
 		}
-		return 0, nil, forever, waiting
+		return 0, nil, clock.Forever, waiting
 	}
 	head, now := &q.chunks[0], time.Now()
 	n = q.maxPiece(len(p), len(head.data))
@@ -145,7 +144,7 @@ const noticeable = time.Millisecond
 // effects. The caller asks again after look at the latest, so that a chunk counts as affected once it
 // has been held noticeably, and not only when it leaves.
 func (q *queue) due(head *chunk, n int, now time.Time) (at time.Time, held bool, look time.Duration) {
-	at, look = head.arrived, forever
+	at, look = head.arrived, clock.Forever
 	for i := range q.stages {
 		l := &q.stages[i]
 		if l.lastSeen < q.head {

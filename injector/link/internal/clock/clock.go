@@ -1,4 +1,5 @@
-package link
+// Package clock wakes waiting goroutines more precisely than the runtime's timers do.
+package clock
 
 import (
 	"container/heap"
@@ -6,18 +7,25 @@ import (
 	"time"
 )
 
-// clock wakes waiting goroutines precisely. On Linux the runtime's timers fire 0.6 ms late (median)
+// Clock wakes waiting goroutines precisely. On Linux the runtime's timers fire 0.6 ms late (median)
 // and 1.1 ms late at worst, because the poller sleeps for whole milliseconds. A kernel timer
-// (timerfd), polled like a socket, is 0.06 ms late for any number of waiters. One goroutine serves the
-// clock of a link; it starts with the first wait and ends with the link. A nil *clock, and a system
-// without such timers, use the runtime's timers.
-type clock struct {
+// (timerfd), polled like a socket, is 0.06 ms late for any number of waiters. One goroutine serves a
+// clock; it starts with the first wait and ends with Close. A nil *Clock, and a system without such
+// timers, use the runtime's timers.
+type Clock struct {
 	mu          sync.Mutex
 	waits       waits
 	alarm       *alarm // nil before the first wait
 	unavailable bool   // no alarm can be created, or the clock is closed
 	spawn       func(func())
 }
+
+// New returns a clock that starts its goroutine with spawn. The caller closes it.
+func New(spawn func(func())) *Clock { return &Clock{spawn: spawn} }
+
+// Forever is the shortest wait that needs no precision and always uses the runtime's timers. Callers
+// pass it when only wake is to end the wait.
+const Forever = time.Hour
 
 // waiter is one goroutine's wait.
 type waiter struct {
@@ -26,8 +34,8 @@ type waiter struct {
 	i    int // index in the heap; -1 when removed
 }
 
-// wait returns after d, or when wake receives a value.
-func (c *clock) wait(wake <-chan struct{}, d time.Duration) {
+// Wait returns after d, or when wake receives a value.
+func (c *Clock) Wait(wake <-chan struct{}, d time.Duration) {
 	w := c.add(d)
 	if w == nil {
 		timer := time.NewTimer(d)
@@ -46,8 +54,8 @@ func (c *clock) wait(wake <-chan struct{}, d time.Duration) {
 }
 
 // add registers a wait. It returns nil if the caller must use the runtime's timers.
-func (c *clock) add(d time.Duration) *waiter {
-	if c == nil || d >= forever {
+func (c *Clock) add(d time.Duration) *waiter {
+	if c == nil || d >= Forever {
 		return nil
 	}
 	c.mu.Lock()
@@ -66,7 +74,7 @@ func (c *clock) add(d time.Duration) *waiter {
 	return w
 }
 
-func (c *clock) remove(w *waiter) {
+func (c *Clock) remove(w *waiter) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w.i >= 0 {
@@ -75,7 +83,7 @@ func (c *clock) remove(w *waiter) {
 }
 
 // start creates the alarm and the goroutine that serves it. c.mu must be held.
-func (c *clock) start() {
+func (c *Clock) start() {
 	a, err := newAlarm()
 	if err != nil {
 		c.unavailable = true
@@ -86,12 +94,12 @@ func (c *clock) start() {
 		for a.await() {
 			c.fire()
 		}
-		c.close()
+		c.Close()
 	})
 }
 
 // fire wakes the waiters that are due and sets the alarm for the next one.
-func (c *clock) fire() {
+func (c *Clock) fire() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
@@ -103,9 +111,9 @@ func (c *clock) fire() {
 	}
 }
 
-// close stops the alarm and wakes all waiters. Later waits use the runtime's timers. It may be called
+// Close stops the alarm and wakes all waiters. Later waits use the runtime's timers. It may be called
 // more than once.
-func (c *clock) close() {
+func (c *Clock) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.unavailable = true

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package link
+package clock
 
 import (
 	"errors"
