@@ -33,7 +33,8 @@ var imports = map[string][]string{
 	"injector/message/http2":  {"injector/evidence", "injector/message", "injector/message/duplex"},
 	"injector/protocols":      {"injector/datagram", "injector/message", "injector/message/..."},
 
-	"injector/link/internal/clock": {},
+	"injector/link/internal/clock":  {},
+	"injector/link/internal/socket": {},
 
 	"injector/internal/relaytest": {"injector/evidence", "injector/link", "injector/message", "injector/process"},
 

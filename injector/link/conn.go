@@ -11,12 +11,14 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/link/internal/socket"
 )
 
 // conn is a client's connection with the stream faults of both directions.
 type conn struct {
 	link   *Link
-	sock   *socket
+	sock   *socket.Conn
 	id     uint64
 	sender group          // the goroutine that writes the queue to the client
 	wg     sync.WaitGroup // the goroutines that read and write the two queues
@@ -24,7 +26,7 @@ type conn struct {
 	in, out queue // to the server, filled by the socket; to the client, filled by Write
 
 	mu           sync.Mutex
-	peer         *socket             // the upstream socket while the byte pump runs
+	peer         *upstream           // the upstream socket while the byte pump runs
 	cancel       context.CancelFunc  // cancels the relay and waits before the pump
 	timers       map[any]*time.Timer // delayed actions, by fault
 	marks        map[*stage]*mark    // state of faults for both directions together; guarded by link.mu
@@ -35,7 +37,7 @@ type conn struct {
 	closed       atomic.Bool         // closed or reset by us
 }
 
-func newConn(l *Link, sock *socket, id uint64) *conn {
+func newConn(l *Link, sock *socket.Conn, id uint64) *conn {
 	c := &conn{link: l, sock: sock, id: id}
 	c.in.init(l.clock)
 	c.out.init(l.clock)
@@ -119,7 +121,7 @@ func (c *conn) queued() bool {
 func (c *conn) receive() {
 	defer c.in.releaseWorker()
 	for c.in.awaitRoom() {
-		buf, n, err := c.sock.take()
+		buf, n, err := c.sock.Take()
 		if errors.Is(err, os.ErrDeadlineExceeded) && !c.closed.Load() {
 			_ = c.sock.SetReadDeadline(time.Time{})
 			continue
@@ -131,7 +133,7 @@ func (c *conn) receive() {
 		}
 		c.observe((*buf)[:n], nil)
 		c.in.put((*buf)[:n], nil)
-		buffers.Put(buf)
+		socket.Buffers.Put(buf)
 	}
 }
 
@@ -168,8 +170,8 @@ func (c *conn) startSending() {
 
 // send writes the queue to the client's socket until the queue is empty and no fault is live.
 func (c *conn) send() {
-	held := buffers.Get().(*[]byte)
-	defer buffers.Put(held)
+	held := socket.Buffers.Get().(*[]byte)
+	defer socket.Buffers.Put(held)
 	buf := *held
 	for {
 		n, err, ok := c.out.take(buf, true)
@@ -279,7 +281,7 @@ func (c *conn) shutDown() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.peer != nil {
-		c.peer.reset()
+		c.peer.Reset()
 	}
 	if c.cancel != nil {
 		c.cancel()

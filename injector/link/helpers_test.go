@@ -5,12 +5,13 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/firedrill-dev/firedrill/injector/link/internal/socket"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -95,9 +96,13 @@ func expect(t testing.TB, c net.Conn, text string) {
 	require.Equal(t, text, string(got))
 }
 
-func rawOf(c *net.TCPConn) syscall.RawConn {
-	raw, _ := c.SyscallConn()
-	return raw
+// awaitReset waits, after EOF from c, until its peer resets it.
+func awaitReset(c *net.TCPConn) (bool, error) {
+	sock, err := socket.New(c)
+	if err != nil {
+		return false, err
+	}
+	return sock.AwaitReset()
 }
 
 // expectSilence asserts that the connection receives neither bytes nor an end.

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/link/internal/clock"
+	"github.com/firedrill-dev/firedrill/injector/link/internal/socket"
 )
 
 // Config describes a link. Upstream is required.
@@ -83,7 +83,7 @@ type Link struct {
 
 	mu         sync.Mutex
 	ln         net.Listener // nil while the port is closed
-	heldPort   *port        // reserves the port number while the port is closed
+	heldPort   *socket.Port // reserves the port number while the port is closed
 	socketFile os.FileInfo  // of the Unix socket
 	refusals   int          // number of live Refuse faults
 	closed     bool
@@ -95,7 +95,7 @@ type Link struct {
 	gates      []*gate
 	changed    chan struct{} // closed and replaced whenever stages change
 	clock      *clock.Clock
-	pipes      pipes
+	pipes      socket.Pipes
 
 	opened, dialErrors, tlsErrors, rst                           atomic.Int64
 	toServer, toClient, chunksIn, chunksOut                      atomic.Int64
@@ -132,32 +132,6 @@ func Open(cfg Config) (*Link, error) {
 	return l, nil
 }
 
-// unixPrefix marks an address as the path of a Unix socket.
-const unixPrefix = "unix:"
-
-// network splits an address into the arguments of net.Listen and net.Dial.
-func network(addr string) (network, address string) {
-	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
-		return "unix", path
-	}
-	return "tcp", addr
-}
-
-// listen disables keep-alive, so that the link never ends a connection by itself.
-func (l *Link) listen(addr string) (net.Listener, error) {
-	network, address := network(addr)
-	if network == "unix" {
-		if err := removeStaleSocket(address); err != nil {
-			return nil, err
-		}
-	}
-	ln, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, address)
-	if err == nil {
-		l.keepSocketFile(ln)
-	}
-	return ln, err
-}
-
 // Addr returns the address that clients connect to, host:port or unix:path. It does not change when
 // the port is closed by Refuse and reopened.
 func (l *Link) Addr() string { return l.addr }
@@ -171,7 +145,7 @@ func (l *Link) Close() error {
 		_ = l.ln.Close()
 		l.ln = nil
 	}
-	l.heldPort.release()
+	l.heldPort.Release()
 	l.heldPort = nil
 	l.removeSocketFile()
 	conns := l.liveConns()
@@ -182,7 +156,7 @@ func (l *Link) Close() error {
 		_ = c.Reset()
 	}
 	l.wg.Wait()
-	l.pipes.close()
+	l.pipes.Close()
 	return nil
 }
 
@@ -209,63 +183,6 @@ func (l *Link) liveConns() []*conn {
 		conns = append(conns, c)
 	}
 	return conns
-}
-
-func (l *Link) accept(ln net.Listener) {
-	counted := false
-	for {
-		// Leave free descriptors to the dials of accepted connections.
-		for l.shortages.Load() > 0 && pause(l.ctx, retryPause) {
-		}
-		sock, err := ln.Accept()
-		if err != nil {
-			if l.ctx.Err() != nil || isClosed(err) {
-				return
-			}
-			if !counted && isLocalLimit(err) {
-				l.countLocalLimit(err)
-			}
-			counted = true
-			_ = pause(l.ctx, retryPause)
-			continue
-		}
-		counted = false
-		c, gates, ok := l.admit(ln, sock)
-		if !ok {
-			return
-		}
-		l.wg.Go(func() {
-			l.handle(c, gates)
-			l.removeConn(c)
-		})
-	}
-}
-
-// admit registers a new connection and applies the live faults to it. It returns false if the port was
-// closed in the meantime.
-func (l *Link) admit(ln net.Listener, raw net.Conn) (*conn, []*gate, bool) {
-	sock, err := newSocket(raw)
-	if err != nil {
-		_ = raw.Close()
-		return nil, nil, false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || l.ln != ln {
-		sock.reset()
-		return nil, nil, false
-	}
-	l.ids++
-	l.opened.Add(1)
-	c := newConn(l, sock, l.ids)
-	l.conns[c] = struct{}{}
-	if len(l.stages) > 0 {
-		c.apply(l.stages)
-	}
-	for _, r := range l.resets {
-		c.arm(r)
-	}
-	return c, l.gates, true
 }
 
 func (l *Link) removeConn(c *conn) {

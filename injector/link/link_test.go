@@ -60,7 +60,7 @@ func TestClientResetIsForwarded(t *testing.T) {
 					default:
 					}
 					if errors.Is(err, io.EOF) {
-						if reset, _ := awaitReset(rawOf(c)); reset {
+						if reset, _ := awaitReset(c); reset {
 							err = syscall.ECONNRESET
 						}
 					}

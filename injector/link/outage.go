@@ -1,10 +1,6 @@
 package link
 
 import (
-	"errors"
-	"io"
-	"os"
-	"syscall"
 	"time"
 )
 
@@ -55,26 +51,6 @@ func (l *Link) Waiting(least time.Duration) int64 {
 		}
 	}
 	return n
-}
-
-// countUpstreamEnd counts the end of an upstream connection that neither the client nor the link has
-// caused.
-func (c *conn) countUpstreamEnd(s *socket, err error) {
-	if s.owner == nil || err == nil || errors.Is(err, os.ErrDeadlineExceeded) || s.endCounted.Swap(true) {
-		return
-	}
-	if c.activity.clientClosed.Load() && errors.Is(err, io.EOF) {
-		c.activity.pendingSince.Store(0) // the upstream answered the client's FIN with its own
-	}
-	if s.finSent.Load() || c.closed.Load() || c.activity.clientClosed.Load() || (!errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET)) {
-		return
-	}
-	c.activity.upstreamClosed.Store(true)
-	if c.inUse() {
-		c.link.ended.Add(1)
-	} else {
-		c.link.endedIdle.Add(1)
-	}
 }
 
 // countAbandoned counts a connection whose client closed it without having received an answer.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link/internal/socket"
 )
 
 // Refuse closes the port, so that the operating system refuses connects with ECONNREFUSED, and resets
@@ -30,7 +31,7 @@ func (l *Link) Refuse(count *evidence.Counter) (Heal, error) {
 	}
 	l.refusals++
 	if l.ln != nil {
-		l.heldPort = reservePort(l.ln, l.addr)
+		l.heldPort = socket.ReservePort(l.ln, l.addr)
 		_ = l.ln.Close()
 		l.ln = nil
 	}
@@ -85,6 +86,13 @@ func (l *Link) countRefused(count *evidence.Counter) (stop func()) {
 	return func() { cancel(); <-ended }
 }
 
+// refusedByKernel returns how many connects of this network namespace have failed before they were
+// established, without the refused dials of links. ok is false if the number is not available.
+func refusedByKernel() (n int64, ok bool) {
+	n, ok = socket.FailedConnects()
+	return n - refusedDials.Load(), ok
+}
+
 // recentTraffic is how recently a link must have carried traffic for refused connects to be attributed
 // to its clients.
 const recentTraffic = 10 * time.Second
@@ -128,7 +136,7 @@ func (l *Link) reopen() error {
 		return nil
 	}
 	ln, err := l.listen(l.addr)
-	l.heldPort.release()
+	l.heldPort.Release()
 	l.heldPort = nil
 	if err != nil { // not every system allows listening while the port is reserved
 		ln, err = l.listen(l.addr)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/firedrill-dev/firedrill/injector/link/internal/socket"
 )
 
 // -soak 107374182400 makes the test with faults transfer 100 GiB each way and switch faults about
@@ -87,7 +89,7 @@ func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, 
 		servers.Add(1)
 		defer servers.Done()
 		// A socket reports a reset even if another goroutine saw it first.
-		raw, err := newSocket(tcp)
+		raw, err := socket.New(tcp)
 		if !assert.NoError(t, err) {
 			return
 		}
@@ -112,7 +114,7 @@ func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, 
 				return
 			}
 			defer tcp.Close()
-			raw, err := newSocket(tcp)
+			raw, err := socket.New(tcp)
 			if !assert.NoError(t, err) {
 				return
 			}
@@ -137,7 +139,7 @@ func (e *exactness) run(t *testing.T, disturb func(context.Context, *testing.T, 
 
 // runEnd runs one end of a connection: it sends outgoing and expects incoming. If resets is set, it resets
 // the connection in the middle.
-func (e *exactness) runEnd(t *testing.T, raw *socket, c halfStream, outgoing, incoming pattern, resets bool) {
+func (e *exactness) runEnd(t *testing.T, raw *socket.Conn, c halfStream, outgoing, incoming pattern, resets bool) {
 	resetStream := int(min(outgoing, incoming))/2%8 == 7
 	var sending sync.WaitGroup
 	sending.Go(func() {
@@ -153,7 +155,7 @@ func (e *exactness) runEnd(t *testing.T, raw *socket, c halfStream, outgoing, in
 	read, err := e.compare(t, c, incoming, limit)
 	switch {
 	case resets && read >= limit:
-		raw.reset()
+		raw.Reset()
 	case err == nil && read == e.each:
 		if !resetStream {
 			e.complete.Add(1)

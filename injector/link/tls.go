@@ -130,7 +130,7 @@ func (s *tlsSession) dial(ctx context.Context) (*upstreamSide, error) {
 	up := &upstreamSide{side: side{wire: &wire{Conn: sock}, other: s.client.wire}, session: s, sock: sock}
 	up.Conn = tls.Client(up.wire, s.upstreamConfig.Clone())
 	if err := up.HandshakeContext(ctx); err != nil {
-		sock.reset()
+		sock.Reset()
 		if ctx.Err() == nil {
 			s.report(s.upstreamError(err))
 		}

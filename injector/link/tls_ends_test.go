@@ -71,7 +71,7 @@ func TestResetAfterCloseNotify(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, rest)
 			from.reset()
-			reset, err := awaitReset(rawOf(to.raw)) // without a write, which would detect a reset in any case
+			reset, err := awaitReset(to.raw) // without a write, which would detect a reset in any case
 			require.NoError(t, err)
 			require.True(t, reset)
 		})

@@ -12,7 +12,7 @@ func (s *tlsSession) pump() {
 	c.peer = up.sock
 	c.mu.Unlock()
 	if c.closed.Load() {
-		up.sock.reset()
+		up.sock.Reset()
 		return
 	}
 	var both sync.WaitGroup

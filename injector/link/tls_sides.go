@@ -60,7 +60,7 @@ func (c *clientSide) ID() uint64   { return c.session.c.id }
 type upstreamSide struct {
 	side
 	session      *tlsSession
-	sock         *socket
+	sock         *upstream
 	resetOnClose atomic.Bool // Close resets the connection
 }
 

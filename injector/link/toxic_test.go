@@ -10,6 +10,8 @@ import (
 
 	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/link/internal/socket"
 )
 
 func TestToxicAttributes(t *testing.T) {
@@ -236,12 +238,15 @@ func FuzzToxic(f *testing.F) {
 // nowhere is a socket that can only be closed.
 type nowhere struct{ halfCloser }
 
-func (nowhere) Close() error { return nil }
+func (nowhere) Close() error                          { return nil }
+func (nowhere) SyscallConn() (syscall.RawConn, error) { return nil, nil }
 
 // runToxic runs a custom toxic on a queue and ends it.
 func runToxic(t *testing.T, l *Link) {
 	t.Helper()
-	c := &conn{link: l, id: 1, sock: &socket{halfCloser: nowhere{}}}
+	sock, err := socket.New(nowhere{})
+	require.NoError(t, err)
+	c := &conn{link: l, id: 1, sock: sock}
 	c.in.init(nil)
 	c.out.init(nil)
 	var stages []*stage

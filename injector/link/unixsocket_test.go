@@ -16,6 +16,12 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 )
 
+// halfCloser is what TCP and Unix sockets have in common.
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
 // serveAt is serve for any kind of address, in the syntax of Config.
 func serveAt(t testing.TB, addr string, do func(halfCloser)) string {
 	t.Helper()

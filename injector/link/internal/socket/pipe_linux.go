@@ -1,4 +1,4 @@
-package link
+package socket
 
 import (
 	"io"
@@ -8,41 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bulk moves bytes from src to dst without copying them, by splice(2), while they arrive without a
-// pause and no fault is live. It returns no error if the caller is to continue by copying. Bytes that
-// are in the pipe when a fault is added are still sent: like those in the socket buffer, they have
-// already left the link.
-func (c *conn) bulk(dst, src *socket, q *queue, d Dir) (srcErr, dstErr error) {
-	p := c.link.pipes.get()
-	if p == nil {
-		return nil, nil
-	}
-	defer c.link.pipes.put(p)
-	for !q.active.Load() {
-		if srcErr = p.fill(src); p.n == 0 {
-			c.countUpstreamEnd(src, srcErr)
-			return srcErr, nil
-		}
-		n := int64(p.n)
-		c.countMoved(d, n)
-		if dstErr = p.drain(dst); dstErr != nil {
-			c.countUnwritten(d, int64(p.n))
-			return nil, dstErr
-		}
-	}
-	return nil, nil
-}
-
 const (
 	pipeSize = 256 << 10 // larger pipes no longer fit the processor's cache
-	// maxLent is the number of pipes that a link uses at once. Each takes two descriptors. Bulk transfers beyond
+	// maxLent is the number of pipes that are used at once. Each takes two descriptors. Bulk transfers beyond
 	// it are copied. Without privileges, the kernel limits all pipes together to 64 MiB.
 	maxLent = 64
 )
 
-// pipe is a kernel pipe for splice. A direction borrows one while it is busy, so that idle connections
-// hold none.
-type pipe struct {
+// Pipe is a kernel pipe through which splice(2) moves bytes between sockets without copying them. A
+// direction borrows one while it is busy, so that idle connections hold none.
+type Pipe struct {
 	r, w int
 	n    int // bytes in the pipe
 	err  error
@@ -50,16 +25,16 @@ type pipe struct {
 	in, out func(fd uintptr) bool // pull and push as values, created once
 }
 
-// pipes is the pipe pool of a link.
-type pipes struct {
+// Pipes is a pool of pipes. Its zero value is empty and ready to use; the caller closes it.
+type Pipes struct {
 	mu     sync.Mutex
-	free   []*pipe
+	free   []*Pipe
 	lent   int
 	closed bool
 }
 
-// get returns an empty pipe, or nil if none is available.
-func (l *pipes) get() *pipe {
+// Get returns an empty pipe, or nil if none is available.
+func (l *Pipes) Get() *Pipe {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lent == maxLent {
@@ -75,7 +50,7 @@ func (l *pipes) get() *pipe {
 	if unix.Pipe2(fd[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
 		return nil
 	}
-	p := &pipe{r: fd[0], w: fd[1]}
+	p := &Pipe{r: fd[0], w: fd[1]}
 	p.in, p.out = p.pull, p.push
 	if size, err := unix.FcntlInt(uintptr(p.w), unix.F_SETPIPE_SZ, pipeSize); err != nil || size < pipeSize {
 		p.close()
@@ -85,9 +60,9 @@ func (l *pipes) get() *pipe {
 	return p
 }
 
-// put returns a pipe to the pool. It closes a pipe that still holds bytes, and all but a few free
+// Put returns a pipe to the pool. It closes a pipe that still holds bytes, and all but a few free
 // pipes when none is in use.
-func (l *pipes) put(p *pipe) {
+func (l *Pipes) Put(p *Pipe) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lent--
@@ -108,7 +83,7 @@ func (l *pipes) put(p *pipe) {
 const maxIdlePipes = 2
 
 // trim closes all free pipes except n.
-func (l *pipes) trim(n int) {
+func (l *Pipes) trim(n int) {
 	for len(l.free) > n {
 		last := len(l.free) - 1
 		l.free[last].close()
@@ -116,21 +91,25 @@ func (l *pipes) trim(n int) {
 	}
 }
 
-func (l *pipes) close() {
+// Close closes the free pipes at once, and those that are lent when they are returned.
+func (l *Pipes) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
 	l.trim(0)
 }
 
-func (p *pipe) close() {
+func (p *Pipe) close() {
 	_ = unix.Close(p.r)
 	_ = unix.Close(p.w)
 }
 
-// fill moves available bytes into the pipe. If the pipe stays empty and err is nil, none were
+// Len returns the number of bytes in the pipe.
+func (p *Pipe) Len() int { return p.n }
+
+// Fill moves available bytes of src into the pipe. If the pipe stays empty and err is nil, none were
 // available.
-func (p *pipe) fill(src *socket) error {
+func (p *Pipe) Fill(src *Conn) error {
 	err := src.raw.Read(p.in)
 	switch {
 	case err != nil || p.err == unix.EAGAIN: //nolint:errorlint // a deadline, or closed: the plain way meets it too
@@ -143,15 +122,15 @@ func (p *pipe) fill(src *socket) error {
 	return nil
 }
 
-func (p *pipe) pull(fd uintptr) bool {
+func (p *Pipe) pull(fd uintptr) bool {
 	var n int64
 	n, p.err = splice(int(fd), p.w, pipeSize)
 	p.n = int(n)
 	return true
 }
 
-// drain sends everything in the pipe and blocks as long as that takes.
-func (p *pipe) drain(dst *socket) error {
+// Drain sends everything in the pipe to dst and blocks as long as that takes.
+func (p *Pipe) Drain(dst *Conn) error {
 	for p.n > 0 {
 		if err := dst.raw.Write(p.out); err != nil {
 			return err
@@ -163,7 +142,7 @@ func (p *pipe) drain(dst *socket) error {
 	return nil
 }
 
-func (p *pipe) push(fd uintptr) bool {
+func (p *Pipe) push(fd uintptr) bool {
 	var n int64
 	n, p.err = splice(p.r, int(fd), p.n)
 	p.n -= int(n)

@@ -1,24 +1,48 @@
 //go:build unix
 
-package link
+package socket
 
 import (
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// port reserves a port number, so that the kernel does not assign it to another socket. It is a bound
+// read is one attempt of Take. It returns false if there is nothing to read yet.
+func (s *Conn) read(fd uintptr) bool {
+	buf := Buffers.Get().(*[]byte)
+	for {
+		n, err := syscall.Read(int(fd), *buf)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			Buffers.Put(buf)
+			return false
+		case err != nil:
+			s.buf, s.n, s.err = buf, 0, os.NewSyscallError("read", err)
+		case n == 0:
+			s.buf, s.n, s.err = buf, 0, io.EOF
+		default:
+			s.buf, s.n, s.err = buf, n, nil
+		}
+		return true
+	}
+}
+
+// Port reserves a port number, so that the kernel does not assign it to another socket. It is a bound
 // socket that does not listen, so that the kernel still refuses connects. A process that asks for this
 // number explicitly can still take it.
-type port struct{ fd int }
+type Port struct{ fd int }
 
-// reservePort reserves the port of a listener before the caller closes it, so that the number is never
+// ReservePort reserves the port of a listener before the caller closes it, so that the number is never
 // free for an outgoing connection. It returns nil if the port cannot be reserved; then another process
 // may take it before it is reopened.
-func reservePort(ln net.Listener, addr string) *port {
+func ReservePort(ln net.Listener, addr string) *Port {
 	at, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return nil
@@ -50,13 +74,14 @@ func reservePort(ln net.Listener, addr string) *port {
 		_ = syscall.Close(fd)
 		return nil
 	}
-	return &port{fd}
+	return &Port{fd}
 }
 
 // setReusePort allows a socket to share its port with another socket that has the same option set.
 func setReusePort(fd int) { _ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
 
-func (p *port) release() {
+// Release ends the reservation. A nil Port reserves nothing.
+func (p *Port) Release() {
 	if p != nil {
 		_ = syscall.Close(p.fd)
 	}
