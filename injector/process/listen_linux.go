@@ -21,8 +21,21 @@ type socket struct {
 	inode string
 }
 
-// openSockets reads the listening sockets of a network from /proc.
+// openSockets returns the listening sockets of a network. The caller must not change the slice.
 func openSockets(network string) []socket {
+	if network == "udp" {
+		return udpSockets.get()
+	}
+	return tcpSockets.get()
+}
+
+var (
+	tcpSockets = listing[[]socket]{read: func() []socket { return readNetwork("tcp") }}
+	udpSockets = listing[[]socket]{read: func() []socket { return readNetwork("udp") }}
+)
+
+// readNetwork reads the listening sockets of a network from /proc.
+func readNetwork(network string) []socket {
 	var all []socket
 	for _, name := range []string{network, network + "6"} {
 		file, err := os.Open("/proc/net/" + name)
