@@ -30,12 +30,17 @@ func openSockets(network string) []socket {
 }
 
 var (
-	tcpSockets = listing[[]socket]{read: func() []socket { return readNetwork("tcp") }}
-	udpSockets = listing[[]socket]{read: func() []socket { return readNetwork("udp") }}
+	tcpSockets = listing[[]socket]{read: func() []socket {
+		if all, err := listeningTCP(); err == nil {
+			return all
+		}
+		return readProcNetwork("tcp")
+	}}
+	udpSockets = listing[[]socket]{read: func() []socket { return readProcNetwork("udp") }}
 )
 
-// readNetwork reads the listening sockets of a network from /proc.
-func readNetwork(network string) []socket {
+// readProcNetwork reads the listening sockets of a network from /proc.
+func readProcNetwork(network string) []socket {
 	var all []socket
 	for _, name := range []string{network, network + "6"} {
 		file, err := os.Open("/proc/net/" + name)
