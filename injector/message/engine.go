@@ -285,17 +285,14 @@ func (r *Relay) Sleep(ctx context.Context, delays []Wait, m Message) (slept bool
 // Config returns the configuration, with defaults.
 func (r *Relay) Config() Config { return r.cfg }
 
-// MaxBuffered returns the limit of messages that are buffered completely, in bytes.
-func (r *Relay) MaxBuffered() int { return int(r.cfg.Whole) }
-
 // Unparsed reports that a connection is no longer parsed.
 func (r *Relay) Unparsed(why string) {
 	r.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: why})
 }
 
-// TooLarge returns why a rule that needs a whole message cannot act on it.
-func (r *Relay) TooLarge() string {
-	return "too large: more than " + english.Plural(int(r.cfg.Whole), "byte", "")
+// TooLarge returns why a rule that needs a whole message cannot act on one of more than limit bytes.
+func TooLarge(limit int) string {
+	return "too large: more than " + english.Plural(limit, "byte", "")
 }
 
 // CrossingTime is how soon after a held message was forwarded the server's close must arrive to be attributed to

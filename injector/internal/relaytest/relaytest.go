@@ -145,6 +145,13 @@ func (f *TestLink) FinishedCalls() []message.Call {
 	return append([]message.Call(nil), f.calls...)
 }
 
+// Set sets a variable for the rest of a test.
+func Set[T any](t testing.TB, variable *T, value T) {
+	before := *variable
+	*variable = value
+	t.Cleanup(func() { *variable = before })
+}
+
 // WaitUntil waits for a condition.
 func WaitUntil(t testing.TB, what string, ok func() bool) {
 	t.Helper()

@@ -167,7 +167,7 @@ func (c *connection) answer(x *exchange, f Frame, raw []byte, large bool) error 
 		case f.Exempt:
 			c.Relay.Skip(&x.Exchange, "not an answer of the service that does the work: "+f.Detail)
 		case large:
-			c.Relay.Skip(&x.Exchange, c.Relay.TooLarge())
+			c.Relay.Skip(&x.Exchange, message.TooLarge(message.MaxBuffered))
 		default:
 			p := c.payload(f, raw)
 			c.Relay.Damage(&x.Exchange, &p)
@@ -267,7 +267,7 @@ func (c *connection) push(f Frame, raw []byte, large bool) error {
 	case f.Immune != "":
 		c.Relay.Skip(&x.Exchange, f.Immune)
 	case large:
-		c.Relay.Skip(&x.Exchange, c.Relay.TooLarge())
+		c.Relay.Skip(&x.Exchange, message.TooLarge(message.MaxBuffered))
 	}
 	x.Ticket = c.Relay.Received(message.ToClient)
 	p := &pushCarrier{requestCarrier{connection: c, x: x, bufferedPayload: c.payload(f, raw)}}

@@ -88,7 +88,6 @@ type frames struct {
 	r           *bufio.Reader
 	dialect     Dialect
 	dir         message.Dir
-	limit       int          // larger messages are returned in parts
 	passthrough func() bool  // reports whether the connection is no longer parsed
 	idle        func() error // called before a read that may block
 	part        []byte       // of a message that was not buffered as a whole
@@ -124,7 +123,7 @@ func (f *frames) next() (raw []byte, large bool, err error) {
 		if whole {
 			return f.part, false, nil
 		}
-		if len(f.part) > f.limit {
+		if len(f.part) > message.MaxBuffered {
 			f.partial = true
 			return f.part, true, nil
 		}

@@ -26,8 +26,8 @@ func Serve(open func(cfg message.Config) Dialect) func(ctx context.Context, r *m
 		if !c.Connect(ctx, r, client, dial) {
 			return
 		}
-		c.in = &frames{r: c.ClientIn, dialect: c.dialect, dir: message.ToServer, limit: r.MaxBuffered(), passthrough: c.IsPassthrough, idle: c.flushToServer}
-		c.out = &frames{r: c.ServerIn, dialect: c.dialect, dir: message.ToClient, limit: r.MaxBuffered(), passthrough: c.IsPassthrough, idle: c.flushToClient}
+		c.in = &frames{r: c.ClientIn, dialect: c.dialect, dir: message.ToServer, passthrough: c.IsPassthrough, idle: c.flushToServer}
+		c.out = &frames{r: c.ServerIn, dialect: c.dialect, dir: message.ToClient, passthrough: c.IsPassthrough, idle: c.flushToClient}
 		c.Run(ctx, c)
 	}
 }
@@ -124,7 +124,7 @@ func opOf(f Frame) string {
 func (c *connection) request(raw []byte, large bool) error {
 	x := c.admit(message.ToServer, raw)
 	if rule := x.Rule(); rule != nil && large && !rule.Action.OfReply() {
-		c.Relay.Skip(&x.Exchange, c.Relay.TooLarge())
+		c.Relay.Skip(&x.Exchange, message.TooLarge(message.MaxBuffered))
 	}
 	x.Ticket = c.Relay.Received(message.ToServer)
 	switch {

@@ -230,9 +230,9 @@ func (p *replyCarrier) Read(keep bool, skip func(why string)) bool {
 		return false
 	}
 	p.progress = buffered
-	into := &duplex.Spill{Limit: int64(p.Relay.MaxBuffered()), OnOverflow: func() (io.Writer, error) {
+	into := &duplex.Spill{Limit: int64(maxBuffered), OnOverflow: func() (io.Writer, error) {
 		p.progress = streamed
-		skip(p.Relay.TooLarge())
+		skip(message.TooLarge(maxBuffered))
 		return p.ClientOut, p.WriteMessage(p.head.raw)
 	}}
 	p.bytes, p.err = copyBody(into, p.ServerIn, p.head)

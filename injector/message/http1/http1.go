@@ -68,6 +68,9 @@ func serveCalls(ctx context.Context, r *message.Relay, client message.Client, di
 // relayed as plain bytes.
 const maxPending = 1024
 
+// maxBuffered is message.MaxBuffered. Tests lower it.
+var maxBuffered = message.MaxBuffered
+
 type connection struct {
 	duplex.Conn      // its lock also guards the fields below replyHead
 	grpc        bool // only gRPC is expected

@@ -24,7 +24,8 @@ import (
 // accounts add up.
 func TestMisbehavingClientsUnderEveryFault(t *testing.T) {
 	s := relaytest.StartShop(t)
-	f := relaytest.OpenLink(t, s.Addr, message.Config{Whole: 4 << 10})
+	relaytest.Set(t, &maxBuffered, 4<<10)
+	f := relaytest.OpenLink(t, s.Addr, message.Config{})
 	var heals []func()
 	for i, r := range []message.Rule{
 		{Action: message.Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond, Share: .2},

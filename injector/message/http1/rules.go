@@ -107,10 +107,10 @@ func (c *connection) bufferBody(x *exchange) (body []byte, done bool, err error)
 		}
 		return nil, false, err
 	}
-	into := &duplex.Spill{Limit: int64(c.Relay.MaxBuffered()), OnOverflow: func() (io.Writer, error) {
+	into := &duplex.Spill{Limit: int64(maxBuffered), OnOverflow: func() (io.Writer, error) {
 		done = true
 		if rule := x.Rule(); rule != nil && !rule.Action.OfReply() {
-			c.Relay.Skip(&x.Exchange, c.Relay.TooLarge())
+			c.Relay.Skip(&x.Exchange, message.TooLarge(maxBuffered))
 		}
 		c.beginHold()
 		if c.Relay.Sleep(c.Ctx, x.Delays, x.Message) {

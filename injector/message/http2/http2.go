@@ -60,6 +60,9 @@ type stream struct {
 // QuietTime is how long a sender may pause before its message is taken for a stream that does not end.
 var QuietTime = 20 * time.Millisecond
 
+// maxBuffered is message.MaxBuffered. Tests lower it.
+var maxBuffered = message.MaxBuffered
+
 // New takes over a connection that has not been read from. The lock of c is held.
 func New(c *duplex.Conn, grpc bool) *Conn {
 	m := &Conn{Conn: c, grpc: grpc, streams: map[uint32]*stream{}, byServerID: map[uint32]*stream{}, nextServerID: 1}

@@ -79,7 +79,7 @@ func (w *way) hold(s *stream, f *frame) {
 	l := w.lane(s)
 	held := *f
 	held.raw, held.payload = nil, slices.Clone(f.payload)
-	if l.holding && l.size <= w.c.Relay.MaxBuffered() && w.heldWeight <= maxHeldWeight {
+	if l.holding && l.size <= maxBuffered && w.heldWeight <= maxHeldWeight {
 		held.credited = held.credited || w.refund(s, f)
 	}
 	w.heldWeight += held.weight()

@@ -18,6 +18,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/message/http2"
 )
 
 // Under load with mixed faults and bodies larger than the windows in both directions, the relay itself loses
@@ -91,7 +92,8 @@ func TestH2AccountsAddUpUnderMixedFaults(t *testing.T) {
 // accounts add up.
 func TestH2MisbehavingClientsUnderEveryFault(t *testing.T) {
 	s := relaytest.StartShop(t)
-	f := relaytest.OpenLink(t, s.Addr, message.Config{Whole: 4 << 10})
+	relaytest.Set(t, http2.MaxBuffered, 4<<10)
+	f := relaytest.OpenLink(t, s.Addr, message.Config{})
 	var heals []func()
 	for i, r := range []message.Rule{
 		{Action: message.Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond, Share: .2},

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
-
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
@@ -92,13 +90,12 @@ func (c *Conn) skipStream(s *stream, why string, delays bool) {
 	c.Relay.Skip(&s.Exchange, why)
 }
 
-// The results of awaitWhole. All but wholeMessage and connectionOver are reasons for skipping a rule or for
-// forwarding what was received.
+// The results of awaitWhole, besides message.TooLarge. All but wholeMessage and connectionOver are reasons for
+// skipping a rule or for forwarding what was received.
 const (
 	wholeMessage     = ""
 	truncatedMessage = "its sender broke off"
 	connectionOver   = "the connection is over"
-	tooLargeMessage  = "too large"
 	tooMuchHeld      = "what rules have in hand holds too many bytes"
 	openEnded        = "stream"
 )
@@ -114,13 +111,13 @@ func (c *Conn) awaitWhole(w *way, s *stream, finite bool) string {
 	defer quiet.Stop()
 	for {
 		c.Mu.Lock()
-		truncated, ended, tooLarge, full := l.truncated, l.ended, l.size > c.Relay.MaxBuffered() && !l.dropping, w.heldWeight > maxHeldWeight && !l.dropping
+		truncated, ended, tooLarge, full := l.truncated, l.ended, l.size > maxBuffered && !l.dropping, w.heldWeight > maxHeldWeight && !l.dropping
 		c.Mu.Unlock()
 		switch {
 		case truncated:
 			return truncatedMessage
 		case tooLarge:
-			return tooLargeMessage + ": more than " + english.Plural(c.Relay.MaxBuffered(), "byte", "")
+			return message.TooLarge(maxBuffered)
 		case full:
 			return tooMuchHeld
 		case ended:
