@@ -111,13 +111,13 @@ func TestPassingWithoutRules(t *testing.T) {
 	}
 	held, second, other := decide(), decide(), decide()
 	require.NotNil(t, held.Rule())
-	before := r.Overtakes(other)
+	before := r.OvertakenBy(other.Message)
 	wait := r.Reorder(held)
 	require.NotNil(t, wait)
-	before() // the connection had already ended
+	r.CountPassed(before) // the connection had already ended
 	require.Nil(t, r.Reorder(second), "one at a time")
 	require.Contains(t, second.Skipped, "another is held already")
-	r.Overtakes(other)()
+	r.CountPassed(r.OvertakenBy(other.Message))
 	wait(t.Context())
 	require.NoError(t, heal(t.Context()))
 	require.True(t, r.Idle())

@@ -22,7 +22,7 @@ type Exchange struct {
 	Delays      []Wait               // of the message
 	ReplyDelays []Wait               // of its answer
 	chosen      atomic.Pointer[Live] // the rule that acts on it; nil if there is none or it was skipped
-	n           uint64               // the number of the occurrence
+	n           uint64               // the number of the occurrence, which seeds further random choices
 	Ticket      Ticket
 
 	Start     time.Time
@@ -75,10 +75,7 @@ func (x *Exchange) NeedsWholeReply() bool {
 // Admit counts a message and evaluates the rules.
 func (r *Relay) Admit(x *Exchange) {
 	r.ops.add(r, x.Message)
-	c := r.decide(x.Message)
-	x.Delays, x.ReplyDelays, x.n = c.delays, c.replyDelays, c.n
-	x.chosen.Store(c.rule)
-	if (c.rule != nil || len(c.delays) > 0 || len(c.replyDelays) > 0) && x.Message.Header != nil && r.cfg.Trace != "" {
+	if chosen := r.decide(x); chosen && x.Message.Header != nil && r.cfg.Trace != "" {
 		x.Message.traced = traceOf(x.Message.Header("traceparent")) == r.cfg.Trace
 	}
 }
