@@ -15,9 +15,9 @@ import (
 func (c *connection) ReadAnswers() error {
 	for {
 		raw, large, err := c.out.next()
-		c.beginWrite()
+		c.BeginWrite()
 		switch {
-		case c.outputDiscarded(): // discard the remaining output
+		case c.EndedByRule(): // discard the remaining output
 			c.EndWrite()
 			return copyRemaining(c.out, nil, func([]byte) error { return nil })
 		case errors.Is(err, ErrNotUnderstood):
@@ -46,49 +46,31 @@ func (c *connection) passAnswersThrough(first []byte, why error) error {
 	return copyRemaining(c.out, first, c.WriteToClient)
 }
 
-// beginWrite waits for ownership of ClientOut.
-func (c *connection) beginWrite() {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	for c.Writing {
-		c.Changed.Wait()
-	}
-	c.Writing = true
-}
-
 // answerLocally writes the answers at the front of the queue that do not come from the server. If another
 // goroutine owns the writer, it does nothing: that goroutine calls answerLocally when it has finished.
 func (c *connection) answerLocally() {
 	for {
-		c.Mu.Lock()
-		if c.Writing || len(c.pending) == 0 || c.pending[0].localAnswer == nil || c.Blackholed || c.EndedByRule {
-			c.Mu.Unlock()
+		c.Lock()
+		if len(c.pending) == 0 || c.pending[0].localAnswer == nil || c.EndedByRule() || !c.TryBeginWrite() {
+			c.Unlock()
 			return
 		}
 		x := c.pending[0]
 		c.pending = c.pending[1:]
-		c.Writing = true
-		c.Mu.Unlock()
+		c.Unlock()
 		x.localAnswer()
 		c.EndWrite()
 	}
 }
 
-func (c *connection) outputDiscarded() bool {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	return c.Blackholed || c.EndedByRule
-}
-
 // flushToClient flushes ClientOut, unless another goroutine owns it, which will flush it.
 func (c *connection) flushToClient() error {
-	c.Mu.Lock()
-	if c.Writing {
-		c.Mu.Unlock()
+	c.Lock()
+	owned := c.TryBeginWrite()
+	c.Unlock()
+	if !owned {
 		return nil
 	}
-	c.Writing = true
-	c.Mu.Unlock()
 	err := c.ClientOut.Flush()
 	c.EndWrite()
 	c.answerLocally()
@@ -100,7 +82,7 @@ func (c *connection) flushToClient() error {
 
 // fromServer forwards one message, or applies a rule to it.
 func (c *connection) fromServer(raw []byte, large bool) error {
-	c.Mu.Lock()
+	c.Lock()
 	f := c.dialect.Inspect(message.ToClient, raw, c.front())
 	var x *exchange
 	switch {
@@ -110,7 +92,7 @@ func (c *connection) fromServer(raw []byte, large bool) error {
 		x = c.ids.first(f.ID)
 		f.Final = true
 	}
-	c.Mu.Unlock()
+	c.Unlock()
 	if r, ok := c.dialect.(Rewriter); ok && !large {
 		raw = r.Rewrite(raw, c.Client.LocalAddr())
 	}
@@ -153,7 +135,7 @@ func (c *connection) discard(o message.Outcome) error {
 func (c *connection) answer(x *exchange, f Frame, raw []byte, large bool) error {
 	if x.answerBytes == 0 && len(x.ReplyDelays) > 0 && !f.Exempt {
 		_ = c.ClientOut.Flush() // deliver earlier answers
-		x.Affected = c.Relay.Sleep(c.Ctx, x.ReplyDelays, x.Message) || x.Affected
+		x.Affected = c.Relay.Sleep(c.Context(), x.ReplyDelays, x.Message) || x.Affected
 		c.markAnswerReleased(x)
 	}
 	x.answerBytes += len(raw)
@@ -232,7 +214,7 @@ func (c *connection) holdAnswer(x *exchange, rule *message.Live, raw []byte) err
 	defer c.Relay.End()
 	reply := c.Relay.Received(message.ToClient)
 	_ = c.ClientOut.Flush() // deliver earlier answers
-	if !c.Relay.Hold(c.Ctx, &x.Exchange, rule, x.describe()+", until healed") {
+	if !c.Relay.Hold(c.Context(), &x.Exchange, rule, x.describe()+", until healed") {
 		reply.End(message.HeldBack)
 		return io.EOF
 	}
@@ -242,25 +224,21 @@ func (c *connection) holdAnswer(x *exchange, rule *message.Live, raw []byte) err
 
 // dequeue removes an answered call.
 func (c *connection) dequeue(x *exchange) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	if x.frame.ID != "" {
 		c.ids.remove(x)
 	}
 	if len(c.pending) > 0 && c.pending[0] == x {
 		c.pending = c.pending[1:]
 	}
-	c.Changed.Broadcast()
+	c.Broadcast()
 }
 
 // push processes a message that the server sends on its own.
 func (c *connection) push(f Frame, raw []byte, large bool) error {
-	c.Mu.Lock()
-	c.Seq++
-	seq := c.Seq
-	c.Mu.Unlock()
 	x := &exchange{frame: f, Exchange: message.Exchange{Start: time.Now(), OneWay: true}}
-	x.Message = message.Message{Conn: c.Client.ID(), Seq: seq, Dir: message.ToClient, Topic: message.Topic{Method: f.Method, Path: f.Path}, Op: opOf(f), Key: f.Key, Bytes: len(raw), Header: f.Header}
+	x.Message = message.Message{Conn: c.Client.ID(), Seq: c.NextSeq(), Dir: message.ToClient, Topic: message.Topic{Method: f.Method, Path: f.Path}, Op: opOf(f), Key: f.Key, Bytes: len(raw), Header: f.Header}
 	c.Relay.Admit(&x.Exchange)
 	switch {
 	case x.Rule() == nil:

@@ -4,7 +4,6 @@
 package framed
 
 import (
-	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -76,13 +75,11 @@ func (c *connection) ServeClient() {
 
 // admit counts a message and evaluates the rules.
 func (c *connection) admit(d message.Dir, raw []byte) *exchange {
-	c.Mu.Lock()
+	c.Lock()
 	f := c.dialect.Inspect(d, raw, c.front())
-	c.Seq++
-	seq := c.Seq
-	c.Mu.Unlock()
+	c.Unlock()
 	x := &exchange{frame: f, Exchange: message.Exchange{Start: time.Now(), OneWay: f.Kind == OneWay}}
-	x.Message = message.Message{Conn: c.Client.ID(), Seq: seq, Dir: d, Topic: message.Topic{Method: f.Method, Path: f.Path}, Op: opOf(f), Key: f.Key, Bytes: len(raw), Header: f.Header, OnlyByName: f.OnlyByName}
+	x.Message = message.Message{Conn: c.Client.ID(), Seq: c.NextSeq(), Dir: d, Topic: message.Topic{Method: f.Method, Path: f.Path}, Op: opOf(f), Key: f.Key, Bytes: len(raw), Header: f.Header, OnlyByName: f.OnlyByName}
 	if f.Kind == Control || f.Kind == Response || f.Exempt {
 		return x
 	}
@@ -103,7 +100,7 @@ func (c *connection) admit(d message.Dir, raw []byte) *exchange {
 	return x
 }
 
-// front returns the request that the server answers next, or nil. c.Mu is held.
+// front returns the request that the server answers next, or nil. The lock is held.
 func (c *connection) front() *Frame {
 	for _, x := range c.pending {
 		if x.localAnswer == nil {
@@ -131,7 +128,7 @@ func (c *connection) request(raw []byte, large bool) error {
 	case !x.Intercepted():
 		return c.send(x, raw)
 	case large: // only delays can act on it
-		if c.Relay.Sleep(c.Ctx, x.Delays, x.Message) {
+		if c.Relay.Sleep(c.Context(), x.Delays, x.Message) {
 			x.Affected = true
 			c.Outlived()
 		}
@@ -142,26 +139,19 @@ func (c *connection) request(raw []byte, large bool) error {
 
 // intercept applies the rules to a message while the client is watched. Further input stays in the buffer.
 func (c *connection) intercept(x *exchange, raw []byte) error {
-	c.Relay.Begin()
-	c.Mu.Lock()
+	c.Lock()
 	c.heldRequest = x
-	c.Mu.Unlock()
-	processed := make(chan struct{})
-	var sendErr error
-	c.WG.Go(func() {
-		defer c.Relay.End()
-		defer close(processed)
-		sendErr = c.Relay.Carry(&x.Exchange, &requestCarrier{connection: c, x: x, bufferedPayload: c.payload(x.frame, raw)})
-		c.Mu.Lock()
+	c.Unlock()
+	return c.Intercept(func() error {
+		_, err := c.in.more(c.in.idle)
+		return err
+	}, func() error {
+		err := c.Relay.Carry(&x.Exchange, &requestCarrier{connection: c, x: x, bufferedPayload: c.payload(x.frame, raw)})
+		c.Lock()
 		c.heldRequest = nil // if the message was dropped
-		c.Mu.Unlock()
+		c.Unlock()
+		return err
 	})
-	_, err := c.in.more(c.in.idle)
-	if err != nil && !duplex.IsWriteError(err) {
-		c.MarkClientClosed()
-	}
-	<-processed
-	return cmp.Or(sendErr, err)
 }
 
 // send forwards a message; it streams the rest of a large one.
@@ -180,7 +170,7 @@ func (c *connection) send(x *exchange, raw []byte) error {
 func (c *connection) writeRequest(x *exchange, raw []byte) (message.Outcome, error) {
 	var evicted []*exchange
 	x.Overtaken, x.SentAt = c.Relay.OvertakenBy(x.Message), x.Start
-	c.Mu.Lock()
+	c.Lock()
 	if c.heldRequest == x {
 		c.heldRequest, x.held, x.SentAt = nil, true, time.Now()
 	}
@@ -191,7 +181,7 @@ func (c *connection) writeRequest(x *exchange, raw []byte) (message.Outcome, err
 	case x.frame.ID != "":
 		evicted = c.ids.add(x)
 	}
-	c.Mu.Unlock()
+	c.Unlock()
 	c.reportAll(evicted)
 	if _, err := c.ServerOut.Write(raw); err != nil {
 		return message.Collateral, duplex.WriteFailed(err)
@@ -218,9 +208,7 @@ func (c *connection) report(x *exchange, status int) {
 		return
 	}
 	if status == 0 && x.frame.Kind == Request { // the other kinds have no answer that a client could give up on
-		c.Mu.Lock()
-		x.GaveUpAt = c.ClientClosedAt
-		c.Mu.Unlock()
+		x.GaveUpAt = c.ClientClosedAt()
 	}
 	c.Relay.Report(&x.Exchange, status)
 }
@@ -236,11 +224,7 @@ func (c *connection) flushToServer() error {
 
 // enterPassthrough stops parsing the connection, and reports why once.
 func (c *connection) enterPassthrough(why error) {
-	c.Mu.Lock()
-	reported := c.Passthrough
-	c.Passthrough = true
-	c.Mu.Unlock()
-	if !reported {
+	if c.EnterPassthrough() {
 		c.Relay.Unparsed(why.Error())
 	}
 }

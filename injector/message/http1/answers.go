@@ -13,16 +13,15 @@ import (
 // goroutine owns the writer, it does nothing: that goroutine calls answerLocally when it has finished.
 func (c *connection) answerLocally() {
 	for {
-		c.Mu.Lock()
-		if c.Writing || len(c.pending) == 0 || c.pending[0].localAnswer == nil || c.Blackholed || c.EndedByRule {
-			c.Mu.Unlock()
+		c.Lock()
+		if len(c.pending) == 0 || c.pending[0].localAnswer == nil || c.EndedByRule() || !c.TryBeginWrite() {
+			c.Unlock()
 			return
 		}
 		x := c.pending[0]
 		c.pending = c.pending[1:]
-		x.GaveUpAt = c.ClientClosedAt
-		c.Writing = true
-		c.Mu.Unlock()
+		x.GaveUpAt = c.ClientClosedAt()
+		c.Unlock()
 		x.localAnswer()
 		c.EndWrite()
 	}
@@ -31,13 +30,10 @@ func (c *connection) answerLocally() {
 // front takes ownership of ClientOut and returns the call that the upstream answers next, or nil if there is none.
 // outputDiscarded means that the output of the upstream no longer goes to the client.
 func (c *connection) front() (x *exchange, outputDiscarded bool) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	for c.Writing {
-		c.Changed.Wait()
-	}
-	c.Writing = true
-	outputDiscarded = c.Blackholed || c.EndedByRule
+	c.BeginWrite()
+	c.Lock()
+	defer c.Unlock()
+	outputDiscarded = c.EndedByRule()
 	if len(c.pending) == 0 || c.pending[0].localAnswer != nil {
 		return nil, outputDiscarded
 	}
@@ -72,9 +68,9 @@ func (c *connection) ReadAnswers() error {
 		}
 		var err error
 		if x == nil {
-			c.Mu.Lock()
+			c.Lock()
 			c.unsolicited = true
-			c.Mu.Unlock()
+			c.Unlock()
 			err = c.passAnswersThrough(nil)
 		} else {
 			err = c.answer(x)
@@ -90,9 +86,7 @@ func (c *connection) ReadAnswers() error {
 // passAnswersThrough forwards first and all further output of the upstream unchanged, after output that cannot
 // be parsed or was not requested.
 func (c *connection) passAnswersThrough(first []byte) error {
-	c.Mu.Lock()
-	c.Passthrough = true
-	c.Mu.Unlock()
+	c.EnterPassthrough()
 	if err := c.WriteToClient(first); err != nil {
 		return err
 	}
@@ -121,9 +115,9 @@ func (c *connection) answer(x *exchange) error {
 	}
 	c.Relay.CountPassed(x.Overtaken)
 	if h.close || x.head.close || h.body == untilClose {
-		c.Mu.Lock()
+		c.Lock()
 		c.closing = true
-		c.Mu.Unlock()
+		c.Unlock()
 	}
 	if len(x.ReplyDelays) > 0 || x.Rule() != nil {
 		return c.Relay.Reply(&x.Exchange, &replyCarrier{connection: c, x: x, bufferedBody: bufferedBody{head: h}})
@@ -146,9 +140,7 @@ func (c *connection) flushToClient(err error) error {
 func (c *connection) pass(x *exchange, h *head) (message.Outcome, error) {
 	switching := h.status == 101 || (x.head.method == "CONNECT" && h.status/100 == 2)
 	if switching {
-		c.Mu.Lock()
-		c.Passthrough = true // before the client learns of it
-		c.Mu.Unlock()
+		c.EnterPassthrough() // before the client learns of it
 	}
 	err := c.WriteMessage(h.raw)
 	if err == nil && !switching {
@@ -179,13 +171,13 @@ func (c *connection) finishAnswer(x *exchange, status int, err error, switching 
 
 // dequeue removes a call from the front of the queue.
 func (c *connection) dequeue(x *exchange) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	if len(c.pending) > 0 && c.pending[0] == x {
 		c.pending = c.pending[1:]
 	}
-	x.GaveUpAt = c.ClientClosedAt
-	c.Changed.Broadcast()
+	x.GaveUpAt = c.ClientClosedAt()
+	c.Broadcast()
 }
 
 // replyCarrier is an answer that a rule acts on. Its head has been read.

@@ -23,7 +23,7 @@ func (c *connection) stop(err error) {
 }
 
 // OutlivesClient reports whether the answer to a pending call must be read to its end even if the client has
-// disconnected. c.Mu is held.
+// disconnected. The lock is held.
 func (c *connection) OutlivesClient() bool {
 	if c.mux != nil {
 		return c.mux.OutlivesClient()
@@ -39,10 +39,7 @@ func (c *connection) OutlivesClient() bool {
 // passRequestsThrough forwards first and all further input unchanged, after input that cannot be parsed. why is
 // reported unless it is "".
 func (c *connection) passRequestsThrough(first []byte, why string) {
-	c.Mu.Lock()
-	c.Passthrough = true
-	c.Changed.Broadcast()
-	c.Mu.Unlock()
+	c.EnterPassthrough()
 	if why != "" {
 		c.Relay.Unparsed(why)
 	}
@@ -57,19 +54,19 @@ func (c *connection) passRequestsThrough(first []byte, why string) {
 
 // ReportUnanswered reports the calls that will not be answered.
 func (c *connection) ReportUnanswered() {
-	c.Mu.Lock()
+	c.Lock()
 	if c.mux != nil {
-		c.Mu.Unlock()
+		c.Unlock()
 		c.mux.ReportUnanswered()
 		return
 	}
 	var unanswered []*message.Exchange
 	for _, x := range c.pending {
-		x.GaveUpAt = c.ClientClosedAt
+		x.GaveUpAt = c.ClientClosedAt()
 		unanswered = append(unanswered, &x.Exchange)
 	}
 	c.pending = nil
-	c.Mu.Unlock()
+	c.Unlock()
 	for _, x := range unanswered {
 		c.Relay.Report(x, 0)
 	}

@@ -87,10 +87,9 @@ type connection struct {
 type exchange struct {
 	message.Exchange
 	head        head
-	done        chan struct{} // closed when an intercepted request has been processed
-	localAnswer func()        // answers without the upstream; nil if the upstream answers
-	body        []byte        // of a request that is delivered twice
-	held        bool          // a rule held the request back
+	localAnswer func() // answers without the upstream; nil if the upstream answers
+	body        []byte // of a request that is delivered twice
+	held        bool   // a rule held the request back
 }
 
 // ServeClient reads input from the client until it ends.
@@ -158,9 +157,8 @@ func (c *connection) readRequests() {
 
 // admit counts a request and evaluates the rules.
 func (c *connection) admit(x *exchange) {
-	c.Seq++ // no other goroutine changes it in HTTP/1
 	h := &x.head
-	x.Message = message.Message{Conn: c.Client.ID(), Seq: c.Seq, Topic: message.Topic{Method: h.method, Path: h.path()}, Op: h.op(), Key: h.key, Bytes: len(h.raw), Header: h.header}
+	x.Message = message.Message{Conn: c.Client.ID(), Seq: c.NextSeq(), Topic: message.Topic{Method: h.method, Path: h.path()}, Op: h.op(), Key: h.key, Bytes: len(h.raw), Header: h.header}
 	c.Relay.Admit(&x.Exchange)
 	switch {
 	case x.Does(message.Twice) && (h.upgrade || h.expects):
@@ -173,14 +171,14 @@ func (c *connection) admit(x *exchange) {
 // state reports whether input from the client is discarded or passed through as plain bytes, and returns the
 // number of pending calls.
 func (c *connection) state() (discarded, passthrough bool, pending int) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	return c.EndedByRule || c.Blackholed || c.UpstreamFailed, c.Passthrough, len(c.pending)
+	c.Lock()
+	defer c.Unlock()
+	return c.InputDiscarded(), c.IsPassthrough(), len(c.pending)
 }
 
 func (c *connection) isPending(x *exchange) bool {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	for _, o := range c.pending {
 		if o == x {
 			return true
@@ -192,8 +190,8 @@ func (c *connection) isPending(x *exchange) bool {
 // unsolicitedReason returns why a connection whose upstream sent data first is not parsed, or "". raw is what
 // the client sent.
 func (c *connection) unsolicitedReason(raw []byte) string {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	if !c.unsolicited {
 		return ""
 	}

@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"cmp"
 	"io"
 	"slices"
 	"strconv"
@@ -22,25 +21,17 @@ func (c *connection) request(x *exchange) error {
 		return err
 	}
 	x.Ticket = c.Relay.Received(message.ToServer)
-	c.Relay.Begin()
 	c.beginHold()
-	x.done = make(chan struct{})
-	var sendErr error
-	c.WG.Go(func() {
-		defer c.Relay.End()
-		defer close(x.done)
-		sendErr = c.Relay.Carry(&x.Exchange, &requestCarrier{connection: c, x: x, bufferedBody: bufferedBody{head: &x.head, body: body}})
+	err = c.Intercept(func() error {
+		_, err := c.ClientIn.Peek(1)
+		return err
+	}, func() error {
+		return c.Relay.Carry(&x.Exchange, &requestCarrier{connection: c, x: x, bufferedBody: bufferedBody{head: &x.head, body: body}})
 	})
-	// Watch the client meanwhile. Further input stays in the buffer behind this request.
-	_, err = c.ClientIn.Peek(1)
 	if err != nil {
-		c.MarkClientClosed()
+		return err
 	}
-	<-x.done
-	if sendErr != nil || err != nil {
-		return cmp.Or(sendErr, err)
-	}
-	if x.head.expects && !x.Dropped() && c.Ctx.Err() == nil {
+	if x.head.expects && !x.Dropped() && c.Context().Err() == nil {
 		_, err = copyBody(c.ServerOut, c.ClientIn, &x.head)
 		return c.flushToServer(err)
 	}
@@ -113,7 +104,7 @@ func (c *connection) bufferBody(x *exchange) (body []byte, done bool, err error)
 			c.Relay.Skip(&x.Exchange, message.TooLarge(maxBuffered))
 		}
 		c.beginHold()
-		if c.Relay.Sleep(c.Ctx, x.Delays, x.Message) {
+		if c.Relay.Sleep(c.Context(), x.Delays, x.Message) {
 			x.Affected = true
 			c.Outlived()
 		}
@@ -158,9 +149,9 @@ func (q *requestCarrier) Forward() (message.Outcome, error) {
 func (q *requestCarrier) Drop() message.Outcome {
 	q.cancelHold()
 	q.x.localAnswer = func() { q.Relay.Instead(&q.x.Exchange, q) }
-	q.Mu.Lock()
+	q.Lock()
 	q.pending = append(q.pending, q.x)
-	q.Mu.Unlock()
+	q.Unlock()
 	q.answerLocally()
 	return message.Dropped
 }
@@ -199,12 +190,12 @@ func (q *requestCarrier) End(ending message.Ending, lost func(message.Message)) 
 // endExchange ends the connection and reports the call: at once or, after silence, when the caller has
 // disconnected. The other pending messages are lost.
 func (c *connection) endExchange(x *exchange, ending message.Ending, lost func(message.Message)) {
-	c.Mu.Lock()
+	c.Lock()
 	others := slices.Clone(c.pending)
 	if ending == message.EndSilence {
 		c.pending = slices.Insert(c.pending, 0, x) // reported by finish
 	}
-	c.Mu.Unlock()
+	c.Unlock()
 	for _, other := range others {
 		lost(other.Message)
 	}

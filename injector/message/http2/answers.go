@@ -79,9 +79,9 @@ func (p *replyCarrier) Read(keep bool, skip func(why string)) bool {
 	}
 	switch why {
 	case wholeMessage:
-		p.Mu.Lock()
+		p.Lock()
 		p.text = s.describe() // a reset may still follow the end of the stream
-		p.Mu.Unlock()
+		p.Unlock()
 		if !keep {
 			p.discardAnswer(s)
 		}
@@ -102,9 +102,9 @@ func (p *replyCarrier) Forward() (message.Outcome, error) {
 		return message.HeldBack, nil
 	}
 	s := p.s
-	p.Mu.Lock()
-	defer p.Mu.Unlock()
-	if s.up.reset || s.down.dropping || p.toClient.outputClosed || p.EndedByRule || p.Ctx.Err() != nil {
+	p.Lock()
+	defer p.Unlock()
+	if s.up.reset || s.down.dropping || p.toClient.outputClosed || p.EndedByRule() || p.Context().Err() != nil {
 		s.status = 0
 		s.down.holding = false
 		p.toClient.discardHeld(s)
@@ -127,15 +127,15 @@ func (c *Conn) hasSeveralMessages(s *stream) bool {
 	if !s.grpc {
 		return false
 	}
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	return grpcMessages(s.down.body()) > 1
 }
 
 // discardAnswer discards the buffered answer and everything that follows it.
 func (c *Conn) discardAnswer(s *stream) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	s.down.holding, s.down.dropping = false, true
 	c.toClient.discardHeld(s)
 }
@@ -216,11 +216,11 @@ func (c *Conn) goAway(f *frame) {
 // endStream ends the connection of a call that a rule lost, with all its streams; for silence, it ends only this
 // stream. The other calls on the connection are lost.
 func (c *Conn) endStream(s *stream, ending message.Ending, lost func(message.Message)) {
-	c.Mu.Lock()
+	c.Lock()
 	s.status = 0
 	if ending == message.EndSilence {
 		s.blackholed, s.up.dropping, s.down.dropping = true, true, true
-		c.Mu.Unlock()
+		c.Unlock()
 		return
 	}
 	s.down.ended = true
@@ -231,7 +231,7 @@ func (c *Conn) endStream(s *stream, ending message.Ending, lost func(message.Mes
 		}
 	}
 	c.toClient.outputClosed = true
-	c.Mu.Unlock()
+	c.Unlock()
 	for _, other := range others {
 		lost(other)
 	}

@@ -50,7 +50,7 @@ func (w *way) countFirstHeaders(s *stream, f *frame) {
 // markDelivered records that the client has the whole answer. A client that disconnects later has not given up.
 func (w *way) markDelivered(s *stream) {
 	if s.GaveUpAt.IsZero() {
-		s.GaveUpAt = w.c.ClientClosedAt
+		s.GaveUpAt = w.c.ClientClosedAt()
 	}
 	s.delivered = !s.up.reset
 }

@@ -35,7 +35,7 @@ func (c *Conn) markSenderEnded(w *way) {
 	for _, s := range c.streams {
 		w.lane(s).markTruncated()
 	}
-	c.Changed.Broadcast()
+	c.Broadcast()
 }
 
 // inputEnded handles the end of the client's input. Calls that must be completed get flow-control credit from
@@ -44,8 +44,8 @@ func (c *Conn) inputEnded(err error) {
 	if !duplex.IsWriteError(err) {
 		c.MarkClientClosed()
 	}
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	c.markSenderEnded(&c.toServer)
 	if c.busy() {
 		if n := min(ownCredit, maxStreamID-c.toClient.window-c.toClient.advanced); n > 0 {
@@ -55,7 +55,7 @@ func (c *Conn) inputEnded(err error) {
 		c.cancelStreams(!duplex.Graceful(err))
 	}
 	c.toClient.sendBlocked()
-	c.Changed.Broadcast()
+	c.Broadcast()
 }
 
 // cancelStreams cancels incomplete requests at the server or, if all is set, every call that need not be
@@ -90,7 +90,7 @@ func (c *Conn) completeIfDone(s *stream) {
 	if !s.reported {
 		s.reported = true
 		if s.GaveUpAt.IsZero() && !s.delivered {
-			s.GaveUpAt = c.ClientClosedAt
+			s.GaveUpAt = c.ClientClosedAt()
 		}
 		status := s.status
 		if !answered || s.down.truncated || (s.up.reset && !s.delivered) {
@@ -101,7 +101,7 @@ func (c *Conn) completeIfDone(s *stream) {
 	if (s.up.ended && s.down.ended) || s.up.reset || s.down.reset {
 		delete(c.streams, s.id)
 		delete(c.byServerID, s.serverID)
-		c.Changed.Broadcast()
+		c.Broadcast()
 	}
 }
 
@@ -117,7 +117,7 @@ func (c *Conn) inOrder() []*stream {
 // OutlivesClient reports whether the connection to the server is needed even if the client has disconnected. The
 // lock is held.
 func (c *Conn) OutlivesClient() bool {
-	return c.busy() || (c.SentAfterClose && c.toServer.hasUnwritten())
+	return c.busy() || (c.SentAfterClose() && c.toServer.hasUnwritten())
 }
 
 // DisableRules makes all later messages pass unchanged. The lock is held.
@@ -125,7 +125,7 @@ func (c *Conn) DisableRules() { c.rulesDisabled = true }
 
 // ReportUnanswered reports the calls that will not be answered, except for those being intercepted.
 func (c *Conn) ReportUnanswered() {
-	c.Mu.Lock()
+	c.Lock()
 	var list []*message.Exchange
 	for _, s := range c.inOrder() {
 		if s.reported || s.intercepts > 0 {
@@ -133,11 +133,11 @@ func (c *Conn) ReportUnanswered() {
 		}
 		s.reported = true
 		if s.GaveUpAt.IsZero() {
-			s.GaveUpAt = c.ClientClosedAt
+			s.GaveUpAt = c.ClientClosedAt()
 		}
 		list = append(list, &s.Exchange)
 	}
-	c.Mu.Unlock()
+	c.Unlock()
 	for _, x := range list {
 		c.Relay.Report(x, 0)
 	}

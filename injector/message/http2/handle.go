@@ -19,8 +19,8 @@ func (w *way) find(id uint32) *stream {
 // handle processes a frame other than DATA. The sender's first frame is forwarded before everything that was
 // deferred.
 func (w *way) handle(f *frame, first bool) error {
-	w.c.Mu.Lock()
-	defer w.c.Mu.Unlock()
+	w.c.Lock()
+	defer w.c.Unlock()
 	if first {
 		deferred := w.deferred
 		w.midFrame, w.deferred = false, nil

@@ -136,7 +136,7 @@ func (w *way) sendBlocked() {
 		w.c.completeIfDone(s)
 	}
 	w.scheduleFlush()
-	w.c.Changed.Broadcast()
+	w.c.Broadcast()
 }
 
 // sendHeld forwards held frames, as far as the windows permit.

@@ -37,8 +37,7 @@ func (c *Conn) admit(f *frame) *stream {
 	s.isHead = s.Message.Method == http.MethodHead
 	s.hasLength = !s.grpc && field(fields, "content-length") != ""
 	s.expects = strings.EqualFold(field(fields, "expect"), "100-continue")
-	c.Seq++
-	s.Message.Seq = c.Seq
+	s.Message.Seq = c.NextSeq()
 	if !c.rulesDisabled && s.grpc == c.grpc { // on a gRPC link, other requests are not calls
 		c.Relay.Admit(&s.Exchange)
 	}
@@ -65,17 +64,17 @@ func (c *Conn) intercept(s *stream, l *lane, run func(*stream)) {
 	s.intercepts++
 	l.wake = make(chan struct{}, 1)
 	c.Relay.Begin()
-	c.WG.Go(func() {
+	c.Go(func() {
 		defer c.Relay.End()
 		run(s)
-		c.Mu.Lock()
-		defer c.Mu.Unlock()
+		c.Lock()
+		defer c.Unlock()
 		l.wake = nil
 		c.intercepts--
 		s.intercepts--
 		c.completeIfDone(s)
 		c.toClient.scheduleFlush()
-		c.Changed.Broadcast()
+		c.Broadcast()
 	})
 }
 
@@ -104,15 +103,15 @@ const (
 // without ending its message is taken for an endless stream, unless the message is known to be finite.
 func (c *Conn) awaitWhole(w *way, s *stream, finite bool) string {
 	l := w.lane(s)
-	c.Mu.Lock()
+	c.Lock()
 	wake := l.wake
-	c.Mu.Unlock()
+	c.Unlock()
 	quiet := time.NewTimer(QuietTime)
 	defer quiet.Stop()
 	for {
-		c.Mu.Lock()
+		c.Lock()
 		truncated, ended, tooLarge, full := l.truncated, l.ended, l.size > maxBuffered && !l.dropping, w.heldWeight > maxHeldWeight && !l.dropping
-		c.Mu.Unlock()
+		c.Unlock()
 		switch {
 		case truncated:
 			return truncatedMessage
@@ -131,7 +130,7 @@ func (c *Conn) awaitWhole(w *way, s *stream, finite bool) string {
 				return openEnded
 			}
 			quiet.Reset(QuietTime)
-		case <-c.Ctx.Done():
+		case <-c.Context().Done():
 			return connectionOver
 		}
 	}
@@ -148,15 +147,15 @@ func (c *Conn) gatherRequest(s *stream) {
 		return
 	}
 	if s.Dropped() && !s.grpc {
-		c.Mu.Lock()
+		c.Lock()
 		s.up.dropping = true
 		c.toServer.discardHeld(s)
-		c.Mu.Unlock()
+		c.Unlock()
 	}
 	why := c.awaitWhole(&c.toServer, s, s.hasLength || (s.Dropped() && !s.grpc))
-	c.Mu.Lock()
+	c.Lock()
 	s.Message.Bytes += s.up.size
-	c.Mu.Unlock()
+	c.Unlock()
 	switch why {
 	case wholeMessage, connectionOver:
 	case truncatedMessage: // forward what was received
@@ -190,18 +189,18 @@ func (q *requestCarrier) End(ending message.Ending, lost func(message.Message)) 
 
 func (q *requestCarrier) Forward() (message.Outcome, error) {
 	s := q.s
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
+	q.Lock()
+	defer q.Unlock()
 	switch {
-	case q.EndedByRule:
+	case q.EndedByRule():
 		return message.Collateral, nil
 	case s.up.dropping: // truncated, or no longer wanted by the server
 		s.up.holding = false
 		q.toServer.discardHeld(s)
 		return message.Dropped, nil
 	case q.alone:
-		q.Mu.Unlock()
-		defer q.Mu.Lock()
+		q.Unlock()
+		defer q.Lock()
 		return q.sendAlone(s), nil
 	}
 	s.SentAt = time.Now()
@@ -211,11 +210,11 @@ func (q *requestCarrier) Forward() (message.Outcome, error) {
 
 func (q *requestCarrier) Drop() message.Outcome {
 	s := q.s
-	q.Mu.Lock()
+	q.Lock()
 	s.up.dropping, s.up.holding = true, false
 	q.toServer.discardHeld(s)
-	ended := q.Conn.EndedByRule || q.Ctx.Err() != nil
-	q.Mu.Unlock()
+	ended := q.Conn.EndedByRule() || q.Context().Err() != nil
+	q.Unlock()
 	if ended {
 		return message.Collateral
 	}
@@ -230,10 +229,10 @@ func (q *requestCarrier) Instead() (detail string, err error) {
 
 func (q *requestCarrier) Answer() message.Outcome {
 	s := q.s
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
+	q.Lock()
+	defer q.Unlock()
 	s.answerBegun, s.status = true, q.status
-	if s.up.reset || q.EndedByRule {
+	if s.up.reset || q.EndedByRule() {
 		s.status, s.down.ended = 0, true
 		return message.Collateral
 	}
@@ -245,9 +244,9 @@ func (q *requestCarrier) Answer() message.Outcome {
 
 // Twice implements Carrier. The copy is sent on a connection of its own.
 func (q *requestCarrier) Twice() error {
-	q.Mu.Lock()
+	q.Lock()
 	q.s.copy = slices.Clone(q.s.up.queue)
-	q.Mu.Unlock()
+	q.Unlock()
 	return q.Relay.DeliverTwice(&q.s.Exchange, q, q.s.weight(), func(written func()) (message.SecondAnswer, error) { return q.deliver(q.s, written) })
 }
 

@@ -79,18 +79,18 @@ func (w *way) add(p []byte) {
 
 // flush writes the pending output, after a concurrent flush has finished. The lock is not held.
 func (w *way) flush() error {
-	w.c.Mu.Lock()
-	defer w.c.Mu.Unlock()
+	w.c.Lock()
+	defer w.c.Unlock()
 	w.flushScheduled = false
 	for w.writing {
-		w.c.Changed.Wait()
+		w.c.Wait()
 	}
 	w.writing = true
 	for len(w.buf) > 0 && w.err == nil {
 		w.buf, w.spare = w.spare[:0], w.buf
-		w.c.Mu.Unlock()
+		w.c.Unlock()
 		_, err := w.out.Write(w.spare)
-		w.c.Mu.Lock()
+		w.c.Lock()
 		if err != nil && w.toServer {
 			w.c.hideServerClose()
 		}
@@ -106,7 +106,7 @@ func (w *way) flush() error {
 		}
 	}
 	w.writing = false
-	w.c.Changed.Broadcast()
+	w.c.Broadcast()
 	return w.err
 }
 
@@ -117,7 +117,7 @@ func (w *way) scheduleFlush() {
 		return
 	}
 	w.flushScheduled = true
-	w.c.WG.Go(func() { _ = w.flush() })
+	w.c.Go(func() { _ = w.flush() })
 }
 
 // hasUnwritten reports whether output is pending. The lock is held.
