@@ -69,7 +69,7 @@ func (d *nats) Refuse(code string, f Frame) ([]byte, error) {
 	case f.ID == "":
 		return nil, nil
 	case text == "" && !d.noResponders:
-		return nil, fmt.Errorf("its client has not asked to be told that nobody answers")
+		return nil, fmt.Errorf("its client did not enable no_responders in CONNECT")
 	}
 	for sid, s := range d.subs {
 		if !matchSubject(s.subject, f.ID) {
