@@ -1,5 +1,5 @@
 // Package duplex relays one client connection and its connection to the server, for transports of package message.
-// A transport embeds Conn and implements Handler.
+// A transport embeds Conn, or Pipeline if its answers come in the order of the requests, and implements Handler.
 package duplex
 
 import (
@@ -22,10 +22,8 @@ type Conn struct {
 	Relay  *message.Relay
 	Client message.Client
 
-	ClientIn  *bufio.Reader // from the client
-	ServerIn  *bufio.Reader // from the server
-	ClientOut *bufio.Writer // to the client; owned by the goroutine that called BeginWrite
-	ServerOut *bufio.Writer // to the server
+	ClientIn *bufio.Reader // from the client
+	ServerIn *bufio.Reader // from the server
 
 	dial    message.Dial
 	ctx     context.Context
@@ -35,8 +33,7 @@ type Conn struct {
 	seq     atomic.Uint64 // of the latest message
 
 	mu      sync.Mutex
-	changed *sync.Cond // signals changes of the fields below, and of the transport's own
-	writing bool       // guarded by mu: a goroutine owns ClientOut
+	changed *sync.Cond // signals changes of the state
 
 	// The fields below are written while mu is held, and read with or without it.
 	up             atomic.Pointer[net.Conn]
@@ -69,7 +66,6 @@ func (c *Conn) Connect(ctx context.Context, r *message.Relay, client message.Cli
 	c.up.Store(&up)
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.ClientIn, c.ServerIn = bufio.NewReaderSize(client, 16<<10), bufio.NewReaderSize(up, 16<<10)
-	c.ClientOut, c.ServerOut = bufio.NewWriterSize(client, 16<<10), bufio.NewWriterSize(up, 16<<10)
 	c.changed = sync.NewCond(&c.mu)
 	return true
 }
@@ -243,9 +239,9 @@ func (c *Conn) ClientClosedAt() time.Time {
 	return time.Time{}
 }
 
-// EndClient ends the client's connection as a rule asks. The caller owns ClientOut. After silence, both sockets
-// stay open until the client closes. After a FIN, the client's socket stays open until the client closes, because
-// closing a socket with unread input would send a reset.
+// EndClient ends the client's connection as a rule asks. After silence, both sockets stay open until the client
+// closes. After a FIN, the client's socket stays open until the client closes, because closing a socket with unread
+// input would send a reset.
 func (c *Conn) EndClient(ending message.Ending) {
 	c.Lock()
 	c.markEnded(ending)
@@ -261,7 +257,6 @@ func (c *Conn) markEnded(ending message.Ending) {
 
 // closeClient closes the client's connection after markEnded.
 func (c *Conn) closeClient(ending message.Ending) {
-	_ = c.ClientOut.Flush() // deliver earlier answers
 	switch ending {
 	case message.EndSilence:
 		return
@@ -315,47 +310,3 @@ func (c *Conn) Outlived() {
 
 // SentAfterClose reports whether a message was sent to the server after the client had closed its connection.
 func (c *Conn) SentAfterClose() bool { return c.sentAfterClose.Load() }
-
-// WriteToClient writes to the client. The caller owns ClientOut.
-func (c *Conn) WriteToClient(p []byte) error {
-	if _, err := c.ClientOut.Write(p); err != nil {
-		return WriteFailed(err)
-	}
-	return nil
-}
-
-// WriteMessage writes a message, or the beginning of one, to the client and counts it.
-func (c *Conn) WriteMessage(p []byte) error {
-	err := c.WriteToClient(p)
-	if err == nil {
-		c.Relay.Wrote(message.ToClient)
-	}
-	return err
-}
-
-// BeginWrite waits for ownership of ClientOut.
-func (c *Conn) BeginWrite() {
-	c.Lock()
-	defer c.Unlock()
-	for c.writing {
-		c.Wait()
-	}
-	c.writing = true
-}
-
-// TryBeginWrite takes ownership of ClientOut if no goroutine has it. The lock is held.
-func (c *Conn) TryBeginWrite() bool {
-	if c.writing {
-		return false
-	}
-	c.writing = true
-	return true
-}
-
-// EndWrite gives up ownership of ClientOut.
-func (c *Conn) EndWrite() {
-	c.Lock()
-	c.writing = false
-	c.Broadcast()
-	c.Unlock()
-}

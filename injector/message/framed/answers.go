@@ -31,7 +31,6 @@ func (c *connection) ReadAnswers() error {
 		}
 		err = c.fromServer(raw, large)
 		c.EndWrite()
-		c.answerLocally()
 		if err != nil {
 			return err
 		}
@@ -46,48 +45,14 @@ func (c *connection) passAnswersThrough(first []byte, why error) error {
 	return copyRemaining(c.out, first, c.WriteToClient)
 }
 
-// answerLocally writes the answers at the front of the queue that do not come from the server. If another
-// goroutine owns the writer, it does nothing: that goroutine calls answerLocally when it has finished.
-func (c *connection) answerLocally() {
-	for {
-		c.Lock()
-		if len(c.pending) == 0 || c.pending[0].localAnswer == nil || c.EndedByRule() || !c.TryBeginWrite() {
-			c.Unlock()
-			return
-		}
-		x := c.pending[0]
-		c.pending = c.pending[1:]
-		c.Unlock()
-		x.localAnswer()
-		c.EndWrite()
-	}
-}
-
-// flushToClient flushes ClientOut, unless another goroutine owns it, which will flush it.
-func (c *connection) flushToClient() error {
-	c.Lock()
-	owned := c.TryBeginWrite()
-	c.Unlock()
-	if !owned {
-		return nil
-	}
-	err := c.ClientOut.Flush()
-	c.EndWrite()
-	c.answerLocally()
-	if err != nil {
-		return duplex.WriteFailed(err)
-	}
-	return nil
-}
-
 // fromServer forwards one message, or applies a rule to it.
 func (c *connection) fromServer(raw []byte, large bool) error {
 	c.Lock()
-	f := c.dialect.Inspect(message.ToClient, raw, c.front())
+	f := c.dialect.Inspect(message.ToClient, raw, c.nextFrame())
 	var x *exchange
 	switch {
-	case f.Kind == Response && len(c.pending) > 0 && c.pending[0].localAnswer == nil:
-		x = c.pending[0]
+	case f.Kind == Response:
+		x = c.Front()
 	case f.Kind == OneWay && f.ID != "":
 		x = c.ids.first(f.ID)
 		f.Final = true
@@ -224,15 +189,12 @@ func (c *connection) holdAnswer(x *exchange, rule *message.Live, raw []byte) err
 
 // dequeue removes an answered call.
 func (c *connection) dequeue(x *exchange) {
-	c.Lock()
-	defer c.Unlock()
 	if x.frame.ID != "" {
+		c.Lock()
 		c.ids.remove(x)
+		c.Unlock()
 	}
-	if len(c.pending) > 0 && c.pending[0] == x {
-		c.pending = c.pending[1:]
-	}
-	c.Broadcast()
+	c.Answered(x)
 }
 
 // push processes a message that the server sends on its own.

@@ -26,18 +26,17 @@ func Serve(open func(cfg message.Config) Dialect) func(ctx context.Context, r *m
 			return
 		}
 		c.in = &frames{r: c.ClientIn, dialect: c.dialect, dir: message.ToServer, passthrough: c.IsPassthrough, idle: c.flushToServer}
-		c.out = &frames{r: c.ServerIn, dialect: c.dialect, dir: message.ToClient, passthrough: c.IsPassthrough, idle: c.flushToClient}
+		c.out = &frames{r: c.ServerIn, dialect: c.dialect, dir: message.ToClient, passthrough: c.IsPassthrough, idle: c.FlushToClient}
 		c.Run(ctx, c)
 	}
 }
 
 type connection struct {
-	duplex.Conn // its lock also guards the fields below in and out
-	in, out     *frames
-	upMu        sync.Mutex // guards ServerOut, and so the order of messages to the server
+	duplex.Pipeline[*exchange] // its lock also guards the fields below upMu
+	in, out                    *frames
+	upMu                       sync.Mutex // guards ServerOut, and so the order of messages to the server
 
-	dialect Dialect // except for feed, which the readers call
-	pending []*exchange
+	dialect Dialect    // except for feed, which the readers call
 	ids     pendingIDs // of messages whose answers carry an ID
 	heldMessages
 }
@@ -47,7 +46,6 @@ type exchange struct {
 	message.Exchange
 	frame         Frame
 	discardAnswer bool   // the answer does not go to the client
-	localAnswer   func() // answers without the server; nil if the server answers
 	answerBytes   int    // bytes of the answer so far
 	detail        string // description of the answer
 	answerHeld    bool   // a rule held the answer back
@@ -76,7 +74,7 @@ func (c *connection) ServeClient() {
 // admit counts a message and evaluates the rules.
 func (c *connection) admit(d message.Dir, raw []byte) *exchange {
 	c.Lock()
-	f := c.dialect.Inspect(d, raw, c.front())
+	f := c.dialect.Inspect(d, raw, c.nextFrame())
 	c.Unlock()
 	x := &exchange{frame: f, Exchange: message.Exchange{Start: time.Now(), OneWay: f.Kind == OneWay}}
 	x.Message = message.Message{Conn: c.Client.ID(), Seq: c.NextSeq(), Dir: d, Topic: message.Topic{Method: f.Method, Path: f.Path}, Op: opOf(f), Key: f.Key, Bytes: len(raw), Header: f.Header, OnlyByName: f.OnlyByName}
@@ -100,12 +98,10 @@ func (c *connection) admit(d message.Dir, raw []byte) *exchange {
 	return x
 }
 
-// front returns the request that the server answers next, or nil. The lock is held.
-func (c *connection) front() *Frame {
-	for _, x := range c.pending {
-		if x.localAnswer == nil {
-			return &x.frame
-		}
+// nextFrame returns the request that the server answers next, or nil. The lock is held.
+func (c *connection) nextFrame() *Frame {
+	if x := c.NextOfServer(); x != nil {
+		return &x.frame
 	}
 	return nil
 }
@@ -177,7 +173,7 @@ func (c *connection) writeRequest(x *exchange, raw []byte) (message.Outcome, err
 	c.dialect.Sent(&x.frame)
 	switch {
 	case x.frame.Kind == Request:
-		c.pending = append(c.pending, x)
+		c.Expect(x)
 	case x.frame.ID != "":
 		evicted = c.ids.add(x)
 	}

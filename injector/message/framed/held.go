@@ -27,13 +27,8 @@ func (c *connection) markAnswerReleased(x *exchange) {
 // message that is held, or that raced with the close, or whose answer was held until the close.
 func (c *connection) countCrossed() {
 	c.Lock()
-	var x, front *exchange
-	for _, o := range c.pending {
-		if o.localAnswer == nil && front == nil {
-			front = o
-		}
-	}
-	switch {
+	var x *exchange
+	switch front := c.NextOfServer(); {
 	case c.EndedByRule() || c.Context().Err() != nil || !c.ClientClosedAt().IsZero():
 	case front != nil && front.held && front.answerBytes == 0 && time.Since(front.SentAt) < message.CrossingTime:
 		x = front

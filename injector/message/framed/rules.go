@@ -2,7 +2,6 @@ package framed
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
@@ -46,12 +45,8 @@ func (q *requestCarrier) Drop() message.Outcome {
 		q.Relay.Instead(&x.Exchange, q)
 		return message.Dropped
 	}
-	x.localAnswer = func() { q.Relay.Instead(&x.Exchange, q) }
-	q.Lock()
-	q.pending = append(q.pending, x)
-	q.Unlock()
-	q.answerLocally()
-	_ = q.flushToClient()
+	q.AnswerInTurn(x, func() { q.Relay.Instead(&x.Exchange, q) })
+	_ = q.FlushToClient()
 	return message.Dropped
 }
 
@@ -195,18 +190,10 @@ func (p *bufferedPayload) Damage(at int, cut bool) error {
 	return nil
 }
 
-// endExchange ends the connection as a rule asks and reports the exchange. The other pending messages are lost.
+// endExchange ends the connection and reports the exchange: at once or, after silence, when the client has
+// disconnected. The other pending messages are lost.
 func (c *connection) endExchange(x *exchange, ending message.Ending, lost func(message.Message)) {
-	c.Lock()
-	others := slices.Clone(c.pending)
-	if ending == message.EndSilence {
-		c.pending = slices.Insert(c.pending, 0, x) // reported by finish, after the client has disconnected
-	}
-	c.Unlock()
-	for _, other := range others {
-		lost(other.Message)
-	}
-	c.EndClient(ending)
+	c.EndClientWith(x, ending, func(other *exchange) { lost(other.Message) })
 	if ending != message.EndSilence {
 		c.report(x, 0)
 	}
@@ -248,7 +235,7 @@ func (c *connection) DiscardInput() {
 // OutlivesClient reports whether the answer to a pending call must be read to its end even if the client has
 // disconnected. The lock is held.
 func (c *connection) OutlivesClient() bool {
-	for _, x := range c.pending {
+	for x := range c.Pending() {
 		if x.Does(message.LoseReply, message.Twice) { // both answers arrive on this connection
 			return true
 		}
@@ -258,9 +245,9 @@ func (c *connection) OutlivesClient() bool {
 
 // ReportUnanswered reports the calls that will not be answered.
 func (c *connection) ReportUnanswered() {
+	unanswered := c.TakePending()
 	c.Lock()
-	unanswered := append(c.pending, c.ids.clear()...)
-	c.pending = nil
+	unanswered = append(unanswered, c.ids.clear()...)
 	c.Unlock()
 	c.reportAll(unanswered)
 }

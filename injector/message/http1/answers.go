@@ -9,37 +9,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message/http2"
 )
 
-// answerLocally writes the answers at the front of the queue that do not come from the upstream. If another
-// goroutine owns the writer, it does nothing: that goroutine calls answerLocally when it has finished.
-func (c *connection) answerLocally() {
-	for {
-		c.Lock()
-		if len(c.pending) == 0 || c.pending[0].localAnswer == nil || c.EndedByRule() || !c.TryBeginWrite() {
-			c.Unlock()
-			return
-		}
-		x := c.pending[0]
-		c.pending = c.pending[1:]
-		x.GaveUpAt = c.ClientClosedAt()
-		c.Unlock()
-		x.localAnswer()
-		c.EndWrite()
-	}
-}
-
-// front takes ownership of ClientOut and returns the call that the upstream answers next, or nil if there is none.
-// outputDiscarded means that the output of the upstream no longer goes to the client.
-func (c *connection) front() (x *exchange, outputDiscarded bool) {
-	c.BeginWrite()
-	c.Lock()
-	defer c.Unlock()
-	outputDiscarded = c.EndedByRule()
-	if len(c.pending) == 0 || c.pending[0].localAnswer != nil {
-		return nil, outputDiscarded
-	}
-	return c.pending[0], outputDiscarded
-}
-
 func (c *connection) ReadAnswers() error {
 	for first := true; ; first = false {
 		if _, err := c.ServerIn.Peek(1); err != nil {
@@ -61,16 +30,17 @@ func (c *connection) ReadAnswers() error {
 				return mux.ReadAnswers()
 			}
 		}
-		x, outputDiscarded := c.front()
-		if outputDiscarded { // discard the remaining output
+		c.BeginWrite()
+		if c.EndedByRule() { // discard the remaining output
 			_, err := duplex.CopyAll(io.Discard, c.ServerIn)
 			return err
 		}
+		c.Lock()
+		x := c.Front()
+		c.unsolicited = c.unsolicited || x == nil
+		c.Unlock()
 		var err error
 		if x == nil {
-			c.Lock()
-			c.unsolicited = true
-			c.Unlock()
 			err = c.passAnswersThrough(nil)
 		} else {
 			err = c.answer(x)
@@ -79,7 +49,6 @@ func (c *connection) ReadAnswers() error {
 			return err
 		}
 		c.EndWrite()
-		c.answerLocally()
 	}
 }
 
@@ -171,13 +140,8 @@ func (c *connection) finishAnswer(x *exchange, status int, err error, switching 
 
 // dequeue removes a call from the front of the queue.
 func (c *connection) dequeue(x *exchange) {
-	c.Lock()
-	defer c.Unlock()
-	if len(c.pending) > 0 && c.pending[0] == x {
-		c.pending = c.pending[1:]
-	}
+	c.Answered(x)
 	x.GaveUpAt = c.ClientClosedAt()
-	c.Broadcast()
 }
 
 // replyCarrier is an answer that a rule acts on. Its head has been read.

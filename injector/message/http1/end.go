@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 
-	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/message/duplex"
 )
 
@@ -28,7 +27,7 @@ func (c *connection) OutlivesClient() bool {
 	if c.mux != nil {
 		return c.mux.OutlivesClient()
 	}
-	for _, x := range c.pending {
+	for x := range c.Pending() {
 		if x.NeedsWholeReply() {
 			return true
 		}
@@ -60,14 +59,9 @@ func (c *connection) ReportUnanswered() {
 		c.mux.ReportUnanswered()
 		return
 	}
-	var unanswered []*message.Exchange
-	for _, x := range c.pending {
-		x.GaveUpAt = c.ClientClosedAt()
-		unanswered = append(unanswered, &x.Exchange)
-	}
-	c.pending = nil
 	c.Unlock()
-	for _, x := range unanswered {
-		c.Relay.Report(x, 0)
+	for _, x := range c.TakePending() {
+		x.GaveUpAt = c.ClientClosedAt()
+		c.Relay.Report(&x.Exchange, 0)
 	}
 }

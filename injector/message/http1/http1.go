@@ -72,12 +72,11 @@ const maxPending = 1024
 var maxBuffered = message.MaxBuffered
 
 type connection struct {
-	duplex.Conn      // its lock also guards the fields below replyHead
-	grpc        bool // only gRPC is expected
-	replyHead   head // of the current answer
+	duplex.Pipeline[*exchange]      // its lock also guards the fields below replyHead
+	grpc                       bool // only gRPC is expected
+	replyHead                  head // of the current answer
 	renewal
 
-	pending     []*exchange // unanswered calls, in the order of their requests
 	unsolicited bool        // the upstream sent data without a request
 	sniffed     bool        // the client has sent enough to recognize HTTP/2
 	mux         *http2.Conn // set if the connection is HTTP/2
@@ -86,10 +85,9 @@ type connection struct {
 // exchange is one request and its pending answer.
 type exchange struct {
 	message.Exchange
-	head        head
-	localAnswer func() // answers without the upstream; nil if the upstream answers
-	body        []byte // of a request that is delivered twice
-	held        bool   // a rule held the request back
+	head head
+	body []byte // of a request that is delivered twice
+	held bool   // a rule held the request back
 }
 
 // ServeClient reads input from the client until it ends.
@@ -114,21 +112,22 @@ func (c *connection) readRequests() {
 			return
 		}
 		x := &exchange{Exchange: message.Exchange{Start: time.Now()}}
-		if upgrade != nil && c.isPending(upgrade) {
+		c.Lock()
+		pending, upgrading := c.PendingCount(), upgrade != nil && c.isPending(upgrade)
+		c.Unlock()
+		switch {
+		case upgrading:
 			c.passRequestsThrough(nil, "it follows a request for another protocol")
 			return
-		}
-		discarded, passthrough, pending := c.state()
-		if discarded {
+		case c.InputDiscarded():
 			c.DiscardInput()
 			return
-		}
-		if pending >= maxPending {
+		case pending >= maxPending:
 			c.passRequestsThrough(nil, "more than "+english.Plural(maxPending, "request", "")+" wait for an answer")
 			return
 		}
 		h, err := &x.head, error(nil)
-		if !passthrough {
+		if !c.IsPassthrough() {
 			err = h.read(c.ClientIn, true)
 		}
 		switch {
@@ -168,19 +167,10 @@ func (c *connection) admit(x *exchange) {
 	}
 }
 
-// state reports whether input from the client is discarded or passed through as plain bytes, and returns the
-// number of pending calls.
-func (c *connection) state() (discarded, passthrough bool, pending int) {
-	c.Lock()
-	defer c.Unlock()
-	return c.InputDiscarded(), c.IsPassthrough(), len(c.pending)
-}
-
+// isPending reports whether a call has no answer yet. The lock is held.
 func (c *connection) isPending(x *exchange) bool {
-	c.Lock()
-	defer c.Unlock()
-	for _, o := range c.pending {
-		if o == x {
+	for other := range c.Pending() {
+		if other == x {
 			return true
 		}
 	}

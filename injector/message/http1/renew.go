@@ -29,17 +29,7 @@ type renewal struct {
 // it. The lock is held.
 func (c *connection) hidesClose() bool {
 	ended := c.IsPassthrough() || c.InputDiscarded() || c.closing || c.mux != nil || c.Context().Err() != nil
-	return (c.requestHeld || (c.replyHeld && c.ClientClosedAt().IsZero())) && !ended && !c.awaitsAnswer()
-}
-
-// awaitsAnswer reports whether the server has a request to answer. The lock is held.
-func (c *connection) awaitsAnswer() bool {
-	for _, x := range c.pending {
-		if x.localAnswer == nil {
-			return true
-		}
-	}
-	return false
+	return (c.requestHeld || (c.replyHeld && c.ClientClosedAt().IsZero())) && !ended && c.NextOfServer() == nil
 }
 
 // beginHold records that a rule is about to hold a request back.
@@ -66,7 +56,7 @@ func (c *connection) enqueue(x *exchange, redialed bool) bool {
 	}
 	x.held, x.SentAt = c.requestHeld, time.Now()
 	c.requestHeld, c.replyHeld = false, false
-	c.pending = append(c.pending, x)
+	c.Expect(x)
 	return true
 }
 
@@ -126,13 +116,13 @@ func (c *connection) cancelHold() {
 // its answer has arrived.
 func (c *connection) countCrossed() {
 	c.Lock()
-	var x *exchange
-	if len(c.pending) > 0 && c.pending[0].localAnswer == nil && c.pending[0].held && time.Since(c.pending[0].SentAt) < message.CrossingTime {
-		x = c.pending[0]
+	x := c.Front()
+	crossed := x != nil && x.held && time.Since(x.SentAt) < message.CrossingTime
+	if crossed {
 		x.held = false
 	}
 	c.Unlock()
-	if x != nil {
+	if crossed {
 		c.Relay.CountBroken(&x.Exchange, x.Delays)
 	}
 }

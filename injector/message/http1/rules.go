@@ -2,7 +2,6 @@ package http1
 
 import (
 	"io"
-	"slices"
 	"strconv"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -148,11 +147,10 @@ func (q *requestCarrier) Forward() (message.Outcome, error) {
 // Drop implements Carrier. The substitute for the answer is queued, so that it is sent in turn.
 func (q *requestCarrier) Drop() message.Outcome {
 	q.cancelHold()
-	q.x.localAnswer = func() { q.Relay.Instead(&q.x.Exchange, q) }
-	q.Lock()
-	q.pending = append(q.pending, q.x)
-	q.Unlock()
-	q.answerLocally()
+	q.AnswerInTurn(q.x, func() {
+		q.x.GaveUpAt = q.ClientClosedAt()
+		q.Relay.Instead(&q.x.Exchange, q)
+	})
 	return message.Dropped
 }
 
@@ -170,7 +168,7 @@ func (q *requestCarrier) Answer() message.Outcome {
 	}
 	q.Report(status)
 	if closing {
-		q.connection.EndClient(message.EndClosed)
+		q.EndClient(message.EndClosed)
 	}
 	return outcome
 }
@@ -190,16 +188,7 @@ func (q *requestCarrier) End(ending message.Ending, lost func(message.Message)) 
 // endExchange ends the connection and reports the call: at once or, after silence, when the caller has
 // disconnected. The other pending messages are lost.
 func (c *connection) endExchange(x *exchange, ending message.Ending, lost func(message.Message)) {
-	c.Lock()
-	others := slices.Clone(c.pending)
-	if ending == message.EndSilence {
-		c.pending = slices.Insert(c.pending, 0, x) // reported by finish
-	}
-	c.Unlock()
-	for _, other := range others {
-		lost(other.Message)
-	}
-	c.EndClient(ending)
+	c.EndClientWith(x, ending, func(other *exchange) { lost(other.Message) })
 	if ending != message.EndSilence {
 		c.Relay.Report(&x.Exchange, 0)
 	}
