@@ -35,7 +35,7 @@ func (c *Conn) hideServerClose() {
 		return
 	}
 	for _, s := range c.streams {
-		if s.isCall && s.serverID != 0 && !s.reported && !s.down.ended {
+		if s.isCall && s.serverID != 0 && !s.reported && !s.down.ended() {
 			return // an answer is pending
 		}
 	}
@@ -67,8 +67,8 @@ func (c *Conn) refuseStream(f *frame) bool {
 // sendAlone delivers a request on a connection of its own and forwards the answer to the client.
 func (c *Conn) sendAlone(s *stream) message.Outcome {
 	c.Lock()
-	request, whole := slices.Clone(s.up.queue), s.up.ended
-	s.up.holding, s.up.dropping = false, true
+	request, whole := slices.Clone(s.up.queue), s.up.ended()
+	s.up.handling = dropping
 	c.toServer.discardHeld(s)
 	c.Unlock()
 	if !whole { // the request is incomplete, and the rest cannot be redirected
@@ -104,10 +104,11 @@ func (c *Conn) sendAlone(s *stream) message.Outcome {
 func (c *Conn) cancelStream(s *stream, code byte) {
 	c.Lock()
 	defer c.Unlock()
-	if s.down.ended || c.EndedByRule() {
+	if s.down.ended() || c.EndedByRule() {
 		return
 	}
-	s.status, s.down.dropping, s.secondAnswer = 0, false, true
+	s.down.stop(dropping)
+	s.status, s.secondAnswer = 0, true
 	c.toClient.accept(s, &frame{kind: frameReset, payload: []byte{0, 0, 0, code}})
 	c.toClient.scheduleFlush()
 }

@@ -20,10 +20,10 @@ func (c *Conn) answer(s *stream, f *frame) {
 		s.code = field(f.fields, "grpc-status")
 	}
 	status, _ := strconv.Atoi(field(f.fields, ":status"))
-	if !s.isCall || s.answerBegun || status/100 == 1 {
+	if !s.isCall || s.answer >= answerBegun || status/100 == 1 {
 		return
 	}
-	s.answerBegun, s.status = true, status
+	s.answer, s.status = answerBegun, status
 	s.eventStream = strings.HasPrefix(field(f.fields, "content-type"), "text/event-stream")
 	c.Relay.CountPassed(s.Overtaken)
 	rule, delayed := s.Rule(), len(s.ReplyDelays) > 0
@@ -36,15 +36,17 @@ func (c *Conn) answer(s *stream, f *frame) {
 		s.Skipped = ErrNotHTTP2.Error()
 	default:
 		// An answer that may be forwarded later is held, any other is discarded.
-		s.down.holding = !acts || s.grpc || delayed || s.Does(message.CorruptReply, message.TruncateReply) || rule.Ending() == message.EndHeld
-		s.down.dropping = !s.down.holding
+		s.down.handling = dropping
+		if !acts || s.grpc || delayed || s.Does(message.CorruptReply, message.TruncateReply) || rule.Ending() == message.EndHeld {
+			s.down.handling = holding
+		}
 		c.intercept(s, &s.down, func(s *stream) {
 			_ = c.Relay.Reply(&s.Exchange, &replyCarrier{Conn: c, payload: payload{c, s, &c.toClient}, s: s, otherwise: message.Collateral})
 		})
 		return
 	}
 	reply := c.Relay.Received(message.ToClient)
-	if s.down.dropping || c.toClient.outputClosed {
+	if s.down.handling == dropping || c.toClient.outputClosed {
 		reply.End(message.Collateral)
 		return
 	}
@@ -104,9 +106,9 @@ func (p *replyCarrier) Forward() (message.Outcome, error) {
 	s := p.s
 	p.Lock()
 	defer p.Unlock()
-	if s.up.reset || s.down.dropping || p.toClient.outputClosed || p.EndedByRule() || p.Context().Err() != nil {
+	if s.up.state == laneReset || s.down.handling == dropping || p.toClient.outputClosed || p.EndedByRule() || p.Context().Err() != nil {
 		s.status = 0
-		s.down.holding = false
+		s.down.stop(holding)
 		p.toClient.discardHeld(s)
 		return p.otherwise, nil
 	}
@@ -136,7 +138,7 @@ func (c *Conn) hasSeveralMessages(s *stream) bool {
 func (c *Conn) discardAnswer(s *stream) {
 	c.Lock()
 	defer c.Unlock()
-	s.down.holding, s.down.dropping = false, true
+	s.down.handling = dropping
 	c.toClient.discardHeld(s)
 }
 
@@ -206,9 +208,9 @@ func (c *Conn) goAway(f *frame) {
 	binary.BigEndian.PutUint32(f.payload, top)
 	c.toClient.add(f.raw)
 	for _, s := range c.streams {
-		if !slices.Contains(held, s) && s.isCall && s.id <= top && !s.blackholed && (s.serverID == 0 || s.serverID > last) && !s.down.ended {
+		if !slices.Contains(held, s) && s.isCall && s.id <= top && !s.blackholed && (s.serverID == 0 || s.serverID > last) && !s.down.ended() {
 			c.toClient.accept(s, &frame{kind: frameReset, payload: []byte{0, 0, 0, refusedStream}})
-			s.up.dropping = true
+			s.up.handling = dropping
 		}
 	}
 }
@@ -219,11 +221,11 @@ func (c *Conn) endStream(s *stream, ending message.Ending, lost func(message.Mes
 	c.Lock()
 	s.status = 0
 	if ending == message.EndSilence {
-		s.blackholed, s.up.dropping, s.down.dropping = true, true, true
+		s.blackholed, s.up.handling, s.down.handling = true, dropping, dropping
 		c.Unlock()
 		return
 	}
-	s.down.ended = true
+	s.down.end(laneEnded)
 	var others []message.Message
 	for _, other := range c.inOrder() {
 		if other != s && other.isCall && !other.reported {

@@ -53,7 +53,7 @@ func (w *way) through(r *bufio.Reader, s *stream, f *frame, left int) error {
 			w.deferred = w.deferred[:0]
 			w.add(deferred)
 			if s != nil && f.endsStream() {
-				w.lane(s).ended = true
+				w.lane(s).end(laneEnded)
 				w.noteOvertaken(s)
 				w.c.completeIfDone(s)
 			}

@@ -52,7 +52,9 @@ func (w *way) markDelivered(s *stream) {
 	if s.GaveUpAt.IsZero() {
 		s.GaveUpAt = w.c.ClientClosedAt()
 	}
-	s.delivered = !s.up.reset
+	if s.up.state != laneReset {
+		s.answer = answerDelivered
+	}
 }
 
 // noteOvertaken records the held requests that this request overtakes, including those on the same connection.

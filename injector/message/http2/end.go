@@ -13,7 +13,7 @@ import (
 // outlivesClient reports whether the call must be completed even if the client has disconnected: its request is
 // complete, and its answer must be read to the end.
 func (s *stream) outlivesClient() bool {
-	return s.isCall && s.NeedsWholeReply() && s.up.ended && !s.up.truncated && !s.down.ended
+	return s.isCall && s.NeedsWholeReply() && s.up.ended() && !s.up.truncated && !s.down.ended()
 }
 
 // busy reports whether a call must be completed even if the client has disconnected. The lock is held.
@@ -72,7 +72,7 @@ func (c *Conn) cancelStreams(all bool) {
 
 // markGivenUp records that the client no longer wants the answer.
 func (c *Conn) markGivenUp(s *stream) {
-	if s.GaveUpAt.IsZero() && !s.delivered && !s.reported {
+	if s.GaveUpAt.IsZero() && s.answer != answerDelivered && !s.reported {
 		s.GaveUpAt = time.Now()
 	}
 }
@@ -83,22 +83,22 @@ func (c *Conn) completeIfDone(s *stream) {
 	if s.intercepts > 0 || len(s.up.queue)+len(s.down.queue) > 0 || c.streams[s.id] != s {
 		return
 	}
-	answered := s.down.ended && !s.blackholed
-	if !answered && (!s.up.reset || s.outlivesClient()) {
+	answered := s.down.ended() && !s.blackholed
+	if !answered && (s.up.state != laneReset || s.outlivesClient()) {
 		return
 	}
 	if !s.reported {
 		s.reported = true
-		if s.GaveUpAt.IsZero() && !s.delivered {
+		if s.GaveUpAt.IsZero() && s.answer != answerDelivered {
 			s.GaveUpAt = c.ClientClosedAt()
 		}
 		status := s.status
-		if !answered || s.down.truncated || (s.up.reset && !s.delivered) {
+		if !answered || s.down.truncated || (s.up.state == laneReset && s.answer != answerDelivered) {
 			status = 0
 		}
 		c.Relay.Report(&s.Exchange, status)
 	}
-	if (s.up.ended && s.down.ended) || s.up.reset || s.down.reset {
+	if (s.up.ended() && s.down.ended()) || s.up.state == laneReset || s.down.state == laneReset {
 		delete(c.streams, s.id)
 		delete(c.byServerID, s.serverID)
 		c.Broadcast()

@@ -47,15 +47,23 @@ type stream struct {
 	hasLength    bool // its request has a content-length
 	expects      bool // 100-continue
 	blackholed   bool // the client gets no more data on it
-	answerBegun  bool // a final answer has started
 	eventStream  bool // its answer may not end
 	secondAnswer bool // its answer comes from another connection
-	delivered    bool // the client has the complete answer
+	answer       answerState
 	reported     bool // the call has been reported
 	status       int
 	code         string  // grpc-status
 	copy         []frame // the request, for a second delivery
 }
+
+// answerState is how far the final answer is.
+type answerState uint8
+
+const (
+	answerAwaited answerState = iota
+	answerBegun
+	answerDelivered // the client has all of it
+)
 
 // QuietTime is how long a sender may pause before its message is taken for a stream that does not end.
 var QuietTime = 20 * time.Millisecond

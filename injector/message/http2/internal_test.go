@@ -46,7 +46,7 @@ func TestH2DisconnectAfterAnswerIsNotGivingUp(t *testing.T) {
 			conn := &duplex.Conn{}
 			require.True(t, conn.Connect(t.Context(), relay, fakeClient{}, func(context.Context) (net.Conn, error) { return up, nil }))
 			c := New(conn, false)
-			s := &stream{id: 1, isCall: true, answerBegun: true, status: 503, intercepts: 1}
+			s := &stream{id: 1, isCall: true, answer: answerBegun, status: 503, intercepts: 1}
 			s.down.window = 65535
 			c.streams[1] = s
 			leave := func() {

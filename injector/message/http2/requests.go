@@ -49,7 +49,7 @@ func (c *Conn) admit(f *frame) *stream {
 		s.SentAt = s.Start
 		return s
 	}
-	s.up.holding = true
+	s.up.handling = holding
 	c.intercept(s, &s.up, func(s *stream) {
 		c.gatherRequest(s)
 		_ = c.Relay.Carry(&s.Exchange, &requestCarrier{Conn: c, payload: payload{c, s, &c.toServer}, s: s})
@@ -110,7 +110,8 @@ func (c *Conn) awaitWhole(w *way, s *stream, finite bool) string {
 	defer quiet.Stop()
 	for {
 		c.Lock()
-		truncated, ended, tooLarge, full := l.truncated, l.ended, l.size > maxBuffered && !l.dropping, w.heldWeight > maxHeldWeight && !l.dropping
+		kept := l.handling != dropping
+		truncated, ended, tooLarge, full := l.truncated, l.ended(), kept && l.size > maxBuffered, kept && w.heldWeight > maxHeldWeight
 		c.Unlock()
 		switch {
 		case truncated:
@@ -148,7 +149,7 @@ func (c *Conn) gatherRequest(s *stream) {
 	}
 	if s.Dropped() && !s.grpc {
 		c.Lock()
-		s.up.dropping = true
+		s.up.handling = dropping
 		c.toServer.discardHeld(s)
 		c.Unlock()
 	}
@@ -194,8 +195,7 @@ func (q *requestCarrier) Forward() (message.Outcome, error) {
 	switch {
 	case q.EndedByRule():
 		return message.Collateral, nil
-	case s.up.dropping: // truncated, or no longer wanted by the server
-		s.up.holding = false
+	case s.up.handling == dropping: // truncated, or no longer wanted by the server
 		q.toServer.discardHeld(s)
 		return message.Dropped, nil
 	case q.alone:
@@ -211,7 +211,7 @@ func (q *requestCarrier) Forward() (message.Outcome, error) {
 func (q *requestCarrier) Drop() message.Outcome {
 	s := q.s
 	q.Lock()
-	s.up.dropping, s.up.holding = true, false
+	s.up.handling = dropping
 	q.toServer.discardHeld(s)
 	ended := q.Conn.EndedByRule() || q.Context().Err() != nil
 	q.Unlock()
@@ -231,9 +231,10 @@ func (q *requestCarrier) Answer() message.Outcome {
 	s := q.s
 	q.Lock()
 	defer q.Unlock()
-	s.answerBegun, s.status = true, q.status
-	if s.up.reset || q.EndedByRule() {
-		s.status, s.down.ended = 0, true
+	s.answer, s.status = max(s.answer, answerBegun), q.status
+	if s.up.state == laneReset || q.EndedByRule() {
+		s.status = 0
+		s.down.end(laneEnded)
 		return message.Collateral
 	}
 	for i := range q.answers { // flushed when the rule is done with the stream, so that its call is reported first

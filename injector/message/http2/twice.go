@@ -48,7 +48,7 @@ func (a *secondAnswer) Forward() (message.Outcome, error) {
 // forwardAll forwards an answer from a connection of its own to the client. The error is of that connection.
 func (c *Conn) forwardAll(s *stream, d *duplicate) (message.Outcome, error) {
 	c.Lock()
-	s.secondAnswer, s.answerBegun, s.status = true, true, d.answer.status
+	s.secondAnswer, s.answer, s.status = true, max(s.answer, answerBegun), d.answer.status
 	s.down = lane{window: s.down.window, advanced: s.down.advanced, wake: s.down.wake}
 	c.Unlock()
 	for {
@@ -84,11 +84,11 @@ func (c *Conn) sendCopy(request []frame) (*duplicate, error) {
 func (c *Conn) forwardFrame(s *stream, f *frame) bool {
 	c.Lock()
 	defer c.Unlock()
-	for len(s.down.queue) > 0 && !s.up.reset && !c.EndedByRule() && c.Context().Err() == nil && c.toClient.err == nil {
+	for len(s.down.queue) > 0 && s.up.state != laneReset && !c.EndedByRule() && c.Context().Err() == nil && c.toClient.err == nil {
 		c.Wait()
 	}
-	if s.up.reset || s.down.dropping || c.EndedByRule() || c.Context().Err() != nil || c.toClient.err != nil {
-		s.down.ended = true
+	if s.up.state == laneReset || s.down.handling == dropping || c.EndedByRule() || c.Context().Err() != nil || c.toClient.err != nil {
+		s.down.end(laneEnded)
 		return false
 	}
 	c.toClient.accept(s, f)
