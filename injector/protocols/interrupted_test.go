@@ -122,14 +122,19 @@ func (w *interruptedWait) run(t *testing.T, upstream, interruption string, used 
 	switch interruption {
 	case "client resets", "client closes":
 		client.leave(interruption == "client resets")
-		time.Sleep(relaytest.Quiet) // so that the relay notices
+		f.WaitClosed(t, message.ToServer)
+		if answered { // nothing keeps the connection to the server
+			f.WaitClosed(t, message.ToClient)
+		}
 	case "server gone":
 		relaytest.WaitUntil(t, "the server is connected", server.connected)
 		server.cut()
-		if h2, ok := client.(*http2Client); ok && w.ofRequest() {
+		h2, multiplexed := client.(*http2Client)
+		if multiplexed && w.ofRequest() {
 			require.Empty(t, h2.ReadUntil(relaytest.Patience, func() bool { return h2.GoAway != nil }))
-		} else {
-			time.Sleep(relaytest.Quiet) // so that the relay notices
+		}
+		if multiplexed || w.ofRequest() || answered { // otherwise the relay does not read on while it holds the answer
+			f.WaitClosed(t, message.ToClient)
 		}
 	}
 	heal()

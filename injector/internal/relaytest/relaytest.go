@@ -109,6 +109,23 @@ func (f *TestLink) CheckAccounts(t testing.TB) (toServer, toClient evidence.Acco
 	return s, c
 }
 
+// WaitPending waits until n messages to the server, or copies of them, are in the relay's hands.
+func (f *TestLink) WaitPending(t testing.TB, n int64) {
+	t.Helper()
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	WaitUntil(t, "messages are pending", func() bool {
+		toServer, _, _ := f.Quiesce(now)
+		return toServer.Pending == n
+	})
+}
+
+// WaitClosed waits until the relay has noticed that a sender of direction d ended its connection.
+func (f *TestLink) WaitClosed(t testing.TB, d message.Dir) {
+	t.Helper()
+	WaitUntil(t, "the relay notices that a sender "+d.String()+" is gone", func() bool { return f.SendersClosed(d) > 0 })
+}
+
 // AddRule adds a rule with a counter.
 func (f *TestLink) AddRule(t testing.TB, r message.Rule) (count *evidence.Counter, heal func()) {
 	t.Helper()

@@ -99,6 +99,7 @@ func (c *Conn) serveUpstream() {
 	c.Lock()
 	ended, failed := c.EndedByRule(), c.upstreamFailed.Load()
 	c.upstreamDone.Store(true)
+	c.Relay.SenderClosed(message.ToClient)
 	c.Broadcast()
 	c.Unlock()
 	if ended {
@@ -227,6 +228,7 @@ func (c *Conn) MarkClientClosed() {
 	if ending := c.ending.Load(); c.ClientClosedAt().IsZero() && (ending == nil || ending == message.EndSilence) {
 		now := time.Now()
 		c.clientClosedAt.Store(&now)
+		c.Relay.SenderClosed(message.ToServer)
 		c.Broadcast()
 	}
 }

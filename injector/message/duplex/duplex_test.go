@@ -55,7 +55,7 @@ func TestResetDoesNotDiscardSentData(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			up := &recordingConn{}
 			p := &Conn{handler: idleEngine{}}
-			require.True(t, p.Connect(t.Context(), nil, nil, func(context.Context) (net.Conn, error) { return up, nil }))
+			require.True(t, p.Connect(t.Context(), &message.Relay{}, nil, func(context.Context) (net.Conn, error) { return up, nil }))
 			if c.disconnected {
 				p.MarkClientClosed()
 			}

@@ -119,18 +119,15 @@ func (c *connection) request(raw []byte, large bool) error {
 	if rule := x.Rule(); rule != nil && large && !rule.Action.OfReply() {
 		c.Relay.Skip(&x.Exchange, message.TooLarge(message.MaxBuffered))
 	}
-	x.Ticket = c.Relay.Received(message.ToServer)
-	switch {
-	case !x.Intercepted():
-		return c.send(x, raw)
-	case large: // only delays can act on it
-		if c.Relay.Sleep(c.Context(), x.Delays, x.Message) {
-			x.Affected = true
-			c.Outlived()
-		}
-		return c.send(x, raw)
+	if x.Intercepted() && !large {
+		return c.intercept(x, append([]byte(nil), raw...))
 	}
-	return c.intercept(x, append([]byte(nil), raw...))
+	x.Ticket = c.Relay.Received(message.ToServer)
+	if c.Relay.Sleep(c.Context(), x.Delays, x.Message) { // only delays can act on a large message
+		x.Affected = true
+		c.Outlived()
+	}
+	return c.send(x, raw)
 }
 
 // intercept applies the rules to a message while the client is watched. Further input stays in the buffer.
@@ -138,6 +135,7 @@ func (c *connection) intercept(x *exchange, raw []byte) error {
 	c.Lock()
 	c.heldRequest = x
 	c.Unlock()
+	x.Ticket = c.Relay.Received(message.ToServer) // behind it, so that whoever sees it pending knows that it is held
 	return c.Intercept(func() error {
 		_, err := c.in.more(c.in.idle)
 		return err

@@ -75,7 +75,7 @@ func TestHeldRequestOutlivesCaller(t *testing.T) {
 	assert.Contains(t, err.Error(), `quiesce link "orders -> payments": 1 message under way`)
 	assert.EqualValues(t, 1, toServer.Pending)
 	_ = p.CloseWrite()
-	time.Sleep(relaytest.Quiet) // so that the relay notices
+	f.WaitClosed(t, message.ToServer)
 	heal()
 	rest, _ := p.ReadToEnd(relaytest.Patience)
 	assert.Contains(t, rest, "1 /charge")

@@ -92,7 +92,10 @@ func (c *connection) awaitRedial() bool {
 		if !c.hidesClose() {
 			return false
 		}
-		c.idleClosed = true
+		if !c.idleClosed {
+			c.idleClosed = true
+			c.Relay.SenderClosed(message.ToClient)
+		}
 		c.Wait()
 	}
 }

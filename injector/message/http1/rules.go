@@ -19,8 +19,8 @@ func (c *connection) request(x *exchange) error {
 	if done || err != nil {
 		return err
 	}
+	c.beginHold() // first, so that whoever sees the request pending knows that it is held
 	x.Ticket = c.Relay.Received(message.ToServer)
-	c.beginHold()
 	err = c.Intercept(func() error {
 		_, err := c.ClientIn.Peek(1)
 		return err

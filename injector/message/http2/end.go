@@ -32,6 +32,7 @@ func (c *Conn) busy() bool {
 // markSenderEnded notifies all waiters that no more frames will arrive. The lock is held.
 func (c *Conn) markSenderEnded(w *way) {
 	w.senderEnded = true
+	c.Relay.SenderClosed(w.dir())
 	for _, s := range c.streams {
 		w.lane(s).markTruncated()
 	}
