@@ -25,7 +25,7 @@ test: install-tools ## everything, with the race detector; real servers must run
 	FIREDRILL_MUST_RUN=1 $(GO) test -race -p 2 -timeout 20m $$($(GO) list ./... | grep -vE '$(DRILLS)')
 	$(GO) test -race -c -o /dev/null $$($(GO) list ./... | grep -E '$(DRILLS)') # so that no compiler runs beside drills, which measure latency
 	FIREDRILL_MUST_RUN=1 $(GO) test -race -p 2 -timeout 20m $$($(GO) list ./... | grep -E '$(DRILLS)')
-	$(GO) test -run 'TestNotOneByte|TestRates' ./injector/link ./injector/message # 1 GiB each way, and a thousand seeds: too much under the race detector
+	$(GO) test -run 'TestNotOneByte|TestRates' ./injector/link ./injector/protocols # 1 GiB each way, and a thousand seeds: too much under the race detector
 
 test-short: ## what needs no server and little time
 	$(GO) test -short ./...
@@ -44,8 +44,8 @@ bench-message: ## message relays side by side with HAProxy, ReverseProxy, Toxipr
 
 SOAK ?= 30m
 soak: truth ## every drill of known truth, all protocols under all faults at random for SOAK, then as many messages as the goals count
-	$(GO) test -v -race -timeout 0 ./injector/message ./injector/datagram -run TestSoak -soak $(SOAK)
-	$(GO) test -v -timeout 0 ./injector/message -run 'ProtocolErrors|TestMemory' -full
+	$(GO) test -v -race -timeout 0 ./injector/protocols ./injector/datagram -run TestSoak -soak $(SOAK)
+	$(GO) test -v -timeout 0 ./injector/protocols -run 'ProtocolErrors|TestMemory' -full
 
 demo: ## the starter features against the demo shop
 	$(GO) run ./cmd/firedrill run
