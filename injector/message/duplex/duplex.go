@@ -70,7 +70,7 @@ func (c *Conn) Connect(ctx context.Context, r *message.Relay, client message.Cli
 	return true
 }
 
-// Run relays the connection until both sides have ended, or ctx, which it was connected with, is done.
+// Run relays the connection until both sides have ended, or ctx is done. ctx is the one that Connect got.
 func (c *Conn) Run(ctx context.Context, e Handler) {
 	c.handler = e
 	defer context.AfterFunc(ctx, func() { _ = c.Client.Reset() })()
@@ -217,6 +217,7 @@ func (c *Conn) ClientClosed(err error) {
 	c.cancel()
 }
 
+// Graceful reports whether a side ended with FIN and not with a reset.
 func Graceful(err error) bool {
 	return err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
