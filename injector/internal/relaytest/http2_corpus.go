@@ -100,6 +100,10 @@ func HTTP2Corpus() []h2conversation {
 		c.Head(1, true, "x-trailer: y")
 		c.Head(1, true, "x-trailer: z")
 	})
+	play("a status that is no number", func(c, s *frameBuilder) {
+		c.Head(1, true, h2get...)
+		s.Head(1, true, ":status: 1x")
+	})
 	play("a large frame", func(c, _ *frameBuilder) {
 		c.Head(1, false, h2get...)
 		_ = c.framer.WriteData(1, true, make([]byte, 1<<20))

@@ -19,7 +19,7 @@ func (c *Conn) answer(s *stream, f *frame) {
 	if f.endsStream() {
 		s.code = field(f.fields, "grpc-status")
 	}
-	status, _ := strconv.Atoi(field(f.fields, ":status"))
+	status := f.status()
 	if !s.isCall || s.answer >= answerBegun || status/100 == 1 {
 		return
 	}
