@@ -46,7 +46,7 @@ type NoAccept struct{}
 func (NoAccept) Kind() Kind {
 	return Kind{Name: "no accept", On: "connections", Hides: true, Unseen: true, Waits: true, Undo: "those that wait are served", Sentences: []Sentence{{
 		Pattern:  `{to} accepts no connections from {from}{for}`,
-		Means:    "new connections are established and nobody answers on them; those that are live go on",
+		Means:    "new connections are established but receive no answer; open connections continue to work",
 		Examples: []string{`"payments" accepts no connections from "orders" for 15s`},
 		Fault:    func(Args) Fault { return NoAccept{} },
 	}}}
@@ -72,7 +72,7 @@ type SlowAccept struct {
 func (SlowAccept) Kind() Kind {
 	return Kind{Name: "slow accept", On: "connections", Waits: true, Undo: "those that wait are served", Sentences: []Sentence{{
 		Pattern: `{new_connections} from {from} to {to} are accepted [{duration}] late{for}`,
-		Means:   "they are established and wait for an answer; those that are live go on",
+		Means:   "they are established but wait for an answer; open connections continue to work",
 		Examples: []string{
 			`new connections from "orders" to "payments" are accepted 2s late for 15s`,
 			`20% of new connections from "orders" to "payments" are accepted 2s late for 15s`,

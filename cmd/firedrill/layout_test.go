@@ -50,9 +50,13 @@ var imports = map[string][]string{
 
 	"scenarios/language": {"injector/...", "scenarios/..."},
 
+	"runner/internal/effects": {"runner/internal/load", "scenarios/check", "scenarios/journal"},
+	"runner/internal/load":    {"injector/evidence", "scenarios", "scenarios/journal"},
+
 	"reports":           {"scenarios/journal", "scenarios/check"},
-	"runner":            {"injector/...", "scenarios/...", "reports"},
+	"runner":            {"injector/...", "scenarios/...", "reports", "runner/internal/..."},
 	"runner/godogsteps": {"runner", "scenarios/language"},
+	"features/machine":  {},
 	"features/services": {"injector/process"},
 	"features/shop":     {},
 	"features/truth":    {}, // its tests run firedrill
@@ -66,7 +70,7 @@ var owners = map[string]struct {
 	pkgs  []string
 	files int
 }{
-	"github.com/tsenart/vegeta/v12":       {[]string{"runner"}, 1},
+	"github.com/tsenart/vegeta/v12":       {[]string{"runner/internal/load"}, 1},
 	"github.com/cucumber/godog":           {[]string{"runner/godogsteps"}, 0},
 	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, 0},
 	"github.com/pires/go-proxyproto":      {[]string{"injector/link"}, 1},

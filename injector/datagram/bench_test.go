@@ -25,12 +25,12 @@ func BenchmarkForward(b *testing.B) {
 		{"no rule", func(b *testing.B, upstream string) string { return openLink(b, upstream, Config{}).Addr() }},
 		{"a rule that never fires", func(b *testing.B, upstream string) string {
 			f := openLink(b, upstream, Config{})
-			f.addRule(b, message.Rule{Action: message.LoseRequest, Share: 1e-12})
+			f.AddRule(b, message.Rule{Action: message.LoseRequest, Share: 1e-12})
 			return f.Addr()
 		}},
 		{"statsd, a rule about another metric", func(b *testing.B, upstream string) string {
 			f := openLink(b, upstream, Config{Protocol: "statsd"})
-			f.addRule(b, message.Rule{Action: message.LoseRequest, Match: message.Match{Path: "other"}})
+			f.AddRule(b, message.Rule{Action: message.LoseRequest, Match: message.Match{Path: "other"}})
 			return f.Addr()
 		}},
 		{"direct", func(_ *testing.B, upstream string) string { return upstream }},

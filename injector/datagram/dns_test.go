@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
@@ -78,7 +79,7 @@ func resolver(addr string) *net.Resolver {
 
 // resolve looks up an IPv4 address.
 func resolve(t testing.TB, r *net.Resolver, host string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*relaytest.Patience)
 	defer cancel()
 	ips, err := r.LookupIP(ctx, "ip4", host)
 	if err != nil {
@@ -104,13 +105,13 @@ func TestGoResolvesThroughAHealthyLink(t *testing.T) {
 	require.ErrorAs(t, err, &none)
 	assert.True(t, none.IsNotFound)
 	assert.EqualValues(t, 2, z.udp.Load())
-	assert.Empty(t, f.events)
+	assert.Empty(t, f.Events())
 }
 
 // One lost answer costs Go's resolver its full timeout of 5 s; then it retries and gets the address.
 func TestLostAnswerCostsGoFiveSeconds(t *testing.T) {
 	z, f, r := openDNS(t)
-	count, _ := f.addRule(t, message.Rule{Action: message.LoseRequest, Dir: message.ToClient, First: 1, Match: message.Match{Method: "A"}})
+	count, _ := f.AddRule(t, message.Rule{Action: message.LoseRequest, Dir: message.ToClient, First: 1, Match: message.Match{Method: "A"}})
 	began := time.Now()
 	ip, err := resolve(t, r, "api.example.test.")
 	took := time.Since(began)
@@ -119,8 +120,8 @@ func TestLostAnswerCostsGoFiveSeconds(t *testing.T) {
 	assert.GreaterOrEqual(t, took, 4500*time.Millisecond)
 	assert.EqualValues(t, 1, count.Tally().Affected)
 	assert.EqualValues(t, 2, z.udp.Load())
-	require.Len(t, f.recorded(evidence.Applied), 1)
-	event := f.recorded(evidence.Applied)[0]
+	require.Len(t, f.Recorded(evidence.Applied), 1)
+	event := f.Recorded(evidence.Applied)[0]
 	assert.Equal(t, "A api.example.test", event.Op)
 	assert.False(t, event.ToServer)
 }
@@ -130,16 +131,16 @@ func TestDNSErrors(t *testing.T) {
 	for code, want := range map[string]string{"SERVFAIL": "server misbehaving", "REFUSED": "server misbehaving", "NXDOMAIN": "no such host"} {
 		t.Run(code, func(t *testing.T) {
 			z, f, r := openDNS(t)
-			count, heal := f.addRule(t, message.Rule{Action: message.Answer, Code: code, Match: message.Match{Path: "*.example.test"}})
+			count, heal := f.AddRule(t, message.Rule{Action: message.Answer, Code: code, Match: message.Match{Path: "*.example.test"}})
 			_, err := resolve(t, r, "api.example.test.")
 			var failed *net.DNSError
 			require.ErrorAs(t, err, &failed)
 			assert.Contains(t, failed.Error(), want)
 			assert.Equal(t, code == "NXDOMAIN", failed.IsNotFound)
 			assert.Zero(t, z.udp.Load())
-			waitUntil(t, "it is told", func() bool { return count.Tally().Affected > 0 })
-			assert.Equal(t, "answered with "+code, f.recorded(evidence.Applied)[0].Detail)
-			to, from := f.checkAccounts(t)
+			relaytest.WaitUntil(t, "it is told", func() bool { return count.Tally().Affected > 0 })
+			assert.Equal(t, "answered with "+code, f.Recorded(evidence.Applied)[0].Detail)
+			to, from := f.CheckAccounts(t)
 			assert.Equal(t, to.Dropped, from.Injected)
 			heal()
 			ip, err := resolve(t, r, "api.example.test.")
@@ -152,7 +153,7 @@ func TestDNSErrors(t *testing.T) {
 // A truncated answer makes the client retry over TCP on the same port, where it gets the full answer.
 func TestTruncatedAnswersAreRetriedOverTCP(t *testing.T) {
 	z, f, r := openDNS(t)
-	f.addRule(t, message.Rule{Action: message.Answer, Code: "TC"})
+	f.AddRule(t, message.Rule{Action: message.Answer, Code: "TC"})
 	ip, err := resolve(t, r, "api.example.test.")
 	require.NoError(t, err)
 	assert.Equal(t, "192.0.2.0", ip, "no question came over UDP")
@@ -163,29 +164,29 @@ func TestTruncatedAnswersAreRetriedOverTCP(t *testing.T) {
 // An answer that is late or duplicated is ignored because of its ID: the next question gets its own answer.
 func TestStaleAnswersAreIgnored(t *testing.T) {
 	z, f, r := openDNS(t)
-	twice, _ := f.addRule(t, message.Rule{ID: "f1", Action: message.Twice, Dir: message.ToClient})
-	asked, _ := f.addRule(t, message.Rule{ID: "f2", Action: message.Twice})
+	twice, _ := f.AddRule(t, message.Rule{ID: "f1", Action: message.Twice, Dir: message.ToClient})
+	asked, _ := f.AddRule(t, message.Rule{ID: "f2", Action: message.Twice})
 	for i := range 5 {
 		ip, err := resolve(t, r, "api.example.test.")
 		require.NoError(t, err)
 		assert.Contains(t, []string{fmt.Sprint("192.0.2.", 2*i+1), fmt.Sprint("192.0.2.", 2*i+2)}, ip)
-		waitUntil(t, "the copy is answered too", func() bool { return z.udp.Load() == int64(2*i+2) })
+		relaytest.WaitUntil(t, "the copy is answered too", func() bool { return z.udp.Load() == int64(2*i+2) })
 	}
-	waitUntil(t, "both questions and both answers are told as doubled", func() bool { return asked.Tally().Affected == 5 && twice.Tally().Affected == 10 })
+	relaytest.WaitUntil(t, "both questions and both answers are told as doubled", func() bool { return asked.Tally().Affected == 5 && twice.Tally().Affected == 10 })
 }
 
 // A corrupted question gets another answer or none, but never one that the client accepts, because the server
 // repeats the question.
 func TestCorruptedQuestions(t *testing.T) {
 	z, f, _ := openDNS(t)
-	f.addRule(t, message.Rule{Action: message.Corrupt, Seed: 3})
+	f.AddRule(t, message.Rule{Action: message.Corrupt, Seed: 3})
 	for range 20 {
 		q := new(dns.Msg).SetQuestion("api.example.test.", dns.TypeA)
 		raw, err := q.Pack()
 		require.NoError(t, err)
 		c := connect(t, f.Addr())
 		c.send(string(raw))
-		_ = c.SetReadDeadline(time.Now().Add(quiet / 4))
+		_ = c.SetReadDeadline(time.Now().Add(relaytest.Quiet / 4))
 		n, err := c.Read(c.buf)
 		if err != nil {
 			continue // the server received no valid question
@@ -204,12 +205,12 @@ func TestCutOffDNS(t *testing.T) {
 	z, f, _ := openDNS(t)
 	heal, err := f.CutOff(link.Cut{On: link.On{ID: "f"}})
 	require.NoError(t, err)
-	c := &dns.Client{Net: "tcp", Timeout: quiet}
+	c := &dns.Client{Net: "tcp", Timeout: relaytest.Quiet}
 	q := new(dns.Msg).SetQuestion("api.example.test.", dns.TypeA)
 	_, _, err = c.Exchange(q, f.Addr())
 	require.Error(t, err)
 	require.NoError(t, heal(t.Context()))
-	c.Timeout = patience
+	c.Timeout = relaytest.Patience
 	_, _, err = c.Exchange(q, f.Addr())
 	require.NoError(t, err)
 	assert.Zero(t, z.udp.Load())
@@ -264,7 +265,7 @@ func TestAnswerDNS(t *testing.T) {
 	require.ErrorIs(t, err, errNoQuestion)
 
 	f := openLink(t, "127.0.0.1:9", Config{Protocol: "dns"})
-	_, err = f.Relay().Add(message.Rule{ID: "f", Action: message.Answer, Code: "BUSY"})
+	_, err = f.Add(message.Rule{ID: "f", Action: message.Answer, Code: "BUSY"})
 	require.ErrorContains(t, err, `no answer "BUSY" here: write one of SERVFAIL, NXDOMAIN, REFUSED, TC`)
 }
 
@@ -272,9 +273,9 @@ func TestAnswerDNS(t *testing.T) {
 func TestNonQuestionsAreNotAnswered(t *testing.T) {
 	server := serve(t)
 	f := openLink(t, server.addr(), Config{Protocol: "dns"})
-	f.addRule(t, message.Rule{Action: message.Answer, Code: "SERVFAIL"})
+	f.AddRule(t, message.Rule{Action: message.Answer, Code: "SERVFAIL"})
 	connect(t, f.Addr()).send("hello")
 	server.expect("hello")
-	require.Len(t, f.recorded(evidence.Skipped), 1)
-	assert.Equal(t, errNoQuestion.Error(), f.recorded(evidence.Skipped)[0].Detail)
+	require.Len(t, f.Recorded(evidence.Skipped), 1)
+	assert.Equal(t, errNoQuestion.Error(), f.Recorded(evidence.Skipped)[0].Detail)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
@@ -52,7 +53,7 @@ func (k *conversation) exchange(d message.Dir, texts ...string) *peer {
 // finalAccounts returns the accounts of a direction, without the greeting.
 func (k *conversation) finalAccounts(t *testing.T, d message.Dir) evidence.Accounts {
 	t.Helper()
-	to, from := k.checkAccounts(t)
+	to, from := k.CheckAccounts(t)
 	if d == message.ToClient {
 		return from
 	}
@@ -75,8 +76,8 @@ func TestFaults(t *testing.T) {
 		{"lost", message.Rule{Action: message.LoseRequest, Every: 2}, []string{"a", "b", "c"}, [][]string{{"a"}, nil, {"c"}}, evidence.Accounts{Received: 3, Delivered: 2, Written: 2, Dropped: 1}, []string{"applied lost"}},
 		{"twice", message.Rule{Action: message.Twice, First: 1}, []string{"a", "b"}, [][]string{{"a", "a"}, {"b"}}, evidence.Accounts{Received: 2, Copies: 1, Delivered: 3, Written: 3}, []string{"applied delivered twice"}},
 		{"a late copy", message.Rule{Action: message.Twice, Late: 700 * time.Millisecond, First: 1}, []string{"a", "b"}, [][]string{{"a"}, {"b", "a"}}, evidence.Accounts{Received: 2, Copies: 1, Delivered: 3, Written: 3}, []string{"applied delivered again after "}},
-		{"out of order", message.Rule{Action: message.Reorder, Wait: patience, First: 1}, []string{"a", "b", "c"}, [][]string{nil, {"b", "a"}, {"c"}}, evidence.Accounts{Received: 3, Delivered: 3, Written: 3}, []string{"held until another passed", "released ", "applied another passed it"}},
-		{"out of order, nobody passes", message.Rule{Action: message.Reorder, Wait: quiet}, []string{"a"}, [][]string{{"a"}}, evidence.Accounts{Received: 1, Delivered: 1, Written: 1}, []string{"held until another passed", "expired only delayed: no other passed in time"}},
+		{"out of order", message.Rule{Action: message.Reorder, Wait: relaytest.Patience, First: 1}, []string{"a", "b", "c"}, [][]string{nil, {"b", "a"}, {"c"}}, evidence.Accounts{Received: 3, Delivered: 3, Written: 3}, []string{"held until another passed", "released ", "applied another passed it"}},
+		{"out of order, nobody passes", message.Rule{Action: message.Reorder, Wait: relaytest.Quiet}, []string{"a"}, [][]string{{"a"}}, evidence.Accounts{Received: 1, Delivered: 1, Written: 1}, []string{"held until another passed", "expired only delayed: no other passed in time"}},
 		{"delayed alone", message.Rule{Action: message.Delay, By: 700 * time.Millisecond, First: 1}, []string{"a", "b"}, [][]string{nil, {"b", "a"}}, evidence.Accounts{Received: 2, Delivered: 2, Written: 2}, []string{"applied delayed by "}},
 		{"cut short", message.Rule{Action: message.Truncate, First: 2}, []string{"abcdefg", "a", "abc"}, [][]string{{"abc"}, {""}, {"abc"}}, evidence.Accounts{Received: 3, Delivered: 3, Written: 3}, []string{"applied cut after 3 bytes of 7", "applied cut after 0 bytes of 1"}},
 		{"cut short, empty", message.Rule{Action: message.Truncate}, []string{""}, [][]string{{""}}, evidence.Accounts{Received: 1, Delivered: 1, Written: 1}, []string{"skipped it has no payload"}},
@@ -86,22 +87,20 @@ func TestFaults(t *testing.T) {
 			t.Run(fmt.Sprint(c.name, " ", d), func(t *testing.T) {
 				k := startConversation(t, Config{})
 				c.rule.Dir = d
-				count, heal := k.addRule(t, c.rule)
+				count, heal := k.AddRule(t, c.rule)
 				var at *peer
 				for i, text := range c.send {
 					at = k.exchange(d, text)
-					waitUntil(t, "it came", func() bool { return k.currentAccounts(d).Received == int64(i+1) })
+					relaytest.WaitUntil(t, "it came", func() bool { return k.currentAccounts(d).Received == int64(i+1) })
 					at.expect(c.arrive[i]...)
 				}
 				heal()
 				at.expectNothing()
 				b := k.finalAccounts(t, d)
 				assert.Equal(t, c.accounts, b)
-				k.mu.Lock()
-				defer k.mu.Unlock()
 				affected := 0
-				require.Len(t, k.events, len(c.stages))
-				for i, f := range k.events {
+				require.Len(t, k.Events(), len(c.stages))
+				for i, f := range k.Events() {
 					assert.True(t, strings.HasPrefix(string(f.Stage)+" "+f.Detail, c.stages[i]), "%s %s, want %s", f.Stage, f.Detail, c.stages[i])
 					assert.Equal(t, d == message.ToServer, f.ToServer)
 					assert.Equal(t, "orders -> billing", f.Link)
@@ -121,7 +120,7 @@ func TestFaults(t *testing.T) {
 func (k *conversation) currentAccounts(d message.Dir) evidence.Accounts {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	to, from, _ := k.Relay().Quiesce(over) // do not wait
+	to, from, _ := k.Quiesce(over) // do not wait
 	if d == message.ToClient {
 		return from
 	}
@@ -136,7 +135,7 @@ func TestCorrupted(t *testing.T) {
 	body := strings.Repeat("x", 200)
 	run := func(seed uint64) []string {
 		k := startConversation(t, Config{})
-		k.addRule(t, message.Rule{Action: message.Corrupt, Seed: seed})
+		k.AddRule(t, message.Rule{Action: message.Corrupt, Seed: seed})
 		var got []string
 		for range 5 {
 			k.exchange(message.ToServer, body)
@@ -164,7 +163,7 @@ func TestCorrupted(t *testing.T) {
 func TestDelaysWithJitter(t *testing.T) {
 	k := startConversation(t, Config{})
 	const n = 50
-	_, heal := k.addRule(t, message.Rule{Action: message.Delay, By: 100 * time.Millisecond, Jitter: 100 * time.Millisecond, Seed: 1})
+	_, heal := k.AddRule(t, message.Rule{Action: message.Delay, By: 100 * time.Millisecond, Jitter: 100 * time.Millisecond, Seed: 1})
 	var sent, got []string
 	for i := range n {
 		sent = append(sent, fmt.Sprint(i))
@@ -178,9 +177,9 @@ func TestDelaysWithJitter(t *testing.T) {
 	assert.NotEqual(t, sent, got)
 	heal()
 
-	_, heal = k.addRule(t, message.Rule{ID: "f2", Action: message.Delay, By: time.Hour, Jitter: time.Hour})
+	_, heal = k.AddRule(t, message.Rule{ID: "f2", Action: message.Delay, By: time.Hour, Jitter: time.Hour})
 	k.exchange(message.ToServer, sent...)
-	waitUntil(t, "all wait", func() bool { return k.firstSession().held.Load() == n })
+	relaytest.WaitUntil(t, "all wait", func() bool { return k.firstSession().held.Load() == n })
 	heal()
 	k.server.expect(sent...)
 }
@@ -188,13 +187,13 @@ func TestDelaysWithJitter(t *testing.T) {
 // The delays of several rules add up; any other rule acts after them.
 func TestDelaysComeBeforeOtherFaults(t *testing.T) {
 	k := startConversation(t, Config{})
-	one, _ := k.addRule(t, message.Rule{ID: "f1", Action: message.Delay, By: 60 * time.Millisecond})
-	two, _ := k.addRule(t, message.Rule{ID: "f2", Action: message.Delay, By: 60 * time.Millisecond})
-	lost, _ := k.addRule(t, message.Rule{ID: "f3", Action: message.LoseRequest, Every: 2})
+	one, _ := k.AddRule(t, message.Rule{ID: "f1", Action: message.Delay, By: 60 * time.Millisecond})
+	two, _ := k.AddRule(t, message.Rule{ID: "f2", Action: message.Delay, By: 60 * time.Millisecond})
+	lost, _ := k.AddRule(t, message.Rule{ID: "f3", Action: message.LoseRequest, Every: 2})
 	began := time.Now()
 	k.exchange(message.ToServer, "a", "b").expect("a")
 	assert.GreaterOrEqual(t, time.Since(began), 120*time.Millisecond)
-	waitUntil(t, "the other is lost", func() bool { return lost.Tally().Affected == 1 })
+	relaytest.WaitUntil(t, "the other is lost", func() bool { return lost.Tally().Affected == 1 })
 	assert.EqualValues(t, 2, one.Tally().Affected)
 	assert.EqualValues(t, 2, two.Tally().Affected)
 	k.server.expectNothing()
@@ -203,22 +202,22 @@ func TestDelaysComeBeforeOtherFaults(t *testing.T) {
 // If several datagrams are chosen at once, only one is held; the others are those that pass it.
 func TestReorderHoldsOneDatagram(t *testing.T) {
 	k := startConversation(t, Config{})
-	count, _ := k.addRule(t, message.Rule{Action: message.Reorder, Wait: patience})
+	count, _ := k.AddRule(t, message.Rule{Action: message.Reorder, Wait: relaytest.Patience})
 	for _, pair := range []string{"ab", "cd"} {
 		k.exchange(message.ToServer, pair[:1], pair[1:]).expect(pair[1:], pair[:1])
 	}
-	waitUntil(t, "both are counted", func() bool { return count.Tally().Affected == 2 })
-	require.Len(t, k.recorded(evidence.Skipped), 2)
-	assert.Equal(t, "another is held already: it counts as one that passed", k.recorded(evidence.Skipped)[0].Detail)
+	relaytest.WaitUntil(t, "both are counted", func() bool { return count.Tally().Affected == 2 })
+	require.Len(t, k.Recorded(evidence.Skipped), 2)
+	assert.Equal(t, "another is held already: it counts as one that passed", k.Recorded(evidence.Skipped)[0].Detail)
 }
 
 func TestHealingReleasesHeldDatagrams(t *testing.T) {
 	k := startConversation(t, Config{})
-	_, heal := k.addRule(t, message.Rule{Action: message.Reorder, Wait: time.Hour})
-	_, healCopy := k.addRule(t, message.Rule{ID: "f2", Action: message.Twice, Late: time.Hour, Dir: message.ToClient})
+	_, heal := k.AddRule(t, message.Rule{Action: message.Reorder, Wait: time.Hour})
+	_, healCopy := k.AddRule(t, message.Rule{ID: "f2", Action: message.Twice, Late: time.Hour, Dir: message.ToClient})
 	k.exchange(message.ToServer, "a")
 	k.exchange(message.ToClient, "b").expect("b")
-	waitUntil(t, "both wait", func() bool { return k.firstSession().held.Load() == 2 })
+	relaytest.WaitUntil(t, "both wait", func() bool { return k.firstSession().held.Load() == 2 })
 	heal()
 	k.server.expect("a")
 	healCopy()
@@ -245,7 +244,7 @@ func TestUnknownDatagrams(t *testing.T) {
 		`add rule "f" to link "orders -> billing"`: {Action: message.Reorder},
 	} {
 		r.ID = "f"
-		_, err := f.Relay().Add(r)
+		_, err := f.Add(r)
 		assert.ErrorContains(t, err, want)
 	}
 }
@@ -261,11 +260,11 @@ func TestDatagramsAreCountedByOperation(t *testing.T) {
 			client := connect(t, f.Addr())
 			client.send(c.send)
 			client.expect(c.send)
-			assert.Equal(t, map[string]int64{c.op: 1, "<- " + c.op: 1}, f.Relay().Operations())
-			count, _ := f.addRule(t, message.Rule{Action: message.LoseRequest})
+			assert.Equal(t, map[string]int64{c.op: 1, "<- " + c.op: 1}, f.Operations())
+			count, _ := f.AddRule(t, message.Rule{Action: message.LoseRequest})
 			client.send(c.send)
-			waitUntil(t, "it is lost", func() bool { return count.Tally().Affected == 1 })
-			assert.Equal(t, map[string]int64{c.op: 2, "<- " + c.op: 1}, f.Relay().Operations())
+			relaytest.WaitUntil(t, "it is lost", func() bool { return count.Tally().Affected == 1 })
+			assert.Equal(t, map[string]int64{c.op: 2, "<- " + c.op: 1}, f.Operations())
 			assert.Equal(t, map[string]int64{c.op: 1}, count.Tally().Ops)
 		})
 	}

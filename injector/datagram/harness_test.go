@@ -1,35 +1,23 @@
 package datagram
 
 import (
-	"context"
 	"net"
 	"os"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
-	"github.com/firedrill-dev/firedrill/injector/evidence"
-	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const (
-	patience = 20 * time.Second       // limit for what must happen
-	quiet    = 100 * time.Millisecond // how long a peer must receive nothing
-)
+func TestMain(m *testing.M) { relaytest.Main(m, Protocols()...) }
 
 // testLink is a link whose evidence is recorded.
 type testLink struct {
 	*Link
-
-	mu     sync.Mutex
-	events []evidence.Event
+	relaytest.Recording
 }
 
 // openLink opens a link in front of upstream. It is closed after the test, when its accounts must add up.
@@ -39,58 +27,15 @@ func openLink(t testing.TB, upstream string, cfg Config) *testLink {
 	if cfg.Protocol == "" {
 		cfg.Protocol = "udp"
 	}
-	cfg.Name, cfg.Upstream = "orders -> billing", upstream
-	cfg.Sink = func(e evidence.Event) { f.mu.Lock(); f.events = append(f.events, e); f.mu.Unlock() }
+	cfg.Name, cfg.Upstream, cfg.Sink = "orders -> billing", upstream, f.Event
 	l, err := Open(cfg)
 	require.NoError(t, err)
-	f.Link = l
+	f.Link, f.Recording.Relay = l, l.Relay()
 	t.Cleanup(func() {
 		require.NoError(t, l.Close())
-		f.checkAccounts(t)
+		f.CheckAccounts(t)
 	})
 	return f
-}
-
-// checkAccounts quiesces the relay and checks that the accounts add up.
-func (f *testLink) checkAccounts(t testing.TB) (toServer, toClient evidence.Accounts) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	s, c, err := f.Relay().Quiesce(ctx)
-	require.NoError(t, err)
-	for _, b := range []evidence.Accounts{s, c} {
-		assert.Empty(t, b.Wrong(), "to server %+v, to client %+v", s, c)
-	}
-	return s, c
-}
-
-// addRule adds a rule with a counter.
-func (f *testLink) addRule(t testing.TB, r message.Rule) (count *evidence.Counter, heal func()) {
-	t.Helper()
-	if r.ID == "" {
-		r.ID = "fault-1"
-	}
-	r.Count = evidence.NewCounter("messages")
-	undo, err := f.Relay().Add(r)
-	require.NoError(t, err)
-	return r.Count, func() { t.Helper(); require.NoError(t, undo(context.Background())) }
-}
-
-// recorded returns the evidence of a stage so far.
-func (f *testLink) recorded(stage evidence.Stage) []evidence.Event {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(f.events), func(e evidence.Event) bool { return e.Stage != stage })
-}
-
-// waitUntil waits for a condition.
-func waitUntil(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			require.FailNow(t, "did not come about: "+what)
-		}
-	}
 }
 
 // peer is one end of a conversation.
@@ -135,7 +80,7 @@ func (p *peer) send(text string) {
 // next returns the next datagram and its source.
 func (p *peer) next() (string, *net.UDPAddr) {
 	p.t.Helper()
-	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(patience)))
+	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(relaytest.Patience)))
 	n, from, err := p.ReadFromUDP(p.buf)
 	require.NoError(p.t, err)
 	return string(p.buf[:n]), from
@@ -153,7 +98,7 @@ func (p *peer) expect(texts ...string) {
 // expectNothing checks that nothing arrives for a while.
 func (p *peer) expectNothing() {
 	p.t.Helper()
-	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(quiet)))
+	require.NoError(p.t, p.SetReadDeadline(time.Now().Add(relaytest.Quiet)))
 	n, err := p.Read(p.buf)
 	require.ErrorIs(p.t, err, os.ErrDeadlineExceeded, "got %q", p.buf[:n])
 }

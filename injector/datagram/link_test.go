@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
@@ -30,8 +31,8 @@ func TestDatagramsAreUnchangedWithoutRules(t *testing.T) {
 				server := serve(t)
 				f := openLink(t, server.addr(), Config{Protocol: protocol})
 				if rule != nil {
-					f.addRule(t, *rule)
-					f.addRule(t, message.Rule{ID: "back", Action: message.LoseRequest, Dir: message.ToClient, Share: 1e-12})
+					f.AddRule(t, *rule)
+					f.AddRule(t, message.Rule{ID: "back", Action: message.LoseRequest, Dir: message.ToClient, Share: 1e-12})
 				}
 				client := connect(t, f.Addr())
 				random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's choices
@@ -48,10 +49,10 @@ func TestDatagramsAreUnchangedWithoutRules(t *testing.T) {
 					got, _ = client.next()
 					require.True(t, bytes.Equal(body, []byte(got)), "%d bytes to the client", size)
 				}
-				to, from := f.checkAccounts(t)
+				to, from := f.CheckAccounts(t)
 				assert.Equal(t, evidence.Accounts{Received: 12, Delivered: 12, Written: 12}, to)
 				assert.Equal(t, to, from)
-				assert.Empty(t, f.recorded(evidence.Applied))
+				assert.Empty(t, f.Recorded(evidence.Applied))
 			})
 		}
 	}
@@ -93,7 +94,7 @@ func TestDependencyStartsLate(t *testing.T) {
 	client := connect(t, f.Addr())
 	for i := range 5 {
 		client.send("nobody")
-		waitUntil(t, "it is refused", func() bool { return f.Counters().Refused > int64(i) })
+		relaytest.WaitUntil(t, "it is refused", func() bool { return f.Counters().Refused > int64(i) })
 	}
 	at, err := net.ResolveUDPAddr("udp", addr)
 	require.NoError(t, err)
@@ -103,7 +104,7 @@ func TestDependencyStartsLate(t *testing.T) {
 	client.send("first")
 	client.send("second")
 	server.expect("first", "second")
-	to, _ := f.checkAccounts(t)
+	to, _ := f.CheckAccounts(t)
 	assert.EqualValues(t, 7, to.Delivered)
 	assert.Zero(t, f.Counters().Errors)
 }
@@ -126,7 +127,7 @@ func TestRefuse(t *testing.T) {
 		require.NotNil(t, f.reserved, "the number is kept from before the port is closed")
 		refused := func() bool {
 			client.send("b")
-			_ = client.SetReadDeadline(time.Now().Add(patience))
+			_ = client.SetReadDeadline(time.Now().Add(relaytest.Patience))
 			_, err := client.Read(client.buf)
 			return assert.ErrorIs(t, err, syscall.ECONNREFUSED)
 		}
@@ -200,7 +201,7 @@ func TestCutOff(t *testing.T) {
 // forgotten.
 func TestIdleClientsExpire(t *testing.T) {
 	addr := echo(t)
-	f := openLink(t, addr, Config{sessions: 3, idle: quiet})
+	f := openLink(t, addr, Config{sessions: 3, idle: relaytest.Quiet})
 	for range 4 {
 		c := connect(t, f.Addr())
 		c.send("a")
@@ -209,7 +210,7 @@ func TestIdleClientsExpire(t *testing.T) {
 	assert.EqualValues(t, 1, f.Counters().Evicted)
 	assert.EqualValues(t, 1, f.Loss().Evicted)
 	assert.LessOrEqual(t, f.Counters().Live, int64(3))
-	waitUntil(t, "all are forgotten", func() bool { return f.Counters().Live == 0 })
+	relaytest.WaitUntil(t, "all are forgotten", func() bool { return f.Counters().Live == 0 })
 	c := connect(t, f.Addr())
 	c.send("b")
 	c.expect("b")
@@ -220,14 +221,14 @@ func TestIdleClientsExpire(t *testing.T) {
 func TestClientWithHeldDatagramsDoesNotExpire(t *testing.T) {
 	server := serve(t)
 	f := openLink(t, server.addr(), Config{idle: 10 * time.Millisecond})
-	_, heal := f.addRule(t, message.Rule{Action: message.Delay, By: time.Hour})
+	_, heal := f.AddRule(t, message.Rule{Action: message.Delay, By: time.Hour})
 	client := connect(t, f.Addr())
 	client.send("a")
-	waitUntil(t, "it is kept", func() bool { return f.firstSession().held.Load() == 1 })
-	time.Sleep(quiet) // many ticks
+	relaytest.WaitUntil(t, "it is kept", func() bool { return f.firstSession().held.Load() == 1 })
+	time.Sleep(relaytest.Quiet) // many ticks
 	heal()
 	server.expect("a")
-	waitUntil(t, "it is forgotten", func() bool { return f.Counters().Live == 0 })
+	relaytest.WaitUntil(t, "it is forgotten", func() bool { return f.Counters().Live == 0 })
 }
 
 // firstSession returns any session.
@@ -246,15 +247,15 @@ func TestHeldDatagramLimits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := serve(t)
 			f := openLink(t, server.addr(), cfg)
-			_, heal := f.addRule(t, message.Rule{Action: message.Delay, By: time.Hour})
+			_, heal := f.AddRule(t, message.Rule{Action: message.Delay, By: time.Hour})
 			client := connect(t, f.Addr())
 			for i := range 5 {
 				client.send(fmt.Sprint("datagram ", i))
 			}
 			server.expect("datagram 3", "datagram 4")
 			server.expectNothing()
-			require.Len(t, f.recorded(evidence.Skipped), 2)
-			assert.Equal(t, fullReason, f.recorded(evidence.Skipped)[0].Detail)
+			require.Len(t, f.Recorded(evidence.Skipped), 2)
+			assert.Equal(t, fullReason, f.Recorded(evidence.Skipped)[0].Detail)
 			heal()
 			server.expect("datagram 0", "datagram 1", "datagram 2")
 		})
@@ -265,14 +266,14 @@ func TestHeldDatagramLimits(t *testing.T) {
 func TestCloseDropsHeldDatagrams(t *testing.T) {
 	server := serve(t)
 	f := openLink(t, server.addr(), Config{})
-	f.addRule(t, message.Rule{ID: "f1", Action: message.Twice, Late: time.Hour, To: 1, From: 1})
-	f.addRule(t, message.Rule{ID: "f2", Action: message.Reorder, Wait: time.Hour})
+	f.AddRule(t, message.Rule{ID: "f1", Action: message.Twice, Late: time.Hour, To: 1, From: 1})
+	f.AddRule(t, message.Rule{ID: "f2", Action: message.Reorder, Wait: time.Hour})
 	client := connect(t, f.Addr())
 	client.send("a")
 	client.send("b")
-	waitUntil(t, "both are kept", func() bool { return f.firstSession().held.Load() == 2 })
+	relaytest.WaitUntil(t, "both are kept", func() bool { return f.firstSession().held.Load() == 2 })
 	require.NoError(t, f.Close())
-	to, _ := f.checkAccounts(t)
+	to, _ := f.CheckAccounts(t)
 	assert.Equal(t, evidence.Accounts{Received: 2, Delivered: 1, Written: 1, Collateral: 1}, to)
 }
 
@@ -280,17 +281,17 @@ func TestCloseDropsHeldDatagrams(t *testing.T) {
 func TestHeldDatagramsAreLostWithTheirPort(t *testing.T) {
 	server := serve(t)
 	f := openLink(t, server.addr(), Config{})
-	f.addRule(t, message.Rule{ID: "f1", Action: message.Corrupt})
-	_, heal := f.addRule(t, message.Rule{ID: "f2", Action: message.Delay, By: time.Hour})
+	f.AddRule(t, message.Rule{ID: "f1", Action: message.Corrupt})
+	_, heal := f.AddRule(t, message.Rule{ID: "f2", Action: message.Delay, By: time.Hour})
 	client := connect(t, f.Addr())
 	client.send("a")
-	waitUntil(t, "it is kept", func() bool { return f.firstSession().held.Load() == 1 })
+	relaytest.WaitUntil(t, "it is kept", func() bool { return f.firstSession().held.Load() == 1 })
 	end, err := f.Refuse(nil)
 	require.NoError(t, err)
 	heal()
-	to, _ := f.checkAccounts(t)
+	to, _ := f.CheckAccounts(t)
 	assert.Equal(t, evidence.Accounts{Received: 1, Collateral: 1}, to)
-	assert.Len(t, f.recorded(evidence.Collateral), 1)
+	assert.Len(t, f.Recorded(evidence.Collateral), 1)
 	assert.Zero(t, f.Loss().Unattributed())
 	require.NoError(t, end(t.Context()))
 	server.expectNothing()
@@ -309,15 +310,15 @@ func TestLossAtTheServer(t *testing.T) {
 	const sent = 300
 	for i := range sent {
 		client.send(string(make([]byte, 1000)))
-		waitUntil(t, "it is carried", func() bool {
-			to, _, err := f.Relay().Quiesce(t.Context())
+		relaytest.WaitUntil(t, "it is carried", func() bool {
+			to, _, err := f.Quiesce(t.Context())
 			return err == nil && to.Delivered == int64(i+1)
 		})
 	}
 	loss := f.Loss()
 	require.True(t, loss.Known)
 	arrived := int64(0)
-	require.NoError(t, server.SetReadDeadline(time.Now().Add(quiet)))
+	require.NoError(t, server.SetReadDeadline(time.Now().Add(relaytest.Quiet)))
 	for {
 		if _, err := server.Read(server.buf); err != nil {
 			break
@@ -349,10 +350,10 @@ func TestLossAtTheLink(t *testing.T) {
 	for range sent {
 		client.send(string(make([]byte, 1000)))
 	}
-	waitUntil(t, "the kernel drops", func() bool { return l.Loss().Link > 0 })
+	relaytest.WaitUntil(t, "the kernel drops", func() bool { return l.Loss().Link > 0 })
 	lost := l.Loss().Link
 	close(stall)
-	waitUntil(t, "the rest is carried", func() bool {
+	relaytest.WaitUntil(t, "the rest is carried", func() bool {
 		to, _, err := l.Relay().Quiesce(t.Context())
 		return err == nil && to.Received == sent-lost
 	})
@@ -414,7 +415,7 @@ func TestAllFaultsTogether(t *testing.T) {
 	} {
 		for _, d := range []message.Dir{message.ToServer, message.ToClient} {
 			r.ID, r.Dir = fmt.Sprint("fault-", i, d), d
-			_, heal := f.addRule(t, r)
+			_, heal := f.AddRule(t, r)
 			heals = append(heals, heal)
 		}
 	}
@@ -439,9 +440,9 @@ func TestAllFaultsTogether(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, refuse(t.Context()))
 	all.Wait()
-	waitUntil(t, "some of all was done", func() bool {
+	relaytest.WaitUntil(t, "some of all was done", func() bool {
 		for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Skipped} {
-			if len(f.recorded(stage)) == 0 {
+			if len(f.Recorded(stage)) == 0 {
 				return false
 			}
 		}
@@ -450,5 +451,5 @@ func TestAllFaultsTogether(t *testing.T) {
 	for _, heal := range heals {
 		heal()
 	}
-	f.checkAccounts(t)
+	f.CheckAccounts(t)
 }

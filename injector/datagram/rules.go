@@ -91,7 +91,7 @@ func (l *Link) onDue(p *datagram) {
 		p.deliverCopy("delivered again after " + took.Round(time.Millisecond).String())
 		return
 	}
-	l.relay.Delayed(p.Exchange, p.Delays[p.delaysDone], took)
+	l.relay.Delayed(p.Delays[p.delaysDone], p.Message, took)
 	p.delaysDone++
 	l.advance(p)
 }
@@ -110,10 +110,10 @@ func (*datagram) End(message.Ending, func(message.Message)) {}
 
 // Forward sends the datagram.
 func (p *datagram) Forward() (message.Outcome, error) {
-	count := p.link.relay.Overtakes(p.Exchange) // before writing, so that later datagrams are not counted
+	overtaken := p.link.relay.OvertakenBy(p.Message) // before writing, so that later datagrams are not counted
 	outcome := p.link.write(p.session, p.Message.Dir, p.body)
 	if outcome == message.Delivered {
-		count()
+		p.link.relay.CountPassed(overtaken)
 	} else {
 		p.link.relay.Lost(p.Exchange, "its port was closed, or it could not be written")
 	}
@@ -155,7 +155,7 @@ func (p *datagram) deliverCopy(detail string) {
 	outcome := p.link.write(p.session, p.Message.Dir, p.body)
 	ticket.End(outcome)
 	if outcome == message.Delivered {
-		p.link.relay.Repeated(p.Exchange, detail)
+		p.link.relay.Applied(p.Rule(), p.Message, detail)
 	}
 }
 

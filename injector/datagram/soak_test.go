@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
@@ -72,18 +73,18 @@ func TestSoak(t *testing.T) {
 		}
 		time.Sleep(*soak)
 		for _, s := range links {
-			waitUntil(t, "faults acted on "+s.protocol, func() bool { return s.rulesApplied() >= 10 })
+			relaytest.WaitUntil(t, "faults acted on "+s.protocol, func() bool { return s.rulesApplied() >= 10 })
 		}
 		cancel()
 		all.Wait()
 		for _, s := range links {
-			f := &testLink{Link: s.Link}
-			toServer, toClient := f.checkAccounts(t)
+			f := &testLink{Link: s.Link, Recording: relaytest.Recording{Relay: s.Link.Relay()}}
+			toServer, toClient := f.CheckAccounts(t)
 			t.Logf("%s: %d faults, %+v, events %v, to server %+v, to client %+v, loss %+v", s.protocol, s.switches, s.Counters(), s.stages, toServer, toClient, s.Loss())
 		}
 	})
-	waitUntil(t, "goroutines end", func() bool { return goleak.Find(before) == nil })
-	if !assert.Eventually(t, func() bool { return len(descriptors()) <= len(files) }, patience, 10*time.Millisecond) {
+	relaytest.WaitUntil(t, "goroutines end", func() bool { return goleak.Find(before) == nil })
+	if !assert.Eventually(t, func() bool { return len(descriptors()) <= len(files) }, relaytest.Patience, 10*time.Millisecond) {
 		t.Logf("before %v, after %v", files, descriptors())
 	}
 }

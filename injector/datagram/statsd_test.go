@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
@@ -65,7 +66,7 @@ func TestCountsMatchEvidence(t *testing.T) {
 		t.Run(string(do), func(t *testing.T) {
 			y := startMetrics(t)
 			f := openLink(t, y.addr, Config{Protocol: "statsd"})
-			acted, _ := f.addRule(t, message.Rule{Action: do, Share: .3, Seed: 4, Match: message.Match{Method: "counter", Path: "orders.*"}})
+			acted, _ := f.AddRule(t, message.Rule{Action: do, Share: .3, Seed: 4, Match: message.Match{Method: "counter", Path: "orders.*"}})
 			c := connect(t, f.Addr())
 			const sent = 200
 			for range sent {
@@ -73,10 +74,10 @@ func TestCountsMatchEvidence(t *testing.T) {
 				c.send("other:1|c\nlatency:3|ms")
 			}
 			c.send("end:1|c")
-			waitUntil(t, "all came", func() bool { return y.sum("end") == 1 })
+			relaytest.WaitUntil(t, "all came", func() bool { return y.sum("end") == 1 })
 			affected := int(acted.Tally().Affected)
 			assert.InDelta(t, .3*sent, affected, 40)
-			assert.Len(t, f.recorded(evidence.Applied), affected)
+			assert.Len(t, f.Recorded(evidence.Applied), affected)
 			assert.Zero(t, f.Loss().Unattributed())
 			assert.Equal(t, sent, y.sum("other"))
 			y.mu.Lock()
@@ -90,16 +91,16 @@ func TestCountsMatchEvidence(t *testing.T) {
 func TestRuleForOneMetricTakesTheDatagram(t *testing.T) {
 	y := startMetrics(t)
 	f := openLink(t, y.addr, Config{Protocol: "statsd"})
-	f.addRule(t, message.Rule{Action: message.LoseRequest, Match: message.Match{Method: "timer", Path: "latency"}})
+	f.AddRule(t, message.Rule{Action: message.LoseRequest, Match: message.Match{Method: "timer", Path: "latency"}})
 	c := connect(t, f.Addr())
 	c.send("a:1|c\nlatency:3|ms\nb:1|c")
 	c.send("latency:3|c\nother:3|ms") // not a timer of that name
 	c.send("end:1|c")
-	waitUntil(t, "all came", func() bool { return y.sum("end") == 1 })
+	relaytest.WaitUntil(t, "all came", func() bool { return y.sum("end") == 1 })
 	assert.Equal(t, 0, y.sum("a")+y.sum("b"))
 	assert.Equal(t, 3, y.sum("latency"))
-	require.Len(t, f.recorded(evidence.Applied), 1)
-	assert.Equal(t, "counter a and 2 more", f.recorded(evidence.Applied)[0].Op)
+	require.Len(t, f.Recorded(evidence.Applied), 1)
+	assert.Equal(t, "counter a and 2 more", f.Recorded(evidence.Applied)[0].Op)
 }
 
 func TestReadStatsD(t *testing.T) {
@@ -128,7 +129,7 @@ func TestReadStatsD(t *testing.T) {
 		assert.Contains(t, metricKinds(), kind)
 	}
 	f := openLink(t, "127.0.0.1:9", Config{Protocol: "statsd"})
-	_, err := f.Relay().Add(message.Rule{ID: "f", Action: message.LoseRequest, Match: message.Match{Method: "GET"}})
+	_, err := f.Add(message.Rule{ID: "f", Action: message.LoseRequest, Match: message.Match{Method: "GET"}})
 	require.ErrorContains(t, err, `no metrics of kind "GET": write one of counter, gauge`)
 }
 
@@ -138,7 +139,7 @@ func TestSameSeedChoosesSameUnderConcurrency(t *testing.T) {
 	run := func(seed uint64) (own map[string]int, shared int) {
 		y := startMetrics(t)
 		f := openLink(t, y.addr, Config{Protocol: "statsd"})
-		f.addRule(t, message.Rule{Action: message.LoseRequest, Share: .2, Seed: seed})
+		f.AddRule(t, message.Rule{Action: message.LoseRequest, Share: .2, Seed: seed})
 		var all sync.WaitGroup
 		for s := range 16 {
 			c := connect(t, f.Addr())
@@ -150,8 +151,8 @@ func TestSameSeedChoosesSameUnderConcurrency(t *testing.T) {
 			})
 		}
 		all.Wait()
-		waitUntil(t, "all came", func() bool {
-			to, _, err := f.Relay().Quiesce(t.Context())
+		relaytest.WaitUntil(t, "all came", func() bool {
+			to, _, err := f.Quiesce(t.Context())
 			y.mu.Lock()
 			defer y.mu.Unlock()
 			arrived := 0

@@ -44,9 +44,10 @@ type accounting struct {
 }
 
 type direction struct {
-	origins  [origins]atomic.Int64
-	outcomes [outcomes]atomic.Int64
-	written  atomic.Int64
+	origins      [origins]atomic.Int64
+	outcomes     [outcomes]atomic.Int64
+	written      atomic.Int64
+	senderClosed atomic.Int64
 }
 
 // accounts returns the counters of one direction. It reads outcomes before origins, so that a message which
@@ -87,6 +88,13 @@ func (r *Relay) Injected() Ticket { return r.accounting.open(ToClient, injected)
 // Wrote counts a message whose first byte was written to its destination. It is called where bytes are written,
 // independently of tickets.
 func (r *Relay) Wrote(d Dir) { r.accounting.directions[d].written.Add(1) }
+
+// SenderClosed counts a sender of direction d whose end of a connection was noticed.
+func (r *Relay) SenderClosed(d Dir) { r.accounting.directions[d].senderClosed.Add(1) }
+
+// SendersClosed returns how many senders of direction d the relay has noticed to end a connection. Tests wait for
+// it, since nothing else shows that the relay knows of an end while a rule holds a message.
+func (r *Relay) SendersClosed(d Dir) int64 { return r.accounting.directions[d].senderClosed.Load() }
 
 func (a *accounting) open(d Dir, o origin) Ticket {
 	a.directions[d].origins[o].Add(1)

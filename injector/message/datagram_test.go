@@ -2,7 +2,6 @@ package message_test
 
 import (
 	"fmt"
-	"math"
 	"sync"
 	"testing"
 	"time"
@@ -25,28 +24,6 @@ func TestMessagesWithSeveralTopics(t *testing.T) {
 		{message.Match{}, true}, {message.Match{Method: "counter"}, true}, {message.Match{Path: "b"}, true}, {message.Match{Method: "Timer", Path: "b"}, true}, {message.Match{Method: "timer", Path: "a"}, false}, {message.Match{Path: "c"}, false},
 	} {
 		assert.Equal(t, c.want, countOf(t, "statsd", d, message.Rule{Action: message.LoseRequest, Match: c.match}, 1) == 1, "%+v", c.match)
-	}
-}
-
-// The share of a rule is a probability: over many seeds, about 99% of the counts are within the 99% interval of
-// the binomial distribution, but not all. A share of 1 means all.
-func TestSharesOverManySeeds(t *testing.T) {
-	const seeds, n = 1000, 2000
-	for _, c := range []struct {
-		protocol string
-		d        message.Message
-	}{{"udp", message.Message{Op: "datagram"}}, {"dns", message.Message{Topic: message.Topic{Method: "A", Path: "api.example.com"}}}} {
-		const share = .1
-		inside := 0
-		for seed := range seeds {
-			hits := countOf(t, c.protocol, c.d, message.Rule{Action: message.LoseRequest, Share: share, Seed: uint64(seed)}, n) //nolint:gosec // small
-			if math.Abs(float64(hits)-share*n) <= 2.576*math.Sqrt(n*share*(1-share)) {
-				inside++
-			}
-		}
-		assert.GreaterOrEqual(t, inside, seeds*980/1000, c.protocol)
-		assert.LessOrEqual(t, inside, seeds*997/1000, c.protocol)
-		assert.Equal(t, n, countOf(t, c.protocol, c.d, message.Rule{Action: message.LoseRequest, Share: 1}, n))
 	}
 }
 
@@ -111,13 +88,13 @@ func TestPassingWithoutRules(t *testing.T) {
 	}
 	held, second, other := decide(), decide(), decide()
 	require.NotNil(t, held.Rule())
-	before := r.Overtakes(other)
+	before := r.OvertakenBy(other.Message)
 	wait := r.Reorder(held)
 	require.NotNil(t, wait)
-	before() // the connection had already ended
+	r.CountPassed(before) // the connection had already ended
 	require.Nil(t, r.Reorder(second), "one at a time")
 	require.Contains(t, second.Skipped, "another is held already")
-	r.Overtakes(other)()
+	r.CountPassed(r.OvertakenBy(other.Message))
 	wait(t.Context())
 	require.NoError(t, heal(t.Context()))
 	require.True(t, r.Idle())

@@ -22,7 +22,7 @@ type Exchange struct {
 	Delays      []Wait               // of the message
 	ReplyDelays []Wait               // of its answer
 	chosen      atomic.Pointer[Live] // the rule that acts on it; nil if there is none or it was skipped
-	n           uint64               // the number of the occurrence
+	n           uint64               // the number of the occurrence, which seeds further random choices
 	Ticket      Ticket
 
 	Start     time.Time
@@ -75,10 +75,7 @@ func (x *Exchange) NeedsWholeReply() bool {
 // Admit counts a message and evaluates the rules.
 func (r *Relay) Admit(x *Exchange) {
 	r.ops.add(r, x.Message)
-	c := r.decide(x.Message)
-	x.Delays, x.ReplyDelays, x.n = c.delays, c.replyDelays, c.n
-	x.chosen.Store(c.rule)
-	if (c.rule != nil || len(c.delays) > 0 || len(c.replyDelays) > 0) && x.Message.Header != nil && r.cfg.Trace != "" {
+	if chosen := r.decide(x); chosen && x.Message.Header != nil && r.cfg.Trace != "" {
 		x.Message.traced = traceOf(x.Message.Header("traceparent")) == r.cfg.Trace
 	}
 }
@@ -285,17 +282,14 @@ func (r *Relay) Sleep(ctx context.Context, delays []Wait, m Message) (slept bool
 // Config returns the configuration, with defaults.
 func (r *Relay) Config() Config { return r.cfg }
 
-// MaxBuffered returns the limit of messages that are buffered completely, in bytes.
-func (r *Relay) MaxBuffered() int { return int(r.cfg.Whole) }
-
 // Unparsed reports that a connection is no longer parsed.
 func (r *Relay) Unparsed(why string) {
 	r.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: why})
 }
 
-// TooLarge returns why a rule that needs a whole message cannot act on it.
-func (r *Relay) TooLarge() string {
-	return "too large: more than " + english.Plural(int(r.cfg.Whole), "byte", "")
+// TooLarge returns why a rule that needs a whole message cannot act on one of more than limit bytes.
+func TooLarge(limit int) string {
+	return "too large: more than " + english.Plural(limit, "byte", "")
 }
 
 // CrossingTime is how soon after a held message was forwarded the server's close must arrive to be attributed to

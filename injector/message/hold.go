@@ -118,11 +118,12 @@ func (r *Relay) delay(ctx context.Context, d Wait, m Message) bool {
 	case <-ctx.Done():
 		return false
 	}
-	r.delayed(d, m, time.Since(began))
+	r.Delayed(d, m, time.Since(began))
 	return true
 }
 
-func (r *Relay) delayed(d Wait, m Message, took time.Duration) {
+// Delayed records that a delay of a message has passed.
+func (r *Relay) Delayed(d Wait, m Message, took time.Duration) {
 	d.rule.Count.Delayed(took)
 	r.Applied(d.rule, m, "delayed by "+took.Round(time.Millisecond).String())
 }

@@ -164,14 +164,15 @@ type Call struct {
 	Skipped  string // why the rule that chose it could not act
 }
 
+// MaxBuffered limits the messages that are buffered completely, as content faults need, in bytes. Rules skip
+// larger messages.
+const MaxBuffered = 1 << 20
+
 // Config configures a Relay. All fields except Link may be zero.
 type Config struct {
 	Link  string
 	Sink  evidence.Sink // receives the evidence of each effect; may be nil
 	Calls func(Call)    // called for each exchange when it has ended; may be nil
-	// Whole limits the messages that are buffered completely, as content faults need. Larger messages are
-	// skipped. 0 means 1 MiB.
-	Whole int64
 	// Trace is the first 16 hexadecimal digits of the run's trace IDs, which identify messages caused by the
 	// load. "" means that there are none.
 	Trace string

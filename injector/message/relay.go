@@ -32,9 +32,6 @@ func New(p Protocol, cfg Config) (*Relay, error) {
 	if err := p.CheckFraming(cfg.Framing); err != nil {
 		return nil, fmt.Errorf("relay link %q: %w", cfg.Link, err)
 	}
-	if cfg.Whole == 0 {
-		cfg.Whole = 1 << 20
-	}
 	if cfg.Sink == nil {
 		cfg.Sink = func(evidence.Event) {}
 	}

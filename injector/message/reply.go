@@ -104,7 +104,7 @@ const (
 
 // DeliverTwice forwards a call and schedules its copy, at once or late, even if the connection ends meanwhile. The
 // answer to the copy is discarded. If the rule asks for the second answer, the copy is sent after the first
-// answer instead: see reply. size is the memory used by the copy.
+// answer instead: see Reply. size is the memory used by the copy.
 func (r *Relay) DeliverTwice(x *Exchange, c Carrier, size int, deliver func(written func()) (SecondAnswer, error)) error {
 	rule := x.Rule()
 	scheduled := !rule.Second && r.reserve(x, size)

@@ -68,14 +68,6 @@ type Message struct {
 // "api.example.com" (DNS), "counter" and "requests.total" (StatsD).
 type Topic struct{ Method, Path string }
 
-// decision holds what the rules chose for a message: delays, and at most one other rule.
-type decision struct {
-	delays      []Wait
-	replyDelays []Wait // of the answer
-	rule        *Live
-	n           uint64 // the number of the occurrence, which seeds further random choices
-}
-
 // Wait is one delay of a message.
 type Wait struct {
 	rule *Live
@@ -91,16 +83,17 @@ func (w Wait) By() time.Duration { return w.by }
 // Healed returns a channel that is closed when the rule is healed.
 func (l *Live) Healed() <-chan struct{} { return l.healed }
 
-// decide evaluates every rule. A decision depends only on the seed, link, rule, direction, operation, class and
-// occurrence, so the same seed chooses the same messages whatever the order of arrival. A retry is a new
-// occurrence.
-func (r *Relay) decide(m Message) decision {
+// decide evaluates every rule and reports whether one chose the message. A decision depends only on the seed,
+// link, rule, direction, operation, class and occurrence, so the same seed chooses the same messages whatever the
+// order of arrival. A retry is a new occurrence.
+func (r *Relay) decide(x *Exchange) (chosen bool) {
 	r.mu.Lock()
 	rules := r.rules
 	r.mu.Unlock()
-	var c decision
+	m := x.Message
+	var first *Live // of the rules other than delays
 	for _, l := range rules {
-		if !r.matches(l, m) || (l.Action != Delay && l.Action != DelayReply && c.rule != nil) {
+		if !r.matches(l, m) || (l.Action != Delay && l.Action != DelayReply && first != nil) {
 			continue
 		}
 		l.Count.See(1)
@@ -109,14 +102,15 @@ func (r *Relay) decide(m Message) decision {
 		switch {
 		case !hit:
 		case l.Action == Delay:
-			c.delays = append(c.delays, Wait{l, l.delayOf(r.cfg.Link, m.Method, class, n)})
+			x.Delays = append(x.Delays, Wait{l, l.delayOf(r.cfg.Link, m.Method, class, n)})
 		case l.Action == DelayReply:
-			c.replyDelays = append(c.replyDelays, Wait{l, l.delayOf(r.cfg.Link, m.Method, class, n)})
+			x.ReplyDelays = append(x.ReplyDelays, Wait{l, l.delayOf(r.cfg.Link, m.Method, class, n)})
 		default:
-			c.rule, c.n = l, n
+			first, x.n = l, n
 		}
 	}
-	return c
+	x.SetRule(first)
+	return first != nil || len(x.Delays) > 0 || len(x.ReplyDelays) > 0
 }
 
 // class returns the stable part of a path: the rule's template, or the protocol's class of the path.

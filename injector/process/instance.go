@@ -208,7 +208,7 @@ func end(ctx context.Context, f *family) error {
 	ctx, cancel := context.WithTimeout(ctx, signalTimeout)
 	defer cancel()
 	var errs []error
-	for {
+	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
 		members := f.alive()
 		if len(members) == 0 {
 			return nil
@@ -217,7 +217,7 @@ func end(ctx context.Context, f *family) error {
 		for _, m := range members {
 			errs = append(errs, m.signal(killSignal))
 		}
-		if !pause(ctx, time.Millisecond) {
+		if !pause(ctx, wait) {
 			return errors.Join(append(errs, fmt.Errorf("%s did not end within %v of SIGKILL", members[0], signalTimeout))...)
 		}
 	}

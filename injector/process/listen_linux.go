@@ -21,8 +21,26 @@ type socket struct {
 	inode string
 }
 
-// openSockets reads the listening sockets of a network from /proc.
+// openSockets returns the listening sockets of a network. The caller must not change the slice.
 func openSockets(network string) []socket {
+	if network == "udp" {
+		return udpSockets.get()
+	}
+	return tcpSockets.get()
+}
+
+var (
+	tcpSockets = listing[[]socket]{read: func() []socket {
+		if all, err := listeningTCP(); err == nil {
+			return all
+		}
+		return readProcNetwork("tcp")
+	}}
+	udpSockets = listing[[]socket]{read: func() []socket { return readProcNetwork("udp") }}
+)
+
+// readProcNetwork reads the listening sockets of a network from /proc.
+func readProcNetwork(network string) []socket {
 	var all []socket
 	for _, name := range []string{network, network + "6"} {
 		file, err := os.Open("/proc/net/" + name)

@@ -41,10 +41,15 @@ func readStat(path string) (stat, error) {
 	return s, errors.Join(errs[:]...)
 }
 
-// allProcesses reads all processes of the machine. Those that end meanwhile are left out. Their
+// allProcesses returns all processes of the machine, by PID. The caller must not change the map.
+func allProcesses() map[int]stat { return processes.get() }
+
+var processes = listing[map[int]stat]{read: readProcesses}
+
+// readProcesses reads all processes of the machine. Those that end meanwhile are left out. Their
 // children, which have another parent by then, are read again, so that the ancestors of every process
 // are included.
-func allProcesses() map[int]stat {
+func readProcesses() map[int]stat {
 	all := map[int]stat{}
 	dir, err := os.Open("/proc")
 	if err != nil {

@@ -30,7 +30,7 @@ type waitingClient interface {
 // waitingCase is a transport whose messages rules make wait.
 type waitingCase struct {
 	serverCase
-	connect func(t *testing.T, addr string, c serverCase) waitingClient
+	connect func(t *testing.T, addr, key string, c serverCase) waitingClient
 	// keepsSession means that the relay cannot redial for a message whose server disconnected.
 	keepsSession bool
 }
@@ -40,8 +40,8 @@ func waitingCases() []waitingCase {
 	for _, c := range serverCases {
 		cases = append(cases, waitingCase{serverCase: c, connect: connectRaw, keepsSession: c.protocol != "http"})
 	}
-	h2 := serverCases[0]
-	return append(cases, waitingCase{serverCase: h2, connect: connectHTTP2})
+	h2, grpc := serverCases[0], serverCase{protocol: "grpc", match: message.Match{Path: grpcPath}, Code: "UNAVAILABLE", serve: countGRPC}
+	return append(cases, waitingCase{serverCase: h2, connect: connectHTTP2}, waitingCase{serverCase: grpc, connect: connectHTTP2})
 }
 
 // waits lists the rules that make a message or its answer wait until they are healed.
@@ -58,6 +58,7 @@ var waits = map[string]message.Rule{
 // transport, on a new connection and on one in use, the message is executed as often as it should be, whoever still
 // waits gets the answer or the end of the connection, and the accounts add up.
 func TestInterruptedWaits(t *testing.T) {
+	lengthenQuietTime(t)
 	for i, c := range waitingCases() {
 		t.Run(fmt.Sprint(i, " ", c.protocol), func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +94,7 @@ func (w *interruptedWait) ofRequest() bool {
 func (w *interruptedWait) run(t *testing.T, upstream, interruption string, used bool) {
 	server := startForwarder(t, upstream)
 	f := relaytest.OpenLinkFor(t, w.protocol, server.addr, w.Cfg)
-	client := w.connect(t, f.Addr, w.serverCase)
+	client := w.connect(t, f.Addr, w.key, w.serverCase)
 	if used {
 		client.warm()
 	}
@@ -122,14 +123,19 @@ func (w *interruptedWait) run(t *testing.T, upstream, interruption string, used 
 	switch interruption {
 	case "client resets", "client closes":
 		client.leave(interruption == "client resets")
-		time.Sleep(relaytest.Quiet) // so that the relay notices
+		f.WaitClosed(t, message.ToServer)
+		if answered { // nothing keeps the connection to the server
+			f.WaitClosed(t, message.ToClient)
+		}
 	case "server gone":
 		relaytest.WaitUntil(t, "the server is connected", server.connected)
 		server.cut()
-		if h2, ok := client.(*http2Client); ok && w.ofRequest() {
+		h2, multiplexed := client.(*http2Client)
+		if multiplexed && w.ofRequest() {
 			require.Empty(t, h2.ReadUntil(relaytest.Patience, func() bool { return h2.GoAway != nil }))
-		} else {
-			time.Sleep(relaytest.Quiet) // so that the relay notices
+		}
+		if multiplexed || w.ofRequest() || answered { // otherwise the relay does not read on while it holds the answer
+			f.WaitClosed(t, message.ToClient)
 		}
 	}
 	heal()
@@ -223,10 +229,15 @@ func (f *forwarder) cut() {
 type rawClient struct {
 	relaytest.Peer
 	serverCase
+	key string
 }
 
-func connectRaw(t *testing.T, addr string, c serverCase) waitingClient {
-	return &rawClient{relaytest.Connect(t, addr), c}
+func connectRaw(t *testing.T, addr, key string, c serverCase) waitingClient {
+	p := relaytest.Connect(t, addr)
+	if c.open != nil {
+		c.open(p, key)
+	}
+	return &rawClient{p, c, key}
 }
 
 func (c *rawClient) warm() {
@@ -238,7 +249,7 @@ func (c *rawClient) send(key string) { c.Send(c.Request(key), false) }
 
 func (c *rawClient) answer() string {
 	require.NoError(c.T, c.SetReadDeadline(time.Now().Add(relaytest.Patience)))
-	text := c.answerText("1")
+	text := c.answerText(c.key, "1")
 	buf := make([]byte, len(text))
 	n, err := io.ReadFull(c, buf)
 	if err != nil {
@@ -261,26 +272,41 @@ func (c *rawClient) leave(reset bool) {
 // http2Client is a client of HTTP/2 with prior knowledge.
 type http2Client struct {
 	*relaytest.HTTP2Peer
-	id uint32
+	grpc bool
+	id   uint32
 }
 
-func connectHTTP2(t *testing.T, addr string, _ serverCase) waitingClient {
+func connectHTTP2(t *testing.T, addr, _ string, c serverCase) waitingClient {
 	p := relaytest.ConnectHTTP2(t, addr)
 	for { // a server that leaves before its SETTINGS cannot be hidden
 		f, err := p.ReadFrame()
 		require.NoError(t, err)
 		p.HandleFrame(f)
 		if _, ok := f.(*http2.SettingsFrame); ok {
-			return &http2Client{HTTP2Peer: p}
+			return &http2Client{HTTP2Peer: p, grpc: c.protocol == "grpc"}
 		}
 	}
 }
 
 func (c *http2Client) warm() {
+	if c.grpc {
+		require.Equal(c.T, grpcBody("warm"), c.Response(c.call("/shop.Counter/Warm", "")).Body)
+		return
+	}
 	require.Equal(c.T, "200 warm", c.Response(c.Request("GET", "/warm", "")).String())
 }
 
-func (c *http2Client) send(key string) { c.id = c.Request("POST", "/"+key, "10 EUR") }
+func (c *http2Client) call(path, text string) uint32 {
+	return c.Request("POST", path, grpcBody(text), "content-type: application/grpc", "te: trailers")
+}
+
+func (c *http2Client) send(key string) {
+	if c.grpc {
+		c.id = c.call(grpcPath, key)
+		return
+	}
+	c.id = c.Request("POST", "/"+key, "10 EUR")
+}
 
 func (c *http2Client) answer() string {
 	r := c.Responses[c.id]
@@ -288,6 +314,10 @@ func (c *http2Client) answer() string {
 	require.NotEqual(c.T, "silence", how)
 	if !r.Ended {
 		return ""
+	}
+	if c.grpc {
+		require.Contains(c.T, r.Trailers, "grpc-status: 0")
+		return r.Body[5:]
 	}
 	return r.Body
 }

@@ -61,6 +61,9 @@ func TestConformanceMatrix(t *testing.T) {
 		t.Run(g.protocol, func(t *testing.T) {
 			upstream, executed := g.serve(t)
 			for i, c := range matrix {
+				if !g.has(c) {
+					continue
+				}
 				for _, used := range []bool{false, true} {
 					t.Run(fmt.Sprintf("%s/used=%v", c.Name, used), func(t *testing.T) {
 						m := &matrixRun{serverCase: g, matrixCase: c, Executed: executed, key: fmt.Sprintf("k%d%v", i, used)}
@@ -97,6 +100,9 @@ func (m *matrixRun) run(t *testing.T, used bool) {
 	require.NoError(t, err)
 	p := relaytest.Peer{TCPConn: c.(*net.TCPConn), T: t}
 	defer p.Close()
+	if m.open != nil {
+		m.open(p, m.key)
+	}
 	if used {
 		p.Send(m.warm[0], false)
 		p.Expect(m.warm[1])
@@ -139,7 +145,7 @@ func (m *matrixRun) overtake(t *testing.T) {
 	relaytest.WaitUntil(t, "it is held", func() bool { return len(m.f.Recorded(evidence.Held)) == 1 })
 	other := relaytest.Connect(t, m.f.Addr)
 	other.Send(m.Request(m.key), false)
-	other.Expect(m.answerText("1"))
+	other.Expect(m.answerText(m.key, "1"))
 	_ = other.Close()
 }
 
@@ -147,10 +153,10 @@ func (m *matrixRun) overtake(t *testing.T) {
 func (m *matrixRun) readResponse(t *testing.T, p relaytest.Peer) {
 	if m.reply != "" {
 		got := m.readAnswer(p)
-		if m.separateConn && m.rule.Action == message.Twice && !m.rule.Second && m.rule.Late == 0 && got == m.answerText("2") {
-			got = m.answerText("1") // the copy was faster
+		if m.separateConn && m.rule.Action == message.Twice && !m.rule.Second && m.rule.Late == 0 && got == m.answerText(m.key, "2") {
+			got = m.answerText(m.key, "1") // the copy was faster
 		}
-		require.Equal(t, m.answerText(m.reply), got)
+		require.Equal(t, m.answerText(m.key, m.reply), got)
 	}
 	bound := relaytest.Patience
 	switch m.How {
@@ -168,7 +174,7 @@ func (m *matrixRun) readResponse(t *testing.T, p relaytest.Peer) {
 func (m *matrixRun) readAnswer(p relaytest.Peer) string {
 	p.T.Helper()
 	require.NoError(p.T, p.SetReadDeadline(time.Now().Add(relaytest.Patience)))
-	buf := make([]byte, len(m.answerText(m.reply)))
+	buf := make([]byte, len(m.answerText(m.key, m.reply)))
 	n, err := io.ReadFull(p, buf)
 	require.NoError(p.T, err, "after %q", buf[:n])
 	return string(buf)
@@ -179,13 +185,13 @@ func (m *matrixRun) readAnswer(p relaytest.Peer) string {
 func (m *matrixRun) checkHealed(t *testing.T, p relaytest.Peer) {
 	m.heal()
 	if m.rule.EndWith == message.EndHeld {
-		p.Expect(m.answerText("1"))
+		p.Expect(m.answerText(m.key, "1"))
 	}
 	m.f.CheckAccounts(t)
 	relaytest.WaitUntil(t, "all is executed", func() bool { return m.Executed(m.key) == m.executedAfter })
 	if m.How == "" || m.rule.EndWith == message.EndHeld {
 		p.Send(m.Request(m.key), false)
-		p.Expect(m.answerText(fmt.Sprint(m.executedAfter + 1)))
+		p.Expect(m.answerText(m.key, fmt.Sprint(m.executedAfter+1)))
 		return
 	}
 	_, _ = p.WriteText(m.Request(m.key), false) // whatever the result, it is not executed

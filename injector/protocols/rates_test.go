@@ -35,7 +35,10 @@ var units = []struct {
 	{"messages", "redis", func(r *message.Relay) bool {
 		return r.Decide(message.Message{Topic: message.Topic{Method: "INCR", Path: "orders:17"}}, message.Ticket{}).Rule() != nil
 	}},
-	{"datagrams", "dns", func(r *message.Relay) bool {
+	{"datagrams of any kind", "udp", func(r *message.Relay) bool {
+		return r.Decide(message.Message{Op: "datagram"}, message.Ticket{}).Rule() != nil
+	}},
+	{"questions", "dns", func(r *message.Relay) bool {
 		return r.Decide(message.Message{Topic: message.Topic{Method: "A", Path: "api.example.test"}}, message.Ticket{}).Rule() != nil
 	}},
 }

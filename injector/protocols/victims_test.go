@@ -214,8 +214,4 @@ func selectionOf(join func() asker, maxAttempts int) *selection {
 }
 
 // lengthenQuietTime prevents a slow machine from taking a call for a stream.
-func lengthenQuietTime(t testing.TB) {
-	before := http2.QuietTime
-	http2.QuietTime = relaytest.Patience / 2
-	t.Cleanup(func() { http2.QuietTime = before })
-}
+func lengthenQuietTime(t testing.TB) { relaytest.Set(t, &http2.QuietTime, relaytest.Patience/2) }

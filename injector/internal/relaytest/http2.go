@@ -98,7 +98,7 @@ func (p *HTTP2Peer) OpenStream(method, path string, end bool, more ...string) ui
 }
 
 // ReadUntil reads frames until ok returns true or the time is over. It returns how the connection ended, as
-// peer.ReadToEnd does, or "".
+// Peer.ReadToEnd does, or "".
 func (p *HTTP2Peer) ReadUntil(within time.Duration, ok func() bool) (how string) {
 	p.T.Helper()
 	require.NoError(p.T, p.SetReadDeadline(time.Now().Add(within)))

@@ -4,11 +4,58 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"strings"
+	"sync"
+	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"golang.org/x/net/http2"
+
+	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/message"
 )
+
+// MisbehaveUnderEveryFault lets clients misbehave under all faults at once: nothing hangs, nothing leaks, and the
+// accounts add up. breaks and keeps are the shares of the losses that end a connection, and of those that do not.
+func MisbehaveUnderEveryFault(t *testing.T, breaks, keeps float64, misbehave func(Peer, *rand.Rand)) {
+	t.Helper()
+	s := StartShop(t)
+	f := OpenLink(t, s.Addr, message.Config{})
+	var heals []func()
+	for i, r := range []message.Rule{
+		{Action: message.Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond, Share: .2},
+		{Action: message.LoseRequest, Share: breaks}, {Action: message.LoseRequest, Share: breaks, EndWith: message.EndClosed}, {Action: message.LoseRequest, Share: keeps, EndWith: message.EndSilence}, {Action: message.LoseRequest, Share: keeps, EndWith: message.EndHeld},
+		{Action: message.LoseReply, Share: breaks}, {Action: message.LoseReply, Share: breaks, EndWith: message.EndClosed}, {Action: message.LoseReply, Share: keeps, EndWith: message.EndSilence}, {Action: message.LoseReply, Share: keeps, EndWith: message.EndHeld},
+		{Action: message.Answer, Status: 503, Share: .1}, {Action: message.Twice, Share: .1}, {Action: message.Twice, Second: true, Share: .1}, {Action: message.Twice, Late: time.Millisecond, Share: .1},
+		{Action: message.Reorder, Wait: 5 * time.Millisecond, Share: .1},
+	} {
+		r.ID, r.Seed = fmt.Sprint("fault-", i), 5
+		_, heal := f.AddRule(t, r)
+		heals = append(heals, heal)
+	}
+	var all sync.WaitGroup
+	for c := range 6 {
+		random := rand.New(rand.NewPCG(11, uint64(c))) //nolint:gosec // a test's choices
+		all.Go(func() {
+			for range 25 {
+				c, err := net.Dial("tcp", f.Addr)
+				if assert.NoError(t, err) {
+					misbehave(Peer{c.(*net.TCPConn), t}, random)
+				}
+			}
+		})
+	}
+	all.Wait()
+	for _, heal := range heals {
+		heal()
+	}
+	f.CheckAccounts(t)
+	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Discarded, evidence.Released, evidence.Skipped, evidence.Collateral} {
+		assert.NotEmpty(t, f.Recorded(stage), stage)
+	}
+}
 
 // MisbehaveHTTP2 opens streams, cancels some, and disconnects in one way or another. Errors of writes after the end of
 // the connection are expected.

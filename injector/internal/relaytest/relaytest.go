@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,15 +43,34 @@ const (
 	Quiet    = 100 * time.Millisecond // how long a peer must receive nothing
 )
 
-// TestLink is a relay on a link.
-type TestLink struct {
+// Recording is a relay whose evidence and calls are recorded.
+type Recording struct {
 	*message.Relay
-	Addr string
-	Link *link.Link
 
 	mu     sync.Mutex
 	events []evidence.Event
 	calls  []message.Call
+}
+
+// Event records evidence.
+func (f *Recording) Event(e evidence.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events = append(f.events, e)
+}
+
+// Call records a call.
+func (f *Recording) Call(c message.Call) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, c)
+}
+
+// TestLink is a relay on a link.
+type TestLink struct {
+	Recording
+	Addr string
+	Link *link.Link
 }
 
 func OpenProtocol(t testing.TB, p message.Protocol, upstream string, cfg message.Config) *TestLink {
@@ -66,8 +86,7 @@ func OpenLinkOn(t testing.TB, p message.Protocol, on link.Config, cfg message.Co
 		cfg.Link = "orders -> payments"
 	}
 	if cfg.Sink == nil { // the evidence of tests with many messages is not kept
-		cfg.Sink = func(e evidence.Event) { f.mu.Lock(); f.events = append(f.events, e); f.mu.Unlock() }
-		cfg.Calls = func(c message.Call) { f.mu.Lock(); f.calls = append(f.calls, c); f.mu.Unlock() }
+		cfg.Sink, cfg.Calls = f.Event, f.Call
 	}
 	r, err := message.New(p, cfg)
 	require.NoError(t, err)
@@ -97,7 +116,7 @@ func serveLinkOn(t testing.TB, on link.Config, serve func(context.Context, link.
 }
 
 // CheckAccounts quiesces the relay and checks that the accounts add up.
-func (f *TestLink) CheckAccounts(t testing.TB) (toServer, toClient evidence.Accounts) {
+func (f *Recording) CheckAccounts(t testing.TB) (toServer, toClient evidence.Accounts) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -109,8 +128,25 @@ func (f *TestLink) CheckAccounts(t testing.TB) (toServer, toClient evidence.Acco
 	return s, c
 }
 
+// WaitPending waits until n messages to the server, or copies of them, are in the relay's hands.
+func (f *Recording) WaitPending(t testing.TB, n int64) {
+	t.Helper()
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	WaitUntil(t, "messages are pending", func() bool {
+		toServer, _, _ := f.Quiesce(now)
+		return toServer.Pending == n
+	})
+}
+
+// WaitClosed waits until the relay has noticed that a sender of direction d ended its connection.
+func (f *Recording) WaitClosed(t testing.TB, d message.Dir) {
+	t.Helper()
+	WaitUntil(t, "the relay notices that a sender "+d.String()+" is gone", func() bool { return f.SendersClosed(d) > 0 })
+}
+
 // AddRule adds a rule with a counter.
-func (f *TestLink) AddRule(t testing.TB, r message.Rule) (count *evidence.Counter, heal func()) {
+func (f *Recording) AddRule(t testing.TB, r message.Rule) (count *evidence.Counter, heal func()) {
 	t.Helper()
 	if r.ID == "" {
 		r.ID = "fault-1"
@@ -126,23 +162,29 @@ func (f *TestLink) AddRule(t testing.TB, r message.Rule) (count *evidence.Counte
 	}
 }
 
-// Recorded returns the evidence of a stage so far.
-func (f *TestLink) Recorded(stage evidence.Stage) []evidence.Event {
+// Events returns the evidence so far.
+func (f *Recording) Events() []evidence.Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var list []evidence.Event
-	for _, e := range f.events {
-		if e.Stage == stage {
-			list = append(list, e)
-		}
-	}
-	return list
+	return slices.Clone(f.events)
 }
 
-func (f *TestLink) FinishedCalls() []message.Call {
+// Recorded returns the evidence of a stage so far.
+func (f *Recording) Recorded(stage evidence.Stage) []evidence.Event {
+	return slices.DeleteFunc(f.Events(), func(e evidence.Event) bool { return e.Stage != stage })
+}
+
+func (f *Recording) FinishedCalls() []message.Call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]message.Call(nil), f.calls...)
+}
+
+// Set sets a variable for the rest of a test.
+func Set[T any](t testing.TB, variable *T, value T) {
+	before := *variable
+	*variable = value
+	t.Cleanup(func() { *variable = before })
 }
 
 // WaitUntil waits for a condition.

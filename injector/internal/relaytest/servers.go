@@ -38,7 +38,7 @@ func FindProgram(t testing.TB, name, debian string) string {
 	return ""
 }
 
-// server starts a real server on a free port, in a directory of its own. Its arguments may contain {port} and
+// StartServer starts a real server on a free port, in a directory of its own. Its arguments may contain {port} and
 // {dir}.
 func StartServer(t testing.TB, args ...string) (addr string) {
 	t.Helper()

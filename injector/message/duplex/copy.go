@@ -31,6 +31,7 @@ func await(w io.Writer, r *bufio.Reader) error {
 	return err
 }
 
+// CopyN copies n bytes of r to w. It returns io.ErrUnexpectedEOF if r ends earlier.
 func CopyN(w io.Writer, r *bufio.Reader, n int64) (int64, error) {
 	var done int64
 	for done < n {

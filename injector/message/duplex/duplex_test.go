@@ -3,11 +3,11 @@ package duplex
 import (
 	"context"
 	"net"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
@@ -54,10 +54,8 @@ func TestResetDoesNotDiscardSentData(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			up := &recordingConn{}
-			p := &Conn{Up: up, handler: idleEngine{}}
-			p.Changed = sync.NewCond(&p.Mu)
-			p.Ctx, p.Cancel = context.WithCancel(t.Context())
-			defer p.Cancel()
+			p := &Conn{handler: idleEngine{}}
+			require.True(t, p.Connect(t.Context(), &message.Relay{}, nil, func(context.Context) (net.Conn, error) { return up, nil }))
 			if c.disconnected {
 				p.MarkClientClosed()
 			}

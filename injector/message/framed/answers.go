@@ -15,9 +15,9 @@ import (
 func (c *connection) ReadAnswers() error {
 	for {
 		raw, large, err := c.out.next()
-		c.beginWrite()
+		c.BeginWrite()
 		switch {
-		case c.outputDiscarded(): // discard the remaining output
+		case c.EndedByRule(): // discard the remaining output
 			c.EndWrite()
 			return copyRemaining(c.out, nil, func([]byte) error { return nil })
 		case errors.Is(err, ErrNotUnderstood):
@@ -31,7 +31,6 @@ func (c *connection) ReadAnswers() error {
 		}
 		err = c.fromServer(raw, large)
 		c.EndWrite()
-		c.answerLocally()
 		if err != nil {
 			return err
 		}
@@ -46,71 +45,19 @@ func (c *connection) passAnswersThrough(first []byte, why error) error {
 	return copyRemaining(c.out, first, c.WriteToClient)
 }
 
-// beginWrite waits for ownership of ClientOut.
-func (c *connection) beginWrite() {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	for c.Writing {
-		c.Changed.Wait()
-	}
-	c.Writing = true
-}
-
-// answerLocally writes the answers at the front of the queue that do not come from the server. If another
-// goroutine owns the writer, it does nothing: that goroutine calls answerLocally when it has finished.
-func (c *connection) answerLocally() {
-	for {
-		c.Mu.Lock()
-		if c.Writing || len(c.pending) == 0 || c.pending[0].localAnswer == nil || c.Blackholed || c.EndedByRule {
-			c.Mu.Unlock()
-			return
-		}
-		x := c.pending[0]
-		c.pending = c.pending[1:]
-		c.Writing = true
-		c.Mu.Unlock()
-		x.localAnswer()
-		c.EndWrite()
-	}
-}
-
-func (c *connection) outputDiscarded() bool {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	return c.Blackholed || c.EndedByRule
-}
-
-// flushToClient flushes ClientOut, unless another goroutine owns it, which will flush it.
-func (c *connection) flushToClient() error {
-	c.Mu.Lock()
-	if c.Writing {
-		c.Mu.Unlock()
-		return nil
-	}
-	c.Writing = true
-	c.Mu.Unlock()
-	err := c.ClientOut.Flush()
-	c.EndWrite()
-	c.answerLocally()
-	if err != nil {
-		return duplex.WriteFailed(err)
-	}
-	return nil
-}
-
 // fromServer forwards one message, or applies a rule to it.
 func (c *connection) fromServer(raw []byte, large bool) error {
-	c.Mu.Lock()
-	f := c.dialect.Inspect(message.ToClient, raw, c.front())
+	c.Lock()
+	f := c.dialect.Inspect(message.ToClient, raw, c.nextFrame())
 	var x *exchange
 	switch {
-	case f.Kind == Response && len(c.pending) > 0 && c.pending[0].localAnswer == nil:
-		x = c.pending[0]
+	case f.Kind == Response:
+		x = c.Front()
 	case f.Kind == OneWay && f.ID != "":
 		x = c.ids.first(f.ID)
 		f.Final = true
 	}
-	c.Mu.Unlock()
+	c.Unlock()
 	if r, ok := c.dialect.(Rewriter); ok && !large {
 		raw = r.Rewrite(raw, c.Client.LocalAddr())
 	}
@@ -153,7 +100,7 @@ func (c *connection) discard(o message.Outcome) error {
 func (c *connection) answer(x *exchange, f Frame, raw []byte, large bool) error {
 	if x.answerBytes == 0 && len(x.ReplyDelays) > 0 && !f.Exempt {
 		_ = c.ClientOut.Flush() // deliver earlier answers
-		x.Affected = c.Relay.Sleep(c.Ctx, x.ReplyDelays, x.Message) || x.Affected
+		x.Affected = c.Relay.Sleep(c.Context(), x.ReplyDelays, x.Message) || x.Affected
 		c.markAnswerReleased(x)
 	}
 	x.answerBytes += len(raw)
@@ -167,7 +114,7 @@ func (c *connection) answer(x *exchange, f Frame, raw []byte, large bool) error 
 		case f.Exempt:
 			c.Relay.Skip(&x.Exchange, "not an answer of the service that does the work: "+f.Detail)
 		case large:
-			c.Relay.Skip(&x.Exchange, c.Relay.TooLarge())
+			c.Relay.Skip(&x.Exchange, message.TooLarge(message.MaxBuffered))
 		default:
 			p := c.payload(f, raw)
 			c.Relay.Damage(&x.Exchange, &p)
@@ -232,7 +179,7 @@ func (c *connection) holdAnswer(x *exchange, rule *message.Live, raw []byte) err
 	defer c.Relay.End()
 	reply := c.Relay.Received(message.ToClient)
 	_ = c.ClientOut.Flush() // deliver earlier answers
-	if !c.Relay.Hold(c.Ctx, &x.Exchange, rule, x.describe()+", until healed") {
+	if !c.Relay.Hold(c.Context(), &x.Exchange, rule, x.describe()+", until healed") {
 		reply.End(message.HeldBack)
 		return io.EOF
 	}
@@ -242,32 +189,25 @@ func (c *connection) holdAnswer(x *exchange, rule *message.Live, raw []byte) err
 
 // dequeue removes an answered call.
 func (c *connection) dequeue(x *exchange) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
 	if x.frame.ID != "" {
+		c.Lock()
 		c.ids.remove(x)
+		c.Unlock()
 	}
-	if len(c.pending) > 0 && c.pending[0] == x {
-		c.pending = c.pending[1:]
-	}
-	c.Changed.Broadcast()
+	c.Answered(x)
 }
 
 // push processes a message that the server sends on its own.
 func (c *connection) push(f Frame, raw []byte, large bool) error {
-	c.Mu.Lock()
-	c.Seq++
-	seq := c.Seq
-	c.Mu.Unlock()
 	x := &exchange{frame: f, Exchange: message.Exchange{Start: time.Now(), OneWay: true}}
-	x.Message = message.Message{Conn: c.Client.ID(), Seq: seq, Dir: message.ToClient, Topic: message.Topic{Method: f.Method, Path: f.Path}, Op: opOf(f), Key: f.Key, Bytes: len(raw), Header: f.Header}
+	x.Message = message.Message{Conn: c.Client.ID(), Seq: c.NextSeq(), Dir: message.ToClient, Topic: message.Topic{Method: f.Method, Path: f.Path}, Op: opOf(f), Key: f.Key, Bytes: len(raw), Header: f.Header}
 	c.Relay.Admit(&x.Exchange)
 	switch {
 	case x.Rule() == nil:
 	case f.Immune != "":
 		c.Relay.Skip(&x.Exchange, f.Immune)
 	case large:
-		c.Relay.Skip(&x.Exchange, c.Relay.TooLarge())
+		c.Relay.Skip(&x.Exchange, message.TooLarge(message.MaxBuffered))
 	}
 	x.Ticket = c.Relay.Received(message.ToClient)
 	p := &pushCarrier{requestCarrier{connection: c, x: x, bufferedPayload: c.payload(f, raw)}}

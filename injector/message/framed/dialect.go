@@ -12,10 +12,10 @@ import (
 
 // Dialect parses one connection of a framed protocol: message boundaries, the properties of messages, and which
 // answer belongs to which request. It is all that a new protocol must implement; the faults, pairing and
-// evidence are common to all (see framed). A dialect may also implement refuser, ClosesAfterRefusal, trimmer,
-// rewriter and IdleReporter.
+// evidence are common to all (see Serve). A dialect may also implement Refuser, ClosesAfterRefusal, Trimmer,
+// Rewriter and IdleReporter.
 //
-// feed is called by two goroutines, one for each direction, and must keep separate state for each. The other
+// Feed is called by two goroutines, one for each direction, and must keep separate state for each. The other
 // methods are never called concurrently.
 type Dialect interface {
 	// Feed consumes input of one direction piece by piece. It returns how many bytes of b belong to the current
@@ -88,7 +88,6 @@ type frames struct {
 	r           *bufio.Reader
 	dialect     Dialect
 	dir         message.Dir
-	limit       int          // larger messages are returned in parts
 	passthrough func() bool  // reports whether the connection is no longer parsed
 	idle        func() error // called before a read that may block
 	part        []byte       // of a message that was not buffered as a whole
@@ -124,7 +123,7 @@ func (f *frames) next() (raw []byte, large bool, err error) {
 		if whole {
 			return f.part, false, nil
 		}
-		if len(f.part) > f.limit {
+		if len(f.part) > message.MaxBuffered {
 			f.partial = true
 			return f.part, true, nil
 		}

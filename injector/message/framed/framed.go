@@ -4,7 +4,6 @@
 package framed
 
 import (
-	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -26,19 +25,18 @@ func Serve(open func(cfg message.Config) Dialect) func(ctx context.Context, r *m
 		if !c.Connect(ctx, r, client, dial) {
 			return
 		}
-		c.in = &frames{r: c.ClientIn, dialect: c.dialect, dir: message.ToServer, limit: r.MaxBuffered(), passthrough: c.IsPassthrough, idle: c.flushToServer}
-		c.out = &frames{r: c.ServerIn, dialect: c.dialect, dir: message.ToClient, limit: r.MaxBuffered(), passthrough: c.IsPassthrough, idle: c.flushToClient}
+		c.in = &frames{r: c.ClientIn, dialect: c.dialect, dir: message.ToServer, passthrough: c.IsPassthrough, idle: c.flushToServer}
+		c.out = &frames{r: c.ServerIn, dialect: c.dialect, dir: message.ToClient, passthrough: c.IsPassthrough, idle: c.FlushToClient}
 		c.Run(ctx, c)
 	}
 }
 
 type connection struct {
-	duplex.Conn // its lock also guards the fields below in and out
-	in, out     *frames
-	upMu        sync.Mutex // guards ServerOut, and so the order of messages to the server
+	duplex.Pipeline[*exchange] // its lock also guards the fields below upMu
+	in, out                    *frames
+	upMu                       sync.Mutex // guards ServerOut, and so the order of messages to the server
 
-	dialect Dialect // except for feed, which the readers call
-	pending []*exchange
+	dialect Dialect    // except for feed, which the readers call
 	ids     pendingIDs // of messages whose answers carry an ID
 	heldMessages
 }
@@ -48,7 +46,6 @@ type exchange struct {
 	message.Exchange
 	frame         Frame
 	discardAnswer bool   // the answer does not go to the client
-	localAnswer   func() // answers without the server; nil if the server answers
 	answerBytes   int    // bytes of the answer so far
 	detail        string // description of the answer
 	answerHeld    bool   // a rule held the answer back
@@ -76,13 +73,11 @@ func (c *connection) ServeClient() {
 
 // admit counts a message and evaluates the rules.
 func (c *connection) admit(d message.Dir, raw []byte) *exchange {
-	c.Mu.Lock()
-	f := c.dialect.Inspect(d, raw, c.front())
-	c.Seq++
-	seq := c.Seq
-	c.Mu.Unlock()
+	c.Lock()
+	f := c.dialect.Inspect(d, raw, c.nextFrame())
+	c.Unlock()
 	x := &exchange{frame: f, Exchange: message.Exchange{Start: time.Now(), OneWay: f.Kind == OneWay}}
-	x.Message = message.Message{Conn: c.Client.ID(), Seq: seq, Dir: d, Topic: message.Topic{Method: f.Method, Path: f.Path}, Op: opOf(f), Key: f.Key, Bytes: len(raw), Header: f.Header, OnlyByName: f.OnlyByName}
+	x.Message = message.Message{Conn: c.Client.ID(), Seq: c.NextSeq(), Dir: d, Topic: message.Topic{Method: f.Method, Path: f.Path}, Op: opOf(f), Key: f.Key, Bytes: len(raw), Header: f.Header, OnlyByName: f.OnlyByName}
 	if f.Kind == Control || f.Kind == Response || f.Exempt {
 		return x
 	}
@@ -103,12 +98,10 @@ func (c *connection) admit(d message.Dir, raw []byte) *exchange {
 	return x
 }
 
-// front returns the request that the server answers next, or nil. c.Mu is held.
-func (c *connection) front() *Frame {
-	for _, x := range c.pending {
-		if x.localAnswer == nil {
-			return &x.frame
-		}
+// nextFrame returns the request that the server answers next, or nil. The lock is held.
+func (c *connection) nextFrame() *Frame {
+	if x := c.NextOfServer(); x != nil {
+		return &x.frame
 	}
 	return nil
 }
@@ -124,44 +117,35 @@ func opOf(f Frame) string {
 func (c *connection) request(raw []byte, large bool) error {
 	x := c.admit(message.ToServer, raw)
 	if rule := x.Rule(); rule != nil && large && !rule.Action.OfReply() {
-		c.Relay.Skip(&x.Exchange, c.Relay.TooLarge())
+		c.Relay.Skip(&x.Exchange, message.TooLarge(message.MaxBuffered))
+	}
+	if x.Intercepted() && !large {
+		return c.intercept(x, append([]byte(nil), raw...))
 	}
 	x.Ticket = c.Relay.Received(message.ToServer)
-	switch {
-	case !x.Intercepted():
-		return c.send(x, raw)
-	case large: // only delays can act on it
-		if c.Relay.Sleep(c.Ctx, x.Delays, x.Message) {
-			x.Affected = true
-			c.Outlived()
-		}
-		return c.send(x, raw)
+	if c.Relay.Sleep(c.Context(), x.Delays, x.Message) { // only delays can act on a large message
+		x.Affected = true
+		c.Outlived()
 	}
-	return c.intercept(x, append([]byte(nil), raw...))
+	return c.send(x, raw)
 }
 
 // intercept applies the rules to a message while the client is watched. Further input stays in the buffer.
 func (c *connection) intercept(x *exchange, raw []byte) error {
-	c.Relay.Begin()
-	c.Mu.Lock()
+	c.Lock()
 	c.heldRequest = x
-	c.Mu.Unlock()
-	processed := make(chan struct{})
-	var sendErr error
-	c.WG.Go(func() {
-		defer c.Relay.End()
-		defer close(processed)
-		sendErr = c.Relay.Carry(&x.Exchange, &requestCarrier{connection: c, x: x, bufferedPayload: c.payload(x.frame, raw)})
-		c.Mu.Lock()
+	c.Unlock()
+	x.Ticket = c.Relay.Received(message.ToServer) // behind it, so that whoever sees it pending knows that it is held
+	return c.Intercept(func() error {
+		_, err := c.in.more(c.in.idle)
+		return err
+	}, func() error {
+		err := c.Relay.Carry(&x.Exchange, &requestCarrier{connection: c, x: x, bufferedPayload: c.payload(x.frame, raw)})
+		c.Lock()
 		c.heldRequest = nil // if the message was dropped
-		c.Mu.Unlock()
+		c.Unlock()
+		return err
 	})
-	_, err := c.in.more(c.in.idle)
-	if err != nil && !duplex.IsWriteError(err) {
-		c.MarkClientClosed()
-	}
-	<-processed
-	return cmp.Or(sendErr, err)
 }
 
 // send forwards a message; it streams the rest of a large one.
@@ -180,18 +164,18 @@ func (c *connection) send(x *exchange, raw []byte) error {
 func (c *connection) writeRequest(x *exchange, raw []byte) (message.Outcome, error) {
 	var evicted []*exchange
 	x.Overtaken, x.SentAt = c.Relay.OvertakenBy(x.Message), x.Start
-	c.Mu.Lock()
+	c.Lock()
 	if c.heldRequest == x {
 		c.heldRequest, x.held, x.SentAt = nil, true, time.Now()
 	}
 	c.dialect.Sent(&x.frame)
 	switch {
 	case x.frame.Kind == Request:
-		c.pending = append(c.pending, x)
+		c.Expect(x)
 	case x.frame.ID != "":
 		evicted = c.ids.add(x)
 	}
-	c.Mu.Unlock()
+	c.Unlock()
 	c.reportAll(evicted)
 	if _, err := c.ServerOut.Write(raw); err != nil {
 		return message.Collateral, duplex.WriteFailed(err)
@@ -218,9 +202,7 @@ func (c *connection) report(x *exchange, status int) {
 		return
 	}
 	if status == 0 && x.frame.Kind == Request { // the other kinds have no answer that a client could give up on
-		c.Mu.Lock()
-		x.GaveUpAt = c.ClientClosedAt
-		c.Mu.Unlock()
+		x.GaveUpAt = c.ClientClosedAt()
 	}
 	c.Relay.Report(&x.Exchange, status)
 }
@@ -236,11 +218,7 @@ func (c *connection) flushToServer() error {
 
 // enterPassthrough stops parsing the connection, and reports why once.
 func (c *connection) enterPassthrough(why error) {
-	c.Mu.Lock()
-	reported := c.Passthrough
-	c.Passthrough = true
-	c.Mu.Unlock()
-	if !reported {
+	if c.EnterPassthrough() {
 		c.Relay.Unparsed(why.Error())
 	}
 }

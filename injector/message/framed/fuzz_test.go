@@ -88,7 +88,7 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 
 // readAll returns the messages, followed by any input that is not one.
 func readAll(t *testing.T, d Dialect, dir message.Dir, r io.Reader, open func() Dialect, code string) (all []string) {
-	in := &frames{r: bufio.NewReaderSize(r, 16<<10), dialect: d, dir: dir, limit: 1 << 20, passthrough: func() bool { return false }, idle: func() error { return nil }}
+	in := &frames{r: bufio.NewReaderSize(r, 16<<10), dialect: d, dir: dir, passthrough: func() bool { return false }, idle: func() error { return nil }}
 	var front *Frame
 	for {
 		raw, _, err := in.next()

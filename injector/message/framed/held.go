@@ -18,23 +18,18 @@ type heldMessages struct {
 
 // markAnswerReleased records that a held answer is being forwarded.
 func (c *connection) markAnswerReleased(x *exchange) {
-	c.Mu.Lock()
+	c.Lock()
 	c.lastHeldAnswer, c.releasedAt = x, time.Now()
-	c.Mu.Unlock()
+	c.Unlock()
 }
 
 // countCrossed counts the message that holding broke, if any, when the server has closed the connection: a
 // message that is held, or that raced with the close, or whose answer was held until the close.
 func (c *connection) countCrossed() {
-	c.Mu.Lock()
-	var x, front *exchange
-	for _, o := range c.pending {
-		if o.localAnswer == nil && front == nil {
-			front = o
-		}
-	}
-	switch {
-	case c.EndedByRule || c.Blackholed || c.Ctx.Err() != nil || !c.ClientClosedAt.IsZero():
+	c.Lock()
+	var x *exchange
+	switch front := c.NextOfServer(); {
+	case c.EndedByRule() || c.Context().Err() != nil || !c.ClientClosedAt().IsZero():
 	case front != nil && front.held && front.answerBytes == 0 && time.Since(front.SentAt) < message.CrossingTime:
 		x = front
 	case front != nil: // an answer is pending: the server closed on its own
@@ -43,7 +38,7 @@ func (c *connection) countCrossed() {
 	case c.lastHeldAnswer != nil && time.Since(c.releasedAt) < message.CrossingTime:
 		x = c.lastHeldAnswer
 	}
-	c.Mu.Unlock()
+	c.Unlock()
 	if x == nil {
 		return
 	}

@@ -47,6 +47,9 @@ func TestConnectionsBrokenByHoldingAreCounted(t *testing.T) {
 			server := s.Accept(t)
 			client.Send(ping, false)
 			relaytest.WaitUntil(t, "it is seen", func() bool { return count.Tally().Seen == 1 })
+			if c.rule.By == time.Hour {
+				f.WaitPending(t, 1)
+			}
 			c.play(client, server, heal)
 			client.ReadToEnd(relaytest.Patience)
 			relaytest.WaitUntil(t, "it is over", func() bool { return f.Link.Counters().Live == 0 || c.broken == count.Tally().Broken })

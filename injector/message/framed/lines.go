@@ -117,12 +117,12 @@ func operation(word []byte) string {
 
 func (*lines) Sent(*Frame) {}
 
-// Trim implements trimmer.
+// Trim implements Trimmer.
 func (*lines) Trim(f Frame, raw []byte, keep int) []byte {
 	return append(append([]byte(nil), raw[:f.Payload[0]+keep]...), raw[f.Payload[1]:]...)
 }
 
-// Refuse implements refuser. The rule's code is the text of the error.
+// Refuse implements Refuser. The rule's code is the text of the error.
 func (d *lines) Refuse(code string, _ Frame) ([]byte, error) { return []byte(code + d.end), nil }
 
 func allowLines(r message.Rule, g message.Framing) error {
@@ -207,13 +207,13 @@ func (d *lengths) Inspect(dir message.Dir, raw []byte, _ *Frame) Frame {
 
 func (*lengths) Sent(*Frame) {}
 
-// Trim implements trimmer.
+// Trim implements Trimmer.
 func (d *lengths) Trim(f Frame, raw []byte, keep int) []byte {
 	out, _ := d.withLength(raw[f.Payload[0] : f.Payload[0]+keep]) // always fits: it is shorter than before
 	return out
 }
 
-// Refuse implements refuser. The rule's code is the text of the error.
+// Refuse implements Refuser. The rule's code is the text of the error.
 func (d *lengths) Refuse(code string, _ Frame) ([]byte, error) {
 	out, ok := d.withLength([]byte(code))
 	if !ok {

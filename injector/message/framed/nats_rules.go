@@ -13,7 +13,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// Rewrite implements rewriter. It replaces all addresses in INFO by the link's.
+// Rewrite implements Rewriter. It replaces all addresses in INFO by the link's.
 func (*nats) Rewrite(raw []byte, via net.Addr) []byte {
 	if len(raw) < 5 || !strings.EqualFold(string(raw[:5]), "INFO ") {
 		return raw
@@ -39,7 +39,7 @@ func (*nats) Rewrite(raw []byte, via net.Addr) []byte {
 	return []byte("INFO " + string(text) + "\r\n")
 }
 
-// Trim implements trimmer.
+// Trim implements Trimmer.
 func (*nats) Trim(f Frame, raw []byte, keep int) []byte {
 	lo, hi := f.Payload[0], f.Payload[1]
 	line := bytes.IndexByte(raw, '\n') + 1
@@ -60,7 +60,7 @@ var natsErrors = map[string]string{
 	"10077": `{"code":503,"err_code":10077,"description":"maximum messages exceeded"}`,
 }
 
-// Refuse implements refuser. For the zero frame it only checks code.
+// Refuse implements Refuser. For the zero frame it only checks code.
 func (d *nats) Refuse(code string, f Frame) ([]byte, error) {
 	text, ok := natsErrors[code]
 	switch {
@@ -69,7 +69,7 @@ func (d *nats) Refuse(code string, f Frame) ([]byte, error) {
 	case f.ID == "":
 		return nil, nil
 	case text == "" && !d.noResponders:
-		return nil, fmt.Errorf("its client has not asked to be told that nobody answers")
+		return nil, fmt.Errorf("its client did not enable no_responders in CONNECT")
 	}
 	for sid, s := range d.subs {
 		if !matchSubject(s.subject, f.ID) {

@@ -54,8 +54,8 @@ type postgres struct {
 	replication  bool                   // a replication connection
 }
 
-func openPostgres(cfg message.Config) Dialect {
-	return &postgres{seriesLimit: int(cfg.Whole) / 2, statements: map[string]pgStatement{}}
+func openPostgres(message.Config) Dialect {
+	return &postgres{seriesLimit: message.MaxBuffered / 2, statements: map[string]pgStatement{}}
 }
 
 // pgFrame finds the end of a frame piece by piece.

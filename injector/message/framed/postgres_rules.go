@@ -18,7 +18,7 @@ var pgErrors = map[string]string{
 	"57P03": "the database system is starting up",
 }
 
-// Refuse implements refuser.
+// Refuse implements Refuser.
 func (*postgres) Refuse(code string, f Frame) ([]byte, error) {
 	text, ok := pgErrors[code]
 	switch atStartup := code == "53300" || code == "57P03"; {

@@ -249,7 +249,8 @@ func FuzzPostgres(f *testing.F) {
 		f.Add([]byte(up.String()), []byte(down.String()), uint8(1))
 	}
 	f.Fuzz(func(t *testing.T, up, down []byte, step uint8) {
-		whole, pieces := openPostgres(message.Config{Whole: 64}), openPostgres(message.Config{Whole: 64})
+		whole, pieces := openPostgres(message.Config{}), openPostgres(message.Config{})
+		whole.(*postgres).seriesLimit, pieces.(*postgres).seriesLimit = 32, 32
 		for dir, b := range [][]byte{up, down} {
 			want := pgMessages(t, whole, message.Dir(dir), b, len(b))               //nolint:gosec // 0 or 1
 			got := pgMessages(t, pieces, message.Dir(dir), b, max(1, int(step%16))) //nolint:gosec // 0 or 1

@@ -175,7 +175,7 @@ func (d *redis) Idle() bool {
 	return !d.multi && !d.subscribed && !d.replyOff && d.skipReplies == 0 && !d.streaming
 }
 
-// Trim implements trimmer. It truncates the last bulk string.
+// Trim implements Trimmer. It truncates the last bulk string.
 func (*redis) Trim(f Frame, raw []byte, keep int) []byte {
 	lo, hi := f.Payload[0], f.Payload[1]
 	header := bytes.LastIndexByte(raw[:lo], '$')
@@ -197,7 +197,7 @@ var redisErrors = map[string]string{
 	"TRYAGAIN":    "TRYAGAIN Multiple keys request during rehashing of slot",
 }
 
-// Refuse implements refuser.
+// Refuse implements Refuser.
 func (*redis) Refuse(code string, _ Frame) ([]byte, error) {
 	text, ok := redisErrors[strings.ToUpper(code)]
 	if !ok {

@@ -2,7 +2,6 @@ package framed
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
@@ -40,18 +39,14 @@ func (q *requestCarrier) Drop() message.Outcome {
 	x := q.x
 	if x.OneWay && x.Does(message.LoseRequest) {
 		if !x.Rule().LosesOnlyMessage() {
-			q.beginWrite()
+			q.BeginWrite()
 			defer q.EndWrite()
 		}
 		q.Relay.Instead(&x.Exchange, q)
 		return message.Dropped
 	}
-	x.localAnswer = func() { q.Relay.Instead(&x.Exchange, q) }
-	q.Mu.Lock()
-	q.pending = append(q.pending, x)
-	q.Mu.Unlock()
-	q.answerLocally()
-	_ = q.flushToClient()
+	q.AnswerInTurn(x, func() { q.Relay.Instead(&x.Exchange, q) })
+	_ = q.FlushToClient()
 	return message.Dropped
 }
 
@@ -76,8 +71,8 @@ func (q *requestCarrier) Answer() message.Outcome {
 
 // refusal returns the error message that the rule asks for.
 func (c *connection) refusal(x *exchange) ([]byte, error) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	return c.dialect.(Refuser).Refuse(x.Rule().Code, x.frame)
 }
 
@@ -94,7 +89,7 @@ func (q *requestCarrier) Twice() error {
 		return err
 	}
 	x.discardAnswer, duplicate.discardAnswer = rule.Second, !rule.Second
-	if q.Ctx.Err() != nil {
+	if q.Context().Err() != nil {
 		_, err := q.Relay.Forward(&x.Exchange, q)
 		return err
 	}
@@ -126,14 +121,14 @@ func (q *requestCarrier) sendTwice(duplicate *exchange, rule *message.Live) erro
 // connection ends first, the copy is not sent.
 func (c *connection) sendLater(duplicate *exchange, rule *message.Live, raw []byte) {
 	c.Relay.Begin()
-	c.WG.Go(func() {
+	c.Go(func() {
 		defer c.Relay.End()
 		timer := time.NewTimer(rule.Late)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-rule.Healed():
-		case <-c.Ctx.Done():
+		case <-c.Context().Done():
 			c.Relay.Record(rule, duplicate.Message, evidence.Skipped, "the connection ended before the copy left")
 			return
 		}
@@ -155,10 +150,10 @@ func (c *connection) sendLater(duplicate *exchange, rule *message.Live, raw []by
 
 // canDuplicate reports whether a copy may be sent now.
 func (c *connection) canDuplicate() bool {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	r, ok := c.dialect.(IdleReporter)
-	return !c.Passthrough && !c.Blackholed && !c.EndedByRule && !c.UpstreamFailed && c.Ctx.Err() == nil && (!ok || r.Idle())
+	return !c.IsPassthrough() && !c.InputDiscarded() && c.Context().Err() == nil && (!ok || r.Idle())
 }
 
 // bufferedPayload is the payload of a buffered message.
@@ -195,31 +190,13 @@ func (p *bufferedPayload) Damage(at int, cut bool) error {
 	return nil
 }
 
-// endExchange ends the connection as a rule asks and reports the exchange. The other pending messages are lost.
+// endExchange ends the connection and reports the exchange: at once or, after silence, when the client has
+// disconnected. The other pending messages are lost.
 func (c *connection) endExchange(x *exchange, ending message.Ending, lost func(message.Message)) {
-	c.Mu.Lock()
-	others := slices.Clone(c.pending)
-	c.EndedByRule = ending != message.EndSilence
-	c.Blackholed = ending == message.EndSilence
-	if c.Blackholed {
-		c.pending = append([]*exchange{x}, c.pending...) // reported by finish, after the client has disconnected
+	c.EndClientWith(x, ending, func(other *exchange) { lost(other.Message) })
+	if ending != message.EndSilence {
+		c.report(x, 0)
 	}
-	c.Changed.Broadcast()
-	c.Mu.Unlock()
-	for _, other := range others {
-		lost(other.Message)
-	}
-	_ = c.ClientOut.Flush() // deliver earlier answers
-	switch ending {
-	case message.EndSilence:
-		return
-	case message.EndClosed:
-		_ = c.Client.CloseWrite()
-	default:
-		_ = c.Client.Reset()
-	}
-	c.report(x, 0)
-	c.Cancel()
 }
 
 // stop handles the error that ended the reading of the client, or a write error from the server. raw is input that
@@ -256,9 +233,9 @@ func (c *connection) DiscardInput() {
 }
 
 // OutlivesClient reports whether the answer to a pending call must be read to its end even if the client has
-// disconnected. c.Mu is held.
+// disconnected. The lock is held.
 func (c *connection) OutlivesClient() bool {
-	for _, x := range c.pending {
+	for x := range c.Pending() {
 		if x.Does(message.LoseReply, message.Twice) { // both answers arrive on this connection
 			return true
 		}
@@ -268,10 +245,10 @@ func (c *connection) OutlivesClient() bool {
 
 // ReportUnanswered reports the calls that will not be answered.
 func (c *connection) ReportUnanswered() {
-	c.Mu.Lock()
-	unanswered := append(c.pending, c.ids.clear()...)
-	c.pending = nil
-	c.Mu.Unlock()
+	unanswered := c.TakePending()
+	c.Lock()
+	unanswered = append(unanswered, c.ids.clear()...)
+	c.Unlock()
 	c.reportAll(unanswered)
 }
 

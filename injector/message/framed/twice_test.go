@@ -2,7 +2,9 @@ package framed
 
 import (
 	"bufio"
+	"context"
 	"io"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,7 +13,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/message"
-	"github.com/firedrill-dev/firedrill/injector/message/duplex"
 )
 
 // closedWriter is a connection that accepts no more data.
@@ -32,7 +33,11 @@ func TestTwiceAfterClientDisconnects(t *testing.T) {
 	rule := &message.Live{Rule: message.Rule{Action: message.Twice, Count: evidence.NewCounter("commands")}}
 	open := func() *connection {
 		closed := bufio.NewWriterSize(closedWriter{}, 16)
-		return &connection{dialect: openRedis(message.Config{}), out: &frames{}, Conn: duplex.Conn{Relay: relay, Client: fakeClient{}, ServerOut: closed, ClientOut: closed, Ctx: t.Context()}}
+		up, _ := net.Pipe()
+		c := &connection{dialect: openRedis(message.Config{}), out: &frames{}}
+		require.True(t, c.Connect(t.Context(), relay, fakeClient{}, func(context.Context) (net.Conn, error) { return up, nil }))
+		c.ServerOut, c.ClientOut = closed, closed
+		return c
 	}
 	t.Run("server", func(t *testing.T) {
 		x := &exchange{frame: Frame{Kind: Request}, Exchange: message.Exchange{Ticket: relay.Received(message.ToServer)}}

@@ -9,41 +9,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message/http2"
 )
 
-// answerLocally writes the answers at the front of the queue that do not come from the upstream. If another
-// goroutine owns the writer, it does nothing: that goroutine calls answerLocally when it has finished.
-func (c *connection) answerLocally() {
-	for {
-		c.Mu.Lock()
-		if c.Writing || len(c.pending) == 0 || c.pending[0].localAnswer == nil || c.Blackholed || c.EndedByRule {
-			c.Mu.Unlock()
-			return
-		}
-		x := c.pending[0]
-		c.pending = c.pending[1:]
-		x.GaveUpAt = c.ClientClosedAt
-		c.Writing = true
-		c.Mu.Unlock()
-		x.localAnswer()
-		c.EndWrite()
-	}
-}
-
-// front takes ownership of ClientOut and returns the call that the upstream answers next, or nil if there is none.
-// outputDiscarded means that the output of the upstream no longer goes to the client.
-func (c *connection) front() (x *exchange, outputDiscarded bool) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	for c.Writing {
-		c.Changed.Wait()
-	}
-	c.Writing = true
-	outputDiscarded = c.Blackholed || c.EndedByRule
-	if len(c.pending) == 0 || c.pending[0].localAnswer != nil {
-		return nil, outputDiscarded
-	}
-	return c.pending[0], outputDiscarded
-}
-
 func (c *connection) ReadAnswers() error {
 	for first := true; ; first = false {
 		if _, err := c.ServerIn.Peek(1); err != nil {
@@ -65,16 +30,17 @@ func (c *connection) ReadAnswers() error {
 				return mux.ReadAnswers()
 			}
 		}
-		x, outputDiscarded := c.front()
-		if outputDiscarded { // discard the remaining output
+		c.BeginWrite()
+		if c.EndedByRule() { // discard the remaining output
 			_, err := duplex.CopyAll(io.Discard, c.ServerIn)
 			return err
 		}
+		c.Lock()
+		x := c.Front()
+		c.unsolicited = c.unsolicited || x == nil
+		c.Unlock()
 		var err error
 		if x == nil {
-			c.Mu.Lock()
-			c.unsolicited = true
-			c.Mu.Unlock()
 			err = c.passAnswersThrough(nil)
 		} else {
 			err = c.answer(x)
@@ -83,16 +49,13 @@ func (c *connection) ReadAnswers() error {
 			return err
 		}
 		c.EndWrite()
-		c.answerLocally()
 	}
 }
 
 // passAnswersThrough forwards first and all further output of the upstream unchanged, after output that cannot
 // be parsed or was not requested.
 func (c *connection) passAnswersThrough(first []byte) error {
-	c.Mu.Lock()
-	c.Passthrough = true
-	c.Mu.Unlock()
+	c.EnterPassthrough()
 	if err := c.WriteToClient(first); err != nil {
 		return err
 	}
@@ -121,9 +84,9 @@ func (c *connection) answer(x *exchange) error {
 	}
 	c.Relay.CountPassed(x.Overtaken)
 	if h.close || x.head.close || h.body == untilClose {
-		c.Mu.Lock()
+		c.Lock()
 		c.closing = true
-		c.Mu.Unlock()
+		c.Unlock()
 	}
 	if len(x.ReplyDelays) > 0 || x.Rule() != nil {
 		return c.Relay.Reply(&x.Exchange, &replyCarrier{connection: c, x: x, bufferedBody: bufferedBody{head: h}})
@@ -146,9 +109,7 @@ func (c *connection) flushToClient(err error) error {
 func (c *connection) pass(x *exchange, h *head) (message.Outcome, error) {
 	switching := h.status == 101 || (x.head.method == "CONNECT" && h.status/100 == 2)
 	if switching {
-		c.Mu.Lock()
-		c.Passthrough = true // before the client learns of it
-		c.Mu.Unlock()
+		c.EnterPassthrough() // before the client learns of it
 	}
 	err := c.WriteMessage(h.raw)
 	if err == nil && !switching {
@@ -179,13 +140,8 @@ func (c *connection) finishAnswer(x *exchange, status int, err error, switching 
 
 // dequeue removes a call from the front of the queue.
 func (c *connection) dequeue(x *exchange) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	if len(c.pending) > 0 && c.pending[0] == x {
-		c.pending = c.pending[1:]
-	}
-	x.GaveUpAt = c.ClientClosedAt
-	c.Changed.Broadcast()
+	c.Answered(x)
+	x.GaveUpAt = c.ClientClosedAt()
 }
 
 // replyCarrier is an answer that a rule acts on. Its head has been read.
@@ -230,9 +186,9 @@ func (p *replyCarrier) Read(keep bool, skip func(why string)) bool {
 		return false
 	}
 	p.progress = buffered
-	into := &duplex.Spill{Limit: int64(p.Relay.MaxBuffered()), OnOverflow: func() (io.Writer, error) {
+	into := &duplex.Spill{Limit: int64(maxBuffered), OnOverflow: func() (io.Writer, error) {
 		p.progress = streamed
-		skip(p.Relay.TooLarge())
+		skip(message.TooLarge(maxBuffered))
 		return p.ClientOut, p.WriteMessage(p.head.raw)
 	}}
 	p.bytes, p.err = copyBody(into, p.ServerIn, p.head)

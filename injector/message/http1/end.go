@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 
-	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/message/duplex"
 )
 
@@ -23,12 +22,12 @@ func (c *connection) stop(err error) {
 }
 
 // OutlivesClient reports whether the answer to a pending call must be read to its end even if the client has
-// disconnected. c.Mu is held.
+// disconnected. The lock is held.
 func (c *connection) OutlivesClient() bool {
 	if c.mux != nil {
 		return c.mux.OutlivesClient()
 	}
-	for _, x := range c.pending {
+	for x := range c.Pending() {
 		if x.NeedsWholeReply() {
 			return true
 		}
@@ -39,10 +38,7 @@ func (c *connection) OutlivesClient() bool {
 // passRequestsThrough forwards first and all further input unchanged, after input that cannot be parsed. why is
 // reported unless it is "".
 func (c *connection) passRequestsThrough(first []byte, why string) {
-	c.Mu.Lock()
-	c.Passthrough = true
-	c.Changed.Broadcast()
-	c.Mu.Unlock()
+	c.EnterPassthrough()
 	if why != "" {
 		c.Relay.Unparsed(why)
 	}
@@ -57,20 +53,15 @@ func (c *connection) passRequestsThrough(first []byte, why string) {
 
 // ReportUnanswered reports the calls that will not be answered.
 func (c *connection) ReportUnanswered() {
-	c.Mu.Lock()
+	c.Lock()
 	if c.mux != nil {
-		c.Mu.Unlock()
+		c.Unlock()
 		c.mux.ReportUnanswered()
 		return
 	}
-	var unanswered []*message.Exchange
-	for _, x := range c.pending {
-		x.GaveUpAt = c.ClientClosedAt
-		unanswered = append(unanswered, &x.Exchange)
-	}
-	c.pending = nil
-	c.Mu.Unlock()
-	for _, x := range unanswered {
-		c.Relay.Report(x, 0)
+	c.Unlock()
+	for _, x := range c.TakePending() {
+		x.GaveUpAt = c.ClientClosedAt()
+		c.Relay.Report(&x.Exchange, 0)
 	}
 }

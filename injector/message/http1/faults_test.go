@@ -182,7 +182,8 @@ func TestLargeMessagesAreSkippedAndPass(t *testing.T) {
 		for _, single := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/single=%v", name, single), func(t *testing.T) {
 				s := relaytest.StartShop(t)
-				f := relaytest.OpenLink(t, s.Addr, message.Config{Whole: 1024})
+				relaytest.Set(t, &maxBuffered, 1024)
+				f := relaytest.OpenLink(t, s.Addr, message.Config{})
 				count, _ := f.AddRule(t, message.Rule{Action: message.Twice, Match: message.Match{Method: "POST"}})
 				p := relaytest.Connect(t, f.Addr)
 				p.Send("POST /large-one HTTP/1.1\r\nHost: x\r\n"+body, single)

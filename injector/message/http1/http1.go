@@ -68,13 +68,15 @@ func serveCalls(ctx context.Context, r *message.Relay, client message.Client, di
 // relayed as plain bytes.
 const maxPending = 1024
 
+// maxBuffered is message.MaxBuffered. Tests lower it.
+var maxBuffered = message.MaxBuffered
+
 type connection struct {
-	duplex.Conn      // its lock also guards the fields below replyHead
-	grpc        bool // only gRPC is expected
-	replyHead   head // of the current answer
+	duplex.Pipeline[*exchange]      // its lock also guards the fields below replyHead
+	grpc                       bool // only gRPC is expected
+	replyHead                  head // of the current answer
 	renewal
 
-	pending     []*exchange // unanswered calls, in the order of their requests
 	unsolicited bool        // the upstream sent data without a request
 	sniffed     bool        // the client has sent enough to recognize HTTP/2
 	mux         *http2.Conn // set if the connection is HTTP/2
@@ -83,11 +85,9 @@ type connection struct {
 // exchange is one request and its pending answer.
 type exchange struct {
 	message.Exchange
-	head        head
-	done        chan struct{} // closed when an intercepted request has been processed
-	localAnswer func()        // answers without the upstream; nil if the upstream answers
-	body        []byte        // of a request that is delivered twice
-	held        bool          // a rule held the request back
+	head head
+	body []byte // of a request that is delivered twice
+	held bool   // a rule held the request back
 }
 
 // ServeClient reads input from the client until it ends.
@@ -112,21 +112,22 @@ func (c *connection) readRequests() {
 			return
 		}
 		x := &exchange{Exchange: message.Exchange{Start: time.Now()}}
-		if upgrade != nil && c.isPending(upgrade) {
+		c.Lock()
+		pending, upgrading := c.PendingCount(), upgrade != nil && c.isPending(upgrade)
+		c.Unlock()
+		switch {
+		case upgrading:
 			c.passRequestsThrough(nil, "it follows a request for another protocol")
 			return
-		}
-		discarded, passthrough, pending := c.state()
-		if discarded {
+		case c.InputDiscarded():
 			c.DiscardInput()
 			return
-		}
-		if pending >= maxPending {
+		case pending >= maxPending:
 			c.passRequestsThrough(nil, "more than "+english.Plural(maxPending, "request", "")+" wait for an answer")
 			return
 		}
 		h, err := &x.head, error(nil)
-		if !passthrough {
+		if !c.IsPassthrough() {
 			err = h.read(c.ClientIn, true)
 		}
 		switch {
@@ -155,9 +156,8 @@ func (c *connection) readRequests() {
 
 // admit counts a request and evaluates the rules.
 func (c *connection) admit(x *exchange) {
-	c.Seq++ // no other goroutine changes it in HTTP/1
 	h := &x.head
-	x.Message = message.Message{Conn: c.Client.ID(), Seq: c.Seq, Topic: message.Topic{Method: h.method, Path: h.path()}, Op: h.op(), Key: h.key, Bytes: len(h.raw), Header: h.header}
+	x.Message = message.Message{Conn: c.Client.ID(), Seq: c.NextSeq(), Topic: message.Topic{Method: h.method, Path: h.path()}, Op: h.op(), Key: h.key, Bytes: len(h.raw), Header: h.header}
 	c.Relay.Admit(&x.Exchange)
 	switch {
 	case x.Does(message.Twice) && (h.upgrade || h.expects):
@@ -167,19 +167,10 @@ func (c *connection) admit(x *exchange) {
 	}
 }
 
-// state reports whether input from the client is discarded or passed through as plain bytes, and returns the
-// number of pending calls.
-func (c *connection) state() (discarded, passthrough bool, pending int) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	return c.EndedByRule || c.Blackholed || c.UpstreamFailed, c.Passthrough, len(c.pending)
-}
-
+// isPending reports whether a call has no answer yet. The lock is held.
 func (c *connection) isPending(x *exchange) bool {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	for _, o := range c.pending {
-		if o == x {
+	for other := range c.Pending() {
+		if other == x {
 			return true
 		}
 	}
@@ -189,8 +180,8 @@ func (c *connection) isPending(x *exchange) bool {
 // unsolicitedReason returns why a connection whose upstream sent data first is not parsed, or "". raw is what
 // the client sent.
 func (c *connection) unsolicitedReason(raw []byte) string {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	if !c.unsolicited {
 		return ""
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,43 +18,10 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// Clients pipeline, pause, half-close and reset under all faults at once: nothing hangs, nothing leaks, the
-// accounts add up.
+// Clients pipeline, pause, half-close and reset under all faults at once.
 func TestMisbehavingClientsUnderEveryFault(t *testing.T) {
-	s := relaytest.StartShop(t)
-	f := relaytest.OpenLink(t, s.Addr, message.Config{Whole: 4 << 10})
-	var heals []func()
-	for i, r := range []message.Rule{
-		{Action: message.Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond, Share: .2},
-		{Action: message.LoseRequest, Share: .03}, {Action: message.LoseRequest, Share: .03, EndWith: message.EndClosed}, {Action: message.LoseRequest, Share: .03, EndWith: message.EndSilence}, {Action: message.LoseRequest, Share: .03, EndWith: message.EndHeld},
-		{Action: message.LoseReply, Share: .03}, {Action: message.LoseReply, Share: .03, EndWith: message.EndClosed}, {Action: message.LoseReply, Share: .03, EndWith: message.EndSilence}, {Action: message.LoseReply, Share: .03, EndWith: message.EndHeld},
-		{Action: message.Answer, Status: 503, Share: .1}, {Action: message.Twice, Share: .1}, {Action: message.Twice, Second: true, Share: .1}, {Action: message.Twice, Late: time.Millisecond, Share: .1},
-		{Action: message.Reorder, Wait: 5 * time.Millisecond, Share: .1},
-	} {
-		r.ID, r.Seed = fmt.Sprint("fault-", i), 5
-		_, heal := f.AddRule(t, r)
-		heals = append(heals, heal)
-	}
-	var all sync.WaitGroup
-	for c := range 6 {
-		random := rand.New(rand.NewPCG(11, uint64(c))) //nolint:gosec // a test's choices
-		all.Go(func() {
-			for range 25 {
-				c, err := net.Dial("tcp", f.Addr)
-				if assert.NoError(t, err) {
-					relaytest.Misbehave(relaytest.Peer{TCPConn: c.(*net.TCPConn), T: t}, random)
-				}
-			}
-		})
-	}
-	all.Wait()
-	for _, heal := range heals {
-		heal()
-	}
-	f.CheckAccounts(t)
-	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Discarded, evidence.Released, evidence.Skipped, evidence.Collateral} {
-		assert.NotEmpty(t, f.Recorded(stage), stage)
-	}
+	relaytest.Set(t, &maxBuffered, 4<<10)
+	relaytest.MisbehaveUnderEveryFault(t, .03, .03, relaytest.Misbehave)
 }
 
 // A held request is sent on healing even if its caller has disconnected, as one in transit would be.
@@ -74,7 +39,7 @@ func TestHeldRequestOutlivesCaller(t *testing.T) {
 	assert.Contains(t, err.Error(), `quiesce link "orders -> payments": 1 message under way`)
 	assert.EqualValues(t, 1, toServer.Pending)
 	_ = p.CloseWrite()
-	time.Sleep(relaytest.Quiet) // so that the relay notices
+	f.WaitClosed(t, message.ToServer)
 	heal()
 	rest, _ := p.ReadToEnd(relaytest.Patience)
 	assert.Contains(t, rest, "1 /charge")

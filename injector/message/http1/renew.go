@@ -26,64 +26,53 @@ type renewal struct {
 }
 
 // hidesClose reports whether a close by the server is hidden from the client, since the relay may have caused
-// it. c.Mu is held.
+// it. The lock is held.
 func (c *connection) hidesClose() bool {
-	ended := c.Passthrough || c.Blackholed || c.EndedByRule || c.UpstreamFailed || c.closing || c.mux != nil || c.Ctx.Err() != nil
-	return (c.requestHeld || (c.replyHeld && c.ClientClosedAt.IsZero())) && !ended && !c.awaitsAnswer()
-}
-
-// awaitsAnswer reports whether the server has a request to answer. c.Mu is held.
-func (c *connection) awaitsAnswer() bool {
-	for _, x := range c.pending {
-		if x.localAnswer == nil {
-			return true
-		}
-	}
-	return false
+	ended := c.IsPassthrough() || c.InputDiscarded() || c.closing || c.mux != nil || c.Context().Err() != nil
+	return (c.requestHeld || (c.replyHeld && c.ClientClosedAt().IsZero())) && !ended && c.NextOfServer() == nil
 }
 
 // beginHold records that a rule is about to hold a request back.
 func (c *connection) beginHold() {
-	c.Mu.Lock()
+	c.Lock()
 	c.requestHeld = true
-	c.Mu.Unlock()
+	c.Unlock()
 }
 
 // markReplyHeld records that the server has answered and a rule is about to hold the answer back.
 func (c *connection) markReplyHeld() {
-	c.Mu.Lock()
+	c.Lock()
 	c.replyHeld = true
-	c.Mu.Unlock()
+	c.Unlock()
 }
 
 // enqueue adds a call to the queue before its request is written. It returns false if the server must be
 // redialed first.
 func (c *connection) enqueue(x *exchange, redialed bool) bool {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	if !redialed && c.hidesClose() && c.idleClosed {
 		return false
 	}
 	x.held, x.SentAt = c.requestHeld, time.Now()
 	c.requestHeld, c.replyHeld = false, false
-	c.pending = append(c.pending, x)
+	c.Expect(x)
 	return true
 }
 
 // redial replaces the idle upstream connection.
 func (c *connection) redial() error {
-	up, err := c.Dial(c.Ctx)
+	up, err := c.Redial()
 	if err != nil {
 		return duplex.WriteFailed(err)
 	}
-	c.Mu.Lock()
-	old := c.Up
-	c.Up, c.newUp = up, up
-	c.Changed.Broadcast()
-	c.Mu.Unlock()
+	c.Lock()
+	old := c.SwapUpstream(up)
+	c.newUp = up
+	c.Unlock()
 	_ = old.Close() // ends reads from it
 	c.ServerOut.Reset(up)
-	if c.Ctx.Err() != nil { // the context's cleanup may have closed only the old connection
+	if c.Context().Err() != nil { // the context's cleanup may have closed only the old connection
 		_ = up.Close()
 	}
 	return nil
@@ -92,8 +81,8 @@ func (c *connection) redial() error {
 // awaitRedial waits for a new connection if the server closed the old one while a rule holds a message back. It
 // returns false if the close is the server's own, or if no further connection is needed.
 func (c *connection) awaitRedial() bool {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	for {
 		if c.newUp != nil {
 			c.ServerIn.Reset(c.newUp)
@@ -103,37 +92,40 @@ func (c *connection) awaitRedial() bool {
 		if !c.hidesClose() {
 			return false
 		}
-		c.idleClosed = true
-		c.Changed.Wait()
+		if !c.idleClosed {
+			c.idleClosed = true
+			c.Relay.SenderClosed(message.ToClient)
+		}
+		c.Wait()
 	}
 }
 
 // unexpected reports whether output of the server is a reaction to a held request, such as a 408.
 func (c *connection) unexpected() bool {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	return c.newUp != nil || c.hidesClose()
 }
 
 // cancelHold records that a held request is not forwarded.
 func (c *connection) cancelHold() {
-	c.Mu.Lock()
+	c.Lock()
 	c.replyHeld = c.replyHeld || c.requestHeld
 	c.requestHeld = false
-	c.Mu.Unlock()
+	c.Unlock()
 }
 
 // countCrossed counts the front request as broken if it was held and raced with the server's close: no byte of
 // its answer has arrived.
 func (c *connection) countCrossed() {
-	c.Mu.Lock()
-	var x *exchange
-	if len(c.pending) > 0 && c.pending[0].localAnswer == nil && c.pending[0].held && time.Since(c.pending[0].SentAt) < message.CrossingTime {
-		x = c.pending[0]
+	c.Lock()
+	x := c.Front()
+	crossed := x != nil && x.held && time.Since(x.SentAt) < message.CrossingTime
+	if crossed {
 		x.held = false
 	}
-	c.Mu.Unlock()
-	if x != nil {
+	c.Unlock()
+	if crossed {
 		c.Relay.CountBroken(&x.Exchange, x.Delays)
 	}
 }

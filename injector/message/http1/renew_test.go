@@ -38,7 +38,7 @@ func TestHeldRequestSurvivesServerIdleTimeout(t *testing.T) {
 				}
 				count, heal := f.AddRule(t, message.Rule{Action: message.Delay, By: time.Hour})
 				client.Send(relaytest.HTTPPost("/charge", "x")+relaytest.HTTPRequest("GET", "/next"), false)
-				relaytest.WaitUntil(t, "it is held", func() bool { return count.Tally().Seen == 1 })
+				f.WaitPending(t, 1)
 				idle(server)
 				_, how := client.ReadToEnd(relaytest.Quiet)
 				require.Equal(t, "silence", how, "the client does not notice")

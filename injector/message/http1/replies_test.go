@@ -92,7 +92,8 @@ func TestDelayedRepliesWithOtherRules(t *testing.T) {
 // An answer that has no body, is too large or may be endless passes unchanged and is reported.
 func TestRepliesThatCannotBeDamaged(t *testing.T) {
 	s := relaytest.StartScript(t)
-	f := relaytest.OpenLink(t, s.Addr, message.Config{Whole: 100})
+	relaytest.Set(t, &maxBuffered, 100)
+	f := relaytest.OpenLink(t, s.Addr, message.Config{})
 	count, _ := f.AddRule(t, message.Rule{Action: message.CorruptReply})
 	client := relaytest.Connect(t, f.Addr)
 	server := s.Accept(t)

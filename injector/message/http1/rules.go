@@ -1,9 +1,7 @@
 package http1
 
 import (
-	"cmp"
 	"io"
-	"slices"
 	"strconv"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -21,26 +19,18 @@ func (c *connection) request(x *exchange) error {
 	if done || err != nil {
 		return err
 	}
+	c.beginHold() // first, so that whoever sees the request pending knows that it is held
 	x.Ticket = c.Relay.Received(message.ToServer)
-	c.Relay.Begin()
-	c.beginHold()
-	x.done = make(chan struct{})
-	var sendErr error
-	c.WG.Go(func() {
-		defer c.Relay.End()
-		defer close(x.done)
-		sendErr = c.Relay.Carry(&x.Exchange, &requestCarrier{connection: c, x: x, bufferedBody: bufferedBody{head: &x.head, body: body}})
+	err = c.Intercept(func() error {
+		_, err := c.ClientIn.Peek(1)
+		return err
+	}, func() error {
+		return c.Relay.Carry(&x.Exchange, &requestCarrier{connection: c, x: x, bufferedBody: bufferedBody{head: &x.head, body: body}})
 	})
-	// Watch the client meanwhile. Further input stays in the buffer behind this request.
-	_, err = c.ClientIn.Peek(1)
 	if err != nil {
-		c.MarkClientClosed()
+		return err
 	}
-	<-x.done
-	if sendErr != nil || err != nil {
-		return cmp.Or(sendErr, err)
-	}
-	if x.head.expects && !x.Dropped() && c.Ctx.Err() == nil {
+	if x.head.expects && !x.Dropped() && c.Context().Err() == nil {
 		_, err = copyBody(c.ServerOut, c.ClientIn, &x.head)
 		return c.flushToServer(err)
 	}
@@ -107,13 +97,13 @@ func (c *connection) bufferBody(x *exchange) (body []byte, done bool, err error)
 		}
 		return nil, false, err
 	}
-	into := &duplex.Spill{Limit: int64(c.Relay.MaxBuffered()), OnOverflow: func() (io.Writer, error) {
+	into := &duplex.Spill{Limit: int64(maxBuffered), OnOverflow: func() (io.Writer, error) {
 		done = true
 		if rule := x.Rule(); rule != nil && !rule.Action.OfReply() {
-			c.Relay.Skip(&x.Exchange, c.Relay.TooLarge())
+			c.Relay.Skip(&x.Exchange, message.TooLarge(maxBuffered))
 		}
 		c.beginHold()
-		if c.Relay.Sleep(c.Ctx, x.Delays, x.Message) {
+		if c.Relay.Sleep(c.Context(), x.Delays, x.Message) {
 			x.Affected = true
 			c.Outlived()
 		}
@@ -157,11 +147,10 @@ func (q *requestCarrier) Forward() (message.Outcome, error) {
 // Drop implements Carrier. The substitute for the answer is queued, so that it is sent in turn.
 func (q *requestCarrier) Drop() message.Outcome {
 	q.cancelHold()
-	q.x.localAnswer = func() { q.Relay.Instead(&q.x.Exchange, q) }
-	q.Mu.Lock()
-	q.pending = append(q.pending, q.x)
-	q.Mu.Unlock()
-	q.answerLocally()
+	q.AnswerInTurn(q.x, func() {
+		q.x.GaveUpAt = q.ClientClosedAt()
+		q.Relay.Instead(&q.x.Exchange, q)
+	})
 	return message.Dropped
 }
 
@@ -179,7 +168,7 @@ func (q *requestCarrier) Answer() message.Outcome {
 	}
 	q.Report(status)
 	if closing {
-		q.connection.EndClient(message.EndClosed)
+		q.EndClient(message.EndClosed)
 	}
 	return outcome
 }
@@ -199,16 +188,7 @@ func (q *requestCarrier) End(ending message.Ending, lost func(message.Message)) 
 // endExchange ends the connection and reports the call: at once or, after silence, when the caller has
 // disconnected. The other pending messages are lost.
 func (c *connection) endExchange(x *exchange, ending message.Ending, lost func(message.Message)) {
-	c.Mu.Lock()
-	others := slices.Clone(c.pending)
-	if ending == message.EndSilence {
-		c.pending = slices.Insert(c.pending, 0, x) // reported by finish
-	}
-	c.Mu.Unlock()
-	for _, other := range others {
-		lost(other.Message)
-	}
-	c.EndClient(ending)
+	c.EndClientWith(x, ending, func(other *exchange) { lost(other.Message) })
 	if ending != message.EndSilence {
 		c.Relay.Report(&x.Exchange, 0)
 	}

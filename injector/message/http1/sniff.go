@@ -22,8 +22,8 @@ func (c *connection) sniff() bool {
 		}
 		n++
 	}
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	c.sniffed = true
 	switch {
 	case n == len(http2.Preface) && c.mux == nil:
@@ -39,12 +39,12 @@ func (c *connection) sniff() bool {
 func (c *connection) muxed() *http2.Conn {
 	for n := 1; n <= http2.HeadLen; n++ {
 		p, err := c.ServerIn.Peek(n)
-		c.Mu.Lock()
+		c.Lock()
 		if n == http2.HeadLen && err == nil && !c.sniffed && http2.BeginsSettings(p) {
 			c.mux = http2.New(&c.Conn, c.grpc)
 		}
 		mux, sniffed := c.mux, c.sniffed
-		c.Mu.Unlock()
+		c.Unlock()
 		if sniffed || mux != nil || err != nil || !http2.BeginsSettings(p) {
 			return mux
 		}

@@ -3,7 +3,6 @@ package http1
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -25,13 +24,10 @@ type secondAnswer struct {
 
 // deliver sends a copy and reads the head of its answer. After an error, no connection is left open.
 func (c *connection) deliver(x *exchange, written func()) (message.SecondAnswer, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Ctx), message.CopyTimeout)
-	defer cancel()
-	conn, err := c.Dial(ctx)
+	conn, err := c.DialCopy()
 	if err != nil {
 		return nil, err
 	}
-	_ = conn.SetDeadline(time.Now().Add(message.CopyTimeout))
 	if _, err = conn.Write(append(bytes.Clone(x.head.raw), x.body...)); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}

@@ -31,11 +31,11 @@ func (c *Conn) heldStreams() (held []*stream) {
 // waits for. The lock is held.
 func (c *Conn) hideServerClose() {
 	held := c.heldStreams()
-	if len(held) == 0 || c.rulesDisabled || c.EndedByRule || c.Ctx.Err() != nil {
+	if len(held) == 0 || c.rulesDisabled || c.EndedByRule() || c.Context().Err() != nil {
 		return
 	}
 	for _, s := range c.streams {
-		if s.isCall && s.serverID != 0 && !s.reported && !s.down.ended {
+		if s.isCall && s.serverID != 0 && !s.reported && !s.down.ended() {
 			return // an answer is pending
 		}
 	}
@@ -66,11 +66,11 @@ func (c *Conn) refuseStream(f *frame) bool {
 
 // sendAlone delivers a request on a connection of its own and forwards the answer to the client.
 func (c *Conn) sendAlone(s *stream) message.Outcome {
-	c.Mu.Lock()
-	request, whole := slices.Clone(s.up.queue), s.up.ended
-	s.up.holding, s.up.dropping = false, true
+	c.Lock()
+	request, whole := slices.Clone(s.up.queue), s.up.ended()
+	s.up.handling = dropping
 	c.toServer.discardHeld(s)
-	c.Mu.Unlock()
+	c.Unlock()
 	if !whole { // the request is incomplete, and the rest cannot be redirected
 		c.Relay.CountBroken(&s.Exchange, s.Delays)
 		c.cancelStream(s, refusedStream)
@@ -88,7 +88,7 @@ func (c *Conn) sendAlone(s *stream) message.Outcome {
 	}
 	reply := c.Relay.Received(message.ToClient)
 	c.Relay.CountPassed(s.Overtaken)
-	s.Affected = c.Relay.Sleep(c.Ctx, s.ReplyDelays, s.Message) || s.Affected
+	s.Affected = c.Relay.Sleep(c.Context(), s.ReplyDelays, s.Message) || s.Affected
 	if rule := s.Rule(); rule != nil && rule.Action.OfReply() {
 		c.Relay.Skip(&s.Exchange, "the server had closed the connection meanwhile")
 	}
@@ -102,12 +102,13 @@ func (c *Conn) sendAlone(s *stream) message.Outcome {
 
 // cancelStream resets one stream at the client.
 func (c *Conn) cancelStream(s *stream, code byte) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	if s.down.ended || c.EndedByRule {
+	c.Lock()
+	defer c.Unlock()
+	if s.down.ended() || c.EndedByRule() {
 		return
 	}
-	s.status, s.down.dropping, s.secondAnswer = 0, false, true
+	s.down.stop(dropping)
+	s.status, s.secondAnswer = 0, true
 	c.toClient.accept(s, &frame{kind: frameReset, payload: []byte{0, 0, 0, code}})
 	c.toClient.scheduleFlush()
 }

@@ -19,11 +19,11 @@ func (c *Conn) answer(s *stream, f *frame) {
 	if f.endsStream() {
 		s.code = field(f.fields, "grpc-status")
 	}
-	status, _ := strconv.Atoi(field(f.fields, ":status"))
-	if !s.isCall || s.answerBegun || status/100 == 1 {
+	status := f.status()
+	if !s.isCall || s.answer >= answerBegun || status/100 == 1 {
 		return
 	}
-	s.answerBegun, s.status = true, status
+	s.answer, s.status = answerBegun, status
 	s.eventStream = strings.HasPrefix(field(f.fields, "content-type"), "text/event-stream")
 	c.Relay.CountPassed(s.Overtaken)
 	rule, delayed := s.Rule(), len(s.ReplyDelays) > 0
@@ -36,15 +36,17 @@ func (c *Conn) answer(s *stream, f *frame) {
 		s.Skipped = ErrNotHTTP2.Error()
 	default:
 		// An answer that may be forwarded later is held, any other is discarded.
-		s.down.holding = !acts || s.grpc || delayed || s.Does(message.CorruptReply, message.TruncateReply) || rule.Ending() == message.EndHeld
-		s.down.dropping = !s.down.holding
+		s.down.handling = dropping
+		if !acts || s.grpc || delayed || s.Does(message.CorruptReply, message.TruncateReply) || rule.Ending() == message.EndHeld {
+			s.down.handling = holding
+		}
 		c.intercept(s, &s.down, func(s *stream) {
 			_ = c.Relay.Reply(&s.Exchange, &replyCarrier{Conn: c, payload: payload{c, s, &c.toClient}, s: s, otherwise: message.Collateral})
 		})
 		return
 	}
 	reply := c.Relay.Received(message.ToClient)
-	if s.down.dropping || c.toClient.outputClosed {
+	if s.down.handling == dropping || c.toClient.outputClosed {
 		reply.End(message.Collateral)
 		return
 	}
@@ -79,9 +81,9 @@ func (p *replyCarrier) Read(keep bool, skip func(why string)) bool {
 	}
 	switch why {
 	case wholeMessage:
-		p.Mu.Lock()
+		p.Lock()
 		p.text = s.describe() // a reset may still follow the end of the stream
-		p.Mu.Unlock()
+		p.Unlock()
 		if !keep {
 			p.discardAnswer(s)
 		}
@@ -102,11 +104,11 @@ func (p *replyCarrier) Forward() (message.Outcome, error) {
 		return message.HeldBack, nil
 	}
 	s := p.s
-	p.Mu.Lock()
-	defer p.Mu.Unlock()
-	if s.up.reset || s.down.dropping || p.toClient.outputClosed || p.EndedByRule || p.Ctx.Err() != nil {
+	p.Lock()
+	defer p.Unlock()
+	if s.up.state == laneReset || s.down.handling == dropping || p.toClient.outputClosed || p.EndedByRule() || p.Context().Err() != nil {
 		s.status = 0
-		s.down.holding = false
+		s.down.stop(holding)
 		p.toClient.discardHeld(s)
 		return p.otherwise, nil
 	}
@@ -127,16 +129,16 @@ func (c *Conn) hasSeveralMessages(s *stream) bool {
 	if !s.grpc {
 		return false
 	}
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	return grpcMessages(s.down.body()) > 1
 }
 
 // discardAnswer discards the buffered answer and everything that follows it.
 func (c *Conn) discardAnswer(s *stream) {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	s.down.holding, s.down.dropping = false, true
+	c.Lock()
+	defer c.Unlock()
+	s.down.handling = dropping
 	c.toClient.discardHeld(s)
 }
 
@@ -206,9 +208,9 @@ func (c *Conn) goAway(f *frame) {
 	binary.BigEndian.PutUint32(f.payload, top)
 	c.toClient.add(f.raw)
 	for _, s := range c.streams {
-		if !slices.Contains(held, s) && s.isCall && s.id <= top && !s.blackholed && (s.serverID == 0 || s.serverID > last) && !s.down.ended {
+		if !slices.Contains(held, s) && s.isCall && s.id <= top && !s.blackholed && (s.serverID == 0 || s.serverID > last) && !s.down.ended() {
 			c.toClient.accept(s, &frame{kind: frameReset, payload: []byte{0, 0, 0, refusedStream}})
-			s.up.dropping = true
+			s.up.handling = dropping
 		}
 	}
 }
@@ -216,14 +218,14 @@ func (c *Conn) goAway(f *frame) {
 // endStream ends the connection of a call that a rule lost, with all its streams; for silence, it ends only this
 // stream. The other calls on the connection are lost.
 func (c *Conn) endStream(s *stream, ending message.Ending, lost func(message.Message)) {
-	c.Mu.Lock()
+	c.Lock()
 	s.status = 0
 	if ending == message.EndSilence {
-		s.blackholed, s.up.dropping, s.down.dropping = true, true, true
-		c.Mu.Unlock()
+		s.blackholed, s.up.handling, s.down.handling = true, dropping, dropping
+		c.Unlock()
 		return
 	}
-	s.down.ended = true
+	s.down.end(laneEnded)
 	var others []message.Message
 	for _, other := range c.inOrder() {
 		if other != s && other.isCall && !other.reported {
@@ -231,7 +233,7 @@ func (c *Conn) endStream(s *stream, ending message.Ending, lost func(message.Mes
 		}
 	}
 	c.toClient.outputClosed = true
-	c.Mu.Unlock()
+	c.Unlock()
 	for _, other := range others {
 		lost(other)
 	}

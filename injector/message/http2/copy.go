@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 )
 
 // duplicate is the second delivery of a request. It is an HTTP/2 client with a single request.
@@ -101,10 +100,10 @@ func (d *duplicate) next() (frame, error) {
 
 // noteHeaders evaluates headers. It returns false for those of an interim answer.
 func (d *duplicate) noteHeaders(f *frame) bool {
-	if status, err := strconv.Atoi(field(f.fields, ":status")); err == nil {
-		if status/100 == 1 {
-			return false
-		}
+	switch status := f.status(); {
+	case status/100 == 1:
+		return false
+	case status != 0:
 		d.answer.status = status
 	}
 	if f.endsStream() {

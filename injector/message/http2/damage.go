@@ -14,8 +14,8 @@ type payload struct {
 }
 
 func (p *payload) parts() (before, payload, after []byte) {
-	p.c.Mu.Lock()
-	defer p.c.Mu.Unlock()
+	p.c.Lock()
+	defer p.c.Unlock()
 	body := p.w.lane(p.s).body()
 	if p.s.grpc {
 		return grpcPayload(body)
@@ -38,8 +38,8 @@ func (p *payload) Damage(at int, cut bool) error {
 	if p.s.grpc {
 		binary.BigEndian.PutUint32(before[len(before)-4:], uint32(len(damaged))) //nolint:gosec // at most what it was
 	}
-	p.c.Mu.Lock()
-	defer p.c.Mu.Unlock()
+	p.c.Lock()
+	defer p.c.Unlock()
 	w, l := p.w, p.w.lane(p.s)
 	for i := range l.queue {
 		w.refund(p.s, &l.queue[i]) // frames that have not been credited yet are about to be replaced

@@ -11,7 +11,7 @@ func (w *way) data(r *bufio.Reader, f *frame, length int) error {
 	head, _ := r.Peek(HeadLen)
 	head = slices.Clone(head)
 	_, _ = r.Discard(HeadLen)
-	w.c.Mu.Lock()
+	w.c.Lock()
 	s := w.find(f.stream)
 	var none lane
 	l := &none
@@ -19,7 +19,7 @@ func (w *way) data(r *bufio.Reader, f *frame, length int) error {
 		l = w.lane(s)
 	}
 	if (s == nil && w.idsDiverged()) || !w.canPass(l, length, false) {
-		w.c.Mu.Unlock()
+		w.c.Unlock()
 		return w.pieces(r, s, f, length)
 	}
 	if s != nil {
@@ -29,7 +29,7 @@ func (w *way) data(r *bufio.Reader, f *frame, length int) error {
 	w.consumeWindow(l, length, false)
 	w.add(head)
 	w.midFrame = true
-	w.c.Mu.Unlock()
+	w.c.Unlock()
 	return w.through(r, s, f, length)
 }
 
@@ -44,7 +44,7 @@ func (w *way) through(r *bufio.Reader, s *stream, f *frame, left int) error {
 		}
 		w.idle.Store(false)
 		part, _ := r.Peek(min(r.Buffered(), left))
-		w.c.Mu.Lock()
+		w.c.Lock()
 		w.buf = append(w.buf, part...)
 		left -= len(part)
 		if left == 0 {
@@ -53,12 +53,12 @@ func (w *way) through(r *bufio.Reader, s *stream, f *frame, left int) error {
 			w.deferred = w.deferred[:0]
 			w.add(deferred)
 			if s != nil && f.endsStream() {
-				w.lane(s).ended = true
+				w.lane(s).end(laneEnded)
 				w.noteOvertaken(s)
 				w.c.completeIfDone(s)
 			}
 		}
-		w.c.Mu.Unlock()
+		w.c.Unlock()
 		_, _ = r.Discard(len(part))
 		if left == 0 {
 			return nil
@@ -81,9 +81,9 @@ func (w *way) pieces(r *bufio.Reader, s *stream, f *frame, left int) error {
 		if left -= padding + 1; left < 0 {
 			return ErrNotHTTP2
 		}
-		w.c.Mu.Lock()
+		w.c.Lock()
 		w.refund(s, &frame{kind: frameData, cost: padding + 1})
-		w.c.Mu.Unlock()
+		w.c.Unlock()
 	}
 	for {
 		if left > 0 {
@@ -98,13 +98,13 @@ func (w *way) pieces(r *bufio.Reader, s *stream, f *frame, left int) error {
 		if left == 0 {
 			piece.flags = f.flags & flagEnd
 		}
-		w.c.Mu.Lock()
+		w.c.Lock()
 		if s == nil {
 			w.refund(nil, &piece)
 		} else {
 			w.accept(s, &piece)
 		}
-		w.c.Mu.Unlock()
+		w.c.Unlock()
 		_, _ = r.Discard(len(part))
 		if left == 0 {
 			_, err := w.reader.append(padding)

@@ -269,6 +269,7 @@ func TestH2HeadersThatExpand(t *testing.T) {
 
 // Held messages count with their headers and other frames. Beyond the limit, nothing more is held.
 func TestH2HeldHeadersCountTowardsLimit(t *testing.T) {
+	lengthenQuietTime(t)
 	s := relaytest.StartScript(t)
 	f := relaytest.OpenLink(t, s.Addr, message.Config{})
 	f.AddRule(t, message.Rule{Action: message.LoseRequest, EndWith: message.EndHeld, Match: relaytest.Charge})

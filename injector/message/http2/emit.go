@@ -3,7 +3,6 @@ package http2
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"golang.org/x/net/http2/hpack"
 )
@@ -40,7 +39,7 @@ func (w *way) emit(s *stream, f *frame) {
 // countFirstHeaders counts the headers that begin a request or its final answer.
 func (w *way) countFirstHeaders(s *stream, f *frame) {
 	l := w.lane(s)
-	if !s.isCall || l.begun || w.outputClosed || f.kind != frameHeaders || strings.HasPrefix(field(f.fields, ":status"), "1") {
+	if !s.isCall || l.begun || w.outputClosed || f.kind != frameHeaders || f.status()/100 == 1 {
 		return
 	}
 	l.begun = true
@@ -50,9 +49,11 @@ func (w *way) countFirstHeaders(s *stream, f *frame) {
 // markDelivered records that the client has the whole answer. A client that disconnects later has not given up.
 func (w *way) markDelivered(s *stream) {
 	if s.GaveUpAt.IsZero() {
-		s.GaveUpAt = w.c.ClientClosedAt
+		s.GaveUpAt = w.c.ClientClosedAt()
 	}
-	s.delivered = !s.up.reset
+	if s.up.state != laneReset {
+		s.answer = answerDelivered
+	}
 }
 
 // noteOvertaken records the held requests that this request overtakes, including those on the same connection.

@@ -13,7 +13,7 @@ import (
 // outlivesClient reports whether the call must be completed even if the client has disconnected: its request is
 // complete, and its answer must be read to the end.
 func (s *stream) outlivesClient() bool {
-	return s.isCall && s.NeedsWholeReply() && s.up.ended && !s.up.truncated && !s.down.ended
+	return s.isCall && s.NeedsWholeReply() && s.up.ended() && !s.up.truncated && !s.down.ended()
 }
 
 // busy reports whether a call must be completed even if the client has disconnected. The lock is held.
@@ -32,10 +32,11 @@ func (c *Conn) busy() bool {
 // markSenderEnded notifies all waiters that no more frames will arrive. The lock is held.
 func (c *Conn) markSenderEnded(w *way) {
 	w.senderEnded = true
+	c.Relay.SenderClosed(w.dir())
 	for _, s := range c.streams {
 		w.lane(s).markTruncated()
 	}
-	c.Changed.Broadcast()
+	c.Broadcast()
 }
 
 // inputEnded handles the end of the client's input. Calls that must be completed get flow-control credit from
@@ -44,8 +45,8 @@ func (c *Conn) inputEnded(err error) {
 	if !duplex.IsWriteError(err) {
 		c.MarkClientClosed()
 	}
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	c.markSenderEnded(&c.toServer)
 	if c.busy() {
 		if n := min(ownCredit, maxStreamID-c.toClient.window-c.toClient.advanced); n > 0 {
@@ -55,7 +56,7 @@ func (c *Conn) inputEnded(err error) {
 		c.cancelStreams(!duplex.Graceful(err))
 	}
 	c.toClient.sendBlocked()
-	c.Changed.Broadcast()
+	c.Broadcast()
 }
 
 // cancelStreams cancels incomplete requests at the server or, if all is set, every call that need not be
@@ -72,7 +73,7 @@ func (c *Conn) cancelStreams(all bool) {
 
 // markGivenUp records that the client no longer wants the answer.
 func (c *Conn) markGivenUp(s *stream) {
-	if s.GaveUpAt.IsZero() && !s.delivered && !s.reported {
+	if s.GaveUpAt.IsZero() && s.answer != answerDelivered && !s.reported {
 		s.GaveUpAt = time.Now()
 	}
 }
@@ -83,25 +84,25 @@ func (c *Conn) completeIfDone(s *stream) {
 	if s.intercepts > 0 || len(s.up.queue)+len(s.down.queue) > 0 || c.streams[s.id] != s {
 		return
 	}
-	answered := s.down.ended && !s.blackholed
-	if !answered && (!s.up.reset || s.outlivesClient()) {
+	answered := s.down.ended() && !s.blackholed
+	if !answered && (s.up.state != laneReset || s.outlivesClient()) {
 		return
 	}
 	if !s.reported {
 		s.reported = true
-		if s.GaveUpAt.IsZero() && !s.delivered {
-			s.GaveUpAt = c.ClientClosedAt
+		if s.GaveUpAt.IsZero() && s.answer != answerDelivered {
+			s.GaveUpAt = c.ClientClosedAt()
 		}
 		status := s.status
-		if !answered || s.down.truncated || (s.up.reset && !s.delivered) {
+		if !answered || s.down.truncated || (s.up.state == laneReset && s.answer != answerDelivered) {
 			status = 0
 		}
 		c.Relay.Report(&s.Exchange, status)
 	}
-	if (s.up.ended && s.down.ended) || s.up.reset || s.down.reset {
+	if (s.up.ended() && s.down.ended()) || s.up.state == laneReset || s.down.state == laneReset {
 		delete(c.streams, s.id)
 		delete(c.byServerID, s.serverID)
-		c.Changed.Broadcast()
+		c.Broadcast()
 	}
 }
 
@@ -117,7 +118,7 @@ func (c *Conn) inOrder() []*stream {
 // OutlivesClient reports whether the connection to the server is needed even if the client has disconnected. The
 // lock is held.
 func (c *Conn) OutlivesClient() bool {
-	return c.busy() || (c.SentAfterClose && c.toServer.hasUnwritten())
+	return c.busy() || (c.SentAfterClose() && c.toServer.hasUnwritten())
 }
 
 // DisableRules makes all later messages pass unchanged. The lock is held.
@@ -125,7 +126,7 @@ func (c *Conn) DisableRules() { c.rulesDisabled = true }
 
 // ReportUnanswered reports the calls that will not be answered, except for those being intercepted.
 func (c *Conn) ReportUnanswered() {
-	c.Mu.Lock()
+	c.Lock()
 	var list []*message.Exchange
 	for _, s := range c.inOrder() {
 		if s.reported || s.intercepts > 0 {
@@ -133,11 +134,11 @@ func (c *Conn) ReportUnanswered() {
 		}
 		s.reported = true
 		if s.GaveUpAt.IsZero() {
-			s.GaveUpAt = c.ClientClosedAt
+			s.GaveUpAt = c.ClientClosedAt()
 		}
 		list = append(list, &s.Exchange)
 	}
-	c.Mu.Unlock()
+	c.Unlock()
 	for _, x := range list {
 		c.Relay.Report(x, 0)
 	}

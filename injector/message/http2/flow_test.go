@@ -13,6 +13,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	ours "github.com/firedrill-dev/firedrill/injector/message/http2"
 )
 
 // flowCount reads frames until a condition holds, and counts the DATA bytes and connection credit received.
@@ -231,7 +232,8 @@ func TestH2LargeAndEndlessMessagesPass(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := relaytest.StartScript(t)
-			f := relaytest.OpenLink(t, s.Addr, message.Config{Whole: 1024})
+			relaytest.Set(t, ours.MaxBuffered, 1024)
+			f := relaytest.OpenLink(t, s.Addr, message.Config{})
 			late, _ := f.AddRule(t, message.Rule{ID: "fault-0", Action: message.Delay, By: time.Millisecond})
 			count, _ := f.AddRule(t, row.rule)
 			client := relaytest.ConnectHTTP2(t, f.Addr)

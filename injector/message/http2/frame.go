@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 
 	"golang.org/x/net/http2/hpack"
 )
@@ -72,6 +73,12 @@ func (f *frame) endsStream() bool {
 
 // hasHeaders reports whether it has a header block.
 func (f *frame) hasHeaders() bool { return f.kind == frameHeaders || f.kind == framePush }
+
+// status returns the status of an answer's headers, or 0 if they have none.
+func (f *frame) status() int {
+	status, _ := strconv.Atoi(field(f.fields, ":status"))
+	return status
+}
 
 // weight returns the approximate memory usage.
 func (f *frame) weight() int {

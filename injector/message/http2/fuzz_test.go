@@ -8,6 +8,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/message/http2"
 )
 
 // Without rules, each end of an HTTP/2 connection receives exactly the other's bytes and then its end, whatever
@@ -55,12 +56,13 @@ func FuzzH2RelayUnderFaults(f *testing.F) {
 		{Action: message.Delay, By: time.Millisecond}, {Action: message.LoseRequest, EndWith: message.EndSilence}, {Action: message.LoseReply, EndWith: message.EndSilence}, {Action: message.LoseReply, EndWith: message.EndHeld}, {Action: message.Answer, Status: 503},
 		{Action: message.Twice}, {Action: message.Twice, Second: true}, {Action: message.Reorder, Wait: time.Millisecond}, {Action: message.Truncate},
 	}
+	relaytest.Set(f, http2.MaxBuffered, 4<<10)
 	f.Fuzz(func(t *testing.T, up, down []byte, do uint8) {
 		if len(up) > 1<<16 || len(down) > 1<<16 {
 			return
 		}
 		s := relaytest.StartScript(t)
-		front := relaytest.OpenLink(t, s.Addr, message.Config{Whole: 4 << 10})
+		front := relaytest.OpenLink(t, s.Addr, message.Config{})
 		_, heal := front.AddRule(t, rules[int(do)%len(rules)])
 		client := relaytest.Connect(t, front.Addr)
 		server := s.Accept(t)

@@ -295,10 +295,5 @@ func TestGRPCRejectsUnknownCodes(t *testing.T) {
 	assert.False(t, http2.MatchMethod("shop.Orders/Charge", relaytest.ChargeMethod))
 }
 
-// lengthenQuietTime prevents a slow machine from taking a call for a stream. The old value is restored after the
-// test.
-func lengthenQuietTime(t testing.TB) {
-	before := http2.QuietTime
-	http2.QuietTime = relaytest.Patience / 2
-	t.Cleanup(func() { http2.QuietTime = before })
-}
+// lengthenQuietTime prevents a slow machine from taking a call for a stream.
+func lengthenQuietTime(t testing.TB) { relaytest.Set(t, &http2.QuietTime, relaytest.Patience/2) }

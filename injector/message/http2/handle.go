@@ -19,8 +19,8 @@ func (w *way) find(id uint32) *stream {
 // handle processes a frame other than DATA. The sender's first frame is forwarded before everything that was
 // deferred.
 func (w *way) handle(f *frame, first bool) error {
-	w.c.Mu.Lock()
-	defer w.c.Mu.Unlock()
+	w.c.Lock()
+	defer w.c.Unlock()
 	if first {
 		deferred := w.deferred
 		w.midFrame, w.deferred = false, nil
@@ -65,13 +65,13 @@ func (w *way) onStream(s *stream, f *frame) {
 	case f.kind == frameHeaders && !w.toServer:
 		c.answer(s, f)
 	case f.kind == frameReset && w.toServer:
-		if c.markGivenUp(s); s.outlivesClient() && !s.up.holding { // the call must be completed
-			s.up.reset = true
+		if c.markGivenUp(s); s.outlivesClient() && s.up.handling != holding { // the call must be completed
+			s.up.end(laneReset)
 			c.completeIfDone(s)
 			return
 		}
-	case f.kind == frameReset && !s.down.ended:
-		s.down.dropping = false // the discarded part was no complete answer
+	case f.kind == frameReset && !s.down.ended():
+		s.down.stop(dropping) // the discarded part was no complete answer
 	}
 	w.accept(s, f)
 }
@@ -145,7 +145,7 @@ func (w *way) windowUpdate(s *stream, f *frame) {
 	case covered > 0 && covered == n: // the sender already has all of it
 	case f.stream == 0:
 		w.add(f.raw)
-	case w.toServer && (s.serverID == 0 || s.up.dropping): // the stream does not exist at the server, or its request is discarded
+	case w.toServer && (s.serverID == 0 || s.up.handling == dropping): // the stream does not exist at the server, or its request is discarded
 		w.accept(s, f)
 	default:
 		w.add(renumber(f.raw, w.id(s)))
@@ -158,9 +158,11 @@ func (w *way) push(s *stream, f *frame) {
 	promised := binary.BigEndian.Uint32(f.payload) & maxStreamID
 	if !w.toServer && promised != 0 && w.c.streams[promised] == nil {
 		p := &stream{id: promised, serverID: promised, reported: true}
-		p.up.ended = true
+		p.up.end(laneEnded)
 		p.down.window = w.initial
-		p.down.dropping = s == nil && w.idsDiverged() // its PUSH_PROMISE is not forwarded either
+		if s == nil && w.idsDiverged() { // its PUSH_PROMISE is not forwarded either
+			p.down.handling = dropping
+		}
 		w.c.streams[promised] = p
 	}
 	if s == nil {

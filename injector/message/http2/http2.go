@@ -47,18 +47,29 @@ type stream struct {
 	hasLength    bool // its request has a content-length
 	expects      bool // 100-continue
 	blackholed   bool // the client gets no more data on it
-	answerBegun  bool // a final answer has started
 	eventStream  bool // its answer may not end
 	secondAnswer bool // its answer comes from another connection
-	delivered    bool // the client has the complete answer
+	answer       answerState
 	reported     bool // the call has been reported
 	status       int
 	code         string  // grpc-status
 	copy         []frame // the request, for a second delivery
 }
 
+// answerState is how far the final answer is.
+type answerState uint8
+
+const (
+	answerAwaited answerState = iota
+	answerBegun
+	answerDelivered // the client has all of it
+)
+
 // QuietTime is how long a sender may pause before its message is taken for a stream that does not end.
 var QuietTime = 20 * time.Millisecond
+
+// maxBuffered is message.MaxBuffered. Tests lower it.
+var maxBuffered = message.MaxBuffered
 
 // New takes over a connection that has not been read from. The lock of c is held.
 func New(c *duplex.Conn, grpc bool) *Conn {
@@ -67,7 +78,7 @@ func New(c *duplex.Conn, grpc bool) *Conn {
 		w.c, w.window, w.initial = m, 65535, 65535 // RFC 9113, section 6.9.2
 	}
 	m.toServer.toServer = true
-	m.toServer.out, m.toServer.reverse, m.toServer.reader = c.Up, &m.toClient, newReader(c.ClientIn, m.toServer.beforeRead)
+	m.toServer.out, m.toServer.reverse, m.toServer.reader = c.Upstream(), &m.toClient, newReader(c.ClientIn, m.toServer.beforeRead)
 	m.toClient.out, m.toClient.reverse, m.toClient.reader = c.Client, &m.toServer, newReader(c.ServerIn, m.toClient.beforeRead)
 	m.toClient.midFrame = true // the server's SETTINGS come first
 	return m
@@ -76,9 +87,9 @@ func New(c *duplex.Conn, grpc bool) *Conn {
 // ServeClient relays input from the client.
 func (c *Conn) ServeClient() {
 	_, _ = c.ClientIn.Discard(len(Preface))
-	c.Mu.Lock()
+	c.Lock()
 	c.toServer.add([]byte(Preface))
-	c.Mu.Unlock()
+	c.Unlock()
 	err := c.toServer.pump(c.ClientIn)
 	if errors.Is(err, errInputDiscarded) {
 		c.DiscardInput()
@@ -102,14 +113,14 @@ func (c *Conn) ReadAnswers() error {
 	if duplex.IsWriteError(err) {
 		return err
 	}
-	c.Mu.Lock()
+	c.Lock()
 	c.hideServerClose()
 	closeHidden := c.toServer.outputClosed
 	c.markSenderEnded(&c.toClient)
-	for (c.answersIntercepted() || c.alonePending() || len(c.toClient.blocked) > 0) && !c.EndedByRule && c.Ctx.Err() == nil && c.toClient.err == nil {
-		c.Changed.Wait()
+	for (c.answersIntercepted() || c.alonePending() || len(c.toClient.blocked) > 0) && !c.EndedByRule() && c.Context().Err() == nil && c.toClient.err == nil {
+		c.Wait()
 	}
-	c.Mu.Unlock()
+	c.Unlock()
 	if ferr := c.toClient.flush(); ferr != nil {
 		return ferr
 	}
@@ -182,9 +193,9 @@ func (w *way) frames(r *bufio.Reader) error {
 
 // flushIfLarge flushes the buffer if it is large.
 func (w *way) flushIfLarge() error {
-	w.c.Mu.Lock()
+	w.c.Lock()
 	n := len(w.buf)
-	w.c.Mu.Unlock()
+	w.c.Unlock()
 	if n < 2*maxFrame {
 		return nil
 	}
@@ -194,8 +205,8 @@ func (w *way) flushIfLarge() error {
 // passPartial forwards an incomplete frame.
 func (w *way) passPartial(raw []byte, r *bufio.Reader) {
 	part, _ := r.Peek(r.Buffered())
-	w.c.Mu.Lock()
-	defer w.c.Mu.Unlock()
+	w.c.Lock()
+	defer w.c.Unlock()
 	if !w.c.modified {
 		w.buf = append(append(w.buf, raw...), part...)
 	}
@@ -205,13 +216,13 @@ func (w *way) passPartial(raw []byte, r *bufio.Reader) {
 // acted, the two ends would disagree about the state of the connection, so it is ended instead.
 func (w *way) passThrough(first []byte, r *bufio.Reader) error {
 	w.c.Relay.Unparsed(ErrNotHTTP2.Error())
-	w.c.Mu.Lock()
+	w.c.Lock()
 	w.c.rulesDisabled = true
 	acted := w.c.modified
 	if !acted {
 		w.buf = append(w.buf, first...)
 	}
-	w.c.Mu.Unlock()
+	w.c.Unlock()
 	if acted {
 		return ErrNotHTTP2
 	}

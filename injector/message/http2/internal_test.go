@@ -3,11 +3,11 @@ package http2
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
-	"sync"
+	"net"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -18,6 +18,9 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/message/duplex"
 )
+
+// fakeClient is a client that sends and receives nothing.
+type fakeClient struct{ message.Client }
 
 // A client that disconnects after the whole answer was sent has not given up, even if the rule has not finished
 // with the stream.
@@ -39,13 +42,16 @@ func TestH2DisconnectAfterAnswerIsNotGivingUp(t *testing.T) {
 			var calls []message.Call
 			relay, err := relaytest.NewRelay("http", message.Config{Calls: func(c message.Call) { calls = append(calls, c) }})
 			require.NoError(t, err)
-			c := New(&duplex.Conn{Relay: relay, Changed: sync.NewCond(&sync.Mutex{})}, false)
-			s := &stream{id: 1, isCall: true, answerBegun: true, status: 503, intercepts: 1}
+			up, _ := net.Pipe()
+			conn := &duplex.Conn{}
+			require.True(t, conn.Connect(t.Context(), relay, fakeClient{}, func(context.Context) (net.Conn, error) { return up, nil }))
+			c := New(conn, false)
+			s := &stream{id: 1, isCall: true, answer: answerBegun, status: 503, intercepts: 1}
 			s.down.window = 65535
 			c.streams[1] = s
 			leave := func() {
 				if !row.resets {
-					c.ClientClosedAt = time.Now()
+					c.MarkClientClosed()
 					return
 				}
 				require.NoError(t, c.toServer.handle(&frame{kind: frameReset, stream: 1, payload: make([]byte, 4)}, false))

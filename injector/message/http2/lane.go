@@ -9,20 +9,53 @@ import (
 
 // lane is one direction of a stream.
 type lane struct {
-	holding, dropping bool // further frames are held, or discarded
-	ended             bool // the sender has ended the stream
-	reset             bool // the sender has reset the stream
-	truncated         bool // the sender stopped before the end of its message
-	queue             []frame
-	begun             bool // the receiver was sent the beginning of the message
-	size              int  // of all DATA received
-	window, advanced  int64
-	wake              chan struct{} // signaled for each frame; nil if nothing waits
+	handling         handling
+	state            laneState
+	truncated        bool // the sender stopped before the end of its message
+	queue            []frame
+	begun            bool // the receiver was sent the beginning of the message
+	size             int  // of all DATA received
+	window, advanced int64
+	wake             chan struct{} // signaled for each frame; nil if nothing waits
+}
+
+// handling is what is done with the frames that arrive on a lane.
+type handling uint8
+
+const (
+	passing handling = iota
+	holding
+	dropping
+)
+
+// laneState is how far the sender is with its side of the stream.
+type laneState uint8
+
+const (
+	laneOpen laneState = iota
+	laneEnded
+	laneReset
+)
+
+// ended reports whether the sender has ended or reset its side of the stream.
+func (l *lane) ended() bool { return l.state != laneOpen }
+
+// end records that the sender has ended or reset its side of the stream. A reset may follow an end.
+func (l *lane) end(state laneState) {
+	l.truncated = l.truncated || state == laneReset && l.state == laneOpen
+	l.state = max(l.state, state)
+}
+
+// stop makes frames pass again if they were handled in this way.
+func (l *lane) stop(h handling) {
+	if l.handling == h {
+		l.handling = passing
+	}
 }
 
 // markTruncated records that no more frames will arrive.
 func (l *lane) markTruncated() {
-	l.truncated = l.truncated || !l.ended
+	l.truncated = l.truncated || !l.ended()
 	l.notify()
 }
 
@@ -41,18 +74,20 @@ func (l *lane) notify() {
 func (w *way) accept(s *stream, f *frame) {
 	l := w.lane(s)
 	l.size += f.cost
-	if f.kind == frameReset {
-		l.reset, l.truncated = true, l.truncated || !l.ended
+	switch {
+	case f.kind == frameReset:
+		l.end(laneReset)
 		// Frames that wait for a window are no longer needed, except for a complete answer.
 		for _, way := range []*way{w, w.reverse} {
-			if !way.lane(s).holding && (way != w || w.toServer || l.truncated) {
+			if way.lane(s).handling != holding && (way != w || w.toServer || l.truncated) {
 				way.discardHeld(s)
 			}
 		}
+	case f.endsStream():
+		l.end(laneEnded)
 	}
-	l.ended = l.ended || f.endsStream()
 	switch {
-	case l.dropping:
+	case l.handling == dropping:
 		w.reencodeHeaders(f)
 		w.refund(s, f)
 	case w.canPass(l, f.cost, f.credited):
@@ -79,12 +114,12 @@ func (w *way) hold(s *stream, f *frame) {
 	l := w.lane(s)
 	held := *f
 	held.raw, held.payload = nil, slices.Clone(f.payload)
-	if l.holding && l.size <= w.c.Relay.MaxBuffered() && w.heldWeight <= maxHeldWeight {
+	if l.handling == holding && l.size <= maxBuffered && w.heldWeight <= maxHeldWeight {
 		held.credited = held.credited || w.refund(s, f)
 	}
 	w.heldWeight += held.weight()
 	l.queue = append(l.queue, held)
-	if !l.holding && !slices.Contains(w.blocked, s) {
+	if l.handling != holding && !slices.Contains(w.blocked, s) {
 		w.sendHeld(s)
 	}
 }
@@ -98,7 +133,7 @@ func (w *way) refund(s *stream, f *frame) bool {
 		w.reverse.add(binary.BigEndian.AppendUint32(appendHead(nil, 4, frameWindow, 0, stream), uint32(f.cost))) //nolint:gosec // at most a frame
 	}
 	credit(0)
-	if s != nil && !w.lane(s).ended {
+	if s != nil && !w.lane(s).ended() {
 		credit(w.reverse.id(s))
 	}
 	w.reverse.scheduleFlush()
@@ -107,7 +142,7 @@ func (w *way) refund(s *stream, f *frame) bool {
 
 // release opens the lane.
 func (w *way) release(s *stream) {
-	w.lane(s).holding = false
+	w.lane(s).handling = passing
 	w.sendHeld(s)
 	w.scheduleFlush()
 	w.c.completeIfDone(s)
@@ -136,7 +171,7 @@ func (w *way) sendBlocked() {
 		w.c.completeIfDone(s)
 	}
 	w.scheduleFlush()
-	w.c.Changed.Broadcast()
+	w.c.Broadcast()
 }
 
 // sendHeld forwards held frames, as far as the windows permit.
@@ -150,7 +185,7 @@ func (w *way) sendHeld(s *stream) {
 			if n < int64(len(f.payload)) {
 				if n == 0 && w.reverse.senderEnded {
 					w.discardHeld(s) // the receiver grants no more credit
-					l.dropping, l.truncated = true, true
+					l.handling, l.truncated = dropping, true
 					return
 				}
 				if n == 0 {

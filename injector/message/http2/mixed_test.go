@@ -18,6 +18,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/message/http2"
 )
 
 // Under load with mixed faults and bodies larger than the windows in both directions, the relay itself loses
@@ -87,40 +88,10 @@ func TestH2AccountsAddUpUnderMixedFaults(t *testing.T) {
 	assert.LessOrEqual(t, s.Done.Load(), toServer.Delivered)
 }
 
-// Clients cancel, pause, half-close and reset under all faults at once: nothing hangs, nothing leaks, the
-// accounts add up.
+// Clients cancel, pause, half-close and reset under all faults at once.
 func TestH2MisbehavingClientsUnderEveryFault(t *testing.T) {
-	s := relaytest.StartShop(t)
-	f := relaytest.OpenLink(t, s.Addr, message.Config{Whole: 4 << 10})
-	var heals []func()
-	for i, r := range []message.Rule{
-		{Action: message.Delay, By: 2 * time.Millisecond, Jitter: 2 * time.Millisecond, Share: .2},
-		{Action: message.LoseRequest, Share: .02}, {Action: message.LoseRequest, Share: .02, EndWith: message.EndClosed}, {Action: message.LoseRequest, Share: .05, EndWith: message.EndSilence}, {Action: message.LoseRequest, Share: .05, EndWith: message.EndHeld},
-		{Action: message.LoseReply, Share: .02}, {Action: message.LoseReply, Share: .02, EndWith: message.EndClosed}, {Action: message.LoseReply, Share: .05, EndWith: message.EndSilence}, {Action: message.LoseReply, Share: .05, EndWith: message.EndHeld},
-		{Action: message.Answer, Status: 503, Share: .1}, {Action: message.Twice, Share: .1}, {Action: message.Twice, Second: true, Share: .1}, {Action: message.Twice, Late: time.Millisecond, Share: .1},
-		{Action: message.Reorder, Wait: 5 * time.Millisecond, Share: .1},
-	} {
-		r.ID, r.Seed = fmt.Sprint("fault-", i), 5
-		_, heal := f.AddRule(t, r)
-		heals = append(heals, heal)
-	}
-	var all sync.WaitGroup
-	for c := range 6 {
-		random := rand.New(rand.NewPCG(11, uint64(c))) //nolint:gosec // a test's choices
-		all.Go(func() {
-			for range 25 {
-				relaytest.MisbehaveHTTP2(relaytest.Connect(t, f.Addr), random)
-			}
-		})
-	}
-	all.Wait()
-	for _, heal := range heals {
-		heal()
-	}
-	f.CheckAccounts(t)
-	for _, stage := range []evidence.Stage{evidence.Held, evidence.Applied, evidence.Discarded, evidence.Released, evidence.Skipped, evidence.Collateral} {
-		assert.NotEmpty(t, f.Recorded(stage), stage)
-	}
+	relaytest.Set(t, http2.MaxBuffered, 4<<10)
+	relaytest.MisbehaveUnderEveryFault(t, .02, .05, relaytest.MisbehaveHTTP2)
 }
 
 // Cancelling the context ends connections in every state, and Serve returns.

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
-
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
@@ -39,8 +37,7 @@ func (c *Conn) admit(f *frame) *stream {
 	s.isHead = s.Message.Method == http.MethodHead
 	s.hasLength = !s.grpc && field(fields, "content-length") != ""
 	s.expects = strings.EqualFold(field(fields, "expect"), "100-continue")
-	c.Seq++
-	s.Message.Seq = c.Seq
+	s.Message.Seq = c.NextSeq()
 	if !c.rulesDisabled && s.grpc == c.grpc { // on a gRPC link, other requests are not calls
 		c.Relay.Admit(&s.Exchange)
 	}
@@ -52,7 +49,7 @@ func (c *Conn) admit(f *frame) *stream {
 		s.SentAt = s.Start
 		return s
 	}
-	s.up.holding = true
+	s.up.handling = holding
 	c.intercept(s, &s.up, func(s *stream) {
 		c.gatherRequest(s)
 		_ = c.Relay.Carry(&s.Exchange, &requestCarrier{Conn: c, payload: payload{c, s, &c.toServer}, s: s})
@@ -67,17 +64,17 @@ func (c *Conn) intercept(s *stream, l *lane, run func(*stream)) {
 	s.intercepts++
 	l.wake = make(chan struct{}, 1)
 	c.Relay.Begin()
-	c.WG.Go(func() {
+	c.Go(func() {
 		defer c.Relay.End()
 		run(s)
-		c.Mu.Lock()
-		defer c.Mu.Unlock()
+		c.Lock()
+		defer c.Unlock()
 		l.wake = nil
 		c.intercepts--
 		s.intercepts--
 		c.completeIfDone(s)
 		c.toClient.scheduleFlush()
-		c.Changed.Broadcast()
+		c.Broadcast()
 	})
 }
 
@@ -92,13 +89,12 @@ func (c *Conn) skipStream(s *stream, why string, delays bool) {
 	c.Relay.Skip(&s.Exchange, why)
 }
 
-// The results of awaitWhole. All but wholeMessage and connectionOver are reasons for skipping a rule or for
-// forwarding what was received.
+// The results of awaitWhole, besides message.TooLarge. All but wholeMessage and connectionOver are reasons for
+// skipping a rule or for forwarding what was received.
 const (
 	wholeMessage     = ""
 	truncatedMessage = "its sender broke off"
 	connectionOver   = "the connection is over"
-	tooLargeMessage  = "too large"
 	tooMuchHeld      = "what rules have in hand holds too many bytes"
 	openEnded        = "stream"
 )
@@ -107,20 +103,21 @@ const (
 // without ending its message is taken for an endless stream, unless the message is known to be finite.
 func (c *Conn) awaitWhole(w *way, s *stream, finite bool) string {
 	l := w.lane(s)
-	c.Mu.Lock()
+	c.Lock()
 	wake := l.wake
-	c.Mu.Unlock()
+	c.Unlock()
 	quiet := time.NewTimer(QuietTime)
 	defer quiet.Stop()
 	for {
-		c.Mu.Lock()
-		truncated, ended, tooLarge, full := l.truncated, l.ended, l.size > c.Relay.MaxBuffered() && !l.dropping, w.heldWeight > maxHeldWeight && !l.dropping
-		c.Mu.Unlock()
+		c.Lock()
+		kept := l.handling != dropping
+		truncated, ended, tooLarge, full := l.truncated, l.ended(), kept && l.size > maxBuffered, kept && w.heldWeight > maxHeldWeight
+		c.Unlock()
 		switch {
 		case truncated:
 			return truncatedMessage
 		case tooLarge:
-			return tooLargeMessage + ": more than " + english.Plural(c.Relay.MaxBuffered(), "byte", "")
+			return message.TooLarge(maxBuffered)
 		case full:
 			return tooMuchHeld
 		case ended:
@@ -134,7 +131,7 @@ func (c *Conn) awaitWhole(w *way, s *stream, finite bool) string {
 				return openEnded
 			}
 			quiet.Reset(QuietTime)
-		case <-c.Ctx.Done():
+		case <-c.Context().Done():
 			return connectionOver
 		}
 	}
@@ -151,15 +148,15 @@ func (c *Conn) gatherRequest(s *stream) {
 		return
 	}
 	if s.Dropped() && !s.grpc {
-		c.Mu.Lock()
-		s.up.dropping = true
+		c.Lock()
+		s.up.handling = dropping
 		c.toServer.discardHeld(s)
-		c.Mu.Unlock()
+		c.Unlock()
 	}
 	why := c.awaitWhole(&c.toServer, s, s.hasLength || (s.Dropped() && !s.grpc))
-	c.Mu.Lock()
+	c.Lock()
 	s.Message.Bytes += s.up.size
-	c.Mu.Unlock()
+	c.Unlock()
 	switch why {
 	case wholeMessage, connectionOver:
 	case truncatedMessage: // forward what was received
@@ -193,18 +190,17 @@ func (q *requestCarrier) End(ending message.Ending, lost func(message.Message)) 
 
 func (q *requestCarrier) Forward() (message.Outcome, error) {
 	s := q.s
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
+	q.Lock()
+	defer q.Unlock()
 	switch {
-	case q.EndedByRule:
+	case q.EndedByRule():
 		return message.Collateral, nil
-	case s.up.dropping: // truncated, or no longer wanted by the server
-		s.up.holding = false
+	case s.up.handling == dropping: // truncated, or no longer wanted by the server
 		q.toServer.discardHeld(s)
 		return message.Dropped, nil
 	case q.alone:
-		q.Mu.Unlock()
-		defer q.Mu.Lock()
+		q.Unlock()
+		defer q.Lock()
 		return q.sendAlone(s), nil
 	}
 	s.SentAt = time.Now()
@@ -214,11 +210,11 @@ func (q *requestCarrier) Forward() (message.Outcome, error) {
 
 func (q *requestCarrier) Drop() message.Outcome {
 	s := q.s
-	q.Mu.Lock()
-	s.up.dropping, s.up.holding = true, false
+	q.Lock()
+	s.up.handling = dropping
 	q.toServer.discardHeld(s)
-	ended := q.Conn.EndedByRule || q.Ctx.Err() != nil
-	q.Mu.Unlock()
+	ended := q.Conn.EndedByRule() || q.Context().Err() != nil
+	q.Unlock()
 	if ended {
 		return message.Collateral
 	}
@@ -233,11 +229,12 @@ func (q *requestCarrier) Instead() (detail string, err error) {
 
 func (q *requestCarrier) Answer() message.Outcome {
 	s := q.s
-	q.Mu.Lock()
-	defer q.Mu.Unlock()
-	s.answerBegun, s.status = true, q.status
-	if s.up.reset || q.EndedByRule {
-		s.status, s.down.ended = 0, true
+	q.Lock()
+	defer q.Unlock()
+	s.answer, s.status = max(s.answer, answerBegun), q.status
+	if s.up.state == laneReset || q.EndedByRule() {
+		s.status = 0
+		s.down.end(laneEnded)
 		return message.Collateral
 	}
 	for i := range q.answers { // flushed when the rule is done with the stream, so that its call is reported first
@@ -248,9 +245,9 @@ func (q *requestCarrier) Answer() message.Outcome {
 
 // Twice implements Carrier. The copy is sent on a connection of its own.
 func (q *requestCarrier) Twice() error {
-	q.Mu.Lock()
+	q.Lock()
 	q.s.copy = slices.Clone(q.s.up.queue)
-	q.Mu.Unlock()
+	q.Unlock()
 	return q.Relay.DeliverTwice(&q.s.Exchange, q, q.s.weight(), func(written func()) (message.SecondAnswer, error) { return q.deliver(q.s, written) })
 }
 

@@ -2,9 +2,7 @@ package http2
 
 import (
 	"bufio"
-	"context"
 	"errors"
-	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
@@ -49,10 +47,10 @@ func (a *secondAnswer) Forward() (message.Outcome, error) {
 
 // forwardAll forwards an answer from a connection of its own to the client. The error is of that connection.
 func (c *Conn) forwardAll(s *stream, d *duplicate) (message.Outcome, error) {
-	c.Mu.Lock()
-	s.secondAnswer, s.answerBegun, s.status = true, true, d.answer.status
+	c.Lock()
+	s.secondAnswer, s.answer, s.status = true, max(s.answer, answerBegun), d.answer.status
 	s.down = lane{window: s.down.window, advanced: s.down.advanced, wake: s.down.wake}
-	c.Mu.Unlock()
+	c.Unlock()
 	for {
 		f, err := d.next()
 		if err != nil {
@@ -69,13 +67,10 @@ func (c *Conn) forwardAll(s *stream, d *duplicate) (message.Outcome, error) {
 
 // sendCopy sends a request on a connection of its own.
 func (c *Conn) sendCopy(request []frame) (*duplicate, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Ctx), message.CopyTimeout)
-	defer cancel()
-	conn, err := c.Dial(ctx)
+	conn, err := c.DialCopy()
 	if err != nil {
 		return nil, err
 	}
-	_ = conn.SetDeadline(time.Now().Add(message.CopyTimeout))
 	d := &duplicate{conn: conn, reader: newReader(bufio.NewReader(conn), nil), window: 65535, stream: 65535, initial: 65535}
 	if err = d.send(request); err != nil {
 		return nil, errors.Join(err, conn.Close())
@@ -87,13 +82,13 @@ func (c *Conn) sendCopy(request []frame) (*duplicate, error) {
 // forwardFrame forwards a frame of the second answer once the client can receive it. It returns false if the
 // client no longer wants the answer.
 func (c *Conn) forwardFrame(s *stream, f *frame) bool {
-	c.Mu.Lock()
-	defer c.Mu.Unlock()
-	for len(s.down.queue) > 0 && !s.up.reset && !c.EndedByRule && c.Ctx.Err() == nil && c.toClient.err == nil {
-		c.Changed.Wait()
+	c.Lock()
+	defer c.Unlock()
+	for len(s.down.queue) > 0 && s.up.state != laneReset && !c.EndedByRule() && c.Context().Err() == nil && c.toClient.err == nil {
+		c.Wait()
 	}
-	if s.up.reset || s.down.dropping || c.EndedByRule || c.Ctx.Err() != nil || c.toClient.err != nil {
-		s.down.ended = true
+	if s.up.state == laneReset || s.down.handling == dropping || c.EndedByRule() || c.Context().Err() != nil || c.toClient.err != nil {
+		s.down.end(laneEnded)
 		return false
 	}
 	c.toClient.accept(s, f)

@@ -26,22 +26,30 @@ type way struct {
 	reader   *reader
 	idle     atomic.Bool // all input from the sender has been processed
 
-	buf, spare     []byte         // pending output, output being written
-	deferred       []byte         // output to write after the current frame, or after the sender's first frame
-	outputClosed   bool           // no more output
-	midFrame       bool           // deferred is in use
-	senderEnded    bool           // the sender has ended
-	writing        bool           // a goroutine is writing
-	flushScheduled bool           // a goroutine is about to write
-	err            error          // of writing
-	encode         *hpack.Encoder // set once the header tables are out of sync
-	block          bytes.Buffer   // output of encode
+	buf, spare   []byte // pending output, output being written
+	deferred     []byte // output to write after the current frame, or after the sender's first frame
+	outputClosed bool   // no more output
+	midFrame     bool   // deferred is in use
+	senderEnded  bool   // the sender has ended
+	writer       writerState
+	err          error          // of writing
+	encode       *hpack.Encoder // set once the header tables are out of sync
+	block        bytes.Buffer   // output of encode
 
 	window, advanced int64 // of the connection
 	initial          int64 // window of a new stream
 	blocked          []*stream
 	heldWeight       int // memory usage of the frames that lanes hold
 }
+
+// writerState is what is done about the pending output.
+type writerState uint8
+
+const (
+	noWriter        writerState = iota
+	writerScheduled             // a goroutine is about to write
+	writing
+)
 
 func (w *way) lane(s *stream) *lane {
 	if w.toServer {
@@ -79,18 +87,17 @@ func (w *way) add(p []byte) {
 
 // flush writes the pending output, after a concurrent flush has finished. The lock is not held.
 func (w *way) flush() error {
-	w.c.Mu.Lock()
-	defer w.c.Mu.Unlock()
-	w.flushScheduled = false
-	for w.writing {
-		w.c.Changed.Wait()
+	w.c.Lock()
+	defer w.c.Unlock()
+	for w.writer == writing {
+		w.c.Wait()
 	}
-	w.writing = true
+	w.writer = writing
 	for len(w.buf) > 0 && w.err == nil {
 		w.buf, w.spare = w.spare[:0], w.buf
-		w.c.Mu.Unlock()
+		w.c.Unlock()
 		_, err := w.out.Write(w.spare)
-		w.c.Mu.Lock()
+		w.c.Lock()
 		if err != nil && w.toServer {
 			w.c.hideServerClose()
 		}
@@ -105,24 +112,24 @@ func (w *way) flush() error {
 			w.spare = nil
 		}
 	}
-	w.writing = false
-	w.c.Changed.Broadcast()
+	w.writer = noWriter
+	w.c.Broadcast()
 	return w.err
 }
 
 // scheduleFlush starts a goroutine that writes the pending output, and does not wait for it, so that the other
 // direction is not blocked.
 func (w *way) scheduleFlush() {
-	if len(w.buf) == 0 || w.writing || w.flushScheduled {
+	if len(w.buf) == 0 || w.writer != noWriter {
 		return
 	}
-	w.flushScheduled = true
-	w.c.WG.Go(func() { _ = w.flush() })
+	w.writer = writerScheduled
+	w.c.Go(func() { _ = w.flush() })
 }
 
 // hasUnwritten reports whether output is pending. The lock is held.
 func (w *way) hasUnwritten() bool {
-	return w.err == nil && (len(w.buf) > 0 || w.writing || w.flushScheduled)
+	return w.err == nil && (len(w.buf) > 0 || w.writer != noWriter)
 }
 
 // fits reports whether the windows permit n bytes now. If nothing was advanced, the sender observes the windows
@@ -133,5 +140,5 @@ func (w *way) fits(l *lane, n int, generated bool) bool {
 
 // canPass reports whether a frame of the lane can be forwarded as received.
 func (w *way) canPass(l *lane, n int, generated bool) bool {
-	return !l.holding && !l.dropping && len(l.queue) == 0 && w.fits(l, n, generated)
+	return l.handling == passing && len(l.queue) == 0 && w.fits(l, n, generated)
 }
