@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os/exec"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -75,4 +77,27 @@ func importGraph(t *testing.T) string {
 	}
 	b.WriteString("```\n")
 	return b.String()
+}
+
+// Each library has its licence in the README of package runner, which also names those that its users link.
+func TestREADMELibraries(t *testing.T) {
+	text := document(t, "runner/README.md")
+	_, text, found := strings.Cut(text, "## Libraries and licences")
+	require.True(t, found)
+	licences, linked, found := strings.Cut(text, "A module that imports `runner` links")
+	require.True(t, found)
+	named := func(text, module string) bool {
+		name := path.Base(regexp.MustCompile(`(/go)?(/v\d+)?$`).ReplaceAllString(module, ""))
+		return regexp.MustCompile(`\b` + regexp.QuoteMeta(name) + `\b`).MatchString(text)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(document(t, "go.mod"), -1) { // without those marked as indirect
+		assert.True(t, named(licences, m[1]), "the licence of %s", m[1])
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./runner")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	for _, m := range slices.Compact(slices.Sorted(slices.Values(strings.Fields(string(out))))) {
+		assert.True(t, m == module || named(licences, m) && named(linked, m), "%s is linked by those who import runner", m)
+	}
 }
