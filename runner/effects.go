@@ -50,8 +50,10 @@ func (s *session) effects() {
 	if s.ledger == nil {
 		return
 	}
-	allEffects := slices.ContainsFunc(s.e.Checks, func(c scenarios.Check) bool { return c.Kind().Needs.AllEffects })
-	w := s.ledger.NewWait(s.requests(), s.injections(), s.now(), s.e.Effects.Within(), s.e.Effects.Settle > 0, allEffects)
+	w := s.ledger.NewWait(effects.Expected{
+		Requests: s.requests(), Faults: s.injections(), Limit: s.e.Effects.Within(), Stated: s.e.Effects.Settle > 0,
+		All: slices.ContainsFunc(s.e.Checks, func(c scenarios.Check) bool { return c.Kind().Needs.AllEffects }),
+	}, s.now())
 	for !w.ReadOnce(s.ctx, s.now()) {
 		if s.sleep(w.Pause(s.now()), nil) != nil {
 			break

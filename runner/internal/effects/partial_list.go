@@ -83,7 +83,7 @@ func (w *Wait) partialReason(listed, missing []workSpan) string {
 // effect and the first with one. What a service keeps only in memory is lost up to a crash. A fault on
 // a link loses nothing in this way.
 func (w *Wait) lostInCrash(from, to time.Duration) bool {
-	for _, f := range w.faults {
+	for _, f := range w.Faults {
 		if !strings.Contains(f.On, " -> ") && f.Injected <= to && w.endOf(f.Ended) >= from {
 			return true
 		}
@@ -99,7 +99,7 @@ const faultMargin = time.Second
 // have recovered. It also returns true if a service was down until the end and everything queued in it
 // is lost.
 func (w *Wait) startsAtFault(from time.Duration, missing []workSpan) bool {
-	for _, f := range w.faults {
+	for _, f := range w.Faults {
 		end := w.endOf(f.Ended)
 		if from <= end+faultMargin && firstAnswer(missing) >= f.Injected-faultMargin {
 			return true

@@ -14,7 +14,7 @@ import (
 // effectsWaitAfterLoad returns the state after a load of 400 requests in 10 s that each took 30 ms.
 // Requests for which listed returns true have an effect.
 func effectsWaitAfterLoad(listed func(at time.Duration) bool, faults ...*journal.Injection) *Wait {
-	w := &Wait{ledger: &Ledger{}, acknowledged: map[string]workSpan{}, loadEnded: 10 * time.Second, limit: 2 * time.Second, stated: true, faults: faults}
+	w := &Wait{ledger: &Ledger{}, acknowledged: map[string]workSpan{}, loadEnded: 10 * time.Second, Expected: Expected{Limit: 2 * time.Second, Stated: true, Faults: faults}}
 	r := &Reading{Kept: map[journal.Effect]int{}}
 	for i := range 400 {
 		key, at := fmt.Sprint("k", i), time.Duration(i)*25*time.Millisecond
@@ -90,7 +90,7 @@ func TestPageOfOverlappingRequests(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		w := &Wait{ledger: &Ledger{}, acknowledged: map[string]workSpan{}, loadEnded: 12 * time.Second, stated: true}
+		w := &Wait{ledger: &Ledger{}, acknowledged: map[string]workSpan{}, loadEnded: 12 * time.Second, Expected: Expected{Stated: true}}
 		r := &Reading{Kept: map[journal.Effect]int{}, listed: 53}
 		most := time.Duration(1+random.IntN(8)) * time.Second
 		for i := range 400 {

@@ -21,13 +21,10 @@ const (
 
 // Wait waits until the effects of the acknowledged requests have settled.
 type Wait struct {
+	Expected
 	ledger       *Ledger
 	acknowledged map[string]workSpan // by key: when it was processed
-	faults       []*journal.Injection
-	loadEnded    time.Duration // end of the last request
-	limit        time.Duration // how long to wait after loadEnded
-	stated       bool          // the limit comes from the scenario: what is missing at the end is lost
-	full         bool          // check for duplicates or phantoms: read until the limit
+	loadEnded    time.Duration       // end of the last request
 
 	latest       *Reading
 	err          error         // error of the last reading
@@ -39,12 +36,19 @@ type Wait struct {
 	vanished     int           // number of effects that one reading listed and a later one did not
 }
 
-// NewWait returns a wait for the effects of the requests, of a load that ended at most at now. Effects are read until
-// limit after the load; stated means that the scenario sets the limit. With full, they are read until then even if
-// none is missing.
-func (l *Ledger) NewWait(requests []journal.Request, faults []*journal.Injection, now, limit time.Duration, stated, full bool) *Wait {
-	w := &Wait{ledger: l, acknowledged: map[string]workSpan{}, faults: faults, limit: limit, stated: stated, full: full}
-	for _, r := range requests {
+// Expected says which effects a Wait waits for.
+type Expected struct {
+	Requests []journal.Request    // of the load
+	Faults   []*journal.Injection // may be the reason why effects are missing
+	Limit    time.Duration        // effects are read until then, after the last request
+	Stated   bool                 // the scenario sets the limit: what is missing at the end is lost
+	All      bool                 // read until the limit even if none is missing: duplicates may follow
+}
+
+// NewWait returns a wait for effects. now is the end of the load if there were no requests.
+func (l *Ledger) NewWait(e Expected, now time.Duration) *Wait {
+	w := &Wait{ledger: l, Expected: e, acknowledged: map[string]workSpan{}}
+	for _, r := range e.Requests {
 		last := r.Attempts[len(r.Attempts)-1]
 		end := last.At + last.Took
 		w.loadEnded = max(w.loadEnded, end)
@@ -92,14 +96,14 @@ func (w *Wait) ReadOnce(ctx context.Context, now time.Duration) bool {
 			w.failingSince = w.readAt
 		}
 		w.err = err
-		return since >= w.limit && w.readAt-w.failingSince >= ReadRetryLimit
+		return since >= w.Limit && w.readAt-w.failingSince >= ReadRetryLimit
 	}
 	w.err = nil
 	w.add(reading)
 	switch {
-	case since >= w.limit:
+	case since >= w.Limit:
 		return true
-	case w.full:
+	case w.All:
 		return false
 	case since < minSettle || w.missing > 0:
 		return false
@@ -133,12 +137,12 @@ func (w *Wait) add(reading *Reading) {
 // often, and the last reading begins when the limit is reached. Once all acknowledged keys have an
 // effect, only that last reading matters.
 func (w *Wait) Pause(now time.Duration) time.Duration {
-	p, left := max(MinReadInterval, w.limit/60), w.loadEnded+w.limit-now
+	p, left := max(MinReadInterval, w.Limit/60), w.loadEnded+w.Limit-now
 	if w.latest != nil {
 		p = max(p, w.latest.took)
 	}
 	switch all := w.latest != nil && w.err == nil && w.missing == 0; {
-	case left > 0 && all && w.full:
+	case left > 0 && all && w.All:
 		p = left
 	case left > 0:
 		p = min(p, left)
@@ -159,9 +163,9 @@ func (w *Wait) missingReason() string {
 	}
 	waited := check.Duration((w.readAt - w.loadEnded).Round(100 * time.Millisecond))
 	switch {
-	case w.stated:
+	case w.Stated:
 		return ""
-	case w.changedAt-w.loadEnded > w.limit/2:
+	case w.changedAt-w.loadEnded > w.Limit/2:
 		return fmt.Sprintf("effects were still appearing %s after the load: %s", check.Duration((w.changedAt - w.loadEnded).Round(100*time.Millisecond)), advice)
 	case len(listed) == 0:
 		return fmt.Sprintf("none of %s acknowledged requests has an effect %s after the load: effects may take longer: %s", check.Count(len(w.acknowledged)), waited, advice)
