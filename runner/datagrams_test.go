@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -154,6 +155,9 @@ func TestPortsAreReservedForUDP(t *testing.T) {
 	s := &system{
 		ports: map[string]map[string]int{}, reserved: map[string][]io.Closer{},
 		e: &scenarios.Experiment{System: scenarios.System{Links: []scenarios.Link{{From: "a", To: "b", Protocol: "statsd"}, {From: "a", To: "c", Protocol: "http"}}}},
+	}
+	for i := range s.e.System.Links {
+		s.e.System.Links[i].Resolve(protocols.All())
 	}
 	for service, too := range map[string]bool{"b": true, "c": false} {
 		p, err := s.port(service, "", 0)

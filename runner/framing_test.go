@@ -7,6 +7,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
@@ -15,6 +16,8 @@ import (
 func TestLinkPassesFramingToRelay(t *testing.T) {
 	s := &system{addresses: map[string]string{"b": "127.0.0.1:1"}, links: map[string]*link.Link{}, relays: map[string]*message.Relay{}}
 	l := scenarios.Link{From: "a", To: "b", Protocol: "lengths", Framing: message.Framing{Width: 4, Lockstep: true}}
+	require.ErrorContains(t, s.open(l, hooks{}), `protocol "lengths" is not resolved`, "not relayed as bytes")
+	l.Resolve(protocols.All())
 	require.NoError(t, s.open(l, hooks{}))
 	t.Cleanup(func() { require.NoError(t, s.links[l.Name()].Close()) })
 	_, err := s.relays[l.Name()].Add(message.Rule{Action: message.LoseReply})

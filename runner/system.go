@@ -125,6 +125,9 @@ func (s *system) assignAddress(svc scenarios.Service) error {
 }
 
 func (s *system) open(l scenarios.Link, h hooks) error {
+	if _, ok := l.Relayed(); !ok && l.Protocol != "" && l.Protocol != "tcp" {
+		return fmt.Errorf("link %q: its protocol %q is not resolved, so it would be relayed as bytes: call its method Resolve", l.Name(), l.Protocol)
+	}
 	if l.UDP() {
 		open, err := datagram.Open(datagram.Config{Name: l.Name(), Protocol: l.Protocol, Listen: l.Listen, Upstream: s.addresses[l.To], Sink: h.message})
 		if err != nil {

@@ -206,7 +206,7 @@ func TestNginxClosesIdleHeldConnection(t *testing.T) {
 	}
 	charge(0)
 	count, heal := f.AddRule(t, message.Rule{Action: message.Delay, By: 4 * time.Second})
-	charge(2 * time.Second)
+	charge(time.Second) // all are held before nginx closes: a call that arrives in that moment may be lost
 	heal()
 	charge(0)
 	relaytest.WaitUntil(t, "the work is written down", func() bool { return worked() >= 3*callers })
