@@ -9,16 +9,20 @@ func (s *session) watchOperator() <-chan struct{} {
 	if s.o.HealRequested == nil {
 		return nil
 	}
-	s.release()
 	ctx, cancel := context.WithCancel(s.ctx)
 	pressed, healed, done := s.o.HealRequested(ctx), make(chan struct{}), make(chan struct{})
+	s.release() // only now, so that no request is lost in between
 	s.release = func() { cancel(); <-done }
 	go func() {
 		defer close(done)
 		select {
-		case <-ctx.Done():
-			return
 		case <-pressed:
+		case <-ctx.Done():
+			select {
+			case <-pressed: // both at once
+			default:
+				return
+			}
 		}
 		s.mu.Lock()
 		s.healedByHand = true

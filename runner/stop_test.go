@@ -84,6 +84,35 @@ func TestOperatorHealsOpenEndedFault(t *testing.T) {
 	assert.NotContains(t, h.End.Reason, "no fault is live")
 }
 
+// A request that comes while the next fault is being injected heals the faults that are live.
+func TestOperatorHealsWhileTheNextFaultIsInjected(t *testing.T) {
+	t.Parallel()
+	var requests []chan struct{}
+	o := runner.Options{
+		Watch: func(e journal.Event) {
+			if e.Begin != nil {
+				requests = nil
+			}
+		},
+		HealRequested: func(context.Context) <-chan struct{} {
+			requests = append(requests, make(chan struct{}))
+			if len(requests) == 2 {
+				close(requests[0])
+			}
+			return requests[len(requests)-1]
+		},
+	}
+	e := build(t, drill("by hand", &orders{}, scenarios.Load{}).
+		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).
+		Inject("clients", "orders", injector.SlowCalls{By: 2 * time.Millisecond}).For(100*time.Millisecond).
+		Wait(2*time.Second).
+		Heal().
+		Check(check.Success{Ratio: 0.9}))
+	_, h := run(t, o, e)
+	require.Len(t, h.Faults, 2)
+	assert.Less(t, h.Faults[0].Healed-h.Faults[0].Injected, 2*time.Second)
+}
+
 func TestOperatorSkipsOrHeals(t *testing.T) {
 	t.Parallel()
 	var sentences []string
