@@ -88,9 +88,11 @@ func (c *conn) awaitReset(sock *socket.Conn) bool {
 	return false
 }
 
-// abort forwards a client's reset.
+// abort forwards a client's reset. The client is reset, too: if a fault is about to do that, it must not
+// see an orderly end before.
 func (c *conn) abort(up *upstream) {
 	up.Reset()
+	_ = c.sock.SetLinger(0)
 	_ = c.Close()
 }
 
