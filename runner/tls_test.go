@@ -152,8 +152,8 @@ func TestTLSOfASystemFile(t *testing.T) {
 func TestUnparsedTLSIsInconclusive(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ how, told string }{
-		"nobody vouches for the service": {"{protocol: http, tls: terminate}", "certificate signed by unknown authority"},
-		"it passes through":              {"http", "it is TLS, which the link does not end"},
+		"an unknown CA signed the certificate": {"{protocol: http, tls: terminate}", "certificate signed by unknown authority"},
+		"it passes through":                    {"http", "it is TLS, which the link does not end"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

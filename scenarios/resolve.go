@@ -173,7 +173,7 @@ func (r *Resolver) serves(at source.Pos, path string) string {
 	if len(first) == 1 {
 		return first[0]
 	}
-	r.AddProblem(at, fmt.Sprintf("nobody knows which service answers %q: it could be %s", path, source.Quote(first)), "say in the system file what a service `serves`: [/orders]")
+	r.AddProblem(at, fmt.Sprintf("it is not known which service answers %q: it could be %s", path, source.Quote(first)), "say in the system file what a service `serves`: [/orders]")
 	return ""
 }
 

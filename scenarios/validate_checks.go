@@ -47,7 +47,7 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 		return
 	}
 	if n.Effects && r.Effects == nil {
-		r.addMissing(at, "nobody knows where applied effects can be read", `add: applied effects are read from "GET /ledger"`)
+		r.addMissing(at, "it is not known where applied effects can be read", `add: applied effects are read from "GET /ledger"`)
 	}
 	if n.Key && r.Load.KeyHeader == "" {
 		r.addMissing(at, "requests carry no key, so none can be told from another", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
@@ -144,7 +144,7 @@ func (r *Resolver) marker(at source.Pos, n check.Needs) string {
 	}
 	switch {
 	case mark == nil:
-		r.addMissing(at, "nobody knows how a fallback is marked", `add: , marked by header "X-Degraded: true"; or name it in the system file: fallback: "X-Degraded: true"`)
+		r.addMissing(at, "it is not known how a fallback is marked", `add: , marked by header "X-Degraded: true"; or name it in the system file: fallback: "X-Degraded: true"`)
 		return ""
 	case r.Load.Marker != nil && *r.Load.Marker != *mark:
 		r.AddProblem(at, fmt.Sprintf("fallbacks are marked by %q elsewhere in this scenario", r.Load.Marker.Name+": "+r.Load.Marker.Value), "use one mark")

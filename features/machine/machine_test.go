@@ -24,7 +24,7 @@ func TestReservedMachineRunsOneDrill(t *testing.T) {
 			assert.NoError(t, run(func() {
 				running.Add(1)
 				for range 1000 {
-					runtime.Gosched() // lets the others begin, if they may
+					runtime.Gosched() // so that others begin if nothing prevents it
 				}
 				if reserved {
 					assert.EqualValues(t, 1, running.Load(), "another drill runs beside the one that reserved the machine")

@@ -156,7 +156,7 @@ var brokenPartitions = []brokenCase{
 	{"a service for a group", `half of "n1" is cut off from the other half for 5s`, 4, `half`, `"n1" is a service and no group`, "groups: {"},
 	{"no minority of two", `the minority of "two" is cut off from the majority for 5s`, 4, `the`, "has 2 members", "3 at least"},
 	{"no member", `"n5" is cut off from the rest of "three" for 5s`, 4, `"n5"`, `"n5" is not in the group "three"`, `"n1", "n2", "n3"`},
-	{"no rest", `"n1", "n2" are cut off from the rest of "two" for 5s`, 4, `"n1"`, `nobody is left in the group "two"`, "leave out"},
+	{"no rest", `"n1", "n2" are cut off from the rest of "two" for 5s`, 4, `"n1"`, `no service is left in the group "two"`, "leave out"},
 	{"bridge to nobody", `"n1" is cut off from "n2", except through "n6" for 5s`, 4, `"n1"`, `no service "n6"`, `services: "n1"`},
 	{"bridge to nowhere", `"n1" is cut off from "n2", except through "store" for 5s`, 4, `"n1"`, `nothing goes through "store"`, "except through"},
 	{"only the bridge", `"n1" is cut off from "n2", except through "n1" for 5s`, 4, `"n1"`, `nothing goes through "n1"`, "except through"},

@@ -152,7 +152,7 @@ func terminateTLS(r *reading, a args) {
 	r.Describe(a.at)
 	tls := system.TLS{CA: a.Text(2), Insecure: strings.HasSuffix(a.text, ", trusting any certificate")}
 	if a.Has(2) && tls.Insecure {
-		a.r.AddProblem(a.pos(2), "who vouches for the dependency is said, and that nobody has to", "leave one out")
+		a.r.AddProblem(a.pos(2), "both a CA and trust in any certificate are requested", "leave one out")
 	}
 	if a.Has(2) && tls.CA == "" {
 		a.r.AddProblem(a.pos(2), "the file's name is empty", "write the path of a file of certificates")

@@ -151,7 +151,7 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 		}
 	})
 	if s.Install != "" && s.Needs == "" {
-		r.out.Add(r.where(name, "install"), "`install` without `needs`: nobody knows what it is for", "name the program in `needs`")
+		r.out.Add(r.where(name, "install"), "`install` has no effect without `needs`", "name the program in `needs`")
 	}
 	if !known || (len(r.out.All) > before && len(s.Command) == 0) {
 		s.Address = cmp.Or(s.Address, "unknown") // to report a mistake only once

@@ -72,7 +72,7 @@ func (l Link) validate(table protocols.Table, where func(name, key string) sourc
 		addProblem(where(l.Name(), "proxy_protocol"), fmt.Sprintf("there is no version %q of the PROXY protocol", l.ProxyProtocol), source.DidYouMean(l.ProxyProtocol, versions, "versions"))
 	}
 	if l.TLS != nil && l.TLS.CA != "" && l.TLS.Insecure {
-		addProblem(where(l.Name(), "upstream_insecure"), "who vouches for the dependency is said, and that nobody has to", "leave one out")
+		addProblem(where(l.Name(), "upstream_insecure"), "both a CA and trust in any certificate are requested", "leave one out")
 	}
 	l.validateUDP(where, addProblem)
 	if l.From == Clients && strings.HasPrefix(l.Listen, source.UnixPrefix) {

@@ -204,7 +204,7 @@ func (s *System) placeholders(service Service, where func(name, key string) sour
 				return "", true
 			case name == "ca" && arg == "":
 				if !s.terminates() {
-					addProblem(where(service.Name, key), "${ca} stands for what vouches for links that terminate TLS, and no link does", "add `tls: terminate` to a link, or leave the placeholder out")
+					addProblem(where(service.Name, key), "${ca} is the CA of links that terminate TLS, and no link does", "add `tls: terminate` to a link, or leave the placeholder out")
 				}
 				return "", true
 			}

@@ -17,7 +17,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// MisbehaveUnderEveryFault lets clients misbehave under all faults at once: nothing hangs, nothing leaks, and the
+// MisbehaveUnderEveryFault runs misbehaving clients under all faults at once: nothing hangs, nothing leaks, and the
 // accounts add up. breaks and keeps are the shares of the losses that end a connection, and of those that do not.
 func MisbehaveUnderEveryFault(t *testing.T, breaks, keeps float64, misbehave func(Peer, *rand.Rand)) {
 	t.Helper()

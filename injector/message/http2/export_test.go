@@ -1,6 +1,6 @@
 package http2
 
-// MaxBuffered lets tests lower maxBuffered.
+// MaxBuffered is maxBuffered, which tests lower.
 var MaxBuffered = &maxBuffered
 
 // Limits and reasons that the tests need.
