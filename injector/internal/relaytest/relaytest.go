@@ -174,10 +174,14 @@ func (f *Recording) Recorded(stage evidence.Stage) []evidence.Event {
 	return slices.DeleteFunc(f.Events(), func(e evidence.Event) bool { return e.Stage != stage })
 }
 
+// FinishedCalls returns the calls that have ended, in the order of their starts: a call is
+// recorded after its client has seen it end, so that the order of ends is not that of the record.
 func (f *Recording) FinishedCalls() []message.Call {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return append([]message.Call(nil), f.calls...)
+	calls := slices.Clone(f.calls)
+	slices.SortStableFunc(calls, func(a, b message.Call) int { return a.Start.Compare(b.Start) })
+	return calls
 }
 
 // Set sets a variable for the rest of a test.
