@@ -80,21 +80,33 @@ func (p *HTTP2Peer) EncodeFields(list ...string) []byte {
 // Request opens a stream and returns its ID. The head and a body are sent in one write.
 func (p *HTTP2Peer) Request(method, path, body string, more ...string) uint32 {
 	p.T.Helper()
-	id := p.OpenStream(method, path, body == "", more...)
-	if body != "" {
-		require.NoError(p.T, p.WriteData(id, true, []byte(body)))
-	}
+	id, err := p.TryRequest(method, path, body, more...)
+	require.NoError(p.T, err)
 	return id
+}
+
+// TryRequest is like Request, on a connection that may have ended.
+func (p *HTTP2Peer) TryRequest(method, path, body string, more ...string) (uint32, error) {
+	id, err := p.tryOpen(method, path, body == "", more...)
+	if err == nil && body != "" {
+		err = p.WriteData(id, true, []byte(body))
+	}
+	return id, err
 }
 
 func (p *HTTP2Peer) OpenStream(method, path string, end bool, more ...string) uint32 {
 	p.T.Helper()
+	id, err := p.tryOpen(method, path, end, more...)
+	require.NoError(p.T, err)
+	return id
+}
+
+func (p *HTTP2Peer) tryOpen(method, path string, end bool, more ...string) (uint32, error) {
 	id := p.next
 	p.next += 2
 	p.Responses[id] = &HTTP2Response{}
 	block := p.EncodeFields(append([]string{":method: " + method, ":scheme: http", ":authority: payments", ":path: " + path}, more...)...)
-	require.NoError(p.T, p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndStream: end, EndHeaders: true}))
-	return id
+	return id, p.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block, EndStream: end, EndHeaders: true})
 }
 
 // ReadUntil reads frames until ok returns true or the time is over. It returns how the connection ended, as
