@@ -4,72 +4,48 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/net/http2"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// waitingClient is a client of one transport.
-type waitingClient interface {
-	warm()            // exchanges a message that no rule matches
-	send(key string)  // sends a message that the server counts
-	answer() string   // waits for its answer and returns the number of the execution; "" if the connection ended
-	leave(reset bool) // disconnects
-}
-
-// waitingCase is a transport whose messages rules make wait.
-type waitingCase struct {
-	serverCase
-	connect func(t *testing.T, addr, key string, c serverCase) waitingClient
-	// keepsSession means that the relay cannot redial for a message whose server disconnected.
-	keepsSession bool
-}
-
-func waitingCases() []waitingCase {
-	cases := []waitingCase{}
-	for _, c := range serverCases {
-		cases = append(cases, waitingCase{serverCase: c, connect: connectRaw, keepsSession: c.protocol != "http"})
-	}
-	h2, grpc := serverCases[0], serverCase{protocol: "grpc", match: message.Match{Path: grpcPath}, Code: "UNAVAILABLE", serve: countGRPC}
-	return append(cases, waitingCase{serverCase: h2, connect: connectHTTP2}, waitingCase{serverCase: grpc, connect: connectHTTP2})
-}
-
-// waits lists the rules that make a message or its answer wait until they are healed.
+// waits lists the rules that make a message or its answer wait until they are healed, by the cell of the matrix.
 var waits = map[string]message.Rule{
-	"delayed":       {Action: message.Delay, By: time.Hour},
-	"held":          {Action: message.LoseRequest, EndWith: message.EndHeld},
-	"out of order":  {Action: message.Reorder, Wait: time.Hour},
-	"reply delayed": {Action: message.DelayReply, By: time.Hour},
-	"reply held":    {Action: message.LoseReply, EndWith: message.EndHeld},
-	"copied late":   {Action: message.Twice, Late: time.Hour},
+	"delayed":          {Action: message.Delay, By: time.Hour},
+	"lost, held":       {Action: message.LoseRequest, EndWith: message.EndHeld},
+	"out of order":     {Action: message.Reorder, Wait: time.Hour},
+	"reply delayed":    {Action: message.DelayReply, By: time.Hour},
+	"reply lost, held": {Action: message.LoseReply, EndWith: message.EndHeld},
+	"twice, late":      {Action: message.Twice, Late: time.Hour},
 }
 
 // While a rule makes a message wait, its client disconnects, its server disconnects, or the rule is healed: on every
-// transport, on a new connection and on one in use, the message is executed as often as it should be, whoever still
-// waits gets the answer or the end of the connection, and the accounts add up.
+// transport, on a new connection and on one in use, the message arrives as often as it should, whoever still waits
+// gets the answer or the end of the connection, and the accounts add up.
 func TestInterruptedWaits(t *testing.T) {
 	lengthenQuietTime(t)
-	for i, c := range waitingCases() {
-		t.Run(fmt.Sprint(i, " ", c.protocol), func(t *testing.T) {
+	for _, tr := range transports {
+		t.Run(tr.name, func(t *testing.T) {
 			t.Parallel()
-			upstream, executed := c.serve(t)
+			b := tr.serve(t)
 			for name, rule := range waits {
+				if absent(&tr, name) != nil {
+					continue
+				}
 				for _, interruption := range []string{"healed", "client resets", "client closes", "server gone"} {
 					for _, used := range []bool{false, true} {
 						t.Run(fmt.Sprintf("%s/%s/used=%v", name, interruption, used), func(t *testing.T) {
 							t.Parallel()
-							w := &interruptedWait{waitingCase: c, executed: executed, rule: rule, key: fmt.Sprintf("w%x", evidence.Hash(0, 0, t.Name()))}
-							w.run(t, upstream, interruption, used)
+							w := &interruptedWait{transport: tr, backend: b, rule: tr.complete(rule), interruption: interruption, key: fmt.Sprintf("w%x", evidence.Hash(0, 0, t.Name()))}
+							w.run(t, used)
 						})
 					}
 				}
@@ -80,106 +56,153 @@ func TestInterruptedWaits(t *testing.T) {
 
 // interruptedWait is one case.
 type interruptedWait struct {
-	waitingCase
-	executed func(key string) int
-	rule     message.Rule
-	key      string
+	transport
+	*backend
+	rule         message.Rule
+	interruption string
+	key          string
+	f            relayed
+	server       *forwarder // nil for datagrams
+	count        *evidence.Counter
+	done         bool // the message has arrived and, if it has an answer, was answered; a copy waits
 }
 
-// ofRequest reports whether the message waits before the server executes it.
-func (w *interruptedWait) ofRequest() bool {
+// ofMessage reports whether the message waits, and not its answer or a copy.
+func (w *interruptedWait) ofMessage() bool {
 	return !w.rule.Action.OfReply() && w.rule.Action != message.Twice
 }
 
-func (w *interruptedWait) run(t *testing.T, upstream, interruption string, used bool) {
-	server := startForwarder(t, upstream)
-	f := relaytest.OpenLinkFor(t, w.protocol, server.addr, w.Cfg)
-	client := w.connect(t, f.Addr, w.key, w.serverCase)
-	if used {
-		client.warm()
+func (w *interruptedWait) clientGone() bool { return strings.HasPrefix(w.interruption, "client") }
+
+// broken reports whether the message or its answer was lost with the server's connection: the relay cannot redial, or
+// it raced with the server's close.
+func (w *interruptedWait) broken() bool { return !w.redials || w.count.Tally().Broken > 0 }
+
+func (w *interruptedWait) run(t *testing.T, used bool) {
+	if w.datagrams {
+		w.backend = w.serve(t) // of its own, as it may end
+		w.f = openTransport(t, &w.transport, w.addr)
+	} else {
+		w.server = startForwarder(t, w.addr)
+		w.f = openTransport(t, &w.transport, w.server.addr)
 	}
-	w.rule.Match, w.rule.Code = w.match, w.Code
-	count, heal := f.AddRule(t, w.rule)
-	sent := server.sent.Load()
-	client.send(w.key)
-	relaytest.WaitUntil(t, "it is chosen", func() bool { return count.Tally().Seen == 1 })
+	c := w.connect(t, w.f.addr, w.key, w.backend)
+	if used {
+		c.warm()
+	}
+	var heal func()
+	w.count, heal = w.f.AddRule(t, w.rule)
+	require.NoError(t, c.send())
+	w.await(t, c)
+	w.interrupt(t, c)
+	heal()
+	w.checkAnswer(t, c)
+	if w.interruption == "healed" {
+		relaytest.WaitUntil(t, "all arrive", func() bool { return c.arrived() == w.want() })
+	}
+	if !w.clientGone() && w.dir == message.ToClient {
+		relaytest.WaitUntil(t, "it arrives", func() bool { return c.arrived() == w.want() })
+	}
+	c.leave(false)
+	w.f.waitOver(t)
+	toServer, toClient := w.f.CheckAccounts(t)
+	if want := w.want(); want > 0 { // what was written may take a moment
+		relaytest.WaitUntil(t, "all arrive", func() bool { return c.arrived() >= want })
+	}
+	assert.Equal(t, w.want(), c.arrived(), "to server %+v, to client %+v, %+v", toServer, toClient, w.f.Recorded(evidence.Discarded))
+}
+
+// await waits until the rule makes the message, its answer or its copy wait.
+func (w *interruptedWait) await(t *testing.T, c conversation) {
+	relaytest.WaitUntil(t, "it is chosen", func() bool { return w.count.Tally().Seen == 1 })
 	before := 1
-	if w.ofRequest() {
+	if w.ofMessage() {
 		before = 0
 	}
-	relaytest.WaitUntil(t, "it is executed", func() bool { return w.executed(w.key) == before })
-	if !w.ofRequest() {
-		relaytest.WaitUntil(t, "it is answered", func() bool {
-			n := server.sent.Load()
-			time.Sleep(relaytest.Quiet / 2)
-			return n > sent && server.sent.Load() == n
-		})
+	relaytest.WaitUntil(t, "it arrives", func() bool { return c.arrived() == before })
+	if w.rule.Action.OfReply() {
+		relaytest.WaitUntil(t, "it is answered", func() bool { return c.(answeredIn).answeredIn(w.server.output()) })
 	}
-	answered := false
-	if w.rule.Action == message.Twice {
-		require.Equal(t, "1", client.answer())
-		answered = true
+	if w.done = w.rule.Action == message.Twice; w.done && !w.oneWay {
+		require.Equal(t, "1", c.answer())
 	}
-	switch interruption {
-	case "client resets", "client closes":
-		client.leave(interruption == "client resets")
-		f.WaitClosed(t, message.ToServer)
-		if answered { // nothing keeps the connection to the server
-			f.WaitClosed(t, message.ToClient)
+}
+
+// interrupt ends what the case is about, and waits until the relay has noticed.
+func (w *interruptedWait) interrupt(t *testing.T, c conversation) {
+	switch {
+	case w.clientGone():
+		c.leave(w.interruption == "client resets")
+		if !w.datagrams {
+			w.f.WaitClosed(t, message.ToServer)
 		}
-	case "server gone":
-		relaytest.WaitUntil(t, "the server is connected", server.connected)
-		server.cut()
-		h2, multiplexed := client.(*http2Client)
-		if multiplexed && w.ofRequest() {
+		if w.done && !w.datagrams { // nothing keeps the connection to the server
+			w.f.WaitClosed(t, message.ToClient)
+		}
+	case w.interruption == "server gone" && w.datagrams:
+		w.gone()
+	case w.interruption == "server gone":
+		relaytest.WaitUntil(t, "the server is connected", w.server.connected)
+		w.server.cut()
+		h2, multiplexed := c.(*http2Client)
+		if multiplexed && w.ofMessage() {
 			require.Empty(t, h2.ReadUntil(relaytest.Patience, func() bool { return h2.GoAway != nil }))
 		}
-		if multiplexed || w.ofRequest() || answered { // otherwise the relay does not read on while it holds the answer
-			f.WaitClosed(t, message.ToClient)
+		if multiplexed || w.done || w.ofMessage() && w.dir == message.ToServer { // otherwise the relay does not read on
+			w.f.WaitClosed(t, message.ToClient)
 		}
 	}
-	heal()
-	if interruption == "healed" && !answered {
-		assert.Equal(t, "1", client.answer())
+}
+
+// checkAnswer checks what a client that still waits gets.
+func (w *interruptedWait) checkAnswer(t *testing.T, c conversation) {
+	if w.oneWay || w.done || w.clientGone() || w.datagrams && w.interruption == "server gone" {
+		return
 	}
-	if interruption == "server gone" && !answered {
-		want := "1"
-		if w.ofRequest() && (w.keepsSession || count.Tally().Broken > 0) { // broken: it raced with the server's close
-			want = ""
-		}
-		assert.Equal(t, want, client.answer())
+	want := "1"
+	if w.interruption == "server gone" && w.ofMessage() && w.broken() {
+		want = ""
 	}
-	if interruption == "healed" && w.rule.Action == message.Twice {
-		relaytest.WaitUntil(t, "the copy is executed", func() bool { return w.executed(w.key) == 2 })
+	assert.Equal(t, want, c.answer())
+}
+
+// want returns how often the message arrives.
+func (w *interruptedWait) want() int {
+	toServer := w.dir == message.ToServer
+	switch healed := w.interruption == "healed"; {
+	case w.rule.Action == message.Twice && (healed || w.redials || w.datagrams && toServer == w.clientGone()):
+		return 2
+	case w.rule.Action == message.Twice:
+		return 1
+	case healed:
+		return 1
+	case !toServer && w.clientGone():
+		return 0
+	case toServer && w.ofMessage() && w.interruption == "server gone" && w.broken():
+		return 0
 	}
-	client.leave(false)
-	relaytest.WaitUntil(t, "the connection is over", func() bool { return f.Link.Counters().Live == 0 })
-	toServer, toClient := f.CheckAccounts(t)
-	want := 1
-	switch {
-	case w.rule.Action == message.Twice && !(w.keepsSession && interruption != "healed"):
-		want = 2
-	case w.ofRequest() && (w.keepsSession || count.Tally().Broken > 0) && interruption == "server gone":
-		want = 0
-	}
-	if want > 0 { // what was written may take a moment
-		relaytest.WaitUntil(t, "all is executed", func() bool { return w.executed(w.key) >= want })
-	}
-	assert.Equal(t, want, w.executed(w.key), "to server %+v, to client %+v, %+v", toServer, toClient, f.Recorded(evidence.Discarded))
+	return 1
 }
 
 // forwarder forwards connections to a server until they are cut.
 type forwarder struct {
 	addr  string
-	sent  atomic.Int64 // bytes from the server
 	mu    sync.Mutex
 	conns []net.Conn
+	sent  strings.Builder // by the server
 }
 
-// Write counts bytes from the server.
+// Write records what the server sends.
 func (f *forwarder) Write(p []byte) (int, error) {
-	f.sent.Add(int64(len(p)))
-	return len(p), nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sent.Write(p)
+}
+
+func (f *forwarder) output() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sent.String()
 }
 
 func startForwarder(t *testing.T, to string) *forwarder {
@@ -202,7 +225,7 @@ func startForwarder(t *testing.T, to string) *forwarder {
 			f.conns = append(f.conns, c, up)
 			f.mu.Unlock()
 			all.Go(func() { _, _ = io.Copy(up, c); _ = up.(*net.TCPConn).CloseWrite() })
-			all.Go(func() { _, _ = io.Copy(c, io.TeeReader(up, f)); _ = c.(*net.TCPConn).CloseWrite() })
+			all.Go(func() { _, _ = io.Copy(io.MultiWriter(c, f), up); _ = c.(*net.TCPConn).CloseWrite() })
 		}
 	})
 	t.Cleanup(func() { _ = ln.Close(); f.cut(); all.Wait() })
@@ -223,109 +246,4 @@ func (f *forwarder) cut() {
 		_ = c.Close()
 	}
 	f.conns = nil
-}
-
-// rawClient sends the exact bytes of a protocol.
-type rawClient struct {
-	relaytest.Peer
-	serverCase
-	key string
-}
-
-func connectRaw(t *testing.T, addr, key string, c serverCase) waitingClient {
-	p := relaytest.Connect(t, addr)
-	if c.open != nil {
-		c.open(p, key)
-	}
-	return &rawClient{p, c, key}
-}
-
-func (c *rawClient) warm() {
-	c.Send(c.serverCase.warm[0], false)
-	c.Expect(c.serverCase.warm[1])
-}
-
-func (c *rawClient) send(key string) { c.Send(c.Request(key), false) }
-
-func (c *rawClient) answer() string {
-	require.NoError(c.T, c.SetReadDeadline(time.Now().Add(relaytest.Patience)))
-	text := c.answerText(c.key, "1")
-	buf := make([]byte, len(text))
-	n, err := io.ReadFull(c, buf)
-	if err != nil {
-		require.Zero(c.T, n, "%q, then %v", buf[:n], err)
-		require.NotErrorIs(c.T, err, os.ErrDeadlineExceeded)
-		return ""
-	}
-	require.Equal(c.T, text, string(buf))
-	return "1"
-}
-
-func (c *rawClient) leave(reset bool) {
-	if reset {
-		c.Reset()
-		return
-	}
-	_ = c.Close()
-}
-
-// http2Client is a client of HTTP/2 with prior knowledge.
-type http2Client struct {
-	*relaytest.HTTP2Peer
-	grpc bool
-	id   uint32
-}
-
-func connectHTTP2(t *testing.T, addr, _ string, c serverCase) waitingClient {
-	p := relaytest.ConnectHTTP2(t, addr)
-	for { // a server that leaves before its SETTINGS cannot be hidden
-		f, err := p.ReadFrame()
-		require.NoError(t, err)
-		p.HandleFrame(f)
-		if _, ok := f.(*http2.SettingsFrame); ok {
-			return &http2Client{HTTP2Peer: p, grpc: c.protocol == "grpc"}
-		}
-	}
-}
-
-func (c *http2Client) warm() {
-	if c.grpc {
-		require.Equal(c.T, grpcBody("warm"), c.Response(c.call("/shop.Counter/Warm", "")).Body)
-		return
-	}
-	require.Equal(c.T, "200 warm", c.Response(c.Request("GET", "/warm", "")).String())
-}
-
-func (c *http2Client) call(path, text string) uint32 {
-	return c.Request("POST", path, grpcBody(text), "content-type: application/grpc", "te: trailers")
-}
-
-func (c *http2Client) send(key string) {
-	if c.grpc {
-		c.id = c.call(grpcPath, key)
-		return
-	}
-	c.id = c.Request("POST", "/"+key, "10 EUR")
-}
-
-func (c *http2Client) answer() string {
-	r := c.Responses[c.id]
-	how := c.ReadUntil(relaytest.Patience, func() bool { return r.Ended || r.WasReset })
-	require.NotEqual(c.T, "silence", how)
-	if !r.Ended {
-		return ""
-	}
-	if c.grpc {
-		require.Contains(c.T, r.Trailers, "grpc-status: 0")
-		return r.Body[5:]
-	}
-	return r.Body
-}
-
-func (c *http2Client) leave(reset bool) {
-	if reset {
-		c.HTTP2Peer.Peer.Reset()
-		return
-	}
-	_ = c.Close()
 }

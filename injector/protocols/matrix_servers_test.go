@@ -1,105 +1,63 @@
 package protocols_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	natsd "github.com/nats-io/nats-server/v2/server"
 	natsgo "github.com/nats-io/nats.go"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
-	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// serverCase is a protocol of the matrix with a server that counts executions by key.
-type serverCase struct {
-	protocol     string
-	Cfg          message.Config
-	match        message.Match
-	Code         string                             // of errors
-	open         func(p relaytest.Peer, key string) // begins a session; nil if there is nothing to do
-	Request      func(key string) string
-	answerText   func(key, number string) string // returns the exact answer, and the text that identifies an error
-	warm         [2]string                       // another message, which no rule matches, and its answer
-	separateConn bool                            // a copy is sent on another connection and may overtake the first
-	keepsOpen    bool                            // silence loses only the message
-	serve        func(testing.TB) (addr string, executed func(key string) int)
+// backend is the server of a transport.
+type backend struct {
+	addr     string
+	executed func(key string) int // how often it has received the message; nil if the clients count
+	push     func(key string)     // makes it send the message to its clients with this key; nil if they send it
+	gone     func()               // ends the server of datagrams
+	pid      uint32               // of the session that notifies, of PostgreSQL
 }
 
-// has reports whether a case applies to the protocol. A server that begins the conversation sends before a fault of
-// the link acts, and two sessions with one key would both get the answers.
-func (c serverCase) has(m matrixCase) bool {
-	if c.open != nil && (m.fault != nil || m.rule.Action == message.Reorder) {
-		return false
-	}
-	return !c.keepsOpen || m.rule.EndWith != message.EndSilence
-}
-
-var serverCases = []serverCase{
-	{
-		protocol: "http", match: message.Match{Method: "POST"}, separateConn: true, serve: countHTTP,
-		Request: func(key string) string { return relaytest.HTTPPost("/"+key, "10 EUR") },
-		answerText: func(_, number string) string {
-			if number == "error" {
-				return "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\n503 injected\n"
-			}
-			return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(number), number)
-		},
-		warm: [2]string{relaytest.HTTPRequest("GET", "/warm"), "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwarm"},
-	},
-	{
-		protocol: "redis", match: message.Match{Method: "INCR"}, Code: "LOADING", serve: countRedis,
-		Request: func(key string) string { return fmt.Sprintf("*2\r\n$4\r\nINCR\r\n$%d\r\n%s\r\n", len(key), key) },
-		answerText: func(_, number string) string {
-			if number == "error" {
-				return "-LOADING Redis is loading the dataset in memory\r\n"
-			}
-			return ":" + number + "\r\n"
-		},
-		warm: [2]string{"*1\r\n$4\r\nPING\r\n", "+PONG\r\n"},
-	},
-	{
-		protocol: "lines", Cfg: message.Config{Framing: message.Framing{Lockstep: true}}, match: message.Match{Method: "COUNT"}, Code: "error", serve: relaytest.CountLines,
-		Request:    func(key string) string { return "COUNT " + key + "\n" },
-		answerText: func(_, number string) string { return number + "\n" },
-		warm:       [2]string{"WARM\n", "warm\n"},
-	},
-	{
-		protocol: "nats", match: message.Match{Method: "PUB", Path: "count.>"}, Code: "503", keepsOpen: true, serve: countNATS,
-		open: func(p relaytest.Peer, key string) {
-			p.Before("\r\n") // INFO
-			p.Send("CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true}\r\nSUB _INBOX."+key+" 1\r\nPING\r\n", false)
-			p.Expect("PONG\r\n")
-		},
-		Request: func(key string) string { return "PUB count." + key + " _INBOX." + key + " 0\r\n\r\n" },
-		answerText: func(key, number string) string {
-			if number == "error" {
-				head := "NATS/1.0 503\r\nNats-Subject: count." + key + "\r\n\r\n"
-				return fmt.Sprintf("HMSG _INBOX.%s 1 %d %d\r\n%s\r\n", key, len(head), len(head), head)
-			}
-			return fmt.Sprintf("MSG _INBOX.%s 1 %d\r\n%s\r\n", key, len(number), number)
-		},
-		warm: [2]string{"PING\r\n", "PONG\r\n"},
-	},
-}
+func newCount() *relaytest.ExecutionCount { return &relaytest.ExecutionCount{N: map[string]int{}} }
 
 // countNATS starts nats-server with a responder.
-func countNATS(t testing.TB) (addr string, executed func(string) int) {
-	c := &relaytest.ExecutionCount{N: map[string]int{}}
-	addr = relaytest.NATSServer(t, natsd.Options{DisableShortFirstPing: true}) // clients here do not answer PING
+func countNATS(t testing.TB) *backend {
+	c := newCount()
+	addr := natsServer(t)
 	responder := relaytest.NATSClient(t, addr)
 	_, err := responder.Subscribe("count.*", func(m *natsgo.Msg) { _ = m.Respond([]byte(fmt.Sprint(c.Add(strings.TrimPrefix(m.Subject, "count."))))) })
 	require.NoError(t, err)
 	require.NoError(t, responder.Flush())
-	return addr, c.Of
+	return &backend{addr: addr, executed: c.Of}
+}
+
+// natsServer starts nats-server for clients that do not answer PING.
+func natsServer(t testing.TB) string {
+	return relaytest.NATSServer(t, natsd.Options{DisableShortFirstPing: true})
+}
+
+// pushNATS starts nats-server with a publisher.
+func pushNATS(t testing.TB) *backend {
+	addr := natsServer(t)
+	publisher := relaytest.NATSClient(t, addr)
+	return &backend{addr: addr, push: func(key string) {
+		require.NoError(t, publisher.Publish("news."+key, []byte("hello")))
+		require.NoError(t, publisher.Flush())
+	}}
 }
 
 // grpcPath is the method whose executions countGRPC counts by the message.
@@ -111,9 +69,9 @@ func grpcBody(text string) string {
 }
 
 // countGRPC starts a server of gRPC whose answers contain only the count.
-func countGRPC(t testing.TB) (addr string, executed func(string) int) {
-	c := &relaytest.ExecutionCount{N: map[string]int{}}
-	addr = relaytest.ServeOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func countGRPC(t testing.TB) *backend {
+	c := newCount()
+	addr := relaytest.ServeOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return
@@ -127,13 +85,13 @@ func countGRPC(t testing.TB) (addr string, executed func(string) int) {
 		_, _ = io.WriteString(w, grpcBody(text))
 		w.Header().Set("Grpc-Status", "0")
 	}))
-	return addr, c.Of
+	return &backend{addr: addr, executed: c.Of}
 }
 
 // countHTTP starts a net/http server whose answers contain only the count.
-func countHTTP(t testing.TB) (addr string, executed func(string) int) {
-	c := &relaytest.ExecutionCount{N: map[string]int{}}
-	addr = relaytest.ServeOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func countHTTP(t testing.TB) *backend {
+	c := newCount()
+	addr := relaytest.ServeOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		text := "warm"
 		if r.Method == http.MethodPost {
@@ -143,17 +101,158 @@ func countHTTP(t testing.TB) (addr string, executed func(string) int) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 		_, _ = io.WriteString(w, text)
 	}))
-	return addr, c.Of
+	return &backend{addr: addr, executed: c.Of}
+}
+
+// redisDirect starts redis-server and returns a client that is connected directly.
+func redisDirect(t testing.TB) (addr string, direct *goredis.Client) {
+	addr = relaytest.RedisServer(t)
+	direct = goredis.NewClient(&goredis.Options{Addr: addr})
+	t.Cleanup(func() { _ = direct.Close() })
+	return addr, direct
 }
 
 // countRedis starts redis-server; executed asks it directly.
-func countRedis(t testing.TB) (addr string, executed func(string) int) {
-	addr = relaytest.RedisServer(t)
-	direct := goredis.NewClient(&goredis.Options{Addr: addr})
-	t.Cleanup(func() { _ = direct.Close() })
-	return addr, func(key string) int {
+func countRedis(t testing.TB) *backend {
+	addr, direct := redisDirect(t)
+	return &backend{addr: addr, executed: func(key string) int {
 		n, err := direct.Get(context.Background(), key).Int()
 		require.True(t, err == nil || errors.Is(err, goredis.Nil), "%v", err)
 		return n
+	}}
+}
+
+// pushRedis starts redis-server with a publisher.
+func pushRedis(t testing.TB) *backend {
+	addr, direct := redisDirect(t)
+	return &backend{addr: addr, push: func(key string) { require.NoError(t, direct.Publish(context.Background(), key, "hello").Err()) }}
+}
+
+// countLines starts a server that answers each line with one line.
+func countLines(t testing.TB) *backend {
+	addr, executed := relaytest.CountLines(t)
+	return &backend{addr: addr, executed: executed}
+}
+
+// withLength returns a message that begins with its length.
+func withLength(text string) string {
+	return string(binary.BigEndian.AppendUint32(nil, uint32(len(text)))) + text //nolint:gosec // small
+}
+
+// countLengths starts a server that answers each message that begins with its length with another.
+func countLengths(t testing.TB) *backend {
+	c := newCount()
+	addr := relaytest.AnswerEach(t, func(conn net.Conn) {
+		in := bufio.NewReader(conn)
+		for {
+			var size uint32
+			if binary.Read(in, binary.BigEndian, &size) != nil {
+				return
+			}
+			body := make([]byte, size)
+			if _, err := io.ReadFull(in, body); err != nil {
+				return
+			}
+			text := "warm"
+			if key := string(body); key != text {
+				text = fmt.Sprint(c.Add(key))
+			}
+			if _, err := io.WriteString(conn, withLength(text)); err != nil {
+				return
+			}
+		}
+	})
+	return &backend{addr: addr, executed: c.Of}
+}
+
+// postgresDirect starts PostgreSQL. do calls a function with a connection to it.
+func postgresDirect(t testing.TB) (addr string, do func(func(context.Context, *pgx.Conn) error)) {
+	addr = relaytest.PostgresServer(t)
+	direct, err := relaytest.PGDial(context.Background(), addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = direct.Close(context.Background()) })
+	var mu sync.Mutex
+	return addr, func(f func(context.Context, *pgx.Conn) error) {
+		mu.Lock()
+		defer mu.Unlock()
+		require.NoError(t, f(context.Background(), direct))
 	}
+}
+
+// countPostgres starts PostgreSQL with a table of counts.
+func countPostgres(t testing.TB) *backend {
+	addr, do := postgresDirect(t)
+	do(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, "CREATE TABLE counts (key text PRIMARY KEY, n int)")
+		return err
+	})
+	return &backend{addr: addr, executed: func(key string) (n int) {
+		do(func(ctx context.Context, c *pgx.Conn) error {
+			return c.QueryRow(ctx, "SELECT coalesce(max(n), 0) FROM counts WHERE key = $1", key).Scan(&n)
+		})
+		return n
+	}}
+}
+
+// pushPostgres starts PostgreSQL with a session that notifies others.
+func pushPostgres(t testing.TB) *backend {
+	addr, do := postgresDirect(t)
+	b := &backend{addr: addr, push: func(key string) {
+		do(func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.Exec(ctx, "NOTIFY "+key+", 'hello'")
+			return err
+		})
+	}}
+	do(func(_ context.Context, c *pgx.Conn) error { b.pid = c.PgConn().PID(); return nil })
+	return b
+}
+
+// serveDatagrams starts a server of datagrams that answers with what handle returns, if anything.
+func serveDatagrams(t testing.TB, handle func([]byte) []byte) (addr string, gone func()) {
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	all.Go(func() {
+		buf := make([]byte, 64<<10)
+		for {
+			n, from, err := conn.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				return
+			}
+			if answer := handle(buf[:n]); answer != nil {
+				_, _ = conn.WriteToUDPAddrPort(answer, from)
+			}
+		}
+	})
+	gone = func() { _ = conn.Close(); all.Wait() }
+	t.Cleanup(gone)
+	return conn.LocalAddr().String(), gone
+}
+
+// countDatagrams starts a server that counts datagrams by content.
+func countDatagrams(t testing.TB) *backend {
+	c := newCount()
+	addr, gone := serveDatagrams(t, func(b []byte) []byte { c.Add(string(b)); return nil })
+	return &backend{addr: addr, executed: c.Of, gone: gone}
+}
+
+// countDNS starts a server that answers A with 192.0.2.n, where n is the number of questions for the name.
+func countDNS(t testing.TB) *backend {
+	c := newCount()
+	addr, gone := serveDatagrams(t, func(b []byte) []byte {
+		var m dnsmessage.Message
+		if m.Unpack(b) != nil || len(m.Questions) != 1 {
+			return nil
+		}
+		q := m.Questions[0]
+		n := byte(c.Add(q.Name.String())) //nolint:gosec // small
+		m.Response = true
+		m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class, TTL: 60}, Body: &dnsmessage.AResource{A: [4]byte{192, 0, 2, n}}}}
+		answer, err := m.Pack()
+		if err != nil {
+			return nil
+		}
+		return answer
+	})
+	return &backend{addr: addr, executed: c.Of, gone: gone}
 }

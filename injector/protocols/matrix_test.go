@@ -1,9 +1,10 @@
 package protocols_test
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"net"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -11,63 +12,76 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/injector/datagram"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// matrixCase is one fault of the conformance matrix: what a raw client sees of one message, and how often the
-// server executes it.
-type matrixCase struct {
-	Name  string
+// matrixCell is one fault of the conformance matrix: what a client sees of one message, and how often it arrives.
+type matrixCell struct {
+	name  string
 	rule  message.Rule                                                    // of the relay, or
 	fault func(*link.Link, *evidence.Counter) (heal link.Heal, err error) // of the link
-	// heard is the number of the execution in the answer, "" for no answer, or "error".
+	// reply is what the client gets: how often the message had arrived, "error", or "" for no answer.
 	reply string
-	// how is how the connection ends: "closed" (FIN), "reset" (ECONNRESET), "silence" (open, but no data), or ""
-	// if it does not end.
-	How            string
-	executedBefore int // executions before healing
-	executedAfter  int // executions after healing
+	// how is how the connection ends: "closed" (FIN), "reset" (ECONNRESET), "silence" (open, but it carries nothing any
+	// more), "held" (nothing comes until the fault is healed), or "" if it does not end.
+	how           string
+	before, after int // how often the message arrives before healing, and in all
 }
 
-var matrix = []matrixCase{
-	{Name: "request lost, reset", rule: message.Rule{Action: message.LoseRequest, EndWith: message.EndReset}, How: "reset"},
-	{Name: "request lost, closed", rule: message.Rule{Action: message.LoseRequest, EndWith: message.EndClosed}, How: "closed"},
-	{Name: "request lost, silence", rule: message.Rule{Action: message.LoseRequest, EndWith: message.EndSilence}, How: "silence"},
-	{Name: "request lost, held", rule: message.Rule{Action: message.LoseRequest, EndWith: message.EndHeld}, How: "silence", executedAfter: 1},
-	{Name: "reply lost, reset", rule: message.Rule{Action: message.LoseReply, EndWith: message.EndReset}, How: "reset", executedBefore: 1, executedAfter: 1},
-	{Name: "reply lost, closed", rule: message.Rule{Action: message.LoseReply, EndWith: message.EndClosed}, How: "closed", executedBefore: 1, executedAfter: 1},
-	{Name: "reply lost, silence", rule: message.Rule{Action: message.LoseReply, EndWith: message.EndSilence}, How: "silence", executedBefore: 1, executedAfter: 1},
-	{Name: "reply lost, held", rule: message.Rule{Action: message.LoseReply, EndWith: message.EndHeld}, How: "silence", executedBefore: 1, executedAfter: 1},
-	{Name: "answered", rule: message.Rule{Action: message.Answer, Status: 503}, reply: "error"},
-	{Name: "delayed", rule: message.Rule{Action: message.Delay, By: relaytest.Quiet}, reply: "1", executedBefore: 1, executedAfter: 1},
-	{Name: "twice", rule: message.Rule{Action: message.Twice}, reply: "1", executedBefore: 2, executedAfter: 2},
-	{Name: "twice, second answer", rule: message.Rule{Action: message.Twice, Second: true}, reply: "2", executedBefore: 2, executedAfter: 2},
-	{Name: "twice, late", rule: message.Rule{Action: message.Twice, Late: time.Hour}, reply: "1", executedBefore: 1, executedAfter: 2},
-	{Name: "out of order", rule: message.Rule{Action: message.Reorder, Wait: relaytest.Patience, First: 1}, reply: "2", executedBefore: 2, executedAfter: 2},
+// unused follows the name of a cell that is only about new connections.
+const unused = "/used=false"
+
+var matrix = []matrixCell{
+	{name: "lost", rule: message.Rule{Action: message.LoseRequest}, how: "reset"},
+	{name: "lost, reset", rule: message.Rule{Action: message.LoseRequest, EndWith: message.EndReset}, how: "reset"},
+	{name: "lost, closed", rule: message.Rule{Action: message.LoseRequest, EndWith: message.EndClosed}, how: "closed"},
+	{name: "lost, silence", rule: message.Rule{Action: message.LoseRequest, EndWith: message.EndSilence}, how: "silence"},
+	{name: "lost, held", rule: message.Rule{Action: message.LoseRequest, EndWith: message.EndHeld}, how: "held", after: 1},
+	{name: "reply lost", rule: message.Rule{Action: message.LoseReply}, how: "reset", before: 1, after: 1},
+	{name: "reply lost, reset", rule: message.Rule{Action: message.LoseReply, EndWith: message.EndReset}, how: "reset", before: 1, after: 1},
+	{name: "reply lost, closed", rule: message.Rule{Action: message.LoseReply, EndWith: message.EndClosed}, how: "closed", before: 1, after: 1},
+	{name: "reply lost, silence", rule: message.Rule{Action: message.LoseReply, EndWith: message.EndSilence}, how: "silence", before: 1, after: 1},
+	{name: "reply lost, held", rule: message.Rule{Action: message.LoseReply, EndWith: message.EndHeld}, how: "held", before: 1, after: 1},
+	{name: "answered", rule: message.Rule{Action: message.Answer, Status: 503}, reply: "error"},
+	{name: "delayed", rule: message.Rule{Action: message.Delay, By: relaytest.Quiet}, reply: "1", before: 1, after: 1},
+	{name: "reply delayed", rule: message.Rule{Action: message.DelayReply, By: relaytest.Quiet}, reply: "1", before: 1, after: 1},
+	{name: "twice", rule: message.Rule{Action: message.Twice}, reply: "1", before: 2, after: 2},
+	{name: "twice, second answer", rule: message.Rule{Action: message.Twice, Second: true}, reply: "2", before: 2, after: 2},
+	{name: "twice, late", rule: message.Rule{Action: message.Twice, Late: time.Hour}, reply: "1", before: 1, after: 2},
+	{name: "out of order", rule: message.Rule{Action: message.Reorder, Wait: relaytest.Patience, First: 1}, reply: "2", before: 2, after: 2},
 	// New connections get ECONNREFUSED.
-	{Name: "refused", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) { return l.Refuse(n) }, How: "reset"},
-	{Name: "accepted and closed", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) {
+	{name: "refused", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) { return l.Refuse(n) }, how: "reset"},
+	{name: "accepted and closed", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) {
 		return l.CloseAfter(link.EarlyClose{On: link.On{ID: "f", Count: n}})
-	}, How: "closed"},
+	}, how: "closed"},
 }
 
-// The effect of each fault with each ending on both sides, including exact bytes and errno, on a new connection
-// and on one in use.
+// The effect of each fault with each ending on both sides, including exact bytes and errno, on every transport, on a
+// new connection and on one in use. Damage depends on the payload: the packages of the transports test it.
 func TestConformanceMatrix(t *testing.T) {
-	for _, g := range serverCases {
-		t.Run(g.protocol, func(t *testing.T) {
-			upstream, executed := g.serve(t)
-			for i, c := range matrix {
-				if !g.has(c) {
+	lengthenQuietTime(t)
+	for i, tr := range transports {
+		t.Run(tr.name, func(t *testing.T) {
+			t.Parallel()
+			b := tr.serve(t)
+			for j, c := range matrix {
+				if a := absent(&tr, c.name); a != nil {
+					if a.refused != "" {
+						assertRefused(t, &tr, b, c.rule, a.refused)
+					}
 					continue
 				}
 				for _, used := range []bool{false, true} {
-					t.Run(fmt.Sprintf("%s/used=%v", c.Name, used), func(t *testing.T) {
-						m := &matrixRun{serverCase: g, matrixCase: c, Executed: executed, key: fmt.Sprintf("k%d%v", i, used)}
-						m.f = relaytest.OpenLinkFor(t, g.protocol, upstream, g.Cfg)
+					if !used && absent(&tr, c.name+unused) != nil {
+						continue
+					}
+					t.Run(fmt.Sprintf("%s/used=%v", c.name, used), func(t *testing.T) {
+						t.Parallel()
+						m := &matrixRun{transport: tr, matrixCell: c, backend: b, key: fmt.Sprintf("k%dx%d%v", i, j, used)}
 						m.run(t, used)
 					})
 				}
@@ -76,128 +90,178 @@ func TestConformanceMatrix(t *testing.T) {
 	}
 }
 
-// matrixRun is the run of one case.
+// relayed is a link with a relay.
+type relayed struct {
+	*relaytest.Recording
+	addr string
+	link *link.Link // nil for datagrams
+}
+
+func openTransport(t *testing.T, tr *transport, upstream string) relayed {
+	if !tr.datagrams {
+		f := relaytest.OpenLinkFor(t, tr.protocol, upstream, tr.cfg)
+		return relayed{&f.Recording, f.Addr, f.Link}
+	}
+	f := &relaytest.Recording{}
+	l, err := datagram.Open(datagram.Config{Name: "orders -> payments", Protocol: tr.protocol, Upstream: upstream, Sink: f.Event})
+	require.NoError(t, err)
+	f.Relay = l.Relay()
+	t.Cleanup(func() { require.NoError(t, l.Close()); f.CheckAccounts(t) })
+	return relayed{f, l.Addr(), nil}
+}
+
+// waitOver waits until no connection is left. Datagrams have none.
+func (f relayed) waitOver(t *testing.T) {
+	if f.link != nil {
+		relaytest.WaitUntil(t, "the connection is over", func() bool { return f.link.Counters().Live == 0 })
+	}
+}
+
+// rules completes a rule for a transport.
+func (tr *transport) complete(r message.Rule) message.Rule {
+	r.Match, r.Code, r.Dir = tr.match, tr.code, tr.dir
+	return r
+}
+
+// assertRefused checks that a relay refuses the rule of a cell that a transport lacks.
+func assertRefused(t *testing.T, tr *transport, b *backend, r message.Rule, why string) {
+	t.Helper()
+	r = tr.complete(r)
+	r.ID, r.Count = "fault-1", evidence.NewCounter("messages")
+	_, err := openTransport(t, tr, b.addr).Add(r)
+	assert.ErrorContains(t, err, why, "%s, %s", tr.name, r.Action)
+}
+
+// matrixRun is the run of one cell.
 type matrixRun struct {
-	serverCase
-	matrixCase
-	f        *relaytest.TestLink
-	key      string
-	Executed func(key string) int
-	count    *evidence.Counter
-	heal     func()
+	transport
+	matrixCell
+	*backend
+	f     relayed
+	key   string
+	count *evidence.Counter
+	heal  func()
 }
 
 func (m *matrixRun) run(t *testing.T, used bool) {
-	if m.fault == nil || !used {
+	m.f = openTransport(t, &m.transport, m.addr)
+	if m.rule.Action == message.LoseRequest || m.rule.Action == message.LoseReply {
+		if slices.Contains(m.stays, m.rule.EndWith) {
+			m.how = "lost"
+		}
+	}
+	if m.rule.Action == message.Reorder && m.unicast {
+		m.before, m.after = 1, 1
+	}
+	if !used {
 		m.inject(t)
+		if m.matrixCell.name == "refused" {
+			_, err := net.Dial("tcp", m.f.addr)
+			require.ErrorIs(t, err, syscall.ECONNREFUSED)
+			return
+		}
 	}
-	c, err := net.Dial("tcp", m.f.Addr)
-	if m.Name == "refused" && !used {
-		require.ErrorIs(t, err, syscall.ECONNREFUSED)
-		assert.Equal(t, 0, m.Executed(m.key))
-		return
-	}
-	require.NoError(t, err)
-	p := relaytest.Peer{TCPConn: c.(*net.TCPConn), T: t}
-	defer p.Close()
-	if m.open != nil {
-		m.open(p, m.key)
-	}
+	c := m.connect(t, m.f.addr, m.key, m.backend)
 	if used {
-		p.Send(m.warm[0], false)
-		p.Expect(m.warm[1])
-	}
-	if m.fault != nil && used {
+		c.warm()
 		m.inject(t)
 	}
 	began := time.Now()
-	if m.Name != "refused" { // an open connection is reset at once, so a write would fail instead of the read
-		p.Send(m.Request(m.key), false)
+	if m.matrixCell.name != "refused" { // an open connection is reset at once, so a write would fail instead of the read
+		require.NoError(t, c.send())
 	}
 	if m.rule.Action == message.Reorder {
 		m.overtake(t)
 	}
-	m.readResponse(t, p)
-	if m.rule.Action == message.Delay {
-		assert.GreaterOrEqual(t, time.Since(began), m.rule.By)
+	if m.multiplexed && m.rule.Action == message.Delay {
+		c.warm()
 	}
-	relaytest.WaitUntil(t, "it is executed", func() bool { return m.Executed(m.key) == m.executedBefore })
+	m.checkReply(t, c)
+	relaytest.WaitUntil(t, "it arrives", func() bool { return c.arrived() == m.before })
+	if by := m.rule.By; by > 0 {
+		assert.GreaterOrEqual(t, time.Since(began), by)
+	}
 	relaytest.WaitUntil(t, "it is told", func() bool { return m.count.Tally().Affected > 0 || m.rule.Late > 0 })
-	m.checkHealed(t, p)
+	m.checkHealed(t, c)
 	m.checkReported(t)
 }
 
 // inject starts the fault.
 func (m *matrixRun) inject(t *testing.T) {
 	if m.fault == nil {
-		m.rule.Match, m.rule.Code = m.match, m.Code
-		m.count, m.heal = m.f.AddRule(t, m.rule)
+		m.count, m.heal = m.f.AddRule(t, m.complete(m.rule))
 		return
 	}
 	m.count = evidence.NewCounter("connections")
-	heal, err := m.fault(m.f.Link, m.count)
+	heal, err := m.fault(m.f.link, m.count)
 	require.NoError(t, err)
-	m.heal = func() { require.NoError(t, heal(t.Context())) }
+	m.heal = func() { require.NoError(t, heal(context.Background())) }
 }
 
 // overtake lets another client's message pass the held one.
 func (m *matrixRun) overtake(t *testing.T) {
 	relaytest.WaitUntil(t, "it is held", func() bool { return len(m.f.Recorded(evidence.Held)) == 1 })
-	other := relaytest.Connect(t, m.f.Addr)
-	other.Send(m.Request(m.key), false)
-	other.Expect(m.answerText(m.key, "1"))
-	_ = other.Close()
-}
-
-// readResponse checks what the client receives and how its connection ends.
-func (m *matrixRun) readResponse(t *testing.T, p relaytest.Peer) {
-	if m.reply != "" {
-		got := m.readAnswer(p)
-		if m.separateConn && m.rule.Action == message.Twice && !m.rule.Second && m.rule.Late == 0 && got == m.answerText(m.key, "2") {
-			got = m.answerText(m.key, "1") // the copy was faster
+	other := m.connect(t, m.f.addr, m.key, m.backend)
+	require.NoError(t, other.send())
+	if !m.oneWay {
+		got := other.answer()
+		if m.anyOrder && got == "2" {
+			got, m.reply = "1", "1"
 		}
-		require.Equal(t, m.answerText(m.key, m.reply), got)
+		require.Equal(t, "1", got)
 	}
-	bound := relaytest.Patience
-	switch m.How {
+	relaytest.WaitUntil(t, "the other arrives", func() bool { return other.arrived() > 0 })
+	other.leave(false)
+}
+
+// checkReply checks what the client receives and how its connection ends.
+func (m *matrixRun) checkReply(t *testing.T, c conversation) {
+	if m.reply != "" && !m.oneWay {
+		got := c.answer()
+		if m.separate && m.rule.Action == message.Twice && !m.rule.Second && m.rule.Late == 0 && got == "2" {
+			got = "1" // the copy was faster
+		}
+		require.Equal(t, m.reply, got)
+		if got == "error" && m.errorCloses {
+			m.how = "closed"
+		}
+	}
+	switch m.how {
 	case "":
-		return
-	case "silence":
-		bound = relaytest.Quiet / 2
+	case "silence", "held", "lost":
+		require.Equal(t, "silence", c.ending(relaytest.Quiet/2))
+		if m.multiplexed {
+			c.warm()
+		}
+	default:
+		require.Equal(t, m.how, c.ending(relaytest.Patience))
 	}
-	rest, how := p.ReadToEnd(bound)
-	require.Equal(t, m.How, how)
-	require.Empty(t, rest)
 }
 
-// readAnswer reads as many bytes as the answer has.
-func (m *matrixRun) readAnswer(p relaytest.Peer) string {
-	p.T.Helper()
-	require.NoError(p.T, p.SetReadDeadline(time.Now().Add(relaytest.Patience)))
-	buf := make([]byte, len(m.answerText(m.key, m.reply)))
-	n, err := io.ReadFull(p, buf)
-	require.NoError(p.T, err, "after %q", buf[:n])
-	return string(buf)
-}
-
-// checkHealed heals the fault. Held messages arrive, an open connection remains usable, and a blackholed one
-// stays silent.
-func (m *matrixRun) checkHealed(t *testing.T, p relaytest.Peer) {
+// checkHealed heals the fault. Held messages arrive, an open connection remains usable, and a blackholed one stays
+// silent.
+func (m *matrixRun) checkHealed(t *testing.T, c conversation) {
 	m.heal()
-	if m.rule.EndWith == message.EndHeld {
-		p.Expect(m.answerText(m.key, "1"))
+	if m.how == "held" && !m.oneWay {
+		require.Equal(t, "1", c.answer())
 	}
 	m.f.CheckAccounts(t)
-	relaytest.WaitUntil(t, "all is executed", func() bool { return m.Executed(m.key) == m.executedAfter })
-	if m.How == "" || m.rule.EndWith == message.EndHeld {
-		p.Send(m.Request(m.key), false)
-		p.Expect(m.answerText(m.key, fmt.Sprint(m.executedAfter+1)))
-		return
+	relaytest.WaitUntil(t, "all arrive", func() bool { return c.arrived() == m.after })
+	err := c.send() // on a connection that is over, whatever the result, it does not arrive
+	switch m.how {
+	case "", "held", "lost":
+		require.NoError(t, err)
+		if !m.oneWay {
+			require.Equal(t, fmt.Sprint(m.after+1), c.answer())
+		}
+		relaytest.WaitUntil(t, "the next arrives", func() bool { return c.arrived() == m.after+1 })
+		c.leave(false)
+		m.f.waitOver(t)
+	default:
+		c.leave(false)
+		m.f.waitOver(t)
+		assert.Equal(t, m.after, c.arrived())
 	}
-	_, _ = p.WriteText(m.Request(m.key), false) // whatever the result, it is not executed
-	_ = p.Close()
-	relaytest.WaitUntil(t, "the connection is over", func() bool { return m.f.Link.Counters().Live == 0 })
-	assert.Equal(t, m.executedAfter, m.Executed(m.key))
 }
 
 // checkReported checks the evidence.
@@ -212,4 +276,15 @@ func (m *matrixRun) checkReported(t *testing.T) {
 		stage = evidence.Released
 	}
 	assert.Len(t, m.f.Recorded(stage), 1)
+	if !m.datagrams && m.dir == message.ToServer && m.rule.Late == 0 { // a late copy leaves after the call
+		relaytest.WaitUntil(t, "the affected call is told", func() bool {
+			n := 0
+			for _, call := range m.f.FinishedCalls() {
+				if call.Affected {
+					n++
+				}
+			}
+			return n == 1
+		})
+	}
 }
