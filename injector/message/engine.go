@@ -293,8 +293,8 @@ func TooLarge(limit int) string {
 }
 
 // CrossingTime is how soon after a held message was forwarded the server's close must arrive to be attributed to
-// a race with that message.
-const CrossingTime = 50 * time.Millisecond
+// a race with that message. Only tests change it.
+var CrossingTime = 50 * time.Millisecond
 
 // CountBroken counts a message that failed because the server closed the connection while rules held it.
 func (r *Relay) CountBroken(x *Exchange, delays []Wait) {

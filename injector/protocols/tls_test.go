@@ -115,6 +115,9 @@ func TestFaultsInsideTLS(t *testing.T) {
 			if row.want.How == "silence" {
 				within = 5 * relaytest.Quiet
 			}
+			if row.want.Answer != "" {
+				relaytest.WaitUntil(t, "it is answered", func() bool { return len(s.FinishedCalls()) == 1 })
+			}
 			rest, how := tlsEnds(t, raw, c, within)
 			require.Equal(t, row.want.How, how)
 			lines := strings.Split(strings.TrimSpace(rest), "\n")

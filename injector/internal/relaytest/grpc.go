@@ -128,6 +128,11 @@ func NewPaymentClient(addr string, secure credentials.TransportCredentials) (pay
 func (p paymentClient) Charge(within time.Duration, what string, meta ...string) string {
 	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(context.Background(), meta...), within)
 	defer cancel()
+	return p.ChargeUntil(ctx, what)
+}
+
+// ChargeUntil is like Charge, and gives up when ctx ends.
+func (p paymentClient) ChargeUntil(ctx context.Context, what string) string {
 	out := &wrapperspb.StringValue{}
 	if err := p.Invoke(ctx, ChargeMethod, wrapperspb.String(what), out); err != nil {
 		return status.Code(err).String()

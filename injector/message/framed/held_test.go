@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
@@ -16,30 +17,38 @@ import (
 // If a server closes its connection while a message or an answer is held, the relay cannot redial, and records
 // that holding caused it.
 func TestConnectionsBrokenByHoldingAreCounted(t *testing.T) {
+	soon := message.CrossingTime
 	ping, pong := "*1\r\n$4\r\nPING\r\n", "+PONG\r\n"
 	for name, c := range map[string]struct {
 		rule   message.Rule
-		play   func(client, server relaytest.Peer, heal func())
+		play   func(server relaytest.Peer, f *relaytest.TestLink, heal func())
 		broken int64
 	}{
-		"a message is held":     {message.Rule{Action: message.Delay, By: time.Hour}, func(_, s relaytest.Peer, _ func()) { _ = s.Close() }, 1},
-		"a message met the end": {message.Rule{Action: message.Delay, By: time.Millisecond}, func(_, s relaytest.Peer, _ func()) { s.Expect(ping); s.Reset() }, 1},
-		"an answer is held": {message.Rule{Action: message.LoseReply, EndWith: message.EndHeld}, func(_, s relaytest.Peer, heal func()) {
+		"a message is held":     {message.Rule{Action: message.Delay, By: time.Hour}, func(s relaytest.Peer, _ *relaytest.TestLink, _ func()) { _ = s.Close() }, 1},
+		"a message met the end": {message.Rule{Action: message.Delay, By: time.Millisecond}, func(s relaytest.Peer, _ *relaytest.TestLink, _ func()) { s.Expect(ping); s.Reset() }, 1},
+		"an answer is held": {message.Rule{Action: message.LoseReply, EndWith: message.EndHeld}, func(s relaytest.Peer, f *relaytest.TestLink, heal func()) {
 			s.Expect(ping)
 			s.Send(pong, false)
 			_ = s.Close()
-			time.Sleep(relaytest.Quiet)
+			relaytest.WaitUntil(t, "it is held", func() bool { return len(f.Recorded(evidence.Held)) == 1 })
 			heal()
 		}, 1},
-		"an answer is late":    {message.Rule{Action: message.DelayReply, By: relaytest.Quiet}, func(_, s relaytest.Peer, _ func()) { s.Expect(ping); s.Send(pong, false); _ = s.Close() }, 1},
-		"the server's own end": {message.Rule{Action: message.DelayReply, By: relaytest.Quiet}, func(_, s relaytest.Peer, _ func()) { s.Expect(ping); _ = s.Close() }, 0},
-		"the server's own end later": {message.Rule{Action: message.Delay, By: time.Millisecond}, func(_, s relaytest.Peer, _ func()) {
+		"an answer is late": {message.Rule{Action: message.DelayReply, By: relaytest.Quiet}, func(s relaytest.Peer, _ *relaytest.TestLink, _ func()) {
 			s.Expect(ping)
-			time.Sleep(2 * message.CrossingTime)
+			s.Send(pong, false)
+			_ = s.Close()
+		}, 1},
+		"the server's own end": {message.Rule{Action: message.DelayReply, By: relaytest.Quiet}, func(s relaytest.Peer, _ *relaytest.TestLink, _ func()) { s.Expect(ping); _ = s.Close() }, 0},
+		"the server's own end later": {message.Rule{Action: message.Delay, By: time.Millisecond}, func(s relaytest.Peer, _ *relaytest.TestLink, _ func()) {
+			s.Expect(ping)
+			time.Sleep(2 * soon)
 			_ = s.Close()
 		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if c.broken > 0 { // a slow machine may take longer to notice the end
+				relaytest.Set(t, &message.CrossingTime, relaytest.Patience)
+			}
 			s := relaytest.StartScript(t)
 			f := relaytest.OpenLinkFor(t, "redis", s.Addr, message.Config{})
 			count, heal := f.AddRule(t, c.rule)
@@ -50,7 +59,7 @@ func TestConnectionsBrokenByHoldingAreCounted(t *testing.T) {
 			if c.rule.By == time.Hour {
 				f.WaitPending(t, 1)
 			}
-			c.play(client, server, heal)
+			c.play(server, f, heal)
 			client.ReadToEnd(relaytest.Patience)
 			relaytest.WaitUntil(t, "it is over", func() bool { return f.Link.Counters().Live == 0 || c.broken == count.Tally().Broken })
 			assert.Equal(t, c.broken, count.Tally().Broken)

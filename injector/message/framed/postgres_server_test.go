@@ -175,10 +175,10 @@ func pgFaults(t *testing.T, addr string, direct *pgx.Conn) {
 		{message.Rule{Action: message.Delay, By: relaytest.Quiet}, "", 1, "delayed by"},
 		{message.Rule{Action: message.LoseRequest}, "conn closed", 0, "request lost, then reset"},
 		{message.Rule{Action: message.LoseRequest, EndWith: message.EndClosed}, "conn closed", 0, "request lost, then closed"},
-		{message.Rule{Action: message.LoseRequest, EndWith: message.EndSilence}, "deadline", 0, "request lost, then silence"},
+		{message.Rule{Action: message.LoseRequest, EndWith: message.EndSilence}, "canceled", 0, "request lost, then silence"},
 		{message.Rule{Action: message.LoseReply}, "conn closed", 1, "INSERT 0 1, "},
 		{message.Rule{Action: message.LoseReply, EndWith: message.EndClosed}, "conn closed", 1, "lost, then closed"},
-		{message.Rule{Action: message.LoseReply, EndWith: message.EndSilence}, "deadline", 1, "lost, then silence"},
+		{message.Rule{Action: message.LoseReply, EndWith: message.EndSilence}, "canceled", 1, "lost, then silence"},
 		{message.Rule{Action: message.Answer, Code: "57P01"}, "57P01", 0, "answered with 57P01"},
 		{message.Rule{Action: message.Answer, Code: "57P02"}, "conn closed", 0, "answered with 57P02"},
 		{message.Rule{Action: message.Twice}, "", 2, "delivered twice"},
@@ -193,14 +193,19 @@ func pgFaults(t *testing.T, addr string, direct *pgx.Conn) {
 				require.Equal(t, 1, pgCount(t, direct, "orders"))
 				c.rule.Match = message.Match{Method: "insert", Path: "orders"}
 				count, heal := f.AddRule(t, c.rule)
-				wait := relaytest.Patience
-				if c.rule.EndWith == message.EndSilence {
-					wait = 10 * relaytest.Quiet
-				}
-				ctx, cancel := context.WithTimeout(t.Context(), wait)
+				ctx, cancel := context.WithTimeout(t.Context(), relaytest.Patience)
 				defer cancel()
-				began := time.Now()
-				_, err = conn.Exec(ctx, insert)
+				began, result := time.Now(), make(chan error, 1)
+				go func() {
+					_, err := conn.Exec(ctx, insert)
+					result <- err
+				}()
+				if c.rule.EndWith == message.EndSilence { // nothing comes for a while after the rule acted
+					relaytest.WaitUntil(t, "it is lost", func() bool { return count.Tally().Affected == 1 })
+					time.Sleep(relaytest.Quiet)
+					cancel()
+				}
+				err = <-result
 				if c.err == "" {
 					require.NoError(t, err)
 					require.GreaterOrEqual(t, time.Since(began), c.rule.By)

@@ -150,7 +150,7 @@ func TestDeliveredTwice(t *testing.T) {
 func TestQuiesceWaitsForLateCopy(t *testing.T) {
 	s := relaytest.StartShop(t)
 	f := relaytest.OpenLink(t, s.Addr, message.Config{})
-	count, _ := f.AddRule(t, message.Rule{Action: message.Twice, Late: 3 * relaytest.Quiet, Match: message.Match{Path: "/once"}})
+	count, _ := f.AddRule(t, message.Rule{Action: message.Twice, Late: 10 * relaytest.Quiet, Match: message.Match{Path: "/once"}})
 	p := relaytest.Connect(t, f.Addr)
 	p.Send(relaytest.HTTPPost("/once", "x"), false)
 	assert.Contains(t, p.ReadReply(), "200 OK")

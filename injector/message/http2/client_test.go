@@ -1,11 +1,14 @@
 package http2_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,7 +20,7 @@ import (
 
 // What net/http's client returns for each fault with each ending, and how often its server did the work.
 func TestH2NetHTTPWithEachFault(t *testing.T) {
-	const lost, late = "an error", "a time-out"
+	const lost, late = "an error", "nothing"
 	for _, row := range []struct {
 		rule     message.Rule
 		want     string // "N" stands for the number of the execution
@@ -47,11 +50,14 @@ func TestH2NetHTTPWithEachFault(t *testing.T) {
 				s := relaytest.StartShop(t)
 				f := relaytest.OpenLink(t, s.Addr, message.Config{})
 				client := relaytest.HTTP2Client(t)
-				post := func(path string) string {
-					res, err := client.Post("http://"+f.Addr+path, "", strings.NewReader("10 EUR"))
-					var timeout interface{ Timeout() bool }
+				ctx, giveUp := context.WithCancel(t.Context())
+				defer giveUp()
+				post := func(ctx context.Context, path string) string {
+					req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+f.Addr+path, strings.NewReader("10 EUR"))
+					require.NoError(t, err)
+					res, err := client.Do(req)
 					if err != nil {
-						return map[bool]string{true: late, false: lost}[errors.As(err, &timeout) && timeout.Timeout()]
+						return map[bool]string{true: late, false: lost}[errors.Is(err, context.Canceled)]
 					}
 					defer res.Body.Close()
 					assert.Equal(t, 2, res.ProtoMajor)
@@ -63,14 +69,20 @@ func TestH2NetHTTPWithEachFault(t *testing.T) {
 				warm := int64(0)
 				if used {
 					warm = 1
-					require.Equal(t, "200 N /warm", post("/warm"))
+					require.Equal(t, "200 N /warm", post(t.Context(), "/warm"))
 				}
 				count, heal := f.AddRule(t, relaytest.WithMatch(row.rule))
-				if row.want == late {
-					client.Timeout = 3 * relaytest.Quiet
-				}
 				got := make(chan string, 1)
-				go func() { got <- post("/charge") }()
+				go func() { got <- post(ctx, "/charge") }()
+				if row.want == late {
+					relaytest.WaitUntil(t, "it is lost", func() bool { return len(f.Recorded(evidence.Applied)) == 1 })
+					select {
+					case answer := <-got:
+						require.FailNow(t, "an answer to a lost message", answer)
+					case <-time.After(relaytest.Quiet):
+						giveUp()
+					}
+				}
 				if row.stage == evidence.Released {
 					relaytest.WaitUntil(t, "it is held", func() bool { return len(f.Recorded(evidence.Held)) == 1 })
 					heal()
@@ -85,8 +97,7 @@ func TestH2NetHTTPWithEachFault(t *testing.T) {
 				}
 				assert.Equal(t, []int64{1, affected}, []int64{count.Tally().Seen, count.Tally().Affected})
 				heal()
-				client.Timeout = relaytest.Patience
-				assert.Equal(t, "200 N /after", post("/after"), "the client recovers")
+				assert.Equal(t, "200 N /after", post(t.Context(), "/after"), "the client recovers")
 			})
 		}
 	}

@@ -177,7 +177,11 @@ func TestH2CallersGivingUp(t *testing.T) {
 			id := client.Request("POST", "/charge", "x")
 			server.Requests(1)
 			require.NoError(t, client.WriteRSTStream(id, http2.ErrCodeCancel))
-			how := server.ReadUntil(2*relaytest.Quiet, func() bool { return server.Responses[id].WasReset })
+			within := relaytest.Quiet
+			if row.notified {
+				within = relaytest.Patience
+			}
+			how := server.ReadUntil(within, func() bool { return server.Responses[id].WasReset })
 			assert.Equal(t, row.notified, how == "")
 			if row.answer {
 				assert.Zero(t, count.Tally().Affected)

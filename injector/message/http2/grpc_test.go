@@ -29,12 +29,12 @@ func TestGRPCEachFaultWithEachEnding(t *testing.T) {
 		{message.Rule{Action: message.LoseRequest}, "Unavailable", 0},
 		{message.Rule{Action: message.LoseRequest, EndWith: message.EndReset}, "Unavailable", 0},
 		{message.Rule{Action: message.LoseRequest, EndWith: message.EndClosed}, "Unavailable", 0},
-		{message.Rule{Action: message.LoseRequest, EndWith: message.EndSilence}, "DeadlineExceeded", 0},
+		{message.Rule{Action: message.LoseRequest, EndWith: message.EndSilence}, "Canceled", 0},
 		{message.Rule{Action: message.LoseReply}, "Unavailable", 1},
 		{message.Rule{Action: message.LoseReply, EndWith: message.EndReset}, "Unavailable", 1},
 		{message.Rule{Action: message.LoseReply, EndWith: message.EndClosed}, "Unavailable", 1},
-		{message.Rule{Action: message.LoseReply, EndWith: message.EndSilence}, "DeadlineExceeded", 1},
-		{message.Rule{Action: message.LoseReply, EndWith: message.EndHeld}, "DeadlineExceeded", 1},
+		{message.Rule{Action: message.LoseReply, EndWith: message.EndSilence}, "Canceled", 1},
+		{message.Rule{Action: message.LoseReply, EndWith: message.EndHeld}, "Canceled", 1},
 		{message.Rule{Action: message.Answer, Code: "UNAVAILABLE"}, "Unavailable", 0},
 		{message.Rule{Action: message.Answer, Code: "resource_exhausted", RetryAfter: time.Second}, "ResourceExhausted", 0},
 		{message.Rule{Action: message.Answer, Code: "4"}, "DeadlineExceeded", 0},
@@ -59,11 +59,16 @@ func TestGRPCEachFaultWithEachEnding(t *testing.T) {
 					require.Equal(t, "1 warm", p.Charge(relaytest.Patience, "warm"))
 				}
 				count, heal := f.AddRule(t, row.rule)
-				within := relaytest.Patience
-				if row.want == "DeadlineExceeded" && row.rule.Action != message.Answer {
-					within = 5 * relaytest.Quiet
+				ctx, giveUp := context.WithTimeout(t.Context(), relaytest.Patience)
+				defer giveUp()
+				result := make(chan string, 1)
+				go func() { result <- p.ChargeUntil(ctx, "ten") }()
+				if row.want == "Canceled" { // nothing comes for a while after the rule acted
+					relaytest.WaitUntil(t, "it is lost", func() bool { return count.Tally().Affected == 1 })
+					time.Sleep(relaytest.Quiet)
+					giveUp()
 				}
-				got := p.Charge(within, "ten")
+				got := <-result
 				if strings.HasSuffix(got, " ten") {
 					got = "N ten"
 				}
@@ -85,33 +90,13 @@ func TestGRPCEachFaultWithEachEnding(t *testing.T) {
 					if c.Affected {
 						touched++
 						if row.rule.EndWith != message.EndHeld { // the rule may be healed before the client's disconnection is noticed
-							assert.Equal(t, within != relaytest.Patience, c.GaveUp)
+							assert.Equal(t, row.want == "Canceled", c.GaveUp)
 						}
 					}
 				}
 				assert.EqualValues(t, affected, touched)
 			})
 		}
-	}
-}
-
-// A request held until healing is then delivered to the server, even if the client has disconnected.
-func TestGRPCHeldUntilHealed(t *testing.T) {
-	lengthenQuietTime(t)
-	for _, do := range []message.Action{message.LoseRequest, message.LoseReply} {
-		s := relaytest.StartPayments(t)
-		f := relaytest.OpenLinkFor(t, "grpc", s.Addr, message.Config{})
-		_, heal := f.AddRule(t, message.Rule{Action: do, EndWith: message.EndHeld, First: 1})
-		p := relaytest.DialPayments(t, f.Addr)
-		answer := make(chan string, 1)
-		go func() { answer <- p.Charge(relaytest.Patience, "ten") }()
-		relaytest.WaitUntil(t, "it is held", func() bool { return len(f.Recorded(evidence.Held)) == 1 })
-		got := p.Charge(relaytest.Patience, "other")
-		assert.Contains(t, got, " other", "the others go on")
-		heal()
-		assert.Contains(t, <-answer, " ten")
-		assert.Len(t, f.Recorded(evidence.Released), 1)
-		assert.EqualValues(t, 2, s.Done.Load())
 	}
 }
 
