@@ -25,6 +25,7 @@ func (f SlowCalls) Kind() Kind {
 			`only "POST /charge" calls from "orders" to "payments" are delayed by 2s for 10s`,
 			`from the 100th to the 200th call from "orders" to "payments" are delayed by 1 second for 30s`,
 			`the first 5 "GET /orders/{id}" calls with header "Tenant: acme" from "orders" to "payments" are delayed by 2s for 10s`,
+			`only calls caused by "POST /orders" requests from "orders" to "payments" are delayed by 2s for 10s`,
 		},
 		Fault: func(a Args) Fault { return SlowCalls{By: a.Duration(3), Jitter: jitter(a, 3, 4), Pick: a.Pick(0)} },
 	}}}

@@ -101,7 +101,7 @@ func (p Pick) subject(what, from, to string) string {
 	return noun
 }
 
-// with returns the part of a sentence that selects by keys and headers.
+// with returns the part of a sentence that selects by keys, headers and causes.
 func (p Pick) with() string {
 	s := ""
 	switch {
@@ -115,6 +115,9 @@ func (p Pick) with() string {
 		s += fmt.Sprintf(" and header %q", p.Match.Header)
 	case p.Match.Header != "":
 		s = fmt.Sprintf(" with header %q", p.Match.Header)
+	}
+	if p.Match.CausedBy != "" {
+		s += fmt.Sprintf(" caused by %q requests", p.Match.CausedBy)
 	}
 	return s
 }

@@ -189,6 +189,12 @@ func (t *recording) ledger(d sampleRun) {
 			r.Outcome = "refused"
 		}
 		t.at(11.5, journal.Event{Request: &r})
+		if i == 0 {
+			t.at(11.6, journal.Event{Story: &journal.Story{Key: r.Key, Calls: []journal.StoryCall{
+				{Link: sampleLink, Op: "POST /charge", At: 5 * time.Second, Took: 12 * time.Millisecond, Fault: t.id + "/1"},
+				{Link: sampleLink, Op: "POST /charge", At: 6 * time.Second, Took: 3 * time.Millisecond, Status: 200},
+			}}})
+		}
 		if i < 39 {
 			effect(r.Key, i)
 		}

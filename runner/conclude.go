@@ -44,6 +44,7 @@ func (s *session) conclude() {
 			s.probe()
 		}
 	}
+	s.recordStories()
 	s.flush(1 << 62)
 	s.enterPhase("done")
 	close(s.quit)

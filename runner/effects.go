@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -14,6 +15,15 @@ import (
 // keyPrefix returns the prefix of the idempotency keys of this scenario.
 func (s *session) keyPrefix() string {
 	return load.KeyPrefix(s.run.short, uint32(evidence.Hash(0, uint64(s.try.number-1), s.e.ID)))
+}
+
+// trace returns how links recognize the messages that requests of the load cause.
+func (s *session) trace() message.Trace {
+	t := message.Trace{ID: load.TracePrefix(s.seed), KeyPrefix: s.keyPrefix() + "-"}
+	if s.e.Load != nil {
+		t.Route = func(n uint64) string { return load.RouteOf(s.e.Load, s.seed, n).Name() }
+	}
+	return t
 }
 
 // effectsBefore reads the effects that exist before the load, so that they are not attributed to it. A

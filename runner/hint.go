@@ -23,6 +23,8 @@ func (in *injection) noEffectHint(t evidence.Tally) string {
 		return t.Void
 	case len(t.Skipped) > 0:
 		return in.hintSkipped(t)
+	case t.Seen == 0 && onCalls && on.Rule().Match.CausedBy != "" && len(carried) > 0:
+		return fmt.Sprintf("nothing on %s is known to be caused by %q requests: does %q pass the header traceparent, or the idempotency key, of its callers on?", in.on, on.Rule().Match.CausedBy, in.From)
 	case t.Seen == 0 && onCalls && len(carried) > 0:
 		return in.hintOtherOperations(on.Rule().Match, carried)
 	case t.Seen == 0 && in.From != "":

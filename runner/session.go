@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -27,17 +28,18 @@ type session struct {
 	run  *runState
 	seed uint64
 
-	ctx    context.Context // canceled when the run is interrupted, a stop rule fires, or the session finishes
-	cancel context.CancelCauseFunc
-	system *system
-	load   *load.Generator
-	client *load.Client
-	fold   *fold
-	live   []*injection // in order of injection
-	placed []*injection // all injections of the scenario
-	bodies bodies
-	ledger *effects.Ledger // set once the effects that existed before the load were read
-	phase  string
+	ctx     context.Context // canceled when the run is interrupted, a stop rule fires, or the session finishes
+	cancel  context.CancelCauseFunc
+	system  *system
+	load    *load.Generator
+	client  *load.Client
+	fold    *fold
+	live    []*injection // in order of injection
+	placed  []*injection // all injections of the scenario
+	bodies  bodies
+	stories stories
+	ledger  *effects.Ledger // set once the effects that existed before the load were read
+	phase   string
 
 	unparsed unparsedNotes
 	quit     chan struct{} // closed to stop the ticker and the watchdog
@@ -127,6 +129,7 @@ func (s *session) begin() {
 		process:   s.serviceChanged,
 		message:   s.recordMessage,
 		call:      s.recordCall,
+		trace:     s.trace(),
 		unparsed:  s.noteUnparsed,
 		authority: func() (*link.CA, string, error) { return s.run.authority.get(s.run.dir) },
 	})
@@ -148,7 +151,16 @@ func (s *session) begin() {
 func (s *session) recordMessage(f evidence.Event) {
 	s.record(journal.Event{At: s.run.journal.Since(f.At), Message: &journal.Message{
 		Fault: f.Fault, Link: f.Link, Stage: string(f.Stage), ToServer: f.ToServer, Conn: f.Conn, N: f.Seq, Op: f.Op, Key: f.Key, Bytes: f.Bytes, Detail: f.Detail,
+		Request: requestNumber(f.Cause),
 	}})
+}
+
+// requestNumber returns the number of the request that caused a message, or "" if that is not known.
+func requestNumber(c evidence.Cause) string {
+	if !c.Known {
+		return ""
+	}
+	return strconv.FormatUint(c.Request, 10)
 }
 
 func (s *session) recordCall(link string, c message.Call) {
@@ -159,7 +171,11 @@ func (s *session) recordCall(link string, c message.Call) {
 	if !c.Sent.IsZero() {
 		sent = s.run.journal.Since(c.Sent)
 	}
-	s.fold.call(link, c, s.run.journal.Since(c.Start), sent, s.run.journal.Since(c.End))
+	start, end := s.run.journal.Since(c.Start), s.run.journal.Since(c.End)
+	s.fold.call(link, c, start, sent, end)
+	if s.e.Effects != nil {
+		s.stories.add(link, c, start, end-start)
+	}
 }
 
 // fail records an error of the runner itself. The scenario becomes inconclusive and nothing more is

@@ -51,6 +51,7 @@ type hooks struct {
 	process  func(service string, e process.Event)
 	message  evidence.Sink
 	call     func(link string, c message.Call)
+	trace    message.Trace
 	unparsed func(link, why string) // called for connections that a link could not parse
 
 	authority func() (*link.CA, string, error) // returns the run's CA and the file with its certificate
@@ -145,7 +146,7 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 	}
 	if row, ok := l.Relayed(); ok {
 		relay, err := message.New(row, message.Config{
-			Link: l.Name(), Trace: load.TracePrefix(s.seed), Framing: l.Framing, Sink: h.message,
+			Link: l.Name(), Trace: h.trace, Framing: l.Framing, Sink: h.message,
 			Calls: func(c message.Call) { h.call(l.Name(), c) },
 		})
 		if err != nil {

@@ -30,12 +30,18 @@ func (r *Resolver) mismatch(l system.Link, f injector.Fault) (what, hint string)
 		return fmt.Sprintf("%s: of its own accord %q sends only what subscribers get, and these are no answers", speaks, l.To),
 			fmt.Sprintf("for its answers say: replies from %q to %q ...; for what subscribers get say: only %q messages from %q to %q ...", l.To, l.From, row.Pushed, l.To, l.From)
 	case onMessages:
+		if what, hint := r.unknownCause(messages.Rule().Match); what != "" {
+			return what, hint
+		}
 		return forbids(l, row, messages.Rule(), messages.Violation())
 	case onCalls && !known:
 		return speaks + ", which has no calls", "speak of traffic or connections, or declare its protocol: http"
 	case onCalls && !hasCalls(row, on.Rule().Action):
 		return speaks + ", which has messages and no calls", fmt.Sprintf("say: messages from %q to %q ...; and from %q to %q for what comes back", l.From, l.To, l.To, l.From)
 	case onCalls:
+		if what, hint := r.unknownCause(on.Rule().Match); what != "" {
+			return what, hint
+		}
 		if what, hint := invalidOperation(row, on.Rule()); what != "" {
 			return what, hint
 		}
@@ -50,6 +56,24 @@ func (r *Resolver) mismatch(l system.Link, f injector.Fault) (what, hint string)
 		return speaks + " over UDP, which has neither connections nor a stream", fmt.Sprintf("say: messages from %q to %q are lost, or are delayed, ...", l.From, l.To)
 	}
 	return "", ""
+}
+
+// unknownCause returns why no request of the load can cause the messages that a fault is to act on.
+func (r *Resolver) unknownCause(m message.Match) (what, hint string) {
+	switch {
+	case m.CausedBy == "" || r.problems > 0:
+		return "", ""
+	case r.Load == nil:
+		return fmt.Sprintf("no %q request can cause anything: the scenario has no load", m.CausedBy), `say first: a steady load of 100 requests per second on ` + strconv.Quote(m.CausedBy)
+	}
+	var routes []string
+	for _, route := range r.Load.Mix {
+		routes = append(routes, route.Name())
+	}
+	if slices.Contains(routes, m.CausedBy) {
+		return "", ""
+	}
+	return fmt.Sprintf("the load has no %q requests", m.CausedBy), source.DidYouMean(m.CausedBy, routes, "routes")
 }
 
 // hasCalls reports whether a protocol has calls, or at least requests and replies, for an action.

@@ -30,7 +30,7 @@ type Tally struct {
 
 	// Faults on calls and messages only.
 	Ops        map[string]int64 // affected units by operation, named as by Relay.Operations, in a Counts
-	Traced     int64            // affected units that carried the run's trace context
+	Traced     int64            // affected units that a request of the load is known to have caused
 	Skipped    map[string]int64 // selected units on which the fault could not act, by reason, in a Counts
 	Collateral int64            // other units lost with an affected one, such as calls on the same HTTP/2 connection
 	Broken     int64            // units that failed because the dependency closed the connection while they were held
@@ -74,7 +74,7 @@ func (t *Tally) touch(n int64) {
 	}
 }
 
-// TouchOp counts a unit of an operation as affected now. traced is whether it carried the run's trace context.
+// TouchOp counts a unit of an operation as affected now. traced is whether a request of the load is known to have caused it.
 func (c *Counter) TouchOp(op string, traced bool) {
 	c.update(func(t *Tally) {
 		t.touch(1)
@@ -171,6 +171,13 @@ type Event struct {
 	Class     string // what decisions are hashed by
 	Bytes     int
 	Detail    string
+	Cause     Cause
+}
+
+// Cause is the request of the load that caused a message. The zero value means that it is not known.
+type Cause struct {
+	Request uint64 // its number, from 0
+	Known   bool
 }
 
 // Sink receives events; causes precede their effects. It must be safe for concurrent use and must not block for

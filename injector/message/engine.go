@@ -22,7 +22,8 @@ type Exchange struct {
 	Delays      []Wait               // of the message
 	ReplyDelays []Wait               // of its answer
 	chosen      atomic.Pointer[Live] // the rule that acts on it; nil if there is none or it was skipped
-	n           uint64               // the number of the occurrence, which seeds further random choices
+	n           uint64               // identifies the decision, and seeds further random choices
+	fault       string               // the ID of the first rule that chose it
 	Ticket      Ticket
 
 	Start     time.Time
@@ -75,9 +76,8 @@ func (x *Exchange) NeedsWholeReply() bool {
 // Admit counts a message and evaluates the rules.
 func (r *Relay) Admit(x *Exchange) {
 	r.ops.add(r, x.Message)
-	if chosen := r.decide(x); chosen && x.Message.Header != nil && r.cfg.Trace != "" {
-		x.Message.traced = traceOf(x.Message.Header("traceparent")) == r.cfg.Trace
-	}
+	x.Message.Cause = r.cfg.Trace.CauseOf(x.Message)
+	r.decide(x)
 }
 
 // Skip records that the chosen rule cannot act.
@@ -93,7 +93,7 @@ func (r *Relay) Skip(x *Exchange, why string) {
 // Report reports a call that has ended. A caller that disconnected before the answer has given up, even if the
 // answer was still sent.
 func (r *Relay) Report(x *Exchange, status int) {
-	call := Call{Start: x.Start, Sent: x.SentAt, End: time.Now(), Op: x.Message.Op, Status: status, Affected: x.Affected, Skipped: x.Skipped}
+	call := Call{Start: x.Start, Sent: x.SentAt, End: time.Now(), Op: x.Message.Op, Status: status, Affected: x.Affected, Skipped: x.Skipped, Cause: x.Message.Cause, Fault: x.fault}
 	if !x.GaveUpAt.IsZero() {
 		call.GaveUp, call.End = true, x.GaveUpAt
 	}

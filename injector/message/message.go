@@ -148,6 +148,9 @@ type Match struct {
 	Path   string
 	Key    string // idempotency key or message ID; "" matches any
 	Header string // "Name: value", for requests of HTTP, gRPC or NATS; "" matches any
+	// CausedBy is the route of the load's requests that caused the message, such as "POST /orders". It matches only
+	// messages that carry the trace context or the key of such a request; see Trace. "" matches any.
+	CausedBy string
 }
 
 // Call is one exchange as the link observed it. It shows the load on a dependency and how long its caller
@@ -161,6 +164,8 @@ type Call struct {
 	// have been sent.
 	GaveUp   bool
 	Affected bool   // a rule acted on it
+	Fault    string // the ID of the first rule that chose it; "" if none did
+	Cause    evidence.Cause
 	Skipped  string // why the rule that chose it could not act
 }
 
@@ -173,9 +178,7 @@ type Config struct {
 	Link  string
 	Sink  evidence.Sink // receives the evidence of each effect; may be nil
 	Calls func(Call)    // called for each exchange when it has ended; may be nil
-	// Trace is the first 16 hexadecimal digits of the run's trace IDs, which identify messages caused by the
-	// load. "" means that there are none.
-	Trace string
+	Trace Trace
 
 	Framing Framing // for the protocols "lines" and "lengths"
 }

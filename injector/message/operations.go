@@ -67,14 +67,5 @@ func (r *Relay) operation(m Message) string {
 	return name
 }
 
-// traceOf returns the first half of the trace ID in a W3C traceparent header: "00-<32 hex digits>-<16 hex
-// digits>-<flags>".
-func traceOf(header string) string {
-	if len(header) < 3+32 || header[2] != '-' {
-		return ""
-	}
-	return strings.ToLower(header[3 : 3+16])
-}
-
 // countApplied counts a message that a rule took effect on.
-func (r *Relay) countApplied(l *Live, m Message) { l.Count.TouchOp(r.operation(m), m.traced) }
+func (r *Relay) countApplied(l *Live, m Message) { l.Count.TouchOp(r.operation(m), m.Cause.Known) }

@@ -15,7 +15,7 @@ import (
 // Operations counts what a link relayed before a fault, and the tally what the fault acted on, under the same
 // names.
 func TestOperationsAndTallyUseSameNames(t *testing.T) {
-	f := relaytest.OpenLink(t, relaytest.StartShop(t).Addr, message.Config{Trace: "00000000000000ab"})
+	f := relaytest.OpenLink(t, relaytest.StartShop(t).Addr, message.Config{Trace: message.Trace{ID: "00000000000000ab"}})
 	p := relaytest.Connect(t, f.Addr)
 	for id := range 3 {
 		p.Send(relaytest.HTTPRequest("GET", fmt.Sprintf("/orders/%d?page=%d", 100+id, id)), false)

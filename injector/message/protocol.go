@@ -49,7 +49,7 @@ func (p Protocol) Allows(r Rule, g Framing) error {
 		}
 		return fmt.Errorf("%s has no fault %q: it has %s", p.Name, r.Action, strings.Join(known, ", "))
 	}
-	if !p.Heads && (r.Match.Header != "" || r.Match.Key != "") {
+	if !p.Heads && (r.Match.Header != "" || r.Match.Key != "" || r.Match.CausedBy != "") {
 		return fmt.Errorf("%s has no headers and no keys of messages to choose by: choose by what they are about, or a share or a count", p.Name)
 	}
 	if p.Allow == nil {

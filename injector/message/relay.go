@@ -77,7 +77,7 @@ func (r *Relay) Record(l *Live, m Message, stage evidence.Stage, detail string) 
 	}
 	r.cfg.Sink(evidence.Event{
 		At: time.Now(), Link: r.cfg.Link, Fault: l.ID, Stage: stage, ToServer: m.Dir == ToServer && stage != evidence.Discarded && !l.Action.OfReply(),
-		Conn: m.Conn, Seq: m.Seq, Op: m.Op, Key: m.Key, Class: m.Method + " " + r.class(l, m), Bytes: m.Bytes, Detail: detail,
+		Conn: m.Conn, Seq: m.Seq, Op: m.Op, Key: m.Key, Class: m.Method + " " + r.class(l, m), Bytes: m.Bytes, Detail: detail, Cause: m.Cause,
 	})
 }
 

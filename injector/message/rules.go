@@ -1,6 +1,7 @@
 package message
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,7 +17,8 @@ type Live struct {
 	healed chan struct{}
 	// seen counts occurrences in a fixed-size array. Two classes that hash to the same slot share a counter,
 	// which only merges their counts.
-	seen [1 << 14]atomic.Uint32
+	seen     [1 << 14]atomic.Uint32
+	attempts attempts
 }
 
 func (r Rule) validate() error {
@@ -61,7 +63,7 @@ type Message struct {
 	Bytes      int                      // its size
 	Header     func(name string) string // nil if the message has no headers
 	OnlyByName bool                     // only rules that name its method match
-	traced     bool                     // it carries the run's trace context; set for chosen messages only
+	Cause      evidence.Cause           // the request of the load that caused it; set by Relay.Admit
 }
 
 // Topic is an operation and its object: "POST" and "/charge" (HTTP), "INCR" and a key (Redis), "A" and
@@ -83,10 +85,11 @@ func (w Wait) By() time.Duration { return w.by }
 // Healed returns a channel that is closed when the rule is healed.
 func (l *Live) Healed() <-chan struct{} { return l.healed }
 
-// decide evaluates every rule and reports whether one chose the message. A decision depends only on the seed,
-// link, rule, direction, operation, class and occurrence, so the same seed chooses the same messages whatever the
-// order of arrival. A retry is a new occurrence.
-func (r *Relay) decide(x *Exchange) (chosen bool) {
+// decide evaluates every rule for a message. A random decision depends only on the seed, link, rule, direction,
+// operation, class and either the request of the load that caused the message and the number of the attempt, or,
+// if its cause is not known, the occurrence. With a known cause, the same seed chooses the same requests in any
+// order of arrival; otherwise it chooses the same occurrences. A retry is a new attempt and a new occurrence.
+func (r *Relay) decide(x *Exchange) {
 	r.mu.Lock()
 	rules := r.rules
 	r.mu.Unlock()
@@ -99,6 +102,9 @@ func (r *Relay) decide(x *Exchange) (chosen bool) {
 		l.Count.See(1)
 		class := r.class(l, m)
 		n, hit := l.hit(r.cfg.Link, class, m)
+		if hit {
+			x.fault = cmp.Or(x.fault, l.ID)
+		}
 		switch {
 		case !hit:
 		case l.Action == Delay:
@@ -110,7 +116,6 @@ func (r *Relay) decide(x *Exchange) (chosen bool) {
 		}
 	}
 	x.SetRule(first)
-	return first != nil || len(x.Delays) > 0 || len(x.ReplyDelays) > 0
 }
 
 // class returns the stable part of a path: the rule's template, or the protocol's class of the path.
@@ -121,18 +126,22 @@ func (r *Relay) class(l *Live, m Message) string {
 	return l.Match.Path
 }
 
-// hit counts an occurrence, starting at 1, and reports whether the rule chooses it.
-func (l *Live) hit(link, class string, m Message) (uint64, bool) {
+// hit counts an occurrence, starting at 1, and reports whether the rule chooses it. id identifies the decision.
+func (l *Live) hit(link, class string, m Message) (id uint64, hit bool) {
 	slot := evidence.Hash(0, 0, m.Method, class) % uint64(len(l.seen))
 	n := uint64(l.seen[slot].Add(1))
+	if id = n; m.Cause.Known {
+		id = evidence.Hash(m.Cause.Request, l.attempts.next(m, class))
+	}
 	switch {
 	case l.First > 0 && n > l.First, l.Every > 0 && n%l.Every != 0, n < l.From, l.To > 0 && n > l.To:
-		return n, false
+		return id, false
+	case l.Share <= 0 || l.Share >= 1:
+		return id, true
+	case l.Sticky:
+		return id, evidence.Draw(l.Seed, 0, link, l.ID, m.Dir.String(), m.Method, class, m.Key, m.Path) < l.Share
 	}
-	if l.Sticky {
-		return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, 0, link, l.ID, m.Dir.String(), m.Method, class, m.Key, m.Path) < l.Share
-	}
-	return n, l.Share <= 0 || l.Share >= 1 || evidence.Draw(l.Seed, n, link, l.ID, m.Dir.String(), m.Method, class) < l.Share
+	return id, evidence.Draw(l.Seed, id, link, l.ID, m.Dir.String(), m.Method, class) < l.Share
 }
 
 func (l *Live) delayOf(link, method, class string, n uint64) time.Duration {
@@ -146,6 +155,9 @@ func (l *Live) delayOf(link, method, class string, n uint64) time.Duration {
 // matches reports whether a rule applies to a message.
 func (r *Relay) matches(l *Live, m Message) bool {
 	if !r.matchesTopic(l, m) {
+		return false
+	}
+	if by := l.Match.CausedBy; by != "" && (!m.Cause.Known || r.cfg.Trace.Route == nil || r.cfg.Trace.Route(m.Cause.Request) != by) {
 		return false
 	}
 	if l.Match.Header == "" {

@@ -39,6 +39,8 @@ type Anomaly struct {
 	Key      string   // idempotency key
 	Effects  []string // ids of the effects; "" for an effect without id
 	Attempts string   // of the request, for people; "" if there is none
+	Calls    []string // that the request caused on the links, for people; empty if they are not known
+	Faults   string   // that were live during the attempts
 
 	text     string
 	evidence []uint64
@@ -111,8 +113,12 @@ func (l *Ledger) changing() int { return l.Acknowledged + l.Refused + l.Ambiguou
 func (l *Ledger) add(h *journal.History, r journal.Request, effects []string, evidence []uint64) {
 	n := len(effects)
 	anomaly := func(kind, text string) {
-		text = fmt.Sprintf("key %s: %s%s; attempts: %s", r.Key, text, ids(effects), attempts(r))
-		l.Anomalies = append(l.Anomalies, Anomaly{Kind: kind, Key: r.Key, Effects: effects, Attempts: attempts(r), text: text, evidence: evidence})
+		a := Anomaly{Kind: kind, Key: r.Key, Effects: effects, Attempts: attempts(r), Calls: storyOf(h, r.Key), Faults: liveDuring(h, r), evidence: evidence}
+		a.text = fmt.Sprintf("key %s: %s%s; attempts: %s", r.Key, text, ids(effects), a.Attempts)
+		if len(a.Calls) > 0 {
+			a.text += "; calls: " + strings.Join(a.Calls, ", ")
+		}
+		l.Anomalies = append(l.Anomalies, a)
 	}
 	if n > 1 {
 		l.surplus += n - 1

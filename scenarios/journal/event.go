@@ -35,6 +35,7 @@ type Event struct {
 	Probe    *Probe    `json:"probe,omitempty"`
 	Effect   *Effect   `json:"effect,omitempty"`
 	Effects  *Effects  `json:"effects,omitempty"`
+	Story    *Story    `json:"story,omitempty"`
 	Process  *Process  `json:"process,omitempty"`
 	Accounts *Accounts `json:"accounts,omitempty"`
 	Traffic  *Traffic  `json:"traffic,omitempty"`

@@ -139,6 +139,8 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Effects != nil:
 		h.EffectsRead = e.Effects
 		h.seq("effects", e.Seq)
+	case e.Story != nil:
+		h.Stories = append(h.Stories, *e.Story)
 	case e.Process != nil:
 		h.Processes = append(h.Processes, TimedProcess{e.At, *e.Process})
 		h.seq("process", e.Seq)

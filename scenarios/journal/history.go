@@ -39,6 +39,7 @@ type History struct {
 	Probes          []Probe
 	Effects         []Effect
 	EffectsRead     *Effects
+	Stories         []Story   // of requests that have an anomaly
 	Messages        []Message // the first 10,000
 	OmittedMessages int       // the number of further messages
 	Processes       []TimedProcess

@@ -8,10 +8,11 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
-var picked = regexp.MustCompile(`^(?:from the (\d+)\w\w to the (\d+)\w\w,? |the first (\S+) |every (\d+)\w\w of the |(\S+%) of )?(only )?(?:"([^"]*)" )?(\w+)(?: with (?:key "([^"]*)"|(\S+%) of keys))?(?: (?:with|and) header "([^"]*)")?$`)
+var picked = regexp.MustCompile(`^(?:from the (\d+)\w\w to the (\d+)\w\w,? |the first (\S+) |every (\d+)\w\w of the |(\S+%) of )?(only )?(?:"([^"]*)" )?(\w+)(?: with (?:key "([^"]*)"|(\S+%) of keys))?(?: (?:with|and) header "([^"]*)")?(?: caused by "([^"]*)" requests)?$`)
 
 // Pick parses {calls}, {requests}, {replies} or {messages}.
 func (a args) Pick(i int) injector.Pick {
@@ -32,6 +33,9 @@ func (a args) Pick(i int) injector.Pick {
 		p.Match.Method, p.Match.Path = a.about(i, op, part[8])
 	}
 	p.Match.Key, p.Match.Header = part[9], part[11]
+	if part[12] != "" {
+		p.Match.CausedBy = a.cause(i, part[12])
+	}
 	if part[10] != "" {
 		p.Share, p.Sticky = a.share(a.pos(i), part[10]), true
 	}
@@ -58,6 +62,15 @@ func (a args) about(i int, op, noun string) (method, path string) {
 	}
 	a.addProblem(i, source.NotAnOperation(op))
 	return "", ""
+}
+
+// cause parses the route of the requests that cause calls.
+func (a args) cause(i int, route string) string {
+	method, path, err := source.ParseRoute(route)
+	if err != nil {
+		a.addProblem(i, err)
+	}
+	return scenarios.Route{Method: method, Path: path}.Name()
 }
 
 // nth parses an index of calls or connections, starting at 1. It returns 0 for "".

@@ -36,9 +36,11 @@ func TestCallSelections(t *testing.T) {
 		`10% of "GET /orders/{id}" %s`:       {Match: about("GET", "/orders/{id}"), Share: 0.1},
 		`only %s with key "k-1"`:             {Match: message.Match{Key: "k-1"}},
 		`only %s with header "Tenant: acme"`: {Match: message.Match{Header: "Tenant: acme"}},
-		`the first 2 "POST /a" %s with key "k-1" and header "Tenant: acme: b/c"`: {Match: message.Match{Method: "POST", Path: "/a", Key: "k-1", Header: "Tenant: acme: b/c"}, First: 2},
-		`only %s with 12.5% of keys`:                                     {Share: 0.125, Sticky: true},
-		`every 2nd of the %s with 10% of keys and header "Tenant: acme"`: {Share: 0.1, Sticky: true, Every: 2, Match: message.Match{Header: "Tenant: acme"}},
+		`the first 2 "POST /a" %s with key "k-1" and header "Tenant: acme: b/c"`:        {Match: message.Match{Method: "POST", Path: "/a", Key: "k-1", Header: "Tenant: acme: b/c"}, First: 2},
+		`only %s caused by "POST /orders" requests`:                                     {Match: message.Match{CausedBy: "POST /orders"}},
+		`10% of "POST /a" %s with header "Tenant: acme" caused by "GET /page" requests`: {Match: message.Match{Method: "POST", Path: "/a", Header: "Tenant: acme", CausedBy: "GET /page"}, Share: 0.1},
+		`only %s with 12.5% of keys`:                                                    {Share: 0.125, Sticky: true},
+		`every 2nd of the %s with 10% of keys and header "Tenant: acme"`:                {Share: 0.1, Sticky: true, Every: 2, Match: message.Match{Header: "Tenant: acme"}},
 	} {
 		for noun, f := range map[string]injector.Fault{
 			"calls": injector.SlowCalls{By: time.Second, Pick: p}, "requests": injector.LoseRequests{Pick: p}, "replies": injector.LoseReplies{Pick: p},
@@ -66,35 +68,47 @@ func sentence(pattern, noun, from, to string) string {
 	return before + noun + after + ` from "` + from + `" to "` + to + `"`
 }
 
+// causes is a load whose requests cause calls.
+const causes = `    And a steady load of 50 requests per second with this mix:
+      | route        | share |
+      | POST /orders | 50%   |
+      | GET /page    | 50%   |
+`
+
 // parseSelection parses a sentence, builds the same in Go, and compares the results.
 func parseSelection(t *testing.T, text string, want scenarios.Placed) (*scenarios.Experiment, error) {
 	t.Helper()
-	fsys := fstest.MapFS{"system.yaml": {Data: []byte(chosenFile)}, "a.feature": {Data: []byte("Feature: F\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    When " + text + "\n")}}
+	fsys := fstest.MapFS{"system.yaml": {Data: []byte(chosenFile)}, "a.feature": {Data: []byte("Feature: F\n  Scenario: S\n    Given the system described in \"system.yaml\"\n" + causes + "    When " + text + "\n")}}
 	es, err := Parse(Source{FS: fsys, Paths: []string{"a.feature"}})
 	if err != nil {
 		return nil, err
 	}
-	built, err := scenarios.New("S").ReadSystem(fsys, "system.yaml").Inject(want.From, want.To, want.Fault).For(5 * time.Second).Build()
+	built, err := scenarios.New("S").ReadSystem(fsys, "system.yaml").
+		Load(scenarios.Load{Rate: 50, Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Share: 0.5}, {Method: "GET", Path: "/page", Share: 0.5}}}).
+		Inject(want.From, want.To, want.Fault).For(5 * time.Second).Build()
 	if err != nil {
 		return nil, err
 	}
-	assert.Equal(t, built.Steps[1].Do, es[0].Steps[1].Do, text)
-	assert.Equal(t, built.Steps[1].Text, es[0].Steps[1].Text)
+	assert.Equal(t, built.Steps[2].Do, es[0].Steps[2].Do, text)
+	assert.Equal(t, built.Steps[2].Text, es[0].Steps[2].Text)
 	return es[0], nil
 }
 
 func TestWrongCallSelections(t *testing.T) {
 	for text, what := range map[string]string{
-		`only calls from "orders" to "payments" are delayed by 1s`:                                  "it does not say which only",
-		`10% of calls with 10% of keys from "orders" to "payments" are delayed by 1s`:               "a share of a share of keys",
-		`calls with 0% of keys from "orders" to "payments" are delayed by 1s`:                       "touches nothing",
-		`only calls with header "acme" from "orders" to "payments" are delayed by 1s`:               `header "acme": write its name and value`,
-		`only messages with key "a" from "orders" to "cache" are lost`:                              "redis has no headers and no keys",
-		`only replies with header "A: b" from "cache" to "orders" are lost after the work was done`: "redis has no headers and no keys",
-		`calls from "orders" to "payments" are answered with "UNAVAILABLE"`:                         `code "UNAVAILABLE": HTTP answers with a status`,
-		`calls from "orders" to "stock" are answered with "BUSY"`:                                   `code "BUSY" is no error of gRPC`,
-		`calls from "orders" to "stock" answer with status 200`:                                     "is no error of gRPC",
-		`calls from "orders" to "bus" are corrupted`:                                                "which has messages and no calls",
+		`only calls from "orders" to "payments" are delayed by 1s`:                                   "it does not say which only",
+		`10% of calls with 10% of keys from "orders" to "payments" are delayed by 1s`:                "a share of a share of keys",
+		`calls with 0% of keys from "orders" to "payments" are delayed by 1s`:                        "touches nothing",
+		`only calls with header "acme" from "orders" to "payments" are delayed by 1s`:                `header "acme": write its name and value`,
+		`only messages with key "a" from "orders" to "cache" are lost`:                               "redis has no headers and no keys",
+		`only replies with header "A: b" from "cache" to "orders" are lost after the work was done`:  "redis has no headers and no keys",
+		`only calls caused by "POST /ordres" requests from "orders" to "payments" are delayed by 1s`: `did you mean "POST /orders"?`,
+		`only calls caused by "orders" requests from "orders" to "payments" are delayed by 1s`:       `"orders"`,
+		`only messages caused by "POST /orders" requests from "orders" to "cache" are lost`:          "redis has no headers and no keys",
+		`calls from "orders" to "payments" are answered with "UNAVAILABLE"`:                          `code "UNAVAILABLE": HTTP answers with a status`,
+		`calls from "orders" to "stock" are answered with "BUSY"`:                                    `code "BUSY" is no error of gRPC`,
+		`calls from "orders" to "stock" answer with status 200`:                                      "is no error of gRPC",
+		`calls from "orders" to "bus" are corrupted`:                                                 "which has messages and no calls",
 	} {
 		_, err := parseSelection(t, text+" for 5s", scenarios.Placed{})
 		require.ErrorContains(t, err, what, text)

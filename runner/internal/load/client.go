@@ -66,15 +66,18 @@ func (c *Client) Close() { c.pool.close() }
 // patience returns an upper bound on the duration of a request, with some margin.
 func (c *Client) patience() time.Duration { return c.Load.Patience(true) + time.Second }
 
-// Route selects the route of request n by hash, according to the shares of the mix.
-func (c *Client) Route(n uint64) scenarios.Route {
-	at := evidence.Draw(c.Seed, n, "route")
-	for _, r := range c.Load.Mix {
+// Route returns the route of request n.
+func (c *Client) Route(n uint64) scenarios.Route { return RouteOf(c.Load, c.Seed, n) }
+
+// RouteOf selects the route of request n of a load by hash, according to the shares of the mix.
+func RouteOf(l *scenarios.Load, seed, n uint64) scenarios.Route {
+	at := evidence.Draw(seed, n, "route")
+	for _, r := range l.Mix {
 		if at -= r.Share; at < 0 {
 			return r
 		}
 	}
-	return c.Load.Mix[len(c.Load.Mix)-1]
+	return l.Mix[len(l.Mix)-1]
 }
 
 // Key returns the idempotency key of request n.
