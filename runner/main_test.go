@@ -100,7 +100,9 @@ func drill(name string, h http.Handler, l scenarios.Load) *scenarios.Builder {
 		Baseline(time.Second)
 }
 
-func keyedLoad() scenarios.Load { return scenarios.Load{KeyHeader: "Idempotency-Key", Retries: 3} }
+func keyedLoad() scenarios.Load {
+	return scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Retries: 3}
+}
 
 // build builds the experiment with a shorter recovery, which these tests do not check.
 func build(t *testing.T, b *scenarios.Builder) *scenarios.Experiment {
