@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv("ROLE"); role != "" {
 		playRole(role)
 	}
+	_ = os.Setenv(checkoutToken, checkoutTokenValue)
 	flag.Parse()
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"))
 }

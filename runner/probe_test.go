@@ -85,17 +85,21 @@ func TestProbesWithAnotherBody(t *testing.T) {
 	put := scenarios.Route{Method: "PUT", Path: "/orders/{{key}}", Body: `{"n": {{n}}}`}
 	numbered := scenarios.Route{Method: "PUT", Path: "/orders/{{n}}", Body: `{"n": {{n}}}`}
 	reads := scenarios.Route{Method: "GET", Path: "/orders"}
+	header := scenarios.HeaderKey("Idempotency-Key")
 	cashiers := map[string]*cashier{}
 	var es []*scenarios.Experiment
 	for name, c := range map[string]struct {
 		keyOf func(*http.Request, []byte) string
+		key   scenarios.Key
 		mix   []scenarios.Route
 	}{
-		"header": {inHeader, []scenarios.Route{orders}}, "body": {inBody, []scenarios.Route{keyInBody}}, "path": {inPath, []scenarios.Route{put}},
-		"number in the path": {inPath, []scenarios.Route{numbered}}, "beside reads": {inHeader, []scenarios.Route{orders, reads}},
+		"header": {inHeader, header, []scenarios.Route{orders}}, "body": {inBody, header, []scenarios.Route{keyInBody}}, "path": {inPath, header, []scenarios.Route{put}},
+		"number in the path": {inPath, header, []scenarios.Route{numbered}}, "beside reads": {inHeader, header, []scenarios.Route{orders, reads}},
+		"field": {inBody, scenarios.Key{In: scenarios.InBody, Name: "order"}, []scenarios.Route{orders}}, "path only": {inPath, scenarios.Key{In: scenarios.InPath}, []scenarios.Route{put}},
+		"query": {func(r *http.Request, _ []byte) string { return r.URL.Query().Get("key") }, scenarios.Key{In: scenarios.InQuery, Name: "key"}, []scenarios.Route{orders}},
 	} {
 		cashiers[name] = &cashier{keyOf: c.keyOf}
-		es = append(es, build(t, drill(name, cashiers[name], scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 40, Mix: c.mix}).Wait(time.Second).Check(same, other)))
+		es = append(es, build(t, drill(name, cashiers[name], scenarios.Load{Key: c.key, Rate: 40, Mix: c.mix}).Wait(time.Second).Check(same, other)))
 	}
 	for name, h := range runAll(t, es...) {
 		for _, c := range []check.Check{same, other} {

@@ -252,7 +252,7 @@ var brokenSystems = []brokenCase{
 	{"install what", "services:\n  a:\n    command: [run]\n    install: apt-get install x\n", 4, "install", "without `needs`", "needs"},
 	{"header without a value", "services:\n  a: {address: \"h:1\"}\nfallback: X-Degraded\n", 3, "X-Degraded", "is not a header", "X-Degraded: true"},
 	{"field without a value", "services:\n  a: {address: \"h:1\"}\nfallback_in_body: degraded\n", 3, "degraded", "is not a field with a value", "tax_estimated: true"},
-	{"two marks", "services:\n  a: {address: \"h:1\"}\nfallback: \"A: b\"\nfallback_in_body: \"a: b\"\n", 4, "\"a: b\"", "are marked by \"A: b\" already", "leave one"},
+	{"marks of both kinds", "services:\n  a: {address: \"h:1\"}\nfallback: \"A: b\"\nfallback_in_body: \"a: b\"\n", 4, "\"a: b\"", "are marked by \"A: b\" already", "leave one"},
 	{"yes is a word", "services:\n  a: {address: \"h:1\"}\nfallback_is_success: \"yes\"\n", 3, `"yes"`, "true or false", ""},
 	{"protections with a comma", "services:\n  a: {address: \"h:1\"}\nprotections: [\"a,b\"]\n", 3, "\"a,b\"", "cannot be the name of a protection", "without commas"},
 	{"groups in a list", "services:\n  a: {address: \"h:1\"}\ngroups: [a]\n", 3, "[a]", "groups has to be a mapping", "key: value"},

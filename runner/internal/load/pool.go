@@ -184,7 +184,7 @@ func (p *pool) put(address string, k *pooledConn, header http.Header) {
 	h.drop(k.idleSince)
 	h.idle = append(h.idle, k)
 	if p.timed {
-		time.AfterFunc(h.limit()+time.Millisecond, func() {
+		time.AfterFunc(p.maxIdle+time.Millisecond, func() {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			h.drop(time.Now())
