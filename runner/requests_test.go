@@ -193,3 +193,76 @@ func TestVariableThatIsNotSet(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, entries)
 }
+
+// shop takes an order, and its payment, and lists what each applied. An order has no key in its later steps' answers.
+type shop struct {
+	twice bool // the deliberate bug: every tenth order is applied twice
+
+	mu      sync.Mutex
+	effects []journal.Effect
+	orders  map[string]bool // by number; true if paid
+}
+
+func (s *shop) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.effects, s.orders = nil, nil
+}
+
+func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	apply := func() {
+		s.effects = append(s.effects, journal.Effect{Key: r.Header.Get("Idempotency-Key"), ID: fmt.Sprint("e", len(s.effects))})
+	}
+	id := strings.Split(r.URL.Path+"//", "/")[2]
+	paid, known := s.orders[id]
+	switch {
+	case r.URL.Path == "/ledger":
+		_ = json.NewEncoder(w).Encode(append([]journal.Effect{}, s.effects...))
+	case r.URL.Path == "/orders":
+		if s.orders == nil {
+			s.orders = map[string]bool{}
+		}
+		if apply(); s.twice && len(s.orders)%10 == 0 {
+			apply()
+		}
+		number := fmt.Sprint(len(s.orders))
+		s.orders[number] = false
+		_, _ = fmt.Fprintf(w, `{"order": {"number": %q}}`, number)
+	case !known:
+		w.WriteHeader(http.StatusNotFound)
+	case strings.HasSuffix(r.URL.Path, "/pay"):
+		apply()
+		s.orders[id] = true
+	case !paid:
+		w.WriteHeader(http.StatusConflict)
+	}
+}
+
+// A chain is judged as one request, by the effect of its first step. Effects of later steps are those of other keys.
+func TestChainsAreJudged(t *testing.T) {
+	t.Parallel()
+	load := scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 25, Mix: []scenarios.Route{{
+		Method: "POST", Path: "/orders", Keep: []scenarios.Kept{{Name: "number", Path: "order.number"}},
+		Then: []scenarios.Route{{Method: "POST", Path: "/orders/{{number}}/pay"}, {Method: "GET", Path: "/orders/{{number}}"}},
+	}}}
+	once, phantom, success := check.ExactlyOnce{}, check.NoPhantom{}, check.Success{Ratio: 1, Route: "POST /orders"}
+	var es []*scenarios.Experiment
+	for name, twice := range map[string]bool{"sound": false, "twice": true} {
+		es = append(es, build(t, drill(name, &shop{twice: twice}, load).EffectsFrom("GET /ledger").EffectsSettle(time.Second).Wait(time.Second).Check(once, phantom, success)))
+	}
+	all := runAll(t, es...)
+	for name, want := range map[string]string{"sound": "passed", "twice": "failed"} {
+		assert.Equal(t, want, stated(verdict(t, all[name], once)), "%s: %s", name, verdict(t, all[name], once).Reason)
+		for _, c := range []check.Check{phantom, success} {
+			assert.Equal(t, "passed", stated(verdict(t, all[name], c)), "%s: %s: %s", name, c, verdict(t, all[name], c).Reason)
+		}
+		for _, r := range all[name].Requests {
+			require.Equal(t, "acknowledged", r.Outcome)
+			require.Len(t, r.Attempts, 3)
+			require.Equal(t, 2, r.Attempts[2].Step)
+		}
+		assert.Equal(t, 3*all[name].Load.Sent, all[name].Load.Wire)
+	}
+}

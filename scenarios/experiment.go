@@ -197,6 +197,11 @@ func (k Kept) Find(body []byte) (Value, bool) {
 // Steps returns the requests that a request of the route consists of.
 func (r Route) Steps() []Route { return append([]Route{r}, r.Then...) }
 
+// Asks reports whether a service answers one of its steps.
+func (r Route) Asks(service string) bool {
+	return slices.ContainsFunc(r.Steps(), func(s Route) bool { return s.Service == service })
+}
+
 // ContentType returns the type of the body.
 func (r Route) ContentType() string { return cmp.Or(r.Type, "application/json") }
 

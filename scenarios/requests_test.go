@@ -157,10 +157,10 @@ func TestRequestsThatCannotBeSent(t *testing.T) {
 		"kept under n":          {load{Mix: []Route{{Method: "POST", Path: "/orders", Keep: []Kept{{"n", "$.id"}}}}}, `"n" cannot be the name of a kept value`},
 		"no rows":               {load{Mix: []Route{{Method: "POST", Path: "/orders", Body: "{{row.a}}"}}}, "{{row.a}} needs rows, and there are none"},
 		"no such column":        {load{Rows: []Row{{"a": {}}, {"b": {}}}, Mix: []Route{{Method: "POST", Path: "/orders", Body: "{{row.a}}"}}}, `row 2 has no column "a"`},
-		"header of the client":  {load{Headers: []Header{{"content-length", "3"}}}, `the header "Content-Length" is set by the client itself`},
-		"header of the key":     {load{Key: HeaderKey("k"), Headers: []Header{{"K", "3"}}}, `the header "K" carries the key`},
-		"header with a mistake": {load{Headers: []Header{{"X", "{{m}}"}}}, "{{m}} stands for nothing here"},
-		"variable not set":      {load{Headers: []Header{{"X", "${env:FIREDRILL_TEST_NOT_SET}"}}}, "FIREDRILL_TEST_NOT_SET is not set"},
+		"header of the client":  {load{Headers: []Header{{Name: "content-length", Value: "3"}}}, `the header "Content-Length" is set by the client itself`},
+		"header of the key":     {load{Key: HeaderKey("k"), Headers: []Header{{Name: "K", Value: "3"}}}, `the header "K" carries the key`},
+		"header with a mistake": {load{Headers: []Header{{Name: "X", Value: "{{m}}"}}}, "{{m}} stands for nothing here"},
+		"variable not set":      {load{Headers: []Header{{Name: "X", Value: "${env:FIREDRILL_TEST_NOT_SET}"}}}, "FIREDRILL_TEST_NOT_SET is not set"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.load.Mix == nil {
@@ -191,7 +191,7 @@ func TestKeysOfChains(t *testing.T) {
 
 // A header Content-Type becomes the type of bodies, which determines how values are escaped.
 func TestContentType(t *testing.T) {
-	e, err := oneService().Load(Load{Rate: 5, Headers: []Header{{"Content-Type", "application/x-www-form-urlencoded"}}, Mix: []Route{{Method: "POST", Path: "/orders", Body: "n={{n}}"}}}).Wait(time.Second).Build()
+	e, err := oneService().Load(Load{Rate: 5, Headers: []Header{{Name: "Content-Type", Value: "application/x-www-form-urlencoded"}}, Mix: []Route{{Method: "POST", Path: "/orders", Body: "n={{n}}"}}}).Wait(time.Second).Build()
 	require.NoError(t, err)
 	r := e.Load.Mix[0]
 	assert.Equal(t, "application/x-www-form-urlencoded", r.ContentType())

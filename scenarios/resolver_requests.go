@@ -229,7 +229,7 @@ func (t Template) secrets(all map[string]string, lookup func(name string) (strin
 		value, ok := lookup(p.Arg)
 		switch {
 		case !ok || value == "":
-			return source.Mistakef("set it: export "+p.Arg+"=...", "the environment variable %s is not set", p.Arg)
+			return source.Mistakef("set "+p.Arg+" in the environment of the run", "the environment variable %s is not set", p.Arg)
 		case len(value) < minSecret:
 			return source.Mistakef(fmt.Sprintf("use one of at least %d characters, or write the value itself into the sentence", minSecret), "the value of the environment variable %s is too short to be hidden in reports", p.Arg)
 		case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }):

@@ -62,12 +62,10 @@ func (m Mark) where() string {
 
 // String returns the part of the sentence that names the mark.
 func (m Mark) String() string {
-	switch {
-	case m.InBody:
+	if m.InBody {
 		return fmt.Sprintf(", marked by %q in the body", m.Text)
-	default:
-		return fmt.Sprintf(", marked by header %q", m.Text)
 	}
+	return fmt.Sprintf(", marked by header %q", m.Text)
 }
 
 // Kind implements Check.

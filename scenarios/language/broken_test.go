@@ -133,7 +133,7 @@ var brokenSteps = []brokenCase{
 	{"header twice", "And every request carries the header \"X-A: 1\"\n    And every request carries the header \"x-a: 2\"", 9, `"x-a: 2"`, `the header "X-A" was said before`, "once"},
 	{"header with an unknown placeholder", `And every request carries the header "X-A: {{sead}}"`, 8, `"X-A: {{sead}}"`, "{{sead}} stands for nothing here", `did you mean "seed"?`},
 	{"variable of another kind", `And every request carries the header "X-A: ${TENANT}"`, 8, `"X-A: ${TENANT}"`, "stands for nothing in a request", "${env:NAME}"},
-	{"variable that is not set", `And every request carries the header "X-A: ${env:FIREDRILL_TEST_NOT_SET}"`, 8, `"X-A: ${env`, "FIREDRILL_TEST_NOT_SET is not set", "set it"},
+	{"variable that is not set", `And every request carries the header "X-A: ${env:FIREDRILL_TEST_NOT_SET}"`, 8, `"X-A: ${env`, "FIREDRILL_TEST_NOT_SET is not set", "set FIREDRILL_TEST_NOT_SET"},
 	{"rows that nothing contains", `And rows are taken from "customers.csv"`, 8, "rows", "no request contains a value of these rows", "{{row.column}}"},
 	{"rows that are not there", `And rows are taken from "customer.csv"`, 8, `"customer.csv"`, `the rows of "customer.csv" cannot be read`, "relative to the feature"},
 	{"idle for no time", `And clients close idle connections after 0s`, 8, "0s", "not a time that can pass", "above 0"},

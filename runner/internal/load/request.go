@@ -16,6 +16,7 @@ type step struct {
 	scenarios.Route
 	path, body scenarios.Template
 	keyed      bool // it carries the key of the request; another step carries one of its own
+	reads      bool // no step of the chain is expected to change anything
 	err        error
 }
 
@@ -30,7 +31,7 @@ func (c *Client) parse() {
 		var chain []step
 		var kept []string
 		for i, one := range r.Steps() {
-			s := step{Route: one, keyed: i == r.KeyStep()}
+			s := step{Route: one, keyed: i == r.KeyStep(), reads: !c.Load.Changes(r)}
 			s.path, s.body, s.err = one.Templates(kept)
 			for _, k := range one.Keep {
 				kept = append(kept, k.Name)
@@ -48,7 +49,7 @@ func (c *Client) parse() {
 				}
 			}
 		}
-		c.headers = append(c.headers, header{h.Name, value})
+		c.headers = append(c.headers, header{http.CanonicalHeaderKey(h.Name), value})
 	}
 }
 
