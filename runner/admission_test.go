@@ -115,7 +115,7 @@ func TestScenarioShortOfCPURunsAgainAlone(t *testing.T) {
 	})
 	e, err := scenarios.New("crowded").
 		System(scenarios.System{Services: []scenarios.Service{{Name: "web", Handler: handler, Serves: []string{"/"}}}}).
-		Load(scenarios.Load{Rate: 40, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}).
+		Load(scenarios.Load{Rate: 40, Key: scenarios.HeaderKey("Idempotency-Key"), Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}).
 		Baseline(time.Second).Check(check.Success{Ratio: 0.99}).Build()
 	require.NoError(t, err)
 	e.Recovery = 0

@@ -163,7 +163,7 @@ func (s *session) finish() {
 	s.mu.Unlock()
 	var stopErr error
 	if s.system != nil {
-		stopErr = s.system.stop(context.WithoutCancel(s.ctx))
+		stopErr = errors.Join(s.system.stop(context.WithoutCancel(s.ctx)), s.run.redactLogs(s.system.dir))
 	}
 	end := &journal.End{}
 	s.end = end

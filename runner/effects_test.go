@@ -96,7 +96,7 @@ func TestLedgers(t *testing.T) {
 	}
 	var es []*scenarios.Experiment
 	for _, c := range cases {
-		b := drill(c.name, c.service, scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 25}).EffectsFrom("GET /ledger")
+		b := drill(c.name, c.service, scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 25}).EffectsFrom("GET /ledger")
 		if c.say != nil {
 			c.say(b)
 		}
@@ -184,7 +184,7 @@ func TestScenariosShareLedger(t *testing.T) {
 				Services: []scenarios.Service{{Name: "orders", Address: strings.TrimPrefix(server.URL, "http://"), Serves: []string{"/"}}},
 				Links:    []scenarios.Link{{From: "clients", To: "orders", Protocol: "http"}},
 			}).
-			Load(scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 20, GiveUp: 30 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Share: 1}}}).
+			Load(scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 20, GiveUp: 30 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Share: 1}}}).
 			EffectsFrom("GET /ledger").EffectsSettle(2*time.Second).Wait(2*time.Second).Check(ledgerChecks...))
 	}
 	for range 2 {

@@ -16,7 +16,7 @@ func TestRunKeysAreRecognized(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"orders.feature:2", "x", ""} {
 		s := &session{e: &scenarios.Experiment{ID: id}, run: &runState{short: "b8e58f"}, try: try{number: 1}}
-		c := load.NewClient(t.Context(), load.Config{Load: &scenarios.Load{KeyHeader: "Idempotency-Key"}, KeyPrefix: s.keyPrefix()})
+		c := load.NewClient(t.Context(), load.Config{Load: &scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key")}, KeyPrefix: s.keyPrefix()})
 		for _, n := range []uint64{0, 17, 1 << 40} {
 			key := c.Key(n)
 			assert.True(t, load.IsRunKey(key), key)

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv("ROLE"); role != "" {
 		playRole(role)
 	}
+	_ = os.Setenv(checkoutToken, checkoutTokenValue)
 	flag.Parse()
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"))
 }
@@ -100,7 +101,9 @@ func drill(name string, h http.Handler, l scenarios.Load) *scenarios.Builder {
 		Baseline(time.Second)
 }
 
-func keyedLoad() scenarios.Load { return scenarios.Load{KeyHeader: "Idempotency-Key", Retries: 3} }
+func keyedLoad() scenarios.Load {
+	return scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Retries: 3}
+}
 
 // build builds the experiment with a shorter recovery, which these tests do not check.
 func build(t *testing.T, b *scenarios.Builder) *scenarios.Experiment {

@@ -27,7 +27,7 @@ func (s *session) outage(service string, at time.Duration) *outage {
 	}
 	if _, linked := s.system.link(scenarios.Clients + " -> " + service); !linked && s.e.Load != nil {
 		for _, r := range s.e.Load.Mix {
-			if r.Service == service {
+			if r.Asks(service) {
 				o.routes = append(o.routes, r.Name())
 			}
 		}

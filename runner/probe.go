@@ -12,7 +12,6 @@ import (
 
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
-	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -60,19 +59,22 @@ func (s *session) probe() {
 // the status want is expected.
 func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*journal.Probe {
 	client := load.NewClient(s.ctx, load.Config{
-		Load: s.e.Load, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust,
+		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust,
 		Address: func(service string) string { return s.system.addresses[service] },
 	})
 	defer client.Close()
-	shift := uint64(0)
+	body := func(n uint64) (uint64, bool) { return n, true } // the number of the request whose body is sent
 	if kind == check.OtherBody {
-		shift = 1
+		body = client.OtherBody
 	}
-	eligible := func(r scenarios.Route) bool { return shift == 0 || r.Varies() }
+	eligible := func(n uint64) bool {
+		_, ok := body(n)
+		return ok && len(client.Route(n).Then) == 0
+	}
 	met := s.metFault()
 	var numbered []keyed
 	for _, r := range s.requests() {
-		if n, ok := load.NumberOf(client.KeyPrefix, r.Key); ok && r.Outcome == load.Acknowledged.String() && !r.Reads && eligible(client.Route(n)) {
+		if n, ok := load.NumberOf(client.KeyPrefix, r.Key); ok && r.Outcome == load.Acknowledged.String() && !r.Reads && eligible(n) {
 			numbered = append(numbered, keyed{r, n, met[r.Key]})
 		}
 	}
@@ -82,7 +84,8 @@ func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*j
 		var retry []keyed
 		pause := 50 * time.Millisecond << round
 		for _, r := range pending {
-			a := client.Try(client.Route(r.n), r.n, r.n+shift)
+			other, _ := body(r.n)
+			a := client.Try(r.n, other)
 			switch {
 			case s.ctx.Err() != nil:
 				return all
@@ -123,7 +126,7 @@ func (s *session) probeResult(kind string, want int, r keyed, a load.Attempt) *j
 	case a.Outcome != load.Acknowledged:
 		p.Got = fmt.Sprintf("status %d", a.Status)
 	case p.Got != p.Want:
-		p.Differs = differs(a.Answer.Body, s.bodies.get(r.Key))
+		p.Differs = differs(a.Answer.Body, s.bodies.get(r.Key), s.run.journal.RedactText)
 	}
 	if a.Status != 0 && a.Status != want && unresolved(a) && !persistent {
 		p.Error = fmt.Sprintf("status %d", a.Status)
@@ -200,12 +203,12 @@ func (b *bodies) get(key string) string {
 
 // differs returns where two texts first differ, with secrets redacted, or "" if one of them is not
 // known.
-func differs(got, want string) string {
+func differs(got, want string, redact func(string) string) string {
 	if got == "" || want == "" {
 		return ""
 	}
 	// Redact first: a truncated secret would not be recognized.
-	a, b := []rune(journal.RedactText(got)), []rune(journal.RedactText(want))
+	a, b := []rune(redact(got)), []rune(redact(want))
 	at := 0
 	for at < min(len(a), len(b)) && a[at] == b[at] {
 		at++

@@ -85,17 +85,21 @@ func TestProbesWithAnotherBody(t *testing.T) {
 	put := scenarios.Route{Method: "PUT", Path: "/orders/{{key}}", Body: `{"n": {{n}}}`}
 	numbered := scenarios.Route{Method: "PUT", Path: "/orders/{{n}}", Body: `{"n": {{n}}}`}
 	reads := scenarios.Route{Method: "GET", Path: "/orders"}
+	header := scenarios.HeaderKey("Idempotency-Key")
 	cashiers := map[string]*cashier{}
 	var es []*scenarios.Experiment
 	for name, c := range map[string]struct {
 		keyOf func(*http.Request, []byte) string
+		key   scenarios.Key
 		mix   []scenarios.Route
 	}{
-		"header": {inHeader, []scenarios.Route{orders}}, "body": {inBody, []scenarios.Route{keyInBody}}, "path": {inPath, []scenarios.Route{put}},
-		"number in the path": {inPath, []scenarios.Route{numbered}}, "beside reads": {inHeader, []scenarios.Route{orders, reads}},
+		"header": {inHeader, header, []scenarios.Route{orders}}, "body": {inBody, header, []scenarios.Route{keyInBody}}, "path": {inPath, header, []scenarios.Route{put}},
+		"number in the path": {inPath, header, []scenarios.Route{numbered}}, "beside reads": {inHeader, header, []scenarios.Route{orders, reads}},
+		"field": {inBody, scenarios.Key{In: scenarios.InBody, Name: "order"}, []scenarios.Route{orders}}, "path only": {inPath, scenarios.Key{In: scenarios.InPath}, []scenarios.Route{put}},
+		"query": {func(r *http.Request, _ []byte) string { return r.URL.Query().Get("key") }, scenarios.Key{In: scenarios.InQuery, Name: "key"}, []scenarios.Route{orders}},
 	} {
 		cashiers[name] = &cashier{keyOf: c.keyOf}
-		es = append(es, build(t, drill(name, cashiers[name], scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 40, Mix: c.mix}).Wait(time.Second).Check(same, other)))
+		es = append(es, build(t, drill(name, cashiers[name], scenarios.Load{Key: c.key, Rate: 40, Mix: c.mix}).Wait(time.Second).Check(same, other)))
 	}
 	for name, h := range runAll(t, es...) {
 		for _, c := range []check.Check{same, other} {
@@ -119,7 +123,7 @@ func TestProbesFindKeysLostDuringTheFault(t *testing.T) {
 		}
 	}
 	same, other := check.SameResponse{}, check.KeyReuseRefused{Status: 422}
-	e := build(t, drill("forgetful", &cashier{keyOf: inHeader, forgets: forgets}, scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 40}).
+	e := build(t, drill("forgetful", &cashier{keyOf: inHeader, forgets: forgets}, scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 40}).
 		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(2*time.Second).Check(same, other))
 	_, h := run(t, runner.Options{Watch: watch}, e)
 	for _, c := range []check.Check{same, other} {
@@ -139,7 +143,7 @@ func TestProbesWithoutKeys(t *testing.T) {
 	t.Parallel()
 	same, other := check.SameResponse{}, check.KeyReuseRefused{Status: 422}
 	refusing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
-	load := scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 25, GiveUp: time.Second}
+	load := scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 25, GiveUp: time.Second}
 	all := runAll(t,
 		build(t, drill("refused", refusing, load).Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(time.Second).Check(same, other)),
 		build(t, drill("lost", &cashier{keyOf: inHeader}, load).Inject("clients", "orders", injector.LoseRequests{}).For(2*time.Second).Check(same, other)))
@@ -183,7 +187,7 @@ func TestProbesOfBusyService(t *testing.T) {
 			known.ServeHTTP(w, r)
 		})
 	}
-	load := scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 40}
+	load := scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 40}
 	same, other := check.SameResponse{}, check.KeyReuseRefused{Status: 429}
 	var es []*scenarios.Experiment
 	for name, h := range map[string]http.Handler{
@@ -223,7 +227,7 @@ func TestReplayWithAnotherStatus(t *testing.T) {
 			_, _ = io.WriteString(w, known.known[inHeader(r, nil)][1])
 		})
 	}
-	load := scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 40}
+	load := scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 40}
 	same := check.SameResponse{}
 	all := runAll(t,
 		build(t, drill("same body", replays(""), load).Wait(time.Second).Check(same)),
@@ -239,7 +243,7 @@ func TestReplayWithAnotherStatus(t *testing.T) {
 func TestProbesFindReappliedKeys(t *testing.T) {
 	t.Parallel()
 	same, once := check.SameResponse{}, check.ExactlyOnce{}
-	load := scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 40}
+	load := scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 40}
 	all := runAll(t,
 		build(t, drill("forgets", &orders{forgets: true}, load).EffectsFrom("GET /ledger").EffectsSettle(time.Second).Wait(time.Second).Check(same, once)),
 		build(t, drill("remembers", &orders{}, load).EffectsFrom("GET /ledger").EffectsSettle(time.Second).Wait(time.Second).Check(same, once)))
@@ -258,7 +262,7 @@ func TestProbesFindReappliedKeys(t *testing.T) {
 func TestRequestsReleasedByHealingMetTheFault(t *testing.T) {
 	t.Parallel()
 	same, once := check.SameResponse{}, check.ExactlyOnce{}
-	_, h := run(t, runner.Options{}, build(t, drill("released", &orders{}, scenarios.Load{KeyHeader: "Idempotency-Key", Rate: 40}).
+	_, h := run(t, runner.Options{}, build(t, drill("released", &orders{}, scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 40}).
 		EffectsFrom("GET /ledger").EffectsSettle(time.Second).Inject("clients", "orders", injector.CutOff{}).For(1500*time.Millisecond).Check(same, once)))
 	for _, c := range []check.Check{same, once} {
 		assert.Equal(t, "passed", stated(verdict(t, h, c)), verdict(t, h, c).Reason)

@@ -33,6 +33,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -138,6 +139,7 @@ type runState struct {
 	mu        sync.Mutex
 
 	authority authority
+	secrets   map[string]string // values of the environment variables that requests contain; they appear in no artefact
 }
 
 // Run parses, validates and runs features. An error of type scenarios.Problems means that a feature
@@ -157,7 +159,7 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 	if len(o.Paths) == 0 {
 		o.Paths = []string{"features"}
 	}
-	src := language.Source{FS: o.FS, Root: o.Root, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Vocabulary: o.Vocabulary, Find: process.FindProgram}
+	src := language.Source{FS: o.FS, Root: o.Root, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Vocabulary: o.Vocabulary, Find: process.FindProgram, LookupEnv: os.LookupEnv}
 	for _, s := range o.Steps {
 		src.Own = append(src.Own, s.Pattern)
 		if err := checkStepFunc(s); err != nil && o.Drive == nil {
@@ -209,7 +211,14 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 			return nil, fmt.Errorf("find this program: %w", err)
 		}
 	}
-	r := &runState{o: o, seed: o.Seed, admission: newAdmission(o.Parallel)}
+	r := &runState{o: o, seed: o.Seed, admission: newAdmission(o.Parallel), secrets: map[string]string{}}
+	for _, e := range es {
+		values, err := e.Load.Secrets(os.LookupEnv)
+		if err != nil {
+			return nil, fmt.Errorf("start the load of scenario %q: %w", e.Name, err)
+		}
+		maps.Copy(r.secrets, values)
+	}
 	now := time.Now()
 	if seedText := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && seedText != "" {
 		if r.seed, err = strconv.ParseUint(seedText, 10, 64); err != nil {
@@ -233,6 +242,7 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	}
 	linkLatest(o.Dir, name)
 	r.journal = journal.NewWriter(r.file, now)
+	r.journal.Hide(slices.Collect(maps.Values(r.secrets))...)
 	r.write(journal.Event{Run: &journal.Run{
 		Schema: journal.Schema, ID: name, Began: now.UTC(), Version: version(), Seed: journal.Seed(r.seed),
 		Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, Plan: planned(es),

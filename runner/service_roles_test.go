@@ -45,6 +45,11 @@ func playRole(role string) {
 		if role == "session" {
 			time.Sleep(time.Hour)
 		}
+	case "checkout":
+		c := &checkout{tax: os.Getenv("TAX"), forgets: os.Getenv("BUG") == "forget"}
+		if err := http.ListenAndServe(os.Getenv("ADDR"), c); err != nil { //nolint:gosec // a test
+			panic(err)
+		}
 	case "killed":
 		runKillable()
 	}

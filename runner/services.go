@@ -32,7 +32,7 @@ func (s *system) endpoints(svc scenarios.Service) []process.Endpoint {
 		}
 	}
 	if s.e.Load != nil {
-		tcp = tcp || slices.ContainsFunc(s.e.Load.Mix, func(r scenarios.Route) bool { return r.Service == svc.Name })
+		tcp = tcp || slices.ContainsFunc(s.e.Load.Mix, func(r scenarios.Route) bool { return r.Asks(svc.Name) })
 	}
 	tcp = tcp || s.e.Effects != nil && s.e.Effects.Service == svc.Name
 	var all []process.Endpoint

@@ -18,6 +18,7 @@ type (
 	TLS      = system.TLS
 	Group    = system.Group
 	Header   = source.Header
+	Mark     = source.Mark
 )
 
 // Clients is the name of the load as the From of a link.

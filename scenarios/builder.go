@@ -3,13 +3,12 @@ package scenarios
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
@@ -118,6 +117,9 @@ func (b *Builder) Load(l Load) *Builder {
 // equalShares sets equal shares if no route has one.
 func equalShares(mix []Route) []Route {
 	mix = append([]Route(nil), mix...)
+	for i := range mix {
+		mix[i].Then = slices.Clone(mix[i].Then) // Build completes it
+	}
 	for _, r := range mix {
 		if r.Share != 0 {
 			return mix
@@ -302,6 +304,7 @@ func (b *Builder) Check(checks ...check.Check) *Builder {
 // Build validates the experiment as a whole and returns it. The error is of type Problems.
 func (b *Builder) Build() (*Experiment, error) {
 	b.r.Finish()
+	b.r.CheckEnvironment(os.LookupEnv)
 	if err := b.out.Err(); err != nil {
 		return nil, err
 	}
@@ -313,6 +316,8 @@ func (r *Resolver) validateLoad(at source.Pos) {
 	sum := 0.0
 	for _, rt := range r.Load.Mix {
 		sum += rt.Share
+	}
+	for rt := range r.Load.requests() {
 		if _, _, err := source.ParseRoute(rt.Name()); err != nil {
 			what, hint := source.Parts(err)
 			r.AddProblem(at, what, hint)
@@ -327,9 +332,7 @@ func (r *Resolver) validateLoad(at source.Pos) {
 	if r.Load.Rate <= 0 {
 		r.AddProblem(at, "the load's rate has to be above 0", "set Rate, in requests per second")
 	}
-	if r.Load.KeyHeader != "" && !httpguts.ValidHeaderFieldName(r.Load.KeyHeader) {
-		r.AddProblem(at, fmt.Sprintf("%q cannot be the name of a header", r.Load.KeyHeader), `write "Idempotency-Key"`)
-	}
+	r.checkKey(at, at)
 }
 
 // percent formats a ratio as sentences do.

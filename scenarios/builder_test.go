@@ -52,7 +52,7 @@ func TestBuilderRejects(t *testing.T) {
 		"no rate":           {base().Load(Load{Mix: route}).Wait(time.Second), "above 0"},
 		"shares":            {base().Load(Load{Rate: 5, Mix: []Route{{Method: "GET", Path: "/", Share: 0.4}}}).Wait(time.Second), "sum to 40%"},
 		"wrong route":       {base().Load(Load{Rate: 5, Mix: []Route{{Path: "/"}}}).Wait(time.Second), "is not a method"},
-		"wrong header":      {base().Load(Load{Rate: 5, Mix: route, KeyHeader: "a b"}).Wait(time.Second), "name of a header"},
+		"wrong header":      {base().Load(Load{Rate: 5, Mix: route, Key: HeaderKey("a b")}).Wait(time.Second), "name of a header"},
 		"wrong effects":     {base().EffectsFrom("/ledger").Wait(time.Second), "is not a route"},
 		"no time to settle": {base().EffectsFrom("GET /ledger").EffectsSettle(0).Wait(time.Second), "above 0 to settle"},
 		"no status":         {base().Load(Load{Rate: 5, Mix: route}).Answers("GET /").Wait(time.Second), "no status"},
@@ -99,7 +99,7 @@ func TestPhantomsOfASharedSystem(t *testing.T) {
 	} {
 		e, err := New("b").
 			System(system.System{Services: []system.Service{c.orders}, Links: []system.Link{{From: "clients", To: "orders", Protocol: "http"}}}).
-			Load(Load{Rate: 40, KeyHeader: "Idempotency-Key", Mix: []Route{{Method: "POST", Path: "/orders", Share: 1}}}).
+			Load(Load{Rate: 40, Key: HeaderKey("Idempotency-Key"), Mix: []Route{{Method: "POST", Path: "/orders", Share: 1}}}).
 			EffectsFrom("GET /ledger").
 			Wait(time.Second).
 			Check(check.NoneLost{}, check.NoPhantom{}).

@@ -21,7 +21,7 @@ func Pause(i int) time.Duration {
 	return 50 * time.Millisecond * time.Duration(math.Exp2(float64(min(i, 5))))
 }
 
-// Patience returns the longest time that a request of the load can take, including all attempts and the pauses
+// Patience returns the longest time that a request of the load can take, including all steps, attempts and the pauses
 // between them. If retryAfter is set, answers may request longer pauses.
 func (l *Load) Patience(retryAfter bool) time.Duration {
 	total := l.Attempt() * time.Duration(1+l.Retries)
@@ -32,5 +32,9 @@ func (l *Load) Patience(retryAfter bool) time.Duration {
 		}
 		total += pause
 	}
-	return total
+	steps := 1
+	for _, r := range l.Mix {
+		steps = max(steps, len(r.Steps()))
+	}
+	return total * time.Duration(steps)
 }

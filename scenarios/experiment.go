@@ -22,7 +22,6 @@ package scenarios
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
@@ -144,40 +143,88 @@ func (ChangeLoad) action() {}
 func (StopLoad) action()   {}
 func (Confirm) action()    {}
 
-// Load defines the requests of clients.
+// Load defines the requests of clients. Texts of requests (headers, paths and bodies) may contain the placeholders of
+// package scenarios, see PartKind.
 type Load struct {
 	Rate              float64         // requests per second, in total
 	Mix               []Route         // at least one; shares sum to 1
-	KeyHeader         string          // header with a fresh idempotency key per request; "" for none
+	Key               Key             // where each request carries its fresh idempotency key; the zero value means that it carries none
+	Headers           []Header        `json:",omitempty"` // of each request
+	Rows              []Row           `json:",omitempty"` // for {{row.column}}: request n has the row n modulo their number
 	Retries           int             // further attempts, with the same key, after no answer, 429, or an error of at least 400 that is NotKnown
 	GiveUp            time.Duration   // time-out of each attempt; 0 means 10 s
-	Marker            *source.Header  // marks a response as a fallback
+	Marker            *Mark           // marks a response as a fallback
 	FallbackIsSuccess bool            // a check mentions fallbacks, or the system declares them as success
 	Means             map[int]Outcome `json:",omitempty"` // by status: overrides the table of Outcomes
+
+	NewConnections bool          `json:",omitempty"` // each attempt opens a connection of its own
+	CloseIdle      time.Duration `json:",omitempty"` // how long clients keep an idle connection, at most; 0 means 500 ms
+	Cookies        bool          `json:",omitempty"` // the attempts and steps of a request send the cookies that its answers set
+	Redirects      bool          `json:",omitempty"` // redirects to the same address are followed, at most MostRedirects times
 }
 
-// Route is one kind of request.
+// MostRedirects is how many redirects in a row clients follow.
+const MostRedirects = 5
+
+// Route is one kind of request, or a chain of requests that counts as one request of the load.
 type Route struct {
-	Method, Path string // Path may contain the templates of Body
+	Method, Path string // Path may contain placeholders
 	Share        float64
-	Body         string // template: {{n}} is the number of the request, {{key}} its key, {{seed}}; "" for no body
-	Type         string // Content-Type; "" means application/json if there is a body
-	Service      string // the service that answers; resolved by the parser
-	Expect       []int  `json:",omitempty"` // expected statuses, ascending; empty means any 2xx
+	Body         string  // may contain placeholders; "" for no body
+	Type         string  // Content-Type; "" means application/json if there is a body
+	Service      string  // the service that answers; resolved by the parser
+	Expect       []int   `json:",omitempty"` // expected statuses, ascending; empty means any 2xx
+	Keep         []Kept  `json:",omitempty"` // values of the answer that later steps of a chain contain
+	Then         []Route `json:",omitempty"` // the further steps of a chain; their Share and Then are not used
+}
+
+// Kept is a value of an answer that later steps of a chain contain, as {{name}}.
+type Kept struct {
+	Name string
+	Path string // where it is in the JSON body of the answer, such as "$.order.id"
+}
+
+// Find returns the value in the body of an answer. It returns false if there is none.
+func (k Kept) Find(body []byte) (Value, bool) {
+	path, err := source.ParseJSONPath(k.Path)
+	if err != nil {
+		return Value{}, false
+	}
+	raw, ok := path.Find(body)
+	return JSONValue(raw), ok
+}
+
+// Steps returns the requests that a request of the route consists of.
+func (r Route) Steps() []Route { return append([]Route{r}, r.Then...) }
+
+// Asks reports whether a service answers one of its steps.
+func (r Route) Asks(service string) bool {
+	return slices.ContainsFunc(r.Steps(), func(s Route) bool { return s.Service == service })
+}
+
+// ContentType returns the type of the body.
+func (r Route) ContentType() string { return cmp.Or(r.Type, "application/json") }
+
+// Safe reports whether all requests of the route are read-only by their methods.
+func (r Route) Safe() bool {
+	return !slices.ContainsFunc(r.Steps(), func(s Route) bool { return !journal.Safe(s.Name()) })
+}
+
+// KeyStep returns the index of the step whose key is that of the request: the first that is not read-only, or else
+// the first one. Each other step carries a key of its own.
+func (r Route) KeyStep() int {
+	return max(0, slices.IndexFunc(r.Steps(), func(s Route) bool { return !journal.Safe(s.Name()) }))
 }
 
 // Name returns the route as checks and reports name it, such as "POST /orders", with templates unexpanded.
 func (r Route) Name() string { return r.Method + " " + r.Path }
-
-// Varies reports whether two requests of the route have different bodies even with the same key.
-func (r Route) Varies() bool { return strings.Contains(r.Body, "{{n}}") }
 
 // Changes reports whether requests of the route are expected to have effects. A GET, HEAD or OPTIONS request is
 // not, if other requests of the load have another method: it is not awaited, not lost without an effect, and not
 // sent again after the load. If the load consists of such requests only, they are expected to have effects, as for
 // a counter; checks report it if none is listed.
 func (l *Load) Changes(r Route) bool {
-	return !journal.Safe(r.Name()) || !slices.ContainsFunc(l.Mix, func(r Route) bool { return !journal.Safe(r.Name()) })
+	return !r.Safe() || !slices.ContainsFunc(l.Mix, func(r Route) bool { return !r.Safe() })
 }
 
 // Effects defines where applied effects are read, before the load and after healing. The response is a JSON array

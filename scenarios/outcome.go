@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 
@@ -36,7 +37,7 @@ func Outcomes() []OutcomeRow {
 		{"400-499, 429 included", Refused, "the service rejected the request before it worked on it; 408, 409 and 425 do not say that; clients that retry do so after 429 only"},
 		{"408, 409, 425", NotKnown, "an earlier attempt may still be worked on, or may be done"},
 		{"500-599, 503 included", NotKnown, "the work may be done although its answer is an error; status 503 means that it was refused, where that is so, and is then not retried"},
-		{"1xx, 3xx and 2xx that are not expected", NotKnown, "redirects are not followed; clients do not retry after these"},
+		{"1xx, 3xx and 2xx that are not expected", NotKnown, "redirects are followed only if a sentence says so; clients do not retry after these"},
 		{"time-out, reset, closed, other errors", NotKnown, "the answer is missing, truncated or malformed, and the request may have arrived"},
 	}
 }
@@ -78,18 +79,34 @@ func (r *Resolver) ExpectStatuses(at source.Pos, route string, statuses []int) {
 	r.expects = append(r.expects, expectation{at, route, slices.Compact(statuses)})
 }
 
-// expectOf stores expected statuses in the route of the load.
+// expectOf stores expected statuses in the routes of the load with that name, which may be steps of chains.
 func (r *Resolver) expectOf(e expectation) {
 	var names []string
-	for i, rt := range r.Load.Mix {
+	found := false
+	for rt := range r.Load.requests() {
 		if rt.Name() == e.route {
-			r.Load.Mix[i].Expect = e.statuses
-			return
+			rt.Expect, found = e.statuses, true
 		}
 		names = append(names, rt.Name())
 	}
-	if _, _, err := source.ParseRoute(e.route); err == nil {
+	if _, _, err := source.ParseRoute(e.route); err == nil && !found {
 		r.addMissing(e.at, fmt.Sprintf("no load runs on %q", e.route), source.DidYouMean(e.route, names, "routes of the load"))
+	}
+}
+
+// requests returns each route of the mix, and each step of its chain.
+func (l *Load) requests() iter.Seq[*Route] {
+	return func(yield func(*Route) bool) {
+		for i := range l.Mix {
+			if !yield(&l.Mix[i]) {
+				return
+			}
+			for j := range l.Mix[i].Then {
+				if !yield(&l.Mix[i].Then[j]) {
+					return
+				}
+			}
+		}
 	}
 }
 
@@ -112,7 +129,7 @@ func (r *Resolver) SetMeaning(at source.Pos, status int, o Outcome) {
 
 // finishOutcomes reports a status that is expected and also has another meaning.
 func (r *Resolver) finishOutcomes() {
-	for _, rt := range r.Load.Mix {
+	for rt := range r.Load.requests() {
 		for _, status := range rt.Expect {
 			if o, known := r.Load.Means[status]; known && o != Acknowledged {
 				r.AddProblem(r.meansAt, fmt.Sprintf("status %d is what %q is expected to answer, and is said to mean that it is %s", status, rt.Name(), o), "say one of the two")

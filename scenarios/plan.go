@@ -35,7 +35,7 @@ func (e *Experiment) Estimate() time.Duration {
 
 // readsAgain reports whether effects are read again after keys have been sent again.
 func (e *Experiment) readsAgain() bool {
-	return e.Effects != nil && e.Load != nil && e.Load.KeyHeader != "" && slices.ContainsFunc(e.Checks, func(c Check) bool { return c.Kind().Needs.Probe != "" })
+	return e.Effects != nil && e.Load != nil && e.Load.Keyed() && slices.ContainsFunc(e.Checks, func(c Check) bool { return c.Kind().Needs.Probe != "" })
 }
 
 func stepDuration(a Action) time.Duration {

@@ -62,8 +62,8 @@ func (r *Resolver) resolve() {
 	for _, e := range r.expects {
 		r.expectOf(e)
 	}
-	for i := range r.Load.Mix {
-		r.Load.Mix[i].Service = r.requireTCP(r.loadAt, r.serves(r.loadAt, r.Load.Mix[i].Path))
+	for rt := range r.Load.requests() {
+		rt.Service = r.requireTCP(r.loadAt, r.serves(r.loadAt, rt.Path))
 	}
 }
 

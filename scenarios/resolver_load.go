@@ -12,20 +12,13 @@ import (
 func (r *Resolver) AddLoad(at source.Pos, rate float64, mix ...Route) {
 	r.Describe(at)
 	r.setOnce(&r.loadAt, at, "a load")
-	for i, rt := range mix {
+	r.rate.Rate, r.rate.Mix = rate, mix
+	for rt := range r.rate.requests() {
 		if rt.Body == "" && slices.Contains([]string{"POST", "PUT", "PATCH"}, rt.Method) {
-			mix[i].Body = `{"n": {{n}}}`
+			rt.Body = `{"n": {{n}}}`
 		}
 	}
-	r.rate.Rate, r.rate.Mix = rate, mix
 	r.Load = r.rate
-}
-
-// SetKey sets the header that carries the idempotency key.
-func (r *Resolver) SetKey(at source.Pos, header string) {
-	r.Describe(at)
-	r.setOnce(&r.keyAt, at, "the key's header")
-	r.rate.KeyHeader = header
 }
 
 // SetGiveUp sets how long clients wait for the answer to an attempt.

@@ -31,7 +31,7 @@ func (r *Resolver) finishLoad() {
 		for _, setting := range []struct {
 			at   source.Pos
 			what string
-		}{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}} {
+		}{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}, {r.rowsAt, "rows"}, {r.redirectsAt, "redirects"}, {r.cookiesAt, "cookies"}, {r.connectionsAt, "connections"}} {
 			if setting.at != (source.Pos{}) {
 				r.addMissing(setting.at, fmt.Sprintf("%s without a load: no client asks anything", setting.what), addLoad)
 			}
@@ -39,13 +39,17 @@ func (r *Resolver) finishLoad() {
 		if len(r.expects) > 0 {
 			r.addMissing(r.expects[0].at, "expected statuses without a load: no client asks anything", addLoad)
 		}
+		for _, at := range r.headersAt {
+			r.addMissing(at, "a header without a load: no client asks anything", addLoad)
+		}
 		for _, at := range r.stopAt {
 			r.addMissing(at, "a stop rule watches requests, and there is no load", addLoad)
 		}
 		return
 	}
 	r.finishOutcomes()
-	if r.retryAt != (source.Pos{}) && r.Load.KeyHeader == "" && strings.Contains(r.retryAt.Text, "with the same key") {
+	r.finishRequests()
+	if r.retryAt != (source.Pos{}) && !r.Load.Keyed() && strings.Contains(r.retryAt.Text, "with the same key") {
 		r.addMissing(r.retryAt, "there is no key that could be the same", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
 	}
 	if r.Baseline == 0 && len(r.injections()) > 0 {

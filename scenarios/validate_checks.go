@@ -20,9 +20,9 @@ func (r *Resolver) finishChecks() {
 		}
 		r.needsLoad(at, n)
 		r.checkTarget(at, n)
-		header := r.marker(at, n)
+		mark := r.marker(at, n)
 		if complete := c.Kind().Complete; complete != nil {
-			r.Checks[i].Check = complete(check.Settings{Steady: r.Steady, Header: header})
+			r.Checks[i].Check = complete(check.Settings{Steady: r.Steady, Mark: mark})
 		}
 	}
 	if r.Load == nil {
@@ -49,11 +49,14 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if n.Effects && r.Effects == nil {
 		r.addMissing(at, "it is not known where applied effects can be read", `add: applied effects are read from "GET /ledger"`)
 	}
-	if n.Key && r.Load.KeyHeader == "" {
+	if n.Key && !r.Load.Keyed() {
 		r.addMissing(at, "requests carry no key, so none can be told from another", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
 	}
 	if n.Probe == check.OtherBody {
 		r.requireVaryingBodies(at)
+	}
+	if n.Probe != "" && !slices.ContainsFunc(r.Load.Mix, func(rt Route) bool { return len(rt.Then) == 0 }) {
+		r.addMissing(at, "a chain cannot be sent again with the same key: its later steps depend on answers", "ask this about a load of single requests")
 	}
 	if _, _, err := source.ParseRoute(n.Route); err == nil {
 		var routes []string
@@ -132,25 +135,25 @@ func (r *Resolver) requireUnit(at source.Pos, l system.Link, unit string) {
 	}
 }
 
-// marker sets the header that marks fallbacks, if a check needs one, and returns it.
-func (r *Resolver) marker(at source.Pos, n check.Needs) string {
+// marker sets what marks fallbacks, if a check needs it, and returns it.
+func (r *Resolver) marker(at source.Pos, n check.Needs) check.Mark {
 	if !n.Fallback || r.Load == nil {
-		return n.Header
+		return n.Mark
 	}
 	r.Load.FallbackIsSuccess = true
 	mark := r.System.Fallback
-	if n.Header != "" {
-		mark, _ = source.ParseHeader(n.Header)
+	if n.Mark.Text != "" {
+		mark, _ = source.ParseMark(n.Mark.Text, n.Mark.InBody)
 	}
 	switch {
 	case mark == nil:
 		r.addMissing(at, "it is not known how a fallback is marked", `add: , marked by header "X-Degraded: true"; or name it in the system file: fallback: "X-Degraded: true"`)
-		return ""
+		return check.Mark{}
 	case r.Load.Marker != nil && *r.Load.Marker != *mark:
-		r.AddProblem(at, fmt.Sprintf("fallbacks are marked by %q elsewhere in this scenario", r.Load.Marker.Name+": "+r.Load.Marker.Value), "use one mark")
+		r.AddProblem(at, fmt.Sprintf("fallbacks are marked by %q elsewhere in this scenario", r.Load.Marker), "use one mark")
 	}
 	r.Load.Marker = mark
-	return mark.Name + ": " + mark.Value
+	return check.Mark{Text: mark.String(), InBody: mark.InBody}
 }
 
 // requireVaryingBodies reports that a key cannot be sent again with a different body, because all bodies of a
@@ -163,7 +166,7 @@ func (r *Resolver) requireVaryingBodies(at source.Pos) {
 	bodies := 0
 	for _, rt := range r.Load.Mix {
 		switch {
-		case rt.Body == "":
+		case rt.Body == "" || len(rt.Then) > 0:
 			continue
 		case !rt.Varies():
 			r.addMissing(at, fmt.Sprintf("every %q request has the same body, so no key can be sent again with a different one", rt.Name()), `let the body hold {{n}}, the request's number: {"item": "x", "quantity": {{n}}}`)

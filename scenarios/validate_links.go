@@ -188,7 +188,7 @@ func (r *Resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
 	if !ok || l.From != system.Clients || r.Load == nil || l.ProtocolName() != "http" || !damagesRequest(on.Rule()) {
 		return
 	}
-	for _, rt := range r.Load.Mix {
+	for rt := range r.Load.requests() {
 		if !bodiless(rt.Method) {
 			return
 		}

@@ -98,7 +98,7 @@ func (r *Resolver) unreachable(k check.Kind) string {
 		return ""
 	}
 	i := slices.IndexFunc(r.Load.Mix, func(rt Route) bool { return rt.Name() == s.Route })
-	if i < 0 || r.Load.Mix[i].Service == "" {
+	if i < 0 || len(r.Load.Mix[i].Then) > 0 || r.Load.Mix[i].Service == "" { // a chain may have steps elsewhere
 		return ""
 	}
 	service := r.Load.Mix[i].Service

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -21,7 +22,7 @@ func planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			es, err := language.Parse(language.Source{FS: fsys, Root: root, Paths: paths, Tags: tagsOrDefault(tags, args), Name: name, Find: process.FindProgram})
+			es, err := language.Parse(language.Source{FS: fsys, Root: root, Paths: paths, Tags: tagsOrDefault(tags, args), Name: name, Find: process.FindProgram, LookupEnv: os.LookupEnv})
 			if err != nil {
 				return printProblems(cmd, err)
 			}

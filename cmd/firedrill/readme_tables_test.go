@@ -26,22 +26,23 @@ import (
 // tables are the generated tables, by the name in their marker. Each stands in one document.
 func tables() map[string]func(*testing.T) string {
 	return map[string]func(*testing.T) string{
-		"checks":      func(*testing.T) string { return checkTable(check.Kinds()) },
-		"commands":    commandTable,
-		"faults":      func(*testing.T) string { return faultTable(injector.Kinds()) },
-		"findings":    findingTable,
-		"flags":       flagTable,
-		"formats":     func(*testing.T) string { return formatTable(reports.Formats()) },
-		"implied":     impliedTable,
-		"imports":     importGraph,
-		"outcomes":    outcomeTable,
-		"packages":    packageTable,
-		"parameters":  parameterTable,
-		"protections": protectionTable,
-		"protocols":   func(*testing.T) string { return protocolTable(protocols.All()) },
-		"rows":        rowTable,
-		"sentences":   func(*testing.T) string { return sentenceTable(language.Standard().Phrases()) },
-		"system keys": systemKeyTable,
+		"checks":       func(*testing.T) string { return checkTable(check.Kinds()) },
+		"commands":     commandTable,
+		"faults":       func(*testing.T) string { return faultTable(injector.Kinds()) },
+		"findings":     findingTable,
+		"flags":        flagTable,
+		"formats":      func(*testing.T) string { return formatTable(reports.Formats()) },
+		"implied":      impliedTable,
+		"imports":      importGraph,
+		"outcomes":     outcomeTable,
+		"placeholders": placeholderTable,
+		"packages":     packageTable,
+		"parameters":   parameterTable,
+		"protections":  protectionTable,
+		"protocols":    func(*testing.T) string { return protocolTable(protocols.All()) },
+		"rows":         rowTable,
+		"sentences":    func(*testing.T) string { return sentenceTable(language.Standard().Phrases()) },
+		"system keys":  systemKeyTable,
 	}
 }
 
@@ -125,6 +126,14 @@ func outcomeTable(*testing.T) string {
 	rows := markdown("answer", "outcome", "why")
 	for _, o := range scenarios.Outcomes() {
 		rows.add(o.Answer, o.Outcome, o.Why)
+	}
+	return rows.String()
+}
+
+func placeholderTable(*testing.T) string {
+	rows := markdown("placeholder", "stands for")
+	for _, p := range scenarios.Placeholders() {
+		rows.add(code(p.Form), p.Means)
 	}
 	return rows.String()
 }

@@ -25,7 +25,7 @@ var violations = map[string]struct {
 	"calls per second":   {CallsPerSecond{To: "payments", PerSecond: 60, Window: journal.After}, func(s scenario) { s.addCalls(12, journal.After, "front -> payments", 30, ms) }, "80 calls in the second at +12.0s"},
 	"calls times normal": {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 200, ms) }, "2.00 times its normal calls"},
 	"exactly once":       {ExactlyOnce{}, func(s scenario) { s.twice("k2") }, "1 applied more than once (surplus effects: 1)"},
-	"fallback": {Fallback{Ratio: 0.8, Route: "POST /orders", Header: "X-Degraded: true", Window: journal.During}, func(s scenario) {
+	"fallback": {Fallback{Ratio: 0.8, Route: "POST /orders", Mark: Mark{Text: "X-Degraded: true"}, Window: journal.During}, func(s scenario) {
 		s.every(journal.During, func(x *journal.Sample) { x.Fallback, x.Ambiguous = 10, 40 })
 	}, "only 40 of 200"},
 	"gives up":          {GivesUp{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 1, 3*time.Second) }, "waited 3s"},

@@ -75,12 +75,12 @@ func TestFallbacksBeforeTheFaultProveNothing(t *testing.T) {
 	s.every(journal.During, all)
 	s.every(journal.After, all)
 	for _, w := range []journal.Window{journal.During, journal.After, ""} {
-		v := Ask(Fallback{Ratio: 0.8, Header: "X: y", Window: w}, s.History)
+		v := Ask(Fallback{Ratio: 0.8, Mark: Mark{Text: "X: y"}, Window: w}, s.History)
 		assert.Equal(t, Inconclusive, v.Outcome)
 		assert.Contains(t, v.Reason, "were fallbacks before the fault, too")
 	}
 	s.every(journal.Before, func(x *journal.Sample) { x.OK, x.Fallback = x.Sent, 0 })
-	assert.Equal(t, Passed, Ask(Fallback{Ratio: 0.8, Header: "X: y", Window: journal.During}, s.History).Outcome)
+	assert.Equal(t, Passed, Ask(Fallback{Ratio: 0.8, Mark: Mark{Text: "X: y"}, Window: journal.During}, s.History).Outcome)
 }
 
 // TestOneDefinitionOfSuccess requires that either all checks of success count fallbacks, or none.

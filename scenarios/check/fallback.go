@@ -11,7 +11,7 @@ import (
 type Fallback struct {
 	Ratio  float64
 	Route  string
-	Header string // "X-Degraded: true"
+	Mark   Mark // the zero value is the one of the system file
 	Window journal.Window
 }
 
@@ -33,7 +33,7 @@ func (c Fallback) Judge(h *journal.History) Verdict {
 			return v
 		}
 	}
-	reason := fmt.Sprintf("only %s of %s responses%s carried %q", Count(t.Fallback), Count(t.Sent), of(c.Route), c.Header)
+	reason := fmt.Sprintf("only %s of %s responses%s carried %q%s", Count(t.Fallback), Count(t.Sent), of(c.Route), c.Mark.Text, c.Mark.where())
 	if len(t.Errors) > 0 {
 		reason += "; others failed: " + topErrors(t.Errors)
 	}
@@ -44,14 +44,35 @@ func (c Fallback) scope() (string, journal.Window) { return c.Route, c.Window }
 
 // String implements Check.
 func (c Fallback) String() string {
-	return fmt.Sprintf("at least %s of %sresponses are fallbacks, marked by header %q%s", percent(c.Ratio), quotedRoute(c.Route), c.Header, when(c.Window))
+	return fmt.Sprintf("at least %s of %sresponses are fallbacks%s%s", percent(c.Ratio), quotedRoute(c.Route), c.Mark, when(c.Window))
+}
+
+// Mark is what marks a response as a fallback.
+type Mark struct {
+	Text   string // a header, such as "X-Degraded: true", or a field of the JSON body, such as "order.estimated: true"
+	InBody bool
+}
+
+func (m Mark) where() string {
+	if m.InBody {
+		return " in the body"
+	}
+	return ""
+}
+
+// String returns the part of the sentence that names the mark.
+func (m Mark) String() string {
+	if m.InBody {
+		return fmt.Sprintf(", marked by %q in the body", m.Text)
+	}
+	return fmt.Sprintf(", marked by header %q", m.Text)
 }
 
 // Kind implements Check.
 func (c Fallback) Kind() Kind {
 	return Kind{Name: "fallback", CountsEach: true, Means: "share of responses that carry the mark; inconclusive where they did in the baseline",
-		Needs:    Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests, Fallback: true, Header: c.Header},
-		Complete: func(s Settings) Check { c.Header = s.Header; return c },
+		Needs:    Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests, Fallback: true, Mark: c.Mark},
+		Complete: func(s Settings) Check { c.Mark = s.Mark; return c },
 		Sentences: []Sentence{{
 			Pattern: `at least {percent} of( {route}) responses are fallbacks(, marked by header {text})( {when})`,
 			Means:   "degraded answers that say so; the system file may name the header once",
@@ -60,7 +81,15 @@ func (c Fallback) Kind() Kind {
 				`at least 80% of responses are fallbacks during the fault`,
 			},
 			Check: func(a Args) Check {
-				return Fallback{Ratio: a.PositiveRatio(0), Route: a.Route(1), Header: a.Header(2), Window: a.Window(3)}
+				return Fallback{Ratio: a.PositiveRatio(0), Route: a.Route(1), Mark: Mark{Text: a.Header(2)}, Window: a.Window(3)}
+			},
+		}, {
+			Name:     "fallback in the body",
+			Pattern:  `at least {percent} of( {route}) responses are fallbacks, marked by {text} in the body( {when})`,
+			Means:    "the same with a field of the JSON body, by its path, and its value",
+			Examples: []string{`at least 80% of "POST /v1/checkout" responses are fallbacks, marked by "tax_estimated: true" in the body`},
+			Check: func(a Args) Check {
+				return Fallback{Ratio: a.PositiveRatio(0), Route: a.Route(1), Mark: Mark{a.Field(2), true}, Window: a.Window(3)}
 			},
 		}}}
 }

@@ -39,8 +39,8 @@ type Needs struct {
 	Effects        bool // effects are read
 	AllEffects     bool // and read until no more of them can appear
 	WholeSystem    bool // nobody else uses the system
-	Fallback       bool // it is known how fallbacks are marked: by Header, or else in the system file
-	Header         string
+	Fallback       bool // it is known how fallbacks are marked: by Mark, or else in the system file
+	Mark           Mark
 
 	Probe  string // SameBody or OtherBody: acknowledged keys are sent again after healing
 	Status int    // the expected answer to OtherBody
@@ -60,7 +60,7 @@ type Needs struct {
 // Settings are what other sentences of a scenario set for a check.
 type Settings struct {
 	Steady []Steady
-	Header string // that marks fallbacks
+	Mark   Mark // of fallbacks
 }
 
 // Drill is what is known about a scenario before its run.
@@ -96,6 +96,7 @@ type Args interface {
 	Name(i int) string
 	Route(i int) string
 	Header(i int) string
+	Field(i int) string // a field of a JSON body and its value: "order.estimated: true"
 	Window(i int) journal.Window
 	Duration(i int) time.Duration
 	Percentile(i int) float64
@@ -114,7 +115,7 @@ func Kinds() []Kind {
 		Affected{AtLeast: 100, Unit: "calls", From: "orders", To: "payments"},
 		Success{Ratio: 0.99, Window: journal.During},
 		Latency{Percentile: 95, Below: 400 * time.Millisecond, Window: journal.During},
-		Fallback{Ratio: 0.8, Route: "GET /recs", Header: "X-Degraded: true", Window: journal.During},
+		Fallback{Ratio: 0.8, Route: "GET /recs", Mark: Mark{Text: "X-Degraded: true"}, Window: journal.During},
 		NotAffected{Route: "GET /catalog"},
 		NothingSlower{Than: 2 * time.Second},
 		GivesUp{From: "orders", To: "payments", Within: time.Second},

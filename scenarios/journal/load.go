@@ -95,6 +95,7 @@ type Attempt struct {
 	Took   time.Duration `json:"took"`
 	Status int           `json:"status,omitempty"`
 	Error  string        `json:"error,omitempty"`
+	Step   int           `json:"step,omitempty"` // of a chain, from 0
 }
 
 // Probe is a request sent after the load, with a key that was used before.

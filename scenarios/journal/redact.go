@@ -3,7 +3,9 @@ package journal
 import (
 	"bytes"
 	"encoding/json"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -153,8 +155,48 @@ var secretFlag = regexp.MustCompile(`^--?` + secretName + `$`)
 // redactor redacts JSON documents. It caches some texts, since the same routes and sentences occur again and
 // again.
 type redactor struct {
-	known map[string]string
-	flag  bool // the previous string was a flag whose value is a secret
+	known  map[string]string
+	flag   bool     // the previous string was a flag whose value is a secret
+	hidden []string // values that are secrets wherever they occur; see Writer.Hide
+}
+
+// Hide makes the writer redact values wherever they occur in a text, also escaped as in a URL or a string of JSON. The
+// names of fields are not changed. Short values should not be hidden: they also occur by chance.
+func (w *Writer) Hide(values ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, v := range values {
+		quoted, _ := json.Marshal(v) // a string always encodes
+		for _, form := range []string{v, strings.Trim(string(quoted), `"`), url.QueryEscape(v), url.PathEscape(v)} {
+			if form != "" && !slices.Contains(w.redact.hidden, form) {
+				w.redact.hidden = append(w.redact.hidden, form)
+			}
+		}
+	}
+	slices.SortFunc(w.redact.hidden, func(a, b string) int { return len(b) - len(a) }) // one may contain another
+	w.redact.known = nil
+}
+
+// RedactText is RedactText that also redacts the values that Hide received.
+func (w *Writer) RedactText(text string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return RedactText(w.redact.hide(text))
+}
+
+// Hidden returns text with the values redacted that Hide received, and nothing else.
+func (w *Writer) Hidden(text string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.redact.hide(text)
+}
+
+// hide replaces the hidden values.
+func (r *redactor) hide(text string) string {
+	for _, v := range r.hidden {
+		text = strings.ReplaceAll(text, v, mask)
+	}
+	return text
 }
 
 // maxKnown is the number of texts that a redactor caches.
@@ -179,18 +221,18 @@ func (r *redactor) document(document []byte) []byte {
 		}
 		literal := document[start : end+1]
 		out.Write(document[:start])
-		out.Write(r.literal(literal))
 		document = document[end+1:]
+		out.Write(r.literal(literal, bytes.HasPrefix(document, []byte(":"))))
 	}
 	out.Write(document)
 	return out.Bytes()
 }
 
-// literal redacts one string.
-func (r *redactor) literal(literal []byte) []byte {
+// literal redacts one string, which may be the name of a field.
+func (r *redactor) literal(literal []byte, name bool) []byte {
 	follows := r.flag
 	r.flag = false
-	if !follows && !mayHoldSecret(literal[1:len(literal)-1]) {
+	if !follows && (name || len(r.hidden) == 0) && !mayHoldSecret(literal[1:len(literal)-1]) {
 		return literal
 	}
 	var text string
@@ -198,7 +240,7 @@ func (r *redactor) literal(literal []byte) []byte {
 		return literal
 	}
 	r.flag = strings.HasPrefix(text, "-") && secretFlag.MatchString(text)
-	redacted := r.text(text)
+	redacted := r.text(text, name)
 	if follows && !r.flag {
 		redacted = mask
 	}
@@ -212,7 +254,12 @@ func (r *redactor) literal(literal []byte) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-func (r *redactor) text(text string) string {
+func (r *redactor) text(text string, name bool) string {
+	if !name {
+		if hidden := r.hide(text); hidden != text {
+			return RedactText(hidden)
+		}
+	}
 	if redacted, ok := r.known[text]; ok {
 		return redacted
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -129,4 +131,23 @@ func BenchmarkWrite(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Values that are hidden are redacted wherever they occur, also escaped and in the middle of a word, but not in the
+// names of fields.
+func TestHiddenValues(t *testing.T) {
+	const canary = `a"b/c d`
+	var b bytes.Buffer
+	w := NewWriter(&b, time.Now())
+	w.Write(Event{Scenario: "scenario", Note: &Note{Text: "before: " + canary}})
+	w.Hide(canary, "scenario")
+	e := w.Write(Event{Scenario: "x", Note: &Note{Text: "plain " + canary + ", quoted " + strconv.Quote(canary) + ", in a URL " + url.QueryEscape(canary) + " " + url.PathEscape(canary) + ", xscenariox"}})
+	lines := strings.Split(b.String(), "\n")
+	assert.Contains(t, lines[0], `a\"b/c d`, "redaction is not retroactive")
+	assert.Contains(t, lines[1], `"scenario":"x"`)
+	assert.Contains(t, lines[1], `plain ***, quoted \"***\", in a URL *** ***, x***x`)
+	assert.Equal(t, "a *** b", w.RedactText("a "+canary+" b"))
+	assert.Equal(t, "token=x ***", w.Hidden("token=x "+canary), "nothing else")
+	assert.Contains(t, e.Note.Text, canary, "checks compare names that are not redacted")
+	assert.NotContains(t, w.Redact(e).Note.Text, canary)
 }

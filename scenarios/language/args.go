@@ -259,3 +259,13 @@ func (a args) Header(i int) string {
 	}
 	return strings.TrimSpace(h.Name + ": " + h.Value)
 }
+
+// Field parses a field of a JSON body and its value, such as "order.estimated: true".
+func (a args) Field(i int) string {
+	m, err := source.ParseMark(a.Text(i), true)
+	if err != nil {
+		a.addProblem(i, err)
+		return ""
+	}
+	return m.String()
+}

@@ -3,6 +3,7 @@ package language
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -124,6 +125,21 @@ var brokenSteps = []brokenCase{
 	{"meaning twice", "And status 503 means that it was refused\n    And status 503 means that it is not known", 9, "status", "was said before", "once"},
 	{"same key of none", `And clients retry failed requests up to 3 times with the same key`, 8, "clients", "no key that could be the same", "fresh idempotency key"},
 	{"header of two words", `And every request carries a fresh idempotency key in the "Idempotency Key" header`, 8, `"Idempotency Key"`, "cannot be the name of a header", "Idempotency-Key"},
+	{"key in no field", `And every request carries a fresh idempotency key in the field "order..key" of its JSON body`, 8, `"order..key"`, "cannot be the name of a field", "order.key"},
+	{"key in a parameter of two words", `And every request carries a fresh idempotency key in the query parameter "a key"`, 8, `"a key"`, "cannot be the name of a query parameter", `"key"`},
+	{"key in a path that has none", `And every request carries a fresh idempotency key in its path`, 8, "every", `the path of "POST /orders" does not hold the key`, `"POST /orders/{{key}}"`},
+	{"keys at two places", "And every request carries a fresh idempotency key in the \"K\" header\n    And every request carries a fresh idempotency key in the query parameter \"k\"", 9, "every", "was said before, at a.feature:8", "once"},
+	{"header without a value", `And every request carries the header "X-Tenant"`, 8, `"X-Tenant"`, "is not a header", "name and value"},
+	{"header twice", "And every request carries the header \"X-A: 1\"\n    And every request carries the header \"x-a: 2\"", 9, `"x-a: 2"`, `the header "X-A" was said before`, "once"},
+	{"header with an unknown placeholder", `And every request carries the header "X-A: {{sead}}"`, 8, `"X-A: {{sead}}"`, "{{sead}} stands for nothing here", `did you mean "seed"?`},
+	{"variable of another kind", `And every request carries the header "X-A: ${TENANT}"`, 8, `"X-A: ${TENANT}"`, "stands for nothing in a request", "${env:NAME}"},
+	{"variable that is not set", `And every request carries the header "X-A: ${env:FIREDRILL_TEST_NOT_SET}"`, 8, `"X-A: ${env`, "FIREDRILL_TEST_NOT_SET is not set", "set FIREDRILL_TEST_NOT_SET"},
+	{"rows that nothing contains", `And rows are taken from "customers.csv"`, 8, "rows", "no request contains a value of these rows", "{{row.column}}"},
+	{"rows that are not there", `And rows are taken from "customer.csv"`, 8, `"customer.csv"`, `the rows of "customer.csv" cannot be read`, "relative to the feature"},
+	{"idle for no time", `And clients close idle connections after 0s`, 8, "0s", "not a time that can pass", "above 0"},
+	{"connections in two ways", "And clients open a new connection for each request\n    And clients close idle connections after 1s", 9, "clients", "was said before", "once"},
+	{"fallbacks marked by no field", "When \"payments\" hangs for 5s\n    Then at least 9% of responses are fallbacks, marked by \"estimated\" in the body", 9, `"estimated"`, "is not a field with a value", "tax_estimated: true"},
+	{"a header and a field as marks", "When \"payments\" hangs for 5s\n    Then at least 9% of responses are fallbacks, marked by header \"A: 1\"\n    And at least 9% of responses are fallbacks, marked by \"a: 1\" in the body", 10, "at least", "marked by", "one mark"},
 	{"fallbacks without a mark", "When \"payments\" hangs for 5s\n    Then at least 9% of responses are fallbacks", 9, "at least", "how a fallback is marked", "X-Degraded"},
 	{"two marks", "When \"payments\" hangs for 5s\n    Then at least 9% of responses are fallbacks, marked by header \"A: 1\"\n    And at least 9% of responses are fallbacks, marked by header \"B: 1\"", 10, "at least", `marked by "A: 1" elsewhere`, "one mark"},
 	{"affected by no fault", "When \"payments\" hangs for 5s\n    Then at least 5 calls from \"orders\" to \"inventory\" were affected by the fault", 9, "at least", `no fault of this scenario acts from "orders" to "inventory"`, "injected above"},
@@ -235,6 +251,8 @@ var brokenSystems = []brokenCase{
 	{"path that is none", "services:\n  a:\n    command: [run]\n    serves: [orders]\n", 4, "orders", "not a path", "/orders"},
 	{"install what", "services:\n  a:\n    command: [run]\n    install: apt-get install x\n", 4, "install", "without `needs`", "needs"},
 	{"header without a value", "services:\n  a: {address: \"h:1\"}\nfallback: X-Degraded\n", 3, "X-Degraded", "is not a header", "X-Degraded: true"},
+	{"field without a value", "services:\n  a: {address: \"h:1\"}\nfallback_in_body: degraded\n", 3, "degraded", "is not a field with a value", "tax_estimated: true"},
+	{"marks of both kinds", "services:\n  a: {address: \"h:1\"}\nfallback: \"A: b\"\nfallback_in_body: \"a: b\"\n", 4, "\"a: b\"", "are marked by \"A: b\" already", "leave one"},
 	{"yes is a word", "services:\n  a: {address: \"h:1\"}\nfallback_is_success: \"yes\"\n", 3, `"yes"`, "true or false", ""},
 	{"protections with a comma", "services:\n  a: {address: \"h:1\"}\nprotections: [\"a,b\"]\n", 3, "\"a,b\"", "cannot be the name of a protection", "without commas"},
 	{"groups in a list", "services:\n  a: {address: \"h:1\"}\ngroups: [a]\n", 3, "[a]", "groups has to be a mapping", "key: value"},
@@ -248,6 +266,29 @@ var brokenSystems = []brokenCase{
 	{"member that is a number", "services:\n  a: {address: \"h:1\"}\ngroups: {g: [a, 1]}\n", 3, "1]", "has to be a text", "in quotes"},
 	{"anchor", "services:\n  a: &x {address: \"h:1\"}\n  b: *x\n", 2, "", "an anchor or an alias", ""},
 	{"two documents", "services:\n  a: {address: \"h:1\"}\n---\nservices: {}\n", 4, "", "second document", "leave"},
+}
+
+// brokenLoads are loads, whose sentence is line 4.
+var brokenLoads = []brokenCase{
+	{"body in no file", `on "POST /orders" with the body in "absent.json"`, 4, `"absent.json"`, "the body cannot be read", "relative to the feature"},
+	{"body outside", `on "POST /orders" with the body in "../order.json"`, 4, `"../order.json"`, "lies outside of the folder", "run firedrill"},
+	{"unknown placeholder", "on \"POST /orders\" with this body:\n      \"\"\"\n      {\"n\": {{sead}}}\n      \"\"\"", 4, "a steady", `the body of "POST /orders": {{sead}} stands for nothing here`, `did you mean "seed"?`},
+	{"random numbers without limits", "on \"POST /orders/{{random}}\"", 4, "a steady", "{{random}} has no two limits", "{{random 1 100}}"},
+	{"rows that nobody described", `on "GET /catalog?q={{row.email}}"`, 4, "a steady", "{{row.email}} needs rows", "rows are taken from"},
+	{"column that is not there", "on \"GET /catalog?q={{row.mail}}\"\n    And rows are taken from \"customers.csv\"", 4, "a steady", `{{row.mail}}: row 1 has no column "mail"`, `did you mean "email"?`},
+	{"chain that keeps nothing", "of this chain:\n      | request | keep |\n      | POST /orders | order |", 6, "order", `"order" keeps nothing`, "order = $.id"},
+	{"chain that keeps what is not there", "of this chain:\n      | request | keep |\n      | POST /orders | order = $.[ |", 4, "a steady", `"$.[" is not a path in JSON`, "$.items[0].id"},
+	{"value that is kept later", "of this chain:\n      | request | keep |\n      | POST /orders | order = $.id |\n      | GET /orders/{{ordr}} | |", 4, "a steady", "{{ordr}} stands for nothing here", `did you mean "order"?`},
+	{"key in a body that is no object", "on \"POST /orders\" with this body:\n      \"\"\"\n      [{{n}}]\n      \"\"\"\n    And every request carries a fresh idempotency key in the field \"k\" of its JSON body", 8, "every", `the body of "POST /orders" is no object of JSON`, "let a header carry the key"},
+}
+
+func TestBrokenLoads(t *testing.T) {
+	const head = "Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    And a steady load of 50 requests per second "
+	for _, c := range brokenLoads {
+		t.Run(c.name, func(t *testing.T) {
+			requireProblem(t, c, "a.feature", files(head+c.text+"\n    When 5s pass\n"))
+		})
+	}
 }
 
 func TestBrokenSteps(t *testing.T) {
@@ -277,7 +318,7 @@ func TestBrokenSystems(t *testing.T) {
 // requireProblem asserts that one problem has the expected position, cause and hint, and that there are no others.
 func requireProblem(t *testing.T, c brokenCase, name string, fsys fstest.MapFS) {
 	t.Helper()
-	es, err := Parse(Source{FS: fsys, Paths: []string{"."}})
+	es, err := Parse(Source{FS: fsys, Paths: []string{"."}, LookupEnv: os.LookupEnv})
 	require.Error(t, err)
 	require.Nil(t, es)
 	var problems source.Problems

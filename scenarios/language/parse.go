@@ -34,6 +34,10 @@ type Source struct {
 	// Find finds the program of a service whose working folder is dir, as process.FindProgram does. If it is nil,
 	// programs are not looked for.
 	Find func(dir, program string) (path string, err error)
+
+	// LookupEnv returns the environment variables that requests contain, as os.LookupEnv does. If it is nil, they are
+	// not looked up.
+	LookupEnv func(name string) (value string, ok bool)
 }
 
 // Parse reads and validates scenarios. The error is of type Problems and contains the problems of all files. If

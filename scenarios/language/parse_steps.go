@@ -2,6 +2,7 @@ package language
 
 import (
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -17,6 +18,7 @@ type reading struct {
 	*scenarios.Resolver
 	vocabulary *Vocabulary
 	open       func(name string) (system.System, error) // reads a system file
+	files      fs.FS                                    // holds the files that features name
 }
 
 // addOwnStep makes the current step a user-defined one.
@@ -36,7 +38,7 @@ func (p *parse) experiment(sc *feature.Scenario, id string) *scenarios.Experimen
 		begin.Text = sc.Lines[sc.Line-1]
 	}
 	scope := scenarios.Scope{Faults: p.Vocabulary.faults, Protocols: p.Vocabulary.protocols, Handlers: p.Handlers}
-	r := &reading{Resolver: scenarios.NewResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open}
+	r := &reading{Resolver: scenarios.NewResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open, files: p.FS}
 	if sc.Partial {
 		r.Misunderstood()
 	}
@@ -45,6 +47,9 @@ func (p *parse) experiment(sc *feature.Scenario, id string) *scenarios.Experimen
 		p.step(r, sc, s)
 	}
 	r.Finish()
+	if p.LookupEnv != nil {
+		r.CheckEnvironment(p.LookupEnv)
+	}
 	if p.Find != nil {
 		r.CheckPrograms(p.Find)
 	}

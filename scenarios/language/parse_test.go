@@ -102,7 +102,7 @@ func TestParseExperiment(t *testing.T) {
 	assert.Equal(t, []scenarios.StopRule{{Ratio: 0.5, For: 10 * time.Second}}, e.Stop)
 	assert.Equal(t, 20*time.Second, e.Baseline)
 	assert.Equal(t, 16*time.Second, e.Recovery, "five steady seconds after the ten, and one")
-	assert.Equal(t, &scenarios.Load{Rate: 200, KeyHeader: "Idempotency-Key", Retries: 3, GiveUp: 2 * time.Second,
+	assert.Equal(t, &scenarios.Load{Rate: 200, Key: scenarios.HeaderKey("Idempotency-Key"), Retries: 3, GiveUp: 2 * time.Second,
 		Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Share: 1, Service: "orders", Body: `{"n": {{n}}}`}}}, e.Load)
 	assert.Equal(t, "orders", e.Effects.Service)
 	assert.Equal(t, "a.feature:10", e.Effects.Step.At)
@@ -292,14 +292,14 @@ func TestFallbackMarkers(t *testing.T) {
 	assert.Equal(t, check.Success{Ratio: 0.09}, plain.Checks[0].Check)
 
 	marked := parsed(t, Source{FS: files(head + "    And at least 5% of responses are fallbacks, marked by header \"x-degraded: true\"\n")})[0]
-	assert.Equal(t, &scenarios.Header{Name: "X-Degraded", Value: "true"}, marked.Load.Marker)
+	assert.Equal(t, &scenarios.Mark{Name: "X-Degraded", Value: "true"}, marked.Load.Marker)
 	assert.True(t, marked.Load.FallbackIsSuccess)
 	assert.Equal(t, check.Success{Ratio: 0.09}, marked.Checks[0].Check)
 
 	fsys := files(head)
 	fsys["system.yaml"] = &fstest.MapFile{Data: []byte(shopFile + "fallback: \"X-Degraded: true\"\nfallback_is_success: true\n")}
 	declared := parsed(t, Source{FS: fsys})[0]
-	assert.Equal(t, &scenarios.Header{Name: "X-Degraded", Value: "true"}, declared.Load.Marker)
+	assert.Equal(t, &scenarios.Mark{Name: "X-Degraded", Value: "true"}, declared.Load.Marker)
 	assert.True(t, declared.Load.FallbackIsSuccess)
 	assert.Equal(t, check.Success{Ratio: 0.09}, declared.Checks[0].Check)
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"golang.org/x/net/http/httpguts"
-
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -19,30 +17,31 @@ func loadPhrases() []Phrase {
 				rt.Method, rt.Path, _ = source.ParseRoute(a.Route(1))
 				r.AddLoad(a.at, a.rate(0), rt)
 			}},
-		{Name: "load with a body", Pattern: `a steady load of {number} request(s) per second on {route} with this body:`, Means: "a doc string, in which {{n}} is the request's number, {{key}} its key and {{seed}} a number that the run's seed decides", doc: true,
+		{Name: "load with a body", Pattern: `a steady load of {number} request(s) per second on {route} with this body:`, Means: "a doc string, in which {{n}} is the request's number and {{key}} its key; see WHAT REQUESTS CONTAIN", doc: true,
 			Examples: []string{`a steady load of 200 requests per second on "POST /orders" with this body:`},
 			build: func(r *reading, a args) {
 				rt := scenarios.Route{Share: 1, Body: *a.doc}
 				rt.Method, rt.Path, _ = source.ParseRoute(a.Route(1))
 				r.AddLoad(a.at, a.rate(0), rt)
 			}},
+		{Name: "load with a body file", Pattern: `a steady load of {number} request(s) per second on {route} with the body in {text}`, Means: "the same with a file beside the feature",
+			Examples: []string{`a steady load of 200 requests per second on "POST /orders" with the body in "order.json"`},
+			build: func(r *reading, a args) {
+				rt := scenarios.Route{Share: 1, Body: a.fileText(2)}
+				rt.Method, rt.Path, _ = source.ParseRoute(a.Route(1))
+				r.AddLoad(a.at, a.rate(0), rt)
+			}},
 		{Name: "load with a mix", Pattern: `a steady load of {number} request(s) per second with this mix:`, Means: "a table: route | share | body", table: true,
 			Examples: []string{`a steady load of 200 requests per second with this mix:`}, build: mix},
-		{Name: "idempotency key", Pattern: `every request carries a fresh idempotency key in the {text} header`, Means: "repeated attempts carry the same key",
-			Examples: []string{`every request carries a fresh idempotency key in the "Idempotency-Key" header`},
-			build: func(r *reading, a args) {
-				r.SetKey(a.at, a.Text(0))
-				if !httpguts.ValidHeaderFieldName(a.Text(0)) {
-					r.AddProblem(a.pos(0), fmt.Sprintf("%s cannot be the name of a header", a.Value(0)), `write "Idempotency-Key"`)
-				}
-			}},
+		{Name: "load of chains", Pattern: `a steady load of {number} request(s) per second of this chain:`, Means: "a table: request | body | keep (order = $.id: a value of the answer, which later rows contain as {{order}}); a chain counts as one request, named by its first row", table: true,
+			Examples: []string{`a steady load of 50 requests per second of this chain:`}, build: chain},
 		{Name: "retries", Pattern: `clients retry failed requests up to {number} time(s)( with the same key)`, Means: "further attempts after a time-out, a refused or broken connection, 429, and an error that is \"not known\"; see WHAT ANSWERS MEAN",
 			Examples: []string{`clients retry failed requests up to 3 times with the same key`},
 			build:    func(r *reading, a args) { r.SetRetries(a.at, int(a.Count(0, 1))) }},
 		{Name: "give up", Pattern: `clients give up after {duration}`, Means: "each attempt; 10s when not said",
 			Examples: []string{`clients give up after 2s`},
 			build:    func(r *reading, a args) { r.SetGiveUp(a.at, a.Duration(0)) }},
-		{Name: "expected statuses", Pattern: `{route} answers {statuses}`, Means: "the statuses that acknowledge and count as success; any 2xx when not said; redirects are not followed",
+		{Name: "expected statuses", Pattern: `{route} answers {statuses}`, Means: "the statuses that acknowledge and count as success; any 2xx when not said",
 			Examples: []string{`"POST /orders" answers 201 or 303`},
 			build:    func(r *reading, a args) { r.ExpectStatuses(a.at, a.Route(0), a.statuses(1)) }},
 		{Name: "meaning of a status", Pattern: `status {number} means that it {outcome}`, Means: "what a client knows after this answer; see WHAT ANSWERS MEAN",

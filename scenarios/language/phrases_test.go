@@ -57,7 +57,11 @@ const shopFile = `services:
 `
 
 func files(features ...string) fstest.MapFS {
-	fsys := fstest.MapFS{"system.yaml": {Data: []byte(shopFile)}}
+	fsys := fstest.MapFS{
+		"system.yaml":   {Data: []byte(shopFile)},
+		"order.json":    {Data: []byte(`{"item": {{n}}}`)},
+		"customers.csv": {Data: []byte("email,age\na@example.com,31\n")},
+	}
 	for i, f := range features {
 		fsys[fmt.Sprintf("%c.feature", 'a'+i)] = &fstest.MapFile{Data: []byte(f)}
 	}
@@ -69,7 +73,7 @@ func parseSentence(t *testing.T, text string, table [][]string, doc string) (*re
 	t.Helper()
 	out := &source.List{}
 	e := &scenarios.Experiment{File: "a.feature"}
-	d := &reading{Resolver: scenarios.NewResolver(e, source.Pos{}, out, scenarios.Scope{Faults: injector.Kinds(), Protocols: protocols.All()}), vocabulary: Standard(), open: func(name string) (system.System, error) {
+	d := &reading{Resolver: scenarios.NewResolver(e, source.Pos{}, out, scenarios.Scope{Faults: injector.Kinds(), Protocols: protocols.All()}), vocabulary: Standard(), files: files(), open: func(name string) (system.System, error) {
 		return system.Read(files(), name, nil, protocols.All())
 	}}
 	s := feature.Step{Keyword: "*", Text: text, Exact: true, At: source.Pos{File: "a.feature", Line: 1, Col: 1, Text: text}}
@@ -89,6 +93,7 @@ func parseSentence(t *testing.T, text string, table [][]string, doc string) (*re
 var sentenceTables = map[string][][]string{
 	"services":        {{"service", "address", "depends on", "protocol"}, {"orders", "127.0.0.1:80", "payments", "http"}, {"payments", "127.0.0.1:81", "", ""}},
 	"load with a mix": {{"route", "share", "body"}, {"GET /catalog", "90%", ""}, {"POST /orders", "10%", `{"item":{{n}}}`}},
+	"load of chains":  {{"request", "body", "keep"}, {"POST /orders", `{"item":{{n}}}`, "order = $.id"}, {"POST /pay", `{"order":{{order}}}`, ""}},
 	"steady state":    {{"measure", "condition"}, {"success", "at least 99%"}, {"p95 latency", "below 400ms"}},
 	"together":        {{"fault", "from", "to", "share", "value"}, {"slow calls", "orders", "payments", "10%", "800ms, give or take 200ms"}, {"crash", "", "inventory", "", ""}},
 }
@@ -169,7 +174,7 @@ func TestExamplesGolden(t *testing.T) {
 			}
 			if d.Load == nil {
 				d.AddLoad(source.Pos{}, 0) // collects the settings
-				if l := d.Load; l.KeyHeader != "" || l.Retries > 0 || l.GiveUp > 0 {
+				if l := d.Load; l.Keyed() || l.Retries > 0 || l.GiveUp > 0 || len(l.Headers) > 0 || len(l.Rows) > 0 || l.NewConnections || l.CloseIdle > 0 || l.Cookies || l.Redirects {
 					kept["Load"] = l
 				}
 			}

@@ -36,6 +36,9 @@ func (v *Vocabulary) PrintSteps(w io.Writer, word string) error {
 	if used["outcome"] || used["statuses"] {
 		printOutcomes(&b)
 	}
+	if strings.Contains(b.String(), "WHAT REQUESTS CONTAIN") {
+		printPlaceholders(&b)
+	}
 	if group == "" {
 		return fmt.Errorf("no sentence holds %q: firedrill steps prints all", word)
 	}
@@ -71,4 +74,13 @@ func printOutcomes(b *strings.Builder) {
 		fmt.Fprintf(b, "  %-38s  %-12s  %s\n", row.Answer, row.Outcome, row.Why)
 	}
 	b.WriteString("\n  Acknowledged: exactly one effect, and a success. Refused: no effect. Not known: none or one effect, never two.\n\n")
+}
+
+// printPlaceholders prints the table for PrintSteps.
+func printPlaceholders(b *strings.Builder) {
+	b.WriteString("WHAT REQUESTS CONTAIN\n\n")
+	for _, row := range scenarios.Placeholders() {
+		fmt.Fprintf(b, "  %-18s  %s\n", row.Form, row.Means)
+	}
+	b.WriteString("\n  In JSON, a value between quotes is escaped; without quotes it is a number, or else a string of its own.\n\n")
 }

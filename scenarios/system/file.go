@@ -22,7 +22,7 @@ import (
 
 // The keys of the mappings in a system file. They must match system.schema.json.
 var (
-	systemKeys  = []string{"services", "clients", "groups", "fallback", "fallback_is_success", "protections"}
+	systemKeys  = []string{"services", "clients", "groups", "fallback", "fallback_in_body", "fallback_is_success", "protections"}
 	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "address", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
@@ -98,13 +98,16 @@ func (r *reader) system(key string, v ast.Node, at source.Pos) {
 		r.mapping(v, "clients", clientsKeys, func(_ string, v ast.Node, _ source.Pos) { r.depends(Clients, v) })
 	case "groups":
 		r.mapping(v, "groups", nil, r.group)
-	case "fallback":
-		h, err := source.ParseHeader(r.text(v))
+	case "fallback", "fallback_in_body":
+		mark, err := source.ParseMark(r.text(v), key == "fallback_in_body")
+		if err == nil && r.sys.Fallback != nil {
+			err = source.Mistakef("leave one of them out", "fallbacks are marked by %q already", r.sys.Fallback)
+		}
 		if err != nil {
 			r.addProblem(v, err)
 			return
 		}
-		r.sys.Fallback = h
+		r.sys.Fallback = mark
 	case "fallback_is_success":
 		r.sys.FallbackIsSuccess = r.boolValue(v)
 	case "protections":

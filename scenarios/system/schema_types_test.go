@@ -45,7 +45,7 @@ func TestSchemaMatchesTypes(t *testing.T) {
 		renamed  map[string]string // key to field
 		required []any
 	}{
-		{path: "", of: System{}, without: []string{"file", "dir"}, renamed: map[string]string{"clients": "links"}, required: []any{"services"}},
+		{path: "", of: System{}, without: []string{"file", "dir"}, renamed: map[string]string{"clients": "links", "fallback_in_body": "fallback"}, required: []any{"services"}},
 		{path: "$defs/service", of: Service{}, without: []string{"name", "handler"}, renamed: map[string]string{"depends": ""}},
 		{path: "$defs/service/properties/ready", of: Ready{}},
 		{path: "$defs/service/properties/stop", of: Stopping{}},

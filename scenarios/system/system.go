@@ -21,7 +21,7 @@ type System struct {
 	Services []Service
 	Links    []Link
 	Groups   []Group
-	Fallback *source.Header // marks fallback answers; nil if they are not marked
+	Fallback *source.Mark // marks fallback answers; nil if they are not marked
 	// FallbackIsSuccess makes fallbacks count as success in all scenarios, including those that do not mention
 	// them.
 	FallbackIsSuccess bool

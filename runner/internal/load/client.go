@@ -1,28 +1,25 @@
 package load
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // Config says which requests a client sends.
 type Config struct {
 	Load      *scenarios.Load
-	KeyPrefix string // of the idempotency keys; see KeyPrefix
-	Seed      uint64 // for the choice of routes, the back-off and trace IDs
+	Env       map[string]string // values of the environment variables that requests contain
+	KeyPrefix string            // of the idempotency keys; see KeyPrefix
+	Seed      uint64            // for the choice of routes, the back-off and trace IDs
 	Address   func(service string) (hostPort string)
 	Trust     Trust
 	Started   func(n uint64, due time.Time) // called when a request begins; may be nil
@@ -38,26 +35,24 @@ type Client struct {
 	giveUp time.Duration
 	pool   *pool
 
+	chains  [][]step // of each route of the mix
+	headers []header
+
 	attempts, wire, retried, stale atomic.Int64
 	retryAfter                     atomic.Bool // an answer requested a pause with Retry-After
 	mu                             sync.Mutex
 	generatorErrors                map[string]int // by reason: requests that the generator itself failed to send
 }
 
-// maxBody is how much of an answer counts towards its digest.
-const maxBody = 1 << 20
-
-// maxShown is the length of the longest body that is kept to show differences. Longer bodies are not
-// kept, not even in part, since a truncated secret would not be redacted.
-const maxShown = 1 << 10
-
 // NewClient returns a client. All its requests end with ctx. The caller closes it, unless a Generator
 // uses it, which does.
 func NewClient(ctx context.Context, cfg Config) *Client {
-	return &Client{
+	c := &Client{
 		Config: cfg, ctx: ctx, trace: TracePrefix(cfg.Seed), giveUp: cfg.Load.Attempt(),
-		pool: newPool(cfg.Trust), generatorErrors: map[string]int{},
+		pool: newPool(cfg.Trust, cfg.Load), generatorErrors: map[string]int{},
 	}
+	c.parse()
+	return c
 }
 
 // Close closes the idle connections.
@@ -66,23 +61,31 @@ func (c *Client) Close() { c.pool.close() }
 // patience returns an upper bound on the duration of a request, with some margin.
 func (c *Client) patience() time.Duration { return c.Load.Patience(true) + time.Second }
 
-// Route returns the route of request n.
+// Route returns the route of request n, the first of a chain.
 func (c *Client) Route(n uint64) scenarios.Route { return RouteOf(c.Load, c.Seed, n) }
 
-// RouteOf selects the route of request n of a load by hash, according to the shares of the mix.
+// RouteOf returns the route of request n of a load, the first of a chain.
 func RouteOf(l *scenarios.Load, seed, n uint64) scenarios.Route {
+	return l.Mix[choose(l, seed, n)].Steps()[0]
+}
+
+// steps returns the steps of request n.
+func (c *Client) steps(n uint64) []step { return c.chains[choose(c.Load, c.Seed, n)] }
+
+// choose selects the index of a route in the mix for request n by hash, according to the shares.
+func choose(l *scenarios.Load, seed, n uint64) int {
 	at := evidence.Draw(seed, n, "route")
-	for _, r := range l.Mix {
+	for i, r := range l.Mix {
 		if at -= r.Share; at < 0 {
-			return r
+			return i
 		}
 	}
-	return l.Mix[len(l.Mix)-1]
+	return len(l.Mix) - 1
 }
 
 // Key returns the idempotency key of request n.
 func (c *Client) Key(n uint64) string {
-	if c.Load.KeyHeader == "" {
+	if !c.Load.Keyed() {
 		return ""
 	}
 	return keyOf(c.KeyPrefix, n)
@@ -90,44 +93,60 @@ func (c *Client) Key(n uint64) string {
 
 // Do carries out request n.
 func (c *Client) Do(n uint64, due time.Time) {
-	r := c.Route(n)
-	e := Result{N: n, Route: r.Name(), Key: c.Key(n), Due: due, reads: !c.Load.Changes(r)}
+	steps := c.steps(n)
+	e := Result{N: n, Route: steps[0].Name(), Key: c.Key(n), Due: due, reads: steps[0].reads}
 	if c.Started != nil {
 		c.Started(n, due)
 	}
-	for i := 0; ; i++ {
-		a := c.Try(r, n, n)
-		e.Attempts = append(e.Attempts, a)
-		e.Wire += a.wire
-		if !a.generatorFailed || a.wire > 0 {
-			c.attempts.Add(1)
-		}
-		if a.generatorFailed {
-			e.Unsent = true
+	x := c.newTransaction(n, n)
+	changed := false // a previous step may have had an effect
+	for i, s := range steps {
+		c.do(&e, x, s, i)
+		last := &e.Attempts[len(e.Attempts)-1]
+		e.Fallback = e.Fallback || last.Outcome == Acknowledged && last.Answer.fallback
+		if last.Outcome != Acknowledged || i+1 < len(steps) && !x.keep(s, last) {
 			break
 		}
-		if a.Outcome == Acknowledged || i >= c.Load.Retries || !ShouldRetry(a) || c.ctx.Err() != nil {
-			break
-		}
-		if !c.backOff(n, i, a) {
-			break
-		}
-		c.retried.Add(1)
+		changed = changed || !journal.Safe(s.Name())
 	}
-	c.summarize(&e)
+	c.summarize(&e, changed)
 	c.Ended(e)
 }
 
-// summarize derives the outcome of a request from its attempts: acknowledged if the last attempt was,
-// ambiguous if any attempt was, otherwise refused.
-func (c *Client) summarize(e *Result) {
+// do makes the attempts of one step that the policy allows.
+func (c *Client) do(e *Result, x *transaction, s step, i int) {
+	for try := 0; ; try++ {
+		hops := c.attempt(x, s, i)
+		e.Attempts = append(e.Attempts, hops...)
+		for _, a := range hops {
+			e.Wire += a.wire
+			if !a.generatorFailed || a.wire > 0 {
+				c.attempts.Add(1)
+			}
+		}
+		a := hops[len(hops)-1]
+		if e.Unsent = a.generatorFailed; e.Unsent {
+			return
+		}
+		if a.Outcome == Acknowledged || try >= c.Load.Retries || !ShouldRetry(a) || c.ctx.Err() != nil || !c.backOff(e.N, try, a) {
+			return
+		}
+		e.Retries++
+		c.retried.Add(1)
+	}
+}
+
+// summarize derives the outcome of a request from its attempts: acknowledged if the last attempt was, ambiguous if
+// any attempt was or a previous step changed something, otherwise refused.
+func (c *Client) summarize(e *Result, changed bool) {
 	e.End = time.Now()
 	last := e.Attempts[len(e.Attempts)-1]
 	e.Outcome, e.Kind = last.Outcome, last.Kind
 	if last.Outcome == Acknowledged {
-		e.digest, e.Body, e.Fallback, e.Kind = last.Answer.Digest, last.Answer.Body, last.Answer.fallback, ""
+		e.digest, e.Body, e.Kind = last.Answer.Digest, last.Answer.Body, ""
 		return
 	}
+	e.Fallback = false
 	switch {
 	case c.ctx.Err() != nil: // a further attempt might have succeeded
 		e.Kind = Aborted
@@ -135,7 +154,7 @@ func (c *Client) summarize(e *Result) {
 		e.Kind = "status " + strconv.Itoa(last.Status)
 	}
 	for _, a := range e.Attempts {
-		if a.Outcome == Ambiguous {
+		if a.Outcome == Ambiguous || changed {
 			e.Outcome = Ambiguous
 		}
 	}
@@ -164,15 +183,54 @@ func (c *Client) backOff(n uint64, i int, a Attempt) bool {
 	}
 }
 
-// Try makes one attempt of request n. It sends the body of request number body, but always with the
-// key of request n.
-func (c *Client) Try(r scenarios.Route, n, body uint64) Attempt {
-	a := Attempt{At: time.Now()}
+// Try makes one attempt of request n, of its first step if it is a chain. It sends the body of request number body,
+// but always with the key of request n. If redirects are followed, it returns the last one.
+func (c *Client) Try(n, body uint64) Attempt {
+	hops := c.attempt(c.newTransaction(n, body), c.steps(n)[0], 0)
+	return hops[len(hops)-1]
+}
+
+// OtherBody returns a request number above n whose body differs from that of request n. It returns false if none
+// of the next hundred does.
+func (c *Client) OtherBody(n uint64) (uint64, bool) {
+	s := c.steps(n)[0]
+	body := func(number uint64) string { return c.newTransaction(n, number).bodyOf(s) }
+	for other := n + 1; other <= n+100; other++ {
+		if body(other) != body(n) {
+			return other, true
+		}
+	}
+	return 0, false
+}
+
+// attempt makes one attempt of a step, and follows its redirects. Each of them is an Attempt; the last one is the
+// result.
+func (c *Client) attempt(x *transaction, s step, i int) []Attempt {
 	ctx, cancel := context.WithTimeout(c.ctx, c.giveUp)
 	defer cancel()
-	wrote, stale, err := c.pool.exchange(ctx, c.Address(r.Service), func() (*http.Request, error) { return c.request(ctx, r, n, body) }, func(resp *http.Response) (err error) {
+	var all []Attempt
+	for t := (target{step: s, index: i, method: s.Method}); ; {
+		a, next := c.try(ctx, x, t)
+		a.Step = i
+		redirected := next != nil && len(all) < scenarios.MostRedirects
+		if redirected && (a.Status == http.StatusTemporaryRedirect || a.Status == http.StatusPermanentRedirect) {
+			a.Outcome = Refused // the request was not worked on there
+		}
+		if all = append(all, a); !redirected {
+			return all
+		}
+		t = *next
+	}
+}
+
+// try sends one request. It returns the target of the redirect to follow, if the answer is one.
+func (c *Client) try(ctx context.Context, x *transaction, t target) (a Attempt, next *target) {
+	a.At = time.Now()
+	wrote, stale, err := c.pool.exchange(ctx, c.Address(t.step.Service), func() (*http.Request, error) { return c.request(ctx, x, t) }, func(resp *http.Response) (err error) {
 		a.Status = resp.StatusCode
-		a.Answer, err = c.readAnswer(resp)
+		x.noteCookies(resp)
+		next = c.redirect(t, resp)
+		a.Answer, err = c.readAnswer(resp, len(t.step.Keep) > 0)
 		return err
 	})
 	a.took = time.Since(a.At)
@@ -183,10 +241,10 @@ func (c *Client) Try(r scenarios.Route, n, body uint64) Attempt {
 	c.stale.Add(int64(stale))
 	if err != nil {
 		c.setError(&a, err)
-		return a
+		return a, nil
 	}
-	a.Outcome = outcomes[c.Load.Outcome(r, a.Status)]
-	return a
+	a.Outcome = outcomes[c.Load.Outcome(t.step.Route, a.Status)]
+	return a, next
 }
 
 // outcomes maps the outcomes of package scenarios to those of the client.
@@ -210,51 +268,4 @@ func (c *Client) setError(a *Attempt, err error) {
 	case a.Kind == refusedDial:
 		a.Outcome = Refused
 	}
-}
-
-func (c *Client) request(ctx context.Context, r scenarios.Route, n, body uint64) (*http.Request, error) {
-	fill := func(s string, number uint64) string {
-		return strings.NewReplacer("{{n}}", strconv.FormatUint(number, 10), "{{key}}", c.Key(n), "{{seed}}", strconv.FormatUint(c.Seed, 10)).Replace(s)
-	}
-	text := fill(r.Body, body)
-	req, err := http.NewRequestWithContext(ctx, r.Method, c.Trust.URL(c.Address(r.Service), fill(r.Path, n)), strings.NewReader(text))
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Traceparent", traceparent(c.trace, n))
-	if text != "" {
-		req.Header.Set("Content-Type", r.Type)
-	}
-	if c.Load.KeyHeader != "" {
-		req.Header.Set(c.Load.KeyHeader, c.Key(n))
-	}
-	return req, nil
-}
-
-// readAnswer reads an answer to its end.
-func (c *Client) readAnswer(resp *http.Response) (Answer, error) {
-	defer resp.Body.Close()
-	h := sha256.New()
-	var begin bytes.Buffer
-	if _, err := io.CopyN(io.MultiWriter(h, &begin), resp.Body, maxShown+1); err != nil && !errors.Is(err, io.EOF) {
-		return Answer{}, err
-	}
-	if _, err := io.Copy(h, io.LimitReader(resp.Body, maxBody-maxShown-1)); err != nil {
-		return Answer{}, err
-	}
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return Answer{}, err
-	}
-	a := Answer{Digest: hex.EncodeToString(h.Sum(nil)[:8])}
-	if begin.Len() <= maxShown {
-		a.Body = begin.String()
-	}
-	if m := c.Load.Marker; m != nil {
-		a.fallback = strings.EqualFold(resp.Header.Get(m.Name), m.Value)
-	}
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		a.RetryAfter = time.Duration(s) * time.Second
-		c.retryAfter.Store(true)
-	}
-	return a, nil
 }

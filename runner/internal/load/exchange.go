@@ -101,7 +101,7 @@ func (p *pool) roundTrip(ctx context.Context, address string, k *pooledConn, req
 		return true, phaseError{err, malformed}
 	case err != nil:
 		return false, err
-	case sent != nil, resp.Close, k.read.Buffered() > 0, resp.StatusCode == http.StatusSwitchingProtocols, !stop():
+	case sent != nil, req.Close, resp.Close, k.read.Buffered() > 0, resp.StatusCode == http.StatusSwitchingProtocols, !stop():
 		_ = k.Close()
 	default:
 		p.put(address, k, resp.Header)

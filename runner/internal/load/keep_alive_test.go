@@ -28,7 +28,7 @@ import (
 func runLoad(t *testing.T, start func() (address string), rate float64, length time.Duration, r scenarios.Route) (all []Result, attempts, wire int) {
 	t.Helper()
 	r.Share = 1
-	l := &scenarios.Load{Rate: rate, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{r}, GiveUp: 5 * time.Second}
+	l := &scenarios.Load{Rate: rate, Key: scenarios.HeaderKey("Idempotency-Key"), Mix: []scenarios.Route{r}, GiveUp: 5 * time.Second}
 	for attempt := 1; ; attempt++ {
 		address := start()
 		k := &resultCollector{}

@@ -20,8 +20,8 @@ func NumberOf(prefix, key string) (uint64, bool) {
 	return n, ok && err == nil
 }
 
-// keyForm matches the keys that KeyPrefix and keyOf make.
-var keyForm = regexp.MustCompile(`^[0-9a-f]{6}-[0-9a-f]{8}-[0-9]+$`)
+// keyForm matches the keys that KeyPrefix and keyOf make, and those of further steps of a chain.
+var keyForm = regexp.MustCompile(`^(?:[0-9]+\.)?[0-9a-f]{6}-[0-9a-f]{8}-[0-9]+$`)
 
 // IsRunKey reports whether a key has the form of the keys that loads send.
 func IsRunKey(key string) bool { return keyForm.MatchString(key) }

@@ -94,7 +94,7 @@ func TestOutcomesOfRequests(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			client, k, requests := clientOn(t, scenarios.Load{
-				Retries: c.retries, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Body: "{}", Share: 1, Expect: c.expect}},
+				Retries: c.retries, Key: scenarios.HeaderKey("Idempotency-Key"), Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Body: "{}", Share: 1, Expect: c.expect}},
 			}, c.answers...)
 			client.Do(5, time.Now())
 			require.Len(t, k.all, 1)
@@ -127,7 +127,7 @@ func TestStatusMeaningsOfTheScenario(t *testing.T) {
 		{[]http.HandlerFunc{hangUp, status(409)}, Acknowledged, 2},
 	} {
 		client, k, requests := clientOn(t, scenarios.Load{
-			Retries: 2, Means: means, KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Body: "{}", Share: 1}},
+			Retries: 2, Means: means, Key: scenarios.HeaderKey("Idempotency-Key"), Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Body: "{}", Share: 1}},
 		}, c.answers...)
 		client.Do(5, time.Now())
 		assert.Equal(t, c.outcome.String(), k.all[0].Outcome.String())
@@ -191,12 +191,12 @@ func TestTransportNeverRetries(t *testing.T) {
 		t.Run(r.Method+r.Body, func(t *testing.T) {
 			t.Parallel()
 			r.Share = 1
-			for _, header := range []string{"", "Idempotency-Key"} {
-				client, k, requests := clientOn(t, scenarios.Load{KeyHeader: header, Mix: []scenarios.Route{r}}, status(200), status(200), hangUp, status(200))
+			for _, key := range []scenarios.Key{{}, scenarios.HeaderKey("Idempotency-Key")} {
+				client, k, requests := clientOn(t, scenarios.Load{Key: key, Mix: []scenarios.Route{r}}, status(200), status(200), hangUp, status(200))
 				for n := range uint64(3) {
 					client.Do(n, time.Now())
 				}
-				require.Len(t, requests(), 3, header)
+				require.Len(t, requests(), 3, key)
 				assert.Equal(t, "closed", k.all[2].Kind)
 				for i, a := range requests() {
 					assert.Equal(t, r.Body, a.body)
@@ -229,7 +229,7 @@ func TestRequestIsWrittenAtOnce(t *testing.T) {
 	}()
 	k := &resultCollector{}
 	c := NewClient(t.Context(), Config{
-		Load:    &scenarios.Load{KeyHeader: "Idempotency-Key", GiveUp: 5 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/", Body: "the body"}}},
+		Load:    &scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), GiveUp: 5 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/", Body: "the body"}}},
 		Address: at(ln.Addr().String()), Ended: k.add,
 	})
 	defer c.Close()
@@ -240,11 +240,11 @@ func TestRequestIsWrittenAtOnce(t *testing.T) {
 
 func TestTemplates(t *testing.T) {
 	t.Parallel()
-	client, _, requests := clientOn(t, scenarios.Load{KeyHeader: "Idempotency-Key", Mix: []scenarios.Route{
+	client, _, requests := clientOn(t, scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Mix: []scenarios.Route{
 		{Method: "PUT", Path: "/orders/{{n}}", Body: `{"key":"{{key}}","seed":{{seed}},"n":{{n}}}`, Type: "application/json", Share: 1},
 	}}, status(200))
 	client.Do(42, time.Now())
-	client.Try(client.Route(42), 42, 43)
+	client.Try(42, 43)
 	want := requests()
 	require.Len(t, want, 2)
 	assert.Equal(t, `{"key":"run-42","seed":7,"n":42}`, want[0].body)
@@ -257,7 +257,7 @@ func TestTemplates(t *testing.T) {
 
 func TestDigestsAndFallbacks(t *testing.T) {
 	t.Parallel()
-	client, k, _ := clientOn(t, scenarios.Load{Marker: &scenarios.Header{Name: "X-Degraded", Value: "true"}, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}},
+	client, k, _ := clientOn(t, scenarios.Load{Marker: &scenarios.Mark{Name: "X-Degraded", Value: "true"}, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}},
 		func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Degraded", "TRUE")
 			_, _ = io.WriteString(w, "a")

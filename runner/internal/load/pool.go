@@ -2,6 +2,7 @@ package load
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
 // pool keeps idle connections of the load generator and decides which of them may carry a further
@@ -26,7 +29,7 @@ import (
 //     server closes an idle connection, because of its timeout, a restart or a fault, the pool
 //     discards its observations and sets another probe aside. The shortest idle time after which the
 //     server closed a connection also remains a limit, until a probe was open for long enough.
-//   - It has been idle at most maxIdle, and at most half of the timeout that the server announces
+//   - It has been idle at most maxIdle (usualIdle, unless the load defines it), and at most half of the timeout that the server announces
 //     (Keep-Alive: timeout=N).
 //   - It has been idle at least minIdle. A server that closes after its answer without announcing it
 //     has done so within that time.
@@ -40,8 +43,14 @@ import (
 // the connection was safe to use, the failure is the generator's own (lateReuse). Any other failure
 // is attributed to the system: a reset caused by a fault or a crash looks the same and must not be
 // hidden.
+//
+// A load may limit how long idle connections are kept (the probe stays open for twice that time), or request a new
+// connection for each attempt.
 type pool struct {
 	trust    Trust
+	fresh    bool          // no connection is reused
+	maxIdle  time.Duration // how long an idle connection is kept at most
+	timed    bool          // idle connections are closed on time, even if no request follows
 	watching sync.WaitGroup
 
 	mu     sync.Mutex
@@ -50,7 +59,7 @@ type pool struct {
 }
 
 const (
-	maxIdle       = 500 * time.Millisecond // half of the shortest idle timeout that servers commonly use
+	usualIdle     = 500 * time.Millisecond // half of the shortest idle timeout that servers commonly use
 	minIdle       = 5 * time.Millisecond
 	checkInterval = 10 * time.Millisecond
 	minProof      = 40 * time.Millisecond // a shorter observation proves nothing: the server's own timer may be late
@@ -58,6 +67,7 @@ const (
 
 // host is what the pool knows about one address.
 type host struct {
+	maxIdle   time.Duration // see pool
 	idle      []*pooledConn // longest idle first
 	probe     *pooledConn   // idle and watched, never reused; may be nil
 	checkedAt time.Time     // when the probe was last checked
@@ -95,7 +105,9 @@ func (c *countingConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func newPool(t Trust) *pool { return &pool{trust: t, hosts: map[string]*host{}} }
+func newPool(t Trust, l *scenarios.Load) *pool {
+	return &pool{trust: t, fresh: l.NewConnections, maxIdle: cmp.Or(l.CloseIdle, usualIdle), timed: l.CloseIdle > 0, hosts: map[string]*host{}}
+}
 
 // take returns a connection to an address: a kept one that is certainly open, or a new one.
 func (p *pool) take(ctx context.Context, address string) (*pooledConn, error) {
@@ -155,7 +167,7 @@ func (p *pool) reuse(address string) *pooledConn {
 func (p *pool) put(address string, k *pooledConn, header http.Header) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || p.fresh {
 		_ = k.Close()
 		return
 	}
@@ -164,19 +176,26 @@ func (p *pool) put(address string, k *pooledConn, header http.Header) {
 		h.announced = d
 	}
 	k.idleSince = time.Now()
-	if h.probe == nil && h.proven < 2*maxIdle {
+	if h.probe == nil && h.proven < 2*h.maxIdle {
 		h.probe, h.proven, h.checkedAt = k, 0, k.idleSince
 		p.watching.Go(func() { p.watch(h, k) })
 		return
 	}
 	h.drop(k.idleSince)
 	h.idle = append(h.idle, k)
+	if p.timed {
+		time.AfterFunc(p.maxIdle+time.Millisecond, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			h.drop(time.Now())
+		})
+	}
 }
 
 func (p *pool) host(address string) *host {
 	h := p.hosts[address]
 	if h == nil {
-		h = &host{}
+		h = &host{maxIdle: p.maxIdle}
 		p.hosts[address] = h
 	}
 	return h
@@ -200,7 +219,7 @@ func (p *pool) checkProbe(h *host, k *pooledConn) bool {
 		return false
 	}
 	h.check(time.Now())
-	if h.proven >= 2*maxIdle {
+	if h.proven >= 2*h.maxIdle {
 		h.probe, h.shortest = nil, 0
 	}
 	return h.probe == k
@@ -234,7 +253,7 @@ func (h *host) limit() time.Duration {
 	if h.proven < minProof {
 		return 0
 	}
-	d := min(maxIdle, h.proven/2)
+	d := min(h.maxIdle, h.proven/2)
 	for _, closes := range []time.Duration{h.announced, h.shortest} {
 		if closes > 0 {
 			d = min(d, closes/2)

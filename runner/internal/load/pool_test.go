@@ -50,8 +50,8 @@ func poolWithOneConn(t *testing.T, behave func(conn net.Conn)) (p *pool, address
 			})
 		}
 	})
-	p = newPool(nil)
-	p.host(ln.Addr().String()).proven = 2 * maxIdle // so that no probe is set aside
+	p = newPool(nil, &scenarios.Load{})
+	p.host(ln.Addr().String()).proven = 2 * usualIdle // so that no probe is set aside
 	t.Cleanup(func() { p.close(); _ = ln.Close(); serving.Wait() })
 	address = ln.Addr().String()
 	return p, address, func() *pooledConn {
@@ -158,7 +158,7 @@ func TestEarlyAnswers(t *testing.T) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 		<-over
 	}()
-	p := newPool(nil)
+	p := newPool(nil, &scenarios.Load{})
 	defer p.close()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

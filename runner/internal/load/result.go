@@ -13,6 +13,7 @@ type Result struct {
 	Key      string    // "" for loads without idempotency keys
 	Due, End time.Time // when it was to be sent, and when its last attempt ended
 	Attempts []Attempt
+	Retries  int // attempts that the policy added; Attempts also has those of further steps and redirects
 	Outcome  Outcome
 	Fallback bool
 	reads    bool   // see journal.Request
@@ -26,6 +27,7 @@ type Result struct {
 // Attempt is one attempt of a request.
 type Attempt struct {
 	At              time.Time // when it began
+	Step            int       // of the chain, from 0
 	took            time.Duration
 	Status          int    // 0 if there was no answer
 	Kind            string // kind of error, if there is no status
@@ -39,6 +41,7 @@ type Attempt struct {
 type Answer struct {
 	Digest     string // of the body; "" if there was no answer
 	Body       string // "" if longer than maxShown
+	full       []byte // the whole body, if values are kept or fallbacks are marked there
 	fallback   bool
 	RetryAfter time.Duration // 0 if it did not ask for a pause
 }
@@ -59,7 +62,7 @@ func (o Outcome) String() string { return [...]string{"ambiguous", "acknowledged
 func (e Result) JournalRequest(since func(time.Time) time.Duration, w journal.Window) *journal.Request {
 	r := &journal.Request{Key: e.Key, Route: e.Route, Due: since(e.Due), Window: w, Outcome: e.Outcome.String(), Digest: e.digest, Reads: e.reads}
 	for _, a := range e.Attempts {
-		r.Attempts = append(r.Attempts, journal.Attempt{At: since(a.At), Took: a.took, Status: a.Status, Error: a.Kind})
+		r.Attempts = append(r.Attempts, journal.Attempt{At: since(a.At), Took: a.took, Status: a.Status, Error: a.Kind, Step: a.Step})
 	}
 	return r
 }

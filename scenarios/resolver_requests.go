@@ -1,0 +1,259 @@
+package scenarios
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
+
+// SetKey sets where requests carry their idempotency keys. nameAt is the position of the key's name.
+func (r *Resolver) SetKey(at, nameAt source.Pos, k Key) {
+	r.Describe(at)
+	r.setOnce(&r.keyAt, at, "where the key is carried")
+	r.rate.Key = k
+	r.checkKey(at, nameAt)
+}
+
+// checkKey validates a key on its own.
+func (r *Resolver) checkKey(at, nameAt source.Pos) {
+	if r.keyAt == (source.Pos{}) {
+		r.keyAt = at
+	}
+	if err := r.rate.Key.check(); err != nil {
+		r.addError(nameAt, err)
+	}
+}
+
+// AddHeader adds a header that each request carries. It may contain placeholders.
+func (r *Resolver) AddHeader(at source.Pos, h Header) {
+	r.Describe(at)
+	if slices.ContainsFunc(r.rate.Headers, func(o Header) bool { return o.Name == h.Name }) {
+		r.AddProblem(at, fmt.Sprintf("the header %q was said before", h.Name), "say it once")
+	}
+	r.rate.Headers, r.headersAt = append(r.rate.Headers, h), append(r.headersAt, at)
+}
+
+// SetRows sets the rows that {{row.column}} stands for.
+func (r *Resolver) SetRows(at source.Pos, rows []Row) {
+	r.Describe(at)
+	r.setOnce(&r.rowsAt, at, "where rows are taken from")
+	r.rate.Rows = rows
+}
+
+// FollowRedirects makes clients follow redirects.
+func (r *Resolver) FollowRedirects(at source.Pos) {
+	r.Describe(at)
+	r.setOnce(&r.redirectsAt, at, "that redirects are followed")
+	r.rate.Redirects = true
+}
+
+// KeepCookies makes the attempts and steps of a request share cookies.
+func (r *Resolver) KeepCookies(at source.Pos) {
+	r.Describe(at)
+	r.setOnce(&r.cookiesAt, at, "that clients keep cookies")
+	r.rate.Cookies = true
+}
+
+// SetConnections sets how long clients keep idle connections. If idle is 0, each attempt opens a new one.
+func (r *Resolver) SetConnections(at source.Pos, idle time.Duration) {
+	r.Describe(at)
+	r.setOnce(&r.connectionsAt, at, "what clients do with connections")
+	r.rate.NewConnections, r.rate.CloseIdle = idle == 0, idle
+}
+
+// addError reports a mistake with its hint.
+func (r *Resolver) addError(at source.Pos, err error) {
+	what, hint := source.Parts(err)
+	r.AddProblem(at, what, hint)
+}
+
+// headerAt returns the position of a header of the load.
+func (r *Resolver) headerAt(i int) source.Pos {
+	if i < len(r.headersAt) {
+		return r.headersAt[i]
+	}
+	return r.loadAt
+}
+
+// finishRequests validates the texts of requests, and inserts the key into bodies.
+func (r *Resolver) finishRequests() {
+	r.finishHeaders()
+	for i := range r.Load.Mix {
+		r.finishChain(&r.Load.Mix[i])
+	}
+	if r.rowsAt != (source.Pos{}) && !r.Load.holds(RowPart) {
+		r.addMissing(r.rowsAt, "no request contains a value of these rows", "write {{row.column}} in a body or a path, or leave this out")
+	}
+}
+
+// reservedHeaders are set by the client itself.
+var reservedHeaders = []string{"Connection", "Content-Length", "Traceparent", "Transfer-Encoding", "Trailer", "Upgrade"}
+
+// finishHeaders validates the headers of the load. Content-Type becomes the type of the routes with a body.
+func (r *Resolver) finishHeaders() {
+	for i, h := range r.Load.Headers {
+		name := http.CanonicalHeaderKey(h.Name)
+		template, err := ParseTemplate(h.Value, Plain, nil)
+		if err == nil {
+			err = checkRows(template, r.Load.Rows)
+		}
+		switch {
+		case slices.Contains(reservedHeaders, name):
+			err = source.Mistakef("leave it out", "the header %q is set by the client itself", name)
+		case r.Load.Key.In == InHeader && name == http.CanonicalHeaderKey(r.Load.Key.Name):
+			err = source.Mistakef("leave it out", "the header %q carries the key", name)
+		case name == "Content-Type":
+			for rt := range r.Load.requests() {
+				if rt.Body != "" && rt.Type == "" {
+					rt.Type = h.Value
+				}
+			}
+		}
+		if err != nil {
+			r.addError(r.headerAt(i), err)
+		}
+	}
+}
+
+// finishChain validates a route with the further steps of its chain, and inserts the key.
+func (r *Resolver) finishChain(first *Route) {
+	keyStep := first.KeyStep()
+	var kept []string
+	for i := range len(first.Then) + 1 {
+		rt := first
+		if i > 0 {
+			rt = &first.Then[i-1]
+		}
+		key := "{{key}}"
+		if i != keyStep {
+			key = StepKey(key, i)
+		}
+		needsKey := i == keyStep && r.Load.Changes(*first)
+		if needsKey || r.Load.Key.In == InQuery || r.Load.Key.In == InBody && rt.Body != "" {
+			if err := r.Load.Key.place(rt, key); err != nil {
+				r.addError(r.keyAt, err)
+			}
+		}
+		path, body, err := rt.Templates(kept)
+		if err == nil {
+			err = checkRows(path, r.Load.Rows)
+		}
+		if err == nil {
+			err = checkRows(body, r.Load.Rows)
+		}
+		if err != nil {
+			r.addError(r.loadAt, err)
+		}
+		for _, k := range rt.Keep {
+			if err := k.check(kept); err != nil {
+				r.addError(r.loadAt, err)
+			}
+			kept = append(kept, k.Name)
+		}
+	}
+}
+
+// StepKey returns the key of a further step of a chain, with its index, for the key of the request.
+func StepKey(key string, step int) string { return fmt.Sprintf("%d.%s", step+1, key) }
+
+var keptName = regexp.MustCompile(`^[A-Za-z_]\w*$`)
+
+// check returns an error if a value cannot be kept under its name. earlier are the names of previous steps.
+func (k Kept) check(earlier []string) error {
+	if _, err := source.ParseJSONPath(k.Path); err != nil {
+		return err
+	}
+	switch {
+	case !keptName.MatchString(k.Name) || slices.Contains([]string{"n", "key", "seed", "random", "row"}, k.Name):
+		return source.Mistakef("write order = $.id", "%q cannot be the name of a kept value", k.Name)
+	case slices.Contains(earlier, k.Name):
+		return source.Mistakef("use another name", "the value %q is kept twice", k.Name)
+	}
+	return nil
+}
+
+// holds reports whether a text of the load has a placeholder of this kind.
+func (l *Load) holds(kind PartKind) bool {
+	return slices.ContainsFunc(l.templates(), func(t Template) bool {
+		return slices.ContainsFunc(t, func(p Part) bool { return p.Kind == kind })
+	})
+}
+
+// templates returns the texts of the load that are valid.
+func (l *Load) templates() []Template {
+	var all []Template
+	for _, h := range l.Headers {
+		t, _ := ParseTemplate(h.Value, Plain, nil)
+		all = append(all, t)
+	}
+	for _, first := range l.Mix {
+		var kept []string
+		for _, rt := range first.Steps() {
+			path, body, _ := rt.Templates(kept)
+			all = append(all, path, body)
+			for _, k := range rt.Keep {
+				kept = append(kept, k.Name)
+			}
+		}
+	}
+	return all
+}
+
+// minSecret is the length of the shortest value that is hidden in artefacts. A shorter one also occurs by chance.
+const minSecret = 8
+
+// Secrets returns the values of the environment variables that the load contains, by name. lookup is os.LookupEnv.
+func (l *Load) Secrets(lookup func(name string) (string, bool)) (map[string]string, error) {
+	all := map[string]string{}
+	if l == nil {
+		return all, nil
+	}
+	for _, t := range l.templates() {
+		if err := t.secrets(all, lookup); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (t Template) secrets(all map[string]string, lookup func(name string) (string, bool)) error {
+	for _, p := range t {
+		if p.Kind != EnvPart {
+			continue
+		}
+		value, ok := lookup(p.Arg)
+		switch {
+		case !ok || value == "":
+			return source.Mistakef("set "+p.Arg+" in the environment of the run", "the environment variable %s is not set", p.Arg)
+		case len(value) < minSecret:
+			return source.Mistakef(fmt.Sprintf("use one of at least %d characters, or write the value itself into the sentence", minSecret), "the value of the environment variable %s is too short to be hidden in reports", p.Arg)
+		case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }):
+			return source.Mistakef("set it without line ends and other control characters", "the environment variable %s holds a control character", p.Arg)
+		}
+		all[p.Arg] = value
+	}
+	return nil
+}
+
+// CheckEnvironment reports environment variables that requests need and that are not set.
+func (r *Resolver) CheckEnvironment(lookup func(name string) (string, bool)) {
+	if r.Load == nil {
+		return
+	}
+	for i, h := range r.Load.Headers {
+		t, _ := ParseTemplate(h.Value, Plain, nil)
+		if err := t.secrets(map[string]string{}, lookup); err != nil {
+			r.addError(r.headerAt(i), err)
+		}
+	}
+	headless := *r.Load
+	headless.Headers = nil
+	if _, err := headless.Secrets(lookup); err != nil {
+		r.addError(r.loadAt, err)
+	}
+}

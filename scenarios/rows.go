@@ -1,0 +1,152 @@
+package scenarios
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
+
+// Row holds the values of the columns of one row, for {{row.column}}.
+type Row map[string]Value
+
+// Value is a value that a request contains.
+type Value struct {
+	Text string // as it stands in a path, a header, or within a string of JSON
+	JSON string // as it stands as a value of JSON, such as 12 or "abc"
+}
+
+// TextValue returns the value for a text without a type. As a value of JSON, "12", "true" and "null" stand for
+// themselves, and other texts are strings.
+func TextValue(text string) Value {
+	if raw := json.RawMessage(text); json.Valid(raw) && text == strings.TrimSpace(text) {
+		switch text[0] {
+		case '{', '[', '"':
+		default:
+			return Value{text, text}
+		}
+	}
+	return StringValue(text)
+}
+
+// StringValue returns the value of a string.
+func StringValue(text string) Value {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(text) // a string always encodes
+	return Value{text, strings.TrimSuffix(b.String(), "\n")}
+}
+
+// JSONValue returns the value for a value of JSON.
+func JSONValue(raw json.RawMessage) Value {
+	var text string
+	if json.Unmarshal(raw, &text) == nil && len(raw) > 0 && raw[0] == '"' {
+		return Value{text, string(raw)}
+	}
+	return Value{string(raw), string(raw)}
+}
+
+// MaxRowsSize is the largest size of a file of rows, in bytes.
+const MaxRowsSize = 16 << 20
+
+// ReadRows reads the rows of a file: CSV with a header line (.csv), or an array of objects of JSON (.json).
+func ReadRows(fsys fs.FS, name string) ([]Row, error) {
+	raw, err := source.ReadFile(fsys, name, MaxRowsSize)
+	if err != nil {
+		return nil, source.Mistakef("its path is relative to the feature file", "the rows of %q cannot be read: %v", name, err)
+	}
+	raw = bytes.TrimPrefix(raw, []byte("\uFEFF"))
+	var rows []Row
+	switch ext := path.Ext(name); ext {
+	case ".csv":
+		rows, err = csvRows(raw)
+	case ".json":
+		rows, err = jsonRows(raw)
+	default:
+		return nil, source.Mistakef("name a file that ends in .csv or .json", "%q is no file of rows", name)
+	}
+	if err == nil && len(rows) == 0 {
+		err = source.Mistakef("add a row", "it has no rows")
+	}
+	if err != nil {
+		what, hint := source.Parts(err)
+		return nil, source.Mistakef(hint, "the rows of %q: %s", name, what)
+	}
+	return rows, nil
+}
+
+func csvRows(raw []byte) ([]Row, error) {
+	lines, err := csv.NewReader(bytes.NewReader(raw)).ReadAll()
+	if err != nil {
+		return nil, source.Mistakef("write as many cells in each line as in the first, which names the columns", "%v", err)
+	}
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	header := lines[0]
+	for i, name := range header {
+		header[i] = strings.TrimSpace(name)
+		if header[i] == "" || slices.Contains(header[:i], header[i]) {
+			return nil, source.Mistakef("let the first line name each column once", "the name of column %d, %q, is empty or occurs twice", i+1, header[i])
+		}
+	}
+	var rows []Row
+	for _, line := range lines[1:] {
+		row := Row{}
+		for i, cell := range line {
+			row[header[i]] = TextValue(cell)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+func jsonRows(raw []byte) ([]Row, error) {
+	var objects []map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &objects); err != nil {
+		return nil, source.Mistakef(`write [{"email": "a@example.com"}, ...]`, "it is no array of objects: %v", err)
+	}
+	var rows []Row
+	for i, o := range objects {
+		if o == nil {
+			return nil, source.Mistakef(`write [{"email": "a@example.com"}, ...]`, "row %d is no object", i+1)
+		}
+		row := Row{}
+		for name, value := range o {
+			row[name] = JSONValue(value)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// checkRows returns an error if a row has no value for a placeholder.
+func checkRows(t Template, rows []Row) error {
+	for _, p := range t {
+		if p.Kind != RowPart {
+			continue
+		}
+		if len(rows) == 0 {
+			return source.Mistakef(`add: rows are taken from "customers.csv"`, "%s needs rows, and there are none", p.Text)
+		}
+		for i, row := range rows {
+			if _, ok := row[p.Arg]; ok {
+				continue
+			}
+			var columns []string
+			for name := range row {
+				columns = append(columns, name)
+			}
+			slices.Sort(columns)
+			return source.Mistakef(source.DidYouMean(p.Arg, columns, "columns"), "%s: %s has no column %q", p.Text, fmt.Sprintf("row %d", i+1), p.Arg)
+		}
+	}
+	return nil
+}
