@@ -17,6 +17,7 @@ type reading struct {
 	*scenarios.Resolver
 	vocabulary *Vocabulary
 	open       func(name string) (system.System, error) // reads a system file
+	read       func(name string) ([]byte, error)        // reads another file
 }
 
 // addOwnStep makes the current step a user-defined one.
@@ -36,7 +37,7 @@ func (p *parse) experiment(sc *feature.Scenario, id string) *scenarios.Experimen
 		begin.Text = sc.Lines[sc.Line-1]
 	}
 	scope := scenarios.Scope{Faults: p.Vocabulary.faults, Protocols: p.Vocabulary.protocols, Handlers: p.Handlers}
-	r := &reading{Resolver: scenarios.NewResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open}
+	r := &reading{Resolver: scenarios.NewResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open, read: p.read}
 	if sc.Partial {
 		r.Misunderstood()
 	}
