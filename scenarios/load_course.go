@@ -182,6 +182,9 @@ const MaxRates = 4 << 20
 // maxRateLines is how many lines a recording may have.
 const maxRateLines = 100_000
 
+// maxMistakes is how many mistakes in a recording are reported. In a file of another form each line is one.
+const maxMistakes = 5
+
 // ReadRates parses a recording: lines "second,rate", in order of time and the first at second 0. A first line of words,
 // such as "second,rate", is skipped, and so are empty lines. The error is of type source.Problems, with the lines of
 // the file.
@@ -206,6 +209,9 @@ func ReadRates(file string, raw []byte) ([]RateAt, error) {
 		if err != nil {
 			what, hint := source.Parts(err)
 			out.Add(at, what, hint)
+			if len(out.All) == maxMistakes {
+				break
+			}
 			continue
 		}
 		all = append(all, one)

@@ -14,8 +14,8 @@ import (
 
 // LoadDelivered passes if the requested number of requests was sent, within one percent or two requests, and on
 // time. What was requested does not depend on what the generator made due: it is the integral of the rates in the
-// steps, or their sum if requests are counted, or what users would have sent if each of them had waited or thought all
-// the time.
+// steps, or their sum if requests are counted. Users of a closed load have no such number: each of them has to wait for
+// an answer or to think for nine tenths of the time or more.
 type LoadDelivered struct{}
 
 // onTime limits the 99th percentile of how late requests are sent. Above it, a window does not hold the requests
@@ -27,6 +27,10 @@ const (
 	busyOnTime = 50 * time.Millisecond
 	mostCPU    = 0.8
 )
+
+// leastAsking is how much of the time each user has to wait for an answer or to think. A user loses time by asking
+// late, which matters more the less it thinks.
+const leastAsking = 0.9
 
 // Judge implements Check.
 func (LoadDelivered) Judge(h *journal.History) Verdict {
@@ -51,11 +55,13 @@ func (LoadDelivered) Judge(h *journal.History) Verdict {
 		v.Reason = fmt.Sprintf("%s more requests were sent than the steps request", Count(int(math.Round(off))))
 	case l.SlipP99 > onTime:
 		v.Reason = fmt.Sprintf("%s: one request in a hundred was sent at least %s late, and at most %s is allowed", latenessCause(h), duration(l.SlipP99), duration(onTime))
+	case l.Shape == "closed" && l.KeptAsking < leastAsking:
+		v.Reason = fmt.Sprintf("%s, and users asked too late: one of them waited for answers or thought in only %s of the time, and at least %s is needed", latenessCause(h), percent(round(l.KeptAsking, 2)), percent(leastAsking))
 	case l.SlipP99 > busyOnTime && l.CPU > mostCPU:
 		v.Reason = fmt.Sprintf("the load generator was short of CPU time: Firedrill used %s of this machine's, and one request in a hundred was sent at least %s late, of which at most %s is allowed then; reduce the load, or run it on a larger machine",
 			percent(round(l.CPU, 2)), duration(l.SlipP99), duration(busyOnTime))
-	case l.GCPause > journal.LongPause:
-		v.Reason = fmt.Sprintf("the load generator's garbage collector paused it for up to %s, and at most %s is allowed", duration(l.GCPause), duration(journal.LongPause))
+	case l.Shape != "counted" && l.GCPause > onTime:
+		v.Reason = fmt.Sprintf("the load generator's garbage collector paused it for up to %s, and at most %s is allowed", duration(l.GCPause), duration(onTime))
 	default:
 		v.Outcome = Passed
 	}
@@ -73,8 +79,6 @@ func machineUse(l *journal.Load) string {
 // unsent returns why some requests were not sent.
 func unsent(l *journal.Load) string {
 	switch {
-	case l.Shape == "closed":
-		return "some users did not ask all the time, which is not caused by the system: this machine did not keep up, or the load ended before its time"
 	case l.Shape == "" && l.Workers >= l.Bound:
 		return fmt.Sprintf("the load generator was saturated (%d at once)", l.Bound)
 	case l.Unsent > 0:

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,19 +23,19 @@ type closedSource struct {
 
 	mu    sync.Mutex
 	ended time.Time            // nothing is due from here on; zero means no end yet
-	spent time.Duration        // until the end: the time that users waited for answers or thought
+	spent []time.Duration      // by user, until the end: how long it waited for answers or thought
 	rest  map[uint64]time.Time // due before the end and never sent
 }
 
 func newClosedSource(began time.Time, l *scenarios.Load) *closedSource {
-	return &closedSource{began: began, users: l.Users, think: l.Think, over: make(chan struct{}), rest: map[uint64]time.Time{}}
+	return &closedSource{began: began, users: l.Users, think: l.Think, over: make(chan struct{}), spent: make([]time.Duration, l.Users), rest: map[uint64]time.Time{}}
 }
 
 func (c *closedSource) start(pacing context.Context, send func(n uint64, due time.Time)) <-chan struct{} {
 	var all sync.WaitGroup
 	for i := range c.users {
 		first := c.began.Add(c.think * time.Duration(i) / time.Duration(c.users))
-		all.Go(func() { c.user(pacing, first, send) })
+		all.Go(func() { c.user(pacing, i, first, send) })
 	}
 	done := make(chan struct{})
 	go func() {
@@ -44,8 +45,8 @@ func (c *closedSource) start(pacing context.Context, send func(n uint64, due tim
 	return done
 }
 
-// user asks until the load ends. Its first request is due at due.
-func (c *closedSource) user(ctx context.Context, due time.Time, send func(n uint64, due time.Time)) {
+// user lets user i ask until the load ends. Its first request is due at due.
+func (c *closedSource) user(ctx context.Context, i int, due time.Time, send func(n uint64, due time.Time)) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for free := c.began; ; {
@@ -58,7 +59,7 @@ func (c *closedSource) user(ctx context.Context, due time.Time, send func(n uint
 			}
 		}
 		asked := time.Now()
-		c.spend(free, earlier(due, asked))
+		c.spend(i, free, earlier(due, asked))
 		switch {
 		case c.isOver(due):
 			return
@@ -72,7 +73,7 @@ func (c *closedSource) user(ctx context.Context, due time.Time, send func(n uint
 		}
 		send(c.next.Add(1)-1, due)
 		free = time.Now()
-		c.spend(asked, free)
+		c.spend(i, asked, free)
 		due = free.Add(c.think)
 	}
 }
@@ -84,14 +85,14 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// spend adds a time that a user waited or thought, as far as it lies before the end.
-func (c *closedSource) spend(from, to time.Time) {
+// spend adds a time that user i waited or thought, as far as it lies before the end.
+func (c *closedSource) spend(i int, from, to time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.ended.IsZero() {
 		to = earlier(to, c.ended)
 	}
-	c.spent += max(0, to.Sub(from))
+	c.spent[i] += max(0, to.Sub(from))
 }
 
 // isOver reports whether a request that is due at due comes after the end.
@@ -110,15 +111,10 @@ func (c *closedSource) end(at time.Time) {
 
 func (c *closedSource) unsent(time.Time) map[uint64]time.Time { return c.rest }
 
-// account sets how many requests were to be sent: those that the users would have sent, at the rate of
-// what was sent, if each of them had waited or thought all the time. A user that stops asking, or asks
-// late, loses some of that time.
+// account records how far each user kept asking. A user who stops, or asks late, loses time.
 func (c *closedSource) account(l *journal.Load, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.Requested = float64(c.users)
-	if c.spent > 0 && l.Intended > 0 {
-		whole := at.Sub(c.began).Seconds() * float64(c.users)
-		l.Requested = float64(l.Intended) * whole / c.spent.Seconds()
-	}
+	l.Requested = float64(l.Intended)
+	l.KeptAsking = slices.Min(c.spent).Seconds() / max(at.Sub(c.began).Seconds(), 1e-9)
 }
