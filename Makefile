@@ -6,7 +6,7 @@ PROGRAMS      := redis-server initdb haproxy nginx nats-server dnsmasq gcc
 PACKAGES      := redis-server postgresql haproxy nginx-light nats-server dnsmasq-base gcc libc6-dev
 DRILLS        := ./features/... ./runner/... ./cmd/... # the longest first
 
-.PHONY: all fmt lint test test-short truth bench bench-link bench-message soak demo install-tools docs picture
+.PHONY: all fmt lint test test-short truth bench bench-link bench-message bench-outcomes soak demo install-tools docs picture
 
 all: lint test
 
@@ -43,6 +43,9 @@ bench-link: ## links side by side with Toxiproxy, HAProxy, nginx and socat, as f
 
 bench-message: ## message relays side by side with HAProxy, ReverseProxy, Toxiproxy and a plain forwarder of datagrams; writes bench-message.json
 	$(GO) run ./injector/bench message
+
+bench-outcomes: ## 20,000 requests a second for 10 s, beside vegeta's own attack; nothing else should run on the machine
+	$(GO) test -run '^$$' -bench Outcomes -benchtime 1x ./runner/internal/load
 
 SOAK ?= 30m
 soak: truth ## every drill of known truth, all protocols under all faults at random for SOAK, then as many messages as the goals count

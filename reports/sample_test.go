@@ -172,7 +172,7 @@ func (t *recording) injectOthers(d sampleRun) []journal.Fault {
 
 func (t *recording) ledger(d sampleRun) {
 	t.at(11.4, journal.Event{Traffic: &journal.Traffic{Link: sampleLink, Opened: 1240, Live: 12, Refused: 3, Resets: 160, BytesToServer: 4567890, BytesToClient: 999950}})
-	load := journal.Load{Requested: 2200, Intended: 2200, Sent: 2200, Attempts: 2296, Wire: 2296, Retries: 96, SlipP99: 800 * time.Microsecond, Workers: 40, Bound: 512}
+	load := journal.Load{Requested: 2200, Intended: 2200, Sent: 2200, Attempts: 2296, Wire: 2296, Retries: 96, SlipP99: 800 * time.Microsecond, Workers: 40, Bound: 512, Took: 10 * time.Second, CPU: 0.34, GCPause: 300 * time.Microsecond}
 	if d.partition {
 		t.at(10.2, journal.Event{Pause: &journal.Pause{From: 9900 * time.Millisecond, To: 10150 * time.Millisecond, Took: 250 * time.Millisecond}})
 		load.Sent, load.Unsent, load.GeneratorErrors, load.Stale = 2198, 2, map[string]int{"too many open files (this process may open 1,024 files: raise ulimit -n)": 2}, 3

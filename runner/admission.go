@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -176,15 +177,23 @@ func measuresTime(e *scenarios.Experiment) bool {
 		slices.ContainsFunc(e.Steady, func(s check.Steady) bool { return s.Limit > 0 })
 }
 
-// peak returns the highest rate that a scenario requests.
+// peak returns the highest rate that a scenario requests. A load of users or counted requests is assumed
+// to make as many requests a second as fit into an answer after a tenth of a second.
 func peak(e *scenarios.Experiment) float64 {
 	if e.Load == nil {
 		return 0
 	}
+	const answer = 100 * time.Millisecond
 	rate := e.Load.Rate
+	if e.Load.Shape == scenarios.Closed {
+		rate = float64(e.Load.Users) / (e.Load.Think + answer).Seconds()
+	}
 	for _, step := range e.Steps {
-		if c, ok := step.Do.(scenarios.ChangeLoad); ok {
-			rate = max(rate, c.From, c.To)
+		switch do := step.Do.(type) {
+		case scenarios.RateChange:
+			rate = max(rate, scenarios.PeakRate(do))
+		case scenarios.SendRequests:
+			rate = max(rate, float64(do.AtATime)/answer.Seconds())
 		}
 	}
 	return rate

@@ -106,7 +106,7 @@ func (s *session) measureIdleAgain() {
 		after = s.usageWithin(2 * idleTime)
 	}
 	for name, u := range after {
-		s.idleUse[name] = s.idleUse[name].busier(u.unfinished(s.idleUse[name], s.e.Load.Rate))
+		s.idleUse[name] = s.idleUse[name].busier(u.unfinished(s.idleUse[name], s.loadRate()))
 	}
 }
 
@@ -120,12 +120,20 @@ func (u usage) unfinished(before usage, rate float64) usage {
 	return u
 }
 
+// loadRate returns the rate at which the load began or, of a load without one, its mean rate.
+func (s *session) loadRate() float64 {
+	if s.e.Load.Shape == scenarios.Open {
+		return s.e.Load.Rate
+	}
+	return s.meanRate
+}
+
 // carriedRarely reports whether a fault on a link met far fewer messages than the load sent requests
 // meanwhile. They may belong to a heartbeat that is just as rare.
 func (s *session) carriedRarely() bool {
 	return slices.ContainsFunc(s.allPlaced(), func(in *injection) bool {
 		t := in.count.Tally()
-		requested := s.e.Load.Rate * in.usageDuring.at.Seconds()
+		requested := s.loadRate() * in.usageDuring.at.Seconds()
 		return in.From != "" && t.Traced == 0 && t.Seen > 0 && len(t.Ops) > 0 && float64(t.Seen) < requested/4
 	})
 }

@@ -49,6 +49,7 @@ type session struct {
 	foldedDials          map[string]int64 // by link: failed dials already folded; see foldDials
 	dialsFoldedAt        time.Duration    // when foldDials last ran
 	idleUse, baselineUse map[string]usage // by link: usage without the load, and in the baseline
+	meanRate             float64          // requests of the load per second, once it has ended
 	clock                sync.WaitGroup
 
 	release func() // stops watching for healing by the operator; see watchOperator

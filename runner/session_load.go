@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -35,6 +36,13 @@ func (s *session) startLoad() {
 	})
 	s.measureIdle()
 	s.load = load.Start(s.ctx, s.e.Load, s.client, peak(s.e))
+	if s.e.Load.Shape == scenarios.Counted {
+		s.fold.mu.Lock()
+		s.fold.baseline = s.now()
+		s.fold.mu.Unlock()
+		s.enterPhase("fault")
+		return
+	}
 	if s.sleep(warmUp, nil) != nil {
 		return
 	}
@@ -89,5 +97,6 @@ func (s *session) endLoad() {
 	}
 	l := s.load.End(func(n uint64, due time.Time) { s.fold.unsent(s.client.Route(n).Name(), s.run.journal.Since(due)) })
 	s.load = nil
+	s.meanRate = float64(l.Sent) / max(l.Took.Seconds(), time.Millisecond.Seconds())
 	s.record(journal.Event{Load: &l})
 }

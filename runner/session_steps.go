@@ -57,13 +57,16 @@ func (s *session) act(step scenarios.Step) error {
 		return s.heal(action)
 	case scenarios.Wait:
 		return s.sleep(action.For, nil)
-	case scenarios.ChangeLoad:
+	case scenarios.RateChange:
 		if s.load == nil {
 			return errors.New("change the load: it is not running")
 		}
-		s.load.Change(action.From, action.To, action.Over)
+		s.load.Change(action)
 		s.enterPhase(s.phase)
-		return s.sleep(action.Over, nil)
+		return s.sleep(action.Takes(), nil)
+	case scenarios.SendRequests:
+		s.load.Send(action)
+		return s.stopCause()
 	case scenarios.StopLoad:
 		s.endLoad()
 		return nil

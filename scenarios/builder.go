@@ -33,18 +33,18 @@ func New(name string) *Builder {
 	return b
 }
 
-// caller returns the position of the innermost caller outside this file.
+// caller returns the position of the innermost caller outside the files of Builder, builder.go and builder_load.go.
 func caller() source.Pos {
-	var own string
+	var own string // path of the files without their ends
 	for skip := 0; ; skip++ {
 		_, file, line, ok := runtime.Caller(skip)
 		if !ok {
 			return source.Pos{}
 		}
 		if own == "" {
-			own = file
+			own = strings.TrimSuffix(file, ".go")
 		}
-		if file != own {
+		if file != own+".go" && file != own+"_load.go" {
 			return source.Pos{File: file, Line: line}
 		}
 	}
@@ -93,47 +93,6 @@ func (b *Builder) StopBelow(ratio float64, d time.Duration) *Builder {
 func (b *Builder) Steady(conditions ...check.Steady) *Builder {
 	b.r.Describe(b.beginStep("Given", "the steady state is:"))
 	b.r.AddSteady(conditions...)
-	return b
-}
-
-// Load defines the requests of clients. If all shares are 0, they become equal. Build sets Service, Marker and
-// FallbackIsSuccess if they are zero.
-func (b *Builder) Load(l Load) *Builder {
-	var routes []string
-	for i := range l.Mix {
-		routes = append(routes, strconv.Quote(l.Mix[i].Name()))
-	}
-	at := b.beginStep("Given", "a steady load of %g requests per second on %s", l.Rate, strings.Join(routes, ", "))
-	l.Mix = equalShares(l.Mix)
-	if l.Means == nil {
-		l.Means = b.r.rate.Means // set by earlier calls of Means
-	}
-	b.r.rate = &l
-	b.r.AddLoad(at, l.Rate, l.Mix...)
-	b.r.validateLoad(at)
-	return b
-}
-
-// equalShares sets equal shares if no route has one.
-func equalShares(mix []Route) []Route {
-	mix = append([]Route(nil), mix...)
-	for i := range mix {
-		mix[i].Then = slices.Clone(mix[i].Then) // Build completes it
-	}
-	for _, r := range mix {
-		if r.Share != 0 {
-			return mix
-		}
-	}
-	for i := range mix {
-		mix[i].Share = 1 / float64(len(mix))
-	}
-	return mix
-}
-
-// Baseline sets how long the steady state is measured. The default is 5 s.
-func (b *Builder) Baseline(d time.Duration) *Builder {
-	b.r.SetBaseline(b.beginStep("Given", "a baseline is measured for %s", injector.Duration(d)), d)
 	return b
 }
 
@@ -270,23 +229,6 @@ func (b *Builder) Resume(service string) *Builder {
 	return b
 }
 
-// ChangeLoad changes the rate from one value to another. If over is 0, it changes immediately.
-func (b *Builder) ChangeLoad(from, to float64, over time.Duration) *Builder {
-	text := fmt.Sprintf("the load changes from %g to %g requests per second", from, to)
-	if over > 0 {
-		text += " over " + injector.Duration(over)
-	}
-	at := b.beginStep("When", "%s", text)
-	b.r.ChangeLoad(at, at, ChangeLoad{From: from, To: to, Over: over})
-	return b
-}
-
-// StopLoad stops the load.
-func (b *Builder) StopLoad() *Builder {
-	b.r.StopLoad(b.beginStep("When", "the load stops"))
-	return b
-}
-
 // Confirm asks the facilitator for a confirmation.
 func (b *Builder) Confirm(what string) *Builder {
 	b.r.Act(b.beginStep("When", "the facilitator confirms %q", what), Confirm{What: what})
@@ -309,30 +251,6 @@ func (b *Builder) Build() (*Experiment, error) {
 		return nil, err
 	}
 	return b.r.Experiment, nil
-}
-
-// validateLoad validates a load that was not defined by a sentence.
-func (r *Resolver) validateLoad(at source.Pos) {
-	sum := 0.0
-	for _, rt := range r.Load.Mix {
-		sum += rt.Share
-	}
-	for rt := range r.Load.requests() {
-		if _, _, err := source.ParseRoute(rt.Name()); err != nil {
-			what, hint := source.Parts(err)
-			r.AddProblem(at, what, hint)
-		}
-	}
-	switch {
-	case len(r.Load.Mix) == 0:
-		r.AddProblem(at, "the load has no routes", "say what it asks for: Mix")
-	case sum < 0.999 || sum > 1.001:
-		r.AddProblem(at, fmt.Sprintf("the shares sum to %s", percent(sum)), "they have to make 1")
-	}
-	if r.Load.Rate <= 0 {
-		r.AddProblem(at, "the load's rate has to be above 0", "set Rate, in requests per second")
-	}
-	r.checkKey(at, at)
 }
 
 // percent formats a ratio as sentences do.

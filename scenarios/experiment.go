@@ -95,7 +95,8 @@ func (e *Experiment) Untested() []string {
 	return all
 }
 
-// Action is what a step does when it is reached: one of Inject, Heal, Wait, ChangeLoad, StopLoad, Confirm.
+// Action is what a step does when it is reached: one of Inject, Heal, Wait, a RateChange,
+// SendRequests, StopLoad, Confirm.
 type Action interface{ action() }
 
 // Inject makes faults live at the same time. If For is not 0, the step lasts that long and then heals them.
@@ -123,12 +124,8 @@ type Heal struct {
 // Wait waits for a time.
 type Wait struct{ For time.Duration }
 
-// ChangeLoad changes the rate from From to To over the time Over. If Over is 0, it changes immediately. The step
-// lasts until the rate is reached.
-type ChangeLoad struct {
-	From, To float64 // requests per second
-	Over     time.Duration
-}
+// SendRequests sends so many requests of a counted load, AtATime of them at once. The step lasts until all have ended.
+type SendRequests struct{ Requests, AtATime int }
 
 // StopLoad ends the load.
 type StopLoad struct{}
@@ -136,17 +133,21 @@ type StopLoad struct{}
 // Confirm asks the facilitator for a confirmation. Without a terminal it only writes a note.
 type Confirm struct{ What string }
 
-func (Inject) action()     {}
-func (Heal) action()       {}
-func (Wait) action()       {}
-func (ChangeLoad) action() {}
-func (StopLoad) action()   {}
-func (Confirm) action()    {}
+func (Inject) action()       {}
+func (Heal) action()         {}
+func (Wait) action()         {}
+func (ChangeLoad) action()   {}
+func (SendRequests) action() {}
+func (StopLoad) action()     {}
+func (Confirm) action()      {}
 
 // Load defines the requests of clients. Texts of requests (headers, paths and bodies) may contain the placeholders of
 // package scenarios, see PartKind.
 type Load struct {
-	Rate              float64         // requests per second, in total
+	Shape             Shape           `json:",omitempty"` // what makes a request due; the zero value is Open
+	Rate              float64         // of an open load: requests per second, in total
+	Users             int             `json:",omitempty"` // of a closed load: how many clients ask, each of them one request after the other
+	Think             time.Duration   `json:",omitempty"` // of a closed load: from an answer until the same user asks again
 	Mix               []Route         // at least one; shares sum to 1
 	Key               Key             // where each request carries its fresh idempotency key; the zero value means that it carries none
 	Headers           []Header        `json:",omitempty"` // of each request
@@ -165,6 +166,21 @@ type Load struct {
 
 // MostRedirects is how many redirects in a row clients follow.
 const MostRedirects = 5
+
+// Shape is what makes a request of the load due.
+type Shape string
+
+// The shapes of a load.
+const (
+	// Open makes requests due by the clock, whatever became of earlier ones, as for a system with many users. Latency is
+	// measured from the due time.
+	Open Shape = ""
+	// Closed makes a request due when its user has the answer to the previous one and has thought. A slow system is
+	// asked less, so that its latencies look better than those that users of an open load see.
+	Closed Shape = "closed"
+	// Counted makes requests due only in steps that send a number of them; see SendRequests. There is no baseline.
+	Counted Shape = "counted"
+)
 
 // Route is one kind of request, or a chain of requests that counts as one request of the load.
 type Route struct {

@@ -44,8 +44,8 @@ func stepDuration(a Action) time.Duration {
 		return a.For
 	case Wait:
 		return a.For
-	case ChangeLoad:
-		return a.Over
+	case RateChange:
+		return a.Takes()
 	}
 	return 0
 }
@@ -147,7 +147,7 @@ func (e *Experiment) start(w io.Writer) {
 		for _, r := range e.Load.Mix {
 			routes = append(routes, fmt.Sprintf("%q", r.Name()))
 		}
-		printMoment(w, 0, fmt.Sprintf("load: %g requests per second on %s", e.Load.Rate, strings.Join(routes, ", ")))
+		printMoment(w, 0, fmt.Sprintf("load: %s on %s", e.Load.described(), strings.Join(routes, ", ")))
 	}
 	if e.Baseline > 0 {
 		printMoment(w, 0, "measure the baseline for "+injector.Duration(e.Baseline))

@@ -1,24 +1,69 @@
 package scenarios
 
 import (
+	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
-// AddLoad sets the load.
+// AddLoad sets an open load.
 func (r *Resolver) AddLoad(at source.Pos, rate float64, mix ...Route) {
 	r.Describe(at)
+	r.setLoad(at, Open, mix)
+	r.rate.Rate = rate
+}
+
+// AddUsers sets a closed load.
+func (r *Resolver) AddUsers(at source.Pos, users int, think time.Duration, mix ...Route) {
+	r.Describe(at)
+	r.setLoad(at, Closed, mix)
+	r.rate.Users, r.rate.Think = users, think
+}
+
+// setLoad sets the shape and the routes of the load.
+func (r *Resolver) setLoad(at source.Pos, shape Shape, mix []Route) {
 	r.setOnce(&r.loadAt, at, "a load")
-	r.rate.Rate, r.rate.Mix = rate, mix
-	for rt := range r.rate.requests() {
+	r.rate.Shape, r.rate.Mix = shape, withBodies(mix)
+	r.Load = r.rate
+}
+
+// withBodies gives a body to requests that need one and have none.
+func withBodies(mix []Route) []Route {
+	for rt := range (&Load{Mix: mix}).requests() {
 		if rt.Body == "" && slices.Contains([]string{"POST", "PUT", "PATCH"}, rt.Method) {
 			rt.Body = `{"n": {{n}}}`
 		}
 	}
-	r.Load = r.rate
+	return mix
+}
+
+// MaxUsers is the highest number of requests that are made at once. With more, the generator would be measured instead
+// of the system.
+const MaxUsers = 2000
+
+// SendRequests adds a step that sends requests of a counted load. The first such step sets the load. Further ones
+// continue it, with the same routes; without mix they take those of the first one.
+func (r *Resolver) SendRequests(at source.Pos, send SendRequests, mix ...Route) {
+	switch mix = withBodies(mix); {
+	case r.Load == nil:
+		r.setLoad(at, Counted, mix)
+	case r.Load.Shape != Counted:
+		r.AddProblem(at, "another load runs already, since "+r.loadAt.String(), "leave that load out, or let its requests do: a scenario has one load")
+	case len(mix) > 0 && len(r.Load.Mix) > 0 && !slices.EqualFunc(mix, r.Load.Mix, sameRoute):
+		r.AddProblem(at, "the requests sent before, at "+r.loadAt.String()+", are others, and a scenario has one load", "send requests with the same routes and bodies, or a mix of them in both steps")
+	case len(r.Load.Mix) == 0: // of a Builder
+		r.Load.Mix = mix
+	}
+	r.Act(at, send)
+}
+
+// sameRoute reports whether two routes send the same requests.
+func sameRoute(a, b Route) bool {
+	return a.Name() == b.Name() && a.Share == b.Share && a.Body == b.Body && a.Type == b.Type
 }
 
 // SetGiveUp sets how long clients wait for the answer to an attempt.
@@ -45,42 +90,90 @@ func (r *Resolver) SetBaseline(at source.Pos, t time.Duration) {
 	r.Baseline = t
 }
 
-// ChangeLoad adds a change of the load. Its From must be the current rate.
-func (r *Resolver) ChangeLoad(fromAt, at source.Pos, c ChangeLoad) {
-	now, runs := r.runs()
+// ChangeRate adds a change of the load's rate. from is the rate before it according to the step, or nil if the step
+// does not say so.
+func (r *Resolver) ChangeRate(fromAt, at source.Pos, from *float64, c RateChange) {
+	lowest, highest, runs := r.runs()
 	switch {
 	case !runs && r.problems > 0: // an unknown sentence may have defined the load
 	case !runs:
 		r.AddProblem(at, "no load runs here that could change", `say first: a steady load of 100 requests per second on "POST /orders"`)
-	case now != c.From:
-		r.AddProblem(fromAt, fmt.Sprintf("the load is %g requests per second here, not %g", now, c.From), fmt.Sprintf("write `from %g`", now))
+	case r.Load.Shape != Open:
+		r.AddProblem(at, "this load has no rate that could change", fmt.Sprintf("it is %s; %s", r.Load.described(), addLoad))
+	case from == nil:
+	case lowest == highest && *from != lowest:
+		r.AddProblem(fromAt, fmt.Sprintf("the load is %g requests per second here, not %g", lowest, *from), fmt.Sprintf("write `from %g`", lowest))
+	case *from < lowest || *from > highest:
+		r.AddProblem(fromAt, fmt.Sprintf("the load swings between %g and %g requests per second here, and is never %g", lowest, highest, *from), fmt.Sprintf("write a rate from %g to %g", lowest, highest))
 	}
 	r.Act(at, c)
 }
 
+// SwingLoad adds a change of the load to a swing, which begins at the current rate.
+func (r *Resolver) SwingLoad(lowAt, at source.Pos, c SwingLoad) {
+	lowest, highest, runs := r.runs()
+	c.From = lowest
+	switch {
+	case c.Low >= c.High:
+		r.AddProblem(lowAt, fmt.Sprintf("the load cannot swing between %g and %g requests per second", c.Low, c.High), "write the lower rate first, as in: between 50 and 150")
+	case runs && r.Load.Shape == Open && lowest < highest:
+		r.AddProblem(at, "the load swings already", "let it first change to a rate: the load changes from 100 to 120 requests per second")
+	case runs && r.Load.Shape == Open && (lowest < c.Low || lowest > c.High):
+		r.AddProblem(lowAt, fmt.Sprintf("the load is %g requests per second here, which does not lie between %g and %g", lowest, c.Low, c.High),
+			"swing around the present rate, or let the load change first")
+	}
+	r.ChangeRate(at, at, nil, c)
+}
+
+// ReplayLoad adds a change of the load that follows a recording. nameAt is the position of its name, and read returns
+// its content. The path is relative to the feature.
+func (r *Resolver) ReplayLoad(nameAt, at source.Pos, name string, read func(name string) ([]byte, error)) {
+	c := ReplayLoad{File: name}
+	file := path.Join(path.Dir(r.File), name)
+	raw, err := read(file)
+	if err != nil {
+		r.AddProblem(nameAt, fmt.Sprintf("the recorded rates cannot be read: %v", err), "the path is relative to the feature file; firedrill has to be run from a folder that holds both")
+	} else if c.Rates, err = ReadRates(file, raw); err != nil {
+		var all source.Problems
+		if errors.As(err, &all) {
+			for _, p := range all {
+				r.AddProblem(source.Pos{File: p.File, Line: p.Line, Text: p.Text}, p.What, p.Hint)
+			}
+		}
+	}
+	if err != nil {
+		c.Rates = []RateAt{{}} // a course has at least one stretch
+	}
+	r.ChangeRate(at, at, nil, c)
+}
+
 // StopLoad adds the end of the load.
 func (r *Resolver) StopLoad(at source.Pos) {
-	if _, runs := r.runs(); !runs && r.problems == 0 {
+	switch _, _, runs := r.runs(); {
+	case !runs && r.problems == 0:
 		r.AddProblem(at, "no load runs here that could stop", "leave this step out, or say a load first")
+	case runs && r.Load.Shape == Counted:
+		r.AddProblem(at, "requests that are counted stop by themselves", "leave this step out")
 	}
 	r.Act(at, StopLoad{})
 }
 
-// runs returns the rate of the load after the steps so far; ok is false if no load runs.
-func (r *Resolver) runs() (rate float64, ok bool) {
+// runs returns the lowest and the highest rate of the load after the steps so far, which differ while it swings; ok is
+// false if no load runs.
+func (r *Resolver) runs() (lowest, highest float64, ok bool) {
 	if r.Load == nil {
-		return 0, false
+		return 0, 0, false
 	}
-	rate, ok = r.Load.Rate, true
+	lowest, highest, ok = r.Load.Rate, r.Load.Rate, true
 	for _, s := range r.Steps {
 		switch a := s.Do.(type) {
-		case ChangeLoad:
-			rate = a.To
+		case RateChange:
+			lowest, highest = ends(a)
 		case StopLoad:
 			ok = false
 		}
 	}
-	return rate, ok
+	return lowest, highest, ok
 }
 
 // ReadEffects sets where effects are read.

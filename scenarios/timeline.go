@@ -13,6 +13,8 @@ type timeline struct {
 	step  *Step // the current one; nil between steps
 	stage stage
 	live  []liveFault
+
+	healedFaults []liveFault // that a step healed
 }
 
 // stage is the progress of a scenario: first steps describe, then they act, then they check.
@@ -29,6 +31,7 @@ type liveFault struct {
 	placed Placed
 	at     source.Pos
 	held   bool // time passes while it is live
+	asked  bool // requests of a counted load are sent while it is live
 	lasts  time.Duration
 }
 
@@ -52,8 +55,13 @@ func (r *Resolver) track(at source.Pos, a Action) {
 		}
 	case Wait:
 		r.elapse(a.For)
-	case ChangeLoad:
-		r.elapse(a.Over)
+	case RateChange:
+		r.elapse(a.Takes())
+	case SendRequests:
+		r.elapse(source.Longest) // of unknown duration
+		for i := range r.live {
+			r.live[i].asked = true
+		}
 	case Confirm:
 		r.elapse(source.Longest) // of unknown duration
 	case Heal:
@@ -88,6 +96,7 @@ func (r *Resolver) holdThenHeal(n int, t time.Duration) {
 func (r *Resolver) healed(i, n int) {
 	for _, l := range r.live[i : i+n] {
 		r.longEnough(l)
+		r.healedFaults = append(r.healedFaults, l)
 	}
 	r.live = slices.Delete(r.live, i, i+n)
 }

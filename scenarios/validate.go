@@ -52,12 +52,38 @@ func (r *Resolver) finishLoad() {
 	if r.retryAt != (source.Pos{}) && !r.Load.Keyed() && strings.Contains(r.retryAt.Text, "with the same key") {
 		r.addMissing(r.retryAt, "there is no key that could be the same", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
 	}
+	if r.Load.Shape == Counted {
+		r.finishCounted()
+		return
+	}
 	if r.Baseline == 0 && len(r.injections()) > 0 {
 		r.Baseline = 5 * time.Second
 	}
 	windowed := slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind().Needs.Window != "" }) // these report a missing fault
 	if r.Baseline == 0 && !windowed && !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Do != nil || s.Foreign }) {
 		r.addMissing(r.loadAt, "the load would last no time", "add a fault, or: When 30s pass")
+	}
+}
+
+const steadyInstead = `take a load that goes on: a steady load of 100 requests per second on "POST /orders"`
+
+// finishCounted validates a load of counted requests, which has no baseline and does not go on after its steps.
+func (r *Resolver) finishCounted() {
+	if r.baselineAt != (source.Pos{}) {
+		r.addMissing(r.baselineAt, "requests that are counted measure no baseline", "leave the baseline out, or "+steadyInstead)
+	}
+	for i, c := range r.Checks {
+		switch n := c.Kind().Needs; {
+		case n.Baseline:
+			r.addMissing(r.checkPositions[i], "this compares with a baseline, and requests that are counted measure none", steadyInstead)
+		case n.Recovery > 0:
+			r.addMissing(r.checkPositions[i], "this watches requests after healing, and none are sent then", steadyInstead)
+		}
+	}
+	for _, l := range append(slices.Clone(r.healedFaults), r.live...) {
+		if p := l.placed; p.From != "" && !l.asked {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: no request is sent while this fault is live, so that it may act on nothing; let it stay live, without `for`, and send the requests after its step", p.Fault.Say(p.From, p.To)))
+		}
 	}
 }
 
@@ -94,7 +120,7 @@ func (r *Resolver) longEnough(l liveFault) {
 
 // recovery returns how long the load continues after healing.
 func (r *Resolver) recovery() time.Duration {
-	if r.Load == nil || len(r.injections()) == 0 {
+	if r.Load == nil || r.Load.Shape == Counted || len(r.injections()) == 0 {
 		return 0
 	}
 	longest := 2 * time.Second
@@ -120,18 +146,13 @@ func (r *Resolver) watched(n check.Needs) time.Duration {
 	return least
 }
 
-// lastRate returns the rate of the load after the last step.
+// lastRate returns the mean rate of the load after the last step.
 func (r *Resolver) lastRate() float64 {
-	rate := r.Load.Rate
-	for _, s := range r.Steps {
-		switch do := s.Do.(type) {
-		case ChangeLoad:
-			rate = do.To
-		case StopLoad:
-			rate = 0
-		}
+	lowest, highest, runs := r.runs()
+	if !runs {
+		return 0
 	}
-	return rate
+	return (lowest + highest) / 2
 }
 
 // share returns a route's share of the load, or 1 for all routes.

@@ -75,6 +75,9 @@ func (r *Resolver) warnTooFewRequests(c Check) {
 
 // warnShortBaseline warns of a baseline that is too short for an injection to follow.
 func (r *Resolver) warnShortBaseline() {
+	if r.Load.Shape != Open {
+		return
+	}
 	expected, least := r.Load.Rate*r.Baseline.Seconds(), check.BaselineSteady{}.Kind().Needs.Requests
 	if len(r.injections()) > 0 && expected < float64(least) {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("about %.0f requests are expected in the baseline of %s, and %d are needed: nothing will be injected; measure it for longer", expected, check.Duration(r.Baseline), least))
@@ -84,6 +87,9 @@ func (r *Resolver) warnShortBaseline() {
 // due returns approximately how many requests are due in a window. known is false if the duration of a step is not
 // known.
 func (r *Resolver) due(w journal.Window) (requests float64, known bool) {
+	if r.Load.Shape == Closed { // it depends on the latency of the system
+		return 0, false
+	}
 	rate, live := r.Load.Rate, 0
 	before, during, after := rate*r.Baseline.Seconds(), 0.0, 0.0
 	pass := func(t time.Duration, at float64) {
@@ -111,9 +117,14 @@ func (r *Resolver) due(w journal.Window) (requests float64, known bool) {
 			}
 		case Wait:
 			pass(do.For, rate)
-		case ChangeLoad:
-			pass(do.Over, (do.From+do.To)/2)
-			rate = do.To
+		case RateChange:
+			if takes := do.Takes(); takes > 0 {
+				pass(takes, requestsDue(do)/takes.Seconds())
+			}
+			lowest, highest := ends(do)
+			rate = (lowest + highest) / 2
+		case SendRequests:
+			pass(time.Second, float64(do.Requests))
 		case StopLoad:
 			rate = 0
 		case Confirm:

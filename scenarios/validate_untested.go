@@ -59,9 +59,9 @@ func (r *Resolver) held() time.Duration {
 			}
 		case Wait:
 			pass(do.For)
-		case ChangeLoad:
-			pass(do.Over)
-		case Confirm:
+		case RateChange:
+			pass(do.Takes())
+		case Confirm, SendRequests:
 			return 0
 		}
 		if s.Foreign {

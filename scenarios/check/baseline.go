@@ -12,7 +12,8 @@ import (
 // 99% if none is declared, and with at most half fallbacks. In addition, nine in ten of the requests that were due
 // must have been sent, and latency must not climb. If faults are injected, 20 requests are needed. The baseline is
 // the phase of that name; later changes of the load do not matter. If it was too short for a request and no fault
-// follows, the whole run is judged.
+// follows, the whole run is judged. Requests that are counted have no such phase: those that were sent before the
+// fault, if there are any, are judged by the steady state alone.
 type BaselineSteady struct{ Steady []Steady }
 
 // Judge implements Check. It may be called during the scenario, immediately after the baseline.
@@ -26,10 +27,14 @@ func (c BaselineSteady) Judge(h *journal.History) Verdict {
 		return inconclusive(expected, journal.Before, "%s; nothing was injected", h.Gate.Reason)
 	}
 	b := h.Sum(func(s journal.Sample) bool { return s.Window == journal.Before && !s.Paused && s.From < phase.To })
-	if b.Sent == 0 && len(h.Faults) == 0 {
+	counted := h.Load != nil && h.Load.Shape == "counted"
+	if b.Sent == 0 && len(h.Faults) == 0 || counted {
 		b = h.Total(journal.Before, "")
 	}
-	if !ok || b.Sent == 0 {
+	if counted && (b.Sent == 0 || len(h.Faults) == 0) {
+		return Verdict{Outcome: Passed, Observed: "requests are counted, without a baseline", Expected: expected}
+	}
+	if !ok && !counted || b.Sent == 0 {
 		return inconclusive(expected, journal.Before, "no request was answered before the fault")
 	}
 	if due := b.Sent + b.Unsent; b.Unsent*10 > due {
@@ -37,7 +42,7 @@ func (c BaselineSteady) Judge(h *journal.History) Verdict {
 	}
 	// While the load still runs, a fault is about to be injected. Two missing requests are tolerated, as in
 	// LoadDelivered.
-	if (len(h.Faults) > 0 || h.Load == nil) && b.Sent+2 < minRequests {
+	if (len(h.Faults) > 0 && !counted || h.Load == nil) && b.Sent+2 < minRequests {
 		return inconclusive(expected, journal.Before, "the baseline is too short: %s", tooFew(b, "", journal.Before, minRequests))
 	}
 	v := Verdict{Outcome: Passed, Expected: expected, Window: journal.Before, Evidence: first(b.Seqs)}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,6 +39,29 @@ func TestBaselineNeedsRequests(t *testing.T) {
 	assert.Equal(t, Passed, Ask(BaselineSteady{}, s.History).Outcome)
 	s.Load = nil
 	assert.Equal(t, Inconclusive, Ask(BaselineSteady{}, s.History).Outcome, "it is the gate that asks")
+}
+
+// TestCountedRequestsNeedNoBaseline: they have no phase of a baseline. Those that were sent before the fault have to
+// succeed, because otherwise it is not known whether the system ever worked.
+func TestCountedRequestsNeedNoBaseline(t *testing.T) {
+	counted := func(change func(s scenario)) Verdict {
+		s := newScenario()
+		s.Load.Shape = "counted"
+		s.Phases = slices.DeleteFunc(s.Phases, func(p journal.Span) bool { return p.Name == "baseline" })
+		change(s)
+		return Ask(BaselineSteady{}, s.History)
+	}
+	failing := func(s scenario) {
+		s.every(journal.Before, func(x *journal.Sample) { x.OK, x.Ambiguous, x.Errors = 0, x.Sent, map[string]int{"timeout": x.Sent} })
+	}
+	assert.Equal(t, Passed, counted(func(scenario) {}).Outcome)
+	assert.Equal(t, Passed, counted(func(s scenario) {
+		s.Samples = slices.DeleteFunc(s.Samples, func(x journal.Sample) bool { return x.Window == journal.Before })
+	}).Outcome, "nothing was sent before the fault")
+	assert.Equal(t, Passed, counted(func(s scenario) { s.Faults = nil; failing(s) }).Outcome, "without a fault, the checks judge")
+	v := counted(failing)
+	assert.Equal(t, Inconclusive, v.Outcome)
+	assert.Contains(t, v.Reason, "the baseline was not within the steady state")
 }
 
 // TestColdBaseline: latencies during the fault are not compared with those of an even slower start.

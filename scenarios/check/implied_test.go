@@ -52,6 +52,10 @@ func TestImpliedChecksDetectInvalidRuns(t *testing.T) {
 		"errors of the generator": {LoadDelivered{}, func(s scenario) {
 			s.Load.GeneratorErrors = map[string]int{"too many open files (this process may open 40: raise ulimit -n)": 3}
 		}, "3 requests: too many open files (this process may open 40: raise ulimit -n)"},
+		"short of CPU":                {LoadDelivered{}, func(s scenario) { s.Load.SlipP99, s.Load.CPU = 51*ms, 0.81 }, "Firedrill used 81% of this machine's, and one request in a hundred was sent at least 51ms late"},
+		"long garbage collection":     {LoadDelivered{}, func(s scenario) { s.Load.GCPause = 201 * ms }, "garbage collector paused it for up to 201ms"},
+		"a user who stops":            {LoadDelivered{}, func(s scenario) { s.Load.Shape, s.Load.Requested, s.Load.KeptAsking = "closed", 950, 0.89 }, "one of them waited for answers or thought in only 89% of the time"},
+		"counted and not sent":        {LoadDelivered{}, func(s scenario) { s.Load.Shape, s.Load.Requested, s.Load.Unsent = "counted", 1000, 50 }, "50 requests of the load were not sent"},
 		"load broken":                 {LoadDelivered{}, func(s scenario) { s.Load.Error = "boom" }, "boom"},
 		"load never ended":            {LoadDelivered{}, func(s scenario) { s.Load = nil }, "did not finish"},
 		"repeated by the generator":   {NotRepeated{}, func(s scenario) { s.Load.Wire++ }, "the load generator repeated 1 request by itself"},

@@ -13,13 +13,24 @@ import (
 )
 
 // LoadDelivered passes if the requested number of requests was sent, within one percent or two requests, and on
-// time. The requested number is the integral of the rates in the steps, not the number of requests that the
-// schedule made due.
+// time. What was requested does not depend on what the generator made due: it is the integral of the rates in the
+// steps, or their sum if requests are counted. Users of a closed load have no such number: each of them has to wait for
+// an answer or to think for nine tenths of the time or more.
 type LoadDelivered struct{}
 
 // onTime limits the 99th percentile of how late requests are sent. Above it, a window does not hold the requests
 // that its rate requires. Checks of latency use a lower limit, see journal.History.Late.
 const onTime = 200 * time.Millisecond
+
+// The generator was short of CPU, rather than late once, if it used mostCPU of all CPUs and was later than busyOnTime.
+const (
+	busyOnTime = 50 * time.Millisecond
+	mostCPU    = 0.8
+)
+
+// leastAsking is how much of the time each user has to wait for an answer or to think. A user loses time by asking
+// late, which matters more the less it thinks.
+const leastAsking = 0.9
 
 // Judge implements Check.
 func (LoadDelivered) Judge(h *journal.History) Verdict {
@@ -28,7 +39,7 @@ func (LoadDelivered) Judge(h *journal.History) Verdict {
 		return v
 	}
 	l := h.Load
-	v := Verdict{Observed: fmt.Sprintf("%s of %s sent, at most %d of %d at once, sending delay p99 %s", Count(l.Sent), Count(int(math.Round(l.Requested))), l.Workers, l.Bound, duration(l.SlipP99)), Expected: expected, Evidence: seqs(h, "load")}
+	v := Verdict{Observed: fmt.Sprintf("%s of %s sent, at most %d of %d at once, sending delay p99 %s%s", Count(l.Sent), Count(int(math.Round(l.Requested))), l.Workers, l.Bound, duration(l.SlipP99), machineUse(l)), Expected: expected, Evidence: seqs(h, "load")}
 	off := float64(l.Sent) - l.Requested
 	far := math.Abs(off) > max(2, l.Requested/100)
 	switch {
@@ -44,16 +55,31 @@ func (LoadDelivered) Judge(h *journal.History) Verdict {
 		v.Reason = fmt.Sprintf("%s more requests were sent than the steps request", Count(int(math.Round(off))))
 	case l.SlipP99 > onTime:
 		v.Reason = fmt.Sprintf("%s: one request in a hundred was sent at least %s late, and at most %s is allowed", latenessCause(h), duration(l.SlipP99), duration(onTime))
+	case l.Shape == "closed" && l.KeptAsking < leastAsking:
+		v.Reason = fmt.Sprintf("%s, and users asked too late: one of them waited for answers or thought in only %s of the time, and at least %s is needed", latenessCause(h), percent(round(l.KeptAsking, 2)), percent(leastAsking))
+	case l.SlipP99 > busyOnTime && l.CPU > mostCPU:
+		v.Reason = fmt.Sprintf("the load generator was short of CPU time: Firedrill used %s of this machine's, and one request in a hundred was sent at least %s late, of which at most %s is allowed then; reduce the load, or run it on a larger machine",
+			percent(round(l.CPU, 2)), duration(l.SlipP99), duration(busyOnTime))
+	case l.Shape != "counted" && l.GCPause > onTime:
+		v.Reason = fmt.Sprintf("the load generator's garbage collector paused it for up to %s, and at most %s is allowed", duration(l.GCPause), duration(onTime))
 	default:
 		v.Outcome = Passed
 	}
 	return v
 }
 
+// machineUse describes how much of the machine the generator used, if that is known.
+func machineUse(l *journal.Load) string {
+	if l.CPU == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", Firedrill used %s of the CPUs and paused at most %s for garbage collection", percent(round(l.CPU, 2)), duration(l.GCPause))
+}
+
 // unsent returns why some requests were not sent.
 func unsent(l *journal.Load) string {
 	switch {
-	case l.Workers >= l.Bound:
+	case l.Shape == "" && l.Workers >= l.Bound:
 		return fmt.Sprintf("the load generator was saturated (%d at once)", l.Bound)
 	case l.Unsent > 0:
 		return fmt.Sprintf("this machine did not keep up (one request in a hundred was sent at least %s late)", duration(l.SlipP99))

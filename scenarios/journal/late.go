@@ -26,6 +26,9 @@ const (
 	// longSlip limits how late one request in a hundred may be sent. Above it, latencies, which are measured from
 	// the due time, are those of the generator and not of the system.
 	longSlip = 20 * time.Millisecond
+	// maxCPU limits the share of all CPUs that the runner uses while users ask. Requests of users who do not think are
+	// never late, so that it is not known whether their answers waited for a CPU.
+	maxCPU = 0.8
 )
 
 // SlipEdges returns the upper bounds of the buckets of Sample.Slip.
@@ -50,6 +53,9 @@ func (h *History) Late(w Window) (reason string) {
 	}
 	if p99 := Quantile(Merge(slip...), 99); p99 > longSlip {
 		return fmt.Sprintf("the load generator was late: one request in a hundred was sent more than %s after it was due", longSlip)
+	}
+	if l := h.Load; l != nil && l.Shape == "closed" && l.CPU > maxCPU {
+		return fmt.Sprintf("Firedrill used %.0f%% of this machine's CPU time, and at most %.0f%% is allowed: answers to users may have waited for it; let fewer users ask, or let them think", 100*l.CPU, 100*maxCPU)
 	}
 	return ""
 }

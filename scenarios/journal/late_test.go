@@ -36,3 +36,13 @@ func TestUntil(t *testing.T) {
 	require.Len(t, h.Calls[0].Duration, 2)
 	require.Equal(t, []uint64{1, 2, 3, 4}, h.Seqs["sample"])
 }
+
+// Users who do not think are never late, so that only the CPU time shows whether the runner kept up.
+func TestUsersAndABusyRunnerMakeLatenciesDoubtful(t *testing.T) {
+	h := &History{Load: &Load{Shape: "closed", CPU: 0.81}}
+	require.Contains(t, h.Late(During), "Firedrill used 81% of this machine's CPU time, and at most 80% is allowed")
+	h.Load.CPU = 0.79
+	require.Empty(t, h.Late(During))
+	h.Load = &Load{CPU: 0.95}
+	require.Empty(t, h.Late(During), "an open load shows by its slip whether it kept up")
+}

@@ -54,8 +54,9 @@ type Calls struct {
 
 // Load is written once, at the end of the load, and reports whether it was delivered as requested.
 type Load struct {
-	Requested       float64        `json:"requested"` // the integral of the rates in the steps
-	Intended        int            `json:"intended"`  // requests that the schedule made due
+	Shape           string         `json:"shape,omitempty"` // "closed" or "counted"; "" is open; see scenarios.Shape
+	Requested       float64        `json:"requested"`       // open: the integral of the rates in the steps; counted: the sum of the steps; closed: as Intended
+	Intended        int            `json:"intended"`        // requests that were due
 	Sent            int            `json:"sent"`
 	Unsent          int            `json:"unsent"`                     // due and never sent
 	GeneratorErrors map[string]int `json:"generator_errors,omitempty"` // of Unsent: requests that the generator itself could not send, by reason ("too many open files (...)")
@@ -63,11 +64,15 @@ type Load struct {
 	Attempts        int            `json:"attempts"`
 	Wire            int            `json:"wire"`
 	Retries         int            `json:"retries"`
-	SlipP99         time.Duration  `json:"slip_p99"`           // from due to sent
-	Workers         int            `json:"workers"`            // most workers at once
-	Bound           int            `json:"bound"`              // the limit on workers
-	GiveUp          time.Duration  `json:"give_up,omitempty"`  // how long clients wait for the answer to an attempt
-	Patience        time.Duration  `json:"patience,omitempty"` // the longest time that a request can take: all attempts and the pauses between them
+	SlipP99         time.Duration  `json:"slip_p99"`              // from due to sent
+	Workers         int            `json:"workers"`               // most workers at once
+	Bound           int            `json:"bound"`                 // the limit on workers
+	GiveUp          time.Duration  `json:"give_up,omitempty"`     // how long clients wait for the answer to an attempt
+	Patience        time.Duration  `json:"patience,omitempty"`    // the longest time that a request can take: all attempts and the pauses between them
+	KeptAsking      float64        `json:"kept_asking,omitempty"` // closed: the share of the time in which users waited for answers or thought, of the user for whom it is least; the rest was lost
+	Took            time.Duration  `json:"took,omitempty"`        // how long the load ran
+	CPU             float64        `json:"cpu,omitempty"`         // Firedrill's share of the CPU time of all CPUs meanwhile, with links and services in this process; 0 if it is not known
+	GCPause         time.Duration  `json:"gc_pause,omitempty"`    // the longest pause of Firedrill's garbage collector meanwhile
 	Error           string         `json:"error,omitempty"`
 }
 

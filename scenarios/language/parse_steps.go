@@ -19,6 +19,7 @@ type reading struct {
 	vocabulary *Vocabulary
 	open       func(name string) (system.System, error) // reads a system file
 	files      fs.FS                                    // holds the files that features name
+	read       func(name string) ([]byte, error)        // reads another file
 }
 
 // addOwnStep makes the current step a user-defined one.
@@ -38,7 +39,7 @@ func (p *parse) experiment(sc *feature.Scenario, id string) *scenarios.Experimen
 		begin.Text = sc.Lines[sc.Line-1]
 	}
 	scope := scenarios.Scope{Faults: p.Vocabulary.faults, Protocols: p.Vocabulary.protocols, Handlers: p.Handlers}
-	r := &reading{Resolver: scenarios.NewResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open, files: p.FS}
+	r := &reading{Resolver: scenarios.NewResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open, files: p.FS, read: p.read}
 	if sc.Partial {
 		r.Misunderstood()
 	}

@@ -53,7 +53,8 @@ func loadPhrases() []Phrase {
 		{Name: "change the load", Pattern: `the load changes from {number} to {number} request(s) per second( over {duration})`, Means: "a ramp, or a step at once",
 			Examples: []string{`the load changes from 100 to 500 requests per second over 30s`, `the load changes from 100 to 500 requests per second`},
 			build: func(r *reading, a args) {
-				r.ChangeLoad(a.pos(0), a.at, scenarios.ChangeLoad{From: a.Number(0), To: a.Number(1), Over: a.Duration(2)})
+				from := a.Number(0)
+				r.ChangeRate(a.pos(0), a.at, &from, scenarios.ChangeLoad{From: from, To: a.changed(1), Over: a.Duration(2)})
 			}},
 		{Name: "stop the load", Pattern: `the load stops`, Means: "clients ask nothing more", Examples: []string{`the load stops`},
 			build: func(r *reading, a args) { r.StopLoad(a.at) }},
@@ -61,17 +62,17 @@ func loadPhrases() []Phrase {
 }
 
 func (a args) rate(i int) float64 {
-	n := a.Number(i)
+	n := a.changed(i)
 	if n == 0 {
 		a.r.AddProblem(a.pos(i), "a load of 0 requests per second is none", "write at least 1, or leave the sentence out")
-	}
-	if n > 100_000 {
-		a.r.AddProblem(a.pos(i), fmt.Sprintf("%s requests per second are more than one machine sends", a.Value(i)), "write at most 100000")
 	}
 	return n
 }
 
-func mix(r *reading, a args) {
+func mix(r *reading, a args) { r.AddLoad(a.at, a.rate(0), a.mix()...) }
+
+// mix parses the table: route | share | body.
+func (a args) mix() []scenarios.Route {
 	var routes []scenarios.Route
 	sum := 0.0
 	for _, row := range a.columns([]string{"route", "share"}, []string{"body"}) {
@@ -89,5 +90,5 @@ func mix(r *reading, a args) {
 	if !a.r.StepFailed() && len(routes) > 0 && math.Abs(sum-1) > 1e-6 {
 		a.r.AddProblem(a.at, fmt.Sprintf("the shares sum to %g%%", math.Round(sum*1e6)/1e4), "they have to make 100%")
 	}
-	r.AddLoad(a.at, a.rate(0), routes...)
+	return routes
 }

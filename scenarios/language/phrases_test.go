@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -91,14 +92,19 @@ func parseSentence(t *testing.T, text string, table [][]string, doc string) (*re
 
 // sentenceTables has the tables that sentences need.
 var sentenceTables = map[string][][]string{
-	"services":        {{"service", "address", "depends on", "protocol"}, {"orders", "127.0.0.1:80", "payments", "http"}, {"payments", "127.0.0.1:81", "", ""}},
-	"load with a mix": {{"route", "share", "body"}, {"GET /catalog", "90%", ""}, {"POST /orders", "10%", `{"item":{{n}}}`}},
-	"load of chains":  {{"request", "body", "keep"}, {"POST /orders", `{"item":{{n}}}`, "order = $.id"}, {"POST /pay", `{"order":{{order}}}`, ""}},
-	"steady state":    {{"measure", "condition"}, {"success", "at least 99%"}, {"p95 latency", "below 400ms"}},
-	"together":        {{"fault", "from", "to", "share", "value"}, {"slow calls", "orders", "payments", "10%", "800ms, give or take 200ms"}, {"crash", "", "inventory", "", ""}},
+	"services":                    {{"service", "address", "depends on", "protocol"}, {"orders", "127.0.0.1:80", "payments", "http"}, {"payments", "127.0.0.1:81", "", ""}},
+	"load with a mix":             {{"route", "share", "body"}, {"GET /catalog", "90%", ""}, {"POST /orders", "10%", `{"item":{{n}}}`}},
+	"load of chains":              {{"request", "body", "keep"}, {"POST /orders", `{"item":{{n}}}`, "order = $.id"}, {"POST /pay", `{"order":{{order}}}`, ""}},
+	"users with a mix":            {{"route", "share"}, {"GET /catalog", "90%"}, {"POST /orders", "10%"}},
+	"counted requests with a mix": {{"route", "share"}, {"GET /catalog", "90%"}, {"POST /orders", "10%"}},
+	"steady state":                {{"measure", "condition"}, {"success", "at least 99%"}, {"p95 latency", "below 400ms"}},
+	"together":                    {{"fault", "from", "to", "share", "value"}, {"slow calls", "orders", "payments", "10%", "800ms, give or take 200ms"}, {"crash", "", "inventory", "", ""}},
 }
 
-var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`}
+var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`, "users with a body": `{"item": {{n}}}`, "counted requests with a body": `{"item": {{n}}}`}
+
+// previousSteps are the phrases that depend on previous steps.
+var previousSteps = []string{"start again", "resume", "heal", "heal all", "change the load", "spike", "swing", "recorded rates", "stop the load"}
 
 func TestEachExampleIsOneSentence(t *testing.T) {
 	for _, p := range Standard().Phrases() {
@@ -152,8 +158,8 @@ func TestExamplesGolden(t *testing.T) {
 	var b strings.Builder
 	for _, p := range Standard().Phrases() {
 		for _, example := range p.Examples {
-			if p.Name == "start again" || p.Name == "resume" || p.Name == "heal" || p.Name == "heal all" || p.Name == "change the load" || p.Name == "stop the load" {
-				continue // they depend on previous steps
+			if slices.Contains(previousSteps, p.Name) {
+				continue
 			}
 			d, out := parseSentence(t, example, sentenceTables[p.Name], docs[p.Name])
 			require.NoError(t, out.Err(), example)

@@ -1,17 +1,32 @@
 package load
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
 
 // demand is the rate that the steps of a scenario requested, as a sequence of stretches. The load is
-// compared with it rather than with the schedule, so that an error in the schedule is found.
+// compared with it rather than with the schedule, so that an error in the schedule is found. Its
+// integrals are therefore computed in another way.
 type demand []stretch
 
-// stretch is a part of the load that starts at at: the rate changes linearly from from to to during
-// over, and then stays constant until the next stretch.
+// stretch is a part of the load that starts at at and lasts until the next stretch.
 type stretch struct {
-	at       time.Time
-	over     time.Duration
-	from, to float64
+	at time.Time
+	scenarios.Stretch
+}
+
+// change replaces what was to follow from now on.
+func (d demand) change(now time.Time, course []scenarios.Stretch) demand {
+	for len(d) > 0 && !d[len(d)-1].at.Before(now) {
+		d = d[:len(d)-1]
+	}
+	for _, s := range course {
+		d = append(d, stretch{at: now.Add(s.After), Stretch: s})
+	}
+	return d
 }
 
 // until returns how many requests were to be sent until end: the integral of the rate.
@@ -32,10 +47,28 @@ func (s stretch) area(length time.Duration) float64 {
 	if length <= 0 {
 		return 0
 	}
-	ramp := min(length, s.over)
-	reached := s.to
-	if ramp < s.over {
-		reached = s.from + (s.to-s.from)*ramp.Seconds()/s.over.Seconds()
+	if s.Swing != nil {
+		return simpson(s.Swing, length)
 	}
-	return (s.from+reached)/2*ramp.Seconds() + s.to*(length-ramp).Seconds()
+	ramp := min(length, s.Over)
+	reached := s.To
+	if ramp < s.Over {
+		reached = s.From + (s.To-s.From)*ramp.Seconds()/s.Over.Seconds()
+	}
+	return (s.From+reached)/2*ramp.Seconds() + s.To*(length-ramp).Seconds()
+}
+
+// simpson integrates a swing by Simpson's rule, with 200 parabolas or more in each period. Its relative
+// error is below one in a million.
+func simpson(w *scenarios.Swing, length time.Duration) float64 {
+	n := 200 * int(math.Ceil(length.Seconds()/w.Every.Seconds()))
+	step := length.Seconds() / float64(2*n)
+	rate := func(i int) float64 {
+		return w.Mean + w.Amplitude*math.Sin(w.Phase+2*math.Pi*float64(i)*step/w.Every.Seconds())
+	}
+	sum := rate(0) + rate(2*n)
+	for i := 1; i < 2*n; i++ {
+		sum += float64(2+2*(i%2)) * rate(i)
+	}
+	return sum * step / 3
 }

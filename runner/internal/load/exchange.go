@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bufio"
 	"context"
 	"net/http"
 	"time"
@@ -71,10 +70,9 @@ func (p *pool) roundTrip(ctx context.Context, address string, k *pooledConn, req
 	defer stop()
 	written := make(chan error, 1)
 	write := func() {
-		w := bufio.NewWriter(k.Conn) // head and body in one segment: some gateways treat a split request differently
-		err := req.Write(w)
+		err := req.Write(k.write) // head and body in one segment: some gateways treat a split request differently
 		if err == nil {
-			err = w.Flush()
+			err = k.write.Flush()
 		}
 		k.wroteAt = time.Now()
 		written <- err

@@ -2,110 +2,76 @@ package load
 
 import (
 	"context"
-	"fmt"
 	"maps"
-	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// load drives clients through vegeta, which paces requests and bounds the number of workers. It
-// replaces vegeta's pacer, transport and latency measurement. The schedule waits on a context and
-// records when each request was due. The client retries only as its policy allows. Latency is measured
-// from the due time, so that every request that was due during a stall of the system includes the
-// stall.
+// Generator sends the requests of a load through its client, when its source makes them due, and counts
+// what it delivered. Latency is measured from the due time, so that every request that was due during
+// a stall of the generator or, in an open load, of the system includes the stall.
 type Generator struct {
-	schedule *schedule
-	demand   demand
-	client   *Client
-	attacker *vegeta.Attacker
-	stop     context.CancelFunc // stops the schedule: no further request becomes due
-	abandon  context.CancelFunc // aborts the requests in flight
-	done     chan struct{}
-	bound    int
+	source  source
+	client  *Client
+	began   time.Time
+	stop    context.CancelFunc // no further request becomes due
+	abandon context.CancelFunc // aborts the requests in flight
+	done    <-chan struct{}    // closed when the source has ended
+	bound   int
+	machine machineUse // when the load began
 
 	mu          sync.Mutex
 	slip        *hdrhistogram.Histogram // microseconds from due to sent
 	sent        int
 	inFlight    atomic.Int64
 	maxInFlight atomic.Int64
-	attackErr   error
 }
 
-// maxWorkers bounds the requests in flight. With more, the generator would be measured instead of the
-// system.
-const maxWorkers = 2000
+// source decides when requests are due. There is one for each scenarios.Shape.
+type source interface {
+	// start begins to call send, and returns a channel that is closed when no call is pending and none will
+	// follow, which is some time after end or after pacing ended.
+	start(pacing context.Context, send func(n uint64, due time.Time)) <-chan struct{}
+	// end makes nothing due from at on. Requests that were due earlier may still be sent.
+	end(at time.Time)
+	// unsent returns the requests that were due before at and never sent. The source has ended.
+	unsent(at time.Time) map[uint64]time.Time
+	// account adds to the results what the source knows. Sent is set, and the source has ended.
+	account(l *journal.Load, at time.Time)
+}
 
 // longestSlip is the highest slip that the histogram tells from longer ones.
 const longestSlip = time.Hour
 
-// startLoad starts the load. peak is the highest rate that the scenario requests.
+// Start starts a load. peak is the highest number of requests per second that the scenario requests of
+// an open load.
 func Start(ctx context.Context, l *scenarios.Load, c *Client, peak float64) *Generator {
-	running, abandon := context.WithCancel(ctx)
-	pacing, stop := context.WithCancel(running)
-	longest := c.giveUp * time.Duration(1+l.Retries)
-	bound := min(maxWorkers, int(peak*longest.Seconds())+10)
-	began := time.Now()
-	g := &Generator{
-		schedule: newSchedule(began, l.Rate), demand: demand{{from: l.Rate, to: l.Rate, at: began}}, client: c, stop: stop, abandon: abandon,
-		done: make(chan struct{}), bound: bound, slip: hdrhistogram.New(1, longestSlip.Microseconds(), 2),
+	g := &Generator{client: c, began: time.Now(), slip: hdrhistogram.New(1, longestSlip.Microseconds(), 2), machine: readMachineUse()}
+	switch l.Shape {
+	case scenarios.Closed:
+		g.source, g.bound = newClosedSource(g.began, l), l.Users
+	case scenarios.Counted:
+		g.source = newCountedSource()
+	default:
+		longest := c.giveUp * time.Duration(1+l.Retries)
+		g.bound = min(maxWorkers, int(peak*longest.Seconds())+10)
+		g.source = newOpenSource(g.began, l.Rate, g.bound)
 	}
-	// An Attacker sends no requests when it is used a second time, so each load has its own.
-	g.attacker = vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: g}), vegeta.MaxWorkers(uint64(bound)), vegeta.Workers(uint64(min(bound, 10))))
-	target := func(t *vegeta.Target) error {
-		t.Method, t.URL = http.MethodGet, "http://firedrill.invalid/" // RoundTrip makes the real request
-		return nil
-	}
-	results := g.attacker.Attack(target, pacer{pacing, g.schedule}, 0, "")
-	go func() {
-		<-pacing.Done()
-		g.attacker.Stop() // unblocks an attack that waits for a free worker
-	}()
-	go func() {
-		defer close(g.done)
-		defer abandon()
-		for r := range results {
-			if r.Error != "" {
-				g.mu.Lock()
-				g.attackErr = fmt.Errorf("request %d: %s", r.Seq, r.Error)
-				g.mu.Unlock()
-			}
-		}
-	}()
+	sending, abandon := context.WithCancel(ctx)
+	pacing, stop := context.WithCancel(sending)
+	g.stop, g.abandon = stop, abandon
+	g.done = g.source.start(pacing, g.send)
 	return g
 }
 
-// pacer paces vegeta's attack. Pace itself waits, on a context, so that the attack can end at once.
-type pacer struct {
-	ctx      context.Context
-	schedule *schedule
-}
-
-func (p pacer) Pace(time.Duration, uint64) (time.Duration, bool) {
-	return 0, !p.schedule.wait(p.ctx)
-}
-
-func (p pacer) Rate(time.Duration) float64 { return 0 }
-
-// RoundTrip carries out one request of the load with all its attempts. Vegeta's sequence number
-// identifies the request.
-func (g *Generator) RoundTrip(req *http.Request) (*http.Response, error) {
-	n, err := strconv.ParseUint(req.Header.Get("X-Vegeta-Seq"), 10, 64)
-	if err != nil {
-		return nil, fmt.Errorf("read the request's number: %w", err)
-	}
-	due, ok := g.schedule.take(n)
-	if !ok {
-		return nil, fmt.Errorf("request %d was never due", n)
-	}
+// send carries out one request of the load with all its attempts.
+func (g *Generator) send(n uint64, due time.Time) {
 	inFlight := g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
 	for highest := g.maxInFlight.Load(); inFlight > highest && !g.maxInFlight.CompareAndSwap(highest, inFlight); highest = g.maxInFlight.Load() {
@@ -115,14 +81,17 @@ func (g *Generator) RoundTrip(req *http.Request) (*http.Response, error) {
 	_ = g.slip.RecordValue(min(max(1, time.Since(due).Microseconds()), longestSlip.Microseconds()))
 	g.mu.Unlock()
 	g.client.Do(n, due)
-	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Header: http.Header{}, Request: req}, nil
 }
 
-// Change changes the rate from now on: at once, or linearly from from to to over a duration.
-func (g *Generator) Change(from, to float64, over time.Duration) {
-	now := time.Now()
-	g.demand = append(g.demand, stretch{at: now, over: over, from: from, to: to})
-	g.schedule.change(now, from, to, over)
+// Change changes the rate of an open load from now on.
+func (g *Generator) Change(c scenarios.RateChange) {
+	g.source.(*openSource).change(time.Now(), c.Course())
+}
+
+// Send sends requests of a counted load and waits until all have ended.
+func (g *Generator) Send(s scenarios.SendRequests) {
+	g.bound = max(g.bound, s.AtATime)
+	g.source.(*countedSource).sendAll(s)
 }
 
 // catchUp is how long requests that are due when the load ends may still be sent. With it, a pause of
@@ -134,7 +103,7 @@ const catchUp = time.Second
 // the results. It calls unsent for each request that was due but never sent.
 func (g *Generator) End(unsent func(n uint64, due time.Time)) journal.Load {
 	at := time.Now()
-	g.schedule.end(at)
+	g.source.end(at)
 	stopLate := time.AfterFunc(catchUp, g.stop)
 	defer stopLate.Stop()
 	patience := time.NewTimer(catchUp + g.client.patience())
@@ -145,8 +114,10 @@ func (g *Generator) End(unsent func(n uint64, due time.Time)) journal.Load {
 		g.abandon()
 		<-g.done
 	}
+	use := readMachineUse().since(g.machine)
 	g.stop()
-	rest := g.schedule.remaining(at)
+	g.abandon()
+	rest := g.source.unsent(at)
 	for n, due := range rest {
 		unsent(n, due)
 	}
@@ -161,14 +132,13 @@ func (g *Generator) End(unsent func(n uint64, due time.Time)) journal.Load {
 		generatorFailures += n
 	}
 	l := journal.Load{
-		Requested: g.demand.until(at), Intended: g.sent + len(rest), Sent: g.sent - generatorFailures,
+		Shape: string(c.Load.Shape), Intended: g.sent + len(rest), Sent: g.sent - generatorFailures,
 		Unsent: len(rest) + generatorFailures, GeneratorErrors: maps.Clone(c.generatorErrors),
 		Attempts: int(c.attempts.Load()), Wire: int(c.wire.Load()), Stale: int(c.stale.Load()), Retries: int(c.retried.Load()),
 		SlipP99: time.Duration(g.slip.ValueAtQuantile(99)) * time.Microsecond, Workers: int(g.maxInFlight.Load()), Bound: g.bound,
 		GiveUp: c.giveUp, Patience: c.Load.Patience(c.retryAfter.Load()),
+		CPU: use.cpu, GCPause: use.gcPause, Took: at.Sub(g.began),
 	}
-	if g.attackErr != nil {
-		l.Error = g.attackErr.Error()
-	}
+	g.source.account(&l, at)
 	return l
 }

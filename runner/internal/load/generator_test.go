@@ -26,12 +26,12 @@ func TestScheduleSteadyAndRamp(t *testing.T) {
 			require.True(t, ok)
 			require.Equal(t, began.Add(time.Duration(i)*100*time.Millisecond), due)
 		}
-		s.change(time.Now(), 10, 100, 10*time.Second) // 550 requests in ten seconds
+		s.change(time.Now(), linear(10, 100, 10*time.Second)) // 550 requests in ten seconds
 		n := 0
 		for end := time.Now().Add(10 * time.Second); s.wait(t.Context()) && time.Now().Before(end); n++ {
 		}
 		require.InDelta(t, 550, n, 15)
-		s.change(time.Now(), 0, 0, 0)
+		s.change(time.Now(), linear(0, 0, 0))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		for s.wait(ctx) {
@@ -85,7 +85,7 @@ func TestSaturatedGeneratorCountsUnsentRequests(t *testing.T) {
 	var done atomic.Int64
 	c := NewClient(t.Context(), Config{Load: l, Address: at(strings.TrimPrefix(server.URL, "http://")), Ended: func(Result) { done.Add(1) }})
 	g := Start(t.Context(), l, c, l.Rate) // the limit for one request per second: 11 workers
-	g.Change(2000, 2000, 0)
+	g.Change(scenarios.ChangeLoad{From: 2000, To: 2000})
 	time.Sleep(time.Second)
 	unsent := 0
 	got := g.End(func(uint64, time.Time) { unsent++ })

@@ -81,6 +81,7 @@ type pooledConn struct {
 	net.Conn
 	raw       *countingConn
 	read      *bufio.Reader
+	write     *bufio.Writer
 	idleSince time.Time // start of the idle time
 	wroteAt   time.Time // when the last request had been written
 	safeUntil time.Time // reuse after this time is not safe
@@ -136,7 +137,7 @@ func (p *pool) dial(ctx context.Context, address string) (*pooledConn, error) {
 		}
 		k.Conn = secure
 	}
-	k.read = bufio.NewReader(k.Conn)
+	k.read, k.write = bufio.NewReader(k.Conn), bufio.NewWriter(k.Conn)
 	return k, nil
 }
 
@@ -270,7 +271,9 @@ func (h *host) drop(now time.Time) {
 		_ = h.idle[n].Close()
 		n++
 	}
-	h.idle = append(h.idle[:0], h.idle[n:]...)
+	if n > 0 {
+		h.idle = append(h.idle[:0], h.idle[n:]...)
+	}
 }
 
 // close closes the idle connections. It may be called twice.

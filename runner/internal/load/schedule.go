@@ -5,6 +5,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
 // schedule determines when each request is due and remembers that time until the request is sent. The
@@ -15,32 +17,55 @@ import (
 type schedule struct {
 	mu      sync.Mutex
 	pieces  []piece
+	current int    // the piece in which the next request is due, or an earlier one
 	n       uint64 // number of the next request, from 0
 	due     map[uint64]time.Time
 	until   time.Time // nothing becomes due from here on; zero means no end yet
 	changed chan struct{}
+	timer   *time.Timer // of wait
 }
 
-// piece is a part of the load: the rate changes linearly from from to to between at and at+over, and
-// then stays constant.
+// piece is a part of the load. It begins at at and lasts until the next piece.
 type piece struct {
-	at       time.Time
-	over     time.Duration
-	from, to float64
-	before   float64 // integral of the rate until at
+	at     time.Time
+	before float64 // integral of the rate until at
+	curve
+}
+
+// curve is the course of a rate since the beginning of its piece.
+type curve interface {
+	// integral returns the integral of the rate over the first x seconds.
+	integral(x float64) float64
+	// reach returns after how many seconds the integral reaches n, or infinity if it never does.
+	reach(n float64) float64
 }
 
 func newSchedule(began time.Time, rate float64) *schedule {
-	return &schedule{pieces: []piece{{at: began, from: rate, to: rate}}, due: map[uint64]time.Time{}, changed: make(chan struct{})}
+	timer := time.NewTimer(never)
+	timer.Stop()
+	return &schedule{pieces: []piece{{at: began, curve: ramp{from: rate, to: rate}}}, due: map[uint64]time.Time{}, changed: make(chan struct{}), timer: timer}
 }
 
 // change changes the rate from now on.
-func (s *schedule) change(now time.Time, from, to float64, over time.Duration) {
+func (s *schedule) change(now time.Time, course []scenarios.Stretch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last := s.pieces[len(s.pieces)-1]
-	s.pieces = append(s.pieces, piece{at: now, over: over, from: from, to: to, before: last.before + last.integral(now.Sub(last.at).Seconds())})
+	for len(s.pieces) > 1 && !s.pieces[len(s.pieces)-1].at.Before(now) { // of an earlier change that did not come to its end
+		s.pieces = s.pieces[:len(s.pieces)-1]
+	}
+	s.current = min(s.current, len(s.pieces)-1)
+	for _, stretch := range course {
+		at, last := now.Add(stretch.After), s.pieces[len(s.pieces)-1]
+		s.pieces = append(s.pieces, piece{at: at, before: last.before + last.integral(at.Sub(last.at).Seconds()), curve: curveOf(stretch)})
+	}
 	s.wake()
+}
+
+func curveOf(s scenarios.Stretch) curve {
+	if s.Swing != nil {
+		return swing{mean: s.Swing.Mean, amplitude: s.Swing.Amplitude, phase: s.Swing.Phase, every: s.Swing.Every.Seconds()}
+	}
+	return ramp{from: s.From, to: s.To, over: s.Over.Seconds()}
 }
 
 // end ends the schedule: no request becomes due from t on. Requests due earlier can still be taken.
@@ -56,38 +81,6 @@ func (s *schedule) wake() {
 	s.changed = make(chan struct{})
 }
 
-// slope returns the change of the rate per second during the ramp.
-func (p piece) slope() float64 {
-	if p.over <= 0 {
-		return 0
-	}
-	return (p.to - p.from) / p.over.Seconds()
-}
-
-// integral returns the integral of the rate over the first x seconds of the piece.
-func (p piece) integral(x float64) float64 {
-	ramp := min(x, p.over.Seconds())
-	return p.from*ramp + p.slope()*ramp*ramp/2 + p.to*(x-ramp)
-}
-
-// reach returns after how many seconds the integral of the piece reaches n, or infinity if it never
-// does.
-func (p piece) reach(n float64) float64 {
-	if ramp := p.integral(p.over.Seconds()); n > ramp || p.over <= 0 {
-		if p.to <= 0 {
-			return math.Inf(1)
-		}
-		return p.over.Seconds() + (n-ramp)/p.to
-	}
-	// The smaller solution of from*x + slope*x*x/2 = n, in a form that is exact where from or slope is
-	// near zero.
-	root := math.Sqrt(max(0, p.from*p.from+2*p.slope()*n))
-	if p.from+root <= 0 {
-		return 0
-	}
-	return min(2*n/(p.from+root), p.over.Seconds())
-}
-
 // never is used as the delay of the next request while the rate is zero. A change of the rate
 // recomputes it.
 const never = 1000 * time.Hour
@@ -95,21 +88,19 @@ const never = 1000 * time.Hour
 // next returns when the next request is due.
 func (s *schedule) next() time.Time {
 	last := len(s.pieces) - 1
-	for i := range s.pieces {
-		p := s.pieces[i]
-		if p.from <= 0 && p.to <= 0 {
-			continue
-		}
+	for ; ; s.current++ { // requests after n are due later, so that a piece that is over is not needed again
+		p := s.pieces[s.current]
 		x := p.reach(max(0, float64(s.n)-p.before))
-		if x*float64(time.Second) > float64(never) {
-			continue
+		if x*float64(time.Second) <= float64(never) {
+			due := p.at.Add(time.Duration(math.Ceil(x * float64(time.Second))))
+			if s.current == last || due.Before(s.pieces[s.current+1].at) {
+				return due
+			}
 		}
-		due := p.at.Add(time.Duration(math.Ceil(x * float64(time.Second))))
-		if i == last || due.Before(s.pieces[i+1].at) {
-			return due
+		if s.current == last {
+			return p.at.Add(never)
 		}
 	}
-	return s.pieces[last].at.Add(never)
 }
 
 // advance records when the next request is due and moves on to the request after it.
@@ -119,35 +110,32 @@ func (s *schedule) advance(due time.Time) {
 }
 
 // wait waits until the next request is due and advances. It returns false if no request is due before
-// the end, or if ctx ends first.
+// the end, or if ctx ends first. Only one goroutine may wait.
 func (s *schedule) wait(ctx context.Context) bool {
-	for {
+	for ctx.Err() == nil {
 		s.mu.Lock()
 		next, changed := s.next(), s.changed
-		over := !s.until.IsZero() && !next.Before(s.until)
-		s.mu.Unlock()
-		if over {
+		if !s.until.IsZero() && !next.Before(s.until) {
+			s.mu.Unlock()
 			return false
 		}
-		timer := time.NewTimer(time.Until(next))
-		select {
-		case <-timer.C:
-			s.mu.Lock()
-			due := s.next().Equal(next)
-			if due {
-				s.advance(next)
-			}
+		wait := time.Until(next)
+		if wait <= 0 {
+			s.advance(next)
 			s.mu.Unlock()
-			if due {
-				return true
-			}
+			return true
+		}
+		s.mu.Unlock()
+		s.timer.Reset(wait)
+		select {
+		case <-s.timer.C:
 		case <-changed:
-			timer.Stop()
+			s.timer.Stop()
 		case <-ctx.Done():
-			timer.Stop()
-			return false
+			s.timer.Stop()
 		}
 	}
+	return false
 }
 
 // take returns when request n was due, and removes it.

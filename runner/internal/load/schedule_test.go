@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
 // change is a step that changes the rate, some time after the previous one.
@@ -19,15 +21,20 @@ type change struct {
 	over     time.Duration
 }
 
+// linear is the course of scenarios.ChangeLoad.
+func linear(from, to float64, over time.Duration) []scenarios.Stretch {
+	return scenarios.ChangeLoad{From: from, To: to, Over: over}.Course()
+}
+
 // dueTimes returns when requests are due until the end, according to the schedule, and how many were
 // requested until then.
 func dueTimes(began time.Time, rate float64, changes []change, length time.Duration) (due []time.Time, wanted float64) {
-	s, d := newSchedule(began, rate), demand{{at: began, from: rate, to: rate}}
+	s, d := newSchedule(began, rate), demand{{at: began, Stretch: scenarios.Stretch{From: rate, To: rate}}}
 	at := began
 	for _, c := range changes {
 		at = at.Add(c.after)
-		s.change(at, c.from, c.to, c.over)
-		d = append(d, stretch{at: at, over: c.over, from: c.from, to: c.to})
+		s.change(at, linear(c.from, c.to, c.over))
+		d = d.change(at, linear(c.from, c.to, c.over))
 	}
 	end := began.Add(length)
 	all := s.remaining(end)
@@ -155,7 +162,7 @@ func TestZeroRateCanBeEnded(t *testing.T) {
 		defer cancel()
 		require.False(t, s.wait(ctx))
 		began := time.Now()
-		time.AfterFunc(time.Second, func() { s.change(time.Now(), 0, 50, 10*time.Second) })
+		time.AfterFunc(time.Second, func() { s.change(time.Now(), linear(0, 50, 10*time.Second)) })
 		require.True(t, s.wait(t.Context()))
 		require.Equal(t, time.Second, time.Since(began), "the first is due when the ramp begins")
 		require.True(t, s.wait(t.Context()))

@@ -1,0 +1,172 @@
+package scenarios
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
+
+// Load defines the requests of clients. If all shares are 0, they become equal. Build sets Service, Marker and
+// FallbackIsSuccess if they are zero. The requests of a counted load are sent by Send.
+func (b *Builder) Load(l Load) *Builder {
+	var routes []string
+	for i := range l.Mix {
+		routes = append(routes, strconv.Quote(l.Mix[i].Name()))
+	}
+	says := fmt.Sprintf("a steady load of %g requests per second on %s", l.Rate, strings.Join(routes, ", "))
+	switch l.Shape {
+	case Closed:
+		says = fmt.Sprintf("%s ask %s", counted(l.Users, "user"), strings.Join(routes, ", "))
+		if l.Think > 0 {
+			says += ", thinking " + injector.Duration(l.Think) + " in between"
+		}
+	case Counted:
+		says = "requests on " + strings.Join(routes, ", ")
+	}
+	at := b.beginStep("Given", "%s", says)
+	l.Mix = equalShares(l.Mix)
+	if l.Means == nil {
+		l.Means = b.r.rate.Means // set by earlier calls of Means
+	}
+	b.r.rate = &l
+	b.r.Describe(at)
+	b.r.setLoad(at, l.Shape, l.Mix)
+	b.r.validateLoad(at)
+	return b
+}
+
+// equalShares sets equal shares if no route has one.
+func equalShares(mix []Route) []Route {
+	mix = append([]Route(nil), mix...)
+	for i := range mix {
+		mix[i].Then = slices.Clone(mix[i].Then) // Build completes it
+	}
+	for _, r := range mix {
+		if r.Share != 0 {
+			return mix
+		}
+	}
+	for i := range mix {
+		mix[i].Share = 1 / float64(len(mix))
+	}
+	return mix
+}
+
+// Baseline sets how long the steady state is measured. The default is 5 s.
+func (b *Builder) Baseline(d time.Duration) *Builder {
+	b.r.SetBaseline(b.beginStep("Given", "a baseline is measured for %s", injector.Duration(d)), d)
+	return b
+}
+
+// ChangeLoad changes the rate from one value to another. If over is 0, it changes immediately.
+func (b *Builder) ChangeLoad(from, to float64, over time.Duration) *Builder {
+	text := fmt.Sprintf("the load changes from %g to %g requests per second", from, to)
+	if over > 0 {
+		text += " over " + injector.Duration(over)
+	}
+	at := b.beginStep("When", "%s", text)
+	b.r.ChangeRate(at, at, &from, ChangeLoad{From: from, To: to, Over: over})
+	return b
+}
+
+// SpikeLoad changes the rate from one value to another at once, and back after the time d.
+func (b *Builder) SpikeLoad(from, to float64, d time.Duration) *Builder {
+	at := b.beginStep("When", "the load spikes from %g to %g requests per second for %s", from, to, injector.Duration(d))
+	if d <= 0 {
+		b.r.AddProblem(at, "a spike has to last longer than 0", "write 5*time.Second, say")
+	}
+	b.r.ChangeRate(at, at, &from, SpikeLoad{From: from, To: to, For: d})
+	return b
+}
+
+// SwingLoad lets the rate swing between two values, as a sine with this period, from its present value on.
+func (b *Builder) SwingLoad(low, high float64, every time.Duration) *Builder {
+	at := b.beginStep("When", "the load swings between %g and %g requests per second every %s", low, high, injector.Duration(every))
+	if low < 0 || every <= 0 {
+		b.r.AddProblem(at, "a swing has to have rates from 0 up and a period above 0", "write 20*time.Second, say")
+	}
+	b.r.SwingLoad(at, at, SwingLoad{Low: low, High: high, Every: every})
+	return b
+}
+
+// ReplayLoad lets the rate follow the recording in a file of lines "second,rate"; see ReadRates.
+func (b *Builder) ReplayLoad(fsys fs.FS, name string) *Builder {
+	at := b.beginStep("When", "the load follows the rates in %q", name)
+	b.r.ReplayLoad(at, at, name, func(name string) ([]byte, error) { return source.ReadFile(fsys, name, MaxRates) })
+	return b
+}
+
+// Send sends so many requests of a counted load, atATime of them at once, and waits until all have ended.
+func (b *Builder) Send(requests, atATime int) *Builder {
+	at := b.beginStep("When", "%s are sent, %d at a time", counted(requests, "request"), atATime)
+	if requests < 1 || atATime < 1 || atATime > min(requests, MaxUsers) {
+		b.r.AddProblem(at, fmt.Sprintf("%d requests cannot be sent %d at a time", requests, atATime), fmt.Sprintf("send one or more, at most all of them and %d at a time", MaxUsers))
+	}
+	if b.r.Load == nil {
+		b.r.AddProblem(at, "it is not known which requests to send", "call Load before, with Shape: Counted and a Mix")
+		return b
+	}
+	b.r.SendRequests(at, SendRequests{Requests: requests, AtATime: atATime})
+	return b
+}
+
+// StopLoad stops the load.
+func (b *Builder) StopLoad() *Builder {
+	b.r.StopLoad(b.beginStep("When", "the load stops"))
+	return b
+}
+
+// validateLoad validates a load that was not defined by a sentence.
+func (r *Resolver) validateLoad(at source.Pos) {
+	sum := 0.0
+	for _, rt := range r.Load.Mix {
+		sum += rt.Share
+	}
+	for rt := range r.Load.requests() {
+		if _, _, err := source.ParseRoute(rt.Name()); err != nil {
+			what, hint := source.Parts(err)
+			r.AddProblem(at, what, hint)
+		}
+	}
+	switch {
+	case len(r.Load.Mix) == 0:
+		r.AddProblem(at, "the load has no routes", "say what it asks for: Mix")
+	case sum < 0.999 || sum > 1.001:
+		r.AddProblem(at, fmt.Sprintf("the shares sum to %s", percent(sum)), "they have to make 1")
+	}
+	r.validateShape(at)
+	r.checkKey(at, at)
+}
+
+// validateShape validates what the shape of a load needs.
+func (r *Resolver) validateShape(at source.Pos) {
+	l := r.Load
+	switch l.Shape {
+	case Open:
+		if l.Rate <= 0 {
+			r.AddProblem(at, "the load's rate has to be above 0", "set Rate, in requests per second")
+		}
+	case Closed:
+		if l.Users < 1 || l.Users > MaxUsers {
+			r.AddProblem(at, fmt.Sprintf("%d users cannot ask", l.Users), fmt.Sprintf("set Users from 1 to %d", MaxUsers))
+		}
+		if l.Think < 0 {
+			r.AddProblem(at, "users cannot think for less than no time", "set Think to 0 or more")
+		}
+	case Counted:
+	default:
+		r.AddProblem(at, fmt.Sprintf("a load has no shape %q", l.Shape), "take scenarios.Open, Closed or Counted")
+	}
+	if l.Shape != Open && l.Rate != 0 {
+		r.AddProblem(at, fmt.Sprintf("a %s load has no rate", l.Shape), "leave Rate out")
+	}
+	if l.Shape != Closed && (l.Users != 0 || l.Think != 0) {
+		r.AddProblem(at, "only a closed load has users who think", "set Shape: scenarios.Closed, or leave Users and Think out")
+	}
+}
