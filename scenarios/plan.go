@@ -35,7 +35,10 @@ func (e *Experiment) Estimate() time.Duration {
 
 // readsAgain reports whether effects are read again after keys have been sent again.
 func (e *Experiment) readsAgain() bool {
-	return e.Effects != nil && e.Load != nil && e.Load.KeyHeader != "" && slices.ContainsFunc(e.Checks, func(c Check) bool { return c.Kind().Needs.Probe != "" })
+	return e.Effects != nil && e.Load != nil && e.Load.KeyHeader != "" && slices.ContainsFunc(e.Checks, func(c Check) bool {
+		n := c.Kind().Needs
+		return n.Probe != "" || n.Pairs
+	})
 }
 
 func stepDuration(a Action) time.Duration {

@@ -43,6 +43,7 @@ type Needs struct {
 	Header         string
 
 	Probe  string // SameBody or OtherBody: acknowledged keys are sent again after healing
+	Pairs  bool   // pairs of requests with one new key are sent at the same moment after healing
 	Status int    // the expected answer to OtherBody
 
 	Route  string // "POST /orders"; "" for all
@@ -128,6 +129,8 @@ func Kinds() []Kind {
 		NoPhantom{},
 		SameResponse{},
 		KeyReuseRefused{Status: 422},
+		OneEffect{},
+		OneAnswer{Status: 409},
 
 		AccountsAddUp{},
 		BaselineSteady{},

@@ -44,6 +44,9 @@ func newScenario() scenario {
 		s.Probes = append(s.Probes, p)
 		s.Seqs["probe"] = append(s.Seqs["probe"], uint64(500+len(s.Probes)))
 	}
+	for i := range 6 {
+		s.addPair(fmt.Sprint("p", i), 201, 409)
+	}
 	s.Accounts = []journal.Accounts{{Link: "orders -> payments", Received: 10, Delivered: 9, Written: 9, Dropped: 1}}
 	s.End = &journal.End{}
 	return s
@@ -206,4 +209,17 @@ func (s scenario) answered(n int) {
 	for range n {
 		s.Probes = append(s.Probes, s.Probes[0])
 	}
+}
+
+// addPair adds two requests with one key at the same moment, with these statuses and one effect.
+func (s scenario) addPair(key string, statuses ...int) {
+	p := journal.Pair{Key: key, Route: "POST /orders", Effects: []string{"o-" + key}}
+	for i, status := range statuses {
+		p.Answers[i] = journal.PairAnswer{Attempt: journal.Attempt{At: 19 * time.Second, Took: 10 * ms, Status: status}, Outcome: "ambiguous", Digest: "answer to " + key}
+		if status < 300 {
+			p.Answers[i].Outcome = "acknowledged"
+		}
+	}
+	s.Pairs = append(s.Pairs, p)
+	s.Seqs["pair"] = append(s.Seqs["pair"], uint64(600+len(s.Pairs)))
 }

@@ -33,6 +33,7 @@ type Event struct {
 	Load     *Load     `json:"load,omitempty"`
 	Request  *Request  `json:"request,omitempty"`
 	Probe    *Probe    `json:"probe,omitempty"`
+	Pair     *Pair     `json:"pair,omitempty"`
 	Effect   *Effect   `json:"effect,omitempty"`
 	Effects  *Effects  `json:"effects,omitempty"`
 	Process  *Process  `json:"process,omitempty"`
