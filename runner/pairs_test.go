@@ -99,5 +99,5 @@ func TestPairsOfRequests(t *testing.T) {
 	}
 	assert.Regexp(t, `key \S+: 2 effects \(\d+, \d+\); answers: status 200`, verdict(t, all["looks up, then stores"], effect).Details[0])
 	assert.Regexp(t, `status 409 [1-9]\d* times`, verdict(t, all["claims"], answer).Observed)
-	assert.Contains(t, verdict(t, all["alone"], answer).Observed, "the same answer 20 times")
+	assert.Regexp(t, `the same answer \d+ times, status 409 0 times`, verdict(t, all["alone"], answer).Observed)
 }

@@ -24,12 +24,14 @@ var violations = map[string]struct {
 }{
 	"calls per second":   {CallsPerSecond{To: "payments", PerSecond: 60, Window: journal.After}, func(s scenario) { s.addCalls(12, journal.After, "front -> payments", 30, ms) }, "80 calls in the second at +12.0s"},
 	"calls times normal": {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 200, ms) }, "2.00 times its normal calls"},
+	"conserved":          {Conserved{SumOf{Field: "balance", Route: "GET /accounts"}}, func(s scenario) { s.Sums[0].After = "1000.11" }, "changed by +0.01"},
 	"exactly once":       {ExactlyOnce{}, func(s scenario) { s.twice("k2") }, "1 applied more than once (surplus effects: 1)"},
 	"fallback": {Fallback{Ratio: 0.8, Route: "POST /orders", Header: "X-Degraded: true", Window: journal.During}, func(s scenario) {
 		s.every(journal.During, func(x *journal.Sample) { x.Fallback, x.Ambiguous = 10, 40 })
 	}, "only 40 of 200"},
 	"gives up":          {GivesUp{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 1, 3*time.Second) }, "waited 3s"},
 	"key reuse refused": {KeyReuseRefused{Status: 422}, func(s scenario) { s.Probes[1].Got = "201" }, "1 of 1 keys"},
+	"linearizable":      {Linearizable{Register: "greeting"}, func(s scenario) { s.Operations[9].Value = "3" }, "1 of 12 reads returned a stale value"},
 	"latency":           {Latency{Percentile: 95, Below: 400 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, slow(800*ms)) }, "p95 of 200 requests was 800ms during the fault"},
 	"no phantom": {NoPhantom{}, func(s scenario) {
 		s.Effects = append(s.Effects, journal.Effect{Key: "ghost", ID: "o-9"})

@@ -47,6 +47,12 @@ func newScenario() scenario {
 	for i := range 6 {
 		s.addPair(fmt.Sprint("p", i), 201, 409)
 	}
+	for i := range 12 {
+		s.addOperation(true, fmt.Sprint(i), time.Duration(2*i)*ms)
+		s.addOperation(false, fmt.Sprint(i), time.Duration(2*i+1)*ms)
+	}
+	s.Sums = []journal.Sum{{Field: "balance", Source: "GET /accounts", Before: "1000.10", After: "1000.1", ItemsBefore: 10, ItemsAfter: 10, Moved: true}}
+	s.Seqs["sum"] = []uint64{800}
 	s.Accounts = []journal.Accounts{{Link: "orders -> payments", Received: 10, Delivered: 9, Written: 9, Dropped: 1}}
 	s.End = &journal.End{}
 	return s
@@ -222,4 +228,11 @@ func (s scenario) addPair(key string, statuses ...int) {
 	}
 	s.Pairs = append(s.Pairs, p)
 	s.Seqs["pair"] = append(s.Seqs["pair"], uint64(600+len(s.Pairs)))
+}
+
+// addOperation adds an operation on the register during the fault, which takes less than a millisecond.
+func (s scenario) addOperation(write bool, value string, at time.Duration) {
+	at += 7 * time.Second
+	s.Operations = append(s.Operations, journal.Operation{Register: "greeting", Write: write, Value: value, From: at, To: at + 100*time.Microsecond, Window: journal.During})
+	s.Seqs["operation"] = append(s.Seqs["operation"], uint64(700+len(s.Operations)))
 }

@@ -38,6 +38,8 @@ type History struct {
 	Requests        []Request
 	Probes          []Probe
 	Pairs           []Pair
+	Operations      []Operation
+	Sums            []Sum
 	Effects         []Effect
 	EffectsRead     *Effects
 	Messages        []Message // the first 10,000
@@ -52,7 +54,7 @@ type History struct {
 	Gate            *Gate    // nil if the baseline was within the steady state
 	Verdicts        []Verdict
 	End             *End
-	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "pair", "traffic", "process", "trouble") -> Seq, parallel to the slices above
+	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "pair", "operation", "sum", "traffic", "process", "trouble") -> Seq, parallel to the slices above
 }
 
 // Span is a phase with its end.

@@ -210,11 +210,8 @@ func (c *Client) setError(a *Attempt, err error) {
 }
 
 func (c *Client) request(ctx context.Context, r scenarios.Route, n, body uint64) (*http.Request, error) {
-	fill := func(s string, number uint64) string {
-		return strings.NewReplacer("{{n}}", strconv.FormatUint(number, 10), "{{key}}", c.Key(n), "{{seed}}", strconv.FormatUint(c.Seed, 10)).Replace(s)
-	}
-	text := fill(r.Body, body)
-	req, err := http.NewRequestWithContext(ctx, r.Method, c.Trust.URL(c.Address(r.Service), fill(r.Path, n)), strings.NewReader(text))
+	text := c.fill(r.Body, n, body)
+	req, err := http.NewRequestWithContext(ctx, r.Method, c.Trust.URL(c.Address(r.Service), c.fill(r.Path, n, n)), strings.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
@@ -227,6 +224,14 @@ func (c *Client) request(ctx context.Context, r scenarios.Route, n, body uint64)
 	}
 	return req, nil
 }
+
+// fill expands the templates in a text of request n; number is the value of {{n}}.
+func (c *Client) fill(text string, n, number uint64) string {
+	return strings.NewReplacer("{{n}}", strconv.FormatUint(number, 10), "{{key}}", c.Key(n), "{{seed}}", strconv.FormatUint(c.Seed, 10)).Replace(text)
+}
+
+// Body returns the body of request n.
+func (c *Client) Body(n uint64) string { return c.fill(c.Route(n).Body, n, n) }
 
 // readAnswer reads an answer to its end.
 func (c *Client) readAnswer(resp *http.Response) (Answer, error) {
