@@ -187,6 +187,7 @@ func (l *Load) Changes(r Route) bool {
 type Effects struct {
 	Method, Path string
 	Service      string
+	Group        string        `json:",omitempty"` // the field of effects that a check groups them by
 	Settle       time.Duration `json:",omitempty"` // how long after the load effects may still appear; 0: see DefaultSettle
 	Step         journal.Step
 }

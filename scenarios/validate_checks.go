@@ -52,6 +52,12 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if n.Key && r.Load.KeyHeader == "" {
 		r.addMissing(at, "requests carry no key, so none can be told from another", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
 	}
+	if n.Group != "" && r.Effects != nil {
+		if r.Effects.Group != "" && r.Effects.Group != n.Group {
+			r.AddProblem(at, fmt.Sprintf("the order of effects is asked about by %q already", r.Effects.Group), "ask about one field in each scenario")
+		}
+		r.Effects.Group = n.Group
+	}
 	if n.Sum != (check.SumOf{}) {
 		r.addSum(at, n.Sum)
 	}

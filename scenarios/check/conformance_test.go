@@ -30,6 +30,7 @@ var violations = map[string]struct {
 		s.every(journal.During, func(x *journal.Sample) { x.Fallback, x.Ambiguous = 10, 40 })
 	}, "only 40 of 200"},
 	"gives up":          {GivesUp{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 1, 3*time.Second) }, "waited 3s"},
+	"in order":          {InOrder{Group: "customer_id"}, func(s scenario) { s.Effects[1].Place, s.Effects[2].Place = 3, 2 }, "1 of 4 effects"},
 	"key reuse refused": {KeyReuseRefused{Status: 422}, func(s scenario) { s.Probes[1].Got = "201" }, "1 of 1 keys"},
 	"linearizable":      {Linearizable{Register: "greeting"}, func(s scenario) { s.Operations[9].Value = "3" }, "1 of 12 reads returned a stale value"},
 	"latency":           {Latency{Percentile: 95, Below: 400 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, slow(800*ms)) }, "p95 of 200 requests was 800ms during the fault"},

@@ -135,6 +135,7 @@ func Kinds() []Kind {
 		KeyReuseRefused{Status: 422},
 		OneEffect{},
 		OneAnswer{Status: 409},
+		InOrder{Group: "customer_id"},
 		Linearizable{Register: "greeting"},
 		Conserved{SumOf{Field: "balance", Route: "GET /accounts"}},
 

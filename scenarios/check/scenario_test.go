@@ -36,6 +36,10 @@ func newScenario() scenario {
 	for i := range 5 {
 		s.addRequest(fmt.Sprint("k", i), "acknowledged", 1)
 	}
+	for i := range s.Requests {
+		s.Requests[i].Attempts[0].At += time.Duration(i) * ms
+		s.Effects[i].Group, s.Effects[i].Place = "c1", i+1
+	}
 	s.Requests[4].Window = journal.During
 	s.EffectsRead = &journal.Effects{Source: "GET /ledger", Count: len(s.Effects)}
 	s.Seqs["effects"] = []uint64{400}
