@@ -107,6 +107,9 @@ func (e *Experiment) plan(w io.Writer) {
 		now += e.Effects.Within()
 		printMoment(w, now, fmt.Sprintf("read applied effects from %q of %q, until %s after the load", e.Effects.Method+" "+e.Effects.Path, e.Effects.Service, injector.Duration(e.Effects.Within())))
 	}
+	for _, sum := range e.Sums {
+		printMoment(w, now, fmt.Sprintf("read the sum of %q from %q of %q, until it is as before the load, for at most %s", sum.Field, sum.Source(), sum.Service, injector.Duration(sum.Within())))
+	}
 	if e.readsAgain() {
 		now += e.Effects.Within()
 		printMoment(w, now, fmt.Sprintf("send keys again, and read what that applied for %s", injector.Duration(e.Effects.Within())))

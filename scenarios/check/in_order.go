@@ -205,7 +205,7 @@ func sortedBy(effects []journal.Effect) string {
 }
 
 func (o *ordering) observed() string {
-	s := fmt.Sprintf("%s groups with several effects, %s effects sent after another one", Count(o.groups), Count(o.ordered))
+	s := fmt.Sprintf("%s group%s with several effects, %s effects sent after another one", Count(o.groups), plural(o.groups), Count(o.ordered))
 	if o.single > 0 {
 		s += fmt.Sprintf("; %s have no group", Count(o.single))
 	}
