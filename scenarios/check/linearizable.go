@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,7 +24,9 @@ func (c Linearizable) Judge(h *journal.History) Verdict {
 		return inconclusive(expected, "", "%s", why)
 	}
 	answer, stale := r.check(), r.staleReads()
-	switch {
+	switch altered := altering(h); {
+	case altered != "" && (answer == notLinearizable || len(stale) > 0):
+		v.Reason = fmt.Sprintf("reads do not return what was written last, which may be because %s changed what was written or read", altered)
 	case len(stale) > 0:
 		v.Evidence = nil
 		for _, s := range stale[:min(10, len(stale))] {
@@ -50,6 +53,17 @@ func (c Linearizable) Judge(h *journal.History) Verdict {
 
 func (c Linearizable) String() string {
 	return fmt.Sprintf("the history of %q is linearizable", c.Register)
+}
+
+// altering returns the sentence of a fault that changed the contents of calls or answers, or "" if there is none.
+func altering(h *journal.History) string {
+	for _, f := range h.Faults {
+		changes := slices.ContainsFunc([]string{"corrupted", "truncated", "answered", "toxic"}, func(kind string) bool { return strings.HasPrefix(f.Kind, kind) })
+		if changes && f.Affected > 0 {
+			return strconv.Quote(f.Sentence)
+		}
+	}
+	return ""
 }
 
 // leastCompared is how many reads must have returned a value of this run for the check to pass.
