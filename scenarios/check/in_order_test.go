@@ -16,7 +16,7 @@ import (
 func TestInOrderMatchesBruteForce(t *testing.T) {
 	random := rand.New(rand.NewPCG(9, 10))
 	violated := 0
-	for range 20_000 {
+	for range 10_000 {
 		h := &journal.History{Seqs: map[string][]uint64{}, EffectsRead: &journal.Effects{}}
 		for i := range 2 + random.IntN(6) {
 			key, outcome := fmt.Sprint("k", i), "acknowledged"
@@ -48,7 +48,7 @@ func TestInOrderMatchesBruteForce(t *testing.T) {
 		}
 		violated += min(1, len(later))
 	}
-	require.Greater(t, violated, 2000)
+	require.Greater(t, violated, 1000)
 }
 
 func TestInOrder(t *testing.T) {

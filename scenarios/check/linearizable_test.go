@@ -54,7 +54,7 @@ func TestLinearizableMatchesBruteForce(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	counts := map[bool]int{}
 	stale := 0
-	for range 30_000 {
+	for range 10_000 {
 		ops := randomOperations(random)
 		want := explains(ops, false, "")
 		r := newRegister(&journal.History{Operations: ops, Seqs: map[string][]uint64{}}, "r")
@@ -71,9 +71,9 @@ func TestLinearizableMatchesBruteForce(t *testing.T) {
 		require.False(t, explains(known(ops, wrong.To), false, ""), "%v", ops)
 		require.True(t, explains(known(ops, wrong.To-1), false, ""), "%v", ops)
 	}
-	require.Greater(t, counts[true], 3000)
-	require.Greater(t, counts[false], 3000)
-	require.Greater(t, stale, 1000)
+	require.Greater(t, counts[true], 1000)
+	require.Greater(t, counts[false], 1000)
+	require.Greater(t, stale, 300)
 }
 
 // known returns what was known of operations at a time.
