@@ -79,7 +79,7 @@ func TestAnomaliesHaveTheirCalls(t *testing.T) {
 			},
 			Links: []scenarios.Link{{From: "clients", To: "orders", Protocol: "http"}, {From: "orders", To: "payments", Protocol: "http", Listen: address}},
 		}).
-		Load(scenarios.Load{Rate: 50, Key: scenarios.Key{In: scenarios.InHeader, Name: "Idempotency-Key"}, Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Share: .5}, {Method: "POST", Path: "/gifts", Share: .5}}}).
+		Load(scenarios.Load{Rate: 50, Key: scenarios.HeaderKey("Idempotency-Key"), Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Share: .5}, {Method: "POST", Path: "/gifts", Share: .5}}}).
 		Baseline(time.Second).
 		EffectsFrom("GET /charges").EffectsSettle(time.Second).
 		Inject("orders", "payments", injector.LoseReplies{Pick: injector.Pick{Share: .4, Match: message.Match{CausedBy: "POST /orders"}}}).For(time.Second).

@@ -34,7 +34,7 @@ func (s *session) effectsBefore() {
 	}
 	l := effects.NewLedger(effects.Source{
 		Trust: s.system.trust, Method: s.e.Effects.Method, URL: s.system.trust.URL(s.system.addresses[s.e.Effects.Service], s.e.Effects.Path),
-		Run: s.run.short + "-", Scenario: s.keyPrefix() + "-", Alone: s.e.System.Whole(),
+		Run: s.run.short + "-", Scenario: s.keyPrefix() + "-", Alone: s.e.System.Whole(), Group: s.e.Effects.Group,
 	})
 	for began := s.now(); ; {
 		err := l.ReadBefore(s.ctx)

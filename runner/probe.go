@@ -24,17 +24,20 @@ const maxProbes = 20
 // goes away by the next round.
 const maxRounds = 5
 
-// probe sends acknowledged keys again, if a check asks for it, and reads whether any was applied
-// again. Each kind of probe has its own keys, because a key that the service had forgotten is known
-// again once it was sent.
+// probe sends acknowledged keys again, and pairs of requests with new keys, if a check asks for it, and
+// reads what that applied. Each kind of probe has its own keys, because a key that the service had
+// forgotten is known again once it was sent.
 func (s *session) probe() {
 	var kinds []check.Needs
+	inPairs := false
 	for _, c := range s.e.Checks {
-		if n := c.Kind().Needs; n.Probe != "" {
+		n := c.Kind().Needs
+		if n.Probe != "" {
 			kinds = append(kinds, n)
 		}
+		inPairs = inPairs || n.Pairs
 	}
-	if s.client == nil || len(kinds) == 0 {
+	if s.client == nil || len(kinds) == 0 && !inPairs {
 		return
 	}
 	var before *effects.Reading
@@ -47,21 +50,36 @@ func (s *session) probe() {
 		own := func(n uint64) bool { return n%uint64(len(kinds)) == uint64(i) }
 		probes = append(probes, s.sendAgain(n.Probe, n.Status, own)...)
 	}
-	if s.ledger != nil && len(probes) > 0 {
-		s.recordReapplied(before, unread, probes)
+	var pairs []*journal.Pair
+	if inPairs {
+		pairs = s.sendPairs()
+	}
+	if s.ledger != nil && len(probes)+len(pairs) > 0 {
+		after, err := s.readAgain(unread)
+		recordReapplied(before, after, err, probes)
+		recordPairEffects(after, err, pairs)
 	}
 	for _, p := range probes {
 		s.record(journal.Event{Probe: p})
 	}
+	for _, p := range pairs {
+		s.record(journal.Event{Pair: p})
+	}
+}
+
+// probeClient returns a client that sends requests as the load does, but not through a link. The caller
+// closes it.
+func (s *session) probeClient() *load.Client {
+	return load.NewClient(s.ctx, load.Config{
+		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust,
+		Address: func(service string) string { return s.system.addresses[service] },
+	})
 }
 
 // sendAgain sends keys again: with the original body or, for check.OtherBody, with another body, for which
 // the status want is expected.
 func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*journal.Probe {
-	client := load.NewClient(s.ctx, load.Config{
-		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust,
-		Address: func(service string) string { return s.system.addresses[service] },
-	})
+	client := s.probeClient()
 	defer client.Close()
 	body := func(n uint64) (uint64, bool) { return n, true } // the number of the request whose body is sent
 	if kind == check.OtherBody {
@@ -134,22 +152,26 @@ func (s *session) probeResult(kind string, want int, r keyed, a load.Attempt) *j
 	return p
 }
 
-// recordReapplied waits until effects have settled and then notes which keys have more effects than
-// before they were sent again. A key without an effect before is ignored, since its first effect may
-// have been late.
-func (s *session) recordReapplied(before *effects.Reading, unread error, probes []*journal.Probe) {
-	var after *effects.Reading
-	if unread == nil {
-		if s.sleep(s.e.Effects.Within(), nil) != nil {
-			return
-		}
-		for began := s.now(); ; {
-			after, unread = s.ledger.Read(s.ctx)
-			if unread == nil || s.now()-began > effects.ReadRetryLimit || s.sleep(effects.MinReadInterval, nil) != nil {
-				break
-			}
+// readAgain waits until effects have settled and reads them. unread is why they could not be read before
+// keys were sent again.
+func (s *session) readAgain(unread error) (*effects.Reading, error) {
+	if unread != nil {
+		return nil, unread
+	}
+	if err := s.sleep(s.e.Effects.Within(), nil); err != nil {
+		return nil, err
+	}
+	for began := s.now(); ; {
+		after, err := s.ledger.Read(s.ctx)
+		if err == nil || s.now()-began > effects.ReadRetryLimit || s.sleep(effects.MinReadInterval, nil) != nil {
+			return after, err
 		}
 	}
+}
+
+// recordReapplied notes which keys have more effects than before they were sent again. A key without an
+// effect before is ignored, since its first effect may have been late.
+func recordReapplied(before, after *effects.Reading, unread error, probes []*journal.Probe) {
 	if unread != nil {
 		for _, p := range probes {
 			p.Unread = unread.Error()

@@ -39,6 +39,7 @@ type session struct {
 	bodies  bodies
 	stories stories
 	ledger  *effects.Ledger // set once the effects that existed before the load were read
+	sums    []effects.Total // of the sums that must stay the same, before the load
 	phase   string
 
 	unparsed unparsedNotes

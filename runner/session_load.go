@@ -29,6 +29,9 @@ func (s *session) startLoad() {
 	if s.effectsBefore(); s.stopCause() != nil {
 		return
 	}
+	if s.sumsBefore(); s.stopCause() != nil {
+		return
+	}
 	s.client = load.NewClient(s.ctx, load.Config{
 		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust, Address: s.system.clientAddress,
 		Started: func(n uint64, due time.Time) { s.fold.started(n, s.client.Route(n).Name(), s.run.journal.Since(due)) },
@@ -84,6 +87,7 @@ func (s *session) gate() {
 // finished folds a completed request of the load.
 func (s *session) finished(e load.Result) {
 	w := s.fold.request(e, s.run.journal.Since(e.Due), s.run.journal.Since(e.End))
+	s.recordOperations(e, w)
 	if e.Key == "" || e.Unsent && e.Wire == 0 { // no row for a request that was never sent
 		return
 	}

@@ -117,6 +117,13 @@ func (b *Builder) EffectsSettle(within time.Duration) *Builder {
 	return b
 }
 
+// Register declares a value that requests of one route write and requests of another read, for
+// check.Linearizable.
+func (b *Builder) Register(name, write, read string) *Builder {
+	b.r.AddRegister(b.beginStep("Given", "%q writes and %q reads the register %q", write, read, name), Register{Name: name, Write: write, Read: read})
+	return b
+}
+
 // Answers sets the statuses that a route of the load is expected to answer with. They acknowledge, and count as
 // success. The default is any 2xx.
 func (b *Builder) Answers(route string, statuses ...int) *Builder {

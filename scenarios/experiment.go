@@ -51,9 +51,11 @@ type Experiment struct {
 	Baseline    time.Duration
 	Recovery    time.Duration // how long the load continues after healing, at most
 	Effects     *Effects
-	Checks      []Check  // in order of the Then steps; without check.Implied
-	Warnings    []string // what will make the run inconclusive, as far as it can be known before the run
-	Unproven    string   // why the checks do not distinguish a working system from a dead one; "" if they do
+	Registers   []Register `json:",omitempty"`
+	Sums        []Sum      `json:",omitempty"` // that checks need
+	Checks      []Check    // in order of the Then steps; without check.Implied
+	Warnings    []string   // what will make the run inconclusive, as far as it can be known before the run
+	Unproven    string     // why the checks do not distinguish a working system from a dead one; "" if they do
 }
 
 // Step is one line. Do is the action that it performs when it is reached.
@@ -248,9 +250,29 @@ func (l *Load) Changes(r Route) bool {
 type Effects struct {
 	Method, Path string
 	Service      string
+	Group        string        `json:",omitempty"` // the field of effects that a check groups them by
 	Settle       time.Duration `json:",omitempty"` // how long after the load effects may still appear; 0: see DefaultSettle
 	Step         journal.Step
 }
+
+// Register is a value that requests of the load write and read, such as a row of a database.
+type Register struct {
+	Name        string
+	Write, Read string // routes of the load
+}
+
+// Sum is a sum that is read before the load and after it: of a field over the objects of a list.
+type Sum struct {
+	Field, Method, Path string
+	Service             string
+	Settle              time.Duration `json:",omitempty"` // how long after the load it may still change; 0: see DefaultSettle
+}
+
+// Within returns how long after the load the sum may still change.
+func (s Sum) Within() time.Duration { return cmp.Or(s.Settle, DefaultSettle) }
+
+// Source returns the route that the list is read from.
+func (s Sum) Source() string { return s.Method + " " + s.Path }
 
 // DefaultSettle is how long effects are awaited, and duplicates and phantoms searched for, if no sentence states
 // it.

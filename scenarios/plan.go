@@ -35,7 +35,10 @@ func (e *Experiment) Estimate() time.Duration {
 
 // readsAgain reports whether effects are read again after keys have been sent again.
 func (e *Experiment) readsAgain() bool {
-	return e.Effects != nil && e.Load != nil && e.Load.Keyed() && slices.ContainsFunc(e.Checks, func(c Check) bool { return c.Kind().Needs.Probe != "" })
+	return e.Effects != nil && e.Load != nil && e.Load.Keyed() && slices.ContainsFunc(e.Checks, func(c Check) bool {
+		n := c.Kind().Needs
+		return n.Probe != "" || n.Pairs
+	})
 }
 
 func stepDuration(a Action) time.Duration {
@@ -103,6 +106,9 @@ func (e *Experiment) plan(w io.Writer) {
 	if e.Effects != nil {
 		now += e.Effects.Within()
 		printMoment(w, now, fmt.Sprintf("read applied effects from %q of %q, until %s after the load", e.Effects.Method+" "+e.Effects.Path, e.Effects.Service, injector.Duration(e.Effects.Within())))
+	}
+	for _, sum := range e.Sums {
+		printMoment(w, now, fmt.Sprintf("read the sum of %q from %q of %q, until it is as before the load, for at most %s", sum.Field, sum.Source(), sum.Service, injector.Duration(sum.Within())))
 	}
 	if e.readsAgain() {
 		now += e.Effects.Within()

@@ -63,6 +63,7 @@ type settings struct {
 	settleWithin   time.Duration
 	stopAt         []source.Pos // of the stop rules
 	checkPositions []source.Pos
+	registersAt    []source.Pos // parallel to Experiment.Registers
 }
 
 // unresolved is what the first pass leaves to the second one.

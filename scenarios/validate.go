@@ -17,6 +17,7 @@ import (
 func (r *Resolver) validate() {
 	r.finishLoad()
 	r.finishEffects()
+	r.finishRegisters()
 	r.finishFaults()
 	r.finishChecks()
 	r.Recovery = r.recovery()
@@ -91,6 +92,7 @@ func (r *Resolver) finishCounted() {
 func (r *Resolver) finishEffects() {
 	switch {
 	case r.settleAt == (source.Pos{}):
+	case r.Effects == nil && slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind().Needs.Sum != (check.SumOf{}) }): // sums settle
 	case r.Effects == nil:
 		r.addMissing(r.settleAt, "no effects are read in this scenario", `add: applied effects are read from "GET /ledger"`)
 	default:

@@ -52,6 +52,18 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if n.Key && !r.Load.Keyed() {
 		r.addMissing(at, "requests carry no key, so none can be told from another", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
 	}
+	if n.Group != "" && r.Effects != nil {
+		if r.Effects.Group != "" && r.Effects.Group != n.Group {
+			r.AddProblem(at, fmt.Sprintf("the order of effects is asked about by %q already", r.Effects.Group), "ask about one field in each scenario")
+		}
+		r.Effects.Group = n.Group
+	}
+	if n.Sum != (check.SumOf{}) {
+		r.addSum(at, n.Sum)
+	}
+	if n.Register != "" {
+		r.requireRegister(at, n.Register)
+	}
 	if n.Probe == check.OtherBody {
 		r.requireVaryingBodies(at)
 	}
@@ -67,6 +79,20 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 			r.addMissing(at, fmt.Sprintf("no load runs on %q", n.Route), source.DidYouMean(n.Route, routes, "routes of the load"))
 		}
 	}
+}
+
+// addSum adds a sum that a check needs, once.
+func (r *Resolver) addSum(at source.Pos, of check.SumOf) {
+	method, path, err := source.ParseRoute(of.Route)
+	if err != nil {
+		return // the caller reports it
+	}
+	sum := Sum{Field: of.Field, Method: method, Path: path, Settle: r.settleWithin}
+	if slices.ContainsFunc(r.Sums, func(s Sum) bool { return s.Field == sum.Field && s.Source() == sum.Source() }) {
+		return
+	}
+	sum.Service = r.requireTCP(at, r.serves(at, path))
+	r.Sums = append(r.Sums, sum)
 }
 
 // checkTarget validates the service or link that a check is about.

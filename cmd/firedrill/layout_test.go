@@ -78,6 +78,7 @@ var owners = map[string]struct {
 	"github.com/cucumber/gherkin/go":      {[]string{"scenarios/feature"}, 0},
 	"github.com/miekg/dns":                {[]string{"injector/datagram"}, 0},
 	"github.com/spf13/cobra":              {[]string{"cmd/firedrill"}, 0},
+	"github.com/anishathalye/porcupine":   {[]string{"scenarios/check"}, 1},
 	"go.etcd.io/bbolt":                    {[]string{"features/shop"}, 0},
 	"github.com/prometheus/client_golang": {[]string{"cmd/firedrill", "features/shop"}, 0},
 }

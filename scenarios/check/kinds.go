@@ -42,8 +42,13 @@ type Needs struct {
 	Fallback       bool // it is known how fallbacks are marked: by Mark, or else in the system file
 	Mark           Mark
 
-	Probe  string // SameBody or OtherBody: acknowledged keys are sent again after healing
-	Status int    // the expected answer to OtherBody
+	Probe string // SameBody or OtherBody: acknowledged keys are sent again after healing
+	Pairs bool   // pairs of requests with one new key are sent at the same moment after healing
+
+	Register string // requests that write and read this register are recorded
+	Sum      SumOf  // a sum is read before the load and after it
+	Group    string // the field of effects that says in which group they are ordered
+	Status   int    // the expected answer to OtherBody
 
 	Route  string // "POST /orders"; "" for all
 	Window journal.Window
@@ -129,6 +134,11 @@ func Kinds() []Kind {
 		NoPhantom{},
 		SameResponse{},
 		KeyReuseRefused{Status: 422},
+		OneEffect{},
+		OneAnswer{Status: 409},
+		InOrder{Group: "customer_id"},
+		Linearizable{Register: "greeting"},
+		Conserved{SumOf{Field: "balance", Route: "GET /accounts"}},
 
 		AccountsAddUp{},
 		BaselineSteady{},

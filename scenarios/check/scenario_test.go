@@ -36,6 +36,10 @@ func newScenario() scenario {
 	for i := range 5 {
 		s.addRequest(fmt.Sprint("k", i), "acknowledged", 1)
 	}
+	for i := range s.Requests {
+		s.Requests[i].Attempts[0].At += time.Duration(i) * ms
+		s.Effects[i].Group, s.Effects[i].Place = "c1", i+1
+	}
 	s.Requests[4].Window = journal.During
 	s.EffectsRead = &journal.Effects{Source: "GET /ledger", Count: len(s.Effects)}
 	s.Seqs["effects"] = []uint64{400}
@@ -44,6 +48,15 @@ func newScenario() scenario {
 		s.Probes = append(s.Probes, p)
 		s.Seqs["probe"] = append(s.Seqs["probe"], uint64(500+len(s.Probes)))
 	}
+	for i := range 6 {
+		s.addPair(fmt.Sprint("p", i), 201, 409)
+	}
+	for i := range 12 {
+		s.addOperation(true, fmt.Sprint(i), time.Duration(2*i)*ms)
+		s.addOperation(false, fmt.Sprint(i), time.Duration(2*i+1)*ms)
+	}
+	s.Sums = []journal.Sum{{Field: "balance", Source: "GET /accounts", Before: "1000.10", After: "1000.1", ItemsBefore: 10, ItemsAfter: 10, Moved: true}}
+	s.Seqs["sum"] = []uint64{800}
 	s.Accounts = []journal.Accounts{{Link: "orders -> payments", Received: 10, Delivered: 9, Written: 9, Dropped: 1}}
 	s.End = &journal.End{}
 	return s
@@ -206,4 +219,24 @@ func (s scenario) answered(n int) {
 	for range n {
 		s.Probes = append(s.Probes, s.Probes[0])
 	}
+}
+
+// addPair adds two requests with one key at the same moment, with these statuses and one effect.
+func (s scenario) addPair(key string, statuses ...int) {
+	p := journal.Pair{Key: key, Route: "POST /orders", Effects: []string{"o-" + key}}
+	for i, status := range statuses {
+		p.Answers[i] = journal.PairAnswer{Attempt: journal.Attempt{At: 19 * time.Second, Took: 10 * ms, Status: status}, Outcome: "ambiguous", Digest: "answer to " + key}
+		if status < 300 {
+			p.Answers[i].Outcome = "acknowledged"
+		}
+	}
+	s.Pairs = append(s.Pairs, p)
+	s.Seqs["pair"] = append(s.Seqs["pair"], uint64(600+len(s.Pairs)))
+}
+
+// addOperation adds an operation on the register during the fault, which takes less than a millisecond.
+func (s scenario) addOperation(write bool, value string, at time.Duration) {
+	at += 7 * time.Second
+	s.Operations = append(s.Operations, journal.Operation{Register: "greeting", Write: write, Value: value, From: at, To: at + 100*time.Microsecond, Window: journal.During})
+	s.Seqs["operation"] = append(s.Seqs["operation"], uint64(700+len(s.Operations)))
 }

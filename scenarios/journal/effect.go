@@ -7,6 +7,11 @@ import "time"
 type Effect struct {
 	Key string `json:"key"`
 	ID  string `json:"id,omitempty"` // the effect's own identifier, such as an order number
+
+	// These are recorded if a check asks for the order of effects.
+	Group string `json:"group,omitempty"` // the field that effects are grouped by
+	Order string `json:"order,omitempty"` // its field "seq": a whole number or a time; "" if it has none
+	Place int    `json:"place,omitempty"` // its place in the list, from 1
 }
 
 // Effects ends the list of effects. If it is missing or has an error, effects could not be read.

@@ -23,30 +23,33 @@ type Event struct {
 	Scenario string        `json:"scenario,omitempty"` // Begin.ID; empty for Run and for the run's own End
 	Step     string        `json:"step,omitempty"`     // file:line of the step that caused it
 
-	Run      *Run      `json:"run,omitempty"`
-	Begin    *Begin    `json:"begin,omitempty"`
-	Phase    *Phase    `json:"phase,omitempty"`
-	Fault    *Fault    `json:"fault,omitempty"`
-	Message  *Message  `json:"message,omitempty"`
-	Sample   *Sample   `json:"sample,omitempty"`
-	Calls    *Calls    `json:"calls,omitempty"`
-	Load     *Load     `json:"load,omitempty"`
-	Request  *Request  `json:"request,omitempty"`
-	Probe    *Probe    `json:"probe,omitempty"`
-	Effect   *Effect   `json:"effect,omitempty"`
-	Effects  *Effects  `json:"effects,omitempty"`
-	Story    *Story    `json:"story,omitempty"`
-	Process  *Process  `json:"process,omitempty"`
-	Accounts *Accounts `json:"accounts,omitempty"`
-	Traffic  *Traffic  `json:"traffic,omitempty"`
-	Loss     *Loss     `json:"loss,omitempty"`
-	Pause    *Pause    `json:"pause,omitempty"`
-	Tick     *Tick     `json:"tick,omitempty"`
-	Note     *Note     `json:"note,omitempty"`
-	Trouble  *Trouble  `json:"trouble,omitempty"`
-	Gate     *Gate     `json:"gate,omitempty"`
-	Verdict  *Verdict  `json:"verdict,omitempty"`
-	End      *End      `json:"end,omitempty"`
+	Run       *Run       `json:"run,omitempty"`
+	Begin     *Begin     `json:"begin,omitempty"`
+	Phase     *Phase     `json:"phase,omitempty"`
+	Fault     *Fault     `json:"fault,omitempty"`
+	Message   *Message   `json:"message,omitempty"`
+	Sample    *Sample    `json:"sample,omitempty"`
+	Calls     *Calls     `json:"calls,omitempty"`
+	Load      *Load      `json:"load,omitempty"`
+	Request   *Request   `json:"request,omitempty"`
+	Probe     *Probe     `json:"probe,omitempty"`
+	Pair      *Pair      `json:"pair,omitempty"`
+	Effect    *Effect    `json:"effect,omitempty"`
+	Operation *Operation `json:"operation,omitempty"`
+	Effects   *Effects   `json:"effects,omitempty"`
+	Story     *Story     `json:"story,omitempty"`
+	Sum       *Sum       `json:"sum,omitempty"`
+	Process   *Process   `json:"process,omitempty"`
+	Accounts  *Accounts  `json:"accounts,omitempty"`
+	Traffic   *Traffic   `json:"traffic,omitempty"`
+	Loss      *Loss      `json:"loss,omitempty"`
+	Pause     *Pause     `json:"pause,omitempty"`
+	Tick      *Tick      `json:"tick,omitempty"`
+	Note      *Note      `json:"note,omitempty"`
+	Trouble   *Trouble   `json:"trouble,omitempty"`
+	Gate      *Gate      `json:"gate,omitempty"`
+	Verdict   *Verdict   `json:"verdict,omitempty"`
+	End       *End       `json:"end,omitempty"`
 }
 
 // Run is the first event of a journal.

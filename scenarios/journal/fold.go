@@ -133,6 +133,15 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Probe != nil:
 		h.Probes = append(h.Probes, *e.Probe)
 		h.seq("probe", e.Seq)
+	case e.Pair != nil:
+		h.Pairs = append(h.Pairs, *e.Pair)
+		h.seq("pair", e.Seq)
+	case e.Operation != nil:
+		h.Operations = append(h.Operations, *e.Operation)
+		h.seq("operation", e.Seq)
+	case e.Sum != nil:
+		h.Sums = append(h.Sums, *e.Sum)
+		h.seq("sum", e.Seq)
 	case e.Effect != nil:
 		h.Effects = append(h.Effects, *e.Effect)
 		h.seq("effect", e.Seq)

@@ -37,6 +37,9 @@ type History struct {
 	Load            *Load
 	Requests        []Request
 	Probes          []Probe
+	Pairs           []Pair
+	Operations      []Operation
+	Sums            []Sum
 	Effects         []Effect
 	EffectsRead     *Effects
 	Stories         []Story   // of requests that have an anomaly
@@ -52,7 +55,7 @@ type History struct {
 	Gate            *Gate    // nil if the baseline was within the steady state
 	Verdicts        []Verdict
 	End             *End
-	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "traffic", "process", "trouble") -> Seq, parallel to the slices above
+	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "pair", "operation", "sum", "traffic", "process", "trouble") -> Seq, parallel to the slices above
 }
 
 // Span is a phase with its end.

@@ -22,5 +22,11 @@ func effectPhrases() []Phrase {
 		{Name: "settle", Pattern: `effects settle within {duration}`, Means: "how long after the load effects may still appear: until then they are awaited, and duplicates looked for; 10s when not said",
 			Examples: []string{`effects settle within 30s`},
 			build:    func(r *reading, a args) { r.SetSettle(a.at, a.Duration(0)) }},
+		{Name: "register", Pattern: `{route} writes and {route} reads the register {text}`,
+			Means:    `for "the history of ... is linearizable": routes of the load; the value is the field "value", or else "n", of a body that is a JSON object, or the whole body`,
+			Examples: []string{`"PUT /greeting" writes and "GET /greeting" reads the register "greeting"`},
+			build: func(r *reading, a args) {
+				r.AddRegister(a.at, scenarios.Register{Write: a.Route(0), Read: a.Route(1), Name: a.Text(2)})
+			}},
 	}
 }

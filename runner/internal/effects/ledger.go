@@ -28,6 +28,7 @@ type Source struct {
 	// Alone is set if the scenario started the whole system. A new effect with a key that was never
 	// sent is then a phantom. In a system that was already running, it may belong to another user.
 	Alone bool
+	Group string // the field of effects that a check groups them by; "" if none does
 }
 
 // Ledger reads the list of effects of one scenario and attributes each effect to its cause.
@@ -43,12 +44,13 @@ func NewLedger(s Source) *Ledger { return &Ledger{Source: s, seed: maphash.MakeS
 
 // Reading is the result of reading the list once.
 type Reading struct {
-	Kept   map[journal.Effect]int // of this scenario, and phantoms: how often each is listed (once if it has an ID)
-	before int                    // number of effects that existed before the load
-	others int                    // number of effects with keys of others
-	fresh  int                    // number of new effects of no known run: phantoms, unless others use the system
-	folded int                    // number of effects of this scenario listed again with the same ID
-	sample []string               // up to three keys of fresh effects
+	Kept   map[journal.Effect]int            // of this scenario, and phantoms: how often each is listed (once if it has an ID); key and ID only
+	more   map[journal.Effect]journal.Effect // with group and order, as listed first; nil if no check needs them
+	before int                               // number of effects that existed before the load
+	others int                               // number of effects with keys of others
+	fresh  int                               // number of new effects of no known run: phantoms, unless others use the system
+	folded int                               // number of effects of this scenario listed again with the same ID
+	sample []string                          // up to three keys of fresh effects
 	listed int
 	took   time.Duration
 }
@@ -66,7 +68,7 @@ func (l *Ledger) hash(e journal.Effect) uint64 {
 func (l *Ledger) ReadBefore(ctx context.Context) error {
 	before := map[uint64]int{}
 	many := false
-	found, err := fetchEffects(ctx, l.Trust, l.Method, l.URL, func(e journal.Effect) error {
+	found, err := fetchEffects(ctx, l.Trust, l.Method, l.URL, l.Group, func(e journal.Effect) error {
 		if len(before) < maxKept {
 			before[l.hash(e)]++
 		} else {
@@ -86,9 +88,10 @@ func (l *Ledger) ReadBefore(ctx context.Context) error {
 // Read reads the effects that have appeared since the load began.
 func (l *Ledger) Read(ctx context.Context) (*Reading, error) {
 	began := time.Now()
-	r := &Reading{Kept: map[journal.Effect]int{}}
+	r := &Reading{Kept: map[journal.Effect]int{}, more: map[journal.Effect]journal.Effect{}}
 	again := map[uint64]int{} // by hash, for effects that existed before the load: how often each was listed so far
-	found, err := fetchEffects(ctx, l.Trust, l.Method, l.URL, func(e journal.Effect) error {
+	found, err := fetchEffects(ctx, l.Trust, l.Method, l.URL, l.Group, func(whole journal.Effect) error {
+		e := journal.Effect{Key: whole.Key, ID: whole.ID}
 		h := l.hash(e)
 		if was := l.before[h]; was > 0 && (e.ID != "" || again[h] < was) {
 			again[h]++
@@ -106,7 +109,9 @@ func (l *Ledger) Read(ctx context.Context) (*Reading, error) {
 		if len(r.Kept) >= maxKept || r.Kept[e] >= maxKept {
 			return errTooMany
 		}
-		r.Kept[e]++
+		if r.Kept[e]++; l.Group != "" && r.Kept[e] == 1 {
+			r.more[e] = whole
+		}
 		return nil
 	})
 	if err != nil {
@@ -130,6 +135,17 @@ func (l *Ledger) phantom(r *Reading, key string) bool {
 
 // phantomsCertain reports whether a new effect with an unknown key is a phantom.
 func (l *Ledger) phantomsCertain() bool { return l.Alone && !l.tooManyBefore }
+
+// detailed returns the effects of the reading with group and order.
+func (r *Reading) detailed() []journal.Effect {
+	all := r.Effects()
+	for i, e := range all {
+		if whole, ok := r.more[e]; ok {
+			all[i] = whole
+		}
+	}
+	return all
+}
 
 // countOwn returns the number of distinct effects with keys of this scenario.
 func (r *Reading) countOwn(l *Ledger) (n int) {

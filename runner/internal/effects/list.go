@@ -36,25 +36,27 @@ var errNull = errors.New("it is null: it must be an array of objects with a \"ke
 type listing struct {
 	items      int
 	total      int64  // as stated by the list in a header or a field; -1 if not stated
+	group      string // the field that effects are grouped by; "" if they are not
 	partReason string // why this is known to be only a page; "" if it is not known
 }
 
-// fetchEffects reads a list of effects from a URL and calls each for every effect.
-func fetchEffects(ctx context.Context, t load.Trust, method, url string, each func(journal.Effect) error) (listing, error) {
+// fetchEffects reads a list of effects from a URL and calls each for every effect. group is the field that effects are
+// grouped by, or "".
+func fetchEffects(ctx context.Context, t load.Trust, method, url, group string, each func(journal.Effect) error) (listing, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxListTime, fmt.Errorf("it was not complete within %s", maxListTime))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	stall := time.AfterFunc(listStall, func() { stop(fmt.Errorf("no data was received for %s", listStall)) })
 	defer stall.Stop()
-	l, err := fetchList(ctx, t, method, url, stall, each)
+	l, err := fetchList(ctx, t, method, url, group, stall, each)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause // the connection's error says only that it was canceled
 	}
 	return l, err
 }
 
-func fetchList(ctx context.Context, t load.Trust, method, url string, stall *time.Timer, each func(journal.Effect) error) (listing, error) {
+func fetchList(ctx context.Context, t load.Trust, method, url, group string, stall *time.Timer, each func(journal.Effect) error) (listing, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return listing{}, err
@@ -75,7 +77,7 @@ func fetchList(ctx context.Context, t load.Trust, method, url string, stall *tim
 	case resp.StatusCode/100 != 2:
 		return listing{}, fmt.Errorf("status %d: the status must be 200", resp.StatusCode)
 	}
-	l, err := decodeEffects(stallReader{resp.Body, stall}, each)
+	l, err := decodeEffects(stallReader{resp.Body, stall}, group, each)
 	if err != nil {
 		return l, err
 	}

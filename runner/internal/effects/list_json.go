@@ -14,12 +14,12 @@ import (
 )
 
 // decodeEffects reads a JSON array of objects with "key" and "id": the whole body, or the field
-// "effects" of an object.
-func decodeEffects(body io.Reader, each func(journal.Effect) error) (listing, error) {
+// "effects" of an object. group is the field that effects are grouped by, or "".
+func decodeEffects(body io.Reader, group string, each func(journal.Effect) error) (listing, error) {
 	b := &boundedReader{r: body}
 	b.next()
 	d := json.NewDecoder(b)
-	l := listing{total: -1}
+	l := listing{total: -1, group: group}
 	first, err := d.Token()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -55,6 +55,10 @@ func (l *listing) array(d *json.Decoder, b *boundedReader, each func(journal.Eff
 			return fmt.Errorf("item %d cannot be read: %w", l.items+1, err)
 		}
 		e, err := parseEffect(raw)
+		if err == nil && l.group != "" {
+			e.Place = l.items + 1
+			e.Group, e.Order, err = groupAndOrder(raw, l.group)
+		}
 		if err == nil {
 			err = each(e)
 		}
@@ -147,6 +151,25 @@ func parseEffect(raw json.RawMessage) (journal.Effect, error) {
 		id = ""
 	}
 	return journal.Effect{Key: key, ID: id}, nil
+}
+
+// groupAndOrder returns the group of an effect, and its field "seq".
+func groupAndOrder(raw json.RawMessage, group string) (of, order string, err error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return "", "", fmt.Errorf("cannot be read: %w", err)
+	}
+	of, ok := plainText(fields[group])
+	if !ok {
+		return "", "", fmt.Errorf("has a %q that is %s: it must be a string, a number or absent", group, kindOfRaw(fields[group]))
+	}
+	if order, ok = plainText(fields["seq"]); !ok {
+		return "", "", fmt.Errorf("has a \"seq\" that is %s: it must be a whole number, a time or absent", kindOfRaw(fields["seq"]))
+	}
+	if len(of) > maxNameBytes || len(order) > maxNameBytes {
+		return "", "", fmt.Errorf("has a %q or a \"seq\" longer than %d bytes", group, maxNameBytes)
+	}
+	return of, order, nil
 }
 
 // plainText returns the text of a string, or a number exactly as written. It returns "" for null and

@@ -68,7 +68,7 @@ func (l *Ledger) NewWait(e Expected, now time.Duration) *Wait {
 func (w *Wait) Result() (fact journal.Effects, all []journal.Effect) {
 	fact.Until = max(0, w.readAt-w.loadEnded)
 	if w.latest != nil {
-		all = w.latest.Effects()
+		all = w.latest.detailed()
 		fact.Count = len(all)
 		fact.Before, fact.Others, fact.Folded, fact.Doubt = w.latest.before, w.latest.others, w.latest.folded, w.missingReason()
 		if !w.ledger.phantomsCertain() {

@@ -31,13 +31,15 @@ func (c *Client) readAnswer(resp *http.Response, find bool) (Answer, error) {
 	}
 	h := sha256.New()
 	var begin bytes.Buffer
-	if _, err := io.CopyN(io.MultiWriter(h, &begin), resp.Body, limit+1); err != nil && !errors.Is(err, io.EOF) {
-		return Answer{}, err
+	_, err := io.CopyN(io.MultiWriter(h, &begin), resp.Body, limit+1)
+	if err == nil { // not at the end, for which copying would take a buffer of 32 KiB
+		if _, err = io.Copy(h, io.LimitReader(resp.Body, maxBody-limit-1)); err == nil {
+			_, err = io.Copy(io.Discard, resp.Body)
+		}
+	} else if errors.Is(err, io.EOF) {
+		err = nil
 	}
-	if _, err := io.Copy(h, io.LimitReader(resp.Body, maxBody-limit-1)); err != nil {
-		return Answer{}, err
-	}
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+	if err != nil {
 		return Answer{}, err
 	}
 	a := Answer{Digest: hex.EncodeToString(h.Sum(nil)[:8])}

@@ -269,3 +269,6 @@ func (c *Client) setError(a *Attempt, err error) {
 		a.Outcome = Refused
 	}
 }
+
+// Body returns the body of request n, of its first step if it is a chain.
+func (c *Client) Body(n uint64) string { return c.newTransaction(n, n).bodyOf(c.steps(n)[0]) }

@@ -62,7 +62,16 @@ func (o Outcome) String() string { return [...]string{"ambiguous", "acknowledged
 func (e Result) JournalRequest(since func(time.Time) time.Duration, w journal.Window) *journal.Request {
 	r := &journal.Request{Key: e.Key, Route: e.Route, Due: since(e.Due), Window: w, Outcome: e.Outcome.String(), Digest: e.digest, Reads: e.reads}
 	for _, a := range e.Attempts {
-		r.Attempts = append(r.Attempts, journal.Attempt{At: since(a.At), Took: a.took, Status: a.Status, Error: a.Kind, Step: a.Step})
+		r.Attempts = append(r.Attempts, a.journal(since))
 	}
 	return r
+}
+
+func (a Attempt) journal(since func(time.Time) time.Duration) journal.Attempt {
+	return journal.Attempt{At: since(a.At), Took: a.took, Status: a.Status, Error: a.Kind, Step: a.Step}
+}
+
+// PairAnswer returns the journal's record of an attempt that is one of a pair.
+func (a Attempt) PairAnswer(since func(time.Time) time.Duration) journal.PairAnswer {
+	return journal.PairAnswer{Attempt: a.journal(since), Outcome: a.Outcome.String(), Digest: a.Answer.Digest}
 }

@@ -1,0 +1,78 @@
+package runner_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+)
+
+// queue accepts orders at once and applies them later.
+type queue struct {
+	pools bool // the deliberate bug: some orders wait longer than others of the same customer
+
+	mu       sync.Mutex
+	accepted int
+	applied  []map[string]any
+}
+
+// reset forgets all orders, before the same drill is run again.
+func (s *queue) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepted, s.applied = 0, nil
+}
+
+func (s *queue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.URL.Path == "/ledger" {
+		_ = json.NewEncoder(w).Encode(append([]map[string]any{}, s.applied...))
+		return
+	}
+	s.accepted++
+	key, customer, slow := r.Header.Get("Idempotency-Key"), "c"+strconv.Itoa(s.accepted%3), s.pools && s.accepted%10 == 0
+	apply := func() {
+		s.applied = append(s.applied, map[string]any{"key": key, "id": len(s.applied), "customer_id": customer})
+	}
+	w.WriteHeader(http.StatusAccepted)
+	if !slow {
+		apply()
+		return
+	}
+	time.AfterFunc(300*time.Millisecond, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		apply()
+	})
+}
+
+// A queue with one consumer keeps the order of each customer. One with a pool of consumers does not.
+func TestEffectsInOrder(t *testing.T) {
+	t.Parallel()
+	c := check.InOrder{Group: "customer_id"}
+	load := scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 30}
+	var es []*scenarios.Experiment
+	for name, s := range map[string]*queue{"one consumer": {}, "a pool": {pools: true}} {
+		es = append(es, build(t, drill(name, s, load).EffectsFrom("GET /ledger").EffectsSettle(time.Second).Wait(time.Second).Check(c, check.NoneLost{})))
+	}
+	all := runAll(t, es...)
+	v := verdict(t, all["one consumer"], c)
+	assert.Equal(t, "passed", stated(v), v.Reason)
+	assert.Contains(t, v.Observed, "3 groups with several effects")
+	v = verdict(t, all["a pool"], c)
+	assert.Equal(t, "failed", stated(v), v.Reason)
+	assert.Regexp(t, `group "c\d": key \S+, sent at \S+, was applied before key \S+, which was sent at \S+ and acknowledged at`, v.Details[0])
+	for name, h := range all {
+		assert.Equal(t, "passed", stated(verdict(t, h, check.NoneLost{})), name)
+	}
+}

@@ -1,0 +1,65 @@
+package load
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// Operations returns the journal's record of a request on a register: an operation for each attempt, since an
+// attempt without an answer may still be applied after a later one. written is the body of a request that writes; it
+// is nil for one that reads. Fallbacks are left out: they do not claim to be the value of the register.
+func (e Result) Operations(register string, written *string, since func(time.Time) time.Duration, w journal.Window) []*journal.Operation {
+	var all []*journal.Operation
+	for _, a := range e.Attempts {
+		o := &journal.Operation{Register: register, Write: written != nil, From: since(a.At), Window: w}
+		switch {
+		case a.Outcome == Acknowledged && written != nil:
+			o.To, o.Value = o.From+a.took, valueOf(*written)
+		case a.Outcome == Acknowledged && !a.Answer.fallback:
+			o.To, o.Value = o.From+a.took, valueOf(a.Answer.Body)
+		case a.Outcome == Ambiguous && written != nil:
+			o.Value = valueOf(*written)
+		default:
+			continue
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+// maxValue is the length of the longest value that is recorded. Of a longer one, a digest is.
+const maxValue = 64
+
+// valueOf returns the value of a register in a body: the field "value" or else "n" of a JSON object, or the whole body.
+// A string and a number with the same text are the same value.
+func valueOf(body string) string {
+	text := strings.TrimSpace(body)
+	var fields map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &fields) == nil {
+		for _, name := range []string{"value", "n"} {
+			if raw, ok := fields[name]; ok {
+				text = string(raw)
+				break
+			}
+		}
+	}
+	var s string
+	var compact bytes.Buffer
+	switch {
+	case json.Unmarshal([]byte(text), &s) == nil:
+		text = s
+	case json.Compact(&compact, []byte(text)) == nil:
+		text = compact.String()
+	}
+	if len(text) > maxValue {
+		sum := sha256.Sum256([]byte(text))
+		return "sha256 " + hex.EncodeToString(sum[:8])
+	}
+	return text
+}

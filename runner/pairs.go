@@ -1,0 +1,73 @@
+package runner
+
+import (
+	"sync"
+
+	"github.com/firedrill-dev/firedrill/runner/internal/effects"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// maxPairs is the number of pairs of requests that are sent at the same moment after the load.
+const maxPairs = 20
+
+// maxPairNumbers limits how many request numbers are tried to find those of routes that change something.
+const maxPairNumbers = 10_000
+
+// sendPairs sends pairs of requests with the same new key and the same body at the same moment, each on a
+// connection of its own. The keys follow those of the load.
+func (s *session) sendPairs() []*journal.Pair {
+	client := s.probeClient()
+	defer client.Close()
+	var all []*journal.Pair
+	unused := s.unusedNumber()
+	for n := unused; n < unused+maxPairNumbers && len(all) < maxPairs && s.ctx.Err() == nil; n++ {
+		if route := client.Route(n); s.e.Load.Changes(route) {
+			all = append(all, s.sendPair(client, n))
+		}
+	}
+	return all
+}
+
+// unusedNumber returns a request number above all of the load's.
+func (s *session) unusedNumber() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.history.Book().Scenarios[0]
+	if h.Load == nil {
+		return 0
+	}
+	return uint64(max(h.Load.Intended, h.Load.Sent+h.Load.Unsent))
+}
+
+// sendPair sends request n twice at the same moment.
+func (s *session) sendPair(client *load.Client, n uint64) *journal.Pair {
+	route := client.Route(n)
+	p := &journal.Pair{Key: client.Key(n), Route: route.Name()}
+	start := make(chan struct{})
+	var both sync.WaitGroup
+	for i := range p.Answers {
+		both.Go(func() {
+			<-start
+			p.Answers[i] = client.Try(n, n).PairAnswer(s.run.journal.Since)
+		})
+	}
+	close(start)
+	both.Wait()
+	return p
+}
+
+// recordPairEffects notes the effects of each pair.
+func recordPairEffects(after *effects.Reading, unread error, pairs []*journal.Pair) {
+	byKey := map[string][]string{}
+	if unread == nil {
+		for _, e := range after.Effects() {
+			byKey[e.Key] = append(byKey[e.Key], e.ID)
+		}
+	}
+	for _, p := range pairs {
+		if p.Effects = byKey[p.Key]; unread != nil {
+			p.Unread = unread.Error()
+		}
+	}
+}

@@ -1,0 +1,22 @@
+package runner
+
+import (
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// recordOperations records a request that writes or reads a register.
+func (s *session) recordOperations(e load.Result, w journal.Window) {
+	register := s.e.RegisterOf(e.Route)
+	if register == nil {
+		return
+	}
+	var written *string
+	if e.Route == register.Write {
+		body := s.client.Body(e.N)
+		written = &body
+	}
+	for _, o := range e.Operations(register.Name, written, s.run.journal.Since, w) {
+		s.record(journal.Event{Operation: o})
+	}
+}

@@ -1,0 +1,117 @@
+package check
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// TestInOrderMatchesBruteForce compares the sweep over a group with all pairs of its requests, on random histories in
+// which requests overlap and effects have equal places.
+func TestInOrderMatchesBruteForce(t *testing.T) {
+	random := rand.New(rand.NewPCG(9, 10))
+	violated := 0
+	for range 10_000 {
+		h := &journal.History{Seqs: map[string][]uint64{}, EffectsRead: &journal.Effects{}}
+		for i := range 2 + random.IntN(6) {
+			key, outcome := fmt.Sprint("k", i), "acknowledged"
+			if random.IntN(5) == 0 {
+				outcome = "ambiguous"
+			}
+			h.Requests = append(h.Requests, journal.Request{Key: key, Outcome: outcome, Attempts: []journal.Attempt{{At: time.Duration(random.IntN(10)), Took: time.Duration(random.IntN(4))}}})
+			h.Effects = append(h.Effects, journal.Effect{Key: key, Group: fmt.Sprint(random.IntN(2)), Order: fmt.Sprint(random.IntN(6))})
+		}
+		later, second := map[string]bool{}, map[string]bool{}
+		for i, a := range h.Requests {
+			for j, b := range h.Requests {
+				if h.Effects[i].Group != h.Effects[j].Group || a.Outcome != "acknowledged" || a.Attempts[0].At+a.Attempts[0].Took >= b.Attempts[0].At {
+					continue
+				}
+				second[b.Key] = true
+				if h.Effects[i].Order > h.Effects[j].Order {
+					later[a.Key] = true
+				}
+			}
+		}
+		o := newOrdering(h)
+		require.Len(t, o.swapped, len(later), "%v %v", h.Requests, h.Effects)
+		require.Equal(t, len(second), o.ordered)
+		for _, s := range o.swapped {
+			require.True(t, later[s[1].key])
+			require.Less(t, s[1].end, s[0].start)
+			require.Less(t, s[0].at, s[1].at)
+		}
+		violated += min(1, len(later))
+	}
+	require.Greater(t, violated, 1000)
+}
+
+func TestInOrder(t *testing.T) {
+	bySeq := func(seqs ...string) func(scenario) {
+		return func(s scenario) {
+			for i := range s.Effects {
+				s.Effects[i].Order = seqs[i%len(seqs)]
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(scenario)
+		want   Outcome
+		why    string
+	}{
+		"by sequence":          {bySeq("7", "8", "9", "10", "11"), Passed, ""},
+		"against the sequence": {bySeq("11", "10", "9", "8", "7"), Failed, "4 of 4 effects"},
+		"by time":              {bySeq("2026-01-01T00:00:09Z", "2026-01-01T00:00:09.5Z", "2026-01-01T01:00:10+01:00", "2026-01-01T00:00:11Z", "2026-01-01T00:00:12Z"), Passed, ""},
+		"numbers and times":    {bySeq("1", "2026-01-01T00:00:09Z"), Inconclusive, "their order is not known"},
+		"no sequence":          {bySeq("first"), Inconclusive, `is "first", and not a whole number or a time`},
+		"some have a sequence": {func(s scenario) { s.Effects[0].Order = "1" }, Inconclusive, "only 1 of 5 effects have"},
+		"equal":                {bySeq("1"), Passed, ""},
+		"newest first":         {func(s scenario) { s.reverse() }, Inconclusive, "the list seems not to be in the order of application"},
+		"sorted by id": {func(s scenario) {
+			s.Effects[1].ID, s.Effects[1].Place, s.Effects[2].ID, s.Effects[2].Place = "o-k2", 3, "o-k1", 2
+		}, Inconclusive, "the list is sorted by id"},
+		"under way together":     {func(s scenario) { s.slow(time.Second); s.reverse() }, Inconclusive, `no two requests of one "customer_id" were sent one after the other`},
+		"not acknowledged first": {func(s scenario) { s.makeAmbiguous(); s.Requests[4].Outcome = "acknowledged" }, Inconclusive, "one after the other"},
+		"no group":               {func(s scenario) { s.ungroup() }, Inconclusive, `5 effects have no field "customer_id"`},
+		"others under way":       {func(s scenario) { s.Requests[4].Window = journal.Before }, Inconclusive, "no ordered request met the fault"},
+		"not all known":          {func(s scenario) { s.EffectsRead.Doubt = "a page" }, Inconclusive, "not all effects are known: a page"},
+		"not read":               {func(s scenario) { s.EffectsRead = nil }, Inconclusive, "no effects were read"},
+		"applied twice":          {func(s scenario) { s.twice("k1") }, Passed, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScenario()
+			c.change(s)
+			v := Ask(InOrder{Group: "customer_id"}, s.History)
+			require.Equal(t, c.want, v.Outcome, v.Reason)
+			require.Contains(t, v.Reason, c.why)
+		})
+	}
+	s := newScenario()
+	s.Effects[1].Place, s.Effects[2].Place = 3, 2
+	v := Ask(InOrder{Group: "customer_id"}, s.History)
+	require.Equal(t, []string{`group "c1": key k2, sent at +1.002s, was applied before key k1, which was sent at +1.001s and acknowledged at +1.001s`}, v.Details)
+}
+
+func (s scenario) reverse() {
+	for i := range s.Effects {
+		s.Effects[i].Place = len(s.Effects) - i
+	}
+}
+
+func (s scenario) ungroup() {
+	for i := range s.Effects {
+		s.Effects[i].Group = ""
+	}
+}
+
+// slow makes all attempts take longer.
+func (s scenario) slow(took time.Duration) {
+	for i := range s.Requests {
+		s.Requests[i].Attempts[0].Took = took
+	}
+}
