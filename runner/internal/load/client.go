@@ -172,7 +172,7 @@ func (c *Client) Try(r scenarios.Route, n, body uint64) Attempt {
 		a.Answer, err = c.readAnswer(resp)
 		return err
 	})
-	a.took = time.Since(a.At)
+	a.Took = time.Since(a.At)
 	if wrote {
 		a.wire = 1
 	}
@@ -249,8 +249,13 @@ func (c *Client) readAnswer(resp *http.Response) (Answer, error) {
 	if m := c.Load.Marker; m != nil {
 		a.fallback = strings.EqualFold(resp.Header.Get(m.Name), m.Value)
 	}
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		a.RetryAfter = time.Duration(s) * time.Second
+	after := resp.Header.Get("Retry-After")
+	if s, err := strconv.Atoi(after); err == nil && s >= 0 {
+		a.RetryAfter, a.HasRetryAfter = time.Duration(s)*time.Second, true
+	} else if _, err := http.ParseTime(after); err == nil {
+		a.HasRetryAfter = true
+	}
+	if a.RetryAfter > 0 {
 		c.retryAfter.Store(true)
 	}
 	return a, nil

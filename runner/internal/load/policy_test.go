@@ -296,7 +296,7 @@ func TestPausesAreWithinPatience(t *testing.T) {
 	client.Do(0, time.Now())
 	require.Len(t, k.all[0].Attempts, 3)
 	for i := range 2 {
-		gap := k.all[0].Attempts[i+1].At.Sub(k.all[0].Attempts[i].At) - k.all[0].Attempts[i].took
+		gap := k.all[0].Attempts[i+1].At.Sub(k.all[0].Attempts[i].At) - k.all[0].Attempts[i].Took
 		assert.GreaterOrEqual(t, gap, scenarios.Pause(i)/2)
 		assert.Less(t, gap, scenarios.Pause(i)+time.Second, "a slow machine adds to it")
 	}

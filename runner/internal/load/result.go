@@ -26,7 +26,7 @@ type Result struct {
 // Attempt is one attempt of a request.
 type Attempt struct {
 	At              time.Time // when it began
-	took            time.Duration
+	Took            time.Duration
 	Status          int    // 0 if there was no answer
 	Kind            string // kind of error, if there is no status
 	Outcome         Outcome
@@ -41,6 +41,8 @@ type Answer struct {
 	Body       string // "" if longer than maxShown
 	fallback   bool
 	RetryAfter time.Duration // 0 if it did not ask for a pause
+
+	HasRetryAfter bool // it has a Retry-After header that names a number of seconds or a time
 }
 
 // Outcome is what the client knows about a request or an attempt.
@@ -59,7 +61,7 @@ func (o Outcome) String() string { return [...]string{"ambiguous", "acknowledged
 func (e Result) JournalRequest(since func(time.Time) time.Duration, w journal.Window) *journal.Request {
 	r := &journal.Request{Key: e.Key, Route: e.Route, Due: since(e.Due), Window: w, Outcome: e.Outcome.String(), Digest: e.digest, Reads: e.reads}
 	for _, a := range e.Attempts {
-		r.Attempts = append(r.Attempts, journal.Attempt{At: since(a.At), Took: a.took, Status: a.Status, Error: a.Kind})
+		r.Attempts = append(r.Attempts, journal.Attempt{At: since(a.At), Took: a.Took, Status: a.Status, Error: a.Kind})
 	}
 	return r
 }
