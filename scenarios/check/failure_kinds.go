@@ -95,7 +95,9 @@ func (c FailureKinds) limits() string {
 func (c FailureKinds) scope() (string, journal.Window) { return "", c.Window }
 
 // String implements Check. The table is not part of it; verdicts list its rows as what is expected.
-func (c FailureKinds) String() string { return "failures are only of these kinds" + when(c.Window) + ":" }
+func (c FailureKinds) String() string {
+	return "failures are only of these kinds" + when(c.Window) + ":"
+}
 
 // Kind implements Check.
 func (c FailureKinds) Kind() Kind {
