@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -57,6 +58,25 @@ type figures struct {
 	P95      time.Duration  `json:"p95"`
 	P99      time.Duration  `json:"p99"`
 	Max      time.Duration  `json:"max"`
+
+	Intervals intervals `json:"intervals"`
+}
+
+// intervals holds the lower and upper ends of the 95% confidence intervals of figures, for requests that are independent
+// of each other. Where too few requests are slower than a percentile, its upper end is the slowest request.
+type intervals struct {
+	Good [2]float64       `json:"good"` // as a share of those sent
+	P50  [2]time.Duration `json:"p50"`
+	P95  [2]time.Duration `json:"p95"`
+	P99  [2]time.Duration `json:"p99"`
+}
+
+func intervalsOf(t journal.Totals, good int) (i intervals) {
+	i.Good[0], i.Good[1] = check.RatioInterval(good, t.Sent)
+	for percentile, ends := range map[float64]*[2]time.Duration{50: &i.P50, 95: &i.P95, 99: &i.P99} {
+		ends[0], ends[1], _ = check.QuantileInterval(t.Latency, percentile)
+	}
+	return i
 }
 
 // writeJSON writes report.json.
@@ -109,7 +129,7 @@ var (
 func figuresOf(h *journal.History, w journal.Window, route string) figures {
 	t := h.Total(w, route)
 	q := func(p float64) time.Duration { return journal.Quantile(t.Latency, p) }
-	return figures{w, route, t.Sent, h.Good(t), t.InFlight, q(50), q(95), q(99), q(100)}
+	return figures{w, route, t.Sent, h.Good(t), t.InFlight, q(50), q(95), q(99), q(100), intervalsOf(t, h.Good(t))}
 }
 
 func routes(h *journal.History) []string {

@@ -57,3 +57,9 @@ func percent(n, of int) string {
 	}
 	return fmt.Sprintf("%.1f%%", 100*float64(n)/float64(of))
 }
+
+// shares formats the interval of a share for a table.
+func shares(ends [2]float64) string { return fmt.Sprintf("%.1f to %.1f%%", 100*ends[0], 100*ends[1]) }
+
+// times formats the interval of a duration for a table.
+func times(ends [2]time.Duration) string { return ms(ends[0]) + " to " + ms(ends[1]) }

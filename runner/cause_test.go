@@ -19,22 +19,22 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
-// till charges orders twice if the answer to a charge is lost: it asks again without a key. It passes the trace
+// carelessTill charges orders twice if the answer to a charge is lost: it asks again without a key. It passes the trace
 // context of its callers on.
-type till struct {
+type carelessTill struct {
 	payments string // address of the link
 
 	mu      sync.Mutex
 	charges []item
 }
 
-func (s *till) reset() {
+func (s *carelessTill) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.charges = nil
 }
 
-func (s *till) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *carelessTill) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for range 3 {
 		req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, "http://"+s.payments+"/charge", http.NoBody)
 		if err != nil {
@@ -55,7 +55,7 @@ func (s *till) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var tillClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 
 // pay is the payments service.
-func (s *till) pay(w http.ResponseWriter, r *http.Request) {
+func (s *carelessTill) pay(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.Method == http.MethodGet {
@@ -70,7 +70,7 @@ func (s *till) pay(w http.ResponseWriter, r *http.Request) {
 func TestAnomaliesHaveTheirCalls(t *testing.T) {
 	t.Parallel()
 	address := "127.0.0.1:" + freePort(t)
-	shop := &till{payments: address}
+	shop := &carelessTill{payments: address}
 	e := build(t, scenarios.New("charged twice").
 		System(scenarios.System{
 			Services: []scenarios.Service{

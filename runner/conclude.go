@@ -70,7 +70,7 @@ func (s *session) quiesce() {
 	for name, both := range all {
 		to := journalAccounts(name, both[message.ToServer])
 		to.ToServer = true
-		to.Open, to.OpenFor = s.openCalls(name, both[message.ToServer])
+		to.Open, to.OpenFor = s.openCalls(name, both[message.ToServer], s.system.relays[name].Unawaited())
 		s.record(journal.Event{Accounts: to})
 		s.record(journal.Event{Accounts: journalAccounts(name, both[message.ToClient])})
 	}
@@ -92,8 +92,9 @@ func journalAccounts(link string, a evidence.Accounts) *journal.Accounts {
 
 // openCalls returns how many calls of a link have not ended, and how long ago the load ended, if a
 // check limits how long callers on that link wait. It allows them as long as the check does. A call
-// whose connection broke while it was held back produces no event and is not counted.
-func (s *session) openCalls(link string, to evidence.Accounts) (n int64, waited time.Duration) {
+// whose connection broke while it was held back produces no event and is not counted, and nor are the
+// unawaited messages.
+func (s *session) openCalls(link string, to evidence.Accounts, unawaited int64) (n int64, waited time.Duration) {
 	bound := time.Duration(0)
 	for _, c := range s.e.Checks {
 		if g, ok := c.Check.(check.GivesUp); ok && g.From+" -> "+g.To == link {
@@ -102,7 +103,7 @@ func (s *session) openCalls(link string, to evidence.Accounts) (n int64, waited 
 	}
 	for bound > 0 {
 		var since time.Duration
-		n, since = s.fold.openCalls(link, to.Received-to.Collateral)
+		n, since = s.fold.openCalls(link, to.Received-to.Collateral-unawaited)
 		if waited = s.now() - since; n == 0 || waited > bound || s.sleep(20*time.Millisecond, nil) != nil {
 			break
 		}

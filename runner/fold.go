@@ -107,17 +107,13 @@ func (f *fold) flush(t time.Duration) []journal.Event {
 	var events []journal.Event
 	for at, s := range f.samples {
 		if _, s.To = f.slice(at.from); s.To <= t {
-			s.Latency, s.Good, s.Waited, s.Slip = buckets(s.latency), buckets(s.good), buckets(s.waited), s.slip.buckets()
-			sample := s.Sample
-			events = append(events, journal.Event{Sample: &sample})
+			events = append(events, journal.Event{Sample: s.finish()})
 			delete(f.samples, at)
 		}
 	}
 	for at, c := range f.calls {
 		if _, c.To = f.slice(at.from); c.To <= t {
-			c.Duration = buckets(c.duration)
-			calls := c.Calls
-			events = append(events, journal.Event{Calls: &calls})
+			events = append(events, journal.Event{Calls: c.finish()})
 			delete(f.calls, at)
 		}
 	}

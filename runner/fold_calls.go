@@ -14,6 +14,29 @@ import (
 type callsBuilder struct {
 	journal.Calls
 	duration *hdrhistogram.Histogram
+	shared   *hdrhistogram.Histogram // nil if there are none
+}
+
+// finish completes the calls for the journal.
+func (s *callsBuilder) finish() *journal.Calls {
+	calls := s.Calls
+	calls.Duration = buckets(s.duration)
+	if s.shared != nil {
+		calls.Shared = buckets(s.shared)
+	}
+	return &calls
+}
+
+// wait records how long the caller of a call waited for its answer.
+func (s *callsBuilder) wait(d time.Duration, shared bool) {
+	record(s.duration, d)
+	if !shared {
+		return
+	}
+	if s.shared == nil {
+		s.shared = histogram()
+	}
+	record(s.shared, d)
 }
 
 // addOutage starts to count requests of the load that end during an outage, until removeOutage.
@@ -38,7 +61,10 @@ func (f *fold) call(link string, c message.Call, start, sent, end time.Duration)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.endedCalls[link]++; start >= f.loadEnd {
+	if !c.Blocking { // see Relay.Unawaited
+		f.endedCalls[link]++
+	}
+	if start >= f.loadEnd {
 		return
 	}
 	for _, o := range f.outages {
@@ -56,12 +82,15 @@ func (f *fold) call(link string, c message.Call, start, sent, end time.Duration)
 		s.Affected++
 	}
 	switch {
+	case c.Blocking:
 	case c.GaveUp:
 		s.GaveUp++
 	case c.Status == 0 || c.Status == http.StatusTooManyRequests || c.Status >= http.StatusInternalServerError:
 		s.Failed++
 	}
-	record(s.duration, end-start)
+	if !c.Blocking {
+		s.wait(end-start, c.Shared)
+	}
 	if sent > 0 {
 		f.callsFor(link, sent, end).Arrived++
 	}

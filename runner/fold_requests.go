@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -14,6 +15,36 @@ type sampleBuilder struct {
 	journal.Sample
 	latency, good, waited *hdrhistogram.Histogram
 	slip                  slips
+	rejections            map[int]*rejectionBuilder // by status
+}
+
+type rejectionBuilder struct {
+	retryAfter int
+	took       *hdrhistogram.Histogram
+}
+
+// reject counts the answer to the last attempt of a request that did not succeed.
+func (s *sampleBuilder) reject(a load.Attempt) {
+	r := s.rejections[a.Status]
+	if r == nil {
+		r = &rejectionBuilder{took: histogram()}
+		s.rejections[a.Status] = r
+	}
+	record(r.took, a.Took)
+	if a.Answer.HasRetryAfter {
+		r.retryAfter++
+	}
+}
+
+// finish completes the sample for the journal.
+func (s *sampleBuilder) finish() *journal.Sample {
+	sample := s.Sample
+	sample.Latency, sample.Good, sample.Waited, sample.Slip = buckets(s.latency), buckets(s.good), buckets(s.waited), s.slip.buckets()
+	for _, status := range slices.Sorted(maps.Keys(s.rejections)) {
+		r := s.rejections[status]
+		sample.Rejections = append(sample.Rejections, journal.Rejection{Status: status, RetryAfter: r.retryAfter, Took: buckets(r.took)})
+	}
+	return &sample
 }
 
 // request folds one request of the load; due and end are on the run's clock. A request that the runner
@@ -70,6 +101,9 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 	default:
 		s.Ambiguous++
 	}
+	if e.Outcome != load.Acknowledged && last.Status != 0 {
+		s.reject(last)
+	}
 	if e.Outcome != load.Acknowledged && (s.FirstBad == 0 || due < s.FirstBad) {
 		s.FirstBad = due
 	}
@@ -100,7 +134,7 @@ func (f *fold) sampleFor(due, end time.Duration, route string, paused bool) (*sa
 	if s == nil {
 		s = &sampleBuilder{
 			Sample:  journal.Sample{From: from, Window: w, Route: route, Paused: paused, Errors: map[string]int{}},
-			latency: histogram(), good: histogram(), waited: histogram(), slip: slips{},
+			latency: histogram(), good: histogram(), waited: histogram(), slip: slips{}, rejections: map[int]*rejectionBuilder{},
 		}
 		f.samples[at] = s
 	}

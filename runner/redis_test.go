@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -15,6 +17,62 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
+
+// A front gives up on a cache that hangs, or it does not: the calls that show it are commands of Redis. The connection
+// carries commands without an answer of their own, too, such as those with which a client introduces itself.
+func TestGivesUpOnRedis(t *testing.T) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
+			require.NoError(t, err)
+		}
+		t.Skip("redis-server is not installed: apt-get install redis-server")
+	}
+	t.Parallel()
+	const check = `"front" gives up on "cache" within 300ms`
+	for name, row := range map[string]struct {
+		patience time.Duration
+		outcome  string
+	}{"in time": {200 * time.Millisecond, "passed"}, "much later": {1200 * time.Millisecond, "failed"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var client atomic.Pointer[redis.Client]
+			front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if err := client.Load().Incr(r.Context(), "hits").Err(); err != nil {
+					http.Error(w, err.Error(), http.StatusBadGateway)
+				}
+			})
+			h := steadily(t, func() (*Result, error) {
+				defer func() { _ = client.Load().Close() }()
+				return Run(t.Context(), Options{
+					FS: fstest.MapFS{"system.yaml": {Data: []byte(cacheFile)}, "a.feature": {Data: []byte(`Feature: A
+  Scenario: S
+    Given the system described in "system.yaml"
+    And a steady load of 50 requests per second on "GET /"
+    And the link is known
+    And a baseline is measured for 1s
+    When "cache" hangs for 2s
+    Then ` + check + `
+    And at least 1% of requests succeed
+`)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
+					Handlers: map[string]http.Handler{"front": front},
+					Steps: []Step{{`^the link is known$`, func(ctx context.Context) error {
+						client.Store(redis.NewClient(&redis.Options{Addr: FromContext(ctx).Link("front", "cache"), MaxRetries: -1, ReadTimeout: row.patience, PoolSize: 200, MinIdleConns: 20}))
+						return nil
+					}}},
+				})
+			})
+			for _, v := range h.Verdicts {
+				if v.Check == check {
+					if v.Outcome == "inconclusive" && strings.Contains(v.Reason, "are not meaningful") {
+						t.Skipf("this machine was busy: %s", v.Reason)
+					}
+					assert.Equal(t, row.outcome, v.Outcome, "%s; %s", v.Observed, v.Reason)
+					assert.Regexp(t, `gave up on [1-9][0-9]* of`, v.Observed)
+				}
+			}
+		})
+	}
+}
 
 const cacheFile = `
 services:

@@ -104,6 +104,7 @@ func TestFoldCountsEachRequestOnce(t *testing.T) {
 		one(load.Acknowledged, "", "", 200, false), one(load.Acknowledged, "", "", 200, true), one(load.Refused, "", "status 503", 503, false),
 		one(load.Ambiguous, "", "status 500", 500, false), one(load.Ambiguous, "k", "status 500", 500, false), one(load.Ambiguous, "", "timeout", 0, false),
 	}
+	all[2].Attempts[1].Took, all[2].Attempts[1].Answer.HasRetryAfter = 30*time.Millisecond, true
 	for _, e := range all {
 		f.request(e, 6*sec, 6*sec+20*time.Millisecond)
 	}
@@ -127,6 +128,10 @@ func TestFoldCountsEachRequestOnce(t *testing.T) {
 	require.NotNil(t, sample)
 	require.NotNil(t, calls)
 	assert.Equal(t, journal.During, sample.Window)
+	require.Len(t, sample.Rejections, 2)
+	assert.Equal(t, []int{500, 0, 2}, []int{sample.Rejections[0].Status, sample.Rejections[0].RetryAfter, int(journal.Count(sample.Rejections[0].Took))})
+	assert.Equal(t, []int{503, 1, 1}, []int{sample.Rejections[1].Status, sample.Rejections[1].RetryAfter, int(journal.Count(sample.Rejections[1].Took))})
+	assert.InDelta(t, float64(30*time.Millisecond), float64(sample.Rejections[1].Took[0].Up), float64(time.Millisecond))
 	assert.Equal(t, []int{6, 1, 1, 1, 1, 1, 2}, []int{sample.Sent, sample.Unsent, sample.OK, sample.Fallback, sample.Refused, sample.Failed, sample.Ambiguous})
 	assert.Equal(t, []int{12, 12}, []int{sample.Attempts, sample.Wire})
 	assert.Equal(t, map[string]int{"status 503": 1, "status 500": 2, "timeout": 1}, sample.Errors)
@@ -321,4 +326,22 @@ func TestFaultLiveAfterInjection(t *testing.T) {
 	assert.Equal(t, journal.During, at(5400*time.Millisecond, 5500*time.Millisecond))
 	assert.Equal(t, journal.AtHealing, at(7*sec, 9*sec))
 	assert.Equal(t, journal.After, at(8*sec, 9*sec))
+}
+
+// A blocking command counts as a call, but says nothing about how long callers wait. A call that shared its connection
+// is marked.
+func TestFoldTellsCallsApart(t *testing.T) {
+	f := newDrilledFold()
+	f.call("a -> b", message.Call{Op: "BLPOP q", Status: 200, Blocking: true}, 6*sec, 6*sec, 7*sec-1)
+	f.call("a -> b", message.Call{Op: "GET a", Status: 200, Shared: true}, 6*sec, 6*sec, 6*sec+50*time.Millisecond)
+	f.call("a -> b", message.Call{Op: "GET a", Status: 200}, 6*sec, 6*sec, 6*sec+10*time.Millisecond)
+	open, _ := f.openCalls("a -> b", 3)
+	assert.EqualValues(t, 1, open, "the relay counts the blocking command as unawaited")
+	events := f.flush(7 * sec)
+	require.Len(t, events, 1)
+	c := events[0].Calls
+	assert.Equal(t, []int{3, 0, 0}, []int{c.Calls, c.GaveUp, c.Failed})
+	assert.EqualValues(t, 2, journal.Count(c.Duration))
+	assert.EqualValues(t, 1, journal.Count(c.Shared))
+	assert.InDelta(t, float64(50*time.Millisecond), float64(c.Shared[0].Up), float64(time.Millisecond))
 }

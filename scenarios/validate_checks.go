@@ -113,6 +113,7 @@ func (r *Resolver) checkTarget(at source.Pos, n check.Needs) {
 			return
 		}
 		r.requireUnit(at, l, n.Unit)
+		r.requireCalls(at, l, n)
 	}
 	if n.Fault {
 		r.requireFault(at, n.From, n.To)
@@ -158,6 +159,22 @@ func (r *Resolver) requireUnit(at source.Pos, l system.Link, unit string) {
 	}
 	if row, ok := l.Relayed(); !ok || row.Unit != unit {
 		r.AddProblem(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.ProtocolName(), unit), "declare its protocol: "+strings.Join(r.protocolsWithUnit(unit), ", "))
+	}
+}
+
+// requireCalls reports a link whose relay does not see what a check needs to know about calls. Requests of all
+// protocols are calls here, whatever sentences about faults name them.
+func (r *Resolver) requireCalls(at source.Pos, l system.Link, n check.Needs) {
+	row, relayed := l.Relayed()
+	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.ProtocolName())
+	switch {
+	case !n.Calls && !n.Waits:
+	case !relayed:
+		r.AddProblem(at, speaks+", which has no calls", "declare its protocol: "+strings.Join(r.protocolsWithUnit("calls"), ", ")+", or another one whose messages are known")
+	case row.UDP:
+		r.AddProblem(at, speaks+" over UDP, where no answer is paired with its request", "ask about a link over TCP")
+	case n.Waits && row.Unpaired != nil && row.Unpaired(l.Framing) != "":
+		r.AddProblem(at, fmt.Sprintf("%s, and for how long %q waits does not show: %s", speaks, l.From, row.Unpaired(l.Framing)), "ask how the load fares: the p95 latency stays below 1s during the fault")
 	}
 }
 

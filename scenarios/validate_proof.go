@@ -36,6 +36,7 @@ func (r *Resolver) finishProof() {
 	for i, c := range r.Checks {
 		k := c.Kind()
 		r.checkCanFail(r.checkPositions[i], k.Needs.Limit)
+		r.checkOutage(r.checkPositions[i], k.Needs.Outage)
 		if k.Needs.WholeSystem && !r.System.Whole() {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: parts of the system run already, so that others may use them: any new effect with a key of others makes this inconclusive", c))
 		}
@@ -56,6 +57,19 @@ func (r *Resolver) checkCanFail(at source.Pos, limit time.Duration) {
 	if patience := r.Load.Patience(true); limit > 0 && limit >= patience {
 		r.AddProblem(at, fmt.Sprintf("this can never fail: clients give up, so that no request takes longer than %s", check.Duration(patience)),
 			fmt.Sprintf("write a limit below %s, or let clients give up later", check.Duration(patience)))
+	}
+}
+
+// checkOutage reports a check that even a failure of all requests would not violate.
+func (r *Resolver) checkOutage(at source.Pos, outage time.Duration) {
+	lasts, known := r.Baseline+r.Recovery, true
+	for _, s := range r.Steps {
+		_, confirm := s.Do.(Confirm)
+		lasts, known = lasts+stepDuration(s.Do), known && !confirm && !s.Foreign
+	}
+	if known && outage > 0 && lasts > 0 && outage >= lasts {
+		r.AddProblem(at, fmt.Sprintf("this can never fail: it allows an outage of %s, and the whole load lasts %s", check.Duration(outage.Round(100*time.Millisecond)), check.Duration(lasts)),
+			"write a lower limit, or let the load last longer")
 	}
 }
 

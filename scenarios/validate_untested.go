@@ -31,6 +31,15 @@ func (r *Resolver) unreached(n check.Needs) string {
 // held returns for how long the faults make something wait at most, if healing ends every wait. It returns 0 if
 // there are none, if one can make something wait after its healing, or if their duration is not known.
 func (r *Resolver) held() time.Duration {
+	if slices.ContainsFunc(r.injections(), func(p Placed) bool { return !r.waits(p) }) {
+		return 0
+	}
+	return r.longestOutage()
+}
+
+// longestOutage returns the longest time in which faults are live without a break. It returns 0 if there are none, or
+// if that is not known.
+func (r *Resolver) longestOutage() time.Duration {
 	var longest, now time.Duration
 	live := 0
 	pass := func(t time.Duration) {
@@ -44,9 +53,6 @@ func (r *Resolver) held() time.Duration {
 	for _, s := range r.Steps {
 		switch do := s.Do.(type) {
 		case Inject:
-			if slices.ContainsFunc(do.Faults, func(p Placed) bool { return !r.waits(p) }) {
-				return 0
-			}
 			live += len(do.Faults)
 			pass(do.For)
 			if do.For > 0 {
@@ -82,12 +88,20 @@ func (r *Resolver) waits(p Placed) bool {
 
 // drill returns what checks have to know about the scenario before its run.
 func (r *Resolver) drill() check.Drill {
-	d := check.Drill{Held: r.held(), GiveUp: r.Load.Attempt()}
+	d := check.Drill{Held: r.held(), GiveUp: r.Load.Attempt(), Lasts: r.longestOutage(), Rises: r.loadRises()}
 	for _, p := range r.injections() {
 		k := p.Fault.Kind()
 		d.Faults = append(d.Faults, check.PlannedFault{Kind: k.Name, Says: p.Fault.Say(p.From, p.To), To: p.To, On: p.On(), Delay: k.Delay, Unseen: k.Unseen, Unnoticed: k.Unnoticed})
 	}
 	return d
+}
+
+// loadRises reports whether a step raises the rate of the load, or may do so.
+func (r *Resolver) loadRises() bool {
+	return slices.ContainsFunc(r.Steps, func(s Step) bool {
+		change, ok := s.Do.(ChangeLoad)
+		return s.Foreign || ok && change.To > change.From
+	})
 }
 
 // unreachable returns why no fault can affect the route of a check: nothing connects the service that answers it

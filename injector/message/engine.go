@@ -33,6 +33,8 @@ type Exchange struct {
 	Skipped   string    // why the chosen rule could not act
 	Overtaken []*hold
 	OneWay    bool // it has no answer
+	Shared    bool // see Call
+	Blocking  bool // see Call
 
 	unordered bool // a datagram: other messages of the same client may pass it too
 }
@@ -93,7 +95,10 @@ func (r *Relay) Skip(x *Exchange, why string) {
 // Report reports a call that has ended. A caller that disconnected before the answer has given up, even if the
 // answer was still sent.
 func (r *Relay) Report(x *Exchange, status int) {
-	call := Call{Start: x.Start, Sent: x.SentAt, End: time.Now(), Op: x.Message.Op, Status: status, Affected: x.Affected, Skipped: x.Skipped, Cause: x.Message.Cause, Fault: x.fault}
+	call := Call{
+		Start: x.Start, Sent: x.SentAt, End: time.Now(), Op: x.Message.Op, Status: status,
+		Affected: x.Affected, Skipped: x.Skipped, Cause: x.Message.Cause, Fault: x.fault, Shared: x.Shared, Blocking: x.Blocking,
+	}
 	if !x.GaveUpAt.IsZero() {
 		call.GaveUp, call.End = true, x.GaveUpAt
 	}
@@ -278,6 +283,13 @@ func (r *Relay) Sleep(ctx context.Context, delays []Wait, m Message) (slept bool
 	}
 	return slept
 }
+
+// CountUnawaited counts a message that was delivered to the server; see Unawaited.
+func (r *Relay) CountUnawaited() { r.unawaited.Add(1) }
+
+// Unawaited returns how many of the messages delivered to the server are no calls, such as handshakes, or blocking
+// calls. Nothing is known from them about how long callers wait.
+func (r *Relay) Unawaited() int64 { return r.unawaited.Load() }
 
 // Config returns the configuration, with defaults.
 func (r *Relay) Config() Config { return r.cfg }

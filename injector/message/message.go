@@ -167,6 +167,12 @@ type Call struct {
 	Fault    string // the ID of the first rule that chose it; "" if none did
 	Cause    evidence.Cause
 	Skipped  string // why the rule that chose it could not act
+	// Shared means that other requests waited on the same connection. A caller that gave up on one of them may have
+	// left the connection open, so that End is no sign of how long it waited.
+	Shared bool
+	// Blocking means that the answer comes when something happens elsewhere, as with BLPOP of Redis: how long the
+	// caller waits for it says nothing about the server.
+	Blocking bool
 }
 
 // MaxBuffered limits the messages that are buffered completely, as content faults need, in bytes. Rules skip

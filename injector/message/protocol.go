@@ -31,6 +31,9 @@ type Protocol struct {
 	Excluded map[Action]string
 	Allow    func(r Rule, g Framing) error // checks the protocol's own requirements of a rule; may be nil
 	Frames   func(Framing) error           // checks a declared framing; nil if none may be declared
+	// Unpaired returns why the relay does not see for how long callers wait for answers, with messages framed as
+	// declared, or "" if it does; nil means that it does.
+	Unpaired func(Framing) string
 }
 
 // Allows returns an error if a rule is invalid for this protocol, with messages framed as declared.

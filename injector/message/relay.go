@@ -25,6 +25,7 @@ type Relay struct {
 	accounting accounting
 	ops        operations
 	copying    atomic.Int64 // memory used by pending copies, in bytes
+	unawaited  atomic.Int64 // see Unawaited
 }
 
 // New returns a relay for a protocol.

@@ -47,11 +47,11 @@ func (c BaselineSteady) Judge(h *journal.History) Verdict {
 	}
 	v := Verdict{Outcome: Passed, Expected: expected, Window: journal.Before, Evidence: first(b.Seqs)}
 	if h.FallbackIsSuccess && 2*b.Fallback > b.Sent {
-		return inconclusive(expected, journal.Before, "the baseline was not steady: %s of the responses were fallbacks, so that the system was degraded before any fault", observed(b.Fallback, b.Sent))
+		return inconclusive(expected, journal.Before, "the baseline was not steady: %s of the responses were fallbacks, so that the system was degraded before any fault", ratio(b.Fallback, b.Sent))
 	}
 	for _, s := range withSuccess(c.Steady) {
 		ok, got := s.meets(h, b)
-		v.Observed = strings.TrimPrefix(v.Observed+"; "+got, "; ")
+		v.Observed = strings.TrimPrefix(v.Observed+"; "+s.observed(h, b), "; ")
 		if !ok {
 			return inconclusive(expected, journal.Before, "the baseline was not within the steady state: %s%s%s", got, because(b.Errors), unexpected(h))
 		}

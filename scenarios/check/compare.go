@@ -74,8 +74,8 @@ const (
 func compare(before, during side, lateness time.Duration) comparison {
 	was, is := before.share(), during.share()
 	first, second := journal.Merge(before.Latency...), journal.Merge(during.Latency...)
-	p, q := journal.Quantile(first, 95), journal.Quantile(second, 95)
-	c := comparison{Observed: fmt.Sprintf("success %s, baseline %s; p95 %s, baseline %s", percent(round(is, 4)), percent(round(was, 4)), duration(q), duration(p))}
+	p := journal.Quantile(first, 95)
+	c := comparison{Observed: fmt.Sprintf("success %s, baseline %s; p95 %s, baseline %s", observed(during.OK, during.Sent), observed(before.OK, before.Sent), quantile(second, 95), quantile(first, 95))}
 	m, n := journal.Count(first), journal.Count(second)
 	if before.Sent == 0 || during.Sent == 0 {
 		return c.inconclusive("there are %s requests before and %s during the fault: nothing to compare", Count(before.Sent), Count(during.Sent))
@@ -141,7 +141,7 @@ func slower(before, during [][]journal.Bucket, floor time.Duration) (reason stri
 func compareTimes(before, during [][]journal.Bucket, percentile, times float64, lateness time.Duration) comparison {
 	first, second := journal.Merge(before...), journal.Merge(during...)
 	p, q := journal.Quantile(first, percentile), journal.Quantile(second, percentile)
-	c := comparison{Observed: duration(q) + ", baseline " + duration(p)}
+	c := comparison{Observed: quantile(second, percentile) + ", baseline " + quantile(first, percentile)}
 	least := int64(Latency{Percentile: percentile}.least())
 	m, n := journal.Count(first), journal.Count(second)
 	if m < least || n < least {

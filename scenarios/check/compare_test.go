@@ -237,7 +237,7 @@ func TestCompareTooFew(t *testing.T) {
 	c := compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 0)
 	assert.Equal(t, Failed, c.Outcome)
 	assert.Contains(t, c.Reason, "throughout: the median from ")
-	assert.Contains(t, c.Observed, "success 100%, baseline 100%; p95 ")
+	assert.Contains(t, c.Observed, "success 100.0% (1,000 of 1,000; 95% CI 99.6% to 100.0%), baseline ")
 }
 
 // TestLateSamplesJoinTheirSlice: requests that ended after their slice was written have their own sample in the

@@ -25,7 +25,11 @@ var violations = map[string]struct {
 	"calls per second":   {CallsPerSecond{To: "payments", PerSecond: 60, Window: journal.After}, func(s scenario) { s.addCalls(12, journal.After, "front -> payments", 30, ms) }, "80 calls in the second at +12.0s"},
 	"calls times normal": {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 200, ms) }, "2.00 times its normal calls"},
 	"conserved":          {Conserved{SumOf{Field: "balance", Route: "GET /accounts"}}, func(s scenario) { s.Sums[0].After = "1000.11" }, "changed by +0.01"},
+	"error budget":       {ErrorBudget{Spend: 0.05, Days: 1, Objective: 0.999}, func(s scenario) { s.every(journal.After, failing(30)) }, "300 of 950 requests failed: timeout (300)"},
 	"exactly once":       {ExactlyOnce{}, func(s scenario) { s.twice("k2") }, "1 applied more than once (surplus effects: 1)"},
+	"failure kinds": {FailureKinds{Kinds: []FailureLimit{{"status 503", 0.05}, {"timed out", 0.01}}, Window: journal.During}, func(s scenario) {
+		s.every(journal.During, failing(5))
+	}, `20 of 200 requests during the fault failed as "timed out", above 1%`},
 	"fallback": {Fallback{Ratio: 0.8, Route: "POST /orders", Mark: Mark{Text: "X-Degraded: true"}, Window: journal.During}, func(s scenario) {
 		s.every(journal.During, func(x *journal.Sample) { x.Fallback, x.Ambiguous = 10, 40 })
 	}, "only 40 of 200"},
@@ -38,15 +42,36 @@ var violations = map[string]struct {
 		s.Effects = append(s.Effects, journal.Effect{Key: "ghost", ID: "o-9"})
 		s.EffectsRead.Count++
 	}, "1 never requested"},
-	"none lost":      {NoneLost{}, func(s scenario) { s.drop("k3") }, "1 acknowledged and lost"},
-	"none twice":     {NoneTwice{}, func(s scenario) { s.twice("k4") }, "1 applied more than once (surplus effects: 1)"},
-	"not affected":   {NotAffected{Route: "POST /orders"}, func(s scenario) { s.every(journal.During, failing(10)) }, "fell from 100% to 80%"},
-	"nothing slower": {NothingSlower{Than: 2 * time.Second}, func(s scenario) { s.Samples[8].Latency[0].Up = 5 * time.Second }, "the slowest 5s"},
-	"one answer":     {OneAnswer{Status: 409}, func(s scenario) { s.addPair("p9", 201, 422) }, "1 of 7 pairs got different answers"},
-	"one effect":     {OneEffect{}, func(s scenario) { s.Pairs[2].Effects = []string{"o-1", "o-2"} }, "1 of 6 keys"},
-	"recovers":       {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.every(journal.After, slow(900*ms)) }, "it was not steady for the last five seconds or more"},
-	"same response":  {SameResponse{}, func(s scenario) { s.Probes[0].Got = "other" }, "1 of 1 keys"},
-	"success":        {Success{Ratio: 0.99, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 200 requests did not succeed during the fault: timeout (20)"},
+	"none lost":       {NoneLost{}, func(s scenario) { s.drop("k3") }, "1 acknowledged and lost"},
+	"none twice":      {NoneTwice{}, func(s scenario) { s.twice("k4") }, "1 applied more than once (surplus effects: 1)"},
+	"not affected":    {NotAffected{Route: "POST /orders"}, func(s scenario) { s.every(journal.During, failing(10)) }, "fell from 100% to 80%"},
+	"nothing slower":  {NothingSlower{Than: 2 * time.Second}, func(s scenario) { s.Samples[8].Latency[0].Up = 5 * time.Second }, "the slowest 5s"},
+	"one answer":      {OneAnswer{Status: 409}, func(s scenario) { s.addPair("p9", 201, 422) }, "1 of 7 pairs got different answers"},
+	"one effect":      {OneEffect{}, func(s scenario) { s.Pairs[2].Effects = []string{"o-1", "o-2"} }, "1 of 6 keys"},
+	"recovers":        {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.every(journal.After, slow(900*ms)) }, "it was not steady for the last five seconds or more"},
+	"refuses excess":  {RefusesExcess{Statuses: []int{429, 503}, Within: 50 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 60 requests without success during the fault were not refused as stated: status 429 (40), timeout (20)"},
+	"resumes calling": {ResumesCalling{From: "orders", To: "payments", Within: 3 * time.Second}, func(s scenario) { s.stopCalls(10, 20) }, `"orders" did not call "payments" as before: 0 calls in 1s, normal 50 from +19.0s`},
+	"stops calling":   {StopsCalling{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(8, journal.During, "orders -> payments", 30, ms) }, `"orders" did not stop calling "payments": 30 calls in 3s, normal 150 from +7.0s`},
+	"same response":   {SameResponse{}, func(s scenario) { s.Probes[0].Got = "other" }, "1 of 1 keys"},
+	"success":         {Success{Ratio: 0.99, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 200 requests did not succeed during the fault: timeout (20)"},
+}
+
+// sound has, for kinds of checks that do not pass on every valid run, a change of it with which they do.
+var sound = map[string]func(scenario){
+	"fallback":        func(s scenario) { s.every(journal.During, func(x *journal.Sample) { x.OK, x.Fallback = 0, 50 }) },
+	"gives up":        func(s scenario) { s.addGivenUp(400 * ms) },
+	"refuses excess":  func(s scenario) { s.every(journal.During, rejecting(429, 10, 20*ms)) },
+	"resumes calling": func(s scenario) { s.stopCalls(7, 10) },
+	"stops calling":   func(s scenario) { s.stopCalls(7, 10) },
+}
+
+// soundFor returns a valid run on which the check of a kind passes.
+func soundFor(kind string) scenario {
+	s := newScenario()
+	if change := sound[kind]; change != nil {
+		change(s)
+	}
+	return s
 }
 
 // TestKinds is the conformance test of the table. It covers new rows automatically and requires an entry in
@@ -82,13 +107,7 @@ func TestKinds(t *testing.T) {
 			p, ok := violations[k.Name]
 			require.True(t, ok, "plant a bug that this check catches")
 			require.Equal(t, k.Name, KindOf(p.check))
-			sound := newScenario()
-			if k.Name == "fallback" {
-				sound.every(journal.During, func(x *journal.Sample) { x.OK, x.Fallback = 0, 50 })
-			}
-			if k.Name == "gives up" {
-				sound.addGivenUp(400 * ms)
-			}
+			sound := soundFor(k.Name)
 			v = Ask(p.check, sound.History)
 			require.Equal(t, Passed, v.Outcome, v.Reason)
 			require.NotEmpty(t, v.Observed)
@@ -136,13 +155,7 @@ func TestVerdictTexts(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "%s: %s\n", k.Name, p.check)
 		describe("empty", Ask(p.check, &journal.History{}))
-		s := newScenario()
-		if k.Name == "fallback" {
-			s.every(journal.During, func(x *journal.Sample) { x.OK, x.Fallback = 0, 50 })
-		}
-		if k.Name == "gives up" {
-			s.addGivenUp(400 * ms)
-		}
+		s := soundFor(k.Name)
 		describe("sound", Ask(p.check, s.History))
 		if planted {
 			p.bug(s)

@@ -47,7 +47,7 @@ func failedBefore(h *journal.History, route string) string {
 	if 2*b.OK >= b.Sent {
 		return ""
 	}
-	reason := fmt.Sprintf("before the fault only %s of the requests%s got the expected answer", observed(b.OK, b.Sent), of(route))
+	reason := fmt.Sprintf("before the fault only %s of the requests%s got the expected answer", ratio(b.OK, b.Sent), of(route))
 	if b.Fallback > 0 {
 		reason += fmt.Sprintf(", and %s a fallback", Count(b.Fallback))
 	}

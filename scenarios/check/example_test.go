@@ -20,9 +20,9 @@ func ExampleAsk() {
 	}
 	// Output:
 	// at least 90% of requests succeed before the fault
-	//   passed, observed "95.0% (38 of 40)", reason ""
+	//   passed, observed "95.0% (38 of 40; 95% CI 83.5% to 98.6%)", reason ""
 	// at least 99% of requests succeed before the fault
-	//   failed, observed "95.0% (38 of 40)", reason "2 of 40 requests did not succeed before the fault: timeout (2)"
+	//   failed, observed "95.0% (38 of 40; 95% CI 83.5% to 98.6%)", reason "2 of 40 requests did not succeed before the fault: timeout (2)"
 	// every acknowledged request is applied exactly once
 	//   inconclusive, observed "", reason "no effects were read"
 }

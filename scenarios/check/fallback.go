@@ -29,7 +29,7 @@ func (c Fallback) Judge(h *journal.History) Verdict {
 	}
 	if c.Window != journal.Before && len(h.Faults) > 0 {
 		if b := h.Total(journal.Before, c.Route); float64(b.Fallback) > c.Ratio/2*float64(b.Sent) {
-			v.Reason = fmt.Sprintf("%s of the responses%s were fallbacks before the fault, too: later fallbacks prove nothing", observed(b.Fallback, b.Sent), of(c.Route))
+			v.Reason = fmt.Sprintf("%s of the responses%s were fallbacks before the fault, too: later fallbacks prove nothing", ratio(b.Fallback, b.Sent), of(c.Route))
 			return v
 		}
 	}

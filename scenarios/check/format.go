@@ -81,9 +81,48 @@ func round(f float64, digits int) float64 {
 	return s
 }
 
-// observed formats "93.1% (1,841 of 1,977)".
+// ratio formats "93.1% (1,841 of 1,977)", for reasons.
+func ratio(n, of int) string {
+	if of == 0 {
+		return "0 of 0"
+	}
+	return fmt.Sprintf("%.1f%% (%s of %s)", 100*float64(n)/float64(of), Count(n), Count(of))
+}
+
+// observed formats a ratio with its interval: "93.1% (1,841 of 1,977; 95% CI 91.9% to 94.2%)".
 func observed(n, of int) string {
-	return strconv.FormatFloat(100*float64(n)/float64(of), 'f', 1, 64) + "% (" + Count(n) + " of " + Count(of) + ")"
+	if of == 0 {
+		return ratio(n, of)
+	}
+	lower, upper := RatioInterval(n, of)
+	return strings.TrimSuffix(ratio(n, of), ")") + "; " + interval(share(lower), share(upper)) + ")"
+}
+
+// quantile formats a percentile (0..100) of a histogram: "210ms (95% CI 200ms to 230ms)".
+func quantile(buckets []journal.Bucket, percentile float64) string {
+	at := duration(journal.Quantile(buckets, percentile))
+	if percentile >= 100 || journal.Count(buckets) == 0 { // the slowest of all is not an estimate
+		return at
+	}
+	lower, upper, known := QuantileInterval(buckets, percentile)
+	if !known {
+		return fmt.Sprintf("%s (%s CI from %s)", at, percent(confidence), duration(lower))
+	}
+	return fmt.Sprintf("%s (%s)", at, interval(duration(lower), duration(upper)))
+}
+
+// interval formats an interval: "95% CI 91.9% to 94.1%".
+func interval(from, to string) string {
+	return fmt.Sprintf("%s CI %s to %s", percent(confidence), from, to)
+}
+
+// share formats a ratio with one digit after the point, or up to four if it is small: 93.1%, 0.042%.
+func share(ratio float64) string {
+	digits := 1
+	for p := 100 * ratio; p > 1e-6 && p < 1 && digits < 4; p *= 10 {
+		digits++
+	}
+	return strconv.FormatFloat(100*ratio, 'f', digits, 64) + "%"
 }
 
 // Count formats a number with commas between thousands.

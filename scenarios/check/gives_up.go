@@ -17,6 +17,8 @@ import (
 //     baseline, or each was answered in time.
 //   - The fault was healed before Within had passed.
 //   - The clients of the load gave up earlier and may have ended the waits.
+//   - Only calls that shared their connection with others waited longer: a caller can give up on one of them without a
+//     sign on the link.
 type GivesUp struct {
 	From, To string
 	Within   time.Duration
@@ -37,7 +39,10 @@ func (c GivesUp) Judge(h *journal.History) Verdict {
 	case sum.Calls == 0 && open == 0:
 		return inconclusive(expected, journal.During, "%s", c.noCallReason(h))
 	}
-	longest := journal.Quantile(sum.Duration, 100)
+	longest, shared := journal.Quantile(journal.Subtract(sum.Duration, sum.Shared), 100), journal.Quantile(sum.Shared, 100)
+	if shared <= c.Bound() {
+		longest = max(longest, shared)
+	}
 	v := Verdict{
 		Observed: fmt.Sprintf("waited at most %s; gave up on %s of %s calls", duration(longest), Count(sum.GaveUp), Count(sum.Calls)),
 		Expected: expected, Window: journal.During, Evidence: unique(append(slices.Clone(seqs(h, "calls")), seqs(h, "accounts")...)),
@@ -49,6 +54,9 @@ func (c GivesUp) Judge(h *journal.History) Verdict {
 		return verdict(false, v, "%q waited for %s answers of %q that had not arrived %s after the end of the load", c.From, Count(open), c.To, duration(waited))
 	case short && open > 0:
 		v.Reason = fmt.Sprintf("%s calls from %q to %q had not ended at the end of the scenario: how long they wait is not known", Count(open), c.From, c.To)
+		return v
+	case short && shared > c.Bound():
+		v.Reason = fmt.Sprintf("calls that shared their connection with others were answered after up to %s: whether %q had given up on them before does not show on the link; let it use a connection for each call in flight", duration(shared), c.From)
 		return v
 	case short:
 		if v.Reason = c.untested(h, longest, sum.GaveUp); v.Reason != "" {
@@ -143,7 +151,7 @@ func (c GivesUp) String() string {
 // Kind implements Check.
 func (c GivesUp) Kind() Kind {
 	return Kind{Name: "gives up", Means: "the longest wait for a dependency's answer; inconclusive where no call was given up on", Idle: true, Timed: true,
-		Needs:    Needs{Window: journal.During, From: c.From, To: c.To, Unit: "calls"},
+		Needs:    Needs{Window: journal.During, From: c.From, To: c.To, Calls: true, Waits: true},
 		Untested: c.notGivenUp,
 		Sentences: []Sentence{{
 			Pattern:  `{name} gives up on {name} within {duration}`,

@@ -56,9 +56,12 @@ type Needs struct {
 	From, To string // the link or, without From, the service that it is about
 	Unit     string // "calls" or "messages": what the link carries or, without From, some link to the service
 	Fault    bool   // a fault acts on the link or service
+	Calls    bool   // the relay of the link counts single calls, or requests of any protocol
+	Waits    bool   // and it sees how long callers wait for the answers
 
 	Requests int           // the fewest requests with which it can pass
 	Limit    time.Duration // how long a request may take; 0 if it does not say so
+	Outage   time.Duration // the shortest outage of all requests that violates it; 0 if it does not say so
 	Recovery time.Duration // how long after healing it may take until its route is steady; 0 if it does not say so
 }
 
@@ -73,6 +76,8 @@ type Drill struct {
 	Faults []PlannedFault
 	Held   time.Duration // for how long faults make something wait at most; 0 if that is not known
 	GiveUp time.Duration // how long clients of the load wait for an answer
+	Lasts  time.Duration // for how long faults are live; 0 if that is not known
+	Rises  bool          // a step raises the rate of the load
 }
 
 // PlannedFault is a fault of a scenario.
@@ -91,6 +96,7 @@ type Sentence struct {
 	Means    string
 	Examples []string
 	Check    func(Args) Check
+	Table    bool // a table follows; see Args.Rows
 }
 
 // Args are the values of the parameters of a sentence, by their index in its pattern. A method reports a problem and
@@ -109,8 +115,18 @@ type Args interface {
 	Number(i int) float64
 	Times(i int) float64 // a factor above 0
 	Count(i int, least int64) int64
-	Status(i int) int // of HTTP
+	Status(i int) int     // of HTTP
+	Statuses(i int) []int // of HTTP, ascending
+	Says(words string) bool
+	Rows(columns ...string) []Row // of the table below the sentence
 	Problem(i int, what, hint string)
+}
+
+// Row is a row of the table below a sentence. Its methods are like those of Args.
+type Row interface {
+	Cell(column string) string
+	Ratio(column string) float64
+	Problem(column, what, hint string)
 }
 
 // Kinds returns all kinds of checks, in the order of `firedrill steps`, with the implied ones last. To add one, add a
@@ -127,6 +143,11 @@ func Kinds() []Kind {
 		Recovers{Route: "POST /orders", Within: 10 * time.Second},
 		CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During},
 		CallsPerSecond{To: "payments", PerSecond: 300, Window: journal.After},
+		StopsCalling{From: "orders", To: "payments", Within: 5 * time.Second},
+		ResumesCalling{From: "orders", To: "payments", Within: 10 * time.Second},
+		RefusesExcess{Statuses: []int{429, 503}, Within: 50 * time.Millisecond},
+		FailureKinds{Kinds: []FailureLimit{{"status 503", 0.05}, {"timed out", 0.01}}, Window: journal.During},
+		ErrorBudget{Spend: 0.05, Days: 30, Objective: 0.999},
 
 		ExactlyOnce{},
 		NoneLost{},

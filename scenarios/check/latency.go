@@ -59,9 +59,9 @@ func (c Latency) Judge(h *journal.History) Verdict {
 func (c Latency) ended(t journal.Totals) comparison {
 	got := journal.Quantile(t.Latency, c.Percentile)
 	if got < c.Below {
-		return comparison{Outcome: Passed, Observed: duration(got)}
+		return comparison{Outcome: Passed, Observed: quantile(t.Latency, c.Percentile)}
 	}
-	return comparison{Observed: duration(got)}.failed("p%v of %s requests%s was %s%s", c.Percentile, Count(t.Sent), of(c.Route), duration(got), when(c.Window))
+	return comparison{Observed: quantile(t.Latency, c.Percentile)}.failed("p%v of %s requests%s was %s%s", c.Percentile, Count(t.Sent), of(c.Route), duration(got), when(c.Window))
 }
 
 // waitsAbove reports whether the percentile is above the limit if requests in flight at healing count with the time
@@ -127,7 +127,7 @@ func mostlyFailed(t journal.Totals, route string, w journal.Window) string {
 		return ""
 	}
 	return fmt.Sprintf("only %s of the requests%s were answered as expected%s, and the latency of failures is not meaningful: at least %s are needed%s",
-		observed(t.OK+t.Fallback, t.Sent), of(route), when(w), percent(answered), because(t.Errors)+waited(t))
+		ratio(t.OK+t.Fallback, t.Sent), of(route), when(w), percent(answered), because(t.Errors)+waited(t))
 }
 
 func (c Latency) least() int {

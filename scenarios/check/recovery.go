@@ -87,7 +87,7 @@ func (c Recovers) inTime(h *journal.History, healed time.Duration, steady []Stea
 	}
 	v.Observed = fmt.Sprintf("not steady in %ds", len(all))
 	base, after := h.Total(journal.Before, c.Route), h.Total(journal.After, c.Route)
-	reason := fmt.Sprintf("it was not steady for the last five seconds or more: %s; after healing success was %s, p95 %s", r.detail, observed(h.Good(after), max(1, after.Sent)), duration(journal.Quantile(after.Latency, 95)))
+	reason := fmt.Sprintf("it was not steady for the last five seconds or more: %s; after healing success was %s, p95 %s", r.detail, ratio(h.Good(after), max(1, after.Sent)), duration(journal.Quantile(after.Latency, 95)))
 	if after.Fallback > 0 {
 		reason += fmt.Sprintf("; %s were fallbacks, %s in the baseline", Count(after.Fallback), Count(base.Fallback))
 	}

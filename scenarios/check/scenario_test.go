@@ -240,3 +240,21 @@ func (s scenario) addOperation(write bool, value string, at time.Duration) {
 	s.Operations = append(s.Operations, journal.Operation{Register: "greeting", Write: write, Value: value, From: at, To: at + 100*time.Microsecond, Window: journal.During})
 	s.Seqs["operation"] = append(s.Seqs["operation"], uint64(700+len(s.Operations)))
 }
+
+// stopCalls removes the calls to payments in some seconds.
+func (s scenario) stopCalls(from, to int) {
+	s.Calls = slices.DeleteFunc(s.Calls, func(c journal.Calls) bool {
+		at := int(c.From / time.Second)
+		return c.Link == "orders -> payments" && at >= from && at < to
+	})
+}
+
+// rejecting answers n requests of each second with a status.
+func rejecting(status, n int, took time.Duration) func(*journal.Sample) {
+	return func(x *journal.Sample) {
+		x.OK -= n
+		x.Refused += n
+		x.Errors[fmt.Sprint("status ", status)] += n
+		x.Rejections = append(x.Rejections, journal.Rejection{Status: status, Took: []journal.Bucket{{Up: took, N: int64(n)}}})
+	}
+}

@@ -43,9 +43,20 @@ func (s Steady) meets(h *journal.History, t journal.Totals) (bool, string) {
 		return got < s.Limit, fmt.Sprintf("%s %s", s.Measure, duration(got))
 	}
 	if s.Measure == fallbacks {
-		return float64(t.Fallback) <= s.Ratio*float64(t.Sent), "fallbacks " + observed(t.Fallback, t.Sent)
+		return float64(t.Fallback) <= s.Ratio*float64(t.Sent), "fallbacks " + ratio(t.Fallback, t.Sent)
 	}
-	return float64(h.Good(t)) >= s.Ratio*float64(t.Sent)-1e-9, "success " + observed(h.Good(t), t.Sent)
+	return float64(h.Good(t)) >= s.Ratio*float64(t.Sent)-1e-9, "success " + ratio(h.Good(t), t.Sent)
+}
+
+// observed describes totals with their intervals.
+func (s Steady) observed(h *journal.History, t journal.Totals) string {
+	if p, ok := s.percentile(); ok {
+		return s.Measure + " " + quantile(t.Latency, p)
+	}
+	if s.Measure == fallbacks {
+		return "fallbacks " + observed(t.Fallback, t.Sent)
+	}
+	return "success " + observed(h.Good(t), t.Sent)
 }
 
 // steadyState returns the steady state that a run must meet: the declared conditions, or those derived from its
@@ -138,11 +149,11 @@ func (s Steady) limit() string {
 func (s Steady) describe(k, n int) string {
 	switch {
 	case s.latency():
-		return fmt.Sprintf("%s of the latencies were not below %s", observed(k, n), duration(s.Limit))
+		return fmt.Sprintf("%s of the latencies were not below %s", ratio(k, n), duration(s.Limit))
 	case s.Measure == fallbacks:
-		return "fallbacks " + observed(k, n)
+		return "fallbacks " + ratio(k, n)
 	}
-	return "success " + observed(n-k, n)
+	return "success " + ratio(n-k, n)
 }
 
 // The significance levels for seconds in a row. If a system that just meets the steady state shows so many violations

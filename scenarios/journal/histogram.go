@@ -53,8 +53,8 @@ func Quantile(buckets []Bucket, percent float64) time.Duration {
 	return 0
 }
 
-// subtract returns the values of a histogram that are not in part, which must be a subset.
-func subtract(all, part []Bucket) []Bucket {
+// Subtract returns the values of a histogram that are not in part, which must be a subset.
+func Subtract(all, part []Bucket) []Bucket {
 	have := map[time.Duration]int64{}
 	for _, b := range part {
 		have[b.Up] += b.N

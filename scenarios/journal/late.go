@@ -135,13 +135,8 @@ func (h *History) Until(t time.Duration) *History {
 		if c.To > t {
 			continue
 		}
-		durations := c.Duration
-		c.Duration = nil
-		for _, b := range durations {
-			if b.Up <= t-c.To { // longer ones may have ended after t
-				c.Duration = append(c.Duration, b)
-			}
-		}
+		longer := func(b Bucket) bool { return b.Up > t-c.To } // these may have ended after t
+		c.Duration, c.Shared = slices.DeleteFunc(slices.Clone(c.Duration), longer), slices.DeleteFunc(slices.Clone(c.Shared), longer)
 		u.Calls = append(u.Calls, c)
 		if seqs := h.Seqs["calls"]; i < len(seqs) {
 			u.Seqs["calls"] = append(u.Seqs["calls"], seqs[i])

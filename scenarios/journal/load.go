@@ -34,7 +34,16 @@ type Sample struct {
 	Waited  []Bucket       `json:"waited,omitempty"`  // AtHealing only: OK and Fallback, from due to the beginning of healing
 	Slip    []Bucket       `json:"slip,omitempty"`    // from due to sent; see SlipEdges
 
+	Rejections []Rejection `json:"rejections,omitempty"` // final answers that are no success, by status, ascending
+
 	FirstBad time.Duration `json:"first_bad,omitempty"` // due time of the first request that was neither OK nor Fallback; 0: none
+}
+
+// Rejection sums the final answers with one status, of requests that got neither the expected answer nor a fallback.
+type Rejection struct {
+	Status     int      `json:"status"`
+	RetryAfter int      `json:"retry_after,omitempty"` // answers with a valid Retry-After header
+	Took       []Bucket `json:"took"`                  // from the start of the last attempt to its answer
 }
 
 // Calls sums the exchanges that started on one link in one slice. As with samples, a slice may have several.
@@ -49,7 +58,8 @@ type Calls struct {
 	Arrived  int           `json:"arrived,omitempty"`  // calls that reached the dependency in this slice, including earlier ones that were held back
 	Failed   int           `json:"failed,omitempty"`   // calls answered with status 429 or at least 500, or that broke without an answer; without GaveUp
 	Refused  int           `json:"refused,omitempty"`  // failed dials of the dependency: calls that could not be made
-	Duration []Bucket      `json:"duration,omitempty"` // from the first byte of the request to the answer, or until the caller gave up
+	Duration []Bucket      `json:"duration,omitempty"` // from the first byte of the request to the answer, or until the caller gave up; without blocking commands
+	Shared   []Bucket      `json:"shared,omitempty"`   // of Duration: calls whose connection carried others at the same time, so that a caller may have given up earlier without a sign
 }
 
 // Load is written once, at the end of the load, and reports whether it was delivered as requested.

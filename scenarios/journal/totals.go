@@ -25,6 +25,7 @@ type Totals struct {
 	Errors        map[string]int
 	Latency, Good []Bucket
 	FirstBad      time.Duration // due time of the first request that was neither OK nor Fallback; 0: none
+	Rejections    []Rejection   // by status, ascending
 	Seqs          []uint64
 
 	// Waits is a histogram of how long the requests of InFlight had waited when healing began: the least time they take.
@@ -102,7 +103,7 @@ func (t *Totals) addInFlight(x Totals, usual time.Duration, known bool) {
 	if known {
 		most = 3*usual + time.Second
 	}
-	bad := subtract(x.Latency, x.Good)
+	bad := Subtract(x.Latency, x.Good)
 	t.Sent += x.Refused + x.Failed + x.Ambiguous
 	t.Refused, t.Failed, t.Ambiguous = t.Refused+x.Refused, t.Failed+x.Failed, t.Ambiguous+x.Ambiguous
 	for kind, n := range x.Errors {
@@ -127,6 +128,7 @@ func (t *Totals) addInFlight(x Totals, usual time.Duration, known bool) {
 		t.Errors[UnansweredAtHealing] += n
 	}
 	t.Latency = Merge(t.Latency, bad, late)
+	t.Rejections = mergeRejections(t.Rejections, x.Rejections)
 	t.Seqs = append(t.Seqs, x.Seqs...)
 	if t.FirstBad == 0 || (x.FirstBad != 0 && x.FirstBad < t.FirstBad) {
 		t.FirstBad = x.FirstBad
@@ -146,6 +148,7 @@ func (h *History) Good(t Totals) int {
 func (h *History) Sum(keep func(Sample) bool) Totals {
 	t := Totals{Errors: map[string]int{}}
 	var latency, good, waited [][]Bucket
+	var rejections [][]Rejection
 	for i, s := range h.Samples {
 		if !keep(s) {
 			continue
@@ -163,6 +166,7 @@ func (h *History) Sum(keep func(Sample) bool) Totals {
 			t.Errors[kind] += n
 		}
 		latency, good, waited = append(latency, s.Latency), append(good, s.Good), append(waited, s.Waited)
+		rejections = append(rejections, s.Rejections)
 		if s.FirstBad != 0 && (t.FirstBad == 0 || s.FirstBad < t.FirstBad) {
 			t.FirstBad = s.FirstBad
 		}
@@ -171,14 +175,29 @@ func (h *History) Sum(keep func(Sample) bool) Totals {
 		}
 	}
 	t.Latency, t.Good, t.waited = Merge(latency...), Merge(good...), Merge(waited...)
+	t.Rejections = mergeRejections(rejections...)
 	return t
+}
+
+// mergeRejections adds the rejections of several samples.
+func mergeRejections(all ...[]Rejection) []Rejection {
+	sums := map[int]Rejection{}
+	for _, r := range slices.Concat(all...) {
+		sum := sums[r.Status]
+		sums[r.Status] = Rejection{Status: r.Status, RetryAfter: sum.RetryAfter + r.RetryAfter, Took: Merge(sum.Took, r.Took)}
+	}
+	var merged []Rejection
+	for _, status := range slices.Sorted(maps.Keys(sums)) {
+		merged = append(merged, sums[status])
+	}
+	return merged
 }
 
 // CallsTotal sums the calls of the links selected by keep. During includes the calls in flight when a fault was
 // injected or healed: how long callers wait for them is an effect of the fault.
 func (h *History) CallsTotal(w Window, keep func(link string) bool) Calls {
 	var sum Calls
-	var all [][]Bucket
+	var all, shared [][]Bucket
 	for _, c := range h.Calls {
 		if !keep(c.Link) || !(inWindow(c.Window, w) || w == During && (c.Window == AtInjection || c.Window == AtHealing)) {
 			continue
@@ -189,8 +208,8 @@ func (h *History) CallsTotal(w Window, keep func(link string) bool) Calls {
 		sum.Failed += c.Failed
 		sum.Arrived += c.Arrived
 		sum.Refused += c.Refused
-		all = append(all, c.Duration)
+		all, shared = append(all, c.Duration), append(shared, c.Shared)
 	}
-	sum.Duration = Merge(all...)
+	sum.Duration, sum.Shared = Merge(all...), Merge(shared...)
 	return sum
 }

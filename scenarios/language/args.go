@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -146,6 +147,16 @@ func (a args) Status(i int) int {
 		a.Problem(i, fmt.Sprintf("%d is not a status of HTTP", n), "write one from 100 to 599")
 	}
 	return int(n)
+}
+
+// Statuses parses "201 or 303", with quotes or without. It returns them in ascending order, each once.
+func (a args) Statuses(i int) []int {
+	all := a.statuses(i)
+	if len(all) == 0 && numerals.FindString(a.Value(i)) == "" {
+		a.Problem(i, fmt.Sprintf("%q names no status of HTTP", a.Text(i)), `write statuses from 100 to 599: "429 or 503"`)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // statuses parses "201 or 303".

@@ -8,6 +8,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -164,4 +165,33 @@ func (a args) columns(required, optional []string) []tableRow {
 		rows = append(rows, tableRow{Line: l, header: header.Cells})
 	}
 	return rows
+}
+
+// Rows returns the rows of the table, which has exactly these columns.
+func (a args) Rows(columns ...string) []check.Row {
+	var all []check.Row
+	for _, r := range a.columns(columns, nil) {
+		all = append(all, checkRow{a.r, r})
+	}
+	return all
+}
+
+// checkRow is a row of the table of a check. Its methods report problems at their cell.
+type checkRow struct {
+	r *reading
+	tableRow
+}
+
+func (r checkRow) Cell(column string) string { return r.cell(column) }
+
+func (r checkRow) Problem(column, what, hint string) { r.r.AddProblem(r.at(column), what, hint) }
+
+// Ratio parses a percentage.
+func (r checkRow) Ratio(column string) float64 {
+	ratio, err := source.ParsePercent(r.cell(column))
+	if err != nil {
+		what, hint := source.Parts(err)
+		r.Problem(column, what, hint)
+	}
+	return ratio
 }

@@ -157,7 +157,8 @@ func TestFaultsThatDoNotFitTheProtocol(t *testing.T) {
 		{`When calls from "orders" to "cache" are delayed by 1s for 5s`, "speaks redis, which has messages and no calls", `say: messages from "orders" to "cache"`},
 		{`When messages from "orders" to "cache" are answered with "SERVFAIL" for 5s`, "known are BUSY, CLUSTERDOWN, LOADING", ""},
 		{`When messages from "cache" to "orders" are delivered twice for 5s`, "never says a published message twice", ""},
-		{"When messages from \"orders\" to \"cache\" are lost for 5s\n    Then \"orders\" gives up on \"cache\" within 1s", "which has no calls", "http"},
+		{"When messages from \"orders\" to \"bus\" are lost for 5s\n    Then \"orders\" gives up on \"bus\" within 1s", "for how long \"orders\" waits does not show: no message is known to be answered", "declare the framing as lockstep"},
+		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then \"orders\" stops calling \"dns\" within 1s of the fault", "where no answer is paired with its request", "over TCP"},
 		{`When messages from "orders" to "bus" are answered with "sorry" for 5s`, "no message is known to be answered", ""},
 		{`When replies from "bus" to "orders" are lost after the work was done for 5s`, "no message is known to be answered", ""},
 		{`When 20% of connections from "orders" to "dns" fall silent for 5s`, "neither connections nor a stream", "say: messages from"},
@@ -171,7 +172,7 @@ func TestFaultsThatDoNotFitTheProtocol(t *testing.T) {
 		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then at least 1 calls from \"orders\" to \"dns\" were affected by the fault", "speaks dns, which has no calls", "declare its protocol: grpc, http"},
 		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then at least 1 messages from \"dns\" to \"orders\" were affected by the fault", `no fault of this scenario acts from "dns" to "orders"`, ""},
 		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then at least 1 messages from \"orders\" to \"db\" were affected by the fault", "speaks tcp, which has no messages", "declare its protocol: dns"},
-		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then \"orders\" gives up on \"dns\" within 1s", "which has no calls", "http"},
+		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then \"orders\" gives up on \"dns\" within 1s", "where no answer is paired with its request", "over TCP"},
 		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then \"dns\" receives at most 1.5 times its normal calls during the fault", "has calls that could be counted", "http"},
 	} {
 		_, err := parseSteps("    " + c.step + "\n    Then at least 1% of requests succeed\n")

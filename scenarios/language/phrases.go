@@ -80,7 +80,7 @@ func checkPhrases(kinds []check.Kind, invariant bool) []Phrase {
 	for _, k := range kinds {
 		for _, s := range k.Sentences {
 			if k.Invariant == invariant {
-				all = append(all, Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: s.Pattern, Means: s.Means, Examples: s.Examples,
+				all = append(all, Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: s.Pattern, Means: s.Means, Examples: s.Examples, table: s.Table,
 					build: func(r *reading, a args) { r.AddCheck(a.at, s.Check(a)) }})
 			}
 		}

@@ -98,6 +98,7 @@ var sentenceTables = map[string][][]string{
 	"users with a mix":            {{"route", "share"}, {"GET /catalog", "90%"}, {"POST /orders", "10%"}},
 	"counted requests with a mix": {{"route", "share"}, {"GET /catalog", "90%"}, {"POST /orders", "10%"}},
 	"steady state":                {{"measure", "condition"}, {"success", "at least 99%"}, {"p95 latency", "below 400ms"}},
+	"failure kinds":               {{"kind", "at most"}, {"status 503", "5%"}, {"timed out", "1%"}},
 	"together":                    {{"fault", "from", "to", "share", "value"}, {"slow calls", "orders", "payments", "10%", "800ms, give or take 200ms"}, {"crash", "", "inventory", "", ""}},
 }
 
@@ -285,7 +286,7 @@ func TestChecksPrintBack(t *testing.T) {
 		if k.Implied {
 			continue
 		}
-		d, out := parseSentence(t, k.Example, nil, "")
+		d, out := parseSentence(t, k.Example, sentenceTables[k.Name], "")
 		require.NoError(t, out.Err(), k.Example)
 		require.Len(t, d.Checks, 1, k.Example)
 		assert.Equal(t, k.Value, d.Checks[0].Check)

@@ -36,6 +36,7 @@ func TestPlanWarnsOfUntestedChecks(t *testing.T) {
 	const slow, cut, lost = `calls from "orders" to "pay" are delayed by `, `"orders" and "pay" are cut off from each other`, `requests from "orders" to "pay" are lost, then silence for 5s`
 	const two, three = "\n    Then \"orders\" gives up on \"pay\" within 2s", "\n    Then no request takes longer than 3s during the fault"
 	times := "\n    Then \"pay\" receives at most 1.5 times its normal calls during the fault"
+	const stops, refused = "\n    Then \"orders\" stops calling \"pay\" within 5s of the fault", "\n    Then excess requests are refused within 50ms with status \"429 or 503\""
 	for name, c := range map[string]struct{ prelude, rest, want string }{
 		"a cut-off shorter than the limit":    {"", cut + " for 2s" + three, "the fault lasts 2s"},
 		"a cut-off as long in two steps":      {"", cut + "\n    And 2s pass\n    And 2s pass\n    And the fault is healed" + three, ""},
@@ -54,6 +55,12 @@ func TestPlanWarnsOfUntestedChecks(t *testing.T) {
 		"late ends of connections":            {"", `connections from "orders" to "pay" close 1s late for 3s` + times, "no caller has a reason to retry"},
 		"a fault elsewhere":                   {"", `"orders" hangs for 3s` + times, ""},
 		"a reason to retry":                   {"", slow + "300ms for 3s" + times, ""},
+		"a fault over before calls stop":      {"", `"pay" hangs for 3s` + stops, "the fault lasts 3s, so that nothing is left of it after 5s"},
+		"a fault that outlasts the stop":      {"", `"pay" hangs for 8s` + stops, ""},
+		"a cut-off hides whether calls stop":  {"", cut + " for 8s" + stops, "whether \"orders\" stops cannot be observed"},
+		"nothing is in excess":                {"", "10s pass" + refused, "no fault is injected and the load does not rise"},
+		"a load that rises":                   {"", "the load changes from 100 to 300 requests per second over 3s" + refused, ""},
+		"a fault that takes capacity":         {"", `"orders" hangs for 3s` + refused, ""},
 		"calls fail":                          {"", `calls from "orders" to "pay" answer with status 503 for 3s` + times, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,4 +113,30 @@ func TestPatienceOfASentence(t *testing.T) {
 	t.Parallel()
 	e := experimentOf(t, apartSystem, "    And clients give up after 1s\n", `"pay" crashes for 3s`+"\n    Then the p95 latency stays below 900ms during the fault")
 	assert.Equal(t, time.Second, e.Load.Patience(true))
+}
+
+// TestPlanWarnsWhereADeadSystemPasses pairs checks that a dead system satisfies with one that it does not.
+func TestPlanWarnsWhereADeadSystemPasses(t *testing.T) {
+	t.Parallel()
+	table := func(most string) string {
+		return "    Then failures are only of these kinds during the fault:\n      | kind | at most |\n      | refused | " + most + " |\n"
+	}
+	for name, c := range map[string]struct {
+		checks string
+		idle   bool
+	}{
+		"stops calling":                 {"    Then \"orders\" stops calling \"pay\" within 1s of the fault\n", true},
+		"and resumes":                   {"    Then \"orders\" stops calling \"pay\" within 1s of the fault\n    And \"orders\" resumes calling \"pay\" within 1s of healing\n", false},
+		"all may fail":                  {table("100%"), true},
+		"half may fail":                 {table("50%"), false},
+		"refusals have to come in time": {"    Then excess requests are refused within 50ms with status \"503\" during the fault\n", false},
+		"a budget":                      {"    Then the run spends at most 5% of the 1-day error budget of a 99.99% objective\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			feature := "Feature: f\n  Scenario: s\n    Given the system described in \"system.yaml\"\n    And a steady load of 100 requests per second on \"GET /b\"\n    When \"pay\" hangs for 8s\n" + c.checks
+			es, err := read(fstest.MapFS{"a.feature": {Data: []byte(feature)}, "system.yaml": {Data: []byte(apartSystem)}})
+			require.NoError(t, err)
+			assert.Equal(t, c.idle, strings.Contains(es[0].Unproven, "a system that does nothing would satisfy every check"), es[0].Unproven)
+		})
+	}
 }

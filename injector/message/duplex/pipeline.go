@@ -76,6 +76,14 @@ func (p *Pipeline[X]) Front() (x X) {
 	return x
 }
 
+// LastPending returns the last call in the queue, or the zero value. The lock is held.
+func (p *Pipeline[X]) LastPending() (x X) {
+	if n := len(p.pending); n > 0 {
+		x = p.pending[n-1].x
+	}
+	return x
+}
+
 // NextOfServer returns the first call that the server answers, or the zero value. Calls that the relay answers may
 // stand before it. The lock is held.
 func (p *Pipeline[X]) NextOfServer() (x X) {

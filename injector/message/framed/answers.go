@@ -103,6 +103,9 @@ func (c *connection) answer(x *exchange, f Frame, raw []byte, large bool) error 
 		x.Affected = c.Relay.Sleep(c.Context(), x.ReplyDelays, x.Message) || x.Affected
 		c.markAnswerReleased(x)
 	}
+	if x.answerBytes == 0 && x.frame.Kind == Request { // before the client can have the answer and close for that reason
+		x.GaveUpAt = c.ClientClosedAt()
+	}
 	x.answerBytes += len(raw)
 	if f.Detail != "" {
 		x.detail = f.Detail

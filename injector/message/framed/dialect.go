@@ -55,6 +55,7 @@ type Frame struct {
 	// OnlyByName makes a message, such as the opening of a connection, subject only to rules that name its
 	// method. Otherwise it does not count as a call.
 	OnlyByName bool
+	Blocking   bool                        // its answer comes when something happens elsewhere; see message.Call
 	Blocks     func(message.Action) string // returns why an action may not act on it now, or ""; may be nil
 }
 

@@ -76,7 +76,7 @@ func (c *connection) admit(d message.Dir, raw []byte) *exchange {
 	c.Lock()
 	f := c.dialect.Inspect(d, raw, c.nextFrame())
 	c.Unlock()
-	x := &exchange{frame: f, Exchange: message.Exchange{Start: time.Now(), OneWay: f.Kind == OneWay}}
+	x := &exchange{frame: f, Exchange: message.Exchange{Start: time.Now(), OneWay: f.Kind == OneWay, Blocking: f.Blocking}}
 	x.Message = message.Message{Conn: c.Client.ID(), Seq: c.NextSeq(), Dir: d, Topic: message.Topic{Method: f.Method, Path: f.Path}, Op: opOf(f), Key: f.Key, Bytes: len(raw), Header: f.Header, OnlyByName: f.OnlyByName}
 	if f.Kind == Control || f.Kind == Response || f.Exempt {
 		return x
@@ -163,6 +163,7 @@ func (c *connection) send(x *exchange, raw []byte) error {
 // writeRequest queues the pending call and writes the message. c.upMu is held.
 func (c *connection) writeRequest(x *exchange, raw []byte) (message.Outcome, error) {
 	var evicted []*exchange
+	unawaited := x.unawaited() // before its answer can change x
 	x.Overtaken, x.SentAt = c.Relay.OvertakenBy(x.Message), x.Start
 	c.Lock()
 	if c.heldRequest == x {
@@ -171,6 +172,9 @@ func (c *connection) writeRequest(x *exchange, raw []byte) (message.Outcome, err
 	c.dialect.Sent(&x.frame)
 	switch {
 	case x.frame.Kind == Request:
+		if before := c.LastPending(); before != nil {
+			before.Shared, x.Shared = true, true
+		}
 		c.Expect(x)
 	case x.frame.ID != "":
 		evicted = c.ids.add(x)
@@ -181,6 +185,9 @@ func (c *connection) writeRequest(x *exchange, raw []byte) (message.Outcome, err
 		return message.Collateral, duplex.WriteFailed(err)
 	}
 	c.Relay.Wrote(message.ToServer)
+	if unawaited {
+		c.Relay.CountUnawaited()
+	}
 	if x.frame.Kind != Request && len(x.Overtaken) > 0 {
 		if err := c.ServerOut.Flush(); err != nil {
 			return message.Delivered, duplex.WriteFailed(err)
@@ -205,6 +212,12 @@ func (c *connection) report(x *exchange, status int) {
 		x.GaveUpAt = c.ClientClosedAt()
 	}
 	c.Relay.Report(&x.Exchange, status)
+}
+
+// unawaited reports whether a message to the server counts for Relay.Unawaited. An opening of a connection is a call
+// only if a rule names it.
+func (x *exchange) unawaited() bool {
+	return x.frame.Kind == Control || x.frame.Exempt || x.frame.Blocking || x.frame.OnlyByName && x.Rule() == nil && x.Skipped == ""
 }
 
 func (c *connection) flushToServer() error {

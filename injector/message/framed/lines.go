@@ -19,7 +19,7 @@ func Lines() message.Protocol {
 	return message.Protocol{
 		Name: "lines", Means: "messages of your own that end with a line feed", Unit: "messages",
 		Actions: message.AllActions(),
-		Serve:   Serve(openLines), Matches: message.MatchWords, Class: message.ClassByParts(":"), Allow: allowLines, Frames: framesLines,
+		Serve:   Serve(openLines), Matches: message.MatchWords, Class: message.ClassByParts(":"), Allow: allowLines, Frames: framesLines, Unpaired: unpairedFramed,
 		Operation: func(string) bool { return true }, // there are no objects
 	}
 }
@@ -29,7 +29,7 @@ func Lengths() message.Protocol {
 	return message.Protocol{
 		Name: "lengths", Means: "messages of your own that begin with their length", Unit: "messages",
 		Actions: message.AllActions(),
-		Serve:   Serve(openLengths), Matches: message.MatchWords, Class: message.ClassByParts(":"), Allow: allowLengths, Frames: framesLengths,
+		Serve:   Serve(openLengths), Matches: message.MatchWords, Class: message.ClassByParts(":"), Allow: allowLengths, Frames: framesLengths, Unpaired: unpairedFramed,
 	}
 }
 
@@ -56,6 +56,14 @@ func allowFramed(r message.Rule, g message.Framing) error {
 		return fmt.Errorf("%s: no message is known to be answered; if each to the server is, declare the framing as lockstep", r.Action)
 	}
 	return nil
+}
+
+// unpairedFramed implements Protocol.Unpaired.
+func unpairedFramed(g message.Framing) string {
+	if g.Lockstep {
+		return ""
+	}
+	return "no message is known to be answered; if each to the server is, declare the framing as lockstep"
 }
 
 // framing is the declared framing of a connection.

@@ -16,6 +16,9 @@ func NATS() message.Protocol {
 		Name: "nats", Heads: true, Means: "NATS core and JetStream, before TLS", Unit: "messages",
 		Actions: message.AllActions(),
 		Serve:   Serve(openNATS), Matches: matchSubject, Class: subjectClass, Operation: message.Words("MSG PUB"), Allow: allowNATS,
+		Unpaired: func(message.Framing) string {
+			return "a caller that gives up on a request keeps its connection, so that its wait has no end on the link"
+		},
 	}
 }
 

@@ -100,7 +100,7 @@ func (d *redis) Inspect(dir message.Dir, raw []byte, front *Frame) Frame {
 	case redisSubscribes[f.Method]:
 		f.Immune = "a subscription"
 	case redisBlocking[f.Method], strings.HasPrefix(f.Method, "XREAD") && bytes.Contains(bytes.ToUpper(raw), []byte("\r\nBLOCK\r\n")):
-		f.Immune = "a blocking command"
+		f.Immune, f.Blocking = "a blocking command", true
 	case d.multi, f.Method == "MULTI", f.Method == "EXEC", f.Method == "DISCARD", f.Method == "WATCH":
 		f.Immune = "part of a transaction"
 	}

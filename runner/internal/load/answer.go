@@ -59,8 +59,13 @@ func (c *Client) readAnswer(resp *http.Response, find bool) (Answer, error) {
 	default:
 		a.fallback = strings.EqualFold(resp.Header.Get(mark.Name), mark.Value)
 	}
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		a.RetryAfter = time.Duration(s) * time.Second
+	after := resp.Header.Get("Retry-After")
+	if s, err := strconv.Atoi(after); err == nil && s >= 0 {
+		a.RetryAfter, a.HasRetryAfter = time.Duration(s)*time.Second, true
+	} else if _, err := http.ParseTime(after); err == nil {
+		a.HasRetryAfter = true
+	}
+	if a.RetryAfter > 0 {
 		c.retryAfter.Store(true)
 	}
 	return a, nil

@@ -233,7 +233,7 @@ func (c *Client) try(ctx context.Context, x *transaction, t target) (a Attempt, 
 		a.Answer, err = c.readAnswer(resp, len(t.step.Keep) > 0)
 		return err
 	})
-	a.took = time.Since(a.At)
+	a.Took = time.Since(a.At)
 	if wrote {
 		a.wire = 1
 	}

@@ -20,9 +20,9 @@ func (e Result) Operations(register string, written *string, since func(time.Tim
 		o := &journal.Operation{Register: register, Write: written != nil, From: since(a.At), Window: w}
 		switch {
 		case a.Outcome == Acknowledged && written != nil:
-			o.To, o.Value = o.From+a.took, valueOf(*written)
+			o.To, o.Value = o.From+a.Took, valueOf(*written)
 		case a.Outcome == Acknowledged && !a.Answer.fallback:
-			o.To, o.Value = o.From+a.took, valueOf(a.Answer.Body)
+			o.To, o.Value = o.From+a.Took, valueOf(a.Answer.Body)
 		case a.Outcome == Ambiguous && written != nil:
 			o.Value = valueOf(*written)
 		default:

@@ -288,6 +288,18 @@ func TestRetryAfterIsBounded(t *testing.T) {
 	assert.True(t, client.retryAfter.Load(), "requests may have taken that much longer")
 }
 
+func TestRetryAfterIsNoted(t *testing.T) {
+	t.Parallel()
+	for header, valid := range map[string]bool{"": false, "soon": false, "-1": false, "0": true, "2": true, "Sun, 06 Nov 1994 08:49:37 GMT": true} {
+		client, k, _ := clientOn(t, scenarios.Load{Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", header)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})
+		client.Do(0, time.Now())
+		assert.Equal(t, valid, k.all[0].Attempts[0].Answer.HasRetryAfter, header)
+	}
+}
+
 // The upper bound on the duration of a request is computed from the actual pauses.
 func TestPausesAreWithinPatience(t *testing.T) {
 	t.Parallel()
@@ -296,7 +308,7 @@ func TestPausesAreWithinPatience(t *testing.T) {
 	client.Do(0, time.Now())
 	require.Len(t, k.all[0].Attempts, 3)
 	for i := range 2 {
-		gap := k.all[0].Attempts[i+1].At.Sub(k.all[0].Attempts[i].At) - k.all[0].Attempts[i].took
+		gap := k.all[0].Attempts[i+1].At.Sub(k.all[0].Attempts[i].At) - k.all[0].Attempts[i].Took
 		assert.GreaterOrEqual(t, gap, scenarios.Pause(i)/2)
 		assert.Less(t, gap, scenarios.Pause(i)+time.Second, "a slow machine adds to it")
 	}

@@ -28,7 +28,7 @@ type Result struct {
 type Attempt struct {
 	At              time.Time // when it began
 	Step            int       // of the chain, from 0
-	took            time.Duration
+	Took            time.Duration
 	Status          int    // 0 if there was no answer
 	Kind            string // kind of error, if there is no status
 	Outcome         Outcome
@@ -44,6 +44,8 @@ type Answer struct {
 	full       []byte // the whole body, if values are kept or fallbacks are marked there
 	fallback   bool
 	RetryAfter time.Duration // 0 if it did not ask for a pause
+
+	HasRetryAfter bool // it has a Retry-After header that names a number of seconds or a time
 }
 
 // Outcome is what the client knows about a request or an attempt.
@@ -68,7 +70,7 @@ func (e Result) JournalRequest(since func(time.Time) time.Duration, w journal.Wi
 }
 
 func (a Attempt) journal(since func(time.Time) time.Duration) journal.Attempt {
-	return journal.Attempt{At: since(a.At), Took: a.took, Status: a.Status, Error: a.Kind, Step: a.Step}
+	return journal.Attempt{At: since(a.At), Took: a.Took, Status: a.Status, Error: a.Kind, Step: a.Step}
 }
 
 // PairAnswer returns the journal's record of an attempt that is one of a pair.
