@@ -24,11 +24,19 @@ var violations = map[string]struct {
 }{
 	"calls per second":   {CallsPerSecond{To: "payments", PerSecond: 60, Window: journal.After}, func(s scenario) { s.addCalls(12, journal.After, "front -> payments", 30, ms) }, "80 calls in the second at +12.0s"},
 	"calls times normal": {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 200, ms) }, "2.00 times its normal calls"},
-	"exactly once":       {ExactlyOnce{}, func(s scenario) { s.twice("k2") }, "1 applied more than once (surplus effects: 1)"},
+	"detects": {Detects{Probe: "alert firing", Within: time.Second}, func(s scenario) {
+		s.observe("alert firing", func(at time.Duration, o *journal.Observation) { o.Yes = at > 8*time.Second })
+	}, `the probe "alert firing" answered no at +7.0s, 1s after the fault's first effect`},
+	"exactly once": {ExactlyOnce{}, func(s scenario) { s.twice("k2") }, "1 applied more than once (surplus effects: 1)"},
 	"fallback": {Fallback{Ratio: 0.8, Route: "POST /orders", Header: "X-Degraded: true", Window: journal.During}, func(s scenario) {
 		s.every(journal.During, func(x *journal.Sample) { x.Fallback, x.Ambiguous = 10, 40 })
 	}, "only 40 of 200"},
-	"gives up":          {GivesUp{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 1, 3*time.Second) }, "waited 3s"},
+	"gives up": {GivesUp{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 1, 3*time.Second) }, "waited 3s"},
+	"keeps its rate": {KeepsRate{Metric: "orders_placed_total", Of: "orders", Ratio: 0.9}, func(s scenario) {
+		s.observe(keyMetric, func(at time.Duration, o *journal.Observation) {
+			o.Value = valueOf(50*min(at, 6*time.Second).Seconds() + 40*max(0, at-6*time.Second).Seconds())
+		})
+	}, `the key metric "orders_placed_total" of "orders" increased at 40.0 per second, and at 50.0 before the fault`},
 	"key reuse refused": {KeyReuseRefused{Status: 422}, func(s scenario) { s.Probes[1].Got = "201" }, "1 of 1 keys"},
 	"latency":           {Latency{Percentile: 95, Below: 400 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, slow(800*ms)) }, "p95 of 200 requests was 800ms during the fault"},
 	"no phantom": {NoPhantom{}, func(s scenario) {
@@ -39,9 +47,25 @@ var violations = map[string]struct {
 	"none twice":     {NoneTwice{}, func(s scenario) { s.twice("k4") }, "1 applied more than once (surplus effects: 1)"},
 	"not affected":   {NotAffected{Route: "POST /orders"}, func(s scenario) { s.every(journal.During, failing(10)) }, "fell from 100% to 80%"},
 	"nothing slower": {NothingSlower{Than: 2 * time.Second}, func(s scenario) { s.Samples[8].Latency[0].Up = 5 * time.Second }, "the slowest 5s"},
-	"recovers":       {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.every(journal.After, slow(900*ms)) }, "it was not steady for the last five seconds or more"},
-	"same response":  {SameResponse{}, func(s scenario) { s.Probes[0].Got = "other" }, "1 of 1 keys"},
-	"success":        {Success{Ratio: 0.99, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 200 requests did not succeed during the fault: timeout (20)"},
+	"queue bounded": {QueueBounded{Queue: "outbox", Most: 1000}, func(s scenario) {
+		s.observe("outbox", func(at time.Duration, o *journal.Observation) { o.Value = valueOf(at.Seconds() * 100) })
+	}, `the queue "outbox" held 1950 messages at +19.5s`},
+	"stays healthy": {StaysHealthy{Path: "/livez", Of: "orders"}, func(s scenario) {
+		s.observe(livez, func(at time.Duration, o *journal.Observation) {
+			if o.Yes = at < 7*time.Second; !o.Yes {
+				o.Unanswered = "connection refused"
+			}
+		})
+	}, `the health check "/livez" of "orders" was unhealthy, the first time connection refused at +7.0s`},
+	"turns healthy": {TurnsHealthy{Path: "/readyz", Of: "orders", Within: 5 * time.Second}, func(s scenario) {
+		s.observe(readyz, func(at time.Duration, o *journal.Observation) { o.Yes = at < 7*time.Second || at == 12*time.Second })
+	}, "was unhealthy 5s after healing, after it had turned healthy: no at +15.0s"},
+	"turns unhealthy": {TurnsUnhealthy{Path: "/readyz", Of: "orders", Within: 3 * time.Second}, func(s scenario) {
+		s.observe(readyz, func(at time.Duration, o *journal.Observation) { o.Yes, o.Detail = true, "status 200" })
+	}, `the health check "/readyz" of "orders" answered status 200 at +9.0s, 3s after the fault's first effect`},
+	"recovers":      {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.every(journal.After, slow(900*ms)) }, "it was not steady for the last five seconds or more"},
+	"same response": {SameResponse{}, func(s scenario) { s.Probes[0].Got = "other" }, "1 of 1 keys"},
+	"success":       {Success{Ratio: 0.99, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 200 requests did not succeed during the fault: timeout (20)"},
 }
 
 // TestKinds is the conformance test of the table. It covers new rows automatically and requires an entry in

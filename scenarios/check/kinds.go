@@ -55,6 +55,9 @@ type Needs struct {
 	Requests int           // the fewest requests with which it can pass
 	Limit    time.Duration // how long a request may take; 0 if it does not say so
 	Recovery time.Duration // how long after healing it may take until its route is steady; 0 if it does not say so
+	Watch    time.Duration // how long after healing the load has to continue; 0 if it does not matter
+
+	Ask Asked // what is asked at an interval during the whole run
 }
 
 // Settings are what other sentences of a scenario set for a check.
@@ -121,6 +124,12 @@ func Kinds() []Kind {
 		Recovers{Route: "POST /orders", Within: 10 * time.Second},
 		CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During},
 		CallsPerSecond{To: "payments", PerSecond: 300, Window: journal.After},
+		StaysHealthy{Path: "/livez", Of: "orders"},
+		TurnsUnhealthy{Path: "/readyz", Of: "orders", Within: 5 * time.Second},
+		TurnsHealthy{Path: "/readyz", Of: "orders", Within: 5 * time.Second},
+		QueueBounded{Queue: "outbox", Most: 1000},
+		Detects{Probe: "alert firing", Within: time.Minute},
+		KeepsRate{Metric: "orders_placed_total", Of: "orders", Ratio: 0.9},
 
 		ExactlyOnce{},
 		NoneLost{},

@@ -133,6 +133,12 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Probe != nil:
 		h.Probes = append(h.Probes, *e.Probe)
 		h.seq("probe", e.Seq)
+	case e.Observation != nil:
+		h.Observations = append(h.Observations, *e.Observation)
+		h.seq("observation", e.Seq)
+	case e.Task != nil:
+		h.Tasks = append(h.Tasks, *e.Task)
+		h.seq("task", e.Seq)
 	case e.Effect != nil:
 		h.Effects = append(h.Effects, *e.Effect)
 		h.seq("effect", e.Seq)

@@ -37,6 +37,8 @@ type History struct {
 	Load            *Load
 	Requests        []Request
 	Probes          []Probe
+	Observations    []Observation // of all probes; those of one probe in the order in which it was asked
+	Tasks           []Task
 	Effects         []Effect
 	EffectsRead     *Effects
 	Messages        []Message // the first 10,000
@@ -51,7 +53,7 @@ type History struct {
 	Gate            *Gate    // nil if the baseline was within the steady state
 	Verdicts        []Verdict
 	End             *End
-	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "traffic", "process", "trouble") -> Seq, parallel to the slices above
+	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "traffic", "process", "observation", "task", "trouble") -> Seq, parallel to the slices above
 }
 
 // Span is a phase with its end.
