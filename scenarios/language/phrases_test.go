@@ -93,7 +93,7 @@ var sentenceTables = map[string][][]string{
 	"together":        {{"fault", "from", "to", "share", "value"}, {"slow calls", "orders", "payments", "10%", "800ms, give or take 200ms"}, {"crash", "", "inventory", "", ""}},
 }
 
-var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`}
+var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`, "ask with a body": `{"copies": 3}`}
 
 func TestEachExampleIsOneSentence(t *testing.T) {
 	for _, p := range Standard().Phrases() {

@@ -48,6 +48,20 @@ func (p Probe) Patience() time.Duration {
 // Number reports whether the probe answers with a number instead of yes or no.
 func (p Probe) Number() bool { return p.Metric != "" }
 
+// String describes the probe: `outbox (metric outbox_messages of orders GET /metrics)`.
+func (p Probe) String() string {
+	what := "http " + p.HTTP
+	switch {
+	case p.TCP != "":
+		what = "tcp " + p.TCP
+	case p.Command != "":
+		what = "command " + p.Command
+	case p.Metric != "":
+		what = "metric " + cmp.Or(p.Series, p.JSON) + " of " + p.Metric
+	}
+	return p.Name + " (" + what + ")"
+}
+
 // ParseAsk reads a service and a request to it: "orders GET /health".
 func ParseAsk(s string) (service, method, path string, err error) {
 	service, route, ok := strings.Cut(strings.TrimSpace(s), " ")
