@@ -153,7 +153,8 @@ func TestProbesFindBugs(t *testing.T) {
 	for _, v := range runProbed(t, func(c *counter) {
 		c.deep, c.blind, c.sticky, c.unbounded, c.silent, c.coupled = true, true, true, true, true, true
 	}) {
-		assert.Equal(t, "failed", v.Outcome, "%s: %s", v.Check, v.Reason)
+		// A pause of the runner withholds a failure, and the reason still has it.
+		assert.Contains(t, []string{v.Outcome, v.Withheld}, "failed", "%s: %s", v.Check, v.Reason)
 		assert.Contains(t, v.Reason, why[v.Kind])
 	}
 }
