@@ -1,25 +1,35 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
-
-	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// timeline draws the phases, faults and processes.
+// mark is a moment in the timeline: a change of a service, or what a step asked or ran.
+type mark struct {
+	at   time.Duration
+	what string
+}
+
+// timeline draws the phases and faults, and marks moments.
 func timeline(a axis, id string) chart {
 	h := a.h
 	faults := h.CombinedFaults()
 	rows := 1 + len(faults)
-	var marks []journal.TimedProcess
+	var marks []mark
 	baseline, _ := h.Phase("baseline")
 	for _, p := range h.Processes {
 		if p.At >= max(a.from, baseline.From) && p.What != "ready" && p.At < a.to {
-			marks = append(marks, p)
+			marks = append(marks, mark{p.At, p.Service + " " + p.What})
 		}
 	}
+	for _, task := range h.Tasks {
+		marks = append(marks, mark{task.Began, task.What})
+	}
+	slices.SortStableFunc(marks, func(a, b mark) int { return cmp.Compare(a.at, b.at) })
 	height := 30 + rows*24
 	if len(marks) > 0 {
 		height += 24
@@ -58,16 +68,16 @@ func timeline(a axis, id string) chart {
 	}
 	if len(marks) > 0 {
 		y := 28 + float64(len(faults))*24
-		c.text(left-6, y+13, "end", "lane", "process")
+		c.text(left-6, y+13, "end", "lane", "events")
 		last := -100.0
 		for _, p := range marks {
-			x := a.x(p.At)
+			x := a.x(p.at)
 			c.add(`<path d="M%.1f %.1f l5 8 l-10 0 z" fill="%s"/>`, x, y+3, blue)
 			if x-last > 110 {
-				c.text(x+8, y+13, "start", "mark", p.Service+" "+p.What)
+				c.text(x+8, y+13, "start", "mark", shorten(p.what, 17))
 				last = x
 			}
-			out.Rows = append(out.Rows, []string{p.Service + " " + p.What, at(p.At), ""})
+			out.Rows = append(out.Rows, []string{p.what, at(p.at), ""})
 		}
 	}
 	c.times(float64(height - 22))

@@ -58,6 +58,7 @@ type scenario struct {
 	Ledger    *ledger
 	Messages  [][]string
 	LinkRows  [][]string
+	ProbeRows [][]string
 	FirstCard int // number of its first card; 0 if it has none
 }
 
@@ -157,6 +158,7 @@ func newScenario(h *journal.History, n int) scenario {
 	s.Errors = errorTable(h)
 	s.Messages = messageOutcomes(h)
 	s.LinkRows = linkTable(h)
+	s.ProbeRows = probeTable(h)
 	s.Ledger, s.Validity = newLedger(h), validityFacts(h)
 	return s
 }

@@ -34,6 +34,7 @@ type documentScenario struct {
 	Took        time.Duration        `json:"took"`
 	Verdicts    []documentVerdict    `json:"verdicts"`
 	Faults      []*journal.Injection `json:"faults,omitempty"`
+	Tasks       []journal.Task       `json:"tasks,omitempty"` // what steps asked and ran
 	Links       []journal.Traffic    `json:"links,omitempty"`
 	Load        *journal.Load        `json:"load,omitempty"`
 	Pauses      []journal.Pause      `json:"pauses,omitempty"` // pauses of the runner itself
@@ -85,7 +86,7 @@ func writeJSON(w io.Writer, b *journal.Book) error {
 	for _, h := range b.Scenarios {
 		s := documentScenario{
 			ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Attempt: h.Attempt, RerunReason: h.RerunReason, Took: h.Ended - h.Began,
-			Verdicts: []documentVerdict{}, Faults: h.Faults, Links: h.Traffic, Load: h.Load, Pauses: h.Pauses, Windows: newFigures(h),
+			Verdicts: []documentVerdict{}, Faults: h.Faults, Tasks: h.Tasks, Links: h.Traffic, Load: h.Load, Pauses: h.Pauses, Windows: newFigures(h),
 		}
 		if h.End != nil {
 			s.Reason = h.End.Reason

@@ -108,6 +108,9 @@ func (t *recording) scenario(d sampleRun) {
 		t.at(6, journal.Event{Message: &journal.Message{Fault: fault.ID, Link: sampleLink, Stage: "reply lost", Op: "POST /charge", Key: fmt.Sprintf("k-%d", i)}})
 	}
 	t.ledger(d)
+	if d.partition {
+		t.probesAndTasks()
+	}
 	t.verdicts(d)
 }
 
@@ -247,4 +250,19 @@ func samples(tb testing.TB) map[string]*journal.Book {
 	t.out.WriteString(`{"seq":99,"at":80`)
 	books["truncated"] = t.book(tb)
 	return books
+}
+
+// probesAndTasks writes what two probes answered, and what two steps did.
+func (t *recording) probesAndTasks() {
+	for s := 3; s < 11; s++ {
+		o := journal.Observation{Probe: "alert firing", Asked: time.Duration(s) * time.Second, Took: 3 * time.Millisecond, Every: time.Second, Yes: s == 7 || s == 8}
+		if s == 10 {
+			o.Unanswered = "connection refused"
+		}
+		t.at(float64(s)+0.003, journal.Event{Observation: &o})
+		queued := 120 * float64(s)
+		t.at(float64(s)+0.004, journal.Event{Observation: &journal.Observation{Probe: "outbox", Asked: o.Asked, Took: o.Took, Every: time.Second, Value: &queued}})
+	}
+	t.at(6.012, journal.Event{Task: &journal.Task{What: `"POST /promote" of "standby" is asked`, Began: 6 * time.Second, Took: 12 * time.Millisecond, Result: "status 200", Output: "promoted"}})
+	t.at(6.5, journal.Event{Task: &journal.Task{What: `the command "resync" is run`, Began: 6100 * time.Millisecond, Took: 400 * time.Millisecond, Result: "exit status 0", Log: "scenarios/s/logs/command-resync.log"}})
 }

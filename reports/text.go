@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -80,6 +81,9 @@ func (t textWriter) scenario(h *journal.History) {
 	}
 	for _, in := range h.CombinedFaults() {
 		t.printf("    · %s  — %s\n", plain(in.Sentence), affected(in))
+	}
+	for _, task := range h.Tasks {
+		t.printf("    · %s  — %s, %s at %s\n", plain(task.What), plain(task.Result), check.Duration(task.Took.Round(time.Millisecond)), at(task.Began))
 	}
 	for _, v := range h.Verdicts {
 		if v.Outcome != "passed" || !isImplied(v) {

@@ -34,6 +34,7 @@ func (s *session) conclude() {
 		}
 		s.endLoad()
 		s.enterPhase("collect")
+		s.stopProbes()
 		s.fold.endLoad(s.now())
 		s.quiesce()
 		s.measureIdleAgain()

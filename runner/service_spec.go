@@ -16,17 +16,29 @@ import (
 func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	expand := func(text string) (string, error) { return scenarios.Expand(text, s.values(svc)) }
 	spec := process.Spec{
 		Name: svc.Name, Log: filepath.Join(s.dir, "logs", svc.Name+".log"), Dir: s.workDir(svc),
 		Event: func(e process.Event) { h.process(svc.Name, e) },
 	}
+	var err error
+	if spec.Args, spec.Env, err = s.expand(svc); err != nil {
+		return spec, fmt.Errorf("start service %q: %w", svc.Name, err)
+	}
+	spec.Ready, err = readiness(svc, s.addresses[svc.Name])
+	spec.Listens, spec.Signal, spec.Grace = s.endpoints(svc), svc.Stop.Signal, svc.Stop.Within
+	s.release(svc.Name)
+	return spec, err
+}
+
+// expand returns the arguments and the environment of a process of a service.
+func (s *system) expand(svc scenarios.Service) (args, env []string, err error) {
+	expand := func(text string) (string, error) { return scenarios.Expand(text, s.values(svc)) }
 	for _, arg := range svc.Command {
 		text, err := expand(arg)
 		if err != nil {
-			return spec, fmt.Errorf("start service %q: argument %q: %w", svc.Name, arg, err)
+			return nil, nil, fmt.Errorf("argument %q: %w", arg, err)
 		}
-		spec.Args = append(spec.Args, text)
+		args = append(args, text)
 	}
 	names := make([]string, 0, len(svc.Env))
 	for name := range svc.Env {
@@ -36,15 +48,11 @@ func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
 	for _, name := range names {
 		text, err := expand(svc.Env[name])
 		if err != nil {
-			return spec, fmt.Errorf("start service %q: environment %q: %w", svc.Name, name, err)
+			return nil, nil, fmt.Errorf("environment %q: %w", name, err)
 		}
-		spec.Env = append(spec.Env, name+"="+text)
+		env = append(env, name+"="+text)
 	}
-	var err error
-	spec.Ready, err = readiness(svc, s.addresses[svc.Name])
-	spec.Listens, spec.Signal, spec.Grace = s.endpoints(svc), svc.Stop.Signal, svc.Stop.Within
-	s.release(svc.Name)
-	return spec, err
+	return args, env, nil
 }
 
 func (s *system) workDir(svc scenarios.Service) string {

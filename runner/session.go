@@ -53,6 +53,9 @@ type session struct {
 	meanRate             float64          // requests of the load per second, once it has ended
 	clock                sync.WaitGroup
 
+	probing    sync.WaitGroup
+	stopProbes func() // stops asking probes, and waits for that
+
 	release func() // stops watching for healing by the operator; see watchOperator
 
 	mu           sync.Mutex
@@ -73,7 +76,7 @@ type session struct {
 func newSession(ctx context.Context, r *runState, e *scenarios.Experiment, t try) *session {
 	s := &session{
 		e: e, try: t, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID),
-		fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {},
+		fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}, stopProbes: func() {},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.watchdog = newWatchdog(r.journal.Since, func(p journal.Pause) { s.record(journal.Event{Pause: &p}) })
@@ -145,6 +148,7 @@ func (s *session) begin() {
 		s.system = system
 		context.AfterFunc(s.ctx, system.retire)
 		s.o.Meter.add(s)
+		s.stopProbes = s.startProbes()
 	}
 	s.clock.Go(s.tick)
 	s.clock.Go(func() { s.watchdog.run(s.quit) })

@@ -70,6 +70,10 @@ func (s *session) act(step scenarios.Step) error {
 	case scenarios.StopLoad:
 		s.endLoad()
 		return nil
+	case scenarios.Ask:
+		return s.ask(action, step.Step)
+	case scenarios.RunCommand:
+		return s.runCommand(action, step.Step)
 	case scenarios.Confirm:
 		return s.confirm(action.What, step.Step)
 	}

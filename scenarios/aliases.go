@@ -17,6 +17,8 @@ type (
 	Link     = system.Link
 	TLS      = system.TLS
 	Group    = system.Group
+	Probe    = system.Probe
+	Command  = system.Command
 	Header   = source.Header
 	Mark     = source.Mark
 )

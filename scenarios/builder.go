@@ -242,6 +242,25 @@ func (b *Builder) Confirm(what string) *Builder {
 	return b
 }
 
+// Ask sends a request to a service under load, such as "POST /promote". body may be "".
+func (b *Builder) Ask(service, route, body string) *Builder {
+	at := b.beginStep("When", "%q of %q is asked", route, service)
+	a := Ask{Service: service, Body: body}
+	var err error
+	if a.Method, a.Path, err = source.ParseRoute(route); err != nil {
+		what, hint := source.Parts(err)
+		b.r.AddProblem(at, what, hint)
+	}
+	b.r.Ask(at, a)
+	return b
+}
+
+// RunCommand runs a command of the system under load.
+func (b *Builder) RunCommand(name string) *Builder {
+	b.r.RunCommand(b.beginStep("When", "the command %q is run", name), name)
+	return b
+}
+
 // Check adds checks. All faults are healed before the first one.
 func (b *Builder) Check(checks ...check.Check) *Builder {
 	for _, c := range checks {

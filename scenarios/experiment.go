@@ -51,11 +51,12 @@ type Experiment struct {
 	Baseline    time.Duration
 	Recovery    time.Duration // how long the load continues after healing, at most
 	Effects     *Effects
-	Registers   []Register `json:",omitempty"`
-	Sums        []Sum      `json:",omitempty"` // that checks need
-	Checks      []Check    // in order of the Then steps; without check.Implied
-	Warnings    []string   // what will make the run inconclusive, as far as it can be known before the run
-	Unproven    string     // why the checks do not distinguish a working system from a dead one; "" if they do
+	Registers   []Register     `json:",omitempty"`
+	Sums        []Sum          `json:",omitempty"` // that checks need
+	Probes      []system.Probe // asked during the whole run: those of the system, and those that checks need
+	Checks      []Check        // in order of the Then steps; without check.Implied
+	Warnings    []string       // what will make the run inconclusive, as far as it can be known before the run
+	Unproven    string         // why the checks do not distinguish a working system from a dead one; "" if they do
 }
 
 // Step is one line. Do is the action that it performs when it is reached.
@@ -98,7 +99,7 @@ func (e *Experiment) Untested() []string {
 }
 
 // Action is what a step does when it is reached: one of Inject, Heal, Wait, a RateChange,
-// SendRequests, StopLoad, Confirm.
+// SendRequests, StopLoad, Confirm, Ask, RunCommand.
 type Action interface{ action() }
 
 // Inject makes faults live at the same time. If For is not 0, the step lasts that long and then heals them.

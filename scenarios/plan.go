@@ -155,6 +155,9 @@ func (e *Experiment) start(w io.Writer) {
 		}
 		printMoment(w, 0, fmt.Sprintf("load: %s on %s", e.Load.described(), strings.Join(routes, ", ")))
 	}
+	for _, p := range e.Probes {
+		printMoment(w, 0, fmt.Sprintf("ask every %s: %s", injector.Duration(p.Interval()), p))
+	}
 	if e.Baseline > 0 {
 		printMoment(w, 0, "measure the baseline for "+injector.Duration(e.Baseline))
 	}
@@ -162,9 +165,18 @@ func (e *Experiment) start(w io.Writer) {
 
 func (e *Experiment) radius() string {
 	if e.BlastRadius == nil {
-		return "not limited; faults touch " + strings.Join(e.targets(), ", ")
+		return "not limited; " + e.touches()
 	}
-	return "limited to " + strings.Join(e.BlastRadius, ", ") + "; faults touch " + strings.Join(e.targets(), ", ")
+	return "limited to " + strings.Join(e.BlastRadius, ", ") + "; " + e.touches()
+}
+
+// touches lists what faults and other steps act on.
+func (e *Experiment) touches() string {
+	text := "faults touch " + strings.Join(e.targets(), ", ")
+	if others := e.touched(); len(others) > 0 {
+		text += "; not undone: " + strings.Join(others, ", ")
+	}
+	return text
 }
 
 // targets returns the links and services on which faults are injected.

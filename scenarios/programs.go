@@ -6,31 +6,41 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
-// CheckPrograms reports the programs of services that cannot be found. It skips programs that a user-defined step may
-// create, and those of services whose `needs` skip the scenario.
+// CheckPrograms reports the programs of services and commands that cannot be found. It skips programs that a
+// user-defined step may create, and those of services whose `needs` skip the scenario.
 func (r *Resolver) CheckPrograms(find func(dir, program string) (string, error)) {
-	own := slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Foreign })
 	for _, s := range r.System.Services {
-		if len(s.Command) == 0 || s.Needs != "" || slices.Contains(r.scope.Handlers, s.Name) {
-			continue
+		if !slices.Contains(r.scope.Handlers, s.Name) {
+			r.checkProgram(r.describedAt[s.Name], fmt.Sprintf("the service %q cannot be started", s.Name), s, find)
 		}
-		program := s.Command[0]
-		if program == "" || strings.Contains(program, "${") || own && strings.Contains(program, "/") {
-			continue
-		}
-		dir := ""
-		if s.Dir != "" {
-			dir = r.System.Path(s.Dir)
-		} else if !filepath.IsAbs(program) && strings.Contains(program, "/") {
-			r.out.Add(r.describedAt[s.Name], fmt.Sprintf("the service %q cannot be started: the path %q is relative to its folder, which is new and empty", s.Name, program), "set the service's `dir`, which is relative to the system file, or write an absolute path")
-			continue
-		}
-		if _, err := find(dir, program); err != nil {
-			r.out.Add(r.describedAt[s.Name], fmt.Sprintf("the service %q cannot be started: %v", s.Name, err), "install the program, or mend the service's `command`; with `needs` the scenario is skipped where it is missing")
-		}
+	}
+	for _, c := range r.System.Commands {
+		r.checkProgram(r.systemAt, fmt.Sprintf("the command %q cannot be run", c.Name), r.System.Process(c), find)
+	}
+}
+
+func (r *Resolver) checkProgram(at source.Pos, what string, s system.Service, find func(dir, program string) (string, error)) {
+	if len(s.Command) == 0 || s.Needs != "" {
+		return
+	}
+	own := slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Foreign })
+	program := s.Command[0]
+	if program == "" || strings.Contains(program, "${") || own && strings.Contains(program, "/") {
+		return
+	}
+	dir := ""
+	if s.Dir != "" {
+		dir = r.System.Path(s.Dir)
+	} else if !filepath.IsAbs(program) && strings.Contains(program, "/") {
+		r.out.Add(at, fmt.Sprintf("%s: the path %q is relative to its folder, which is new and empty", what, program), "set the service's `dir`, which is relative to the system file, or write an absolute path")
+		return
+	}
+	if _, err := find(dir, program); err != nil {
+		r.out.Add(at, fmt.Sprintf("%s: %v", what, err), "install the program, or mend the `command`; with `needs` of its service the scenario is skipped where it is missing")
 	}
 }
 

@@ -53,6 +53,7 @@ func (r *Resolver) resolve() {
 	for _, p := range r.faults {
 		r.placeFaults(p)
 	}
+	r.resolveAsks()
 	if r.Effects != nil {
 		r.Effects.Service = r.requireTCP(r.effectsAt, r.serves(r.effectsAt, r.Effects.Path))
 	}

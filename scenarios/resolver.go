@@ -73,6 +73,7 @@ type unresolved struct {
 	expects []expectation
 	faults  []placement
 	ended   []endedFault
+	asks    []ask
 }
 
 // placement is a step that injects faults. If it was misread, its faults are not validated: they are not what was

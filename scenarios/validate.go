@@ -20,6 +20,7 @@ func (r *Resolver) validate() {
 	r.finishRegisters()
 	r.finishFaults()
 	r.finishChecks()
+	r.finishProbes()
 	r.Recovery = r.recovery()
 	r.finishProof()
 }
@@ -130,6 +131,8 @@ func (r *Resolver) recovery() time.Duration {
 		switch n := c.Kind().Needs; {
 		case n.Recovery > 0:
 			longest = max(longest, n.Recovery+time.Second+r.watched(n))
+		case n.Watch > 0:
+			longest = max(longest, n.Watch+time.Second)
 		case n.Window == journal.After:
 			longest = max(longest, 5*time.Second)
 		}

@@ -179,6 +179,8 @@ func systemKeyTable(t *testing.T) string {
 	link := schema.Defs["depends"].OneOf[1].Each.OneOf[1]
 	link.Properties["framing"] = schema.Defs["framing"]
 	link.keys("depends.NAME.", rows)
+	schema.Defs["probe"].keys("probes.NAME.", rows)
+	schema.Defs["command"].keys("commands.NAME.", rows)
 	return rows.String()
 }
 

@@ -141,7 +141,7 @@ func (s *Service) followDaemon(r *instance, cleanExit bool, tick <-chan time.Tim
 		if cleanExit && tracksDescendants && wasReady && !(listens && slices.Equal(pids, before)) {
 			before, listens = pids, s.listens(r.family)
 		}
-		goesOn := cleanExit && tracksDescendants && len(members) > 0 && (!wasReady || listens)
+		goesOn := cleanExit && tracksDescendants && len(members) > 0 && (!wasReady || listens) && !s.once
 		switch {
 		case stopping: // the caller of kill or Stop also ends the remaining processes
 			if len(members) == 0 {

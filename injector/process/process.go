@@ -86,6 +86,7 @@ const signalTimeout = 10 * time.Second
 // Service is a service, running or not. Its methods may be called concurrently.
 type Service struct {
 	spec Spec
+	once bool // a command: what it leaves running is ended; see Run
 
 	change  sync.Mutex // serializes crash, stop and restart
 	retired context.Context

@@ -33,8 +33,16 @@ var violations = map[string]struct {
 	"fallback": {Fallback{Ratio: 0.8, Route: "POST /orders", Mark: Mark{Text: "X-Degraded: true"}, Window: journal.During}, func(s scenario) {
 		s.every(journal.During, func(x *journal.Sample) { x.Fallback, x.Ambiguous = 10, 40 })
 	}, "only 40 of 200"},
-	"gives up":          {GivesUp{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 1, 3*time.Second) }, "waited 3s"},
-	"in order":          {InOrder{Group: "customer_id"}, func(s scenario) { s.Effects[1].Place, s.Effects[2].Place = 3, 2 }, "1 of 4 effects"},
+	"gives up": {GivesUp{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 1, 3*time.Second) }, "waited 3s"},
+	"in order": {InOrder{Group: "customer_id"}, func(s scenario) { s.Effects[1].Place, s.Effects[2].Place = 3, 2 }, "1 of 4 effects"},
+	"detects": {Detects{Probe: "alert firing", Within: time.Second}, func(s scenario) {
+		s.observe("alert firing", func(at time.Duration, o *journal.Observation) { o.Yes = at > 8*time.Second })
+	}, `the probe "alert firing" answered no at +7.0s, 1s after the fault's first effect`},
+	"keeps its rate": {KeepsRate{Metric: "orders_placed_total", Of: "orders", Ratio: 0.9}, func(s scenario) {
+		s.observe(keyMetric, func(at time.Duration, o *journal.Observation) {
+			o.Value = valueOf(50*min(at, 6*time.Second).Seconds() + 40*max(0, at-6*time.Second).Seconds())
+		})
+	}, `the key metric "orders_placed_total" of "orders" increased at 40.0 per second, and at 50.0 before the fault`},
 	"key reuse refused": {KeyReuseRefused{Status: 422}, func(s scenario) { s.Probes[1].Got = "201" }, "1 of 1 keys"},
 	"linearizable":      {Linearizable{Register: "greeting"}, func(s scenario) { s.Operations[9].Value = "3" }, "1 of 12 reads returned a stale value"},
 	"latency":           {Latency{Percentile: 95, Below: 400 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, slow(800*ms)) }, "p95 of 200 requests was 800ms during the fault"},
@@ -54,6 +62,22 @@ var violations = map[string]struct {
 	"stops calling":   {StopsCalling{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(8, journal.During, "orders -> payments", 30, ms) }, `"orders" did not stop calling "payments": 30 calls in 3s, normal 150 from +7.0s`},
 	"same response":   {SameResponse{}, func(s scenario) { s.Probes[0].Got = "other" }, "1 of 1 keys"},
 	"success":         {Success{Ratio: 0.99, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 200 requests did not succeed during the fault: timeout (20)"},
+	"queue bounded": {QueueBounded{Queue: "outbox", Most: 1000}, func(s scenario) {
+		s.observe("outbox", func(at time.Duration, o *journal.Observation) { o.Value = valueOf(at.Seconds() * 100) })
+	}, `the queue "outbox" held 1950 messages at +19.5s`},
+	"stays healthy": {StaysHealthy{Path: "/livez", Of: "orders"}, func(s scenario) {
+		s.observe(livez, func(at time.Duration, o *journal.Observation) {
+			if o.Yes = at < 7*time.Second; !o.Yes {
+				o.Unanswered = "connection refused"
+			}
+		})
+	}, `the health check "/livez" of "orders" was unhealthy, the first time connection refused at +7.0s`},
+	"turns healthy": {TurnsHealthy{Path: "/readyz", Of: "orders", Within: 5 * time.Second}, func(s scenario) {
+		s.observe(readyz, func(at time.Duration, o *journal.Observation) { o.Yes = at < 7*time.Second || at == 12*time.Second })
+	}, "was unhealthy 5s after healing, after it had turned healthy: no at +15.0s"},
+	"turns unhealthy": {TurnsUnhealthy{Path: "/readyz", Of: "orders", Within: 3 * time.Second}, func(s scenario) {
+		s.observe(readyz, func(at time.Duration, o *journal.Observation) { o.Yes, o.Detail = true, "status 200" })
+	}, `the health check "/readyz" of "orders" answered status 200 at +9.0s, 3s after the fault's first effect`},
 }
 
 // sound has, for kinds of checks that do not pass on every valid run, a change of it with which they do.

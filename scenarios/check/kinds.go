@@ -63,6 +63,9 @@ type Needs struct {
 	Limit    time.Duration // how long a request may take; 0 if it does not say so
 	Outage   time.Duration // the shortest outage of all requests that violates it; 0 if it does not say so
 	Recovery time.Duration // how long after healing it may take until its route is steady; 0 if it does not say so
+	Watch    time.Duration // how long after healing the load has to continue; 0 if it does not matter
+
+	Ask Asked // what is asked at an interval during the whole run
 }
 
 // Settings are what other sentences of a scenario set for a check.
@@ -148,6 +151,12 @@ func Kinds() []Kind {
 		RefusesExcess{Statuses: []int{429, 503}, Within: 50 * time.Millisecond},
 		FailureKinds{Kinds: []FailureLimit{{"status 503", 0.05}, {"timed out", 0.01}}, Window: journal.During},
 		ErrorBudget{Spend: 0.05, Days: 30, Objective: 0.999},
+		StaysHealthy{Path: "/livez", Of: "orders"},
+		TurnsUnhealthy{Path: "/readyz", Of: "orders", Within: 5 * time.Second},
+		TurnsHealthy{Path: "/readyz", Of: "orders", Within: 5 * time.Second},
+		QueueBounded{Queue: "outbox", Most: 1000},
+		Detects{Probe: "alert firing", Within: time.Minute},
+		KeepsRate{Metric: "orders_placed_total", Of: "orders", Ratio: 0.9},
 
 		ExactlyOnce{},
 		NoneLost{},

@@ -17,7 +17,7 @@ type scenario struct{ *journal.History }
 // second, each answered in 10 ms.
 func newScenario() scenario {
 	s := scenario{&journal.History{Begin: journal.Begin{ID: "a", Name: "a"}, Ended: 20 * time.Second, Seqs: map[string][]uint64{}}}
-	s.Phases = []journal.Span{{Name: "setup", To: time.Second}, {Name: "baseline", From: time.Second, To: 6 * time.Second}, {Name: "fault", From: 6 * time.Second, To: 10 * time.Second}, {Name: "recovery", From: 10 * time.Second, To: 20 * time.Second}, {Name: "done", From: 20 * time.Second, To: 20 * time.Second}}
+	s.Phases = []journal.Span{{Name: "setup", To: time.Second}, {Name: "baseline", From: time.Second, To: 6 * time.Second}, {Name: "fault", From: 6 * time.Second, To: 10 * time.Second}, {Name: "recovery", From: 10 * time.Second, To: 19 * time.Second}, {Name: "collect", From: 19 * time.Second, To: 20 * time.Second}, {Name: "done", From: 20 * time.Second, To: 20 * time.Second}}
 	s.Faults = []*journal.Injection{{Fault: journal.Fault{ID: "f1", Stage: "healed", Sentence: "calls are slow", On: "orders -> payments", Unit: "calls", Seen: 200, Affected: 150}, Injected: 6 * time.Second, Healed: 10 * time.Second}}
 	s.Seqs["fault"] = []uint64{7}
 	for i := 1; i < 20; i++ {
@@ -59,7 +59,46 @@ func newScenario() scenario {
 	s.Seqs["sum"] = []uint64{800}
 	s.Accounts = []journal.Accounts{{Link: "orders -> payments", Received: 10, Delivered: 9, Written: 9, Dropped: 1}}
 	s.End = &journal.End{}
+	s.observe(livez, func(_ time.Duration, o *journal.Observation) { o.Yes, o.Detail = true, "status 200" })
+	s.observe(readyz, func(at time.Duration, o *journal.Observation) { o.Yes = at < 7*time.Second || at > 11*time.Second })
+	s.observe("alert firing", func(at time.Duration, o *journal.Observation) { o.Yes = at >= 6500*ms && at < 12*time.Second })
+	s.observe("outbox", func(at time.Duration, o *journal.Observation) { o.Value = valueOf(float64(at/time.Second) * 10) })
+	s.observe(keyMetric, func(at time.Duration, o *journal.Observation) { o.Value = valueOf(50 * at.Seconds()) })
 	return s
+}
+
+const (
+	livez     = `the health check "/livez" of "orders"`
+	readyz    = `the health check "/readyz" of "orders"`
+	keyMetric = `the key metric "orders_placed_total" of "orders"`
+)
+
+func valueOf(v float64) *float64 { return &v }
+
+// observe replaces the observations of a probe, which is asked every 500 ms and answers at once.
+func (s scenario) observe(probe string, answer func(at time.Duration, o *journal.Observation)) {
+	s.Observations = slices.DeleteFunc(s.Observations, func(o journal.Observation) bool { return o.Probe == probe })
+	for at := time.Duration(0); at < 20*time.Second; at += 500 * ms {
+		o := journal.Observation{Probe: probe, Asked: at, Every: 500 * ms}
+		answer(at, &o)
+		s.Observations = append(s.Observations, o)
+	}
+	s.Seqs["observation"] = nil
+	for i := range s.Observations {
+		s.Seqs["observation"] = append(s.Seqs["observation"], uint64(1000+i))
+	}
+}
+
+// change changes the observations of a probe that were made between two moments; false removes them.
+func (s scenario) change(probe string, from, to time.Duration, keep func(o *journal.Observation) bool) {
+	s.Observations = slices.DeleteFunc(s.Observations, func(o journal.Observation) bool {
+		return o.Probe == probe && o.Asked >= from && o.Asked < to && !keep(&o)
+	})
+	for i := range s.Observations {
+		if o := &s.Observations[i]; o.Probe == probe && o.Asked >= from && o.Asked < to {
+			keep(o)
+		}
+	}
 }
 
 func (s scenario) second(i int, w journal.Window, route string, n int, took time.Duration) *journal.Sample {

@@ -45,11 +45,14 @@ type Event struct {
 	Loss      *Loss      `json:"loss,omitempty"`
 	Pause     *Pause     `json:"pause,omitempty"`
 	Tick      *Tick      `json:"tick,omitempty"`
+	Task      *Task      `json:"task,omitempty"`
 	Note      *Note      `json:"note,omitempty"`
 	Trouble   *Trouble   `json:"trouble,omitempty"`
 	Gate      *Gate      `json:"gate,omitempty"`
 	Verdict   *Verdict   `json:"verdict,omitempty"`
 	End       *End       `json:"end,omitempty"`
+
+	Observation *Observation `json:"observation,omitempty"`
 }
 
 // Run is the first event of a journal.

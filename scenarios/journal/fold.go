@@ -142,6 +142,12 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Sum != nil:
 		h.Sums = append(h.Sums, *e.Sum)
 		h.seq("sum", e.Seq)
+	case e.Observation != nil:
+		h.Observations = append(h.Observations, *e.Observation)
+		h.seq("observation", e.Seq)
+	case e.Task != nil:
+		h.Tasks = append(h.Tasks, *e.Task)
+		h.seq("task", e.Seq)
 	case e.Effect != nil:
 		h.Effects = append(h.Effects, *e.Effect)
 		h.seq("effect", e.Seq)

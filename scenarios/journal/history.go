@@ -40,6 +40,8 @@ type History struct {
 	Pairs           []Pair
 	Operations      []Operation
 	Sums            []Sum
+	Observations    []Observation // of all probes; those of one probe in the order in which it was asked
+	Tasks           []Task
 	Effects         []Effect
 	EffectsRead     *Effects
 	Stories         []Story   // of requests that have an anomaly
@@ -55,7 +57,7 @@ type History struct {
 	Gate            *Gate    // nil if the baseline was within the steady state
 	Verdicts        []Verdict
 	End             *End
-	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "pair", "operation", "sum", "traffic", "process", "trouble") -> Seq, parallel to the slices above
+	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "pair", "operation", "sum", "traffic", "process", "observation", "task", "trouble") -> Seq, parallel to the slices above
 }
 
 // Span is a phase with its end.

@@ -40,6 +40,8 @@ func written(t testing.TB) []byte {
 	at(30, Event{Accounts: &Accounts{Link: "x -> y"}})
 	at(30, Event{Loss: &Loss{Link: "x -> y"}})
 	at(30, Event{Traffic: &Traffic{Link: "x -> y", Opened: 2}})
+	at(31, Event{Observation: &Observation{Probe: "p", Yes: true}})
+	at(31, Event{Task: &Task{What: "t"}})
 	at(31, Event{Tick: &Tick{Phase: "fault"}})
 	at(32, Event{Note: &Note{Text: "hello"}})
 	at(33, Event{Verdict: &Verdict{Check: "c", Outcome: "passed"}, Step: "a.feature:4"})
@@ -68,7 +70,7 @@ func TestFoldReturnsWrittenEvents(t *testing.T) {
 	require.Equal(t, "a", h.Samples[0].Route, "samples in order of time")
 	require.Equal(t, []uint64{9, 8}, h.Seqs["sample"], "and their numbers with them")
 	require.Equal(t, "a.feature:4", h.Verdicts[0].Step)
-	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "accounts": len(h.Accounts), "losses": len(h.Losses), "traffic": len(h.Traffic), "notes": len(h.Notes)} {
+	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "accounts": len(h.Accounts), "losses": len(h.Losses), "traffic": len(h.Traffic), "notes": len(h.Notes), "observations": len(h.Observations), "tasks": len(h.Tasks)} {
 		require.Equal(t, 1, n, name)
 	}
 	require.NotNil(t, h.Load)

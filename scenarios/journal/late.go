@@ -110,14 +110,26 @@ func (h *History) WithPaused() *History {
 	return &u
 }
 
-// Until returns the history with only the requests and calls of the load that had ended at t. It is exact to
-// slices: a slice that ends after t is left out. Faults, phases and all else are unchanged.
+// Until returns the history with only the requests and calls of the load that had ended at t, and the answers to probes
+// that had arrived. It is exact to slices: a slice that ends after t is left out. Faults, phases and all else are
+// unchanged.
 func (h *History) Until(t time.Duration) *History {
 	u := *h
 	u.Pauses, u.Samples, u.Calls, u.Seqs = nil, nil, nil, maps.Clone(h.Seqs)
 	for _, p := range h.Pauses {
 		if p.To < t {
 			u.Pauses = append(u.Pauses, p)
+		}
+	}
+	delete(u.Seqs, "observation")
+	u.Observations = nil
+	for i, o := range h.Observations {
+		if o.Answered() > t {
+			continue
+		}
+		u.Observations = append(u.Observations, o)
+		if seqs := h.Seqs["observation"]; i < len(seqs) {
+			u.Seqs["observation"] = append(u.Seqs["observation"], seqs[i])
 		}
 	}
 	delete(u.Seqs, "sample")

@@ -25,13 +25,16 @@ func TestUntil(t *testing.T) {
 		Samples: []Sample{{From: 0, To: sec, Sent: 1}, {From: 0, To: sec, Sent: 2, Paused: true}, {From: sec, To: 2 * sec, Sent: 3}, {From: 2 * sec, To: 3 * sec, Sent: 4}},
 		Calls:   []Calls{{From: 0, To: sec, Calls: 2, Duration: []Bucket{{Up: sec, N: 1}, {Up: 2 * sec, N: 1}}}, {From: 2 * sec, To: 3 * sec, Calls: 5}},
 		Pauses:  []Pause{{From: 0, To: sec}, {From: 2 * sec, To: 3 * sec}},
-		Seqs:    map[string][]uint64{"sample": {1, 2, 3, 4}, "calls": {5, 6}, "fault": {7}},
+		Seqs:    map[string][]uint64{"sample": {1, 2, 3, 4}, "calls": {5, 6}, "fault": {7}, "observation": {8, 9}},
+
+		Observations: []Observation{{Asked: sec, Took: sec}, {Asked: sec, Took: sec + 1}},
 	}
 	u := h.Until(2 * sec)
 	require.Equal(t, []Sample{h.Samples[0], h.Samples[2]}, u.Samples)
 	require.Equal(t, []Calls{{From: 0, To: sec, Calls: 2, Duration: []Bucket{{Up: sec, N: 1}}}}, u.Calls)
 	require.Equal(t, h.Pauses[:1], u.Pauses)
-	require.Equal(t, map[string][]uint64{"sample": {1, 3}, "calls": {5}, "fault": {7}}, u.Seqs)
+	require.Equal(t, h.Observations[:1], u.Observations)
+	require.Equal(t, map[string][]uint64{"sample": {1, 3}, "calls": {5}, "fault": {7}, "observation": {8}}, u.Seqs)
 	require.Len(t, h.Samples, 4)
 	require.Len(t, h.Calls[0].Duration, 2)
 	require.Equal(t, []uint64{1, 2, 3, 4}, h.Seqs["sample"])

@@ -44,7 +44,7 @@ func TestLastPhaseGrows(t *testing.T) {
 // TestLinesAreSearchable: the name of a link is not escaped, so that it can be searched for.
 func TestLinesAreSearchable(t *testing.T) {
 	require.Contains(t, string(written(t)), `"x -> y"`)
-	require.Equal(t, 24, bytes.Count(written(t), []byte("\n")), "one line each")
+	require.Equal(t, 26, bytes.Count(written(t), []byte("\n")), "one line each")
 }
 
 // chunks counts the calls of Write, by whether each was a complete line.

@@ -102,7 +102,7 @@ var sentenceTables = map[string][][]string{
 	"together":                    {{"fault", "from", "to", "share", "value"}, {"slow calls", "orders", "payments", "10%", "800ms, give or take 200ms"}, {"crash", "", "inventory", "", ""}},
 }
 
-var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`, "users with a body": `{"item": {{n}}}`, "counted requests with a body": `{"item": {{n}}}`}
+var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`, "users with a body": `{"item": {{n}}}`, "counted requests with a body": `{"item": {{n}}}`, "ask with a body": `{"copies": 3}`}
 
 // previousSteps are the phrases that depend on previous steps.
 var previousSteps = []string{"start again", "resume", "heal", "heal all", "change the load", "spike", "swing", "recorded rates", "stop the load"}

@@ -2,15 +2,32 @@ package language
 
 import (
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 func timePhrases() []Phrase {
 	return []Phrase{
 		{Name: "wait", Pattern: `{duration} pass(es)`, Means: "the load goes on, faults stay", Examples: []string{`30s pass`},
 			build: func(r *reading, a args) { r.Act(a.at, scenarios.Wait{For: a.Duration(0)}) }},
+		{Name: "ask", Pattern: `{route} of {name} is asked`, Means: "one request under load, past the links; not undone; the run is inconclusive unless 2xx answers within 10s", Examples: []string{`"POST /promote" of "standby" is asked`},
+			build: func(r *reading, a args) { r.Ask(a.at, askOf(a)) }},
+		{Name: "ask with a body", Pattern: `{route} of {name} is asked with this body:`, Means: "a doc string, sent as application/json", doc: true, Examples: []string{`"POST /scale" of "orders" is asked with this body:`},
+			build: func(r *reading, a args) {
+				ask := askOf(a)
+				ask.Body = *a.doc
+				r.Ask(a.at, ask)
+			}},
+		{Name: "run a command", Pattern: `the command {text} is run`, Means: "a command of the system file runs to its end, under load; not undone; the run is inconclusive unless it exits with status 0", Examples: []string{`the command "promote" is run`},
+			build: func(r *reading, a args) { r.RunCommand(a.at, a.Name(0)) }},
 		{Name: "confirm", Pattern: `the facilitator confirms {text}`, Means: "asked at the terminal; noted where there is none", Examples: []string{`the facilitator confirms "dashboards are open"`},
 			build: func(r *reading, a args) { r.Act(a.at, scenarios.Confirm{What: a.Text(0)}) }},
 	}
+}
+
+func askOf(a args) scenarios.Ask {
+	ask := scenarios.Ask{Service: a.Name(1)}
+	ask.Method, ask.Path, _ = source.ParseRoute(a.Route(0))
+	return ask
 }
 
 // effectPhrases are about how effects are read.

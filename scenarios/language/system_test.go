@@ -50,6 +50,15 @@ groups: {money: [orders, payments], west: [orders, stock]}
 fallback: "x-degraded: yes"
 fallback_is_success: true
 protections: [fallbacks, retry budget]
+probes:
+  ready: {http: "orders GET /state", status: 202, contains: "state", json: "state.ready", is: "true", every: 500ms, within: 2s}
+  open: {tcp: stock}
+  in sync: {command: lag}
+  queue: {metric: "orders GET /metrics", name: 'outbox{state="new"}'}
+  queued: {metric: "orders GET /queue", json: "0.length"}
+commands:
+  lag: [check-lag, "${address:stock}"]
+  promote: {of: orders, run: [promote, "${dir}", "${port:admin}", "${link:payments}"], within: 30s}
 `
 
 func TestSystemFile(t *testing.T) {

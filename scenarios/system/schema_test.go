@@ -35,6 +35,8 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		{readyKeys, keys("$defs", "service", "properties", "ready")},
 		{stopKeys, keys("$defs", "service", "properties", "stop")},
 		{framingKeys, keys("$defs", "framing")},
+		{probeKeys, keys("$defs", "probe")},
+		{commandKeys, keys("$defs", "command")},
 		{linkKeys, slices.Sorted(maps.Keys(link))},
 	} {
 		assert.ElementsMatch(t, c.reader, c.schema)

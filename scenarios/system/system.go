@@ -26,7 +26,9 @@ type System struct {
 	// them.
 	FallbackIsSuccess bool
 	// Protections are the names that ${without} may contain; nil means any.
-	Protections []string `json:",omitempty"`
+	Protections []string  `json:",omitempty"`
+	Probes      []Probe   `json:",omitempty"` // asked during every run
+	Commands    []Command `json:",omitempty"` // run by steps and probes that name them
 }
 
 // Path returns the path of a file or folder that the system file names.
@@ -179,6 +181,8 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 		}
 	}
 	s.validateGroups(where, addProblem)
+	s.validateCommands(where, addProblem)
+	s.validateProbes(where, addProblem)
 	if _, err := s.Order(); err != nil && len(s.Links) > 0 && !slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == l.To }) {
 		what, hint := source.Parts(err)
 		addProblem(where(s.Links[0].Name(), ""), what, hint)

@@ -54,3 +54,13 @@ func classifyDialError(err error) error {
 	}
 	return err
 }
+
+// LocalError returns why an error of a connection is one of this machine or process, with what to do, or "" if it is
+// not known to be one.
+func LocalError(err error) string {
+	var own generatorError
+	if errors.As(classifyDialError(err), &own) {
+		return own.cause + ": " + own.advice
+	}
+	return ""
+}

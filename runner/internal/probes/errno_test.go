@@ -1,0 +1,8 @@
+package probes
+
+import "syscall"
+
+const (
+	errnoFiles   = syscall.EMFILE
+	errnoAddress = syscall.EADDRNOTAVAIL
+)

@@ -1,0 +1,165 @@
+package probes
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
+)
+
+// askMetric reads a number from an answer over HTTP: a series in the text format of Prometheus, or a value in JSON.
+func askMetric(p scenarios.Probe, t Target) ask {
+	service, method, path, err := system.ParseAsk(p.Metric)
+	return func(ctx context.Context) Answer {
+		if err != nil {
+			return Answer{Local: err.Error()}
+		}
+		status, body, a := Fetch(ctx, t, service, method, path, "")
+		switch {
+		case status == 0:
+			return a
+		case status/100 != 2:
+			return Answer{Unanswered: fmt.Sprintf("status %d", status)}
+		}
+		value, err := number(p, body)
+		switch {
+		case err != nil:
+			return Answer{Unanswered: err.Error()}
+		case math.IsNaN(value) || math.IsInf(value, 0):
+			return Answer{Unanswered: fmt.Sprintf("the value is %v", value)}
+		}
+		return Answer{Value: &value}
+	}
+}
+
+func number(p scenarios.Probe, body []byte) (float64, error) {
+	if p.JSON == "" {
+		return sumOf(body, p.Series)
+	}
+	text, err := valueAt(body, p.JSON)
+	if err != nil {
+		return 0, err
+	}
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s is %s, which is not a number", p.JSON, shorten(text))
+	}
+	return value, nil
+}
+
+// sumOf adds up the samples of a series in the text format of Prometheus. wanted is its name, with the labels that they
+// need to have, such as orders_total{status="ok"}.
+func sumOf(body []byte, wanted string) (sum float64, err error) {
+	name, labels, err := parseSeries(wanted)
+	if err != nil {
+		return 0, err
+	}
+	found := false
+	lines := bufio.NewScanner(bytes.NewReader(body))
+	lines.Buffer(nil, maxBody)
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if !strings.HasPrefix(line, name) {
+			continue
+		}
+		end := strings.LastIndexByte(line, '}') + 1
+		if end == 0 {
+			end = strings.IndexAny(line, " \t")
+		}
+		if end <= 0 {
+			continue
+		}
+		got, has, err := parseSeries(line[:end])
+		if err != nil || got != name || !includes(has, labels) {
+			continue
+		}
+		fields := strings.Fields(line[end:]) // the value and, perhaps, a timestamp
+		if len(fields) == 0 {
+			continue
+		}
+		value, err := strconv.ParseFloat(fields[0], 64)
+		if err != nil {
+			return 0, fmt.Errorf("the value of %s is %q, which is not a number", wanted, fields[0])
+		}
+		sum, found = sum+value, true
+	}
+	if !found {
+		return 0, fmt.Errorf("there is no series %s", wanted)
+	}
+	return sum, lines.Err()
+}
+
+// parseSeries parses a name with labels: orders_total{status="ok",code="201"}.
+func parseSeries(s string) (name string, labels map[string]string, err error) {
+	name, rest, ok := strings.Cut(strings.TrimSpace(s), "{")
+	name, labels = strings.TrimSpace(name), map[string]string{}
+	if !ok {
+		return name, labels, nil
+	}
+	for {
+		rest = strings.TrimLeft(rest, " \t,")
+		if strings.HasPrefix(rest, "}") {
+			return name, labels, nil
+		}
+		label, after, ok := strings.Cut(rest, "=")
+		quoted, err := strconv.QuotedPrefix(strings.TrimLeft(after, " \t"))
+		if !ok || err != nil {
+			return "", nil, fmt.Errorf(`%q is not a series: write name{label="value"}`, s)
+		}
+		value, err := strconv.Unquote(quoted)
+		if err != nil {
+			return "", nil, fmt.Errorf("the label %s of %q: %w", label, s, err)
+		}
+		labels[strings.TrimSpace(label)] = value
+		rest = strings.TrimLeft(after, " \t")[len(quoted):]
+	}
+}
+
+func includes(has, wanted map[string]string) bool {
+	for label, value := range wanted {
+		if has[label] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// valueAt returns the value at a path of a JSON document, as text: a string without its quotes, and anything else as it
+// is written.
+func valueAt(document []byte, path string) (string, error) {
+	var value any
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.UseNumber()
+	if err := decoder.Decode(&value); err != nil {
+		return "", fmt.Errorf("the answer is not JSON: %w", err)
+	}
+	for i, key := range strings.Split(path, ".") {
+		var inside any
+		found := false
+		switch v := value.(type) {
+		case map[string]any:
+			inside, found = v[key]
+		case []any:
+			if n, err := strconv.Atoi(key); err == nil && n >= 0 && n < len(v) {
+				inside, found = v[n], true
+			}
+		}
+		if !found {
+			return "", errors.New("there is nothing at " + strings.Join(strings.Split(path, ".")[:i+1], "."))
+		}
+		value = inside
+	}
+	if text, ok := value.(string); ok {
+		return text, nil
+	}
+	raw, err := json.Marshal(value)
+	return string(raw), err
+}

@@ -1,0 +1,65 @@
+package check
+
+import (
+	"fmt"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// QueueBounded passes if a probe of the system file never answers with a number above Most, from the baseline to the end
+// of the load. What the queue held between two observations is not known.
+type QueueBounded struct {
+	Queue string // name of the probe
+	Most  float64
+}
+
+// Judge implements Check.
+func (c QueueBounded) Judge(h *journal.History) Verdict {
+	expected := fmt.Sprintf("at most %s messages", number(c.Most))
+	w := observations(h, c.Queue, func(o journal.Observation) bool { return o.Value != nil })
+	w.name = fmt.Sprintf("the queue %q", c.Queue)
+	if len(w.all) == 0 {
+		return inconclusive(expected, "", "%s", w.missing(0, 0))
+	}
+	top := 0
+	for i, o := range w.all {
+		if *o.Value > *w.all[top].Value {
+			top = i
+		}
+	}
+	most := *w.all[top].Value
+	v := Verdict{Expected: expected, Evidence: w.around(top), Observed: fmt.Sprintf("at most %s, of %s observations", number(most), Count(len(w.all)))}
+	if most > c.Most {
+		return verdict(false, v, "%s held %s messages at +%.1fs", w.name, number(most), w.all[top].Asked.Seconds())
+	}
+	begin, underLoad := h.Phase("baseline")
+	end, over := h.Phase("collect")
+	switch {
+	case !underLoad || !over:
+		v.Reason = "the load did not run to its end"
+	case most == 0:
+		v.Reason = fmt.Sprintf("%s held nothing at any time, so that its bound was not put to the test", w.name)
+	default:
+		v.Reason = w.missing(begin.From, end.From)
+	}
+	if v.Reason != "" {
+		return v
+	}
+	return verdict(true, v, "")
+}
+
+func (c QueueBounded) String() string {
+	return fmt.Sprintf("the queue %q never holds more than %s messages", c.Queue, number(c.Most))
+}
+
+// Kind implements Check.
+func (c QueueBounded) Kind() Kind {
+	return Kind{Name: "queue bounded", Means: "the number that a probe of the system file answers, such as the length of a queue, stays within its bound; inconclusive where it was always 0", Idle: true,
+		Needs: Needs{Load: true, Ask: Asked{Probe: c.Queue, Number: true}},
+		Sentences: []Sentence{{
+			Pattern:  `the queue {text} never holds more than {number} message(s)`,
+			Means:    "an upper limit of the number that a probe of the system file answers, from the baseline to the end of the load",
+			Examples: []string{`the queue "outbox" never holds more than 1000 messages`},
+			Check:    func(a Args) Check { return QueueBounded{Queue: a.Name(0), Most: a.Number(1)} },
+		}}}
+}
