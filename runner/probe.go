@@ -38,17 +38,18 @@ func (s *session) probe() {
 	if s.client == nil || len(kinds) == 0 {
 		return
 	}
-	var before *effects.Reading
+	var before []*effects.Reading
 	var unread error
-	if s.ledger != nil {
-		before, unread = s.ledger.Read(s.ctx)
+	for _, l := range s.ledgers {
+		reading, err := l.Read(s.ctx)
+		before, unread = append(before, reading), cmp.Or(unread, err)
 	}
 	var probes []*journal.Probe
 	for i, n := range kinds {
 		own := func(n uint64) bool { return n%uint64(len(kinds)) == uint64(i) }
 		probes = append(probes, s.sendAgain(n.Probe, n.Status, own)...)
 	}
-	if s.ledger != nil && len(probes) > 0 {
+	if len(s.ledgers) > 0 && len(probes) > 0 {
 		s.recordReapplied(before, unread, probes)
 	}
 	for _, p := range probes {
@@ -134,17 +135,17 @@ func (s *session) probeResult(kind string, want int, r keyed, a load.Attempt) *j
 // recordReapplied waits until effects have settled and then notes which keys have more effects than
 // before they were sent again. A key without an effect before is ignored, since its first effect may
 // have been late.
-func (s *session) recordReapplied(before *effects.Reading, unread error, probes []*journal.Probe) {
-	var after *effects.Reading
+func (s *session) recordReapplied(before []*effects.Reading, unread error, probes []*journal.Probe) {
+	after := make([]*effects.Reading, len(s.ledgers))
 	if unread == nil {
 		if s.sleep(s.e.Effects.Within(), nil) != nil {
 			return
 		}
-		for began := s.now(); ; {
-			after, unread = s.ledger.Read(s.ctx)
-			if unread == nil || s.now()-began > effects.ReadRetryLimit || s.sleep(effects.MinReadInterval, nil) != nil {
-				break
-			}
+		for i, l := range s.ledgers {
+			unread = cmp.Or(unread, s.retryRead(func() (err error) {
+				after[i], err = l.Read(s.ctx)
+				return err
+			}))
 		}
 	}
 	if unread != nil {
@@ -153,6 +154,21 @@ func (s *session) recordReapplied(before *effects.Reading, unread error, probes 
 		}
 		return
 	}
+	for i, l := range s.ledgers {
+		added := addedEffects(before[i], after[i])
+		for _, p := range probes {
+			for _, id := range added[p.Key] {
+				p.Again = append(p.Again, id)
+				if len(s.ledgers) > 1 {
+					p.AgainIn = append(p.AgainIn, l.source.Name)
+				}
+			}
+		}
+	}
+}
+
+// addedEffects returns the ids of the effects that a later reading has in addition, by key, for keys that had one before.
+func addedEffects(before, after *effects.Reading) map[string][]string {
 	hadEffect, added := map[string]bool{}, map[string][]string{}
 	for e := range before.Kept {
 		hadEffect[e.Key] = true
@@ -164,9 +180,7 @@ func (s *session) recordReapplied(before *effects.Reading, unread error, probes 
 			added[e.Key] = append(added[e.Key], e.ID)
 		}
 	}
-	for _, p := range probes {
-		p.Again = added[p.Key]
-	}
+	return added
 }
 
 // maxBodies limits the total size of the bodies that are kept.

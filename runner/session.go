@@ -11,7 +11,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
-	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -36,8 +35,9 @@ type session struct {
 	live   []*injection // in order of injection
 	placed []*injection // all injections of the scenario
 	bodies bodies
-	ledger *effects.Ledger // set once the effects that existed before the load were read
-	phase  string
+	// ledgers has one entry for each source of effects. It is set once the effects that existed before the load were read.
+	ledgers []ledger
+	phase   string
 
 	unparsed unparsedNotes
 	quit     chan struct{} // closed to stop the ticker and the watchdog

@@ -18,6 +18,8 @@ type (
 	TLS      = system.TLS
 	Group    = system.Group
 	Header   = source.Header
+
+	DeclaredSource = system.EffectSource
 )
 
 // Clients is the name of the load as the From of a link.

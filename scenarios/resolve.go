@@ -53,9 +53,7 @@ func (r *Resolver) resolve() {
 	for _, p := range r.faults {
 		r.placeFaults(p)
 	}
-	if r.Effects != nil {
-		r.Effects.Service = r.requireTCP(r.effectsAt, r.serves(r.effectsAt, r.Effects.Path))
-	}
+	r.resolveEffects()
 	if r.Load == nil {
 		return
 	}

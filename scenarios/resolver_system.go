@@ -40,7 +40,7 @@ func (r *Resolver) ReadSystem(at, nameAt source.Pos, name string, read func(name
 func (r *Resolver) addSystem(at source.Pos, file string, sys system.System) {
 	fromSentences := r.fromSentences
 	r.System.File, r.System.Dir, r.System.Fallback, r.System.FallbackIsSuccess = file, sys.Dir, sys.Fallback, sys.FallbackIsSuccess
-	r.System.Groups, r.System.Protections = sys.Groups, sys.Protections
+	r.System.Groups, r.System.Effects, r.System.Protections = sys.Groups, sys.Effects, sys.Protections
 	for _, s := range sys.Services {
 		r.AddService(at, s)
 	}

@@ -134,11 +134,9 @@ func (f *Folder) add(h *History, e Event) {
 		h.Probes = append(h.Probes, *e.Probe)
 		h.seq("probe", e.Seq)
 	case e.Effect != nil:
-		h.Effects = append(h.Effects, *e.Effect)
-		h.seq("effect", e.Seq)
+		h.addEffect(*e.Effect, e.Seq)
 	case e.Effects != nil:
-		h.EffectsRead = e.Effects
-		h.seq("effects", e.Seq)
+		h.endEffects(e.Effects, e.Seq)
 	case e.Process != nil:
 		h.Processes = append(h.Processes, TimedProcess{e.At, *e.Process})
 		h.seq("process", e.Seq)

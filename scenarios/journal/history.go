@@ -37,10 +37,11 @@ type History struct {
 	Load            *Load
 	Requests        []Request
 	Probes          []Probe
-	Effects         []Effect
-	EffectsRead     *Effects
-	Messages        []Message // the first 10,000
-	OmittedMessages int       // the number of further messages
+	Effects         []Effect     // of the first source of effects
+	EffectsRead     *Effects     // nil if they were not read
+	FurtherEffects  []EffectList // of the other sources; see BySource
+	Messages        []Message    // the first 10,000
+	OmittedMessages int          // the number of further messages
 	Processes       []TimedProcess
 	Accounts        []Accounts
 	Traffic         []Traffic // one for each link, in the order of the system; empty if the run was killed
