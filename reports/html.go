@@ -55,7 +55,7 @@ type scenario struct {
 	Errors    [][]string
 	Overall   []figures // of all routes: before, during and after
 	Validity  []fact    // beyond Implied
-	Ledger    *ledger
+	Ledgers   []*ledger // one for each source of effects
 	Messages  [][]string
 	LinkRows  [][]string
 	ProbeRows [][]string
@@ -159,6 +159,6 @@ func newScenario(h *journal.History, n int) scenario {
 	s.Messages = messageOutcomes(h)
 	s.LinkRows = linkTable(h)
 	s.ProbeRows = probeTable(h)
-	s.Ledger, s.Validity = newLedger(h), validityFacts(h)
+	s.Ledgers, s.Validity = newLedgers(h), validityFacts(h)
 	return s
 }

@@ -16,14 +16,18 @@ type ledger struct {
 	More int              // anomalies beyond the first maxAnomalies
 }
 
-// newLedger returns nil if no request had a key.
-func newLedger(h *journal.History) *ledger {
+// newLedgers returns nil if no request had a key.
+func newLedgers(h *journal.History) []*ledger {
 	if len(h.Requests) == 0 {
 		return nil
 	}
-	l := &ledger{Ledger: check.NewLedger(h), Keys: len(h.Requests), Read: h.EffectsRead}
-	if n := len(l.Anomalies); n > maxAnomalies {
-		l.Anomalies, l.More = l.Anomalies[:maxAnomalies], n-maxAnomalies
+	var all []*ledger
+	for _, one := range h.BySource() {
+		l := &ledger{Ledger: check.NewLedger(one), Keys: len(h.Requests), Read: one.EffectsRead}
+		if n := len(l.Anomalies); n > maxAnomalies {
+			l.Anomalies, l.More = l.Anomalies[:maxAnomalies], n-maxAnomalies
+		}
+		all = append(all, l)
 	}
-	return l
+	return all
 }

@@ -1,8 +1,10 @@
 package runner
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -26,55 +28,120 @@ func (s *session) trace() message.Trace {
 	return t
 }
 
+// ledger is what one source of effects lists.
+type ledger struct {
+	*effects.Ledger
+	source scenarios.EffectSource
+}
+
 // effectsBefore reads the effects that exist before the load, so that they are not attributed to it. A
 // list that cannot be read is reported now rather than after the run.
 func (s *session) effectsBefore() {
 	if s.e.Effects == nil || s.e.Load == nil {
 		return
 	}
-	l := effects.NewLedger(effects.Source{
-		Trust: s.system.trust, Method: s.e.Effects.Method, URL: s.system.trust.URL(s.system.addresses[s.e.Effects.Service], s.e.Effects.Path),
-		Run: s.run.short + "-", Scenario: s.keyPrefix() + "-", Alone: s.e.System.Whole(), Group: s.e.Effects.Group,
-	})
-	for began := s.now(); ; {
-		err := l.ReadBefore(s.ctx)
+	for _, source := range s.e.Effects.Sources {
+		reader, err := s.reader(source)
+		l := effects.NewLedger(effects.Source{Reader: reader, Run: s.run.short + "-", Scenario: s.keyPrefix() + "-", Alone: s.e.System.Whole(), Group: s.e.Effects.Group})
+		if err == nil {
+			err = s.retryRead(func() error { return l.ReadBefore(s.ctx) })
+		}
 		switch {
 		case err == nil:
-			s.ledger = l
-			return
-		case s.now()-began < effects.ReadRetryLimit && s.sleep(effects.MinReadInterval, nil) == nil:
+			s.ledgers = append(s.ledgers, ledger{l, source})
 			continue
 		case s.ctx.Err() != nil:
 			return
 		}
-		s.recordStep(journal.Event{Effects: &journal.Effects{Source: s.effectsSource(), Error: err.Error()}}, s.e.Effects.Step)
-		s.fail(fmt.Errorf("read effects from %s before the load: %w", s.effectsSource(), err))
+		s.ledgers = nil
+		s.recordStep(journal.Event{Effects: &journal.Effects{Source: source.Name, Error: err.Error()}}, source.Step)
+		s.fail(fmt.Errorf("read effects from %s before the load: %w", source.Name, err))
 		return
 	}
 }
 
-func (s *session) effectsSource() string { return s.e.Effects.Method + " " + s.e.Effects.Path }
+// reader returns the reader of a source.
+func (s *session) reader(source scenarios.EffectSource) (effects.Reader, error) {
+	if source.Declared() {
+		return s.system.openSource(source.Name)
+	}
+	list := effects.List{Trust: s.system.trust, Method: source.Method, URL: s.system.trust.URL(s.system.addresses[source.Service], source.Path)}
+	return list.Reader(), nil
+}
 
-// effects reads effects until they have settled, and records them.
+// retryRead calls read again for a while if it fails.
+func (s *session) retryRead(read func() error) error {
+	for began := s.now(); ; {
+		err := read()
+		if err == nil || s.now()-began >= effects.ReadRetryLimit || s.sleep(effects.MinReadInterval, nil) != nil {
+			return err
+		}
+	}
+}
+
+// effects reads the effects of all sources until they have settled, and records them.
 func (s *session) effects() {
-	if s.ledger == nil {
+	if len(s.ledgers) == 0 {
 		return
 	}
-	w := s.ledger.NewWait(effects.Expected{
+	expected := effects.Expected{
 		Requests: s.requests(), Faults: s.injections(), Limit: s.e.Effects.Within(), Stated: s.e.Effects.Settle > 0,
 		All: slices.ContainsFunc(s.e.Checks, func(c scenarios.Check) bool { return c.Kind().Needs.AllEffects }),
-	}, s.now())
-	for !w.ReadOnce(s.ctx, s.now()) {
-		if s.sleep(w.Pause(s.now()), nil) != nil {
+	}
+	expected.Pending = s.converge(expected.LoadEnded(s.now()) + expected.Limit)
+	expected.Stated = expected.Stated || len(s.e.Effects.Once) > 0
+	var waits, pending []*effects.Wait
+	for _, l := range s.ledgers {
+		waits = append(waits, l.NewWait(expected, s.now()))
+	}
+	for pending = slices.Clone(waits); len(pending) > 0; {
+		pending = slices.DeleteFunc(pending, func(w *effects.Wait) bool { return w.ReadOnce(s.ctx, s.now()) })
+		pause := time.Hour
+		for _, w := range pending {
+			pause = min(pause, w.Pause(s.now()))
+		}
+		if len(pending) > 0 && s.sleep(pause, nil) != nil {
 			break
 		}
 	}
-	fact, all := w.Result()
-	fact.Source, fact.Within = s.effectsSource(), s.e.Effects.Settle
-	for _, one := range all {
-		s.recordStep(journal.Event{Effect: &one}, s.e.Effects.Step)
+	for i, l := range s.ledgers {
+		fact, all := waits[i].Result()
+		fact.Source, fact.Within = l.source.Name, s.e.Effects.Settle
+		for _, one := range all {
+			s.recordStep(journal.Event{Effect: &one}, l.source.Step)
+		}
+		s.recordStep(journal.Event{Effects: &fact}, l.source.Step)
 	}
-	s.recordStep(journal.Event{Effects: &fact}, s.e.Effects.Step)
+}
+
+// converge waits until the conditions hold that show that all effects have arrived. It returns why they did not until
+// the limit, or "".
+func (s *session) converge(limit time.Duration) string {
+	for _, c := range s.e.Effects.Once {
+		answer, err := s.condition(c)
+		if err != nil {
+			return err.Error()
+		}
+		met := effects.Condition{Answer: answer, Holds: c.Met}
+		for !met.Once(s.ctx) {
+			if s.now() >= limit || s.sleep(effects.MinReadInterval, nil) != nil {
+				return fmt.Sprintf("%s was awaited until %s after the load: %s", c, s.e.Effects.Within(), met.Missing())
+			}
+		}
+	}
+	return ""
+}
+
+// condition returns the function that asks what a condition is about.
+func (s *session) condition(c scenarios.Convergence) (func(context.Context) (string, error), error) {
+	if c.Source == "" {
+		return effects.Body(s.system.trust, c.Method, s.system.trust.URL(s.system.addresses[c.Service], c.Path)), nil
+	}
+	r, err := s.system.openSource(c.Source)
+	if err == nil && r.Answer == nil {
+		err = fmt.Errorf("effects source %q has no query", c.Source)
+	}
+	return r.Answer, err
 }
 
 // requests returns the keyed requests of the load so far.

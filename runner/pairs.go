@@ -57,17 +57,23 @@ func (s *session) sendPair(client *load.Client, n uint64) *journal.Pair {
 	return p
 }
 
-// recordPairEffects notes the effects of each pair.
-func recordPairEffects(after *effects.Reading, unread error, pairs []*journal.Pair) {
-	byKey := map[string][]string{}
-	if unread == nil {
-		for _, e := range after.Effects() {
+// recordPairEffects notes the effects of each pair, of the source that has the most of them.
+func recordPairEffects(after []*effects.Reading, unread error, pairs []*journal.Pair) {
+	if unread != nil {
+		for _, p := range pairs {
+			p.Unread = unread.Error()
+		}
+		return
+	}
+	for _, reading := range after {
+		byKey := map[string][]string{}
+		for _, e := range reading.Effects() {
 			byKey[e.Key] = append(byKey[e.Key], e.ID)
 		}
-	}
-	for _, p := range pairs {
-		if p.Effects = byKey[p.Key]; unread != nil {
-			p.Unread = unread.Error()
+		for _, p := range pairs {
+			if len(byKey[p.Key]) > len(p.Effects) {
+				p.Effects = byKey[p.Key]
+			}
 		}
 	}
 }

@@ -40,10 +40,11 @@ func (s *session) probe() {
 	if s.client == nil || len(kinds) == 0 && !inPairs {
 		return
 	}
-	var before *effects.Reading
+	var before []*effects.Reading
 	var unread error
-	if s.ledger != nil {
-		before, unread = s.ledger.Read(s.ctx)
+	for _, l := range s.ledgers {
+		reading, err := l.Read(s.ctx)
+		before, unread = append(before, reading), cmp.Or(unread, err)
 	}
 	var probes []*journal.Probe
 	for i, n := range kinds {
@@ -54,9 +55,9 @@ func (s *session) probe() {
 	if inPairs {
 		pairs = s.sendPairs()
 	}
-	if s.ledger != nil && len(probes)+len(pairs) > 0 {
+	if len(s.ledgers) > 0 && len(probes)+len(pairs) > 0 {
 		after, err := s.readAgain(unread)
-		recordReapplied(before, after, err, probes)
+		s.recordReapplied(before, after, err, probes)
 		recordPairEffects(after, err, pairs)
 	}
 	for _, p := range probes {
@@ -152,32 +153,49 @@ func (s *session) probeResult(kind string, want int, r keyed, a load.Attempt) *j
 	return p
 }
 
-// readAgain waits until effects have settled and reads them. unread is why they could not be read before
+// readAgain waits until effects have settled and reads those of each source. unread is why they could not be read before
 // keys were sent again.
-func (s *session) readAgain(unread error) (*effects.Reading, error) {
+func (s *session) readAgain(unread error) ([]*effects.Reading, error) {
 	if unread != nil {
 		return nil, unread
 	}
 	if err := s.sleep(s.e.Effects.Within(), nil); err != nil {
 		return nil, err
 	}
-	for began := s.now(); ; {
-		after, err := s.ledger.Read(s.ctx)
-		if err == nil || s.now()-began > effects.ReadRetryLimit || s.sleep(effects.MinReadInterval, nil) != nil {
-			return after, err
-		}
+	after := make([]*effects.Reading, len(s.ledgers))
+	for i, l := range s.ledgers {
+		unread = cmp.Or(unread, s.retryRead(func() (err error) {
+			after[i], err = l.Read(s.ctx)
+			return err
+		}))
 	}
+	return after, unread
 }
 
 // recordReapplied notes which keys have more effects than before they were sent again. A key without an
 // effect before is ignored, since its first effect may have been late.
-func recordReapplied(before, after *effects.Reading, unread error, probes []*journal.Probe) {
+func (s *session) recordReapplied(before, after []*effects.Reading, unread error, probes []*journal.Probe) {
 	if unread != nil {
 		for _, p := range probes {
 			p.Unread = unread.Error()
 		}
 		return
 	}
+	for i, l := range s.ledgers {
+		added := addedEffects(before[i], after[i])
+		for _, p := range probes {
+			for _, id := range added[p.Key] {
+				p.Again = append(p.Again, id)
+				if len(s.ledgers) > 1 {
+					p.AgainIn = append(p.AgainIn, l.source.Name)
+				}
+			}
+		}
+	}
+}
+
+// addedEffects returns the ids of the effects that a later reading has in addition, by key, for keys that had one before.
+func addedEffects(before, after *effects.Reading) map[string][]string {
 	hadEffect, added := map[string]bool{}, map[string][]string{}
 	for e := range before.Kept {
 		hadEffect[e.Key] = true
@@ -189,9 +207,7 @@ func recordReapplied(before, after *effects.Reading, unread error, probes []*jou
 			added[e.Key] = append(added[e.Key], e.ID)
 		}
 	}
-	for _, p := range probes {
-		p.Again = added[p.Key]
-	}
+	return added
 }
 
 // maxBodies limits the total size of the bodies that are kept.

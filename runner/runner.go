@@ -71,6 +71,9 @@ type Options struct {
 	// standard ones.
 	Vocabulary *language.Vocabulary
 
+	// Sources are kinds of sources of effects besides those that need no client library; see package sources.
+	Sources []EffectSource
+
 	// Handlers are services in this process, by name. They replace the commands in the system file.
 	Handlers map[string]http.Handler
 
@@ -203,6 +206,9 @@ func RunExperiments(ctx context.Context, o Options, es ...*scenarios.Experiment)
 
 // begin creates the run's folder and journal.
 func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
+	if err := checkSources(o.Sources, es); err != nil {
+		return nil, err
+	}
 	if o.Dir == "" {
 		o.Dir = filepath.Join(".firedrill", "runs")
 	}

@@ -34,7 +34,7 @@ func (s *system) endpoints(svc scenarios.Service) []process.Endpoint {
 	if s.e.Load != nil {
 		tcp = tcp || slices.ContainsFunc(s.e.Load.Mix, func(r scenarios.Route) bool { return r.Asks(svc.Name) })
 	}
-	tcp = tcp || s.e.Effects != nil && s.e.Effects.Service == svc.Name
+	tcp = tcp || s.e.ReadsEffectsOf(svc.Name)
 	var all []process.Endpoint
 	if tcp {
 		all = append(all, process.Endpoint{Network: "tcp", Address: s.addresses[svc.Name]})

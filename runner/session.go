@@ -38,7 +38,7 @@ type session struct {
 	placed  []*injection // all injections of the scenario
 	bodies  bodies
 	stories stories
-	ledger  *effects.Ledger // set once the effects that existed before the load were read
+	ledgers []ledger        // one for each source of effects; set once the effects that existed before the load were read
 	sums    []effects.Total // of the sums that must stay the same, before the load
 	phase   string
 

@@ -21,6 +21,8 @@ type (
 	Command  = system.Command
 	Header   = source.Header
 	Mark     = source.Mark
+
+	DeclaredSource = system.EffectSource
 )
 
 // Clients is the name of the load as the From of a link.

@@ -96,14 +96,37 @@ func (b *Builder) Steady(conditions ...check.Steady) *Builder {
 	return b
 }
 
-// EffectsFrom sets the route that applied effects are read from, such as "GET /ledger".
-func (b *Builder) EffectsFrom(route string) *Builder {
-	at := b.beginStep("Given", "applied effects are read from %q", route)
-	if _, _, err := source.ParseRoute(route); err != nil {
+// addProblem reports an error, if there is one.
+func (b *Builder) addProblem(at source.Pos, err error) {
+	if err != nil {
 		what, hint := source.Parts(err)
 		b.r.AddProblem(at, what, hint)
 	}
-	b.r.ReadEffects(at, route)
+}
+
+// EffectsFrom adds a place that applied effects are read from: a route such as "GET /ledger", or the name of a source in
+// System.Effects. Each is judged by itself.
+func (b *Builder) EffectsFrom(name string) *Builder {
+	at := b.beginStep("Given", "applied effects are read from %q", name)
+	b.addProblem(at, CheckEffectSource(name))
+	b.r.ReadEffects(at, name)
+	return b
+}
+
+// EffectsOnce makes effects be read after the load only once the answer to a route of a service contains a text. If it
+// does not within the time in which effects settle, nothing is known about effects that are missing.
+func (b *Builder) EffectsOnce(route, service, says string) *Builder {
+	at := b.beginStep("Given", "effects are read once %q of %q says %q", route, service, says)
+	method, path, err := source.ParseRoute(route)
+	b.addProblem(at, err)
+	b.r.ReadEffectsOnce(at, Convergence{Service: service, Method: method, Path: path, Says: says})
+	return b
+}
+
+// EffectsOnceQuery is EffectsOnce for the query of a source in System.Effects, whose only row begins with the value.
+func (b *Builder) EffectsOnceQuery(name, returns string) *Builder {
+	at := b.beginStep("Given", "effects are read once the query of %q returns %q", name, returns)
+	b.r.ReadEffectsOnce(at, Convergence{Source: name, Says: returns})
 	return b
 }
 

@@ -21,7 +21,10 @@ package scenarios
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
@@ -246,14 +249,70 @@ func (l *Load) Changes(r Route) bool {
 	return !r.Safe() || !slices.ContainsFunc(l.Mix, func(r Route) bool { return !r.Safe() })
 }
 
-// Effects defines where applied effects are read, before the load and after healing. The response is a JSON array
-// (or {"effects":[...]}) of objects with "key" and, optionally, "id", each a string or a number.
+// Effects defines where applied effects are read, before the load and after healing. Each source is judged by itself.
 type Effects struct {
-	Method, Path string
-	Service      string
-	Group        string        `json:",omitempty"` // the field of effects that a check groups them by
-	Settle       time.Duration `json:",omitempty"` // how long after the load effects may still appear; 0: see DefaultSettle
+	Sources []EffectSource
+	Once    []Convergence `json:",omitempty"` // what has to hold before they are read after the load
+	Group   string        `json:",omitempty"` // the field of effects that a check groups them by
+	Settle  time.Duration `json:",omitempty"` // how long after the load effects may still appear; 0: see DefaultSettle
+}
+
+// EffectSource is a place that lists effects: a route, or a source that the system declares. The response of a route is
+// a JSON array (or {"effects":[...]}) of objects with "key" and, optionally, "id", each a string or a number.
+type EffectSource struct {
+	Name         string // "GET /ledger", or as declared
+	Method, Path string `json:",omitempty"` // of a route
+	Service      string `json:",omitempty"` // that answers the route; set when the experiment is validated
 	Step         journal.Step
+}
+
+// Declared reports whether the system declares the source.
+func (e EffectSource) Declared() bool { return e.Method == "" }
+
+// place returns where the source is, for plans.
+func (e EffectSource) place() string {
+	if e.Declared() {
+		return strconv.Quote(e.Name)
+	}
+	return fmt.Sprintf("%q of %q", e.Name, e.Service)
+}
+
+// Convergence is a condition that shows that all effects have arrived where they are read: the answer to a route of
+// Service contains Says, or the query of the declared source Source returns exactly Says.
+type Convergence struct {
+	Service, Method, Path string `json:",omitempty"`
+	Source                string `json:",omitempty"`
+	Says                  string
+	Step                  journal.Step
+}
+
+// String returns the condition as a sentence states it.
+func (c Convergence) String() string {
+	if c.Source != "" {
+		return fmt.Sprintf("the query of %q returns %q", c.Source, c.Says)
+	}
+	return fmt.Sprintf("%q of %q says %q", c.Method+" "+c.Path, c.Service, c.Says)
+}
+
+// Met reports whether an answer meets the condition.
+func (c Convergence) Met(answer string) bool {
+	if c.Source != "" {
+		return answer == c.Says
+	}
+	return strings.Contains(answer, c.Says)
+}
+
+// ReadsEffectsOf reports whether effects, or what shows that they have arrived, are read at the address of a service.
+func (e *Experiment) ReadsEffectsOf(service string) bool {
+	if e.Effects == nil {
+		return false
+	}
+	declared := func(name string) bool {
+		d, ok := e.System.Effect(name)
+		return ok && d.Reads(service)
+	}
+	return slices.ContainsFunc(e.Effects.Sources, func(s EffectSource) bool { return s.Service == service || s.Declared() && declared(s.Name) }) ||
+		slices.ContainsFunc(e.Effects.Once, func(c Convergence) bool { return c.Service == service || declared(c.Source) })
 }
 
 // Register is a value that requests of the load write and read, such as a row of a database.

@@ -105,7 +105,12 @@ func (e *Experiment) plan(w io.Writer) {
 	now += e.Recovery
 	if e.Effects != nil {
 		now += e.Effects.Within()
-		printMoment(w, now, fmt.Sprintf("read applied effects from %q of %q, until %s after the load", e.Effects.Method+" "+e.Effects.Path, e.Effects.Service, injector.Duration(e.Effects.Within())))
+		for _, c := range e.Effects.Once {
+			printMoment(w, now-e.Effects.Within(), "await that "+c.String())
+		}
+		for _, s := range e.Effects.Sources {
+			printMoment(w, now, fmt.Sprintf("read applied effects from %s, until %s after the load", s.place(), injector.Duration(e.Effects.Within())))
+		}
 	}
 	for _, sum := range e.Sums {
 		printMoment(w, now, fmt.Sprintf("read the sum of %q from %q of %q, until it is as before the load, for at most %s", sum.Field, sum.Source(), sum.Service, injector.Duration(sum.Within())))

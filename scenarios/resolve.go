@@ -54,9 +54,7 @@ func (r *Resolver) resolve() {
 		r.placeFaults(p)
 	}
 	r.resolveAsks()
-	if r.Effects != nil {
-		r.Effects.Service = r.requireTCP(r.effectsAt, r.serves(r.effectsAt, r.Effects.Path))
-	}
+	r.resolveEffects()
 	if r.Load == nil {
 		return
 	}

@@ -55,11 +55,12 @@ type description struct {
 
 // settings are the positions of sentences that may occur once, and what they set.
 type settings struct {
-	radiusAt, loadAt, baselineAt, keyAt, retryAt, giveUpAt, meansAt, effectsAt, settleAt source.Pos
-	rowsAt, redirectsAt, cookiesAt, connectionsAt                                        source.Pos
-	headersAt                                                                            []source.Pos // by index in Load.Headers
+	radiusAt, loadAt, baselineAt, keyAt, retryAt, giveUpAt, meansAt, settleAt source.Pos
+	rowsAt, redirectsAt, cookiesAt, connectionsAt                             source.Pos
+	headersAt                                                                 []source.Pos // by index in Load.Headers
 
 	rate           *Load // collects settings of the load that precede its sentence
+	effectsAt      effectsAt
 	settleWithin   time.Duration
 	stopAt         []source.Pos // of the stop rules
 	checkPositions []source.Pos

@@ -176,17 +176,6 @@ func (r *Resolver) runs() (lowest, highest float64, ok bool) {
 	return lowest, highest, ok
 }
 
-// ReadEffects sets where effects are read.
-func (r *Resolver) ReadEffects(at source.Pos, route string) {
-	r.Describe(at)
-	r.setOnce(&r.effectsAt, at, "where effects are read")
-	method, path, err := source.ParseRoute(route)
-	if err != nil {
-		return // the caller reports it
-	}
-	r.Effects = &Effects{Method: method, Path: path, Step: r.step.Step}
-}
-
 // SetSettle sets how long effects may take to appear.
 func (r *Resolver) SetSettle(at source.Pos, within time.Duration) {
 	r.Describe(at)

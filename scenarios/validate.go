@@ -89,18 +89,6 @@ func (r *Resolver) finishCounted() {
 	}
 }
 
-// finishEffects stores the time in which effects settle, and reports a problem if no effects are read.
-func (r *Resolver) finishEffects() {
-	switch {
-	case r.settleAt == (source.Pos{}):
-	case r.Effects == nil && slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind().Needs.Sum != (check.SumOf{}) }): // sums settle
-	case r.Effects == nil:
-		r.addMissing(r.settleAt, "no effects are read in this scenario", `add: applied effects are read from "GET /ledger"`)
-	default:
-		r.Effects.Settle = r.settleWithin
-	}
-}
-
 // finishFaults reports faults that would be healed as soon as they are injected.
 func (r *Resolver) finishFaults() {
 	for _, l := range r.live {

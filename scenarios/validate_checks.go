@@ -57,6 +57,10 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 			r.AddProblem(at, fmt.Sprintf("the order of effects is asked about by %q already", r.Effects.Group), "ask about one field in each scenario")
 		}
 		r.Effects.Group = n.Group
+		if i := slices.IndexFunc(r.Effects.Sources, EffectSource.Declared); i >= 0 {
+			r.AddProblem(at, fmt.Sprintf("the order of effects is judged in lists of routes only, and %q is declared in the system file", r.Effects.Sources[i].Name),
+				`read effects from a route: applied effects are read from "GET /ledger"`)
+		}
 	}
 	if n.Sum != (check.SumOf{}) {
 		r.addSum(at, n.Sum)

@@ -50,19 +50,20 @@ var imports = map[string][]string{
 
 	"scenarios/language": {"injector/...", "scenarios/..."},
 
-	"runner/internal/effects": {"runner/internal/load", "scenarios/check", "scenarios/journal"},
+	"runner/internal/effects": {"runner/internal/load", "scenarios/check", "scenarios/journal", "scenarios/system"},
 	"runner/internal/load":    {"injector/evidence", "scenarios", "scenarios/journal"},
 	"runner/internal/probes":  {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/system"},
 
 	"reports":           {"scenarios/journal", "scenarios/check"},
 	"runner":            {"injector/...", "scenarios/...", "reports", "runner/internal/..."},
+	"runner/sources":    {"runner/internal/effects", "scenarios/journal"},
 	"runner/godogsteps": {"runner", "scenarios/language"},
 	"features/machine":  {},
 	"features/services": {"injector/process"},
 	"features/shop":     {},
 	"features/truth":    {}, // its tests run firedrill
 	"features":          {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
-	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
+	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "runner/sources", "features/..."},
 }
 
 // owners lists the only packages that may import a library, and the number of their files that may (0 means any;

@@ -14,6 +14,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/runner/sources"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -55,7 +56,7 @@ removed first.`,
 		if o.FS, o.Root, o.Paths, err = source(args); err != nil {
 			return err
 		}
-		o.Meter = &runner.Meter{}
+		o.Meter, o.Sources = &runner.Meter{}, sources.Kinds()
 		served, err := serveMetrics(metricsAddress, o.Meter.Counts)
 		if err != nil {
 			return err

@@ -75,7 +75,9 @@ func Ask(c Check, h *journal.History) (v Verdict) {
 			v = Verdict{Reason: fmt.Sprintf("the check panicked: %v", r)}
 		}
 	}()
-	v = c.Judge(h)
+	if v = c.Judge(h); readsEffects(c) && len(h.FurtherEffects) > 0 {
+		v = bySource(c, h)
+	}
 	if v.Outcome > Failed {
 		return Verdict{Reason: fmt.Sprintf("the check returned the undefined outcome %d", uint8(v.Outcome))}
 	}

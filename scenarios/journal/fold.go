@@ -149,11 +149,9 @@ func (f *Folder) add(h *History, e Event) {
 		h.Tasks = append(h.Tasks, *e.Task)
 		h.seq("task", e.Seq)
 	case e.Effect != nil:
-		h.Effects = append(h.Effects, *e.Effect)
-		h.seq("effect", e.Seq)
+		h.addEffect(*e.Effect, e.Seq)
 	case e.Effects != nil:
-		h.EffectsRead = e.Effects
-		h.seq("effects", e.Seq)
+		h.endEffects(e.Effects, e.Seq)
 	case e.Story != nil:
 		h.Stories = append(h.Stories, *e.Story)
 	case e.Process != nil:

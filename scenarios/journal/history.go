@@ -42,11 +42,12 @@ type History struct {
 	Sums            []Sum
 	Observations    []Observation // of all probes; those of one probe in the order in which it was asked
 	Tasks           []Task
-	Effects         []Effect
-	EffectsRead     *Effects
-	Stories         []Story   // of requests that have an anomaly
-	Messages        []Message // the first 10,000
-	OmittedMessages int       // the number of further messages
+	Effects         []Effect     // of the first source of effects
+	EffectsRead     *Effects     // nil if they were not read
+	FurtherEffects  []EffectList // of the other sources; see BySource
+	Stories         []Story      // of requests that have an anomaly
+	Messages        []Message    // the first 10,000
+	OmittedMessages int          // the number of further messages
 	Processes       []TimedProcess
 	Accounts        []Accounts
 	Traffic         []Traffic // one for each link, in the order of the system; empty if the run was killed

@@ -123,10 +123,11 @@ type Probe struct {
 	Status int    `json:"status,omitempty"`
 	Error  string `json:"error,omitempty"` // why the answer is not known: "timeout", or "status 503" on every attempt
 
-	First   int      `json:"first,omitempty"`   // status of the first answer
-	Differs string   `json:"differs,omitempty"` // the first difference between the bodies: "e2 instead of e1"; "" if the first body was not kept
-	Again   []string `json:"again,omitempty"`   // ids ("" for none) of additional effects of the key since it was sent again
-	Unread  string   `json:"unread,omitempty"`  // why it is not known whether there are such effects, if effects are read
+	First   int      `json:"first,omitempty"`    // status of the first answer
+	Differs string   `json:"differs,omitempty"`  // the first difference between the bodies: "e2 instead of e1"; "" if the first body was not kept
+	Again   []string `json:"again,omitempty"`    // ids ("" for none) of additional effects of the key since it was sent again
+	AgainIn []string `json:"again_in,omitempty"` // their sources, parallel to Again, if there are several sources
+	Unread  string   `json:"unread,omitempty"`   // why it is not known whether there are such effects, if effects are read
 }
 
 // minInFlight is how long before healing a request must be due to have met the fault with certainty.

@@ -197,6 +197,14 @@ func (a args) Route(i int) string {
 	return a.Text(i)
 }
 
+// EffectSource returns a route, or the name of a source of effects.
+func (a args) EffectSource(i int) string {
+	if err := scenarios.CheckEffectSource(a.Text(i)); err != nil {
+		a.addProblem(i, err)
+	}
+	return a.Text(i)
+}
+
 // Percentile parses "p99.9".
 func (a args) Percentile(i int) float64 {
 	p, err := strconv.ParseFloat(strings.TrimPrefix(a.Value(i), "p"), 64)

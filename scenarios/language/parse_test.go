@@ -104,8 +104,8 @@ func TestParseExperiment(t *testing.T) {
 	assert.Equal(t, 16*time.Second, e.Recovery, "five steady seconds after the ten, and one")
 	assert.Equal(t, &scenarios.Load{Rate: 200, Key: scenarios.HeaderKey("Idempotency-Key"), Retries: 3, GiveUp: 2 * time.Second,
 		Mix: []scenarios.Route{{Method: "POST", Path: "/orders", Share: 1, Service: "orders", Body: `{"n": {{n}}}`}}}, e.Load)
-	assert.Equal(t, "orders", e.Effects.Service)
-	assert.Equal(t, "a.feature:10", e.Effects.Step.At)
+	assert.Equal(t, "orders", e.Effects.Sources[0].Service)
+	assert.Equal(t, "a.feature:10", e.Effects.Sources[0].Step.At)
 	require.Len(t, e.Checks, 5)
 	assert.Equal(t, check.Success{Ratio: 0.99, Window: journal.During}, e.Checks[1].Check)
 	assert.Equal(t, "a.feature:21", e.Checks[1].Step.At)

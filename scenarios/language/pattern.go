@@ -45,6 +45,7 @@ func (v *Vocabulary) parameters() []parameter {
 		{"names", quoted + `(?:(?:, and |, | and )` + quoted + `)*`, `services, or groups of the system file: "orders", "front"`},
 		{"group", quoted, `a group of the system file, in quotes: "etcd"`},
 		{"route", quoted, `method and path, in quotes: "POST /orders"`},
+		{"effects", quoted, `a route, or a source of effects of the system file, in quotes: "GET /ledger", "orders table"`},
 		{"text", quoted, `anything, in quotes`},
 		{"number", amount, `50, 1.5`},
 		{"percent", amount + `%`, `99.9%`},

@@ -33,9 +33,20 @@ func askOf(a args) scenarios.Ask {
 // effectPhrases are about how effects are read.
 func effectPhrases() []Phrase {
 	return []Phrase{
-		{Name: "effects", Pattern: `applied effects are read from {route}`, Means: `before the load and after healing: a JSON array of objects with "key" and, optionally, "id"; only keys of this scenario are judged`,
-			Examples: []string{`applied effects are read from "GET /ledger"`},
-			build:    func(r *reading, a args) { r.ReadEffects(a.at, a.Route(0)) }},
+		{Name: "effects", Pattern: `applied effects are read from {effects}`, Means: `before the load and after healing: a JSON array of objects with "key" and, optionally, "id", or a source that the system file declares; may be said for several sources, of which each is judged; only keys of this scenario are judged`,
+			Examples: []string{`applied effects are read from "GET /ledger"`, `applied effects are read from "orders table"`},
+			build:    func(r *reading, a args) { r.ReadEffects(a.at, a.EffectSource(0)) }},
+		{Name: "effects once a service says", Pattern: `effects are read once {route} of {name} says {text}`, Means: "the answer contains the text when all effects have arrived; until then, for as long as they take to settle, effects are not read, and what is missing is not known to be lost",
+			Examples: []string{`effects are read once "GET /replication" of "standby" says "in sync"`},
+			build: func(r *reading, a args) {
+				method, path, _ := source.ParseRoute(a.Route(0))
+				r.ReadEffectsOnce(a.at, scenarios.Convergence{Method: method, Path: path, Service: a.Name(1), Says: a.Text(2)})
+			}},
+		{Name: "effects once a query returns", Pattern: `effects are read once the query of {text} returns {text}`, Means: "as before, for a source of the kind sql: its only row begins with the value",
+			Examples: []string{`effects are read once the query of "replica lag" returns "0"`},
+			build: func(r *reading, a args) {
+				r.ReadEffectsOnce(a.at, scenarios.Convergence{Source: a.Text(0), Says: a.Text(1)})
+			}},
 		{Name: "settle", Pattern: `effects settle within {duration}`, Means: "how long after the load effects may still appear: until then they are awaited, and duplicates looked for; 10s when not said",
 			Examples: []string{`effects settle within 30s`},
 			build:    func(r *reading, a args) { r.SetSettle(a.at, a.Duration(0)) }},

@@ -22,7 +22,7 @@ import (
 
 // The keys of the mappings in a system file. They must match system.schema.json.
 var (
-	systemKeys  = []string{"services", "clients", "groups", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands"}
+	systemKeys  = []string{"services", "clients", "groups", "effects", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands"}
 	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "address", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
@@ -98,6 +98,8 @@ func (r *reader) system(key string, v ast.Node, at source.Pos) {
 		r.mapping(v, "clients", clientsKeys, func(_ string, v ast.Node, _ source.Pos) { r.depends(Clients, v) })
 	case "groups":
 		r.mapping(v, "groups", nil, r.group)
+	case "effects":
+		r.mapping(v, "effects", nil, r.effect)
 	case "probes":
 		r.mapping(v, "probes", nil, r.probe)
 	case "commands":

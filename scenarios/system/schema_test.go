@@ -34,6 +34,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		{clientsKeys, keys("properties", "clients")},
 		{readyKeys, keys("$defs", "service", "properties", "ready")},
 		{stopKeys, keys("$defs", "service", "properties", "stop")},
+		{effectKeys(), keys("$defs", "effects")},
 		{framingKeys, keys("$defs", "framing")},
 		{probeKeys, keys("$defs", "probe")},
 		{commandKeys, keys("$defs", "command")},

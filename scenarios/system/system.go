@@ -21,7 +21,8 @@ type System struct {
 	Services []Service
 	Links    []Link
 	Groups   []Group
-	Fallback *source.Mark // marks fallback answers; nil if they are not marked
+	Effects  []EffectSource `json:",omitempty"` // sources of effects that features can name
+	Fallback *source.Mark   // marks fallback answers; nil if they are not marked
 	// FallbackIsSuccess makes fallbacks count as success in all scenarios, including those that do not mention
 	// them.
 	FallbackIsSuccess bool
@@ -183,6 +184,7 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 	s.validateGroups(where, addProblem)
 	s.validateCommands(where, addProblem)
 	s.validateProbes(where, addProblem)
+	s.validateEffects(where, addProblem)
 	if _, err := s.Order(); err != nil && len(s.Links) > 0 && !slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == l.To }) {
 		what, hint := source.Parts(err)
 		addProblem(where(s.Links[0].Name(), ""), what, hint)

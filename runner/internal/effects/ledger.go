@@ -21,10 +21,9 @@ var errTooMany = errors.New("exceeds the limit of 2,000,000 effects with keys of
 
 // Source says where effects are read, and whose they are.
 type Source struct {
-	Trust       load.Trust
-	Method, URL string
-	Run         string // prefix of the keys of this run
-	Scenario    string // prefix of the keys of this scenario
+	Reader
+	Run      string // prefix of the keys of this run
+	Scenario string // prefix of the keys of this scenario
 	// Alone is set if the scenario started the whole system. A new effect with a key that was never
 	// sent is then a phantom. In a system that was already running, it may belong to another user.
 	Alone bool
@@ -68,7 +67,9 @@ func (l *Ledger) hash(e journal.Effect) uint64 {
 func (l *Ledger) ReadBefore(ctx context.Context) error {
 	before := map[uint64]int{}
 	many := false
-	found, err := fetchEffects(ctx, l.Trust, l.Method, l.URL, l.Group, func(e journal.Effect) error {
+	listed := 0
+	err := l.Source.Read(ctx, func(e journal.Effect) error {
+		listed++
 		if len(before) < maxKept {
 			before[l.hash(e)]++
 		} else {
@@ -76,11 +77,11 @@ func (l *Ledger) ReadBefore(ctx context.Context) error {
 		}
 		return nil
 	})
-	if errors.Is(err, errNull) { // a list without entries yet; read returns it as an error
+	if errors.Is(err, ErrNone) {
 		err = nil
 	}
 	if err == nil {
-		l.before, l.tooManyBefore, l.earlier = before, many, found.items
+		l.before, l.tooManyBefore, l.earlier = before, many, listed
 	}
 	return err
 }
@@ -90,7 +91,8 @@ func (l *Ledger) Read(ctx context.Context) (*Reading, error) {
 	began := time.Now()
 	r := &Reading{Kept: map[journal.Effect]int{}, more: map[journal.Effect]journal.Effect{}}
 	again := map[uint64]int{} // by hash, for effects that existed before the load: how often each was listed so far
-	found, err := fetchEffects(ctx, l.Trust, l.Method, l.URL, l.Group, func(whole journal.Effect) error {
+	err := l.Source.Read(ctx, func(whole journal.Effect) error {
+		r.listed++
 		e := journal.Effect{Key: whole.Key, ID: whole.ID}
 		h := l.hash(e)
 		if was := l.before[h]; was > 0 && (e.ID != "" || again[h] < was) {
@@ -117,7 +119,7 @@ func (l *Ledger) Read(ctx context.Context) (*Reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.listed, r.took = found.items, time.Since(began)
+	r.took = time.Since(began)
 	return r, nil
 }
 

@@ -3,10 +3,10 @@ package effects
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +15,7 @@ import (
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // Limits of a list of effects. A list is read as a stream, so that a long one takes time but no
@@ -30,7 +31,7 @@ const (
 
 // errNull is returned for a list that is null. Some services write null as long as there is nothing to
 // list.
-var errNull = errors.New("it is null: it must be an array of objects with a \"key\" each, or [] if there are none")
+var errNull = fmt.Errorf("%w: it is null: it must be an array of objects with a \"key\" each, or [] if there are none", ErrNone)
 
 // listing is the metadata of a list of effects.
 type listing struct {
@@ -38,51 +39,157 @@ type listing struct {
 	total      int64  // as stated by the list in a header or a field; -1 if not stated
 	group      string // the field that effects are grouped by; "" if they are not
 	partReason string // why this is known to be only a page; "" if it is not known
+	next       string // the URL of the next page, if pages are followed; "" after the last
 }
 
-// fetchEffects reads a list of effects from a URL and calls each for every effect. group is the field that effects are
-// grouped by, or "".
-func fetchEffects(ctx context.Context, t load.Trust, method, url, group string, each func(journal.Effect) error) (listing, error) {
+// List is a list of effects over HTTP. With the zero value of the other fields, it is an array, or the field "effects"
+// of an object, of objects with "key" and "id", and has one page.
+type List struct {
+	Trust       load.Trust
+	Method, URL string
+	items       []string // path of the array
+	isPath      bool     // items is set, possibly to the path of the whole
+	fields      Fields
+	nextLink    bool     // the header Link names the next page
+	next        []string // path of the URL of the next page
+}
+
+// openHTTP returns the reader of a declared list.
+func openHTTP(p Place) (Reader, error) {
+	_, method, _, err := p.Route()
+	if err != nil {
+		return Reader{}, err
+	}
+	l := List{Trust: p.Trust, Method: method, URL: p.URL, nextLink: p.Settings["next"] == "Link"}
+	if l.fields, err = NewFields(p.Settings["key"], p.Settings["id"]); err != nil {
+		return Reader{}, err
+	}
+	if items := p.Settings["items"]; items != "" {
+		l.isPath = true
+		if l.items, err = system.JSONPath(items); err != nil {
+			return Reader{}, err
+		}
+	}
+	if next := p.Settings["next"]; next != "" && !l.nextLink {
+		if !l.isPath {
+			l.items = []string{"effects"}
+		}
+		l.next, err = system.JSONPath(next)
+	}
+	return l.Reader(), err
+}
+
+// Reader returns the reader of the list.
+func (h List) Reader() Reader {
+	return Reader{Read: func(ctx context.Context, each func(journal.Effect) error) error {
+		_, err := h.read(ctx, each)
+		return err
+	}}
+}
+
+// maxPages limits the number of pages of a list.
+const maxPages = 100_000
+
+// read reads all pages of the list.
+func (h List) read(ctx context.Context, each func(journal.Effect) error) (listing, error) {
+	l := listing{total: -1}
+	seen := map[string]bool{}
+	for at := h.URL; ; {
+		seen[at] = true
+		l.next = ""
+		if err := h.fetch(ctx, at, &l, each); err != nil {
+			return l, err
+		}
+		if l.next == "" {
+			return l, l.checkComplete()
+		}
+		next, err := follow(at, l.next)
+		switch {
+		case err != nil:
+			return l, err
+		case seen[next]:
+			return l, fmt.Errorf("page %d names a next page that was read already: %q", len(seen), l.next)
+		case len(seen) == maxPages:
+			return l, fmt.Errorf("it has more than %d pages", maxPages)
+		}
+		at = next
+	}
+}
+
+// follow returns the URL of a next page, which is relative to that of a page or has the same host.
+func follow(at, next string) (string, error) {
+	base, err := url.Parse(at)
+	if err != nil {
+		return "", err
+	}
+	to, err := base.Parse(next)
+	if err != nil {
+		return "", fmt.Errorf("the next page cannot be read: %w", err)
+	}
+	if to.Scheme != base.Scheme || to.Host != base.Host {
+		return "", fmt.Errorf("the next page is at %q, and the list at %q: only pages of one address are followed", to.Host, base.Host)
+	}
+	return to.String(), nil
+}
+
+// fetch reads a page.
+func (h List) fetch(ctx context.Context, at string, l *listing, each func(journal.Effect) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxListTime, fmt.Errorf("it was not complete within %s", maxListTime))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	stall := time.AfterFunc(listStall, func() { stop(fmt.Errorf("no data was received for %s", listStall)) })
 	defer stall.Stop()
-	l, err := fetchList(ctx, t, method, url, group, stall, each)
+	err := h.page(ctx, at, stall, l, each)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause // the connection's error says only that it was canceled
 	}
-	return l, err
+	return err
 }
 
-func fetchList(ctx context.Context, t load.Trust, method, url, group string, stall *time.Timer, each func(journal.Effect) error) (listing, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, nil)
+func (h List) page(ctx context.Context, at string, stall *time.Timer, l *listing, each func(journal.Effect) error) error {
+	req, err := http.NewRequestWithContext(ctx, h.Method, at, nil)
 	if err != nil {
-		return listing{}, err
+		return err
 	}
 	req.Header.Set("Accept", "application/json")
 	client := http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, DialTLSContext: t.Dial},
+		Transport:     &http.Transport{DisableKeepAlives: true, DialTLSContext: h.Trust.Dial},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return listing{}, err
+		return err
 	}
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode/100 == 3:
-		return listing{}, fmt.Errorf("status %d: redirects are not followed: use the path %q instead", resp.StatusCode, resp.Header.Get("Location"))
+		return fmt.Errorf("status %d: redirects are not followed: use the path %q instead", resp.StatusCode, resp.Header.Get("Location"))
 	case resp.StatusCode/100 != 2:
-		return listing{}, fmt.Errorf("status %d: the status must be 200", resp.StatusCode)
+		return fmt.Errorf("status %d: the status must be 200", resp.StatusCode)
 	}
-	l, err := decodeEffects(stallReader{resp.Body, stall}, group, each)
-	if err != nil {
-		return l, err
+	if err := h.decode(stallReader{resp.Body, stall}, l, each); err != nil {
+		return err
 	}
 	l.noteHeaders(resp.StatusCode, resp.Header)
-	return l, l.checkComplete()
+	if h.nextLink {
+		l.next = nextLink(resp.Header)
+	}
+	if h.nextLink || h.next != nil { // only the total of all pages counts
+		l.partReason = ""
+	}
+	return nil
+}
+
+// nextLink returns the URL that the header Link names as the next page, or "".
+func nextLink(h http.Header) string {
+	for link := range strings.SplitSeq(strings.Join(h.Values("Link"), ","), ",") {
+		target, attributes, _ := strings.Cut(link, ";")
+		if strings.Contains(strings.ReplaceAll(strings.ToLower(attributes), `"`, ""), "rel=next") {
+			return strings.Trim(strings.TrimSpace(target), "<>")
+		}
+	}
+	return ""
 }
 
 // stallReader is a body that resets a timer whenever bytes arrive.

@@ -13,95 +13,177 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// decodeEffects reads a JSON array of objects with "key" and "id": the whole body, or the field
-// "effects" of an object. group is the field that effects are grouped by, or "".
-func decodeEffects(body io.Reader, group string, each func(journal.Effect) error) (listing, error) {
+// decode reads a page of the list.
+func (h List) decode(body io.Reader, l *listing, each func(journal.Effect) error) error {
 	b := &boundedReader{r: body}
 	b.next()
-	d := json.NewDecoder(b)
-	l := listing{total: -1, group: group}
-	first, err := d.Token()
+	p := page{listing: l, fields: h.fields, d: json.NewDecoder(b), b: b, each: each}
+	first, err := p.d.Token()
 	switch {
 	case errors.Is(err, io.EOF):
-		return l, errors.New("the body is empty: it must be a JSON array, [] if there are no effects")
+		return errors.New("the body is empty: it must be a JSON array, [] if there are no effects")
 	case err != nil:
-		return l, fmt.Errorf("it is not JSON: it begins with %q: %w", b.head, err)
+		return fmt.Errorf("it is not JSON: it begins with %q: %w", b.head, err)
+	case h.isPath || h.next != nil:
+		err = p.walk(first, h.items, h.next)
 	case first == nil:
-		return l, errNull
+		return errNull
 	case first == json.Delim('['):
-		err = l.array(d, b, each)
+		err = p.array()
 	case first == json.Delim('{'):
-		err = l.object(d, b, each)
+		err = p.object()
 	default:
-		return l, fmt.Errorf("it is %s: it must be an array of objects with a \"key\" each", kindOfToken(first))
+		return fmt.Errorf("it is %s: it must be an array of objects with a \"key\" each", kindOfToken(first))
 	}
 	if err != nil {
-		return l, err
+		return err
 	}
 	b.next()
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return l, fmt.Errorf("there is more data after the list of %s effects: it must be a single JSON value", check.Count(l.items))
+	if _, err := p.d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("there is more data after the list of %s effects: it must be a single JSON value", check.Count(l.items))
 	}
-	return l, nil
+	return nil
+}
+
+// page is a page of a list while it is decoded.
+type page struct {
+	*listing
+	fields Fields
+	d      *json.Decoder
+	b      *boundedReader
+	each   func(journal.Effect) error
+}
+
+// walk reads a value, of which the first token was read, with the list at one path and the URL of the next page at
+// another.
+func (p page) walk(first json.Token, items, next []string) error {
+	switch {
+	case first == nil:
+		return errNull
+	case len(items) == 0 && first == json.Delim('['):
+		return p.array()
+	case len(items) == 0:
+		return fmt.Errorf("the list is %s: it must be an array of objects", kindOfToken(first))
+	case first != json.Delim('{'):
+		return fmt.Errorf("it is %s: it must be an object with a field %q", kindOfToken(first), items[0])
+	}
+	var names []string
+	found := false
+	for p.d.More() {
+		p.b.next()
+		token, err := p.d.Token()
+		if err != nil {
+			return fmt.Errorf("it cannot be read: %w", err)
+		}
+		p.b.next()
+		name := fmt.Sprint(token)
+		if name == items[0] && !found {
+			found = true
+			first, err := p.d.Token()
+			if err != nil {
+				return fmt.Errorf("its field %q cannot be read: %w", name, err)
+			}
+			var inside []string
+			if len(next) > 1 && next[0] == name {
+				inside = next[1:]
+			}
+			if err := p.walk(first, items[1:], inside); err != nil {
+				return fmt.Errorf("its field %q: %w", name, err)
+			}
+			continue
+		}
+		var raw json.RawMessage
+		if err := p.d.Decode(&raw); err != nil {
+			return fmt.Errorf("its field %q cannot be read: %w", name, err)
+		}
+		names = append(names, name)
+		p.notePaging(name, raw, true)
+		if len(next) > 0 && name == next[0] {
+			if err := p.noteNext(raw, next); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := p.d.Token(); err != nil {
+		return fmt.Errorf("it ends early: %w", err)
+	}
+	if !found {
+		return fmt.Errorf("it has no field %q (it has %s)", items[0], quotedNames(names))
+	}
+	return nil
+}
+
+// noteNext notes the URL of the next page, which is at a path that begins with the field raw.
+func (p page) noteNext(raw json.RawMessage, path []string) error {
+	value, err := valueAt(raw, path[1:])
+	if err != nil {
+		return err
+	}
+	text, ok := plainText(value)
+	if !ok {
+		return fmt.Errorf("its field %q, the next page, is %s: it must be a URL, or null after the last page", strings.Join(path, "."), kindOfRaw(value))
+	}
+	p.listing.next = text
+	return nil
 }
 
 // array reads the effects up to the end of the array.
-func (l *listing) array(d *json.Decoder, b *boundedReader, each func(journal.Effect) error) error {
+func (p page) array() error {
 	var raw json.RawMessage
-	for d.More() {
-		b.next()
+	for p.d.More() {
+		p.b.next()
 		raw = raw[:0]
-		if err := d.Decode(&raw); err != nil {
-			return fmt.Errorf("item %d cannot be read: %w", l.items+1, err)
+		if err := p.d.Decode(&raw); err != nil {
+			return fmt.Errorf("item %d cannot be read: %w", p.items+1, err)
 		}
-		e, err := parseEffect(raw)
-		if err == nil && l.group != "" {
-			e.Place = l.items + 1
-			e.Group, e.Order, err = groupAndOrder(raw, l.group)
+		e, err := p.fields.Effect(raw)
+		if err == nil && p.group != "" {
+			e.Place = p.items + 1
+			e.Group, e.Order, err = groupAndOrder(raw, p.group)
 		}
 		if err == nil {
-			err = each(e)
+			err = p.each(e)
 		}
 		if err != nil {
-			return fmt.Errorf("item %d %w", l.items+1, err)
+			return fmt.Errorf("item %d %w", p.items+1, err)
 		}
-		l.items++
+		p.items++
 	}
-	if _, err := d.Token(); err != nil {
-		return fmt.Errorf("it ends early, after item %d: %w", l.items, err)
+	if _, err := p.d.Token(); err != nil {
+		return fmt.Errorf("it ends early, after item %d: %w", p.items, err)
 	}
 	return nil
 }
 
 // object reads an object that holds the list in its field "effects", and checks its other fields for
 // further pages.
-func (l *listing) object(d *json.Decoder, b *boundedReader, each func(journal.Effect) error) error {
+func (p page) object() error {
 	var names []string
 	found := false
-	for d.More() {
-		b.next()
-		name, err := d.Token()
+	for p.d.More() {
+		p.b.next()
+		name, err := p.d.Token()
 		if err != nil {
-			return fmt.Errorf("it is not JSON: it begins with %q: %w", b.head, err)
+			return fmt.Errorf("it is not JSON: it begins with %q: %w", p.b.head, err)
 		}
-		b.next()
+		p.b.next()
 		if name == "effects" {
 			if found {
 				return errors.New("it has two fields \"effects\": it must have one")
 			}
-			if found, err = true, l.effectsField(d, b, each); err != nil {
+			if found, err = true, p.effectsField(); err != nil {
 				return err
 			}
 			continue
 		}
 		var raw json.RawMessage
-		if err := d.Decode(&raw); err != nil {
+		if err := p.d.Decode(&raw); err != nil {
 			return fmt.Errorf("its field %q cannot be read: %w", name, err)
 		}
 		names = append(names, fmt.Sprint(name))
-		l.notePaging(fmt.Sprint(name), raw, true)
+		p.notePaging(fmt.Sprint(name), raw, true)
 	}
-	if _, err := d.Token(); err != nil {
+	if _, err := p.d.Token(); err != nil {
 		return fmt.Errorf("it ends early: %w", err)
 	}
 	if !found {
@@ -111,8 +193,8 @@ func (l *listing) object(d *json.Decoder, b *boundedReader, each func(journal.Ef
 }
 
 // effectsField reads the list in the field "effects".
-func (l *listing) effectsField(d *json.Decoder, b *boundedReader, each func(journal.Effect) error) error {
-	first, err := d.Token()
+func (p page) effectsField() error {
+	first, err := p.d.Token()
 	switch {
 	case err != nil:
 		return fmt.Errorf("its field \"effects\" cannot be read: %w", err)
@@ -121,7 +203,7 @@ func (l *listing) effectsField(d *json.Decoder, b *boundedReader, each func(jour
 	case first != json.Delim('['):
 		return fmt.Errorf("its field \"effects\" is %s: it must be an array of objects", kindOfToken(first))
 	}
-	return l.array(d, b, each)
+	return p.array()
 }
 
 // parseEffect parses one effect.
@@ -144,13 +226,7 @@ func parseEffect(raw json.RawMessage) (journal.Effect, error) {
 	if !ok {
 		return journal.Effect{}, fmt.Errorf("has an \"id\" that is %s: it must be a string, a number or absent", kindOfRaw(fields.ID))
 	}
-	if len(key) > maxNameBytes || len(id) > maxNameBytes {
-		return journal.Effect{}, fmt.Errorf("has a \"key\" or an \"id\" longer than %d bytes", maxNameBytes)
-	}
-	if id == key { // the ID would make two effects of one request look the same
-		id = ""
-	}
-	return journal.Effect{Key: key, ID: id}, nil
+	return NewEffect(key, id)
 }
 
 // groupAndOrder returns the group of an effect, and its field "seq".

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -22,7 +21,7 @@ func fetch(t *testing.T, h http.HandlerFunc) ([]journal.Effect, error) {
 	server := httptest.NewServer(h)
 	defer server.Close()
 	var all []journal.Effect
-	_, err := fetchEffects(t.Context(), load.Trust{}, http.MethodGet, server.URL+"/ledger", "", func(e journal.Effect) error {
+	_, err := List{Method: http.MethodGet, URL: server.URL + "/ledger"}.read(t.Context(), func(e journal.Effect) error {
 		all = append(all, e)
 		return nil
 	})
@@ -195,7 +194,7 @@ func TestLongListUsesConstantMemory(t *testing.T) {
 					most = now
 				}
 			}
-			_, err := fetchEffects(t.Context(), load.Trust{}, http.MethodGet, server.URL, "", func(journal.Effect) error {
+			_, err := List{Method: http.MethodGet, URL: server.URL}.read(t.Context(), func(journal.Effect) error {
 				if items++; items%1000 == 0 {
 					look()
 				}
@@ -222,7 +221,7 @@ func TestRejectedEffectNamesItsPosition(t *testing.T) {
 	server := httptest.NewServer(respond(`[{"key":"a"},{"key":"b"}]`))
 	defer server.Close()
 	n := 0
-	_, err := fetchEffects(t.Context(), load.Trust{}, http.MethodGet, server.URL, "", func(journal.Effect) error {
+	_, err := List{Method: http.MethodGet, URL: server.URL}.read(t.Context(), func(journal.Effect) error {
 		if n++; n == 2 {
 			return errors.New("is too many")
 		}

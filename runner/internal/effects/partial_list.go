@@ -61,6 +61,8 @@ func (w *Wait) partialReason(listed, missing []workSpan) string {
 	switch n := w.latest.listed; {
 	case w.vanished > 0:
 		return fmt.Sprintf("%s effects were listed before and are missing now: the list may be a page", check.Count(w.vanished))
+	case w.ledger.Whole:
+		return ""
 	case pageSize(n):
 		return fmt.Sprintf("exactly %s effects are listed: that may be a page", check.Count(n))
 	case n > 0 && n == w.ledger.earlier:

@@ -1,6 +1,7 @@
 package effects
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -42,22 +43,28 @@ type Expected struct {
 	Faults   []*journal.Injection // may be the reason why effects are missing
 	Limit    time.Duration        // effects are read until then, after the last request
 	Stated   bool                 // the scenario sets the limit: what is missing at the end is lost
+	Pending  string               // why effects may not have arrived where they are read; "" if nothing is known to be pending
 	All      bool                 // read until the limit even if none is missing: duplicates may follow
+}
+
+// LoadEnded returns the end of the last request, or now if there were none.
+func (e Expected) LoadEnded(now time.Duration) time.Duration {
+	ended := time.Duration(0)
+	for _, r := range e.Requests {
+		last := r.Attempts[len(r.Attempts)-1]
+		ended = max(ended, last.At+last.Took)
+	}
+	return cmp.Or(ended, now)
 }
 
 // NewWait returns a wait for effects. now is the end of the load if there were no requests.
 func (l *Ledger) NewWait(e Expected, now time.Duration) *Wait {
-	w := &Wait{ledger: l, Expected: e, acknowledged: map[string]workSpan{}}
+	w := &Wait{ledger: l, Expected: e, acknowledged: map[string]workSpan{}, loadEnded: e.LoadEnded(now)}
 	for _, r := range e.Requests {
 		last := r.Attempts[len(r.Attempts)-1]
-		end := last.At + last.Took
-		w.loadEnded = max(w.loadEnded, end)
 		if r.Outcome == load.Acknowledged.String() && !r.Reads {
-			w.acknowledged[r.Key] = workSpan{r.Attempts[0].At, end}
+			w.acknowledged[r.Key] = workSpan{r.Attempts[0].At, last.At + last.Took}
 		}
-	}
-	if w.loadEnded == 0 {
-		w.loadEnded = now
 	}
 	w.missing = len(w.acknowledged)
 	return w
@@ -101,7 +108,7 @@ func (w *Wait) ReadOnce(ctx context.Context, now time.Duration) bool {
 	w.err = nil
 	w.add(reading)
 	switch {
-	case since >= w.Limit:
+	case since >= w.Limit, w.Pending != "":
 		return true
 	case w.All:
 		return false
@@ -153,6 +160,9 @@ func (w *Wait) Pause(now time.Duration) time.Duration {
 // missingReason returns why an acknowledged key without an effect may still have one. It returns "" if
 // none is missing or if there is no reason to doubt that they are lost.
 func (w *Wait) missingReason() string {
+	if w.Pending != "" {
+		return w.Pending
+	}
 	if w.missing == 0 {
 		return ""
 	}

@@ -1,0 +1,156 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/runner/internal/effects"
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+// EffectSource is a kind of source of effects, as in package sources.
+type EffectSource = effects.Kind
+
+// sourceKinds returns the table of sources of a run.
+func sourceKinds(further []EffectSource) []effects.Kind {
+	return slices.Concat(effects.Kinds(), further)
+}
+
+// declaredSources returns the declared sources that an experiment reads.
+func declaredSources(e *scenarios.Experiment) []scenarios.DeclaredSource {
+	var all []scenarios.DeclaredSource
+	if e.Effects == nil {
+		return nil
+	}
+	for _, d := range e.System.Effects {
+		if slices.ContainsFunc(e.Effects.Sources, func(s scenarios.EffectSource) bool { return s.Declared() && s.Name == d.Name }) ||
+			slices.ContainsFunc(e.Effects.Once, func(c scenarios.Convergence) bool { return c.Source == d.Name }) {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// checkSources returns why a source cannot be read, as far as it can be known before anything is started: its client
+// library or its driver is not linked, or an environment variable is not set.
+func checkSources(further []EffectSource, es []*scenarios.Experiment) error {
+	var errs []error
+	seen := map[string]bool{}
+	for _, e := range es {
+		for _, d := range declaredSources(e) {
+			at, secrets, err := expandSource(d, func(_, arg string) string { return arg + ".invalid:1" })
+			if err == nil {
+				d.At = at
+				_, err = effects.Open(sourceKinds(further), effects.Place{EffectSource: d}, secrets)
+			}
+			if err == nil {
+				continue
+			}
+			if err = fmt.Errorf("effects source %q: %w", d.Name, err); !seen[err.Error()] {
+				seen[err.Error()] = true
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// expandSource replaces the placeholders of a source by values and by environment variables, and returns the texts that
+// must not be shown: those of the variables, and the password of the URL.
+func expandSource(d scenarios.DeclaredSource, value func(name, arg string) string) (at string, secrets []string, err error) {
+	var missing error
+	inURL := !strings.HasPrefix(d.At, "${env:") && strings.Contains(d.At, "://")
+	at, err = scenarios.Expand(d.At, func(name, arg string) (string, bool) {
+		if name != "env" {
+			return value(name, arg), true
+		}
+		text, err := environment(arg)
+		if err != nil && missing == nil {
+			missing = err
+		}
+		secrets = append(secrets, text)
+		if inURL {
+			text = strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
+			secrets = append(secrets, text)
+		}
+		return text, true
+	})
+	if err == nil {
+		err = missing
+	}
+	if u, bad := url.Parse(at); bad == nil && u.User != nil {
+		if password, ok := u.User.Password(); ok {
+			secrets = append(secrets, password, url.QueryEscape(password))
+		}
+	}
+	return at, secrets, err
+}
+
+// environment returns the value of an environment variable that must be set.
+func environment(name string) (string, error) {
+	value, ok := os.LookupEnv(name)
+	if !ok || value == "" {
+		return "", fmt.Errorf("${env:%s} is not set: export %s=... before the run", name, name)
+	}
+	return value, nil
+}
+
+// openSource returns the reader of a declared source.
+func (s *system) openSource(name string) (effects.Reader, error) {
+	d, ok := s.e.System.Effect(name)
+	if !ok {
+		return effects.Reader{}, fmt.Errorf("effects source %q: the system declares none of this name", name)
+	}
+	at, secrets, err := expandSource(d, s.sourceValue)
+	if err != nil {
+		return effects.Reader{}, fmt.Errorf("effects source %q: %w", name, err)
+	}
+	d.At = at
+	p := effects.Place{EffectSource: d, Trust: s.trust}
+	switch d.Kind {
+	case "http":
+		service, _, path, err := d.Route()
+		if err != nil {
+			return effects.Reader{}, fmt.Errorf("effects source %q: %w", name, err)
+		}
+		p.URL = s.trust.URL(s.addresses[service], path)
+	case "file":
+		p.At = s.e.System.Path(at)
+	case "sql":
+		if path, ok := strings.CutPrefix(at, "sqlite:"); ok {
+			p.At = "sqlite:" + s.e.System.Path(path)
+		}
+	}
+	r, err := effects.Open(sourceKinds(s.o.Sources), p, secrets)
+	if err != nil {
+		return r, fmt.Errorf("effects source %q: %w", name, err)
+	}
+	return r, nil
+}
+
+// sourceValue returns the value of a placeholder of a source of effects.
+func (s *system) sourceValue(name, service string) string {
+	i := slices.IndexFunc(s.e.System.Services, func(svc scenarios.Service) bool { return svc.Name == service })
+	switch {
+	case name == "address":
+		return s.addresses[service]
+	case i < 0:
+		return ""
+	case name == "log":
+		return absolute(filepath.Join(s.dir, "logs", service+".log"))
+	}
+	return absolute(s.workDir(s.e.System.Services[i]))
+}
+
+// absolute returns an absolute path, since relative ones start where the system file is.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}

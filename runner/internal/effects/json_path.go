@@ -1,0 +1,90 @@
+package effects
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
+)
+
+// Fields says where the key and the id are in an item that is JSON. The zero value takes the fields "key" and "id",
+// of which the latter may be absent.
+type Fields struct{ key, id []string }
+
+// NewFields returns the fields at two paths. An empty path stands for the default.
+func NewFields(key, id string) (f Fields, err error) {
+	if key != "" {
+		if f.key, err = system.JSONPath(key); err != nil {
+			return f, err
+		}
+	}
+	if id != "" {
+		f.id, err = system.JSONPath(id)
+	}
+	return f, err
+}
+
+// Effect returns the effect that an item describes. The text of an error is as that of NewEffect.
+func (f Fields) Effect(raw json.RawMessage) (journal.Effect, error) {
+	if len(f.key) == 0 && len(f.id) == 0 {
+		return parseEffect(raw)
+	}
+	key, err := f.Key(raw)
+	if err != nil {
+		return journal.Effect{}, err
+	}
+	if key == "" {
+		return journal.Effect{}, fmt.Errorf("has no %q (it has %s): each effect needs a key, the idempotency key of its request", name(f.key, "key"), fieldsOf(raw))
+	}
+	id, err := f.ID(raw)
+	if err != nil {
+		return journal.Effect{}, err
+	}
+	return NewEffect(key, id)
+}
+
+// Key returns the key in an item, and "" if there is none.
+func (f Fields) Key(raw json.RawMessage) (string, error) { return f.text(raw, f.key, "key") }
+
+// ID returns the id in an item, and "" if there is none.
+func (f Fields) ID(raw json.RawMessage) (string, error) { return f.text(raw, f.id, "id") }
+
+// text returns the text at a path, and "" if there is none or it is null.
+func (f Fields) text(raw json.RawMessage, path []string, usual string) (string, error) {
+	if len(path) == 0 {
+		path = []string{usual}
+	}
+	value, err := valueAt(raw, path)
+	if err != nil {
+		return "", fmt.Errorf("cannot be read: %w", err)
+	}
+	text, ok := plainText(value)
+	if !ok {
+		return "", fmt.Errorf("has a %q that is %s: it must be a string or a number", name(path, usual), kindOfRaw(value))
+	}
+	return text, nil
+}
+
+func name(path []string, usual string) string {
+	if len(path) == 0 {
+		return usual
+	}
+	return strings.Join(path, ".")
+}
+
+// valueAt returns the value at a path, and nil if there is none.
+func valueAt(raw json.RawMessage, path []string) (json.RawMessage, error) {
+	for _, name := range path {
+		if kindOfRaw(raw) != "an object" {
+			return nil, nil
+		}
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &fields); err != nil {
+			return nil, err
+		}
+		raw = fields[name]
+	}
+	return raw, nil
+}

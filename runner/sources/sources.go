@@ -1,0 +1,33 @@
+// Package sources reads effects from Redis and NATS.
+//
+// These readers use the usual client libraries, because a reader that somebody trusts must support TLS and the ways to
+// log in that servers have. A module that imports package runner does not link these libraries. To read effects from
+// Redis or NATS in a Go test, import this package and set
+//
+//	runner.Options{Sources: sources.Kinds()}
+//
+// SQL needs nothing from here: package runner reads through database/sql, with the drivers that the program links. The
+// firedrill command links all of them.
+package sources
+
+import (
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/runner/internal/effects"
+)
+
+// Kinds returns the rows of the table of sources that need a client library.
+func Kinds() []effects.Kind {
+	return []effects.Kind{
+		{Name: "redis", Open: openRedis},
+		{Name: "nats", Open: openNATS},
+	}
+}
+
+// withScheme returns the URL of an address, which may be one already.
+func withScheme(scheme, at string) string {
+	if strings.Contains(at, "://") {
+		return at
+	}
+	return scheme + "://" + at
+}

@@ -1,0 +1,119 @@
+package language
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+// sourcesFile declares a source of each kind.
+const sourcesFile = `services:
+  orders: {command: [orders, "${port}"], serves: [/], depends: {db: postgres}}
+  db: {command: [db, "${port}"]}
+effects:
+  orders table: {sql: "postgres://app:${env:DB_PASSWORD}@${address:db}/shop", query: "with a as (select 1) select 'x;y' as key -- all\n, id from orders;"}
+  database: {sql: "${env:DATABASE_URL}", query: table orders, driver: pgx}
+  file: {sql: "sqlite:${dir:orders}/orders.db", query: "select key from orders"}
+  stream: {redis: "${address:db}", stream: orders, key: reference}
+  hash: {redis: "rediss://u:p@${address:db}/1", hash: orders, id: $.id}
+  list: {redis: "${address:db}", list: orders, key: $.order.key, id: id}
+  keys: {redis: "${address:db}", keys: "order:*"}
+  bus: {nats: "${address:db}", stream: ORDERS}
+  log: {file: "${log:orders}", format: 'applied (?P<key>\S+) as (?P<id>\S+)'}
+  lines: {file: orders.log, format: json, key: order.key}
+  pages: {http: "orders GET /orders", items: $.data, key: reference, next: $.next}
+  linked: {http: "orders GET /orders", items: $, next: Link}
+`
+
+const effectsPrelude = `Feature: a
+  Scenario: b
+    Given the system described in "system.yaml"
+    And a steady load of 20 requests per second on "POST /orders"
+    And every request carries a fresh idempotency key in the "Idempotency-Key" header
+`
+
+func parseWith(file, text string) ([]*scenarios.Experiment, error) {
+	return Parse(Source{FS: fstest.MapFS{"a.feature": {Data: []byte(effectsPrelude + text)}, "system.yaml": {Data: []byte(file)}}, Paths: []string{"a.feature"}})
+}
+
+func TestSourcesOfEffects(t *testing.T) {
+	require.NoError(t, validateSchema(t, compiledSchema(t), sourcesFile))
+	es, err := parseWith(sourcesFile, `    And applied effects are read from "orders table"
+    And applied effects are read from "GET /ledger"
+    And applied effects are read from "pages"
+    And effects are read once "GET /replication" of "db" says "in sync"
+    And effects are read once the query of "database" returns "0"
+    And effects settle within 20s
+    When 5s pass
+    Then no acknowledged request is lost
+`)
+	require.NoError(t, err)
+	e := es[0]
+	var names, services []string
+	for _, s := range e.Effects.Sources {
+		names, services = append(names, s.Name), append(services, s.Service)
+	}
+	assert.Equal(t, []string{"orders table", "GET /ledger", "pages"}, names)
+	assert.Equal(t, []string{"", "orders", ""}, services)
+	assert.True(t, e.ReadsEffectsOf("db"))
+	assert.Equal(t, "sql", e.System.Effects[0].Kind)
+	assert.Equal(t, `"GET /replication" of "db" says "in sync"`, e.Effects.Once[0].String())
+	assert.True(t, e.Effects.Once[0].Met("it is in sync now"))
+	assert.False(t, e.Effects.Once[1].Met("10"))
+}
+
+// One mistake each: the line, what is reported, and what to do.
+func TestBrokenSourcesOfEffects(t *testing.T) {
+	const read = "    And applied effects are read from \"x\"\n    When 5s pass\n    Then no acknowledged request is lost\n"
+	for declared, want := range map[string][2]string{
+		`{query: select 1}`: {"names 0 places", "sql, redis, nats, file, http"},
+		`{sql: "postgres://a@h/x", file: y, query: "select 1"}`:                  {"names 2 places", "write one of"},
+		`{sqll: "postgres://a@h/x"}`:                                             {`has no key "sqll"`, `did you mean "sql"?`},
+		`{sql: "mysql://a@h/x", query: "select 1"}`:                              {"is not the URL of a database", "postgres://"},
+		`{sql: "postgres://a@h/x"}`:                                              {"has no query", "columns are key"},
+		`{sql: "postgres://a@h/x", query: "delete from orders"}`:                 {"the query begins with DELETE", "only reads"},
+		`{sql: "postgres://a@h/x", query: "select 1; select 2"}`:                 {"more than one statement", "only reads"},
+		`{sql: "postgres://a@h/x", query: "with a as (delete from o) select 1"}`: {"contains DELETE", "only reads"},
+		`{sql: "postgres://a@h/x", query: "/* ; */ -- x"}`:                       {"is empty", "only reads"},
+		`{sql: "postgres://${env:A B}@h/x", query: "select 1"}`:                  {"stands for nothing", "${env:NAME}"},
+		`{sql: "postgres://a@${address:dbb}/x", query: "select 1"}`:              {"is of no service", `did you mean "db"?`},
+		`{sql: "postgres://a@${port}/x", query: "select 1"}`:                     {"stands for nothing", "${dir:service}"},
+		`{sql: "postgres://a@h/x", query: "select 1", stream: y}`:                {`of the kind sql has no key "stream"`, "query"},
+		`{redis: "${address:db}"}`:                                               {"names 0 keys of Redis", "stream, hash, list and keys"},
+		`{redis: "http://h", list: a}`:                                           {"is not the address of a Redis server", "redis://"},
+		`{redis: "${address:db}", keys: order}`:                                  {"does not say which part", "order:*"},
+		`{redis: "${address:db}", list: a, id: b}`:                               {"has no id", "add the path of the key"},
+		`{nats: "${address:db}"}`:                                                {"names no stream", "stream: ORDERS"},
+		`{file: a, format: "("}`:                                                 {"is not a regular expression", "(?P<key>"},
+		`{file: a, format: "a(b)"}`:                                              {`has no group "key"`, "(?P<key>"},
+		`{file: a, key: "$.a[0]"}`:                                               {"is not a path of names in JSON", "$.data.orders"},
+		`{http: "GET /orders"}`:                                                  {"is not a service and a route", "orders GET /orders"},
+		`{http: "order GET /orders"}`:                                            {`there is no service "order"`, `did you mean "orders"?`},
+	} {
+		file := "services:\n  orders: {address: \"h:1\", serves: [/]}\n  db: {address: \"h:2\"}\neffects:\n  x: " + declared + "\n"
+		_, err := parseWith(file, read)
+		require.Error(t, err, declared)
+		assert.ErrorContains(t, err, "system.yaml:5", declared)
+		assert.ErrorContains(t, err, want[0], declared)
+		assert.ErrorContains(t, err, want[1], declared)
+	}
+	for text, want := range map[string][2]string{
+		"    And applied effects are read from \"order table\"\n":                                                               {"neither a route nor a source", `did you mean "orders table"?`},
+		"    And applied effects are read from \"/ledger\"\n":                                                                   {"is not a route", "GET /catalog"},
+		"    And applied effects are read from \"\"\n":                                                                          {"the source of effects is empty", "GET /ledger"},
+		"    And applied effects are read from \"bus\"\n    And applied effects are read from \"bus\"\n":                        {"it was said before", "say it once"},
+		"    And effects are read once the query of \"database\" returns \"0\"\n":                                               {"no effects are read in this scenario", "add: applied effects"},
+		"    And applied effects are read from \"bus\"\n    And effects are read once the query of \"bus\" returns \"0\"\n":     {"has no query: it is of the kind nats", "kind sql"},
+		"    And applied effects are read from \"bus\"\n    And effects are read once \"GET /x\" of \"dbb\" says \"in sync\"\n": {`no service "dbb"`, `did you mean "db"?`},
+		"    And applied effects are read from \"bus\"\n    And effects are read once the query of \"databas\" returns \"0\"\n": {"neither a route nor a source", `did you mean "database"?`},
+	} {
+		_, err := parseWith(sourcesFile, text+"    When 5s pass\n")
+		require.Error(t, err, text)
+		assert.ErrorContains(t, err, want[0], text)
+		assert.ErrorContains(t, err, want[1], text)
+	}
+}
