@@ -17,6 +17,8 @@ type Live struct {
 	// seen counts occurrences in a fixed-size array. Two classes that hash to the same slot share a counter,
 	// which only merges their counts.
 	seen [1 << 14]atomic.Uint32
+
+	quota quota
 }
 
 func (r Rule) validate() error {
@@ -39,9 +41,14 @@ func (r Rule) validate() error {
 		return fmt.Errorf("the answer of a copy that leaves later cannot be the one returned")
 	}
 	switch r.Action {
-	case Delay, Answer, Twice, Reorder, Corrupt, Truncate, DelayReply, CorruptReply, TruncateReply:
+	case Answer, EditRequest, EditReply:
+		return r.validateHeaders()
+	case Delay, Twice, Reorder, Corrupt, Truncate, DelayReply, CorruptReply, TruncateReply, ReplaceReply:
 		return nil
-	case LoseRequest, LoseReply:
+	case LoseRequest, LoseReply, CutReply:
+		if r.Action == CutReply && r.Events == 0 {
+			return fmt.Errorf("cut after 0 events: write 1 or more; to lose all of them, lose the reply")
+		}
 		switch r.EndWith {
 		case "", EndReset, EndClosed, EndSilence, EndHeld:
 			return nil
@@ -99,6 +106,7 @@ func (r *Relay) decide(x *Exchange) (chosen bool) {
 		l.Count.See(1)
 		class := r.class(l, m)
 		n, hit := l.hit(r.cfg.Link, class, m)
+		hit = hit && l.quota.exceeded(l.Quota)
 		switch {
 		case !hit:
 		case l.Action == Delay:

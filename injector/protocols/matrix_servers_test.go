@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,9 @@ type serverCase struct {
 // has reports whether a case applies to the protocol. A server that begins the conversation sends before a fault of
 // the link acts, and two sessions with one key would both get the answers.
 func (c serverCase) has(m matrixCase) bool {
+	if p, _ := relaytest.ProtocolOf(c.protocol); m.fault == nil && !slices.Contains(p.Actions, m.rule.Action) {
+		return false
+	}
 	if c.open != nil && (m.fault != nil || m.rule.Action == message.Reorder) {
 		return false
 	}

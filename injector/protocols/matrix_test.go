@@ -47,6 +47,8 @@ var matrix = []matrixCase{
 	{Name: "twice, second answer", rule: message.Rule{Action: message.Twice, Second: true}, reply: "2", executedBefore: 2, executedAfter: 2},
 	{Name: "twice, late", rule: message.Rule{Action: message.Twice, Late: time.Hour}, reply: "1", executedBefore: 1, executedAfter: 2},
 	{Name: "out of order", rule: message.Rule{Action: message.Reorder, Wait: relaytest.Patience, First: 1}, reply: "2", executedBefore: 2, executedAfter: 2},
+	{Name: "header of the request changed", rule: message.Rule{Action: message.EditRequest, Headers: []string{"X-A: b"}}, reply: "1", executedBefore: 1, executedAfter: 1},
+	{Name: "reply replaced", rule: message.Rule{Action: message.ReplaceReply, Body: "replaced"}, reply: "replaced", executedBefore: 1, executedAfter: 1},
 	// New connections get ECONNREFUSED.
 	{Name: "refused", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) { return l.Refuse(n) }, How: "reset"},
 	{Name: "accepted and closed", fault: func(l *link.Link, n *evidence.Counter) (link.Heal, error) {
