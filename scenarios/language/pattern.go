@@ -46,6 +46,7 @@ func (v *Vocabulary) parameters() []parameter {
 		{"group", quoted, `a group of the system file, in quotes: "etcd"`},
 		{"route", quoted, `method and path, in quotes: "POST /orders"`},
 		{"text", quoted, `anything, in quotes`},
+		{"headers", `headers? ` + quoted + `(?:(?:, and |, | and )` + quoted + `)*`, `header "X-Reason: maintenance", headers "X-Reason: maintenance" and "X-Until: noon"`},
 		{"number", amount, `50, 1.5`},
 		{"percent", amount + `%`, `99.9%`},
 		{"duration", timespan, `800ms, 2s, 5m, 1m30s, 30 seconds`},
