@@ -90,6 +90,8 @@ func headerNames(a Args, i int, values bool) (all []string) {
 	for _, part := range quotedIn.FindAllStringSubmatch(a.Value(i), -1) {
 		name, value, has := strings.Cut(part[1], ":")
 		switch {
+		case message.IsFraming(strings.TrimSpace(name)):
+			a.Problem(i, fmt.Sprintf("%q: where a message ends and where it goes depend on it", part[1]), "name another header; to send what is no message say: calls from ... are truncated")
 		case strings.TrimSpace(name) == "" || values && strings.TrimSpace(value) == "":
 			a.Problem(i, fmt.Sprintf("%q is no header with a value", part[1]), "write its name and value: \"X-Reason: maintenance\"")
 		case has && !values:
@@ -109,9 +111,12 @@ func namedHeaders(all []string) string {
 	return noun + ` "` + strings.Join(all, `", "`) + `"`
 }
 
-// body returns the doc string, which must not be empty.
-func body(a Args) string {
-	if a.Doc() == "" {
+// body returns the doc string, which must not be empty, for an answer with a status.
+func body(a Args, status int) string {
+	switch code := a.Value(status); {
+	case code == "204" || code == "304":
+		a.Problem(status, fmt.Sprintf("an answer with status %s has no body", code), "write another status, or leave out `with this body`")
+	case a.Doc() == "":
 		a.Problem(0, "the doc string is empty", "write the body into it, or leave out `with this body` for a short text")
 	}
 	return a.Doc()

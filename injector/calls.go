@@ -85,7 +85,7 @@ func (Answer) Kind() Kind {
 			`calls from "orders" to "payments" answer with status 422 and the header "Content-Type: application/json" with this body for 30s:`,
 		},
 		Fault: func(a Args) Fault {
-			return Answer{Status: a.Status(3), RetryAfter: seconds(a, 4), Headers: headers(a, 5), Body: body(a), Pick: a.Pick(0)}
+			return Answer{Status: a.Status(3), RetryAfter: seconds(a, 4), Headers: headers(a, 5), Body: body(a, 3), Pick: a.Pick(0)}
 		},
 	}, {
 		Name:    "calls answered with a code",

@@ -16,8 +16,12 @@ func parseHeader(s string) Header {
 	return Header{strings.TrimSpace(name), strings.TrimSpace(value)}
 }
 
-// framingHeaders say where a message ends, what it is for, or what follows it. A relay that changed them would send
-// what is no message.
+// IsFraming reports whether a header says where a message ends, where it goes, or what follows it. A relay that changed it
+// would send what is no message.
+func IsFraming(name string) bool {
+	return strings.Contains(framingHeaders, " "+strings.ToLower(name)+" ")
+}
+
 const framingHeaders = " connection content-length expect host keep-alive proxy-connection te trailer transfer-encoding upgrade "
 
 // validateHeaders checks Headers.
@@ -32,7 +36,7 @@ func (r Rule) validateHeaders() error {
 			return fmt.Errorf("header %q: write its name and value, as in X-Reason: maintenance", s)
 		case h.Value == "" && !removes:
 			return fmt.Errorf("header %q has no value: write one, as in %s: 1", s, h.Name)
-		case strings.Contains(framingHeaders, " "+strings.ToLower(h.Name)+" "):
+		case IsFraming(h.Name):
 			return fmt.Errorf("header %q: where a message ends and where it goes depend on it, so that it cannot be changed", h.Name)
 		}
 	}

@@ -91,7 +91,7 @@ func TestWrongCallSelections(t *testing.T) {
 		`only calls with header "acme" from "orders" to "payments" are delayed by 1s`:               `header "acme": write its name and value`,
 		`only messages with key "a" from "orders" to "cache" are lost`:                              "redis has no headers and no keys",
 		`only replies with header "A: b" from "cache" to "orders" are lost after the work was done`: "redis has no headers and no keys",
-		`calls from "orders" to "payments" are answered with "UNAVAILABLE"`:                         `code "UNAVAILABLE": HTTP answers with a status`,
+		`calls from "orders" to "payments" are answered with "UNAVAILABLE"`:                         `answers with a status and not with "UNAVAILABLE"`,
 		`calls from "orders" to "stock" are answered with "BUSY"`:                                   `code "BUSY" is no error of gRPC`,
 		`calls from "orders" to "stock" answer with status 200`:                                     "is no error of gRPC",
 		`calls from "orders" to "bus" are corrupted`:                                                "which has messages and no calls",

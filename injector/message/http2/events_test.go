@@ -218,3 +218,36 @@ func TestGRPCStreamsThatAreTooShort(t *testing.T) {
 	assert.Equal(t, "it ended or its caller left after 1 of its events", f.FinishedCalls()[1].Skipped)
 	assert.Zero(t, count.Tally().Affected)
 }
+
+// Metadata of gRPC is changed in both directions, also of streams. What is beyond a quota gets a code.
+func TestGRPCHeadersAndQuota(t *testing.T) {
+	s := relaytest.StartPayments(t)
+	f := relaytest.OpenLinkFor(t, "grpc", s.Addr, message.Config{})
+	p := relaytest.DialPayments(t, f.Addr)
+	ctx, cancel := context.WithTimeout(context.Background(), relaytest.Patience)
+	defer cancel()
+	for _, method := range []string{relaytest.ChargeMethod, "/shop.Payments/Chat"} {
+		count, heal := f.AddRule(t, message.Rule{Action: message.EditReply, Headers: []string{"X-Cache: stale"}})
+		stream, err := p.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
+		require.NoError(t, err)
+		require.NoError(t, stream.SendMsg(wrapperspb.String("hello")))
+		require.NoError(t, stream.CloseSend())
+		got, err := stream.Header()
+		require.NoError(t, err)
+		assert.Equal(t, []string{"stale"}, got.Get("x-cache"))
+		for err == nil {
+			err = stream.RecvMsg(&wrapperspb.StringValue{})
+		}
+		require.ErrorIs(t, err, io.EOF)
+		heal()
+		assert.EqualValues(t, 1, count.Tally().Affected)
+	}
+	_, heal := f.AddRule(t, message.Rule{Action: message.EditRequest, Headers: []string{"content-type: text/plain"}})
+	assert.Equal(t, codes.InvalidArgument.String(), p.Charge(relaytest.Patience, "it is no gRPC any more"))
+	heal()
+	count, _ := f.AddRule(t, message.Rule{Action: message.Answer, Code: "RESOURCE_EXHAUSTED", Quota: 1})
+	relaytest.WaitUntil(t, "the quota is exceeded", func() bool { return p.Charge(relaytest.Patience, "ten") == codes.ResourceExhausted.String() })
+	relaytest.WaitUntil(t, "the next second begins", func() bool { return strings.HasSuffix(p.Charge(relaytest.Patience, "ten"), " ten") })
+	tally := count.Tally()
+	assert.Equal(t, tally.Seen-tally.Affected, s.Done.Load()-1, "all others were charged, as the first was")
+}
