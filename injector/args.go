@@ -2,6 +2,7 @@ package injector
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -68,4 +69,55 @@ func second(a Args, late int) bool {
 		a.Problem(late, "a copy that leaves late cannot answer", "leave out either `and the second answer is returned` or `, the copy ... late`")
 	}
 	return second
+}
+
+var quotedIn = regexp.MustCompile(`"([^"]*)"`)
+
+// headers parses {headers}, each with a value.
+func headers(a Args, i int) (all []string) {
+	for _, h := range headerNames(a, i, true) {
+		name, value, _ := strings.Cut(h, ":")
+		all = append(all, strings.TrimSpace(name)+": "+strings.TrimSpace(value))
+	}
+	return all
+}
+
+// headerNames parses {headers}, which have values or are only named.
+func headerNames(a Args, i int, values bool) (all []string) {
+	if !a.Has(i) {
+		return nil
+	}
+	for _, part := range quotedIn.FindAllStringSubmatch(a.Value(i), -1) {
+		name, value, has := strings.Cut(part[1], ":")
+		switch {
+		case message.IsFraming(strings.TrimSpace(name)):
+			a.Problem(i, fmt.Sprintf("%q: where a message ends and where it goes depend on it", part[1]), "name another header; to send what is no message say: calls from ... are truncated")
+		case strings.TrimSpace(name) == "" || values && strings.TrimSpace(value) == "":
+			a.Problem(i, fmt.Sprintf("%q is no header with a value", part[1]), "write its name and value: \"X-Reason: maintenance\"")
+		case has && !values:
+			a.Problem(i, fmt.Sprintf("%q: a header is lost whatever its value is", part[1]), fmt.Sprintf("write only its name: %q", strings.TrimSpace(name)))
+		}
+		all = append(all, strings.TrimSpace(part[1]))
+	}
+	return all
+}
+
+// namedHeaders returns headers as {headers}.
+func namedHeaders(all []string) string {
+	noun := "header"
+	if len(all) > 1 {
+		noun = "headers"
+	}
+	return noun + ` "` + strings.Join(all, `", "`) + `"`
+}
+
+// body returns the doc string, which must not be empty, for an answer with a status.
+func body(a Args, status int) string {
+	switch code := a.Value(status); {
+	case code == "204" || code == "304":
+		a.Problem(status, fmt.Sprintf("an answer with status %s has no body", code), "write another status, or leave out `with this body`")
+	case a.Doc() == "":
+		a.Problem(0, "the doc string is empty", "write the body into it, or leave out `with this body` for a short text")
+	}
+	return a.Doc()
 }

@@ -57,20 +57,37 @@ type Answer struct {
 	Code   string // gRPC status code instead of Status, such as "UNAVAILABLE"
 	// RetryAfter is sent as Retry-After in whole seconds, or with Code as gRPC's push-back. 0 sends nothing.
 	RetryAfter time.Duration
+	Headers    []string // "Name: value", with Status
+	Body       string   // with Status; "" means a short text that names the status
 	Pick
 }
 
 // Kind implements Fault.
 func (Answer) Kind() Kind {
 	return Kind{Name: "answered calls", On: "calls", Hides: true, Undo: "the next call reaches the dependency", Sentences: []Sentence{{
-		Pattern: `{calls} from {from} to {to} answer with status [{number}( and retry after {duration})]{for}`,
+		Pattern: `{calls} from {from} to {to} answer with status [{number}( and retry after {duration})( and the {headers})]{for}`,
 		Means:   "calls are answered without the dependency",
 		Examples: []string{
 			`30% of calls from "orders" to "payments" answer with status 503 for 30s`,
 			`calls from "orders" to "payments" answer with status 429 and retry after 2s for 30s`,
 			`only calls with 10% of keys from "orders" to "payments" answer with status 500 for 30s`,
+			`calls from "orders" to "payments" answer with status 503 and the header "X-Reason: maintenance" for 30s`,
 		},
-		Fault: func(a Args) Fault { return Answer{Status: a.Status(3), RetryAfter: seconds(a, 4), Pick: a.Pick(0)} },
+		Fault: func(a Args) Fault {
+			return Answer{Status: a.Status(3), RetryAfter: seconds(a, 4), Headers: headers(a, 5), Pick: a.Pick(0)}
+		},
+	}, {
+		Name:    "calls answered with a body",
+		Pattern: `{calls} from {from} to {to} answer with status {number}( and retry after {duration})( and the {headers}) with this body{for}:`,
+		Means:   "as before, and a doc string is the body",
+		Doc:     true,
+		Examples: []string{
+			`calls from "orders" to "payments" answer with status 503 with this body:`,
+			`calls from "orders" to "payments" answer with status 422 and the header "Content-Type: application/json" with this body for 30s:`,
+		},
+		Fault: func(a Args) Fault {
+			return Answer{Status: a.Status(3), RetryAfter: seconds(a, 4), Headers: headers(a, 5), Body: body(a, 3), Pick: a.Pick(0)}
+		},
 	}, {
 		Name:    "calls answered with a code",
 		Pattern: `{calls} from {from} to {to} are answered with {text}( and retry after {duration}){for}`,
@@ -85,7 +102,7 @@ func (Answer) Kind() Kind {
 
 // Rule implements OnCalls.
 func (f Answer) Rule() message.Rule {
-	return f.rule(message.Rule{Action: message.Answer, Status: f.Status, Code: f.Code, RetryAfter: f.RetryAfter})
+	return f.rule(message.Rule{Action: message.Answer, Status: f.Status, Code: f.Code, RetryAfter: f.RetryAfter, Headers: f.Headers, Body: f.Body})
 }
 
 // Inject implements Fault.
@@ -99,6 +116,12 @@ func (f Answer) Say(from, to string) string {
 	}
 	if f.RetryAfter > 0 {
 		s += " and retry after " + Duration(f.RetryAfter)
+	}
+	if len(f.Headers) > 0 {
+		s += " and the " + namedHeaders(f.Headers)
+	}
+	if f.Body != "" {
+		s += " with this body:"
 	}
 	return s
 }

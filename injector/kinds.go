@@ -47,6 +47,7 @@ type Sentence struct {
 	Pattern  string
 	Means    string
 	Examples []string
+	Doc      bool // a doc string follows; not for the first sentence of a kind
 	Fault    func(Args) Fault
 }
 
@@ -67,6 +68,7 @@ type Args interface {
 	Status(i int) int // of HTTP
 	Pick(i int) Pick  // {calls}, {requests}, {replies} or {messages}
 	Conns(i int) Conns
+	Doc() string // the doc string that follows
 	Problem(i int, what, hint string)
 }
 
@@ -81,6 +83,14 @@ func Kinds() []Kind {
 		CorruptReplies{Pick{Share: 0.1}},
 		TruncateReplies{Pick{First: 5}},
 		Answer{Status: 503, RetryAfter: 2 * time.Second, Pick: Pick{Share: 0.3}},
+		Quota{Calls: 100, Status: 429, RetryAfter: 2 * time.Second},
+		LoseCallHeaders{Names: []string{"Authorization"}},
+		SetCallHeaders{Headers: []string{"X-Tenant: acme"}},
+		LoseReplyHeaders{Names: []string{"Content-Type"}, Pick: Pick{Share: 0.1}},
+		SetReplyHeaders{Headers: []string{"Cache-Control: max-age=3600"}},
+		ReplaceReplies{Body: "maintenance"},
+		CutReplies{Events: 3, Then: message.EndClosed},
+		StallReplies{Events: 3},
 		CorruptCalls{},
 		TruncateCalls{Pick{Every: 3}},
 		Twice{Second: true, Pick: Pick{Share: 0.2}},

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ import (
 // TestMain makes the test binary act as the service that the tests start.
 func TestMain(m *testing.M) {
 	if addr := os.Getenv("SERVE"); addr != "" {
-		fmt.Println(http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "done") }))) //nolint:gosec // a test's server
+		fmt.Println(http.ListenAndServe(addr, http.HandlerFunc(serveTests))) //nolint:gosec // a test's server
 		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"))
@@ -93,7 +94,7 @@ func (tg *target) ask(n int, patience time.Duration) (answers []string, took tim
 	r := bufio.NewReader(c)
 	for range n {
 		_ = c.SetDeadline(time.Now().Add(patience))
-		_, _ = fmt.Fprintf(c, "POST /charge HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+		_, _ = fmt.Fprintf(c, "POST /charge HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\nContent-Length: 2\r\n\r\n{}")
 		resp, err := http.ReadResponse(r, nil)
 		if err != nil {
 			return append(answers, "broken"), time.Since(began)
@@ -122,8 +123,19 @@ var effects = map[string]struct {
 		a, _ := tg.ask(1, 5*time.Second)
 		return strings.HasPrefix(a[0], "503")
 	}},
-	"bandwidth":       {Bandwidth{Rate: 500}, slower(200 * time.Millisecond)},
-	"corrupted calls": {CorruptCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // visible in the counter only
+	"cut replies":        {CutReplies{Events: 2}, func(t *testing.T, tg *target) bool { return tg.events(t) == "12 broken" }},
+	"lost call headers":  {LoseCallHeaders{Names: []string{"X-Tenant"}}, answersWith("200 done for nobody")},
+	"lost reply headers": {LoseReplyHeaders{Names: []string{"Content-Type"}}, func(t *testing.T, tg *target) bool { return tg.replyHeader(t, "Content-Type") == "" }},
+	"quota": {Quota{Calls: 1, Status: 429}, func(_ *testing.T, tg *target) bool {
+		a, _ := tg.ask(20, 5*time.Second) // far more than one in a second
+		return a[0] == "200 done" && slices.Contains(a, "429 429 injected\n")
+	}},
+	"replaced replies":  {ReplaceReplies{Body: "maintenance"}, answersWith("200 maintenance")},
+	"set call headers":  {SetCallHeaders{Headers: []string{"X-Tenant: other"}}, answersWith("200 done for other")},
+	"set reply headers": {SetReplyHeaders{Headers: []string{"X-Cache: stale"}}, func(t *testing.T, tg *target) bool { return tg.replyHeader(t, "X-Cache") == "stale" }},
+	"stalled replies":   {StallReplies{Events: 2}, func(t *testing.T, tg *target) bool { return tg.events(t) == "12 silence" }},
+	"bandwidth":         {Bandwidth{Rate: 500}, slower(200 * time.Millisecond)},
+	"corrupted calls":   {CorruptCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // visible in the counter only
 	"corrupted replies": {CorruptReplies{}, func(_ *testing.T, tg *target) bool {
 		a, _ := tg.ask(1, 5*time.Second)
 		return strings.HasPrefix(a[0], "200 ") && len(a[0]) == len("200 done") && a[0] != "200 done"

@@ -100,6 +100,24 @@ const backLoad = `    And a steady load of 50 requests per second on "GET /back"
     And a baseline is measured for 1s
 `
 
+// A front that ignores what the back answers survives a quota and a changed body; both acted.
+func TestQuotaAndReplacedReplies(t *testing.T) {
+	t.Parallel()
+	r := runShop(t, backLoad+`    When "back" answers more than 10 calls per second from "front" with status 429 and retry after 2s for 1s
+    And replies from "back" to "front" have this body for 1s:
+      """
+      {"maintenance": true}
+      """
+    Then at least 99% of requests succeed
+`, nil)
+	require.Equal(t, "passed", r.Outcome, failures(onlyScenario(r)))
+	faults := onlyScenario(r).Faults
+	require.Len(t, faults, 2)
+	require.InDelta(t, 35, faults[0].Affected, 20, "50 calls, of which 10 pass in each of one or two seconds")
+	require.Less(t, faults[0].Affected, faults[0].Seen)
+	require.Equal(t, faults[1].Seen, faults[1].Affected)
+}
+
 func TestCompleteDrillPasses(t *testing.T) {
 	t.Parallel()
 	r := runShop(t, backLoad+`    When calls from "front" to "back" are delayed by 20ms for 1s

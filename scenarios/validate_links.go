@@ -48,6 +48,9 @@ func (r *Resolver) mismatch(l system.Link, f injector.Fault) (what, hint string)
 		if what, hint := impossibleOperation(row, on.Rule().Match); what != "" {
 			return what, hint
 		}
+		if code := on.Rule().Code; row.Name == "http" && code != "" {
+			return fmt.Sprintf("%s, which answers with a status and not with %q", speaks, code), "say: with status 503"
+		}
 		if rule := on.Rule(); row.Name == "http" && damagesRequest(rule) && bodiless(rule.Match.Method) {
 			return fmt.Sprintf("%s requests carry no body that could be changed", rule.Match.Method), damageReplies(l, f)
 		}

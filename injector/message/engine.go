@@ -67,7 +67,13 @@ func (x *Exchange) Dropped() bool {
 // Intercepted reports whether a rule delays, changes or drops the message, so that it cannot be streamed.
 func (x *Exchange) Intercepted() bool {
 	rule := x.Rule()
-	return len(x.Delays) > 0 || rule != nil && !rule.Action.OfReply()
+	return len(x.Delays) > 0 || rule != nil && !rule.Action.OfReply() && rule.Action != EditRequest
+}
+
+// ReplyIntercepted reports whether a rule delays, changes or drops the answer, so that it cannot be streamed.
+func (x *Exchange) ReplyIntercepted() bool {
+	rule := x.Rule()
+	return len(x.ReplyDelays) > 0 || rule != nil && (rule.Action.OfReply() && rule.Action != EditReply || rule.Action == Twice && rule.Second)
 }
 
 // NeedsWholeReply reports whether the answer is read to its end even if the client has disconnected.

@@ -71,6 +71,13 @@ const (
 	DelayReply    Action = "delay reply"
 	CorruptReply  Action = "corrupt reply"
 	TruncateReply Action = "truncate reply"
+
+	EditRequest  Action = "change header"       // headers of requests are added, replaced or removed
+	EditReply    Action = "change reply header" // as EditRequest; trailers are not changed
+	ReplaceReply Action = "replace reply"       // the body; the framing stays valid
+	// CutReply ends or stalls the connection behind an event of an answer: an event of text/event-stream, a chunk, or
+	// a message of gRPC.
+	CutReply Action = "cut reply"
 )
 
 // AllActions returns the actions of protocols whose messages can be read, changed and answered.
@@ -80,7 +87,11 @@ func AllActions() []Action {
 
 // OfReply reports whether the action applies to the answer to the chosen message.
 func (d Action) OfReply() bool {
-	return d == LoseReply || d == DelayReply || d == CorruptReply || d == TruncateReply
+	switch d {
+	case LoseReply, DelayReply, CorruptReply, TruncateReply, EditReply, ReplaceReply, CutReply:
+		return true
+	}
+	return false
 }
 
 // Dir is a direction of travel.
@@ -118,8 +129,13 @@ type Rule struct {
 	// retry.
 	Sticky bool
 
+	// Quota makes the rule act only on the chosen messages beyond so many in a second, of all operations together; 0
+	// means on each. Seconds are counted from the injection and not rolling, so that exactly Quota messages pass in
+	// each, and up to twice as many around the turn of one. Unlike all other decisions it depends on time.
+	Quota uint64
+
 	By, Jitter time.Duration // Delay, DelayReply: By ± at most Jitter, uniformly distributed
-	// EndWith applies to LoseRequest and LoseReply. "" means EndReset or, for a message whose loss does not end
+	// EndWith applies to LoseRequest, LoseReply and CutReply. "" means EndReset or, for a message whose loss does not end
 	// its connection (NATS, messages pushed by a server), that only the message is lost.
 	EndWith Ending
 	Status  int // Answer: the HTTP status; for gRPC without Code, the status of a proxy
@@ -135,7 +151,12 @@ type Rule struct {
 	// Late applies to Twice: the copy is sent after this delay or on healing, and the client gets the first
 	// answer.
 	Late time.Duration
-	Wait time.Duration // Reorder: the longest time to hold the message until another has passed it
+	// Headers are "Name: value". Answer adds them; EditRequest and EditReply let them replace all headers of the same
+	// name, and remove a header that is given as "Name".
+	Headers []string
+	Body    string        // Answer: "" means a short text that names the status; ReplaceReply: "" means no bytes
+	Events  uint64        // CutReply: how many events arrive
+	Wait    time.Duration // Reorder: the longest time to hold the message until another has passed it
 
 	Count *evidence.Counter
 }

@@ -56,7 +56,7 @@ func (r *Relay) Add(rule Rule) (heal func(context.Context) error, err error) {
 	if err = r.protocol.Allows(rule, r.cfg.Framing); err != nil {
 		return nil, fmt.Errorf("add rule %q to link %q: %w", rule.ID, r.cfg.Link, err)
 	}
-	l := &Live{Rule: rule, healed: make(chan struct{})}
+	l := &Live{Rule: rule, healed: make(chan struct{}), quota: quota{began: time.Now()}}
 	r.mu.Lock()
 	r.rules = append(slices.Clone(r.rules), l)
 	r.mu.Unlock()

@@ -35,11 +35,18 @@ func (r *Relay) Reply(x *Exchange, c ReplyCarrier) error {
 		c.ServerIdle()
 		x.Affected = r.Sleep(c.Context(), x.ReplyDelays, x.Message) || x.Affected
 	}
-	if rule := x.Rule(); rule != nil && (rule.Action.OfReply() || rule.Action == Twice && rule.Second) {
-		damages := x.Does(CorruptReply, TruncateReply)
+	if x.Does(CutReply) {
+		outcome, err := r.cut(x, c)
+		t.End(outcome)
+		return err
+	}
+	if rule := x.Rule(); rule != nil && (rule.Action.OfReply() && rule.Action != EditReply || rule.Action == Twice && rule.Second) {
+		damages := x.Does(CorruptReply, TruncateReply, ReplaceReply)
 		holds := rule.Action == LoseReply && rule.Ending() == EndHeld
 		switch whole := c.Read(damages || holds, func(why string) { r.Skip(x, why) }); {
 		case !whole: // forwarded unchanged
+		case rule.Action == ReplaceReply:
+			r.replace(x, c)
 		case damages:
 			r.Damage(x, c)
 		case holds:

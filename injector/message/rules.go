@@ -19,6 +19,7 @@ type Live struct {
 	// which only merges their counts.
 	seen     [1 << 14]atomic.Uint32
 	attempts attempts
+	quota    quota
 }
 
 func (r Rule) validate() error {
@@ -41,9 +42,14 @@ func (r Rule) validate() error {
 		return fmt.Errorf("the answer of a copy that leaves later cannot be the one returned")
 	}
 	switch r.Action {
-	case Delay, Answer, Twice, Reorder, Corrupt, Truncate, DelayReply, CorruptReply, TruncateReply:
+	case Answer, EditRequest, EditReply:
+		return r.validateHeaders()
+	case Delay, Twice, Reorder, Corrupt, Truncate, DelayReply, CorruptReply, TruncateReply, ReplaceReply:
 		return nil
-	case LoseRequest, LoseReply:
+	case LoseRequest, LoseReply, CutReply:
+		if r.Action == CutReply && r.Events == 0 {
+			return fmt.Errorf("cut after 0 events: write 1 or more; to lose all of them, lose the reply")
+		}
 		switch r.EndWith {
 		case "", EndReset, EndClosed, EndSilence, EndHeld:
 			return nil
@@ -102,6 +108,7 @@ func (r *Relay) decide(x *Exchange) {
 		l.Count.See(1)
 		class := r.class(l, m)
 		n, hit := l.hit(r.cfg.Link, class, m)
+		hit = hit && l.quota.exceeded(l.Quota)
 		if hit {
 			x.fault = cmp.Or(x.fault, l.ID)
 		}

@@ -181,5 +181,6 @@ func (s *soakRun) AddRule(random *rand.Rand) (heal func(context.Context) error, 
 		EndWith: []message.Ending{"", message.EndReset, message.EndClosed, message.EndSilence, message.EndHeld}[random.IntN(5)], By: ms(10), Wait: ms(20),
 		Second: random.IntN(3) == 0, Status: 503, Code: append(s.codes, "")[random.IntN(len(s.codes)+1)],
 		Late: []time.Duration{0, 0, 0, ms(20)}[random.IntN(4)], Sticky: random.IntN(5) == 0, Every: uint64(random.IntN(3)), First: uint64(random.IntN(2) * 50), //nolint:gosec // small
+		Headers: []string{"X-Soak: 1"}, Body: "replaced", Events: 1 + uint64(random.IntN(3)), Quota: []uint64{0, 0, 5}[random.IntN(3)], //nolint:gosec // small
 	})
 }

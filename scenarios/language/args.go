@@ -39,6 +39,14 @@ func (a args) Says(words string) bool { return strings.Contains(a.text, words) }
 // Problem reports a problem at the position of a value.
 func (a args) Problem(i int, what, hint string) { a.r.AddProblem(a.pos(i), what, hint) }
 
+// Doc returns the doc string that follows the sentence, or "".
+func (a args) Doc() string {
+	if a.doc == nil {
+		return ""
+	}
+	return *a.doc
+}
+
 // Value returns a value as it is written; "" if it is absent.
 func (a args) Value(i int) string {
 	if !a.Has(i) {

@@ -102,7 +102,8 @@ var sentenceTables = map[string][][]string{
 	"together":                    {{"fault", "from", "to", "share", "value"}, {"slow calls", "orders", "payments", "10%", "800ms, give or take 200ms"}, {"crash", "", "inventory", "", ""}},
 }
 
-var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`, "users with a body": `{"item": {{n}}}`, "counted requests with a body": `{"item": {{n}}}`, "ask with a body": `{"copies": 3}`}
+var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`, "users with a body": `{"item": {{n}}}`, "counted requests with a body": `{"item": {{n}}}`, "ask with a body": `{"copies": 3}`,
+	"calls answered with a body": `{"reason": "maintenance"}`, "replies replaced by a doc string": `{"price": -1}`}
 
 // previousSteps are the phrases that depend on previous steps.
 var previousSteps = []string{"start again", "resume", "heal", "heal all", "change the load", "spike", "swing", "recorded rates", "stop the load"}
@@ -139,7 +140,7 @@ func TestNamesOfPhrasesAreUnique(t *testing.T) {
 func TestNoValueMakesASentenceAmbiguous(t *testing.T) {
 	values := map[string]string{"name": `"a"`, "effects": `"orders table"`, "names": `"a", "b"`, "group": `"g"`, "route": `"GET /a"`, "statuses": "201 or 303", "outcome": "was refused", "text": `"a: b"`, "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
 		"protocol": "http", "ending": "silence", "unit": "connections", "when": "after healing", "calls": "calls", "requests": "requests", "replies": "replies", "messages": "messages", "connections": "connections",
-		"new_connections": "new connections", "handshakes": "TLS handshakes", "traffic": "traffic", "latency": "latency", "limit": "5s", "spread": "with a long tail"}
+		"new_connections": "new connections", "handshakes": "TLS handshakes", "traffic": "traffic", "latency": "latency", "limit": "5s", "headers": `headers "A: b", "C"`, "spread": "with a long tail"}
 	count := 0
 	for _, r := range Standard().Phrases() {
 		for _, v := range r.variants {
@@ -232,6 +233,14 @@ func TestPicksPrintBack(t *testing.T) {
 		injector.AnswerMessages{Code: "LOADING", Messages: injector.Messages{Pick: matched("INCR", "", injector.Pick{First: 3})}},
 		injector.MessagesTwice{Second: true, Messages: injector.Messages{Pick: injector.Pick{Share: 0.25}}},
 		injector.Reorder{Wait: 500000000, Pick: matched("", "/charge", injector.Pick{First: 7})},
+		injector.Answer{Status: 503, RetryAfter: 2000000000, Headers: []string{"X-Reason: maintenance", "Content-Type: text/html"}, Pick: injector.Pick{Share: 0.5}},
+		injector.Quota{Calls: 5, Status: 503},
+		injector.Quota{Calls: 5, Code: "RESOURCE_EXHAUSTED", RetryAfter: 1500000000},
+		injector.LoseCallHeaders{Names: []string{"Traceparent", "Tracestate"}, Pick: matched("POST", "/charge", injector.Pick{})},
+		injector.SetReplyHeaders{Headers: []string{"Location: http://127.0.0.1:9/"}, Pick: injector.Pick{First: 2}},
+		injector.ReplaceReplies{Pick: injector.Pick{Every: 2}},
+		injector.CutReplies{Events: 1},
+		injector.StallReplies{Events: 12, Pick: matched("GET", "/feed", injector.Pick{})},
 	} {
 		says := f.Say("orders", "payments")
 		d, out := parseSentence(t, says, nil, "")
@@ -299,6 +308,8 @@ func TestFaultTableHasEveryKind(t *testing.T) {
 	values := map[string]string{"answered calls": "503", "bandwidth": "64 KB", "lost replies": "silence", "lost requests": "held", "out of order": "500ms", "reset": "4 KB",
 		"answered messages": "SERVFAIL", "lost messages": "closed", "messages out of order": "500ms", "messages twice": "2s", "slow messages": "200ms",
 		"slow calls": "800ms, give or take 200ms", "slow replies": "500ms", "slow traffic": "50ms", "twice": "2s", "early close": "4 KB", "late close": "2s", "slow accept": "2s", "toxic": `"slicer" with "average_size=64"`, "shared bandwidth": "64 KB",
+		"quota": "100", "lost call headers": `header "Authorization"`, "set call headers": `headers "A: b" and "C: d"`, "lost reply headers": `header "Content-Type"`, "set reply headers": `header "A: b"`,
+		"replaced replies": "maintenance", "cut replies": "3", "stalled replies": "1",
 		"ramp": "0ms to 800ms over 20s", "wave": "500ms, 2s on and 3s off", "sliced traffic": "64 B, 10ms apart"}
 	for _, k := range injector.Kinds() {
 		share := ""

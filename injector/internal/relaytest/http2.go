@@ -133,7 +133,7 @@ func (p *HTTP2Peer) ReadUntil(within time.Duration, ok func() bool) (how string)
 }
 
 func (p *HTTP2Peer) checkWrite(err error) {
-	if err != nil {
+	if err != nil && p.broken == nil {
 		p.broken = err
 	}
 }

@@ -30,6 +30,7 @@ func MisbehaveUnderEveryFault(t *testing.T, breaks, keeps float64, misbehave fun
 		{Action: message.LoseReply, Share: breaks}, {Action: message.LoseReply, Share: breaks, EndWith: message.EndClosed}, {Action: message.LoseReply, Share: keeps, EndWith: message.EndSilence}, {Action: message.LoseReply, Share: keeps, EndWith: message.EndHeld},
 		{Action: message.Answer, Status: 503, Share: .1}, {Action: message.Twice, Share: .1}, {Action: message.Twice, Second: true, Share: .1}, {Action: message.Twice, Late: time.Millisecond, Share: .1},
 		{Action: message.Reorder, Wait: 5 * time.Millisecond, Share: .1},
+		{Action: message.EditRequest, Headers: []string{"X-N: 9"}, Share: .2}, {Action: message.EditReply, Headers: []string{"Date"}, Share: .2}, {Action: message.ReplaceReply, Body: "replaced", Share: .2},
 	} {
 		r.ID, r.Seed = fmt.Sprint("fault-", i), 5
 		_, heal := f.AddRule(t, r)

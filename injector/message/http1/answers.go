@@ -88,7 +88,10 @@ func (c *connection) answer(x *exchange) error {
 		c.closing = true
 		c.Unlock()
 	}
-	if len(x.ReplyDelays) > 0 || x.Rule() != nil {
+	if x.Does(message.EditReply) {
+		c.Relay.Edit(&x.Exchange, h)
+	}
+	if x.ReplyIntercepted() {
 		return c.Relay.Reply(&x.Exchange, &replyCarrier{connection: c, x: x, bufferedBody: bufferedBody{head: h}})
 	}
 	t := c.Relay.Received(message.ToClient)

@@ -2,11 +2,13 @@ package http1
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/message/duplex"
 )
 
@@ -32,15 +34,31 @@ func (b *bufferedBody) Damage(at int, cut bool) error {
 		damaged = slices.Clone(b.payload)
 		damaged[at] ^= 0x01
 	}
+	b.put(damaged)
+	return nil
+}
+
+// put replaces the payload. Size has been called.
+func (b *bufferedBody) put(payload []byte) {
 	switch {
 	case b.head.body != chunked:
-		b.head.resize(len(damaged))
-		b.body = damaged
-	case len(damaged) == 0:
+		b.head.resize(len(payload))
+		b.body = payload
+	case len(payload) == 0:
 		b.body = b.last
 	default:
-		b.body = slices.Concat(fmt.Appendf(nil, "%x\r\n", len(damaged)), damaged, []byte("\r\n"), b.last)
+		b.body = slices.Concat(fmt.Appendf(nil, "%x\r\n", len(payload)), payload, []byte("\r\n"), b.last)
 	}
+}
+
+// ReplaceBody implements message.BodyCarrier.
+func (b *bufferedBody) ReplaceBody(body []byte) error {
+	if b.head.body == noBody {
+		return errors.New(message.NoPayload)
+	}
+	b.Size(false)
+	b.put(body)
+	b.head.ChangeHeaders([]message.Header{{Name: "Content-Encoding"}})
 	return nil
 }
 

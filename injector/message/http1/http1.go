@@ -21,7 +21,7 @@ import (
 func HTTP() message.Protocol {
 	return message.Protocol{
 		Name: "http", Heads: true, Means: "HTTP/1.1 (and 1.0), pipelining and upgrades included, and HTTP/2 where a connection begins as that (in TLS that the link ends, or with prior knowledge)", Unit: "calls",
-		Actions: message.AllActions(),
+		Actions: append(message.AllActions(), message.EditRequest, message.EditReply, message.ReplaceReply, message.CutReply),
 		Serve:   serveHTTP, Matches: message.MatchPath, Class: message.ClassByParts("/"), Allow: allowHTTP,
 	}
 }
@@ -29,9 +29,10 @@ func HTTP() message.Protocol {
 // GRPC returns the row of gRPC.
 func GRPC() message.Protocol {
 	return message.Protocol{
-		Name: "grpc", Heads: true, Means: "gRPC, unary calls; streams go through untouched", Unit: "calls",
-		Actions: message.AllActions(),
-		Serve:   serveGRPC, Matches: http2.MatchMethod, Class: http2.MethodClass, Allow: http2.AllowGRPC,
+		Name: "grpc", Heads: true, Means: "gRPC, unary calls; streams go through untouched, except that faults on headers act on them and that server streams are cut and stalled", Unit: "calls",
+		Actions:  append(message.AllActions(), message.EditRequest, message.EditReply, message.CutReply),
+		Excluded: map[message.Action]string{message.ReplaceReply: "the body of an answer of gRPC is an encoded message, and a text is none"},
+		Serve:    serveGRPC, Matches: http2.MatchMethod, Class: http2.MethodClass, Allow: http2.AllowGRPC,
 	}
 }
 
@@ -41,6 +42,8 @@ func allowHTTP(r message.Rule, _ message.Framing) error {
 		return fmt.Errorf("code %q: HTTP answers with a status", r.Code)
 	case r.Action == message.Answer && (r.Status < 200 || r.Status > 599):
 		return fmt.Errorf("status %d is no final HTTP status", r.Status)
+	case r.Action == message.Answer && r.Body != "" && !http2.HasBody(r.Status):
+		return fmt.Errorf("status %d: an answer with it has no body", r.Status)
 	case r.Dir != message.ToServer:
 		return fmt.Errorf("%s %s: in HTTP only requests are messages of their own", r.Action, r.Dir)
 	}
@@ -164,6 +167,8 @@ func (c *connection) admit(x *exchange) {
 		c.Relay.Skip(&x.Exchange, "a request that waits for the server's consent cannot be delivered twice")
 	case x.Does(message.Corrupt, message.Truncate) && h.expects:
 		c.Relay.Skip(&x.Exchange, message.NoPayload)
+	case x.Does(message.EditRequest):
+		c.Relay.Edit(&x.Exchange, h)
 	}
 }
 

@@ -162,7 +162,7 @@ func (q *requestCarrier) Answer() message.Outcome {
 	rule, head := q.x.Rule(), &q.x.head
 	closing := head.close || head.expects || head.method == "CONNECT" // a client that waits for 100 Continue has not sent its body
 	status, outcome := rule.Status, message.Delivered
-	err := q.WriteMessage(cannedAnswer(rule.Status, rule.RetryAfter, closing, head.method == "HEAD"))
+	err := q.WriteMessage(cannedAnswer(rule.Rule, closing, head.method == "HEAD"))
 	if q.ClientOut.Flush() != nil || err != nil {
 		status, outcome = 0, message.Collateral
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/message/http2"
@@ -70,24 +69,20 @@ func (d *secondAnswer) Forward() (message.Outcome, error) {
 	return message.Delivered, nil
 }
 
-// cannedAnswer returns an answer generated without the upstream.
-func cannedAnswer(status int, retry time.Duration, closing, head bool) []byte {
+// cannedAnswer returns an answer that a rule makes without the upstream.
+func cannedAnswer(rule message.Rule, closing, head bool) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
-	if retry > 0 {
-		fmt.Fprintf(&b, "Retry-After: %d\r\n", int((retry+time.Second-1)/time.Second))
-	}
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", rule.Status, http.StatusText(rule.Status))
 	if closing {
 		b.WriteString("Connection: close\r\n")
 	}
-	if status == http.StatusNoContent || status == http.StatusNotModified {
-		b.WriteString("\r\n")
-		return b.Bytes()
+	headers, body := http2.CannedAnswer(rule)
+	for _, h := range headers {
+		fmt.Fprintf(&b, "%s: %s\r\n", h.Name, h.Value)
 	}
-	text := fmt.Sprintf("%d injected\n", status)
-	fmt.Fprintf(&b, "Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n", len(text))
+	b.WriteString("\r\n")
 	if !head {
-		b.WriteString(text)
+		b.WriteString(body)
 	}
 	return b.Bytes()
 }

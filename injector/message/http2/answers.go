@@ -2,10 +2,10 @@ package http2
 
 import (
 	"encoding/binary"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/dustin/go-humanize/english"
 	"golang.org/x/net/http2/hpack"
@@ -24,10 +24,14 @@ func (c *Conn) answer(s *stream, f *frame) {
 		return
 	}
 	s.answer, s.status = answerBegun, status
-	s.eventStream = strings.HasPrefix(field(f.fields, "content-type"), "text/event-stream")
+	s.eventStream = IsEventStream(field(f.fields, "content-type"))
 	c.Relay.CountPassed(s.Overtaken)
 	rule, delayed := s.Rule(), len(s.ReplyDelays) > 0
 	acts := rule != nil && (rule.Action.OfReply() || (rule.Action == message.Twice && rule.Second))
+	if s.Does(message.EditReply) && !c.rulesDisabled {
+		c.edit(s, &c.toClient, f)
+		acts = false
+	}
 	switch {
 	case !acts && !delayed:
 	case c.rulesDisabled && acts:
@@ -37,8 +41,11 @@ func (c *Conn) answer(s *stream, f *frame) {
 	default:
 		// An answer that may be forwarded later is held, any other is discarded.
 		s.down.handling = dropping
-		if !acts || s.grpc || delayed || s.Does(message.CorruptReply, message.TruncateReply) || rule.Ending() == message.EndHeld {
+		if !acts || s.grpc || delayed || s.Does(message.CorruptReply, message.TruncateReply, message.ReplaceReply, message.CutReply) || rule.Ending() == message.EndHeld {
 			s.down.handling = holding
+		}
+		if coding := field(f.fields, "content-encoding"); s.Does(message.CutReply) && (s.grpc || s.eventStream && (coding == "" || coding == "identity")) {
+			s.countEvents(rule.Events)
 		}
 		c.intercept(s, &s.down, func(s *stream) {
 			_ = c.Relay.Reply(&s.Exchange, &replyCarrier{Conn: c, payload: payload{c, s, &c.toClient}, s: s, otherwise: message.Collateral})
@@ -166,22 +173,39 @@ func (s *stream) cannedAnswer() (status int, detail string, frames []frame) {
 		return 200, "answered with grpc-status " + code + " " + grpcName(code), []frame{{kind: frameHeaders, flags: flagEnd, fields: fields}}
 	}
 	fields := []hpack.HeaderField{{Name: ":status", Value: strconv.Itoa(rule.Status)}}
-	if rule.RetryAfter > 0 {
-		fields = append(fields, hpack.HeaderField{Name: "retry-after", Value: strconv.Itoa(int((rule.RetryAfter + time.Second - 1) / time.Second))})
-	}
-	text := []byte(strconv.Itoa(rule.Status) + " injected\n")
-	if rule.Status == 204 || rule.Status == 304 {
-		text = nil
-	} else {
-		fields = append(fields, hpack.HeaderField{Name: "content-type", Value: "text/plain"}, hpack.HeaderField{Name: "content-length", Value: strconv.Itoa(len(text))})
+	headers, body := CannedAnswer(rule.Rule)
+	for _, h := range headers {
+		fields = append(fields, hpack.HeaderField{Name: strings.ToLower(h.Name), Value: h.Value})
 	}
 	frames = []frame{{kind: frameHeaders, fields: fields}}
-	if s.isHead || text == nil {
+	if s.isHead || body == "" {
 		frames[0].flags = flagEnd
 	} else {
-		frames = append(frames, frame{kind: frameData, flags: flagEnd, payload: text, cost: len(text), credited: true})
+		frames = append(frames, frame{kind: frameData, flags: flagEnd, payload: []byte(body), cost: len(body), credited: true})
 	}
 	return rule.Status, "answered with status " + strconv.Itoa(rule.Status), frames
+}
+
+// HasBody reports whether a final answer with a status has a body.
+func HasBody(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// CannedAnswer returns the headers, except for those of the connection, and the body of an answer of HTTP that a rule
+// makes.
+func CannedAnswer(rule message.Rule) (headers []message.Header, body string) {
+	headers = rule.AnswerHeaders()
+	if !HasBody(rule.Status) {
+		return headers, ""
+	}
+	body = rule.Body
+	if body == "" {
+		body = strconv.Itoa(rule.Status) + " injected\n"
+	}
+	if !slices.ContainsFunc(headers, func(h message.Header) bool { return strings.EqualFold(h.Name, "Content-Type") }) {
+		headers = append(headers, message.Header{Name: "Content-Type", Value: "text/plain"})
+	}
+	return append(headers, message.Header{Name: "Content-Length", Value: strconv.Itoa(len(body))}), body
 }
 
 // goAway forwards the server's GOAWAY (RFC 9113, section 6.8). It translates the last stream ID, which may

@@ -2,8 +2,11 @@ package http2
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"strconv"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
 // payload is the payload of a message that a lane holds; for gRPC, the first message with a payload.
@@ -38,6 +41,29 @@ func (p *payload) Damage(at int, cut bool) error {
 	if p.s.grpc {
 		binary.BigEndian.PutUint32(before[len(before)-4:], uint32(len(damaged))) //nolint:gosec // at most what it was
 	}
+	p.put(slices.Concat(before, damaged, after))
+	return nil
+}
+
+// ReplaceBody implements message.BodyCarrier.
+func (p *payload) ReplaceBody(body []byte) error {
+	if p.Size(false) == 0 {
+		return errors.New(message.NoPayload)
+	}
+	p.c.Lock()
+	queue := p.w.lane(p.s).queue
+	for i := range queue {
+		p.w.heldWeight -= queue[i].weight()
+		(&headers{&queue[i]}).ChangeHeaders([]message.Header{{Name: "Content-Encoding"}})
+		p.w.heldWeight += queue[i].weight()
+	}
+	p.c.Unlock()
+	p.put(body)
+	return nil
+}
+
+// put replaces the held body.
+func (p *payload) put(body []byte) {
 	p.c.Lock()
 	defer p.c.Unlock()
 	w, l := p.w, p.w.lane(p.s)
@@ -45,11 +71,10 @@ func (p *payload) Damage(at int, cut bool) error {
 		w.refund(p.s, &l.queue[i]) // frames that have not been credited yet are about to be replaced
 		w.heldWeight -= l.queue[i].weight()
 	}
-	l.replace(slices.Concat(before, damaged, after))
+	l.replace(body)
 	for _, f := range l.queue {
 		w.heldWeight += f.weight()
 	}
-	return nil
 }
 
 // grpcPayload returns the payload of the first message that has one. before ends with its length in four bytes.

@@ -18,7 +18,7 @@ func (w *way) data(r *bufio.Reader, f *frame, length int) error {
 	if s != nil {
 		l = w.lane(s)
 	}
-	if (s == nil && w.idsDiverged()) || !w.canPass(l, length, false) {
+	if (s == nil && w.idsDiverged()) || l.events != nil || !w.canPass(l, length, false) {
 		w.c.Unlock()
 		return w.pieces(r, s, f, length)
 	}
@@ -102,7 +102,7 @@ func (w *way) pieces(r *bufio.Reader, s *stream, f *frame, left int) error {
 		if s == nil {
 			w.refund(nil, &piece)
 		} else {
-			w.accept(s, &piece)
+			w.acceptData(s, &piece)
 		}
 		w.c.Unlock()
 		_, _ = r.Discard(len(part))

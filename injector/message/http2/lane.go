@@ -16,6 +16,7 @@ type lane struct {
 	begun            bool // the receiver was sent the beginning of the message
 	size             int  // of all DATA received
 	window, advanced int64
+	events           *eventCount   // of an answer that a rule will cut; nil if there is none
 	wake             chan struct{} // signaled for each frame; nil if nothing waits
 }
 
@@ -96,6 +97,9 @@ func (w *way) accept(s *stream, f *frame) {
 		w.hold(s, f)
 	}
 	l.notify()
+	if s.intercepts > 0 {
+		w.c.Broadcast()
+	}
 	w.c.completeIfDone(s)
 }
 
@@ -174,11 +178,15 @@ func (w *way) sendBlocked() {
 	w.c.Broadcast()
 }
 
-// sendHeld forwards held frames, as far as the windows permit.
+// sendHeld forwards held frames, as far as the windows and a stop permit.
 func (w *way) sendHeld(s *stream) {
 	l := w.lane(s)
 	for len(l.queue) > 0 {
 		f := &l.queue[0]
+		if f.kind == frameStop {
+			w.c.Broadcast()
+			return
+		}
 		part := *f
 		if f.kind == frameData {
 			n := min(int64(len(f.payload)), maxFrame, max(0, w.window), max(0, l.window))

@@ -42,6 +42,9 @@ func (c *Conn) admit(f *frame) *stream {
 		c.Relay.Admit(&s.Exchange)
 	}
 	s.Message.Header = nil
+	if s.Does(message.EditRequest) {
+		c.edit(s, &c.toServer, f)
+	}
 	s.Ticket = c.Relay.Received(message.ToServer)
 	// LoseReply intercepts gRPC requests as well, because it skips streaming calls.
 	if !s.Intercepted() && !(s.grpc && s.Does(message.LoseReply)) {
