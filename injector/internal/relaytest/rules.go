@@ -30,6 +30,6 @@ func PlainTally(c *evidence.Counter) evidence.Tally {
 }
 
 func WithoutTimes(c message.Call) message.Call {
-	c.Start, c.Sent, c.End = time.Time{}, time.Time{}, time.Time{}
+	c.Start, c.Sent, c.End, c.Fault = time.Time{}, time.Time{}, time.Time{}, ""
 	return c
 }
