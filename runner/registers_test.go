@@ -57,7 +57,7 @@ func (s *replicated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // a replica that lags behind are stale, and named.
 func TestRegisters(t *testing.T) {
 	t.Parallel()
-	load := scenarios.Load{Rate: 60, Retries: 1, GiveUp: 200 * time.Millisecond, Mix: []scenarios.Route{
+	load := scenarios.Load{Rate: 60, GiveUp: time.Second, Mix: []scenarios.Route{
 		{Method: "PUT", Path: "/greeting", Body: `{"value": {{n}}}`}, {Method: "GET", Path: "/greeting"},
 	}}
 	c := check.Linearizable{Register: "greeting"}
@@ -65,7 +65,7 @@ func TestRegisters(t *testing.T) {
 		return drill(name, s, load).Register("greeting", "PUT /greeting", "GET /greeting")
 	}
 	all := runAll(t,
-		build(t, declare("primary", &replicated{}).Inject("clients", "orders", injector.LoseReplies{Pick: injector.Pick{Share: 0.5}}).For(1500*time.Millisecond).Check(c)),
+		build(t, declare("primary", &replicated{}).Inject("clients", "orders", injector.LoseReplies{Pick: injector.Pick{Share: 0.3}}).For(1500*time.Millisecond).Check(c)),
 		build(t, declare("replica", &replicated{lag: 100 * time.Millisecond}).Wait(time.Second).Check(c)))
 	v := verdict(t, all["primary"], c)
 	assert.Equal(t, "passed", stated(v), v.Reason)
