@@ -107,11 +107,11 @@ const maxStories = 100
 // recordStories records the stories of the requests that have an anomaly.
 func (s *session) recordStories() {
 	s.mu.Lock()
-	h := s.history.Book().Scenarios[0]
+	anomalies := check.NewLedger(s.history.Book().Scenarios[0]).Anomalies
 	s.mu.Unlock()
 	var keys []string
 	var requests []uint64
-	for _, a := range check.NewLedger(h).Anomalies {
+	for _, a := range anomalies {
 		n, ok := load.NumberOf(s.keyPrefix(), a.Key)
 		if ok && !slices.Contains(keys, a.Key) && len(keys) < maxStories {
 			keys, requests = append(keys, a.Key), append(requests, n)

@@ -120,6 +120,20 @@ func TestSharedLinkNeedsWorseLoad(t *testing.T) {
 	assert.Contains(t, v.Reason, "nothing shows that the load met it")
 	assert.Equal(t, Passed, Ask(FaultsActed{}, shared(slow(400*ms)).History).Outcome, "slower")
 	assert.Equal(t, Passed, Ask(FaultsActed{}, shared(failing(1)).History).Outcome, "one failed that none did before")
+
+	slowest := func(took time.Duration) func(*journal.Sample) {
+		return func(x *journal.Sample) {
+			x.Latency[0].N--
+			x.Latency = append(x.Latency, journal.Bucket{Up: took, N: 1})
+		}
+	}
+	one := shared(slowest(300 * ms))
+	assert.Equal(t, Passed, Ask(FaultsActed{}, one.History).Outcome, "one was slower")
+	one.every(journal.After, slowest(250*ms))
+	assert.Equal(t, Inconclusive, Ask(FaultsActed{}, one.History).Outcome, "others were as slow without the fault")
+	late := shared(slowest(300 * ms))
+	late.every(journal.During, func(x *journal.Sample) { x.Slip = []journal.Bucket{{Up: 200 * ms, N: 50}} })
+	assert.Equal(t, Inconclusive, Ask(FaultsActed{}, late.History).Outcome, "the load generator was as late")
 }
 
 // TestLoadOfEarlierFault: the load ends with the first fault, and another fault follows immediately.
