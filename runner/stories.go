@@ -107,7 +107,10 @@ const maxStories = 100
 // recordStories records the stories of the requests that have an anomaly.
 func (s *session) recordStories() {
 	s.mu.Lock()
-	anomalies := check.NewLedger(s.history.Book().Scenarios[0]).Anomalies
+	var anomalies []check.Anomaly
+	for _, h := range s.history.Book().Scenarios[0].BySource() {
+		anomalies = append(anomalies, check.NewLedger(h).Anomalies...)
+	}
 	s.mu.Unlock()
 	var keys []string
 	var requests []uint64
