@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"sort"
@@ -106,6 +107,8 @@ func (s *system) values(svc scenarios.Service) func(name, arg string) (string, b
 			return strings.Join(s.o.Without, ","), true
 		case "seed":
 			return strconv.FormatUint(s.seed, 10), true
+		case "env":
+			return os.LookupEnv(arg)
 		}
 		return "", false
 	}

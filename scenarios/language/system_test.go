@@ -181,6 +181,21 @@ func TestSchemaAcceptsWhatParseAccepts(t *testing.T) {
 	}
 }
 
+// Services get the variables of the run that the system file names. One that is not set is reported before anything
+// starts.
+func TestServicesNeedTheirVariables(t *testing.T) {
+	fsys := files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n    When \"a\" hangs for 5s\n")
+	fsys["system.yaml"] = &fstest.MapFile{Data: []byte("services:\n  a: {command: [run, \"${env:ADDRESS}\"], env: {TOKEN: \"${env:TOKEN}\"}}\n")}
+	set := map[string]string{"ADDRESS": "here", "TOKEN": ""}
+	lookup := func(name string) (string, bool) { value, ok := set[name]; return value, ok }
+	_, err := Parse(Source{FS: fsys, Paths: []string{"."}, LookupEnv: lookup})
+	require.NoError(t, err)
+	delete(set, "TOKEN")
+	_, err = Parse(Source{FS: fsys, Paths: []string{"."}, LookupEnv: lookup})
+	require.ErrorContains(t, err, `a.feature:3:11: "a" needs the environment variable TOKEN, which is not set`)
+	require.ErrorContains(t, err, "set TOKEN in the environment of the run")
+}
+
 // TestSchemaRejects lists the broken files that the schema rejects. Names, links and placeholders are validated
 // only by Parse.
 func TestSchemaRejects(t *testing.T) {

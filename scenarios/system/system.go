@@ -130,7 +130,7 @@ func Expand(s string, values func(name, arg string) (value string, ok bool)) (st
 	}
 }
 
-const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${ca} ${without} ${seed}"
+const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${ca} ${without} ${seed} ${env:NAME}"
 
 // Validate validates the whole system, whose links are resolved. table holds the known protocols. where returns the
 // position of a service or a link, or of one of its keys. Services named in handlers need no command.
@@ -214,7 +214,7 @@ func (s *System) placeholders(service Service, where func(name, key string) sour
 				}
 				return "", true
 			}
-			return "", arg == "" && slices.Contains([]string{"self", "dir", "without", "seed"}, name)
+			return "", name == "env" && arg != "" || arg == "" && slices.Contains([]string{"self", "dir", "without", "seed"}, name)
 		})
 		if err != nil {
 			what, hint := source.Parts(err)
