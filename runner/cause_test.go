@@ -98,7 +98,7 @@ func TestAnomaliesHaveTheirCalls(t *testing.T) {
 		assert.Equal(t, "POST /orders", routes[a.Key], "the fault acts on the calls of orders only")
 		assert.Contains(t, a.Faults, `40% of replies caused by "POST /orders" requests from "payments" to "orders" are lost`)
 		calls := strings.Join(a.Calls, "\n")
-		assert.Equal(t, 1, strings.Count(calls, `clients -> orders "POST /orders": status `), calls)
+		assert.NotContains(t, calls, "clients -> orders", "they are the attempts")
 		charges := strings.Count(calls, `orders -> payments "POST /charge"`)
 		assert.Len(t, a.Effects, charges, "each charge is an effect: %s", calls)
 		answered := strings.Count(calls, `"POST /charge": status 200`)

@@ -7,7 +7,8 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// storyOf returns a line for each call that the request with a key caused on a link, or nil if none is known.
+// storyOf returns a line for each call that the request with a key caused on a link, or nil if none is known. Its own
+// calls, which are its attempts, are left out unless a fault acted on them.
 func storyOf(h *journal.History, key string) []string {
 	for _, s := range h.Stories {
 		if s.Key != key {
@@ -15,9 +16,11 @@ func storyOf(h *journal.History, key string) []string {
 		}
 		lines := make([]string, 0, len(s.Calls)+1)
 		for _, c := range s.Calls {
-			lines = append(lines, storyLine(h, c))
+			if !strings.HasPrefix(c.Link, "clients -> ") || c.Fault != "" {
+				lines = append(lines, storyLine(h, c))
+			}
 		}
-		if s.Dropped > 0 {
+		if s.Dropped > 0 && len(lines) > 0 {
 			lines = append(lines, fmt.Sprintf("further calls may be missing: %s calls of all requests were not kept", Count(s.Dropped)))
 		}
 		return lines
