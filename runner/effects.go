@@ -65,7 +65,7 @@ func (s *session) reader(source scenarios.EffectSource) (effects.Reader, error) 
 	if source.Declared() {
 		return s.system.openSource(source.Name)
 	}
-	list := effects.List{Trust: s.system.trust, Method: source.Method, URL: s.system.trust.URL(s.system.addresses[source.Service], source.Path)}
+	list := effects.List{Trust: s.system.trust, Group: s.e.Effects.Group, Method: source.Method, URL: s.system.trust.URL(s.system.addresses[source.Service], source.Path)}
 	return list.Reader(), nil
 }
 

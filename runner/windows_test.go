@@ -98,7 +98,7 @@ func TestSlices(t *testing.T) {
 func TestFoldCountsEachRequestOnce(t *testing.T) {
 	f := newDrilledFold()
 	one := func(o load.Outcome, key, kind string, status int, fallback bool) load.Result {
-		return load.Result{Route: "GET /", Key: key, Outcome: o, Kind: kind, Fallback: fallback, Wire: 2, Attempts: []load.Attempt{{}, {Status: status}}}
+		return load.Result{Route: "GET /", Key: key, Outcome: o, Kind: kind, Fallback: fallback, Wire: 2, Retries: 1, Attempts: []load.Attempt{{}, {Status: status}}}
 	}
 	all := []load.Result{
 		one(load.Acknowledged, "", "", 200, false), one(load.Acknowledged, "", "", 200, true), one(load.Refused, "", "status 503", 503, false),

@@ -47,6 +47,7 @@ type listing struct {
 type List struct {
 	Trust       load.Trust
 	Method, URL string
+	Group       string   // the field that effects are grouped by; "" if they are not
 	items       []string // path of the array
 	isPath      bool     // items is set, possibly to the path of the whole
 	fields      Fields
@@ -92,7 +93,7 @@ const maxPages = 100_000
 
 // read reads all pages of the list.
 func (h List) read(ctx context.Context, each func(journal.Effect) error) (listing, error) {
-	l := listing{total: -1}
+	l := listing{total: -1, group: h.Group}
 	seen := map[string]bool{}
 	for at := h.URL; ; {
 		seen[at] = true
