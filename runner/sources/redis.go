@@ -50,7 +50,7 @@ func (r redisReader) connected(read func(context.Context, *redis.Client, each) e
 	return func(ctx context.Context, each each) error {
 		o := *r.options
 		c := redis.NewClient(&o)
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		return read(ctx, c, each)
 	}
 }
@@ -163,8 +163,8 @@ func (r redisReader) keys(ctx context.Context, c *redis.Client, each each) error
 			return it.Err()
 		}
 		name := it.Val()
-		key, ok := strings.CutPrefix(name, prefix)
-		if key, ok = strings.CutSuffix(key, suffix); !ok || seen[name] {
+		key, ok := strings.CutSuffix(strings.TrimPrefix(name, prefix), suffix) // the scan chose by the pattern
+		if !ok || seen[name] {
 			continue
 		}
 		seen[name] = true

@@ -211,9 +211,9 @@ func TestQuota(t *testing.T) {
 			}
 			relaytest.WaitUntil(t, "the quota is exceeded", func() bool {
 				res := ask()
-				return res.StatusCode == 429 && res.Header.Get("RateLimit-Policy") == `"default";q=3;w=1` && res.Header.Get("RateLimit") == `"default";r=0;t=1`
+				return res.StatusCode == http.StatusTooManyRequests && res.Header.Get("RateLimit-Policy") == `"default";q=3;w=1` && res.Header.Get("RateLimit") == `"default";r=0;t=1`
 			})
-			relaytest.WaitUntil(t, "the next second begins", func() bool { return ask().StatusCode == 200 })
+			relaytest.WaitUntil(t, "the next second begins", func() bool { return ask().StatusCode == http.StatusOK })
 			assert.LessOrEqual(t, statuses[200], 3*int64(time.Since(began)/time.Second+1))
 			assert.Equal(t, statuses[200], s.Done.Load())
 			assert.Equal(t, evidence.Tally{Unit: "calls", Seen: statuses[200] + statuses[429], Affected: statuses[429]}, relaytest.PlainTally(count))

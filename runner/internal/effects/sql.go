@@ -33,7 +33,7 @@ func openSQL(p Place) (Reader, error) {
 	scheme, rest, _ := strings.Cut(p.At, ":")
 	i := slices.IndexFunc(databases, func(d database) bool { return slices.Contains(d.schemes, scheme) })
 	if i < 0 {
-		return Reader{}, fmt.Errorf("%q is not the scheme of a database: write postgres:// or sqlite:", scheme)
+		return Reader{}, fmt.Errorf("%q is not the scheme of a database: write postgres://host/name or sqlite:file", scheme)
 	}
 	db := databases[i]
 	drivers := db.drivers
@@ -73,7 +73,7 @@ func (q query) rows(ctx context.Context, each func(*sql.Rows) error) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	// A file is opened only for reading already, and not all drivers of such databases know read-only transactions.
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: q.file == ""})
 	if err != nil {
@@ -84,7 +84,7 @@ func (q query) rows(ctx context.Context, each func(*sql.Rows) error) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	return each(rows)
 }
 
