@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
+	_ "github.com/firedrill-dev/firedrill/runner" // go test runs the drills again when it changes
 )
 
 var full = flag.Bool("full", false, "run all rows of the truth suite")
