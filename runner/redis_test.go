@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // A front gives up on a cache that hangs, or it does not: the calls that show it are commands of Redis. The connection
@@ -41,7 +44,7 @@ func TestGivesUpOnRedis(t *testing.T) {
 					http.Error(w, err.Error(), http.StatusBadGateway)
 				}
 			})
-			h := steadily(t, func() (*Result, error) {
+			drill := func() (*Result, error) {
 				defer func() { _ = client.Load().Close() }()
 				return Run(t.Context(), Options{
 					FS: fstest.MapFS{"system.yaml": {Data: []byte(cacheFile)}, "a.feature": {Data: []byte(`Feature: A
@@ -60,16 +63,18 @@ func TestGivesUpOnRedis(t *testing.T) {
 						return nil
 					}}},
 				})
-			})
-			for _, v := range h.Verdicts {
-				if v.Check == check {
-					if v.Outcome == "inconclusive" && strings.Contains(v.Reason, "are not meaningful") {
-						t.Skipf("this machine was busy: %s", v.Reason)
-					}
-					assert.Equal(t, row.outcome, v.Outcome, "%s; %s", v.Observed, v.Reason)
-					assert.Regexp(t, `gave up on [1-9][0-9]* of`, v.Observed)
+			}
+			var v journal.Verdict
+			for range 3 { // again if the machine was busy
+				h := steadily(t, drill)
+				i := slices.IndexFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Check == check })
+				require.GreaterOrEqual(t, i, 0)
+				if v = h.Verdicts[i]; v.Outcome != "inconclusive" || !strings.Contains(v.Reason, "are not meaningful") {
+					break
 				}
 			}
+			assert.Equal(t, row.outcome, v.Outcome, "%s; %s", v.Observed, v.Reason)
+			assert.Regexp(t, `gave up on [1-9][0-9]* of`, v.Observed)
 		})
 	}
 }

@@ -1,7 +1,7 @@
 // Package sources reads effects from Redis and NATS.
 //
-// These readers use the usual client libraries, because a reader that somebody trusts must support TLS and the ways to
-// log in that servers have. A module that imports package runner does not link these libraries. To read effects from
+// These readers use the usual client libraries, because a reader must support the servers' TLS
+// and their ways to log in. A module that imports package runner does not link these libraries. To read effects from
 // Redis or NATS in a Go test, import this package and set
 //
 //	runner.Options{Sources: sources.Kinds()}

@@ -7,7 +7,7 @@ import "time"
 type Observation struct {
 	Probe string        `json:"probe"` // its name
 	Asked time.Duration `json:"asked"` // when it was asked, as At
-	Took  time.Duration `json:"took"`  // until the answer, or until nobody waited for one any more
+	Took  time.Duration `json:"took"`  // until the answer, or until it was no longer awaited
 	Every time.Duration `json:"every"` // how often it is asked
 
 	Yes        bool     `json:"yes,omitempty"`

@@ -101,14 +101,6 @@ func (p *parse) open(name string) (system.System, error) {
 	return s.System, s.err
 }
 
-// read returns the content of a file that a sentence names.
-func (p *parse) read(name string) ([]byte, error) {
-	if !fs.ValidPath(name) {
-		return nil, fmt.Errorf("%s lies outside of the folder that features are read from", name)
-	}
-	return source.ReadFile(p.FS, name, scenarios.MaxRates)
-}
-
 // wanted returns a function that reports whether tags and name select a scenario.
 func (p *parse) wanted() func(*feature.Scenario) bool {
 	var expr tags.Evaluatable

@@ -19,7 +19,14 @@ type reading struct {
 	vocabulary *Vocabulary
 	open       func(name string) (system.System, error) // reads a system file
 	files      fs.FS                                    // holds the files that features name
-	read       func(name string) ([]byte, error)        // reads another file
+}
+
+// read returns the content of a file that a sentence names.
+func (r *reading) read(name string) ([]byte, error) {
+	if !fs.ValidPath(name) {
+		return nil, fmt.Errorf("%s lies outside of the folder that features are read from", name)
+	}
+	return source.ReadFile(r.files, name, scenarios.MaxRates)
 }
 
 // addOwnStep makes the current step a user-defined one.
@@ -39,7 +46,7 @@ func (p *parse) experiment(sc *feature.Scenario, id string) *scenarios.Experimen
 		begin.Text = sc.Lines[sc.Line-1]
 	}
 	scope := scenarios.Scope{Faults: p.Vocabulary.faults, Protocols: p.Vocabulary.protocols, Handlers: p.Handlers}
-	r := &reading{Resolver: scenarios.NewResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open, files: p.FS, read: p.read}
+	r := &reading{Resolver: scenarios.NewResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open, files: p.FS}
 	if sc.Partial {
 		r.Misunderstood()
 	}

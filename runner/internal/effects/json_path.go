@@ -88,3 +88,22 @@ func valueAt(raw json.RawMessage, path []string) (json.RawMessage, error) {
 	}
 	return raw, nil
 }
+
+// groupAndOrder returns the group of an effect, and its field "seq".
+func groupAndOrder(raw json.RawMessage, group string) (of, order string, err error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return "", "", fmt.Errorf("cannot be read: %w", err)
+	}
+	of, ok := plainText(fields[group])
+	if !ok {
+		return "", "", fmt.Errorf("has a %q that is %s: it must be a string, a number or absent", group, kindOfRaw(fields[group]))
+	}
+	if order, ok = plainText(fields["seq"]); !ok {
+		return "", "", fmt.Errorf("has a \"seq\" that is %s: it must be a whole number, a time or absent", kindOfRaw(fields["seq"]))
+	}
+	if len(of) > maxNameBytes || len(order) > maxNameBytes {
+		return "", "", fmt.Errorf("has a %q or a \"seq\" longer than %d bytes", group, maxNameBytes)
+	}
+	return of, order, nil
+}

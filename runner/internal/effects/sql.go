@@ -27,8 +27,7 @@ var databases = []database{
 	{[]string{"sqlite"}, []string{"sqlite", "sqlite3"}, "modernc.org/sqlite", true},
 }
 
-// openSQL returns the reader of a query. Drivers are linked by programs, not by this module, so that nobody gains one
-// that they do not use.
+// openSQL returns the reader of a query. Programs link the drivers that they use; this module links none.
 func openSQL(p Place) (Reader, error) {
 	scheme, rest, _ := strings.Cut(p.At, ":")
 	i := slices.IndexFunc(databases, func(d database) bool { return slices.Contains(d.schemes, scheme) })

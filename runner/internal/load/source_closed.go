@@ -45,7 +45,7 @@ func (c *closedSource) start(pacing context.Context, send func(n uint64, due tim
 	return done
 }
 
-// user lets user i ask until the load ends. Its first request is due at due.
+// user sends the requests of user i until the load ends. The first one is due at due.
 func (c *closedSource) user(ctx context.Context, i int, due time.Time, send func(n uint64, due time.Time)) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

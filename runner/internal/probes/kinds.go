@@ -25,7 +25,7 @@ type Answer struct {
 	Detail     string // what was answered
 }
 
-// ask asks once. Its context ends when nobody waits for the answer any more.
+// ask asks once. Its context ends with the time limit of the answer, or with the session.
 type ask func(context.Context) Answer
 
 // kind is a kind of probe.
