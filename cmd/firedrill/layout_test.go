@@ -52,7 +52,7 @@ var imports = map[string][]string{
 
 	"runner/internal/effects": {"runner/internal/load", "scenarios/check", "scenarios/journal", "scenarios/system"},
 	"runner/internal/load":    {"injector/evidence", "scenarios", "scenarios/journal"},
-	"runner/internal/probes":  {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/system"},
+	"runner/internal/probes":  {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/source", "scenarios/system"},
 
 	"reports":           {"scenarios/journal", "scenarios/check"},
 	"runner":            {"injector/...", "scenarios/...", "reports", "runner/internal/..."},

@@ -200,7 +200,7 @@ func (p Probe) validateSettings(kind string, add func(key, what, hint string)) {
 	case kind == "http" && p.Is != "" && p.JSON == "":
 		add("is", "`is` compares a value of a JSON document", "add where it stands: json: \"data.ready\"")
 	}
-	if p.JSON != "" && slices.Contains(strings.Split(p.JSON, "."), "") {
+	if _, err := source.ParseJSONPath(p.JSON); p.JSON != "" && err != nil {
 		add("json", fmt.Sprintf("%q is not a path into a document", p.JSON), "write keys and positions, separated by points: data.result.0.value.1")
 	}
 	if p.Every != 0 && (p.Every < shortestEvery || p.Every > longestEvery) {

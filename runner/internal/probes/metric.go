@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
@@ -134,32 +135,34 @@ func includes(has, wanted map[string]string) bool {
 
 // valueAt returns the value at a path of a JSON document, as text: a string without its quotes, and anything else as it
 // is written.
-func valueAt(document []byte, path string) (string, error) {
-	var value any
-	decoder := json.NewDecoder(bytes.NewReader(document))
-	decoder.UseNumber()
-	if err := decoder.Decode(&value); err != nil {
-		return "", fmt.Errorf("the answer is not JSON: %w", err)
+func valueAt(document []byte, at string) (string, error) {
+	path, err := source.ParseJSONPath(at)
+	if err != nil {
+		return "", err
 	}
-	for i, key := range strings.Split(path, ".") {
-		var inside any
-		found := false
-		switch v := value.(type) {
-		case map[string]any:
-			inside, found = v[key]
-		case []any:
-			if n, err := strconv.Atoi(key); err == nil && n >= 0 && n < len(v) {
-				inside, found = v[n], true
-			}
-		}
-		if !found {
-			return "", errors.New("there is nothing at " + strings.Join(strings.Split(path, ".")[:i+1], "."))
-		}
-		value = inside
+	raw, ok := path.Find(document)
+	if !ok {
+		return "", missing(document, path)
 	}
-	if text, ok := value.(string); ok {
+	var text string
+	if raw[0] == '"' && json.Unmarshal(raw, &text) == nil {
 		return text, nil
 	}
-	raw, err := json.Marshal(value)
-	return string(raw), err
+	return string(raw), nil
+}
+
+// missing returns why a document has no value at a path.
+func missing(document []byte, path source.JSONPath) error {
+	var whole json.RawMessage
+	if err := json.Unmarshal(document, &whole); err != nil {
+		return fmt.Errorf("the answer is not JSON: %w", err)
+	}
+	n := 1
+	for n < len(path) {
+		if _, ok := path[:n].Find(document); !ok {
+			break
+		}
+		n++
+	}
+	return errors.New("there is nothing at " + strings.Join(path[:n], "."))
 }
