@@ -59,6 +59,7 @@ var imports = map[string][]string{
 	"runner/sources":    {"runner/internal/effects", "scenarios/journal"},
 	"runner/godogsteps": {"runner", "scenarios/language"},
 	"features/machine":  {},
+	"features/own":      {}, // imports nothing of Firedrill, as the systems of users do
 	"features/services": {"injector/process"},
 	"features/shop":     {},
 	"features/truth":    {}, // its tests run firedrill

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net"
 	"net/http"
 	"os"
@@ -20,29 +19,17 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
-// runPostgres creates a database cluster that needs no password, and runs its server. PostgreSQL does not run as root, so
-// root switches to the user postgres of Debian's package. That user cannot access c.dir, so its data is in a directory
-// below os.TempDir until the server ends.
+// runPostgres runs a PostgreSQL server that needs no password. It creates the database cluster unless an earlier start
+// did. PostgreSQL does not run as root, so root switches to the user postgres of Debian's package, which may then access
+// c.dir all the same.
 func runPostgres(ctx context.Context, c config) (service, error) {
-	var asUser []string // command prefix
 	data, err := filepath.Abs(filepath.Join(c.dir, "data"))
 	if err != nil {
 		return service{}, err
 	}
+	var asUser []string // command prefix
 	if os.Geteuid() == 0 {
-		h := fnv.New64a()
-		_, _ = h.Write([]byte(data))
-		home := filepath.Join(os.TempDir(), fmt.Sprintf("firedrill-postgres-%x", h.Sum64()))
-		forget := process.Record(home)
-		if err := os.Mkdir(home, 0o777); err != nil && !errors.Is(err, os.ErrExist) {
-			return service{}, err
-		}
-		if err := os.Chmod(home, 0o777); err != nil { //nolint:gosec // its files are protected by their own modes
-			return service{}, err
-		}
-		defer func() { _ = os.RemoveAll(home); forget() }()
-		data = filepath.Join(home, "data")
-		asUser = []string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}
+		asUser = []string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=KILL"}
 	}
 	_, port, err := net.SplitHostPort(c.listen)
 	if err != nil {
@@ -59,8 +46,10 @@ func runPostgres(ctx context.Context, c config) (service, error) {
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // fast shutdown
 		return cmd
 	}
-	if err := command(initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8").Run(); err != nil {
-		return service{}, fmt.Errorf("create a database: %w", err)
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+		if err := command(initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8").Run(); err != nil {
+			return service{}, fmt.Errorf("create a database: %w", err)
+		}
 	}
 	postgres := filepath.Join(filepath.Dir(initdb), "postgres")
 	err = command(postgres, "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off").Run()
