@@ -100,8 +100,8 @@ func environment(name string) (string, error) {
 	return value, nil
 }
 
-// openSource returns the reader of a declared source.
-func (s *system) openSource(name string) (effects.Reader, error) {
+// openSource returns the reader of a declared source. group is the field that a check groups its effects by, or "".
+func (s *system) openSource(name, group string) (effects.Reader, error) {
 	d, ok := s.e.System.Effect(name)
 	if !ok {
 		return effects.Reader{}, fmt.Errorf("effects source %q: the system declares none of this name", name)
@@ -111,7 +111,7 @@ func (s *system) openSource(name string) (effects.Reader, error) {
 		return effects.Reader{}, fmt.Errorf("effects source %q: %w", name, err)
 	}
 	d.At = at
-	p := effects.Place{EffectSource: d, Trust: s.trust}
+	p := effects.Place{EffectSource: d, Trust: s.trust, Group: group}
 	switch d.Kind {
 	case "http":
 		service, _, path, err := d.Route()

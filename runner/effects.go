@@ -41,7 +41,7 @@ func (s *session) effectsBefore() {
 		return
 	}
 	for _, source := range s.e.Effects.Sources {
-		reader, err := s.reader(source)
+		reader, err := s.reader(source, s.e.Effects.Group)
 		l := effects.NewLedger(effects.Source{Reader: reader, Run: s.run.short + "-", Scenario: s.keyPrefix() + "-", Alone: s.e.System.Whole(), Group: s.e.Effects.Group})
 		if err == nil {
 			err = s.retryRead(func() error { return l.ReadBefore(s.ctx) })
@@ -60,13 +60,12 @@ func (s *session) effectsBefore() {
 	}
 }
 
-// reader returns the reader of a source.
-func (s *session) reader(source scenarios.EffectSource) (effects.Reader, error) {
+// reader returns the reader of a source. group is the field that a check groups its effects by, or "".
+func (s *session) reader(source scenarios.EffectSource, group string) (effects.Reader, error) {
 	if source.Declared() {
-		return s.system.openSource(source.Name)
+		return s.system.openSource(source.Name, group)
 	}
-	list := effects.List{Trust: s.system.trust, Group: s.e.Effects.Group, Method: source.Method, URL: s.system.trust.URL(s.system.addresses[source.Service], source.Path)}
-	return list.Reader(), nil
+	return effects.RouteReader(s.system.trust, source.Method, s.system.trust.URL(s.system.addresses[source.Service], source.Path), group), nil
 }
 
 // retryRead calls read again for a while if it fails.
@@ -137,7 +136,7 @@ func (s *session) condition(c scenarios.Convergence) (func(context.Context) (str
 	if c.Source == "" {
 		return effects.Body(s.system.trust, c.Method, s.system.trust.URL(s.system.addresses[c.Service], c.Path)), nil
 	}
-	r, err := s.system.openSource(c.Source)
+	r, err := s.system.openSource(c.Source, "")
 	if err == nil && r.Answer == nil {
 		err = fmt.Errorf("effects source %q has no query", c.Source)
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -17,7 +19,8 @@ import (
 
 // queue accepts orders at once and applies them later.
 type queue struct {
-	pools bool // the deliberate bug: some orders wait longer than others of the same customer
+	pools bool   // the deliberate bug: some orders wait longer than others of the same customer
+	log   string // a file to which applied orders are appended; "" for none
 
 	mu       sync.Mutex
 	accepted int
@@ -29,6 +32,9 @@ func (s *queue) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accepted, s.applied = 0, nil
+	if s.log != "" {
+		_ = os.Remove(s.log)
+	}
 }
 
 func (s *queue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -43,6 +49,7 @@ func (s *queue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	key, customer, slow := r.Header.Get("Idempotency-Key"), "c"+strconv.Itoa(s.accepted%3), s.pools && s.accepted%10 == 0
 	apply := func() {
 		s.applied = append(s.applied, map[string]any{"key": key, "id": len(s.applied), "customer_id": customer})
+		s.write("applied " + key + " of " + customer + "\n")
 	}
 	w.WriteHeader(http.StatusAccepted)
 	if !slow {
@@ -54,6 +61,38 @@ func (s *queue) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer s.mu.Unlock()
 		apply()
 	})
+}
+
+// write appends a line to the log, if there is one.
+func (s *queue) write(line string) {
+	if s.log == "" {
+		return
+	}
+	f, err := os.OpenFile(s.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, _ = f.WriteString(line)
+		_ = f.Close()
+	}
+}
+
+// The order of effects is read from a log as well, in which each line comes after those before it.
+func TestEffectsInOrderOfADeclaredSource(t *testing.T) {
+	t.Parallel()
+	c := check.InOrder{Group: "customer_id"}
+	load := scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 30}
+	dir := t.TempDir()
+	var es []*scenarios.Experiment
+	for name, s := range map[string]*queue{"one consumer": {}, "a pool": {pools: true}} {
+		s.log = filepath.Join(dir, name)
+		log := scenarios.DeclaredSource{Name: "log", Kind: "file", At: s.log, Settings: map[string]string{"format": `applied (?P<key>\S+) of (?P<customer_id>\S+)`}}
+		es = append(es, build(t, drill(name, s, load, log).EffectsFrom("log").EffectsSettle(time.Second).Wait(time.Second).Check(c)))
+	}
+	all := runAll(t, es...)
+	v := verdict(t, all["one consumer"], c)
+	assert.Equal(t, "passed", stated(v), v.Reason)
+	v = verdict(t, all["a pool"], c)
+	assert.Equal(t, "failed", stated(v), v.Reason)
+	assert.Regexp(t, `group "c\d": key \S+, sent at \S+, was applied before key`, v.Details[0])
 }
 
 // A queue with one consumer keeps the order of each customer. One with a pool of consumers does not.

@@ -82,7 +82,7 @@ func (o *orders) counts() (requests, keys int) {
 }
 
 // drill returns a builder with orders behind a link used by the clients, and a load with keys.
-func drill(name string, h http.Handler, l scenarios.Load) *scenarios.Builder {
+func drill(name string, h http.Handler, l scenarios.Load, sources ...scenarios.DeclaredSource) *scenarios.Builder {
 	if l.Rate == 0 {
 		l.Rate = 50
 	}
@@ -96,6 +96,7 @@ func drill(name string, h http.Handler, l scenarios.Load) *scenarios.Builder {
 		System(scenarios.System{
 			Services: []scenarios.Service{{Name: "orders", Handler: h, Serves: []string{"/"}}},
 			Links:    []scenarios.Link{{From: "clients", To: "orders", Protocol: "http"}},
+			Effects:  sources,
 		}).
 		Load(l).
 		Baseline(time.Second)

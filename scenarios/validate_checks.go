@@ -57,9 +57,11 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 			r.AddProblem(at, fmt.Sprintf("the order of effects is asked about by %q already", r.Effects.Group), "ask about one field in each scenario")
 		}
 		r.Effects.Group = n.Group
-		if i := slices.IndexFunc(r.Effects.Sources, EffectSource.Declared); i >= 0 {
-			r.AddProblem(at, fmt.Sprintf("the order of effects is judged in lists of routes only, and %q is declared in the system file", r.Effects.Sources[i].Name),
-				`read effects from a route: applied effects are read from "GET /ledger"`)
+		for _, s := range r.Effects.Sources {
+			d, _ := r.System.Effect(s.Name)
+			if what, hint := d.Unordered(n.Group); s.Declared() && what != "" {
+				r.AddProblem(at, what, hint)
+			}
 		}
 	}
 	if n.Sum != (check.SumOf{}) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +38,7 @@ type fixture struct {
 	noKey  func()               // adds an entry without a key; nil if there can be none
 	item   string               // the position of that entry in an error, after one effect
 	broken func() effects.Place // the same list, with which a reading fails midway
+	field  string               // a field of each entry that holds its id, to group by; "" if the place has no order
 }
 
 func place(kind, at string, settings ...string) effects.Place {
@@ -126,6 +128,45 @@ func TestSources(t *testing.T) {
 	}
 }
 
+// A source with an order lists effects in it, with the field that a check groups them by. Those that only append number
+// them.
+func TestOrderOfSources(t *testing.T) {
+	for name, make := range fixtures() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := make(t)
+			what, hint := f.place.Unordered("id")
+			if f.field == "" {
+				assert.Contains(t, what, "has no order")
+				assert.NotEmpty(t, hint)
+				return
+			}
+			assert.Empty(t, what)
+			f.place.Group = f.field
+			r, err := effects.Open(kinds(), f.place, nil)
+			require.NoError(t, err)
+			l := effects.NewLedger(effects.Source{Reader: r, Run: "run-", Scenario: prefix, Alone: true, Group: f.field})
+			for i, key := range []string{"c", "a", "b"} {
+				f.add(prefix+key, strconv.Itoa(i+1))
+			}
+			w := l.NewWait(effects.Expected{Requests: acknowledged("a", "b", "c")}, 0)
+			require.True(t, w.ReadOnce(t.Context(), time.Second))
+			fact, all := w.Result()
+			require.Empty(t, fact.Error)
+			slices.SortFunc(all, func(a, b journal.Effect) int {
+				if a.Order != b.Order {
+					return strings.Compare(a.Order, b.Order)
+				}
+				return a.Place - b.Place
+			})
+			assert.Equal(t, []string{"c", "a", "b"}, keysOf(all))
+			for i, e := range all {
+				assert.Equal(t, strconv.Itoa(i+1), e.Group)
+			}
+		})
+	}
+}
+
 func keysOf(all []journal.Effect) []string {
 	var keys []string
 	for _, e := range all {
@@ -194,6 +235,7 @@ func database(t *testing.T, driver, dsn, at string) fixture {
 		add:   func(key, id string) { exec("insert into orders values ($1, $2, 'x')", rowID(id), key) },
 		noKey: func() { exec("insert into orders values (9, null, 'x')") },
 		item:  "row 2",
+		field: "id",
 	}
 }
 
@@ -244,7 +286,7 @@ func textFile(t *testing.T, line func(key, id string) string, noKey string, sett
 		require.NoError(t, f.Close())
 	}
 	return fixture{
-		place: place("file", path, settings...), item: "line 2",
+		place: place("file", path, settings...), item: "line 2", field: "id",
 		add:   func(key, id string) { write(line(key, id) + "\n") },
 		noKey: func() { write(noKey + "\n") },
 		broken: func() effects.Place {
@@ -298,7 +340,7 @@ func pagedList(t *testing.T) fixture {
 		all = append(all, item)
 	}
 	return fixture{
-		place: at(server.URL), item: "item 2",
+		place: at(server.URL), item: "item 2", field: "id",
 		add:    func(key, id string) { add(map[string]any{"reference": key, "id": id}) },
 		noKey:  func() { add(map[string]any{"reference": nil, "id": 7}) },
 		broken: func() effects.Place { return at("http://" + cutAfter(t, server.Listener.Addr().String(), 20_000)) },
@@ -321,7 +363,7 @@ func redisStream(t *testing.T) fixture {
 	f, c := redisPlace(t, func(c *redis.Client, key, id string) error {
 		return c.XAdd(t.Context(), &redis.XAddArgs{Stream: "orders", Values: []string{"reference", key, "id", id}}).Err()
 	}, "stream", "orders", "key", "reference")
-	f.item = "entry 2"
+	f.item, f.field = "entry 2", "id"
 	f.noKey = func() {
 		require.NoError(t, c.XAdd(t.Context(), &redis.XAddArgs{Stream: "orders", Values: []string{"id", "7"}}).Err())
 	}
@@ -332,7 +374,7 @@ func redisList(t *testing.T) fixture {
 	f, c := redisPlace(t, func(c *redis.Client, key, id string) error {
 		return c.RPush(t.Context(), "orders", fmt.Sprintf(`{"k":%q,"id":%q}`, key, id)).Err()
 	}, "list", "orders", "key", "$.k")
-	f.item = "value 2"
+	f.item, f.field = "value 2", "id"
 	f.noKey = func() { require.NoError(t, c.RPush(t.Context(), "orders", `{"id":1}`).Err()) }
 	return f
 }
@@ -368,7 +410,7 @@ func natsStream(t *testing.T) fixture {
 		require.NoError(t, err)
 	}
 	return fixture{
-		place: place("nats", addr, "stream", "ORDERS", "key", "$.key"), item: "message 2",
+		place: place("nats", addr, "stream", "ORDERS", "key", "$.key"), item: "message 2", field: "order",
 		add:   func(key, id string) { publish(fmt.Sprintf(`{"key":%q,"order":%q}`, key, id)) },
 		noKey: func() { publish(`{"key":null}`) },
 		broken: func() effects.Place {

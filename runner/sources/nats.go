@@ -16,9 +16,9 @@ import (
 
 // openNATS returns the reader of a stream of JetStream.
 func openNATS(p effects.Place) (effects.Reader, error) {
-	r := natsReader{url: withScheme("nats", p.At), stream: p.Settings["stream"], inJSON: p.Settings["key"] != "", ownID: p.Settings["id"] != ""}
+	r := natsReader{url: withScheme("nats", p.At), stream: p.Settings["stream"], inJSON: p.Settings["key"] != "", ownID: p.Settings["id"] != "", detailed: p.Settings["value"] != "" || p.Group != "", grouped: p.Group != ""}
 	var err error
-	r.fields, err = effects.NewFields(p.Settings["key"], p.Settings["id"])
+	r.fields, err = effects.NewFields(p)
 	return effects.Reader{Read: effects.Timed(r.read)}, err // a stream may forget old messages
 }
 
@@ -27,6 +27,8 @@ type natsReader struct {
 	url, stream string
 	inJSON      bool // the key is in the data of a message, and not in the header Nats-Msg-Id
 	ownID       bool // the id is in the data of a message, and not the sequence number
+	detailed    bool // the value or the group is in the data of a message
+	grouped     bool
 	fields      effects.Fields
 }
 
@@ -120,6 +122,12 @@ func (r natsReader) message(m jetstream.Msg, n, lastSeq uint64, each each) (last
 		return false, fmt.Errorf("%s has no key: without `key`, it is the header %s", what, jetstream.MsgIDHeader)
 	}
 	e, err := effects.NewEffect(key, id)
+	if err == nil && r.detailed {
+		err = r.fields.Detail(&e, json.RawMessage(m.Data()))
+	}
+	if r.grouped && e.Order == "" {
+		e.Order = strconv.FormatUint(seq, 10)
+	}
 	if err == nil {
 		err = each(e)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,9 +23,9 @@ func openRedis(p effects.Place) (effects.Reader, error) {
 		return effects.Reader{}, err
 	}
 	o.MaxRetries, o.DialTimeout, o.DisableIdentity = -1, 5*time.Second, true
-	r := redisReader{options: o, settings: p.Settings}
+	r := redisReader{options: o, settings: p.Settings, group: p.Group}
 	if p.Settings["stream"] == "" {
-		if r.fields, err = effects.NewFields(p.Settings["key"], p.Settings["id"]); err != nil {
+		if r.fields, err = effects.NewFields(p); err != nil {
 			return effects.Reader{}, err
 		}
 	}
@@ -43,6 +44,7 @@ type redisReader struct {
 	options  *redis.Options
 	settings map[string]string
 	fields   effects.Fields // of values that are JSON
+	group    string         // the field that effects are grouped by; "" if they are not
 }
 
 // connected returns a function that reads with a client of its own.
@@ -82,8 +84,19 @@ func (r redisReader) stream(ctx context.Context, c *redis.Client, each each) err
 			if !ok {
 				id = entry.ID
 			}
-			if err := deliver(each, "entry", n, key, id); err != nil {
-				return err
+			e, err := effects.NewEffect(key, id)
+			if err == nil {
+				e.Value, _ = entry.Values[field("value")].(string)
+				if r.group != "" {
+					e.Group, _ = entry.Values[r.group].(string)
+					if e.Order, ok = entry.Values["seq"].(string); !ok {
+						e.Order = strconv.Itoa(n) // entries are appended
+					}
+				}
+				err = each(e)
+			}
+			if err != nil {
+				return fmt.Errorf("entry %d %w", n, err)
 			}
 		}
 		if len(entries) < pageSize {
@@ -93,9 +106,9 @@ func (r redisReader) stream(ctx context.Context, c *redis.Client, each each) err
 	}
 }
 
-// deliver calls each for an item.
-func deliver(each each, what string, n int, key, id string) error {
-	e, err := effects.NewEffect(key, id)
+// deliver calls each for an item that is a key.
+func deliver(each each, what string, n int, key string) error {
+	e, err := effects.NewEffect(key, "")
 	if err == nil {
 		err = each(e)
 	}
@@ -117,14 +130,24 @@ func (r redisReader) hash(ctx context.Context, c *redis.Client, each each) error
 	}
 	slices.Sort(names)
 	for i, name := range names {
-		id := ""
+		id, value := "", ""
 		if r.settings["id"] != "" {
 			if id, err = r.fields.ID(json.RawMessage(all[name])); err != nil {
 				return fmt.Errorf("field %q %w", name, err)
 			}
 		}
-		if err := deliver(each, "field", i+1, name, id); err != nil {
-			return err
+		if r.settings["value"] != "" {
+			if value, err = r.fields.Value(json.RawMessage(all[name])); err != nil {
+				return fmt.Errorf("field %q %w", name, err)
+			}
+		}
+		e, err := effects.NewEffect(name, id)
+		if err == nil {
+			e.Value = value
+			err = each(e)
+		}
+		if err != nil {
+			return fmt.Errorf("field %d %w", i+1, err)
 		}
 	}
 	return nil
@@ -138,7 +161,7 @@ func (r redisReader) list(ctx context.Context, c *redis.Client, each each) error
 	}
 	for i, value := range all {
 		if r.settings["key"] == "" {
-			if err := deliver(each, "value", i+1, value, ""); err != nil {
+			if err := deliver(each, "value", i+1, value); err != nil {
 				return err
 			}
 			continue
@@ -168,7 +191,7 @@ func (r redisReader) keys(ctx context.Context, c *redis.Client, each each) error
 			continue
 		}
 		seen[name] = true
-		if err := deliver(each, "key", len(seen), key, ""); err != nil {
+		if err := deliver(each, "key", len(seen), key); err != nil {
 			return err
 		}
 	}

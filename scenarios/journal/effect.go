@@ -12,6 +12,8 @@ type Effect struct {
 	Key string `json:"key"`
 	ID  string `json:"id,omitempty"` // the effect's own identifier, such as an order number
 
+	Value string `json:"value,omitempty"` // what was applied, such as an amount; read only to compare sources
+
 	// These are recorded if a check asks for the order of effects.
 	Group string `json:"group,omitempty"` // the field that effects are grouped by
 	Order string `json:"order,omitempty"` // its field "seq": a whole number or a time; "" if it has none

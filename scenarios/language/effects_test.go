@@ -66,6 +66,35 @@ func TestSourcesOfEffects(t *testing.T) {
 	assert.False(t, e.Effects.Once[1].Met("10"))
 }
 
+// Effects of a source with an order can be asked for it. Of one without, the reason and the remedy are reported.
+func TestOrderOfDeclaredSources(t *testing.T) {
+	for declared, want := range map[string][2]string{
+		`{sql: "postgres://a@h/x", query: "select key, customer_id from orders"}`:                    {"returns its rows in no order", `end with "order by"`},
+		`{sql: "postgres://a@h/x", query: "select key, customer_id from (select 1 order by 1)"}`:     {"returns its rows in no order", `a column "seq"`},
+		`{sql: "postgres://a@h/x", query: "select key, customer_id from orders order by id"}`:        {},
+		`{sql: "postgres://a@h/x", query: "select key, customer_id, applied_at as seq from orders"}`: {},
+		`{redis: "${address:db}", hash: orders}`:                                                     {"has no order", "a stream or a list"},
+		`{redis: "${address:db}", keys: "order:*"}`:                                                  {"has no order", "a stream or a list"},
+		`{redis: "${address:db}", list: orders}`:                                                     {`have no field "customer_id"`, "key: $.key"},
+		`{redis: "${address:db}", list: orders, key: $.key}`:                                         {},
+		`{redis: "${address:db}", stream: orders}`:                                                   {},
+		`{nats: "${address:db}", stream: ORDERS}`:                                                    {},
+		`{file: log, format: 'applied (?P<key>\S+)'}`:                                                {`has no group "customer_id"`, `(?P<customer_id>\S+)`},
+		`{file: log, format: 'applied (?P<key>\S+) of (?P<customer_id>\S+)'}`:                        {},
+		`{http: "orders GET /orders", items: $.data}`:                                                {},
+	} {
+		file := "services:\n  orders: {address: \"h:1\", serves: [/]}\n  db: {address: \"h:2\"}\neffects:\n  x: " + declared + "\n"
+		_, err := parseWith(file, "    And applied effects are read from \"x\"\n    When 5s pass\n    Then effects with the same \"customer_id\" are applied in the order they were sent\n")
+		if want[0] == "" {
+			assert.NoError(t, err, declared)
+			continue
+		}
+		assert.ErrorContains(t, err, "a.feature:8", declared)
+		assert.ErrorContains(t, err, want[0], declared)
+		assert.ErrorContains(t, err, want[1], declared)
+	}
+}
+
 // One mistake each: the line, what is reported, and what to do.
 func TestBrokenSourcesOfEffects(t *testing.T) {
 	const read = "    And applied effects are read from \"x\"\n    When 5s pass\n    Then no acknowledged request is lost\n"

@@ -30,10 +30,10 @@ type effectKind struct {
 
 var effectKinds = []effectKind{
 	{"sql", []string{"query", "driver"}, validateSQL},
-	{"redis", []string{"stream", "hash", "list", "keys", "key", "id"}, validateRedis},
-	{"nats", []string{"stream", "key", "id"}, validateNATS},
-	{"file", []string{"format", "key", "id"}, validateFile},
-	{"http", []string{"items", "key", "id", "next"}, validateHTTP},
+	{"redis", []string{"stream", "hash", "list", "keys", "key", "id", "value"}, validateRedis},
+	{"nats", []string{"stream", "key", "id", "value"}, validateNATS},
+	{"file", []string{"format", "key", "id", "value"}, validateFile},
+	{"http", []string{"items", "key", "id", "value", "next"}, validateHTTP},
 }
 
 // EffectKinds returns the names of the kinds of sources.
@@ -244,16 +244,16 @@ func validateRedis(e EffectSource) (key, what, hint string) {
 		return "", fmt.Sprintf("the source of effects %q names %d keys of Redis", e.Name, len(kinds)), choose
 	case kinds[0] == "keys" && (strings.Count(e.Settings["keys"], "*") != 1 || strings.ContainsAny(e.Settings["keys"], `?[]\`)):
 		return "keys", fmt.Sprintf("the pattern %q does not say which part of a name is the key", e.Settings["keys"]), "write one * where the key stands: order:*"
-	case kinds[0] == "keys" && (e.Settings["key"] != "" || e.Settings["id"] != ""):
-		return "", "names of keys have no fields", "leave `key` and `id` out: the key is what the * stands for"
+	case kinds[0] == "keys" && (e.Settings["key"] != "" || e.Settings["id"] != "" || e.Settings["value"] != ""):
+		return "", "names of keys have no fields", "leave `key`, `id` and `value` out: the key is what the * stands for"
 	case kinds[0] == "hash" && e.Settings["key"] != "":
 		return "key", "the key of an entry of a hash is the name of its field", "leave `key` out; `id` may be a path in the value, which is then JSON"
-	case kinds[0] == "list" && e.Settings["id"] != "" && e.Settings["key"] == "":
-		return "id", "without `key`, each value of the list is a key itself and has no id", "add the path of the key in the value, which is then JSON: key: $.key"
+	case kinds[0] == "list" && (e.Settings["id"] != "" || e.Settings["value"] != "") && e.Settings["key"] == "":
+		return "", "without `key`, each entry of the list is a key itself and has no id and no value", "add the path of the key in the value, which is then JSON: key: $.key"
 	case kinds[0] == "stream":
 		return "", "", "" // key and id are names of fields
 	}
-	return validatePaths(e, "key", "id")
+	return validatePaths(e, "key", "id", "value")
 }
 
 func validateNATS(e EffectSource) (key, what, hint string) {
@@ -263,13 +263,13 @@ func validateNATS(e EffectSource) (key, what, hint string) {
 	case e.Settings["stream"] == "":
 		return "", fmt.Sprintf("the source of effects %q names no stream", e.Name), "add the name of a stream of JetStream: stream: ORDERS"
 	}
-	return validatePaths(e, "key", "id")
+	return validatePaths(e, "key", "id", "value")
 }
 
 func validateFile(e EffectSource) (key, what, hint string) {
 	format := e.Settings["format"]
 	if format == "json" || format == "" {
-		return validatePaths(e, "key", "id")
+		return validatePaths(e, "key", "id", "value")
 	}
 	pattern, err := regexp.Compile(format)
 	switch {
@@ -277,8 +277,8 @@ func validateFile(e EffectSource) (key, what, hint string) {
 		return "format", fmt.Sprintf("%q is not a regular expression: %v", format, err), `write json, or an expression such as 'applied (?P<key>\S+) as (?P<id>\S+)'`
 	case pattern.SubexpIndex("key") < 0:
 		return "format", fmt.Sprintf("%q has no group \"key\"", format), `mark the key: (?P<key>\S+)`
-	case e.Settings["key"] != "" || e.Settings["id"] != "":
-		return "format", "a regular expression has the key and the id in groups", "leave `key` and `id` out"
+	case e.Settings["key"] != "" || e.Settings["id"] != "" || e.Settings["value"] != "":
+		return "format", "a regular expression has the key, the id and the value in groups", "leave `key`, `id` and `value` out"
 	}
 	return "", "", ""
 }
@@ -289,7 +289,7 @@ func validateHTTP(e EffectSource) (key, what, hint string) {
 		return "http", fmt.Sprintf("%q is not a service and a route of it", route), "write the service, the method and the path: orders GET /orders"
 	}
 	if e.Settings["next"] == "Link" {
-		return validatePaths(e, "items", "key", "id")
+		return validatePaths(e, "items", "key", "id", "value")
 	}
-	return validatePaths(e, "items", "key", "id", "next")
+	return validatePaths(e, "items", "key", "id", "value", "next")
 }

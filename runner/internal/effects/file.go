@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"strconv"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -19,8 +20,9 @@ func openFile(p Place) (Reader, error) {
 	var err error
 	if format := p.Settings["format"]; format != "" && format != "json" {
 		l.pattern, err = regexp.Compile(format)
+		l.fields.group = p.Group
 	} else {
-		l.fields, err = NewFields(p.Settings["key"], p.Settings["id"])
+		l.fields, err = NewFields(p)
 	}
 	return Reader{Read: Timed(l.read), Whole: true}, err
 }
@@ -58,14 +60,15 @@ func (l lines) read(ctx context.Context, each func(journal.Effect) error) error 
 		case err != nil:
 			return fmt.Errorf("line %d cannot be read: %w", n, err)
 		}
-		if err := l.line(line[:len(line)-1], each); err != nil {
+		if err := l.line(n, line[:len(line)-1], each); err != nil {
 			return fmt.Errorf("line %d %w", n, err)
 		}
 	}
 }
 
-// line reads one line. Empty lines, and lines that the pattern does not match, are no effects.
-func (l lines) line(line []byte, each func(journal.Effect) error) error {
+// line reads the nth line. Empty lines, and lines that the pattern does not match, are no effects. Lines are written one
+// after the other, so that their numbers are the order of application where nothing else states it.
+func (l lines) line(n int, line []byte, each func(journal.Effect) error) error {
 	if len(line) > 0 && line[len(line)-1] == '\r' {
 		line = line[:len(line)-1]
 	}
@@ -81,14 +84,23 @@ func (l lines) line(line []byte, each func(journal.Effect) error) error {
 		if found == nil {
 			return nil
 		}
-		id := ""
-		if i := l.pattern.SubexpIndex("id"); i >= 0 {
-			id = string(found[i])
+		part := func(name string) string {
+			if i := l.pattern.SubexpIndex(name); i >= 0 {
+				return string(found[i])
+			}
+			return ""
 		}
-		e, err = NewEffect(string(found[l.pattern.SubexpIndex("key")]), id)
+		e, err = NewEffect(part("key"), part("id"))
+		e.Value = part("value")
+		if l.fields.group != "" {
+			e.Group, e.Order = part(l.fields.group), part("seq")
+		}
 	}
 	if err != nil {
 		return err
+	}
+	if l.fields.group != "" && e.Order == "" {
+		e.Order = strconv.Itoa(n)
 	}
 	return each(e)
 }

@@ -9,27 +9,34 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
-// Fields says where the key and the id are in an item that is JSON. The zero value takes the fields "key" and "id",
-// of which the latter may be absent.
-type Fields struct{ key, id []string }
+// Fields says where the parts of an effect are in an item that is JSON. The zero value takes the fields "key", "id" and
+// "value", of which only the first has to be there.
+type Fields struct {
+	key, id, value []string
+	group          string // the field that effects are grouped by; "" if they are not
+}
 
-// NewFields returns the fields at two paths. An empty path stands for the default.
-func NewFields(key, id string) (f Fields, err error) {
-	if key != "" {
-		if f.key, err = system.JSONPath(key); err != nil {
-			return f, err
+// NewFields returns the fields that a source declares. A path that is not set stands for the default.
+func NewFields(p Place) (f Fields, err error) {
+	f.group = p.Group
+	for name, path := range map[string]*[]string{"key": &f.key, "id": &f.id, "value": &f.value} {
+		if text := p.Settings[name]; text != "" {
+			if *path, err = system.JSONPath(text); err != nil {
+				return f, err
+			}
 		}
 	}
-	if id != "" {
-		f.id, err = system.JSONPath(id)
-	}
-	return f, err
+	return f, nil
 }
 
 // Effect returns the effect that an item describes. The text of an error is as that of NewEffect.
 func (f Fields) Effect(raw json.RawMessage) (journal.Effect, error) {
 	if len(f.key) == 0 && len(f.id) == 0 {
-		return parseEffect(raw)
+		e, err := parseEffect(raw)
+		if err == nil {
+			err = f.Detail(&e, raw)
+		}
+		return e, err
 	}
 	key, err := f.Key(raw)
 	if err != nil {
@@ -42,7 +49,35 @@ func (f Fields) Effect(raw json.RawMessage) (journal.Effect, error) {
 	if err != nil {
 		return journal.Effect{}, err
 	}
-	return NewEffect(key, id)
+	e, err := NewEffect(key, id)
+	if err == nil {
+		err = f.Detail(&e, raw)
+	}
+	return e, err
+}
+
+// Detail sets the value of the effect that an item describes and, if effects are grouped, its group and order.
+func (f Fields) Detail(e *journal.Effect, raw json.RawMessage) (err error) {
+	if f.group != "" {
+		if e.Group, e.Order, err = groupAndOrder(raw, f.group); err != nil {
+			return err
+		}
+	}
+	e.Value, err = f.Value(raw)
+	return err
+}
+
+// Value returns the value in an item, and "" if there is none. Without a path, a value that is an object or an array is
+// none.
+func (f Fields) Value(raw json.RawMessage) (string, error) {
+	if len(f.value) > 0 {
+		return f.text(raw, f.value, "value")
+	}
+	value, err := valueAt(raw, []string{"value"})
+	if text, ok := plainText(value); ok && err == nil && len(text) <= maxNameBytes {
+		return text, nil
+	}
+	return "", nil
 }
 
 // Key returns the key in an item, and "" if there is none.
@@ -92,6 +127,9 @@ func valueAt(raw json.RawMessage, path []string) (json.RawMessage, error) {
 // groupAndOrder returns the group of an effect, and its field "seq".
 func groupAndOrder(raw json.RawMessage, group string) (of, order string, err error) {
 	var fields map[string]json.RawMessage
+	if kindOfRaw(raw) != "an object" {
+		return "", "", fmt.Errorf("is %s: to have a field %q it must be an object of JSON", kindOfRaw(raw), group)
+	}
 	if err := json.Unmarshal(raw, &fields); err != nil {
 		return "", "", fmt.Errorf("cannot be read: %w", err)
 	}

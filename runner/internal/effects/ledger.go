@@ -26,8 +26,9 @@ type Source struct {
 	Scenario string // prefix of the keys of this scenario
 	// Alone is set if the scenario started the whole system. A new effect with a key that was never
 	// sent is then a phantom. In a system that was already running, it may belong to another user.
-	Alone bool
-	Group string // the field of effects that a check groups them by; "" if none does
+	Alone  bool
+	Group  string // the field of effects that a check groups them by; "" if none does
+	Values bool   // effects are compared by their values, too
 }
 
 // Ledger reads the list of effects of one scenario and attributes each effect to its cause.
@@ -43,8 +44,8 @@ func NewLedger(s Source) *Ledger { return &Ledger{Source: s, seed: maphash.MakeS
 
 // Reading is the result of reading the list once.
 type Reading struct {
-	Kept   map[journal.Effect]int            // of this scenario, and phantoms: how often each is listed (once if it has an ID); key and ID only
-	more   map[journal.Effect]journal.Effect // with group and order, as listed first; nil if no check needs them
+	Kept   map[journal.Effect]int            // of this scenario, and phantoms: how often each is listed (once if it has an ID); key and ID only, or key and value
+	more   map[journal.Effect]journal.Effect // with group, order, place and value, as listed first; empty if no check needs them
 	before int                               // number of effects that existed before the load
 	others int                               // number of effects with keys of others
 	fresh  int                               // number of new effects of no known run: phantoms, unless others use the system
@@ -94,6 +95,9 @@ func (l *Ledger) Read(ctx context.Context) (*Reading, error) {
 	err := l.Source.Read(ctx, func(whole journal.Effect) error {
 		r.listed++
 		e := journal.Effect{Key: whole.Key, ID: whole.ID}
+		if l.Values && e.ID == "" {
+			e.Value = whole.Value
+		}
 		h := l.hash(e)
 		if was := l.before[h]; was > 0 && (e.ID != "" || again[h] < was) {
 			again[h]++
@@ -111,7 +115,11 @@ func (l *Ledger) Read(ctx context.Context) (*Reading, error) {
 		if len(r.Kept) >= maxKept || r.Kept[e] >= maxKept {
 			return errTooMany
 		}
-		if r.Kept[e]++; l.Group != "" && r.Kept[e] == 1 {
+		if r.Kept[e]++; (l.Group != "" || l.Values) && r.Kept[e] == 1 {
+			whole.Place = r.listed
+			if !l.Values {
+				whole.Value = ""
+			}
 			r.more[e] = whole
 		}
 		return nil

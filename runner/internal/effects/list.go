@@ -37,7 +37,6 @@ var errNull = fmt.Errorf("%w: it is null: it must be an array of objects with a 
 type listing struct {
 	items      int
 	total      int64  // as stated by the list in a header or a field; -1 if not stated
-	group      string // the field that effects are grouped by; "" if they are not
 	partReason string // why this is known to be only a page; "" if it is not known
 	next       string // the URL of the next page, if pages are followed; "" after the last
 }
@@ -47,7 +46,6 @@ type listing struct {
 type List struct {
 	Trust       load.Trust
 	Method, URL string
-	Group       string   // the field that effects are grouped by; "" if they are not
 	items       []string // path of the array
 	isPath      bool     // items is set, possibly to the path of the whole
 	fields      Fields
@@ -62,7 +60,7 @@ func openHTTP(p Place) (Reader, error) {
 		return Reader{}, err
 	}
 	l := List{Trust: p.Trust, Method: method, URL: p.URL, nextLink: p.Settings["next"] == "Link"}
-	if l.fields, err = NewFields(p.Settings["key"], p.Settings["id"]); err != nil {
+	if l.fields, err = NewFields(p); err != nil {
 		return Reader{}, err
 	}
 	if items := p.Settings["items"]; items != "" {
@@ -80,6 +78,11 @@ func openHTTP(p Place) (Reader, error) {
 	return l.Reader(), err
 }
 
+// RouteReader returns the reader of a list that is not declared. group is the field that effects are grouped by, or "".
+func RouteReader(t load.Trust, method, url, group string) Reader {
+	return List{Trust: t, Method: method, URL: url, fields: Fields{group: group}}.Reader()
+}
+
 // Reader returns the reader of the list.
 func (h List) Reader() Reader {
 	return Reader{Read: func(ctx context.Context, each func(journal.Effect) error) error {
@@ -93,7 +96,7 @@ const maxPages = 100_000
 
 // read reads all pages of the list.
 func (h List) read(ctx context.Context, each func(journal.Effect) error) (listing, error) {
-	l := listing{total: -1, group: h.Group}
+	l := listing{total: -1}
 	seen := map[string]bool{}
 	for at := h.URL; ; {
 		seen[at] = true

@@ -137,10 +137,6 @@ func (p page) array() error {
 			return fmt.Errorf("item %d cannot be read: %w", p.items+1, err)
 		}
 		e, err := p.fields.Effect(raw)
-		if err == nil && p.group != "" {
-			e.Place = p.items + 1
-			e.Group, e.Order, err = groupAndOrder(raw, p.group)
-		}
 		if err == nil {
 			err = p.each(e)
 		}

@@ -42,6 +42,7 @@ type Place struct {
 	system.EffectSource
 	Trust load.Trust
 	URL   string // of the kind http
+	Group string // the field that effects are grouped by; "" if they are not
 }
 
 // Kinds returns the sources that need no client library: what comes with the standard library, and with the drivers of

@@ -43,7 +43,7 @@ func openSQL(p Place) (Reader, error) {
 	if at < 0 {
 		return Reader{}, fmt.Errorf("no driver %s is linked: add to the program or the test: import _ %q", quotedNames(drivers), db.imports)
 	}
-	q := query{driver: drivers[at], dsn: p.At, text: strings.TrimRight(p.Settings["query"], "; \t\r\n")}
+	q := query{group: p.Group, driver: drivers[at], dsn: p.At, text: strings.TrimRight(p.Settings["query"], "; \t\r\n")}
 	if db.file {
 		q.file = rest
 		q.dsn = "file:" + (&url.URL{Path: rest}).EscapedPath() + "?mode=ro"
@@ -61,6 +61,7 @@ func limits(text string) bool {
 type query struct {
 	driver, dsn, text string
 	file              string // of the database; "" if it is no file
+	group             string // the column that effects are grouped by; "" if they are not
 }
 
 // rows runs the query in a read-only transaction and calls each with the result.
@@ -97,9 +98,12 @@ func (q query) read(ctx context.Context, each func(journal.Effect) error) error 
 		index := func(name string) int {
 			return slices.IndexFunc(columns, func(c string) bool { return strings.EqualFold(c, name) })
 		}
-		key, id := index("key"), index("id")
-		if key < 0 {
+		key, id, value, seq, group := index("key"), index("id"), index("value"), index("seq"), index(q.group)
+		switch {
+		case key < 0:
 			return fmt.Errorf("the query has no column \"key\" (it has %s): write select reference as key", quotedNames(columns))
+		case group < 0 && q.group != "":
+			return fmt.Errorf("the query has no column %q, which effects are grouped by (it has %s)", q.group, quotedNames(columns))
 		}
 		values, into := make([]sql.NullString, len(columns)), make([]any, len(columns))
 		for i := range values {
@@ -114,11 +118,17 @@ func (q query) read(ctx context.Context, each func(journal.Effect) error) error 
 			if !values[key].Valid {
 				return fmt.Errorf(`row %d has a "key" that is null: leave such rows out (where key is not null), or name the column of the idempotency key`, n)
 			}
-			text := ""
-			if id >= 0 {
-				text = values[id].String // "" for null
+			text := func(column int) string {
+				if column < 0 {
+					return ""
+				}
+				return values[column].String // "" for null
 			}
-			e, err := NewEffect(values[key].String, text)
+			e, err := NewEffect(values[key].String, text(id))
+			e.Value = text(value)
+			if q.group != "" {
+				e.Group, e.Order = text(group), text(seq)
+			}
 			if err == nil {
 				err = each(e)
 			}
