@@ -65,18 +65,18 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 	f.countEnd(end, e.Outcome == load.Acknowledged && (f.fallbackIsSuccess || !e.Fallback))
 	for _, o := range f.outages {
 		// A request that succeeded at its first attempt was answered before the outage took effect.
-		if end >= o.from && (e.Outcome != load.Acknowledged || e.Retries > 0) && slices.Contains(o.routes, e.Route) {
+		if end >= o.from && (e.Outcome != load.Acknowledged || e.Retries > e.Hedges) && slices.Contains(o.routes, e.Route) {
 			o.requests++
 		}
 	}
 	s, healed := f.sampleFor(due, end, e.Route, f.paused(due, end))
 	took := end - due
-	s.slip.add(e.Attempts[0].At.Sub(e.Due))
+	s.slip.add(e.Began().Sub(e.Due))
 	s.Sent++
 	s.Attempts += 1 + e.Retries
 	s.Wire += e.Wire
 	for _, a := range e.Attempts {
-		if a.Kind == load.TimedOut {
+		if a.Kind == load.TimedOut || a.Kind == load.Cancelled {
 			s.GaveUp++
 		}
 	}

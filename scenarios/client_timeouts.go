@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"cmp"
-	"math"
 	"time"
 )
 
@@ -12,22 +11,22 @@ const DefaultGiveUp = 10 * time.Second
 // MostRetryAfter is the longest time that clients wait because of a Retry-After header.
 const MostRetryAfter = time.Second
 
-// Attempt returns how long clients wait for the answer to one attempt.
-func (l *Load) Attempt() time.Duration { return cmp.Or(l.GiveUp, DefaultGiveUp) }
-
-// Pause returns the longest pause after the i-th failed attempt, counted from 0, without a Retry-After header: 50
-// ms, doubled for each attempt, up to 1.6 s. The shortest pause is half of it.
-func Pause(i int) time.Duration {
-	return 50 * time.Millisecond * time.Duration(math.Exp2(float64(min(i, 5))))
+// Attempt returns how long clients wait for the answer to one attempt, at most.
+func (l *Load) Attempt() time.Duration {
+	d := cmp.Or(l.GiveUp, DefaultGiveUp)
+	if within := l.Policy.Within; within > 0 {
+		d = min(d, within)
+	}
+	return d
 }
 
 // Patience returns the longest time that a request of the load can take, including all steps, attempts and the pauses
 // between them. If retryAfter is set, answers may request longer pauses.
 func (l *Load) Patience(retryAfter bool) time.Duration {
-	total := l.Attempt() * time.Duration(1+l.Retries)
+	total := (l.Policy.Hedge + l.Attempt()) * time.Duration(1+l.Retries)
 	for i := range l.Retries {
-		pause := Pause(i)
-		if retryAfter {
+		pause := l.Policy.Pauses().Pause(i)
+		if retryAfter && !l.Policy.IgnoreRetryAfter {
 			pause = max(pause, MostRetryAfter)
 		}
 		total += pause
@@ -36,5 +35,9 @@ func (l *Load) Patience(retryAfter bool) time.Duration {
 	for _, r := range l.Mix {
 		steps = max(steps, len(r.Steps()))
 	}
-	return total * time.Duration(steps)
+	total *= time.Duration(steps)
+	if within := l.Policy.Within; within > 0 {
+		total = min(total, within)
+	}
+	return total
 }

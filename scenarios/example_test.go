@@ -32,6 +32,7 @@ func ExampleNew() {
 	//          0s  find payments at 127.0.0.1:8081, orders at 127.0.0.1:8080
 	//          0s  open orders -> payments (http)
 	//          0s  load: 50 requests per second on "GET /orders"
+	//          0s  clients give up on an attempt after 10s; do not retry
 	//          0s  measure the baseline for 5s
 	//          5s  calls from "orders" to "payments" are delayed by 800ms for 5s
 	//              on orders -> payments; undone after 5s: waiting calls go at once

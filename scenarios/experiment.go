@@ -160,6 +160,7 @@ type Load struct {
 	Rows              []Row           `json:",omitempty"` // for {{row.column}}: request n has the row n modulo their number
 	Retries           int             // further attempts, with the same key, after no answer, 429, or an error of at least 400 that is NotKnown
 	GiveUp            time.Duration   // time-out of each attempt; 0 means 10 s
+	Policy            RetryPolicy     `json:",omitzero"` // how clients retry
 	Marker            *Mark           // marks a response as a fallback
 	FallbackIsSuccess bool            // a check mentions fallbacks, or the system declares them as success
 	Means             map[int]Outcome `json:",omitempty"` // by status: overrides the table of Outcomes

@@ -49,3 +49,26 @@ func TestPatience(t *testing.T) {
 	assert.Equal(t, 5*time.Second, l.Patience(true), "four attempts, and pauses of a second")
 	assert.Equal(t, DefaultGiveUp, (&Load{}).Patience(true))
 }
+
+func TestPatienceUnderAPolicy(t *testing.T) {
+	t.Parallel()
+	load := func(p RetryPolicy) *Load { return &Load{Retries: 2, GiveUp: 500 * time.Millisecond, Policy: p} }
+	assert.Equal(t, 1700*time.Millisecond, load(RetryPolicy{BackOff: BackOff{First: 100 * time.Millisecond}}).Patience(false), "two pauses of 100 ms")
+	assert.Equal(t, 1750*time.Millisecond, load(RetryPolicy{BackOff: BackOff{First: 100 * time.Millisecond, Most: 150 * time.Millisecond}}).Patience(false), "100 and 150 ms")
+	assert.Equal(t, 1650*time.Millisecond, load(RetryPolicy{IgnoreRetryAfter: true}).Patience(true))
+	assert.Equal(t, 1800*time.Millisecond, load(RetryPolicy{Hedge: 50 * time.Millisecond}).Patience(false), "each second attempt begins 50 ms later")
+	within := load(RetryPolicy{Within: 400 * time.Millisecond})
+	within.Mix = []Route{{Then: []Route{{}}}}
+	assert.Equal(t, 400*time.Millisecond, within.Patience(true), "of all steps")
+	assert.Equal(t, 400*time.Millisecond, within.Attempt())
+}
+
+func TestPauses(t *testing.T) {
+	t.Parallel()
+	for i, want := range []time.Duration{50, 100, 200, 400, 800, 1600, 1600, 1600} {
+		assert.Equal(t, want*time.Millisecond, RetryPolicy{}.Pauses().Pause(i))
+	}
+	assert.Equal(t, 300*time.Millisecond, BackOff{First: 100 * time.Millisecond, Most: 300 * time.Millisecond}.Pause(2))
+	assert.Equal(t, time.Second, BackOff{First: time.Second, Most: 300 * time.Hour}.Pause(0))
+	assert.Equal(t, 300*time.Hour, BackOff{First: time.Second, Most: 300 * time.Hour}.Pause(1000))
+}

@@ -159,6 +159,7 @@ func (e *Experiment) start(w io.Writer) {
 			routes = append(routes, fmt.Sprintf("%q", r.Name()))
 		}
 		printMoment(w, 0, fmt.Sprintf("load: %s on %s", e.Load.described(), strings.Join(routes, ", ")))
+		printMoment(w, 0, "clients "+e.Load.policy())
 	}
 	for _, p := range e.Probes {
 		printMoment(w, 0, fmt.Sprintf("ask every %s: %s", injector.Duration(p.Interval()), p))

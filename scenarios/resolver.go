@@ -58,6 +58,7 @@ type settings struct {
 	radiusAt, loadAt, baselineAt, keyAt, retryAt, giveUpAt, meansAt, settleAt source.Pos
 	rowsAt, redirectsAt, cookiesAt, connectionsAt                             source.Pos
 	headersAt                                                                 []source.Pos // by index in Load.Headers
+	policyAt                                                                  policyAt
 
 	rate           *Load // collects settings of the load that precede its sentence
 	effectsAt      effectsAt

@@ -30,10 +30,7 @@ const addLoad = `add: a steady load of 100 requests per second on "POST /orders"
 // finishLoad validates the load, and sets the baseline.
 func (r *Resolver) finishLoad() {
 	if r.Load == nil {
-		for _, setting := range []struct {
-			at   source.Pos
-			what string
-		}{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}, {r.rowsAt, "rows"}, {r.redirectsAt, "redirects"}, {r.cookiesAt, "cookies"}, {r.connectionsAt, "connections"}} {
+		for _, setting := range append(r.policyAt.said(), []subject{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}, {r.rowsAt, "rows"}, {r.redirectsAt, "redirects"}, {r.cookiesAt, "cookies"}, {r.connectionsAt, "connections"}}...) {
 			if setting.at != (source.Pos{}) {
 				r.addMissing(setting.at, fmt.Sprintf("%s without a load: no client asks anything", setting.what), addLoad)
 			}
@@ -51,6 +48,7 @@ func (r *Resolver) finishLoad() {
 	}
 	r.finishOutcomes()
 	r.finishRequests()
+	r.finishPolicy()
 	if r.retryAt != (source.Pos{}) && !r.Load.Keyed() && strings.Contains(r.retryAt.Text, "with the same key") {
 		r.addMissing(r.retryAt, "there is no key that could be the same", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
 	}

@@ -115,7 +115,7 @@ func (c GivesUp) untested(h *journal.History, longest time.Duration, gaveUp int)
 // lasted longer than clients do, or if more waits than clients were given up, with a tolerance of a tenth.
 func (c GivesUp) cancelled(h *journal.History, longest time.Duration, gaveUp int) string {
 	l := h.Load
-	if l == nil || l.GiveUp == 0 || c.Bound() < l.GiveUp || longest > l.GiveUp+tolerance(l.GiveUp) {
+	if l == nil || l.GiveUp == 0 || c.Bound() < l.GiveUp && !l.EndsEarly || longest > l.GiveUp+tolerance(l.GiveUp) {
 		return ""
 	}
 	left := h.Sum(func(s journal.Sample) bool {
@@ -123,6 +123,9 @@ func (c GivesUp) cancelled(h *journal.History, longest time.Duration, gaveUp int
 	}).GaveUp
 	if float64(left) < 0.9*float64(gaveUp) {
 		return ""
+	}
+	if l.EndsEarly {
+		return fmt.Sprintf("%s calls were given up on, and clients of the load gave up %s times, after %s or earlier: that may have ended the waits; let clients neither send second attempts nor give up on requests", Count(gaveUp), Count(left), Duration(l.GiveUp))
 	}
 	return fmt.Sprintf("%s calls were given up on, and clients of the load gave up %s times, after %s each: that may have ended the waits; let clients give up later than %s", Count(gaveUp), Count(left), Duration(l.GiveUp), Duration(c.Within))
 }

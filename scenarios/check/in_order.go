@@ -108,7 +108,7 @@ func newOrdering(h *journal.History) *ordering {
 			o.single++
 			continue
 		}
-		s := sent{key: r.Key, group: e.Group, start: r.Attempts[0].At, at: int64(e.Place), met: h.MetFault(r), acknowledged: r.Outcome == "acknowledged",
+		s := sent{key: r.Key, group: e.Group, start: r.Began(), at: int64(e.Place), met: h.MetFault(r), acknowledged: r.Outcome == "acknowledged",
 			seqs: append(seq(h, "request", i), seq(h, "effect", at)...)}
 		last := r.Attempts[len(r.Attempts)-1]
 		s.end = last.At + last.Took

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -196,13 +197,17 @@ func ids(ids []string) string {
 // attempts describes the attempts of a request.
 func attempts(r journal.Request) string {
 	var all []string
-	for _, a := range r.Attempts {
+	byStart := slices.SortedStableFunc(slices.Values(r.Attempts), func(a, b journal.Attempt) int { return cmp.Compare(a.At, b.At) })
+	for _, a := range byStart {
 		end := a.Error
 		if end == "" {
 			end = fmt.Sprintf("status %d", a.Status)
 		}
 		if a.Took > 0 {
 			end += " after " + duration(a.Took)
+		}
+		if a.Hedge {
+			end += " (hedged)"
 		}
 		all = append(all, fmt.Sprintf("+%.2fs %s", a.At.Seconds(), end))
 	}

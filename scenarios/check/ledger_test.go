@@ -130,3 +130,12 @@ func recorded(t *testing.T, n int, effects []journal.Effect) (h *journal.History
 	require.NoError(t, err)
 	return b.Scenarios[0], keys
 }
+
+// Attempts beside each other are listed in the order in which they began.
+func TestHedgedAttemptsAreDescribed(t *testing.T) {
+	r := journal.Request{Attempts: []journal.Attempt{
+		{At: 1200 * ms, Took: 30 * ms, Error: "cancelled", Hedge: true},
+		{At: 1150 * ms, Took: 80 * ms, Status: 201},
+	}}
+	require.Equal(t, "+1.15s status 201 after 80ms, +1.20s cancelled after 30ms (hedged)", attempts(r))
+}

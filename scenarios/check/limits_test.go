@@ -57,13 +57,15 @@ func TestUntestedLimits(t *testing.T) {
 			waits(s)
 			s.Faults = append(s.Faults, &journal.Injection{Fault: journal.Fault{ID: "f2", Affected: 1, Waits: true}, Injected: 10 * time.Second, Healed: 12 * time.Second})
 		}, Passed, ""},
-		"one that waited beyond the fault":     {long, func(s scenario) { waits(s); s.second(7, journal.During, "POST /orders", 1, 4800*ms) }, Passed, ""},
-		"one that failed beyond the limit":     {long, func(s scenario) { waits(s); s.second(7, journal.During, "POST /orders", 1, 9*time.Second) }, Failed, "took longer"},
-		"clients that gave up ended the waits": {late, func(s scenario) { leave(s, 3, 990*ms, 990*ms, 980*ms) }, Inconclusive, "clients of the load gave up 3 times"},
-		"more waits than clients that gave up": {late, func(s scenario) { leave(s, 1, 400*ms, 400*ms, 200*ms) }, Passed, ""},
-		"no client gave up":                    {late, func(s scenario) { leave(s, 0, 400*ms) }, Passed, ""},
-		"a wait that outlasted the clients":    {late, func(s scenario) { leave(s, 2, 1500*ms, 1500*ms) }, Passed, ""},
-		"clients more patient than the limit":  {GivesUp{"orders", "payments", 500 * ms}, func(s scenario) { leave(s, 3, 400*ms) }, Passed, ""},
+		"one that waited beyond the fault":            {long, func(s scenario) { waits(s); s.second(7, journal.During, "POST /orders", 1, 4800*ms) }, Passed, ""},
+		"one that failed beyond the limit":            {long, func(s scenario) { waits(s); s.second(7, journal.During, "POST /orders", 1, 9*time.Second) }, Failed, "took longer"},
+		"clients that gave up ended the waits":        {late, func(s scenario) { leave(s, 3, 990*ms, 990*ms, 980*ms) }, Inconclusive, "clients of the load gave up 3 times"},
+		"more waits than clients that gave up":        {late, func(s scenario) { leave(s, 1, 400*ms, 400*ms, 200*ms) }, Passed, ""},
+		"no client gave up":                           {late, func(s scenario) { leave(s, 0, 400*ms) }, Passed, ""},
+		"a wait that outlasted the clients":           {late, func(s scenario) { leave(s, 2, 1500*ms, 1500*ms) }, Passed, ""},
+		"clients more patient than the limit":         {GivesUp{"orders", "payments", 500 * ms}, func(s scenario) { leave(s, 3, 400*ms) }, Passed, ""},
+		"clients that hedge end attempts at any time": {GivesUp{"orders", "payments", 500 * ms}, func(s scenario) { leave(s, 3, 400*ms); s.Load.EndsEarly = true }, Inconclusive, "neither send second attempts nor give up on requests"},
+		"more waits than attempts that hedging ended": {GivesUp{"orders", "payments", 500 * ms}, func(s scenario) { leave(s, 0, 400*ms); s.Load.EndsEarly = true }, Passed, ""},
 		"a cut-off hides the calls": {late, func(s scenario) {
 			s.removeCalls(journal.During)
 			s.Faults[0].Kind, s.Faults[0].Unseen = "cut off", true

@@ -118,6 +118,12 @@ func (NotRepeated) Judge(h *journal.History) Verdict {
 	}
 	l := h.Load
 	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%s attempts, %s on the wire", Count(l.Attempts), Count(l.Wire)), Expected: expected, Evidence: seqs(h, "load")}
+	if l.Hedges > 0 {
+		v.Observed += fmt.Sprintf("; %s were made beside another one", Count(l.Hedges))
+	}
+	if l.OverBudget > 0 {
+		v.Observed += fmt.Sprintf("; the retry budget prevented %s", Count(l.OverBudget))
+	}
 	if l.Stale > 0 {
 		v.Observed += fmt.Sprintf("; %s were sent again, since the server had closed the idle connection without reading them", Count(l.Stale))
 	}

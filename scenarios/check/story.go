@@ -53,7 +53,7 @@ func liveDuring(h *journal.History, r journal.Request) string {
 	}
 	last := r.Attempts[len(r.Attempts)-1]
 	var all []string
-	for _, in := range h.LiveBetween(r.Attempts[0].At, last.At+last.Took) {
+	for _, in := range h.LiveBetween(r.Began(), last.At+last.Took) {
 		all = append(all, in.Sentence)
 	}
 	return strings.Join(all, "; ")

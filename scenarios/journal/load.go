@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -74,6 +75,9 @@ type Load struct {
 	Attempts        int            `json:"attempts"`
 	Wire            int            `json:"wire"`
 	Retries         int            `json:"retries"`
+	Hedges          int            `json:"hedges,omitempty"`      // of Retries: attempts that were made beside another one
+	OverBudget      int            `json:"over_budget,omitempty"` // further attempts that the clients' retry budget did not allow
+	EndsEarly       bool           `json:"ends_early,omitempty"`  // clients may end an attempt before give_up: another one was acknowledged, or the time of the request was over
 	SlipP99         time.Duration  `json:"slip_p99"`              // from due to sent
 	Workers         int            `json:"workers"`               // most workers at once
 	Bound           int            `json:"bound"`                 // the limit on workers
@@ -92,7 +96,7 @@ type Request struct {
 	Route    string        `json:"route"`
 	Due      time.Duration `json:"due"`
 	Window   Window        `json:"window"`
-	Attempts []Attempt     `json:"attempts"`
+	Attempts []Attempt     `json:"attempts"`         // in the order in which they ended; the last one decided the outcome
 	Outcome  string        `json:"outcome"`          // "acknowledged", "refused", "ambiguous", over all attempts
 	Digest   string        `json:"digest,omitempty"` // of the body of the acknowledging answer
 	Reads    bool          `json:"reads,omitempty"`  // it is not expected to change anything; see scenarios.Load.Changes
@@ -110,7 +114,13 @@ type Attempt struct {
 	Took   time.Duration `json:"took"`
 	Status int           `json:"status,omitempty"`
 	Error  string        `json:"error,omitempty"`
-	Step   int           `json:"step,omitempty"` // of a chain, from 0
+	Step   int           `json:"step,omitempty"`  // of a chain, from 0
+	Hedge  bool          `json:"hedge,omitempty"` // it was made beside another attempt, which had no answer yet
+}
+
+// Began returns when the first attempt began. There has to be one.
+func (r Request) Began() time.Duration {
+	return slices.MinFunc(r.Attempts, func(a, b Attempt) int { return cmp.Compare(a.At, b.At) }).At
 }
 
 // Probe is a request sent after the load, with a key that was used before.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -182,7 +183,7 @@ func TestExamplesGolden(t *testing.T) {
 			}
 			if d.Load == nil {
 				d.AddLoad(source.Pos{}, 0) // collects the settings
-				if l := d.Load; l.Keyed() || l.Retries > 0 || l.GiveUp > 0 || len(l.Headers) > 0 || len(l.Rows) > 0 || l.NewConnections || l.CloseIdle > 0 || l.Cookies || l.Redirects {
+				if l := d.Load; l.Keyed() || l.Retries > 0 || l.GiveUp > 0 || len(l.Headers) > 0 || len(l.Rows) > 0 || l.NewConnections || l.CloseIdle > 0 || l.Cookies || l.Redirects || !reflect.DeepEqual(l.Policy, scenarios.RetryPolicy{}) {
 					kept["Load"] = l
 				}
 			}

@@ -63,7 +63,7 @@ func (l *Ledger) NewWait(e Expected, now time.Duration) *Wait {
 	for _, r := range e.Requests {
 		last := r.Attempts[len(r.Attempts)-1]
 		if r.Outcome == load.Acknowledged.String() && !r.Reads {
-			w.acknowledged[r.Key] = workSpan{r.Attempts[0].At, last.At + last.Took}
+			w.acknowledged[r.Key] = workSpan{r.Began(), last.At + last.Took}
 		}
 	}
 	w.missing = len(w.acknowledged)

@@ -38,7 +38,10 @@ type Client struct {
 	chains  [][]step // of each route of the mix
 	headers []header
 
+	budget *retryBudget
+
 	attempts, wire, retried, stale atomic.Int64
+	hedges, overBudget             atomic.Int64
 	retryAfter                     atomic.Bool // an answer requested a pause with Retry-After
 	mu                             sync.Mutex
 	generatorErrors                map[string]int // by reason: requests that the generator itself failed to send
@@ -49,7 +52,7 @@ type Client struct {
 func NewClient(ctx context.Context, cfg Config) *Client {
 	c := &Client{
 		Config: cfg, ctx: ctx, trace: TracePrefix(cfg.Seed), giveUp: cfg.Load.Attempt(),
-		pool: newPool(cfg.Trust, cfg.Load), generatorErrors: map[string]int{},
+		pool: newPool(cfg.Trust, cfg.Load), budget: newRetryBudget(cfg.Load.Policy.Budget), generatorErrors: map[string]int{},
 	}
 	c.parse()
 	return c
@@ -98,10 +101,17 @@ func (c *Client) Do(n uint64, due time.Time) {
 	if c.Started != nil {
 		c.Started(n, due)
 	}
+	ctx := c.ctx
+	if within := c.Load.Policy.Within; within > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, within)
+		defer cancel()
+	}
+	c.budget.deposit()
 	x := c.newTransaction(n, n)
 	changed := false // a previous step may have had an effect
 	for i, s := range steps {
-		c.do(&e, x, s, i)
+		c.do(ctx, &e, x, s, i)
 		last := &e.Attempts[len(e.Attempts)-1]
 		e.Fallback = e.Fallback || last.Outcome == Acknowledged && last.Answer.fallback
 		if last.Outcome != Acknowledged || i+1 < len(steps) && !x.keep(s, last) {
@@ -114,26 +124,31 @@ func (c *Client) Do(n uint64, due time.Time) {
 }
 
 // do makes the attempts of one step that the policy allows.
-func (c *Client) do(e *Result, x *transaction, s step, i int) {
-	for try := 0; ; try++ {
-		hops := c.attempt(x, s, i)
-		e.Attempts = append(e.Attempts, hops...)
-		for _, a := range hops {
-			e.Wire += a.wire
-			if !a.generatorFailed || a.wire > 0 {
-				c.attempts.Add(1)
-			}
+func (c *Client) do(ctx context.Context, e *Result, x *transaction, s step, i int) {
+	t := retrier{
+		retries: c.Load.Retries, policy: c.Load.Policy, budget: c.budget,
+		draw:    func(try int) float64 { return evidence.Draw(c.Seed, e.N, "back-off", strconv.Itoa(try)) },
+		attempt: func(ctx context.Context) []Attempt { return c.attempt(ctx, x, s, i) },
+	}.run(ctx)
+	e.Attempts = append(e.Attempts, t.attempts...)
+	for _, a := range t.attempts {
+		e.Wire += a.wire
+		if !a.generatorFailed || a.wire > 0 {
+			c.attempts.Add(1)
 		}
-		a := hops[len(hops)-1]
-		if e.Unsent = a.generatorFailed; e.Unsent {
-			return
-		}
-		if a.Outcome == Acknowledged || try >= c.Load.Retries || !ShouldRetry(a) || c.ctx.Err() != nil || !c.backOff(e.N, try, a) {
-			return
-		}
-		e.Retries++
-		c.retried.Add(1)
 	}
+	e.Unsent = t.attempts[len(t.attempts)-1].generatorFailed
+	e.Retries += t.retries
+	e.Hedges += t.hedges
+	c.retried.Add(int64(t.retries))
+	c.hedges.Add(int64(t.hedges))
+	c.overBudget.Add(int64(t.overBudget))
+}
+
+// account adds to the results what the policy of clients did.
+func (c *Client) account(l *journal.Load) {
+	l.Hedges, l.OverBudget = int(c.hedges.Load()), int(c.overBudget.Load())
+	l.EndsEarly = c.Load.Policy.Hedge > 0 || c.Load.Policy.Within > 0
 }
 
 // summarize derives the outcome of a request from its attempts: acknowledged if the last attempt was, ambiguous if
@@ -160,33 +175,10 @@ func (c *Client) summarize(e *Result, changed bool) {
 	}
 }
 
-// ShouldRetry reports whether a client retries after an attempt: if there was no answer, after 429,
-// and after an error that leaves the outcome unknown. It does not retry a refused request or an answer
-// below 400, such as a redirect, which would not change.
-func ShouldRetry(a Attempt) bool {
-	return a.Status == 0 || a.Status == http.StatusTooManyRequests || a.Outcome == Ambiguous && a.Status >= 400
-}
-
-// backOff waits between two attempts: between half and all of scenarios.Pause, drawn by hash, or
-// longer if Retry-After requests it, up to scenarios.MostRetryAfter. It reports whether it waited to
-// the end.
-func (c *Client) backOff(n uint64, i int, a Attempt) bool {
-	step := scenarios.Pause(i)
-	step = step/2 + time.Duration(evidence.Draw(c.Seed, n, "back-off", strconv.Itoa(i))*float64(step/2))
-	timer := time.NewTimer(max(step, min(a.Answer.RetryAfter, scenarios.MostRetryAfter)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-c.ctx.Done():
-		return false
-	}
-}
-
 // Try makes one attempt of request n, of its first step if it is a chain. It sends the body of request number body,
 // but always with the key of request n. If redirects are followed, it returns the last one.
 func (c *Client) Try(n, body uint64) Attempt {
-	hops := c.attempt(c.newTransaction(n, body), c.steps(n)[0], 0)
+	hops := c.attempt(c.ctx, c.newTransaction(n, body), c.steps(n)[0], 0)
 	return hops[len(hops)-1]
 }
 
@@ -205,8 +197,8 @@ func (c *Client) OtherBody(n uint64) (uint64, bool) {
 
 // attempt makes one attempt of a step, and follows its redirects. Each of them is an Attempt; the last one is the
 // result.
-func (c *Client) attempt(x *transaction, s step, i int) []Attempt {
-	ctx, cancel := context.WithTimeout(c.ctx, c.giveUp)
+func (c *Client) attempt(ctx context.Context, x *transaction, s step, i int) []Attempt {
+	ctx, cancel := context.WithTimeout(ctx, c.giveUp)
 	defer cancel()
 	var all []Attempt
 	for t := (target{step: s, index: i, method: s.Method}); ; {
@@ -240,7 +232,7 @@ func (c *Client) try(ctx context.Context, x *transaction, t target) (a Attempt, 
 	c.wire.Add(int64(a.wire))
 	c.stale.Add(int64(stale))
 	if err != nil {
-		c.setError(&a, err)
+		c.setError(ctx, &a, err)
 		return a, nil
 	}
 	a.Outcome = outcomes[c.Load.Outcome(t.step.Route, a.Status)]
@@ -251,12 +243,14 @@ func (c *Client) try(ctx context.Context, x *transaction, t target) (a Attempt, 
 var outcomes = map[scenarios.Outcome]Outcome{scenarios.Acknowledged: Acknowledged, scenarios.Refused: Refused, scenarios.NotKnown: Ambiguous}
 
 // setError sets the outcome of an attempt that got no answer.
-func (c *Client) setError(a *Attempt, err error) {
+func (c *Client) setError(ctx context.Context, a *Attempt, err error) {
 	a.Status, a.Kind, a.Outcome = 0, kindOf(err), Ambiguous
 	var generatorErr generatorError
 	switch {
 	case c.ctx.Err() != nil:
 		a.Kind = Aborted
+	case errors.Is(context.Cause(ctx), errAcknowledged):
+		a.Kind = Cancelled
 	case errors.As(err, &generatorErr):
 		a.Kind, a.generatorFailed = generatorErr.kind(), true
 		if a.wire == 0 {

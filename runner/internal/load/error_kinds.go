@@ -15,6 +15,8 @@ const (
 	Aborted = "aborted by the runner"
 	// TimedOut is the kind of an attempt that the client gave up on.
 	TimedOut = "timeout"
+	// Cancelled is the kind of an attempt that the client ended since another one was acknowledged.
+	Cancelled = "cancelled"
 	// refusedDial is the kind of an attempt whose connection was refused, so that nothing was sent.
 	refusedDial = "refused"
 

@@ -59,8 +59,7 @@ func Start(ctx context.Context, l *scenarios.Load, c *Client, peak float64) *Gen
 	case scenarios.Counted:
 		g.source = newCountedSource()
 	default:
-		longest := c.giveUp * time.Duration(1+l.Retries)
-		g.bound = min(maxWorkers, int(peak*longest.Seconds())+10)
+		g.bound = min(maxWorkers, int(peak*l.Patience(false).Seconds())+10)
 		g.source = newOpenSource(g.began, l.Rate, g.bound)
 	}
 	sending, abandon := context.WithCancel(ctx)
@@ -139,6 +138,7 @@ func (g *Generator) End(unsent func(n uint64, due time.Time)) journal.Load {
 		GiveUp: c.giveUp, Patience: c.Load.Patience(c.retryAfter.Load()),
 		CPU: use.cpu, GCPause: use.gcPause, Took: at.Sub(g.began),
 	}
+	c.account(&l)
 	g.source.account(&l, at)
 	return l
 }

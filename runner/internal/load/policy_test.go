@@ -309,8 +309,8 @@ func TestPausesAreWithinPatience(t *testing.T) {
 	require.Len(t, k.all[0].Attempts, 3)
 	for i := range 2 {
 		gap := k.all[0].Attempts[i+1].At.Sub(k.all[0].Attempts[i].At) - k.all[0].Attempts[i].Took
-		assert.GreaterOrEqual(t, gap, scenarios.Pause(i)/2)
-		assert.Less(t, gap, scenarios.Pause(i)+time.Second, "a slow machine adds to it")
+		assert.GreaterOrEqual(t, gap, scenarios.DefaultBackOff().Pause(i)/2)
+		assert.Less(t, gap, scenarios.DefaultBackOff().Pause(i)+time.Second, "a slow machine adds to it")
 	}
 	assert.False(t, client.retryAfter.Load())
 }

@@ -12,8 +12,9 @@ type Result struct {
 	Route    string
 	Key      string    // "" for loads without idempotency keys
 	Due, End time.Time // when it was to be sent, and when its last attempt ended
-	Attempts []Attempt
-	Retries  int // attempts that the policy added; Attempts also has those of further steps and redirects
+	Attempts []Attempt // in the order in which they ended; the last one decided the outcome
+	Retries  int       // attempts that the policy added; Attempts also has those of further steps and redirects
+	Hedges   int       // of Retries: attempts that were made beside another one
 	Outcome  Outcome
 	Fallback bool
 	reads    bool   // see journal.Request
@@ -32,6 +33,7 @@ type Attempt struct {
 	Status          int    // 0 if there was no answer
 	Kind            string // kind of error, if there is no status
 	Outcome         Outcome
+	Hedge           bool // it was made beside another attempt, which had no answer yet
 	wire            int
 	generatorFailed bool // failed because of the generator itself
 	Answer          Answer
@@ -60,6 +62,17 @@ const (
 
 func (o Outcome) String() string { return [...]string{"ambiguous", "acknowledged", "refused"}[o] }
 
+// Began returns when the first attempt began.
+func (e Result) Began() time.Time {
+	began := e.Attempts[0].At
+	for _, a := range e.Attempts {
+		if a.At.Before(began) {
+			began = a.At
+		}
+	}
+	return began
+}
+
 // JournalRequest returns the journal's record of a keyed request.
 func (e Result) JournalRequest(since func(time.Time) time.Duration, w journal.Window) *journal.Request {
 	r := &journal.Request{Key: e.Key, Route: e.Route, Due: since(e.Due), Window: w, Outcome: e.Outcome.String(), Digest: e.digest, Reads: e.reads}
@@ -70,7 +83,7 @@ func (e Result) JournalRequest(since func(time.Time) time.Duration, w journal.Wi
 }
 
 func (a Attempt) journal(since func(time.Time) time.Duration) journal.Attempt {
-	return journal.Attempt{At: since(a.At), Took: a.Took, Status: a.Status, Error: a.Kind, Step: a.Step}
+	return journal.Attempt{At: since(a.At), Took: a.Took, Status: a.Status, Error: a.Kind, Step: a.Step, Hedge: a.Hedge}
 }
 
 // PairAnswer returns the journal's record of an attempt that is one of a pair.
