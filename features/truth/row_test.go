@@ -122,6 +122,11 @@ func (r row) wrong(g got) []string {
 	if g.outcome == "failed" || len(r.fails) > 0 && r.want == "failed" {
 		all = append(all, r.misjudged(g.failed)...)
 	}
+	for _, want := range r.finds() {
+		if g.outcome != "problem" && !slices.Contains(g.kinds, want) {
+			all = append(all, "the planted bug was not found: no "+want)
+		}
+	}
 	if r.sent[1] > 0 && (g.sent < r.sent[0] || g.sent > r.sent[1]) {
 		all = append(all, fmt.Sprintf("%d requests were sent, not %d to %d", g.sent, r.sent[0], r.sent[1]))
 	}

@@ -24,6 +24,7 @@ type got struct {
 	outcome string   // as in row
 	reasons string   // all reasons, a line each
 	failed  []string // checks
+	kinds   []string // kinds and outcomes of all checks, as "success: failed"
 	sent    int      // requests sent by the load generator
 	left    []string // command lines of processes that outlived the run
 }
@@ -136,6 +137,7 @@ func read(f folder, code int, errorText string) (got, error) {
 			g.sent += h.Load.Sent
 		}
 		for _, v := range h.Verdicts {
+			g.kinds = append(g.kinds, v.Kind+": "+v.Outcome)
 			if v.Outcome == "failed" {
 				g.failed = append(g.failed, v.Check)
 			}

@@ -46,6 +46,9 @@ func TestAffectedPasses(t *testing.T) {
 	v := Ask(Affected{AtLeast: 100, Unit: "calls", From: "orders", To: "payments"}, newScenario().History)
 	require.Equal(t, Passed, v.Outcome, v.Reason)
 	require.Equal(t, "150 affected, 200 seen", v.Observed)
+	v = Ask(Affected{AtLeast: 151, Unit: "calls", From: "orders", To: "payments"}, newScenario().History)
+	require.Equal(t, Inconclusive, v.Outcome, "it never fails")
+	require.Contains(t, v.Reason, "150")
 }
 
 // TestFewRequests requires that too few requests never pass, and fail only if chance does not explain the result.
