@@ -28,6 +28,7 @@ func (s *session) conclude() {
 		if err := s.healAll(s.liveInjections()); err != nil {
 			s.fail(err)
 		}
+		agreed := s.startAgreements()
 		if s.stopCause() == nil && s.load != nil {
 			s.enterPhase("recovery")
 			_ = s.sleep(s.e.Recovery, nil)
@@ -40,6 +41,7 @@ func (s *session) conclude() {
 		s.measureIdleAgain()
 		s.recordSettled()
 		s.recordTraffic()
+		agreed()
 		if s.ctx.Err() == nil && s.skipped == nil {
 			s.effects() // before the probes, whose effects are not the load's
 			s.sumsAfter()

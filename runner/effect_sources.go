@@ -24,12 +24,9 @@ func sourceKinds(further []EffectSource) []effects.Kind {
 // declaredSources returns the declared sources that an experiment reads.
 func declaredSources(e *scenarios.Experiment) []scenarios.DeclaredSource {
 	var all []scenarios.DeclaredSource
-	if e.Effects == nil {
-		return nil
-	}
 	for _, d := range e.System.Effects {
-		if slices.ContainsFunc(e.Effects.Sources, func(s scenarios.EffectSource) bool { return s.Declared() && s.Name == d.Name }) ||
-			slices.ContainsFunc(e.Effects.Once, func(c scenarios.Convergence) bool { return c.Source == d.Name }) {
+		if slices.ContainsFunc(e.ReadSources(), func(s scenarios.EffectSource) bool { return s.Declared() && s.Name == d.Name }) ||
+			e.Effects != nil && slices.ContainsFunc(e.Effects.Once, func(c scenarios.Convergence) bool { return c.Source == d.Name }) {
 			all = append(all, d)
 		}
 	}

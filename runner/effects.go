@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -117,11 +119,14 @@ func (s *session) effects() {
 // the limit, or "".
 func (s *session) converge(limit time.Duration) string {
 	for _, c := range s.e.Effects.Once {
-		answer, err := s.condition(c)
-		if err != nil {
+		met := effects.Condition{Holds: c.Met}
+		if declared, ok := s.e.System.CommandNamed(c.Command); ok {
+			met.Limit = declared.Limit()
+		}
+		var err error
+		if met.Answer, err = s.condition(c); err != nil {
 			return err.Error()
 		}
-		met := effects.Condition{Answer: answer, Holds: c.Met}
 		for !met.Once(s.ctx) {
 			if s.now() >= limit || s.sleep(effects.MinReadInterval, nil) != nil {
 				return fmt.Sprintf("%s was awaited until %s after the load: %s", c, s.e.Effects.Within(), met.Missing())
@@ -133,7 +138,10 @@ func (s *session) converge(limit time.Duration) string {
 
 // condition returns the function that asks what a condition is about.
 func (s *session) condition(c scenarios.Convergence) (func(context.Context) (string, error), error) {
-	if c.Source == "" {
+	switch {
+	case c.Command != "":
+		return func(ctx context.Context) (string, error) { return s.commandOutput(ctx, c.Command) }, nil
+	case c.Source == "":
 		return effects.Body(s.system.trust, c.Method, s.system.trust.URL(s.system.addresses[c.Service], c.Path)), nil
 	}
 	r, err := s.system.openSource(c.Source, "")
@@ -141,6 +149,22 @@ func (s *session) condition(c scenarios.Convergence) (func(context.Context) (str
 		err = fmt.Errorf("effects source %q has no query", c.Source)
 	}
 	return r.Answer, err
+}
+
+// commandOutput runs a command of the system and returns its output, without white space around it.
+func (s *session) commandOutput(ctx context.Context, name string) (string, error) {
+	spec, _, err := s.system.commandSpec(name)
+	if err != nil {
+		return "", err
+	}
+	result, err := process.Run(ctx, spec)
+	switch {
+	case err != nil:
+		return "", err
+	case !result.OK():
+		return "", fmt.Errorf("%s: %s", result.Status, result.Output)
+	}
+	return strings.TrimSpace(result.Output), nil
 }
 
 // requests returns the keyed requests of the load so far.

@@ -28,19 +28,20 @@ type session struct {
 	run  *runState
 	seed uint64
 
-	ctx     context.Context // canceled when the run is interrupted, a stop rule fires, or the session finishes
-	cancel  context.CancelCauseFunc
-	system  *system
-	load    *load.Generator
-	client  *load.Client
-	fold    *fold
-	live    []*injection // in order of injection
-	placed  []*injection // all injections of the scenario
-	bodies  bodies
-	stories stories
-	ledgers []ledger        // one for each source of effects; set once the effects that existed before the load were read
-	sums    []effects.Total // of the sums that must stay the same, before the load
-	phase   string
+	ctx        context.Context // canceled when the run is interrupted, a stop rule fires, or the session finishes
+	cancel     context.CancelCauseFunc
+	system     *system
+	load       *load.Generator
+	client     *load.Client
+	fold       *fold
+	live       []*injection // in order of injection
+	placed     []*injection // all injections of the scenario
+	bodies     bodies
+	stories    stories
+	ledgers    []ledger        // one for each source of effects; set once the effects that existed before the load were read
+	agreements []agreement     // of sources; set once the effects that existed before the load were read
+	sums       []effects.Total // of the sums that must stay the same, before the load
+	phase      string
 
 	unparsed unparsedNotes
 	quit     chan struct{} // closed to stop the ticker and the watchdog

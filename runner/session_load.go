@@ -32,6 +32,9 @@ func (s *session) startLoad() {
 	if s.sumsBefore(); s.stopCause() != nil {
 		return
 	}
+	if s.agreementsBefore(); s.stopCause() != nil {
+		return
+	}
 	s.client = load.NewClient(s.ctx, load.Config{
 		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust, Address: s.system.clientAddress,
 		Started: func(n uint64, due time.Time) { s.fold.started(n, s.client.Route(n).Name(), s.run.journal.Since(due)) },

@@ -130,6 +130,14 @@ func (b *Builder) EffectsOnceQuery(name, returns string) *Builder {
 	return b
 }
 
+// EffectsOnceCommand is EffectsOnce for a command in System.Commands, whose output is the text, without white space
+// around it.
+func (b *Builder) EffectsOnceCommand(name, says string) *Builder {
+	at := b.beginStep("Given", "effects are read once the command %q says %q", name, says)
+	b.r.ReadEffectsOnce(at, Convergence{Command: name, Says: says})
+	return b
+}
+
 // EffectsSettle sets how long after the load effects may still appear. The default is DefaultSettle.
 func (b *Builder) EffectsSettle(within time.Duration) *Builder {
 	at := b.beginStep("Given", "effects settle within %s", injector.Duration(within))

@@ -56,6 +56,7 @@ type Experiment struct {
 	Effects     *Effects
 	Registers   []Register     `json:",omitempty"`
 	Sums        []Sum          `json:",omitempty"` // that checks need
+	Agreements  []Agreement    `json:",omitempty"` // that checks need
 	Probes      []system.Probe // asked during the whole run: those of the system, and those that checks need
 	Checks      []Check        // in order of the Then steps; without check.Implied
 	Warnings    []string       // what will make the run inconclusive, as far as it can be known before the run
@@ -279,25 +280,30 @@ func (e EffectSource) place() string {
 }
 
 // Convergence is a condition that shows that all effects have arrived where they are read: the answer to a route of
-// Service contains Says, or the query of the declared source Source returns exactly Says.
+// Service contains Says, or the query of the declared source Source, or the command Command of the system, returns exactly
+// Says.
 type Convergence struct {
 	Service, Method, Path string `json:",omitempty"`
 	Source                string `json:",omitempty"`
+	Command               string `json:",omitempty"`
 	Says                  string
 	Step                  journal.Step
 }
 
 // String returns the condition as a sentence states it.
 func (c Convergence) String() string {
-	if c.Source != "" {
+	switch {
+	case c.Source != "":
 		return fmt.Sprintf("the query of %q returns %q", c.Source, c.Says)
+	case c.Command != "":
+		return fmt.Sprintf("the command %q says %q", c.Command, c.Says)
 	}
 	return fmt.Sprintf("%q of %q says %q", c.Method+" "+c.Path, c.Service, c.Says)
 }
 
 // Met reports whether an answer meets the condition.
 func (c Convergence) Met(answer string) bool {
-	if c.Source != "" {
+	if c.Source != "" || c.Command != "" {
 		return answer == c.Says
 	}
 	return strings.Contains(answer, c.Says)
@@ -305,15 +311,31 @@ func (c Convergence) Met(answer string) bool {
 
 // ReadsEffectsOf reports whether effects, or what shows that they have arrived, are read at the address of a service.
 func (e *Experiment) ReadsEffectsOf(service string) bool {
-	if e.Effects == nil {
-		return false
-	}
 	declared := func(name string) bool {
 		d, ok := e.System.Effect(name)
 		return ok && d.Reads(service)
 	}
-	return slices.ContainsFunc(e.Effects.Sources, func(s EffectSource) bool { return s.Service == service || s.Declared() && declared(s.Name) }) ||
-		slices.ContainsFunc(e.Effects.Once, func(c Convergence) bool { return c.Service == service || declared(c.Source) })
+	return slices.ContainsFunc(e.ReadSources(), func(s EffectSource) bool { return s.Service == service || s.Declared() && declared(s.Name) }) ||
+		e.Effects != nil && slices.ContainsFunc(e.Effects.Once, func(c Convergence) bool { return c.Service == service || declared(c.Source) })
+}
+
+// Agreement is a comparison of two sources of effects after healing.
+type Agreement struct {
+	Sources [2]EffectSource
+	Within  time.Duration // of healing
+	Step    journal.Step
+}
+
+// ReadSources returns all sources of effects that are read.
+func (e *Experiment) ReadSources() []EffectSource {
+	var all []EffectSource
+	if e.Effects != nil {
+		all = slices.Clone(e.Effects.Sources)
+	}
+	for _, a := range e.Agreements {
+		all = append(all, a.Sources[:]...)
+	}
+	return all
 }
 
 // Register is a value that requests of the load write and read, such as a row of a database.

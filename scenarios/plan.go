@@ -24,6 +24,9 @@ func (e *Experiment) Estimate() time.Duration {
 	if e.Effects != nil {
 		total += e.Effects.Within()
 	}
+	for _, a := range e.Agreements {
+		total += max(0, a.Within-e.Recovery)
+	}
 	if e.readsAgain() {
 		total += e.Effects.Within()
 	}
@@ -111,6 +114,9 @@ func (e *Experiment) plan(w io.Writer) {
 		for _, s := range e.Effects.Sources {
 			printMoment(w, now, fmt.Sprintf("read applied effects from %s, until %s after the load", s.place(), injector.Duration(e.Effects.Within())))
 		}
+	}
+	for _, a := range e.Agreements {
+		printMoment(w, now, fmt.Sprintf("compare %s and %s, from healing until %s after it", a.Sources[0].place(), a.Sources[1].place(), injector.Duration(a.Within)))
 	}
 	for _, sum := range e.Sums {
 		printMoment(w, now, fmt.Sprintf("read the sum of %q from %q of %q, until it is as before the load, for at most %s", sum.Field, sum.Source(), sum.Service, injector.Duration(sum.Within())))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -75,6 +76,8 @@ func (r *Resolver) resolveEffects() {
 	for i, c := range r.Effects.Once {
 		at := r.effectsAt.once[i]
 		switch {
+		case c.Command != "":
+			r.commandNamed(at, c.Command)
 		case c.Source == "":
 			if r.serviceNamed(at, c.Service) >= 0 {
 				r.requireTCP(at, c.Service)
@@ -84,6 +87,30 @@ func (r *Resolver) resolveEffects() {
 				r.AddProblem(at, fmt.Sprintf("%q has no query: it is of the kind %s", c.Source, s.Kind), "name a source of the kind sql")
 			}
 		}
+	}
+}
+
+// addAgreement adds a comparison of two sources that a check needs.
+func (r *Resolver) addAgreement(at source.Pos, of check.Agree, step journal.Step) {
+	a := Agreement{Within: of.Within, Step: step}
+	for i, name := range of.Sources {
+		e := EffectSource{Name: name, Step: step}
+		if method, path, err := source.ParseRoute(name); err == nil {
+			e.Method, e.Path, e.Service = method, path, r.requireTCP(at, r.serves(at, path))
+		} else if !r.declaredSource(at, name) {
+			return
+		}
+		a.Sources[i] = e
+	}
+	switch {
+	case of.Sources[0] == of.Sources[1]:
+		r.AddProblem(at, fmt.Sprintf("%q is compared with itself", of.Sources[0]), "name two sources")
+	case of.Within <= 0: // reported when it was read
+	case len(r.injections()) == 0:
+		r.addMissing(at, "no fault is injected in this scenario, so nothing is healed", "add a fault")
+	case slices.Contains(r.Agreements, a):
+	default:
+		r.Agreements = append(r.Agreements, a)
 	}
 }
 

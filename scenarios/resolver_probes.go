@@ -98,12 +98,18 @@ func (r *Resolver) resolveAsks() {
 			r.serviceNamed(a.at, a.service)
 			continue
 		}
-		if _, ok := r.System.CommandNamed(a.command); !ok {
-			hint := source.DidYouMean(a.command, r.System.CommandNames(), "commands")
-			if len(r.System.Commands) == 0 {
-				hint = fmt.Sprintf("declare it in the system file, beside `services`: commands: {%s: {of: standby, run: [...]}}", a.command)
-			}
-			r.addMissing(a.at, fmt.Sprintf("there is no command %q", a.command), hint)
-		}
+		r.commandNamed(a.at, a.command)
 	}
+}
+
+// commandNamed reports a command that the system does not have.
+func (r *Resolver) commandNamed(at source.Pos, name string) {
+	if _, ok := r.System.CommandNamed(name); ok {
+		return
+	}
+	hint := source.DidYouMean(name, r.System.CommandNames(), "commands")
+	if len(r.System.Commands) == 0 {
+		hint = fmt.Sprintf("declare it in the system file, beside `services`: commands: {%s: {of: standby, run: [...]}}", name)
+	}
+	r.addMissing(at, fmt.Sprintf("there is no command %q", name), hint)
 }

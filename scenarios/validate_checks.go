@@ -15,6 +15,9 @@ func (r *Resolver) finishChecks() {
 	for i, c := range r.Checks {
 		at := r.checkPositions[i]
 		n := c.Kind().Needs
+		if n.Agree != (check.Agree{}) {
+			r.addAgreement(at, n.Agree, c.Step)
+		}
 		if n.Window != "" && len(r.injections()) == 0 {
 			r.addMissing(at, "no fault is injected in this scenario, so there is no time before, during or after it", "add a fault, or leave out when")
 		}

@@ -22,6 +22,10 @@ var violations = map[string]struct {
 	bug   func(scenario)
 	why   string // part of the reason
 }{
+	"agree": {Agree{Sources: [2]string{"orders table", "billing"}, Within: 30 * time.Second}, func(s scenario) {
+		s.Agreements[0].Since, s.Agreements[0].Listed[1], s.Agreements[0].Differ = 0, 4, 1
+		s.Agreements[0].Differs = []journal.Difference{{Key: "k2", Count: [2]int{1, 0}}}
+	}, "1 of 5 keys differ 30s after healing: key k2: orders table has 1 effect, and billing lacks it"},
 	"calls per second":   {CallsPerSecond{To: "payments", PerSecond: 60, Window: journal.After}, func(s scenario) { s.addCalls(12, journal.After, "front -> payments", 30, ms) }, "80 calls in the second at +12.0s"},
 	"calls times normal": {CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 200, ms) }, "2.00 times its normal calls"},
 	"conserved":          {Conserved{SumOf{Field: "balance", Route: "GET /accounts"}}, func(s scenario) { s.Sums[0].After = "1000.11" }, "changed by +0.01"},

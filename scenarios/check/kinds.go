@@ -47,6 +47,7 @@ type Needs struct {
 
 	Register string // requests that write and read this register are recorded
 	Sum      SumOf  // a sum is read before the load and after it
+	Agree    Agree  // two sources of effects are compared after healing
 	Group    string // the field of effects that says in which group they are ordered
 	Status   int    // the expected answer to OtherBody
 
@@ -106,7 +107,8 @@ type Sentence struct {
 // returns a zero value if the parameter is not valid, and returns a zero value if an optional parameter is absent.
 type Args interface {
 	Has(i int) bool
-	Value(i int) string // as it is written
+	Value(i int) string        // as it is written
+	EffectSource(i int) string // a route, or the name of a source of effects
 	Name(i int) string
 	Route(i int) string
 	Header(i int) string
@@ -169,6 +171,7 @@ func Kinds() []Kind {
 		InOrder{Group: "customer_id"},
 		Linearizable{Register: "greeting"},
 		Conserved{SumOf{Field: "balance", Route: "GET /accounts"}},
+		Agree{Sources: [2]string{"orders table", "billing"}, Within: 30 * time.Second},
 
 		AccountsAddUp{},
 		BaselineSteady{},

@@ -39,6 +39,7 @@ type Event struct {
 	Effects   *Effects   `json:"effects,omitempty"`
 	Story     *Story     `json:"story,omitempty"`
 	Sum       *Sum       `json:"sum,omitempty"`
+	Agreement *Agreement `json:"agreement,omitempty"`
 	Process   *Process   `json:"process,omitempty"`
 	Accounts  *Accounts  `json:"accounts,omitempty"`
 	Traffic   *Traffic   `json:"traffic,omitempty"`

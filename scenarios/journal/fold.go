@@ -142,6 +142,9 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Sum != nil:
 		h.Sums = append(h.Sums, *e.Sum)
 		h.seq("sum", e.Seq)
+	case e.Agreement != nil:
+		h.Agreements = append(h.Agreements, *e.Agreement)
+		h.seq("agreement", e.Seq)
 	case e.Observation != nil:
 		h.Observations = append(h.Observations, *e.Observation)
 		h.seq("observation", e.Seq)

@@ -40,6 +40,7 @@ type History struct {
 	Pairs           []Pair
 	Operations      []Operation
 	Sums            []Sum
+	Agreements      []Agreement
 	Observations    []Observation // of all probes; those of one probe in the order in which it was asked
 	Tasks           []Task
 	Effects         []Effect     // of the first source of effects
@@ -58,7 +59,7 @@ type History struct {
 	Gate            *Gate    // nil if the baseline was within the steady state
 	Verdicts        []Verdict
 	End             *End
-	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "pair", "operation", "sum", "traffic", "process", "observation", "task", "trouble") -> Seq, parallel to the slices above
+	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "pair", "operation", "sum", "agreement", "traffic", "process", "observation", "task", "trouble") -> Seq, parallel to the slices above
 }
 
 // Span is a phase with its end.

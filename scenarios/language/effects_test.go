@@ -26,7 +26,9 @@ effects:
   log: {file: "${log:orders}", format: 'applied (?P<key>\S+) as (?P<id>\S+)'}
   lines: {file: orders.log, format: json, key: order.key}
   pages: {http: "orders GET /orders", items: $.data, key: reference, next: $.next}
-  linked: {http: "orders GET /orders", items: $, next: Link}
+  linked: {http: "orders GET /orders", items: $, next: Link, value: $.amount}
+commands:
+  lag: [check-lag, "${address:db}"]
 `
 
 const effectsPrelude = `Feature: a
@@ -47,6 +49,7 @@ func TestSourcesOfEffects(t *testing.T) {
     And applied effects are read from "pages"
     And effects are read once "GET /replication" of "db" says "in sync"
     And effects are read once the query of "database" returns "0"
+    And effects are read once the command "lag" says "0"
     And effects settle within 20s
     When 5s pass
     Then no acknowledged request is lost
@@ -64,6 +67,8 @@ func TestSourcesOfEffects(t *testing.T) {
 	assert.Equal(t, `"GET /replication" of "db" says "in sync"`, e.Effects.Once[0].String())
 	assert.True(t, e.Effects.Once[0].Met("it is in sync now"))
 	assert.False(t, e.Effects.Once[1].Met("10"))
+	assert.Equal(t, `the command "lag" says "0"`, e.Effects.Once[2].String())
+	assert.False(t, e.Effects.Once[2].Met("10"))
 }
 
 // Effects of a source with an order can be asked for it. Of one without, the reason and the remedy are reported.
@@ -92,6 +97,28 @@ func TestOrderOfDeclaredSources(t *testing.T) {
 		assert.ErrorContains(t, err, "a.feature:8", declared)
 		assert.ErrorContains(t, err, want[0], declared)
 		assert.ErrorContains(t, err, want[1], declared)
+	}
+}
+
+// What cannot be compared is reported where the check stands.
+func TestBrokenAgreements(t *testing.T) {
+	const fault = "    When \"db\" is cut off from \"orders\" for 5s\n"
+	for text, want := range map[string][2]string{
+		fault + "    Then \"orders table\" and \"GET /ledger\" agree within 10s of healing\n": {},
+		fault + "    Then \"order table\" and \"GET /ledger\" agree within 10s of healing\n":  {"neither a route nor a source", `did you mean "orders table"?`},
+		fault + "    Then \"orders table\" and \"/ledger\" agree within 10s of healing\n":     {"is not a route", "GET /catalog"},
+		fault + "    Then \"bus\" and \"bus\" agree within 10s of healing\n":                  {"compared with itself", "name two sources"},
+		"    When 5s pass\n    Then \"bus\" and \"log\" agree within 10s of healing\n":        {"nothing is healed", "add a fault"},
+	} {
+		_, err := parseWith(sourcesFile, text)
+		if want[0] == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.Error(t, err, text)
+		assert.ErrorContains(t, err, "a.feature:7", text)
+		assert.ErrorContains(t, err, want[0], text)
+		assert.ErrorContains(t, err, want[1], text)
 	}
 }
 
@@ -135,6 +162,7 @@ func TestBrokenSourcesOfEffects(t *testing.T) {
 		"    And applied effects are read from \"/ledger\"\n":                                                                   {"is not a route", "GET /catalog"},
 		"    And applied effects are read from \"\"\n":                                                                          {"the source of effects is empty", "GET /ledger"},
 		"    And applied effects are read from \"bus\"\n    And applied effects are read from \"bus\"\n":                        {"it was said before", "say it once"},
+		"    And applied effects are read from \"bus\"\n    And effects are read once the command \"lagg\" says \"0\"\n":        {`no command "lagg"`, `did you mean "lag"?`},
 		"    And effects are read once the query of \"database\" returns \"0\"\n":                                               {"no effects are read in this scenario", "add: applied effects"},
 		"    And applied effects are read from \"bus\"\n    And effects are read once the query of \"bus\" returns \"0\"\n":     {"has no query: it is of the kind nats", "kind sql"},
 		"    And applied effects are read from \"bus\"\n    And effects are read once \"GET /x\" of \"dbb\" says \"in sync\"\n": {`no service "dbb"`, `did you mean "db"?`},

@@ -47,6 +47,14 @@ func effectPhrases() []Phrase {
 			build: func(r *reading, a args) {
 				r.ReadEffectsOnce(a.at, scenarios.Convergence{Source: a.Text(0), Says: a.Text(1)})
 			}},
+		{Name: "effects once a command says", Pattern: `effects are read once the command {text} says {text}`, Means: "as before, for a command of the system file: it exits with status 0, and its output is the text",
+			Examples: []string{`effects are read once the command "replica-lag" says "0"`},
+			build: func(r *reading, a args) {
+				if a.Text(0) == "" {
+					a.Problem(0, "the name of a command is empty", "write a command that the system file declares")
+				}
+				r.ReadEffectsOnce(a.at, scenarios.Convergence{Command: a.Text(0), Says: a.Text(1)})
+			}},
 		{Name: "settle", Pattern: `effects settle within {duration}`, Means: "how long after the load effects may still appear: until then they are awaited, and duplicates looked for; 10s when not said",
 			Examples: []string{`effects settle within 30s`},
 			build:    func(r *reading, a args) { r.SetSettle(a.at, a.Duration(0)) }},

@@ -1,6 +1,7 @@
 package effects
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,17 +18,15 @@ import (
 type Condition struct {
 	Answer func(context.Context) (string, error)
 	Holds  func(answer string) bool
+	Limit  time.Duration // how long one answer may take; 0 means 5 s
 
 	last string
 	err  error // why the last answer is not known
 }
 
-// askLimit limits how long one answer takes.
-const askLimit = 5 * time.Second
-
 // Once asks once, and reports whether the condition holds.
 func (c *Condition) Once(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Limit, 5*time.Second))
 	defer cancel()
 	c.last, c.err = c.Answer(ctx)
 	return c.err == nil && c.Holds(c.last)
