@@ -1,6 +1,7 @@
 package features
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -22,24 +23,19 @@ import (
 	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/features/shop"
 	"github.com/firedrill-dev/firedrill/injector/process"
-	"github.com/firedrill-dev/firedrill/runner"
+	_ "github.com/firedrill-dev/firedrill/runner" // go test runs the drills again when it changes
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
-// program builds firedrill as users do. With the race detector, the shop would be much slower.
+// program builds firedrill as users do.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "firedrill")
 	if err != nil {
 		return "", err
 	}
 	programDir = dir
-	path := filepath.Join(dir, "firedrill")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/firedrill-dev/firedrill/cmd/firedrill").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the shop: %w: %s", err, out)
-	}
-	return path, nil
+	return machine.Build(dir, "cmd/firedrill")
 })
 
 // programDir is the folder of program, or "" if no test needed it.
@@ -57,27 +53,13 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// drill runs features and returns the histories of their scenarios. Scenarios that are inconclusive
-// because this machine was busy are run again without others beside them, at most twice; a verdict is never repeated.
-func drill(t *testing.T, o runner.Options) []*journal.History {
+// drill runs features as users do, with further arguments of firedrill run, and returns the histories of their
+// scenarios. Scenarios that are inconclusive because this machine was busy are run again without others beside them, at
+// most twice; a verdict is never repeated.
+func drill(t *testing.T, args ...string) []*journal.History {
 	t.Helper()
-	self, err := program()
-	require.NoError(t, err)
-	o.FS, o.Dir, o.Self = FS, t.TempDir(), self
-	o.Watch = func(e journal.Event) {
-		if p := e.Process; p != nil && p.What == "exited" {
-			t.Logf("%s exited unexpectedly: %s", p.Service, p.Detail)
-		}
-	}
-	run := func(beside func(drill func()) error) []*journal.History {
-		var result *runner.Result
-		var err error
-		require.NoError(t, beside(func() { result, err = runner.Run(t.Context(), o) }))
-		require.NoError(t, err)
-		require.NotEmpty(t, result.Book.Scenarios)
-		return result.Book.Scenarios
-	}
-	all := run(machine.Share)
+	var all []*journal.History
+	require.NoError(t, machine.Share(func() { all = run(t, args...) }))
 	for range 2 {
 		var names []string
 		for _, h := range all {
@@ -89,12 +71,41 @@ func drill(t *testing.T, o runner.Options) []*journal.History {
 		if len(names) == 0 {
 			break
 		}
-		o.Name, o.Parallel = "^("+strings.Join(names, "|")+")$", 1
-		for _, h := range run(machine.Reserve) {
+		var again []*journal.History
+		require.NoError(t, machine.Reserve(func() {
+			again = run(t, append(args, "--name", "^("+strings.Join(names, "|")+")$", "--parallel", "1")...)
+		}))
+		for _, h := range again {
 			all[slices.IndexFunc(all, func(old *journal.History) bool { return old.ID == h.ID })] = h
 		}
 	}
 	return all
+}
+
+// run runs the program once.
+func run(t *testing.T, args ...string) []*journal.History {
+	t.Helper()
+	path, err := program()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), path, append([]string{"run", "--dir", dir}, args...)...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	require.True(t, err == nil || errors.As(err, &exit), "%v", err)
+	f, err := os.Open(filepath.Join(dir, "latest", "journal.ndjson"))
+	require.NoError(t, err, "%s", out)
+	defer f.Close()
+	book, err := journal.Fold(f)
+	require.NoError(t, err)
+	require.NotEmpty(t, book.Scenarios, "%s", out)
+	for _, h := range book.Scenarios {
+		for _, p := range h.Processes {
+			if p.What == "exited" {
+				t.Logf("%s exited unexpectedly: %s", p.Service, p.Detail)
+			}
+		}
+	}
+	return book.Scenarios
 }
 
 // disturbed reports whether a scenario is inconclusive because of this machine.
@@ -154,7 +165,7 @@ func TestRowsHold(t *testing.T) {
 		t.Run("row "+row.N, func(t *testing.T) {
 			t.Parallel()
 			installed(t, row.File)
-			for _, h := range drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3}) {
+			for _, h := range drill(t, row.File, "--parallel", "3") {
 				t.Log(describe(h))
 				assert.Equal(t, "passed", outcome(h), h.Name)
 			}
@@ -170,7 +181,7 @@ func TestRowsAreCaught(t *testing.T) {
 		t.Run("row "+row.N+" without "+row.Without, func(t *testing.T) {
 			t.Parallel()
 			installed(t, row.File)
-			for _, h := range drill(t, runner.Options{Paths: []string{row.File}, Parallel: 3, Without: []string{row.Without}}) {
+			for _, h := range drill(t, row.File, "--parallel", "3", "--without", row.Without) {
 				t.Log(describe(h))
 				assertCaught(t, row, h)
 			}

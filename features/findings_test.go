@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
@@ -31,13 +31,13 @@ func TestFindings(t *testing.T) {
 			if slices.Contains(f.Fails, noneTwice) {
 				seeds = max(1, *runs)
 			}
-			for seed := range uint64(seeds) { //nolint:gosec // small
-				o := runner.Options{Paths: []string{f.File}, Name: "^" + regexp.QuoteMeta(f.Scenario) + "$", Seed: 7 + seed}
-				all := drill(t, o)
+			for seed := range seeds {
+				args := []string{f.File, "--name", "^" + regexp.QuoteMeta(f.Scenario) + "$", "--seed", strconv.Itoa(7 + seed)}
+				all := drill(t, args...)
 				require.Len(t, all, 1)
 				if why := busy(all[0]); why != "" && len(differences(f, all[0])) > 0 {
 					t.Logf("run again, because this machine was busy and its delays may have caused further effects: %s", why)
-					all = drill(t, o)
+					all = drill(t, args...)
 				}
 				assertFinding(t, f, all[0])
 			}

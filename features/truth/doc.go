@@ -8,8 +8,8 @@
 // the true one.
 //
 // The tests build the program, write a feature and a system file for each row, run the program as users
-// do, and read the journal. The services are processes of the test binary. A row also fails if a process
-// of its system outlives the run.
+// do, and read the journal. Most services are processes of the program in folder service. A row also
+// fails if a process of its system outlives the run.
 //
 //	go test ./features/truth          # some of the rows
 //	go test ./features/truth -full    # all rows

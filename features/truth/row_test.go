@@ -46,17 +46,14 @@ type folder struct{ dir, service string }
 func (r row) shop(f folder) string {
 	var b strings.Builder
 	b.WriteString("fallback: \"X-Degraded: true\"\nservices:\n")
-	fmt.Fprintf(&b, "  front:\n    command: [%s, %s]\n    serves: [/]\n    depends: {back: http}\n", f.command(), list(`-listen 127.0.0.1:${port} -dep ${link:back} `+r.front))
-	fmt.Fprintf(&b, "  back:\n    command: [%s, %s]\n", f.command(), list(`-listen 127.0.0.1:${port} `+r.back))
+	fmt.Fprintf(&b, "  front:\n    command: [%q, %s]\n    serves: [/]\n    depends: {back: http}\n", f.service, list(`-listen 127.0.0.1:${port} -dep ${link:back} `+r.front))
+	fmt.Fprintf(&b, "  back:\n    command: [%q, %s]\n", f.service, list(`-listen 127.0.0.1:${port} `+r.back))
 	if strings.Contains(r.steps, "spare") {
-		fmt.Fprintf(&b, "  spare:\n    command: [%s, %s]\n    serves: [/spare]\n", f.command(), list(`-listen 127.0.0.1:${port}`))
+		fmt.Fprintf(&b, "  spare:\n    command: [%q, %s]\n    serves: [/spare]\n", f.service, list(`-listen 127.0.0.1:${port}`))
 	}
 	b.WriteString("clients:\n  depends: {front: http}\n")
 	return b.String()
 }
-
-// command returns the beginning of a service's command in a system file.
-func (f folder) command() string { return fmt.Sprintf("%q, %q", f.service, serveArg) }
 
 // list returns fields as the elements of a YAML list.
 func list(fields string) string {
@@ -73,7 +70,7 @@ func (r row) write(f folder) error {
 	if system == "" {
 		system = r.shop(f)
 	}
-	system = strings.ReplaceAll(strings.ReplaceAll(system, "SERVICE", f.command()), "FOLDER", f.dir)
+	system = strings.ReplaceAll(strings.ReplaceAll(system, "SERVICE", f.service), "FOLDER", f.dir)
 	var b strings.Builder
 	fmt.Fprintf(&b, "Feature: truth\n\n  Scenario: %s\n    Given the system described in \"system.yaml\"\n", strings.ReplaceAll(r.name, ":", ","))
 	for line := range strings.Lines(r.steps) {
@@ -87,7 +84,7 @@ func (r row) write(f folder) error {
 	}
 	files := map[string]string{"system.yaml": system, "a.feature": b.String()}
 	for name, text := range r.files {
-		files[name] = strings.ReplaceAll(strings.ReplaceAll(text, "SERVICE", f.command()), "FOLDER", f.dir)
+		files[name] = strings.ReplaceAll(strings.ReplaceAll(text, "SERVICE", f.service), "FOLDER", f.dir)
 	}
 	for name, text := range files {
 		if err := os.WriteFile(f.dir+"/"+name, []byte(text), 0o600); err != nil {

@@ -1,11 +1,16 @@
 package truth
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // mistakes returns drills of users that were once judged wrongly.
@@ -141,27 +146,25 @@ Then no effect appears that was never requested
 And every acknowledged request is applied exactly once
 `
 
-// leftRunning starts a service in this process, which the program finds running.
+// leftRunning starts a service that the program finds running.
 func leftRunning(t *testing.T, f folder) {
-	back := newDependency(options{})
-	orders, err := newOrders(orderOptions{status: http.StatusCreated, listed: 1}, back)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	orders.register(mux)
-	newPages(options{}, back).register(mux)
-	serveFor(t, f, mux)
+	port := strconv.Itoa(freePort(t))
+	cmd := exec.Command(f.service, "-listen", "127.0.0.1:"+port) //nolint:gosec // the service of the rows
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err != nil {
+			return false
+		}
+		return conn.Close() == nil
+	}, 10*time.Second, 5*time.Millisecond)
+	f.setPort(t, port)
 }
 
 // otherProgram listens on the port of the service of the row.
 func otherProgram(t *testing.T, f folder) {
-	serveFor(t, f, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
-}
-
-// serveFor serves in this process and sets the port in the system file.
-func serveFor(t *testing.T, f folder, h http.Handler) {
-	server := httptest.NewServer(h)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 	t.Cleanup(server.Close)
 	f.setPort(t, server.URL[strings.LastIndex(server.URL, ":")+1:])
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,16 +30,6 @@ type got struct {
 
 // outcomes are the outcomes by exit code.
 var outcomes = map[int]string{0: "passed", 1: "failed", 2: "problem", 3: "inconclusive", 4: "stopped", 130: "interrupted"}
-
-// program builds firedrill as users do.
-var program = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(scratch, "firedrill")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/firedrill-dev/firedrill/cmd/firedrill").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the program: %w: %s", err, out)
-	}
-	return path, nil
-})
 
 // run runs the program in the folder of a row.
 func (r row) run(t *testing.T, f folder, path string) (got, error) {
@@ -69,9 +58,9 @@ func (r row) run(t *testing.T, f folder, path string) (got, error) {
 
 // wait runs the program with the file limit of the row, and r.beside meanwhile, and returns the exit code.
 func (r row) wait(cmd *exec.Cmd, f folder) (int, error) {
-	if r.descriptors > 0 { // the test binary sets the limit and executes the program
-		cmd.Args = append([]string{f.service, limitArg, strconv.Itoa(r.descriptors), cmd.Path}, cmd.Args[1:]...)
-		cmd.Path = f.service
+	if r.descriptors > 0 {
+		cmd.Args = append([]string{"sh", "-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(r.descriptors), cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = "/bin/sh"
 	}
 	if err := cmd.Start(); err != nil {
 		return 0, err
@@ -188,17 +177,4 @@ func processesOf(dir string) []int {
 		}
 	}
 	return pids
-}
-
-// limited sets the file limit of this process and executes another program in it.
-func limited(args []string) int {
-	n, err := strconv.ParseUint(args[0], 10, 32)
-	if err == nil {
-		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: n, Max: n})
-	}
-	if err == nil {
-		err = syscall.Exec(args[1], args[1:], os.Environ())
-	}
-	fmt.Fprintln(os.Stderr, "limit descriptors:", err)
-	return 2
 }

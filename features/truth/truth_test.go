@@ -15,31 +15,19 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/firedrill-dev/firedrill/features/machine"
 	"go.uber.org/goleak"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	_ "github.com/firedrill-dev/firedrill/runner" // go test runs the drills again when it changes
 )
 
 var full = flag.Bool("full", false, "run all rows of the truth suite")
 
-// serveArg makes this test binary act as a service.
-const serveArg = "serve-for-truth"
-
-// limitArg makes this test binary execute a program with a low file limit.
-const limitArg = "limit-for-truth"
-
 // scratch is the parent of the folders of all rows.
 var scratch string
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == serveArg {
-		os.Exit(serve(os.Args[2:]))
-	}
-	if len(os.Args) > 3 && os.Args[1] == limitArg {
-		os.Exit(limited(os.Args[2:]))
-	}
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // drills wait for most of their time
 		_ = flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0)))
@@ -86,9 +74,9 @@ func TestTruth(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs drills for minutes")
 	}
-	path, err := program()
+	program, err := machine.Build(scratch, "cmd/firedrill")
 	require.NoError(t, err)
-	self, err := os.Executable()
+	service, err := machine.Build(scratch, "features/truth/service")
 	require.NoError(t, err)
 	var rs results
 	t.Cleanup(func() {
@@ -105,7 +93,7 @@ func TestTruth(t *testing.T) {
 			}
 			r.installed(t)
 			var g got
-			run := func() { g = r.runInFolder(t, self, path) }
+			run := func() { g = r.runInFolder(t, service, program) }
 			require.NoError(t, machine.Share(run))
 			for range 2 {
 				if g.outcome != "inconclusive" || strings.Contains(r.want, "inconclusive") {
@@ -122,17 +110,17 @@ func TestTruth(t *testing.T) {
 }
 
 // runInFolder runs the row in a new folder.
-func (r row) runInFolder(t *testing.T, self, path string) got {
+func (r row) runInFolder(t *testing.T, service, program string) got {
 	t.Helper()
 	dir, err := os.MkdirTemp(scratch, "row") // the name has no characters that are special in configurations
 	require.NoError(t, err)
-	f := folder{dir: dir, service: self}
+	f := folder{dir: dir, service: service}
 	require.NoError(t, r.write(f))
 	if r.before != nil {
 		r.before(t, f)
 	}
 	f.setPort(t, strconv.Itoa(freePort(t))) // for servers whose configuration needs a fixed port
-	g, err := r.run(t, f, path)
+	g, err := r.run(t, f, program)
 	require.NoError(t, err)
 	return g
 }

@@ -1,4 +1,5 @@
-package truth
+// Command service is the service of most drills of the truth suite. It is correct unless its options say otherwise.
+package main
 
 import (
 	"flag"
@@ -118,7 +119,9 @@ func (o *orderOptions) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&o.shuffled, "shuffled", false, "")
 }
 
-// serve is the main function of a service. It returns the exit status.
+func main() { os.Exit(serve(os.Args[1:])) }
+
+// serve returns the exit status.
 func serve(args []string) int {
 	var o options
 	fs := flag.NewFlagSet("service", flag.ContinueOnError)

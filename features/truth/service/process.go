@@ -1,4 +1,4 @@
-package truth
+package main
 
 import (
 	"fmt"
@@ -35,7 +35,7 @@ func detached(how string, args []string) int {
 }
 
 func startChild(args []string) (*exec.Cmd, error) {
-	cmd := exec.Command(os.Args[0], append([]string{serveArg}, args...)...)
+	cmd := exec.Command(os.Args[0], args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd, cmd.Start()
