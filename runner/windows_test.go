@@ -345,3 +345,23 @@ func TestFoldTellsCallsApart(t *testing.T) {
 	assert.EqualValues(t, 1, journal.Count(c.Shared))
 	assert.InDelta(t, float64(50*time.Millisecond), float64(c.Shared[0].Up), float64(time.Millisecond))
 }
+
+// A second attempt beside the first one does not show that anything failed. An attempt that was cancelled was given up on.
+func TestFoldOfHedgedRequests(t *testing.T) {
+	f := newDrilledFold()
+	o := &outage{from: 6 * sec, routes: []string{"GET /"}}
+	f.addOutage(o)
+	at := time.Unix(0, 0)
+	hedged := load.Result{Route: "GET /", Outcome: load.Acknowledged, Due: at, Retries: 1, Hedges: 1, Wire: 2, Attempts: []load.Attempt{
+		{At: at.Add(50 * time.Millisecond), Kind: load.Cancelled, Hedge: true}, {At: at, Status: 200},
+	}}
+	f.request(hedged, 6*sec, 6*sec+60*time.Millisecond)
+	assert.Zero(t, o.requests)
+	retried := hedged
+	retried.N, retried.Retries = 1, 2
+	f.request(retried, 6*sec, 6*sec+60*time.Millisecond)
+	assert.Equal(t, int64(1), o.requests)
+	sample := f.flush(7 * sec)[0].Sample
+	assert.Equal(t, []int{2, 2, 5, 4, 2}, []int{sample.Sent, sample.OK, sample.Attempts, sample.Wire, sample.GaveUp})
+	assert.Len(t, sample.Slip, 1, "both were sent on time")
+}

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,10 +22,9 @@ type scripted []struct {
 
 // script makes the attempt of a retrier.
 func (s scripted) script() func(ctx context.Context) []Attempt {
-	n := 0
+	var n atomic.Int64
 	return func(ctx context.Context) []Attempt {
-		one := s[min(n, len(s)-1)]
-		n++
+		one := s[min(int(n.Add(1)), len(s))-1]
 		a := one.Attempt
 		a.At = time.Now()
 		if !sleep(ctx, one.takes) {
