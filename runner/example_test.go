@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -37,6 +38,31 @@ func ExampleTest_ownSteps() {
 				return resp.Body.Close()
 			},
 		}}})
+		// end of excerpt
+	}
+	_ = TestDrills
+}
+
+// The requests of a load are made by a function.
+func ExampleTest_function() {
+	var shop interface {
+		Place(ctx context.Context, key string) (id string, err error)
+	}
+	errSoldOut := errors.New("sold out")
+	TestDrills := func(t *testing.T) {
+		// excerpt: function
+		runner.Test(t, runner.Options{Funcs: map[string]runner.Func{
+			"place order": func(ctx context.Context, r runner.Request) runner.Outcome {
+				id, err := shop.Place(ctx, r.Key)
+				switch {
+				case errors.Is(err, errSoldOut):
+					return runner.Refused("sold-out")
+				case err != nil:
+					return runner.NotKnown("failed")
+				}
+				return runner.Acknowledged(id)
+			},
+		}})
 		// end of excerpt
 	}
 	_ = TestDrills

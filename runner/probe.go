@@ -72,7 +72,7 @@ func (s *session) probe() {
 // closes it.
 func (s *session) probeClient() *load.Client {
 	return load.NewClient(s.ctx, load.Config{
-		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust,
+		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust, Kinds: s.run.o.loadKinds(),
 		Address: func(service string) string { return s.system.addresses[service] },
 	})
 }

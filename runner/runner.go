@@ -74,6 +74,11 @@ type Options struct {
 	// Sources are kinds of sources of effects besides those that need no client library; see package sources.
 	Sources []EffectSource
 
+	// Loads are kinds of load besides HTTP and those that need no client library; see package sources.
+	Loads []LoadKind
+	// Funcs are the functions that can make the requests of a load, by name.
+	Funcs map[string]Func
+
 	// Handlers are services in this process, by name. They replace the commands in the system file.
 	Handlers map[string]http.Handler
 
@@ -206,7 +211,7 @@ func RunExperiments(ctx context.Context, o Options, es ...*scenarios.Experiment)
 
 // begin creates the run's folder and journal.
 func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
-	if err := checkSources(o.Sources, es); err != nil {
+	if err := errors.Join(checkSources(o.Sources, es), o.checkLoads(es)); err != nil {
 		return nil, err
 	}
 	if o.Dir == "" {

@@ -36,7 +36,7 @@ func (s *session) startLoad() {
 		return
 	}
 	s.client = load.NewClient(s.ctx, load.Config{
-		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust, Address: s.system.clientAddress,
+		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust, Address: s.system.clientAddress, Kinds: s.run.o.loadKinds(),
 		Started: func(n uint64, due time.Time) { s.fold.started(n, s.client.Route(n).Name(), s.run.journal.Since(due)) },
 		Ended:   s.finished,
 	})

@@ -41,6 +41,12 @@ func (b *Builder) Load(l Load) *Builder {
 	return b
 }
 
+// LoadFunc defines an open load whose requests a function makes: that of this name in runner.Options. Load defines others,
+// with routes of the kind FuncKind whose Path is the name.
+func (b *Builder) LoadFunc(rate float64, name string) *Builder {
+	return b.Load(Load{Rate: rate, Mix: []Route{{Kind: FuncKind, Path: name}}})
+}
+
 // equalShares sets equal shares if no route has one.
 func equalShares(mix []Route) []Route {
 	mix = append([]Route(nil), mix...)
@@ -129,7 +135,9 @@ func (r *Resolver) validateLoad(at source.Pos) {
 		sum += rt.Share
 	}
 	for rt := range r.Load.requests() {
-		if _, _, err := source.ParseRoute(rt.Name()); err != nil {
+		if rt.Kind != "" {
+			r.CheckKind(at, *rt)
+		} else if _, _, err := source.ParseRoute(rt.Name()); err != nil {
 			what, hint := source.Parts(err)
 			r.AddProblem(at, what, hint)
 		}

@@ -193,6 +193,8 @@ const (
 // Route is one kind of request, or a chain of requests that counts as one request of the load.
 type Route struct {
 	Method, Path string // Path may contain placeholders
+	Kind         string `json:",omitempty"` // of a load that is not HTTP: the name of a row of LoadKinds; Method is "", Path what its requests are about, and Body their text
+	Title        string `json:",omitempty"` // its name in checks and reports, if it is not HTTP; "" means one that is made of Path or Body
 	Share        float64
 	Body         string  // may contain placeholders; "" for no body
 	Type         string  // Content-Type; "" means application/json if there is a body
@@ -229,19 +231,24 @@ func (r Route) Asks(service string) bool {
 // ContentType returns the type of the body.
 func (r Route) ContentType() string { return cmp.Or(r.Type, "application/json") }
 
-// Safe reports whether all requests of the route are read-only by their methods.
+// Safe reports whether all requests of the route are read-only; see ReadOnly.
 func (r Route) Safe() bool {
-	return !slices.ContainsFunc(r.Steps(), func(s Route) bool { return !journal.Safe(s.Name()) })
+	return !slices.ContainsFunc(r.Steps(), func(s Route) bool { return !s.ReadOnly() })
 }
 
 // KeyStep returns the index of the step whose key is that of the request: the first that is not read-only, or else
 // the first one. Each other step carries a key of its own.
 func (r Route) KeyStep() int {
-	return max(0, slices.IndexFunc(r.Steps(), func(s Route) bool { return !journal.Safe(s.Name()) }))
+	return max(0, slices.IndexFunc(r.Steps(), func(s Route) bool { return !s.ReadOnly() }))
 }
 
 // Name returns the route as checks and reports name it, such as "POST /orders", with templates unexpanded.
-func (r Route) Name() string { return r.Method + " " + r.Path }
+func (r Route) Name() string {
+	if r.Kind != "" {
+		return r.nameOf()
+	}
+	return r.Method + " " + r.Path
+}
 
 // Changes reports whether requests of the route are expected to have effects. A GET, HEAD or OPTIONS request is
 // not, if other requests of the load have another method: it is not awaited, not lost without an effect, and not

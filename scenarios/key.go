@@ -51,7 +51,7 @@ func (k Key) check() error {
 		if slices.Contains(strings.Split(k.Name, "."), "") {
 			return source.Mistakef(`write "idempotency_key", or "order.key" for a field of an object`, "%q cannot be the name of a field", k.Name)
 		}
-	case InPath:
+	case InPath, InText:
 	default:
 		if k != (Key{}) {
 			return source.Mistakef("use InHeader, InBody, InQuery or InPath", "%q is no place for a key", k.In)

@@ -62,7 +62,11 @@ func (r *Resolver) resolve() {
 		r.expectOf(e)
 	}
 	for rt := range r.Load.requests() {
-		rt.Service = r.requireTCP(r.loadAt, r.serves(r.loadAt, rt.Path))
+		if rt.Kind == "" {
+			rt.Service = r.requireTCP(r.loadAt, r.serves(r.loadAt, rt.Path))
+		} else if k, _ := KindOfLoad(rt.Kind); !k.Local && r.serviceNamed(r.loadAt, rt.Service) >= 0 {
+			r.requireTCP(r.loadAt, rt.Service)
+		}
 	}
 }
 

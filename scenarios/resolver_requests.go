@@ -136,7 +136,7 @@ func (r *Resolver) finishChain(first *Route) {
 			key = StepKey(key, i)
 		}
 		needsKey := i == keyStep && r.Load.Changes(*first)
-		if needsKey || r.Load.Key.In == InQuery || r.Load.Key.In == InBody && rt.Body != "" {
+		if rt.Kind == "" && (needsKey || r.Load.Key.In == InQuery || r.Load.Key.In == InBody && rt.Body != "") {
 			if err := r.Load.Key.place(rt, key); err != nil {
 				r.addError(r.keyAt, err)
 			}

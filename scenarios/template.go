@@ -63,6 +63,7 @@ const (
 	JSONString               // within a string of JSON
 	Path
 	Query // also a body of type application/x-www-form-urlencoded
+	Words // as SplitWords splits them; a value is part of one word
 )
 
 // placeholder matches {{n}} and ${env:TOKEN}.
@@ -184,6 +185,9 @@ func shorten(s string) string {
 
 // syntax returns the syntax of a body of this type.
 func (r Route) syntax() Syntax {
+	if k, ok := KindOfLoad(r.Kind); ok {
+		return k.Syntax
+	}
 	switch media, _, _ := strings.Cut(strings.ToLower(r.ContentType()), ";"); {
 	case media == "application/json", strings.HasSuffix(media, "+json"):
 		return JSON
@@ -195,7 +199,11 @@ func (r Route) syntax() Syntax {
 
 // Templates returns the templates of the path and the body of a route. kept are the names that previous steps keep.
 func (r Route) Templates(kept []string) (path, body Template, err error) {
-	if path, err = ParseTemplate(r.Path, Path, kept); err != nil {
+	inPath := Path
+	if r.Kind != "" {
+		inPath = Plain
+	}
+	if path, err = ParseTemplate(r.Path, inPath, kept); err != nil {
 		return nil, nil, of("the path", r, err)
 	}
 	if body, err = ParseTemplate(r.Body, r.syntax(), kept); err != nil {

@@ -47,10 +47,13 @@ func (r *Resolver) finishLoad() {
 		return
 	}
 	r.finishOutcomes()
+	if k, ok := r.Load.OtherKind(); ok {
+		r.finishKind(k)
+	}
 	r.finishRequests()
 	r.finishPolicy()
 	if r.retryAt != (source.Pos{}) && !r.Load.Keyed() && strings.Contains(r.retryAt.Text, "with the same key") {
-		r.addMissing(r.retryAt, "there is no key that could be the same", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
+		r.addMissing(r.retryAt, "there is no key that could be the same", r.addKey())
 	}
 	if r.Load.Shape == Counted {
 		r.finishCounted()
@@ -63,6 +66,14 @@ func (r *Resolver) finishLoad() {
 	if r.Baseline == 0 && !windowed && !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Do != nil || s.Foreign }) {
 		r.addMissing(r.loadAt, "the load would last no time", "add a fault, or: When 30s pass")
 	}
+}
+
+// addKey returns the hint to let requests carry keys.
+func (r *Resolver) addKey() string {
+	if k, ok := r.Load.OtherKind(); ok {
+		return fmt.Sprintf("write {{key}} into the %s, where its key belongs", k.Word)
+	}
+	return `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`
 }
 
 const steadyInstead = `take a load that goes on: a steady load of 100 requests per second on "POST /orders"`

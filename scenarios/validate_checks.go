@@ -53,7 +53,7 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 		r.addMissing(at, "it is not known where applied effects can be read", `add: applied effects are read from "GET /ledger"`)
 	}
 	if n.Key && !r.Load.Keyed() {
-		r.addMissing(at, "requests carry no key, so none can be told from another", `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`)
+		r.addMissing(at, "requests carry no key, so none can be told from another", r.addKey())
 	}
 	if n.Group != "" && r.Effects != nil {
 		if r.Effects.Group != "" && r.Effects.Group != n.Group {
@@ -79,7 +79,7 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if n.Probe != "" && !slices.ContainsFunc(r.Load.Mix, func(rt Route) bool { return len(rt.Then) == 0 }) {
 		r.addMissing(at, "a chain cannot be sent again with the same key: its later steps depend on answers", "ask this about a load of single requests")
 	}
-	if _, _, err := source.ParseRoute(n.Route); err == nil {
+	if _, _, err := source.ParseRoute(n.Route); err == nil || r.NamesOther(n.Route) {
 		var routes []string
 		for _, rt := range r.Load.Mix {
 			routes = append(routes, rt.Name())

@@ -56,7 +56,7 @@ var imports = map[string][]string{
 
 	"reports":           {"scenarios/journal", "scenarios/check"},
 	"runner":            {"injector/...", "scenarios/...", "reports", "runner/internal/..."},
-	"runner/sources":    {"runner/internal/effects", "scenarios/journal"},
+	"runner/sources":    {"runner/internal/effects", "runner/internal/load", "scenarios/journal"},
 	"runner/godogsteps": {"runner", "scenarios/language"},
 	"features/machine":  {},
 	"features/own":      {}, // imports nothing of Firedrill, as the systems of users do

@@ -35,6 +35,7 @@ func tables() map[string]func(*testing.T) string {
 		"implied":      impliedTable,
 		"imports":      importGraph,
 		"outcomes":     outcomeTable,
+		"load kinds":   loadKindTable,
 		"placeholders": placeholderTable,
 		"packages":     packageTable,
 		"parameters":   parameterTable,
@@ -126,6 +127,21 @@ func outcomeTable(*testing.T) string {
 	rows := markdown("answer", "outcome", "why")
 	for _, o := range scenarios.Outcomes() {
 		rows.add(o.Answer, o.Outcome, o.Why)
+	}
+	return rows.String()
+}
+
+func loadKindTable(*testing.T) string {
+	rows := markdown("requests", "on", "answers")
+	for _, k := range scenarios.LoadKinds() {
+		form, on := k.Many(), "a service of the system"
+		if k.About != "" {
+			form += " " + k.About + ` "..."`
+		}
+		if k.Local {
+			on = "Go"
+		}
+		rows.add(code(form), on, k.Means)
 	}
 	return rows.String()
 }

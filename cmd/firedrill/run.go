@@ -56,7 +56,7 @@ removed first.`,
 		if o.FS, o.Root, o.Paths, err = source(args); err != nil {
 			return err
 		}
-		o.Meter, o.Sources = &runner.Meter{}, sources.Kinds()
+		o.Meter, o.Sources, o.Loads = &runner.Meter{}, sources.Kinds(), sources.Loads()
 		served, err := serveMetrics(metricsAddress, o.Meter.Counts)
 		if err != nil {
 			return err

@@ -136,7 +136,6 @@ func verdict(t *testing.T, h *journal.History, check string) journal.Verdict {
 // once. Both sources are judged, and the verdict names the one that shows it.
 func TestDrillOfATable(t *testing.T) {
 	t.Setenv("FIREDRILL_TEST_PASSWORD", canary)
-	const twice, lost = "no request is applied more than once", "no acknowledged request is lost"
 	addr := postgresServer(t)
 	t.Run("without a unique key", func(t *testing.T) {
 		h := run(t, addr, "naive", "", "0")

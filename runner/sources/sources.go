@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 )
 
 // Kinds returns the rows of the table of sources that need a client library.
@@ -31,3 +32,6 @@ func withScheme(scheme, at string) string {
 	}
 	return scheme + "://" + at
 }
+
+// Loads returns the rows of the table of kinds of load that need a client library.
+func Loads() []load.Kind { return nil }

@@ -17,8 +17,8 @@ type FailureKinds struct {
 	Window journal.Window
 }
 
-// FailureLimit is a kind of failure and the share of the requests that may fail so. Names are "status 503" and those of
-// failureKinds.
+// FailureLimit is a kind of failure and the share of the requests that may fail so. Names are "status 503", "error WRONGTYPE"
+// (of a load that is not HTTP) and those of failureKinds.
 type FailureLimit struct {
 	Name   string
 	AtMost float64
@@ -106,7 +106,7 @@ func (c FailureKinds) Kind() Kind {
 		Needs: Needs{Load: true, Window: c.Window, Requests: minRequests},
 		Sentences: []Sentence{{
 			Pattern:  `failures are only of these kinds( {when}):`,
-			Means:    "a table: kind (status 503, timed out, refused, reset, closed, ...) | at most (a share of all requests)",
+			Means:    "a table: kind (status 503, error WRONGTYPE, timed out, refused, reset, closed, ...) | at most (a share of all requests)",
 			Examples: []string{`failures are only of these kinds during the fault:`},
 			Table:    true,
 			Check:    func(a Args) Check { return FailureKinds{Kinds: failureLimits(a), Window: a.Window(0)} },
@@ -123,7 +123,7 @@ func failureLimits(a Args) (all []FailureLimit) {
 			for _, k := range failureKinds {
 				names = append(names, k.name)
 			}
-			row.Problem("kind", fmt.Sprintf("there is no kind of failure %q", name), "write a status, such as status 503, or one of: "+strings.Join(names, ", "))
+			row.Problem("kind", fmt.Sprintf("there is no kind of failure %q", name), "write a status, such as status 503, or one of: "+strings.Join(names, ", ")+"; or, of a load that is not HTTP, the word of its answer: error WRONGTYPE")
 		case slices.ContainsFunc(all, func(k FailureLimit) bool { return k.Name == name }):
 			row.Problem("kind", fmt.Sprintf("%q stands there twice", name), "leave one of them out")
 		}
@@ -133,6 +133,9 @@ func failureLimits(a Args) (all []FailureLimit) {
 }
 
 func knownFailure(name string) bool {
+	if word, ok := strings.CutPrefix(name, "error "); ok { // an answer of a load that is not HTTP
+		return word != "" && !strings.Contains(word, " ")
+	}
 	if text, ok := strings.CutPrefix(name, "status "); ok {
 		status, err := strconv.Atoi(text)
 		return err == nil && status >= 100 && status <= 599

@@ -200,7 +200,10 @@ func attempts(r journal.Request) string {
 	byStart := slices.SortedStableFunc(slices.Values(r.Attempts), func(a, b journal.Attempt) int { return cmp.Compare(a.At, b.At) })
 	for _, a := range byStart {
 		end := a.Error
-		if end == "" {
+		switch {
+		case end == "" && a.Status == 0: // of a load that is not HTTP
+			end = "answered"
+		case end == "":
 			end = fmt.Sprintf("status %d", a.Status)
 		}
 		if a.Took > 0 {

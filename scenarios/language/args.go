@@ -199,7 +199,7 @@ func (a args) Route(i int) string {
 	if !a.Has(i) {
 		return ""
 	}
-	if _, _, err := source.ParseRoute(a.Text(i)); err != nil {
+	if _, _, err := source.ParseRoute(a.Text(i)); err != nil && !a.r.NamesOther(a.Text(i)) {
 		a.addProblem(i, err)
 	}
 	return a.Text(i)

@@ -34,7 +34,7 @@ func phrases(faults []injector.Kind, checks []check.Kind) []Phrase {
 		rows []Phrase
 	}{
 		{"system and safety", systemPhrases()},
-		{"load", slices.Concat(loadPhrases(), policyPhrases(), shapePhrases(), requestPhrases())},
+		{"load", slices.Concat(loadPhrases(), policyPhrases(), shapePhrases(), requestPhrases(), kindPhrases())},
 		{"faults", slices.Concat(faultPhrases(faults), healingPhrases())},
 		{"time and people", timePhrases()},
 		{"degradation", checkPhrases(checks, false)},

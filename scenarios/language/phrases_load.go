@@ -74,21 +74,41 @@ func mix(r *reading, a args) { r.AddLoad(a.at, a.rate(0), a.mix()...) }
 // mix parses the table: route | share | body.
 func (a args) mix() []scenarios.Route {
 	var routes []scenarios.Route
-	sum := 0.0
+	shares := a.shares()
 	for _, row := range a.columns([]string{"route", "share"}, []string{"body"}) {
 		method, path, err := source.ParseRoute(row.cell("route"))
 		if err != nil {
 			a.addProblemAt(row.at("route"), err)
 		}
-		share, err := source.ParsePercent(row.cell("share"))
-		if err != nil {
-			a.addProblemAt(row.at("share"), err)
-		}
-		sum += share
-		routes = append(routes, scenarios.Route{Method: method, Path: path, Share: share, Body: row.cell("body")})
+		routes = append(routes, scenarios.Route{Method: method, Path: path, Share: shares.add(row), Body: row.cell("body")})
 	}
-	if !a.r.StepFailed() && len(routes) > 0 && math.Abs(sum-1) > 1e-6 {
-		a.r.AddProblem(a.at, fmt.Sprintf("the shares sum to %g%%", math.Round(sum*1e6)/1e4), "they have to make 100%")
-	}
+	shares.check()
 	return routes
+}
+
+// shares adds up the column share of a table.
+type shares struct {
+	args
+	sum  float64
+	rows int
+}
+
+func (a args) shares() *shares { return &shares{args: a} }
+
+// add returns the share in a row.
+func (s *shares) add(row tableRow) float64 {
+	share, err := source.ParsePercent(row.cell("share"))
+	if err != nil {
+		s.addProblemAt(row.at("share"), err)
+	}
+	s.sum += share
+	s.rows++
+	return share
+}
+
+// check reports shares that do not sum to 100%.
+func (s *shares) check() {
+	if !s.r.StepFailed() && s.rows > 0 && math.Abs(s.sum-1) > 1e-6 {
+		s.r.AddProblem(s.at, fmt.Sprintf("the shares sum to %g%%", math.Round(s.sum*1e6)/1e4), "they have to make 100%")
+	}
 }

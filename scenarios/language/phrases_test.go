@@ -97,6 +97,7 @@ var sentenceTables = map[string][][]string{
 	"load with a mix":             {{"route", "share", "body"}, {"GET /catalog", "90%", ""}, {"POST /orders", "10%", `{"item":{{n}}}`}},
 	"load of chains":              {{"request", "body", "keep"}, {"POST /orders", `{"item":{{n}}}`, "order = $.id"}, {"POST /pay", `{"order":{{order}}}`, ""}},
 	"users with a mix":            {{"route", "share"}, {"GET /catalog", "90%"}, {"POST /orders", "10%"}},
+	"other load with a mix":       {{"text", "share", "name"}, {"GET stock", "90%", ""}, {"INCR orders:{{key}}", "10%", "order"}},
 	"counted requests with a mix": {{"route", "share"}, {"GET /catalog", "90%"}, {"POST /orders", "10%"}},
 	"steady state":                {{"measure", "condition"}, {"success", "at least 99%"}, {"p95 latency", "below 400ms"}},
 	"failure kinds":               {{"kind", "at most"}, {"status 503", "5%"}, {"timed out", "1%"}},
@@ -104,6 +105,7 @@ var sentenceTables = map[string][][]string{
 }
 
 var docs = map[string]string{"started service": "bin/orders -listen ${port}", "load with a body": `{"item": {{n}}}`, "users with a body": `{"item": {{n}}}`, "counted requests with a body": `{"item": {{n}}}`, "ask with a body": `{"copies": 3}`,
+	"other load": "INCR orders", "users of another load": "INCR orders", "counted operations": "INCR orders",
 	"calls answered with a body": `{"reason": "maintenance"}`, "replies replaced by a doc string": `{"price": -1}`}
 
 // previousSteps are the phrases that depend on previous steps.
@@ -139,7 +141,7 @@ func TestNamesOfPhrasesAreUnique(t *testing.T) {
 
 // TestNoValueMakesASentenceAmbiguous matches every variant of every row, with plain values.
 func TestNoValueMakesASentenceAmbiguous(t *testing.T) {
-	values := map[string]string{"name": `"a"`, "effects": `"orders table"`, "names": `"a", "b"`, "group": `"g"`, "route": `"GET /a"`, "statuses": "201 or 303", "outcome": "was refused", "text": `"a: b"`, "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
+	values := map[string]string{"name": `"a"`, "effects": `"orders table"`, "names": `"a", "b"`, "group": `"g"`, "route": `"GET /a"`, "statuses": "201 or 303", "outcome": "was refused", "text": `"a: b"`, "operations": "commands", "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
 		"protocol": "http", "ending": "silence", "unit": "connections", "when": "after healing", "calls": "calls", "requests": "requests", "replies": "replies", "messages": "messages", "connections": "connections",
 		"new_connections": "new connections", "handshakes": "TLS handshakes", "traffic": "traffic", "latency": "latency", "limit": "5s", "headers": `headers "A: b", "C"`, "spread": "with a long tail"}
 	count := 0

@@ -39,6 +39,9 @@ func (v *Vocabulary) PrintSteps(w io.Writer, word string) error {
 	if strings.Contains(b.String(), "WHAT REQUESTS CONTAIN") {
 		printPlaceholders(&b)
 	}
+	if used["operations"] {
+		printKinds(&b)
+	}
 	if group == "" {
 		return fmt.Errorf("no sentence holds %q: firedrill steps prints all", word)
 	}
@@ -83,4 +86,13 @@ func printPlaceholders(b *strings.Builder) {
 		fmt.Fprintf(b, "  %-18s  %s\n", row.Form, row.Means)
 	}
 	b.WriteString("\n  In JSON, a value between quotes is escaped; without quotes it is a number, or else a string of its own.\n\n")
+}
+
+// printKinds prints the table for PrintSteps.
+func printKinds(b *strings.Builder) {
+	b.WriteString("LOAD THAT IS NOT HTTP\n\n")
+	for _, k := range scenarios.LoadKinds() {
+		fmt.Fprintf(b, "  %-34s  %s\n", kindForm(k), k.Means)
+	}
+	b.WriteString("\n  No answer, after something was written: not known. Nothing written, such as a refused dial: refused. Checks name a request by the\n  beginning of its text, by what it is about, or by its name in a mix.\n\n")
 }

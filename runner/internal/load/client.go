@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,8 @@ type Config struct {
 	Seed      uint64            // for the choice of routes, the back-off and trace IDs
 	Address   func(service string) (hostPort string)
 	Trust     Trust
+	Kinds     []Kind                        // of loads that are not HTTP; those that Load needs
+	URL       func(service string) *url.URL // what clients know of a service besides its address; nil means nothing
 	Started   func(n uint64, due time.Time) // called when a request begins; may be nil
 	Ended     func(Result)                  // called when it has ended; not called by Try
 }
@@ -34,6 +37,7 @@ type Client struct {
 	trace  string // prefix of each request's trace ID; see TracePrefix
 	giveUp time.Duration
 	pool   *pool
+	others *sessions // for loads that are not HTTP
 
 	chains  [][]step // of each route of the mix
 	headers []header
@@ -52,14 +56,17 @@ type Client struct {
 func NewClient(ctx context.Context, cfg Config) *Client {
 	c := &Client{
 		Config: cfg, ctx: ctx, trace: TracePrefix(cfg.Seed), giveUp: cfg.Load.Attempt(),
-		pool: newPool(cfg.Trust, cfg.Load), budget: newRetryBudget(cfg.Load.Policy.Budget), generatorErrors: map[string]int{},
+		pool: newPool(cfg.Trust, cfg.Load), others: newSessions(cfg), budget: newRetryBudget(cfg.Load.Policy.Budget), generatorErrors: map[string]int{},
 	}
 	c.parse()
 	return c
 }
 
 // Close closes the idle connections.
-func (c *Client) Close() { c.pool.close() }
+func (c *Client) Close() {
+	c.pool.close()
+	c.others.close()
+}
 
 // patience returns an upper bound on the duration of a request, with some margin.
 func (c *Client) patience() time.Duration { return c.Load.Patience(true) + time.Second }
@@ -117,7 +124,7 @@ func (c *Client) Do(n uint64, due time.Time) {
 		if last.Outcome != Acknowledged || i+1 < len(steps) && !x.keep(s, last) {
 			break
 		}
-		changed = changed || !journal.Safe(s.Name())
+		changed = changed || !s.ReadOnly()
 	}
 	c.summarize(&e, changed)
 	c.Ended(e)
@@ -200,6 +207,9 @@ func (c *Client) OtherBody(n uint64) (uint64, bool) {
 func (c *Client) attempt(ctx context.Context, x *transaction, s step, i int) []Attempt {
 	ctx, cancel := context.WithTimeout(ctx, c.giveUp)
 	defer cancel()
+	if s.Kind != "" {
+		return []Attempt{c.send(ctx, x, s)}
+	}
 	var all []Attempt
 	for t := (target{step: s, index: i, method: s.Method}); ; {
 		a, next := c.try(ctx, x, t)

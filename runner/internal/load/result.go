@@ -36,6 +36,8 @@ type Attempt struct {
 	Hedge           bool // it was made beside another attempt, which had no answer yet
 	wire            int
 	generatorFailed bool // failed because of the generator itself
+	replied         bool // there was an answer that is not HTTP, so that there is no status
+	transient       bool // that answer says that the same request may succeed later
 	Answer          Answer
 }
 

@@ -74,8 +74,12 @@ func (r retrier) retriesAfter(a Attempt) bool {
 
 // ShouldRetry reports whether a client without another policy retries after an attempt: if there was no answer, after
 // 429, and after an error that leaves the outcome unknown. It does not retry a refused request or an answer below 400,
-// such as a redirect, which would not change.
+// such as a redirect, which would not change. An answer that is not HTTP says itself whether the same request may
+// succeed later.
 func ShouldRetry(a Attempt) bool {
+	if a.replied {
+		return a.transient || a.Outcome == Ambiguous
+	}
 	return a.Status == 0 || a.Status == http.StatusTooManyRequests || a.Outcome == Ambiguous && a.Status >= 400
 }
 

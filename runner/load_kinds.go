@@ -1,0 +1,95 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
+
+// LoadKind is a kind of load that is not HTTP, as in package sources.
+type LoadKind = load.Kind
+
+// Func makes one attempt of a request of a load, and returns what is known about it. It is called concurrently, and has to
+// return soon after its context has ended, which is when its client gives up. Retries call it again with the same request.
+// A panic is an error of the load, not of the system.
+type Func func(ctx context.Context, r Request) Outcome
+
+// Request is a request that a Func makes.
+type Request struct {
+	N   uint64 // its number, from 0
+	Key string // its idempotency key, the same for every attempt
+}
+
+// Outcome is what a Func knows about an attempt. The zero value means that it is not known whether the request was applied.
+// Acknowledged, Refused and NotKnown return others.
+type Outcome struct {
+	Is     scenarios.Outcome // "" means scenarios.NotKnown
+	Answer string            // what is compared between the answers to one key
+	Error  string            // one word that names the failure in reports, such as "overloaded"; "" for an acknowledged request
+	Again  bool              // the same request may succeed later: retry it even if it was refused
+}
+
+// Acknowledged returns the outcome of a request that was applied.
+func Acknowledged(answer string) Outcome {
+	return Outcome{Is: scenarios.Acknowledged, Answer: answer}
+}
+
+// Refused returns the outcome of a request that was certainly not applied.
+func Refused(failure string) Outcome { return Outcome{Is: scenarios.Refused, Error: failure} }
+
+// NotKnown returns the outcome of a request that may have been applied.
+func NotKnown(failure string) Outcome { return Outcome{Is: scenarios.NotKnown, Error: failure} }
+
+// loadOutcomes maps the outcomes of package scenarios to those of the client.
+var loadOutcomes = map[scenarios.Outcome]load.Outcome{scenarios.Acknowledged: load.Acknowledged, scenarios.Refused: load.Refused}
+
+// reply returns the outcome as an answer to the client. A failure is named by one word.
+func (o Outcome) reply() load.Reply {
+	word := make([]rune, 0, len(o.Error))
+	for _, c := range o.Error {
+		if c <= ' ' {
+			c = '-'
+		}
+		word = append(word, c)
+	}
+	return load.Reply{Outcome: loadOutcomes[o.Is], Text: []byte(o.Answer), Word: string(word), Transient: o.Again}
+}
+
+// loadKinds returns the table of kinds of load of a run.
+func (o Options) loadKinds() []load.Kind {
+	funcs := map[string]func(context.Context, load.Request) load.Reply{}
+	for name, do := range o.Funcs {
+		funcs[name] = func(ctx context.Context, r load.Request) load.Reply {
+			return do(ctx, Request{N: r.N, Key: r.Key}).reply()
+		}
+	}
+	return slices.Concat(load.Kinds(), o.Loads, []load.Kind{load.FuncKind(funcs)})
+}
+
+// checkLoads returns why a load cannot be sent, as far as it can be known before anything is started.
+func (o Options) checkLoads(es []*scenarios.Experiment) error {
+	kinds := o.loadKinds()
+	var errs []error
+	for _, e := range es {
+		if e.Load == nil {
+			continue
+		}
+		for _, rt := range e.Load.Mix {
+			switch {
+			case rt.Kind == "":
+			case !slices.ContainsFunc(kinds, func(k load.Kind) bool { return k.Name == rt.Kind }):
+				errs = append(errs, fmt.Errorf("load %q of scenario %q: its client library is not linked: add Loads: sources.Loads() to runner.Options", rt.Name(), e.Name))
+			case rt.Kind == scenarios.FuncKind && o.Funcs[rt.Path] == nil:
+				errs = append(errs, fmt.Errorf("load %q of scenario %q: there is no such function in runner.Options.Funcs: %s", rt.Name(), e.Name,
+					source.DidYouMean(rt.Path, slices.Sorted(maps.Keys(o.Funcs)), "functions")))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

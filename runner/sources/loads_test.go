@@ -1,0 +1,257 @@
+package sources
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/scenarios"
+)
+
+// loadRow is a kind of load with a real server.
+type loadRow struct {
+	kind         string
+	start        func(t *testing.T) (addr string, u *url.URL) // u may be nil
+	works, fails scenarios.Route                              // requests that are acknowledged and refused
+	word         string                                       // of the answer to fails
+	applied      func(t *testing.T, addr string) int          // how often works was applied
+}
+
+var loadRows = []loadRow{
+	{
+		kind:  "redis",
+		start: func(t *testing.T) (string, *url.URL) { return redisServer(t), nil },
+		works: scenarios.Route{Body: `RPUSH orders "{{key}}"`}, fails: scenarios.Route{Body: "INCR orders"}, word: "WRONGTYPE",
+		applied: func(t *testing.T, addr string) int {
+			c := redis.NewClient(&redis.Options{Addr: addr})
+			defer c.Close()
+			n, err := c.LLen(t.Context(), "orders").Result()
+			require.NoError(t, err)
+			return int(n)
+		},
+	},
+}
+
+// network forwards connections to a server, and loses or cuts what the server says.
+type network struct {
+	mode  atomic.Int32
+	conns atomic.Int32
+}
+
+const (
+	passing int32 = iota
+	muted         // answers are lost
+	cutting       // a connection is closed instead of the next answer
+)
+
+func (n *network) forward(t *testing.T, addr string) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			n.conns.Add(1)
+			all.Go(func() { n.serve(client, addr, &all) })
+		}
+	})
+	t.Cleanup(func() { _ = ln.Close(); all.Wait() })
+	return ln.Addr().String()
+}
+
+func (n *network) serve(client net.Conn, addr string, all *sync.WaitGroup) {
+	server, err := net.Dial("tcp", addr)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	all.Go(func() {
+		defer server.Close()
+		b := make([]byte, 64<<10)
+		for {
+			got, err := client.Read(b)
+			if err != nil {
+				return
+			}
+			_, _ = server.Write(b[:got])
+		}
+	})
+	defer client.Close()
+	b := make([]byte, 64<<10)
+	for {
+		got, err := server.Read(b)
+		if err != nil {
+			return
+		}
+		switch n.mode.Load() {
+		case passing:
+			_, _ = client.Write(b[:got])
+		case cutting:
+			return
+		}
+	}
+}
+
+// other is a load of one route of a kind, and its results.
+type other struct {
+	*load.Client
+	results chan load.Result
+}
+
+func (r loadRow) client(t *testing.T, ctx context.Context, rt scenarios.Route, addr string, u *url.URL, change func(*load.Config)) *other {
+	rt.Kind, rt.Service, rt.Share = r.kind, "service", 1
+	o := &other{results: make(chan load.Result, 10)}
+	l := &scenarios.Load{Mix: []scenarios.Route{rt}, Key: scenarios.Key{In: scenarios.InText}, GiveUp: 10 * time.Second}
+	cfg := load.Config{
+		Load: l, KeyPrefix: "a1b2c3-0d4e5f60", Seed: 7, Kinds: slices.Concat(load.Kinds(), Loads()),
+		Address: func(string) string { return addr }, URL: func(string) *url.URL { return u },
+		Ended: func(e load.Result) { o.results <- e },
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	o.Client = load.NewClient(ctx, cfg)
+	t.Cleanup(o.Close)
+	return o
+}
+
+// send sends request n and returns its result with its last attempt.
+func (o *other) send(n uint64) (load.Result, load.Attempt) {
+	o.Do(n, time.Now())
+	e := <-o.results
+	return e, e.Attempts[len(e.Attempts)-1]
+}
+
+// Each kind of load says what became of a request: over a real server, and over a network that fails.
+func TestKindsOfLoad(t *testing.T) {
+	for _, r := range loadRows {
+		t.Run(r.kind, func(t *testing.T) {
+			addr, u := r.start(t)
+			t.Run("acknowledged and refused", func(t *testing.T) {
+				var n network
+				via := n.forward(t, addr)
+				before := r.applied(t, addr)
+				c := r.client(t, t.Context(), r.works, via, u, nil)
+				for i := range uint64(3) {
+					e, a := c.send(i)
+					require.Equal(t, load.Acknowledged, e.Outcome, "%+v", e)
+					assert.Empty(t, a.Kind)
+					assert.NotEmpty(t, a.Answer.Digest)
+					assert.Equal(t, 1, e.Wire)
+					assert.Equal(t, "a1b2c3-0d4e5f60-"+strconv.FormatUint(i, 10), e.Key)
+				}
+				assert.EqualValues(t, 1, n.conns.Load(), "the session is reused")
+				assert.Equal(t, before+3, r.applied(t, addr))
+				e, a := r.client(t, t.Context(), r.fails, via, u, func(cfg *load.Config) { cfg.Load.Retries = 2 }).send(0)
+				assert.Equal(t, load.Refused, e.Outcome)
+				assert.Equal(t, "error "+r.word, a.Kind)
+				assert.Len(t, e.Attempts, 1, "it would be refused again")
+				assert.Equal(t, before+3, r.applied(t, addr))
+			})
+			t.Run("no answer", func(t *testing.T) {
+				var n network
+				c := r.client(t, t.Context(), r.works, n.forward(t, addr), u, func(cfg *load.Config) { cfg.Load.GiveUp = 2 * time.Second })
+				_, _ = c.send(0) // opens the session
+				before := r.applied(t, addr)
+				n.mode.Store(muted)
+				e, a := c.send(1)
+				assert.Equal(t, load.Ambiguous, e.Outcome)
+				assert.Equal(t, load.TimedOut, a.Kind)
+				assert.Equal(t, 1, e.Wire)
+				assert.Equal(t, before+1, r.applied(t, addr), "the server applied it")
+			})
+			t.Run("connection cut", func(t *testing.T) {
+				var n network
+				c := r.client(t, t.Context(), r.works, n.forward(t, addr), u, nil)
+				_, _ = c.send(0)
+				before := r.applied(t, addr)
+				n.mode.Store(cutting)
+				e, a := c.send(1)
+				assert.Equal(t, load.Ambiguous, e.Outcome)
+				assert.Contains(t, []string{"closed", "reset"}, a.Kind)
+				assert.Equal(t, 1, e.Wire)
+				assert.Equal(t, before+1, r.applied(t, addr))
+			})
+			t.Run("retried after a cut", func(t *testing.T) {
+				var n network
+				c := r.client(t, t.Context(), r.works, n.forward(t, addr), u, func(cfg *load.Config) { cfg.Load.Retries = 3 })
+				_, _ = c.send(0)
+				before := r.applied(t, addr)
+				n.mode.Store(cutting)
+				cfgEnded := make(chan load.Result, 1)
+				go func() {
+					e, _ := c.send(1)
+					cfgEnded <- e
+				}()
+				require.Eventually(t, func() bool { return r.applied(t, addr) > before }, 10*time.Second, time.Millisecond)
+				n.mode.Store(passing)
+				e := <-cfgEnded
+				assert.Equal(t, load.Acknowledged, e.Outcome)
+				assert.GreaterOrEqual(t, e.Wire, 2)
+				assert.GreaterOrEqual(t, r.applied(t, addr), before+2, "it was applied twice")
+			})
+			t.Run("connection refused", func(t *testing.T) {
+				ln, err := net.Listen("tcp", "127.0.0.1:0")
+				require.NoError(t, err)
+				require.NoError(t, ln.Close())
+				e, a := r.client(t, t.Context(), r.works, ln.Addr().String(), u, nil).send(0)
+				assert.Equal(t, load.Refused, e.Outcome)
+				assert.Equal(t, "refused", a.Kind)
+				assert.Zero(t, e.Wire)
+			})
+			t.Run("interrupted", func(t *testing.T) {
+				var n network
+				ctx, cancel := context.WithCancel(t.Context())
+				c := r.client(t, ctx, r.works, n.forward(t, addr), u, func(cfg *load.Config) { cfg.Load.GiveUp = time.Hour })
+				_, _ = c.send(0)
+				n.mode.Store(muted)
+				before := r.applied(t, addr)
+				go c.Do(1, time.Now())
+				require.Eventually(t, func() bool { return r.applied(t, addr) > before }, 10*time.Second, time.Millisecond)
+				cancel()
+				e := <-c.results
+				assert.Equal(t, load.Aborted, e.Kind)
+				assert.Equal(t, load.Ambiguous, e.Outcome)
+			})
+			t.Run("an error of its own", func(t *testing.T) {
+				e, a := r.client(t, t.Context(), r.works, addr, u, func(cfg *load.Config) { cfg.Kinds = nil }).send(0)
+				assert.True(t, e.Unsent)
+				assert.Equal(t, load.Refused, e.Outcome)
+				assert.Contains(t, a.Kind, "own: the kind of load "+r.kind+" is not linked")
+				assert.Zero(t, e.Wire)
+			})
+		})
+	}
+}
+
+// The tables of sentences and of clients have the same kinds, and each has a server here.
+func TestEveryKindOfLoadIsTested(t *testing.T) {
+	var named, sent, tested []string
+	for _, k := range scenarios.LoadKinds() {
+		if !k.Local {
+			named = append(named, k.Name)
+		}
+	}
+	for _, k := range slices.Concat(load.Kinds(), Loads()) {
+		sent = append(sent, k.Name)
+	}
+	for _, r := range loadRows {
+		tested = append(tested, r.kind)
+	}
+	assert.ElementsMatch(t, named, sent)
+	assert.ElementsMatch(t, named, tested)
+}

@@ -1,0 +1,278 @@
+package scenarios
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
+
+// LoadKind is a row of the table of kinds of load that are not HTTP. How its requests are sent is a row of the same name
+// in the runner's table.
+type LoadKind struct {
+	Name  string // of Route.Kind
+	Word  string // a request in sentences, such as "command"; its plural has an s
+	About string // what follows the word before a text in quotes, the Path of a route, such as "to the subject"; "" if there is none
+	Means string // when a request is acknowledged, refused, or neither
+
+	Syntax  Syntax                   // of the texts of its requests
+	Headers bool                     // its requests can carry headers, and their key in one of them
+	Local   bool                     // requests go to no service, and have no text
+	Reads   func(r Route) bool       // reports whether requests of a route are read-only; nil means that none are
+	Check   func(text string) error  // returns why a text cannot be sent; nil means that any can
+	CheckOn func(about string) error // the same for the Path of a route; nil means that any can
+}
+
+// LoadKinds returns the table of kinds of load that are not HTTP.
+func LoadKinds() []LoadKind {
+	return []LoadKind{
+		{Name: "redis", Word: "command", Means: "a reply acknowledges; an error reply says that the command was refused, but after a script it is not known",
+			Syntax: Words, Reads: func(r Route) bool { return redisReads[redisCommand(r.Body)] }, Check: checkRedis},
+		{Name: FuncKind, Word: "call", About: "of the function", Means: "the function returns what is known", Local: true},
+	}
+}
+
+// FuncKind is the kind of a load whose requests are made by a function of a Go program; see runner.Options.
+const FuncKind = "function"
+
+// KindOfLoad returns the row with a name. It returns false for "", which is HTTP.
+func KindOfLoad(name string) (LoadKind, bool) {
+	all := LoadKinds()
+	i := slices.IndexFunc(all, func(k LoadKind) bool { return k.Name == name })
+	if i < 0 {
+		return LoadKind{}, false
+	}
+	return all[i], true
+}
+
+// Many returns what a number of requests is called: "commands".
+func (k LoadKind) Many() string { return k.Word + "s" }
+
+// InText means that {{key}} stands in the texts of requests that are not HTTP.
+const InText KeyPlace = "text"
+
+// longestName is the length of the longest name that is made of a text.
+const longestName = 60
+
+// nameOf returns the name of a route that is not HTTP: its title, what its requests are about, or else the beginning of their
+// text, without the quotes that end names in sentences.
+func (r Route) nameOf() string {
+	if r.Title != "" {
+		return r.Title
+	}
+	name := r.Path
+	if name == "" {
+		name = strings.Join(strings.Fields(r.Body), " ")
+	}
+	name = strings.ReplaceAll(name, `"`, "'")
+	if utf8.RuneCountInString(name) > longestName {
+		name = string([]rune(name)[:longestName-1]) + "…"
+	}
+	return name
+}
+
+// ReadOnly reports whether a single request of the route is read-only: by its method or, if it is not HTTP, as its kind
+// says.
+func (r Route) ReadOnly() bool {
+	if r.Kind == "" {
+		return journal.Safe(r.Name())
+	}
+	k, ok := KindOfLoad(r.Kind)
+	return ok && k.Reads != nil && k.Reads(r)
+}
+
+// OtherKind returns the kind of the load if it is not HTTP.
+func (l *Load) OtherKind() (LoadKind, bool) {
+	for _, rt := range l.Mix {
+		if rt.Kind != "" {
+			return KindOfLoad(rt.Kind)
+		}
+	}
+	return LoadKind{}, false
+}
+
+// NamesOther reports whether a name can be that of a route although it is none of HTTP: the load is of another kind.
+func (r *Resolver) NamesOther(name string) bool {
+	if r.Load == nil {
+		return false
+	}
+	_, other := r.Load.OtherKind()
+	return other && strings.TrimSpace(name) != ""
+}
+
+// CheckKind validates a route that is not HTTP.
+func (r *Resolver) CheckKind(at source.Pos, rt Route) {
+	k, ok := KindOfLoad(rt.Kind)
+	switch {
+	case !ok:
+		var names []string
+		for _, k := range LoadKinds() {
+			names = append(names, k.Name)
+		}
+		r.AddProblem(at, fmt.Sprintf("there is no kind of load %q", rt.Kind), source.DidYouMean(rt.Kind, names, "kinds of load"))
+		return
+	case rt.Name() == "":
+		r.AddProblem(at, "a "+k.Word+" is empty", "write the "+k.Word+" to send")
+		return
+	case k.About != "" && strings.TrimSpace(rt.Path) == "":
+		r.AddProblem(at, fmt.Sprintf("it is not known what the %s are about", k.Many()), fmt.Sprintf("write it in quotes: %s %s %q", k.Many(), k.About, "name"))
+	case rt.Method != "":
+		r.AddProblem(at, fmt.Sprintf("a %s has no method %q", k.Word, rt.Method), "leave Method out")
+	case len(rt.Then) > 0 || len(rt.Keep) > 0:
+		r.AddProblem(at, "a chain consists of requests over HTTP", "leave Then and Keep out")
+	}
+	for _, check := range []struct {
+		of   func(string) error
+		text string
+	}{{k.Check, rt.Body}, {k.CheckOn, rt.Path}} {
+		if check.of == nil {
+			continue
+		}
+		if err := check.of(check.text); err != nil {
+			r.addError(at, err)
+		}
+	}
+}
+
+// finishKind validates a load that is not HTTP, and reports sentences that only have a meaning for HTTP.
+func (r *Resolver) finishKind(k LoadKind) {
+	seen := map[string]bool{}
+	for _, rt := range r.Load.Mix {
+		switch {
+		case rt.Kind != k.Name:
+			r.AddProblem(r.loadAt, fmt.Sprintf("%q is no %s, and a load consists of one kind", rt.Name(), k.Word), "take requests of one kind")
+		case seen[rt.Name()]:
+			r.AddProblem(r.loadAt, fmt.Sprintf("two %s are named %q", k.Many(), rt.Name()), "give them names of their own, in a column name")
+		}
+		seen[rt.Name()] = true
+	}
+	refuse := func(at source.Pos, what string) {
+		if at != (source.Pos{}) {
+			r.AddProblem(at, fmt.Sprintf("%s, and the load consists of %s", what, k.Many()), "leave this out")
+		}
+	}
+	refuse(r.cookiesAt, "only HTTP has cookies")
+	refuse(r.redirectsAt, "only HTTP has redirects")
+	refuse(r.meansAt, "only HTTP has such statuses")
+	refuse(r.policyAt.retryAfter, "only HTTP has Retry-After")
+	refuse(r.connectionsAt, "this is about connections of HTTP")
+	for _, e := range r.expects {
+		refuse(e.at, "only HTTP has such statuses")
+	}
+	if !k.Headers {
+		for i := range r.Load.Headers {
+			refuse(r.headerAt(i), "they have no headers")
+		}
+	}
+	holds := k.Local || r.Load.holds(KeyPart)
+	switch key := r.Load.Key; {
+	case key == Key{} && holds:
+		r.Load.Key = Key{In: InText}
+	case key == Key{}, key.In == InText && holds, key.In == InHeader && k.Headers:
+	case key.In == InText:
+		r.AddProblem(r.keyAt, fmt.Sprintf("no %s contains the key", k.Word), "write {{key}} where it belongs")
+	default:
+		r.AddProblem(r.keyAt, fmt.Sprintf("a %s carries its key where {{key}} stands", k.Word), fmt.Sprintf("leave this out, and write {{key}} into the %s", k.Word))
+	}
+	for i, c := range r.Checks {
+		at, n := r.checkPositions[i], c.Kind().Needs
+		_, answersByStatus := c.Check.(check.RefusesExcess)
+		switch {
+		case n.Probe == check.OtherBody, n.Pairs, answersByStatus:
+			refuse(at, "this is about statuses of HTTP")
+		case n.Fallback:
+			refuse(at, "only answers over HTTP are marked as fallbacks")
+		case n.Register != "":
+			refuse(at, "only requests over HTTP write and read registers")
+		}
+	}
+}
+
+// redisCommand returns the name of a command in upper case.
+func redisCommand(text string) string {
+	name, _, _ := strings.Cut(strings.TrimSpace(text), " ")
+	return strings.ToUpper(name)
+}
+
+// words returns a set of words.
+func wordSet(list string) map[string]bool {
+	set := map[string]bool{}
+	for w := range strings.FieldsSeq(list) {
+		set[w] = true
+	}
+	return set
+}
+
+var (
+	redisReads = wordSet(`BITCOUNT BITFIELD_RO BITPOS DBSIZE DUMP ECHO EVALSHA_RO EVAL_RO EXISTS EXPIRETIME FCALL_RO GEODIST GEOHASH GEOPOS GEOSEARCH GET GETBIT
+		GETRANGE HEXISTS HGET HGETALL HKEYS HLEN HMGET HRANDFIELD HSCAN HSTRLEN HVALS KEYS LCS LINDEX LLEN LPOS LRANGE MGET OBJECT PEXPIRETIME PFCOUNT PING PTTL
+		RANDOMKEY SCAN SCARD SDIFF SINTER SINTERCARD SISMEMBER SMEMBERS SMISMEMBER SORT_RO SRANDMEMBER SSCAN STRLEN SUNION TIME TTL TYPE XINFO XLEN XPENDING XRANGE
+		XREAD XREVRANGE ZCARD ZCOUNT ZDIFF ZINTER ZINTERCARD ZLEXCOUNT ZMSCORE ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANK ZREVRANGE ZREVRANK ZSCAN ZSCORE ZUNION`)
+
+	// redisStateful are commands whose effect is on the connection, which further requests share.
+	redisStateful = wordSet(`ASKING AUTH CLIENT DISCARD EXEC HELLO MONITOR MULTI PSUBSCRIBE PSYNC PUNSUBSCRIBE QUIT READONLY READWRITE RESET SELECT SSUBSCRIBE
+		SUBSCRIBE SUNSUBSCRIBE SYNC UNSUBSCRIBE UNWATCH WATCH`)
+)
+
+func checkRedis(text string) error {
+	words, err := SplitWords(text)
+	switch {
+	case err != nil:
+		return err
+	case len(words) == 0 || words[0] == "":
+		return source.Mistakef("write INCR orders", "the command is empty")
+	case redisStateful[redisCommand(words[0])]:
+		return source.Mistakef("write a command that stands by itself; for several at once take EVAL", "%s changes the state of a connection, which other requests share", redisCommand(words[0]))
+	}
+	return nil
+}
+
+// Word returns a text as SplitWords reads it as a part of one word, within quotes and without.
+func Word(text string) string { return wordBreaks.Replace(text) }
+
+var wordBreaks = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `'`, `\'`, " ", `\ `, "\n", `\n`, "\t", `\t`, "\r", `\r`)
+
+// SplitWords splits a text into words as a shell does: at white space outside of quotes. A backslash stands before a
+// character that is meant literally; \n, \r, \t and \0 are control characters.
+func SplitWords(text string) ([]string, error) {
+	var all []string
+	var word strings.Builder
+	quote, began := byte(0), false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == '\\' && i+1 < len(text):
+			i++
+			began = true
+			if at := strings.IndexByte("nrt0", text[i]); at >= 0 {
+				word.WriteByte("\n\r\t\x00"[at])
+			} else {
+				word.WriteByte(text[i])
+			}
+		case c == quote:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\''):
+			quote, began = c, true
+		case quote == 0 && strings.IndexByte(" \t\r\n", c) >= 0:
+			if began {
+				all = append(all, word.String())
+				word.Reset()
+			}
+			began = false
+		default:
+			word.WriteByte(c)
+			began = true
+		}
+	}
+	if quote != 0 {
+		return nil, source.Mistakef("close it, or write a backslash before the quote", "a quotation in %q is not closed", shorten(text))
+	}
+	if began {
+		all = append(all, word.String())
+	}
+	return all, nil
+}
