@@ -169,7 +169,7 @@ func claimOf(svc scenarios.Service, e *scenarios.Experiment, o *Options) (claims
 	if svc.Dir != "" {
 		claims = append(claims, "folder "+e.System.Path(svc.Dir))
 	}
-	return claims, true
+	return claims, svc.StandIn == nil
 }
 
 func measuresTime(e *scenarios.Experiment) bool {

@@ -41,6 +41,7 @@ func (s *session) conclude() {
 		s.measureIdleAgain()
 		s.recordSettled()
 		s.recordTraffic()
+		s.noteStandIns()
 		agreed()
 		if s.ctx.Err() == nil && s.skipped == nil {
 			s.effects() // before the probes, whose effects are not the load's

@@ -43,6 +43,7 @@ type system struct {
 	services  map[string]*process.Service
 	unrecord  []func() // remove the records that let a later run clean up if this program is killed
 	servers   []*http.Server
+	standIns  map[string]*standIn // by service
 	serving   sync.WaitGroup
 }
 
@@ -69,7 +70,7 @@ func (m missingProgram) Error() string {
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
 		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, reserved: map[string][]io.Closer{},
-		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: load.Trust{}, services: map[string]*process.Service{},
+		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: load.Trust{}, services: map[string]*process.Service{}, standIns: map[string]*standIn{},
 	}
 	defer func() {
 		if err != nil {
@@ -104,15 +105,14 @@ func (s *system) assignAddress(svc scenarios.Service) error {
 	}
 	switch {
 	case handler != nil:
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return fmt.Errorf("serve %q: %w", svc.Name, err)
+		return s.serve(svc.Name, 0, handler)
+	case svc.StandIn != nil:
+		key := scenarios.Key{}
+		if s.e.Load != nil {
+			key = s.e.Load.Key
 		}
-		s.addresses[svc.Name] = ln.Addr().String()
-		server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
-		s.servers = append(s.servers, server)
-		s.serving.Go(func() { _ = server.Serve(ln) })
-		return nil
+		s.standIns[svc.Name] = newStandIn(svc, key)
+		return s.serve(svc.Name, svc.Port, s.standIns[svc.Name])
 	case svc.Address != "":
 		s.addresses[svc.Name] = svc.Address
 		return nil

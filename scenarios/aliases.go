@@ -22,6 +22,9 @@ type (
 	Header   = source.Header
 	Mark     = source.Mark
 
+	StandIn      = system.StandIn
+	StandInRoute = system.StandInRoute
+
 	DeclaredSource = system.EffectSource
 )
 

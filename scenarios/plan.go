@@ -137,13 +137,19 @@ func (e *Experiment) plan(w io.Writer) {
 // start prints what happens before the first step.
 func (e *Experiment) start(w io.Writer) {
 	if order, err := e.System.Order(); err == nil {
-		var started, found []string
+		var started, found, replaced []string
 		for _, s := range order {
-			if s.Address != "" {
+			switch {
+			case s.StandIn != nil:
+				replaced = append(replaced, s.Name)
+			case s.Address != "":
 				found = append(found, s.Name+" at "+s.Address)
-			} else {
+			default:
 				started = append(started, s.Name)
 			}
+		}
+		if len(replaced) > 0 {
+			printMoment(w, 0, "stand in for "+strings.Join(replaced, ", "))
 		}
 		if len(started) > 0 {
 			printMoment(w, 0, "start "+strings.Join(started, ", "))

@@ -105,7 +105,11 @@ func (r *Resolver) validateFault(at source.Pos, p *Placed, misread bool) {
 
 func (r *Resolver) onService(at source.Pos, p *Placed) {
 	i := r.serviceNamed(at, p.To)
-	if i >= 0 && len(r.System.Services[i].Command) == 0 {
+	switch {
+	case i < 0:
+	case r.System.Services[i].StandIn != nil:
+		r.AddProblem(at, fmt.Sprintf("%q is a stand-in, which has no process of its own", p.To), "break the links to it: connections are reset, cut off, refused")
+	case len(r.System.Services[i].Command) == 0:
 		r.AddProblem(at, fmt.Sprintf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
 	}
 }

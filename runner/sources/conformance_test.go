@@ -60,7 +60,7 @@ func kinds() []effects.Kind { return slices.Concat(effects.Kinds(), Kinds()) }
 
 // TestEverySourceIsCovered compares the tables: each kind has settings, a reader and a fixture.
 func TestEverySourceIsCovered(t *testing.T) {
-	var names, covered []string
+	names, covered := []string{"stand_in"}, []string{"stand_in"} // package runner serves it, and tests it
 	for _, k := range kinds() {
 		names = append(names, k.Name)
 	}

@@ -1,6 +1,7 @@
 package language
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -120,6 +121,49 @@ func TestBrokenAgreements(t *testing.T) {
 		assert.ErrorContains(t, err, want[0], text)
 		assert.ErrorContains(t, err, want[1], text)
 	}
+}
+
+// Faults on the process of a stand-in are refused, and so is what it cannot do.
+func TestStandIns(t *testing.T) {
+	file := func(payments string) string {
+		return "services:\n  orders: {command: [orders, \"${link:payments}\"], serves: [/], depends: {payments: http}}\n  payments: " + payments + "\neffects:\n  charges: {stand_in: payments}\n"
+	}
+	const right = `{port: 9090, stand_in: {key: $.order, once: Idempotency-Key, value: $.amount, routes: {"POST /charge": {status: 201, body: '{"id": {{n}}}', headers: {X-Bank: b}, delay: 20ms}, "GET /charges/{id}": {}}}}`
+	const drill = "    And applied effects are read from \"charges\"\n    When 50% of replies from \"payments\" to \"orders\" are lost after the work was done for 5s\n    Then every acknowledged request is applied exactly once\n"
+	require.NoError(t, validateSchema(t, compiledSchema(t), file(right)))
+	es, err := parseWith(file(right), drill)
+	require.NoError(t, err)
+	assert.Equal(t, "payments", es[0].System.Effects[0].At)
+	assert.Equal(t, 201, es[0].System.Services[1].StandIn.Routes[0].Status)
+	for payments, want := range map[string][2]string{
+		`{stand_in: {key: a}}`:                                           {"answers nothing", "add routes"},
+		`{stand_in: {routes: {"POST /a": {}}}, command: [a]}`:            {"has a command, an address or a handler as well", "leave one out"},
+		`{stand_in: {routes: {"POST /a": {}}}, env: {A: b}}`:             {"which is no process", "`ready`"},
+		`{stand_in: {routes: {"/a": {}}}}`:                               {"is not a route", "GET /catalog"},
+		`{stand_in: {routes: {"POST /a": {statuss: 201}}}}`:              {`has no key "statuss"`, `did you mean "status"?`},
+		`{stand_in: {routes: {"POST /a": {status: 100}}}}`:               {"not a status of HTTP", "200 to 599"},
+		`{stand_in: {routes: {"POST /a": {body: "{{x}}"}}}}`:             {`"{{x}}" stands for nothing`, "{{key}}"},
+		`{stand_in: {routes: {"POST /a/{b}": {}, "POST /a/c": {}}}}`:     {"answered by an earlier one", "put it first"},
+		`{stand_in: {routes: {"POST /a?b=c": {}}}}`:                      {"has a query", "leave the query out"},
+		`{stand_in: {routes: {"POST /a": {}}, key: "a b"}}`:              {"cannot be the name of a header", "$.order.key"},
+		`{stand_in: {routes: {"POST /a": {}}, once: "$.a[0]"}}`:          {"is not a path of names in JSON", "$.data.orders"},
+		`{stand_in: {routes: {"POST /a": {headers: {"A B": c}}}}}`:       {"is not a header of HTTP", "a name and a value"},
+		`{stand_in: {routes: {"POST /a": {}}}, depends: {orders: http}}`: {"which depends on nothing", "leave `depends` out"},
+		`{command: [a, "${port}"]}`:                                      {`no service "payments" has a stand_in`, "name the service"},
+	} {
+		_, err := parseWith(file(payments), drill)
+		require.Error(t, err, payments)
+		assert.ErrorContains(t, err, "system.yaml:", payments)
+		assert.ErrorContains(t, err, want[0], payments)
+		assert.ErrorContains(t, err, want[1], payments)
+	}
+	_, err = parseWith(strings.Replace(file(right), "payments: http", "payments: grpc", 1), drill)
+	assert.ErrorContains(t, err, "speaks HTTP/1.1, and the link orders -> payments speaks grpc")
+	_, err = parseWith(file(right), strings.Replace(drill, "50% of replies from \"payments\" to \"orders\" are lost after the work was done", "\"payments\" crashes", 1))
+	assert.ErrorContains(t, err, `"payments" is a stand-in, which has no process of its own`)
+	assert.ErrorContains(t, err, "break the links to it")
+	_, err = parseWith(file(right), drill+"    And effects with the same \"customer\" are applied in the order they were sent\n")
+	assert.ErrorContains(t, err, `keeps no field "customer"`)
 }
 
 // One mistake each: the line, what is reported, and what to do.

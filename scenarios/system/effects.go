@@ -14,8 +14,8 @@ import (
 // EffectSource is a place that lists effects and has a name in features: a table, a stream, a file, a list over HTTP.
 type EffectSource struct {
 	Name string
-	Kind string // name of a row of effectKinds: "sql", "redis", "nats", "file" or "http"
-	// At is where it is: a URL, a path or, for http, "orders GET /orders". It may contain ${address:service},
+	Kind string // name of a row of effectKinds: "sql", "redis", "nats", "file", "http" or "stand_in"
+	// At is where it is: a URL, a path, for http "orders GET /orders", or the name of a service for stand_in. It may contain ${address:service},
 	// ${dir:service}, ${log:service} and ${env:NAME}.
 	At       string
 	Settings map[string]string `json:",omitempty"` // by the other keys of its kind
@@ -34,6 +34,7 @@ var effectKinds = []effectKind{
 	{"nats", []string{"stream", "key", "id", "value"}, validateNATS},
 	{"file", []string{"format", "key", "id", "value"}, validateFile},
 	{"http", []string{"items", "key", "id", "value", "next"}, validateHTTP},
+	{"stand_in", nil, validateStandInSource},
 }
 
 // EffectKinds returns the names of the kinds of sources.
@@ -181,6 +182,9 @@ func (s *System) sourcePlaceholders(e EffectSource, at func(key string) source.P
 	if err != nil {
 		what, _ := source.Parts(err)
 		addProblem(at(e.Kind), what, sourcePlaceholders)
+	}
+	if i := slices.IndexFunc(s.Services, func(v Service) bool { return v.Name == e.At }); e.Kind == "stand_in" && (i < 0 || s.Services[i].StandIn == nil) {
+		addProblem(at("stand_in"), fmt.Sprintf("no service %q has a stand_in", e.At), "name the service whose stand_in shall list its effects")
 	}
 	if service, _, _, err := e.Route(); e.Kind == "http" && err == nil && !slices.Contains(s.Names(), service) {
 		addProblem(at("http"), fmt.Sprintf("there is no service %q", service), source.DidYouMean(service, s.Names(), "services"))

@@ -14,6 +14,8 @@ func (e EffectSource) Unordered(group string) (what, hint string) {
 	case e.Kind == "sql" && !ordersRows(e.Settings["query"]):
 		return fmt.Sprintf("the query of %q returns its rows in no order", e.Name),
 			`let it end with "order by", or add a column "seq", a whole number or a time that grows with the order of application`
+	case e.Kind == "stand_in":
+		return fmt.Sprintf("a stand-in keeps no field %q of the requests that %q lists", group, e.Name), "read effects from a place that lists the field"
 	case e.Settings["hash"] != "", e.Settings["keys"] != "":
 		return fmt.Sprintf("%q has no order: neither the fields of a hash nor the names of keys have one", e.Name), "read effects from a stream or a list"
 	case e.Settings["list"] != "" && e.Settings["key"] == "":

@@ -23,7 +23,7 @@ import (
 // The keys of the mappings in a system file. They must match system.schema.json.
 var (
 	systemKeys  = []string{"services", "clients", "groups", "effects", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands"}
-	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "address", "serves", "needs", "install", "depends"}
+	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "address", "stand_in", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
 	stopKeys    = []string{"signal", "within"}
@@ -149,6 +149,8 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 			if s.Address, err = source.ParseAddress(r.text(v)); err != nil {
 				r.addProblem(v, err)
 			}
+		case "stand_in":
+			s.StandIn = r.standIn(name, v)
 		case "serves":
 			s.Serves = r.prefixes(v)
 		case "needs":
@@ -162,7 +164,7 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 	if s.Install != "" && s.Needs == "" {
 		r.out.Add(r.where(name, "install"), "`install` has no effect without `needs`", "name the program in `needs`")
 	}
-	if !known || (len(r.out.All) > before && len(s.Command) == 0) {
+	if !known || (len(r.out.All) > before && len(s.Command) == 0 && s.StandIn == nil) {
 		s.Address = cmp.Or(s.Address, "unknown") // to report a mistake only once
 	}
 	r.sys.Services = append(r.sys.Services, s)

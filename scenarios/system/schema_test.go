@@ -33,6 +33,8 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		{serviceKeys, keys("$defs", "service")},
 		{clientsKeys, keys("properties", "clients")},
 		{readyKeys, keys("$defs", "service", "properties", "ready")},
+		{standInKeys, keys("$defs", "service", "properties", "stand_in")},
+		{standInRouteKeys, slices.Sorted(maps.Keys(at("$defs", "service", "properties", "stand_in", "properties", "routes", "additionalProperties", "properties").(map[string]any)))},
 		{stopKeys, keys("$defs", "service", "properties", "stop")},
 		{effectKeys(), keys("$defs", "effects")},
 		{framingKeys, keys("$defs", "framing")},

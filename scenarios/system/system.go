@@ -46,7 +46,7 @@ func (s System) Whole() bool {
 	return !slices.ContainsFunc(s.Services, func(v Service) bool { return v.Address != "" })
 }
 
-// Service is a part of the system. Exactly one of Command, Address and Handler is set.
+// Service is a part of the system. Exactly one of Command, Address, StandIn and Handler is set.
 type Service struct {
 	Name    string
 	Command []string          // program (see process.FindProgram) and arguments; may contain ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${ca} ${without} ${seed}
@@ -56,6 +56,7 @@ type Service struct {
 	Ready   Ready
 	Stop    Stopping `json:",omitzero"`
 	Address string   // host:port or unix:/path of a service that already runs
+	StandIn *StandIn `json:",omitempty"` // answers of a service that Firedrill serves itself
 	Handler any      // http.Handler of an in-process service, in Go only
 	Serves  []string // path prefixes of client requests that it answers
 	Needs   string   // a program that must be installed; the scenario is skipped if it is missing
@@ -142,7 +143,7 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 			addProblem(at, fmt.Sprintf("%q cannot be the name of a service", service.Name), "use letters, digits, - and _")
 		case service.Name == Clients:
 			addProblem(at, `"clients" is the load itself and cannot be a service`, "choose another name")
-		case len(service.Command) == 0 && service.Address == "" && service.Handler == nil && !slices.Contains(handlers, service.Name):
+		case len(service.Command) == 0 && service.Address == "" && service.StandIn == nil && service.Handler == nil && !slices.Contains(handlers, service.Name):
 			addProblem(at, fmt.Sprintf("%q has neither a command nor an address", service.Name), "say how to start it, or where it runs")
 		case len(service.Command) > 0 && service.Address != "":
 			addProblem(where(service.Name, "address"), fmt.Sprintf("%q has both a command and an address", service.Name), "leave one out: it is either started or runs already")
@@ -153,6 +154,7 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 		if what, hint := service.validateStop(); what != "" {
 			addProblem(where(service.Name, "stop"), what, hint)
 		}
+		s.validateStandIn(service, where, addProblem)
 		s.placeholders(service, where, addProblem)
 	}
 	for _, l := range s.Links {

@@ -1,6 +1,7 @@
 package effects
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -107,6 +108,16 @@ func name(path []string, usual string) string {
 		return usual
 	}
 	return strings.Join(path, ".")
+}
+
+// TextAt returns the text of a string or a number at a path of a document, and "" if there is none.
+func TextAt(document []byte, path []string) string {
+	value, err := valueAt(bytes.TrimSpace(document), path)
+	if err != nil {
+		return ""
+	}
+	text, _ := plainText(value)
+	return text
 }
 
 // valueAt returns the value at a path, and nil if there is none.
