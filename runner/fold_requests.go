@@ -74,6 +74,7 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 	s.slip.add(e.Began().Sub(e.Due))
 	s.Sent++
 	s.Attempts += 1 + e.Retries
+	s.Hedges += e.Hedges
 	s.Wire += e.Wire
 	for _, a := range e.Attempts {
 		if a.Kind == load.TimedOut || a.Kind == load.Cancelled {

@@ -362,6 +362,6 @@ func TestFoldOfHedgedRequests(t *testing.T) {
 	f.request(retried, 6*sec, 6*sec+60*time.Millisecond)
 	assert.Equal(t, int64(1), o.requests)
 	sample := f.flush(7 * sec)[0].Sample
-	assert.Equal(t, []int{2, 2, 5, 4, 2}, []int{sample.Sent, sample.OK, sample.Attempts, sample.Wire, sample.GaveUp})
+	assert.Equal(t, []int{2, 2, 5, 2, 4, 2}, []int{sample.Sent, sample.OK, sample.Attempts, sample.Hedges, sample.Wire, sample.GaveUp})
 	assert.Len(t, sample.Slip, 1, "both were sent on time")
 }

@@ -167,6 +167,8 @@ const retryDelay = 100 * time.Millisecond
 //   - clients of the load got no answer or a fallback,
 //   - a fault on the way to it made calls fail or held them back,
 //   - a fault acted elsewhere, such as on a cache whose misses cause calls.
+//
+// Clients that hedge make second attempts, and give up on attempts, whether or not anything is wrong: that is no reason.
 func hadReasonToRetry(h *journal.History, to string) bool {
 	into := func(link string) bool { return strings.HasSuffix(link, " -> "+to) }
 	if slices.ContainsFunc(h.Faults, func(in *journal.Injection) bool {
@@ -174,16 +176,17 @@ func hadReasonToRetry(h *journal.History, to string) bool {
 	}) {
 		return true
 	}
+	hedged := h.Load != nil && h.Load.Hedges > 0
 	usual := h.CallsTotal(journal.Before, into)
 	for _, w := range []journal.Window{journal.During, journal.Between, journal.After} {
 		c := h.CallsTotal(w, into)
-		if c.Failed+c.GaveUp+c.Refused > 0 || journal.Quantile(c.Duration, 99) >= journal.Quantile(usual.Duration, 99)+retryDelay {
+		if c.Failed+c.Refused > 0 || c.GaveUp > 0 && !hedged || journal.Quantile(c.Duration, 99) >= journal.Quantile(usual.Duration, 99)+retryDelay {
 			return true
 		}
 	}
 	before := h.Total(journal.Before, "")
 	since := h.Sum(func(s journal.Sample) bool { return s.Window != journal.Before && s.Window != journal.Warmup })
-	return since.Sent > since.OK+since.Fallback || since.Attempts > since.Sent || (since.Fallback > 0 && before.Fallback == 0) ||
+	return since.Sent > since.OK+since.Fallback || since.Attempts-since.Hedges > since.Sent || (since.Fallback > 0 && before.Fallback == 0) ||
 		journal.Quantile(since.Latency, 99) >= journal.Quantile(before.Latency, 99)+retryDelay
 }
 

@@ -81,6 +81,17 @@ func TestUntestedLimits(t *testing.T) {
 			delayed(20 * ms)(s)
 			s.every(journal.During, func(x *journal.Sample) { x.Attempts++ })
 		}, Passed, ""},
+		"clients that hedge": {retries, func(s scenario) {
+			delayed(20 * ms)(s)
+			s.Load.Hedges = 8
+			s.every(journal.During, func(x *journal.Sample) { x.Attempts, x.Hedges, x.GaveUp = x.Attempts+1, 1, 1 })
+			s.addGivenUp(40 * ms)
+		}, Inconclusive, "no caller had a reason to retry"},
+		"clients that hedge and retry": {retries, func(s scenario) {
+			delayed(20 * ms)(s)
+			s.Load.Hedges = 8
+			s.every(journal.During, func(x *journal.Sample) { x.Attempts, x.Hedges = x.Attempts+2, 1 })
+		}, Passed, ""},
 		"retries without a reason":        {CallsTimesNormal{To: "payments", Times: 0.5, Window: journal.During}, delayed(20 * ms), Failed, "suspected retries"},
 		"a million calls a second":        {storm, delayed(20 * ms), Inconclusive, "more than 2 times the 50 calls"},
 		"as many calls as the load makes": {CallsPerSecond{To: "payments", PerSecond: 60, Window: journal.During}, delayed(20 * ms), Passed, ""},

@@ -26,6 +26,7 @@ type Sample struct {
 	Failed    int `json:"failed,omitempty"`    // neither success nor refusal, for a request without a key
 	Ambiguous int `json:"ambiguous,omitempty"` // possibly applied; see scenarios.Outcomes
 	Attempts  int `json:"attempts,omitempty"`  // attempts according to the client policy
+	Hedges    int `json:"hedges,omitempty"`    // of Attempts: those that were made beside another one
 	Wire      int `json:"wire,omitempty"`      // requests actually written to a connection
 	GaveUp    int `json:"gave_up,omitempty"`   // attempts that the clients gave up on
 

@@ -8,7 +8,7 @@ import (
 
 // Totals is a sum of samples.
 type Totals struct {
-	Sent, Unsent, OK, Fallback, Refused, Failed, Ambiguous, Attempts, GaveUp int
+	Sent, Unsent, OK, Fallback, Refused, Failed, Ambiguous, Attempts, Hedges, GaveUp int
 
 	// For the fault window only: requests that were in flight when healing began, and succeeded after it.
 	Unanswered int // had already waited much longer than any successful request needed; included in Sent, not a success
@@ -161,6 +161,7 @@ func (h *History) Sum(keep func(Sample) bool) Totals {
 		t.Failed += s.Failed
 		t.Ambiguous += s.Ambiguous
 		t.Attempts += s.Attempts
+		t.Hedges += s.Hedges
 		t.GaveUp += s.GaveUp
 		for kind, n := range s.Errors {
 			t.Errors[kind] += n
