@@ -36,7 +36,8 @@ type documentScenario struct {
 	Faults      []*journal.Injection `json:"faults,omitempty"`
 	Tasks       []journal.Task       `json:"tasks,omitempty"` // what steps asked and ran
 	Links       []journal.Traffic    `json:"links,omitempty"`
-	Load        *journal.Load        `json:"load,omitempty"`
+	Load        *journal.Load        `json:"load,omitempty"`   // of all loads together
+	Loads       []journal.Load       `json:"loads,omitempty"`  // by themselves, if they have names
 	Pauses      []journal.Pause      `json:"pauses,omitempty"` // pauses of the runner itself
 	Windows     []figures            `json:"windows,omitempty"`
 }
@@ -48,9 +49,10 @@ type documentVerdict struct {
 	Implied bool   `json:"implied,omitempty"`
 }
 
-// figures summarizes a window and a route; an empty route means all routes.
+// figures summarizes a window and a load or a route; if both are empty, all requests.
 type figures struct {
 	Window   journal.Window `json:"window"`
+	Load     string         `json:"load,omitempty"`
 	Route    string         `json:"route,omitempty"`
 	Sent     int            `json:"sent"`
 	Good     int            `json:"good"`                // successes by the scenario's definition
@@ -88,6 +90,9 @@ func writeJSON(w io.Writer, b *journal.Book) error {
 			ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Attempt: h.Attempt, RerunReason: h.RerunReason, Took: h.Ended - h.Began,
 			Verdicts: []documentVerdict{}, Faults: h.Faults, Tasks: h.Tasks, Links: h.Traffic, Load: h.Load, Pauses: h.Pauses, Windows: newFigures(h),
 		}
+		if len(h.LoadNames) > 0 {
+			s.Loads = h.Loads
+		}
 		if h.End != nil {
 			s.Reason = h.End.Reason
 		}
@@ -103,13 +108,21 @@ func writeJSON(w io.Writer, b *journal.Book) error {
 	})
 }
 
-// newFigures summarizes each window for all routes and, if there are several, for each route.
+// newFigures summarizes each window for all requests, for each load with a name, and for each route if there are several.
 func newFigures(h *journal.History) []figures {
 	names := append([]string{""}, routes(h)...)
 	if len(names) == 2 {
 		names = names[1:]
 	}
 	var all []figures
+	for _, name := range h.LoadNames {
+		for _, w := range allWindows {
+			if f := figuresOf(h.OfLoad(name), w, ""); f.Sent+f.InFlight > 0 {
+				f.Load = name
+				all = append(all, f)
+			}
+		}
+	}
 	for _, route := range names {
 		for _, w := range allWindows {
 			if f := figuresOf(h, w, route); f.Sent+f.InFlight > 0 {
@@ -130,7 +143,7 @@ var (
 func figuresOf(h *journal.History, w journal.Window, route string) figures {
 	t := h.Total(w, route)
 	q := func(p float64) time.Duration { return journal.Quantile(t.Latency, p) }
-	return figures{w, route, t.Sent, h.Good(t), t.InFlight, q(50), q(95), q(99), q(100), intervalsOf(t, h.Good(t))}
+	return figures{w, "", route, t.Sent, h.Good(t), t.InFlight, q(50), q(95), q(99), q(100), intervalsOf(t, h.Good(t))}
 }
 
 func routes(h *journal.History) []string {

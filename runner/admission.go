@@ -177,21 +177,28 @@ func measuresTime(e *scenarios.Experiment) bool {
 		slices.ContainsFunc(e.Steady, func(s check.Steady) bool { return s.Limit > 0 })
 }
 
-// peak returns the highest rate that a scenario requests. A load of users or counted requests is assumed
-// to make as many requests a second as fit into an answer after a tenth of a second.
-func peak(e *scenarios.Experiment) float64 {
-	if e.Load == nil {
-		return 0
+// peak returns the highest rate that a scenario requests.
+func peak(e *scenarios.Experiment) (rate float64) {
+	for _, l := range e.Loads() {
+		rate += peakOf(e, l)
 	}
+	return rate
+}
+
+// peakOf returns the highest rate of a load. A load of users or counted requests is assumed to make as many requests a
+// second as fit into an answer after a tenth of a second.
+func peakOf(e *scenarios.Experiment, l *scenarios.Load) float64 {
 	const answer = 100 * time.Millisecond
-	rate := e.Load.Rate
-	if e.Load.Shape == scenarios.Closed {
-		rate = float64(e.Load.Users) / (e.Load.Think + answer).Seconds()
+	rate := l.Rate
+	if l.Shape == scenarios.Closed {
+		rate = float64(l.Users) / (l.Think + answer).Seconds()
 	}
 	for _, step := range e.Steps {
 		switch do := step.Do.(type) {
 		case scenarios.RateChange:
-			rate = max(rate, scenarios.PeakRate(do))
+			if do.Of() == l.Name {
+				rate = max(rate, scenarios.PeakRate(do))
+			}
 		case scenarios.SendRequests:
 			rate = max(rate, float64(do.AtATime)/answer.Seconds())
 		}

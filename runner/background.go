@@ -91,7 +91,7 @@ func (s *session) measureIdle() {
 // faults acted on carried any, services may still be finishing work of the load. It then takes a later
 // measurement; see unfinished.
 func (s *session) measureIdleAgain() {
-	if !s.injectsFaults() || s.client == nil || s.stopCause() != nil {
+	if !s.injectsFaults() || len(s.loads) == 0 || s.stopCause() != nil {
 		return
 	}
 	watched := idleTime
@@ -120,12 +120,16 @@ func (u usage) unfinished(before usage, rate float64) usage {
 	return u
 }
 
-// loadRate returns the rate at which the load began or, of a load without one, its mean rate.
-func (s *session) loadRate() float64 {
-	if s.e.Load.Shape == scenarios.Open {
-		return s.e.Load.Rate
+// loadRate returns the rate at which the loads began or, of a load without one, its mean rate.
+func (s *session) loadRate() (rate float64) {
+	for _, r := range s.loads {
+		if r.Shape == scenarios.Open {
+			rate += r.Rate
+		} else {
+			rate += r.meanRate
+		}
 	}
-	return s.meanRate
+	return rate
 }
 
 // carriedRarely reports whether a fault on a link met far fewer messages than the load sent requests

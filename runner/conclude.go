@@ -29,11 +29,11 @@ func (s *session) conclude() {
 			s.fail(err)
 		}
 		agreed := s.startAgreements()
-		if s.stopCause() == nil && s.load != nil {
+		if s.stopCause() == nil && s.running() {
 			s.enterPhase("recovery")
 			_ = s.sleep(s.e.Recovery, nil)
 		}
-		s.endLoad()
+		s.endLoads("")
 		s.enterPhase("collect")
 		s.stopProbes()
 		s.fold.endLoad(s.now())

@@ -24,8 +24,13 @@ func (s *session) keyPrefix() string {
 // trace returns how links recognize the messages that requests of the load cause.
 func (s *session) trace() message.Trace {
 	t := message.Trace{ID: load.TracePrefix(s.seed), KeyPrefix: s.keyPrefix() + "-"}
-	if s.e.Load != nil {
-		t.Route = func(n uint64) string { return load.RouteOf(s.e.Load, s.seed, n).Name() }
+	for i, l := range s.e.Loads() {
+		route := func(n uint64) string { return load.RouteOf(l, s.seedOf(i), n).Name() }
+		if i == 0 {
+			t.Route = route
+			continue
+		}
+		t.Further = append(t.Further, message.Trace{ID: load.TracePrefix(s.seedOf(i)), KeyPrefix: s.keyPrefixOf(i) + "-", Route: route})
 	}
 	return t
 }

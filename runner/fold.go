@@ -23,8 +23,8 @@ type fold struct {
 	loadEnd       time.Duration    // calls that began later do not count as the load's
 	endedCalls    map[string]int64 // by link: number of calls that have ended
 	recent        recent
-	inFlight      map[uint64]inFlightRequest // by request number
-	endedRequests map[int64]endCount         // by the tenth of a second in which they ended
+	inFlight      map[requestID]inFlightRequest
+	endedRequests map[int64]endCount // by the tenth of a second in which they ended
 
 	outages           []*outage
 	horizon           time.Duration // how far back stop rules look
@@ -38,6 +38,7 @@ type sliceKey struct {
 	from   time.Duration
 	window journal.Window
 	name   string // route or link
+	load   string // its name, for requests
 	paused bool   // see journal.Sample.Paused
 }
 
@@ -46,7 +47,7 @@ func newFold() *fold {
 		horizon: time.Hour,
 		marks:   []time.Duration{0}, baseline: 1 << 62, loadEnd: 1 << 62,
 		samples: map[sliceKey]*sampleBuilder{}, calls: map[sliceKey]*callsBuilder{}, endedCalls: map[string]int64{},
-		inFlight: map[uint64]inFlightRequest{}, endedRequests: map[int64]endCount{}, paused: func(_, _ time.Duration) bool { return false },
+		inFlight: map[requestID]inFlightRequest{}, endedRequests: map[int64]endCount{}, paused: func(_, _ time.Duration) bool { return false },
 	}
 	f.recent.latency = histogram()
 	return f

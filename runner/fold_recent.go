@@ -41,11 +41,17 @@ type inFlightRequest struct {
 	route string
 }
 
+// requestID identifies a request: the name of its load, and its number.
+type requestID struct {
+	load string
+	n    uint64
+}
+
 // started records that a request is in flight until it is folded.
-func (f *fold) started(n uint64, route string, due time.Duration) {
+func (f *fold) started(load string, n uint64, route string, due time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.inFlight[n] = inFlightRequest{due, route}
+	f.inFlight[requestID{load, n}] = inFlightRequest{due, route}
 }
 
 // metOutage returns how many requests of the load an outage has affected so far: those that ended

@@ -16,13 +16,16 @@ func TestRunKeysAreRecognized(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"orders.feature:2", "x", ""} {
 		s := &session{e: &scenarios.Experiment{ID: id}, run: &runState{short: "b8e58f"}, try: try{number: 1}}
-		c := load.NewClient(t.Context(), load.Config{Load: &scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key")}, KeyPrefix: s.keyPrefix()})
-		for _, n := range []uint64{0, 17, 1 << 40} {
+		for i, n := range []uint64{0, 17, 1 << 40} {
+			c := load.NewClient(t.Context(), load.Config{Load: &scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key")}, KeyPrefix: s.keyPrefixOf(i)})
 			key := c.Key(n)
 			assert.True(t, load.IsRunKey(key), key)
-			got, ok := load.NumberOf(s.keyPrefix(), key)
+			got, ok := load.NumberOf(s.keyPrefixOf(i), key)
 			assert.True(t, ok, key)
 			assert.Equal(t, n, got)
+			_, ok = load.NumberOf(s.keyPrefixOf(i+1), key)
+			assert.False(t, ok, "of another load")
+			assert.True(t, strings.HasPrefix(key, s.keyPrefix()+"-"), "of this scenario")
 			for _, other := range []string{strings.ToUpper(key), key + "x", key + "-1", "order:" + key, key[1:], strings.TrimRight(key, "0123456789")} {
 				assert.False(t, load.IsRunKey(other), other)
 			}

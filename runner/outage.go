@@ -25,10 +25,12 @@ func (s *session) outage(service string, at time.Duration) *outage {
 			o.before[l.Name()] = all[l.Name()]
 		}
 	}
-	if _, linked := s.system.link(scenarios.Clients + " -> " + service); !linked && s.e.Load != nil {
-		for _, r := range s.e.Load.Mix {
-			if r.Asks(service) {
-				o.routes = append(o.routes, r.Name())
+	if _, linked := s.system.link(scenarios.Clients + " -> " + service); !linked {
+		for _, l := range s.e.Loads() {
+			for _, r := range l.Mix {
+				if r.Asks(service) {
+					o.routes = append(o.routes, r.Name())
+				}
 			}
 		}
 	}

@@ -17,27 +17,30 @@ const maxPairNumbers = 10_000
 // sendPairs sends pairs of requests with the same new key and the same body at the same moment, each on a
 // connection of its own. The keys follow those of the load.
 func (s *session) sendPairs() []*journal.Pair {
-	client := s.probeClient()
-	defer client.Close()
+	clients, end := s.probeClients()
+	defer end()
 	var all []*journal.Pair
-	unused := s.unusedNumber()
-	for n := unused; n < unused+maxPairNumbers && len(all) < maxPairs && s.ctx.Err() == nil; n++ {
-		if route := client.Route(n); s.e.Load.Changes(route) {
-			all = append(all, s.sendPair(client, n))
+	for i, client := range clients {
+		unused, most := s.unusedNumber(client.Load.Name), maxPairs*(i+1)/len(clients)
+		for n := unused; n < unused+maxPairNumbers && len(all) < most && s.ctx.Err() == nil; n++ {
+			if route := client.Route(n); client.Load.Changes(route) {
+				all = append(all, s.sendPair(client, n))
+			}
 		}
 	}
 	return all
 }
 
-// unusedNumber returns a request number above all of the load's.
-func (s *session) unusedNumber() uint64 {
+// unusedNumber returns a request number above all of a load's.
+func (s *session) unusedNumber(load string) (above uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.history.Book().Scenarios[0]
-	if h.Load == nil {
-		return 0
+	for _, l := range s.history.Book().Scenarios[0].Loads {
+		if l.Name == load {
+			above = uint64(max(l.Intended, l.Sent+l.Unsent))
+		}
 	}
-	return uint64(max(h.Load.Intended, h.Load.Sent+h.Load.Unsent))
+	return above
 }
 
 // sendPair sends request n twice at the same moment.

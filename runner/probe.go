@@ -37,7 +37,7 @@ func (s *session) probe() {
 		}
 		inPairs = inPairs || n.Pairs
 	}
-	if s.client == nil || len(kinds) == 0 && !inPairs {
+	if len(s.loads) == 0 || len(kinds) == 0 && !inPairs {
 		return
 	}
 	var before []*effects.Reading
@@ -68,33 +68,41 @@ func (s *session) probe() {
 	}
 }
 
-// probeClient returns a client that sends requests as the load does, but not through a link. The caller
-// closes it.
-func (s *session) probeClient() *load.Client {
-	return load.NewClient(s.ctx, load.Config{
-		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust, Kinds: s.run.o.loadKinds(),
-		Address: func(service string) string { return s.system.addresses[service] },
-	})
+// probeClients returns for each load a client that sends requests as the load does, but not through a link. The caller
+// calls end.
+func (s *session) probeClients() (all []*load.Client, end func()) {
+	for i := range s.loads {
+		all = append(all, load.NewClient(s.ctx, s.clientConfig(i, func(service string) string { return s.system.addresses[service] })))
+	}
+	return all, func() {
+		for _, c := range all {
+			c.Close()
+		}
+	}
 }
 
 // sendAgain sends keys again: with the original body or, for check.OtherBody, with another body, for which
 // the status want is expected.
 func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*journal.Probe {
-	client := s.probeClient()
-	defer client.Close()
-	body := func(n uint64) (uint64, bool) { return n, true } // the number of the request whose body is sent
-	if kind == check.OtherBody {
-		body = client.OtherBody
+	clients, end := s.probeClients()
+	defer end()
+	body := func(c *load.Client, n uint64) (uint64, bool) { // the number of the request whose body is sent
+		if kind == check.OtherBody {
+			return c.OtherBody(n)
+		}
+		return n, true
 	}
-	eligible := func(n uint64) bool {
-		_, ok := body(n)
-		return ok && len(client.Route(n).Then) == 0
+	eligible := func(c *load.Client, n uint64) bool {
+		_, ok := body(c, n)
+		return ok && len(c.Route(n).Then) == 0
 	}
 	met := s.metFault()
 	var numbered []keyed
 	for _, r := range s.requests() {
-		if n, ok := load.NumberOf(client.KeyPrefix, r.Key); ok && r.Outcome == load.Acknowledged.String() && !r.Reads && eligible(n) {
-			numbered = append(numbered, keyed{r, n, met[r.Key]})
+		for _, c := range clients {
+			if n, ok := load.NumberOf(c.KeyPrefix, r.Key); ok && r.Outcome == load.Acknowledged.String() && !r.Reads && eligible(c, n) {
+				numbered = append(numbered, keyed{r, c, n, met[r.Key]})
+			}
 		}
 	}
 	var all []*journal.Probe
@@ -103,8 +111,8 @@ func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*j
 		var retry []keyed
 		pause := 50 * time.Millisecond << round
 		for _, r := range pending {
-			other, _ := body(r.n)
-			a := client.Try(r.n, other)
+			other, _ := body(r.client, r.n)
+			a := r.client.Try(r.n, other)
 			switch {
 			case s.ctx.Err() != nil:
 				return all
@@ -272,9 +280,10 @@ func (s *session) metFault() map[string]bool {
 	return met
 }
 
-// keyed is an acknowledged request with its number.
+// keyed is an acknowledged request with its number, and the client that sends it again.
 type keyed struct {
 	journal.Request
+	client   *load.Client
 	n        uint64
 	metFault bool
 }
@@ -284,16 +293,20 @@ type keyed struct {
 // own returns true are preferred.
 func chooseProbes(all []keyed, own func(n uint64) bool) []keyed {
 	var chosen []keyed
-	seen := map[uint64]bool{}
+	type id struct { // of a request
+		client *load.Client
+		n      uint64
+	}
+	seen := map[id]bool{}
 	add := func(most int, matches func(keyed) bool) {
 		var candidates []keyed
 		for _, r := range all {
-			if !seen[r.n] && matches(r) {
+			if !seen[id{r.client, r.n}] && matches(r) {
 				candidates = append(candidates, r)
 			}
 		}
 		for _, r := range spread(candidates, most-len(chosen)) {
-			seen[r.n] = true
+			seen[id{r.client, r.n}] = true
 			chosen = append(chosen, r)
 		}
 	}

@@ -15,7 +15,7 @@ func TestChooseProbesPrefersKeysOfTheFault(t *testing.T) {
 	var all []keyed
 	add := func(n int, w journal.Window, attempts int) {
 		for range n {
-			all = append(all, keyed{journal.Request{Due: time.Duration(len(all)), Window: w, Attempts: make([]journal.Attempt, attempts)}, uint64(len(all)), w == journal.During})
+			all = append(all, keyed{journal.Request{Due: time.Duration(len(all)), Window: w, Attempts: make([]journal.Attempt, attempts)}, nil, uint64(len(all)), w == journal.During})
 		}
 	}
 	any := func(uint64) bool { return true }

@@ -13,7 +13,7 @@ func (s *session) recordOperations(e load.Result, w journal.Window) {
 	}
 	var written *string
 	if e.Route == register.Write {
-		body := s.client.Body(e.N)
+		body := s.loadsOf(e.Load)[0].client.Body(e.N)
 		written = &body
 	}
 	for _, o := range e.Operations(register.Name, written, s.run.journal.Since, w) {

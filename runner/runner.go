@@ -224,11 +224,13 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	}
 	r := &runState{o: o, seed: o.Seed, admission: newAdmission(o.Parallel), secrets: map[string]string{}}
 	for _, e := range es {
-		values, err := e.Load.Secrets(os.LookupEnv)
-		if err != nil {
-			return nil, fmt.Errorf("start the load of scenario %q: %w", e.Name, err)
+		for _, l := range e.Loads() {
+			values, err := l.Secrets(os.LookupEnv)
+			if err != nil {
+				return nil, fmt.Errorf("start the load of scenario %q: %w", e.Name, err)
+			}
+			maps.Copy(r.secrets, values)
 		}
-		maps.Copy(r.secrets, values)
 	}
 	now := time.Now()
 	if seedText := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && seedText != "" {

@@ -31,8 +31,8 @@ func (s *system) endpoints(svc scenarios.Service) []process.Endpoint {
 			tcp, datagrams = tcp || !l.UDP(), datagrams || l.UDP()
 		}
 	}
-	if s.e.Load != nil {
-		tcp = tcp || slices.ContainsFunc(s.e.Load.Mix, func(r scenarios.Route) bool { return r.Asks(svc.Name) })
+	for _, l := range s.e.Loads() {
+		tcp = tcp || slices.ContainsFunc(l.Mix, func(r scenarios.Route) bool { return r.Asks(svc.Name) })
 	}
 	tcp = tcp || s.e.ReadsEffectsOf(svc.Name)
 	var all []process.Endpoint

@@ -13,7 +13,6 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
-	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -31,8 +30,7 @@ type session struct {
 	ctx        context.Context // canceled when the run is interrupted, a stop rule fires, or the session finishes
 	cancel     context.CancelCauseFunc
 	system     *system
-	load       *load.Generator
-	client     *load.Client
+	loads      []*runningLoad // once they have begun; parallel to scenarios.Experiment.Loads
 	fold       *fold
 	live       []*injection // in order of injection
 	placed     []*injection // all injections of the scenario
@@ -51,7 +49,6 @@ type session struct {
 	foldedDials          map[string]int64 // by link: failed dials already folded; see foldDials
 	dialsFoldedAt        time.Duration    // when foldDials last ran
 	idleUse, baselineUse map[string]usage // by link: usage without the load, and in the baseline
-	meanRate             float64          // requests of the load per second, once it has ended
 	clock                sync.WaitGroup
 
 	probing    sync.WaitGroup
@@ -123,6 +120,11 @@ func (s *session) begin() {
 	for _, step := range s.e.Steps {
 		b.Steps = append(b.Steps, step.Step)
 	}
+	for _, l := range s.e.Loads() {
+		if l.Name != "" {
+			b.LoadNames = append(b.LoadNames, l.Name)
+		}
+	}
 	for _, l := range s.e.System.Links {
 		b.Links = append(b.Links, journal.Link{From: l.From, To: l.To, Protocol: l.Protocol})
 	}
@@ -158,16 +160,21 @@ func (s *session) begin() {
 func (s *session) recordMessage(f evidence.Event) {
 	s.record(journal.Event{At: s.run.journal.Since(f.At), Message: &journal.Message{
 		Fault: f.Fault, Link: f.Link, Stage: string(f.Stage), ToServer: f.ToServer, Conn: f.Conn, N: f.Seq, Op: f.Op, Key: f.Key, Bytes: f.Bytes, Detail: f.Detail,
-		Request: requestNumber(f.Cause),
+		Request: s.requestNumber(f.Cause),
 	}})
 }
 
-// requestNumber returns the number of the request that caused a message, or "" if that is not known.
-func requestNumber(c evidence.Cause) string {
+// requestNumber returns the number of the request that caused a message, with the name of its load if it has one, or ""
+// if that is not known.
+func (s *session) requestNumber(c evidence.Cause) string {
 	if !c.Known {
 		return ""
 	}
-	return strconv.FormatUint(c.Request, 10)
+	n := strconv.FormatUint(c.Request, 10)
+	if loads := s.e.Loads(); c.Load < len(loads) && loads[c.Load].Name != "" {
+		return loads[c.Load].Name + " " + n
+	}
+	return n
 }
 
 func (s *session) recordCall(link string, c message.Call) {

@@ -3,8 +3,11 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -14,6 +17,46 @@ import (
 // warmUp is how long the load runs before the baseline begins, so that connections are open and caches
 // are filled.
 const warmUp = time.Second
+
+// runningLoad is a load while the session runs.
+type runningLoad struct {
+	*scenarios.Load
+	client    *load.Client
+	generator *load.Generator // nil once the load has ended
+	meanRate  float64         // requests per second, once the load has ended
+}
+
+// clientConfig returns the configuration of a client that sends the requests of the i-th load. Each load has its own seed
+// and key prefix, so that requests with the same number are told apart.
+func (s *session) clientConfig(i int, address func(service string) string) load.Config {
+	return load.Config{Load: s.e.Loads()[i], Env: s.run.secrets, KeyPrefix: s.keyPrefixOf(i), Seed: s.seedOf(i), Trust: s.system.trust, Address: address, Kinds: s.run.o.loadKinds()}
+}
+
+// seedOf returns the seed of the i-th load.
+func (s *session) seedOf(i int) uint64 {
+	if i == 0 {
+		return s.seed
+	}
+	return evidence.Hash(s.seed, uint64(i), "load")
+}
+
+// keyPrefixOf returns the prefix of the idempotency keys of the i-th load.
+func (s *session) keyPrefixOf(i int) string {
+	if i == 0 {
+		return s.keyPrefix()
+	}
+	return load.FurtherPrefix(s.keyPrefix(), i)
+}
+
+// loadsOf returns the load with a name or, for "", all loads.
+func (s *session) loadsOf(name string) []*runningLoad {
+	return slices.DeleteFunc(slices.Clone(s.loads), func(r *runningLoad) bool { return name != "" && r.Name != name })
+}
+
+// running reports whether a load has not ended.
+func (s *session) running() bool {
+	return slices.ContainsFunc(s.loads, func(r *runningLoad) bool { return r.generator != nil })
+}
 
 // startLoad starts the load and measures the baseline. Only the first call has an effect.
 func (s *session) startLoad() {
@@ -35,13 +78,20 @@ func (s *session) startLoad() {
 	if s.agreementsBefore(); s.stopCause() != nil {
 		return
 	}
-	s.client = load.NewClient(s.ctx, load.Config{
-		Load: s.e.Load, Env: s.run.secrets, KeyPrefix: s.keyPrefix(), Seed: s.seed, Trust: s.system.trust, Address: s.system.clientAddress, Kinds: s.run.o.loadKinds(),
-		Started: func(n uint64, due time.Time) { s.fold.started(n, s.client.Route(n).Name(), s.run.journal.Since(due)) },
-		Ended:   s.finished,
-	})
+	for i, l := range s.e.Loads() {
+		r := &runningLoad{Load: l}
+		cfg := s.clientConfig(i, s.system.clientAddress)
+		cfg.Started = func(n uint64, due time.Time) {
+			s.fold.started(l.Name, n, r.client.Route(n).Name(), s.run.journal.Since(due))
+		}
+		cfg.Ended = s.finished
+		r.client = load.NewClient(s.ctx, cfg)
+		s.loads = append(s.loads, r)
+	}
 	s.measureIdle()
-	s.load = load.Start(s.ctx, s.e.Load, s.client, peak(s.e))
+	for _, r := range s.loads {
+		r.generator = load.Start(s.ctx, r.Load, r.client, peakOf(s.e, r.Load))
+	}
 	if s.e.Load.Shape == scenarios.Counted {
 		s.fold.mu.Lock()
 		s.fold.baseline = s.now()
@@ -98,12 +148,28 @@ func (s *session) finished(e load.Result) {
 	s.record(journal.Event{Request: e.JournalRequest(s.run.journal.Since, w)})
 }
 
-func (s *session) endLoad() {
-	if s.load == nil {
-		return
+// endLoads ends the load with a name or, for "", all that run.
+func (s *session) endLoads(name string) {
+	var all sync.WaitGroup
+	results := make([]*journal.Load, len(s.loads))
+	for i, r := range s.loads {
+		if r.generator == nil || name != "" && r.Name != name {
+			continue
+		}
+		all.Go(func() {
+			l := r.generator.End(func(n uint64, due time.Time) {
+				s.fold.unsent(r.Name, r.client.Route(n).Name(), s.run.journal.Since(due))
+			})
+			results[i] = &l
+		})
 	}
-	l := s.load.End(func(n uint64, due time.Time) { s.fold.unsent(s.client.Route(n).Name(), s.run.journal.Since(due)) })
-	s.load = nil
-	s.meanRate = float64(l.Sent) / max(l.Took.Seconds(), time.Millisecond.Seconds())
-	s.record(journal.Event{Load: &l})
+	all.Wait()
+	for i, l := range results {
+		if l == nil {
+			continue
+		}
+		s.loads[i].generator = nil
+		s.loads[i].meanRate = float64(l.Sent) / max(l.Took.Seconds(), time.Millisecond.Seconds())
+		s.record(journal.Event{Load: l})
+	}
 }

@@ -58,17 +58,19 @@ func (s *session) act(step scenarios.Step) error {
 	case scenarios.Wait:
 		return s.sleep(action.For, nil)
 	case scenarios.RateChange:
-		if s.load == nil {
-			return errors.New("change the load: it is not running")
+		for _, r := range s.loadsOf(action.Of()) {
+			if r.generator == nil {
+				return errors.New("change the load: it is not running")
+			}
+			r.generator.Change(action)
 		}
-		s.load.Change(action)
 		s.enterPhase(s.phase)
 		return s.sleep(action.Takes(), nil)
 	case scenarios.SendRequests:
-		s.load.Send(action)
+		s.loads[0].generator.Send(action) // counted requests are the only load
 		return s.stopCause()
 	case scenarios.StopLoad:
-		s.endLoad()
+		s.endLoads(action.Load)
 		return nil
 	case scenarios.Ask:
 		return s.ask(action, step.Step)

@@ -36,6 +36,16 @@ type causedCall struct {
 
 const gaveUp = -1
 
+// requestOf returns a number for a request of one of the loads. ok is false if its number is too high: a load after the
+// first may have 16 million requests, and there may be 128 of them.
+func requestOf(load int, n uint64) (request uint32, ok bool) {
+	const further, bits = 1 << 31, 24
+	if load == 0 {
+		return uint32(n), n < further //nolint:gosec // limited
+	}
+	return further | uint32(load)<<bits | uint32(n), load < further>>bits && n < 1<<bits //nolint:gosec // limited
+}
+
 // name returns the index of a name, or 0 if too many are known.
 func (s *stories) name(text string) uint16 {
 	if s.index == nil {
@@ -52,7 +62,8 @@ func (s *stories) name(text string) uint16 {
 
 // add adds a call.
 func (s *stories) add(link string, c message.Call, at, took time.Duration) {
-	if !c.Cause.Known || c.Cause.Request >= 1<<32 {
+	request, ok := requestOf(c.Cause.Load, c.Cause.Request)
+	if !c.Cause.Known || !ok {
 		return
 	}
 	s.mu.Lock()
@@ -62,7 +73,7 @@ func (s *stories) add(link string, c message.Call, at, took time.Duration) {
 		return
 	}
 	k := causedCall{
-		at: at, took: uint32(min(max(0, took.Microseconds()), 1<<32-1)), request: uint32(c.Cause.Request), //nolint:gosec // limited
+		at: at, took: uint32(min(max(0, took.Microseconds()), 1<<32-1)), request: request, //nolint:gosec // limited
 		link: s.name(link), op: s.name(c.Op), status: int16(c.Status), //nolint:gosec // a status of HTTP or gRPC
 	}
 	if c.Affected {
@@ -74,15 +85,15 @@ func (s *stories) add(link string, c message.Call, at, took time.Duration) {
 	s.calls = append(s.calls, k)
 }
 
-// of returns the story of each of the requests with the given numbers, in their order.
-func (s *stories) of(requests []uint64) []journal.Story {
+// of returns the story of each of the requests with the given numbers of requestOf, in their order.
+func (s *stories) of(requests []uint32) []journal.Story {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make([]journal.Story, len(requests))
 	at := map[uint32]int{}
 	for i, n := range requests {
 		all[i].Dropped = s.dropped
-		at[uint32(n)] = i //nolint:gosec // numbers of calls that were kept are below 1<<32
+		at[n] = i
 	}
 	for _, k := range s.calls {
 		i, ok := at[k.request]
@@ -104,6 +115,16 @@ func (s *stories) of(requests []uint64) []journal.Story {
 // maxStories is how many anomalies get a story.
 const maxStories = 100
 
+// requestWith returns the number, as of requestOf, of the request with a key. It returns false for a key of another load.
+func (s *session) requestWith(key string) (request uint32, ok bool) {
+	for i := range s.e.Loads() {
+		if n, is := load.NumberOf(s.keyPrefixOf(i), key); is {
+			return requestOf(i, n)
+		}
+	}
+	return 0, false
+}
+
 // recordStories records the stories of the requests that have an anomaly.
 func (s *session) recordStories() {
 	s.mu.Lock()
@@ -113,9 +134,9 @@ func (s *session) recordStories() {
 	}
 	s.mu.Unlock()
 	var keys []string
-	var requests []uint64
+	var requests []uint32
 	for _, a := range anomalies {
-		n, ok := load.NumberOf(s.keyPrefix(), a.Key)
+		n, ok := s.requestWith(a.Key)
 		if ok && !slices.Contains(keys, a.Key) && len(keys) < maxStories {
 			keys, requests = append(keys, a.Key), append(requests, n)
 		}

@@ -108,7 +108,7 @@ func TestFoldCountsEachRequestOnce(t *testing.T) {
 	for _, e := range all {
 		f.request(e, 6*sec, 6*sec+20*time.Millisecond)
 	}
-	f.unsent("GET /", 6*sec)
+	f.unsent("", "GET /", 6*sec)
 	f.call("a -> b", message.Call{Op: "GET /", Affected: true, GaveUp: true}, 6*sec, 6*sec, 7*sec)
 	f.call("a -> b", message.Call{}, 6*sec, 6*sec, 7*sec) // not a call
 
@@ -243,7 +243,7 @@ func TestStopRulesIgnorePausesOfTheRunner(t *testing.T) {
 	}{{0, true}, {150 * time.Millisecond, true}, {1900 * time.Millisecond, false}} {
 		f := newDrilledFold()
 		for n := range uint64(10) { // they wait longer than the duration of the rule
-			f.started(n, "GET /", 5*sec)
+			f.started("", n, "GET /", 5*sec)
 		}
 		w := newWatchdog(func(at time.Time) time.Duration { return 0 }, nil)
 		w.pauses = []span{{from: 6 * sec, to: 6*sec + c.pause}}
@@ -259,8 +259,8 @@ func TestStopRulesIgnorePausesOfTheRunner(t *testing.T) {
 func TestUnansweredRequestsAreNotSuccesses(t *testing.T) {
 	f := newDrilledFold()
 	f.request(load.Result{N: 1, Route: "GET /", Outcome: load.Acknowledged, Attempts: []load.Attempt{{}}}, 2*sec, 3*sec)
-	f.started(2, "GET /", 4*sec)
-	f.started(3, "GET /", 5*sec)
+	f.started("", 2, "GET /", 4*sec)
+	f.started("", 3, "GET /", 5*sec)
 	good, all := f.success(3*sec, 4*sec)
 	assert.Equal(t, []int{1, 1}, []int{good, all}, "those that wait are not late yet")
 	good, all = f.success(6*sec, 7*sec)
@@ -272,7 +272,7 @@ func TestUnansweredRequestsAreNotSuccesses(t *testing.T) {
 
 func TestAbortedRequestsAreNotCounted(t *testing.T) {
 	f := newDrilledFold()
-	f.started(1, "GET /", 6*sec)
+	f.started("", 1, "GET /", 6*sec)
 	f.request(load.Result{N: 1, Route: "GET /", Outcome: load.Ambiguous, Kind: load.Aborted, Attempts: []load.Attempt{{}}}, 6*sec, 7*sec)
 	assert.Empty(t, f.flush(1<<62))
 	_, all := f.success(0, 12*sec)

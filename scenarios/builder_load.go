@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"io/fs"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,15 +15,25 @@ import (
 
 // Load defines the requests of clients. If all shares are 0, they become equal. Build sets Service, Marker and
 // FallbackIsSuccess if they are zero. The requests of a counted load are sent by Send.
+//
+// A scenario may have several loads if each has a Name. Those after the first take the settings of clients from it, such
+// as keys, headers and retries, so that of theirs only Name, Shape, Rate, Users, Think and Mix may be set.
 func (b *Builder) Load(l Load) *Builder {
 	var routes []string
 	for i := range l.Mix {
 		routes = append(routes, strconv.Quote(l.Mix[i].Name()))
 	}
-	says := fmt.Sprintf("a steady load of %g requests per second on %s", l.Rate, strings.Join(routes, ", "))
+	what := "a steady load"
+	if l.Name != "" {
+		what = fmt.Sprintf("the %q load", l.Name)
+	}
+	says := fmt.Sprintf("%s of %g requests per second on %s", what, l.Rate, strings.Join(routes, ", "))
 	switch l.Shape {
 	case Closed:
 		says = fmt.Sprintf("%s ask %s", counted(l.Users, "user"), strings.Join(routes, ", "))
+		if l.Name != "" {
+			says = fmt.Sprintf("%s of %s asking %s", what, counted(l.Users, "user"), strings.Join(routes, ", "))
+		}
 		if l.Think > 0 {
 			says += ", thinking " + injector.Duration(l.Think) + " in between"
 		}
@@ -31,13 +42,46 @@ func (b *Builder) Load(l Load) *Builder {
 	}
 	at := b.beginStep("Given", "%s", says)
 	l.Mix = equalShares(l.Mix)
-	if l.Means == nil {
-		l.Means = b.r.rate.Means // set by earlier calls of Means
-	}
-	b.r.rate = &l
 	b.r.Describe(at)
-	b.r.setLoad(at, l.Shape, l.Mix)
-	b.r.validateLoad(at)
+	b.r.NameLoad(l.Name)
+	defer b.r.NameLoad("")
+	if b.r.Load == nil {
+		if l.Means == nil {
+			l.Means = b.r.rate.Means // set by earlier calls of Means
+		}
+		b.r.rate = &l
+	} else if settings := (Load{Name: l.Name, Shape: l.Shape, Rate: l.Rate, Users: l.Users, Think: l.Think, Mix: l.Mix}); l.Name != "" && !reflect.DeepEqual(l, settings) {
+		b.r.AddProblem(at, fmt.Sprintf("the %q load sets how clients behave, which the first load does for all", l.Name), "set only Name, Shape, Rate, Users, Think and Mix, and the rest in the first load")
+	}
+	set := b.r.setLoad(at, l.Shape, l.Mix)
+	set.Rate, set.Users, set.Think = l.Rate, l.Users, l.Think
+	if !b.r.StepFailed() {
+		b.r.validateLoad(at, set)
+	}
+	return b
+}
+
+// Change changes the rate of the load that the change names, at once or over a time: a ChangeLoad, SpikeLoad, SwingLoad or
+// ReplayLoad. From has to be the rate before it, and is set for a SwingLoad. Without a name it is the only load.
+func (b *Builder) Change(c RateChange) *Builder {
+	if b.r.naming = c.Of(); b.r.naming != "" {
+		defer func() { b.r.naming = "" }()
+	}
+	switch c := c.(type) {
+	case ChangeLoad:
+		return b.ChangeLoad(c.From, c.To, c.Over)
+	case SpikeLoad:
+		return b.SpikeLoad(c.From, c.To, c.For)
+	case SwingLoad:
+		return b.SwingLoad(c.Low, c.High, c.Every)
+	case ReplayLoad:
+		at := b.beginStep("When", "%s follows the rates in %q", b.r.theLoad(), c.File)
+		if len(c.Rates) < 2 || c.Rates[0].At != 0 {
+			b.r.AddProblem(at, "a recording needs two rates or more, the first at second 0", "read it with ReadRates")
+			return b
+		}
+		b.r.ChangeRate(at, at, nil, c)
+	}
 	return b
 }
 
@@ -72,7 +116,7 @@ func (b *Builder) Baseline(d time.Duration) *Builder {
 
 // ChangeLoad changes the rate from one value to another. If over is 0, it changes immediately.
 func (b *Builder) ChangeLoad(from, to float64, over time.Duration) *Builder {
-	text := fmt.Sprintf("the load changes from %g to %g requests per second", from, to)
+	text := fmt.Sprintf("%s changes from %g to %g requests per second", b.r.theLoad(), from, to)
 	if over > 0 {
 		text += " over " + injector.Duration(over)
 	}
@@ -83,7 +127,7 @@ func (b *Builder) ChangeLoad(from, to float64, over time.Duration) *Builder {
 
 // SpikeLoad changes the rate from one value to another at once, and back after the time d.
 func (b *Builder) SpikeLoad(from, to float64, d time.Duration) *Builder {
-	at := b.beginStep("When", "the load spikes from %g to %g requests per second for %s", from, to, injector.Duration(d))
+	at := b.beginStep("When", "%s spikes from %g to %g requests per second for %s", b.r.theLoad(), from, to, injector.Duration(d))
 	if d <= 0 {
 		b.r.AddProblem(at, "a spike has to last longer than 0", "write 5*time.Second, say")
 	}
@@ -93,7 +137,7 @@ func (b *Builder) SpikeLoad(from, to float64, d time.Duration) *Builder {
 
 // SwingLoad lets the rate swing between two values, as a sine with this period, from its present value on.
 func (b *Builder) SwingLoad(low, high float64, every time.Duration) *Builder {
-	at := b.beginStep("When", "the load swings between %g and %g requests per second every %s", low, high, injector.Duration(every))
+	at := b.beginStep("When", "%s swings between %g and %g requests per second every %s", b.r.theLoad(), low, high, injector.Duration(every))
 	if low < 0 || every <= 0 {
 		b.r.AddProblem(at, "a swing has to have rates from 0 up and a period above 0", "write 20*time.Second, say")
 	}
@@ -122,20 +166,37 @@ func (b *Builder) Send(requests, atATime int) *Builder {
 	return b
 }
 
-// StopLoad stops the load.
-func (b *Builder) StopLoad() *Builder {
-	b.r.StopLoad(b.beginStep("When", "the load stops"))
+// StopLoad stops the load. With names, it stops the loads that have them.
+func (b *Builder) StopLoad(names ...string) *Builder {
+	if len(names) == 0 {
+		b.r.StopLoad(b.beginStep("When", "the load stops"))
+	}
+	for _, name := range names {
+		b.r.naming = name
+		b.r.StopLoad(b.beginStep("When", "%s stops", b.r.theLoad()))
+		b.r.naming = ""
+	}
 	return b
 }
 
+// theLoad names the load of the current statement.
+func (r *Resolver) theLoad() string {
+	if r.naming == "" {
+		return "the load"
+	}
+	return fmt.Sprintf("the %q load", r.naming)
+}
+
 // validateLoad validates a load that was not defined by a sentence.
-func (r *Resolver) validateLoad(at source.Pos) {
+func (r *Resolver) validateLoad(at source.Pos, l *Load) {
 	sum := 0.0
-	for _, rt := range r.Load.Mix {
+	for _, rt := range l.Mix {
 		sum += rt.Share
 	}
-	for rt := range r.Load.requests() {
-		if rt.Kind != "" {
+	for rt := range l.requests() {
+		if rt.Kind != "" && l.Name != "" {
+			r.AddProblem(at, "a load with a name consists of requests over HTTP", "leave Name out, so that it is the only load")
+		} else if rt.Kind != "" {
 			r.CheckKind(at, *rt)
 		} else if _, _, err := source.ParseRoute(rt.Name()); err != nil {
 			what, hint := source.Parts(err)
@@ -143,18 +204,17 @@ func (r *Resolver) validateLoad(at source.Pos) {
 		}
 	}
 	switch {
-	case len(r.Load.Mix) == 0:
+	case len(l.Mix) == 0:
 		r.AddProblem(at, "the load has no routes", "say what it asks for: Mix")
 	case sum < 0.999 || sum > 1.001:
 		r.AddProblem(at, fmt.Sprintf("the shares sum to %s", percent(sum)), "they have to make 1")
 	}
-	r.validateShape(at)
+	r.validateShape(at, l)
 	r.checkKey(at, at)
 }
 
 // validateShape validates what the shape of a load needs.
-func (r *Resolver) validateShape(at source.Pos) {
-	l := r.Load
+func (r *Resolver) validateShape(at source.Pos, l *Load) {
 	switch l.Shape {
 	case Open:
 		if l.Rate <= 0 {
@@ -168,6 +228,9 @@ func (r *Resolver) validateShape(at source.Pos) {
 			r.AddProblem(at, "users cannot think for less than no time", "set Think to 0 or more")
 		}
 	case Counted:
+		if l.Name != "" {
+			r.AddProblem(at, "a load of counted requests cannot have a name: it is the only load", "leave Name out")
+		}
 	default:
 		r.AddProblem(at, fmt.Sprintf("a load has no shape %q", l.Shape), "take scenarios.Open, Closed or Counted")
 	}

@@ -50,7 +50,8 @@ type Experiment struct {
 	BlastRadius []string // services that faults may touch; nil means no limit was set
 	Stop        []StopRule
 	Steady      []check.Steady
-	Load        *Load // nil: no load
+	Load        *Load   // nil: no load. If loads have names, it is the first
+	Further     []*Load `json:",omitempty"` // the loads after the first; all have names, and the settings of clients of the first
 	Baseline    time.Duration
 	Recovery    time.Duration // how long the load continues after healing, at most
 	Effects     *Effects
@@ -134,8 +135,10 @@ type Wait struct{ For time.Duration }
 // SendRequests sends so many requests of a counted load, AtATime of them at once. The step lasts until all have ended.
 type SendRequests struct{ Requests, AtATime int }
 
-// StopLoad ends the load.
-type StopLoad struct{}
+// StopLoad ends the load with a name or, without one, all loads.
+type StopLoad struct {
+	Load string `json:",omitempty"`
+}
 
 // Confirm asks the facilitator for a confirmation. Without a terminal it only writes a note.
 type Confirm struct{ What string }
@@ -148,9 +151,18 @@ func (SendRequests) action() {}
 func (StopLoad) action()     {}
 func (Confirm) action()      {}
 
+// Loads returns all loads.
+func (e *Experiment) Loads() []*Load {
+	if e.Load == nil {
+		return nil
+	}
+	return append([]*Load{e.Load}, e.Further...)
+}
+
 // Load defines the requests of clients. Texts of requests (headers, paths and bodies) may contain the placeholders of
 // package scenarios, see PartKind.
 type Load struct {
+	Name              string          `json:",omitempty"` // only if a scenario has several loads, or its sentences name the load
 	Shape             Shape           `json:",omitempty"` // what makes a request due; the zero value is Open
 	Rate              float64         // of an open load: requests per second, in total
 	Users             int             `json:",omitempty"` // of a closed load: how many clients ask, each of them one request after the other
@@ -169,6 +181,7 @@ type Load struct {
 	NewConnections bool          `json:",omitempty"` // each attempt opens a connection of its own
 	CloseIdle      time.Duration `json:",omitempty"` // how long clients keep an idle connection, at most; 0 means 500 ms
 	Cookies        bool          `json:",omitempty"` // the attempts and steps of a request send the cookies that its answers set
+	OthersChange   bool          `json:",omitempty"` // another load has requests that are not read-only; set when the experiment is validated
 	Redirects      bool          `json:",omitempty"` // redirects to the same address are followed, at most MostRedirects times
 }
 
@@ -253,9 +266,9 @@ func (r Route) Name() string {
 // Changes reports whether requests of the route are expected to have effects. A GET, HEAD or OPTIONS request is
 // not, if other requests of the load have another method: it is not awaited, not lost without an effect, and not
 // sent again after the load. If the load consists of such requests only, they are expected to have effects, as for
-// a counter; checks report it if none is listed.
+// a counter; checks report it if none is listed. For both, the requests of all loads count.
 func (l *Load) Changes(r Route) bool {
-	return !r.Safe() || !slices.ContainsFunc(l.Mix, func(r Route) bool { return !r.Safe() })
+	return !r.Safe() || !l.OthersChange && !slices.ContainsFunc(l.Mix, func(r Route) bool { return !r.Safe() })
 }
 
 // Effects defines where applied effects are read, before the load and after healing. Each source is judged by itself.

@@ -33,6 +33,10 @@ type RateChange interface {
 	Course() []Stretch
 	// Takes returns how long the step lasts. After it, the rate is that of the last stretch.
 	Takes() time.Duration
+	// Of returns the name of the load; "" if it has none.
+	Of() string
+	// of returns the change of the load with a name.
+	of(load string) RateChange
 }
 
 // Stretch is a part of the course of a rate, in requests per second. It lasts until the next one begins.
@@ -96,6 +100,7 @@ func requestsDue(c RateChange) (n float64) {
 // ChangeLoad changes the rate from From to To over the time Over. If Over is 0, it changes immediately. The step
 // lasts until the rate is reached.
 type ChangeLoad struct {
+	Load     string  `json:",omitempty"` // its name, if it has one
 	From, To float64 // requests per second
 	Over     time.Duration
 }
@@ -108,6 +113,7 @@ func (c ChangeLoad) Takes() time.Duration { return c.Over }
 
 // SpikeLoad changes the rate from From to To at once, and back after For. The step lasts as long.
 type SpikeLoad struct {
+	Load     string  `json:",omitempty"` // its name, if it has one
 	From, To float64 // requests per second
 	For      time.Duration
 }
@@ -123,6 +129,7 @@ func (c SpikeLoad) Takes() time.Duration { return c.For }
 // SwingLoad lets the rate swing between Low and High as a sine with the period Every, until another step changes it.
 // It begins at From, rising, so that the rate does not jump. The step takes no time.
 type SwingLoad struct {
+	Load            string  `json:",omitempty"` // its name, if it has one
 	From, Low, High float64 // requests per second; From is the rate before and is set by Builder and sentences
 	Every           time.Duration
 }
@@ -142,6 +149,7 @@ func (c SwingLoad) Takes() time.Duration { return 0 }
 // ReplayLoad lets the rate follow a recording: each rate holds until the next one, and the last one stays. The step
 // lasts until the last rate is reached.
 type ReplayLoad struct {
+	Load  string `json:",omitempty"` // its name, if it has one
 	File  string // that the rates were read from; only for people
 	Rates []RateAt
 }
@@ -168,6 +176,23 @@ func (c ReplayLoad) Takes() time.Duration {
 	}
 	return c.Rates[len(c.Rates)-1].At
 }
+
+// Of implements RateChange.
+func (c ChangeLoad) Of() string { return c.Load }
+
+// Of implements RateChange.
+func (c SpikeLoad) Of() string { return c.Load }
+
+// Of implements RateChange.
+func (c SwingLoad) Of() string { return c.Load }
+
+// Of implements RateChange.
+func (c ReplayLoad) Of() string { return c.Load }
+
+func (c ChangeLoad) of(load string) RateChange { c.Load = load; return c }
+func (c SpikeLoad) of(load string) RateChange  { c.Load = load; return c }
+func (c SwingLoad) of(load string) RateChange  { c.Load = load; return c }
+func (c ReplayLoad) of(load string) RateChange { c.Load = load; return c }
 
 func (SpikeLoad) action()  {}
 func (SwingLoad) action()  {}

@@ -83,11 +83,13 @@ func (r *Resolver) ExpectStatuses(at source.Pos, route string, statuses []int) {
 func (r *Resolver) expectOf(e expectation) {
 	var names []string
 	found := false
-	for rt := range r.Load.requests() {
-		if rt.Name() == e.route {
-			rt.Expect, found = e.statuses, true
+	for _, l := range r.Loads() {
+		for rt := range l.requests() {
+			if rt.Name() == e.route {
+				rt.Expect, found = e.statuses, true
+			}
+			names = append(names, rt.Name())
 		}
-		names = append(names, rt.Name())
 	}
 	if _, _, err := source.ParseRoute(e.route); err == nil && !found {
 		r.addMissing(e.at, fmt.Sprintf("no load runs on %q", e.route), source.DidYouMean(e.route, names, "routes of the load"))
@@ -129,9 +131,15 @@ func (r *Resolver) SetMeaning(at source.Pos, status int, o Outcome) {
 
 // finishOutcomes reports a status that is expected and also has another meaning.
 func (r *Resolver) finishOutcomes() {
-	for rt := range r.Load.requests() {
+	for _, l := range r.Loads() {
+		r.finishOutcomesOf(l)
+	}
+}
+
+func (r *Resolver) finishOutcomesOf(l *Load) {
+	for rt := range l.requests() {
 		for _, status := range rt.Expect {
-			if o, known := r.Load.Means[status]; known && o != Acknowledged {
+			if o, known := l.Means[status]; known && o != Acknowledged {
 				r.AddProblem(r.meansAt, fmt.Sprintf("status %d is what %q is expected to answer, and is said to mean that it is %s", status, rt.Name(), o), "say one of the two")
 			}
 		}

@@ -165,12 +165,18 @@ func (e *Experiment) start(w io.Writer) {
 	if len(links) > 0 {
 		printMoment(w, 0, "open "+strings.Join(links, ", "))
 	}
-	if e.Load != nil {
+	for _, l := range e.Loads() {
 		var routes []string
-		for _, r := range e.Load.Mix {
+		for _, r := range l.Mix {
 			routes = append(routes, fmt.Sprintf("%q", r.Name()))
 		}
-		printMoment(w, 0, fmt.Sprintf("load: %s on %s", e.Load.described(), strings.Join(routes, ", ")))
+		name := "load"
+		if l.Name != "" {
+			name = fmt.Sprintf("%q load", l.Name)
+		}
+		printMoment(w, 0, fmt.Sprintf("%s: %s on %s", name, l.described(), strings.Join(routes, ", ")))
+	}
+	if e.Load != nil {
 		printMoment(w, 0, "clients "+e.Load.policy())
 	}
 	for _, p := range e.Probes {

@@ -28,8 +28,8 @@ func (e *Experiment) RegisterOf(route string) *Register {
 // finishRegisters validates the registers.
 func (r *Resolver) finishRegisters() {
 	routes := map[string]Route{}
-	if r.Load != nil {
-		for _, rt := range r.Load.Mix {
+	for _, l := range r.Loads() {
+		for _, rt := range l.Mix {
 			routes[rt.Name()] = rt
 		}
 	}

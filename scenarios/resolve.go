@@ -61,11 +61,14 @@ func (r *Resolver) resolve() {
 	for _, e := range r.expects {
 		r.expectOf(e)
 	}
-	for rt := range r.Load.requests() {
-		if rt.Kind == "" {
-			rt.Service = r.requireTCP(r.loadAt, r.serves(r.loadAt, rt.Path))
-		} else if k, _ := KindOfLoad(rt.Kind); !k.Local && r.serviceNamed(r.loadAt, rt.Service) >= 0 {
-			r.requireTCP(r.loadAt, rt.Service)
+	for i, l := range r.Loads() {
+		at := r.positionOf(i)
+		for rt := range l.requests() {
+			if rt.Kind == "" {
+				rt.Service = r.requireTCP(at, r.serves(at, rt.Path))
+			} else if k, _ := KindOfLoad(rt.Kind); !k.Local && r.serviceNamed(at, rt.Service) >= 0 {
+				r.requireTCP(at, rt.Service)
+			}
 		}
 	}
 }

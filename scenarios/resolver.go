@@ -61,6 +61,8 @@ type settings struct {
 	policyAt                                                                  policyAt
 
 	rate           *Load // collects settings of the load that precede its sentence
+	naming         string
+	furtherAt      []source.Pos // of the loads after the first
 	effectsAt      effectsAt
 	settleWithin   time.Duration
 	stopAt         []source.Pos // of the stop rules
@@ -137,7 +139,7 @@ func (r *Resolver) Act(at source.Pos, a Action) {
 func (r *Resolver) AddCheck(at source.Pos, c check.Check) {
 	r.stage = checking
 	r.step.IsCheck = true
-	r.Checks = append(r.Checks, Check{Check: c, Step: r.step.Step})
+	r.Checks = append(r.Checks, Check{Check: r.ofLoad(c), Step: r.step.Step})
 	r.checkPositions = append(r.checkPositions, at)
 }
 

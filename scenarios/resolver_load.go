@@ -13,22 +13,34 @@ import (
 // AddLoad sets an open load.
 func (r *Resolver) AddLoad(at source.Pos, rate float64, mix ...Route) {
 	r.Describe(at)
-	r.setLoad(at, Open, mix)
-	r.rate.Rate = rate
+	r.setLoad(at, Open, mix).Rate = rate
 }
 
 // AddUsers sets a closed load.
 func (r *Resolver) AddUsers(at source.Pos, users int, think time.Duration, mix ...Route) {
 	r.Describe(at)
-	r.setLoad(at, Closed, mix)
-	r.rate.Users, r.rate.Think = users, think
+	l := r.setLoad(at, Closed, mix)
+	l.Users, l.Think = users, think
 }
 
-// setLoad sets the shape and the routes of the load.
-func (r *Resolver) setLoad(at source.Pos, shape Shape, mix []Route) {
+// setLoad sets the shape and the routes of the load, and returns it.
+func (r *Resolver) setLoad(at source.Pos, shape Shape, mix []Route) *Load {
+	if r.naming != "" {
+		l := r.namedLoad(at)
+		if l == nil {
+			return &Load{}
+		}
+		l.Shape, l.Mix = shape, withBodies(mix)
+		return l
+	}
+	if r.Load != nil && r.Load.Name != "" {
+		r.AddProblem(at, fmt.Sprintf("the load at %s is named %q, and this one has no name", r.loadAt, r.Load.Name), `name it, too: the "browsing" load of 20 requests per second on "GET /catalog"`)
+		return &Load{}
+	}
 	r.setOnce(&r.loadAt, at, "a load")
 	r.rate.Shape, r.rate.Mix = shape, withBodies(mix)
 	r.Load = r.rate
+	return r.Load
 }
 
 // withBodies gives a body to requests that need one and have none.
@@ -93,13 +105,22 @@ func (r *Resolver) SetBaseline(at source.Pos, t time.Duration) {
 // ChangeRate adds a change of the load's rate. from is the rate before it according to the step, or nil if the step
 // does not say so.
 func (r *Resolver) ChangeRate(fromAt, at source.Pos, from *float64, c RateChange) {
-	lowest, highest, runs := r.runs()
+	c = c.of(r.naming)
+	if !r.oneLoad(at) {
+		r.Act(at, c)
+		return
+	}
+	lowest, highest, runs := r.runs(r.naming)
+	l := r.Load
+	if named := r.loadsOf(r.naming); len(named) > 0 {
+		l = named[0]
+	}
 	switch {
 	case !runs && r.problems > 0: // an unknown sentence may have defined the load
 	case !runs:
 		r.AddProblem(at, "no load runs here that could change", `say first: a steady load of 100 requests per second on "POST /orders"`)
-	case r.Load.Shape != Open:
-		r.AddProblem(at, "this load has no rate that could change", fmt.Sprintf("it is %s; %s", r.Load.described(), addLoad))
+	case l.Shape != Open:
+		r.AddProblem(at, "this load has no rate that could change", fmt.Sprintf("it is %s; %s", l.described(), addLoad))
 	case from == nil:
 	case lowest == highest && *from != lowest:
 		r.AddProblem(fromAt, fmt.Sprintf("the load is %g requests per second here, not %g", lowest, *from), fmt.Sprintf("write `from %g`", lowest))
@@ -111,14 +132,15 @@ func (r *Resolver) ChangeRate(fromAt, at source.Pos, from *float64, c RateChange
 
 // SwingLoad adds a change of the load to a swing, which begins at the current rate.
 func (r *Resolver) SwingLoad(lowAt, at source.Pos, c SwingLoad) {
-	lowest, highest, runs := r.runs()
+	lowest, highest, runs := r.runs(r.naming)
 	c.From = lowest
+	runs = runs && r.loadsOf(r.naming)[0].Shape == Open && len(r.loadsOf(r.naming)) == 1
 	switch {
 	case c.Low >= c.High:
 		r.AddProblem(lowAt, fmt.Sprintf("the load cannot swing between %g and %g requests per second", c.Low, c.High), "write the lower rate first, as in: between 50 and 150")
-	case runs && r.Load.Shape == Open && lowest < highest:
+	case runs && lowest < highest:
 		r.AddProblem(at, "the load swings already", "let it first change to a rate: the load changes from 100 to 120 requests per second")
-	case runs && r.Load.Shape == Open && (lowest < c.Low || lowest > c.High):
+	case runs && (lowest < c.Low || lowest > c.High):
 		r.AddProblem(lowAt, fmt.Sprintf("the load is %g requests per second here, which does not lie between %g and %g", lowest, c.Low, c.High),
 			"swing around the present rate, or let the load change first")
 	}
@@ -149,28 +171,47 @@ func (r *Resolver) ReplayLoad(nameAt, at source.Pos, name string, read func(name
 
 // StopLoad adds the end of the load.
 func (r *Resolver) StopLoad(at source.Pos) {
-	switch _, _, runs := r.runs(); {
+	if r.naming != "" && !r.requireNamed(at, r.naming) {
+		r.Act(at, StopLoad{Load: r.naming})
+		return
+	}
+	switch _, _, runs := r.runs(r.naming); {
 	case !runs && r.problems == 0:
 		r.AddProblem(at, "no load runs here that could stop", "leave this step out, or say a load first")
 	case runs && r.Load.Shape == Counted:
 		r.AddProblem(at, "requests that are counted stop by themselves", "leave this step out")
 	}
-	r.Act(at, StopLoad{})
+	r.Act(at, StopLoad{Load: r.naming})
 }
 
-// runs returns the lowest and the highest rate of the load after the steps so far, which differ while it swings; ok is
-// false if no load runs.
-func (r *Resolver) runs() (lowest, highest float64, ok bool) {
-	if r.Load == nil {
-		return 0, 0, false
+// oneLoad reports whether the current statement is about one load. If it is not, that is a problem.
+func (r *Resolver) oneLoad(at source.Pos) bool {
+	if r.naming != "" {
+		return r.Load == nil || r.requireNamed(at, r.naming)
 	}
-	lowest, highest, ok = r.Load.Rate, r.Load.Rate, true
-	for _, s := range r.Steps {
-		switch a := s.Do.(type) {
-		case RateChange:
-			lowest, highest = ends(a)
-		case StopLoad:
-			ok = false
+	if len(r.Further) > 0 {
+		r.AddProblem(at, "it is not known which load changes: there are "+source.Quote(r.loadNames()), fmt.Sprintf("name it: the %q load changes", r.Load.Name))
+	}
+	return len(r.Further) == 0
+}
+
+// runs returns the lowest and the highest rate of the load with a name after the steps so far, which differ while it
+// swings; ok is false if it does not run. For "", they are the sums of all loads.
+func (r *Resolver) runs(name string) (lowest, highest float64, ok bool) {
+	for _, l := range r.loadsOf(name) {
+		low, high, runs := l.Rate, l.Rate, true
+		for _, s := range r.Steps {
+			switch a := s.Do.(type) {
+			case RateChange:
+				if a.Of() == l.Name {
+					low, high = ends(a)
+				}
+			case StopLoad:
+				runs = runs && a.Load != "" && a.Load != l.Name
+			}
+		}
+		if runs {
+			lowest, highest, ok = lowest+low, highest+high, true
 		}
 	}
 	return lowest, highest, ok

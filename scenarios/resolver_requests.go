@@ -85,10 +85,12 @@ func (r *Resolver) headerAt(i int) source.Pos {
 // finishRequests validates the texts of requests, and inserts the key into bodies.
 func (r *Resolver) finishRequests() {
 	r.finishHeaders()
-	for i := range r.Load.Mix {
-		r.finishChain(&r.Load.Mix[i])
+	for i, l := range r.Loads() {
+		for j := range l.Mix {
+			r.finishChain(l, r.positionOf(i), &l.Mix[j])
+		}
 	}
-	if r.rowsAt != (source.Pos{}) && !r.Load.holds(RowPart) {
+	if r.rowsAt != (source.Pos{}) && !slices.ContainsFunc(r.Loads(), func(l *Load) bool { return l.holds(RowPart) }) {
 		r.addMissing(r.rowsAt, "no request contains a value of these rows", "write {{row.column}} in a body or a path, or leave this out")
 	}
 }
@@ -110,10 +112,8 @@ func (r *Resolver) finishHeaders() {
 		case r.Load.Key.In == InHeader && name == http.CanonicalHeaderKey(r.Load.Key.Name):
 			err = source.Mistakef("leave it out", "the header %q carries the key", name)
 		case name == "Content-Type":
-			for rt := range r.Load.requests() {
-				if rt.Body != "" && rt.Type == "" {
-					rt.Type = h.Value
-				}
+			for _, l := range r.Loads() {
+				l.setType(h.Value)
 			}
 		}
 		if err != nil {
@@ -122,8 +122,18 @@ func (r *Resolver) finishHeaders() {
 	}
 }
 
-// finishChain validates a route with the further steps of its chain, and inserts the key.
-func (r *Resolver) finishChain(first *Route) {
+// setType sets the type of the bodies that have none.
+func (l *Load) setType(contentType string) {
+	for rt := range l.requests() {
+		if rt.Body != "" && rt.Type == "" {
+			rt.Type = contentType
+		}
+	}
+}
+
+// finishChain validates a route of a load with the further steps of its chain, and inserts the key. at is the position
+// of the load.
+func (r *Resolver) finishChain(l *Load, at source.Pos, first *Route) {
 	keyStep := first.KeyStep()
 	var kept []string
 	for i := range len(first.Then) + 1 {
@@ -135,25 +145,25 @@ func (r *Resolver) finishChain(first *Route) {
 		if i != keyStep {
 			key = StepKey(key, i)
 		}
-		needsKey := i == keyStep && r.Load.Changes(*first)
-		if rt.Kind == "" && (needsKey || r.Load.Key.In == InQuery || r.Load.Key.In == InBody && rt.Body != "") {
-			if err := r.Load.Key.place(rt, key); err != nil {
+		needsKey := i == keyStep && l.Changes(*first)
+		if rt.Kind == "" && (needsKey || l.Key.In == InQuery || l.Key.In == InBody && rt.Body != "") {
+			if err := l.Key.place(rt, key); err != nil {
 				r.addError(r.keyAt, err)
 			}
 		}
 		path, body, err := rt.Templates(kept)
 		if err == nil {
-			err = checkRows(path, r.Load.Rows)
+			err = checkRows(path, l.Rows)
 		}
 		if err == nil {
-			err = checkRows(body, r.Load.Rows)
+			err = checkRows(body, l.Rows)
 		}
 		if err != nil {
-			r.addError(r.loadAt, err)
+			r.addError(at, err)
 		}
 		for _, k := range rt.Keep {
 			if err := k.check(kept); err != nil {
-				r.addError(r.loadAt, err)
+				r.addError(at, err)
 			}
 			kept = append(kept, k.Name)
 		}
@@ -263,9 +273,11 @@ func (r *Resolver) CheckEnvironment(lookup func(name string) (string, bool)) {
 			r.addError(r.headerAt(i), err)
 		}
 	}
-	headless := *r.Load
-	headless.Headers = nil
-	if _, err := headless.Secrets(lookup); err != nil {
-		r.addError(r.loadAt, err)
+	for i, l := range r.Loads() {
+		headless := *l
+		headless.Headers = nil
+		if _, err := headless.Secrets(lookup); err != nil {
+			r.addError(r.positionOf(i), err)
+		}
 	}
 }

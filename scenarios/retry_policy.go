@@ -208,9 +208,11 @@ func (r *Resolver) checkRetryWord(word string, problem func(at source.Pos, what,
 	case err == nil && (status < 100 || status > 599):
 		problem(r.policyAt.only, fmt.Sprintf("%d is not a status of HTTP", status), "write one from 100 to 599")
 	case err == nil:
-		for rt := range r.Load.requests() {
-			if r.Load.Outcome(*rt, status) != Acknowledged {
-				return
+		for _, l := range r.Loads() {
+			for rt := range l.requests() {
+				if l.Outcome(*rt, status) != Acknowledged {
+					return
+				}
 			}
 		}
 		problem(r.policyAt.only, fmt.Sprintf("status %d acknowledges a request, and nothing is left to retry", status), "leave it out")

@@ -15,11 +15,17 @@ import (
 
 // validate examines the scenario as a whole.
 func (r *Resolver) validate() {
+	if r.Load != nil {
+		r.shareSettings()
+	}
 	r.finishLoad()
 	r.finishEffects()
 	r.finishRegisters()
 	r.finishFaults()
 	r.finishChecks()
+	if r.Load != nil {
+		r.shareSettings() // checks set how fallbacks are marked
+	}
 	r.finishProbes()
 	r.Recovery = r.recovery()
 	r.finishProof()
@@ -141,28 +147,26 @@ func (r *Resolver) recovery() time.Duration {
 // due, if that is at most 30 seconds.
 func (r *Resolver) watched(n check.Needs) time.Duration {
 	const least, most = 5 * time.Second, 30 * time.Second
-	rate := r.lastRate() * r.share(n.Route)
+	rate := 0.0
+	for _, l := range r.loadsOf(n.OfLoad) {
+		lowest, highest, _ := r.runs(l.Name)
+		rate += (lowest + highest) / 2 * l.share(n.Route)
+	}
 	if needs := time.Duration(math.Ceil(1.25*float64(n.Requests)/rate)) * time.Second; rate > 0 && needs > least && needs <= most {
 		return needs
 	}
 	return least
 }
 
-// lastRate returns the mean rate of the load after the last step.
-func (r *Resolver) lastRate() float64 {
-	lowest, highest, runs := r.runs()
-	if !runs {
-		return 0
-	}
-	return (lowest + highest) / 2
-}
-
 // share returns a route's share of the load, or 1 for all routes.
-func (r *Resolver) share(route string) float64 {
-	for _, rt := range r.Load.Mix {
+func (l *Load) share(route string) (share float64) {
+	if route == "" {
+		return 1
+	}
+	for _, rt := range l.Mix {
 		if route == rt.Name() {
-			return rt.Share
+			share += rt.Share
 		}
 	}
-	return 1
+	return share
 }

@@ -49,6 +49,9 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 		}
 		return
 	}
+	if n.OfLoad != "" && !r.requireNamed(at, n.OfLoad) {
+		return
+	}
 	if n.Effects && r.Effects == nil {
 		r.addMissing(at, "it is not known where applied effects can be read", `add: applied effects are read from "GET /ledger"`)
 	}
@@ -76,18 +79,24 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if n.Probe == check.OtherBody {
 		r.requireVaryingBodies(at)
 	}
-	if n.Probe != "" && !slices.ContainsFunc(r.Load.Mix, func(rt Route) bool { return len(rt.Then) == 0 }) {
+	if n.Probe != "" && !slices.ContainsFunc(r.Loads(), (*Load).repeatable) {
 		r.addMissing(at, "a chain cannot be sent again with the same key: its later steps depend on answers", "ask this about a load of single requests")
 	}
 	if _, _, err := source.ParseRoute(n.Route); err == nil || r.NamesOther(n.Route) {
-		var routes []string
-		for _, rt := range r.Load.Mix {
-			routes = append(routes, rt.Name())
-		}
+		routes := routesOf(r.loadsOf(n.OfLoad))
 		if !slices.Contains(routes, n.Route) {
-			r.addMissing(at, fmt.Sprintf("no load runs on %q", n.Route), source.DidYouMean(n.Route, routes, "routes of the load"))
+			what := fmt.Sprintf("no load runs on %q", n.Route)
+			if n.OfLoad != "" {
+				what = fmt.Sprintf("the %q load has no %q requests", n.OfLoad, n.Route)
+			}
+			r.addMissing(at, what, source.DidYouMean(n.Route, routes, "routes of the load"))
 		}
 	}
+}
+
+// repeatable reports whether a request of the load can be sent again with the same key, as one of a chain cannot.
+func (l *Load) repeatable() bool {
+	return slices.ContainsFunc(l.Mix, func(rt Route) bool { return len(rt.Then) == 0 })
 }
 
 // addSum adds a sum that a check needs, once.
@@ -216,7 +225,11 @@ func (r *Resolver) requireVaryingBodies(at source.Pos) {
 		return
 	}
 	bodies := 0
-	for _, rt := range r.Load.Mix {
+	var mix []Route
+	for _, l := range r.Loads() {
+		mix = append(mix, l.Mix...)
+	}
+	for _, rt := range mix {
 		switch {
 		case rt.Body == "" || len(rt.Then) > 0:
 			continue

@@ -69,10 +69,7 @@ func (r *Resolver) unknownCause(m message.Match) (what, hint string) {
 	case r.Load == nil:
 		return fmt.Sprintf("no %q request can cause anything: the scenario has no load", m.CausedBy), `say first: a steady load of 100 requests per second on ` + strconv.Quote(m.CausedBy)
 	}
-	var routes []string
-	for _, route := range r.Load.Mix {
-		routes = append(routes, route.Name())
-	}
+	routes := routesOf(r.Loads())
 	if slices.Contains(routes, m.CausedBy) {
 		return "", ""
 	}
@@ -191,19 +188,14 @@ func (r *Resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
 	if !ok || l.From != system.Clients || r.Load == nil || l.ProtocolName() != "http" || !damagesRequest(on.Rule()) {
 		return
 	}
-	for rt := range r.Load.requests() {
-		if !bodiless(rt.Method) {
-			return
+	for _, load := range r.Loads() {
+		for rt := range load.requests() {
+			if !bodiless(rt.Method) {
+				return
+			}
 		}
 	}
-	if len(r.Load.Mix) > 0 {
-		r.AddProblem(at, fmt.Sprintf("the load sends %s only, and such requests carry no body that could be changed", source.Quote(loaded(r.Load.Mix))), damageReplies(l, f))
+	if routes := routesOf(r.Loads()); len(routes) > 0 {
+		r.AddProblem(at, fmt.Sprintf("the load sends %s only, and such requests carry no body that could be changed", source.Quote(routes)), damageReplies(l, f))
 	}
-}
-
-func loaded(mix []Route) (routes []string) {
-	for _, r := range mix {
-		routes = append(routes, r.Method+" "+r.Path)
-	}
-	return routes
 }

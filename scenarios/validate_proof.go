@@ -76,12 +76,15 @@ func (r *Resolver) checkOutage(at source.Pos, outage time.Duration) {
 // warnTooFewRequests warns that too few requests are expected for a check.
 func (r *Resolver) warnTooFewRequests(c Check) {
 	n := c.Kind().Needs
-	expected, known := r.due(n.Window)
-	what := "for this"
-	if during, _ := r.due(journal.During); n.Window == "" && len(r.injections()) > 0 { // the effect of a short fault shows in the following second
-		expected, what = min(expected, max(during, r.lastRate())), "to meet the fault"
+	expected, known, what := 0.0, true, "for this"
+	for _, l := range r.loadsOf(n.OfLoad) {
+		all, ok := r.due(l, n.Window)
+		if during, _ := r.due(l, journal.During); n.Window == "" && len(r.injections()) > 0 { // the effect of a short fault shows in the following second
+			lowest, highest, _ := r.runs(l.Name)
+			all, what = min(all, max(during, (lowest+highest)/2)), "to meet the fault"
+		}
+		expected, known = expected+all*l.share(n.Route), known && ok
 	}
-	expected *= r.share(n.Route)
 	if known && expected < float64(n.Requests) {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: about %.0f requests are expected %s, and %d are needed: the run will be inconclusive", c, expected, what, n.Requests))
 	}
@@ -89,22 +92,26 @@ func (r *Resolver) warnTooFewRequests(c Check) {
 
 // warnShortBaseline warns of a baseline that is too short for an injection to follow.
 func (r *Resolver) warnShortBaseline() {
-	if r.Load.Shape != Open {
-		return
+	rate := 0.0
+	for _, l := range r.Loads() {
+		if l.Shape != Open {
+			return
+		}
+		rate += l.Rate
 	}
-	expected, least := r.Load.Rate*r.Baseline.Seconds(), check.BaselineSteady{}.Kind().Needs.Requests
+	expected, least := rate*r.Baseline.Seconds(), check.BaselineSteady{}.Kind().Needs.Requests
 	if len(r.injections()) > 0 && expected < float64(least) {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("about %.0f requests are expected in the baseline of %s, and %d are needed: nothing will be injected; measure it for longer", expected, check.Duration(r.Baseline), least))
 	}
 }
 
-// due returns approximately how many requests are due in a window. known is false if the duration of a step is not
+// due returns approximately how many requests of a load are due in a window. known is false if the duration of a step is not
 // known.
-func (r *Resolver) due(w journal.Window) (requests float64, known bool) {
-	if r.Load.Shape == Closed { // it depends on the latency of the system
+func (r *Resolver) due(l *Load, w journal.Window) (requests float64, known bool) {
+	if l.Shape == Closed { // it depends on the latency of the system
 		return 0, false
 	}
-	rate, live := r.Load.Rate, 0
+	rate, live := l.Rate, 0
 	before, during, after := rate*r.Baseline.Seconds(), 0.0, 0.0
 	pass := func(t time.Duration, at float64) {
 		switch n := at * t.Seconds(); {
@@ -132,7 +139,12 @@ func (r *Resolver) due(w journal.Window) (requests float64, known bool) {
 		case Wait:
 			pass(do.For, rate)
 		case RateChange:
-			if takes := do.Takes(); takes > 0 {
+			takes := do.Takes()
+			if do.Of() != l.Name {
+				pass(takes, rate)
+				continue
+			}
+			if takes > 0 {
 				pass(takes, requestsDue(do)/takes.Seconds())
 			}
 			lowest, highest := ends(do)
@@ -140,7 +152,9 @@ func (r *Resolver) due(w journal.Window) (requests float64, known bool) {
 		case SendRequests:
 			pass(time.Second, float64(do.Requests))
 		case StopLoad:
-			rate = 0
+			if do.Load == "" || do.Load == l.Name {
+				rate = 0
+			}
 		case Confirm:
 			return 0, false
 		}

@@ -111,11 +111,20 @@ func (r *Resolver) unreachable(k check.Kind) string {
 	if !k.Unharmed || s.Route == "" || (s.Window != journal.During && s.Window != journal.After) || len(r.injections()) == 0 {
 		return ""
 	}
-	i := slices.IndexFunc(r.Load.Mix, func(rt Route) bool { return rt.Name() == s.Route })
-	if i < 0 || len(r.Load.Mix[i].Then) > 0 || r.Load.Mix[i].Service == "" { // a chain may have steps elsewhere
+	service := ""
+	for _, l := range r.loadsOf(s.OfLoad) {
+		for _, rt := range l.Mix {
+			if rt.Name() == s.Route && len(rt.Then) > 0 { // a chain may have steps elsewhere
+				return ""
+			}
+			if rt.Name() == s.Route {
+				service = rt.Service
+			}
+		}
+	}
+	if service == "" {
 		return ""
 	}
-	service := r.Load.Mix[i].Service
 	var breaks []string
 	for _, p := range r.injections() {
 		for _, name := range []string{p.From, p.To} {

@@ -176,7 +176,8 @@ type Event struct {
 
 // Cause is the request of the load that caused a message. The zero value means that it is not known.
 type Cause struct {
-	Request uint64 // its number, from 0
+	Load    int    // the index of the load, from 0
+	Request uint64 // its number in the load, from 0
 	Known   bool
 }
 

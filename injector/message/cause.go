@@ -13,10 +13,36 @@ type Trace struct {
 	ID        string                      // the first 16 hexadecimal digits of the trace IDs; the other 16 are the number of the request
 	KeyPrefix string                      // of the idempotency keys; the number of the request follows
 	Route     func(request uint64) string // the route of a request, such as "POST /orders"; needed by Match.CausedBy
+	Further   []Trace                     // of the loads after the first; evidence.Cause.Load is the index of the load
 }
 
 // CauseOf returns the request of the load that caused a message, as its headers and key state.
 func (t Trace) CauseOf(m Message) evidence.Cause {
+	c := t.causeOf(m)
+	for i := 0; i < len(t.Further) && !c.Known; i++ {
+		c = t.Further[i].causeOf(m)
+		c.Load = i + 1
+	}
+	if !c.Known {
+		return evidence.Cause{}
+	}
+	return c
+}
+
+// routeOf returns the route of the request that caused a message, or "" if it is not known.
+func (t Trace) routeOf(c evidence.Cause) string {
+	of := t
+	if c.Load > 0 {
+		of = t.Further[c.Load-1]
+	}
+	if !c.Known || of.Route == nil {
+		return ""
+	}
+	return of.Route(c.Request)
+}
+
+// causeOf is CauseOf for the first load.
+func (t Trace) causeOf(m Message) evidence.Cause {
 	if t.ID != "" && m.Header != nil {
 		if n, ok := parseTraceparent(m.Header("traceparent"), t.ID); ok {
 			return evidence.Cause{Request: n, Known: true}
@@ -74,7 +100,7 @@ const maxRecentAttempts = 32 << 10
 
 // next returns the number of the attempt, from 1.
 func (a *attempts) next(m Message, class string) uint64 {
-	id := evidence.Hash(0, m.Cause.Request, m.Method, class)
+	id := evidence.Hash(uint64(m.Cause.Load), m.Cause.Request, m.Method, class)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n, ok := a.recent[id]

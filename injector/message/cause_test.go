@@ -17,7 +17,7 @@ import (
 )
 
 func TestCauseIsReadFromTraceContextOrKey(t *testing.T) {
-	trace := message.Trace{ID: "00000000000000ab", KeyPrefix: "f00ba4-00000001-"}
+	trace := message.Trace{ID: "00000000000000ab", KeyPrefix: "f00ba4-00000001-", Further: []message.Trace{{ID: "00000000000000cd", KeyPrefix: "f00ba4-00000001-l1-"}}}
 	for _, c := range []struct {
 		header, key string
 		want        evidence.Cause
@@ -30,6 +30,8 @@ func TestCauseIsReadFromTraceContextOrKey(t *testing.T) {
 		{"0-000000000000000ab0000000000000011-0000000000000001-01", "", evidence.Cause{}},
 		{"", "f00ba4-00000001-0", evidence.Cause{Known: true}},
 		{"", "f00ba4-00000001-17", evidence.Cause{Request: 17, Known: true}},
+		{"00-00000000000000cd0000000000000011-0000000000000001-01", "", evidence.Cause{Load: 1, Request: 17, Known: true}},
+		{"", "f00ba4-00000001-l1-17", evidence.Cause{Load: 1, Request: 17, Known: true}},
 		{"", "f00ba4-00000001-", evidence.Cause{}},
 		{"", "f00ba4-00000001-17b", evidence.Cause{}},
 		{"", "f00ba4-00000001-9999999999999999999", evidence.Cause{}},

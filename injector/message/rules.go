@@ -138,7 +138,7 @@ func (l *Live) hit(link, class string, m Message) (id uint64, hit bool) {
 	slot := evidence.Hash(0, 0, m.Method, class) % uint64(len(l.seen))
 	n := uint64(l.seen[slot].Add(1))
 	if id = n; m.Cause.Known {
-		id = evidence.Hash(m.Cause.Request, l.attempts.next(m, class))
+		id = evidence.Hash(m.Cause.Request+uint64(m.Cause.Load)<<48, l.attempts.next(m, class))
 	}
 	switch {
 	case l.First > 0 && n > l.First, l.Every > 0 && n%l.Every != 0, n < l.From, l.To > 0 && n > l.To:
@@ -164,7 +164,7 @@ func (r *Relay) matches(l *Live, m Message) bool {
 	if !r.matchesTopic(l, m) {
 		return false
 	}
-	if by := l.Match.CausedBy; by != "" && (!m.Cause.Known || r.cfg.Trace.Route == nil || r.cfg.Trace.Route(m.Cause.Request) != by) {
+	if by := l.Match.CausedBy; by != "" && r.cfg.Trace.routeOf(m.Cause) != by {
 		return false
 	}
 	if l.Match.Header == "" {

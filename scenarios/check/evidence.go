@@ -18,8 +18,8 @@ type loadCheck interface {
 
 // requireEvidence makes a verdict about a fault inconclusive that the requests do not support:
 //
-//   - The route hardly worked before the fault. The steady state covers all routes together, which may hide that
-//     one of them does not work.
+//   - The route, or the load with a name, hardly worked before the fault. The steady state covers all of them together,
+//     which may hide that one does not work.
 //   - A check of the whole run passed, but too few requests met a fault. Those before and after it outnumber them.
 func requireEvidence(c loadCheck, h *journal.History, v Verdict) Verdict {
 	route, w := c.scope()
@@ -40,7 +40,7 @@ func requireEvidence(c loadCheck, h *journal.History, v Verdict) Verdict {
 // baseline got the expected answer. Fallbacks do not count: a route that fell back before the fault shows nothing
 // about it.
 func failedBefore(h *journal.History, route string) string {
-	if route == "" {
+	if route == "" && len(h.LoadNames) != 1 {
 		return "" // see BaselineSteady
 	}
 	b := h.Total(journal.Before, route)

@@ -153,12 +153,12 @@ func (c Latency) String() string {
 
 // Kind implements Check.
 func (c Latency) Kind() Kind {
-	return Kind{Name: "latency", Means: "a percentile, absolute or against the baseline", Timed: true, Unharmed: true,
+	return Kind{Name: "latency", ByLoad: " stays", Means: "a percentile, absolute or against the baseline", Timed: true, Unharmed: true,
 		Needs: Needs{Load: true, Baseline: c.Times > 0, Route: c.Route, Window: c.Window, Requests: c.least(), Limit: c.Below},
 		Sentences: []Sentence{{
 			Pattern:  `the {percentile} latency( of {route}) stays below {duration}( {when})`,
 			Means:    "from when a request was due to its final answer",
-			Examples: []string{`the p95 latency stays below 400ms during the fault`, `the p99.9 latency of "GET /catalog" stays below 1s`},
+			Examples: []string{`the p95 latency stays below 400ms during the fault`, `the p99.9 latency of "GET /catalog" stays below 1s`, `the p95 latency of the "checkout" load stays below 400ms during the fault`},
 			Check: func(a Args) Check {
 				return Latency{Percentile: a.Percentile(0), Route: a.Route(1), Below: a.Duration(2), Window: a.Window(3)}
 			},

@@ -38,7 +38,19 @@ func (LoadDelivered) Judge(h *journal.History) Verdict {
 	if v, ok := noLoad(h, expected); ok {
 		return v
 	}
-	l := h.Load
+	all := h.AllLoads()
+	v := delivered(h, &all[0], expected)
+	for _, l := range all[1:] {
+		if next := delivered(h, &l, expected); v.Outcome == Passed {
+			v.Outcome, v.Reason = next.Outcome, next.Reason
+			v.Observed += "; " + next.Observed
+		}
+	}
+	return v
+}
+
+// delivered judges one load.
+func delivered(h *journal.History, l *journal.Load, expected string) Verdict {
 	v := Verdict{Observed: fmt.Sprintf("%s of %s sent, at most %d of %d at once, sending delay p99 %s%s", Count(l.Sent), Count(int(math.Round(l.Requested))), l.Workers, l.Bound, duration(l.SlipP99), machineUse(l)), Expected: expected, Evidence: seqs(h, "load")}
 	off := float64(l.Sent) - l.Requested
 	far := math.Abs(off) > max(2, l.Requested/100)
@@ -64,6 +76,12 @@ func (LoadDelivered) Judge(h *journal.History) Verdict {
 		v.Reason = fmt.Sprintf("the load generator's garbage collector paused it for up to %s, and at most %s is allowed", duration(l.GCPause), duration(onTime))
 	default:
 		v.Outcome = Passed
+	}
+	if l.Name != "" {
+		v.Observed = fmt.Sprintf("%q: %s", l.Name, v.Observed)
+	}
+	if l.Name != "" && v.Reason != "" {
+		v.Reason = fmt.Sprintf("the %q load: %s", l.Name, v.Reason)
 	}
 	return v
 }
@@ -138,7 +156,9 @@ func (NotRepeated) String() string { return "the load generator repeated no requ
 
 // noLoad returns the verdict, and true, if the results of the load are missing or no load was requested.
 func noLoad(h *journal.History, expected string) (Verdict, bool) {
-	switch {
+	switch missing := h.Missing(); {
+	case h.Load != nil && len(missing) > 0:
+		return inconclusive(expected, "", "the generator of the %q load did not finish: its results are incomplete", missing[0]), true
 	case h.Load != nil:
 		return Verdict{}, false
 	case len(h.Samples) == 0 && len(h.Phases) > 0:

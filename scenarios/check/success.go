@@ -92,12 +92,12 @@ func requests(h *journal.History, route string, w journal.Window, expected strin
 
 // Kind implements Check.
 func (c Success) Kind() Kind {
-	return Kind{Name: "success", CountsEach: true, Means: "share of requests that got the expected answer", Unharmed: true,
+	return Kind{Name: "success", ByLoad: " succeed", CountsEach: true, Means: "share of requests that got the expected answer", Unharmed: true,
 		Needs: Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests},
 		Sentences: []Sentence{{
 			Pattern:  `at least {percent} of requests succeed( {when})`,
 			Means:    "the expected status came (any 2xx); fallbacks count only where a sentence or the system says so",
-			Examples: []string{`at least 99% of requests succeed during the fault`, `at least 99.9% of requests succeed`},
+			Examples: []string{`at least 99% of requests succeed during the fault`, `at least 99.9% of requests succeed`, `at least 99% of requests of the "browsing" load succeed during the fault`},
 			Check:    func(a Args) Check { return Success{Ratio: a.PositiveRatio(0), Window: a.Window(1)} },
 		}, {
 			Name:     "success of a route",

@@ -92,6 +92,8 @@ type Begin struct {
 	Attempt     int      `json:"attempt,omitempty"`      // 2 if it was run again: Fold drops the earlier attempt
 	RerunReason string   `json:"rerun_reason,omitempty"` // the reason for running it again
 
+	LoadNames []string `json:"loads,omitempty"` // if the loads have names
+
 	FallbackIsSuccess bool   `json:"fallback_is_success,omitempty"` // the scenario's one definition of success includes fallbacks
 	Unproven          string `json:"unproven,omitempty"`            // why its checks do not distinguish a working system from a dead one
 

@@ -67,7 +67,7 @@ type Message struct {
 	Key      string `json:"key,omitempty"`
 	Bytes    int    `json:"bytes,omitempty"`
 	Detail   string `json:"detail,omitempty"`
-	Request  string `json:"request,omitempty"` // the number of the load's request that caused it; "" if that is not known
+	Request  string `json:"request,omitempty"` // the number of the request of the load that caused it, after the name of the load if it has one; "" if that is not known
 }
 
 // Injection is the life of one fault. Healed is 0 if it was never healed.

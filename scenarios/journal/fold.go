@@ -125,7 +125,7 @@ func (f *Folder) add(h *History, e Event) {
 		h.Calls = append(h.Calls, *e.Calls)
 		h.seq("calls", e.Seq)
 	case e.Load != nil:
-		h.Load = e.Load
+		h.addLoad(*e.Load)
 		h.seq("load", e.Seq)
 	case e.Request != nil:
 		h.Requests = append(h.Requests, *e.Request)
@@ -218,7 +218,7 @@ func (h *History) sort() {
 			h.Calls[i].Window = reclassify(c.Window, c.From, healed)
 		}
 	}
-	sortWith(h.Samples, h.Seqs["sample"], func(s Sample) (time.Duration, string) { return s.From, s.Route })
+	sortWith(h.Samples, h.Seqs["sample"], func(s Sample) (time.Duration, string) { return s.From, s.Route + "\x00" + s.Load })
 	sortWith(h.Calls, h.Seqs["calls"], func(c Calls) (time.Duration, string) { return c.From, c.Link })
 	if n := len(h.Phases); n > 0 {
 		h.Phases[n-1].To = h.Ended

@@ -32,9 +32,10 @@ type History struct {
 	Began, Ended    time.Duration // Ended is the time of the last event if End is nil
 	Phases          []Span        // in order
 	Faults          []*Injection  // in order of injection
-	Samples         []Sample      // by From, then Route
+	Samples         []Sample      // by From, then Route, then Load
 	Calls           []Calls       // by From, then Link
-	Load            *Load
+	Load            *Load         // of all loads together; see addLoad
+	Loads           []Load        // by themselves, in the order in which they ended
 	Requests        []Request
 	Probes          []Probe
 	Pairs           []Pair

@@ -15,6 +15,7 @@ type Sample struct {
 	From   time.Duration `json:"from"`
 	To     time.Duration `json:"to"`
 	Window Window        `json:"window"`
+	Load   string        `json:"load,omitempty"`   // its name, if it has one
 	Route  string        `json:"route"`            // "POST /orders"
 	Paused bool          `json:"paused,omitempty"` // the sample holds the requests that overlap a Pause of the runner; counted separately
 
@@ -66,6 +67,7 @@ type Calls struct {
 
 // Load is written once, at the end of the load, and reports whether it was delivered as requested.
 type Load struct {
+	Name            string         `json:"name,omitempty"`
 	Shape           string         `json:"shape,omitempty"` // "closed" or "counted"; "" is open; see scenarios.Shape
 	Requested       float64        `json:"requested"`       // open: the integral of the rates in the steps; counted: the sum of the steps; closed: as Intended
 	Intended        int            `json:"intended"`        // requests that were due
@@ -94,6 +96,7 @@ type Load struct {
 // Request is the ledger entry of one keyed request.
 type Request struct {
 	Key      string        `json:"key"`
+	Load     string        `json:"load,omitempty"` // its name, if it has one
 	Route    string        `json:"route"`
 	Due      time.Duration `json:"due"`
 	Window   Window        `json:"window"`

@@ -125,5 +125,8 @@ func (p *parse) build(r *reading, s feature.Step, f found) {
 		r.AddProblem(s.At, "this sentence takes no doc string", "leave it out")
 		return
 	}
-	f.phrase.build(r, args{r: r, at: s.At, text: s.Text, exact: s.Exact, values: f.values, from: f.from, table: s.Table, doc: s.Doc})
+	name, a := args{r: r, at: s.At, text: s.Text, exact: s.Exact, values: f.values, from: f.from, table: s.Table, doc: s.Doc}.load(f.phrase)
+	r.NameLoad(name)
+	f.phrase.build(r, a)
+	r.NameLoad("")
 }

@@ -43,6 +43,7 @@ func (v *Vocabulary) parameters() []parameter {
 	return []parameter{
 		{"name", quoted, `a service, in quotes: "orders"`},
 		{"names", quoted + `(?:(?:, and |, | and )` + quoted + `)*`, `services, or groups of the system file: "orders", "front"`},
+		{"load", quoted, `the name of a load, in quotes: "checkout"`},
 		{"group", quoted, `a group of the system file, in quotes: "etcd"`},
 		{"route", quoted, `method and path, in quotes: "POST /orders"`},
 		{"effects", quoted, `a route, or a source of effects of the system file, in quotes: "GET /ledger", "orders table"`},

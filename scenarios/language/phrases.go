@@ -23,6 +23,7 @@ type Phrase struct {
 	table     bool                        // a table follows
 	doc       bool                        // a doc string follows
 	variants  []variant                   // set by newVocabulary
+	loadSlot  int                         // of {load}; -1 if there is none; set by newVocabulary
 }
 
 // phrases returns the phrase table in the order of `firedrill steps`. To add a sentence about the system, load, time
@@ -34,7 +35,7 @@ func phrases(faults []injector.Kind, checks []check.Kind) []Phrase {
 		rows []Phrase
 	}{
 		{"system and safety", systemPhrases()},
-		{"load", slices.Concat(loadPhrases(), policyPhrases(), shapePhrases(), requestPhrases(), kindPhrases())},
+		{"load", slices.Concat(loadPhrases(), policyPhrases(), shapePhrases(), namedLoads(slices.Concat(loadPhrases(), shapePhrases())), requestPhrases(), kindPhrases())},
 		{"faults", slices.Concat(faultPhrases(faults), healingPhrases())},
 		{"time and people", timePhrases()},
 		{"degradation", checkPhrases(checks, false)},
@@ -80,7 +81,7 @@ func checkPhrases(kinds []check.Kind, invariant bool) []Phrase {
 	for _, k := range kinds {
 		for _, s := range k.Sentences {
 			if k.Invariant == invariant {
-				all = append(all, Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: s.Pattern, Means: s.Means, Examples: s.Examples, table: s.Table,
+				all = append(all, Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: byLoad(s.Pattern, k.ByLoad), Means: s.Means, Examples: s.Examples, table: s.Table,
 					build: func(r *reading, a args) { r.AddCheck(a.at, s.Check(a)) }})
 			}
 		}

@@ -50,13 +50,13 @@ func loadPhrases() []Phrase {
 		{Name: "baseline", Pattern: `a baseline is measured for {duration}`, Means: "the steady state, before the first fault; 5s when not said",
 			Examples: []string{`a baseline is measured for 20s`},
 			build:    func(r *reading, a args) { r.SetBaseline(a.at, a.Duration(0)) }},
-		{Name: "change the load", Pattern: `the load changes from {number} to {number} request(s) per second( over {duration})`, Means: "a ramp, or a step at once",
-			Examples: []string{`the load changes from 100 to 500 requests per second over 30s`, `the load changes from 100 to 500 requests per second`},
+		{Name: "change the load", Pattern: `the( {load}) load changes from {number} to {number} request(s) per second( over {duration})`, Means: "a ramp, or a step at once",
+			Examples: []string{`the load changes from 100 to 500 requests per second over 30s`, `the load changes from 100 to 500 requests per second`, `the "checkout" load changes from 20 to 60 requests per second over 5s`},
 			build: func(r *reading, a args) {
 				from := a.Number(0)
 				r.ChangeRate(a.pos(0), a.at, &from, scenarios.ChangeLoad{From: from, To: a.changed(1), Over: a.Duration(2)})
 			}},
-		{Name: "stop the load", Pattern: `the load stops`, Means: "clients ask nothing more", Examples: []string{`the load stops`},
+		{Name: "stop the load", Pattern: `the( {load}) load stops`, Means: "clients ask nothing more", Examples: []string{`the load stops`, `the "browsing" load stops`},
 			build: func(r *reading, a args) { r.StopLoad(a.at) }},
 	}
 }

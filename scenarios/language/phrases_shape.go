@@ -28,18 +28,18 @@ func shapePhrases() []Phrase {
 		{Name: "counted requests with a mix", Pattern: `{number} request(s) is/are sent, {number} at a time, with this mix:`, Means: "a table: route | share | body", table: true,
 			Examples: []string{`200 requests are sent, 10 at a time, with this mix:`},
 			build:    func(r *reading, a args) { r.SendRequests(a.at, a.send(0, 1), a.mix()...) }},
-		{Name: "spike", Pattern: `the load spikes from {number} to {number} request(s) per second for {duration}`, Means: "at once, and back to what it was",
+		{Name: "spike", Pattern: `the( {load}) load spikes from {number} to {number} request(s) per second for {duration}`, Means: "at once, and back to what it was",
 			Examples: []string{`the load spikes from 100 to 500 requests per second for 5s`},
 			build: func(r *reading, a args) {
 				from := a.Number(0)
 				r.ChangeRate(a.pos(0), a.at, &from, scenarios.SpikeLoad{From: from, To: a.changed(1), For: a.Duration(2)})
 			}},
-		{Name: "swing", Pattern: `the load swings between {number} and {number} request(s) per second every {duration}`, Means: "a sine with this period, which begins at the present rate and goes on until the load changes again",
+		{Name: "swing", Pattern: `the( {load}) load swings between {number} and {number} request(s) per second every {duration}`, Means: "a sine with this period, which begins at the present rate and goes on until the load changes again",
 			Examples: []string{`the load swings between 50 and 150 requests per second every 20s`},
 			build: func(r *reading, a args) {
 				r.SwingLoad(a.pos(0), a.at, scenarios.SwingLoad{Low: a.Number(0), High: a.changed(1), Every: a.Duration(2)})
 			}},
-		{Name: "recorded rates", Pattern: `the load follows the rates in {text}`, Means: "a file beside the feature with lines second,rate; each rate holds until the next second, and the last one stays",
+		{Name: "recorded rates", Pattern: `the( {load}) load follows the rates in {text}`, Means: "a file beside the feature with lines second,rate; each rate holds until the next second, and the last one stays",
 			Examples: []string{`the load follows the rates in "rates.csv"`},
 			build:    func(r *reading, a args) { r.ReplayLoad(a.pos(0), a.at, a.Text(0), r.read) }},
 	}

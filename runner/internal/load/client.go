@@ -104,7 +104,7 @@ func (c *Client) Key(n uint64) string {
 // Do carries out request n.
 func (c *Client) Do(n uint64, due time.Time) {
 	steps := c.steps(n)
-	e := Result{N: n, Route: steps[0].Name(), Key: c.Key(n), Due: due, reads: steps[0].reads}
+	e := Result{Load: c.Load.Name, N: n, Route: steps[0].Name(), Key: c.Key(n), Due: due, reads: steps[0].reads}
 	if c.Started != nil {
 		c.Started(n, due)
 	}

@@ -131,7 +131,7 @@ func (g *Generator) End(unsent func(n uint64, due time.Time)) journal.Load {
 		generatorFailures += n
 	}
 	l := journal.Load{
-		Shape: string(c.Load.Shape), Intended: g.sent + len(rest), Sent: g.sent - generatorFailures,
+		Name: c.Load.Name, Shape: string(c.Load.Shape), Intended: g.sent + len(rest), Sent: g.sent - generatorFailures,
 		Unsent: len(rest) + generatorFailures, GeneratorErrors: maps.Clone(c.generatorErrors),
 		Attempts: int(c.attempts.Load()), Wire: int(c.wire.Load()), Stale: int(c.stale.Load()), Retries: int(c.retried.Load()),
 		SlipP99: time.Duration(g.slip.ValueAtQuantile(99)) * time.Microsecond, Workers: int(g.maxInFlight.Load()), Bound: g.bound,

@@ -10,6 +10,10 @@ import (
 // KeyPrefix returns the prefix of the idempotency keys of a scenario, such as "a1b2c3-0d4e5f60".
 func KeyPrefix(run string, scenario uint32) string { return fmt.Sprintf("%s-%08x", run, scenario) }
 
+// FurtherPrefix returns the prefix of the keys of the load with an index above 0, such as "a1b2c3-0d4e5f60-l1". Those of
+// the first load have the prefix of the scenario.
+func FurtherPrefix(scenario string, index int) string { return scenario + "-l" + strconv.Itoa(index) }
+
 // keyOf returns the key of request n, such as "a1b2c3-0d4e5f60-17".
 func keyOf(prefix string, n uint64) string { return prefix + "-" + strconv.FormatUint(n, 10) }
 
@@ -20,8 +24,8 @@ func NumberOf(prefix, key string) (uint64, bool) {
 	return n, ok && err == nil
 }
 
-// keyForm matches the keys that KeyPrefix and keyOf make, and those of further steps of a chain.
-var keyForm = regexp.MustCompile(`^(?:[0-9]+\.)?[0-9a-f]{6}-[0-9a-f]{8}-[0-9]+$`)
+// keyForm matches the keys that KeyPrefix, FurtherPrefix and keyOf make, and those of further steps of a chain.
+var keyForm = regexp.MustCompile(`^(?:[0-9]+\.)?[0-9a-f]{6}-[0-9a-f]{8}(?:-l[0-9]+)?-[0-9]+$`)
 
 // IsRunKey reports whether a key has the form of the keys that loads send.
 func IsRunKey(key string) bool { return keyForm.MatchString(key) }

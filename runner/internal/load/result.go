@@ -8,6 +8,7 @@ import (
 
 // Result is the result of one request of the load.
 type Result struct {
+	Load     string // its name; see scenarios.Load.Name
 	N        uint64 // its number, from 0
 	Route    string
 	Key      string    // "" for loads without idempotency keys
@@ -77,7 +78,7 @@ func (e Result) Began() time.Time {
 
 // JournalRequest returns the journal's record of a keyed request.
 func (e Result) JournalRequest(since func(time.Time) time.Duration, w journal.Window) *journal.Request {
-	r := &journal.Request{Key: e.Key, Route: e.Route, Due: since(e.Due), Window: w, Outcome: e.Outcome.String(), Digest: e.digest, Reads: e.reads}
+	r := &journal.Request{Key: e.Key, Load: e.Load, Route: e.Route, Due: since(e.Due), Window: w, Outcome: e.Outcome.String(), Digest: e.digest, Reads: e.reads}
 	for _, a := range e.Attempts {
 		r.Attempts = append(r.Attempts, a.journal(since))
 	}
