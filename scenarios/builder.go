@@ -155,6 +155,13 @@ func (b *Builder) Register(name, write, read string) *Builder {
 	return b
 }
 
+// Queue declares a queue that requests of one route put into and requests of another take from, for
+// check.LinearizableQueue.
+func (b *Builder) Queue(name, put, take string) *Builder {
+	b.r.AddRegister(b.beginStep("Given", "%q puts into and %q takes from the queue %q", put, take, name), Register{Name: name, Write: put, Read: take, Queue: true})
+	return b
+}
+
 // Answers sets the statuses that a route of the load is expected to answer with. They acknowledge, and count as
 // success. The default is any 2xx.
 func (b *Builder) Answers(route string, statuses ...int) *Builder {

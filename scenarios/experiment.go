@@ -358,10 +358,20 @@ func (e *Experiment) ReadSources() []EffectSource {
 	return all
 }
 
-// Register is a value that requests of the load write and read, such as a row of a database.
+// Register is a value that requests of the load write and read, such as a row of a database, or a queue that they put
+// into and take from.
 type Register struct {
 	Name        string
-	Write, Read string // routes of the load
+	Write, Read string // routes of the load: of a queue, those that put and take
+	Queue       bool   `json:",omitempty"`
+}
+
+// kind returns what the register is, for problems.
+func (r Register) kind() string {
+	if r.Queue {
+		return "queue"
+	}
+	return "register"
 }
 
 // Sum is a sum that is read before the load and after it: of a field over the objects of a list.

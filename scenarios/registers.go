@@ -38,31 +38,31 @@ func (r *Resolver) finishRegisters() {
 		at := r.registersAt[i]
 		switch {
 		case strings.TrimSpace(one.Name) == "":
-			r.AddProblem(at, "the name of a register is empty", "write a name between the quotes")
+			r.AddProblem(at, fmt.Sprintf("the name of a %s is empty", one.kind()), "write a name between the quotes")
 		case names[one.Name]:
-			r.AddProblem(at, fmt.Sprintf("the register %q is declared twice", one.Name), "give each register a name of its own")
+			r.AddProblem(at, fmt.Sprintf("%q is declared twice", one.Name), "give each register and each queue a name of its own")
 			continue
 		}
 		names[one.Name] = true
 		for _, name := range []string{one.Write, one.Read} {
 			if used[name] {
-				r.AddProblem(at, fmt.Sprintf("%q writes or reads a register already", name), "use one route to write a register, and another to read it")
+				r.AddProblem(at, fmt.Sprintf("%q writes or reads a register or a queue already", name), "use one route to write, and another to read, for each register and queue")
 				continue
 			}
 			used[name] = true
 			rt, ok := routes[name]
-			r.validateRegisterRoute(at, name, rt, ok, name == one.Write)
+			r.validateRegisterRoute(at, name, rt, ok, name == one.Write, one.kind())
 		}
 	}
 }
 
 // validateRegisterRoute validates a route of a register; found reports whether the load has it.
-func (r *Resolver) validateRegisterRoute(at source.Pos, name string, rt Route, found, writes bool) {
+func (r *Resolver) validateRegisterRoute(at source.Pos, name string, rt Route, found, writes bool, kind string) {
 	switch {
 	case !found:
 		r.addMissing(at, fmt.Sprintf("no load runs on %q", name), "let the load have both routes: a steady load of 100 requests per second with this mix:")
 	case strings.Contains(rt.Path, "{{"):
-		r.AddProblem(at, fmt.Sprintf("%q has another path for each request, and a register has one", name), "write a path without {{n}} and {{key}}")
+		r.AddProblem(at, fmt.Sprintf("%q has another path for each request, and a %s has one", name, kind), "write a path without {{n}} and {{key}}")
 	case writes && !rt.Varies():
 		r.addMissing(at, fmt.Sprintf("every %q request writes the same value, so an older value cannot be told from the last", name), `let the body hold {{n}}, the request's number: {"value": {{n}}}`)
 	}
@@ -70,7 +70,14 @@ func (r *Resolver) validateRegisterRoute(at source.Pos, name string, rt Route, f
 
 // requireRegister reports that a register is not declared.
 func (r *Resolver) requireRegister(at source.Pos, name string) {
-	if !slices.ContainsFunc(r.Registers, func(one Register) bool { return one.Name == name }) {
+	if !slices.ContainsFunc(r.Registers, func(one Register) bool { return one.Name == name && !one.Queue }) {
 		r.addMissing(at, fmt.Sprintf("it is not known what writes and reads %q", name), fmt.Sprintf(`add: "PUT /%s" writes and "GET /%s" reads the register %q`, name, name, name))
+	}
+}
+
+// requireQueue reports that a queue is not declared.
+func (r *Resolver) requireQueue(at source.Pos, name string) {
+	if !slices.ContainsFunc(r.Registers, func(one Register) bool { return one.Name == name && one.Queue }) {
+		r.addMissing(at, fmt.Sprintf("it is not known what puts into and takes from %q", name), fmt.Sprintf(`add: "POST /%s" puts into and "POST /%s/take" takes from the queue %q`, name, name, name))
 	}
 }

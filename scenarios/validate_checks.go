@@ -76,6 +76,9 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if n.Register != "" {
 		r.requireRegister(at, n.Register)
 	}
+	if n.Queue != "" {
+		r.requireQueue(at, n.Queue)
+	}
 	if n.Probe == check.OtherBody {
 		r.requireVaryingBodies(at)
 	}

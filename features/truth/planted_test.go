@@ -62,7 +62,9 @@ var plantedBugs = map[string]planted{
 	"one answer":         {test: "runner/pairs_test.go TestPairsOfRequests"},
 	"in order":           {test: "runner/in_order_test.go TestEffectsInOrder"},
 	"linearizable":       {test: "runner/registers_test.go TestRegisters"},
+	"linearizable queue": {test: "runner/queues_test.go TestQueues"},
 	"conserved":          {test: "runner/sums_test.go TestConservedSums"},
+	"agree":              {test: "runner/agreements_test.go TestSourcesAgree"},
 
 	"accounts add up":  {test: "scenarios/check/implied_test.go TestImpliedChecksDetectInvalidRuns"}, // a bug of Firedrill
 	"baseline steady":  {row: "the service warms up during the baseline"},

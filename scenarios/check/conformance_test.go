@@ -47,9 +47,10 @@ var violations = map[string]struct {
 			o.Value = valueOf(50*min(at, 6*time.Second).Seconds() + 40*max(0, at-6*time.Second).Seconds())
 		})
 	}, `the key metric "orders_placed_total" of "orders" increased at 40.0 per second, and at 50.0 before the fault`},
-	"key reuse refused": {KeyReuseRefused{Status: 422}, func(s scenario) { s.Probes[1].Got = "201" }, "1 of 1 keys"},
-	"linearizable":      {Linearizable{Register: "greeting"}, func(s scenario) { s.Operations[9].Value = "3" }, "1 of 12 reads returned a stale value"},
-	"latency":           {Latency{Percentile: 95, Below: 400 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, slow(800*ms)) }, "p95 of 200 requests was 800ms during the fault"},
+	"key reuse refused":  {KeyReuseRefused{Status: 422}, func(s scenario) { s.Probes[1].Got = "201" }, "1 of 1 keys"},
+	"linearizable":       {Linearizable{Register: "greeting"}, func(s scenario) { s.Operations[9].Value = "3" }, "1 of 12 reads returned a stale value"},
+	"linearizable queue": {LinearizableQueue{Queue: "jobs"}, func(s scenario) { s.onJobs(false, 5).Value = "4" }, `in 13 takes: "4" was taken 2 times`},
+	"latency":            {Latency{Percentile: 95, Below: 400 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, slow(800*ms)) }, "p95 of 200 requests was 800ms during the fault"},
 	"no phantom": {NoPhantom{}, func(s scenario) {
 		s.Effects = append(s.Effects, journal.Effect{Key: "ghost", ID: "o-9"})
 		s.EffectsRead.Count++

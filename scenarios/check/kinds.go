@@ -47,6 +47,7 @@ type Needs struct {
 	Pairs bool   // pairs of requests with one new key are sent at the same moment after healing
 
 	Register string // requests that write and read this register are recorded
+	Queue    string // requests that put into this queue and take from it are recorded
 	Sum      SumOf  // a sum is read before the load and after it
 	Agree    Agree  // two sources of effects are compared after healing
 	Group    string // the field of effects that says in which group they are ordered
@@ -172,6 +173,7 @@ func Kinds() []Kind {
 		OneAnswer{Status: 409},
 		InOrder{Group: "customer_id"},
 		Linearizable{Register: "greeting"},
+		LinearizableQueue{Queue: "jobs"},
 		Conserved{SumOf{Field: "balance", Route: "GET /accounts"}},
 		Agree{Sources: [2]string{"orders table", "billing"}, Within: 30 * time.Second},
 

@@ -2,14 +2,16 @@ package journal
 
 import "time"
 
-// Operation is one attempt of a request that writes or reads a register, such as a value in a database. An attempt
-// that was certainly not applied is not recorded, nor is a read without an answer.
+// Operation is one attempt of a request that writes or reads a register, such as a value in a database, or that puts into
+// a queue (Write) or takes from it. An attempt that was certainly not applied is not recorded, nor is a read of a register
+// without an answer.
 type Operation struct {
 	Register string        `json:"register"`
 	Write    bool          `json:"write,omitempty"` // otherwise it read Value
-	Value    string        `json:"value"`           // "" for a read whose value is not known
+	Value    string        `json:"value"`           // "" for a read or take whose value is not known
+	None     bool          `json:"none,omitempty"`  // a take that found nothing
 	From     time.Duration `json:"from"`
-	To       time.Duration `json:"to,omitempty"` // 0: a write without an acknowledgement, which may have been applied at any later time or never
+	To       time.Duration `json:"to,omitempty"` // 0: a write or take without an acknowledgement, which may have been applied at any later time or never
 	Window   Window        `json:"window,omitempty"`
 }
 

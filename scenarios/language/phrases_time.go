@@ -64,5 +64,11 @@ func effectPhrases() []Phrase {
 			build: func(r *reading, a args) {
 				r.AddRegister(a.at, scenarios.Register{Write: a.Route(0), Read: a.Route(1), Name: a.Text(2)})
 			}},
+		{Name: "queue", Pattern: `{route} puts into and {route} takes from the queue {text}`,
+			Means:    `for "the history of the queue ... is linearizable": routes of the load; the item is found as the value of a register; status 204 or 404 means that there was none`,
+			Examples: []string{`"POST /jobs" puts into and "POST /jobs/take" takes from the queue "jobs"`},
+			build: func(r *reading, a args) {
+				r.AddRegister(a.at, scenarios.Register{Write: a.Route(0), Read: a.Route(1), Name: a.Text(2), Queue: true})
+			}},
 	}
 }

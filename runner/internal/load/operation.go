@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"time"
 
@@ -26,6 +27,25 @@ func (e Result) Operations(register string, written *string, since func(time.Tim
 		case a.Outcome == Ambiguous && written != nil:
 			o.Value = valueOf(*written)
 		default:
+			continue
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+// Takes returns the journal's record of a request that takes from a queue: an operation for each attempt, since an attempt
+// without an answer may have taken an item. An answer with status 204 or 404, or with the value null, took none.
+func (e Result) Takes(queue string, since func(time.Time) time.Duration, w journal.Window) []*journal.Operation {
+	var all []*journal.Operation
+	for _, a := range e.Attempts {
+		o := &journal.Operation{Register: queue, From: since(a.At), Window: w}
+		switch value := valueOf(a.Answer.Body); {
+		case a.Status == http.StatusNoContent, a.Status == http.StatusNotFound, a.Outcome == Acknowledged && value == "null":
+			o.To, o.None = o.From+a.Took, true
+		case a.Outcome == Acknowledged && !a.Answer.fallback:
+			o.To, o.Value = o.From+a.Took, value
+		case a.Outcome == Refused:
 			continue
 		}
 		all = append(all, o)

@@ -1,0 +1,338 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// LinearizableQueue passes if the puts and takes of a queue could have happened one after the other, each at one moment
+// between its request and its answer, so that every take removed the oldest item, or found the queue empty. A put or
+// take without an acknowledgement may have happened at any later time, or never. The queue is empty before the load.
+//
+// A history in which no item is put twice is linearizable if and only if no item is taken twice or before it was put,
+// no two items are taken in the opposite order of their puts, no item is passed over, and none was there all the time
+// while a take found the queue empty (Henzinger, Sezgin, Vafeiadis: Aspect-Oriented Linearizability Proofs, 2013).
+type LinearizableQueue struct{ Queue string }
+
+// Judge implements Check.
+func (c LinearizableQueue) Judge(h *journal.History) Verdict {
+	const expected = "every take removes the oldest item"
+	q := newQueue(h, c.Queue)
+	v := Verdict{Observed: q.observed(), Expected: expected, Evidence: first(q.seqs)}
+	if why := q.incomparable(); why != "" {
+		return inconclusive(expected, "", "%s", why)
+	}
+	wrong := q.violations()
+	switch altered := altering(h); {
+	case altered != "" && len(wrong) > 0:
+		v.Reason = fmt.Sprintf("items are not taken in the order of their puts, which may be because %s changed what was put or taken", altered)
+	case len(wrong) > 0:
+		v.Evidence = nil
+		for _, w := range wrong[:min(10, len(wrong))] {
+			v.Details = append(v.Details, w.text)
+			v.Evidence = append(v.Evidence, w.seqs...)
+		}
+		v.Evidence = first(unique(v.Evidence))
+		return verdict(false, v, "%s contradiction%s to the order of a queue, in %s takes: %s", Count(len(wrong)), plural(len(wrong)), Count(q.takes), wrong[0].text)
+	case q.foreign > 0:
+		v.Reason = fmt.Sprintf("%s items were taken that no request of the load had put: the queue held them before the load, or made them up: let it be empty at first", Count(q.foreign))
+	case len(q.taken) < leastCompared:
+		v.Reason = fmt.Sprintf("only %d items were taken that were put once in this run, and at least %d are needed", len(q.taken), leastCompared)
+	case q.duringFault == 0 && allOnLinks(h):
+		v.Reason = "no operation was under way during the fault: its effect is not known"
+	default:
+		v.Outcome = Passed
+	}
+	return v
+}
+
+// forever is the end of an operation without an acknowledgement, and the take of an item that was not taken.
+const forever = time.Duration(math.MaxInt64)
+
+// span is the time between a request and its answer.
+type span struct{ from, to time.Duration }
+
+func (s span) String() string {
+	if s.to == forever {
+		return fmt.Sprintf("from +%.3fs on", s.from.Seconds())
+	}
+	return fmt.Sprintf("between +%.3fs and +%.3fs", s.from.Seconds(), s.to.Seconds())
+}
+
+// queueItem is an item that was put once. Its take is at forever if no acknowledged take returned it.
+type queueItem struct {
+	value     string
+	put, take span
+	seqs      []uint64
+}
+
+// queue is the history of one queue.
+type queue struct {
+	taken, left                    []queueItem // items that were taken, and acknowledged ones that were not
+	empty                          []queueItem // takes that found nothing; only take and seqs are set
+	open                           []time.Duration
+	puts, openPuts, takes, unknown int
+	repeated                       int // items that were put several times, which are not judged
+	foreign                        int // takes of items that nothing put
+	tooOften                       []violation
+	duringFault, all               int
+	seqs                           []uint64
+}
+
+// violation is an operation that no order explains.
+type violation struct {
+	text string
+	seqs []uint64
+}
+
+func newQueue(h *journal.History, name string) *queue {
+	q := &queue{}
+	puts, takes := map[string][]int{}, map[string][]int{}
+	var order []string
+	for i, o := range h.Operations {
+		if o.Register != name {
+			continue
+		}
+		q.all++
+		q.seqs = append(q.seqs, seq(h, "operation", i)...)
+		if o.Window == journal.During || o.Window == journal.AtHealing || o.Window == journal.AtInjection {
+			q.duringFault++
+		}
+		switch {
+		case o.Write:
+			q.puts++
+			if o.To == 0 {
+				q.openPuts++
+			}
+			if puts[o.Value] == nil {
+				order = append(order, o.Value)
+			}
+			puts[o.Value] = append(puts[o.Value], i)
+		case o.To == 0:
+			q.open = append(q.open, o.From)
+		case o.None:
+			q.takes++
+			q.empty = append(q.empty, queueItem{take: span{o.From, o.To}, seqs: seq(h, "operation", i)})
+		case o.Value == "":
+			q.unknown++
+		default:
+			q.takes++
+			takes[o.Value] = append(takes[o.Value], i)
+		}
+	}
+	for value, all := range takes {
+		if puts[value] == nil {
+			q.foreign += len(all)
+		}
+	}
+	for _, value := range order {
+		q.addItem(h, value, puts[value], takes[value])
+	}
+	slices.Sort(q.open)
+	return q
+}
+
+// addItem adds the puts and takes of a value.
+func (q *queue) addItem(h *journal.History, value string, puts, takes []int) {
+	spanOf := func(i int) span {
+		o := h.Operations[i]
+		if o.To == 0 {
+			return span{o.From, forever}
+		}
+		return span{o.From, o.To}
+	}
+	if len(takes) > len(puts) {
+		w := violation{text: fmt.Sprintf("%s was taken %d times and put %d times", strconv.Quote(value), len(takes), len(puts))}
+		for _, i := range slices.Concat(takes, puts) {
+			w.seqs = append(w.seqs, seq(h, "operation", i)...)
+		}
+		for _, i := range takes[:min(3, len(takes))] {
+			w.text += fmt.Sprintf("; taken %s", spanOf(i))
+		}
+		q.tooOften = append(q.tooOften, w)
+		return
+	}
+	if len(puts) > 1 {
+		q.repeated++
+		return
+	}
+	item := queueItem{value: value, put: spanOf(puts[0]), take: span{forever, forever}, seqs: seq(h, "operation", puts[0])}
+	switch {
+	case len(takes) == 1:
+		item.take = spanOf(takes[0])
+		item.seqs = slices.Concat(item.seqs, seq(h, "operation", takes[0]))
+		q.taken = append(q.taken, item)
+	case item.put.to != forever: // one without an acknowledgement may never have been put
+		q.left = append(q.left, item)
+	}
+}
+
+func (q *queue) observed() string {
+	s := fmt.Sprintf("%s puts, %s of them not acknowledged; %s takes, %s of which found nothing; %s more not acknowledged; %s items left",
+		Count(q.puts), Count(q.openPuts), Count(q.takes), Count(len(q.empty)), Count(len(q.open)), Count(len(q.left)))
+	if q.repeated > 0 {
+		s += fmt.Sprintf("; %s items were put several times and are not judged", Count(q.repeated))
+	}
+	return s
+}
+
+// incomparable returns why takes cannot be compared with puts, or "" if they can.
+func (q *queue) incomparable() string {
+	switch {
+	case q.all == 0:
+		return "no operation on the queue was recorded"
+	case q.puts == q.openPuts:
+		return fmt.Sprintf("none of %s puts was acknowledged", Count(q.puts))
+	case q.takes == 0:
+		return "no take was answered with an item, or with status 204 or 404"
+	case q.unknown > 0:
+		return fmt.Sprintf("%s takes were answered with a body that is empty or above 1 KiB, so that it is not known what they took: an empty queue is status 204 or 404", Count(q.unknown))
+	}
+	return ""
+}
+
+// violations returns the operations that no order explains.
+func (q *queue) violations() []violation {
+	all := slices.Clone(q.tooOften)
+	for _, i := range q.taken {
+		if i.take.to < i.put.from {
+			all = append(all, violation{fmt.Sprintf("%s was taken %s, and put only %s", strconv.Quote(i.value), i.take, i.put), i.seqs})
+		}
+	}
+	return slices.Concat(all, q.disordered(), q.passedOver(), q.notEmpty())
+}
+
+// disordered returns the items that were taken before others that had been put earlier.
+func (q *queue) disordered() (all []violation) {
+	byPut := slices.Clone(q.taken)
+	slices.SortFunc(byPut, func(a, b queueItem) int { return cmp.Compare(a.put.to, b.put.to) })
+	last := make([]queueItem, len(byPut)) // of the items up to each: the one whose take began last
+	for i, item := range byPut {
+		if last[i] = item; i > 0 && last[i-1].take.from >= item.take.from {
+			last[i] = last[i-1]
+		}
+	}
+	for _, b := range q.taken {
+		n := sort.Search(len(byPut), func(i int) bool { return byPut[i].put.to >= b.put.from })
+		if n == 0 {
+			continue
+		}
+		if a := last[n-1]; a.take.from > b.take.to {
+			all = append(all, violation{
+				fmt.Sprintf("%s, put %s, was taken %s, before %s, which had been put %s and was taken %s", strconv.Quote(b.value), b.put, b.take, strconv.Quote(a.value), a.put, a.take),
+				slices.Concat(b.seqs, a.seqs),
+			})
+		}
+	}
+	return all
+}
+
+// passedOver returns the items that were put and not taken although later ones were. A take without an acknowledgement
+// that began in time may have taken one of them.
+func (q *queue) passedOver() (all []violation) {
+	byPut := slices.Clone(q.taken)
+	slices.SortFunc(byPut, func(a, b queueItem) int { return cmp.Compare(a.put.from, b.put.from) })
+	first := make([]queueItem, len(byPut)) // of the items from each on: the one whose take ended first
+	for i := len(byPut) - 1; i >= 0; i-- {
+		if first[i] = byPut[i]; i+1 < len(byPut) && first[i+1].take.to <= byPut[i].take.to {
+			first[i] = first[i+1]
+		}
+	}
+	type passed struct{ item, by queueItem }
+	var due []passed
+	for _, a := range q.left {
+		if n := sort.Search(len(byPut), func(i int) bool { return byPut[i].put.from > a.put.to }); n < len(byPut) {
+			due = append(due, passed{a, first[n]})
+		}
+	}
+	slices.SortFunc(due, func(a, b passed) int { return cmp.Compare(a.by.take.to, b.by.take.to) })
+	spent := 0 // takes without an acknowledgement that explain an item
+	for _, d := range due {
+		if spent < len(q.open) && q.open[spent] <= d.by.take.to {
+			spent++
+			continue
+		}
+		all = append(all, violation{
+			fmt.Sprintf("%s was put %s and never taken, although %s was put later, %s, and taken %s", strconv.Quote(d.item.value), d.item.put, strconv.Quote(d.by.value), d.by.put, d.by.take),
+			slices.Concat(d.item.seqs, d.by.seqs),
+		})
+	}
+	return all
+}
+
+// notEmpty returns the takes that found nothing although at each moment of them some item was in the queue.
+func (q *queue) notEmpty() (all []violation) {
+	certain, possible := occupied(q.taken), occupied(slices.Concat(q.taken, q.left))
+	for _, e := range q.empty {
+		covered := covers(certain, e.take)
+		if !covered && (len(q.open) == 0 || q.open[0] > e.take.to) {
+			covered = covers(possible, e.take)
+		}
+		if !covered {
+			continue
+		}
+		w := violation{fmt.Sprintf("a take found nothing %s, although the queue held items all the time", e.take), e.seqs}
+		var by *queueItem
+		for _, i := range slices.Concat(q.taken, q.left) {
+			if i.put.to < e.take.from && i.take.from > e.take.from && (by == nil || i.take.from > by.take.from) {
+				by = &i
+			}
+		}
+		if by != nil {
+			w.text += fmt.Sprintf(", such as %s, put %s", strconv.Quote(by.value), by.put)
+			w.seqs = slices.Concat(w.seqs, by.seqs)
+		}
+		all = append(all, w)
+	}
+	return all
+}
+
+// occupied returns the times in which at least one of the items was certainly in the queue, without their ends.
+func occupied(items []queueItem) []span {
+	var all []span
+	for _, i := range items {
+		if i.put.to < i.take.from {
+			all = append(all, span{i.put.to, i.take.from})
+		}
+	}
+	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var merged []span
+	for _, s := range all {
+		if n := len(merged); n > 0 && s.from < merged[n-1].to {
+			merged[n-1].to = max(merged[n-1].to, s.to)
+			continue
+		}
+		merged = append(merged, s)
+	}
+	return merged
+}
+
+// covers reports whether one of the merged times includes all of another one.
+func covers(merged []span, s span) bool {
+	n := sort.Search(len(merged), func(i int) bool { return merged[i].from >= s.from })
+	return n > 0 && merged[n-1].to > s.to
+}
+
+func (c LinearizableQueue) String() string {
+	return fmt.Sprintf("the history of the queue %q is linearizable", c.Queue)
+}
+
+// Kind implements Check.
+func (c LinearizableQueue) Kind() Kind {
+	return Kind{Name: "linearizable queue", Means: "every take of a queue removes the oldest item", Invariant: true,
+		Needs: Needs{Load: true, Queue: c.Queue},
+		Sentences: []Sentence{{
+			Pattern: `the history of the queue {text} is linearizable`,
+			Means: "a queue that a sentence declares, first in, first out, and empty at first: no item is lost, taken twice or taken out of order, and none was there while a take found nothing; " +
+				"a put or take without an acknowledgement may have happened at any later time or never",
+			Examples: []string{`the history of the queue "jobs" is linearizable`},
+			Check:    func(a Args) Check { return LinearizableQueue{Queue: a.Name(0)} },
+		}}}
+}
