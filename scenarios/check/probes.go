@@ -16,18 +16,46 @@ const (
 
 // SameResponse passes if a key that is sent again with the same body gets the same response as before and, if
 // effects are read, is not applied again. The response is the same if its body is, and if both statuses
-// acknowledge: some services replay a 201 as 200, which tells the client the same.
+// acknowledge: some services replay a 201 as 200, which tells the client the same. Two attempts of a request that were
+// made at the same time have to get the same body, too, if both were acknowledged.
 type SameResponse struct{}
 
 // Judge implements Check.
 func (SameResponse) Judge(h *journal.History) Verdict {
 	v := probes(h, SameBody, "the first response again")
+	if different, evidence := answeredTwice(h); len(different) > 0 {
+		details := append(different, v.Details...)
+		v.Details = details[:min(10, len(details))]
+		v.Evidence = first(append(evidence, v.Evidence...))
+		return verdict(false, v, "%d request%s got two different answers to attempts with the same key at the same time; %s", len(different), plural(len(different)), cmp.Or(v.Reason, "keys sent again got the same answer"))
+	}
 	if n := identicalAnswers(h); v.Outcome == Passed && n > 0 && h.EffectsRead == nil {
 		v.Outcome = Inconclusive
 		v.Reason = fmt.Sprintf("all %s acknowledged requests got the same answer, whatever their key, so a repeated execution cannot be distinguished from a stored answer: "+
 			"let the answer identify the effect, such as by an order number, or check effects", Count(n))
 	}
 	return v
+}
+
+// answeredTwice returns the requests of which two attempts at the same time were acknowledged with different bodies.
+func answeredTwice(h *journal.History) (different []string, evidence []uint64) {
+	for i, r := range h.Requests {
+		if r.Reads {
+			continue
+		}
+		answers := map[int]string{} // by step
+		for _, a := range r.Attempts {
+			switch answer := answers[a.Step]; {
+			case a.Digest == "":
+			case answer != "" && answer != a.Digest:
+				different = append(different, fmt.Sprintf("key %s: two attempts got different bodies (digests %s and %s); attempts: %s", r.Key, answer, a.Digest, attempts(r)))
+				evidence = append(evidence, seq(h, "request", i)...)
+			default:
+				answers[a.Step] = a.Digest
+			}
+		}
+	}
+	return different, evidence
 }
 
 // identicalAnswers returns how many requests were acknowledged if no two of the same route got different answers.

@@ -204,6 +204,12 @@ func (s scenario) only() {
 	s.Requests, s.Effects, s.EffectsRead.Count = nil, nil, 0
 }
 
+// hedged makes the first request one with two attempts at the same time, with the digests of their answers.
+func (s scenario) hedged(first, second string) {
+	at := s.Requests[0].Attempts[0].At
+	s.Requests[0].Attempts = []journal.Attempt{{At: at, Digest: first, Status: 201}, {At: at + 20*ms, Digest: second, Status: 201, Hedge: true}}
+}
+
 func (s scenario) sameAnswers() {
 	for i := range s.Requests {
 		s.Requests[i].Digest = "ok"

@@ -67,6 +67,22 @@ func TestHedgedRequestThatFails(t *testing.T) {
 	assert.Equal(t, []any{Ambiguous, TimedOut, 2}, []any{k.all[0].Outcome, k.all[0].Kind, len(k.all[0].Attempts)})
 }
 
+// The journal has the digest of each acknowledging answer, so that two that differ are found.
+func TestAnswersOfHedgedRequestsAreRecorded(t *testing.T) {
+	answer := func(digest string, o Outcome) Attempt { return Attempt{Outcome: o, Answer: Answer{Digest: digest}} }
+	e := Result{Hedges: 1, Attempts: []Attempt{answer("a", Acknowledged), answer("b", Ambiguous), answer("c", Acknowledged)}}
+	e.Attempts[2].Answer.fallback = true
+	digests := func() (all []string) {
+		for _, a := range e.JournalRequest(func(time.Time) time.Duration { return 0 }, journal.Before).Attempts {
+			all = append(all, a.Digest)
+		}
+		return all
+	}
+	assert.Equal(t, []string{"a", "", ""}, digests())
+	e.Hedges = 0
+	assert.Equal(t, []string{"", "", ""}, digests(), "the request has the digest")
+}
+
 func TestPoliciesOverHTTP(t *testing.T) {
 	t.Parallel()
 	busy := func(w http.ResponseWriter, _ *http.Request) {

@@ -80,7 +80,11 @@ func (e Result) Began() time.Time {
 func (e Result) JournalRequest(since func(time.Time) time.Duration, w journal.Window) *journal.Request {
 	r := &journal.Request{Key: e.Key, Load: e.Load, Route: e.Route, Due: since(e.Due), Window: w, Outcome: e.Outcome.String(), Digest: e.digest, Reads: e.reads}
 	for _, a := range e.Attempts {
-		r.Attempts = append(r.Attempts, a.journal(since))
+		attempt := a.journal(since)
+		if e.Hedges > 0 && a.Outcome == Acknowledged && !a.Answer.fallback {
+			attempt.Digest = a.Answer.Digest
+		}
+		r.Attempts = append(r.Attempts, attempt)
 	}
 	return r
 }
