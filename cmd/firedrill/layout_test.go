@@ -65,6 +65,8 @@ var imports = map[string][]string{
 	"features/truth":    {}, // its tests run firedrill
 	"features":          {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
 	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "runner/sources", "features/..."},
+
+	"features/truth/service": {}, // a program that the drills of features/truth start
 }
 
 // owners lists the only packages that may import a library, and the number of their files that may (0 means any;
