@@ -1,9 +1,9 @@
 # make test installs what the tests need and runs all of them; the other targets expect that it ran once.
 GO            ?= go
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-# the race detector needs a C compiler, the @real features their servers
-PROGRAMS      := redis-server initdb haproxy nginx nats-server dnsmasq gcc
-PACKAGES      := redis-server postgresql haproxy nginx-light nats-server dnsmasq-base gcc libc6-dev
+# the race detector needs a C compiler, the @real features their servers, loss of power mkfs.ext4 (and root)
+PROGRAMS      := redis-server initdb haproxy nginx nats-server dnsmasq mkfs.ext4 gcc
+PACKAGES      := redis-server postgresql haproxy nginx-light nats-server dnsmasq-base e2fsprogs gcc libc6-dev
 DRILLS        := ./features/... ./runner/... ./cmd/... # the longest first
 
 .PHONY: all fmt lint test test-short truth bench bench-link bench-message bench-outcomes soak demo install-tools docs picture

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/datagram"
+	"github.com/firedrill-dev/firedrill/injector/disk"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -43,6 +44,8 @@ type Target struct {
 	Datagrams *datagram.Link    // a link with a UDP protocol
 	Relay     *message.Relay    // the link's message relay; nil if the link's protocol is tcp
 	Service   *process.Service  // nil if the target is a link
+	Disk      *disk.Disk        // the data folder of the service; nil if no fault of the scenario needs it
+	Lost      func(disk.Lost)   // is called with what a loss of power discarded; may be nil
 	Count     *evidence.Counter // counts effects; may be nil
 }
 

@@ -18,6 +18,7 @@ type Kind struct {
 	EndedBy   string // for a fault on a service, the sentence that ends it: "starts again" or "resumes"
 	Waits     bool   // its effect is that something waits: live for a moment, it does nothing
 	Hides     bool   // it stops all traffic, so that another fault at the same time and place has no effect
+	Disk      bool   // the service needs a data folder
 	Unseen    bool   // what callers send does not reach the link meanwhile, so that their calls are not seen
 	Unnoticed bool   // callers do not notice it: it makes no call fail and delays none for long
 	Stronger  string // what would let it act if it saw traffic and acted on none; "" means a larger share
@@ -128,6 +129,7 @@ func Kinds() []Kind {
 		Crash{Times: 3, Every: 10 * time.Second},
 		Stop{},
 		Hang{},
+		PowerLoss{},
 	}
 	var kinds []Kind
 	for _, f := range examples {

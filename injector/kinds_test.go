@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/firedrill-dev/firedrill/injector/disk"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -83,6 +84,18 @@ func newTarget(t *testing.T, protocol string) *target {
 	return tg
 }
 
+// newDisk returns a disk. It skips the test where disks cannot be mounted, unless all tests must run.
+func newDisk(t *testing.T) *disk.Disk {
+	t.Helper()
+	if err := disk.Available(); err != nil && os.Getenv("FIREDRILL_MUST_RUN") == "" {
+		t.Skip(err)
+	}
+	d, err := disk.Open(filepath.Join(t.TempDir(), "data"), 32_000_000)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	return d
+}
+
 // ask makes n calls on one connection. It returns each answer or "refused" or "broken", and the total duration.
 func (tg *target) ask(n int, patience time.Duration) (answers []string, took time.Duration) {
 	began := time.Now()
@@ -141,6 +154,7 @@ var effects = map[string]struct {
 		return strings.HasPrefix(a[0], "200 ") && len(a[0]) == len("200 done") && a[0] != "200 done"
 	}},
 	"crash":            {Crash{}, notAnswered},
+	"power loss":       {PowerLoss{}, notAnswered},
 	"cut off":          {CutOff{}, notAnswered},
 	"early close":      {CloseEarly{AfterBytes: 100}, endsAfter(100, io.EOF)},
 	"half-open":        {HalfOpen{}, halfOpen},
@@ -227,7 +241,11 @@ func TestKinds(t *testing.T) {
 			if k.On == "traffic" || k.On == "connections" {
 				protocol = "tcp"
 			}
-			testInjectAndHeal(t, newTarget(t, protocol), k.On, d.fault, d.acts)
+			tg := newTarget(t, protocol)
+			if k.Disk {
+				tg.Disk = newDisk(t)
+			}
+			testInjectAndHeal(t, tg, k.On, d.fault, d.acts)
 		})
 	}
 	require.Len(t, effects, streams)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/disk"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -247,7 +248,10 @@ func (s *session) prepare(p scenarios.Placed, step journal.Step) *injection {
 		name := in.targetName()
 		in.target.Link, in.target.Datagrams, in.target.Relay = s.system.links[name], s.system.datagrams[name], s.system.relays[name]
 	} else {
-		in.target.Service = s.system.services[p.To]
+		in.target.Service, in.target.Disk = s.system.services[p.To], s.system.disks[p.To]
+		in.target.Lost = func(l disk.Lost) {
+			s.recordStep(journal.Event{Note: &journal.Note{Text: fmt.Sprintf("power loss of %q: %s", p.To, l)}}, step)
+		}
 	}
 	s.mu.Lock()
 	s.placed = append(s.placed, in)

@@ -2,8 +2,12 @@ package runner
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 
+	"github.com/firedrill-dev/firedrill/injector/disk"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
@@ -55,6 +59,9 @@ func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) erro
 	if err != nil {
 		return err
 	}
+	if err := s.makeDataFolder(svc, spec.Dir); err != nil {
+		return fmt.Errorf("start service %q: %w", svc.Name, err)
+	}
 	started, err := process.Start(ctx, spec)
 	if err != nil {
 		return err
@@ -62,5 +69,24 @@ func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.services[svc.Name] = started
+	return nil
+}
+
+// makeDataFolder makes the data folder of a service, if it has one. It is a disk if a fault makes it lose power.
+func (s *system) makeDataFolder(svc scenarios.Service, dir string) error {
+	if svc.Data.Folder == "" {
+		return nil
+	}
+	folder := filepath.Join(dir, svc.Data.Folder)
+	if !s.e.LosesPower(svc.Name) {
+		return os.MkdirAll(folder, 0o700)
+	}
+	d, err := disk.Open(folder, svc.Data.Bytes())
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.disks[svc.Name] = d
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/datagram"
+	"github.com/firedrill-dev/firedrill/injector/disk"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -41,7 +42,8 @@ type system struct {
 	trust     load.Trust
 	caFile    string // CA certificate for clients of links that terminate TLS; "" if no link does
 	services  map[string]*process.Service
-	unrecord  []func() // remove the records that let a later run clean up if this program is killed
+	disks     map[string]*disk.Disk // by service; of those that a fault makes lose power
+	unrecord  []func()              // remove the records that let a later run clean up if this program is killed
 	servers   []*http.Server
 	standIns  map[string]*standIn // by service
 	serving   sync.WaitGroup
@@ -70,7 +72,7 @@ func (m missingProgram) Error() string {
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
 		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, reserved: map[string][]io.Closer{},
-		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: load.Trust{}, services: map[string]*process.Service{}, standIns: map[string]*standIn{},
+		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: load.Trust{}, services: map[string]*process.Service{}, standIns: map[string]*standIn{}, disks: map[string]*disk.Disk{},
 	}
 	defer func() {
 		if err != nil {
@@ -202,6 +204,9 @@ func (s *system) stop(ctx context.Context) error {
 		errs = append(errs, server.Close())
 	}
 	errs = append(errs, ended())
+	for _, d := range s.disks {
+		errs = append(errs, d.Close())
+	}
 	s.serving.Wait()
 	for _, unrecord := range s.unrecord {
 		unrecord()

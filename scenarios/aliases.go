@@ -14,6 +14,7 @@ type (
 	Service  = system.Service
 	Ready    = system.Ready
 	Stopping = system.Stopping
+	Data     = system.Data
 	Link     = system.Link
 	TLS      = system.TLS
 	Group    = system.Group

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/injector/disk"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -16,6 +17,11 @@ func (r *Resolver) CheckPrograms(find func(dir, program string) (string, error))
 	for _, s := range r.System.Services {
 		if !slices.Contains(r.scope.Handlers, s.Name) {
 			r.checkProgram(r.describedAt[s.Name], fmt.Sprintf("the service %q cannot be started", s.Name), s, find)
+		}
+	}
+	if i := slices.IndexFunc(r.System.Services, func(s system.Service) bool { return r.LosesPower(s.Name) }); i >= 0 {
+		if err := disk.Available(); err != nil {
+			r.out.Add(r.describedAt[r.System.Services[i].Name], fmt.Sprintf("%q cannot lose power here: %v", r.System.Services[i].Name, err), "run it where that is given, or let the service crash: what was not synced is kept then")
 		}
 	}
 	for _, c := range r.System.Commands {
@@ -42,6 +48,11 @@ func (r *Resolver) checkProgram(at source.Pos, what string, s system.Service, fi
 	if _, err := find(dir, program); err != nil {
 		r.out.Add(at, fmt.Sprintf("%s: %v", what, err), "install the program, or mend the `command`; with `needs` of its service the scenario is skipped where it is missing")
 	}
+}
+
+// LosesPower reports whether a fault acts on the data folder of a service.
+func (e *Experiment) LosesPower(service string) bool {
+	return slices.ContainsFunc(e.injections(), func(p Placed) bool { return p.To == service && p.Fault.Kind().Disk })
 }
 
 // TakesWithout reports whether a service of the experiment receives ${without}. A service that runs in this

@@ -114,6 +114,10 @@ func (r *Resolver) onService(at source.Pos, p *Placed) {
 		r.AddProblem(at, fmt.Sprintf("%q is a stand-in, which has no process of its own", p.To), "break the links to it: connections are reset, cut off, refused")
 	case len(r.System.Services[i].Command) == 0:
 		r.AddProblem(at, fmt.Sprintf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
+		return
+	}
+	if i >= 0 && p.Fault.Kind().Disk && r.System.Services[i].Data.Folder == "" {
+		r.AddProblem(at, fmt.Sprintf("what %q loses with its power is not known: it has no data folder", p.To), fmt.Sprintf("add to %s in the system file: data: {folder: data}; and let it keep its data in ${dir}/data", p.To))
 	}
 }
 

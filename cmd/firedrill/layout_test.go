@@ -23,6 +23,7 @@ const module = "github.com/firedrill-dev/firedrill"
 // Packages without a row fail the test, so that each new folder needs a decision.
 var imports = map[string][]string{
 	"injector/datagram": {"injector/evidence", "injector/link", "injector/message"},
+	"injector/disk":     {"injector/process"},
 	"injector/evidence": {},
 	"injector/link":     {"injector/evidence", "injector/link/internal/..."},
 	"injector/message":  {"injector/evidence"},

@@ -21,6 +21,7 @@ type row struct {
 	front  string
 	back   string
 	needs  string // a program that must be installed
+	power  bool   // a service loses power
 
 	want   string   // "passed", "failed", "inconclusive", "problem" (exit code 2) or "stopped"; alternatives are separated by |
 	reason string   // a regular expression for the reasons of an outcome other than passed

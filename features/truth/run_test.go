@@ -142,7 +142,7 @@ func read(f folder, code int, errorText string) (got, error) {
 // marker begins an environment variable of all processes that a row starts.
 const marker = "TRUTH_ROW="
 
-// leftBehind kills processes of a folder that do not end in time, and returns their command lines.
+// leftBehind kills processes of a folder that do not end in time, and returns their command lines, and mounts below it.
 func leftBehind(dir string) []string {
 	var pids []int
 	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(50 * time.Millisecond) {
@@ -155,6 +155,12 @@ func leftBehind(dir string) []string {
 		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		left = append(left, strings.TrimSpace(strings.ReplaceAll(string(command), "\x00", " ")))
 		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, " "+dir+"/") {
+			left = append(left, "the mount "+strings.TrimSpace(line))
+		}
 	}
 	slices.Sort(left)
 	return slices.Compact(left)

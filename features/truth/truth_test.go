@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/firedrill-dev/firedrill/features/machine"
+	"github.com/firedrill-dev/firedrill/injector/disk"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	_ "github.com/firedrill-dev/firedrill/runner" // go test runs the drills again when it changes
 )
@@ -45,7 +46,7 @@ func TestMain(m *testing.M) {
 
 // rows returns the rows of all tables.
 func rows() []row {
-	return slices.Concat(reported(), soundness(), mistakes(), servers(), vacuousLoad(), vacuousFault(), vacuousEffects(), trickyOrders(), trickyPages())
+	return slices.Concat(reported(), soundness(), mistakes(), servers(), vacuousLoad(), vacuousFault(), vacuousEffects(), trickyOrders(), trickyPages(), powerLosses())
 }
 
 // results is a summary with a line for each row.
@@ -128,6 +129,12 @@ func (r row) runInFolder(t *testing.T, service, program string) got {
 // installed skips a row if its program is not installed, unless FIREDRILL_MUST_RUN is set.
 func (r row) installed(t *testing.T) {
 	t.Helper()
+	if err := disk.Available(); r.power && err != nil {
+		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
 	if r.needs == "" {
 		return
 	}

@@ -110,9 +110,11 @@ func (e *leftovers) endStart(m mark) {
 	e.release()
 }
 
-// Record registers a Unix socket or a directory that Reclaim removes if this program is killed before
-// forget is called. The name of a directory must begin with "firedrill-". Call Record before creating
-// the file. forget may be called more than once.
+// DiskPrefix begins the names of the images of package disk.
+const DiskPrefix = "firedrill-disk-"
+
+// Record registers a Unix socket that Reclaim removes, or a folder where a disk is mounted that Reclaim unmounts, if this
+// program is killed before forget is called. Call Record before creating it. forget may be called more than once.
 func Record(path string) (forget func()) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -254,8 +256,7 @@ func parseLeftovers(text string) (pid string, paths map[string]bool, unmarked ma
 	return pid, paths, unmarked
 }
 
-// removeRecorded removes a socket on which nothing listens, or a directory whose name begins with
-// "firedrill-". It leaves anything else alone.
+// removeRecorded removes a socket on which nothing listens, and unmounts a disk. It leaves anything else alone.
 func removeRecorded(path string) (string, error) {
 	info, err := os.Lstat(path)
 	switch {
@@ -263,8 +264,8 @@ func removeRecorded(path string) (string, error) {
 		return "", nil //nolint:nilerr // it is gone
 	case info.Mode()&os.ModeSocket != 0 && !isListening(path):
 		return fmt.Sprintf("removed the socket %q", path), os.Remove(path)
-	case info.IsDir() && strings.HasPrefix(filepath.Base(path), "firedrill-"):
-		return fmt.Sprintf("removed the directory %q", path), os.RemoveAll(path)
+	case info.IsDir() && isDisk(path):
+		return fmt.Sprintf("unmounted the disk at %q", path), unmount(path)
 	}
 	return "", nil
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -115,3 +118,33 @@ func findLeftovers(runner uint64, unmarked map[int]uint64) (left []int, groups m
 	}
 	return left, groups
 }
+
+// isDisk reports whether an image of package disk is mounted at a path.
+func isDisk(path string) bool {
+	raw, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(raw)) {
+		mount, device, _ := strings.Cut(line, " - ")
+		fields, source := strings.Fields(mount), strings.Fields(device)
+		if len(fields) < 5 || len(source) < 2 || unescape(fields[4]) != path {
+			continue
+		}
+		image, err := os.ReadFile("/sys/block/" + filepath.Base(source[1]) + "/loop/backing_file")
+		if err == nil && strings.HasPrefix(filepath.Base(string(image)), DiskPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// unescape replaces the escapes of mountinfo, such as \040 for a space.
+func unescape(s string) string {
+	return regexp.MustCompile(`\\[0-7]{3}`).ReplaceAllStringFunc(s, func(octal string) string {
+		n, _ := strconv.ParseUint(octal[1:], 8, 8)
+		return string([]byte{byte(n)})
+	})
+}
+
+func unmount(path string) error { return syscall.Unmount(path, syscall.MNT_DETACH) }

@@ -66,7 +66,6 @@ func TestReclaim(t *testing.T) {
 		require.Contains(t, reports[0], fmt.Sprintf(`ended "process.test" (pid %d)`, pid))
 	}
 	require.NoFileExists(t, filepath.Join(dead, "front.sock"))
-	require.NoDirExists(t, filepath.Join(dead, "firedrill-data"))
 	require.FileExists(t, filepath.Join(dead, "kept.sock"), "a forgotten file is kept")
 
 	require.Never(t, func() bool { return raceRunning(t, dead) }, 100*time.Millisecond, 10*time.Millisecond)

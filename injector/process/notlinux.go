@@ -43,3 +43,8 @@ func killLeftovers(uint64, map[int]uint64) ([]string, error) { return nil, nil }
 func (*leftovers) recordUnmarked(time.Duration) {}
 
 func bootID() string { return "" }
+
+// isDisk returns false: there are no disks.
+func isDisk(string) bool { return false }
+
+func unmount(string) error { return nil }

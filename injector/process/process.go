@@ -27,7 +27,7 @@
 // leave the group are not found, it is not known which process listens, and processes outlive a runner
 // that is killed with SIGKILL.
 //
-// A crash is SIGKILL. Written data stays in the page cache, so a crash is not a power failure.
+// A crash is SIGKILL. Written data stays in the page cache, so a crash is not a power failure; see package disk.
 package process
 
 import (

@@ -120,16 +120,12 @@ func runRole(role string) {
 	os.Exit(0)
 }
 
-// runLeaver is a runner with a daemon, another one behind a login, a server in its own session, a Unix
-// socket and a directory.
+// runLeaver is a runner with a daemon, another one behind a login, a server in its own session, and a
+// Unix socket.
 func runLeaver() {
 	dir := os.Getenv("DIR")
 	Record(filepath.Join(dir, "front.sock"))
 	if _, err := net.Listen("unix", filepath.Join(dir, "front.sock")); err != nil {
-		panic(err)
-	}
-	Record(filepath.Join(dir, "firedrill-data"))
-	if err := os.Mkdir(filepath.Join(dir, "firedrill-data"), 0o700); err != nil {
 		panic(err)
 	}
 	forget := Record(filepath.Join(dir, "kept.sock"))

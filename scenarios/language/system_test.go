@@ -200,7 +200,7 @@ func TestServicesNeedTheirVariables(t *testing.T) {
 // only by Parse.
 func TestSchemaRejects(t *testing.T) {
 	beyond := []string{"broken YAML", "unknown placeholder", "placeholder without an end", "link that is not there", "address of nobody", "depends on nobody", "depends on itself", "circle",
-		"group that is a service", "member who is nobody", "no command and no address", "ready in two ways", "marks of both kinds", "two documents", "anchor", "clients over a socket", "CA of nobody", "ready without TLS"}
+		"group that is a service", "member who is nobody", "no command and no address", "ready in two ways", "marks of both kinds", "two documents", "anchor", "clients over a socket", "CA of nobody", "ready without TLS", "data outside of the service's folder", "data of 1 MB"}
 	s := compiledSchema(t)
 	refused := 0
 	for _, c := range brokenSystems {

@@ -23,10 +23,11 @@ import (
 // The keys of the mappings in a system file. They must match system.schema.json.
 var (
 	systemKeys  = []string{"services", "clients", "groups", "effects", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands"}
-	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "address", "stand_in", "serves", "needs", "install", "depends"}
+	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "data", "address", "stand_in", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
 	stopKeys    = []string{"signal", "within"}
+	dataKeys    = []string{"folder", "size"}
 	linkKeys    = []string{"protocol", "framing", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol"}
 )
 
@@ -144,6 +145,8 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 			s.Ready = r.ready(v)
 		case "stop":
 			s.Stop = r.stop(v)
+		case "data":
+			s.Data = r.data(v)
 		case "address":
 			var err error
 			if s.Address, err = source.ParseAddress(r.text(v)); err != nil {

@@ -35,6 +35,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		{readyKeys, keys("$defs", "service", "properties", "ready")},
 		{standInKeys, keys("$defs", "service", "properties", "stand_in")},
 		{standInRouteKeys, slices.Sorted(maps.Keys(at("$defs", "service", "properties", "stand_in", "properties", "routes", "additionalProperties", "properties").(map[string]any)))},
+		{dataKeys, keys("$defs", "service", "properties", "data")},
 		{stopKeys, keys("$defs", "service", "properties", "stop")},
 		{effectKeys(), keys("$defs", "effects")},
 		{framingKeys, keys("$defs", "framing")},

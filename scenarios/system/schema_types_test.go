@@ -51,6 +51,7 @@ func TestSchemaMatchesTypes(t *testing.T) {
 		{path: "$defs/service/properties/stop", of: Stopping{}},
 		{path: "$defs/service/properties/stand_in", of: StandIn{}, required: []any{"routes"}},
 		{path: "$defs/service/properties/stand_in/properties/routes/additionalProperties", of: StandInRoute{}, without: []string{"method", "path"}},
+		{path: "$defs/service/properties/data", of: Data{}, required: []any{"folder"}},
 		{path: "$defs/probe", of: Probe{}, without: []string{"name"}, renamed: map[string]string{"name": "series"}},
 		{path: "$defs/command", of: Command{}, without: []string{"name"}, required: []any{"run"}},
 		{path: "$defs/framing", of: Link{}.Framing},

@@ -55,6 +55,7 @@ type Service struct {
 	Port    int               // 0 means a free port
 	Ready   Ready
 	Stop    Stopping `json:",omitzero"`
+	Data    Data     `json:",omitzero"`
 	Address string   // host:port or unix:/path of a service that already runs
 	StandIn *StandIn `json:",omitempty"` // answers of a service that Firedrill serves itself
 	Handler any      // http.Handler of an in-process service, in Go only
@@ -75,6 +76,13 @@ type Ready struct {
 type Stopping struct {
 	Signal string        // one of process.StopSignals; "" means SIGTERM
 	Within time.Duration // 0 means 5 s
+}
+
+// Data is the folder in which a service keeps what has to survive a loss of power. A scenario with that fault mounts a
+// file system there, which is empty at first.
+type Data struct {
+	Folder string // below the working folder; "" means that the service has none
+	Size   int64  // of the file system in bytes; 0 means 256 MB
 }
 
 // Link is the connection of one service to a dependency, through a relay. From may be "clients", the load itself.
@@ -155,6 +163,9 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 			addProblem(where(service.Name, "stop"), what, hint)
 		}
 		s.validateStandIn(service, where, addProblem)
+		if what, hint := service.validateData(); what != "" {
+			addProblem(where(service.Name, "data"), what, hint)
+		}
 		s.placeholders(service, where, addProblem)
 	}
 	for _, l := range s.Links {

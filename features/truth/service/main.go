@@ -61,6 +61,7 @@ type orderOptions struct {
 	again     time.Duration // and a second time so long after the first
 	copies    string        // another effect is applied with this appended to the key
 	file      string        // the ledger's file; "" keeps it in memory
+	sync      bool          // an effect is synced before it is acknowledged
 	failing   string        // when the dependency fails: "" 503 and nothing applied; "503", "422" applied all the same; "201" acknowledged and not applied
 	anyBody   bool          // a key may come with another body
 	newReply  bool          // a repetition is answered in other words
@@ -110,6 +111,7 @@ func (o *orderOptions) flags(fs *flag.FlagSet) {
 	fs.DurationVar(&o.again, "again", 0, "")
 	fs.StringVar(&o.copies, "copies", "", "")
 	fs.StringVar(&o.file, "file", "", "")
+	fs.BoolVar(&o.sync, "sync", false, "")
 	fs.StringVar(&o.failing, "failing", "", "")
 	fs.BoolVar(&o.anyBody, "any-body", false, "")
 	fs.BoolVar(&o.newReply, "new-reply", false, "")

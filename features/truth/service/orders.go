@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,8 +55,15 @@ func newOrders(o orderOptions, back *dependency) (*orders, error) {
 			s.known[e.Key] = reply{text: fmt.Sprint("order ", e.ID)}
 		}
 	}
-	s.file, err = os.OpenFile(o.file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	return s, err
+	if s.file, err = os.OpenFile(o.file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil || !o.sync {
+		return s, err
+	}
+	folder, err := os.Open(filepath.Dir(o.file)) // has the file's name
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	return s, folder.Sync()
 }
 
 func (s *orders) register(mux *http.ServeMux) {
@@ -176,6 +184,9 @@ func (s *orders) apply(key string) any {
 	if s.file != nil {
 		line, _ := json.Marshal(e)
 		_, _ = s.file.Write(append(line, '\n'))
+		if s.o.sync {
+			_ = s.file.Sync()
+		}
 	}
 	return e.ID
 }
