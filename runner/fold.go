@@ -39,6 +39,7 @@ type sliceKey struct {
 	window journal.Window
 	name   string // route or link
 	load   string // its name, for requests
+	copy   string // see journal.Sample.Copy
 	paused bool   // see journal.Sample.Paused
 }
 

@@ -58,7 +58,7 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 		return w
 	}
 	if e.Unsent {
-		s, _ := f.sampleFor(due, end, e.Load, e.Route, false)
+		s, _ := f.sampleFor(due, end, e.Load, e.Copy, e.Route, false)
 		s.Unsent++
 		return s.Window
 	}
@@ -69,7 +69,7 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 			o.requests++
 		}
 	}
-	s, healed := f.sampleFor(due, end, e.Load, e.Route, f.paused(due, end))
+	s, healed := f.sampleFor(due, end, e.Load, e.Copy, e.Route, f.paused(due, end))
 	took := end - due
 	s.slip.add(e.Began().Sub(e.Due))
 	s.Sent++
@@ -118,23 +118,23 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 }
 
 // unsent folds a request that was due but never sent.
-func (f *fold) unsent(load, route string, due time.Duration) {
+func (f *fold) unsent(load, of, route string, due time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s, _ := f.sampleFor(due, due, load, route, false)
+	s, _ := f.sampleFor(due, due, load, of, route, false)
 	s.Unsent++
 }
 
 // sampleFor returns the sample in which a request is counted. If the request was in flight when
 // healing began, it also returns that time.
-func (f *fold) sampleFor(due, end time.Duration, load, route string, paused bool) (*sampleBuilder, time.Duration) {
+func (f *fold) sampleFor(due, end time.Duration, load, of, route string, paused bool) (*sampleBuilder, time.Duration) {
 	from, _ := f.slice(due)
 	w, healed := f.window(due, end)
-	at := sliceKey{from, w, route, load, paused}
+	at := sliceKey{from, w, route, load, of, paused}
 	s := f.samples[at]
 	if s == nil {
 		s = &sampleBuilder{
-			Sample:  journal.Sample{From: from, Window: w, Load: load, Route: route, Paused: paused, Errors: map[string]int{}},
+			Sample:  journal.Sample{From: from, Window: w, Load: load, Copy: of, Route: route, Paused: paused, Errors: map[string]int{}},
 			latency: histogram(), good: histogram(), waited: histogram(), slip: slips{}, rejections: map[int]*rejectionBuilder{},
 		}
 		f.samples[at] = s

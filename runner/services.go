@@ -34,7 +34,7 @@ func (s *system) endpoints(svc scenarios.Service) []process.Endpoint {
 	for _, l := range s.e.Loads() {
 		tcp = tcp || slices.ContainsFunc(l.Mix, func(r scenarios.Route) bool { return r.Asks(svc.Name) })
 	}
-	tcp = tcp || s.e.ReadsEffectsOf(svc.Name)
+	tcp = tcp || s.e.Load.Control() == svc.Name || s.e.ReadsEffectsOf(svc.Name)
 	var all []process.Endpoint
 	if tcp {
 		all = append(all, process.Endpoint{Network: "tcp", Address: s.addresses[svc.Name]})

@@ -158,7 +158,7 @@ func (s *session) endLoads(name string) {
 		}
 		all.Go(func() {
 			l := r.generator.End(func(n uint64, due time.Time) {
-				s.fold.unsent(r.Name, r.client.Route(n).Name(), s.run.journal.Since(due))
+				s.fold.unsent(r.Name, r.client.Copy(n), r.client.Route(n).Name(), s.run.journal.Since(due))
 			})
 			results[i] = &l
 		})

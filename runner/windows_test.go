@@ -108,7 +108,7 @@ func TestFoldCountsEachRequestOnce(t *testing.T) {
 	for _, e := range all {
 		f.request(e, 6*sec, 6*sec+20*time.Millisecond)
 	}
-	f.unsent("", "GET /", 6*sec)
+	f.unsent("", "", "GET /", 6*sec)
 	f.call("a -> b", message.Call{Op: "GET /", Affected: true, GaveUp: true}, 6*sec, 6*sec, 7*sec)
 	f.call("a -> b", message.Call{}, 6*sec, 6*sec, 7*sec) // not a call
 

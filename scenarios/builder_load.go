@@ -49,6 +49,9 @@ func (b *Builder) Load(l Load) *Builder {
 		if l.Means == nil {
 			l.Means = b.r.rate.Means // set by earlier calls of Means
 		}
+		if l.Copies == nil {
+			l.Copies = b.r.rate.Copies // set by an earlier call of Split
+		}
 		b.r.rate = &l
 	} else if settings := (Load{Name: l.Name, Shape: l.Shape, Rate: l.Rate, Users: l.Users, Think: l.Think, Mix: l.Mix}); l.Name != "" && !reflect.DeepEqual(l, settings) {
 		b.r.AddProblem(at, fmt.Sprintf("the %q load sets how clients behave, which the first load does for all", l.Name), "set only Name, Shape, Rate, Users, Think and Mix, and the rest in the first load")
@@ -106,6 +109,13 @@ func equalShares(mix []Route) []Route {
 		mix[i].Share = 1 / float64(len(mix))
 	}
 	return mix
+}
+
+// Split splits the requests for a service between it and an untouched copy of it, for check.SucceedsAsControl and
+// check.FastAsControl. It is called before or after Load.
+func (b *Builder) Split(service, control string) *Builder {
+	b.r.SplitLoad(b.beginStep("Given", "the load is split between %q and its untouched copy %q", service, control), service, control)
+	return b
 }
 
 // Baseline sets how long the steady state is measured. The default is 5 s.

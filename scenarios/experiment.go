@@ -151,6 +151,14 @@ func (SendRequests) action() {}
 func (StopLoad) action()     {}
 func (Confirm) action()      {}
 
+// Control returns the untouched copy of a service between which and the service requests are split, or "".
+func (l *Load) Control() string {
+	if l == nil || len(l.Copies) != 2 {
+		return ""
+	}
+	return l.Copies[1]
+}
+
 // Loads returns all loads.
 func (e *Experiment) Loads() []*Load {
 	if e.Load == nil {
@@ -181,6 +189,7 @@ type Load struct {
 	NewConnections bool          `json:",omitempty"` // each attempt opens a connection of its own
 	CloseIdle      time.Duration `json:",omitempty"` // how long clients keep an idle connection, at most; 0 means 500 ms
 	Cookies        bool          `json:",omitempty"` // the attempts and steps of a request send the cookies that its answers set
+	Copies         []string      `json:",omitempty"` // a service and its untouched copy, between which the requests for the service are split; see Resolver.SplitLoad
 	OthersChange   bool          `json:",omitempty"` // another load has requests that are not read-only; set when the experiment is validated
 	Redirects      bool          `json:",omitempty"` // redirects to the same address are followed, at most MostRedirects times
 }

@@ -178,6 +178,9 @@ func (e *Experiment) start(w io.Writer) {
 	}
 	if e.Load != nil {
 		printMoment(w, 0, "clients "+e.Load.policy())
+		if control := e.Load.Control(); control != "" {
+			printMoment(w, 0, fmt.Sprintf("split the requests for %q between it and its untouched copy %q", e.Load.Copies[0], control))
+		}
 	}
 	for _, p := range e.Probes {
 		printMoment(w, 0, fmt.Sprintf("ask every %s: %s", injector.Duration(p.Interval()), p))

@@ -71,6 +71,7 @@ func (r *Resolver) resolve() {
 			}
 		}
 	}
+	r.resolveCopies()
 }
 
 // placeFaults determines the targets of the faults of a step.

@@ -36,7 +36,7 @@ const addLoad = `add: a steady load of 100 requests per second on "POST /orders"
 // finishLoad validates the load, and sets the baseline.
 func (r *Resolver) finishLoad() {
 	if r.Load == nil {
-		for _, setting := range append(r.policyAt.said(), []subject{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}, {r.rowsAt, "rows"}, {r.redirectsAt, "redirects"}, {r.cookiesAt, "cookies"}, {r.connectionsAt, "connections"}}...) {
+		for _, setting := range append(r.policyAt.said(), []subject{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}, {r.rowsAt, "rows"}, {r.redirectsAt, "redirects"}, {r.cookiesAt, "cookies"}, {r.connectionsAt, "connections"}, {r.copiesAt, "a split"}}...) {
 			if setting.at != (source.Pos{}) {
 				r.addMissing(setting.at, fmt.Sprintf("%s without a load: no client asks anything", setting.what), addLoad)
 			}

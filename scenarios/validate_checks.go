@@ -49,6 +49,7 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 		}
 		return
 	}
+	r.requireCopies(at, n)
 	if n.OfLoad != "" && !r.requireNamed(at, n.OfLoad) {
 		return
 	}

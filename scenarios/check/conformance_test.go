@@ -31,6 +31,12 @@ var violations = map[string]struct {
 	"conserved":          {Conserved{SumOf{Field: "balance", Route: "GET /accounts"}}, func(s scenario) { s.Sums[0].After = "1000.11" }, "changed by +0.01"},
 	"error budget":       {ErrorBudget{Spend: 0.05, Days: 1, Objective: 0.999}, func(s scenario) { s.every(journal.After, failing(30)) }, "300 of 950 requests failed: timeout (300)"},
 	"exactly once":       {ExactlyOnce{}, func(s scenario) { s.twice("k2") }, "1 applied more than once (surplus effects: 1)"},
+	"fast as control": {FastAsControl{Of: "orders", Control: "orders-control", Percentile: 95, Times: 1.2}, func(s scenario) {
+		s.ofCopy("orders", journal.During, slow(100*ms))
+	}, `p95 to "orders" was 100ms, 10.0 times that of "orders-control", 10ms`},
+	"succeeds as control": {SucceedsAsControl{Of: "orders", Control: "orders-control", Points: 5}, func(s scenario) {
+		s.ofCopy("orders", journal.During, failing(15))
+	}, `requests to "orders" succeeded 30 points less often than to "orders-control": timeout (60)`},
 	"failure kinds": {FailureKinds{Kinds: []FailureLimit{{"status 503", 0.05}, {"timed out", 0.01}}, Window: journal.During}, func(s scenario) {
 		s.every(journal.During, failing(5))
 	}, `20 of 200 requests during the fault failed as "timed out", above 1%`},
@@ -87,11 +93,13 @@ var violations = map[string]struct {
 
 // sound has, for kinds of checks that do not pass on every valid run, a change of it with which they do.
 var sound = map[string]func(scenario){
-	"fallback":        func(s scenario) { s.every(journal.During, func(x *journal.Sample) { x.OK, x.Fallback = 0, 50 }) },
-	"gives up":        func(s scenario) { s.addGivenUp(400 * ms) },
-	"refuses excess":  func(s scenario) { s.every(journal.During, rejecting(429, 10, 20*ms)) },
-	"resumes calling": func(s scenario) { s.stopCalls(7, 10) },
-	"stops calling":   func(s scenario) { s.stopCalls(7, 10) },
+	"fallback":            func(s scenario) { s.every(journal.During, func(x *journal.Sample) { x.OK, x.Fallback = 0, 50 }) },
+	"gives up":            func(s scenario) { s.addGivenUp(400 * ms) },
+	"fast as control":     func(s scenario) { s.split() },
+	"succeeds as control": func(s scenario) { s.split() },
+	"refuses excess":      func(s scenario) { s.every(journal.During, rejecting(429, 10, 20*ms)) },
+	"resumes calling":     func(s scenario) { s.stopCalls(7, 10) },
+	"stops calling":       func(s scenario) { s.stopCalls(7, 10) },
 }
 
 // soundFor returns a valid run on which the check of a kind passes.

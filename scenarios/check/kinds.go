@@ -57,6 +57,8 @@ type Needs struct {
 	OfLoad string // the name of a load; "" for all
 	Window journal.Window
 
+	Copy, Control string // a service and its untouched copy, between which the load is split
+
 	From, To string // the link or, without From, the service that it is about
 	Unit     string // "calls" or "messages": what the link carries or, without From, some link to the service
 	Fault    bool   // a fault acts on the link or service
@@ -147,6 +149,8 @@ func Kinds() []Kind {
 		Fallback{Ratio: 0.8, Route: "GET /recs", Mark: Mark{Text: "X-Degraded: true"}, Window: journal.During},
 		NotAffected{Route: "GET /catalog"},
 		NothingSlower{Than: 2 * time.Second},
+		SucceedsAsControl{Of: "orders", Control: "orders-control", Points: 1},
+		FastAsControl{Of: "orders", Control: "orders-control", Percentile: 95, Times: 1.2},
 		GivesUp{From: "orders", To: "payments", Within: time.Second},
 		Recovers{Route: "POST /orders", Within: 10 * time.Second},
 		CallsTimesNormal{To: "payments", Times: 1.5, Window: journal.During},

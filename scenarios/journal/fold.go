@@ -218,7 +218,7 @@ func (h *History) sort() {
 			h.Calls[i].Window = reclassify(c.Window, c.From, healed)
 		}
 	}
-	sortWith(h.Samples, h.Seqs["sample"], func(s Sample) (time.Duration, string) { return s.From, s.Route + "\x00" + s.Load })
+	sortWith(h.Samples, h.Seqs["sample"], func(s Sample) (time.Duration, string) { return s.From, s.Route + "\x00" + s.Load + "\x00" + s.Copy })
 	sortWith(h.Calls, h.Seqs["calls"], func(c Calls) (time.Duration, string) { return c.From, c.Link })
 	if n := len(h.Phases); n > 0 {
 		h.Phases[n-1].To = h.Ended

@@ -16,6 +16,7 @@ type Sample struct {
 	To     time.Duration `json:"to"`
 	Window Window        `json:"window"`
 	Load   string        `json:"load,omitempty"`   // its name, if it has one
+	Copy   string        `json:"copy,omitempty"`   // the service that was asked, if requests are split between a service and its copy
 	Route  string        `json:"route"`            // "POST /orders"
 	Paused bool          `json:"paused,omitempty"` // the sample holds the requests that overlap a Pause of the runner; counted separately
 

@@ -63,6 +63,14 @@ func (h *History) OfLoad(name string) *History {
 	return u
 }
 
+// OfCopy returns the history with only the samples of requests to a service or to its copy. All else is unchanged.
+func (h *History) OfCopy(service string) *History {
+	u := *h
+	u.Seqs = maps.Clone(h.Seqs)
+	u.Samples, u.Seqs["sample"] = filter(h.Samples, h.Seqs["sample"], func(s Sample) bool { return s.Copy == service })
+	return &u
+}
+
 // only returns the history with only the samples and requests of some loads.
 func (h *History) only(keep func(load string) bool) *History {
 	u := *h

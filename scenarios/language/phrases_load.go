@@ -56,6 +56,9 @@ func loadPhrases() []Phrase {
 				from := a.Number(0)
 				r.ChangeRate(a.pos(0), a.at, &from, scenarios.ChangeLoad{From: from, To: a.changed(1), Over: a.Duration(2)})
 			}},
+		{Name: "control and experiment", Pattern: `the load is split between {name} and its untouched copy {name}`, Means: "half of the requests for the first go to each, at the same moments; no fault may act on the copy; checks compare the two",
+			Examples: []string{`the load is split between "orders" and its untouched copy "orders-control"`},
+			build:    func(r *reading, a args) { r.SplitLoad(a.at, a.Name(0), a.Name(1)) }},
 		{Name: "stop the load", Pattern: `the( {load}) load stops`, Means: "clients ask nothing more", Examples: []string{`the load stops`, `the "browsing" load stops`},
 			build: func(r *reading, a args) { r.StopLoad(a.at) }},
 	}

@@ -104,7 +104,7 @@ func (c *Client) Key(n uint64) string {
 // Do carries out request n.
 func (c *Client) Do(n uint64, due time.Time) {
 	steps := c.steps(n)
-	e := Result{Load: c.Load.Name, N: n, Route: steps[0].Name(), Key: c.Key(n), Due: due, reads: steps[0].reads}
+	e := Result{Load: c.Load.Name, Copy: c.Copy(n), N: n, Route: steps[0].Name(), Key: c.Key(n), Due: due, reads: steps[0].reads}
 	if c.Started != nil {
 		c.Started(n, due)
 	}
@@ -228,7 +228,7 @@ func (c *Client) attempt(ctx context.Context, x *transaction, s step, i int) []A
 // try sends one request. It returns the target of the redirect to follow, if the answer is one.
 func (c *Client) try(ctx context.Context, x *transaction, t target) (a Attempt, next *target) {
 	a.At = time.Now()
-	wrote, stale, err := c.pool.exchange(ctx, c.Address(t.step.Service), func() (*http.Request, error) { return c.request(ctx, x, t) }, func(resp *http.Response) (err error) {
+	wrote, stale, err := c.pool.exchange(ctx, c.Address(c.service(x.n, t.step)), func() (*http.Request, error) { return c.request(ctx, x, t) }, func(resp *http.Response) (err error) {
 		a.Status = resp.StatusCode
 		x.noteCookies(resp)
 		next = c.redirect(t, resp)

@@ -151,7 +151,7 @@ func (c *Client) request(ctx context.Context, x *transaction, t target) (*http.R
 		}
 		path += separator + url.QueryEscape(c.Load.Key.Name) + "=" + url.QueryEscape(key)
 	}
-	req, err := http.NewRequestWithContext(ctx, t.method, c.Trust.URL(c.Address(s.Service), path), strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, t.method, c.Trust.URL(c.Address(c.service(x.n, s)), path), strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 // Result is the result of one request of the load.
 type Result struct {
 	Load     string // its name; see scenarios.Load.Name
+	Copy     string // the service that was asked, if requests are split between it and a copy
 	N        uint64 // its number, from 0
 	Route    string
 	Key      string    // "" for loads without idempotency keys
