@@ -6,7 +6,7 @@ PROGRAMS      := redis-server initdb haproxy nginx nats-server dnsmasq mkfs.ext4
 PACKAGES      := redis-server postgresql haproxy nginx-light nats-server dnsmasq-base e2fsprogs gcc libc6-dev
 DRILLS        := ./features/... ./runner/... ./cmd/... # the longest first
 
-.PHONY: all fmt lint test test-short truth bench bench-link bench-message bench-outcomes soak demo install-tools docs picture
+.PHONY: all fmt lint test test-short truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
 
 all: lint test
 
@@ -46,6 +46,9 @@ bench-message: ## message relays side by side with HAProxy, ReverseProxy, Toxipr
 
 bench-outcomes: ## 20,000 requests a second for 10 s, beside vegeta's own attack; nothing else should run on the machine
 	$(GO) test -run '^$$' -bench Outcomes -benchtime 1x ./runner/internal/load
+
+bench-ledger: ## from the end of a load of a million keyed requests to its verdicts: time, memory and the size of the journal
+	ulimit -v 4000000; $(GO) test -run '^$$' -bench Ledger -benchtime 1x ./runner
 
 SOAK ?= 30m
 soak: truth ## every drill of known truth, all protocols under all faults at random for SOAK, then as many messages as the goals count

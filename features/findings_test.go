@@ -99,8 +99,8 @@ func (f *failures) Errorf(format string, args ...any) { *f = append(*f, fmt.Spri
 // differences compares effects with requests and with the number of lost replies in the journal.
 func differences(f Finding, h *journal.History) []string {
 	t := &failures{}
-	requests, acknowledged := len(h.Requests), 0
-	for _, r := range h.Requests {
+	requests, acknowledged := h.Requests.Len(), 0
+	for _, r := range h.Requests.All() {
 		if r.Outcome == "acknowledged" {
 			acknowledged++
 		}
@@ -109,8 +109,8 @@ func differences(f Finding, h *journal.History) []string {
 	for _, in := range h.Faults {
 		lost += int(in.Affected)
 	}
-	effects, keys := len(h.Effects), map[string]bool{}
-	for _, e := range h.Effects {
+	effects, keys := h.Effects.Len(), map[string]bool{}
+	for _, e := range h.Effects.All() {
 		keys[e.Key] = true
 	}
 	surplus := effects - len(keys)

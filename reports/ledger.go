@@ -18,12 +18,12 @@ type ledger struct {
 
 // newLedgers returns nil if no request had a key.
 func newLedgers(h *journal.History) []*ledger {
-	if len(h.Requests) == 0 {
+	if h.Requests.Len() == 0 {
 		return nil
 	}
 	var all []*ledger
 	for _, one := range h.BySource() {
-		l := &ledger{Ledger: check.NewLedger(one), Keys: len(h.Requests), Read: one.EffectsRead}
+		l := &ledger{Ledger: check.NewLedger(one), Keys: h.Requests.Len(), Read: one.EffectsRead}
 		if n := len(l.Anomalies); n > maxAnomalies {
 			l.Anomalies, l.More = l.Anomalies[:maxAnomalies], n-maxAnomalies
 		}

@@ -19,8 +19,8 @@ func TestPageAndChecksAgreeOnAnomalies(t *testing.T) {
 	all := func() *journal.History {
 		return &journal.History{
 			Begin:       journal.Begin{ID: "s", Name: "s"},
-			Requests:    []journal.Request{request("twice", "ambiguous"), request("lost", "acknowledged"), request("refused", "refused"), request("fine", "acknowledged"), request("open", "ambiguous")},
-			Effects:     []journal.Effect{{Key: "twice", ID: "1"}, {Key: "twice", ID: "2"}, {Key: "refused", ID: "3"}, {Key: "refused", ID: "4"}, {Key: "fine", ID: "5"}, {Key: "ghost", ID: "6"}},
+			Requests:    journal.NewRequestRows(request("twice", "ambiguous"), request("lost", "acknowledged"), request("refused", "refused"), request("fine", "acknowledged"), request("open", "ambiguous")),
+			Effects:     journal.NewEffectRows([]journal.Effect{{Key: "twice", ID: "1"}, {Key: "twice", ID: "2"}, {Key: "refused", ID: "3"}, {Key: "refused", ID: "4"}, {Key: "fine", ID: "5"}, {Key: "ghost", ID: "6"}}...),
 			EffectsRead: &journal.Effects{Source: "GET /ledger", Count: 6},
 			Probes:      []journal.Probe{{Kind: "same key, same body", Key: "fine", Again: []string{"7"}}},
 		}
@@ -29,11 +29,13 @@ func TestPageAndChecksAgreeOnAnomalies(t *testing.T) {
 		change func(*journal.History)
 		rows   int
 	}{
-		"all kinds":                         {func(*journal.History) {}, 6}, // the refused key has two effects: it is a duplicate, too
-		"effects were not read":             {func(h *journal.History) { h.EffectsRead = nil }, 0},
-		"effects could not be read":         {func(h *journal.History) { h.EffectsRead.Error = "status 500" }, 0},
-		"the journal lacks some effects":    {func(h *journal.History) { h.EffectsRead.Count = 9 }, 0},
-		"no request should change anything": {func(h *journal.History) { h.Requests = []journal.Request{{Key: "twice", Reads: true}} }, 0},
+		"all kinds":                      {func(*journal.History) {}, 6}, // the refused key has two effects: it is a duplicate, too
+		"effects were not read":          {func(h *journal.History) { h.EffectsRead = nil }, 0},
+		"effects could not be read":      {func(h *journal.History) { h.EffectsRead.Error = "status 500" }, 0},
+		"the journal lacks some effects": {func(h *journal.History) { h.EffectsRead.Count = 9 }, 0},
+		"no request should change anything": {func(h *journal.History) {
+			h.Requests = journal.NewRequestRows(journal.Request{Key: "twice", Reads: true})
+		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := all()

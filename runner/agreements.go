@@ -44,10 +44,10 @@ func (s *session) agreementsBefore() {
 // of that.
 func (s *session) startAgreements() (wait func()) {
 	var all sync.WaitGroup
-	requests, faults := s.requests(), s.injections()
+	known := s.facts()
 	for _, a := range s.agreements {
 		all.Go(func() {
-			fact := s.compare(a, requests, faults)
+			fact := s.compare(a, known.Requests, known.Faults)
 			s.recordStep(journal.Event{Agreement: &fact}, a.Step)
 		})
 	}
@@ -55,13 +55,13 @@ func (s *session) startAgreements() (wait func()) {
 }
 
 // compare reads two sources until the time of their agreement is over, and returns what they listed of the requests.
-func (s *session) compare(a agreement, requests []journal.Request, faults []*journal.Injection) journal.Agreement {
+func (s *session) compare(a agreement, requests journal.RequestRows, faults []*journal.Injection) journal.Agreement {
 	fact := journal.Agreement{Sources: [2]string{a.Sources[0].Name, a.Sources[1].Name}, Within: a.Within}
 	for _, f := range faults {
 		fact.Healed = max(fact.Healed, f.Healed)
 	}
 	keys := map[string]bool{}
-	for _, r := range requests {
+	for _, r := range requests.All() {
 		if !r.Reads {
 			keys[r.Key] = true
 		}

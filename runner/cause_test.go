@@ -89,7 +89,7 @@ func TestAnomaliesHaveTheirCalls(t *testing.T) {
 	assert.Positive(t, h.Faults[0].Affected)
 	assert.Zero(t, h.Faults[0].Background, "the load caused all of it")
 	routes := map[string]string{}
-	for _, r := range h.Requests {
+	for _, r := range h.Requests.All() {
 		routes[r.Key] = r.Route
 	}
 	l := check.NewLedger(h)

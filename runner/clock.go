@@ -44,11 +44,12 @@ func (s *session) tick() {
 	}
 }
 
-// flush writes the slices that ended before a time. When it returns, slices that a concurrent call was
-// writing are in the history, too.
+// flush writes the slices that ended before a time, and keyed requests. When it returns, those that a concurrent call
+// was writing are in the history, too.
 func (s *session) flush(before time.Duration) {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
+	s.writeRequests()
 	for _, e := range s.fold.flush(before) {
 		s.record(e)
 	}

@@ -90,8 +90,9 @@ func (s *session) effects() {
 	if len(s.ledgers) == 0 {
 		return
 	}
+	known := s.facts()
 	expected := effects.Expected{
-		Requests: s.requests(), Faults: s.injections(), Limit: s.e.Effects.Within(), Stated: s.e.Effects.Settle > 0,
+		Requests: known.Requests, Faults: known.Faults, Limit: s.e.Effects.Within(), Stated: s.e.Effects.Settle > 0,
 		All: slices.ContainsFunc(s.e.Checks, func(c scenarios.Check) bool { return c.Kind().Needs.AllEffects }),
 	}
 	expected.Pending = s.converge(expected.LoadEnded(s.now()) + expected.Limit)
@@ -113,8 +114,8 @@ func (s *session) effects() {
 	for i, l := range s.ledgers {
 		fact, all := waits[i].Result()
 		fact.Source, fact.Within = l.source.Name, s.e.Effects.Settle
-		for _, one := range all {
-			s.recordStep(journal.Event{Effect: &one}, l.source.Step)
+		for rows := range all.Events() {
+			s.recordStep(journal.Event{EffectRows: rows}, l.source.Step)
 		}
 		s.recordStep(journal.Event{Effects: &fact}, l.source.Step)
 	}
@@ -172,16 +173,12 @@ func (s *session) commandOutput(ctx context.Context, name string) (string, error
 	return strings.TrimSpace(result.Output), nil
 }
 
-// requests returns the keyed requests of the load so far.
-func (s *session) requests() []journal.Request {
+// facts returns what is known of the scenario so far, with all keyed requests that have ended. Faults may still change.
+func (s *session) facts() *journal.History {
+	s.flush(0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.history.Book().Scenarios[0].Requests)
-}
-
-// injections returns the faults injected so far.
-func (s *session) injections() []*journal.Injection {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.history.Book().Scenarios[0].Faults)
+	h := *s.history.Book().Scenarios[0]
+	h.Faults = slices.Clone(h.Faults)
+	return &h
 }

@@ -199,7 +199,7 @@ func TestScenariosShareLedger(t *testing.T) {
 				}
 				assert.Equal(t, want, stated(v), "%s: %s", k, v.Reason)
 			}
-			assert.Equal(t, len(h.Requests), len(h.Effects))
+			assert.Equal(t, h.Requests.Len(), h.Effects.Len())
 			assert.Positive(t, h.EffectsRead.Others)
 		}
 	}

@@ -109,8 +109,8 @@ func TestLoadOfAFunctionInGo(t *testing.T) {
 			require.NoError(t, err)
 			h := res.Book.Scenarios[0]
 			assert.Greater(t, h.Load.Sent, 20)
-			assert.NotEmpty(t, h.Requests)
-			assert.Equal(t, "place order", h.Requests[0].Route)
+			assert.Positive(t, h.Requests.Len())
+			assert.Equal(t, "place order", h.Requests.At(0).Route)
 		})
 	}
 }

@@ -36,7 +36,7 @@ func TestCountedRequestsAreJudgedWithoutABaseline(t *testing.T) {
 	assert.Equal(t, 250, h.Load.Sent)
 	assert.InDelta(t, 250, h.Load.Requested, 0)
 	assert.LessOrEqual(t, h.Load.Workers, 10)
-	assert.Len(t, h.Requests, 250)
+	assert.Equal(t, 250, h.Requests.Len())
 	assert.Greater(t, h.Faults[0].Affected, int64(30))
 	_, measured := h.Phase("baseline")
 	assert.False(t, measured)

@@ -45,15 +45,15 @@ func TestLoadsWithNamesRunTogether(t *testing.T) {
 	assert.Less(t, browsing.Load.Took, checkout.Load.Took-time.Second, "it stopped earlier")
 	for load, of := range map[string]*journal.History{"POST /back/orders": checkout, "GET /back": browsing} {
 		require.NotEmpty(t, of.Samples)
-		require.Len(t, of.Requests, of.Load.Sent)
+		require.Equal(t, of.Load.Sent, of.Requests.Len())
 		for _, s := range of.Samples {
 			assert.Equal(t, load, s.Route)
 		}
 	}
-	assert.Equal(t, 3, strings.Count(browsing.Requests[0].Key, "-"), "a prefix of its own: %s", browsing.Requests[0].Key)
-	assert.True(t, browsing.Requests[0].Reads, "requests of the other load change something")
+	assert.Equal(t, 3, strings.Count(browsing.Requests.At(0).Key, "-"), "a prefix of its own: %s", browsing.Requests.At(0).Key)
+	assert.True(t, browsing.Requests.At(0).Reads, "requests of the other load change something")
 	keys := map[string]bool{}
-	for _, q := range h.Requests {
+	for _, q := range h.Requests.All() {
 		assert.False(t, keys[q.Key], "two requests have the key %s", q.Key)
 		keys[q.Key] = true
 	}

@@ -165,7 +165,7 @@ func TestHedging(t *testing.T) {
 			assert.Equal(t, "passed", verdict(t, h, check.NotRepeated{}).Outcome)
 			assert.Positive(t, h.Load.Hedges)
 			second := 0
-			for _, r := range h.Requests {
+			for _, r := range h.Requests.All() {
 				require.Equal(t, "acknowledged", r.Outcome)
 				for _, a := range r.Attempts {
 					if a.Hedge {

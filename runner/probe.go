@@ -96,12 +96,12 @@ func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*j
 		_, ok := body(c, n)
 		return ok && len(c.Route(n).Then) == 0
 	}
-	met := s.metFault()
+	h := s.facts()
 	var numbered []keyed
-	for _, r := range s.requests() {
+	for i, r := range h.Requests.All() {
 		for _, c := range clients {
 			if n, ok := load.NumberOf(c.KeyPrefix, r.Key); ok && r.Outcome == load.Acknowledged.String() && !r.Reads && eligible(c, n) {
-				numbered = append(numbered, keyed{r, c, n, met[r.Key]})
+				numbered = append(numbered, keyed{row: i, client: c, n: n, due: r.Due, metFault: h.MetFault(r), retried: len(r.Attempts) > 1})
 			}
 		}
 	}
@@ -120,7 +120,7 @@ func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*j
 				retry = append(retry, r)
 				pause = max(pause, min(a.Answer.RetryAfter, time.Second))
 			default:
-				all = append(all, s.probeResult(kind, want, r, a))
+				all = append(all, s.probeResult(kind, want, h.Requests.At(r.row), a))
 			}
 		}
 		if pending = retry; len(pending) > 0 && s.sleep(pause, nil) != nil {
@@ -139,7 +139,7 @@ func unresolved(a load.Attempt) bool {
 
 // probeResult returns the final result of a probe. A persistent 409 or 425 concerns the key itself:
 // after the load, an acknowledged request is no longer being processed.
-func (s *session) probeResult(kind string, want int, r keyed, a load.Attempt) *journal.Probe {
+func (s *session) probeResult(kind string, want int, r journal.Request, a load.Attempt) *journal.Probe {
 	p := &journal.Probe{
 		Kind: kind, Key: r.Key, Window: r.Window, Want: r.Digest, Got: a.Answer.Digest, Status: a.Status, Error: a.Kind,
 		First: r.Attempts[len(r.Attempts)-1].Status,
@@ -218,7 +218,7 @@ func addedEffects(before, after *effects.Reading) map[string][]string {
 	return added
 }
 
-// maxBodies limits the total size of the bodies that are kept.
+// maxBodies limits the memory for the bodies that are kept.
 const maxBodies = 16 << 20
 
 // bodies holds the first answer of each key, if it is short enough, to show where a later one differs.
@@ -231,14 +231,15 @@ type bodies struct {
 func (b *bodies) add(key, body string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.size+len(body) > maxBodies || body == "" {
+	const overhead = 100 // of an entry
+	if b.size+len(body)+len(key)+overhead > maxBodies || body == "" {
 		return
 	}
 	if b.byKey == nil {
 		b.byKey = map[string]string{}
 	}
 	b.byKey[key] = body
-	b.size += len(body)
+	b.size += len(body) + len(key) + overhead
 }
 
 func (b *bodies) get(key string) string {
@@ -269,23 +270,13 @@ func differs(got, want string, redact func(string) string) string {
 	return part(a) + " instead of " + part(b)
 }
 
-// metFault returns the keys of the requests that met a fault.
-func (s *session) metFault() map[string]bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	met, h := map[string]bool{}, s.history.Book().Scenarios[0]
-	for _, r := range h.Requests {
-		met[r.Key] = h.MetFault(r)
-	}
-	return met
-}
-
 // keyed is an acknowledged request with its number, and the client that sends it again.
 type keyed struct {
-	journal.Request
-	client   *load.Client
-	n        uint64
-	metFault bool
+	row               int // of History.Requests
+	client            *load.Client
+	n                 uint64
+	due               time.Duration
+	metFault, retried bool
 }
 
 // chooseProbes returns the requests whose keys are sent again: first those that were retried during
@@ -311,7 +302,7 @@ func chooseProbes(all []keyed, own func(n uint64) bool) []keyed {
 		}
 	}
 	duringFault := func(r keyed) bool { return r.metFault }
-	add(maxProbes/2, func(r keyed) bool { return own(r.n) && duringFault(r) && len(r.Attempts) > 1 })
+	add(maxProbes/2, func(r keyed) bool { return own(r.n) && duringFault(r) && r.retried })
 	add(maxProbes, func(r keyed) bool { return own(r.n) && duringFault(r) })
 	if len(chosen) == 0 {
 		add(maxProbes, duringFault)
@@ -325,7 +316,7 @@ func spread(all []keyed, n int) []keyed {
 	if n <= 0 || len(all) <= n {
 		return all[:min(len(all), max(0, n))]
 	}
-	slices.SortStableFunc(all, func(a, b keyed) int { return cmp.Compare(a.Due, b.Due) })
+	slices.SortStableFunc(all, func(a, b keyed) int { return cmp.Compare(a.due, b.due) })
 	var chosen []keyed
 	for i := range n {
 		chosen = append(chosen, all[i*(len(all)-1)/max(1, n-1)])

@@ -15,7 +15,7 @@ func TestChooseProbesPrefersKeysOfTheFault(t *testing.T) {
 	var all []keyed
 	add := func(n int, w journal.Window, attempts int) {
 		for range n {
-			all = append(all, keyed{journal.Request{Due: time.Duration(len(all)), Window: w, Attempts: make([]journal.Attempt, attempts)}, nil, uint64(len(all)), w == journal.During})
+			all = append(all, keyed{due: time.Duration(len(all)), n: uint64(len(all)), metFault: w == journal.During, retried: attempts > 1})
 		}
 	}
 	any := func(uint64) bool { return true }
@@ -27,11 +27,11 @@ func TestChooseProbesPrefersKeysOfTheFault(t *testing.T) {
 	got := chooseProbes(all, any)
 	require.Len(t, got, 20)
 	for i, r := range got {
-		assert.Equal(t, i < 12, r.Window == journal.During, i)
-		assert.Equal(t, i < 4, len(r.Attempts) == 2, i)
+		assert.Equal(t, i < 12, r.metFault, i)
+		assert.Equal(t, i < 4, r.retried, i)
 	}
-	assert.Equal(t, time.Duration(0), got[12].Due, "spread over time")
-	assert.Equal(t, time.Duration(211), got[19].Due)
+	assert.Equal(t, time.Duration(0), got[12].due, "spread over time")
+	assert.Equal(t, time.Duration(211), got[19].due)
 	for _, r := range chooseProbes(all, even) {
 		assert.Zero(t, r.n%2)
 	}
@@ -43,7 +43,7 @@ func TestChooseProbesPrefersKeysOfTheFault(t *testing.T) {
 	require.Len(t, got, 20)
 	numbers := map[uint64]bool{}
 	for _, r := range got {
-		assert.Equal(t, journal.During, r.Window)
+		assert.True(t, r.metFault)
 		numbers[r.n] = true
 	}
 	assert.Len(t, numbers, 20, "each once")

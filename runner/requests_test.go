@@ -256,7 +256,7 @@ func TestChainsAreJudged(t *testing.T) {
 	for name, want := range map[string]string{"sound": "passed", "twice": "failed"} {
 		assert.Equal(t, want, stated(verdict(t, all[name], once)), "%s: %s", name, verdict(t, all[name], once).Reason)
 		assert.Equal(t, "passed", stated(verdict(t, all[name], phantom)), "%s: %s", name, verdict(t, all[name], phantom).Reason)
-		for _, r := range all[name].Requests {
+		for _, r := range all[name].Requests.All() {
 			require.Equal(t, "acknowledged", r.Outcome)
 			require.Len(t, r.Attempts, 3)
 			require.Equal(t, 2, r.Attempts[2].Step)

@@ -37,7 +37,7 @@ func TestCompleteScenario(t *testing.T) {
 	arrived, keys := o.counts()
 	assert.Equal(t, h.Load.Wire+len(h.Probes), arrived, "the service sees the same requests as the client counts")
 	assert.Equal(t, h.Load.Sent, keys, "further attempts carry the same key")
-	assert.Len(t, h.Requests, h.Load.Sent)
+	assert.Equal(t, h.Load.Sent, h.Requests.Len())
 	assert.Len(t, h.Probes, 20)
 
 	require.Len(t, h.Faults, 1)
@@ -94,7 +94,7 @@ func TestDuplicatesAreReported(t *testing.T) {
 	v := verdict(t, h, check.ExactlyOnce{})
 	require.Equal(t, "failed", v.Outcome)
 	found := false
-	for _, r := range h.Requests {
+	for _, r := range h.Requests.All() {
 		found = found || strings.Contains(strings.Join(v.Details, "\n"), r.Key)
 	}
 	assert.True(t, found, "no key in %q", v.Details)

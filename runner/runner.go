@@ -301,28 +301,29 @@ func (r *runState) write(e journal.Event) journal.Event {
 	return e
 }
 
-// end folds and closes the journal, and writes the reports.
+// end folds and closes the journal, and writes the reports. The journal is read once; what is written after that is
+// only the event that holds the outcome.
 func (r *runState) end(ctx context.Context) (*Result, error) {
 	book, err := r.fold()
 	if err != nil {
 		return nil, err
 	}
-	book.End = &journal.End{} // the end event is written below
-	outcome := reports.Outcome(book)
+	book.End = &journal.End{}
+	book.End.Outcome = reports.Outcome(book)
 	if ctx.Err() != nil {
-		outcome = "interrupted"
+		book.End.Outcome = "interrupted"
 	}
-	r.write(journal.Event{End: &journal.End{Outcome: outcome}})
+	r.write(journal.Event{End: book.End})
+	res := &Result{Dir: r.dir, Book: book, Outcome: book.End.Outcome}
 	err = errors.Join(r.journal.Err(), r.file.Close())
-	if book, foldErr := r.fold(); foldErr == nil {
-		res := &Result{Dir: r.dir, Book: book, Outcome: outcome}
-		err = errors.Join(err, reports.Formats().WriteDir(r.dir, book))
-		if err != nil && res.ExitCode() == 0 {
-			res.Outcome = "inconclusive" // facts or reports are missing
-		}
-		return res, err
+	if err != nil {
+		book.End = nil // as who reads the journal later finds it
 	}
-	return nil, err
+	err = errors.Join(err, reports.Formats().WriteDir(r.dir, book))
+	if err != nil && res.ExitCode() == 0 {
+		res.Outcome = "inconclusive" // facts or reports are missing
+	}
+	return res, err
 }
 
 func (r *runState) fold() (*journal.Book, error) {

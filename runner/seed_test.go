@@ -34,7 +34,7 @@ Feature: Orders
 func routesByRequest(t *testing.T, res *runner.Result) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, r := range res.Book.Scenarios[0].Requests {
+	for _, r := range res.Book.Scenarios[0].Requests.All() {
 		all[regexp.MustCompile(`\d+$`).FindString(r.Key)] = r.Route
 	}
 	require.Greater(t, len(all), 50)

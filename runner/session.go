@@ -41,10 +41,11 @@ type session struct {
 	sums       []effects.Total // of the sums that must stay the same, before the load
 	phase      string
 
-	unparsed unparsedNotes
-	quit     chan struct{} // closed to stop the ticker and the watchdog
-	flushing sync.Mutex    // held while slices are written; see flush
-	watchdog *watchdog
+	unparsed  unparsedNotes
+	unwritten unwritten
+	quit      chan struct{} // closed to stop the ticker and the watchdog
+	flushing  sync.Mutex    // held while slices are written; see flush
+	watchdog  *watchdog
 
 	foldedDials          map[string]int64 // by link: failed dials already folded; see foldDials
 	dialsFoldedAt        time.Duration    // when foldDials last ran

@@ -145,7 +145,36 @@ func (s *session) finished(e load.Result) {
 		return
 	}
 	s.bodies.add(e.Key, e.Body)
-	s.record(journal.Event{Request: e.JournalRequest(s.run.journal.Since, w)})
+	s.addRequest(*e.JournalRequest(s.run.journal.Since, w))
+}
+
+// addRequest adds a keyed request to those that are written together: as many as an event holds, or those of a
+// second.
+func (s *session) addRequest(r journal.Request) {
+	s.unwritten.mu.Lock()
+	s.unwritten.rows.Add(r)
+	full := s.unwritten.rows.Full()
+	s.unwritten.mu.Unlock()
+	if full {
+		s.flush(0)
+	}
+}
+
+// unwritten holds the keyed requests that are not in the journal yet.
+type unwritten struct {
+	mu   sync.Mutex
+	rows journal.RequestRows
+}
+
+// writeRequests writes the keyed requests that are not in the journal yet. The caller holds flushing.
+func (s *session) writeRequests() {
+	s.unwritten.mu.Lock()
+	all := s.unwritten.rows
+	s.unwritten.rows = journal.RequestRows{}
+	s.unwritten.mu.Unlock()
+	for rows := range all.Events() {
+		s.record(journal.Event{RequestRows: rows})
+	}
 }
 
 // endLoads ends the load with a name or, for "", all that run.
@@ -164,6 +193,7 @@ func (s *session) endLoads(name string) {
 		})
 	}
 	all.Wait()
+	s.flush(0)
 	for i, l := range results {
 		if l == nil {
 			continue

@@ -127,12 +127,10 @@ func (s *session) requestWith(key string) (request uint32, ok bool) {
 
 // recordStories records the stories of the requests that have an anomaly.
 func (s *session) recordStories() {
-	s.mu.Lock()
 	var anomalies []check.Anomaly
-	for _, h := range s.history.Book().Scenarios[0].BySource() {
+	for _, h := range s.facts().BySource() {
 		anomalies = append(anomalies, check.NewLedger(h).Anomalies...)
 	}
-	s.mu.Unlock()
 	var keys []string
 	var requests []uint32
 	for _, a := range anomalies {

@@ -84,10 +84,10 @@ func newLedger(t *testing.T, p effects.Place) *effects.Ledger {
 }
 
 // acknowledged returns requests that were acknowledged with the given keys.
-func acknowledged(keys ...string) []journal.Request {
-	var all []journal.Request
+func acknowledged(keys ...string) journal.RequestRows {
+	var all journal.RequestRows
 	for _, key := range keys {
-		all = append(all, journal.Request{Key: prefix + key, Route: "POST /orders", Outcome: load.Acknowledged.String(), Attempts: []journal.Attempt{{Took: time.Millisecond, Status: 201}}})
+		all.Add(journal.Request{Key: prefix + key, Route: "POST /orders", Outcome: load.Acknowledged.String(), Attempts: []journal.Attempt{{Took: time.Millisecond, Status: 201}}})
 	}
 	return all
 }
@@ -114,7 +114,7 @@ func TestSources(t *testing.T) {
 			require.True(t, w.ReadOnce(t.Context(), 5*time.Second))
 			fact, all := w.Result()
 			assert.Empty(t, fact.Error+fact.Doubt)
-			assert.Equal(t, []string{"a", "b", "late"}, keysOf(all))
+			assert.Equal(t, []string{"a", "b", "late"}, keysOf(all.Slice()))
 
 			f.add(prefix+"a", "4")
 			reading, err = l.Read(t.Context())
@@ -151,8 +151,9 @@ func TestOrderOfSources(t *testing.T) {
 			}
 			w := l.NewWait(effects.Expected{Requests: acknowledged("a", "b", "c")}, 0)
 			require.True(t, w.ReadOnce(t.Context(), time.Second))
-			fact, all := w.Result()
+			fact, rows := w.Result()
 			require.Empty(t, fact.Error)
+			all := rows.Slice()
 			slices.SortFunc(all, func(a, b journal.Effect) int {
 				if a.Order != b.Order {
 					return strings.Compare(a.Order, b.Order)

@@ -34,8 +34,10 @@ func TestAgree(t *testing.T) {
 		"at the very end":  {func(_ scenario, a *journal.Agreement) { a.Since = 30*time.Second + 10*ms }, Inconclusive, "agreed only at the last reading, 30.01s after healing"},
 		"differed once":    {func(_ scenario, a *journal.Agreement) { a.Since = 0 }, Inconclusive, "differed in the last reading only"},
 		"nothing compared": {func(s scenario, _ *journal.Agreement) { s.Agreements = nil }, Inconclusive, "were not compared"},
-		"no write met it":  {func(s scenario, _ *journal.Agreement) { s.Requests[4].Window = journal.Before }, Inconclusive, "no request that changes something met the fault"},
-		"only reads":       {func(s scenario, _ *journal.Agreement) { s.Faults[0].Reads = true }, Inconclusive, "affected only calls that read"},
+		"no write met it": {func(s scenario, _ *journal.Agreement) {
+			s.request(4, func(r *journal.Request) { r.Window = journal.Before })
+		}, Inconclusive, "no request that changes something met the fault"},
+		"only reads": {func(s scenario, _ *journal.Agreement) { s.Faults[0].Reads = true }, Inconclusive, "affected only calls that read"},
 	} {
 		s := newScenario()
 		c.change(s, &s.Agreements[0])

@@ -165,6 +165,14 @@ func seq(h *journal.History, payload string, i int) []uint64 {
 	return nil
 }
 
+// rowSeq returns the sequence number of the i-th row, if it is known.
+func rowSeq(rows interface{ Seq(i int) (uint64, bool) }, i int) []uint64 {
+	if s, known := rows.Seq(i); known {
+		return []uint64{s}
+	}
+	return nil
+}
+
 // unique returns seqs sorted and without duplicates. It does not modify the argument.
 func unique(seqs []uint64) []uint64 { return slices.Compact(slices.Sorted(slices.Values(seqs))) }
 

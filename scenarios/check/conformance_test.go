@@ -44,7 +44,7 @@ var violations = map[string]struct {
 		s.every(journal.During, func(x *journal.Sample) { x.Fallback, x.Ambiguous = 10, 40 })
 	}, "only 40 of 200"},
 	"gives up": {GivesUp{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(7, journal.During, "orders -> payments", 1, 3*time.Second) }, "waited 3s"},
-	"in order": {InOrder{Group: "customer_id"}, func(s scenario) { s.Effects[1].Place, s.Effects[2].Place = 3, 2 }, "1 of 4 effects"},
+	"in order": {InOrder{Group: "customer_id"}, func(s scenario) { s.place(map[int]int{1: 3, 2: 2}) }, "1 of 4 effects"},
 	"detects": {Detects{Probe: "alert firing", Within: time.Second}, func(s scenario) {
 		s.observe("alert firing", func(at time.Duration, o *journal.Observation) { o.Yes = at > 8*time.Second })
 	}, `the probe "alert firing" answered no at +7.0s, 1s after the fault's first effect`},
@@ -58,7 +58,7 @@ var violations = map[string]struct {
 	"linearizable queue": {LinearizableQueue{Queue: "jobs"}, func(s scenario) { s.onJobs(false, 5).Value = "4" }, `in 13 takes: "4" was taken 2 times`},
 	"latency":            {Latency{Percentile: 95, Below: 400 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, slow(800*ms)) }, "p95 of 200 requests was 800ms during the fault"},
 	"no phantom": {NoPhantom{}, func(s scenario) {
-		s.Effects = append(s.Effects, journal.Effect{Key: "ghost", ID: "o-9"})
+		s.Effects.Add(journal.Effect{Key: "ghost", ID: "o-9"})
 		s.EffectsRead.Count++
 	}, "1 never requested"},
 	"none lost":       {NoneLost{}, func(s scenario) { s.drop("k3") }, "1 acknowledged and lost"},

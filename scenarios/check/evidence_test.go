@@ -26,9 +26,7 @@ func TestTooFewRequests(t *testing.T) {
 		"effects unreadable":           {ExactlyOnce{}, func(s scenario) { s.EffectsRead.Error = "connection refused" }},
 		"effects missing":              {NoneLost{}, func(s scenario) { s.EffectsRead.Count++ }},
 		"nothing acknowledged": {NoneTwice{}, func(s scenario) {
-			for i := range s.Requests {
-				s.Requests[i].Outcome = "ambiguous"
-			}
+			s.makeAmbiguous()
 		}},
 		"no probe": {SameResponse{}, func(s scenario) { s.Probes = nil }},
 	} {
@@ -265,15 +263,15 @@ func TestNoAccidentalPass(t *testing.T) {
 		"lost, or not there yet":                 {NoneLost{}, func(s scenario) { s.drop("k3"); s.EffectsRead.Doubt = "effects were still appearing" }, Inconclusive, "1 acknowledged and lost, which is not proved: effects were still appearing"},
 		"no duplicates on a page":                {NoneTwice{}, func(s scenario) { s.drop("k3"); s.EffectsRead.Doubt = "it may be a page" }, Inconclusive, "not all effects are known: it may be a page"},
 		"a duplicate on a page":                  {ExactlyOnce{}, func(s scenario) { s.drop("k3"); s.twice("k2"); s.EffectsRead.Doubt = "it may be a page" }, Failed, "applied more than once"},
-		"an empty list proves nothing":           {NoneTwice{}, func(s scenario) { s.Effects, s.EffectsRead.Count = nil, 0 }, Inconclusive, "none of 5 acknowledged requests has an effect"},
-		"an empty list loses all":                {NoneLost{}, func(s scenario) { s.Effects, s.EffectsRead.Count = nil, 0 }, Failed, "5 acknowledged and lost"},
+		"an empty list proves nothing":           {NoneTwice{}, func(s scenario) { s.Effects, s.EffectsRead.Count = journal.EffectRows{}, 0 }, Inconclusive, "none of 5 acknowledged requests has an effect"},
+		"an empty list loses all":                {NoneLost{}, func(s scenario) { s.Effects, s.EffectsRead.Count = journal.EffectRows{}, 0 }, Failed, "5 acknowledged and lost"},
 		"a few of many are not listed":           {NoneTwice{}, func(s scenario) { s.more(100, journal.Before); s.unlistEffects(10) }, Passed, ""},
 		"too many are not listed":                {NoneTwice{}, func(s scenario) { s.more(100, journal.Before); s.unlistEffects(11) }, Inconclusive, "11 of the 100 requests that were acknowledged before any fault have no effect: the list does not show all effects"},
 		"too many are not listed, a phantom":     {NoPhantom{}, func(s scenario) { s.more(100, journal.Before); s.unlistEffects(11) }, Inconclusive, "the list does not show all"},
 		"too many are not listed, and lost":      {NoneLost{}, func(s scenario) { s.more(100, journal.Before); s.unlistEffects(11) }, Failed, "11 acknowledged and lost"},
 		"those of the fault are lost":            {NoneTwice{}, func(s scenario) { s.more(100, journal.During); s.unlistEffects(50) }, Passed, ""},
 		"most are lost from the fault on":        {NoneTwice{}, func(s scenario) { s.more(100, journal.During); s.unlistEffects(60) }, Inconclusive, "only 45 of 105 acknowledged requests have an effect"},
-		"nothing of this load is listed":         {NoPhantom{}, func(s scenario) { s.Effects, s.EffectsRead.Count = nil, 0 }, Inconclusive, "the list does not show the effects of this load"},
+		"nothing of this load is listed":         {NoPhantom{}, func(s scenario) { s.Effects, s.EffectsRead.Count = journal.EffectRows{}, 0 }, Inconclusive, "the list does not show the effects of this load"},
 		"reads have no effects":                  {ExactlyOnce{}, func(s scenario) { s.read(300, true) }, Passed, ""},
 		"reads alone":                            {ExactlyOnce{}, func(s scenario) { s.only(); s.read(300, true) }, Inconclusive, "no request was sent that changes something"},
 		"a read that is applied twice":           {NoneTwice{}, func(s scenario) { s.read(1, true); s.twice("r0"); s.twice("r0") }, Failed, "1 applied more than once"},
@@ -286,16 +284,23 @@ func TestNoAccidentalPass(t *testing.T) {
 		"two answers to a hedged request":        {SameResponse{}, func(s scenario) { s.hedged("a", "b") }, Failed, "1 request got two different answers to attempts with the same key at the same time; keys sent again got the same answer"},
 		"one answer to a hedged request":         {SameResponse{}, func(s scenario) { s.hedged("a", "a") }, Passed, ""},
 		"two answers, and no probe":              {SameResponse{}, func(s scenario) { s.hedged("a", "b"); s.Probes = nil }, Failed, "1 request got two different answers to attempts with the same key at the same time; no key could be sent again"},
-		"a read with two answers":                {SameResponse{}, func(s scenario) { s.hedged("a", "b"); s.Requests[0].Reads = true }, Passed, ""},
-		"answers of two steps":                   {SameResponse{}, func(s scenario) { s.hedged("a", "b"); s.Requests[0].Attempts[1].Step = 1 }, Passed, ""},
-		"one answer, one attempt cancelled":      {SameResponse{}, func(s scenario) { s.hedged("", "b") }, Passed, ""},
-		"one answer for all keys":                {SameResponse{}, func(s scenario) { s.sameAnswers(); s.EffectsRead = nil }, Inconclusive, "all 5 acknowledged requests got the same answer, whatever their key"},
-		"one answer for all, and effects":        {SameResponse{}, func(s scenario) { s.sameAnswers() }, Passed, ""},
-		"one answer for all, and another now":    {SameResponse{}, func(s scenario) { s.sameAnswers(); s.Probes[0].Got = "other" }, Failed, "1 of 1"},
-		"one answer for all, and the status":     {KeyReuseRefused{422}, func(s scenario) { s.sameAnswers() }, Passed, ""},
-		"no key met the fault":                   {ExactlyOnce{}, func(s scenario) { s.Requests[4].Outcome = "ambiguous"; s.drop("k4") }, Inconclusive, "during the fault no keyed request was acknowledged"},
-		"no key met the crash":                   {ExactlyOnce{}, func(s scenario) { s.Requests[4].Outcome = "ambiguous"; s.drop("k4"); s.Faults[0].On = "orders" }, Passed, ""},
-		"not known, and applied, in the fault":   {ExactlyOnce{}, func(s scenario) { s.Requests[4].Outcome = "ambiguous" }, Passed, ""},
+		"a read with two answers":                {SameResponse{}, func(s scenario) { s.hedged("a", "b"); s.request(0, func(r *journal.Request) { r.Reads = true }) }, Passed, ""},
+		"answers of two steps": {SameResponse{}, func(s scenario) {
+			s.hedged("a", "b")
+			s.request(0, func(r *journal.Request) { r.Attempts[1].Step = 1 })
+		}, Passed, ""},
+		"one answer, one attempt cancelled":   {SameResponse{}, func(s scenario) { s.hedged("", "b") }, Passed, ""},
+		"one answer for all keys":             {SameResponse{}, func(s scenario) { s.sameAnswers(); s.EffectsRead = nil }, Inconclusive, "all 5 acknowledged requests got the same answer, whatever their key"},
+		"one answer for all, and effects":     {SameResponse{}, func(s scenario) { s.sameAnswers() }, Passed, ""},
+		"one answer for all, and another now": {SameResponse{}, func(s scenario) { s.sameAnswers(); s.Probes[0].Got = "other" }, Failed, "1 of 1"},
+		"one answer for all, and the status":  {KeyReuseRefused{422}, func(s scenario) { s.sameAnswers() }, Passed, ""},
+		"no key met the fault":                {ExactlyOnce{}, func(s scenario) { s.request(4, func(r *journal.Request) { r.Outcome = "ambiguous" }); s.drop("k4") }, Inconclusive, "during the fault no keyed request was acknowledged"},
+		"no key met the crash": {ExactlyOnce{}, func(s scenario) {
+			s.request(4, func(r *journal.Request) { r.Outcome = "ambiguous" })
+			s.drop("k4")
+			s.Faults[0].On = "orders"
+		}, Passed, ""},
+		"not known, and applied, in the fault":   {ExactlyOnce{}, func(s scenario) { s.request(4, func(r *journal.Request) { r.Outcome = "ambiguous" }) }, Passed, ""},
 		"a form that answers 303":                {Success{Ratio: 0.9}, func(s scenario) { s.every(journal.During, redirect); s.every(journal.After, redirect) }, Failed, `answers with status 303 do not count as success: if they are expected, add the step: "POST /orders" answers 303`},
 		"none acknowledged by a form":            {ExactlyOnce{}, func(s scenario) { s.makeAmbiguous(); s.every(journal.During, redirect) }, Inconclusive, `add the step: "POST /orders" answers 303`},
 		"a wrong answer among unanswered probes": {SameResponse{}, func(s scenario) { s.unanswered(4); s.Probes[0].Got = "other" }, Failed, "1 of 1"},

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -96,7 +97,7 @@ func judgeLedger(h *journal.History, expected string, kinds ...string) Verdict {
 
 func (l *Ledger) observed(h *journal.History) string {
 	read := h.EffectsRead
-	s := fmt.Sprintf("%s acknowledged, %s refused, %s ambiguous; %s effects", Count(l.Acknowledged), Count(l.Refused), Count(l.Ambiguous), Count(len(h.Effects)))
+	s := fmt.Sprintf("%s acknowledged, %s refused, %s ambiguous; %s effects", Count(l.Acknowledged), Count(l.Refused), Count(l.Ambiguous), Count(h.Effects.Len()))
 	if read.Until > 0 {
 		s += fmt.Sprintf(", read until %.1fs after the load", read.Until.Seconds())
 	}
@@ -170,16 +171,17 @@ func onlyReads(faults []*journal.Injection) bool {
 	return len(faults) > 0 && !slices.ContainsFunc(faults, func(in *journal.Injection) bool { return !in.Reads })
 }
 
-// changingRoutes returns the routes of the requests that should change something.
+// changingRoutes returns the routes of the requests that should change something, sorted.
 func changingRoutes(h *journal.History) []string {
-	var routes []string
-	for _, r := range h.Requests {
-		if !r.Reads {
-			routes = append(routes, r.Route)
+	return journal.Once(h, "changing routes", func() []string {
+		routes := map[string]bool{}
+		for _, r := range h.Requests.All() {
+			if !r.Reads {
+				routes[r.Route] = true
+			}
 		}
-	}
-	slices.Sort(routes)
-	return slices.Compact(routes)
+		return slices.Sorted(maps.Keys(routes))
+	})
 }
 
 // Kind implements Check.

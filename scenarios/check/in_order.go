@@ -78,38 +78,31 @@ type sent struct {
 
 func newOrdering(h *journal.History) *ordering {
 	o := &ordering{}
-	count := map[string]int{}
 	withSeq := 0
-	for _, e := range h.Effects {
-		count[e.Key]++
+	for _, e := range h.Effects.All() {
 		if e.Order != "" {
 			withSeq++
 		}
 	}
 	o.bySeq = withSeq > 0
-	if o.bySeq && withSeq < len(h.Effects) {
-		o.mixed = fmt.Sprintf("only %s of %s effects have a \"seq\", so that their order is not known", Count(withSeq), Count(len(h.Effects)))
+	if o.bySeq && withSeq < h.Effects.Len() {
+		o.mixed = fmt.Sprintf("only %s of %s effects have a \"seq\", so that their order is not known", Count(withSeq), Count(h.Effects.Len()))
 	}
-	effectOf := map[string]int{}
-	for i, e := range h.Effects {
-		if count[e.Key] == 1 { // keys with several effects are judged by other checks
-			effectOf[e.Key] = i
-		}
-	}
+	effects := indexEffects(&h.Effects)
 	groups := map[string][]sent{}
 	times := 0
-	for i, r := range h.Requests {
-		at, ok := effectOf[r.Key]
-		if !ok || len(r.Attempts) == 0 {
+	for i, r := range h.Requests.All() {
+		of := effects.of(r.Key)
+		if len(of) != 1 || len(r.Attempts) == 0 { // keys with several effects are judged by other checks
 			continue
 		}
-		e := h.Effects[at]
+		e := h.Effects.At(of[0])
 		if e.Group == "" {
 			o.single++
 			continue
 		}
 		s := sent{key: r.Key, group: e.Group, start: r.Began(), at: int64(e.Place), met: h.MetFault(r), acknowledged: r.Outcome == "acknowledged",
-			seqs: append(seq(h, "request", i), seq(h, "effect", at)...)}
+			seqs: append(rowSeq(&h.Requests, i), rowSeq(&h.Effects, of[0])...)}
 		last := r.Attempts[len(r.Attempts)-1]
 		s.end = last.At + last.Took
 		if o.bySeq {
@@ -131,7 +124,7 @@ func newOrdering(h *journal.History) *ordering {
 	if times > 0 && times < all && o.mixed == "" {
 		o.mixed = "some effects have a \"seq\" that is a number, and others a time: their order is not known"
 	}
-	o.sorted = sortedBy(h.Effects)
+	o.sorted = sortedBy(&h.Effects)
 	return o
 }
 
@@ -192,13 +185,24 @@ func (o *ordering) compare(group []sent) {
 }
 
 // sortedBy returns what a list is sorted by, as a text.
-func sortedBy(effects []journal.Effect) string {
-	listed := slices.Clone(effects)
-	slices.SortStableFunc(listed, func(a, b journal.Effect) int { return cmp.Compare(a.Place, b.Place) })
+func sortedBy(effects *journal.EffectRows) string {
+	places, listed := make([]int, effects.Len()), make([]int, effects.Len())
+	for i, e := range effects.All() {
+		places[i], listed[i] = e.Place, i
+	}
+	slices.SortStableFunc(listed, func(a, b int) int { return cmp.Compare(places[a], places[b]) })
+	byKey, byID := true, true
+	var last journal.Effect
+	for n, i := range listed {
+		e := effects.At(i)
+		byKey = byKey && (n == 0 || last.Key <= e.Key)
+		byID = byID && (n > 0 || e.ID != "") && (n == 0 || last.ID <= e.ID)
+		last = e
+	}
 	switch {
-	case slices.IsSortedFunc(listed, func(a, b journal.Effect) int { return strings.Compare(a.Key, b.Key) }):
+	case byKey:
 		return "key"
-	case listed[0].ID != "" && slices.IsSortedFunc(listed, func(a, b journal.Effect) int { return strings.Compare(a.ID, b.ID) }):
+	case byID:
 		return "id"
 	}
 	return ""

@@ -10,6 +10,7 @@ import (
 // it is valid; outcomes that an invalid scenario does not support are withheld. Both results are in the order of
 // their checks.
 func Judge(h *journal.History, requested, implied []Check) (answers, validity []Verdict) {
+	h = h.Remembering()
 	var invalid, generatorOrRelay string
 	for _, c := range implied {
 		v := Ask(c, h)

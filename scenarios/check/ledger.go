@@ -60,23 +60,21 @@ const (
 // effect.
 type routeEffects struct{ early, applied, missing int }
 
-// NewLedger compares the requests of a scenario with its effects.
+// NewLedger compares the requests of a scenario with its effects. A history that remembers does so once.
 func NewLedger(h *journal.History) *Ledger {
+	return journal.Once(h, "ledger", func() *Ledger { return newLedger(h) })
+}
+
+func newLedger(h *journal.History) *Ledger {
 	l := &Ledger{faultUnanswered: true, onlySafe: true, byRoute: map[string]*routeEffects{}}
-	effects, at := map[string][]string{}, map[string][]uint64{}
-	for i, e := range h.Effects {
-		effects[e.Key] = append(effects[e.Key], e.ID)
-		at[e.Key] = append(at[e.Key], seq(h, "effect", i)...)
+	effects := indexEffects(&h.Effects)
+	for i, r := range h.Requests.All() {
+		l.add(h, i, r, effects.of(r.Key))
 	}
-	requested := map[string]bool{}
-	for i, r := range h.Requests {
-		requested[r.Key] = true
-		l.add(h, r, effects[r.Key], append(seq(h, "request", i), at[r.Key]...))
-	}
-	for i, e := range h.Effects {
-		if !requested[e.Key] {
+	for i := range effects.requested {
+		if e := h.Effects.At(i); !effects.requested[i] {
 			text := fmt.Sprintf("key %s: an effect%s that was never requested", e.Key, ids([]string{e.ID}))
-			l.Anomalies = append(l.Anomalies, Anomaly{Kind: phantom, Key: e.Key, Effects: []string{e.ID}, text: text, evidence: seq(h, "effect", i)})
+			l.Anomalies = append(l.Anomalies, Anomaly{Kind: phantom, Key: e.Key, Effects: []string{e.ID}, text: text, evidence: rowSeq(&h.Effects, i)})
 		}
 	}
 	for i, p := range h.Probes {
@@ -97,9 +95,9 @@ func (l *Ledger) incomparable(h *journal.History) string {
 		return "no effects were read"
 	case read.Error != "":
 		return fmt.Sprintf("effects listed by %s cannot be judged: %s", read.Source, read.Error)
-	case read.Count != len(h.Effects):
-		return fmt.Sprintf("the journal holds %d of %d effects", len(h.Effects), read.Count)
-	case len(h.Requests) == 0:
+	case read.Count != h.Effects.Len():
+		return fmt.Sprintf("the journal holds %d of %d effects", h.Effects.Len(), read.Count)
+	case h.Requests.Len() == 0:
 		return "no request carried a key"
 	case l.changing() == 0:
 		return "no request was sent that changes something"
@@ -110,12 +108,16 @@ func (l *Ledger) incomparable(h *journal.History) string {
 // changing returns how many requests should change something.
 func (l *Ledger) changing() int { return l.Acknowledged + l.Refused + l.Ambiguous }
 
-// add adds a request with the ids of its effects.
-func (l *Ledger) add(h *journal.History, r journal.Request, effects []string, evidence []uint64) {
+// add adds the i-th request with the indices of its effects.
+func (l *Ledger) add(h *journal.History, i int, r journal.Request, effects []int) {
 	n := len(effects)
 	anomaly := func(kind, text string) {
-		a := Anomaly{Kind: kind, Key: r.Key, Effects: effects, Attempts: attempts(r), Calls: storyOf(h, r.Key), Faults: liveDuring(h, r), evidence: evidence}
-		a.text = fmt.Sprintf("key %s: %s%s; attempts: %s", r.Key, text, ids(effects), a.Attempts)
+		a := Anomaly{Kind: kind, Key: r.Key, Attempts: attempts(r), Calls: storyOf(h, r.Key), Faults: liveDuring(h, r), evidence: rowSeq(&h.Requests, i)}
+		for _, at := range effects {
+			a.Effects = append(a.Effects, h.Effects.At(at).ID)
+			a.evidence = append(a.evidence, rowSeq(&h.Effects, at)...)
+		}
+		a.text = fmt.Sprintf("key %s: %s%s; attempts: %s", r.Key, text, ids(a.Effects), a.Attempts)
 		if len(a.Calls) > 0 {
 			a.text += "; calls: " + strings.Join(a.Calls, ", ")
 		}

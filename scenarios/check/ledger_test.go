@@ -37,10 +37,10 @@ func TestLedgerMatchesBruteForce(t *testing.T) {
 			}
 		}
 		if random.IntN(4) == 0 {
-			s.Effects = append(s.Effects, journal.Effect{Key: "ghost"})
+			s.Effects.Add(journal.Effect{Key: "ghost"})
 			phantom++
 		}
-		s.EffectsRead = &journal.Effects{Count: len(s.Effects)}
+		s.EffectsRead = &journal.Effects{Count: s.Effects.Len()}
 		want := func(bad int) Outcome {
 			switch {
 			case bad > 0:

@@ -39,7 +39,7 @@ func (SameResponse) Judge(h *journal.History) Verdict {
 
 // answeredTwice returns the requests of which two attempts at the same time were acknowledged with different bodies.
 func answeredTwice(h *journal.History) (different []string, evidence []uint64) {
-	for i, r := range h.Requests {
+	for i, r := range h.Requests.All() {
 		if r.Reads {
 			continue
 		}
@@ -49,7 +49,7 @@ func answeredTwice(h *journal.History) (different []string, evidence []uint64) {
 			case a.Digest == "":
 			case answer != "" && answer != a.Digest:
 				different = append(different, fmt.Sprintf("key %s: two attempts got different bodies (digests %s and %s); attempts: %s", r.Key, answer, a.Digest, attempts(r)))
-				evidence = append(evidence, seq(h, "request", i)...)
+				evidence = append(evidence, rowSeq(&h.Requests, i)...)
 			default:
 				answers[a.Step] = a.Digest
 			}
@@ -63,7 +63,7 @@ func answeredTwice(h *journal.History) (different []string, evidence []uint64) {
 func identicalAnswers(h *journal.History) (n int) {
 	answers := map[string]string{}
 	several := false
-	for _, r := range h.Requests {
+	for _, r := range h.Requests.All() {
 		if r.Outcome != "acknowledged" || r.Reads {
 			continue
 		}
@@ -103,10 +103,7 @@ func (c KeyReuseRefused) String() string {
 // that may be how the system treats such a key.
 func probes(h *journal.History, kind, expected string) Verdict {
 	sent, answered, during := 0, 0, 0
-	met := map[string]bool{}
-	for _, r := range h.Requests {
-		met[r.Key] = h.MetFault(r)
-	}
+	met := metProbed(h)
 	var wrong, again, stuck []string
 	unread := ""
 	for _, p := range h.Probes {
@@ -163,6 +160,25 @@ func probes(h *journal.History, kind, expected string) Verdict {
 		v.Outcome = Passed
 	}
 	return v
+}
+
+// metProbed returns the keys of probes whose first request met a fault.
+func metProbed(h *journal.History) map[string]bool {
+	return journal.Once(h, "probed keys that met a fault", func() map[string]bool {
+		met := map[string]bool{}
+		for _, p := range h.Probes {
+			met[p.Key] = false
+		}
+		if len(met) == 0 {
+			return met
+		}
+		for _, r := range h.Requests.All() {
+			if _, probed := met[r.Key]; probed {
+				met[r.Key] = h.MetFault(r)
+			}
+		}
+		return met
+	})
 }
 
 // firstExample formats the first of some cases as an example.

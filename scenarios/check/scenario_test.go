@@ -36,12 +36,12 @@ func newScenario() scenario {
 	for i := range 5 {
 		s.addRequest(fmt.Sprint("k", i), "acknowledged", 1)
 	}
-	for i := range s.Requests {
-		s.Requests[i].Attempts[0].At += time.Duration(i) * ms
-		s.Effects[i].Group, s.Effects[i].Place = "c1", i+1
-	}
-	s.Requests[4].Window = journal.During
-	s.EffectsRead = &journal.Effects{Source: "GET /ledger", Count: len(s.Effects)}
+	s.eachEffect(func(i int, e *journal.Effect) { e.Group, e.Place = "c1", i+1 })
+	s.eachRequest(func(i int, r *journal.Request) {
+		r.Attempts[0].At += time.Duration(i) * ms
+	})
+	s.request(4, func(r *journal.Request) { r.Window = journal.During })
+	s.EffectsRead = &journal.Effects{Source: "GET /ledger", Count: s.Effects.Len()}
 	s.Seqs["effects"] = []uint64{400}
 	for _, kind := range []string{"same key, same body", "same key, other body"} {
 		p := journal.Probe{Kind: kind, Key: "k1", Window: journal.During, Want: "422", Got: "422", Status: 422}
@@ -123,12 +123,46 @@ func (s scenario) addGivenUp(after time.Duration) {
 }
 
 func (s scenario) addRequest(key, outcome string, effects int) {
-	s.Requests = append(s.Requests, journal.Request{Key: key, Route: "POST /orders", Outcome: outcome, Digest: "answer to " + key, Attempts: []journal.Attempt{{At: time.Second, Status: 201}}})
-	s.Seqs["request"] = append(s.Seqs["request"], 1)
+	s.Requests.Add(journal.Request{Key: key, Route: "POST /orders", Outcome: outcome, Digest: "answer to " + key, Attempts: []journal.Attempt{{At: time.Second, Status: 201}}})
 	for i := range effects {
-		s.Effects = append(s.Effects, journal.Effect{Key: key, ID: fmt.Sprintf("o-%s-%d", key, i)})
-		s.Seqs["effect"] = append(s.Seqs["effect"], 1)
+		s.Effects.Add(journal.Effect{Key: key, ID: fmt.Sprintf("o-%s-%d", key, i)})
 	}
+}
+
+// eachRequest changes the requests.
+func (s scenario) eachRequest(change func(i int, r *journal.Request)) {
+	all := s.Requests.Slice()
+	for i := range all {
+		change(i, &all[i])
+	}
+	s.Requests = journal.NewRequestRows(all...)
+}
+
+// request changes the i-th request.
+func (s scenario) request(i int, change func(*journal.Request)) {
+	s.eachRequest(func(n int, r *journal.Request) {
+		if n == i {
+			change(r)
+		}
+	})
+}
+
+// eachEffect changes the effects.
+func (s scenario) eachEffect(change func(i int, e *journal.Effect)) {
+	all := s.Effects.Slice()
+	for i := range all {
+		change(i, &all[i])
+	}
+	s.Effects = journal.NewEffectRows(all...)
+}
+
+// place changes the places of effects in the list.
+func (s scenario) place(places map[int]int) {
+	s.eachEffect(func(i int, e *journal.Effect) {
+		if p, ok := places[i]; ok {
+			e.Place = p
+		}
+	})
 }
 
 // every changes the samples of a window.
@@ -156,17 +190,15 @@ func failing(n int) func(*journal.Sample) {
 }
 
 func (s scenario) twice(key string) {
-	s.Effects = append(s.Effects, journal.Effect{Key: key, ID: "o-again"})
+	s.Effects.Add(journal.Effect{Key: key, ID: "o-again"})
 	s.EffectsRead.Count++
 }
 
 func (s scenario) drop(key string) {
-	for i, e := range s.Effects {
-		if e.Key == key {
-			s.Effects = append(s.Effects[:i], s.Effects[i+1:]...)
-			s.EffectsRead.Count--
-			return
-		}
+	all := s.Effects.Slice()
+	if i := slices.IndexFunc(all, func(e journal.Effect) bool { return e.Key == key }); i >= 0 {
+		s.Effects = journal.NewEffectRows(slices.Delete(all, i, i+1)...)
+		s.EffectsRead.Count--
 	}
 }
 
@@ -178,15 +210,15 @@ func kernelLoss(s scenario) {
 func (s scenario) more(n int, w journal.Window) {
 	for i := range n {
 		s.addRequest(fmt.Sprint("m", i), "acknowledged", 1)
-		s.Requests[len(s.Requests)-1].Window = w
+		s.request(s.Requests.Len()-1, func(r *journal.Request) { r.Window = w })
 	}
-	s.EffectsRead.Count = len(s.Effects)
+	s.EffectsRead.Count = s.Effects.Len()
 }
 
 // unlistEffects removes the last n effects from the list.
 func (s scenario) unlistEffects(n int) {
-	s.Effects = s.Effects[:len(s.Effects)-n]
-	s.EffectsRead.Count = len(s.Effects)
+	s.Effects = journal.NewEffectRows(s.Effects.Slice()[:s.Effects.Len()-n]...)
+	s.EffectsRead.Count = s.Effects.Len()
 }
 
 // read adds GET requests. reads reports whether the load has other requests, so that these are not expected to
@@ -194,26 +226,25 @@ func (s scenario) unlistEffects(n int) {
 func (s scenario) read(n int, reads bool) {
 	for i := range n {
 		s.addRequest(fmt.Sprint("r", i), "acknowledged", 0)
-		r := &s.Requests[len(s.Requests)-1]
-		r.Route, r.Reads, r.Window = "GET /orders", reads, journal.During
+		s.request(s.Requests.Len()-1, func(r *journal.Request) { r.Route, r.Reads, r.Window = "GET /orders", reads, journal.During })
 	}
 }
 
 // only removes all requests and effects.
 func (s scenario) only() {
-	s.Requests, s.Effects, s.EffectsRead.Count = nil, nil, 0
+	s.Requests, s.Effects, s.EffectsRead.Count = journal.RequestRows{}, journal.EffectRows{}, 0
 }
 
 // hedged makes the first request one with two attempts at the same time, with the digests of their answers.
 func (s scenario) hedged(first, second string) {
-	at := s.Requests[0].Attempts[0].At
-	s.Requests[0].Attempts = []journal.Attempt{{At: at, Digest: first, Status: 201}, {At: at + 20*ms, Digest: second, Status: 201, Hedge: true}}
+	s.request(0, func(r *journal.Request) {
+		at := r.Attempts[0].At
+		r.Attempts = []journal.Attempt{{At: at, Digest: first, Status: 201}, {At: at + 20*ms, Digest: second, Status: 201, Hedge: true}}
+	})
 }
 
 func (s scenario) sameAnswers() {
-	for i := range s.Requests {
-		s.Requests[i].Digest = "ok"
-	}
+	s.eachRequest(func(_ int, r *journal.Request) { r.Digest = "ok" })
 }
 
 // redirect turns each success into an unexpected answer.
@@ -236,9 +267,7 @@ func (s scenario) open(n int64, waited time.Duration) {
 }
 
 func (s scenario) makeAmbiguous() {
-	for i := range s.Requests {
-		s.Requests[i].Outcome = "ambiguous"
-	}
+	s.eachRequest(func(_ int, r *journal.Request) { r.Outcome = "ambiguous" })
 }
 
 // removeSeconds removes the requests of some seconds.

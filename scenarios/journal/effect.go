@@ -39,21 +39,17 @@ type Effects struct {
 
 // EffectList is what a further source of effects lists.
 type EffectList struct {
-	Effects []Effect
+	Effects EffectRows
 	Read    *Effects // nil if the run ended before the list was complete
-	seqs    []uint64 // of Effects
 	end     []uint64 // of Read
 }
 
-// addEffect adds an effect to the list that has not ended.
-func (h *History) addEffect(e Effect, seq uint64) {
+// openEffects returns the effects of the list that has not ended.
+func (h *History) openEffects() *EffectRows {
 	if h.EffectsRead == nil {
-		h.Effects = append(h.Effects, e)
-		h.seq("effect", seq)
-		return
+		return &h.Effects
 	}
-	l := h.openList()
-	l.Effects, l.seqs = append(l.Effects, e), append(l.seqs, seq)
+	return &h.openList().Effects
 }
 
 // endEffects ends the list of a source.
@@ -81,14 +77,28 @@ func (h *History) BySource() []*History {
 	if len(h.FurtherEffects) == 0 {
 		return []*History{h}
 	}
+	if h.known == nil {
+		return h.bySource()
+	}
+	if h.known.sources == nil {
+		h.known.sources = h.bySource()
+		for i, one := range h.known.sources {
+			h.known.sources[i] = one.Remembering()
+		}
+	}
+	return h.known.sources
+}
+
+func (h *History) bySource() []*History {
 	first := *h
+	first.known = nil
 	first.FurtherEffects = nil
 	all := []*History{&first}
 	for _, l := range h.FurtherEffects {
 		one := first
 		one.Effects, one.EffectsRead = l.Effects, l.Read
 		one.Seqs = maps.Clone(h.Seqs)
-		one.Seqs["effect"], one.Seqs["effects"] = l.seqs, l.end
+		one.Seqs["effects"] = l.end
 		all = append(all, &one)
 	}
 	for _, one := range all {

@@ -13,12 +13,13 @@ package journal
 
 import "time"
 
-// Schema is written in the first event. Fold rejects a journal with a higher one.
-const Schema = 1
+// Schema is written in the first event. Fold rejects a journal with a higher one. In schema 1, each request and each
+// effect was an event of its own; Fold reads those, too.
+const Schema = 2
 
 // Event is one fact. Exactly one payload is set.
 type Event struct {
-	Seq      uint64        `json:"seq"`                // 1, 2, ... in the journal's order
+	Seq      uint64        `json:"seq"`                // 1, 2, ... in the journal's order; rows are numbered, too: see RequestRows
 	At       time.Duration `json:"at"`                 // ns since the run began, monotonic
 	Scenario string        `json:"scenario,omitempty"` // Begin.ID; empty for Run and for the run's own End
 	Step     string        `json:"step,omitempty"`     // file:line of the step that caused it
@@ -31,10 +32,10 @@ type Event struct {
 	Sample    *Sample    `json:"sample,omitempty"`
 	Calls     *Calls     `json:"calls,omitempty"`
 	Load      *Load      `json:"load,omitempty"`
-	Request   *Request   `json:"request,omitempty"`
+	Request   *Request   `json:"request,omitempty"` // see RequestRows
 	Probe     *Probe     `json:"probe,omitempty"`
 	Pair      *Pair      `json:"pair,omitempty"`
-	Effect    *Effect    `json:"effect,omitempty"`
+	Effect    *Effect    `json:"effect,omitempty"` // see EffectRows
 	Operation *Operation `json:"operation,omitempty"`
 	Effects   *Effects   `json:"effects,omitempty"`
 	Story     *Story     `json:"story,omitempty"`
@@ -54,6 +55,9 @@ type Event struct {
 	End       *End       `json:"end,omitempty"`
 
 	Observation *Observation `json:"observation,omitempty"`
+
+	RequestRows *RequestRows `json:"request_rows,omitempty"`
+	EffectRows  *EffectRows  `json:"effect_rows,omitempty"`
 }
 
 // Run is the first event of a journal.

@@ -20,11 +20,13 @@ const maxMessages = 10_000
 func Fold(r io.Reader) (*Book, error) {
 	f := NewFolder()
 	lines := bufio.NewReaderSize(r, 64<<10)
+	var line []byte
 	for n := 1; ; n++ {
-		line, err := lines.ReadBytes('\n')
+		var err error
+		line, err = readLine(lines, line[:0])
 		if len(bytes.TrimSpace(line)) > 0 {
-			var e Event
-			if bad := json.Unmarshal(line, &e); bad != nil {
+			e, bad := decode(line)
+			if bad != nil {
 				f.book.Broken = fmt.Sprintf("line %d: %v", n, bad)
 				break
 			}
@@ -50,6 +52,51 @@ func Fold(r io.Reader) (*Book, error) {
 		return nil, fmt.Errorf("not a journal: %s", f.book.Broken)
 	}
 	return nil, errors.New("not a journal: it is empty")
+}
+
+// readLine appends the next line, with its line feed if it has one.
+func readLine(from *bufio.Reader, to []byte) ([]byte, error) {
+	for {
+		piece, err := from.ReadSlice('\n')
+		to = append(to, piece...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return to, err
+		}
+	}
+}
+
+// decode decodes a line. Rows, which are most of a journal, are read apart: encoding/json would scan them three times.
+func decode(line []byte) (e Event, err error) {
+	const rows = `,"rows":[`
+	if at := bytes.Index(line, []byte(rows)); at >= 0 { // a string cannot contain it: it has quotation marks
+		at += len(rows) - 1
+		if e, ok := decodeRows(line[:at], line[at:]); ok {
+			return e, nil
+		}
+	}
+	err = json.Unmarshal(line, &e)
+	return e, err
+}
+
+// decodeRows decodes a line of an event with rows whose field "rows" is the last, as Writer writes it.
+func decodeRows(head, rows []byte) (e Event, ok bool) {
+	const end = "}}"
+	if json.Unmarshal(slices.Concat(head, []byte("[]"+end)), &e) != nil {
+		return e, false
+	}
+	var rest []byte
+	var err error
+	switch {
+	case e.RequestRows != nil:
+		b, _ := e.RequestRows.single()
+		rest, err = e.RequestRows.parse(b.like, rows)
+	case e.EffectRows != nil:
+		b, _ := e.EffectRows.single()
+		rest, err = e.EffectRows.parse(b.like, rows)
+	default:
+		return e, false
+	}
+	return e, err == nil && string(bytes.TrimSpace(rest)) == end
 }
 
 // Folder folds events one at a time, with the same result as Fold, for a run that is still in progress. It is not
@@ -128,8 +175,9 @@ func (f *Folder) add(h *History, e Event) {
 		h.addLoad(*e.Load)
 		h.seq("load", e.Seq)
 	case e.Request != nil:
-		h.Requests = append(h.Requests, *e.Request)
-		h.seq("request", e.Seq)
+		h.Requests.addSingle(*e.Request, e.Seq)
+	case e.RequestRows != nil:
+		h.Requests.addEvent(e.RequestRows.rows, e.Seq)
 	case e.Probe != nil:
 		h.Probes = append(h.Probes, *e.Probe)
 		h.seq("probe", e.Seq)
@@ -152,7 +200,9 @@ func (f *Folder) add(h *History, e Event) {
 		h.Tasks = append(h.Tasks, *e.Task)
 		h.seq("task", e.Seq)
 	case e.Effect != nil:
-		h.addEffect(*e.Effect, e.Seq)
+		h.openEffects().addSingle(*e.Effect, e.Seq)
+	case e.EffectRows != nil:
+		h.openEffects().addEvent(e.EffectRows.rows, e.Seq)
 	case e.Effects != nil:
 		h.endEffects(e.Effects, e.Seq)
 	case e.Story != nil:

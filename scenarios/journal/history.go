@@ -36,7 +36,7 @@ type History struct {
 	Calls           []Calls       // by From, then Link
 	Load            *Load         // of all loads together; see addLoad
 	Loads           []Load        // by themselves, in the order in which they ended
-	Requests        []Request
+	Requests        RequestRows
 	Probes          []Probe
 	Pairs           []Pair
 	Operations      []Operation
@@ -44,7 +44,7 @@ type History struct {
 	Agreements      []Agreement
 	Observations    []Observation // of all probes; those of one probe in the order in which it was asked
 	Tasks           []Task
-	Effects         []Effect     // of the first source of effects
+	Effects         EffectRows   // of the first source of effects
 	EffectsRead     *Effects     // nil if they were not read
 	FurtherEffects  []EffectList // of the other sources; see BySource
 	Stories         []Story      // of requests that have an anomaly
@@ -60,7 +60,37 @@ type History struct {
 	Gate            *Gate    // nil if the baseline was within the steady state
 	Verdicts        []Verdict
 	End             *End
-	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "request", "effect", "calls", "load", "probe", "pair", "operation", "sum", "agreement", "traffic", "process", "observation", "task", "trouble") -> Seq, parallel to the slices above
+	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "calls", "load", "probe", "pair", "operation", "sum", "agreement", "traffic", "process", "observation", "task", "trouble") -> Seq, parallel to the slices above; rows have their own
+
+	known *known // see Remembering
+}
+
+// known is what was computed of a history.
+type known struct {
+	values  map[string]any
+	sources []*History // see BySource
+}
+
+// Remembering returns a copy of the history that remembers what Once computes, for several checks or reports of one
+// goroutine. The facts must not change any more.
+func (h *History) Remembering() *History {
+	u := *h
+	u.known = &known{values: map[string]any{}}
+	return &u
+}
+
+// Once returns what compute returns, which must depend only on facts that Until and WithPaused do not change. A history
+// that remembers calls it once for each name.
+func Once[T any](h *History, name string, compute func() T) T {
+	if h.known == nil {
+		return compute()
+	}
+	if v, ok := h.known.values[name].(T); ok {
+		return v
+	}
+	v := compute()
+	h.known.values[name] = v
+	return v
 }
 
 // Span is a phase with its end.

@@ -70,7 +70,7 @@ func TestFoldReturnsWrittenEvents(t *testing.T) {
 	require.Equal(t, "a", h.Samples[0].Route, "samples in order of time")
 	require.Equal(t, []uint64{9, 8}, h.Seqs["sample"], "and their numbers with them")
 	require.Equal(t, "a.feature:4", h.Verdicts[0].Step)
-	for name, n := range map[string]int{"calls": len(h.Calls), "requests": len(h.Requests), "probes": len(h.Probes), "effects": len(h.Effects), "messages": len(h.Messages), "processes": len(h.Processes), "accounts": len(h.Accounts), "losses": len(h.Losses), "traffic": len(h.Traffic), "notes": len(h.Notes), "observations": len(h.Observations), "tasks": len(h.Tasks)} {
+	for name, n := range map[string]int{"calls": len(h.Calls), "requests": h.Requests.Len(), "probes": len(h.Probes), "effects": h.Effects.Len(), "messages": len(h.Messages), "processes": len(h.Processes), "accounts": len(h.Accounts), "losses": len(h.Losses), "traffic": len(h.Traffic), "notes": len(h.Notes), "observations": len(h.Observations), "tasks": len(h.Tasks)} {
 		require.Equal(t, 1, n, name)
 	}
 	require.NotNil(t, h.Load)

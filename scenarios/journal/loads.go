@@ -76,7 +76,7 @@ func (h *History) only(keep func(load string) bool) *History {
 	u := *h
 	u.Seqs = maps.Clone(h.Seqs)
 	u.Samples, u.Seqs["sample"] = filter(h.Samples, h.Seqs["sample"], func(s Sample) bool { return keep(s.Load) })
-	u.Requests, u.Seqs["request"] = filter(h.Requests, h.Seqs["request"], func(r Request) bool { return keep(r.Load) })
+	u.Requests, u.known = h.Requests.ofLoads(keep), nil
 	return &u
 }
 

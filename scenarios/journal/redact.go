@@ -127,18 +127,40 @@ func hasSuffixFold[T string | []byte](text T, word string) bool {
 
 // Redact returns the event with possible secrets replaced, as Write writes it.
 func (w *Writer) Redact(e Event) Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e = w.redact.rows(e)
 	line, err := encode(e)
 	if err != nil {
 		return e
 	}
-	w.mu.Lock()
 	redacted := w.redact.document(line)
-	w.mu.Unlock()
 	var shown Event
 	if bytes.Equal(line, redacted) || json.Unmarshal(redacted, &shown) != nil {
 		return e
 	}
 	return shown
+}
+
+// rows returns the event with the texts of its rows redacted that document would not see whole.
+func (r *redactor) rows(e Event) Event {
+	if e.RequestRows != nil {
+		e.RequestRows = e.RequestRows.redacted(r)
+	}
+	if e.EffectRows != nil {
+		e.EffectRows = e.EffectRows.redacted(r)
+	}
+	return e
+}
+
+// alters reports whether text replaces something in a text.
+func (r *redactor) alters(text []byte) bool {
+	for _, v := range r.hidden {
+		if bytes.Contains(text, []byte(v)) {
+			return true
+		}
+	}
+	return mayHoldSecret(text) && r.text(string(text), false) != string(text)
 }
 
 // encode encodes an event as a line of JSON.

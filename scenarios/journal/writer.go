@@ -35,13 +35,16 @@ func (w *Writer) Write(e Event) Event {
 	defer w.mu.Unlock()
 	w.seq++
 	e.Seq = w.seq
+	if n := e.rowCount(); n > 1 {
+		w.seq += uint64(n - 1) //nolint:gosec // positive
+	}
 	if e.At == 0 {
 		e.At = w.Now()
 	}
 	if w.err != nil {
 		return e
 	}
-	line, err := encode(e)
+	line, err := encode(w.redact.rows(e))
 	if err == nil {
 		_, err = w.w.Write(w.redact.document(line))
 	}
@@ -49,6 +52,17 @@ func (w *Writer) Write(e Event) Event {
 		w.err = fmt.Errorf("write the journal: %w", err)
 	}
 	return e
+}
+
+// rowCount returns the number of rows of the event, or 0.
+func (e Event) rowCount() int {
+	switch {
+	case e.RequestRows != nil:
+		return e.RequestRows.Len()
+	case e.EffectRows != nil:
+		return e.EffectRows.Len()
+	}
+	return 0
 }
 
 // Err returns the first write error.

@@ -24,7 +24,8 @@ func Compare(keys map[string]bool, of [2]*Wait) (Comparison, bool) {
 			return c, false
 		}
 		listed[i] = map[string][]string{}
-		for _, e := range w.latest.detailed() {
+		all := w.latest.detailed()
+		for _, e := range all.All() {
 			if keys[e.Key] {
 				c.Listed[i]++
 				listed[i][e.Key] = append(listed[i][e.Key], normal(e.Value))

@@ -147,12 +147,12 @@ func (l *Ledger) phantom(r *Reading, key string) bool {
 func (l *Ledger) phantomsCertain() bool { return l.Alone && !l.tooManyBefore }
 
 // detailed returns the effects of the reading with group and order.
-func (r *Reading) detailed() []journal.Effect {
-	all := r.Effects()
-	for i, e := range all {
+func (r *Reading) detailed() (all journal.EffectRows) {
+	for _, e := range r.Effects() {
 		if whole, ok := r.more[e]; ok {
-			all[i] = whole
+			e = whole
 		}
+		all.Add(e)
 	}
 	return all
 }

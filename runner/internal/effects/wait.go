@@ -39,7 +39,7 @@ type Wait struct {
 
 // Expected says which effects a Wait waits for.
 type Expected struct {
-	Requests []journal.Request    // of the load
+	Requests journal.RequestRows  // of the load
 	Faults   []*journal.Injection // may be the reason why effects are missing
 	Limit    time.Duration        // effects are read until then, after the last request
 	Stated   bool                 // the scenario sets the limit: what is missing at the end is lost
@@ -50,7 +50,7 @@ type Expected struct {
 // LoadEnded returns the end of the last request, or now if there were none.
 func (e Expected) LoadEnded(now time.Duration) time.Duration {
 	ended := time.Duration(0)
-	for _, r := range e.Requests {
+	for _, r := range e.Requests.All() {
 		last := r.Attempts[len(r.Attempts)-1]
 		ended = max(ended, last.At+last.Took)
 	}
@@ -60,7 +60,7 @@ func (e Expected) LoadEnded(now time.Duration) time.Duration {
 // NewWait returns a wait for effects. now is the end of the load if there were no requests.
 func (l *Ledger) NewWait(e Expected, now time.Duration) *Wait {
 	w := &Wait{ledger: l, Expected: e, acknowledged: map[string]workSpan{}, loadEnded: e.LoadEnded(now)}
-	for _, r := range e.Requests {
+	for _, r := range e.Requests.All() {
 		last := r.Attempts[len(r.Attempts)-1]
 		if r.Outcome == load.Acknowledged.String() && !r.Reads {
 			w.acknowledged[r.Key] = workSpan{r.Began(), last.At + last.Took}
@@ -72,11 +72,11 @@ func (l *Ledger) NewWait(e Expected, now time.Duration) *Wait {
 
 // Result returns the effects that were read last, and what is known about them. Its source and the limit of the
 // scenario are not set.
-func (w *Wait) Result() (fact journal.Effects, all []journal.Effect) {
+func (w *Wait) Result() (fact journal.Effects, all journal.EffectRows) {
 	fact.Until = max(0, w.readAt-w.loadEnded)
 	if w.latest != nil {
 		all = w.latest.detailed()
-		fact.Count = len(all)
+		fact.Count = all.Len()
 		fact.Before, fact.Others, fact.Folded, fact.Doubt = w.latest.before, w.latest.others, w.latest.folded, w.missingReason()
 		if !w.ledger.phantomsCertain() {
 			fact.Unknown = w.latest.fresh
