@@ -46,13 +46,17 @@ func runPostgres(ctx context.Context, c config) (service, error) {
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // fast shutdown
 		return cmd
 	}
+	create, fsync := []string{initdb, "-D", data, "-U", "postgres", "-A", "trust", "--locale=C", "--encoding=UTF8"}, "fsync=on"
+	if !c.fsync {
+		create, fsync = append(create, "--no-sync"), "fsync=off"
+	}
 	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
-		if err := command(initdb, "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8").Run(); err != nil {
+		if err := command(create...).Run(); err != nil {
 			return service{}, fmt.Errorf("create a database: %w", err)
 		}
 	}
 	postgres := filepath.Join(filepath.Dir(initdb), "postgres")
-	err = command(postgres, "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off").Run()
+	err = command(postgres, "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", fsync).Run()
 	return service{}, fmt.Errorf("the server ended: %w", err)
 }
 

@@ -39,6 +39,7 @@ type config struct {
 	listen, dir  string
 	link, second string // host:port of dependencies through links
 	direct       string // host:port of the dependency without the link
+	fsync        bool   // PostgreSQL syncs what it commits; a crash needs no sync, a loss of power does
 }
 
 // service is an HTTP service.
@@ -75,6 +76,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&c.link, "link", "", "address of the dependency, through a link")
 	flags.StringVar(&c.second, "second", "", "address of a second dependency, through a link")
 	flags.StringVar(&c.direct, "direct", "", "address of the dependency, without a link")
+	flags.BoolVar(&c.fsync, "fsync", false, "sync what is committed, so that it survives a loss of power")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
