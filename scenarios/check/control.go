@@ -33,26 +33,26 @@ type FastAsControl struct {
 
 // sides are the requests to a service and to its copy.
 type sides struct {
-	of, control   *journal.History
-	t, c          journal.Totals // during the fault
-	names         [2]string
-	least         int
-	disturbed     string // why the difference proves nothing; "" if it may
-	before, after [2]side
+	of, control    *journal.History
+	t, c           journal.Totals // during the fault
+	names          [2]string
+	least          int
+	disturbed      string // why the difference proves nothing; "" if it may
+	before, during [2]side
 }
 
 // splitSides returns both sides. least is how many requests each needs.
 func splitSides(h *journal.History, of, control string, least int) sides {
 	s := sides{of: h.OfCopy(of), control: h.OfCopy(control), names: [2]string{of, control}, least: least}
 	s.t, s.c = s.of.Total(journal.During, ""), s.control.Total(journal.During, "")
-	for i, copy := range []*journal.History{s.of, s.control} {
+	for i, half := range []*journal.History{s.of, s.control} {
 		for _, w := range []journal.Window{journal.Before, journal.During} {
-			t := copy.Total(w, "")
-			one := side{Sent: t.Sent, OK: h.Good(t), Latency: latencies(copy, "", w, false)}
+			t := half.Total(w, "")
+			one := side{Sent: t.Sent, OK: h.Good(t), Latency: latencies(half, "", w, false)}
 			if w == journal.Before {
 				s.before[i] = one
 			} else {
-				s.after[i] = one
+				s.during[i] = one
 			}
 		}
 	}
@@ -79,12 +79,12 @@ func (s sides) doubt(h *journal.History) string {
 			return fmt.Sprintf("before the fault only %s of the requests to %q succeeded", ratio(s.before[i].OK, s.before[i].Sent), s.names[i])
 		}
 	}
-	if control := s.after[1]; control.share() < leastOfControl {
+	if control := s.during[1]; control.share() < leastOfControl {
 		return fmt.Sprintf("the control %q itself did badly, so that the difference from it proves nothing: %s of its requests succeeded during the fault, and at least %s are needed%s",
 			s.names[1], ratio(control.OK, control.Sent), percent(leastOfControl), because(s.c.Errors))
 	}
 	lateness := max(s.of.SlipP99(journal.Before, journal.During), s.control.SlipP99(journal.Before, journal.During))
-	if reason, _ := slower(s.before[1].Latency, s.after[1].Latency, minRise+lateness); reason != "" && journal.Count(journal.Merge(s.after[1].Latency...)) >= minCompared {
+	if reason, _ := slower(s.before[1].Latency, s.during[1].Latency, minRise+lateness); reason != "" && journal.Count(journal.Merge(s.during[1].Latency...)) >= minCompared {
 		return fmt.Sprintf("the control %q was disturbed, too, so that the difference from it proves nothing: %s", s.names[1], reason)
 	}
 	for i := range 2 { // either of them
@@ -104,7 +104,7 @@ func (c SucceedsAsControl) Judge(h *journal.History) Verdict {
 	limit := c.Points / 100
 	expected := fmt.Sprintf("at most %s below the control", points(c.Points))
 	s := splitSides(h, c.Of, c.Control, minRequests)
-	got, control := s.after[0], s.after[1]
+	got, control := s.during[0], s.during[1]
 	v := Verdict{Expected: expected, Window: journal.During, Evidence: first(append(append([]uint64(nil), first(s.t.Seqs)...), s.c.Seqs...))}
 	if got.Sent > 0 && control.Sent > 0 {
 		v.Observed = fmt.Sprintf("%s, control %s", observed(got.OK, got.Sent), observed(control.OK, control.Sent))

@@ -109,3 +109,12 @@ func TestEachLoadHasToBeDelivered(t *testing.T) {
 	assert.Equal(t, Inconclusive, v.Outcome)
 	assert.Contains(t, v.Reason, `the generator of the "browsing" load did not finish`)
 }
+
+func TestCheckOfALoadWithoutFactsIsInconclusive(t *testing.T) {
+	for _, c := range []Check{OfLoad{"checkout", Success{Ratio: 0.9}}, SucceedsAsControl{Of: "a", Control: "b", Points: 1}, FastAsControl{Of: "a", Control: "b", Percentile: 95, Times: 2}, OfLoad{}} {
+		v := Ask(c, &journal.History{})
+		assert.Equal(t, Inconclusive, v.Outcome)
+		assert.NotContains(t, v.Reason, "panicked")
+		assert.NotEmpty(t, v.Reason)
+	}
+}

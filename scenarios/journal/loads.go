@@ -66,15 +66,22 @@ func (h *History) OfLoad(name string) *History {
 // OfCopy returns the history with only the samples of requests to a service or to its copy. All else is unchanged.
 func (h *History) OfCopy(service string) *History {
 	u := *h
-	u.Seqs = maps.Clone(h.Seqs)
+	u.Seqs = h.copySeqs()
 	u.Samples, u.Seqs["sample"] = filter(h.Samples, h.Seqs["sample"], func(s Sample) bool { return s.Copy == service })
 	return &u
+}
+
+// copySeqs returns a copy of Seqs that may be changed.
+func (h *History) copySeqs() map[string][]uint64 {
+	seqs := map[string][]uint64{}
+	maps.Copy(seqs, h.Seqs)
+	return seqs
 }
 
 // only returns the history with only the samples and requests of some loads.
 func (h *History) only(keep func(load string) bool) *History {
 	u := *h
-	u.Seqs = maps.Clone(h.Seqs)
+	u.Seqs = h.copySeqs()
 	u.Samples, u.Seqs["sample"] = filter(h.Samples, h.Seqs["sample"], func(s Sample) bool { return keep(s.Load) })
 	u.Requests, u.known = h.Requests.ofLoads(keep), nil
 	return &u
