@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
@@ -49,16 +50,17 @@ func NotKnown(failure string) Outcome { return Outcome{Is: scenarios.NotKnown, E
 // loadOutcomes maps the outcomes of package scenarios to those of the client.
 var loadOutcomes = map[scenarios.Outcome]load.Outcome{scenarios.Acknowledged: load.Acknowledged, scenarios.Refused: load.Refused}
 
-// reply returns the outcome as an answer to the client. A failure is named by one word.
+// reply returns the outcome as an answer to the client.
 func (o Outcome) reply() load.Reply {
-	word := make([]rune, 0, len(o.Error))
-	for _, c := range o.Error {
-		if c <= ' ' {
-			c = '-'
-		}
-		word = append(word, c)
+	return load.Reply{Outcome: loadOutcomes[o.Is], Text: []byte(o.Answer), Word: o.Error, Transient: o.Again}
+}
+
+// routes returns the routes of all loads.
+func routes(e *scenarios.Experiment) (all []scenarios.Route) {
+	for _, l := range e.Loads() {
+		all = append(all, l.Mix...)
 	}
-	return load.Reply{Outcome: loadOutcomes[o.Is], Text: []byte(o.Answer), Word: string(word), Transient: o.Again}
+	return all
 }
 
 // loadKinds returns the table of kinds of load of a run.
@@ -72,15 +74,45 @@ func (o Options) loadKinds() []load.Kind {
 	return slices.Concat(load.Kinds(), o.Loads, []load.Kind{load.FuncKind(funcs)})
 }
 
+// logins adds the environment variables in the logins of services that a load needs to the secrets of the run.
+func (r *runState) logins(e *scenarios.Experiment) error {
+	for _, svc := range e.System.Services {
+		if !slices.ContainsFunc(routes(e), func(rt scenarios.Route) bool { return rt.Kind != "" && rt.Service == svc.Name }) {
+			continue
+		}
+		for _, name := range svc.LoginVariables() {
+			value, err := environment(name)
+			if err != nil {
+				return fmt.Errorf("login of service %q: %w", svc.Name, err)
+			}
+			r.secrets[name] = value
+			r.secrets[name+" in a URL"] = url.QueryEscape(value)
+		}
+	}
+	return nil
+}
+
+// login returns what clients of the load know of a service besides its address.
+func (s *system) login(secrets map[string]string) func(service string) *url.URL {
+	return func(service string) *url.URL {
+		for _, svc := range s.e.System.Services {
+			if svc.Name == service {
+				u, err := svc.LoginURL(func(name string) string { return secrets[name] })
+				if err == nil {
+					return u
+				}
+			}
+		}
+		return nil
+	}
+}
+
 // checkLoads returns why a load cannot be sent, as far as it can be known before anything is started.
 func (o Options) checkLoads(es []*scenarios.Experiment) error {
 	kinds := o.loadKinds()
 	var errs []error
 	for _, e := range es {
-		if e.Load == nil {
-			continue
-		}
-		for _, rt := range e.Load.Mix {
+		for _, rt := range routes(e) {
 			switch {
 			case rt.Kind == "":
 			case !slices.ContainsFunc(kinds, func(k load.Kind) bool { return k.Name == rt.Kind }):

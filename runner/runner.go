@@ -231,6 +231,9 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 			}
 			maps.Copy(r.secrets, values)
 		}
+		if err := r.logins(e); err != nil {
+			return nil, err
+		}
 	}
 	now := time.Now()
 	if seedText := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && seedText != "" {

@@ -185,6 +185,7 @@ type Load struct {
 	Marker            *Mark           // marks a response as a fallback
 	FallbackIsSuccess bool            // a check mentions fallbacks, or the system declares them as success
 	Means             map[int]Outcome `json:",omitempty"` // by status: overrides the table of Outcomes
+	Answers           []AnswerMeaning `json:",omitempty"` // of a load that is not HTTP: overrides that an answer acknowledges
 
 	NewConnections bool          `json:",omitempty"` // each attempt opens a connection of its own
 	CloseIdle      time.Duration `json:",omitempty"` // how long clients keep an idle connection, at most; 0 means 500 ms

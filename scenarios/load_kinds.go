@@ -32,6 +32,13 @@ func LoadKinds() []LoadKind {
 	return []LoadKind{
 		{Name: "redis", Word: "command", Means: "a reply acknowledges; an error reply says that the command was refused, but after a script it is not known",
 			Syntax: Words, Reads: func(r Route) bool { return redisReads[redisCommand(r.Body)] }, Check: checkRedis},
+		{Name: "postgres", Word: "statement", Means: "the end of the statement acknowledges; an error says that it was rolled back, but after a COMMIT, a broken connection (08...) or a shutdown (57P0...) it is not known",
+			Syntax: SQL, Reads: readsSQL, Check: checkSQL},
+		{Name: "nats message", Word: "message", About: "to the subject", Means: "acknowledged when the server has it, which does not mean that a subscriber has",
+			Headers: true, CheckOn: checkSubject},
+		{Name: "nats request", Word: "request", About: "to the subject", Means: "a reply acknowledges, as that of a stream of JetStream that has stored the message; no responders, and an error of JetStream, refuse; an error of a service is not known",
+			Headers: true, CheckOn: checkSubject},
+		{Name: "lines", Word: "line", Means: "the line that comes back acknowledges, unless the scenario says what its beginning means", Check: checkLine},
 		{Name: FuncKind, Word: "call", About: "of the function", Means: "the function returns what is known", Local: true},
 	}
 }
@@ -51,6 +58,35 @@ func KindOfLoad(name string) (LoadKind, bool) {
 
 // Many returns what a number of requests is called: "commands".
 func (k LoadKind) Many() string { return k.Word + "s" }
+
+// AnswerMeaning is what an answer means that begins with a text.
+type AnswerMeaning struct {
+	Begins string
+	Is     Outcome
+}
+
+// AnswerMeans returns the meaning of an answer of a load that is not HTTP, if one is defined.
+func (l *Load) AnswerMeans(answer string) (AnswerMeaning, bool) {
+	for _, m := range l.Answers {
+		if strings.HasPrefix(answer, m.Begins) {
+			return m, true
+		}
+	}
+	return AnswerMeaning{}, false
+}
+
+// SetAnswerMeaning sets what answers that begin with a text mean. The first that matches applies.
+func (r *Resolver) SetAnswerMeaning(at source.Pos, m AnswerMeaning) {
+	r.Describe(at)
+	if m.Begins == "" {
+		r.AddProblem(at, "every answer begins with nothing", "write the beginning of an answer: \"ERR\"")
+	}
+	if slices.ContainsFunc(r.rate.Answers, func(o AnswerMeaning) bool { return o.Begins == m.Begins }) {
+		r.AddProblem(at, fmt.Sprintf("what answers that begin with %q mean was said before", m.Begins), "say it once")
+	}
+	r.rate.Answers = append(r.rate.Answers, m)
+	r.answersAt = at
+}
 
 // InText means that {{key}} stands in the texts of requests that are not HTTP.
 const InText KeyPlace = "text"
@@ -97,10 +133,7 @@ func (l *Load) OtherKind() (LoadKind, bool) {
 
 // NamesOther reports whether a name can be that of a route although it is none of HTTP: the load is of another kind.
 func (r *Resolver) NamesOther(name string) bool {
-	if r.Load == nil {
-		return false
-	}
-	_, other := r.Load.OtherKind()
+	_, other := r.otherKind()
 	return other && strings.TrimSpace(name) != ""
 }
 
@@ -141,7 +174,7 @@ func (r *Resolver) CheckKind(at source.Pos, rt Route) {
 // finishKind validates a load that is not HTTP, and reports sentences that only have a meaning for HTTP.
 func (r *Resolver) finishKind(k LoadKind) {
 	seen := map[string]bool{}
-	for _, rt := range r.Load.Mix {
+	for _, rt := range r.allRoutes() {
 		switch {
 		case rt.Kind != k.Name:
 			r.AddProblem(r.loadAt, fmt.Sprintf("%q is no %s, and a load consists of one kind", rt.Name(), k.Word), "take requests of one kind")
@@ -168,15 +201,24 @@ func (r *Resolver) finishKind(k LoadKind) {
 			refuse(r.headerAt(i), "they have no headers")
 		}
 	}
-	holds := k.Local || r.Load.holds(KeyPart)
+	holds := k.Local || slices.ContainsFunc(r.Loads(), func(l *Load) bool { return l.holds(KeyPart) })
 	switch key := r.Load.Key; {
 	case key == Key{} && holds:
-		r.Load.Key = Key{In: InText}
+		for _, l := range r.Loads() {
+			l.Key = Key{In: InText}
+		}
 	case key == Key{}, key.In == InText && holds, key.In == InHeader && k.Headers:
 	case key.In == InText:
 		r.AddProblem(r.keyAt, fmt.Sprintf("no %s contains the key", k.Word), "write {{key}} where it belongs")
 	default:
 		r.AddProblem(r.keyAt, fmt.Sprintf("a %s carries its key where {{key}} stands", k.Word), fmt.Sprintf("leave this out, and write {{key}} into the %s", k.Word))
+	}
+	for _, l := range r.Loads() {
+		for _, rt := range l.Mix {
+			if alone := (&Load{Mix: []Route{rt}}); l.Key.In == InText && !k.Local && l.Changes(rt) && !alone.holds(KeyPart) {
+				r.AddProblem(r.loadAt, fmt.Sprintf("%q changes something and does not contain the key, which other %s do", rt.Name(), k.Many()), "write {{key}} into it, too, so that its effect can be told from others")
+			}
+		}
 	}
 	for i, c := range r.Checks {
 		at, n := r.checkPositions[i], c.Kind().Needs
@@ -191,6 +233,17 @@ func (r *Resolver) finishKind(k LoadKind) {
 		}
 	}
 }
+
+// allRoutes returns the routes of all loads.
+func (r *Resolver) allRoutes() (all []Route) {
+	for _, l := range r.Loads() {
+		all = append(all, l.Mix...)
+	}
+	return all
+}
+
+// otherKind returns the kind of the loads if one of them is not HTTP.
+func (r *Resolver) otherKind() (LoadKind, bool) { return (&Load{Mix: r.allRoutes()}).OtherKind() }
 
 // redisCommand returns the name of a command in upper case.
 func redisCommand(text string) string {

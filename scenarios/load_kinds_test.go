@@ -37,6 +37,8 @@ func TestOperationsThatOnlyRead(t *testing.T) {
 		reads      bool
 	}{
 		{"redis", "get stock", true}, {"redis", "GET stock", true}, {"redis", "INCR stock", false}, {"redis", "GETDEL stock", false},
+		{"postgres", " select * from stock", true}, {"postgres", "SELECT nextval('a')", false}, {"postgres", "with a as (insert into b values (1)) select 1", false},
+		{"postgres", "select 1; delete from a", false}, {"postgres", "insert into a values (1)", false}, {"nats message", "GET", false}, {"lines", "GET a", false},
 		{"redis", "ZRANGE a 0 1", true}, {"redis", "ZRANGESTORE a b 0 1", false}, {FuncKind, "", false},
 	} {
 		assert.Equal(t, c.reads, Route{Kind: c.kind, Path: "GET /", Body: c.text}.ReadOnly(), c.text)

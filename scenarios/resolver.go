@@ -60,6 +60,8 @@ type settings struct {
 	headersAt                                                                 []source.Pos // by index in Load.Headers
 	policyAt                                                                  policyAt
 
+	answersAt source.Pos
+
 	rate           *Load // collects settings of the load that precede its sentence
 	naming         string
 	copiesAt       source.Pos   // of the sentence that splits the load

@@ -199,7 +199,7 @@ func (r *Resolver) finishPolicy() {
 // checkRetryWord validates a status or a kind of error after which clients retry.
 func (r *Resolver) checkRetryWord(word string, problem func(at source.Pos, what, hint string)) {
 	status, err := strconv.Atoi(word)
-	k, other := r.Load.OtherKind()
+	k, other := r.otherKind()
 	answer, isAnswer := strings.CutPrefix(word, "error ")
 	switch {
 	case other && err == nil:

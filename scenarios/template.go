@@ -64,6 +64,7 @@ const (
 	Path
 	Query // also a body of type application/x-www-form-urlencoded
 	Words // as SplitWords splits them; a value is part of one word
+	SQL   // within a literal in single quotes
 )
 
 // placeholder matches {{n}} and ${env:TOKEN}.

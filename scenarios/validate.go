@@ -53,8 +53,10 @@ func (r *Resolver) finishLoad() {
 		return
 	}
 	r.finishOutcomes()
-	if k, ok := r.Load.OtherKind(); ok {
+	if k, ok := r.otherKind(); ok {
 		r.finishKind(k)
+	} else if len(r.Load.Answers) > 0 {
+		r.AddProblem(r.answersAt, "the meaning of answers over HTTP is that of their status", "write: status 503 means that it was refused")
 	}
 	r.finishRequests()
 	r.finishPolicy()
@@ -76,7 +78,7 @@ func (r *Resolver) finishLoad() {
 
 // addKey returns the hint to let requests carry keys.
 func (r *Resolver) addKey() string {
-	if k, ok := r.Load.OtherKind(); ok {
+	if k, ok := r.otherKind(); ok {
 		return fmt.Sprintf("write {{key}} into the %s, where its key belongs", k.Word)
 	}
 	return `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`

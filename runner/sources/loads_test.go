@@ -11,6 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	natsd "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,7 +29,70 @@ type loadRow struct {
 	start        func(t *testing.T) (addr string, u *url.URL) // u may be nil
 	works, fails scenarios.Route                              // requests that are acknowledged and refused
 	word         string                                       // of the answer to fails
-	applied      func(t *testing.T, addr string) int          // how often works was applied
+	answers      []scenarios.AnswerMeaning
+	applied      func(t *testing.T, addr string) int // how often works was applied
+}
+
+// ordersInRedis returns the length of the list orders.
+func ordersInRedis(t *testing.T, addr string) int {
+	c := redis.NewClient(&redis.Options{Addr: addr})
+	defer c.Close()
+	n, err := c.LLen(t.Context(), "orders").Result()
+	require.NoError(t, err)
+	return int(n)
+}
+
+// login returns a login without an address.
+func login(t *testing.T, text string) *url.URL {
+	u, err := url.Parse(text)
+	require.NoError(t, err)
+	return u
+}
+
+// ordersServer starts PostgreSQL with a table of orders.
+func ordersServer(t *testing.T) (string, *url.URL) {
+	addr := postgresServer(t)
+	c, err := pgx.Connect(t.Context(), "postgres://postgres@"+addr+"/postgres?sslmode=disable")
+	require.NoError(t, err)
+	defer c.Close(t.Context())
+	_, err = c.Exec(t.Context(), "create table orders (key text, number int check (number >= 0))")
+	require.NoError(t, err)
+	return addr, login(t, "postgres://postgres@/postgres")
+}
+
+// streamServer starts NATS with the stream orders, and a stream for small messages. Its user may not publish to denied.
+func streamServer(t *testing.T) (string, *url.URL) {
+	user := &natsd.User{Username: "shop", Password: "secret", Permissions: &natsd.Permissions{Publish: &natsd.SubjectPermission{Deny: []string{"denied"}}}}
+	s, err := natsd.NewServer(&natsd.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), Users: []*natsd.User{user}})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(time.Minute))
+	withStream(t, s.Addr().String(), func(js jetstream.JetStream) {
+		for _, cfg := range []jetstream.StreamConfig{{Name: "ORDERS", Subjects: []string{"orders"}}, {Name: "SMALL", Subjects: []string{"small"}, MaxMsgSize: 1}} {
+			_, err = js.CreateStream(t.Context(), cfg)
+			require.NoError(t, err)
+		}
+	})
+	return s.Addr().String(), login(t, "nats://shop:secret@")
+}
+
+func withStream(t *testing.T, addr string, do func(js jetstream.JetStream)) {
+	conn, err := nats.Connect("nats://shop:secret@" + addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	require.NoError(t, err)
+	do(js)
+}
+
+func ordersInStream(t *testing.T, addr string) (n int) {
+	withStream(t, addr, func(js jetstream.JetStream) {
+		s, err := js.Stream(t.Context(), "ORDERS")
+		require.NoError(t, err)
+		n = int(s.CachedInfo().State.Msgs) //nolint:gosec // a few
+	})
+	return n
 }
 
 var loadRows = []loadRow{
@@ -33,13 +100,36 @@ var loadRows = []loadRow{
 		kind:  "redis",
 		start: func(t *testing.T) (string, *url.URL) { return redisServer(t), nil },
 		works: scenarios.Route{Body: `RPUSH orders "{{key}}"`}, fails: scenarios.Route{Body: "INCR orders"}, word: "WRONGTYPE",
-		applied: func(t *testing.T, addr string) int {
-			c := redis.NewClient(&redis.Options{Addr: addr})
-			defer c.Close()
-			n, err := c.LLen(t.Context(), "orders").Result()
+		applied: ordersInRedis,
+	},
+	{
+		kind: "postgres", start: ordersServer,
+		works: scenarios.Route{Body: "insert into orders values ('{{key}}', {{n}})"}, fails: scenarios.Route{Body: "insert into orders values ('{{key}}', -1)"}, word: "23514",
+		applied: func(t *testing.T, addr string) (n int) {
+			c, err := pgx.Connect(t.Context(), "postgres://postgres@"+addr+"/postgres?sslmode=disable")
 			require.NoError(t, err)
-			return int(n)
+			defer c.Close(t.Context())
+			require.NoError(t, c.QueryRow(t.Context(), "select count(*) from orders").Scan(&n))
+			return n
 		},
+	},
+	{
+		kind: "nats message", start: streamServer,
+		works: scenarios.Route{Path: "orders", Body: `{"key": "{{key}}"}`}, fails: scenarios.Route{Path: "denied", Body: "x"}, word: "permissions",
+		applied: ordersInStream,
+	},
+	{
+		kind: "nats request", start: streamServer,
+		works: scenarios.Route{Path: "orders", Body: `{"key": "{{key}}"}`}, fails: scenarios.Route{Path: "small", Body: "too large"}, word: "10054",
+		applied: ordersInStream,
+	},
+	{
+		// Redis understands lines, too.
+		kind:  "lines",
+		start: func(t *testing.T) (string, *url.URL) { return redisServer(t), nil },
+		works: scenarios.Route{Body: "RPUSH orders {{key}}"}, fails: scenarios.Route{Body: "INCR orders"}, word: "-",
+		answers: []scenarios.AnswerMeaning{{Begins: "-", Is: scenarios.Refused}},
+		applied: ordersInRedis,
 	},
 }
 
@@ -115,7 +205,7 @@ type other struct {
 func (r loadRow) client(t *testing.T, ctx context.Context, rt scenarios.Route, addr string, u *url.URL, change func(*load.Config)) *other {
 	rt.Kind, rt.Service, rt.Share = r.kind, "service", 1
 	o := &other{results: make(chan load.Result, 10)}
-	l := &scenarios.Load{Mix: []scenarios.Route{rt}, Key: scenarios.Key{In: scenarios.InText}, GiveUp: 10 * time.Second}
+	l := &scenarios.Load{Mix: []scenarios.Route{rt}, Key: scenarios.Key{In: scenarios.InText}, Answers: r.answers, GiveUp: 10 * time.Second}
 	cfg := load.Config{
 		Load: l, KeyPrefix: "a1b2c3-0d4e5f60", Seed: 7, Kinds: slices.Concat(load.Kinds(), Loads()),
 		Address: func(string) string { return addr }, URL: func(string) *url.URL { return u },

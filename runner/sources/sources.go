@@ -1,4 +1,4 @@
-// Package sources reads effects from Redis and NATS.
+// Package sources reads effects from Redis and NATS, and sends load to PostgreSQL and NATS.
 //
 // These readers use the usual client libraries, because a reader must support the servers' TLS
 // and their ways to log in. A module that imports package runner does not link these libraries. To read effects from
@@ -6,7 +6,11 @@
 //
 //	runner.Options{Sources: sources.Kinds()}
 //
-// SQL needs nothing from here: package runner reads through database/sql, with the drivers that the program links. The
+// Loads are kinds of load that need these libraries:
+//
+//	runner.Options{Loads: sources.Loads()}
+//
+// To read effects, SQL needs nothing from here: package runner reads through database/sql, with the drivers that the program links. The
 // firedrill command links all of them.
 package sources
 
@@ -34,4 +38,10 @@ func withScheme(scheme, at string) string {
 }
 
 // Loads returns the rows of the table of kinds of load that need a client library.
-func Loads() []load.Kind { return nil }
+func Loads() []load.Kind {
+	return []load.Kind{
+		{Name: "postgres", Open: openPostgreSQL},
+		{Name: "nats message", Open: openNATSMessages},
+		{Name: "nats request", Open: openNATSRequests},
+	}
+}

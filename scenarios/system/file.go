@@ -23,7 +23,7 @@ import (
 // The keys of the mappings in a system file. They must match system.schema.json.
 var (
 	systemKeys  = []string{"services", "clients", "groups", "effects", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands"}
-	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "data", "address", "stand_in", "serves", "needs", "install", "depends"}
+	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "data", "address", "stand_in", "login", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
 	stopKeys    = []string{"signal", "within"}
@@ -154,6 +154,11 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 			}
 		case "stand_in":
 			s.StandIn = r.standIn(name, v)
+		case "login":
+			s.Login = r.text(v)
+			if err := parseLogin(s.Login); err != nil {
+				r.addProblem(v, err)
+			}
 		case "serves":
 			s.Serves = r.prefixes(v)
 		case "needs":

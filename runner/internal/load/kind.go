@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -26,6 +27,7 @@ type Kind struct {
 func Kinds() []Kind {
 	return []Kind{
 		{Name: "redis", Open: openRedis},
+		{Name: "lines", Open: openLines},
 	}
 }
 
@@ -112,6 +114,10 @@ func (c *Client) send(ctx context.Context, x *transaction, s step) (a Attempt) {
 		c.stale.Add(int64(stale))
 	}
 	a.Took = time.Since(a.At)
+	var d declined
+	if errors.As(err, &d) {
+		reply, err = d.Reply, nil
+	}
 	if err != nil {
 		if ended := ctx.Err(); ended != nil && !errors.As(err, new(generatorError)) {
 			err = ended
@@ -121,6 +127,9 @@ func (c *Client) send(ctx context.Context, x *transaction, s step) (a Attempt) {
 			a.Outcome = Refused // nothing of the request was written
 		}
 		return a
+	}
+	if m, ok := c.Load.AnswerMeans(string(reply.Text)); ok && reply.Outcome == Acknowledged {
+		reply.Outcome, reply.Word = outcomes[m.Is], oneWord(m.Begins)
 	}
 	a.Outcome, a.replied, a.transient = reply.Outcome, true, reply.Transient
 	if a.Outcome != Acknowledged {
@@ -147,4 +156,25 @@ func (c *Client) otherRequest(x *transaction, s step) (Request, error) {
 		r.Headers = append(r.Headers, scenarios.Header{Name: h.name, Value: x.values(x.n, h.name).fill(h.value)})
 	}
 	return r, nil
+}
+
+// declined is the error of a server that opened no session, so that the request was not sent.
+type declined struct{ Reply }
+
+func (d declined) Error() string { return "declined: " + d.Word }
+
+// Decline returns the error for a server that does not open a session at present, such as one with too many of them. word
+// names its answer.
+func Decline(word string) error {
+	return declined{Reply{Outcome: Refused, Word: oneWord(word), Transient: true}}
+}
+
+// oneWord replaces white space and control characters in the name of an answer.
+func oneWord(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c <= ' ' || c == 0x7f {
+			return '-'
+		}
+		return c
+	}, strings.TrimSpace(s))
 }

@@ -28,7 +28,7 @@ func (s funcSession) Send(ctx context.Context, r Request) (reply Reply, err erro
 		}
 	}()
 	reply = do(ctx, r)
-	if reply.Outcome != Acknowledged && reply.Word == "" {
+	if reply.Word = oneWord(reply.Word); reply.Outcome != Acknowledged && reply.Word == "" {
 		reply.Word = "unknown"
 	}
 	return reply, nil

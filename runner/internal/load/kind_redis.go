@@ -40,15 +40,13 @@ func openRedis(ctx context.Context, p Place) (Session, error) {
 	if db := strings.Trim(p.URL.Path, "/"); db != "" {
 		first = append(first, []string{"SELECT", db})
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
 	for _, words := range first {
 		reply, err := s.command(words)
 		if err != nil {
 			return nil, err
 		}
 		if reply.Outcome != Acknowledged {
-			return nil, OwnError(words[0]+" was answered with "+reply.Word, "check the url of the service in the system file", errors.New("login failed"))
+			return nil, OwnError(words[0]+" was answered with "+reply.Word, "check the login of the service in the system file", errors.New("login failed"))
 		}
 	}
 	return s, nil

@@ -32,16 +32,20 @@ type session struct {
 	reused    bool
 }
 
-// meteredConn counts the bytes written to and read from a connection, below TLS. A driver may read and write at the same
-// time.
+// meteredConn counts the bytes written to and read from a connection, below TLS, and keeps why it could not be read, which
+// some drivers replace by an error of their own. A driver may read and write at the same time.
 type meteredConn struct {
 	net.Conn
 	wrote, got atomic.Int64
+	failure    atomic.Pointer[error]
 }
 
 func (c *meteredConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.got.Add(int64(n))
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		c.failure.CompareAndSwap(nil, &err)
+	}
 	return n, err
 }
 
@@ -96,6 +100,9 @@ func (k *session) send(ctx context.Context, r Request) (Reply, error) {
 	if !stop() {
 		reply.Last = true
 	}
+	if failure := k.conn.failure.Load(); err != nil && failure != nil && kindOf(err) == otherError {
+		err = *failure
+	}
 	return reply, err
 }
 
@@ -119,6 +126,8 @@ func (s *sessions) open(ctx context.Context, kind, service string) (*session, er
 			p.TLS.ServerName, _, _ = net.SplitHostPort(p.Address)
 		}
 	}
+	ended := func() bool { return true }
+	defer func() { ended() }()
 	p.dial = func(ctx context.Context, network string) (net.Conn, error) {
 		if k.conn != nil {
 			return nil, errors.New("a session has one connection")
@@ -128,6 +137,7 @@ func (s *sessions) open(ctx context.Context, kind, service string) (*session, er
 			return nil, classifyDialError(err)
 		}
 		k.conn = &meteredConn{Conn: conn}
+		ended = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 		return k.conn, nil
 	}
 	var err error

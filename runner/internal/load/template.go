@@ -73,6 +73,8 @@ func escape(v scenarios.Value, in scenarios.Syntax) string {
 		return url.PathEscape(v.Text)
 	case scenarios.Query:
 		return url.QueryEscape(v.Text)
+	case scenarios.SQL:
+		return strings.ReplaceAll(v.Text, "'", "''")
 	case scenarios.Words:
 		return scenarios.Word(v.Text)
 	}

@@ -1,0 +1,42 @@
+package scenarios
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+)
+
+var (
+	sqlReads  = regexp.MustCompile(`(?i)^\s*(select|show|values|table|explain)\b`)
+	sqlWrites = regexp.MustCompile(`(?i)\b(insert|update|delete|merge|into|nextval|call|truncate|analyze)\b`)
+)
+
+// readsSQL reports whether a statement only reads, as far as its words show it. A SELECT that calls a function which writes
+// does not show it.
+func readsSQL(r Route) bool { return sqlReads.MatchString(r.Body) && !sqlWrites.MatchString(r.Body) }
+
+// sqlListens matches statements that have no single answer.
+var sqlListens = regexp.MustCompile(`(?i)^\s*(listen|copy)\b`)
+
+func checkSQL(text string) error {
+	if found := sqlListens.FindStringSubmatch(text); found != nil {
+		return source.Mistakef("write a statement that has one answer", "%s is no statement with a single answer", strings.ToUpper(found[1]))
+	}
+	return nil
+}
+
+func checkSubject(subject string) error {
+	literal := placeholder.ReplaceAllString(subject, "x")
+	if strings.ContainsAny(literal, "*> \t") || strings.HasPrefix(literal, ".") || strings.HasSuffix(literal, ".") || strings.Contains(literal, "..") {
+		return source.Mistakef("write a subject without wildcards: orders.created", "%q is no subject that a message can have", subject)
+	}
+	return nil
+}
+
+func checkLine(text string) error {
+	if strings.Contains(strings.TrimSpace(text), "\n") {
+		return source.Mistakef("write one line; for several, take a mix", "the text has several lines")
+	}
+	return nil
+}
