@@ -27,12 +27,12 @@ services:
 const copiesFeature = `Feature: A
   Scenario: S
     Given the system described in "system.yaml"
-    And a steady load of 100 requests per second on "GET /orders"
+    And a steady load of 60 requests per second on "GET /orders"
     And the load is split between "orders" and its untouched copy "orders-control"
-    And clients give up after 600ms
+    And clients give up after 1500ms
     And the links are known
     And a baseline is measured for 1s
-    When calls from "orders" to "back" are delayed by 2s for 2s
+    When calls from "orders" to "back" are delayed by 4s for 4s
     Then requests to "orders" succeed at most 10 points less often than to "orders-control" during the fault
 `
 
