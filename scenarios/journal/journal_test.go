@@ -180,10 +180,19 @@ func TestQuantile(t *testing.T) {
 func FuzzFold(f *testing.F) {
 	f.Add(written(f))
 	f.Add([]byte(`{"run":{"schema":1}}` + "\n" + `{"scenario":"x","fault":{}}` + "\n"))
+	f.Add([]byte(`{"run":{"schema":2}}` + "\n" + `{"scenario":"x","begin":{"id":"x"}}` + "\n" +
+		`{"seq":3,"scenario":"x","request_rows":{"like":[{"key":"k-","attempts":[{"status":201},{}]}],"rows":[[0,7,100,"00000000000000ff",2,5,9,-1],[0,"é",1,"",2,5,9,1]]}}` + "\n" +
+		`{"seq":5,"scenario":"x","effect_rows":{"like":[{"key":"k-"}],"rows":[[0,7,1],[0,8,"o","g",5,6]]}}` + "\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		b, err := Fold(bytes.NewReader(raw))
 		if err == nil {
 			for _, h := range b.Scenarios {
+				if n := h.Requests.Len(); len(h.Requests.Slice()) != n {
+					t.Fatal("not all requests")
+				}
+				if n := h.Effects.Len(); len(h.Effects.Slice()) != n {
+					t.Fatal("not all effects")
+				}
 				h.Total("", "")
 				h.FaultSpan()
 			}
