@@ -219,6 +219,22 @@ func (r loadRow) client(t *testing.T, ctx context.Context, rt scenarios.Route, a
 	return o
 }
 
+// requireApplied waits until works was applied so often: a stream stores a message after its server has acknowledged it.
+func (r loadRow) requireApplied(t *testing.T, addr string, times int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return r.applied(t, addr) >= times }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, times, r.applied(t, addr))
+}
+
+// open opens the session by request 0, and returns how often works has then been applied.
+func (r loadRow) open(t *testing.T, c *other, addr string) int {
+	t.Helper()
+	before := r.applied(t, addr)
+	_, _ = c.send(0)
+	r.requireApplied(t, addr, before+1)
+	return before + 1
+}
+
 // send sends request n and returns its result with its last attempt.
 func (o *other) send(n uint64) (load.Result, load.Attempt) {
 	o.Do(n, time.Now())
@@ -245,42 +261,39 @@ func TestKindsOfLoad(t *testing.T) {
 					assert.Equal(t, "a1b2c3-0d4e5f60-"+strconv.FormatUint(i, 10), e.Key)
 				}
 				assert.EqualValues(t, 1, n.conns.Load(), "the session is reused")
-				assert.Equal(t, before+3, r.applied(t, addr))
+				r.requireApplied(t, addr, before+3)
 				e, a := r.client(t, t.Context(), r.fails, via, u, func(cfg *load.Config) { cfg.Load.Retries = 2 }).send(0)
 				assert.Equal(t, load.Refused, e.Outcome)
 				assert.Equal(t, "error "+r.word, a.Kind)
 				assert.Len(t, e.Attempts, 1, "it would be refused again")
-				assert.Equal(t, before+3, r.applied(t, addr))
+				r.requireApplied(t, addr, before+3)
 			})
 			t.Run("no answer", func(t *testing.T) {
 				var n network
 				c := r.client(t, t.Context(), r.works, n.forward(t, addr), u, func(cfg *load.Config) { cfg.Load.GiveUp = 2 * time.Second })
-				_, _ = c.send(0) // opens the session
-				before := r.applied(t, addr)
+				before := r.open(t, c, addr)
 				n.mode.Store(muted)
 				e, a := c.send(1)
 				assert.Equal(t, load.Ambiguous, e.Outcome)
 				assert.Equal(t, load.TimedOut, a.Kind)
 				assert.Equal(t, 1, e.Wire)
-				assert.Equal(t, before+1, r.applied(t, addr), "the server applied it")
+				r.requireApplied(t, addr, before+1)
 			})
 			t.Run("connection cut", func(t *testing.T) {
 				var n network
 				c := r.client(t, t.Context(), r.works, n.forward(t, addr), u, nil)
-				_, _ = c.send(0)
-				before := r.applied(t, addr)
+				before := r.open(t, c, addr)
 				n.mode.Store(cutting)
 				e, a := c.send(1)
 				assert.Equal(t, load.Ambiguous, e.Outcome)
 				assert.Contains(t, []string{"closed", "reset"}, a.Kind)
 				assert.Equal(t, 1, e.Wire)
-				assert.Equal(t, before+1, r.applied(t, addr))
+				r.requireApplied(t, addr, before+1)
 			})
 			t.Run("retried after a cut", func(t *testing.T) {
 				var n network
 				c := r.client(t, t.Context(), r.works, n.forward(t, addr), u, func(cfg *load.Config) { cfg.Load.Retries = 3 })
-				_, _ = c.send(0)
-				before := r.applied(t, addr)
+				before := r.open(t, c, addr)
 				n.mode.Store(cutting)
 				cfgEnded := make(chan load.Result, 1)
 				go func() {
@@ -292,7 +305,7 @@ func TestKindsOfLoad(t *testing.T) {
 				e := <-cfgEnded
 				assert.Equal(t, load.Acknowledged, e.Outcome)
 				assert.GreaterOrEqual(t, e.Wire, 2)
-				assert.GreaterOrEqual(t, r.applied(t, addr), before+2, "it was applied twice")
+				require.Eventually(t, func() bool { return r.applied(t, addr) >= before+2 }, 10*time.Second, time.Millisecond, "it was applied twice")
 			})
 			t.Run("connection refused", func(t *testing.T) {
 				ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -307,9 +320,8 @@ func TestKindsOfLoad(t *testing.T) {
 				var n network
 				ctx, cancel := context.WithCancel(t.Context())
 				c := r.client(t, ctx, r.works, n.forward(t, addr), u, func(cfg *load.Config) { cfg.Load.GiveUp = time.Hour })
-				_, _ = c.send(0)
+				before := r.open(t, c, addr)
 				n.mode.Store(muted)
-				before := r.applied(t, addr)
 				go c.Do(1, time.Now())
 				require.Eventually(t, func() bool { return r.applied(t, addr) > before }, 10*time.Second, time.Millisecond)
 				cancel()
