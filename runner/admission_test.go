@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -160,10 +161,13 @@ func discardedKeys(t *testing.T, r *runState) map[string]bool {
 	first, _, ok := strings.Cut(string(raw), `"attempt":2`)
 	require.True(t, ok)
 	keys := map[string]bool{}
-	for _, line := range strings.Split(first, "\n") {
-		if _, rest, ok := strings.Cut(line, `"request":{"key":"`); ok {
-			key, _, _ := strings.Cut(rest, `"`)
-			keys[key] = true
+	for line := range strings.Lines(first) {
+		var e journal.Event
+		if json.Unmarshal([]byte(line), &e) != nil || e.RequestRows == nil {
+			continue
+		}
+		for _, r := range e.RequestRows.All() {
+			keys[r.Key] = true
 		}
 	}
 	return keys

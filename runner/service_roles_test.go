@@ -115,8 +115,14 @@ func underFault(kind, on, socket string) (*scenarios.Experiment, error) {
 	front, db := roleService("front", "front"), "unix:"+socket
 	front.Serves = []string{"/"}
 	front.Env["BACK"], front.Env["DB"] = "${link:back}", socket
+	services := []scenarios.Service{front, roleService("back", "session"), roleService("db", "daemon")}
+	for i := range services {
+		if kind == "power loss" {
+			services[i].Data = scenarios.Data{Folder: "data"}
+		}
+	}
 	b := scenarios.New("killed").System(scenarios.System{
-		Services: []scenarios.Service{front, roleService("back", "session"), roleService("db", "daemon")},
+		Services: services,
 		Links:    []scenarios.Link{{From: "front", To: "back", Protocol: "http"}, {From: "front", To: "db", Protocol: "lines", Framing: message.Framing{Lockstep: true}, Listen: db}},
 	}).Load(scenarios.Load{Rate: 50, Mix: []scenarios.Route{{Method: "GET", Path: "/a", Share: 1}}}).Baseline(500 * time.Millisecond)
 	i := slices.IndexFunc(injector.Kinds(), func(k injector.Kind) bool { return k.Name == kind })

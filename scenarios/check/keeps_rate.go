@@ -23,6 +23,7 @@ type increase struct {
 	took   time.Duration
 	resets int
 	blind  time.Duration // around resets: what was counted there may be lost
+	slack  time.Duration // took may be so much shorter or longer, since an answer tells the value at some moment until it arrives
 }
 
 func (i increase) rate() float64 { return i.sum / i.took.Seconds() }
@@ -30,6 +31,7 @@ func (i increase) rate() float64 { return i.sum / i.took.Seconds() }
 // increased returns the increase of a counter over observations, of which there must be one.
 func (w watch) increased() (sum increase) {
 	at := func(o journal.Observation) time.Duration { return o.Asked + o.Took/2 }
+	sum.slack = (w.all[0].Took + w.all[len(w.all)-1].Took) / 2
 	for i, o := range w.all[1:] {
 		before := w.all[i]
 		step := *o.Value - *before.Value
@@ -70,12 +72,18 @@ func (c KeepsRate) Judge(h *journal.History) Verdict {
 	}
 	during := in.increased()
 	limit := c.Ratio * before.rate()
-	most := (during.sum + 1 + before.rate()*during.blind.Seconds()) / during.took.Seconds() // an event may be counted just outside
+	least := c.Ratio * before.sum / (before.took + before.slack).Seconds()
+	shortest := max(time.Millisecond, during.took-during.slack)
+	most := (during.sum + 1 + before.rate()*during.blind.Seconds()) / shortest.Seconds() // an event may be counted just outside
 	v := Verdict{
 		Expected: expected, Window: journal.During, Evidence: first(in.seqs),
 		Observed: fmt.Sprintf("%.1f%% (%.1f per second, and %.1f before)", 100*during.rate()/before.rate(), during.rate(), before.rate()),
 	}
-	if during.rate() < limit && most >= limit {
+	if why := cmp.Or(h.Late(journal.Before), h.Late(journal.During)); why != "" && during.rate() < limit {
+		v.Reason = fmt.Sprintf("%s increased at %.1f per second, and at %.1f before the fault, which proves nothing: %s", w.name, during.rate(), before.rate(), why)
+		return v
+	}
+	if during.rate() < limit && most >= least {
 		v.Reason = fmt.Sprintf("%s increased at %.1f per second, too close to the limit of %.1f to be told from it", w.name, during.rate(), limit)
 		if during.resets > 0 {
 			v.Reason += fmt.Sprintf("; it began anew %d times, and what was counted just before is lost", during.resets)

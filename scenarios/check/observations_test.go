@@ -115,6 +115,17 @@ func TestObservations(t *testing.T) {
 				o.Value = valueOf(50*min(at, 6*sec).Seconds() + 44.9*max(0, at-6*sec).Seconds())
 			})
 		}, Inconclusive, "too close to the limit of 45.0"},
+		"answers that take long": {rate, func(s scenario) {
+			s.observe(keyMetric, func(at time.Duration, o *journal.Observation) {
+				o.Value, o.Took = valueOf(50*min(at, 6*sec).Seconds()+40*max(0, at-6*sec).Seconds()), 400*ms
+			})
+		}, Inconclusive, "too close to the limit of 45.0"},
+		"a load that was late before the fault": {rate, func(s scenario) {
+			s.observe(keyMetric, func(at time.Duration, o *journal.Observation) {
+				o.Value = valueOf(78*min(at, 6*sec).Seconds() + 50*max(0, at-6*sec).Seconds())
+			})
+			s.every(journal.Before, func(x *journal.Sample) { x.Slip = []journal.Bucket{{Up: 200 * ms, N: 50}} })
+		}, Inconclusive, "which proves nothing: the load generator was late"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScenario()
