@@ -28,10 +28,10 @@ type Lost struct {
 }
 
 func (l Lost) String() string {
-	switch {
-	case l.Files == 0:
+	switch l.Files {
+	case 0:
 		return "all data was synced, and none is gone"
-	case l.Files == 1:
+	case 1:
 		return fmt.Sprintf("%d bytes in 1 file were not synced and are gone", l.Bytes)
 	}
 	return fmt.Sprintf("%d bytes in %d files were not synced and are gone", l.Bytes, l.Files)

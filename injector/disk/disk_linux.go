@@ -132,7 +132,7 @@ func (d *Disk) mountOn(device string) error {
 		return fmt.Errorf("set up %s: %w", device, err)
 	}
 	if err := unix.Mount(device, d.folder, "ext4", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOATIME, "noinit_itable"); err != nil {
-		return fmt.Errorf("mount %s at %q: %v", device, d.folder, err)
+		return fmt.Errorf("mount %s at %q: %w", device, d.folder, err)
 	}
 	return nil
 }

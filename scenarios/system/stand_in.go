@@ -81,9 +81,8 @@ func (r *reader) standInRoute(name string, v ast.Node) (route StandInRoute, err 
 	r.mapping(v, fmt.Sprintf("the route %q", name), standInRouteKeys, func(key string, v ast.Node, _ source.Pos) {
 		switch key {
 		case "status":
-			n, ok := v.(*ast.IntegerNode)
-			if status, isInt := uint64(0), false; ok {
-				if status, isInt = n.Value.(uint64); isInt && status >= 200 && status <= 599 {
+			if n, ok := v.(*ast.IntegerNode); ok {
+				if status, ok := n.Value.(uint64); ok && status >= 200 && status <= 599 {
 					route.Status = int(status)
 					return
 				}

@@ -50,7 +50,7 @@ func TestHedgeIsCancelledOverHTTP(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan bool)
 	client, k, _ := clientOn(t, policyLoad(0, scenarios.RetryPolicy{Hedge: 20 * ms}),
-		func(w http.ResponseWriter, _ *http.Request) { <-arrived; w.WriteHeader(200) },
+		func(w http.ResponseWriter, _ *http.Request) { <-arrived; w.WriteHeader(http.StatusOK) },
 		func(w http.ResponseWriter, r *http.Request) { close(arrived); untilClosed(w, r) })
 	client.Do(5, time.Now())
 	e := k.all[0]
@@ -87,7 +87,7 @@ func TestPoliciesOverHTTP(t *testing.T) {
 	t.Parallel()
 	busy := func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(503)
+		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	pause := scenarios.BackOff{First: 10 * ms}
 	for name, c := range map[string]struct {
@@ -124,7 +124,7 @@ func TestIgnoredRetryAfterOverHTTP(t *testing.T) {
 	t.Parallel()
 	client, k, _ := clientOn(t, policyLoad(3, scenarios.RetryPolicy{IgnoreRetryAfter: true, BackOff: scenarios.BackOff{First: ms}}), func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "3600")
-		w.WriteHeader(429)
+		w.WriteHeader(http.StatusTooManyRequests)
 	})
 	client.Do(5, time.Now())
 	all := k.all[0].Attempts

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -29,7 +30,7 @@ func (s scripted) script() func(ctx context.Context) []Attempt {
 		a.At = time.Now()
 		if !sleep(ctx, one.takes) {
 			a = Attempt{At: a.At, Kind: TimedOut}
-			if context.Cause(ctx) == errAcknowledged {
+			if errors.Is(context.Cause(ctx), errAcknowledged) {
 				a.Kind = Cancelled
 			}
 		}
