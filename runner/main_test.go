@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +33,9 @@ func TestMain(m *testing.M) {
 	}
 	_ = os.Setenv(checkoutToken, checkoutTokenValue)
 	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // drills wait for most of their time
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"))
 }
 
