@@ -10,24 +10,35 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Steadily returns the result of a run. It calls run a second time if a scenario was inconclusive because
+// Steadily returns the result of a run. It runs again, at most twice, if a scenario was inconclusive because
 // of this machine: it was too busy to send the load on time, the runner did not run for a while, or the
 // baseline was not steady. It never repeats a verdict.
 func Steadily(t *testing.T, run func() (*Result, error)) *Result {
 	t.Helper()
 	res, err := run()
 	require.NoError(t, err)
+	for range 2 {
+		h, why := disturbed(res)
+		if h == nil {
+			break
+		}
+		t.Logf("run again, because this machine was busy: %s\n%s", why, strings.Join(failures(h), "\n"))
+		awaitQuiet()
+		res, err = run()
+		require.NoError(t, err)
+	}
+	return res
+}
+
+// disturbed returns the first scenario that was inconclusive because of this machine, and the reason, or nil.
+func disturbed(res *Result) (*journal.History, string) {
 	for _, h := range res.Book.Scenarios {
 		why := busyMachine(h, "load delivered", "baseline steady")
 		if h.Load != nil && why != "" && !strings.Contains(why, "the steady state: success") { // the system failed
-			t.Logf("run again, because this machine was busy: %s\n%s", why, strings.Join(failures(h), "\n"))
-			awaitQuiet()
-			res, err = run()
-			require.NoError(t, err)
-			return res
+			return h, why
 		}
 	}
-	return res
+	return nil, ""
 }
 
 // awaitQuiet waits until this process has run on time for a second, or for half a minute.

@@ -120,6 +120,9 @@ func (w *interruptedWait) await(t *testing.T, c conversation) {
 		before = 0
 	}
 	relaytest.WaitUntil(t, "it arrives", func() bool { return c.arrived() == before })
+	if w.ofMessage() && w.dir == message.ToServer { // a close of the server is hidden from now on
+		w.f.WaitPending(t, 1)
+	}
 	if w.rule.Action.OfReply() {
 		relaytest.WaitUntil(t, "it is answered", func() bool { return c.(answeredIn).answeredIn(w.server.output()) })
 	}

@@ -137,6 +137,7 @@ var loadRows = []loadRow{
 type network struct {
 	mode  atomic.Int32
 	conns atomic.Int32
+	cuts  atomic.Int32
 }
 
 const (
@@ -191,6 +192,7 @@ func (n *network) serve(client net.Conn, addr string, all *sync.WaitGroup) {
 		case passing:
 			_, _ = client.Write(b[:got])
 		case cutting:
+			n.cuts.Add(1)
 			return
 		}
 	}
@@ -300,7 +302,7 @@ func TestKindsOfLoad(t *testing.T) {
 					e, _ := c.send(1)
 					cfgEnded <- e
 				}()
-				require.Eventually(t, func() bool { return r.applied(t, addr) > before }, 10*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { return n.cuts.Load() > 0 && r.applied(t, addr) > before }, 10*time.Second, time.Millisecond)
 				n.mode.Store(passing)
 				e := <-cfgEnded
 				assert.Equal(t, load.Acknowledged, e.Outcome)
