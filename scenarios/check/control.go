@@ -135,7 +135,7 @@ func (c FastAsControl) Judge(h *journal.History) Verdict {
 	if s.t.Sent > 0 && s.c.Sent > 0 {
 		v.Observed = fmt.Sprintf("%s, control %s", quantile(s.t.Latency, c.Percentile), quantile(s.c.Latency, c.Percentile))
 	}
-	if reason := cmp.Or(s.disturbed, late(s.of, journal.During), late(s.control, journal.During), mostlyFailed(s.t, "", journal.During)); reason != "" {
+	if reason := cmp.Or(s.disturbed, mostlyFailed(s.t, "", journal.During)); reason != "" {
 		v.Reason = reason
 		return v
 	}
@@ -144,9 +144,12 @@ func (c FastAsControl) Judge(h *journal.History) Verdict {
 	_, upper, known := QuantileInterval(s.t.Latency, c.Percentile)
 	lower, _, _ := QuantileInterval(s.c.Latency, c.Percentile)
 	p, q := journal.Quantile(s.t.Latency, c.Percentile), journal.Quantile(s.c.Latency, c.Percentile)
+	disturbed := cmp.Or(late(s.of, journal.During), late(s.control, journal.During))
 	switch limit := timesAllowed(lower, c.Times); {
-	case got.Outcome == Failed:
+	case got.Outcome == Failed: // the lateness of the generator, which both copies have in common, does not explain it
 		return verdict(false, v, "p%v to %q was %s, %.1f times that of %q, %s", c.Percentile, c.Of, duration(p), float64(p)/float64(max(1, q)), c.Control, duration(q))
+	case disturbed != "":
+		v.Reason = disturbed
 	case got.Outcome == Passed && known && upper <= limit:
 		if v.Reason = inFlight(s.t, c.Percentile, limit); v.Reason == "" {
 			v.Outcome = Passed
