@@ -108,7 +108,7 @@ func TestPowerLossThatFails(t *testing.T) {
 	boom := errors.New("boom")
 	_, err = d.LosePower(func() error { return boom })
 	require.ErrorIs(t, err, boom)
-	f, err := os.Open(folder) // somebody still uses it
+	f, err := os.Open(folder) // the folder is in use when it is unmounted
 	require.NoError(t, err)
 	defer f.Close()
 	require.NoError(t, d.Close())

@@ -10,6 +10,8 @@ import (
 
 // KeepsRate passes if a counter of a service increases during the fault at no less than a share of its rate in the
 // baseline. A value below the one before it means that the counter began anew at 0, as Prometheus has it.
+// Answers that took long, and requests that were sent late, widen what the rates may have been: the check fails only if
+// no rates within these bounds meet the limit.
 type KeepsRate struct {
 	Metric, Of string
 	Ratio      float64
