@@ -11,7 +11,7 @@ import "embed"
 
 // FS holds the feature files and the system files that they name.
 //
-//go:embed *.feature shop/system.yaml real/*.feature real/*.yaml
+//go:embed *.feature shop/*.yaml real/*.feature real/*.yaml
 var FS embed.FS
 
 // Row is a claim of the catalogue, and what shows that the drill behind it can fail.

@@ -26,6 +26,7 @@ import (
 	_ "github.com/firedrill-dev/firedrill/runner" // go test runs the drills again when it changes
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // program builds firedrill as users do.
@@ -223,6 +224,20 @@ func assertCaught(t *testing.T, row Row, h *journal.History) {
 	}
 }
 
+// protectionsOf returns the protections of the parts of the shop that a system consists of, sorted.
+func protectionsOf(s system.System) []string {
+	var names []string
+	for _, p := range shop.Protections() {
+		of := strings.Split(p.Service, ", ")
+		if slices.ContainsFunc(s.Services, func(s system.Service) bool {
+			return len(s.Command) > 2 && s.Command[1] == "shop" && slices.Contains(of, s.Command[2])
+		}) {
+			names = append(names, p.Name)
+		}
+	}
+	return names
+}
+
 func TestRowsAreTheFeatures(t *testing.T) {
 	var files []string
 	require.NoError(t, fs.WalkDir(FS, ".", func(name string, _ fs.DirEntry, err error) error {
@@ -231,17 +246,13 @@ func TestRowsAreTheFeatures(t *testing.T) {
 		}
 		return err
 	}))
-	var listed []string
-	var protections []string
-	for _, p := range shop.Protections() {
-		protections = append(protections, p.Name)
-	}
+	var listed, tested []string
 	for _, row := range Rows() {
 		listed = append(listed, row.File)
 		es, err := language.Parse(language.Source{FS: FS, Paths: []string{row.File}})
 		require.NoError(t, err)
 		for _, e := range es {
-			assert.Equal(t, protections, e.System.Protections, "the system file of %s", row.File)
+			assert.Equal(t, protectionsOf(e.System), e.System.Protections, "the protections of %s are those of its services", e.System.File)
 			var checks []string
 			for _, c := range e.Checks {
 				checks = append(checks, c.String())
@@ -253,8 +264,14 @@ func TestRowsAreTheFeatures(t *testing.T) {
 				assert.Contains(t, e.Tags, "@row-"+row.N)
 			}
 		}
-		assert.True(t, slices.ContainsFunc(shop.Protections(), func(p shop.Protection) bool { return p.Name == row.Without }), "row %s: the shop has no protection %q", row.N, row.Without)
+		tested = append(tested, row.Without)
 	}
+	var all []string
+	for _, p := range shop.Protections() {
+		all = append(all, p.Name)
+	}
+	slices.Sort(tested)
+	assert.Equal(t, all, slices.Compact(tested), "each protection of the shop has a row")
 	for _, f := range Findings() {
 		if !slices.Contains(listed, f.File) {
 			listed = append(listed, f.File)

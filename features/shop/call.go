@@ -9,6 +9,12 @@ import (
 	"time"
 )
 
+const timeouts = "timeouts"
+
+var callProtections = []Protection{
+	{timeouts, "front, orders", "no call waits longer than its time-out"},
+}
+
 // dependency is a service that a part calls, with the protections for these calls. Calls are not retried; see retrier.
 type dependency struct {
 	name   string

@@ -13,6 +13,18 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+const (
+	cacheBypass = "cache bypass"
+	fallbacks   = "fallbacks"
+	isolation   = "isolation"
+)
+
+var frontProtections = []Protection{
+	{cacheBypass, "front", "pages are served without the cache when it does not answer at once"},
+	{fallbacks, "front", "a page whose optional part is missing is served without it, and marked"},
+	{isolation, "front", "each dependency has a pool of its own; without, all share one"},
+}
+
 // front composes pages.
 type front struct {
 	*part

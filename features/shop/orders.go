@@ -17,6 +17,18 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
+const (
+	adaptiveTimeout = "adaptive timeout"
+	idempotencyKeys = "idempotency keys"
+	retryBudget     = "retry budget"
+)
+
+var ordersProtections = []Protection{
+	{adaptiveTimeout, "orders", "a charge is asked for again when its answer is later than measured response times explain; without, after 250 ms"},
+	{idempotencyKeys, "orders", "a key seen before gets the same response and no second order, and its charge is the same charge"},
+	{retryBudget, "orders", "charges are asked for again for a fifth of them and ten times a second; without, each up to three times"},
+}
+
 // orders accepts orders. It has payments charge an order and then stores it. A stored order is an effect.
 type orders struct {
 	*part

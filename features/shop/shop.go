@@ -16,6 +16,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -32,32 +33,19 @@ import (
 // Protection is a resilience mechanism of the shop.
 type Protection struct {
 	Name    string
-	Service string // services that have it, separated by commas
+	Service string // parts that have it, separated by ", "
 	Means   string // what it does
 }
 
-// Protections lists the protections that --without can switch off, sorted by name.
+// Protections lists the protections of all parts, which --without can switch off, sorted by name.
 func Protections() []Protection {
-	return []Protection{
-		{adaptiveTimeout, "orders", "a charge is asked for again when its answer is later than measured response times explain; without, after 250 ms"},
-		{cacheBypass, "front", "pages are served without the cache when it does not answer at once"},
-		{fallbacks, "front", "a page whose optional part is missing is served without it, and marked"},
-		{idempotencyKeys, "orders", "a key seen before gets the same response and no second order, and its charge is the same charge"},
-		{isolation, "front", "each dependency has a pool of its own; without, all share one"},
-		{retryBudget, "orders", "charges are asked for again for a fifth of them and ten times a second; without, each up to three times"},
-		{timeouts, "front, orders", "no call waits longer than its time-out"},
+	all := slices.Clone(callProtections)
+	for _, p := range parts {
+		all = append(all, p.protections...)
 	}
+	slices.SortFunc(all, func(a, b Protection) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
-
-const (
-	adaptiveTimeout = "adaptive timeout"
-	cacheBypass     = "cache bypass"
-	fallbacks       = "fallbacks"
-	idempotencyKeys = "idempotency keys"
-	isolation       = "isolation"
-	retryBudget     = "retry budget"
-	timeouts        = "timeouts"
-)
 
 // protected holds whether each protection is on, by name.
 type protected map[string]bool
@@ -99,10 +87,22 @@ type part struct {
 	closeStore func() error // may be nil
 }
 
-// parts are the constructors of the parts by name.
-var parts = map[string]func(config) (*part, error){
-	"front": newFront, "orders": newOrders, "payments": newPayments,
-	"content": newSimple("content"), "comments": newSimple("comments"), "ads": newSimple("ads"), "stats": newSimple("stats"),
+// kind is a kind of part: how it is made, the dependencies whose addresses it takes as flags, and its protections.
+type kind struct {
+	build       func(config) (*part, error)
+	links       []string
+	protections []Protection
+}
+
+// parts lists the kinds of parts by name.
+var parts = map[string]kind{
+	"ads":      {build: newSimple("ads")},
+	"comments": {build: newSimple("comments")},
+	"content":  {build: newSimple("content")},
+	"front":    {newFront, []string{"content", "comments", "ads", "stats", "cache"}, frontProtections},
+	"orders":   {newOrders, []string{"payments"}, ordersProtections},
+	"payments": {build: newPayments},
+	"stats":    {build: newSimple("stats")},
 }
 
 // Main runs a part until SIGTERM or SIGINT and returns the exit code. args are its name and flags.
@@ -117,16 +117,17 @@ func Main(args []string) int {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) == 0 || parts[args[0]] == nil {
-		return errors.New("name a part: ads, comments, content, front, orders, payments, stats")
+	if len(args) == 0 || parts[args[0]].build == nil {
+		return fmt.Errorf("name a part: %s", strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
 	}
 	name, c := args[0], config{links: map[string]string{}}
+	kind := parts[name]
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.StringVar(&c.listen, "listen", "127.0.0.1:0", "address to listen on")
 	flags.StringVar(&c.dir, "dir", ".", "directory for data")
 	flags.BoolVar(&c.fsync, "fsync", true, "sync writes to disk, so that data survives a power failure; otherwise it survives only a crash of the process")
 	without := flags.String("without", "", "protections to switch off, separated by commas")
-	for _, dep := range []string{"content", "comments", "ads", "stats", "payments", "cache"} {
+	for _, dep := range kind.links {
 		flags.Func(dep, "address of "+dep, func(addr string) error { c.links[dep] = addr; return nil })
 	}
 	if err := flags.Parse(args[1:]); err != nil {
@@ -136,7 +137,7 @@ func run(ctx context.Context, args []string) error {
 	if c.protected, err = parseWithout(*without); err != nil {
 		return err
 	}
-	p, err := parts[name](c)
+	p, err := kind.build(c)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}

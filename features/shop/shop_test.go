@@ -29,7 +29,7 @@ func start(t *testing.T, name, without string, links map[string]string) string {
 	t.Helper()
 	by, err := parseWithout(without)
 	require.NoError(t, err)
-	p, err := parts[name](config{dir: t.TempDir(), links: links, protected: by})
+	p, err := parts[name].build(config{dir: t.TempDir(), links: links, protected: by})
 	require.NoError(t, err)
 	server := httptest.NewServer(p.handler())
 	t.Cleanup(func() {
