@@ -40,6 +40,21 @@ func Rows() []Row {
 			},
 		},
 		{
+			N: "4", File: "loss.feature", Without: "retransmission",
+			Claim:    "a message that gets lost is sent again until it is acknowledged",
+			CaughtBy: []string{`no acknowledged request is lost`},
+		},
+		{
+			N: "4", File: "duplication.feature", Without: "de-duplication",
+			Claim:    "a message that arrives twice counts once",
+			CaughtBy: []string{`no request is applied more than once`},
+		},
+		{
+			N: "4", File: "reordering.feature", Without: "sequencing",
+			Claim:    "messages that overtake each other are handled in the order in which they were sent",
+			CaughtBy: []string{`effects with the same "customer" are applied in the order they were sent`},
+		},
+		{
 			N: "6", File: "retransmits.feature", Without: "adaptive timeout",
 			Claim:    "measured response times set the time-out, so that a late answer is not asked for twice",
 			CaughtBy: []string{`"payments" receives at most 1.25 times its normal calls during the fault`},

@@ -5,6 +5,8 @@
 //	content, comments, ads, stats    the parts of pages
 //	orders    accepts POST /orders with an Idempotency-Key, has payments charge it, and stores it in an embedded database
 //	payments  charges once for each key
+//	checkout  accepts POST /orders and sends them to broker
+//	broker    NATS with JetStream, from which warehouse takes orders and picks them
 //
 // Each part serves GET /livez, GET /readyz (whether the required dependencies answer) and GET /metrics (Prometheus).
 //
@@ -84,7 +86,8 @@ type part struct {
 	required   []*dependency // checked by /readyz
 	all        []*dependency
 	metrics    *prometheus.Registry
-	closeStore func() error // may be nil
+	closeStore func() error                // may be nil
+	serve      func(context.Context) error // serves until the context ends, in place of HTTP; may be nil
 }
 
 // kind is a kind of part: how it is made, the dependencies whose addresses it takes as flags, and its protections.
@@ -96,13 +99,16 @@ type kind struct {
 
 // parts lists the kinds of parts by name.
 var parts = map[string]kind{
-	"ads":      {build: newSimple("ads")},
-	"comments": {build: newSimple("comments")},
-	"content":  {build: newSimple("content")},
-	"front":    {newFront, []string{"content", "comments", "ads", "stats", "cache"}, frontProtections},
-	"orders":   {newOrders, []string{"payments"}, ordersProtections},
-	"payments": {build: newPayments},
-	"stats":    {build: newSimple("stats")},
+	"ads":       {build: newSimple("ads")},
+	"broker":    {build: newBroker},
+	"checkout":  {newCheckout, []string{"broker"}, checkoutProtections},
+	"comments":  {build: newSimple("comments")},
+	"content":   {build: newSimple("content")},
+	"front":     {newFront, []string{"content", "comments", "ads", "stats", "cache"}, frontProtections},
+	"orders":    {newOrders, []string{"payments"}, ordersProtections},
+	"payments":  {build: newPayments},
+	"stats":     {build: newSimple("stats")},
+	"warehouse": {newWarehouse, []string{"broker"}, warehouseProtections},
 }
 
 // Main runs a part until SIGTERM or SIGINT and returns the exit code. args are its name and flags.
@@ -140,6 +146,9 @@ func run(ctx context.Context, args []string) error {
 	p, err := kind.build(c)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
+	}
+	if p.serve != nil {
+		return p.serve(ctx)
 	}
 	return serve(ctx, name, c.listen, p)
 }

@@ -137,7 +137,7 @@ func TestWithout(t *testing.T) {
 func TestWrongArguments(t *testing.T) {
 	for name, args := range map[string][]string{
 		"none":               nil,
-		"unknown part":       {"warehouse"},
+		"unknown part":       {"kitchen"},
 		"unknown protection": {"content", "--without", "seat belts"},
 		"unknown flag":       {"content", "--loud"},
 		"no content":         {"front"},
