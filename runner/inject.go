@@ -196,10 +196,11 @@ func catchPanic(do func() error) (err error) {
 	return do()
 }
 
-// onlyReads reports whether the fault affected calls, and only calls that read.
-func onlyReads(t evidence.Tally) bool {
+// onlyReads reports whether the fault affected messages, and only such that read.
+func (s *session) onlyReads(p scenarios.Placed, t evidence.Tally) bool {
+	protocol, _ := s.protocol(p)
 	for op := range t.Ops {
-		if !journal.Safe(op) {
+		if protocol.Reads == nil || !protocol.Reads(op) {
 			return false
 		}
 	}
@@ -287,7 +288,7 @@ func (in *injection) journalFault(stage string, s *session, err error) *journal.
 	seen, affected, background, shared, hint := s.evidenceOf(in, t, lived)
 	f := &journal.Fault{
 		ID: in.ID, Stage: stage, Kind: in.Kind, Sentence: in.sentence, On: in.on, Unit: in.unit,
-		Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: onlyReads(t),
+		Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: s.onlyReads(in.Placed, t),
 		Idle: t.Idle, Collateral: t.Collateral, Broken: t.Broken,
 		Live: in.live, Requested: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Unnoticed: kind.Unnoticed, Ended: in.healBegan,
 		Connections: t.Connections, BytesSeen: t.BytesSeen, BytesAffected: t.BytesAffected,

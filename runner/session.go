@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -121,7 +122,9 @@ func (s *session) begin() {
 	for _, step := range s.e.Steps {
 		b.Steps = append(b.Steps, step.Step)
 	}
+	b.OnlyReads = s.e.Load != nil
 	for _, l := range s.e.Loads() {
+		b.OnlyReads = b.OnlyReads && !slices.ContainsFunc(l.Mix, func(rt scenarios.Route) bool { return !rt.Safe() })
 		if l.Name != "" {
 			b.LoadNames = append(b.LoadNames, l.Name)
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
@@ -31,7 +33,7 @@ type LoadKind struct {
 func LoadKinds() []LoadKind {
 	return []LoadKind{
 		{Name: "redis", Word: "command", Means: "a reply acknowledges; an error reply says that the command was refused, but after a script it is not known",
-			Syntax: Words, Reads: func(r Route) bool { return redisReads[redisCommand(r.Body)] }, Check: checkRedis},
+			Syntax: Words, Reads: func(r Route) bool { return protocols.All().Find("redis").Reads(redisCommand(r.Body)) }, Check: checkRedis},
 		{Name: "postgres", Word: "statement", Means: "the end of the statement acknowledges; an error says that it was rolled back, but after a COMMIT, a broken connection (08...) or a shutdown (57P0...) it is not known",
 			Syntax: SQL, Reads: readsSQL, Check: checkSQL},
 		{Name: "nats message", Word: "message", About: "to the subject", Means: "acknowledged when the server has it, which does not mean that a subscriber has",
@@ -251,25 +253,9 @@ func redisCommand(text string) string {
 	return strings.ToUpper(name)
 }
 
-// words returns a set of words.
-func wordSet(list string) map[string]bool {
-	set := map[string]bool{}
-	for w := range strings.FieldsSeq(list) {
-		set[w] = true
-	}
-	return set
-}
-
-var (
-	redisReads = wordSet(`BITCOUNT BITFIELD_RO BITPOS DBSIZE DUMP ECHO EVALSHA_RO EVAL_RO EXISTS EXPIRETIME FCALL_RO GEODIST GEOHASH GEOPOS GEOSEARCH GET GETBIT
-		GETRANGE HEXISTS HGET HGETALL HKEYS HLEN HMGET HRANDFIELD HSCAN HSTRLEN HVALS KEYS LCS LINDEX LLEN LPOS LRANGE MGET OBJECT PEXPIRETIME PFCOUNT PING PTTL
-		RANDOMKEY SCAN SCARD SDIFF SINTER SINTERCARD SISMEMBER SMEMBERS SMISMEMBER SORT_RO SRANDMEMBER SSCAN STRLEN SUNION TIME TTL TYPE XINFO XLEN XPENDING XRANGE
-		XREAD XREVRANGE ZCARD ZCOUNT ZDIFF ZINTER ZINTERCARD ZLEXCOUNT ZMSCORE ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANK ZREVRANGE ZREVRANK ZSCAN ZSCORE ZUNION`)
-
-	// redisStateful are commands whose effect is on the connection, which further requests share.
-	redisStateful = wordSet(`ASKING AUTH CLIENT DISCARD EXEC HELLO MONITOR MULTI PSUBSCRIBE PSYNC PUNSUBSCRIBE QUIT READONLY READWRITE RESET SELECT SSUBSCRIBE
-		SUBSCRIBE SUNSUBSCRIBE SYNC UNSUBSCRIBE UNWATCH WATCH`)
-)
+// redisStateful reports whether the effect of a command is on the connection, which further requests share.
+var redisStateful = message.Words(`ASKING AUTH CLIENT DISCARD EXEC HELLO MONITOR MULTI PSUBSCRIBE PSYNC PUNSUBSCRIBE QUIT READONLY READWRITE RESET SELECT
+	SSUBSCRIBE SUBSCRIBE SUNSUBSCRIBE SYNC UNSUBSCRIBE UNWATCH WATCH`)
 
 func checkRedis(text string) error {
 	words, err := SplitWords(text)
@@ -278,7 +264,7 @@ func checkRedis(text string) error {
 		return err
 	case len(words) == 0 || words[0] == "":
 		return source.Mistakef("write INCR orders", "the command is empty")
-	case redisStateful[redisCommand(words[0])]:
+	case redisStateful(redisCommand(words[0])):
 		return source.Mistakef("write a command that stands by itself; for several at once take EVAL", "%s changes the state of a connection, which other requests share", redisCommand(words[0]))
 	}
 	return nil

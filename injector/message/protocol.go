@@ -27,6 +27,9 @@ type Protocol struct {
 	// Pushed is the operation of the messages that a dependency sends without a request, for protocols in which these
 	// are rare and most messages from it are answers; otherwise "".
 	Pushed string
+	// Reads reports whether messages of an operation, named as by Relay.Operations, only read. nil means that none is
+	// known to.
+	Reads func(operation string) bool
 	// Excluded holds reasons for actions that users may expect but the protocol does not have.
 	Excluded map[Action]string
 	Allow    func(r Rule, g Framing) error // checks the protocol's own requirements of a rule; may be nil
@@ -78,6 +81,15 @@ func (p Protocol) topic(m Match) Match {
 		m.Method, m.Path = m.Path, ""
 	}
 	return m
+}
+
+// FirstWord returns a function that reports whether the first word of an operation is in a list separated by spaces.
+func FirstWord(list string) func(operation string) bool {
+	known := Words(list)
+	return func(operation string) bool {
+		word, _, _ := strings.Cut(operation, " ")
+		return known(word)
+	}
 }
 
 // Words returns a function that reports whether a word is in a list separated by spaces, in any case.

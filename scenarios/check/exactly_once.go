@@ -133,8 +133,8 @@ func (l *Ledger) unproven(h *journal.History, lost []string) string {
 		return lost[0] + ", which is not proved: " + h.EffectsRead.Doubt
 	case h.EffectsRead.Doubt != "":
 		return "not all effects are known: " + h.EffectsRead.Doubt
-	case len(lost) > 0 && l.onlySafe && l.applied == 0:
-		return lost[0] + ", which is not proved: all requests are GETs, HEADs or OPTIONS, and none has an effect: they may only read"
+	case len(lost) > 0 && h.OnlyReads && l.applied == 0:
+		return lost[0] + ", which is not proved: all requests are of kinds that only read, such as GET, and none has an effect"
 	case len(lost) > 0 && l.ineffective() != "":
 		return fmt.Sprintf("%s, which is not proved: no %q request has an effect, including those before any fault, while requests of other routes have one: such requests may have no effects", lost[0], l.ineffective())
 	case len(lost) > 0:

@@ -26,7 +26,6 @@ type Ledger struct {
 	// nothing is known about effects, and there are no anomalies.
 	Incomparable string
 
-	onlySafe            bool // all requests that should change something are GETs, HEADs or OPTIONS
 	applied             int  // acknowledged keys with an effect
 	early, earlyMissing int  // keys acknowledged before any fault, and those of them without effect
 	faultUnanswered     bool // no request that met a fault was acknowledged, refused or applied
@@ -66,7 +65,7 @@ func NewLedger(h *journal.History) *Ledger {
 }
 
 func newLedger(h *journal.History) *Ledger {
-	l := &Ledger{faultUnanswered: true, onlySafe: true, byRoute: map[string]*routeEffects{}}
+	l := &Ledger{faultUnanswered: true, byRoute: map[string]*routeEffects{}}
 	effects := indexEffects(&h.Effects)
 	for i, r := range h.Requests.All() {
 		l.add(h, i, r, effects.of(r.Key))
@@ -131,7 +130,6 @@ func (l *Ledger) add(h *journal.History, i int, r journal.Request, effects []int
 		l.Reads++
 		return
 	}
-	l.onlySafe = l.onlySafe && journal.Safe(r.Route)
 	l.faultUnanswered = l.faultUnanswered && (!h.MetFault(r) || (n == 0 && r.Outcome == "ambiguous"))
 	switch r.Outcome {
 	case "acknowledged":

@@ -98,6 +98,7 @@ type Begin struct {
 
 	LoadNames []string `json:"loads,omitempty"` // if the loads have names
 
+	OnlyReads         bool   `json:"only_reads,omitempty"`          // all requests of the load are read-only
 	FallbackIsSuccess bool   `json:"fallback_is_success,omitempty"` // the scenario's one definition of success includes fallbacks
 	Unproven          string `json:"unproven,omitempty"`            // why its checks do not distinguish a working system from a dead one
 

@@ -27,7 +27,7 @@ type Fault struct {
 
 	Background int64 `json:"background,omitempty"` // of Affected: possibly traffic that the load did not cause
 	Shared     bool  `json:"shared,omitempty"`     // the load may have caused none of Affected
-	Reads      bool  `json:"reads,omitempty"`      // all of Affected are calls that only read; see Safe
+	Reads      bool  `json:"reads,omitempty"`      // all of Affected are calls or messages that only read
 	Idle       int64 `json:"idle,omitempty"`       // idle connections that it changed
 	Collateral int64 `json:"collateral,omitempty"` // units lost along with an affected one, such as calls on the same HTTP/2 connection
 	Broken     int64 `json:"broken,omitempty"`     // units that failed because the dependency closed its connection while they were held back

@@ -19,7 +19,7 @@ func PostgreSQL() message.Protocol {
 		Actions:  []message.Action{message.Delay, message.LoseRequest, message.LoseReply, message.Answer, message.Twice, message.Reorder, message.DelayReply},
 		Excluded: map[message.Action]string{message.CorruptReply: typed, message.TruncateReply: typed},
 		Serve:    Serve(openPostgres), Matches: message.MatchWords, Class: message.ClassByParts(":"), Operation: message.Words(postgresOperations), Allow: allowPostgres,
-		Pushed: "NOTIFY",
+		Pushed: "NOTIFY", Reads: message.FirstWord("EXPLAIN SELECT SHOW TABLE VALUES"), // a function that SELECT calls may write
 	}
 }
 

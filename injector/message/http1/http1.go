@@ -23,6 +23,7 @@ func HTTP() message.Protocol {
 		Name: "http", Heads: true, Means: "HTTP/1.1 (and 1.0), pipelining and upgrades included, and HTTP/2 where a connection begins as that (in TLS that the link ends, or with prior knowledge)", Unit: "calls",
 		Actions: append(message.AllActions(), message.EditRequest, message.EditReply, message.ReplaceReply, message.CutReply),
 		Serve:   serveHTTP, Matches: message.MatchPath, Class: message.ClassByParts("/"), Allow: allowHTTP,
+		Reads: message.FirstWord("GET HEAD OPTIONS"),
 	}
 }
 
