@@ -120,7 +120,7 @@ func late(v journal.Verdict) bool {
 	return v.Outcome == "inconclusive" && (v.Kind == "baseline steady" || v.Kind == "load delivered" || lateReason.MatchString(v.Reason))
 }
 
-var lateReason = regexp.MustCompile("are not meaningful: the |the load generator may have caused|runner was paused|a pause of the runner")
+var lateReason = regexp.MustCompile("the load generator may have caused|the load was late|Firedrill was that late|runner was paused|a pause of the runner")
 
 // describe returns the verdicts of a scenario, for the log.
 func describe(h *journal.History) string {

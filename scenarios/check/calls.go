@@ -2,6 +2,8 @@ package check
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -63,7 +65,21 @@ func (c CallsTimesNormal) Judge(h *journal.History) Verdict {
 		v.Reason = fmt.Sprintf("there were fewer requests per second than in the baseline and no more calls per second than %s times those of the baseline (%.0f): services that call %q at a fixed rate, as polling does, make that many without retries", number(c.Times), steady, c.To)
 		return v
 	}
+	if early, late := c.crossed(h); early+late > 0 { // requests that lateness may have moved into the window or out of it
+		lowest, highest := times*float64(t.Sent)/(float64(t.Sent)+early), times*float64(t.Sent)/max(1, float64(t.Sent)-late)
+		if within := times <= c.Times; within != (lowest <= c.Times) || within != (highest <= c.Times) {
+			v.Reason = fmt.Sprintf("the load was late, so that the calls of up to %.0f requests may belong to another time: it received between %.2f and %.2f times its normal calls", math.Ceil(max(early, late)), lowest, highest)
+			return v
+		}
+	}
 	return verdict(times <= c.Times, v, "%q received %.2f times its normal calls%s: suspected retries", c.To, times, when(c.Window))
+}
+
+// crossed returns how many requests may have been due before the window and sent in it, and due in it and sent after it.
+func (c CallsTimesNormal) crossed(h *journal.History) (early, late float64) {
+	earlier := map[journal.Window]journal.Window{journal.During: journal.AtInjection, journal.After: journal.AtHealing}[c.Window]
+	in := func(w journal.Window) bool { return dueIn(w, c.Window) }
+	return crossed(h, func(w journal.Window) bool { return w == earlier }), crossed(h, in)
 }
 
 // windowLength returns for how long requests of the load were due in some windows.
@@ -108,15 +124,20 @@ type CallsPerSecond struct {
 // retry. A higher limit proves nothing.
 const slack = 2
 
-// busiest returns the largest number of calls that arrived in a second of some windows, and when.
-func (c CallsPerSecond) busiest(h *journal.History, in func(journal.Window) bool) (most float64, at time.Duration) {
+// perSecond returns how many calls arrived in the seconds of some windows, by their beginning.
+func (c CallsPerSecond) perSecond(h *journal.History, in func(journal.Window) bool) map[time.Duration]float64 {
 	perSlice := map[time.Duration]float64{}
 	for _, s := range h.Calls {
 		if strings.HasSuffix(s.Link, " -> "+c.To) && in(s.Window) {
 			perSlice[s.From] += float64(s.Arrived+s.Refused) / max((s.To-s.From).Seconds(), 1) // a slice shorter than a second is part of one
 		}
 	}
-	for from, rate := range perSlice {
+	return perSlice
+}
+
+// busiest returns the largest number of calls that arrived in a second of some windows, and when.
+func (c CallsPerSecond) busiest(h *journal.History, in func(journal.Window) bool) (most float64, at time.Duration) {
+	for from, rate := range c.perSecond(h, in) {
 		if rate > most || (rate == most && from < at) {
 			most, at = rate, from
 		}
@@ -147,7 +168,27 @@ func (c CallsPerSecond) Judge(h *journal.History) Verdict {
 		v.Reason = fmt.Sprintf("%s, and the limit is more than %s times the %.0f calls that arrived in its busiest second", noReasonToRetry(c.To), number(slack), highest)
 		return v
 	}
+	perSecond := c.perSecond(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
+	for _, from := range slices.Sorted(maps.Keys(perSecond)) {
+		calls := perSecond[from]
+		if moved := c.moved(h, from); most <= c.PerSecond && calls+moved > c.PerSecond || from == at && calls > c.PerSecond && calls-moved <= c.PerSecond {
+			v.Reason = fmt.Sprintf("the load was late, so that up to %.0f calls in the second at +%.1fs may belong to another one, or calls of others to it: that decides whether %.0f are too many", math.Ceil(moved), from.Seconds(), calls)
+			return v
+		}
+	}
 	return verdict(most <= c.PerSecond, v, "%q received %.0f calls in the second at +%.1fs", c.To, most, at.Seconds())
+}
+
+// moved returns how many of the calls in the second at a time lateness may have moved into it or out of it.
+func (c CallsPerSecond) moved(h *journal.History, at time.Duration) float64 {
+	near := func(s journal.Sample) bool { return s.From > at-2*time.Second && s.From <= at }
+	sent, calls := h.Sum(near).Sent, 0
+	for _, s := range h.Calls {
+		if strings.HasSuffix(s.Link, " -> "+c.To) && s.From > at-2*time.Second && s.From <= at {
+			calls += s.Arrived + s.Refused
+		}
+	}
+	return crossing(h.Slip(near), sent, 2*time.Second) * float64(calls) / float64(max(1, sent))
 }
 
 func (c CallsPerSecond) scope() (string, journal.Window) { return "", c.Window }

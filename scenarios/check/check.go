@@ -11,8 +11,9 @@
 //   - All other checks are measured. In a scenario that is not valid, Judge makes them inconclusive and keeps what
 //     the outcome would have been in the reason.
 //
-// A failed scenario is therefore always caused by the system. A pause of the runner does not make a scenario invalid,
-// but limits what a measured check may fail by (journal.History.PauseBefore).
+// A failed scenario is therefore always caused by the system. Lateness of the load, within limits, and pauses of the
+// runner do not make a scenario invalid. They withhold the verdicts of measured checks that they can explain
+// (lateness.go).
 //
 // Two more reasons for an inconclusive outcome are decided by the check: too few requests could show what it asks for
 // (evidence.go), or nothing could have violated it (waits.go and calls.go, and journal.Begin.Untested for what only
@@ -68,8 +69,14 @@ type Check interface {
 }
 
 // Ask judges a check. A check that panics or returns an undefined outcome is inconclusive. So is a check of how the
-// load fared under a fault if its requests cannot show that; see requireEvidence.
-func Ask(c Check, h *journal.History) (v Verdict) {
+// load fared under a fault if its requests cannot show that (see requireEvidence), and a measured check whose verdict
+// lateness of the load or a pause of the runner can explain (see lateness.go).
+func Ask(c Check, h *journal.History) Verdict {
+	return undisturbed(c, h)
+}
+
+// asMeasured is Ask without regard to lateness and pauses.
+func asMeasured(c Check, h *journal.History) (v Verdict) {
 	defer func() {
 		if r := recover(); r != nil {
 			v = Verdict{Reason: fmt.Sprintf("the check panicked: %v", r)}

@@ -44,8 +44,7 @@ const (
 )
 
 // compare judges whether the requests of one window did worse than those of another. It implements "is not
-// affected by the fault". lateness is how late the load generator sent requests (p99): a rise of latency must
-// exceed it by 5 ms, since the machine may have caused that much. A smaller rise is inconclusive.
+// affected by the fault".
 //
 // compare fails when one of three tests finds a difference that is large enough to matter:
 //
@@ -71,7 +70,7 @@ const (
 // With 1,000 requests in each window, a rise of all latencies by 20% is found in at least 95 of 100 cases. This
 // holds for distributions whose p95 is up to four times the median, and if 20% are more than 5 ms. The tests
 // simulate both rates.
-func compare(before, during side, lateness time.Duration) comparison {
+func compare(before, during side) comparison {
 	was, is := before.share(), during.share()
 	first, second := journal.Merge(before.Latency...), journal.Merge(during.Latency...)
 	p := journal.Quantile(first, 95)
@@ -84,14 +83,11 @@ func compare(before, during side, lateness time.Duration) comparison {
 		return c.failed("success fell from %s to %s", percent(round(was, 4)), percent(round(is, 4)))
 	}
 	if m >= minCompared && n >= minCompared {
-		switch reason, bursts := slower(before.Latency, during.Latency, minRise+lateness); {
+		switch reason, bursts := slower(before.Latency, during.Latency, minRise); {
 		case reason != "" && bursts:
 			return c.inconclusive("%s, but in bursts, as in a few stalls: a longer baseline and a longer fault would decide it", reason)
 		case reason != "":
 			return c.failed("%s", reason)
-		}
-		if reason, _ := slower(before.Latency, during.Latency, minRise); reason != "" {
-			return c.inconclusive("%s, which the load generator may have caused: it was up to %s late", reason, duration(lateness))
 		}
 	}
 	switch most := upperBound(second, 0.95, 0.95); {
@@ -100,7 +96,7 @@ func compare(before, during side, lateness time.Duration) comparison {
 	case m < minCompared || n < minCompared:
 		return c.inconclusive("%s latencies before and %s during the fault are too few to compare: at least %d each are needed", Count(m), Count(n), minCompared)
 	case most > steadyLimit(p):
-		return c.inconclusive("p95 was %s before and may be up to %s during the fault: %s requests are too few, or the load generator was too late", duration(p), duration(most), Count(n))
+		return c.inconclusive("p95 was %s before and may be up to %s during the fault: %s requests are too few", duration(p), duration(most), Count(n))
 	}
 	c.Outcome = Passed
 	return c
@@ -134,11 +130,10 @@ func slower(before, during [][]journal.Bucket, floor time.Duration) (reason stri
 // above it, whichever is more. It implements "stays within N times the baseline".
 //
 // It fails when the percentile is above the limit and a quantile test confirms that with 99% confidence. The test
-// compares the second window with the latencies of the first, each multiplied by times and increased by lateness,
-// and accounts for slices as compare does. If the percentile is above the limit but the test does not confirm it,
+// compares the second window with the latencies of the first, each multiplied by times, and accounts for slices as compare does. If the percentile is above the limit but the test does not confirm it,
 // or only for independent requests, the result is inconclusive. It is also inconclusive if fewer than five
 // requests lie above the percentile.
-func compareTimes(before, during [][]journal.Bucket, percentile, times float64, lateness time.Duration) comparison {
+func compareTimes(before, during [][]journal.Bucket, percentile, times float64) comparison {
 	first, second := journal.Merge(before...), journal.Merge(during...)
 	p, q := journal.Quantile(first, percentile), journal.Quantile(second, percentile)
 	c := comparison{Observed: quantile(second, percentile) + ", baseline " + quantile(first, percentile)}
@@ -155,14 +150,14 @@ func compareTimes(before, during [][]journal.Bucket, percentile, times float64, 
 	longer := make([][]journal.Bucket, len(before))
 	for i, slice := range before {
 		for _, b := range slice {
-			up := timesAllowed(b.Up, times) + lateness
+			up := timesAllowed(b.Up, times)
 			longer[i] = append(longer[i], journal.Bucket{Up: up + up/resolution, N: b.N})
 		}
 	}
 	both, at := pair(journal.Merge(longer...), second), min(percentile/100, 1-5/float64(m+n))
 	switch z, least := both.tail(at), normalQuantile(1-alphaTimes); {
 	case z < least:
-		return c.inconclusive("p%v was %s, above %s: %s and %s requests are too few to distinguish that from chance, or the load generator was too late", percentile, duration(q), duration(limit), Count(m), Count(n))
+		return c.inconclusive("p%v was %s, above %s: %s and %s requests are too few to distinguish that from chance", percentile, duration(q), duration(limit), Count(m), Count(n))
 	case z/both.dependence(longer, during, both.above(at)) < studentQuantile(1-alphaTimes, len(longer)+len(during)-2):
 		return c.inconclusive("p%v was %s, above %s, but in bursts, as in a few stalls: a longer baseline and a longer fault would decide it", percentile, duration(q), duration(limit))
 	}

@@ -134,7 +134,7 @@ func TestDependentStalls(t *testing.T) {
 		assert.LessOrEqual(t, failed, atMost(0.02))
 		alone, _ := rates(500, func(r *rand.Rand) Outcome {
 			before, during := side{1000, 1000, [][]journal.Bucket{sample(r, d(r), 1000)}}, side{1000, 1000, [][]journal.Bucket{sample(r, d(r), 1000)}}
-			return compare(before, during, 0).Outcome
+			return compare(before, during).Outcome
 		})
 		t.Logf("as if they were independent: %.1f%% failed", 100*alone)
 	}
@@ -145,7 +145,7 @@ func TestDependentStalls(t *testing.T) {
 func TestCompareTimes(t *testing.T) {
 	ask := func(before, during draw, n int, percentile, times float64) func(*rand.Rand) Outcome {
 		return func(r *rand.Rand) Outcome {
-			return compareTimes(sliced(r, before, n), sliced(r, during, n), percentile, times, 0).Outcome
+			return compareTimes(sliced(r, before, n), sliced(r, during, n), percentile, times).Outcome
 		}
 	}
 	for name, d := range shapes {
@@ -193,19 +193,19 @@ func TestCompareTimesInBursts(t *testing.T) {
 	for _, percentile := range []float64{90, 95} {
 		for _, n := range [][2]int{{3, 4}, {3, 20}} {
 			failed, passed := rates(1000, func(r *rand.Rand) Outcome {
-				return compareTimes(seconds(r, n[0], 1), seconds(r, n[1], 1), percentile, 1.5, 0).Outcome
+				return compareTimes(seconds(r, n[0], 1), seconds(r, n[1], 1), percentile, 1.5).Outcome
 			})
 			t.Logf("p%v, %d and %d seconds: %.1f%% failed, %.1f%% passed", percentile, n[0], n[1], 100*failed, 100*passed)
 			assert.LessOrEqual(t, failed, atMost(0.015)) // 1,000 trials of 1%
 			alone, _ := rates(100, func(r *rand.Rand) Outcome {
-				return compareTimes([][]journal.Bucket{journal.Merge(seconds(r, n[0], 1)...)}, [][]journal.Bucket{journal.Merge(seconds(r, n[1], 1)...)}, percentile, 1.5, 0).Outcome
+				return compareTimes([][]journal.Bucket{journal.Merge(seconds(r, n[0], 1)...)}, [][]journal.Bucket{journal.Merge(seconds(r, n[1], 1)...)}, percentile, 1.5).Outcome
 			})
 			t.Logf("as if they were independent: %.1f%% failed", 100*alone)
 		}
 	}
 	is := shapes["lognormal"]
 	failed, _ := rates(200, func(r *rand.Rand) Outcome {
-		return compareTimes(sliced(r, is, 640)[:3], sliced(r, is.times(3), 640)[:4], 95, 1.5, 0).Outcome
+		return compareTimes(sliced(r, is, 640)[:3], sliced(r, is.times(3), 640)[:4], 95, 1.5).Outcome
 	})
 	t.Logf("three times as slow, 3 and 4 seconds: %.1f%% found", 100*failed)
 	assert.GreaterOrEqual(t, failed, 1-atMost(0.2))
@@ -218,23 +218,20 @@ func TestCompareTooFew(t *testing.T) {
 	some := side{1000, 1000, sliced(r, shapes["lognormal"], 1000)}
 	few := side{50, 50, sliced(r, shapes["lognormal"], 50)}
 	for name, c := range map[string]comparison{
-		"nothing":              compare(side{}, side{}, 0),
-		"no baseline":          compare(side{}, some, 0),
-		"nothing during":       compare(some, side{}, 0),
-		"few before":           compare(few, some, 0),
-		"few during":           compare(some, few, 0),
-		"no latency":           compare(side{1000, 1000, nil}, side{1000, 1000, nil}, 0),
-		"late":                 compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(3), 1000)}, time.Second),
-		"later than slower":    compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 45*time.Millisecond),
-		"times nothing":        compareTimes(nil, nil, 95, 2, 0),
-		"times of few":         compareTimes(few.Latency, some.Latency, 95, 2, 0),
-		"times of few, p99.9":  compareTimes(some.Latency, some.Latency, 99.9, 2, 0),
-		"times, and it's late": compareTimes(some.Latency, sliced(r, shapes["lognormal"].times(3), 1000), 95, 2, time.Second),
+		"nothing":             compare(side{}, side{}),
+		"no baseline":         compare(side{}, some),
+		"nothing during":      compare(some, side{}),
+		"few before":          compare(few, some),
+		"few during":          compare(some, few),
+		"no latency":          compare(side{1000, 1000, nil}, side{1000, 1000, nil}),
+		"times nothing":       compareTimes(nil, nil, 95, 2),
+		"times of few":        compareTimes(few.Latency, some.Latency, 95, 2),
+		"times of few, p99.9": compareTimes(some.Latency, some.Latency, 99.9, 2),
 	} {
 		assert.Equal(t, Inconclusive, c.Outcome, name)
 		assert.NotEmpty(t, c.Reason, name)
 	}
-	c := compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)}, 0)
+	c := compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)})
 	assert.Equal(t, Failed, c.Outcome)
 	assert.Contains(t, c.Reason, "throughout: the median from ")
 	assert.Contains(t, c.Observed, "success 100.0% (1,000 of 1,000; 95% CI 99.6% to 100.0%), baseline ")

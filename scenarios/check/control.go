@@ -83,8 +83,10 @@ func (s sides) doubt(h *journal.History) string {
 		return fmt.Sprintf("the control %q itself did badly, so that the difference from it proves nothing: %s of its requests succeeded during the fault, and at least %s are needed%s",
 			s.names[1], ratio(control.OK, control.Sent), percent(leastOfControl), because(s.c.Errors))
 	}
-	lateness := max(s.of.SlipP99(journal.Before, journal.During), s.control.SlipP99(journal.Before, journal.During))
-	if reason, _ := slower(s.before[1].Latency, s.during[1].Latency, minRise+lateness); reason != "" && journal.Count(journal.Merge(s.during[1].Latency...)) >= minCompared {
+	punctual := func(half *journal.History, w journal.Window) [][]journal.Bucket {
+		return latencies(half.WithoutLateness(2, func(journal.Sample) bool { return true }), "", w, false)
+	}
+	if reason, _ := slower(s.before[1].Latency, punctual(s.control, journal.During), minRise); reason != "" && journal.Count(journal.Merge(s.during[1].Latency...)) >= minCompared {
 		return fmt.Sprintf("the control %q was disturbed, too, so that the difference from it proves nothing: %s", s.names[1], reason)
 	}
 	for i := range 2 { // either of them
@@ -92,7 +94,7 @@ func (s sides) doubt(h *journal.History) string {
 			return fmt.Sprintf("%q and %q were not alike before the fault: %s and %s of the requests succeeded", s.names[0], s.names[1],
 				ratio(s.before[0].OK, s.before[0].Sent), ratio(s.before[1].OK, s.before[1].Sent))
 		}
-		if reason, _ := slower(s.before[i].Latency, s.before[1-i].Latency, minRise+lateness); reason != "" {
+		if reason, _ := slower(s.before[i].Latency, punctual([]*journal.History{s.control, s.of}[i], journal.Before), minRise); reason != "" {
 			return fmt.Sprintf("%q and %q were not alike before the fault: from %q to %q, %s", s.names[0], s.names[1], s.names[i], s.names[1-i], reason)
 		}
 	}
@@ -139,17 +141,13 @@ func (c FastAsControl) Judge(h *journal.History) Verdict {
 		v.Reason = reason
 		return v
 	}
-	lateness := max(s.of.SlipP99(journal.During, journal.During), s.control.SlipP99(journal.During, journal.During))
-	got := compareTimes(latencies(s.control, "", journal.During, false), addRemainder(latencies(s.of, "", journal.During, false), s.t.Latency), c.Percentile, c.Times, lateness)
+	got := compareTimes(latencies(s.control, "", journal.During, false), addRemainder(latencies(s.of, "", journal.During, false), s.t.Latency), c.Percentile, c.Times)
 	_, upper, known := QuantileInterval(s.t.Latency, c.Percentile)
 	lower, _, _ := QuantileInterval(s.c.Latency, c.Percentile)
 	p, q := journal.Quantile(s.t.Latency, c.Percentile), journal.Quantile(s.c.Latency, c.Percentile)
-	disturbed := cmp.Or(late(s.of, journal.During), late(s.control, journal.During))
 	switch limit := timesAllowed(lower, c.Times); {
-	case got.Outcome == Failed: // the lateness of the generator, which both copies have in common, does not explain it
+	case got.Outcome == Failed:
 		return verdict(false, v, "p%v to %q was %s, %.1f times that of %q, %s", c.Percentile, c.Of, duration(p), float64(p)/float64(max(1, q)), c.Control, duration(q))
-	case disturbed != "":
-		v.Reason = disturbed
 	case got.Outcome == Passed && known && upper <= limit:
 		if v.Reason = inFlight(s.t, c.Percentile, limit); v.Reason == "" {
 			v.Outcome = Passed
@@ -203,7 +201,8 @@ func (c SucceedsAsControl) Kind() Kind {
 // Kind implements Check.
 func (c FastAsControl) Kind() Kind {
 	return Kind{Name: "fast as control", Means: "a percentile of latency, compared with that of an untouched copy at the same moments; inconclusive where the copy was disturbed, too", Timed: true, Unharmed: true,
-		Needs: Needs{Load: true, Window: journal.During, Copy: c.Of, Control: c.Control, Requests: 2 * c.least()},
+		Reference: func(s journal.Sample) bool { return s.Copy == c.Control && s.Window != journal.Before },
+		Needs:     Needs{Load: true, Window: journal.During, Copy: c.Of, Control: c.Control, Requests: 2 * c.least()},
 		Sentences: []Sentence{{
 			Pattern:  `the {percentile} latency to {name} is at most {number} times that of {name} during the fault`,
 			Means:    "by the intervals of both percentiles; the load has to be split between the two",

@@ -101,7 +101,7 @@ func (c FailureKinds) String() string {
 
 // Kind implements Check.
 func (c FailureKinds) Kind() Kind {
-	return Kind{Name: "failure kinds", ByLoad: " are only", Means: "requests fail in no other way than listed, and in each way no more often", CountsEach: true, Unharmed: true,
+	return Kind{Name: "failure kinds", ByLoad: " are only", Means: "requests fail in no other way than listed, and in each way no more often", Unharmed: true,
 		Idle:  slices.ContainsFunc(c.Kinds, func(k FailureLimit) bool { return k.AtMost == 1 }), // all may fail that way
 		Needs: Needs{Load: true, Window: c.Window, Requests: minRequests},
 		Sentences: []Sentence{{

@@ -81,20 +81,20 @@ func loadDidWorse(h *journal.History) bool {
 
 // routeDidWorse reports whether requests of a route failed, fell back or took longer in the fault window, compared
 // with the baseline. One clearly slower request is enough, since a fault may act on few. Latencies count only as far
-// as a busy machine does not explain them: they must exceed those after healing, too, and the lateness of the load
-// generator.
+// as a busy machine does not explain them: they must exceed those after healing, too, and do so without the lateness of
+// the load generator.
 func routeDidWorse(h *journal.History, route string) bool {
+	h = h.WithoutLateness(2, func(s journal.Sample) bool { return dueIn(s.Window, journal.During) })
 	before, during := h.Total(journal.Before, route), h.Total(journal.During, route)
 	took := journal.Merge(during.Latency, during.Waits)
 	usual := max(journal.Quantile(before.Latency, 100), journal.Quantile(h.Total(journal.After, route).Latency, 100))
-	lateness := h.SlipP99(journal.Before, journal.During)
 	if before.OK == before.Sent && during.OK < during.Sent ||
 		successDrop(side{Sent: during.Sent, OK: during.OK}, side{Sent: before.Sent, OK: before.OK}, normalQuantile(1-alphaSuccess)) > 0 ||
-		journal.Quantile(took, 100) > 2*usual+lateness+100*time.Millisecond {
+		journal.Quantile(took, 100) > 2*usual+100*time.Millisecond {
 		return true
 	}
-	reason, _ := slower([][]journal.Bucket{before.Latency}, [][]journal.Bucket{took}, minRise+lateness)
-	return reason != "" && h.Late(journal.During) == ""
+	reason, _ := slower([][]journal.Bucket{before.Latency}, [][]journal.Bucket{took}, minRise)
+	return reason != "" && h.PauseReason(journal.During) == ""
 }
 
 // underLoad reports whether the load ran while a fault was live: a request was due then, or was in flight at the

@@ -63,10 +63,9 @@ func (c GivesUp) Judge(h *journal.History) Verdict {
 			return v
 		}
 	}
-	if !short {
-		if v.Reason = late(h, journal.During); v.Reason != "" {
-			return v
-		}
+	if slip := longestSlip(h, journal.During); short != (longest+slip <= c.Bound()) || short != (longest-slip <= c.Bound()) {
+		v.Reason = fmt.Sprintf("the wait may be shorter or longer than observed by %s, since Firedrill was that late: that decides whether it is within %s", duration(slip), Duration(c.Within))
+		return v
 	}
 	return verdict(short, v, "%q waited %s for an answer of %q", c.From, duration(longest), c.To)
 }

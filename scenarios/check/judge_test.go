@@ -172,7 +172,7 @@ func TestRequestsDuringPauseMayDecide(t *testing.T) {
 		answers, _ := Judge(s.History, []Check{c.check}, nil)
 		require.Equal(t, Passed, answers[0].Outcome, answers[0].Reason)
 		c.spoil(x)
-		require.Equal(t, Passed, Ask(c.check, s.History).Outcome)
+		require.Equal(t, Passed, asMeasured(c.check, s.History).Outcome)
 		answers, _ = Judge(s.History, []Check{c.check}, nil)
 		require.Equal(t, Inconclusive, answers[0].Outcome, c.check)
 		require.Contains(t, answers[0].Reason, "it passes without the requests that overlap a pause of the runner")

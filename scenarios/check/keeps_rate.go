@@ -11,7 +11,7 @@ import (
 // KeepsRate passes if a counter of a service increases during the fault at no less than a share of its rate in the
 // baseline. A value below the one before it means that the counter began anew at 0, as Prometheus has it.
 // Answers that took long, and requests that were sent late, widen what the rates may have been: the check fails only if
-// no rates within these bounds meet the limit.
+// no rates within these bounds meet the limit, and passes only if all do.
 type KeepsRate struct {
 	Metric, Of string
 	Ratio      float64
@@ -74,14 +74,19 @@ func (c KeepsRate) Judge(h *journal.History) Verdict {
 	}
 	during := in.increased()
 	limit := c.Ratio * before.rate()
-	least := c.Ratio * before.sum / (before.took + before.slack + longestSlip(h, journal.Before)).Seconds()
-	shortest := max(time.Millisecond, during.took-during.slack-longestSlip(h, journal.During))
-	most := (during.sum + 1 + before.rate()*during.blind.Seconds()) / shortest.Seconds() // an event may be counted just outside
+	perRequest := before.sum / float64(max(1, h.Total(journal.Before, "").Sent))
+	after := func(w journal.Window) float64 { // how much of what belongs to a window may have been counted after it
+		return perRequest * crossed(h, func(got journal.Window) bool { return dueIn(got, w) })
+	}
+	least := c.Ratio * (before.sum - max(after(journal.Warmup), after(journal.Before))) / (before.took + before.slack).Seconds()
+	highest := c.Ratio * (before.sum + after(journal.Before)) / max(time.Millisecond, before.took-before.slack).Seconds()
+	lowest := (during.sum - after(journal.Before)) / (during.took + during.slack).Seconds()
+	most := (during.sum + after(journal.During) + 1 + before.rate()*during.blind.Seconds()) / max(time.Millisecond, during.took-during.slack).Seconds() // an event may be counted just outside
 	v := Verdict{
 		Expected: expected, Window: journal.During, Evidence: first(in.seqs),
 		Observed: fmt.Sprintf("%.1f%% (%.1f per second, and %.1f before)", 100*during.rate()/before.rate(), during.rate(), before.rate()),
 	}
-	if during.rate() < limit && most >= least {
+	if during.rate() < limit && most >= least || during.rate() >= limit && lowest < highest {
 		v.Reason = fmt.Sprintf("%s increased at %.1f per second, too close to the limit of %.1f to be told from it", w.name, during.rate(), limit)
 		if during.resets > 0 {
 			v.Reason += fmt.Sprintf("; it began anew %d times, and what was counted just before is lost", during.resets)
@@ -89,18 +94,6 @@ func (c KeepsRate) Judge(h *journal.History) Verdict {
 		return v
 	}
 	return verdict(during.rate() >= limit, v, "%s increased at %.1f per second, and at %.1f before the fault", w.name, during.rate(), before.rate())
-}
-
-// longestSlip returns how late a request in a window was sent, at most. What was due so long before the window may have
-// been counted in it, and what was due at its end after it.
-func longestSlip(h *journal.History, w journal.Window) time.Duration {
-	var all [][]journal.Bucket
-	for _, s := range h.Samples {
-		if s.Window == w {
-			all = append(all, s.Slip)
-		}
-	}
-	return journal.Quantile(journal.Merge(all...), 100)
 }
 
 func (c KeepsRate) String() string {

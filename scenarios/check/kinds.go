@@ -12,14 +12,16 @@ type Kind struct {
 	Name  string // "success"
 	Means string
 
-	Implied    bool   // applies to every scenario and decides whether it is valid; never fails
-	Invariant  bool   // for a check that is not implied: it must hold under all conditions
-	Ours       bool   // for an implied check: if it is inconclusive, the generator or a relay can have violated an invariant
-	Idle       bool   // a system that does nothing would satisfy it
-	Timed      bool   // it may fail only because the machine is busy
-	Unharmed   bool   // passing it proves nothing if no fault can affect its route
-	ByLoad     string // for a check that OfLoad can be asked about: the words of its sentences before which the load is named
-	CountsEach bool   // a single request may decide the outcome
+	Implied   bool   // applies to every scenario and decides whether it is valid; never fails
+	Invariant bool   // for a check that is not implied: it must hold under all conditions
+	Ours      bool   // for an implied check: if it is inconclusive, the generator or a relay can have violated an invariant
+	Idle      bool   // a system that does nothing would satisfy it
+	Timed     bool   // it may fail only because the machine is busy; see lateness.go
+	Unharmed  bool   // passing it proves nothing if no fault can affect its route
+	ByLoad    string // for a check that OfLoad can be asked about: the words of its sentences before which the load is named
+
+	// Reference reports whether the check compares other requests with those of a sample; nil if it does so with none.
+	Reference func(journal.Sample) bool
 
 	Needs     Needs
 	Sentences []Sentence // none for an implied check

@@ -81,11 +81,11 @@ func (c Latency) waiting(t journal.Totals) comparison {
 
 // againstBaseline compares the percentile with that of the baseline. It also returns the resulting limit.
 func (c Latency) againstBaseline(h *journal.History, t journal.Totals) (comparison, time.Duration) {
-	before, lateness := latencies(h, c.Route, journal.Before, false), h.SlipP99(journal.Before, c.Window)
-	got := compareTimes(before, addRemainder(latencies(h, c.Route, c.Window, false), t.Latency), c.Percentile, c.Times, lateness)
+	before := latencies(h, c.Route, journal.Before, false)
+	got := compareTimes(before, addRemainder(latencies(h, c.Route, c.Window, false), t.Latency), c.Percentile, c.Times)
 	if len(t.Waits) > 0 && got.Outcome != Failed {
 		atLeast := addRemainder(latencies(h, c.Route, c.Window, true), journal.Merge(t.Latency, t.Waits))
-		if waiting := compareTimes(before, atLeast, c.Percentile, c.Times, lateness); waiting.Outcome == Failed {
+		if waiting := compareTimes(before, atLeast, c.Percentile, c.Times); waiting.Outcome == Failed {
 			got = waiting
 		}
 	}
@@ -99,10 +99,6 @@ func (c Latency) doubt(h *journal.History, t journal.Totals, outcome Outcome, li
 	if outcome != Failed {
 		reasons = append(reasons, mostlyFailed(t, c.Route, c.Window))
 	}
-	if c.Times > 0 {
-		reasons = append(reasons, late(h, journal.Before))
-	}
-	reasons = append(reasons, late(h, c.Window))
 	if outcome == Passed {
 		reasons = append(reasons, inFlight(t, c.Percentile, limit))
 		if c.Times > 0 {
@@ -111,14 +107,6 @@ func (c Latency) doubt(h *journal.History, t journal.Totals, outcome Outcome, li
 		reasons = append(reasons, limitUnreachable(h, c.Window, limit, journal.Quantile(t.Latency, 100)))
 	}
 	return cmp.Or(reasons...)
-}
-
-// late returns why latencies in a window are not caused by the system alone, or "" if they are.
-func late(h *journal.History, w journal.Window) string {
-	if reason := h.Late(w); reason != "" {
-		return "latencies" + when(w) + " are not meaningful: " + reason
-	}
-	return ""
 }
 
 // mostlyFailed returns why latencies prove nothing if too few requests were answered as expected; otherwise "".
@@ -153,6 +141,14 @@ func (c Latency) String() string {
 
 // Kind implements Check.
 func (c Latency) Kind() Kind {
+	k := c.kind()
+	if c.Times > 0 {
+		k.Reference = beforeTheFault
+	}
+	return k
+}
+
+func (c Latency) kind() Kind {
 	return Kind{Name: "latency", ByLoad: " stays", Means: "a percentile, absolute or against the baseline", Timed: true, Unharmed: true,
 		Needs: Needs{Load: true, Baseline: c.Times > 0, Route: c.Route, Window: c.Window, Requests: c.least(), Limit: c.Below},
 		Sentences: []Sentence{{

@@ -26,10 +26,9 @@ func (c NotAffected) Judge(h *journal.History) Verdict {
 		v.Reason = fmt.Sprintf("%s requests before and %s during the fault are too few to compare: at least %d each are needed", Count(before.Sent), Count(t.Sent), minRequests)
 		return v
 	}
-	lateness := h.SlipP99(journal.Before, journal.During)
-	got := compare(before, during, lateness)
+	got := compare(before, during)
 	if len(t.Waits) > 0 && got.Outcome != Failed {
-		if atLeast := compare(before, c.side(h, journal.During, true), lateness); atLeast.Outcome == Failed || got.Outcome == Passed {
+		if atLeast := compare(before, c.side(h, journal.During, true)); atLeast.Outcome == Failed || got.Outcome == Passed {
 			got = atLeast
 		}
 	}
@@ -40,10 +39,6 @@ func (c NotAffected) Judge(h *journal.History) Verdict {
 		}
 	}
 	v.Outcome, v.Observed, v.Reason = got.Outcome, got.Observed, got.Reason
-	successFell := got.Outcome == Failed && float64(during.OK)/float64(during.Sent) < float64(before.OK)/float64(before.Sent)-minDrop
-	if reason := cmp.Or(late(h, journal.Before), late(h, journal.During)); reason != "" && !successFell {
-		v.Outcome, v.Reason = Inconclusive, reason
-	}
 	if v.Outcome == Failed {
 		v.Reason = fmt.Sprintf("%q: %s%s", c.Route, v.Reason, because(t.Errors)+waited(t))
 		if t.Fallback > 0 {
@@ -113,7 +108,7 @@ func (c NotAffected) String() string {
 
 // Kind implements Check.
 func (c NotAffected) Kind() Kind {
-	return Kind{Name: "not affected", ByLoad: " is not affected", Means: "success and latency of a route are no worse than in the baseline, by statistical tests", Timed: true, Unharmed: true,
+	return Kind{Name: "not affected", ByLoad: " is not affected", Means: "success and latency of a route are no worse than in the baseline, by statistical tests", Timed: true, Unharmed: true, Reference: beforeTheFault,
 		Needs: Needs{Load: true, Baseline: true, Route: c.Route, Window: journal.During, Requests: minRequests},
 		Sentences: []Sentence{{
 			Pattern:  `{route} is not affected by the fault`,

@@ -38,7 +38,6 @@ func (c NothingSlower) Judge(h *journal.History) Verdict {
 	v = Verdict{Observed: "slowest " + duration(slowest), Expected: expected, Window: c.Window, Evidence: first(t.Seqs)}
 	switch {
 	case over > 0:
-		v.Reason = late(h, c.Window)
 	case t.Sent < minRequests:
 		v.Reason = tooFew(t, c.Route, c.Window, minRequests)
 	default:
@@ -59,7 +58,7 @@ func (c NothingSlower) String() string {
 
 // Kind implements Check.
 func (c NothingSlower) Kind() Kind {
-	return Kind{Name: "nothing slower", ByLoad: " takes longer", CountsEach: true, Means: "the slowest request, its repetitions included", Timed: true, Unharmed: true,
+	return Kind{Name: "nothing slower", ByLoad: " takes longer", Means: "the slowest request, its repetitions included", Timed: true, Unharmed: true,
 		Needs: Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests, Limit: c.bound()},
 		Sentences: []Sentence{{
 			Pattern:  `no( {route}) request takes longer than {duration}( {when})`,

@@ -124,7 +124,7 @@ func TestObservations(t *testing.T) {
 			s.observe(keyMetric, func(at time.Duration, o *journal.Observation) {
 				o.Value = valueOf(78*min(at, 6*sec).Seconds() + 50*max(0, at-6*sec).Seconds())
 			})
-			s.every(journal.Before, func(x *journal.Sample) { x.Slip = []journal.Bucket{{Up: 10 * sec, N: 1}} })
+			s.every(journal.Before, func(x *journal.Sample) { x.Slip = []journal.Bucket{{Up: 10 * sec, N: 50}} })
 		}, Inconclusive, "too close to the limit"},
 		"a stop while the load was a little late": {rate, func(s scenario) {
 			s.observe(keyMetric, func(at time.Duration, o *journal.Observation) { o.Value = valueOf(50 * min(at, 6*sec).Seconds()) })

@@ -14,12 +14,12 @@ type OfLoad struct {
 	Check Check
 }
 
-// Judge implements Check. It is Ask of the check for the requests of the load.
+// Judge implements Check: for the requests of the load.
 func (c OfLoad) Judge(h *journal.History) Verdict {
 	if c.Check == nil {
 		return Verdict{Reason: "it is not stated what to check of the load"}
 	}
-	return Ask(c.Check, h.OfLoad(c.Load))
+	return asMeasured(c.Check, h.OfLoad(c.Load))
 }
 
 // String implements Check.

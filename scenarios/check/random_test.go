@@ -130,7 +130,7 @@ func atMost(rate float64) float64 {
 
 func compared(before, during draw, m, n int, wasOK, isOK float64) func(*rand.Rand) Outcome {
 	return func(r *rand.Rand) Outcome {
-		return compare(side{m, succeeded(r, m, wasOK), sliced(r, before, m)}, side{n, succeeded(r, n, isOK), sliced(r, during, n)}, 0).Outcome
+		return compare(side{m, succeeded(r, m, wasOK), sliced(r, before, m)}, side{n, succeeded(r, n, isOK), sliced(r, during, n)}).Outcome
 	}
 }
 

@@ -45,16 +45,6 @@ func (c Recovers) Judge(h *journal.History) Verdict {
 			}
 		}
 	}
-	reason := late(h, journal.After)
-	if v.Outcome == Passed || reason == "" {
-		return v
-	}
-	if h.PauseReason(journal.After) == "" { // sending a request some milliseconds late does not affect its success
-		if v := c.inTime(h, healed, slices.DeleteFunc(slices.Clone(steady), Steady.latency)); v.Outcome == Failed {
-			return v
-		}
-	}
-	v.Outcome, v.Reason = Inconclusive, reason
 	return v
 }
 
@@ -195,7 +185,7 @@ func (c Recovers) String() string {
 
 // Kind implements Check.
 func (c Recovers) Kind() Kind {
-	return Kind{Name: "recovers", ByLoad: " recovers", Means: "in time, the system is steady again and stays so while it is watched, five seconds at least; that includes success, and the time to start again counts", Timed: true, Unharmed: true,
+	return Kind{Name: "recovers", ByLoad: " recovers", Means: "in time, the system is steady again and stays so while it is watched, five seconds at least; that includes success, and the time to start again counts", Timed: true, Unharmed: true, Reference: beforeTheFault,
 		Needs:    Needs{Load: true, Route: c.Route, Window: journal.After, Requests: minRequests, Recovery: c.Within},
 		Complete: func(s Settings) Check { c.Steady = s.Steady; return c },
 		Sentences: []Sentence{{

@@ -43,11 +43,6 @@ func (c RefusesExcess) Judge(h *journal.History) Verdict {
 		v.Reason = fmt.Sprintf("only %s of %s requests%s did not succeed: at least %d are needed", Count(bad), Count(t.Sent), when(c.Window), minRequests)
 		return v
 	}
-	if !meets && float64(good+slow) >= refusedShare*float64(bad)-1e-9 {
-		if v.Reason = late(h, c.Window); v.Reason != "" {
-			return v
-		}
-	}
 	reason := fmt.Sprintf("%s of %s requests without success%s were not refused as stated%s", Count(bad-good), Count(bad), when(c.Window), because(t.Errors))
 	if slow > 0 {
 		reason += fmt.Sprintf("; %s were refused later than %s", Count(slow), Duration(c.Within))
@@ -104,7 +99,7 @@ func statusList(statuses []int) string {
 
 // Kind implements Check.
 func (c RefusesExcess) Kind() Kind {
-	return Kind{Name: "refuses excess", Means: "load shedding: of the requests without success, 99% are refused quickly; time-outs count against it; inconclusive where nothing was refused", Timed: true, CountsEach: true,
+	return Kind{Name: "refuses excess", Means: "load shedding: of the requests without success, 99% are refused quickly; time-outs count against it; inconclusive where nothing was refused", Timed: true,
 		Needs:    Needs{Load: true, Window: c.Window, Requests: minRequests},
 		Untested: c.noExcess,
 		Sentences: []Sentence{{

@@ -92,7 +92,7 @@ func requests(h *journal.History, route string, w journal.Window, expected strin
 
 // Kind implements Check.
 func (c Success) Kind() Kind {
-	return Kind{Name: "success", ByLoad: " succeed", CountsEach: true, Means: "share of requests that got the expected answer", Unharmed: true,
+	return Kind{Name: "success", ByLoad: " succeed", Means: "share of requests that got the expected answer", Unharmed: true,
 		Needs: Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests},
 		Sentences: []Sentence{{
 			Pattern:  `at least {percent} of requests succeed( {when})`,

@@ -34,32 +34,137 @@ const (
 // SlipEdges returns the upper bounds of the buckets of Sample.Slip.
 func SlipEdges() []time.Duration {
 	const ms = time.Millisecond
-	return []time.Duration{ms, 2 * ms, 5 * ms, 10 * ms, longSlip, 50 * ms, LongPause, 200 * ms, 500 * ms, time.Second, 10 * time.Second, time.Minute, time.Hour}
+	return []time.Duration{ms / 10, ms / 5, ms / 2, ms, 2 * ms, 5 * ms, 10 * ms, longSlip, 50 * ms, LongPause, 200 * ms, 500 * ms, time.Second, 10 * time.Second, time.Minute, time.Hour}
 }
 
-// Late returns why latencies in a window are not caused by the system alone: the generator sent requests late, or
-// the runner paused. It returns "" if neither happened. Verdicts on latency in such a window are inconclusive.
-// During includes the requests in flight when a fault was injected or healed, since checks use those, too; see
-// Total and CallsTotal.
+// Late returns why latencies in a window may not be caused by the system alone: the generator sent requests late, or
+// the runner paused. It returns "" if neither happened. Whether that can explain a verdict is another question; see
+// WithoutLateness. During includes the requests in flight when a fault was injected or healed, since checks use those,
+// too; see Total and CallsTotal.
 func (h *History) Late(w Window) (reason string) {
 	if reason := h.PauseReason(w); reason != "" {
 		return reason
 	}
-	var slip [][]Bucket
-	for _, s := range h.Samples {
-		if inWindowOrEdge(s.Window, w) {
-			slip = append(slip, s.Slip)
-		}
-	}
-	if p99 := Quantile(Merge(slip...), 99); p99 > longSlip {
+	if p99 := Quantile(h.Slip(func(s Sample) bool { return inWindowOrEdge(s.Window, w) }), 99); p99 > longSlip {
 		return fmt.Sprintf("the load generator was late: one request in a hundred was sent more than %s after it was due", longSlip)
 	}
+	return h.ShortOfCPU()
+}
+
+// Slip returns how late the requests of some samples were sent.
+func (h *History) Slip(of func(Sample) bool) []Bucket {
+	var all [][]Bucket
+	for _, s := range h.Samples {
+		if of(s) {
+			all = append(all, s.Slip)
+		}
+	}
+	return Merge(all...)
+}
+
+// ShortOfCPU returns why the lateness of closed loads is not known, or "" if it is.
+func (h *History) ShortOfCPU() (reason string) {
 	for _, l := range h.AllLoads() {
-		if l.Shape == "closed" && l.CPU > maxCPU {
+		if l.shortOfCPU() {
 			return fmt.Sprintf("Firedrill used %.0f%% of this machine's CPU time, and at most %.0f%% is allowed: answers to users may have waited for it; let fewer users ask, or let them think", 100*l.CPU, 100*maxCPU)
 		}
 	}
 	return ""
+}
+
+func (l Load) shortOfCPU() bool { return l.Shape == "closed" && l.CPU > maxCPU }
+
+// WithoutLateness returns the history in which the latencies of some samples are as low as the lateness of their
+// requests can explain. With times 1, each request may have taken less by how late it was sent. With times 2, its answer
+// may also have been read that late, since both need the same CPUs. Which request was how late is not recorded: what
+// remains are lower bounds of all order statistics. Where the lateness is not known, nothing remains.
+func (h *History) WithoutLateness(times int64, of func(Sample) bool) *History {
+	u := *h
+	u.Samples = slices.Clone(h.Samples)
+	unknown := map[string]bool{}
+	for _, l := range h.AllLoads() {
+		unknown[l.Name] = l.shortOfCPU()
+	}
+	for i := range u.Samples {
+		if s := &u.Samples[i]; of(*s) {
+			s.removeLateness(times, unknown[s.Load])
+		}
+	}
+	return &u
+}
+
+// removeLateness lowers the latencies of a sample; see History.WithoutLateness.
+func (s *Sample) removeLateness(times int64, unknown bool) {
+	low := func(values []Bucket, times int64) []Bucket {
+		switch {
+		case unknown:
+			return []Bucket{{leastLatency, Count(values)}}
+		case len(s.Slip) == 0 || times == 0:
+			return values
+		}
+		return leastValues(values, s.Slip, times)
+	}
+	if s.Window == AtHealing { // Good has to remain a part of Latency; see addInFlight
+		bad := low(Subtract(s.Latency, s.Good), times)
+		s.Good, s.Waited = low(s.Good, times), low(s.Waited, 1)
+		s.Latency = Merge(s.Good, bad)
+	} else {
+		s.Latency = low(s.Latency, times)
+	}
+	s.Rejections = slices.Clone(s.Rejections)
+	for i := range s.Rejections { // these are measured from when the attempt was sent
+		s.Rejections[i].Took = low(s.Rejections[i].Took, times-1)
+	}
+	s.Slip = nil
+}
+
+// leastLatency is the lower bound of a latency that lateness can explain altogether.
+const leastLatency = time.Microsecond
+
+// leastValues returns lower bounds of the order statistics of values after delays are subtracted from them, each delay
+// times as often. For any d, at most as many values as there are delays above d become shorter by more than d. The k-th
+// smallest is therefore at least the (k-n)-th smallest value less d, where n is their number, for every d.
+func leastValues(values, delays []Bucket, times int64) []Bucket {
+	least := []Bucket{{leastLatency, Count(values)}}
+	above := times * Count(delays)
+	for _, d := range delays {
+		above -= times * d.N
+		least = higher(least, shifted(values, above, time.Duration(times)*d.Up))
+	}
+	return Merge(least)
+}
+
+// shifted returns the values less d, without the n largest, and n times leastLatency instead of these.
+func shifted(values []Bucket, n int64, d time.Duration) []Bucket {
+	left := Count(values) - n
+	if left <= 0 {
+		return []Bucket{{leastLatency, Count(values)}}
+	}
+	all := []Bucket{{leastLatency, n}}
+	for _, b := range values {
+		taken := min(b.N, left)
+		all = append(all, Bucket{max(leastLatency, b.Up-d), taken})
+		left -= taken
+	}
+	return all
+}
+
+// higher returns, for each rank, the larger one of two histograms with the same number of values. Both are ascending.
+func higher(a, b []Bucket) []Bucket {
+	var all []Bucket
+	for i, j, usedA, usedB := 0, 0, int64(0), int64(0); i < len(a) && j < len(b); {
+		n := min(a[i].N-usedA, b[j].N-usedB)
+		if n > 0 {
+			all = append(all, Bucket{max(a[i].Up, b[j].Up), n})
+		}
+		if usedA += n; usedA == a[i].N {
+			i, usedA = i+1, 0
+		}
+		if usedB += n; usedB == b[j].N {
+			j, usedB = j+1, 0
+		}
+	}
+	return all
 }
 
 // PauseReason describes the first pause of the runner in a window, as defined for Late. It returns "" if there was
@@ -102,12 +207,15 @@ func (h *History) PauseBefore(w Window) (p Pause, ok bool) {
 	return Pause{}, false
 }
 
-// WithPaused returns the history in which requests that overlap a pause of the runner count like all others.
-func (h *History) WithPaused() *History {
+// WithPaused returns the history in which requests that overlap a pause of the runner count like all others, as far as
+// they belong to some samples.
+func (h *History) WithPaused(of func(Sample) bool) *History {
 	u := *h
 	u.Samples = slices.Clone(h.Samples)
 	for i := range u.Samples {
-		u.Samples[i].Paused = false
+		if of(u.Samples[i]) {
+			u.Samples[i].Paused = false
+		}
 	}
 	return &u
 }
@@ -157,15 +265,4 @@ func (h *History) Until(t time.Duration) *History {
 		}
 	}
 	return &u
-}
-
-// SlipP99 returns the 99th percentile of how late requests of two windows were sent.
-func (h *History) SlipP99(a, b Window) time.Duration {
-	var slip [][]Bucket
-	for _, s := range h.Samples {
-		if inWindow(s.Window, a) || inWindow(s.Window, b) {
-			slip = append(slip, s.Slip)
-		}
-	}
-	return Quantile(Merge(slip...), 99)
 }

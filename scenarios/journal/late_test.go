@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,4 +50,42 @@ func TestUsersAndABusyRunnerMakeLatenciesDoubtful(t *testing.T) {
 	require.Empty(t, h.Late(During))
 	h.Load = &Load{CPU: 0.95}
 	require.Empty(t, h.Late(During), "an open load shows by its slip whether it kept up")
+}
+
+// TestLeastValues: whatever delay belongs to which value, no order statistic of the values without their delays is below
+// the bound. With delays that are all alike, the bound is exact.
+func TestLeastValues(t *testing.T) {
+	const ms = time.Millisecond
+	r := rand.New(rand.NewPCG(31, 32)) //nolint:gosec // the same numbers each time
+	histogram := func(values []time.Duration) (all []Bucket) {
+		for _, v := range values {
+			all = append(all, Bucket{v, 1})
+		}
+		return Merge(all)
+	}
+	tight := 0
+	for range 2000 {
+		n := 1 + r.IntN(12)
+		measured, delays, less := make([]time.Duration, n), make([]time.Duration, n), make([]time.Duration, n)
+		for i := range n {
+			less[i], delays[i] = time.Duration(1+r.IntN(30))*ms, time.Duration(r.IntN(8)*r.IntN(8))*ms
+			measured[i] = less[i] + delays[i]
+		}
+		slices.Sort(less)
+		bound := leastValues(histogram(measured), histogram(delays), 1)
+		require.EqualValues(t, n, Count(bound))
+		k := 0
+		for _, b := range bound {
+			for range b.N {
+				require.LessOrEqual(t, b.Up, max(leastLatency, less[k]))
+				if b.Up == less[k] {
+					tight++
+				}
+				k++
+			}
+		}
+	}
+	require.Greater(t, tight, 1000)
+	require.Equal(t, []Bucket{{5 * ms, 3}, {15 * ms, 1}}, leastValues([]Bucket{{10 * ms, 3}, {20 * ms, 1}}, []Bucket{{5 * ms, 4}}, 1))
+	require.Equal(t, []Bucket{{leastLatency, 3}, {10 * ms, 1}}, leastValues([]Bucket{{10 * ms, 3}, {20 * ms, 1}}, []Bucket{{5 * ms, 4}}, 2))
 }
