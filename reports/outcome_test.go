@@ -94,3 +94,20 @@ func TestSkippedScenariosAreInconclusive(t *testing.T) {
 	b.Run.AllowSkipped = true
 	require.Equal(t, "passed", Outcome(b))
 }
+
+// TestFindingsLookExpected: a scenario passes although a check fails, if the check is known to fail. Reports say so.
+func TestFindingsLookExpected(t *testing.T) {
+	step := journal.Step{Keyword: "Then", Text: "no request is applied more than once", At: "a.feature:7"}
+	known := journal.Verdict{Check: step.Text, Kind: "none twice", Outcome: "passed", Finding: true, Reason: "46 applied more than once", Step: step.At}
+	b := &journal.Book{End: &journal.End{}, Scenarios: []*journal.History{
+		{Begin: journal.Begin{ID: "a", Name: "a", Steps: []journal.Step{step}}, End: &journal.End{Outcome: "passed"}, Verdicts: []journal.Verdict{known}},
+		{Begin: journal.Begin{ID: "b", Name: "b"}, End: &journal.End{Outcome: "passed"}, Verdicts: []journal.Verdict{{Kind: "success", Outcome: "passed"}}},
+	}}
+	require.Equal(t, "passed", Outcome(b))
+	for _, format := range []string{"text", "html"} {
+		var out bytes.Buffer
+		require.NoError(t, Formats().WriteTo(&out, format, b))
+		require.Contains(t, out.String(), "2 passed (1 of them a finding, as expected)", format)
+		require.Contains(t, out.String(), "known to fail, as it does: 46 applied more than once", format)
+	}
+}

@@ -100,6 +100,9 @@ func (t textWriter) verdict(h *journal.History, v journal.Verdict) {
 	}
 	t.printf("\n")
 	if v.Outcome == "passed" {
+		if v.Finding {
+			t.printf("        known to fail, as it does: %s\n", plain(v.Reason))
+		}
 		return
 	}
 	t.printf("        %s: %s\n", plain(position(h, v)), plain(v.Reason))

@@ -155,7 +155,7 @@ func (s *session) judge() {
 
 func (s *session) recordVerdict(c check.Check, v check.Verdict, step journal.Step) {
 	s.recordStep(journal.Event{Verdict: &journal.Verdict{
-		Check: c.String(), Kind: check.KindOf(c), Outcome: v.Outcome.String(), Withheld: v.Withheld, Observed: v.Observed, Expected: v.Expected,
+		Check: c.String(), Kind: check.KindOf(c), Outcome: v.Outcome.String(), Withheld: v.Withheld, Finding: v.Finding, Observed: v.Observed, Expected: v.Expected,
 		Window: v.Window, Reason: v.Reason, Evidence: v.Evidence, Details: v.Details,
 	}}, step)
 }

@@ -307,6 +307,15 @@ func (b *Builder) Check(checks ...check.Check) *Builder {
 	return b
 }
 
+// KnownToFail adds checks that are known to fail: the experiment passes as long as they do.
+func (b *Builder) KnownToFail(checks ...check.Check) *Builder {
+	b.Check(checks...)
+	for _, c := range checks {
+		b.r.KnownToFail(b.beginStep("And", "it is known that %q fails", c.String()), c.String())
+	}
+	return b
+}
+
 // Build validates the experiment as a whole and returns it. The error is of type Problems.
 func (b *Builder) Build() (*Experiment, error) {
 	b.r.Finish()

@@ -88,6 +88,8 @@ type Check struct {
 	check.Check
 	Step     journal.Step
 	Untested string `json:",omitempty"` // why passing it proves nothing in this scenario; "" if it proves something
+
+	KnownToFail bool `json:",omitempty"` // a finding: the scenario passes as long as this check fails
 }
 
 // Untested returns, for each check, why passing it proves nothing. It returns nil if there is no such check.

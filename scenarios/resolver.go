@@ -81,6 +81,8 @@ type unresolved struct {
 	faults  []placement
 	ended   []endedFault
 	asks    []ask
+
+	findings []finding
 }
 
 // placement is a step that injects faults. If it was misread, its faults are not validated: they are not what was

@@ -23,6 +23,7 @@ func (r *Resolver) validate() {
 	r.finishRegisters()
 	r.finishFaults()
 	r.finishChecks()
+	r.finishFindings()
 	if r.Load != nil {
 		r.shareSettings() // checks set how fallbacks are marked
 	}

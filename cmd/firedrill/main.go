@@ -82,7 +82,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version(),
-		Example: `  firedrill run                              # ./features, or the built-in drill of the demo shop
+		Example: `  firedrill run                              # ./features, or the built-in drills of the demo shop
   firedrill run features/orders.feature:23   # one scenario
   firedrill plan                             # what would happen; touches nothing
   firedrill steps delay                      # sentences about delay`,

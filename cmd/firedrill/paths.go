@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,55 +11,67 @@ import (
 	"github.com/firedrill-dev/firedrill/features"
 )
 
-// source returns the file system that features are read from, the folder that it shows ("" means the working
-// directory), and the paths in it. Without arguments the path is ./features, or the built-in drill if that folder has
-// no features. Paths outside the working folder are read from the root of the file system.
-func source(args []string) (fsys fs.FS, root string, paths []string, err error) {
+// input is where features are read from.
+type input struct {
+	fsys  fs.FS
+	root  string // the folder that fsys shows; "" means the working directory
+	paths []string
+	tags  string
+}
+
+// inputOf returns what the arguments of a command name: by default ./features, or features in the working directory
+// or, where there are no features at all, the built-in catalogue without its drills of real servers. Paths outside the working directory are read from the root of the
+// file system.
+func inputOf(args []string, tags string) (input, error) {
 	if len(args) == 0 {
-		if hasFeatures("features") {
-			return os.DirFS("."), "", []string{"features"}, nil
+		if featureIn("features") != "" {
+			return input{fsys: os.DirFS("."), paths: []string{"features"}, tags: tags}, nil
 		}
-		return features.FS, "", []string{"."}, nil
+		switch found := featureIn("."); {
+		case found == "":
+			return input{fsys: features.FS, paths: []string{"."}, tags: cmp.Or(tags, "not @real")}, nil
+		case filepath.Dir(found) != ".":
+			dir := filepath.ToSlash(filepath.Dir(found))
+			return input{}, fmt.Errorf("there is no folder features here, but there are features in %s: name a path, such as %s", dir, dir)
+		}
+		return input{fsys: os.DirFS("."), paths: []string{"."}, tags: tags}, nil
 	}
 	local := true
 	for _, a := range args {
 		local = local && filepath.IsLocal(a)
 	}
 	if local {
-		return os.DirFS("."), "", slashed(args), nil
+		return input{fsys: os.DirFS("."), paths: slashed(args), tags: tags}, nil
 	}
+	in := input{tags: tags}
 	for i, a := range args {
 		abs, err := filepath.Abs(a)
 		if err != nil {
-			return nil, "", nil, fmt.Errorf("find %q: %w", a, err)
+			return input{}, fmt.Errorf("find %q: %w", a, err)
 		}
-		root = filepath.VolumeName(abs) + string(filepath.Separator)
-		args[i] = strings.TrimPrefix(abs, root)
+		in.root = filepath.VolumeName(abs) + string(filepath.Separator)
+		args[i] = strings.TrimPrefix(abs, in.root)
 	}
-	return os.DirFS(root), root, slashed(args), nil
+	in.fsys, in.paths = os.DirFS(in.root), slashed(args)
+	return in, nil
 }
 
-// findings is the tag of scenarios that are known to fail. They run only if they are selected by file, folder or
-// tag.
-const findings = "@finding"
+// depthOfSearch is how many folders below the working directory are searched for features.
+const depthOfSearch = 4
 
-// tagsOrDefault returns the tag expression of a run: the given one, or one that excludes findings if there are
-// neither tags nor paths.
-func tagsOrDefault(tags string, args []string) string {
-	if tags == "" && len(args) == 0 {
-		return "not " + findings
-	}
-	return tags
-}
-
-func hasFeatures(dir string) bool {
-	found := false
-	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
+// featureIn returns the path of a feature file in a folder, or "" if there is none. Hidden folders and those of libraries and of tests
+// are left out.
+func featureIn(dir string) (found string) {
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil && path != dir:
+			return fs.SkipDir
+		case err != nil:
 			return err
-		}
-		if strings.HasSuffix(path, ".feature") {
-			found = true
+		case d.IsDir() && path != dir && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules" || d.Name() == "vendor" || d.Name() == "testdata" || strings.Count(path, string(filepath.Separator)) >= depthOfSearch):
+			return fs.SkipDir
+		case strings.HasSuffix(path, ".feature"):
+			found = path
 			return fs.SkipAll
 		}
 		return nil

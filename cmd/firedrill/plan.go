@@ -18,11 +18,11 @@ func planCommand() *cobra.Command {
 		Use:   "plan [paths]",
 		Short: "Print timeline, targets, undo and estimated duration; touches nothing",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			fsys, root, paths, err := source(args)
+			in, err := inputOf(args, tags)
 			if err != nil {
 				return err
 			}
-			es, err := language.Parse(language.Source{FS: fsys, Root: root, Paths: paths, Tags: tagsOrDefault(tags, args), Name: name, Find: process.FindProgram, LookupEnv: os.LookupEnv})
+			es, err := language.Parse(language.Source{FS: in.fsys, Root: in.root, Paths: in.paths, Tags: in.tags, Name: name, Find: process.FindProgram, LookupEnv: os.LookupEnv})
 			if err != nil {
 				return printProblems(cmd, err)
 			}

@@ -27,8 +27,8 @@ func runCommand() *cobra.Command {
 		Use:   "run [paths]",
 		Short: "Run features: files, folders, file.feature:line",
 		Long: `Runs the scenarios of the given features and writes the journal, reports and logs to a new folder.
-Without a path, it runs ./features or, if there is none, the built-in drill of the demo shop. Scenarios tagged
-@finding are known to fail. They run only if their file, their folder or a tag is given.
+Without a path, it runs ./features or, where there are no features at all, the built-in catalogue: drills of a demo
+shop, without those tagged @real, which need real servers.
 
 Scenarios run in parallel only if they share no port, address, folder or handler, and the machine can carry their
 services and loads together. A scenario that is inconclusive because others may have disturbed it is run again alone.
@@ -51,11 +51,11 @@ removed first.`,
 	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		var err error
-		o.Tags = tagsOrDefault(o.Tags, args)
-		if o.FS, o.Root, o.Paths, err = source(args); err != nil {
+		in, err := inputOf(args, o.Tags)
+		if err != nil {
 			return err
 		}
+		o.FS, o.Root, o.Paths, o.Tags = in.fsys, in.root, in.paths, in.tags
 		o.Meter, o.Sources, o.Loads = &runner.Meter{}, sources.Kinds(), sources.Loads()
 		served, err := serveMetrics(metricsAddress, o.Meter.Counts)
 		if err != nil {

@@ -52,6 +52,7 @@ func (o Outcome) String() string { return [...]string{"inconclusive", "passed", 
 type Verdict struct {
 	Outcome  Outcome
 	Withheld string // what Outcome would have been if the scenario had been valid: "passed" or "failed"; see Judge
+	Finding  bool   // the check is known to fail: Outcome is Passed if it does, and Reason says how
 	Observed string // "93.1% (1,841 of 1,977)"
 	Expected string // "at least 99%"
 	Window   journal.Window

@@ -208,3 +208,23 @@ func TestUntestedByScenario(t *testing.T) {
 	require.Equal(t, []Outcome{Failed, Inconclusive, Failed}, []Outcome{answers[0].Outcome, answers[1].Outcome, answers[2].Outcome})
 	require.Equal(t, "nothing connects them", answers[1].Reason)
 }
+
+// TestKnownToFail: a check that is known to fail passes as long as it fails, and fails once it holds. What proves nothing
+// remains inconclusive.
+func TestKnownToFail(t *testing.T) {
+	s := newScenario()
+	s.Findings = []int{0, 1, 2}
+	s.Untested = []string{"", "", "nothing connects them"}
+	requested := []Check{Success{Ratio: 0.9}, Success{Ratio: 0.9, Window: journal.Before}, NotAffected{"POST /orders"}, Success{Ratio: 0.9}}
+	s.every(journal.After, failing(20))
+	answers, _ := Judge(s.History, requested, nil)
+	var outcomes []Outcome
+	for _, v := range answers {
+		outcomes = append(outcomes, v.Outcome)
+	}
+	require.Equal(t, []Outcome{Passed, Failed, Inconclusive, Failed}, outcomes)
+	require.True(t, answers[0].Finding)
+	require.Equal(t, answers[3].Reason, answers[0].Reason, "the reason says what was found")
+	require.Contains(t, answers[1].Reason, "known to fail, and it held")
+	require.False(t, answers[3].Finding)
+}

@@ -103,6 +103,7 @@ type Begin struct {
 	Unproven          string `json:"unproven,omitempty"`            // why its checks do not distinguish a working system from a dead one
 
 	Untested []string `json:"untested,omitempty"` // for each check: why passing it proves nothing in this scenario; "" if it proves something
+	Findings []int    `json:"findings,omitempty"` // indices of the checks that are known to fail
 }
 
 // Step is a line of the scenario as it is written in the file.
@@ -165,6 +166,7 @@ type Verdict struct {
 	Kind     string   `json:"kind"`  // name of the check kind
 	Outcome  string   `json:"outcome"`
 	Withheld string   `json:"withheld,omitempty"` // what the outcome would have been if the scenario had been valid
+	Finding  bool     `json:"finding,omitempty"`  // the check is known to fail: Outcome is "passed" if it does
 	Observed string   `json:"observed,omitempty"`
 	Expected string   `json:"expected,omitempty"`
 	Window   Window   `json:"window,omitempty"`
