@@ -147,7 +147,7 @@ func (s *system) sourceValue(name, service string) string {
 	case name == "log":
 		return absolute(filepath.Join(s.dir, "logs", service+".log"))
 	}
-	return absolute(s.workDir(s.e.System.Services[i]))
+	return absolute(s.folder(s.e.System.Services[i]))
 }
 
 // absolute returns an absolute path, since relative ones start where the system file is.

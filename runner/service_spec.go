@@ -25,6 +25,9 @@ func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
 	if spec.Args, spec.Env, err = s.expand(svc); err != nil {
 		return spec, fmt.Errorf("start service %q: %w", svc.Name, err)
 	}
+	if err := s.writeFiles(svc); err != nil {
+		return spec, fmt.Errorf("start service %q: %w", svc.Name, err)
+	}
 	spec.Ready, err = readiness(svc, s.addresses[svc.Name])
 	spec.Listens, spec.Signal, spec.Grace = s.endpoints(svc), svc.Stop.Signal, svc.Stop.Within
 	s.release(svc.Name)
@@ -41,6 +44,9 @@ func (s *system) expand(svc scenarios.Service) (args, env []string, err error) {
 		}
 		args = append(args, text)
 	}
+	if program := args[0]; strings.ContainsRune(program, '/') && !filepath.IsAbs(program) {
+		args[0] = absolute(filepath.Join(s.e.System.ProgramDir(svc), program))
+	}
 	names := make([]string, 0, len(svc.Env))
 	for name := range svc.Env {
 		names = append(names, name)
@@ -56,11 +62,39 @@ func (s *system) expand(svc scenarios.Service) (args, env []string, err error) {
 	return args, env, nil
 }
 
+// folder returns the folder of a service, which is new in each run.
+func (s *system) folder(svc scenarios.Service) string {
+	return filepath.Join(s.dir, "services", svc.Name)
+}
+
 func (s *system) workDir(svc scenarios.Service) string {
 	if svc.Dir == "" {
-		return filepath.Join(s.dir, "services", svc.Name)
+		return s.folder(svc)
 	}
 	return s.e.System.Path(svc.Dir)
+}
+
+// writeFiles makes the folder of a service, with its configuration files. They are removed when the system stops, since they
+// may hold secrets.
+func (s *system) writeFiles(svc scenarios.Service) error {
+	if err := os.MkdirAll(s.folder(svc), 0o700); err != nil {
+		return err
+	}
+	for _, f := range svc.Files {
+		text, err := f.Expand(s.values(svc))
+		if err != nil {
+			return fmt.Errorf("template %q: %w", f.From, err)
+		}
+		name := filepath.Join(s.folder(svc), f.Name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			return err
+		}
+		s.written = append(s.written, name)
+	}
+	return nil
 }
 
 func readiness(svc scenarios.Service, address string) (process.Ready, error) {
@@ -94,8 +128,9 @@ func (s *system) values(svc scenarios.Service) func(name, arg string) (string, b
 			p, err := s.port(svc.Name, arg, fixed)
 			return strconv.Itoa(p), err == nil
 		case "dir":
-			abs, err := filepath.Abs(s.workDir(svc))
-			return abs, err == nil
+			return absolute(s.folder(svc)), true
+		case "here":
+			return absolute(s.e.System.Dir), true
 		case "link":
 			return s.link(svc.Name + " -> " + arg)
 		case "address":

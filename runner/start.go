@@ -34,8 +34,8 @@ func (s *system) startAll(ctx context.Context, h hooks) error {
 			continue
 		}
 		all.Go(func() {
-			for _, l := range s.e.System.Links {
-				if first := ready[l.To]; l.From == svc.Name && first != nil && s.e.System.Waits(l) {
+			for _, name := range s.e.System.Before(svc) {
+				if first := ready[name]; first != nil {
 					select {
 					case <-first:
 					case <-ctx.Done():
@@ -59,7 +59,7 @@ func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) erro
 	if err != nil {
 		return err
 	}
-	if err := s.makeDataFolder(svc, spec.Dir); err != nil {
+	if err := s.makeDataFolder(svc); err != nil {
 		return fmt.Errorf("start service %q: %w", svc.Name, err)
 	}
 	started, err := process.Start(ctx, spec)
@@ -73,11 +73,11 @@ func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) erro
 }
 
 // makeDataFolder makes the data folder of a service, if it has one. It is a disk if a fault makes it lose power.
-func (s *system) makeDataFolder(svc scenarios.Service, dir string) error {
+func (s *system) makeDataFolder(svc scenarios.Service) error {
 	if svc.Data.Folder == "" {
 		return nil
 	}
-	folder := filepath.Join(dir, svc.Data.Folder)
+	folder := filepath.Join(s.folder(svc), svc.Data.Folder)
 	if !s.e.LosesPower(svc.Name) {
 		return os.MkdirAll(folder, 0o700)
 	}

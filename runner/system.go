@@ -44,6 +44,7 @@ type system struct {
 	services  map[string]*process.Service
 	disks     map[string]*disk.Disk // by service; of those that a fault makes lose power
 	unrecord  []func()              // remove the records that let a later run clean up if this program is killed
+	written   []string              // configuration files of services
 	servers   []*http.Server
 	standIns  map[string]*standIn // by service
 	serving   sync.WaitGroup
@@ -81,7 +82,7 @@ func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed 
 	}()
 	for _, svc := range e.System.Services {
 		if svc.Needs != "" {
-			if _, err := process.FindProgram(s.workDir(svc), svc.Needs); err != nil {
+			if _, err := process.FindProgram(e.System.ProgramDir(svc), svc.Needs); err != nil {
 				return nil, missingProgram{svc.Name, svc.Needs, svc.Install}
 			}
 		}
@@ -218,6 +219,12 @@ func (s *system) stop(ctx context.Context) error {
 		_ = claim.Close()
 	}
 	s.claims = nil
-	_ = os.Remove(filepath.Join(s.dir, "services")) // fails unless empty
+	for _, name := range s.written {
+		errs = append(errs, os.Remove(name))
+	}
+	for _, svc := range s.e.System.Services {
+		_ = os.Remove(s.folder(svc)) // fails unless empty
+	}
+	_ = os.Remove(filepath.Join(s.dir, "services"))
 	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
 }

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ func (r *Resolver) CheckPrograms(find func(dir, program string) (string, error))
 	for _, s := range r.System.Services {
 		if !slices.Contains(r.scope.Handlers, s.Name) {
 			r.checkProgram(r.describedAt[s.Name], fmt.Sprintf("the service %q cannot be started", s.Name), s, find)
+			r.checkArguments(r.describedAt[s.Name], s)
 		}
 	}
 	if i := slices.IndexFunc(r.System.Services, func(s system.Service) bool { return r.LosesPower(s.Name) }); i >= 0 {
@@ -38,15 +40,20 @@ func (r *Resolver) checkProgram(at source.Pos, what string, s system.Service, fi
 	if program == "" || strings.Contains(program, "${") || own && strings.Contains(program, "/") {
 		return
 	}
-	dir := ""
-	if s.Dir != "" {
-		dir = r.System.Path(s.Dir)
-	} else if !filepath.IsAbs(program) && strings.Contains(program, "/") {
-		r.out.Add(at, fmt.Sprintf("%s: the path %q is relative to its folder, which is new and empty", what, program), "set the service's `dir`, which is relative to the system file, or write an absolute path")
-		return
-	}
-	if _, err := find(dir, program); err != nil {
+	if _, err := find(r.System.ProgramDir(s), program); err != nil {
 		r.out.Add(at, fmt.Sprintf("%s: %v", what, err), "install the program, or mend the `command`; with `needs` of its service the scenario is skipped where it is missing")
+	}
+}
+
+// checkArguments reports arguments of a service that name files beside the system file: it starts in another folder.
+func (r *Resolver) checkArguments(at source.Pos, s system.Service) {
+	for _, arg := range s.Command[min(1, len(s.Command)):] {
+		if s.Dir != "" || filepath.IsAbs(arg) || strings.Contains(arg, "${") {
+			continue
+		}
+		if info, err := os.Stat(r.System.Path(arg)); err == nil && info.Mode().IsRegular() {
+			r.out.Add(at, fmt.Sprintf("the service %q would not find %q, which is beside the system file: it starts in a new and empty folder", s.Name, arg), "write ${here}/"+arg+", or set the service's `dir` to .")
+		}
 	}
 }
 
@@ -62,15 +69,6 @@ func (e *Experiment) TakesWithout(handlers []string) bool {
 		if s.Handler != nil || slices.Contains(handlers, s.Name) {
 			return true
 		}
-		holds := func(text string) bool { return strings.Contains(text, "${without}") }
-		if slices.ContainsFunc(s.Command, holds) {
-			return true
-		}
-		for _, value := range s.Env {
-			if holds(value) {
-				return true
-			}
-		}
-		return false
+		return len(s.Placeholders("without")) > 0
 	})
 }

@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/source"
-	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // SetKey sets where requests carry their idempotency keys. nameAt is the position of the key's name.
@@ -255,13 +253,10 @@ func (t Template) secrets(all map[string]string, lookup func(name string) (strin
 // CheckEnvironment reports environment variables that services and requests need and that are not set.
 func (r *Resolver) CheckEnvironment(lookup func(name string) (string, bool)) {
 	for _, s := range r.System.Services {
-		for _, text := range slices.Concat(s.Command, slices.Sorted(maps.Values(s.Env))) {
-			_, _ = system.Expand(text, func(kind, name string) (string, bool) { // errors are reported elsewhere
-				if _, ok := lookup(name); kind == "env" && !ok {
-					r.AddProblem(r.systemAt, fmt.Sprintf("%q needs the environment variable %s, which is not set", s.Name, name), "set "+name+" in the environment of the run")
-				}
-				return "", true
-			})
+		for _, name := range s.Placeholders("env") {
+			if _, ok := lookup(name); !ok {
+				r.AddProblem(r.systemAt, fmt.Sprintf("%q needs the environment variable %s, which is not set", s.Name, name), "set "+name+" in the environment of the run")
+			}
 		}
 	}
 	if r.Load == nil {

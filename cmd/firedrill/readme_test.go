@@ -74,7 +74,7 @@ func excerpt(t *testing.T, ref string) string {
 // TestREADMEFeatures fails if a feature or a system file in a document has a mistake. A block is a file if its first line
 // is a comment with the file's name. Features may also use the demo shop.
 func TestREADMEFeatures(t *testing.T) {
-	named := regexp.MustCompile("(?s)```(?:gherkin|yaml)\n# (\\S+\\.)(feature|yaml)\n(.*?)```")
+	named := regexp.MustCompile("(?s)```(?:gherkin|yaml|nginx)\n# (\\S+\\.)(feature|yaml|tmpl)\n(.*?)```")
 	shop, err := features.FS.ReadFile("shop/system.yaml")
 	require.NoError(t, err)
 	for _, name := range documents(t) {
@@ -82,6 +82,9 @@ func TestREADMEFeatures(t *testing.T) {
 		var paths []string
 		for _, m := range named.FindAllStringSubmatch(document(t, name), -1) {
 			files[m[1]+m[2]] = &fstest.MapFile{Data: []byte(m[3])}
+			if m[2] == "tmpl" {
+				continue
+			}
 			if m[2] == "yaml" { // a feature that only names it
 				files[m[1]+"yaml.feature"] = &fstest.MapFile{Data: fmt.Appendf(nil, "Feature: a\n  Scenario: a\n    Given the system described in %q\n", path.Base(m[1])+"yaml")}
 				m[2] = "yaml.feature"

@@ -83,7 +83,27 @@ func TestOrderIsDependenciesFirst(t *testing.T) {
 
 	sys.Links = append(sys.Links, system.Link{From: "stock", To: "mail"})
 	_, err = sys.Order()
-	require.ErrorContains(t, err, "stock -> mail -> stock")
+	require.ErrorContains(t, err, "mail -> stock -> mail")
+}
+
+func TestOrderFollowsAddresses(t *testing.T) {
+	sys, err := scenarios.ReadSystem(fstest.MapFS{"template": {Data: []byte("peers ${address:second}")}, "s": {Data: []byte(`services:
+  first: {command: [a, "${address:second}"], depends: [third]}
+  second: {command: [b, "${address:fourth}"]}
+  third: {command: [c, "${address:first}"]}
+  fourth: {command: [d], files: {conf: template}}
+`)}}, "s")
+	require.NoError(t, err)
+	before := map[string][]string{}
+	order, err := sys.Order()
+	require.NoError(t, err)
+	var names []string
+	for _, s := range order {
+		names = append(names, s.Name)
+		before[s.Name] = sys.Before(s)
+	}
+	assert.Equal(t, []string{"third", "second", "first", "fourth"}, names)
+	assert.Equal(t, map[string][]string{"first": {"third", "second"}, "second": nil, "third": nil, "fourth": nil}, before, "those that need each other do not wait")
 }
 
 // TestLinkTransport tests the description of links in plans.

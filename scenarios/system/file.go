@@ -23,7 +23,7 @@ import (
 // The keys of the mappings in a system file. They must match system.schema.json.
 var (
 	systemKeys  = []string{"services", "clients", "groups", "effects", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands"}
-	serviceKeys = []string{"command", "env", "dir", "port", "ready", "stop", "data", "address", "stand_in", "login", "serves", "needs", "install", "depends"}
+	serviceKeys = []string{"command", "env", "dir", "files", "port", "ready", "stop", "data", "address", "stand_in", "login", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
 	stopKeys    = []string{"signal", "within"}
@@ -42,7 +42,7 @@ func Read(fsys fs.FS, name string, handlers []string, table protocols.Table) (Sy
 		return System{}, err
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
-	r := &reader{file: name, protocols: table, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), positions: map[string]source.Pos{}}
+	r := &reader{fsys: fsys, file: name, protocols: table, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), positions: map[string]source.Pos{}}
 	r.sys.File, r.sys.Dir = name, path.Dir(name)
 	r.read(raw, handlers)
 	return r.sys, r.out.Err()
@@ -51,6 +51,7 @@ func Read(fsys fs.FS, name string, handlers []string, table protocols.Table) (Sy
 // reader reads a system file and records positions. It walks the syntax tree, because a decoder would report only
 // the first error.
 type reader struct {
+	fsys      fs.FS
 	file      string
 	lines     []string
 	out       source.List
@@ -139,6 +140,8 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 			})
 		case "dir":
 			s.Dir = r.text(v)
+		case "files":
+			s.Files = r.files(name, v)
 		case "port":
 			s.Port = r.port(v)
 		case "ready":

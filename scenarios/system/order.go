@@ -7,49 +7,74 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
-// Order returns the services in order of their start, dependencies first. Services that depend on each other in a
-// circle are an error, unless they are members of one group: such peers start together.
+// Order returns the services in order of their start. Links in a circle are an error, unless the services on it are members
+// of one group: such peers start together.
 func (s *System) Order() ([]Service, error) {
+	for _, l := range s.Links {
+		if circle := append(s.way(l.To, l.From, s.linked), l.From); len(circle) > 1 && l.From != l.To && !s.together(circle) {
+			slices.Reverse(circle)
+			return nil, source.Mistakef("leave out one of the links, none of them could start first, or make peers a group, whose members start together",
+				"services depend on each other in a circle (%s)", strings.Join(circle, " -> "))
+		}
+	}
 	seen := map[string]bool{}
 	var order []Service
-	var visit func(Service) error
-	visit = func(service Service) error {
+	var visit func(Service)
+	visit = func(service Service) {
 		if seen[service.Name] {
-			return nil
+			return
 		}
 		seen[service.Name] = true
-		for _, l := range s.Links {
-			i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == l.To })
-			if l.From != service.Name || i < 0 {
-				continue
-			}
-			if s.Waits(l) {
-				if err := visit(s.Services[i]); err != nil {
-					return err
-				}
-			} else if circle := append(s.way(l.To, l.From), l.From); !s.together(circle) {
-				slices.Reverse(circle)
-				return source.Mistakef("leave out one of the links, none of them could start first, or make peers a group, whose members start together",
-					"services depend on each other in a circle (%s)", strings.Join(circle, " -> "))
+		for _, first := range s.Before(service) {
+			if i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == first }); i >= 0 {
+				visit(s.Services[i])
 			}
 		}
 		order = append(order, service)
-		return nil
 	}
 	for _, service := range s.Services {
-		if err := visit(service); err != nil {
-			return nil, err
-		}
+		visit(service)
 	}
 	return order, nil
 }
 
-// Waits reports whether the start of a link's From must wait until its To is ready. It need not if they depend on
-// each other in a circle.
-func (s *System) Waits(l Link) bool { return s.way(l.To, l.From) == nil }
+// Before returns the services that have to be ready before a service starts: those that it has links to, and those whose
+// ${address} it is given. Services that need each other in a circle do not wait for each other.
+func (s *System) Before(service Service) (names []string) {
+	for _, to := range s.linked(service.Name) {
+		if s.way(to, service.Name, s.linked) == nil {
+			names = append(names, to)
+		}
+	}
+	for _, to := range service.Placeholders("address") {
+		if s.way(to, service.Name, s.needed) == nil {
+			names = append(names, to)
+		}
+	}
+	return names
+}
 
-// way returns the services through which from depends on to, in reverse order. It returns nil if it does not.
-func (s *System) way(from, to string) []string {
+// linked returns the dependencies of a service, by links.
+func (s *System) linked(name string) (names []string) {
+	for _, l := range s.Links {
+		if l.From == name {
+			names = append(names, l.To)
+		}
+	}
+	return names
+}
+
+// needed returns the services that a service knows by a link or by ${address}.
+func (s *System) needed(name string) []string {
+	names := s.linked(name)
+	if i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == name }); i >= 0 {
+		names = append(names, s.Services[i].Placeholders("address")...)
+	}
+	return names
+}
+
+// way returns the services through which from needs to, in reverse order. It returns nil if it does not.
+func (s *System) way(from, to string, next func(string) []string) []string {
 	seen := map[string]bool{}
 	var search func(name string) []string
 	search = func(name string) []string {
@@ -57,9 +82,9 @@ func (s *System) way(from, to string) []string {
 			return []string{name}
 		}
 		seen[name] = true
-		for _, l := range s.Links {
-			if l.From == name && !seen[l.To] {
-				if way := search(l.To); way != nil {
+		for _, other := range next(name) {
+			if !seen[other] {
+				if way := search(other); way != nil {
 					return append(way, name)
 				}
 			}

@@ -40,6 +40,9 @@ func (s System) Path(name string) string {
 	return filepath.Join(s.Dir, name)
 }
 
+// ProgramDir returns the folder where a relative path of a service's program starts.
+func (s System) ProgramDir(service Service) string { return s.Path(service.Dir) }
+
 // Whole reports whether the scenario starts the whole system itself. Services that already run may have other
 // users.
 func (s System) Whole() bool {
@@ -49,9 +52,10 @@ func (s System) Whole() bool {
 // Service is a part of the system. Exactly one of Command, Address, StandIn and Handler is set.
 type Service struct {
 	Name    string
-	Command []string          // program (see process.FindProgram) and arguments; may contain ${self} ${port} ${port:name} ${dir} ${link:payments} ${address:orders} ${ca} ${without} ${seed}
+	Command []string          // program (see process.FindProgram) and arguments; may contain placeholders, see Expand
 	Env     map[string]string // values may contain the same placeholders
-	Dir     string            // working folder, relative to System.Dir; "" means a new folder of the run
+	Dir     string            // working folder, relative to System.Dir; "" means ${dir}, a new folder of the run
+	Files   []File            `json:",omitempty"` // written to ${dir} before it starts
 	Port    int               // 0 means a free port
 	Ready   Ready
 	Stop    Stopping `json:",omitzero"`
@@ -140,7 +144,7 @@ func Expand(s string, values func(name, arg string) (value string, ok bool)) (st
 	}
 }
 
-const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${link:service} ${address:service} ${ca} ${without} ${seed} ${env:NAME}"
+const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir} ${here} ${link:service} ${address:service} ${ca} ${without} ${seed} ${env:NAME}"
 
 // Validate validates the whole system, whose links are resolved. table holds the known protocols. where returns the
 // position of a service or a link, or of one of its keys. Services named in handlers need no command.
@@ -205,10 +209,14 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 	}
 }
 
+func expandText(text string) func(values func(name, arg string) (string, bool)) (string, error) {
+	return func(values func(name, arg string) (string, bool)) (string, error) { return Expand(text, values) }
+}
+
 // placeholders validates the placeholders of a service.
 func (s *System) placeholders(service Service, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
-	judge := func(key, text string) {
-		_, err := Expand(text, func(name, arg string) (string, bool) {
+	judge := func(key string, expand func(values func(name, arg string) (string, bool)) (string, error)) {
+		_, err := expand(func(name, arg string) (string, bool) {
 			switch {
 			case name == "link" && arg != "":
 				if _, ok := s.Link(service.Name, arg); !ok {
@@ -228,7 +236,7 @@ func (s *System) placeholders(service Service, where func(name, key string) sour
 				}
 				return "", true
 			}
-			return "", name == "env" && arg != "" || arg == "" && slices.Contains([]string{"self", "dir", "without", "seed"}, name)
+			return "", name == "env" && arg != "" || arg == "" && slices.Contains([]string{"self", "dir", "here", "without", "seed"}, name)
 		})
 		if err != nil {
 			what, hint := source.Parts(err)
@@ -236,10 +244,13 @@ func (s *System) placeholders(service Service, where func(name, key string) sour
 		}
 	}
 	for i, arg := range service.Command {
-		judge(fmt.Sprintf("command %d", i), arg)
+		judge(fmt.Sprintf("command %d", i), expandText(arg))
 	}
 	for name, value := range service.Env {
-		judge("env "+name, value)
+		judge("env "+name, expandText(value))
+	}
+	for _, f := range service.Files {
+		judge("file "+f.Name, f.Expand)
 	}
 }
 
