@@ -6,7 +6,7 @@ PROGRAMS      := redis-server initdb haproxy nginx nats-server dnsmasq mkfs.ext4
 PACKAGES      := redis-server postgresql haproxy nginx-light nats-server dnsmasq-base e2fsprogs gcc libc6-dev
 DRILLS        := ./features/... ./runner/... ./cmd/... # the longest first
 
-.PHONY: all fmt lint test test-short truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
+.PHONY: all fmt lint test test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
 
 all: lint test
 
@@ -31,6 +31,9 @@ test: install-tools ## everything, with the race detector; real servers must run
 
 test-short: ## what needs no server and little time
 	$(GO) test -short ./...
+
+catalogue: install-tools ## each row of the catalogue holds, and is caught without its protection; a line for each
+	FIREDRILL_MUST_RUN=1 $(GO) test -C ./features -run TestCatalogue -timeout 20m -catalogue
 
 truth: install-tools ## every drill whose right verdict is known; make test runs those that fit into five minutes
 	FIREDRILL_MUST_RUN=1 $(GO) test -v -timeout 30m ./features/truth -full

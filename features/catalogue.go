@@ -1,6 +1,6 @@
 // Package features is the catalogue: drills in plain English that run against the demo shop (shop/), embedded so that the program carries them.
 //
-// Each row holds against the shop as built, and is caught when the one protection that it is about is taken out; the tests run both, and ask which
+// Each row holds against the shop as built, and is caught when the one protection that it is about is taken out; make catalogue runs both, and asks which
 // check it was that failed. The features in real/ need a real server installed and are tagged @real.
 //
 // Findings are drills of real software whose verdict is known, many of them red: what go-redis, nginx or JetStream do with a lost reply. The tests run them

@@ -17,7 +17,7 @@ import (
 func TestLedgerMatchesBruteForce(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	outcomes := []string{"acknowledged", "refused", "ambiguous"}
-	for range 20_000 {
+	for range trials(20_000) {
 		s := scenario{&journal.History{Seqs: map[string][]uint64{}}}
 		var lost, twice, refused, phantom, acked int
 		for i := range 1 + random.IntN(6) {
@@ -68,7 +68,7 @@ func TestDuplicateDetails(t *testing.T) {
 // Each mutation must be detected, with its key and the events behind it.
 func TestLedgerThroughTheJournal(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for range 300 {
+	for range trials(300) {
 		n := 2 + random.IntN(30)
 		hit := random.IntN(n)
 		key := fmt.Sprint("k", hit)

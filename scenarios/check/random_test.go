@@ -97,18 +97,24 @@ func succeeded(r *rand.Rand, n int, p float64) (ok int) {
 	return ok
 }
 
-// rates returns how often a comparison failed and passed, as a share of the trials. The race detector is ten times
-// as slow and finds nothing here, so it runs only a tenth of the trials.
-func rates(trials int, compare func(*rand.Rand) Outcome) (failed, passed float64) {
+// trials returns how many random cases a test tries. With the race detector, which is ten times as slow and finds nothing
+// here, it is a thirtieth.
+func trials(n int) int {
 	if raceEnabled {
-		trials /= 10
+		return max(20, n/30)
 	}
+	return n
+}
+
+// rates returns how often a comparison failed and passed, as a share of the trials.
+func rates(n int, compare func(*rand.Rand) Outcome) (failed, passed float64) {
+	n = trials(n)
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same numbers each time
 	var count [3]float64
-	for range trials {
+	for range n {
 		count[compare(r)]++
 	}
-	return count[Failed] / float64(trials), count[Passed] / float64(trials)
+	return count[Failed] / float64(n), count[Passed] / float64(n)
 }
 
 // sliced draws n requests in ten slices of time.

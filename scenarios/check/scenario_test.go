@@ -208,10 +208,15 @@ func kernelLoss(s scenario) {
 
 // more adds acknowledged requests to a window, each with an effect.
 func (s scenario) more(n int, w journal.Window) {
+	from := s.Requests.Len()
 	for i := range n {
 		s.addRequest(fmt.Sprint("m", i), "acknowledged", 1)
-		s.request(s.Requests.Len()-1, func(r *journal.Request) { r.Window = w })
 	}
+	s.eachRequest(func(i int, r *journal.Request) {
+		if i >= from {
+			r.Window = w
+		}
+	})
 	s.EffectsRead.Count = s.Effects.Len()
 }
 
@@ -224,10 +229,15 @@ func (s scenario) unlistEffects(n int) {
 // read adds GET requests. reads reports whether the load has other requests, so that these are not expected to
 // have effects.
 func (s scenario) read(n int, reads bool) {
+	from := s.Requests.Len()
 	for i := range n {
 		s.addRequest(fmt.Sprint("r", i), "acknowledged", 0)
-		s.request(s.Requests.Len()-1, func(r *journal.Request) { r.Route, r.Reads, r.Window = "GET /orders", reads, journal.During })
 	}
+	s.eachRequest(func(i int, r *journal.Request) {
+		if i >= from {
+			r.Route, r.Reads, r.Window = "GET /orders", reads, journal.During
+		}
+	})
 }
 
 // only removes all requests and effects.

@@ -139,8 +139,7 @@ func (v *Vocabulary) nearest(text string, least float64) string {
 		return "" // no sentence is that long
 	}
 	for _, r := range v.phrases {
-		for _, e := range r.Examples {
-			have := skeleton(e)
+		for i, have := range r.skeletons {
 			wide, other := utf8.RuneCountInString(want), utf8.RuneCountInString(have)
 			longer := float64(max(wide, other, 1))
 			if math.Abs(float64(wide-other))/longer >= least {
@@ -148,7 +147,7 @@ func (v *Vocabulary) nearest(text string, least float64) string {
 			}
 			d := float64(source.Distance(want, have)) / longer
 			if d < least {
-				best, least = e, d
+				best, least = r.Examples[i], d
 			}
 		}
 	}

@@ -80,10 +80,7 @@ func TestDeeplyNestedSystemFilesAreRejected(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		_, err := scenarios.ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte(system)}}, "s.yaml")
 		runtime.ReadMemStats(&after)
-		require.Error(t, err, name)
-		text := err.Error() // once: the long line is redacted each time
-		assert.Contains(t, text, "nested more than 32 deep", name)
-		assert.Contains(t, text, "s.yaml:", name)
+		requireFirst(t, err, "nested more than 32 deep")
 		assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(120), "%s: MiB allocated", name)
 	}
 }
@@ -106,7 +103,17 @@ func TestAliasesAreNotExpanded(t *testing.T) {
 // TestAnchorsAreRejectedQuickly: the time of the parser grows with the square of the number of anchors.
 func TestAnchorsAreRejectedQuickly(t *testing.T) {
 	_, err := scenarios.ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte("services: " + strings.Repeat("&a ", 100_000) + "x")}}, "s.yaml")
-	require.ErrorContains(t, err, "an anchor or an alias")
+	requireFirst(t, err, "an anchor or an alias")
+}
+
+// requireFirst requires that the first problem is one of s.yaml. It does not print the problem, since that redacts the
+// whole line.
+func requireFirst(t *testing.T, err error, what string) {
+	t.Helper()
+	var all source.Problems
+	require.ErrorAs(t, err, &all)
+	require.Equal(t, "s.yaml", all[0].File)
+	require.Contains(t, all[0].What, what)
 }
 
 func TestSystemFileWithByteOrderMark(t *testing.T) {

@@ -23,6 +23,7 @@ type Phrase struct {
 	table     bool                        // a table follows
 	doc       bool                        // a doc string follows
 	variants  []variant                   // set by newVocabulary
+	skeletons []string                    // of the examples; set by newVocabulary
 	loadSlot  int                         // of {load}; -1 if there is none; set by newVocabulary
 }
 

@@ -71,6 +71,9 @@ func newVocabulary(faults []injector.Kind, table protocols.Table, phrases []Phra
 	for i := range phrases {
 		p := &phrases[i]
 		p.variants = variants(p.Pattern)
+		for _, example := range p.Examples {
+			p.skeletons = append(p.skeletons, skeleton(example))
+		}
 		p.loadSlot = slices.Index(parameterIn.FindAllString(p.Pattern, -1), "{load}")
 		for j, v := range p.variants {
 			e, err := cucumber.NewCucumberExpression(v.source, registry)
