@@ -17,9 +17,7 @@ func TestProgramExecutesNothingFromPath(t *testing.T) {
 	require.NotContains(t, string(deps), "cucumber/godog")
 
 	dir := t.TempDir()
-	program, marker := filepath.Join(dir, "firedrill"), filepath.Join(dir, "executed")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
+	program, marker := built(t), filepath.Join(dir, "executed")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\necho \"$@\" >> '"+marker+"'\n"), 0o700))
 	for _, args := range [][]string{{"--version"}, {"steps", "delay"}, {"plan"}} {
 		cmd := exec.CommandContext(t.Context(), program, args...)

@@ -29,12 +29,10 @@ func openTerminal(t *testing.T) (master, terminal *os.File) {
 // onTerminal runs the program on a terminal and returns its output.
 func onTerminal(t *testing.T, env []string, args ...string) string {
 	t.Helper()
-	self, err := os.Executable()
-	require.NoError(t, err)
 	master, terminal := openTerminal(t)
 	defer master.Close()
-	cmd := exec.CommandContext(t.Context(), self, args...)
-	cmd.Env = append(append(os.Environ(), "FIREDRILL_IS_PROGRAM=1", "NO_COLOR="), env...)
+	cmd := exec.CommandContext(t.Context(), built(t), args...)
+	cmd.Env = append(append(os.Environ(), "NO_COLOR="), env...)
 	cmd.Stdout, cmd.Stderr = terminal, terminal
 	require.NoError(t, cmd.Start())
 	require.NoError(t, terminal.Close())
@@ -44,7 +42,7 @@ func onTerminal(t *testing.T, env []string, args ...string) string {
 		defer close(read)
 		_, _ = io.Copy(&printed, master) // fails when the program has closed the terminal
 	}()
-	err = cmd.Wait()
+	err := cmd.Wait()
 	<-read
 	t.Logf("%v: %q", err, printed.String())
 	return printed.String()
