@@ -170,7 +170,7 @@ func TestBytesAreCountedBeforeTheyArrive(t *testing.T) {
 			}
 			before := l.Counters()
 			toServer, toClient := before.BytesToServer, before.BytesToClient
-			for range c.messages {
+			for range repeats(c.messages) {
 				toServer = pass(client, server, toServer, func(c Counters) int64 { return c.BytesToServer })
 				toClient = pass(server, client, toClient, func(c Counters) int64 { return c.BytesToClient })
 			}

@@ -3,3 +3,5 @@
 package link
 
 const raceEnabled = false
+
+func repeats(n int) int { return n }

@@ -43,7 +43,7 @@ func TestResetIsNoOrderlyEndWhileTheServerSends(t *testing.T) {
 	var clients sync.WaitGroup
 	for range 16 {
 		clients.Go(func() {
-			for range 50 {
+			for range repeats(80) {
 				c, err := net.Dial("tcp", l.Addr())
 				if errors.Is(err, syscall.ECONNRESET) { // before the dial returned
 					continue

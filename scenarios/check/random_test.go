@@ -97,10 +97,12 @@ func succeeded(r *rand.Rand, n int, p float64) (ok int) {
 	return ok
 }
 
-// trials returns how many random cases a test tries. With the race detector, which is ten times as slow and finds nothing
-// here, it is a thirtieth.
+// few reports whether tests try few random cases, since the race detector is ten times as slow and finds nothing here.
+func few() bool { return raceEnabled || testing.Short() }
+
+// trials returns how many random cases a test tries: a thirtieth if they are few.
 func trials(n int) int {
-	if raceEnabled {
+	if few() {
 		return max(20, n/30)
 	}
 	return n
@@ -125,10 +127,9 @@ func sliced(r *rand.Rand, d draw, n int) (all [][]journal.Bucket) {
 	return all
 }
 
-// atMost returns the limit for a measured rate. With the race detector there are too few trials for a strict
-// limit.
+// atMost returns the limit for a measured rate. It is less strict if the trials are few.
 func atMost(rate float64) float64 {
-	if raceEnabled {
+	if few() {
 		return rate + 0.03 + 2*math.Sqrt(rate*max(0, 1-rate)/20) // at least twenty trials
 	}
 	return rate

@@ -45,7 +45,7 @@ func randomEffect(random *rand.Rand) Effect {
 // TestRowsAreTheValues: rows return the values that were added, also after they were written and read.
 func TestRowsAreTheValues(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
+	for range 60 {
 		var out bytes.Buffer
 		w := NewWriter(&out, time.Now())
 		w.Write(Event{Run: &Run{Schema: Schema}})

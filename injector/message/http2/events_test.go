@@ -76,6 +76,7 @@ func feedEvents(n, count int) (text string) {
 // The client gets all events before the cut, whatever the windows, and nothing else. Silence leaves other streams alone.
 func TestH2StreamsAreCut(t *testing.T) {
 	for _, size := range []int{1, 100 << 10} {
+		three, all := feedEvents(size, 3), feedEvents(size, 5)
 		s, left := serveFeed(t, size)
 		for ending, want := range map[message.Ending]string{"": "reset", message.EndClosed: "closed", message.EndSilence: "silence"} {
 			t.Run(fmt.Sprint(size, want), func(t *testing.T) {
@@ -83,13 +84,13 @@ func TestH2StreamsAreCut(t *testing.T) {
 				count, heal := f.AddRule(t, message.Rule{Action: message.CutReply, Events: 3, EndWith: ending, Match: message.Match{Path: "/feed"}})
 				p := relaytest.ConnectHTTP2(t, f.Addr)
 				id := p.Request("GET", "/feed", "")
-				assert.Empty(t, p.ReadUntil(relaytest.Patience, func() bool { return len(p.Responses[id].Body) >= len(feedEvents(size, 3)) }))
+				assert.Empty(t, p.ReadUntil(relaytest.Patience, func() bool { return len(p.Responses[id].Body) >= len(three) }))
 				within, calls := relaytest.Patience, 1
 				if ending == message.EndSilence {
 					within = relaytest.Quiet
 				}
 				assert.Equal(t, want, p.ReadUntil(within, nil))
-				assert.Equal(t, feedEvents(size, 3), p.Responses[id].Body)
+				assert.Equal(t, three, p.Responses[id].Body)
 				assert.False(t, p.Responses[id].Ended)
 				if ending == message.EndSilence {
 					assert.Equal(t, "200 other", p.Response(p.Request("GET", "/other", "")).String())
@@ -103,7 +104,7 @@ func TestH2StreamsAreCut(t *testing.T) {
 				heal()
 				fresh := relaytest.ConnectHTTP2(t, f.Addr)
 				id = fresh.Request("GET", "/feed", "")
-				assert.Empty(t, fresh.ReadUntil(relaytest.Patience, func() bool { return fresh.Responses[id].Body == feedEvents(size, 5) }))
+				assert.Empty(t, fresh.ReadUntil(relaytest.Patience, func() bool { return fresh.Responses[id].Body == all }))
 				_ = fresh.Close()
 				<-left
 			})
@@ -114,6 +115,7 @@ func TestH2StreamsAreCut(t *testing.T) {
 // A stalled stream stalls no other, and goes on when the fault is healed, unless its client has left.
 func TestH2StreamsStall(t *testing.T) {
 	for _, size := range []int{1, 100 << 10} {
+		two, all := feedEvents(size, 2), feedEvents(size, 5)
 		for _, leaves := range []string{"", "cancels", "closes"} {
 			t.Run(fmt.Sprint(size, leaves), func(t *testing.T) {
 				s, left := serveFeed(t, size)
@@ -121,9 +123,9 @@ func TestH2StreamsStall(t *testing.T) {
 				count, heal := f.AddRule(t, message.Rule{Action: message.CutReply, Events: 2, EndWith: message.EndHeld, Match: message.Match{Path: "/feed"}})
 				p := relaytest.ConnectHTTP2(t, f.Addr)
 				id := p.Request("GET", "/feed", "")
-				assert.Empty(t, p.ReadUntil(relaytest.Patience, func() bool { return len(p.Responses[id].Body) >= len(feedEvents(size, 2)) }))
+				assert.Empty(t, p.ReadUntil(relaytest.Patience, func() bool { return len(p.Responses[id].Body) >= len(two) }))
 				assert.Equal(t, "silence", p.ReadUntil(relaytest.Quiet, nil))
-				assert.Equal(t, feedEvents(size, 2), p.Responses[id].Body)
+				assert.Equal(t, two, p.Responses[id].Body)
 				assert.Equal(t, "200 other", p.Response(p.Request("GET", "/other", "")).String())
 				assert.EqualValues(t, 1, count.Tally().Affected)
 				switch leaves {
@@ -136,7 +138,7 @@ func TestH2StreamsStall(t *testing.T) {
 				}
 				heal()
 				if leaves == "" {
-					assert.Empty(t, p.ReadUntil(relaytest.Patience, func() bool { return p.Responses[id].Body == feedEvents(size, 5) }))
+					assert.Empty(t, p.ReadUntil(relaytest.Patience, func() bool { return p.Responses[id].Body == all }))
 					_ = p.Close()
 				}
 				<-left
