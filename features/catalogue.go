@@ -40,6 +40,11 @@ func Rows() []Row {
 			},
 		},
 		{
+			N: "3", File: "key-metric.feature", Without: "fallbacks",
+			Claim:    "each application has a single key metric that tells whether it does its job",
+			CaughtBy: []string{`the key metric "pages_served_total" of "front" keeps at least 80% of its baseline rate during the fault`},
+		},
+		{
 			N: "4", File: "loss.feature", Without: "retransmission",
 			Claim:    "a message that gets lost is sent again until it is acknowledged",
 			CaughtBy: []string{`no acknowledged request is lost`},
@@ -53,6 +58,11 @@ func Rows() []Row {
 			N: "4", File: "reordering.feature", Without: "sequencing",
 			Claim:    "messages that overtake each other are handled in the order in which they were sent",
 			CaughtBy: []string{`effects with the same "customer" are applied in the order they were sent`},
+		},
+		{
+			N: "5", File: "many-questions.feature", Without: "pipelining",
+			Claim:    "many questions that are asked at once take one round trip, not one each",
+			CaughtBy: []string{`the p95 latency stays below 500ms during the fault`},
 		},
 		{
 			N: "6", File: "retransmits.feature", Without: "adaptive timeout",
@@ -72,6 +82,47 @@ func Rows() []Row {
 				`requests repeated with the same key get the same response`,
 				`a key reused with a different body is refused with status 422`,
 			},
+		},
+		{
+			N: "8", File: "dead-peer.feature", Without: "liveness check",
+			Claim:    "a peer that dies without a word is noticed by its silence",
+			CaughtBy: []string{`at least 98% of requests succeed during the fault`},
+		},
+		{
+			N: "8", File: "goodbye.feature", Without: "goodbye",
+			Claim:    "a peer that stops says so, instead of leaving others to their time-outs",
+			CaughtBy: []string{`at least 98% of requests succeed`},
+		},
+		{
+			N: "10", File: "bounded-queue.feature", Without: "queue bound",
+			Claim: "a queue has a bound, and what does not fit is refused at once",
+			CaughtBy: []string{
+				`the queue "waiting labels" never holds more than 16 messages`,
+				`excess requests are refused within 500ms with status "503" and a Retry-After header during the fault`,
+			},
+		},
+		{
+			N: "11", File: "noisy-neighbour.feature", Without: "tenant limits",
+			Claim: "a tenant that floods a service takes nothing away from the others",
+			CaughtBy: []string{
+				`at least 98% of requests of the "quiet" load succeed`,
+				`excess requests are refused within 500ms with status "429" and a Retry-After header`,
+			},
+		},
+		{
+			N: "12", File: "failure-metrics.feature", Without: "metrics of failures",
+			Claim:    "every service has the same metrics, and whatever breaks shows in them soon",
+			CaughtBy: []string{`the probe "ads down" detects the fault within 1s`},
+		},
+		{
+			N: "13", File: "flash-sale.feature", Without: "load shedding",
+			Claim:    "a flash sale serves as many buyers as it can and refuses the others at once",
+			CaughtBy: []string{`excess requests are refused within 500ms with status "503" and a Retry-After header during the fault`},
+		},
+		{
+			N: "13", File: "flash-sale.feature", Without: "stock reservation",
+			Claim:    "a flash sale sells no item twice",
+			CaughtBy: []string{`the sum of "items" over "GET /stock" stays the same`},
 		},
 		{
 			N: "16", File: "spike-or-silence.feature", Without: "timeouts",

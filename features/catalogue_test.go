@@ -279,7 +279,9 @@ func TestRowsAreTheFeatures(t *testing.T) {
 	}))
 	var listed, tested []string
 	for _, row := range Rows() {
-		listed = append(listed, row.File)
+		if !slices.Contains(listed, row.File) { // one for each protection
+			listed = append(listed, row.File)
+		}
 		es, err := language.Parse(language.Source{FS: FS, Paths: []string{row.File}})
 		require.NoError(t, err)
 		for _, e := range es {

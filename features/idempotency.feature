@@ -5,7 +5,7 @@ Feature: What is sent again is done once
   that it made before, and at payments the charge. Without them every repetition is a new order, and a new charge.
 
   Background:
-    Given the system described in "shop/system.yaml"
+    Given the system described in "shop/orders.yaml"
     And a steady load of 50 requests per second on "POST /orders"
     And every request carries a fresh idempotency key in the "Idempotency-Key" header
     And clients retry failed requests up to 5 times with the same key

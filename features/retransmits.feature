@@ -6,7 +6,7 @@ Feature: An answer that comes late is not asked for twice
   very moment when it can bear it least.
 
   Scenario: payments answer later than they used to, then later still
-    Given the system described in "shop/system.yaml"
+    Given the system described in "shop/orders.yaml"
     And the blast radius is limited to "payments"
     And a steady load of 50 requests per second on "POST /orders"
     And every request carries a fresh idempotency key in the "Idempotency-Key" header

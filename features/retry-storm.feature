@@ -5,7 +5,7 @@ Feature: A dependency that fails is not asked three times as often
   times its calls for as long as it fails, which is what keeps a service that stumbles from getting up.
 
   Scenario: payments answers nine in ten calls with an error
-    Given the system described in "shop/system.yaml"
+    Given the system described in "shop/orders.yaml"
     And the blast radius is limited to "payments"
     And a steady load of 80 requests per second on "POST /orders"
     And every request carries a fresh idempotency key in the "Idempotency-Key" header

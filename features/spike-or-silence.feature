@@ -4,7 +4,7 @@ Feature: A part that is late harms a page no more than a part that is gone
   In the shop the front waits 300 ms for each optional part ("timeouts"). Without that it waits as long as the part takes, and its clients leave first.
 
   Scenario Outline: <what happens>
-    Given the system described in "shop/system.yaml"
+    Given the system described in "shop/page.yaml"
     And the blast radius is limited to "ads"
     And a steady load of 40 requests per second on "GET /"
     And clients give up after 2s

@@ -63,18 +63,18 @@ func newCheckout(c config) (*part, error) {
 	}
 	o := &checkout{part: newPart(), db: db, protected: c.protected}
 	o.ctx, o.end = context.WithCancel(context.Background())
-	o.closeStore = db.Close
+	o.stop = db.Close
 	for range brokerConnections {
 		conn, js, err := connectBroker(c.links["broker"])
 		if err != nil {
-			return nil, errors.Join(err, o.closeStore())
+			return nil, errors.Join(err, o.stop())
 		}
 		o.brokers = append(o.brokers, js)
-		rest := o.closeStore
-		o.closeStore = func() error { conn.Close(); return rest() }
+		rest := o.stop
+		o.stop = func() error { conn.Close(); return rest() }
 	}
-	disconnect := o.closeStore
-	o.closeStore = func() error { o.end(); o.delivery.Wait(); return disconnect() }
+	disconnect := o.stop
+	o.stop = func() error { o.end(); o.delivery.Wait(); return disconnect() }
 	o.sent = o.counter("orders_sent_total", "orders that the broker acknowledged")
 	o.again = o.counter("orders_resent_total", "orders sent to the broker again")
 	o.routes.HandleFunc("POST /orders", o.post)

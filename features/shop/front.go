@@ -33,7 +33,6 @@ type front struct {
 	cache     *cache // nil if there is no cache
 	pages     prometheus.Counter
 	degraded  prometheus.Counter
-	missing   *prometheus.CounterVec
 }
 
 const (
@@ -69,12 +68,10 @@ func newFront(c config) (*part, error) {
 	f.required = []*dependency{f.deps["content"]}
 	if addr := c.links["cache"]; addr != "" {
 		f.cache = newCache(addr, c.protected)
-		f.closeStore = f.cache.client.Close
+		f.stop = f.cache.client.Close
 	}
 	f.pages = f.counter("pages_served_total", "pages served, including degraded ones")
 	f.degraded = f.counter("pages_degraded_total", "pages served without a part")
-	f.missing = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "part_failures_total", Help: "failed calls for parts"}, []string{"part"})
-	f.metrics.MustRegister(f.missing)
 	f.routes.HandleFunc("GET /{$}", f.page("comments", "ads", "stats"))
 	f.routes.HandleFunc("GET /article/{id}", f.page("ads", "stats"))
 	f.routes.HandleFunc("GET /article/{id}/comments", f.page("comments", "ads", "stats"))
@@ -121,7 +118,6 @@ func (f *front) page(names ...string) http.HandlerFunc {
 func (f *front) fetch(ctx context.Context, name, path string) string {
 	got, err := f.deps[name].call(ctx, http.MethodGet, path, nil, "")
 	if err != nil || got.status != http.StatusOK {
-		f.missing.WithLabelValues(name).Inc()
 		return ""
 	}
 	return got.body

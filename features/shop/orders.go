@@ -64,7 +64,7 @@ func newOrders(c config) (*part, error) {
 		return nil, err
 	}
 	o := &orders{part: newPart(), db: db, protected: c.protected, inFlight: map[string]bool{}}
-	o.closeStore = db.Close
+	o.stop = db.Close
 	o.payments = o.addDependency("payments", c.links["payments"], make(pool, 256), chargeLimit, c.protected)
 	o.retrier = &retrier{maxAttempts: 3, timer: &adaptive{}, budget: &budget{}, retries: o.counter("charge_retries_total", "retries of charge requests")}
 	if !c.protected[adaptiveTimeout] {

@@ -30,7 +30,7 @@ func newPayments(c config) (*part, error) {
 		return nil, err
 	}
 	p := &payments{part: newPart(), db: db}
-	p.closeStore = db.Close
+	p.stop = db.Close
 	p.charged = p.counter("charges_total", "charges made")
 	p.requests = p.counter("charge_requests_total", "requests for a charge, including retries")
 	p.routes.HandleFunc("POST /charge", p.charge)

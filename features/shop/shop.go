@@ -7,6 +7,10 @@
 //	payments  charges once for each key
 //	checkout  accepts POST /orders and sends them to broker
 //	broker    NATS with JetStream, from which warehouse takes orders and picks them
+//	sale      sells a limited stock: POST /purchases, which payments charges
+//	labels    has labels printed by printer: POST /labels
+//	songs     lists songs for several tenants: GET /{tenant}/songs
+//	quotes    adds up prices: POST /quotes, over long-lived connections to prices and a spare one
 //
 // Each part serves GET /livez, GET /readyz (whether the required dependencies answer) and GET /metrics (Prometheus).
 //
@@ -82,12 +86,13 @@ type config struct {
 
 // part is a service of the shop.
 type part struct {
-	routes     *http.ServeMux
-	required   []*dependency // checked by /readyz
-	all        []*dependency
-	metrics    *prometheus.Registry
-	closeStore func() error                // may be nil
-	serve      func(context.Context) error // serves until the context ends, in place of HTTP; may be nil
+	routes   *http.ServeMux
+	required []*dependency // checked by /readyz
+	all      []*dependency
+	metrics  *prometheus.Registry
+	serve    func(context.Context) error // serves until the context ends, in place of HTTP; may be nil
+	leave    func()                      // is called before the part stops serving; may be nil
+	stop     func() error                // releases what it holds after it has stopped serving; may be nil
 }
 
 // kind is a kind of part: how it is made, the dependencies whose addresses it takes as flags, and its protections.
@@ -105,8 +110,14 @@ var parts = map[string]kind{
 	"comments":  {build: newSimple("comments")},
 	"content":   {build: newSimple("content")},
 	"front":     {newFront, []string{"content", "comments", "ads", "stats", "cache"}, frontProtections},
+	"labels":    {newLabels, []string{"printer"}, labelsProtections},
 	"orders":    {newOrders, []string{"payments"}, ordersProtections},
 	"payments":  {build: newPayments},
+	"prices":    {build: newPrices, protections: pricesProtections},
+	"printer":   {build: newSimple("printer")},
+	"quotes":    {newQuotes, []string{"prices", "spare"}, quotesProtections},
+	"sale":      {newSale, []string{"payments"}, saleProtections},
+	"songs":     {build: newSongs, protections: songsProtections},
 	"stats":     {build: newSimple("stats")},
 	"warehouse": {newWarehouse, []string{"broker"}, warehouseProtections},
 }
@@ -166,6 +177,9 @@ func serve(ctx context.Context, name, listen string, p *part) error {
 	select {
 	case err = <-served:
 	case <-ctx.Done():
+		if p.leave != nil {
+			p.leave()
+		}
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
 		err = server.Shutdown(end)
@@ -181,10 +195,10 @@ func (p *part) close() error {
 	for _, d := range p.all {
 		d.client.CloseIdleConnections()
 	}
-	if p.closeStore == nil {
+	if p.stop == nil {
 		return nil
 	}
-	return p.closeStore()
+	return p.stop()
 }
 
 // handler adds the routes that all parts have, and returns the handler of all routes.
@@ -222,7 +236,7 @@ func newSimple(name string) func(config) (*part, error) {
 	return func(config) (*part, error) {
 		p := newPart()
 		served := p.counter(name+"_served_total", "requests served")
-		p.routes.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		p.routes.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 			served.Inc()
 			fmt.Fprintf(w, "%s of %s\n", name, r.URL.Path)
 		})

@@ -63,7 +63,7 @@ func newWarehouse(c config) (*part, error) {
 		conn.Close()
 		return nil, errors.Join(err, db.Close())
 	}
-	w.closeStore = func() error {
+	w.stop = func() error {
 		consuming.Stop()
 		<-consuming.Closed()
 		conn.Close()
