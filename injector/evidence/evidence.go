@@ -17,7 +17,7 @@ type Tally struct {
 	Unit     string    // what is counted: "calls", "messages", "connections", "traffic" (chunks as read) or "service"
 	Seen     int64     // units that the fault examined while it was live
 	Affected int64     // units on which the effect happened
-	First    time.Time // the first effect; zero if Affected is 0
+	First    time.Time // the first effect, which of a delay is when it began; zero if Affected is 0
 	Last     time.Time // the latest effect; zero if Affected is 0
 	Idle     int64     // connections changed while they were not in use; not included in Affected
 	Void     string    // why clients did not see the outage; "" if they did; otherwise Affected is 0
@@ -123,6 +123,9 @@ func (c *Counter) Delayed(d time.Duration) {
 		}
 		_ = c.delays.RecordValue(max(0, min(d, maxDelay)).Microseconds()) // in range
 		t.Delayed++
+		if began := time.Now().Add(-d); t.First.IsZero() || began.Before(t.First) {
+			t.First = began
+		}
 	})
 }
 
