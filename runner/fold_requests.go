@@ -62,6 +62,14 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 		s.Unsent++
 		return s.Window
 	}
+	if e.OneWay {
+		s, _ := f.sampleFor(due, end, e.Load, e.Copy, e.Route, f.paused(due, end))
+		s.OneWay++
+		s.Wire += e.Wire
+		s.slip.add(e.Began().Sub(e.Due))
+		f.recent.requests++
+		return s.Window
+	}
 	f.countEnd(end, e.Outcome == load.Acknowledged && (f.fallbackIsSuccess || !e.Fallback))
 	for _, o := range f.outages {
 		// A request that succeeded at its first attempt was answered before the outage took effect.

@@ -92,18 +92,22 @@ func (r *runState) logins(e *scenarios.Experiment) error {
 	return nil
 }
 
-// login returns what clients of the load know of a service besides its address.
-func (s *system) login(secrets map[string]string) func(service string) *url.URL {
-	return func(service string) *url.URL {
+// knows returns what clients of the load know of a service besides its address.
+func (s *system) knows(secrets map[string]string) func(service string) load.Known {
+	return func(service string) (k load.Known) {
+		k.Framing, _ = s.e.System.FramingOf(service)
 		for _, svc := range s.e.System.Services {
-			if svc.Name == service {
-				u, err := svc.LoginURL(func(name string) string { return secrets[name] })
-				if err == nil {
-					return u
-				}
+			if svc.Name != service {
+				continue
+			}
+			if u, err := svc.LoginURL(func(name string) string { return secrets[name] }); err == nil {
+				k.URL = u
+			}
+			if svc.Proto != "" {
+				k.Proto = s.e.System.Path(svc.Proto)
 			}
 		}
-		return nil
+		return k
 	}
 }
 

@@ -32,7 +32,10 @@ func (s *system) endpoints(svc scenarios.Service) []process.Endpoint {
 		}
 	}
 	for _, l := range s.e.Loads() {
-		tcp = tcp || slices.ContainsFunc(l.Mix, func(r scenarios.Route) bool { return r.Asks(svc.Name) })
+		if slices.ContainsFunc(l.Mix, func(r scenarios.Route) bool { return r.Asks(svc.Name) }) {
+			k, _ := l.OtherKind()
+			tcp, datagrams = tcp || !k.UDP, datagrams || k.UDP
+		}
 	}
 	tcp = tcp || s.e.Load.Control() == svc.Name || s.e.ReadsEffectsOf(svc.Name)
 	var all []process.Endpoint

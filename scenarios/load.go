@@ -26,7 +26,8 @@ type Load struct {
 	Marker            *Mark           // marks a response as a fallback
 	FallbackIsSuccess bool            // a check mentions fallbacks, or the system declares them as success
 	Means             map[int]Outcome `json:",omitempty"` // by status: overrides the table of Outcomes
-	Answers           []AnswerMeaning `json:",omitempty"` // of a load that is not HTTP: overrides that an answer acknowledges
+	Answers           []AnswerMeaning `json:",omitempty"` // of a load that is not HTTP: overrides what an answer means by its kind
+	Unanswered        bool            `json:",omitempty"` // of datagrams: no answer is expected, so that their outcome is never known
 
 	NewConnections bool          `json:",omitempty"` // each attempt opens a connection of its own
 	CloseIdle      time.Duration `json:",omitempty"` // how long clients keep an idle connection, at most; 0 means 500 ms

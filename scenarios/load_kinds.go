@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ type LoadKind struct {
 
 	Syntax  Syntax                   // of the texts of its requests
 	Headers bool                     // its requests can carry headers, and their key in one of them
+	UDP     bool                     // requests are datagrams
+	Framed  bool                     // a link to the service declares how messages are framed
 	Local   bool                     // requests go to no service, and have no text
 	Reads   func(r Route) bool       // reports whether requests of a route are read-only; nil means that none are
 	Check   func(text string) error  // returns why a text cannot be sent; nil means that any can
@@ -41,6 +44,10 @@ func LoadKinds() []LoadKind {
 		{Name: "nats request", Word: "request", About: "to the subject", Means: "a reply acknowledges, as that of a stream of JetStream that has stored the message; no responders, and an error of JetStream, refuse; an error of a service is not known",
 			Headers: true, CheckOn: checkSubject},
 		{Name: "lines", Word: "line", Means: "the line that comes back acknowledges, unless the scenario says what its beginning means", Check: checkLine},
+		{Name: "lengths", Word: "length-prefixed message", Means: "the message that comes back acknowledges, unless the scenario says what its beginning means", Framed: true},
+		{Name: "datagram", Word: "datagram", Means: "the first datagram that comes back to the socket acknowledges, unless the scenario says what its beginning means; a port that is closed refuses; where `datagrams are not answered`, it is never known", UDP: true},
+		{Name: "grpc", Word: "call", About: "of", Means: "OK acknowledges; INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED, UNAUTHENTICATED, FAILED_PRECONDITION, OUT_OF_RANGE, UNIMPLEMENTED and RESOURCE_EXHAUSTED refuse, and only the last is repeated; after ALREADY_EXISTS and ABORTED an earlier attempt may be done, and UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, UNKNOWN, INTERNAL and DATA_LOSS do not say what was done: it is not known",
+			Syntax: JSON, Headers: true, CheckOn: checkMethod, Reads: readsMethod},
 		{Name: FuncKind, Word: "call", About: "of the function", Means: "the function returns what is known", Local: true},
 	}
 }
@@ -88,6 +95,13 @@ func (r *Resolver) SetAnswerMeaning(at source.Pos, m AnswerMeaning) {
 	}
 	r.rate.Answers = append(r.rate.Answers, m)
 	r.answersAt = at
+}
+
+// LeaveUnanswered sets that datagrams of the load are not answered.
+func (r *Resolver) LeaveUnanswered(at source.Pos) {
+	r.Describe(at)
+	r.setOnce(&r.unansweredAt, at, "that datagrams are not answered")
+	r.rate.Unanswered = true
 }
 
 // InText means that {{key}} stands in the texts of requests that are not HTTP.
@@ -190,6 +204,9 @@ func (r *Resolver) finishKind(k LoadKind) {
 			r.AddProblem(at, fmt.Sprintf("%s, and the load consists of %s", what, k.Many()), "leave this out")
 		}
 	}
+	if r.Load.Unanswered {
+		r.finishUnanswered(k)
+	}
 	refuse(r.cookiesAt, "only HTTP has cookies")
 	refuse(r.redirectsAt, "only HTTP has redirects")
 	refuse(r.meansAt, "only HTTP has such statuses")
@@ -209,7 +226,7 @@ func (r *Resolver) finishKind(k LoadKind) {
 		for _, l := range r.Loads() {
 			l.Key = Key{In: InText}
 		}
-	case key == Key{}, key.In == InText && holds, key.In == InHeader && k.Headers:
+	case key == Key{}, key.In == InText && holds, key.In == InHeader && k.Headers, key.In == InBody && k.Syntax == JSON:
 	case key.In == InText:
 		r.AddProblem(r.keyAt, fmt.Sprintf("no %s contains the key", k.Word), "write {{key}} where it belongs")
 	default:
@@ -232,6 +249,27 @@ func (r *Resolver) finishKind(k LoadKind) {
 			refuse(at, "only answers over HTTP are marked as fallbacks")
 		case n.Register != "":
 			refuse(at, "only requests over HTTP write and read registers")
+		}
+	}
+}
+
+// finishUnanswered validates a load whose requests are not answered.
+func (r *Resolver) finishUnanswered(k LoadKind) {
+	refuse := func(at source.Pos, what string) {
+		if at != (source.Pos{}) {
+			r.AddProblem(at, what+", and nothing is answered", "leave this out, or leave out that datagrams are not answered")
+		}
+	}
+	if !k.UDP {
+		r.AddProblem(cmp.Or(r.unansweredAt, r.loadAt), "the load consists of "+k.Many()+", and only datagrams may be left unanswered", "leave this out")
+	}
+	refuse(r.retryAt, "clients retry what was not answered")
+	refuse(r.policyAt.hedge, "clients wait for an answer before they send again")
+	refuse(r.giveUpAt, "clients wait for no answer that they could give up on")
+	refuse(r.answersAt, "this is about answers")
+	for i, c := range r.Checks {
+		if n := c.Kind().Needs; c.Kind().ByLoad != "" || n.Probe != "" || n.Pairs {
+			refuse(r.checkPositions[i], "this asks about answers")
 		}
 	}
 }

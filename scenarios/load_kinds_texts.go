@@ -34,6 +34,22 @@ func checkSubject(subject string) error {
 	return nil
 }
 
+var grpcMethod = regexp.MustCompile(`^[A-Za-z_][\w.]*/[A-Za-z_]\w*$`)
+
+func checkMethod(name string) error {
+	if !grpcMethod.MatchString(name) {
+		return source.Mistakef("write the package, the service and the method: shop.Orders/Create", "%q is no method of gRPC", name)
+	}
+	return nil
+}
+
+// readsMethod reports whether a method is read-only by its name, as standard methods are (https://google.aip.dev/131,
+// 132 and 231).
+func readsMethod(r Route) bool {
+	_, method, _ := strings.Cut(r.Path, "/")
+	return strings.HasPrefix(method, "Get") || strings.HasPrefix(method, "List") || strings.HasPrefix(method, "BatchGet")
+}
+
 func checkLine(text string) error {
 	if strings.Contains(strings.TrimSpace(text), "\n") {
 		return source.Mistakef("write one line; for several, take a mix", "the text has several lines")

@@ -68,6 +68,9 @@ func (r *Resolver) resolve() {
 				rt.Service = r.requireTCP(at, r.serves(at, rt.Path))
 			} else if k, _ := KindOfLoad(rt.Kind); !k.Local && r.serviceNamed(at, rt.Service) >= 0 {
 				r.requireTCP(at, rt.Service)
+				if _, ok := r.System.FramingOf(rt.Service); k.Framed && !ok {
+					r.AddProblem(at, fmt.Sprintf("it is not known how messages to %q say their length", rt.Service), fmt.Sprintf("declare the link of clients in the system file: clients: {depends: {%s: {protocol: lengths, framing: {width: 4}}}}", rt.Service))
+				}
 			}
 		}
 	}

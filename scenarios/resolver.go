@@ -60,7 +60,7 @@ type settings struct {
 	headersAt                                                                 []source.Pos // by index in Load.Headers
 	policyAt                                                                  policyAt
 
-	answersAt source.Pos
+	answersAt, unansweredAt source.Pos
 
 	rate           *Load // collects settings of the load that precede its sentence
 	naming         string

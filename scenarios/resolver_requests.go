@@ -144,7 +144,7 @@ func (r *Resolver) finishChain(l *Load, at source.Pos, first *Route) {
 			key = StepKey(key, i)
 		}
 		needsKey := i == keyStep && l.Changes(*first)
-		if rt.Kind == "" && (needsKey || l.Key.In == InQuery || l.Key.In == InBody && rt.Body != "") {
+		if (rt.Kind == "" || l.Key.In == InBody) && (needsKey || l.Key.In == InQuery || l.Key.In == InBody && rt.Body != "") {
 			if err := l.Key.place(rt, key); err != nil {
 				r.addError(r.keyAt, err)
 			}

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -37,7 +38,7 @@ const addLoad = `add: a steady load of 100 requests per second on "POST /orders"
 // finishLoad validates the load, and sets the baseline.
 func (r *Resolver) finishLoad() {
 	if r.Load == nil {
-		for _, setting := range append(r.policyAt.said(), []subject{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}, {r.rowsAt, "rows"}, {r.redirectsAt, "redirects"}, {r.cookiesAt, "cookies"}, {r.connectionsAt, "connections"}, {r.copiesAt, "a split"}}...) {
+		for _, setting := range append(r.policyAt.said(), []subject{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}, {r.rowsAt, "rows"}, {r.redirectsAt, "redirects"}, {r.cookiesAt, "cookies"}, {r.connectionsAt, "connections"}, {r.copiesAt, "a split"}, {r.unansweredAt, "datagrams"}}...) {
 			if setting.at != (source.Pos{}) {
 				r.addMissing(setting.at, fmt.Sprintf("%s without a load: no client asks anything", setting.what), addLoad)
 			}
@@ -56,6 +57,8 @@ func (r *Resolver) finishLoad() {
 	r.finishOutcomes()
 	if k, ok := r.otherKind(); ok {
 		r.finishKind(k)
+	} else if r.Load.Unanswered {
+		r.AddProblem(cmp.Or(r.unansweredAt, r.loadAt), "the load sends no datagrams", `send some: 200 datagrams are sent to "metrics", 10 at a time`)
 	} else if len(r.Load.Answers) > 0 {
 		r.AddProblem(r.answersAt, "the meaning of answers over HTTP is that of their status", "write: status 503 means that it was refused")
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	framing "github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
@@ -30,6 +31,9 @@ type loadRow struct {
 	works, fails scenarios.Route                              // requests that are acknowledged and refused
 	word         string                                       // of the answer to fails
 	answers      []scenarios.AnswerMeaning
+	framing      framing.Framing
+	proto        string
+	udp          bool                                // datagrams: there is no connection that could be cut
 	applied      func(t *testing.T, addr string) int // how often works was applied
 }
 
@@ -131,6 +135,26 @@ var loadRows = []loadRow{
 		answers: []scenarios.AnswerMeaning{{Begins: "-", Is: scenarios.Refused}},
 		applied: ordersInRedis,
 	},
+	{
+		kind:  "lengths",
+		start: func(t *testing.T) (string, *url.URL) { return noLogin(lengthsServer(t, &orders{})) },
+		works: scenarios.Route{Body: "order {{key}}"}, fails: scenarios.Route{Body: "cancel {{key}}"}, word: "ERR",
+		answers: []scenarios.AnswerMeaning{{Begins: "ERR", Is: scenarios.Refused}}, framing: framing.Framing{Width: 2, Little: true, Includes: true},
+		applied: appliedAt,
+	},
+	{
+		kind:  "datagram",
+		start: func(t *testing.T) (string, *url.URL) { return noLogin(datagramServer(t, &orders{}, false)) },
+		works: scenarios.Route{Body: "order {{key}}"}, fails: scenarios.Route{Body: "cancel {{key}}"}, word: "ERR",
+		answers: []scenarios.AnswerMeaning{{Begins: "ERR", Is: scenarios.Refused}}, udp: true,
+		applied: appliedAt,
+	},
+	{
+		kind:  "grpc",
+		start: func(t *testing.T) (string, *url.URL) { return noLogin(grpcServer(t, &orders{}, true)) },
+		works: scenarios.Route{Path: "shop.Orders/Create", Body: `{"key": "{{key}}", "quantity": 1}`}, fails: scenarios.Route{Path: "shop.Orders/Create", Body: `{"quantity": -3}`}, word: "INVALID_ARGUMENT",
+		applied: appliedAt,
+	},
 }
 
 // network forwards connections to a server, and loses or cuts what the server says.
@@ -162,6 +186,59 @@ func (n *network) forward(t *testing.T, addr string) string {
 	})
 	t.Cleanup(func() { _ = ln.Close(); all.Wait() })
 	return ln.Addr().String()
+}
+
+// through forwards to a server as its kind of load needs it.
+func (r loadRow) through(t *testing.T, n *network, addr string) string {
+	if r.udp {
+		return n.forwardDatagrams(t, addr)
+	}
+	return n.forward(t, addr)
+}
+
+// forwardDatagrams forwards datagrams and their answers, and counts each new sender as a connection.
+func (n *network) forwardDatagrams(t *testing.T, addr string) string {
+	front, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	servers := map[string]net.Conn{}
+	all.Go(func() {
+		defer func() {
+			for _, s := range servers {
+				_ = s.Close()
+			}
+		}()
+		b := make([]byte, 64<<10)
+		for {
+			got, client, err := front.ReadFromUDP(b)
+			if err != nil {
+				return
+			}
+			server := servers[client.String()]
+			if server == nil {
+				if server, err = net.Dial("udp", addr); err != nil {
+					return
+				}
+				servers[client.String()] = server
+				n.conns.Add(1)
+				all.Go(func() {
+					b := make([]byte, 64<<10)
+					for {
+						got, err := server.Read(b)
+						if err != nil {
+							return
+						}
+						if n.mode.Load() == passing {
+							_, _ = front.WriteToUDP(b[:got], client)
+						}
+					}
+				})
+			}
+			_, _ = server.Write(b[:got])
+		}
+	})
+	t.Cleanup(func() { _ = front.Close(); all.Wait() })
+	return front.LocalAddr().String()
 }
 
 func (n *network) serve(client net.Conn, addr string, all *sync.WaitGroup) {
@@ -210,7 +287,7 @@ func (r loadRow) client(t *testing.T, ctx context.Context, rt scenarios.Route, a
 	l := &scenarios.Load{Mix: []scenarios.Route{rt}, Key: scenarios.Key{In: scenarios.InText}, Answers: r.answers, GiveUp: 10 * time.Second}
 	cfg := load.Config{
 		Load: l, KeyPrefix: "a1b2c3-0d4e5f60", Seed: 7, Kinds: slices.Concat(load.Kinds(), Loads()),
-		Address: func(string) string { return addr }, URL: func(string) *url.URL { return u },
+		Address: func(string) string { return addr }, Knows: func(string) load.Known { return load.Known{URL: u, Framing: r.framing, Proto: r.proto} },
 		Ended: func(e load.Result) { o.results <- e },
 	}
 	if change != nil {
@@ -251,7 +328,7 @@ func TestKindsOfLoad(t *testing.T) {
 			addr, u := r.start(t)
 			t.Run("acknowledged and refused", func(t *testing.T) {
 				var n network
-				via := n.forward(t, addr)
+				via := r.through(t, &n, addr)
 				before := r.applied(t, addr)
 				c := r.client(t, t.Context(), r.works, via, u, nil)
 				for i := range uint64(3) {
@@ -272,7 +349,7 @@ func TestKindsOfLoad(t *testing.T) {
 			})
 			t.Run("no answer", func(t *testing.T) {
 				var n network
-				c := r.client(t, t.Context(), r.works, n.forward(t, addr), u, func(cfg *load.Config) { cfg.Load.GiveUp = 2 * time.Second })
+				c := r.client(t, t.Context(), r.works, r.through(t, &n, addr), u, func(cfg *load.Config) { cfg.Load.GiveUp = 2 * time.Second })
 				before := r.open(t, c, addr)
 				n.mode.Store(muted)
 				e, a := c.send(1)
@@ -281,34 +358,36 @@ func TestKindsOfLoad(t *testing.T) {
 				assert.Equal(t, 1, e.Wire)
 				r.requireApplied(t, addr, before+1)
 			})
-			t.Run("connection cut", func(t *testing.T) {
-				var n network
-				c := r.client(t, t.Context(), r.works, n.forward(t, addr), u, nil)
-				before := r.open(t, c, addr)
-				n.mode.Store(cutting)
-				e, a := c.send(1)
-				assert.Equal(t, load.Ambiguous, e.Outcome)
-				assert.Contains(t, []string{"closed", "reset"}, a.Kind)
-				assert.Equal(t, 1, e.Wire)
-				r.requireApplied(t, addr, before+1)
-			})
-			t.Run("retried after a cut", func(t *testing.T) {
-				var n network
-				c := r.client(t, t.Context(), r.works, n.forward(t, addr), u, func(cfg *load.Config) { cfg.Load.Retries = 3 })
-				before := r.open(t, c, addr)
-				n.mode.Store(cutting)
-				cfgEnded := make(chan load.Result, 1)
-				go func() {
-					e, _ := c.send(1)
-					cfgEnded <- e
-				}()
-				require.Eventually(t, func() bool { return n.cuts.Load() > 0 && r.applied(t, addr) > before }, 10*time.Second, time.Millisecond)
-				n.mode.Store(passing)
-				e := <-cfgEnded
-				assert.Equal(t, load.Acknowledged, e.Outcome)
-				assert.GreaterOrEqual(t, e.Wire, 2)
-				require.Eventually(t, func() bool { return r.applied(t, addr) >= before+2 }, 10*time.Second, time.Millisecond, "it was applied twice")
-			})
+			if !r.udp {
+				t.Run("connection cut", func(t *testing.T) {
+					var n network
+					c := r.client(t, t.Context(), r.works, r.through(t, &n, addr), u, nil)
+					before := r.open(t, c, addr)
+					n.mode.Store(cutting)
+					e, a := c.send(1)
+					assert.Equal(t, load.Ambiguous, e.Outcome)
+					assert.Contains(t, []string{"closed", "reset"}, a.Kind)
+					assert.Equal(t, 1, e.Wire)
+					r.requireApplied(t, addr, before+1)
+				})
+				t.Run("retried after a cut", func(t *testing.T) {
+					var n network
+					c := r.client(t, t.Context(), r.works, r.through(t, &n, addr), u, func(cfg *load.Config) { cfg.Load.Retries = 3 })
+					before := r.open(t, c, addr)
+					n.mode.Store(cutting)
+					cfgEnded := make(chan load.Result, 1)
+					go func() {
+						e, _ := c.send(1)
+						cfgEnded <- e
+					}()
+					require.Eventually(t, func() bool { return n.cuts.Load() > 0 && r.applied(t, addr) > before }, 10*time.Second, time.Millisecond)
+					n.mode.Store(passing)
+					e := <-cfgEnded
+					assert.Equal(t, load.Acknowledged, e.Outcome)
+					assert.GreaterOrEqual(t, e.Wire, 2)
+					require.Eventually(t, func() bool { return r.applied(t, addr) >= before+2 }, 10*time.Second, time.Millisecond, "it was applied twice")
+				})
+			}
 			t.Run("connection refused", func(t *testing.T) {
 				ln, err := net.Listen("tcp", "127.0.0.1:0")
 				require.NoError(t, err)
@@ -316,12 +395,12 @@ func TestKindsOfLoad(t *testing.T) {
 				e, a := r.client(t, t.Context(), r.works, ln.Addr().String(), u, nil).send(0)
 				assert.Equal(t, load.Refused, e.Outcome)
 				assert.Equal(t, "refused", a.Kind)
-				assert.Zero(t, e.Wire)
+				assert.Equal(t, r.udp, e.Wire == 1, "a datagram is sent without asking")
 			})
 			t.Run("interrupted", func(t *testing.T) {
 				var n network
 				ctx, cancel := context.WithCancel(t.Context())
-				c := r.client(t, ctx, r.works, n.forward(t, addr), u, func(cfg *load.Config) { cfg.Load.GiveUp = time.Hour })
+				c := r.client(t, ctx, r.works, r.through(t, &n, addr), u, func(cfg *load.Config) { cfg.Load.GiveUp = time.Hour })
 				before := r.open(t, c, addr)
 				n.mode.Store(muted)
 				go c.Do(1, time.Now())

@@ -1,4 +1,4 @@
-// Package sources reads effects from Redis and NATS, and sends load to PostgreSQL and NATS.
+// Package sources reads effects from Redis and NATS, and sends load to PostgreSQL, NATS and gRPC.
 //
 // These readers use the usual client libraries, because a reader must support the servers' TLS
 // and their ways to log in. A module that imports package runner does not link these libraries. To read effects from
@@ -43,5 +43,6 @@ func Loads() []load.Kind {
 		{Name: "postgres", Open: openPostgreSQL},
 		{Name: "nats message", Open: openNATSMessages},
 		{Name: "nats request", Open: openNATSRequests},
+		{Name: "grpc", Open: openGRPC(&grpcTypes{})},
 	}
 }

@@ -55,6 +55,7 @@ func TestCountedRequestsNeedNoBaseline(t *testing.T) {
 		s.every(journal.Before, func(x *journal.Sample) { x.OK, x.Ambiguous, x.Errors = 0, x.Sent, map[string]int{"timeout": x.Sent} })
 	}
 	assert.Equal(t, Passed, counted(func(scenario) {}).Outcome)
+	assert.Equal(t, Passed, Ask(BaselineSteady{}, oneWay().History).Outcome, "requests that are not answered")
 	assert.Equal(t, Passed, counted(func(s scenario) {
 		s.Samples = slices.DeleteFunc(s.Samples, func(x journal.Sample) bool { return x.Window == journal.Before })
 	}).Outcome, "nothing was sent before the fault")
@@ -125,4 +126,14 @@ func TestColdStartIgnoresChance(t *testing.T) {
 		}
 	}
 	assert.LessOrEqual(t, falls, 8, "of 2,000, two parts each at one in a thousand")
+}
+
+// oneWay returns a scenario whose requests are not answered.
+func oneWay() scenario {
+	s := newScenario()
+	for i := range s.Samples {
+		x := &s.Samples[i]
+		*x = journal.Sample{From: x.From, To: x.To, Window: x.Window, Route: x.Route, OneWay: x.Sent}
+	}
+	return s
 }

@@ -21,6 +21,7 @@ type Sample struct {
 	Paused bool          `json:"paused,omitempty"` // the sample holds the requests that overlap a Pause of the runner; counted separately
 
 	Sent      int `json:"sent"`
+	OneWay    int `json:"one_way,omitempty"`   // sent, and not answered as a rule; not in Sent
 	Unsent    int `json:"unsent,omitempty"`    // due and never sent
 	OK        int `json:"ok,omitempty"`        // the expected answer
 	Fallback  int `json:"fallback,omitempty"`  // an expected status, marked as a fallback

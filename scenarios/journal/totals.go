@@ -8,7 +8,7 @@ import (
 
 // Totals is a sum of samples.
 type Totals struct {
-	Sent, Unsent, OK, Fallback, Refused, Failed, Ambiguous, Attempts, Hedges, GaveUp int
+	Sent, OneWay, Unsent, OK, Fallback, Refused, Failed, Ambiguous, Attempts, Hedges, GaveUp int
 
 	// For the fault window only: requests that were in flight when healing began, and succeeded after it.
 	Unanswered int // had already waited much longer than any successful request needed; included in Sent, not a success
@@ -154,6 +154,7 @@ func (h *History) Sum(keep func(Sample) bool) Totals {
 			continue
 		}
 		t.Sent += s.Sent
+		t.OneWay += s.OneWay
 		t.Unsent += s.Unsent
 		t.OK += s.OK
 		t.Fallback += s.Fallback

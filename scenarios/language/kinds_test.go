@@ -17,6 +17,34 @@ func parseOther(steps ...string) ([]*scenarios.Experiment, error) {
 
 const commands = "a steady load of 50 commands per second on \"db\":\n      \"\"\"\n      RPUSH orders {{key}}\n      \"\"\""
 
+const datagrams = "a steady load of 50 datagrams per second on \"db\":\n      \"\"\"\n      count:1|c\n      \"\"\""
+
+// A call of gRPC has the key in its message or in a header. One that reads by its name is not expected to have effects.
+func TestLoadOfCalls(t *testing.T) {
+	for sentence, want := range map[string]struct {
+		key  scenarios.Key
+		body string
+	}{
+		`every request carries a fresh idempotency key in the field "order.key" of its JSON body`: {scenarios.Key{In: scenarios.InBody, Name: "order.key"}, `{"order": {"key": "{{key}}"}}`},
+		`every request carries a fresh idempotency key in the "Idempotency-Key" header`:           {scenarios.HeaderKey("Idempotency-Key"), `{}`},
+	} {
+		es, err := parseOther("a steady load of 50 calls of \"shop.Orders/Create\" per second on \"db\":\n      \"\"\"\n      {}\n      \"\"\"", sentence,
+			"10s pass", `at least 99% of "shop.Orders/Create" requests succeed`)
+		require.NoError(t, err)
+		l := es[0].Load
+		assert.Equal(t, []scenarios.Route{{Kind: "grpc", Service: "db", Path: "shop.Orders/Create", Body: want.body, Share: 1}}, l.Mix)
+		assert.Equal(t, want.key, l.Key)
+		assert.True(t, l.Changes(l.Mix[0]))
+		assert.True(t, scenarios.Route{Kind: "grpc", Path: "shop.Orders/GetOrder"}.ReadOnly())
+	}
+}
+
+func TestDatagramsThatAreNotAnswered(t *testing.T) {
+	es, err := parseOther(datagrams, "datagrams are not answered", `calls from "orders" to "payments" are delayed by 10ms for 5s`, `at least 10 calls from "orders" to "payments" were affected by the fault`)
+	require.NoError(t, err)
+	assert.True(t, es[0].Load.Unanswered)
+}
+
 func TestLoadOfCommands(t *testing.T) {
 	es, err := parseOther(commands, "clients retry failed requests up to 3 times with the same key", `applied effects are read from "GET /ledger"`,
 		`"db" is cut off from "orders" for 2s`, `at least 99% of "RPUSH orders {{key}}" requests succeed`, "no request is applied more than once")
@@ -72,6 +100,15 @@ func TestMistakesInOtherLoads(t *testing.T) {
 		{"two loads", "a load was said before", []string{commands, `a steady load of 5 requests per second on "GET /catalog"`, "10s pass"}},
 		{"a status to retry after", "only HTTP has such statuses", []string{commands, "clients retry failed requests up to 3 times with the same key", `clients retry only after "503"`, "10s pass"}},
 		{"Retry-After", "only HTTP has Retry-After", []string{commands, "clients retry failed requests up to 3 times with the same key", "clients ignore Retry-After", "10s pass"}},
+		{"a method without a service", `"Create" is no method of gRPC`, []string{"a steady load of 50 calls of \"Create\" per second on \"db\":\n      \"\"\"\n      {}\n      \"\"\"", "10s pass"}},
+		{"a body that is no object", "is no object of JSON that could carry the key", []string{"a steady load of 50 calls of \"shop.Orders/Create\" per second on \"db\":\n      \"\"\"\n      []\n      \"\"\"", `every request carries a fresh idempotency key in the field "key" of its JSON body`, "10s pass"}},
+		{"lengths without a framing", `it is not known how messages to "db" say their length`, []string{"a steady load of 50 length-prefixed messages per second on \"db\":\n      \"\"\"\n      {{n}}\n      \"\"\"", "10s pass"}},
+		{"commands that are not answered", "only datagrams may be left unanswered", []string{commands, "datagrams are not answered", "10s pass"}},
+		{"requests that are not answered", "the load sends no datagrams", []string{`a steady load of 50 requests per second on "GET /catalog"`, "datagrams are not answered", "10s pass"}},
+		{"retries of what is not answered", "clients retry what was not answered, and nothing is answered", []string{datagrams, "datagrams are not answered", "clients retry failed requests up to 3 times", "10s pass"}},
+		{"giving up on what is not answered", "clients wait for no answer that they could give up on", []string{datagrams, "datagrams are not answered", "clients give up after 1s", "10s pass"}},
+		{"the meaning of no answer", "this is about answers", []string{datagrams, "datagrams are not answered", `an answer that begins with "ERR" means that it was refused`, "10s pass"}},
+		{"success of what is not answered", "this asks about answers, and nothing is answered", []string{datagrams, "datagrams are not answered", "10s pass", "at least 99% of requests succeed"}},
 		{"a kind of failure", "there is no kind of failure", []string{commands, "10s pass", "failures are only of these kinds:\n      | kind | at most |\n      | error  | 5% |"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -24,11 +24,14 @@ func kindPhrases() []Phrase {
 		{Name: "counted operations", Pattern: `{number} {operations} is/are sent to {name}, {number} at a time:`, Means: "as counted requests; a doc string", doc: true,
 			Examples: []string{`200 commands are sent to "db", 10 at a time:`},
 			build:    func(r *reading, a args) { r.SendRequests(a.at, a.send(0, 3), a.operation(1, 2)) }},
-		{Name: "meaning of an answer", Pattern: `an answer that begins with {text} means that it {outcome}`, Means: "of a load that is not HTTP; without it, an answer acknowledges",
+		{Name: "meaning of an answer", Pattern: `an answer that begins with {text} means that it {outcome}`, Means: "of a load that is not HTTP, in place of the table of its kind",
 			Examples: []string{`an answer that begins with "ERR" means that it was refused`},
 			build: func(r *reading, a args) {
 				r.SetAnswerMeaning(a.at, scenarios.AnswerMeaning{Begins: a.Text(0), Is: a.outcome(1)})
 			}},
+		{Name: "unanswered datagrams", Pattern: `datagrams are not answered`, Means: "as those to StatsD: clients wait for no answer, the outcome is never known, and checks of answers are refused",
+			Examples: []string{`datagrams are not answered`},
+			build:    func(r *reading, a args) { r.LeaveUnanswered(a.at) }},
 		{Name: "load of a function", Pattern: `a steady load of {number} call(s) per second of the function {text}`, Means: "a function of the Go test that runs the feature; see runner.Options.Funcs",
 			Examples: []string{`a steady load of 50 calls per second of the function "place order"`},
 			build:    func(r *reading, a args) { r.AddLoad(a.at, a.rate(0), a.function(1)) }},

@@ -23,7 +23,7 @@ import (
 // The keys of the mappings in a system file. They must match system.schema.json.
 var (
 	systemKeys  = []string{"services", "clients", "groups", "effects", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands"}
-	serviceKeys = []string{"command", "env", "dir", "files", "port", "ready", "stop", "data", "address", "stand_in", "login", "serves", "needs", "install", "depends"}
+	serviceKeys = []string{"command", "env", "dir", "files", "port", "ready", "stop", "data", "address", "stand_in", "login", "proto", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
 	stopKeys    = []string{"signal", "within"}
@@ -162,6 +162,8 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 			if err := parseLogin(s.Login); err != nil {
 				r.addProblem(v, err)
 			}
+		case "proto":
+			s.Proto = r.text(v)
 		case "serves":
 			s.Serves = r.prefixes(v)
 		case "needs":

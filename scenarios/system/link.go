@@ -139,3 +139,14 @@ func (l Link) Relayed() (row message.Protocol, ok bool) {
 
 // UDP reports whether the link carries datagrams.
 func (l Link) UDP() bool { return l.Row != nil && l.Row.UDP }
+
+// FramingOf returns how messages to a service are delimited that begin with their length: as its link from clients, or
+// else from any other service, declares. ok is false if none does.
+func (s System) FramingOf(service string) (g message.Framing, ok bool) {
+	for _, l := range s.Links {
+		if l.To == service && l.Protocol == "lengths" && (!ok || l.From == Clients) {
+			g, ok = l.Framing, true
+		}
+	}
+	return g, ok
+}

@@ -63,6 +63,7 @@ type Service struct {
 	Address string   // host:port or unix:/path of a service that already runs
 	StandIn *StandIn `json:",omitempty"` // answers of a service that Firedrill serves itself
 	Login   string   `json:",omitempty"` // what the load needs besides the address if it is not HTTP: a URL without one, which may contain ${env:NAME}; "" means that of the kind of load
+	Proto   string   `json:",omitempty"` // file that defines its gRPC methods, for the load; "" means that it answers by server reflection
 	Handler any      // http.Handler of an in-process service, in Go only
 	Serves  []string // path prefixes of client requests that it answers
 	Needs   string   // a program that must be installed; the scenario is skipped if it is missing

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -24,9 +25,16 @@ type Config struct {
 	Address   func(service string) (hostPort string)
 	Trust     Trust
 	Kinds     []Kind                        // of loads that are not HTTP; those that Load needs
-	URL       func(service string) *url.URL // what clients know of a service besides its address; nil means nothing
+	Knows     func(service string) Known    // what clients know of a service besides its address; nil means nothing
 	Started   func(n uint64, due time.Time) // called when a request begins; may be nil
 	Ended     func(Result)                  // called when it has ended; not called by Try
+}
+
+// Known is what clients whose requests are not HTTP know of a service besides its address. Its fields are those of Place.
+type Known struct {
+	URL     *url.URL // nil means that there is no login
+	Framing message.Framing
+	Proto   string
 }
 
 // Client sends the requests of a load: it fills in the templates, makes the attempts that the retry
@@ -168,11 +176,11 @@ func (c *Client) summarize(e *Result, changed bool) {
 		e.digest, e.Body, e.Kind = last.Answer.Digest, last.Answer.Body, ""
 		return
 	}
-	e.Fallback = false
+	e.Fallback, e.OneWay = false, last.unanswered
 	switch {
 	case c.ctx.Err() != nil: // a further attempt might have succeeded
 		e.Kind = Aborted
-	case e.Kind == "":
+	case e.Kind == "" && !e.OneWay:
 		e.Kind = "status " + strconv.Itoa(last.Status)
 	}
 	for _, a := range e.Attempts {

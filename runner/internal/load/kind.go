@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
@@ -28,14 +29,19 @@ func Kinds() []Kind {
 	return []Kind{
 		{Name: "redis", Open: openRedis},
 		{Name: "lines", Open: openLines},
+		{Name: "lengths", Open: openLengths},
+		{Name: "datagram", Open: openDatagrams},
 	}
 }
 
 // Place is where a session is opened.
 type Place struct {
-	Address string      // host:port
-	TLS     *tls.Config // nil means without TLS; it has a ServerName
-	URL     *url.URL    // with what else clients know, such as a user and a database; its host is not the address. Never nil
+	Address string          // host:port
+	TLS     *tls.Config     // nil means without TLS; it has a ServerName
+	Framing message.Framing // of messages that begin with their length
+	Proto   string          // the file that defines the methods of gRPC; "" if there is none
+	About   []string        // what requests of the load to this service are about
+	URL     *url.URL        // with what else clients know, such as a user and a database; its host is not the address. Never nil
 	dial    func(ctx context.Context, network string) (net.Conn, error)
 }
 
@@ -76,6 +82,9 @@ type Request struct {
 	About   string // what it is about, such as a subject
 	Text    string
 	Headers []scenarios.Header // with the key, if a header carries it
+	Trace   string             // the W3C trace context, for kinds whose requests carry it
+
+	Unanswered bool // no answer is expected: Send does not wait for one, and the outcome is not known
 }
 
 // Reply is an answer.
@@ -128,7 +137,11 @@ func (c *Client) send(ctx context.Context, x *transaction, s step) (a Attempt) {
 		}
 		return a
 	}
-	if m, ok := c.Load.AnswerMeans(string(reply.Text)); ok && reply.Outcome == Acknowledged {
+	if c.Load.Unanswered {
+		a.unanswered = true
+		return a
+	}
+	if m, ok := c.Load.AnswerMeans(string(reply.Text)); ok {
 		reply.Outcome, reply.Word = outcomes[m.Is], oneWord(m.Begins)
 	}
 	a.Outcome, a.replied, a.transient = reply.Outcome, true, reply.Transient
@@ -148,7 +161,7 @@ func (c *Client) otherRequest(x *transaction, s step) (Request, error) {
 	if s.err != nil {
 		return Request{}, s.err
 	}
-	r := Request{N: x.n, Key: c.Key(x.n), About: x.values(x.n, s.Name()+" path").fill(s.path), Text: x.bodyOf(s)}
+	r := Request{N: x.n, Key: c.Key(x.n), Trace: traceparent(c.trace, x.n), Unanswered: c.Load.Unanswered, About: x.values(x.n, s.Name()+" path").fill(s.path), Text: x.bodyOf(s)}
 	if c.Load.Key.In == scenarios.InHeader {
 		r.Headers = append(r.Headers, scenarios.Header{Name: c.Load.Key.Name, Value: r.Key})
 	}

@@ -24,6 +24,7 @@ type Result struct {
 	digest   string
 	Body     string // of the acknowledging answer; "" if longer than 1 KiB
 	Wire     int    // attempts of which at least a byte was written
+	OneWay   bool   // it was sent, and no answer is expected
 	Unsent   bool   // the last attempt failed because of the generator itself; see generatorError
 }
 
@@ -39,6 +40,7 @@ type Attempt struct {
 	wire            int
 	generatorFailed bool // failed because of the generator itself
 	replied         bool // there was an answer that is not HTTP, so that there is no status
+	unanswered      bool // it was sent, and no answer is expected
 	transient       bool // that answer says that the same request may succeed later
 	Answer          Answer
 }

@@ -117,8 +117,14 @@ func (s *sessions) open(ctx context.Context, kind, service string) (*session, er
 	if service != "" {
 		p.Address = s.cfg.Address(service)
 	}
-	if s.cfg.URL != nil {
-		p.URL = cmp.Or(s.cfg.URL(service), p.URL)
+	if s.cfg.Knows != nil {
+		known := s.cfg.Knows(service)
+		p.URL, p.Framing, p.Proto = cmp.Or(known.URL, p.URL), known.Framing, known.Proto
+	}
+	for _, rt := range s.cfg.Load.Mix {
+		if rt.Service == service {
+			p.About = append(p.About, rt.Path)
+		}
 	}
 	if cfg := s.cfg.Trust[p.Address]; cfg != nil {
 		p.TLS = cfg.Clone()
