@@ -200,7 +200,9 @@ func peakOf(e *scenarios.Experiment, l *scenarios.Load) float64 {
 				rate = max(rate, scenarios.PeakRate(do))
 			}
 		case scenarios.SendRequests:
-			rate = max(rate, float64(do.AtATime)/answer.Seconds())
+			if do.Load == l.Name {
+				rate = max(rate, float64(do.AtATime)/answer.Seconds())
+			}
 		}
 	}
 	return rate

@@ -92,7 +92,7 @@ func (s *session) startLoad() {
 	for _, r := range s.loads {
 		r.generator = load.Start(s.ctx, r.Load, r.client, peakOf(s.e, r.Load))
 	}
-	if s.e.Load.Shape == scenarios.Counted {
+	if s.e.Counted() {
 		s.fold.mu.Lock()
 		s.fold.baseline = s.now()
 		s.fold.mu.Unlock()

@@ -67,7 +67,7 @@ func (s *session) act(step scenarios.Step) error {
 		s.enterPhase(s.phase)
 		return s.sleep(action.Takes(), nil)
 	case scenarios.SendRequests:
-		s.loads[0].generator.Send(action) // counted requests are the only load
+		s.loadsOf(action.Load)[0].generator.Send(action)
 		return s.stopCause()
 	case scenarios.StopLoad:
 		s.endLoads(action.Load)

@@ -111,8 +111,10 @@ func (s *system) assignAddress(svc scenarios.Service) error {
 		return s.serve(svc.Name, 0, handler)
 	case svc.StandIn != nil:
 		key := scenarios.Key{}
-		if s.e.Load != nil {
-			key = s.e.Load.Key
+		for _, l := range s.e.Loads() {
+			if _, other := l.OtherKind(); !other && key == (scenarios.Key{}) {
+				key = l.Key
+			}
 		}
 		s.standIns[svc.Name] = newStandIn(svc, key)
 		return s.serve(svc.Name, svc.Port, s.standIns[svc.Name])

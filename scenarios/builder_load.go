@@ -162,16 +162,25 @@ func (b *Builder) ReplayLoad(fsys fs.FS, name string) *Builder {
 	return b
 }
 
-// Send sends so many requests of a counted load, atATime of them at once, and waits until all have ended.
-func (b *Builder) Send(requests, atATime int) *Builder {
-	at := b.beginStep("When", "%s are sent, %d at a time", counted(requests, "request"), atATime)
+// Send sends so many requests of the only load, which is counted, atATime of them at once, and waits until all have ended.
+func (b *Builder) Send(requests, atATime int) *Builder { return b.SendOf("", requests, atATime) }
+
+// SendOf is the same for the counted load with a name.
+func (b *Builder) SendOf(load string, requests, atATime int) *Builder {
+	of := ""
+	if load != "" {
+		of = fmt.Sprintf(" of the %q load", load)
+	}
+	at := b.beginStep("When", "%s%s are sent, %d at a time", counted(requests, "request"), of, atATime)
 	if requests < 1 || atATime < 1 || atATime > min(requests, MaxUsers) {
 		b.r.AddProblem(at, fmt.Sprintf("%d requests cannot be sent %d at a time", requests, atATime), fmt.Sprintf("send one or more, at most all of them and %d at a time", MaxUsers))
 	}
-	if b.r.Load == nil {
+	if len(b.r.loadsOf(load)) == 0 {
 		b.r.AddProblem(at, "it is not known which requests to send", "call Load before, with Shape: Counted and a Mix")
 		return b
 	}
+	b.r.NameLoad(load)
+	defer b.r.NameLoad("")
 	b.r.SendRequests(at, SendRequests{Requests: requests, AtATime: atATime})
 	return b
 }
@@ -204,9 +213,7 @@ func (r *Resolver) validateLoad(at source.Pos, l *Load) {
 		sum += rt.Share
 	}
 	for rt := range l.requests() {
-		if rt.Kind != "" && l.Name != "" {
-			r.AddProblem(at, "a load with a name consists of requests over HTTP", "leave Name out, so that it is the only load")
-		} else if rt.Kind != "" {
+		if rt.Kind != "" {
 			r.CheckKind(at, *rt)
 		} else if _, _, err := source.ParseRoute(rt.Name()); err != nil {
 			what, hint := source.Parts(err)
@@ -238,9 +245,6 @@ func (r *Resolver) validateShape(at source.Pos, l *Load) {
 			r.AddProblem(at, "users cannot think for less than no time", "set Think to 0 or more")
 		}
 	case Counted:
-		if l.Name != "" {
-			r.AddProblem(at, "a load of counted requests cannot have a name: it is the only load", "leave Name out")
-		}
 	default:
 		r.AddProblem(at, fmt.Sprintf("a load has no shape %q", l.Shape), "take scenarios.Open, Closed or Counted")
 	}

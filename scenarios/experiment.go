@@ -50,7 +50,7 @@ type Experiment struct {
 	Stop        []StopRule
 	Steady      []check.Steady
 	Load        *Load   // nil: no load. If loads have names, it is the first
-	Further     []*Load `json:",omitempty"` // the loads after the first; all have names, and the settings of clients of the first
+	Further     []*Load `json:",omitempty"` // the loads after the first; all have names, and the settings of clients that sentences set for all
 	Baseline    time.Duration
 	Recovery    time.Duration // how long the load continues after healing, at most
 	Effects     *Effects
@@ -134,7 +134,10 @@ type Heal struct {
 type Wait struct{ For time.Duration }
 
 // SendRequests sends so many requests of a counted load, AtATime of them at once. The step lasts until all have ended.
-type SendRequests struct{ Requests, AtATime int }
+type SendRequests struct {
+	Load              string `json:",omitempty"` // its name, if it has one
+	Requests, AtATime int
+}
 
 // StopLoad ends the load with a name or, without one, all loads.
 type StopLoad struct {

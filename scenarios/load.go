@@ -51,7 +51,8 @@ const (
 	// Closed makes a request due when its user has the answer to the previous one and has thought. A slow system is
 	// asked less, so that its latencies look better than those that users of an open load see.
 	Closed Shape = "closed"
-	// Counted makes requests due only in steps that send a number of them; see SendRequests. There is no baseline.
+	// Counted makes requests due only in steps that send a number of them; see SendRequests. If all loads
+	// are counted, there is no baseline.
 	Counted Shape = "counted"
 )
 
@@ -130,3 +131,11 @@ func (l *Load) Control() string {
 	}
 	return l.Copies[1]
 }
+
+// Counted reports whether all loads are counted, so that there is no baseline.
+func (e *Experiment) Counted() bool {
+	return e.Load != nil && !slices.ContainsFunc(e.Loads(), func(l *Load) bool { return l.Shape != Counted })
+}
+
+// Keyed reports whether requests of some load carry keys.
+func (e *Experiment) Keyed() bool { return slices.ContainsFunc(e.Loads(), (*Load).Keyed) }

@@ -147,9 +147,9 @@ func (l *Load) OtherKind() (LoadKind, bool) {
 	return LoadKind{}, false
 }
 
-// NamesOther reports whether a name can be that of a route although it is none of HTTP: the load is of another kind.
+// NamesOther reports whether a name can be that of a route although it is none of HTTP: a load is of another kind.
 func (r *Resolver) NamesOther(name string) bool {
-	_, other := r.otherKind()
+	_, other := (&Load{Mix: r.allRoutes()}).OtherKind()
 	return other && strings.TrimSpace(name) != ""
 }
 
@@ -187,89 +187,161 @@ func (r *Resolver) CheckKind(at source.Pos, rt Route) {
 	}
 }
 
-// finishKind validates a load that is not HTTP, and reports sentences that only have a meaning for HTTP.
-func (r *Resolver) finishKind(k LoadKind) {
-	seen := map[string]bool{}
-	for _, rt := range r.allRoutes() {
-		switch {
-		case rt.Kind != k.Name:
-			r.AddProblem(r.loadAt, fmt.Sprintf("%q is no %s, and a load consists of one kind", rt.Name(), k.Word), "take requests of one kind")
-		case seen[rt.Name()]:
-			r.AddProblem(r.loadAt, fmt.Sprintf("two %s are named %q", k.Many(), rt.Name()), "give them names of their own, in a column name")
+// finishKinds validates loads that are not HTTP, and reports sentences that have no meaning for any load.
+func (r *Resolver) finishKinds() {
+	var kinds []LoadKind
+	for i, l := range r.Loads() {
+		if k, ok := l.OtherKind(); ok {
+			kinds = append(kinds, k)
+			r.finishKind(r.positionOf(i), l, k)
 		}
-		seen[rt.Name()] = true
+	}
+	if len(kinds) == 0 && len(r.Load.Answers) > 0 {
+		r.AddProblem(r.answersAt, "the meaning of answers over HTTP is that of their status", "write: status 503 means that it was refused")
+	}
+	r.finishUnanswered(kinds)
+	if len(kinds) == 0 {
+		return
 	}
 	refuse := func(at source.Pos, what string) {
 		if at != (source.Pos{}) {
-			r.AddProblem(at, fmt.Sprintf("%s, and the load consists of %s", what, k.Many()), "leave this out")
+			r.AddProblem(at, fmt.Sprintf("%s, and %s", what, consistsOf(kinds)), "leave this out")
 		}
 	}
-	if r.Load.Unanswered {
-		r.finishUnanswered(k)
+	onHTTP := overHTTP(r.Loads())
+	if !onHTTP {
+		refuse(r.cookiesAt, "only HTTP has cookies")
+		refuse(r.redirectsAt, "only HTTP has redirects")
+		refuse(r.meansAt, "only HTTP has such statuses")
+		refuse(r.policyAt.retryAfter, "only HTTP has Retry-After")
+		refuse(r.connectionsAt, "this is about connections of HTTP")
+		for _, e := range r.expects {
+			refuse(e.at, "only HTTP has such statuses")
+		}
 	}
-	refuse(r.cookiesAt, "only HTTP has cookies")
-	refuse(r.redirectsAt, "only HTTP has redirects")
-	refuse(r.meansAt, "only HTTP has such statuses")
-	refuse(r.policyAt.retryAfter, "only HTTP has Retry-After")
-	refuse(r.connectionsAt, "this is about connections of HTTP")
-	for _, e := range r.expects {
-		refuse(e.at, "only HTTP has such statuses")
-	}
-	if !k.Headers {
+	if !onHTTP && !slices.ContainsFunc(kinds, func(k LoadKind) bool { return k.Headers }) {
 		for i := range r.Load.Headers {
 			refuse(r.headerAt(i), "they have no headers")
-		}
-	}
-	holds := k.Local || slices.ContainsFunc(r.Loads(), func(l *Load) bool { return l.holds(KeyPart) })
-	switch key := r.Load.Key; {
-	case key == Key{} && holds:
-		for _, l := range r.Loads() {
-			l.Key = Key{In: InText}
-		}
-	case key == Key{}, key.In == InText && holds, key.In == InHeader && k.Headers, key.In == InBody && k.Syntax == JSON:
-	case key.In == InText:
-		r.AddProblem(r.keyAt, fmt.Sprintf("no %s contains the key", k.Word), "write {{key}} where it belongs")
-	default:
-		r.AddProblem(r.keyAt, fmt.Sprintf("a %s carries its key where {{key}} stands", k.Word), fmt.Sprintf("leave this out, and write {{key}} into the %s", k.Word))
-	}
-	for _, l := range r.Loads() {
-		for _, rt := range l.Mix {
-			if alone := (&Load{Mix: []Route{rt}}); l.Key.In == InText && !k.Local && l.Changes(rt) && !alone.holds(KeyPart) {
-				r.AddProblem(r.loadAt, fmt.Sprintf("%q changes something and does not contain the key, which other %s do", rt.Name(), k.Many()), "write {{key}} into it, too, so that its effect can be told from others")
-			}
 		}
 	}
 	for i, c := range r.Checks {
 		at, n := r.checkPositions[i], c.Kind().Needs
 		_, answersByStatus := c.Check.(check.RefusesExcess)
+		others := slices.ContainsFunc(r.about(n), func(l *Load) bool { _, other := l.OtherKind(); return other })
 		switch {
-		case n.Probe == check.OtherBody, n.Pairs, answersByStatus:
+		case others && (n.Probe == check.OtherBody || n.Pairs || answersByStatus):
 			refuse(at, "this is about statuses of HTTP")
-		case n.Fallback:
+		case n.Fallback && others && !overHTTP(r.about(n)):
 			refuse(at, "only answers over HTTP are marked as fallbacks")
-		case n.Register != "":
+		case n.Register != "" && !onHTTP:
 			refuse(at, "only requests over HTTP write and read registers")
 		}
 	}
 }
 
-// finishUnanswered validates a load whose requests are not answered.
-func (r *Resolver) finishUnanswered(k LoadKind) {
+// consistsOf describes the loads that are not HTTP.
+func consistsOf(kinds []LoadKind) string {
+	if len(kinds) == 1 {
+		return "the load consists of " + kinds[0].Many()
+	}
+	var all []string
+	for _, k := range kinds {
+		all = append(all, k.Many())
+	}
+	slices.Sort(all)
+	return "loads consist of " + strings.Join(slices.Compact(all), " and ")
+}
+
+// finishKind validates a load that is not HTTP, and sets where its requests carry their keys.
+func (r *Resolver) finishKind(at source.Pos, l *Load, k LoadKind) {
+	seen := map[string]bool{}
+	for _, rt := range l.Mix {
+		switch {
+		case rt.Kind != k.Name:
+			r.AddProblem(at, fmt.Sprintf("%q is no %s, and a load consists of one kind", rt.Name(), k.Word), "take requests of one kind")
+		case seen[rt.Name()]:
+			r.AddProblem(at, fmt.Sprintf("two %s are named %q", k.Many(), rt.Name()), "give them names of their own, in a column name")
+		}
+		seen[rt.Name()] = true
+	}
+	switch key := l.Key; {
+	case k.carries(key), key.In == InText && l.textsHold(k):
+	case key == Key{} || r.carried(key):
+		if l.Key = (Key{}); l.textsHold(k) {
+			l.Key = Key{In: InText}
+		}
+	case key.In == InText:
+		r.AddProblem(r.keyAt, fmt.Sprintf("no %s contains the key", k.Word), "write {{key}} where it belongs")
+	default:
+		r.AddProblem(r.keyAt, fmt.Sprintf("a %s carries its key where {{key}} stands", k.Word), fmt.Sprintf("leave this out, and write {{key}} into the %s", k.Word))
+	}
+	for _, rt := range l.Mix {
+		if alone := (&Load{Mix: []Route{rt}}); l.Key.In == InText && !k.Local && l.Changes(rt) && !alone.holds(KeyPart) {
+			r.AddProblem(at, fmt.Sprintf("%q changes something and does not contain the key, which other %s do", rt.Name(), k.Many()), "write {{key}} into it, too, so that its effect can be told from others")
+		}
+	}
+}
+
+// carries reports whether requests of the kind can carry a key outside of their texts.
+func (k LoadKind) carries(key Key) bool {
+	return key.In == InHeader && k.Headers || key.In == InBody && k.Syntax == JSON
+}
+
+// textsHold reports whether requests of the load hold their key in a text. Those of functions have it.
+func (l *Load) textsHold(k LoadKind) bool { return k.Local || (&Load{Mix: l.Mix}).holds(KeyPart) }
+
+// carried reports whether requests of some load carry the key that the sentence of the scenario states: those of others
+// hold it in their texts, or have none.
+func (r *Resolver) carried(key Key) bool {
+	return key.In != InText && slices.ContainsFunc(r.Loads(), func(l *Load) bool {
+		k, other := l.OtherKind()
+		return !other || k.carries(key)
+	})
+}
+
+// finishUnanswered validates loads whose requests are not answered. kinds are those of all loads that are not HTTP.
+func (r *Resolver) finishUnanswered(kinds []LoadKind) {
+	if !r.Load.Unanswered {
+		return
+	}
+	at := cmp.Or(r.unansweredAt, r.loadAt)
 	refuse := func(at source.Pos, what string) {
 		if at != (source.Pos{}) {
 			r.AddProblem(at, what+", and nothing is answered", "leave this out, or leave out that datagrams are not answered")
 		}
 	}
-	if !k.UDP {
-		r.AddProblem(cmp.Or(r.unansweredAt, r.loadAt), "the load consists of "+k.Many()+", and only datagrams may be left unanswered", "leave this out")
+	switch sent := slices.ContainsFunc(kinds, func(k LoadKind) bool { return k.UDP }); {
+	case !sent && len(kinds) > 0:
+		r.AddProblem(at, fmt.Sprintf("%s, and only datagrams may be left unanswered", consistsOf(kinds)), "leave this out")
+	case !sent:
+		r.AddProblem(at, "the load sends no datagrams", `send some: 200 datagrams are sent to "metrics", 10 at a time`)
 	}
-	refuse(r.retryAt, "clients retry what was not answered")
-	refuse(r.policyAt.hedge, "clients wait for an answer before they send again")
-	refuse(r.giveUpAt, "clients wait for no answer that they could give up on")
-	refuse(r.answersAt, "this is about answers")
+	for _, l := range r.Loads() {
+		if k, _ := l.OtherKind(); !k.UDP {
+			l.Unanswered = false
+		}
+	}
+	answered := func(loads []*Load) bool {
+		return len(loads) == 0 || slices.ContainsFunc(loads, func(l *Load) bool { return !l.Unanswered })
+	}
+	if !answered(r.Loads()) {
+		refuse(r.retryAt, "clients retry what was not answered")
+		refuse(r.policyAt.hedge, "clients wait for an answer before they send again")
+		refuse(r.giveUpAt, "clients wait for no answer that they could give up on")
+		refuse(r.answersAt, "this is about answers")
+	}
 	for i, c := range r.Checks {
-		if n := c.Kind().Needs; c.Kind().ByLoad != "" || n.Probe != "" || n.Pairs {
+		if n := c.Kind().Needs; !answered(r.about(n)) && (c.Kind().ByLoad != "" || n.Probe != "" || n.Pairs) {
 			refuse(r.checkPositions[i], "this asks about answers")
+		}
+	}
+}
+
+// dropRetries takes the policy of clients from loads that are not answered.
+func (r *Resolver) dropRetries() {
+	for _, l := range r.Loads() {
+		if l.Unanswered {
+			l.Retries, l.Policy = 0, RetryPolicy{}
 		}
 	}
 }
@@ -281,9 +353,6 @@ func (r *Resolver) allRoutes() (all []Route) {
 	}
 	return all
 }
-
-// otherKind returns the kind of the loads if one of them is not HTTP.
-func (r *Resolver) otherKind() (LoadKind, bool) { return (&Load{Mix: r.allRoutes()}).OtherKind() }
 
 // redisCommand returns the name of a command in upper case.
 func redisCommand(text string) string {

@@ -38,7 +38,7 @@ func (e *Experiment) Estimate() time.Duration {
 
 // readsAgain reports whether effects are read again after keys have been sent again.
 func (e *Experiment) readsAgain() bool {
-	return e.Effects != nil && e.Load != nil && e.Load.Keyed() && slices.ContainsFunc(e.Checks, func(c Check) bool {
+	return e.Effects != nil && e.Keyed() && slices.ContainsFunc(e.Checks, func(c Check) bool {
 		n := c.Kind().Needs
 		return n.Probe != "" || n.Pairs
 	})
@@ -176,8 +176,8 @@ func (e *Experiment) start(w io.Writer) {
 		}
 		printMoment(w, 0, fmt.Sprintf("%s: %s on %s", name, l.described(), strings.Join(routes, ", ")))
 	}
-	if e.Load != nil {
-		printMoment(w, 0, "clients "+e.Load.policy())
+	if i := slices.IndexFunc(e.Loads(), func(l *Load) bool { return !l.Unanswered }); i >= 0 {
+		printMoment(w, 0, "clients "+e.Loads()[i].policy())
 		if control := e.Load.Control(); control != "" {
 			printMoment(w, 0, fmt.Sprintf("split the requests for %q between it and its untouched copy %q", e.Load.Copies[0], control))
 		}

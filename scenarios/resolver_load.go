@@ -57,18 +57,29 @@ func withBodies(mix []Route) []Route {
 // of the system.
 const MaxUsers = 2000
 
-// SendRequests adds a step that sends requests of a counted load. The first such step sets the load. Further ones
-// continue it, with the same routes; without mix they take those of the first one.
+// SendRequests adds a step that sends requests of a counted load: the named one, or else the only one. The first such step
+// sets the load. Further ones continue it, with the same routes; without mix they take those of the first one.
 func (r *Resolver) SendRequests(at source.Pos, send SendRequests, mix ...Route) {
-	switch mix = withBodies(mix); {
-	case r.Load == nil:
+	mix, send.Load = withBodies(mix), r.naming
+	l := r.Load
+	if r.naming != "" {
+		if l = nil; len(r.loadsOf(r.naming)) > 0 {
+			l = r.loadsOf(r.naming)[0]
+		}
+	}
+	switch {
+	case l == nil:
 		r.setLoad(at, Counted, mix)
-	case r.Load.Shape != Counted:
-		r.AddProblem(at, "another load runs already, since "+r.loadAt.String(), "leave that load out, or let its requests do: a scenario has one load")
-	case len(mix) > 0 && len(r.Load.Mix) > 0 && !slices.EqualFunc(mix, r.Load.Mix, sameRoute):
-		r.AddProblem(at, "the requests sent before, at "+r.loadAt.String()+", are others, and a scenario has one load", "send requests with the same routes and bodies, or a mix of them in both steps")
-	case len(r.Load.Mix) == 0: // of a Builder
-		r.Load.Mix = mix
+	case l.Name != r.naming:
+		r.AddProblem(at, fmt.Sprintf("another load runs already, the %q load at %s", l.Name, r.loadAt), `name this one, too: 200 requests on "POST /orders" of the "checkout" load are sent, 10 at a time`)
+	case l.Shape != Counted && l.Name == "":
+		r.AddProblem(at, "another load runs already, since "+r.loadAt.String(), `name both: 200 requests on "POST /orders" of the "checkout" load are sent, 10 at a time`)
+	case l.Shape != Counted:
+		r.AddProblem(at, fmt.Sprintf("the %q load is not counted: it is %s", l.Name, l.described()), "give these requests a load of another name")
+	case len(mix) > 0 && len(l.Mix) > 0 && !slices.EqualFunc(mix, l.Mix, sameRoute):
+		r.AddProblem(at, fmt.Sprintf("the requests of this load that were sent before, at %s, are others", r.positionOf(slices.Index(r.Loads(), l))), "send requests with the same routes and bodies, or a mix of them in both steps; or give these a load with another name")
+	case len(l.Mix) == 0: // of a Builder
+		l.Mix = mix
 	}
 	r.Act(at, send)
 }
@@ -178,7 +189,7 @@ func (r *Resolver) StopLoad(at source.Pos) {
 	switch _, _, runs := r.runs(r.naming); {
 	case !runs && r.problems == 0:
 		r.AddProblem(at, "no load runs here that could stop", "leave this step out, or say a load first")
-	case runs && r.Load.Shape == Counted:
+	case runs && !slices.ContainsFunc(r.loadsOf(r.naming), func(l *Load) bool { return l.Shape != Counted }):
 		r.AddProblem(at, "requests that are counted stop by themselves", "leave this step out")
 	}
 	r.Act(at, StopLoad{Load: r.naming})

@@ -96,6 +96,16 @@ func (r *Resolver) shareSettings() {
 	}
 }
 
+// about returns the loads that a check is about: those with its name and its route.
+func (r *Resolver) about(n check.Needs) []*Load {
+	return slices.DeleteFunc(r.loadsOf(n.OfLoad), func(l *Load) bool { return l.share(n.Route) == 0 })
+}
+
+// overHTTP reports whether one of the loads consists of requests over HTTP.
+func overHTTP(loads []*Load) bool {
+	return slices.ContainsFunc(loads, func(l *Load) bool { _, other := l.OtherKind(); return !other })
+}
+
 // ofLoad returns the check, asked about the load of the current statement.
 func (r *Resolver) ofLoad(c check.Check) check.Check {
 	if r.naming == "" {

@@ -107,7 +107,9 @@ func (r *Resolver) finishHeaders() {
 		switch {
 		case slices.Contains(reservedHeaders, name):
 			err = source.Mistakef("leave it out", "the header %q is set by the client itself", name)
-		case r.Load.Key.In == InHeader && name == http.CanonicalHeaderKey(r.Load.Key.Name):
+		case slices.ContainsFunc(r.Loads(), func(l *Load) bool {
+			return l.Key.In == InHeader && name == http.CanonicalHeaderKey(l.Key.Name)
+		}):
 			err = source.Mistakef("leave it out", "the header %q carries the key", name)
 		case name == "Content-Type":
 			for _, l := range r.Loads() {
@@ -123,7 +125,7 @@ func (r *Resolver) finishHeaders() {
 // setType sets the type of the bodies that have none.
 func (l *Load) setType(contentType string) {
 	for rt := range l.requests() {
-		if rt.Body != "" && rt.Type == "" {
+		if rt.Kind == "" && rt.Body != "" && rt.Type == "" {
 			rt.Type = contentType
 		}
 	}

@@ -199,10 +199,11 @@ func (r *Resolver) finishPolicy() {
 // checkRetryWord validates a status or a kind of error after which clients retry.
 func (r *Resolver) checkRetryWord(word string, problem func(at source.Pos, what, hint string)) {
 	status, err := strconv.Atoi(word)
-	k, other := r.otherKind()
+	k, other := (&Load{Mix: r.allRoutes()}).OtherKind()
+	onHTTP := overHTTP(r.Loads())
 	answer, isAnswer := strings.CutPrefix(word, "error ")
 	switch {
-	case other && err == nil:
+	case !onHTTP && err == nil:
 		problem(r.policyAt.only, fmt.Sprintf("only HTTP has such statuses, and the load consists of %s", k.Many()), "write the word of an answer, such as error LOADING, or any of: "+strings.Join(RetryErrors(), ", "))
 	case other && isAnswer && answer != "" && !strings.Contains(answer, " "):
 	case err == nil && (status < 100 || status > 599):

@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -25,8 +24,8 @@ func (r *Resolver) validate() {
 	r.finishFaults()
 	r.finishChecks()
 	r.finishFindings()
-	if r.Load != nil {
-		r.shareSettings() // checks set how fallbacks are marked
+	for _, l := range r.Further {
+		l.Marker, l.FallbackIsSuccess = r.Load.Marker, r.Load.FallbackIsSuccess // as checks set them
 	}
 	r.finishProbes()
 	r.Recovery = r.recovery()
@@ -55,20 +54,15 @@ func (r *Resolver) finishLoad() {
 		return
 	}
 	r.finishOutcomes()
-	if k, ok := r.otherKind(); ok {
-		r.finishKind(k)
-	} else if r.Load.Unanswered {
-		r.AddProblem(cmp.Or(r.unansweredAt, r.loadAt), "the load sends no datagrams", `send some: 200 datagrams are sent to "metrics", 10 at a time`)
-	} else if len(r.Load.Answers) > 0 {
-		r.AddProblem(r.answersAt, "the meaning of answers over HTTP is that of their status", "write: status 503 means that it was refused")
-	}
+	r.finishKinds()
 	r.finishRequests()
 	r.finishPolicy()
-	if r.retryAt != (source.Pos{}) && !r.Load.Keyed() && strings.Contains(r.retryAt.Text, "with the same key") {
+	r.dropRetries()
+	if r.retryAt != (source.Pos{}) && !r.Keyed() && strings.Contains(r.retryAt.Text, "with the same key") {
 		r.addMissing(r.retryAt, "there is no key that could be the same", r.addKey())
 	}
-	if r.Load.Shape == Counted {
-		r.finishCounted()
+	r.finishCounted()
+	if r.Counted() {
 		return
 	}
 	if r.Baseline == 0 && len(r.injections()) > 0 {
@@ -82,7 +76,8 @@ func (r *Resolver) finishLoad() {
 
 // addKey returns the hint to let requests carry keys.
 func (r *Resolver) addKey() string {
-	if k, ok := r.otherKind(); ok {
+	if !overHTTP(r.Loads()) {
+		k, _ := r.Load.OtherKind()
 		return fmt.Sprintf("write {{key}} into the %s, where its key belongs", k.Word)
 	}
 	return `add: every request carries a fresh idempotency key in the "Idempotency-Key" header`
@@ -90,21 +85,28 @@ func (r *Resolver) addKey() string {
 
 const steadyInstead = `take a load that goes on: a steady load of 100 requests per second on "POST /orders"`
 
-// finishCounted validates a load of counted requests, which has no baseline and does not go on after its steps.
+// finishCounted validates loads of counted requests, which have no baseline and do not go on after their steps.
 func (r *Resolver) finishCounted() {
-	if r.baselineAt != (source.Pos{}) {
+	if r.Counted() && r.baselineAt != (source.Pos{}) {
 		r.addMissing(r.baselineAt, "requests that are counted measure no baseline", "leave the baseline out, or "+steadyInstead)
 	}
 	for i, c := range r.Checks {
-		switch n := c.Kind().Needs; {
+		n, instead := c.Kind().Needs, steadyInstead
+		if !slices.ContainsFunc(r.about(n), func(l *Load) bool { return l.Shape == Counted }) {
+			continue
+		}
+		if !r.Counted() {
+			instead = `ask about a load that is not counted: ... of the "browsing" load ...`
+		}
+		switch {
 		case n.Baseline:
-			r.addMissing(r.checkPositions[i], "this compares with a baseline, and requests that are counted measure none", steadyInstead)
+			r.addMissing(r.checkPositions[i], "this compares with a baseline, and requests that are counted measure none", instead)
 		case n.Recovery > 0:
-			r.addMissing(r.checkPositions[i], "this watches requests after healing, and none are sent then", steadyInstead)
+			r.addMissing(r.checkPositions[i], "this watches requests after healing, and of those that are counted none are sent then", instead)
 		}
 	}
 	for _, l := range append(slices.Clone(r.healedFaults), r.live...) {
-		if p := l.placed; p.From != "" && !l.asked {
+		if p := l.placed; r.Counted() && p.From != "" && !l.asked {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: no request is sent while this fault is live, so that it may act on nothing; let it stay live, without `for`, and send the requests after its step", p.Fault.Say(p.From, p.To)))
 		}
 	}
@@ -132,7 +134,7 @@ func (r *Resolver) longEnough(l liveFault) {
 
 // recovery returns how long the load continues after healing.
 func (r *Resolver) recovery() time.Duration {
-	if r.Load == nil || r.Load.Shape == Counted || len(r.injections()) == 0 {
+	if r.Load == nil || r.Counted() || len(r.injections()) == 0 {
 		return 0
 	}
 	longest := 2 * time.Second

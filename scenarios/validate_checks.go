@@ -56,7 +56,7 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if n.Effects && r.Effects == nil {
 		r.addMissing(at, "it is not known where applied effects can be read", `add: applied effects are read from "GET /ledger"`)
 	}
-	if n.Key && !r.Load.Keyed() {
+	if n.Key && !slices.ContainsFunc(r.loadsOf(n.OfLoad), (*Load).Keyed) {
 		r.addMissing(at, "requests carry no key, so none can be told from another", r.addKey())
 	}
 	if n.Group != "" && r.Effects != nil {

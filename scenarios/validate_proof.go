@@ -54,7 +54,11 @@ func (r *Resolver) finishProof() {
 
 // checkCanFail reports a limit that no request can reach, since clients give up earlier.
 func (r *Resolver) checkCanFail(at source.Pos, limit time.Duration) {
-	if patience := r.Load.Patience(true); limit > 0 && limit >= patience {
+	patience := time.Duration(0)
+	for _, l := range r.Loads() {
+		patience = max(patience, l.Patience(true))
+	}
+	if limit > 0 && limit >= patience {
 		r.AddProblem(at, fmt.Sprintf("this can never fail: clients give up, so that no request takes longer than %s", check.Duration(patience)),
 			fmt.Sprintf("write a limit below %s, or let clients give up later", check.Duration(patience)))
 	}
@@ -94,7 +98,7 @@ func (r *Resolver) warnTooFewRequests(c Check) {
 func (r *Resolver) warnShortBaseline() {
 	rate := 0.0
 	for _, l := range r.Loads() {
-		if l.Shape != Open {
+		if l.Shape == Closed || r.Counted() {
 			return
 		}
 		rate += l.Rate
@@ -150,7 +154,9 @@ func (r *Resolver) due(l *Load, w journal.Window) (requests float64, known bool)
 			lowest, highest := ends(do)
 			rate = (lowest + highest) / 2
 		case SendRequests:
-			pass(time.Second, float64(do.Requests))
+			if do.Load == l.Name {
+				pass(time.Second, float64(do.Requests))
+			}
 		case StopLoad:
 			if do.Load == "" || do.Load == l.Name {
 				rate = 0

@@ -1,8 +1,10 @@
 package sources
 
 import (
+	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
@@ -87,5 +89,67 @@ effects:
 				}
 			}
 		})
+	}
+}
+
+// Loads with names of different kinds run beside each other: requests over HTTP by the clock or counted, and counted
+// messages, whose replies are lost. Only the messages have keys, and the service applies some of them twice.
+func TestDrillOfLoadsOfDifferentKinds(t *testing.T) {
+	for name, browsing := range map[string][2]string{
+		"by the clock": {"And the \"browsing\" load of 50 requests per second on \"GET /\"\n    And a baseline is measured for 1s", "And 200ms pass"},
+		"counted":      {"And effects settle within 1s", `And 30 requests on "GET /" of the "browsing" load are sent, 3 at a time`},
+	} {
+		for _, once := range []bool{false, true} {
+			t.Run(name+map[bool]string{false: ", applied twice", true: ", keyed"}[once], func(t *testing.T) {
+				t.Parallel()
+				o := &orders{once: once, file: filepath.Join(t.TempDir(), "orders.log")}
+				replace := strings.NewReplacer("{addr}", lengthsServer(t, o), "{file}", o.file, "{given}", browsing[0], "{when}", browsing[1])
+				var asked atomic.Int64
+				result, err := runner.Run(t.Context(), runner.Options{
+					FS: fstest.MapFS{"orders.feature": {Data: []byte(replace.Replace(`Feature: Orders
+  Scenario: Two loads
+    Given the system described in "system.yaml"
+    {given}
+    And clients retry failed requests up to 5 times with the same key
+    And clients give up after 1s
+    And applied effects are read from "orders"
+    When 30% of replies from "store" to "clients" are lost after the work was done
+    And 100 length-prefixed messages of the "orders" load are sent to "store", 5 at a time:
+      """
+      order {{key}}
+      """
+    {when}
+    Then no request is applied more than once
+    And no acknowledged request is lost
+    And at least 90% of requests of the "orders" load succeed
+    And at least 99% of requests of the "browsing" load succeed
+`))}, "system.yaml": {Data: []byte(replace.Replace(`services:
+  store: {address: "{addr}"}
+  front: {address: "127.0.0.1:1", serves: [/]}
+clients: {depends: {store: {protocol: lengths, framing: {width: 2, little: true, includes: true, lockstep: true}}}}
+effects:
+  orders: {file: "{file}", format: json}
+`))}},
+					Paths: []string{"orders.feature"}, Dir: t.TempDir(), Seed: 7,
+					Handlers: map[string]http.Handler{"front": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) })},
+				})
+				require.NoError(t, err)
+				h := result.Book.Scenarios[0]
+				require.ElementsMatch(t, []string{"orders", "browsing"}, h.LoadNames)
+				sent, browsed := h.OfLoad("orders"), h.OfLoad("browsing")
+				assert.Equal(t, 100, sent.Load.Sent)
+				assert.Equal(t, 100, sent.Requests.Len())
+				assert.Greater(t, sent.Load.Retries, 10)
+				assert.Zero(t, browsed.Requests.Len(), "they have no keys")
+				assert.EqualValues(t, browsed.Load.Sent, asked.Load())
+				assert.Equal(t, map[bool]string{false: "failed", true: "passed"}[once], verdict(t, h, twice).Outcome)
+				assert.Equal(t, "passed", verdict(t, h, lost).Outcome)
+				assert.Equal(t, "passed", verdict(t, h, `at least 90% of requests of the "orders" load succeed`).Outcome)
+				if name == "counted" {
+					assert.Equal(t, 30, browsed.Load.Sent)
+					assert.Equal(t, "passed", verdict(t, h, `at least 99% of requests of the "browsing" load succeed`).Outcome)
+				}
+			})
+		}
 	}
 }

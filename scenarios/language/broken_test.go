@@ -126,7 +126,7 @@ var brokenSteps = []brokenCase{
 	{"swing beside the rate", `When the load swings between 60 and 150 requests per second every 20s`, 8, "60", "does not lie between 60 and 150", "swing around the present rate"},
 	{"recording that is not there", `When the load follows the rates in "none.csv"`, 8, `"none.csv"`, "the recorded rates cannot be read", "relative to the feature file"},
 	{"recording elsewhere", `When the load follows the rates in "../rates.csv"`, 8, `"../rates.csv"`, "lies outside of the folder", ""},
-	{"counted beside a load", `When 200 requests on "POST /orders" are sent, 10 at a time`, 8, "200", "another load runs already, since a.feature:4", "a scenario has one load"},
+	{"counted beside a load", `When 200 requests on "POST /orders" are sent, 10 at a time`, 8, "200", "another load runs already, since a.feature:4", "name both"},
 	{"load of another rate", `When the load changes from 100 to 500 requests per second over 3s`, 8, "100", "is 50 requests per second here", "write `from 50`"},
 	{"load stopped twice", "When the load stops\n    And the load stops", 9, "the load", "no load runs here", ""},
 	{"check during no fault", `Then at least 99% of requests succeed during the fault`, 8, "at least", "no fault is injected", "leave out when"},

@@ -30,7 +30,11 @@ func TestLoadsWithNamesThatAreNotPossible(t *testing.T) {
 		"the same name twice":      {[]string{checkout, checkout, slowed, allSucceed}, []string{"a.feature:5", `a load is named "checkout" already, at a.feature:4`, "a name of its own"}},
 		"unnamed after a named":    {[]string{checkout, steadyLoad, slowed, allSucceed}, []string{"a.feature:5", `is named "checkout", and this one has no name`, "name it, too"}},
 		"named after an unnamed":   {[]string{steadyLoad, checkout, slowed, allSucceed}, []string{"a.feature:5", "has no name, and this is another one", "name both"}},
-		"counted beside a named":   {[]string{checkout, sent, allSucceed}, []string{"a.feature:5", "another load runs already"}},
+		"counted beside a named":   {[]string{checkout, sent, allSucceed}, []string{"a.feature:5", `another load runs already, the "checkout" load`, "name this one, too"}},
+		"counted and not":          {[]string{checkout, strings.Replace(sent, "are sent", `of the "checkout" load are sent`, 1), allSucceed}, []string{"a.feature:5", `the "checkout" load is not counted: it is 20 requests per second`}},
+		"counted after an unnamed": {[]string{steadyLoad, strings.Replace(sent, "are sent", `of the "checkout" load are sent`, 1), allSucceed}, []string{"a.feature:5", "the load at a.feature:4 has no name, and this is another one", "name both"}},
+		"a recovery of counted":    {[]string{browsing, slowed, strings.Replace(sent, "are sent", `of the "checkout" load are sent`, 1), `Then "POST /orders" of the "checkout" load recovers within 5s of healing`}, []string{"a.feature:7", "of those that are counted none are sent then", "a load that is not counted"}},
+		"counted that stop":        {[]string{browsing, strings.Replace(sent, "are sent", `of the "checkout" load are sent`, 1), `And the "checkout" load stops`, allSucceed}, []string{"a.feature:6", "requests that are counted stop by themselves"}},
 		"an empty name":            {[]string{`Given the "" load of 20 requests per second on "POST /orders"`, slowed, allSucceed}, []string{"a.feature:4", "the name of a load is empty"}},
 		"unknown name in a check":  {[]string{checkout, browsing, slowed, `Then at least 99% of requests of the "browsin" load succeed`}, []string{"a.feature:7", `no load is named "browsin"`, `did you mean "browsing"?`}},
 		"a check of no name":       {[]string{steadyLoad, slowed, `Then at least 99% of requests of the "browsing" load succeed`}, []string{"a.feature:6", "the only load has no name", "or leave the name out here"}},
@@ -69,6 +73,49 @@ func TestLoadsShareTheSettingsOfClients(t *testing.T) {
 	assert.JSONEq(t, `{"n": "{{n}}", "key": "{{key}}"}`, strings.Replace(e.Load.Mix[0].Body, "{{n}}", `"{{n}}"`, 1))
 	assert.False(t, e.Further[0].Changes(e.Further[0].Mix[0]), "the other load changes something, so that reads are not expected to")
 	assert.True(t, e.Load.Changes(e.Load.Mix[0]))
+}
+
+// Loads with names may be of different kinds and counted. Each has its key where its requests can carry it, and sentences
+// that have a meaning for one of them are valid.
+func TestLoadsOfDifferentKinds(t *testing.T) {
+	const stocking = "When 100 commands of the \"stock\" load are sent to \"db\", 10 at a time:\n      \"\"\"\n      RPUSH orders {{key}}\n      \"\"\""
+	const reading = "And the \"reading\" load of 5 users sending commands to \"db\":\n      \"\"\"\n      GET stock\n      \"\"\""
+	e, problems := shaped("", checkout, reading, `And every request carries a fresh idempotency key in the "Idempotency-Key" header`, `And clients retry failed requests up to 3 times with the same key`,
+		`And clients retry only after "503, error LOADING, timeout"`, `And status 503 means that it is not known`, `And an answer that begins with "BUSY" means that it is not known`, `And clients keep cookies`,
+		slowed, stocking, stocking, `And the "reading" load stops`, allSucceed, `And at least 99% of "RPUSH orders {{key}}" requests of the "stock" load succeed`,
+		`And "POST /orders" recovers within 5s of healing`, `And at least 80% of "POST /orders" responses of the "checkout" load are fallbacks, marked by header "X-Degraded: true"`)
+	require.Empty(t, problems)
+	require.Len(t, e.Loads(), 3)
+	assert.Equal(t, scenarios.HeaderKey("Idempotency-Key"), e.Load.Key)
+	assert.Equal(t, scenarios.Key{}, e.Further[0].Key, "it only reads")
+	assert.Equal(t, scenarios.Key{In: scenarios.InText}, e.Further[1].Key)
+	assert.Equal(t, []scenarios.Shape{scenarios.Open, scenarios.Closed, scenarios.Counted}, []scenarios.Shape{e.Load.Shape, e.Further[0].Shape, e.Further[1].Shape})
+	assert.Contains(t, actions(e), scenarios.SendRequests{Load: "stock", Requests: 100, AtATime: 10})
+	assert.False(t, e.Counted())
+	assert.Equal(t, 5*time.Second, e.Baseline)
+	assert.NotNil(t, e.Further[1].Marker)
+
+	for name, c := range map[string]struct {
+		steps []string
+		want  string
+	}{
+		"a status of commands":     {[]string{checkout, reading, slowed, `Then excess requests are refused within 50ms with status "429 or 503"`}, "this is about statuses of HTTP, and the load consists of commands"},
+		"a fallback of commands":   {[]string{checkout, reading, slowed, `Then at least 80% of "GET stock" responses of the "reading" load are fallbacks, marked by header "X-Degraded: true"`}, "only answers over HTTP are marked as fallbacks"},
+		"no key in the texts":      {[]string{reading, `And applied effects are read from "GET /ledger"`, slowed, `Then no request is applied more than once`}, "write {{key}} into the command"},
+		"a key that none carries":  {[]string{reading, `And every request carries a fresh idempotency key in the "Idempotency-Key" header`, slowed, allSucceed}, "a command carries its key where {{key}} stands"},
+		"cookies of commands":      {[]string{reading, `And clients keep cookies`, slowed, allSucceed}, "only HTTP has cookies, and the load consists of commands"},
+		"unanswered beside others": {[]string{checkout, "And the \"metrics\" load of 5 datagrams per second on \"db\":\n      \"\"\"\n      a:1|c\n      \"\"\"", "And datagrams are not answered", slowed, `Then at least 99% of requests of the "metrics" load succeed`}, "this asks about answers, and nothing is answered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, problems := shaped("", c.steps...)
+			assert.Contains(t, problems, c.want)
+			assert.Contains(t, problems, "1 problem; nothing was started")
+		})
+	}
+	e, problems = shaped("", checkout, "And the \"metrics\" load of 5 datagrams per second on \"db\":\n      \"\"\"\n      a:1|c\n      \"\"\"", "And datagrams are not answered", `And clients retry failed requests up to 3 times`, slowed, allSucceed)
+	require.Empty(t, problems)
+	assert.Equal(t, []bool{false, true}, []bool{e.Load.Unanswered, e.Further[0].Unanswered})
+	assert.Equal(t, []int{3, 0}, []int{e.Load.Retries, e.Further[0].Retries})
 }
 
 func TestBuilderAndPlanOfLoadsWithNames(t *testing.T) {

@@ -36,7 +36,7 @@ func phrases(faults []injector.Kind, checks []check.Kind) []Phrase {
 		rows []Phrase
 	}{
 		{"system and safety", systemPhrases()},
-		{"load", slices.Concat(loadPhrases(), policyPhrases(), shapePhrases(), namedLoads(slices.Concat(loadPhrases(), shapePhrases())), requestPhrases(), kindPhrases())},
+		{"load", slices.Concat(loadPhrases(), policyPhrases(), shapePhrases(), namedLoads(slices.Concat(loadPhrases(), shapePhrases())), requestPhrases(), kindPhrases(), namedLoads(kindPhrases()))},
 		{"faults", slices.Concat(faultPhrases(faults), healingPhrases())},
 		{"time and people", timePhrases()},
 		{"degradation", checkPhrases(checks, false)},

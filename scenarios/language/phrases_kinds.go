@@ -21,8 +21,8 @@ func kindPhrases() []Phrase {
 			build: func(r *reading, a args) {
 				r.AddUsers(a.at, a.many(0, "users"), a.Duration(3), a.operation(1, 2))
 			}},
-		{Name: "counted operations", Pattern: `{number} {operations} is/are sent to {name}, {number} at a time:`, Means: "as counted requests; a doc string", doc: true,
-			Examples: []string{`200 commands are sent to "db", 10 at a time:`},
+		{Name: "counted operations", Pattern: `{number} {operations}( of the {load} load) is/are sent to {name}, {number} at a time:`, Means: "as counted requests; a doc string", doc: true,
+			Examples: []string{`200 commands are sent to "db", 10 at a time:`, `200 commands of the "stock" load are sent to "db", 10 at a time:`},
 			build:    func(r *reading, a args) { r.SendRequests(a.at, a.send(0, 3), a.operation(1, 2)) }},
 		{Name: "meaning of an answer", Pattern: `an answer that begins with {text} means that it {outcome}`, Means: "of a load that is not HTTP, in place of the table of its kind",
 			Examples: []string{`an answer that begins with "ERR" means that it was refused`},
@@ -38,7 +38,7 @@ func kindPhrases() []Phrase {
 		{Name: "users of a function", Pattern: `{number} user(s) call(s) the function {text}(, thinking {duration} in between)`, Means: "as users who ask",
 			Examples: []string{`20 users call the function "place order", thinking 500ms in between`, `20 users call the function "place order"`},
 			build:    func(r *reading, a args) { r.AddUsers(a.at, a.many(0, "users"), a.Duration(2), a.function(1)) }},
-		{Name: "counted calls of a function", Pattern: `{number} call(s) of the function {text} is/are made, {number} at a time`, Means: "as counted requests",
+		{Name: "counted calls of a function", Pattern: `{number} call(s) of the function {text}( of the {load} load) is/are made, {number} at a time`, Means: "as counted requests",
 			Examples: []string{`200 calls of the function "place order" are made, 10 at a time`},
 			build:    func(r *reading, a args) { r.SendRequests(a.at, a.send(0, 2), a.function(1)) }},
 	}

@@ -4,8 +4,10 @@ import "strings"
 
 // namedLoads returns the sentences about loads with names: those of rows that define a steady load, or users.
 func namedLoads(rows []Phrase) []Phrase {
-	steady := strings.NewReplacer("a steady load of ", "the {load} load of ", "{number} user(s) ask(s)", "the {load} load of {number} user(s) asking")
-	example := strings.NewReplacer("a steady load of ", `the "checkout" load of `, "20 users ask", `the "browsing" load of 20 users asking`)
+	steady := strings.NewReplacer("a steady load of ", "the {load} load of ", "{number} user(s) ask(s)", "the {load} load of {number} user(s) asking",
+		"{number} user(s) send(s)", "the {load} load of {number} user(s) sending", "{number} user(s) call(s)", "the {load} load of {number} user(s) calling")
+	example := strings.NewReplacer("a steady load of ", `the "checkout" load of `, "20 users ask", `the "browsing" load of 20 users asking`,
+		"20 users send", `the "browsing" load of 20 users sending`, "20 users call", `the "browsing" load of 20 users calling`)
 	var all []Phrase
 	for _, p := range rows {
 		pattern := steady.Replace(p.Pattern)
