@@ -17,7 +17,8 @@ import (
 // FallbackIsSuccess if they are zero. The requests of a counted load are sent by Send.
 //
 // A scenario may have several loads if each has a Name. Those after the first take the settings of clients from it, such
-// as keys, headers and retries, so that of theirs only Name, Shape, Rate, Users, Think and Mix may be set.
+// as retries, so that of theirs only Name, Shape, Rate, Users, Think, Mix, Key and Headers may be set. A Key replaces that of
+// the first load, and Headers are added to those of the first.
 func (b *Builder) Load(l Load) *Builder {
 	var routes []string
 	for i := range l.Mix {
@@ -53,8 +54,15 @@ func (b *Builder) Load(l Load) *Builder {
 			l.Copies = b.r.rate.Copies // set by an earlier call of Split
 		}
 		b.r.rate = &l
-	} else if settings := (Load{Name: l.Name, Shape: l.Shape, Rate: l.Rate, Users: l.Users, Think: l.Think, Mix: l.Mix}); l.Name != "" && !reflect.DeepEqual(l, settings) {
-		b.r.AddProblem(at, fmt.Sprintf("the %q load sets how clients behave, which the first load does for all", l.Name), "set only Name, Shape, Rate, Users, Think and Mix, and the rest in the first load")
+	} else if settings := (Load{Name: l.Name, Shape: l.Shape, Rate: l.Rate, Users: l.Users, Think: l.Think, Mix: l.Mix, Key: l.Key, Headers: l.Headers}); l.Name != "" && !reflect.DeepEqual(l, settings) {
+		b.r.AddProblem(at, fmt.Sprintf("the %q load sets how clients behave, which the first load does for all", l.Name), "set only Name, Shape, Rate, Users, Think, Mix, Key and Headers, and the rest in the first load")
+	} else if l.Name != "" {
+		if l.Key != (Key{}) {
+			b.r.SetKey(at, at, l.Key)
+		}
+		for _, h := range l.Headers {
+			b.r.AddHeader(at, h)
+		}
 	}
 	set := b.r.setLoad(at, l.Shape, l.Mix)
 	set.Rate, set.Users, set.Think = l.Rate, l.Users, l.Think

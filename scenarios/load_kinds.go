@@ -221,7 +221,7 @@ func (r *Resolver) finishKinds() {
 	}
 	if !onHTTP && !slices.ContainsFunc(kinds, func(k LoadKind) bool { return k.Headers }) {
 		for i := range r.Load.Headers {
-			refuse(r.headerAt(i), "they have no headers")
+			refuse(r.headerAt(r.Load, i), "they have no headers")
 		}
 	}
 	for i, c := range r.Checks {
@@ -264,16 +264,19 @@ func (r *Resolver) finishKind(at source.Pos, l *Load, k LoadKind) {
 		}
 		seen[rt.Name()] = true
 	}
+	if o := r.own[l.Name]; o != nil && len(o.headers) > 0 && !k.Headers {
+		r.AddProblem(o.headersAt[0], fmt.Sprintf("the %q load consists of %s, which have no headers", l.Name, k.Many()), "leave this out")
+	}
 	switch key := l.Key; {
 	case k.carries(key), key.In == InText && l.textsHold(k):
-	case key == Key{} || r.carried(key):
+	case key == Key{} || r.keyPosition(l) == r.keyAt && r.carried(key):
 		if l.Key = (Key{}); l.textsHold(k) {
 			l.Key = Key{In: InText}
 		}
 	case key.In == InText:
-		r.AddProblem(r.keyAt, fmt.Sprintf("no %s contains the key", k.Word), "write {{key}} where it belongs")
+		r.AddProblem(r.keyPosition(l), fmt.Sprintf("no %s contains the key", k.Word), "write {{key}} where it belongs")
 	default:
-		r.AddProblem(r.keyAt, fmt.Sprintf("a %s carries its key where {{key}} stands", k.Word), fmt.Sprintf("leave this out, and write {{key}} into the %s", k.Word))
+		r.AddProblem(r.keyPosition(l), fmt.Sprintf("a %s carries its key where {{key}} stands", k.Word), fmt.Sprintf("leave this out, and write {{key}} into the %s", k.Word))
 	}
 	for _, rt := range l.Mix {
 		if alone := (&Load{Mix: []Route{rt}}); l.Key.In == InText && !k.Local && l.Changes(rt) && !alone.holds(KeyPart) {

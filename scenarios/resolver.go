@@ -64,8 +64,9 @@ type settings struct {
 
 	rate           *Load // collects settings of the load that precede its sentence
 	naming         string
-	copiesAt       source.Pos   // of the sentence that splits the load
-	furtherAt      []source.Pos // of the loads after the first
+	own            map[string]*ownSettings // by name of the load
+	copiesAt       source.Pos              // of the sentence that splits the load
+	furtherAt      []source.Pos            // of the loads after the first
 	effectsAt      effectsAt
 	settleWithin   time.Duration
 	stopAt         []source.Pos // of the stop rules

@@ -14,6 +14,14 @@ import (
 // SetKey sets where requests carry their idempotency keys. nameAt is the position of the key's name.
 func (r *Resolver) SetKey(at, nameAt source.Pos, k Key) {
 	r.Describe(at)
+	if r.naming != "" {
+		o := r.ownOf(r.naming)
+		r.setOnce(&o.keyAt, at, "where the key is carried")
+		if o.key = k; k.check() != nil {
+			r.addError(nameAt, k.check())
+		}
+		return
+	}
 	r.setOnce(&r.keyAt, at, "where the key is carried")
 	r.rate.Key = k
 	r.checkKey(at, nameAt)
@@ -32,10 +40,14 @@ func (r *Resolver) checkKey(at, nameAt source.Pos) {
 // AddHeader adds a header that each request carries. It may contain placeholders.
 func (r *Resolver) AddHeader(at source.Pos, h Header) {
 	r.Describe(at)
-	if slices.ContainsFunc(r.rate.Headers, func(o Header) bool { return o.Name == h.Name }) {
+	headers, positions := &r.rate.Headers, &r.headersAt
+	if r.naming != "" {
+		headers, positions = &r.ownOf(r.naming).headers, &r.ownOf(r.naming).headersAt
+	}
+	if slices.ContainsFunc(*headers, func(o Header) bool { return o.Name == h.Name }) {
 		r.AddProblem(at, fmt.Sprintf("the header %q was said before", h.Name), "say it once")
 	}
-	r.rate.Headers, r.headersAt = append(r.rate.Headers, h), append(r.headersAt, at)
+	*headers, *positions = append(*headers, h), append(*positions, at)
 }
 
 // SetRows sets the rows that {{row.column}} stands for.
@@ -72,14 +84,6 @@ func (r *Resolver) addError(at source.Pos, err error) {
 	r.AddProblem(at, what, hint)
 }
 
-// headerAt returns the position of a header of the load.
-func (r *Resolver) headerAt(i int) source.Pos {
-	if i < len(r.headersAt) {
-		return r.headersAt[i]
-	}
-	return r.loadAt
-}
-
 // finishRequests validates the texts of requests, and inserts the key into bodies.
 func (r *Resolver) finishRequests() {
 	r.finishHeaders()
@@ -96,30 +100,42 @@ func (r *Resolver) finishRequests() {
 // reservedHeaders are set by the client itself.
 var reservedHeaders = []string{"Connection", "Content-Length", "Traceparent", "Transfer-Encoding", "Trailer", "Upgrade"}
 
-// finishHeaders validates the headers of the load. Content-Type becomes the type of the routes with a body.
+// finishHeaders validates the headers of the loads. Content-Type becomes the type of the routes with a body.
 func (r *Resolver) finishHeaders() {
-	for i, h := range r.Load.Headers {
-		name := http.CanonicalHeaderKey(h.Name)
-		template, err := ParseTemplate(h.Value, Plain, nil)
-		if err == nil {
-			err = checkRows(template, r.Load.Rows)
-		}
-		switch {
-		case slices.Contains(reservedHeaders, name):
-			err = source.Mistakef("leave it out", "the header %q is set by the client itself", name)
-		case slices.ContainsFunc(r.Loads(), func(l *Load) bool {
-			return l.Key.In == InHeader && name == http.CanonicalHeaderKey(l.Key.Name)
-		}):
-			err = source.Mistakef("leave it out", "the header %q carries the key", name)
-		case name == "Content-Type":
-			for _, l := range r.Loads() {
-				l.setType(h.Value)
+	for _, l := range r.Loads() {
+		for i, h := range l.Headers {
+			if l != r.Load && i < r.sharedHeaders(l) {
+				continue // as of the first load
+			}
+			of := r.Loads()
+			if i >= r.sharedHeaders(l) {
+				of = []*Load{l}
+			}
+			if err := checkHeader(h, of); err != nil {
+				r.addError(r.headerAt(l, i), err)
 			}
 		}
-		if err != nil {
-			r.addError(r.headerAt(i), err)
+	}
+}
+
+// checkHeader validates a header of loads.
+func checkHeader(h Header, of []*Load) error {
+	name := http.CanonicalHeaderKey(h.Name)
+	template, err := ParseTemplate(h.Value, Plain, nil)
+	if err == nil {
+		err = checkRows(template, of[0].Rows)
+	}
+	switch {
+	case slices.Contains(reservedHeaders, name):
+		return source.Mistakef("leave it out", "the header %q is set by the client itself", name)
+	case slices.ContainsFunc(of, func(l *Load) bool { return l.Key.In == InHeader && name == http.CanonicalHeaderKey(l.Key.Name) }):
+		return source.Mistakef("leave it out", "the header %q carries the key", name)
+	case name == "Content-Type":
+		for _, l := range of {
+			l.setType(h.Value)
 		}
 	}
+	return err
 }
 
 // setType sets the type of the bodies that have none.
@@ -148,7 +164,7 @@ func (r *Resolver) finishChain(l *Load, at source.Pos, first *Route) {
 		needsKey := i == keyStep && l.Changes(*first)
 		if (rt.Kind == "" || l.Key.In == InBody) && (needsKey || l.Key.In == InQuery || l.Key.In == InBody && rt.Body != "") {
 			if err := l.Key.place(rt, key); err != nil {
-				r.addError(r.keyAt, err)
+				r.addError(r.keyPosition(l), err)
 			}
 		}
 		path, body, err := rt.Templates(kept)
@@ -264,13 +280,16 @@ func (r *Resolver) CheckEnvironment(lookup func(name string) (string, bool)) {
 	if r.Load == nil {
 		return
 	}
-	for i, h := range r.Load.Headers {
-		t, _ := ParseTemplate(h.Value, Plain, nil)
-		if err := t.secrets(map[string]string{}, lookup); err != nil {
-			r.addError(r.headerAt(i), err)
-		}
-	}
 	for i, l := range r.Loads() {
+		for j, h := range l.Headers {
+			if l != r.Load && j < r.sharedHeaders(l) {
+				continue
+			}
+			t, _ := ParseTemplate(h.Value, Plain, nil)
+			if err := t.secrets(map[string]string{}, lookup); err != nil {
+				r.addError(r.headerAt(l, j), err)
+			}
+		}
 		headless := *l
 		headless.Headers = nil
 		if _, err := headless.Secrets(lookup); err != nil {

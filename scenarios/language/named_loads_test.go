@@ -118,6 +118,49 @@ func TestLoadsOfDifferentKinds(t *testing.T) {
 	assert.Equal(t, []int{3, 0}, []int{e.Load.Retries, e.Further[0].Retries})
 }
 
+// A key and headers may be stated for one load: the key replaces that of all loads, and the headers come with theirs.
+func TestSettingsOfOneLoad(t *testing.T) {
+	const published = "And the \"events\" load of 5 messages to the subject \"orders\" per second on \"db\":\n      \"\"\"\n      {{n}}\n      \"\"\""
+	e, problems := shaped("", checkout, published, browsing,
+		`And every request of the "events" load carries a fresh idempotency key in the "Nats-Msg-Id" header`,
+		`And every request of the "checkout" load carries a fresh idempotency key in the field "key" of its JSON body`,
+		`And every request carries the header "Tenant: acme"`, `And every request of the "checkout" load carries the header "Authorization: Bearer abc"`, slowed, allSucceed)
+	require.Empty(t, problems)
+	assert.Equal(t, scenarios.Key{In: scenarios.InBody, Name: "key"}, e.Load.Key)
+	assert.Contains(t, e.Load.Mix[0].Body, `"key": "{{key}}"`)
+	assert.Equal(t, scenarios.HeaderKey("Nats-Msg-Id"), e.Further[0].Key)
+	assert.Equal(t, scenarios.Key{}, e.Further[1].Key)
+	tenant := scenarios.Header{Name: "Tenant", Value: "acme"}
+	assert.Equal(t, []scenarios.Header{tenant, {Name: "Authorization", Value: "Bearer abc"}}, e.Load.Headers)
+	assert.Equal(t, []scenarios.Header{tenant}, e.Further[0].Headers)
+	assert.Equal(t, []scenarios.Header{tenant}, e.Further[1].Headers)
+
+	built, err := scenarios.New("b").ReadSystem(files(), "system.yaml").
+		Load(scenarios.Load{Name: "checkout", Rate: 20, Mix: []scenarios.Route{{Method: "POST", Path: "/orders"}}}).
+		Load(scenarios.Load{Name: "browsing", Rate: 20, Mix: []scenarios.Route{{Method: "GET", Path: "/catalog"}}, Key: scenarios.HeaderKey("Key"), Headers: []scenarios.Header{tenant}}).
+		Wait(time.Second).Check(check.Success{Ratio: 0.99}).Build()
+	require.NoError(t, err)
+	assert.Equal(t, []scenarios.Key{{}, scenarios.HeaderKey("Key")}, []scenarios.Key{built.Load.Key, built.Further[0].Key})
+	assert.Equal(t, []scenarios.Header{tenant}, built.Further[0].Headers)
+
+	for name, c := range map[string]struct{ step, where, want string }{
+		"an unknown load":      {`And every request of the "chekout" load carries the header "Tenant: acme"`, "a.feature:6", `did you mean "checkout"?`},
+		"a key twice":          {"And every request of the \"checkout\" load carries a fresh idempotency key in the \"A\" header\n    And every request of the \"checkout\" load carries a fresh idempotency key in the \"B\" header", "a.feature:7", "where the key is carried was said before"},
+		"a header twice":       {"And every request carries the header \"Tenant: a\"\n    And every request of the \"checkout\" load carries the header \"Tenant: b\"", "a.feature:7", `the header "Tenant" was said before for all loads`},
+		"a header of the key":  {"And every request of the \"checkout\" load carries a fresh idempotency key in the \"A\" header\n    And every request of the \"checkout\" load carries the header \"A: b\"", "a.feature:7", `the header "A" carries the key`},
+		"a path without a key": {`And every request of the "checkout" load carries a fresh idempotency key in its path`, "a.feature:6", "does not hold the key"},
+		"a key of datagrams":   {"And the \"metrics\" load of 5 datagrams per second on \"db\":\n      \"\"\"\n      a:{{key}}\n      \"\"\"\n    And every request of the \"metrics\" load carries a fresh idempotency key in the \"A\" header", "a.feature:10", "a datagram carries its key where {{key}} stands"},
+		"headers of datagrams": {"And the \"metrics\" load of 5 datagrams per second on \"db\":\n      \"\"\"\n      a:1|c\n      \"\"\"\n    And every request of the \"metrics\" load carries the header \"A: b\"", "a.feature:10", "which have no headers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, problems := shaped("", checkout, browsing, c.step, slowed, allSucceed)
+			assert.Contains(t, problems, c.want)
+			assert.Contains(t, problems, c.where)
+			assert.Contains(t, problems, "1 problem; nothing was started")
+		})
+	}
+}
+
 func TestBuilderAndPlanOfLoadsWithNames(t *testing.T) {
 	built, err := scenarios.New("b").ReadSystem(files(), "system.yaml").
 		Load(scenarios.Load{Name: "checkout", Rate: 20, Mix: []scenarios.Route{{Method: "POST", Path: "/orders"}}, GiveUp: time.Second}).

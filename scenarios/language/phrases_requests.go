@@ -16,16 +16,16 @@ func requestPhrases() []Phrase {
 		return func(r *reading, a args) { r.SetKey(a.at, a.pos(0), scenarios.Key{In: in, Name: a.Text(0)}) }
 	}
 	return []Phrase{
-		{Name: "idempotency key", Pattern: `every request carries a fresh idempotency key in the {text} header`, Means: "repeated attempts carry the same key",
-			Examples: []string{`every request carries a fresh idempotency key in the "Idempotency-Key" header`}, build: key(scenarios.InHeader)},
-		{Name: "idempotency key in the body", Pattern: `every request carries a fresh idempotency key in the field {text} of its JSON body`, Means: `the field is added or replaced; "order.key" is a field of an object`,
+		{Name: "idempotency key", Pattern: `every request( of the {load} load) carries a fresh idempotency key in the {text} header`, Means: "repeated attempts carry the same key",
+			Examples: []string{`every request carries a fresh idempotency key in the "Idempotency-Key" header`, `every request of the "checkout" load carries a fresh idempotency key in the "Idempotency-Key" header`}, build: key(scenarios.InHeader)},
+		{Name: "idempotency key in the body", Pattern: `every request( of the {load} load) carries a fresh idempotency key in the field {text} of its JSON body`, Means: `the field is added or replaced; "order.key" is a field of an object`,
 			Examples: []string{`every request carries a fresh idempotency key in the field "idempotency_key" of its JSON body`}, build: key(scenarios.InBody)},
-		{Name: "idempotency key in the query", Pattern: `every request carries a fresh idempotency key in the query parameter {text}`, Means: "the parameter is added",
+		{Name: "idempotency key in the query", Pattern: `every request( of the {load} load) carries a fresh idempotency key in the query parameter {text}`, Means: "the parameter is added",
 			Examples: []string{`every request carries a fresh idempotency key in the query parameter "key"`}, build: key(scenarios.InQuery)},
-		{Name: "idempotency key in the path", Pattern: `every request carries a fresh idempotency key in its path`, Means: `the path has to hold {{key}}: "PUT /orders/{{key}}"`,
+		{Name: "idempotency key in the path", Pattern: `every request( of the {load} load) carries a fresh idempotency key in its path`, Means: `the path has to hold {{key}}: "PUT /orders/{{key}}"`,
 			Examples: []string{`every request carries a fresh idempotency key in its path`}, build: key(scenarios.InPath)},
-		{Name: "header", Pattern: `every request carries the header {text}`, Means: "name and value; ${env:TOKEN} is the environment variable TOKEN, whose value appears in no artefact",
-			Examples: []string{`every request carries the header "Authorization: Bearer ${env:TOKEN}"`},
+		{Name: "header", Pattern: `every request( of the {load} load) carries the header {text}`, Means: "name and value; ${env:TOKEN} is the environment variable TOKEN, whose value appears in no artefact",
+			Examples: []string{`every request carries the header "Authorization: Bearer ${env:TOKEN}"`, `every request of the "checkout" load carries the header "Tenant: acme"`},
 			build: func(r *reading, a args) {
 				h, err := source.ParseHeader(a.Text(0))
 				if err != nil {
