@@ -38,13 +38,12 @@ func openGRPC(types *grpcTypes) func(ctx context.Context, p load.Place) (load.Se
 		protocols := &http.Protocols{}
 		protocols.SetHTTP2(p.TLS != nil)
 		protocols.SetUnencryptedHTTP2(p.TLS == nil)
-		t := &http.Transport{
-			Protocols: protocols, TLSClientConfig: p.TLS, DisableCompression: true,
-			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) { return p.Dial(ctx, network) },
-		}
+		dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return p.DialTLS(ctx) }
+		t := &http.Transport{Protocols: protocols, DisableCompression: true, DialContext: dial, DialTLSContext: dial}
 		s := &grpcSession{base: url.URL{Scheme: "http", Host: p.Address}}
 		if p.TLS != nil {
 			s.base.Scheme = "https"
+			p.TLS.NextProtos = []string{"h2"}
 		}
 		var err error
 		if s.conn, err = t.NewClientConn(ctx, s.base.Scheme, p.Address); err != nil {

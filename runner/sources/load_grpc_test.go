@@ -1,8 +1,12 @@
 package sources
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +18,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -172,4 +179,51 @@ func TestRefusedStreamOfGRPC(t *testing.T) {
 		assert.EqualValues(t, want, calls.Load())
 		c.Close()
 	}
+}
+
+// A service that speaks TLS is called over TLS, and one whose certificate is not trusted is not.
+func TestGRPCOverTLS(t *testing.T) {
+	https := httptest.NewUnstartedServer(nil)
+	https.StartTLS()
+	defer https.Close()
+	addr := grpcServer(t, &orders{}, true, grpc.Creds(credentials.NewServerTLSFromCert(&https.TLS.Certificates[0])))
+	trusted := x509.NewCertPool()
+	trusted.AddCert(https.Certificate())
+	for kind, roots := range map[string]*x509.CertPool{"": trusted, "TLS failure": x509.NewCertPool()} {
+		c := grpcRow("").client(t, t.Context(), create(`{"key": "{{key}}"}`), addr, nil, func(cfg *load.Config) {
+			cfg.Trust = load.Trust{addr: &tls.Config{RootCAs: roots, ServerName: "example.com"}} //nolint:gosec // a test's
+		})
+		e, a := c.send(0)
+		assert.Equal(t, kind, a.Kind)
+		assert.Equal(t, map[bool]load.Outcome{true: load.Acknowledged, false: load.Refused}[kind == ""], e.Outcome)
+	}
+}
+
+// FuzzAnswerOfGRPC reads any answer without a panic.
+func FuzzAnswerOfGRPC(f *testing.F) {
+	f.Add("0", "", 200, []byte{0, 0, 0, 0, 1, 'x'})
+	f.Add("3", "100%25 wrong", 200, []byte{})
+	f.Add("", "", 503, []byte("busy"))
+	f.Fuzz(func(t *testing.T, status, message string, code int, body []byte) {
+		resp := &http.Response{StatusCode: code, Header: http.Header{}, Trailer: http.Header{"Grpc-Status": {status}, "Grpc-Message": {message}}}
+		got, answer, err := grpcAnswer(resp, body)
+		if err == nil {
+			assert.NotEmpty(t, grpcNames[got.code])
+			assert.LessOrEqual(t, len(answer), len(body))
+		}
+	})
+}
+
+// FuzzAnswerOfReflection reads any answer of server reflection without a panic.
+func FuzzAnswerOfReflection(f *testing.F) {
+	f.Add([]byte{0x22, 3, 0x0a, 1, 'x'})
+	f.Add([]byte{0x3a, 2, 8, 5})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		n := 0
+		_ = eachField(raw, func(_ protowire.Number, value []byte) error {
+			n += len(value)
+			return nil
+		})
+		assert.LessOrEqual(t, n, len(raw))
+	})
 }

@@ -162,12 +162,12 @@ func protoFile(t *testing.T) string {
 }
 
 // grpcServer starts a server of grpc-go. An order with a quantity below 1 ends with the code -quantity.
-func grpcServer(t *testing.T, o *orders, reflects bool) string {
+func grpcServer(t *testing.T, o *orders, reflects bool, options ...grpc.ServerOption) string {
 	d, err := serviceInFile(t.Context(), protoFile(t), "shop.Orders")
 	require.NoError(t, err)
 	create := d.Methods().ByName("Create")
 	// With fixed windows the server does not measure bandwidth by pings: what it says next is the answer.
-	s := grpc.NewServer(grpc.StaticStreamWindowSize(1<<20), grpc.StaticConnWindowSize(1<<20))
+	s := grpc.NewServer(append(options, grpc.StaticStreamWindowSize(1<<20), grpc.StaticConnWindowSize(1<<20))...)
 	s.RegisterService(&grpc.ServiceDesc{ServiceName: "shop.Orders", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{MethodName: "Create", Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		in := dynamicpb.NewMessage(create.Input())
 		if err := decode(in); err != nil {

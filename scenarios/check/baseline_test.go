@@ -56,6 +56,7 @@ func TestCountedRequestsNeedNoBaseline(t *testing.T) {
 	}
 	assert.Equal(t, Passed, counted(func(scenario) {}).Outcome)
 	assert.Equal(t, Passed, Ask(BaselineSteady{}, oneWay().History).Outcome, "requests that are not answered")
+	assert.Equal(t, Passed, Ask(FaultsActed{}, oneWay().History).Outcome, "they were sent while the fault was live")
 	assert.Equal(t, Passed, counted(func(s scenario) {
 		s.Samples = slices.DeleteFunc(s.Samples, func(x journal.Sample) bool { return x.Window == journal.Before })
 	}).Outcome, "nothing was sent before the fault")

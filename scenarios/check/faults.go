@@ -108,9 +108,9 @@ func underLoad(h *journal.History, in *journal.Injection) bool {
 	return slices.ContainsFunc(h.Samples, func(s journal.Sample) bool {
 		switch s.Window {
 		case journal.During, journal.AtHealing:
-			return s.Sent > 0 && s.From >= in.Injected && s.From < to
+			return s.Sent+s.OneWay > 0 && s.From >= in.Injected && s.From < to
 		case journal.AtInjection: // of the fault that was injected next
-			return s.Sent > 0 && s.From < in.Injected && !slices.ContainsFunc(h.Faults, func(o *journal.Injection) bool {
+			return s.Sent+s.OneWay > 0 && s.From < in.Injected && !slices.ContainsFunc(h.Faults, func(o *journal.Injection) bool {
 				return o.Injected > s.From && o.Injected < in.Injected
 			})
 		}
