@@ -21,6 +21,10 @@ func (r *Resolver) finishProof() {
 	case len(r.Checks) > 0 && !addOwnStep && !slices.ContainsFunc(r.Checks, func(c Check) bool { return !c.Kind().Idle }):
 		r.Unproven = "a system that does nothing would satisfy every check of this scenario: add one that asks for success, such as: Then at least 99% of requests succeed during the fault"
 	}
+	refusing := len(r.Checks) > 0 && !addOwnStep && !slices.ContainsFunc(r.Checks, func(c Check) bool { k := c.Kind(); return !k.Idle && !k.Refusing })
+	if r.Unproven == "" && refusing && len(r.injections()) > 0 {
+		r.Warnings = append(r.Warnings, "a system that refuses every request from the fault on would satisfy every check of this scenario: add one that asks for success, such as: Then at least 99% of requests succeed after healing")
+	}
 	before := func(c Check) bool { return c.Kind().Needs.Window == journal.Before }
 	if len(r.Checks) > 0 && !addOwnStep && r.Unproven == "" && len(r.injections()) > 0 && !slices.ContainsFunc(r.Checks, func(c Check) bool { return !c.Kind().Idle && !before(c) }) {
 		r.Unproven = "every check asks about the time before the fault, so the fault proves nothing: ask about the time during it or after healing"
@@ -46,6 +50,12 @@ func (r *Resolver) finishProof() {
 			untested = k.Untested(drill)
 		}
 		r.Checks[i].Untested = r.unreachable(k)
+		if k.CannotFail != nil {
+			if why := k.CannotFail(drill); why != "" {
+				untested = ""
+				r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s: this can never fail: %s", r.checkPositions[i], c, why))
+			}
+		}
 		if untested != "" {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; unless something else puts it to the test, the run will be inconclusive", c, untested))
 		}

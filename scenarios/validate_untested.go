@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -88,12 +89,119 @@ func (r *Resolver) waits(p Placed) bool {
 
 // drill returns what checks have to know about the scenario before its run.
 func (r *Resolver) drill() check.Drill {
-	d := check.Drill{Held: r.held(), GiveUp: r.Load.Attempt(), Lasts: r.longestOutage(), Rises: r.loadRises()}
+	d := check.Drill{Held: r.held(), GiveUp: r.Load.Attempt(), Lasts: r.longestOutage(), Rises: r.loadRises(),
+		Success: r.leastSuccess(), Requests: r.allDue(), Reads: r.onlyReads(), Unique: r.uniqueInBody, Apart: r.apart, ByClient: r.byClient}
 	for _, p := range r.injections() {
 		k := p.Fault.Kind()
 		d.Faults = append(d.Faults, check.PlannedFault{Kind: k.Name, Says: p.Fault.Say(p.From, p.To), To: p.To, On: p.On(), Delay: k.Delay, Unseen: k.Unseen, Unnoticed: k.Unnoticed})
 	}
 	return d
+}
+
+// leastSuccess returns the success before the faults without which nothing is injected.
+func (r *Resolver) leastSuccess() float64 {
+	for _, s := range r.Steady {
+		if s.Measure == "success" {
+			return s.Ratio
+		}
+	}
+	return check.LeastSuccess
+}
+
+// allDue returns about how many requests are due in all, or 0 if that is not known.
+func (r *Resolver) allDue() (sum float64) {
+	for _, l := range r.Loads() {
+		due, known := r.due(l, "")
+		if !known {
+			return 0
+		}
+		sum += due
+	}
+	return sum
+}
+
+func (r *Resolver) onlyReads() bool {
+	for _, l := range r.Loads() {
+		if slices.ContainsFunc(l.Mix, func(rt Route) bool { return !rt.Safe() }) {
+			return false
+		}
+	}
+	return true
+}
+
+// uniqueInBody reports whether in all requests with a field of JSON its value is the number or the key of the request.
+func (r *Resolver) uniqueInBody(field string) bool {
+	named := regexp.MustCompile(`"` + regexp.QuoteMeta(field) + `"\s*:\s*("?[^",]*)`)
+	found := false
+	for _, l := range r.Loads() {
+		for _, rt := range l.Mix {
+			for _, s := range rt.Steps() {
+				value := named.FindStringSubmatch(s.Body)
+				if value == nil {
+					continue
+				}
+				if !strings.Contains(value[1], "{{n}}") && !strings.Contains(value[1], "{{key}}") {
+					return false
+				}
+				found = true
+			}
+		}
+	}
+	return found
+}
+
+// apart returns why no fault can affect a service, or "" if one may.
+func (r *Resolver) apart(service string) string {
+	breaks := r.breaking()
+	if len(breaks) == 0 || !r.System.KnownUnconnected(service, breaks) {
+		return ""
+	}
+	return fmt.Sprintf("no link connects %q with what breaks (%s), so that it cannot be affected; ask about a service that depends on it", service, quotedList(breaks))
+}
+
+// byClient returns the most calls that clients of the load make to a service in a second and for a request, if nothing
+// else calls it and no fault can hold calls back that arrive together later. It returns 0 if that is not known.
+func (r *Resolver) byClient(to string) (perSecond, perRequest float64) {
+	for _, l := range r.System.Links {
+		if l.To == to && l.From != system.Clients {
+			return 0, 0
+		}
+	}
+	if slices.ContainsFunc(r.injections(), func(p Placed) bool { return p.To == to }) || !r.System.Whole() {
+		return 0, 0
+	}
+	for _, l := range r.Loads() {
+		if l.Shape != Open {
+			return 0, 0
+		}
+		share, steps := 0.0, 1
+		for _, rt := range l.Mix {
+			if rt.Asks(to) {
+				share, steps = share+rt.Share, max(steps, len(rt.Steps()))
+			}
+		}
+		attempts := float64(steps * (1 + l.Retries))
+		if l.Policy.Hedge > 0 {
+			attempts *= 2
+		}
+		_, highest, _ := r.runs(l.Name)
+		const margin = 1.5 // seconds may hold more than the rate
+		perSecond += margin * max(l.Rate, highest) * share * attempts
+		perRequest = max(perRequest, attempts)
+	}
+	return perSecond, perRequest
+}
+
+// breaking returns the services that faults act on, or on whose links they do.
+func (r *Resolver) breaking() (names []string) {
+	for _, p := range r.injections() {
+		for _, name := range []string{p.From, p.To} {
+			if name != "" && name != system.Clients {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // loadRises reports whether a step raises the rate of the load, or may do so.
@@ -125,14 +233,7 @@ func (r *Resolver) unreachable(k check.Kind) string {
 	if service == "" {
 		return ""
 	}
-	var breaks []string
-	for _, p := range r.injections() {
-		for _, name := range []string{p.From, p.To} {
-			if name != "" && name != system.Clients {
-				breaks = append(breaks, name)
-			}
-		}
-	}
+	breaks := r.breaking()
 	if !r.System.KnownUnconnected(service, breaks) {
 		return ""
 	}

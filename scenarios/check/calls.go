@@ -249,6 +249,12 @@ func (c CallsTimesNormal) Kind() Kind {
 	return Kind{Name: "calls times normal", Means: "calls per client request, against the baseline; inconclusive where nothing gave callers a reason to ask again", Idle: true,
 		Needs:    Needs{Load: true, Baseline: true, Window: c.Window, To: c.To, Unit: "calls", Requests: minRequests},
 		Untested: c.unprovoked,
+		CannotFail: func(d Drill) string {
+			if _, most := d.ByClient(c.To); most > 0 && c.Times >= most {
+				return fmt.Sprintf("only clients of the load call %q, at most %s times for each request; write a lower number, or let clients retry more often", c.To, number(most))
+			}
+			return withItself(c.Window, c.Times)
+		},
 		Sentences: []Sentence{{
 			Pattern:  `{name} receives at most {number} times its normal calls( {when})`,
 			Means:    "normal: the baseline's calls per client request",
@@ -273,6 +279,12 @@ func (c CallsTimesNormal) unprovoked(d Drill) string {
 // Kind implements Check.
 func (c CallsPerSecond) Kind() Kind {
 	return Kind{Name: "calls per second", Means: "the most calls that arrive in any second, those released together by healing too", Idle: true,
+		CannotFail: func(d Drill) string {
+			if most, _ := d.ByClient(c.To); most > 0 && c.PerSecond >= most {
+				return fmt.Sprintf("only clients of the load call %q, at most %s times a second with all attempts; write a lower number", c.To, number(round(most, 0)))
+			}
+			return ""
+		},
 		Needs: Needs{Window: c.Window, To: c.To, Unit: "calls"},
 		Sentences: []Sentence{{
 			Pattern:  `{name} receives at most {number} calls per second( {when})`,

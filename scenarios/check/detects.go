@@ -30,13 +30,22 @@ func (c Detects) String() string {
 // Kind implements Check.
 func (c Detects) Kind() Kind {
 	return Kind{Name: "detects", Means: "a probe of the system file, such as an alert, says no before the fault and yes soon after its first effect", Timed: true,
-		Needs: Needs{Load: true, Window: journal.During, Ask: Asked{Probe: c.Probe}},
+		CannotFail: func(d Drill) string { return d.endsBefore(c.Within) },
+		Needs:      Needs{Load: true, Window: journal.During, Ask: Asked{Probe: c.Probe}},
 		Sentences: []Sentence{{
 			Pattern:  `the probe {text} detects the fault within {duration}`,
 			Means:    "a probe of the system file says no before the fault, and yes soon after its first effect; the time that this took is printed",
 			Examples: []string{`the probe "alert firing" detects the fault within 60s`},
 			Check:    func(a Args) Check { return Detects{Probe: a.Name(0), Within: a.Duration(1)} },
 		}}}
+}
+
+// endsBefore returns why a change that may take so long cannot come too late: the faults have ended by then.
+func (d Drill) endsBefore(within time.Duration) string {
+	if d.Lasts == 0 || within < d.Lasts {
+		return ""
+	}
+	return fmt.Sprintf("the fault lasts %s, so that nothing is left of it after %s; let it last longer, or write a shorter time", Duration(d.Lasts), Duration(within))
 }
 
 // turn is a change of what a probe of yes or no answers, expected within a time after the fault's first effect.

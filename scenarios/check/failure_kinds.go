@@ -102,7 +102,15 @@ func (c FailureKinds) String() string {
 // Kind implements Check.
 func (c FailureKinds) Kind() Kind {
 	return Kind{Name: "failure kinds", ByLoad: " are only", Means: "requests fail in no other way than listed, and in each way no more often", Unharmed: true,
-		Idle:  slices.ContainsFunc(c.Kinds, func(k FailureLimit) bool { return k.AtMost == 1 }), // all may fail that way
+		Idle: slices.ContainsFunc(c.Kinds, func(k FailureLimit) bool { return k.AtMost == 1 }), // all may fail that way
+		CannotFail: func(Drill) string {
+			for _, k := range c.Kinds {
+				if k.AtMost >= 1 {
+					return fmt.Sprintf("all requests may fail as %q, so that this kind of failure never counts; write a share below 100%%", k.Name)
+				}
+			}
+			return ""
+		},
 		Needs: Needs{Load: true, Window: c.Window, Requests: minRequests},
 		Sentences: []Sentence{{
 			Pattern:  `failures are only of these kinds( {when}):`,

@@ -70,7 +70,8 @@ func (c StaysHealthy) String() string {
 // Kind implements Check.
 func (c StaysHealthy) Kind() Kind {
 	return Kind{Name: "stays healthy", Means: "a path of a service answers 2xx each time during the fault; it is asked directly, every 250ms", Timed: true,
-		Needs: askHealth(c.Path, c.Of, journal.During),
+		CannotFail: func(d Drill) string { return d.Apart(c.Of) },
+		Needs:      askHealth(c.Path, c.Of, journal.During),
 		Sentences: []Sentence{{
 			Pattern:  `the health check {text} of {name} stays healthy during the fault`,
 			Means:    "the path is asked every 250ms, past the links, and answers 2xx each time",
@@ -99,7 +100,8 @@ func (c TurnsUnhealthy) String() string {
 // Kind implements Check.
 func (c TurnsUnhealthy) Kind() Kind {
 	return Kind{Name: "turns unhealthy", Means: "a path of a service, healthy before the fault, stops answering 2xx soon enough", Timed: true, Idle: true,
-		Needs: askHealth(c.Path, c.Of, journal.During),
+		CannotFail: func(d Drill) string { return d.endsBefore(c.Within) },
+		Needs:      askHealth(c.Path, c.Of, journal.During),
 		Sentences: []Sentence{{
 			Pattern:  `the health check {text} of {name} turns unhealthy within {duration} of the fault`,
 			Means:    "of the fault's first effect; the fault has to last at least as long",

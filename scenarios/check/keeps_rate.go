@@ -103,7 +103,8 @@ func (c KeepsRate) String() string {
 // Kind implements Check.
 func (c KeepsRate) Kind() Kind {
 	return Kind{Name: "keeps its rate", Means: "a counter of a service increases during the fault nearly as fast as before; counters that begin anew are handled as Prometheus does", Timed: true,
-		Needs: Needs{Load: true, Baseline: true, Window: journal.During, Ask: Asked{Probe: c.probe(), Number: true, Service: c.Of, Metric: c.Metric}},
+		CannotFail: func(d Drill) string { return d.Apart(c.Of) },
+		Needs:      Needs{Load: true, Baseline: true, Window: journal.During, Ask: Asked{Probe: c.probe(), Number: true, Service: c.Of, Metric: c.Metric}},
 		Sentences: []Sentence{{
 			Pattern:  `the key metric {text} of {name} keeps at least {percent} of its baseline rate during the fault`,
 			Means:    "a counter, read from GET /metrics of the service every 500ms, or as a probe of the system file with this name says",

@@ -16,6 +16,7 @@ type Kind struct {
 	Invariant bool   // for a check that is not implied: it must hold under all conditions
 	Ours      bool   // for an implied check: if it is inconclusive, the generator or a relay can have violated an invariant
 	Idle      bool   // a system that does nothing would satisfy it
+	Refusing  bool   // a system that refuses every request from the fault on would satisfy it
 	Timed     bool   // it may fail only because the machine is busy; see lateness.go
 	Unharmed  bool   // passing it proves nothing if no fault can affect its route
 	ByLoad    string // for a check that OfLoad can be asked about: the words of its sentences before which the load is named
@@ -28,6 +29,8 @@ type Kind struct {
 
 	// Complete returns the check with settings of other sentences; nil if it takes none.
 	Complete func(Settings) Check
+	// CannotFail returns why no system could violate the check in a scenario, and what to do; "" if one may.
+	CannotFail func(Drill) string
 	// Untested returns why the faults of a scenario would not put the check to the test, or "" if they may.
 	Untested func(Drill) string
 
@@ -89,6 +92,14 @@ type Drill struct {
 	GiveUp time.Duration // how long clients of the load wait for an answer
 	Lasts  time.Duration // for how long faults are live; 0 if that is not known
 	Rises  bool          // a step raises the rate of the load
+
+	Success  float64 // the least success before the fault with which the scenario is valid
+	Requests float64 // about how many requests the load sends; 0 if that is not known
+	Reads    bool    // all requests only read
+
+	Unique   func(field string) bool                         // reports whether each request has a value of its own in a field of its body
+	Apart    func(service string) string                     // returns why no fault can affect a service; "" if one may
+	ByClient func(to string) (perSecond, perRequest float64) // the most calls of a service, if only clients of the load call it and no fault can hold calls back; 0 if that is not known
 }
 
 // PlannedFault is a fault of a scenario.

@@ -125,6 +125,14 @@ func (c Latency) least() int {
 	return max(20, int(math.Round(5/(1-c.Percentile/100))))
 }
 
+// withItself returns why a check cannot fail that compares the baseline with itself.
+func withItself(w journal.Window, times float64) string {
+	if w == journal.Before && times >= 1 {
+		return "the time before the fault is the baseline, which is compared with itself; ask about the time during the fault"
+	}
+	return ""
+}
+
 func (c Latency) scope() (string, journal.Window) { return c.Route, c.Window }
 
 // String implements Check.
@@ -150,7 +158,8 @@ func (c Latency) Kind() Kind {
 
 func (c Latency) kind() Kind {
 	return Kind{Name: "latency", ByLoad: " stays", Means: "a percentile, absolute or against the baseline", Timed: true, Unharmed: true,
-		Needs: Needs{Load: true, Baseline: c.Times > 0, Route: c.Route, Window: c.Window, Requests: c.least(), Limit: c.Below},
+		CannotFail: func(Drill) string { return withItself(c.Window, c.Times) },
+		Needs:      Needs{Load: true, Baseline: c.Times > 0, Route: c.Route, Window: c.Window, Requests: c.least(), Limit: c.Below},
 		Sentences: []Sentence{{
 			Pattern:  `the {percentile} latency( of {route}) stays below {duration}( {when})`,
 			Means:    "from when a request was due to its final answer",

@@ -28,12 +28,15 @@ func (s Steady) percentile() (float64, bool) {
 	return p, ok && err == nil
 }
 
-// withSuccess adds a success of at least 99% if no success is declared.
+// LeastSuccess is the success of the steady state if none is declared.
+const LeastSuccess = 0.99
+
+// withSuccess adds LeastSuccess if no success is declared.
 func withSuccess(declared []Steady) []Steady {
 	if slices.ContainsFunc(declared, func(s Steady) bool { return s.Measure == "success" }) {
 		return declared
 	}
-	return append([]Steady{{Measure: "success", Ratio: 0.99}}, declared...)
+	return append([]Steady{{Measure: "success", Ratio: LeastSuccess}}, declared...)
 }
 
 // meets reports whether totals meet the condition, and describes them.

@@ -93,6 +93,12 @@ func requests(h *journal.History, route string, w journal.Window, expected strin
 // Kind implements Check.
 func (c Success) Kind() Kind {
 	return Kind{Name: "success", ByLoad: " succeed", Means: "share of requests that got the expected answer", Unharmed: true,
+		CannotFail: func(d Drill) string {
+			if c.Window == journal.Before && c.Ratio <= d.Success {
+				return fmt.Sprintf("with a success of less than %s before the fault, nothing is injected and no check counts; ask about the time during the fault", percent(d.Success))
+			}
+			return ""
+		},
 		Needs: Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests},
 		Sentences: []Sentence{{
 			Pattern:  `at least {percent} of requests succeed( {when})`,
