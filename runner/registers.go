@@ -5,24 +5,28 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// recordOperations records a request that writes or reads a register, or that puts into a queue or takes from it.
+// recordOperations records a request that writes or reads a register, that puts into a queue or takes from it, or that is
+// about an element of a set.
 func (s *session) recordOperations(e load.Result, w journal.Window) {
 	register := s.e.RegisterOf(e.Route)
 	if register == nil {
 		return
 	}
-	var written *string
-	if e.Route == register.Write {
-		body := s.loadsOf(e.Load)[0].client.Body(e.N)
-		written = &body
+	client, since := s.loadsOf(e.Load)[0].client, s.run.journal.Since
+	var all []*journal.Operation
+	switch {
+	case register.Remove != "":
+		value := map[string]string{register.Write: journal.InSet, register.Remove: journal.NotInSet}[e.Route]
+		all = e.OnSet(register.Name, client.Element(e.N), value, since, w)
+	case e.Route == register.Write:
+		body := client.Body(e.N)
+		all = e.Operations(register.Name, &body, since, w)
+	case register.Queue:
+		all = e.Takes(register.Name, since, w)
+	default:
+		all = e.Operations(register.Name, nil, since, w)
 	}
-	if register.Queue && written == nil {
-		for _, o := range e.Takes(register.Name, s.run.journal.Since, w) {
-			s.record(journal.Event{Operation: o})
-		}
-		return
-	}
-	for _, o := range e.Operations(register.Name, written, s.run.journal.Since, w) {
+	for _, o := range all {
 		s.record(journal.Event{Operation: o})
 	}
 }

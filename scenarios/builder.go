@@ -162,6 +162,13 @@ func (b *Builder) Queue(name, put, take string) *Builder {
 	return b
 }
 
+// Set declares a set that requests of three routes add elements to, remove them from and look for them in, for
+// check.LinearizableSet. The element is what the placeholders of a request stand for.
+func (b *Builder) Set(name, add, remove, look string) *Builder {
+	b.r.AddRegister(b.beginStep("Given", "%q adds to, %q removes from and %q looks into the set %q", add, remove, look, name), Register{Name: name, Write: add, Remove: remove, Read: look})
+	return b
+}
+
 // Answers sets the statuses that a route of the load is expected to answer with. They acknowledge, and count as
 // success. The default is any 2xx.
 func (b *Builder) Answers(route string, statuses ...int) *Builder {

@@ -250,20 +250,33 @@ func (e *Experiment) ReadSources() []EffectSource {
 	return all
 }
 
-// Register is a value that requests of the load write and read, such as a row of a database, or a queue that they put
-// into and take from.
+// Register is a value that requests of the load write and read, such as a row of a database, a queue that they put into
+// and take from, or a set that they add elements to, remove them from, and look for them in. The element of a request is
+// what its placeholders stand for: those of its path or, without any, those of its body.
 type Register struct {
 	Name        string
-	Write, Read string // routes of the load: of a queue, those that put and take
+	Write, Read string // routes of the load: of a queue, those that put and take; of a set, those that add and look
+	Remove      string `json:",omitempty"` // of a set; "" if it is none
 	Queue       bool   `json:",omitempty"`
 }
 
 // kind returns what the register is, for problems.
 func (r Register) kind() string {
-	if r.Queue {
+	switch {
+	case r.Queue:
 		return "queue"
+	case r.Remove != "":
+		return "set"
 	}
 	return "register"
+}
+
+// routes returns the routes of the load that use the register.
+func (r Register) routes() []string {
+	if r.Remove != "" {
+		return []string{r.Write, r.Remove, r.Read}
+	}
+	return []string{r.Write, r.Read}
 }
 
 // Sum is a sum that is read before the load and after it: of a field over the objects of a list.

@@ -15,10 +15,10 @@ func (r *Resolver) AddRegister(at source.Pos, register Register) {
 	r.Registers = append(r.Registers, register)
 }
 
-// RegisterOf returns the register that a route of the load writes or reads; nil if there is none.
+// RegisterOf returns the register, queue or set that a route of the load uses; nil if there is none.
 func (e *Experiment) RegisterOf(route string) *Register {
 	for i, one := range e.Registers {
-		if route == one.Write || route == one.Read {
+		if slices.Contains(one.routes(), route) {
 			return &e.Registers[i]
 		}
 	}
@@ -40,17 +40,23 @@ func (r *Resolver) finishRegisters() {
 		case strings.TrimSpace(one.Name) == "":
 			r.AddProblem(at, fmt.Sprintf("the name of a %s is empty", one.kind()), "write a name between the quotes")
 		case names[one.Name]:
-			r.AddProblem(at, fmt.Sprintf("%q is declared twice", one.Name), "give each register and each queue a name of its own")
+			r.AddProblem(at, fmt.Sprintf("%q is declared twice", one.Name), "give each register, queue and set a name of its own")
 			continue
 		}
 		names[one.Name] = true
-		for _, name := range []string{one.Write, one.Read} {
+		for _, name := range one.routes() {
 			if used[name] {
-				r.AddProblem(at, fmt.Sprintf("%q writes or reads a register or a queue already", name), "use one route to write, and another to read, for each register and queue")
+				r.AddProblem(at, fmt.Sprintf("%q writes or reads a register, a queue or a set already", name), "use one route to write, and another to read, for each register, queue and set")
 				continue
 			}
 			used[name] = true
 			rt, ok := routes[name]
+			if one.Remove != "" {
+				if !r.validateSetRoute(at, name, rt, ok) {
+					break // the other routes are likely to have the same mistake
+				}
+				continue
+			}
 			r.validateRegisterRoute(at, name, rt, ok, name == one.Write, one.kind())
 		}
 	}
@@ -60,7 +66,7 @@ func (r *Resolver) finishRegisters() {
 func (r *Resolver) validateRegisterRoute(at source.Pos, name string, rt Route, found, writes bool, kind string) {
 	switch {
 	case !found:
-		r.addMissing(at, fmt.Sprintf("no load runs on %q", name), "let the load have both routes: a steady load of 100 requests per second with this mix:")
+		r.addMissing(at, fmt.Sprintf("no load runs on %q", name), hasRoutes)
 	case strings.Contains(rt.Path, "{{"):
 		r.AddProblem(at, fmt.Sprintf("%q has another path for each request, and a %s has one", name, kind), "write a path without {{n}} and {{key}}")
 	case writes && !rt.Varies():
@@ -68,9 +74,56 @@ func (r *Resolver) validateRegisterRoute(at source.Pos, name string, rt Route, f
 	}
 }
 
+const hasRoutes = "let the load have all of these routes: a steady load of 100 requests per second with this mix:"
+
+// validateSetRoute validates a route of a set, and reports whether it is valid; found reports whether the load has it.
+func (r *Resolver) validateSetRoute(at source.Pos, name string, rt Route, found bool) bool {
+	path, body, _ := rt.Templates(nil) // their mistakes are reported elsewhere
+	switch parts, _ := Element(path, body); {
+	case !found:
+		r.addMissing(at, fmt.Sprintf("no load runs on %q", name), hasRoutes)
+	case len(rt.Then) > 0:
+		r.AddProblem(at, fmt.Sprintf("%q is a chain of requests, and one request uses a set", name), "use a load of single requests")
+	case len(parts) == 0:
+		r.AddProblem(at, fmt.Sprintf("every %q request has the same path and body, so it is not known which element it is about", name),
+			`write a placeholder for the element: "PUT /members/{{row.id}}", or the body {"element": {{random 1 20}}}`)
+	case slices.ContainsFunc(parts, func(p Part) bool { return p.Kind == NumberPart || p.Kind == KeyPart }):
+		r.AddProblem(at, fmt.Sprintf("each %q request is about another element, so that none is looked for that was added", name),
+			"let requests share elements: {{random 1 20}} in the body, or {{row.id}} of a file with few rows")
+	default:
+		return true
+	}
+	return false
+}
+
+// Element returns the placeholders of a request that stand for the element of a set: those of its path or, without any,
+// those of its body.
+func Element(path, body Template) (parts Template, inPath bool) {
+	placeholders := func(t Template) (all Template) {
+		for _, p := range t {
+			if p.Kind != LiteralPart && p.Kind != SeedPart && p.Kind != EnvPart {
+				all = append(all, p)
+			}
+		}
+		return all
+	}
+	if parts = placeholders(path); len(parts) > 0 {
+		return parts, true
+	}
+	return placeholders(body), false
+}
+
+// requireSet reports that a set is not declared.
+func (r *Resolver) requireSet(at source.Pos, name string) {
+	if !slices.ContainsFunc(r.Registers, func(one Register) bool { return one.Name == name && one.Remove != "" }) {
+		r.addMissing(at, fmt.Sprintf("it is not known what adds to, removes from and looks into the set %q", name),
+			fmt.Sprintf(`add: "PUT /%s/{{row.id}}" adds to, "DELETE /%s/{{row.id}}" removes from and "GET /%s/{{row.id}}" looks into the set %q`, name, name, name, name))
+	}
+}
+
 // requireRegister reports that a register is not declared.
 func (r *Resolver) requireRegister(at source.Pos, name string) {
-	if !slices.ContainsFunc(r.Registers, func(one Register) bool { return one.Name == name && !one.Queue }) {
+	if !slices.ContainsFunc(r.Registers, func(one Register) bool { return one.Name == name && one.kind() == "register" }) {
 		r.addMissing(at, fmt.Sprintf("it is not known what writes and reads %q", name), fmt.Sprintf(`add: "PUT /%s" writes and "GET /%s" reads the register %q`, name, name, name))
 	}
 }

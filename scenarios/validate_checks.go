@@ -80,6 +80,9 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if n.Queue != "" {
 		r.requireQueue(at, n.Queue)
 	}
+	if n.Set != "" {
+		r.requireSet(at, n.Set)
+	}
 	if n.Probe == check.OtherBody {
 		r.requireVaryingBodies(at)
 	}

@@ -63,6 +63,7 @@ var plantedBugs = map[string]planted{
 	"in order":            {test: "runner/in_order_test.go TestEffectsInOrder"},
 	"linearizable":        {test: "runner/registers_test.go TestRegisters"},
 	"linearizable queue":  {test: "runner/queues_test.go TestQueues"},
+	"linearizable set":    {test: "runner/sets_test.go TestSets"},
 	"conserved":           {test: "runner/sums_test.go TestConservedSums"},
 	"succeeds as control": {test: "runner/control_test.go TestCopyWithoutATimeOutDoesWorseThanItsControl"},
 	"fast as control":     {test: "runner/control_test.go TestCopyWithoutATimeOutDoesWorseThanItsControl"},

@@ -56,6 +56,7 @@ var violations = map[string]struct {
 	"key reuse refused":  {KeyReuseRefused{Status: 422}, func(s scenario) { s.Probes[1].Got = "201" }, "1 of 1 keys"},
 	"linearizable":       {Linearizable{Register: "greeting"}, func(s scenario) { s.Operations[9].Value = "3" }, "1 of 12 reads returned a stale value"},
 	"linearizable queue": {LinearizableQueue{Queue: "jobs"}, func(s scenario) { s.onJobs(false, 5).Value = "4" }, `in 13 takes: "4" was taken 2 times`},
+	"linearizable set":   {LinearizableSet{Set: "members"}, func(s scenario) { s.onMembers(3).Value = journal.InSet }, `1 contradiction to a set, in 18 looks: a look found "0" between +7.005s and +7.005s, added between +7.001s and +7.001s, although a removal of "0" was acknowledged between +7.004s and +7.004s`},
 	"latency":            {Latency{Percentile: 95, Below: 400 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, slow(800*ms)) }, "p95 of 200 requests was 800ms during the fault"},
 	"no phantom": {NoPhantom{}, func(s scenario) {
 		s.Effects.Add(journal.Effect{Key: "ghost", ID: "o-9"})

@@ -53,6 +53,7 @@ type Needs struct {
 
 	Register string // requests that write and read this register are recorded
 	Queue    string // requests that put into this queue and take from it are recorded
+	Set      string // requests that add to this set, remove from it and look into it are recorded
 	Sum      SumOf  // a sum is read before the load and after it
 	Agree    Agree  // two sources of effects are compared after healing
 	Group    string // the field of effects that says in which group they are ordered
@@ -191,6 +192,7 @@ func Kinds() []Kind {
 		InOrder{Group: "customer_id"},
 		Linearizable{Register: "greeting"},
 		LinearizableQueue{Queue: "jobs"},
+		LinearizableSet{Set: "members"},
 		Conserved{SumOf{Field: "balance", Route: "GET /accounts"}},
 		Agree{Sources: [2]string{"orders table", "billing"}, Within: 30 * time.Second},
 

@@ -17,38 +17,90 @@ type Linearizable struct{ Register string }
 
 // Judge implements Check.
 func (c Linearizable) Judge(h *journal.History) Verdict {
-	const expected = "every read returns what was written last"
-	r := newRegister(h, c.Register)
-	v := Verdict{Observed: r.observed(), Expected: expected, Evidence: first(r.seqs)}
-	if why := r.incomparable(); why != "" {
+	return judgeHistory(h, newRegister(operationsOn(h, c.Register)), "every read returns what was written last")
+}
+
+// object is the history of an object with a sequential specification: a register, a queue, or a set.
+type object interface {
+	observed() string
+	incomparable() string // why answers cannot be compared with what was requested, or "" if they can
+	// contradictions returns the operations that no order explains, and what they show.
+	contradictions() (all []violation, reason string)
+	unproven() string // why it proves nothing that there are none, or "" if it does
+	evidence() []uint64
+}
+
+// violation is an operation that no order explains.
+type violation struct {
+	text string
+	seqs []uint64
+}
+
+// judgeHistory judges the history of an object.
+func judgeHistory(h *journal.History, o object, expected string) Verdict {
+	if why := o.incomparable(); why != "" {
 		return inconclusive(expected, "", "%s", why)
 	}
-	answer, stale := r.check(), r.staleReads()
+	all, reason := o.contradictions()
+	v := Verdict{Observed: o.observed(), Expected: expected, Evidence: o.evidence()}
 	switch altered := altering(h); {
-	case altered != "" && (answer == notLinearizable || len(stale) > 0):
-		v.Reason = fmt.Sprintf("reads do not return what was written last, which may be because %s changed what was written or read", altered)
-	case len(stale) > 0:
+	case altered != "" && len(all) > 0:
+		v.Reason = fmt.Sprintf("no order of the operations explains the answers, which may be because %s changed what they contain", altered)
+	case len(all) > 0:
 		v.Evidence = nil
-		for _, s := range stale[:min(10, len(stale))] {
-			v.Details = append(v.Details, s.String())
-			v.Evidence = append(v.Evidence, s.evidence()...)
+		for _, w := range all[:min(10, len(all))] {
+			v.Details, v.Evidence = append(v.Details, w.text), append(v.Evidence, w.seqs...)
 		}
 		v.Evidence = first(unique(v.Evidence))
-		return verdict(false, v, "%d of %d reads returned a stale value: %s", len(stale), r.reads, stale[0])
-	case answer == notLinearizable:
-		op := r.firstWrong()
-		v.Evidence, v.Details = op.evidence(), []string{"the first operation that has no place in any order: " + op.String()}
-		return verdict(false, v, "no order of the operations explains what was read; up to its end there was one: %s", op)
-	case answer == notKnown:
-		v.Reason = fmt.Sprintf("no order of the %s operations was found within the limit of steps: let fewer requests overlap, or send fewer", Count(len(r.ops)))
-	case r.compared < leastCompared:
-		v.Reason = fmt.Sprintf("only %d reads returned a value that was written in this run, and at least %d are needed", r.compared, leastCompared)
-	case r.duringFault == 0 && allOnLinks(h):
-		v.Reason = "no operation was under way during the fault: its effect is not known"
+		return verdict(false, v, "%s", reason)
 	default:
+		v.Reason = o.unproven()
+	}
+	if v.Reason == "" {
 		v.Outcome = Passed
 	}
 	return v
+}
+
+// operationsOn returns the operations on a register, a queue or a set.
+func operationsOn(h *journal.History, name string) operations {
+	o := operations{onLinks: allOnLinks(h)}
+	for i, one := range h.Operations {
+		if one.Register != name {
+			continue
+		}
+		o.all = append(o.all, operation{one, seq(h, "operation", i)})
+		if one.Window == journal.During || one.Window == journal.AtHealing || one.Window == journal.AtInjection {
+			o.duringFault++
+		}
+	}
+	return o
+}
+
+// operations are the operations on an object.
+type operations struct {
+	all         []operation
+	duringFault int
+	onLinks     bool // all faults acted on links, and met no operation if none was under way
+}
+
+// evidence returns the first events that record them.
+func (o operations) evidence() []uint64 {
+	var all []uint64
+	for _, one := range o.all {
+		if all = append(all, one.seq...); len(all) >= 20 {
+			break
+		}
+	}
+	return first(all)
+}
+
+// noneDuringFault returns why operations show nothing about the fault, or "" if they may.
+func (o operations) noneDuringFault() string {
+	if o.duringFault == 0 && o.onLinks {
+		return "no operation was under way during the fault: its effect is not known"
+	}
+	return ""
 }
 
 func (c Linearizable) String() string {
@@ -75,13 +127,13 @@ const maxOperations = 20_000
 
 // register is the history of one register.
 type register struct {
-	ops                      []operation // that are judged
-	all, writes, open, reads int         // operations; writes, of which open have no acknowledgement; reads with a known value
-	unknown                  int         // reads whose value is not known
-	compared                 int         // reads that returned a value that was written
-	duringFault              int
-	redacted                 bool // values may be secrets and are not known
-	seqs                     []uint64
+	operations
+	ops                 []operation // that are judged
+	writes, open, reads int         // writes, of which open have no acknowledgement; reads with a known value
+	unknown             int         // reads whose value is not known
+	compared            int         // reads that returned a value that was written
+	redacted            bool        // values may be secrets and are not known
+	answer              answer      // set by contradictions
 }
 
 // operation is an operation of a register with the event that records it.
@@ -90,44 +142,47 @@ type operation struct {
 	seq []uint64
 }
 
-func (o operation) evidence() []uint64 { return o.seq }
+func (o operation) String() string { return o.does() + " " + o.when() }
 
-func (o operation) String() string {
-	does := "a read returned"
-	if o.Write {
-		does = "a write of"
+// does describes what the operation did.
+func (o operation) does() string {
+	switch {
+	case o.Element != "" && o.Write && o.Value == journal.InSet:
+		return "an addition of " + strconv.Quote(o.Element)
+	case o.Element != "" && o.Write:
+		return "a removal of " + strconv.Quote(o.Element)
+	case o.Element != "" && o.Value == journal.InSet:
+		return fmt.Sprintf("a look found %q", o.Element)
+	case o.Element != "":
+		return fmt.Sprintf("a look did not find %q", o.Element)
+	case o.Write:
+		return "a write of " + strconv.Quote(o.Value)
 	}
+	return "a read returned " + strconv.Quote(o.Value)
+}
+
+// when describes when the operation may have happened.
+func (o operation) when() string {
 	if o.To == 0 {
-		return fmt.Sprintf("%s %s from +%.3fs on, without an acknowledgement", does, strconv.Quote(o.Value), o.From.Seconds())
+		return fmt.Sprintf("from +%.3fs on, without an acknowledgement", o.From.Seconds())
 	}
-	return fmt.Sprintf("%s %s between +%.3fs and +%.3fs", does, strconv.Quote(o.Value), o.From.Seconds(), o.To.Seconds())
+	return fmt.Sprintf("between +%.3fs and +%.3fs", o.From.Seconds(), o.To.Seconds())
 }
 
 // newRegister collects the operations of a register. It leaves out unacknowledged writes whose value was never read:
 // they may never have happened, and a search that has to place each of them takes exponential time.
-func newRegister(h *journal.History, name string) *register {
-	r := &register{}
+func newRegister(all operations) *register {
+	r := &register{operations: all}
 	written, read := map[string]bool{}, map[string]bool{}
-	for _, o := range h.Operations {
-		if o.Register != name {
-			continue
-		}
+	for _, o := range all.all {
 		if o.Write {
 			written[o.Value] = true
 		} else {
 			read[o.Value] = true
 		}
 	}
-	for i, o := range h.Operations {
-		if o.Register != name {
-			continue
-		}
-		r.all++
-		r.seqs = append(r.seqs, seq(h, "operation", i)...)
-		r.redacted = r.redacted || strings.Contains(o.Value, journal.Mask)
-		if o.Window == journal.During || o.Window == journal.AtHealing || o.Window == journal.AtInjection {
-			r.duringFault++
-		}
+	for _, o := range all.all {
+		r.redacted = r.redacted || strings.Contains(o.Value+o.Element, journal.Mask)
 		switch {
 		case !o.Write && o.Value == "":
 			r.unknown++
@@ -146,9 +201,36 @@ func newRegister(h *journal.History, name string) *register {
 		default:
 			r.writes++
 		}
-		r.ops = append(r.ops, operation{o, seq(h, "operation", i)})
+		r.ops = append(r.ops, o)
 	}
 	return r
+}
+
+// contradictions implements object.
+func (r *register) contradictions() (all []violation, reason string) {
+	r.answer = r.check()
+	if stale := r.staleReads(); len(stale) > 0 {
+		for _, s := range stale {
+			all = append(all, violation{s.String(), s.evidence()})
+		}
+		return all, fmt.Sprintf("%d of %d reads returned a stale value: %s", len(stale), r.reads, stale[0])
+	}
+	if r.answer == notLinearizable {
+		op := r.firstWrong()
+		return []violation{{"the first operation that has no place in any order: " + op.String(), op.seq}}, fmt.Sprintf("no order of the operations explains what was read; up to its end there was one: %s", op)
+	}
+	return nil, ""
+}
+
+// unproven implements object.
+func (r *register) unproven() string {
+	switch {
+	case r.answer == notKnown:
+		return fmt.Sprintf("no order of the %s operations was found within the limit of steps: let fewer requests overlap, or send fewer", Count(len(r.ops)))
+	case r.compared < leastCompared:
+		return fmt.Sprintf("only %d reads returned a value that was written in this run, and at least %d are needed", r.compared, leastCompared)
+	}
+	return r.noneDuringFault()
 }
 
 func (r *register) observed() string {
@@ -162,7 +244,7 @@ func (r *register) observed() string {
 // incomparable returns why reads cannot be compared with writes, or "" if they can.
 func (r *register) incomparable() string {
 	switch {
-	case r.all == 0:
+	case len(r.all) == 0:
 		return "no operation on the register was recorded"
 	case r.redacted:
 		return "values of the register look like secrets, which are not recorded, so they cannot be compared: write plain numbers"

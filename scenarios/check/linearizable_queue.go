@@ -23,34 +23,26 @@ type LinearizableQueue struct{ Queue string }
 
 // Judge implements Check.
 func (c LinearizableQueue) Judge(h *journal.History) Verdict {
-	const expected = "every take removes the oldest item"
-	q := newQueue(h, c.Queue)
-	v := Verdict{Observed: q.observed(), Expected: expected, Evidence: first(q.seqs)}
-	if why := q.incomparable(); why != "" {
-		return inconclusive(expected, "", "%s", why)
+	return judgeHistory(h, newQueue(operationsOn(h, c.Queue)), "every take removes the oldest item")
+}
+
+// contradictions implements object.
+func (q *queue) contradictions() (all []violation, reason string) {
+	if all = q.violations(); len(all) == 0 {
+		return nil, ""
 	}
-	wrong := q.violations()
-	switch altered := altering(h); {
-	case altered != "" && len(wrong) > 0:
-		v.Reason = fmt.Sprintf("items are not taken in the order of their puts, which may be because %s changed what was put or taken", altered)
-	case len(wrong) > 0:
-		v.Evidence = nil
-		for _, w := range wrong[:min(10, len(wrong))] {
-			v.Details = append(v.Details, w.text)
-			v.Evidence = append(v.Evidence, w.seqs...)
-		}
-		v.Evidence = first(unique(v.Evidence))
-		return verdict(false, v, "%s contradiction%s to the order of a queue, in %s takes: %s", Count(len(wrong)), plural(len(wrong)), Count(q.takes), wrong[0].text)
+	return all, fmt.Sprintf("%s contradiction%s to the order of a queue, in %s takes: %s", Count(len(all)), plural(len(all)), Count(q.takes), all[0].text)
+}
+
+// unproven implements object.
+func (q *queue) unproven() string {
+	switch {
 	case q.foreign > 0:
-		v.Reason = fmt.Sprintf("%s items were taken that no request of the load had put: the queue held them before the load, or made them up: let it be empty at first", Count(q.foreign))
+		return fmt.Sprintf("%s items were taken that no request of the load had put: the queue held them before the load, or made them up: let it be empty at first", Count(q.foreign))
 	case len(q.taken) < leastCompared:
-		v.Reason = fmt.Sprintf("only %d items were taken that were put once in this run, and at least %d are needed", len(q.taken), leastCompared)
-	case q.duringFault == 0 && allOnLinks(h):
-		v.Reason = "no operation was under way during the fault: its effect is not known"
-	default:
-		v.Outcome = Passed
+		return fmt.Sprintf("only %d items were taken that were put once in this run, and at least %d are needed", len(q.taken), leastCompared)
 	}
-	return v
+	return q.noneDuringFault()
 }
 
 // forever is the end of an operation without an acknowledgement, and the take of an item that was not taken.
@@ -82,29 +74,14 @@ type queue struct {
 	repeated                       int // items that were put several times, which are not judged
 	foreign                        int // takes of items that nothing put
 	tooOften                       []violation
-	duringFault, all               int
-	seqs                           []uint64
+	operations
 }
 
-// violation is an operation that no order explains.
-type violation struct {
-	text string
-	seqs []uint64
-}
-
-func newQueue(h *journal.History, name string) *queue {
-	q := &queue{}
-	puts, takes := map[string][]int{}, map[string][]int{}
+func newQueue(all operations) *queue {
+	q := &queue{operations: all}
+	puts, takes := map[string][]operation{}, map[string][]operation{}
 	var order []string
-	for i, o := range h.Operations {
-		if o.Register != name {
-			continue
-		}
-		q.all++
-		q.seqs = append(q.seqs, seq(h, "operation", i)...)
-		if o.Window == journal.During || o.Window == journal.AtHealing || o.Window == journal.AtInjection {
-			q.duringFault++
-		}
+	for _, o := range all.all {
 		switch {
 		case o.Write:
 			q.puts++
@@ -114,17 +91,17 @@ func newQueue(h *journal.History, name string) *queue {
 			if puts[o.Value] == nil {
 				order = append(order, o.Value)
 			}
-			puts[o.Value] = append(puts[o.Value], i)
+			puts[o.Value] = append(puts[o.Value], o)
 		case o.To == 0:
 			q.open = append(q.open, o.From)
 		case o.None:
 			q.takes++
-			q.empty = append(q.empty, queueItem{take: span{o.From, o.To}, seqs: seq(h, "operation", i)})
+			q.empty = append(q.empty, queueItem{take: span{o.From, o.To}, seqs: o.seq})
 		case o.Value == "":
 			q.unknown++
 		default:
 			q.takes++
-			takes[o.Value] = append(takes[o.Value], i)
+			takes[o.Value] = append(takes[o.Value], o)
 		}
 	}
 	for value, all := range takes {
@@ -133,28 +110,21 @@ func newQueue(h *journal.History, name string) *queue {
 		}
 	}
 	for _, value := range order {
-		q.addItem(h, value, puts[value], takes[value])
+		q.addItem(value, puts[value], takes[value])
 	}
 	slices.Sort(q.open)
 	return q
 }
 
 // addItem adds the puts and takes of a value.
-func (q *queue) addItem(h *journal.History, value string, puts, takes []int) {
-	spanOf := func(i int) span {
-		o := h.Operations[i]
-		if o.To == 0 {
-			return span{o.From, forever}
-		}
-		return span{o.From, o.To}
-	}
+func (q *queue) addItem(value string, puts, takes []operation) {
 	if len(takes) > len(puts) {
 		w := violation{text: fmt.Sprintf("%s was taken %d times and put %d times", strconv.Quote(value), len(takes), len(puts))}
-		for _, i := range slices.Concat(takes, puts) {
-			w.seqs = append(w.seqs, seq(h, "operation", i)...)
+		for _, o := range slices.Concat(takes, puts) {
+			w.seqs = append(w.seqs, o.seq...)
 		}
-		for _, i := range takes[:min(3, len(takes))] {
-			w.text += fmt.Sprintf("; taken %s", spanOf(i))
+		for _, o := range takes[:min(3, len(takes))] {
+			w.text += fmt.Sprintf("; taken %s", o.span())
 		}
 		q.tooOften = append(q.tooOften, w)
 		return
@@ -163,15 +133,23 @@ func (q *queue) addItem(h *journal.History, value string, puts, takes []int) {
 		q.repeated++
 		return
 	}
-	item := queueItem{value: value, put: spanOf(puts[0]), take: span{forever, forever}, seqs: seq(h, "operation", puts[0])}
+	item := queueItem{value: value, put: puts[0].span(), take: span{forever, forever}, seqs: puts[0].seq}
 	switch {
 	case len(takes) == 1:
-		item.take = spanOf(takes[0])
-		item.seqs = slices.Concat(item.seqs, seq(h, "operation", takes[0]))
+		item.take = takes[0].span()
+		item.seqs = slices.Concat(item.seqs, takes[0].seq)
 		q.taken = append(q.taken, item)
 	case item.put.to != forever: // one without an acknowledgement may never have been put
 		q.left = append(q.left, item)
 	}
+}
+
+// span returns the time in which the operation happened.
+func (o operation) span() span {
+	if o.To == 0 {
+		return span{o.From, forever}
+	}
+	return span{o.From, o.To}
 }
 
 func (q *queue) observed() string {
@@ -186,7 +164,7 @@ func (q *queue) observed() string {
 // incomparable returns why takes cannot be compared with puts, or "" if they can.
 func (q *queue) incomparable() string {
 	switch {
-	case q.all == 0:
+	case len(q.all) == 0:
 		return "no operation on the queue was recorded"
 	case q.puts == q.openPuts:
 		return fmt.Sprintf("none of %s puts was acknowledged", Count(q.puts))

@@ -90,7 +90,7 @@ func TestLinearizableQueueMatchesBruteForce(t *testing.T) {
 		for range n {
 			ops := randomQueue(random, open)
 			want := explainsQueue(ops, nil)
-			wrong := newQueue(&journal.History{Operations: ops, Seqs: map[string][]uint64{}}, "q").violations()
+			wrong := newQueue(operationsOn(&journal.History{Operations: ops, Seqs: map[string][]uint64{}}, "q")).violations()
 			counts[want]++
 			if want {
 				require.Empty(t, wrong, "%v", ops)

@@ -6,10 +6,11 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"strconv"
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // answer is the result of a search for an order of operations.
@@ -132,11 +133,19 @@ type staleRead struct {
 }
 
 func (s staleRead) String() string {
-	from := "which nothing had written"
-	if s.writer != nil {
-		from = fmt.Sprintf("written between +%.3fs and +%.3fs", s.writer.From.Seconds(), s.writer.To.Seconds())
+	done, nothing := "written", "which nothing had written"
+	if s.read.Element != "" {
+		done = map[string]string{journal.InSet: "added", journal.NotInSet: "removed"}[s.read.Value]
+		nothing = fmt.Sprintf("which nothing had %s", done)
 	}
-	return fmt.Sprintf("%s, %s, although %s had been written between +%.3fs and +%.3fs", s.read, from, strconv.Quote(s.missed.Value), s.missed.From.Seconds(), s.missed.To.Seconds())
+	if s.writer != nil {
+		nothing = done + " " + s.writer.when()
+	}
+	missed := fmt.Sprintf("%q had been written", s.missed.Value)
+	if s.read.Element != "" {
+		missed = s.missed.does() + " was acknowledged"
+	}
+	return fmt.Sprintf("%s, %s, although %s %s", s.read, nothing, missed, s.missed.when())
 }
 
 func (s staleRead) evidence() []uint64 {

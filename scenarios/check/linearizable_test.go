@@ -58,7 +58,7 @@ func TestLinearizableMatchesBruteForce(t *testing.T) {
 	for range n {
 		ops := randomOperations(random)
 		want := explains(ops, false, "")
-		r := newRegister(&journal.History{Operations: ops, Seqs: map[string][]uint64{}}, "r")
+		r := newRegister(operationsOn(&journal.History{Operations: ops, Seqs: map[string][]uint64{}}, "r"))
 		require.Equal(t, want, r.check() == linearizable, "%v", ops)
 		counts[want]++
 		if len(r.staleReads()) > 0 {

@@ -56,6 +56,7 @@ func newScenario() scenario {
 		s.addOperation(false, fmt.Sprint(i), time.Duration(2*i+1)*ms)
 	}
 	s.addQueue(12)
+	s.addSet(6)
 	s.Sums = []journal.Sum{{Field: "balance", Source: "GET /accounts", Before: "1000.10", After: "1000.1", ItemsBefore: 10, ItemsAfter: 10, Moved: true}}
 	s.Seqs["sum"] = []uint64{800}
 	s.Agreements = []journal.Agreement{{Sources: [2]string{"orders table", "billing"}, Within: 30 * time.Second, Healed: 10 * time.Second, First: 100 * ms, Since: 2 * time.Second, Last: 30 * time.Second, Keys: 5, Listed: [2]int{5, 5}}}

@@ -73,5 +73,11 @@ func effectPhrases() []Phrase {
 			build: func(r *reading, a args) {
 				r.AddRegister(a.at, scenarios.Register{Write: a.Route(0), Read: a.Route(1), Name: a.Text(2), Queue: true})
 			}},
+		{Name: "set", Pattern: `{route} adds to, {route} removes from and {route} looks into the set {text}`,
+			Means:    `for "the history of the set ... is linearizable": routes of the load; the element is what the placeholders of the path stand for, or else those of the body; status 404, or the value false or 0, means that it is not in the set`,
+			Examples: []string{`"PUT /members/{{row.id}}" adds to, "DELETE /members/{{row.id}}" removes from and "GET /members/{{row.id}}" looks into the set "members"`},
+			build: func(r *reading, a args) {
+				r.AddRegister(a.at, scenarios.Register{Write: a.Route(0), Remove: a.Route(1), Read: a.Route(2), Name: a.Text(3)})
+			}},
 	}
 }

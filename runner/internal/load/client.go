@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -284,3 +285,18 @@ func (c *Client) setError(ctx context.Context, a *Attempt, err error) {
 
 // Body returns the body of request n, of its first step if it is a chain.
 func (c *Client) Body(n uint64) string { return c.newTransaction(n, n).bodyOf(c.steps(n)[0]) }
+
+// Element returns the element of a set that request n is about; see scenarios.Element.
+func (c *Client) Element(n uint64) string {
+	x, s := c.newTransaction(n, n), c.steps(n)[0]
+	parts, inPath := scenarios.Element(s.path, s.body)
+	text := s.Name() + " body"
+	if inPath {
+		text = s.Name() + " path"
+	}
+	var all []string
+	for _, p := range parts {
+		all = append(all, x.values(n, text).of(p).Text)
+	}
+	return strings.Join(all, " ")
+}

@@ -53,6 +53,42 @@ func (e Result) Takes(queue string, since func(time.Time) time.Duration, w journ
 	return all
 }
 
+// OnSet returns the journal's record of a request about an element of a set: an operation for each attempt. written is
+// the value that it writes; "" means that it looks for the element. An answer with status 404, or with the value false, 0
+// or null, did not find it. One of more than 1 KiB may say either.
+func (e Result) OnSet(set, element, written string, since func(time.Time) time.Duration, w journal.Window) []*journal.Operation {
+	var all []*journal.Operation
+	for _, a := range e.Attempts {
+		o := &journal.Operation{Register: set, Element: element, Write: written != "", Value: written, From: since(a.At), Window: w}
+		switch {
+		case written != "" && a.Outcome == Refused:
+			continue
+		case written != "" && a.Outcome == Acknowledged:
+			o.To = o.From + a.Took
+		case written != "": // it may be applied later
+		case a.Status == http.StatusNotFound:
+			o.To, o.Value = o.From+a.Took, journal.NotInSet
+		case a.Outcome != Acknowledged || a.Answer.fallback:
+			continue
+		default:
+			o.To, o.Value = o.From+a.Took, a.Answer.membership()
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+// membership returns what an answer to a look into a set says; "" if that is not known.
+func (a Answer) membership() string {
+	switch value := valueOf(a.Body); {
+	case a.Body == "" && a.Digest != digest(nil):
+		return "" // too long
+	case value == "false", value == "0", value == "null":
+		return journal.NotInSet
+	}
+	return journal.InSet
+}
+
 // maxValue is the length of the longest value that is recorded. Of a longer one, a digest is.
 const maxValue = 64
 
@@ -78,8 +114,13 @@ func valueOf(body string) string {
 		text = compact.String()
 	}
 	if len(text) > maxValue {
-		sum := sha256.Sum256([]byte(text))
-		return "sha256 " + hex.EncodeToString(sum[:8])
+		return "sha256 " + digest([]byte(text))
 	}
 	return text
+}
+
+// digest returns the digest of a body, as in Answer.Digest.
+func digest(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:8])
 }
