@@ -46,6 +46,7 @@ func (s *session) conclude() {
 		if s.ctx.Err() == nil && s.skipped == nil {
 			s.effects() // before the probes, whose effects are not the load's
 			s.sumsAfter()
+			s.locks()
 			s.probe()
 		}
 	}

@@ -50,6 +50,9 @@ func playRole(role string) {
 		if err := http.ListenAndServe(os.Getenv("ADDR"), c); err != nil { //nolint:gosec // a test
 			panic(err)
 		}
+	case "worker":
+		go worker{os.Getenv("NAME"), os.Getenv("LOCK"), os.Getenv("FENCED") != ""}.work()
+		serve()
 	case "killed":
 		runKillable()
 	}

@@ -57,6 +57,7 @@ type Experiment struct {
 	Registers   []Register     `json:",omitempty"`
 	Sums        []Sum          `json:",omitempty"` // that checks need
 	Agreements  []Agreement    `json:",omitempty"` // that checks need
+	Locks       []Lock         `json:",omitempty"` // that checks need
 	Probes      []system.Probe // asked during the whole run: those of the system, and those that checks need
 	Checks      []Check        // in order of the Then steps; without check.Implied
 	Warnings    []string       // what will make the run inconclusive, as far as it can be known before the run
@@ -231,6 +232,12 @@ func (e *Experiment) ReadsEffectsOf(service string) bool {
 		e.Effects != nil && slices.ContainsFunc(e.Effects.Once, func(c Convergence) bool { return c.Service == service || declared(c.Source) })
 }
 
+// Lock is a lock whose holders are read after healing.
+type Lock struct {
+	Name   string
+	Source EffectSource
+}
+
 // Agreement is a comparison of two sources of effects after healing.
 type Agreement struct {
 	Sources [2]EffectSource
@@ -246,6 +253,9 @@ func (e *Experiment) ReadSources() []EffectSource {
 	}
 	for _, a := range e.Agreements {
 		all = append(all, a.Sources[:]...)
+	}
+	for _, l := range e.Locks {
+		all = append(all, l.Source)
 	}
 	return all
 }

@@ -118,6 +118,9 @@ func (e *Experiment) plan(w io.Writer) {
 	for _, a := range e.Agreements {
 		printMoment(w, now, fmt.Sprintf("compare %s and %s, from healing until %s after it", a.Sources[0].place(), a.Sources[1].place(), injector.Duration(a.Within)))
 	}
+	for _, l := range e.Locks {
+		printMoment(w, now, fmt.Sprintf("read who held the lock %q from %s", l.Name, l.Source.place()))
+	}
 	for _, sum := range e.Sums {
 		printMoment(w, now, fmt.Sprintf("read the sum of %q from %q of %q, until it is as before the load, for at most %s", sum.Field, sum.Source(), sum.Service, injector.Duration(sum.Within())))
 	}

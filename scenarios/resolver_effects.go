@@ -114,6 +114,19 @@ func (r *Resolver) addAgreement(at source.Pos, of check.Agree, step journal.Step
 	}
 }
 
+// addLock adds a lock whose holders a check needs, once.
+func (r *Resolver) addLock(at source.Pos, of check.MutualExclusion, step journal.Step) {
+	l := Lock{Name: of.Lock, Source: EffectSource{Name: of.Source, Step: step}}
+	if method, path, err := source.ParseRoute(of.Source); err == nil {
+		l.Source.Method, l.Source.Path, l.Source.Service = method, path, r.requireTCP(at, r.serves(at, path))
+	} else if !r.declaredSource(at, of.Source) {
+		return
+	}
+	if !slices.ContainsFunc(r.Locks, func(o Lock) bool { return o.Name == l.Name && o.Source.Name == l.Source.Name }) {
+		r.Locks = append(r.Locks, l)
+	}
+}
+
 // declaredSource reports whether the system declares a source of effects, and reports a problem if it does not.
 func (r *Resolver) declaredSource(at source.Pos, name string) bool {
 	if CheckEffectSource(name) != nil { // reported when it was read

@@ -18,6 +18,9 @@ func (r *Resolver) finishChecks() {
 		if n.Agree != (check.Agree{}) {
 			r.addAgreement(at, n.Agree, c.Step)
 		}
+		if n.Lock != (check.MutualExclusion{}) {
+			r.addLock(at, n.Lock, c.Step)
+		}
 		if n.Window != "" && len(r.injections()) == 0 {
 			r.addMissing(at, "no fault is injected in this scenario, so there is no time before, during or after it", "add a fault, or leave out when")
 		}

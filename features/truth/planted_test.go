@@ -64,6 +64,7 @@ var plantedBugs = map[string]planted{
 	"linearizable":        {test: "runner/registers_test.go TestRegisters"},
 	"linearizable queue":  {test: "runner/queues_test.go TestQueues"},
 	"linearizable set":    {test: "runner/sets_test.go TestSets"},
+	"mutual exclusion":    {test: "runner/locks_test.go TestLocks"},
 	"conserved":           {test: "runner/sums_test.go TestConservedSums"},
 	"succeeds as control": {test: "runner/control_test.go TestCopyWithoutATimeOutDoesWorseThanItsControl"},
 	"fast as control":     {test: "runner/control_test.go TestCopyWithoutATimeOutDoesWorseThanItsControl"},

@@ -58,6 +58,7 @@ var violations = map[string]struct {
 	"linearizable queue": {LinearizableQueue{Queue: "jobs"}, func(s scenario) { s.onJobs(false, 5).Value = "4" }, `in 13 takes: "4" was taken 2 times`},
 	"linearizable set":   {LinearizableSet{Set: "members"}, func(s scenario) { s.onMembers(3).Value = journal.InSet }, `1 contradiction to a set, in 18 looks: a look found "0" between +7.005s and +7.005s, added between +7.001s and +7.001s, although a removal of "0" was acknowledged between +7.004s and +7.004s`},
 	"latency":            {Latency{Percentile: 95, Below: 400 * ms, Window: journal.During}, func(s scenario) { s.every(journal.During, slow(800*ms)) }, "p95 of 200 requests was 800ms during the fault"},
+	"mutual exclusion":   {MutualExclusion{Lock: "leader", Source: "lock log"}, func(s scenario) { s.Locks[0].Events[5].At += 30 * ms }, `1 times, the lock "leader" was acquired while another one held it: "worker-1" from +6.300s to +6.390s, while "worker-0" from +6.200s to +6.320s held it`},
 	"no phantom": {NoPhantom{}, func(s scenario) {
 		s.Effects.Add(journal.Effect{Key: "ghost", ID: "o-9"})
 		s.EffectsRead.Count++

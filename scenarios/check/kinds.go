@@ -51,13 +51,14 @@ type Needs struct {
 	Probe string // SameBody or OtherBody: acknowledged keys are sent again after healing
 	Pairs bool   // pairs of requests with one new key are sent at the same moment after healing
 
-	Register string // requests that write and read this register are recorded
-	Queue    string // requests that put into this queue and take from it are recorded
-	Set      string // requests that add to this set, remove from it and look into it are recorded
-	Sum      SumOf  // a sum is read before the load and after it
-	Agree    Agree  // two sources of effects are compared after healing
-	Group    string // the field of effects that says in which group they are ordered
-	Status   int    // the expected answer to OtherBody
+	Register string          // requests that write and read this register are recorded
+	Queue    string          // requests that put into this queue and take from it are recorded
+	Set      string          // requests that add to this set, remove from it and look into it are recorded
+	Sum      SumOf           // a sum is read before the load and after it
+	Lock     MutualExclusion // the holders of a lock are read after healing
+	Agree    Agree           // two sources of effects are compared after healing
+	Group    string          // the field of effects that says in which group they are ordered
+	Status   int             // the expected answer to OtherBody
 
 	Route  string // "POST /orders"; "" for all
 	OfLoad string // the name of a load; "" for all
@@ -194,6 +195,7 @@ func Kinds() []Kind {
 		LinearizableQueue{Queue: "jobs"},
 		LinearizableSet{Set: "members"},
 		Conserved{SumOf{Field: "balance", Route: "GET /accounts"}},
+		MutualExclusion{Lock: "leader", Source: "lock log"},
 		Agree{Sources: [2]string{"orders table", "billing"}, Within: 30 * time.Second},
 
 		AccountsAddUp{},

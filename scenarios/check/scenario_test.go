@@ -61,6 +61,7 @@ func newScenario() scenario {
 	s.Seqs["sum"] = []uint64{800}
 	s.Agreements = []journal.Agreement{{Sources: [2]string{"orders table", "billing"}, Within: 30 * time.Second, Healed: 10 * time.Second, First: 100 * ms, Since: 2 * time.Second, Last: 30 * time.Second, Keys: 5, Listed: [2]int{5, 5}}}
 	s.Seqs["agreement"] = []uint64{810}
+	s.addLock(12)
 	s.Accounts = []journal.Accounts{{Link: "orders -> payments", Received: 10, Delivered: 9, Written: 9, Dropped: 1}}
 	s.End = &journal.End{}
 	s.observe(livez, func(_ time.Duration, o *journal.Observation) { o.Yes, o.Detail = true, "status 200" })

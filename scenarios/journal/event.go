@@ -41,6 +41,7 @@ type Event struct {
 	Story     *Story     `json:"story,omitempty"`
 	Sum       *Sum       `json:"sum,omitempty"`
 	Agreement *Agreement `json:"agreement,omitempty"`
+	Lock      *Lock      `json:"lock,omitempty"`
 	Process   *Process   `json:"process,omitempty"`
 	Accounts  *Accounts  `json:"accounts,omitempty"`
 	Traffic   *Traffic   `json:"traffic,omitempty"`

@@ -190,6 +190,9 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Sum != nil:
 		h.Sums = append(h.Sums, *e.Sum)
 		h.seq("sum", e.Seq)
+	case e.Lock != nil:
+		h.Locks = append(h.Locks, *e.Lock)
+		h.seq("lock", e.Seq)
 	case e.Agreement != nil:
 		h.Agreements = append(h.Agreements, *e.Agreement)
 		h.seq("agreement", e.Seq)

@@ -42,6 +42,7 @@ type History struct {
 	Operations      []Operation
 	Sums            []Sum
 	Agreements      []Agreement
+	Locks           []Lock
 	Observations    []Observation // of all probes; those of one probe in the order in which it was asked
 	Tasks           []Task
 	Effects         EffectRows   // of the first source of effects
@@ -60,7 +61,7 @@ type History struct {
 	Gate            *Gate    // nil if the baseline was within the steady state
 	Verdicts        []Verdict
 	End             *End
-	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "calls", "load", "probe", "pair", "operation", "sum", "agreement", "traffic", "process", "observation", "task", "trouble") -> Seq, parallel to the slices above; rows have their own
+	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "calls", "load", "probe", "pair", "operation", "sum", "agreement", "lock", "traffic", "process", "observation", "task", "trouble") -> Seq, parallel to the slices above; rows have their own
 
 	known *known // see Remembering
 }

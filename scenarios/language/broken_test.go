@@ -62,6 +62,7 @@ var brokenSteps = []brokenCase{
 	{"register declared twice", "Given \"POST /orders\" writes and \"GET /catalog\" reads the register \"r\"\n    And \"POST /orders\" writes and \"GET /catalog\" reads the register \"r\"", 9, `"POST`, "declared twice", "a name of its own"},
 	{"queue that is not declared", `Then the history of the queue "jobs" is linearizable`, 8, "the history", `it is not known what puts into and takes from "jobs"`, `takes from the queue "jobs"`},
 	{"queue without a load on it", `Given "PUT /jobs" puts into and "GET /catalog" takes from the queue "jobs"`, 8, `"PUT`, `no load runs on "PUT /jobs"`, "let the load have all of these routes"},
+	{"lock in an unknown source", `Then at most one holder of the lock "leader" at a time, as "lock log" lists`, 8, "at most", `"lock log" is neither a route nor a source of effects of the system`, "declare the source"},
 	{"set that is not declared", `Then the history of the set "members" is linearizable`, 8, "the history", `it is not known what adds to, removes from and looks into the set "members"`, `looks into the set "members"`},
 	{"set without a load on it", `Given "PUT /m/{{n}}" adds to, "DELETE /m/{{n}}" removes from and "GET /m/{{n}}" looks into the set "members"`, 8, `"PUT`, `no load runs on "PUT /m/{{n}}"`, "let the load have all of these routes"},
 	{"set of one element", `Given "GET /catalog" adds to, "DELETE /m/{{n}}" removes from and "POST /orders" looks into the set "members"`, 8, `"GET`, `every "GET /catalog" request has the same path and body`, "write a placeholder"},

@@ -1,0 +1,120 @@
+package runner_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+)
+
+// worker takes turns with others in holding a lock with a lease, and logs when it holds it. The lock is a file.
+type worker struct {
+	name, dir string
+	fenced    bool // who takes over an expired lease ends the old one, and it is not released later
+}
+
+const lease = 100 * time.Millisecond
+
+// work acquires the lock, works for less than the lease, and releases the lock, again and again.
+func (w worker) work() {
+	for {
+		acquired := false
+		w.exclusively(func(holder string, until time.Time, log func(what, who string)) (string, time.Time) {
+			now := time.Now()
+			switch {
+			case holder != "" && now.Before(until):
+				return holder, until
+			case holder != "" && w.fenced:
+				log("expired", holder)
+			}
+			acquired = true
+			log("acquired", w.name)
+			return w.name, now.Add(lease)
+		})
+		if !acquired {
+			time.Sleep(5 * time.Millisecond)
+			continue
+		}
+		time.Sleep(60 * time.Millisecond) // the deliberate bug: it works on although it may have been paused here
+		w.exclusively(func(holder string, until time.Time, log func(what, who string)) (string, time.Time) {
+			if holder == w.name || !w.fenced {
+				log("released", w.name)
+			}
+			if holder == w.name {
+				return "", time.Time{}
+			}
+			return holder, until
+		})
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// exclusively changes the holder of the lock and the end of its lease. No other process does at the same time.
+func (w worker) exclusively(change func(holder string, until time.Time, log func(what, who string)) (string, time.Time)) {
+	f, err := os.OpenFile(filepath.Join(w.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		panic(err)
+	}
+	var holder string
+	var until int64
+	_, _ = fmt.Fscan(f, &until, &holder)
+	holder, end := change(holder, time.Unix(0, until), func(what, who string) {
+		log, err := os.OpenFile(filepath.Join(w.dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			panic(err)
+		}
+		_, _ = fmt.Fprintf(log, "%s leader by %s at %s\n", what, who, time.Now().Format(time.RFC3339Nano))
+		_ = log.Close()
+	})
+	_ = f.Truncate(0)
+	_, _ = f.WriteAt(fmt.Appendf(nil, "%d %s", end.UnixNano(), holder), 0)
+}
+
+// A worker that hangs for longer than its lease, and goes on, holds the lock together with the next one. If the lease of
+// the old one is ended first, and its release refused, at most one holds it.
+func TestLocks(t *testing.T) {
+	t.Parallel()
+	c := check.MutualExclusion{Lock: "leader", Source: "lock log"}
+	var es []*scenarios.Experiment
+	for _, name := range []string{"fenced", "not fenced"} {
+		dir := t.TempDir()
+		system := scenarios.System{Effects: []scenarios.DeclaredSource{{Name: "lock log", Kind: "file", At: filepath.Join(dir, "log"),
+			Settings: map[string]string{"format": `^(?P<value>\S+) (?P<key>\S+) by (?P<id>\S+) at (?P<seq>\S+)$`}}}}
+		for i := range 2 {
+			s := roleService(fmt.Sprint("worker-", i), "worker")
+			s.Env["NAME"], s.Env["LOCK"] = s.Name, dir
+			if name == "fenced" {
+				s.Env["FENCED"] = "yes"
+			}
+			system.Services = append(system.Services, s)
+		}
+		system.Services[0].Serves = []string{"/"}
+		system.Links = []scenarios.Link{{From: "clients", To: "worker-0", Protocol: "http"}}
+		b := scenarios.New(name).System(system).Load(scenarios.Load{Rate: 30, GiveUp: time.Second, Mix: []scenarios.Route{{Method: "GET", Path: "/"}}}).Baseline(2 * time.Second)
+		for range 8 { // it holds the lock at about every second of them
+			b = b.Inject("", "worker-0", injector.Hang{}).For(300 * time.Millisecond).Wait(150 * time.Millisecond)
+		}
+		es = append(es, build(t, b.Check(c)))
+	}
+	all := runAll(t, es...)
+	v := verdict(t, all["fenced"], c)
+	assert.Equal(t, "passed", stated(v), v.Reason)
+	assert.Regexp(t, `2 holders acquired it \d+ times, [1-9]\d* during the fault`, v.Observed)
+	v = verdict(t, all["not fenced"], c)
+	require.Equal(t, "failed", stated(v), v.Reason)
+	assert.Regexp(t, `the lock "leader" was acquired while another one held it: "worker-1" from \S+ to \S+, while "worker-0" from \S+ to \S+ held it`, v.Reason)
+	assert.NotEmpty(t, v.Evidence)
+}
