@@ -88,11 +88,9 @@ func decodeRows(head, rows []byte) (e Event, ok bool) {
 	var err error
 	switch {
 	case e.RequestRows != nil:
-		b, _ := e.RequestRows.single()
-		rest, err = e.RequestRows.parse(b.like, rows)
+		rest, err = e.RequestRows.parseMore(rows)
 	case e.EffectRows != nil:
-		b, _ := e.EffectRows.single()
-		rest, err = e.EffectRows.parse(b.like, rows)
+		rest, err = e.EffectRows.parseMore(rows)
 	default:
 		return e, false
 	}
@@ -177,7 +175,7 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Request != nil:
 		h.Requests.addSingle(*e.Request, e.Seq)
 	case e.RequestRows != nil:
-		h.Requests.addEvent(e.RequestRows.rows, e.Seq)
+		h.Requests.addEvent(e.RequestRows, e.Seq)
 	case e.Probe != nil:
 		h.Probes = append(h.Probes, *e.Probe)
 		h.seq("probe", e.Seq)
@@ -205,7 +203,7 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Effect != nil:
 		h.openEffects().addSingle(*e.Effect, e.Seq)
 	case e.EffectRows != nil:
-		h.openEffects().addEvent(e.EffectRows.rows, e.Seq)
+		h.openEffects().addEvent(e.EffectRows, e.Seq)
 	case e.Effects != nil:
 		h.endEffects(e.Effects, e.Seq)
 	case e.Story != nil:

@@ -83,7 +83,7 @@ func (h *History) only(keep func(load string) bool) *History {
 	u := *h
 	u.Seqs = h.copySeqs()
 	u.Samples, u.Seqs["sample"] = filter(h.Samples, h.Seqs["sample"], func(s Sample) bool { return keep(s.Load) })
-	u.Requests, u.known = h.Requests.ofLoads(keep), nil
+	u.Requests, u.known = ofLoads(&h.Requests, keep), nil
 	return &u
 }
 

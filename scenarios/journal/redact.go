@@ -163,12 +163,12 @@ func (r *redactor) alters(text []byte) bool {
 	return mayHoldSecret(text) && r.text(string(text), false) != string(text)
 }
 
-// encode encodes an event as a line of JSON.
-func encode(e Event) ([]byte, error) {
+// encode encodes a value as a line of JSON.
+func encode(v any) ([]byte, error) {
 	var line bytes.Buffer
 	enc := json.NewEncoder(&line) // Encode appends a line feed
 	enc.SetEscapeHTML(false)      // keep "orders -> payments" searchable
-	err := enc.Encode(e)
+	err := enc.Encode(v)
 	return line.Bytes(), err
 }
 

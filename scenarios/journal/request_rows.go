@@ -1,59 +1,26 @@
 package journal
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"iter"
-	"math"
 	"strconv"
 	"time"
 )
 
-// RequestRows holds keyed requests in compact form. The zero value is empty. It is not safe for concurrent use, except
-// that several goroutines may read it.
-//
-// In the journal it is an object. Its field "like" lists requests as they are, without their times and digests, and
-// with the common part of their keys. Each of its "rows" is a list: the index of the request in "like" that it equals
-// otherwise, the number that follows the common part of the key (or a string, the whole key), when it was due, the
-// digest, and two numbers for each attempt: when it began, counted from due, and how long it took. All times are in
-// nanoseconds. Events are numbered as if each row was one: the first row has the number of the event.
-type RequestRows struct{ rows[Request] }
+// RequestRows holds keyed requests in compact form. A row in the journal has the text of the key, when the request was
+// due, the digest, and two numbers for each attempt: when it began, counted from due, and how long it took. All times
+// are in nanoseconds.
+type RequestRows = Rows[Request, *requestBlock]
 
 // NewRequestRows returns rows that hold the given requests.
 func NewRequestRows(all ...Request) (r RequestRows) {
-	for _, one := range all {
-		r.Add(one)
-	}
+	r.Add(all...)
 	return r
 }
 
-// Add adds a request.
-func (r *RequestRows) Add(one Request) { r.room(false, newRequestBlock).add(one) }
-
-// addSingle adds the request of an event that holds no other.
-func (r *RequestRows) addSingle(one Request, seq uint64) {
-	p := r.room(true, newRequestBlock)
-	p.add(one)
-	p.seqs = append(p.seqs, seq)
-}
-
-// Events returns an iterator over the rows, as many at a time as an event holds.
-func (r *RequestRows) Events() iter.Seq[*RequestRows] {
-	return func(yield func(*RequestRows) bool) {
-		for one := range r.blocks() {
-			if !yield(&RequestRows{one}) {
-				return
-			}
-		}
-	}
-}
-
 // ofLoads returns the requests of some loads.
-func (r *RequestRows) ofLoads(keep func(load string) bool) (kept RequestRows) {
+func ofLoads(r *RequestRows, keep func(load string) bool) (kept RequestRows) {
 	for _, p := range r.parts {
-		b := p.block.(*requestBlock) //nolint:forcetypeassert // RequestRows has no other blocks
+		b := p.block
 		one := &requestBlock{like: b.like, whole: b.whole, further: map[int][]time.Duration{}}
 		var seqs []uint64
 		for i, row := range b.rows {
@@ -69,7 +36,7 @@ func (r *RequestRows) ofLoads(keep func(load string) bool) (kept RequestRows) {
 			}
 		}
 		if len(one.rows) > 0 {
-			kept.parts = append(kept.parts, part[Request]{block: one, start: kept.Len(), seqs: seqs})
+			kept.parts = append(kept.parts, part[Request, *requestBlock]{block: one, start: kept.Len(), seqs: seqs})
 		}
 	}
 	return kept
@@ -93,14 +60,20 @@ type requestRow struct {
 	like          uint16
 }
 
-func newRequestBlock() block[Request] { return &requestBlock{} }
+func (*requestBlock) empty(like []Request, rows int) *requestBlock {
+	for i := range like {
+		like[i].Due, like[i].Digest = 0, ""
+	}
+	return &requestBlock{like: like, rows: make([]requestRow, 0, rows)}
+}
 
-func (b *requestBlock) size() int { return len(b.rows) }
+func (b *requestBlock) common() []Request { return b.like }
+func (b *requestBlock) size() int         { return len(b.rows) }
 
 func (b *requestBlock) at(i int) Request {
 	row := &b.rows[i]
 	r := b.like[row.like]
-	r.Key = string(row.key.appendText(make([]byte, 0, 32), r.Key, &b.whole))
+	r.Key = string(b.appendKey(make([]byte, 0, 32), i))
 	r.Due, r.Digest = row.due, string(b.appendDigest(nil, row))
 	if r.Attempts != nil {
 		r.Attempts = append(make([]Attempt, 0, len(r.Attempts)), r.Attempts...)
@@ -121,12 +94,16 @@ func (b *requestBlock) times(i, n int) (at, took time.Duration) {
 	return times[2*n-2], times[2*n-1]
 }
 
-// addFurther adds a further attempt to the last row.
-func (b *requestBlock) addFurther(at, took time.Duration) {
+// addTimes adds the times of attempt n to the last row.
+func (b *requestBlock) addTimes(n int, at, took time.Duration) {
+	i := len(b.rows) - 1
+	if n == 0 {
+		b.rows[i].at, b.rows[i].took = at, took
+		return
+	}
 	if b.further == nil {
 		b.further = map[int][]time.Duration{}
 	}
-	i := len(b.rows) - 1
 	b.further[i] = append(b.further[i], at, took)
 }
 
@@ -181,13 +158,8 @@ func (b *requestBlock) add(r Request) {
 	}
 	setDigest(b, &row, r.Digest)
 	b.rows = append(b.rows, row)
-	for i, a := range r.Attempts {
-		if i == 0 {
-			last := &b.rows[len(b.rows)-1]
-			last.at, last.took = a.At-r.Due, a.Took
-		} else {
-			b.addFurther(a.At-r.Due, a.Took)
-		}
+	for n, a := range r.Attempts {
+		b.addTimes(n, a.At-r.Due, a.Took)
 	}
 }
 
@@ -212,131 +184,38 @@ func (b *requestBlock) addLike(like Request) uint16 {
 	return n
 }
 
-// requestRowsJSON is the form of RequestRows in the journal, without the rows.
-type requestRowsJSON struct {
-	Like []Request       `json:"like"`
-	Rows json.RawMessage `json:"rows"`
+func (b *requestBlock) appendKey(to []byte, i int) []byte {
+	return b.rows[i].key.appendText(to, b.like[b.rows[i].like].Key, &b.whole)
 }
 
-// MarshalJSON implements json.Marshaler.
-func (r RequestRows) MarshalJSON() ([]byte, error) {
-	b, ok := r.single()
-	if !ok {
-		return nil, errors.New("more rows than an event can hold")
+func (b *requestBlock) appendRow(to []byte, i int) []byte {
+	row := &b.rows[i]
+	to = strconv.AppendUint(to, uint64(row.like), 10)
+	to = row.key.appendJSON(append(to, ','), &b.whole)
+	to = append(appendDuration(to, row.due), ',')
+	if row.wholeDigest {
+		to = appendQuoted(to, b.whole.at(uint32(row.digest))) //nolint:gosec // an index of texts
+	} else {
+		to = append(b.appendDigest(append(to, '"'), row), '"')
 	}
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(requestRowsJSON{Like: b.like, Rows: b.appendRows(nil)})
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
+	for n := range b.like[row.like].Attempts {
+		at, took := b.times(i, n)
+		to = appendDuration(appendDuration(to, at), took)
+	}
+	return to
 }
 
-// single returns the rows as one block, if they can be one.
-func (r RequestRows) single() (*requestBlock, bool) {
-	switch {
-	case len(r.parts) == 0:
-		return &requestBlock{like: []Request{}}, true
-	case len(r.parts) > 1:
-		return nil, false
+func (b *requestBlock) parseRow(p *rowParser, like uint16) {
+	row := requestRow{like: like, key: p.field(&b.whole), due: time.Duration(p.int())}
+	setDigest(b, &row, p.text())
+	b.rows = append(b.rows, row)
+	for i := range b.like[like].Attempts {
+		b.addTimes(i, time.Duration(p.int()), time.Duration(p.int()))
 	}
-	return r.parts[0].block.(*requestBlock), true //nolint:forcetypeassert // RequestRows has no other blocks
 }
 
-func (b *requestBlock) appendRows(to []byte) []byte {
-	to = append(to, '[')
-	for i := range b.rows {
-		row := &b.rows[i]
-		if i > 0 {
-			to = append(to, ',')
-		}
-		to = strconv.AppendUint(append(to, '['), uint64(row.like), 10)
-		to = row.key.appendJSON(append(to, ','), &b.whole)
-		to = append(appendDuration(to, row.due), ',')
-		if row.wholeDigest {
-			to = appendQuoted(to, b.whole.at(uint32(row.digest))) //nolint:gosec // an index of texts
-		} else {
-			to = append(b.appendDigest(append(to, '"'), row), '"')
-		}
-		for n := range b.like[row.like].Attempts {
-			at, took := b.times(i, n)
-			to = appendDuration(appendDuration(to, at), took)
-		}
-		to = append(to, ']')
-	}
-	return append(to, ']')
+func (b *requestBlock) split(i int, see func(f field, common string)) {
+	see(b.rows[i].key, b.like[b.rows[i].like].Key)
 }
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (r *RequestRows) UnmarshalJSON(raw []byte) error {
-	var all requestRowsJSON
-	if err := json.Unmarshal(raw, &all); err != nil {
-		return err
-	}
-	rest, err := r.parse(all.Like, all.Rows)
-	if err == nil && len(bytes.TrimSpace(rest)) > 0 {
-		err = errors.New("rows are not a list")
-	}
-	return err
-}
-
-// parse reads rows and returns what follows them.
-func (r *RequestRows) parse(like []Request, raw []byte) (rest []byte, err error) {
-	if len(like) > math.MaxUint16 {
-		return nil, errors.New("too many requests in like")
-	}
-	for i := range like {
-		like[i].Due, like[i].Digest = 0, ""
-	}
-	b := &requestBlock{like: like, rows: make([]requestRow, 0, min(maxBlock, len(raw)/32))}
-	rest, err = parseRows(raw, func(p *rowParser) {
-		n := p.int()
-		if n < 0 || n >= int64(len(like)) {
-			p.fail(fmt.Errorf("there is no request %d in like", n))
-			return
-		}
-		row := requestRow{like: uint16(n)} //nolint:gosec // below len(like)
-		row.key = p.field(&b.whole)
-		row.due = time.Duration(p.int())
-		setDigest(b, &row, p.text())
-		b.rows = append(b.rows, row)
-		for i := range like[n].Attempts {
-			at, took := time.Duration(p.int()), time.Duration(p.int())
-			if i == 0 {
-				last := &b.rows[len(b.rows)-1]
-				last.at, last.took = at, took
-			} else {
-				b.addFurther(at, took)
-			}
-		}
-	})
-	r.parts = []part[Request]{{block: b}}
-	return rest, err
-}
-
-// redacted returns the rows with secrets in their keys replaced that a row and its like hold parts of.
-func (r *RequestRows) redacted(secrets *redactor) *RequestRows {
-	var buffer []byte
-	for _, p := range r.parts {
-		b := p.block.(*requestBlock) //nolint:forcetypeassert // RequestRows has no other blocks
-		for i := range b.rows {
-			common := b.like[b.rows[i].like].Key
-			if b.rows[i].key.whole() || len(secrets.hidden) == 0 && !mayHoldSecret(common) {
-				continue
-			}
-			if buffer = b.rows[i].key.appendText(buffer[:0], common, &b.whole); secrets.alters(buffer) {
-				return r.withKeys(func(key string) string { return secrets.text(key, false) })
-			}
-		}
-	}
-	return r
-}
-
-// withKeys returns the rows with other keys.
-func (r *RequestRows) withKeys(of func(key string) string) *RequestRows {
-	b := &requestBlock{}
-	for _, one := range r.All() {
-		one.Key = of(one.Key)
-		b.add(one)
-	}
-	return &RequestRows{rows[Request]{[]part[Request]{{block: b}}}}
-}
+func (*requestBlock) texts(r *Request) []*string { return []*string{&r.Key} }

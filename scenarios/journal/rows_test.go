@@ -189,7 +189,7 @@ func TestTornRows(t *testing.T) {
 		require.Equal(t, 2, b.Scenarios[0].Requests.Len())
 	}
 	for name, c := range map[string]struct{ rows, why string }{
-		"no such like":  {`[[1,2,3,"",4,5]]`, "row 1: there is no request 1 in like"},
+		"no such like":  {`[[1,2,3,"",4,5]]`, "row 1: there is no value 1 in like"},
 		"too few":       {`[[0,2,3,"",4]]`, `row 1: ']' instead of ','`},
 		"too many":      {`[[0,2,3,"",4,5,6]]`, "row 1: too many values"},
 		"not a list":    {`{}`, `'{' instead of '['`},
