@@ -17,6 +17,7 @@ import (
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // maxStandInBody limits the body of a request to a stand-in. A longer one is refused with status 413.
@@ -69,15 +70,16 @@ func newStandIn(svc scenarios.Service, key scenarios.Key) *standIn {
 // standInPlace is a part of a request. The zero value is none.
 type standInPlace struct {
 	header, query string
-	path          []string // in the JSON body
+	path          source.JSONPath // in the JSON body
 }
 
 // placeOf parses the name of a header, or a path in JSON.
 func placeOf(text string) standInPlace {
-	if path, ok := strings.CutPrefix(text, "$"); ok {
-		return standInPlace{path: strings.Split(strings.TrimPrefix(path, "."), ".")}
+	if !strings.HasPrefix(text, "$") {
+		return standInPlace{header: text}
 	}
-	return standInPlace{header: text}
+	path, _ := source.ParseJSONPath(text) // validated before the run
+	return standInPlace{path: path}
 }
 
 // find returns the text at the place; "" if there is none.

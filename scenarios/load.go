@@ -82,8 +82,8 @@ func (k Kept) Find(body []byte) (Value, bool) {
 	if err != nil {
 		return Value{}, false
 	}
-	raw, ok := path.Find(body)
-	return JSONValue(raw), ok
+	raw, err := path.Find(body)
+	return JSONValue(raw), err == nil && raw != nil
 }
 
 // Steps returns the requests that a request of the route consists of.

@@ -46,11 +46,7 @@ func StringValue(text string) Value {
 
 // JSONValue returns the value for a value of JSON.
 func JSONValue(raw json.RawMessage) Value {
-	var text string
-	if json.Unmarshal(raw, &text) == nil && len(raw) > 0 && raw[0] == '"' {
-		return Value{text, string(raw)}
-	}
-	return Value{string(raw), string(raw)}
+	return Value{source.Text(raw), string(raw)}
 }
 
 // MaxRowsSize is the largest size of a file of rows, in bytes.

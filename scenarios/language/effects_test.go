@@ -146,7 +146,7 @@ func TestStandIns(t *testing.T) {
 		`{stand_in: {routes: {"POST /a/{b}": {}, "POST /a/c": {}}}}`:     {"answered by an earlier one", "put it first"},
 		`{stand_in: {routes: {"POST /a?b=c": {}}}}`:                      {"has a query", "leave the query out"},
 		`{stand_in: {routes: {"POST /a": {}}, key: "a b"}}`:              {"cannot be the name of a header", "$.order.key"},
-		`{stand_in: {routes: {"POST /a": {}}, once: "$.a[0]"}}`:          {"is not a path of names in JSON", "$.data.orders"},
+		`{stand_in: {routes: {"POST /a": {}}, once: "$.a[x]"}}`:          {"is not a path in JSON", "$.items[0].id"},
 		`{stand_in: {routes: {"POST /a": {headers: {"A B": c}}}}}`:       {"is not a header of HTTP", "a name and a value"},
 		`{stand_in: {routes: {"POST /a": {}}}, depends: {orders: http}}`: {"which depends on nothing", "leave `depends` out"},
 		`{command: [a, "${port}"]}`:                                      {`no service "payments" has a stand_in`, "name the service"},
@@ -190,7 +190,8 @@ func TestBrokenSourcesOfEffects(t *testing.T) {
 		`{nats: "${address:db}"}`:                                                {"names no stream", "stream: ORDERS"},
 		`{file: a, format: "("}`:                                                 {"is not a regular expression", "(?P<key>"},
 		`{file: a, format: "a(b)"}`:                                              {`has no group "key"`, "(?P<key>"},
-		`{file: a, key: "$.a[0]"}`:                                               {"is not a path of names in JSON", "$.data.orders"},
+		`{file: a, key: "$.a[x]"}`:                                               {"is not a path in JSON", "$.items[0].id"},
+		`{http: "orders GET /orders", items: "$.a[0]"}`:                          {"has an index, and `items` is a path of names", "$.data.orders"},
 		`{http: "GET /orders"}`:                                                  {"is not a service and a route", "orders GET /orders"},
 		`{http: "order GET /orders"}`:                                            {`there is no service "order"`, `did you mean "orders"?`},
 	} {

@@ -31,33 +31,47 @@ func ParseJSONPath(s string) (JSONPath, error) {
 	return p, nil
 }
 
-// Find returns the value at the path. It returns false if the document has none, or is not JSON.
-func (p JSONPath) Find(document []byte) (json.RawMessage, bool) {
+// Find returns the value at the path, and nil if the document has none. An error means that the document is not JSON.
+func (p JSONPath) Find(document []byte) (json.RawMessage, error) {
 	raw := json.RawMessage(bytes.TrimSpace(document))
-	if !json.Valid(raw) {
-		return nil, false
-	}
 	for _, step := range p {
 		var object map[string]json.RawMessage
 		var array []json.RawMessage
 		switch {
-		case json.Unmarshal(raw, &object) == nil:
-			inner, ok := object[step]
-			if !ok {
-				return nil, false
+		case bytes.HasPrefix(raw, []byte("{")):
+			if err := json.Unmarshal(raw, &object); err != nil {
+				return nil, err
 			}
-			raw = inner
-		case json.Unmarshal(raw, &array) == nil:
+			raw = object[step]
+		case bytes.HasPrefix(raw, []byte("[")):
+			if err := json.Unmarshal(raw, &array); err != nil {
+				return nil, err
+			}
 			i, err := strconv.Atoi(step)
 			if err != nil || i < 0 || i >= len(array) {
-				return nil, false
+				return nil, nil
 			}
 			raw = array[i]
 		default:
-			return nil, false
+			return nil, json.Unmarshal(raw, new(json.RawMessage))
+		}
+		if raw == nil {
+			return nil, nil
 		}
 	}
-	return raw, true
+	if len(p) == 0 {
+		return raw, json.Unmarshal(raw, new(json.RawMessage))
+	}
+	return raw, nil
+}
+
+// Text returns a string of JSON without its quotes, and any other value as it is written.
+func Text(raw json.RawMessage) string {
+	var text string
+	if bytes.HasPrefix(raw, []byte(`"`)) && json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	return string(raw)
 }
 
 // Mark is what marks an answer as a fallback: a header, or a field of its JSON body.
@@ -93,10 +107,6 @@ func (m Mark) MatchesBody(body []byte) bool {
 	if err != nil {
 		return false
 	}
-	raw, ok := path.Find(body)
-	var text string
-	if ok && raw[0] == '"' && json.Unmarshal(raw, &text) == nil {
-		return text == m.Value
-	}
-	return ok && string(raw) == m.Value
+	raw, err := path.Find(body)
+	return err == nil && raw != nil && Text(raw) == m.Value
 }

@@ -15,18 +15,22 @@ func TestJSONPaths(t *testing.T) {
 	} {
 		p, err := ParseJSONPath(path)
 		require.NoError(t, err, path)
-		got, ok := p.Find([]byte(document))
+		got, err := p.Find([]byte(document))
+		require.NoError(t, err, path)
 		assert.Equal(t, want, string(got), path)
-		assert.Equal(t, want != "", ok, path)
 	}
 	for _, path := range []string{"", ".", "$.", "$id", "$..id", "a..b", "a[", "a[x]", "a[-1]", "a b", "a."} {
 		_, err := ParseJSONPath(path)
 		require.Error(t, err, path)
 	}
-	p, err := ParseJSONPath("a")
-	require.NoError(t, err)
-	_, ok := p.Find([]byte(`{"a": 1`))
-	assert.False(t, ok, "no JSON")
+	for path, documents := range map[string][]string{"a": {`{"a": 1`, `[1`, `hello`, ``}, "$": {`{"a": 1`, ``}} {
+		p, err := ParseJSONPath(path)
+		require.NoError(t, err)
+		for _, document := range documents {
+			_, err = p.Find([]byte(document))
+			require.Error(t, err, "%q is not JSON", document)
+		}
+	}
 }
 
 func TestMarks(t *testing.T) {

@@ -93,19 +93,6 @@ func (e EffectSource) Route() (service, method, path string, err error) {
 	return service, method, path, err
 }
 
-// JSONPath parses the path of a value in JSON, such as "$.data.orders": names only. "$" is the whole.
-func JSONPath(text string) ([]string, error) {
-	names := strings.TrimPrefix(strings.TrimPrefix(text, "$"), ".")
-	if text == "$" {
-		return nil, nil
-	}
-	all := strings.Split(names, ".")
-	if slices.Contains(all, "") || strings.ContainsAny(text, "[]*?() ") {
-		return nil, source.Mistakef("write names with points between them, such as $.data.orders", "%q is not a path of names in JSON", text)
-	}
-	return all, nil
-}
-
 // effect reads a source of effects.
 func (r *reader) effect(name string, v ast.Node, at source.Pos) {
 	e := EffectSource{Name: name, Settings: map[string]string{}}
@@ -200,7 +187,7 @@ func IsEnv(name string) bool { return envName.MatchString(name) }
 func validatePaths(e EffectSource, keys ...string) (key, what, hint string) {
 	for _, key := range keys {
 		if text, ok := e.Settings[key]; ok {
-			if _, err := JSONPath(text); err != nil {
+			if _, err := source.ParseJSONPath(text); err != nil {
 				what, hint = source.Parts(err)
 				return key, what, hint
 			}
@@ -291,6 +278,11 @@ func validateHTTP(e EffectSource) (key, what, hint string) {
 	service, route, ok := strings.Cut(e.At, " ")
 	if _, _, _, err := e.Route(); err != nil || !ok || !IsName(service) {
 		return "http", fmt.Sprintf("%q is not a service and a route of it", route), "write the service, the method and the path: orders GET /orders"
+	}
+	for _, key := range []string{"items", "next"} { // the list is read without keeping it, by the names of its fields
+		if strings.Contains(e.Settings[key], "[") {
+			return key, fmt.Sprintf("%q has an index, and `%s` is a path of names", e.Settings[key], key), "write names with points between them, such as $.data.orders"
+		}
 	}
 	if e.Settings["next"] == "Link" {
 		return validatePaths(e, "items", "key", "id", "value")

@@ -121,7 +121,7 @@ func (s *System) validateStandIn(service Service, where func(name, key string) s
 	}
 	for _, place := range []struct{ key, text string }{{"key", in.Key}, {"once", in.Once}} {
 		if strings.HasPrefix(place.text, "$") {
-			if _, err := JSONPath(place.text); err != nil {
+			if _, err := source.ParseJSONPath(place.text); err != nil {
 				what, hint := source.Parts(err)
 				addProblem(at(place.key), what, hint)
 			}
@@ -130,7 +130,7 @@ func (s *System) validateStandIn(service Service, where func(name, key string) s
 		}
 	}
 	if in.Value != "" {
-		if _, err := JSONPath(in.Value); err != nil {
+		if _, err := source.ParseJSONPath(in.Value); err != nil {
 			what, hint := source.Parts(err)
 			addProblem(at("value"), what, hint)
 		}

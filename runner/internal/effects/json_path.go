@@ -1,28 +1,27 @@
 package effects
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
-	"github.com/firedrill-dev/firedrill/scenarios/system"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // Fields says where the parts of an effect are in an item that is JSON. The zero value takes the fields "key", "id" and
 // "value", of which only the first has to be there.
 type Fields struct {
-	key, id, value []string
+	key, id, value source.JSONPath
 	group          string // the field that effects are grouped by; "" if they are not
 }
 
 // NewFields returns the fields that a source declares. A path that is not set stands for the default.
 func NewFields(p Place) (f Fields, err error) {
 	f.group = p.Group
-	for name, path := range map[string]*[]string{"key": &f.key, "id": &f.id, "value": &f.value} {
+	for name, path := range map[string]*source.JSONPath{"key": &f.key, "id": &f.id, "value": &f.value} {
 		if text := p.Settings[name]; text != "" {
-			if *path, err = system.JSONPath(text); err != nil {
+			if *path, err = source.ParseJSONPath(text); err != nil {
 				return f, err
 			}
 		}
@@ -74,7 +73,7 @@ func (f Fields) Value(raw json.RawMessage) (string, error) {
 	if len(f.value) > 0 {
 		return f.text(raw, f.value, "value")
 	}
-	value, err := valueAt(raw, []string{"value"})
+	value, err := source.JSONPath{"value"}.Find(raw)
 	if text, ok := plainText(value); ok && err == nil && len(text) <= maxNameBytes {
 		return text, nil
 	}
@@ -88,11 +87,11 @@ func (f Fields) Key(raw json.RawMessage) (string, error) { return f.text(raw, f.
 func (f Fields) ID(raw json.RawMessage) (string, error) { return f.text(raw, f.id, "id") }
 
 // text returns the text at a path, and "" if there is none or it is null.
-func (f Fields) text(raw json.RawMessage, path []string, usual string) (string, error) {
+func (f Fields) text(raw json.RawMessage, path source.JSONPath, usual string) (string, error) {
 	if len(path) == 0 {
-		path = []string{usual}
+		path = source.JSONPath{usual}
 	}
-	value, err := valueAt(raw, path)
+	value, err := path.Find(raw)
 	if err != nil {
 		return "", fmt.Errorf("cannot be read: %w", err)
 	}
@@ -103,7 +102,7 @@ func (f Fields) text(raw json.RawMessage, path []string, usual string) (string, 
 	return text, nil
 }
 
-func name(path []string, usual string) string {
+func name(path source.JSONPath, usual string) string {
 	if len(path) == 0 {
 		return usual
 	}
@@ -111,28 +110,13 @@ func name(path []string, usual string) string {
 }
 
 // TextAt returns the text of a string or a number at a path of a document, and "" if there is none.
-func TextAt(document []byte, path []string) string {
-	value, err := valueAt(bytes.TrimSpace(document), path)
+func TextAt(document []byte, path source.JSONPath) string {
+	value, err := path.Find(document)
 	if err != nil {
 		return ""
 	}
 	text, _ := plainText(value)
 	return text
-}
-
-// valueAt returns the value at a path, and nil if there is none.
-func valueAt(raw json.RawMessage, path []string) (json.RawMessage, error) {
-	for _, name := range path {
-		if kindOfRaw(raw) != "an object" {
-			return nil, nil
-		}
-		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &fields); err != nil {
-			return nil, err
-		}
-		raw = fields[name]
-	}
-	return raw, nil
 }
 
 // groupAndOrder returns the group of an effect, and its field "seq".

@@ -15,7 +15,7 @@ import (
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
-	"github.com/firedrill-dev/firedrill/scenarios/system"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // Limits of a list of effects. A list is read as a stream, so that a long one takes time but no
@@ -46,11 +46,11 @@ type listing struct {
 type List struct {
 	Trust       load.Trust
 	Method, URL string
-	items       []string // path of the array
-	isPath      bool     // items is set, possibly to the path of the whole
+	items       source.JSONPath // path of the array
+	isPath      bool            // items is set, possibly to the path of the whole
 	fields      Fields
-	nextLink    bool     // the header Link names the next page
-	next        []string // path of the URL of the next page
+	nextLink    bool            // the header Link names the next page
+	next        source.JSONPath // path of the URL of the next page
 }
 
 // openHTTP returns the reader of a declared list.
@@ -65,7 +65,7 @@ func openHTTP(p Place) (Reader, error) {
 	}
 	if items := p.Settings["items"]; items != "" {
 		l.isPath = true
-		if l.items, err = system.JSONPath(items); err != nil {
+		if l.items, err = source.ParseJSONPath(items); err != nil {
 			return Reader{}, err
 		}
 	}
@@ -73,7 +73,7 @@ func openHTTP(p Place) (Reader, error) {
 		if !l.isPath {
 			l.items = []string{"effects"}
 		}
-		l.next, err = system.JSONPath(next)
+		l.next, err = source.ParseJSONPath(next)
 	}
 	return l.Reader(), err
 }

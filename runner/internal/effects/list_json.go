@@ -11,6 +11,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // decode reads a page of the list.
@@ -56,7 +57,7 @@ type page struct {
 
 // walk reads a value, of which the first token was read, with the list at one path and the URL of the next page at
 // another.
-func (p page) walk(first json.Token, items, next []string) error {
+func (p page) walk(first json.Token, items, next source.JSONPath) error {
 	switch {
 	case first == nil:
 		return errNull
@@ -83,7 +84,7 @@ func (p page) walk(first json.Token, items, next []string) error {
 			if err != nil {
 				return fmt.Errorf("its field %q cannot be read: %w", name, err)
 			}
-			var inside []string
+			var inside source.JSONPath
 			if len(next) > 1 && next[0] == name {
 				inside = next[1:]
 			}
@@ -114,8 +115,8 @@ func (p page) walk(first json.Token, items, next []string) error {
 }
 
 // noteNext notes the URL of the next page, which is at a path that begins with the field raw.
-func (p page) noteNext(raw json.RawMessage, path []string) error {
-	value, err := valueAt(raw, path[1:])
+func (p page) noteNext(raw json.RawMessage, path source.JSONPath) error {
+	value, err := path[1:].Find(raw)
 	if err != nil {
 		return err
 	}

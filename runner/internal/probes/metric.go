@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -140,29 +139,19 @@ func valueAt(document []byte, at string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	raw, ok := path.Find(document)
-	if !ok {
-		return "", missing(document, path)
+	raw, err := path.Find(document)
+	if err != nil {
+		return "", fmt.Errorf("the answer is not JSON: %w", err)
 	}
-	var text string
-	if raw[0] == '"' && json.Unmarshal(raw, &text) == nil {
-		return text, nil
+	if raw != nil {
+		return source.Text(raw), nil
 	}
-	return string(raw), nil
-}
-
-// missing returns why a document has no value at a path.
-func missing(document []byte, path source.JSONPath) error {
-	var whole json.RawMessage
-	if err := json.Unmarshal(document, &whole); err != nil {
-		return fmt.Errorf("the answer is not JSON: %w", err)
-	}
-	n := 1
+	n := 1 // how much of the path is missing
 	for n < len(path) {
-		if _, ok := path[:n].Find(document); !ok {
+		if raw, _ := path[:n].Find(document); raw == nil {
 			break
 		}
 		n++
 	}
-	return errors.New("there is nothing at " + strings.Join(path[:n], "."))
+	return "", errors.New("there is nothing at " + strings.Join(path[:n], "."))
 }
