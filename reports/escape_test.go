@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/stretchr/testify/assert"
 	"golang.org/x/net/html"
 )
@@ -24,7 +25,18 @@ func poison(v reflect.Value) {
 			poison(v.Elem())
 		}
 	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[time.Time]() {
+		switch rows := v.Addr().Interface().(type) {
+		case *time.Time:
+			return
+		case *journal.RequestRows:
+			all := rows.Slice()
+			poison(reflect.ValueOf(all))
+			*rows = journal.NewRequestRows(all...)
+			return
+		case *journal.EffectRows:
+			all := rows.Slice()
+			poison(reflect.ValueOf(all))
+			*rows = journal.NewEffectRows(all...)
 			return
 		}
 		for i := range v.NumField() {
