@@ -2,7 +2,6 @@ package runner
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -60,13 +59,11 @@ func (s *session) compare(a agreement, requests journal.RequestRows, faults []*j
 	for _, f := range faults {
 		fact.Healed = max(fact.Healed, f.Healed)
 	}
-	keys := map[string]bool{}
-	for _, r := range requests.All() {
-		if !r.Reads {
-			keys[r.Key] = true
+	for _, r := range journal.Packed(&requests) {
+		if !r.Common.Reads {
+			fact.Keys++
 		}
 	}
-	fact.Keys = len(keys)
 	var waits [2]*effects.Wait
 	for i, l := range a.ledgers {
 		waits[i] = l.NewWait(effects.Expected{Requests: requests, Faults: faults, Limit: a.Within, Stated: true}, s.now())
@@ -80,7 +77,7 @@ func (s *session) compare(a agreement, requests journal.RequestRows, faults []*j
 			w.ReadOnce(s.ctx, s.now())
 		}
 		before = last
-		last, known = effects.Compare(keys, waits)
+		last, known = effects.Compare(&requests, waits)
 		readings++
 		fact.Last = at - fact.Healed
 		if readings == 1 {
@@ -107,24 +104,25 @@ func (s *session) compare(a agreement, requests journal.RequestRows, faults []*j
 		}
 	}
 	fact.Listed, fact.Valued = last.Listed, last.Valued
-	if fact.Since == 0 {
-		differing(&fact, before, last)
+	if fact.Since == 0 && known {
+		for _, i := range differing(before, last) {
+			if fact.Differ++; fact.Differ <= 10 {
+				d, _ := effects.Difference(requests.AppendKey(nil, i), waits)
+				fact.Differs = append(fact.Differs, d)
+			}
+		}
 	}
 	fact.Error = s.unknownAgreement(fact, waits, known)
 	return fact
 }
 
-// differing stores the keys that differ in both of the last two readings. Of a key that differs in one of them only, the
-// second source may have been read after its effect had appeared, and the first before.
-func differing(fact *journal.Agreement, before, last effects.Comparison) {
-	for _, key := range slices.Sorted(maps.Keys(last.Differs)) {
-		if _, ok := before.Differs[key]; !ok {
-			continue
-		}
-		if fact.Differ++; fact.Differ <= 10 {
-			fact.Differs = append(fact.Differs, last.Differs[key])
-		}
-	}
+// differing returns the requests that differ in both of the last two readings. Of one that differs in one of them only,
+// the second source may have been read after its effect had appeared, and the first before.
+func differing(before, last effects.Comparison) []int {
+	return slices.DeleteFunc(last.Differs, func(i int) bool {
+		_, also := slices.BinarySearch(before.Differs, i)
+		return !also
+	})
 }
 
 // unknownAgreement returns why it is not known what the sources list, or "".

@@ -4,6 +4,9 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,29 +29,32 @@ import (
 const ledgerVariable = "FIREDRILL_BENCH_LEDGER"
 
 var (
-	benchKeys = flag.Int("keys", 1_000_000, "keyed requests of BenchmarkLedger")
-	benchUUID = flag.Bool("uuid", false, "in BenchmarkLedger, the ids of effects are UUIDs instead of o-1, o-2, ...")
+	benchKeys   = flag.Int("keys", 1_000_000, "keyed requests of BenchmarkLedger")
+	benchUUID   = flag.Bool("uuid", false, "in BenchmarkLedger, the ids of effects are UUIDs instead of o-1, o-2, ...")
+	benchSettle = flag.Duration("settle", time.Millisecond, "how long effects settle in BenchmarkLedger: with 1s, they are read twice")
 )
 
 // BenchmarkLedger measures a run of many keyed requests, each with one effect, of which one in a thousand has an
 // anomaly: from the end of the load until all checks are judged (verdicts), and until the reports are written
 // (reports); and then the rendering of the same journal by another process (report). The memory is the most that
-// each process had resident. Nothing is sent, so that only the runner is measured; the CPU time does not depend on
-// what else runs on the machine.
+// each process had resident. No request is sent, so that only the runner is measured; effects are read over HTTP, as
+// pages of JSON, from the process of the benchmark. The CPU time does not depend on what else runs on the machine.
 func BenchmarkLedger(b *testing.B) {
 	if mode := os.Getenv(ledgerVariable); mode != "" {
 		b.ReportAllocs()
-		measureLedger(b, mode, flag.Arg(0))
+		measureLedger(b, mode, flag.Arg(0), flag.Arg(1))
 		return
 	}
+	ledger := httptest.NewServer(&syntheticEffects{n: *benchKeys})
+	defer ledger.Close()
 	for b.Loop() {
 		dir := b.TempDir()
 		for _, mode := range []string{"run", "report"} {
-			cmd := exec.Command(os.Args[0], "-test.run=^$", "-test.bench=^BenchmarkLedger$", "-test.benchtime=1x", "-test.timeout=20m", "-keys="+strconv.Itoa(*benchKeys), fmt.Sprintf("-uuid=%t", *benchUUID))
+			cmd := exec.Command(os.Args[0], "-test.run=^$", "-test.bench=^BenchmarkLedger$", "-test.benchtime=1x", "-test.timeout=20m", "-keys="+strconv.Itoa(*benchKeys), fmt.Sprintf("-uuid=%t", *benchUUID), "-settle="+benchSettle.String())
 			if profiles := os.Getenv("FIREDRILL_BENCH_PROFILE"); profiles != "" {
 				cmd.Args = append(cmd.Args, "-test.cpuprofile="+filepath.Join(profiles, mode+".cpu"), "-test.memprofile="+filepath.Join(profiles, mode+".mem"))
 			}
-			cmd.Args = append(cmd.Args, dir)
+			cmd.Args = append(cmd.Args, dir, ledger.URL)
 			cmd.Env = append(os.Environ(), ledgerVariable+"="+mode)
 			out, err := cmd.CombinedOutput()
 			require.NoError(b, err, "%s", out)
@@ -92,7 +98,7 @@ func residentPeak(tb testing.TB) float64 {
 	return kB * 1024 / 1e6
 }
 
-func measureLedger(b *testing.B, mode, dir string) {
+func measureLedger(b *testing.B, mode, dir, url string) {
 	if mode == "report" {
 		runs, err := filepath.Glob(filepath.Join(dir, "*-*"))
 		require.NoError(b, err)
@@ -111,7 +117,7 @@ func measureLedger(b *testing.B, mode, dir string) {
 		fmt.Printf("report-MB= %.0f\njournal-MB= %.0f\n", residentPeak(b), float64(info.Size())/1e6)
 		return
 	}
-	e := &scenarios.Experiment{ID: "million", Name: "a million", Load: &scenarios.Load{}, Effects: &scenarios.Effects{Settle: time.Millisecond}}
+	e := &scenarios.Experiment{ID: "million", Name: "a million", Load: &scenarios.Load{}, Effects: &scenarios.Effects{Settle: *benchSettle}}
 	for _, c := range ledgerBenchChecks {
 		e.Checks = append(e.Checks, scenarios.Check{Check: c})
 	}
@@ -122,10 +128,18 @@ func measureLedger(b *testing.B, mode, dir string) {
 	s := newSession(context.Background(), r, e, try{number: 1})
 	s.record(journal.Event{Begin: &journal.Begin{ID: e.ID, Name: e.Name}})
 	s.enterPhase("baseline")
-	source := &syntheticEffects{prefix: s.keyPrefix(), n: *benchKeys}
-	s.ledgers = []ledger{{effects.NewLedger(effects.Source{Reader: effects.Reader{Read: source.read, Whole: true}, Scenario: s.keyPrefix() + "-", Run: r.short + "-", Alone: true}), scenarios.EffectSource{Name: "GET /ledger"}}}
+	reader, err := effects.Open(effects.Kinds(), effects.Place{
+		EffectSource: scenarios.DeclaredSource{Name: "GET /ledger", Kind: "http", At: "ledger GET /ledger", Settings: map[string]string{"next": "next"}},
+		URL:          url + "/ledger?prefix=" + s.keyPrefix(),
+	}, nil)
+	require.NoError(b, err)
+	s.ledgers = []ledger{{effects.NewLedger(effects.Source{Reader: reader, Scenario: s.keyPrefix() + "-", Run: r.short + "-", Alone: true}), scenarios.EffectSource{Name: "GET /ledger"}}}
 	require.NoError(b, s.ledgers[0].ReadBefore(context.Background()))
-	source.loaded = true
+	source := &syntheticEffects{prefix: s.keyPrefix(), n: *benchKeys}
+	answer, err := http.Post(url+"/load?prefix="+s.keyPrefix(), "", nil)
+	require.NoError(b, err)
+	require.NoError(b, answer.Body.Close())
+	http.DefaultClient.CloseIdleConnections()
 	for i := range *benchKeys {
 		request := source.request(i)
 		s.bodies.add(request.Key, `{"order":"`+request.Key+`"}`)
@@ -166,12 +180,11 @@ func requireAnomalies(tb testing.TB, answers []check.Verdict) {
 	}
 }
 
-// syntheticEffects is a source that lists an effect for each of n requests, except that of 4,000 requests one is lost,
+// syntheticEffects is a service that lists an effect for each of n requests, except that of 4,000 requests one is lost,
 // one is applied twice, one is ambiguous and not applied, and one effect has no request.
 type syntheticEffects struct {
-	prefix string
 	n      int
-	loaded bool
+	prefix string // of the keys; "" before the load
 }
 
 // request returns the i-th request.
@@ -192,32 +205,49 @@ func (l *syntheticEffects) request(i int) *journal.Request {
 	return r
 }
 
-// read lists the effects, as effects.Reader does.
-func (l *syntheticEffects) read(_ context.Context, each func(journal.Effect) error) error {
-	id := 0
-	add := func(key string) error {
-		id++
-		e := journal.Effect{Key: key, ID: "o-" + strconv.Itoa(id)}
-		if *benchUUID {
-			e.ID = fmt.Sprintf("%08x-1111-4222-8333-%012x", id, uint64(id)*0x9e3779b97f4a7c15>>16)
-		}
-		return each(e)
+// pageOfRequests is how many requests have their effects in a page.
+const pageOfRequests = 10_000
+
+// ServeHTTP lists the effects in pages.
+func (l *syntheticEffects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/load" {
+		l.prefix = r.FormValue("prefix")
+		return
 	}
-	for i := 0; i < l.n && l.loaded; i++ {
-		keys := []string{l.prefix + "-" + strconv.Itoa(i)}
-		switch i % 4000 {
-		case 500, 2000: // lost, ambiguous
-			keys = nil
-		case 1000:
-			keys = append(keys, keys[0])
-		case 1500:
-			keys = append(keys, "ghost-"+strconv.Itoa(i))
-		}
-		for _, key := range keys {
-			if err := add(key); err != nil {
-				return err
+	if l.prefix != r.FormValue("prefix") { // before the load
+		_, _ = io.WriteString(w, `{"effects":[{"key":"earlier"}],"next":null}`)
+		return
+	}
+	from, _ := strconv.Atoi(r.FormValue("from"))
+	to := min(from+pageOfRequests, l.n)
+	page := []byte(`{"next":null,"effects":[{"key":"earlier"},`)
+	if to < l.n {
+		page = fmt.Appendf(nil, `{"next":"/ledger?prefix=%s&from=%d","effects":[`, l.prefix, to)
+	}
+	comma := ""
+	for i := from; i < to; i++ {
+		for n, key := range l.keys(i) {
+			id := fmt.Sprintf("o-%d", 2*i+n)
+			if *benchUUID {
+				id = fmt.Sprintf("%08x-1111-4222-8333-%012x", 2*i+n, uint64(i)*0x9e3779b97f4a7c15>>16)
 			}
+			page = fmt.Appendf(page, `%s{"key":"%s","id":"%s"}`, comma, key, id)
+			comma = ","
 		}
 	}
-	return nil
+	_, _ = w.Write(append(page, "]}"...))
+}
+
+// keys returns the keys of the effects of the i-th request.
+func (l *syntheticEffects) keys(i int) []string {
+	key := l.prefix + "-" + strconv.Itoa(i)
+	switch i % 4000 {
+	case 500, 2000: // lost, ambiguous
+		return nil
+	case 1000:
+		return []string{key, key}
+	case 1500:
+		return []string{key, "ghost-" + strconv.Itoa(i)}
+	}
+	return []string{key}
 }

@@ -16,9 +16,7 @@ const maxPairNumbers = 10_000
 
 // sendPairs sends pairs of requests with the same new key and the same body at the same moment, each on a
 // connection of its own. The keys follow those of the load.
-func (s *session) sendPairs() []*journal.Pair {
-	clients, end := s.probeClients()
-	defer end()
+func (s *session) sendPairs(clients []*load.Client) []*journal.Pair {
 	var all []*journal.Pair
 	for i, client := range clients {
 		unused, most := s.unusedNumber(client.Load.Name), maxPairs*(i+1)/len(clients)
@@ -70,7 +68,7 @@ func recordPairEffects(after []*effects.Reading, unread error, pairs []*journal.
 	}
 	for _, reading := range after {
 		byKey := map[string][]string{}
-		for _, e := range reading.Effects() {
+		for _, e := range reading.Effects.All() {
 			byKey[e.Key] = append(byKey[e.Key], e.ID)
 		}
 		for _, p := range pairs {

@@ -40,23 +40,38 @@ func (s *session) probe() {
 	if len(s.loads) == 0 || len(kinds) == 0 && !inPairs {
 		return
 	}
+	clients, end := s.probeClients()
+	defer end()
+	h := s.facts()
+	chosen := make([][]keyed, len(kinds))
+	sent := map[string]bool{}
+	for i, n := range kinds {
+		own := func(n uint64) bool { return n%uint64(len(kinds)) == uint64(i) }
+		chosen[i] = chooseProbes(candidates(h, clients, n.Probe, own), own)
+		for _, r := range chosen[i] {
+			sent[r.client.Key(r.n)] = true
+		}
+	}
+	of := func(key string) bool { return sent[key] }
 	var before []*effects.Reading
 	var unread error
 	for _, l := range s.ledgers {
-		reading, err := l.Read(s.ctx)
+		reading, err := l.ReadKeys(s.ctx, of)
 		before, unread = append(before, reading), cmp.Or(unread, err)
 	}
 	var probes []*journal.Probe
 	for i, n := range kinds {
-		own := func(n uint64) bool { return n%uint64(len(kinds)) == uint64(i) }
-		probes = append(probes, s.sendAgain(n.Probe, n.Status, own)...)
+		probes = append(probes, s.sendAgain(h, chosen[i], n.Probe, n.Status)...)
 	}
 	var pairs []*journal.Pair
 	if inPairs {
-		pairs = s.sendPairs()
+		pairs = s.sendPairs(clients)
+	}
+	for _, p := range pairs {
+		sent[p.Key] = true
 	}
 	if len(s.ledgers) > 0 && len(probes)+len(pairs) > 0 {
-		after, err := s.readAgain(unread)
+		after, err := s.readAgain(of, unread)
 		s.recordReapplied(before, after, err, probes)
 		recordPairEffects(after, err, pairs)
 	}
@@ -81,37 +96,80 @@ func (s *session) probeClients() (all []*load.Client, end func()) {
 	}
 }
 
-// sendAgain sends keys again: with the original body or, for check.OtherBody, with another body, for which
-// the status want is expected.
-func (s *session) sendAgain(kind string, want int, own func(n uint64) bool) []*journal.Probe {
-	clients, end := s.probeClients()
-	defer end()
-	body := func(c *load.Client, n uint64) (uint64, bool) { // the number of the request whose body is sent
-		if kind == check.OtherBody {
-			return c.OtherBody(n)
+// probeBody returns the number of the request whose body a probe of request n sends: its own or, for check.OtherBody, one
+// with another body. It returns false if there is none.
+func probeBody(kind string, c *load.Client, n uint64) (uint64, bool) {
+	if kind == check.OtherBody {
+		return c.OtherBody(n)
+	}
+	return n, true
+}
+
+// candidates returns the acknowledged requests that can be sent again. Of very many, it returns some of each sort that
+// chooseProbes distinguishes, spread evenly over time.
+func candidates(h *journal.History, clients []*load.Client, kind string, own func(n uint64) bool) (all []keyed) {
+	type sort struct{ own, metFault, retried bool }
+	samples := map[sort]*sample{}
+	var key []byte
+	for i, r := range journal.Packed(&h.Requests) {
+		if r.Common.Outcome != load.Acknowledged.String() || r.Common.Reads {
+			continue
 		}
-		return n, true
-	}
-	eligible := func(c *load.Client, n uint64) bool {
-		_, ok := body(c, n)
-		return ok && len(c.Route(n).Then) == 0
-	}
-	h := s.facts()
-	var numbered []keyed
-	for i, r := range h.Requests.All() {
+		key = r.AppendKey(key[:0])
 		for _, c := range clients {
-			if n, ok := load.NumberOf(c.KeyPrefix, r.Key); ok && r.Outcome == load.Acknowledged.String() && !r.Reads && eligible(c, n) {
-				numbered = append(numbered, keyed{row: i, client: c, n: n, due: r.Due, metFault: h.MetFault(r), retried: len(r.Attempts) > 1})
+			n, ok := load.NumberOf(c.KeyPrefix, string(key))
+			if !ok || len(c.Route(n).Then) > 0 {
+				continue
 			}
+			k := keyed{row: i, client: c, n: n, due: r.Due(), metFault: r.MetFault(h), retried: len(r.Common.Attempts) > 1}
+			of := sort{own(n), k.metFault, k.retried}
+			if samples[of] == nil {
+				samples[of] = &sample{every: 1}
+			}
+			samples[of].add(k, func() bool {
+				_, ok := probeBody(kind, c, n)
+				return ok
+			})
 		}
 	}
+	for _, s := range samples {
+		all = append(all, s.kept...)
+	}
+	slices.SortFunc(all, func(a, b keyed) int { return cmp.Compare(a.row, b.row) })
+	return all
+}
+
+// sample keeps some of many requests, spread evenly: each of the first maxSample, then every second, and so on.
+type sample struct {
+	kept        []keyed
+	seen, every int
+}
+
+const maxSample = 1000
+
+// add adds a request. It calls eligible only if the request would be kept.
+func (s *sample) add(k keyed, eligible func() bool) {
+	if s.seen++; s.seen%s.every != 0 || !eligible() {
+		return
+	}
+	if s.kept = append(s.kept, k); len(s.kept) < maxSample {
+		return
+	}
+	for i := range maxSample / 2 {
+		s.kept[i] = s.kept[2*i]
+	}
+	s.kept, s.every = s.kept[:maxSample/2], 2*s.every
+}
+
+// sendAgain sends the keys of requests again: with the original body or, for check.OtherBody, with another body, for
+// which the status want is expected.
+func (s *session) sendAgain(h *journal.History, pending []keyed, kind string, want int) []*journal.Probe {
 	var all []*journal.Probe
-	pending := chooseProbes(numbered, own)
 	for round := 1; len(pending) > 0; round++ {
 		var retry []keyed
 		pause := 50 * time.Millisecond << round
 		for _, r := range pending {
-			other, _ := body(r.client, r.n)
+			other, _ := probeBody(kind, r.client, r.n)
 			a := r.client.Try(r.n, other)
 			switch {
 			case s.ctx.Err() != nil:
@@ -161,9 +219,9 @@ func (s *session) probeResult(kind string, want int, r journal.Request, a load.A
 	return p
 }
 
-// readAgain waits until effects have settled and reads those of each source. unread is why they could not be read before
-// keys were sent again.
-func (s *session) readAgain(unread error) ([]*effects.Reading, error) {
+// readAgain waits until effects have settled and reads those of some keys from each source. unread is why they could not
+// be read before keys were sent again.
+func (s *session) readAgain(of func(key string) bool, unread error) ([]*effects.Reading, error) {
 	if unread != nil {
 		return nil, unread
 	}
@@ -173,7 +231,7 @@ func (s *session) readAgain(unread error) ([]*effects.Reading, error) {
 	after := make([]*effects.Reading, len(s.ledgers))
 	for i, l := range s.ledgers {
 		unread = cmp.Or(unread, s.retryRead(func() (err error) {
-			after[i], err = l.Read(s.ctx)
+			after[i], err = l.ReadKeys(s.ctx, of)
 			return err
 		}))
 	}
@@ -204,13 +262,15 @@ func (s *session) recordReapplied(before, after []*effects.Reading, unread error
 
 // addedEffects returns the ids of the effects that a later reading has in addition, by key, for keys that had one before.
 func addedEffects(before, after *effects.Reading) map[string][]string {
-	hadEffect, added := map[string]bool{}, map[string][]string{}
-	for e := range before.Kept {
+	had, hadEffect, added := map[journal.Effect]int{}, map[string]bool{}, map[string][]string{}
+	for _, e := range before.Effects.All() {
+		had[journal.Effect{Key: e.Key, ID: e.ID}]++
 		hadEffect[e.Key] = true
 	}
-	for _, e := range after.Effects() {
-		if before.Kept[e] > 0 {
-			before.Kept[e]--
+	for _, e := range after.Effects.All() {
+		e = journal.Effect{Key: e.Key, ID: e.ID}
+		if had[e] > 0 {
+			had[e]--
 		} else if hadEffect[e.Key] {
 			added[e.Key] = append(added[e.Key], e.ID)
 		}

@@ -62,8 +62,8 @@ func (c Agree) judge(h *journal.History, a journal.Agreement, v Verdict) Verdict
 // writesMetFault returns why no write is known to have met a fault, or "" if one did.
 func writesMetFault(h *journal.History) string {
 	met := false
-	for _, r := range h.Requests.All() {
-		met = met || !r.Reads && h.MetFault(r)
+	for _, r := range journal.Packed(&h.Requests) {
+		met = met || !r.Common.Reads && r.MetFault(h)
 	}
 	switch {
 	case !met:

@@ -175,9 +175,9 @@ func onlyReads(faults []*journal.Injection) bool {
 func changingRoutes(h *journal.History) []string {
 	return journal.Once(h, "changing routes", func() []string {
 		routes := map[string]bool{}
-		for _, r := range h.Requests.All() {
-			if !r.Reads {
-				routes[r.Route] = true
+		for _, r := range journal.Packed(&h.Requests) {
+			if !r.Common.Reads {
+				routes[r.Common.Route] = true
 			}
 		}
 		return slices.Sorted(maps.Keys(routes))

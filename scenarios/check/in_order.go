@@ -88,11 +88,11 @@ func newOrdering(h *journal.History) *ordering {
 	if o.bySeq && withSeq < h.Effects.Len() {
 		o.mixed = fmt.Sprintf("only %s of %s effects have a \"seq\", so that their order is not known", Count(withSeq), Count(h.Effects.Len()))
 	}
-	effects := indexEffects(&h.Effects)
+	effects := journal.Index(&h.Effects)
 	groups := map[string][]sent{}
 	times := 0
 	for i, r := range h.Requests.All() {
-		of := effects.of(r.Key)
+		of := effects.Of([]byte(r.Key))
 		if len(of) != 1 || len(r.Attempts) == 0 { // keys with several effects are judged by other checks
 			continue
 		}

@@ -66,12 +66,20 @@ func NewLedger(h *journal.History) *Ledger {
 
 func newLedger(h *journal.History) *Ledger {
 	l := &Ledger{faultUnanswered: true, byRoute: map[string]*routeEffects{}}
-	effects := indexEffects(&h.Effects)
-	for i, r := range h.Requests.All() {
-		l.add(h, i, r, effects.of(r.Key))
+	effects := journal.Index(&h.Effects)
+	requested := make([]bool, h.Effects.Len())
+	var key []byte
+	for i, r := range journal.Packed(&h.Requests) {
+		key = r.AppendKey(key[:0])
+		of := effects.Of(key)
+		for _, at := range of {
+			requested[at] = true
+		}
+		l.add(h, i, r, of)
 	}
-	for i := range effects.requested {
-		if e := h.Effects.At(i); !effects.requested[i] {
+	for i := range requested {
+		if !requested[i] {
+			e := h.Effects.At(i)
 			text := fmt.Sprintf("key %s: an effect%s that was never requested", e.Key, ids([]string{e.ID}))
 			l.Anomalies = append(l.Anomalies, Anomaly{Kind: phantom, Key: e.Key, Effects: []string{e.ID}, text: text, evidence: rowSeq(&h.Effects, i)})
 		}
@@ -108,9 +116,10 @@ func (l *Ledger) incomparable(h *journal.History) string {
 func (l *Ledger) changing() int { return l.Acknowledged + l.Refused + l.Ambiguous }
 
 // add adds the i-th request with the indices of its effects.
-func (l *Ledger) add(h *journal.History, i int, r journal.Request, effects []int) {
-	n := len(effects)
+func (l *Ledger) add(h *journal.History, i int, packed journal.PackedRequest, effects []int) {
+	n, common := len(effects), packed.Common
 	anomaly := func(kind, text string) {
+		r := packed.Request()
 		a := Anomaly{Kind: kind, Key: r.Key, Attempts: attempts(r), Calls: storyOf(h, r.Key), Faults: liveDuring(h, r), evidence: rowSeq(&h.Requests, i)}
 		for _, at := range effects {
 			a.Effects = append(a.Effects, h.Effects.At(at).ID)
@@ -126,15 +135,15 @@ func (l *Ledger) add(h *journal.History, i int, r journal.Request, effects []int
 		l.surplus += n - 1
 		anomaly(duplicated, fmt.Sprintf("%d effects", n))
 	}
-	if r.Reads {
+	if common.Reads {
 		l.Reads++
 		return
 	}
-	l.faultUnanswered = l.faultUnanswered && (!h.MetFault(r) || (n == 0 && r.Outcome == "ambiguous"))
-	switch r.Outcome {
+	l.faultUnanswered = l.faultUnanswered && (!packed.MetFault(h) || (n == 0 && common.Outcome == "ambiguous"))
+	switch common.Outcome {
 	case "acknowledged":
 		l.Acknowledged++
-		l.countAcknowledged(r, n > 0)
+		l.countAcknowledged(common, n > 0)
 		if n == 0 {
 			anomaly(lost, "acknowledged, no effect")
 		}
@@ -149,7 +158,7 @@ func (l *Ledger) add(h *journal.History, i int, r journal.Request, effects []int
 }
 
 // countAcknowledged counts an acknowledged request by its route.
-func (l *Ledger) countAcknowledged(r journal.Request, hasEffect bool) {
+func (l *Ledger) countAcknowledged(r *journal.Request, hasEffect bool) {
 	of := l.byRoute[r.Route]
 	if of == nil {
 		of = &routeEffects{}

@@ -39,10 +39,11 @@ func (SameResponse) Judge(h *journal.History) Verdict {
 
 // answeredTwice returns the requests of which two attempts at the same time were acknowledged with different bodies.
 func answeredTwice(h *journal.History) (different []string, evidence []uint64) {
-	for i, r := range h.Requests.All() {
-		if r.Reads {
+	for i, packed := range journal.Packed(&h.Requests) {
+		if packed.Common.Reads || len(packed.Common.Attempts) < 2 {
 			continue
 		}
+		r := packed.Request()
 		answers := map[int]string{} // by step
 		for _, a := range r.Attempts {
 			switch answer := answers[a.Step]; {
@@ -172,9 +173,11 @@ func metProbed(h *journal.History) map[string]bool {
 		if len(met) == 0 {
 			return met
 		}
-		for _, r := range h.Requests.All() {
-			if _, probed := met[r.Key]; probed {
-				met[r.Key] = h.MetFault(r)
+		var key []byte
+		for _, r := range journal.Packed(&h.Requests) {
+			key = r.AppendKey(key[:0])
+			if _, probed := met[string(key)]; probed {
+				met[string(key)] = r.MetFault(h)
 			}
 		}
 		return met

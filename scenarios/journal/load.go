@@ -152,8 +152,10 @@ const minInFlight = 100 * time.Millisecond
 
 // MetFault reports whether a keyed request was due while a fault was live, and either ended then or had been in
 // flight for a while when healing began. Requests that the fault held back are acknowledged after healing.
-func (h *History) MetFault(r Request) bool {
-	return r.Window == During || r.Window == AtHealing && slices.ContainsFunc(h.Faults, func(in *Injection) bool {
-		return r.Due >= max(in.Injected, in.Live) && r.Due <= in.Ended-minInFlight
+func (h *History) MetFault(r Request) bool { return h.metFault(r.Window, r.Due) }
+
+func (h *History) metFault(w Window, due time.Duration) bool {
+	return w == During || w == AtHealing && slices.ContainsFunc(h.Faults, func(in *Injection) bool {
+		return due >= max(in.Injected, in.Live) && due <= in.Ended-minInFlight
 	})
 }

@@ -55,9 +55,12 @@ func (r *Rows[T, B]) Len() int {
 }
 
 // part returns the part that holds row i, which must exist, and the index of the row in it.
-func (r *Rows[T, B]) part(i int) (p part[T, B], at int) {
-	p = r.parts[sort.Search(len(r.parts), func(k int) bool { return r.parts[k].start > i })-1]
-	return p, i - p.start
+func (r *Rows[T, B]) part(i int) (p *part[T, B], at int) {
+	k := i / maxBlock // if all parts before are full
+	if k >= len(r.parts) || r.parts[k].start > i || k+1 < len(r.parts) && r.parts[k+1].start <= i {
+		k = sort.Search(len(r.parts), func(k int) bool { return r.parts[k].start > i }) - 1
+	}
+	return &r.parts[k], i - r.parts[k].start
 }
 
 // Full reports whether an event cannot hold more rows.
@@ -271,6 +274,9 @@ func addText[S string | []byte](t *texts, text S) uint32 {
 }
 
 func (t *texts) at(i uint32) []byte {
+	if i == uint32(noText&^wholeText) {
+		return nil
+	}
 	from := uint32(0)
 	if i > 0 {
 		from = t.ends[i-1]
@@ -283,30 +289,37 @@ const maxCommon = 64
 
 // splitNumber splits a text into what others may have in common with it, and the number at its end. It returns false
 // if there is no such number, or if it may be the end of a hexadecimal one, such as that of a UUID.
-func splitNumber(text string) (common string, n field, ok bool) {
-	at := len(text)
-	for at > 0 && text[at-1] >= '0' && text[at-1] <= '9' {
-		at--
+func splitNumber[S string | []byte](text S) (common S, n field, ok bool) {
+	at, number, digit := len(text), uint64(0), uint64(1)
+	for ; at > 0 && text[at-1] >= '0' && text[at-1] <= '9'; at-- {
+		if digit < 1e11 {
+			number, digit = number+digit*uint64(text[at-1]-'0'), digit*10
+		}
 	}
-	digits := text[at:]
-	if digits == "" || len(digits) > 1 && digits[0] == '0' || at > 0 && text[at-1] >= 'a' && text[at-1] <= 'f' {
+	digits := len(text) - at
+	if digits == 0 || digits > 10 || number >= uint64(wholeText) || digits > 1 && text[at] == '0' || at > 0 && text[at-1] >= 'a' && text[at-1] <= 'f' {
 		return text, 0, false
 	}
-	number, err := strconv.ParseUint(digits, 10, 31)
-	return text[:at], field(number), err == nil //nolint:gosec // 31 bits
+	return text[:at], field(number), true
 }
 
 // field is a text of a row: the number at the end of a text whose beginning others have in common or, with the bit
 // wholeText, the index of a whole text.
 type field uint32
 
-const wholeText field = 1 << 31
+const (
+	wholeText field = 1 << 31
+	noText          = wholeText | (wholeText - 1) // the whole text ""
+)
 
 // whole reports whether the field is a whole text.
 func (f field) whole() bool { return f&wholeText != 0 }
 
 // wholeField adds a text and returns its field.
 func wholeField[S string | []byte](whole *texts, text S) field {
+	if len(text) == 0 {
+		return noText
+	}
 	return field(addText(whole, text)) | wholeText
 }
 

@@ -39,6 +39,9 @@ func randomEffect(random *rand.Rand) Effect {
 	if random.IntN(8) == 0 {
 		e.Group, e.Order, e.Place = randomText(random), randomText(random), random.IntN(9)
 	}
+	if random.IntN(8) == 0 {
+		e.Value = randomText(random)
+	}
 	return e
 }
 
@@ -100,6 +103,59 @@ func TestRowsAreTheValues(t *testing.T) {
 				seq, _ := h.Effects.Seq(i)
 				require.Equal(t, effectSeqs[i], seq)
 			}
+		}
+	}
+}
+
+// TestEffectIndex compares the index with a search, for all forms of keys, and for keys that only begin or end as others.
+func TestEffectIndex(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for n := range 60 {
+		var effects EffectRows
+		for range random.IntN(50*n + 1) {
+			e := randomEffect(random)
+			if random.IntN(2) == 0 { // as in schema 1, or in blocks that are not full
+				effects.addSingle(e, 1)
+			} else {
+				effects.Add(e)
+			}
+		}
+		index := Index(&effects)
+		for range 200 {
+			key := randomText(random)
+			want := []int{}
+			for i, e := range effects.All() {
+				if e.Key == key {
+					want = append(want, i)
+				}
+			}
+			require.Equal(t, want, append([]int{}, index.Of([]byte(key))...), key)
+		}
+	}
+}
+
+// TestPackedRequests compares requests that are not unpacked with those that are.
+func TestPackedRequests(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	h := History{Faults: []*Injection{{Injected: 3e11, Fault: Fault{Ended: 6e11}}}}
+	var all []Request
+	for range 3000 {
+		r := randomRequest(random)
+		r.Window = Window([]string{"before", "during", "at healing"}[random.IntN(3)])
+		all = append(all, r)
+		h.Requests.Add(r)
+	}
+	for i, p := range Packed(&h.Requests) {
+		r := all[i]
+		require.Equal(t, r, p.Request())
+		require.Equal(t, r.Key, string(p.AppendKey(nil)))
+		require.Equal(t, r.Due, p.Due())
+		require.Equal(t, h.MetFault(r), p.MetFault(&h))
+		require.Equal(t, []any{r.Load, r.Route, r.Window, r.Outcome, r.Reads}, []any{p.Common.Load, p.Common.Route, p.Common.Window, p.Common.Outcome, p.Common.Reads})
+		began, ended := p.Span()
+		if len(r.Attempts) > 0 {
+			last := r.Attempts[len(r.Attempts)-1]
+			require.Equal(t, []time.Duration{r.Began(), last.At + last.Took}, []time.Duration{began, ended})
 		}
 	}
 }

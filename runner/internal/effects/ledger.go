@@ -1,7 +1,6 @@
 package effects
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"hash/maphash"
@@ -44,17 +43,46 @@ func NewLedger(s Source) *Ledger { return &Ledger{Source: s, seed: maphash.MakeS
 
 // Reading is the result of reading the list once.
 type Reading struct {
-	Kept   map[journal.Effect]int            // of this scenario, and phantoms: how often each is listed (once if it has an ID); key and ID only, or key and value
-	more   map[journal.Effect]journal.Effect // with group, order, place and value, as listed first; empty if no check needs them
-	before int                               // number of effects that existed before the load
-	others int                               // number of effects with keys of others
-	fresh  int                               // number of new effects of no known run: phantoms, unless others use the system
-	folded int                               // number of effects of this scenario listed again with the same ID
-	sample []string                          // up to three keys of fresh effects
-	listed int
-	took   time.Duration
+	Effects journal.EffectRows   // of this scenario, and phantoms, as the source lists them; one that has an ID is there once
+	index   *journal.EffectIndex // of Effects; nil if it is not needed now
+	sum     uint64               // of the hashes of Effects: readings of the same effects have the same sum, whatever their order
+	before  int                  // number of effects that existed before the load
+	others  int                  // number of effects with keys of others
+	own     int                  // number of Effects with keys of this scenario
+	fresh   int                  // number of new effects of no known run: phantoms, unless others use the system
+	folded  int                  // number of effects of this scenario listed again with the same ID
+	sample  []string             // up to three keys of fresh effects
+	listed  int
+	took    time.Duration
 }
 
+// same reports whether two readings have the same effects.
+func (r *Reading) same(as *Reading) bool {
+	return r.sum == as.sum && r.Effects.Len() == as.Effects.Len()
+}
+
+// of returns the indices of the effects of a key. They are valid until the next call.
+func (r *Reading) of(key []byte) []int {
+	if r.index == nil {
+		r.index = journal.Index(&r.Effects)
+	}
+	return r.index.Of(key)
+}
+
+// lacks returns how many effects of an earlier reading are not in this one.
+func (r *Reading) lacks(earlier *Reading) (n int) {
+	for _, e := range earlier.Effects.All() {
+		if !slices.ContainsFunc(r.of([]byte(e.Key)), func(i int) bool {
+			other := r.Effects.At(i)
+			return other.ID == e.ID && (e.ID != "" || other.Value == e.Value)
+		}) {
+			n++
+		}
+	}
+	return n
+}
+
+// hash identifies an effect by its key and its ID.
 func (l *Ledger) hash(e journal.Effect) uint64 {
 	var h maphash.Hash
 	h.SetSeed(l.seed)
@@ -89,39 +117,52 @@ func (l *Ledger) ReadBefore(ctx context.Context) error {
 
 // Read reads the effects that have appeared since the load began.
 func (l *Ledger) Read(ctx context.Context) (*Reading, error) {
+	return l.ReadKeys(ctx, func(string) bool { return true })
+}
+
+// ReadKeys is Read that keeps only the effects of some keys.
+func (l *Ledger) ReadKeys(ctx context.Context, of func(key string) bool) (*Reading, error) {
 	began := time.Now()
-	r := &Reading{Kept: map[journal.Effect]int{}, more: map[journal.Effect]journal.Effect{}}
-	again := map[uint64]int{} // by hash, for effects that existed before the load: how often each was listed so far
-	err := l.Source.Read(ctx, func(whole journal.Effect) error {
+	r := &Reading{}
+	known := map[uint64]struct{}{} // by hash: the effects with an ID that were listed so far
+	again := map[uint64]int{}      // by hash, for effects that existed before the load: how often each was listed so far
+	err := l.Source.Read(ctx, func(e journal.Effect) error {
 		r.listed++
-		e := journal.Effect{Key: whole.Key, ID: whole.ID}
-		if l.Values && e.ID == "" {
-			e.Value = whole.Value
-		}
 		h := l.hash(e)
 		if was := l.before[h]; was > 0 && (e.ID != "" || again[h] < was) {
 			again[h]++
 			r.before++
 			return nil
 		}
-		if !strings.HasPrefix(e.Key, l.Scenario) && !l.phantom(r, e.Key) {
+		own := strings.HasPrefix(e.Key, l.Scenario)
+		if !own && !l.phantom(r, e.Key) {
 			r.others++
 			return nil
 		}
-		if e.ID != "" && r.Kept[e] > 0 {
+		if !of(e.Key) {
+			return nil
+		}
+		if _, ok := known[h]; ok {
 			r.folded++ // the same effect, listed again
 			return nil
 		}
-		if len(r.Kept) >= maxKept || r.Kept[e] >= maxKept {
+		if r.Effects.Len() >= maxKept {
 			return errTooMany
 		}
-		if r.Kept[e]++; (l.Group != "" || l.Values) && r.Kept[e] == 1 {
-			whole.Place = r.listed
-			if !l.Values {
-				whole.Value = ""
-			}
-			r.more[e] = whole
+		if e.ID != "" {
+			known[h] = struct{}{}
 		}
+		if own {
+			r.own++
+		}
+		if !l.Values {
+			e.Value = ""
+		}
+		r.sum += h ^ maphash.String(l.seed, e.Value)
+		if l.Group != "" {
+			e.Place = r.listed
+		}
+		r.Effects.Add(e)
 		return nil
 	})
 	if err != nil {
@@ -145,46 +186,3 @@ func (l *Ledger) phantom(r *Reading, key string) bool {
 
 // phantomsCertain reports whether a new effect with an unknown key is a phantom.
 func (l *Ledger) phantomsCertain() bool { return l.Alone && !l.tooManyBefore }
-
-// detailed returns the effects of the reading with group and order.
-func (r *Reading) detailed() (all journal.EffectRows) {
-	for _, e := range r.Effects() {
-		if whole, ok := r.more[e]; ok {
-			e = whole
-		}
-		all.Add(e)
-	}
-	return all
-}
-
-// countOwn returns the number of distinct effects with keys of this scenario.
-func (r *Reading) countOwn(l *Ledger) (n int) {
-	for e := range r.Kept {
-		if strings.HasPrefix(e.Key, l.Scenario) {
-			n++
-		}
-	}
-	return n
-}
-
-// keys returns the keys that have an effect.
-func (r *Reading) keys() map[string]bool {
-	all := make(map[string]bool, len(r.Kept))
-	for e := range r.Kept {
-		all[e.Key] = true
-	}
-	return all
-}
-
-// Effects returns the effects of the reading, sorted by key and ID since the order of the list may
-// vary.
-func (r *Reading) Effects() []journal.Effect {
-	var all []journal.Effect
-	for e, n := range r.Kept {
-		for range n {
-			all = append(all, e)
-		}
-	}
-	slices.SortFunc(all, func(a, b journal.Effect) int { return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.ID, b.ID)) })
-	return all
-}

@@ -7,49 +7,23 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// workSpan is the time during which an acknowledged request was processed: from its first attempt to
-// its last answer. Its effect was applied in that time.
-type workSpan struct{ from, to time.Duration }
-
-// splitListed splits the acknowledged requests into those with an effect in the last reading and those
-// without.
-func (w *Wait) splitListed() (listed, missing []workSpan) {
-	keys := w.latest.keys()
-	for key, at := range w.acknowledged {
-		if keys[key] {
-			listed = append(listed, at)
-		} else {
-			missing = append(missing, at)
-		}
-	}
-	return listed, missing
+// work is when some acknowledged requests were processed: each from its first attempt to its last answer, and its effect
+// was applied in that time. The times are not meaningful if n is 0.
+type work struct {
+	n                                  int
+	firstAnswer, lastAnswer, lastBegun time.Duration
 }
 
-// firstAnswer returns when the first of some requests was acknowledged.
-func firstAnswer(all []workSpan) time.Duration {
-	first := time.Duration(1 << 62)
-	for _, w := range all {
-		first = min(first, w.to)
+// add adds a request.
+func (w *work) add(r journal.PackedRequest) {
+	began, answered := r.Span()
+	if w.n++; w.n == 1 {
+		*w = work{1, answered, answered, began}
 	}
-	return first
-}
-
-// lastAnswer returns when the last of some requests was acknowledged.
-func lastAnswer(all []workSpan) (last time.Duration) {
-	for _, s := range all {
-		last = max(last, s.to)
-	}
-	return last
-}
-
-// lastBegun returns when the last of some requests was first sent.
-func lastBegun(all []workSpan) (last time.Duration) {
-	for _, s := range all {
-		last = max(last, s.from)
-	}
-	return last
+	w.firstAnswer, w.lastAnswer, w.lastBegun = min(w.firstAnswer, answered), max(w.lastAnswer, answered), max(w.lastBegun, began)
 }
 
 // partialReason returns why the list may be incomplete although nothing in it says so, or "". A page
@@ -57,7 +31,8 @@ func lastBegun(all []workSpan) (last time.Duration) {
 // the order in which requests were acknowledged, and may begin anywhere. Effects that a system loses
 // at random or for some time form no such range. Effects that it loses since a fault, or up to a
 // crash, form a range that begins or ends with the fault.
-func (w *Wait) partialReason(listed, missing []workSpan) string {
+func (w *Wait) partialReason() string {
+	applied, missing := w.applied, w.missing
 	switch n := w.latest.listed; {
 	case w.vanished > 0:
 		return fmt.Sprintf("%s effects were listed before and are missing now: the list may be a page", check.Count(w.vanished))
@@ -67,16 +42,16 @@ func (w *Wait) partialReason(listed, missing []workSpan) string {
 		return fmt.Sprintf("exactly %s effects are listed: that may be a page", check.Count(n))
 	case n > 0 && n == w.ledger.earlier:
 		return fmt.Sprintf("%s effects are listed, exactly as many as before the load: the list may be a page", check.Count(n))
-	case len(listed) == 0 || len(missing)*10 <= len(w.acknowledged): // a few at one end are lost rather than cut off
+	case applied.n == 0 || missing.n*10 <= w.acknowledged: // a few at one end are lost rather than cut off
 		return ""
 	case n < smallestPage:
 		return ""
-	case lastBegun(missing) <= firstAnswer(listed) && !w.lostInCrash(lastBegun(missing), firstAnswer(listed)):
+	case missing.lastBegun <= applied.firstAnswer && !w.lostInCrash(missing.lastBegun, applied.firstAnswer):
 		return fmt.Sprintf("the %s requests acknowledged first have no effect, all later ones have one, and no fault on a service explains it: the list may be a page of the newest effects",
-			check.Count(len(missing)))
-	case lastBegun(listed) <= firstAnswer(missing) && !w.startsAtFault(lastBegun(listed), missing) && !w.stillGrowing():
+			check.Count(missing.n))
+	case applied.lastBegun <= missing.firstAnswer && !w.startsAtFault() && !w.stillGrowing():
 		return fmt.Sprintf("the %s requests acknowledged last have no effect, all earlier ones have one, and this does not start at a fault: the list may be a page of the oldest effects",
-			check.Count(len(missing)))
+			check.Count(missing.n))
 	}
 	return ""
 }
@@ -100,13 +75,14 @@ const faultMargin = time.Second
 // startsAtFault reports whether the missing effects begin with a fault, so that their consumer may not
 // have recovered. It also returns true if a service was down until the end and everything queued in it
 // is lost.
-func (w *Wait) startsAtFault(from time.Duration, missing []workSpan) bool {
+func (w *Wait) startsAtFault() bool {
+	from, missing := w.applied.lastBegun, w.missing
 	for _, f := range w.Faults {
 		end := w.endOf(f.Ended)
-		if from <= end+faultMargin && firstAnswer(missing) >= f.Injected-faultMargin {
+		if from <= end+faultMargin && missing.firstAnswer >= f.Injected-faultMargin {
 			return true
 		}
-		if !strings.Contains(f.On, " -> ") && firstAnswer(missing) <= f.Injected && lastBegun(missing) <= end {
+		if !strings.Contains(f.On, " -> ") && missing.firstAnswer <= f.Injected && missing.lastBegun <= end {
 			return true
 		}
 	}

@@ -82,7 +82,7 @@ func TestMissingFile(t *testing.T) {
 		reading, err := l.Read(t.Context())
 		if want == "" {
 			require.NoError(t, err)
-			assert.Len(t, reading.Kept, 2)
+			assert.Equal(t, 2, reading.Effects.Len())
 			continue
 		}
 		assert.ErrorContains(t, err, want)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,17 +23,17 @@ const (
 type Wait struct {
 	Expected
 	ledger       *Ledger
-	acknowledged map[string]workSpan // by key: when it was processed
-	loadEnded    time.Duration       // end of the last request
+	acknowledged int           // number of acknowledged requests that should have an effect
+	loadEnded    time.Duration // end of the last request
 
-	latest       *Reading
-	err          error         // error of the last reading
-	failingSince time.Duration // time of the first of the current series of errors
-	readAt       time.Duration // start of the last reading
-	missing      int           // number of acknowledged keys without an effect
-	changedAt    time.Duration // when missing last changed
-	unchanged    bool          // the last two readings are equal
-	vanished     int           // number of effects that one reading listed and a later one did not
+	latest           *Reading
+	applied, missing work          // of latest: the acknowledged requests with an effect, and those without
+	err              error         // error of the last reading
+	failingSince     time.Duration // time of the first of the current series of errors
+	readAt           time.Duration // start of the last reading
+	changedAt        time.Duration // when the number of missing effects last changed
+	unchanged        bool          // the last two readings are equal
+	vanished         int           // number of effects that one reading listed and a later one did not
 }
 
 // Expected says which effects a Wait waits for.
@@ -49,24 +48,28 @@ type Expected struct {
 
 // LoadEnded returns the end of the last request, or now if there were none.
 func (e Expected) LoadEnded(now time.Duration) time.Duration {
-	ended := time.Duration(0)
-	for _, r := range e.Requests.All() {
-		last := r.Attempts[len(r.Attempts)-1]
-		ended = max(ended, last.At+last.Took)
+	last := time.Duration(0)
+	for _, r := range journal.Packed(&e.Requests) {
+		_, ended := r.Span()
+		last = max(last, ended)
 	}
-	return cmp.Or(ended, now)
+	return cmp.Or(last, now)
+}
+
+// acknowledged reports whether a request should have an effect.
+func acknowledged(r journal.PackedRequest) bool {
+	return r.Common.Outcome == load.Acknowledged.String() && !r.Common.Reads
 }
 
 // NewWait returns a wait for effects. now is the end of the load if there were no requests.
 func (l *Ledger) NewWait(e Expected, now time.Duration) *Wait {
-	w := &Wait{ledger: l, Expected: e, acknowledged: map[string]workSpan{}, loadEnded: e.LoadEnded(now)}
-	for _, r := range e.Requests.All() {
-		last := r.Attempts[len(r.Attempts)-1]
-		if r.Outcome == load.Acknowledged.String() && !r.Reads {
-			w.acknowledged[r.Key] = workSpan{r.Began(), last.At + last.Took}
+	w := &Wait{ledger: l, Expected: e, loadEnded: e.LoadEnded(now)}
+	for _, r := range journal.Packed(&e.Requests) {
+		if acknowledged(r) {
+			w.acknowledged++
 		}
 	}
-	w.missing = len(w.acknowledged)
+	w.missing.n = w.acknowledged
 	return w
 }
 
@@ -75,7 +78,7 @@ func (l *Ledger) NewWait(e Expected, now time.Duration) *Wait {
 func (w *Wait) Result() (fact journal.Effects, all journal.EffectRows) {
 	fact.Until = max(0, w.readAt-w.loadEnded)
 	if w.latest != nil {
-		all = w.latest.detailed()
+		all = w.latest.Effects
 		fact.Count = all.Len()
 		fact.Before, fact.Others, fact.Folded, fact.Doubt = w.latest.before, w.latest.others, w.latest.folded, w.missingReason()
 		if !w.ledger.phantomsCertain() {
@@ -96,6 +99,9 @@ func (w *Wait) Result() (fact journal.Effects, all journal.EffectRows) {
 // ReadOnce reads the effects once and reports whether that was the last reading.
 func (w *Wait) ReadOnce(ctx context.Context, now time.Duration) bool {
 	w.readAt = now
+	if w.latest != nil {
+		w.latest.index = nil // so that there is only one at a time
+	}
 	reading, err := w.ledger.Read(ctx)
 	since := w.readAt - w.loadEnded
 	if err != nil {
@@ -112,7 +118,7 @@ func (w *Wait) ReadOnce(ctx context.Context, now time.Duration) bool {
 		return true
 	case w.All:
 		return false
-	case since < minSettle || w.missing > 0:
+	case since < minSettle || w.missing.n > 0:
 		return false
 	}
 	return w.unchanged || reading.took > minSettle
@@ -120,24 +126,30 @@ func (w *Wait) ReadOnce(ctx context.Context, now time.Duration) bool {
 
 // add records a reading.
 func (w *Wait) add(reading *Reading) {
-	keys, missing := reading.keys(), 0
-	for key := range w.acknowledged {
-		if !keys[key] {
-			missing++
+	was, missing := w.latest, w.missing.n
+	w.latest = reading
+	if w.unchanged = was != nil && was.same(reading); w.unchanged {
+		return
+	}
+	w.applied, w.missing = work{}, work{}
+	var key []byte
+	for _, r := range journal.Packed(&w.Requests) {
+		if !acknowledged(r) {
+			continue
+		}
+		if key = r.AppendKey(key[:0]); len(reading.of(key)) > 0 {
+			w.applied.add(r)
+		} else {
+			w.missing.add(r)
 		}
 	}
-	if w.latest != nil {
-		w.unchanged = maps.Equal(w.latest.Kept, reading.Kept)
-		for e := range w.latest.Kept {
-			if reading.Kept[e] == 0 {
-				w.vanished++
-			}
-		}
-		if missing != w.missing {
-			w.changedAt = w.readAt
-		}
+	if was == nil {
+		return
 	}
-	w.latest, w.missing = reading, missing
+	if w.missing.n != missing {
+		w.changedAt = w.readAt
+	}
+	w.vanished += reading.lacks(was)
 }
 
 // Pause returns how long to wait before the next reading. A list that takes long to read is read less
@@ -148,7 +160,7 @@ func (w *Wait) Pause(now time.Duration) time.Duration {
 	if w.latest != nil {
 		p = max(p, w.latest.took)
 	}
-	switch all := w.latest != nil && w.err == nil && w.missing == 0; {
+	switch all := w.latest != nil && w.err == nil && w.missing.n == 0; {
 	case left > 0 && all && w.All:
 		p = left
 	case left > 0:
@@ -163,12 +175,11 @@ func (w *Wait) missingReason() string {
 	if w.Pending != "" {
 		return w.Pending
 	}
-	if w.missing == 0 {
+	if w.missing.n == 0 {
 		return ""
 	}
 	const advice = "add `effects settle within 30s`, or the longest time they may take"
-	listed, missing := w.splitListed()
-	if partial := w.partialReason(listed, missing); partial != "" {
+	if partial := w.partialReason(); partial != "" {
 		return partial + ": read effects from a place that lists all of them at once"
 	}
 	waited := check.Duration((w.readAt - w.loadEnded).Round(100 * time.Millisecond))
@@ -177,17 +188,17 @@ func (w *Wait) missingReason() string {
 		return ""
 	case w.changedAt-w.loadEnded > w.Limit/2:
 		return fmt.Sprintf("effects were still appearing %s after the load: %s", check.Duration((w.changedAt - w.loadEnded).Round(100*time.Millisecond)), advice)
-	case len(listed) == 0:
-		return fmt.Sprintf("none of %s acknowledged requests has an effect %s after the load: effects may take longer: %s", check.Count(len(w.acknowledged)), waited, advice)
-	case lastAnswer(listed) < firstAnswer(missing):
-		return fmt.Sprintf("the %s requests acknowledged last have no effect %s after the load, and all earlier ones have one: effects may take longer: %s", check.Count(w.missing), waited, advice)
+	case w.applied.n == 0:
+		return fmt.Sprintf("none of %s acknowledged requests has an effect %s after the load: effects may take longer: %s", check.Count(w.acknowledged), waited, advice)
+	case w.applied.lastAnswer < w.missing.firstAnswer:
+		return fmt.Sprintf("the %s requests acknowledged last have no effect %s after the load, and all earlier ones have one: effects may take longer: %s", check.Count(w.missing.n), waited, advice)
 	}
 	return ""
 }
 
 // foreignKeys returns an error text if none of the new effects has a key that this scenario sent.
 func (w *Wait) foreignKeys() string {
-	if len(w.acknowledged) == 0 || w.latest.countOwn(w.ledger) > 0 || w.latest.fresh == 0 {
+	if w.acknowledged == 0 || w.latest.own > 0 || w.latest.fresh == 0 {
 		return ""
 	}
 	hint := `is "key" the idempotency key of the request?`
