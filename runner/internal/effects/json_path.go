@@ -31,6 +31,14 @@ func NewFields(p Place) (f Fields, err error) {
 
 // Effect returns the effect that an item describes. The text of an error is as that of NewEffect.
 func (f Fields) Effect(raw json.RawMessage) (journal.Effect, error) {
+	if e, n := f.plain(raw); n > 0 && n == len(raw) {
+		return e, nil
+	}
+	return f.effect(raw)
+}
+
+// effect is Effect for every kind of item.
+func (f Fields) effect(raw json.RawMessage) (journal.Effect, error) {
 	if len(f.key) == 0 && len(f.id) == 0 {
 		e, err := parseEffect(raw)
 		if err == nil {

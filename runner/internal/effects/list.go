@@ -29,10 +29,6 @@ const (
 	excerptLength = 60
 )
 
-// errNull is returned for a list that is null. Some services write null as long as there is nothing to
-// list.
-var errNull = fmt.Errorf("%w: it is null: it must be an array of objects with a \"key\" each, or [] if there are none", ErrNone)
-
 // listing is the metadata of a list of effects.
 type listing struct {
 	items      int

@@ -16,102 +16,90 @@ import (
 
 // decode reads a page of the list.
 func (h List) decode(body io.Reader, l *listing, each func(journal.Effect) error) error {
-	b := &boundedReader{r: body}
-	b.next()
-	p := page{listing: l, fields: h.fields, d: json.NewDecoder(b), b: b, each: each}
-	first, err := p.d.Token()
-	switch {
-	case errors.Is(err, io.EOF):
+	p := page{listing: l, fields: h.fields, r: newJSONReader(body), each: each}
+	var err error
+	switch first, bad := p.r.peek(); {
+	case errors.Is(bad, io.EOF):
 		return errors.New("the body is empty: it must be a JSON array, [] if there are no effects")
-	case err != nil:
-		return fmt.Errorf("it is not JSON: it begins with %q: %w", b.head, err)
+	case bad != nil:
+		return bad
 	case h.isPath || h.next != nil:
-		err = p.walk(first, h.items, h.next)
-	case first == nil:
-		return errNull
-	case first == json.Delim('['):
+		err = p.walk(h.items, h.next)
+	case first == '[':
 		err = p.array()
-	case first == json.Delim('{'):
+	case first == '{':
 		err = p.object()
 	default:
-		return fmt.Errorf("it is %s: it must be an array of objects with a \"key\" each", kindOfToken(first))
+		err = p.noList("it", `an array of objects with a "key" each`)
 	}
-	if err != nil {
-		return err
+	if err == nil && !p.r.end() {
+		err = fmt.Errorf("there is more data after the list of %s effects: it must be a single JSON value", check.Count(l.items))
 	}
-	b.next()
-	if _, err := p.d.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("there is more data after the list of %s effects: it must be a single JSON value", check.Count(l.items))
-	}
-	return nil
+	return err
 }
 
 // page is a page of a list while it is decoded.
 type page struct {
 	*listing
 	fields Fields
-	d      *json.Decoder
-	b      *boundedReader
+	r      *jsonReader
 	each   func(journal.Effect) error
 }
 
-// walk reads a value, of which the first token was read, with the list at one path and the URL of the next page at
-// another.
-func (p page) walk(first json.Token, items, next source.JSONPath) error {
+// noList returns an error for a value that should be something else.
+func (p page) noList(what, should string) error {
+	raw, err := p.r.value()
 	switch {
-	case first == nil:
-		return errNull
-	case len(items) == 0 && first == json.Delim('['):
+	case err == nil && string(raw) == "null": // some services write it as long as there is nothing to list
+		return fmt.Errorf("%w: %s is null: it must be %s, or [] if there are none", ErrNone, what, should)
+	case err != nil || validJSON(raw) != nil:
+		return fmt.Errorf("it is not JSON: it begins with %q", p.r.head)
+	}
+	return fmt.Errorf("%s is %s: it must be %s", what, kindOfRaw(raw), should)
+}
+
+// walk reads a value with the list at one path and the URL of the next page at another.
+func (p page) walk(items, next source.JSONPath) error {
+	first, err := p.r.peek()
+	switch {
+	case err != nil:
+		return noEOF(err)
+	case len(items) == 0 && first == '[':
 		return p.array()
 	case len(items) == 0:
-		return fmt.Errorf("the list is %s: it must be an array of objects", kindOfToken(first))
-	case first != json.Delim('{'):
-		return fmt.Errorf("it is %s: it must be an object with a field %q", kindOfToken(first), items[0])
+		return p.noList("the list", "an array of objects")
+	case first != '{':
+		return p.noList("it", fmt.Sprintf("an object with a field %q", items[0]))
 	}
 	var names []string
 	found := false
-	for p.d.More() {
-		p.b.next()
-		token, err := p.d.Token()
-		if err != nil {
-			return fmt.Errorf("it cannot be read: %w", err)
-		}
-		p.b.next()
-		name := fmt.Sprint(token)
+	err = p.r.object(func(name string) error {
 		if name == items[0] && !found {
 			found = true
-			first, err := p.d.Token()
-			if err != nil {
-				return fmt.Errorf("its field %q cannot be read: %w", name, err)
-			}
 			var inside source.JSONPath
 			if len(next) > 1 && next[0] == name {
 				inside = next[1:]
 			}
-			if err := p.walk(first, items[1:], inside); err != nil {
+			if err := p.walk(items[1:], inside); err != nil {
 				return fmt.Errorf("its field %q: %w", name, err)
 			}
-			continue
+			return nil
 		}
-		var raw json.RawMessage
-		if err := p.d.Decode(&raw); err != nil {
-			return fmt.Errorf("its field %q cannot be read: %w", name, err)
+		raw, err := p.r.field(name)
+		if err != nil {
+			return err
 		}
 		names = append(names, name)
 		p.notePaging(name, raw, true)
 		if len(next) > 0 && name == next[0] {
-			if err := p.noteNext(raw, next); err != nil {
-				return err
-			}
+			return p.noteNext(raw, next)
 		}
-	}
-	if _, err := p.d.Token(); err != nil {
-		return fmt.Errorf("it ends early: %w", err)
-	}
-	if !found {
+		return nil
+	})
+	if err == nil && !found {
 		return fmt.Errorf("it has no field %q (it has %s)", items[0], quotedNames(names))
 	}
-	return nil
+	return err
 }
 
 // noteNext notes the URL of the next page, which is at a path that begins with the field raw.
@@ -128,16 +116,11 @@ func (p page) noteNext(raw json.RawMessage, path source.JSONPath) error {
 	return nil
 }
 
-// array reads the effects up to the end of the array.
+// array reads the effects of an array.
 func (p page) array() error {
-	var raw json.RawMessage
-	for p.d.More() {
-		p.b.next()
-		raw = raw[:0]
-		if err := p.d.Decode(&raw); err != nil {
-			return fmt.Errorf("item %d cannot be read: %w", p.items+1, err)
-		}
-		e, err := p.fields.Effect(raw)
+	more, err := p.r.begin('[', ']')
+	for ; err == nil && more; more, err = p.r.more(']') {
+		e, err := p.item()
 		if err == nil {
 			err = p.each(e)
 		}
@@ -146,10 +129,31 @@ func (p page) array() error {
 		}
 		p.items++
 	}
-	if _, err := p.d.Token(); err != nil {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("it ends early, after item %d: %w", p.items, err)
+	case err != nil:
+		return fmt.Errorf("item %d cannot be read: %w", p.items+1, err)
 	}
 	return nil
+}
+
+// item reads an effect.
+func (p page) item() (journal.Effect, error) {
+	if _, err := p.r.peek(); err == nil {
+		buffer, _ := p.r.buffered() // it has a byte
+		if e, n := p.fields.plain(buffer); n > 0 {
+			return e, p.r.take(n)
+		}
+	}
+	raw, err := p.r.value()
+	if err == nil {
+		err = validJSON(raw)
+	}
+	if err != nil {
+		return journal.Effect{}, fmt.Errorf("cannot be read: %w", err)
+	}
+	return p.fields.effect(raw)
 }
 
 // object reads an object that holds the list in its field "effects", and checks its other fields for
@@ -157,50 +161,29 @@ func (p page) array() error {
 func (p page) object() error {
 	var names []string
 	found := false
-	for p.d.More() {
-		p.b.next()
-		name, err := p.d.Token()
-		if err != nil {
-			return fmt.Errorf("it is not JSON: it begins with %q: %w", p.b.head, err)
-		}
-		p.b.next()
+	err := p.r.object(func(name string) error {
 		if name == "effects" {
 			if found {
 				return errors.New("it has two fields \"effects\": it must have one")
 			}
-			if found, err = true, p.effectsField(); err != nil {
-				return err
+			found = true
+			if first, err := p.r.peek(); err != nil || first != '[' {
+				return p.noList(`its field "effects"`, "an array of objects")
 			}
-			continue
+			return p.array()
 		}
-		var raw json.RawMessage
-		if err := p.d.Decode(&raw); err != nil {
-			return fmt.Errorf("its field %q cannot be read: %w", name, err)
+		raw, err := p.r.field(name)
+		if err != nil {
+			return err
 		}
-		names = append(names, fmt.Sprint(name))
-		p.notePaging(fmt.Sprint(name), raw, true)
-	}
-	if _, err := p.d.Token(); err != nil {
-		return fmt.Errorf("it ends early: %w", err)
-	}
-	if !found {
+		names = append(names, name)
+		p.notePaging(name, raw, true)
+		return nil
+	})
+	if err == nil && !found {
 		return fmt.Errorf("it is an object without \"effects\" (it has %s): it must be an array, or an object with an array \"effects\"", quotedNames(names))
 	}
-	return nil
-}
-
-// effectsField reads the list in the field "effects".
-func (p page) effectsField() error {
-	first, err := p.d.Token()
-	switch {
-	case err != nil:
-		return fmt.Errorf("its field \"effects\" cannot be read: %w", err)
-	case first == nil:
-		return fmt.Errorf("its field \"effects\": %w", errNull)
-	case first != json.Delim('['):
-		return fmt.Errorf("its field \"effects\" is %s: it must be an array of objects", kindOfToken(first))
-	}
-	return p.array()
+	return err
 }
 
 // parseEffect parses one effect.
@@ -289,46 +272,4 @@ func kindOfRaw(raw json.RawMessage) string {
 		return "true or false"
 	}
 	return "a number"
-}
-
-func kindOfToken(t json.Token) string {
-	switch t.(type) {
-	case nil:
-		return "null"
-	case string:
-		return "a string"
-	case bool:
-		return "true or false"
-	case json.Delim:
-		return "an object"
-	}
-	return "a number"
-}
-
-// boundedReader limits the size of a body and of each value in it, because a decoder keeps a value in
-// memory until it is complete.
-type boundedReader struct {
-	r         io.Reader
-	read      int64
-	remaining int
-	head      []byte
-}
-
-// next starts a new value.
-func (b *boundedReader) next() { b.remaining = maxItemBytes }
-
-func (b *boundedReader) Read(p []byte) (int, error) {
-	switch {
-	case b.remaining <= 0:
-		return 0, fmt.Errorf("a value is longer than %d bytes", maxItemBytes)
-	case b.read > maxListBytes:
-		return 0, fmt.Errorf("the list is longer than %d bytes", int64(maxListBytes))
-	}
-	n, err := b.r.Read(p[:min(len(p), b.remaining)])
-	b.remaining -= n
-	b.read += int64(n)
-	if len(b.head) < excerptLength {
-		b.head = append(b.head, p[:min(n, excerptLength-len(b.head))]...)
-	}
-	return n, err
 }
