@@ -34,6 +34,7 @@ func (s *session) conclude() {
 			_ = s.sleep(s.e.Recovery, nil)
 		}
 		s.endLoads("")
+		defer saveMemory()()
 		s.enterPhase("collect")
 		s.stopProbes()
 		s.fold.endLoad(s.now())
@@ -171,6 +172,8 @@ func (s *session) finish() {
 	var stopErr error
 	if s.system != nil {
 		stopErr = errors.Join(s.system.stop(context.WithoutCancel(s.ctx)), s.run.redactLogs(s.system.dir))
+		last := s.counts()
+		s.o.Meter.set(s.e.ID, func() Counts { return last })
 	}
 	end := &journal.End{}
 	s.end = end

@@ -11,8 +11,14 @@ import (
 // Meter returns what faults and links have counted while a run lasts, for example to export it as
 // metrics. The zero value is ready for one run: set Options.Meter to its address.
 type Meter struct {
-	mu       sync.Mutex
-	sessions []*session // whose system came up, including ended ones
+	mu        sync.Mutex
+	scenarios []metered // whose system came up, including ended ones
+}
+
+// metered is a scenario. A scenario that has ended is not held: its history may be large.
+type metered struct {
+	id     string
+	counts func() Counts
 }
 
 // Counts are the counts of one scenario at one moment.
@@ -42,24 +48,24 @@ type LinkCounts struct {
 // and concurrently.
 func (m *Meter) Counts() []Counts {
 	m.mu.Lock()
-	sessions := slices.Clone(m.sessions)
+	scenarios := slices.Clone(m.scenarios)
 	m.mu.Unlock()
 	var all []Counts
-	for _, s := range sessions {
+	for _, s := range scenarios {
 		all = append(all, s.counts())
 	}
 	return all
 }
 
-// add adds a scenario whose system is up. A nil *Meter ignores it.
-func (m *Meter) add(s *session) {
+// set sets what returns the counts of a scenario. A nil *Meter ignores it.
+func (m *Meter) set(id string, counts func() Counts) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// Replaces an earlier attempt.
-	m.sessions = append(slices.DeleteFunc(m.sessions, func(o *session) bool { return o.e.ID == s.e.ID }), s)
+	m.scenarios = append(slices.DeleteFunc(m.scenarios, func(o metered) bool { return o.id == id }), metered{id, counts})
 }
 
 func (s *session) counts() Counts {

@@ -154,7 +154,7 @@ func (s *session) begin() {
 	default:
 		s.system = system
 		context.AfterFunc(s.ctx, system.retire)
-		s.o.Meter.add(s)
+		s.o.Meter.set(s.e.ID, s.counts)
 		s.stopProbes = s.startProbes()
 	}
 	s.clock.Go(s.tick)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,11 +51,12 @@ report.json (--format json).`,
 }
 
 func readBook(path string) (*journal.Book, error) {
-	raw, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the run's journal: %w", err)
 	}
-	book, err := journal.Fold(bytes.NewReader(raw))
+	defer f.Close()
+	book, err := journal.Fold(f)
 	if err != nil {
 		return nil, fmt.Errorf("read %q: %w", path, err)
 	}
