@@ -3,6 +3,7 @@ package runner
 import (
 	"cmp"
 	"fmt"
+	"hash/maphash"
 	"net/http"
 	"slices"
 	"strconv"
@@ -279,33 +280,40 @@ func addedEffects(before, after *effects.Reading) map[string][]string {
 }
 
 // maxBodies limits the memory for the bodies that are kept.
-const maxBodies = 16 << 20
+const maxBodies = 4 << 20
 
-// bodies holds the first answer of each key, if it is short enough, to show where a later one differs.
+// bodies holds the first answer of each key, if there is room, to show where a later one differs. It is safe for
+// concurrent use.
 type bodies struct {
 	mu    sync.Mutex
-	byKey map[string]string
-	size  int
+	text  []byte               // the bodies one after another
+	byKey map[uint64][2]uint32 // by the hash of the key: where its body begins and ends
+	seed  maphash.Seed
 }
 
 func (b *bodies) add(key, body string) {
+	const overhead = 32 // of an entry
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	const overhead = 100 // of an entry
-	if b.size+len(body)+len(key)+overhead > maxBodies || body == "" {
+	if body == "" || len(b.text)+len(body)+(len(b.byKey)+1)*overhead > maxBodies {
 		return
 	}
 	if b.byKey == nil {
-		b.byKey = map[string]string{}
+		b.byKey, b.seed = map[uint64][2]uint32{}, maphash.MakeSeed()
 	}
-	b.byKey[key] = body
-	b.size += len(body) + len(key) + overhead
+	from := uint32(len(b.text)) //nolint:gosec // limited
+	b.text = append(b.text, body...)
+	b.byKey[maphash.String(b.seed, key)] = [2]uint32{from, uint32(len(b.text))} //nolint:gosec // limited
 }
 
 func (b *bodies) get(key string) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.byKey[key]
+	if b.byKey == nil {
+		return ""
+	}
+	at := b.byKey[maphash.String(b.seed, key)]
+	return string(b.text[at[0]:at[1]])
 }
 
 // differs returns where two texts first differ, with secrets redacted, or "" if one of them is not

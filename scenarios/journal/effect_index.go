@@ -39,6 +39,17 @@ func (x *EffectIndex) bucket(common []byte, n field, _ bool) uint64 {
 	return (maphash.Bytes(x.seed, common) + uint64(n)) & uint64(len(x.first)-1) //nolint:gosec // positive
 }
 
+// First returns the index of the first effect of a key, or -1.
+func (x *EffectIndex) First(key []byte) int {
+	common, n, split := splitNumber(key)
+	for i := x.first[x.bucket(common, n, split)]; i >= 0; i = x.next[i] {
+		if p, at := x.effects.part(int(i)); p.block.hasKey(at, key, common, n, split) {
+			return int(i)
+		}
+	}
+	return -1
+}
+
 // Of returns the indices of the effects of a key, in order. They are valid until the next call.
 func (x *EffectIndex) Of(key []byte) []int {
 	x.found = x.found[:0]

@@ -47,17 +47,18 @@ type requestBlock struct {
 	like    []Request         // without the fields of requestRow; Key is the common part
 	index   map[string]uint16 // of like, by its JSON
 	rows    []requestRow
-	further map[int][]time.Duration // by row: At, counted from due, and Took of all attempts but the first
+	further map[int][]time.Duration // by row: At, counted from due, and Took of all attempts but the first, or of all if row.long
 	whole   texts                   // keys without number, and digests that are not 16 hexadecimal digits
 }
 
 // requestRow is what distinguishes a request from others.
 type requestRow struct {
-	due, at, took time.Duration // at is that of the first attempt, counted from due
-	digest        uint64        // the digits, or the index of a whole text
-	key           field
-	wholeDigest   bool
-	like          uint16
+	due               time.Duration
+	digest            uint64 // the digits, or the index of a whole text
+	at, took          uint32 // of the first attempt, in ns from due, unless long
+	key               field
+	like              uint16
+	wholeDigest, long bool
 }
 
 func (*requestBlock) empty(like []Request, rows int) *requestBlock {
@@ -87,19 +88,27 @@ func (b *requestBlock) at(i int) Request {
 
 // times returns when attempt n of a row began, counted from due, and how long it took.
 func (b *requestBlock) times(i, n int) (at, took time.Duration) {
-	if n == 0 {
-		return b.rows[i].at, b.rows[i].took
+	row := &b.rows[i]
+	switch {
+	case row.long:
+	case n == 0:
+		return time.Duration(row.at), time.Duration(row.took)
+	default:
+		n--
 	}
 	times := b.further[i]
-	return times[2*n-2], times[2*n-1]
+	return times[2*n], times[2*n+1]
 }
 
 // addTimes adds the times of attempt n to the last row.
 func (b *requestBlock) addTimes(n int, at, took time.Duration) {
 	i := len(b.rows) - 1
+	row := &b.rows[i]
 	if n == 0 {
-		b.rows[i].at, b.rows[i].took = at, took
-		return
+		row.at, row.took = uint32(at), uint32(took) //nolint:gosec // compared
+		if row.long = time.Duration(row.at) != at || time.Duration(row.took) != took; !row.long {
+			return
+		}
 	}
 	if b.further == nil {
 		b.further = map[int][]time.Duration{}

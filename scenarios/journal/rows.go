@@ -145,7 +145,11 @@ func (r *Rows[T, B]) room(single bool) *part[T, B] {
 	n := len(r.parts)
 	if n == 0 || r.parts[n-1].block.size() >= maxBlock || r.parts[n-1].seq != 0 || (len(r.parts[n-1].seqs) > 0) != single {
 		var none B
-		r.parts = append(r.parts, part[T, B]{block: none.empty(nil, 0), start: r.Len()})
+		size := 0
+		if n > 0 { // there are many rows
+			size = maxBlock
+		}
+		r.parts = append(r.parts, part[T, B]{block: none.empty(nil, size), start: r.Len()})
 		n++
 	}
 	return &r.parts[n-1]

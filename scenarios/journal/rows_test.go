@@ -130,6 +130,7 @@ func TestEffectIndex(t *testing.T) {
 				}
 			}
 			require.Equal(t, want, append([]int{}, index.Of([]byte(key))...), key)
+			require.Equal(t, append(want, -1)[0], index.First([]byte(key)), key)
 		}
 	}
 }

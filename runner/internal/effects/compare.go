@@ -46,7 +46,7 @@ func Difference(key []byte, of [2]*Wait) (d journal.Difference, differs bool) {
 	d.Key = string(key)
 	valued := true
 	for i, w := range of {
-		for _, at := range w.latest.of(key) {
+		for _, at := range w.latest.byKey().Of(key) {
 			d.Values[i] = append(d.Values[i], normal(w.latest.Effects.At(at).Value))
 		}
 		slices.Sort(d.Values[i])

@@ -61,18 +61,56 @@ func (r *Reading) same(as *Reading) bool {
 	return r.sum == as.sum && r.Effects.Len() == as.Effects.Len()
 }
 
-// of returns the indices of the effects of a key. They are valid until the next call.
-func (r *Reading) of(key []byte) []int {
+// byKey returns an index of the effects.
+func (r *Reading) byKey() *journal.EffectIndex {
 	if r.index == nil {
 		r.index = journal.Index(&r.Effects)
 	}
-	return r.index.Of(key)
+	return r.index
+}
+
+// fold removes effects that were listed before with the same ID.
+func (r *Reading) fold(l *Ledger) {
+	r.index = journal.Index(&r.Effects)
+	again := map[int]bool{}
+	var key []byte
+	for i := range r.Effects.Len() {
+		if key = r.Effects.AppendKey(key[:0], i); r.index.First(key) != i {
+			continue
+		}
+		if of := r.index.Of(key); len(of) > 1 {
+			known := map[string]bool{"": false}
+			for _, i := range of {
+				id := r.Effects.At(i).ID
+				if known[id] {
+					again[i] = true
+				}
+				known[id] = id != ""
+			}
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	var kept journal.EffectRows
+	for i, e := range r.Effects.All() {
+		if !again[i] {
+			kept.Add(e)
+			continue
+		}
+		r.folded++
+		r.sum -= l.sumOf(e)
+		if strings.HasPrefix(e.Key, l.Scenario) {
+			r.own--
+		}
+	}
+	r.Effects, r.index = kept, nil
 }
 
 // lacks returns how many effects of an earlier reading are not in this one.
 func (r *Reading) lacks(earlier *Reading) (n int) {
 	for _, e := range earlier.Effects.All() {
-		if !slices.ContainsFunc(r.of([]byte(e.Key)), func(i int) bool {
+		if !slices.ContainsFunc(r.byKey().Of([]byte(e.Key)), func(i int) bool {
 			other := r.Effects.At(i)
 			return other.ID == e.ID && (e.ID != "" || other.Value == e.Value)
 		}) {
@@ -91,6 +129,9 @@ func (l *Ledger) hash(e journal.Effect) uint64 {
 	_, _ = h.WriteString(e.ID)
 	return h.Sum64()
 }
+
+// sumOf returns the share of an effect in Reading.sum.
+func (l *Ledger) sumOf(e journal.Effect) uint64 { return l.hash(e) ^ maphash.String(l.seed, e.Value) }
 
 // ReadBefore reads the effects that exist before the load.
 func (l *Ledger) ReadBefore(ctx context.Context) error {
@@ -124,8 +165,7 @@ func (l *Ledger) Read(ctx context.Context) (*Reading, error) {
 func (l *Ledger) ReadKeys(ctx context.Context, of func(key string) bool) (*Reading, error) {
 	began := time.Now()
 	r := &Reading{}
-	known := map[uint64]struct{}{} // by hash: the effects with an ID that were listed so far
-	again := map[uint64]int{}      // by hash, for effects that existed before the load: how often each was listed so far
+	again := map[uint64]int{} // by hash, for effects that existed before the load: how often each was listed so far
 	err := l.Source.Read(ctx, func(e journal.Effect) error {
 		r.listed++
 		h := l.hash(e)
@@ -142,15 +182,11 @@ func (l *Ledger) ReadKeys(ctx context.Context, of func(key string) bool) (*Readi
 		if !of(e.Key) {
 			return nil
 		}
-		if _, ok := known[h]; ok {
-			r.folded++ // the same effect, listed again
-			return nil
+		if r.Effects.Len() >= 2*maxKept {
+			r.fold(l)
 		}
-		if r.Effects.Len() >= maxKept {
+		if r.Effects.Len() >= 2*maxKept {
 			return errTooMany
-		}
-		if e.ID != "" {
-			known[h] = struct{}{}
 		}
 		if own {
 			r.own++
@@ -158,7 +194,7 @@ func (l *Ledger) ReadKeys(ctx context.Context, of func(key string) bool) (*Readi
 		if !l.Values {
 			e.Value = ""
 		}
-		r.sum += h ^ maphash.String(l.seed, e.Value)
+		r.sum += l.sumOf(e)
 		if l.Group != "" {
 			e.Place = r.listed
 		}
@@ -167,6 +203,9 @@ func (l *Ledger) ReadKeys(ctx context.Context, of func(key string) bool) (*Readi
 	})
 	if err != nil {
 		return nil, err
+	}
+	if r.fold(l); r.Effects.Len() > maxKept {
+		return nil, errTooMany
 	}
 	r.took = time.Since(began)
 	return r, nil

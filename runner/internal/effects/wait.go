@@ -137,7 +137,7 @@ func (w *Wait) add(reading *Reading) {
 		if !acknowledged(r) {
 			continue
 		}
-		if key = r.AppendKey(key[:0]); len(reading.of(key)) > 0 {
+		if key = r.AppendKey(key[:0]); reading.byKey().First(key) >= 0 {
 			w.applied.add(r)
 		} else {
 			w.missing.add(r)
