@@ -51,7 +51,7 @@ var imports = map[string][]string{
 
 	"scenarios/language": {"injector/...", "scenarios/..."},
 
-	"runner/internal/effects": {"runner/internal/load", "scenarios/check", "scenarios/journal", "scenarios/system"},
+	"runner/internal/effects": {"runner/internal/load", "scenarios/check", "scenarios/journal", "scenarios/source", "scenarios/system"},
 	"runner/internal/load":    {"injector/evidence", "injector/message", "scenarios", "scenarios/journal"},
 	"runner/internal/probes":  {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/source", "scenarios/system"},
 
