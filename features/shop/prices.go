@@ -35,7 +35,7 @@ type prices struct {
 }
 
 const (
-	maxLookup = 4 * time.Millisecond    // a price takes up to that long, so that answers overtake each other
+	maxLookup = 2 * time.Millisecond    // a price takes up to that long, so that answers overtake each other
 	farewell  = 2 * time.Second         // how long clients may take to end after a goodbye
 	cleanUp   = 1500 * time.Millisecond // how long the process takes to end without one, such as to write down what it knows
 )
