@@ -207,8 +207,11 @@ func (r *Resolver) breaking() (names []string) {
 // loadRises reports whether a step raises the rate of the load, or may do so.
 func (r *Resolver) loadRises() bool {
 	return slices.ContainsFunc(r.Steps, func(s Step) bool {
-		change, ok := s.Do.(ChangeLoad)
-		return s.Foreign || ok && change.To > change.From
+		if change, ok := s.Do.(ChangeLoad); ok {
+			return change.To > change.From
+		}
+		_, ok := s.Do.(RateChange) // a spike, swing or recording
+		return s.Foreign || ok
 	})
 }
 

@@ -60,6 +60,7 @@ func TestPlanWarnsOfUntestedChecks(t *testing.T) {
 		"a cut-off hides whether calls stop":  {"", cut + " for 8s" + stops, "whether \"orders\" stops cannot be observed"},
 		"nothing is in excess":                {"", "10s pass" + refused, "no fault is injected and the load does not rise"},
 		"a load that rises":                   {"", "the load changes from 100 to 300 requests per second over 3s" + refused, ""},
+		"a load that spikes":                  {"", "the load spikes from 100 to 300 requests per second for 3s" + refused, ""},
 		"a fault that takes capacity":         {"", `"orders" hangs for 3s` + refused, ""},
 		"calls fail":                          {"", `calls from "orders" to "pay" answer with status 503 for 3s` + times, ""},
 	} {
