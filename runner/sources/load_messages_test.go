@@ -3,6 +3,7 @@ package sources
 import (
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // Messages that begin with their length, in the framing that the link of clients declares.
@@ -102,11 +105,12 @@ func TestDrillOfLoadsOfDifferentKinds(t *testing.T) {
 		for _, once := range []bool{false, true} {
 			t.Run(name+map[bool]string{false: ", applied twice", true: ", keyed"}[once], func(t *testing.T) {
 				t.Parallel()
-				o := &orders{once: once, file: filepath.Join(t.TempDir(), "orders.log")}
-				replace := strings.NewReplacer("{addr}", lengthsServer(t, o), "{file}", o.file, "{given}", browsing[0], "{when}", browsing[1])
-				var asked atomic.Int64
-				result, err := runner.Run(t.Context(), runner.Options{
-					FS: fstest.MapFS{"orders.feature": {Data: []byte(replace.Replace(`Feature: Orders
+				run := func() (*journal.History, int64) {
+					o := &orders{once: once, file: filepath.Join(t.TempDir(), "orders.log")}
+					replace := strings.NewReplacer("{addr}", lengthsServer(t, o), "{file}", o.file, "{given}", browsing[0], "{when}", browsing[1])
+					var asked atomic.Int64
+					result, err := runner.Run(t.Context(), runner.Options{
+						FS: fstest.MapFS{"orders.feature": {Data: []byte(replace.Replace(`Feature: Orders
   Scenario: Two loads
     Given the system described in "system.yaml"
     {given}
@@ -130,18 +134,23 @@ clients: {depends: {store: {protocol: lengths, framing: {width: 2, little: true,
 effects:
   orders: {file: "{file}", format: json}
 `))}},
-					Paths: []string{"orders.feature"}, Dir: t.TempDir(), Seed: 7,
-					Handlers: map[string]http.Handler{"front": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) })},
-				})
-				require.NoError(t, err)
-				h := result.Book.Scenarios[0]
+						Paths: []string{"orders.feature"}, Dir: t.TempDir(), Seed: 7,
+						Handlers: map[string]http.Handler{"front": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) })},
+					})
+					require.NoError(t, err)
+					return result.Book.Scenarios[0], asked.Load()
+				}
+				h, asked := run()
+				for again := 0; again < 3 && !delivered(h); again++ { // this machine was busy
+					h, asked = run()
+				}
 				require.ElementsMatch(t, []string{"orders", "browsing"}, h.LoadNames)
 				sent, browsed := h.OfLoad("orders"), h.OfLoad("browsing")
 				assert.Equal(t, 100, sent.Load.Sent)
 				assert.Equal(t, 100, sent.Requests.Len())
 				assert.Greater(t, sent.Load.Retries, 10)
 				assert.Zero(t, browsed.Requests.Len(), "they have no keys")
-				assert.EqualValues(t, browsed.Load.Sent, asked.Load())
+				assert.EqualValues(t, browsed.Load.Sent, asked)
 				assert.Equal(t, map[bool]string{false: "failed", true: "passed"}[once], verdict(t, h, twice).Outcome)
 				assert.Equal(t, "passed", verdict(t, h, lost).Outcome)
 				assert.Equal(t, "passed", verdict(t, h, `at least 90% of requests of the "orders" load succeed`).Outcome)
@@ -152,4 +161,11 @@ effects:
 			})
 		}
 	}
+}
+
+// delivered reports whether the load was steady and on time.
+func delivered(h *journal.History) bool {
+	return !slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool {
+		return (v.Check == check.LoadDelivered{}.String() || v.Check == check.BaselineSteady{}.String()) && v.Outcome != check.Passed.String()
+	})
 }
