@@ -11,6 +11,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // EffectSource is a kind of source of effects, as in package sources.
@@ -61,7 +62,8 @@ func checkSources(further []EffectSource, es []*scenarios.Experiment) error {
 }
 
 // expandSource replaces the placeholders of a source by values and by environment variables, and returns the texts that
-// must not be shown: those of the variables, and the password of the URL.
+// must not be shown: those of the variables, and the password of the URL. They may be too short to be hidden in all
+// artefacts, as a name of a database often is, and are hidden in the errors of the source.
 func expandSource(d scenarios.DeclaredSource, value func(name, arg string) string) (at string, secrets []string, err error) {
 	var missing error
 	inURL := !strings.HasPrefix(d.At, "${env:") && strings.Contains(d.At, "://")
@@ -69,14 +71,11 @@ func expandSource(d scenarios.DeclaredSource, value func(name, arg string) strin
 		if name != "env" {
 			return value(name, arg), true
 		}
-		text, err := environment(arg)
-		if err != nil && missing == nil {
-			missing = err
-		}
+		text, err := scenarios.Environment(arg, os.LookupEnv)
+		missing = errors.Join(missing, err)
 		secrets = append(secrets, text)
 		if inURL {
-			text = strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
-			secrets = append(secrets, text)
+			text = source.EscapeURL(text)
 		}
 		return text, true
 	})
@@ -84,20 +83,10 @@ func expandSource(d scenarios.DeclaredSource, value func(name, arg string) strin
 		err = missing
 	}
 	if u, bad := url.Parse(at); bad == nil && u.User != nil {
-		if password, ok := u.User.Password(); ok {
-			secrets = append(secrets, password, url.QueryEscape(password))
-		}
+		password, _ := u.User.Password()
+		secrets = append(secrets, password)
 	}
 	return at, secrets, err
-}
-
-// environment returns the value of an environment variable that must be set.
-func environment(name string) (string, error) {
-	value, ok := os.LookupEnv(name)
-	if !ok || value == "" {
-		return "", fmt.Errorf("${env:%s} is not set: export %s=... before the run", name, name)
-	}
-	return value, nil
 }
 
 // openSource returns the reader of a declared source. group is the field that a check groups its effects by, or "".

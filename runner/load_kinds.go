@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
@@ -72,24 +71,6 @@ func (o Options) loadKinds() []load.Kind {
 		}
 	}
 	return slices.Concat(load.Kinds(), o.Loads, []load.Kind{load.FuncKind(funcs)})
-}
-
-// logins adds the environment variables in the logins of services that a load needs to the secrets of the run.
-func (r *runState) logins(e *scenarios.Experiment) error {
-	for _, svc := range e.System.Services {
-		if !slices.ContainsFunc(routes(e), func(rt scenarios.Route) bool { return rt.Kind != "" && rt.Service == svc.Name }) {
-			continue
-		}
-		for _, name := range svc.LoginVariables() {
-			value, err := environment(name)
-			if err != nil {
-				return fmt.Errorf("login of service %q: %w", svc.Name, err)
-			}
-			r.secrets[name] = value
-			r.secrets[name+" in a URL"] = url.QueryEscape(value)
-		}
-	}
-	return nil
 }
 
 // knows returns what clients of the load know of a service besides its address.

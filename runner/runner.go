@@ -147,7 +147,7 @@ type runState struct {
 	mu        sync.Mutex
 
 	authority authority
-	secrets   map[string]string // values of the environment variables that requests contain; they appear in no artefact
+	secrets   map[string]string // see Experiment.Secrets; they appear in no artefact
 }
 
 // Run parses, validates and runs features. An error of type scenarios.Problems means that a feature
@@ -224,16 +224,11 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	}
 	r := &runState{o: o, seed: o.Seed, admission: newAdmission(o.Parallel), secrets: map[string]string{}}
 	for _, e := range es {
-		for _, l := range e.Loads() {
-			values, err := l.Secrets(os.LookupEnv)
-			if err != nil {
-				return nil, fmt.Errorf("start the load of scenario %q: %w", e.Name, err)
-			}
-			maps.Copy(r.secrets, values)
+		values, err := e.Secrets(os.LookupEnv)
+		if err != nil {
+			return nil, fmt.Errorf("start scenario %q: %w", e.Name, err)
 		}
-		if err := r.logins(e); err != nil {
-			return nil, err
-		}
+		maps.Copy(r.secrets, values)
 	}
 	now := time.Now()
 	if seedText := os.Getenv("FIREDRILL_SEED"); r.seed == 0 && seedText != "" {

@@ -22,7 +22,7 @@ func (r *runState) redactLogs(dir string) error {
 			return err
 		}
 		text := string(raw)
-		if redacted := r.journal.Hidden(text); redacted != text {
+		if redacted := r.journal.Hidden().Redact(text); redacted != text {
 			return os.WriteFile(name, []byte(redacted), 0o600)
 		}
 		return nil

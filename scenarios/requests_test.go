@@ -123,16 +123,20 @@ func TestSecrets(t *testing.T) {
 	}
 	env := map[string]string{"TOKEN": "token-value", "KEY": "key-value", "PASSWORD": "password-value", "LATER": "later-value", "OTHER": "x"}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
-	all, err := l.Secrets(lookup)
+	e := &Experiment{Load: l, System: System{Services: []Service{{Name: "db", Login: "postgres://a:${env:PASSWORD}@/b"}, {Name: "not asked", Login: "postgres://a:${env:OTHER}@/b"}}}}
+	all, err := e.Secrets(lookup)
 	require.NoError(t, err)
 	delete(env, "OTHER")
 	assert.Equal(t, env, all)
 	for value, what := range map[string]string{"": "PASSWORD is not set", "abc123": "PASSWORD is too short", "line\nend of": "PASSWORD holds a control"} {
 		env["PASSWORD"] = value
-		_, err := l.Secrets(lookup)
-		require.ErrorContains(t, err, what)
-		if value != "" {
-			assert.NotContains(t, err.Error(), value)
+		for _, l := range []*Load{l, {Mix: []Route{{Kind: "sql", Service: "db"}}}} {
+			e.Load = l
+			_, err := e.Secrets(lookup)
+			require.ErrorContains(t, err, what)
+			if value != "" {
+				assert.NotContains(t, err.Error(), value)
+			}
 		}
 	}
 }

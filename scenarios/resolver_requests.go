@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/source"
@@ -230,70 +229,4 @@ func (l *Load) templates() []Template {
 		}
 	}
 	return all
-}
-
-// minSecret is the length of the shortest value that is hidden in artefacts. A shorter one also occurs by chance.
-const minSecret = 8
-
-// Secrets returns the values of the environment variables that the load contains, by name. lookup is os.LookupEnv.
-func (l *Load) Secrets(lookup func(name string) (string, bool)) (map[string]string, error) {
-	all := map[string]string{}
-	if l == nil {
-		return all, nil
-	}
-	for _, t := range l.templates() {
-		if err := t.secrets(all, lookup); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
-func (t Template) secrets(all map[string]string, lookup func(name string) (string, bool)) error {
-	for _, p := range t {
-		if p.Kind != EnvPart {
-			continue
-		}
-		value, ok := lookup(p.Arg)
-		switch {
-		case !ok || value == "":
-			return source.Mistakef("set "+p.Arg+" in the environment of the run", "the environment variable %s is not set", p.Arg)
-		case len(value) < minSecret:
-			return source.Mistakef(fmt.Sprintf("use one of at least %d characters, or write the value itself into the sentence", minSecret), "the value of the environment variable %s is too short to be hidden in reports", p.Arg)
-		case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }):
-			return source.Mistakef("set it without line ends and other control characters", "the environment variable %s holds a control character", p.Arg)
-		}
-		all[p.Arg] = value
-	}
-	return nil
-}
-
-// CheckEnvironment reports environment variables that services and requests need and that are not set.
-func (r *Resolver) CheckEnvironment(lookup func(name string) (string, bool)) {
-	for _, s := range r.System.Services {
-		for _, name := range s.Placeholders("env") {
-			if _, ok := lookup(name); !ok {
-				r.AddProblem(r.systemAt, fmt.Sprintf("%q needs the environment variable %s, which is not set", s.Name, name), "set "+name+" in the environment of the run")
-			}
-		}
-	}
-	if r.Load == nil {
-		return
-	}
-	for i, l := range r.Loads() {
-		for j, h := range l.Headers {
-			if l != r.Load && j < r.sharedHeaders(l) {
-				continue
-			}
-			t, _ := ParseTemplate(h.Value, Plain, nil)
-			if err := t.secrets(map[string]string{}, lookup); err != nil {
-				r.addError(r.headerAt(l, j), err)
-			}
-		}
-		headless := *l
-		headless.Headers = nil
-		if _, err := headless.Secrets(lookup); err != nil {
-			r.addError(r.positionOf(i), err)
-		}
-	}
 }

@@ -173,7 +173,7 @@ func TestMissingVariableAndLibrary(t *testing.T) {
     Then no acknowledged request is lost
 `
 	for effects, want := range map[string]string{
-		`{sql: "postgres://a:${env:FIREDRILL_TEST_UNSET}@${address:a}/x", query: "select 1 as key"}`: `effects source "here": ${env:FIREDRILL_TEST_UNSET} is not set`,
+		`{sql: "postgres://a:${env:FIREDRILL_TEST_UNSET}@${address:a}/x", query: "select 1 as key"}`: `effects source "here": the environment variable FIREDRILL_TEST_UNSET is not set: set FIREDRILL_TEST_UNSET in the environment of the run`,
 		`{redis: "${address:a}", list: orders}`:                                                      `add Sources: sources.Kinds() to runner.Options`,
 		`{sql: "postgres://a@${address:a}/x", query: "select 1 as key", driver: other}`:              `no driver "other" is linked`,
 	} {

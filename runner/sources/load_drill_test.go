@@ -126,7 +126,7 @@ func TestLoginOfALoad(t *testing.T) {
 	}
 	dir := t.TempDir()
 	_, err := run(dir)
-	require.ErrorContains(t, err, `login of service "bus": ${env:`+variable+"} is not set")
+	require.ErrorContains(t, err, `login of service "bus": the environment variable `+variable+" is not set")
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, entries)

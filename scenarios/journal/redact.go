@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/url"
 	"regexp"
@@ -178,48 +179,45 @@ var secretFlag = regexp.MustCompile(`^--?` + secretName + `$`)
 // again.
 type redactor struct {
 	known  map[string]string
-	flag   bool     // the previous string was a flag whose value is a secret
-	hidden []string // values that are secrets wherever they occur; see Writer.Hide
+	flag   bool   // the previous string was a flag whose value is a secret
+	hidden Hidden // see Writer.Hide
 }
 
-// Hide makes the writer redact values wherever they occur in a text, also escaped as in a URL or a string of JSON. The
-// names of fields are not changed. Short values should not be hidden: they also occur by chance.
-func (w *Writer) Hide(values ...string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// Hidden are values that are redacted wherever they occur in a text, in all forms in which they are.
+type Hidden []string
+
+// Hide returns values to redact, also escaped as in a URL or a string of JSON. Short values should not be hidden in long
+// texts: they also occur by chance.
+func Hide(values ...string) Hidden {
+	var all Hidden
 	for _, v := range values {
 		quoted, _ := json.Marshal(v) // a string always encodes
-		for _, form := range []string{v, strings.Trim(string(quoted), `"`), url.QueryEscape(v), url.PathEscape(v)} {
-			if form != "" && !slices.Contains(w.redact.hidden, form) {
-				w.redact.hidden = append(w.redact.hidden, form)
-			}
-		}
+		query := url.QueryEscape(v)
+		all = append(all, v, strings.Trim(string(quoted), `"`), query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(v))
 	}
-	slices.SortFunc(w.redact.hidden, func(a, b string) int { return len(b) - len(a) }) // one may contain another
-	w.redact.known = nil
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }) // one may contain another
+	return slices.DeleteFunc(slices.Compact(all), func(form string) bool { return form == "" })
 }
 
-// RedactText is RedactText that also redacts the values that Hide received.
-func (w *Writer) RedactText(text string) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return RedactText(w.redact.hide(text))
-}
-
-// Hidden returns text with the values redacted that Hide received, and nothing else.
-func (w *Writer) Hidden(text string) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.redact.hide(text)
-}
-
-// hide replaces the hidden values.
-func (r *redactor) hide(text string) string {
-	for _, v := range r.hidden {
+// Redact returns text with the values redacted.
+func (h Hidden) Redact(text string) string {
+	for _, v := range h {
 		text = strings.ReplaceAll(text, v, mask)
 	}
 	return text
 }
+
+// Hide makes the writer redact values as Hidden does. The names of fields are not changed. It must be called before events
+// are written.
+func (w *Writer) Hide(values ...string) { w.redact.hidden = Hide(values...) }
+
+// RedactText is RedactText that also redacts the values that Hide received.
+func (w *Writer) RedactText(text string) string {
+	return RedactText(w.redact.hidden.Redact(text))
+}
+
+// Hidden returns the values that Hide received.
+func (w *Writer) Hidden() Hidden { return w.redact.hidden }
 
 // maxKnown is the number of texts that a redactor caches.
 const maxKnown = 256
@@ -278,7 +276,7 @@ func (r *redactor) literal(literal []byte, name bool) []byte {
 
 func (r *redactor) text(text string, name bool) string {
 	if !name {
-		if hidden := r.hide(text); hidden != text {
+		if hidden := r.hidden.Redact(text); hidden != text {
 			return RedactText(hidden)
 		}
 	}

@@ -147,7 +147,7 @@ func TestHiddenValues(t *testing.T) {
 	assert.Contains(t, lines[1], `"scenario":"x"`)
 	assert.Contains(t, lines[1], `plain ***, quoted \"***\", in a URL *** ***, x***x`)
 	assert.Equal(t, "a *** b", w.RedactText("a "+canary+" b"))
-	assert.Equal(t, "token=x ***", w.Hidden("token=x "+canary), "nothing else")
+	assert.Equal(t, "token=x ***", w.Hidden().Redact("token=x "+canary), "nothing else")
 	assert.Contains(t, e.Note.Text, canary, "checks compare names that are not redacted")
 	assert.NotContains(t, w.Redact(e).Note.Text, canary)
 }

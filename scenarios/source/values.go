@@ -3,6 +3,7 @@ package source
 import (
 	"math"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -193,3 +194,6 @@ func Split(s string) []string {
 
 // Header is a response header.
 type Header struct{ Name, Value string }
+
+// EscapeURL escapes a text so that it can stand anywhere in a URL.
+func EscapeURL(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }

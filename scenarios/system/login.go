@@ -24,7 +24,7 @@ func (s Service) LoginVariables() []string {
 // empty URL.
 func (s Service) LoginURL(lookup func(name string) string) (*url.URL, error) {
 	return url.Parse(loginVariable.ReplaceAllStringFunc(s.Login, func(v string) string {
-		return strings.ReplaceAll(url.QueryEscape(lookup(loginVariable.FindStringSubmatch(v)[1])), "+", "%20")
+		return source.EscapeURL(lookup(loginVariable.FindStringSubmatch(v)[1]))
 	}))
 }
 

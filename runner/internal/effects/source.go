@@ -1,12 +1,10 @@
 package effects
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
@@ -62,36 +60,30 @@ func Open(kinds []Kind, p Place, secrets []string) (Reader, error) {
 		return Reader{}, fmt.Errorf("the kind %s needs a client library, which is not linked: "+
 			`add Sources: sources.Kinds() to runner.Options, and import "github.com/firedrill-dev/firedrill/runner/sources"`, p.Kind)
 	}
+	private := journal.Hide(secrets...)
 	r, err := kinds[i].Open(p)
 	if err != nil {
-		return Reader{}, Hide(err, secrets)
+		return Reader{}, hide(err, private)
 	}
 	read, answer := r.Read, r.Answer
 	r.Read = func(ctx context.Context, each func(journal.Effect) error) error {
-		return Hide(read(ctx, each), secrets)
+		return hide(read(ctx, each), private)
 	}
 	if answer != nil {
 		r.Answer = func(ctx context.Context) (string, error) {
 			text, err := answer(ctx)
-			return text, Hide(err, secrets)
+			return text, hide(err, private)
 		}
 	}
 	return r, nil
 }
 
-// Hide returns an error whose text does not contain the secrets. It wraps err.
-func Hide(err error, secrets []string) error {
+// hide returns an error whose text does not contain the secrets. It wraps err.
+func hide(err error, secrets journal.Hidden) error {
 	if err == nil {
 		return nil
 	}
-	text := err.Error()
-	longestFirst := slices.SortedFunc(slices.Values(secrets), func(a, b string) int { return cmp.Compare(len(b), len(a)) })
-	for _, s := range longestFirst {
-		if s != "" {
-			text = strings.ReplaceAll(text, s, "***")
-		}
-	}
-	return hidden{err, text}
+	return hidden{err, secrets.Redact(err.Error())}
 }
 
 type hidden struct {
