@@ -60,8 +60,7 @@ func (b *Builder) beginStep(keyword, format string, args ...any) source.Pos {
 // System defines the system under test. ReadSystem reads it from a file instead.
 func (b *Builder) System(s system.System) *Builder {
 	at := b.beginStep("Given", "the system described in %q", s.File)
-	b.r.Describe(at)
-	b.r.setOnce(&b.r.systemAt, at, "the system")
+	b.r.describeOnce(&b.r.systemAt, at, "the system")
 	b.r.addSystem(at, s.File, s)
 	b.r.fromSentences = true
 	return b

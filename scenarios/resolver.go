@@ -120,6 +120,12 @@ func (r *Resolver) Describe(at source.Pos) {
 	}
 }
 
+// describeOnce is Describe and setOnce.
+func (r *Resolver) describeOnce(where *source.Pos, at source.Pos, what string) bool {
+	r.Describe(at)
+	return r.setOnce(where, at, what)
+}
+
 // setOnce stores the position of a setting in where. If the setting was made before, it reports a problem and
 // returns false.
 func (r *Resolver) setOnce(where *source.Pos, at source.Pos, what string) bool {

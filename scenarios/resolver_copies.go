@@ -11,8 +11,7 @@ import (
 // SplitLoad splits the requests for a service between it and an untouched copy of it, the control: half of them go to
 // each, at the same moments.
 func (r *Resolver) SplitLoad(at source.Pos, service, control string) {
-	r.Describe(at)
-	r.setOnce(&r.copiesAt, at, "that the load is split")
+	r.describeOnce(&r.copiesAt, at, "that the load is split")
 	if service == control {
 		r.AddProblem(at, fmt.Sprintf("%q cannot be compared with itself", service), "name a service and another one that is a copy of it")
 	}

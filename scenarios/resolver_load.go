@@ -91,15 +91,13 @@ func sameRoute(a, b Route) bool {
 
 // SetGiveUp sets how long clients wait for the answer to an attempt.
 func (r *Resolver) SetGiveUp(at source.Pos, d time.Duration) {
-	r.Describe(at)
-	r.setOnce(&r.giveUpAt, at, "when clients give up")
+	r.describeOnce(&r.giveUpAt, at, "when clients give up")
 	r.rate.GiveUp = d
 }
 
 // SetRetries sets how often clients retry.
 func (r *Resolver) SetRetries(at source.Pos, n int) {
-	r.Describe(at)
-	r.setOnce(&r.retryAt, at, "how often clients retry")
+	r.describeOnce(&r.retryAt, at, "how often clients retry")
 	r.rate.Retries = n
 	if n > 100 {
 		r.AddProblem(at, fmt.Sprintf("%d attempts more are no policy of a client", n), "write at most 100")
@@ -108,8 +106,7 @@ func (r *Resolver) SetRetries(at source.Pos, n int) {
 
 // SetBaseline sets how long the baseline is measured.
 func (r *Resolver) SetBaseline(at source.Pos, t time.Duration) {
-	r.Describe(at)
-	r.setOnce(&r.baselineAt, at, "a baseline")
+	r.describeOnce(&r.baselineAt, at, "a baseline")
 	r.Baseline = t
 }
 
@@ -230,8 +227,7 @@ func (r *Resolver) runs(name string) (lowest, highest float64, ok bool) {
 
 // SetSettle sets how long effects may take to appear.
 func (r *Resolver) SetSettle(at source.Pos, within time.Duration) {
-	r.Describe(at)
-	if r.setOnce(&r.settleAt, at, "how long effects take to settle") {
+	if r.describeOnce(&r.settleAt, at, "how long effects take to settle") {
 		r.settleWithin = within
 	}
 }

@@ -51,29 +51,25 @@ func (r *Resolver) AddHeader(at source.Pos, h Header) {
 
 // SetRows sets the rows that {{row.column}} stands for.
 func (r *Resolver) SetRows(at source.Pos, rows []Row) {
-	r.Describe(at)
-	r.setOnce(&r.rowsAt, at, "where rows are taken from")
+	r.describeOnce(&r.rowsAt, at, "where rows are taken from")
 	r.rate.Rows = rows
 }
 
 // FollowRedirects makes clients follow redirects.
 func (r *Resolver) FollowRedirects(at source.Pos) {
-	r.Describe(at)
-	r.setOnce(&r.redirectsAt, at, "that redirects are followed")
+	r.describeOnce(&r.redirectsAt, at, "that redirects are followed")
 	r.rate.Redirects = true
 }
 
 // KeepCookies makes the attempts and steps of a request share cookies.
 func (r *Resolver) KeepCookies(at source.Pos) {
-	r.Describe(at)
-	r.setOnce(&r.cookiesAt, at, "that clients keep cookies")
+	r.describeOnce(&r.cookiesAt, at, "that clients keep cookies")
 	r.rate.Cookies = true
 }
 
 // SetConnections sets how long clients keep idle connections. If idle is 0, each attempt opens a new one.
 func (r *Resolver) SetConnections(at source.Pos, idle time.Duration) {
-	r.Describe(at)
-	r.setOnce(&r.connectionsAt, at, "what clients do with connections")
+	r.describeOnce(&r.connectionsAt, at, "what clients do with connections")
 	r.rate.NewConnections, r.rate.CloseIdle = idle == 0, idle
 }
 

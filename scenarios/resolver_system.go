@@ -15,8 +15,7 @@ import (
 // ReadSystem adds the system of a file, which read returns. nameAt is the position of its name. The path is relative
 // to the feature.
 func (r *Resolver) ReadSystem(at, nameAt source.Pos, name string, read func(name string) (system.System, error)) {
-	r.Describe(at)
-	if !r.setOnce(&r.systemAt, at, "the system's file") {
+	if !r.describeOnce(&r.systemAt, at, "the system's file") {
 		return
 	}
 	sys, err := read(path.Join(path.Dir(r.File), name))
@@ -75,8 +74,7 @@ func (r *Resolver) AddLink(at source.Pos, l system.Link) {
 
 // LimitRadius limits the services that faults may touch.
 func (r *Resolver) LimitRadius(at source.Pos, names []string) {
-	r.Describe(at)
-	r.setOnce(&r.radiusAt, at, "the blast radius")
+	r.describeOnce(&r.radiusAt, at, "the blast radius")
 	if len(names) == 0 {
 		r.AddProblem(at, "the blast radius is empty, so no fault could be injected", "name the services that faults may touch")
 	}

@@ -102,22 +102,19 @@ type policyAt struct{ backOff, within, only, retryAfter, hedge, budget source.Po
 
 // SetBackOff sets how long clients wait before a retry.
 func (r *Resolver) SetBackOff(at source.Pos, b BackOff) {
-	r.Describe(at)
-	r.setOnce(&r.policyAt.backOff, at, "how long clients wait between attempts")
+	r.describeOnce(&r.policyAt.backOff, at, "how long clients wait between attempts")
 	r.rate.Policy.BackOff = b
 }
 
 // SetWithin sets how long a request may take, over all its attempts.
 func (r *Resolver) SetWithin(at source.Pos, d time.Duration) {
-	r.Describe(at)
-	r.setOnce(&r.policyAt.within, at, "when clients give up on a request")
+	r.describeOnce(&r.policyAt.within, at, "when clients give up on a request")
 	r.rate.Policy.Within = d
 }
 
 // SetRetryOnly sets the statuses and kinds of errors after which clients retry, separated by commas.
 func (r *Resolver) SetRetryOnly(at source.Pos, words string) {
-	r.Describe(at)
-	r.setOnce(&r.policyAt.only, at, "what clients retry after")
+	r.describeOnce(&r.policyAt.only, at, "what clients retry after")
 	for word := range strings.SplitSeq(words, ",") {
 		r.rate.Policy.Only = append(r.rate.Policy.Only, strings.TrimSpace(word))
 	}
@@ -125,22 +122,19 @@ func (r *Resolver) SetRetryOnly(at source.Pos, words string) {
 
 // IgnoreRetryAfter makes clients ignore Retry-After headers.
 func (r *Resolver) IgnoreRetryAfter(at source.Pos) {
-	r.Describe(at)
-	r.setOnce(&r.policyAt.retryAfter, at, "that clients ignore Retry-After")
+	r.describeOnce(&r.policyAt.retryAfter, at, "that clients ignore Retry-After")
 	r.rate.Policy.IgnoreRetryAfter = true
 }
 
 // SetHedge sets after how long without an answer clients make a second attempt at the same time.
 func (r *Resolver) SetHedge(at source.Pos, d time.Duration) {
-	r.Describe(at)
-	r.setOnce(&r.policyAt.hedge, at, "when clients send a second attempt")
+	r.describeOnce(&r.policyAt.hedge, at, "when clients send a second attempt")
 	r.rate.Policy.Hedge = d
 }
 
 // SetRetryBudget sets which share of the requests clients retry at most.
 func (r *Resolver) SetRetryBudget(at source.Pos, share float64) {
-	r.Describe(at)
-	r.setOnce(&r.policyAt.budget, at, "how many requests clients retry at most")
+	r.describeOnce(&r.policyAt.budget, at, "how many requests clients retry at most")
 	r.rate.Policy.Budget = share
 }
 

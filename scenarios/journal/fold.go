@@ -148,7 +148,29 @@ func (f *Folder) Add(e Event) {
 	}
 }
 
+// fold adds one, which is nil unless the event has such a payload, to all.
+func fold[T any](h *History, e Event, payload string, one *T, all *[]T) {
+	if one != nil {
+		*all = append(*all, *one)
+		h.seq(payload, e.Seq)
+	}
+}
+
 func (f *Folder) add(h *History, e Event) {
+	fold(h, e, "sample", e.Sample, &h.Samples)
+	fold(h, e, "calls", e.Calls, &h.Calls)
+	fold(h, e, "probe", e.Probe, &h.Probes)
+	fold(h, e, "pair", e.Pair, &h.Pairs)
+	fold(h, e, "operation", e.Operation, &h.Operations)
+	fold(h, e, "sum", e.Sum, &h.Sums)
+	fold(h, e, "lock", e.Lock, &h.Locks)
+	fold(h, e, "agreement", e.Agreement, &h.Agreements)
+	fold(h, e, "observation", e.Observation, &h.Observations)
+	fold(h, e, "task", e.Task, &h.Tasks)
+	fold(h, e, "accounts", e.Accounts, &h.Accounts)
+	fold(h, e, "loss", e.Loss, &h.Losses)
+	fold(h, e, "pause", e.Pause, &h.Pauses)
+	fold(h, e, "traffic", e.Traffic, &h.Traffic)
 	switch {
 	case e.Phase != nil:
 		if n := len(h.Phases); n > 0 {
@@ -163,12 +185,6 @@ func (f *Folder) add(h *History, e Event) {
 		} else {
 			h.OmittedMessages++
 		}
-	case e.Sample != nil:
-		h.Samples = append(h.Samples, *e.Sample)
-		h.seq("sample", e.Seq)
-	case e.Calls != nil:
-		h.Calls = append(h.Calls, *e.Calls)
-		h.seq("calls", e.Seq)
 	case e.Load != nil:
 		h.addLoad(*e.Load)
 		h.seq("load", e.Seq)
@@ -176,30 +192,6 @@ func (f *Folder) add(h *History, e Event) {
 		h.Requests.addSingle(*e.Request, e.Seq)
 	case e.RequestRows != nil:
 		h.Requests.addEvent(e.RequestRows, e.Seq)
-	case e.Probe != nil:
-		h.Probes = append(h.Probes, *e.Probe)
-		h.seq("probe", e.Seq)
-	case e.Pair != nil:
-		h.Pairs = append(h.Pairs, *e.Pair)
-		h.seq("pair", e.Seq)
-	case e.Operation != nil:
-		h.Operations = append(h.Operations, *e.Operation)
-		h.seq("operation", e.Seq)
-	case e.Sum != nil:
-		h.Sums = append(h.Sums, *e.Sum)
-		h.seq("sum", e.Seq)
-	case e.Lock != nil:
-		h.Locks = append(h.Locks, *e.Lock)
-		h.seq("lock", e.Seq)
-	case e.Agreement != nil:
-		h.Agreements = append(h.Agreements, *e.Agreement)
-		h.seq("agreement", e.Seq)
-	case e.Observation != nil:
-		h.Observations = append(h.Observations, *e.Observation)
-		h.seq("observation", e.Seq)
-	case e.Task != nil:
-		h.Tasks = append(h.Tasks, *e.Task)
-		h.seq("task", e.Seq)
 	case e.Effect != nil:
 		h.openEffects().addSingle(*e.Effect, e.Seq)
 	case e.EffectRows != nil:
@@ -211,18 +203,6 @@ func (f *Folder) add(h *History, e Event) {
 	case e.Process != nil:
 		h.Processes = append(h.Processes, TimedProcess{e.At, *e.Process})
 		h.seq("process", e.Seq)
-	case e.Accounts != nil:
-		h.Accounts = append(h.Accounts, *e.Accounts)
-		h.seq("accounts", e.Seq)
-	case e.Loss != nil:
-		h.Losses = append(h.Losses, *e.Loss)
-		h.seq("loss", e.Seq)
-	case e.Pause != nil:
-		h.Pauses = append(h.Pauses, *e.Pause)
-		h.seq("pause", e.Seq)
-	case e.Traffic != nil:
-		h.Traffic = append(h.Traffic, *e.Traffic)
-		h.seq("traffic", e.Seq)
 	case e.Note != nil:
 		h.Notes = append(h.Notes, TimedNote{e.At, e.Step, *e.Note})
 	case e.Trouble != nil:

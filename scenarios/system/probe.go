@@ -80,33 +80,20 @@ const probes = "probes/"
 // probe reads a probe.
 func (r *reader) probe(name string, v ast.Node, at source.Pos) {
 	p := Probe{Name: name}
+	texts := map[string]*string{"http": &p.HTTP, "tcp": &p.TCP, "command": &p.Command, "metric": &p.Metric, "contains": &p.Contains, "json": &p.JSON, "is": &p.Is, "name": &p.Series}
 	r.positions[probes+"/"+name] = at
 	before := len(r.out.All)
 	r.mapping(v, fmt.Sprintf("the probe %q", name), probeKeys, func(key string, v ast.Node, _ source.Pos) {
 		r.positions[probes+"/"+name+" "+key] = r.at(v)
 		switch key {
-		case "http":
-			p.HTTP = r.text(v)
-		case "tcp":
-			p.TCP = r.text(v)
-		case "command":
-			p.Command = r.text(v)
-		case "metric":
-			p.Metric = r.text(v)
 		case "status":
 			p.Status = r.status(v)
-		case "contains":
-			p.Contains = r.text(v)
-		case "json":
-			p.JSON = r.text(v)
-		case "is":
-			p.Is = r.text(v)
-		case "name":
-			p.Series = r.text(v)
 		case "every":
 			p.Every = r.duration(v)
 		case "within":
 			p.Within = r.duration(v)
+		default:
+			*texts[key] = r.text(v)
 		}
 	})
 	if len(r.out.All) == before { // report a mistake only once
