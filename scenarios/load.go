@@ -83,7 +83,7 @@ func (k Kept) Find(body []byte) (Value, bool) {
 		return Value{}, false
 	}
 	raw, err := path.Find(body)
-	return JSONValue(raw), err == nil && raw != nil
+	return jsonValue(raw), err == nil && raw != nil
 }
 
 // Steps returns the requests that a request of the route consists of.

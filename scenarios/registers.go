@@ -69,7 +69,7 @@ func (r *Resolver) validateRegisterRoute(at source.Pos, name string, rt Route, f
 		r.addMissing(at, fmt.Sprintf("no load runs on %q", name), hasRoutes)
 	case strings.Contains(rt.Path, "{{"):
 		r.AddProblem(at, fmt.Sprintf("%q has another path for each request, and a %s has one", name, kind), "write a path without {{n}} and {{key}}")
-	case writes && !rt.Varies():
+	case writes && !rt.varies():
 		r.addMissing(at, fmt.Sprintf("every %q request writes the same value, so an older value cannot be told from the last", name), `let the body hold {{n}}, the request's number: {"value": {{n}}}`)
 	}
 }

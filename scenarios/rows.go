@@ -44,17 +44,17 @@ func StringValue(text string) Value {
 	return Value{text, strings.TrimSuffix(b.String(), "\n")}
 }
 
-// JSONValue returns the value for a value of JSON.
-func JSONValue(raw json.RawMessage) Value {
+// jsonValue returns the value for a value of JSON.
+func jsonValue(raw json.RawMessage) Value {
 	return Value{source.Text(raw), string(raw)}
 }
 
-// MaxRowsSize is the largest size of a file of rows, in bytes.
-const MaxRowsSize = 16 << 20
+// maxRowsSize is the largest size of a file of rows, in bytes.
+const maxRowsSize = 16 << 20
 
 // ReadRows reads the rows of a file: CSV with a header line (.csv), or an array of objects of JSON (.json).
 func ReadRows(fsys fs.FS, name string) ([]Row, error) {
-	raw, err := source.ReadFile(fsys, name, MaxRowsSize)
+	raw, err := source.ReadFile(fsys, name, maxRowsSize)
 	if err != nil {
 		return nil, source.Mistakef("its path is relative to the feature file", "the rows of %q cannot be read: %v", name, err)
 	}
@@ -116,7 +116,7 @@ func jsonRows(raw []byte) ([]Row, error) {
 		}
 		row := Row{}
 		for name, value := range o {
-			row[name] = JSONValue(value)
+			row[name] = jsonValue(value)
 		}
 		rows = append(rows, row)
 	}

@@ -219,8 +219,8 @@ func of(part string, r Route, err error) error {
 	return source.Mistakef(hint, "%s of %q: %s", part, r.Name(), what)
 }
 
-// Varies reports whether two requests of the route can have different bodies even with the same key.
-func (r Route) Varies() bool {
+// varies reports whether two requests of the route can have different bodies even with the same key.
+func (r Route) varies() bool {
 	body, _ := ParseTemplate(r.Body, r.syntax(), nil)
 	return slices.ContainsFunc(body, func(p Part) bool {
 		return p.Kind == NumberPart || p.Kind == RowPart || p.Kind == RandomPart && p.Low < p.High

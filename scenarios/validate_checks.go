@@ -243,7 +243,7 @@ func (r *Resolver) requireVaryingBodies(at source.Pos) {
 		switch {
 		case rt.Body == "" || len(rt.Then) > 0:
 			continue
-		case !rt.Varies():
+		case !rt.varies():
 			r.addMissing(at, fmt.Sprintf("every %q request has the same body, so no key can be sent again with a different one", rt.Name()), `let the body hold {{n}}, the request's number: {"item": "x", "quantity": {{n}}}`)
 		}
 		bodies++

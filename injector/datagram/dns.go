@@ -24,13 +24,13 @@ func dnsCodec() codec {
 	}
 }
 
-// DNSCodes returns the codes that a DNS link can answer with. TC is not an error: the answer is empty and marked
+// dnsCodes returns the codes that a DNS link can answer with. TC is not an error: the answer is empty and marked
 // as truncated, so that clients retry over TCP.
-func DNSCodes() []string { return []string{"SERVFAIL", "NXDOMAIN", "REFUSED", "TC"} }
+func dnsCodes() []string { return []string{"SERVFAIL", "NXDOMAIN", "REFUSED", "TC"} }
 
 func allowDNS(r message.Rule, _ message.Framing) error {
-	if r.Action == message.Answer && !slices.Contains(DNSCodes(), r.Code) {
-		return fmt.Errorf("DNS knows no answer %q here: write one of %s", r.Code, strings.Join(DNSCodes(), ", "))
+	if r.Action == message.Answer && !slices.Contains(dnsCodes(), r.Code) {
+		return fmt.Errorf("DNS knows no answer %q here: write one of %s", r.Code, strings.Join(dnsCodes(), ", "))
 	}
 	return allow(r)
 }

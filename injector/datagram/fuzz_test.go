@@ -35,7 +35,7 @@ func FuzzCodecs(f *testing.F) {
 			if c.answer == nil {
 				continue
 			}
-			for _, code := range DNSCodes() {
+			for _, code := range dnsCodes() {
 				reply, err := c.answer(b, code)
 				if err != nil {
 					continue

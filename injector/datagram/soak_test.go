@@ -59,7 +59,7 @@ func TestSoak(t *testing.T) {
 			{protocol: "statsd", once: func(c net.Conn, random *rand.Rand) {
 				exchangeOnce(c, fmt.Appendf(nil, "orders.total:%d|c\nlatency:3|ms", random.IntN(10)))
 			}},
-			{protocol: "dns", codes: DNSCodes(), once: func(c net.Conn, random *rand.Rand) {
+			{protocol: "dns", codes: dnsCodes(), once: func(c net.Conn, random *rand.Rand) {
 				q, _ := new(dns.Msg).SetQuestion(fmt.Sprintf("a%d.example.test.", random.IntN(5)), dns.TypeA).Pack()
 				exchangeOnce(c, q)
 			}},

@@ -62,12 +62,10 @@ func (c *conn) inUse() bool {
 func (c *conn) countMoved(d Dir, n int64) {
 	if d == ToServer {
 		c.link.toServer.Add(n)
-		c.link.chunksIn.Add(1)
 		c.activity.noteSent()
 		return
 	}
 	c.link.toClient.Add(n)
-	c.link.chunksOut.Add(1)
 	c.activity.noteAnswer()
 }
 

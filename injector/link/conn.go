@@ -95,7 +95,6 @@ func (c *conn) divert(p []byte, err error) bool {
 // observe records the first byte, the activity and the end of the client's stream.
 func (c *conn) observe(p []byte, err error) {
 	if len(p) > 0 {
-		c.link.chunksIn.Add(1)
 		c.activity.noteSent()
 	}
 	if err != nil {
@@ -142,7 +141,6 @@ func (c *conn) receive() {
 func (c *conn) Write(p []byte) (int, error) {
 	if len(p) > 0 { // before the write: afterwards the client may already send its next request
 		c.link.toClient.Add(int64(len(p)))
-		c.link.chunksOut.Add(1)
 		c.activity.noteAnswer()
 	}
 	n, err := c.write(p)

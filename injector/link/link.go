@@ -55,8 +55,7 @@ const (
 // Heal removes a fault. It does not wait for stalled peers. Calling it again has no effect.
 type Heal func(context.Context) error
 
-// Counters are the totals of one link. Chunks are counted as they were read. Together with Opened and
-// the byte counts they show the traffic that a link carries without any load, even where messages are
+// Counters are the totals of one link. They show the traffic that it carries without any load, even where messages are
 // not parsed: take a snapshot before the load starts.
 type Counters struct {
 	Opened, Live, Resets int64
@@ -64,8 +63,7 @@ type Counters struct {
 	TLSErrors            int64 // connections on which TLS failed, on either side
 	// Bytes are counted before they are written, so that a peer has never received more than was counted. A failed
 	// write corrects the count.
-	BytesToServer, BytesToClient   int64
-	ChunksToServer, ChunksToClient int64
+	BytesToServer, BytesToClient int64
 
 	// LocalLimits counts accepts and dials that failed at a limit of this process or machine. The system under test
 	// did not cause these failures.
@@ -98,7 +96,7 @@ type Link struct {
 	pipes      socket.Pipes
 
 	opened, dialErrors, tlsErrors, rst                           atomic.Int64
-	toServer, toClient, chunksIn, chunksOut                      atomic.Int64
+	toServer, toClient                                           atomic.Int64
 	shortages, localLimits, refused, ended, endedIdle, abandoned atomic.Int64
 	localLimitError                                              atomic.Pointer[string]
 }
@@ -167,8 +165,7 @@ func (l *Link) Counters() Counters {
 	l.mu.Unlock()
 	c := Counters{
 		Opened: l.opened.Load(), Live: live, DialErrors: l.dialErrors.Load(), Resets: l.rst.Load(), TLSErrors: l.tlsErrors.Load(),
-		BytesToServer: l.toServer.Load(), BytesToClient: l.toClient.Load(),
-		ChunksToServer: l.chunksIn.Load(), ChunksToClient: l.chunksOut.Load(), LocalLimits: l.localLimits.Load(),
+		BytesToServer: l.toServer.Load(), BytesToClient: l.toClient.Load(), LocalLimits: l.localLimits.Load(),
 	}
 	if text := l.localLimitError.Load(); text != nil {
 		c.LocalLimitError = *text

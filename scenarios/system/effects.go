@@ -162,7 +162,7 @@ func (s *System) sourcePlaceholders(e EffectSource, at func(key string) source.P
 			}
 			return "", true
 		case "env":
-			return "", IsEnv(arg)
+			return "", isEnv(arg)
 		}
 		return "", false
 	})
@@ -180,8 +180,8 @@ func (s *System) sourcePlaceholders(e EffectSource, at func(key string) source.P
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// IsEnv reports whether a text can be the name of an environment variable.
-func IsEnv(name string) bool { return envName.MatchString(name) }
+// isEnv reports whether a text can be the name of an environment variable.
+func isEnv(name string) bool { return envName.MatchString(name) }
 
 // validatePaths validates settings that are paths in JSON.
 func validatePaths(e EffectSource, keys ...string) (key, what, hint string) {

@@ -27,15 +27,15 @@ type Probe struct {
 	Is       string        // of HTTP with JSON: the value that means yes
 	Series   string        // of Metric: the name of a series, with labels if needed; series that match are added up
 	Contains string        // of HTTP: a text that the body has to contain
-	Every    time.Duration // 0 means DefaultEvery
+	Every    time.Duration // 0 means 1s
 	Within   time.Duration // how long an answer may take; 0 means 1 s, and 10 s for a command
 }
 
-// DefaultEvery is how often a probe is asked if its declaration does not say so.
-const DefaultEvery = time.Second
+// defaultEvery is how often a probe is asked if its declaration does not say so.
+const defaultEvery = time.Second
 
 // Interval returns how often the probe is asked.
-func (p Probe) Interval() time.Duration { return cmp.Or(p.Every, DefaultEvery) }
+func (p Probe) Interval() time.Duration { return cmp.Or(p.Every, defaultEvery) }
 
 // Patience returns how long an answer may take.
 func (p Probe) Patience() time.Duration {
