@@ -20,13 +20,17 @@ type (
 	Group    = system.Group
 	Probe    = system.Probe
 	Command  = system.Command
-	Header   = source.Header
-	Mark     = source.Mark
 
 	StandIn      = system.StandIn
 	StandInRoute = system.StandInRoute
 
 	DeclaredSource = system.EffectSource
+)
+
+// Values of sentences; see package source.
+type (
+	Header = source.Header
+	Mark   = source.Mark
 )
 
 // Clients is the name of the load as the From of a link.

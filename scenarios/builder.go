@@ -18,7 +18,7 @@ import (
 )
 
 // Builder builds an Experiment in Go. Its methods correspond to the sentences, and Build validates the experiment
-// as Parse does. The position of a problem is the line of Go that called the method. A Builder can be used only
+// as package language does. The position of a problem is the line of Go that called the method. A Builder can be used only
 // once.
 type Builder struct {
 	r   *Resolver
@@ -82,7 +82,7 @@ func (b *Builder) BlastRadius(services ...string) *Builder {
 	return b
 }
 
-// StopBelow ends the scenario at once if success stays below ratio for the time d.
+// StopBelow ends the scenario at once if the share of requests that succeed, from 0 to 1, stays below ratio for the time d.
 func (b *Builder) StopBelow(ratio float64, d time.Duration) *Builder {
 	b.r.AddStopRule(b.beginStep("Given", "the run stops at once if fewer than %s of requests succeed for %s", percent(ratio), injector.Duration(d)), StopRule{Ratio: ratio, For: d})
 	return b

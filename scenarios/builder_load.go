@@ -166,7 +166,7 @@ func (b *Builder) SwingLoad(low, high float64, every time.Duration) *Builder {
 // ReplayLoad lets the rate follow the recording in a file of lines "second,rate"; see ReadRates.
 func (b *Builder) ReplayLoad(fsys fs.FS, name string) *Builder {
 	at := b.beginStep("When", "the load follows the rates in %q", name)
-	b.r.ReplayLoad(at, at, name, func(name string) ([]byte, error) { return source.ReadFile(fsys, name, MaxRates) })
+	b.r.ReplayLoad(at, at, name, func(name string) ([]byte, error) { return source.ReadFile(fsys, name, MaxRecording) })
 	return b
 }
 

@@ -201,8 +201,8 @@ func (ReplayLoad) action() {}
 // MaxRate is the highest rate of a load, in requests per second.
 const MaxRate = 100_000
 
-// MaxRates is how many bytes the file of a recording may have.
-const MaxRates = 4 << 20
+// MaxRecording is the largest size of the file of a recording, in bytes; see ReadRates.
+const MaxRecording = 4 << 20
 
 // maxRateLines is how many lines a recording may have.
 const maxRateLines = 100_000

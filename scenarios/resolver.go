@@ -100,6 +100,7 @@ func NewResolver(e *Experiment, begin source.Pos, out *source.List, scope Scope)
 	return &Resolver{Experiment: e, scope: scope, reporter: reporter{out: out}, description: description{begin: begin, describedAt: map[string]source.Pos{}}, settings: settings{rate: &Load{}}}
 }
 
+// AddProblem reports a problem at a position: what is wrong, and what to do.
 func (r *Resolver) AddProblem(at source.Pos, what, hint string) {
 	r.problems++
 	r.out.Add(at, what, hint)

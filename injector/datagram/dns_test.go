@@ -138,7 +138,7 @@ func TestDNSErrors(t *testing.T) {
 			assert.Contains(t, failed.Error(), want)
 			assert.Equal(t, code == "NXDOMAIN", failed.IsNotFound)
 			assert.Zero(t, z.udp.Load())
-			relaytest.WaitUntil(t, "it is told", func() bool { return count.Tally().Affected > 0 })
+			relaytest.WaitUntil(t, "it is reported", func() bool { return count.Tally().Affected > 0 })
 			assert.Equal(t, "answered with "+code, f.Recorded(evidence.Applied)[0].Detail)
 			to, from := f.CheckAccounts(t)
 			assert.Equal(t, to.Dropped, from.Injected)

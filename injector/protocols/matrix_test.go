@@ -181,7 +181,7 @@ func (m *matrixRun) run(t *testing.T, used bool) {
 	if by := m.rule.By; by > 0 {
 		assert.GreaterOrEqual(t, time.Since(began), by)
 	}
-	relaytest.WaitUntil(t, "it is told", func() bool { return m.count.Tally().Affected > 0 || m.rule.Late > 0 })
+	relaytest.WaitUntil(t, "it is reported", func() bool { return m.count.Tally().Affected > 0 || m.rule.Late > 0 })
 	m.checkHealed(t, c)
 	m.checkReported(t)
 }
@@ -277,7 +277,7 @@ func (m *matrixRun) checkReported(t *testing.T) {
 	}
 	assert.Len(t, m.f.Recorded(stage), 1)
 	if !m.datagrams && m.dir == message.ToServer && m.rule.Late == 0 { // a late copy leaves after the call
-		relaytest.WaitUntil(t, "the affected call is told", func() bool {
+		relaytest.WaitUntil(t, "the affected call is reported", func() bool {
 			n := 0
 			for _, call := range m.f.FinishedCalls() {
 				if call.Affected {

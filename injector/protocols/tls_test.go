@@ -295,7 +295,7 @@ func TestPostgresRequestsTLS(t *testing.T) {
 	rest, how := c.ReadToEnd(relaytest.Patience)
 	assert.Empty(t, rest)
 	assert.Equal(t, "reset", how)
-	relaytest.WaitUntil(t, "it is told", func() bool { return f.Link.Counters().TLSErrors == 1 })
+	relaytest.WaitUntil(t, "it is reported", func() bool { return f.Link.Counters().TLSErrors == 1 })
 }
 
 // TestPassedThroughTLSIsReported checks that a link that does not terminate TLS passes it through.

@@ -26,7 +26,7 @@ func (r *reading) read(name string) ([]byte, error) {
 	if !fs.ValidPath(name) {
 		return nil, fmt.Errorf("%s lies outside of the folder that features are read from", name)
 	}
-	return source.ReadFile(r.files, name, scenarios.MaxRates)
+	return source.ReadFile(r.files, name, scenarios.MaxRecording)
 }
 
 // addOwnStep makes the current step a user-defined one.

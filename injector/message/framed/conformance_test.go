@@ -217,7 +217,7 @@ func checkActs(t *testing.T, d *faultTest, r message.Rule) {
 	} else {
 		d.checkOutcome(t, r, heal)
 	}
-	relaytest.WaitUntil(t, "it is told", func() bool { return count.Tally().Affected == 1 })
+	relaytest.WaitUntil(t, "it is reported", func() bool { return count.Tally().Affected == 1 })
 	d.f.CheckAccounts(t)
 	if r.EndWith != message.EndHeld {
 		assert.Len(t, d.f.Recorded(evidence.Applied), 1)
@@ -408,7 +408,7 @@ func TestUnparsableInputIsReportedAndForwarded(t *testing.T) {
 			server := s.Accept(t)
 			relaytest.Play(client, server, c.lines, false)
 			relaytest.CloseBoth(client, server)
-			relaytest.WaitUntil(t, "it is told", func() bool {
+			relaytest.WaitUntil(t, "it is reported", func() bool {
 				return len(slices.DeleteFunc(f.FinishedCalls(), func(x message.Call) bool { return x.Skipped != c.why })) == 1
 			})
 		})

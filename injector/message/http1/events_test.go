@@ -112,7 +112,7 @@ func TestStreamsAreCut(t *testing.T) {
 					assert.Equal(t, eventTexts(path, int(events)), rest) //nolint:gosec // 1 or 3
 					assert.Equal(t, want, ended)
 					_ = p.Close()
-					relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+					relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 					assert.Equal(t, 0, f.FinishedCalls()[0].Status)
 					assert.True(t, f.FinishedCalls()[0].Affected)
 					assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1, Affected: 1}, relaytest.PlainTally(count))
@@ -172,7 +172,7 @@ func TestAnswersThatCannotBeCut(t *testing.T) {
 				} else {
 					assert.Equal(t, eventTexts(path, 5), string(body))
 				}
-				relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+				relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 				if why == "" || version == "h2" && path == "/encoded" {
 					assert.Equal(t, "it is no stream of events", f.FinishedCalls()[0].Skipped)
 				} else {

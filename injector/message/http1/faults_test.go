@@ -53,7 +53,7 @@ func TestLostReplyIsReadToEndAfterCallerDisconnects(t *testing.T) {
 	assert.Zero(t, count.Tally().Affected, "half an answer is no work done")
 	server.Send("ne", false)
 	relaytest.WaitUntil(t, "the loss is counted", func() bool { return count.Tally().Affected == 1 })
-	relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+	relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 	assert.True(t, f.FinishedCalls()[0].GaveUp)
 }
 
@@ -69,7 +69,7 @@ func TestMissingReplyIsNotCountedAsLost(t *testing.T) {
 	server.Reset()
 	_, how := client.ReadToEnd(relaytest.Patience)
 	assert.Equal(t, "reset", how, "the upstream's own failure shows as what it was")
-	relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+	relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 	assert.Zero(t, count.Tally().Affected)
 	assert.Empty(t, f.Recorded(evidence.Applied))
 }
@@ -336,7 +336,7 @@ func TestGivingUp(t *testing.T) {
 				server.ReadToEnd(relaytest.Patience)
 				_ = server.Close()
 			}
-			relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+			relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 			c := f.FinishedCalls()[0]
 			assert.Equal(t, message.Call{Op: "POST /charge", Status: l.status, GaveUp: l.gaveUp}, relaytest.WithoutTimes(c))
 			assert.False(t, c.End.Before(c.Start))

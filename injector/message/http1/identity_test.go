@@ -257,7 +257,7 @@ func TestUnparsableTrafficIsReported(t *testing.T) {
 	server := s.Accept(t)
 	relaytest.Play(client, server, relaytest.Turns(">POST /a HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "<"+relaytest.OK, ">"+relaytest.HTTPRequest("GET", "/b"), "<"+relaytest.OK), false)
 	relaytest.CloseBoth(client, server)
-	relaytest.WaitUntil(t, "it is told", func() bool { return len(f.FinishedCalls()) > 0 })
+	relaytest.WaitUntil(t, "it is reported", func() bool { return len(f.FinishedCalls()) > 0 })
 	calls := f.FinishedCalls()
 	require.Len(t, calls, 1)
 	assert.NotEmpty(t, calls[0].Skipped)

@@ -43,7 +43,7 @@ func TestHeldRequestOutlivesCaller(t *testing.T) {
 	heal()
 	rest, _ := p.ReadToEnd(relaytest.Patience)
 	assert.Contains(t, rest, "1 /charge")
-	relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+	relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 	assert.True(t, f.FinishedCalls()[0].GaveUp)
 }
 
@@ -92,7 +92,7 @@ func TestRulesDoNotActOnOtherProtocols(t *testing.T) {
 		">"+relaytest.HTTPRequest("GET", "/inner"), "<"+relaytest.OK), false)
 	relaytest.CloseBoth(client, server)
 	assert.Zero(t, count.Tally().Seen)
-	relaytest.WaitUntil(t, "the upgrade is told", func() bool { return len(f.FinishedCalls()) == 1 })
+	relaytest.WaitUntil(t, "the upgrade is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 	assert.Equal(t, message.Call{Op: "GET /a", Status: 101}, relaytest.WithoutTimes(f.FinishedCalls()[0]))
 }
 

@@ -82,7 +82,7 @@ func TestH2AnswerIsCompleteAfterRequestIsCancelled(t *testing.T) {
 	require.Empty(t, client.ReadUntil(relaytest.Patience, func() bool { return h.WasReset }))
 	assert.True(t, h.Ended)
 	assert.Len(t, h.Body, 10000)
-	relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 2 })
+	relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 2 })
 	assert.Equal(t, message.Call{Op: "POST /other", Status: 200}, relaytest.WithoutTimes(f.FinishedCalls()[1]))
 }
 
@@ -246,7 +246,7 @@ func TestH2DroppedRequestIsTruncated(t *testing.T) {
 	require.NoError(t, client.WriteData(id, false, []byte("x")))
 	relaytest.WaitUntil(t, "it is chosen", func() bool { return count.Tally().Seen == 1 })
 	require.NoError(t, client.WriteRSTStream(id, http2.ErrCodeCancel))
-	relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+	relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 	toServer, _ := f.CheckAccounts(t)
 	assert.Equal(t, evidence.Accounts{Received: 1, Dropped: 1}, toServer)
 	assert.Equal(t, message.Call{Op: "POST /charge", GaveUp: true}, relaytest.WithoutTimes(f.FinishedCalls()[0]))
@@ -263,7 +263,7 @@ func TestH2HeadersThatExpand(t *testing.T) {
 	server.Requests(1)
 	block := append(slices.Clone(client.EncodeFields(":method: GET", ":scheme: http", ":path: /")), slices.Repeat([]byte{0x80 | 62}, 1000)...)
 	require.NoError(t, client.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: block, EndStream: true, EndHeaders: true}))
-	relaytest.WaitUntil(t, "it is told", func() bool { return len(f.FinishedCalls()) == 1 })
+	relaytest.WaitUntil(t, "it is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 	assert.Equal(t, "not understood as HTTP/2", f.FinishedCalls()[0].Skipped)
 }
 

@@ -205,7 +205,7 @@ func TestGRPCStreamsThatAreTooShort(t *testing.T) {
 	}
 	_, err := next()
 	require.ErrorIs(t, err, io.EOF)
-	relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+	relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 	assert.Equal(t, "it ended or its caller left after 3 of its events", f.FinishedCalls()[0].Skipped)
 	assert.Equal(t, 200, f.FinishedCalls()[0].Status)
 
@@ -216,7 +216,7 @@ func TestGRPCStreamsThatAreTooShort(t *testing.T) {
 	require.NoError(t, stream.SendMsg(wrapperspb.String("hello")))
 	require.NoError(t, stream.RecvMsg(&wrapperspb.StringValue{}))
 	cancel()
-	relaytest.WaitUntil(t, "the cancelled call is told, though the fault is live", func() bool { return len(f.FinishedCalls()) == 2 })
+	relaytest.WaitUntil(t, "the cancelled call is reported, though the fault is live", func() bool { return len(f.FinishedCalls()) == 2 })
 	assert.Equal(t, "it ended or its caller left after 1 of its events", f.FinishedCalls()[1].Skipped)
 	assert.Zero(t, count.Tally().Affected)
 }

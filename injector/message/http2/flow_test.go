@@ -193,7 +193,7 @@ func TestH2CallersGivingUp(t *testing.T) {
 				}
 				relaytest.WaitUntil(t, "it is counted", func() bool { return count.Tally().Affected == 1 })
 			}
-			relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+			relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 			assert.Equal(t, message.Call{Op: "POST /charge", GaveUp: true, Affected: row.answer}, relaytest.WithoutTimes(f.FinishedCalls()[0]))
 			client.Reset()
 		})
@@ -215,7 +215,7 @@ func TestH2TruncatedAnswerIsNotCountedAsLost(t *testing.T) {
 		require.NoError(t, server.WriteRSTStream(id, http2.ErrCodeInternal))
 		h := client.Response(id)
 		assert.Equal(t, []any{true, http2.ErrCodeInternal}, []any{h.WasReset, h.Reset})
-		relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+		relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 		assert.Zero(t, count.Tally().Affected)
 		assert.Empty(t, f.Recorded(evidence.Applied))
 		f.CheckAccounts(t)
@@ -256,7 +256,7 @@ func TestH2LargeAndEndlessMessagesPass(t *testing.T) {
 			assert.Equal(t, row.why, f.Recorded(evidence.Skipped)[0].Detail)
 			assert.EqualValues(t, 1, late.Tally().Affected)
 			assert.Zero(t, count.Tally().Affected)
-			relaytest.WaitUntil(t, "the call is told", func() bool { return len(f.FinishedCalls()) == 1 })
+			relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 			assert.Equal(t, message.Call{Op: "POST /charge", Status: 200, Affected: true, Skipped: row.why}, relaytest.WithoutTimes(f.FinishedCalls()[0]))
 		})
 	}
@@ -279,7 +279,7 @@ func TestH2InvalidInputAfterFaultEndsConnection(t *testing.T) {
 		require.NoError(t, from.WriteRawFrame(http2.FrameHeaders, http2.FlagHeadersEndHeaders, 9, []byte{0xff}))
 		assert.Equal(t, "reset", client.ReadUntil(relaytest.Patience, nil))
 		assert.NotEqual(t, "silence", server.ReadUntil(relaytest.Patience, nil))
-		relaytest.WaitUntil(t, "it is told", func() bool { return len(f.FinishedCalls()) == 2 })
+		relaytest.WaitUntil(t, "it is reported", func() bool { return len(f.FinishedCalls()) == 2 })
 		assert.Equal(t, "not understood as HTTP/2", f.FinishedCalls()[1].Skipped)
 	}
 }

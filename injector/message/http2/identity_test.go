@@ -38,7 +38,7 @@ func TestH2WithoutRulesBytesAreUnchanged(t *testing.T) {
 							relaytest.CloseBoth(server, client)
 						}
 						reported := slices.ContainsFunc(f.FinishedCalls(), func(c message.Call) bool { return c.Skipped != "" })
-						assert.Equal(t, c.Odd, reported, "what cannot be followed is told")
+						assert.Equal(t, c.Odd, reported, "what cannot be followed is reported")
 					})
 				}
 			}
@@ -126,7 +126,7 @@ func TestGRPCOtherProtocolsPass(t *testing.T) {
 	server := s.Accept(t)
 	relaytest.Play(client, server, relaytest.Turns(">"+relaytest.HTTPRequest("GET", "/a"), "<"+relaytest.OK, ">"+relaytest.HTTPRequest("GET", "/b"), "<"+relaytest.OK), false)
 	relaytest.CloseBoth(client, server)
-	relaytest.WaitUntil(t, "it is told", func() bool { return len(f.FinishedCalls()) == 1 })
+	relaytest.WaitUntil(t, "it is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 	assert.Equal(t, "not understood as HTTP/2", f.FinishedCalls()[0].Skipped)
 }
 
