@@ -1,6 +1,7 @@
 package relaytest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,9 +12,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
@@ -128,5 +131,42 @@ func Misbehave(p Peer, random *rand.Rand) {
 	case 1:
 		_ = p.CloseWrite()
 		_, _ = io.Copy(io.Discard, p)
+	}
+}
+
+// ContextEndsEveryConnection checks that cancelling the context ends connections of HTTP in every state, and that Serve
+// returns. ask connects, sends a POST of /charge, and reads until nothing comes.
+func ContextEndsEveryConnection(t *testing.T, ask func(t *testing.T, addr string)) {
+	for _, rule := range []message.Rule{
+		{Action: message.Answer, Status: 500, Match: message.Match{Path: "/none"}}, {Action: message.Delay, By: time.Hour}, {Action: message.LoseRequest, EndWith: message.EndSilence}, {Action: message.LoseRequest, EndWith: message.EndHeld},
+		{Action: message.LoseRequest, EndWith: message.EndClosed}, {Action: message.LoseReply, EndWith: message.EndSilence}, {Action: message.LoseReply, EndWith: message.EndHeld}, {Action: message.Reorder, Wait: time.Hour},
+	} {
+		t.Run(fmt.Sprint(rule.Action, " ", rule.EndWith), func(t *testing.T) {
+			s := StartShop(t)
+			r, err := NewRelay("http", message.Config{})
+			require.NoError(t, err)
+			rule.ID, rule.Count = "fault-1", evidence.NewCounter("calls")
+			_, err = r.Add(rule)
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			served := make(chan struct{})
+			l := ServeLink(t, s.Addr, func(_ context.Context, c link.Conn, dial message.Dial) {
+				defer close(served)
+				r.Serve(ctx, c, dial)
+			})
+			ask(t, l.Addr())
+			cancel()
+			select {
+			case <-served:
+			case <-time.After(Patience):
+				require.FailNow(t, "Serve did not return")
+			}
+			toServer, toClient, err := r.Quiesce(context.Background())
+			require.NoError(t, err)
+			for _, b := range []evidence.Accounts{toServer, toClient} {
+				assert.Empty(t, b.Wrong())
+			}
+		})
 	}
 }

@@ -3,11 +3,9 @@ package http1
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -178,38 +176,9 @@ func TestCopyWithoutUpstream(t *testing.T) {
 
 // Cancelling the context ends connections in every state, and Serve returns.
 func TestContextEndsEveryConnection(t *testing.T) {
-	for _, rule := range []message.Rule{
-		{Action: message.Answer, Status: 500, Match: message.Match{Path: "/none"}}, {Action: message.Delay, By: time.Hour}, {Action: message.LoseRequest, EndWith: message.EndSilence}, {Action: message.LoseRequest, EndWith: message.EndHeld},
-		{Action: message.LoseRequest, EndWith: message.EndClosed}, {Action: message.LoseReply, EndWith: message.EndSilence}, {Action: message.LoseReply, EndWith: message.EndHeld}, {Action: message.Reorder, Wait: time.Hour},
-	} {
-		t.Run(fmt.Sprint(rule.Action, " ", rule.EndWith), func(t *testing.T) {
-			s := relaytest.StartShop(t)
-			r, err := relaytest.NewRelay("http", message.Config{})
-			require.NoError(t, err)
-			rule.ID, rule.Count = "fault-1", evidence.NewCounter("calls")
-			_, err = r.Add(rule)
-			require.NoError(t, err)
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			served := make(chan struct{})
-			l := relaytest.ServeLink(t, s.Addr, func(_ context.Context, c link.Conn, dial message.Dial) {
-				defer close(served)
-				r.Serve(ctx, c, dial)
-			})
-			p := relaytest.Connect(t, l.Addr())
-			p.Send(relaytest.HTTPPost("/charge", "x"), false)
-			p.ReadToEnd(relaytest.Quiet)
-			cancel()
-			select {
-			case <-served:
-			case <-time.After(relaytest.Patience):
-				require.FailNow(t, "Serve did not return")
-			}
-			toServer, toClient, err := r.Quiesce(context.Background())
-			require.NoError(t, err)
-			for _, b := range []evidence.Accounts{toServer, toClient} {
-				assert.Empty(t, b.Wrong())
-			}
-		})
-	}
+	relaytest.ContextEndsEveryConnection(t, func(t *testing.T, addr string) {
+		p := relaytest.Connect(t, addr)
+		p.Send(relaytest.HTTPPost("/charge", "x"), false)
+		p.ReadToEnd(relaytest.Quiet)
+	})
 }

@@ -1,7 +1,6 @@
 package http2_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,11 +11,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
-	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/message/http2"
 )
@@ -96,38 +93,9 @@ func TestH2MisbehavingClientsUnderEveryFault(t *testing.T) {
 
 // Cancelling the context ends connections in every state, and Serve returns.
 func TestH2ContextEndsEveryConnection(t *testing.T) {
-	for _, rule := range []message.Rule{
-		{Action: message.Answer, Status: 500, Match: message.Match{Path: "/none"}}, {Action: message.Delay, By: time.Hour}, {Action: message.LoseRequest, EndWith: message.EndSilence}, {Action: message.LoseRequest, EndWith: message.EndHeld},
-		{Action: message.LoseRequest, EndWith: message.EndClosed}, {Action: message.LoseReply, EndWith: message.EndSilence}, {Action: message.LoseReply, EndWith: message.EndHeld}, {Action: message.Reorder, Wait: time.Hour},
-	} {
-		t.Run(fmt.Sprint(rule.Action, " ", rule.EndWith), func(t *testing.T) {
-			s := relaytest.StartShop(t)
-			r, err := relaytest.NewRelay("http", message.Config{})
-			require.NoError(t, err)
-			rule.ID, rule.Count = "fault-1", evidence.NewCounter("calls")
-			_, err = r.Add(rule)
-			require.NoError(t, err)
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
-			served := make(chan struct{})
-			l := relaytest.ServeLink(t, s.Addr, func(_ context.Context, c link.Conn, dial message.Dial) {
-				defer close(served)
-				r.Serve(ctx, c, dial)
-			})
-			p := relaytest.ConnectHTTP2(t, l.Addr())
-			p.Request("POST", "/charge", "x")
-			p.ReadUntil(relaytest.Quiet, nil)
-			cancel()
-			select {
-			case <-served:
-			case <-time.After(relaytest.Patience):
-				require.FailNow(t, "Serve did not return")
-			}
-			toServer, toClient, err := r.Quiesce(context.Background())
-			require.NoError(t, err)
-			for _, b := range []evidence.Accounts{toServer, toClient} {
-				assert.Empty(t, b.Wrong())
-			}
-		})
-	}
+	relaytest.ContextEndsEveryConnection(t, func(t *testing.T, addr string) {
+		p := relaytest.ConnectHTTP2(t, addr)
+		p.Request("POST", "/charge", "x")
+		p.ReadUntil(relaytest.Quiet, nil)
+	})
 }
