@@ -56,7 +56,7 @@ func seconds(a Args, i int) time.Duration {
 func ending(a Args, i int) message.Ending {
 	e := message.Ending(a.Value(i))
 	if a.Has(i) && !slices.Contains([]message.Ending{message.EndReset, message.EndClosed, message.EndSilence, message.EndHeld}, e) {
-		a.Problem(i, fmt.Sprintf("%q is no way for a connection to end", e), "write one of reset, closed, silence, held")
+		a.Problem(i, fmt.Sprintf("%q is not a way for a connection to end", e), "write one of reset, closed, silence, held")
 	}
 	return e
 }
@@ -91,9 +91,9 @@ func headerNames(a Args, i int, values bool) (all []string) {
 		name, value, has := strings.Cut(part[1], ":")
 		switch {
 		case message.IsFraming(strings.TrimSpace(name)):
-			a.Problem(i, fmt.Sprintf("%q: where a message ends and where it goes depend on it", part[1]), "name another header; to send what is no message say: calls from ... are truncated")
+			a.Problem(i, fmt.Sprintf("%q: where a message ends and where it goes depend on it", part[1]), "name another header; to send what is not a message say: calls from ... are truncated")
 		case strings.TrimSpace(name) == "" || values && strings.TrimSpace(value) == "":
-			a.Problem(i, fmt.Sprintf("%q is no header with a value", part[1]), "write its name and value: \"X-Reason: maintenance\"")
+			a.Problem(i, fmt.Sprintf("%q is not a header with a value", part[1]), "write its name and value: \"X-Reason: maintenance\"")
 		case has && !values:
 			a.Problem(i, fmt.Sprintf("%q: a header is lost whatever its value is", part[1]), fmt.Sprintf("write only its name: %q", strings.TrimSpace(name)))
 		}

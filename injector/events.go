@@ -11,8 +11,8 @@ import (
 
 const strongerEvents = "fewer events, or a load whose answers are streams"
 
-// CutReplies ends the connection of an answer behind an event. Events are those of text/event-stream, chunks of other
-// answers over HTTP/1.1, and messages of gRPC. Answers that are no streams, or end before, are left alone.
+// CutReplies ends the connection of an answer after an event. Events are those of text/event-stream, chunks of other
+// answers over HTTP/1.1, and messages of gRPC. Answers that are not streams, or end before, are left alone.
 type CutReplies struct {
 	Events uint64         // that arrive; at least 1
 	Then   message.Ending // what happens to the connection; "" means reset, and held is StallReplies

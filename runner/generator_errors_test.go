@@ -74,7 +74,7 @@ func runWithoutDescriptors(t *testing.T, how string) {
 	require.Equal(t, "inconclusive", res.Outcome)
 	for _, s := range h.Samples {
 		for kind := range s.Errors {
-			require.NotContains(t, kind, "open files", "it is no error of the system")
+			require.NotContains(t, kind, "open files", "it is not an error of the system")
 		}
 	}
 }

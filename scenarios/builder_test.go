@@ -63,7 +63,7 @@ func TestBuilderRejects(t *testing.T) {
 		"no status":         {base().Load(Load{Rate: 5, Mix: route}).Answers("GET /").Wait(time.Second), "no status"},
 		"a wrong status":    {base().Load(Load{Rate: 5, Mix: route}).Answers("GET /", 42).Wait(time.Second), "42 is not a status"},
 		"answers elsewhere": {base().Load(Load{Rate: 5, Mix: route}).Answers("GET /x", 200).Wait(time.Second), "no load runs on"},
-		"no outcome":        {base().Load(Load{Rate: 5, Mix: route}).Means(503, "perhaps").Wait(time.Second), "is no outcome"},
+		"no outcome":        {base().Load(Load{Rate: 5, Mix: route}).Means(503, "perhaps").Wait(time.Second), "is not an outcome"},
 		"both":              {base().Load(Load{Rate: 5, Mix: route}).Answers("GET /", 303).Means(303, Refused).Wait(time.Second), "say one of the two"},
 		"no system":         {New("b").Wait(time.Second), "no system"},
 		"no steps":          {New("b"), "no steps"},

@@ -54,7 +54,7 @@ func (k Key) check() error {
 	case InPath, InText:
 	default:
 		if k != (Key{}) {
-			return source.Mistakef("use InHeader, InBody, InQuery or InPath", "%q is no place for a key", k.In)
+			return source.Mistakef("use InHeader, InBody, InQuery or InPath", "%q is not a place for a key", k.In)
 		}
 	}
 	return nil
@@ -70,7 +70,7 @@ func (k Key) place(r *Route, template string) error {
 		}
 		body, err := withField(r.Body, strings.Split(k.Name, "."), `"`+template+`"`)
 		if err != nil || r.syntax() != JSON {
-			return source.Mistakef("write an object of JSON, or let a header carry the key", "the body of %q is no object of JSON that could carry the key in its field %q", r.Name(), k.Name)
+			return source.Mistakef("write an object of JSON, or let a header carry the key", "the body of %q is not an object of JSON that could carry the key in its field %q", r.Name(), k.Name)
 		}
 		r.Body = body
 	case InPath:
@@ -110,7 +110,7 @@ func withField(body string, field []string, value string) (string, error) {
 // findField returns the part of an object to replace, and by what, in order to set a field. dec is before the object.
 func findField(dec *json.Decoder, field []string, value string) (from, to int64, text string, err error) {
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return 0, 0, "", fmt.Errorf("it is no object")
+		return 0, 0, "", fmt.Errorf("it is not an object")
 	}
 	begin, fields := dec.InputOffset(), 0
 	for ; dec.More(); fields++ {

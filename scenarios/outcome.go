@@ -120,7 +120,7 @@ func (r *Resolver) SetMeaning(at source.Pos, status int, o Outcome) {
 		return
 	}
 	if !slices.Contains([]Outcome{NotKnown, Acknowledged, Refused}, o) {
-		r.AddProblem(at, fmt.Sprintf("%q is no outcome", o), "use Acknowledged, Refused or NotKnown")
+		r.AddProblem(at, fmt.Sprintf("%q is not an outcome", o), "use Acknowledged, Refused or NotKnown")
 	}
 	if r.rate.Means == nil {
 		r.rate.Means = map[int]Outcome{}

@@ -47,7 +47,7 @@ func TestKeyInTheBody(t *testing.T) {
 		assert.Equal(t, body, r.Body)
 	}
 	form := Route{Method: "POST", Path: "/", Body: `{}`, Type: "text/plain"}
-	require.ErrorContains(t, Key{InBody, "k"}.place(&form, "{{key}}"), "no object of JSON")
+	require.ErrorContains(t, Key{InBody, "k"}.place(&form, "{{key}}"), "not an object of JSON")
 }
 
 func TestTemplatesAreParsed(t *testing.T) {
@@ -96,8 +96,8 @@ func TestRows(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []Row{{"email": {"a", `"a"`}, "age": {"31", "31"}, "tags": {"[1, 2]", "[1, 2]"}, "no": {"null", "null"}}}, rows)
 	for name, what := range map[string]string{
-		"short.csv": "wrong number of fields", "twice.csv": "occurs twice", "empty.csv": "it has no rows", "nothing.csv": "it has no rows", "object.json": "no array of objects",
-		"null.json": "row 1 is no object", "customers.txt": "no file of rows", "absent.csv": "does not exist",
+		"short.csv": "wrong number of fields", "twice.csv": "occurs twice", "empty.csv": "it has no rows", "nothing.csv": "it has no rows", "object.json": "not an array of objects",
+		"null.json": "row 1 is not an object", "customers.txt": "not a file of rows", "absent.csv": "does not exist",
 	} {
 		_, err := ReadRows(fsys, name)
 		require.ErrorContains(t, err, what, name)
@@ -149,8 +149,8 @@ func TestRequestsThatCannotBeSent(t *testing.T) {
 		load load
 		want string
 	}{
-		"no place":              {load{Key: Key{Name: "x"}}, "no place for a key"},
-		"body that is no JSON":  {load{Key: Key{InBody, "key"}, Mix: []Route{{Method: "POST", Path: "/orders", Body: "a=b"}}}, `the body of "POST /orders" is no object of JSON`},
+		"no place":              {load{Key: Key{Name: "x"}}, "not a place for a key"},
+		"body that is not JSON": {load{Key: Key{InBody, "key"}, Mix: []Route{{Method: "POST", Path: "/orders", Body: "a=b"}}}, `the body of "POST /orders" is not an object of JSON`},
 		"no body":               {load{Key: Key{InBody, "key"}, Mix: []Route{{Method: "DELETE", Path: "/orders"}}}, `"DELETE /orders" has no body that could carry the key`},
 		"empty field":           {load{Key: Key{InBody, "a..b"}}, "cannot be the name of a field"},
 		"path without key":      {load{Key: Key{In: InPath}}, `the path of "POST /orders" does not hold the key`},

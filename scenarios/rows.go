@@ -66,7 +66,7 @@ func ReadRows(fsys fs.FS, name string) ([]Row, error) {
 	case ".json":
 		rows, err = jsonRows(raw)
 	default:
-		return nil, source.Mistakef("name a file that ends in .csv or .json", "%q is no file of rows", name)
+		return nil, source.Mistakef("name a file that ends in .csv or .json", "%q is not a file of rows", name)
 	}
 	if err == nil && len(rows) == 0 {
 		err = source.Mistakef("add a row", "it has no rows")
@@ -107,12 +107,12 @@ func csvRows(raw []byte) ([]Row, error) {
 func jsonRows(raw []byte) ([]Row, error) {
 	var objects []map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &objects); err != nil {
-		return nil, source.Mistakef(`write [{"email": "a@example.com"}, ...]`, "it is no array of objects: %v", err)
+		return nil, source.Mistakef(`write [{"email": "a@example.com"}, ...]`, "it is not an array of objects: %v", err)
 	}
 	var rows []Row
 	for i, o := range objects {
 		if o == nil {
-			return nil, source.Mistakef(`write [{"email": "a@example.com"}, ...]`, "row %d is no object", i+1)
+			return nil, source.Mistakef(`write [{"email": "a@example.com"}, ...]`, "row %d is not an object", i+1)
 		}
 		row := Row{}
 		for name, value := range o {

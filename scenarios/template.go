@@ -56,7 +56,7 @@ func Placeholders() []PlaceholderRow {
 // Syntax is the syntax of the text around a placeholder.
 type Syntax uint8
 
-// The syntaxes. ParseTemplate replaces JSON by JSONString within quotes, and Path by Query behind a question mark.
+// The syntaxes. ParseTemplate replaces JSON by JSONString within quotes, and Path by Query after a question mark.
 const (
 	Plain      Syntax = iota // a header, or a body of an unknown type
 	JSON                     // a whole value of JSON
@@ -105,7 +105,7 @@ func ParseTemplate(text string, in Syntax, kept []string) (Template, error) {
 	return t, literal(len(text))
 }
 
-// after returns the syntax that holds behind a literal text.
+// after returns the syntax that holds after a literal text.
 func after(literal string, in Syntax) Syntax {
 	switch in {
 	case Path:

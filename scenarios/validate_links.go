@@ -27,7 +27,7 @@ func (r *Resolver) mismatch(l system.Link, f injector.Fault) (what, hint string)
 	case onMessages && row.Unit != "messages":
 		return speaks + ", whose messages are calls", "say: " + row.Unit + " from ..."
 	case onMessages && onlyPushed(row, messages):
-		return fmt.Sprintf("%s: of its own accord %q sends only what subscribers get, and these are no answers", speaks, l.To),
+		return fmt.Sprintf("%s: of its own accord %q sends only what subscribers get, and these are not answers", speaks, l.To),
 			fmt.Sprintf("for its answers say: replies from %q to %q ...; for what subscribers get say: only %q messages from %q to %q ...", l.To, l.From, row.Pushed, l.To, l.From)
 	case onMessages:
 		if what, hint := r.unknownCause(messages.Rule().Match); what != "" {

@@ -71,7 +71,7 @@ func readDNS(b []byte, d *message.Message) {
 	d.Op = d.Method + " " + d.Path
 }
 
-var errNoQuestion = errors.New("it is no question of DNS")
+var errNoQuestion = errors.New("it is not a question of DNS")
 
 // answerDNS answers a question with an error or, for TC, with an empty answer marked as truncated.
 func answerDNS(question []byte, code string) ([]byte, error) {

@@ -45,7 +45,7 @@ func FuzzCodecs(f *testing.F) {
 					t.Fatalf("answered with what is no DNS: %v", err)
 				}
 				if !a.Response || !bytes.Equal(reply[:2], b[:2]) || a.Truncated != (code == "TC") || len(a.Answer) > 0 {
-					t.Errorf("%s is no answer to the question: %s", code, strings.TrimSpace(a.String()))
+					t.Errorf("%s is not an answer to the question: %s", code, strings.TrimSpace(a.String()))
 				}
 			}
 		}

@@ -25,7 +25,7 @@ func TestRatesOfConnections(t *testing.T) {
 	}
 	assert.True(t, inside(1))
 	assert.Equal(t, n, hits(1, 1), "all")
-	assert.Zero(t, hits(math.SmallestNonzeroFloat64, 1), "none; 0 is no share and means all")
+	assert.Zero(t, hits(math.SmallestNonzeroFloat64, 1), "none; 0 is not a share and means all")
 	if raceEnabled || testing.Short() {
 		return // ten million draws in one goroutine: too slow under the race detector
 	}

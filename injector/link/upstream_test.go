@@ -70,7 +70,7 @@ func (n *dnsServer) resolver() *net.Resolver {
 
 func TestUpstreamIsResolvedAtEachDial(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("127.0.0.2 is no address here")
+		t.Skip("127.0.0.2 is not an address here")
 	}
 	n := newDNSServer(t)
 	first := serveAt(t, "127.0.0.1:0", func(c halfCloser) { _, _ = c.Write([]byte("first")) })

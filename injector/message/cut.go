@@ -16,7 +16,7 @@ type EventCarrier interface {
 	ForwardEvents(n uint64, reached func(events uint64) bool) (Outcome, error)
 }
 
-// cut forwards an answer up to an event, behind which its connection ends or is stalled until the rule is healed.
+// cut forwards an answer up to an event, after which its connection ends or is stalled until the rule is healed.
 func (r *Relay) cut(x *Exchange, c ReplyCarrier) (Outcome, error) {
 	rule := x.Rule()
 	stream := c.(EventCarrier)

@@ -293,7 +293,7 @@ func (r *Relay) Sleep(ctx context.Context, delays []Wait, m Message) (slept bool
 // CountUnawaited counts a message that was delivered to the server; see Unawaited.
 func (r *Relay) CountUnawaited() { r.unawaited.Add(1) }
 
-// Unawaited returns how many of the messages delivered to the server are no calls, such as handshakes, or blocking
+// Unawaited returns how many of the messages delivered to the server are not calls, such as handshakes, or blocking
 // calls. Nothing is known from them about how long callers wait.
 func (r *Relay) Unawaited() int64 { return r.unawaited.Load() }
 

@@ -17,7 +17,7 @@ func parseHeader(s string) Header {
 }
 
 // IsFraming reports whether a header says where a message ends, where it goes, or what follows it. A relay that changed it
-// would send what is no message.
+// would send what is not a message.
 func IsFraming(name string) bool {
 	return strings.Contains(framingHeaders, " "+strings.ToLower(name)+" ")
 }

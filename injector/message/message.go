@@ -75,7 +75,7 @@ const (
 	EditRequest  Action = "change header"       // headers of requests are added, replaced or removed
 	EditReply    Action = "change reply header" // as EditRequest; trailers are not changed
 	ReplaceReply Action = "replace reply"       // the body; the framing stays valid
-	// CutReply ends or stalls the connection behind an event of an answer: an event of text/event-stream, a chunk, or
+	// CutReply ends or stalls the connection after an event of an answer: an event of text/event-stream, a chunk, or
 	// a message of gRPC.
 	CutReply Action = "cut reply"
 )
@@ -189,7 +189,7 @@ type Call struct {
 	Cause    evidence.Cause
 	Skipped  string // why the rule that chose it could not act
 	// Shared means that other requests waited on the same connection. A caller that gave up on one of them may have
-	// left the connection open, so that End is no sign of how long it waited.
+	// left the connection open, so that End is not a sign of how long it waited.
 	Shared bool
 	// Blocking means that the answer comes when something happens elsewhere, as with BLPOP of Redis: how long the
 	// caller waits for it says nothing about the server.

@@ -231,7 +231,7 @@ func TestOutageHiddenFromClientsIsAnError(t *testing.T) {
 	require.False(t, s.Running())
 
 	began := time.Now()
-	require.ErrorContains(t, s.Restart(t.Context()), who, "another program is no sign that the service is ready")
+	require.ErrorContains(t, s.Restart(t.Context()), who, "another program is not a sign that the service is ready")
 	require.Less(t, time.Since(began), 10*time.Second, "and the error comes at once")
 	require.NoError(t, other.Close())
 	require.NoError(t, s.Restart(t.Context()))

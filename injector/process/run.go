@@ -16,7 +16,7 @@ func (r Result) OK() bool { return r.Status == "exit status 0" }
 
 // Run runs a command to its end, and then ends every process that it has left running. If ctx ends first, it kills the
 // command and returns the cause with the output so far. Of spec, it uses Name, Args, Env, Dir and Log: the output of
-// each run is appended to Log. A status other than 0 is no error.
+// each run is appended to Log. A status other than 0 is not an error.
 func Run(ctx context.Context, spec Spec) (Result, error) {
 	s, err := newService(spec)
 	if err != nil {

@@ -262,7 +262,7 @@ func TestMatrixIsComplete(t *testing.T) {
 	for _, a := range absences {
 		require.Subset(t, names, a.transports)
 		for _, cell := range a.cells {
-			require.True(t, slices.ContainsFunc(matrix, func(c matrixCell) bool { return cell == c.name || cell == c.name+unused }), "%q is no cell", cell)
+			require.True(t, slices.ContainsFunc(matrix, func(c matrixCell) bool { return cell == c.name || cell == c.name+unused }), "%q is not a cell", cell)
 			for _, name := range a.transports {
 				require.False(t, seen[name+cell], "%s, %s: twice in the list", name, cell)
 				seen[name+cell] = true

@@ -62,7 +62,7 @@ func TestRates(t *testing.T) {
 	for _, u := range units {
 		assert.InDelta(t, drawn*chance, hits(t, u.protocol, u.decide, chance, 1, drawn), tolerance, u.name)
 		assert.Equal(t, drawn, hits(t, u.protocol, u.decide, 1, 1, drawn), "all "+u.name)
-		assert.Zero(t, hits(t, u.protocol, u.decide, math.SmallestNonzeroFloat64, 1, drawn), "no "+u.name+"; 0 is no share and means all")
+		assert.Zero(t, hits(t, u.protocol, u.decide, math.SmallestNonzeroFloat64, 1, drawn), "no "+u.name+"; 0 is not a share and means all")
 	}
 }
 

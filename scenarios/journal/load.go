@@ -122,7 +122,7 @@ type Attempt struct {
 	Error  string        `json:"error,omitempty"`
 	Step   int           `json:"step,omitempty"`   // of a chain, from 0
 	Hedge  bool          `json:"hedge,omitempty"`  // it was made beside another attempt, which had no answer yet
-	Digest string        `json:"digest,omitempty"` // of the body of an acknowledging answer that is no fallback, if clients hedged this request
+	Digest string        `json:"digest,omitempty"` // of the body of an acknowledging answer that is not a fallback, if clients hedged this request
 }
 
 // Began returns when the first attempt began. There has to be one.

@@ -138,7 +138,7 @@ func TestStandIns(t *testing.T) {
 	for payments, want := range map[string][2]string{
 		`{stand_in: {key: a}}`:                                           {"answers nothing", "add routes"},
 		`{stand_in: {routes: {"POST /a": {}}}, command: [a]}`:            {"has a command, an address or a handler as well", "leave one out"},
-		`{stand_in: {routes: {"POST /a": {}}}, env: {A: b}}`:             {"which is no process", "`ready`"},
+		`{stand_in: {routes: {"POST /a": {}}}, env: {A: b}}`:             {"which is not a process", "`ready`"},
 		`{stand_in: {routes: {"/a": {}}}}`:                               {"is not a route", "GET /catalog"},
 		`{stand_in: {routes: {"POST /a": {statuss: 201}}}}`:              {`has no key "statuss"`, `did you mean "status"?`},
 		`{stand_in: {routes: {"POST /a": {status: 100}}}}`:               {"not a status of HTTP", "200 to 599"},

@@ -101,7 +101,7 @@ func TestMistakesInOtherLoads(t *testing.T) {
 		{"a status to retry after", "only HTTP has such statuses", []string{commands, "clients retry failed requests up to 3 times with the same key", `clients retry only after "503"`, "10s pass"}},
 		{"Retry-After", "only HTTP has Retry-After", []string{commands, "clients retry failed requests up to 3 times with the same key", "clients ignore Retry-After", "10s pass"}},
 		{"a method without a service", `"Create" is no method of gRPC`, []string{"a steady load of 50 calls of \"Create\" per second on \"db\":\n      \"\"\"\n      {}\n      \"\"\"", "10s pass"}},
-		{"a body that is no object", "is no object of JSON that could carry the key", []string{"a steady load of 50 calls of \"shop.Orders/Create\" per second on \"db\":\n      \"\"\"\n      []\n      \"\"\"", `every request carries a fresh idempotency key in the field "key" of its JSON body`, "10s pass"}},
+		{"a body that is no object", "is not an object of JSON that could carry the key", []string{"a steady load of 50 calls of \"shop.Orders/Create\" per second on \"db\":\n      \"\"\"\n      []\n      \"\"\"", `every request carries a fresh idempotency key in the field "key" of its JSON body`, "10s pass"}},
 		{"lengths without a framing", `it is not known how messages to "db" say their length`, []string{"a steady load of 50 length-prefixed messages per second on \"db\":\n      \"\"\"\n      {{n}}\n      \"\"\"", "10s pass"}},
 		{"commands that are not answered", "only datagrams may be left unanswered", []string{commands, "datagrams are not answered", "10s pass"}},
 		{"requests that are not answered", "the load sends no datagrams", []string{`a steady load of 50 requests per second on "GET /catalog"`, "datagrams are not answered", "10s pass"}},

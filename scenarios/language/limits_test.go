@@ -123,8 +123,8 @@ func TestSystemFileWithByteOrderMark(t *testing.T) {
 
 // TestProblemsAreRedacted: the caret stays at the correct character, unless that is redacted.
 func TestProblemsAreRedacted(t *testing.T) {
-	p := source.Problem{File: "a.yaml", Line: 1, Col: 25, Text: "db: {password: hunter2, comand: [x]}", What: `"http://app:hunter2@h" is no address`}
-	assert.Equal(t, "a.yaml:1:25: \"http://app:***@h\" is no address\n    db: {password: ***, comand: [x]}\n                        ^\n", p.Error())
+	p := source.Problem{File: "a.yaml", Line: 1, Col: 25, Text: "db: {password: hunter2, comand: [x]}", What: `"http://app:hunter2@h" is not an address`}
+	assert.Equal(t, "a.yaml:1:25: \"http://app:***@h\" is not an address\n    db: {password: ***, comand: [x]}\n                        ^\n", p.Error())
 }
 
 // indented returns nested mappings, each on its own line.

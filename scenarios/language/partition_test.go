@@ -218,7 +218,7 @@ func TestGroupMembersMayFormCycles(t *testing.T) {
 		return slices.IndexFunc(order, func(s system.Service) bool { return s.Name == name })
 	}
 	assert.Len(t, order, 7)
-	assert.Less(t, at("n2"), at("api"), "what is no peer is started after what it depends on")
+	assert.Less(t, at("n2"), at("api"), "what is not a peer is started after what it depends on")
 	sys.Groups = nil
 	_, err = sys.Order()
 	require.ErrorContains(t, err, "circle")

@@ -128,7 +128,7 @@ func parseSteady(measure, condition string) (check.Steady, error) {
 	if measure == "success" {
 		share, ok := strings.CutPrefix(condition, "at least ")
 		if !ok {
-			return s, source.Mistakef("write at least 99%", "%q is no condition of success", condition)
+			return s, source.Mistakef("write at least 99%", "%q is not a condition of success", condition)
 		}
 		s.Ratio, err = source.ParsePercent(share)
 		if err == nil && s.Ratio == 0 {
@@ -138,11 +138,11 @@ func parseSteady(measure, condition string) (check.Steady, error) {
 	}
 	p, ok := strings.CutSuffix(strings.TrimPrefix(measure, "p"), " latency")
 	if n, perr := strconv.ParseFloat(p, 64); !ok || !strings.HasPrefix(measure, "p") || perr != nil || n <= 0 || n >= 100 {
-		return s, source.Mistakef("write success or p95 latency", "%q is no measure of the steady state", measure)
+		return s, source.Mistakef("write success or p95 latency", "%q is not a measure of the steady state", measure)
 	}
 	limit, ok := strings.CutPrefix(condition, "below ")
 	if !ok {
-		return s, source.Mistakef("write below 400ms", "%q is no condition of a latency", condition)
+		return s, source.Mistakef("write below 400ms", "%q is not a condition of a latency", condition)
 	}
 	s.Limit, err = source.ParseDuration(limit)
 	return s, err

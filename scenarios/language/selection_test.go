@@ -106,8 +106,8 @@ func TestWrongCallSelections(t *testing.T) {
 		`only calls caused by "orders" requests from "orders" to "payments" are delayed by 1s`:       `"orders"`,
 		`only messages caused by "POST /orders" requests from "orders" to "cache" are lost`:          "redis has no headers and no keys",
 		`calls from "orders" to "payments" are answered with "UNAVAILABLE"`:                          `answers with a status and not with "UNAVAILABLE"`,
-		`calls from "orders" to "stock" are answered with "BUSY"`:                                    `code "BUSY" is no error of gRPC`,
-		`calls from "orders" to "stock" answer with status 200`:                                      "is no error of gRPC",
+		`calls from "orders" to "stock" are answered with "BUSY"`:                                    `code "BUSY" is not an error of gRPC`,
+		`calls from "orders" to "stock" answer with status 200`:                                      "is not an error of gRPC",
 		`calls from "orders" to "bus" are corrupted`:                                                 "which has messages and no calls",
 	} {
 		_, err := parseSelection(t, text+" for 5s", scenarios.Placed{})

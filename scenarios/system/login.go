@@ -35,7 +35,7 @@ func parseLogin(s string) error {
 	u, err := url.Parse(rest)
 	switch {
 	case err != nil || u.Scheme == "" || strings.Contains(rest, "${"):
-		return source.Mistakef(write, "%q is no URL", s)
+		return source.Mistakef(write, "%q is not a URL", s)
 	case u.Host != "":
 		return source.Mistakef(write, "%q holds an address, which is that of the service", s)
 	}

@@ -14,8 +14,8 @@ func TestLogins(t *testing.T) {
 	for bad, want := range map[string]string{
 		"postgres://app:hunter22@/shop":      "holds a password",
 		"postgres://app@127.0.0.1:5432/shop": "holds an address",
-		"app":                                "is no URL",
-		"postgres://${address:db}@/shop":     "is no URL",
+		"app":                                "is not a URL",
+		"postgres://${address:db}@/shop":     "is not a URL",
 	} {
 		require.ErrorContains(t, parseLogin(bad), want)
 		assert.NotContains(t, parseLogin(bad).Error(), "hunter22")

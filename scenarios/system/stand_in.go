@@ -114,7 +114,7 @@ func (s *System) validateStandIn(service Service, where func(name, key string) s
 		addProblem(at(""), fmt.Sprintf("%q is a stand-in, and has a command, an address or a handler as well", service.Name), "leave one out: a stand-in is served by Firedrill itself")
 	}
 	if service.Dir != "" || service.Env != nil || service.Ready != (Ready{}) || service.Stop != (Stopping{}) || service.Needs != "" {
-		addProblem(at(""), fmt.Sprintf("%q is a stand-in, which is no process", service.Name), "leave `dir`, `env`, `ready`, `stop` and `needs` out")
+		addProblem(at(""), fmt.Sprintf("%q is a stand-in, which is not a process", service.Name), "leave `dir`, `env`, `ready`, `stop` and `needs` out")
 	}
 	if len(in.Routes) == 0 {
 		addProblem(at("routes"), fmt.Sprintf("the stand-in %q answers nothing", service.Name), `add routes: {"POST /charge": {status: 201, body: '{"id": {{n}}}'}}`)

@@ -39,8 +39,8 @@ func (s Service) validateStop() (what, hint string) {
 	case s.Stop.Signal == "SIGKILL" || s.Stop.Signal == "KILL":
 		return fmt.Sprintf("%q cannot be the signal of an orderly stop: it leaves a program no time", s.Stop.Signal), "leave `signal` out; a feature says `crashes` to kill a service"
 	case slices.Contains(signals, "SIG"+s.Stop.Signal):
-		return fmt.Sprintf("%q is no signal that asks a program to end", s.Stop.Signal), fmt.Sprintf("did you mean %q?", "SIG"+s.Stop.Signal)
+		return fmt.Sprintf("%q is not a signal that asks a program to end", s.Stop.Signal), fmt.Sprintf("did you mean %q?", "SIG"+s.Stop.Signal)
 	default:
-		return fmt.Sprintf("%q is no signal that asks a program to end", s.Stop.Signal), source.DidYouMean(s.Stop.Signal, signals, "signals")
+		return fmt.Sprintf("%q is not a signal that asks a program to end", s.Stop.Signal), source.DidYouMean(s.Stop.Signal, signals, "signals")
 	}
 }

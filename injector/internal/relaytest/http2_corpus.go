@@ -100,7 +100,7 @@ func HTTP2Corpus() []h2conversation {
 		c.Head(1, true, "x-trailer: y")
 		c.Head(1, true, "x-trailer: z")
 	})
-	play("a status that is no number", func(c, s *frameBuilder) {
+	play("a status that is not a number", func(c, s *frameBuilder) {
 		c.Head(1, true, h2get...)
 		s.Head(1, true, ":status: 1x")
 	})

@@ -132,6 +132,6 @@ func checkDamage(t *testing.T, d Dialect, dir message.Dir, f Frame, raw []byte, 
 func checkSingleMessage(t *testing.T, d Dialect, dir message.Dir, text []byte) {
 	n, whole, err := d.Feed(dir, text)
 	if err != nil || !whole || n != len(text) {
-		t.Fatalf("%q is no whole message: %d, %v, %v", text, n, whole, err)
+		t.Fatalf("%q is not a whole message: %d, %v, %v", text, n, whole, err)
 	}
 }

@@ -65,7 +65,7 @@ func (d *nats) Refuse(code string, f Frame) ([]byte, error) {
 	text, ok := natsErrors[code]
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("%q is no error that NATS answers with: known are %s", code, strings.Join(slices.Sorted(maps.Keys(natsErrors)), ", "))
+		return nil, fmt.Errorf("%q is not an error that NATS answers with: known are %s", code, strings.Join(slices.Sorted(maps.Keys(natsErrors)), ", "))
 	case f.ID == "":
 		return nil, nil
 	case text == "" && !d.noResponders:

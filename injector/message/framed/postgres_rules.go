@@ -23,7 +23,7 @@ func (*postgres) Refuse(code string, f Frame) ([]byte, error) {
 	text, ok := pgErrors[code]
 	switch atStartup := code == "53300" || code == "57P03"; {
 	case !ok:
-		return nil, fmt.Errorf("%q is no error that ends a PostgreSQL connection, and after another one the server would be in another state than the client believes: known are %s",
+		return nil, fmt.Errorf("%q is not an error that ends a PostgreSQL connection, and after another one the server would be in another state than the client believes: known are %s",
 			code, strings.Join(slices.Sorted(maps.Keys(pgErrors)), ", "))
 	case atStartup && f.Method != "STARTUP":
 		return nil, fmt.Errorf("%q refuses a connection that opens: it answers STARTUP only", code)

@@ -207,7 +207,7 @@ var redisErrors = map[string]string{
 func (*redis) Refuse(code string, _ Frame) ([]byte, error) {
 	text, ok := redisErrors[strings.ToUpper(code)]
 	if !ok {
-		return nil, fmt.Errorf("%q is no error that Redis answers with: known are %s", code, strings.Join(slices.Sorted(maps.Keys(redisErrors)), ", "))
+		return nil, fmt.Errorf("%q is not an error that Redis answers with: known are %s", code, strings.Join(slices.Sorted(maps.Keys(redisErrors)), ", "))
 	}
 	return []byte("-" + text + "\r\n"), nil
 }

@@ -53,7 +53,7 @@ func (p *replyCarrier) ForwardEvents(n uint64, reached func(events uint64) bool)
 	return p.finishAnswer(p.x, p.head.status, err, false)
 }
 
-// eventWriter forwards a body and calls reached once, behind an event.
+// eventWriter forwards a body and calls reached once, after an event.
 type eventWriter struct {
 	to interface {
 		io.Writer
@@ -94,7 +94,7 @@ func (w *eventWriter) Write(p []byte) (n int, err error) {
 type chunks struct {
 	events http2.Events // of the payload; nil means that each chunk is an event
 	left   int64        // of the current chunk
-	inside bool         // the line behind the payload of a chunk comes next
+	inside bool         // the line after the payload of a chunk comes next
 	over   bool         // the last chunk has come
 	line   []byte
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // serveEvents starts a server that sends 5 events of its kind at /sse, /old and /chunked, and does not
-// end them before its client leaves. /short ends behind 5 events, /sized and /encoded are no streams whose events can be
+// end them before its client leaves. /short ends behind 5 events, /sized and /encoded are not streams whose events can be
 // counted. The server's cleanup waits until all clients have left.
 func serveEvents(t *testing.T) (addr string) {
 	return relaytest.ServeOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -174,7 +174,7 @@ func TestAnswersThatCannotBeCut(t *testing.T) {
 				}
 				relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
 				if why == "" || version == "h2" && path == "/encoded" {
-					assert.Equal(t, "it is no stream of events", f.FinishedCalls()[0].Skipped)
+					assert.Equal(t, "it is not a stream of events", f.FinishedCalls()[0].Skipped)
 				} else {
 					assert.Equal(t, why, f.FinishedCalls()[0].Skipped)
 				}

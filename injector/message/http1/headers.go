@@ -10,7 +10,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message/duplex"
 )
 
-// ChangeHeaders implements message.HeaderCarrier. A header that is set stands behind all others.
+// ChangeHeaders implements message.HeaderCarrier. A header that is set comes after all others.
 func (h *head) ChangeHeaders(changes []message.Header) (changed bool) {
 	for _, c := range changes {
 		was := h.fieldLines(c.Name)

@@ -42,7 +42,7 @@ func allowHTTP(r message.Rule, _ message.Framing) error {
 	case r.Action == message.Answer && r.Code != "":
 		return fmt.Errorf("code %q: HTTP answers with a status", r.Code)
 	case r.Action == message.Answer && (r.Status < 200 || r.Status > 599):
-		return fmt.Errorf("status %d is no final HTTP status", r.Status)
+		return fmt.Errorf("status %d is not a final HTTP status", r.Status)
 	case r.Action == message.Answer && r.Body != "" && !http2.HasBody(r.Status):
 		return fmt.Errorf("status %d: an answer with it has no body", r.Status)
 	case r.Dir != message.ToServer:

@@ -9,7 +9,7 @@ import (
 )
 
 // NoStream is why a rule cannot count the events of an answer.
-const NoStream = "it is no stream of events"
+const NoStream = "it is not a stream of events"
 
 // Events finds the ends of events in a body.
 type Events interface {
@@ -26,7 +26,7 @@ func IsEventStream(contentType string) bool {
 
 // ServerEvents finds server-sent events (HTML Living Standard, section 9.2.6). An event is a block of lines, one of which
 // is a "data" line, that ends with an empty line. Lines end with CR, LF or CRLF. Comments, such as those that keep a
-// connection alive, are no events. An event that ends with CR ends when the next byte arrives, which may be its LF.
+// connection alive, are not events. An event that ends with CR ends when the next byte arrives, which may be its LF.
 type ServerEvents struct {
 	line  []byte // the beginning of the current line
 	data  bool   // the block has data
@@ -105,7 +105,7 @@ func (e *grpcEvents) Next(p []byte) (n int, ended bool) {
 	return n, false
 }
 
-// eventCount counts the events that arrive on a lane, until the one behind which a rule stops it.
+// eventCount counts the events that arrive on a lane, until the one after which a rule stops it.
 type eventCount struct {
 	Events
 	left uint64
@@ -150,7 +150,7 @@ func (w *way) stop(s *stream) {
 // stopped reports whether all frames before the stop have been written.
 func (l *lane) stopped() bool { return len(l.queue) > 0 && l.queue[0].kind == frameStop }
 
-// removeStop makes the frames behind the stop pass.
+// removeStop lets the frames after the stop pass.
 func (w *way) removeStop(s *stream) {
 	l := w.lane(s)
 	i := slices.IndexFunc(l.queue, func(f frame) bool { return f.kind == frameStop })
@@ -161,7 +161,7 @@ func (w *way) removeStop(s *stream) {
 	w.release(s)
 }
 
-// countEvents makes the lane of an answer stop behind its nth event. The lock is held.
+// countEvents makes the lane of an answer stop after its nth event. The lock is held.
 func (s *stream) countEvents(n uint64) {
 	s.down.events = &eventCount{Events: &ServerEvents{}, left: n}
 	if s.grpc {

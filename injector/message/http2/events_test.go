@@ -245,7 +245,7 @@ func TestGRPCHeadersAndQuota(t *testing.T) {
 		assert.EqualValues(t, 1, count.Tally().Affected)
 	}
 	_, heal := f.AddRule(t, message.Rule{Action: message.EditRequest, Headers: []string{"content-type: text/plain"}})
-	assert.Equal(t, codes.InvalidArgument.String(), p.Charge(relaytest.Patience, "it is no gRPC any more"))
+	assert.Equal(t, codes.InvalidArgument.String(), p.Charge(relaytest.Patience, "it is not gRPC any more"))
 	heal()
 	count, _ := f.AddRule(t, message.Rule{Action: message.Answer, Code: "RESOURCE_EXHAUSTED", Quota: 1})
 	relaytest.WaitUntil(t, "the quota is exceeded", func() bool { return p.Charge(relaytest.Patience, "ten") == codes.ResourceExhausted.String() })

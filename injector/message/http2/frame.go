@@ -31,7 +31,7 @@ const (
 	frameContinuation // CONTINUATION
 
 	framePriorityUpdate byte = 0x10 // RFC 9218
-	frameStop           byte = 0xff // no frame: in the queue of a lane, frames behind it wait; see way.stop
+	frameStop           byte = 0xff // not a frame: in the queue of a lane, frames after it wait; see way.stop
 )
 
 // Flags, and error codes that the relay sends.

@@ -37,7 +37,7 @@ func AllowGRPC(r message.Rule, _ message.Framing) error {
 	// An HTTP status, as a proxy sends it: clients map it to a code.
 	case r.Action == message.Answer && r.Code == "" && r.Status >= 400 && r.Status <= 599:
 	case r.Action == message.Answer && (grpcCode(r.Code) == "" || grpcCode(r.Code) == "0"):
-		return fmt.Errorf("code %q is no error of gRPC: they are %s", r.Code, strings.Join(grpcCodes[1:], ", "))
+		return fmt.Errorf("code %q is not an error of gRPC: they are %s", r.Code, strings.Join(grpcCodes[1:], ", "))
 	case r.Dir != message.ToServer:
 		return fmt.Errorf("%s %s: in gRPC only calls are messages of their own", r.Action, r.Dir)
 	}

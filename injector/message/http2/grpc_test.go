@@ -258,7 +258,7 @@ func TestGRPCDamagedMessages(t *testing.T) {
 		}
 	}
 	_, heal = f.AddRule(t, message.Rule{ID: "fault-2", Action: message.Truncate})
-	assert.Equal(t, "Internal", p.Charge(relaytest.Patience, text), "a string that ends early is no string to protobuf")
+	assert.Equal(t, "Internal", p.Charge(relaytest.Patience, text), "a string that ends early is not a string to protobuf")
 	assert.Contains(t, p.Charge(relaytest.Patience, ""), " ", "nothing to cut")
 	assert.Len(t, f.Recorded(evidence.Skipped), 1)
 	heal()
@@ -271,7 +271,7 @@ func TestGRPCRejectsUnknownCodes(t *testing.T) {
 	for _, code := range []string{"", "OK", "0", "17", "MAYBE"} {
 		_, err = r.Add(message.Rule{ID: "fault-1", Action: message.Answer, Code: code})
 		require.Error(t, err, code)
-		assert.Contains(t, err.Error(), fmt.Sprintf("code %q is no error of gRPC: they are CANCELLED, UNKNOWN", code))
+		assert.Contains(t, err.Error(), fmt.Sprintf("code %q is not an error of gRPC: they are CANCELLED, UNKNOWN", code))
 	}
 	_, err = r.Add(message.Rule{ID: "fault-1", Action: message.Corrupt, Dir: message.ToClient})
 	require.Error(t, err)

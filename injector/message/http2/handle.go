@@ -71,7 +71,7 @@ func (w *way) onStream(s *stream, f *frame) {
 			return
 		}
 	case f.kind == frameReset && !s.down.ended():
-		s.down.stop(dropping) // the discarded part was no complete answer
+		s.down.stop(dropping) // the discarded part was not a complete answer
 	}
 	w.accept(s, f)
 }

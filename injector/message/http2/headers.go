@@ -12,7 +12,7 @@ import (
 // headers is a header block that a rule can change.
 type headers struct{ *frame }
 
-// ChangeHeaders implements message.HeaderCarrier. A header that is set stands behind all others.
+// ChangeHeaders implements message.HeaderCarrier. A header that is set comes after all others.
 func (h *headers) ChangeHeaders(changes []message.Header) (changed bool) {
 	for _, c := range changes {
 		name := strings.ToLower(c.Name)

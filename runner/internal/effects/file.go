@@ -66,7 +66,7 @@ func (l lines) read(ctx context.Context, each func(journal.Effect) error) error 
 	}
 }
 
-// line reads the nth line. Empty lines, and lines that the pattern does not match, are no effects. Lines are written one
+// line reads the nth line. Empty lines, and lines that the pattern does not match, are not effects. Lines are written one
 // after the other, so that their numbers are the order of application where nothing else states it.
 func (l lines) line(n int, line []byte, each func(journal.Effect) error) error {
 	if len(line) > 0 && line[len(line)-1] == '\r' {

@@ -60,7 +60,7 @@ func limits(text string) bool {
 // query is a query on a database.
 type query struct {
 	driver, dsn, text string
-	file              string // of the database; "" if it is no file
+	file              string // of the database; "" if it is not a file
 	group             string // the column that effects are grouped by; "" if they are not
 }
 

@@ -182,7 +182,7 @@ func classOf(a Answer) string {
 	return "no"
 }
 
-// An error of this machine is no answer of the service.
+// An error of this machine is not an answer of the service.
 func TestLocalErrors(t *testing.T) {
 	for err, want := range map[string]error{
 		"too many open files":   &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", errnoFiles)},
