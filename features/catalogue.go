@@ -146,6 +146,7 @@ type Finding struct {
 	File, Scenario string
 	Fails          []string // the checks that must fail, the most telling last; all others pass; none: it holds
 	Effects        Account
+	Slow           bool // its server takes long to start: the tests run it only if they repeat findings
 }
 
 // Account says how effects, requests and lost replies must sum up.
@@ -158,6 +159,7 @@ const (
 	EachDone                 // one effect for each acknowledged request
 	EachLoss                 // one effect for each acknowledged request, and one for each reply that was lost: what failed in the end or was done again
 	SomeLost                 // fewer effects than acknowledged requests, none twice
+	EachReset                // one effect for each acknowledged request, and one for each connection that was reset
 )
 
 // The checks that findings fail.
@@ -171,17 +173,22 @@ const (
 func Findings() []Finding {
 	twice := []string{exactlyOnce, noneTwice}
 	redis := func(scenario string, a Account, fails ...string) Finding {
-		return Finding{"real/redis.feature", scenario, fails, a}
+		return Finding{File: "real/redis.feature", Scenario: scenario, Fails: fails, Effects: a}
 	}
 	gateway := func(scenario string, fails ...string) Finding {
-		return Finding{"real/gateways.feature", scenario, fails, EachLoss}
+		return Finding{File: "real/gateways.feature", Scenario: scenario, Fails: fails, Effects: EachLoss}
 	}
 	nats := func(scenario string, a Account, fails ...string) Finding {
-		return Finding{"real/nats.feature", scenario, fails, a}
+		return Finding{File: "real/nats.feature", Scenario: scenario, Fails: fails, Effects: a}
 	}
 	commit := func(way string, a Account, fails ...string) Finding {
-		return Finding{"real/commit.feature", "the acknowledgement is lost: " + way, fails, a}
+		return Finding{File: "real/commit.feature", Scenario: "the acknowledgement is lost: " + way, Fails: fails, Effects: a}
 	}
+	rabbitmq := func(scenario string, a Account, fails ...string) Finding {
+		return Finding{File: "real/rabbitmq.feature", Scenario: scenario, Fails: fails, Effects: a, Slow: true}
+	}
+	confirms := rabbitmq("confirms do not arrive, and the sender publishes again", EachLoss, twice...)
+	confirms.Slow = false // so that the usual tests run one of them
 	return []Finding{
 		redis("no reply is lost", EachOnce),
 		redis("the reply to INCR is lost, then reset: sent again, as it is by default", EachLoss, twice...),
@@ -203,11 +210,11 @@ func Findings() []Finding {
 		gateway("haproxy, retry-on all-retryable-errors, POST", twice...),
 		gateway("haproxy, retry-on and disable-l7-retry, POST"),
 
-		{"real/stale-cache.feature", "the backends are silent; stale pages are served", nil, NoEffects},
-		{"real/stale-cache.feature", "the backends are silent; stale pages are not", []string{
+		{File: "real/stale-cache.feature", Scenario: "the backends are silent; stale pages are served", Effects: NoEffects},
+		{File: "real/stale-cache.feature", Scenario: "the backends are silent; stale pages are not", Fails: []string{
 			`at least 50% of responses are fallbacks, marked by header "X-Degraded: true" during the fault`,
 			"at least 99% of requests succeed during the fault",
-		}, NoEffects},
+		}, Effects: NoEffects},
 
 		nats("the subscriber's connection is reset and refused", SomeLost, exactlyOnce, noneLost),
 		nats("what the subscriber gets is held up", EachOnce),
@@ -216,11 +223,16 @@ func Findings() []Finding {
 		nats("the publisher hears nothing and publishes again: with an id, after it was forgotten", EachLoss, twice...),
 		nats("the consumer's acknowledgement is lost", EachLoss, twice...),
 
+		confirms,
+		rabbitmq("the connection breaks, and the sender does not wait for confirms", SomeLost, exactlyOnce, noneLost),
+		rabbitmq("connections break before the acknowledgement, which comes after the work", EachReset, twice...),
+		rabbitmq("the connection breaks, and messages are acknowledged by being sent", SomeLost, exactlyOnce, noneLost),
+
 		commit("the client is told that it is not known", EachLoss),
 		commit("the client is told that it did not happen", EachOnce, exactlyOnce),
 		commit("it is done again", EachLoss, twice...),
 		commit("it is done again, where the key must be one", EachOnce),
 
-		{"real/names.feature", "five answers are lost", []string{"no request takes longer than 4s"}, NoEffects},
+		{File: "real/names.feature", Scenario: "five answers are lost", Fails: []string{"no request takes longer than 4s"}, Effects: NoEffects},
 	}
 }

@@ -16,34 +16,64 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
-// runs is how many times the findings of duplicates are run, each time with another seed.
-var runs = flag.Int("findings", 1, "how many times TestFindings looks for duplicates")
+// times is how often TestFindings runs each finding, each time with another seed; 0 means once, and without the slow ones.
+var times = flag.Int("times", 0, "how often TestFindings runs every finding")
 
 // TestFindings verifies the verdict on each finding, check by check, and that its effects add up exactly.
 func TestFindings(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs real servers")
 	}
+	var tally machine.Tally
+	t.Cleanup(func() {
+		if *times > 0 {
+			fmt.Println(tally.String())
+		}
+	})
 	for _, f := range Findings() {
+		if f.Slow && *times == 0 {
+			continue
+		}
 		t.Run(f.Scenario, func(t *testing.T) {
 			t.Parallel()
 			installed(t, f.File)
-			seeds := 1
-			if slices.Contains(f.Fails, noneTwice) {
-				seeds = max(1, *runs)
-			}
-			for seed := range seeds {
-				args := []string{f.File, "--name", "^" + regexp.QuoteMeta(f.Scenario) + "$", "--seed", strconv.Itoa(7 + seed)}
-				all := drill(t, args...)
-				require.Len(t, all, 1)
-				if why := busy(all[0]); why != "" && len(differences(f, all[0])) > 0 {
-					t.Logf("run again, because this machine was busy and its delays may have caused further effects: %s", why)
-					require.NoError(t, machine.Reserve(func() { all = run(t, args...) }))
-				}
-				assertFinding(t, f, all[0])
+			for seed := range max(1, *times) {
+				h := runFinding(t, f, 7+seed, &tally)
+				wrong := misjudged(f, h)
+				tally.Judged(f.Scenario, f.truth(), wrong)
+				assert.Empty(t, wrong, describe(h))
 			}
 		})
 	}
+}
+
+// runFinding runs a finding, and again, at most twice, if it shows nothing because this machine was busy: it is
+// inconclusive, or delays may have caused further effects.
+func runFinding(t *testing.T, f Finding, seed int, tally *machine.Tally) (h *journal.History) {
+	t.Helper()
+	run := func() {
+		all := run(t, f.File, "--name", "^"+regexp.QuoteMeta(f.Scenario)+"$", "--seed", strconv.Itoa(seed))
+		require.Len(t, all, 1)
+		h = all[0]
+	}
+	require.NoError(t, machine.Share(run))
+	for range 2 {
+		if !disturbed(h) && (busy(h) == "" || len(differences(f, h)) == 0) {
+			break
+		}
+		t.Logf("run again, because this machine was busy: %s%s", busy(h), describe(h))
+		tally.Busy(f.Scenario, f.truth())
+		require.NoError(t, machine.Reserve(run))
+	}
+	return h
+}
+
+// truth is the true verdict on a finding.
+func (f Finding) truth() string {
+	if len(f.Fails) > 0 {
+		return "failed"
+	}
+	return "passed"
 }
 
 func TestEveryFindingIsListed(t *testing.T) {
@@ -62,14 +92,10 @@ func TestEveryFindingIsListed(t *testing.T) {
 	assert.ElementsMatch(t, scenarioNames, listed)
 }
 
-func assertFinding(t *testing.T, f Finding, h *journal.History) {
-	t.Helper()
-	t.Log(describe(h))
-	want := "passed"
-	if len(f.Fails) > 0 {
-		want = "failed"
-	}
-	assert.Equal(t, want, outcome(h))
+// misjudged lists the differences between a finding and its history.
+func misjudged(f Finding, h *journal.History) []string {
+	t := &failures{}
+	assert.Equal(t, f.truth(), outcome(h))
 	failed := []string{}
 	for _, v := range h.Verdicts {
 		assert.True(t, v.Outcome != "inconclusive" || failuresTooFast(v), "inconclusive: %s: %s", v.Check, v.Reason)
@@ -78,7 +104,7 @@ func assertFinding(t *testing.T, f Finding, h *journal.History) {
 		}
 	}
 	assert.ElementsMatch(t, f.Fails, failed)
-	assert.Empty(t, differences(f, h), "effects do not add up")
+	return append(*t, differences(f, h)...)
 }
 
 // busy returns the reason why delays of this machine may have affected a drill, or "".
@@ -108,7 +134,9 @@ func differences(f Finding, h *journal.History) []string {
 	}
 	lost := 0
 	for _, in := range h.Faults {
-		lost += int(in.Affected)
+		if f.Effects != EachReset || in.Kind == "reset" {
+			lost += int(in.Affected)
+		}
 	}
 	effects, keys := h.Effects.Len(), map[string]bool{}
 	for _, e := range h.Effects.All() {
@@ -123,13 +151,22 @@ func differences(f Finding, h *journal.History) []string {
 		assert.Equal(t, requests, effects)
 	case EachDone:
 		assert.Equal(t, acknowledged, effects)
-	case EachLoss:
+	case EachLoss, EachReset:
 		assert.Equal(t, acknowledged+lost, effects)
 	case SomeLost:
 		assert.Less(t, effects, acknowledged)
 		assert.Zero(t, surplus)
 	}
 	for _, v := range h.Verdicts {
+		if v.Check == noneLost && v.Outcome == "failed" {
+			missing := 0
+			for _, r := range h.Requests.All() {
+				if r.Outcome == "acknowledged" && !keys[r.Key] {
+					missing++
+				}
+			}
+			assert.Contains(t, v.Reason, fmt.Sprintf("%d acknowledged and lost", missing))
+		}
 		if v.Check == noneTwice && v.Outcome == "failed" {
 			assert.Equal(t, lost-(requests-acknowledged), surplus, "there is a duplicate for each lost reply, except those of requests that failed in the end")
 			assert.Contains(t, v.Reason, fmt.Sprintf("(surplus effects: %d)", surplus))

@@ -10,6 +10,9 @@
 //	orders    stores orders in PostgreSQL, with pgx
 //	postgres  a PostgreSQL server
 //	publisher publishes to NATS, with nats.go
+//	rabbitmq  a RabbitMQ server
+//	receiver  consumes from RabbitMQ, with amqp091-go
+//	sender    publishes to RabbitMQ, with amqp091-go
 //	worker    subscribes to NATS and consumes from JetStream
 //
 // The path of a request selects how the service works: with the library's defaults, without retries, or with an ID by
@@ -37,7 +40,8 @@ import (
 // config holds the flags of a service.
 type config struct {
 	listen, dir  string
-	link, second string // host:port of dependencies through links
+	link, second string // host:port of dependencies through links; RabbitMQ: second and third are addresses of its own
+	third        string
 	direct       string // host:port of the dependency without the link
 	fsync        bool   // PostgreSQL syncs what it commits; a crash needs no sync, a loss of power does
 }
@@ -51,7 +55,8 @@ type service struct {
 // starters start the services by name. Those that run another program return only when it ends, with an error.
 var starters = map[string]func(context.Context, config) (service, error){
 	"backend": newBackend, "counter": newCounter, "front": newFront, "haproxy": runHAProxy, "ledger": newLedger, "nginx": runNginx,
-	"orders": newOrders, "postgres": runPostgres, "publisher": newPublisher, "worker": newWorker,
+	"orders": newOrders, "postgres": runPostgres, "publisher": newPublisher, "rabbitmq": runRabbitMQ, "receiver": newReceiver,
+	"sender": newSender, "worker": newWorker,
 }
 
 // Main runs a service until SIGTERM or SIGINT and returns the exit code. args are its name and flags.
@@ -75,6 +80,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&c.dir, "dir", ".", "directory for data")
 	flags.StringVar(&c.link, "link", "", "address of the dependency, through a link")
 	flags.StringVar(&c.second, "second", "", "address of a second dependency, through a link")
+	flags.StringVar(&c.third, "third", "", "a third address")
 	flags.StringVar(&c.direct, "direct", "", "address of the dependency, without a link")
 	flags.BoolVar(&c.fsync, "fsync", false, "sync what is committed, so that it survives a loss of power")
 	if err := flags.Parse(args[1:]); err != nil {
