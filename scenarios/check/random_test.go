@@ -1,6 +1,7 @@
 package check
 
 import (
+	"flag"
 	"math"
 	"math/bits"
 	"math/rand/v2"
@@ -97,6 +98,8 @@ func succeeded(r *rand.Rand, n int, p float64) (ok int) {
 	return ok
 }
 
+var more = flag.Int("more", 1, "how many times as many random cases tests try")
+
 // few reports whether tests try few random cases, since the race detector is ten times as slow and finds nothing here.
 func few() bool { return raceEnabled || testing.Short() }
 
@@ -105,7 +108,7 @@ func trials(n int) int {
 	if few() {
 		return max(20, n/30)
 	}
-	return n
+	return n * *more
 }
 
 // rates returns how often a comparison failed and passed, as a share of the trials.
