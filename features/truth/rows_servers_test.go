@@ -84,9 +84,49 @@ func servers() []row {
 			steps:  loadFor("POST /incr", 20, 5*time.Second, 2*time.Second) + keyed("GET /ledger") + settled + "When only \"HGETALL\" messages from \"counter\" to \"redis\" are delayed by 100ms for 2s\nThen at least 99% of requests succeed\n",
 			system: counter, want: "inconclusive", reason: `INCR`,
 			why: "the counter sends INCR; the reason names what was seen",
+		}, {
+			name: "a master of Redis that was replaced is read when it has become a replica", needs: "redis-server", alone: true, full: true,
+			steps:  replaced + "And effects settle within 60s\nAnd effects are read once the command \"replica\" says \"2\"\n" + isolated,
+			system: sentinel, want: "failed", reason: `(?i)lost`, fails: []string{`no acknowledged request is lost`},
+			why: "Sentinel made the other server the master; what the old one took meanwhile is gone when it has become a replica",
+		}, {
+			name: "a master of Redis that was replaced is read at once", needs: "redis-server", alone: true, full: true,
+			steps:  replaced + settled + isolated,
+			system: sentinel, want: "inconclusive", reason: `would have passed`,
+			why: "it still has what it took, so that nothing seems lost; but no request met the fault, and no sentence says when effects have arrived",
 		},
 	}
 }
+
+// Requests go to the old master all the time.
+var (
+	replaced = loadFor("POST /incr", 40, 2*time.Second, 2*time.Second) + keyed("GET /ledger")
+	isolated = "When \"redis\" is cut off from \"other\", \"sentinel\" for 5s\n" + lost
+)
+
+// sentinel is a system of two servers of Redis. Sentinel makes other the master when redis does not answer for a second,
+// and makes redis its replica later.
+const sentinel = `
+services:
+  redis:
+    command: [redis-server, --bind, "127.0.0.1", --port, "${port}", --dir, "${dir}", --save, "", --appendonly, "no"]
+    ready: {line: Ready to accept connections, within: 20s}
+  other:
+    command: [sh, -c, 'exec redis-server --bind 127.0.0.1 --port "$0" --dir "$1" --save "" --replicaof $(echo "$2" | tr : " ")', "${port}", "${dir}", "${link:redis}"]
+    ready: {line: "MASTER <-> REPLICA sync: Finished with success", within: 20s}
+    depends: {redis: tcp}
+  sentinel:
+    command: [sh, -c, 'printf "sentinel monitor it %s 1\nsentinel down-after-milliseconds it 1000\nsentinel failover-timeout it 3000\n" "$(echo "$2" | tr : " ")" >"$1/s.conf" && exec redis-server "$1/s.conf" --sentinel --bind 127.0.0.1 --port "$0"', "${port}", "${dir}", "${link:redis}"]
+    ready: {line: "slave slave", within: 30s}
+    depends: {redis: tcp, other: tcp}
+  counter:
+    command: ["${self}", service, counter, --listen, "127.0.0.1:${port}", --link, "${link:redis}", --direct, "${address:redis}"]
+    ready: {http: /livez, within: 20s}
+    serves: [/]
+    depends: {redis: redis}
+commands:
+  replica: {of: redis, run: [sh, -c, 'redis-cli -p "$0" info replication | grep -c -e role:slave -e master_link_status:up', "${port}"]}
+`
 
 const counter = `
 services:

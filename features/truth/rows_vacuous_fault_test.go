@@ -81,21 +81,6 @@ func vacuousFault() []row {
 			system: replicas, want: "inconclusive", reason: `second|` + touched,
 			why: "nothing called the second",
 		}, {
-			name: "a supervisor starts the service again at once", back: "-detach supervise",
-			steps: load("GET /dep", 40) + "When \"back\" crashes for 2s\nThen at least 99% of requests succeed during the fault\n",
-			want:  "inconclusive|failed|problem", reason: `(?i)back|answer|succeed`, fails: []string{`succeed during the fault`},
-			why: "either the supervisor is ended too, and requests fail, or the service that answers is no crashed one",
-		}, {
-			name: "a child in a session of its own serves while the service hangs", back: "-detach stay",
-			steps: load("GET /dep", 40) + "When \"back\" hangs for 2s\nThen at least 99% of requests succeed during the fault\n",
-			want:  "inconclusive|failed|problem", reason: `(?i)back|answer|succeed`, fails: []string{`succeed during the fault`},
-			why: "either the child hangs too, and requests fail, or the service that answers does not hang",
-		}, {
-			name: "the service leaves a child and ends", back: "-detach leave",
-			steps: load("GET /dep", 40) + "When \"back\" crashes for 2s\nThen at least 99% of requests succeed during the fault\n",
-			want:  "inconclusive|failed|problem", reason: `(?i)back|background|daemon|succeed`, fails: []string{`succeed during the fault`},
-			why: "either the child is the service, and requests fail while it is down, or it is refused",
-		}, {
 			name:  "another program has the port for half of the crash",
 			steps: load("GET /dep", 40) + "When \"back\" crashes for 3s\nThen at least 10% of requests succeed during the fault\n",
 			system: `

@@ -32,7 +32,7 @@ type got struct {
 var outcomes = map[int]string{0: "passed", 1: "failed", 2: "problem", 3: "inconclusive", 4: "stopped", 130: "interrupted"}
 
 // run runs the program in the folder of a row.
-func (r row) run(t *testing.T, f folder, path string) (got, error) {
+func (r row) run(t *testing.T, f folder, path string, seed int) (got, error) {
 	var g got
 	paths := r.paths
 	if paths == nil {
@@ -42,7 +42,11 @@ func (r row) run(t *testing.T, f folder, path string) (got, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		var errors bytes.Buffer
-		cmd := exec.CommandContext(ctx, path, append([]string{"run", "--parallel", strconv.Itoa(max(1, r.parallel)), "--seed", "7", "--dir", "runs"}, paths...)...)
+		cmd := exec.CommandContext(ctx, path, append([]string{"run", "--parallel", strconv.Itoa(max(1, r.parallel)), "--seed", strconv.Itoa(seed), "--dir", "runs"}, paths...)...)
+		if *under == "half" {
+			cmd.Args = halfACore(t, append([]string{path}, cmd.Args[1:]...))
+			cmd.Path = "/bin/sh"
+		}
 		cmd.Dir, cmd.Env, cmd.Stderr = f.dir, append(os.Environ(), marker+f.dir), &errors
 		code, err := r.wait(cmd, f)
 		if err != nil {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,7 +22,12 @@ import (
 	_ "github.com/firedrill-dev/firedrill/runner" // go test runs the drills again when it changes
 )
 
-var full = flag.Bool("full", false, "run all rows of the truth suite")
+var (
+	full     = flag.Bool("full", false, "run all rows of the truth suite")
+	reviewed = flag.Bool("cases", false, "run all rows that were once judged wrongly, and no others")
+	correct  = flag.Bool("correct", false, "run all rows of correct systems, and no others")
+	times    = flag.Int("times", 1, "how often TestTruth runs each row, each time with another seed")
+)
 
 // scratch is the parent of the folders of all rows.
 var scratch string
@@ -44,28 +48,26 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// cases returns the rows that were once judged wrongly.
+func cases() []row { return slices.Concat(reported(), soundness(), mistakes(), servers()) }
+
 // rows returns the rows of all tables.
 func rows() []row {
-	return slices.Concat(reported(), soundness(), mistakes(), servers(), vacuousLoad(), vacuousFault(), vacuousEffects(), trickyOrders(), trickyPages(), powerLosses())
+	return slices.Concat(cases(), vacuousLoad(), vacuousFault(), vacuousEffects(), trickyOrders(), trickyPages(), powerLosses())
 }
 
-// results is a summary with a line for each row.
-type results struct {
-	mu    sync.Mutex
-	lines []string
-	wrong int
-}
-
-func (rs *results) add(r row, g got, wrong []string) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	state := "right"
-	if len(wrong) > 0 {
-		rs.wrong++
-		state = "WRONG (" + strings.Join(wrong, "; ") + ")"
+// selected returns the rows that the flags select.
+func selected() []row {
+	switch {
+	case *reviewed:
+		return cases()
+	case *correct:
+		return slices.DeleteFunc(rows(), func(r row) bool { return r.want != "passed" })
+	case *full:
+		return rows()
+	default:
+		return slices.DeleteFunc(rows(), func(r row) bool { return r.full })
 	}
-	reason, _, _ := strings.Cut(g.reasons, "\n")
-	rs.lines = append(rs.lines, fmt.Sprintf("%s | wanted %s | got %s | %s | %s", r.name, r.want, g.outcome, state, reason))
 }
 
 // TestTruth runs the rows that must run alone, and then the others in parallel. A row is run again, at
@@ -75,43 +77,65 @@ func TestTruth(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs drills for minutes")
 	}
-	program, err := machine.Build(scratch, "cmd/firedrill")
+	var flags []string
+	switch *under {
+	case "", "half":
+	case "load":
+		burnCPU(t)
+	case "clock":
+		flags = append(flags, stepClock(t))
+	default:
+		t.Fatalf("-under %q is not one of half, load, clock", *under)
+	}
+	program, err := machine.Build(scratch, "cmd/firedrill", flags...)
 	require.NoError(t, err)
-	service, err := machine.Build(scratch, "features/truth/service")
+	service, err := machine.Build(scratch, "features/truth/service", flags...)
 	require.NoError(t, err)
-	var rs results
+	var tally machine.Tally
 	t.Cleanup(func() {
-		slices.Sort(rs.lines)
-		t.Logf("%d of %d rows are judged wrongly\n%s", rs.wrong, len(rs.lines), strings.Join(rs.lines, "\n"))
-	})
-	for _, r := range rows() {
-		if r.full && !*full {
-			continue
+		if *times > 1 || *under != "" {
+			fmt.Println(tally.String())
+			return
 		}
+		t.Log("\n" + tally.String())
+	})
+	for _, r := range selected() {
 		t.Run(r.name, func(t *testing.T) {
 			if !r.alone {
 				t.Parallel()
 			}
 			r.installed(t)
-			var g got
-			run := func() { g = r.runInFolder(t, service, program) }
-			require.NoError(t, machine.Share(run))
-			for range 2 {
-				if g.outcome != "inconclusive" || strings.Contains(r.want, "inconclusive") {
-					break
+			for i := range *times {
+				var g got
+				run := func() { g = r.runInFolder(t, service, program, 7+i) }
+				require.NoError(t, machine.Share(run))
+				for range 2 {
+					if !busy(r, g) || limited() {
+						break
+					}
+					t.Logf("run again, because this machine may have been busy:\n%s", g.reasons)
+					tally.Busy(r.name, r.want)
+					require.NoError(t, machine.Reserve(run))
 				}
-				t.Logf("run again, because this machine may have been busy:\n%s", g.reasons)
-				require.NoError(t, machine.Reserve(run))
+				if busy(r, g) && limited() {
+					tally.Busy(r.name, r.want)
+					continue
+				}
+				wrong := r.wrong(g)
+				tally.Judged(r.name, r.want, wrong)
+				assert.Empty(t, wrong, "wanted %s: %s\nreasons:\n%s", r.want, r.why, g.reasons)
 			}
-			wrong := r.wrong(g)
-			rs.add(r, g, wrong)
-			assert.Empty(t, wrong, "wanted %s: %s\nreasons:\n%s", r.want, r.why, g.reasons)
 		})
 	}
 }
 
+// busy reports whether a row showed nothing, perhaps because this machine was busy.
+func busy(r row, g got) bool {
+	return g.outcome == "inconclusive" && !strings.Contains(r.want, "inconclusive")
+}
+
 // runInFolder runs the row in a new folder.
-func (r row) runInFolder(t *testing.T, service, program string) got {
+func (r row) runInFolder(t *testing.T, service, program string, seed int) got {
 	t.Helper()
 	dir, err := os.MkdirTemp(scratch, "row") // the name has no characters that are special in configurations
 	require.NoError(t, err)
@@ -121,7 +145,7 @@ func (r row) runInFolder(t *testing.T, service, program string) got {
 		r.before(t, f)
 	}
 	f.setPort(t, strconv.Itoa(freePort(t))) // for servers whose configuration needs a fixed port
-	g, err := r.run(t, f, program)
+	g, err := r.run(t, f, program, seed)
 	require.NoError(t, err)
 	return g
 }

@@ -1,6 +1,7 @@
 package message_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -44,10 +45,10 @@ func TestCauseIsReadFromTraceContextOrKey(t *testing.T) {
 	}
 }
 
-// chosenRequests returns which attempts of 400 requests a rule chooses, as "request/attempt". Sixteen clients send
-// them concurrently, in an order that differs in each call, and each client sends a request a second time if the
-// rule chose it.
-func chosenRequests(t *testing.T, rule message.Rule) []string {
+// chosenRequests returns which attempts of 400 requests a rule chooses, as "request/attempt". Clients send them
+// concurrently, in an order that differs in each call, and each client sends a request a second time if the rule chose
+// it.
+func chosenRequests(t *testing.T, rule message.Rule, clientCount int) []string {
 	r, err := relaytest.NewRelay("http", message.Config{Link: "a -> b"})
 	require.NoError(t, err)
 	_, err = r.Add(rule)
@@ -56,9 +57,9 @@ func chosenRequests(t *testing.T, rule message.Rule) []string {
 	var chosen []string
 	var clients sync.WaitGroup
 	order := rand.Perm(400)
-	for client := range 16 {
+	for client := range clientCount {
 		clients.Go(func() {
-			for _, n := range order[client*25 : (client+1)*25] {
+			for _, n := range order[client*400/clientCount : (client+1)*400/clientCount] {
 				for attempt := 1; attempt <= 2; attempt++ {
 					m := message.Message{Topic: message.Topic{Method: "POST", Path: "/charge"}, Cause: evidence.Cause{Request: uint64(n), Known: true}}
 					if r.Decide(m, message.Ticket{}).Rule() == nil {
@@ -79,14 +80,33 @@ func chosenRequests(t *testing.T, rule message.Rule) []string {
 // The same seed chooses the same attempts of the same requests, whatever the order in which they arrive.
 func TestSeedChoosesSameRequestsUnderConcurrency(t *testing.T) {
 	rule := message.Rule{Action: message.LoseReply, Share: .3, Seed: 42}
-	first := chosenRequests(t, rule)
+	first := chosenRequests(t, rule, 16)
 	assert.InDelta(t, 400*(.3+.3*.3), len(first), 60)
 	assert.Contains(t, fmt.Sprint(first), "/2", "a retry is a new decision")
 	for range 20 {
-		assert.Equal(t, first, chosenRequests(t, rule))
+		assert.Equal(t, first, chosenRequests(t, rule, 16))
 	}
 	rule.Seed = 43
-	assert.NotEqual(t, first, chosenRequests(t, rule))
+	assert.NotEqual(t, first, chosenRequests(t, rule, 16))
+}
+
+// The schedule of faults is the same with 1 and with up to 64 clients, for 1,000 seeds, and another one for each seed.
+func TestScheduleDependsOnTheSeedOnly(t *testing.T) {
+	seeds := 1000
+	if relaytest.RaceEnabled || testing.Short() {
+		seeds = 100
+	}
+	schedules := map[[32]byte]bool{}
+	for seed := range seeds {
+		rule := message.Rule{Action: message.LoseReply, Share: .3, Seed: uint64(seed)} //nolint:gosec // small
+		hash := func(clients int) [32]byte { return sha256.Sum256([]byte(fmt.Sprint(chosenRequests(t, rule, clients)))) }
+		want := hash(1)
+		require.Equal(t, want, hash(1+seed%64), "seed %d with %d clients", seed, 1+seed%64)
+		require.Equal(t, want, hash(64), "seed %d with 64 clients", seed)
+		require.False(t, schedules[want], "the schedule of seed %d is that of another one", seed)
+		schedules[want] = true
+	}
+	t.Logf("%d of %d schedules have the same hash", len(schedules), seeds)
 }
 
 // The attempts of a request are counted although many other requests come between them.
