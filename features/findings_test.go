@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/features/machine"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
@@ -104,7 +106,32 @@ func misjudged(f Finding, h *journal.History) []string {
 		}
 	}
 	assert.ElementsMatch(t, f.Fails, failed)
-	return append(*t, differences(f, h)...)
+	return slices.Concat(*t, rejudged(f, h), differences(f, h))
+}
+
+// rejudged lists the checks whose outcome differs when the history, as it was read from the journal, is judged again.
+func rejudged(f Finding, h *journal.History) []string {
+	es, err := language.Parse(language.Source{FS: FS, Paths: []string{f.File}})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	e := es[slices.IndexFunc(es, func(e *scenarios.Experiment) bool { return e.Name == f.Scenario })]
+	checks := check.Implied(e.Steady)
+	implied := len(checks)
+	for _, c := range e.Checks {
+		checks = append(checks, c.Check)
+	}
+	answers, validity := check.Judge(h, checks[implied:], checks[:implied])
+	t := &failures{}
+	assert.Len(t, h.Verdicts, len(checks))
+	for i, v := range append(validity, answers...) {
+		c := checks[i].String()
+		was := slices.IndexFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Check == c })
+		if assert.GreaterOrEqual(t, was, 0, c) {
+			assert.Equal(t, h.Verdicts[was].Outcome, v.Outcome.String(), "judged again: %s", c)
+		}
+	}
+	return *t
 }
 
 // busy returns the reason why delays of this machine may have affected a drill, or "".

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveTarget answers requests until its input is closed. It writes its address first.
+// serveTarget answers requests until its input is closed. It writes its address first, and last how many it answered.
 func serveTarget() {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,29 +43,45 @@ func serveTarget() {
 		os.Exit(1)
 	}
 	fmt.Println(l.Addr())
+	var n atomic.Int64
 	go func() {
-		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") }))
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { n.Add(1); _, _ = io.WriteString(w, "done") }))
 	}()
 	_, _ = io.Copy(io.Discard, os.Stdin)
+	fmt.Println(n.Load())
 }
 
-// startTarget starts this program as a target and returns its address.
-func startTarget(b *testing.B) string {
-	b.Helper()
+// other is this program in another process.
+type other struct {
+	address string
+	process *os.Process
+	end     func() (answered string) // may be called once
+}
+
+// startTarget starts this program as a target, which ends with the test.
+func startTarget(t testing.TB) other {
+	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env, cmd.Stderr = append(os.Environ(), targetVariable+"=1"), os.Stderr
 	in, err := cmd.StdinPipe()
-	require.NoError(b, err)
+	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
-	require.NoError(b, err)
-	require.NoError(b, cmd.Start())
-	b.Cleanup(func() {
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
 		_ = in.Close()
 		_ = cmd.Wait()
 	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(b, err)
-	return strings.TrimSpace(line)
+	lines := bufio.NewReader(out)
+	line := func() string {
+		text, err := lines.ReadString('\n')
+		require.NoError(t, err)
+		return strings.TrimSpace(text)
+	}
+	return other{address: line(), process: cmd.Process, end: func() string {
+		_ = in.Close()
+		return line()
+	}}
 }
 
 // delivered is what a generator delivered at a rate.
@@ -78,7 +95,7 @@ type delivered struct {
 // the same machine as the server.
 func BenchmarkOutcomes(b *testing.B) {
 	const length = 10 * time.Second
-	address := startTarget(b)
+	address := startTarget(b).address
 	for _, g := range []struct {
 		name string
 		run  func(b *testing.B, address string, rate int, length time.Duration) delivered
