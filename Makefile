@@ -40,6 +40,33 @@ catalogue: install-tools ## each row of the catalogue holds, and is caught witho
 truth: install-tools ## every drill whose right verdict is known; make test runs most of them
 	FIREDRILL_MUST_RUN=1 $(GO) test -v -timeout 30m ./features/truth -full
 
+.PHONY: figures false-alarms goals
+TIMES ?= 20
+figures: install-tools ## how often known findings, and what was once judged wrongly, are judged right: tables of TIMES runs each; an hour on two quiet cores
+	FIREDRILL_MUST_RUN=1 $(GO) test -C ./features -timeout 0 -run TestFindings -times $(TIMES)
+	FIREDRILL_MUST_RUN=1 $(GO) test -C ./features/truth -timeout 0 -run TestTruth -cases -times $(TIMES)
+	$(GO) test -timeout 0 -count $(TIMES) ./cmd/firedrill -run 'TestPlainTerminals|TestTerminalOutputIsEscaped|TestInterruptedHealingStartsNothing|TestSecondSignalExitsImmediately|TestServiceWithTakenPortIsNotReady'
+	$(GO) test -timeout 0 -count $(TIMES) ./runner -run 'TestReportsHaveTheSeed|TestSecretsAreRedacted|TestUnexpectedExitIsInconclusive|TestKilledRunsLeaveNothing|TestScenariosShareLedger'
+	$(GO) test -timeout 0 -count $(TIMES) ./runner/internal/effects -run TestLongListUsesConstantMemory
+	$(GO) test -timeout 0 -count $(TIMES) ./scenarios/language -run 'TestIDsDependOnContentOnly|TestLongLinesAreRead|TestDeeplyNestedSystemFilesAreRejected'
+	$(GO) test -timeout 0 -count $(TIMES) ./reports -run TestNothingFromTheJournalIsMarkup
+	$(GO) test -timeout 0 -count $(TIMES) ./injector/message/http1 -run 'TestWithoutRulesBytesAreUnchanged|TestMessageFraming'
+
+RUNS ?= 3
+false-alarms: install-tools ## drills of systems that are right, RUNS times as they are, with half a core (needs root), and beside other programs: none may fail
+	FIREDRILL_MUST_RUN=1 $(GO) test -C ./features/truth -timeout 0 -run TestTruth -correct -times $(RUNS)
+	FIREDRILL_MUST_RUN=1 $(GO) test -C ./features/truth -timeout 0 -run TestTruth -correct -times $(RUNS) -under half
+	FIREDRILL_MUST_RUN=1 $(GO) test -C ./features/truth -timeout 0 -run TestTruth -correct -times $(RUNS) -under load
+
+goals: install-tools ## what verdicts rest on: seeded bugs, mutated histories, exhaustive searches, the schedule of faults, the load; then the truth suite with 1, 2 and 8 processors and a clock that steps
+	$(GO) test -timeout 0 ./scenarios/check -run 'TestSeededBugs|Mutations|BruteForce|TestAmbiguous|TestPanicIsInconclusive|TestLinearizableWithinItsLimit' -more 10
+	$(GO) test ./injector/message -run TestScheduleDependsOnTheSeedOnly
+	$(GO) test ./runner/internal/load -run 'TestStoppedSystem|TestTransportNeverRetries'
+	GOMAXPROCS=1 $(GO) test -C ./features/truth -timeout 0 -run TestTruth
+	GOMAXPROCS=2 $(GO) test -C ./features/truth -timeout 0 -run TestTruth
+	GOMAXPROCS=8 $(GO) test -C ./features/truth -timeout 0 -run TestTruth
+	$(GO) test -C ./features/truth -timeout 0 -run 'TestTruth|TestClockSteps' -under clock
+
 bench: ## speed of the parts, for comparison on one machine
 	$(GO) test -run '^$$' -bench . -benchmem ./injector/... ./scenarios/... ./runner/...
 
