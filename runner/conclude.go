@@ -50,6 +50,7 @@ func (s *session) conclude() {
 			s.locks()
 			s.probe()
 		}
+		s.awaitExits()
 	}
 	s.recordStories()
 	s.flush(1 << 62)
@@ -58,6 +59,18 @@ func (s *session) conclude() {
 	s.clock.Wait()
 	if s.skipped == nil { // a skipped scenario has nothing to judge
 		s.judge()
+	}
+}
+
+// awaitExits waits for services that are about to exit. A process that ends closes its sockets first, so that requests fail
+// before its exit is known, which is the reason to be given.
+func (s *session) awaitExits() {
+	for _, svc := range s.system.services {
+		for began := time.Now(); svc.Running() && !svc.Listening() && time.Since(began) < 2*time.Second; {
+			if s.sleep(20*time.Millisecond, nil) != nil {
+				return
+			}
+		}
 	}
 }
 

@@ -45,6 +45,12 @@ func mistakes() []row {
 			want:   "inconclusive", reason: `web.*(exit|end).*7`,
 			why: "no fault ended it: that has to be said first",
 		}, {
+			name:   "a service exits in the baseline, and its sockets are closed before that",
+			steps:  loadFor("GET /ok", 40, time.Second, 3*time.Second) + "When calls from \"clients\" to \"web\" are delayed by 20ms for 1s\nThen at least 99% of requests succeed during the fault\n",
+			system: "services:\n  web: {command: [SERVICE, -listen, \"127.0.0.1:${port}\", -exit-after, 4500ms, -dying-for, 1500ms, -exit-status, \"7\"], serves: [/]}\nclients: {depends: {web: http}}\n",
+			want:   "inconclusive", reason: `web.*exited unexpectedly.*7`,
+			why: "the failures of the baseline have a cause, which has to be said",
+		}, {
 			name: "a service exits unexpectedly, and the load goes elsewhere", full: true, back: "-exit-after 2s -exit-status 7",
 			steps: load("GET /ok", 20) + "When calls from \"clients\" to \"front\" are delayed by 20ms for 3s\nThen at least 99% of requests succeed during the fault\n",
 			want:  "inconclusive", reason: `back.*(exit|end).*7`,

@@ -207,6 +207,13 @@ func (s *Service) current() *instance {
 // Running reports whether the service is running. A hung service is.
 func (s *Service) Running() bool { return s.current() != nil }
 
+// Listening reports whether the service is running and a process of it listens at one of its endpoints, if it has any. A
+// process that ends closes its sockets first.
+func (s *Service) Listening() bool {
+	r := s.current()
+	return r != nil && s.listens(r.family)
+}
+
 // PID returns the ID of the current process, or 0 if the service is not running. For a daemon it is
 // that of a process that continues.
 func (s *Service) PID() int {

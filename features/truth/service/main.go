@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -45,6 +46,7 @@ type options struct {
 	// The process.
 	exitAfter   time.Duration // exits unexpectedly
 	exitStatus  int
+	dyingFor    time.Duration // before it exits, its sockets are closed for so long
 	restartLate time.Duration // a second process of the same service in the same folder listens so late
 	detach      string        // "stay": a child in a session of its own serves; "leave": and the parent exits; "supervise": the child starts a new one when it ends
 	announce    string        // printed at the start
@@ -95,6 +97,7 @@ func (o *options) flags(fs *flag.FlagSet) {
 	fs.DurationVar(&o.leak, "leak", 0, "")
 	fs.DurationVar(&o.exitAfter, "exit-after", 0, "")
 	fs.IntVar(&o.exitStatus, "exit-status", 0, "")
+	fs.DurationVar(&o.dyingFor, "dying-for", 0, "")
 	fs.DurationVar(&o.restartLate, "restart-late", 0, "")
 	fs.StringVar(&o.detach, "detach", "", "")
 	fs.StringVar(&o.announce, "announce", "", "")
@@ -140,7 +143,7 @@ func serve(args []string) int {
 	if o.ignoreTerm {
 		signal.Ignore(syscall.SIGTERM)
 	}
-	if o.exitAfter > 0 {
+	if o.exitAfter > 0 && o.dyingFor == 0 {
 		time.AfterFunc(o.exitAfter, func() {
 			fmt.Println("exiting: the configured time is over")
 			os.Exit(o.exitStatus)
@@ -181,7 +184,17 @@ func listen(o options) error {
 	orders.register(mux)
 	mux.Handle("/spare/", http.StripPrefix("/spare", mux)) // for services that must have their own paths
 	server := http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
-	return server.Serve(ln)
+	if o.dyingFor > 0 {
+		time.AfterFunc(o.exitAfter, func() {
+			_ = server.Close()
+			time.Sleep(o.dyingFor)
+			os.Exit(o.exitStatus)
+		})
+	}
+	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	select {} // it is dying
 }
 
 func readDatagrams(conn net.PacketConn) {
