@@ -10,12 +10,14 @@ import (
 
 // watchdog records when the runner itself did not run: the process was stopped, or the machine froze,
 // was suspended or had no CPU time left. It ticks every 10 ms. A tick that is late by more than
-// journal.LongPause ends a pause that began with the previous tick. It compares both the monotonic and
-// the wall clock, because the monotonic clock stops while a machine sleeps.
+// journal.LongPause ends a pause that began with the previous tick. The time that the machine slept is
+// added, because the monotonic clock stops meanwhile. The wall clock is not asked: it may be set.
 type watchdog struct {
 	mu     sync.Mutex
-	last   time.Time // time of the last tick
-	pauses []span    // on the run's clock; only from and to are set
+	last   time.Time     // time of the last tick
+	slept  time.Duration // how long the machine had slept then
+	asleep func() time.Duration
+	pauses []span // on the run's clock; only from and to are set
 	since  func(time.Time) time.Duration
 	record func(journal.Pause)
 }
@@ -23,7 +25,7 @@ type watchdog struct {
 const watchEvery = 10 * time.Millisecond
 
 func newWatchdog(since func(time.Time) time.Duration, record func(journal.Pause)) *watchdog {
-	return &watchdog{last: time.Now(), since: since, record: record}
+	return &watchdog{last: time.Now(), slept: asleep(), asleep: asleep, since: since, record: record}
 }
 
 // run ticks until quit is closed.
@@ -44,15 +46,14 @@ func (w *watchdog) run(quit <-chan struct{}) {
 func (w *watchdog) begin(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.last = now
+	w.last, w.slept = now, w.asleep()
 }
 
 // tick records that the runner is running now.
 func (w *watchdog) tick(now time.Time) {
 	w.mu.Lock()
-	last := w.last
-	w.last = now
-	took := lasted(last, now)
+	last, took := w.last, w.lasted(now)
+	w.last, w.slept = now, w.asleep()
 	long := took > watchEvery+journal.LongPause
 	p := journal.Pause{From: w.since(last), To: w.since(now), Took: took}
 	if long {
@@ -64,9 +65,13 @@ func (w *watchdog) tick(now time.Time) {
 	}
 }
 
-// lasted returns the time between two moments by the clock that advanced further.
-func lasted(from, to time.Time) time.Duration {
-	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
+// lasted returns the time since the last tick, in which the machine may have slept.
+func (w *watchdog) lasted(now time.Time) time.Duration {
+	slept := w.asleep() - w.slept
+	if slept < watchEvery { // two clocks are not read at the same moment
+		slept = 0
+	}
+	return now.Sub(w.last) + slept
 }
 
 // overlapsPause reports whether the time between from and to, on the run's clock, overlaps a pause. It
@@ -75,7 +80,7 @@ func (w *watchdog) overlapsPause(from, to time.Duration) bool {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if lasted(w.last, now) > watchEvery+journal.LongPause && to >= w.since(w.last) {
+	if w.lasted(now) > watchEvery+journal.LongPause && to >= w.since(w.last) {
 		return true
 	}
 	for _, p := range w.pauses {
@@ -93,7 +98,7 @@ func (w *watchdog) paused(from, to time.Duration) (sum time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all := w.pauses
-	if lasted(w.last, now) > watchEvery+journal.LongPause {
+	if w.lasted(now) > watchEvery+journal.LongPause {
 		all = append(slices.Clone(all), span{from: w.since(w.last), to: w.since(now)})
 	}
 	for _, p := range all {

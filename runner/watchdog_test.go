@@ -60,15 +60,20 @@ func TestPauseCountsBeforeItIsRecorded(t *testing.T) {
 	})
 }
 
-// The monotonic clock stops while a machine sleeps, and the wall clock does not.
+// The monotonic clock stops while a machine sleeps.
 func TestMachineSleepIsAPause(t *testing.T) {
 	var pauses []journal.Pause
 	began := time.Now()
 	w := newWatchdog(func(at time.Time) time.Duration { return at.Sub(began) }, func(p journal.Pause) { pauses = append(pauses, p) })
-	w.begin(began.Round(0)) // without a monotonic reading: 10 ms later is 2 s later
-	w.tick(began.Add(2 * time.Second).Round(0))
+	slept := time.Hour // before the run
+	w.asleep = func() time.Duration { return slept }
+	w.begin(began)
+	slept += 2 * time.Second
+	assert.True(t, w.overlapsPause(0, time.Second))
+	w.tick(began.Add(10 * time.Millisecond))
+	w.tick(began.Add(20 * time.Millisecond))
 	require.Len(t, pauses, 1)
-	assert.Equal(t, 2*time.Second, pauses[0].Took)
+	assert.Equal(t, 2*time.Second+10*time.Millisecond, pauses[0].Took)
 }
 
 // TestStoppedRunner stops a process that runs a load with SIGSTOP. Requests in flight are marked,
