@@ -27,6 +27,7 @@ Feature: What subscribers, publishers and consumers of NATS make of broken links
     When 100 requests on "POST /subject" are sent, 10 at a time
     And "worker" and "nats" are cut off from each other
     And 100 requests on "POST /subject" are sent, 10 at a time
+    And 200ms pass
     And the fault is healed
     Then every acknowledged request is applied exactly once
     And no acknowledged request is lost

@@ -13,4 +13,7 @@
 //
 //	go test ./features/truth          # some of the rows
 //	go test ./features/truth -full    # all rows
+//
+// make figures, make false-alarms and make goals run rows several times (-times) and under other conditions (-under),
+// and print how often each was judged right.
 package truth

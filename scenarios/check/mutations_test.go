@@ -212,7 +212,7 @@ func TestMutationsOfRegisters(t *testing.T) {
 				ops := soundRegister(r)
 				require.True(t, explains(ops, false, ""), "%v", ops)
 				linear := func(ops []journal.Operation) bool {
-					return newRegister(&journal.History{Operations: ops, Seqs: map[string][]uint64{}}, "r").check() == linearizable
+					return newRegister(operationsOn(&journal.History{Operations: ops, Seqs: map[string][]uint64{}}, "r")).check() == linearizable
 				}
 				require.True(t, linear(ops), "a sound history: %v", ops)
 				mutated := mutate(slices.Clone(ops))
@@ -241,7 +241,7 @@ func TestAmbiguousWriteMayComeLate(t *testing.T) {
 		ops = append(ops,
 			journal.Operation{Register: "r", Write: true, Value: "late", From: time.Duration(r.IntN(int(at)))}, // sent at any time, never answered
 			journal.Operation{Register: "r", Value: "late", From: at, To: at + 1})
-		require.Equal(t, linearizable, newRegister(&journal.History{Operations: ops, Seqs: map[string][]uint64{}}, "r").check(), "%v", ops)
+		require.Equal(t, linearizable, newRegister(operationsOn(&journal.History{Operations: ops, Seqs: map[string][]uint64{}}, "r")).check(), "%v", ops)
 		s := soundLedger(r)
 		key, ok := s.pick(r, "ambiguous")
 		if !ok {

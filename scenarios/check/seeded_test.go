@@ -108,6 +108,14 @@ var seeded = map[string]map[string]func(scenario){
 			take.Value, take.None = "", true
 		},
 	},
+	"linearizable set": {
+		"another one that was removed is back": func(s scenario) { s.onMembers(6).Value = journal.InSet },
+		"an element that was added is gone":    func(s scenario) { s.onMembers(2).Value = journal.NotInSet },
+	},
+	"mutual exclusion": {
+		"it is acquired too early": func(s scenario) { s.Locks[0].Events[2].At -= 30 * ms },
+		"it is held by three":      func(s scenario) { s.Locks[0].Events[5].At += 220 * ms },
+	},
 	"no phantom": {
 		"two that were never requested": func(s scenario) { s.phantom("ghost"); s.phantom("another") },
 		"a key in another form":         func(s scenario) { s.phantom("K1") },
@@ -271,5 +279,18 @@ func TestSeededBugs(t *testing.T) {
 	}
 	for kind := range seeded {
 		require.Contains(t, violations, kind)
+	}
+}
+
+// A request that took far longer than allowed does not become right because the runner was paused for a moment of it.
+func TestSlowRequestThatOverlapsAPause(t *testing.T) {
+	s := newScenario()
+	x := s.second(8, journal.During, "POST /orders", 5, 5*time.Second)
+	x.Paused = true
+	s.Pauses = []journal.Pause{{From: 9 * time.Second, To: 9*time.Second + 120*ms, Took: 120 * ms}}
+	s.Load.Intended, s.Load.Sent, s.Load.Attempts, s.Load.Wire, s.Load.Requested = 955, 955, 955, 955, 955
+	for _, c := range []Check{NothingSlower{Than: 4 * time.Second}, NothingSlower{Than: 4 * time.Second, Window: journal.During}} {
+		answers, _ := Judge(s.History, []Check{c}, Implied(nil))
+		assert.NotEqual(t, Passed, answers[0].Outcome, "%s: %s; %s", c, answers[0].Observed, answers[0].Reason)
 	}
 }
