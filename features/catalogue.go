@@ -14,6 +14,11 @@ import "embed"
 //go:embed *.feature shop/*.yaml real/*.feature real/*.yaml
 var FS embed.FS
 
+// Demo holds the drill that "firedrill demo" runs.
+//
+//go:embed shop/demo.feature shop/system.yaml
+var Demo embed.FS
+
 // Row is a claim of the catalogue, and what shows that the drill behind it can fail.
 type Row struct {
 	N        string // number in the catalogue, "1"; "real" for what runs against a real server beside it

@@ -209,3 +209,20 @@ func listeningAddresses(members []member) []string {
 	}
 	return at
 }
+
+// Listening returns the TCP ports that programs of this machine listen at and that a connection to 127.0.0.1 reaches, in
+// order. Programs of other users may be missing.
+func Listening() (all []Listener) {
+	for _, s := range openSockets("tcp") {
+		if ip := s.at.Addr(); !ip.IsLoopback() && !ip.IsUnspecified() || slices.ContainsFunc(all, func(l Listener) bool { return l.Port == s.at.Port() }) {
+			continue
+		}
+		for _, program := range holders(map[string]bool{s.inode: true}) {
+			program, _, _ = strings.Cut(strings.TrimPrefix(program, `"`), `"`) // without the PID
+			all = append(all, Listener{s.at.Port(), program})
+			break
+		}
+	}
+	slices.SortFunc(all, func(a, b Listener) int { return int(a.Port) - int(b.Port) })
+	return all
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/firedrill-dev/firedrill/injector/disk"
+	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/language"
+)
+
+func doctorCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "doctor [paths]",
+		Short: "Say what this machine and these features lack; starts nothing",
+		Long: `Says what this machine and the given features lack, and what to do about it. Nothing is started.
+
+Exit codes: 0 nothing that prevents a run; 2 something does.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in, err := inputOf(args, "")
+			if err != nil {
+				return err
+			}
+			return examine(cmd.OutOrStdout(), in, dir)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	return cmd
+}
+
+// finding is what an examination of the machine or of features found.
+type finding struct {
+	what   string
+	is     string // "ok", "missing" (some scenarios are skipped or cannot be run) or "broken" (nothing runs)
+	detail string
+	remedy string // "" if it is ok
+}
+
+func examine(out io.Writer, in input, dir string) error {
+	findings := []finding{platform(), runFolder(dir)}
+	es, err := language.Parse(language.Source{FS: in.fsys, Root: in.root, Paths: in.paths, Tags: in.tags, Find: process.FindProgram, LookupEnv: os.LookupEnv})
+	var problems scenarios.Problems
+	switch {
+	case errors.As(err, &problems):
+		first := problems[0]
+		findings = append(findings, finding{"features", "broken", fmt.Sprintf("%d mistakes", len(problems)), fmt.Sprintf("%s:%d: %s; firedrill plan lists all", first.File, first.Line, first.What)})
+	case err != nil:
+		return err
+	default:
+		findings = append(findings, finding{"features", "ok", fmt.Sprintf("%d scenarios without a mistake", len(es)), ""})
+		findings = append(findings, servers(es)...)
+	}
+	findings = append(findings, powerLoss())
+	broken := false
+	for _, f := range findings {
+		icon := map[string]string{"ok": "✓", "missing": "–", "broken": "✗"}[f.is]
+		fmt.Fprintf(out, "%s %-12s %s\n", icon, f.what, f.detail)
+		if f.remedy != "" {
+			fmt.Fprintf(out, "               %s\n", f.remedy)
+		}
+		if f.is == "broken" {
+			broken = true
+		}
+	}
+	if broken {
+		return exit(usage)
+	}
+	return nil
+}
+
+func platform() finding {
+	detail := fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	if runtime.GOOS != "linux" {
+		return finding{"platform", "missing", detail, "everything is tested on Linux; runner/README.md says what differs elsewhere"}
+	}
+	return finding{"platform", "ok", detail, ""}
+}
+
+func runFolder(dir string) finding {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var probe string
+		if probe, err = os.MkdirTemp(dir, "doctor"); err == nil {
+			err = os.Remove(probe)
+		}
+	}
+	if err != nil {
+		return finding{"run folder", "broken", err.Error(), "name one that can be written: --dir"}
+	}
+	return finding{"run folder", "ok", dir, ""}
+}
+
+// servers returns the programs that services need, and how many scenarios are skipped without them.
+func servers(es []*scenarios.Experiment) (all []finding) {
+	scenariosOf, install := map[string]int{}, map[string]string{}
+	for _, e := range es {
+		var needed []string
+		for _, s := range e.System.Services {
+			if s.Needs == "" || slices.Contains(needed, s.Needs) {
+				continue
+			}
+			needed = append(needed, s.Needs)
+			if _, err := process.FindProgram(e.System.ProgramDir(s), s.Needs); err != nil {
+				scenariosOf[s.Needs]++
+				install[s.Needs] = s.Install
+			} else if _, known := scenariosOf[s.Needs]; !known {
+				scenariosOf[s.Needs] = 0
+			}
+		}
+	}
+	var present []string
+	for program, skipped := range scenariosOf {
+		if skipped == 0 {
+			present = append(present, program)
+			continue
+		}
+		all = append(all, finding{program, "missing", fmt.Sprintf("without it %d scenarios are skipped", skipped), install[program]})
+	}
+	slices.SortFunc(all, func(a, b finding) int { return strings.Compare(a.what, b.what) })
+	if len(present) > 0 {
+		slices.Sort(present)
+		all = append([]finding{{"programs", "ok", strings.Join(present, ", "), ""}}, all...)
+	}
+	return all
+}
+
+func powerLoss() finding {
+	if err := disk.Available(); err != nil {
+		return finding{"power loss", "missing", err.Error(), "all other faults work without it"}
+	}
+	return finding{"power loss", "ok", "a service can lose what it has not synced", ""}
+}
