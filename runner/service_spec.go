@@ -132,7 +132,8 @@ func (s *system) values(svc scenarios.Service) func(name, arg string) (string, b
 		case "here":
 			return absolute(s.e.System.Dir), true
 		case "link":
-			return s.link(svc.Name + " -> " + arg)
+			l, _ := s.e.System.Link(svc.Name, arg)
+			return s.link(l.Name())
 		case "address":
 			a, ok := s.addresses[arg]
 			return a, ok

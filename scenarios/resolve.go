@@ -143,6 +143,10 @@ func (r *Resolver) onLink(at source.Pos, p *Placed, misread bool) {
 		r.noLink(at, p.From, p.To)
 		return
 	}
+	p.From, p.To = l.From, l.To
+	if len(l.Shared) > 0 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s share the address of this link, and the fault acts on the calls of all of them", p.Fault.Say(p.From, p.To), source.Quote(slices.Concat([]string{l.From}, l.Shared))))
+	}
 	if what, hint := r.mismatch(l, p.Fault); what != "" && !misread {
 		r.AddProblem(at, what, hint)
 	} else if !misread {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
 	"slices"
 	"time"
 
@@ -69,7 +70,25 @@ func (r *Resolver) AddLink(at source.Pos, l system.Link) {
 	}
 	r.describedAt[l.Name()], r.fromSentences = at, true
 	l.Resolve(r.scope.Protocols)
+	if i := slices.IndexFunc(r.System.Links, func(o system.Link) bool { return o.Listen == l.Listen && l.Listen != "" }); i >= 0 {
+		r.share(at, &r.System.Links[i], l)
+		return
+	}
 	r.System.Links = append(r.System.Links, l)
+}
+
+// share makes a link also that of a further caller, whose configuration has the same address.
+func (r *Resolver) share(at source.Pos, first *system.Link, l system.Link) {
+	same := *first
+	same.From, same.Shared = l.From, nil
+	switch {
+	case l.To != first.To:
+		r.AddProblem(at, fmt.Sprintf("the links %s and %s listen at the same address, %s", first.Name(), l.Name(), l.Listen), "give one of them another address")
+	case !reflect.DeepEqual(same, l):
+		r.AddProblem(at, fmt.Sprintf("%s shares the address %s with %s, and has other settings", l.Name(), l.Listen, first.Name()), "give it the same protocol and settings, or another address")
+	default:
+		first.Shared = append(first.Shared, l.From)
+	}
 }
 
 // LimitRadius limits the services that faults may touch.

@@ -140,6 +140,9 @@ func (r *Resolver) checkTarget(at source.Pos, n check.Needs) {
 			r.noLink(at, n.From, n.To)
 			return
 		}
+		if len(l.Shared) > 0 {
+			r.AddProblem(at, fmt.Sprintf("the calls of %s to %q cannot be told apart: they share an address", source.Quote(slices.Concat([]string{l.From}, l.Shared)), l.To), "give each link an address of its own")
+		}
 		r.requireUnit(at, l, n.Unit)
 		r.requireCalls(at, l, n)
 	}

@@ -2,7 +2,6 @@ package system
 
 import (
 	"slices"
-	"strings"
 )
 
 // KnownUnconnected reports whether it is certain that nothing connects a service with others, in either direction.
@@ -18,7 +17,7 @@ func (s *System) KnownUnconnected(service string, others []string) bool {
 		}
 	}
 	for _, x := range s.Services {
-		declares := slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == x.Name })
+		declares := slices.ContainsFunc(s.Links, func(l Link) bool { return l.CalledBy(x.Name) })
 		switch {
 		case near[x.Name] && far[x.Name]:
 			return false
@@ -41,11 +40,13 @@ func (s *System) connected(service string) map[string]bool {
 		}
 		seen[name] = true
 		for _, l := range s.Links {
-			switch name {
-			case l.From:
+			switch {
+			case l.CalledBy(name):
 				visit(l.To)
-			case l.To:
-				visit(l.From)
+			case l.To == name:
+				for _, from := range slices.Concat(l.Shared, []string{l.From}) {
+					visit(from)
+				}
 			}
 		}
 		for _, g := range s.Groups {
@@ -70,15 +71,5 @@ func (s *System) connected(service string) map[string]bool {
 
 // hasAddressOf reports whether a service is given the address of another.
 func (s Service) hasAddressOf(other string) bool {
-	address := "${address:" + other + "}"
-	in := func(text string) bool { return strings.Contains(text, address) }
-	if slices.ContainsFunc(s.Command, in) {
-		return true
-	}
-	for _, value := range s.Env {
-		if in(value) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.Placeholders("address"), other)
 }

@@ -95,6 +95,9 @@ func (l Link) Transport() string {
 	if l.Listen != "" {
 		text += ", at " + l.Listen
 	}
+	if len(l.Shared) > 0 {
+		text += ", shared by " + strings.Join(l.Shared, ", ")
+	}
 	return text
 }
 

@@ -57,7 +57,7 @@ func (s *System) Before(service Service) (names []string) {
 // linked returns the dependencies of a service, by links.
 func (s *System) linked(name string) (names []string) {
 	for _, l := range s.Links {
-		if l.From == name {
+		if l.CalledBy(name) {
 			names = append(names, l.To)
 		}
 	}

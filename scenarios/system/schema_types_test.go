@@ -56,7 +56,7 @@ func TestSchemaMatchesTypes(t *testing.T) {
 		{path: "$defs/command", of: Command{}, without: []string{"name"}, required: []any{"run"}},
 		{path: "$defs/framing", of: Link{}.Framing},
 		{
-			path: "$defs/depends/oneOf/1/additionalProperties/oneOf/1", of: Link{}, without: []string{"from", "to", "row"},
+			path: "$defs/depends/oneOf/1/additionalProperties/oneOf/1", of: Link{}, without: []string{"from", "to", "row", "shared"},
 			renamed: map[string]string{"upstream_ca": "tls", "upstream_insecure": "tls"},
 		},
 	} {

@@ -98,6 +98,7 @@ type Link struct {
 	Framing  message.Framing `json:",omitzero"` // for the protocols lines and lengths
 	Listen   string          // fixed listen address, host:port or unix:/path; "" means a free port
 	TLS      *TLS            `json:",omitempty"` // nil means that TLS is not terminated
+	Shared   []string        `json:",omitempty"` // further services that call through it, at the same address
 	// ProxyProtocol is the version, "v1" or "v2", of the PROXY protocol header that tells the dependency the
 	// address of the caller. If it is "", no header is sent.
 	ProxyProtocol string `json:",omitempty"`
@@ -109,12 +110,17 @@ type Link struct {
 // Name returns "orders -> payments".
 func (l Link) Name() string { return l.From + " -> " + l.To }
 
+// CalledBy reports whether a service calls through the link.
+func (l Link) CalledBy(service string) bool {
+	return l.From == service || slices.Contains(l.Shared, service)
+}
+
 // Clients is the name of the load as the From of a link.
 const Clients = "clients"
 
-// Link returns the link between two services.
+// Link returns the link between two services. Its From is another one if they share it.
 func (s *System) Link(from, to string) (Link, bool) {
-	i := slices.IndexFunc(s.Links, func(l Link) bool { return l.From == from && l.To == to })
+	i := slices.IndexFunc(s.Links, func(l Link) bool { return l.CalledBy(from) && l.To == to })
 	if i < 0 {
 		return Link{}, false
 	}
@@ -259,7 +265,7 @@ func (s *System) placeholders(service Service, where func(name, key string) sour
 func (s *System) LinksOf(from, to string) string {
 	var known []string
 	for _, l := range s.Links {
-		if l.From == from {
+		if l.CalledBy(from) {
 			known = append(known, l.To)
 		}
 	}
