@@ -3,8 +3,8 @@
 // Each row holds against the shop as built, and is caught when the one protection that it is about is taken out; make catalogue runs both, and asks which
 // check it was that failed. The features in real/ need a real server installed and are tagged @real.
 //
-// Findings are drills of real software whose verdict is known, many of them red: what go-redis, nginx or JetStream do with a lost reply. The tests run them
-// all and ask for exactly that verdict, and that every effect is accounted for: as many as were acknowledged, and one for each reply that was lost.
+// Findings are drills of real software that are known to find something: what go-redis, nginx or JetStream do with a lost reply. The tests run them
+// all and ask for exactly that, and that every effect is accounted for: as many as were acknowledged, and one for each reply that was lost.
 package features
 
 import "embed"
@@ -146,10 +146,10 @@ func Rows() []Row {
 	}
 }
 
-// Finding is a scenario against real software and its true verdict.
+// Finding is a scenario against real software and what is known of it.
 type Finding struct {
 	File, Scenario string
-	Fails          []string // the checks that must fail, the most telling last; all others pass; none: it holds
+	Fails          []string // the checks that are known to fail, as the scenario says too, the most telling last; none: it holds
 	Effects        Account
 	Slow           bool // its server takes long to start: the tests run it only if they repeat findings
 }

@@ -1,4 +1,4 @@
-@real @finding
+@real
 Feature: What services make of a COMMIT that is not acknowledged
   PostgreSQL commits and says so; when that word is lost, the client sees an error and the row is there. Whoever passes the error on as "it is not known" is
   right. Whoever says "it did not happen" tells a lie, and whoever does it again does it twice, unless the database knows the request again.
@@ -16,10 +16,12 @@ Feature: What services make of a COMMIT that is not acknowledged
     And no acknowledged request is lost
     And no request is applied more than once
     And no effect appears that was never requested
+    And it is known that "<finding>" fails
+    And it is known that "<and>" fails
 
     Examples:
-      | way                                         | path         |
-      | the client is told that it is not known     | /orders      |
-      | the client is told that it did not happen   | /hasty       |
-      | it is done again                            | /again       |
-      | it is done again, where the key must be one | /again/known |
+      | way                                         | path         | finding                                            | and                                                |
+      | the client is told that it is not known     | /orders      | nothing                                            | nothing                                            |
+      | the client is told that it did not happen   | /hasty       | every acknowledged request is applied exactly once | nothing                                            |
+      | it is done again                            | /again       | no request is applied more than once               | every acknowledged request is applied exactly once |
+      | it is done again, where the key must be one | /again/known | nothing                                            | nothing                                            |

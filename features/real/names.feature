@@ -1,4 +1,4 @@
-@real @finding
+@real
 Feature: What Go's resolver makes of an answer that is lost
   DNS over UDP loses an answer now and then. Go's resolver waits five seconds (unless resolv.conf says otherwise) before it asks again; whoever looks a name up
   waits as long.
@@ -14,3 +14,4 @@ Feature: What Go's resolver makes of an answer that is lost
     And at least 99% of requests succeed
     And no request takes longer than 4s
     And no request takes longer than 6s
+    And it is known that "no request takes longer than 4s" fails

@@ -1,4 +1,4 @@
-@real @finding
+@real
 Feature: What subscribers, publishers and consumers of NATS make of broken links
   NATS delivers to whoever is there: a subscriber whose connection breaks does not get what was published meanwhile, one whose bytes are held up gets all of it.
   JetStream stores a message once if it has an id and comes again within the stream's window; without, whoever heard nothing and publishes again has it stored
@@ -20,6 +20,8 @@ Feature: What subscribers, publishers and consumers of NATS make of broken links
     And no acknowledged request is lost
     And no request is applied more than once
     And no effect appears that was never requested
+    And it is known that "no acknowledged request is lost" fails
+    And it is known that "every acknowledged request is applied exactly once" fails
 
   Scenario: what the subscriber gets is held up
     Given applied effects are read from "GET /handled"
@@ -44,12 +46,14 @@ Feature: What subscribers, publishers and consumers of NATS make of broken links
     And no acknowledged request is lost
     And no request is applied more than once
     And no effect appears that was never requested
+    And it is known that "<finding>" fails
+    And it is known that "<and>" fails
 
     Examples:
-      | way                                | path     | subject |
-      | without an id                      | /plain   | orders  |
-      | with an id                         | /with-id | orders  |
-      | with an id, after it was forgotten | /late    | late    |
+      | way                                | path     | subject | finding                              | and                                                |
+      | without an id                      | /plain   | orders  | no request is applied more than once | every acknowledged request is applied exactly once |
+      | with an id                         | /with-id | orders  | nothing                              | nothing                                            |
+      | with an id, after it was forgotten | /late    | late    | no request is applied more than once | every acknowledged request is applied exactly once |
 
   Scenario: the consumer's acknowledgement is lost
     Given applied effects are read from "GET /handled"
@@ -62,3 +66,5 @@ Feature: What subscribers, publishers and consumers of NATS make of broken links
     And no acknowledged request is lost
     And no request is applied more than once
     And no effect appears that was never requested
+    And it is known that "no request is applied more than once" fails
+    And it is known that "every acknowledged request is applied exactly once" fails

@@ -25,6 +25,7 @@ const findingFeature = `Feature: f
       | n | fails                                             |
       | 1 | at least 90% of requests succeed during the fault |
       | 2 | nothing                                           |
+      | 4 | "POST /orders" recovers within 5s of healing      |
 `
 
 func TestKnownFindings(t *testing.T) {
@@ -38,7 +39,8 @@ func TestKnownFindings(t *testing.T) {
 
 	es, err = read(fstest.MapFS{"a.feature": {Data: []byte(findingFeature)}})
 	require.NoError(t, err)
-	require.Len(t, es, 2)
+	require.Len(t, es, 3)
+	assert.Equal(t, []int{1}, es[2].Findings(), "a check that has quotes itself")
 	assert.Equal(t, []int{0}, es[0].Findings())
 	assert.Empty(t, es[1].Findings())
 }

@@ -48,6 +48,7 @@ func (v *Vocabulary) parameters() []parameter {
 		{"route", quoted, `method and path, in quotes: "POST /orders"`},
 		{"effects", quoted, `a route, or a source of effects of the system file, in quotes: "GET /ledger", "orders table"`},
 		{"text", quoted, `anything, in quotes`},
+		{"check", `".+"`, `a check of the scenario, in quotes: "no request is applied more than once"; it may have quotes of its own`},
 		{"operations", operationWords(), operationForms()},
 		{"headers", `headers? ` + quoted + `(?:(?:, and |, | and )` + quoted + `)*`, `header "X-Reason: maintenance", headers "X-Reason: maintenance" and "X-Until: noon"`},
 		{"number", amount, `50, 1.5`},

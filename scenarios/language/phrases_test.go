@@ -141,7 +141,7 @@ func TestNamesOfPhrasesAreUnique(t *testing.T) {
 
 // TestNoValueMakesASentenceAmbiguous matches every variant of every row, with plain values.
 func TestNoValueMakesASentenceAmbiguous(t *testing.T) {
-	values := map[string]string{"load": `"checkout"`, "name": `"a"`, "effects": `"orders table"`, "names": `"a", "b"`, "group": `"g"`, "route": `"GET /a"`, "statuses": "201 or 303", "outcome": "was refused", "text": `"a: b"`, "operations": `messages to the subject "a.b"`, "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
+	values := map[string]string{"load": `"checkout"`, "name": `"a"`, "effects": `"orders table"`, "names": `"a", "b"`, "group": `"g"`, "route": `"GET /a"`, "statuses": "201 or 303", "outcome": "was refused", "text": `"a: b"`, "check": `""a" recovers"`, "operations": `messages to the subject "a.b"`, "number": "5", "percent": "5%", "duration": "5s", "size": "5 KB", "percentile": "p50",
 		"protocol": "http", "ending": "silence", "unit": "connections", "when": "after healing", "calls": "calls", "requests": "requests", "replies": "replies", "messages": "messages", "connections": "connections",
 		"new_connections": "new connections", "handshakes": "TLS handshakes", "traffic": "traffic", "latency": "latency", "limit": "5s", "headers": `headers "A: b", "C"`, "spread": "with a long tail"}
 	count := 0

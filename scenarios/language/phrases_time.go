@@ -19,9 +19,12 @@ func timePhrases() []Phrase {
 			}},
 		{Name: "run a command", Pattern: `the command {text} is run`, Means: "a command of the system file runs to its end, under load; not undone; the run is inconclusive unless it exits with status 0", Examples: []string{`the command "promote" is run`},
 			build: func(r *reading, a args) { r.RunCommand(a.at, a.Name(0)) }},
-		{Name: "finding", Pattern: `it is known that {text} fails`, Means: `a check of the scenario, which passes as long as that check fails, and fails once it holds; "nothing" for rows of an outline that hold`,
+		{Name: "finding", Pattern: `it is known that {check} fails`, Means: `a check of the scenario, which passes as long as that check fails, and fails once it holds; "nothing" for rows of an outline that hold`,
 			Examples: []string{`it is known that "no request is applied more than once" fails`},
-			build:    func(r *reading, a args) { r.KnownToFail(a.pos(0), a.Text(0)) }},
+			build: func(r *reading, a args) {
+				check := a.Value(0)
+				r.KnownToFail(a.pos(0), check[1:len(check)-1])
+			}},
 		{Name: "confirm", Pattern: `the facilitator confirms {text}`, Means: "asked at the terminal; noted where there is none", Examples: []string{`the facilitator confirms "dashboards are open"`},
 			build: func(r *reading, a args) { r.Act(a.at, scenarios.Confirm{What: a.Text(0)}) }},
 	}
