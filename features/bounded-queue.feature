@@ -1,4 +1,4 @@
-@starter @row-10
+@starter @row-10 @light
 Feature: A queue that is full refuses more
   Todd L. Montgomery at QCon London 2015: limit the length of queues, and push back or drop what does not fit. A long queue delays everything in it,
   until clients no longer wait for the results. In the shop, 16 labels may wait for the printer ("queue bound"). More are refused at once and may

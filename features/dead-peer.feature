@@ -1,4 +1,4 @@
-@starter @row-8
+@starter @row-8 @light
 Feature: A dead peer is noticed
   Todd L. Montgomery at QCon London 2015: a connection does not end by itself when the other side dies, so each side has to verify that the other
   one is alive. In the shop, the service for quotes pings the server of prices five times a second while it waits for an answer, and gives the

@@ -1,4 +1,4 @@
-@starter @row-2
+@starter @row-2 @light
 Feature: The front page survives the crash of any optional part
   Also from Phil Wills' talk: a front page asks the content service for its text, and services for comments, advertisements and statistics
   for the rest. If one of those crashes, the rest of the page loads and all is not lost. In the shop these are the "fallbacks" of the front:

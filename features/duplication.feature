@@ -1,4 +1,4 @@
-@starter @row-4
+@starter @row-4 @light
 Feature: A message that arrives twice counts once
   Todd L. Montgomery at QCon London 2015: duplication happens even over protocols that are called reliable; an acknowledgement gets lost, and what was
   received already is sent again. In the shop, the warehouse remembers the orders that it picked and recognises a message that comes again

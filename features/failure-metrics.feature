@@ -1,4 +1,4 @@
-@starter @row-12
+@starter @row-12 @light
 Feature: Whatever breaks shows in the metrics of the service that needs it
   Phil Calçado at QCon London 2015: if a monolith fails, it is obvious what is broken. With many services it is not, so every service at SoundCloud
   has the same metrics. In the shop, each service reports for each of its dependencies how many calls it made, how many failed, and whether it is up

@@ -1,4 +1,4 @@
-@starter @row-13
+@starter @row-13 @light
 Feature: A flash sale serves as many buyers as it can, refuses the others at once, and sells nothing twice
   Yoni Goldberg at QCon London 2015: flash sales bring huge spikes of demand, at known times. In the shop, a sale accepts as many purchases as it
   can serve, and asks the others to come again in a second ("load shedding"). An item leaves the shelf before it is paid for, not after ("stock

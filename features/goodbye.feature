@@ -1,4 +1,4 @@
-@starter @row-8
+@starter @row-8 @light
 Feature: A server that stops says goodbye
   Todd L. Montgomery at QCon London 2015: a service that goes away should say so, so that others need not wait for a time-out. In the shop, a server
   of prices that is told to stop says "bye" on each connection and answers the questions that it has received until then ("goodbye"), and the

@@ -1,4 +1,4 @@
-@starter @row-7
+@starter @row-7 @light
 Feature: What is sent again is done once
   Todd L. Montgomery at QCon London 2015: even over reliable protocols an acknowledgement can be lost after the work was done. Who waits for it sends
   again, so what is sent again must be recognised and done once. In the shop orders carry "idempotency keys": the client's key finds the order

@@ -1,4 +1,4 @@
-@starter @row-1
+@starter @row-1 @light
 Feature: A comments service that grinds to a halt slows no page that does without it
   Phil Wills told at QCon London 2015 how live questions and answers below one article brought the Guardian's comments to a halt, and with them
   pages that showed no comments at all. Since then failures are kept where they arise: in the shop, each dependency of the front has a pool of

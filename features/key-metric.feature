@@ -1,4 +1,4 @@
-@starter @row-3
+@starter @row-3 @light
 Feature: The front still does its job when a part of its pages is missing
   Phil Wills at QCon London 2015: each application at the Guardian has a single responsibility, and one key metric that tells how well it meets it.
   The front of the shop serves pages, so its key metric is the number of pages served. It must not fall when a part of the pages is missing: the

@@ -1,4 +1,4 @@
-@starter @row-4
+@starter @row-4 @light
 Feature: A message that gets lost is sent again
   Todd L. Montgomery at QCon London 2015: data loss happens even over protocols that are called reliable; a connection closes, a proxy interferes.
   In the shop, checkout tells the warehouse about orders through a message broker. It keeps each order in an outbox, and sends it again, until

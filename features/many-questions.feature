@@ -1,4 +1,4 @@
-@starter @row-5
+@starter @row-5 @light
 Feature: Twenty questions take little longer than one
   Todd L. Montgomery at QCon London 2015: a caller that asks one question after the other waits for a round trip each time. If it asks all of them
   at once, they take little more than one round trip together, but answers may overtake each other, so that each has to name its question. In the

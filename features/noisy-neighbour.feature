@@ -1,4 +1,4 @@
-@starter @row-11
+@starter @row-11 @light
 Feature: A noisy neighbour takes nothing away from a quiet one
   Phil Calçado at QCon London 2015: without resource limits, SoundCloud had "noisy neighbours in the datacentre". In the shop, each tenant of the
   song service may ask forty times a second ("tenant limits"). Without limits, the requests of one tenant fill the queue in which those of all

@@ -1,4 +1,4 @@
-@starter @row-4
+@starter @row-4 @light
 Feature: What a customer ordered first is picked first
   Todd L. Montgomery at QCon London 2015: the order of messages is an illusion; whoever needs an order has to impose it. In the shop, checkout numbers
   the orders of each customer, and the warehouse lets an order wait until the customer's earlier ones were picked ("sequencing"). Without that,

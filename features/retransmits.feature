@@ -1,4 +1,4 @@
-@starter @row-6
+@starter @row-6 @light
 Feature: An answer that comes late is not asked for twice
   Todd L. Montgomery at QCon London 2015: an answer that arrives just after the time-out makes the caller send again what was being done already.
   Measured response times should set the time-out. In the shop the charges of orders do that ("adaptive timeout", as in RFC 6298): when payments

@@ -1,4 +1,4 @@
-@starter @row-6
+@starter @row-6 @light
 Feature: A dependency that fails is not asked three times as often
   Todd L. Montgomery at QCon London 2015, on what is sent again: it comes at the moment when the other side can bear it least. In the shop, orders sends
   a charge that failed again, up to three times, and a "retry budget" bounds how many of all charges are repeats. Without it, payments gets three

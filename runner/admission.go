@@ -24,7 +24,8 @@ import (
 //     running, half of the CPUs are left free.
 //   - There are at most Options.Parallel of them.
 //
-// A scenario that would never fit runs alone, and so do those tagged @serial. The estimate is rough,
+// A scenario that would never fit runs alone, and so do those tagged @serial. The tag @light promises
+// that services and load together need no more than a fifth of a CPU. The estimate is rough,
 // and ports and folders in the arguments or the configuration of services are not known. A scenario
 // that was inconclusive because others may have disturbed it is therefore run again alone; see
 // session.disturbed.
@@ -39,6 +40,7 @@ type admission struct {
 const (
 	processesPerCPU = 10
 	requestsPerCPU  = 500
+	lightCost       = 0.2 // in CPUs, of a scenario tagged @light
 )
 
 // job is one attempt of a scenario, from being queued until it is released.
@@ -146,6 +148,9 @@ func jobOf(e *scenarios.Experiment, o *Options) *job {
 		}
 	}
 	j.cost = float64(processes)/processesPerCPU + peak(e)/requestsPerCPU
+	if slices.Contains(e.Tags, "@light") {
+		j.cost = lightCost
+	}
 	return j
 }
 

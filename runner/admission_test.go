@@ -96,6 +96,8 @@ func TestJobOf(t *testing.T) {
 	g = jobOf(e, o)
 	assert.True(t, g.timed)
 	assert.True(t, g.alone)
+	e.Tags = []string{"@light"}
+	assert.InDelta(t, lightCost, jobOf(e, o).cost, 1e-9)
 }
 
 // In parallel with another scenario the baseline is not steady; alone it is. Only the second attempt
