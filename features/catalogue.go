@@ -99,6 +99,11 @@ func Rows() []Row {
 			CaughtBy: []string{`at least 98% of requests succeed`},
 		},
 		{
+			N: "9", File: "fan-out.feature", Without: "retransmit suppression",
+			Claim:    "receivers that each miss another part do not have everything sent again to all",
+			CaughtBy: []string{`"bulletin" sends at most 6 messages again for each one lost, by its metric "datagrams_resent_total"`},
+		},
+		{
 			N: "10", File: "bounded-queue.feature", Without: "queue bound",
 			Claim: "a queue has a bound, and what does not fit is refused at once",
 			CaughtBy: []string{
@@ -130,6 +135,20 @@ func Rows() []Row {
 			CaughtBy: []string{`the sum of "items" over "GET /stock" stays the same`},
 		},
 		{
+			N: "14", File: "time-budget.feature", Without: "deadline propagation",
+			Claim: "a page that many small services contribute to comes in time, with what is there by then",
+			CaughtBy: []string{
+				`at least 99% of requests succeed during the fault`,
+				`at least 90% of "GET /customers/7" responses are fallbacks, marked by "partial: true" in the body during the fault`,
+				`"points" receives at most 1.5 times its normal calls during the fault`,
+			},
+		},
+		{
+			N: "15", File: "health.feature", Without: "deep check",
+			Claim:    "a shallow health check says that a service runs, a deep one that it can reach what it needs",
+			CaughtBy: []string{`the health check "/readyz" of "orders" turns unhealthy within 3s of the fault`},
+		},
+		{
 			N: "16", File: "spike-or-silence.feature", Without: "timeouts",
 			Claim: "a part that is late harms a page no more than a part that is gone",
 			CaughtBy: []string{
@@ -137,6 +156,16 @@ func Rows() []Row {
 				`at least 90% of "GET /" responses are fallbacks, marked by header "X-Degraded: true" during the fault`,
 				`the p95 latency stays below 1s during the fault`,
 			},
+		},
+		{
+			N: "17", File: "rolling-restart.feature", Without: "draining",
+			Claim:    "the instances of a service are replaced one by one, and no request fails",
+			CaughtBy: []string{`every request succeeds`},
+		},
+		{
+			N: "20", File: "alert.feature", Without: "alerting",
+			Claim:    "an unhealthy dependency raises an alert, while pages are served without it",
+			CaughtBy: []string{`the probe "pages lack a part" detects the fault within 3s`},
 		},
 		{
 			N: "real", File: "real/page-cache.feature", Without: "cache bypass",

@@ -207,10 +207,11 @@ func assertHolds(t *testing.T, row Row) {
 	}
 }
 
-// failuresTooFast reports whether a check of latency is inconclusive because most requests failed, which
-// another check reports.
+// failuresTooFast reports whether a check is inconclusive because of a failure that another check reports: one of latency
+// because most requests failed, one of a health check because it never turned unhealthy.
 func failuresTooFast(v journal.Verdict) bool {
-	return (v.Kind == "latency" || v.Kind == "nothing slower") && strings.Contains(v.Reason, "the latency of failures is not meaningful")
+	return (v.Kind == "latency" || v.Kind == "nothing slower") && strings.Contains(v.Reason, "the latency of failures is not meaningful") ||
+		v.Kind == "turns healthy" && strings.Contains(v.Reason, "did not turn unhealthy during the fault")
 }
 
 // assertCaught asserts that without its protection each scenario of a row fails for the reason of the row: the checks of

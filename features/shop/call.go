@@ -19,8 +19,8 @@ const (
 )
 
 var callProtections = []Protection{
-	{failureMetrics, "front, labels, orders, sale", "failed calls show in the metrics of the part that made them, under the same names for every dependency"},
-	{timeouts, "front, labels, orders, sale", "no call waits longer than its time-out"},
+	{failureMetrics, "customer, front, labels, loyalty, monitor, orders, sale", "failed calls show in the metrics of the part that made them, under the same names for every dependency"},
+	{timeouts, "customer, front, labels, loyalty, monitor, orders, sale", "no call waits longer than its time-out"},
 }
 
 // dependency is a service that a part calls, with the protections for these calls. Calls are not retried; see retrier.

@@ -19,12 +19,14 @@ import (
 
 const (
 	adaptiveTimeout = "adaptive timeout"
+	deepCheck       = "deep check"
 	idempotencyKeys = "idempotency keys"
 	retryBudget     = "retry budget"
 )
 
 var ordersProtections = []Protection{
 	{adaptiveTimeout, "orders", "a charge is asked for again when its answer is later than measured response times explain; without, after 250 ms"},
+	{deepCheck, "orders", "the health check /readyz fails while payments cannot be reached; without, it says the same as /livez"},
 	{idempotencyKeys, "orders", "a key seen before gets the same response and no second order, and its charge is the same charge"},
 	{retryBudget, "orders", "charges are asked for again for a fifth of them and ten times a second; without, each up to three times"},
 }
@@ -73,7 +75,9 @@ func newOrders(c config) (*part, error) {
 	if !c.protected[retryBudget] {
 		o.retrier.budget = nil
 	}
-	o.required = []*dependency{o.payments}
+	if c.protected[deepCheck] {
+		o.required = []*dependency{o.payments}
+	}
 	o.placed = o.counter("orders_placed_total", "orders stored")
 	o.failed = o.counter("orders_failed_total", "orders that could not be charged or stored")
 	o.routes.HandleFunc("POST /orders", o.post)

@@ -5,6 +5,10 @@
 //	content, comments, ads, stats    the parts of pages
 //	orders    accepts POST /orders with an Idempotency-Key, has payments charge it, and stores it in an embedded database
 //	payments  charges once for each key
+//	balancer  spreads requests over several instances of web
+//	monitor   raises alerts by the metrics of front: GET /alerts
+//	bulletin  sends sets of pages to several branches, in datagrams: POST /bulletins
+//	customer  answers GET /customers with what profile and loyalty know; loyalty asks points and coupons
 //	checkout  accepts POST /orders and sends them to broker
 //	broker    NATS with JetStream, from which warehouse takes orders and picks them
 //	sale      sells a limited stock: POST /purchases, which payments charges
@@ -29,6 +33,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -90,9 +95,10 @@ type part struct {
 	required []*dependency // checked by /readyz
 	all      []*dependency
 	metrics  *prometheus.Registry
-	serve    func(context.Context) error // serves until the context ends, in place of HTTP; may be nil
+	leaving  atomic.Bool                 // it is about to stop: /readyz says so
 	leave    func()                      // is called before the part stops serving; may be nil
 	stop     func() error                // releases what it holds after it has stopped serving; may be nil
+	serve    func(context.Context) error // serves until the context ends, in place of HTTP; may be nil
 }
 
 // kind is a kind of part: how it is made, the dependencies whose addresses it takes as flags, and its protections.
@@ -105,21 +111,31 @@ type kind struct {
 // parts lists the kinds of parts by name.
 var parts = map[string]kind{
 	"ads":       {build: newSimple("ads")},
+	"balancer":  {newBalancer, []string{"instances"}, nil},
+	"branch":    {build: newBranch},
 	"broker":    {build: newBroker},
+	"bulletin":  {newBulletin, []string{"branches"}, bulletinProtections},
 	"checkout":  {newCheckout, []string{"broker"}, checkoutProtections},
 	"comments":  {build: newSimple("comments")},
 	"content":   {build: newSimple("content")},
+	"coupons":   {build: newSimple("coupons")},
+	"customer":  {newAggregate("profile", "loyalty"), []string{"profile", "loyalty"}, aggregateProtections},
 	"front":     {newFront, []string{"content", "comments", "ads", "stats", "cache"}, frontProtections},
 	"labels":    {newLabels, []string{"printer"}, labelsProtections},
+	"loyalty":   {newAggregate("points", "coupons"), []string{"points", "coupons"}, nil},
+	"monitor":   {newMonitor, []string{"front"}, monitorProtections},
 	"orders":    {newOrders, []string{"payments"}, ordersProtections},
 	"payments":  {build: newPayments},
+	"points":    {build: newSimple("points")},
 	"prices":    {build: newPrices, protections: pricesProtections},
 	"printer":   {build: newSimple("printer")},
+	"profile":   {build: newSimple("profile")},
 	"quotes":    {newQuotes, []string{"prices", "spare"}, quotesProtections},
 	"sale":      {newSale, []string{"payments"}, saleProtections},
 	"songs":     {build: newSongs, protections: songsProtections},
 	"stats":     {build: newSimple("stats")},
 	"warehouse": {newWarehouse, []string{"broker"}, warehouseProtections},
+	"web":       {build: newWeb, protections: webProtections},
 }
 
 // Main runs a part until SIGTERM or SIGINT and returns the exit code. args are its name and flags.
@@ -209,10 +225,20 @@ func (p *part) handler() http.Handler {
 	return p.routes
 }
 
-// ready is the deep health check, which checks the required dependencies.
+// deepCheckTimeout limits a deep health check: a dependency that does not answer in this time is not healthy.
+const deepCheckTimeout = 500 * time.Millisecond
+
+// ready is the deep health check, which asks the required dependencies whether they are alive. It does not ask for their own
+// deep check, so that services that need each other can start.
 func (p *part) ready(w http.ResponseWriter, r *http.Request) {
+	if p.leaving.Load() {
+		http.Error(w, "about to stop", http.StatusServiceUnavailable)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), deepCheckTimeout)
+	defer cancel()
 	for _, d := range p.required {
-		if _, err := d.call(r.Context(), http.MethodGet, "/livez", nil, ""); err != nil {
+		if _, err := d.call(ctx, http.MethodGet, "/livez", nil, ""); err != nil {
 			http.Error(w, fmt.Sprintf("%s: %v", d.name, err), http.StatusServiceUnavailable)
 			return
 		}

@@ -168,5 +168,7 @@ func TestHealthAndMetrics(t *testing.T) {
 	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, ready+"/readyz", "", "").status)
 	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, unready+"/livez", "", "").status, "the shallow check ignores dependencies")
 	assert.Equal(t, http.StatusServiceUnavailable, ask(t, c, http.MethodGet, unready+"/readyz", "", "").status, "the deep check requires them")
+	shallow := start(t, "orders", deepCheck, map[string]string{"payments": closedAddr(t)})
+	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, shallow+"/readyz", "", "").status, "without the deep check")
 	assert.Contains(t, ask(t, c, http.MethodGet, ready+"/metrics", "", "").body, "orders_placed_total 0")
 }

@@ -52,6 +52,7 @@ var plantedBugs = map[string]planted{
 	"queue bounded":       {test: "runner/probing_test.go TestProbesFindBugs"},
 	"detects":             {test: "runner/probing_test.go TestProbesFindBugs"},
 	"keeps its rate":      {test: "runner/probing_test.go TestProbesFindBugs"},
+	"sends again":         {without: "retransmit suppression"},
 	"exactly once":        {without: "idempotency keys"},
 	"none lost":           {row: "orders are kept in memory only"},
 	"none twice":          {row: "keys that are taken during the fault are forgotten"},

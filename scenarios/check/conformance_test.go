@@ -74,7 +74,12 @@ var violations = map[string]struct {
 	"resumes calling": {ResumesCalling{From: "orders", To: "payments", Within: 3 * time.Second}, func(s scenario) { s.stopCalls(10, 20) }, `"orders" did not call "payments" as before: 0 calls in 1s, normal 50 from +19.0s`},
 	"stops calling":   {StopsCalling{From: "orders", To: "payments", Within: time.Second}, func(s scenario) { s.addCalls(8, journal.During, "orders -> payments", 30, ms) }, `"orders" did not stop calling "payments": 30 calls in 3s, normal 150 from +7.0s`},
 	"same response":   {SameResponse{}, func(s scenario) { s.Probes[0].Got = "other" }, "1 of 1 keys"},
-	"success":         {Success{Ratio: 0.99, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 200 requests did not succeed during the fault: timeout (20)"},
+	"sends again": {SendsAgain{Of: "orders", Most: 6, Metric: "datagrams_resent_total"}, func(s scenario) {
+		s.observe(resent, func(at time.Duration, o *journal.Observation) {
+			o.Value = valueOf(200 * max(0, at-6*time.Second).Seconds())
+		})
+	}, `"orders" sent 2,700 messages again although 150 were lost`},
+	"success": {Success{Ratio: 0.99, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 200 requests did not succeed during the fault: timeout (20)"},
 	"queue bounded": {QueueBounded{Queue: "outbox", Most: 1000}, func(s scenario) {
 		s.observe("outbox", func(at time.Duration, o *journal.Observation) { o.Value = valueOf(at.Seconds() * 100) })
 	}, `the queue "outbox" held 1950 messages at +19.5s`},
@@ -101,6 +106,7 @@ var sound = map[string]func(scenario){
 	"succeeds as control": func(s scenario) { s.split() },
 	"refuses excess":      func(s scenario) { s.every(journal.During, rejecting(429, 10, 20*ms)) },
 	"resumes calling":     func(s scenario) { s.stopCalls(7, 10) },
+	"sends again":         func(s scenario) { s.Faults[0].Kind = "lost messages" },
 	"stops calling":       func(s scenario) { s.stopCalls(7, 10) },
 }
 

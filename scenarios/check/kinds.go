@@ -181,6 +181,7 @@ func Kinds() []Kind {
 		QueueBounded{Queue: "outbox", Most: 1000},
 		Detects{Probe: "alert firing", Within: time.Minute},
 		KeepsRate{Metric: "orders_placed_total", Of: "orders", Ratio: 0.9},
+		SendsAgain{Of: "orders", Most: 6, Metric: "datagrams_resent_total"},
 
 		ExactlyOnce{},
 		NoneLost{},

@@ -69,6 +69,9 @@ func newScenario() scenario {
 	s.observe("alert firing", func(at time.Duration, o *journal.Observation) { o.Yes = at >= 6500*ms && at < 12*time.Second })
 	s.observe("outbox", func(at time.Duration, o *journal.Observation) { o.Value = valueOf(float64(at/time.Second) * 10) })
 	s.observe(keyMetric, func(at time.Duration, o *journal.Observation) { o.Value = valueOf(50 * at.Seconds()) })
+	s.observe(resent, func(at time.Duration, o *journal.Observation) {
+		o.Value = valueOf(50 * max(0, at-6*time.Second).Seconds())
+	})
 	return s
 }
 
@@ -76,6 +79,7 @@ const (
 	livez     = `the health check "/livez" of "orders"`
 	readyz    = `the health check "/readyz" of "orders"`
 	keyMetric = `the key metric "orders_placed_total" of "orders"`
+	resent    = `the metric "datagrams_resent_total" of "orders"`
 )
 
 func valueOf(v float64) *float64 { return &v }

@@ -172,6 +172,22 @@ var seeded = map[string]map[string]func(scenario){
 		"an error":            func(s scenario) { s.Probes[0].Got, s.Probes[0].Status = "status 404", 404 },
 		"it is applied again": func(s scenario) { s.Probes[0].Again = []string{"o-again"} },
 	},
+	"sends again": {
+		"everything at once": func(s scenario) {
+			s.observe(resent, func(at time.Duration, o *journal.Observation) {
+				if o.Value = valueOf(0); at >= 7*time.Second {
+					o.Value = valueOf(5000)
+				}
+			})
+		},
+		"again and again until the end, over a restart": func(s scenario) {
+			s.observe(resent, func(at time.Duration, o *journal.Observation) {
+				if o.Value = valueOf(200 * max(0, at-6*time.Second).Seconds()); at >= 12*time.Second {
+					o.Value = valueOf(200 * (at - 12*time.Second).Seconds())
+				}
+			})
+		},
+	},
 	"stays healthy": {
 		"no for a moment":   func(s scenario) { s.change(livez, 8*time.Second, 8500*ms, answers(false)) },
 		"no answer in time": func(s scenario) { s.change(livez, 7*time.Second, 7500*ms, noAnswer("no answer within 1s")) },

@@ -71,6 +71,9 @@ func (c Success) scope() (string, journal.Window) { return c.Route, c.Window }
 
 // String implements Check.
 func (c Success) String() string {
+	if c.Ratio == 1 {
+		return "every " + quotedRoute(c.Route) + "request succeeds" + when(c.Window)
+	}
 	return "at least " + percent(c.Ratio) + " of " + quotedRoute(c.Route) + "requests succeed" + when(c.Window)
 }
 
@@ -111,5 +114,17 @@ func (c Success) Kind() Kind {
 			Means:    "the same, of one route",
 			Examples: []string{`at least 99.9% of "GET /catalog" requests succeed after healing`},
 			Check:    func(a Args) Check { return Success{Ratio: a.PositiveRatio(0), Route: a.Route(1), Window: a.Window(2)} },
+		}, {
+			Name:     "every success",
+			Pattern:  `every request succeeds( {when})`,
+			Means:    "the same as at least 100%",
+			Examples: []string{`every request succeeds`, `every request succeeds during the fault`},
+			Check:    func(a Args) Check { return Success{Ratio: 1, Window: a.Window(0)} },
+		}, {
+			Name:     "every success of a route",
+			Pattern:  `every {route} request succeeds( {when})`,
+			Means:    "the same, of one route",
+			Examples: []string{`every "GET /catalog" request succeeds after healing`},
+			Check:    func(a Args) Check { return Success{Ratio: 1, Route: a.Route(0), Window: a.Window(1)} },
 		}}}
 }
