@@ -1,4 +1,4 @@
-@starter @row-20
+@starter @row-20 @light
 Feature: Somebody is told while the page still comes
   Michael Brunton-Spall and Todd L. Montgomery at QCon London 2015: a service that meets an unhealthy one should both serve what it can and raise the
   alarm. In the shop a monitor reads how many pages the front serves, and how many of them lack a part, and raises an alert if a tenth do ("alerting").

@@ -1,4 +1,4 @@
-@starter @row-9
+@starter @row-9 @light
 Feature: Several receivers who miss different parts do not get everything again
   Todd L. Montgomery at QCon London 2015: if several receivers of the same data each miss another part, and each asks for it, the whole may be sent
   again although together they have it all. The remedy is to wait and to listen. In the shop a bulletin of twenty pages goes to three branches. A

@@ -1,4 +1,4 @@
-@starter @row-15
+@starter @row-15 @light
 Feature: A health check looks at what a service needs
   Michael Brunton-Spall at QCon London 2015: a service answers two questions, whether it is alive, and whether all that it needs answers, too. In the
   shop "/livez" says that orders runs, and "/readyz" that payments can be reached as well ("deep check"). The first must not fail with the

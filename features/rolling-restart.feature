@@ -1,4 +1,4 @@
-@starter @row-17
+@starter @row-17 @light
 Feature: Instances are replaced one by one, and nobody notices
   Michael Brunton-Spall at QCon London 2015: new instances go behind the load balancer, their health is checked, and the old ones are taken down, so
   that an upgrade interrupts nothing. In the shop an instance that is told to stop first says so in its answers and goes on answering until

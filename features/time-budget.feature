@@ -1,4 +1,4 @@
-@starter @row-14
+@starter @row-14 @light
 Feature: A page of many small services keeps to its time
   Yoni Goldberg at QCon London 2015: a service in the middle, such as one for customers, asks half a dozen smaller ones on behalf of its caller. In the shop
   each request says how long its caller will wait, and a service that asks others passes on what is left of that ("deadline propagation"). If one

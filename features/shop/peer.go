@@ -52,7 +52,7 @@ func dialPeer(addr string, check bool) (*peer, error) {
 	in := bufio.NewReader(conn)
 	if _, err = fmt.Fprintf(conn, "GET /lines HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n", addr); err == nil {
 		var resp *http.Response
-		if resp, err = http.ReadResponse(in, nil); err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
+		if resp, err = http.ReadResponse(in, nil); err == nil && resp.StatusCode != http.StatusSwitchingProtocols { //nolint:bodyclose // its body is the connection
 			err = fmt.Errorf("%s answered %s", addr, resp.Status)
 		}
 	}

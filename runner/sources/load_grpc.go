@@ -133,7 +133,7 @@ func (s *grpcSession) call(ctx context.Context, method string, header http.Heade
 	}
 	resp, err := s.conn.RoundTrip(req)
 	if err == nil {
-		defer resp.Body.Close() //nolint:errcheck // it was read
+		defer resp.Body.Close()
 		if answer, err = io.ReadAll(io.LimitReader(resp.Body, maxGRPC)); err == nil {
 			return grpcAnswer(resp, answer)
 		}

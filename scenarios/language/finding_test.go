@@ -30,14 +30,14 @@ const findingFeature = `Feature: f
 
 func TestKnownFindings(t *testing.T) {
 	t.Parallel()
-	es, err := read(fstest.MapFS{"a.feature": {Data: []byte(findingFeature + "      | 3 | at least 99% of requests succeed during the fault |\n")}})
+	_, err := read(fstest.MapFS{"a.feature": {Data: []byte(findingFeature + "      | 3 | at least 99% of requests succeed during the fault |\n")}})
 	var problems source.Problems
 	require.ErrorAs(t, err, &problems)
 	require.Len(t, problems, 1)
 	assert.Contains(t, problems[0].Error(), `"at least 99% of requests succeed during the fault" is no check of this scenario`)
 	assert.Contains(t, problems[0].Error(), "at least 90%", "the hint names the check that was meant")
 
-	es, err = read(fstest.MapFS{"a.feature": {Data: []byte(findingFeature)}})
+	es, err := read(fstest.MapFS{"a.feature": {Data: []byte(findingFeature)}})
 	require.NoError(t, err)
 	require.Len(t, es, 3)
 	assert.Equal(t, []int{1}, es[2].Findings(), "a check that has quotes itself")

@@ -83,7 +83,7 @@ func appendLength(g message.Framing, n int) (prefix []byte, ok bool) {
 // lengthIn returns how many bytes follow a length. ok is false if there are none such, or more than an answer may have.
 func lengthIn(g message.Framing, prefix []byte) (n int, ok bool) {
 	var raw [8]byte
-	length := uint64(0)
+	var length uint64
 	if g.Little {
 		copy(raw[:], prefix)
 		length = binary.LittleEndian.Uint64(raw[:])
