@@ -20,21 +20,23 @@ type input struct {
 }
 
 // inputOf returns what the arguments of a command name: by default ./features, or features in the working directory
-// or, where there are no features at all, the built-in catalogue without its drills of real servers. Paths outside the working directory are read from the root of the
-// file system.
+// or, where there are no features at all, the built-in catalogue; without tags, each without what needs a real server.
+// Paths outside the working directory are read from the root of the file system.
 func inputOf(args []string, tags string) (input, error) {
 	if len(args) == 0 {
+		in := input{fsys: os.DirFS("."), paths: []string{"features"}, tags: cmp.Or(tags, "not @real")}
 		if featureIn("features") != "" {
-			return input{fsys: os.DirFS("."), paths: []string{"features"}, tags: tags}, nil
+			return in, nil
 		}
+		in.paths = []string{"."}
 		switch found := featureIn("."); {
 		case found == "":
-			return input{fsys: features.FS, paths: []string{"."}, tags: cmp.Or(tags, "not @real")}, nil
+			in.fsys = features.FS
 		case filepath.Dir(found) != ".":
 			dir := filepath.ToSlash(filepath.Dir(found))
 			return input{}, fmt.Errorf("there is no folder features here, but there are features in %s: name a path, such as %s", dir, dir)
 		}
-		return input{fsys: os.DirFS("."), paths: []string{"."}, tags: tags}, nil
+		return in, nil
 	}
 	local := true
 	for _, a := range args {

@@ -28,7 +28,7 @@ func runCommand() *cobra.Command {
 		Short: "Run features: files, folders, file.feature:line",
 		Long: `Runs the scenarios of the given features and writes the journal, reports and logs to a new folder.
 Without a path, it runs ./features or, where there are no features at all, the built-in catalogue: drills of a demo
-shop, without those tagged @real, which need real servers.
+shop. Scenarios tagged @real need real servers, and run if a path or a tag is given.
 
 Scenarios run in parallel only if they share no port, address, folder or handler, and the machine can carry their
 services and loads together. A scenario that is inconclusive because others may have disturbed it is run again alone.

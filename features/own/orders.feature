@@ -1,4 +1,4 @@
-@own
+@real @own
 Feature: Orders of a system of your own
   A bearer token, the key in the JSON body, and effects that are rows of a table. Build the services and run it:
     go build -o features/own/bin/own ./features/own
