@@ -130,10 +130,16 @@ func TestProbesFindKeysLostDuringTheFault(t *testing.T) {
 		assert.Equal(t, "failed", stated(verdict(t, h, c)), verdict(t, h, c).Reason)
 	}
 	require.Len(t, h.Probes, 40)
+	atHealing := 0
 	for _, p := range h.Probes {
-		if p.Window != journal.AtHealing || len(h.Pauses) == 0 { // a stall keeps requests in flight until healing
-			assert.Equal(t, journal.During, p.Window)
+		if p.Window == journal.AtHealing {
+			atHealing++
+			continue
 		}
+		assert.Equal(t, journal.During, p.Window)
+	}
+	if len(h.Pauses) == 0 { // a stall keeps many requests in flight until healing
+		assert.LessOrEqual(t, atHealing, 2, "requests of 1 ms, 25 ms apart")
 	}
 }
 
