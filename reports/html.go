@@ -46,6 +46,7 @@ type card struct {
 type scenario struct {
 	*journal.History
 	Outcome   string
+	Finding   bool // it passed since a check failed that is known to fail
 	RerunNote string
 	Took      time.Duration
 	Steps     []step
@@ -134,7 +135,7 @@ func rerun(b *journal.Book) string {
 }
 
 func newScenario(h *journal.History, n int) scenario {
-	s := scenario{History: h, Outcome: outcome(h), RerunNote: rerunNote(h), Took: h.Ended - h.Began, Figures: newFigures(h)}
+	s := scenario{History: h, Outcome: outcome(h), Finding: foundAsExpected(h), RerunNote: rerunNote(h), Took: h.Ended - h.Began, Figures: newFigures(h)}
 	for _, w := range windows {
 		s.Overall = append(s.Overall, figuresOf(h, w, ""))
 	}

@@ -109,5 +109,8 @@ func TestFindingsLookExpected(t *testing.T) {
 		require.NoError(t, Formats().WriteTo(&out, format, b))
 		require.Contains(t, out.String(), "2 passed (1 of them a finding, as expected)", format)
 		require.Contains(t, out.String(), "known to fail, as it does: 46 applied more than once", format)
+		if format == "html" {
+			require.Equal(t, 1, strings.Count(out.String(), "a finding, as expected</small>"))
+		}
 	}
 }
