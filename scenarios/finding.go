@@ -35,7 +35,7 @@ func (r *Resolver) finishFindings() {
 			for _, c := range r.Checks {
 				known = append(known, c.Step.Text)
 			}
-			r.addMissing(f.at, fmt.Sprintf("%q is no check of this scenario", f.check), source.DidYouMean(f.check, known, "checks"))
+			r.addMissing(f.at, fmt.Sprintf("%q is not a check of this scenario", f.check), source.DidYouMean(f.check, known, "checks"))
 		case r.Checks[i].KnownToFail:
 			r.AddProblem(f.at, fmt.Sprintf("that %q fails was said before", f.check), "say it once")
 		default:

@@ -21,7 +21,7 @@ var sqlListens = regexp.MustCompile(`(?i)^\s*(listen|copy)\b`)
 
 func checkSQL(text string) error {
 	if found := sqlListens.FindStringSubmatch(text); found != nil {
-		return source.Mistakef("write a statement that has one answer", "%s is no statement with a single answer", strings.ToUpper(found[1]))
+		return source.Mistakef("write a statement that has one answer", "%s has no single answer", strings.ToUpper(found[1]))
 	}
 	return nil
 }
@@ -29,7 +29,7 @@ func checkSQL(text string) error {
 func checkSubject(subject string) error {
 	literal := placeholder.ReplaceAllString(subject, "x")
 	if strings.ContainsAny(literal, "*> \t") || strings.HasPrefix(literal, ".") || strings.HasSuffix(literal, ".") || strings.Contains(literal, "..") {
-		return source.Mistakef("write a subject without wildcards: orders.created", "%q is no subject that a message can have", subject)
+		return source.Mistakef("write a subject without wildcards: orders.created", "%q cannot be the subject of a message", subject)
 	}
 	return nil
 }
@@ -38,7 +38,7 @@ var grpcMethod = regexp.MustCompile(`^[A-Za-z_][\w.]*/[A-Za-z_]\w*$`)
 
 func checkMethod(name string) error {
 	if !grpcMethod.MatchString(name) {
-		return source.Mistakef("write the package, the service and the method: shop.Orders/Create", "%q is no method of gRPC", name)
+		return source.Mistakef("write the package, the service and the method: shop.Orders/Create", "%q is not a method of gRPC", name)
 	}
 	return nil
 }

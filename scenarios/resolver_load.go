@@ -100,7 +100,7 @@ func (r *Resolver) SetRetries(at source.Pos, n int) {
 	r.describeOnce(&r.retryAt, at, "how often clients retry")
 	r.rate.Retries = n
 	if n > 100 {
-		r.AddProblem(at, fmt.Sprintf("%d attempts more are no policy of a client", n), "write at most 100")
+		r.AddProblem(at, fmt.Sprintf("%d more attempts are too many for a client", n), "write at most 100")
 	}
 }
 

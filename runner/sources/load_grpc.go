@@ -174,7 +174,7 @@ func grpcAnswer(resp *http.Response, body []byte) (status grpcStatus, message []
 	}
 	const prefix = 5
 	if len(body) < prefix || body[0] != 0 || int(binary.BigEndian.Uint32(body[1:])) > len(body)-prefix {
-		return status, nil, load.Malformed("%d bytes that are no message of gRPC", len(body))
+		return status, nil, load.Malformed("%d bytes that are not a gRPC message", len(body))
 	}
 	return status, body[prefix : prefix+int(binary.BigEndian.Uint32(body[1:]))], nil
 }

@@ -34,7 +34,7 @@ func TestKnownFindings(t *testing.T) {
 	var problems source.Problems
 	require.ErrorAs(t, err, &problems)
 	require.Len(t, problems, 1)
-	assert.Contains(t, problems[0].Error(), `"at least 99% of requests succeed during the fault" is no check of this scenario`)
+	assert.Contains(t, problems[0].Error(), `"at least 99% of requests succeed during the fault" is not a check of this scenario`)
 	assert.Contains(t, problems[0].Error(), "at least 90%", "the hint names the check that was meant")
 
 	es, err := read(fstest.MapFS{"a.feature": {Data: []byte(findingFeature)}})
