@@ -25,6 +25,7 @@ Feature: What senders and receivers make of broken connections to RabbitMQ
     When 100 requests on "POST /unconfirmed" are sent, 10 at a time
     And one-way traffic on the first 20 connections from "sender" to "rabbitmq" is delayed by 60s
     And 50 requests on "POST /unconfirmed" are sent, 10 at a time
+    And 200ms pass
     And the first 20 connections from "sender" to "rabbitmq" are reset
     And 100 requests on "POST /unconfirmed" are sent, 10 at a time
     Then every acknowledged request is applied exactly once
@@ -38,6 +39,7 @@ Feature: What senders and receivers make of broken connections to RabbitMQ
     Given applied effects are read from "handled"
     When one-way traffic on the first 10 connections from "receiver" to "rabbitmq" is delayed by 60s
     And 50 requests on "POST /work" are sent, 10 at a time
+    And 200ms pass
     And the first 10 connections from "receiver" to "rabbitmq" are reset
     And 50 requests on "POST /work" are sent, 10 at a time
     Then every acknowledged request is applied exactly once
