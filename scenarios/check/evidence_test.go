@@ -1,6 +1,7 @@
 package check
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -278,13 +279,21 @@ func TestNoAccidentalPass(t *testing.T) {
 		"a read that is applied is no phantom":   {NoPhantom{}, func(s scenario) { s.read(1, true); s.twice("r0") }, Passed, ""},
 		"GETs alone, and a list without effects": {NoneLost{}, func(s scenario) { s.only(); s.OnlyReads = true; s.read(300, false) }, Inconclusive, "300 acknowledged and lost, which is not proved: all requests are of kinds that only read"},
 		"GETs alone that count":                  {NoneLost{}, func(s scenario) { s.only(); s.OnlyReads = true; s.read(300, false); s.twice("r0") }, Failed, "299 acknowledged and lost"},
-		"phantoms, or effects of other users":    {NoPhantom{}, func(s scenario) { s.EffectsRead.Others, s.EffectsRead.Unknown = 9, 7 }, Inconclusive, "7 new effects have keys that are not of this run"},
-		"effects of other runs":                  {NoPhantom{}, func(s scenario) { s.EffectsRead.Others = 9 }, Passed, ""},
-		"other users, and nothing is lost":       {NoneLost{}, func(s scenario) { s.EffectsRead.Others, s.EffectsRead.Unknown = 9, 7 }, Passed, ""},
-		"two answers to a hedged request":        {SameResponse{}, func(s scenario) { s.hedged("a", "b") }, Failed, "1 request got two different answers to attempts with the same key at the same time; keys sent again got the same answer"},
-		"one answer to a hedged request":         {SameResponse{}, func(s scenario) { s.hedged("a", "a") }, Passed, ""},
-		"two answers, and no probe":              {SameResponse{}, func(s scenario) { s.hedged("a", "b"); s.Probes = nil }, Failed, "1 request got two different answers to attempts with the same key at the same time; no key could be sent again"},
-		"a read with two answers":                {SameResponse{}, func(s scenario) { s.hedged("a", "b"); s.request(0, func(r *journal.Request) { r.Reads = true }) }, Passed, ""},
+		"GETs alone that count, in a fault": {NoneLost{}, func(s scenario) {
+			s.only()
+			s.OnlyReads, s.Faults[0].Reads = true, true
+			s.read(300, false)
+			for i := range 300 {
+				s.twice("r" + strconv.Itoa(i))
+			}
+		}, Passed, ""},
+		"phantoms, or effects of other users": {NoPhantom{}, func(s scenario) { s.EffectsRead.Others, s.EffectsRead.Unknown = 9, 7 }, Inconclusive, "7 new effects have keys that are not of this run"},
+		"effects of other runs":               {NoPhantom{}, func(s scenario) { s.EffectsRead.Others = 9 }, Passed, ""},
+		"other users, and nothing is lost":    {NoneLost{}, func(s scenario) { s.EffectsRead.Others, s.EffectsRead.Unknown = 9, 7 }, Passed, ""},
+		"two answers to a hedged request":     {SameResponse{}, func(s scenario) { s.hedged("a", "b") }, Failed, "1 request got two different answers to attempts with the same key at the same time; keys sent again got the same answer"},
+		"one answer to a hedged request":      {SameResponse{}, func(s scenario) { s.hedged("a", "a") }, Passed, ""},
+		"two answers, and no probe":           {SameResponse{}, func(s scenario) { s.hedged("a", "b"); s.Probes = nil }, Failed, "1 request got two different answers to attempts with the same key at the same time; no key could be sent again"},
+		"a read with two answers":             {SameResponse{}, func(s scenario) { s.hedged("a", "b"); s.request(0, func(r *journal.Request) { r.Reads = true }) }, Passed, ""},
 		"answers of two steps": {SameResponse{}, func(s scenario) {
 			s.hedged("a", "b")
 			s.request(0, func(r *journal.Request) { r.Attempts[1].Step = 1 })

@@ -143,7 +143,7 @@ func (l *Ledger) unproven(h *journal.History, lost []string) string {
 		return fmt.Sprintf("none of %s requests was acknowledged%s", Count(l.changing()), unexpected(h))
 	case l.faultUnanswered && allOnLinks(h):
 		return "during the fault no keyed request was acknowledged or refused, and none has an effect: the effect of the fault is not known"
-	case onlyReads(h.Faults) && !slices.ContainsFunc(changingRoutes(h), func(route string) bool { return routeDidWorse(h, route) }):
+	case onlyReads(h.Faults) && !h.OnlyReads && !slices.ContainsFunc(changingRoutes(h), func(route string) bool { return routeDidWorse(h, route) }):
 		return "the faults affected only calls that read, and no request that changes something did worse than in the baseline: nothing shows that one of them met a fault"
 	case l.applied == 0:
 		return fmt.Sprintf("none of %s acknowledged requests has an effect: the list does not show the effects of this load", Count(l.Acknowledged))
