@@ -207,9 +207,9 @@ func assertHolds(t *testing.T, row Row) {
 	}
 }
 
-// failuresTooFast reports whether a check is inconclusive because of a failure that another check reports: one of latency
+// explainedElsewhere reports whether a check is inconclusive because of a failure that another check reports: one of latency
 // because most requests failed, one of a health check because it never turned unhealthy.
-func failuresTooFast(v journal.Verdict) bool {
+func explainedElsewhere(v journal.Verdict) bool {
 	return (v.Kind == "latency" || v.Kind == "nothing slower") && strings.Contains(v.Reason, "the latency of failures is not meaningful") ||
 		v.Kind == "turns healthy" && strings.Contains(v.Reason, "did not turn unhealthy during the fault")
 }
@@ -242,7 +242,7 @@ func assertFailsFor(t *testing.T, checks []string, h *journal.History) (failed [
 				unanswered = append(unanswered, v.Check)
 				continue
 			}
-			assert.True(t, failuresTooFast(v), "%s: inconclusive: %s: %s", h.Name, v.Check, v.Reason)
+			assert.True(t, explainedElsewhere(v), "%s: inconclusive: %s: %s", h.Name, v.Check, v.Reason)
 		}
 	}
 	for _, check := range checks {

@@ -31,8 +31,7 @@ func demoCommand() *cobra.Command {
 	return cmd
 }
 
-// demo tells what the drill of the demo is and what came of it. The exit code is that of the run: the shop with its bug
-// fails.
+// demo prints the drill, runs it, and prints its result. The exit code is that of the run: the shop with its bug fails.
 func demo(ctx context.Context, out, console io.Writer, dir string, fixed bool) error {
 	const file = "shop/demo.feature"
 	text, err := features.Demo.ReadFile(file)
@@ -59,7 +58,7 @@ func demo(ctx context.Context, out, console io.Writer, dir string, fixed bool) e
 	return nil
 }
 
-// outcomeOfDemo tells what became of the orders.
+// outcomeOfDemo describes how many orders were charged once, and how many more than once.
 func outcomeOfDemo(h *journal.History, fixed bool) string {
 	charges := map[string]int{}
 	for _, e := range h.Effects.All() {

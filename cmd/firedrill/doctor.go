@@ -53,11 +53,11 @@ func examine(out io.Writer, in input, dir string) error {
 	switch {
 	case errors.As(err, &problems):
 		first := problems[0]
-		findings = append(findings, finding{"features", "broken", fmt.Sprintf("%d mistakes", len(problems)), fmt.Sprintf("%s:%d: %s; firedrill plan lists all", first.File, first.Line, first.What)})
+		findings = append(findings, finding{"features", "broken", count(len(problems), "mistake"), fmt.Sprintf("%s:%d: %s; firedrill plan lists all", first.File, first.Line, first.What)})
 	case err != nil:
 		return err
 	default:
-		findings = append(findings, finding{"features", "ok", fmt.Sprintf("%d scenarios without a mistake", len(es)), ""})
+		findings = append(findings, finding{"features", "ok", count(len(es), "scenario") + " without a mistake", ""})
 		findings = append(findings, servers(es)...)
 	}
 	findings = append(findings, powerLoss())
@@ -79,7 +79,7 @@ func examine(out io.Writer, in input, dir string) error {
 }
 
 func platform() finding {
-	detail := fmt.Sprintf("%s/%s, %d CPUs", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	detail := fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, count(runtime.NumCPU(), "CPU"))
 	if runtime.GOOS != "linux" {
 		return finding{"platform", "missing", detail, "everything is tested on Linux; runner/README.md says what differs elsewhere"}
 	}
@@ -124,7 +124,7 @@ func servers(es []*scenarios.Experiment) (all []finding) {
 			present = append(present, program)
 			continue
 		}
-		all = append(all, finding{program, "missing", fmt.Sprintf("without it %d scenarios are skipped", skipped), install[program]})
+		all = append(all, finding{program, "missing", "without it, skipped: " + count(skipped, "scenario"), install[program]})
 	}
 	slices.SortFunc(all, func(a, b finding) int { return strings.Compare(a.what, b.what) })
 	if len(present) > 0 {
@@ -139,4 +139,12 @@ func powerLoss() finding {
 		return finding{"power loss", "missing", err.Error(), "all other faults work without it"}
 	}
 	return finding{"power loss", "ok", "a service can lose what it has not synced", ""}
+}
+
+// count returns "1 mistake" or "2 mistakes".
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// MutualExclusion passes if nobody acquired a lock while another one held it, as a source of the system lists: a table, or
+// MutualExclusion passes if no holder acquired a lock while another held it, as a source of the system lists: a table, or
 // a log that holders write. Times are those of the source; its writers need one clock, as on one machine. A holder that
 // neither released the lock nor lost it holds it to the end.
 //
@@ -49,7 +49,7 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 	case len(holders) < 2:
 		v.Reason = fmt.Sprintf("%s lists %s holders of the lock %q: without two of them there is no contention", strconv.Quote(c.Source), Count(len(holders)), c.Lock)
 	case fault && during == 0:
-		v.Reason = fmt.Sprintf("nobody acquired the lock %q during the fault: its effect is not known; let it last longer than holders keep the lock", c.Lock)
+		v.Reason = fmt.Sprintf("no holder acquired the lock %q during the fault: its effect is not known; let it last longer than holders keep the lock", c.Lock)
 	case len(held) < leastCompared:
 		v.Reason = fmt.Sprintf("the lock %q was acquired only %d times, and at least %d are needed", c.Lock, len(held), leastCompared)
 	default:
@@ -58,7 +58,7 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 	return v
 }
 
-// holding is a time in which somebody held a lock.
+// holding is a time in which a lock was held.
 type holding struct {
 	holder   string
 	from, to time.Duration // to is forever if it did not end

@@ -45,7 +45,7 @@ func TestMutualExclusion(t *testing.T) {
 		"held before":      {func(s scenario) { s.Locks[0].Events = s.Locks[0].Events[1:] }, Passed, ""},
 		"renewed":          {func(s scenario) { s.Locks[0].Events = slices.Insert(s.Locks[0].Events, 1, s.Locks[0].Events[0]) }, Passed, ""},
 		"a single holder":  {events(func(_ int, e *journal.LockEvent) { e.Holder = "worker-0" }), Inconclusive, `"lock log" lists 1 holders of the lock "leader": without two of them there is no contention`},
-		"before the fault": {events(func(_ int, e *journal.LockEvent) { e.At -= 4 * time.Second }), Inconclusive, "nobody acquired the lock"},
+		"before the fault": {events(func(_ int, e *journal.LockEvent) { e.At -= 4 * time.Second }), Inconclusive, "no holder acquired the lock"},
 		"few":              {func(s scenario) { s.Locks[0].Events = s.Locks[0].Events[:8] }, Inconclusive, "acquired only 4 times"},
 		"not read":         {func(s scenario) { s.Locks[0].Events, s.Locks[0].Error = nil, "the holders cannot be read" }, Inconclusive, "cannot be read"},
 		"partly read":      {func(s scenario) { s.Locks[0].Error = "a part" }, Inconclusive, "a part"},
