@@ -21,7 +21,7 @@ const twoLoads = `    And the "checkout" load of 30 requests per second on "POST
     And the link is known
     And a baseline is measured for 2s
     And clients retry failed requests up to 5 times with the same key
-    When 30% of replies from "front" to "clients" are lost after the work was done
+    When 10% of replies from "front" to "clients" are lost after the work was done
     And the "checkout" load changes from 30 to 60 requests per second over 500ms
     And 1s pass
     And the fault is healed
@@ -63,7 +63,7 @@ func TestLoadsWithNamesRunTogether(t *testing.T) {
 func TestAFailingLoadIsFoundBesideAnother(t *testing.T) {
 	t.Parallel()
 	steps := strings.NewReplacer("every acknowledged request is applied exactly once", "at least 60% of requests succeed during the fault",
-		`30% of replies from "front" to "clients" are lost after the work was done`, `calls from "front" to "back" are delayed by 100ms`).Replace(twoLoads)
+		`10% of replies from "front" to "clients" are lost after the work was done`, `calls from "front" to "back" are delayed by 100ms`).Replace(twoLoads)
 	r := runShop(t, steps, func(s *shop, o *Options) {
 		countOnlyOrders(s, o)
 		front := o.Handlers["front"]
