@@ -90,7 +90,11 @@ var owners = map[string]struct {
 }
 
 // testers lists additional packages that may import a library in their tests.
-var testers = map[string][]string{"github.com/cucumber/godog": {"runner"}, "github.com/goccy/go-yaml": {"scenarios/language"}}
+var testers = map[string][]string{
+	"github.com/cucumber/godog":       {"runner"},
+	"github.com/goccy/go-yaml":        {"scenarios/language"},
+	"github.com/Shopify/toxiproxy/v2": {"runner"}, // a user's own toxic
+}
 
 const testsOnly = -1
 
