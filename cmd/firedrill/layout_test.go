@@ -42,6 +42,7 @@ var imports = map[string][]string{
 	"injector/process":  {},
 	"injector":          {"injector/..."},
 	"injector/bench":    {"injector/..."},
+	"injector/linktest": {"injector/..."},
 	"scenarios/journal": {},
 	"scenarios/check":   {"scenarios/journal"},
 	"scenarios/feature": {"scenarios/source"},

@@ -1,0 +1,62 @@
+package linktest_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/linktest"
+)
+
+// TestOrderIsChargedOnce is the example in the manual: a charge went through, its reply was lost.
+func TestOrderIsChargedOnce(t *testing.T) {
+	t.Parallel()
+	payments := &payments{}
+	server := httptest.NewServer(payments)
+	defer server.Close()
+	// excerpt: linktest
+	l := linktest.New(t, "http", server.Listener.Addr().String())
+	shop := shop{payments: l.Addr()} // the code under test
+
+	lost := l.Inject(injector.LoseReplies{Pick: injector.Pick{First: 1}})
+	if err := shop.order("o-1"); err != nil {
+		t.Error(err)
+	}
+	if payments.charges.Load() != 1 || lost.Affected() != 1 {
+		t.Errorf("%d charges of one order; %d replies were lost", payments.charges.Load(), lost.Affected())
+	}
+	// end of excerpt
+}
+
+// payments charges each key once.
+type payments struct {
+	keys    atomic.Pointer[string]
+	charges atomic.Int64
+}
+
+func (p *payments) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	key := r.Header.Get("Idempotency-Key")
+	if last := p.keys.Swap(&key); last == nil || *last != key {
+		p.charges.Add(1)
+	}
+	fmt.Fprintln(w, "charged")
+}
+
+type shop struct{ payments string }
+
+// order charges an order, with one retry.
+func (s shop) order(key string) (err error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 2 {
+		req, _ := http.NewRequest(http.MethodPost, "http://"+s.payments+"/charge", nil)
+		req.Header.Set("Idempotency-Key", key)
+		var resp *http.Response
+		if resp, err = client.Do(req); err == nil {
+			return resp.Body.Close()
+		}
+	}
+	return err
+}
