@@ -113,7 +113,7 @@ func (s *session) begin() {
 	b := journal.Begin{
 		ID: s.e.ID, Name: s.e.Name, Feature: s.e.Feature, File: s.e.File, Line: s.e.Line, Tags: s.e.Tags,
 		FallbackIsSuccess: s.e.Load != nil && s.e.Load.FallbackIsSuccess, Unproven: s.e.Unproven, Untested: s.e.Untested(), Findings: s.e.Findings(),
-		Attempt: s.try.number, RerunReason: s.try.why,
+		Attempt: s.try.number, RerunReason: s.try.why, Digests: s.e.Digests(),
 	}
 	s.fold.fallbackIsSuccess, s.fold.horizon = b.FallbackIsSuccess, s.e.Baseline+time.Minute
 	for _, rule := range s.e.Stop {

@@ -57,6 +57,7 @@ var imports = map[string][]string{
 	"runner/internal/probes":  {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/source", "scenarios/system"},
 
 	"reports":           {"scenarios/journal", "scenarios/check"},
+	"reports/history":   {"reports", "scenarios/journal", "scenarios/check"},
 	"runner":            {"injector/...", "scenarios/...", "reports", "runner/internal/..."},
 	"runner/sources":    {"runner/internal/effects", "runner/internal/load", "scenarios/journal"},
 	"runner/godogsteps": {"runner", "scenarios/language"},
@@ -66,7 +67,7 @@ var imports = map[string][]string{
 	"features/shop":     {},
 	"features/truth":    {}, // its tests run firedrill
 	"features":          {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
-	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "runner/sources", "features/..."},
+	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "reports/history", "runner/sources", "features/..."},
 
 	"features/truth/service": {}, // a program that the drills of features/truth start
 }

@@ -1,15 +1,20 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // TestScripts runs the command lines in testdata/script. $REPO is the root of this repository.
@@ -25,9 +30,38 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
 			return nil
 		},
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "nightsago": nightsAgo},
 		RequireExplicitExec: true,
 	})
+}
+
+// nightsAgo replaces the latest run by runs that began so many days ago: nightsago DAYS... It names them $NIGHT_DAYS, and
+// makes the last one the latest.
+func nightsAgo(ts *testscript.TestScript, _ bool, args []string) {
+	runs := ts.MkAbs(filepath.Join(".firedrill", "runs"))
+	latest, err := filepath.EvalSymlinks(filepath.Join(runs, "latest"))
+	ts.Check(err)
+	raw, err := os.ReadFile(filepath.Join(latest, "journal.ndjson"))
+	ts.Check(err)
+	ts.Check(os.RemoveAll(latest))
+	ts.Check(os.Remove(filepath.Join(runs, "latest")))
+	first, rest, _ := bytes.Cut(raw, []byte("\n"))
+	for _, days := range args {
+		n, err := strconv.Atoi(days)
+		ts.Check(err)
+		var e journal.Event
+		ts.Check(json.Unmarshal(first, &e))
+		e.Run.Began = e.Run.Began.AddDate(0, 0, -n)
+		e.Run.ID = e.Run.Began.Format("20060102T150405Z") + "-night" + days
+		line, err := json.Marshal(e)
+		ts.Check(err)
+		dir := filepath.Join(runs, e.Run.ID)
+		ts.Check(os.MkdirAll(dir, 0o700))
+		ts.Check(os.WriteFile(filepath.Join(dir, "journal.ndjson"), slices.Concat(line, []byte("\n"), rest), 0o600))
+		_ = os.Remove(filepath.Join(runs, "latest"))
+		ts.Check(os.Symlink(e.Run.ID, filepath.Join(runs, "latest")))
+		ts.Setenv("NIGHT_"+days, e.Run.ID)
+	}
 }
 
 // exits runs a program that must exit with a code: exits CODE PROGRAM [ARGUMENT...]

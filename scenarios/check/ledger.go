@@ -59,6 +59,22 @@ const (
 // effect.
 type routeEffects struct{ early, applied, missing int }
 
+// Count returns how many keys were lost though they were acknowledged, how many have more than one effect, and how many
+// have other anomalies. All are 0 if requests and effects cannot be compared.
+func (l *Ledger) Count() (missing, repeated, others int) {
+	for _, a := range l.Anomalies {
+		switch a.Kind {
+		case lost:
+			missing++
+		case duplicated:
+			repeated++
+		default:
+			others++
+		}
+	}
+	return missing, repeated, others
+}
+
 // NewLedger compares the requests of a scenario with its effects. A history that remembers does so once.
 func NewLedger(h *journal.History) *Ledger {
 	return journal.Once(h, "ledger", func() *Ledger { return newLedger(h) })

@@ -84,6 +84,19 @@ func (c Recovers) inTime(h *journal.History, healed time.Duration, steady []Stea
 	return verdict(false, v, "%s", reason)
 }
 
+// RecoveryTime returns how long after the end of the requested outage all requests together met the steady state of the
+// baseline again, in seconds that are complete. It returns false if that was not observed.
+func RecoveryTime(h *journal.History) (time.Duration, bool) {
+	_, healed, ok := h.FaultSpan()
+	base := h.Total(journal.Before, "")
+	if !ok || base.Sent == 0 {
+		return 0, false
+	}
+	all := slices.DeleteFunc(seconds(h, "", journal.After, healed), func(s slice) bool { return s.totals.Sent == 0 })
+	r := recovery(h, all, healed, time.Hour, steadyState(h, "", nil, base))
+	return r.took, r.found && !r.unclear && r.sent >= minRequests
+}
+
 // recovered is the result of recovery.
 type recovered struct {
 	found    bool // everything is steady, starting took after healing

@@ -98,6 +98,7 @@ type Begin struct {
 	RerunReason string   `json:"rerun_reason,omitempty"` // the reason for running it again
 
 	LoadNames []string `json:"loads,omitempty"` // if the loads have names
+	Digests   Digests  `json:"digests,omitzero"`
 
 	OnlyReads         bool   `json:"only_reads,omitempty"`          // all requests of the load are read-only
 	FallbackIsSuccess bool   `json:"fallback_is_success,omitempty"` // the scenario's one definition of success includes fallbacks
@@ -105,6 +106,13 @@ type Begin struct {
 
 	Untested []string `json:"untested,omitempty"` // for each check: why passing it proves nothing in this scenario; "" if it proves something
 	Findings []int    `json:"findings,omitempty"` // indices of the checks that are known to fail
+}
+
+// Digests identify what a scenario ran against. Runs are comparable only if these are equal. "" means not known, as in
+// older journals.
+type Digests struct {
+	System string `json:"system,omitempty"` // of the description of the system, without the contents of programs
+	Load   string `json:"load,omitempty"`   // of all loads, with the texts of requests
 }
 
 // Step is a line of the scenario as it is written in the file.

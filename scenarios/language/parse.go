@@ -127,6 +127,19 @@ func (p *parse) wanted() func(*feature.Scenario) bool {
 	}
 }
 
+// SelectTags returns a function that reports whether a tag expression, such as "@nightly and not @real", selects a
+// scenario with these tags. The empty expression selects all.
+func SelectTags(expression string) (func(tags []string) bool, error) {
+	if strings.TrimSpace(expression) == "" {
+		return func([]string) bool { return true }, nil
+	}
+	expr, err := tagExpression(expression)
+	if err != nil {
+		return nil, fmt.Errorf(`%q is not a tag expression: %s: write "@nightly and not @real"`, expression, firstLine(err.Error()))
+	}
+	return expr.Evaluate, nil
+}
+
 // tagExpression parses a tag expression. It recovers from the panic of the library on a truncated expression.
 func tagExpression(s string) (expr tags.Evaluatable, err error) {
 	defer func() {

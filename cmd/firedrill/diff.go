@@ -1,0 +1,92 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/firedrill-dev/firedrill/reports/history"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// runsInBand is how many comparable runs a noise band is taken from, at most; mostRuns is how many runs are read for it.
+const (
+	runsInBand = 20
+	mostRuns   = 100
+)
+
+func diffCommand() *cobra.Command {
+	var format, dir string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "diff BEFORE NOW",
+		Short: "Compare a run with an earlier one: new failures, what was fixed, and figures that are not as usual",
+		Long: `Compares two runs. Each is a folder, the name of a run, or "latest".
+
+Each scenario, and each check, is a new failure, fixed, still failing, flaky (its outcome changed, as it did at least
+twice in earlier runs), or passing. Each figure is compared with what is usual: the median of the last 20 comparable
+runs that are recorded beside NOW, and three median absolute deviations to either side. With fewer than five of them,
+there is no such band, and the output says so.
+
+Runs on machines with other numbers of CPUs, or without other protections, are not compared; neither are scenarios whose
+steps, load, links or description of the system differ. The output says what differs.
+
+Exit codes: 0 nothing failed that did not fail before, though it may still fail; 1 a new failure; 2 wrong usage; 3 it
+cannot be told, because something is not comparable, was not judged, or is missing. Figures do not change the exit
+code: of many, some leave their band by chance.`,
+		Example: `  firedrill diff 20261129T020000Z-3fa1c2 latest
+  firedrill diff --format json last-week/run latest | jq '.scenarios[] | select(.state == "new failure").name'`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if format != "text" && format != "json" {
+				return fmt.Errorf("unknown format %q: use text or json", format)
+			}
+			before, err := history.Find(dir, args[0])
+			if err != nil {
+				return err
+			}
+			now, err := history.Find(dir, args[1])
+			if err != nil {
+				return err
+			}
+			runs, err := listRuns(cmd.ErrOrStderr(), filepath.Dir(filepath.Clean(now.Dir)), time.Time{}, mostRuns)
+			if err != nil {
+				return err
+			}
+			c := history.Compare(before, now, runs, runsInBand)
+			if format == "json" {
+				err = writeJSON(cmd.OutOrStdout(), c)
+			} else {
+				err = c.Text(cmd.OutOrStdout(), all)
+			}
+			if err == nil && c.ExitCode() != 0 {
+				err = exit(c.ExitCode())
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().StringVar(&dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	cmd.Flags().BoolVar(&all, "all", false, "print all figures and checks, not only those that say something")
+	return cmd
+}
+
+// listRuns reads recorded runs, and prints which of them cannot be read.
+func listRuns(console io.Writer, dir string, after time.Time, most int) ([]*history.Run, error) {
+	runs, unread, err := history.List(dir, after, most)
+	for _, why := range unread {
+		fmt.Fprintln(console, "firedrill:", journal.Visible(why))
+	}
+	return runs, err
+}
+
+// writeJSON writes a value as indented JSON.
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
