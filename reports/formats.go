@@ -35,7 +35,7 @@ func Formats() Table {
 	return Table{
 		{"html", "report.html", "people: one file, from the verdict to its cause", writeHTML},
 		{"json", "report.json", "programs: verdicts and figures", writeJSON},
-		{"junit", "junit.xml", "CI: a test case for each check", writeJUnit},
+		{"junit", "junit.xml", "CI: a test case for each scenario and each check, valid for Jenkins and GitLab", writeJUnit},
 		{"text", "report.txt", "the terminal: the verdict table", writeText},
 	}
 }

@@ -4,30 +4,41 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
+// The types below are those of the schema junit-10.xsd of Jenkins xUnit, which GitLab reads, too.
+
 type suites struct {
 	XMLName  xml.Name `xml:"testsuites"`
 	Name     string   `xml:"name,attr"`
+	Time     string   `xml:"time,attr"`
 	Tests    int      `xml:"tests,attr"`
 	Failures int      `xml:"failures,attr"`
-	Skipped  int      `xml:"skipped,attr"`
+	Errors   int      `xml:"errors,attr"`
 	Suites   []suite  `xml:"testsuite"`
+
+	took time.Duration
 }
 
 type suite struct {
 	Name       string     `xml:"name,attr"`
 	Tests      int        `xml:"tests,attr"`
 	Failures   int        `xml:"failures,attr"`
+	Errors     int        `xml:"errors,attr"`
 	Skipped    int        `xml:"skipped,attr"`
 	Time       string     `xml:"time,attr"`
 	Timestamp  string     `xml:"timestamp,attr"`
+	File       string     `xml:"file,attr,omitempty"`
 	Properties []property `xml:"properties>property"`
 	Cases      []testcase `xml:"testcase"`
+
+	took  time.Duration
+	names map[string]bool
 }
 
 type property struct {
@@ -35,20 +46,17 @@ type property struct {
 	Value string `xml:"value,attr"`
 }
 
-type properties struct {
-	All []property `xml:"property"`
-}
-
 type testcase struct {
-	Name       string      `xml:"name,attr"`
-	Class      string      `xml:"classname,attr"`
-	File       string      `xml:"file,attr,omitempty"`
-	Time       string      `xml:"time,attr"`
-	Properties *properties `xml:"properties,omitempty"`
-	Failure    *failure    `xml:"failure,omitempty"`
-	Skipped    *failure    `xml:"skipped,omitempty"`
+	Name    string   `xml:"name,attr"`
+	Class   string   `xml:"classname,attr"`
+	Time    string   `xml:"time,attr"`
+	Failure *failure `xml:"failure"`
+	Error   *failure `xml:"error"`
+	Skipped *failure `xml:"skipped"`
+	Output  string   `xml:"system-out,omitempty"`
 }
 
+// failure is the reason of a case that did not pass. GitLab shows only its text, so the text says everything.
 type failure struct {
 	Message string `xml:"message,attr"`
 	Type    string `xml:"type,attr,omitempty"`
@@ -58,27 +66,28 @@ type failure struct {
 // maxOutput limits the text of a case, in bytes: CI servers reject longer ones.
 const maxOutput = 64 << 10
 
-// writeJUnit writes a suite for each scenario and a case for each check. Inconclusive checks are failures of type
-// "inconclusive", since JUnit has no third outcome and passing them would be wrong. A scenario that did not run to
-// its end has an additional case with the reason.
+// ranToEnd is the name of the case that stands for a scenario as a whole. It has the time of the scenario.
+const ranToEnd = "the scenario ran to its end"
+
+// writeJUnit writes a suite for each scenario, with a case for the scenario, for each check, and for each condition of a
+// valid scenario that was not met. A check that failed is a failure. Whatever was inconclusive, stopped or interrupted
+// is an error, since nothing was found about the system.
 func writeJUnit(w io.Writer, b *journal.Book) error {
 	all := suites{Name: "firedrill"}
 	for _, h := range b.Scenarios {
 		all.add(junitSuite(b, h))
 	}
-	began := b.Run.Began.UTC().Format(time.RFC3339)
 	for _, p := range b.NotRun() {
-		all.add(suite{
-			Name: plain(p.ID), Tests: 1, Skipped: 1, Time: "0", Timestamp: began, Properties: []property{{"outcome", "not run"}},
-			Cases: []testcase{{Name: "scenario", Class: plain(p.ID), File: plain(p.File), Time: "0", Skipped: &failure{Message: "not run: the run ended before this scenario began"}}},
-		})
+		s := suite{Name: plain(p.ID), Timestamp: began(b, 0), File: plain(p.File), Properties: []property{{"outcome", "not run"}}}
+		s.add(ranToEnd, 0, "skipped", "not run: the run ended before this scenario began", fmt.Sprintf("%s:%d", p.File, p.Line))
+		all.add(s)
 	}
-	if reason := unjudgedReason(b); all.Failures == 0 && reason != "" {
-		all.add(suite{
-			Name: "run", Tests: 1, Failures: 1, Time: "0", Timestamp: began, Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}},
-			Cases: []testcase{{Name: "run", Class: "run", Time: "0", Failure: &failure{Message: plain(reason), Type: Outcome(b)}}},
-		})
+	if reason := unjudgedReason(b); all.Failures+all.Errors == 0 && reason != "" {
+		s := suite{Name: "run", Timestamp: began(b, 0), Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}}}
+		s.add("run", 0, Outcome(b), reason)
+		all.add(s)
 	}
+	all.Time = junitTime(all.took)
 	return writeVisible(w, journal.Visible, func(w io.Writer) error {
 		if _, err := io.WriteString(w, xml.Header); err != nil {
 			return err
@@ -93,56 +102,91 @@ func writeJUnit(w io.Writer, b *journal.Book) error {
 	})
 }
 
-func (all *suites) add(s suite) {
-	all.Tests += s.Tests
-	all.Failures += s.Failures
-	all.Skipped += s.Skipped
-	all.Suites = append(all.Suites, s)
-}
-
 func junitSuite(b *journal.Book, h *journal.History) suite {
 	s := suite{
-		Name: plain(h.ID), Time: fmt.Sprintf("%.3f", (h.Ended - h.Began).Seconds()), Timestamp: b.Run.Began.Add(h.Began).UTC().Format(time.RFC3339),
-		Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}, {"outcome", outcome(h)}, {"feature", plain(h.Feature)}},
+		Name: plain(h.ID), Timestamp: began(b, h.Began), File: plain(h.File),
+		Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}, {"outcome", outcome(h)}, {"scenario", plain(h.Name)}, {"feature", plain(h.Feature)}},
 	}
-	names := map[string]bool{}
-	add := func(name string, c testcase) {
-		c.Name, c.Class, c.File, c.Time = plain(name), plain(h.ID), plain(h.File), "0"
-		for n := 2; names[c.Name]; n++ { // GitLab keeps only the first of several cases with the same name
-			c.Name = fmt.Sprintf("%s (%d)", plain(name), n)
-		}
-		names[c.Name] = true
-		s.Tests++
-		if c.Failure != nil {
-			s.Failures++
-		}
-		if c.Skipped != nil {
-			s.Skipped++
-		}
-		s.Cases = append(s.Cases, c)
+	explained := slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Outcome != "passed" })
+	o, reason := "passed", unfinishedReason(abortReason(b), h, explained)
+	if outcome(h) == "skipped" {
+		reason = h.End.Reason
 	}
+	if reason != "" {
+		o = outcome(h)
+	}
+	s.add(ranToEnd, h.Ended-h.Began, o, reason, position(h, journal.Verdict{}))
 	for _, v := range h.Verdicts {
-		c := testcase{Properties: &properties{[]property{{"window", string(v.Window)}, {"observed", plain(v.Observed)}, {"expected", plain(v.Expected)}}}}
-		if v.Outcome != "passed" {
-			text := fmt.Sprintf("%s\nobserved: %s\nexpected: %s\n%s", position(h, v), v.Observed, v.Expected, strings.Join(v.Details, "\n"))
-			c.Failure = &failure{Message: plain(v.Reason), Type: v.Outcome, Text: lines(text)}
+		if v.Outcome == "passed" && isImplied(v) {
+			continue
 		}
-		add(v.Check, c)
-	}
-	if o := outcome(h); o == "skipped" {
-		add("scenario", testcase{Skipped: &failure{Message: plain(h.End.Reason)}})
-	} else if reason := unfinishedReason(abortReason(b), h, s.Failures > 0); reason != "" {
-		add("scenario", testcase{Failure: &failure{Message: plain(reason), Type: o}})
+		facts := []string{position(h, v)}
+		for _, f := range []property{{"observed", v.Observed}, {"expected", v.Expected}, {"window", string(v.Window)}} {
+			if f.Value != "" {
+				facts = append(facts, f.Name+": "+f.Value)
+			}
+		}
+		s.add(v.Check, 0, v.Outcome, v.Reason, append(facts, v.Details...)...)
 	}
 	return s
 }
 
+// add adds a case. GitLab keeps only the first of several cases with the same name, so the others get a number.
+func (s *suite) add(name string, took time.Duration, outcome, reason string, facts ...string) {
+	c := testcase{Name: plain(name), Class: s.Name, Time: junitTime(took)}
+	if s.names == nil {
+		s.names = map[string]bool{}
+	}
+	for n := 2; s.names[c.Name]; n++ {
+		c.Name = fmt.Sprintf("%s (%d)", plain(name), n)
+	}
+	s.names[c.Name] = true
+	why := &failure{Message: lines(plain(reason)), Type: outcome, Text: lines(reason + "\n" + strings.Join(facts, "\n"))}
+	switch outcome {
+	case "passed":
+		c.Output = lines(strings.Join(facts, "\n"))
+	case "failed":
+		c.Failure = why
+		s.Failures++
+	case "skipped":
+		c.Skipped = why
+		s.Skipped++
+	default:
+		c.Error = why
+		s.Errors++
+	}
+	s.Tests++
+	s.took += took
+	s.Time = junitTime(s.took)
+	s.Cases = append(s.Cases, c)
+}
+
+func (all *suites) add(s suite) {
+	all.Tests += s.Tests
+	all.Failures += s.Failures
+	all.Errors += s.Errors
+	all.took += s.took
+	all.Suites = append(all.Suites, s)
+}
+
+// junitTime formats a duration as JUnit wants it.
+func junitTime(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
+
+// began returns the time of day at a time of the run.
+func began(b *journal.Book, at time.Duration) string {
+	return b.Run.Began.Add(at).UTC().Format(time.RFC3339)
+}
+
 // lines makes each line of a text printable, and limits the length of the text.
 func lines(text string) string {
-	all := strings.Split(text, "\n")
+	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	for i, l := range all {
 		all[i] = plain(l)
 	}
 	text = strings.Join(all, "\n")
-	return strings.ToValidUTF8(text[:min(len(text), maxOutput)], "")
+	if len(text) <= maxOutput {
+		return text
+	}
+	const more = "\n… more in report.json"
+	return strings.ToValidUTF8(text[:maxOutput-len(more)], "") + more
 }

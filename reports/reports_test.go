@@ -2,7 +2,6 @@ package reports
 
 import (
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"flag"
 	"io"
@@ -81,24 +80,6 @@ func TestFiguresOfAbortedRun(t *testing.T) {
 	page := string(render(t, writeHTML, &journal.Book{Scenarios: []*journal.History{h}}))
 	assert.Contains(t, page, "20 ms / – / –")
 	assert.Contains(t, page, "75.0% / – / –")
-}
-
-func TestJUnitNamesAreUniqueAndOutputIsLimited(t *testing.T) {
-	h := &journal.History{Begin: journal.Begin{ID: "s", Name: "s"}, End: &journal.End{Outcome: "failed"}}
-	for _, name := range []string{"a", "a", "a (2)", "a\x1b"} {
-		h.Verdicts = append(h.Verdicts, journal.Verdict{Check: name, Outcome: "failed", Reason: "r", Details: []string{strings.Repeat("é", maxOutput)}})
-	}
-	raw := render(t, writeJUnit, &journal.Book{Scenarios: []*journal.History{h}, End: &journal.End{}})
-	assert.NotContains(t, string(raw), "\uFFFD")
-	var all suites
-	require.NoError(t, xml.Unmarshal(raw, &all))
-	seen := map[string]bool{}
-	for _, c := range all.Suites[0].Cases {
-		assert.False(t, seen[c.Name], c.Name)
-		seen[c.Name] = true
-		assert.LessOrEqual(t, len(c.Failure.Text), maxOutput)
-	}
-	assert.Len(t, seen, 4)
 }
 
 func TestRerunCommandHasTheSeed(t *testing.T) {
