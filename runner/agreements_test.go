@@ -84,6 +84,7 @@ func TestSourcesAgree(t *testing.T) {
 	all := runAll(t, es...)
 	v := verdict(t, all["right"], c)
 	assert.Equal(t, "passed", stated(v), v.Reason)
+	require.NotEmpty(t, all["right"].Agreements, v.Reason)
 	a := all["right"].Agreements[0]
 	require.Positive(t, a.Since)
 	assert.Equal(t, a.Keys, a.Valued)
