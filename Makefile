@@ -2,8 +2,8 @@
 GO            ?= go
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # the race detector needs a C compiler, the @real features their servers, loss of power mkfs.ext4 (and root)
-PROGRAMS      := redis-server initdb haproxy nginx nats-server rabbitmq-server dnsmasq mkfs.ext4 gcc
-PACKAGES      := redis-server postgresql haproxy nginx-light nats-server rabbitmq-server dnsmasq-base e2fsprogs gcc libc6-dev
+PROGRAMS      := redis-server initdb haproxy nginx nats-server rabbitmq-server dnsmasq mkfs.ext4 gcc npm
+PACKAGES      := redis-server postgresql haproxy nginx-light nats-server rabbitmq-server dnsmasq-base e2fsprogs gcc libc6-dev npm
 DRILLS        := ./features/truth ./runner ./features/... ./runner/... ./cmd/... # the longest first
 # Tests wait for much of their time, so three packages share two CPUs. Processes with the race detector would otherwise wait for a second when they end.
 RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -p 3 -timeout 20m
@@ -108,3 +108,5 @@ install-tools:
 		echo "installing$$missing"; \
 		$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES); \
 	elif [ -n "$$missing" ]; then echo "missing:$$missing (the tests that need them will say so)"; fi
+	@if command -v npm >/dev/null 2>&1; then cd cmd/firedrill/testdata/editor; \
+		[ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --ignore-scripts --no-audit --no-fund; fi

@@ -86,12 +86,17 @@ func (o initOptions) run(out io.Writer, ask io.Reader) error {
 		what, hint := source.Parts(err)
 		return fmt.Errorf("--request: %s: %s", what, hint)
 	}
+	settings, err := editorSettings(filepath.ToSlash(o.dir))
+	if err != nil {
+		return err
+	}
 	feature := filepath.Join(o.dir, "first.feature")
 	for _, f := range []struct{ name, text string }{
 		{filepath.Join(o.dir, "system.yaml"), o.system(services)},
 		{feature, o.feature()},
 		{filepath.Join(o.dir, "system.schema.json"), string(language.Standard().Schema())},
-		{filepath.Join(".vscode", "settings.json"), fmt.Sprintf(editorSettings, filepath.ToSlash(o.dir))},
+		{filepath.Join(o.dir, stubFile), string(language.Standard().EditorStub())},
+		{filepath.Join(".vscode", "settings.json"), string(settings)},
 	} {
 		if err := writeNew(out, f.name, f.text); err != nil {
 			return err
@@ -202,10 +207,3 @@ func (o initOptions) feature() string {
     And no request takes longer than 1s during the fault
 `, o.entry, o.request)
 }
-
-// editorSettings let VS Code complete and verify system files (with redhat.vscode-yaml) and find features.
-const editorSettings = `{
-  "yaml.schemas": {"%[1]s/system.schema.json": "%[1]s/**/system.yaml"},
-  "cucumber.features": ["%[1]s/**/*.feature"]
-}
-`
