@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -89,4 +91,48 @@ func writeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
+}
+
+// comparison returns what --against does at the end of a run, given its folder: it compares the run, prints what changed,
+// and writes comparison.json. The earlier run is read at once, so that a mistake shows before anything is started.
+func comparison(cmd *cobra.Command, parent, against string) (func(dir string) error, error) {
+	var base *history.Run
+	switch against {
+	case "":
+		return func(string) error { return nil }, nil
+	case "last-green":
+	default:
+		var err error
+		if base, err = history.Find(parent, against); err != nil {
+			return nil, fmt.Errorf("--against: %w", err)
+		}
+	}
+	return func(dir string) error {
+		now, err := history.Find("", dir)
+		if err != nil {
+			return err
+		}
+		runs, err := listRuns(cmd.ErrOrStderr(), parent, time.Time{}, mostRuns)
+		if err != nil {
+			return err
+		}
+		out, base := cmd.OutOrStdout(), base
+		if base == nil {
+			base = history.LastGreen(now, runs)
+		}
+		if base == nil {
+			_, err = fmt.Fprintln(out, "\nNo earlier run passed that this one can be compared with.")
+			return err
+		}
+		fmt.Fprintln(out)
+		c := history.Compare(base, now, runs, runsInBand)
+		if err := c.Text(out, false); err != nil {
+			return err
+		}
+		var content bytes.Buffer
+		if err := writeJSON(&content, c); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, "comparison.json"), content.Bytes(), 0o600)
+	}, nil
 }

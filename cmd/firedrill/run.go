@@ -23,6 +23,7 @@ func runCommand() *cobra.Command {
 	var o runner.Options
 	var metricsAddress string
 	var step bool
+	var against string
 	cmd := &cobra.Command{
 		Use:   "run [paths]",
 		Short: "Run features: files, folders, file.feature:line",
@@ -38,7 +39,8 @@ skipped; 4 stopped by a stop rule; 130 interrupted. Processes and files left by 
 removed first.`,
 		Example: `  firedrill run --tags "@smoke and not @real"
   firedrill run --without "idempotency keys"   # the demo shop without one protection: a check fails
-  firedrill run --step features/orders.feature # ask before each injection, heal on a key`,
+  firedrill run --step features/orders.feature # ask before each injection, heal on a key
+  firedrill run --against last-green           # what changed since the last run that passed`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.Tags, "tags", "", `tag expression, such as "@smoke and not @real"`)
@@ -50,6 +52,7 @@ removed first.`,
 	flags.StringVar(&metricsAddress, "metrics", "", "serve /metrics for Prometheus at host:port during the run, such as 127.0.0.1:9464; without a host, only to this machine")
 	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
+	flags.StringVar(&against, "against", "", `after the run, print what changed since an earlier one, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one that passed; the exit code stays that of the run`)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in, err := inputOf(args, o.Tags)
 		if err != nil {
@@ -62,12 +65,17 @@ removed first.`,
 			return err
 		}
 		defer served.close()
-		return run(cmd, o, step)
+		compare, err := comparison(cmd, o.Dir, against)
+		if err != nil {
+			return err
+		}
+		return run(cmd, o, step, compare)
 	}
 	return cmd
 }
 
-func run(cmd *cobra.Command, o runner.Options, step bool) error {
+// run runs features, and passes the folder of the run to compare at the end.
+func run(cmd *cobra.Command, o runner.Options, step bool, compare func(dir string) error) error {
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	live := reports.NewLive(console, styled(console) && !step)
 	o.Watch = live.Event
@@ -96,6 +104,9 @@ func run(cmd *cobra.Command, o runner.Options, step bool) error {
 	}
 	if err != nil {
 		fmt.Fprintln(console, "firedrill:", journal.Visible(journal.RedactText(err.Error())))
+	}
+	if err := compare(result.Dir); err != nil {
+		fmt.Fprintln(console, "firedrill: compare with an earlier run:", journal.Visible(err.Error()))
 	}
 	if code := result.ExitCode(); code != 0 {
 		return exit(code)

@@ -91,6 +91,18 @@ func Compare(before, now *Run, earlier []*Run, most int) Comparison {
 	return c
 }
 
+// LastGreen returns the newest run before now that passed, can be compared with it, and has a scenario of it; nil if
+// there is none.
+func LastGreen(now *Run, earlier []*Run) *Run {
+	for _, r := range slices.Backward(earlier) {
+		shares := slices.ContainsFunc(now.Scenarios, func(s *Scenario) bool { return r.Find(s.ID) != nil })
+		if r.Began.Before(now.Began) && r.Outcome == "passed" && shares && len(now.Differences(r)) == 0 {
+			return r
+		}
+	}
+	return nil
+}
+
 func header(r *Run) Header { return Header{r.ID, r.Began, r.Outcome} }
 
 // comparableRuns returns the same scenario in the last most comparable runs in which it was judged, the oldest first.

@@ -11,7 +11,7 @@ import (
 )
 
 var stateIcons = map[string]string{
-	NewFailure: "✗", Flaky: "~", Fixed: "✓", StillFailing: "✗", Passes: "✓", NotProven: "?", Incomparable: "?", Missing: "–",
+	NewFailure: "✗", Flaky: "~", Fixed: "✓", StillFailing: "✗", Passes: "✓", NotProven: "?", Incomparable: "?",
 }
 
 // Text writes a comparison for people: each scenario with its checks that changed or did not pass, and the figures that
@@ -30,7 +30,12 @@ func (c Comparison) Text(w io.Writer, all bool) error {
 		return out.Flush()
 	}
 	figures, outside, unbanded := 0, 0, 0
+	var missing []string
 	for _, s := range c.Scenarios {
+		if s.State == Missing {
+			missing = append(missing, fmt.Sprintf("%s (%s before)", s.Name, s.Before))
+			continue
+		}
 		s.write(line, all)
 		for _, f := range s.Figures {
 			switch {
@@ -43,6 +48,16 @@ func (c Comparison) Text(w io.Writer, all bool) error {
 				figures++
 			}
 		}
+	}
+	for i, name := range missing {
+		if i == maxLines && !all {
+			line("– MISSING  %d more", len(missing)-i)
+			break
+		}
+		line("– MISSING  %s", name)
+	}
+	if len(missing) > 0 {
+		line("")
 	}
 	line("%s", c.summary())
 	if figures > 0 {
@@ -61,8 +76,6 @@ func (s ScenarioChange) write(line func(string, ...any), all bool) {
 	}
 	line("%s %s  %s%s", stateIcons[s.State], strings.ToUpper(s.State), s.Name, place)
 	switch {
-	case s.State == Missing:
-		line("    %s before, and not in the later run", s.Before)
 	case s.State == Incomparable:
 		line("    %s, and %s before, but other things were tested:", s.Now, s.Before)
 		for _, why := range s.Differs {
