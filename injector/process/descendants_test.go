@@ -233,8 +233,12 @@ func TestOutageHiddenFromClientsIsAnError(t *testing.T) {
 	began := time.Now()
 	require.ErrorContains(t, s.Restart(t.Context()), who, "another program is not a sign that the service is ready")
 	require.Less(t, time.Since(began), 10*time.Second, "and the error comes at once")
-	require.NoError(t, other.Close())
-	require.NoError(t, s.Restart(t.Context()))
+	closed := make(chan error)
+	time.AfterFunc(releasing/10, func() { closed <- other.Close() })
+	restarted := make(chan error)
+	go func() { restarted <- s.Restart(t.Context()) }()
+	require.NoError(t, <-closed)
+	require.NoError(t, <-restarted, "a listener that is about to be closed is awaited")
 }
 
 func TestErrorNamesActualAddress(t *testing.T) {

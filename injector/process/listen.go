@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -89,4 +90,25 @@ func checkNoOthers(endpoints []Endpoint, f *family) error {
 		errs = append(errs, listening(e, f).unexpected(e))
 	}
 	return errors.Join(errs...)
+}
+
+// releasing is how long a process of this program may hold a listener that this program has closed. The kernel lets a
+// fork return before it closes the descriptors that the child does not inherit.
+const releasing = time.Second
+
+// awaitNoOthers returns an error if processes listen at the endpoints, and still do after a while.
+func awaitNoOthers(ctx context.Context, endpoints []Endpoint) error {
+	ctx, cancel := context.WithTimeout(ctx, releasing)
+	defer cancel()
+	for {
+		err := checkNoOthers(endpoints, nil)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }

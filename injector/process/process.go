@@ -144,7 +144,7 @@ func (s *Service) Restart(ctx context.Context) error {
 		return nil
 	}
 	// With its port taken, the process would exit and hide the cause.
-	if err := checkNoOthers(s.spec.Listens, nil); err != nil {
+	if err := awaitNoOthers(ctx, s.spec.Listens); err != nil {
 		return fmt.Errorf("start service %q: %w", s.spec.Name, err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
