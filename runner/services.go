@@ -24,21 +24,28 @@ func (s *session) serviceChanged(service string, e process.Event) {
 
 // endpoints returns the addresses at which a service is used by links, by the load, and for reading
 // effects. No other process may listen there.
-func (s *system) endpoints(svc scenarios.Service) []process.Endpoint {
+func (s *system) endpoints(svc scenarios.Service) (all []process.Endpoint) {
 	tcp, datagrams := svc.Ready.Line == "", false
 	for _, l := range s.e.System.Links {
-		if l.To == svc.Name {
+		switch {
+		case l.To != svc.Name:
+		case l.Port != "":
+			at, _ := s.upstream(l) // chosen when the link was opened
+			if e := (process.Endpoint{Network: transport(l), Address: at}); !slices.Contains(all, e) {
+				all = append(all, e)
+			}
+		default:
 			tcp, datagrams = tcp || !l.UDP(), datagrams || l.UDP()
 		}
 	}
+	way, _ := s.e.System.Link(scenarios.Clients, svc.Name)
 	for _, l := range s.e.Loads() {
-		if slices.ContainsFunc(l.Mix, func(r scenarios.Route) bool { return r.Asks(svc.Name) }) {
+		if way.Port == "" && slices.ContainsFunc(l.Mix, func(r scenarios.Route) bool { return r.Asks(svc.Name) }) {
 			k, _ := l.OtherKind()
 			tcp, datagrams = tcp || !k.UDP, datagrams || k.UDP
 		}
 	}
 	tcp = tcp || s.e.Load.Control() == svc.Name || s.e.ReadsEffectsOf(svc.Name)
-	var all []process.Endpoint
 	if tcp {
 		all = append(all, process.Endpoint{Network: "tcp", Address: s.addresses[svc.Name]})
 	}
@@ -46,6 +53,14 @@ func (s *system) endpoints(svc scenarios.Service) []process.Endpoint {
 		all = append(all, process.Endpoint{Network: "udp", Address: s.addresses[svc.Name]})
 	}
 	return all
+}
+
+// transport returns the network of a link, "tcp" or "udp".
+func transport(l scenarios.Link) string {
+	if l.UDP() {
+		return "udp"
+	}
+	return "tcp"
 }
 
 // retire marks all services as no longer needed: a start in progress is aborted, and healing starts

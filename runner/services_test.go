@@ -73,6 +73,22 @@ func TestDaemonIsCrashedAndRestarted(t *testing.T) {
 	assert.Positive(t, count("daemon"))
 }
 
+// A link may lead to a further port of a service. The server here listens at no other one.
+func TestLinkToFurtherPort(t *testing.T) {
+	t.Parallel()
+	s := roleService("web", "server")
+	s.Env["ADDR"], s.Ready, s.Serves = "127.0.0.1:${port:admin}", scenarios.Ready{Line: "^ready$"}, []string{"/"}
+	e := build(t, scenarios.New("further port").System(scenarios.System{
+		Services: []scenarios.Service{s},
+		Links:    []scenarios.Link{{From: scenarios.Clients, To: "web", Port: "admin", Protocol: "http"}},
+	}).Load(scenarios.Load{Rate: 50, Mix: []scenarios.Route{{Method: "GET", Path: "/a", Share: 1}}}).Baseline(500*time.Millisecond).
+		Inject("", "web", injector.Crash{}).For(time.Second).Wait(500*time.Millisecond).Check(check.Success{Ratio: 0.99, Window: journal.Before}).Check(check.Success{Ratio: 0.99, Window: journal.After}))
+	_, h := run(t, runner.Options{}, e)
+	assert.Empty(t, h.End.Reason)
+	require.Len(t, h.Faults, 1)
+	assert.Positive(t, h.Faults[0].Affected, "calls through the link met the crash")
+}
+
 // Clients that reach a service without a link wait as long as it hangs, and none of their requests
 // ends before healing.
 func TestRequestsWaitingForHungServiceAreCounted(t *testing.T) {

@@ -134,8 +134,12 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 	if _, ok := l.Relayed(); !ok && l.Protocol != "" && l.Protocol != "tcp" {
 		return fmt.Errorf("link %q: its protocol %q is not resolved, so it would be relayed as bytes: call its method Resolve", l.Name(), l.Protocol)
 	}
+	upstream, err := s.upstream(l)
+	if err != nil {
+		return err
+	}
 	if l.UDP() {
-		open, err := datagram.Open(datagram.Config{Name: l.Name(), Protocol: l.Protocol, Listen: l.Listen, Upstream: s.addresses[l.To], Sink: h.message})
+		open, err := datagram.Open(datagram.Config{Name: l.Name(), Protocol: l.Protocol, Listen: l.Listen, Upstream: upstream, Sink: h.message})
 		if err != nil {
 			return err
 		}
@@ -145,7 +149,7 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 	if path, ok := strings.CutPrefix(l.Listen, "unix:"); ok {
 		s.unrecord = append(s.unrecord, process.Record(path))
 	}
-	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: s.addresses[l.To], ProxyProtocol: l.ProxyProtocol}
+	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: upstream, ProxyProtocol: l.ProxyProtocol}
 	if err := s.terminate(&cfg, l, h); err != nil {
 		return err
 	}
@@ -169,6 +173,15 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 	s.links[l.Name()] = open
 	s.trustLink(open, cfg.TLS)
 	return nil
+}
+
+// upstream returns the address that a link leads to.
+func (s *system) upstream(l scenarios.Link) (string, error) {
+	if l.Port == "" {
+		return s.addresses[l.To], nil
+	}
+	port, err := s.port(l.To, l.Port, 0)
+	return "127.0.0.1:" + strconv.Itoa(port), err
 }
 
 // link returns the address on which a link listens.

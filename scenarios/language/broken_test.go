@@ -280,6 +280,8 @@ var brokenSystems = []brokenCase{
 	{"depends on itself", "services:\n  a: {address: \"h:1\", depends: [a]}\n", 2, "a]", "depends on itself", "leave the link out"},
 	{"unknown protocol", "services:\n  a:\n    address: h:1\n    depends: {b: htttp}\n  b: {address: \"h:2\"}\n", 4, "htttp", `no protocol "htttp"`, `did you mean "http"?`},
 	{"unknown key of a link", "services:\n  a:\n    address: h:1\n    depends: {b: {proto: http}}\n  b: {address: \"h:2\"}\n", 4, "proto", `has no key "proto"`, `did you mean "protocol"?`},
+	{"further port that is not there", "services:\n  a:\n    address: h:1\n    depends: {b: {port: peer}}\n  b: {command: [run, \"${port}\", \"${port:per}\"]}\n", 4, "peer", `"b" has no port "peer"`, "let it listen at ${port:peer}"},
+	{"further port of a service that runs", "services:\n  a:\n    address: h:1\n    depends: {b: {port: peer}}\n  b: {address: \"h:2\"}\n", 4, "peer", `"b" has no port "peer"`, "declare another service"},
 	{"TLS of another kind", "services:\n  a:\n    address: h:1\n    depends: {b: {tls: pass}}\n  b: {address: \"h:2\"}\n", 4, "pass", "terminated or passes through", "tls: terminate"},
 	{"a CA without TLS", "services:\n  a:\n    address: h:1\n    depends: {b: {upstream_ca: a.pem}}\n  b: {address: \"h:2\"}\n", 4, "upstream_ca", "without `tls: terminate`", "leave it out"},
 	{"a CA and none", "services:\n  a:\n    address: h:1\n    depends: {b: {tls: terminate, upstream_ca: a.pem, upstream_insecure: true}}\n  b: {address: \"h:2\"}\n", 4, "upstream_insecure", "both a CA and trust in any certificate", "leave one out"},

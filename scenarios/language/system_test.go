@@ -39,13 +39,13 @@ const full = `services:
   stock:
     address: 127.0.0.1:9000
   mail:
-    command: [mail]
+    command: [mail, "${port:admin}"]
     ready: {tcp: true}
     depends: [stock]
   ads:
     address: unix:/run/ads.sock
 clients:
-  depends: {orders: http}
+  depends: {orders: http, mail: {port: admin}}
 groups: {money: [orders, payments], west: [orders, stock]}
 fallback: "x-degraded: yes"
 fallback_is_success: true
@@ -220,7 +220,7 @@ func TestServicesNeedTheirVariables(t *testing.T) {
 // only by Parse.
 func TestSchemaRejects(t *testing.T) {
 	beyond := []string{"broken YAML", "unknown placeholder", "placeholder without an end", "link that is not there", "address of nobody", "depends on nobody", "depends on itself", "circle",
-		"group that is a service", "member who is nobody", "no command and no address", "ready in two ways", "marks of both kinds", "two documents", "anchor", "clients over a socket", "CA of nobody", "ready without TLS", "data outside of the service's folder", "data of 1 MB"}
+		"group that is a service", "member who is nobody", "no command and no address", "ready in two ways", "marks of both kinds", "two documents", "anchor", "clients over a socket", "CA of nobody", "ready without TLS", "data outside of the service's folder", "data of 1 MB", "further port that is not there", "further port of a service that runs"}
 	s := compiledSchema(t)
 	refused := 0
 	for _, c := range brokenSystems {

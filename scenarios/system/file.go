@@ -28,7 +28,7 @@ var (
 	readyKeys   = []string{"tcp", "http", "line", "within"}
 	stopKeys    = []string{"signal", "within"}
 	dataKeys    = []string{"folder", "size"}
-	linkKeys    = []string{"protocol", "framing", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol"}
+	linkKeys    = []string{"protocol", "port", "framing", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol"}
 )
 
 // Read reads a system file. The error is of type Problems if the file could be read but is not valid. Services

@@ -28,6 +28,8 @@ func (r *reader) link(l *Link, v ast.Node) {
 		switch key {
 		case "protocol":
 			l.Protocol = r.text(v)
+		case "port":
+			l.Port = r.text(v)
 		case "framing":
 			l.Framing = r.framing(v)
 		case "listen":
@@ -80,6 +82,18 @@ func (l Link) validate(table protocols.Table, where func(name, key string) sourc
 	}
 }
 
+// validatePort validates that the dependency has the further port that the link leads to.
+func (l Link) validatePort(to Service, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+	if l.Port == "" || slices.Contains(to.Placeholders("port"), l.Port) {
+		return
+	}
+	hint := fmt.Sprintf("let it listen at ${port:%s}, or leave `port` out for its own port", l.Port)
+	if len(to.Command) == 0 {
+		hint = "only a service with a command has further ports: declare another service with that address"
+	}
+	addProblem(where(l.Name(), "port"), fmt.Sprintf("%q has no port %q", l.To, l.Port), hint)
+}
+
 // Transport describes how a link carries its bytes.
 func (l Link) Transport() string {
 	text := l.ProtocolName()
@@ -88,6 +102,9 @@ func (l Link) Transport() string {
 		if l.TLS.Insecure {
 			text += ", any certificate trusted"
 		}
+	}
+	if l.Port != "" {
+		text += ", to its port " + l.Port
 	}
 	if l.ProxyProtocol != "" {
 		text += ", PROXY protocol " + l.ProxyProtocol

@@ -94,6 +94,7 @@ type Data struct {
 // Link is the connection of one service to a dependency, through a relay. From may be "clients", the load itself.
 type Link struct {
 	From, To string
+	Port     string          `json:",omitempty"` // the further port of To, ${port:name} there, that the link leads to; "" means its own port
 	Protocol string          // "tcp" or the name of a row of the table of protocols; "" means tcp
 	Framing  message.Framing `json:",omitzero"` // for the protocols lines and lengths
 	Listen   string          // fixed listen address, host:port or unix:/path; "" means a free port
@@ -189,6 +190,9 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 		}
 		l.validate(table, where, addProblem)
 		i := slices.IndexFunc(s.Services, func(x Service) bool { return x.Name == l.To })
+		if i >= 0 {
+			l.validatePort(s.Services[i], where, addProblem)
+		}
 		if i >= 0 && l.UDP() && strings.HasPrefix(s.Services[i].Address, source.UnixPrefix) {
 			addProblem(where(l.To, "address"), fmt.Sprintf("%q listens on a Unix socket, and %s goes over UDP", l.To, l.ProtocolName()), "give it host and port, or declare another protocol")
 		}
