@@ -8,11 +8,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // The charts of a scenario share one time axis, so that causes are above their effects. They are SVG with presentation
 // attributes, so that they can be drawn without style sheets and scripts.
+//
+// They are written by hand. A chart here is a few kilobytes of text that needs no script; what is hard about it (ticks, the
+// merging of slices) is in functions with tests. gonum/plot draws fine SVG, but one plot is ten times as large, has no text
+// for screen readers and no colours that follow the theme; go-echarts needs a megabyte of script, which a report that is
+// one file, offline, and readable without scripts cannot have.
 const (
 	chartWidth = 680
 	left       = 60
@@ -20,43 +26,47 @@ const (
 	plotWidth  = chartWidth - left - right
 )
 
-// The colours of Okabe and Ito, which colour-blind readers can distinguish. Each also has its own dash or pattern.
+// The colours of Okabe and Ito, which colour-blind readers can distinguish, as dark as needed for a contrast of 3:1 on both
+// themes. Lines also have dashes of their own.
 const (
-	orange     = "#E69F00"
-	skyBlue    = "#56B4E9"
+	orange     = "#B57A00"
+	skyBlue    = "#3C93CF"
 	green      = "#009E73"
-	blue       = "#0072B2"
+	blue       = "#2374B8"
 	vermillion = "#D55E00"
-	purple     = "#CC79A7"
-	grey       = "#7a7f87"
+	purple     = "#B8609A"
+	grey       = "#7A7F87"
 )
 
-// chart is a drawing with a title, a description for people who cannot see it, and the same figures as a table.
+// chart is a drawing with a title, and a description that tells the same in words.
 type chart struct {
-	Title, Desc string
-	Height      int
-	SVG         template.HTML // the content of the svg element
-	Legend      []swatch
-	Head        []string
-	Rows        [][]string
+	ID, Title, Desc string
+	Height          int
+	SVG             template.HTML // the content of the svg element
+	Legend          []swatch
 }
 
 // swatch is an entry of a legend.
 type swatch struct {
 	Name, Colour, Dash string
 	Box                bool
+	Key                int // number of the drawing in the page; see shareKeys
 }
 
 // axis is the time axis of one scenario.
 type axis struct {
 	from, to time.Duration
 	h        *journal.History
+	id       string   // of the scenario
+	marks    []moment // to draw in all charts
 }
 
 func newAxis(h *journal.History) axis {
 	a := axis{from: h.Began, to: h.Ended, h: h}
 	if p, ok := h.Phase("baseline"); ok {
 		a.from = max(a.from, p.From-1500*time.Millisecond)
+	} else if from, _, ok := h.FaultSpan(); ok { // without a baseline, the start of the services is of no interest
+		a.from = max(a.from, from-500*time.Millisecond)
 	}
 	if p, ok := h.Phase("collect"); ok {
 		a.to = p.From
@@ -67,9 +77,10 @@ func newAxis(h *journal.History) axis {
 	return a
 }
 
-func (a axis) x(t time.Duration) float64 {
+// x returns the place of a moment, in pixels.
+func (a axis) x(t time.Duration) int {
 	t = min(max(t, a.from), a.to)
-	return left + plotWidth*float64(t-a.from)/float64(a.to-a.from)
+	return left + int(math.Round(plotWidth*float64(t-a.from)/float64(a.to-a.from)))
 }
 
 // canvas collects a drawing.
@@ -77,30 +88,46 @@ type canvas struct {
 	strings.Builder
 	axis   axis
 	height int
-	id     string
 }
 
-func (a axis) canvas(id string, height int) *canvas {
-	c := &canvas{axis: a, height: height, id: id}
-	c.add(`<defs><pattern id="%s-hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="7" height="7" fill="%s" fill-opacity="0.10"/><line x1="0" y1="0" x2="0" y2="7" stroke="%s" stroke-opacity="0.35" stroke-width="2"/></pattern></defs>`, id, vermillion, vermillion)
-	return c
+func (a axis) canvas(height int) *canvas { return &canvas{axis: a, height: height} }
+
+func (c *canvas) add(format string, args ...any) { fmt.Fprintf(c, format, args...) }
+
+// texts begins a group of labels; it ends with end.
+func (c *canvas) texts(anchor, class string) {
+	c.add(`<g text-anchor="%s" class="%s">`, anchor, class)
 }
 
-func (c *canvas) add(format string, args ...any) { fmt.Fprintf(c, format+"\n", args...) }
+func (c *canvas) end() { c.add("</g>") }
 
-// text draws a label. It escapes s.
-func (c *canvas) text(x, y float64, anchor, class, s string) {
-	c.add(`<text x="%.1f" y="%.1f" text-anchor="%s" font-size="11" fill="currentColor" class="%s">%s</text>`, x, y, anchor, class, html.EscapeString(s))
+// text draws a label of a group. It escapes s.
+func (c *canvas) text(x, y int, s string) {
+	c.add(`<text x="%d" y="%d">%s</text>`, x, y, html.EscapeString(s))
 }
 
-// shadeFaults draws the fault windows in the background.
-func (c *canvas) shadeFaults(top, bottom float64) {
-	for _, in := range c.axis.h.CombinedFaults() {
-		x, to := c.axis.x(in.Injected), c.axis.x(end(c.axis.h, in))
-		c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="url(#%s-hatch)"/>`, x, top, math.Max(1, to-x), bottom-top, c.id)
-		c.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-opacity="0.6" stroke-dasharray="3 3"/>`, x, top, x, bottom, vermillion)
-		c.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-opacity="0.6" stroke-dasharray="3 3"/>`, to, top, to, bottom, vermillion)
+// shared draws what all charts of a scenario have in common, once, for use by the others: the fault windows in the
+// background, the marks, and the time axis.
+func (c *canvas) shared() {
+	a := c.axis
+	var area, edges strings.Builder
+	for _, in := range a.h.CombinedFaults() {
+		x, to := a.x(in.Injected), a.x(end(a.h, in))
+		fmt.Fprintf(&area, "M%d %dh%dv%dh-%dz", x, plotTop, max(1, to-x), plotBottom-plotTop, max(1, to-x))
+		fmt.Fprintf(&edges, "M%d %dV%dM%d %dV%d", x, plotTop, plotBottom, to, plotTop, plotBottom)
 	}
+	c.add(`<defs><g id="%s-faults"><path d="%s" fill="url(#hatch)"/><path d="%s" stroke="%s" stroke-opacity=".6" stroke-dasharray="3 3"/>`, a.id, area.String(), edges.String(), vermillion)
+	for _, m := range a.marks {
+		c.add(`<path d="M%d %dV%d" stroke="currentColor" stroke-width="1.5"/>`, a.x(m.At), plotTop, plotBottom)
+	}
+	c.add(`</g><g id="%s-axis">`, a.id)
+	c.times(plotBottom)
+	c.add("</g></defs>")
+}
+
+// background draws the fault windows and the time axis.
+func (c *canvas) background() {
+	c.add(`<use href="#%s-faults"/><use href="#%s-axis"/>`, c.axis.id, c.axis.id)
 }
 
 func end(h *journal.History, in *journal.Injection) time.Duration {
@@ -110,22 +137,92 @@ func end(h *journal.History, in *journal.Injection) time.Duration {
 	return in.Healed
 }
 
-// times draws the time axis below a out.
-func (c *canvas) times(y float64) {
-	step := time.Second
-	for (c.axis.to-c.axis.from)/step > 12 {
-		if step *= 2; step == 4*time.Second {
-			step = 5 * time.Second
-		}
-	}
+// times draws the time axis below a plot.
+func (c *canvas) times(y int) {
+	step := roundTime((c.axis.to - c.axis.from) / 10)
+	var marks strings.Builder
+	c.texts("middle", "tick")
 	for t := c.axis.from.Truncate(step) + step; t <= c.axis.to; t += step {
 		x := c.axis.x(t)
-		c.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="currentColor" stroke-opacity="0.35"/>`, x, y, x, y+4)
-		c.text(x, y+15, "middle", "tick", fmt.Sprintf("+%ds", int(t.Seconds())))
+		fmt.Fprintf(&marks, "M%d %dv4", x, y)
+		c.text(x, y+15, tick(t))
 	}
+	c.end()
+	c.add(`<path d="%s" stroke="currentColor" stroke-opacity=".35"/>`, marks.String())
 }
 
-// finish stores the drawing in a out.
+// roundTime rounds a step of time up to one that people count in.
+func roundTime(d time.Duration) time.Duration {
+	steps := []time.Duration{
+		time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 15 * time.Second, 30 * time.Second,
+		time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+	}
+	for _, s := range steps {
+		if d <= s {
+			return s
+		}
+	}
+	return (d + time.Hour - 1).Truncate(time.Hour)
+}
+
+// tick formats a moment for the time axis: "+45s", "+5m", "+5m30s", "+2h".
+func tick(t time.Duration) string { return "+" + check.Duration(t.Round(time.Second)) }
+
+// roundStep rounds a step up to 1, 2 or 5 times a power of ten.
+func roundStep(v float64) float64 {
+	power := math.Pow(10, math.Floor(math.Log10(math.Max(v, 0.1))))
+	for _, f := range []float64{1, 2, 5, 10} {
+		if v <= f*power {
+			return f * power
+		}
+	}
+	return 10 * power
+}
+
+// grid draws a horizontal line for each value, with its label.
+func (c *canvas) grid(values []float64, y func(float64) int, label func(float64) string) {
+	var lines strings.Builder
+	c.texts("end", "tick")
+	for _, v := range values {
+		fmt.Fprintf(&lines, "M%d %dH%d", left, y(v), chartWidth-right)
+		c.text(left-6, y(v)+4, label(v))
+	}
+	c.end()
+	c.add(`<path d="%s" stroke="currentColor" stroke-opacity=".14"/>`, lines.String())
+}
+
+// steps draws a line of steps, one for each slice. A slice for which value returns false leaves a gap.
+func (c *canvas) steps(all []second, colour, dash string, width float64, value func(second) (y int, ok bool)) {
+	var path strings.Builder
+	drawing, last, end := false, 0, 0
+	stop := func() {
+		if drawing {
+			fmt.Fprintf(&path, "H%d", end)
+		}
+		drawing = false
+	}
+	for _, s := range all {
+		y, ok := value(s)
+		switch x := c.axis.x(s.from); {
+		case !ok:
+			stop()
+			continue
+		case !drawing:
+			fmt.Fprintf(&path, "M%d %d", x, y)
+		case last != y:
+			fmt.Fprintf(&path, "H%dV%d", x, y)
+		}
+		drawing, last, end = true, y, c.axis.x(s.to)
+	}
+	stop()
+	c.add(`<path d="%s" fill="none" stroke="%s" stroke-width="%g"`, path.String(), colour, width)
+	if dash != "" {
+		c.add(` stroke-dasharray="%s"`, dash)
+	}
+	c.add("/>")
+}
+
+// finish stores the drawing in a chart.
 func (c *canvas) finish(out *chart) {
 	out.Height, out.SVG = c.height, template.HTML(c.String()) //nolint:gosec // numbers, and text that was escaped
 }

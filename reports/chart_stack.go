@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -10,21 +11,17 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// layer is one colour of a stacked out.
+// layer is one colour of a stacked chart.
 type layer struct {
 	name, colour string
 	of           func(second) int
 }
 
 // stack draws stacked counts per second. If due is not nil, it also draws a line of the requests that were due.
-func stack(a axis, id, title string, all []second, layers []layer, due func(second) int) chart {
-	out := chart{Title: title, Head: []string{"from"}}
+func stack(a axis, title string, all []second, layers []layer, due func(second) int) chart {
+	out := chart{Title: title}
 	most := 1.0
 	rate := func(s second, n int) float64 { return float64(n) / (s.to - s.from).Seconds() }
-	for _, l := range layers {
-		out.Head = append(out.Head, l.name)
-		out.Legend = append(out.Legend, swatch{Name: l.name, Colour: l.colour, Box: true})
-	}
 	for _, s := range all {
 		sum := 0
 		for _, l := range layers {
@@ -35,56 +32,54 @@ func stack(a axis, id, title string, all []second, layers []layer, due func(seco
 		}
 		most = math.Max(most, rate(s, sum))
 	}
-	step := roundStep(most / 3)
-	most = math.Ceil(most/step) * step
-	c := a.canvas(id, chartHeight)
-	y := func(v float64) float64 { return plotBottom - (plotBottom-plotTop)*v/most }
-	for v := 0.0; v <= most+step/2; v += step {
-		c.grid(y(v), fmt.Sprintf("%g/s", v))
-	}
+	c := a.canvas(chartHeight)
+	y := c.linear(most, "%g/s")
+	paths := make([]strings.Builder, len(layers))
 	for _, s := range all {
 		base := 0.0
-		row := []string{at(s.from)}
-		for _, l := range layers {
-			v := rate(s, l.of(s))
-			row = append(row, fmt.Sprint(l.of(s)))
-			if v > 0 {
-				x := a.x(s.from)
-				c.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`, x+0.5, y(base+v), math.Max(0.5, a.x(s.to)-x-1), y(base)-y(base+v), l.colour)
+		x := a.x(s.from)
+		width := max(1, a.x(s.to)-x)
+		for i, l := range layers {
+			if v := rate(s, l.of(s)); v > 0 {
+				if high := y(base) - y(base+v); high > 0 {
+					fmt.Fprintf(&paths[i], "M%d %dh%dv%dh-%dz", x, y(base+v), width, high, width)
+				}
+				base += v
 			}
-			base += v
 		}
-		out.Rows = append(out.Rows, row)
+	}
+	for i, l := range layers {
+		if paths[i].Len() > 0 {
+			c.add(`<path d="%s" fill="%s"/>`, paths[i].String(), l.colour)
+			out.Legend = append(out.Legend, swatch{Name: l.name, Colour: l.colour, Box: true})
+		}
 	}
 	if due != nil {
-		var path strings.Builder
-		pen := "M"
-		for _, s := range all {
-			fmt.Fprintf(&path, "%s%.1f %.1fH%.1f", pen, a.x(s.from), y(math.Min(rate(s, due(s)), most)), a.x(s.to))
-			pen = "L"
-		}
-		c.add(`<path d="%s" fill="none" stroke="currentColor" stroke-width="1.5" stroke-dasharray="5 3"/>`, path.String())
+		c.steps(all, "currentColor", "5 3", 1.5, func(s second) (int, bool) { return y(rate(s, due(s))), true })
 		out.Legend = append(out.Legend, swatch{Name: "due", Colour: "currentColor", Dash: "5 3"})
 	}
-	c.shadeFaults(plotTop, plotBottom)
-	c.times(plotBottom)
+	c.background()
 	c.finish(&out)
 	return out
 }
 
-// roundStep rounds a step up to 1, 2 or 5 times a power of ten.
-func roundStep(v float64) float64 {
-	power := math.Pow(10, math.Floor(math.Log10(math.Max(v, 0.1))))
-	for _, f := range []float64{1, 2, 5, 10} {
-		if v <= f*power {
-			return f * power
-		}
+// linear draws the grid of a linear scale from 0 to at least most, and returns the scale.
+func (c *canvas) linear(most float64, format string) func(float64) int {
+	step := roundStep(most / 3)
+	most = math.Ceil(most/step) * step
+	y := func(v float64) int {
+		return plotBottom - int(math.Round((plotBottom-plotTop)*math.Min(v, most)/most))
 	}
-	return 10 * power
+	var values []float64
+	for i := 0; float64(i)*step <= most+step/2; i++ {
+		values = append(values, float64(i)*step)
+	}
+	c.grid(values, y, func(v float64) string { return fmt.Sprintf(format, math.Round(v*1e6)/1e6) })
+	return y
 }
 
-func throughput(a axis, id string, all []second) chart {
-	c := stack(a, id, "Requests by outcome", all, []layer{
+func throughput(a axis, all []second) chart {
+	c := stack(a, "Requests by outcome", all, []layer{
 		{"ok", green, func(s second) int { return s.OK }},
 		{"fallback", skyBlue, func(s second) int { return s.Fallback }},
 		{"refused", orange, func(s second) int { return s.Refused }},
@@ -96,33 +91,34 @@ func throughput(a axis, id string, all []second) chart {
 	return c
 }
 
+// errorColours are those of kinds of errors. What is refused has the colour of refused requests everywhere.
+var errorColours = []string{vermillion, purple, blue, skyBlue, grey}
+
 // errorKinds draws final errors by kind. ok is false if there were none.
-func errorKinds(a axis, id string, all []second) (chart, bool) {
-	counts := map[string]int{}
-	for _, s := range all {
-		for k, n := range s.Errors {
-			counts[k] += n
-		}
-	}
+func errorKinds(a axis, all []second) (c chart, ok bool) {
 	var layers []layer
-	colours := []string{vermillion, orange, purple, blue, skyBlue, grey}
-	for i, k := range sorted(counts) {
-		layers = append(layers, layer{k, colours[min(i, len(colours)-1)], func(s second) int { return s.Errors[k] }})
+	counts := map[string]int{}
+	for _, k := range errorsOf(all) {
+		colour := errorColours[min(len(layers), len(errorColours)-1)]
+		if k == "refused" {
+			colour = orange
+		}
+		layers = append(layers, layer{k, colour, func(s second) int { return s.Errors[k] }})
+		for _, s := range all {
+			counts[k] += s.Errors[k]
+		}
 	}
 	if len(layers) == 0 {
 		return chart{}, false
 	}
-	c := stack(a, id, "Errors by kind", all, layers, nil)
+	c = stack(a, "Errors by kind", all, layers, nil)
 	c.Desc = fmt.Sprintf("The most frequent error was %s (%d).", layers[0].name, counts[layers[0].name])
 	return c, true
 }
 
 // sorted returns the keys of counts, most frequent first.
 func sorted(counts map[string]int) []string {
-	var names []string
-	for name := range counts {
-		names = append(names, name)
-	}
+	names := slices.Collect(maps.Keys(counts))
 	slices.SortFunc(names, func(x, y string) int {
 		if counts[x] != counts[y] {
 			return counts[y] - counts[x]
@@ -132,38 +128,137 @@ func sorted(counts map[string]int) []string {
 	return names
 }
 
-// linkCalls draws calls per link. ok is false if no link had calls.
-func linkCalls(a axis, id string) (chart, bool) {
-	counts := map[string]int{}
-	for _, c := range a.h.Calls {
-		if c.From >= a.from-time.Second {
-			counts[c.Link] += c.Calls
-		}
-	}
-	names := sorted(counts)
-	if len(names) == 0 {
+// linkColours and linkDashes are those of links, the busiest first.
+var (
+	linkColours = []string{blue, orange, green, purple, skyBlue, vermillion, grey}
+	linkDashes  = []string{"", "7 3", "2 3", "9 3 2 3", "4 4", "1 3", "12 4"}
+)
+
+// linkCalls draws calls per link if there were no requests of a load that they could be compared with.
+func linkCalls(a axis, all []second) (c chart, ok bool) {
+	if slicesWithRequests(all) {
 		return chart{}, false
 	}
-	var all []second
-	at := map[time.Duration]int{}
-	for _, c := range a.h.Calls {
-		if c.To-c.From < 100*time.Millisecond || c.From < a.from-time.Second || c.From >= a.to {
+	var layers []layer
+	for i, name := range linksOf(a.h) {
+		layers = append(layers, layer{name, linkColours[min(i, len(linkColours)-1)], func(s second) int { return s.calls[name] }})
+	}
+	if len(layers) == 0 {
+		return chart{}, false
+	}
+	c = stack(a, "Calls by link", all, layers, nil)
+	c.Desc = fmt.Sprintf("The busiest link was %s.", layers[0].name)
+	return c, true
+}
+
+// amplificationChart draws the calls of each link for each client request. A link that stays where it was before the fault
+// carried no retries of its caller.
+func amplificationChart(a axis, all []second) (out chart, ok bool) {
+	out.Title = "Calls of each link for one client request"
+	var drawn []string
+	most := 1.0
+	for _, link := range linksOf(a.h) {
+		if strings.HasPrefix(link, "clients -> ") || len(drawn) == len(linkColours) {
 			continue
 		}
-		i, ok := at[c.From]
-		if !ok {
-			i = len(all)
-			at[c.From] = i
-			all = append(all, second{from: c.From, to: c.To, Totals: journal.Totals{Errors: map[string]int{}}})
+		drawn = append(drawn, link)
+		for _, s := range all {
+			if times, ok := s.amplified(link); ok {
+				most = math.Max(most, times)
+			}
 		}
-		all[i].Errors[c.Link] += c.Calls // Errors holds calls by link here
 	}
-	colours := []string{blue, orange, green, purple, skyBlue, vermillion, grey}
-	var layers []layer
-	for i, name := range names {
-		layers = append(layers, layer{name, colours[min(i, len(colours)-1)], func(s second) int { return s.Errors[name] }})
+	if len(drawn) == 0 || !slicesWithRequests(all) {
+		return out, false
 	}
-	c := stack(a, id, "Calls by link", all, layers, nil)
-	c.Desc = fmt.Sprintf("The busiest link was %s with %d calls.", names[0], counts[names[0]])
-	return c, true
+	c := a.canvas(chartHeight)
+	y := c.linear(most, "%g×")
+	c.add(`<path d="M%d %dH%d" stroke="currentColor" stroke-opacity=".5"/>`, left, y(1), chartWidth-right)
+	for i, link := range drawn {
+		c.steps(all, linkColours[i], linkDashes[i], 2, func(s second) (int, bool) {
+			times, ok := s.amplified(link)
+			return y(times), ok
+		})
+		out.Legend = append(out.Legend, swatch{Name: link, Colour: linkColours[i], Dash: linkDashes[i]})
+	}
+	c.background()
+	c.finish(&out)
+	out.Desc = describeAmplification(a.h, drawn)
+	return out, true
+}
+
+// amplified returns the calls of a link for each request of the slice. ok is false if there were too few of them to tell.
+func (s second) amplified(link string) (times float64, ok bool) {
+	if s.Sent < 5 || s.to-s.from < 300*time.Millisecond {
+		return 0, false
+	}
+	return float64(s.calls[link]) / float64(s.Sent), true
+}
+
+// describeAmplification names the link whose calls for each client request grew most or, without a baseline, the one with
+// the most.
+func describeAmplification(h *journal.History, links []string) string {
+	text := "No link carried more calls for each client request during the fault than before."
+	grown, most := 1.05, 0.0
+	for _, link := range links {
+		before, known := amplification(h, link, journal.Before)
+		during, ok := amplification(h, link, journal.During)
+		switch {
+		case !ok:
+		case known && during/before > grown:
+			grown = during / before
+			text = fmt.Sprintf("%s carried %.2f calls for each client request during the fault, and %.2f before it.", link, during, before)
+		case !known && grown == 1.05 && during > most:
+			most = during
+			text = fmt.Sprintf("%s carried %.2f calls for each client request during the fault; what is usual is not known.", link, during)
+		}
+	}
+	return text
+}
+
+// maxNumbers limits the charts of probes.
+const maxNumbers = 4
+
+// numbers draws what probes answered with numbers, such as the length of a queue: one chart for each.
+func numbers(a axis) (all []chart) {
+	values := map[string][]journal.Observation{}
+	var names []string
+	for _, o := range a.h.Observations {
+		if o.Value == nil || o.Asked < a.from || o.Asked > a.to {
+			continue
+		}
+		if values[o.Probe] == nil {
+			names = append(names, o.Probe)
+		}
+		values[o.Probe] = append(values[o.Probe], o)
+	}
+	for _, name := range names[:min(len(names), maxNumbers)] {
+		all = append(all, number(a, name, values[name]))
+	}
+	return all
+}
+
+func number(a axis, name string, values []journal.Observation) chart {
+	out := chart{Title: "Probe: " + name}
+	least, most := math.Inf(1), 1.0
+	for _, o := range values {
+		least, most = math.Min(least, *o.Value), math.Max(most, *o.Value)
+	}
+	c := a.canvas(chartHeight)
+	y := c.linear(most, "%g")
+	var path strings.Builder
+	last := -1
+	for i, o := range values {
+		x := a.x(o.Asked)
+		if x == last && i < len(values)-1 {
+			continue // at most one point for each pixel
+		}
+		last = x
+		fmt.Fprintf(&path, "%c%d %d", map[bool]byte{true: 'M', false: 'L'}[path.Len() == 0], x, y(*o.Value))
+	}
+	c.add(`<path d="%s" fill="none" stroke="%s" stroke-width="2"/>`, path.String(), blue)
+	c.background()
+	c.finish(&out)
+	out.Desc = fmt.Sprintf("It answered %s times, with %g to %g.", fmt.Sprint(len(values)), least, most)
+	return out
 }

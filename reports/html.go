@@ -1,10 +1,14 @@
 package reports
 
 import (
-	_ "embed"
+	"cmp"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,13 +16,29 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-//go:embed page.html
-var page string
+// The page is one file for each section, beside its style sheet.
+//
+//go:embed page
+var pageFiles embed.FS
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"upper": strings.ToUpper, "icon": func(o string) string { return icons[o] }, "ms": ms, "at": at, "percent": percent, "shares": shares, "times": times,
 	"join": func(s []string) string { return strings.Join(s, ", ") }, "count": func(n int64) string { return check.Count(n) }, "size": size,
-}).Parse(page))
+	"things": things, "rules": rules, "affected": affected,
+	"style": func() template.CSS { return template.CSS(pageFile("style.css")) }, //nolint:gosec // a constant
+	"digest": func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return base64.StdEncoding.EncodeToString(sum[:])
+	},
+}).ParseFS(pageFiles, "page/*.html"))
+
+func pageFile(name string) string {
+	content, err := pageFiles.ReadFile("page/" + name)
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return string(content)
+}
 
 // view is the data of the page.
 type view struct {
@@ -31,27 +51,24 @@ type view struct {
 	Counts    []string
 	Rerun     string
 	Why       []card
-	Scenarios []scenario
-}
-
-// card describes a check that did not pass.
-type card struct {
-	N        int // 1, 2, ...
-	Scenario *journal.History
-	Verdict  journal.Verdict
-	Position string // file:line
+	Grid      []gridRow
+	Scenarios []*scenario // the worst first
+	Keys      []swatch    // of all legends, each once
 }
 
 // scenario is a section of the page.
 type scenario struct {
 	*journal.History
+	Slug      string // "c3": a short id within the page
 	Outcome   string
 	Finding   bool // it passed since a check failed that is known to fail
 	RerunNote string
 	Took      time.Duration
 	Steps     []step
 	Implied   []journal.Verdict // of the implied checks
+	Moments   []moment          // the worst moments, which the charts mark
 	Charts    []chart
+	Table     chartTable // the figures of the charts
 	Figures   []figures
 	Errors    [][]string
 	Overall   []figures // of all routes: before, during and after
@@ -60,13 +77,25 @@ type scenario struct {
 	Messages  [][]string
 	LinkRows  [][]string
 	ProbeRows [][]string
+
+	ProcessLines []string
+
 	FirstCard int // number of its first card; 0 if it has none
 }
+
+// Open reports whether the section is open when the page is opened.
+func (s *scenario) Open() bool { return s.Outcome != "passed" && s.Outcome != "skipped" }
 
 // step is a line of the feature with its verdict, if it has one.
 type step struct {
 	journal.Step
 	Verdict *journal.Verdict
+}
+
+// gridRow is a kind of fault with the scenarios that injected it, the worst first.
+type gridRow struct {
+	Kind      string
+	Scenarios []*scenario
 }
 
 // writeHTML writes the report for people: one self-contained file, readable without style sheets and scripts.
@@ -75,42 +104,69 @@ func writeHTML(w io.Writer, b *journal.Book) error {
 	v.Counts = countOutcomes(b, func(_, text string) string { return text })
 	for i, h := range b.Scenarios {
 		v.Took = max(v.Took, h.Ended)
-		v.Scenarios = append(v.Scenarios, newScenario(h, i))
+		v.Scenarios = append(v.Scenarios, newScenario(h.Remembering(), i))
 	}
-	for i := range v.Scenarios { // worst first: failed checks before inconclusive ones
-		v.addCards(&v.Scenarios[i], "failed")
-	}
-	for i := range v.Scenarios {
-		v.addCards(&v.Scenarios[i], "inconclusive")
-	}
+	v.Why = cards(v.Aborted, v.Scenarios)
 	if reason := unjudgedReason(b); len(v.Why) == 0 && reason != "" {
-		v.Why = []card{{N: 1, Verdict: journal.Verdict{Check: "the run is complete", Outcome: v.Outcome, Reason: reason}}}
+		v.Why = []card{incompleteRun(v.Outcome, reason)}
 	}
-	return writeVisible(w, journal.Visible, func(w io.Writer) error { return pageTemplate.Execute(w, v) })
+	for _, s := range v.Scenarios { // after the cards, whose moments they mark
+		s.Charts = charts(s.History, s.Slug, s.Moments)
+	}
+	slices.SortStableFunc(v.Scenarios, func(a, b *scenario) int { return worseFirst(a.Outcome, b.Outcome) })
+	v.Grid = newGrid(v.Scenarios)
+	v.Keys = shareKeys(v.Scenarios)
+	return writeVisible(w, func(page string) string { return journal.Visible(lighten(page)) }, func(w io.Writer) error { return pageTemplate.Execute(w, v) })
 }
 
-// addCards adds cards for the verdicts of a scenario that have the given outcome.
-func (v *view) addCards(s *scenario, outcome string) {
-	if s.Outcome == "skipped" {
-		return
-	}
-	for _, verdict := range s.Verdicts {
-		if verdict.Outcome == outcome {
-			v.addCard(s, verdict)
-		}
-	}
-	if outcome == "inconclusive" {
-		if reason := unfinishedReason(v.Aborted, s.History, s.FirstCard > 0); reason != "" {
-			v.addCard(s, journal.Verdict{Check: "the scenario runs to its end", Outcome: s.Outcome, Reason: reason})
-		}
-	}
+// incompleteRun returns the card of a run that is not passed although no scenario has a card.
+func incompleteRun(outcome, text string) card {
+	v := journal.Verdict{Check: "the run is complete", Outcome: outcome, Reason: text}
+	return card{N: 1, Outcome: outcome, Places: []*place{{Verdicts: []reason{{v, ""}}}}}
 }
 
-func (v *view) addCard(s *scenario, verdict journal.Verdict) {
-	v.Why = append(v.Why, card{len(v.Why) + 1, s.History, verdict, position(s.History, verdict)})
-	if s.FirstCard == 0 {
-		s.FirstCard = len(v.Why)
+// worseFirst orders outcomes: what needs attention first, then what passed, then what was skipped.
+func worseFirst(a, b string) int {
+	return cmp.Compare(slices.Index(ranks, b), slices.Index(ranks, a))
+}
+
+// shareKeys numbers what legends show, so that each is drawn once.
+func shareKeys(all []*scenario) (keys []swatch) {
+	for _, s := range all {
+		for _, c := range s.Charts {
+			for i := range c.Legend {
+				k := &c.Legend[i]
+				same := func(other swatch) bool { return other.Colour == k.Colour && other.Dash == k.Dash && other.Box == k.Box }
+				n := slices.IndexFunc(keys, same)
+				if n < 0 {
+					n = len(keys)
+					keys = append(keys, swatch{Key: n + 1, Colour: k.Colour, Dash: k.Dash, Box: k.Box})
+				}
+				k.Key = n + 1
+			}
+		}
 	}
+	return keys
+}
+
+// newGrid lists the kinds of faults with their scenarios, by name.
+func newGrid(all []*scenario) []gridRow {
+	by := map[string][]*scenario{}
+	for _, s := range all {
+		for _, in := range s.CombinedFaults() {
+			if of := by[in.Kind]; len(of) == 0 || of[len(of)-1] != s {
+				by[in.Kind] = append(of, s)
+			}
+		}
+	}
+	var rows []gridRow
+	for kind, of := range by {
+		rows = append(rows, gridRow{kind, of})
+	}
+	slices.SortFunc(rows, func(a, b gridRow) int {
+		return cmp.Or(worseFirst(a.Scenarios[0].Outcome, b.Scenarios[0].Outcome), strings.Compare(a.Kind, b.Kind))
+	})
+	return rows
 }
 
 // rerun returns the command that repeats the run.
@@ -126,16 +182,21 @@ func rerun(b *journal.Book) string {
 		if i > 0 && b.Run.Command[i] == "--seed" {
 			continue
 		}
-		if strings.ContainsAny(word, " \t\"'$&|;<>()*?@") {
-			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-		words = append(words, word)
+		words = append(words, shellWord(word))
 	}
 	return strings.Join(append(words, fmt.Sprintf("--seed %d", b.Run.Seed)), " ")
 }
 
-func newScenario(h *journal.History, n int) scenario {
-	s := scenario{History: h, Outcome: outcome(h), Finding: foundAsExpected(h), RerunNote: rerunNote(h), Took: h.Ended - h.Began, Figures: newFigures(h)}
+// shellWord quotes a word for a shell if it needs that.
+func shellWord(word string) string {
+	if word == "" || strings.ContainsAny(word, " \t\n\"'`\\$&|;<>()[]{}*?!#~@") {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
+}
+
+func newScenario(h *journal.History, n int) *scenario {
+	s := &scenario{History: h, Slug: fmt.Sprintf("s%d", n+1), Outcome: outcome(h), Finding: foundAsExpected(h), RerunNote: rerunNote(h), Took: h.Ended - h.Began, Figures: newFigures(h)}
 	for _, w := range windows {
 		s.Overall = append(s.Overall, figuresOf(h, w, ""))
 	}
@@ -155,11 +216,12 @@ func newScenario(h *journal.History, n int) scenario {
 		}
 		s.Steps = append(s.Steps, st)
 	}
-	s.Charts = charts(h, fmt.Sprintf("c%d", n))
+	s.Table = newChartTable(h)
 	s.Errors = errorTable(h)
 	s.Messages = messageOutcomes(h)
 	s.LinkRows = linkTable(h)
 	s.ProbeRows = probeTable(h)
+	s.ProcessLines = processLines(h)
 	s.Ledgers, s.Validity = newLedgers(h), validityFacts(h)
 	return s
 }

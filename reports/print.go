@@ -24,6 +24,26 @@ func writeVisible(w io.Writer, escape func(string) string, render func(io.Writer
 	return err
 }
 
+// lighten undoes escapes of html/template that text does not need: of what may stand outside of tags, only "<" and "&" have
+// to be escaped. Inside of tags, where everything has its escape, ">" never stands for itself.
+func lighten(page string) string {
+	var out strings.Builder
+	out.Grow(len(page))
+	for len(page) > 0 {
+		text, rest, tag := strings.Cut(page, "<")
+		out.WriteString(textEscapes.Replace(text))
+		if !tag {
+			break
+		}
+		end := strings.IndexByte(rest, '>') + 1
+		out.WriteString("<" + rest[:end])
+		page = rest[end:]
+	}
+	return out.String()
+}
+
+var textEscapes = strings.NewReplacer("&#43;", "+", "&#34;", `"`, "&#39;", "'", "&gt;", ">")
+
 // ms formats a duration for a table.
 func ms(d time.Duration) string {
 	switch {

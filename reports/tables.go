@@ -2,6 +2,8 @@ package reports
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -45,20 +47,63 @@ func messageOutcomes(h *journal.History) [][]string {
 	return rows
 }
 
-// linkTable summarizes the calls of each link by window.
-func linkTable(h *journal.History) [][]string {
-	counts := map[string]int{}
-	for _, c := range h.Calls {
-		counts[c.Link] += c.Calls
-	}
-	var rows [][]string
-	for _, link := range sorted(counts) {
-		for _, w := range windows {
-			t := h.CallsTotal(w, func(l string) bool { return l == link })
-			if t.Calls > 0 {
-				rows = append(rows, []string{link, string(w), check.Count(t.Calls), check.Count(t.Affected), check.Count(t.GaveUp), ms(journal.Quantile(t.Duration, 50)), ms(journal.Quantile(t.Duration, 95)), ms(journal.Quantile(t.Duration, 100))})
-			}
+// linkTable summarizes the calls of each link by window, and its traffic in the whole scenario. Links that carried nothing
+// are left out.
+func linkTable(h *journal.History) (rows [][]string) {
+	traffic := map[string]journal.Traffic{}
+	links := linksOf(h)
+	for _, t := range h.Traffic {
+		traffic[t.Link] = t
+		if t.Opened > 0 && !slices.Contains(links, t.Link) {
+			links = append(links, t.Link)
 		}
 	}
+	for _, link := range links {
+		of := func(l string) bool { return l == link }
+		calls, p95 := make([]string, 0, len(windows)), make([]string, 0, len(windows))
+		for _, w := range windows {
+			t := h.CallsTotal(w, of)
+			calls, p95 = append(calls, check.Count(t.Calls)), append(p95, ms(journal.Quantile(t.Duration, 95)))
+		}
+		all := h.CallsTotal("", of)
+		row := []string{link, strings.Join(calls, " / "), check.Count(all.Affected), check.Count(all.GaveUp), strings.Join(p95, " / "), ms(journal.Quantile(all.Duration, 100)), "–", "–", "–", "–"}
+		if t, ok := traffic[link]; ok {
+			opened := check.Count(t.Opened)
+			if t.Live > 0 {
+				opened += fmt.Sprintf(" (%s open at the end)", check.Count(t.Live))
+			}
+			row = append(row[:6], opened, check.Count(t.Refused), check.Count(t.Resets), size(t.BytesToServer)+" / "+size(t.BytesToClient))
+		}
+		rows = append(rows, row)
+	}
 	return rows
+}
+
+// processLines lists the changes of each service, one line for a service. Services that only started and stopped share one.
+func processLines(h *journal.History) (lines []string) {
+	by := map[string][]string{}
+	changes := map[string]string{}
+	var names, quiet []string
+	for _, p := range h.Processes {
+		if by[p.Service] == nil {
+			names = append(names, p.Service)
+		}
+		text := at(p.At) + " " + p.What
+		if p.Detail != "" {
+			text += " (" + p.Detail + ")"
+		}
+		by[p.Service] = append(by[p.Service], text)
+		changes[p.Service] += p.What + " "
+	}
+	for _, name := range names {
+		if changes[name] != "started ready stopped " {
+			lines = append(lines, name+": "+strings.Join(by[name], ", "))
+			continue
+		}
+		quiet = append(quiet, name)
+	}
+	if len(quiet) > 0 {
+		lines = append(lines, "started, became ready and were stopped at the end: "+strings.Join(quiet, ", "))
+	}
+	return lines
 }

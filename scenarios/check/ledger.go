@@ -55,6 +55,13 @@ const (
 	reapplied      = "applied again when sent again with the same body after the load"
 )
 
+// The kinds of anomalies that reports suspect causes of.
+const (
+	AnomalyLost       = lost
+	AnomalyDuplicated = duplicated
+	AnomalyReapplied  = reapplied
+)
+
 // routeEffects counts the acknowledged requests of a route: those before any fault, and those with and without
 // effect.
 type routeEffects struct{ early, applied, missing int }
