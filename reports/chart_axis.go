@@ -141,11 +141,11 @@ func end(h *journal.History, in *journal.Injection) time.Duration {
 func (c *canvas) times(y int) {
 	step := roundTime((c.axis.to - c.axis.from) / 10)
 	var marks strings.Builder
-	c.texts("middle", "tick")
+	c.add(`<g transform="translate(0 %d)" text-anchor="middle" class="tick">`, y+15)
 	for t := c.axis.from.Truncate(step) + step; t <= c.axis.to; t += step {
 		x := c.axis.x(t)
 		fmt.Fprintf(&marks, "M%d %dv4", x, y)
-		c.text(x, y+15, tick(t))
+		c.add(`<text x="%d">%s</text>`, x, tick(t))
 	}
 	c.end()
 	c.add(`<path d="%s" stroke="currentColor" stroke-opacity=".35"/>`, marks.String())
@@ -182,10 +182,10 @@ func roundStep(v float64) float64 {
 // grid draws a horizontal line for each value, with its label.
 func (c *canvas) grid(values []float64, y func(float64) int, label func(float64) string) {
 	var lines strings.Builder
-	c.texts("end", "tick")
+	c.add(`<g transform="translate(%d 4)" text-anchor="end" class="tick">`, left-6)
 	for _, v := range values {
 		fmt.Fprintf(&lines, "M%d %dH%d", left, y(v), chartWidth-right)
-		c.text(left-6, y(v)+4, label(v))
+		c.add(`<text y="%d">%s</text>`, y(v), html.EscapeString(label(v)))
 	}
 	c.end()
 	c.add(`<path d="%s" stroke="currentColor" stroke-opacity=".14"/>`, lines.String())

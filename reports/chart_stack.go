@@ -34,26 +34,21 @@ func stack(a axis, title string, all []second, layers []layer, due func(second) 
 	}
 	c := a.canvas(chartHeight)
 	y := c.linear(most, "%g/s")
-	paths := make([]strings.Builder, len(layers))
-	for _, s := range all {
-		base := 0.0
-		x := a.x(s.from)
-		width := max(1, a.x(s.to)-x)
-		for i, l := range layers {
-			if v := rate(s, l.of(s)); v > 0 {
-				if high := y(base) - y(base+v); high > 0 {
-					fmt.Fprintf(&paths[i], "M%d %dh%dv%dh-%dz", x, y(base+v), width, high, width)
-				}
-				base += v
+	// Areas are painted from the top of the stack down, each over what is above it.
+	for i, l := range slices.Backward(layers) {
+		upTo := func(s second) int {
+			n := 0
+			for _, below := range layers[:i+1] {
+				n += below.of(s)
 			}
+			return n
 		}
-	}
-	for i, l := range layers {
-		if paths[i].Len() > 0 {
-			c.add(`<path d="%s" fill="%s"/>`, paths[i].String(), l.colour)
+		if slices.ContainsFunc(all, func(s second) bool { return l.of(s) > 0 }) {
+			c.area(all, l.colour, func(s second) int { return y(rate(s, upTo(s))) })
 			out.Legend = append(out.Legend, swatch{Name: l.name, Colour: l.colour, Box: true})
 		}
 	}
+	slices.Reverse(out.Legend)
 	if due != nil {
 		c.steps(all, "currentColor", "5 3", 1.5, func(s second) (int, bool) { return y(rate(s, due(s))), true })
 		out.Legend = append(out.Legend, swatch{Name: "due", Colour: "currentColor", Dash: "5 3"})
@@ -61,6 +56,31 @@ func stack(a axis, title string, all []second, layers []layer, due func(second) 
 	c.background()
 	c.finish(&out)
 	return out
+}
+
+// area fills what is below the given heights of all slices.
+func (c *canvas) area(all []second, colour string, y func(second) int) {
+	var path strings.Builder
+	last, end := plotBottom, -1
+	level := func(x, to int) {
+		if to != last {
+			fmt.Fprintf(&path, "H%dV%d", x, to)
+		}
+		last = to
+	}
+	for _, s := range all {
+		x := c.axis.x(s.from)
+		switch {
+		case end < 0:
+			fmt.Fprintf(&path, "M%d %d", x, plotBottom)
+		case x > end+2: // a gap
+			level(end, plotBottom)
+		}
+		level(x, y(s))
+		end = c.axis.x(s.to)
+	}
+	level(end, plotBottom)
+	c.add(`<path d="%sz" fill="%s"/>`, path.String(), colour)
 }
 
 // linear draws the grid of a linear scale from 0 to at least most, and returns the scale.
@@ -152,7 +172,7 @@ func linkCalls(a axis, all []second) (c chart, ok bool) {
 }
 
 // amplificationChart draws the calls of each link for each client request. A link that stays where it was before the fault
-// carried no retries of its caller.
+// carried no retries of its caller. ok is false if none carried notably more calls than before.
 func amplificationChart(a axis, all []second) (out chart, ok bool) {
 	out.Title = "Calls of each link for one client request"
 	var drawn []string
@@ -171,6 +191,9 @@ func amplificationChart(a axis, all []second) (out chart, ok bool) {
 	if len(drawn) == 0 || !slicesWithRequests(all) {
 		return out, false
 	}
+	if out.Desc = describeAmplification(a.h, drawn); out.Desc == "" {
+		return out, false
+	}
 	c := a.canvas(chartHeight)
 	y := c.linear(most, "%g×")
 	c.add(`<path d="M%d %dH%d" stroke="currentColor" stroke-opacity=".5"/>`, left, y(1), chartWidth-right)
@@ -183,7 +206,6 @@ func amplificationChart(a axis, all []second) (out chart, ok bool) {
 	}
 	c.background()
 	c.finish(&out)
-	out.Desc = describeAmplification(a.h, drawn)
 	return out, true
 }
 
@@ -195,11 +217,14 @@ func (s second) amplified(link string) (times float64, ok bool) {
 	return float64(s.calls[link]) / float64(s.Sent), true
 }
 
+// noGrowth is by how much calls for each client request may differ by chance.
+const noGrowth = 1.05
+
 // describeAmplification names the link whose calls for each client request grew most or, without a baseline, the one with
-// the most.
+// the most. It returns "" if no link carried notably more calls than before.
 func describeAmplification(h *journal.History, links []string) string {
-	text := "No link carried more calls for each client request during the fault than before."
-	grown, most := 1.05, 0.0
+	text := ""
+	grown, most := noGrowth, 0.0
 	for _, link := range links {
 		before, known := amplification(h, link, journal.Before)
 		during, ok := amplification(h, link, journal.During)
@@ -208,7 +233,7 @@ func describeAmplification(h *journal.History, links []string) string {
 		case known && during/before > grown:
 			grown = during / before
 			text = fmt.Sprintf("%s carried %.2f calls for each client request during the fault, and %.2f before it.", link, during, before)
-		case !known && grown == 1.05 && during > most:
+		case !known && grown == noGrowth && during > most:
 			most = during
 			text = fmt.Sprintf("%s carried %.2f calls for each client request during the fault; what is usual is not known.", link, during)
 		}

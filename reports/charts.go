@@ -191,7 +191,7 @@ func newChartTable(h *journal.History) (t chartTable) {
 	for _, kind := range errorsOf(all) {
 		add(kind, func(s second) int { return s.Errors[kind] })
 	}
-	for _, link := range linksOf(h) {
+	for _, link := range linksOf(h)[:min(3, len(linksOf(h)))] { // the busiest
 		add("calls "+link, func(s second) int { return s.calls[link] })
 	}
 	t.Rows = make([][]string, len(all))

@@ -53,7 +53,8 @@ type view struct {
 	Why       []card
 	Grid      []gridRow
 	Scenarios []*scenario // the worst first
-	Keys      []swatch    // of all legends, each once
+	Systems   []*topology
+	Keys      []swatch // of all legends, each once
 }
 
 // scenario is a section of the page.
@@ -115,6 +116,7 @@ func writeHTML(w io.Writer, b *journal.Book) error {
 	}
 	slices.SortStableFunc(v.Scenarios, func(a, b *scenario) int { return worseFirst(a.Outcome, b.Outcome) })
 	v.Grid = newGrid(v.Scenarios)
+	v.Systems = newTopologies(b.Scenarios)
 	v.Keys = shareKeys(v.Scenarios)
 	return writeVisible(w, func(page string) string { return journal.Visible(lighten(page)) }, func(w io.Writer) error { return pageTemplate.Execute(w, v) })
 }

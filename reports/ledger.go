@@ -14,6 +14,9 @@ type ledger struct {
 	Keys int
 	Read *journal.Effects // nil if effects were not read
 	More int              // anomalies beyond the first maxAnomalies
+	All  int              // anomalies
+
+	Lanes []lane // of the smallest anomalies
 }
 
 // newLedgers returns nil if no request had a key.
@@ -24,6 +27,7 @@ func newLedgers(h *journal.History) []*ledger {
 	var all []*ledger
 	for _, one := range h.BySource() {
 		l := &ledger{Ledger: check.NewLedger(one), Keys: h.Requests.Len(), Read: one.EffectsRead}
+		l.All, l.Lanes = len(l.Anomalies), newLanes(one, l.Anomalies)
 		if n := len(l.Anomalies); n > maxAnomalies {
 			l.Anomalies, l.More = l.Anomalies[:maxAnomalies], n-maxAnomalies
 		}

