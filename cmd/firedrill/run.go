@@ -22,6 +22,7 @@ import (
 func runCommand() *cobra.Command {
 	var o runner.Options
 	var metricsAddress string
+	var show output
 	var step bool
 	var against string
 	cmd := &cobra.Command{
@@ -51,9 +52,17 @@ removed first.`,
 	flags.StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
 	flags.StringVar(&metricsAddress, "metrics", "", "serve /metrics for Prometheus at host:port during the run, such as 127.0.0.1:9464; without a host, only to this machine")
 	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")
+	flags.StringVar(&show.format, "format", "text", "what to print to standard output: text, or json, which is each event as it happens, one a line, as in the journal")
+	flags.BoolVar(&show.github, "github", false, "print annotations for GitHub Actions, too: at most 10, at the lines of the steps")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
 	flags.StringVar(&against, "against", "", `after the run, print what changed since an earlier one, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one that passed; the exit code stays that of the run`)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if show.format != "text" && show.format != "json" {
+			return fmt.Errorf("--format %q: use text or json", show.format)
+		}
+		if show.format == "json" && (show.github || against != "") {
+			return errors.New("--format json: what --github and --against print is not JSON: leave out one of them")
+		}
 		in, err := inputOf(args, o.Tags)
 		if err != nil {
 			return err
@@ -69,16 +78,26 @@ removed first.`,
 		if err != nil {
 			return err
 		}
-		return run(cmd, o, step, compare)
+		return run(cmd, o, show, step, compare)
 	}
 	return cmd
 }
 
+// output is what a run prints to standard output.
+type output struct {
+	format string // "text" or "json"
+	github bool   // annotations, too
+}
+
 // run runs features, and passes the folder of the run to compare at the end.
-func run(cmd *cobra.Command, o runner.Options, step bool, compare func(dir string) error) error {
+func run(cmd *cobra.Command, o runner.Options, show output, step bool, compare func(dir string) error) error {
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	live := reports.NewLive(console, styled(console) && !step)
 	o.Watch = live.Event
+	if show.format == "json" {
+		events := printEvents(out)
+		o.Watch = func(e journal.Event) { events(e); live.Event(e) }
+	}
 	ctx, cancelRun := context.WithCancelCause(cmd.Context())
 	defer cancelRun(nil)
 	if step {
@@ -94,13 +113,21 @@ func run(cmd *cobra.Command, o runner.Options, step bool, compare func(dir strin
 	var problems scenarios.Problems
 	if errors.As(err, &problems) {
 		fmt.Fprint(console, problems.Error())
+		if show.github {
+			if err := annotate(out, o.Root, annotateProblems(problems)); err != nil {
+				return err
+			}
+		}
 		return exit(usage)
 	}
 	if result == nil {
 		return err
 	}
-	if err := printText(out, result); err != nil {
+	if err := show.result(out, o.Root, result); err != nil {
 		return err
+	}
+	if err := writeJobSummary(result.Book); err != nil { // it does not change the outcome
+		fmt.Fprintln(console, "firedrill:", journal.Visible(err.Error()))
 	}
 	if err != nil {
 		fmt.Fprintln(console, "firedrill:", journal.Visible(journal.RedactText(err.Error())))
@@ -110,6 +137,19 @@ func run(cmd *cobra.Command, o runner.Options, step bool, compare func(dir strin
 	}
 	if code := result.ExitCode(); code != 0 {
 		return exit(code)
+	}
+	return nil
+}
+
+// result prints the result of a run whose features are in the folder root.
+func (p output) result(out io.Writer, root string, result *runner.Result) error {
+	if p.format == "text" {
+		if err := printText(out, result); err != nil {
+			return err
+		}
+	}
+	if p.github {
+		return annotate(out, root, reports.Annotations(result.Book))
 	}
 	return nil
 }
