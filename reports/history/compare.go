@@ -73,6 +73,9 @@ type FigureChange struct {
 	figure figure
 }
 
+// Format returns a value of the figure for people.
+func (f FigureChange) Format(v float64) string { return f.figure.unit.format(v) }
+
 // Compare compares a run with an earlier one. Earlier holds recorded runs, from which the noise bands are taken: at most
 // the last most comparable ones that began before now.
 func Compare(before, now *Run, earlier []*Run, most int) Comparison {

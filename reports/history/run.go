@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/reports"
@@ -109,6 +110,47 @@ func names(parent string) (all []string, err error) {
 // List reads the runs in a folder that began after a time, at most the newest most of them, sorted by when they began.
 // A most of 0 means all. Unread names the runs that cannot be read, and why. A folder that does not exist has no runs.
 func List(parent string, after time.Time, most int) (runs []*Run, unread []string, err error) {
+	return new(Reader).List(parent, after, most)
+}
+
+// Reader reads runs like List, and remembers those whose journals have not changed since. The zero value is ready to
+// use. Its methods may be called concurrently.
+type Reader struct {
+	mu    sync.Mutex
+	known map[string]knownRun // by folder
+}
+
+// knownRun is a run and what its journal looked like when it was read.
+type knownRun struct {
+	*Run
+	size    int64
+	changed time.Time
+}
+
+// read reads a run unless it is known.
+func (r *Reader) read(dir string) (*Run, error) {
+	info, err := os.Stat(filepath.Join(dir, journalFile))
+	if err != nil {
+		return nil, err
+	}
+	if k, ok := r.known[dir]; ok && k.size == info.Size() && k.changed.Equal(info.ModTime()) {
+		return k.Run, nil
+	}
+	run, err := read(dir)
+	if err != nil {
+		return nil, err
+	}
+	if r.known == nil {
+		r.known = map[string]knownRun{}
+	}
+	r.known[dir] = knownRun{run, info.Size(), info.ModTime()}
+	return run, nil
+}
+
+// List is like the function List.
+func (r *Reader) List(parent string, after time.Time, most int) (runs []*Run, unread []string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	all, err := names(parent)
 	if err != nil {
 		return nil, nil, err
@@ -132,7 +174,7 @@ func List(parent string, after time.Time, most int) (runs []*Run, unread []strin
 		heads = heads[max(0, len(heads)-most):]
 	}
 	for _, h := range heads {
-		run, err := read(h.dir)
+		run, err := r.read(h.dir)
 		if err != nil {
 			unread = append(unread, fmt.Sprintf("run %s cannot be read: %v", filepath.Base(h.dir), err))
 			continue

@@ -106,7 +106,7 @@ func (s ScenarioChange) writeFigures(line func(string, ...any), all bool) {
 	var rows [][]string
 	missing := false
 	for _, f := range s.Figures {
-		format, usual := f.figure.unit.format, ""
+		format, usual := f.Format, ""
 		switch {
 		case f.Band != nil:
 			usual = fmt.Sprintf("%s; usual: %s to %s, median %s of %d runs", f.Mark, format(f.Band.Low), format(f.Band.High), format(f.Band.Median), f.Band.Runs)

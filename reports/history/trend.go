@@ -64,6 +64,12 @@ func (s *Scenario) pointer(name string) *float64 {
 	return nil
 }
 
+// LastP95 returns the p95 of the newest run for people, or "–" if it was not measured.
+func (t Trend) LastP95() string { return lastOf(t.P95, seconds) }
+
+// LastSuccess returns the success of the newest run for people, or "–" if it was not measured.
+func (t Trend) LastSuccess() string { return lastOf(t.Success, share) }
+
 // marks are the marks of outcomes, for a terminal and in plain text.
 var marks = map[string][2]string{
 	"passed": {"✓", "."}, "failed": {"✗", "F"}, "stopped": {"■", "S"}, "inconclusive": {"?", "?"}, "interrupted": {"?", "?"}, "skipped": {"–", "-"}, NotRun: {" ", "_"},
@@ -83,7 +89,7 @@ func TrendText(all []Trend, graphic bool) string {
 	rows := [][]string{heads}
 	for _, t := range all {
 		p95, success := spark(t.P95, graphic), spark(t.Success, graphic)
-		row := []string{t.Name, fmt.Sprint(len(t.Runs)), "", lastOf(t.P95, seconds), medianOf(t.P95, seconds), lastOf(t.Success, share), medianOf(t.Success, share)}
+		row := []string{t.Name, fmt.Sprint(len(t.Runs)), "", t.LastP95(), medianOf(t.P95, seconds), t.LastSuccess(), medianOf(t.Success, share)}
 		for i, o := range t.Outcomes {
 			if slices.Contains(t.Breaks, i) {
 				row[2] += "|"
