@@ -7,11 +7,14 @@
 // all and ask for exactly that, and that every effect is accounted for: as many as were acknowledged, and one for each reply that was lost.
 package features
 
-import "embed"
+import (
+	"embed"
+	"slices"
+)
 
 // FS holds the feature files and the system files that they name.
 //
-//go:embed *.feature shop/*.yaml real/*.feature real/*.yaml
+//go:embed *.feature shop/*.yaml real/*.feature real/*.yaml real/*.conf
 var FS embed.FS
 
 // Demo holds the drill that "firedrill demo" runs.
@@ -30,7 +33,7 @@ type Row struct {
 
 // Rows lists all, in the catalogue's order.
 func Rows() []Row {
-	return []Row{
+	return slices.Concat([]Row{
 		{
 			N: "1", File: "isolation.feature", Without: "isolation",
 			Claim:    "one comments service that grinds to a halt must not slow the pages that do not need it",
@@ -172,7 +175,7 @@ func Rows() []Row {
 			Claim:    "pages come without their cache, a real redis-server that falls silent, is killed, and comes back",
 			CaughtBy: []string{`at least 99% of requests succeed during the fault`},
 		},
-	}
+	}, brokerRows())
 }
 
 // Finding is a scenario against real software and what is known of it.
@@ -223,7 +226,7 @@ func Findings() []Finding {
 	}
 	confirms := rabbitmq("confirms do not arrive, and the sender publishes again", EachLoss, twice...)
 	confirms.Slow = false // so that the usual tests run one of them
-	return []Finding{
+	return slices.Concat([]Finding{
 		redis("no reply is lost", EachOnce),
 		redis("the reply to INCR is lost, then reset: sent again, as it is by default", EachLoss, twice...),
 		redis("the reply to INCR is lost, then closed: sent again, as it is by default", EachLoss, twice...),
@@ -268,5 +271,5 @@ func Findings() []Finding {
 		commit("it is done again, where the key must be one", EachOnce),
 
 		{File: "real/names.feature", Scenario: "five answers are lost", Fails: []string{"no request takes longer than 4s"}, Effects: NoEffects},
-	}
+	}, brokerFindings())
 }

@@ -96,7 +96,7 @@ func formatTable(formats reports.Table) string {
 }
 
 func rowTable(*testing.T) string {
-	rows := markdown("row", "claim", "feature", "caught when the shop loses")
+	rows := markdown("row", "claim", "feature", "caught without")
 	for _, r := range features.Rows() {
 		rows.add(r.N, r.Claim, fmt.Sprintf("[%s](%[1]s)", r.File), r.Without)
 	}

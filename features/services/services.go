@@ -6,6 +6,7 @@
 //	front     looks up a name for each request, with Go's resolver
 //	haproxy   HAProxy as a gateway in front of two backends
 //	ledger    keeps the effects of backends
+//	nats      a member of a cluster of NATS servers
 //	nginx     nginx as a gateway in front of two backends
 //	orders    stores orders in PostgreSQL, with pgx
 //	postgres  a PostgreSQL server
@@ -13,6 +14,7 @@
 //	rabbitmq  a RabbitMQ server
 //	receiver  consumes from RabbitMQ, with amqp091-go
 //	sender    publishes to RabbitMQ, with amqp091-go
+//	replicator publishes to a cluster of NATS servers, with nats.go
 //	worker    subscribes to NATS and consumes from JetStream
 //
 // The path of a request selects how the service works: with the library's defaults, without retries, or with an ID by
@@ -32,6 +34,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -42,9 +45,15 @@ type config struct {
 	listen, dir  string
 	link, second string // host:port of dependencies through links; RabbitMQ: second and third are addresses of its own
 	third        string
-	direct       string // host:port of the dependency without the link
-	fsync        bool   // PostgreSQL syncs what it commits; a crash needs no sync, a loss of power does
+	direct       string         // host:port of the dependency without the link
+	fsync        bool           // PostgreSQL syncs what it commits; a crash needs no sync, a loss of power does
+	member       int            // number of this member of a cluster
+	nodes        map[int]string // host:port of the numbered members of a cluster through links
+	without      []string       // protections that are switched off
 }
+
+// isWithout reports whether a protection is switched off.
+func (c config) isWithout(protection string) bool { return slices.Contains(c.without, protection) }
 
 // service is an HTTP service.
 type service struct {
@@ -54,9 +63,9 @@ type service struct {
 
 // starters start the services by name. Those that run another program return only when it ends, with an error.
 var starters = map[string]func(context.Context, config) (service, error){
-	"backend": newBackend, "counter": newCounter, "front": newFront, "haproxy": runHAProxy, "ledger": newLedger, "nginx": runNginx,
+	"backend": newBackend, "counter": newCounter, "front": newFront, "haproxy": runHAProxy, "ledger": newLedger, "nats": runNATS, "nginx": runNginx,
 	"orders": newOrders, "postgres": runPostgres, "publisher": newPublisher, "rabbitmq": runRabbitMQ, "receiver": newReceiver,
-	"sender": newSender, "worker": newWorker,
+	"replicator": newReplicator, "sender": newSender, "worker": newWorker,
 }
 
 // Main runs a service until SIGTERM or SIGINT and returns the exit code. args are its name and flags.
@@ -83,6 +92,18 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&c.third, "third", "", "a third address")
 	flags.StringVar(&c.direct, "direct", "", "address of the dependency, without a link")
 	flags.BoolVar(&c.fsync, "fsync", false, "sync what is committed, so that it survives a loss of power")
+	flags.IntVar(&c.member, "member", 1, "number of this member of the cluster")
+	c.nodes = map[int]string{}
+	flags.Func("node", "number=address of a server, through a link; may be repeated", func(text string) error {
+		number, addr, _ := strings.Cut(text, "=")
+		n, err := strconv.Atoi(number)
+		c.nodes[n] = addr
+		return err
+	})
+	flags.Func("without", "protections to switch off, separated by commas", func(text string) error {
+		c.without = strings.Split(text, ",")
+		return nil
+	})
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -126,8 +147,13 @@ const patience = 3 * time.Second
 
 // handle serves a route with do, which gets the request's key. If do returns no error, the request is acknowledged.
 func (s service) handle(route string, do func(ctx context.Context, key string) error) {
+	s.handleFor(patience, route, do)
+}
+
+// handleFor is handle with another limit than patience.
+func (s service) handleFor(limit time.Duration, route string, do func(ctx context.Context, key string) error) {
 	s.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), limit)
 		defer cancel()
 		err := do(ctx, r.Header.Get("Idempotency-Key"))
 		var refused refusal

@@ -16,7 +16,7 @@ import (
 
 func TestRunNeedsAName(t *testing.T) {
 	for _, args := range [][]string{nil, {"shop"}} {
-		require.EqualError(t, run(t.Context(), args), "name a service: backend, counter, front, haproxy, ledger, nginx, orders, postgres, publisher, rabbitmq, receiver, sender, worker")
+		require.EqualError(t, run(t.Context(), args), "name a service: backend, counter, front, haproxy, ledger, nats, nginx, orders, postgres, publisher, rabbitmq, receiver, replicator, sender, worker")
 	}
 	require.Error(t, run(t.Context(), []string{"ledger", "--nothing"}))
 }
