@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -10,13 +11,15 @@ import (
 )
 
 // ranks lists the outcomes from best to worst.
-var ranks = []string{"skipped", "passed", "inconclusive", "failed", "stopped", "interrupted"}
+var ranks = []string{"skipped", "passed", "inconclusive", "flaky", "failed", "stopped", "interrupted"}
 
 // countOutcomes describes how many scenarios had which outcome, worst first, and how many were not run.
 func countOutcomes(b *journal.Book, paint func(outcome, text string) string) []string {
 	counts := map[string]int{}
 	for _, h := range b.Scenarios {
-		counts[outcome(h)]++
+		if h.RetryOf == "" {
+			counts[OutcomeOf(b, h)]++
+		}
 	}
 	var parts []string
 	for _, o := range slices.Backward(ranks) {
@@ -61,18 +64,75 @@ func skipped(b *journal.Book) (n int) {
 	return n
 }
 
-// Outcome returns the worst outcome of the scenarios of a run. A run without scenarios is inconclusive. So is a
-// run that was aborted or in which a scenario was skipped, unless another outcome is worse. The run can allow
-// skipped scenarios.
+// OutcomeOf returns the outcome of a scenario that is no retry, together with its retries: "flaky" if it failed, and then
+// passed; otherwise the worst of all.
+func OutcomeOf(b *journal.Book, h *journal.History) string {
+	worst, passed := slices.Index(ranks, outcome(h)), false
+	for _, retry := range b.Scenarios {
+		if retry.RetryOf == h.ID {
+			worst, passed = max(worst, slices.Index(ranks, outcome(retry))), passed || outcome(retry) == "passed"
+		}
+	}
+	switch {
+	case worst < 0: // a journal that was not written by this program
+		return "inconclusive"
+	case passed && ranks[worst] == "failed":
+		return "flaky"
+	}
+	return ranks[worst]
+}
+
+// countRepetitions describes for each scenario that was repeated how often it had which outcome.
+func countRepetitions(b *journal.Book) (lines []string) {
+	for _, first := range b.Scenarios {
+		counts, n := map[string]int{}, 0
+		for _, h := range b.Scenarios {
+			if h.RetryOf == "" && (h.ID == first.ID || h.RepeatOf == first.ID) {
+				counts[OutcomeOf(b, h)]++
+				n++
+			}
+		}
+		if n < 2 {
+			continue
+		}
+		var parts []string
+		for _, o := range ranks {
+			if counts[o] > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", counts[o], o))
+			}
+		}
+		lines = append(lines, fmt.Sprintf("%s: of %d repetitions %s", first.Name, n, strings.Join(parts, ", ")))
+	}
+	return lines
+}
+
+// notStarted returns how many scenarios were not started for lack of time.
+func notStarted(b *journal.Book) int {
+	if b.Run.MaxDuration == 0 {
+		return 0
+	}
+	return len(b.NotRun())
+}
+
+// Outcome returns the worst outcome of the scenarios of a run; see OutcomeOf. A run without scenarios is inconclusive. So
+// is a run that was aborted or in which a scenario was skipped, or not started for lack of time, unless another outcome is
+// worse. The run can allow skipped and flaky scenarios.
 func Outcome(b *journal.Book) string {
 	if b.End != nil && b.End.Outcome == "interrupted" {
 		return "interrupted"
 	}
 	worst := -1
 	for _, h := range b.Scenarios {
-		worst = max(worst, slices.Index(ranks, outcome(h)))
+		if h.RetryOf != "" {
+			continue
+		}
+		o := OutcomeOf(b, h)
+		if o == "flaky" && b.Run.AllowFlaky {
+			o = "passed"
+		}
+		worst = max(worst, slices.Index(ranks, o))
 	}
-	if worst <= 0 || ranks[worst] == "passed" && (abortReason(b) != "" || skipped(b) > 0 && !b.Run.AllowSkipped) {
+	if worst <= 0 || ranks[worst] == "passed" && (abortReason(b) != "" || notStarted(b) > 0 || skipped(b) > 0 && !b.Run.AllowSkipped) {
 		return "inconclusive"
 	}
 	return ranks[worst]
@@ -114,6 +174,9 @@ func unjudgedReason(b *journal.Book) string {
 	}
 	if reason := abortReason(b); reason != "" {
 		return reason
+	}
+	if n := notStarted(b); n > 0 {
+		return fmt.Sprintf("%d of %d scenarios were not started, since they would have ended after the longest duration of %s: allow more time, or choose fewer", n, len(b.Run.Plan), check.Duration(b.Run.MaxDuration))
 	}
 	if n := skipped(b); n > 0 && n < len(b.Scenarios) {
 		return fmt.Sprintf("%d of %d scenarios were skipped, so the run is incomplete: install what they need, exclude them with --tags or --name, or accept the gap with --allow-skipped", n, len(b.Scenarios))

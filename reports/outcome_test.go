@@ -114,3 +114,50 @@ func TestFindingsLookExpected(t *testing.T) {
 		}
 	}
 }
+
+// retried returns a run of a scenario with a first outcome, and a retry with another one.
+func retried(first, second string) *journal.Book {
+	one := func(id, retryOf, outcome string) *journal.History {
+		return &journal.History{
+			Begin: journal.Begin{ID: id, Name: id, RetryOf: retryOf}, End: &journal.End{Outcome: outcome, Reason: "its reason"},
+			Verdicts: []journal.Verdict{{Check: "c", Kind: "success", Outcome: outcome, Reason: "because"}},
+		}
+	}
+	return &journal.Book{Scenarios: []*journal.History{one("s", "", first), one("s--retry-1", "s", second)}, End: &journal.End{}}
+}
+
+func TestPassedWhenRunAgainIsFlaky(t *testing.T) {
+	for _, row := range []struct{ first, second, want, allowed string }{
+		{"failed", "passed", "flaky", "passed"},
+		{"failed", "failed", "failed", "failed"},
+		{"failed", "inconclusive", "failed", "failed"},
+		{"passed", "passed", "passed", "passed"},
+	} {
+		b := retried(row.first, row.second)
+		assert.Equal(t, row.want, Outcome(b), row)
+		agree(t, b)
+		b.Run.AllowFlaky = true
+		assert.Equal(t, row.allowed, Outcome(b), row)
+	}
+	text := string(render(t, writeText, retried("failed", "passed")))
+	assert.Contains(t, text, "✗ FAILED  s\n", "the failure is not hidden")
+	assert.Contains(t, text, "FLAKY  1 flaky;")
+}
+
+func TestRepetitionsAreCounted(t *testing.T) {
+	b := retried("passed", "failed")
+	b.Scenarios[1].RetryOf, b.Scenarios[1].RepeatOf = "", "s"
+	assert.Equal(t, "failed", Outcome(b))
+	assert.Equal(t, []string{"s: of 2 repetitions 1 passed, 1 failed"}, countRepetitions(b))
+}
+
+// TestNotStartedIsInconclusive verifies that a run is not green whose time was too short for all scenarios.
+func TestNotStartedIsInconclusive(t *testing.T) {
+	b := retried("passed", "passed")
+	b.Run.Plan = []journal.Planned{{ID: "s", Name: "s"}, {ID: "t", Name: "t"}}
+	assert.Equal(t, "passed", Outcome(b), "go test -run chooses scenarios")
+	b.Run.MaxDuration = time.Minute
+	assert.Equal(t, "inconclusive", Outcome(b))
+	agree(t, b)
+	assert.Contains(t, string(render(t, writeText, b)), "1 of 2 scenarios were not started, since they would have ended after the longest duration of 1m")
+}

@@ -12,7 +12,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-var colours = map[string]string{"passed": "32", "failed": "31", "inconclusive": "33", "stopped": "31", "interrupted": "33", "skipped": "36"}
+var colours = map[string]string{"passed": "32", "failed": "31", "inconclusive": "33", "flaky": "33", "stopped": "31", "interrupted": "33", "skipped": "36"}
 
 var icons = map[string]string{"passed": "✓", "failed": "✗", "inconclusive": "?", "stopped": "■", "interrupted": "■", "skipped": "–"}
 
@@ -61,6 +61,12 @@ func (t textWriter) summary(b *journal.Book) {
 	notPassed := func(h *journal.History) bool { return outcome(h) != "passed" && outcome(h) != "skipped" }
 	if o == "inconclusive" && skipped(b) > 0 && !slices.ContainsFunc(b.Scenarios, notPassed) {
 		t.printf("%s\n", plain(unjudgedReason(b)))
+	}
+	if n := notStarted(b); n > 0 && o == "inconclusive" {
+		t.printf("%s\n", plain(unjudgedReason(b)))
+	}
+	for _, line := range countRepetitions(b) {
+		t.printf("%s\n", plain(line))
 	}
 	t.printf("%s  %s; seed %d\n", t.paint(o, strings.ToUpper(o)), strings.Join(countOutcomes(b, t.paint), ", "), b.Run.Seed)
 }

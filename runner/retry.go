@@ -11,10 +11,14 @@ import (
 )
 
 // try is one attempt to run a scenario. number is 1, or 2 for a scenario that is run again alone; why
-// is the reason that the first attempt proves nothing.
+// is the reason that the first attempt proves nothing. retryOf is the ID of the failed scenario that it
+// is a retry of, and repeatOf that of the scenario that it repeats. seed is 0 for the seed that its ID
+// determines.
 type try struct {
-	number int
-	why    string
+	number            int
+	why               string
+	retryOf, repeatOf string
+	seed              uint64
 }
 
 // disturbed returns the reason why the scenario was inconclusive, if scenarios that ran in parallel
@@ -49,25 +53,40 @@ func busyMachine(h *journal.History, kinds ...string) string {
 	return ""
 }
 
-// scenario runs one experiment as soon as it is admitted, and again alone if other scenarios may have
-// disturbed it.
+// scenario runs one experiment, and again if it failed and Options.Retries allows it.
 func (r *runState) scenario(ctx context.Context, e *scenarios.Experiment, j *job) {
+	r.retries(ctx, e, r.attempt(ctx, e, j, try{number: 1, repeatOf: r.repeatOf[e.ID]}))
+}
+
+// attempt runs one experiment as soon as it is admitted, and again alone if other scenarios may have
+// disturbed it. It returns the last session, or nil if none was started.
+func (r *runState) attempt(ctx context.Context, e *scenarios.Experiment, j *job, first try) *session {
 	runOnce := func(j *job, t try) (s *session) {
 		if r.admission.wait(ctx, j) != nil {
 			return nil
 		}
 		defer r.admission.release(j)
+		if why := r.late(e); why != "" {
+			r.write(journal.Event{Note: &journal.Note{Text: why}})
+			return nil
+		}
 		s = newSession(ctx, r, e, t)
 		s.begin()
 		defer s.finish()
 		s.drive()
 		return s
 	}
-	if s := runOnce(j, try{number: 1}); s != nil {
-		if t, again := r.retryOf(ctx, s, j); again {
-			runOnce(r.admission.queue(&job{alone: true}), t)
+	s := runOnce(j, first)
+	if s == nil {
+		return nil
+	}
+	if t, again := r.retryOf(ctx, s, j); again {
+		t.retryOf, t.repeatOf, t.seed = first.retryOf, first.repeatOf, first.seed
+		if second := runOnce(r.admission.queue(&job{alone: true}), t); second != nil {
+			return second
 		}
 	}
+	return s
 }
 
 // retryOf returns the second attempt of a scenario that has ended, and reports whether there is to be
@@ -77,7 +96,7 @@ func (r *runState) retryOf(ctx context.Context, s *session, j *job) (try, bool) 
 		return try{}, false
 	}
 	why := s.disturbed()
-	return try{2, why}, why != ""
+	return try{number: 2, why: why}, why != ""
 }
 
 // dir returns the scenario's folder. It first renames the folder of an earlier attempt.

@@ -85,6 +85,16 @@ type Options struct {
 	// AllowSkipped allows the run to pass even if scenarios were skipped because a required program is missing.
 	AllowSkipped bool
 
+	// Repeat runs each scenario so many times, with different seeds; below 2 means once. Retries is how often a scenario
+	// that failed is run again until it passes: first with the same seed, then with new ones. A scenario that passed after
+	// it failed is flaky, which AllowFlaky allows the run to be. These fields and MaxDuration are those of Run and
+	// RunExperiments, not of Test.
+	Repeat, Retries int
+	AllowFlaky      bool
+	// MaxDuration prevents scenarios from starting that would end later, as estimated. The run is inconclusive then. 0
+	// means no limit.
+	MaxDuration time.Duration
+
 	// Watch is called with each event as it is written, one at a time. It may be nil.
 	Watch func(journal.Event)
 	// Confirm asks the facilitator to confirm something. An error makes the scenario inconclusive. If Confirm is nil,
@@ -115,17 +125,17 @@ type Step struct {
 type Result struct {
 	Dir     string // the run's folder
 	Book    *journal.Book
-	Outcome string // the worst of all scenarios: "passed", "inconclusive", "failed", "stopped" or "interrupted"
+	Outcome string // the worst of all scenarios: "passed", "inconclusive", "flaky", "failed", "stopped" or "interrupted"
 }
 
-// ExitCode returns the exit code of the run: 0 passed, 1 failed, 3 inconclusive, 4 stopped, 130
+// ExitCode returns the exit code of the run: 0 passed, 1 failed or flaky, 3 inconclusive, 4 stopped, 130
 // interrupted. A run in which nothing ran is inconclusive. So is a run with skipped scenarios that
 // otherwise passed, unless Options.AllowSkipped is set.
 func (r *Result) ExitCode() int {
 	switch r.Outcome {
 	case "passed":
 		return 0
-	case "failed":
+	case "failed", "flaky":
 		return 1
 	case "stopped":
 		return 4
@@ -146,6 +156,7 @@ type runState struct {
 	admission *admission
 	mu        sync.Mutex
 
+	repeatOf  map[string]string // by ID: the scenario that it repeats; see repetitions
 	authority authority
 	secrets   map[string]string // see Experiment.Secrets; they appear in no artefact
 }
@@ -187,10 +198,12 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 
 // RunExperiments runs experiments built in Go.
 func RunExperiments(ctx context.Context, o Options, es ...*scenarios.Experiment) (*Result, error) {
+	es, repeatOf := repetitions(es, o.Repeat)
 	r, err := begin(o, es)
 	if err != nil {
 		return nil, err
 	}
+	r.repeatOf = repeatOf
 	var pool sync.WaitGroup
 	serial := func(e *scenarios.Experiment) bool { return slices.Contains(e.Tags, "@serial") }
 	for _, e := range es {
@@ -256,7 +269,7 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	r.journal.Hide(slices.Collect(maps.Values(r.secrets))...)
 	r.write(journal.Event{Run: &journal.Run{
 		Schema: journal.Schema, ID: name, Began: now.UTC(), Version: version(), Seed: journal.Seed(r.seed),
-		Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, Plan: planned(es),
+		Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, AllowFlaky: o.AllowFlaky, MaxDuration: o.MaxDuration, Plan: planned(es),
 		Host: fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 	}})
 	r.reclaim()
@@ -267,7 +280,7 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 func planned(es []*scenarios.Experiment) []journal.Planned {
 	var all []journal.Planned
 	for _, e := range es {
-		all = append(all, journal.Planned{ID: e.ID, Name: e.Name, File: e.File, Line: e.Line})
+		all = append(all, journal.Planned{ID: e.ID, Name: e.Name, File: e.File, Line: e.Line, About: e.Estimate()})
 	}
 	return all
 }

@@ -75,7 +75,7 @@ type session struct {
 
 func newSession(ctx context.Context, r *runState, e *scenarios.Experiment, t try) *session {
 	s := &session{
-		e: e, try: t, o: &r.o, run: r, seed: evidence.Hash(r.seed, 0, e.ID),
+		e: e, try: t, o: &r.o, run: r, seed: r.seedFor(e, t),
 		fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}, stopProbes: func() {},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
@@ -113,7 +113,7 @@ func (s *session) begin() {
 	b := journal.Begin{
 		ID: s.e.ID, Name: s.e.Name, Feature: s.e.Feature, File: s.e.File, Line: s.e.Line, Tags: s.e.Tags,
 		FallbackIsSuccess: s.e.Load != nil && s.e.Load.FallbackIsSuccess, Unproven: s.e.Unproven, Untested: s.e.Untested(), Findings: s.e.Findings(),
-		Attempt: s.try.number, RerunReason: s.try.why, Digests: s.e.Digests(),
+		Attempt: s.try.number, RerunReason: s.try.why, RetryOf: s.try.retryOf, RepeatOf: s.try.repeatOf, Digests: s.e.Digests(),
 	}
 	s.fold.fallbackIsSuccess, s.fold.horizon = b.FallbackIsSuccess, s.e.Baseline+time.Minute
 	for _, rule := range s.e.Stop {

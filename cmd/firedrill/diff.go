@@ -93,9 +93,9 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// comparison returns what --against does at the end of a run, given its folder: it compares the run, prints what changed,
+// comparison returns what --against does at the end of a run, given its folder: it compares the run, prints what changed to out,
 // and writes comparison.json. The earlier run is read at once, so that a mistake shows before anything is started.
-func comparison(cmd *cobra.Command, parent, against string) (func(dir string) error, error) {
+func comparison(cmd *cobra.Command, out io.Writer, parent, against string) (func(dir string) error, error) {
 	var base *history.Run
 	switch against {
 	case "":
@@ -116,7 +116,7 @@ func comparison(cmd *cobra.Command, parent, against string) (func(dir string) er
 		if err != nil {
 			return err
 		}
-		out, base := cmd.OutOrStdout(), base
+		base := base
 		if base == nil {
 			base = history.LastGreen(now, runs)
 		}

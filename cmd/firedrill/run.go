@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -35,12 +36,13 @@ shop. Scenarios tagged @real need real servers, and run if a path or a tag is gi
 Scenarios run in parallel only if they share no port, address, folder or handler, and the machine can carry their
 services and loads together. A scenario that is inconclusive because others may have disturbed it is run again alone.
 
-Exit codes: 0 passed; 1 a check failed; 2 wrong usage or an invalid feature; 3 inconclusive, or some scenarios were
+Exit codes: 0 passed; 1 a check failed, even if it passed when it was run again (--allow-flaky accepts that); 2 wrong usage or an invalid feature; 3 inconclusive, or some scenarios were
 skipped; 4 stopped by a stop rule; 130 interrupted. Processes and files left by an earlier run that was killed are
 removed first.`,
 		Example: `  firedrill run --tags "@smoke and not @real"
   firedrill run --without "idempotency keys"   # the demo shop without one protection: a check fails
   firedrill run --step features/orders.feature # ask before each injection, heal on a key
+  firedrill run --retries 2 --max-duration 10m # a job of CI: a failure that does not repeat is flaky, and still fails it
   firedrill run --against last-green           # what changed since the last run that passed`,
 	}
 	flags := cmd.Flags()
@@ -54,6 +56,10 @@ removed first.`,
 	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")
 	flags.StringVar(&show.format, "format", "text", "what to print to standard output: text, or json, which is each event as it happens, one a line, as in the journal")
 	flags.BoolVar(&show.github, "github", false, "print annotations for GitHub Actions, too: at most 10, at the lines of the steps")
+	flags.IntVar(&o.Repeat, "repeat", 1, "run each scenario so many times, with seeds derived from that of the run, and report how often it had which outcome")
+	flags.IntVar(&o.Retries, "retries", 0, "run a scenario that failed again, at most so many times until it passes: first with the same seed, then with new ones; it is flaky if it passes")
+	flags.BoolVar(&o.AllowFlaky, "allow-flaky", false, "let the run pass even if scenarios were flaky")
+	flags.DurationVar(&o.MaxDuration, "max-duration", 0, "do not start scenarios that would end later than this after the start of the run, as estimated, such as 10m; a run with such scenarios is inconclusive")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
 	flags.StringVar(&against, "against", "", `after the run, print what changed since an earlier one, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one that passed; the exit code stays that of the run`)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -74,7 +80,14 @@ removed first.`,
 			return err
 		}
 		defer served.close()
-		compare, err := comparison(cmd, o.Dir, against)
+		if o.Repeat < 1 || o.Retries < 0 || o.MaxDuration < 0 {
+			return errors.New("--repeat must be at least 1, and --retries and --max-duration must not be negative")
+		}
+		to := cmd.OutOrStdout()
+		if show.format == "json" {
+			to = cmd.ErrOrStderr()
+		}
+		compare, err := comparison(cmd, to, o.Dir, against)
 		if err != nil {
 			return err
 		}
@@ -93,10 +106,15 @@ type output struct {
 func run(cmd *cobra.Command, o runner.Options, show output, step bool, compare func(dir string) error) error {
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	live := reports.NewLive(console, styled(console) && !step)
-	o.Watch = live.Event
+	o.Watch = func(e journal.Event) {
+		if e.Run != nil {
+			fmt.Fprintln(console, estimate(e.Run.Plan))
+		}
+		live.Event(e)
+	}
 	if show.format == "json" {
-		events := printEvents(out)
-		o.Watch = func(e journal.Event) { events(e); live.Event(e) }
+		events, progress := printEvents(out), o.Watch
+		o.Watch = func(e journal.Event) { events(e); progress(e) }
 	}
 	ctx, cancelRun := context.WithCancelCause(cmd.Context())
 	defer cancelRun(nil)
@@ -152,6 +170,18 @@ func (p output) result(out io.Writer, root string, result *runner.Result) error 
 		return annotate(out, root, reports.Annotations(result.Book))
 	}
 	return nil
+}
+
+// estimate describes how long planned scenarios take.
+func estimate(plan []journal.Planned) string {
+	total := time.Duration(0)
+	for _, p := range plan {
+		total += p.About
+	}
+	if len(plan) == 1 {
+		return fmt.Sprintf("1 scenario, about %s", total.Round(time.Second))
+	}
+	return fmt.Sprintf("%d scenarios, about %s one after the other", len(plan), total.Round(time.Second))
 }
 
 // printText prints the verdict table and the path of the report.

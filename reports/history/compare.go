@@ -10,7 +10,7 @@ import (
 // The states of a scenario or a check in a comparison.
 const (
 	NewFailure   = "new failure"    // failed, and did not fail before
-	Flaky        = "flaky"          // its outcome changed, as it did at least twice in earlier comparable runs
+	Flaky        = "flaky"          // it failed and passed when run again, or its outcome changed as it did at least twice in earlier comparable runs; also an outcome
 	Fixed        = "fixed"          // passed, and failed before
 	StillFailing = "still failing"  // failed both times
 	Passes       = "passing"        // passed; it passed before, or was not judged
@@ -163,7 +163,7 @@ func state(before, now string, earlier []string) string {
 	switch {
 	case !proved(now):
 		return NotProven
-	case proved(before) && failed(before) != failed(now) && alternates:
+	case now == Flaky, proved(before) && failed(before) != failed(now) && alternates:
 		return Flaky
 	case failed(now) && failed(before):
 		return StillFailing
@@ -261,8 +261,10 @@ func (c Comparison) ExitCode() int {
 
 // newlyFailed reports whether the scenario, or a check of it, failed and did not before.
 func (s ScenarioChange) newlyFailed() bool {
-	fresh := func(state, now string) bool { return state == NewFailure || state == Flaky && failed(now) }
-	return fresh(s.State, s.Now) || slices.ContainsFunc(s.Checks, func(c CheckChange) bool { return fresh(c.State, c.Now) })
+	fresh := func(state, before, now string) bool {
+		return state == NewFailure || state == Flaky && failed(now) && !failed(before)
+	}
+	return fresh(s.State, s.Before, s.Now) || slices.ContainsFunc(s.Checks, func(c CheckChange) bool { return fresh(c.State, c.Before, c.Now) })
 }
 
 // summary counts scenarios by state and figures by mark.

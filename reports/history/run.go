@@ -65,7 +65,10 @@ const NotRun = "not run"
 // proved reports whether a scenario or a check with an outcome was judged.
 func proved(outcome string) bool { return outcome == "passed" || failed(outcome) }
 
-func failed(outcome string) bool { return outcome == "failed" || outcome == "stopped" }
+// failed reports whether an outcome is that of a failure, even if the scenario passed when it was run again.
+func failed(outcome string) bool {
+	return outcome == "failed" || outcome == "stopped" || outcome == Flaky
+}
 
 // journalFile is the name of the journal in the folder of a run.
 const journalFile = "journal.ndjson"
@@ -219,7 +222,13 @@ func newRun(dir string, b *journal.Book) *Run {
 	}
 	r := &Run{ID: b.Run.ID, Dir: dir, Began: b.Run.Began, Outcome: reports.Outcome(b), Machine: machine, Without: b.Run.Without}
 	for _, h := range b.Scenarios {
-		r.Scenarios = append(r.Scenarios, newScenario(r, h.Remembering()))
+		if h.RetryOf == "" {
+			s := newScenario(r, h.Remembering())
+			if reports.OutcomeOf(b, h) == Flaky {
+				s.Outcome = Flaky
+			}
+			r.Scenarios = append(r.Scenarios, s)
+		}
 	}
 	for _, p := range b.NotRun() {
 		r.Scenarios = append(r.Scenarios, &Scenario{ID: p.ID, Name: p.Name, File: p.File, Line: p.Line, Outcome: NotRun, run: r})

@@ -72,7 +72,7 @@ func (t Trend) LastSuccess() string { return lastOf(t.Success, share) }
 
 // marks are the marks of outcomes, for a terminal and in plain text.
 var marks = map[string][2]string{
-	"passed": {"✓", "."}, "failed": {"✗", "F"}, "stopped": {"■", "S"}, "inconclusive": {"?", "?"}, "interrupted": {"?", "?"}, "skipped": {"–", "-"}, NotRun: {" ", "_"},
+	"passed": {"✓", "."}, "failed": {"✗", "F"}, Flaky: {"~", "~"}, "stopped": {"■", "S"}, "inconclusive": {"?", "?"}, "interrupted": {"?", "?"}, "skipped": {"–", "-"}, NotRun: {" ", "_"},
 }
 
 // TrendText lays trends out as a table, with sparklines if graphic is set. A bar stands before a run that is not
@@ -101,9 +101,9 @@ func TrendText(all []Trend, graphic bool) string {
 		}
 		rows = append(rows, row)
 	}
-	legend := ". passed  F failed  S stopped  ? not proven  - skipped  _ not run"
+	legend := ". passed  F failed  ~ flaky  S stopped  ? not proven  - skipped  _ not run"
 	if graphic {
-		legend = "✓ passed  ✗ failed  ■ stopped  ? not proven  – skipped  (blank) not run"
+		legend = "✓ passed  ✗ failed  ~ flaky  ■ stopped  ? not proven  – skipped  (blank) not run"
 	}
 	return strings.Join(table(rows), "\n") + "\n\n" + legend + "  | from here on, something else was tested; p95 and success: of the last run, during the fault\n"
 }

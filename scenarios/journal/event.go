@@ -74,6 +74,9 @@ type Run struct {
 	Plan    []Planned `json:"plan,omitempty"` // the scenarios to run, in order
 
 	AllowSkipped bool `json:"allow_skipped,omitempty"` // the run can pass even if scenarios were skipped
+	AllowFlaky   bool `json:"allow_flaky,omitempty"`   // the run can pass even if scenarios passed only when they were run again
+
+	MaxDuration time.Duration `json:"max_duration,omitempty"` // scenarios that would have ended later were not started; 0 means no limit
 }
 
 // Planned is a scenario that the run intends to carry out.
@@ -82,6 +85,8 @@ type Planned struct {
 	Name string `json:"name"`
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"`
+
+	About time.Duration `json:"about,omitempty"` // how long it takes, as estimated
 }
 
 // Begin starts a scenario.
@@ -96,6 +101,8 @@ type Begin struct {
 	Links       []Link   `json:"links,omitempty"`
 	Attempt     int      `json:"attempt,omitempty"`      // 2 if it was run again: Fold drops the earlier attempt
 	RerunReason string   `json:"rerun_reason,omitempty"` // the reason for running it again
+	RetryOf     string   `json:"retry_of,omitempty"`     // ID of the scenario that failed, and was run again as this one
+	RepeatOf    string   `json:"repeat_of,omitempty"`    // ID of the scenario that this one repeats
 
 	LoadNames []string `json:"loads,omitempty"` // if the loads have names
 	Digests   Digests  `json:"digests,omitzero"`
