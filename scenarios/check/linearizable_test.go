@@ -53,7 +53,7 @@ func randomOperations(random *rand.Rand) []journal.Operation {
 func TestLinearizableMatchesBruteForce(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	counts := map[bool]int{}
-	stale := 0
+	stale, inOrder := 0, 0
 	n := trials(10_000)
 	for range n {
 		ops := randomOperations(random)
@@ -61,6 +61,11 @@ func TestLinearizableMatchesBruteForce(t *testing.T) {
 		r := newRegister(operationsOn(&journal.History{Operations: ops, Seqs: map[string][]uint64{}}, "r"))
 		require.Equal(t, want, r.check() == linearizable, "%v", ops)
 		counts[want]++
+		require.Equal(t, want, search(r.ops) == linearizable, "%v", ops)
+		if ordered(r.ops) {
+			require.True(t, want, "not in order: %v", ops)
+			inOrder++
+		}
 		if len(r.staleReads()) > 0 {
 			require.False(t, want, "not stale: %v", ops)
 			stale++
@@ -75,6 +80,7 @@ func TestLinearizableMatchesBruteForce(t *testing.T) {
 	require.Greater(t, counts[true], n/10)
 	require.Greater(t, counts[false], n/10)
 	require.Greater(t, stale, n/33)
+	require.Greater(t, inOrder, n/10)
 }
 
 // known returns what was known of operations at a time.
@@ -132,6 +138,24 @@ func TestLinearizableOfManyOperations(t *testing.T) {
 	require.Contains(t, v.Reason, "1 of ")
 	require.Contains(t, v.Reason, "reads returned a stale value: a read returned")
 	require.Contains(t, v.Reason, "had been written between")
+}
+
+// However many operations overlap, an order is found if each value is written once.
+func TestLinearizableOfOverlappingOperations(t *testing.T) {
+	s := newScenario()
+	s.Operations, s.Seqs["operation"] = nil, nil
+	for i := range 60 {
+		s.addOperation(true, fmt.Sprint(i), 0)
+		s.Operations[i].To += time.Second
+	}
+	for i := range 30 {
+		s.addOperation(false, fmt.Sprint(59-i), time.Duration(i+1)*ms)
+	}
+	v := Ask(Linearizable{Register: "greeting"}, s.History)
+	require.Equal(t, Passed, v.Outcome, v.Reason)
+	s.addOperation(false, "59", 100*ms)
+	v = Ask(Linearizable{Register: "greeting"}, s.History)
+	require.NotEqual(t, Passed, v.Outcome, "59 was read again after other values")
 }
 
 // Many operations that overlap have too many orders to try. The outcome is then not known.
