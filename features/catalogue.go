@@ -166,6 +166,21 @@ func Rows() []Row {
 			CaughtBy: []string{`every request succeeds`},
 		},
 		{
+			N: "18", File: "real/leader-killed.feature", Without: "failover",
+			Claim:    "a cluster of etcd handles the death of its leader: another member takes over, and no acknowledged write is lost",
+			CaughtBy: []string{`at least 40% of requests succeed during the fault`},
+		},
+		{
+			N: "18", File: "real/leader-cut-off.feature", Without: "linearizable reads",
+			Claim:    "a leader of etcd that is cut off from the others acknowledges nothing and answers nothing stale",
+			CaughtBy: []string{`the history of "register" is linearizable`},
+		},
+		{
+			N: "18", File: "real/standby-promoted.feature", Without: "synchronous replication",
+			Claim:    "a standby of PostgreSQL that is promoted has all that its dead primary acknowledged",
+			CaughtBy: []string{exactlyOnce, noneLost},
+		},
+		{
 			N: "20", File: "alert.feature", Without: "alerting",
 			Claim:    "an unhealthy dependency raises an alert, while pages are served without it",
 			CaughtBy: []string{`the probe "pages lack a part" detects the fault within 3s`},
@@ -269,6 +284,8 @@ func Findings() []Finding {
 		commit("the client is told that it did not happen", EachOnce, exactlyOnce),
 		commit("it is done again", EachLoss, twice...),
 		commit("it is done again, where the key must be one", EachOnce),
+
+		{File: "real/asynchronous.feature", Scenario: "the standby is promoted, and replication was asynchronous", Fails: []string{exactlyOnce, noneLost}, Effects: SomeLost},
 
 		{File: "real/names.feature", Scenario: "five answers are lost", Fails: []string{"no request takes longer than 4s"}, Effects: NoEffects},
 	}, brokerFindings())

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/features/machine"
+	"github.com/firedrill-dev/firedrill/features/services"
 	"github.com/firedrill-dev/firedrill/features/shop"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	_ "github.com/firedrill-dev/firedrill/runner" // go test runs the drills again when it changes
@@ -256,13 +257,20 @@ func assertFailsFor(t *testing.T, checks []string, h *journal.History) (failed [
 	return failed
 }
 
-// protectionsOf returns the protections of the parts of the shop that a system consists of, sorted.
+// protectionsOf returns the protections of the services that a system consists of, sorted.
 func protectionsOf(s system.System) []string {
 	var names []string
 	for _, p := range shop.Protections() {
 		of := strings.Split(p.Service, ", ")
 		if slices.ContainsFunc(s.Services, func(s system.Service) bool {
 			return len(s.Command) > 2 && s.Command[1] == "shop" && slices.Contains(of, s.Command[2])
+		}) {
+			names = append(names, p.Name)
+		}
+	}
+	for _, p := range services.Protections() {
+		if slices.ContainsFunc(s.Services, func(s system.Service) bool {
+			return len(s.Command) > 2 && s.Command[1] == "service" && s.Command[2] == p.Service && slices.Contains(s.Command, "${without}")
 		}) {
 			names = append(names, p.Name)
 		}
@@ -286,29 +294,31 @@ func TestRowsAreTheFeatures(t *testing.T) {
 		es, err := language.Parse(language.Source{FS: FS, Paths: []string{row.File}})
 		require.NoError(t, err)
 		for _, e := range es {
-			if of := protectionsOf(e.System); of != nil {
-				assert.Equal(t, of, e.System.Protections, "the protections of %s are those of its services", e.System.File)
-				tested = append(tested, row.Without)
-			}
-			assert.Contains(t, e.System.Protections, row.Without)
+			assert.Equal(t, protectionsOf(e.System), e.System.Protections, "the protections of %s are those of its services", e.System.File)
 			var checks []string
 			for _, c := range e.Checks {
 				checks = append(checks, c.String())
 			}
 			assert.Subset(t, checks, row.CaughtBy, "%s lacks a check that catches row %s", e.ID, row.N)
-			if row.N == "real" {
-				assert.Contains(t, e.Tags, "@real")
-			} else {
+			if row.N != "real" {
 				assert.Contains(t, e.Tags, "@row-"+row.N)
 			}
+			if path.Dir(row.File) == "real" {
+				assert.Contains(t, e.Tags, "@real")
+			}
 		}
+		tested = append(tested, row.Without)
 	}
 	var all []string
 	for _, p := range shop.Protections() {
 		all = append(all, p.Name)
 	}
+	for _, p := range services.Protections() {
+		all = append(all, p.Name)
+	}
+	slices.Sort(all)
 	slices.Sort(tested)
-	assert.Equal(t, all, slices.Compact(tested), "each protection of the shop has a row")
+	assert.Equal(t, all, slices.Compact(tested), "each protection has a row")
 	for _, f := range Findings() {
 		if !slices.Contains(listed, f.File) {
 			listed = append(listed, f.File)

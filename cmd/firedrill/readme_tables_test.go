@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/features"
+	"github.com/firedrill-dev/firedrill/features/services"
 	"github.com/firedrill-dev/firedrill/features/shop"
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -119,6 +120,9 @@ func protectionTable(*testing.T) string {
 	rows := markdown("protection", "of", "what it does")
 	for _, p := range shop.Protections() {
 		rows.add(p.Name, p.Service, p.Means)
+	}
+	for _, p := range services.Protections() {
+		rows.add(p.Name, p.Service+", of the features on real servers", p.Means)
 	}
 	return rows.String()
 }

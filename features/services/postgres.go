@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,6 +23,10 @@ import (
 // runPostgres runs a PostgreSQL server that needs no password. It creates the database cluster unless an earlier start
 // did. PostgreSQL does not run as root, so root switches to the user postgres of Debian's package, which may then access
 // c.dir all the same.
+//
+// The server at c.link, if it is set, is the primary that this server replicates, from a copy that it makes first. The
+// one at c.direct replicates this server, which acknowledges commits when that has them, too. If it was promoted when
+// this server starts again, the roles change.
 func runPostgres(ctx context.Context, c config) (service, error) {
 	data, err := filepath.Abs(filepath.Join(c.dir, "data"))
 	if err != nil {
@@ -46,18 +51,50 @@ func runPostgres(ctx context.Context, c config) (service, error) {
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) } // fast shutdown
 		return cmd
 	}
-	create, fsync := []string{initdb, "-D", data, "-U", "postgres", "-A", "trust", "--locale=C", "--encoding=UTF8"}, "fsync=on"
-	if !c.fsync {
-		create, fsync = append(create, "--no-sync"), "fsync=off"
+	settings := []string{"-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="}
+	create := []string{initdb, "-D", data, "-U", "postgres", "-A", "trust", "--locale=C", "--encoding=UTF8"}
+	_, err = os.Stat(filepath.Join(data, "PG_VERSION"))
+	exists, primary := err == nil, c.link
+	if exists && c.direct != "" && isPrimary(ctx, c.direct) {
+		exists, primary = false, c.direct
+		if err := os.RemoveAll(data); err != nil {
+			return service{}, err
+		}
 	}
-	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+	switch {
+	case primary != "":
+		copier, err := process.LookPath("pg_basebackup")
+		if err != nil {
+			return service{}, err
+		}
+		create = []string{copier, "-D", data, "--write-recovery-conf", "--checkpoint=fast", "--dbname=postgres://postgres@" + primary + "/?sslmode=disable"}
+	case c.direct != "" && !c.isWithout("synchronous replication"):
+		settings = append(settings, "-c", "synchronous_standby_names=*")
+	}
+	if !c.fsync {
+		create, settings = append(create, "--no-sync"), append(settings, "-c", "fsync=off")
+	}
+	if !exists {
 		if err := command(create...).Run(); err != nil {
 			return service{}, fmt.Errorf("create a database: %w", err)
 		}
 	}
-	postgres := filepath.Join(filepath.Dir(initdb), "postgres")
-	err = command(postgres, "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", fsync).Run()
+	err = command(append([]string{filepath.Join(filepath.Dir(initdb), "postgres")}, settings...)...).Run()
 	return service{}, fmt.Errorf("the server ended: %w", err)
+}
+
+// isPrimary reports whether a server accepts connections and replicates no other one.
+func isPrimary(ctx context.Context, addr string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, "postgres://postgres@"+addr+"/postgres?sslmode=disable")
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var standby bool
+	err = conn.QueryRow(ctx, "SELECT pg_is_in_recovery()").Scan(&standby)
+	return err == nil && !standby
 }
 
 const schema = `CREATE TABLE orders (id bigserial PRIMARY KEY, key text NOT NULL); CREATE TABLE known (id bigserial PRIMARY KEY, key text NOT NULL UNIQUE)`
@@ -122,4 +159,61 @@ func place(ctx context.Context, pool *pgxpool.Pool, table, key string) error {
 		_, err := tx.Exec(ctx, "INSERT INTO "+table+" (key) VALUES ($1)", key)
 		return err
 	})
+}
+
+// newBookings returns a service that stores each booking at that of two servers which is the primary, at c.link or
+// c.second. It starts when the other one, at c.direct, has the table, too.
+func newBookings(ctx context.Context, c config) (service, error) {
+	s := service{ServeMux: http.NewServeMux()}
+	// The one that may be promoted stands first: when it was, the other one is never asked, even if it is back.
+	settings, err := pgxpool.ParseConfig("postgres://postgres@" + c.second + "," + c.link + "/postgres?sslmode=disable&target_session_attrs=read-write")
+	if err != nil {
+		return s, err
+	}
+	settings.MaxConns = 60
+	pool, err := pgxpool.NewWithConfig(ctx, settings)
+	if err != nil {
+		return s, err
+	}
+	s.close = pool.Close
+	standby, err := pgx.Connect(ctx, "postgres://postgres@"+c.direct+"/postgres?sslmode=disable")
+	if err != nil {
+		pool.Close()
+		return s, err
+	}
+	defer func() { _ = standby.Close(ctx) }()
+	if _, err = pool.Exec(ctx, "CREATE TABLE bookings (id bigserial PRIMARY KEY, key text NOT NULL)"); err == nil {
+		err = awaitTable(ctx, standby)
+	}
+	if err != nil {
+		pool.Close()
+		return s, err
+	}
+	s.handle("POST /bookings", func(ctx context.Context, key string) error { return place(ctx, pool, "bookings", key) })
+	s.handle("POST /bookings/asynchronous", func(ctx context.Context, key string) error {
+		return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "SET LOCAL synchronous_commit TO local")
+			if err == nil {
+				_, err = tx.Exec(ctx, "INSERT INTO bookings (key) VALUES ($1)", key)
+			}
+			return err
+		})
+	})
+	return s, nil
+}
+
+// awaitTable waits until a standby has the table of bookings.
+func awaitTable(ctx context.Context, standby *pgx.Conn) error {
+	for {
+		_, err := standby.Exec(ctx, "SELECT FROM bookings LIMIT 1")
+		var pgErr *pgconn.PgError
+		if err == nil || !errors.As(err, &pgErr) || pgErr.Code != "42P01" { // undefined_table
+			return err
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }

@@ -2,7 +2,9 @@
 // libraries, and launchers for servers and gateways that need a configuration file. Main runs one of them:
 //
 //	backend   records an effect in the ledger for each request
+//	bookings  stores bookings in two PostgreSQL servers, of which one replicates the other, with pgx
 //	counter   counts in Redis, with go-redis
+//	etcd      a member of an etcd cluster
 //	front     looks up a name for each request, with Go's resolver
 //	haproxy   HAProxy as a gateway in front of two backends
 //	ledger    keeps the effects of backends
@@ -12,6 +14,7 @@
 //	postgres  a PostgreSQL server
 //	publisher publishes to NATS, with nats.go
 //	rabbitmq  a RabbitMQ server
+//	register  keeps a value in a cluster of etcd, through its JSON gateway
 //	receiver  consumes from RabbitMQ, with amqp091-go
 //	sender    publishes to RabbitMQ, with amqp091-go
 //	replicator publishes to a cluster of NATS servers, with nats.go
@@ -43,13 +46,13 @@ import (
 // config holds the flags of a service.
 type config struct {
 	listen, dir  string
-	link, second string // host:port of dependencies through links; RabbitMQ: second and third are addresses of its own
+	link, second string // host:port of dependencies through links; etcd and RabbitMQ: second and third are addresses of their own
 	third        string
 	direct       string         // host:port of the dependency without the link
 	fsync        bool           // PostgreSQL syncs what it commits; a crash needs no sync, a loss of power does
 	member       int            // number of this member of a cluster
 	nodes        map[int]string // host:port of the numbered members of a cluster through links
-	without      []string       // protections that are switched off
+	without      []string       // protections that are switched off, of Protections
 }
 
 // isWithout reports whether a protection is switched off.
@@ -61,11 +64,29 @@ type service struct {
 	close func() // releases resources; may be nil
 }
 
+// Protection is something that keeps a service, or those who use it, safe from a fault, and that --without can switch off.
+type Protection struct {
+	Name    string
+	Service string // the service that is told to do without
+	Means   string // what it does
+}
+
+// Protections lists the protections, sorted by name.
+func Protections() []Protection {
+	return []Protection{
+		{"failover", "register", "a member of the cluster that fails is left alone for two seconds, while others are asked; without, the first is asked all the time"},
+		{"linearizable reads", "register", "a member of the cluster that is asked for the value makes sure that it has missed no write; without, it answers by what it knows"},
+		{"replicas", "replicator", "a stream is kept by three servers; without, by one"},
+		{"synchronous replication", "postgres", "a commit is acknowledged when the standby has it, too"},
+		{"waiting for the replica", "counter", "a count is acknowledged when the replica has it, too"},
+	}
+}
+
 // starters start the services by name. Those that run another program return only when it ends, with an error.
 var starters = map[string]func(context.Context, config) (service, error){
-	"backend": newBackend, "counter": newCounter, "front": newFront, "haproxy": runHAProxy, "ledger": newLedger, "nats": runNATS, "nginx": runNginx,
-	"orders": newOrders, "postgres": runPostgres, "publisher": newPublisher, "rabbitmq": runRabbitMQ, "receiver": newReceiver,
-	"replicator": newReplicator, "sender": newSender, "worker": newWorker,
+	"backend": newBackend, "bookings": newBookings, "counter": newCounter, "etcd": runEtcd, "front": newFront, "haproxy": runHAProxy, "ledger": newLedger,
+	"nats": runNATS, "nginx": runNginx, "orders": newOrders, "postgres": runPostgres, "publisher": newPublisher, "rabbitmq": runRabbitMQ,
+	"receiver": newReceiver, "register": newRegister, "replicator": newReplicator, "sender": newSender, "worker": newWorker,
 }
 
 // Main runs a service until SIGTERM or SIGINT and returns the exit code. args are its name and flags.

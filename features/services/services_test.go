@@ -16,9 +16,10 @@ import (
 
 func TestRunNeedsAName(t *testing.T) {
 	for _, args := range [][]string{nil, {"shop"}} {
-		require.EqualError(t, run(t.Context(), args), "name a service: backend, counter, front, haproxy, ledger, nats, nginx, orders, postgres, publisher, rabbitmq, receiver, replicator, sender, worker")
+		require.EqualError(t, run(t.Context(), args), "name a service: backend, bookings, counter, etcd, front, haproxy, ledger, nats, nginx, orders, postgres, publisher, rabbitmq, receiver, register, replicator, sender, worker")
 	}
 	require.Error(t, run(t.Context(), []string{"ledger", "--nothing"}))
+	require.ErrorContains(t, run(t.Context(), []string{"register", "--node", "etcd-1"}), `invalid value "etcd-1" for flag -node`)
 }
 
 // TestRunServesUntilCancelled also checks that the service is healthy meanwhile.
