@@ -42,11 +42,13 @@ type session struct {
 	sums       []effects.Total // of the sums that must stay the same, before the load
 	phase      string
 
-	unparsed  unparsedNotes
-	unwritten unwritten
-	quit      chan struct{} // closed to stop the ticker and the watchdog
-	flushing  sync.Mutex    // held while slices are written; see flush
-	watchdog  *watchdog
+	unparsed unparsedNotes
+
+	toldAddresses toldAddresses
+	unwritten     unwritten
+	quit          chan struct{} // closed to stop the ticker and the watchdog
+	flushing      sync.Mutex    // held while slices are written; see flush
+	watchdog      *watchdog
 
 	foldedDials          map[string]int64 // by link: failed dials already folded; see foldDials
 	dialsFoldedAt        time.Duration    // when foldDials last ran
@@ -143,6 +145,7 @@ func (s *session) begin() {
 		call:      s.recordCall,
 		trace:     s.trace(),
 		unparsed:  s.noteUnparsed,
+		told:      s.told,
 		authority: func() (*link.CA, string, error) { return s.run.authority.get(s.run.dir) },
 	})
 	var absent missingProgram

@@ -236,6 +236,11 @@ func (e *Experiment) injections() []Placed {
 	return all
 }
 
+// FaultOnLinkTo reports whether a fault acts on a link to a service.
+func (e *Experiment) FaultOnLinkTo(service string) bool {
+	return slices.ContainsFunc(e.injections(), func(f Placed) bool { return f.From != "" && f.To == service })
+}
+
 // leavesFaults reports whether a fault is still live when the checks begin.
 func (e *Experiment) leavesFaults() bool {
 	live := 0

@@ -305,6 +305,13 @@ func (r *Relay) Unparsed(why string) {
 	r.cfg.Calls(Call{Start: time.Now(), End: time.Now(), Skipped: why})
 }
 
+// Told reports what a server tells its client about where other servers are.
+func (r *Relay) Told(text []byte) {
+	if r.cfg.Told != nil {
+		r.cfg.Told(text)
+	}
+}
+
 // TooLarge returns why a rule that needs a whole message cannot act on one of more than limit bytes.
 func TooLarge(limit int) string {
 	return "too large: more than " + english.Plural(limit, "byte", "")

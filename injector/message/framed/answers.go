@@ -61,6 +61,15 @@ func (c *connection) fromServer(raw []byte, large bool) error {
 	if r, ok := c.dialect.(Rewriter); ok && !large {
 		raw = r.Rewrite(raw, c.Client.LocalAddr())
 	}
+	if g, ok := c.dialect.(Guide); ok {
+		request := ""
+		if x != nil {
+			request = x.frame.Method
+		}
+		if g.Guides(request, raw) {
+			c.Relay.Told(raw)
+		}
+	}
 	switch {
 	case x != nil:
 		return c.answer(x, f, raw, large)

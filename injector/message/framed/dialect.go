@@ -13,7 +13,7 @@ import (
 // Dialect parses one connection of a framed protocol: message boundaries, the properties of messages, and which
 // answer belongs to which request. It is all that a new protocol must implement; the faults, pairing and
 // evidence are common to all (see Serve). A dialect may also implement Refuser, ClosesAfterRefusal, Trimmer,
-// Rewriter and IdleReporter.
+// Rewriter, Guide and IdleReporter.
 //
 // Feed is called by two goroutines, one for each direction, and must keep separate state for each. The other
 // methods are never called concurrently.
@@ -76,6 +76,12 @@ type Trimmer interface {
 // by the client.
 type Rewriter interface {
 	Rewrite(raw []byte, via net.Addr) []byte
+}
+
+// Guide reports whether a message to the client tells it where other servers are. request is the method of the request
+// that it answers, or "". raw may be the beginning of a large message.
+type Guide interface {
+	Guides(request string, raw []byte) bool
 }
 
 // IdleReporter reports whether a copy of an earlier request may be sent between messages now.

@@ -44,8 +44,8 @@ const redisReads = `BITCOUNT BITFIELD_RO BITPOS DBSIZE DUMP ECHO EVALSHA_RO EVAL
 // the order of the commands; messages published to a subscription are separate messages.
 //
 // Only delays and losses act on transactions, blocking commands and subscriptions: a duplicated or refused
-// command would leave the server in a state that cannot occur. Cluster mode is not supported: its answers
-// contain addresses that bypass the link.
+// command would leave the server in a state that cannot occur. Addresses in the answers of a cluster and of Sentinel
+// bypass the link, and are reported.
 type redis struct {
 	up, down    resp
 	multi       bool // according to the commands written to the server
@@ -174,6 +174,15 @@ func (d *redis) Sent(f *Frame) {
 	default:
 		d.streaming = d.streaming || redisStreams[f.Method]
 	}
+}
+
+// redisGuides are the commands whose answers hold addresses of servers.
+var redisGuides = words("CLUSTER ROLE SENTINEL")
+
+// Guides implements Guide. Sentinel also publishes that a master was replaced.
+func (*redis) Guides(request string, raw []byte) bool {
+	return redisGuides[request] || bytes.HasPrefix(raw, []byte("-MOVED ")) || bytes.HasPrefix(raw, []byte("-ASK ")) ||
+		request == "" && bytes.Contains(raw, []byte("+switch-master"))
 }
 
 // Idle implements IdleReporter.

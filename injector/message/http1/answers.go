@@ -3,6 +3,8 @@ package http1
 import (
 	"errors"
 	"io"
+	"net"
+	"net/url"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/message/duplex"
@@ -88,6 +90,9 @@ func (c *connection) answer(x *exchange) error {
 		c.closing = true
 		c.Unlock()
 	}
+	if to := redirectedTo(h.header("Location")); to != "" {
+		c.Relay.Told([]byte(to))
+	}
 	if x.Does(message.EditReply) {
 		c.Relay.Edit(&x.Exchange, h)
 	}
@@ -98,6 +103,22 @@ func (c *connection) answer(x *exchange) error {
 	outcome, err := c.pass(x, h)
 	t.End(outcome)
 	return err
+}
+
+// redirectedTo returns the host and port of an absolute URL, or "".
+func redirectedTo(location string) string {
+	if location == "" {
+		return ""
+	}
+	u, err := url.Parse(location)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // flushToClient flushes ClientOut. It returns err, or a write error if flushing failed.

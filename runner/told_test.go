@@ -1,0 +1,167 @@
+package runner
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A client that a server sends to the address of a service leaves the links, and no fault acts on its connections. Each
+// front here also uses its link, so that the fault acts on something.
+func TestAddressesToldByServers(t *testing.T) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
+			require.NoError(t, err)
+		}
+		t.Skip("redis-server is not installed: apt-get install redis-server")
+	}
+	t.Parallel()
+	for name, row := range map[string]struct {
+		system, fault, told string
+		client              func(t *testing.T, s *System) func(ctx context.Context) error // returns what makes one request
+	}{
+		"a redirect": {toldHTTP, `calls from "front" to "data" are delayed by 20ms`, `"first" told "front" the address`, redirected},
+		"sentinel":   {toldSentinel, `messages from "front" to "data" are delayed by 20ms`, `"first" told "front" the address`, failover},
+		"a cluster":  {toldCluster, `messages from "front" to "data" are delayed by 20ms`, `"data" told "front" the address`, cluster},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var data atomic.Pointer[string]
+			var ask atomic.Pointer[func(context.Context) error]
+			front := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if err := (*ask.Load())(r.Context()); err != nil {
+					http.Error(w, err.Error(), http.StatusBadGateway)
+				}
+			})
+			handlers := map[string]http.Handler{"front": front}
+			if name == "a redirect" {
+				handlers["data"] = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+				handlers["first"] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					http.Redirect(w, r, "http://"+*data.Load()+"/", http.StatusTemporaryRedirect)
+				})
+			}
+			r, err := Run(t.Context(), Options{
+				FS: fstest.MapFS{"system.yaml": {Data: []byte(row.system)}, "a.feature": {Data: []byte(`Feature: A
+  Scenario: S
+    Given the system described in "system.yaml"
+    And the client is made
+    And a steady load of 50 requests per second on "GET /"
+    And a baseline is measured for 1s
+    When ` + row.fault + ` for 1s
+    Then at least 90% of requests succeed during the fault
+`)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(), Handlers: handlers,
+				Steps: []Step{{`^the client is made$`, func(ctx context.Context) error {
+					s := FromContext(ctx)
+					address := s.Address("data")
+					data.Store(&address)
+					f := row.client(t, s)
+					ask.Store(&f)
+					return nil
+				}}},
+			})
+			require.NoError(t, err)
+			h := r.Book.Scenarios[0]
+			require.Len(t, h.Troubles, 1, "each address is reported once")
+			assert.Contains(t, h.Troubles[0], row.told+" "+*data.Load()+` of "data", which leads around the links`)
+			assert.Equal(t, "inconclusive", h.End.Outcome)
+		})
+	}
+}
+
+func redirected(_ *testing.T, s *System) func(context.Context) error {
+	links := []string{s.Link("front", "data"), s.Link("front", "first")}
+	return func(ctx context.Context) error {
+		for _, link := range links {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+link+"/", nil)
+			if err != nil {
+				return err
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			if err := resp.Body.Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// throughBoth counts with a client of the link, and with one that goes where it is told.
+func throughBoth(t *testing.T, s *System, guided redis.UniversalClient) func(context.Context) error {
+	linked := redis.NewClient(&redis.Options{Addr: s.Link("front", "data")})
+	t.Cleanup(func() { assert.NoError(t, linked.Close()); assert.NoError(t, guided.Close()) })
+	return func(ctx context.Context) error {
+		if err := linked.Incr(ctx, "hits").Err(); err != nil {
+			return err
+		}
+		return guided.Incr(ctx, "hits").Err()
+	}
+}
+
+func failover(t *testing.T, s *System) func(context.Context) error {
+	return throughBoth(t, s, redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "it", SentinelAddrs: []string{s.Link("front", "first")}}))
+}
+
+func cluster(t *testing.T, s *System) func(context.Context) error {
+	direct := redis.NewClient(&redis.Options{Addr: s.Address("data")})
+	defer direct.Close()
+	require.NoError(t, direct.ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
+	require.Eventually(t, func() bool { return direct.Incr(t.Context(), "hits").Err() == nil }, 20*time.Second, 200*time.Millisecond, "the cluster is up")
+	return throughBoth(t, s, redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Link("front", "data")}}))
+}
+
+const (
+	toldHTTP = `
+services:
+  front: {address: "127.0.0.1:1", serves: [/], depends: {first: http, data: http}}
+  first: {address: "127.0.0.1:1"}
+  data: {address: "127.0.0.1:1"}
+`
+	toldSentinel = `
+services:
+  front: {address: "127.0.0.1:1", serves: [/], depends: {first: redis, data: redis}}
+  first:
+    command: [sh, -c, 'echo "sentinel monitor it $(echo "$2" | tr : " ") 1" >"$1/s.conf" && exec redis-server "$1/s.conf" --sentinel --bind 127.0.0.1 --port "$0"', "${port}", "${dir}", "${address:data}"]
+    ready: {line: "monitor master", within: 30s}
+  data:
+    command: [redis-server, --bind, "127.0.0.1", --port, "${port}", --dir, "${dir}", --save, "", --appendonly, "no"]
+    ready: {line: Ready to accept connections, within: 30s}
+`
+	toldCluster = `
+services:
+  front: {address: "127.0.0.1:1", serves: [/], depends: {data: redis}}
+  data:
+    command: [redis-server, --bind, "127.0.0.1", --port, "${port}", --cluster-port, "${port:bus}", --cluster-enabled, "yes", --dir, "${dir}", --save, "", --appendonly, "no"]
+    ready: {line: Ready to accept connections, within: 30s}
+`
+)
+
+func TestContains(t *testing.T) {
+	for text, found := range map[string]bool{
+		"-MOVED 3999 127.0.0.1:6381\r\n":                           true,
+		"*2\r\n$9\r\n127.0.0.1\r\n$4\r\n6381\r\n":                  true,
+		"localhost:6381":                                           true,
+		"127.0.0.1:6381@16381 myself,master":                       true,
+		"127.0.0.1:16381":                                          false,
+		"127.0.0.11:6381":                                          false,
+		"10.127.0.0.1:6381":                                        false,
+		"-MOVED 3999 10.0.0.1:6381\r\n":                            false,
+		"*2\r\n$9\r\n127.0.0.1\r\n$5\r\n63810\r\n":                 false,
+		"+switch-master it 127.0.0.1 17380 127.0.0.1 6381":         true,
+		"+switch-master it 127.0.0.1 17380 127.0.0.1 6382":         false,
+		"*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:6381\r\n": true,
+	} {
+		assert.Equal(t, found, contains([]byte(text), "127.0.0.1:6381"), text)
+	}
+}
