@@ -9,7 +9,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// document is the content of report.json. Durations are in nanoseconds.
+// document is the content of report.json. Durations are in nanoseconds. Schema describes it for other programs.
 type document struct {
 	Schema    int                `json:"schema"`
 	Run       journal.Run        `json:"run"`
@@ -84,7 +84,7 @@ func intervalsOf(t journal.Totals, good int) (i intervals) {
 
 // writeJSON writes report.json.
 func writeJSON(w io.Writer, b *journal.Book) error {
-	doc := document{Schema: 1, Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), Scenarios: []documentScenario{}, NotRun: b.NotRun()}
+	doc := document{Schema: SchemaVersion, Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), Scenarios: []documentScenario{}, NotRun: b.NotRun()}
 	for _, h := range b.Scenarios {
 		s := documentScenario{
 			ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Attempt: h.Attempt, RerunReason: h.RerunReason, Took: h.Ended - h.Began,

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -30,7 +32,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
 			return nil
 		},
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "nightsago": nightsAgo},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "validates": validates, "nightsago": nightsAgo},
 		RequireExplicitExec: true,
 	})
 }
@@ -61,6 +63,20 @@ func nightsAgo(ts *testscript.TestScript, _ bool, args []string) {
 		_ = os.Remove(filepath.Join(runs, "latest"))
 		ts.Check(os.Symlink(e.Run.ID, filepath.Join(runs, "latest")))
 		ts.Setenv("NIGHT_"+days, e.Run.ID)
+	}
+}
+
+// validates validates a JSON file against a schema: validates SCHEMA FILE
+func validates(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: validates SCHEMA FILE")
+	}
+	s, err := jsonschema.NewCompiler().Compile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(ts.ReadFile(args[1])))
+	ts.Check(err)
+	if err := s.Validate(doc); (err != nil) != neg {
+		ts.Fatalf("%s: %v", args[1], err)
 	}
 }
 

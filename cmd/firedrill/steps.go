@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
@@ -71,11 +72,16 @@ func editorSettings(dir string) ([]byte, error) {
 
 func schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of system.yaml, for editors",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := cmd.OutOrStdout().Write(language.Standard().Schema())
+		Use:       "schema [system|report]",
+		Short:     "Print the JSON Schema of system.yaml, for editors, or that of report.json, for programs",
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"system", "report"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			schema := language.Standard().Schema
+			if len(args) == 1 && args[0] == "report" {
+				schema = reports.Schema
+			}
+			_, err := cmd.OutOrStdout().Write(schema())
 			return err
 		},
 	}

@@ -72,10 +72,10 @@ type Message struct {
 
 // Injection is the life of one fault. Healed is 0 if it was never healed.
 type Injection struct {
-	Fault           // the last counters
-	Step     string // file:line
-	Injected time.Duration
-	Healed   time.Duration
+	Fault                  // the last counters
+	Step     string        `json:"step,omitempty"` // file:line
+	Injected time.Duration `json:"injected"`
+	Healed   time.Duration `json:"healed,omitempty"`
 }
 
 // FaultSpan returns the requested outage: the time from the first injection to the beginning of the last healing,
