@@ -39,16 +39,17 @@ var imports = map[string][]string{
 
 	"injector/internal/relaytest": {"injector/evidence", "injector/link", "injector/message", "injector/process"},
 
-	"injector/process":  {},
-	"injector":          {"injector/..."},
-	"injector/bench":    {"injector/..."},
-	"injector/linktest": {"injector/..."},
-	"scenarios/journal": {},
-	"scenarios/check":   {"scenarios/journal"},
-	"scenarios/feature": {"scenarios/source"},
-	"scenarios/source":  {"scenarios/journal"},
-	"scenarios/system":  {"injector/message", "injector/process", "injector/protocols", "scenarios/source"},
-	"scenarios":         {"injector/...", "scenarios/check", "scenarios/journal", "scenarios/source", "scenarios/system"},
+	"injector/process":   {},
+	"injector":           {"injector/..."},
+	"injector/bench":     {"injector/..."},
+	"injector/linktest":  {"injector/..."},
+	"injector/toxiproxy": {"injector", "injector/link", "injector/message", "injector/protocols"},
+	"scenarios/journal":  {},
+	"scenarios/check":    {"scenarios/journal"},
+	"scenarios/feature":  {"scenarios/source"},
+	"scenarios/source":   {"scenarios/journal"},
+	"scenarios/system":   {"injector/message", "injector/process", "injector/protocols", "scenarios/source"},
+	"scenarios":          {"injector/...", "scenarios/check", "scenarios/journal", "scenarios/source", "scenarios/system"},
 
 	"scenarios/language": {"injector/...", "scenarios/..."},
 
@@ -96,7 +97,7 @@ var owners = map[string]struct {
 var testers = map[string][]string{
 	"github.com/cucumber/godog":       {"runner"},
 	"github.com/goccy/go-yaml":        {"scenarios/language"},
-	"github.com/Shopify/toxiproxy/v2": {"runner"}, // a user's own toxic
+	"github.com/Shopify/toxiproxy/v2": {"runner", "injector/toxiproxy", "cmd/firedrill"}, // a user's own toxic; Toxiproxy's client
 }
 
 const testsOnly = -1

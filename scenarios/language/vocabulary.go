@@ -89,6 +89,14 @@ func newVocabulary(faults []injector.Kind, table protocols.Table, phrases []Phra
 // Phrases returns the sentences, in the order of `firedrill steps`.
 func (v *Vocabulary) Phrases() []Phrase { return slices.Clone(v.phrases) }
 
+// Group returns the group of a sentence, such as "faults", or "" if it is not known.
+func (v *Vocabulary) Group(sentence string) string {
+	if found := v.match(sentence); len(found) > 0 {
+		return found[0].phrase.Group
+	}
+	return ""
+}
+
 // Schema returns the JSON Schema of system files, for editors.
 func (v *Vocabulary) Schema() []byte { return system.Schema(v.protocols) }
 
