@@ -15,10 +15,14 @@ var ranks = []string{"skipped", "passed", "inconclusive", "flaky", "failed", "st
 
 // countOutcomes describes how many scenarios had which outcome, worst first, and how many were not run.
 func countOutcomes(b *journal.Book, paint func(outcome, text string) string) []string {
-	counts := map[string]int{}
+	counts, inQuarantine := map[string]int{}, 0
 	for _, h := range b.Scenarios {
-		if h.RetryOf == "" {
-			counts[OutcomeOf(b, h)]++
+		switch o := OutcomeOf(b, h); {
+		case h.RetryOf != "":
+		case quarantined(h, o):
+			inQuarantine++
+		default:
+			counts[o]++
 		}
 	}
 	var parts []string
@@ -29,6 +33,9 @@ func countOutcomes(b *journal.Book, paint func(outcome, text string) string) []s
 		if n := findings(b); o == "passed" && n > 0 {
 			parts[len(parts)-1] += fmt.Sprintf(" (%d of them a finding, as expected)", n)
 		}
+	}
+	if inQuarantine > 0 {
+		parts = append(parts, fmt.Sprintf("%d did not pass in quarantine", inQuarantine))
 	}
 	if len(parts) == 0 {
 		parts = []string{"no scenario ran"}
@@ -106,6 +113,30 @@ func countRepetitions(b *journal.Book) (lines []string) {
 	return lines
 }
 
+// quarantined reports whether a scenario with an outcome does not count, because it is in quarantine.
+func quarantined(h *journal.History, outcome string) bool {
+	return h.Quarantine != nil && slices.Contains([]string{"failed", "flaky", "inconclusive"}, outcome)
+}
+
+// onlyQuarantine reports whether no scenario of a run counts, because all are in quarantine.
+func onlyQuarantine(b *journal.Book) bool {
+	counts := func(h *journal.History) bool { return h.RetryOf == "" && !quarantined(h, OutcomeOf(b, h)) }
+	return len(b.Scenarios) > 0 && !slices.ContainsFunc(b.Scenarios, counts)
+}
+
+// quarantineNote describes the quarantine of a scenario, or returns "" if it has none.
+func quarantineNote(h *journal.History) string {
+	q := h.Quarantine
+	if q == nil {
+		return ""
+	}
+	note := fmt.Sprintf("in quarantine until %s, to be mended by %s: a failure does not fail the run", q.Until, q.Owner)
+	if q.Reason != "" {
+		note += " (" + q.Reason + ")"
+	}
+	return note
+}
+
 // notStarted returns how many scenarios were not started for lack of time.
 func notStarted(b *journal.Book) int {
 	if b.Run.MaxDuration == 0 {
@@ -116,7 +147,8 @@ func notStarted(b *journal.Book) int {
 
 // Outcome returns the worst outcome of the scenarios of a run; see OutcomeOf. A run without scenarios is inconclusive. So
 // is a run that was aborted or in which a scenario was skipped, or not started for lack of time, unless another outcome is
-// worse. The run can allow skipped and flaky scenarios.
+// worse. The run can allow skipped and flaky scenarios. A scenario in quarantine does not count unless it passed or was
+// stopped.
 func Outcome(b *journal.Book) string {
 	if b.End != nil && b.End.Outcome == "interrupted" {
 		return "interrupted"
@@ -127,7 +159,10 @@ func Outcome(b *journal.Book) string {
 			continue
 		}
 		o := OutcomeOf(b, h)
-		if o == "flaky" && b.Run.AllowFlaky {
+		switch {
+		case quarantined(h, o):
+			continue
+		case o == "flaky" && b.Run.AllowFlaky:
 			o = "passed"
 		}
 		worst = max(worst, slices.Index(ranks, o))
@@ -180,6 +215,9 @@ func unjudgedReason(b *journal.Book) string {
 	}
 	if n := skipped(b); n > 0 && n < len(b.Scenarios) {
 		return fmt.Sprintf("%d of %d scenarios were skipped, so the run is incomplete: install what they need, exclude them with --tags or --name, or accept the gap with --allow-skipped", n, len(b.Scenarios))
+	}
+	if onlyQuarantine(b) {
+		return "the run is " + o + ": no scenario outside of quarantine was judged"
 	}
 	return "the run is " + o + ": no scenario ran to its end"
 }

@@ -62,7 +62,7 @@ func (t textWriter) summary(b *journal.Book) {
 	if o == "inconclusive" && skipped(b) > 0 && !slices.ContainsFunc(b.Scenarios, notPassed) {
 		t.printf("%s\n", plain(unjudgedReason(b)))
 	}
-	if n := notStarted(b); n > 0 && o == "inconclusive" {
+	if o == "inconclusive" && (notStarted(b) > 0 || onlyQuarantine(b)) {
 		t.printf("%s\n", plain(unjudgedReason(b)))
 	}
 	for _, line := range countRepetitions(b) {
@@ -79,8 +79,10 @@ func (t textWriter) scenario(h *journal.History) {
 		t.printf("  (%s:%d)", plain(h.File), h.Line)
 	}
 	t.printf("\n")
-	if note := rerunNote(h); note != "" {
-		t.printf("    %s\n", plain(note))
+	for _, note := range []string{rerunNote(h), quarantineNote(h)} {
+		if note != "" {
+			t.printf("    %s\n", plain(note))
+		}
 	}
 	if h.End != nil && h.End.Reason != "" && !slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Reason == h.End.Reason }) {
 		t.printf("    %s\n", plain(h.End.Reason))

@@ -8,6 +8,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // repetitions returns each experiment n times, one after the other, and the ID of the first one for each of the others. The
@@ -69,4 +70,14 @@ func (r *runState) seedFor(e *scenarios.Experiment, t try) uint64 {
 		return t.seed
 	}
 	return evidence.Hash(r.seed, 0, e.ID)
+}
+
+// recordExpired makes a scenario fail whose quarantine has expired, so that it is mended, or given up, or has a reason
+// for more time.
+func (s *session) recordExpired() {
+	q := s.e.Quarantine
+	s.record(journal.Event{Verdict: &journal.Verdict{
+		Check: "the quarantine of the scenario has not expired", Kind: "quarantine", Outcome: "failed", Observed: "its last day was " + q.Until,
+		Reason: fmt.Sprintf("%s had until %s to mend it: remove the tag @quarantine, or name a later day in the system file", q.Owner, q.Until),
+	}})
 }

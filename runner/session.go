@@ -134,7 +134,14 @@ func (s *session) begin() {
 	for _, l := range s.e.System.Links {
 		b.Links = append(b.Links, journal.Link{From: l.From, To: l.To, Protocol: l.Protocol})
 	}
+	expired := s.e.Quarantine != nil && s.e.Quarantine.Expired(time.Now())
+	if q := s.e.Quarantine; q != nil && !expired {
+		b.Quarantine = &journal.Quarantine{Owner: q.Owner, Until: q.Until, Reason: q.Reason}
+	}
 	s.record(journal.Event{Begin: &b})
+	if expired {
+		s.recordExpired()
+	}
 	if s.try.why != "" {
 		s.record(journal.Event{Note: &journal.Note{Text: "run again alone, because other scenarios may have disturbed it: " + s.try.why}})
 	}

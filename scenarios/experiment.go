@@ -54,14 +54,15 @@ type Experiment struct {
 	Baseline    time.Duration
 	Recovery    time.Duration // how long the load continues after healing, at most
 	Effects     *Effects
-	Registers   []Register     `json:",omitempty"`
-	Sums        []Sum          `json:",omitempty"` // that checks need
-	Agreements  []Agreement    `json:",omitempty"` // that checks need
-	Locks       []Lock         `json:",omitempty"` // that checks need
-	Probes      []system.Probe // asked during the whole run: those of the system, and those that checks need
-	Checks      []Check        // in order of the Then steps; without check.Implied
-	Warnings    []string       // what will make the run inconclusive, as far as it can be known before the run
-	Unproven    string         // why the checks do not distinguish a working system from a dead one; "" if they do
+	Registers   []Register         `json:",omitempty"`
+	Sums        []Sum              `json:",omitempty"` // that checks need
+	Agreements  []Agreement        `json:",omitempty"` // that checks need
+	Locks       []Lock             `json:",omitempty"` // that checks need
+	Probes      []system.Probe     // asked during the whole run: those of the system, and those that checks need
+	Checks      []Check            // in order of the Then steps; without check.Implied
+	Warnings    []string           // what will make the run inconclusive, as far as it can be known before the run
+	Quarantine  *system.Quarantine `json:",omitempty"` // the scenario may fail without failing the run, unless it has expired
+	Unproven    string             // why the checks do not distinguish a working system from a dead one; "" if they do
 }
 
 // Step is one line. Do is the action that it performs when it is reached.

@@ -42,7 +42,7 @@ func (r *Resolver) addSystem(at source.Pos, file string, sys system.System) {
 	r.System.File, r.System.Dir, r.System.Fallback, r.System.FallbackIsSuccess = file, sys.Dir, sys.Fallback, sys.FallbackIsSuccess
 	r.System.Groups, r.System.Protections = sys.Groups, sys.Protections
 	r.System.Probes, r.System.Commands = sys.Probes, sys.Commands
-	r.System.Effects = sys.Effects
+	r.System.Effects, r.System.Quarantine = sys.Effects, sys.Quarantine
 	for _, s := range sys.Services {
 		r.AddService(at, s)
 	}

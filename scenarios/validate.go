@@ -18,6 +18,7 @@ func (r *Resolver) validate() {
 	if r.Load != nil {
 		r.shareSettings()
 	}
+	r.finishQuarantine()
 	r.applyOwn()
 	r.finishLoad()
 	r.finishEffects()

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -19,7 +20,8 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// TestScripts runs the command lines in testdata/script. $REPO is the root of this repository.
+// TestScripts runs the command lines in testdata/script. $REPO is the root of this repository, and
+// $PAST, $SOON and $FAR are days.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs(filepath.Join("..", ".."))
@@ -29,6 +31,9 @@ func TestScripts(t *testing.T) {
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("REPO", root)
+			for name, days := range map[string]int{"PAST": -2, "SOON": 3, "FAR": 30} {
+				e.Setenv(name, time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly))
+			}
 			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
 			return nil
 		},

@@ -111,8 +111,17 @@ type Begin struct {
 	FallbackIsSuccess bool   `json:"fallback_is_success,omitempty"` // the scenario's one definition of success includes fallbacks
 	Unproven          string `json:"unproven,omitempty"`            // why its checks do not distinguish a working system from a dead one
 
+	Quarantine *Quarantine `json:"quarantine,omitempty"` // its failure does not fail the run; nil if there is none, or it has expired
+
 	Untested []string `json:"untested,omitempty"` // for each check: why passing it proves nothing in this scenario; "" if it proves something
 	Findings []int    `json:"findings,omitempty"` // indices of the checks that are known to fail
+}
+
+// Quarantine allows a scenario to fail until the end of a day.
+type Quarantine struct {
+	Owner  string `json:"owner"`
+	Until  string `json:"until"` // "2026-12-10", in UTC
+	Reason string `json:"reason,omitempty"`
 }
 
 // Digests identify what a scenario ran against. Runs are comparable only if these are equal. "" means not known, as in

@@ -41,6 +41,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		{framingKeys, keys("$defs", "framing")},
 		{probeKeys, keys("$defs", "probe")},
 		{commandKeys, keys("$defs", "command")},
+		{quarantineKeys, keys("$defs", "quarantine")},
 		{linkKeys, slices.Sorted(maps.Keys(link))},
 	} {
 		assert.ElementsMatch(t, c.reader, c.schema)

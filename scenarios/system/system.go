@@ -30,6 +30,8 @@ type System struct {
 	Protections []string  `json:",omitempty"`
 	Probes      []Probe   `json:",omitempty"` // asked during every run
 	Commands    []Command `json:",omitempty"` // run by steps and probes that name them
+
+	Quarantine []Quarantine `json:",omitempty"` // of scenarios that are tagged @quarantine
 }
 
 // Path returns the path of a file or folder that the system file names.
