@@ -8,7 +8,7 @@ func brokerRows() []Row {
 			Claim: "a stream that three NATS servers keep loses nothing when the server that leads it is cut off or crashes",
 			CaughtBy: []string{
 				`every request succeeds`,
-				`no request takes longer than 10s`,
+				`no request takes longer than 15s`,
 			},
 		},
 		{

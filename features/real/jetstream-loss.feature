@@ -7,7 +7,7 @@ Feature: What is lost with the leader of a stream
     Given the system described in "jetstream.yaml"
     And every request carries a fresh idempotency key in the "Idempotency-Key" header
     And a baseline is measured for 2s
-    And clients give up after 15s
+    And clients give up after 20s
     And effects are read once "GET /replicas" of "publisher" says "all agree"
     And effects settle within 5s
 

@@ -74,7 +74,7 @@ func (natsLog) Tracef(string, ...any)            {}
 const leader = "nats-1"
 
 // acknowledging is how long the replicator publishes a message again while no server acknowledges it.
-const acknowledging = 12 * time.Second
+const acknowledging = 17 * time.Second
 
 // newReplicator returns a service that publishes to a stream that three servers replicate. It is connected to one that
 // does not lead the stream.
