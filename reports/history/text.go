@@ -89,7 +89,7 @@ func (s ScenarioChange) write(line func(string, ...any), all bool) {
 		line("    %s before", s.Before)
 	}
 	if s.EarlierFailed > 0 {
-		line("    failed in %d of the %d comparable runs before", s.EarlierFailed, s.Earlier)
+		line("    failed in %d of %s before", s.EarlierFailed, counted(s.Earlier, "comparable run"))
 	}
 	for _, c := range s.Checks {
 		if !all && c.State == Passes {
@@ -121,7 +121,7 @@ func (s ScenarioChange) writeFigures(line func(string, ...any), all bool) {
 		line("    %s", row)
 	}
 	if missing && len(rows) > 0 {
-		line("    no band of what is usual: %d comparable runs, and %d are needed", s.Earlier, leastRuns)
+		line("    no band of what is usual: %s, and %d are needed", counted(s.Earlier, "comparable run"), leastRuns)
 	}
 }
 
