@@ -44,6 +44,7 @@ type chart struct {
 	Height          int
 	SVG             template.HTML // the content of the svg element
 	Legend          []swatch
+	Links           bool // the drawing contains links
 }
 
 // swatch is an entry of a legend.

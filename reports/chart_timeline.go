@@ -23,7 +23,7 @@ func timeline(a axis) chart {
 	height := 28 + rows*24
 	c := a.canvas(height)
 	c.shared()
-	out := chart{Title: "Timeline"}
+	out := chart{Title: "Timeline", Links: len(a.marks) > 0}
 	c.phases()
 	for i, in := range faults {
 		y := 28 + i*24

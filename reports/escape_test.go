@@ -64,6 +64,10 @@ func TestNothingFromTheJournalIsMarkup(t *testing.T) {
 		poison(reflect.ValueOf(b))
 		page := render(t, writeHTML, b)
 		assert.Contains(t, string(page), "alert(1)", "the payload is there, as text")
+		script := pageFile("script.js")
+		assert.Equal(t, 1, strings.Count(string(page), "<script>"+script+"</script>"), "the script is unchanged, so that its digest fits")
+		assert.Contains(t, string(page), "'sha256-"+strings.ReplaceAll(scriptDigest(), "+", "&#43;")+"'")
+		page = bytes.Replace(page, []byte("<script>"+script+"</script>"), nil, 1)
 		scan := html.NewTokenizer(bytes.NewReader(page))
 		for kind := scan.Next(); kind != html.ErrorToken; kind = scan.Next() {
 			token := scan.Token()

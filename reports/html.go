@@ -16,7 +16,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// The page is one file for each section, beside its style sheet.
+// The page is one file for each section, beside its style sheet and its script, which only adds to what can be read without it.
 //
 //go:embed page
 var pageFiles embed.FS
@@ -25,12 +25,16 @@ var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMa
 	"upper": strings.ToUpper, "icon": func(o string) string { return icons[o] }, "ms": ms, "at": at, "percent": percent, "shares": shares, "times": times,
 	"join": func(s []string) string { return strings.Join(s, ", ") }, "count": func(n int64) string { return check.Count(n) }, "size": size,
 	"things": things, "rules": rules, "affected": affected,
-	"style": func() template.CSS { return template.CSS(pageFile("style.css")) }, //nolint:gosec // a constant
-	"digest": func(text string) string {
-		sum := sha256.Sum256([]byte(text))
-		return base64.StdEncoding.EncodeToString(sum[:])
-	},
+	"style":  func() template.CSS { return template.CSS(pageFile("style.css")) }, //nolint:gosec // a constant
+	"script": func() template.JS { return template.JS(pageFile("script.js")) },   //nolint:gosec // a constant
+	"digest": scriptDigest,
 }).ParseFS(pageFiles, "page/*.html"))
+
+// scriptDigest returns the digest by which the policy of the page allows its script, and no other.
+func scriptDigest() string {
+	sum := sha256.Sum256([]byte(pageFile("script.js")))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
 
 func pageFile(name string) string {
 	content, err := pageFiles.ReadFile("page/" + name)
@@ -68,6 +72,7 @@ type scenario struct {
 	Steps     []step
 	Implied   []journal.Verdict // of the implied checks
 	Moments   []moment          // the worst moments, which the charts mark
+	From, To  float64           // the ends of the time axis of the charts, in seconds
 	Charts    []chart
 	Table     chartTable // the figures of the charts
 	Figures   []figures
@@ -113,6 +118,8 @@ func writeHTML(w io.Writer, b *journal.Book) error {
 	}
 	for _, s := range v.Scenarios { // after the cards, whose moments they mark
 		s.Charts = charts(s.History, s.Slug, s.Moments)
+		a := newAxis(s.History)
+		s.From, s.To = a.from.Seconds(), a.to.Seconds()
 	}
 	slices.SortStableFunc(v.Scenarios, func(a, b *scenario) int { return worseFirst(a.Outcome, b.Outcome) })
 	v.Grid = newGrid(v.Scenarios)

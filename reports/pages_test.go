@@ -1,0 +1,43 @@
+package reports
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+var pagesDir = flag.String("pages", "", "write pages for the tests in a browser into this folder")
+
+// TestWritePages writes the pages that the tests in folder browser open.
+func TestWritePages(t *testing.T) {
+	if *pagesDir == "" {
+		return // nothing was asked for
+	}
+	pages := samples(t)
+	for name, b := range samples(t) {
+		poison(reflect.ValueOf(b))
+		pages["hostile-"+name] = b
+	}
+	many := newRecording()
+	for i := range 60 {
+		many.scenario(sampleRun{name: fmt.Sprint("row ", i), outcome: map[bool]string{true: "failed", false: "passed"}[i%20 == 7]})
+	}
+	many.end("failed")
+	pages["many"] = many.book(t)
+	pages["stopped"] = samples(t)["failed"]
+	pages["stopped"].Scenarios[0].End = &journal.End{Outcome: "stopped", Reason: "a stop rule was met: success below 50% for 2s"}
+	pages["topology"] = &journal.Book{Scenarios: []*journal.History{drilled()}, End: &journal.End{Outcome: "passed"}}
+	pages["hour"] = &journal.Book{Scenarios: []*journal.History{hour(2000)}, End: &journal.End{}}
+	pages["hour"].Scenarios[0].Requests.Add(journal.Request{Key: "k", Attempts: []journal.Attempt{{At: time.Second}}})
+	for name, b := range pages {
+		require.NoError(t, os.WriteFile(filepath.Join(*pagesDir, name+".html"), render(t, writeHTML, b), 0o600))
+	}
+}
