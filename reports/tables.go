@@ -9,21 +9,35 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// errorTable counts errors by kind and window.
-func errorTable(h *journal.History) [][]string {
+// errorTable counts errors by kind, route and window, and says when each was first seen.
+func errorTable(h *journal.History) (rows [][]string) {
 	counts := h.Total("", "").Errors
 	if n := h.Total(journal.During, "").Unanswered; n > 0 {
 		counts[journal.UnansweredAtHealing] = n
 	}
-	var rows [][]string
 	for _, kind := range sorted(counts) {
-		row := []string{kind}
-		for _, w := range windows {
-			row = append(row, fmt.Sprint(h.Total(w, "").Errors[kind]))
+		for _, route := range routes(h) {
+			row, all := []string{kind, route}, 0
+			for _, w := range windows {
+				n := h.Total(w, route).Errors[kind]
+				row, all = append(row, fmt.Sprint(n)), all+n
+			}
+			if first := firstError(h, kind, route); all > 0 || first != "–" {
+				rows = append(rows, append(row, first))
+			}
 		}
-		rows = append(rows, row)
 	}
 	return rows
+}
+
+// firstError describes the first slice with an error of a route.
+func firstError(h *journal.History, kind, route string) string {
+	for _, s := range h.Samples {
+		if n := s.Errors[kind]; n > 0 && s.Route == route && s.Window != journal.Warmup {
+			return fmt.Sprintf("%d of %s due from %s to %s", n, things(s.Sent, "request"), at(s.From), at(s.To))
+		}
+	}
+	return "–"
 }
 
 // messageOutcomes counts the outcomes of messages, by fault and stage.
