@@ -25,7 +25,7 @@ lint: ## gofmt, golangci-lint, vet for macOS
 
 test: install-tools ## everything, with the race detector; real servers must run, not skip
 	$(RACE) ./injector/... ./scenarios/... ./reports/...
-	$(GO) test -C reports/browser -timeout 10m . # the HTML report in a real browser: a module of its own, which needs chromium
+	$(GO) test -C reports/testdata/browser -timeout 10m . # the HTML report in a real browser: a module of its own, which needs chromium
 	# Drills measure latency, so no compiler may run beside them: their tests, and the program that they start, are compiled before.
 	$(GO) list -race -test -export $(DRILLS) >/dev/null
 	$(GO) build ./...

@@ -16,7 +16,7 @@ import (
 
 var pagesDir = flag.String("pages", "", "write pages for the tests in a browser into this folder")
 
-// TestWritePages writes the pages that the tests in folder browser open.
+// TestWritePages writes the pages that the tests in folder testdata/browser open.
 func TestWritePages(t *testing.T) {
 	if *pagesDir == "" {
 		return // nothing was asked for

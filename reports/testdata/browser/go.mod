@@ -1,4 +1,4 @@
-module github.com/firedrill-dev/firedrill/reports/browser
+module github.com/firedrill-dev/firedrill/reports/testdata/browser
 
 go 1.26
 

@@ -57,7 +57,7 @@ func run(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(pages)
-	write := exec.Command("go", "test", "-C", "..", "-count=1", "-run", "^TestWritePages$", ".", "-pages", pages)
+	write := exec.Command("go", "test", "-C", "../..", "-count=1", "-run", "^TestWritePages$", ".", "-pages", pages)
 	if out, err := write.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("write the pages: %w\n%s", err, out)
 	}
