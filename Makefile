@@ -4,7 +4,7 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # the race detector needs a C compiler, the @real features their servers, loss of power mkfs.ext4 (and root)
 PROGRAMS      := redis-server initdb haproxy nginx nats-server rabbitmq-server dnsmasq etcd mkfs.ext4 gcc npm chromium
 PACKAGES      := redis-server postgresql haproxy nginx-light nats-server rabbitmq-server dnsmasq-base etcd-server e2fsprogs gcc libc6-dev npm chromium
-DRILLS        := ./features/truth ./runner ./features/... ./examples/... ./runner/... ./cmd/... # the longest first
+DRILLS        := ./features/truth ./runner ./features/... ./runner/... ./cmd/... # the longest first
 # Tests wait for much of their time, so three packages share two CPUs. Processes with the race detector would otherwise wait for a second when they end.
 RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -p 3 -timeout 20m
 
@@ -13,12 +13,12 @@ RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race 
 all: lint test
 
 fmt: ## format the code
-	gofmt -w cmd examples features injector reports runner scenarios
+	gofmt -w cmd features injector reports runner scenarios
 
 # golangci-lint vets for Linux; it takes the types of what the tests were built of, with the race detector, so that nothing is compiled once more.
 # For macOS all is compiled in the cheapest way.
 lint: ## gofmt, golangci-lint, vet for macOS
-	@test -z "$$(gofmt -l cmd examples features injector reports runner scenarios)" || { echo "gofmt would change:"; gofmt -l cmd examples features injector reports runner scenarios; exit 1; }
+	@test -z "$$(gofmt -l cmd features injector reports runner scenarios)" || { echo "gofmt would change:"; gofmt -l cmd features injector reports runner scenarios; exit 1; }
 	$(GO) mod verify
 	$(GO) run -exec 'env GOFLAGS=-race' $(GOLANGCI_LINT) run ./...
 	GOOS=darwin $(GO) vet -gcflags='all=-N -l' ./...

@@ -64,7 +64,7 @@ var imports = map[string][]string{
 	"runner/sources":    {"runner/internal/effects", "runner/internal/load", "scenarios/journal"},
 	"runner/godogsteps": {"runner", "scenarios/language"},
 	"features/machine":  {},
-	"examples/own":      {}, // imports nothing of Firedrill, as the systems of users do
+	"runner/example":    {}, // imports nothing of Firedrill, as the systems of users do
 	"features/services": {"injector/process"},
 	"features/shop":     {},
 	"features/truth":    {}, // its tests run firedrill

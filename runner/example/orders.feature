@@ -1,7 +1,7 @@
 Feature: Orders of a system of your own
   A bearer token, the key in the JSON body, and effects that are rows of a table. Build the services and run it:
-    go build -o examples/own/bin/own ./examples/own
-    API_TOKEN=any-secret-token firedrill run examples/own
+    go build -o runner/example/bin/own ./runner/example
+    API_TOKEN=any-secret-token firedrill run runner/example
   With --without "unique key" an order that is sent again is placed again.
 
   Background:

@@ -1,4 +1,4 @@
-// Command own is an order service as it may be yours: nothing in it knows of Firedrill.
+// Command example is an order service as it may be yours: nothing in it knows of Firedrill.
 //
 //	own orders  takes orders: a bearer token, the key in the JSON body, rows in a PostgreSQL table, no list of effects
 //	own tax     tells the tax of an order
