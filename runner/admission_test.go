@@ -151,7 +151,7 @@ func TestScenarioShortOfCPURunsAgainAlone(t *testing.T) {
 	assert.Contains(t, h.Notes[0].Text, "run again alone")
 	assert.Empty(t, h.Total("", "").Errors, "the first attempt is not judged")
 	assert.Len(t, keys, h.Load.Sent+len(discardedKeys(t, r)), "keys are not used twice")
-	assert.Equal(t, []journal.Planned{{ID: e.ID, Name: "crowded", Line: e.Line}}, res.Book.Run.Plan)
+	assert.Equal(t, []journal.Planned{{ID: e.ID, Name: "crowded", Line: e.Line, About: e.Estimate()}}, res.Book.Run.Plan)
 	assert.DirExists(t, filepath.Join(res.Dir, "scenarios", e.ID+".attempt-1"))
 }
 

@@ -53,7 +53,8 @@ func conclusive(t *testing.T, o *orders, opts runner.Options, forgets bool) *run
 	return nil
 }
 
-// selected lists the requests whose messages faults acted on, for each scenario.
+// selected lists the requests on which faults acted, for each scenario. How many attempts of a request they acted on is
+// left out: an attempt can also fail because its connection was closed meanwhile.
 func selected(b *journal.Book) map[string][]string {
 	all := map[string][]string{}
 	for _, h := range b.Scenarios {
@@ -62,6 +63,8 @@ func selected(b *journal.Book) map[string][]string {
 				all[h.ID] = append(all[h.ID], m.Request)
 			}
 		}
+		slices.Sort(all[h.ID])
+		all[h.ID] = slices.Compact(all[h.ID])
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -213,8 +214,9 @@ func TestRunOutcomes(t *testing.T) {
 		{[]string{"stopped", "interrupted", "failed"}, "interrupted", 130},
 	} {
 		book := &journal.Book{End: &journal.End{}}
-		for _, outcome := range c.of {
+		for i, outcome := range c.of {
 			book.Scenarios = append(book.Scenarios, &journal.History{
+				Begin:    journal.Begin{ID: fmt.Sprint("scenario-", i)},
 				End:      &journal.End{Outcome: outcome},
 				Verdicts: []journal.Verdict{{Kind: "success", Outcome: outcome}},
 			})

@@ -258,6 +258,9 @@ func TestOneRow(t *testing.T) {
 		for _, f := range reports.Formats() {
 			raw, err := os.ReadFile(filepath.Join(result.Dir, f.File))
 			require.NoError(t, err)
+			if f.Name == "summary" { // it lists only what did not pass
+				continue
+			}
 			text := strings.NewReplacer("&#34;", `"`, `\"`, `"`, "&quot;", `"`).Replace(string(raw))
 			require.Contains(t, text, `"front" is called at least 5 times during the fault`, f.Name)
 			require.Contains(t, text, `at least 5 messages from "front" to "oracle" were affected by the fault`, f.Name)
