@@ -122,12 +122,13 @@ func disturbed(h *journal.History) bool {
 }
 
 // late reports whether a check is inconclusive because this machine was too busy: the baseline was not
-// steady, the load was late, or the runner did not run for a while, also if that withheld the check.
+// steady, the load was late, or the runner did not run for a while, also if that withheld the check. Or it is inconclusive
+// by coincidence: as many effects happened to be applied as a page would list.
 func late(v journal.Verdict) bool {
 	return v.Outcome == "inconclusive" && (v.Kind == "baseline steady" || v.Kind == "load delivered" || lateReason.MatchString(v.Reason))
 }
 
-var lateReason = regexp.MustCompile("the load generator may have caused|the load was late|Firedrill was that late|runner was paused|a pause of the runner|it is not shown that the (load was delivered|baseline was steady)")
+var lateReason = regexp.MustCompile("the load generator may have caused|the load was late|Firedrill was that late|runner was paused|a pause of the runner|it is not shown that the (load was delivered|baseline was steady)|that may be a page")
 
 // describe returns the verdicts of a scenario, for the log.
 func describe(h *journal.History) string {
