@@ -258,7 +258,7 @@ func TestFaultsOnCalls(t *testing.T) {
 	assert.Equal(t, "shop over http: replies are lost", <-read)
 
 	plain := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	_, err := plain.Get("http://" + p.Listen) //nolint:bodyclose // it has none
+	_, err := plain.Get("http://" + p.Listen)
 	require.Error(t, err)
 	assert.Equal(t, int64(1), served.Load(), "the reply was lost, and not the request")
 	resp, err := plain.Get("http://" + p.Listen)

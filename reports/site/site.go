@@ -188,7 +188,7 @@ func (s *site) file(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, http.StatusNotFound, err.Error())
 		return
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	name := path.Join(r.PathValue("run"), r.PathValue("file"))
 	info, err := root.Stat(name)
 	if err != nil {
