@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -102,7 +103,7 @@ func TestCopyWithoutATimeOutDoesWorseThanItsControl(t *testing.T) {
 			h := onlyScenario(runCopies(t, fault, 0))
 			v := h.Verdicts[len(h.Verdicts)-1]
 			require.Equal(t, c.kind, v.Kind)
-			require.Equal(t, "failed", v.Outcome, failures(h))
+			require.Equal(t, "failed", cmp.Or(v.Withheld, v.Outcome), failures(h)) // withheld if this machine was busy
 			assert.Contains(t, v.Reason, c.reason)
 		})
 	}

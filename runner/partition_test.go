@@ -87,7 +87,7 @@ func (tr *triangle) probe(ctx context.Context, way string, fresh bool, patience 
 	conn := tr.open[way]
 	if conn == nil || fresh {
 		var err error
-		if conn, err = net.DialTimeout("tcp", runner.FromContext(ctx).Link(way[:1], way[1:]), patience); err != nil {
+		if conn, err = net.DialTimeout("tcp", runner.FromContext(ctx).Link(way[:1], way[1:]), 10*time.Second); err != nil {
 			return err
 		}
 		if tr.open[way] == nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -150,9 +151,15 @@ func TestProbesWithoutKeys(t *testing.T) {
 	same, other := check.SameResponse{}, check.KeyReuseRefused{Status: 422}
 	refusing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
 	load := scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 25, GiveUp: time.Second}
-	all := runAll(t,
-		build(t, drill("refused", refusing, load).Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(time.Second).Check(same, other)),
-		build(t, drill("lost", &cashier{keyOf: inHeader}, load).Inject("clients", "orders", injector.LoseRequests{}).For(2*time.Second).Check(same, other)))
+	var all map[string]*journal.History
+	for range 3 {
+		all = runAll(t,
+			build(t, drill("refused", refusing, load).Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(time.Second).Check(same, other)),
+			build(t, drill("lost", &cashier{keyOf: inHeader}, load).Inject("clients", "orders", injector.LoseRequests{}).For(2*time.Second).Check(same, other)))
+		if !slices.ContainsFunc(all["lost"].Probes, func(p journal.Probe) bool { return p.Window == journal.AtHealing }) {
+			break
+		} // else this machine was busy: a request that was due before healing was sent after it, and acknowledged
+	}
 	for name, why := range map[string]string{"refused": "no key could be sent again", "lost": "was acknowledged during the fault"} {
 		for _, c := range []check.Check{same, other} {
 			assert.Equal(t, "inconclusive", stated(verdict(t, all[name], c)), name)
