@@ -39,7 +39,7 @@ func (w *way) emit(s *stream, f *frame) {
 // countFirstHeaders counts the headers that begin a request or its final answer.
 func (w *way) countFirstHeaders(s *stream, f *frame) {
 	l := w.lane(s)
-	if !s.isCall || l.begun || w.outputClosed || f.kind != frameHeaders || f.status()/100 == 1 {
+	if !s.isCall || l.begun || w.outputClosed || f.kind != frameHeaders || !w.toServer && f.status()/100 == 1 {
 		return
 	}
 	l.begun = true
