@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -100,10 +99,16 @@ func TestCopyWithoutATimeOutDoesWorseThanItsControl(t *testing.T) {
 	} {
 		t.Run(c.kind, func(t *testing.T) {
 			t.Parallel()
-			h := onlyScenario(runCopies(t, fault, 0))
-			v := h.Verdicts[len(h.Verdicts)-1]
+			var h *journal.History
+			var v journal.Verdict
+			for range 3 { // again if this machine was busy, and the verdict was withheld
+				h = onlyScenario(runCopies(t, fault, 0))
+				if v = h.Verdicts[len(h.Verdicts)-1]; v.Withheld == "" {
+					break
+				}
+			}
 			require.Equal(t, c.kind, v.Kind)
-			require.Equal(t, "failed", cmp.Or(v.Withheld, v.Outcome), failures(h)) // withheld if this machine was busy
+			require.Equal(t, "failed", v.Outcome, failures(h))
 			assert.Contains(t, v.Reason, c.reason)
 		})
 	}

@@ -25,7 +25,7 @@ func serveCommand() *cobra.Command {
 		Short: "Show recorded runs as pages: list, trend, comparison, reports",
 		Long: `Shows the runs in a folder (.firedrill/runs, if none is named) as pages for a browser on this machine: a list that can be
 filtered, the course of each scenario, a comparison of two runs, and the files of each run with its report. Nothing is
-changed, and nobody else can open the pages. Ctrl-C ends it.`,
+changed, and no other machine can open the pages. Ctrl-C ends it.`,
 		Example: `  firedrill serve
   firedrill serve nightly/runs --listen 127.0.0.1:0`,
 		Args: cobra.MaximumNArgs(1),

@@ -2,7 +2,7 @@
 // two runs, and the files of each run.
 //
 // There is no database: everything is read from the folders of the runs, which are never changed. The pages need no
-// script. They are for the user of this machine: see Handler.
+// script. Only this machine can open them: see Handler.
 package site
 
 import (
