@@ -17,7 +17,7 @@ import (
 
 // members is a set.
 type members struct {
-	cached time.Duration // a deliberate bug: for how long an answer to a look is kept and given again
+	cached int // a deliberate bug: how many further looks are given an answer that was kept
 
 	mu    sync.Mutex
 	held  map[string]bool
@@ -25,8 +25,8 @@ type members struct {
 }
 
 type look struct {
-	at    time.Time
 	found bool
+	left  int // further looks that are given this answer
 }
 
 // reset forgets all elements, before the same drill is run again.
@@ -46,11 +46,11 @@ func (s *members) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case http.MethodDelete:
 		delete(s.held, element)
 	default:
-		l, ok := s.looks[element]
-		if !ok || time.Since(l.at) > s.cached {
-			l = look{time.Now(), s.held[element]}
-			s.looks[element] = l
+		l := s.looks[element]
+		if l.left == 0 {
+			l = look{s.held[element], s.cached + 1}
 		}
+		s.looks[element] = look{l.found, l.left - 1}
 		if !l.found {
 			w.WriteHeader(http.StatusNotFound)
 		}
@@ -70,7 +70,7 @@ func TestSets(t *testing.T) {
 	}
 	c := check.LinearizableSet{Set: "members"}
 	var es []*scenarios.Experiment
-	for name, s := range map[string]*members{"right": {}, "cached": {cached: 20 * time.Millisecond}} {
+	for name, s := range map[string]*members{"right": {}, "cached": {cached: 3}} {
 		s.reset()
 		b := scenarios.New(name).
 			System(scenarios.System{
