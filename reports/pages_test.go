@@ -39,5 +39,6 @@ func TestWritePages(t *testing.T) {
 	pages["hour"].Scenarios[0].Requests.Add(journal.Request{Key: "k", Attempts: []journal.Attempt{{At: time.Second}}})
 	for name, b := range pages {
 		require.NoError(t, os.WriteFile(filepath.Join(*pagesDir, name+".html"), render(t, writeHTML, b), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(*pagesDir, name+".messages.ndjson"), render(t, writeMessages, b), 0o600))
 	}
 }
