@@ -28,6 +28,9 @@ func (s *session) conclude() {
 		if err := s.healAll(s.liveInjections()); err != nil {
 			s.fail(err)
 		}
+		if s.ctx.Err() != nil {
+			s.recordHealed()
+		}
 		agreed := s.startAgreements()
 		if s.stopCause() == nil && s.running() {
 			s.enterPhase("recovery")
@@ -199,11 +202,11 @@ func (s *session) finish() {
 	case s.skipped != nil:
 		end.Outcome, end.Reason = "skipped", s.skipped.Error()
 	case stopped != nil:
-		end.Outcome, end.Reason = "stopped", stopped.Error()
+		end.Outcome, end.Reason = "stopped", stopped.Error()+s.afterwards()
 	case interrupted:
-		end.Outcome, end.Reason = "interrupted", "interrupted: every fault was healed"
+		end.Outcome, end.Reason = "interrupted", "interrupted"+s.afterwards()
 		if cause := context.Cause(s.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-			end.Reason = cause.Error() + "; every fault was healed"
+			end.Reason = cause.Error() + s.afterwards()
 		}
 	default:
 		s.mu.Lock()
@@ -223,6 +226,21 @@ func (s *session) finish() {
 		}
 	}
 	s.record(journal.Event{End: end})
+}
+
+// afterwards describes what became of the faults of a scenario that ended early.
+func (s *session) afterwards() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case len(s.placed) == 0:
+		return "; no fault had been injected"
+	case s.problem != nil:
+		return "; " + s.problem.Error()
+	case s.verified == "":
+		return "; every fault was healed"
+	}
+	return "; every fault was healed: " + s.verified
 }
 
 // checkLinkLimits makes the scenario inconclusive if a link reached a limit of this process or

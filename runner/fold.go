@@ -27,9 +27,10 @@ type fold struct {
 	endedRequests map[int64]endCount // by the tenth of a second in which they ended
 
 	outages           []*outage
-	horizon           time.Duration // how far back stop rules look
-	slowest           time.Duration // longest latency of a successful request
-	fallbackIsSuccess bool          // from the scenario's definition of success
+	horizon           time.Duration   // how far back stop rules look
+	limits            []time.Duration // of the latency, that stop rules ask about
+	slowest           time.Duration   // longest latency of a successful request
+	fallbackIsSuccess bool            // from the scenario's definition of success
 	paused            func(from, to time.Duration) bool
 }
 

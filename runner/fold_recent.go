@@ -16,18 +16,30 @@ type recent struct {
 	latency          *hdrhistogram.Histogram
 }
 
-// endCount counts the requests that ended and those among them that succeeded.
-type endCount struct{ all, good int }
+// endCount counts the requests that ended, those among them that succeeded and, for each of fold.limits, those that did
+// not take longer.
+type endCount struct {
+	all, good int
+	quick     []int
+}
 
 // endResolution is the resolution with which the ends of requests are counted for stop rules.
 const endResolution = 100 * time.Millisecond
 
-// countEnd counts a request that ended at t. f.mu must be held.
-func (f *fold) countEnd(t time.Duration, good bool) {
+// countEnd counts a request that ended at t and took a time. f.mu must be held.
+func (f *fold) countEnd(t, took time.Duration, good bool) {
 	n := f.endedRequests[int64(t/endResolution)]
 	n.all++
 	if good {
 		n.good++
+	}
+	if n.quick == nil && len(f.limits) > 0 {
+		n.quick = make([]int, len(f.limits))
+	}
+	for i, limit := range f.limits {
+		if took <= limit {
+			n.quick[i]++
+		}
 	}
 	f.endedRequests[int64(t/endResolution)] = n
 	if time.Duration(len(f.endedRequests))*endResolution > 2*f.horizon {
@@ -79,36 +91,49 @@ func (f *fold) tick(every time.Duration) journal.Tick {
 	return t
 }
 
-// success returns how many requests succeeded out of those that ended in [from, to) and those that
-// have been waiting since before from. The latter are included because a system that hangs ends no
-// requests.
-func (f *fold) success(from, to time.Duration) (good, all int) {
+// goal is what a stop rule requires of a request: that it succeeds or, if limited, that it takes no longer than the
+// i-th of fold.limits.
+type goal struct {
+	limited bool
+	limit   int
+}
+
+// met returns how many requests met a goal out of those that ended in [from, to) and those that wait for an answer and
+// cannot meet it: since before from or, at to, for longer than the limit. The latter are included because a system that
+// hangs ends no requests.
+func (f *fold) met(g goal, from, to time.Duration) (good, all int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for t := int64(from / endResolution); t < int64(to/endResolution); t++ {
-		all += f.endedRequests[t].all
-		good += f.endedRequests[t].good
+		n, ok := f.endedRequests[t]
+		switch {
+		case !ok:
+		case g.limited:
+			good, all = good+n.quick[g.limit], all+n.all
+		default:
+			good, all = good+n.good, all+n.all
+		}
 	}
 	for _, r := range f.inFlight {
-		if r.due < from {
+		if g.limited && to-r.due > f.limits[g.limit] || !g.limited && r.due < from {
 			all++
 		}
 	}
 	return good, all
 }
 
-// failing reports whether less than ratio of the requests succeeded during all of d until now, and
-// returns the share that succeeded. It divides d into parts, as many as the number of requests allows,
-// and requires each to fail, so that one bad moment is not enough.
-func (f *fold) failing(now, d time.Duration, ratio float64) (share float64, failing bool) {
+// failing reports whether less than ratio of the requests met a goal during all of d until now, and
+// returns the share that did. It divides d into parts, as many as there are times enough requests, at most 10, and
+// requires each to fail, so that one bad moment is not enough.
+func (f *fold) failing(g goal, now, d time.Duration, ratio float64, enough int) (share float64, failing bool) {
 	from := now - d
-	good, all := f.success(from, now)
-	if all == 0 || float64(good) >= ratio*float64(all) {
+	good, all := f.met(g, from, now)
+	if all == 0 || g.limited && all < enough || float64(good) >= ratio*float64(all) {
 		return 0, false
 	}
-	parts := time.Duration(min(10, max(1, all/5)))
+	parts := time.Duration(min(10, max(1, all/enough)))
 	for i := range parts {
-		good, all := f.success(from+d*i/parts, from+d*(i+1)/parts)
+		good, all := f.met(g, from+d*i/parts, from+d*(i+1)/parts)
 		if all > 0 && float64(good) >= ratio*float64(all) {
 			return 0, false
 		}

@@ -70,7 +70,7 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 		f.recent.requests++
 		return s.Window
 	}
-	f.countEnd(end, e.Outcome == load.Acknowledged && (f.fallbackIsSuccess || !e.Fallback))
+	f.countEnd(end, end-due, e.Outcome == load.Acknowledged && (f.fallbackIsSuccess || !e.Fallback))
 	for _, o := range f.outages {
 		// A request that succeeded at its first attempt was answered before the outage took effect.
 		if end >= o.from && (e.Outcome != load.Acknowledged || e.Retries > e.Hedges) && slices.Contains(o.routes, e.Route) {

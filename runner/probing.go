@@ -13,13 +13,15 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// startProbes begins to ask the probes of the scenario and returns a function that ends that and waits for it. Probes
+// startProbes begins to ask the probes of the scenario, and to watch its stop rules, and returns a function that ends that and waits for it. Probes
 // ask from before the load, so that the calls that services make to answer them are known not to be the load's.
 func (s *session) startProbes() (stop func()) {
 	ctx, cancel := context.WithCancel(s.ctx)
+	s.startStopRules(ctx)
 	for _, p := range s.e.Probes {
 		s.probing.Go(func() {
 			probes.Run(ctx, p, s.target(), func(asked time.Time, took time.Duration, a probes.Answer) {
+				s.failing.answered(p.Name, s.run.journal.Since(asked), s.run.journal.Since(asked.Add(took)), a)
 				s.record(journal.Event{Observation: &journal.Observation{
 					Probe: p.Name, Asked: s.run.journal.Since(asked), Took: took, Every: p.Interval(),
 					Yes: a.Yes, Value: a.Value, Unanswered: a.Unanswered, Local: a.Local, Detail: a.Detail,

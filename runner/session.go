@@ -56,7 +56,8 @@ type session struct {
 	clock                sync.WaitGroup
 
 	probing    sync.WaitGroup
-	stopProbes func() // stops asking probes, and waits for that
+	stopProbes func() // stops asking probes and watching stop rules, and waits for that
+	failing    failing
 
 	release func() // stops watching for healing by the operator; see watchOperator
 
@@ -68,9 +69,10 @@ type session struct {
 	concluded    bool
 	nextCheck    int
 	verdicts     []check.Verdict
-	problem      error // first error of the runner itself; makes the scenario inconclusive
-	halted       error // why nothing more is injected: unsteady baseline, or a service exited
-	stopped      error // set when a stop rule fired
+	problem      error  // first error of the runner itself; makes the scenario inconclusive
+	halted       error  // why nothing more is injected: unsteady baseline, or a service exited
+	stopped      error  // set when a stop rule fired
+	verified     string // what was seen to work after a scenario ended early
 	skipped      error
 	end          *journal.End
 }
@@ -120,6 +122,9 @@ func (s *session) begin() {
 	s.fold.fallbackIsSuccess, s.fold.horizon = b.FallbackIsSuccess, s.e.Baseline+time.Minute
 	for _, rule := range s.e.Stop {
 		s.fold.horizon = max(s.fold.horizon, rule.For)
+		if rule.Percentile != 0 {
+			s.fold.limits = append(s.fold.limits, rule.Limit)
+		}
 	}
 	for _, step := range s.e.Steps {
 		b.Steps = append(b.Steps, step.Step)

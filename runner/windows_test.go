@@ -188,7 +188,7 @@ func TestTicksReset(t *testing.T) {
 
 func TestSuccessIsRecent(t *testing.T) {
 	f := newDrilledFold()
-	_, n := f.success(0, 12*sec)
+	_, n := f.met(goal{}, 0, 12*sec)
 	assert.Zero(t, n, "nothing was asked")
 	for i := range 10 {
 		o := load.Acknowledged
@@ -197,12 +197,12 @@ func TestSuccessIsRecent(t *testing.T) {
 		}
 		f.request(load.Result{N: uint64(i), Route: "GET /", Outcome: o, Attempts: []load.Attempt{{}}}, time.Duration(2+i)*sec, time.Duration(2+i)*sec)
 	}
-	good, all := f.success(0, 12*sec)
+	good, all := f.met(goal{}, 0, 12*sec)
 	assert.Equal(t, []int{6, 10}, []int{good, all})
-	good, all = f.success(8*sec, 12*sec)
+	good, all = f.met(goal{}, 8*sec, 12*sec)
 	assert.Equal(t, []int{0, 4}, []int{good, all})
 	assert.Len(t, f.flush(1<<62), 10)
-	good, _ = f.success(0, 12*sec)
+	good, _ = f.met(goal{}, 0, 12*sec)
 	assert.Equal(t, 6, good, "what was written still counts")
 }
 
@@ -223,13 +223,13 @@ func TestStopRulesNeedTheirWholeDuration(t *testing.T) {
 		now  time.Duration
 		want bool
 	}{{4 * sec, false}, {6 * sec, false}, {6500 * time.Millisecond, false}, {6900 * time.Millisecond, false}, {7 * sec, true}, {8 * sec, true}} {
-		_, failing := f.failing(c.now, 2*sec, 0.5)
+		_, failing := f.failing(goal{}, c.now, 2*sec, 0.5, 5)
 		assert.Equal(t, c.want, failing, c.now)
 	}
-	share, failing := f.failing(7*sec, 2*sec, 0.5)
+	share, failing := f.failing(goal{}, 7*sec, 2*sec, 0.5, 5)
 	assert.True(t, failing)
 	assert.Zero(t, share)
-	_, failing = f.failing(30*sec, 2*sec, 0.5)
+	_, failing = f.failing(goal{}, 30*sec, 2*sec, 0.5, 5)
 	assert.False(t, failing, "nothing was asked")
 }
 
@@ -247,7 +247,7 @@ func TestStopRulesIgnorePausesOfTheRunner(t *testing.T) {
 		}
 		w := newWatchdog(func(at time.Time) time.Duration { return 0 }, nil)
 		w.pauses = []span{{from: 6 * sec, to: 6*sec + c.pause}}
-		_, failing := (&session{fold: f, watchdog: w}).breached(rule, 8*sec)
+		failing := watchSuccess(t.Context(), &session{fold: f, watchdog: w}, rule)(8*sec) != ""
 		assert.Equal(t, c.want, failing, "a pause of %v", c.pause)
 	}
 	w := newWatchdog(func(at time.Time) time.Duration { return 7*sec - time.Since(at) }, nil)
@@ -261,12 +261,12 @@ func TestUnansweredRequestsAreNotSuccesses(t *testing.T) {
 	f.request(load.Result{N: 1, Route: "GET /", Outcome: load.Acknowledged, Attempts: []load.Attempt{{}}}, 2*sec, 3*sec)
 	f.started("", 2, "GET /", 4*sec)
 	f.started("", 3, "GET /", 5*sec)
-	good, all := f.success(3*sec, 4*sec)
+	good, all := f.met(goal{}, 3*sec, 4*sec)
 	assert.Equal(t, []int{1, 1}, []int{good, all}, "those that wait are not late yet")
-	good, all = f.success(6*sec, 7*sec)
+	good, all = f.met(goal{}, 6*sec, 7*sec)
 	assert.Equal(t, []int{0, 2}, []int{good, all})
 	f.request(load.Result{N: 2, Route: "GET /", Outcome: load.Acknowledged, Attempts: []load.Attempt{{}}}, 4*sec, 7*sec)
-	good, all = f.success(6*sec, 8*sec)
+	good, all = f.met(goal{}, 6*sec, 8*sec)
 	assert.Equal(t, []int{1, 2}, []int{good, all}, "one answered late, one waits still")
 }
 
@@ -275,7 +275,7 @@ func TestAbortedRequestsAreNotCounted(t *testing.T) {
 	f.started("", 1, "GET /", 6*sec)
 	f.request(load.Result{N: 1, Route: "GET /", Outcome: load.Ambiguous, Kind: load.Aborted, Attempts: []load.Attempt{{}}}, 6*sec, 7*sec)
 	assert.Empty(t, f.flush(1<<62))
-	_, all := f.success(0, 12*sec)
+	_, all := f.met(goal{}, 0, 12*sec)
 	assert.Zero(t, all)
 	assert.Zero(t, f.tick(sec))
 }

@@ -20,6 +20,7 @@ type (
 	Group    = system.Group
 	Probe    = system.Probe
 	Command  = system.Command
+	StopRule = system.StopRule
 
 	StandIn      = system.StandIn
 	StandInRoute = system.StandInRoute

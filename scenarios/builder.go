@@ -88,6 +88,12 @@ func (b *Builder) StopBelow(ratio float64, d time.Duration) *Builder {
 	return b
 }
 
+// StopIf ends the scenario at once if the condition of the rule holds.
+func (b *Builder) StopIf(rule StopRule) *Builder {
+	b.r.AddStopRule(b.beginStep("Given", "the run stops at once if %s", rule), rule)
+	return b
+}
+
 // Steady declares the steady state.
 func (b *Builder) Steady(conditions ...check.Steady) *Builder {
 	b.r.Describe(b.beginStep("Given", "the steady state is:"))

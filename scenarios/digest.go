@@ -14,7 +14,7 @@ import (
 // programs and of handlers in this process are not included: they are what runs are compared for.
 func (e *Experiment) Digests() journal.Digests {
 	s := e.System
-	s.Dir, s.File, s.Quarantine = "", "", nil
+	s.Dir, s.File, s.Quarantine, s.Stop = "", "", nil, nil
 	s.Services = slices.Clone(s.Services)
 	for i := range s.Services {
 		s.Services[i].Handler = nil

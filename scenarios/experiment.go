@@ -46,8 +46,8 @@ type Experiment struct {
 	Steps   []Step // in order, Background included
 
 	System      system.System
-	BlastRadius []string // services that faults may touch; nil means no limit was set
-	Stop        []StopRule
+	BlastRadius []string   // services that faults may touch; nil means no limit was set
+	Stop        []StopRule // of sentences, and those of the system that apply
 	Steady      []check.Steady
 	Load        *Load   // nil: no load. If loads have names, it is the first
 	Further     []*Load `json:",omitempty"` // the loads after the first; all have names, and the settings of clients that sentences set for all
@@ -309,10 +309,3 @@ const DefaultSettle = 10 * time.Second
 
 // Within returns how long after the load effects may still appear.
 func (e *Effects) Within() time.Duration { return cmp.Or(e.Settle, DefaultSettle) }
-
-// StopRule ends its scenario at once, with outcome stopped, if success stays below Ratio for the time For. Later
-// scenarios still run.
-type StopRule struct {
-	Ratio float64
-	For   time.Duration
-}

@@ -85,6 +85,9 @@ func (e *Experiment) plan(w io.Writer) {
 		fmt.Fprintf(w, "    tags          %s\n", strings.Join(e.Tags, " "))
 	}
 	fmt.Fprintf(w, "    blast radius  %s\n", e.radius())
+	for _, rule := range e.Stop {
+		fmt.Fprintf(w, "    stops if      %s\n", rule)
+	}
 	e.start(w)
 	now := e.Baseline
 	for _, s := range e.Steps {

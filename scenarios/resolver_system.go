@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -42,7 +43,7 @@ func (r *Resolver) addSystem(at source.Pos, file string, sys system.System) {
 	r.System.File, r.System.Dir, r.System.Fallback, r.System.FallbackIsSuccess = file, sys.Dir, sys.Fallback, sys.FallbackIsSuccess
 	r.System.Groups, r.System.Protections = sys.Groups, sys.Protections
 	r.System.Probes, r.System.Commands = sys.Probes, sys.Commands
-	r.System.Effects, r.System.Quarantine = sys.Effects, sys.Quarantine
+	r.System.Effects, r.System.Quarantine, r.System.Stop = sys.Effects, sys.Quarantine, sys.Stop
 	for _, s := range sys.Services {
 		r.AddService(at, s)
 	}
@@ -100,10 +101,33 @@ func (r *Resolver) LimitRadius(at source.Pos, names []string) {
 	r.BlastRadius = names
 }
 
-// AddStopRule adds a stop rule.
+// AddStopRule adds a stop rule. The service or probe that it names may be described later.
 func (r *Resolver) AddStopRule(at source.Pos, rule StopRule) {
 	r.Describe(at)
 	r.Stop, r.stopAt = append(r.Stop, rule), append(r.stopAt, at)
+}
+
+// finishStopRules validates the stop rules, and adds those of the system. Of these, the ones about requests do not apply
+// to a scenario without a load.
+func (r *Resolver) finishStopRules() {
+	for i, rule := range r.Stop {
+		switch what, hint := r.System.Mistake(rule); {
+		case what != "" && !r.misread:
+			r.AddProblem(r.stopAt[i], what, hint)
+		case rule.Requests() && r.Load == nil:
+			r.addMissing(r.stopAt[i], "a stop rule watches requests, and there is no load", addLoad)
+		}
+	}
+	for _, rule := range r.System.Stop {
+		if !rule.Requests() || r.Load != nil {
+			r.Stop, r.stopAt = append(r.Stop, rule), append(r.stopAt, r.systemAt)
+		}
+	}
+	for i, rule := range r.Stop {
+		if _, most, ok := r.runs(""); r.Load != nil && ok && rule.Requests() && !r.Counted() && most > 0 && most*rule.For.Seconds() < float64(rule.Enough()) {
+			r.AddProblem(r.stopAt[i], fmt.Sprintf("the stop rule %q could stop nothing: in %s there are at most %.0f requests, and it needs %d", rule, injector.Duration(rule.For), most*rule.For.Seconds(), rule.Enough()), "lengthen the time, or raise the load")
+		}
+	}
 }
 
 // serviceNamed returns the index of a service. If there is none, it reports a problem and returns -1.

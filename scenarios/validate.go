@@ -23,6 +23,7 @@ func (r *Resolver) validate() {
 	r.finishLoad()
 	r.finishEffects()
 	r.finishRegisters()
+	r.finishStopRules()
 	r.finishFaults()
 	r.finishChecks()
 	r.finishFindings()
@@ -49,9 +50,6 @@ func (r *Resolver) finishLoad() {
 		}
 		for _, at := range r.headersAt {
 			r.addMissing(at, "a header without a load: no client asks anything", addLoad)
-		}
-		for _, at := range r.stopAt {
-			r.addMissing(at, "a stop rule watches requests, and there is no load", addLoad)
 		}
 		return
 	}

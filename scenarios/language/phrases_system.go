@@ -56,6 +56,26 @@ func systemPhrases() []Phrase {
 				}
 				r.AddStopRule(a.at, rule)
 			}},
+		{Name: "stop rule on latency", Pattern: `the run stops at once if the {percentile} latency is above {duration} for {duration}`, Means: "the same; requests that wait for an answer count with the time that they have waited",
+			Examples: []string{`the run stops at once if the p99 latency is above 2s for 10s`},
+			build: func(r *reading, a args) {
+				r.AddStopRule(a.at, scenarios.StopRule{Percentile: a.Percentile(0), Limit: a.Duration(1), For: a.Duration(2)})
+			}},
+		{Name: "stop rule on a probe", Pattern: `the run stops at once if the probe {text} fails for {duration}`, Means: "the same, for a probe of the system file that answers no, or not at all",
+			Examples: []string{`the run stops at once if the probe "ready" fails for 5s`},
+			build: func(r *reading, a args) {
+				r.AddStopRule(a.at, scenarios.StopRule{Probe: a.Text(0), For: a.Duration(1)})
+			}},
+		{Name: "stop rule on a file", Pattern: `the run stops at once if the file {text} appears`, Means: "the same, as soon as the file exists; its path is relative to the system file",
+			Examples: []string{`the run stops at once if the file "stop-the-drill" appears`},
+			build: func(r *reading, a args) {
+				r.AddStopRule(a.at, scenarios.StopRule{File: a.Text(0)})
+			}},
+		{Name: "stop rule on an answer", Pattern: `the run stops at once if {route} of {name} answers with status {number}`, Means: "the same, as soon as the service, which is asked twice a second, answers so",
+			Examples: []string{`the run stops at once if "GET /stop" of "orders" answers with status 409`},
+			build: func(r *reading, a args) {
+				r.AddStopRule(a.at, scenarios.StopRule{HTTP: a.Name(1) + " " + a.Route(0), Status: a.Status(2)})
+			}},
 		{Name: "steady state", Pattern: `the steady state is:`, Means: "a table: measure (success, p95 latency) | condition (at least 99%, below 400ms)", table: true,
 			Examples: []string{`the steady state is:`}, build: steady},
 	}

@@ -22,7 +22,7 @@ import (
 
 // The keys of the mappings in a system file. They must match system.schema.json.
 var (
-	systemKeys  = []string{"services", "clients", "groups", "effects", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands", "quarantine"}
+	systemKeys  = []string{"services", "clients", "groups", "effects", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands", "quarantine", "stop"}
 	serviceKeys = []string{"command", "env", "dir", "files", "port", "ready", "stop", "data", "address", "stand_in", "login", "proto", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
@@ -122,6 +122,8 @@ func (r *reader) system(key string, v ast.Node, at source.Pos) {
 		r.sys.Protections = r.protections(v)
 	case "quarantine":
 		r.mapping(v, "quarantine", nil, r.quarantine)
+	case "stop":
+		r.sequence(v, r.stopRule)
 	}
 }
 

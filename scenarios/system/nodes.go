@@ -87,6 +87,18 @@ func (r *reader) list(n ast.Node, each func(i int, v ast.Node)) []string {
 	return all
 }
 
+// sequence calls each for every element of a list.
+func (r *reader) sequence(n ast.Node, each func(i int, v ast.Node)) {
+	seq, ok := n.(*ast.SequenceNode)
+	if !ok {
+		r.out.Add(r.at(n), "this has to be a list, not "+kindOf(n), "write each element in a line of its own, after `- `")
+		return
+	}
+	for i, v := range seq.Values {
+		each(i, v)
+	}
+}
+
 // text reads a text without control characters. They do not belong in routes, addresses or arguments, and a NUL
 // cannot be passed to a program.
 func (r *reader) text(n ast.Node) string {

@@ -32,6 +32,7 @@ type System struct {
 	Commands    []Command `json:",omitempty"` // run by steps and probes that name them
 
 	Quarantine []Quarantine `json:",omitempty"` // of scenarios that are tagged @quarantine
+	Stop       []StopRule   `json:",omitempty"` // of every scenario
 }
 
 // Path returns the path of a file or folder that the system file names.
@@ -215,6 +216,7 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 	s.validateGroups(where, addProblem)
 	s.validateCommands(where, addProblem)
 	s.validateProbes(where, addProblem)
+	s.validateStopRules(where, addProblem)
 	s.validateEffects(where, addProblem)
 	if _, err := s.Order(); err != nil && len(s.Links) > 0 && !slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == l.To }) {
 		what, hint := source.Parts(err)

@@ -1,0 +1,164 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/runner/internal/probes"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// verifyWithin limits how long it may take to see that a link passes traffic or that a service runs.
+const verifyWithin = 2 * time.Second
+
+// verifyHealed examines from outside that no fault that was injected acts any more, after a scenario ended early: that
+// each link that a fault acted on passes traffic, and that each service that a fault acted on runs. It returns what was
+// seen, for people, and an error if something still seems to be broken.
+func (s *session) verifyHealed() (seen string, err error) {
+	if err := s.awaitHealed(); err != nil {
+		return "", err
+	}
+	var names []string
+	known := map[string]bool{}
+	for _, in := range s.allPlaced() {
+		if in.heal != nil && !known[in.targetName()] {
+			known[in.targetName()] = true
+			names = append(names, in.targetName())
+		}
+	}
+	results, errs := make([]string, len(names)), make([]error, len(names))
+	var all sync.WaitGroup
+	for i, name := range names {
+		all.Go(func() { results[i], errs[i] = s.verify(name) })
+	}
+	all.Wait()
+	return strings.Join(results, "; "), errors.Join(errs...)
+}
+
+// awaitHealed waits until whoever heals the faults has done so.
+func (s *session) awaitHealed() error {
+	for _, in := range s.allPlaced() {
+		for began := time.Now(); ; time.Sleep(time.Millisecond) {
+			in.recording.Lock()
+			done, err := in.healed || in.heal == nil, in.healErr
+			in.recording.Unlock()
+			if err != nil {
+				return err
+			}
+			if done {
+				break
+			}
+			if time.Since(began) > s.healBound(in) {
+				return fmt.Errorf("heal %s: not done after %s", in.sentence, s.healBound(in))
+			}
+		}
+	}
+	return nil
+}
+
+// verify sees that the link or service with a name works.
+func (s *session) verify(name string) (seen string, err error) {
+	if svc := s.system.services[name]; svc != nil {
+		for began := time.Now(); !svc.Running() || !svc.Listening(); time.Sleep(20 * time.Millisecond) {
+			if time.Since(began) > verifyWithin {
+				return "", fmt.Errorf("service %q does not run and listen, after its fault was healed", name)
+			}
+		}
+		return fmt.Sprintf("%q runs", name), nil
+	}
+	for _, l := range s.e.System.Links {
+		if l.Name() != name {
+			continue
+		}
+		if s.system.links[name] == nil {
+			return fmt.Sprintf("%s: not asked, since over UDP nothing has to answer", name), nil
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), verifyWithin)
+		defer cancel()
+		seen, err = s.verifyLink(ctx, l)
+		for err != nil && ctx.Err() == nil { // a reply that the fault had changed may still be on its way
+			time.Sleep(50 * time.Millisecond)
+			seen, err = s.verifyLink(ctx, l)
+		}
+		if err != nil {
+			return "", fmt.Errorf("link %q does not pass traffic: %w", name, err)
+		}
+		return fmt.Sprintf("%s %s", name, seen), nil
+	}
+	return "", fmt.Errorf("there is no link or service %q", name)
+}
+
+// verifyLink sends traffic through a link. A link of HTTP has to answer as the service itself does. Any other has to open
+// a connection to the service that stays open for a moment.
+func (s *session) verifyLink(ctx context.Context, l scenarios.Link) (seen string, err error) {
+	open := s.system.links[l.Name()]
+	if l.ProtocolName() != "http" || l.TLS != nil {
+		return verifyConnection(ctx, open.Addr(), open)
+	}
+	direct, _, why := probes.Fetch(ctx, s.target(), l.To, http.MethodGet, "/", "")
+	if direct == 0 {
+		return "", fmt.Errorf("%q itself does not answer: %s%s", l.To, why.Unanswered, why.Local)
+	}
+	through := probes.Target{Trust: load.Trust{}, Address: func(string) string { return open.Addr() }}
+	status, _, why := probes.Fetch(ctx, through, l.To, http.MethodGet, "/", "")
+	switch {
+	case status == 0:
+		return "", fmt.Errorf("GET / is not answered: %s%s", why.Unanswered, why.Local)
+	case status != direct:
+		return "", fmt.Errorf("GET / is answered with status %d, and by %q itself with %d", status, l.To, direct)
+	}
+	return fmt.Sprintf("answers as %q itself does", l.To), nil
+}
+
+// verifyConnection opens a connection and waits for a moment that nothing closes it.
+func verifyConnection(ctx context.Context, addr string, l *link.Link) (seen string, err error) {
+	const moment = 150 * time.Millisecond
+	network := "tcp"
+	if path, unix := strings.CutPrefix(addr, "unix:"); unix {
+		network, addr = "unix", path
+	}
+	before := l.Counters().DialErrors
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(moment))
+	var slow net.Error
+	if _, err := conn.Read(make([]byte, 1)); err != nil && (!errors.As(err, &slow) || !slow.Timeout()) {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the connection is closed")
+		}
+		return "", err
+	}
+	if l.Counters().DialErrors > before {
+		return "", errors.New("the service could not be reached")
+	}
+	return "opens connections", nil
+}
+
+// recordHealed verifies that everything is healed after a scenario ended early, and records what was seen.
+func (s *session) recordHealed() {
+	if len(s.allPlaced()) == 0 {
+		return
+	}
+	seen, err := s.verifyHealed()
+	if err != nil {
+		s.fail(fmt.Errorf("healing could not be verified: %w", err))
+		return
+	}
+	s.mu.Lock()
+	s.verified = seen
+	s.mu.Unlock()
+	s.record(journal.Event{Note: &journal.Note{Text: "healing was verified: " + seen}})
+}
