@@ -60,6 +60,7 @@ type axis struct {
 	h        *journal.History
 	id       string   // of the scenario
 	marks    []moment // to draw in all charts
+	past     *earlier // to draw beside this run; nil if there is none
 }
 
 func newAxis(h *journal.History) axis {

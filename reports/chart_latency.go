@@ -16,7 +16,8 @@ import (
 func latency(a axis, all []second) chart {
 	out := chart{Title: "Latency"}
 	lo, hi := math.Inf(1), 0.0
-	for _, s := range all {
+	past := a.past.all()
+	for _, s := range slices.Concat(all, past) {
 		if n := len(s.Latency); n > 0 {
 			lo, hi = math.Min(lo, float64(s.Latency[0].Up)), math.Max(hi, float64(s.Latency[n-1].Up))
 		}
@@ -54,8 +55,17 @@ func latency(a axis, all []second) chart {
 		})
 		out.Legend = append(out.Legend, swatch{Name: l.name, Colour: l.colour, Dash: l.dash})
 	}
+	if len(past) > 0 {
+		c.steps(past, "currentColor", earlierDash, earlierWidth, func(one second) (int, bool) {
+			return s.y(float64(journal.Quantile(one.Good, 95))), journal.Count(one.Good) > 0
+		})
+		out.Legend = append(out.Legend, swatch{Name: "p95 in the earlier run", Colour: "currentColor", Dash: earlierDash})
+	}
 	c.finish(&out)
 	out.Desc = fmt.Sprintf("p95 of successes was %s before, %s during and %s after the fault.", windowP95(a.h, journal.Before), windowP95(a.h, journal.During), windowP95(a.h, journal.After))
+	if len(past) > 0 {
+		out.Desc += a.past.inWindows(func(t journal.Totals) string { return ms(journal.Quantile(t.Good, 95)) })
+	}
 	return out
 }
 

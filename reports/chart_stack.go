@@ -17,8 +17,16 @@ type layer struct {
 	of           func(second) int
 }
 
-// stack draws stacked counts per second. If due is not nil, it also draws a line of the requests that were due.
-func stack(a axis, title string, all []second, layers []layer, due func(second) int) chart {
+// rateLine is a line over a stacked chart.
+type rateLine struct {
+	name, dash string
+	width      float64
+	slices     []second
+	of         func(second) int
+}
+
+// stack draws stacked counts per second, and lines over them.
+func stack(a axis, title string, all []second, layers []layer, lines ...rateLine) chart {
 	out := chart{Title: title}
 	most := 1.0
 	rate := func(s second, n int) float64 { return float64(n) / (s.to - s.from).Seconds() }
@@ -27,10 +35,12 @@ func stack(a axis, title string, all []second, layers []layer, due func(second) 
 		for _, l := range layers {
 			sum += l.of(s)
 		}
-		if due != nil {
-			sum = max(sum, due(s))
-		}
 		most = math.Max(most, rate(s, sum))
+	}
+	for _, l := range lines {
+		for _, s := range l.slices {
+			most = math.Max(most, rate(s, l.of(s)))
+		}
 	}
 	c := a.canvas(chartHeight)
 	y := c.linear(most, "%g/s")
@@ -49,9 +59,9 @@ func stack(a axis, title string, all []second, layers []layer, due func(second) 
 		}
 	}
 	slices.Reverse(out.Legend)
-	if due != nil {
-		c.steps(all, "currentColor", "5 3", 1.5, func(s second) (int, bool) { return y(rate(s, due(s))), true })
-		out.Legend = append(out.Legend, swatch{Name: "due", Colour: "currentColor", Dash: "5 3"})
+	for _, l := range lines {
+		c.steps(l.slices, "currentColor", l.dash, l.width, func(s second) (int, bool) { return y(rate(s, l.of(s))), true })
+		out.Legend = append(out.Legend, swatch{Name: l.name, Colour: "currentColor", Dash: l.dash})
 	}
 	c.background()
 	c.finish(&out)
@@ -99,15 +109,22 @@ func (c *canvas) linear(most float64, format string) func(float64) int {
 }
 
 func throughput(a axis, all []second) chart {
+	lines := []rateLine{{"due", "5 3", 1.5, all, func(s second) int { return s.Sent + s.Unsent }}}
+	if past := a.past.all(); len(past) > 0 {
+		lines = append(lines, rateLine{"succeeded in the earlier run", earlierDash, earlierWidth, past, func(s second) int { return a.past.h.Good(s.Totals) }})
+	}
 	c := stack(a, "Requests by outcome", all, []layer{
 		{"ok", green, func(s second) int { return s.OK }},
 		{"fallback", skyBlue, func(s second) int { return s.Fallback }},
 		{"refused", orange, func(s second) int { return s.Refused }},
 		{"failed", vermillion, func(s second) int { return s.Failed }},
 		{"ambiguous", purple, func(s second) int { return s.Ambiguous }},
-	}, func(s second) int { return s.Sent + s.Unsent })
+	}, lines...)
 	b, d := a.h.Total(journal.Before, ""), a.h.Total(journal.During, "")
 	c.Desc = fmt.Sprintf("%s of the requests succeeded before the fault, %s during it.", percent(a.h.Good(b), b.Sent), percent(a.h.Good(d), d.Sent))
+	if len(lines) > 1 {
+		c.Desc += a.past.inWindows(func(t journal.Totals) string { return percent(a.past.h.Good(t), t.Sent) })
+	}
 	return c
 }
 
@@ -131,7 +148,7 @@ func errorKinds(a axis, all []second) (c chart, ok bool) {
 	if len(layers) == 0 {
 		return chart{}, false
 	}
-	c = stack(a, "Errors by kind", all, layers, nil)
+	c = stack(a, "Errors by kind", all, layers)
 	c.Desc = fmt.Sprintf("The most frequent error was %s (%d).", layers[0].name, counts[layers[0].name])
 	return c, true
 }
@@ -166,7 +183,7 @@ func linkCalls(a axis, all []second) (c chart, ok bool) {
 	if len(layers) == 0 {
 		return chart{}, false
 	}
-	c = stack(a, "Calls by link", all, layers, nil)
+	c = stack(a, "Calls by link", all, layers)
 	c.Desc = fmt.Sprintf("The busiest link was %s.", layers[0].name)
 	return c, true
 }

@@ -11,13 +11,15 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// charts returns the charts for which the journal has data, with marks at some moments.
-func charts(h *journal.History, id string, marks []moment) []chart {
+// charts returns the charts for which the journal has data, with marks at some moments. If the scenario of an earlier run is
+// given, they show its curves, too.
+func charts(h *journal.History, id string, marks []moment, past *journal.History) []chart {
 	if len(h.Phases) == 0 || h.End != nil && h.End.Outcome == "skipped" {
 		return nil
 	}
 	a := newAxis(h)
 	a.id, a.marks = id, marks
+	a.past = newEarlier(past, a)
 	all := []chart{timeline(a)}
 	slices := seconds(a)
 	if slicesWithRequests(slices) {
@@ -152,11 +154,18 @@ type chartTable struct {
 	Rows [][]string
 }
 
-func newChartTable(h *journal.History) (t chartTable) {
+// column is a column of the table: what it says of a slice.
+type column struct {
+	head string
+	of   func(second) string
+}
+
+func newChartTable(h, past *journal.History) (t chartTable) {
 	if len(h.Phases) == 0 {
 		return t
 	}
-	all := seconds(newAxis(h))
+	a := newAxis(h)
+	all := seconds(a)
 	count := func(of func(second) int) func(second) string {
 		return func(s second) string {
 			if n := of(s); n > 0 {
@@ -174,25 +183,30 @@ func newChartTable(h *journal.History) (t chartTable) {
 			return strconv.FormatFloat(float64(d)/1e6, 'f', map[bool]int{true: 1}[d < 10*time.Millisecond], 64)
 		}
 	}
-	columns := []struct {
-		head string
-		of   func(second) string
-	}{
+	columns := []column{
 		{"from", func(s second) string { return at(s.from) }}, {"p50, ms", percentile(50)}, {"p95, ms", percentile(95)}, {"p99, ms", percentile(99)},
 		{"ok", count(func(s second) int { return s.OK })}, {"fallback", count(func(s second) int { return s.Fallback })}, {"refused", count(func(s second) int { return s.Refused })},
 		{"failed", count(func(s second) int { return s.Failed })}, {"ambiguous", count(func(s second) int { return s.Ambiguous })}, {"unsent", count(func(s second) int { return s.Unsent })},
 	}
 	add := func(head string, of func(second) int) {
-		columns = append(columns, struct {
-			head string
-			of   func(second) string
-		}{head, count(of)})
+		columns = append(columns, column{head, count(of)})
 	}
 	for _, kind := range errorsOf(all) {
 		add(kind, func(s second) int { return s.Errors[kind] })
 	}
 	for _, link := range linksOf(h)[:min(3, len(linksOf(h)))] { // the busiest
 		add("calls "+link, func(s second) int { return s.calls[link] })
+	}
+	if e := newEarlier(past, a); e != nil {
+		at := func(of func(second) string) func(second) string {
+			return func(s second) string {
+				if old, ok := e.at((s.from + s.to) / 2); ok {
+					return of(old)
+				}
+				return ""
+			}
+		}
+		columns = append(columns, column{"p95, ms, in the earlier run", at(percentile(95))}, column{"succeeded in the earlier run", at(count(func(s second) int { return e.h.Good(s.Totals) }))})
 	}
 	t.Rows = make([][]string, len(all))
 	for _, c := range columns {

@@ -90,7 +90,7 @@ func TestDrawingsStayInside(t *testing.T) {
 	h.Observations = []journal.Observation{{Probe: "queue", Asked: time.Minute, Value: &huge}, {Probe: "queue", Asked: 2 * time.Minute, Value: new(float64)}}
 	h.Samples[40].Latency = []journal.Bucket{{Up: 1, N: 1}, {Up: time.Hour, N: 9}}
 	h.Verdicts = []journal.Verdict{{Kind: "latency", Expected: "below 1ns"}, {Kind: "latency", Expected: "below 40h"}, {Kind: "latency", Expected: "within 3 times the baseline"}}
-	for _, c := range charts(h, "s1", []moment{{At: time.Hour, Card: 1, ID: "a"}, {At: 0, Card: 2, ID: "b"}}) {
+	for _, c := range charts(h, "s1", []moment{{At: time.Hour, Card: 1, ID: "a"}, {At: 0, Card: 2, ID: "b"}}, nil) {
 		for _, m := range coordinates.FindAllStringSubmatch(string(c.SVG), -1) {
 			n, err := strconv.Atoi(m[1])
 			require.NoError(t, err)

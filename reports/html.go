@@ -58,13 +58,16 @@ type view struct {
 	Grid      []gridRow
 	Scenarios []*scenario // the worst first
 	Systems   []*topology
-	Keys      []swatch // of all legends, each once
+	Against   *Against          // the earlier run that this one is compared with; nil if there is none
+	Changes   []changedScenario // from the earlier run, what needs attention first
+	Keys      []swatch          // of all legends, each once
 }
 
 // scenario is a section of the page.
 type scenario struct {
 	*journal.History
-	Slug      string // "c3": a short id within the page
+	Earlier   *journal.History // the same scenario in the run that this one is compared with; nil if there is none
+	Slug      string           // "c3": a short id within the page
 	Outcome   string
 	Finding   bool // it passed since a check failed that is known to fail
 	RerunNote string
@@ -105,23 +108,27 @@ type gridRow struct {
 }
 
 // writeHTML writes the report for people: one self-contained file, readable without style sheets and scripts.
-func writeHTML(w io.Writer, b *journal.Book) error {
-	v := view{Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), NotRun: b.NotRun(), Notes: b.Notes, Rerun: rerun(b)}
+func writeHTML(w io.Writer, b *journal.Book) error { return writePage(w, b, nil) }
+
+// writePage writes the report for people, compared with an earlier run unless that is nil.
+func writePage(w io.Writer, b *journal.Book, against *Against) error {
+	v := view{Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), NotRun: b.NotRun(), Notes: b.Notes, Rerun: rerun(b), Against: against}
 	v.Counts = countOutcomes(b, func(_, text string) string { return text })
 	for i, h := range b.Scenarios {
 		v.Took = max(v.Took, h.Ended)
-		v.Scenarios = append(v.Scenarios, newScenario(h.Remembering(), i))
+		v.Scenarios = append(v.Scenarios, newScenario(h.Remembering(), i, against.find(h.ID)))
 	}
 	v.Why = cards(v.Aborted, v.Scenarios)
 	if reason := unjudgedReason(b); len(v.Why) == 0 && reason != "" {
 		v.Why = []card{incompleteRun(v.Outcome, reason)}
 	}
 	for _, s := range v.Scenarios { // after the cards, whose moments they mark
-		s.Charts = charts(s.History, s.Slug, s.Moments)
+		s.Charts = charts(s.History, s.Slug, s.Moments, s.Earlier)
 		a := newAxis(s.History)
 		s.From, s.To = a.from.Seconds(), a.to.Seconds()
 	}
 	slices.SortStableFunc(v.Scenarios, func(a, b *scenario) int { return worseFirst(a.Outcome, b.Outcome) })
+	v.Changes = against.changes(v.Scenarios)
 	v.Grid = newGrid(v.Scenarios)
 	v.Systems = newTopologies(b.Scenarios)
 	v.Keys = shareKeys(v.Scenarios)
@@ -204,8 +211,8 @@ func shellWord(word string) string {
 	return word
 }
 
-func newScenario(h *journal.History, n int) *scenario {
-	s := &scenario{History: h, Slug: fmt.Sprintf("s%d", n+1), Outcome: outcome(h), Finding: foundAsExpected(h), RerunNote: rerunNote(h), Took: h.Ended - h.Began, Figures: newFigures(h)}
+func newScenario(h *journal.History, n int, earlier *journal.History) *scenario {
+	s := &scenario{History: h, Earlier: earlier, Slug: fmt.Sprintf("s%d", n+1), Outcome: outcome(h), Finding: foundAsExpected(h), RerunNote: rerunNote(h), Took: h.Ended - h.Began, Figures: newFigures(h)}
 	for _, w := range windows {
 		s.Overall = append(s.Overall, figuresOf(h, w, ""))
 	}
@@ -225,7 +232,7 @@ func newScenario(h *journal.History, n int) *scenario {
 		}
 		s.Steps = append(s.Steps, st)
 	}
-	s.Table = newChartTable(h)
+	s.Table = newChartTable(h, earlier)
 	s.Errors = errorTable(h)
 	s.Messages = messageOutcomes(h)
 	s.LinkRows = linkTable(h)

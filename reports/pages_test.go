@@ -37,6 +37,10 @@ func TestWritePages(t *testing.T) {
 	pages["topology"] = &journal.Book{Scenarios: []*journal.History{drilled()}, End: &journal.End{Outcome: "passed"}}
 	pages["hour"] = &journal.Book{Scenarios: []*journal.History{hour(2000)}, End: &journal.End{}}
 	pages["hour"].Scenarios[0].Requests.Add(journal.Request{Key: "k", Attempts: []journal.Attempt{{At: time.Second}}})
+	now, against := compared(t)
+	require.NoError(t, os.WriteFile(filepath.Join(*pagesDir, "compared.html"), render(t, PageAgainst(against).Write, now), 0o600))
+	poison(reflect.ValueOf(against))
+	require.NoError(t, os.WriteFile(filepath.Join(*pagesDir, "hostile-compared.html"), render(t, PageAgainst(against).Write, now), 0o600))
 	for name, b := range pages {
 		require.NoError(t, os.WriteFile(filepath.Join(*pagesDir, name+".html"), render(t, writeHTML, b), 0o600))
 		require.NoError(t, os.WriteFile(filepath.Join(*pagesDir, name+".messages.ndjson"), render(t, writeMessages, b), 0o600))

@@ -165,7 +165,7 @@ func failedScenario(h *journal.History, kinds ...string) *scenario {
 	for _, k := range kinds {
 		h.Verdicts = append(h.Verdicts, journal.Verdict{Check: "check of " + k, Kind: k, Outcome: "failed", Reason: "because", Window: journal.During})
 	}
-	return newScenario(h, 0)
+	return newScenario(h, 0, nil)
 }
 
 // TestOneCauseIsOneCard: checks that a rule explains share a card, and so do the rows of an outline.

@@ -14,7 +14,7 @@ import (
 
 var colours = map[string]string{"passed": "32", "failed": "31", "inconclusive": "33", "flaky": "33", "stopped": "31", "interrupted": "33", "skipped": "36"}
 
-var icons = map[string]string{"passed": "✓", "failed": "✗", "inconclusive": "?", "stopped": "■", "interrupted": "■", "skipped": "–"}
+var icons = map[string]string{"passed": "✓", "failed": "✗", "inconclusive": "?", "stopped": "■", "interrupted": "■", "skipped": "–", "flaky": "~"}
 
 // Text writes the verdict table for a terminal: every scenario with its checks, the observed values, and why a check
 // did not pass.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/reports/history"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -93,8 +94,9 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-// comparison returns what --against does at the end of a run, given its folder: it compares the run, prints what changed to out,
-// and writes comparison.json. The earlier run is read at once, so that a mistake shows before anything is started.
+// comparison returns what --against does when a run has ended, given its folder: it compares the run, prints what changed to
+// out, and writes comparison.json, and the page of the run with the comparison. The earlier run is read at once, so that a
+// mistake shows before anything is started.
 func comparison(cmd *cobra.Command, out io.Writer, parent, against string) (func(dir string) error, error) {
 	var base *history.Run
 	switch against {
@@ -133,6 +135,17 @@ func comparison(cmd *cobra.Command, out io.Writer, parent, against string) (func
 		if err := writeJSON(&content, c); err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(dir, "comparison.json"), content.Bytes(), 0o600)
+		if err := os.WriteFile(filepath.Join(dir, "comparison.json"), content.Bytes(), 0o600); err != nil {
+			return err
+		}
+		against, err := c.Page(base)
+		if err != nil {
+			return err
+		}
+		book, err := readBook(filepath.Join(dir, "journal.ndjson"))
+		if err != nil {
+			return err
+		}
+		return reports.Table{reports.PageAgainst(against)}.WriteDir(dir, book)
 	}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +14,7 @@ import (
 )
 
 func reportCommand(formats reports.Table) *cobra.Command {
-	var format, runs string
+	var format, runs, against string
 	cmd := &cobra.Command{
 		Use:   "report RUN",
 		Short: `Render the reports of a run again from its journal; RUN is its folder, its name, or "latest"`,
@@ -21,7 +22,12 @@ func reportCommand(formats reports.Table) *cobra.Command {
 "latest".
 
 The exit code is 0 if the reports were written, whatever the outcome of the run. Programs can read the outcome from
-report.json (--format json).`,
+report.json (--format json).
+
+With --against, the page also shows what changed since an earlier run, and its curves in the charts, if the runs can be
+compared.`,
+		Example: `  firedrill report latest
+  firedrill report latest --against last-green`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := args[0]
@@ -29,6 +35,13 @@ report.json (--format json).`,
 				dir = filepath.Join(runs, dir)
 			}
 			book, err := readBook(filepath.Join(dir, "journal.ndjson"))
+			if err != nil {
+				return err
+			}
+			if format != "" && against != "" {
+				return errors.New("--against: the comparison is shown by report.html: leave out --format")
+			}
+			compare, err := comparison(cmd, cmd.OutOrStdout(), runs, against)
 			if err != nil {
 				return err
 			}
@@ -41,11 +54,15 @@ report.json (--format json).`,
 			if err := reports.Text(cmd.OutOrStdout(), book, styled(cmd.OutOrStdout())); err != nil {
 				return err
 			}
+			if err := compare(dir); err != nil {
+				return fmt.Errorf("compare with an earlier run: %w", err)
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "\nreport: %s\n", journal.Visible(filepath.Join(dir, "report.html")))
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "", "print this format to standard output instead: "+strings.Join(formats.Names(), ", "))
+	cmd.Flags().StringVar(&against, "against", "", `compare the run with an earlier one, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one before it that passed`)
 	cmd.Flags().StringVar(&runs, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
 	return cmd
 }

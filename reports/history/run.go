@@ -79,6 +79,9 @@ func Find(parent, name string) (*Run, error) {
 	if _, err := os.Stat(filepath.Join(dir, journalFile)); err != nil {
 		dir = filepath.Join(parent, name)
 	}
+	if target, err := filepath.EvalSymlinks(dir); err == nil { // "latest" leads elsewhere when the next run begins
+		dir = target
+	}
 	run, err := read(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("find the run %q: it is no folder with a journal, and there is none in %s: %s", name, parent, newest(parent))
@@ -203,6 +206,14 @@ func beganAt(dir string) (time.Time, error) {
 }
 
 func read(dir string) (*Run, error) {
+	book, err := readBook(dir)
+	if err != nil {
+		return nil, err
+	}
+	return newRun(dir, book), nil
+}
+
+func readBook(dir string) (*journal.Book, error) {
 	f, err := os.Open(filepath.Join(dir, journalFile))
 	if err != nil {
 		return nil, err
@@ -212,7 +223,7 @@ func read(dir string) (*Run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %q: %w", f.Name(), err)
 	}
-	return newRun(dir, book), nil
+	return book, nil
 }
 
 func newRun(dir string, b *journal.Book) *Run {

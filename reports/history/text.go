@@ -109,11 +109,11 @@ func (s ScenarioChange) writeFigures(line func(string, ...any), all bool) {
 		format, usual := f.Format, ""
 		switch {
 		case f.Band != nil:
-			usual = fmt.Sprintf("%s; usual: %s to %s, median %s of %d runs", f.Mark, format(f.Band.Low), format(f.Band.High), format(f.Band.Median), f.Band.Runs)
+			usual = f.Mark + "; usual: " + f.usual()
 		default:
 			missing = true
 		}
-		if all || (f.Band == nil && f.figure.main) || (f.Band != nil && f.Mark != "as usual") {
+		if all || f.tells() {
 			rows = append(rows, []string{f.Name, format(f.Before), "->", format(f.Now), usual})
 		}
 	}

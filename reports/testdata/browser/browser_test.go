@@ -212,7 +212,7 @@ func TestHostileScriptsWouldBeSeen(t *testing.T) {
 
 // TestAccessibility runs axe-core on pages in both themes, and on a phone.
 func TestAccessibility(t *testing.T) {
-	for _, name := range []string{"passed", "failed", "inconclusive", "truncated", "parted", "stopped", "topology"} {
+	for _, name := range []string{"passed", "failed", "inconclusive", "truncated", "parted", "stopped", "topology", "compared"} {
 		for _, scheme := range []string{"light", "dark", "phone"} {
 			var before []chromedp.Action
 			if scheme == "phone" {
@@ -242,7 +242,7 @@ func TestAccessibility(t *testing.T) {
 
 // TestLinksLeadToWhatIsVisible follows every link of pages, with the script and without it.
 func TestLinksLeadToWhatIsVisible(t *testing.T) {
-	for _, name := range []string{"failed", "many", "inconclusive"} {
+	for _, name := range []string{"failed", "many", "inconclusive", "compared"} {
 		for _, script := range []bool{true, false} {
 			var before []chromedp.Action
 			if !script {
