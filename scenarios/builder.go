@@ -13,6 +13,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -147,7 +148,7 @@ func (b *Builder) EffectsOnceCommand(name, says string) *Builder {
 func (b *Builder) EffectsSettle(within time.Duration) *Builder {
 	at := b.beginStep("Given", "effects settle within %s", injector.Duration(within))
 	if within <= 0 {
-		b.r.AddProblem(at, "effects need a time above 0 to settle", "write 30*time.Second, say")
+		b.r.AddProblem(at, codes.BadValue.Msgf("effects need a time above 0 to settle"), "write 30*time.Second, say")
 	}
 	b.r.SetSettle(at, within)
 	return b
@@ -183,11 +184,11 @@ func (b *Builder) Answers(route string, statuses ...int) *Builder {
 	}
 	at := b.beginStep("Given", "%q answers %s", route, strings.Join(text, " or "))
 	if len(statuses) == 0 {
-		b.r.AddProblem(at, fmt.Sprintf("%q is expected to answer no status", route), "name at least one: 201")
+		b.r.AddProblem(at, codes.BadValue.Msgf("%q is expected to answer no status", route), "name at least one: 201")
 	}
 	for _, s := range statuses {
 		if s < 100 || s > 599 {
-			b.r.AddProblem(at, fmt.Sprintf("%d is not a status of HTTP", s), "write one from 100 to 599")
+			b.r.AddProblem(at, codes.BadValue.Msgf("%d is not a status of HTTP", s), "write one from 100 to 599")
 		}
 	}
 	b.r.ExpectStatuses(at, route, slices.Clone(statuses))
@@ -227,12 +228,12 @@ func (b *Builder) Partition(f injector.Partition) *Builder { return b.Together(P
 func (b *Builder) For(d time.Duration) *Builder {
 	at := caller()
 	if b.r.step == nil {
-		b.r.AddProblem(at, "For has no injection before it", "call it right after Inject or Together")
+		b.r.AddProblem(at, codes.WrongMoment.Msgf("For has no injection before it"), "call it right after Inject or Together")
 		return b
 	}
 	in, ok := b.r.step.Do.(Inject)
 	if !ok || d <= 0 {
-		b.r.AddProblem(at, "For needs an injection before it, and a time above 0", "call it right after Inject or Together")
+		b.r.AddProblem(at, codes.WrongMoment.Msgf("For needs an injection before it, and a time above 0"), "call it right after Inject or Together")
 		return b
 	}
 	if in.For == 0 {
@@ -256,7 +257,7 @@ func (b *Builder) For(d time.Duration) *Builder {
 func (b *Builder) Wait(d time.Duration) *Builder {
 	at := b.beginStep("When", "%s pass", injector.Duration(d))
 	if d <= 0 {
-		b.r.AddProblem(at, "a wait has to be above 0", "write 2*time.Second, say")
+		b.r.AddProblem(at, codes.BadStructure.Msgf("a wait has to be above 0"), "write 2*time.Second, say")
 	}
 	b.r.Act(at, Wait{For: d})
 	return b

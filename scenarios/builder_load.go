@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -55,7 +56,7 @@ func (b *Builder) Load(l Load) *Builder {
 		}
 		b.r.rate = &l
 	} else if settings := (Load{Name: l.Name, Shape: l.Shape, Rate: l.Rate, Users: l.Users, Think: l.Think, Mix: l.Mix, Key: l.Key, Headers: l.Headers}); l.Name != "" && !reflect.DeepEqual(l, settings) {
-		b.r.AddProblem(at, fmt.Sprintf("the %q load sets how clients behave, which the first load does for all", l.Name), "set only Name, Shape, Rate, Users, Think, Mix, Key and Headers, and the rest in the first load")
+		b.r.AddProblem(at, codes.Contradiction.Msgf("the %q load sets how clients behave, which the first load does for all", l.Name), "set only Name, Shape, Rate, Users, Think, Mix, Key and Headers, and the rest in the first load")
 	} else if l.Name != "" {
 		if l.Key != (Key{}) {
 			b.r.SetKey(at, at, l.Key)
@@ -88,7 +89,7 @@ func (b *Builder) Change(c RateChange) *Builder {
 	case ReplayLoad:
 		at := b.beginStep("When", "%s follows the rates in %q", b.r.theLoad(), c.File)
 		if len(c.Rates) < 2 || c.Rates[0].At != 0 {
-			b.r.AddProblem(at, "a recording needs two rates or more, the first at second 0", "read it with ReadRates")
+			b.r.AddProblem(at, codes.Missing.Msgf("a recording needs two rates or more, the first at second 0"), "read it with ReadRates")
 			return b
 		}
 		b.r.ChangeRate(at, at, nil, c)
@@ -147,7 +148,7 @@ func (b *Builder) ChangeLoad(from, to float64, over time.Duration) *Builder {
 func (b *Builder) SpikeLoad(from, to float64, d time.Duration) *Builder {
 	at := b.beginStep("When", "%s spikes from %g to %g requests per second for %s", b.r.theLoad(), from, to, injector.Duration(d))
 	if d <= 0 {
-		b.r.AddProblem(at, "a spike has to last longer than 0", "write 5*time.Second, say")
+		b.r.AddProblem(at, codes.BadValue.Msgf("a spike has to last longer than 0"), "write 5*time.Second, say")
 	}
 	b.r.ChangeRate(at, at, &from, SpikeLoad{From: from, To: to, For: d})
 	return b
@@ -157,7 +158,7 @@ func (b *Builder) SpikeLoad(from, to float64, d time.Duration) *Builder {
 func (b *Builder) SwingLoad(low, high float64, every time.Duration) *Builder {
 	at := b.beginStep("When", "%s swings between %g and %g requests per second every %s", b.r.theLoad(), low, high, injector.Duration(every))
 	if low < 0 || every <= 0 {
-		b.r.AddProblem(at, "a swing has to have rates from 0 up and a period above 0", "write 20*time.Second, say")
+		b.r.AddProblem(at, codes.BadValue.Msgf("a swing has to have rates from 0 up and a period above 0"), "write 20*time.Second, say")
 	}
 	b.r.SwingLoad(at, at, SwingLoad{Low: low, High: high, Every: every})
 	return b
@@ -181,10 +182,10 @@ func (b *Builder) SendOf(load string, requests, atATime int) *Builder {
 	}
 	at := b.beginStep("When", "%s%s are sent, %d at a time", counted(requests, "request"), of, atATime)
 	if requests < 1 || atATime < 1 || atATime > min(requests, MaxUsers) {
-		b.r.AddProblem(at, fmt.Sprintf("%d requests cannot be sent %d at a time", requests, atATime), fmt.Sprintf("send one or more, at most all of them and %d at a time", MaxUsers))
+		b.r.AddProblem(at, codes.BadValue.Msgf("%d requests cannot be sent %d at a time", requests, atATime), fmt.Sprintf("send one or more, at most all of them and %d at a time", MaxUsers))
 	}
 	if len(b.r.loadsOf(load)) == 0 {
-		b.r.AddProblem(at, "it is not known which requests to send", "call Load before, with Shape: Counted and a Mix")
+		b.r.AddProblem(at, codes.Missing.Msgf("it is not known which requests to send"), "call Load before, with Shape: Counted and a Mix")
 		return b
 	}
 	b.r.NameLoad(load)
@@ -230,9 +231,9 @@ func (r *Resolver) validateLoad(at source.Pos, l *Load) {
 	}
 	switch {
 	case len(l.Mix) == 0:
-		r.AddProblem(at, "the load has no routes", "say what it asks for: Mix")
+		r.AddProblem(at, codes.Missing.Msgf("the load has no routes"), "say what it asks for: Mix")
 	case sum < 0.999 || sum > 1.001:
-		r.AddProblem(at, fmt.Sprintf("the shares sum to %s", percent(sum)), "they have to make 1")
+		r.AddProblem(at, codes.BadValue.Msgf("the shares sum to %s", percent(sum)), "they have to make 1")
 	}
 	r.validateShape(at, l)
 	r.checkKey(at, at)
@@ -243,23 +244,23 @@ func (r *Resolver) validateShape(at source.Pos, l *Load) {
 	switch l.Shape {
 	case Open:
 		if l.Rate <= 0 {
-			r.AddProblem(at, "the load's rate has to be above 0", "set Rate, in requests per second")
+			r.AddProblem(at, codes.BadStructure.Msgf("the load's rate has to be above 0"), "set Rate, in requests per second")
 		}
 	case Closed:
 		if l.Users < 1 || l.Users > MaxUsers {
-			r.AddProblem(at, fmt.Sprintf("%d users cannot ask", l.Users), fmt.Sprintf("set Users from 1 to %d", MaxUsers))
+			r.AddProblem(at, codes.BadValue.Msgf("%d users cannot ask", l.Users), fmt.Sprintf("set Users from 1 to %d", MaxUsers))
 		}
 		if l.Think < 0 {
-			r.AddProblem(at, "users cannot think for less than no time", "set Think to 0 or more")
+			r.AddProblem(at, codes.BadValue.Msgf("users cannot think for less than no time"), "set Think to 0 or more")
 		}
 	case Counted:
 	default:
-		r.AddProblem(at, fmt.Sprintf("a load has no shape %q", l.Shape), "take scenarios.Open, Closed or Counted")
+		r.AddProblem(at, codes.UnknownName.Msgf("a load has no shape %q", l.Shape), "take scenarios.Open, Closed or Counted")
 	}
 	if l.Shape != Open && l.Rate != 0 {
-		r.AddProblem(at, fmt.Sprintf("a %s load has no rate", l.Shape), "leave Rate out")
+		r.AddProblem(at, codes.BadValue.Msgf("a %s load has no rate", l.Shape), "leave Rate out")
 	}
 	if l.Shape != Closed && (l.Users != 0 || l.Think != 0) {
-		r.AddProblem(at, "only a closed load has users who think", "set Shape: scenarios.Closed, or leave Users and Think out")
+		r.AddProblem(at, codes.BadValue.Msgf("only a closed load has users who think"), "set Shape: scenarios.Closed, or leave Users and Think out")
 	}
 }

@@ -1,9 +1,9 @@
 package scenarios
 
 import (
-	"fmt"
 	"slices"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -35,9 +35,9 @@ func (r *Resolver) finishFindings() {
 			for _, c := range r.Checks {
 				known = append(known, c.Step.Text)
 			}
-			r.addMissing(f.at, fmt.Sprintf("%q is not a check of this scenario", f.check), source.DidYouMean(f.check, known, "checks"))
+			r.addMissing(f.at, codes.UnknownName.Msgf("%q is not a check of this scenario", f.check), source.DidYouMean(f.check, known, "checks"))
 		case r.Checks[i].KnownToFail:
-			r.AddProblem(f.at, fmt.Sprintf("that %q fails was said before", f.check), "say it once")
+			r.AddProblem(f.at, codes.Duplicate.Msgf("that %q fails was said before", f.check), "say it once")
 		default:
 			r.Checks[i].KnownToFail = true
 		}

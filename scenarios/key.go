@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -41,20 +42,20 @@ func (k Key) check() error {
 	switch k.In {
 	case InHeader:
 		if !httpguts.ValidHeaderFieldName(k.Name) {
-			return source.Mistakef(`write "Idempotency-Key"`, "%q cannot be the name of a header", k.Name)
+			return source.Mistakef(codes.BadName, `write "Idempotency-Key"`, "%q cannot be the name of a header", k.Name)
 		}
 	case InQuery:
 		if k.Name == "" || strings.ContainsAny(k.Name, "&=#? {}") {
-			return source.Mistakef(`write "key"`, "%q cannot be the name of a query parameter", k.Name)
+			return source.Mistakef(codes.BadName, `write "key"`, "%q cannot be the name of a query parameter", k.Name)
 		}
 	case InBody:
 		if slices.Contains(strings.Split(k.Name, "."), "") {
-			return source.Mistakef(`write "idempotency_key", or "order.key" for a field of an object`, "%q cannot be the name of a field", k.Name)
+			return source.Mistakef(codes.BadName, `write "idempotency_key", or "order.key" for a field of an object`, "%q cannot be the name of a field", k.Name)
 		}
 	case InPath, InText:
 	default:
 		if k != (Key{}) {
-			return source.Mistakef("use InHeader, InBody, InQuery or InPath", "%q is not a place for a key", k.In)
+			return source.Mistakef(codes.UnknownName, "use InHeader, InBody, InQuery or InPath", "%q is not a place for a key", k.In)
 		}
 	}
 	return nil
@@ -66,23 +67,23 @@ func (k Key) place(r *Route, template string) error {
 	switch k.In {
 	case InBody:
 		if r.Body == "" {
-			return source.Mistakef("give it a body, or let a header carry the key", "%q has no body that could carry the key", r.Name())
+			return source.Mistakef(codes.Missing, "give it a body, or let a header carry the key", "%q has no body that could carry the key", r.Name())
 		}
 		body, err := withField(r.Body, strings.Split(k.Name, "."), `"`+template+`"`)
 		if err != nil || r.syntax() != JSON {
-			return source.Mistakef("write an object of JSON, or let a header carry the key", "the body of %q is not an object of JSON that could carry the key in its field %q", r.Name(), k.Name)
+			return source.Mistakef(codes.BadValue, "write an object of JSON, or let a header carry the key", "the body of %q is not an object of JSON that could carry the key in its field %q", r.Name(), k.Name)
 		}
 		r.Body = body
 	case InPath:
 		if !strings.Contains(r.Path, "{{key}}") {
-			return source.Mistakef(fmt.Sprintf("write {{key}} there: %q", r.Method+" "+strings.TrimSuffix(r.Path, "/")+"/{{key}}"), "the path of %q does not hold the key", r.Name())
+			return source.Mistakef(codes.BadValue, fmt.Sprintf("write {{key}} there: %q", r.Method+" "+strings.TrimSuffix(r.Path, "/")+"/{{key}}"), "the path of %q does not hold the key", r.Name())
 		}
 	case InQuery:
 		_, query, _ := strings.Cut(r.Path, "?")
 		for part := range strings.SplitSeq(query, "&") {
 			name, value, _ := strings.Cut(part, "=")
 			if name, err := url.QueryUnescape(name); err == nil && name == k.Name {
-				return source.Mistakef("leave it out of the path", "the query of %q has a %s already: %q", r.Name(), k.Name, value)
+				return source.Mistakef(codes.Duplicate, "leave it out of the path", "the query of %q has a %s already: %q", r.Name(), k.Name, value)
 			}
 		}
 	}

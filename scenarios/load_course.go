@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -224,7 +225,7 @@ func ReadRates(file string, raw []byte) ([]RateAt, error) {
 		}
 		at := source.Pos{File: file, Line: i + 1, Text: text}
 		if len(all) == maxRateLines {
-			out.Add(at, fmt.Sprintf("the recording has more than %d lines", maxRateLines), "record fewer rates, such as one a second")
+			out.Add(at, codes.TooLarge.Msgf("the recording has more than %d lines", maxRateLines), "record fewer rates, such as one a second")
 			break
 		}
 		one, err := parseRate(text)
@@ -242,7 +243,7 @@ func ReadRates(file string, raw []byte) ([]RateAt, error) {
 		all = append(all, one)
 	}
 	if len(all) < 2 && len(out.All) == 0 {
-		out.Add(source.Pos{File: file}, "a recording needs two rates or more", "write a line for each: 0,100 and 10,250")
+		out.Add(source.Pos{File: file}, codes.Missing.Msgf("a recording needs two rates or more"), "write a line for each: 0,100 and 10,250")
 	}
 	return all, out.Err()
 }
@@ -254,7 +255,7 @@ func isHeading(line string) bool { return !strings.ContainsAny(line, "0123456789
 func parseRate(line string) (RateAt, error) {
 	cells := strings.Split(line, ",")
 	if len(cells) != 2 {
-		return RateAt{}, source.Mistakef("write the second and the requests per second: 10,250", "the line has %d values instead of 2", len(cells))
+		return RateAt{}, source.Mistakef(codes.BadValue, "write the second and the requests per second: 10,250", "the line has %d values instead of 2", len(cells))
 	}
 	second, err := source.ParseNumber(strings.TrimSpace(cells[0]))
 	if err != nil {
@@ -266,9 +267,9 @@ func parseRate(line string) (RateAt, error) {
 	}
 	switch {
 	case second > source.Longest.Seconds():
-		return RateAt{}, source.Mistakef("shorten the recording", "second %g is later than a day", second)
+		return RateAt{}, source.Mistakef(codes.BadValue, "shorten the recording", "second %g is later than a day", second)
 	case rate > MaxRate:
-		return RateAt{}, source.Mistakef(fmt.Sprintf("write at most %d", MaxRate), "%g requests per second are more than one machine sends", rate)
+		return RateAt{}, source.Mistakef(codes.TooLarge, fmt.Sprintf("write at most %d", MaxRate), "%g requests per second are more than one machine sends", rate)
 	}
 	return RateAt{At: time.Duration(math.Round(second * float64(time.Second))), Rate: rate}, nil
 }
@@ -277,9 +278,9 @@ func parseRate(line string) (RateAt, error) {
 func (r RateAt) follows(earlier []RateAt) error {
 	switch {
 	case len(earlier) == 0 && r.At != 0:
-		return source.Mistakef("let the first line be that of second 0: 0,100", "the recording begins at second %g", r.At.Seconds())
+		return source.Mistakef(codes.BadValue, "let the first line be that of second 0: 0,100", "the recording begins at second %g", r.At.Seconds())
 	case len(earlier) > 0 && r.At <= earlier[len(earlier)-1].At:
-		return source.Mistakef("sort the lines by second, and write each second once", "second %g does not come after second %g", r.At.Seconds(), earlier[len(earlier)-1].At.Seconds())
+		return source.Mistakef(codes.BadValue, "sort the lines by second, and write each second once", "second %g does not come after second %g", r.At.Seconds(), earlier[len(earlier)-1].At.Seconds())
 	}
 	return nil
 }

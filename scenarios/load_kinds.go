@@ -10,6 +10,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -88,10 +89,10 @@ func (l *Load) AnswerMeans(answer string) (AnswerMeaning, bool) {
 func (r *Resolver) SetAnswerMeaning(at source.Pos, m AnswerMeaning) {
 	r.Describe(at)
 	if m.Begins == "" {
-		r.AddProblem(at, "every answer begins with nothing", "write the beginning of an answer: \"ERR\"")
+		r.AddProblem(at, codes.BadValue.Msgf("every answer begins with nothing"), "write the beginning of an answer: \"ERR\"")
 	}
 	if slices.ContainsFunc(r.rate.Answers, func(o AnswerMeaning) bool { return o.Begins == m.Begins }) {
-		r.AddProblem(at, fmt.Sprintf("what answers that begin with %q mean was said before", m.Begins), "say it once")
+		r.AddProblem(at, codes.Duplicate.Msgf("what answers that begin with %q mean was said before", m.Begins), "say it once")
 	}
 	r.rate.Answers = append(r.rate.Answers, m)
 	r.answersAt = at
@@ -162,17 +163,17 @@ func (r *Resolver) CheckKind(at source.Pos, rt Route) {
 		for _, k := range LoadKinds() {
 			names = append(names, k.Name)
 		}
-		r.AddProblem(at, fmt.Sprintf("there is no kind of load %q", rt.Kind), source.DidYouMean(rt.Kind, names, "kinds of load"))
+		r.AddProblem(at, codes.UnknownName.Msgf("there is no kind of load %q", rt.Kind), source.DidYouMean(rt.Kind, names, "kinds of load"))
 		return
 	case rt.Name() == "":
-		r.AddProblem(at, "a "+k.Word+" is empty", "write the "+k.Word+" to send")
+		r.AddProblem(at, codes.BadValue.Message("a "+k.Word+" is empty"), "write the "+k.Word+" to send")
 		return
 	case k.About != "" && strings.TrimSpace(rt.Path) == "":
-		r.AddProblem(at, fmt.Sprintf("it is not known what the %s are about", k.Many()), fmt.Sprintf("write it in quotes: %s %s %q", k.Many(), k.About, "name"))
+		r.AddProblem(at, codes.Missing.Msgf("it is not known what the %s are about", k.Many()), fmt.Sprintf("write it in quotes: %s %s %q", k.Many(), k.About, "name"))
 	case rt.Method != "":
-		r.AddProblem(at, fmt.Sprintf("a %s has no method %q", k.Word, rt.Method), "leave Method out")
+		r.AddProblem(at, codes.UnknownName.Msgf("a %s has no method %q", k.Word, rt.Method), "leave Method out")
 	case len(rt.Then) > 0 || len(rt.Keep) > 0:
-		r.AddProblem(at, "a chain consists of requests over HTTP", "leave Then and Keep out")
+		r.AddProblem(at, codes.Unsupported.Msgf("a chain consists of requests over HTTP"), "leave Then and Keep out")
 	}
 	for _, check := range []struct {
 		of   func(string) error
@@ -197,7 +198,7 @@ func (r *Resolver) finishKinds() {
 		}
 	}
 	if len(kinds) == 0 && len(r.Load.Answers) > 0 {
-		r.AddProblem(r.answersAt, "the meaning of answers over HTTP is that of their status", "write: status 503 means that it was refused")
+		r.AddProblem(r.answersAt, codes.Unsupported.Msgf("the meaning of answers over HTTP is that of their status"), "write: status 503 means that it was refused")
 	}
 	r.finishUnanswered(kinds)
 	if len(kinds) == 0 {
@@ -205,7 +206,7 @@ func (r *Resolver) finishKinds() {
 	}
 	refuse := func(at source.Pos, what string) {
 		if at != (source.Pos{}) {
-			r.AddProblem(at, fmt.Sprintf("%s, and %s", what, consistsOf(kinds)), "leave this out")
+			r.AddProblem(at, codes.Unsupported.Msgf("%s, and %s", what, consistsOf(kinds)), "leave this out")
 		}
 	}
 	onHTTP := overHTTP(r.Loads())
@@ -258,14 +259,14 @@ func (r *Resolver) finishKind(at source.Pos, l *Load, k LoadKind) {
 	for _, rt := range l.Mix {
 		switch {
 		case rt.Kind != k.Name:
-			r.AddProblem(at, fmt.Sprintf("%q is no %s, and a load consists of one kind", rt.Name(), k.Word), "take requests of one kind")
+			r.AddProblem(at, codes.Unsupported.Msgf("%q is no %s, and a load consists of one kind", rt.Name(), k.Word), "take requests of one kind")
 		case seen[rt.Name()]:
-			r.AddProblem(at, fmt.Sprintf("two %s are named %q", k.Many(), rt.Name()), "give them names of their own, in a column name")
+			r.AddProblem(at, codes.BadValue.Msgf("two %s are named %q", k.Many(), rt.Name()), "give them names of their own, in a column name")
 		}
 		seen[rt.Name()] = true
 	}
 	if o := r.own[l.Name]; o != nil && len(o.headers) > 0 && !k.Headers {
-		r.AddProblem(o.headersAt[0], fmt.Sprintf("the %q load consists of %s, which have no headers", l.Name, k.Many()), "leave this out")
+		r.AddProblem(o.headersAt[0], codes.Unsupported.Msgf("the %q load consists of %s, which have no headers", l.Name, k.Many()), "leave this out")
 	}
 	switch key := l.Key; {
 	case k.carries(key), key.In == InText && l.textsHold(k):
@@ -274,13 +275,13 @@ func (r *Resolver) finishKind(at source.Pos, l *Load, k LoadKind) {
 			l.Key = Key{In: InText}
 		}
 	case key.In == InText:
-		r.AddProblem(r.keyPosition(l), fmt.Sprintf("no %s contains the key", k.Word), "write {{key}} where it belongs")
+		r.AddProblem(r.keyPosition(l), codes.Missing.Msgf("no %s contains the key", k.Word), "write {{key}} where it belongs")
 	default:
-		r.AddProblem(r.keyPosition(l), fmt.Sprintf("a %s carries its key where {{key}} stands", k.Word), fmt.Sprintf("leave this out, and write {{key}} into the %s", k.Word))
+		r.AddProblem(r.keyPosition(l), codes.BadValue.Msgf("a %s carries its key where {{key}} stands", k.Word), fmt.Sprintf("leave this out, and write {{key}} into the %s", k.Word))
 	}
 	for _, rt := range l.Mix {
 		if alone := (&Load{Mix: []Route{rt}}); l.Key.In == InText && !k.Local && l.Changes(rt) && !alone.holds(KeyPart) {
-			r.AddProblem(at, fmt.Sprintf("%q changes something and does not contain the key, which other %s do", rt.Name(), k.Many()), "write {{key}} into it, too, so that its effect can be told from others")
+			r.AddProblem(at, codes.Missing.Msgf("%q changes something and does not contain the key, which other %s do", rt.Name(), k.Many()), "write {{key}} into it, too, so that its effect can be told from others")
 		}
 	}
 }
@@ -310,14 +311,14 @@ func (r *Resolver) finishUnanswered(kinds []LoadKind) {
 	at := cmp.Or(r.unansweredAt, r.loadAt)
 	refuse := func(at source.Pos, what string) {
 		if at != (source.Pos{}) {
-			r.AddProblem(at, what+", and nothing is answered", "leave this out, or leave out that datagrams are not answered")
+			r.AddProblem(at, codes.Unsupported.Message(what+", and nothing is answered"), "leave this out, or leave out that datagrams are not answered")
 		}
 	}
 	switch sent := slices.ContainsFunc(kinds, func(k LoadKind) bool { return k.UDP }); {
 	case !sent && len(kinds) > 0:
-		r.AddProblem(at, fmt.Sprintf("%s, and only datagrams may be left unanswered", consistsOf(kinds)), "leave this out")
+		r.AddProblem(at, codes.Unsupported.Msgf("%s, and only datagrams may be left unanswered", consistsOf(kinds)), "leave this out")
 	case !sent:
-		r.AddProblem(at, "the load sends no datagrams", `send some: 200 datagrams are sent to "metrics", 10 at a time`)
+		r.AddProblem(at, codes.Unsupported.Msgf("the load sends no datagrams"), `send some: 200 datagrams are sent to "metrics", 10 at a time`)
 	}
 	for _, l := range r.Loads() {
 		if k, _ := l.OtherKind(); !k.UDP {
@@ -373,9 +374,9 @@ func checkRedis(text string) error {
 	case err != nil:
 		return err
 	case len(words) == 0 || words[0] == "":
-		return source.Mistakef("write INCR orders", "the command is empty")
+		return source.Mistakef(codes.BadValue, "write INCR orders", "the command is empty")
 	case redisStateful(redisCommand(words[0])):
-		return source.Mistakef("write a command that stands by itself; for several at once take EVAL", "%s changes the state of a connection, which other requests share", redisCommand(words[0]))
+		return source.Mistakef(codes.Unsupported, "write a command that stands by itself; for several at once take EVAL", "%s changes the state of a connection, which other requests share", redisCommand(words[0]))
 	}
 	return nil
 }
@@ -418,7 +419,7 @@ func SplitWords(text string) ([]string, error) {
 		}
 	}
 	if quote != 0 {
-		return nil, source.Mistakef("close it, or write a backslash before the quote", "a quotation in %q is not closed", shorten(text))
+		return nil, source.Mistakef(codes.BadValue, "close it, or write a backslash before the quote", "a quotation in %q is not closed", shorten(text))
 	}
 	if began {
 		all = append(all, word.String())

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -21,7 +22,7 @@ var sqlListens = regexp.MustCompile(`(?i)^\s*(listen|copy)\b`)
 
 func checkSQL(text string) error {
 	if found := sqlListens.FindStringSubmatch(text); found != nil {
-		return source.Mistakef("write a statement that has one answer", "%s has no single answer", strings.ToUpper(found[1]))
+		return source.Mistakef(codes.Unsupported, "write a statement that has one answer", "%s has no single answer", strings.ToUpper(found[1]))
 	}
 	return nil
 }
@@ -29,7 +30,7 @@ func checkSQL(text string) error {
 func checkSubject(subject string) error {
 	literal := placeholder.ReplaceAllString(subject, "x")
 	if strings.ContainsAny(literal, "*> \t") || strings.HasPrefix(literal, ".") || strings.HasSuffix(literal, ".") || strings.Contains(literal, "..") {
-		return source.Mistakef("write a subject without wildcards: orders.created", "%q cannot be the subject of a message", subject)
+		return source.Mistakef(codes.BadValue, "write a subject without wildcards: orders.created", "%q cannot be the subject of a message", subject)
 	}
 	return nil
 }
@@ -38,7 +39,7 @@ var grpcMethod = regexp.MustCompile(`^[A-Za-z_][\w.]*/[A-Za-z_]\w*$`)
 
 func checkMethod(name string) error {
 	if !grpcMethod.MatchString(name) {
-		return source.Mistakef("write the package, the service and the method: shop.Orders/Create", "%q is not a method of gRPC", name)
+		return source.Mistakef(codes.BadValue, "write the package, the service and the method: shop.Orders/Create", "%q is not a method of gRPC", name)
 	}
 	return nil
 }
@@ -52,7 +53,7 @@ func readsMethod(r Route) bool {
 
 func checkLine(text string) error {
 	if strings.Contains(strings.TrimSpace(text), "\n") {
-		return source.Mistakef("write one line; for several, take a mix", "the text has several lines")
+		return source.Mistakef(codes.BadValue, "write one line; for several, take a mix", "the text has several lines")
 	}
 	return nil
 }

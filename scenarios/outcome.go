@@ -1,11 +1,11 @@
 package scenarios
 
 import (
-	"fmt"
 	"iter"
 	"net/http"
 	"slices"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -71,7 +71,7 @@ func (r *Resolver) ExpectStatuses(at source.Pos, route string, statuses []int) {
 	r.Describe(at)
 	for _, e := range r.expects {
 		if e.route == route {
-			r.AddProblem(at, fmt.Sprintf("what %q answers was said before, at %s", route, e.at), "say it once, with all statuses: answers 201 or 303")
+			r.AddProblem(at, codes.Duplicate.Msgf("what %q answers was said before, at %s", route, e.at), "say it once, with all statuses: answers 201 or 303")
 			return
 		}
 	}
@@ -92,7 +92,7 @@ func (r *Resolver) expectOf(e expectation) {
 		}
 	}
 	if _, _, err := source.ParseRoute(e.route); err == nil && !found {
-		r.addMissing(e.at, fmt.Sprintf("no load runs on %q", e.route), source.DidYouMean(e.route, names, "routes of the load"))
+		r.addMissing(e.at, codes.UnknownName.Msgf("no load runs on %q", e.route), source.DidYouMean(e.route, names, "routes of the load"))
 	}
 }
 
@@ -116,11 +116,11 @@ func (l *Load) requests() iter.Seq[*Route] {
 func (r *Resolver) SetMeaning(at source.Pos, status int, o Outcome) {
 	r.Describe(at)
 	if _, known := r.rate.Means[status]; known {
-		r.AddProblem(at, fmt.Sprintf("what status %d means was said before", status), "say it once")
+		r.AddProblem(at, codes.Duplicate.Msgf("what status %d means was said before", status), "say it once")
 		return
 	}
 	if !slices.Contains([]Outcome{NotKnown, Acknowledged, Refused}, o) {
-		r.AddProblem(at, fmt.Sprintf("%q is not an outcome", o), "use Acknowledged, Refused or NotKnown")
+		r.AddProblem(at, codes.BadValue.Msgf("%q is not an outcome", o), "use Acknowledged, Refused or NotKnown")
 	}
 	if r.rate.Means == nil {
 		r.rate.Means = map[int]Outcome{}
@@ -140,7 +140,7 @@ func (r *Resolver) finishOutcomesOf(l *Load) {
 	for rt := range l.requests() {
 		for _, status := range rt.Expect {
 			if o, known := l.Means[status]; known && o != Acknowledged {
-				r.AddProblem(r.meansAt, fmt.Sprintf("status %d is what %q is expected to answer, and is said to mean that it is %s", status, rt.Name(), o), "say one of the two")
+				r.AddProblem(r.meansAt, codes.Contradiction.Msgf("status %d is what %q is expected to answer, and is said to mean that it is %s", status, rt.Name(), o), "say one of the two")
 			}
 		}
 	}

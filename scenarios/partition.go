@@ -6,6 +6,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -74,7 +75,7 @@ func (r *Resolver) parts(at source.Pos, f injector.Partition) []Placed {
 		parts = append(parts, Placed{Fault: part, From: l.From, To: l.To})
 	}
 	if len(parts) == 0 {
-		r.AddProblem(at, fmt.Sprintf("no link runs between %s and %s, so there is nothing to cut", source.Quote(these), source.Quote(those)), "let one depend on another; links: "+r.System.LinkNames())
+		r.AddProblem(at, codes.Missing.Msgf("no link runs between %s and %s, so there is nothing to cut", source.Quote(these), source.Quote(those)), "let one depend on another; links: "+r.System.LinkNames())
 	}
 	return parts
 }
@@ -95,13 +96,13 @@ func (r *Resolver) sides(at source.Pos, f injector.Partition) (these, those []st
 		all, known := r.members(at, f.RestOf, 2)
 		for _, name := range these {
 			if known && ok && !slices.Contains(all, name) {
-				r.AddProblem(at, fmt.Sprintf("%q is not in the group %q", name, f.RestOf), "its members: "+source.Quote(all))
+				r.AddProblem(at, codes.UnknownName.Msgf("%q is not in the group %q", name, f.RestOf), "its members: "+source.Quote(all))
 				ok = false
 			}
 		}
 		those, ok = without(all, these...), ok && known
 		if ok && len(those) == 0 {
-			r.AddProblem(at, fmt.Sprintf("no service is left in the group %q", f.RestOf), "leave out one of "+source.Quote(these))
+			r.AddProblem(at, codes.UnknownName.Msgf("no service is left in the group %q", f.RestOf), "leave out one of "+source.Quote(these))
 			ok = false
 		}
 		return these, those, ok
@@ -125,14 +126,14 @@ func (r *Resolver) services(at source.Pos, names []string) (all []string, ok boo
 		case name == system.Clients || slices.Contains(r.System.Names(), name):
 			members = []string{name}
 		case name != "": // an empty name was already reported
-			r.AddProblem(at, fmt.Sprintf("there is no service and no group %q", name), source.DidYouMean(name, slices.Concat(r.System.Names(), r.System.GroupNames()), "services and groups"))
+			r.AddProblem(at, codes.UnknownName.Msgf("there is no service and no group %q", name), source.DidYouMean(name, slices.Concat(r.System.Names(), r.System.GroupNames()), "services and groups"))
 			fallthrough
 		default:
 			ok = false
 		}
 		for _, m := range members {
 			if slices.Contains(all, m) {
-				r.AddProblem(at, fmt.Sprintf("%q stands there twice on one side", m), "leave it out")
+				r.AddProblem(at, codes.Duplicate.Msgf("%q stands there twice on one side", m), "leave it out")
 				ok = false
 			}
 			all = append(all, m)
@@ -146,11 +147,11 @@ func (r *Resolver) members(at source.Pos, name string, least int) (all []string,
 	all = r.System.Group(name)
 	switch {
 	case all == nil && slices.Contains(r.System.Names(), name):
-		r.AddProblem(at, fmt.Sprintf("%q is a service and no group", name), `declare one in the system file: groups: {cluster: [node-1, node-2, node-3]}`)
+		r.AddProblem(at, codes.UnknownName.Msgf("%q is a service and no group", name), `declare one in the system file: groups: {cluster: [node-1, node-2, node-3]}`)
 	case all == nil && name != "":
-		r.AddProblem(at, fmt.Sprintf("there is no group %q", name), source.DidYouMean(name, r.System.GroupNames(), "groups: declare them in the system file"))
+		r.AddProblem(at, codes.UnknownName.Msgf("there is no group %q", name), source.DidYouMean(name, r.System.GroupNames(), "groups: declare them in the system file"))
 	case len(all) < least:
-		r.AddProblem(at, fmt.Sprintf("the group %q has %s, which is too few to part them so", name, counted(len(all), "member")), fmt.Sprintf("it takes %d at least", least))
+		r.AddProblem(at, codes.Missing.Msgf("the group %q has %s, which is too few to part them so", name, counted(len(all), "member")), fmt.Sprintf("it takes %d at least", least))
 	}
 	return all, len(all) >= least
 }
@@ -164,7 +165,7 @@ func (r *Resolver) checkBridge(at source.Pos, bridge string, sides ...[]string) 
 		if !slices.ContainsFunc(r.System.Links, func(l system.Link) bool {
 			return (l.From == bridge && slices.Contains(side, l.To)) || (l.To == bridge && slices.Contains(side, l.From))
 		}) {
-			r.AddProblem(at, fmt.Sprintf("nothing goes through %q: no link runs between it and %s", bridge, source.Quote(side)), "leave `except through` out, or name a service that both sides have a link with")
+			r.AddProblem(at, codes.Missing.Msgf("nothing goes through %q: no link runs between it and %s", bridge, source.Quote(side)), "leave `except through` out, or name a service that both sides have a link with")
 			return false
 		}
 	}
@@ -175,12 +176,12 @@ func (r *Resolver) checkBridge(at source.Pos, bridge string, sides ...[]string) 
 func (r *Resolver) checkDisjoint(at source.Pos, these, those []string) bool {
 	for _, name := range these {
 		if slices.Contains(those, name) {
-			r.AddProblem(at, fmt.Sprintf("%q stands on both sides", name), "leave it out on one")
+			r.AddProblem(at, codes.Contradiction.Msgf("%q stands on both sides", name), "leave it out on one")
 			return false
 		}
 	}
 	if len(these) == 0 || len(those) == 0 {
-		r.AddProblem(at, "one side of the partition is empty", "name at least one service on each")
+		r.AddProblem(at, codes.Missing.Msgf("one side of the partition is empty"), "name at least one service on each")
 		return false
 	}
 	return true

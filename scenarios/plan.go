@@ -11,6 +11,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
@@ -73,6 +74,32 @@ func Plan(w io.Writer, es []*Experiment) error {
 	fmt.Fprintf(&b, "%s, about %s\n", counted(len(es), "scenario"), roughDuration(total))
 	_, err := io.WriteString(w, journal.Visible(journal.RedactText(b.String())))
 	return err
+}
+
+// planned is a scenario as PlanJSON writes it.
+type planned struct {
+	ID       string   `json:"id"`
+	Feature  string   `json:"feature,omitempty"`
+	Scenario string   `json:"scenario"`
+	File     string   `json:"file,omitempty"`
+	Line     int      `json:"line,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
+	Seconds  float64  `json:"seconds"` // how long it takes, about
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// PlanJSON writes each experiment as a JSON object on a line of its own.
+func PlanJSON(w io.Writer, es []*Experiment) error {
+	for _, e := range es {
+		p := planned{e.ID, e.Feature, e.Name, e.File, e.Line, e.Tags, e.Estimate().Seconds(), nil}
+		for _, text := range e.Warnings {
+			p.Warnings = append(p.Warnings, journal.RedactText(text))
+		}
+		if err := source.WriteLine(w, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *Experiment) plan(w io.Writer) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector/disk"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -23,7 +24,7 @@ func (r *Resolver) CheckPrograms(find func(dir, program string) (string, error))
 	}
 	if i := slices.IndexFunc(r.System.Services, func(s system.Service) bool { return r.LosesPower(s.Name) }); i >= 0 {
 		if err := disk.Available(); err != nil {
-			r.out.Add(r.describedAt[r.System.Services[i].Name], fmt.Sprintf("%q cannot lose power here: %v", r.System.Services[i].Name, err), "run it where that is given, or let the service crash: what was not synced is kept then")
+			r.out.Add(r.describedAt[r.System.Services[i].Name], codes.MissingProgram.Msgf("%q cannot lose power here: %v", r.System.Services[i].Name, err), "run it where that is given, or let the service crash: what was not synced is kept then")
 		}
 	}
 	for _, c := range r.System.Commands {
@@ -41,7 +42,7 @@ func (r *Resolver) checkProgram(at source.Pos, what string, s system.Service, fi
 		return
 	}
 	if _, err := find(r.System.ProgramDir(s), program); err != nil {
-		r.out.Add(at, fmt.Sprintf("%s: %v", what, err), "install the program, or mend the `command`; with `needs` of its service the scenario is skipped where it is missing")
+		r.out.Add(at, codes.MissingProgram.Msgf("%s: %v", what, err), "install the program, or mend the `command`; with `needs` of its service the scenario is skipped where it is missing")
 	}
 }
 
@@ -52,7 +53,7 @@ func (r *Resolver) checkArguments(at source.Pos, s system.Service) {
 			continue
 		}
 		if info, err := os.Stat(r.System.Path(arg)); err == nil && info.Mode().IsRegular() {
-			r.out.Add(at, fmt.Sprintf("the service %q would not find %q, which is beside the system file: it starts in a new and empty folder", s.Name, arg), "write ${here}/"+arg+", or set the service's `dir` to .")
+			r.out.Add(at, codes.BadValue.Msgf("the service %q would not find %q, which is beside the system file: it starts in a new and empty folder", s.Name, arg), "write ${here}/"+arg+", or set the service's `dir` to .")
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
@@ -20,7 +21,7 @@ func (r *Resolver) finishQuarantine() {
 		return q.Scenario == r.Name || r.Row > 0 && strings.HasPrefix(r.Name, q.Scenario)
 	})
 	if i < 0 {
-		r.addMissing(r.begin, "the scenario is tagged "+quarantineTag+", and the system file does not say who mends it until when",
+		r.addMissing(r.begin, codes.Missing.Message("the scenario is tagged "+quarantineTag+", and the system file does not say who mends it until when"),
 			`add to the system file: quarantine: {`+strconv.Quote(r.Name)+`: {owner: NAME, until: "2026-12-10"}}`)
 		return
 	}

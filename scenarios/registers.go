@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -38,15 +39,15 @@ func (r *Resolver) finishRegisters() {
 		at := r.registersAt[i]
 		switch {
 		case strings.TrimSpace(one.Name) == "":
-			r.AddProblem(at, fmt.Sprintf("the name of a %s is empty", one.kind()), "write a name between the quotes")
+			r.AddProblem(at, codes.BadName.Msgf("the name of a %s is empty", one.kind()), "write a name between the quotes")
 		case names[one.Name]:
-			r.AddProblem(at, fmt.Sprintf("%q is declared twice", one.Name), "give each register, queue and set a name of its own")
+			r.AddProblem(at, codes.Duplicate.Msgf("%q is declared twice", one.Name), "give each register, queue and set a name of its own")
 			continue
 		}
 		names[one.Name] = true
 		for _, name := range one.routes() {
 			if used[name] {
-				r.AddProblem(at, fmt.Sprintf("%q writes or reads a register, a queue or a set already", name), "use one route to write, and another to read, for each register, queue and set")
+				r.AddProblem(at, codes.Duplicate.Msgf("%q writes or reads a register, a queue or a set already", name), "use one route to write, and another to read, for each register, queue and set")
 				continue
 			}
 			used[name] = true
@@ -66,11 +67,11 @@ func (r *Resolver) finishRegisters() {
 func (r *Resolver) validateRegisterRoute(at source.Pos, name string, rt Route, found, writes bool, kind string) {
 	switch {
 	case !found:
-		r.addMissing(at, fmt.Sprintf("no load runs on %q", name), hasRoutes)
+		r.addMissing(at, codes.UnknownName.Msgf("no load runs on %q", name), hasRoutes)
 	case strings.Contains(rt.Path, "{{"):
-		r.AddProblem(at, fmt.Sprintf("%q has another path for each request, and a %s has one", name, kind), "write a path without {{n}} and {{key}}")
+		r.AddProblem(at, codes.Unsupported.Msgf("%q has another path for each request, and a %s has one", name, kind), "write a path without {{n}} and {{key}}")
 	case writes && !rt.varies():
-		r.addMissing(at, fmt.Sprintf("every %q request writes the same value, so an older value cannot be told from the last", name), `let the body hold {{n}}, the request's number: {"value": {{n}}}`)
+		r.addMissing(at, codes.CannotFail.Msgf("every %q request writes the same value, so an older value cannot be told from the last", name), `let the body hold {{n}}, the request's number: {"value": {{n}}}`)
 	}
 }
 
@@ -81,14 +82,14 @@ func (r *Resolver) validateSetRoute(at source.Pos, name string, rt Route, found 
 	path, body, _ := rt.Templates(nil) // their mistakes are reported elsewhere
 	switch parts, _ := Element(path, body); {
 	case !found:
-		r.addMissing(at, fmt.Sprintf("no load runs on %q", name), hasRoutes)
+		r.addMissing(at, codes.UnknownName.Msgf("no load runs on %q", name), hasRoutes)
 	case len(rt.Then) > 0:
-		r.AddProblem(at, fmt.Sprintf("%q is a chain of requests, and one request uses a set", name), "use a load of single requests")
+		r.AddProblem(at, codes.Unsupported.Msgf("%q is a chain of requests, and one request uses a set", name), "use a load of single requests")
 	case len(parts) == 0:
-		r.AddProblem(at, fmt.Sprintf("every %q request has the same path and body, so it is not known which element it is about", name),
+		r.AddProblem(at, codes.Missing.Msgf("every %q request has the same path and body, so it is not known which element it is about", name),
 			`write a placeholder for the element: "PUT /members/{{row.id}}", or the body {"element": {{random 1 20}}}`)
 	case slices.ContainsFunc(parts, func(p Part) bool { return p.Kind == NumberPart || p.Kind == KeyPart }):
-		r.AddProblem(at, fmt.Sprintf("each %q request is about another element, so that none is looked for that was added", name),
+		r.AddProblem(at, codes.CannotFail.Msgf("each %q request is about another element, so that none is looked for that was added", name),
 			"let requests share elements: {{random 1 20}} in the body, or {{row.id}} of a file with few rows")
 	default:
 		return true
@@ -116,7 +117,7 @@ func Element(path, body Template) (parts Template, inPath bool) {
 // requireSet reports that a set is not declared.
 func (r *Resolver) requireSet(at source.Pos, name string) {
 	if !slices.ContainsFunc(r.Registers, func(one Register) bool { return one.Name == name && one.Remove != "" }) {
-		r.addMissing(at, fmt.Sprintf("it is not known what adds to, removes from and looks into the set %q", name),
+		r.addMissing(at, codes.Missing.Msgf("it is not known what adds to, removes from and looks into the set %q", name),
 			fmt.Sprintf(`add: "PUT /%s/{{row.id}}" adds to, "DELETE /%s/{{row.id}}" removes from and "GET /%s/{{row.id}}" looks into the set %q`, name, name, name, name))
 	}
 }
@@ -124,13 +125,13 @@ func (r *Resolver) requireSet(at source.Pos, name string) {
 // requireRegister reports that a register is not declared.
 func (r *Resolver) requireRegister(at source.Pos, name string) {
 	if !slices.ContainsFunc(r.Registers, func(one Register) bool { return one.Name == name && one.kind() == "register" }) {
-		r.addMissing(at, fmt.Sprintf("it is not known what writes and reads %q", name), fmt.Sprintf(`add: "PUT /%s" writes and "GET /%s" reads the register %q`, name, name, name))
+		r.addMissing(at, codes.Missing.Msgf("it is not known what writes and reads %q", name), fmt.Sprintf(`add: "PUT /%s" writes and "GET /%s" reads the register %q`, name, name, name))
 	}
 }
 
 // requireQueue reports that a queue is not declared.
 func (r *Resolver) requireQueue(at source.Pos, name string) {
 	if !slices.ContainsFunc(r.Registers, func(one Register) bool { return one.Name == name && one.Queue }) {
-		r.addMissing(at, fmt.Sprintf("it is not known what puts into and takes from %q", name), fmt.Sprintf(`add: "POST /%s" puts into and "POST /%s/take" takes from the queue %q`, name, name, name))
+		r.addMissing(at, codes.Missing.Msgf("it is not known what puts into and takes from %q", name), fmt.Sprintf(`add: "POST /%s" puts into and "POST /%s/take" takes from the queue %q`, name, name, name))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -15,7 +16,7 @@ import (
 func (r *Resolver) Finish() {
 	r.step, r.misread = nil, r.problems > 0
 	if len(r.Steps) == 0 {
-		r.AddProblem(r.begin, "the scenario has no steps", "write what it does, or take it out")
+		r.AddProblem(r.begin, codes.Missing.Msgf("the scenario has no steps"), "write what it does, or take it out")
 		return
 	}
 	if r.broken {
@@ -23,7 +24,7 @@ func (r *Resolver) Finish() {
 	}
 	if len(r.System.Services) == 0 {
 		if slices.ContainsFunc(r.Steps, func(s Step) bool { return !s.Foreign }) {
-			r.addMissing(r.begin, "no system is described", `begin with: Given the system described in "system.yaml"`)
+			r.addMissing(r.begin, codes.Missing.Msgf("no system is described"), `begin with: Given the system described in "system.yaml"`)
 		}
 		return
 	}
@@ -47,7 +48,7 @@ func (r *Resolver) resolve() {
 	}
 	for _, e := range r.ended {
 		if r.serviceNamed(e.at, e.service) >= 0 {
-			r.AddProblem(e.at, fmt.Sprintf("%q runs here: no %s of it is live", e.service, strings.Join(e.kinds, " or ")), "a fault that is said with `for 30s` heals by itself; without it, it stays live")
+			r.AddProblem(e.at, codes.WrongMoment.Msgf("%q runs here: no %s of it is live", e.service, strings.Join(e.kinds, " or ")), "a fault that is said with `for 30s` heals by itself; without it, it stays live")
 		}
 	}
 	for _, p := range r.faults {
@@ -69,7 +70,7 @@ func (r *Resolver) resolve() {
 			} else if k, _ := KindOfLoad(rt.Kind); !k.Local && r.serviceNamed(at, rt.Service) >= 0 {
 				r.requireTCP(at, rt.Service)
 				if _, ok := r.System.FramingOf(rt.Service); k.Framed && !ok {
-					r.AddProblem(at, fmt.Sprintf("it is not known how messages to %q say their length", rt.Service), fmt.Sprintf("declare the link of clients in the system file: clients: {depends: {%s: {protocol: lengths, framing: {width: 4}}}}", rt.Service))
+					r.AddProblem(at, codes.Missing.Msgf("it is not known how messages to %q say their length", rt.Service), fmt.Sprintf("declare the link of clients in the system file: clients: {depends: {%s: {protocol: lengths, framing: {width: 4}}}}", rt.Service))
 				}
 			}
 		}
@@ -96,7 +97,7 @@ func (r *Resolver) placeFaults(p placement) {
 func (r *Resolver) validateFault(at source.Pos, p *Placed, misread bool) {
 	if f, ok := p.Fault.(interface{ Check() error }); ok && !misread {
 		if err := f.Check(); err != nil {
-			r.AddProblem(at, err.Error(), "")
+			r.AddProblem(at, codes.BadValue.Message(err.Error()), "")
 		}
 	}
 	if p.From == "" {
@@ -106,7 +107,7 @@ func (r *Resolver) validateFault(at source.Pos, p *Placed, misread bool) {
 	}
 	unknown := func(name string) bool { return !slices.Contains(r.System.Names(), name) } // reported elsewhere
 	if r.BlastRadius != nil && !slices.Contains(r.BlastRadius, p.To) && !unknown(p.To) && !slices.ContainsFunc(r.BlastRadius, unknown) {
-		r.AddProblem(at, fmt.Sprintf("%q is outside of the blast radius (%s)", p.To, source.Quote(r.BlastRadius)), "widen the blast radius, or break another service")
+		r.AddProblem(at, codes.OutOfBounds.Msgf("%q is outside of the blast radius (%s)", p.To, source.Quote(r.BlastRadius)), "widen the blast radius, or break another service")
 	}
 }
 
@@ -115,13 +116,13 @@ func (r *Resolver) onService(at source.Pos, p *Placed) {
 	switch {
 	case i < 0:
 	case r.System.Services[i].StandIn != nil:
-		r.AddProblem(at, fmt.Sprintf("%q is a stand-in, which has no process of its own", p.To), "break the links to it: connections are reset, cut off, refused")
+		r.AddProblem(at, codes.Unsupported.Msgf("%q is a stand-in, which has no process of its own", p.To), "break the links to it: connections are reset, cut off, refused")
 	case len(r.System.Services[i].Command) == 0:
-		r.AddProblem(at, fmt.Sprintf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
+		r.AddProblem(at, codes.OutOfBounds.Msgf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
 		return
 	}
 	if i >= 0 && p.Fault.Kind().Disk && r.System.Services[i].Data.Folder == "" {
-		r.AddProblem(at, fmt.Sprintf("what %q loses with its power is not known: it has no data folder", p.To), fmt.Sprintf("add to %s in the system file: data: {folder: data}; and let it keep its data in ${dir}/data", p.To))
+		r.AddProblem(at, codes.Missing.Msgf("what %q loses with its power is not known: it has no data folder", p.To), fmt.Sprintf("add to %s in the system file: data: {folder: data}; and let it keep its data in ${dir}/data", p.To))
 	}
 }
 
@@ -147,7 +148,7 @@ func (r *Resolver) onLink(at source.Pos, p *Placed, misread bool) {
 	if len(l.Shared) > 0 {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s share the address of this link, and the fault acts on the calls of all of them", p.Fault.Say(p.From, p.To), source.Quote(slices.Concat([]string{l.From}, l.Shared))))
 	}
-	if what, hint := r.mismatch(l, p.Fault); what != "" && !misread {
+	if what, hint := r.mismatch(l, p.Fault); !what.None() && !misread {
 		r.AddProblem(at, what, hint)
 	} else if !misread {
 		r.checkBodies(at, l, p.Fault)
@@ -169,7 +170,7 @@ func (r *Resolver) noLink(at source.Pos, from, to string) {
 	if _, back := r.System.Link(to, from); back {
 		hint = fmt.Sprintf("did you mean from %q to %q?", to, from)
 	}
-	r.AddProblem(at, fmt.Sprintf("%q does not depend on %q", from, to), hint)
+	r.AddProblem(at, codes.UnknownName.Msgf("%q does not depend on %q", from, to), hint)
 }
 
 // serves returns the service that answers a path: the one that declares the longest prefix of it, or else the only
@@ -195,7 +196,7 @@ func (r *Resolver) serves(at source.Pos, path string) string {
 	if len(first) == 1 {
 		return first[0]
 	}
-	r.AddProblem(at, fmt.Sprintf("it is not known which service answers %q: it could be %s", path, source.Quote(first)), "say in the system file what a service `serves`: [/orders]")
+	r.AddProblem(at, codes.Missing.Msgf("it is not known which service answers %q: it could be %s", path, source.Quote(first)), "say in the system file what a service `serves`: [/orders]")
 	return ""
 }
 
@@ -204,7 +205,7 @@ func (r *Resolver) requireTCP(at source.Pos, service string) string {
 	if slices.ContainsFunc(r.System.Services, func(s system.Service) bool {
 		return s.Name == service && strings.HasPrefix(s.Address, source.UnixPrefix)
 	}) {
-		r.AddProblem(at, fmt.Sprintf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
+		r.AddProblem(at, codes.Unsupported.Msgf("%q listens on a Unix socket, and clients ask over TCP", service), "let clients ask a service that has a port")
 	}
 	return service
 }
@@ -220,9 +221,9 @@ func (r *Resolver) applyTLS() {
 		i := slices.IndexFunc(r.System.Links, func(l system.Link) bool { return l.From == e.from && l.To == e.to })
 		switch {
 		case i < 0:
-			r.AddProblem(e.at, fmt.Sprintf("there is no link from %q to %q", e.from, e.to), r.System.LinksOf(e.from, e.to))
+			r.AddProblem(e.at, codes.UnknownName.Msgf("there is no link from %q to %q", e.from, e.to), r.System.LinksOf(e.from, e.to))
 		case r.System.Links[i].TLS != nil:
-			r.AddProblem(e.at, fmt.Sprintf("TLS from %q to %q is terminated already", e.from, e.to), "say it once")
+			r.AddProblem(e.at, codes.Duplicate.Msgf("TLS from %q to %q is terminated already", e.from, e.to), "say it once")
 		default:
 			r.System.Links[i].TLS = &e.tls
 		}

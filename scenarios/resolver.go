@@ -7,6 +7,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -101,14 +102,14 @@ func NewResolver(e *Experiment, begin source.Pos, out *source.List, scope Scope)
 }
 
 // AddProblem reports a problem at a position: what is wrong, and what to do.
-func (r *Resolver) AddProblem(at source.Pos, what, hint string) {
+func (r *Resolver) AddProblem(at source.Pos, what codes.Message, hint string) {
 	r.problems++
 	r.out.Add(at, what, hint)
 }
 
 // addMissing reports something that is missing. It does nothing if a sentence was not understood, since that may
 // have contained it.
-func (r *Resolver) addMissing(at source.Pos, what, hint string) {
+func (r *Resolver) addMissing(at source.Pos, what codes.Message, hint string) {
 	if !r.misread {
 		r.out.Add(at, what, hint)
 	}
@@ -117,7 +118,7 @@ func (r *Resolver) addMissing(at source.Pos, what, hint string) {
 // Describe handles a step that describes, and reports a problem if the scenario already acts.
 func (r *Resolver) Describe(at source.Pos) {
 	if r.stage != describing {
-		r.AddProblem(at, "this comes too late: the load runs already", "say what is described before the first fault, wait or check")
+		r.AddProblem(at, codes.WrongMoment.Msgf("this comes too late: the load runs already"), "say what is described before the first fault, wait or check")
 	}
 }
 
@@ -131,7 +132,7 @@ func (r *Resolver) describeOnce(where *source.Pos, at source.Pos, what string) b
 // returns false.
 func (r *Resolver) setOnce(where *source.Pos, at source.Pos, what string) bool {
 	if *where != (source.Pos{}) {
-		r.AddProblem(at, what+" was said before, at "+where.String(), "say it once")
+		r.AddProblem(at, codes.Duplicate.Message(what+" was said before, at "+where.String()), "say it once")
 		return false
 	}
 	*where = at
@@ -141,7 +142,7 @@ func (r *Resolver) setOnce(where *source.Pos, at source.Pos, what string) bool {
 // Act adds the action of a step.
 func (r *Resolver) Act(at source.Pos, a Action) {
 	if r.stage == checking {
-		r.AddProblem(at, "nothing can happen after the first check: everything is healed there and the load has ended", "move this step before the checks")
+		r.AddProblem(at, codes.WrongMoment.Msgf("nothing can happen after the first check: everything is healed there and the load has ended"), "move this step before the checks")
 	}
 	r.stage = max(r.stage, acting)
 	r.step.Do = a

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -13,7 +14,7 @@ import (
 func (r *Resolver) SplitLoad(at source.Pos, service, control string) {
 	r.describeOnce(&r.copiesAt, at, "that the load is split")
 	if service == control {
-		r.AddProblem(at, fmt.Sprintf("%q cannot be compared with itself", service), "name a service and another one that is a copy of it")
+		r.AddProblem(at, codes.Contradiction.Msgf("%q cannot be compared with itself", service), "name a service and another one that is a copy of it")
 	}
 	r.rate.Copies = []string{service, control}
 }
@@ -38,19 +39,19 @@ func (r *Resolver) resolveCopies() {
 			for _, k := range []int{i, j} {
 				s := r.System.Services[k]
 				if !slices.ContainsFunc(s.Serves, func(prefix string) bool { return hasPathPrefix(rt.Path, prefix) }) {
-					r.AddProblem(r.copiesAt, fmt.Sprintf("%q does not answer %q", s.Name, rt.Name()), fmt.Sprintf("both copies have to: say in the system file what %q `serves`", s.Name))
+					r.AddProblem(r.copiesAt, codes.Unsupported.Msgf("%q does not answer %q", s.Name, rt.Name()), fmt.Sprintf("both copies have to: say in the system file what %q `serves`", s.Name))
 				}
 			}
 			rt.Service, split = service, true
 		}
 	}
 	if !split {
-		r.addMissing(r.copiesAt, fmt.Sprintf("no request of the load goes to %q, so that none can be split", service), "let the load ask for what it serves")
+		r.addMissing(r.copiesAt, codes.Missing.Msgf("no request of the load goes to %q, so that none can be split", service), "let the load ask for what it serves")
 	}
 	for _, p := range r.faults {
 		for _, f := range r.Steps[p.step].Do.(Inject).Faults {
 			if f.From == control || f.To == control {
-				r.AddProblem(p.at, fmt.Sprintf("%q is the untouched copy, and this fault acts on it or on a link from it", control), fmt.Sprintf("let the fault act on %q only", service))
+				r.AddProblem(p.at, codes.Contradiction.Msgf("%q is the untouched copy, and this fault acts on it or on a link from it", control), fmt.Sprintf("let the fault act on %q only", service))
 			}
 		}
 	}
@@ -65,5 +66,5 @@ func (r *Resolver) requireCopies(at source.Pos, n check.Needs) {
 	if r.Load.Control() != "" {
 		hint = fmt.Sprintf("it is split between %q and its untouched copy %q", r.Load.Copies[0], r.Load.Copies[1])
 	}
-	r.addMissing(at, fmt.Sprintf("the load is not split between %q and %q", n.Copy, n.Control), hint)
+	r.addMissing(at, codes.Missing.Msgf("the load is not split between %q and %q", n.Copy, n.Control), hint)
 }

@@ -1,11 +1,11 @@
 package scenarios
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -23,7 +23,7 @@ func CheckEffectSource(name string) error {
 	case err == nil || name != "" && !strings.Contains(name, "/"):
 		return nil
 	case name == "":
-		return source.Mistakef(`write a route such as "GET /ledger", or the name of a source that the system file declares under effects`, "the source of effects is empty")
+		return source.Mistakef(codes.BadValue, `write a route such as "GET /ledger", or the name of a source that the system file declares under effects`, "the source of effects is empty")
 	}
 	return err
 }
@@ -37,7 +37,7 @@ func (r *Resolver) ReadEffects(at source.Pos, name string) {
 	}
 	effects := r.effects()
 	if i := slices.IndexFunc(effects.Sources, func(s EffectSource) bool { return s.Name == name }); i >= 0 {
-		r.AddProblem(at, fmt.Sprintf("it was said before, at %s, that effects are read from %q", r.effectsAt.sources[i], name), "say it once")
+		r.AddProblem(at, codes.Duplicate.Msgf("it was said before, at %s, that effects are read from %q", r.effectsAt.sources[i], name), "say it once")
 		return
 	}
 	effects.Sources = append(effects.Sources, e)
@@ -84,7 +84,7 @@ func (r *Resolver) resolveEffects() {
 			}
 		case r.declaredSource(at, c.Source):
 			if s, _ := r.System.Effect(c.Source); s.Kind != "sql" {
-				r.AddProblem(at, fmt.Sprintf("%q has no query: it is of the kind %s", c.Source, s.Kind), "name a source of the kind sql")
+				r.AddProblem(at, codes.Unsupported.Msgf("%q has no query: it is of the kind %s", c.Source, s.Kind), "name a source of the kind sql")
 			}
 		}
 	}
@@ -104,10 +104,10 @@ func (r *Resolver) addAgreement(at source.Pos, of check.Agree, step journal.Step
 	}
 	switch {
 	case of.Sources[0] == of.Sources[1]:
-		r.AddProblem(at, fmt.Sprintf("%q is compared with itself", of.Sources[0]), "name two sources")
+		r.AddProblem(at, codes.Contradiction.Msgf("%q is compared with itself", of.Sources[0]), "name two sources")
 	case of.Within <= 0: // reported when it was read
 	case len(r.injections()) == 0:
-		r.addMissing(at, "no fault is injected in this scenario, so nothing is healed", "add a fault")
+		r.addMissing(at, codes.Missing.Msgf("no fault is injected in this scenario, so nothing is healed"), "add a fault")
 	case slices.Contains(r.Agreements, a):
 	default:
 		r.Agreements = append(r.Agreements, a)
@@ -139,7 +139,7 @@ func (r *Resolver) declaredSource(at source.Pos, name string) bool {
 	if names := r.System.EffectNames(); len(names) > 0 {
 		hint = source.DidYouMean(name, names, "sources of effects")
 	}
-	r.AddProblem(at, fmt.Sprintf("%q is neither a route nor a source of effects of the system", name), hint)
+	r.AddProblem(at, codes.UnknownName.Msgf("%q is neither a route nor a source of effects of the system", name), hint)
 	return false
 }
 
@@ -151,12 +151,12 @@ func (r *Resolver) finishEffects() {
 	switch {
 	case r.settleAt == (source.Pos{}), unread && sums: // sums settle, too
 	case unread:
-		r.addMissing(r.settleAt, "no effects are read in this scenario", add)
+		r.addMissing(r.settleAt, codes.NoEffect.Msgf("no effects are read in this scenario"), add)
 	default:
 		r.Effects.Settle = r.settleWithin
 	}
 	if r.Effects != nil && unread {
-		r.addMissing(r.effectsAt.once[0], "no effects are read in this scenario", add)
+		r.addMissing(r.effectsAt.once[0], codes.NoEffect.Msgf("no effects are read in this scenario"), add)
 		r.Effects = nil
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -34,7 +35,7 @@ func (r *Resolver) setLoad(at source.Pos, shape Shape, mix []Route) *Load {
 		return l
 	}
 	if r.Load != nil && r.Load.Name != "" {
-		r.AddProblem(at, fmt.Sprintf("the load at %s is named %q, and this one has no name", r.loadAt, r.Load.Name), `name it, too: the "browsing" load of 20 requests per second on "GET /catalog"`)
+		r.AddProblem(at, codes.Missing.Msgf("the load at %s is named %q, and this one has no name", r.loadAt, r.Load.Name), `name it, too: the "browsing" load of 20 requests per second on "GET /catalog"`)
 		return &Load{}
 	}
 	r.setOnce(&r.loadAt, at, "a load")
@@ -71,13 +72,13 @@ func (r *Resolver) SendRequests(at source.Pos, send SendRequests, mix ...Route) 
 	case l == nil:
 		r.setLoad(at, Counted, mix)
 	case l.Name != r.naming:
-		r.AddProblem(at, fmt.Sprintf("another load runs already, the %q load at %s", l.Name, r.loadAt), `name this one, too: 200 requests on "POST /orders" of the "checkout" load are sent, 10 at a time`)
+		r.AddProblem(at, codes.Contradiction.Msgf("another load runs already, the %q load at %s", l.Name, r.loadAt), `name this one, too: 200 requests on "POST /orders" of the "checkout" load are sent, 10 at a time`)
 	case l.Shape != Counted && l.Name == "":
-		r.AddProblem(at, "another load runs already, since "+r.loadAt.String(), `name both: 200 requests on "POST /orders" of the "checkout" load are sent, 10 at a time`)
+		r.AddProblem(at, codes.Contradiction.Message("another load runs already, since "+r.loadAt.String()), `name both: 200 requests on "POST /orders" of the "checkout" load are sent, 10 at a time`)
 	case l.Shape != Counted:
-		r.AddProblem(at, fmt.Sprintf("the %q load is not counted: it is %s", l.Name, l.described()), "give these requests a load of another name")
+		r.AddProblem(at, codes.Contradiction.Msgf("the %q load is not counted: it is %s", l.Name, l.described()), "give these requests a load of another name")
 	case len(mix) > 0 && len(l.Mix) > 0 && !slices.EqualFunc(mix, l.Mix, sameRoute):
-		r.AddProblem(at, fmt.Sprintf("the requests of this load that were sent before, at %s, are others", r.positionOf(slices.Index(r.Loads(), l))), "send requests with the same routes and bodies, or a mix of them in both steps; or give these a load with another name")
+		r.AddProblem(at, codes.Contradiction.Msgf("the requests of this load that were sent before, at %s, are others", r.positionOf(slices.Index(r.Loads(), l))), "send requests with the same routes and bodies, or a mix of them in both steps; or give these a load with another name")
 	case len(l.Mix) == 0: // of a Builder
 		l.Mix = mix
 	}
@@ -100,7 +101,7 @@ func (r *Resolver) SetRetries(at source.Pos, n int) {
 	r.describeOnce(&r.retryAt, at, "how often clients retry")
 	r.rate.Retries = n
 	if n > 100 {
-		r.AddProblem(at, fmt.Sprintf("%d more attempts are too many for a client", n), "write at most 100")
+		r.AddProblem(at, codes.TooLarge.Msgf("%d more attempts are too many for a client", n), "write at most 100")
 	}
 }
 
@@ -126,14 +127,14 @@ func (r *Resolver) ChangeRate(fromAt, at source.Pos, from *float64, c RateChange
 	switch {
 	case !runs && r.problems > 0: // an unknown sentence may have defined the load
 	case !runs:
-		r.AddProblem(at, "no load runs here that could change", `say first: a steady load of 100 requests per second on "POST /orders"`)
+		r.AddProblem(at, codes.WrongMoment.Msgf("no load runs here that could change"), `say first: a steady load of 100 requests per second on "POST /orders"`)
 	case l.Shape != Open:
-		r.AddProblem(at, "this load has no rate that could change", fmt.Sprintf("it is %s; %s", l.described(), addLoad))
+		r.AddProblem(at, codes.Unsupported.Msgf("this load has no rate that could change"), fmt.Sprintf("it is %s; %s", l.described(), addLoad))
 	case from == nil:
 	case lowest == highest && *from != lowest:
-		r.AddProblem(fromAt, fmt.Sprintf("the load is %g requests per second here, not %g", lowest, *from), fmt.Sprintf("write `from %g`", lowest))
+		r.AddProblem(fromAt, codes.Contradiction.Msgf("the load is %g requests per second here, not %g", lowest, *from), fmt.Sprintf("write `from %g`", lowest))
 	case *from < lowest || *from > highest:
-		r.AddProblem(fromAt, fmt.Sprintf("the load swings between %g and %g requests per second here, and is never %g", lowest, highest, *from), fmt.Sprintf("write a rate from %g to %g", lowest, highest))
+		r.AddProblem(fromAt, codes.Contradiction.Msgf("the load swings between %g and %g requests per second here, and is never %g", lowest, highest, *from), fmt.Sprintf("write a rate from %g to %g", lowest, highest))
 	}
 	r.Act(at, c)
 }
@@ -145,11 +146,11 @@ func (r *Resolver) SwingLoad(lowAt, at source.Pos, c SwingLoad) {
 	runs = runs && r.loadsOf(r.naming)[0].Shape == Open && len(r.loadsOf(r.naming)) == 1
 	switch {
 	case c.Low >= c.High:
-		r.AddProblem(lowAt, fmt.Sprintf("the load cannot swing between %g and %g requests per second", c.Low, c.High), "write the lower rate first, as in: between 50 and 150")
+		r.AddProblem(lowAt, codes.Contradiction.Msgf("the load cannot swing between %g and %g requests per second", c.Low, c.High), "write the lower rate first, as in: between 50 and 150")
 	case runs && lowest < highest:
-		r.AddProblem(at, "the load swings already", "let it first change to a rate: the load changes from 100 to 120 requests per second")
+		r.AddProblem(at, codes.Contradiction.Msgf("the load swings already"), "let it first change to a rate: the load changes from 100 to 120 requests per second")
 	case runs && (lowest < c.Low || lowest > c.High):
-		r.AddProblem(lowAt, fmt.Sprintf("the load is %g requests per second here, which does not lie between %g and %g", lowest, c.Low, c.High),
+		r.AddProblem(lowAt, codes.Contradiction.Msgf("the load is %g requests per second here, which does not lie between %g and %g", lowest, c.Low, c.High),
 			"swing around the present rate, or let the load change first")
 	}
 	r.ChangeRate(at, at, nil, c)
@@ -162,13 +163,12 @@ func (r *Resolver) ReplayLoad(nameAt, at source.Pos, name string, read func(name
 	file := path.Join(path.Dir(r.File), name)
 	raw, err := read(file)
 	if err != nil {
-		r.AddProblem(nameAt, fmt.Sprintf("the recorded rates cannot be read: %v", err), "the path is relative to the feature file; firedrill has to be run from a folder that holds both")
+		r.AddProblem(nameAt, codes.UnreadableFile.Msgf("the recorded rates cannot be read: %v", err), "the path is relative to the feature file; firedrill has to be run from a folder that holds both")
 	} else if c.Rates, err = ReadRates(file, raw); err != nil {
 		var all source.Problems
 		if errors.As(err, &all) {
-			for _, p := range all {
-				r.AddProblem(source.Pos{File: p.File, Line: p.Line, Text: p.Text}, p.What, p.Hint)
-			}
+			r.problems += len(all)
+			r.out.AddAll(all)
 		}
 	}
 	if err != nil {
@@ -185,9 +185,9 @@ func (r *Resolver) StopLoad(at source.Pos) {
 	}
 	switch _, _, runs := r.runs(r.naming); {
 	case !runs && r.problems == 0:
-		r.AddProblem(at, "no load runs here that could stop", "leave this step out, or say a load first")
+		r.AddProblem(at, codes.WrongMoment.Msgf("no load runs here that could stop"), "leave this step out, or say a load first")
 	case runs && !slices.ContainsFunc(r.loadsOf(r.naming), func(l *Load) bool { return l.Shape != Counted }):
-		r.AddProblem(at, "requests that are counted stop by themselves", "leave this step out")
+		r.AddProblem(at, codes.Unsupported.Msgf("requests that are counted stop by themselves"), "leave this step out")
 	}
 	r.Act(at, StopLoad{Load: r.naming})
 }
@@ -198,7 +198,7 @@ func (r *Resolver) oneLoad(at source.Pos) bool {
 		return r.Load == nil || r.requireNamed(at, r.naming)
 	}
 	if len(r.Further) > 0 {
-		r.AddProblem(at, "it is not known which load changes: there are "+source.Quote(r.loadNames()), fmt.Sprintf("name it: the %q load changes", r.Load.Name))
+		r.AddProblem(at, codes.Missing.Message("it is not known which load changes: there are "+source.Quote(r.loadNames())), fmt.Sprintf("name it: the %q load changes", r.Load.Name))
 	}
 	return len(r.Further) == 0
 }

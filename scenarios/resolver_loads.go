@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -19,12 +20,12 @@ func (r *Resolver) namedLoad(at source.Pos) *Load {
 		r.loadAt, r.rate.Name, r.Load = at, r.naming, r.rate
 		return r.Load
 	case r.Load.Name == "":
-		r.AddProblem(at, fmt.Sprintf("the load at %s has no name, and this is another one", r.loadAt), `name both: the "checkout" load of 20 requests per second on "POST /orders"`)
+		r.AddProblem(at, codes.Missing.Msgf("the load at %s has no name, and this is another one", r.loadAt), `name both: the "checkout" load of 20 requests per second on "POST /orders"`)
 		return nil
 	}
 	for i, l := range r.Loads() {
 		if l.Name == r.naming {
-			r.AddProblem(at, fmt.Sprintf("a load is named %q already, at %s", r.naming, r.positionOf(i)), "give each load a name of its own")
+			r.AddProblem(at, codes.Duplicate.Msgf("a load is named %q already, at %s", r.naming, r.positionOf(i)), "give each load a name of its own")
 			return nil
 		}
 	}
@@ -64,11 +65,11 @@ func (r *Resolver) requireNamed(at source.Pos, name string) bool {
 	case slices.Contains(r.loadNames(), name):
 		return true
 	case r.Load == nil:
-		r.addMissing(at, fmt.Sprintf("no load is named %q", name), fmt.Sprintf(`add: the %q load of 20 requests per second on "POST /orders"`, name))
+		r.addMissing(at, codes.UnknownName.Msgf("no load is named %q", name), fmt.Sprintf(`add: the %q load of 20 requests per second on "POST /orders"`, name))
 	case r.Load.Name == "":
-		r.addMissing(at, fmt.Sprintf("no load is named %q: the only load has no name", name), fmt.Sprintf(`name it: the %q load of 20 requests per second on "POST /orders"; or leave the name out here`, name))
+		r.addMissing(at, codes.UnknownName.Msgf("no load is named %q: the only load has no name", name), fmt.Sprintf(`name it: the %q load of 20 requests per second on "POST /orders"; or leave the name out here`, name))
 	default:
-		r.addMissing(at, fmt.Sprintf("no load is named %q", name), source.DidYouMean(name, r.loadNames(), "loads"))
+		r.addMissing(at, codes.UnknownName.Msgf("no load is named %q", name), source.DidYouMean(name, r.loadNames(), "loads"))
 	}
 	return false
 }

@@ -1,10 +1,10 @@
 package scenarios
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -45,7 +45,7 @@ func (r *Resolver) applyOwn() {
 		}
 		for i, h := range o.headers {
 			if slices.ContainsFunc(l.Headers, func(all Header) bool { return all.Name == h.Name }) {
-				r.AddProblem(o.headersAt[i], fmt.Sprintf("the header %q was said before for all loads", h.Name), "say it once")
+				r.AddProblem(o.headersAt[i], codes.Duplicate.Msgf("the header %q was said before for all loads", h.Name), "say it once")
 			}
 		}
 		l.Headers = slices.Concat(l.Headers, o.headers)

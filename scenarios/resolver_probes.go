@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -43,9 +44,9 @@ func (r *Resolver) requireProbe(at source.Pos, n check.Asked) {
 		case p.Name != n.Probe:
 			continue
 		case n.Number && !p.Number():
-			r.AddProblem(at, fmt.Sprintf("the probe %q answers with yes or no, and this asks about a number", p.Name), `let the probe read a metric: {metric: "orders GET /metrics", name: outbox_messages}`)
+			r.AddProblem(at, codes.Unsupported.Msgf("the probe %q answers with yes or no, and this asks about a number", p.Name), `let the probe read a metric: {metric: "orders GET /metrics", name: outbox_messages}`)
 		case !n.Number && p.Number():
-			r.AddProblem(at, fmt.Sprintf("the probe %q answers with a number, and this asks for yes or no", p.Name), `let the probe ask something else: {http: "alerts GET /alerts", contains: "OrdersFailing"}`)
+			r.AddProblem(at, codes.Unsupported.Msgf("the probe %q answers with a number, and this asks for yes or no", p.Name), `let the probe ask something else: {http: "alerts GET /alerts", contains: "OrdersFailing"}`)
 		}
 		return
 	}
@@ -55,7 +56,7 @@ func (r *Resolver) requireProbe(at source.Pos, n check.Asked) {
 			true: `metric: "orders GET /metrics", name: outbox_messages`, false: `http: "alerts GET /alerts", contains: "OrdersFailing"`,
 		}[n.Number])
 	}
-	r.addMissing(at, fmt.Sprintf("there is no probe %q", n.Probe), hint)
+	r.addMissing(at, codes.UnknownName.Msgf("there is no probe %q", n.Probe), hint)
 }
 
 // probeOf returns the probe of a check that needs no declaration. If a declared probe reads the same metric of the
@@ -111,5 +112,5 @@ func (r *Resolver) commandNamed(at source.Pos, name string) {
 	if len(r.System.Commands) == 0 {
 		hint = fmt.Sprintf("declare it in the system file, beside `services`: commands: {%s: {of: standby, run: [...]}}", name)
 	}
-	r.addMissing(at, fmt.Sprintf("there is no command %q", name), hint)
+	r.addMissing(at, codes.UnknownName.Msgf("there is no command %q", name), hint)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -44,7 +45,7 @@ func (r *Resolver) AddHeader(at source.Pos, h Header) {
 		headers, positions = &r.ownOf(r.naming).headers, &r.ownOf(r.naming).headersAt
 	}
 	if slices.ContainsFunc(*headers, func(o Header) bool { return o.Name == h.Name }) {
-		r.AddProblem(at, fmt.Sprintf("the header %q was said before", h.Name), "say it once")
+		r.AddProblem(at, codes.Duplicate.Msgf("the header %q was said before", h.Name), "say it once")
 	}
 	*headers, *positions = append(*headers, h), append(*positions, at)
 }
@@ -88,7 +89,7 @@ func (r *Resolver) finishRequests() {
 		}
 	}
 	if r.rowsAt != (source.Pos{}) && !slices.ContainsFunc(r.Loads(), func(l *Load) bool { return l.holds(RowPart) }) {
-		r.addMissing(r.rowsAt, "no request contains a value of these rows", "write {{row.column}} in a body or a path, or leave this out")
+		r.addMissing(r.rowsAt, codes.Missing.Msgf("no request contains a value of these rows"), "write {{row.column}} in a body or a path, or leave this out")
 	}
 }
 
@@ -122,9 +123,9 @@ func checkHeader(h Header, of []*Load) error {
 	}
 	switch {
 	case slices.Contains(reservedHeaders, name):
-		return source.Mistakef("leave it out", "the header %q is set by the client itself", name)
+		return source.Mistakef(codes.Contradiction, "leave it out", "the header %q is set by the client itself", name)
 	case slices.ContainsFunc(of, func(l *Load) bool { return l.Key.In == InHeader && name == http.CanonicalHeaderKey(l.Key.Name) }):
-		return source.Mistakef("leave it out", "the header %q carries the key", name)
+		return source.Mistakef(codes.Contradiction, "leave it out", "the header %q carries the key", name)
 	case name == "Content-Type":
 		for _, l := range of {
 			l.setType(h.Value)
@@ -193,9 +194,9 @@ func (k Kept) check(earlier []string) error {
 	}
 	switch {
 	case !keptName.MatchString(k.Name) || slices.Contains([]string{"n", "key", "seed", "random", "row"}, k.Name):
-		return source.Mistakef("write order = $.id", "%q cannot be the name of a kept value", k.Name)
+		return source.Mistakef(codes.BadName, "write order = $.id", "%q cannot be the name of a kept value", k.Name)
 	case slices.Contains(earlier, k.Name):
-		return source.Mistakef("use another name", "the value %q is kept twice", k.Name)
+		return source.Mistakef(codes.Duplicate, "use another name", "the value %q is kept twice", k.Name)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"errors"
-	"fmt"
 	"path"
 	"reflect"
 	"slices"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -24,13 +24,11 @@ func (r *Resolver) ReadSystem(at, nameAt source.Pos, name string, read func(name
 	var many source.Problems
 	switch {
 	case errors.As(err, &many):
-		for _, p := range many {
-			r.out.Add(source.Pos{File: p.File, Line: p.Line, Col: p.Col, Text: p.Text}, p.What, p.Hint)
-		}
+		r.out.AddAll(many)
 		r.broken = true
 		return
 	case err != nil:
-		r.AddProblem(nameAt, fmt.Sprintf("the system's file cannot be read: %v", err), "its path is relative to the feature file; firedrill has to be run from a folder that holds both")
+		r.AddProblem(nameAt, codes.UnreadableFile.Msgf("the system's file cannot be read: %v", err), "its path is relative to the feature file; firedrill has to be run from a folder that holds both")
 		r.broken = true
 		return
 	}
@@ -56,7 +54,7 @@ func (r *Resolver) addSystem(at source.Pos, file string, sys system.System) {
 // AddService adds a service.
 func (r *Resolver) AddService(at source.Pos, s system.Service) {
 	if first, twice := r.describedAt[s.Name]; twice {
-		r.AddProblem(at, fmt.Sprintf("the service %q was described before, at %s", s.Name, first), "describe it once")
+		r.AddProblem(at, codes.Duplicate.Msgf("the service %q was described before, at %s", s.Name, first), "describe it once")
 		return
 	}
 	r.describedAt[s.Name], r.fromSentences = at, true
@@ -66,7 +64,7 @@ func (r *Resolver) AddService(at source.Pos, s system.Service) {
 // AddLink adds a link. Its services may be described later.
 func (r *Resolver) AddLink(at source.Pos, l system.Link) {
 	if first, twice := r.describedAt[l.Name()]; twice {
-		r.AddProblem(at, fmt.Sprintf("the link %s was described before, at %s", l.Name(), first), "describe it once")
+		r.AddProblem(at, codes.Duplicate.Msgf("the link %s was described before, at %s", l.Name(), first), "describe it once")
 		return
 	}
 	r.describedAt[l.Name()], r.fromSentences = at, true
@@ -84,9 +82,9 @@ func (r *Resolver) share(at source.Pos, first *system.Link, l system.Link) {
 	same.From, same.Shared = l.From, nil
 	switch {
 	case l.To != first.To:
-		r.AddProblem(at, fmt.Sprintf("the links %s and %s listen at the same address, %s", first.Name(), l.Name(), l.Listen), "give one of them another address")
+		r.AddProblem(at, codes.Contradiction.Msgf("the links %s and %s listen at the same address, %s", first.Name(), l.Name(), l.Listen), "give one of them another address")
 	case !reflect.DeepEqual(same, l):
-		r.AddProblem(at, fmt.Sprintf("%s shares the address %s with %s, and has other settings", l.Name(), l.Listen, first.Name()), "give it the same protocol and settings, or another address")
+		r.AddProblem(at, codes.Contradiction.Msgf("%s shares the address %s with %s, and has other settings", l.Name(), l.Listen, first.Name()), "give it the same protocol and settings, or another address")
 	default:
 		first.Shared = append(first.Shared, l.From)
 	}
@@ -96,7 +94,7 @@ func (r *Resolver) share(at source.Pos, first *system.Link, l system.Link) {
 func (r *Resolver) LimitRadius(at source.Pos, names []string) {
 	r.describeOnce(&r.radiusAt, at, "the blast radius")
 	if len(names) == 0 {
-		r.AddProblem(at, "the blast radius is empty, so no fault could be injected", "name the services that faults may touch")
+		r.AddProblem(at, codes.OutOfBounds.Msgf("the blast radius is empty, so no fault could be injected"), "name the services that faults may touch")
 	}
 	r.BlastRadius = names
 }
@@ -112,10 +110,10 @@ func (r *Resolver) AddStopRule(at source.Pos, rule StopRule) {
 func (r *Resolver) finishStopRules() {
 	for i, rule := range r.Stop {
 		switch what, hint := r.System.Mistake(rule); {
-		case what != "" && !r.misread:
+		case !what.None() && !r.misread:
 			r.AddProblem(r.stopAt[i], what, hint)
 		case rule.Requests() && r.Load == nil:
-			r.addMissing(r.stopAt[i], "a stop rule watches requests, and there is no load", addLoad)
+			r.addMissing(r.stopAt[i], codes.Missing.Msgf("a stop rule watches requests, and there is no load"), addLoad)
 		}
 	}
 	for _, rule := range r.System.Stop {
@@ -125,7 +123,7 @@ func (r *Resolver) finishStopRules() {
 	}
 	for i, rule := range r.Stop {
 		if _, most, ok := r.runs(""); r.Load != nil && ok && rule.Requests() && !r.Counted() && most > 0 && most*rule.For.Seconds() < float64(rule.Enough()) {
-			r.AddProblem(r.stopAt[i], fmt.Sprintf("the stop rule %q could stop nothing: in %s there are at most %.0f requests, and it needs %d", rule, injector.Duration(rule.For), most*rule.For.Seconds(), rule.Enough()), "lengthen the time, or raise the load")
+			r.AddProblem(r.stopAt[i], codes.CannotFail.Msgf("the stop rule %q could stop nothing: in %s there are at most %.0f requests, and it needs %d", rule, injector.Duration(rule.For), most*rule.For.Seconds(), rule.Enough()), "lengthen the time, or raise the load")
 		}
 	}
 }
@@ -134,7 +132,7 @@ func (r *Resolver) finishStopRules() {
 func (r *Resolver) serviceNamed(at source.Pos, name string) int {
 	i := slices.IndexFunc(r.System.Services, func(s system.Service) bool { return s.Name == name })
 	if i < 0 && name != "" && len(r.System.Services) > 0 {
-		r.AddProblem(at, fmt.Sprintf("there is no service %q", name), source.DidYouMean(name, r.System.Names(), "services"))
+		r.AddProblem(at, codes.UnknownName.Msgf("there is no service %q", name), source.DidYouMean(name, r.System.Names(), "services"))
 	}
 	return i
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -152,7 +153,7 @@ type subject struct {
 // finishPolicy validates the policy of clients. In Go, all of it is at the position of the load.
 func (r *Resolver) finishPolicy() {
 	p, l := r.Load.Policy, r.Load
-	problem := func(at source.Pos, what, hint string) {
+	problem := func(at source.Pos, what codes.Message, hint string) {
 		if at == (source.Pos{}) {
 			at = r.loadAt
 		}
@@ -166,24 +167,24 @@ func (r *Resolver) finishPolicy() {
 			{p.BackOff != (BackOff{}), r.policyAt.backOff}, {len(p.Only) > 0, r.policyAt.only}, {p.IgnoreRetryAfter, r.policyAt.retryAfter}, {p.Budget > 0 && p.Hedge == 0, r.policyAt.budget},
 		} {
 			if setting.stated {
-				problem(setting.at, "clients do not retry, so that this has no effect", "add: clients retry failed requests up to 3 times")
+				problem(setting.at, codes.NoEffect.Msgf("clients do not retry, so that this has no effect"), "add: clients retry failed requests up to 3 times")
 			}
 		}
 	}
 	switch b := p.BackOff; {
 	case b.First < 0 || b.Most < 0 || b.First == 0 && b != (BackOff{}):
-		problem(r.policyAt.backOff, "a pause has to last longer than 0", "write 100*time.Millisecond, say")
+		problem(r.policyAt.backOff, codes.BadValue.Msgf("a pause has to last longer than 0"), "write 100*time.Millisecond, say")
 	case b.Most > 0 && b.First > b.Most:
-		problem(r.policyAt.backOff, fmt.Sprintf("the first pause of %s is longer than the longest, %s", injector.Duration(b.First), injector.Duration(b.Most)), "write the shorter time first")
+		problem(r.policyAt.backOff, codes.Contradiction.Msgf("the first pause of %s is longer than the longest, %s", injector.Duration(b.First), injector.Duration(b.Most)), "write the shorter time first")
 	}
 	if p.Within < 0 || p.Hedge < 0 {
-		problem(source.Pos{}, "a time-out has to be above 0", "set Within and Hedge to 0 or more")
+		problem(source.Pos{}, codes.BadStructure.Msgf("a time-out has to be above 0"), "set Within and Hedge to 0 or more")
 	}
 	if p.Hedge >= l.Attempt() {
-		problem(r.policyAt.hedge, fmt.Sprintf("no second attempt would ever be sent: clients give up after %s", injector.Duration(l.Attempt())), "write a shorter time, or let clients give up later")
+		problem(r.policyAt.hedge, codes.NoEffect.Msgf("no second attempt would ever be sent: clients give up after %s", injector.Duration(l.Attempt())), "write a shorter time, or let clients give up later")
 	}
 	if p.Budget < 0 || p.Budget > 1 {
-		problem(r.policyAt.budget, fmt.Sprintf("%g is not a share of the requests", p.Budget), "set Budget to 0.1, say")
+		problem(r.policyAt.budget, codes.BadValue.Msgf("%g is not a share of the requests", p.Budget), "set Budget to 0.1, say")
 	}
 	for _, word := range p.Only {
 		r.checkRetryWord(word, problem)
@@ -191,17 +192,17 @@ func (r *Resolver) finishPolicy() {
 }
 
 // checkRetryWord validates a status or a kind of error after which clients retry.
-func (r *Resolver) checkRetryWord(word string, problem func(at source.Pos, what, hint string)) {
+func (r *Resolver) checkRetryWord(word string, problem func(at source.Pos, what codes.Message, hint string)) {
 	status, err := strconv.Atoi(word)
 	k, other := (&Load{Mix: r.allRoutes()}).OtherKind()
 	onHTTP := overHTTP(r.Loads())
 	answer, isAnswer := strings.CutPrefix(word, "error ")
 	switch {
 	case !onHTTP && err == nil:
-		problem(r.policyAt.only, fmt.Sprintf("only HTTP has such statuses, and the load consists of %s", k.Many()), "write the word of an answer, such as error LOADING, or any of: "+strings.Join(RetryErrors(), ", "))
+		problem(r.policyAt.only, codes.Unsupported.Msgf("only HTTP has such statuses, and the load consists of %s", k.Many()), "write the word of an answer, such as error LOADING, or any of: "+strings.Join(RetryErrors(), ", "))
 	case other && isAnswer && answer != "" && !strings.Contains(answer, " "):
 	case err == nil && (status < 100 || status > 599):
-		problem(r.policyAt.only, fmt.Sprintf("%d is not a status of HTTP", status), "write one from 100 to 599")
+		problem(r.policyAt.only, codes.BadValue.Msgf("%d is not a status of HTTP", status), "write one from 100 to 599")
 	case err == nil:
 		for _, l := range r.Loads() {
 			for rt := range l.requests() {
@@ -210,8 +211,8 @@ func (r *Resolver) checkRetryWord(word string, problem func(at source.Pos, what,
 				}
 			}
 		}
-		problem(r.policyAt.only, fmt.Sprintf("status %d acknowledges a request, and nothing is left to retry", status), "leave it out")
+		problem(r.policyAt.only, codes.NoEffect.Msgf("status %d acknowledges a request, and nothing is left to retry", status), "leave it out")
 	case !slices.Contains(RetryErrors(), word):
-		problem(r.policyAt.only, fmt.Sprintf("there is nothing called %q to retry after", word), "write statuses such as 503, separated by commas, or any of: "+strings.Join(RetryErrors(), ", "))
+		problem(r.policyAt.only, codes.BadValue.Msgf("there is nothing called %q to retry after", word), "write statuses such as 503, separated by commas, or any of: "+strings.Join(RetryErrors(), ", "))
 	}
 }

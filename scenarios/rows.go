@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -56,7 +57,7 @@ const maxRowsSize = 16 << 20
 func ReadRows(fsys fs.FS, name string) ([]Row, error) {
 	raw, err := source.ReadFile(fsys, name, maxRowsSize)
 	if err != nil {
-		return nil, source.Mistakef("its path is relative to the feature file", "the rows of %q cannot be read: %v", name, err)
+		return nil, source.Mistakef(codes.UnreadableFile, "its path is relative to the feature file", "the rows of %q cannot be read: %v", name, err)
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\uFEFF"))
 	var rows []Row
@@ -66,14 +67,14 @@ func ReadRows(fsys fs.FS, name string) ([]Row, error) {
 	case ".json":
 		rows, err = jsonRows(raw)
 	default:
-		return nil, source.Mistakef("name a file that ends in .csv or .json", "%q is not a file of rows", name)
+		return nil, source.Mistakef(codes.UnreadableFile, "name a file that ends in .csv or .json", "%q is not a file of rows", name)
 	}
 	if err == nil && len(rows) == 0 {
-		err = source.Mistakef("add a row", "it has no rows")
+		err = source.Mistakef(codes.UnreadableFile, "add a row", "it has no rows")
 	}
 	if err != nil {
 		what, hint := source.Parts(err)
-		return nil, source.Mistakef(hint, "the rows of %q: %s", name, what)
+		return nil, source.Mistakef(what.Code(), hint, "the rows of %q: %s", name, what)
 	}
 	return rows, nil
 }
@@ -81,7 +82,7 @@ func ReadRows(fsys fs.FS, name string) ([]Row, error) {
 func csvRows(raw []byte) ([]Row, error) {
 	lines, err := csv.NewReader(bytes.NewReader(raw)).ReadAll()
 	if err != nil {
-		return nil, source.Mistakef("write as many cells in each line as in the first, which names the columns", "%v", err)
+		return nil, source.Mistakef(codes.BadValue, "write as many cells in each line as in the first, which names the columns", "%v", err)
 	}
 	if len(lines) == 0 {
 		return nil, nil
@@ -90,7 +91,7 @@ func csvRows(raw []byte) ([]Row, error) {
 	for i, name := range header {
 		header[i] = strings.TrimSpace(name)
 		if header[i] == "" || slices.Contains(header[:i], header[i]) {
-			return nil, source.Mistakef("let the first line name each column once", "the name of column %d, %q, is empty or occurs twice", i+1, header[i])
+			return nil, source.Mistakef(codes.Duplicate, "let the first line name each column once", "the name of column %d, %q, is empty or occurs twice", i+1, header[i])
 		}
 	}
 	var rows []Row
@@ -107,12 +108,12 @@ func csvRows(raw []byte) ([]Row, error) {
 func jsonRows(raw []byte) ([]Row, error) {
 	var objects []map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &objects); err != nil {
-		return nil, source.Mistakef(`write [{"email": "a@example.com"}, ...]`, "it is not an array of objects: %v", err)
+		return nil, source.Mistakef(codes.BadValue, `write [{"email": "a@example.com"}, ...]`, "it is not an array of objects: %v", err)
 	}
 	var rows []Row
 	for i, o := range objects {
 		if o == nil {
-			return nil, source.Mistakef(`write [{"email": "a@example.com"}, ...]`, "row %d is not an object", i+1)
+			return nil, source.Mistakef(codes.BadValue, `write [{"email": "a@example.com"}, ...]`, "row %d is not an object", i+1)
 		}
 		row := Row{}
 		for name, value := range o {
@@ -130,7 +131,7 @@ func checkRows(t Template, rows []Row) error {
 			continue
 		}
 		if len(rows) == 0 {
-			return source.Mistakef(`add: rows are taken from "customers.csv"`, "%s needs rows, and there are none", p.Text)
+			return source.Mistakef(codes.Missing, `add: rows are taken from "customers.csv"`, "%s needs rows, and there are none", p.Text)
 		}
 		for i, row := range rows {
 			if _, ok := row[p.Arg]; ok {
@@ -141,7 +142,7 @@ func checkRows(t Template, rows []Row) error {
 				columns = append(columns, name)
 			}
 			slices.Sort(columns)
-			return source.Mistakef(source.DidYouMean(p.Arg, columns, "columns"), "%s: %s has no column %q", p.Text, fmt.Sprintf("row %d", i+1), p.Arg)
+			return source.Mistakef(codes.UnknownName, source.DidYouMean(p.Arg, columns, "columns"), "%s: %s has no column %q", p.Text, fmt.Sprintf("row %d", i+1), p.Arg)
 		}
 	}
 	return nil

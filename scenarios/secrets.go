@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -13,7 +14,7 @@ import (
 func Environment(name string, lookup func(name string) (string, bool)) (string, error) {
 	value, _ := lookup(name)
 	if value == "" {
-		return "", source.Mistakef("set "+name+" in the environment of the run", "the environment variable %s is not set", name)
+		return "", source.Mistakef(codes.UnsetVariable, "set "+name+" in the environment of the run", "the environment variable %s is not set", name)
 	}
 	return value, nil
 }
@@ -31,9 +32,9 @@ func (s secrets) add(name string, lookup func(name string) (string, bool)) error
 	case err != nil:
 		return err
 	case len(value) < minSecret:
-		return source.Mistakef(fmt.Sprintf("use one of at least %d characters, or write the value itself in place of the variable", minSecret), "the value of the environment variable %s is too short to be hidden in reports", name)
+		return source.Mistakef(codes.UnsetVariable, fmt.Sprintf("use one of at least %d characters, or write the value itself in place of the variable", minSecret), "the value of the environment variable %s is too short to be hidden in reports", name)
 	case strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c == 0x7f }):
-		return source.Mistakef("set it without line ends and other control characters", "the environment variable %s holds a control character", name)
+		return source.Mistakef(codes.UnsetVariable, "set it without line ends and other control characters", "the environment variable %s holds a control character", name)
 	}
 	s[name] = value
 	return nil
@@ -70,7 +71,7 @@ func (s secrets) addLogin(e *Experiment, svc system.Service, lookup func(name st
 	for _, name := range svc.LoginVariables() {
 		if err := s.add(name, lookup); err != nil {
 			what, hint := source.Parts(err)
-			return source.Mistakef(hint, "login of service %q: %s", svc.Name, what)
+			return source.Mistakef(what.Code(), hint, "login of service %q: %s", svc.Name, what)
 		}
 	}
 	return nil
@@ -100,7 +101,7 @@ func (r *Resolver) CheckEnvironment(lookup func(name string) (string, bool)) {
 	for _, s := range r.System.Services {
 		for _, name := range s.Placeholders("env") {
 			if _, ok := lookup(name); !ok {
-				r.AddProblem(r.systemAt, fmt.Sprintf("%q needs the environment variable %s, which is not set", s.Name, name), "set "+name+" in the environment of the run")
+				r.AddProblem(r.systemAt, codes.UnsetVariable.Msgf("%q needs the environment variable %s, which is not set", s.Name, name), "set "+name+" in the environment of the run")
 			}
 		}
 		if err := all.addLogin(r.Experiment, s, lookup); err != nil {

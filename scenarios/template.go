@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -76,7 +77,7 @@ func ParseTemplate(text string, in Syntax, kept []string) (Template, error) {
 	at := 0
 	literal := func(end int) error {
 		if strings.Contains(text[at:end], "{{") {
-			return source.Mistakef("write {{n}}, with two braces at each end", "%q has a placeholder that is not closed", shorten(text[at:end]))
+			return source.Mistakef(codes.BadPlaceholder, "write {{n}}, with two braces at each end", "%q has a placeholder that is not closed", shorten(text[at:end]))
 		}
 		if at < end {
 			t = append(t, Part{Text: text[at:end], At: at})
@@ -147,7 +148,7 @@ func parsePlaceholder(name string, kept []string) (Part, error) {
 		return Part{Kind: KeptPart, Arg: words[0]}, nil
 	}
 	known := append([]string{"n", "key", "seed", "random 1 100", "row.column"}, kept...)
-	return Part{}, source.Mistakef(source.DidYouMean(strings.TrimSpace(name), known, "placeholders"), "{{%s}} stands for nothing here", name)
+	return Part{}, source.Mistakef(codes.BadPlaceholder, source.DidYouMean(strings.TrimSpace(name), known, "placeholders"), "{{%s}} stands for nothing here", name)
 }
 
 func parseRandom(name string, limits []string) (Part, error) {
@@ -161,7 +162,7 @@ func parseRandom(name string, limits []string) (Part, error) {
 			return p, nil
 		}
 	}
-	return p, source.Mistakef("write the lowest and the highest whole number: {{random 1 100}}", "{{%s}} has no two limits", name)
+	return p, source.Mistakef(codes.BadPlaceholder, "write the lowest and the highest whole number: {{random 1 100}}", "{{%s}} has no two limits", name)
 }
 
 // variableName matches the names of environment variables.
@@ -171,7 +172,7 @@ func parseVariable(text string) (Part, error) {
 	if found := variableName.FindStringSubmatch(text); found != nil {
 		return Part{Kind: EnvPart, Arg: found[1]}, nil
 	}
-	return Part{}, source.Mistakef("write ${env:NAME} for the environment variable NAME", "%q stands for nothing in a request", text)
+	return Part{}, source.Mistakef(codes.BadPlaceholder, "write ${env:NAME} for the environment variable NAME", "%q stands for nothing in a request", text)
 }
 
 func shorten(s string) string {
@@ -216,7 +217,7 @@ func (r Route) Templates(kept []string) (path, body Template, err error) {
 // of returns a mistake with the text of a route that it is in.
 func of(part string, r Route, err error) error {
 	what, hint := source.Parts(err)
-	return source.Mistakef(hint, "%s of %q: %s", part, r.Name(), what)
+	return source.Mistakef(what.Code(), hint, "%s of %q: %s", part, r.Name(), what)
 }
 
 // varies reports whether two requests of the route can have different bodies even with the same key.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -73,7 +74,7 @@ func (r *Resolver) track(at source.Pos, a Action) {
 func (r *Resolver) checkOverlap(at source.Pos, p Placed) {
 	for _, l := range r.live {
 		if p.From == "" && l.placed.From == "" && p.To == l.placed.To {
-			r.AddProblem(at, fmt.Sprintf("%q is down or hangs already, since %s", p.To, l.at), fmt.Sprintf("say first `%q starts again` or `%q resumes`", p.To, p.To))
+			r.AddProblem(at, codes.WrongMoment.Msgf("%q is down or hangs already, since %s", p.To, l.at), fmt.Sprintf("say first `%q starts again` or `%q resumes`", p.To, p.To))
 		}
 	}
 }
@@ -105,7 +106,7 @@ func (r *Resolver) heal(at source.Pos, h Heal) {
 	switch {
 	case len(r.live) == 0 && r.problems > 0: // an unknown sentence may have injected the fault
 	case len(r.live) == 0:
-		r.AddProblem(at, "no fault is live here, so there is nothing to heal", "a fault that is said with `for 30s` heals by itself; without it, it stays live")
+		r.AddProblem(at, codes.WrongMoment.Msgf("no fault is live here, so there is nothing to heal"), "a fault that is said with `for 30s` heals by itself; without it, it stays live")
 	case h.All:
 		r.healed(0, len(r.live))
 	case h.Service != "":

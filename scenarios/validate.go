@@ -9,6 +9,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -42,14 +43,14 @@ func (r *Resolver) finishLoad() {
 	if r.Load == nil {
 		for _, setting := range append(r.policyAt.said(), []subject{{r.keyAt, "a key"}, {r.retryAt, "retries"}, {r.giveUpAt, "giving up"}, {r.baselineAt, "a baseline"}, {r.meansAt, "the meaning of a status"}, {r.rowsAt, "rows"}, {r.redirectsAt, "redirects"}, {r.cookiesAt, "cookies"}, {r.connectionsAt, "connections"}, {r.copiesAt, "a split"}, {r.unansweredAt, "datagrams"}}...) {
 			if setting.at != (source.Pos{}) {
-				r.addMissing(setting.at, fmt.Sprintf("%s without a load: no client asks anything", setting.what), addLoad)
+				r.addMissing(setting.at, codes.Missing.Msgf("%s without a load: no client asks anything", setting.what), addLoad)
 			}
 		}
 		if len(r.expects) > 0 {
-			r.addMissing(r.expects[0].at, "expected statuses without a load: no client asks anything", addLoad)
+			r.addMissing(r.expects[0].at, codes.Missing.Msgf("expected statuses without a load: no client asks anything"), addLoad)
 		}
 		for _, at := range r.headersAt {
-			r.addMissing(at, "a header without a load: no client asks anything", addLoad)
+			r.addMissing(at, codes.Missing.Msgf("a header without a load: no client asks anything"), addLoad)
 		}
 		return
 	}
@@ -59,7 +60,7 @@ func (r *Resolver) finishLoad() {
 	r.finishPolicy()
 	r.dropRetries()
 	if r.retryAt != (source.Pos{}) && !r.Keyed() && strings.Contains(r.retryAt.Text, "with the same key") {
-		r.addMissing(r.retryAt, "there is no key that could be the same", r.addKey())
+		r.addMissing(r.retryAt, codes.Missing.Msgf("there is no key that could be the same"), r.addKey())
 	}
 	r.finishCounted()
 	if r.Counted() {
@@ -70,7 +71,7 @@ func (r *Resolver) finishLoad() {
 	}
 	windowed := slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind().Needs.Window != "" }) // these report a missing fault
 	if r.Baseline == 0 && !windowed && !slices.ContainsFunc(r.Steps, func(s Step) bool { return s.Do != nil || s.Foreign }) {
-		r.addMissing(r.loadAt, "the load would last no time", "add a fault, or: When 30s pass")
+		r.addMissing(r.loadAt, codes.Missing.Msgf("the load would last no time"), "add a fault, or: When 30s pass")
 	}
 }
 
@@ -88,7 +89,7 @@ const steadyInstead = `take a load that goes on: a steady load of 100 requests p
 // finishCounted validates loads of counted requests, which have no baseline and do not go on after their steps.
 func (r *Resolver) finishCounted() {
 	if r.Counted() && r.baselineAt != (source.Pos{}) {
-		r.addMissing(r.baselineAt, "requests that are counted measure no baseline", "leave the baseline out, or "+steadyInstead)
+		r.addMissing(r.baselineAt, codes.Unsupported.Msgf("requests that are counted measure no baseline"), "leave the baseline out, or "+steadyInstead)
 	}
 	for i, c := range r.Checks {
 		n, instead := c.Kind().Needs, steadyInstead
@@ -100,9 +101,9 @@ func (r *Resolver) finishCounted() {
 		}
 		switch {
 		case n.Baseline:
-			r.addMissing(r.checkPositions[i], "this compares with a baseline, and requests that are counted measure none", instead)
+			r.addMissing(r.checkPositions[i], codes.Unsupported.Msgf("this compares with a baseline, and requests that are counted measure none"), instead)
 		case n.Recovery > 0:
-			r.addMissing(r.checkPositions[i], "this watches requests after healing, and of those that are counted none are sent then", instead)
+			r.addMissing(r.checkPositions[i], codes.Unsupported.Msgf("this watches requests after healing, and of those that are counted none are sent then"), instead)
 		}
 	}
 	for _, l := range append(slices.Clone(r.healedFaults), r.live...) {
@@ -120,7 +121,7 @@ func (r *Resolver) finishFaults() {
 		case l.held:
 			r.longEnough(l)
 		default:
-			r.addMissing(l.at, "this fault would be healed at once, since no time passes while it is live", "say `for 30s`, or add: When 30s pass")
+			r.addMissing(l.at, codes.FaultTooShort.Msgf("this fault would be healed at once, since no time passes while it is live"), "say `for 30s`, or add: When 30s pass")
 		}
 	}
 }
@@ -128,7 +129,7 @@ func (r *Resolver) finishFaults() {
 // longEnough reports a fault that is healed before it can do what its sentence describes.
 func (r *Resolver) longEnough(l liveFault) {
 	if k := l.placed.Fault.Kind(); l.lasts < k.Takes {
-		r.AddProblem(l.at, fmt.Sprintf("this fault is healed after %s, before %s: that takes %s", injector.Duration(l.lasts), k.Done, injector.Duration(k.Takes.Truncate(time.Microsecond))), k.Remedy)
+		r.AddProblem(l.at, codes.FaultTooShort.Msgf("this fault is healed after %s, before %s: that takes %s", injector.Duration(l.lasts), k.Done, injector.Duration(k.Takes.Truncate(time.Microsecond))), k.Remedy)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -22,7 +23,7 @@ func (r *Resolver) finishChecks() {
 			r.addLock(at, n.Lock, c.Step)
 		}
 		if n.Window != "" && len(r.injections()) == 0 {
-			r.addMissing(at, "no fault is injected in this scenario, so there is no time before, during or after it", "add a fault, or leave out when")
+			r.addMissing(at, codes.UnknownName.Msgf("no fault is injected in this scenario, so there is no time before, during or after it"), "add a fault, or leave out when")
 		}
 		r.needsLoad(at, n)
 		r.checkTarget(at, n)
@@ -46,9 +47,9 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if r.Load == nil {
 		switch {
 		case n.Baseline:
-			r.addMissing(at, "this compares with a baseline, and there is no load to measure one", addLoad)
+			r.addMissing(at, codes.UnknownName.Msgf("this compares with a baseline, and there is no load to measure one"), addLoad)
 		case n.Load:
-			r.addMissing(at, "this asks about requests, and there is no load", addLoad)
+			r.addMissing(at, codes.UnknownName.Msgf("this asks about requests, and there is no load"), addLoad)
 		}
 		return
 	}
@@ -57,19 +58,19 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 		return
 	}
 	if n.Effects && r.Effects == nil {
-		r.addMissing(at, "it is not known where applied effects can be read", `add: applied effects are read from "GET /ledger"`)
+		r.addMissing(at, codes.Missing.Msgf("it is not known where applied effects can be read"), `add: applied effects are read from "GET /ledger"`)
 	}
 	if n.Key && !slices.ContainsFunc(r.loadsOf(n.OfLoad), (*Load).Keyed) {
-		r.addMissing(at, "requests carry no key, so none can be told from another", r.addKey())
+		r.addMissing(at, codes.Missing.Msgf("requests carry no key, so none can be told from another"), r.addKey())
 	}
 	if n.Group != "" && r.Effects != nil {
 		if r.Effects.Group != "" && r.Effects.Group != n.Group {
-			r.AddProblem(at, fmt.Sprintf("the order of effects is asked about by %q already", r.Effects.Group), "ask about one field in each scenario")
+			r.AddProblem(at, codes.Duplicate.Msgf("the order of effects is asked about by %q already", r.Effects.Group), "ask about one field in each scenario")
 		}
 		r.Effects.Group = n.Group
 		for _, s := range r.Effects.Sources {
 			d, _ := r.System.Effect(s.Name)
-			if what, hint := d.Unordered(n.Group); s.Declared() && what != "" {
+			if what, hint := d.Unordered(n.Group); s.Declared() && !what.None() {
 				r.AddProblem(at, what, hint)
 			}
 		}
@@ -90,14 +91,14 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 		r.requireVaryingBodies(at)
 	}
 	if n.Probe != "" && !slices.ContainsFunc(r.Loads(), (*Load).repeatable) {
-		r.addMissing(at, "a chain cannot be sent again with the same key: its later steps depend on answers", "ask this about a load of single requests")
+		r.addMissing(at, codes.Unsupported.Msgf("a chain cannot be sent again with the same key: its later steps depend on answers"), "ask this about a load of single requests")
 	}
 	if _, _, err := source.ParseRoute(n.Route); err == nil || r.NamesOther(n.Route) {
 		routes := routesOf(r.loadsOf(n.OfLoad))
 		if !slices.Contains(routes, n.Route) {
-			what := fmt.Sprintf("no load runs on %q", n.Route)
+			what := codes.UnknownName.Msgf("no load runs on %q", n.Route)
 			if n.OfLoad != "" {
-				what = fmt.Sprintf("the %q load has no %q requests", n.OfLoad, n.Route)
+				what = codes.UnknownName.Msgf("the %q load has no %q requests", n.OfLoad, n.Route)
 			}
 			r.addMissing(at, what, source.DidYouMean(n.Route, routes, "routes of the load"))
 		}
@@ -141,7 +142,7 @@ func (r *Resolver) checkTarget(at source.Pos, n check.Needs) {
 			return
 		}
 		if len(l.Shared) > 0 {
-			r.AddProblem(at, fmt.Sprintf("the calls of %s to %q cannot be told apart: they share an address", source.Quote(slices.Concat([]string{l.From}, l.Shared)), l.To), "give each link an address of its own")
+			r.AddProblem(at, codes.Unsupported.Msgf("the calls of %s to %q cannot be told apart: they share an address", source.Quote(slices.Concat([]string{l.From}, l.Shared)), l.To), "give each link an address of its own")
 		}
 		r.requireUnit(at, l, n.Unit)
 		r.requireCalls(at, l, n)
@@ -158,7 +159,7 @@ func (r *Resolver) requireFault(at source.Pos, from, to string) {
 		on, text = system.Link{From: from, To: to}.Name(), fmt.Sprintf("from %q to %q", from, to)
 	}
 	if !slices.ContainsFunc(r.injections(), func(p Placed) bool { return p.On() == on }) {
-		r.addMissing(at, "no fault of this scenario acts "+text, "ask about a fault that is injected above")
+		r.addMissing(at, codes.Missing.Message("no fault of this scenario acts "+text), "ask about a fault that is injected above")
 	}
 }
 
@@ -180,7 +181,7 @@ func (r *Resolver) requireIncomingCalls(at source.Pos, to string) {
 			return
 		}
 	}
-	r.AddProblem(at, fmt.Sprintf("no link to %q has calls that could be counted", to), "declare the protocol of a link to it: http")
+	r.AddProblem(at, codes.Unsupported.Msgf("no link to %q has calls that could be counted", to), "declare the protocol of a link to it: http")
 }
 
 // requireUnit reports a link whose protocol does not have the given unit.
@@ -189,7 +190,7 @@ func (r *Resolver) requireUnit(at source.Pos, l system.Link, unit string) {
 		return
 	}
 	if row, ok := l.Relayed(); !ok || row.Unit != unit {
-		r.AddProblem(at, fmt.Sprintf("the link %s speaks %s, which has no %s", l.Name(), l.ProtocolName(), unit), "declare its protocol: "+strings.Join(r.protocolsWithUnit(unit), ", "))
+		r.AddProblem(at, codes.Unsupported.Msgf("the link %s speaks %s, which has no %s", l.Name(), l.ProtocolName(), unit), "declare its protocol: "+strings.Join(r.protocolsWithUnit(unit), ", "))
 	}
 }
 
@@ -201,11 +202,11 @@ func (r *Resolver) requireCalls(at source.Pos, l system.Link, n check.Needs) {
 	switch {
 	case !n.Calls && !n.Waits:
 	case !relayed:
-		r.AddProblem(at, speaks+", which has no calls", "declare its protocol: "+strings.Join(r.protocolsWithUnit("calls"), ", ")+", or another one whose messages are known")
+		r.AddProblem(at, codes.Unsupported.Message(speaks+", which has no calls"), "declare its protocol: "+strings.Join(r.protocolsWithUnit("calls"), ", ")+", or another one whose messages are known")
 	case row.UDP:
-		r.AddProblem(at, speaks+" over UDP, where no answer is paired with its request", "ask about a link over TCP")
+		r.AddProblem(at, codes.Unsupported.Message(speaks+" over UDP, where no answer is paired with its request"), "ask about a link over TCP")
 	case n.Waits && row.Unpaired != nil && row.Unpaired(l.Framing) != "":
-		r.AddProblem(at, fmt.Sprintf("%s, and for how long %q waits does not show: %s", speaks, l.From, row.Unpaired(l.Framing)), "ask how the load fares: the p95 latency stays below 1s during the fault")
+		r.AddProblem(at, codes.Unsupported.Msgf("%s, and for how long %q waits does not show: %s", speaks, l.From, row.Unpaired(l.Framing)), "ask how the load fares: the p95 latency stays below 1s during the fault")
 	}
 }
 
@@ -221,10 +222,10 @@ func (r *Resolver) marker(at source.Pos, n check.Needs) check.Mark {
 	}
 	switch {
 	case mark == nil:
-		r.addMissing(at, "it is not known how a fallback is marked", `add: , marked by header "X-Degraded: true"; or name it in the system file: fallback: "X-Degraded: true"`)
+		r.addMissing(at, codes.Missing.Msgf("it is not known how a fallback is marked"), `add: , marked by header "X-Degraded: true"; or name it in the system file: fallback: "X-Degraded: true"`)
 		return check.Mark{}
 	case r.Load.Marker != nil && *r.Load.Marker != *mark:
-		r.AddProblem(at, fmt.Sprintf("fallbacks are marked by %q elsewhere in this scenario", r.Load.Marker), "use one mark")
+		r.AddProblem(at, codes.Contradiction.Msgf("fallbacks are marked by %q elsewhere in this scenario", r.Load.Marker), "use one mark")
 	}
 	r.Load.Marker = mark
 	return check.Mark{Text: mark.String(), InBody: mark.InBody}
@@ -247,11 +248,11 @@ func (r *Resolver) requireVaryingBodies(at source.Pos) {
 		case rt.Body == "" || len(rt.Then) > 0:
 			continue
 		case !rt.varies():
-			r.addMissing(at, fmt.Sprintf("every %q request has the same body, so no key can be sent again with a different one", rt.Name()), `let the body hold {{n}}, the request's number: {"item": "x", "quantity": {{n}}}`)
+			r.addMissing(at, codes.Missing.Msgf("every %q request has the same body, so no key can be sent again with a different one", rt.Name()), `let the body hold {{n}}, the request's number: {"item": "x", "quantity": {{n}}}`)
 		}
 		bodies++
 	}
 	if bodies == 0 {
-		r.addMissing(at, "no request of the load has a body, so no key can be sent again with a different one", `give the load a body that holds {{n}}: ... on "POST /orders" with this body:`)
+		r.addMissing(at, codes.Missing.Msgf("no request of the load has a body, so no key can be sent again with a different one"), `give the load a body that holds {{n}}: ... on "POST /orders" with this body:`)
 	}
 }

@@ -9,71 +9,72 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // mismatch returns why a fault cannot act on a link with its protocol, and what to do. what is "" if it can.
-func (r *Resolver) mismatch(l system.Link, f injector.Fault) (what, hint string) {
+func (r *Resolver) mismatch(l system.Link, f injector.Fault) (what codes.Message, hint string) {
 	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.ProtocolName())
 	row, known := l.Relayed()
 	on, onCalls := f.(injector.OnCalls)
 	messages, onMessages := f.(injector.OnMessages)
 	switch {
 	case onMessages && !known:
-		return speaks + ", which has no messages", "speak of traffic or connections, or declare its protocol: " + strings.Join(r.protocolsWithUnit("messages"), ", ")
+		return codes.Unsupported.Message(speaks + ", which has no messages"), "speak of traffic or connections, or declare its protocol: " + strings.Join(r.protocolsWithUnit("messages"), ", ")
 	case onMessages && row.Unit != "messages" && messages.Rule().Dir == message.ToClient:
-		return speaks + ", whose messages are calls", fmt.Sprintf("say: calls from %q to %q ...; or replies from %q to %q ... for what comes back", l.From, l.To, l.To, l.From)
+		return codes.Unsupported.Message(speaks + ", whose messages are calls"), fmt.Sprintf("say: calls from %q to %q ...; or replies from %q to %q ... for what comes back", l.From, l.To, l.To, l.From)
 	case onMessages && row.Unit != "messages":
-		return speaks + ", whose messages are calls", "say: " + row.Unit + " from ..."
+		return codes.Unsupported.Message(speaks + ", whose messages are calls"), "say: " + row.Unit + " from ..."
 	case onMessages && onlyPushed(row, messages):
-		return fmt.Sprintf("%s: of its own accord %q sends only what subscribers get, and these are not answers", speaks, l.To),
+		return codes.Unsupported.Msgf("%s: of its own accord %q sends only what subscribers get, and these are not answers", speaks, l.To),
 			fmt.Sprintf("for its answers say: replies from %q to %q ...; for what subscribers get say: only %q messages from %q to %q ...", l.To, l.From, row.Pushed, l.To, l.From)
 	case onMessages:
-		if what, hint := r.unknownCause(messages.Rule().Match); what != "" {
+		if what, hint := r.unknownCause(messages.Rule().Match); !what.None() {
 			return what, hint
 		}
 		return forbids(l, row, messages.Rule(), messages.Violation())
 	case onCalls && !known:
-		return speaks + ", which has no calls", "speak of traffic or connections, or declare its protocol: http"
+		return codes.Unsupported.Message(speaks + ", which has no calls"), "speak of traffic or connections, or declare its protocol: http"
 	case onCalls && !hasCalls(row, on.Rule().Action):
-		return speaks + ", which has messages and no calls", fmt.Sprintf("say: messages from %q to %q ...; and from %q to %q for what comes back", l.From, l.To, l.To, l.From)
+		return codes.Unsupported.Message(speaks + ", which has messages and no calls"), fmt.Sprintf("say: messages from %q to %q ...; and from %q to %q for what comes back", l.From, l.To, l.To, l.From)
 	case onCalls:
-		if what, hint := r.unknownCause(on.Rule().Match); what != "" {
+		if what, hint := r.unknownCause(on.Rule().Match); !what.None() {
 			return what, hint
 		}
-		if what, hint := invalidOperation(row, on.Rule()); what != "" {
+		if what, hint := invalidOperation(row, on.Rule()); !what.None() {
 			return what, hint
 		}
-		if what, hint := impossibleOperation(row, on.Rule().Match); what != "" {
+		if what, hint := impossibleOperation(row, on.Rule().Match); !what.None() {
 			return what, hint
 		}
 		if code := on.Rule().Code; row.Name == "http" && code != "" {
-			return fmt.Sprintf("%s, which answers with a status and not with %q", speaks, code), "say: with status 503"
+			return codes.Unsupported.Msgf("%s, which answers with a status and not with %q", speaks, code), "say: with status 503"
 		}
 		if rule := on.Rule(); row.Name == "http" && damagesRequest(rule) && bodiless(rule.Match.Method) {
-			return fmt.Sprintf("%s requests carry no body that could be changed", rule.Match.Method), damageReplies(l, f)
+			return codes.Unsupported.Msgf("%s requests carry no body that could be changed", rule.Match.Method), damageReplies(l, f)
 		}
 		return forbids(l, row, on.Rule(), "")
 	case row.UDP && f.Kind().Datagrams == "":
-		return speaks + " over UDP, which has neither connections nor a stream", fmt.Sprintf("say: messages from %q to %q are lost, or are delayed, ...", l.From, l.To)
+		return codes.Unsupported.Message(speaks + " over UDP, which has neither connections nor a stream"), fmt.Sprintf("say: messages from %q to %q are lost, or are delayed, ...", l.From, l.To)
 	}
-	return "", ""
+	return codes.Message{}, ""
 }
 
 // unknownCause returns why no request of the load can cause the messages that a fault is to act on.
-func (r *Resolver) unknownCause(m message.Match) (what, hint string) {
+func (r *Resolver) unknownCause(m message.Match) (what codes.Message, hint string) {
 	switch {
 	case m.CausedBy == "" || r.problems > 0:
-		return "", ""
+		return codes.Message{}, ""
 	case r.Load == nil:
-		return fmt.Sprintf("no %q request can cause anything: the scenario has no load", m.CausedBy), `say first: a steady load of 100 requests per second on ` + strconv.Quote(m.CausedBy)
+		return codes.UnknownName.Msgf("no %q request can cause anything: the scenario has no load", m.CausedBy), `say first: a steady load of 100 requests per second on ` + strconv.Quote(m.CausedBy)
 	}
 	routes := routesOf(r.Loads())
 	if slices.Contains(routes, m.CausedBy) {
-		return "", ""
+		return codes.Message{}, ""
 	}
-	return fmt.Sprintf("the load has no %q requests", m.CausedBy), source.DidYouMean(m.CausedBy, routes, "routes")
+	return codes.UnknownName.Msgf("the load has no %q requests", m.CausedBy), source.DidYouMean(m.CausedBy, routes, "routes")
 }
 
 // hasCalls reports whether a protocol has calls, or at least requests and replies, for an action.
@@ -84,7 +85,7 @@ func hasCalls(row message.Protocol, do message.Action) bool {
 // forbids returns why the protocol of a link does not allow a rule, and what to do. It also reports an "even
 // though" suffix, given as though, that is not needed or names another protocol. what is "" if there is no
 // problem.
-func forbids(l system.Link, row message.Protocol, r message.Rule, though string) (what, hint string) {
+func forbids(l system.Link, row message.Protocol, r message.Rule, though string) (what codes.Message, hint string) {
 	refused := func(even bool) error {
 		r.AllowViolation = even
 		return row.Allows(r, l.Framing)
@@ -93,15 +94,15 @@ func forbids(l system.Link, row message.Protocol, r message.Rule, though string)
 	err, end := refused(though != ""), "`, even though "+row.Name+" never does this`"
 	switch {
 	case err != nil && though == "" && refused(true) == nil:
-		return fmt.Sprintf("%s: %v", speaks, err), "to have it all the same, end the sentence with " + end
+		return codes.Unsupported.Msgf("%s: %v", speaks, err), "to have it all the same, end the sentence with " + end
 	case err != nil:
-		return fmt.Sprintf("%s: %v", speaks, err), ""
+		return codes.Unsupported.Msgf("%s: %v", speaks, err), ""
 	case though != "" && refused(false) == nil:
-		return fmt.Sprintf("%s, which does this", speaks), "leave out `, even though " + though + " never does this`"
+		return codes.Unsupported.Msgf("%s, which does this", speaks), "leave out `, even though " + though + " never does this`"
 	case though != "" && though != row.Name:
-		return fmt.Sprintf("%s and not %s", speaks, though), "end the sentence with " + end
+		return codes.Unsupported.Msgf("%s and not %s", speaks, though), "end the sentence with " + end
 	}
-	return "", ""
+	return codes.Message{}, ""
 }
 
 // protocolsWithUnit returns the protocols whose messages sentences call unit.
@@ -117,20 +118,20 @@ func (r *Resolver) protocolsWithUnit(unit string) []string {
 
 // invalidOperation reports requests and replies of HTTP that are selected like messages. The sentence alone does
 // not show the protocol of the link.
-func invalidOperation(row message.Protocol, r message.Rule) (what, hint string) {
+func invalidOperation(row message.Protocol, r message.Rule) (what codes.Message, hint string) {
 	m := r.Match
 	switch {
 	case row.Unit != "calls" || (r.Action != message.LoseRequest && !r.Action.OfReply()):
-		return "", ""
+		return codes.Message{}, ""
 	case strings.HasPrefix(m.Path, "/") || (m.Path == "" && (m.Method == "" || slices.Contains(source.Methods, m.Method))):
-		return "", ""
+		return codes.Message{}, ""
 	}
 	return source.Parts(source.NotAnOperation(strings.TrimSpace(m.Method + " " + m.Path)))
 }
 
 // impossibleOperation reports an operation that no call of a protocol can have. Calls are selected by method and
 // path, without query and fragment.
-func impossibleOperation(row message.Protocol, m message.Match) (what, hint string) {
+func impossibleOperation(row message.Protocol, m message.Match) (what codes.Message, hint string) {
 	said := strings.TrimSpace(m.Method + " " + m.Path)
 	before := func(mark string) string {
 		path, _, _ := strings.Cut(m.Path, mark)
@@ -138,25 +139,25 @@ func impossibleOperation(row message.Protocol, m message.Match) (what, hint stri
 	}
 	switch {
 	case row.Unit != "calls":
-		return "", ""
+		return codes.Message{}, ""
 	case strings.Contains(m.Path, "#"):
-		return fmt.Sprintf("%q has a fragment, which no request carries", said), "leave it out: " + before("#")
+		return codes.BadValue.Msgf("%q has a fragment, which no request carries", said), "leave it out: " + before("#")
 	case strings.Contains(m.Path, "?"):
-		return fmt.Sprintf("%q has a query, and calls are chosen by method and path only, so that none would match", said), "leave the query out: " + before("?")
+		return codes.BadValue.Msgf("%q has a query, and calls are chosen by method and path only, so that none would match", said), "leave the query out: " + before("?")
 	case strings.ContainsAny(m.Path, " \t"):
-		return fmt.Sprintf("%q has white space in its path, which no request has", said), "write method and path, as in \"GET /catalog\""
+		return codes.BadValue.Msgf("%q has white space in its path, which no request has", said), "write method and path, as in \"GET /catalog\""
 	case row.Name != "grpc":
-		return "", ""
+		return codes.Message{}, ""
 	case m.Method != "" && m.Method != http.MethodPost:
 		hint = "leave it out"
 		if m.Path != "" {
 			hint = "write " + strconv.Quote(m.Path)
 		}
-		return fmt.Sprintf("%q: calls of gRPC are chosen by their path, and all are POST requests", said), hint
+		return codes.BadValue.Msgf("%q: calls of gRPC are chosen by their path, and all are POST requests", said), hint
 	case m.Path != "" && !strings.HasSuffix(m.Path, "*") && strings.Count(strings.TrimPrefix(m.Path, "/"), "/") != 1:
-		return fmt.Sprintf("%q names no method of gRPC", said), `write package, service and method, as in "/shop.Payments/Charge", or "/shop.Payments/*"`
+		return codes.BadValue.Msgf("%q names no method of gRPC", said), `write package, service and method, as in "/shop.Payments/Charge", or "/shop.Payments/*"`
 	}
-	return "", ""
+	return codes.Message{}, ""
 }
 
 // onlyPushed reports whether a fault on all messages from a dependency would act only on those that subscribers
@@ -196,6 +197,6 @@ func (r *Resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
 		}
 	}
 	if routes := routesOf(r.Loads()); len(routes) > 0 {
-		r.AddProblem(at, fmt.Sprintf("the load sends %s only, and such requests carry no body that could be changed", source.Quote(routes)), damageReplies(l, f))
+		r.AddProblem(at, codes.Unsupported.Msgf("the load sends %s only, and such requests carry no body that could be changed", source.Quote(routes)), damageReplies(l, f))
 	}
 }

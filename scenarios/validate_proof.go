@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -69,7 +70,7 @@ func (r *Resolver) checkCanFail(at source.Pos, limit time.Duration) {
 		patience = max(patience, l.Patience(true))
 	}
 	if limit > 0 && limit >= patience {
-		r.AddProblem(at, fmt.Sprintf("this can never fail: clients give up, so that no request takes longer than %s", check.Duration(patience)),
+		r.AddProblem(at, codes.CannotFail.Msgf("this can never fail: clients give up, so that no request takes longer than %s", check.Duration(patience)),
 			fmt.Sprintf("write a limit below %s, or let clients give up later", check.Duration(patience)))
 	}
 }
@@ -82,7 +83,7 @@ func (r *Resolver) checkOutage(at source.Pos, outage time.Duration) {
 		lasts, known = lasts+stepDuration(s.Do), known && !confirm && !s.Foreign
 	}
 	if known && outage > 0 && lasts > 0 && outage >= lasts {
-		r.AddProblem(at, fmt.Sprintf("this can never fail: it allows an outage of %s, and the whole load lasts %s", check.Duration(outage.Round(100*time.Millisecond)), check.Duration(lasts)),
+		r.AddProblem(at, codes.CannotFail.Msgf("this can never fail: it allows an outage of %s, and the whole load lasts %s", check.Duration(outage.Round(100*time.Millisecond)), check.Duration(lasts)),
 			"write a lower limit, or let the load last longer")
 	}
 }

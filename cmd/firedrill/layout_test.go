@@ -45,11 +45,12 @@ var imports = map[string][]string{
 	"injector/linktest":  {"injector/..."},
 	"injector/toxiproxy": {"injector", "injector/link", "injector/message", "injector/protocols"},
 	"scenarios/journal":  {},
-	"scenarios/check":    {"scenarios/journal"},
-	"scenarios/feature":  {"scenarios/source"},
-	"scenarios/source":   {"scenarios/journal"},
-	"scenarios/system":   {"injector/message", "injector/process", "injector/protocols", "scenarios/source"},
-	"scenarios":          {"injector/...", "scenarios/check", "scenarios/journal", "scenarios/source", "scenarios/system"},
+	"scenarios/codes":    {},
+	"scenarios/check":    {"scenarios/codes", "scenarios/journal"},
+	"scenarios/feature":  {"scenarios/codes", "scenarios/source"},
+	"scenarios/source":   {"scenarios/codes", "scenarios/journal"},
+	"scenarios/system":   {"injector/message", "injector/process", "injector/protocols", "scenarios/codes", "scenarios/source"},
+	"scenarios":          {"injector/...", "scenarios/check", "scenarios/codes", "scenarios/journal", "scenarios/source", "scenarios/system"},
 
 	"scenarios/language": {"injector/...", "scenarios/..."},
 

@@ -21,6 +21,7 @@ import (
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
@@ -28,6 +29,7 @@ import (
 func tables() map[string]func(*testing.T) string {
 	return map[string]func(*testing.T) string{
 		"checks":       func(*testing.T) string { return checkTable(check.Kinds()) },
+		"codes":        codeTable,
 		"commands":     commandTable,
 		"faults":       func(*testing.T) string { return faultTable(injector.Kinds()) },
 		"findings":     findingTable,
@@ -62,6 +64,14 @@ func checkTable(kinds []check.Kind) string {
 		if !k.Implied {
 			rows.add(k.Name, code(k.Example), k.Means)
 		}
+	}
+	return rows.String()
+}
+
+func codeTable(*testing.T) string {
+	rows := markdown("code", "meaning", "what to do")
+	for _, r := range codes.Table() {
+		rows.add(code(r.Code), r.Means, r.Remedy)
 	}
 	return rows.String()
 }

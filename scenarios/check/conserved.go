@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -78,7 +79,7 @@ func (c Conserved) Kind() Kind {
 			Check: func(a Args) Check {
 				field := strings.Trim(a.Value(0), `"`)
 				if field == "" {
-					a.Problem(0, "the name of a field is empty", `write the field of each object in the list: "balance"`)
+					a.Problem(0, codes.BadName.Msgf("the name of a field is empty"), `write the field of each object in the list: "balance"`)
 				}
 				return Conserved{SumOf{Field: field, Route: a.Route(1)}}
 			},

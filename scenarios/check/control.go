@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -191,7 +192,7 @@ func (c SucceedsAsControl) Kind() Kind {
 			Check: func(a Args) Check {
 				c := SucceedsAsControl{Of: a.Name(0), Points: a.Times(1), Control: a.Name(2)}
 				if c.Points >= 100 {
-					a.Problem(1, "a difference of 100 points can never be exceeded", "write a number below 100")
+					a.Problem(1, codes.CannotFail.Msgf("a difference of 100 points can never be exceeded"), "write a number below 100")
 				}
 				return c
 			},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -72,7 +73,7 @@ func (c ErrorBudget) Kind() Kind {
 			Check: func(a Args) Check {
 				c := ErrorBudget{Spend: a.PositiveRatio(0), Days: a.Times(1), Objective: a.PositiveRatio(2)}
 				if c.Objective == 1 {
-					a.Problem(2, "an objective of 100% has no error budget", "write an objective below 100%, such as 99.9%")
+					a.Problem(2, codes.CannotFail.Message("an objective of 100% has no error budget"), "write an objective below 100%, such as 99.9%")
 				}
 				return c
 			},

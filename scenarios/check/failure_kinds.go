@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -131,9 +132,9 @@ func failureLimits(a Args) (all []FailureLimit) {
 			for _, k := range failureKinds {
 				names = append(names, k.name)
 			}
-			row.Problem("kind", fmt.Sprintf("there is no kind of failure %q", name), "write a status, such as status 503, or one of: "+strings.Join(names, ", ")+"; or, of a load that is not HTTP, the word of its answer: error WRONGTYPE")
+			row.Problem("kind", codes.UnknownName.Msgf("there is no kind of failure %q", name), "write a status, such as status 503, or one of: "+strings.Join(names, ", ")+"; or, of a load that is not HTTP, the word of its answer: error WRONGTYPE")
 		case slices.ContainsFunc(all, func(k FailureLimit) bool { return k.Name == name }):
-			row.Problem("kind", fmt.Sprintf("%q stands there twice", name), "leave one of them out")
+			row.Problem("kind", codes.Duplicate.Msgf("%q stands there twice", name), "leave one of them out")
 		}
 		all = append(all, FailureLimit{Name: name, AtMost: row.Ratio("at most")})
 	}

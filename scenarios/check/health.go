@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -20,7 +21,7 @@ func askHealth(path, of string, w journal.Window) Needs {
 func healthPath(a Args, i int) string {
 	path := a.Name(i)
 	if path != "" && (!strings.HasPrefix(path, "/") || strings.ContainsAny(path, " #")) {
-		a.Problem(i, fmt.Sprintf("%q is not a path", path), `write a path on the service, such as "/readyz"`)
+		a.Problem(i, codes.BadValue.Msgf("%q is not a path", path), `write a path on the service, such as "/readyz"`)
 	}
 	return path
 }

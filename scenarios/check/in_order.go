@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -260,7 +261,7 @@ func (c InOrder) Kind() Kind {
 			Check: func(a Args) Check {
 				field := strings.Trim(a.Value(0), `"`)
 				if field == "" {
-					a.Problem(0, "the name of a field is empty", `write a field of the effects: "customer_id"`)
+					a.Problem(0, codes.BadName.Msgf("the name of a field is empty"), `write a field of the effects: "customer_id"`)
 				}
 				return InOrder{Group: field}
 			},

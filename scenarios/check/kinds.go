@@ -3,6 +3,7 @@ package check
 import (
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -144,14 +145,14 @@ type Args interface {
 	Statuses(i int) []int // of HTTP, ascending
 	Says(words string) bool
 	Rows(columns ...string) []Row // of the table below the sentence
-	Problem(i int, what, hint string)
+	Problem(i int, what codes.Message, hint string)
 }
 
 // Row is a row of the table below a sentence. Its methods are like those of Args.
 type Row interface {
 	Cell(column string) string
 	Ratio(column string) float64
-	Problem(column, what, hint string)
+	Problem(column string, what codes.Message, hint string)
 }
 
 // Kinds returns all kinds of checks, in the order of `firedrill steps`, with the implied ones last. To add one, add a

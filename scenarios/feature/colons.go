@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 )
 
 var (
@@ -25,7 +27,7 @@ func (d *document) missingColons() bool {
 		if name == "" {
 			name = "what happens"
 		}
-		d.out.Add(d.posAt(i+1, 1+strings.Index(line, m[1])), fmt.Sprintf("a colon is missing after %q", m[1]), fmt.Sprintf("write: %s: %s", m[1], name))
+		d.out.Add(d.posAt(i+1, 1+strings.Index(line, m[1])), codes.NotGherkin.Msgf("a colon is missing after %q", m[1]), fmt.Sprintf("write: %s: %s", m[1], name))
 		found = true
 	}
 	return found

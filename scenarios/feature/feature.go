@@ -4,7 +4,6 @@ package feature
 
 import (
 	"bytes"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	gherkin "github.com/cucumber/gherkin/go/v26"
 	messages "github.com/cucumber/messages/go/v21"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -78,18 +78,18 @@ func Read(fsys fs.FS, name string, known func(text string) bool, out *source.Lis
 	defer out.RecoverPanic(name)
 	raw, err := source.ReadFile(fsys, name, maxFeatureFile)
 	if err != nil {
-		out.Add(source.Pos{File: name}, fmt.Sprintf("the file cannot be read: %v", err), "check that it may be read; a large one can be split")
+		out.Add(source.Pos{File: name}, codes.UnreadableFile.Msgf("the file cannot be read: %v", err), "check that it may be read; a large one can be split")
 		return nil
 	}
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
 	d := &document{known: known, out: out, name: name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"),
 		steps: map[string]*messages.Step{}, rows: map[string]*messages.TableRow{}, of: map[string]*messages.Scenario{}, unfilled: map[string]bool{}}
 	if !utf8.Valid(raw) {
-		out.Add(source.Pos{File: name, Line: 1}, "the file is not UTF-8", "save it as UTF-8")
+		out.Add(source.Pos{File: name, Line: 1}, codes.UnreadableFile.Msgf("the file is not UTF-8"), "save it as UTF-8")
 		return nil
 	}
 	if n := longLine(d.lines); n > 0 {
-		out.Add(source.Pos{File: name, Line: n}, fmt.Sprintf("the line is longer than %d MiB", maxLine>>20), "a body can stand on several lines of a doc string")
+		out.Add(source.Pos{File: name, Line: n}, codes.TooLarge.Msgf("the line is longer than %d MiB", maxLine>>20), "a body can stand on several lines of a doc string")
 		return nil
 	}
 	n := 0
@@ -102,7 +102,7 @@ func Read(fsys fs.FS, name string, known func(text string) bool, out *source.Lis
 		return nil
 	}
 	if doc.Feature == nil {
-		out.Add(source.Pos{File: name, Line: 1}, "the file holds no feature", "begin with: Feature: what the system has to survive")
+		out.Add(source.Pos{File: name, Line: 1}, codes.NotGherkin.Msgf("the file holds no feature"), "begin with: Feature: what the system has to survive")
 		return nil
 	}
 	if d.holdsSteps(doc.Feature) && d.missingColons() {
@@ -110,7 +110,7 @@ func Read(fsys fs.FS, name string, known func(text string) bool, out *source.Lis
 	}
 	ends := d.index(doc.Feature)
 	if d.expanded(doc.Feature) > maxExpanded {
-		out.Add(d.at(doc.Feature.Location), fmt.Sprintf("with its outlines filled in, the feature is larger than %d MiB", maxExpanded>>20), "write fewer rows of examples, or smaller bodies")
+		out.Add(d.at(doc.Feature.Location), codes.TooLarge.Msgf("with its outlines filled in, the feature is larger than %d MiB", maxExpanded>>20), "write fewer rows of examples, or smaller bodies")
 		return nil
 	}
 	return d.compile(doc, id, ends)

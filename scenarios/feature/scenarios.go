@@ -10,6 +10,7 @@ import (
 	gherkin "github.com/cucumber/gherkin/go/v26"
 	messages "github.com/cucumber/messages/go/v21"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -81,7 +82,7 @@ func (d *document) index(feature *messages.Feature) map[string]int {
 		}
 	}
 	if len(order) == 0 {
-		d.out.Add(d.at(feature.Location), "the feature has no scenario", "add: Scenario: what happens")
+		d.out.Add(d.at(feature.Location), codes.NotGherkin.Msgf("the feature has no scenario"), "add: Scenario: what happens")
 	}
 	ends := map[string]int{}
 	for i, sc := range order {
@@ -123,7 +124,7 @@ func (d *document) examples(sc *messages.Scenario) {
 		}
 	}
 	if len(sc.Examples) > 0 && rows == 0 || len(sc.Examples) == 0 && strings.Contains(sc.Keyword, "Outline") {
-		d.out.Add(d.at(sc.Location), "the outline has no examples, so it would never run", "add: Examples: and a table with a row for each run")
+		d.out.Add(d.at(sc.Location), codes.Missing.Msgf("the outline has no examples, so it would never run"), "add: Examples: and a table with a row for each run")
 		for _, s := range sc.Steps {
 			d.unfilled[s.Id] = placeholderIn.MatchString(s.Text)
 		}
@@ -136,7 +137,7 @@ func (d *document) examples(sc *messages.Scenario) {
 		for _, m := range placeholderIn.FindAllStringSubmatch(s.Text, -1) {
 			if !slices.Contains(names, m[1]) {
 				d.unfilled[s.Id] = true
-				d.out.Add(d.at(s.Location), fmt.Sprintf("the examples have no column %q", m[1]), source.DidYouMean(m[1], names, "columns"))
+				d.out.Add(d.at(s.Location), codes.NotGherkin.Msgf("the examples have no column %q", m[1]), source.DidYouMean(m[1], names, "columns"))
 			}
 		}
 	}

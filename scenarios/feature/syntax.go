@@ -1,12 +1,12 @@
 package feature
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 
 	messages "github.com/cucumber/messages/go/v21"
@@ -24,7 +24,7 @@ func (d *document) description(after *messages.Location, text string) {
 			if strings.TrimSpace(d.lines[n]) == strings.TrimSpace(prose) {
 				at := d.posAt(n+1, 1+len(d.lines[n])-len(strings.TrimLeft(d.lines[n], " \t")))
 				d.partial = true
-				d.out.Add(at, "this line is prose to Gherkin, though it reads like a step", "steps stand in a scenario and begin with Given, When, Then, And or But")
+				d.out.Add(at, codes.NotGherkin.Msgf("this line is prose to Gherkin, though it reads like a step"), "steps stand in a scenario and begin with Given, When, Then, And or But")
 				break
 			}
 		}
@@ -67,7 +67,7 @@ var syntaxError = regexp.MustCompile(`(?m)^\((\d+):(\d+)\): (.*)$`)
 func (d *document) syntax(err error) {
 	all := syntaxError.FindAllStringSubmatch(err.Error(), -1)
 	if len(all) == 0 {
-		d.out.Add(source.Pos{File: d.name}, fmt.Sprintf("the file cannot be read as Gherkin: %v", err), "a feature file begins with: Feature: what the system has to survive")
+		d.out.Add(source.Pos{File: d.name}, codes.NotGherkin.Msgf("the file cannot be read as Gherkin: %v", err), "a feature file begins with: Feature: what the system has to survive")
 	}
 	for _, m := range all {
 		line, _ := strconv.Atoi(m[1])
@@ -89,7 +89,7 @@ func (d *document) syntax(err error) {
 		case strings.HasPrefix(what, "A tag"):
 			what, hint = "a tag cannot hold white space", "write each tag with its own @"
 		}
-		d.out.Add(d.posAt(line, col), what, hint)
+		d.out.Add(d.posAt(line, col), codes.NotGherkin.Message(what), hint)
 	}
 }
 

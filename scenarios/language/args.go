@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
@@ -37,7 +38,15 @@ func (a args) Has(i int) bool { return i >= 0 && i < len(a.from) && a.from[i] >=
 func (a args) Says(words string) bool { return strings.Contains(a.text, words) }
 
 // Problem reports a problem at the position of a value.
-func (a args) Problem(i int, what, hint string) { a.r.AddProblem(a.pos(i), what, hint) }
+func (a args) Problem(i int, what codes.Message, hint string) { a.r.AddProblem(a.pos(i), what, hint) }
+
+// faultArgs are the arguments of a fault, whose package does not know codes.
+type faultArgs struct{ args }
+
+// Problem reports a value that is not valid.
+func (a faultArgs) Problem(i int, what, hint string) {
+	a.args.Problem(i, codes.BadValue.Message(what), hint)
+}
 
 // Doc returns the doc string that follows the sentence, or "".
 func (a args) Doc() string {
@@ -78,7 +87,7 @@ func (a args) Text(i int) string { return strings.Trim(a.Value(i), `"`) }
 func (a args) Name(i int) string {
 	s := a.Text(i)
 	if a.Has(i) && strings.TrimSpace(s) == "" {
-		a.Problem(i, "a name is empty", "write the service's name between the quotes")
+		a.Problem(i, codes.BadName.Msgf("a name is empty"), "write the service's name between the quotes")
 	}
 	return s
 }
@@ -89,7 +98,7 @@ func (a args) Names(i int) []string {
 	for _, q := range quotes.FindAllString(a.Value(i), -1) {
 		name := strings.Trim(q, `"`)
 		if strings.TrimSpace(name) == "" {
-			a.Problem(i, "a name is empty", "write a service's or a group's name between the quotes")
+			a.Problem(i, codes.BadName.Msgf("a name is empty"), "write a service's or a group's name between the quotes")
 		}
 		all = append(all, name)
 	}
@@ -130,7 +139,7 @@ func (a args) Number(i int) float64 {
 func (a args) Count(i int, least int64) int64 {
 	n, err := strconv.ParseInt(a.Value(i), 10, 64)
 	if err != nil || n < least || n > math.MaxInt32 {
-		a.Problem(i, fmt.Sprintf("%q is not a whole number from %d up", a.Value(i), least), fmt.Sprintf("write %d or more, in digits", least))
+		a.Problem(i, codes.BadValue.Msgf("%q is not a whole number from %d up", a.Value(i), least), fmt.Sprintf("write %d or more, in digits", least))
 		return 0
 	}
 	return n
@@ -152,7 +161,7 @@ func (a args) Size(i int) int64 {
 func (a args) Status(i int) int {
 	n := a.Count(i, 0)
 	if n != 0 && (n < 100 || n > 599) {
-		a.Problem(i, fmt.Sprintf("%d is not a status of HTTP", n), "write one from 100 to 599")
+		a.Problem(i, codes.BadValue.Msgf("%d is not a status of HTTP", n), "write one from 100 to 599")
 	}
 	return int(n)
 }
@@ -161,7 +170,7 @@ func (a args) Status(i int) int {
 func (a args) Statuses(i int) []int {
 	all := a.statuses(i)
 	if len(all) == 0 && numerals.FindString(a.Value(i)) == "" {
-		a.Problem(i, fmt.Sprintf("%q names no status of HTTP", a.Text(i)), `write statuses from 100 to 599: "429 or 503"`)
+		a.Problem(i, codes.BadValue.Msgf("%q names no status of HTTP", a.Text(i)), `write statuses from 100 to 599: "429 or 503"`)
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -174,7 +183,7 @@ func (a args) statuses(i int) []int {
 		s = strings.Trim(s, ",")
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 100 || n > 599 {
-			a.Problem(i, fmt.Sprintf("%q is not a status of HTTP", s), "write one from 100 to 599")
+			a.Problem(i, codes.BadValue.Msgf("%q is not a status of HTTP", s), "write one from 100 to 599")
 			continue
 		}
 		all = append(all, n)
@@ -217,7 +226,7 @@ func (a args) EffectSource(i int) string {
 func (a args) Percentile(i int) float64 {
 	p, err := strconv.ParseFloat(strings.TrimPrefix(a.Value(i), "p"), 64)
 	if err != nil || p <= 0 || p >= 100 {
-		a.Problem(i, fmt.Sprintf("%q is not a percentile", a.Value(i)), "write p50, p95, p99 or p99.9")
+		a.Problem(i, codes.BadValue.Msgf("%q is not a percentile", a.Value(i)), "write p50, p95, p99 or p99.9")
 	}
 	return p
 }
@@ -260,7 +269,7 @@ func (a args) Limit(i int) (bytes int64, d time.Duration) {
 func (a args) PositiveRatio(i int) float64 {
 	share, ok := a.ratio(i)
 	if share == 0 && ok {
-		a.Problem(i, "at least 0% is always true, so this could not fail", "write the least that you would accept, such as 99%")
+		a.Problem(i, codes.CannotFail.Message("at least 0% is always true, so this could not fail"), "write the least that you would accept, such as 99%")
 	}
 	return share
 }
@@ -269,7 +278,7 @@ func (a args) PositiveRatio(i int) float64 {
 func (a args) Times(i int) float64 {
 	n := a.Number(i)
 	if n == 0 {
-		a.Problem(i, "0 times is nothing", "write a factor such as 1.5")
+		a.Problem(i, codes.NoEffect.Msgf("0 times is nothing"), "write a factor such as 1.5")
 	}
 	return n
 }

@@ -1,7 +1,6 @@
 package language
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -24,7 +24,7 @@ func (a args) Pick(i int) injector.Pick {
 	number := func(s string) uint64 { return a.nth(i, s, "calls") }
 	p.From, p.To, p.First, p.Every = number(part[1]), number(part[2]), number(part[3]), number(part[4])
 	if p.From > p.To {
-		a.Problem(i, fmt.Sprintf("from the %d. to the %d. there is no call", p.From, p.To), "write the smaller number first")
+		a.Problem(i, codes.BadValue.Msgf("from the %d. to the %d. there is no call", p.From, p.To), "write the smaller number first")
 	}
 	if part[5] != "" {
 		p.Share = a.share(a.pos(i), part[5])
@@ -41,9 +41,9 @@ func (a args) Pick(i int) injector.Pick {
 	}
 	switch {
 	case part[10] != "" && part[5] != "":
-		a.Problem(i, "a share of a share of keys", "leave one of them out")
+		a.Problem(i, codes.BadValue.Msgf("a share of a share of keys"), "leave one of them out")
 	case part[6] != "" && part[7] == "" && p.Match == (message.Match{}) && !p.Sticky:
-		a.Problem(i, "it does not say which only", `write: only "POST /charge" calls, or: only calls with header "Tenant: acme"`)
+		a.Problem(i, codes.Missing.Msgf("it does not say which only"), `write: only "POST /charge" calls, or: only calls with header "Tenant: acme"`)
 	}
 	return p
 }
@@ -77,7 +77,7 @@ func (a args) cause(i int, route string) string {
 func (a args) nth(i int, s, noun string) uint64 {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if s != "" && (err != nil || n == 0) {
-		a.Problem(i, fmt.Sprintf("%q does not count %s: they are counted from 1", s, noun), "write a whole number from 1 up")
+		a.Problem(i, codes.BadValue.Msgf("%q does not count %s: they are counted from 1", s, noun), "write a whole number from 1 up")
 	}
 	return n
 }
@@ -89,7 +89,7 @@ func (a args) share(at source.Pos, s string) float64 {
 	case err != nil:
 		a.addProblemAt(at, err)
 	case r == 0:
-		a.r.AddProblem(at, "a fault on 0% touches nothing", "write a share above 0%, or leave it out for all")
+		a.r.AddProblem(at, codes.NoEffect.Message("a fault on 0% touches nothing"), "write a share above 0%, or leave it out for all")
 	case r == 1:
 		r = 0
 	}
@@ -128,7 +128,7 @@ func (a args) Conns(i int) injector.Conns {
 	if part[5] != "" {
 		c.First = number(part[5])
 		if c.From > c.First {
-			a.Problem(i, fmt.Sprintf("from the %d. to the %d. there is no connection", c.From, c.First), "write the smaller number first")
+			a.Problem(i, codes.BadValue.Msgf("from the %d. to the %d. there is no connection", c.From, c.First), "write the smaller number first")
 		}
 	}
 	return c

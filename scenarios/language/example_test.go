@@ -27,11 +27,11 @@ Feature: Orders
 	_, err := language.Parse(language.Source{FS: files, Paths: []string{"slow.feature"}})
 	fmt.Println(err)
 	// Output:
-	// slow.feature:5:10: there is no service "payment"
+	// slow.feature:5:10: there is no service "payment" [unknown-name]
 	//         When calls from "orders" to "payment" are delayed by 800 for 5s
 	//              ^
 	//   did you mean "payments"?
-	// slow.feature:5:58: "800" has no unit
+	// slow.feature:5:58: "800" has no unit [bad-value]
 	//         When calls from "orders" to "payment" are delayed by 800 for 5s
 	//                                                              ^
 	//   write 800ms, 2s, 5m or 30 seconds

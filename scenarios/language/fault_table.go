@@ -1,7 +1,6 @@
 package language
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -68,7 +68,7 @@ func (a args) rowFault(r tableRow) (scenarios.Placed, bool) {
 			names = append(names, k.Name)
 		}
 		slices.Sort(names)
-		a.r.AddProblem(r.at("fault"), fmt.Sprintf("there is no fault %q", r.cell("fault")), source.DidYouMean(name, names, "faults"))
+		a.r.AddProblem(r.at("fault"), codes.UnknownName.Msgf("there is no fault %q", r.cell("fault")), source.DidYouMean(name, names, "faults"))
 		return scenarios.Placed{}, false
 	}
 	value, share := r.cell("value"), r.cell("share")
@@ -77,11 +77,11 @@ func (a args) rowFault(r tableRow) (scenarios.Placed, bool) {
 	}
 	for column, cell := range map[string]string{"value": value, "share": share} {
 		if cell != "" && !strings.Contains(form, "{"+column+"}") && (column != "share" || !strings.Contains(form, "{on}")) {
-			a.r.AddProblem(r.at(column), fmt.Sprintf("%q has no %s", name, column), "leave the cell empty")
+			a.r.AddProblem(r.at(column), codes.WrongArgument.Msgf("%q has no %s", name, column), "leave the cell empty")
 			return scenarios.Placed{}, false
 		}
 		if column == "value" && cell == "" && strings.Contains(form, "{value}") {
-			a.r.AddProblem(r.at("fault"), fmt.Sprintf("%q needs a value", name), "it is said: "+strings.NewReplacer("{share}", "", "{on}", "", "{way}", "").Replace(form))
+			a.r.AddProblem(r.at("fault"), codes.WrongArgument.Msgf("%q needs a value", name), "it is said: "+strings.NewReplacer("{share}", "", "{on}", "", "{way}", "").Replace(form))
 			return scenarios.Placed{}, false
 		}
 	}
@@ -96,7 +96,7 @@ func (a args) rowFault(r tableRow) (scenarios.Placed, bool) {
 	text := strings.NewReplacer("{way}", way, "{share}", share, "{on}", on, "{from}", quotedNames(r.cell("from")), "{to}", quotedNames(r.cell("to")), "{value}", value).Replace(form)
 	found := a.r.vocabulary.match(text)
 	if len(found) != 1 || found[0].phrase.makeFault == nil {
-		a.r.AddProblem(r.at("fault"), fmt.Sprintf("this row makes no sentence: %s", text), "check its share and its value")
+		a.r.AddProblem(r.at("fault"), codes.WrongArgument.Msgf("this row makes no sentence: %s", text), "check its share and its value")
 		return scenarios.Placed{}, false
 	}
 	at := r.at("fault")
@@ -141,16 +141,16 @@ func (a args) columns(required, optional []string) []tableRow {
 		at.Col = header.Cols[i]
 		switch {
 		case !slices.Contains(required, c) && !slices.Contains(optional, c):
-			a.r.AddProblem(at, fmt.Sprintf("the table has no column %q", c), source.DidYouMean(c, slices.Concat(required, optional), "columns"))
+			a.r.AddProblem(at, codes.UnknownName.Msgf("the table has no column %q", c), source.DidYouMean(c, slices.Concat(required, optional), "columns"))
 			ok = false
 		case slices.Index(header.Cells, c) < i:
-			a.r.AddProblem(at, fmt.Sprintf("the column %q stands there twice", c), "leave one of them out")
+			a.r.AddProblem(at, codes.WrongArgument.Msgf("the column %q stands there twice", c), "leave one of them out")
 			ok = false
 		}
 	}
 	for _, c := range required {
 		if !slices.Contains(header.Cells, c) {
-			a.r.AddProblem(header.At, fmt.Sprintf("the table lacks the column %q", c), "its header is | "+strings.Join(slices.Concat(required, optional), " | ")+" |")
+			a.r.AddProblem(header.At, codes.WrongArgument.Msgf("the table lacks the column %q", c), "its header is | "+strings.Join(slices.Concat(required, optional), " | ")+" |")
 			ok = false
 		}
 	}
@@ -158,7 +158,7 @@ func (a args) columns(required, optional []string) []tableRow {
 		return nil
 	}
 	if len(a.table) == 1 {
-		a.r.AddProblem(header.At, "the table has a header and no row", "add a row, or leave the sentence out")
+		a.r.AddProblem(header.At, codes.WrongArgument.Msgf("the table has a header and no row"), "add a row, or leave the sentence out")
 	}
 	var rows []tableRow
 	for _, l := range a.table[1:] {
@@ -184,7 +184,9 @@ type checkRow struct {
 
 func (r checkRow) Cell(column string) string { return r.cell(column) }
 
-func (r checkRow) Problem(column, what, hint string) { r.r.AddProblem(r.at(column), what, hint) }
+func (r checkRow) Problem(column string, what codes.Message, hint string) {
+	r.r.AddProblem(r.at(column), what, hint)
+}
 
 // Ratio parses a percentage.
 func (r checkRow) Ratio(column string) float64 {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -65,7 +66,7 @@ func Parse(s Source) ([]*scenarios.Experiment, error) {
 		}
 	}
 	if selected == 0 && len(p.out.All) == 0 {
-		p.out.Add(source.Pos{}, "no scenario is selected by "+source.Quote(s.Paths), "check paths, tags and name")
+		p.out.Add(source.Pos{}, codes.NothingSelected.Message("no scenario is selected by "+source.Quote(s.Paths)), "check paths, tags and name")
 	}
 	if err := p.out.Err(); err != nil {
 		return nil, err
@@ -107,17 +108,17 @@ func (p *parse) wanted() func(*feature.Scenario) bool {
 	if strings.TrimSpace(p.Tags) != "" {
 		var err error
 		if expr, err = tagExpression(p.Tags); err != nil {
-			p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
+			p.out.Add(source.Pos{}, codes.NothingSelected.Msgf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
 		}
 	}
 	name, err := regexp.Compile(p.Name)
 	if err != nil {
-		p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
+		p.out.Add(source.Pos{}, codes.NothingSelected.Msgf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
 	}
 	for _, own := range p.Own {
 		re, err := regexp.Compile(own)
 		if err != nil {
-			p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a regular expression for a step: %v", own, err), "mend the pattern of your own step")
+			p.out.Add(source.Pos{}, codes.BadValue.Msgf("%q is not a regular expression for a step: %v", own, err), "mend the pattern of your own step")
 			continue
 		}
 		p.own = append(p.own, re)
@@ -186,7 +187,7 @@ func (p *parse) files() []file {
 		if before, after, ok := strings.Cut(given, ".feature:"); ok {
 			n, err := strconv.Atoi(after)
 			if err != nil || n < 1 {
-				p.out.Add(source.Pos{}, fmt.Sprintf("%q names no line", given), "write orders.feature:12")
+				p.out.Add(source.Pos{}, codes.NothingSelected.Msgf("%q names no line", given), "write orders.feature:12")
 				continue
 			}
 			name, line = before+".feature", n
@@ -198,15 +199,15 @@ func (p *parse) files() []file {
 
 func (p *parse) walk(name string, line int, add func(string, int)) {
 	if !fs.ValidPath(name) {
-		p.out.Add(source.Pos{}, fmt.Sprintf("%q lies outside of the folder that features are read from", name), "run firedrill from a folder that holds it")
+		p.out.Add(source.Pos{}, codes.UnreadableFile.Msgf("%q lies outside of the folder that features are read from", name), "run firedrill from a folder that holds it")
 		return
 	}
 	info, err := fs.Stat(p.FS, name)
 	switch {
 	case err != nil:
-		p.out.Add(source.Pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "name a feature file, or a folder that holds some")
+		p.out.Add(source.Pos{}, codes.UnreadableFile.Msgf("%q cannot be read: %v", name, err), "name a feature file, or a folder that holds some")
 	case !info.IsDir() && !strings.HasSuffix(name, ".feature"):
-		p.out.Add(source.Pos{}, fmt.Sprintf("%q is not a feature file", name), "its name has to end in .feature")
+		p.out.Add(source.Pos{}, codes.UnreadableFile.Msgf("%q is not a feature file", name), "its name has to end in .feature")
 	case !info.IsDir():
 		add(name, line)
 	default:
@@ -217,7 +218,7 @@ func (p *parse) walk(name string, line int, add func(string, int)) {
 			return err
 		})
 		if err != nil {
-			p.out.Add(source.Pos{}, fmt.Sprintf("%q cannot be read: %v", name, err), "check that the folder may be read")
+			p.out.Add(source.Pos{}, codes.UnreadableFile.Msgf("%q cannot be read: %v", name, err), "check that the folder may be read")
 		}
 	}
 }

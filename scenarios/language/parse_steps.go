@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -95,7 +96,7 @@ func (p *parse) step(r *reading, sc *feature.Scenario, s feature.Step) {
 		if own {
 			names = append(names, "a step of your own")
 		}
-		r.AddProblem(s.At, "this sentence can be read in several ways: "+strings.Join(names, "; "), "say it otherwise")
+		r.AddProblem(s.At, codes.AmbiguousSentence.Message("this sentence can be read in several ways: "+strings.Join(names, "; ")), "say it otherwise")
 	default:
 		p.build(r, s, all[0])
 	}
@@ -108,21 +109,21 @@ func (p *parse) build(r *reading, s feature.Step, f found) {
 		if s.Exact && at.Col > 0 {
 			at.Col += utf8.RuneCountInString(s.Text[:i])
 		}
-		r.AddProblem(at, fmt.Sprintf("this sentence holds the control character %U", c), "leave it out")
+		r.AddProblem(at, codes.BadValue.Msgf("this sentence holds the control character %U", c), "leave it out")
 		return
 	}
 	switch {
 	case f.phrase.table && len(s.Table) == 0:
-		r.AddProblem(s.At, "a table has to follow this sentence", f.phrase.Means)
+		r.AddProblem(s.At, codes.WrongArgument.Msgf("a table has to follow this sentence"), f.phrase.Means)
 		return
 	case !f.phrase.table && len(s.Table) > 0:
-		r.AddProblem(s.At, "this sentence takes no table", "leave the table out")
+		r.AddProblem(s.At, codes.WrongArgument.Msgf("this sentence takes no table"), "leave the table out")
 		return
 	case f.phrase.doc && s.Doc == nil:
-		r.AddProblem(s.At, "a doc string has to follow this sentence", f.phrase.Means)
+		r.AddProblem(s.At, codes.WrongArgument.Msgf("a doc string has to follow this sentence"), f.phrase.Means)
 		return
 	case !f.phrase.doc && s.Doc != nil:
-		r.AddProblem(s.At, "this sentence takes no doc string", "leave it out")
+		r.AddProblem(s.At, codes.WrongArgument.Msgf("this sentence takes no doc string"), "leave it out")
 		return
 	}
 	name, a := args{r: r, at: s.At, text: s.Text, exact: s.Exact, values: f.values, from: f.from, table: s.Table, doc: s.Doc}.load(f.phrase)

@@ -68,7 +68,7 @@ func faultPhrase(k injector.Kind, s injector.Sentence) Phrase {
 	slots := parameterIn.FindAllString(s.Pattern, -1)
 	from, to, hold := slices.Index(slots, "{from}"), slices.Index(slots, "{to}"), slices.Index(slots, "{for}")
 	make := func(a args) scenarios.Placed {
-		return scenarios.Placed{From: a.Name(from), To: a.Name(to), Fault: s.Fault(a)}
+		return scenarios.Placed{From: a.Name(from), To: a.Name(to), Fault: s.Fault(faultArgs{a})}
 	}
 	return Phrase{Name: cmp.Or(s.Name, k.Name), Pattern: faultMarks.Replace(s.Pattern), Means: s.Means, Examples: s.Examples, doc: s.Doc, makeFault: make, build: func(r *reading, a args) {
 		placed := make(a)

@@ -1,10 +1,10 @@
 package language
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -67,7 +67,7 @@ func loadPhrases() []Phrase {
 func (a args) rate(i int) float64 {
 	n := a.changed(i)
 	if n == 0 {
-		a.r.AddProblem(a.pos(i), "a load of 0 requests per second is none", "write at least 1, or leave the sentence out")
+		a.r.AddProblem(a.pos(i), codes.NoEffect.Msgf("a load of 0 requests per second is none"), "write at least 1, or leave the sentence out")
 	}
 	return n
 }
@@ -112,6 +112,6 @@ func (s *shares) add(row tableRow) float64 {
 // check reports shares that do not sum to 100%.
 func (s *shares) check() {
 	if !s.r.StepFailed() && s.rows > 0 && math.Abs(s.sum-1) > 1e-6 {
-		s.r.AddProblem(s.at, fmt.Sprintf("the shares sum to %g%%", math.Round(s.sum*1e6)/1e4), "they have to make 100%")
+		s.r.AddProblem(s.at, codes.BadValue.Msgf("the shares sum to %g%%", math.Round(s.sum*1e6)/1e4), "they have to make 100%")
 	}
 }

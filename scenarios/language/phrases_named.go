@@ -1,6 +1,10 @@
 package language
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
+)
 
 // namedLoads returns the sentences about loads with names: those of rows that define a steady load, or users.
 func namedLoads(rows []Phrase) []Phrase {
@@ -43,7 +47,7 @@ func (a args) load(p *Phrase) (name string, rest args) {
 	}
 	name = a.Text(i)
 	if a.Has(i) && strings.TrimSpace(name) == "" {
-		a.Problem(i, "the name of a load is empty", "write a name between the quotes")
+		a.Problem(i, codes.BadName.Msgf("the name of a load is empty"), "write a name between the quotes")
 	}
 	if i < len(a.values) {
 		a.values = append(append([]string(nil), a.values[:i]...), a.values[i+1:]...)

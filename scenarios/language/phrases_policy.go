@@ -1,6 +1,9 @@
 package language
 
-import "github.com/firedrill-dev/firedrill/scenarios"
+import (
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
+)
 
 // policyPhrases are about what clients do when an attempt fails or waits.
 func policyPhrases() []Phrase {
@@ -32,7 +35,7 @@ func policyPhrases() []Phrase {
 			build: func(r *reading, a args) {
 				share, ok := a.ratio(0)
 				if ok && share == 0 {
-					a.Problem(0, "a limit of 0% allows no retry", "leave out both this and the sentence about retries")
+					a.Problem(0, codes.NoEffect.Message("a limit of 0% allows no retry"), "leave out both this and the sentence about retries")
 				}
 				r.SetRetryBudget(a.pos(0), share)
 			}},

@@ -1,12 +1,12 @@
 package language
 
 import (
-	"fmt"
 	"io/fs"
 	"path"
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -71,11 +71,11 @@ func (a args) fileText(i int) string {
 	raw, err := source.ReadFile(a.r.files, name, maxBodyFile)
 	switch {
 	case err != nil && !fs.ValidPath(name):
-		a.Problem(i, fmt.Sprintf("%q lies outside of the folder that features are read from", a.Text(i)), "run firedrill from a folder that holds it")
+		a.Problem(i, codes.UnreadableFile.Msgf("%q lies outside of the folder that features are read from", a.Text(i)), "run firedrill from a folder that holds it")
 	case err != nil:
-		a.Problem(i, fmt.Sprintf("the body cannot be read: %v", err), "its path is relative to the feature file")
+		a.Problem(i, codes.UnreadableFile.Msgf("the body cannot be read: %v", err), "its path is relative to the feature file")
 	case len(raw) == 0:
-		a.Problem(i, fmt.Sprintf("%q is empty", a.Text(i)), "write the body into it, or leave `with the body in` out")
+		a.Problem(i, codes.BadValue.Msgf("%q is empty", a.Text(i)), "write the body into it, or leave `with the body in` out")
 	}
 	return string(raw)
 }
@@ -92,7 +92,7 @@ func chain(r *reading, a args) {
 		for _, part := range source.Split(row.cell("keep")) {
 			name, from, ok := strings.Cut(part, "=")
 			if !ok {
-				r.AddProblem(row.at("keep"), fmt.Sprintf("%q keeps nothing", part), "write order = $.id")
+				r.AddProblem(row.at("keep"), codes.NoEffect.Msgf("%q keeps nothing", part), "write order = $.id")
 				continue
 			}
 			step.Keep = append(step.Keep, scenarios.Kept{Name: strings.TrimSpace(name), Path: strings.TrimSpace(from)})

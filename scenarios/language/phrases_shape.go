@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -59,7 +60,7 @@ func (a args) one(i int) scenarios.Route {
 func (a args) send(requests, atATime int) scenarios.SendRequests {
 	s := scenarios.SendRequests{Requests: int(a.Count(requests, 1)), AtATime: a.many(atATime, "requests at a time")}
 	if s.AtATime > s.Requests && s.Requests > 0 {
-		a.Problem(atATime, fmt.Sprintf("%d requests cannot be sent %d at a time", s.Requests, s.AtATime), "send more of them, or fewer at a time")
+		a.Problem(atATime, codes.BadValue.Msgf("%d requests cannot be sent %d at a time", s.Requests, s.AtATime), "send more of them, or fewer at a time")
 	}
 	return s
 }
@@ -68,7 +69,7 @@ func (a args) send(requests, atATime int) scenarios.SendRequests {
 func (a args) many(i int, what string) int {
 	n := a.Count(i, 1)
 	if n > scenarios.MaxUsers {
-		a.Problem(i, fmt.Sprintf("%s %s are more than one machine makes well", a.Value(i), what), fmt.Sprintf("write at most %d", scenarios.MaxUsers))
+		a.Problem(i, codes.TooLarge.Msgf("%s %s are more than one machine makes well", a.Value(i), what), fmt.Sprintf("write at most %d", scenarios.MaxUsers))
 	}
 	return int(n)
 }
@@ -77,7 +78,7 @@ func (a args) many(i int, what string) int {
 func (a args) changed(i int) float64 {
 	n := a.Number(i)
 	if n > scenarios.MaxRate {
-		a.Problem(i, fmt.Sprintf("%s requests per second are more than one machine sends", a.Value(i)), fmt.Sprintf("write at most %d", scenarios.MaxRate))
+		a.Problem(i, codes.TooLarge.Msgf("%s requests per second are more than one machine sends", a.Value(i)), fmt.Sprintf("write at most %d", scenarios.MaxRate))
 	}
 	return n
 }

@@ -1,12 +1,12 @@
 package language
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -52,7 +52,7 @@ func systemPhrases() []Phrase {
 				ratio, _ := a.ratio(0)
 				rule := scenarios.StopRule{Ratio: ratio, For: a.Duration(1)}
 				if rule.Ratio == 0 {
-					r.AddProblem(a.pos(0), "fewer than 0% never succeed, so this rule could stop nothing", "write the share below which the run shall stop, such as 50%")
+					r.AddProblem(a.pos(0), codes.CannotFail.Message("fewer than 0% never succeed, so this rule could stop nothing"), "write the share below which the run shall stop, such as 50%")
 				}
 				r.AddStopRule(a.at, rule)
 			}},
@@ -117,11 +117,11 @@ func started(r *reading, a args) {
 	r.Describe(a.at)
 	s := system.Service{Name: a.Name(0), Command: strings.Fields(*a.doc)}
 	if len(s.Command) == 0 {
-		r.AddProblem(a.at, "the command is empty", "write the program and its arguments between the triple quotes")
+		r.AddProblem(a.at, codes.BadValue.Msgf("the command is empty"), "write the program and its arguments between the triple quotes")
 	}
 	for _, arg := range s.Command {
 		if strings.ContainsAny(arg, "\"'`|;<>&\\") {
-			r.AddProblem(a.at, fmt.Sprintf("no shell reads the command, so %s would reach the program as it is", arg), "for an argument with spaces or quotes, describe the service in a system file, whose commands are lists")
+			r.AddProblem(a.at, codes.BadValue.Msgf("no shell reads the command, so %s would reach the program as it is", arg), "for an argument with spaces or quotes, describe the service in a system file, whose commands are lists")
 			break
 		}
 	}
@@ -148,21 +148,21 @@ func parseSteady(measure, condition string) (check.Steady, error) {
 	if measure == "success" {
 		share, ok := strings.CutPrefix(condition, "at least ")
 		if !ok {
-			return s, source.Mistakef("write at least 99%", "%q is not a condition of success", condition)
+			return s, source.Mistakef(codes.BadValue, "write at least 99%", "%q is not a condition of success", condition)
 		}
 		s.Ratio, err = source.ParsePercent(share)
 		if err == nil && s.Ratio == 0 {
-			err = source.Mistakef("write at least 99%", "success of at least 0%% is a steady state that nothing can leave")
+			err = source.Mistakef(codes.CannotFail, "write at least 99%", "success of at least 0%% is a steady state that nothing can leave")
 		}
 		return s, err
 	}
 	p, ok := strings.CutSuffix(strings.TrimPrefix(measure, "p"), " latency")
 	if n, perr := strconv.ParseFloat(p, 64); !ok || !strings.HasPrefix(measure, "p") || perr != nil || n <= 0 || n >= 100 {
-		return s, source.Mistakef("write success or p95 latency", "%q is not a measure of the steady state", measure)
+		return s, source.Mistakef(codes.BadValue, "write success or p95 latency", "%q is not a measure of the steady state", measure)
 	}
 	limit, ok := strings.CutPrefix(condition, "below ")
 	if !ok {
-		return s, source.Mistakef("write below 400ms", "%q is not a condition of a latency", condition)
+		return s, source.Mistakef(codes.BadValue, "write below 400ms", "%q is not a condition of a latency", condition)
 	}
 	s.Limit, err = source.ParseDuration(limit)
 	return s, err
@@ -172,10 +172,10 @@ func terminateTLS(r *reading, a args) {
 	r.Describe(a.at)
 	tls := system.TLS{CA: a.Text(2), Insecure: strings.HasSuffix(a.text, ", trusting any certificate")}
 	if a.Has(2) && tls.Insecure {
-		a.r.AddProblem(a.pos(2), "both a CA and trust in any certificate are requested", "leave one out")
+		a.r.AddProblem(a.pos(2), codes.Contradiction.Msgf("both a CA and trust in any certificate are requested"), "leave one out")
 	}
 	if a.Has(2) && tls.CA == "" {
-		a.r.AddProblem(a.pos(2), "the file's name is empty", "write the path of a file of certificates")
+		a.r.AddProblem(a.pos(2), codes.BadValue.Msgf("the file's name is empty"), "write the path of a file of certificates")
 	}
 	r.TerminateTLS(a.pos(0), a.Name(0), a.Name(1), tls)
 }

@@ -2,6 +2,7 @@ package language
 
 import (
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -57,7 +58,7 @@ func effectPhrases() []Phrase {
 			Examples: []string{`effects are read once the command "replica-lag" says "0"`},
 			build: func(r *reading, a args) {
 				if a.Text(0) == "" {
-					a.Problem(0, "the name of a command is empty", "write a command that the system file declares")
+					a.Problem(0, codes.BadName.Msgf("the name of a command is empty"), "write a command that the system file declares")
 				}
 				r.ReadEffectsOnce(a.at, scenarios.Convergence{Command: a.Text(0), Says: a.Text(1)})
 			}},

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 )
 
@@ -30,7 +31,7 @@ func (r *reading) unknown(s feature.Step, what string) {
 	} else if strings.Count(s.Text, `"`)%2 != 0 {
 		what += ": it has " + oddQuotes
 	}
-	r.AddProblem(at, what, hint)
+	r.AddProblem(at, codes.UnknownSentence.Message(what), hint)
 }
 
 const oddQuotes = "an odd number of quotes"

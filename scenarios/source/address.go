@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 )
 
 // UnixPrefix marks an address as the path of a Unix socket.
@@ -19,7 +21,7 @@ func parseUnix(s string) (at string, ok bool, err error) {
 		return s, false, nil
 	}
 	if !path.IsAbs(file) || path.Clean(file) == "/" {
-		return s, true, Mistakef("write an absolute path, since services run in folders of their own: \"unix:/run/db.sock\"", "%q is not an address", s)
+		return s, true, Mistakef(codes.BadValue, "write an absolute path, since services run in folders of their own: \"unix:/run/db.sock\"", "%q is not an address", s)
 	}
 	return s, true, nil
 }
@@ -30,7 +32,7 @@ func ParseAddress(s string) (string, error) {
 	if at, ok, err := parseUnix(s); ok {
 		return at, err
 	}
-	bad := Mistakef("write host and port, as in \"127.0.0.1:8080\"", "%q is not an address", s)
+	bad := Mistakef(codes.BadValue, "write host and port, as in \"127.0.0.1:8080\"", "%q is not an address", s)
 	if strings.Contains(s, "://") {
 		u, err := url.Parse(s)
 		if err != nil || !slices.Contains([]string{"http", "tcp", "udp"}, u.Scheme) || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.User != nil {

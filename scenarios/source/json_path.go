@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 )
 
 // JSONPath is a path to a value of JSON, of names and indexes.
@@ -23,7 +25,7 @@ func ParseJSONPath(s string) (JSONPath, error) {
 	for rest != "" {
 		found := jsonStep.FindStringSubmatch(rest)
 		if found == nil {
-			return nil, Mistakef("write names and indexes, as in $.items[0].id", "%q is not a path in JSON", s)
+			return nil, Mistakef(codes.BadValue, "write names and indexes, as in $.items[0].id", "%q is not a path in JSON", s)
 		}
 		p = append(p, found[1]+found[2])
 		rest = rest[len(found[0]):]
@@ -96,7 +98,7 @@ func ParseMark(s string, inBody bool) (*Mark, error) {
 	name, value, ok := strings.Cut(s, ":")
 	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 	if _, err := ParseJSONPath(name); !ok || err != nil || name == "" || value == "" {
-		return nil, Mistakef("write a field and its value, as in \"tax_estimated: true\"", "%q is not a field with a value", s)
+		return nil, Mistakef(codes.BadValue, "write a field and its value, as in \"tax_estimated: true\"", "%q is not a field with a value", s)
 	}
 	return &Mark{Name: name, Value: value, InBody: true}, nil
 }

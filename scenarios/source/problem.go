@@ -4,6 +4,7 @@ package source
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,20 +13,22 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // Problem is an error in a feature or system file.
 type Problem struct {
-	File string
-	Line int
-	Col  int    // 1-based, in characters; 0 if unknown
-	Text string // the source line
-	What string // cause
-	Hint string // remedy, or the most similar sentence
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"`
+	Col  int    `json:"column,omitempty"` // 1-based, in characters; 0 if unknown
+	Text string `json:"-"`                // the source line
+	Code string `json:"code"`             // of the kind of problem, see package codes
+	What string `json:"message"`          // cause
+	Hint string `json:"remedy,omitempty"` // remedy, or the most similar sentence
 }
 
-// Error returns the problem with position, source line, caret, cause and hint.
+// Error returns the problem with position, code, source line, caret, cause and hint.
 func (p Problem) Error() string {
 	var b strings.Builder
 	if p.File != "" {
@@ -38,7 +41,11 @@ func (p Problem) Error() string {
 		}
 		b.WriteString(": ")
 	}
-	b.WriteString(journal.RedactText(p.What) + "\n")
+	b.WriteString(journal.RedactText(p.What))
+	if p.Code != "" {
+		b.WriteString(" [" + p.Code + "]")
+	}
+	b.WriteString("\n")
 	if text, col := spelled(excerpt(redacted(p.Text, p.Col))); text != "" {
 		fmt.Fprintf(&b, "    %s\n", text)
 		if col > 0 {
@@ -122,6 +129,24 @@ func (p Problems) Error() string {
 	return b.String()
 }
 
+// WriteJSON writes each problem as a JSON object on a line of its own. Secrets in texts are redacted.
+func (p Problems) WriteJSON(w io.Writer) error {
+	for _, one := range p {
+		one.What, one.Hint = journal.RedactText(one.What), journal.RedactText(one.Hint)
+		if err := WriteLine(w, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteLine writes a value as JSON on a line.
+func WriteLine(w io.Writer, value any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(value)
+}
+
 // Pos is the position of a sentence or value in a source file. The zero value is an unknown position.
 type Pos struct {
 	File      string
@@ -134,13 +159,24 @@ func (p Pos) String() string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
 // List collects problems. Equal ones are added once, since a Background is read for every scenario.
 type List struct{ All Problems }
 
-func (c *List) Add(at Pos, what, hint string) {
-	p := Problem{File: at.File, Line: at.Line, Col: at.Col, Text: at.Text, What: what, Hint: hint}
+// Add adds a problem.
+func (c *List) Add(at Pos, what codes.Message, hint string) {
+	c.add(Problem{File: at.File, Line: at.Line, Col: at.Col, Text: at.Text, Code: what.Code().String(), What: what.String(), Hint: hint})
+}
+
+// AddAll adds the problems of another file.
+func (c *List) AddAll(all Problems) {
+	for _, p := range all {
+		c.add(p)
+	}
+}
+
+func (c *List) add(p Problem) {
 	switch {
 	case len(c.All) > MaxProblems:
 		return
 	case len(c.All) == MaxProblems:
-		p = Problem{What: fmt.Sprintf("there are more than %d problems; the others are not listed", MaxProblems), Hint: "mend the first of them and try again"}
+		p = Problem{Code: codes.TooMany.String(), What: fmt.Sprintf("there are more than %d problems; the others are not listed", MaxProblems), Hint: "mend the first of them and try again"}
 	}
 	if !slices.Contains(c.All, p) {
 		c.All = append(c.All, p)
@@ -162,28 +198,32 @@ func (c *List) Err() error {
 }
 
 // mistake is an error with a hint.
-type mistake struct{ what, hint string }
-
-func Mistakef(hint, format string, args ...any) error {
-	return &mistake{what: fmt.Sprintf(format, args...), hint: hint}
+type mistake struct {
+	what codes.Message
+	hint string
 }
 
-func (m *mistake) Error() string { return m.what + ": " + m.hint }
+// Mistakef returns an error with a code and a hint.
+func Mistakef(code codes.Code, hint, format string, args ...any) error {
+	return &mistake{what: code.Msgf(format, args...), hint: hint}
+}
 
-// Parts returns the cause and the hint of an error.
-func Parts(err error) (what, hint string) {
+func (m *mistake) Error() string { return m.what.String() + ": " + m.hint }
+
+// Parts returns the cause and the hint of an error. The cause of an error that Mistakef did not make is a bad value.
+func Parts(err error) (what codes.Message, hint string) {
 	var m *mistake
 	if errors.As(err, &m) {
 		return m.what, m.hint
 	}
-	return err.Error(), ""
+	return codes.BadValue.Message(err.Error()), ""
 }
 
 // RecoverPanic reports a panic of a parser as a problem, so that no file can crash the program. It must be
 // deferred.
 func (c *List) RecoverPanic(file string) {
 	if r := recover(); r != nil {
-		c.Add(Pos{File: file}, fmt.Sprintf("reading the file panicked: %v", r), "this is a bug in firedrill: please report it with the file")
+		c.Add(Pos{File: file}, codes.InternalError.Msgf("reading the file panicked: %v", r), "this is a bug in firedrill: please report it with the file")
 	}
 }
 

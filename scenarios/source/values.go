@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 )
 
 var (
@@ -33,7 +35,7 @@ const Longest = 24 * time.Hour
 func ParseDuration(s string) (time.Duration, error) {
 	d, err := ParseDelay(s)
 	if err == nil && d == 0 {
-		return 0, Mistakef("it has to be above 0", "%q is not a time that can pass", s)
+		return 0, Mistakef(codes.BadValue, "it has to be above 0", "%q is not a time that can pass", s)
 	}
 	return d, err
 }
@@ -47,15 +49,15 @@ func ParseDelay(s string) (time.Duration, error) {
 	case found == nil:
 		var err error
 		if d, err = time.ParseDuration(s); err != nil {
-			return 0, Mistakef(write, "%q is not a duration", s)
+			return 0, Mistakef(codes.BadValue, write, "%q is not a duration", s)
 		}
 	case found[2] == "":
-		return 0, Mistakef(write, "%q has no unit", s)
+		return 0, Mistakef(codes.BadValue, write, "%q has no unit", s)
 	default:
 		n, err := strconv.ParseFloat(found[1], 64)
 		unit, known := units[strings.ToLower(found[2])]
 		if err != nil || !known {
-			return 0, Mistakef(write, "%q is not a duration", s)
+			return 0, Mistakef(codes.BadValue, write, "%q is not a duration", s)
 		}
 		if f := n * float64(unit); math.Abs(f) <= float64(Longest)*2 {
 			d = time.Duration(math.Round(f))
@@ -64,10 +66,10 @@ func ParseDelay(s string) (time.Duration, error) {
 		}
 	}
 	if d < 0 {
-		return 0, Mistakef("it has to be above 0", "%q is not a time that can pass", s)
+		return 0, Mistakef(codes.BadValue, "it has to be above 0", "%q is not a time that can pass", s)
 	}
 	if d > Longest {
-		return 0, Mistakef("write 24h or less", "%q is longer than a day", s)
+		return 0, Mistakef(codes.BadValue, "write 24h or less", "%q is longer than a day", s)
 	}
 	return d, nil
 }
@@ -76,7 +78,7 @@ func ParseDelay(s string) (time.Duration, error) {
 func ParseNumber(s string) (float64, error) {
 	n, err := strconv.ParseFloat(s, 64)
 	if err != nil || n < 0 || math.IsInf(n, 0) || math.IsNaN(n) {
-		return 0, Mistakef("write 50 or 1.5", "%q is not a number from 0 up", s)
+		return 0, Mistakef(codes.BadValue, "write 50 or 1.5", "%q is not a number from 0 up", s)
 	}
 	return n, nil
 }
@@ -86,7 +88,7 @@ func ParsePercent(s string) (float64, error) {
 	digits, ok := strings.CutSuffix(strings.TrimSpace(s), "%")
 	n, err := strconv.ParseFloat(digits, 64)
 	if !ok || err != nil || n < 0 || n > 100 || math.IsNaN(n) {
-		return 0, Mistakef("write a percentage from 0% to 100%", "%q is not a share", s)
+		return 0, Mistakef(codes.BadValue, "write a percentage from 0% to 100%", "%q is not a share", s)
 	}
 	return math.Round(n*1e9) / 1e11, nil
 }
@@ -101,7 +103,7 @@ func ParseSize(s string) (int64, error) {
 			return int64(n * unit), nil
 		}
 	}
-	return 0, Mistakef("write 512 B, 64 KB or 2 MB", "%q is not a size", s)
+	return 0, Mistakef(codes.BadValue, "write 512 B, 64 KB or 2 MB", "%q is not a size", s)
 }
 
 // ParseLimit parses a size or a duration. The other one is 0.
@@ -115,7 +117,7 @@ func ParseLimit(s string) (size int64, d time.Duration, err error) {
 		return size, 0, err
 	}
 	if d, err = ParseDuration(s); err != nil && units[unit] == 0 {
-		err = Mistakef("write 4 KB or 2s", "%q is neither a size nor a duration", s)
+		err = Mistakef(codes.BadValue, "write 4 KB or 2s", "%q is neither a size nor a duration", s)
 	}
 	return 0, d, err
 }
@@ -126,13 +128,13 @@ var Methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.Me
 func ParseRoute(s string) (method, path string, err error) {
 	method, path, ok := strings.Cut(s, " ")
 	if !ok || !strings.HasPrefix(path, "/") || strings.ContainsAny(path, " \t\r\n") {
-		return "", "", Mistakef("write method and path, as in \"GET /catalog\"", "%q is not a route", s)
+		return "", "", Mistakef(codes.BadValue, "write method and path, as in \"GET /catalog\"", "%q is not a route", s)
 	}
 	if !slices.Contains(Methods, method) {
-		return "", "", Mistakef("write one of "+strings.Join(Methods, ", "), "%q is not a method of HTTP", method)
+		return "", "", Mistakef(codes.BadValue, "write one of "+strings.Join(Methods, ", "), "%q is not a method of HTTP", method)
 	}
 	if before, _, ok := strings.Cut(path, "#"); ok {
-		return "", "", Mistakef("leave it out: "+strconv.Quote(method+" "+before), "%q has a fragment, which no request carries", s)
+		return "", "", Mistakef(codes.BadValue, "leave it out: "+strconv.Quote(method+" "+before), "%q has a fragment, which no request carries", s)
 	}
 	if err := NoControl(s); err != nil {
 		return "", "", err
@@ -147,9 +149,9 @@ func NotAnOperation(s string) error {
 	case strings.Contains(s, " "):
 		return err
 	case strings.Contains(s, "/"):
-		return Mistakef("begin with a slash: "+strconv.Quote("/"+s), "%q is not a route", s)
+		return Mistakef(codes.BadValue, "begin with a slash: "+strconv.Quote("/"+s), "%q is not a route", s)
 	}
-	return Mistakef("write method and path, as in \"GET /catalog\", or a method of gRPC, as in \"/shop.Payments/Charge\"", "%q is not a route", s)
+	return Mistakef(codes.BadValue, "write method and path, as in \"GET /catalog\", or a method of gRPC, as in \"/shop.Payments/Charge\"", "%q is not a route", s)
 }
 
 // ControlIn returns the first control character in s other than tabs and line ends, and its byte offset. The
@@ -166,7 +168,7 @@ func ControlIn(s string) (rune, int) {
 // NoControl returns an error if s contains a control character.
 func NoControl(s string) error {
 	if c, i := ControlIn(s); i >= 0 {
-		return Mistakef("leave it out", "%q holds the control character %U", s, c)
+		return Mistakef(codes.BadValue, "leave it out", "%q holds the control character %U", s, c)
 	}
 	return nil
 }
@@ -176,7 +178,7 @@ func ParseHeader(s string) (*Header, error) {
 	name, value, ok := strings.Cut(s, ":")
 	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 	if !ok || value == "" || !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-		return nil, Mistakef("write name and value, as in \"X-Degraded: true\"", "%q is not a header", s)
+		return nil, Mistakef(codes.BadValue, "write name and value, as in \"X-Degraded: true\"", "%q is not a header", s)
 	}
 	return &Header{Name: http.CanonicalHeaderKey(name), Value: value}, nil
 }

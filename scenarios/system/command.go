@@ -9,6 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -85,19 +86,19 @@ func (r *reader) commandOf(name string, v ast.Node, at source.Pos) {
 }
 
 // validateCommands validates the commands; see Validate.
-func (s *System) validateCommands(where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+func (s *System) validateCommands(where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	for i, c := range s.Commands {
 		at := where(commands, c.Name)
 		of := slices.IndexFunc(s.Services, func(v Service) bool { return v.Name == c.Of })
 		switch {
 		case !IsName(c.Name):
-			addProblem(at, fmt.Sprintf("%q cannot be the name of a command", c.Name), "use letters, digits, - and _")
+			addProblem(at, codes.BadName.Msgf("%q cannot be the name of a command", c.Name), "use letters, digits, - and _")
 		case slices.Index(s.CommandNames(), c.Name) < i:
-			addProblem(at, fmt.Sprintf("the command %q stands there twice", c.Name), "leave one of them out")
+			addProblem(at, codes.Duplicate.Msgf("the command %q stands there twice", c.Name), "leave one of them out")
 		case len(c.Run) == 0 || c.Run[0] == "":
-			addProblem(at, fmt.Sprintf("the command %q runs nothing", c.Name), `write its program and arguments: run: ["pg_ctl", "promote"]`)
+			addProblem(at, codes.Missing.Msgf("the command %q runs nothing", c.Name), `write its program and arguments: run: ["pg_ctl", "promote"]`)
 		case c.Of != "" && of < 0:
-			addProblem(where(commands, c.Name+" of"), fmt.Sprintf("there is no service %q", c.Of), source.DidYouMean(c.Of, s.Names(), "services"))
+			addProblem(where(commands, c.Name+" of"), codes.UnknownName.Msgf("there is no service %q", c.Of), source.DidYouMean(c.Of, s.Names(), "services"))
 			continue
 		}
 		own := func(_, key string) source.Pos {
@@ -107,7 +108,7 @@ func (s *System) validateCommands(where func(name, key string) source.Pos, addPr
 			return at
 		}
 		if c.Of == "" && slices.ContainsFunc(c.Run, func(arg string) bool { return strings.Contains(arg, "${port") || strings.Contains(arg, "${link:") }) {
-			addProblem(at, fmt.Sprintf("the command %q belongs to no service, so it has no port and no links", c.Name), "write to which it belongs: {of: standby, run: [...]}; or write ${address:standby}")
+			addProblem(at, codes.UnknownName.Msgf("the command %q belongs to no service, so it has no port and no links", c.Name), "write to which it belongs: {of: standby, run: [...]}; or write ${address:standby}")
 			continue
 		}
 		s.placeholders(s.Process(c), own, addProblem)

@@ -2,11 +2,11 @@ package system
 
 import (
 	"cmp"
-	"fmt"
 	"path/filepath"
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -38,18 +38,18 @@ func (r *reader) data(v ast.Node) Data {
 }
 
 // validateData returns what is wrong with the data folder of a service, and what to do. what is "" if nothing is wrong.
-func (s Service) validateData() (what, hint string) {
+func (s Service) validateData() (what codes.Message, hint string) {
 	switch {
 	case s.Data == Data{}:
-		return "", ""
+		return codes.Message{}, ""
 	case s.Address != "":
-		return fmt.Sprintf("%q runs already, and its data is not Firedrill's to lose", s.Name), "leave `data` out"
+		return codes.BadValue.Msgf("%q runs already, and its data is not Firedrill's to lose", s.Name), "leave `data` out"
 	case s.Data.Folder == "":
-		return "`data` names no folder", "write data: {folder: data}, and ${dir}/data in the command"
+		return codes.Missing.Msgf("`data` names no folder"), "write data: {folder: data}, and ${dir}/data in the command"
 	case !filepath.IsLocal(s.Data.Folder) || filepath.Clean(s.Data.Folder) == ".":
-		return fmt.Sprintf("%q is not a folder below that of the service", s.Data.Folder), "write a relative path, such as data, and ${dir}/data in the command"
+		return codes.BadValue.Msgf("%q is not a folder below that of the service", s.Data.Folder), "write a relative path, such as data, and ${dir}/data in the command"
 	case s.Data.Size != 0 && (s.Data.Size < leastDataSize || s.Data.Size > mostDataSize):
-		return "a file system of this size cannot be made", "write a size from 16 MB to 1 TB, or leave it out for 256 MB; only what is written takes space"
+		return codes.BadValue.Msgf("a file system of this size cannot be made"), "write a size from 16 MB to 1 TB, or leave it out for 256 MB; only what is written takes space"
 	}
-	return "", ""
+	return codes.Message{}, ""
 }

@@ -1,9 +1,9 @@
 package system
 
 import (
-	"fmt"
-
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 )
 
 // tooDeep returns the first token that is nested deeper than maxDepth, or nil if there is none. It is called
@@ -52,13 +52,13 @@ func (r *reader) parsable(tokens token.Tokens) bool {
 	for _, t := range tokens {
 		switch t.Type {
 		case token.AnchorType, token.AliasType, token.MergeKeyType:
-			r.out.Add(r.posAt(t.Position.Line, t.Position.Column), "an anchor or an alias cannot be used here", "write the value at each place")
+			r.out.Add(r.posAt(t.Position.Line, t.Position.Column), codes.BadStructure.Msgf("an anchor or an alias cannot be used here"), "write the value at each place")
 			return false
 		}
 	}
 	t := tooDeep(tokens)
 	if t != nil {
-		r.out.Add(r.posAt(t.Position.Line, t.Position.Column), fmt.Sprintf("mappings and lists are nested more than %d deep", maxDepth), "a system file needs six levels at most")
+		r.out.Add(r.posAt(t.Position.Line, t.Position.Column), codes.TooLarge.Msgf("mappings and lists are nested more than %d deep", maxDepth), "a system file needs six levels at most")
 	}
 	return t == nil
 }

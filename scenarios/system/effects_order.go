@@ -5,27 +5,29 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 )
 
 // Unordered returns why the order in which effects of a group were applied cannot be read from a source, and what to
 // do. group is the field that effects are grouped by. Both are "" if the source has an order.
-func (e EffectSource) Unordered(group string) (what, hint string) {
+func (e EffectSource) Unordered(group string) (what codes.Message, hint string) {
 	switch {
 	case e.Kind == "sql" && !ordersRows(e.Settings["query"]):
-		return fmt.Sprintf("the query of %q returns its rows in no order", e.Name),
+		return codes.Unsupported.Msgf("the query of %q returns its rows in no order", e.Name),
 			`let it end with "order by", or add a column "seq", a whole number or a time that grows with the order of application`
 	case e.Kind == "stand_in":
-		return fmt.Sprintf("a stand-in keeps no field %q of the requests that %q lists", group, e.Name), "read effects from a place that lists the field"
+		return codes.Unsupported.Msgf("a stand-in keeps no field %q of the requests that %q lists", group, e.Name), "read effects from a place that lists the field"
 	case e.Settings["hash"] != "", e.Settings["keys"] != "":
-		return fmt.Sprintf("%q has no order: neither the fields of a hash nor the names of keys have one", e.Name), "read effects from a stream or a list"
+		return codes.Unsupported.Msgf("%q has no order: neither the fields of a hash nor the names of keys have one", e.Name), "read effects from a stream or a list"
 	case e.Settings["list"] != "" && e.Settings["key"] == "":
-		return fmt.Sprintf("the values of %q are keys, and have no field %q", e.Name, group), "let the values be JSON, and add the path of the key: key: $.key"
+		return codes.Unsupported.Msgf("the values of %q are keys, and have no field %q", e.Name, group), "let the values be JSON, and add the path of the key: key: $.key"
 	case e.Kind == "file" && !slices.Contains([]string{"", "json"}, e.Settings["format"]):
 		if pattern, err := regexp.Compile(e.Settings["format"]); err == nil && pattern.SubexpIndex(group) < 0 {
-			return fmt.Sprintf("the format of %q has no group %q", e.Name, group), fmt.Sprintf(`mark it: (?P<%s>\S+)`, group)
+			return codes.Unsupported.Msgf("the format of %q has no group %q", e.Name, group), fmt.Sprintf(`mark it: (?P<%s>\S+)`, group)
 		}
 	}
-	return "", ""
+	return codes.Message{}, ""
 }
 
 // ordersRows reports whether a query sorts its result, or returns a column "seq".

@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/firedrill-dev/firedrill/injector/protocols"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -72,15 +73,15 @@ func (r *reader) read(raw []byte, handlers []string) {
 		return
 	}
 	if len(doc.Docs) == 0 || doc.Docs[0].Body == nil {
-		r.out.Add(source.Pos{File: r.file, Line: 1}, "the file is empty", "describe at least one service under `services`")
+		r.out.Add(source.Pos{File: r.file, Line: 1}, codes.BadStructure.Msgf("the file is empty"), "describe at least one service under `services`")
 		return
 	}
 	if len(doc.Docs) > 1 {
-		r.out.Add(r.at(doc.Docs[1].Body), "the file holds a second document", "leave one of them out")
+		r.out.Add(r.at(doc.Docs[1].Body), codes.BadStructure.Msgf("the file holds a second document"), "leave one of them out")
 	}
 	r.mapping(doc.Docs[0].Body, "the system", systemKeys, r.system)
 	if len(r.sys.Services) == 0 && len(r.out.All) == 0 {
-		r.out.Add(source.Pos{File: r.file, Line: 1}, "the file describes no service", "describe at least one under `services`")
+		r.out.Add(source.Pos{File: r.file, Line: 1}, codes.Missing.Msgf("the file describes no service"), "describe at least one under `services`")
 	}
 	for i, s := range r.sys.Services {
 		if slices.Contains(handlers, s.Name) {
@@ -109,7 +110,7 @@ func (r *reader) system(key string, v ast.Node, at source.Pos) {
 	case "fallback", "fallback_in_body":
 		mark, err := source.ParseMark(r.text(v), key == "fallback_in_body")
 		if err == nil && r.sys.Fallback != nil {
-			err = source.Mistakef("leave one of them out", "fallbacks are marked by %q already", r.sys.Fallback)
+			err = source.Mistakef(codes.Duplicate, "leave one of them out", "fallbacks are marked by %q already", r.sys.Fallback)
 		}
 		if err != nil {
 			r.addProblem(v, err)
@@ -179,7 +180,7 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 		}
 	})
 	if s.Install != "" && s.Needs == "" {
-		r.out.Add(r.where(name, "install"), "`install` has no effect without `needs`", "name the program in `needs`")
+		r.out.Add(r.where(name, "install"), codes.NoEffect.Msgf("`install` has no effect without `needs`"), "name the program in `needs`")
 	}
 	if !known || (len(r.out.All) > before && len(s.Command) == 0 && s.StandIn == nil) {
 		s.Address = cmp.Or(s.Address, "unknown") // to report a mistake only once
@@ -191,13 +192,13 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 func (r *reader) command(service string, v ast.Node) []string {
 	if _, isList := v.(*ast.SequenceNode); !isList {
 		if s, ok := v.(*ast.StringNode); ok {
-			r.out.Add(r.at(v), "a command is a list of arguments, not a line for a shell", `write a list: ["`+strings.Join(strings.Fields(s.Value), `", "`)+`"]`)
+			r.out.Add(r.at(v), codes.BadStructure.Msgf("a command is a list of arguments, not a line for a shell"), `write a list: ["`+strings.Join(strings.Fields(s.Value), `", "`)+`"]`)
 			return []string{s.Value}
 		}
 	}
 	args := r.list(v, func(i int, v ast.Node) { r.positions[fmt.Sprintf("%s/command %d", service, i)] = r.at(v) })
 	if len(args) == 0 || args[0] == "" {
-		r.out.Add(r.at(v), "the command is empty", "write a list: the program, then its arguments")
+		r.out.Add(r.at(v), codes.BadValue.Msgf("the command is empty"), "write a list: the program, then its arguments")
 	}
 	return args
 }
@@ -212,23 +213,23 @@ func (r *reader) ready(v ast.Node) Ready {
 		switch key {
 		case "tcp":
 			if ready.TCP = r.boolValue(v); !ready.TCP {
-				r.out.Add(r.at(v), "`tcp: false` says nothing", "leave it out, or say how else to know that the service is ready")
+				r.out.Add(r.at(v), codes.NoEffect.Msgf("`tcp: false` says nothing"), "leave it out, or say how else to know that the service is ready")
 			}
 		case "http":
 			if ready.HTTP = r.text(v); !strings.HasPrefix(ready.HTTP, "/") {
-				r.out.Add(r.at(v), fmt.Sprintf("%q is not a path", ready.HTTP), "write a path on the service, such as /livez")
+				r.out.Add(r.at(v), codes.BadValue.Msgf("%q is not a path", ready.HTTP), "write a path on the service, such as /livez")
 			}
 		case "line":
 			ready.Line = r.anyText(v)
 			if _, err := regexp.Compile(ready.Line); err != nil {
-				r.out.Add(r.at(v), fmt.Sprintf("%q is not a regular expression: %v", ready.Line, err), "write a part of the line, with a backslash before ( ) [ ] . * + ?")
+				r.out.Add(r.at(v), codes.BadValue.Msgf("%q is not a regular expression: %v", ready.Line, err), "write a part of the line, with a backslash before ( ) [ ] . * + ?")
 			}
 		case "within":
 			ready.Within = r.duration(v)
 		}
 	})
 	if set > 1 {
-		r.out.Add(r.at(v), "`ready` says more than one way to know", "choose one of tcp, http, line")
+		r.out.Add(r.at(v), codes.Contradiction.Msgf("`ready` says more than one way to know"), "choose one of tcp, http, line")
 	}
 	return ready
 }
@@ -246,7 +247,7 @@ func (r *reader) depends(from string, v ast.Node) {
 		names := r.list(v, func(_ int, v ast.Node) { positions = append(positions, r.at(v)) })
 		for i, to := range names {
 			if slices.Index(names, to) < i {
-				r.out.Add(positions[i], fmt.Sprintf("%q stands there twice", to), "leave it out")
+				r.out.Add(positions[i], codes.Duplicate.Msgf("%q stands there twice", to), "leave it out")
 				continue
 			}
 			add(Link{From: from, To: to}, positions[i])
@@ -268,7 +269,7 @@ func (r *reader) depends(from string, v ast.Node) {
 func (r *reader) prefixes(v ast.Node) []string {
 	return r.list(v, func(_ int, v ast.Node) {
 		if s, ok := v.(*ast.StringNode); ok && !strings.HasPrefix(s.Value, "/") {
-			r.out.Add(r.at(v), fmt.Sprintf("%q is not a path", s.Value), "write the beginning of a path, such as /orders")
+			r.out.Add(r.at(v), codes.BadValue.Msgf("%q is not a path", s.Value), "write the beginning of a path, such as /orders")
 		}
 	})
 }
@@ -276,7 +277,7 @@ func (r *reader) prefixes(v ast.Node) []string {
 func (r *reader) protections(v ast.Node) []string {
 	return r.list(v, func(_ int, v ast.Node) {
 		if s, ok := v.(*ast.StringNode); ok && (strings.TrimSpace(s.Value) != s.Value || s.Value == "" || strings.Contains(s.Value, ",")) {
-			r.out.Add(r.at(v), fmt.Sprintf("%q cannot be the name of a protection", s.Value), "write a name without commas and outer spaces: ${without} separates names by commas")
+			r.out.Add(r.at(v), codes.BadName.Msgf("%q cannot be the name of a protection", s.Value), "write a name without commas and outer spaces: ${without} separates names by commas")
 		}
 	})
 }
@@ -306,7 +307,7 @@ func (r *reader) syntax(err error) {
 	if strings.Contains(what, "already defined") {
 		hint = "leave one of them out"
 	}
-	r.out.Add(at, strings.TrimSpace(what), hint)
+	r.out.Add(at, codes.BadStructure.Message(strings.TrimSpace(what)), hint)
 }
 
 func (r *reader) duration(v ast.Node) time.Duration {

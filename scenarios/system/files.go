@@ -1,7 +1,6 @@
 package system
 
 import (
-	"fmt"
 	"maps"
 	"path"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -30,11 +30,11 @@ func (r *reader) files(service string, v ast.Node) (all []File) {
 		r.positions[service+"/file "+name] = r.at(v)
 		f := File{Name: name, From: r.text(v)}
 		if !filepath.IsLocal(name) || filepath.Clean(name) == "." {
-			r.out.Add(at, fmt.Sprintf("%q is not a path below the service's folder", name), "write where in ${dir} the file shall be: nginx.conf")
+			r.out.Add(at, codes.BadValue.Msgf("%q is not a path below the service's folder", name), "write where in ${dir} the file shall be: nginx.conf")
 		}
 		raw, err := source.ReadFile(r.fsys, path.Join(path.Dir(r.file), f.From), maxTemplate)
 		if err != nil {
-			r.out.Add(r.at(v), fmt.Sprintf("the template of %q cannot be read: %v", name, err), "its path is relative to the system file, and below the folder that firedrill runs in")
+			r.out.Add(r.at(v), codes.UnreadableFile.Msgf("the template of %q cannot be read: %v", name, err), "its path is relative to the system file, and below the folder that firedrill runs in")
 		}
 		f.Template = string(raw)
 		all = append(all, f)

@@ -1,11 +1,10 @@
 package system
 
 import (
-	"fmt"
-
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -33,12 +32,12 @@ func (r *reader) framing(v ast.Node) message.Framing {
 func (r *reader) width(n ast.Node) int {
 	i, ok := n.(*ast.IntegerNode)
 	if !ok {
-		r.out.Add(r.at(n), "a width has to be a number, not "+kindOf(n), "write 1, 2, 4 or 8")
+		r.out.Add(r.at(n), codes.BadStructure.Message("a width has to be a number, not "+kindOf(n)), "write 1, 2, 4 or 8")
 		return 1 // to report a mistake only once
 	}
 	value, ok := i.Value.(uint64)
 	if !ok || (value != 1 && value != 2 && value != 4 && value != 8) {
-		r.out.Add(r.at(n), fmt.Sprintf("no length has %v bytes", i.Value), "write 1, 2, 4 or 8")
+		r.out.Add(r.at(n), codes.BadValue.Msgf("no length has %v bytes", i.Value), "write 1, 2, 4 or 8")
 		return 1
 	}
 	return int(value)

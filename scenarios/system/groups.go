@@ -6,6 +6,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -35,27 +36,27 @@ func (s *System) GroupNames() []string {
 }
 
 // validateGroups validates the groups; see validate.
-func (s *System) validateGroups(where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+func (s *System) validateGroups(where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	for i, g := range s.Groups {
 		at := where(groups, g.Name)
 		switch {
 		case !IsName(g.Name):
-			addProblem(at, fmt.Sprintf("%q cannot be the name of a group", g.Name), "use letters, digits, - and _")
+			addProblem(at, codes.BadName.Msgf("%q cannot be the name of a group", g.Name), "use letters, digits, - and _")
 		case g.Name == Clients || slices.Contains(s.Names(), g.Name):
-			addProblem(at, fmt.Sprintf("%q is a service and cannot be a group too", g.Name), "choose another name")
+			addProblem(at, codes.BadName.Msgf("%q is a service and cannot be a group too", g.Name), "choose another name")
 		case slices.Index(s.GroupNames(), g.Name) < i:
-			addProblem(at, fmt.Sprintf("the group %q stands there twice", g.Name), "leave one of them out")
+			addProblem(at, codes.Duplicate.Msgf("the group %q stands there twice", g.Name), "leave one of them out")
 		case len(g.Members) == 0:
-			addProblem(at, fmt.Sprintf("the group %q has no members", g.Name), `list services: ["a", "b"]`)
+			addProblem(at, codes.Missing.Msgf("the group %q has no members", g.Name), `list services: ["a", "b"]`)
 		}
 		for n, m := range g.Members {
 			at := where(groups, fmt.Sprintf("%s %d", g.Name, n))
 			switch {
 			case m == "": // already reported
 			case slices.Index(g.Members, m) < n:
-				addProblem(at, fmt.Sprintf("%q is in the group %q twice", m, g.Name), "leave it out")
+				addProblem(at, codes.Duplicate.Msgf("%q is in the group %q twice", m, g.Name), "leave it out")
 			case !slices.Contains(s.Names(), m):
-				addProblem(at, fmt.Sprintf("there is no service %q", m), source.DidYouMean(m, s.Names(), "services"))
+				addProblem(at, codes.UnknownName.Msgf("there is no service %q", m), source.DidYouMean(m, s.Names(), "services"))
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -41,7 +42,7 @@ func (r *reader) link(l *Link, v ast.Node) {
 			l.ProxyProtocol = r.text(v)
 		case "tls":
 			if ends = r.text(v) == "terminate"; !ends {
-				r.out.Add(r.at(v), "TLS is terminated or passes through", "write `tls: terminate`, or leave it out")
+				r.out.Add(r.at(v), codes.BadValue.Msgf("TLS is terminated or passes through"), "write `tls: terminate`, or leave it out")
 				ends = true // to report a mistake only once
 			}
 		case "upstream_ca":
@@ -56,34 +57,34 @@ func (r *reader) link(l *Link, v ast.Node) {
 	case ends:
 		l.TLS = &settings
 	case unused != "":
-		r.out.Add(r.where(l.Name(), unused), fmt.Sprintf("`%s` without `tls: terminate`: TLS passes through, and its ends look after themselves", unused), "add `tls: terminate`, or leave it out")
+		r.out.Add(r.where(l.Name(), unused), codes.NoEffect.Msgf("`%s` without `tls: terminate`: TLS passes through, and its ends look after themselves", unused), "add `tls: terminate`, or leave it out")
 	}
 }
 
 // validate validates the transport settings of a link.
-func (l Link) validate(table protocols.Table, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+func (l Link) validate(table protocols.Table, where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	if names := table.Names(); l.Row == nil && l.Protocol != "" && !slices.Contains(names, l.Protocol) {
-		addProblem(where(l.Name(), "protocol"), fmt.Sprintf("there is no protocol %q", l.Protocol), source.DidYouMean(l.Protocol, names, "protocols"))
+		addProblem(where(l.Name(), "protocol"), codes.UnknownName.Msgf("there is no protocol %q", l.Protocol), source.DidYouMean(l.Protocol, names, "protocols"))
 	}
 	if l.Row != nil {
 		if err := protocols.Check(*l.Row); err != nil {
-			addProblem(where(l.Name(), "protocol"), err.Error(), "complete the row of the protocol")
+			addProblem(where(l.Name(), "protocol"), codes.BadValue.Message(err.Error()), "complete the row of the protocol")
 		}
 	}
 	if versions := []string{"v1", "v2"}; l.ProxyProtocol != "" && !slices.Contains(versions, l.ProxyProtocol) {
-		addProblem(where(l.Name(), "proxy_protocol"), fmt.Sprintf("there is no version %q of the PROXY protocol", l.ProxyProtocol), source.DidYouMean(l.ProxyProtocol, versions, "versions"))
+		addProblem(where(l.Name(), "proxy_protocol"), codes.UnknownName.Msgf("there is no version %q of the PROXY protocol", l.ProxyProtocol), source.DidYouMean(l.ProxyProtocol, versions, "versions"))
 	}
 	if l.TLS != nil && l.TLS.CA != "" && l.TLS.Insecure {
-		addProblem(where(l.Name(), "upstream_insecure"), "both a CA and trust in any certificate are requested", "leave one out")
+		addProblem(where(l.Name(), "upstream_insecure"), codes.Contradiction.Msgf("both a CA and trust in any certificate are requested"), "leave one out")
 	}
 	l.validateUDP(where, addProblem)
 	if l.From == Clients && strings.HasPrefix(l.Listen, source.UnixPrefix) {
-		addProblem(where(l.Name(), "listen"), "the load asks over TCP and not over a Unix socket", "write host and port, or leave it out for a free port")
+		addProblem(where(l.Name(), "listen"), codes.Unsupported.Msgf("the load asks over TCP and not over a Unix socket"), "write host and port, or leave it out for a free port")
 	}
 }
 
 // validatePort validates that the dependency has the further port that the link leads to.
-func (l Link) validatePort(to Service, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+func (l Link) validatePort(to Service, where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	if l.Port == "" || slices.Contains(to.Placeholders("port"), l.Port) {
 		return
 	}
@@ -91,7 +92,7 @@ func (l Link) validatePort(to Service, where func(name, key string) source.Pos, 
 	if len(to.Command) == 0 {
 		hint = "only a service with a command has further ports: declare another service with that address"
 	}
-	addProblem(where(l.Name(), "port"), fmt.Sprintf("%q has no port %q", l.To, l.Port), hint)
+	addProblem(where(l.Name(), "port"), codes.UnknownName.Msgf("%q has no port %q", l.To, l.Port), hint)
 }
 
 // Transport describes how a link carries its bytes.
@@ -124,10 +125,10 @@ func (s *System) terminates() bool {
 }
 
 // validateUDP reports settings of a datagram link that need a stream.
-func (l Link) validateUDP(where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+func (l Link) validateUDP(where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	for key, asked := range map[string]bool{"tls": l.TLS != nil, "proxy_protocol": l.ProxyProtocol != "", "listen": strings.HasPrefix(l.Listen, source.UnixPrefix)} {
 		if asked && l.UDP() {
-			addProblem(where(l.Name(), key), fmt.Sprintf("%s goes over UDP, where there is no TLS, no PROXY protocol and no Unix socket", l.ProtocolName()), "leave `"+key+"` out")
+			addProblem(where(l.Name(), key), codes.UnknownName.Msgf("%s goes over UDP, where there is no TLS, no PROXY protocol and no Unix socket", l.ProtocolName()), "leave `"+key+"` out")
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -35,12 +36,12 @@ func parseLogin(s string) error {
 	u, err := url.Parse(rest)
 	switch {
 	case err != nil || u.Scheme == "" || strings.Contains(rest, "${"):
-		return source.Mistakef(write, "%q is not a URL", s)
+		return source.Mistakef(codes.BadValue, write, "%q is not a URL", s)
 	case u.Host != "":
-		return source.Mistakef(write, "%q holds an address, which is that of the service", s)
+		return source.Mistakef(codes.BadValue, write, "%q holds an address, which is that of the service", s)
 	}
 	if password, ok := u.User.Password(); ok && password != "x" {
-		return source.Mistakef("write ${env:NAME} in its place, and set NAME in the environment of the run", "a login holds a password, which would appear in artefacts")
+		return source.Mistakef(codes.PlainSecret, "write ${env:NAME} in its place, and set NAME in the environment of the run", "a login holds a password, which would appear in artefacts")
 	}
 	return nil
 }

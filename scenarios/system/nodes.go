@@ -2,12 +2,12 @@ package system
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -48,22 +48,22 @@ func (r *reader) mapping(n ast.Node, what string, keys []string, each func(key s
 	case *ast.MappingValueNode:
 		values = []*ast.MappingValueNode{n}
 	default:
-		r.out.Add(r.at(n), fmt.Sprintf("%s has to be a mapping, not %s", what, kindOf(n)), "write `key: value` lines, indented")
+		r.out.Add(r.at(n), codes.BadStructure.Msgf("%s has to be a mapping, not %s", what, kindOf(n)), "write `key: value` lines, indented")
 		return false
 	}
 	seen := map[string]bool{}
 	for _, v := range values {
 		k, ok := v.Key.(*ast.StringNode)
 		if !ok {
-			r.out.Add(r.at(v.Key), fmt.Sprintf("a key of %s has to be a word, not %s", what, kindOf(v.Key)), "write it in quotes")
+			r.out.Add(r.at(v.Key), codes.BadStructure.Msgf("a key of %s has to be a word, not %s", what, kindOf(v.Key)), "write it in quotes")
 			continue
 		}
 		key := k.Value
 		switch {
 		case seen[key]:
-			r.out.Add(r.at(v.Key), fmt.Sprintf("%q stands there twice", key), "leave one of them out")
+			r.out.Add(r.at(v.Key), codes.Duplicate.Msgf("%q stands there twice", key), "leave one of them out")
 		case keys != nil && !slices.Contains(keys, key):
-			r.out.Add(r.at(v.Key), fmt.Sprintf("%s has no key %q", what, key), source.DidYouMean(key, keys, "keys"))
+			r.out.Add(r.at(v.Key), codes.UnknownName.Msgf("%s has no key %q", what, key), source.DidYouMean(key, keys, "keys"))
 		default:
 			each(key, v.Value, r.at(v.Key))
 		}
@@ -76,7 +76,7 @@ func (r *reader) mapping(n ast.Node, what string, keys []string, each func(key s
 func (r *reader) list(n ast.Node, each func(i int, v ast.Node)) []string {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		r.out.Add(r.at(n), "this has to be a list, not "+kindOf(n), `write ["a", "b"]`)
+		r.out.Add(r.at(n), codes.BadStructure.Message("this has to be a list, not "+kindOf(n)), `write ["a", "b"]`)
 		return nil
 	}
 	var all []string
@@ -91,7 +91,7 @@ func (r *reader) list(n ast.Node, each func(i int, v ast.Node)) []string {
 func (r *reader) sequence(n ast.Node, each func(i int, v ast.Node)) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		r.out.Add(r.at(n), "this has to be a list, not "+kindOf(n), "write each element in a line of its own, after `- `")
+		r.out.Add(r.at(n), codes.BadStructure.Message("this has to be a list, not "+kindOf(n)), "write each element in a line of its own, after `- `")
 		return
 	}
 	for i, v := range seq.Values {
@@ -118,14 +118,14 @@ func (r *reader) anyText(n ast.Node) string {
 	case *ast.LiteralNode:
 		return n.Value.Value
 	}
-	r.out.Add(r.at(n), "this has to be a text, not "+kindOf(n), "write it in quotes")
+	r.out.Add(r.at(n), codes.BadStructure.Message("this has to be a text, not "+kindOf(n)), "write it in quotes")
 	return ""
 }
 
 func (r *reader) boolValue(n ast.Node) bool {
 	b, ok := n.(*ast.BoolNode)
 	if !ok {
-		r.out.Add(r.at(n), "this has to be true or false, not "+kindOf(n), "write true or false, without quotes")
+		r.out.Add(r.at(n), codes.BadStructure.Message("this has to be true or false, not "+kindOf(n)), "write true or false, without quotes")
 		return false
 	}
 	return b.Value
@@ -134,12 +134,12 @@ func (r *reader) boolValue(n ast.Node) bool {
 func (r *reader) port(n ast.Node) int {
 	i, ok := n.(*ast.IntegerNode)
 	if !ok {
-		r.out.Add(r.at(n), "a port has to be a number, not "+kindOf(n), "write 8080, or leave it out for a free one")
+		r.out.Add(r.at(n), codes.BadStructure.Message("a port has to be a number, not "+kindOf(n)), "write 8080, or leave it out for a free one")
 		return 0
 	}
 	value, ok := i.Value.(uint64)
 	if !ok || value > 65535 {
-		r.out.Add(r.at(n), fmt.Sprintf("%v is not a port", i.Value), "write one from 1 to 65535, or leave it out for a free one")
+		r.out.Add(r.at(n), codes.BadValue.Msgf("%v is not a port", i.Value), "write one from 1 to 65535, or leave it out for a free one")
 		return 0
 	}
 	return int(value)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -13,7 +14,7 @@ func (s *System) Order() ([]Service, error) {
 	for _, l := range s.Links {
 		if circle := append(s.way(l.To, l.From, s.linked), l.From); len(circle) > 1 && l.From != l.To && !s.together(circle) {
 			slices.Reverse(circle)
-			return nil, source.Mistakef("leave out one of the links, none of them could start first, or make peers a group, whose members start together",
+			return nil, source.Mistakef(codes.Contradiction, "leave out one of the links, none of them could start first, or make peers a group, whose members start together",
 				"services depend on each other in a circle (%s)", strings.Join(circle, " -> "))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -66,7 +67,7 @@ func (p Probe) String() string {
 func ParseAsk(s string) (service, method, path string, err error) {
 	service, route, ok := strings.Cut(strings.TrimSpace(s), " ")
 	if !ok {
-		return "", "", "", source.Mistakef(`write the service, the method and the path: "orders GET /health"`, "%q names no request", s)
+		return "", "", "", source.Mistakef(codes.BadValue, `write the service, the method and the path: "orders GET /health"`, "%q names no request", s)
 	}
 	method, path, err = source.ParseRoute(strings.TrimSpace(route))
 	return service, method, path, err
@@ -104,7 +105,7 @@ func (r *reader) probe(name string, v ast.Node, at source.Pos) {
 func (r *reader) status(v ast.Node) int {
 	n, err := strconv.Atoi(fmt.Sprint(v))
 	if err != nil || n < 100 || n > 599 {
-		r.out.Add(r.at(v), fmt.Sprintf("%v is not a status of HTTP", v), "write one from 100 to 599, without quotes")
+		r.out.Add(r.at(v), codes.BadValue.Msgf("%v is not a status of HTTP", v), "write one from 100 to 599, without quotes")
 	}
 	return n
 }
@@ -116,16 +117,16 @@ const (
 )
 
 // validateProbes validates the probes; see Validate.
-func (s *System) validateProbes(where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+func (s *System) validateProbes(where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	for i, p := range s.Probes {
-		add := func(key, what, hint string) {
+		add := func(key string, what codes.Message, hint string) {
 			addProblem(where(probes, strings.TrimSpace(p.Name+" "+key)), what, hint)
 		}
 		if p.Name == "" || strings.Contains(p.Name, `"`) {
-			add("", fmt.Sprintf("%q cannot be the name of a probe", p.Name), "write words, without quotation marks")
+			add("", codes.BadName.Msgf("%q cannot be the name of a probe", p.Name), "write words, without quotation marks")
 		}
 		if slices.IndexFunc(s.Probes, func(o Probe) bool { return o.Name == p.Name }) < i {
-			add("", fmt.Sprintf("the probe %q stands there twice", p.Name), "leave one of them out")
+			add("", codes.Duplicate.Msgf("the probe %q stands there twice", p.Name), "leave one of them out")
 		}
 		asks := map[string]string{"http": p.HTTP, "tcp": p.TCP, "command": p.Command, "metric": p.Metric}
 		var kinds []string
@@ -135,7 +136,7 @@ func (s *System) validateProbes(where func(name, key string) source.Pos, addProb
 			}
 		}
 		if len(kinds) != 1 {
-			add("", fmt.Sprintf("the probe %q asks %d things", p.Name, len(kinds)), `write exactly one of http, tcp, command and metric: {http: "orders GET /health"}`)
+			add("", codes.Contradiction.Msgf("the probe %q asks %d things", p.Name, len(kinds)), `write exactly one of http, tcp, command and metric: {http: "orders GET /health"}`)
 			continue
 		}
 		s.validateTarget(kinds[0], asks[kinds[0]], add)
@@ -144,12 +145,12 @@ func (s *System) validateProbes(where func(name, key string) source.Pos, addProb
 }
 
 // validateTarget validates what a probe asks.
-func (s *System) validateTarget(kind, asks string, add func(key, what, hint string)) {
+func (s *System) validateTarget(kind, asks string, add func(key string, what codes.Message, hint string)) {
 	service := asks
 	switch kind {
 	case "command":
 		if _, ok := s.CommandNamed(asks); !ok {
-			add(kind, fmt.Sprintf("there is no command %q", asks), source.DidYouMean(asks, s.CommandNames(), "commands"))
+			add(kind, codes.UnknownName.Msgf("there is no command %q", asks), source.DidYouMean(asks, s.CommandNames(), "commands"))
 		}
 		return
 	case "http", "metric":
@@ -161,12 +162,12 @@ func (s *System) validateTarget(kind, asks string, add func(key, what, hint stri
 		}
 	}
 	if !slices.Contains(s.Names(), service) {
-		add(kind, fmt.Sprintf("there is no service %q", service), source.DidYouMean(service, s.Names(), "services"))
+		add(kind, codes.UnknownName.Msgf("there is no service %q", service), source.DidYouMean(service, s.Names(), "services"))
 	}
 }
 
 // validateSettings validates the settings that go with a kind of probe.
-func (p Probe) validateSettings(kind string, add func(key, what, hint string)) {
+func (p Probe) validateSettings(kind string, add func(key string, what codes.Message, hint string)) {
 	for _, of := range []struct {
 		key   string
 		set   bool
@@ -176,24 +177,24 @@ func (p Probe) validateSettings(kind string, add func(key, what, hint string)) {
 		{"json", p.JSON != "", []string{"http", "metric"}}, {"name", p.Series != "", []string{"metric"}},
 	} {
 		if of.set && !slices.Contains(of.kinds, kind) {
-			add(of.key, fmt.Sprintf("`%s` belongs to a probe of %s", of.key, strings.Join(of.kinds, " or ")), "leave it out")
+			add(of.key, codes.Unsupported.Msgf("`%s` belongs to a probe of %s", of.key, strings.Join(of.kinds, " or ")), "leave it out")
 		}
 	}
 	switch {
 	case kind == "metric" && (p.Series == "") == (p.JSON == ""):
-		add(kind, fmt.Sprintf("it is not known which number of the answer the probe %q means", p.Name), "write either `name`, of a series of Prometheus, or `json`, the path into a document")
+		add(kind, codes.Missing.Msgf("it is not known which number of the answer the probe %q means", p.Name), "write either `name`, of a series of Prometheus, or `json`, the path into a document")
 	case kind == "http" && p.JSON != "" && p.Is == "":
-		add("json", "it is not known which value means yes", "add the value, in quotes: is: \"true\"")
+		add("json", codes.Missing.Msgf("it is not known which value means yes"), "add the value, in quotes: is: \"true\"")
 	case kind == "http" && p.Is != "" && p.JSON == "":
-		add("is", "`is` compares a value of a JSON document", "add where it stands: json: \"data.ready\"")
+		add("is", codes.BadValue.Msgf("`is` compares a value of a JSON document"), "add where it stands: json: \"data.ready\"")
 	}
 	if _, err := source.ParseJSONPath(p.JSON); p.JSON != "" && err != nil {
-		add("json", fmt.Sprintf("%q is not a path into a document", p.JSON), "write keys and positions, separated by points: data.result.0.value.1")
+		add("json", codes.BadValue.Msgf("%q is not a path into a document", p.JSON), "write keys and positions, separated by points: data.result.0.value.1")
 	}
 	if p.Every != 0 && (p.Every < shortestEvery || p.Every > longestEvery) {
-		add("every", fmt.Sprintf("a probe cannot be asked every %s", p.Every), fmt.Sprintf("write a time from %s to %s", shortestEvery, longestEvery))
+		add("every", codes.BadValue.Msgf("a probe cannot be asked every %s", p.Every), fmt.Sprintf("write a time from %s to %s", shortestEvery, longestEvery))
 	}
 	if p.Within < 0 || p.Within > math.MaxInt32*time.Second {
-		add("within", fmt.Sprintf("an answer cannot take %s", p.Within), "write a time above 0")
+		add("within", codes.BadValue.Msgf("an answer cannot take %s", p.Within), "write a time above 0")
 	}
 }

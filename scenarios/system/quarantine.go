@@ -7,6 +7,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -42,16 +43,16 @@ func (r *reader) quarantine(name string, v ast.Node, at source.Pos) {
 			until, err := time.Parse(time.DateOnly, q.Until)
 			switch {
 			case err != nil:
-				r.out.Add(r.at(v), fmt.Sprintf("%q is not a day", q.Until), `write the last day of the quarantine, such as "2026-12-10"`)
+				r.out.Add(r.at(v), codes.BadValue.Msgf("%q is not a day", q.Until), `write the last day of the quarantine, such as "2026-12-10"`)
 			case time.Until(until) > MostQuarantine:
-				r.out.Add(r.at(v), fmt.Sprintf("the quarantine of %q lasts until %s, and 14 days are the most", name, q.Until), "name an earlier day; it can be moved if there is still a reason then")
+				r.out.Add(r.at(v), codes.BadValue.Msgf("the quarantine of %q lasts until %s, and 14 days are the most", name, q.Until), "name an earlier day; it can be moved if there is still a reason then")
 			}
 		}
 	}) {
 		return
 	}
 	if q.Owner == "" || q.Until == "" {
-		r.out.Add(at, fmt.Sprintf("the quarantine of %q needs an owner and a last day", name), `write {owner: NAME, until: "2026-12-10"}`)
+		r.out.Add(at, codes.Missing.Msgf("the quarantine of %q needs an owner and a last day", name), `write {owner: NAME, until: "2026-12-10"}`)
 	}
 	r.sys.Quarantine = append(r.sys.Quarantine, q)
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -87,7 +88,7 @@ func (r *reader) standInRoute(name string, v ast.Node) (route StandInRoute, err 
 					return
 				}
 			}
-			r.out.Add(r.at(v), "this is not a status of HTTP that ends a request", "write a number from 200 to 599")
+			r.out.Add(r.at(v), codes.BadValue.Msgf("this is not a status of HTTP that ends a request"), "write a number from 200 to 599")
 		case "body":
 			route.Body = r.anyText(v)
 		case "delay":
@@ -104,20 +105,20 @@ func (r *reader) standInRoute(name string, v ast.Node) (route StandInRoute, err 
 var standInPart = regexp.MustCompile(`\{\{[^{}]*\}\}`)
 
 // validateStandIn validates the stand-in of a service, if there is one; see Validate.
-func (s *System) validateStandIn(service Service, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+func (s *System) validateStandIn(service Service, where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	in := service.StandIn
 	if in == nil {
 		return
 	}
 	at := func(key string) source.Pos { return where(service.Name, strings.TrimSpace("stand_in "+key)) }
 	if len(service.Command) > 0 || service.Address != "" || service.Handler != nil {
-		addProblem(at(""), fmt.Sprintf("%q is a stand-in, and has a command, an address or a handler as well", service.Name), "leave one out: a stand-in is served by Firedrill itself")
+		addProblem(at(""), codes.Contradiction.Msgf("%q is a stand-in, and has a command, an address or a handler as well", service.Name), "leave one out: a stand-in is served by Firedrill itself")
 	}
 	if service.Dir != "" || service.Env != nil || service.Ready != (Ready{}) || service.Stop != (Stopping{}) || service.Needs != "" {
-		addProblem(at(""), fmt.Sprintf("%q is a stand-in, which is not a process", service.Name), "leave `dir`, `env`, `ready`, `stop` and `needs` out")
+		addProblem(at(""), codes.Unsupported.Msgf("%q is a stand-in, which is not a process", service.Name), "leave `dir`, `env`, `ready`, `stop` and `needs` out")
 	}
 	if len(in.Routes) == 0 {
-		addProblem(at("routes"), fmt.Sprintf("the stand-in %q answers nothing", service.Name), `add routes: {"POST /charge": {status: 201, body: '{"id": {{n}}}'}}`)
+		addProblem(at("routes"), codes.Missing.Msgf("the stand-in %q answers nothing", service.Name), `add routes: {"POST /charge": {status: 201, body: '{"id": {{n}}}'}}`)
 	}
 	for _, place := range []struct{ key, text string }{{"key", in.Key}, {"once", in.Once}} {
 		if strings.HasPrefix(place.text, "$") {
@@ -126,7 +127,7 @@ func (s *System) validateStandIn(service Service, where func(name, key string) s
 				addProblem(at(place.key), what, hint)
 			}
 		} else if place.text != "" && !httpguts.ValidHeaderFieldName(place.text) {
-			addProblem(at(place.key), fmt.Sprintf("%q cannot be the name of a header", place.text), "write a header such as Idempotency-Key, or a path in the JSON body such as $.order.key")
+			addProblem(at(place.key), codes.BadName.Msgf("%q cannot be the name of a header", place.text), "write a header such as Idempotency-Key, or a path in the JSON body such as $.order.key")
 		}
 	}
 	if in.Value != "" {
@@ -138,38 +139,38 @@ func (s *System) validateStandIn(service Service, where func(name, key string) s
 	for i, route := range in.Routes {
 		name := route.Method + " " + route.Path
 		if slices.IndexFunc(in.Routes, func(o StandInRoute) bool { return o.Matches(route.Method, route.Path) }) < i {
-			addProblem(at(name), fmt.Sprintf("the route %q is answered by an earlier one already", name), "leave it out, or put it first")
+			addProblem(at(name), codes.Duplicate.Msgf("the route %q is answered by an earlier one already", name), "leave it out, or put it first")
 		}
 		if strings.Contains(route.Path, "?") {
-			addProblem(at(name), fmt.Sprintf("%q has a query, and routes are told apart by their paths", name), "leave the query out")
+			addProblem(at(name), codes.BadValue.Msgf("%q has a query, and routes are told apart by their paths", name), "leave the query out")
 		}
 		for _, part := range standInPart.FindAllString(route.Body, -1) {
 			if part != "{{n}}" && part != "{{key}}" {
-				addProblem(at(name), fmt.Sprintf("%q stands for nothing", part), "the placeholders of a stand-in are {{n}} and {{key}}")
+				addProblem(at(name), codes.BadPlaceholder.Msgf("%q stands for nothing", part), "the placeholders of a stand-in are {{n}} and {{key}}")
 			}
 		}
 		for header, value := range route.Headers {
 			if !httpguts.ValidHeaderFieldName(header) || !httpguts.ValidHeaderFieldValue(value) {
-				addProblem(at(name), fmt.Sprintf("%q is not a header of HTTP", header+": "+value), "write a name and a value: {Retry-After: \"1\"}")
+				addProblem(at(name), codes.BadValue.Msgf("%q is not a header of HTTP", header+": "+value), "write a name and a value: {Retry-After: \"1\"}")
 			}
 		}
 	}
 	for _, l := range s.Links {
 		switch {
 		case l.From == service.Name:
-			addProblem(where(l.Name(), ""), fmt.Sprintf("%q is a stand-in, which depends on nothing", service.Name), "leave `depends` out")
+			addProblem(where(l.Name(), ""), codes.Unsupported.Msgf("%q is a stand-in, which depends on nothing", service.Name), "leave `depends` out")
 		case l.To == service.Name && !slices.Contains([]string{"http", "tcp", ""}, l.Protocol):
-			addProblem(where(l.Name(), ""), fmt.Sprintf("the stand-in %q speaks HTTP/1.1, and the link %s speaks %s", service.Name, l.Name(), l.ProtocolName()), fmt.Sprintf("write depends: {%s: http}", service.Name))
+			addProblem(where(l.Name(), ""), codes.Unsupported.Msgf("the stand-in %q speaks HTTP/1.1, and the link %s speaks %s", service.Name, l.Name(), l.ProtocolName()), fmt.Sprintf("write depends: {%s: http}", service.Name))
 		case l.To == service.Name && l.TLS != nil:
-			addProblem(where(l.Name(), ""), fmt.Sprintf("the stand-in %q does not speak TLS", service.Name), "leave `tls` out")
+			addProblem(where(l.Name(), ""), codes.Unsupported.Msgf("the stand-in %q does not speak TLS", service.Name), "leave `tls` out")
 		}
 	}
 }
 
 // validateStandInSource validates a source that lists the effects of a stand-in.
-func validateStandInSource(e EffectSource) (key, what, hint string) {
+func validateStandInSource(e EffectSource) (key string, what codes.Message, hint string) {
 	if !IsName(e.At) {
-		return "stand_in", fmt.Sprintf("%q cannot be the name of a service", e.At), "name a service that has a stand_in"
+		return "stand_in", codes.BadValue.Msgf("%q cannot be the name of a service", e.At), "name a service that has a stand_in"
 	}
-	return "", "", ""
+	return "", codes.Message{}, ""
 }

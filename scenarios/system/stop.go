@@ -7,6 +7,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -26,21 +27,21 @@ func (r *reader) stop(v ast.Node) Stopping {
 
 // validateStop returns what is wrong with how a service is stopped, and what to do. what is "" if nothing is
 // wrong.
-func (s Service) validateStop() (what, hint string) {
+func (s Service) validateStop() (what codes.Message, hint string) {
 	switch signals := process.StopSignals(); {
 	case s.Stop == Stopping{}:
-		return "", ""
+		return codes.Message{}, ""
 	case s.Address != "":
-		return fmt.Sprintf("%q runs already and is not stopped by Firedrill", s.Name), "leave `stop` out"
+		return codes.BadValue.Msgf("%q runs already and is not stopped by Firedrill", s.Name), "leave `stop` out"
 	case s.Stop.Within < 0:
-		return fmt.Sprintf("%q cannot end before it is asked to", s.Name), "say how long it may take, such as 30s"
+		return codes.BadValue.Msgf("%q cannot end before it is asked to", s.Name), "say how long it may take, such as 30s"
 	case s.Stop.Signal == "" || slices.Contains(signals, s.Stop.Signal):
-		return "", ""
+		return codes.Message{}, ""
 	case s.Stop.Signal == "SIGKILL" || s.Stop.Signal == "KILL":
-		return fmt.Sprintf("%q cannot be the signal of an orderly stop: it leaves a program no time", s.Stop.Signal), "leave `signal` out; a feature says `crashes` to kill a service"
+		return codes.BadValue.Msgf("%q cannot be the signal of an orderly stop: it leaves a program no time", s.Stop.Signal), "leave `signal` out; a feature says `crashes` to kill a service"
 	case slices.Contains(signals, "SIG"+s.Stop.Signal):
-		return fmt.Sprintf("%q is not a signal that asks a program to end", s.Stop.Signal), fmt.Sprintf("did you mean %q?", "SIG"+s.Stop.Signal)
+		return codes.BadValue.Msgf("%q is not a signal that asks a program to end", s.Stop.Signal), fmt.Sprintf("did you mean %q?", "SIG"+s.Stop.Signal)
 	default:
-		return fmt.Sprintf("%q is not a signal that asks a program to end", s.Stop.Signal), source.DidYouMean(s.Stop.Signal, signals, "signals")
+		return codes.BadValue.Msgf("%q is not a signal that asks a program to end", s.Stop.Signal), source.DidYouMean(s.Stop.Signal, signals, "signals")
 	}
 }

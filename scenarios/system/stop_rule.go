@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -33,7 +34,7 @@ type stopKind struct {
 	belongs []string // the keys that it needs besides its own
 	says    func(StopRule) string
 	// mistake returns what is wrong with a rule whose keys are complete, or "".
-	mistake func(*System, StopRule) (what, hint string)
+	mistake func(*System, StopRule) (what codes.Message, hint string)
 }
 
 // stopKinds are all kinds of stop rules. To add one, add a row here, a field of StopRule, a sentence in package language, a
@@ -43,11 +44,11 @@ var stopKinds = []stopKind{
 		"success_below", func(r StopRule) bool { return r.Ratio != 0 },
 		[]string{"for"},
 		func(r StopRule) string { return fmt.Sprintf("fewer than %s of requests succeed", percentOf(r.Ratio)) },
-		func(_ *System, r StopRule) (what, hint string) {
+		func(_ *System, r StopRule) (what codes.Message, hint string) {
 			if r.Ratio < 0 || r.Ratio > 1 {
-				return fmt.Sprintf("%s is not a share of requests", percentOf(r.Ratio)), "write one above 0% and up to 100%"
+				return codes.BadValue.Msgf("%s is not a share of requests", percentOf(r.Ratio)), "write one above 0% and up to 100%"
 			}
-			return "", ""
+			return codes.Message{}, ""
 		},
 	},
 	{
@@ -56,52 +57,52 @@ var stopKinds = []stopKind{
 		func(r StopRule) string {
 			return fmt.Sprintf("the p%v latency is above %s", r.Percentile, briefly(r.Limit))
 		},
-		func(_ *System, r StopRule) (what, hint string) {
+		func(_ *System, r StopRule) (what codes.Message, hint string) {
 			if r.Percentile < 0 || r.Percentile >= 100 {
-				return fmt.Sprintf("p%v is not a percentile", r.Percentile), "write p50, p95, p99 or p99.9"
+				return codes.BadValue.Msgf("p%v is not a percentile", r.Percentile), "write p50, p95, p99 or p99.9"
 			}
-			return "", ""
+			return codes.Message{}, ""
 		},
 	},
 	{
 		"probe", func(r StopRule) bool { return r.Probe != "" },
 		[]string{"for"},
 		func(r StopRule) string { return fmt.Sprintf("the probe %q fails", r.Probe) },
-		func(s *System, r StopRule) (what, hint string) {
+		func(s *System, r StopRule) (what codes.Message, hint string) {
 			var names []string
 			for _, p := range s.Probes {
 				names = append(names, p.Name)
 			}
 			if slices.Contains(names, r.Probe) {
-				return "", ""
+				return codes.Message{}, ""
 			}
 			if len(names) == 0 {
-				return fmt.Sprintf("there is no probe %q", r.Probe), fmt.Sprintf(`declare it in the system file, beside "services": probes: {%s: {http: "orders GET /health"}}`, r.Probe)
+				return codes.UnknownName.Msgf("there is no probe %q", r.Probe), fmt.Sprintf(`declare it in the system file, beside "services": probes: {%s: {http: "orders GET /health"}}`, r.Probe)
 			}
-			return fmt.Sprintf("there is no probe %q", r.Probe), source.DidYouMean(r.Probe, names, "probes")
+			return codes.UnknownName.Msgf("there is no probe %q", r.Probe), source.DidYouMean(r.Probe, names, "probes")
 		},
 	},
 	{
 		"file", func(r StopRule) bool { return r.File != "" },
 		nil,
 		func(r StopRule) string { return fmt.Sprintf("the file %q appears", r.File) },
-		func(*System, StopRule) (what, hint string) { return "", "" },
+		func(*System, StopRule) (what codes.Message, hint string) { return codes.Message{}, "" },
 	},
 	{
 		"http", func(r StopRule) bool { return r.HTTP != "" },
 		[]string{"status"},
 		func(r StopRule) string { return fmt.Sprintf("%q answers with status %d", r.HTTP, r.Status) },
-		func(s *System, r StopRule) (what, hint string) {
+		func(s *System, r StopRule) (what codes.Message, hint string) {
 			service, _, _, err := ParseAsk(r.HTTP)
 			switch {
 			case err != nil:
 				return source.Parts(err)
 			case !slices.Contains(s.Names(), service):
-				return fmt.Sprintf("there is no service %q", service), source.DidYouMean(service, s.Names(), "services")
+				return codes.UnknownName.Msgf("there is no service %q", service), source.DidYouMean(service, s.Names(), "services")
 			case r.Status < 100 || r.Status > 599:
-				return fmt.Sprintf("%d is not a status of HTTP", r.Status), "write one from 100 to 599"
+				return codes.BadValue.Msgf("%d is not a status of HTTP", r.Status), "write one from 100 to 599"
 			}
-			return "", ""
+			return codes.Message{}, ""
 		},
 	},
 }
@@ -149,7 +150,7 @@ func (r StopRule) Enough() int {
 }
 
 // Mistake returns what is wrong with a rule in a system whose services and probes are known, or "".
-func (s *System) Mistake(r StopRule) (what, hint string) {
+func (s *System) Mistake(r StopRule) (what codes.Message, hint string) {
 	var kinds []stopKind
 	for _, k := range stopKinds {
 		if k.is(r) {
@@ -157,7 +158,7 @@ func (s *System) Mistake(r StopRule) (what, hint string) {
 		}
 	}
 	if len(kinds) != 1 {
-		return fmt.Sprintf("a stop rule has one condition, and this has %d", len(kinds)), "write exactly one of " + strings.Join(StopKinds(), ", ")
+		return codes.Contradiction.Msgf("a stop rule has one condition, and this has %d", len(kinds)), "write exactly one of " + strings.Join(StopKinds(), ", ")
 	}
 	k := kinds[0]
 	for _, of := range []struct {
@@ -172,9 +173,9 @@ func (s *System) Mistake(r StopRule) (what, hint string) {
 		belongs := slices.Contains(k.belongs, of.key)
 		switch {
 		case belongs && !of.set:
-			return fmt.Sprintf("the stop rule `%s` needs `%s`", k.name, of.key), of.missing
+			return codes.Missing.Msgf("the stop rule `%s` needs `%s`", k.name, of.key), of.missing
 		case !belongs && of.set:
-			return fmt.Sprintf("`%s` does not belong to the stop rule `%s`", of.key, k.name), "leave it out"
+			return codes.Unsupported.Msgf("`%s` does not belong to the stop rule `%s`", of.key, k.name), "leave it out"
 		}
 	}
 	return k.mistake(s, r)
@@ -194,12 +195,12 @@ func (r *reader) stopRule(i int, v ast.Node) {
 		switch key {
 		case "success_below":
 			if rule.Ratio, err = source.ParsePercent(r.text(v)); err == nil && rule.Ratio == 0 {
-				err = source.Mistakef("write the share below which the run shall stop, such as 50%", "fewer than 0%% never succeed, so this rule could stop nothing")
+				err = source.Mistakef(codes.CannotFail, "write the share below which the run shall stop, such as 50%", "fewer than 0%% never succeed, so this rule could stop nothing")
 			}
 		case "latency":
 			text := r.text(v)
 			if rule.Percentile, err = strconv.ParseFloat(strings.TrimPrefix(text, "p"), 64); err != nil || !strings.HasPrefix(text, "p") || rule.Percentile <= 0 {
-				err = source.Mistakef("write p50, p95, p99 or p99.9", "%q is not a percentile", text)
+				err = source.Mistakef(codes.BadValue, "write p50, p95, p99 or p99.9", "%q is not a percentile", text)
 			}
 		case "probe":
 			rule.Probe = r.text(v)
@@ -225,9 +226,9 @@ func (r *reader) stopRule(i int, v ast.Node) {
 }
 
 // validateStopRules validates the stop rules; see Validate.
-func (s *System) validateStopRules(where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+func (s *System) validateStopRules(where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	for i, rule := range s.Stop {
-		if what, hint := s.Mistake(rule); what != "" {
+		if what, hint := s.Mistake(rule); !what.None() {
 			addProblem(where(stopRules, strconv.Itoa(i)), what, hint)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -143,12 +144,12 @@ func Expand(s string, values func(name, arg string) (value string, ok bool)) (st
 		}
 		inside, after, closed := strings.Cut(rest, "}")
 		if !closed {
-			return "", source.Mistakef("write ${port}", "the placeholder in %q is not closed", "${"+rest)
+			return "", source.Mistakef(codes.BadPlaceholder, "write ${port}", "the placeholder in %q is not closed", "${"+rest)
 		}
 		name, arg, _ := strings.Cut(inside, ":")
 		value, ok := values(name, arg)
 		if !ok {
-			return "", source.Mistakef(placeholderHelp, "%q stands for nothing", "${"+inside+"}")
+			return "", source.Mistakef(codes.BadPlaceholder, placeholderHelp, "%q stands for nothing", "${"+inside+"}")
 		}
 		b.WriteString(value)
 		s = after
@@ -159,27 +160,27 @@ const placeholderHelp = "the placeholders are ${self} ${port} ${port:name} ${dir
 
 // Validate validates the whole system, whose links are resolved. table holds the known protocols. where returns the
 // position of a service or a link, or of one of its keys. Services named in handlers need no command.
-func (s *System) Validate(handlers []string, table protocols.Table, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+func (s *System) Validate(handlers []string, table protocols.Table, where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	for _, service := range s.Services {
 		at := where(service.Name, "")
 		switch {
 		case !IsName(service.Name):
-			addProblem(at, fmt.Sprintf("%q cannot be the name of a service", service.Name), "use letters, digits, - and _")
+			addProblem(at, codes.BadName.Msgf("%q cannot be the name of a service", service.Name), "use letters, digits, - and _")
 		case service.Name == Clients:
-			addProblem(at, `"clients" is the load itself and cannot be a service`, "choose another name")
+			addProblem(at, codes.BadName.Msgf(`"clients" is the load itself and cannot be a service`), "choose another name")
 		case len(service.Command) == 0 && service.Address == "" && service.StandIn == nil && service.Handler == nil && !slices.Contains(handlers, service.Name):
-			addProblem(at, fmt.Sprintf("%q has neither a command nor an address", service.Name), "say how to start it, or where it runs")
+			addProblem(at, codes.Contradiction.Msgf("%q has neither a command nor an address", service.Name), "say how to start it, or where it runs")
 		case len(service.Command) > 0 && service.Address != "":
-			addProblem(where(service.Name, "address"), fmt.Sprintf("%q has both a command and an address", service.Name), "leave one out: it is either started or runs already")
+			addProblem(where(service.Name, "address"), codes.Contradiction.Msgf("%q has both a command and an address", service.Name), "leave one out: it is either started or runs already")
 		}
 		if s.readinessUnknown(service) {
-			addProblem(at, fmt.Sprintf("%q is asked over UDP only, where nothing tells whether it is ready", service.Name), `say how to know: ready: {line: "listening"}, or {http: /livez}`)
+			addProblem(at, codes.Unsupported.Msgf("%q is asked over UDP only, where nothing tells whether it is ready", service.Name), `say how to know: ready: {line: "listening"}, or {http: /livez}`)
 		}
-		if what, hint := service.validateStop(); what != "" {
+		if what, hint := service.validateStop(); !what.None() {
 			addProblem(where(service.Name, "stop"), what, hint)
 		}
 		s.validateStandIn(service, where, addProblem)
-		if what, hint := service.validateData(); what != "" {
+		if what, hint := service.validateData(); !what.None() {
 			addProblem(where(service.Name, "data"), what, hint)
 		}
 		s.placeholders(service, where, addProblem)
@@ -188,7 +189,7 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 		at := where(l.Name(), "")
 		for _, end := range []string{l.From, l.To} {
 			if end != "" && !slices.Contains(s.Names(), end) && (end != l.From || end != Clients) {
-				addProblem(at, fmt.Sprintf("there is no service %q", end), source.DidYouMean(end, s.Names(), "services"))
+				addProblem(at, codes.UnknownName.Msgf("there is no service %q", end), source.DidYouMean(end, s.Names(), "services"))
 			}
 		}
 		l.validate(table, where, addProblem)
@@ -197,20 +198,20 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 			l.validatePort(s.Services[i], where, addProblem)
 		}
 		if i >= 0 && l.UDP() && strings.HasPrefix(s.Services[i].Address, source.UnixPrefix) {
-			addProblem(where(l.To, "address"), fmt.Sprintf("%q listens on a Unix socket, and %s goes over UDP", l.To, l.ProtocolName()), "give it host and port, or declare another protocol")
+			addProblem(where(l.To, "address"), codes.Unsupported.Msgf("%q listens on a Unix socket, and %s goes over UDP", l.To, l.ProtocolName()), "give it host and port, or declare another protocol")
 		}
 		if i >= 0 && l.TLS != nil && s.Services[i].Ready.HTTP != "" {
-			addProblem(where(l.To, "ready"), fmt.Sprintf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
+			addProblem(where(l.To, "ready"), codes.Unsupported.Msgf("%q speaks TLS, and would not answer whoever asks over plain HTTP whether it is ready", l.To), "choose tcp or line")
 		}
 		row, ok := l.Relayed()
 		if !ok {
 			row.Name = l.ProtocolName()
 		}
 		if err := row.CheckFraming(l.Framing); err != nil {
-			addProblem(where(l.Name(), "framing"), err.Error(), "write {protocol: lengths, framing: {width: 4, lockstep: true}}; lines have lockstep only, and others nothing")
+			addProblem(where(l.Name(), "framing"), codes.BadValue.Message(err.Error()), "write {protocol: lengths, framing: {width: 4, lockstep: true}}; lines have lockstep only, and others nothing")
 		}
 		if l.From == l.To {
-			addProblem(at, fmt.Sprintf("%q depends on itself", l.From), "leave the link out")
+			addProblem(at, codes.Contradiction.Msgf("%q depends on itself", l.From), "leave the link out")
 		}
 	}
 	s.validateGroups(where, addProblem)
@@ -229,25 +230,25 @@ func expandText(text string) func(values func(name, arg string) (string, bool)) 
 }
 
 // placeholders validates the placeholders of a service.
-func (s *System) placeholders(service Service, where func(name, key string) source.Pos, addProblem func(at source.Pos, what, hint string)) {
+func (s *System) placeholders(service Service, where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	judge := func(key string, expand func(values func(name, arg string) (string, bool)) (string, error)) {
 		_, err := expand(func(name, arg string) (string, bool) {
 			switch {
 			case name == "link" && arg != "":
 				if _, ok := s.Link(service.Name, arg); !ok {
-					addProblem(where(service.Name, key), fmt.Sprintf("${link:%s} needs a link that is not there: %q does not depend on %q", arg, service.Name, arg), s.LinksOf(service.Name, arg))
+					addProblem(where(service.Name, key), codes.BadPlaceholder.Msgf("${link:%s} needs a link that is not there: %q does not depend on %q", arg, service.Name, arg), s.LinksOf(service.Name, arg))
 				}
 				return "", true
 			case name == "address" && arg != "":
 				if !slices.Contains(s.Names(), arg) {
-					addProblem(where(service.Name, key), fmt.Sprintf("${address:%s} is of no service", arg), source.DidYouMean(arg, s.Names(), "services"))
+					addProblem(where(service.Name, key), codes.BadPlaceholder.Msgf("${address:%s} is of no service", arg), source.DidYouMean(arg, s.Names(), "services"))
 				}
 				return "", true
 			case name == "port":
 				return "", true
 			case name == "ca" && arg == "":
 				if !s.terminates() {
-					addProblem(where(service.Name, key), "${ca} is the CA of links that terminate TLS, and no link does", "add `tls: terminate` to a link, or leave the placeholder out")
+					addProblem(where(service.Name, key), codes.BadPlaceholder.Msgf("${ca} is the CA of links that terminate TLS, and no link does"), "add `tls: terminate` to a link, or leave the placeholder out")
 				}
 				return "", true
 			}
