@@ -37,6 +37,7 @@ func Formats() Table {
 		{"json", "report.json", "programs: verdicts and figures", writeJSON},
 		{"junit", "junit.xml", "CI: a test case for each scenario and each check, valid for Jenkins and GitLab", writeJUnit},
 		{"messages", "messages.ndjson", "Cucumber's tools, such as its html-formatter: the messages of its protocol", writeMessages},
+		{"metrics", "metrics.txt", "Prometheus and other readers of OpenMetrics: outcomes, requests, latency, faults", writeMetrics},
 		{"summary", "summary.md", "the summary of a CI job, chats, tickets: Markdown of at most 200 KB", writeSummary},
 		{"text", "report.txt", "the terminal: the verdict table", writeText},
 	}

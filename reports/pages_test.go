@@ -44,5 +44,6 @@ func TestWritePages(t *testing.T) {
 	for name, b := range pages {
 		require.NoError(t, os.WriteFile(filepath.Join(*pagesDir, name+".html"), render(t, writeHTML, b), 0o600))
 		require.NoError(t, os.WriteFile(filepath.Join(*pagesDir, name+".messages.ndjson"), render(t, writeMessages, b), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(*pagesDir, name+".metrics.txt"), render(t, writeMetrics, b), 0o600))
 	}
 }

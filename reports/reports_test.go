@@ -109,7 +109,7 @@ func TestWriteDir(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, files, len(Formats()), "no part is left")
 	assert.ErrorContains(t, Formats().WriteDir(filepath.Join(dir, "none"), &journal.Book{}), "write report.html")
-	assert.ErrorContains(t, Formats().WriteTo(io.Discard, "pdf", &journal.Book{}), `"pdf": unknown format: use one of html, json, junit, messages, summary, text`)
+	assert.ErrorContains(t, Formats().WriteTo(io.Discard, "pdf", &journal.Book{}), `"pdf": unknown format: use one of html, json, junit, messages, metrics, summary, text`)
 }
 
 type broken struct{}

@@ -1,5 +1,6 @@
-// Package browser tests the HTML report in a real Chromium. It is a module of its own, so that programs that use Firedrill
-// do not depend on what drives a browser.
+// Package browser tests reports with the programs that read them: the HTML report in a real Chromium, the messages with
+// Cucumber's html-formatter, the metrics with the parser of Prometheus. It is a module of its own, so that programs that use
+// Firedrill do not depend on these.
 package browser
 
 import (
