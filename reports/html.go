@@ -24,7 +24,7 @@ var pageFiles embed.FS
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"upper": strings.ToUpper, "icon": func(o string) string { return icons[o] }, "ms": ms, "at": at, "percent": percent, "shares": shares, "times": times,
 	"join": func(s []string) string { return strings.Join(s, ", ") }, "count": func(n int64) string { return check.Count(n) }, "size": size,
-	"things": things, "rules": rules, "affected": affected,
+	"things": things, "rules": rules, "affected": affected, "recoveredAfter": recoveredAfter,
 	"style":  func() template.CSS { return template.CSS(pageFile("style.css")) }, //nolint:gosec // a constant
 	"script": func() template.JS { return template.JS(pageFile("script.js")) },   //nolint:gosec // a constant
 	"digest": scriptDigest,
@@ -66,26 +66,27 @@ type view struct {
 // scenario is a section of the page.
 type scenario struct {
 	*journal.History
-	Earlier   *journal.History // the same scenario in the run that this one is compared with; nil if there is none
-	Slug      string           // "c3": a short id within the page
-	Outcome   string
-	Finding   bool // it passed since a check failed that is known to fail
-	RerunNote string
-	Took      time.Duration
-	Steps     []step
-	Implied   []journal.Verdict // of the implied checks
-	Moments   []moment          // the worst moments, which the charts mark
-	From, To  float64           // the ends of the time axis of the charts, in seconds
-	Charts    []chart
-	Table     chartTable // the figures of the charts
-	Figures   []figures
-	Errors    [][]string
-	Overall   []figures // of all routes: before, during and after
-	Validity  []fact    // beyond Implied
-	Ledgers   []*ledger // one for each source of effects
-	Messages  [][]string
-	LinkRows  [][]string
-	ProbeRows [][]string
+	Earlier    *journal.History // the same scenario in the run that this one is compared with; nil if there is none
+	Slug       string           // "c3": a short id within the page
+	Outcome    string
+	Finding    bool // it passed since a check failed that is known to fail
+	RerunNote  string
+	Took       time.Duration
+	Steps      []step
+	Implied    []journal.Verdict // of the implied checks
+	Moments    []moment          // the worst moments, which the charts mark
+	From, To   float64           // the ends of the time axis of the charts, in seconds
+	Charts     []chart
+	Table      chartTable // the figures of the charts
+	Figures    []figures
+	Recoveries []check.Recovery
+	Errors     [][]string
+	Overall    []figures // of all routes: before, during and after
+	Validity   []fact    // beyond Implied
+	Ledgers    []*ledger // one for each source of effects
+	Messages   [][]string
+	LinkRows   [][]string
+	ProbeRows  [][]string
 
 	ProcessLines []string
 
@@ -234,6 +235,7 @@ func newScenario(h *journal.History, n int, earlier *journal.History) *scenario 
 	}
 	s.Table = newChartTable(h, earlier)
 	s.Errors = errorTable(h)
+	s.Recoveries = recoveries(h)
 	s.Messages = messageOutcomes(h)
 	s.LinkRows = linkTable(h)
 	s.ProbeRows = probeTable(h)

@@ -40,6 +40,7 @@ type documentScenario struct {
 	Loads       []journal.Load       `json:"loads,omitempty"`  // by themselves, if they have names
 	Pauses      []journal.Pause      `json:"pauses,omitempty"` // pauses of the runner itself
 	Windows     []figures            `json:"windows,omitempty"`
+	Recoveries  []check.Recovery     `json:"recoveries,omitempty"` // one for each fault
 }
 
 // documentVerdict is a verdict with the position of its step.
@@ -88,7 +89,7 @@ func writeJSON(w io.Writer, b *journal.Book) error {
 	for _, h := range b.Scenarios {
 		s := documentScenario{
 			ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Attempt: h.Attempt, RerunReason: h.RerunReason, Took: h.Ended - h.Began,
-			Verdicts: []documentVerdict{}, Faults: h.Faults, Tasks: h.Tasks, Links: h.Traffic, Load: h.Load, Pauses: h.Pauses, Windows: newFigures(h),
+			Verdicts: []documentVerdict{}, Faults: h.Faults, Tasks: h.Tasks, Links: h.Traffic, Load: h.Load, Pauses: h.Pauses, Windows: newFigures(h), Recoveries: recoveries(h),
 		}
 		if len(h.LoadNames) > 0 {
 			s.Loads = h.Loads

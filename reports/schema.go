@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
 
 // SchemaVersion is the value of "schema" in report.json. It changes when a reader of the earlier one would misread the
@@ -45,6 +47,7 @@ var enums = map[string][]string{
 	"documentScenario.outcome": ranks,
 	"documentVerdict.outcome":  {"passed", "failed", "inconclusive"},
 	"documentVerdict.withheld": {"passed", "failed"},
+	"Recovery.outcome":         {check.Recovered, check.NotRecovered, check.NotKnown},
 }
 
 // of returns the schema of the values that encoding/json writes for a type.

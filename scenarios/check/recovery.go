@@ -84,17 +84,14 @@ func (c Recovers) inTime(h *journal.History, healed time.Duration, steady []Stea
 	return verdict(false, v, "%s", reason)
 }
 
-// RecoveryTime returns how long after the end of the requested outage all requests together met the steady state of the
-// baseline again, in seconds that are complete. It returns false if that was not observed.
+// RecoveryTime returns the time of the Recovery from the last fault, or false if none was observed.
 func RecoveryTime(h *journal.History) (time.Duration, bool) {
-	_, healed, ok := h.FaultSpan()
-	base := h.Total(journal.Before, "")
-	if !ok || base.Sent == 0 {
+	all := outages(h)
+	if len(all) == 0 {
 		return 0, false
 	}
-	all := slices.DeleteFunc(seconds(h, "", journal.After, healed), func(s slice) bool { return s.totals.Sent == 0 })
-	r := recovery(h, all, healed, time.Hour, steadyState(h, "", nil, base))
-	return r.took, r.found && !r.unclear && r.sent >= minRequests
+	r := recoveryOf(h, all[len(all)-1], 0)
+	return r.Took, r.Outcome == Recovered
 }
 
 // recovered is the result of recovery.

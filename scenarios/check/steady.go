@@ -232,18 +232,21 @@ type slice struct {
 // seconds returns the full slices of a second in a window that start at begin or later. Truncated slices, as at
 // the end of a phase, are left out.
 func seconds(h *journal.History, route string, w journal.Window, begin time.Duration) []slice {
-	var all []slice
+	var starts []time.Duration
+	at := map[time.Duration][]journal.Sample{}
 	for _, s := range h.Samples {
-		if s.Window != w || s.Paused || s.From < begin-time.Millisecond || s.To-s.From < time.Second*9/10 || (route != "" && s.Route != route) {
+		if s.Window != w || s.Paused || (route != "" && s.Route != route) {
 			continue
 		}
-		if n := len(all); n > 0 && all[n-1].from == s.From {
-			continue
+		at[s.From] = append(at[s.From], s)
+		if s.From >= begin-time.Millisecond && s.To-s.From >= time.Second*9/10 && (len(starts) == 0 || starts[len(starts)-1] != s.From) {
+			starts = append(starts, s.From)
 		}
-		from := s.From
-		all = append(all, slice{from, h.Sum(func(o journal.Sample) bool {
-			return o.From == from && o.Window == w && !o.Paused && (route == "" || o.Route == route)
-		})})
+	}
+	var all []slice
+	for _, from := range starts {
+		of := journal.History{Samples: at[from]}
+		all = append(all, slice{from, of.Sum(func(journal.Sample) bool { return true })})
 	}
 	return all
 }
