@@ -30,6 +30,7 @@ func (s *session) conclude() {
 		}
 		if s.ctx.Err() != nil {
 			s.recordHealed()
+			s.settled()
 		}
 		agreed := s.startAgreements()
 		if s.stopCause() == nil && s.running() {
@@ -226,6 +227,8 @@ func (s *session) finish() {
 		}
 	}
 	s.record(journal.Event{End: end})
+	s.settled()
+	s.run.leave(s)
 }
 
 // afterwards describes what became of the faults of a scenario that ended early.

@@ -91,6 +91,10 @@ func (r *runState) runAttempt(ctx context.Context, t *testing.T, e *scenarios.Ex
 	if err := r.admission.wait(ctx, j); err != nil {
 		t.Fatalf("%s was not run: %v", e.Name, err)
 	}
+	if _, aborted := r.active(); aborted != nil {
+		r.admission.release(j)
+		t.Fatalf("%s was not run: %v", e.Name, aborted)
+	}
 	s := newSession(ctx, r, e, number)
 	s.begin()
 	finish := sync.OnceFunc(func() {

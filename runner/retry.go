@@ -66,6 +66,9 @@ func (r *runState) attempt(ctx context.Context, e *scenarios.Experiment, j *job,
 			return nil
 		}
 		defer r.admission.release(j)
+		if _, aborted := r.active(); aborted != nil {
+			return nil
+		}
 		if why := r.late(e); why != "" {
 			r.write(journal.Event{Note: &journal.Note{Text: why}})
 			return nil

@@ -46,6 +46,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/runner/control"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
@@ -156,7 +157,12 @@ type runState struct {
 	admission *admission
 	mu        sync.Mutex
 
-	repeatOf  map[string]string // by ID: the scenario that it repeats; see repetitions
+	repeatOf   map[string]string // by ID: the scenario that it repeats; see repetitions
+	control    *control.Server   // nil if there is none; see openControl
+	sessionsMu sync.Mutex        // guards sessions and aborted
+	sessions   []*session        // that run
+	aborted    error             // why no further scenario starts; nil if the run was not aborted
+
 	authority authority
 	secrets   map[string]string // see Experiment.Secrets; they appear in no artefact
 }
@@ -273,6 +279,7 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 		Host: fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 	}})
 	r.reclaim()
+	r.openControl()
 	return r, nil
 }
 
@@ -315,12 +322,18 @@ func (r *runState) write(e journal.Event) journal.Event {
 // end folds and closes the journal, and writes the reports. The journal is read once; what is written after that is
 // only the event that holds the outcome.
 func (r *runState) end(ctx context.Context) (*Result, error) {
+	if r.control != nil {
+		_ = r.control.Close() // the socket may be gone, as its folder may be
+	}
 	book, err := r.fold()
 	if err != nil {
 		return nil, err
 	}
 	book.End = &journal.End{}
 	book.End.Outcome = reports.Outcome(book)
+	if _, aborted := r.active(); aborted != nil {
+		book.End.Outcome = "stopped"
+	}
 	if ctx.Err() != nil {
 		book.End.Outcome = "interrupted"
 	}

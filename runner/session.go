@@ -59,6 +59,9 @@ type session struct {
 	stopProbes func() // stops asking probes and watching stop rules, and waits for that
 	failing    failing
 
+	settled     func()          // closes whenSettled, which who aborts the run waits for
+	whenSettled <-chan struct{} // the faults are healed, and that was verified
+
 	release func() // stops watching for healing by the operator; see watchOperator
 
 	mu           sync.Mutex
@@ -85,6 +88,11 @@ func newSession(ctx context.Context, r *runState, e *scenarios.Experiment, t try
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.watchdog = newWatchdog(r.journal.Since, func(p journal.Pause) { s.record(journal.Event{Pause: &p}) })
 	s.fold.paused = s.watchdog.overlapsPause
+	settled := make(chan struct{})
+	s.whenSettled, s.settled = settled, sync.OnceFunc(func() { close(settled) })
+	if aborted := r.join(s); aborted != nil {
+		s.stop(aborted)
+	}
 	return s
 }
 

@@ -39,11 +39,11 @@ func TestStopRules(t *testing.T) {
 			acts: fmt.Sprintf(refused, "10m"), silent: fmt.Sprintf(delayed, "20ms", "2s"),
 		},
 		"latency": {
-			rule: `{latency: p95, above: 400ms, for: 1s}`,
-			acts: fmt.Sprintf(delayed, "800ms", "10m"), silent: fmt.Sprintf(delayed, "20ms", "2s"),
+			rule: `{latency: p95, above: 2s, for: 1s}`,
+			acts: fmt.Sprintf(delayed, "4s", "10m"), silent: fmt.Sprintf(delayed, "20ms", "2s"),
 		},
 		"probe": {
-			rule: `{probe: way to the back, for: 500ms}`, probes: `probes: {way to the back: {http: "front GET /back", every: 50ms}}`,
+			rule: `{probe: way to the back, for: 2s}`, probes: `probes: {way to the back: {http: "front GET /back", every: 50ms, within: 10s}}`,
 			acts: fmt.Sprintf(refused, "10m"), silent: fmt.Sprintf(delayed, "20ms", "2s"),
 		},
 		"file": {
@@ -59,7 +59,7 @@ func TestStopRules(t *testing.T) {
 			unlike: func(_ string, answers *atomic.Int64) { answers.Store(418) },
 		},
 	}
-	run := func(t *testing.T, r row, fault string, during func(string, *atomic.Int64)) *Result {
+	once := func(t *testing.T, r row, fault string, during func(string, *atomic.Int64)) *Result {
 		return runShop(t, backLoad+fault+"\n    Then at least 99% of requests succeed before the fault\n", func(s *shop, o *Options) {
 			o.Root = t.TempDir()
 			o.FS.(fstest.MapFS)["system.yaml"].Data = []byte(shopFile + r.probes + "\nstop: [" + r.rule + "]\n")
@@ -79,12 +79,24 @@ func TestStopRules(t *testing.T) {
 			}
 		})
 	}
+	// run runs again, at most twice, if the runner did not run for a while and the outcome may be due to that.
+	run := func(t *testing.T, r row, fault string, during func(string, *atomic.Int64), want string) *Result {
+		res := once(t, r, fault, during)
+		for range 2 {
+			if h := onlyScenario(res); h.End.Outcome == want && len(h.Faults) > 0 || len(h.Pauses) == 0 {
+				break
+			}
+			t.Log("run again, because this machine was busy: " + onlyScenario(res).End.Reason)
+			res = once(t, r, fault, during)
+		}
+		return res
+	}
 	for _, kind := range described.StopKinds() {
 		r, ok := rows[kind]
 		require.True(t, ok, "add a row for the stop rule %q", kind)
 		t.Run(kind+" acts", func(t *testing.T) {
 			t.Parallel()
-			res := run(t, r, r.acts, r.during)
+			res := run(t, r, r.acts, r.during, "stopped")
 			h := onlyScenario(res)
 			require.Equal(t, 4, res.ExitCode(), "%s: %v", h.End.Reason, failures(h))
 			assert.Equal(t, "stopped", h.End.Outcome)
@@ -103,7 +115,7 @@ func TestStopRules(t *testing.T) {
 		})
 		t.Run(kind+" is silent", func(t *testing.T) {
 			t.Parallel()
-			res := run(t, r, r.silent, r.unlike)
+			res := run(t, r, r.silent, r.unlike, "passed")
 			assert.Equal(t, "passed", res.Outcome, "%v %v", onlyScenario(res).End, failures(onlyScenario(res)))
 		})
 	}

@@ -61,7 +61,8 @@ var imports = map[string][]string{
 	"reports":           {"scenarios/journal", "scenarios/check"},
 	"reports/history":   {"reports", "scenarios/journal", "scenarios/check"},
 	"reports/site":      {"reports/history", "scenarios/journal"},
-	"runner":            {"injector/...", "scenarios/...", "reports", "runner/internal/..."},
+	"runner":            {"injector/...", "scenarios/...", "reports", "runner/internal/...", "runner/control"},
+	"runner/control":    {},
 	"runner/sources":    {"runner/internal/effects", "runner/internal/load", "scenarios/journal"},
 	"runner/godogsteps": {"runner", "scenarios/language"},
 	"features/machine":  {},
@@ -70,7 +71,7 @@ var imports = map[string][]string{
 	"features/shop":     {},
 	"features/truth":    {}, // its tests run firedrill
 	"features":          {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
-	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "reports/history", "reports/site", "runner/sources", "features/..."},
+	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "reports/history", "reports/site", "runner/control", "runner/sources", "features/..."},
 
 	"features/truth/service": {}, // a program that the drills of features/truth start
 }

@@ -37,7 +37,7 @@ Scenarios run in parallel only if they share no port, address, folder or handler
 services and loads together. A scenario that is inconclusive because others may have disturbed it is run again alone.
 
 Exit codes: 0 passed; 1 a check failed, even if it passed when it was run again (--allow-flaky accepts that); 2 wrong usage or an invalid feature; 3 inconclusive, or some scenarios were
-skipped; 4 stopped by a stop rule; 130 interrupted. Processes and files left by an earlier run that was killed are
+skipped; 4 stopped by a stop rule or "firedrill abort"; 130 interrupted. Processes and files left by an earlier run that was killed are
 removed first.`,
 		Example: `  firedrill run --tags "@smoke and not @real"
   firedrill run --without "idempotency keys"   # the demo shop without one protection: a check fails

@@ -1,0 +1,174 @@
+package control
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+// stranger is the variable with a folder whose run the program asks, as TestAnotherUserGetsNoAnswer starts it.
+const stranger = "FIREDRILL_TEST_STRANGER"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(stranger); dir != "" {
+		conn, err := net.Dial("unix", filepath.Join(dir, Name))
+		if err == nil {
+			_, _ = conn.Write([]byte(`{"do": "abort"}` + "\n"))
+			_, _ = io.Copy(os.Stdout, conn)
+			os.Stdout.WriteString("connected")
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// echo answers with what was asked.
+func echo(_ context.Context, r Request) Reply {
+	if r.Do == "fail" {
+		return Reply{Error: "it failed"}
+	}
+	return Reply{Lines: []string{r.Do, r.By}}
+}
+
+func listen(t *testing.T, dir string, handle Handler) *Server {
+	t.Helper()
+	s, err := Listen(dir, handle)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func TestRequestsAndReplies(t *testing.T) {
+	dir := t.TempDir()
+	listen(t, dir, echo)
+	reply, err := Call(t.Context(), dir, Request{Do: "abort", By: "me"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"abort", "me"}, reply.Lines)
+	_, err = Call(t.Context(), dir, Request{Do: "fail"})
+	require.EqualError(t, err, "it failed")
+}
+
+// The folder of a run may have a longer path than a socket can have.
+func TestLongPath(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has /proc/self/fd")
+	}
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 40))
+	require.NoError(t, os.MkdirAll(dir, 0o700))
+	listen(t, dir, echo)
+	reply, err := Call(t.Context(), dir, Request{Do: "status"})
+	require.NoError(t, err)
+	assert.Equal(t, "status", reply.Lines[0])
+}
+
+func TestOnlyItsOwnerCanUseTheSocket(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o755))
+	s, err := Listen(dir, echo)
+	require.NoError(t, err)
+	defer s.Close()
+	info, err := os.Stat(filepath.Join(dir, Name))
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	info, err = os.Stat(dir)
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+}
+
+// Even where the modes of files do not keep another user away, he is not answered.
+func TestAnotherUserGetsNoAnswer(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can start a program as another user")
+	}
+	called := make(chan Request, 1)
+	dir, err := os.MkdirTemp("", "stranger") // whose parent everybody may enter
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	listen(t, dir, func(_ context.Context, r Request) Reply { called <- r; return Reply{} })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	require.NoError(t, os.Chmod(filepath.Join(dir, Name), 0o666))
+	program, err := os.ReadFile("/proc/self/exe")
+	require.NoError(t, err)
+	copied := filepath.Join(dir, "program")
+	require.NoError(t, os.WriteFile(copied, program, 0o755))
+	cmd := exec.CommandContext(t.Context(), copied)
+	cmd.Env, cmd.Dir = []string{stranger + "=" + dir}, dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err)
+	require.Equal(t, "connected", string(out), "it could connect, and got no answer")
+	assert.Empty(t, called, "nothing was done")
+
+	_, err = Call(t.Context(), dir, Request{Do: "abort"})
+	require.ErrorContains(t, err, "may be used by other users", "nor does the client ask such a socket")
+}
+
+func TestLimits(t *testing.T) {
+	dir := t.TempDir()
+	listen(t, dir, echo)
+	_, err := Call(t.Context(), dir, Request{Do: strings.Repeat("x", maxMessage)})
+	require.Error(t, err, "a request is limited")
+	_, err = Call(t.Context(), dir, Request{Do: "status"})
+	require.NoError(t, err, "and the server goes on")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	blocked := t.TempDir()
+	began := make(chan struct{})
+	listen(t, blocked, func(ctx context.Context, _ Request) Reply { close(began); <-ctx.Done(); return Reply{} })
+	go func() { <-began; cancel() }()
+	_, err = Call(ctx, blocked, Request{Do: "abort"})
+	require.ErrorIs(t, err, context.Canceled, "a client waits as long as its context")
+}
+
+// A client that connects and says nothing delays neither other clients nor the end.
+func TestSilentClient(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Listen(dir, echo)
+	require.NoError(t, err)
+	conn, err := net.Dial("unix", filepath.Join(dir, Name))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = Call(t.Context(), dir, Request{Do: "status"})
+	require.NoError(t, err)
+	began := time.Now()
+	require.NoError(t, s.Close())
+	assert.Less(t, time.Since(began), readWithin)
+}
+
+func TestRunning(t *testing.T) {
+	runs := t.TempDir()
+	for _, name := range []string{"b", "a", "ended", "file", "stale"} {
+		require.NoError(t, os.Mkdir(filepath.Join(runs, name), 0o700))
+	}
+	listen(t, filepath.Join(runs, "a"), echo)
+	listen(t, filepath.Join(runs, "b"), echo)
+	require.NoError(t, os.Symlink("b", filepath.Join(runs, "latest")))
+	require.NoError(t, os.WriteFile(filepath.Join(runs, "file", Name), nil, 0o600))
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(runs, "stale", Name), Net: "unix"})
+	require.NoError(t, err)
+	ln.SetUnlinkOnClose(false)
+	require.NoError(t, ln.Close())
+	require.NoError(t, os.Chmod(filepath.Join(runs, "stale", Name), 0o600))
+	all, err := Running(t.Context(), runs)
+	require.NoError(t, err)
+	assert.Equal(t, []string{filepath.Join(runs, "a"), filepath.Join(runs, "b")}, all)
+	none, err := Running(t.Context(), filepath.Join(runs, "nothing"))
+	require.NoError(t, err)
+	assert.Empty(t, none)
+	_, err = Call(t.Context(), filepath.Join(runs, "stale"), Request{Do: "status"})
+	require.ErrorContains(t, err, "it has ended")
+	_, err = Call(t.Context(), filepath.Join(runs, "ended"), Request{Do: "status"})
+	require.ErrorContains(t, err, "there is no drill running in")
+}
