@@ -24,7 +24,7 @@ var pageFiles embed.FS
 var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
 	"upper": strings.ToUpper, "icon": func(o string) string { return icons[o] }, "ms": ms, "at": at, "percent": percent, "shares": shares, "times": times,
 	"join": func(s []string) string { return strings.Join(s, ", ") }, "count": func(n int64) string { return check.Count(n) }, "size": size,
-	"things": things, "rules": rules, "affected": affected, "recoveredAfter": recoveredAfter,
+	"things": things, "rules": rules, "affected": affected, "recoveredAfter": recoveredAfter, "badges": standing.badges,
 	"style":  func() template.CSS { return template.CSS(pageFile("style.css")) }, //nolint:gosec // a constant
 	"script": func() template.JS { return template.JS(pageFile("script.js")) },   //nolint:gosec // a constant
 	"digest": scriptDigest,
@@ -57,6 +57,7 @@ type view struct {
 	Why       []card
 	Grid      []gridRow
 	Scenarios []*scenario // the worst first
+	Groups    []group     // of Scenarios
 	Systems   []*topology
 	Against   *Against          // the earlier run that this one is compared with; nil if there is none
 	Changes   []changedScenario // from the earlier run, what needs attention first
@@ -91,6 +92,9 @@ type scenario struct {
 	ProcessLines []string
 
 	FirstCard int // number of its first card; 0 if it has none
+
+	Standing standing
+	Notices  []string // what Standing means
 }
 
 // Open reports whether the section is open when the page is opened.
@@ -117,7 +121,9 @@ func writePage(w io.Writer, b *journal.Book, against *Against) error {
 	v.Counts = countOutcomes(b, func(_, text string) string { return text })
 	for i, h := range b.Scenarios {
 		v.Took = max(v.Took, h.Ended)
-		v.Scenarios = append(v.Scenarios, newScenario(h.Remembering(), i, against.find(h.ID)))
+		s := newScenario(h.Remembering(), i, against.find(h.ID))
+		s.Standing, s.Notices = standingOf(b, h), standingNote(b, h)
+		v.Scenarios = append(v.Scenarios, s)
 	}
 	v.Why = cards(v.Aborted, v.Scenarios)
 	if reason := unjudgedReason(b); len(v.Why) == 0 && reason != "" {
@@ -129,6 +135,7 @@ func writePage(w io.Writer, b *journal.Book, against *Against) error {
 		s.From, s.To = a.from.Seconds(), a.to.Seconds()
 	}
 	slices.SortStableFunc(v.Scenarios, func(a, b *scenario) int { return worseFirst(a.Outcome, b.Outcome) })
+	v.Groups = groups(v.Scenarios)
 	v.Changes = against.changes(v.Scenarios)
 	v.Grid = newGrid(v.Scenarios)
 	v.Systems = newTopologies(b.Scenarios)
@@ -139,7 +146,7 @@ func writePage(w io.Writer, b *journal.Book, against *Against) error {
 // incompleteRun returns the card of a run that is not passed although no scenario has a card.
 func incompleteRun(outcome, text string) card {
 	v := journal.Verdict{Check: "the run is complete", Outcome: outcome, Reason: text}
-	return card{N: 1, Outcome: outcome, Places: []*place{{Verdicts: []reason{{v, ""}}}}}
+	return card{N: 1, Outcome: outcome, Places: []*place{{Verdicts: []reason{{v, "", ""}}}}}
 }
 
 // worseFirst orders outcomes: what needs attention first, then what passed, then what was skipped.

@@ -31,6 +31,10 @@ type documentScenario struct {
 	Reason      string               `json:"reason,omitempty"`
 	Attempt     int                  `json:"attempt,omitempty"`      // 1, or 2 if it was run again alone
 	RerunReason string               `json:"rerun_reason,omitempty"` // the reason for running it again
+	RetryOf     string               `json:"retry_of,omitempty"`     // ID of the scenario that failed, and was run again as this one
+	RepeatOf    string               `json:"repeat_of,omitempty"`    // ID of the scenario that this one repeats
+	Flaky       bool                 `json:"flaky,omitempty"`        // it failed, and passed when it was run again, or is such a retry
+	Quarantine  *journal.Quarantine  `json:"quarantine,omitempty"`   // its failure does not fail the run
 	Took        time.Duration        `json:"took"`
 	Verdicts    []documentVerdict    `json:"verdicts"`
 	Faults      []*journal.Injection `json:"faults,omitempty"`
@@ -91,6 +95,7 @@ func writeJSON(w io.Writer, b *journal.Book) error {
 			ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Attempt: h.Attempt, RerunReason: h.RerunReason, Took: h.Ended - h.Began,
 			Verdicts: []documentVerdict{}, Faults: h.Faults, Tasks: h.Tasks, Links: h.Traffic, Load: h.Load, Pauses: h.Pauses, Windows: newFigures(h), Recoveries: recoveries(h),
 		}
+		s.RetryOf, s.RepeatOf, s.Flaky, s.Quarantine = h.RetryOf, h.RepeatOf, standingOf(b, h).Flaky, h.Quarantine
 		if len(h.LoadNames) > 0 {
 			s.Loads = h.Loads
 		}

@@ -107,6 +107,12 @@ func junitSuite(b *journal.Book, h *journal.History) suite {
 		Name: plain(h.ID), Timestamp: began(b, h.Began), File: plain(h.File),
 		Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}, {"outcome", outcome(h)}, {"scenario", plain(h.Name)}, {"feature", plain(h.Feature)}},
 	}
+	for _, p := range []property{{"flaky", map[bool]string{true: "true"}[standingOf(b, h).Flaky]}, {"retry_of", plain(h.RetryOf)}, {"repeat_of", plain(h.RepeatOf)}} {
+		if p.Value != "" {
+			s.Properties = append(s.Properties, p)
+		}
+	}
+	s.Properties = append(s.Properties, quarantineProperties(h)...)
 	explained := slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Outcome != "passed" })
 	o, reason := "passed", unfinishedReason(abortReason(b), h, explained)
 	if outcome(h) == "skipped" {
@@ -121,6 +127,9 @@ func junitSuite(b *journal.Book, h *journal.History) suite {
 			continue
 		}
 		facts := []string{position(h, v)}
+		if v.Outcome != "passed" {
+			facts = append(standingNote(b, h), facts...)
+		}
 		for _, f := range []property{{"observed", v.Observed}, {"expected", v.Expected}, {"window", string(v.Window)}} {
 			if f.Value != "" {
 				facts = append(facts, f.Name+": "+f.Value)

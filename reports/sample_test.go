@@ -48,6 +48,9 @@ type sampleRun struct {
 	outcome   string // outcome of its main check
 	killed    bool   // the journal ends in the fault window
 	partition bool   // with an additional partition and a slow link
+
+	retryOf    string // ID of the scenario that it is a retry of
+	quarantine *journal.Quarantine
 }
 
 const (
@@ -63,7 +66,7 @@ func (t *recording) scenario(d sampleRun) {
 		attempt, why = 2, "this machine did not keep up: one request in a hundred was sent 310ms late or later, which is more than 200ms"
 	}
 	t.at(0.1, journal.Event{Begin: &journal.Begin{
-		ID: t.id, Attempt: attempt, RerunReason: why, Name: "An order is charged once: " + d.name, Feature: "Orders", File: "features/orders.feature", Line: 12, Tags: []string{"@smoke"},
+		ID: t.id, Attempt: attempt, RerunReason: why, Name: "An order is charged once: " + d.name, Feature: "Orders", File: "features/orders.feature", Line: 12, Tags: []string{"@smoke"}, RetryOf: d.retryOf, Quarantine: d.quarantine,
 		Links: []journal.Link{{From: "orders", To: "payments", Protocol: "http"}},
 		Steps: []journal.Step{
 			{Keyword: "Given", Text: `the system "shop" is running`, At: "features/orders.feature:13"},
@@ -244,6 +247,13 @@ func samples(tb testing.TB) map[string]*journal.Book {
 	t.scenario(sampleRun{name: "parted", outcome: "passed", partition: true})
 	t.end("passed")
 	books["parted"] = t.book(tb)
+	t = newRecording()
+	t.scenario(sampleRun{name: "passed", outcome: "passed"})
+	t.scenario(sampleRun{name: "flaky", outcome: "failed"})
+	t.scenario(sampleRun{name: "flaky, retry 1", outcome: "passed", retryOf: "orders--flaky"})
+	t.scenario(sampleRun{name: "in quarantine", outcome: "failed", quarantine: &journal.Quarantine{Owner: "the payments team", Until: "2026-01-12", Reason: "the bank has a bug"}})
+	t.end("failed")
+	books["unsteady"] = t.book(tb)
 	t = newRecording()
 	t.scenario(sampleRun{name: "passed", outcome: "passed"})
 	t.scenario(sampleRun{name: "killed", killed: true})

@@ -72,7 +72,7 @@ func (s *summary) why(all []reason) {
 		if r.Expected != "" {
 			observed += " (expected: " + r.Expected + ")"
 		}
-		rows = append(rows, fmt.Sprintf("| %s %s | %s | %s | %s | %s |", icons[r.Outcome], r.Outcome, cell(r.Check), cell(observed), cell(r.Reason), cell(r.Position)))
+		rows = append(rows, fmt.Sprintf("| %s %s%s | %s | %s | %s | %s |", icons[r.Outcome], r.Outcome, comma(r.Standing), cell(r.Check), cell(observed), cell(r.Reason), cell(r.Position)))
 	}
 	s.rows(0.4, "| | check | observed | why | step |", rows)
 }
@@ -98,7 +98,7 @@ func (s *summary) scenarios(b *journal.Book) {
 			faults = append(faults, affected(in))
 		}
 		o := outcome(h)
-		rows = append(rows, fmt.Sprintf("| %s %s | %s | %s | %s | %s | %s |", icons[o], o, cell(h.Name), cell(strings.Join(faults, "; ")),
+		rows = append(rows, fmt.Sprintf("| %s %s%s | %s | %s | %s | %s | %s |", icons[o], o, comma(strings.Join(standingOf(b, h).badges(), ", ")), cell(nameWithQuarantine(h)), cell(strings.Join(faults, "; ")),
 			strings.Join(success, " / "), strings.Join(p95, " / "), check.Duration((h.Ended-h.Began).Round(100*time.Millisecond))))
 	}
 	for _, p := range b.NotRun() {
@@ -107,6 +107,22 @@ func (s *summary) scenarios(b *journal.Book) {
 	if len(rows) > 0 {
 		s.rows(0.5, "| | scenario | faults | success before / during / after | p95 before / during / after | took |", rows)
 	}
+}
+
+// comma separates text from what is before it. Nothing needs no comma.
+func comma(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ", " + text
+}
+
+// nameWithQuarantine returns the name of a scenario, with the owner and the last day of its quarantine.
+func nameWithQuarantine(h *journal.History) string {
+	if q := h.Quarantine; q != nil {
+		return fmt.Sprintf("%s (quarantine until %s: %s)", h.Name, q.Until, q.Owner)
+	}
+	return h.Name
 }
 
 // cell returns a text for a cell of a table, without markup and not too long.
@@ -139,7 +155,7 @@ func causes(b *journal.Book) []reason {
 	aborted := abortReason(b)
 	for _, h := range b.Scenarios {
 		for _, v := range notPassed(aborted, &scenario{History: h, Outcome: outcome(h)}) {
-			r := reason{v, position(h, v)}
+			r := reason{v, position(h, v), strings.Join(standingOf(b, h).badges(), ", ")}
 			switch v.Outcome {
 			case "failed":
 				failed = append(failed, r)

@@ -36,7 +36,19 @@ func (p *place) HasScenario() bool { return p.scenario != nil }
 type reason struct {
 	journal.Verdict
 	Position string // file:line
+	Standing string // "quarantine", "flaky", "retry" of its scenario, or ""
 }
+
+// Standing returns that of its scenarios: all have the same.
+func (c card) Standing() standing {
+	if s := c.Places[0].scenario; s != nil {
+		return s.Standing
+	}
+	return standing{}
+}
+
+// lenient returns 1 if the card is about scenarios in quarantine, and otherwise 0.
+func (c card) lenient() int { return map[bool]int{true: 1}[c.Standing().Quarantined] }
 
 // Name returns the sentence of the first check.
 func (c card) Name() string { return c.Places[0].Verdicts[0].Check }
@@ -57,7 +69,9 @@ func cards(aborted string, all []*scenario) []card {
 			list = add(list, s, v)
 		}
 	}
-	slices.SortStableFunc(list, func(a, b card) int { return severity(b.Outcome) - severity(a.Outcome) })
+	slices.SortStableFunc(list, func(a, b card) int {
+		return cmp.Or(severity(b.Outcome)-severity(a.Outcome), cmp.Compare(a.lenient(), b.lenient()))
+	})
 	for i := range list {
 		c := &list[i]
 		c.N = i + 1
@@ -112,7 +126,7 @@ func add(list []card, s *scenario, v journal.Verdict) []card {
 	if suspected != nil {
 		cause = suspected.Name
 	}
-	key := strings.Join([]string{v.Outcome, s.File, fmt.Sprint(s.Line), cause}, "\x00") // the rows of an outline share file and line
+	key := strings.Join([]string{v.Outcome, s.File, fmt.Sprint(s.Line), fmt.Sprint(s.Standing.Quarantined, s.Standing.Flaky), cause}, "\x00") // the rows of an outline share file and line
 	if s.File == "" {
 		key += "\x00" + s.ID
 	}
@@ -126,7 +140,7 @@ func add(list []card, s *scenario, v journal.Verdict) []card {
 		c.Places = append(c.Places, &place{scenario: s})
 	}
 	p := c.Places[len(c.Places)-1]
-	p.Verdicts = append(p.Verdicts, reason{v, position(s.History, v)})
+	p.Verdicts = append(p.Verdicts, reason{v, position(s.History, v), ""})
 	return list
 }
 

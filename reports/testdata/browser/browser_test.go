@@ -213,7 +213,7 @@ func TestHostileScriptsWouldBeSeen(t *testing.T) {
 
 // TestAccessibility runs axe-core on pages in both themes, and on a phone.
 func TestAccessibility(t *testing.T) {
-	for _, name := range []string{"passed", "failed", "inconclusive", "truncated", "parted", "stopped", "topology", "compared"} {
+	for _, name := range []string{"passed", "failed", "inconclusive", "truncated", "parted", "stopped", "topology", "compared", "unsteady"} {
 		for _, scheme := range []string{"light", "dark", "phone"} {
 			var before []chromedp.Action
 			if scheme == "phone" {
