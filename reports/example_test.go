@@ -54,6 +54,6 @@ func ExampleTable() {
 		fmt.Println(err)
 	}
 	// Output:
-	// [html json junit messages metrics summary text chat]
+	// [html json junit messages metrics summary text vegeta chat]
 	// run 20260102T030405-7f3a: failed
 }

@@ -19,11 +19,14 @@ import (
 // Format is a way to render a run.
 type Format struct {
 	Name  string // for --format: "html"
-	File  string // name of its file in the folder of a run: "report.html"
+	File  string // name of its file in the folder of a run: "report.html"; "" if it is written on request only
 	Means string // its readers and its content, for the documentation
 
 	// Write renders a run, which may be incomplete. Its output depends on nothing else.
 	Write func(io.Writer, *journal.Book) error
+
+	// Lacks says what the output for a run does not contain, although its readers expect it, or returns "". It may be nil.
+	Lacks func(*journal.Book) string
 }
 
 // Table is a list of formats.
@@ -33,13 +36,14 @@ type Table []Format
 // the files of a run and the table of the README are derived from the rows.
 func Formats() Table {
 	return Table{
-		{"html", "report.html", "people: one file, from the verdict to its cause", writeHTML},
-		{"json", "report.json", "programs: verdicts and figures", writeJSON},
-		{"junit", "junit.xml", "CI: a test case for each scenario and each check, valid for Jenkins and GitLab", writeJUnit},
-		{"messages", "messages.ndjson", "Cucumber's tools, such as its html-formatter: the messages of its protocol", writeMessages},
-		{"metrics", "metrics.txt", "Prometheus and other readers of OpenMetrics: outcomes, requests, latency, faults", writeMetrics},
-		{"summary", "summary.md", "the summary of a CI job, chats, tickets: Markdown of at most 200 KB", writeSummary},
-		{"text", "report.txt", "the terminal: the verdict table", writeText},
+		{Name: "html", File: "report.html", Means: "people: one file, from the verdict to its cause", Write: writeHTML},
+		{Name: "json", File: "report.json", Means: "programs: verdicts and figures", Write: writeJSON},
+		{Name: "junit", File: "junit.xml", Means: "CI: a test case for each scenario and each check, valid for Jenkins and GitLab", Write: writeJUnit},
+		{Name: "messages", File: "messages.ndjson", Means: "Cucumber's tools, such as its html-formatter: the messages of its protocol", Write: writeMessages},
+		{Name: "metrics", File: "metrics.txt", Means: "Prometheus and other readers of OpenMetrics: outcomes, requests, latency, faults", Write: writeMetrics},
+		{Name: "summary", File: "summary.md", Means: "the summary of a CI job, chats, tickets: Markdown of at most 200 KB", Write: writeSummary},
+		{Name: "text", File: "report.txt", Means: "the terminal: the verdict table", Write: writeText},
+		{Name: "vegeta", Means: "vegeta report and vegeta plot: the attempts of keyed requests, in vegeta's JSON", Write: writeVegeta, Lacks: vegetaLacks},
 	}
 }
 
@@ -62,10 +66,23 @@ func (t Table) WriteTo(w io.Writer, name string, b *journal.Book) error {
 	return fmt.Errorf("write a report as %q: unknown format: use one of %s", name, strings.Join(t.Names(), ", "))
 }
 
-// WriteDir writes a run in all formats into a folder, which must exist. Each file is written completely or not at
-// all.
+// Lacks says what the format with the given name does not contain of a run, or returns "".
+func (t Table) Lacks(name string, b *journal.Book) string {
+	for _, f := range t {
+		if f.Name == name && f.Lacks != nil {
+			return f.Lacks(b)
+		}
+	}
+	return ""
+}
+
+// WriteDir writes a run in all formats that have a file into a folder, which must exist. Each file is written completely or
+// not at all.
 func (t Table) WriteDir(dir string, b *journal.Book) error {
 	for _, f := range t {
+		if f.File == "" {
+			continue
+		}
 		if err := f.writeFile(filepath.Join(dir, f.File), b); err != nil {
 			return fmt.Errorf("write %s: %w", f.File, err)
 		}

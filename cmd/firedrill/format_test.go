@@ -41,7 +41,7 @@ func TestFormatIsOneRow(t *testing.T) {
 		require.NoError(t, cmd.Execute())
 		return out.String()
 	}
-	require.Contains(t, report("--help"), "html, json, junit, messages, metrics, summary, text, toy")
+	require.Contains(t, report("--help"), "html, json, junit, messages, metrics, summary, text, vegeta, toy")
 	require.Equal(t, "inconclusive\n", report(dir, "--format", "toy"))
 	report(dir)
 	content, err := os.ReadFile(filepath.Join(dir, "toy.md"))

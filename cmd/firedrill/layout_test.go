@@ -82,7 +82,7 @@ var owners = map[string]struct {
 	pkgs  []string
 	files int
 }{
-	"github.com/tsenart/vegeta/v12":       {[]string{"runner/internal/load"}, 1},
+	"github.com/tsenart/vegeta/v12":       {[]string{"runner/internal/load", "reports"}, 2},
 	"github.com/cucumber/godog":           {[]string{"runner/godogsteps"}, 0},
 	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, 0},
 	"github.com/pires/go-proxyproto":      {[]string{"injector/link"}, 1},

@@ -101,7 +101,11 @@ func protocolTable(all []message.Protocol) string {
 func formatTable(formats reports.Table) string {
 	rows := markdown("report", "file", "for")
 	for _, f := range formats {
-		rows.add(f.Name, code(f.File), f.Means)
+		file := "with `--format` only"
+		if f.File != "" {
+			file = code(f.File)
+		}
+		rows.add(f.Name, file, f.Means)
 	}
 	return rows.String()
 }

@@ -46,6 +46,9 @@ compared.`,
 				return err
 			}
 			if format != "" {
+				if lacks := formats.Lacks(format, book); lacks != "" {
+					fmt.Fprintf(cmd.ErrOrStderr(), "firedrill: %s: %s\n", format, journal.Visible(lacks))
+				}
 				return formats.WriteTo(cmd.OutOrStdout(), format, book)
 			}
 			if err := formats.WriteDir(dir, book); err != nil {
