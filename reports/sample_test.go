@@ -24,6 +24,7 @@ func newRecording() *recording {
 	t.Write(journal.Event{At: 1, Run: &journal.Run{
 		Schema: journal.Schema, ID: "20260102T030405-7f3a", Began: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Version: "test", Seed: 42,
 		Command: []string{"/usr/bin/firedrill", "run", "--seed", "7", "features/orders feature"}, Host: "linux/amd64, 2 CPUs", Without: nil,
+		Files: []journal.File{{Name: "features/orders.feature", Size: 812, SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}},
 	}})
 	return t
 }

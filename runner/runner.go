@@ -107,6 +107,8 @@ type Options struct {
 	// HealRequested is called after each injection. When the returned channel is closed, all live faults
 	// are healed. It may be nil.
 	HealRequested func(ctx context.Context) <-chan struct{}
+
+	files []journal.File // that were read; see parse
 }
 
 // Step is a user-defined step.
@@ -184,7 +186,8 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 	if len(o.Paths) == 0 {
 		o.Paths = []string{"features"}
 	}
-	src := language.Source{FS: o.FS, Root: o.Root, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Vocabulary: o.Vocabulary, Find: process.FindProgram, LookupEnv: os.LookupEnv}
+	in := &inputs{FS: o.FS, read: map[string]journal.File{}}
+	src := language.Source{FS: in, Root: o.Root, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Vocabulary: o.Vocabulary, Find: process.FindProgram, LookupEnv: os.LookupEnv}
 	for _, s := range o.Steps {
 		src.Own = append(src.Own, s.Pattern)
 		if err := checkStepFunc(s); err != nil && o.Drive == nil {
@@ -199,6 +202,7 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.files = in.list()
 	return es, checkWithout(o.Without, es, src.Handlers)
 }
 
@@ -275,7 +279,7 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	r.journal.Hide(slices.Collect(maps.Values(r.secrets))...)
 	r.write(journal.Event{Run: &journal.Run{
 		Schema: journal.Schema, ID: name, Began: now.UTC(), Version: version(), Seed: journal.Seed(r.seed),
-		Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, AllowFlaky: o.AllowFlaky, MaxDuration: o.MaxDuration, Plan: planned(es),
+		Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, AllowFlaky: o.AllowFlaky, MaxDuration: o.MaxDuration, Plan: planned(es), Files: o.files,
 		Host: fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 	}})
 	r.reclaim()

@@ -71,12 +71,20 @@ type Run struct {
 	Command []string  `json:"command,omitempty"`
 	Host    string    `json:"host,omitempty"` // "linux/amd64, 2 CPUs, go1.26.8"
 	Without []string  `json:"without,omitempty"`
-	Plan    []Planned `json:"plan,omitempty"` // the scenarios to run, in order
+	Plan    []Planned `json:"plan,omitempty"`  // the scenarios to run, in order
+	Files   []File    `json:"files,omitempty"` // that the scenarios were read from, by name
 
 	AllowSkipped bool `json:"allow_skipped,omitempty"` // the run can pass even if scenarios were skipped
 	AllowFlaky   bool `json:"allow_flaky,omitempty"`   // the run can pass even if scenarios passed only when they were run again
 
 	MaxDuration time.Duration `json:"max_duration,omitempty"` // scenarios that would have ended later were not started; 0 means no limit
+}
+
+// File is a file that scenarios were read from: a feature, the description of a system, or what these refer to.
+type File struct {
+	Name   string `json:"name"`   // relative to the folder that the features were read from, with slashes
+	Size   int64  `json:"size"`   // bytes
+	SHA256 string `json:"sha256"` // of its content, in hexadecimal digits
 }
 
 // Planned is a scenario that the run intends to carry out.
