@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -14,6 +15,8 @@ type document struct {
 	Schema    int                `json:"schema"`
 	Run       journal.Run        `json:"run"`
 	Outcome   string             `json:"outcome"`
+	Reason    string             `json:"reason,omitempty"`  // why the run did not pass, apart from its scenarios
+	Code      string             `json:"code,omitempty"`    // of the reason, see package codes
 	Aborted   string             `json:"aborted,omitempty"` // when and why the run was aborted
 	Scenarios []documentScenario `json:"scenarios"`
 
@@ -29,6 +32,7 @@ type documentScenario struct {
 	Tags        []string             `json:"tags,omitempty"`
 	Outcome     string               `json:"outcome"`
 	Reason      string               `json:"reason,omitempty"`
+	Code        string               `json:"code,omitempty"`         // of the reason, see package codes
 	Attempt     int                  `json:"attempt,omitempty"`      // 1, or 2 if it was run again alone
 	RerunReason string               `json:"rerun_reason,omitempty"` // the reason for running it again
 	RetryOf     string               `json:"retry_of,omitempty"`     // ID of the scenario that failed, and was run again as this one
@@ -90,6 +94,9 @@ func intervalsOf(t journal.Totals, good int) (i intervals) {
 // writeJSON writes report.json.
 func writeJSON(w io.Writer, b *journal.Book) error {
 	doc := document{Schema: SchemaVersion, Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), Scenarios: []documentScenario{}, NotRun: b.NotRun()}
+	if why := unjudged(b); !why.None() && (len(causes(b)) == 0 || abortReason(b) != "") {
+		doc.Reason, doc.Code = why.String(), why.Code().String()
+	}
 	for _, h := range b.Scenarios {
 		s := documentScenario{
 			ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: outcome(h), Attempt: h.Attempt, RerunReason: h.RerunReason, Took: h.Ended - h.Began,
@@ -100,7 +107,9 @@ func writeJSON(w io.Writer, b *journal.Book) error {
 			s.Loads = h.Loads
 		}
 		if h.End != nil {
-			s.Reason = h.End.Reason
+			s.Reason, s.Code = h.End.Reason, h.End.Code
+		} else {
+			s.Code = codes.Unfinished.String()
 		}
 		for _, v := range h.Verdicts {
 			s.Verdicts = append(s.Verdicts, documentVerdict{v, position(h, v), isImplied(v)})

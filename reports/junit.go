@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -79,12 +81,12 @@ func writeJUnit(w io.Writer, b *journal.Book) error {
 	}
 	for _, p := range b.NotRun() {
 		s := suite{Name: plain(p.ID), Timestamp: began(b, 0), File: plain(p.File), Properties: []property{{"outcome", "not run"}}}
-		s.add(ranToEnd, 0, "skipped", "not run: the run ended before this scenario began", fmt.Sprintf("%s:%d", p.File, p.Line))
+		s.add(ranToEnd, 0, "skipped", "not run: the run ended before this scenario began", codes.Unfinished.String(), fmt.Sprintf("%s:%d", p.File, p.Line))
 		all.add(s)
 	}
-	if reason := unjudgedReason(b); all.Failures+all.Errors == 0 && reason != "" {
+	if why := unjudged(b); all.Failures+all.Errors == 0 && !why.None() {
 		s := suite{Name: "run", Timestamp: began(b, 0), Properties: []property{{"seed", fmt.Sprint(b.Run.Seed)}}}
-		s.add("run", 0, Outcome(b), reason)
+		s.add("run", 0, Outcome(b), why.String(), why.Code().String())
 		all.add(s)
 	}
 	all.Time = junitTime(all.took)
@@ -114,14 +116,18 @@ func junitSuite(b *journal.Book, h *journal.History) suite {
 	}
 	s.Properties = append(s.Properties, quarantineProperties(h)...)
 	explained := slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Outcome != "passed" })
-	o, reason := "passed", unfinishedReason(abortReason(b), h, explained)
+	o, code := "passed", codes.Unfinished.String()
+	if h.End != nil {
+		code = h.End.Code
+	}
+	reason := unfinishedReason(abortReason(b), h, explained)
 	if outcome(h) == "skipped" {
 		reason = h.End.Reason
 	}
 	if reason != "" {
 		o = outcome(h)
 	}
-	s.add(ranToEnd, h.Ended-h.Began, o, reason, position(h, journal.Verdict{}))
+	s.add(ranToEnd, h.Ended-h.Began, o, reason, code, position(h, journal.Verdict{}))
 	for _, v := range h.Verdicts {
 		if v.Outcome == "passed" && isImplied(v) {
 			continue
@@ -135,13 +141,13 @@ func junitSuite(b *journal.Book, h *journal.History) suite {
 				facts = append(facts, f.Name+": "+f.Value)
 			}
 		}
-		s.add(v.Check, 0, v.Outcome, v.Reason, append(facts, v.Details...)...)
+		s.add(v.Check, 0, v.Outcome, v.Reason, v.Code, append(facts, v.Details...)...)
 	}
 	return s
 }
 
-// add adds a case. GitLab keeps only the first of several cases with the same name, so the others get a number.
-func (s *suite) add(name string, took time.Duration, outcome, reason string, facts ...string) {
+// add adds a case. The type of what did not pass is the code of its reason, or its outcome. GitLab keeps only the first of several cases with the same name, so the others get a number.
+func (s *suite) add(name string, took time.Duration, outcome, reason, code string, facts ...string) {
 	c := testcase{Name: plain(name), Class: s.Name, Time: junitTime(took)}
 	if s.names == nil {
 		s.names = map[string]bool{}
@@ -150,7 +156,7 @@ func (s *suite) add(name string, took time.Duration, outcome, reason string, fac
 		c.Name = fmt.Sprintf("%s (%d)", plain(name), n)
 	}
 	s.names[c.Name] = true
-	why := &failure{Message: lines(plain(reason)), Type: outcome, Text: lines(reason + "\n" + strings.Join(facts, "\n"))}
+	why := &failure{Message: lines(plain(reason)), Type: cmp.Or(code, outcome), Text: lines(reason + "\n" + strings.Join(facts, "\n"))}
 	switch outcome {
 	case "passed":
 		c.Output = lines(strings.Join(facts, "\n"))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -202,24 +203,27 @@ func unfinishedReason(aborted string, h *journal.History, explained bool) string
 
 // unjudgedReason returns why a run did not pass, apart from the reasons of its scenarios: it was aborted, some or all
 // scenarios were skipped, or it has none. It returns "" for a run that passed.
-func unjudgedReason(b *journal.Book) string {
+func unjudgedReason(b *journal.Book) string { return unjudged(b).String() }
+
+// unjudged is unjudgedReason with its code.
+func unjudged(b *journal.Book) codes.Message {
 	o := Outcome(b)
 	if o == "passed" {
-		return ""
+		return codes.Message{}
 	}
 	if reason := abortReason(b); reason != "" {
-		return reason
+		return codes.Unfinished.Message(reason)
 	}
 	if n := notStarted(b); n > 0 {
-		return fmt.Sprintf("%d of %d scenarios were not started, since they would have ended after the longest duration of %s: allow more time, or choose fewer", n, len(b.Run.Plan), check.Duration(b.Run.MaxDuration))
+		return codes.Unfinished.Msgf("%d of %d scenarios were not started, since they would have ended after the longest duration of %s: allow more time, or choose fewer", n, len(b.Run.Plan), check.Duration(b.Run.MaxDuration))
 	}
 	if n := skipped(b); n > 0 && n < len(b.Scenarios) {
-		return fmt.Sprintf("%d of %d scenarios were skipped, so the run is incomplete: install what they need, exclude them with --tags or --name, or accept the gap with --allow-skipped", n, len(b.Scenarios))
+		return codes.Skipped.Msgf("%d of %d scenarios were skipped, so the run is incomplete: install what they need, exclude them with --tags or --name, or accept the gap with --allow-skipped", n, len(b.Scenarios))
 	}
 	if onlyQuarantine(b) {
-		return "the run is " + o + ": no scenario outside of quarantine was judged"
+		return codes.NoCheck.Message("the run is " + o + ": no scenario outside of quarantine was judged")
 	}
-	return "the run is " + o + ": no scenario ran to its end"
+	return codes.NoCheck.Message("the run is " + o + ": no scenario ran to its end")
 }
 
 // abortReason describes when a run was aborted, or returns "" if its journal is complete.

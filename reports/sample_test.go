@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -222,6 +223,7 @@ func (t *recording) verdicts(d sampleRun) {
 		v.Details = []string{"key k-0: 2 effects (o-0, o-100), attempts: timeout at +5.0s, 201 at +6.0s", "key k-1: 2 effects (o-1, o-101)"}
 	case "inconclusive":
 		acted.Outcome, acted.Observed, acted.Reason = "inconclusive", "0 of 1", "a fault affected nothing: no call matched POST /charge"
+		acted.Code = codes.FaultMetNothing.String()
 	}
 	t.at(11.8, journal.Event{Verdict: &v})
 	t.at(11.8, journal.Event{Step: "features/orders.feature:21", Verdict: &journal.Verdict{Check: "at least 95% of requests succeed during the fault", Kind: "success", Outcome: "passed", Observed: "98.5% (788 of 800)", Expected: "at least 95%", Window: journal.During}})

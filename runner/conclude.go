@@ -12,6 +12,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -175,7 +176,7 @@ func (s *session) judge() {
 func (s *session) recordVerdict(c check.Check, v check.Verdict, step journal.Step) {
 	s.recordStep(journal.Event{Verdict: &journal.Verdict{
 		Check: c.String(), Kind: check.KindOf(c), Outcome: v.Outcome.String(), Withheld: v.Withheld, Finding: v.Finding, Observed: v.Observed, Expected: v.Expected,
-		Window: v.Window, Reason: v.Reason, Evidence: v.Evidence, Details: v.Details,
+		Window: v.Window, Reason: v.Reason, Code: v.Doubt.Code().String(), Evidence: v.Evidence, Details: v.Details,
 	}}, step)
 }
 
@@ -201,14 +202,15 @@ func (s *session) finish() {
 	s.mu.Unlock()
 	switch {
 	case s.skipped != nil:
-		end.Outcome, end.Reason = "skipped", s.skipped.Error()
+		endWith(end, "skipped", codes.Skipped.Message(s.skipped.Error()))
 	case stopped != nil:
-		end.Outcome, end.Reason = "stopped", stopped.Error()+s.afterwards()
+		endWith(end, "stopped", codes.Stopped.Message(stopped.Error()+s.afterwards()))
 	case interrupted:
-		end.Outcome, end.Reason = "interrupted", "interrupted"+s.afterwards()
+		why := "interrupted"
 		if cause := context.Cause(s.ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-			end.Reason = cause.Error() + s.afterwards()
+			why = cause.Error()
 		}
+		endWith(end, "interrupted", codes.Interrupted.Message(why+s.afterwards()))
 	default:
 		s.mu.Lock()
 		history := s.history.Book().Scenarios[0]
@@ -217,18 +219,23 @@ func (s *session) finish() {
 		s.mu.Unlock()
 		switch {
 		case problem != nil && end.Outcome != "failed": // may be set by a user-defined step after the checks were judged
-			end.Outcome, end.Reason = "inconclusive", problem.Error()
+			endWith(end, "inconclusive", codes.NotStarted.Message(problem.Error()))
 		case halted != nil && end.Outcome == "passed": // may also be set after the checks were judged
-			end.Outcome, end.Reason = "inconclusive", halted.Error()
+			endWith(end, "inconclusive", codes.ServiceExited.Message(halted.Error()))
 		case stopErr != nil && end.Outcome == "passed":
-			end.Outcome, end.Reason = "inconclusive", stopErr.Error()
+			endWith(end, "inconclusive", codes.RunnerTrouble.Message(stopErr.Error()))
 		case end.Outcome == "inconclusive" && !slices.ContainsFunc(history.Verdicts, func(v journal.Verdict) bool { return v.Outcome != "passed" }):
-			end.Reason = "no check was judged, so nothing was proved"
+			endWith(end, end.Outcome, codes.NoCheck.Message("no check was judged, so nothing was proved"))
 		}
 	}
 	s.record(journal.Event{End: end})
 	s.settled()
 	s.run.leave(s)
+}
+
+// endWith ends a scenario that did not pass or fail by its checks alone.
+func endWith(end *journal.End, outcome string, why codes.Message) {
+	end.Outcome, end.Reason, end.Code = outcome, why.String(), why.Code().String()
 }
 
 // afterwards describes what became of the faults of a scenario that ended early.

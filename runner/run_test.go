@@ -17,6 +17,7 @@ import (
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -140,6 +141,7 @@ func TestMissingProgramSkips(t *testing.T) {
 	res, h := run(t, runner.Options{}, e)
 	assert.Equal(t, "skipped", h.End.Outcome)
 	assert.Contains(t, h.End.Reason, "apt-get install no-such-program")
+	assert.Equal(t, codes.Skipped.String(), h.End.Code)
 	assert.Empty(t, h.Verdicts, "what did not run is not judged: CI would take it for a failure")
 	assert.Equal(t, 3, res.ExitCode(), "nothing ran")
 
@@ -233,6 +235,12 @@ func TestEveryOutcomeHasAReason(t *testing.T) {
 	e.Checks = nil
 	_, h := run(t, runner.Options{}, e)
 	require.Equal(t, "inconclusive", h.End.Outcome)
+	if h.End.Reason != "" { // none if a condition was not met, as on a busy machine
+		require.Equal(t, codes.NoCheck.String(), h.End.Code)
+	}
+	for _, v := range h.Verdicts {
+		require.Equal(t, v.Outcome == "inconclusive", v.Code != "", "%s: %s", v.Check, v.Reason)
+	}
 	require.NotEmpty(t, runner.Failures(h))
 }
 

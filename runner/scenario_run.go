@@ -7,6 +7,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -88,11 +89,11 @@ func (w *ScenarioRun) EndUserStep(i int, err error) {
 		w.s.fail(fmt.Errorf("%s: the step %q panicked: %w", step.At, step.Text, err))
 		return
 	}
-	outcome := "failed"
+	outcome, code := "failed", codes.Code(0)
 	if unfinished(err) {
-		outcome = "inconclusive"
+		outcome, code = "inconclusive", codes.Unfinished
 	}
 	w.s.recordStep(journal.Event{Verdict: &journal.Verdict{
-		Check: step.Text, Kind: check.OwnStep, Outcome: outcome, Observed: err.Error(), Reason: err.Error(),
+		Check: step.Text, Kind: check.OwnStep, Outcome: outcome, Observed: err.Error(), Reason: err.Error(), Code: code.String(),
 	}}, step)
 }

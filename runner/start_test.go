@@ -10,6 +10,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -50,6 +51,7 @@ func TestFailedStartStopsFurtherStarts(t *testing.T) {
 	began := time.Now()
 	_, h := run(t, runner.Options{}, build(t, scenarios.New("a broken one").System(sys).Wait(time.Millisecond)))
 	assert.Contains(t, h.End.Reason, `start service "a"`, "the first error is the cause")
+	assert.Equal(t, codes.NotStarted.String(), h.End.Code)
 	assert.Less(t, time.Since(began), 15*time.Second, "b is not waited for")
 	for _, p := range h.Processes {
 		assert.NotEqual(t, "c", p.Service)

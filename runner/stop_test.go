@@ -12,6 +12,7 @@ import (
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -35,6 +36,7 @@ func TestInterruptedRunIsHealed(t *testing.T) {
 	assert.Positive(t, h.Faults[0].Healed, "the fault is healed")
 	require.NotNil(t, h.End)
 	assert.Equal(t, "interrupted", h.End.Outcome)
+	assert.Equal(t, codes.Interrupted.String(), h.End.Code)
 	assert.NotEqual(t, "failed", verdict(t, h, check.Success{Ratio: 0.9}).Outcome, "requests that were under way are not the system's failure")
 }
 
@@ -47,6 +49,7 @@ func TestStopRuleEndsTheRun(t *testing.T) {
 	res, h := run(t, runner.Options{}, e)
 	assert.Equal(t, 4, res.ExitCode())
 	assert.Contains(t, h.End.Reason, "50%")
+	assert.Equal(t, codes.Stopped.String(), h.End.Code)
 	require.NotEmpty(t, h.Faults)
 	assert.Positive(t, h.Faults[0].Healed)
 }

@@ -58,7 +58,7 @@ var imports = map[string][]string{
 	"runner/internal/load":    {"injector/evidence", "injector/message", "scenarios", "scenarios/journal"},
 	"runner/internal/probes":  {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/source", "scenarios/system"},
 
-	"reports":           {"scenarios/journal", "scenarios/check"},
+	"reports":           {"scenarios/codes", "scenarios/journal", "scenarios/check"},
 	"reports/history":   {"reports", "scenarios/journal", "scenarios/check"},
 	"reports/site":      {"reports/history", "scenarios/journal"},
 	"runner":            {"injector/...", "scenarios/...", "reports", "runner/internal/...", "runner/control"},

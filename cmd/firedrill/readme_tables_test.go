@@ -29,7 +29,8 @@ import (
 func tables() map[string]func(*testing.T) string {
 	return map[string]func(*testing.T) string{
 		"checks":       func(*testing.T) string { return checkTable(check.Kinds()) },
-		"codes":        codeTable,
+		"codes":        func(*testing.T) string { return codeTable(codes.OfProblem) },
+		"reasons":      func(*testing.T) string { return codeTable(codes.OfReason) },
 		"commands":     commandTable,
 		"faults":       func(*testing.T) string { return faultTable(injector.Kinds()) },
 		"findings":     findingTable,
@@ -68,10 +69,12 @@ func checkTable(kinds []check.Kind) string {
 	return rows.String()
 }
 
-func codeTable(*testing.T) string {
+func codeTable(of codes.Kind) string {
 	rows := markdown("code", "meaning", "what to do")
 	for _, r := range codes.Table() {
-		rows.add(code(r.Code), r.Means, r.Remedy)
+		if r.Of == of || r.Of == codes.OfBoth {
+			rows.add(code(r.Code), r.Means, r.Remedy)
+		}
 	}
 	return rows.String()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -33,14 +34,14 @@ func (c Affected) Judge(h *journal.History) Verdict {
 		}
 	}
 	if len(sentences) == 0 {
-		return inconclusive(expected, journal.During, "no fault was injected on %s", on)
+		return inconclusive(expected, journal.During, codes.NoFaultInjected, "no fault was injected on %s", on)
 	}
 	v := Verdict{Observed: fmt.Sprintf("%s affected, %s seen", Count(affected), Count(seen)), Expected: expected, Window: journal.During, Evidence: seqs(h, "fault")}
 	if background > 0 {
 		v.Observed += fmt.Sprintf("; %s more may not be caused by the load", Count(background))
 	}
 	if affected < c.AtLeast {
-		v.Reason = fmt.Sprintf("only %s of the %s seen were affected (%s): the fault was weaker than required", Count(affected), Count(seen), strings.Join(sentences, "; "))
+		v.Doubt = codes.FaultMetNothing.Msgf("only %s of the %s seen were affected (%s): the fault was weaker than required", Count(affected), Count(seen), strings.Join(sentences, "; "))
 		return v // too little evidence is not a failure of the system
 	}
 	v.Outcome = Passed

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -24,7 +25,7 @@ func (c Agree) Judge(h *journal.History) Verdict {
 			return c.judge(h, a, Verdict{Expected: expected, Observed: describeAgreement(a), Evidence: seq(h, "agreement", i)})
 		}
 	}
-	return inconclusive(expected, "", "the sources were not compared: the run ended before")
+	return inconclusive(expected, "", codes.Unfinished, "the sources were not compared: the run ended before")
 }
 
 func (c Agree) judge(h *journal.History, a journal.Agreement, v Verdict) Verdict {
@@ -38,21 +39,21 @@ func (c Agree) judge(h *journal.History, a journal.Agreement, v Verdict) Verdict
 	}
 	switch {
 	case a.Error != "":
-		v.Reason = a.Error
+		v.Doubt = codes.EffectsUnknown.Message(a.Error)
 	case a.Keys == 0:
-		v.Reason = "no request that carries a key and changes something had ended when faults were healed"
+		v.Doubt = codes.NotExercised.Msgf("no request that carries a key and changes something had ended when faults were healed")
 	case a.Listed[0] == 0 || a.Listed[1] == 0:
-		v.Reason = fmt.Sprintf("%s lists no effect of these requests: nothing shows that it lists them at all", emptySource(a))
+		v.Doubt = codes.NotExercised.Msgf("%s lists no effect of these requests: nothing shows that it lists them at all", emptySource(a))
 	case a.First > a.Within:
-		v.Reason = fmt.Sprintf("they were read for the first time %s after healing: let the check follow the fault at once, or allow more time", Duration(a.First.Round(10*time.Millisecond)))
+		v.Doubt = codes.TooShort.Msgf("they were read for the first time %s after healing: let the check follow the fault at once, or allow more time", Duration(a.First.Round(10*time.Millisecond)))
 	case !agreed && a.Differ == 0:
-		v.Reason = "they differed in the last reading only: it is not known whether they agree"
+		v.Doubt = codes.Undecided.Msgf("they differed in the last reading only: it is not known whether they agree")
 	case !agreed:
 		return verdict(false, v, "%s of %s keys differ %s after healing: %s", Count(a.Differ), Count(a.Keys), Duration(a.Last.Round(100*time.Millisecond)), v.Details[0])
 	case a.Since > a.Within:
-		v.Reason = fmt.Sprintf("they agreed only at the last reading, %s after healing: allow more time", Duration(a.Since.Round(10*time.Millisecond)))
+		v.Doubt = codes.TooShort.Msgf("they agreed only at the last reading, %s after healing: allow more time", Duration(a.Since.Round(10*time.Millisecond)))
 	default:
-		if v.Reason = writesMetFault(h); v.Reason == "" {
+		if v.Doubt = codes.NotExercised.Message(writesMetFault(h)); v.Doubt.None() {
 			v.Outcome = Passed
 		}
 	}

@@ -1,10 +1,10 @@
 package check
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -24,7 +24,7 @@ func (c BaselineSteady) Judge(h *journal.History) Verdict {
 		return Verdict{Outcome: Passed, Observed: "no load, no baseline", Expected: expected}
 	}
 	if h.Gate != nil {
-		return inconclusive(expected, journal.Before, "%s; nothing was injected", h.Gate.Reason)
+		return inconclusive(expected, journal.Before, codes.BaselineUnsteady, "%s; nothing was injected", h.Gate.Reason)
 	}
 	b := h.Sum(func(s journal.Sample) bool { return s.Window == journal.Before && !s.Paused && s.From < phase.To })
 	counted := h.Load != nil && h.Load.Shape == "counted"
@@ -38,25 +38,25 @@ func (c BaselineSteady) Judge(h *journal.History) Verdict {
 		return Verdict{Outcome: Passed, Observed: "requests are counted, without a baseline", Expected: expected}
 	}
 	if !ok && !counted || b.Sent == 0 {
-		return inconclusive(expected, journal.Before, "no request was answered before the fault")
+		return inconclusive(expected, journal.Before, codes.BaselineUnsteady, "no request was answered before the fault")
 	}
 	if due := b.Sent + b.Unsent; b.Unsent*10 > due {
-		return inconclusive(expected, journal.Before, "the baseline was not steady: only %s of the %s requests that were due were sent", Count(b.Sent), Count(due))
+		return inconclusive(expected, journal.Before, codes.BaselineUnsteady, "the baseline was not steady: only %s of the %s requests that were due were sent", Count(b.Sent), Count(due))
 	}
 	// While the load still runs, a fault is about to be injected. Two missing requests are tolerated, as in
 	// LoadDelivered.
 	if (len(h.Faults) > 0 && !counted || h.Load == nil) && b.Sent+2 < minRequests {
-		return inconclusive(expected, journal.Before, "the baseline is too short: %s", tooFew(b, "", journal.Before, minRequests))
+		return inconclusive(expected, journal.Before, codes.BaselineUnsteady, "the baseline is too short: %s", tooFew(b, "", journal.Before, minRequests))
 	}
 	v := Verdict{Outcome: Passed, Expected: expected, Window: journal.Before, Evidence: first(b.Seqs)}
 	if h.FallbackIsSuccess && 2*b.Fallback > b.Sent {
-		return inconclusive(expected, journal.Before, "the baseline was not steady: %s of the responses were fallbacks, so that the system was degraded before any fault", ratio(b.Fallback, b.Sent))
+		return inconclusive(expected, journal.Before, codes.BaselineUnsteady, "the baseline was not steady: %s of the responses were fallbacks, so that the system was degraded before any fault", ratio(b.Fallback, b.Sent))
 	}
 	for _, s := range withSuccess(c.Steady) {
 		ok, got := s.meets(h, b)
 		v.Observed = strings.TrimPrefix(v.Observed+"; "+s.observed(h, b), "; ")
 		if !ok {
-			return inconclusive(expected, journal.Before, "the baseline was not within the steady state: %s%s%s", got, because(b.Errors), unexpected(h))
+			return inconclusive(expected, journal.Before, codes.BaselineUnsteady, "the baseline was not within the steady state: %s%s%s", got, because(b.Errors), unexpected(h))
 		}
 	}
 	half := phase.From + (phase.To-phase.From)/2
@@ -64,7 +64,7 @@ func (c BaselineSteady) Judge(h *journal.History) Verdict {
 	late := h.Sum(func(s journal.Sample) bool { return s.Window == journal.Before && s.From >= half && s.From < phase.To })
 	p, q := journal.Quantile(early.Latency, 95), journal.Quantile(late.Latency, 95)
 	if early.Sent >= minRequests && late.Sent >= minRequests && q > farAbove(p) {
-		return inconclusive(expected, journal.Before, "the baseline was not steady: p95 rose from %s to %s", duration(p), duration(q))
+		return inconclusive(expected, journal.Before, codes.BaselineUnsteady, "the baseline was not steady: p95 rose from %s to %s", duration(p), duration(q))
 	}
 	return v
 }
@@ -75,7 +75,7 @@ func (BaselineSteady) String() string { return "the baseline was steady" }
 // was much lower at the end of the baseline, as after a cold start, and would hide a slowdown during the fault. It
 // returns "" if it was not, or if the difference may be chance. BaselineSteady judges the opposite, a system that
 // became slower.
-func coldStart(h *journal.History, route string, percentile float64) string {
+func coldStart(h *journal.History, route string, percentile float64) codes.Message {
 	from, _ := h.Phase("baseline")
 	to, _, _ := h.FaultSpan()
 	part := func(begin, end time.Duration) []journal.Bucket {
@@ -101,11 +101,11 @@ func coldStart(h *journal.History, route string, percentile float64) string {
 			return n
 		}
 		if all > farAbove(end) && hypergeometricTail(slow(early), slow(early)+slow(late), float64(m), float64(m+n)) <= alphaColdStart {
-			return fmt.Sprintf("the baseline was not steady: its p%v%s was %s, and %s at its end, so that it is slower than the system was when the fault was injected. A longer baseline, or a wait before it, would help",
+			return codes.BaselineUnsteady.Msgf("the baseline was not steady: its p%v%s was %s, and %s at its end, so that it is slower than the system was when the fault was injected. A longer baseline, or a wait before it, would help",
 				percentile, of(route), duration(all), duration(end))
 		}
 	}
-	return ""
+	return codes.Message{}
 }
 
 // alphaColdStart is the significance level of coldStart.

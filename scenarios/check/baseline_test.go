@@ -122,7 +122,7 @@ func TestColdStartIgnoresChance(t *testing.T) {
 			}
 			x.Latency = []journal.Bucket{{Up: 2 * ms, N: int64(x.Sent) - n}, {Up: 300 * ms, N: n}}
 		})
-		if coldStart(s.History, "", 95) != "" {
+		if !coldStart(s.History, "", 95).None() {
 			falls++
 		}
 	}

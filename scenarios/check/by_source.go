@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -26,13 +27,13 @@ func bySource(c Check, h *journal.History) Verdict {
 			source = one.EffectsRead.Source
 		}
 		observed = append(observed, fmt.Sprintf("%s: %s", source, v.Observed))
-		reason := fmt.Sprintf("%s: %s", source, v.Reason)
+		reason := fmt.Sprintf("%s: %s", source, cmp.Or(v.Doubt.String(), v.Reason))
 		switch rank := [...]int{Passed: 0, Inconclusive: 1, Failed: 2}; {
 		case v.Outcome > Failed:
 			return v // reported by Ask
 		case v.Outcome == Passed:
 		case rank[v.Outcome] > rank[worst]:
-			worst, reasons = v.Outcome, []string{reason}
+			worst, reasons, all.Doubt = v.Outcome, []string{reason}, v.Doubt
 		case v.Outcome == worst:
 			reasons = append(reasons, reason)
 		}
@@ -44,6 +45,7 @@ func bySource(c Check, h *journal.History) Verdict {
 		}
 		all.Evidence = append(all.Evidence, v.Evidence...)
 	}
+	all.Doubt = all.Doubt.Wrap("%s", strings.Join(reasons, "; "))
 	all.Outcome, all.Observed, all.Reason = worst, strings.Join(observed, "; "), strings.Join(reasons, "; ")
 	all.Details, all.Evidence = all.Details[:min(10, len(all.Details))], unique(all.Evidence)
 	return all

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -41,10 +42,10 @@ func (c CallsTimesNormal) Judge(h *journal.History) Verdict {
 	}
 	normal.Calls += normal.Refused
 	if base.Sent == 0 || normal.Calls == 0 {
-		return inconclusive(expected, c.Window, "%q received %s calls for %s requests in the baseline: nothing to compare with", c.To, Count(normal.Calls), Count(base.Sent))
+		return inconclusive(expected, c.Window, codes.NotComparable, "%q received %s calls for %s requests in the baseline: nothing to compare with", c.To, Count(normal.Calls), Count(base.Sent))
 	}
 	if got.Calls == 0 {
-		return inconclusive(expected, c.Window, "%q received no call%s: how often callers tried is not known", c.To, when(c.Window))
+		return inconclusive(expected, c.Window, codes.NotObservable, "%q received no call%s: how often callers tried is not known", c.To, when(c.Window))
 	}
 	want := float64(normal.Calls) / float64(base.Sent) * float64(t.Sent)
 	times := float64(got.Calls) / want
@@ -53,22 +54,22 @@ func (c CallsTimesNormal) Judge(h *journal.History) Verdict {
 		Expected: expected, Window: c.Window, Evidence: seqs(h, "calls"),
 	}
 	if t.Sent < minRequests || base.Sent < minRequests {
-		v.Reason = fmt.Sprintf("%s requests%s and %s in the baseline are too few to know how many calls they cause: at least %d each are needed", Count(t.Sent), when(c.Window), Count(base.Sent), minRequests)
+		v.Doubt = codes.TooFewRequests.Msgf("%s requests%s and %s in the baseline are too few to know how many calls they cause: at least %d each are needed", Count(t.Sent), when(c.Window), Count(base.Sent), minRequests)
 		return v
 	}
 	if times <= c.Times && c.Window != journal.Before && len(h.Faults) > 0 && !hadReasonToRetry(h, c.To) {
-		v.Reason = noReasonToRetry(c.To)
+		v.Doubt = codes.NotExercised.Message(noReasonToRetry(c.To))
 		return v
 	}
 	before, during := windowLength(h, func(w journal.Window) bool { return w == journal.Before }), windowLength(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
 	if steady := float64(normal.Calls) * during.Seconds() / max(before.Seconds(), 1e-3); times > c.Times && float64(got.Calls) <= c.Times*steady {
-		v.Reason = fmt.Sprintf("there were fewer requests per second than in the baseline and no more calls per second than %s times those of the baseline (%.0f): services that call %q at a fixed rate, as polling does, make that many without retries", number(c.Times), steady, c.To)
+		v.Doubt = codes.NotComparable.Msgf("there were fewer requests per second than in the baseline and no more calls per second than %s times those of the baseline (%.0f): services that call %q at a fixed rate, as polling does, make that many without retries", number(c.Times), steady, c.To)
 		return v
 	}
 	if early, late := c.crossed(h); early+late > 0 { // requests that lateness may have moved into the window or out of it
 		lowest, highest := times*float64(t.Sent)/(float64(t.Sent)+early), times*float64(t.Sent)/max(1, float64(t.Sent)-late)
 		if within := times <= c.Times; within != (lowest <= c.Times) || within != (highest <= c.Times) {
-			v.Reason = fmt.Sprintf("the load was late, so that the calls of up to %.0f requests may belong to another time: it received between %.2f and %.2f times its normal calls", math.Ceil(max(early, late)), lowest, highest)
+			v.Doubt = codes.LoadLate.Msgf("the load was late, so that the calls of up to %.0f requests may belong to another time: it received between %.2f and %.2f times its normal calls", math.Ceil(max(early, late)), lowest, highest)
 			return v
 		}
 	}
@@ -156,23 +157,23 @@ func (c CallsPerSecond) Judge(h *journal.History) Verdict {
 	most, at := c.busiest(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
 	highest, _ := c.busiest(h, func(journal.Window) bool { return true })
 	if most == 0 {
-		return inconclusive(expected, c.Window, "%q received no call%s", c.To, when(c.Window))
+		return inconclusive(expected, c.Window, codes.NotExercised, "%q received no call%s", c.To, when(c.Window))
 	}
 	v := Verdict{Observed: fmt.Sprintf("at most %.0f in a second", most), Expected: expected, Window: c.Window, Evidence: seqs(h, "calls")}
 	due := h.Sum(func(s journal.Sample) bool { return dueIn(s.Window, c.Window) }).Sent
 	if h.Load != nil && most <= c.PerSecond && due < minRequests {
-		v.Reason = fmt.Sprintf("only %s requests of the load were due%s, so hardly any calls were expected: at least %d are needed", Count(due), when(c.Window), minRequests)
+		v.Doubt = codes.TooFewRequests.Msgf("only %s requests of the load were due%s, so hardly any calls were expected: at least %d are needed", Count(due), when(c.Window), minRequests)
 		return v
 	}
 	if most <= c.PerSecond && c.PerSecond > slack*highest && len(h.Faults) > 0 && !hadReasonToRetry(h, c.To) {
-		v.Reason = fmt.Sprintf("%s, and the limit is more than %s times the %.0f calls that arrived in its busiest second", noReasonToRetry(c.To), number(slack), highest)
+		v.Doubt = codes.NotExercised.Msgf("%s, and the limit is more than %s times the %.0f calls that arrived in its busiest second", noReasonToRetry(c.To), number(slack), highest)
 		return v
 	}
 	perSecond := c.perSecond(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
 	for _, from := range slices.Sorted(maps.Keys(perSecond)) {
 		calls := perSecond[from]
 		if moved := c.moved(h, from); most <= c.PerSecond && calls+moved > c.PerSecond || from == at && calls > c.PerSecond && calls-moved <= c.PerSecond {
-			v.Reason = fmt.Sprintf("the load was late, so that up to %.0f calls in the second at +%.1fs may belong to another one, or calls of others to it: that decides whether %.0f are too many", math.Ceil(moved), from.Seconds(), calls)
+			v.Doubt = codes.LoadLate.Msgf("the load was late, so that up to %.0f calls in the second at +%.1fs may belong to another one, or calls of others to it: that decides whether %.0f are too many", math.Ceil(moved), from.Seconds(), calls)
 			return v
 		}
 	}

@@ -31,6 +31,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -57,8 +58,9 @@ type Verdict struct {
 	Expected string // "at least 99%"
 	Window   journal.Window
 	Reason   string
-	Evidence []uint64 // Seq of the events behind it
-	Details  []string // the first few violations
+	Doubt    codes.Message // why Outcome is inconclusive, with its code; Ask copies its text to Reason
+	Evidence []uint64      // Seq of the events behind it
+	Details  []string      // the first few violations
 }
 
 // Check is a question about a History. Use Ask or the function Judge to get its answer: they also verify that the
@@ -80,19 +82,27 @@ func Ask(c Check, h *journal.History) Verdict {
 func asMeasured(c Check, h *journal.History) (v Verdict) {
 	defer func() {
 		if r := recover(); r != nil {
-			v = Verdict{Reason: fmt.Sprintf("the check panicked: %v", r)}
+			v = Verdict{}.doubted(codes.InternalError.Msgf("the check panicked: %v", r))
 		}
 	}()
 	if v = c.Judge(h); readsEffects(c) && len(h.FurtherEffects) > 0 {
 		v = bySource(c, h)
 	}
 	if v.Outcome > Failed {
-		return Verdict{Reason: fmt.Sprintf("the check returned the undefined outcome %d", uint8(v.Outcome))}
+		return Verdict{}.doubted(codes.InternalError.Msgf("the check returned the undefined outcome %d", uint8(v.Outcome)))
 	}
 	if c, ok := c.(loadCheck); ok {
 		v = requireEvidence(c, h, v)
 	}
-	if v.Outcome != Passed && v.Reason == "" {
+	switch {
+	case v.Outcome != Inconclusive:
+		v.Doubt = codes.Message{}
+	case v.Doubt.None():
+		return v.doubted(codes.InternalError.Message("the check gave no reason"))
+	default:
+		return v.doubted(v.Doubt)
+	}
+	if v.Outcome == Failed && v.Reason == "" {
 		v.Reason = "the check gave no reason"
 	}
 	return v
@@ -144,8 +154,14 @@ func ScenarioOutcome(h *journal.History) string {
 }
 
 // inconclusive returns an inconclusive verdict.
-func inconclusive(expected string, w journal.Window, reason string, args ...any) Verdict {
-	return Verdict{Expected: expected, Window: w, Reason: fmt.Sprintf(reason, args...)}
+func inconclusive(expected string, w journal.Window, code codes.Code, reason string, args ...any) Verdict {
+	return Verdict{Expected: expected, Window: w, Doubt: code.Msgf(reason, args...)}
+}
+
+// doubted returns the verdict, inconclusive for a reason.
+func (v Verdict) doubted(doubt codes.Message) Verdict {
+	v.Outcome, v.Doubt, v.Reason = Inconclusive, doubt, doubt.String()
+	return v
 }
 
 // verdict returns v with its outcome, passed or failed. The reason is used only if it failed.

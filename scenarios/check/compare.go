@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -22,6 +23,7 @@ type side struct {
 type comparison struct {
 	Outcome          Outcome
 	Observed, Reason string
+	Doubt            codes.Message // why Outcome is inconclusive
 }
 
 // The significance levels of compare. On two windows of the same system it fails wrongly in at most 1 of 100 cases.
@@ -77,7 +79,7 @@ func compare(before, during side) comparison {
 	c := comparison{Observed: fmt.Sprintf("success %s, baseline %s; p95 %s, baseline %s", observed(during.OK, during.Sent), observed(before.OK, before.Sent), quantile(second, 95), quantile(first, 95))}
 	m, n := journal.Count(first), journal.Count(second)
 	if before.Sent == 0 || during.Sent == 0 {
-		return c.inconclusive("there are %s requests before and %s during the fault: nothing to compare", Count(before.Sent), Count(during.Sent))
+		return c.inconclusive(codes.TooFewRequests.Msgf("there are %s requests before and %s during the fault: nothing to compare", Count(before.Sent), Count(during.Sent)))
 	}
 	if lower := successDrop(during, before, normalQuantile(1-alphaSuccess)); lower > minDrop {
 		return c.failed("success fell from %s to %s", percent(round(was, 4)), percent(round(is, 4)))
@@ -85,18 +87,18 @@ func compare(before, during side) comparison {
 	if m >= minCompared && n >= minCompared {
 		switch reason, bursts := slower(before.Latency, during.Latency, minRise); {
 		case reason != "" && bursts:
-			return c.inconclusive("%s, but in bursts, as in a few stalls: a longer baseline and a longer fault would decide it", reason)
+			return c.inconclusive(codes.Undecided.Msgf("%s, but in bursts, as in a few stalls: a longer baseline and a longer fault would decide it", reason))
 		case reason != "":
 			return c.failed("%s", reason)
 		}
 	}
 	switch most := upperBound(second, 0.95, 0.95); {
 	case is < was-minDrop:
-		return c.inconclusive("success fell from %s to %s, which %s and %s requests are too few to distinguish from chance", percent(round(was, 4)), percent(round(is, 4)), Count(before.Sent), Count(during.Sent))
+		return c.inconclusive(codes.Undecided.Msgf("success fell from %s to %s, which %s and %s requests are too few to distinguish from chance", percent(round(was, 4)), percent(round(is, 4)), Count(before.Sent), Count(during.Sent)))
 	case m < minCompared || n < minCompared:
-		return c.inconclusive("%s latencies before and %s during the fault are too few to compare: at least %d each are needed", Count(m), Count(n), minCompared)
+		return c.inconclusive(codes.TooFewRequests.Msgf("%s latencies before and %s during the fault are too few to compare: at least %d each are needed", Count(m), Count(n), minCompared))
 	case most > steadyLimit(p):
-		return c.inconclusive("p95 was %s before and may be up to %s during the fault: %s requests are too few", duration(p), duration(most), Count(n))
+		return c.inconclusive(codes.TooFewRequests.Msgf("p95 was %s before and may be up to %s during the fault: %s requests are too few", duration(p), duration(most), Count(n)))
 	}
 	c.Outcome = Passed
 	return c
@@ -140,7 +142,7 @@ func compareTimes(before, during [][]journal.Bucket, percentile, times float64) 
 	least := int64(Latency{Percentile: percentile}.least())
 	m, n := journal.Count(first), journal.Count(second)
 	if m < least || n < least {
-		return c.inconclusive("p%v of %s requests, and of %s in the baseline, is not meaningful: at least %d each are needed", percentile, Count(n), Count(m), least)
+		return c.inconclusive(codes.TooFewRequests.Msgf("p%v of %s requests, and of %s in the baseline, is not meaningful: at least %d each are needed", percentile, Count(n), Count(m), least))
 	}
 	limit := timesAllowed(p, times)
 	if q <= limit {
@@ -157,9 +159,9 @@ func compareTimes(before, during [][]journal.Bucket, percentile, times float64) 
 	both, at := pair(journal.Merge(longer...), second), min(percentile/100, 1-5/float64(m+n))
 	switch z, least := both.tail(at), normalQuantile(1-alphaTimes); {
 	case z < least:
-		return c.inconclusive("p%v was %s, above %s: %s and %s requests are too few to distinguish that from chance", percentile, duration(q), duration(limit), Count(m), Count(n))
+		return c.inconclusive(codes.Undecided.Msgf("p%v was %s, above %s: %s and %s requests are too few to distinguish that from chance", percentile, duration(q), duration(limit), Count(m), Count(n)))
 	case z/both.dependence(longer, during, both.above(at)) < studentQuantile(1-alphaTimes, len(longer)+len(during)-2):
-		return c.inconclusive("p%v was %s, above %s, but in bursts, as in a few stalls: a longer baseline and a longer fault would decide it", percentile, duration(q), duration(limit))
+		return c.inconclusive(codes.Undecided.Msgf("p%v was %s, above %s, but in bursts, as in a few stalls: a longer baseline and a longer fault would decide it", percentile, duration(q), duration(limit)))
 	}
 	return c.failed("p%v was %s, %.1f times the baseline's %s", percentile, duration(q), float64(q)/float64(max(1, p)), duration(p))
 }
@@ -178,8 +180,8 @@ func (c comparison) failed(reason string, args ...any) comparison {
 	return c
 }
 
-func (c comparison) inconclusive(reason string, args ...any) comparison {
-	c.Outcome, c.Reason = Inconclusive, fmt.Sprintf(reason, args...)
+func (c comparison) inconclusive(doubt codes.Message) comparison {
+	c.Outcome, c.Doubt = Inconclusive, doubt
 	return c
 }
 

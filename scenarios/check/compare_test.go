@@ -229,7 +229,7 @@ func TestCompareTooFew(t *testing.T) {
 		"times of few, p99.9": compareTimes(some.Latency, some.Latency, 99.9, 2),
 	} {
 		assert.Equal(t, Inconclusive, c.Outcome, name)
-		assert.NotEmpty(t, c.Reason, name)
+		assert.NotEmpty(t, c.Doubt.String(), name)
 	}
 	c := compare(some, side{1000, 1000, sliced(r, shapes["lognormal"].times(1.3), 1000)})
 	assert.Equal(t, Failed, c.Outcome)

@@ -30,21 +30,21 @@ func (c Conserved) Judge(h *journal.History) Verdict {
 			Expected: expected, Evidence: seq(h, "sum", i)}
 		switch {
 		case s.Error != "":
-			return inconclusive(expected, "", "the sum over %s is not known: %s", s.Source, s.Error)
+			return inconclusive(expected, "", codes.EffectsUnknown, "the sum over %s is not known: %s", s.Source, s.Error)
 		case !ok || !okAfter:
-			return inconclusive(expected, "", "the journal holds no numbers: %q and %q", s.Before, s.After)
+			return inconclusive(expected, "", codes.EffectsUnknown, "the journal holds no numbers: %q and %q", s.Before, s.After)
 		case before.Cmp(after) != 0 && s.Changing:
-			v.Reason = "values still changed at the last reading: add `effects settle within 30s`, or the longest time they may take"
+			v.Doubt = codes.EffectsUnknown.Msgf("values still changed at the last reading: add `effects settle within 30s`, or the longest time they may take")
 		case before.Cmp(after) != 0:
 			return verdict(false, v, "the sum of %q changed by %s: from %s to %s", s.Field, exact(new(big.Rat).Sub(after, before)), s.Before, s.After)
 		case !s.Moved:
-			v.Reason = fmt.Sprintf("no %q changed during the load, so that nothing could have been lost: let the load move amounts between the items", s.Field)
+			v.Doubt = codes.NotExercised.Msgf("no %q changed during the load, so that nothing could have been lost: let the load move amounts between the items", s.Field)
 		default:
 			v.Outcome = Passed
 		}
 		return v
 	}
-	return inconclusive(expected, "", "no sum was read")
+	return inconclusive(expected, "", codes.Unfinished, "no sum was read")
 }
 
 // exact formats a decimal number with its sign.

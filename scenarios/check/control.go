@@ -38,7 +38,7 @@ type sides struct {
 	t, c           journal.Totals // during the fault
 	names          [2]string
 	least          int
-	disturbed      string // why the difference proves nothing; "" if it may
+	disturbed      codes.Message // why the difference proves nothing; none if it may
 	before, during [2]side
 }
 
@@ -65,41 +65,41 @@ func splitSides(h *journal.History, of, control string, least int) sides {
 const leastOfControl = 0.99
 
 // doubt returns why the difference between the sides does not show the effect of the fault, or "" if it may.
-func (s sides) doubt(h *journal.History) string {
+func (s sides) doubt(h *journal.History) codes.Message {
 	if len(h.Faults) == 0 {
-		return "no fault was injected"
+		return codes.NoFaultInjected.Message("no fault was injected")
 	}
 	for i, t := range []journal.Totals{s.t, s.c} {
 		if t.Sent < s.least {
-			return fmt.Sprintf("to %q, %s", s.names[i], tooFew(t, "", journal.During, s.least))
+			return codes.TooFewRequests.Msgf("to %q, %s", s.names[i], tooFew(t, "", journal.During, s.least))
 		}
 		if s.before[i].Sent < minRequests {
-			return fmt.Sprintf("%s requests to %q before the fault do not show whether it is like its copy: at least %d are needed", Count(s.before[i].Sent), s.names[i], minRequests)
+			return codes.TooFewRequests.Msgf("%s requests to %q before the fault do not show whether it is like its copy: at least %d are needed", Count(s.before[i].Sent), s.names[i], minRequests)
 		}
 		if 2*s.before[i].OK < s.before[i].Sent {
-			return fmt.Sprintf("before the fault only %s of the requests to %q succeeded", ratio(s.before[i].OK, s.before[i].Sent), s.names[i])
+			return codes.BaselineUnsteady.Msgf("before the fault only %s of the requests to %q succeeded", ratio(s.before[i].OK, s.before[i].Sent), s.names[i])
 		}
 	}
 	if control := s.during[1]; control.share() < leastOfControl {
-		return fmt.Sprintf("the control %q itself did badly, so that the difference from it proves nothing: %s of its requests succeeded during the fault, and at least %s are needed%s",
+		return codes.NotComparable.Msgf("the control %q itself did badly, so that the difference from it proves nothing: %s of its requests succeeded during the fault, and at least %s are needed%s",
 			s.names[1], ratio(control.OK, control.Sent), percent(leastOfControl), because(s.c.Errors))
 	}
 	punctual := func(half *journal.History, w journal.Window) [][]journal.Bucket {
 		return latencies(half.WithoutLateness(2, func(journal.Sample) bool { return true }), "", w, false)
 	}
 	if reason, _ := slower(s.before[1].Latency, punctual(s.control, journal.During), minRise); reason != "" && journal.Count(journal.Merge(s.during[1].Latency...)) >= minCompared {
-		return fmt.Sprintf("the control %q was disturbed, too, so that the difference from it proves nothing: %s", s.names[1], reason)
+		return codes.NotComparable.Msgf("the control %q was disturbed, too, so that the difference from it proves nothing: %s", s.names[1], reason)
 	}
 	for i := range 2 { // either of them
 		if lower := successDrop(s.before[i], s.before[1-i], normalQuantile(1-alphaSuccess)); lower > minDrop {
-			return fmt.Sprintf("%q and %q were not alike before the fault: %s and %s of the requests succeeded", s.names[0], s.names[1],
+			return codes.NotComparable.Msgf("%q and %q were not alike before the fault: %s and %s of the requests succeeded", s.names[0], s.names[1],
 				ratio(s.before[0].OK, s.before[0].Sent), ratio(s.before[1].OK, s.before[1].Sent))
 		}
 		if reason, _ := slower(s.before[i].Latency, punctual([]*journal.History{s.control, s.of}[i], journal.Before), minRise); reason != "" {
-			return fmt.Sprintf("%q and %q were not alike before the fault: from %q to %q, %s", s.names[0], s.names[1], s.names[i], s.names[1-i], reason)
+			return codes.NotComparable.Msgf("%q and %q were not alike before the fault: from %q to %q, %s", s.names[0], s.names[1], s.names[i], s.names[1-i], reason)
 		}
 	}
-	return ""
+	return codes.Message{}
 }
 
 // Judge implements Check.
@@ -112,8 +112,8 @@ func (c SucceedsAsControl) Judge(h *journal.History) Verdict {
 	if got.Sent > 0 && control.Sent > 0 {
 		v.Observed = fmt.Sprintf("%s, control %s", observed(got.OK, got.Sent), observed(control.OK, control.Sent))
 	}
-	if s.disturbed != "" {
-		v.Reason = s.disturbed
+	if !s.disturbed.None() {
+		v.Doubt = s.disturbed
 		return v
 	}
 	lowest := successDrop(got, control, normalQuantile(1-alphaSuccess))
@@ -126,7 +126,7 @@ func (c SucceedsAsControl) Judge(h *journal.History) Verdict {
 	case upper <= limit:
 		v.Outcome = Passed
 	default:
-		v.Reason = fmt.Sprintf("with %s and %s requests the difference may be up to %s, and more than that is not shown either: send more requests", Count(got.Sent), Count(control.Sent), points(round(100*upper, 2)))
+		v.Doubt = codes.Undecided.Msgf("with %s and %s requests the difference may be up to %s, and more than that is not shown either: send more requests", Count(got.Sent), Count(control.Sent), points(round(100*upper, 2)))
 	}
 	return v
 }
@@ -138,8 +138,8 @@ func (c FastAsControl) Judge(h *journal.History) Verdict {
 	if s.t.Sent > 0 && s.c.Sent > 0 {
 		v.Observed = fmt.Sprintf("%s, control %s", quantile(s.t.Latency, c.Percentile), quantile(s.c.Latency, c.Percentile))
 	}
-	if reason := cmp.Or(s.disturbed, mostlyFailed(s.t, "", journal.During)); reason != "" {
-		v.Reason = reason
+	if reason := cmp.Or(s.disturbed, mostlyFailed(s.t, "", journal.During)); !reason.None() {
+		v.Doubt = reason
 		return v
 	}
 	got := compareTimes(latencies(s.control, "", journal.During, false), addRemainder(latencies(s.of, "", journal.During, false), s.t.Latency), c.Percentile, c.Times)
@@ -150,11 +150,11 @@ func (c FastAsControl) Judge(h *journal.History) Verdict {
 	case got.Outcome == Failed:
 		return verdict(false, v, "p%v to %q was %s, %.1f times that of %q, %s", c.Percentile, c.Of, duration(p), float64(p)/float64(max(1, q)), c.Control, duration(q))
 	case got.Outcome == Passed && known && upper <= limit:
-		if v.Reason = inFlight(s.t, c.Percentile, limit); v.Reason == "" {
+		if v.Doubt = inFlight(s.t, c.Percentile, limit); v.Doubt.None() {
 			v.Outcome = Passed
 		}
 	default:
-		v.Reason = fmt.Sprintf("with %s and %s requests, p%v to %q may be up to %s, and that of %q as low as %s, and more than %s times is not shown either: send more requests",
+		v.Doubt = codes.Undecided.Msgf("with %s and %s requests, p%v to %q may be up to %s, and that of %q as low as %s, and more than %s times is not shown either: send more requests",
 			Count(s.t.Sent), Count(s.c.Sent), c.Percentile, c.Of, duration(upper), c.Control, duration(lower), number(c.Times))
 	}
 	return v

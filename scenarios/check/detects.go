@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -62,10 +63,10 @@ func turns(h *journal.History, w watch, t turn) Verdict {
 	expected := t.word + " within " + Duration(t.within)
 	acted, ok := faultActed(h)
 	if !ok {
-		return inconclusive(expected, journal.During, "no fault was injected")
+		return inconclusive(expected, journal.During, codes.NoFaultInjected, "no fault was injected")
 	}
 	if why := w.baselineOf(h, acted, !t.to); why != "" {
-		return inconclusive(expected, journal.During, "%s", why)
+		return inconclusive(expected, journal.During, codes.ProbeUnanswered, "%s", why)
 	}
 	_, healed, _ := h.FaultSpan()
 	deadline := acted + t.within
@@ -79,7 +80,7 @@ func turns(h *journal.History, w watch, t turn) Verdict {
 	}
 	switch {
 	case turned >= 0 && w.all[turned].Answered() <= deadline:
-		if v.Reason = w.local; v.Reason != "" {
+		if v.Doubt = codes.ProbeUnanswered.Message(w.local); !v.Doubt.None() {
 			return v
 		}
 		return verdict(true, v, "")
@@ -87,14 +88,15 @@ func turns(h *journal.History, w watch, t turn) Verdict {
 		v.Evidence = w.around(late)
 		return verdict(false, v, "%s answered %s, %s after the fault's first effect", w.name, describeAnswer(w.all[late]), duration(w.all[late].Asked-acted))
 	case healed < deadline:
-		v.Reason = fmt.Sprintf("the fault acted for %s only, and %s may take %s: let it last longer", duration(healed-acted), w.name, Duration(t.within))
+		v.Doubt = codes.TooShort.Msgf("the fault acted for %s only, and %s may take %s: let it last longer", duration(healed-acted), w.name, Duration(t.within))
 	case turned > 0:
-		v.Reason = fmt.Sprintf("%s changed between +%.1fs and +%.1fs: whether that was in time is not known", w.name, w.all[turned-1].Asked.Seconds(), w.all[turned].Answered().Seconds())
+		v.Doubt = codes.Undecided.Msgf("%s changed between +%.1fs and +%.1fs: whether that was in time is not known", w.name, w.all[turned-1].Asked.Seconds(), w.all[turned].Answered().Seconds())
 	default:
-		v.Reason = cmp.Or(w.missing(acted, deadline), fmt.Sprintf("%s gave no answer between +%.1fs, when the time had passed, and the end of the fault", w.name, deadline.Seconds()))
-		if w.why != "" && !strings.Contains(v.Reason, w.why) {
-			v.Reason += ": " + w.why
+		why := cmp.Or(w.missing(acted, deadline), fmt.Sprintf("%s gave no answer between +%.1fs, when the time had passed, and the end of the fault", w.name, deadline.Seconds()))
+		if w.why != "" && !strings.Contains(why, w.why) {
+			why += ": " + w.why
 		}
+		v.Doubt = codes.ProbeUnanswered.Message(why)
 	}
 	return v
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -16,13 +17,13 @@ func (EffectsSettled) Judge(h *journal.History) Verdict {
 	v := Verdict{Expected: expected, Evidence: seqs(h, "effects")}
 	switch {
 	case len(h.Phases) == 0:
-		return inconclusive(expected, "", "the scenario did not run")
+		return inconclusive(expected, "", codes.Unfinished, "the scenario did not run")
 	case read == nil:
 		v.Observed = "no effects were read"
 	case read.Error != "":
-		return inconclusive(expected, "", "effects listed by %s cannot be judged: %s", read.Source, read.Error)
+		return inconclusive(expected, "", codes.EffectsUnknown, "effects listed by %s cannot be judged: %s", read.Source, read.Error)
 	case read.Doubt != "":
-		return inconclusive(expected, "", "not all effects are known: %s", read.Doubt)
+		return inconclusive(expected, "", codes.EffectsUnknown, "not all effects are known: %s", read.Doubt)
 	default:
 		v.Observed = fmt.Sprintf("%s effects", Count(read.Count))
 	}

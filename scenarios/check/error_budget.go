@@ -31,7 +31,7 @@ func (c ErrorBudget) Judge(h *journal.History) Verdict {
 	}
 	took := windowLength(h, func(w journal.Window) bool { return w != journal.Warmup })
 	if took == 0 {
-		return inconclusive(expected, "", "it is not known how long the load ran")
+		return inconclusive(expected, "", codes.Unfinished, "it is not known how long the load ran")
 	}
 	failed := t.Sent - h.Good(t)
 	budget := (1 - c.Objective) * float64(t.Sent) / took.Seconds() * c.period().Seconds()
@@ -43,11 +43,11 @@ func (c ErrorBudget) Judge(h *journal.History) Verdict {
 		Expected: expected, Evidence: first(t.Seqs),
 	}
 	if most := float64(t.Sent) / budget; most <= c.Spend {
-		v.Reason = fmt.Sprintf("all requests together, of %s, are %s of the budget: more cannot be spent in so short a run", duration(took), share(most))
+		v.Doubt = codes.TooShort.Msgf("all requests together, of %s, are %s of the budget: more cannot be spent in so short a run", duration(took), share(most))
 		return v
 	}
 	if t.Sent < minRequests {
-		v.Reason = tooFew(t, "", "", minRequests)
+		v.Doubt = codes.TooFewRequests.Message(tooFew(t, "", "", minRequests))
 		return v
 	}
 	return verdict(float64(failed) <= c.Spend*budget+1e-9, v, "%s of %s requests failed%s", Count(failed), Count(t.Sent), because(t.Errors)+unexpected(h))

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -26,14 +27,14 @@ func requireEvidence(c loadCheck, h *journal.History, v Verdict) Verdict {
 	if len(h.Faults) == 0 || w == journal.Before || v.Outcome == Inconclusive {
 		return v
 	}
-	reason := failedBefore(h, route)
-	if met := metFault(h, route); reason == "" && w == "" && v.Outcome == Passed && h.Load != nil && met < minRequests {
-		reason = fmt.Sprintf("only %s request%s%s met a fault, and the others do not show its effect: at least %d are needed", Count(met), plural(met), of(route), minRequests)
+	doubt := codes.BaselineUnsteady.Message(failedBefore(h, route))
+	if met := metFault(h, route); doubt.None() && w == "" && v.Outcome == Passed && h.Load != nil && met < minRequests {
+		doubt = codes.TooFewRequests.Msgf("only %s request%s%s met a fault, and the others do not show its effect: at least %d are needed", Count(met), plural(met), of(route), minRequests)
 	}
-	if reason != "" {
-		v.Outcome, v.Reason = Inconclusive, reason
+	if doubt.None() {
+		return v
 	}
-	return v
+	return v.doubted(doubt)
 }
 
 // failedBefore returns why later results of a route cannot be compared with its baseline, or "" if most of its

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -48,7 +49,7 @@ func (NoPhantom) Judge(h *journal.History) Verdict {
 	v := judgeLedger(h, "no effect without a request", phantom)
 	if v.Outcome == Passed && h.EffectsRead.Unknown > 0 {
 		v.Outcome = Inconclusive
-		v.Reason = fmt.Sprintf("%s new effects have keys that are not of this run: the system was not started by this scenario alone, so they may belong to other users of the system, or have no request", Count(h.EffectsRead.Unknown))
+		v.Doubt = codes.EffectsUnknown.Msgf("%s new effects have keys that are not of this run: the system was not started by this scenario alone, so they may belong to other users of the system, or have no request", Count(h.EffectsRead.Unknown))
 	}
 	return v
 }
@@ -60,7 +61,7 @@ func (NoPhantom) String() string { return "no effect appears that was never requ
 func judgeLedger(h *journal.History, expected string, kinds ...string) Verdict {
 	l := NewLedger(h)
 	if l.Incomparable != "" {
-		return inconclusive(expected, "", "%s", l.Incomparable)
+		return inconclusive(expected, "", codes.EffectsUnknown, "%s", l.Incomparable)
 	}
 	v := Verdict{Observed: l.observed(h), Expected: expected, Evidence: seqs(h, "effects")}
 	var reasons []string
@@ -88,7 +89,7 @@ func judgeLedger(h *journal.History, expected string, kinds ...string) Verdict {
 	}
 	v.Evidence = unique(v.Evidence)
 	if onlyLost {
-		if v.Reason = l.unproven(h, reasons); v.Reason != "" {
+		if v.Doubt = l.unproven(h, reasons); !v.Doubt.None() {
 			return v
 		}
 	}
@@ -122,37 +123,37 @@ func (l *Ledger) observed(h *journal.History) string {
 // twice.
 const maxMissing = 10
 
-// unproven returns why neither a loss nor a success is proved, or "" if one of them is. lost holds the description
+// unproven returns why neither a loss nor a success is proved, or none if one of them is. lost holds the description
 // of the lost requests, if there are any.
-func (l *Ledger) unproven(h *journal.History, lost []string) string {
+func (l *Ledger) unproven(h *journal.History, lost []string) codes.Message {
 	n, where := dropped(h)
 	switch {
 	case n > 0 && len(lost) > 0:
-		return fmt.Sprintf("%s, which may be because %s datagrams were lost, but not by a fault: %s", lost[0], Count(n), where)
+		return codes.RelayAccounting.Msgf("%s, which may be because %s datagrams were lost, but not by a fault: %s", lost[0], Count(n), where)
 	case h.EffectsRead.Doubt != "" && len(lost) > 0:
-		return lost[0] + ", which is not proved: " + h.EffectsRead.Doubt
+		return codes.EffectsUnknown.Message(lost[0] + ", which is not proved: " + h.EffectsRead.Doubt)
 	case h.EffectsRead.Doubt != "":
-		return "not all effects are known: " + h.EffectsRead.Doubt
+		return codes.EffectsUnknown.Message("not all effects are known: " + h.EffectsRead.Doubt)
 	case len(lost) > 0 && h.OnlyReads && l.applied == 0:
-		return lost[0] + ", which is not proved: all requests are of kinds that only read, such as GET, and none has an effect"
+		return codes.EffectsUnknown.Message(lost[0] + ", which is not proved: all requests are of kinds that only read, such as GET, and none has an effect")
 	case len(lost) > 0 && l.ineffective() != "":
-		return fmt.Sprintf("%s, which is not proved: no %q request has an effect, including those before any fault, while requests of other routes have one: such requests may have no effects", lost[0], l.ineffective())
+		return codes.EffectsUnknown.Msgf("%s, which is not proved: no %q request has an effect, including those before any fault, while requests of other routes have one: such requests may have no effects", lost[0], l.ineffective())
 	case len(lost) > 0:
-		return ""
+		return codes.Message{}
 	case l.Acknowledged == 0:
-		return fmt.Sprintf("none of %s requests was acknowledged%s", Count(l.changing()), unexpected(h))
+		return codes.NotExercised.Msgf("none of %s requests was acknowledged%s", Count(l.changing()), unexpected(h))
 	case l.faultUnanswered && allOnLinks(h):
-		return "during the fault no keyed request was acknowledged or refused, and none has an effect: the effect of the fault is not known"
+		return codes.NotExercised.Message("during the fault no keyed request was acknowledged or refused, and none has an effect: the effect of the fault is not known")
 	case onlyReads(h.Faults) && !h.OnlyReads && !slices.ContainsFunc(changingRoutes(h), func(route string) bool { return routeDidWorse(h, route) }):
-		return "the faults affected only calls that read, and no request that changes something did worse than in the baseline: nothing shows that one of them met a fault"
+		return codes.NotExercised.Message("the faults affected only calls that read, and no request that changes something did worse than in the baseline: nothing shows that one of them met a fault")
 	case l.applied == 0:
-		return fmt.Sprintf("none of %s acknowledged requests has an effect: the list does not show the effects of this load", Count(l.Acknowledged))
+		return codes.EffectsUnknown.Msgf("none of %s acknowledged requests has an effect: the list does not show the effects of this load", Count(l.Acknowledged))
 	case l.earlyMissing*maxMissing > l.early:
-		return fmt.Sprintf("%s of the %s requests that were acknowledged before any fault have no effect: the list does not show all effects", Count(l.earlyMissing), Count(l.early))
+		return codes.EffectsUnknown.Msgf("%s of the %s requests that were acknowledged before any fault have no effect: the list does not show all effects", Count(l.earlyMissing), Count(l.early))
 	case l.applied*2 < l.Acknowledged:
-		return fmt.Sprintf("only %s of %s acknowledged requests have an effect: the list does not show enough of the effects", Count(l.applied), Count(l.Acknowledged))
+		return codes.EffectsUnknown.Msgf("only %s of %s acknowledged requests have an effect: the list does not show enough of the effects", Count(l.applied), Count(l.Acknowledged))
 	}
-	return ""
+	return codes.Message{}
 }
 
 // allOnLinks reports whether there were faults, and all of them on links. A fault on a service also endangers what

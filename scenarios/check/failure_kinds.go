@@ -78,7 +78,7 @@ func (c FailureKinds) Judge(h *journal.History) Verdict {
 		v.Observed = strings.Join(kinds, "; ")
 	}
 	if t.Sent < minRequests && !certain {
-		v.Reason = tooFew(t, "", c.Window, minRequests)
+		v.Doubt = codes.TooFewRequests.Message(tooFew(t, "", c.Window, minRequests))
 		return v
 	}
 	return verdict(len(wrong) == 0, v, "%s", strings.Join(wrong, "; ")+unexpected(h))

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -24,12 +25,12 @@ func (c Fallback) Judge(h *journal.History) Verdict {
 	}
 	v = Verdict{Observed: observed(t.Fallback, t.Sent), Expected: expected, Window: c.Window, Evidence: first(t.Seqs)}
 	if t.Sent < minRequests {
-		v.Reason = tooFew(t, c.Route, c.Window, minRequests)
+		v.Doubt = codes.TooFewRequests.Message(tooFew(t, c.Route, c.Window, minRequests))
 		return v
 	}
 	if c.Window != journal.Before && len(h.Faults) > 0 {
 		if b := h.Total(journal.Before, c.Route); float64(b.Fallback) > c.Ratio/2*float64(b.Sent) {
-			v.Reason = fmt.Sprintf("%s of the responses%s were fallbacks before the fault, too: later fallbacks prove nothing", ratio(b.Fallback, b.Sent), of(c.Route))
+			v.Doubt = codes.NotComparable.Msgf("%s of the responses%s were fallbacks before the fault, too: later fallbacks prove nothing", ratio(b.Fallback, b.Sent), of(c.Route))
 			return v
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -32,11 +33,11 @@ func (FaultsActed) Judge(h *journal.History) Verdict {
 	}
 	v.Observed = fmt.Sprintf("%d of %d", acted, acted+len(inactive))
 	if h.End == nil && len(h.Phases) == 0 {
-		return inconclusive(expected, "", "the scenario did not run")
+		return inconclusive(expected, "", codes.Unfinished, "the scenario did not run")
 	}
 	if len(inactive) > 0 {
 		v.Outcome = Inconclusive
-		v.Reason = "these faults did not act as stated: " + strings.Join(inactive, "; ")
+		v.Doubt = codes.FaultMetNothing.Message("these faults did not act as stated: " + strings.Join(inactive, "; "))
 	}
 	return v
 }
@@ -127,16 +128,16 @@ type Healed struct{}
 func (Healed) Judge(h *journal.History) Verdict {
 	const expected = "every fault was healed"
 	if len(h.Phases) == 0 {
-		return inconclusive(expected, "", "the scenario did not run")
+		return inconclusive(expected, "", codes.Unfinished, "the scenario did not run")
 	}
 	for _, in := range h.Faults {
 		switch {
 		case in.Healed == 0:
-			return inconclusive(expected, "", "%s was never healed", in.Sentence)
+			return inconclusive(expected, "", codes.FaultNotHealed, "%s was never healed", in.Sentence)
 		case in.Error != "":
-			return inconclusive(expected, "", "healing %s: %s", in.Sentence, in.Error)
+			return inconclusive(expected, "", codes.FaultNotHealed, "healing %s: %s", in.Sentence, in.Error)
 		case in.Requested > 0 && in.Ended-in.Live > in.Requested+max(in.Requested/4, time.Second):
-			return inconclusive(expected, "", "%s was live for %s instead of %s: the runner could not heal it in time", in.Sentence, duration(in.Ended-in.Live), Duration(in.Requested))
+			return inconclusive(expected, "", codes.FaultNotHealed, "%s was live for %s instead of %s: the runner could not heal it in time", in.Sentence, duration(in.Ended-in.Live), Duration(in.Requested))
 		}
 	}
 	return Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d of %d", len(h.Faults), len(h.Faults)), Expected: expected, Evidence: seqs(h, "fault")}

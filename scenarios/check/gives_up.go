@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -35,9 +36,9 @@ func (c GivesUp) Judge(h *journal.History) Verdict {
 	open, waited := openCalls(h, link)
 	switch {
 	case len(h.Faults) == 0:
-		return inconclusive(expected, journal.During, "no fault was injected")
+		return inconclusive(expected, journal.During, codes.NoFaultInjected, "no fault was injected")
 	case sum.Calls == 0 && open == 0:
-		return inconclusive(expected, journal.During, "%s", c.noCallReason(h))
+		return inconclusive(expected, journal.During, codes.NotObservable, "%s", c.noCallReason(h))
 	}
 	longest, shared := journal.Quantile(journal.Subtract(sum.Duration, sum.Shared), 100), journal.Quantile(sum.Shared, 100)
 	if shared <= c.Bound() {
@@ -53,18 +54,18 @@ func (c GivesUp) Judge(h *journal.History) Verdict {
 		v.Observed += fmt.Sprintf("; %s never ended", Count(open))
 		return verdict(false, v, "%q waited for %s answers of %q that had not arrived %s after the end of the load", c.From, Count(open), c.To, duration(waited))
 	case short && open > 0:
-		v.Reason = fmt.Sprintf("%s calls from %q to %q had not ended at the end of the scenario: how long they wait is not known", Count(open), c.From, c.To)
+		v.Doubt = codes.NotObservable.Msgf("%s calls from %q to %q had not ended at the end of the scenario: how long they wait is not known", Count(open), c.From, c.To)
 		return v
 	case short && shared > c.Bound():
-		v.Reason = fmt.Sprintf("calls that shared their connection with others were answered after up to %s: whether %q had given up on them before does not show on the link; let it use a connection for each call in flight", duration(shared), c.From)
+		v.Doubt = codes.NotObservable.Msgf("calls that shared their connection with others were answered after up to %s: whether %q had given up on them before does not show on the link; let it use a connection for each call in flight", duration(shared), c.From)
 		return v
 	case short:
-		if v.Reason = c.untested(h, longest, sum.GaveUp); v.Reason != "" {
+		if v.Doubt = c.untested(h, longest, sum.GaveUp); !v.Doubt.None() {
 			return v
 		}
 	}
 	if slip := longestSlip(h, journal.During); short != (longest+slip <= c.Bound()) || short != (longest-slip <= c.Bound()) {
-		v.Reason = fmt.Sprintf("the wait may be shorter or longer than observed by %s, since Firedrill was that late: that decides whether it is within %s", duration(slip), Duration(c.Within))
+		v.Doubt = codes.LoadLate.Msgf("the wait may be shorter or longer than observed by %s, since Firedrill was that late: that decides whether it is within %s", duration(slip), Duration(c.Within))
 		return v
 	}
 	return verdict(short, v, "%q waited %s for an answer of %q", c.From, duration(longest), c.To)
@@ -91,22 +92,22 @@ func (c GivesUp) unseenReason(sentence string) string {
 }
 
 // untested returns why short waits prove nothing, or "" if they prove something.
-func (c GivesUp) untested(h *journal.History, longest time.Duration, gaveUp int) string {
+func (c GivesUp) untested(h *journal.History, longest time.Duration, gaveUp int) codes.Message {
 	link := c.From + " -> " + c.To
 	usual := journal.Quantile(h.CallsTotal(journal.Before, func(l string) bool { return l == link }).Duration, 100)
 	from, to, _ := h.FaultSpan()
 	held := affectedAny(h, link, c.To) && !slices.ContainsFunc(h.Faults, func(in *journal.Injection) bool { return (in.On == link || in.On == c.To) && !in.Waits })
 	switch {
 	case held && to-from < c.Bound() && longest > clearlyLonger(usual):
-		return fmt.Sprintf("the fault lasted %s, and healing it ends every wait: no call could wait for %s", duration(to-from), Duration(c.Within))
+		return codes.TooShort.Msgf("the fault lasted %s, and healing it ends every wait: no call could wait for %s", duration(to-from), Duration(c.Within))
 	case gaveUp > 0:
-		return c.cancelled(h, longest, gaveUp)
+		return codes.NotObservable.Message(c.cancelled(h, longest, gaveUp))
 	case !affectedAny(h, link, c.To):
-		return fmt.Sprintf("no fault affected a call from %q to %q, so there was no call to give up on", c.From, c.To)
+		return codes.NotExercised.Msgf("no fault affected a call from %q to %q, so there was no call to give up on", c.From, c.To)
 	case longest <= clearlyLonger(usual):
-		return fmt.Sprintf("no call from %q to %q had to wait clearly longer than in the baseline (%s), so there was no call to give up on", c.From, c.To, duration(usual))
+		return codes.NotExercised.Msgf("no call from %q to %q had to wait clearly longer than in the baseline (%s), so there was no call to give up on", c.From, c.To, duration(usual))
 	}
-	return fmt.Sprintf("%q gave up on no call to %q: each was answered within %s, so it is not known when it would give up; a fault that makes calls wait longer than %s would show it", c.From, c.To, duration(longest), Duration(c.Within))
+	return codes.NotExercised.Msgf("%q gave up on no call to %q: each was answered within %s, so it is not known when it would give up; a fault that makes calls wait longer than %s would show it", c.From, c.To, duration(longest), Duration(c.Within))
 }
 
 // cancelled returns why the clients of the load, and not From, may have ended the waits: they give up before

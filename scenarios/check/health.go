@@ -36,10 +36,10 @@ func (c StaysHealthy) Judge(h *journal.History) Verdict {
 	w := observations(h, healthCheck(c.Path, c.Of), nil)
 	acted, ok := faultActed(h)
 	if !ok {
-		return inconclusive(expected, journal.During, "no fault was injected")
+		return inconclusive(expected, journal.During, codes.NoFaultInjected, "no fault was injected")
 	}
 	if why := w.baselineOf(h, acted, true); why != "" {
-		return inconclusive(expected, journal.During, "%s", why)
+		return inconclusive(expected, journal.During, codes.ProbeUnanswered, "%s", why)
 	}
 	_, healed, _ := h.FaultSpan()
 	in := w.within(acted, healed)
@@ -54,11 +54,11 @@ func (c StaysHealthy) Judge(h *journal.History) Verdict {
 		v.Observed, v.Evidence = fmt.Sprintf("unhealthy at %s of %s answers", Count(bad), Count(len(in.all))), in.around(i)
 		return verdict(false, v, "%s was unhealthy, the first time %s", w.name, describeAnswer(in.all[i]))
 	}
-	if v.Reason = w.missing(acted, healed); v.Reason != "" {
+	if v.Doubt = codes.ProbeUnanswered.Message(w.missing(acted, healed)); !v.Doubt.None() {
 		return v
 	}
 	if len(in.all) < minObserved {
-		v.Reason = fmt.Sprintf("there were only %d answers during the fault, and %d are needed: let the fault last longer", len(in.all), minObserved)
+		v.Doubt = codes.TooFewRequests.Msgf("there were only %d answers during the fault, and %d are needed: let the fault last longer", len(in.all), minObserved)
 		return v
 	}
 	return verdict(true, v, "")
@@ -126,14 +126,14 @@ func (c TurnsHealthy) Judge(h *journal.History) Verdict {
 	w := observations(h, healthCheck(c.Path, c.Of), nil)
 	acted, ok := faultActed(h)
 	if !ok {
-		return inconclusive(expected, journal.After, "no fault was injected")
+		return inconclusive(expected, journal.After, codes.NoFaultInjected, "no fault was injected")
 	}
 	if why := w.baselineOf(h, acted, true); why != "" {
-		return inconclusive(expected, journal.After, "%s", why)
+		return inconclusive(expected, journal.After, codes.ProbeUnanswered, "%s", why)
 	}
 	_, healed, _ := h.FaultSpan()
 	if w.within(acted, healed).index(no) < 0 {
-		return inconclusive(expected, journal.After, "%s did not turn unhealthy during the fault, so that it could not turn healthy after it", w.name)
+		return inconclusive(expected, journal.After, codes.NotExercised, "%s did not turn unhealthy during the fault, so that it could not turn healthy after it", w.name)
 	}
 	deadline := healed + c.Within
 	v := Verdict{Expected: expected, Window: journal.After}
@@ -154,13 +154,13 @@ func (c TurnsHealthy) Judge(h *journal.History) Verdict {
 	v.Evidence = w.around(last + 1)
 	switch {
 	case last+1 == len(w.all):
-		v.Reason = fmt.Sprintf("%s was watched for %s after healing only", w.name, duration(max(0, w.all[last].Asked-healed)))
+		v.Doubt = codes.TooShort.Msgf("%s was watched for %s after healing only", w.name, duration(max(0, w.all[last].Asked-healed)))
 	case w.all[last+1].Answered() > deadline:
-		v.Reason = fmt.Sprintf("%s turned healthy between +%.1fs and +%.1fs: whether that was in time is not known", w.name, w.all[last].Asked.Seconds(), w.all[last+1].Answered().Seconds())
+		v.Doubt = codes.Undecided.Msgf("%s turned healthy between +%.1fs and +%.1fs: whether that was in time is not known", w.name, w.all[last].Asked.Seconds(), w.all[last+1].Answered().Seconds())
 	default:
-		v.Reason = w.missing(healed, deadline)
+		v.Doubt = codes.ProbeUnanswered.Message(w.missing(healed, deadline))
 	}
-	if v.Reason != "" {
+	if !v.Doubt.None() {
 		return v
 	}
 	v.Observed = "healthy after " + duration(w.all[last+1].Answered()-healed)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -23,7 +24,7 @@ type ServicesStayed struct{}
 func (ServicesStayed) Judge(h *journal.History) Verdict {
 	const expected = "every service runs until the scenario stops it"
 	if len(h.Phases) == 0 {
-		return inconclusive(expected, "", "the scenario did not run")
+		return inconclusive(expected, "", codes.Unfinished, "the scenario did not run")
 	}
 	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d changes of services, all requested", len(h.Processes)), Expected: expected}
 	for i, p := range h.Processes {
@@ -34,7 +35,7 @@ func (ServicesStayed) Judge(h *journal.History) Verdict {
 		if v.Outcome == Passed {
 			v.Outcome = Inconclusive
 			v.Observed = fmt.Sprintf("%s exited unexpectedly at +%.1fs: %s", p.Service, p.At.Seconds(), p.Detail)
-			v.Reason = fmt.Sprintf("service %q exited unexpectedly at +%.1fs (%s): the measurements do not show the system under the fault", p.Service, p.At.Seconds(), p.Detail)
+			v.Doubt = codes.ServiceExited.Msgf("service %q exited unexpectedly at +%.1fs (%s): the measurements do not show the system under the fault", p.Service, p.At.Seconds(), p.Detail)
 			v.Details = slices.DeleteFunc(strings.Split(p.Log, "\n"), func(line string) bool { return line == "" })
 		}
 	}
@@ -50,10 +51,10 @@ type NoTrouble struct{}
 func (NoTrouble) Judge(h *journal.History) Verdict {
 	const expected = "no errors of the runner"
 	if len(h.Phases) == 0 {
-		return inconclusive(expected, "", "the scenario did not run")
+		return inconclusive(expected, "", codes.Unfinished, "the scenario did not run")
 	}
 	if len(h.Troubles) > 0 {
-		return Verdict{Expected: expected, Observed: Count(len(h.Troubles)), Reason: h.Troubles[0], Details: h.Troubles[1:], Evidence: seqs(h, "trouble")}
+		return Verdict{Expected: expected, Observed: Count(len(h.Troubles)), Doubt: codes.RunnerTrouble.Message(h.Troubles[0]), Details: h.Troubles[1:], Evidence: seqs(h, "trouble")}
 	}
 	return Verdict{Outcome: Passed, Observed: "none", Expected: expected}
 }
@@ -67,10 +68,10 @@ type ProvesSomething struct{}
 func (ProvesSomething) Judge(h *journal.History) Verdict {
 	const expected = "a check that fails for a dead system"
 	if len(h.Phases) == 0 {
-		return inconclusive(expected, "", "the scenario did not run")
+		return inconclusive(expected, "", codes.Unfinished, "the scenario did not run")
 	}
 	if h.Unproven != "" {
-		return inconclusive(expected, "", "%s", h.Unproven)
+		return inconclusive(expected, "", codes.ProvesNothing, "%s", h.Unproven)
 	}
 	return Verdict{Outcome: Passed, Observed: "there is one", Expected: expected}
 }

@@ -24,27 +24,27 @@ type InOrder struct{ Group string }
 func (c InOrder) Judge(h *journal.History) Verdict {
 	const expected = "effects in the order of their requests"
 	if why := NewLedger(h).Incomparable; why != "" {
-		return inconclusive(expected, "", "%s", why)
+		return inconclusive(expected, "", codes.EffectsUnknown, "%s", why)
 	}
 	o := newOrdering(h)
 	v := Verdict{Observed: o.observed(), Expected: expected, Evidence: seqs(h, "effects"), Details: o.details()}
 	n := len(o.swapped)
 	switch {
 	case o.mixed != "":
-		v.Reason = o.mixed
+		v.Doubt = codes.NotComparable.Message(o.mixed)
 	case o.ordered == 0:
-		v.Reason = fmt.Sprintf("no two requests of one %q were sent one after the other, so that no order is known%s", c.Group, o.ungrouped(c.Group))
+		v.Doubt = codes.NotExercised.Msgf("no two requests of one %q were sent one after the other, so that no order is known%s", c.Group, o.ungrouped(c.Group))
 	case n > 0 && !o.bySeq && 4*n > o.ordered:
-		v.Reason = fmt.Sprintf("%d of %d effects are listed before one that was acknowledged before they were sent: the list seems not to be in the order of application: give each effect a field \"seq\", a whole number or a time that grows with it", n, o.ordered)
+		v.Doubt = codes.NotComparable.Msgf("%d of %d effects are listed before one that was acknowledged before they were sent: the list seems not to be in the order of application: give each effect a field \"seq\", a whole number or a time that grows with it", n, o.ordered)
 	case n > 0 && !o.bySeq && o.sorted != "":
-		v.Reason = fmt.Sprintf("%d effects are not in the order of their requests, but the list is sorted by %s, which need not be the order of application: give each effect a field \"seq\", a whole number or a time that grows with it", n, o.sorted)
+		v.Doubt = codes.NotComparable.Msgf("%d effects are not in the order of their requests, but the list is sorted by %s, which need not be the order of application: give each effect a field \"seq\", a whole number or a time that grows with it", n, o.sorted)
 	case n > 0:
 		v.Evidence = o.evidence()
 		return verdict(false, v, "%d of %d effects with the same %q were applied before one whose request had been acknowledged before theirs was sent", n, o.ordered, c.Group)
 	case h.EffectsRead.Doubt != "":
-		v.Reason = "not all effects are known: " + h.EffectsRead.Doubt
+		v.Doubt = codes.EffectsUnknown.Message("not all effects are known: " + h.EffectsRead.Doubt)
 	case o.metFault == 0 && allOnLinks(h):
-		v.Reason = "no ordered request met the fault: its effect on the order is not known"
+		v.Doubt = codes.NotExercised.Msgf("no ordered request met the fault: its effect on the order is not known")
 	default:
 		v.Outcome = Passed
 	}

@@ -1,9 +1,9 @@
 package check
 
 import (
-	"fmt"
 	"slices"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -12,25 +12,25 @@ import (
 // their checks.
 func Judge(h *journal.History, requested, implied []Check) (answers, validity []Verdict) {
 	h = h.Remembering()
-	var invalid, generatorOrRelay string
+	var invalid, generatorOrRelay codes.Message // the check that did not pass, with the code of its reason
 	for _, c := range implied {
 		v := Ask(c, h)
 		validity = append(validity, v)
 		if _, passes := c.(ProvesSomething); passes || v.Outcome == Passed {
 			continue // a scenario that proves nothing cannot pass, but it can fail
 		}
-		if invalid == "" {
-			invalid = c.String()
+		if invalid.None() {
+			invalid = v.Doubt.Wrap("%s", c)
 		}
-		if c.Kind().Ours && generatorOrRelay == "" {
-			generatorOrRelay = c.String()
+		if c.Kind().Ours && generatorOrRelay.None() {
+			generatorOrRelay = v.Doubt.Wrap("%s", c)
 		}
 	}
 	for i, c := range requested {
 		k := c.Kind()
 		v := Ask(c, h)
 		if i < len(h.Untested) && h.Untested[i] != "" && v.Outcome == Passed {
-			v.Outcome, v.Reason = Inconclusive, h.Untested[i]
+			v = v.doubted(codes.NotExercised.Message(h.Untested[i]))
 		}
 		v = v.withhold(k.Invariant, invalid, generatorOrRelay)
 		if slices.Contains(h.Findings, i) {
@@ -43,18 +43,16 @@ func Judge(h *journal.History, requested, implied []Check) (answers, validity []
 
 // withhold makes an outcome inconclusive that the scenario does not support. invalid is the first implied check
 // that did not pass, and generatorOrRelay is the first one whose cause, the load generator or a relay, can also
-// explain the violation of an invariant. Both are "" if there is none.
-func (v Verdict) withhold(invariant bool, invalid, generatorOrRelay string) Verdict {
+// explain the violation of an invariant. Both are none if all passed.
+func (v Verdict) withhold(invariant bool, invalid, generatorOrRelay codes.Message) Verdict {
 	because := invalid
 	if invariant && v.Outcome == Failed {
 		because = generatorOrRelay
 	}
-	if because == "" || v.Outcome == Inconclusive {
+	if because.None() || v.Outcome == Inconclusive {
 		return v
 	}
-	v.Withheld, v.Outcome = v.Outcome.String(), Inconclusive
-	v.Reason = fmt.Sprintf("not judged, since it is not shown that %s; it would have %s", because, v.would())
-	return v
+	return v.withheldFor(because.Wrap("not judged, since it is not shown that %s; it would have %s", because, v.wouldHave()))
 }
 
 // knownToFail makes the failure of a check that is known to fail a pass, and the reverse.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -54,23 +55,23 @@ func (c KeepsRate) Judge(h *journal.History) Verdict {
 	w := observations(h, c.probe(), func(o journal.Observation) bool { return o.Value != nil })
 	acted, ok := faultActed(h)
 	if !ok {
-		return inconclusive(expected, journal.During, "no fault was injected")
+		return inconclusive(expected, journal.During, codes.NoFaultInjected, "no fault was injected")
 	}
 	base := w.baseline(h, acted)
 	if len(base.all) < minObserved {
-		return inconclusive(expected, journal.During, "%s", cmp.Or(w.missing(0, acted), fmt.Sprintf("there were only %d answers before the fault, and %d are needed", len(base.all), minObserved)))
+		return inconclusive(expected, journal.During, codes.ProbeUnanswered, "%s", cmp.Or(w.missing(0, acted), fmt.Sprintf("there were only %d answers before the fault, and %d are needed", len(base.all), minObserved)))
 	}
 	before := base.increased()
 	switch {
 	case before.resets > 0:
-		return inconclusive(expected, journal.During, "%s decreased before the fault: it is no counter, or its service started again", w.name)
+		return inconclusive(expected, journal.During, codes.NotComparable, "%s decreased before the fault: it is no counter, or its service started again", w.name)
 	case before.sum < minRequests:
-		return inconclusive(expected, journal.During, "%s increased by %s only before the fault: at least %d are needed", w.name, number(before.sum), minRequests)
+		return inconclusive(expected, journal.During, codes.TooFewRequests, "%s increased by %s only before the fault: at least %d are needed", w.name, number(before.sum), minRequests)
 	}
 	_, healed, _ := h.FaultSpan()
 	in := w.within(acted, healed)
 	if why := w.missing(acted, healed); why != "" || len(in.all) < minObserved {
-		return inconclusive(expected, journal.During, "%s", cmp.Or(why, fmt.Sprintf("there were only %d answers during the fault, and %d are needed: let it last longer", len(in.all), minObserved)))
+		return inconclusive(expected, journal.During, codes.ProbeUnanswered, "%s", cmp.Or(why, fmt.Sprintf("there were only %d answers during the fault, and %d are needed: let it last longer", len(in.all), minObserved)))
 	}
 	during := in.increased()
 	limit := c.Ratio * before.rate()
@@ -87,9 +88,9 @@ func (c KeepsRate) Judge(h *journal.History) Verdict {
 		Observed: fmt.Sprintf("%.1f%% (%.1f per second, and %.1f before)", 100*during.rate()/before.rate(), during.rate(), before.rate()),
 	}
 	if during.rate() < limit && most >= least || during.rate() >= limit && lowest < highest {
-		v.Reason = fmt.Sprintf("%s increased at %.1f per second, too close to the limit of %.1f to be told from it", w.name, during.rate(), limit)
+		v.Doubt = codes.Undecided.Msgf("%s increased at %.1f per second, too close to the limit of %.1f to be told from it", w.name, during.rate(), limit)
 		if during.resets > 0 {
-			v.Reason += fmt.Sprintf("; it began anew %d times, and what was counted just before is lost", during.resets)
+			v.Doubt = v.Doubt.Wrap("%s; it began anew %d times, and what was counted just before is lost", v.Doubt, during.resets)
 		}
 		return v
 	}

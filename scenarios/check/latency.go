@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -42,15 +43,15 @@ func (c Latency) Judge(h *journal.History) Verdict {
 	case !ok:
 		return v
 	case t.Sent < c.least():
-		return inconclusive(expected, c.Window, "p%v: %s", c.Percentile, tooFew(t, c.Route, c.Window, c.least()))
+		return inconclusive(expected, c.Window, codes.TooFewRequests, "p%v: %s", c.Percentile, tooFew(t, c.Route, c.Window, c.least()))
 	case c.Times > 0:
 		got, limit = c.againstBaseline(h, t)
 	default:
 		got = c.ended(t)
 	}
-	v = Verdict{Outcome: got.Outcome, Observed: got.Observed, Expected: expected, Window: c.Window, Reason: got.Reason, Evidence: first(t.Seqs)}
-	if reason := c.doubt(h, t, got.Outcome, limit); reason != "" {
-		v.Outcome, v.Reason = Inconclusive, reason
+	v = Verdict{Outcome: got.Outcome, Observed: got.Observed, Expected: expected, Window: c.Window, Reason: got.Reason, Doubt: got.Doubt, Evidence: first(t.Seqs)}
+	if reason := c.doubt(h, t, got.Outcome, limit); !reason.None() {
+		v.Outcome, v.Doubt = Inconclusive, reason
 	}
 	return v
 }
@@ -94,8 +95,8 @@ func (c Latency) againstBaseline(h *journal.History, t journal.Totals) (comparis
 
 // doubt returns why the latencies do not support an outcome, or "" if they do. limit is the highest percentile that
 // passes.
-func (c Latency) doubt(h *journal.History, t journal.Totals, outcome Outcome, limit time.Duration) string {
-	var reasons []string
+func (c Latency) doubt(h *journal.History, t journal.Totals, outcome Outcome, limit time.Duration) codes.Message {
+	var reasons []codes.Message
 	if outcome != Failed {
 		reasons = append(reasons, mostlyFailed(t, c.Route, c.Window))
 	}
@@ -110,11 +111,11 @@ func (c Latency) doubt(h *journal.History, t journal.Totals, outcome Outcome, li
 }
 
 // mostlyFailed returns why latencies prove nothing if too few requests were answered as expected; otherwise "".
-func mostlyFailed(t journal.Totals, route string, w journal.Window) string {
+func mostlyFailed(t journal.Totals, route string, w journal.Window) codes.Message {
 	if float64(t.OK+t.Fallback) >= answered*float64(t.Sent) {
-		return ""
+		return codes.Message{}
 	}
-	return fmt.Sprintf("only %s of the requests%s were answered as expected%s, and the latency of failures is not meaningful: at least %s are needed%s",
+	return codes.TooFewRequests.Msgf("only %s of the requests%s were answered as expected%s, and the latency of failures is not meaningful: at least %s are needed%s",
 		ratio(t.OK+t.Fallback, t.Sent), of(route), when(w), percent(answered), because(t.Errors)+waited(t))
 }
 

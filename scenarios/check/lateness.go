@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -45,9 +46,7 @@ func punctual(c Check, h *journal.History) Verdict {
 	if other.Outcome == v.Outcome {
 		return v
 	}
-	v.Withheld, v.Outcome = v.Outcome.String(), Inconclusive
-	v.Reason = fmt.Sprintf("not judged, since the load generator may have caused it: %s; it would have %s", lateness(h, late), v.would())
-	return v
+	return v.withheldFor(codes.LoadLate.Msgf("not judged, since the load generator may have caused it: %s; it would have %s", lateness(h, late), v.wouldHave()))
 }
 
 // kinder returns the history in which lateness explains as much against the verdict as it can.
@@ -64,12 +63,18 @@ func (k Kind) asksAbout(s journal.Sample) bool    { return !k.comparesWith(s) }
 // beforeTheFault is the Reference of checks that compare with the baseline.
 func beforeTheFault(s journal.Sample) bool { return s.Window == journal.Before }
 
-// would describes a withheld outcome.
-func (v Verdict) would() string {
-	if v.Withheld == Failed.String() {
+// wouldHave describes an outcome that is to be withheld.
+func (v Verdict) wouldHave() string {
+	if v.Outcome == Failed {
 		return "failed: " + v.Reason
 	}
-	return v.Withheld
+	return v.Outcome.String()
+}
+
+// withheldFor returns the verdict, inconclusive for a reason outside of the check.
+func (v Verdict) withheldFor(doubt codes.Message) Verdict {
+	v.Withheld = v.Outcome.String()
+	return v.doubted(doubt)
 }
 
 // lateness describes how late the requests of some samples were sent.
@@ -115,8 +120,7 @@ func (v Verdict) allowForPauses(c Check, h *journal.History) Verdict {
 			return v
 		}
 		if with := punctual(c, h.WithPaused(c.Kind().asksAbout)); with.Outcome != Passed {
-			v.Withheld, v.Outcome = v.Outcome.String(), Inconclusive
-			v.Reason = "it passes without the requests that overlap a pause of the runner, but with them: " + with.Reason
+			v = v.withheldFor(codes.RunnerPaused.Message("it passes without the requests that overlap a pause of the runner, but with them: " + with.Reason))
 		}
 		return v
 	case Inconclusive:
@@ -134,7 +138,5 @@ func (v Verdict) allowForPauses(c Check, h *journal.History) Verdict {
 		before.Reason += fmt.Sprintf("; judged up to +%.1fs, since %s", p.From.Seconds(), p)
 		return before
 	}
-	v.Withheld, v.Outcome = v.Outcome.String(), Inconclusive
-	v.Reason = fmt.Sprintf("not judged, since %s, which may have caused the failure; it would have %s", p, v.would())
-	return v
+	return v.withheldFor(codes.RunnerPaused.Msgf("not judged, since %s, which may have caused the failure; it would have %s", p, v.wouldHave()))
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -26,7 +27,7 @@ type object interface {
 	incomparable() string // why answers cannot be compared with what was requested, or "" if they can
 	// contradictions returns the operations that no order explains, and what they show.
 	contradictions() (all []violation, reason string)
-	unproven() string // why it proves nothing that there are none, or "" if it does
+	unproven() codes.Message // why it proves nothing that there are none, or "" if it does
 	evidence() []uint64
 }
 
@@ -39,13 +40,13 @@ type violation struct {
 // judgeHistory judges the history of an object.
 func judgeHistory(h *journal.History, o object, expected string) Verdict {
 	if why := o.incomparable(); why != "" {
-		return inconclusive(expected, "", "%s", why)
+		return inconclusive(expected, "", codes.NotComparable, "%s", why)
 	}
 	all, reason := o.contradictions()
 	v := Verdict{Observed: o.observed(), Expected: expected, Evidence: o.evidence()}
 	switch altered := altering(h); {
 	case altered != "" && len(all) > 0:
-		v.Reason = fmt.Sprintf("no order of the operations explains the answers, which may be because %s changed what they contain", altered)
+		v.Doubt = codes.Undecided.Msgf("no order of the operations explains the answers, which may be because %s changed what they contain", altered)
 	case len(all) > 0:
 		v.Evidence = nil
 		for _, w := range all[:min(10, len(all))] {
@@ -54,9 +55,9 @@ func judgeHistory(h *journal.History, o object, expected string) Verdict {
 		v.Evidence = first(unique(v.Evidence))
 		return verdict(false, v, "%s", reason)
 	default:
-		v.Reason = o.unproven()
+		v.Doubt = o.unproven()
 	}
-	if v.Reason == "" {
+	if v.Doubt.None() {
 		v.Outcome = Passed
 	}
 	return v
@@ -96,11 +97,11 @@ func (o operations) evidence() []uint64 {
 }
 
 // noneDuringFault returns why operations show nothing about the fault, or "" if they may.
-func (o operations) noneDuringFault() string {
+func (o operations) noneDuringFault() codes.Message {
 	if o.duringFault == 0 && o.onLinks {
-		return "no operation was under way during the fault: its effect is not known"
+		return codes.NotExercised.Message("no operation was under way during the fault: its effect is not known")
 	}
-	return ""
+	return codes.Message{}
 }
 
 func (c Linearizable) String() string {
@@ -223,12 +224,12 @@ func (r *register) contradictions() (all []violation, reason string) {
 }
 
 // unproven implements object.
-func (r *register) unproven() string {
+func (r *register) unproven() codes.Message {
 	switch {
 	case r.answer == notKnown:
-		return fmt.Sprintf("no order of the %s operations was found within the limit of steps: let fewer requests overlap, or send fewer", Count(len(r.ops)))
+		return codes.Undecided.Msgf("no order of the %s operations was found within the limit of steps: let fewer requests overlap, or send fewer", Count(len(r.ops)))
 	case r.compared < leastCompared:
-		return fmt.Sprintf("only %d reads returned a value that was written in this run, and at least %d are needed", r.compared, leastCompared)
+		return codes.TooFewRequests.Msgf("only %d reads returned a value that was written in this run, and at least %d are needed", r.compared, leastCompared)
 	}
 	return r.noneDuringFault()
 }

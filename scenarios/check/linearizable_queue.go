@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -35,12 +36,12 @@ func (q *queue) contradictions() (all []violation, reason string) {
 }
 
 // unproven implements object.
-func (q *queue) unproven() string {
+func (q *queue) unproven() codes.Message {
 	switch {
 	case q.foreign > 0:
-		return fmt.Sprintf("%s items were taken that no request of the load had put: the queue held them before the load, or made them up: let it be empty at first", Count(q.foreign))
+		return codes.NotComparable.Msgf("%s items were taken that no request of the load had put: the queue held them before the load, or made them up: let it be empty at first", Count(q.foreign))
 	case len(q.taken) < leastCompared:
-		return fmt.Sprintf("only %d items were taken that were put once in this run, and at least %d are needed", len(q.taken), leastCompared)
+		return codes.TooFewRequests.Msgf("only %d items were taken that were put once in this run, and at least %d are needed", len(q.taken), leastCompared)
 	}
 	return q.noneDuringFault()
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -97,12 +98,12 @@ func (s *set) contradictions() (all []violation, reason string) {
 }
 
 // unproven implements object.
-func (s *set) unproven() string {
+func (s *set) unproven() codes.Message {
 	switch {
 	case s.undecided > 0:
-		return fmt.Sprintf("no order of the operations on %s elements was found within the limit of steps: use more elements, or let fewer requests overlap", Count(s.undecided))
+		return codes.Undecided.Msgf("no order of the operations on %s elements was found within the limit of steps: use more elements, or let fewer requests overlap", Count(s.undecided))
 	case s.compared < leastCompared:
-		return fmt.Sprintf("only %d looks found what was added in this run, or missed what was removed, and at least %d are needed", s.compared, leastCompared)
+		return codes.TooFewRequests.Msgf("only %d looks found what was added in this run, or missed what was removed, and at least %d are needed", s.compared, leastCompared)
 	}
 	return s.noneDuringFault()
 }

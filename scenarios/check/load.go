@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -42,7 +43,7 @@ func (LoadDelivered) Judge(h *journal.History) Verdict {
 	v := delivered(h, &all[0], expected)
 	for _, l := range all[1:] {
 		if next := delivered(h, &l, expected); v.Outcome == Passed {
-			v.Outcome, v.Reason = next.Outcome, next.Reason
+			v.Outcome, v.Doubt = next.Outcome, next.Doubt
 			v.Observed += "; " + next.Observed
 		}
 	}
@@ -56,32 +57,32 @@ func delivered(h *journal.History, l *journal.Load, expected string) Verdict {
 	far := math.Abs(off) > max(2, l.Requested/100)
 	switch {
 	case l.Error != "":
-		v.Reason = "the load generator did not finish: " + l.Error
+		v.Doubt = codes.LoadNotDelivered.Message("the load generator did not finish: " + l.Error)
 	case len(l.GeneratorErrors) > 0:
-		v.Reason = "the load generator could not send some requests, which is not caused by the system: " + reasons(l.GeneratorErrors)
+		v.Doubt = codes.LoadNotDelivered.Message("the load generator could not send some requests, which is not caused by the system: " + reasons(l.GeneratorErrors))
 	case l.Sent == 0:
-		v.Reason = "nothing was sent"
+		v.Doubt = codes.LoadNotDelivered.Msgf("nothing was sent")
 	case far && off < 0:
-		v.Reason = fmt.Sprintf("%s requests of the load were not sent: %s", Count(int(math.Round(-off))), unsent(l))
+		v.Doubt = codes.LoadNotDelivered.Msgf("%s requests of the load were not sent: %s", Count(int(math.Round(-off))), unsent(l))
 	case far:
-		v.Reason = fmt.Sprintf("%s more requests were sent than the steps request", Count(int(math.Round(off))))
+		v.Doubt = codes.LoadNotDelivered.Msgf("%s more requests were sent than the steps request", Count(int(math.Round(off))))
 	case l.SlipP99 > onTime:
-		v.Reason = fmt.Sprintf("%s: one request in a hundred was sent at least %s late, and at most %s is allowed", latenessCause(h), duration(l.SlipP99), duration(onTime))
+		v.Doubt = codes.LoadNotDelivered.Msgf("%s: one request in a hundred was sent at least %s late, and at most %s is allowed", latenessCause(h), duration(l.SlipP99), duration(onTime))
 	case l.Shape == "closed" && l.KeptAsking < leastAsking:
-		v.Reason = fmt.Sprintf("%s, and users asked too late: one of them waited for answers or thought in only %s of the time, and at least %s is needed", latenessCause(h), percent(round(l.KeptAsking, 2)), percent(leastAsking))
+		v.Doubt = codes.LoadNotDelivered.Msgf("%s, and users asked too late: one of them waited for answers or thought in only %s of the time, and at least %s is needed", latenessCause(h), percent(round(l.KeptAsking, 2)), percent(leastAsking))
 	case l.SlipP99 > busyOnTime && l.CPU > mostCPU:
-		v.Reason = fmt.Sprintf("the load generator was short of CPU time: Firedrill used %s of this machine's, and one request in a hundred was sent at least %s late, of which at most %s is allowed then; reduce the load, or run it on a larger machine",
+		v.Doubt = codes.LoadNotDelivered.Msgf("the load generator was short of CPU time: Firedrill used %s of this machine's, and one request in a hundred was sent at least %s late, of which at most %s is allowed then; reduce the load, or run it on a larger machine",
 			percent(round(l.CPU, 2)), duration(l.SlipP99), duration(busyOnTime))
 	case l.Shape != "counted" && l.GCPause > onTime:
-		v.Reason = fmt.Sprintf("the load generator's garbage collector paused it for up to %s, and at most %s is allowed", duration(l.GCPause), duration(onTime))
+		v.Doubt = codes.LoadNotDelivered.Msgf("the load generator's garbage collector paused it for up to %s, and at most %s is allowed", duration(l.GCPause), duration(onTime))
 	default:
 		v.Outcome = Passed
 	}
 	if l.Name != "" {
 		v.Observed = fmt.Sprintf("%q: %s", l.Name, v.Observed)
 	}
-	if l.Name != "" && v.Reason != "" {
-		v.Reason = fmt.Sprintf("the %q load: %s", l.Name, v.Reason)
+	if l.Name != "" && !v.Doubt.None() {
+		v.Doubt = v.Doubt.Wrap("the %q load: %s", l.Name, v.Doubt)
 	}
 	return v
 }
@@ -147,7 +148,7 @@ func (NotRepeated) Judge(h *journal.History) Verdict {
 	}
 	if more := l.Wire - l.Attempts; more > 0 {
 		v.Outcome = Inconclusive
-		v.Reason = fmt.Sprintf("the load generator repeated %s request%s by itself: duplicates may be caused by it and not by the system", Count(more), plural(more))
+		v.Doubt = codes.LoadRepeated.Msgf("the load generator repeated %s request%s by itself: duplicates may be caused by it and not by the system", Count(more), plural(more))
 	}
 	return v
 }
@@ -158,13 +159,13 @@ func (NotRepeated) String() string { return "the load generator repeated no requ
 func noLoad(h *journal.History, expected string) (Verdict, bool) {
 	switch missing := h.Missing(); {
 	case h.Load != nil && len(missing) > 0:
-		return inconclusive(expected, "", "the generator of the %q load did not finish: its results are incomplete", missing[0]), true
+		return inconclusive(expected, "", codes.LoadNotDelivered, "the generator of the %q load did not finish: its results are incomplete", missing[0]), true
 	case h.Load != nil:
 		return Verdict{}, false
 	case len(h.Samples) == 0 && len(h.Phases) > 0:
 		return Verdict{Outcome: Passed, Observed: "no load was requested", Expected: expected}, true
 	}
-	return inconclusive(expected, "", "the load generator did not finish: its results are incomplete"), true
+	return inconclusive(expected, "", codes.LoadNotDelivered, "the load generator did not finish: its results are incomplete"), true
 }
 
 // Kind implements Check.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -26,7 +27,7 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 	const expected = "one holder at a time"
 	i := slices.IndexFunc(h.Locks, func(l journal.Lock) bool { return l.Name == c.Lock && l.Source == c.Source })
 	if i < 0 {
-		return inconclusive(expected, "", "the holders of the lock were not read")
+		return inconclusive(expected, "", codes.Unfinished, "the holders of the lock were not read")
 	}
 	l := h.Locks[i]
 	held, overlaps := holdings(l.Events)
@@ -45,13 +46,13 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 		v.Details = overlaps[:min(10, len(overlaps))]
 		return verdict(false, v, "%s times, the lock %q was acquired while another one held it: %s", Count(len(overlaps)), c.Lock, overlaps[0])
 	case l.Error != "":
-		v.Reason = l.Error
+		v.Doubt = codes.EffectsUnknown.Message(l.Error)
 	case len(holders) < 2:
-		v.Reason = fmt.Sprintf("%s lists %s holders of the lock %q: without two of them there is no contention", strconv.Quote(c.Source), Count(len(holders)), c.Lock)
+		v.Doubt = codes.NotExercised.Msgf("%s lists %s holders of the lock %q: without two of them there is no contention", strconv.Quote(c.Source), Count(len(holders)), c.Lock)
 	case fault && during == 0:
-		v.Reason = fmt.Sprintf("no holder acquired the lock %q during the fault: its effect is not known; let it last longer than holders keep the lock", c.Lock)
+		v.Doubt = codes.NotExercised.Msgf("no holder acquired the lock %q during the fault: its effect is not known; let it last longer than holders keep the lock", c.Lock)
 	case len(held) < leastCompared:
-		v.Reason = fmt.Sprintf("the lock %q was acquired only %d times, and at least %d are needed", c.Lock, len(held), leastCompared)
+		v.Doubt = codes.TooFewRequests.Msgf("the lock %q was acquired only %d times, and at least %d are needed", c.Lock, len(held), leastCompared)
 	default:
 		v.Outcome = Passed
 	}

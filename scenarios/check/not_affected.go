@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -23,7 +24,7 @@ func (c NotAffected) Judge(h *journal.History) Verdict {
 	v = Verdict{Expected: expected, Window: journal.During, Evidence: first(t.Seqs)}
 	before, during := c.side(h, journal.Before, false), c.side(h, journal.During, false)
 	if t.Sent < minRequests || before.Sent < minRequests {
-		v.Reason = fmt.Sprintf("%s requests before and %s during the fault are too few to compare: at least %d each are needed", Count(before.Sent), Count(t.Sent), minRequests)
+		v.Doubt = codes.TooFewRequests.Msgf("%s requests before and %s during the fault are too few to compare: at least %d each are needed", Count(before.Sent), Count(t.Sent), minRequests)
 		return v
 	}
 	got := compare(before, during)
@@ -34,11 +35,11 @@ func (c NotAffected) Judge(h *journal.History) Verdict {
 	}
 	if got.Outcome == Passed {
 		limit := steadyLimit(journal.Quantile(journal.Merge(before.Latency...), 95))
-		if reason := cmp.Or(inFlight(t, 95, limit), coldStart(h, c.Route, 95)); reason != "" {
-			got = got.inconclusive("%s", reason)
+		if reason := cmp.Or(inFlight(t, 95, limit), coldStart(h, c.Route, 95)); !reason.None() {
+			got = got.inconclusive(reason)
 		}
 	}
-	v.Outcome, v.Observed, v.Reason = got.Outcome, got.Observed, got.Reason
+	v.Outcome, v.Observed, v.Reason, v.Doubt = got.Outcome, got.Observed, got.Reason, got.Doubt
 	if v.Outcome == Failed {
 		v.Reason = fmt.Sprintf("%q: %s%s", c.Route, v.Reason, because(t.Errors)+waited(t))
 		if t.Fallback > 0 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -39,11 +40,11 @@ func (c NothingSlower) Judge(h *journal.History) Verdict {
 	switch {
 	case over > 0:
 	case t.Sent < minRequests:
-		v.Reason = tooFew(t, c.Route, c.Window, minRequests)
+		v.Doubt = codes.TooFewRequests.Message(tooFew(t, c.Route, c.Window, minRequests))
 	default:
-		v.Reason = cmp.Or(mostlyFailed(t, c.Route, c.Window), limitUnreachable(h, c.Window, c.bound(), slowest))
+		v.Doubt = cmp.Or(mostlyFailed(t, c.Route, c.Window), limitUnreachable(h, c.Window, c.bound(), slowest))
 	}
-	if v.Reason != "" {
+	if !v.Doubt.None() {
 		return v
 	}
 	return verdict(over == 0, v, "%s of %s requests%s took longer, the slowest %s", Count(over), Count(journal.Count(all)), of(c.Route), duration(slowest))

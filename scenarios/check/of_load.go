@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -17,7 +18,7 @@ type OfLoad struct {
 // Judge implements Check: for the requests of the load.
 func (c OfLoad) Judge(h *journal.History) Verdict {
 	if c.Check == nil {
-		return Verdict{Reason: "it is not stated what to check of the load"}
+		return Verdict{Doubt: codes.InternalError.Message("it is not stated what to check of the load")}
 	}
 	return asMeasured(c.Check, h.OfLoad(c.Load))
 }

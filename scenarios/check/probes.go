@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -27,11 +28,11 @@ func (SameResponse) Judge(h *journal.History) Verdict {
 		details := append(different, v.Details...)
 		v.Details = details[:min(10, len(details))]
 		v.Evidence = first(append(evidence, v.Evidence...))
-		return verdict(false, v, "%d request%s got two different answers to attempts with the same key at the same time; %s", len(different), plural(len(different)), cmp.Or(v.Reason, "keys sent again got the same answer"))
+		return verdict(false, v, "%d request%s got two different answers to attempts with the same key at the same time; %s", len(different), plural(len(different)), cmp.Or(v.Reason, v.Doubt.String(), "keys sent again got the same answer"))
 	}
 	if n := identicalAnswers(h); v.Outcome == Passed && n > 0 && h.EffectsRead == nil {
 		v.Outcome = Inconclusive
-		v.Reason = fmt.Sprintf("all %s acknowledged requests got the same answer, whatever their key, so a repeated execution cannot be distinguished from a stored answer: "+
+		v.Doubt = codes.NotComparable.Msgf("all %s acknowledged requests got the same answer, whatever their key, so a repeated execution cannot be distinguished from a stored answer: "+
 			"let the answer identify the effect, such as by an order number, or check effects", Count(n))
 	}
 	return v
@@ -131,7 +132,7 @@ func probes(h *journal.History, kind, expected string) Verdict {
 		}
 	}
 	if answered == 0 && len(again) == 0 {
-		return inconclusive(expected, "", "no key could be sent again (%d tried): there must be acknowledged requests with a key, and a system that answers%s%s", sent, firstExample(stuck), unexpected(h))
+		return inconclusive(expected, "", codes.NotExercised, "no key could be sent again (%d tried): there must be acknowledged requests with a key, and a system that answers%s%s", sent, firstExample(stuck), unexpected(h))
 	}
 	details := slices.Concat(wrong, again, stuck)
 	v := Verdict{Observed: fmt.Sprintf("%d of %d as expected (%d acknowledged during the fault)", answered-len(wrong), answered, during), Expected: expected, Evidence: seqs(h, "probe"), Details: details[:min(10, len(details))]}
@@ -150,13 +151,13 @@ func probes(h *journal.History, kind, expected string) Verdict {
 	case len(wrong) > 0:
 		return verdict(false, v, "%d of %d keys sent again got another answer", len(wrong), answered)
 	case unanswered*10 > sent:
-		v.Reason = fmt.Sprintf("%d of %d keys sent again got no answer: what it would have been is not known%s", unanswered, sent, firstExample(stuck))
+		v.Doubt = codes.ProbeUnanswered.Msgf("%d of %d keys sent again got no answer: what it would have been is not known%s", unanswered, sent, firstExample(stuck))
 	case len(stuck) > 0:
-		v.Reason = fmt.Sprintf("%d of %d keys sent again got an error each time, while others were answered: what their answer would have been is not known%s", len(stuck), sent, firstExample(stuck))
+		v.Doubt = codes.ProbeUnanswered.Msgf("%d of %d keys sent again got an error each time, while others were answered: what their answer would have been is not known%s", len(stuck), sent, firstExample(stuck))
 	case unread != "":
-		v.Reason = "whether keys sent again were applied again is not known, since effects could not be read then: " + unread
+		v.Doubt = codes.EffectsUnknown.Message("whether keys sent again were applied again is not known, since effects could not be read then: " + unread)
 	case during == 0 && allOnLinks(h):
-		v.Reason = fmt.Sprintf("none of the %d keys sent again was acknowledged during the fault: nothing is known of those that were", answered)
+		v.Doubt = codes.NotExercised.Msgf("none of the %d keys sent again was acknowledged during the fault: nothing is known of those that were", answered)
 	default:
 		v.Outcome = Passed
 	}

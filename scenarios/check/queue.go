@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -19,7 +20,7 @@ func (c QueueBounded) Judge(h *journal.History) Verdict {
 	w := observations(h, c.Queue, func(o journal.Observation) bool { return o.Value != nil })
 	w.name = fmt.Sprintf("the queue %q", c.Queue)
 	if len(w.all) == 0 {
-		return inconclusive(expected, "", "%s", w.missing(0, 0))
+		return inconclusive(expected, "", codes.ProbeUnanswered, "%s", w.missing(0, 0))
 	}
 	top := 0
 	for i, o := range w.all {
@@ -36,13 +37,13 @@ func (c QueueBounded) Judge(h *journal.History) Verdict {
 	end, over := h.Phase("collect")
 	switch {
 	case !underLoad || !over:
-		v.Reason = "the load did not run to its end"
+		v.Doubt = codes.Unfinished.Msgf("the load did not run to its end")
 	case most == 0:
-		v.Reason = fmt.Sprintf("%s held nothing at any time, so that its bound was not put to the test", w.name)
+		v.Doubt = codes.NotExercised.Msgf("%s held nothing at any time, so that its bound was not put to the test", w.name)
 	default:
-		v.Reason = w.missing(begin.From, end.From)
+		v.Doubt = codes.ProbeUnanswered.Message(w.missing(begin.From, end.From))
 	}
-	if v.Reason != "" {
+	if !v.Doubt.None() {
 		return v
 	}
 	return verdict(true, v, "")

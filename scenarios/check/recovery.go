@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -30,18 +31,18 @@ func (c Recovers) Judge(h *journal.History) Verdict {
 	expected := "steady within " + Duration(c.Within)
 	_, healed, ok := h.FaultSpan()
 	if !ok {
-		return inconclusive(expected, journal.After, "no fault was injected")
+		return inconclusive(expected, journal.After, codes.NoFaultInjected, "no fault was injected")
 	}
 	base := h.Total(journal.Before, c.Route)
 	if base.Sent == 0 {
-		return inconclusive(expected, journal.After, "there is no baseline%s to return to", of(c.Route))
+		return inconclusive(expected, journal.After, codes.TooFewRequests, "there is no baseline%s to return to", of(c.Route))
 	}
 	steady := steadyState(h, c.Route, c.Steady, base)
 	v := c.inTime(h, healed, steady)
 	if v.Outcome == Failed {
 		for _, s := range steady {
 			if ok, got := s.meets(h, base); !ok {
-				return inconclusive(expected, journal.After, "%s did not meet the declared steady state before the fault either: %s", strconv.Quote(c.Route), got)
+				return inconclusive(expected, journal.After, codes.BaselineUnsteady, "%s did not meet the declared steady state before the fault either: %s", strconv.Quote(c.Route), got)
 			}
 		}
 	}
@@ -56,20 +57,20 @@ func (c Recovers) inTime(h *journal.History, healed time.Duration, steady []Stea
 	took := duration(r.took)
 	switch {
 	case r.found && r.sent < minRequests:
-		v.Reason = fmt.Sprintf("the steady seconds held only %s request%s%s: at least %d are needed", Count(r.sent), plural(r.sent), of(c.Route), minRequests)
+		v.Doubt = codes.TooFewRequests.Msgf("the steady seconds held only %s request%s%s: at least %d are needed", Count(r.sent), plural(r.sent), of(c.Route), minRequests)
 		return v
 	case r.found && r.took <= c.Within:
 		v.Observed = "steady after " + took
 		return verdict(true, v, "")
 	case r.unclear:
 		v.Observed = "not clearly steady"
-		v.Reason = r.detail + ": that may be chance, or a single disturbance of a steady system; a longer baseline or another run would show it"
+		v.Doubt = codes.Undecided.Message(r.detail + ": that may be chance, or a single disturbance of a steady system; a longer baseline or another run would show it")
 		return v
 	case r.found:
 		v.Observed = "steady after " + took
 		return verdict(false, v, "it took %s: %s", took, r.detail)
 	case time.Duration(len(all))*time.Second < c.Within+minSteady*time.Second-time.Second/2:
-		v.Reason = fmt.Sprintf("only %d seconds were observed after healing, and %s plus %ds are needed", len(all), Duration(c.Within), minSteady)
+		v.Doubt = codes.TooShort.Msgf("only %d seconds were observed after healing, and %s plus %ds are needed", len(all), Duration(c.Within), minSteady)
 		return v
 	case r.relapsed:
 		v.Observed = "unsteady again"

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -34,13 +35,13 @@ func (c RefusesExcess) Judge(h *journal.History) Verdict {
 	good, slow, bare := c.count(t)
 	v = Verdict{Expected: expected, Window: c.Window, Evidence: first(t.Seqs)}
 	if bad == 0 {
-		v.Reason = fmt.Sprintf("all %s requests%s succeeded, so nothing was refused: more load, or a fault that takes capacity away, would show it", Count(t.Sent), when(c.Window))
+		v.Doubt = codes.NotExercised.Msgf("all %s requests%s succeeded, so nothing was refused: more load, or a fault that takes capacity away, would show it", Count(t.Sent), when(c.Window))
 		return v
 	}
 	v.Observed = observed(good, bad)
 	meets := float64(good) >= refusedShare*float64(bad)-1e-9
 	if bad < minRequests && (meets || binomialTail(bad-good, bad, 1-refusedShare) > 0.001) {
-		v.Reason = fmt.Sprintf("only %s of %s requests%s did not succeed: at least %d are needed", Count(bad), Count(t.Sent), when(c.Window), minRequests)
+		v.Doubt = codes.TooFewRequests.Msgf("only %s of %s requests%s did not succeed: at least %d are needed", Count(bad), Count(t.Sent), when(c.Window), minRequests)
 		return v
 	}
 	reason := fmt.Sprintf("%s of %s requests without success%s were not refused as stated%s", Count(bad-good), Count(bad), when(c.Window), because(t.Errors))

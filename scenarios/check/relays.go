@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -16,11 +17,11 @@ type AccountsAddUp struct{}
 func (AccountsAddUp) Judge(h *journal.History) Verdict {
 	const expected = "every message has one outcome, and every delivered message was written"
 	if len(h.Phases) == 0 {
-		return inconclusive(expected, "", "the scenario did not run")
+		return inconclusive(expected, "", codes.Unfinished, "the scenario did not run")
 	}
 	for _, a := range h.Accounts {
 		if a.Wrong != "" {
-			return inconclusive(expected, "", "the counters of the relay of %s %s do not add up: %s", a.Link, way(a.ToServer), a.Wrong)
+			return inconclusive(expected, "", codes.RelayAccounting, "the counters of the relay of %s %s do not add up: %s", a.Link, way(a.ToServer), a.Wrong)
 		}
 	}
 	v := Verdict{Outcome: Passed, Observed: fmt.Sprintf("%d accounts add up", len(h.Accounts)), Expected: expected, Evidence: seqs(h, "accounts")}
@@ -35,7 +36,7 @@ func (AccountsAddUp) Judge(h *journal.History) Verdict {
 	v.Evidence = append(v.Evidence, seqs(h, "loss")...)
 	if h.EffectsRead != nil {
 		v.Outcome = Inconclusive
-		v.Reason = fmt.Sprintf("%s datagrams were lost, but not by a fault (%s): effects may be missing for that reason; reduce the load, or enlarge the buffers (net.core.rmem_max)", Count(n), where)
+		v.Doubt = codes.RelayAccounting.Msgf("%s datagrams were lost, but not by a fault (%s): effects may be missing for that reason; reduce the load, or enlarge the buffers (net.core.rmem_max)", Count(n), where)
 	}
 	return v
 }

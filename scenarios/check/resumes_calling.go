@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -22,16 +23,16 @@ func (c ResumesCalling) Judge(h *journal.History) Verdict {
 	expected := "80% of the normal calls after " + Duration(c.Within)
 	_, healed, ok := h.FaultSpan()
 	if !ok {
-		return inconclusive(expected, journal.After, "no fault was injected")
+		return inconclusive(expected, journal.After, codes.NoFaultInjected, "no fault was injected")
 	}
 	link := c.From + " -> " + c.To
 	perRequest, reason := callsPerRequest(h, link)
 	if reason != "" {
-		return inconclusive(expected, journal.After, "%s", reason)
+		return inconclusive(expected, journal.After, codes.NotComparable, "%s", reason)
 	}
 	fault := callSlices(h, link, perRequest, 0, func(w journal.Window) bool { return w == journal.During || w == journal.AtHealing })
 	if _, low := lastFall(fault); low.normal == 0 {
-		return inconclusive(expected, journal.After, "%q did not stop calling %q during the fault (%s), so there was nothing to resume", c.From, c.To, sum(fault).describe())
+		return inconclusive(expected, journal.After, codes.NotExercised, "%q did not stop calling %q during the fault (%s), so there was nothing to resume", c.From, c.To, sum(fault).describe())
 	}
 	all := callSlices(h, link, perRequest, healed, func(w journal.Window) bool { return w == journal.After })
 	late := 0 // the first slice that is judged
@@ -43,7 +44,7 @@ func (c ResumesCalling) Judge(h *journal.History) Verdict {
 	from, low := resumed(all)
 	switch {
 	case from <= late && sum(all[from:]).normal < minRequests, from > late && rest.normal < minRequests:
-		v.Reason = fmt.Sprintf("after healing and %s the load would normally have caused %.0f calls: at least %d are needed, by more load", Duration(c.Within), rest.normal, minRequests)
+		v.Doubt = codes.TooFewRequests.Msgf("after healing and %s the load would normally have caused %.0f calls: at least %d are needed, by more load", Duration(c.Within), rest.normal, minRequests)
 		return v
 	case from <= late:
 		v.Observed = fmt.Sprintf("resumed after %s; then %s", duration(max(0, all[from].from-healed)), sum(all[from:]).describe())

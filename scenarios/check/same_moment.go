@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -43,13 +44,13 @@ func (OneEffect) Judge(h *journal.History) Verdict {
 	case len(twice) > 0:
 		return verdict(false, v, "%d of %d keys that were sent twice at the same moment were applied twice", len(twice), len(p.overlapped))
 	case unread != "":
-		v.Reason = "the effects of the keys could not be read: " + unread
+		v.Doubt = codes.EffectsUnknown.Message("the effects of the keys could not be read: " + unread)
 	case len(none) > 0 && applied > len(none): // the list shows effects of such requests
 		return verdict(false, v, "%d of %d keys that were sent twice at the same moment were acknowledged and have no effect", len(none), len(p.overlapped))
 	case applied < leastPairs:
-		v.Reason = fmt.Sprintf("only %d keys that were sent twice at the same moment have an effect, and at least %d are needed%s%s", applied, leastPairs, p.missing(), firstExample(none))
+		v.Doubt = codes.TooFewRequests.Msgf("only %d keys that were sent twice at the same moment have an effect, and at least %d are needed%s%s", applied, leastPairs, p.missing(), firstExample(none))
 	case len(none) > 0:
-		v.Reason = fmt.Sprintf("%d acknowledged keys have no effect: the list does not show enough of the effects%s", len(none), firstExample(none))
+		v.Doubt = codes.EffectsUnknown.Msgf("%d acknowledged keys have no effect: the list does not show enough of the effects%s", len(none), firstExample(none))
 	default:
 		v.Outcome = Passed
 	}
@@ -98,10 +99,10 @@ func (c OneAnswer) Judge(h *journal.History) Verdict {
 		v.Evidence = first(evidence)
 		return verdict(false, v, "%d of %d pairs got different answers", len(wrong), len(p.overlapped))
 	case same+busy < leastPairs || len(open)*10 > len(p.overlapped):
-		v.Reason = fmt.Sprintf("only %d of %d pairs of requests with the same key got two answers that say what became of the key, and at least %d and nine in ten are needed%s%s",
+		v.Doubt = codes.TooFewRequests.Msgf("only %d of %d pairs of requests with the same key got two answers that say what became of the key, and at least %d and nine in ten are needed%s%s",
 			same+busy, len(p.overlapped), leastPairs, p.missing(), firstExample(open))
 	case same > 1 && len(answers) == 1 && known < same:
-		v.Reason = fmt.Sprintf("all %d pairs got the same answer, whatever their key, so that two executions cannot be told from one: let the answer identify the effect, such as by an order number, or say where effects are read", same)
+		v.Doubt = codes.NotComparable.Msgf("all %d pairs got the same answer, whatever their key, so that two executions cannot be told from one: let the answer identify the effect, such as by an order number, or say where effects are read", same)
 	default:
 		v.Outcome = Passed
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -27,7 +28,7 @@ func (c SendsAgain) Judge(h *journal.History) Verdict {
 	expected := fmt.Sprintf("at most %s for each one lost", number(c.Most))
 	acted, ok := faultActed(h)
 	if !ok {
-		return inconclusive(expected, "", "no fault was injected")
+		return inconclusive(expected, "", codes.NoFaultInjected, "no fault was injected")
 	}
 	lost := int64(0)
 	for _, in := range h.Faults {
@@ -36,7 +37,7 @@ func (c SendsAgain) Judge(h *journal.History) Verdict {
 		}
 	}
 	if lost < minRequests {
-		return inconclusive(expected, "", "faults lost only %s messages: at least %d are needed", Count(lost), minRequests)
+		return inconclusive(expected, "", codes.TooFewRequests, "faults lost only %s messages: at least %d are needed", Count(lost), minRequests)
 	}
 	w := observations(h, c.probe(), func(o journal.Observation) bool { return o.Value != nil })
 	from := -1 // the last observation before the fault
@@ -47,7 +48,7 @@ func (c SendsAgain) Judge(h *journal.History) Verdict {
 	}
 	end, over := h.Phase("collect")
 	if from < 0 || !over {
-		return inconclusive(expected, "", "%s", cmp.Or(w.missing(0, acted), "the load did not run to its end"))
+		return inconclusive(expected, "", codes.ProbeUnanswered, "%s", cmp.Or(w.missing(0, acted), "the load did not run to its end"))
 	}
 	w.all = w.all[from:]
 	w.seqs = w.seqs[min(from, len(w.seqs)):]
@@ -57,12 +58,12 @@ func (c SendsAgain) Judge(h *journal.History) Verdict {
 	if times > c.Most {
 		return verdict(false, v, "%q sent %s messages again although %s were lost", c.Of, Count(int64(sent.sum)), Count(lost))
 	}
-	switch v.Reason = w.missing(acted, end.From); {
-	case v.Reason != "":
+	switch v.Doubt = codes.ProbeUnanswered.Message(w.missing(acted, end.From)); {
+	case !v.Doubt.None():
 	case sent.resets > 0:
-		v.Reason = fmt.Sprintf("%s began anew, and what was counted just before is lost", c.probe())
+		v.Doubt = codes.NotComparable.Msgf("%s began anew, and what was counted just before is lost", c.probe())
 	case sent.sum == 0:
-		v.Reason = fmt.Sprintf("%s did not increase: nothing was sent again", c.probe())
+		v.Doubt = codes.NotExercised.Msgf("%s did not increase: nothing was sent again", c.probe())
 	default:
 		v.Outcome = Passed
 	}

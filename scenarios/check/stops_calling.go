@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -27,13 +28,13 @@ type StopsCalling struct {
 func (c StopsCalling) Judge(h *journal.History) Verdict {
 	expected := "no calls but probes after " + Duration(c.Within)
 	if len(h.Faults) == 0 {
-		return inconclusive(expected, journal.During, "no fault was injected")
+		return inconclusive(expected, journal.During, codes.NoFaultInjected, "no fault was injected")
 	}
 	link := c.From + " -> " + c.To
 	perRequest, reason := callsPerRequest(h, link)
 	for _, why := range []string{reason, unseenCalls(h, c.From, c.To), separateWindows(h)} {
 		if why != "" {
-			return inconclusive(expected, journal.During, "%s", why)
+			return inconclusive(expected, journal.During, codes.NotComparable, "%s", why)
 		}
 	}
 	began := liveSince(h)
@@ -45,7 +46,7 @@ func (c StopsCalling) Judge(h *journal.History) Verdict {
 	rest := sum(all[late:])
 	v := Verdict{Expected: expected, Window: journal.During, Evidence: seqs(h, "calls")}
 	if rest.normal < minRequests {
-		v.Reason = fmt.Sprintf("after %s the load would normally have caused %.0f calls until the fault was healed: at least %d are needed, by a longer fault or more load", Duration(c.Within), rest.normal, minRequests)
+		v.Doubt = codes.TooShort.Msgf("after %s the load would normally have caused %.0f calls until the fault was healed: at least %d are needed, by a longer fault or more load", Duration(c.Within), rest.normal, minRequests)
 		return v
 	}
 	v.Observed = rest.describe()
@@ -53,7 +54,7 @@ func (c StopsCalling) Judge(h *journal.History) Verdict {
 	if from <= late {
 		v.Observed = fmt.Sprintf("stopped after %s; then %s", duration(max(0, all[from].from-began)), sum(all[from:]).describe())
 		if waiting := heldAtHealing(h, link); float64(waiting) > max(probeTime.Seconds(), probeShare*rest.normal) {
-			v.Reason = fmt.Sprintf("%s calls still waited for an answer when the fault was healed, so that %q may have been blocked and not have stopped: a longer fault, or a fault whose calls end, would show it", Count(waiting), c.From)
+			v.Doubt = codes.NotObservable.Msgf("%s calls still waited for an answer when the fault was healed, so that %q may have been blocked and not have stopped: a longer fault, or a fault whose calls end, would show it", Count(waiting), c.From)
 			return v
 		}
 		return verdict(true, v, "")

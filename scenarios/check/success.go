@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -31,7 +32,7 @@ func (c Success) Judge(h *journal.History) Verdict {
 	}
 	meets := float64(good) >= c.Ratio*float64(t.Sent)-1e-9
 	if t.Sent < minRequests && (meets || binomialTail(t.Sent-good, t.Sent, 1-c.Ratio) > 0.001) {
-		v.Reason = tooFew(t, c.Route, c.Window, minRequests)
+		v.Doubt = codes.TooFewRequests.Message(tooFew(t, c.Route, c.Window, minRequests))
 		return v
 	}
 	reason := fmt.Sprintf("%s of %s requests%s did not succeed%s", Count(t.Sent-good), Count(t.Sent), of(c.Route), when(c.Window))
@@ -81,14 +82,14 @@ func (c Success) String() string {
 // with the reason.
 func requests(h *journal.History, route string, w journal.Window, expected string) (journal.Totals, Verdict, bool) {
 	if (w == journal.During || w == journal.After) && len(h.Faults) == 0 {
-		return journal.Totals{}, inconclusive(expected, w, "no fault was injected"), false
+		return journal.Totals{}, inconclusive(expected, w, codes.NoFaultInjected, "no fault was injected"), false
 	}
 	t := h.Total(w, route)
 	if t.Sent == 0 && t.InFlight > 0 {
-		return t, inconclusive(expected, w, "%s", tooFew(t, route, w, minRequests)), false
+		return t, inconclusive(expected, w, codes.TooFewRequests, "%s", tooFew(t, route, w, minRequests)), false
 	}
 	if t.Sent == 0 {
-		return t, inconclusive(expected, w, "no request%s was sent%s", of(route), when(w)), false
+		return t, inconclusive(expected, w, codes.TooFewRequests, "no request%s was sent%s", of(route), when(w)), false
 	}
 	return t, Verdict{}, true
 }

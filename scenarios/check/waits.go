@@ -1,10 +1,10 @@
 package check
 
 import (
-	"fmt"
 	"math"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -12,11 +12,11 @@ import (
 // if they do not. They would have taken longer than they had waited. How much longer is estimated from the
 // requests that ended. If hardly any of those waited as long, nothing is known about them; if the wait is short
 // compared with what others took, they are like the others.
-func inFlight(t journal.Totals, percentile float64, limit time.Duration) string {
+func inFlight(t journal.Totals, percentile float64, limit time.Duration) codes.Message {
 	if len(t.Waits) == 0 || censored(t.Latency, t.Waits, percentile) <= limit {
-		return ""
+		return codes.Message{}
 	}
-	return fmt.Sprintf("%s requests were in flight when the fault was healed and had waited for up to %s: without healing, p%v might have been above %s. A longer fault would show it",
+	return codes.TooShort.Msgf("%s requests were in flight when the fault was healed and had waited for up to %s: without healing, p%v might have been above %s. A longer fault would show it",
 		Count(t.InFlight), duration(journal.Quantile(t.Waits, 100)), percentile, duration(limit))
 }
 
@@ -40,17 +40,17 @@ func censored(ended, waits []journal.Bucket, percentile float64) time.Duration {
 // reasons: clients give up before the limit, or the effect of all faults is that something waits, and healing
 // ended every wait before the limit. slowest is the longest time that a request took: one that is clearly longer
 // than the fault waited for something else, such as a backlog.
-func limitUnreachable(h *journal.History, w journal.Window, limit, slowest time.Duration) string {
+func limitUnreachable(h *journal.History, w journal.Window, limit, slowest time.Duration) codes.Message {
 	if l := h.Load; l != nil && l.Patience > 0 && limit >= l.Patience {
-		return fmt.Sprintf("no request could take %s: clients give up, so that none takes longer than %s", duration(limit), duration(l.Patience))
+		return codes.NotExercised.Msgf("no request could take %s: clients give up, so that none takes longer than %s", duration(limit), duration(l.Patience))
 	}
 	if w != journal.During && w != "" {
-		return ""
+		return codes.Message{}
 	}
 	if held := held(h.Faults); held > 0 && limit >= held && slowest <= held+tolerance(held) {
-		return fmt.Sprintf("the fault lasted %s, and healing it ended every wait, so that no request took longer; a fault that lasts longer than %s would test the limit", duration(held), duration(limit))
+		return codes.NotExercised.Msgf("the fault lasted %s, and healing it ended every wait, so that no request took longer; a fault that lasts longer than %s would test the limit", duration(held), duration(limit))
 	}
-	return ""
+	return codes.Message{}
 }
 
 // held returns for how long the faults could make something wait, if healing ends every wait. It returns 0 if

@@ -204,6 +204,7 @@ type Verdict struct {
 	Expected string   `json:"expected,omitempty"`
 	Window   Window   `json:"window,omitempty"`
 	Reason   string   `json:"reason,omitempty"`
+	Code     string   `json:"code,omitempty"`     // of the reason for an inconclusive outcome, see package codes
 	Evidence []uint64 `json:"evidence,omitempty"` // Seq of events
 	Step     string   `json:"-"`                  // Event.Step, set by Fold
 	Details  []string `json:"details,omitempty"`  // the first few violations, for people ("key 7f3a: 2 effects (o-12, o-19), attempts: ...")
@@ -213,4 +214,5 @@ type Verdict struct {
 type End struct {
 	Outcome string `json:"outcome"` // "passed", "failed", "inconclusive", "stopped", "interrupted", "skipped"
 	Reason  string `json:"reason,omitempty"`
+	Code    string `json:"code,omitempty"` // of the reason, see package codes
 }
