@@ -19,6 +19,15 @@ func (c Conns) on(t Target) link.On {
 	return link.On{ID: t.ID, Seed: t.Seed, Count: t.Count, Share: c.Share, First: c.First, From: c.From}
 }
 
+// Portion returns the share of the connections that are selected, from 0 to 1. A selection by number counts as all
+// connections, since it is not known how many there are.
+func (c Conns) Portion() float64 {
+	if c.Share > 0 && c.Share < 1 {
+		return c.Share
+	}
+	return 1
+}
+
 // Numbered reports whether connections are selected by number. Connections opened before the load, such as by a
 // heartbeat, have the first numbers.
 func (c Conns) Numbered() bool { return c.First > 0 || c.From > 1 }

@@ -65,6 +65,19 @@ type Pick struct {
 	From, To uint64  // only from the From-th to the To-th call; 0, 0 means no limit
 }
 
+// Portion returns the share of the calls that are selected, from 0 to 1. A selection by number counts as all calls, since
+// it is not known how many there are.
+func (p Pick) Portion() float64 {
+	portion := 1.0
+	if p.partial() {
+		portion = p.Share
+	}
+	if p.Every > 1 {
+		portion /= float64(p.Every)
+	}
+	return portion
+}
+
 // rule makes a rule act on the selected calls.
 func (p Pick) rule(r message.Rule) message.Rule {
 	r.Match, r.Share, r.Sticky, r.First, r.Every, r.From, r.To = p.Match, p.Share, p.Sticky, p.First, p.Every, p.From, p.To

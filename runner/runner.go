@@ -83,6 +83,10 @@ type Options struct {
 	// Handlers are services in this process, by name. They replace the commands in the system file.
 	Handlers map[string]http.Handler
 
+	// AllowTargets are hosts, or addresses with a port, of other machines that services may run on, besides those that
+	// system files allow.
+	AllowTargets []string
+
 	// AllowSkipped allows the run to pass even if scenarios were skipped because a required program is missing.
 	AllowSkipped bool
 
@@ -187,7 +191,7 @@ func parse(o *Options) ([]*scenarios.Experiment, error) {
 		o.Paths = []string{"features"}
 	}
 	in := &inputs{FS: o.FS, read: map[string]journal.File{}}
-	src := language.Source{FS: in, Root: o.Root, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Vocabulary: o.Vocabulary, Find: process.FindProgram, LookupEnv: os.LookupEnv}
+	src := language.Source{FS: in, Root: o.Root, Paths: o.Paths, Tags: o.Tags, Name: o.Name, Vocabulary: o.Vocabulary, Find: process.FindProgram, LookupEnv: os.LookupEnv, AllowTargets: o.AllowTargets}
 	for _, s := range o.Steps {
 		src.Own = append(src.Own, s.Pattern)
 		if err := checkStepFunc(s); err != nil && o.Drive == nil {

@@ -146,7 +146,7 @@ func TestProtocolOfOnesOwn(t *testing.T) {
 	own.Name = "mine"
 	build := func(row message.Protocol) (*Experiment, error) {
 		return New("b").
-			System(system.System{Services: []system.Service{{Name: "a", Address: "h:1"}, {Name: "b", Address: "h:2"}}, Links: []system.Link{{From: "a", To: "b", Row: &row}}}).
+			System(system.System{Services: []system.Service{{Name: "a", Address: "localhost:1"}, {Name: "b", Address: "localhost:2"}}, Links: []system.Link{{From: "a", To: "b", Row: &row}}}).
 			Inject("a", "b", injector.LoseMessages{}).For(time.Second).Build()
 	}
 	e, err := build(own)

@@ -8,13 +8,14 @@ import (
 	"slices"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // Digests identifies the system and the load of the experiment, apart from where the files are. The contents of
 // programs and of handlers in this process are not included: they are what runs are compared for.
 func (e *Experiment) Digests() journal.Digests {
 	s := e.System
-	s.Dir, s.File, s.Quarantine, s.Stop = "", "", nil, nil
+	s.Dir, s.File, s.Quarantine, s.Stop, s.Limits, s.Allow = "", "", nil, nil, system.Limits{}, nil
 	s.Services = slices.Clone(s.Services)
 	for i := range s.Services {
 		s.Services[i].Handler = nil

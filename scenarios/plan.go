@@ -112,6 +112,9 @@ func (e *Experiment) plan(w io.Writer) {
 		fmt.Fprintf(w, "    tags          %s\n", strings.Join(e.Tags, " "))
 	}
 	fmt.Fprintf(w, "    blast radius  %s\n", e.radius())
+	if limits := e.System.Limits.String(); limits != "" {
+		fmt.Fprintf(w, "    limits        %s\n", limits)
+	}
 	for _, rule := range e.Stop {
 		fmt.Fprintf(w, "    stops if      %s\n", rule)
 	}

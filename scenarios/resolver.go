@@ -36,6 +36,8 @@ type Scope struct {
 	Faults    []injector.Kind
 	Protocols protocols.Table
 	Handlers  []string // services that run in this process
+
+	AllowTargets []string // further hosts for System.Allow
 }
 
 // reporter collects the problems of a scenario.

@@ -42,6 +42,7 @@ func (r *Resolver) addSystem(at source.Pos, file string, sys system.System) {
 	r.System.Groups, r.System.Protections = sys.Groups, sys.Protections
 	r.System.Probes, r.System.Commands = sys.Probes, sys.Commands
 	r.System.Effects, r.System.Quarantine, r.System.Stop = sys.Effects, sys.Quarantine, sys.Stop
+	r.System.Limits, r.System.Allow = sys.Limits, sys.Allow
 	for _, s := range sys.Services {
 		r.AddService(at, s)
 	}

@@ -16,6 +16,7 @@ type timeline struct {
 	live  []liveFault
 
 	healedFaults []liveFault // that a step healed
+	crowds       []crowd
 }
 
 // stage is the progress of a scenario: first steps describe, then they act, then they check.
@@ -51,6 +52,7 @@ func (r *Resolver) track(at source.Pos, a Action) {
 			r.checkOverlap(at, p)
 			r.live = append(r.live, liveFault{placed: p, at: at})
 		}
+		r.countLive(at)
 		if a.For > 0 {
 			r.holdThenHeal(len(a.Faults), a.For)
 		}

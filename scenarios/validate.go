@@ -25,6 +25,7 @@ func (r *Resolver) validate() {
 	r.finishEffects()
 	r.finishRegisters()
 	r.finishStopRules()
+	r.finishLimits()
 	r.finishFaults()
 	r.finishChecks()
 	r.finishFindings()

@@ -82,6 +82,9 @@ func openLinks(server *toxiproxy.Server, systems []string, populate string) erro
 		if err != nil {
 			return err
 		}
+		for _, service := range sys.Outside(sys.Allow) {
+			return fmt.Errorf("%s: %q runs at %s, which is not this machine: if faults may reach it, add to the file: allow: [%q]", file, service.Name, service.Address, service.Address)
+		}
 		for _, l := range sys.Links {
 			p, err := proxyOf(sys, l)
 			if err == nil {

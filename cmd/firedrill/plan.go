@@ -12,8 +12,12 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
+// allowTarget describes a flag.
+const allowTarget = "a host, or an address such as 10.0.0.5:5432, of another machine that services may run on, besides those that system files allow"
+
 func planCommand() *cobra.Command {
 	var tags, name string
+	var allowed []string
 	format := "text"
 	cmd := &cobra.Command{
 		Use:   "plan [paths]",
@@ -26,7 +30,7 @@ func planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			es, err := language.Parse(language.Source{FS: in.fsys, Root: in.root, Paths: in.paths, Tags: in.tags, Name: name, Find: process.FindProgram, LookupEnv: os.LookupEnv})
+			es, err := language.Parse(language.Source{FS: in.fsys, Root: in.root, Paths: in.paths, Tags: in.tags, Name: name, Find: process.FindProgram, LookupEnv: os.LookupEnv, AllowTargets: allowed})
 			var problems scenarios.Problems
 			switch {
 			case err != nil && format == "json" && errors.As(err, &problems):
@@ -44,6 +48,7 @@ func planCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&tags, "tags", "", "tag expression")
 	cmd.Flags().StringVar(&format, "format", format, "text, or json, which is each scenario or else each problem, one a line")
+	cmd.Flags().StringSliceVar(&allowed, "allow-target", nil, allowTarget)
 	cmd.Flags().StringVar(&name, "name", "", "regular expression on scenario names")
 	return cmd
 }

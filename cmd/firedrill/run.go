@@ -52,6 +52,7 @@ removed first.`,
 	flags.StringSliceVar(&o.Without, "without", nil, "protections to switch off in the system, by name (passed to the commands of services as ${without})")
 	flags.IntVar(&o.Parallel, "parallel", 4*runtime.NumCPU(), "maximum number of scenarios at once; fewer if they would disturb each other; those tagged @serial run alone")
 	flags.StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	flags.StringSliceVar(&o.AllowTargets, "allow-target", nil, allowTarget)
 	flags.StringVar(&metricsAddress, "metrics", "", "serve /metrics for Prometheus at host:port during the run, such as 127.0.0.1:9464; without a host, only to this machine")
 	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")
 	flags.StringVar(&show.format, "format", "text", "what to print to standard output: text, or json, which is each event as it happens, one a line, as in the journal")

@@ -89,7 +89,7 @@ func TestOrderOfDeclaredSources(t *testing.T) {
 		`{file: log, format: 'applied (?P<key>\S+) of (?P<customer_id>\S+)'}`:                        {},
 		`{http: "orders GET /orders", items: $.data}`:                                                {},
 	} {
-		file := "services:\n  orders: {address: \"h:1\", serves: [/]}\n  db: {address: \"h:2\"}\neffects:\n  x: " + declared + "\n"
+		file := "services:\n  orders: {address: \"localhost:1\", serves: [/]}\n  db: {address: \"localhost:2\"}\neffects:\n  x: " + declared + "\n"
 		_, err := parseWith(file, "    And applied effects are read from \"x\"\n    When 5s pass\n    Then effects with the same \"customer_id\" are applied in the order they were sent\n")
 		if want[0] == "" {
 			assert.NoError(t, err, declared)
@@ -195,7 +195,7 @@ func TestBrokenSourcesOfEffects(t *testing.T) {
 		`{http: "GET /orders"}`:                                                  {"is not a service and a route", "orders GET /orders"},
 		`{http: "order GET /orders"}`:                                            {`there is no service "order"`, `did you mean "orders"?`},
 	} {
-		file := "services:\n  orders: {address: \"h:1\", serves: [/]}\n  db: {address: \"h:2\"}\neffects:\n  x: " + declared + "\n"
+		file := "services:\n  orders: {address: \"localhost:1\", serves: [/]}\n  db: {address: \"localhost:2\"}\neffects:\n  x: " + declared + "\n"
 		_, err := parseWith(file, read)
 		require.Error(t, err, declared)
 		assert.ErrorContains(t, err, "system.yaml:5", declared)

@@ -12,7 +12,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
-const twoServices = "services:\n  web: {address: \"h:1\", serves: [/], depends: {back: http}}\n  back: {address: \"h:2\"}\n"
+const twoServices = "services:\n  web: {address: \"localhost:1\", serves: [/], depends: {back: http}}\n  back: {address: \"localhost:2\"}\n"
 
 // problemsOf returns the problems of a feature about web and back.
 func problemsOf(t *testing.T, feature string) source.Problems {

@@ -117,7 +117,7 @@ func requireFirst(t *testing.T, err error, what string) {
 }
 
 func TestSystemFileWithByteOrderMark(t *testing.T) {
-	_, err := scenarios.ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte("\ufeffservices:\n  a: {address: \"h:1\"}\n")}}, "s.yaml")
+	_, err := scenarios.ReadSystem(fstest.MapFS{"s.yaml": {Data: []byte("\ufeffservices:\n  a: {address: \"localhost:1\"}\n")}}, "s.yaml")
 	require.NoError(t, err)
 }
 

@@ -32,6 +32,8 @@ type Source struct {
 
 	Vocabulary *Vocabulary // nil means the standard one
 
+	AllowTargets []string // hosts, or addresses, of other machines that services may run on, besides those that system files allow
+
 	// Find finds the program of a service whose working folder is dir, as process.FindProgram does. If it is nil,
 	// programs are not looked for.
 	Find func(dir, program string) (path string, err error)

@@ -46,7 +46,7 @@ func (p *parse) experiment(sc *feature.Scenario, id string) *scenarios.Experimen
 	if sc.Line <= len(sc.Lines) {
 		begin.Text = sc.Lines[sc.Line-1]
 	}
-	scope := scenarios.Scope{Faults: p.Vocabulary.faults, Protocols: p.Vocabulary.protocols, Handlers: p.Handlers}
+	scope := scenarios.Scope{Faults: p.Vocabulary.faults, Protocols: p.Vocabulary.protocols, Handlers: p.Handlers, AllowTargets: p.AllowTargets}
 	r := &reading{Resolver: scenarios.NewResolver(e, begin, &p.out, scope), vocabulary: p.Vocabulary, open: p.open, files: p.FS}
 	if sc.Partial {
 		r.Misunderstood()

@@ -90,7 +90,7 @@ func TestUnconnectedRoute(t *testing.T) {
 		"what breaks depends on it":    {with(`depends: {pay: http}`, `depends: {pay: http, static: http}`), false},
 		"it is told the address":       {with(`[static, "${port}"]`, `[static, "${port}", "${address:pay}"]`), false},
 		"told in the environment":      {with(`[static, "${port}"]`, `[static, "${port}"], env: {PAY: "${address:orders}"}`), false},
-		"it runs elsewhere":            {with(`{command: [static, "${port}"]`, `{address: "h:1"`), false},
+		"it runs elsewhere":            {with(`{command: [static, "${port}"]`, `{address: "localhost:1"`), false},
 		"what breaks has a fixed port": {with(`[pay, "${port}"]`, `[pay, "${port}"], port: 7301`), false},
 		"they are of a group":          {apartSystem + "groups: {g: [pay, static]}\n", false},
 	} {

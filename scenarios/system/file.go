@@ -23,7 +23,7 @@ import (
 
 // The keys of the mappings in a system file. They must match system.schema.json.
 var (
-	systemKeys  = []string{"services", "clients", "groups", "effects", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands", "quarantine", "stop"}
+	systemKeys  = []string{"services", "clients", "groups", "effects", "fallback", "fallback_in_body", "fallback_is_success", "protections", "probes", "commands", "quarantine", "stop", "limits", "allow"}
 	serviceKeys = []string{"command", "env", "dir", "files", "port", "ready", "stop", "data", "address", "stand_in", "login", "proto", "serves", "needs", "install", "depends"}
 	clientsKeys = []string{"depends"}
 	readyKeys   = []string{"tcp", "http", "line", "within"}
@@ -125,6 +125,10 @@ func (r *reader) system(key string, v ast.Node, at source.Pos) {
 		r.mapping(v, "quarantine", nil, r.quarantine)
 	case "stop":
 		r.sequence(v, r.stopRule)
+	case "limits":
+		r.mapping(v, "limits", limitKeys, r.limit)
+	case "allow":
+		r.sys.Allow = r.list(v, func(int, ast.Node) {})
 	}
 }
 

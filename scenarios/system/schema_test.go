@@ -42,6 +42,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		{probeKeys, keys("$defs", "probe")},
 		{commandKeys, keys("$defs", "command")},
 		{quarantineKeys, keys("$defs", "quarantine")},
+		{limitKeys, keys("properties", "limits")},
 		{stopRuleKeys, keys("$defs", "stop_rule")},
 		{linkKeys, slices.Sorted(maps.Keys(link))},
 	} {

@@ -34,6 +34,8 @@ type System struct {
 
 	Quarantine []Quarantine `json:",omitempty"` // of scenarios that are tagged @quarantine
 	Stop       []StopRule   `json:",omitempty"` // of every scenario
+	Limits     Limits       `json:",omitzero"`
+	Allow      []string     `json:",omitempty"` // hosts, or addresses, of other machines that services may run on
 }
 
 // Path returns the path of a file or folder that the system file names.
@@ -218,6 +220,7 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 	s.validateCommands(where, addProblem)
 	s.validateProbes(where, addProblem)
 	s.validateStopRules(where, addProblem)
+	s.validateLimits(where, addProblem)
 	s.validateEffects(where, addProblem)
 	if _, err := s.Order(); err != nil && len(s.Links) > 0 && !slices.ContainsFunc(s.Links, func(l Link) bool { return l.From == l.To }) {
 		what, hint := source.Parts(err)

@@ -1,0 +1,85 @@
+package scenarios
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
+)
+
+// finishLimits reports faults beyond the limits of the system, and services on other machines that are not allowed.
+func (r *Resolver) finishLimits() {
+	for _, service := range r.System.Outside(slices.Concat(r.System.Allow, r.scope.AllowTargets)) {
+		r.AddProblem(cmp.Or(r.describedAt[service.Name], r.systemAt), codes.OutOfBounds.Msgf("%q runs at %s, which is not this machine", service.Name, service.Address), fmt.Sprintf("if load and faults may reach it, say so: in the system file, `allow: [%q]`, or with --allow-target %s", service.Address, service.Address))
+	}
+	for _, p := range r.faults {
+		for _, f := range r.Steps[p.step].Do.(Inject).Faults {
+			if what, hint := beyond(r.System.Limits, f); !what.None() && !p.misread {
+				r.AddProblem(p.at, what, hint)
+				break // the parts of a partition would repeat it
+			}
+		}
+	}
+	most := r.System.Limits.AtOnce
+	for _, c := range r.crowds {
+		if most > 0 && c.n > most {
+			r.AddProblem(c.at, codes.OutOfBounds.Msgf("%d faults would be live at the same time, and the limits of the system allow %d", c.n, most), "heal one before, or raise `at_once` under `limits` in the system file")
+		}
+	}
+	longest := r.System.Limits.Duration
+	for _, l := range slices.Concat(r.healedFaults, r.live) {
+		lasts := max(l.lasts, lastsBySelf(l.placed))
+		if longest == 0 || lasts <= longest || r.Counted() && lasts >= source.Longest {
+			continue
+		}
+		took := injector.Duration(lasts)
+		if lasts >= source.Longest {
+			took = "as long as a step takes whose duration is not known"
+		}
+		r.AddProblem(l.at, codes.OutOfBounds.Msgf("this fault would be live for %s, and the limits of the system allow %s", took, injector.Duration(longest)), "say a shorter time, or heal it earlier; or raise `duration` under `limits` in the system file")
+	}
+}
+
+// lastsBySelf returns how long a series of faults takes, such as three crashes, or 0.
+func lastsBySelf(p Placed) time.Duration {
+	if series, ok := p.Fault.(interface{ Lasts() time.Duration }); ok {
+		return series.Lasts()
+	}
+	return 0
+}
+
+// crowd is how many faults are live at the same time after a step.
+type crowd struct {
+	at source.Pos
+	n  int
+}
+
+// countLive records how many faults are live.
+func (r *Resolver) countLive(at source.Pos) {
+	ids := map[string]bool{}
+	for _, l := range r.live {
+		ids[journal.FaultID(l.placed.ID)] = true
+	}
+	r.crowds = append(r.crowds, crowd{at, len(ids)})
+}
+
+// beyond returns what is wrong with a fault whose target or share is beyond the limits of a system, or "".
+func beyond(l system.Limits, p Placed) (what codes.Message, hint string) {
+	portion := 1.0
+	if part, ok := p.Fault.(interface{ Portion() float64 }); ok {
+		portion = part.Portion()
+	}
+	switch {
+	case !l.Allows(p.From, p.To):
+		return codes.OutOfBounds.Msgf("%s is outside of the limits of the system, which allow faults on %s", p.On(), source.Quote(l.Targets)), "break something else, or add it to `targets` under `limits` in the system file"
+	case p.From != "" && l.Share > 0 && portion > l.Share:
+		return codes.OutOfBounds.Msgf("this fault acts on %s of the traffic of %s, and the limits of the system allow %s", percent(portion), p.On(), percent(l.Share)), fmt.Sprintf("write %s of it, or raise `share` under `limits` in the system file", percent(l.Share))
+	}
+	return codes.Message{}, ""
+}
