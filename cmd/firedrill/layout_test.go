@@ -43,7 +43,8 @@ var imports = map[string][]string{
 	"injector":           {"injector/..."},
 	"injector/bench":     {"injector/..."},
 	"injector/linktest":  {"injector/..."},
-	"injector/toxiproxy": {"injector", "injector/link", "injector/message", "injector/protocols"},
+	"injector/loopback":  {},
+	"injector/toxiproxy": {"injector", "injector/link", "injector/loopback", "injector/message", "injector/protocols"},
 	"scenarios/journal":  {},
 	"scenarios/codes":    {},
 	"scenarios/check":    {"scenarios/codes", "scenarios/journal"},
@@ -60,7 +61,7 @@ var imports = map[string][]string{
 
 	"reports":           {"scenarios/codes", "scenarios/journal", "scenarios/check"},
 	"reports/history":   {"reports", "scenarios/journal", "scenarios/check"},
-	"reports/site":      {"reports/history", "scenarios/journal"},
+	"reports/site":      {"injector/loopback", "reports/history", "scenarios/journal"},
 	"runner":            {"injector/...", "scenarios/...", "reports", "runner/internal/...", "runner/control"},
 	"runner/control":    {},
 	"runner/sources":    {"runner/internal/effects", "runner/internal/load", "scenarios/journal"},

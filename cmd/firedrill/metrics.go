@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/firedrill-dev/firedrill/injector/loopback"
 	"github.com/firedrill-dev/firedrill/runner"
 )
 
@@ -41,7 +42,11 @@ func serveMetrics(address string, counts func() []runner.Counts) (*metrics, erro
 	registry.MustRegister(m)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	m.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	var handler http.Handler = mux
+	if loopback.Host(m.address) { // who lets other machines read the metrics chooses their names
+		handler = loopback.Only(mux)
+	}
+	m.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	m.serving.Go(func() { _ = m.server.Serve(ln) })
 	return m, nil
 }

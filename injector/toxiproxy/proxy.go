@@ -14,6 +14,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/injector/loopback"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 )
@@ -43,7 +44,7 @@ func (s Proxy) check(where string) error {
 	case s.Listen == "":
 	case err != nil:
 		return badRequest("listen: %v", err)
-	case host != "" && !loopback(host):
+	case host != "" && !loopback.Host(host):
 		return badRequest("listen: %q is not an address of this machine only: use 127.0.0.1:PORT", s.Listen)
 	}
 	if row := protocols.All().Find(s.Protocol); s.Protocol != "" && s.Protocol != "tcp" && (row == nil || row.UDP) {

@@ -9,7 +9,7 @@
 //
 // Two things are stricter than in Toxiproxy, for safety: proxies listen on this machine's loopback addresses only, and
 // requests have to name such an address as their host, so that no page in a browser can reach the API through a name
-// that leads here (DNS rebinding).
+// that leads here (DNS rebinding), nor a page of another site.
 //
 // The API is that of Toxiproxy 2.12, as its documentation and its source state it.
 package toxiproxy
@@ -20,13 +20,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/loopback"
 )
 
 // maxBody is the size of the largest request that is read, in bytes.
@@ -96,23 +96,14 @@ func (s *Server) Close() error {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case !loopback(r.Host):
-		answer(w, 0, nil, apiError{http.StatusForbidden, fmt.Sprintf("host %q: this API is only for this machine: use localhost or 127.0.0.1", r.Host)})
+	case loopback.Refuse(r) != "":
+		answer(w, 0, nil, apiError{http.StatusForbidden, loopback.Refuse(r)})
 	case strings.HasPrefix(r.UserAgent(), "Mozilla/"):
 		answer(w, 0, nil, apiError{http.StatusForbidden, "user agent not allowed"}) // as Toxiproxy: a page must not send requests
 	default:
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		s.mux.ServeHTTP(w, r)
 	}
-}
-
-// loopback reports whether a host, with or without a port, is this machine.
-func loopback(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // apiError is an error as clients of Toxiproxy know it.

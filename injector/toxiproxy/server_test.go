@@ -283,6 +283,7 @@ func TestOnlyThisMachine(t *testing.T) {
 
 	for name, change := range map[string]func(*http.Request){
 		"a name that leads here": func(r *http.Request) { r.Host = "rebound.example" },
+		"a page of another site": func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") },
 		"a browser":              func(r *http.Request) { r.Header.Set("User-Agent", "Mozilla/5.0") },
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, api.URL+"/reset", nil)

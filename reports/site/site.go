@@ -9,7 +9,6 @@ import (
 	"bytes"
 	_ "embed"
 	"html/template"
-	"net"
 	"net/http"
 	"os"
 	"path"
@@ -17,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/injector/loopback"
 	"github.com/firedrill-dev/firedrill/reports/history"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -54,25 +54,12 @@ func Handler(dir string) http.Handler {
 	mux.HandleFunc("GET /trend", s.trend)
 	mux.HandleFunc("GET /compare", s.compare)
 	mux.HandleFunc("GET /runs/{run}/{file...}", s.file)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !local(r.Host) {
-			http.Error(w, "these pages are only for this machine: open them as localhost", http.StatusForbidden)
-			return
-		}
+	return loopback.Only(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		w.Header().Set("X-Frame-Options", "DENY")
 		mux.ServeHTTP(w, r)
-	})
-}
-
-// local reports whether a request names this machine as its host.
-func local(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	ip := net.ParseIP(strings.Trim(host, "[]"))
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	}))
 }
 
 // write writes a page.
