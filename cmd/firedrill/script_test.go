@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +38,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
 			return nil
 		},
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "validates": validates, "nightsago": nightsAgo},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "samefaults": sameFaults, "validates": validates, "nightsago": nightsAgo},
 		RequireExplicitExec: true,
 	})
 }
@@ -68,6 +69,25 @@ func nightsAgo(ts *testscript.TestScript, _ bool, args []string) {
 		_ = os.Remove(filepath.Join(runs, "latest"))
 		ts.Check(os.Symlink(e.Run.ID, filepath.Join(runs, "latest")))
 		ts.Setenv("NIGHT_"+days, e.Run.ID)
+	}
+}
+
+// sameFaults compares which requests met faults in two runs: samefaults JOURNAL JOURNAL
+func sameFaults(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: samefaults JOURNAL JOURNAL")
+	}
+	var met [2][]string
+	for i, name := range args {
+		book, err := readBook(ts.MkAbs(name))
+		ts.Check(err)
+		for _, m := range book.Scenarios[0].Messages {
+			met[i] = append(met[i], fmt.Sprintf("%s on %s: %s of request %s", m.Stage, m.Link, m.Op, m.Request))
+		}
+		slices.Sort(met[i])
+	}
+	if len(met[0]) == 0 || slices.Equal(met[0], met[1]) == neg {
+		ts.Fatalf("%d and %d faults on messages: %q\n%q", len(met[0]), len(met[1]), met[0], met[1])
 	}
 }
 
