@@ -5,6 +5,7 @@ import (
 	"html"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,29 @@ type axis struct {
 	id       string   // of the scenario
 	marks    []moment // to draw in all charts
 	past     *earlier // to draw beside this run; nil if there is none
+	shared   *shared
+}
+
+// shared holds drawings that several charts of a page have in common, so that each is in the page once.
+type shared struct{ drawings []string }
+
+// use returns a reference to a drawing.
+func (s *shared) use(drawing string) string {
+	i := slices.Index(s.drawings, drawing)
+	if i < 0 {
+		i = len(s.drawings)
+		s.drawings = append(s.drawings, drawing)
+	}
+	return fmt.Sprintf(`<use href="#g%d"/>`, i+1)
+}
+
+// SVG returns the drawings.
+func (s *shared) SVG() template.HTML {
+	var out strings.Builder
+	for i, d := range s.drawings {
+		fmt.Fprintf(&out, `<g id="g%d">%s</g>`, i+1, d)
+	}
+	return template.HTML(out.String()) //nolint:gosec // numbers, and text that was escaped
 }
 
 func newAxis(h *journal.History) axis {
@@ -108,9 +132,9 @@ func (c *canvas) text(x, y int, s string) {
 	c.add(`<text x="%d" y="%d">%s</text>`, x, y, html.EscapeString(s))
 }
 
-// shared draws what all charts of a scenario have in common, once, for use by the others: the fault windows in the
+// define draws what all charts of a scenario have in common, once, for use by the others: the fault windows in the
 // background, the marks, and the time axis.
-func (c *canvas) shared() {
+func (c *canvas) define() {
 	a := c.axis
 	var area, edges strings.Builder
 	for _, in := range a.h.CombinedFaults() {
@@ -183,14 +207,12 @@ func roundStep(v float64) float64 {
 
 // grid draws a horizontal line for each value, with its label.
 func (c *canvas) grid(values []float64, y func(float64) int, label func(float64) string) {
-	var lines strings.Builder
-	c.add(`<g transform="translate(%d 4)" text-anchor="end" class="tick">`, left-6)
+	var lines, labels strings.Builder
 	for _, v := range values {
 		fmt.Fprintf(&lines, "M%d %dH%d", left, y(v), chartWidth-right)
-		c.add(`<text y="%d">%s</text>`, y(v), html.EscapeString(label(v)))
+		fmt.Fprintf(&labels, `<text y="%d">%s</text>`, y(v), html.EscapeString(label(v)))
 	}
-	c.end()
-	c.add(`<path d="%s" stroke="currentColor" stroke-opacity=".14"/>`, lines.String())
+	c.WriteString(c.axis.shared.use(fmt.Sprintf(`<g transform="translate(%d 4)" text-anchor="end" class="tick">%s</g><path d="%s" stroke="currentColor" stroke-opacity=".14"/>`, left-6, labels.String(), lines.String())))
 }
 
 // steps draws a line of steps, one for each slice. A slice for which value returns false leaves a gap.

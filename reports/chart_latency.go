@@ -123,12 +123,13 @@ func (c *canvas) heat(all []second, scale logScale) {
 			n = next
 		}
 	}
+	c.add(`<g stroke="currentColor" stroke-width="%.1f">`, float64(plotBottom-plotTop)/float64(len(rows)))
 	for i := range cells {
 		if cells[i].Len() > 0 {
-			height := float64(plotBottom-plotTop) / float64(len(rows))
-			c.add(`<path d="%s" stroke="currentColor" stroke-width="%.1f" stroke-opacity=".%02d"/>`, cells[i].String(), height, 7+i*11)
+			c.add(`<path d="%s" stroke-opacity=".%02d"/>`, cells[i].String(), 7+i*11)
 		}
 	}
+	c.end()
 }
 
 // shade returns the shade of a cell with n of all requests of its slice, from 0 to shades-1.

@@ -22,7 +22,7 @@ func timeline(a axis) chart {
 	rows := 1 + len(faults) + min(1, len(marks)) + min(1, len(a.marks))
 	height := 28 + rows*24
 	c := a.canvas(height)
-	c.shared()
+	c.define()
 	out := chart{Title: "Timeline", Links: len(a.marks) > 0}
 	c.phases()
 	for i, in := range faults {

@@ -12,13 +12,13 @@ import (
 )
 
 // charts returns the charts for which the journal has data, with marks at some moments. If the scenario of an earlier run is
-// given, they show its curves, too.
-func charts(h *journal.History, id string, marks []moment, past *journal.History) []chart {
+// given, they show its curves, too. What several charts have in common is added to common.
+func charts(h *journal.History, id string, marks []moment, past *journal.History, common *shared) []chart {
 	if len(h.Phases) == 0 || h.End != nil && h.End.Outcome == "skipped" {
 		return nil
 	}
 	a := newAxis(h)
-	a.id, a.marks = id, marks
+	a.id, a.marks, a.shared = id, marks, common
 	a.past = newEarlier(past, a)
 	all := []chart{timeline(a)}
 	slices := seconds(a)

@@ -62,6 +62,7 @@ type view struct {
 	Against   *Against          // the earlier run that this one is compared with; nil if there is none
 	Changes   []changedScenario // from the earlier run, what needs attention first
 	Keys      []swatch          // of all legends, each once
+	Shared    *shared           // drawings of several charts
 }
 
 // scenario is a section of the page.
@@ -117,7 +118,7 @@ func writeHTML(w io.Writer, b *journal.Book) error { return writePage(w, b, nil)
 
 // writePage writes the report for people, compared with an earlier run unless that is nil.
 func writePage(w io.Writer, b *journal.Book, against *Against) error {
-	v := view{Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), NotRun: b.NotRun(), Notes: b.Notes, Rerun: rerun(b), Against: against}
+	v := view{Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), NotRun: b.NotRun(), Notes: b.Notes, Rerun: rerun(b), Against: against, Shared: &shared{}}
 	v.Counts = countOutcomes(b, func(_, text string) string { return text })
 	for i, h := range b.Scenarios {
 		v.Took = max(v.Took, h.Ended)
@@ -130,7 +131,7 @@ func writePage(w io.Writer, b *journal.Book, against *Against) error {
 		v.Why = []card{incompleteRun(v.Outcome, reason)}
 	}
 	for _, s := range v.Scenarios { // after the cards, whose moments they mark
-		s.Charts = charts(s.History, s.Slug, s.Moments, s.Earlier)
+		s.Charts = charts(s.History, s.Slug, s.Moments, s.Earlier, v.Shared)
 		a := newAxis(s.History)
 		s.From, s.To = a.from.Seconds(), a.to.Seconds()
 	}

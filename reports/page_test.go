@@ -105,3 +105,13 @@ func TestPageSizeLimit(t *testing.T) {
 	t.Logf("%d KB", len(page)>>10)
 	assert.Less(t, len(page), 2<<20)
 }
+
+// TestManyScenariosOfOneCauseAreFolded: a card shows three of them, and the others when they are asked for.
+func TestManyScenariosOfOneCauseAreFolded(t *testing.T) {
+	page := string(render(t, writeHTML, mixed(t)))
+	why := page[strings.Index(page, `<h2 id="why">`):strings.Index(page, `<h2 id="scenarios">`)]
+	at := strings.Index(why, "<summary>1 more scenario with the same cause</summary>")
+	require.Positive(t, at)
+	assert.Less(t, strings.Index(why, "row 6</strong>"), at)
+	assert.Greater(t, strings.Index(why, "row 9</strong>"), at)
+}

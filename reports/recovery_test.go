@@ -45,7 +45,7 @@ func TestRecoveryOnThePage(t *testing.T) {
 		var out strings.Builder
 		require.NoError(t, pageTemplate.ExecuteTemplate(&out, "tables", s))
 		assert.Contains(t, out.String(), want[1])
-		assert.Contains(t, out.String(), "Steady is what the baseline was: success at least 99.5%")
+		assert.Contains(t, out.String(), "steady: success at least 99.5%")
 		assert.Contains(t, out.String(), ">10 s<")
 	}
 }

@@ -53,6 +53,12 @@ func (c card) lenient() int { return map[bool]int{true: 1}[c.Standing().Quaranti
 // Name returns the sentence of the first check.
 func (c card) Name() string { return c.Places[0].Verdicts[0].Check }
 
+// Unfolded returns how many places of a card are shown at once.
+func (c card) Unfolded() int { return 3 }
+
+// Folded returns how many places are shown when they are asked for.
+func (c card) Folded() int { return max(0, len(c.Places)-c.Unfolded()) }
+
 // More returns how many further checks the card is about.
 func (c card) More() (n int) {
 	for _, p := range c.Places {

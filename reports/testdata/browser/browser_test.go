@@ -90,7 +90,7 @@ type tab struct {
 func open(t *testing.T, name, fragment string, before ...chromedp.Action) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(root)
-	ctx, done := context.WithTimeout(ctx, time.Minute)
+	ctx, done := context.WithTimeout(ctx, 4*time.Minute)
 	o := &tab{t: t, ctx: ctx}
 	url := "file://" + filepath.Join(pages, name+".html") + fragment
 	chromedp.ListenTarget(ctx, func(event any) {
@@ -215,30 +215,35 @@ func TestHostileScriptsWouldBeSeen(t *testing.T) {
 func TestAccessibility(t *testing.T) {
 	for _, name := range []string{"passed", "failed", "inconclusive", "truncated", "parted", "stopped", "topology", "compared", "unsteady"} {
 		for _, scheme := range []string{"light", "dark", "phone"} {
-			var before []chromedp.Action
-			if scheme == "phone" {
-				before = append(before, emulation.SetDeviceMetricsOverride(390, 844, 2, true))
-			} else {
-				before = append(before, emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
-			}
-			o := open(t, name, "", before...)
-			ask[bool](o, `document.querySelectorAll("details").forEach(d => d.open = true); true`)
-			o.run(chromedp.Evaluate(axe, nil))
-			found := ask[string](o, `axe.run().then(r => JSON.stringify(r.violations.filter(v => v.impact === "serious" || v.impact === "critical").map(v => v.id + ": " + v.nodes.slice(0, 3).map(n => n.html.slice(0, 200) + " " + n.failureSummary).join(" | "))))`)
-			var violations []string
-			if err := json.Unmarshal([]byte(found), &violations); err != nil {
-				t.Fatal(err)
-			}
-			for _, v := range violations {
-				t.Errorf("%s, %s: %s", name, scheme, v)
-			}
-			if wide := ask[bool](o, `document.documentElement.scrollWidth > innerWidth + 1`); wide {
-				t.Errorf("%s, %s: wider than its window", name, scheme)
-			}
-			shoot(o, name+"-"+scheme)
-			o.close()
+			t.Run(name+" "+scheme, func(t *testing.T) { examine(t, name, scheme) })
 		}
 	}
+	t.Run("mixed", func(t *testing.T) { examine(t, "mixed", "light") }) // many scenarios, which takes axe-core long
+}
+
+func examine(t *testing.T, name, scheme string) {
+	var before []chromedp.Action
+	if scheme == "phone" {
+		before = append(before, emulation.SetDeviceMetricsOverride(390, 844, 2, true))
+	} else {
+		before = append(before, emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+	}
+	o := open(t, name, "", before...)
+	ask[bool](o, `document.querySelectorAll("details").forEach(d => d.open = true); true`)
+	o.run(chromedp.Evaluate(axe, nil))
+	found := ask[string](o, `axe.run().then(r => JSON.stringify(r.violations.filter(v => v.impact === "serious" || v.impact === "critical").map(v => v.id + ": " + v.nodes.slice(0, 3).map(n => n.html.slice(0, 200) + " " + n.failureSummary).join(" | "))))`)
+	var violations []string
+	if err := json.Unmarshal([]byte(found), &violations); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range violations {
+		t.Error(v)
+	}
+	if wide := ask[bool](o, `document.documentElement.scrollWidth > innerWidth + 1`); wide {
+		t.Error("wider than its window")
+	}
+	shoot(o, name+"-"+scheme)
+	o.close()
 }
 
 // TestLinksLeadToWhatIsVisible follows every link of pages, with the script and without it.
@@ -354,12 +359,22 @@ func TestReadableWithoutStyles(t *testing.T) {
 	shoot(o, "failed-without-styles")
 }
 
-// TestPrint: a page prints in light colours, whatever the theme is.
+// TestPrint: a page prints in light colours, whatever the theme is, and with all that explains a failure.
 func TestPrint(t *testing.T) {
 	o := open(t, "failed", "", emulation.SetEmulatedMedia().WithMedia("print").WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}))
 	if got := ask[string](o, `getComputedStyle(document.body).backgroundColor`); got != "rgb(255, 255, 255)" {
 		t.Errorf("it is printed on %s", got)
 	}
+	hidden := `[...document.querySelectorAll(".why details > :not(summary), .s-open > details > :not(summary)")].filter(e => !e.checkVisibility()).length`
+	ask[bool](o, `document.querySelectorAll("details").forEach(d => d.open = false); true`)
+	if n := ask[int](o, hidden); n != 0 {
+		t.Errorf("%d parts of what failed are not printed", n)
+	}
+	o.run(emulation.SetEmulatedMedia().WithMedia("screen"))
+	if n := ask[int](o, hidden); n == 0 {
+		t.Error("on a screen they can be closed: the test sees nothing")
+	}
+	o.run(emulation.SetEmulatedMedia().WithMedia("print"))
 	shoot(o, "failed-print")
 	var pdf []byte
 	o.run(chromedp.ActionFunc(func(ctx context.Context) (err error) {
