@@ -91,7 +91,10 @@ func (l *Live) fault(e journal.Event, name string) {
 
 func (l *Live) line(at time.Duration, name, text string) {
 	l.clear()
-	fmt.Fprintf(l.w, "%8s  %s: %s\n", clock(at), plain(shorten(name, 48)), plain(text))
+	if name != "" { // otherwise it is about the whole run
+		text = shorten(name, 48) + ": " + text
+	}
+	fmt.Fprintf(l.w, "%8s  %s\n", clock(at), plain(text))
 	if l.tty {
 		l.status(at)
 	}

@@ -30,6 +30,15 @@ func TestLive(t *testing.T) {
 	}
 }
 
+// TestLiveNamesNoScenarioWithoutOne: a note of the run, such as on a scenario that was not started, is about no scenario.
+func TestLiveNamesNoScenarioWithoutOne(t *testing.T) {
+	var out bytes.Buffer
+	l := NewLive(&out, false)
+	l.Event(journal.Event{At: 1e9, Note: &journal.Note{Text: `"row 2" was not started`}})
+	l.Event(journal.Event{At: 2e9, Scenario: "s", Begin: &journal.Begin{ID: "s", Name: "row 3"}})
+	assert.Equal(t, "  0:01.0  \"row 2\" was not started\n  0:02.0  row 3: started\n", out.String())
+}
+
 func TestLiveEscapesControlCharacters(t *testing.T) {
 	var out bytes.Buffer
 	l := NewLive(&out, true)

@@ -49,6 +49,7 @@ type Scenario struct {
 	Figures        []Figure // those that were measured, in the order of the table of figures
 
 	run     *Run
+	repeats string   // ID of the scenario that it is a repetition of; "" if it is none
 	steps   []string // with the keyword
 	links   []string
 	digests journal.Digests
@@ -242,13 +243,17 @@ func newRun(dir string, b *journal.Book) *Run {
 		}
 	}
 	for _, p := range b.NotRun() {
-		r.Scenarios = append(r.Scenarios, &Scenario{ID: p.ID, Name: p.Name, File: p.File, Line: p.Line, Outcome: NotRun, run: r})
+		first, _, _ := strings.Cut(p.ID, "--repeat-") // as the runner names repetitions
+		if first == p.ID || !slices.ContainsFunc(b.Run.Plan, func(other journal.Planned) bool { return other.ID == first }) {
+			first = ""
+		}
+		r.Scenarios = append(r.Scenarios, &Scenario{ID: p.ID, Name: p.Name, File: p.File, Line: p.Line, Outcome: NotRun, run: r, repeats: first})
 	}
 	return r
 }
 
 func newScenario(r *Run, h *journal.History) *Scenario {
-	s := &Scenario{ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: "inconclusive", Figures: figuresOf(h), run: r, digests: h.Digests}
+	s := &Scenario{ID: h.ID, Name: h.Name, File: h.File, Line: h.Line, Tags: h.Tags, Outcome: "inconclusive", Figures: figuresOf(h), run: r, repeats: h.RepeatOf, digests: h.Digests}
 	if h.End != nil {
 		s.Outcome, s.Reason = check.ScenarioOutcome(h), h.End.Reason
 	}

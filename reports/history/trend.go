@@ -13,6 +13,7 @@ type Trend struct {
 	Name     string     `json:"name"`
 	Runs     []string   `json:"runs"`     // their IDs
 	Outcomes []string   `json:"outcomes"` // parallel to Runs
+	Repeated [][]string `json:"repeated"` // parallel to Runs: the outcomes of all repetitions, the first included; null for none
 	Breaks   []int      `json:"breaks"`   // indices of runs that are not comparable with the one before
 	P95      []*float64 `json:"p95"`      // in seconds, during the fault; null where it was not measured
 	Success  []*float64 `json:"success"`  // between 0 and 1, during the fault; null where it was not measured
@@ -24,7 +25,7 @@ func NewTrend(runs []*Run, most int) (all []Trend) {
 	done := map[string]bool{}
 	for _, newest := range slices.Backward(runs) {
 		for _, s := range newest.Scenarios {
-			if !done[s.ID] {
+			if !done[s.ID] && s.repeats == "" {
 				done[s.ID] = true
 				all = append(all, trendOf(s, runs, most))
 			}
@@ -43,7 +44,7 @@ func trendOf(newest *Scenario, runs []*Run, most int) Trend {
 	}
 	var last *Scenario // the last that began
 	for i, s := range scenarios[max(0, len(scenarios)-most):] {
-		t.Runs, t.Outcomes = append(t.Runs, s.run.ID), append(t.Outcomes, s.Outcome)
+		t.Runs, t.Outcomes, t.Repeated = append(t.Runs, s.run.ID), append(t.Outcomes, s.Outcome), append(t.Repeated, s.repetitions())
 		t.P95 = append(t.P95, s.pointer("p95 during the fault"))
 		t.Success = append(t.Success, s.pointer("success during the fault"))
 		if s.Outcome == NotRun {
@@ -55,6 +56,20 @@ func trendOf(newest *Scenario, runs []*Run, most int) Trend {
 		last = s
 	}
 	return t
+}
+
+// repetitions returns the outcomes of a scenario and of its repetitions in the same run, or nil if it was not repeated.
+func (s *Scenario) repetitions() []string {
+	all := []string{s.Outcome}
+	for _, other := range s.run.Scenarios {
+		if other.repeats == s.ID {
+			all = append(all, other.Outcome)
+		}
+	}
+	if len(all) == 1 {
+		return nil
+	}
+	return all
 }
 
 func (s *Scenario) pointer(name string) *float64 {
@@ -75,8 +90,10 @@ var marks = map[string][2]string{
 	"passed": {"✓", "."}, "failed": {"✗", "F"}, Flaky: {"~", "~"}, "stopped": {"■", "S"}, "inconclusive": {"?", "?"}, "interrupted": {"?", "?"}, "skipped": {"–", "-"}, NotRun: {" ", "_"},
 }
 
+func mark(outcome string, style int) string { return cmp.Or(marks[outcome][style], "?") }
+
 // TrendText lays trends out as a table, with sparklines if graphic is set. A bar stands before a run that is not
-// comparable with the one before it.
+// comparable with the one before it, and repetitions of one run are in brackets.
 func TrendText(all []Trend, graphic bool) string {
 	if len(all) == 0 {
 		return "no run is recorded\n"
@@ -94,7 +111,15 @@ func TrendText(all []Trend, graphic bool) string {
 			if slices.Contains(t.Breaks, i) {
 				row[2] += "|"
 			}
-			row[2] += cmp.Or(marks[o][style], "?")
+			if of := t.Repeated[i]; of != nil {
+				row[2] += "["
+				for _, o := range of {
+					row[2] += mark(o, style)
+				}
+				row[2] += "]"
+				continue
+			}
+			row[2] += mark(o, style)
 		}
 		if graphic {
 			row[3], row[5] = p95+" "+row[3], success+" "+row[5]
@@ -105,7 +130,7 @@ func TrendText(all []Trend, graphic bool) string {
 	if graphic {
 		legend = "✓ passed  ✗ failed  ~ flaky  ■ stopped  ? not proven  – skipped  (blank) not run"
 	}
-	return strings.Join(table(rows), "\n") + "\n\n" + legend + "  | from here on, something else was tested; p95 and success: of the last run, during the fault\n"
+	return strings.Join(table(rows), "\n") + "\n\n" + legend + "  [] repetitions of one run  | from here on, something else was tested; p95 and success: of the last run, during the fault\n"
 }
 
 // lastOf formats the value of the last run, or "–".

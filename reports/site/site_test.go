@@ -50,6 +50,7 @@ func record(t *testing.T, dir string, broken bool) (id string) {
 			Check(check.Success{Ratio: 0.99}).
 			Build()
 		require.NoError(t, err)
+		e.Tags = []string{map[bool]string{false: "@by-day", true: "@by-night"}[broken]}
 		es = append(es, e)
 	}
 	for range 5 {
@@ -117,6 +118,7 @@ func TestPages(t *testing.T) {
 		"list":           {"/", []string{before, now, "2 failed", "2 passed", "/runs/" + now + "/report.html"}, nil, true},
 		"by outcome":     {"/?outcome=failed", []string{now}, []string{before}, false},
 		"by a scenario":  {"/?text=COME+late", []string{before, now}, nil, false},
+		"by a tag":       {"/?text=%40BY-NIGHT", []string{now}, []string{before}, false},
 		"no such run":    {"/?text=nothing", []string{"No run is like that"}, []string{before, now}, false},
 		"trend":          {"/trend", []string{"pages come late", "passed in " + before, "failed in " + now}, nil, true},
 		"no such trend":  {"/trend?text=nothing", []string{"No scenario is like that"}, []string{"pages come late"}, false},
