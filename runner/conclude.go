@@ -34,7 +34,7 @@ func (s *session) conclude() {
 			s.settled()
 		}
 		agreed := s.startAgreements()
-		if s.stopCause() == nil && s.running() {
+		if s.stopCause() == nil && s.running() && !s.o.DryRun {
 			s.enterPhase("recovery")
 			_ = s.sleep(s.e.Recovery, nil)
 		}
@@ -49,7 +49,7 @@ func (s *session) conclude() {
 		s.recordTraffic()
 		s.noteStandIns()
 		agreed()
-		if s.ctx.Err() == nil && s.skipped == nil {
+		if s.ctx.Err() == nil && s.skipped == nil && !s.o.DryRun {
 			s.effects() // before the probes, whose effects are not the load's
 			s.sumsAfter()
 			s.locks()
@@ -62,7 +62,7 @@ func (s *session) conclude() {
 	s.enterPhase("done")
 	close(s.quit)
 	s.clock.Wait()
-	if s.skipped == nil { // a skipped scenario has nothing to judge
+	if s.skipped == nil && !s.o.DryRun { // neither has anything to judge
 		s.judge()
 	}
 }
@@ -211,6 +211,13 @@ func (s *session) finish() {
 			why = cause.Error()
 		}
 		endWith(end, "interrupted", codes.Interrupted.Message(why+s.afterwards()))
+	case s.o.DryRun:
+		*end = *s.endDryRun(stopErr)
+		s.mu.Lock()
+		if s.rehearsedAll {
+			s.run.rehearsed.Add(1)
+		}
+		s.mu.Unlock()
 	default:
 		s.mu.Lock()
 		history := s.history.Book().Scenarios[0]

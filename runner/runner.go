@@ -42,6 +42,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
@@ -86,6 +87,11 @@ type Options struct {
 	// AllowTargets are hosts, or addresses with a port, of other machines that services may run on, besides those that
 	// system files allow.
 	AllowTargets []string
+
+	// DryRun starts everything and injects nothing: it says what would be injected, and tries the undo of each fault on a
+	// link. Each scenario is reported as skipped, and nothing is judged. The exit code is 0 if nothing would prevent the
+	// drill.
+	DryRun bool
 
 	// AllowSkipped allows the run to pass even if scenarios were skipped because a required program is missing.
 	AllowSkipped bool
@@ -132,6 +138,7 @@ type Step struct {
 type Result struct {
 	Dir     string // the run's folder
 	Book    *journal.Book
+	DryRun  bool   // it was a dry run, and nothing would prevent the drill
 	Outcome string // the worst of all scenarios: "passed", "inconclusive", "flaky", "failed", "stopped" or "interrupted"
 }
 
@@ -139,6 +146,9 @@ type Result struct {
 // interrupted. A run in which nothing ran is inconclusive. So is a run with skipped scenarios that
 // otherwise passed, unless Options.AllowSkipped is set.
 func (r *Result) ExitCode() int {
+	if r.DryRun && r.Outcome == "inconclusive" { // as is each run that judges nothing
+		return 0
+	}
 	switch r.Outcome {
 	case "passed":
 		return 0
@@ -164,6 +174,7 @@ type runState struct {
 	mu        sync.Mutex
 
 	repeatOf   map[string]string // by ID: the scenario that it repeats; see repetitions
+	rehearsed  atomic.Int64      // scenarios whose dry run found nothing that would prevent them
 	control    *control.Server   // nil if there is none; see openControl
 	sessionsMu sync.Mutex        // guards sessions and aborted
 	sessions   []*session        // that run
@@ -347,6 +358,7 @@ func (r *runState) end(ctx context.Context) (*Result, error) {
 	}
 	r.write(journal.Event{End: book.End})
 	res := &Result{Dir: r.dir, Book: book, Outcome: book.End.Outcome}
+	res.DryRun = r.o.DryRun && len(book.Scenarios) > 0 && len(book.NotRun()) == 0 && int(r.rehearsed.Load()) == len(book.Scenarios)
 	err = errors.Join(r.journal.Err(), r.file.Close())
 	if err != nil {
 		book.End = nil // as who reads the journal later finds it

@@ -66,7 +66,7 @@ func (w *ScenarioRun) BeginUserStep(i int) bool {
 	case "Outcome":
 		w.s.conclude()
 	}
-	w.skipped = w.s.stopCause() != nil
+	w.skipped = w.s.stopCause() != nil || w.s.o.DryRun && w.s.e.Steps[i].Own.Type != "Context"
 	return !w.skipped
 }
 

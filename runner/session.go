@@ -75,6 +75,8 @@ type session struct {
 	problem      error  // first error of the runner itself; makes the scenario inconclusive
 	halted       error  // why nothing more is injected: unsteady baseline, or a service exited
 	stopped      error  // set when a stop rule fired
+	rehearsed    int    // faults that a dry run would have injected
+	rehearsedAll bool   // a dry run found nothing that would prevent them
 	verified     string // what was seen to work after a scenario ended early
 	skipped      error
 	end          *journal.End
@@ -159,15 +161,7 @@ func (s *session) begin() {
 		s.record(journal.Event{Note: &journal.Note{Text: "run again alone, because other scenarios may have disturbed it: " + s.try.why}})
 	}
 	s.enterPhase("setup")
-	system, err := startSystem(s.ctx, s.o, s.e, s.seed, s.dir(), hooks{
-		process:   s.serviceChanged,
-		message:   s.recordMessage,
-		call:      s.recordCall,
-		trace:     s.trace(),
-		unparsed:  s.noteUnparsed,
-		told:      s.told,
-		authority: func() (*link.CA, string, error) { return s.run.authority.get(s.run.dir) },
-	})
+	system, err := startSystem(s.ctx, s.o, s.e, s.seed, s.dir(), s.hooks())
 	var absent missingProgram
 	switch {
 	case errors.As(err, &absent) && !mustRun():
@@ -182,6 +176,18 @@ func (s *session) begin() {
 	}
 	s.clock.Go(s.tick)
 	s.clock.Go(func() { s.watchdog.run(s.quit) })
+}
+
+func (s *session) hooks() hooks {
+	return hooks{
+		process:   s.serviceChanged,
+		message:   s.recordMessage,
+		call:      s.recordCall,
+		trace:     s.trace(),
+		unparsed:  s.noteUnparsed,
+		told:      s.told,
+		authority: func() (*link.CA, string, error) { return s.run.authority.get(s.run.dir) },
+	}
 }
 
 func (s *session) recordMessage(f evidence.Event) {

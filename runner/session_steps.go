@@ -50,6 +50,9 @@ func (s *session) step(i int) (err error) {
 
 // act carries out an action.
 func (s *session) act(step scenarios.Step) error {
+	if s.o.DryRun {
+		return s.dryAct(step)
+	}
 	switch action := step.Do.(type) {
 	case scenarios.Inject:
 		return s.inject(action, step.Step)

@@ -82,14 +82,7 @@ func (s *session) verify(name string) (seen string, err error) {
 		if s.system.links[name] == nil {
 			return fmt.Sprintf("%s: not asked, since over UDP nothing has to answer", name), nil
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), verifyWithin)
-		defer cancel()
-		seen, err = s.verifyLink(ctx, l)
-		for err != nil && ctx.Err() == nil { // a reply that the fault had changed may still be on its way
-			time.Sleep(50 * time.Millisecond)
-			seen, err = s.verifyLink(ctx, l)
-		}
-		if err != nil {
+		if seen, _, err = s.passes(l, s.system.links[name].Addr()); err != nil {
 			return "", fmt.Errorf("link %q does not pass traffic: %w", name, err)
 		}
 		return fmt.Sprintf("%s %s", name, seen), nil
@@ -97,36 +90,48 @@ func (s *session) verify(name string) (seen string, err error) {
 	return "", fmt.Errorf("there is no link %q", name)
 }
 
+// passes sends traffic through the link l that listens at addr, until it passes, for a limited time. asked is false if its
+// service does not answer, so that nothing can be said of the link.
+func (s *session) passes(l scenarios.Link, addr string) (seen string, asked bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), verifyWithin)
+	defer cancel()
+	seen, asked, err = s.verifyLink(ctx, l, addr)
+	for err != nil && ctx.Err() == nil { // a reply that the fault had changed may still be on its way
+		time.Sleep(50 * time.Millisecond)
+		seen, asked, err = s.verifyLink(ctx, l, addr)
+	}
+	return seen, asked, err
+}
+
 // verifyLink sends traffic through a link. A link of HTTP has to answer as the service itself does. Any other has to open
 // a connection to the service that stays open for a moment.
-func (s *session) verifyLink(ctx context.Context, l scenarios.Link) (seen string, err error) {
-	open := s.system.links[l.Name()]
+func (s *session) verifyLink(ctx context.Context, l scenarios.Link, addr string) (seen string, asked bool, err error) {
 	if l.ProtocolName() != "http" || l.TLS != nil {
 		upstream, err := s.system.upstream(l)
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
 		if err := verifyConnection(ctx, upstream); err != nil {
-			return fmt.Sprintf("not asked, since %q itself does not answer: %v", l.To, err), nil
+			return fmt.Sprintf("not asked, since %q itself does not answer: %v", l.To, err), false, nil
 		}
-		if err := verifyConnection(ctx, open.Addr()); err != nil {
-			return "", err
+		if err := verifyConnection(ctx, addr); err != nil {
+			return "", true, err
 		}
-		return "opens connections", nil
+		return "opens connections", true, nil
 	}
 	direct, _, why := probes.Fetch(ctx, s.target(), l.To, http.MethodGet, "/", "")
 	if direct == 0 {
-		return fmt.Sprintf("not asked, since %q itself does not answer: %s%s", l.To, why.Unanswered, why.Local), nil
+		return fmt.Sprintf("not asked, since %q itself does not answer: %s%s", l.To, why.Unanswered, why.Local), false, nil
 	}
-	through := probes.Target{Trust: load.Trust{}, Address: func(string) string { return open.Addr() }}
+	through := probes.Target{Trust: load.Trust{}, Address: func(string) string { return addr }}
 	status, _, why := probes.Fetch(ctx, through, l.To, http.MethodGet, "/", "")
 	switch {
 	case status == 0:
-		return "", fmt.Errorf("GET / is not answered: %s%s", why.Unanswered, why.Local)
+		return "", true, fmt.Errorf("GET / is not answered: %s%s", why.Unanswered, why.Local)
 	case status != direct:
-		return "", fmt.Errorf("GET / is answered with status %d, and by %q itself with %d", status, l.To, direct)
+		return "", true, fmt.Errorf("GET / is answered with status %d, and by %q itself with %d", status, l.To, direct)
 	}
-	return fmt.Sprintf("answers as %q itself does", l.To), nil
+	return fmt.Sprintf("answers as %q itself does", l.To), true, nil
 }
 
 // verifyConnection opens a connection and waits for a moment that nothing closes it.

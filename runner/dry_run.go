@@ -1,0 +1,143 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/datagram"
+	"github.com/firedrill-dev/firedrill/injector/link"
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// rehearse takes the place of an injection in a dry run: it injects nothing into the system. It records what would be
+// injected and what was seen of each fault.
+func (s *session) rehearse(do scenarios.Inject, step journal.Step) error {
+	var errs []error
+	for _, p := range do.Faults {
+		sentence := p.Fault.Say(p.From, p.To)
+		seen, err := s.rehearseFault(p, step)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("dry run of %s: %w", sentence, err))
+			continue
+		}
+		s.rehearsed++
+		s.recordStep(journal.Event{Note: &journal.Note{Text: fmt.Sprintf("dry run: would inject: %s (on %s): %s", sentence, p.On(), seen)}}, step)
+	}
+	return errors.Join(errs...)
+}
+
+// rehearseFault proves that a fault on a link can be undone: it injects the fault into a twin of the link, which leads to
+// the same service and carries nothing else, and heals it. Both links have to pass traffic before and after. Of a fault on
+// a service it sees only that the service runs.
+func (s *session) rehearseFault(p scenarios.Placed, step journal.Step) (seen string, err error) {
+	if p.From == "" {
+		svc := s.system.services[p.To]
+		if svc == nil || !svc.Running() || !svc.Listening() {
+			return "", fmt.Errorf("%q does not run and listen", p.To)
+		}
+		return fmt.Sprintf("%q runs; the undo (%s) was not tried, since nothing was done to its process", p.To, p.Fault.Kind().Undo), nil
+	}
+	l, ok := s.e.System.Link(p.From, p.To)
+	if !ok {
+		return "", fmt.Errorf("there is no link from %q to %q", p.From, p.To)
+	}
+	twin, err := s.twin(l)
+	if err != nil {
+		return "", fmt.Errorf("open a second link to try the undo: %w", err)
+	}
+	defer func() { err = errors.Join(err, twin.closeLinks()) }()
+	name := l.Name()
+	if err := s.bothPass(l, twin, "before"); err != nil {
+		return "", err
+	}
+	in := s.newInjection(p, step)
+	target := injector.Target{ID: p.ID, Seed: s.seed, Count: in.count, Link: twin.links[name], Datagrams: twin.datagrams[name], Relay: twin.relays[name]}
+	var heal injector.Heal
+	if err := catchPanic(func() (err error) { heal, err = p.Fault.Inject(s.ctx, target); return err }); err != nil {
+		return "", fmt.Errorf("inject it into a second link: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.healBound(in))
+	defer cancel()
+	if err := catchPanic(func() error { return heal(ctx) }); err != nil {
+		return "", fmt.Errorf("undo it on a second link: %w", err)
+	}
+	if err := s.bothPass(l, twin, "after"); err != nil {
+		return "", err
+	}
+	if l.UDP() {
+		return "undone on a second link; over UDP it cannot be asked whether that passes traffic", nil
+	}
+	return "undone on a second link; both passed traffic before and after", nil
+}
+
+// bothPass sees that a link and its twin pass traffic.
+func (s *session) bothPass(l scenarios.Link, twin *system, when string) error {
+	if l.UDP() {
+		return nil
+	}
+	for _, sys := range []*system{s.system, twin} {
+		if _, asked, err := s.passes(l, sys.links[l.Name()].Addr()); err != nil || !asked {
+			if err == nil {
+				err = fmt.Errorf("%q itself does not answer", l.To)
+			}
+			return fmt.Errorf("%s the fault, link %q does not pass traffic: %w", when, l.Name(), err)
+		}
+	}
+	return nil
+}
+
+// twin returns a system with one link, which has the settings of l and listens elsewhere. The caller closes it with
+// closeLinks.
+func (s *session) twin(l scenarios.Link) (*system, error) {
+	t := &system{
+		o: s.o, e: s.e, seed: s.seed, dir: s.system.dir, addresses: s.system.addresses, ports: s.system.ports, trust: load.Trust{},
+		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{},
+	}
+	l.Listen = ""
+	h := s.hooks()
+	h.message, h.trace, h.unparsed = nil, message.Trace{}, func(string, string) {}
+	h.call = func(string, message.Call) {}
+	h.told = func(scenarios.Link, map[string]string, []byte) {}
+	return t, t.open(l, h)
+}
+
+// closeLinks closes the links of a system.
+func (s *system) closeLinks() error {
+	var errs []error
+	for _, l := range s.links {
+		errs = append(errs, l.Close())
+	}
+	for _, l := range s.datagrams {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// dryAct takes the place of another action in a dry run. No time passes, and nothing is done that is not undone.
+func (s *session) dryAct(step scenarios.Step) error {
+	switch action := step.Do.(type) {
+	case scenarios.Inject:
+		return s.rehearse(action, step.Step)
+	case scenarios.Ask, scenarios.RunCommand:
+		s.recordStep(journal.Event{Note: &journal.Note{Text: "dry run: would be done: " + step.Text}}, step.Step)
+	}
+	return nil
+}
+
+// endDryRun returns the outcome of a dry run. It is never that of a drill that passed.
+func (s *session) endDryRun(stopErr error) *journal.End {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, err := range []error{s.problem, s.halted, stopErr} {
+		if err != nil {
+			return &journal.End{Outcome: "inconclusive", Reason: "dry run: " + err.Error()}
+		}
+	}
+	s.rehearsedAll = true
+	return &journal.End{Outcome: "skipped", Reason: fmt.Sprintf("dry run: nothing was injected; %d would be, and nothing was judged", s.rehearsed)}
+}
