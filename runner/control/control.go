@@ -115,7 +115,7 @@ func (s *Server) accept() {
 
 // serve answers the one request of a connection.
 func (s *Server) serve(conn *net.UnixConn) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(s.ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })()
 	uid, err := peer(conn)
 	if err != nil || uid != os.Geteuid() && uid != 0 {
