@@ -10,6 +10,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
@@ -195,7 +196,8 @@ func (s *session) finish() {
 	}
 	end := &journal.End{}
 	s.end = end
-	interrupted := s.ctx.Err() != nil
+	interrupted := s.ctx.Err() != nil && process.LeaseEnded() == nil
+	s.unwatchLease()
 	s.cancel(nil)
 	s.mu.Lock()
 	stopped, problem := s.stopped, s.problem

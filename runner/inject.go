@@ -11,6 +11,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/disk"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -115,6 +116,9 @@ func joinSentences(all []string) string { return strings.Join(all, "; ") }
 // their order, which may matter. If one fails, the others are healed. The journal records first that
 // each fault was requested and then when it became live.
 func (s *session) apply(do scenarios.Inject, step journal.Step) ([]*injection, error) {
+	if err := process.LeaseEnded(); err != nil {
+		return nil, err
+	}
 	s.foldDials()
 	at := s.now()
 	placed := make([]*injection, len(do.Faults))

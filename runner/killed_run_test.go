@@ -6,12 +6,15 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,10 +22,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/injector"
-	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-var kills = flag.Int("kills", 8, "how many runs TestKilledRunsLeaveNothing kills")
+var kills = flag.Int("kills", 30, "how many runs TestKilledRunsLeaveNothing kills")
 
 // killableKinds returns the kinds of faults, each with a service that it acts on or that its link
 // leads to.
@@ -33,7 +37,8 @@ func killableKinds() (all [][2]string) {
 	return all
 }
 
-// TestKilledRunsLeaveNothing kills runs with SIGKILL at random moments, -kills of them, and cleans up.
+// TestKilledRunsLeaveNothing kills runs with SIGKILL at random moments, -kills of them: the program, or its whole process
+// group. Their guardians clean up, their journals can be read, and none of them has passed.
 func TestKilledRunsLeaveNothing(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", filepath.Join(dir, "tmp"))
@@ -43,38 +48,38 @@ func TestKilledRunsLeaveNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // only determines when to kill
 	kinds := killableKinds()
 	random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
-	cleaned := 0
+	ends := map[string]int{}
 	for begin := 0; begin < *kills; begin += killedTogether {
 		var runs sync.WaitGroup
 		var killed []*killedRun
 		for i := begin; i < min(begin+killedTogether, *kills); i++ {
 			r := &killedRun{
-				kind: kinds[i%len(kinds)][0], on: kinds[i%len(kinds)][1], dir: filepath.Join(dir, fmt.Sprint(i)),
-				mark: fmt.Sprintf("killed-%d-%d", os.Getpid(), i), after: time.Duration(random.Int64N(int64(4 * time.Second))),
+				kind: kinds[i%len(kinds)][0], on: kinds[i%len(kinds)][1], dir: filepath.Join(dir, fmt.Sprint(i)), group: random.IntN(2) == 0,
+				mark: fmt.Sprintf("killed-%d-%d", os.Getpid(), i), after: time.Duration(random.Int64N(int64(6 * time.Second))),
 			}
 			require.NoError(t, os.Mkdir(r.dir, 0o700))
 			killed = append(killed, r)
 			runs.Go(func() { r.err = r.run() })
 		}
 		runs.Wait()
-		notes, err := process.Reclaim()
-		require.NoError(t, err)
-		cleaned += len(notes)
 		for _, r := range killed {
 			require.NoError(t, r.err)
-			require.Empty(t, remainingProcesses(t, r.mark), "%s on %s, killed after %v; %v\n%s", r.kind, r.on, r.after, notes, r.out.String())
-			require.NoFileExists(t, filepath.Join(r.dir, "db.sock"), "%s on %s, killed after %v", r.kind, r.on, r.after)
+			require.Empty(t, r.left(t), "%s\n%s", r, r.out.String())
+			ends[r.end(t)]++
 			require.NoError(t, os.RemoveAll(r.dir))
 		}
+		require.Empty(t, remainingProcesses(t, os.TempDir()), "guardians")
 		files, err := filepath.Glob(filepath.Join(os.TempDir(), "*", "*"))
 		require.NoError(t, err)
-		require.Empty(t, files)
+		require.Empty(t, files, "records")
+		if done := min(begin+killedTogether, *kills); done%100 < killedTogether || done == *kills {
+			t.Logf("%d runs, of which nothing is left: %v", done, ends)
+		}
 	}
-	require.Positive(t, cleaned, "none of the runs left anything")
-	t.Logf("of %d killed runs, %d things were cleaned up", *kills, cleaned)
+	require.Positive(t, ends[underAFault]+ends[withoutAFault], "%v", ends)
 }
 
-// killedTogether is how many runs are killed before their leftovers are cleaned up.
+// killedTogether is how many runs are killed at about the same time.
 const killedTogether = 4
 
 // killedRun is a run in a process of its own that is killed after a time.
@@ -82,8 +87,13 @@ type killedRun struct {
 	kind, on  string // the fault, and the service that it acts on
 	dir, mark string
 	after     time.Duration
+	group     bool // its process group is killed, too
 	out       bytes.Buffer
 	err       error
+}
+
+func (r *killedRun) String() string {
+	return fmt.Sprintf("%s on %s, killed after %v, with its group: %v", r.kind, r.on, r.after, r.group)
 }
 
 // run starts the run and kills it, unless it ends before that.
@@ -91,13 +101,94 @@ func (r *killedRun) run() error {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), "ROLE=killed", "FAULT="+r.kind, "ON="+r.on, "DIR="+r.dir, "MARK="+r.mark)
 	cmd.Stdout, cmd.Stderr = &r.out, &r.out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	kill := time.AfterFunc(r.after, func() { _ = cmd.Process.Kill() })
+	kill := time.AfterFunc(r.after, func() {
+		if r.group {
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		} else {
+			_ = cmd.Process.Kill()
+		}
+	})
 	defer kill.Stop()
 	_ = cmd.Wait() // the exit status does not matter
 	return nil
+}
+
+// How a run ended.
+const (
+	beforeTheJournal = "killed before there was a journal"
+	withoutAFault    = "killed without a live fault"
+	underAFault      = "killed under a fault"
+	byItself         = "ended by itself"
+)
+
+// left returns what is left of the run, seen from outside. It waits for what is being undone.
+func (r *killedRun) left(t *testing.T) (all []string) {
+	t.Helper()
+	for range 1000 {
+		all = append(processesWith(t, r.mark), mountsBelow(t, r.dir)...)
+		if _, err := os.Lstat(filepath.Join(r.dir, "db.sock")); err == nil {
+			all = append(all, "the socket db.sock")
+		}
+		if len(all) == 0 {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return all
+}
+
+// mountsBelow returns the file systems that are mounted below a folder, and the loop devices whose images are there.
+func mountsBelow(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, dir+"/") {
+			all = append(all, "mount "+line)
+		}
+	}
+	images, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	require.NoError(t, err)
+	for _, path := range images {
+		if image, _ := os.ReadFile(path); strings.HasPrefix(string(image), dir+"/") {
+			all = append(all, path+" "+string(image))
+		}
+	}
+	return all
+}
+
+// end reads the journal of the run and describes how it ended. It fails if the journal cannot be read, or claims more than
+// was proved.
+func (r *killedRun) end(t *testing.T) string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(r.dir, "runs", "2*", "journal.ndjson"))
+	require.NoError(t, err)
+	if len(names) == 0 {
+		return beforeTheJournal
+	}
+	raw, err := os.ReadFile(names[0])
+	require.NoError(t, err)
+	if !bytes.ContainsRune(raw, '\n') {
+		return beforeTheJournal
+	}
+	book, err := journal.Fold(bytes.NewReader(raw))
+	require.NoError(t, err, "%s", r)
+	require.NoError(t, reports.Text(io.Discard, book, false))
+	if book.End != nil {
+		require.Equal(t, reports.Outcome(book), book.End.Outcome)
+		return byItself
+	}
+	require.Equal(t, "inconclusive", reports.Outcome(book), "%s", r)
+	for _, h := range book.Scenarios {
+		if slices.ContainsFunc(h.Faults, func(f *journal.Injection) bool { return f.Live > 0 && f.Healed == 0 }) {
+			return underAFault
+		}
+	}
+	return withoutAFault
 }
 
 func TestKillableKindsAreComplete(t *testing.T) {
@@ -109,22 +200,25 @@ func TestKillableKindsAreComplete(t *testing.T) {
 
 // remainingProcesses returns the processes with a mark among their arguments. It waits for processes
 // that are being killed.
-func remainingProcesses(t *testing.T, mark string) []string {
+func remainingProcesses(t *testing.T, mark string) (found []string) {
 	t.Helper()
-	var found []string
-	for range 200 { // the kernel kills the children of the runner with some delay
-		found = nil
-		paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
-		require.NoError(t, err)
-		for _, path := range paths {
-			if raw, err := os.ReadFile(path); err == nil && bytes.Contains(raw, []byte(mark)) {
-				found = append(found, path+" "+strings.ReplaceAll(string(raw), "\x00", " "))
-			}
-		}
-		if len(found) == 0 {
+	for range 1000 {
+		if found = processesWith(t, mark); len(found) == 0 {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
+	}
+	return found
+}
+
+func processesWith(t *testing.T, mark string) (found []string) {
+	t.Helper()
+	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	require.NoError(t, err)
+	for _, path := range paths {
+		if raw, err := os.ReadFile(path); err == nil && bytes.Contains(raw, []byte(mark)) {
+			found = append(found, path+" "+strings.ReplaceAll(string(raw), "\x00", " "))
+		}
 	}
 	return found
 }

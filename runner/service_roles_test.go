@@ -18,6 +18,8 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // playRole makes this test binary act as a service, or as a runner that is killed.
@@ -55,6 +57,8 @@ func playRole(role string) {
 		serve()
 	case "killed":
 		runKillable()
+	case "hangs":
+		runHanging()
 	}
 	os.Exit(0)
 }
@@ -112,6 +116,27 @@ func runKillable() {
 	_, _ = runner.RunExperiments(context.Background(), runner.Options{Dir: filepath.Join(dir, "runs")}, e)
 }
 
+// runHanging runs two scenarios, of which the first waits under a fault and injects another one after that. Their checks
+// fail if the service does not answer. It prints the outcome.
+func runHanging() {
+	var all []*scenarios.Experiment
+	for _, name := range []string{"first", "second"} {
+		e, err := webExperiment(name, roleService("web", "session"), "/a").
+			Inject("", "web", injector.Hang{}).For(3*time.Second).
+			Inject("", "web", injector.Crash{}).For(time.Second).
+			Check(check.Success{Ratio: 0.99, Window: journal.After}).Build()
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, e)
+	}
+	res, err := runner.RunExperiments(context.Background(), runner.Options{Dir: filepath.Join(os.Getenv("DIR"), "runs")}, all...)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("outcome:", res.Outcome, "exit code:", res.ExitCode())
+}
+
 // underFault returns an experiment with a fault of the given kind on back or db. The link to db is a
 // Unix socket.
 func underFault(kind, on, socket string) (*scenarios.Experiment, error) {
@@ -144,5 +169,5 @@ func underFault(kind, on, socket string) (*scenarios.Experiment, error) {
 	if kind == "ramp" || kind == "wave" { // these end by themselves
 		return b.For(20 * time.Second).Build()
 	}
-	return b.For(time.Second).Build()
+	return b.For(4 * time.Second).Build()
 }

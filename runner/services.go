@@ -16,7 +16,7 @@ import (
 // serviceChanged records a change in the life of a service. A service that exits unexpectedly after it
 // was ready makes the scenario inconclusive. If it exits before that, starting it fails with an error.
 func (s *session) serviceChanged(service string, e process.Event) {
-	if e.What == process.Exited && e.Ready {
+	if e.What == process.Exited && e.Ready && process.LeaseEnded() == nil {
 		s.halt(fmt.Errorf("service %q exited unexpectedly: %s", service, e.Detail))
 	}
 	s.record(journal.Event{At: s.run.journal.Since(e.At), Process: &journal.Process{Service: service, What: e.What, PID: e.PID, Detail: e.Detail, Log: e.Log}})

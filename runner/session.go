@@ -13,6 +13,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -64,6 +65,8 @@ type session struct {
 
 	release func() // stops watching for healing by the operator; see watchOperator
 
+	unwatchLease func() // see leaseEnded
+
 	mu           sync.Mutex
 	history      *journal.Folder
 	frozen       bool // the facts are complete: only verdicts are still added to history
@@ -85,7 +88,7 @@ type session struct {
 func newSession(ctx context.Context, r *runState, e *scenarios.Experiment, t try) *session {
 	s := &session{
 		e: e, try: t, o: &r.o, run: r, seed: r.seedFor(e, t),
-		fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}, stopProbes: func() {},
+		fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}, stopProbes: func() {}, unwatchLease: func() {},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.watchdog = newWatchdog(r.journal.Since, func(p journal.Pause) { s.record(journal.Event{Pause: &p}) })
@@ -154,6 +157,7 @@ func (s *session) begin() {
 		b.Quarantine = &journal.Quarantine{Owner: q.Owner, Until: q.Until, Reason: q.Reason}
 	}
 	s.record(journal.Event{Begin: &b})
+	s.unwatchLease = process.OnLeaseEnd(s.leaseEnded)
 	if expired {
 		s.recordExpired()
 	}
@@ -244,6 +248,12 @@ func (s *session) halt(err error) {
 		s.halted = err
 	}
 	s.mu.Unlock()
+}
+
+// leaseEnded ends the scenario, which is inconclusive: the runner did not run for so long that its services were killed.
+func (s *session) leaseEnded(err error) {
+	s.fail(err)
+	s.cancel(err)
 }
 
 // stopCause returns the reason why the scenario must not continue, or nil.

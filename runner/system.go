@@ -149,7 +149,11 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		return nil
 	}
 	if path, ok := strings.CutPrefix(l.Listen, "unix:"); ok {
-		s.unrecord = append(s.unrecord, process.Record(path))
+		forget, err := process.Record(path)
+		if err != nil {
+			return fmt.Errorf("link %q: %w", l.Name(), err)
+		}
+		s.unrecord = append(s.unrecord, forget)
 	}
 	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: upstream, ProxyProtocol: l.ProxyProtocol}
 	if err := s.terminate(&cfg, l, h); err != nil {

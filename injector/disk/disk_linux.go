@@ -42,7 +42,7 @@ func Available() error {
 }
 
 // Open makes a file system of a size in bytes and mounts it at a folder, which must be empty or not exist. Close unmounts
-// it and discards its content. If this program is killed, process.Reclaim does that.
+// it and discards its content. If this program is killed or hangs, its guardian does that (see package process).
 func Open(folder string, size int64) (_ *Disk, err error) {
 	if err := Available(); err != nil {
 		return nil, err
@@ -73,7 +73,10 @@ func Open(folder string, size int64) (_ *Disk, err error) {
 	if err := d.makeImage(size); err != nil {
 		return nil, err
 	}
-	d.forget = process.Record(folder)
+	if d.forget, err = process.Record(folder); err != nil {
+		d.forget = func() {}
+		return nil, err
+	}
 	if err := d.mount(); err != nil {
 		return nil, err
 	}

@@ -40,7 +40,10 @@ func (s *Service) launch() (*instance, error) {
 	}
 	registry.starting.RLock()
 	defer registry.starting.RUnlock()
-	m := registry.beginStart()
+	m, err := registry.beginStart()
+	if err != nil {
+		return nil, err
+	}
 	cmd, err := fork(func() *exec.Cmd {
 		cmd := exec.Command(path, s.spec.Args[1:]...) //nolint:gosec // the command is what the user asked for
 		cmd.Args[0] = s.spec.Args[0]

@@ -8,14 +8,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 )
 
 // registry records what this program would leave behind if it were killed now. While there are
-// services or recorded paths, it keeps a file in a directory of the user. The file is locked as long
-// as this program runs: a program that can lock it knows that the owner has ended.
+// services or recorded paths, it keeps a file, the record, in a directory of the user. The record is
+// locked as long as this program runs: a program that can lock it knows that the owner has ended. Its
+// first line is the lease, which a heartbeat renews and a guardian watches.
 var registry = &leftovers{families: map[mark]*family{}}
 
 type leftovers struct {
@@ -24,25 +24,30 @@ type leftovers struct {
 	mu         sync.Mutex
 	runner     uint64 // 36 random bits, part of all marks of this program
 	starts     uint64
-	refs       int // number of services and recorded paths
-	file       *os.File
+	refs       int              // number of services and recorded paths
+	file       *os.File         // the record; nil if there are no references
+	lease      *lease           // of the record
 	families   map[mark]*family // live starts; the value is nil until there is a process
 	paths      map[string]bool
 	lastRecord time.Time      // when recordUnmarked last recorded
 	unmarked   map[int]uint64 // start times of members recorded by recordUnmarked, by PID
 }
 
-// beginStart registers a start and returns its mark. It ignores errors of creating the file, since
-// Reclaim returns them.
-func (e *leftovers) beginStart() mark {
+// errNoRecords is returned where what a killed program leaves behind cannot be recorded. There, programs run without.
+var errNoRecords = errors.New("what a killed run leaves behind is not recorded on this system")
+
+// beginStart registers a start and returns its mark. It returns an error if the start cannot be recorded.
+func (e *leftovers) beginStart() (mark, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_ = e.acquire()
+	if err := e.acquire(); err != nil {
+		return 0, err
+	}
 	for {
 		e.starts++
 		if m := newMark(e.runner, e.starts); !e.numberTaken(m.number()) {
 			e.families[m] = nil
-			return m
+			return m, nil
 		}
 	}
 }
@@ -64,42 +69,80 @@ func (e *leftovers) numberTaken(number int) bool {
 	return false
 }
 
-// acquire adds a reference and creates the file if necessary.
+// acquire adds a reference and creates the record and its lease if necessary. If the lease of this program has ended, it
+// returns an error.
 func (e *leftovers) acquire() error {
+	if err := LeaseEnded(); err != nil {
+		return err
+	}
+	if e.refs > 0 {
+		e.refs++
+		return nil
+	}
 	for e.runner == 0 {
 		var raw [8]byte
 		_, _ = rand.Read(raw[:])
 		e.runner = binary.LittleEndian.Uint64(raw[:]) >> 28
 	}
-	e.refs++
-	if e.file != nil {
-		return nil
+	switch err := e.createRecord(); {
+	case errors.Is(err, errNoRecords):
+	case err != nil:
+		e.removeRecord()
+		return fmt.Errorf("record what a killed run would leave behind: %w (set TMPDIR to a folder that this user can write to)", err)
 	}
+	e.refs++
+	return nil
+}
+
+func (e *leftovers) createRecord() error {
 	dir, err := leftoversDir()
 	if err != nil {
 		return err
 	}
-	e.file, err = lockNew(filepath.Join(dir, fmt.Sprintf("%09x", e.runner)))
-	if err == nil {
-		_, err = fmt.Fprintf(e.file, "pid %d\n", os.Getpid())
+	lasts, err := leaseLength()
+	if err != nil {
+		return err
 	}
+	name := filepath.Join(dir, fmt.Sprintf("%09x", e.runner))
+	e.lease, err = beginLease(name, lasts, func() (err error) {
+		if e.file, err = lockNew(name); err == nil {
+			_, err = fmt.Fprintf(e.file, "%s%s", leaseLine(lasts), processLine("pid", os.Getpid()))
+		}
+		return err
+	})
 	return err
 }
 
 func (e *leftovers) release() {
-	e.refs--
-	if e.refs > 0 || e.file == nil {
-		return
+	if e.refs--; e.refs == 0 {
+		e.removeRecord()
 	}
-	_ = os.Remove(e.file.Name())
-	_ = e.file.Close()
-	e.file = nil
+}
+
+func (e *leftovers) removeRecord() {
+	e.lease.end()
+	e.lease = nil
+	if e.file != nil {
+		_ = os.Remove(e.file.Name())
+		_ = os.Remove(e.file.Name() + endedSuffix)
+		_ = e.file.Close()
+		e.file = nil
+	}
+}
+
+// processLine returns a line of the record that names a process, with its start time and the boot, so that another
+// process with its PID is never taken for it.
+func processLine(what string, pid int) string {
+	return fmt.Sprintf("%s %d %d %s\n", what, pid, startTime(pid), bootID())
 }
 
 func (e *leftovers) setFamily(m mark, f *family) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.families[m] = f
+	if e.file != nil {
+		_, _ = fmt.Fprint(e.file, processLine("process", f.root))
+	}
 }
 
 // endStart ends a start that has failed or whose processes have all ended.
@@ -113,35 +156,44 @@ func (e *leftovers) endStart(m mark) {
 // DiskPrefix begins the names of the images of package disk.
 const DiskPrefix = "firedrill-disk-"
 
-// Record registers a Unix socket that Reclaim removes, or a folder where a disk is mounted that Reclaim unmounts, if this
-// program is killed before forget is called. Call Record before creating it. forget may be called more than once.
-func Record(path string) (forget func()) {
-	path, err := filepath.Abs(path)
+// Record registers a Unix socket that is removed, or a folder where a disk is mounted that is unmounted, if this program is
+// killed before forget is called. Call Record before creating it, and do not create it if Record returns an error. forget
+// may be called more than once.
+func Record(path string) (forget func(), err error) {
+	path, err = filepath.Abs(path)
 	if err != nil {
-		return func() {}
+		return nil, err
 	}
 	e := registry
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_ = e.acquire()
+	if err := e.acquire(); err != nil {
+		return nil, err
+	}
 	if e.paths == nil {
 		e.paths = map[string]bool{}
 	}
 	e.paths[path] = true
-	e.write("+", path)
+	if err := e.write("+", path); err != nil {
+		delete(e.paths, path)
+		e.release()
+		return nil, fmt.Errorf("record %q for the case that this run is killed: %w", path, err)
+	}
 	return sync.OnceFunc(func() {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		delete(e.paths, path)
-		e.write("-", path)
+		_ = e.write("-", path) // a path that is recorded and gone does no harm
 		e.release()
-	})
+	}), nil
 }
 
-func (e *leftovers) write(sign, path string) {
-	if e.file != nil {
-		_, _ = fmt.Fprintf(e.file, "%s %q\n", sign, path)
+func (e *leftovers) write(sign, path string) error {
+	if e.file == nil {
+		return nil
 	}
+	_, err := fmt.Fprintf(e.file, "%s %q\n", sign, path)
+	return err
 }
 
 // Abandon kills all services of this program and removes all recorded paths. It is for a program that
@@ -156,116 +208,8 @@ func Abandon() {
 	}
 	all.Wait()
 	for path := range registry.paths {
-		_, _ = removeRecorded(path)
+		_, _, _ = removeRecorded(path)
 	}
 	registry.refs = 0
-	registry.release()
-}
-
-// Reclaim kills processes and removes files left by killed programs that used this package. It returns
-// a sentence for each of these programs. It does not touch what belongs to a running program.
-// Processes are found on Linux only.
-func Reclaim() ([]string, error) {
-	dir, err := leftoversDir()
-	if err != nil {
-		return nil, err
-	}
-	names, err := filepath.Glob(filepath.Join(dir, "?????????"))
-	if err != nil {
-		return nil, err
-	}
-	var reports []string
-	var errs []error
-	for _, name := range names {
-		what, err := reclaimOne(name)
-		if what != "" {
-			reports = append(reports, what)
-		}
-		errs = append(errs, err)
-	}
-	return reports, errors.Join(errs...)
-}
-
-// reclaimOne cleans up after one program if that has ended. It keeps the program's file if something
-// could not be killed or removed.
-func reclaimOne(name string) (string, error) {
-	f, err := lockOld(name)
-	if f == nil || err != nil {
-		return "", err
-	}
-	defer f.Close()
-	raw, err := os.ReadFile(name)
-	if errors.Is(err, os.ErrNotExist) { // another program has cleaned up already
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("read leftovers of a killed run: %w", err)
-	}
-	var runner uint64
-	if _, err := fmt.Sscanf(filepath.Base(name), "%09x", &runner); err != nil {
-		return "", fmt.Errorf("read leftovers of a killed run: %q is not the name of such a file", name)
-	}
-	pid, paths, unmarked := parseLeftovers(string(raw))
-	ended, err := killLeftovers(runner, unmarked)
-	errs := []error{err}
-	for path := range paths {
-		what, err := removeRecorded(path)
-		if errs = append(errs, err); what != "" {
-			ended = append(ended, what)
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
-		return "", fmt.Errorf("clean up after the run of pid %s, which was killed: %w", pid, err)
-	}
-	if err := os.Remove(name); err != nil || len(ended) == 0 {
-		return "", err
-	}
-	return fmt.Sprintf("cleaned up after the run of pid %s, which was killed: %s", pid, strings.Join(ended, ", ")), nil
-}
-
-// parseLeftovers parses the file of a program and returns what was recorded and not forgotten. It
-// skips processes of an earlier boot.
-func parseLeftovers(text string) (pid string, paths map[string]bool, unmarked map[int]uint64) {
-	pid, paths, unmarked = "unknown", map[string]bool{}, map[int]uint64{}
-	boot := bootID()
-	for line := range strings.Lines(text) {
-		var path string
-		sign, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		switch sign {
-		case "pid":
-			pid = rest
-			continue
-		case "process":
-			var p int
-			var began uint64
-			var during string
-			if _, err := fmt.Sscanf(rest, "%d %d %s", &p, &began, &during); err == nil && during == boot {
-				unmarked[p] = began
-			}
-			continue
-		}
-		if _, err := fmt.Sscanf(rest, "%q", &path); err != nil {
-			continue // the line was being written when the program was killed
-		}
-		if sign == "+" {
-			paths[path] = true
-		} else {
-			delete(paths, path)
-		}
-	}
-	return pid, paths, unmarked
-}
-
-// removeRecorded removes a socket on which nothing listens, and unmounts a disk. It leaves anything else alone.
-func removeRecorded(path string) (string, error) {
-	info, err := os.Lstat(path)
-	switch {
-	case err != nil:
-		return "", nil //nolint:nilerr // it is gone
-	case info.Mode()&os.ModeSocket != 0 && !isListening(path):
-		return fmt.Sprintf("removed the socket %q", path), os.Remove(path)
-	case info.IsDir() && isDisk(path):
-		return fmt.Sprintf("unmounted the disk at %q", path), unmount(path)
-	}
-	return "", nil
+	registry.removeRecord()
 }

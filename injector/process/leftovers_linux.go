@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,14 +12,17 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // emptyScans is how many scans in a row must find nothing. A single scan can miss a process that
-// starts its successor and exits while the processes are being listed.
-const emptyScans = 5
+// starts its successor and exits while the processes are being listed, which is likely on a busy
+// machine.
+const emptyScans = 20
 
 // recordUnmarked records members of all services that carry neither the variable nor the limit of a
-// mark, so that Reclaim finds them if this program is killed. It does nothing if the last record is
+// mark, so that they are found if this program is killed. It does nothing if the last record is
 // not older than every. As a side effect, it reaps ended members that this program has adopted.
 func (e *leftovers) recordUnmarked(every time.Duration) {
 	e.mu.Lock()
@@ -54,30 +58,31 @@ func bootID() string {
 }
 
 // killLeftovers kills all processes that a runner has left, with their descendants, and describes
-// them: those that carry a mark of the runner, and the recorded unmarked ones. It also kills their
-// process groups, which a process cannot escape by starting another one.
-func killLeftovers(runner uint64, unmarked map[int]uint64) ([]string, error) {
+// them: those that carry a mark of the runner, and the recorded ones. It also kills their process
+// groups, which a process cannot escape by starting another one. No process is left if it returns no
+// error.
+func killLeftovers(runner uint64, recorded map[int]uint64) ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), signalTimeout)
 	defer cancel()
 	ended := map[int]string{}
 	for empty := 0; empty < emptyScans; {
-		left, groups := findLeftovers(runner, unmarked)
+		left, groups := findLeftovers(runner, recorded)
 		if empty++; len(left) > 0 {
 			empty = 0
 		}
-		for _, pid := range left {
-			if ended[pid] == "" {
-				ended[pid] = "ended " + command(pid)
+		for _, s := range left {
+			if ended[s.pid] == "" {
+				ended[s.pid] = "ended " + command(s.pid)
 			}
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
-				return nil, fmt.Errorf("end %s: %w", command(pid), err)
+			if err := killProcess(s); err != nil {
+				return nil, fmt.Errorf("end %s: %w", command(s.pid), err)
 			}
 		}
 		for group := range groups {
 			_ = syscall.Kill(-group, syscall.SIGKILL)
 		}
 		if empty < emptyScans && !pause(ctx, 2*time.Millisecond) && len(left) > 0 {
-			return nil, fmt.Errorf("%s did not end within %v of SIGKILL", command(left[0]), signalTimeout)
+			return nil, fmt.Errorf("%s did not end within %v of SIGKILL", command(left[0].pid), signalTimeout)
 		}
 	}
 	var all []string
@@ -90,7 +95,7 @@ func killLeftovers(runner uint64, unmarked map[int]uint64) ([]string, error) {
 
 // findLeftovers returns the running processes of a runner, without this program and its ancestors, and
 // their process groups, without those of this program and its ancestors.
-func findLeftovers(runner uint64, unmarked map[int]uint64) (left []int, groups map[int]bool) {
+func findLeftovers(runner uint64, recorded map[int]uint64) (left []stat, groups map[int]bool) {
 	all := allProcesses()
 	spared := map[int]bool{}
 	own := map[int]bool{} // their process groups
@@ -107,8 +112,8 @@ func findLeftovers(runner uint64, unmarked map[int]uint64) (left []int, groups m
 		}
 		for at := pid; at > 1 && !spared[at]; at = all[at].ppid {
 			m := markOf(at)
-			if began, ok := unmarked[at]; ok && began == all[at].startTime || m != 0 && m.runner() == runner {
-				left = append(left, pid)
+			if began, ok := recorded[at]; ok && began == all[at].startTime || m != 0 && m.runner() == runner {
+				left = append(left, all[pid])
 				if group, err := syscall.Getpgid(pid); err == nil && group > 1 && !own[group] {
 					groups[group] = true
 				}
@@ -117,6 +122,35 @@ func findLeftovers(runner uint64, unmarked map[int]uint64) (left []int, groups m
 		}
 	}
 	return left, groups
+}
+
+// killProcess kills a process, unless its PID has been reused.
+func killProcess(s stat) error {
+	fd, err := unix.PidfdOpen(s.pid, 0) // from here on, fd means one process
+	if err == nil {
+		defer func() { _ = unix.Close(fd) }()
+	}
+	switch {
+	case errors.Is(err, unix.ESRCH) || startTime(s.pid) != s.startTime:
+		return nil
+	case err == nil:
+		err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	default: // an old kernel, or too many open files
+		err = unix.Kill(s.pid, unix.SIGKILL)
+	}
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	return err
+}
+
+// startTime returns the start time of a process that has not ended, or 0.
+func startTime(pid int) uint64 {
+	s, err := readStat(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil || s.state == 'Z' || s.state == 'X' {
+		return 0
+	}
+	return s.startTime
 }
 
 // isDisk reports whether an image of package disk is mounted at a path.

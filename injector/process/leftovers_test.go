@@ -11,20 +11,22 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// startLeaver starts a runner in the role "killed" and returns the PIDs of its servers.
-func startLeaver(t *testing.T, dir string) (*exec.Cmd, []int) {
+// startLeaver starts a runner in the role "killed", in its own process group, and returns the PIDs of its servers.
+func startLeaver(t *testing.T, dir, lease string) (*exec.Cmd, []int) {
 	t.Helper()
 	out, err := os.Create(filepath.Join(dir, "out"))
 	require.NoError(t, err)
 	defer out.Close()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "ROLE=killed", "DIR="+dir)
+	cmd.Env = append(os.Environ(), "ROLE=killed", "DIR="+dir, leaseVariable+"="+lease)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
@@ -52,8 +54,9 @@ func TestReclaim(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, reports)
 	dead, live := t.TempDir(), t.TempDir()
-	killed, left := startLeaver(t, dead)
-	_, others := startLeaver(t, live)
+	killed, left := startLeaver(t, dead, "1h") // so long that no other guardian is started
+	_, others := startLeaver(t, live, "1h")
+	endGuardian(t, killed.Process.Pid)
 	require.NoError(t, killed.Process.Kill())
 	_ = killed.Wait()
 
@@ -120,7 +123,7 @@ func TestRemoveRecordedKeepsFilesInUse(t *testing.T) {
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "data"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "file"), nil, 0o600))
 	for _, name := range []string{"live.sock", "data", "file", "nothing"} {
-		what, err := removeRecorded(filepath.Join(dir, name))
+		what, _, err := removeRecorded(filepath.Join(dir, name))
 		require.NoError(t, err)
 		require.Empty(t, what)
 	}
@@ -152,18 +155,24 @@ func raceRunning(t *testing.T, dir string) bool {
 func TestConcurrentStartsHaveDifferentNumbers(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	e := &leftovers{families: map[mark]*family{}}
+	t.Cleanup(e.removeRecord)
+	begin := func() mark {
+		m, err := e.beginStart()
+		require.NoError(t, err)
+		return m
+	}
 	byNumber := map[int]mark{}
 	for range maxNumbers {
-		m := e.beginStart()
+		m := begin()
 		byNumber[m.number()] = m
 	}
 	require.Len(t, byNumber, maxNumbers)
 	require.NotContains(t, byNumber, 0)
-	more := []mark{e.beginStart(), e.beginStart()}
+	more := []mark{begin(), begin()}
 	require.Zero(t, more[0].number(), "there are no more")
 	require.Zero(t, more[1].number())
 	e.endStart(byNumber[7])
 	e.endStart(more[0])
 	e.endStart(more[1])
-	require.Equal(t, 7, e.beginStart().number())
+	require.Equal(t, 7, begin().number())
 }

@@ -41,30 +41,16 @@ func lockNew(name string) (*os.File, error) {
 			_ = f.Close()
 			return nil, fmt.Errorf("lock %q: %w", name, err)
 		}
-		there, err := os.Stat(name)
-		locked, other := f.Stat()
-		if err == nil && other == nil && os.SameFile(there, locked) {
+		if isAt(f, name) {
 			return f, nil
 		}
 		_ = f.Close()
 	}
 }
 
-// lockOld locks the file of an ended program. It returns nil if the owner is running or another
-// program is cleaning up.
-func lockOld(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read leftovers of a killed run: %w", err)
-	}
-	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
-		_ = f.Close()
-		return nil, nil
-	}
-	return f, nil
+// tryLock locks a record if its owner has ended and no other program is healing, and reports whether it did.
+func tryLock(record *os.File) bool {
+	return syscall.Flock(int(record.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
 }
 
 // isListening reports whether a process listens on a Unix socket.

@@ -2,7 +2,10 @@
 
 package process
 
-import "time"
+import (
+	"os"
+	"time"
+)
 
 // Without /proc and subreapers, which only Linux has, processes cannot be attributed to services.
 
@@ -51,3 +54,23 @@ func bootID() string { return "" }
 func isDisk(string) bool { return false }
 
 func unmount(string) error { return nil }
+
+// lease is not kept: there is no guardian.
+type lease struct{}
+
+func beginLease(_ string, _ time.Duration, create func() error) (*lease, error) { return nil, create() }
+
+func (*lease) end() {}
+
+func renewLease() {}
+
+func ownLease(string) bool { return false }
+
+func overdue(*os.File, <-chan struct{}) bool { return false }
+
+func claim(string) bool { return false }
+
+func monotonic() time.Duration { return 0 }
+
+// startTime returns 0: start times are known on Linux only.
+func startTime(int) uint64 { return 0 }

@@ -17,11 +17,13 @@
 // listens there, and after a hang only stopped processes do. If another process listens there, an
 // error names it. Watch reports processes that start to listen there later, during the outage.
 //
-// On Linux the kernel kills the started process, even a stopped one, when this program is killed
-// (PR_SET_PDEATHSIG). Its descendants and Unix sockets outlive a runner that is killed with SIGKILL.
-// Reclaim removes them at the next start. It finds processes started by "su -" or "sudo -i" by PID and
-// start time, which are recorded when the service becomes ready and then once a second. Such a process
-// that was started after the last record is not found.
+// What outlives a program that is killed is recorded, before it is started: processes by their marks, PIDs and start times,
+// paths by Record. On Linux a guardian, a process of its own, kills the processes, removes the sockets and unmounts the disks
+// when the program has been killed. The program also holds a lease of 10 s ($FIREDRILL_LEASE): if it does not run for that
+// long, the guardian does the same, and the program starts nothing more when it runs again; see LeaseEnded. If the guardian
+// was killed, too, Heal does its work. Processes that "su -" or "sudo -i" have started are recorded when the service becomes
+// ready and then once a second; one that was started after that is not found. In addition, the kernel kills the started
+// process when this program is killed (PR_SET_PDEATHSIG).
 //
 // On macOS and other Unix systems a service is the process group that was started. Processes that
 // leave the group are not found, it is not known which process listens, and processes outlive a runner

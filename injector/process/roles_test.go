@@ -124,11 +124,18 @@ func runRole(role string) {
 // Unix socket.
 func runLeaver() {
 	dir := os.Getenv("DIR")
-	Record(filepath.Join(dir, "front.sock"))
-	if _, err := net.Listen("unix", filepath.Join(dir, "front.sock")); err != nil {
+	if _, err := Record(filepath.Join(dir, "front.sock")); err != nil {
 		panic(err)
 	}
-	forget := Record(filepath.Join(dir, "kept.sock"))
+	front, err := net.Listen("unix", filepath.Join(dir, "front.sock"))
+	if err != nil {
+		panic(err)
+	}
+	defer front.Close() // never: this keeps it from being collected
+	forget, err := Record(filepath.Join(dir, "kept.sock"))
+	if err != nil {
+		panic(err)
+	}
 	if _, err := net.Listen("unix", filepath.Join(dir, "kept.sock")); err != nil {
 		panic(err)
 	}
@@ -148,7 +155,15 @@ func runLeaver() {
 		panic(err)
 	}
 	fmt.Println("waits")
-	time.Sleep(time.Hour)
+	OnLeaseEnd(func(err error) { fmt.Println("told:", err) })
+	for {
+		time.Sleep(10 * time.Millisecond)
+		if err := LeaseEnded(); err != nil {
+			_, err := Start(context.Background(), spec(filepath.Join(dir, "late"), "sleeper", ""))
+			fmt.Println("refused:", err)
+			time.Sleep(time.Hour)
+		}
+	}
 }
 
 // login starts a daemon as "su -" does: in another session, with an environment and a limit without
