@@ -41,7 +41,7 @@ catalogue: install-tools ## each row of the catalogue holds, and is caught witho
 truth: install-tools ## every drill whose right verdict is known; make test runs most of them
 	FIREDRILL_MUST_RUN=1 $(GO) test -v -timeout 30m ./features/truth -full
 
-.PHONY: figures false-alarms goals
+.PHONY: figures false-alarms goals safety
 TIMES ?= 20
 figures: install-tools ## how often known findings, and what was once judged wrongly, are judged right: tables of TIMES runs each; an hour on two quiet cores
 	FIREDRILL_MUST_RUN=1 $(GO) test -C ./features -timeout 0 -run TestFindings -times $(TIMES)
@@ -67,6 +67,12 @@ goals: install-tools ## what verdicts rest on: seeded bugs, mutated histories, e
 	GOMAXPROCS=2 $(GO) test -C ./features/truth -timeout 0 -run TestTruth
 	GOMAXPROCS=8 $(GO) test -C ./features/truth -timeout 0 -run TestTruth
 	$(GO) test -C ./features/truth -timeout 0 -run 'TestTruth|TestClockSteps' -under clock
+
+KILLS ?= 1000
+safety: ## what the runner leaves when it is killed, KILLS times at random moments, hangs, or meets faults of its own, TIMES times each (the disk of a run is full: needs root)
+	FIREDRILL_MUST_RUN=1 $(GO) test -v -timeout 0 ./runner -run 'TestKilledRunsLeaveNothing|TestRunThatHangsIsInconclusive|TestOwnFaults' -kills $(KILLS) -times $(TIMES)
+	$(GO) test -v ./injector/process -run 'TestGuardian|TestLease|TestHeal|TestReclaim'
+	$(GO) test -v ./cmd/firedrill -run 'TestHealCommand|TestNextRunReportsLeftovers|TestLostTerminal'
 
 bench: ## speed of the parts, for comparison on one machine
 	$(GO) test -run '^$$' -bench . -benchmem ./injector/... ./scenarios/... ./runner/...

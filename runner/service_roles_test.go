@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,7 +26,7 @@ import (
 // playRole makes this test binary act as a service, or as a runner that is killed.
 func playRole(role string) {
 	switch role {
-	case "server", "front", "stubborn", "late":
+	case "server", "front", "stubborn", "late", "chatty":
 		if role == "stubborn" {
 			signal.Ignore(syscall.SIGTERM)
 		}
@@ -35,6 +36,13 @@ func playRole(role string) {
 				time.Sleep(time.Hour)
 			}
 			_ = os.WriteFile("lived", nil, 0o600)
+		}
+		if role == "chatty" { // logs as fast as it can
+			go func() {
+				for line := []byte(strings.Repeat("x", 1<<16) + "\n"); ; {
+					_, _ = os.Stdout.Write(line)
+				}
+			}()
 		}
 		serve()
 	case "session", "daemon": // the server is a child in its own session, without a mark in its environment
@@ -57,6 +65,8 @@ func playRole(role string) {
 		serve()
 	case "killed":
 		runKillable()
+	case "own faults":
+		runOwnFaults()
 	case "hangs":
 		runHanging()
 	}

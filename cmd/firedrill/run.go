@@ -143,9 +143,7 @@ func run(cmd *cobra.Command, o runner.Options, show output, step bool, compare f
 	if result == nil {
 		return err
 	}
-	if err := show.result(out, o.Root, result); err != nil {
-		return err
-	}
+	printErr := show.result(out, o.Root, result)         // the terminal may be lost: that changes no outcome
 	if err := writeJobSummary(result.Book); err != nil { // it does not change the outcome
 		fmt.Fprintln(console, "firedrill:", journal.Visible(err.Error()))
 	}
@@ -158,7 +156,7 @@ func run(cmd *cobra.Command, o runner.Options, show output, step bool, compare f
 	if code := result.ExitCode(); code != 0 {
 		return exit(code)
 	}
-	return nil
+	return printErr
 }
 
 // result prints the result of a run whose features are in the folder root.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,6 +47,33 @@ func onTerminal(t *testing.T, env []string, args ...string) string {
 	<-read
 	t.Logf("%v: %q", err, printed.String())
 	return printed.String()
+}
+
+// A run whose terminal is closed heals, writes its report and ends as interrupted.
+func TestLostTerminal(t *testing.T) {
+	t.Parallel()
+	dir, sleep := waitingDrill(t)
+	tmp := t.TempDir()
+	master, terminal := openTerminal(t)
+	p := &program{out: &buffer{}, errOut: &buffer{}, runs: t.TempDir()}
+	p.cmd = exec.CommandContext(t.Context(), built(t), "run", filepath.Join(dir, "slow.feature"), "--dir", p.runs)
+	p.cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = terminal, terminal, terminal
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	require.NoError(t, p.cmd.Start())
+	require.NoError(t, terminal.Close())
+	go func() { _, _ = io.Copy(io.Discard, master) }()
+	p.until(t, `"what":"ready"`)
+	require.NotEmpty(t, sleepingProcesses(sleep))
+	require.NoError(t, master.Close())
+	require.Equal(t, 130, p.code(t))
+	require.Empty(t, sleepingProcesses(sleep))
+	raw := p.until(t, `"outcome":"interrupted"`)
+	require.Contains(t, string(raw), `"end":`)
+	require.FileExists(t, filepath.Join(p.runs, "latest", "report.html"))
+	files, err := filepath.Glob(filepath.Join(tmp, "firedrill-*", "*"))
+	require.NoError(t, err)
+	require.Empty(t, files)
 }
 
 // TestPlainTerminals: with a dumb terminal or NO_COLOR, the output has neither colours nor cursor movements.

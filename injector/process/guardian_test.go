@@ -86,6 +86,9 @@ func TestGuardianHealsAfterTheProgram(t *testing.T) {
 		"interrupted as a test": func(pid int) error { return syscall.Kill(-pid, syscall.SIGINT) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "process group killed" {
+				t.Skip("one of them is enough for a short test")
+			}
 			t.Setenv("TMPDIR", t.TempDir())
 			dir := t.TempDir()
 			cmd, left := startLeaver(t, dir, "1h")

@@ -1,0 +1,267 @@
+//go:build linux
+
+package runner_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+var times = flag.Int("times", 1, "how often TestOwnFaults runs each row")
+
+// ownFault is something that befalls the runner itself, in a run that passes without it.
+type ownFault struct {
+	name    string
+	web     string // the role of the service; "" means a server that is the child of the started process
+	feature string // added before the check
+	system  string // added to the service in the system file
+	run     []string
+	arrange func(t *testing.T, dir string)             // before the run
+	during  func(t *testing.T, dir string, pid int)    // while the service hangs
+	after   func(t *testing.T, dir string, out string) // after the run
+	journal string                                     // the outcome by the journal, if it is another one
+	want    string                                     // the outcome: passed, inconclusive, stopped, "killed" by a signal, or "refused" before anything starts
+	says    string                                     // in what the run prints, or in its journal
+}
+
+var ownFaults = []ownFault{
+	{name: "none", want: "passed"},
+	{name: "a step of the user panics", feature: "    And it panics\n", want: "inconclusive", says: "boom"},
+	{name: "a step of the user ends the program", feature: "    And it exits\n", want: "killed"},
+	{name: "a step of the user panics elsewhere", feature: "    And a goroutine panics\n", want: "killed", says: "panic: boom"},
+	{name: "the disk of the run is full before the journal ends", arrange: runsOn("size=16k"), want: "inconclusive", says: "no space left on device"},
+	{name: "the disk of the run is full before the reports", arrange: runsOn("size=64k"), want: "inconclusive", journal: "passed", says: "no space left on device"},
+	{name: "the disk of the run is full of files", arrange: runsOn("nr_inodes=6"), want: "inconclusive", says: "no space left on device"},
+	{name: "the folder of runs is read-only", arrange: runsOn("ro"), want: "refused", says: "read-only file system"},
+	{name: "a file may not grow", run: []string{"sh", "-c", `ulimit -f 8 && exec "$@"`, "sh"}, want: "inconclusive", says: "file too large"},
+	{name: "there are few descriptors", run: []string{"sh", "-c", `ulimit -n 24 && exec "$@"`, "sh"}, want: "inconclusive", says: "too many open files"},
+	{name: "another program has the port of a link", system: "    depends: {back: {protocol: http, listen: \"127.0.0.1:PORT\"}}\n  back: {address: \"127.0.0.1:1\"}\n", arrange: takePort, want: "inconclusive", says: "address already in use"},
+	{name: "the service ignores SIGTERM", web: "stubborn", system: "    stop: {within: 300ms}\n", want: "passed", says: "did not end within 300ms of SIGTERM and was killed"},
+	{name: "the service becomes a daemon", web: "daemon", want: "passed", says: "which continues as the service"},
+	{name: "the log of the service has no bound", web: "chatty", want: "passed", after: logIsCut},
+	{name: "the process group is killed", during: signalGroup(syscall.SIGKILL), want: "killed"},
+	{name: "the terminal is lost", during: signalGroup(syscall.SIGHUP), want: "killed"},
+	{name: "memory runs out", during: func(t *testing.T, _ string, pid int) { // what the kernel does then
+		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	}, want: "killed"},
+}
+
+const ownFeature = `Feature: own faults
+  Scenario: the service hangs
+    Given the system described in "system.yaml"
+    And a steady load of 50 requests per second on "GET /a"
+    And a baseline is measured for 1s
+    When "web" hangs for 1s
+%s    Then at least 1%% of requests succeed
+`
+
+const ownSystem = `services:
+  web:
+    command: ["${self}", %q]
+    env: {ROLE: %s, ADDR: "127.0.0.1:${port}"}
+    serves: [/]
+%s`
+
+// TestOwnFaults lets the runner meet each fault, -times times. Nothing may be left, seen from outside, its journal must be
+// readable, and it must not claim more than was proved.
+func TestOwnFaults(t *testing.T) {
+	for _, f := range ownFaults {
+		t.Run(strings.ReplaceAll(f.name, " ", "_"), func(t *testing.T) {
+			for i := range *times {
+				f.befall(t, fmt.Sprintf("own-%d-%d", os.Getpid(), i))
+			}
+			t.Logf("%d of %d runs: %s, and nothing was left", *times, *times, f.want)
+		})
+	}
+}
+
+func (f ownFault) befall(t *testing.T, mark string) {
+	var got, out string
+	var dir string
+	for range 3 { // a busy machine makes a run inconclusive that would pass
+		dir = t.TempDir()
+		got, out = f.once(t, dir, mark)
+		if got != "inconclusive" || f.want == got {
+			break
+		}
+	}
+	require.Equal(t, f.want, got, "%s", out)
+	raw, _ := os.ReadFile(filepath.Join(dir, "runs", "latest", "journal.ndjson"))
+	require.Contains(t, out+string(raw), f.says)
+	if f.after != nil {
+		f.after(t, dir, out)
+	}
+	if i := bytes.IndexByte(raw, '\n'); i >= 0 {
+		book, err := journal.Fold(bytes.NewReader(raw))
+		require.NoError(t, err)
+		switch outcome := reports.Outcome(book); {
+		case f.journal != "":
+			require.Equal(t, f.journal, outcome)
+		case f.want == "killed":
+			require.Equal(t, "inconclusive", outcome)
+		default:
+			require.Equal(t, f.want, outcome)
+		}
+	}
+}
+
+// once runs the feature in a process of its own, and returns its outcome and what it printed.
+func (f ownFault) once(t *testing.T, dir, mark string) (outcome, out string) {
+	t.Helper()
+	role := f.web
+	if role == "" {
+		role = "session"
+	}
+	tmp := filepath.Join(dir, "tmp")
+	for _, folder := range []string{tmp, filepath.Join(dir, "runs")} {
+		require.NoError(t, os.Mkdir(folder, 0o700))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.feature"), fmt.Appendf(nil, ownFeature, f.feature), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), fmt.Appendf(nil, ownSystem, mark, role, f.system), 0o600))
+	if f.arrange != nil {
+		f.arrange(t, dir)
+	}
+	args := append(f.run, os.Args[0], "-test.run=^$")
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "ROLE=own faults", "DIR="+dir, "TMPDIR="+tmp)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var printed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &printed, &printed
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	var err error
+	if f.during != nil && awaitLive(dir, ended) {
+		f.during(t, dir, cmd.Process.Pid)
+	}
+	select {
+	case err = <-ended:
+	case <-time.After(2 * time.Minute):
+		_ = cmd.Process.Kill()
+		require.Fail(t, "the run does not end", "%s", printed.String())
+	}
+	var exited *exec.ExitError
+	if err != nil && !errors.As(err, &exited) {
+		require.NoError(t, err)
+	}
+	require.Empty(t, remainingProcesses(t, mark), "services")
+	require.Empty(t, remainingProcesses(t, tmp+"/"), "guardian")
+	records, err := filepath.Glob(filepath.Join(tmp, "*", "*"))
+	require.NoError(t, err)
+	require.Empty(t, records)
+	byCode := map[int]string{0: "passed", 1: "failed", 3: "inconclusive", 4: "stopped", refusedCode: "refused", panicCode: "killed", exitedCode: "killed", -1: "killed"}
+	return byCode[cmd.ProcessState.ExitCode()], printed.String()
+}
+
+const (
+	panicCode   = 2 // of a Go program
+	refusedCode = 9 // nothing was started
+	exitedCode  = 77
+)
+
+// awaitLive waits until a fault is live in the journal, and reports whether that happened before the run ended.
+func awaitLive(dir string, ended chan error) bool {
+	for {
+		raw, _ := os.ReadFile(filepath.Join(dir, "runs", "latest", "journal.ndjson"))
+		if bytes.Contains(raw, []byte(`"stage":"live"`)) {
+			return true
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			return false
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// runOwnFaults runs the feature in $DIR, and exits with the exit code of the run.
+func runOwnFaults() {
+	dir := os.Getenv("DIR")
+	res, err := runner.Run(context.Background(), runner.Options{
+		FS: os.DirFS(dir), Root: dir, Paths: []string{"a.feature"}, Dir: filepath.Join(dir, "runs"),
+		Steps: []runner.Step{
+			{Pattern: `^it panics$`, Do: func() error { panic("boom") }},
+			{Pattern: `^it exits$`, Do: func() error { os.Exit(exitedCode); return nil }},
+			{Pattern: `^a goroutine panics$`, Do: func() error { go panic("boom"); select {} }},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+	if res == nil {
+		os.Exit(refusedCode)
+	}
+	for _, h := range res.Book.Scenarios {
+		fmt.Println(strings.Join(runner.Failures(h), "\n"))
+	}
+	os.Exit(res.ExitCode())
+}
+
+// runsOn mounts a small file system at the folder of runs.
+func runsOn(options string) func(*testing.T, string) {
+	return func(t *testing.T, dir string) {
+		if os.Geteuid() != 0 {
+			if os.Getenv("FIREDRILL_MUST_RUN") != "" {
+				require.Fail(t, "mounting needs root")
+			}
+			t.Skip("mounting needs root")
+		}
+		runs := filepath.Join(dir, "runs")
+		flags := uintptr(0)
+		if options == "ro" {
+			flags, options = unix.MS_RDONLY, ""
+		}
+		require.NoError(t, unix.Mount("firedrill-test", runs, "tmpfs", flags, options))
+		t.Cleanup(func() { assert.NoError(t, unix.Unmount(runs, 0), "nothing may be open there") })
+	}
+}
+
+// takePort listens at the port of the link.
+func takePort(t *testing.T, dir string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { ln.Close() })
+	path := filepath.Join(dir, "system.yaml")
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, bytes.ReplaceAll(raw, []byte("PORT"), []byte(port)), 0o600))
+}
+
+func signalGroup(sig syscall.Signal) func(*testing.T, string, int) {
+	return func(t *testing.T, _ string, pid int) { require.NoError(t, syscall.Kill(-pid, sig)) }
+}
+
+// logIsCut verifies that the log of the service was cut, with a note.
+func logIsCut(t *testing.T, dir string, _ string) {
+	logs, err := filepath.Glob(filepath.Join(dir, "runs", "latest", "scenarios", "*", "logs", "web.log"))
+	require.NoError(t, err)
+	require.Len(t, logs, 1)
+	info, err := os.Stat(logs[0])
+	require.NoError(t, err)
+	require.LessOrEqual(t, info.Size(), int64(64<<20))
+	raw, err := os.ReadFile(logs[0])
+	require.NoError(t, err)
+	require.Contains(t, string(raw), "--- truncated: the log had grown to ")
+}
