@@ -65,6 +65,9 @@ type view struct {
 	Shared    *shared           // drawings of several charts
 }
 
+// Listed returns how many scenarios the list has, those included that were not run.
+func (v view) Listed() int { return len(v.Scenarios) + len(v.NotRun) }
+
 // scenario is a section of the page.
 type scenario struct {
 	*journal.History

@@ -115,3 +115,12 @@ func TestManyScenariosOfOneCauseAreFolded(t *testing.T) {
 	assert.Less(t, strings.Index(why, "row 6</strong>"), at)
 	assert.Greater(t, strings.Index(why, "row 9</strong>"), at)
 }
+
+// TestListCountsWhatWasNotRun: the number beside the filter is that of the rows.
+func TestListCountsWhatWasNotRun(t *testing.T) {
+	b := mixed(t)
+	require.Len(t, b.NotRun(), 1)
+	page := string(render(t, writeHTML, b))
+	assert.Contains(t, page, "checked>all 13</label>")
+	assert.Equal(t, 13, strings.Count(page, "<tr class=\"s-"))
+}
