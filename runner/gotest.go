@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -21,7 +22,8 @@ import (
 // its scenario passed; inconclusive scenarios fail, too. With -short, only scenarios tagged @smoke
 // run. Five seconds before the test's deadline, a running scenario is interrupted, healed and
 // reported. If Parallel is above 0, all scenarios but those tagged @serial are parallel subtests. If
-// Dir is empty, it is $FIREDRILL_REPORT_DIR or, if that is unset, t.ArtifactDir().
+// Dir is empty, it is $FIREDRILL_REPORT_DIR or, if that is unset, t.ArtifactDir(). Unless Watch is set, the
+// progress of the run is written to t.Output().
 func Test(t *testing.T, o Options) {
 	t.Helper()
 	es, err := parse(&o)
@@ -40,6 +42,11 @@ func TestExperiments(t *testing.T, o Options, es ...*scenarios.Experiment) {
 	}
 	if o.Dir == "" {
 		o.Dir, kept = t.ArtifactDir(), " (go test -artifacts keeps it)"
+	}
+	if o.Watch == nil {
+		live := reports.NewLive(t.Output(), false)
+		o.Watch = live.Event
+		t.Cleanup(live.Close) // runs after the cleanup below, which ends the run
 	}
 	r, err := begin(o, es)
 	if err != nil {

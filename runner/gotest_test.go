@@ -52,6 +52,8 @@ func TestFailuresAreReported(t *testing.T) {
 	assert.Contains(t, out, "--- SKIP: TestInner/slow")
 	assert.Regexp(t, `gotest_test\.go:\d+: at least 90% of requests succeed during the fault — failed: observed .*; report: `+dir+`/.*report\.html`, out)
 	assert.Regexp(t, `inconclusive: .*; report: `, out)
+	assert.Regexp(t, `(?m)^    +\d:\d\d\.\d  fails: inject: `, out, "the progress is output of the test")
+	assert.Regexp(t, `(?m)^    +\d:\d\d\.\d  passes: PASSED$`, out)
 	assert.FileExists(t, dir+"/latest/report.html")
 }
 
