@@ -63,8 +63,13 @@ func parseMetrics(t *testing.T, text []byte) (parsed, error) {
 // TestPrometheusParsesMetrics: Prometheus parses the metrics of each run, also those with hostile text in every field; each
 // family has a type and a help text, buckets add up, and each state set has one state.
 func TestPrometheusParsesMetrics(t *testing.T) {
-	for _, name := range names(t) {
-		text, err := os.ReadFile(filepath.Join(pages, name+".metrics.txt"))
+	files, err := filepath.Glob(filepath.Join(pages, "*.metrics.txt"))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d files of metrics: %v", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".metrics.txt")
+		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
