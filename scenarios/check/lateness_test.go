@@ -177,15 +177,15 @@ type lateRequest struct{ took, late time.Duration }
 
 // sampled returns a run whose requests took as long as latency says. known reports whether it says how late they were.
 func sampled(all [][]lateRequest, known bool, latency func(lateRequest) time.Duration) *journal.History {
-	s := newScenario()
+	s, edges := newScenario(), journal.SlipEdges()
 	for i := range s.Samples {
 		x := &s.Samples[i]
 		var took, slip []journal.Bucket
 		for _, r := range all[i] {
 			d := latency(r)
 			took = append(took, journal.Bucket{Up: d + d/resolution/2, N: 1})
-			at, _ := slices.BinarySearch(journal.SlipEdges(), r.late)
-			slip = append(slip, journal.Bucket{Up: journal.SlipEdges()[at], N: 1})
+			at, _ := slices.BinarySearch(edges, r.late)
+			slip = append(slip, journal.Bucket{Up: edges[at], N: 1})
 		}
 		x.Latency, x.Slip = journal.Merge(took), nil
 		x.Good = x.Latency

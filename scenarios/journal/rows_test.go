@@ -120,17 +120,14 @@ func TestEffectIndex(t *testing.T) {
 				effects.Add(e)
 			}
 		}
-		index := Index(&effects)
+		index, all := Index(&effects), map[string][]int{}
+		for i, e := range effects.All() {
+			all[e.Key] = append(all[e.Key], i)
+		}
 		for range 200 {
 			key := randomText(random)
-			want := []int{}
-			for i, e := range effects.All() {
-				if e.Key == key {
-					want = append(want, i)
-				}
-			}
-			require.Equal(t, want, append([]int{}, index.Of([]byte(key))...), key)
-			require.Equal(t, append(want, -1)[0], index.First([]byte(key)), key)
+			require.Equal(t, all[key], append([]int(nil), index.Of([]byte(key))...), key)
+			require.Equal(t, append(all[key], -1)[0], index.First([]byte(key)), key)
 		}
 	}
 }
