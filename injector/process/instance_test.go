@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +40,24 @@ func TestUnexpectedExitIncludesLog(t *testing.T) {
 	raw, err := os.ReadFile(sp.Log)
 	require.NoError(t, err)
 	require.Equal(t, "--- started: \"sh\"\nup\nout of memory\n", string(raw), "without arguments, which may hold secrets")
+}
+
+// A service that exited by itself is reported as such, even if it is stopped before the exit was noticed.
+func TestExitBeforeStop(t *testing.T) {
+	for range 10 {
+		changes := &events{}
+		sp := spec(filepath.Join(t.TempDir(), "log"), "sleeper", "")
+		sp.Event = changes.add
+		s, err := Start(t.Context(), sp)
+		require.NoError(t, err)
+		r := s.current()
+		require.NoError(t, syscall.Kill(s.PID(), syscall.SIGKILL))
+		for !r.exited() {
+		}
+		require.NoError(t, s.Stop(t.Context()))
+		require.Equal(t, "exited", changes.last().What)
+		require.Equal(t, "signal: killed", changes.last().Detail)
+	}
 }
 
 func TestStopSignal(t *testing.T) {

@@ -16,7 +16,7 @@ func (s *Service) Crash(ctx context.Context) error {
 	s.change.Lock()
 	defer s.change.Unlock()
 	r := s.current()
-	if r == nil {
+	if r == nil || r.exited() {
 		return fmt.Errorf("crash service %q: it is not running", s.spec.Name)
 	}
 	if err := s.kill(r); err != nil {
@@ -33,6 +33,10 @@ func (s *Service) Crash(ctx context.Context) error {
 	}
 	return nil
 }
+
+// exited reports whether no process of the instance is left although nobody has ended it. wait reports that as soon as it
+// has seen it.
+func (r *instance) exited() bool { return len(r.family.alive()) == 0 }
 
 // kill kills all processes of an instance. Those in the process group of the first one are killed at
 // the same moment.
@@ -169,6 +173,10 @@ func (s *Service) Stop(ctx context.Context) error {
 	defer s.change.Unlock()
 	r := s.current()
 	if r == nil {
+		return nil
+	}
+	if r.exited() {
+		<-r.done
 		return nil
 	}
 	s.mu.Lock()

@@ -20,7 +20,10 @@ import (
 )
 
 func spec(log, role, addr string) Spec {
-	s := Spec{Name: role, Args: []string{os.Args[0]}, Env: []string{"ROLE=" + role, "ADDR=" + addr}, Log: log, Grace: time.Second}
+	s := Spec{Name: role, Args: []string{os.Args[0]}, Env: []string{"ROLE=" + role, "ADDR=" + addr}, Log: log, Grace: 20 * time.Second}
+	if role == "stubborn" { // it ends only when it is killed
+		s.Grace = time.Second
+	}
 	if role == "server" || role == "stubborn" || role == "session" || role == "daemon" || role == "login" || role == "supervisor" {
 		s.Ready = Ready{HTTP: "http://" + addr + "/livez", Within: 20 * time.Second}
 	}
