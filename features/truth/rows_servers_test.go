@@ -18,7 +18,7 @@ http { access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_tem
 }
 
 // nginx is the command of a service in the folder of the row.
-const nginx = `[nginx, -p, FOLDER, -c, nginx.conf, -e, stderr]`
+const nginx = `[nginx, -p, FOLDER, -c, FOLDER/nginx.conf, -e, stderr]`
 
 // freePort returns a port that is not in use, for servers whose configuration needs a fixed port.
 func freePort(t *testing.T) int {
