@@ -110,7 +110,7 @@ func TestPhantomsOfASharedSystem(t *testing.T) {
 			Check(check.NoneLost{}, check.NoPhantom{}).
 			Build()
 		require.NoError(t, err, name)
-		warned := strings.Contains(strings.Join(e.Warnings, "\n"), "others may use them")
+		warned := strings.Contains(e.Warnings.Error(), "others may use them")
 		assert.Equal(t, c.warned, warned, "%s: %q", name, e.Warnings)
 	}
 }
@@ -128,10 +128,17 @@ func TestPlanWarnsOfTooFewRequests(t *testing.T) {
 	}
 	whole, recovers := check.Success{Ratio: 0.99}, check.Recovers{Route: "GET /catalog", Within: 2 * time.Second}
 	require.Empty(t, few(20, time.Second, whole).Warnings)
-	require.Equal(t, []string{"about 10 requests are expected in the baseline of 500ms, and 20 are needed: nothing will be injected; measure it for longer"},
-		few(20, 500*time.Millisecond, whole).Warnings)
-	require.Equal(t, []string{"at least 99% of requests succeed: about 10 requests are expected to meet the fault, and 20 are needed: the run will be inconclusive"},
-		few(1, time.Minute, whole).Warnings)
+	for code, c := range map[string]struct {
+		e    *Experiment
+		text string
+	}{
+		"baseline-unsteady": {few(20, 500*time.Millisecond, whole), "about 10 requests are expected in the baseline of 500ms, and 20 are needed: nothing will be injected; measure it for longer"},
+		"too-few-requests":  {few(1, time.Minute, whole), "at least 99% of requests succeed: about 10 requests are expected to meet the fault, and 20 are needed: the run will be inconclusive"},
+	} {
+		require.Len(t, c.e.Warnings, 1)
+		require.Equal(t, code, c.e.Warnings[0].Code)
+		require.Equal(t, c.text, c.e.Warnings[0].What)
+	}
 
 	require.Equal(t, 8*time.Second, few(20, 5*time.Second, recovers).Recovery)
 	slow := few(2, 20*time.Second, recovers)

@@ -60,7 +60,7 @@ type Experiment struct {
 	Locks       []Lock             `json:",omitempty"` // that checks need
 	Probes      []system.Probe     // asked during the whole run: those of the system, and those that checks need
 	Checks      []Check            // in order of the Then steps; without check.Implied
-	Warnings    []string           // what will make the run inconclusive, as far as it can be known before the run
+	Warnings    Problems           `json:",omitempty"` // what will make the run inconclusive, as far as it can be known before, and what firedrill lint advises
 	Quarantine  *system.Quarantine `json:",omitempty"` // the scenario may fail without failing the run, unless it has expired
 	Unproven    string             // why the checks do not distinguish a working system from a dead one; "" if they do
 }

@@ -78,22 +78,22 @@ func Plan(w io.Writer, es []*Experiment) error {
 
 // planned is a scenario as PlanJSON writes it.
 type planned struct {
-	ID       string   `json:"id"`
-	Feature  string   `json:"feature,omitempty"`
-	Scenario string   `json:"scenario"`
-	File     string   `json:"file,omitempty"`
-	Line     int      `json:"line,omitempty"`
-	Tags     []string `json:"tags,omitempty"`
-	Seconds  float64  `json:"seconds"` // how long it takes, about
-	Warnings []string `json:"warnings,omitempty"`
+	ID       string          `json:"id"`
+	Feature  string          `json:"feature,omitempty"`
+	Scenario string          `json:"scenario"`
+	File     string          `json:"file,omitempty"`
+	Line     int             `json:"line,omitempty"`
+	Tags     []string        `json:"tags,omitempty"`
+	Seconds  float64         `json:"seconds"` // how long it takes, about
+	Warnings source.Problems `json:"warnings,omitempty"`
 }
 
 // PlanJSON writes each experiment as a JSON object on a line of its own.
 func PlanJSON(w io.Writer, es []*Experiment) error {
 	for _, e := range es {
 		p := planned{e.ID, e.Feature, e.Name, e.File, e.Line, e.Tags, e.Estimate().Seconds(), nil}
-		for _, text := range e.Warnings {
-			p.Warnings = append(p.Warnings, journal.RedactText(text))
+		for _, one := range e.Warnings {
+			p.Warnings = append(p.Warnings, one.Redacted())
 		}
 		if err := source.WriteLine(w, p); err != nil {
 			return err
@@ -164,8 +164,8 @@ func (e *Experiment) plan(w io.Writer) {
 	for _, c := range e.Checks {
 		printMoment(w, now, "check: "+c.Check.String())
 	}
-	for _, text := range e.Warnings {
-		fmt.Fprintf(w, "    warning       %s\n", text)
+	for _, one := range e.Warnings {
+		fmt.Fprintf(w, "    warning       %s [%s]\n", one.What, one.Code)
 	}
 	fmt.Fprintf(w, "    about %s\n\n", roughDuration(e.Estimate()))
 }

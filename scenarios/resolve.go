@@ -146,7 +146,7 @@ func (r *Resolver) onLink(at source.Pos, p *Placed, misread bool) {
 	}
 	p.From, p.To = l.From, l.To
 	if len(l.Shared) > 0 {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s share the address of this link, and the fault acts on the calls of all of them", p.Fault.Say(p.From, p.To), source.Quote(slices.Concat([]string{l.From}, l.Shared))))
+		r.warn(at, codes.SharedTarget.Msgf("%s: %s share the address of this link, and the fault acts on the calls of all of them", p.Fault.Say(p.From, p.To), source.Quote(slices.Concat([]string{l.From}, l.Shared))))
 	}
 	if what, hint := r.mismatch(l, p.Fault); !what.None() && !misread {
 		r.AddProblem(at, what, hint)

@@ -117,6 +117,11 @@ func (r *Resolver) addMissing(at source.Pos, what codes.Message, hint string) {
 	}
 }
 
+// warn adds a warning.
+func (r *Resolver) warn(at source.Pos, what codes.Message) {
+	r.Warnings = append(r.Warnings, source.Problem{File: at.File, Line: at.Line, Col: at.Col, Text: at.Text, Code: what.Code().String(), What: what.String()})
+}
+
 // Describe handles a step that describes, and reports a problem if the scenario already acts.
 func (r *Resolver) Describe(at source.Pos) {
 	if r.stage != describing {

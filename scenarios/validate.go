@@ -35,6 +35,7 @@ func (r *Resolver) validate() {
 	r.finishProbes()
 	r.Recovery = r.recovery()
 	r.finishProof()
+	r.finishAdvice()
 }
 
 const addLoad = `add: a steady load of 100 requests per second on "POST /orders"`
@@ -109,7 +110,7 @@ func (r *Resolver) finishCounted() {
 	}
 	for _, l := range append(slices.Clone(r.healedFaults), r.live...) {
 		if p := l.placed; r.Counted() && p.From != "" && !l.asked {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: no request is sent while this fault is live, so that it may act on nothing; let it stay live, without `for`, and send the requests after its step", p.Fault.Say(p.From, p.To)))
+			r.warn(l.at, codes.FaultMetNothing.Msgf("%s: no request is sent while this fault is live, so that it may act on nothing; let it stay live, without `for`, and send the requests after its step", p.Fault.Say(p.From, p.To)))
 		}
 	}
 }

@@ -24,14 +24,14 @@ func (r *Resolver) finishProof() {
 	}
 	refusing := len(r.Checks) > 0 && !addOwnStep && !slices.ContainsFunc(r.Checks, func(c Check) bool { k := c.Kind(); return !k.Idle && !k.Refusing })
 	if r.Unproven == "" && refusing && len(r.injections()) > 0 {
-		r.Warnings = append(r.Warnings, "a system that refuses every request from the fault on would satisfy every check of this scenario: add one that asks for success, such as: Then at least 99% of requests succeed after healing")
+		r.warn(r.begin, codes.ProvesNothing.Message("a system that refuses every request from the fault on would satisfy every check of this scenario: add one that asks for success, such as: Then at least 99% of requests succeed after healing"))
 	}
 	before := func(c Check) bool { return c.Kind().Needs.Window == journal.Before }
 	if len(r.Checks) > 0 && !addOwnStep && r.Unproven == "" && len(r.injections()) > 0 && !slices.ContainsFunc(r.Checks, func(c Check) bool { return !c.Kind().Idle && !before(c) }) {
 		r.Unproven = "every check asks about the time before the fault, so the fault proves nothing: ask about the time during it or after healing"
 	}
 	if r.Unproven != "" {
-		r.Warnings = append(r.Warnings, r.Unproven)
+		r.warn(r.begin, codes.ProvesNothing.Message(r.Unproven))
 	}
 	if r.Load == nil {
 		return
@@ -43,9 +43,9 @@ func (r *Resolver) finishProof() {
 		r.checkCanFail(r.checkPositions[i], k.Needs.Limit)
 		r.checkOutage(r.checkPositions[i], k.Needs.Outage)
 		if k.Needs.WholeSystem && !r.System.Whole() {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: parts of the system run already, so that others may use them: any new effect with a key of others makes this inconclusive", c))
+			r.warn(r.checkPositions[i], codes.SharedTarget.Msgf("%s: parts of the system run already, so that others may use them: any new effect with a key of others makes this inconclusive", c))
 		}
-		r.warnTooFewRequests(c)
+		r.warnTooFewRequests(r.checkPositions[i], c)
 		untested := cmp.Or(r.unreachable(k), r.unreached(k.Needs))
 		if untested == "" && k.Untested != nil {
 			untested = k.Untested(drill)
@@ -54,11 +54,11 @@ func (r *Resolver) finishProof() {
 		if k.CannotFail != nil {
 			if why := k.CannotFail(drill); why != "" {
 				untested = ""
-				r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s: this can never fail: %s", r.checkPositions[i], c, why))
+				r.warn(r.checkPositions[i], codes.CannotFail.Msgf("%s: this can never fail: %s", c, why))
 			}
 		}
 		if untested != "" {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("%s: %s; unless something else puts it to the test, the run will be inconclusive", c, untested))
+			r.warn(r.checkPositions[i], codes.NotExercised.Msgf("%s: %s; unless something else puts it to the test, the run will be inconclusive", c, untested))
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (r *Resolver) checkOutage(at source.Pos, outage time.Duration) {
 }
 
 // warnTooFewRequests warns that too few requests are expected for a check.
-func (r *Resolver) warnTooFewRequests(c Check) {
+func (r *Resolver) warnTooFewRequests(at source.Pos, c Check) {
 	n := c.Kind().Needs
 	expected, known, what := 0.0, true, "for this"
 	for _, l := range r.loadsOf(n.OfLoad) {
@@ -101,7 +101,7 @@ func (r *Resolver) warnTooFewRequests(c Check) {
 		expected, known = expected+all*l.share(n.Route), known && ok
 	}
 	if known && expected < float64(n.Requests) {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%s: about %.0f requests are expected %s, and %d are needed: the run will be inconclusive", c, expected, what, n.Requests))
+		r.warn(at, codes.TooFewRequests.Msgf("%s: about %.0f requests are expected %s, and %d are needed: the run will be inconclusive", c, expected, what, n.Requests))
 	}
 }
 
@@ -116,7 +116,7 @@ func (r *Resolver) warnShortBaseline() {
 	}
 	expected, least := rate*r.Baseline.Seconds(), check.BaselineSteady{}.Kind().Needs.Requests
 	if len(r.injections()) > 0 && expected < float64(least) {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("about %.0f requests are expected in the baseline of %s, and %d are needed: nothing will be injected; measure it for longer", expected, check.Duration(r.Baseline), least))
+		r.warn(r.begin, codes.BaselineUnsteady.Msgf("about %.0f requests are expected in the baseline of %s, and %d are needed: nothing will be injected; measure it for longer", expected, check.Duration(r.Baseline), least))
 	}
 }
 

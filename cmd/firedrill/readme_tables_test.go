@@ -29,7 +29,7 @@ import (
 func tables() map[string]func(*testing.T) string {
 	return map[string]func(*testing.T) string{
 		"checks":       func(*testing.T) string { return checkTable(check.Kinds()) },
-		"codes":        func(*testing.T) string { return codeTable(codes.OfProblem) },
+		"codes":        func(*testing.T) string { return codeTable(codes.OfProblem, codes.OfWarning) },
 		"reasons":      func(*testing.T) string { return codeTable(codes.OfReason) },
 		"commands":     commandTable,
 		"faults":       func(*testing.T) string { return faultTable(injector.Kinds()) },
@@ -69,10 +69,10 @@ func checkTable(kinds []check.Kind) string {
 	return rows.String()
 }
 
-func codeTable(of codes.Kind) string {
+func codeTable(of ...codes.Kind) string {
 	rows := markdown("code", "meaning", "what to do")
 	for _, r := range codes.Table() {
-		if r.Of == of || r.Of == codes.OfBoth {
+		if r.Of == codes.OfBoth || slices.Contains(of, r.Of) {
 			rows.add(code(r.Code), r.Means, r.Remedy)
 		}
 	}

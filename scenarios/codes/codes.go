@@ -40,6 +40,11 @@ const (
 	TooLarge
 	TooMany
 
+	// of warnings
+	Unused
+	ManyStories
+	SharedTarget
+
 	// of reasons for an inconclusive outcome
 	ServiceExited
 	RunnerTrouble
@@ -86,6 +91,7 @@ type Kind string
 // The kinds of codes.
 const (
 	OfProblem Kind = "problem"
+	OfWarning Kind = "warning"
 	OfReason  Kind = "inconclusive"
 	OfBoth    Kind = "problem, inconclusive"
 )
@@ -116,6 +122,10 @@ var table = [...]Row{
 	NothingSelected:   {"nothing-selected", OfProblem, "paths, tags and names select no scenario", "correct them"},
 	TooLarge:          {"too-large", OfProblem, "a file or value is larger than this program handles", "make it smaller"},
 	TooMany:           {"too-many", OfProblem, "there are more problems than are listed", "correct the first ones and try again"},
+
+	Unused:       {"unused", OfWarning, "something is declared or read, and no check asks about it", "leave it out, or add a check of it"},
+	ManyStories:  {"many-stories", OfWarning, "a scenario injects faults that have nothing to do with each other, so that a failure does not show which of them caused it", "write a scenario for each"},
+	SharedTarget: {"shared-target", OfWarning, "a fault or a check also concerns what others send, since they share an address or the system", "give each caller an address of its own, or start the system for this scenario alone"},
 
 	ServiceExited:    {"service-exited", OfReason, "a service exited without being told to, so that measurements do not show the system under the fault", "read its log in the report and start it so that it stays"},
 	RunnerTrouble:    {"runner-trouble", OfReason, "Firedrill could not carry out a step", "remove the cause that the reason names"},

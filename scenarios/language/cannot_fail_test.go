@@ -56,7 +56,7 @@ func TestPlanWarnsOfChecksThatCannotFail(t *testing.T) {
 			es, err := read(fstest.MapFS{"a.feature": {Data: []byte(feature)}, "system.yaml": {Data: []byte(cannotFailSystem)}})
 			require.NoError(t, err)
 			last := es[0].Checks[len(es[0].Checks)-1]
-			return last.Kind().Name, strings.Join(es[0].Warnings, "\n")
+			return last.Kind().Name, es[0].Warnings.Error()
 		}
 		if c.fails != "" {
 			kind, got := warnings(c.fails)
@@ -93,7 +93,7 @@ func TestPlanWarnsWhereRefusingPasses(t *testing.T) {
 			"    When \"pay\" hangs for 4s\n    Then " + checks + "\n"
 		es, err := read(fstest.MapFS{"a.feature": {Data: []byte(feature)}, "system.yaml": {Data: []byte(cannotFailSystem)}})
 		require.NoError(t, err)
-		assert.Equal(t, warned, strings.Contains(strings.Join(es[0].Warnings, "\n"), "a system that refuses every request from the fault on would satisfy every check of this scenario: add one that asks for success"), checks)
+		assert.Equal(t, warned, strings.Contains(es[0].Warnings.Error(), "a system that refuses every request from the fault on would satisfy every check of this scenario: add one that asks for success"), checks)
 		assert.Empty(t, es[0].Unproven)
 	}
 }

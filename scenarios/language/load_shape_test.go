@@ -112,7 +112,9 @@ func TestCountedRequestsWithoutAFaultAreWarnedOf(t *testing.T) {
 		e, problems := shaped("", append(steps, allSucceed)...)
 		require.Empty(t, problems)
 		assert.Zero(t, e.Baseline)
-		return slices.ContainsFunc(e.Warnings, func(w string) bool { return strings.Contains(w, "no request is sent while this fault is live") })
+		return slices.ContainsFunc(e.Warnings, func(w scenarios.Problem) bool {
+			return strings.Contains(w.What, "no request is sent while this fault is live")
+		})
 	}
 	assert.False(t, warned(lost, sent))
 	assert.False(t, warned(sent, lost, sent, `When the fault is healed`, sent))

@@ -33,7 +33,7 @@ func TestCallersShareAnAddress(t *testing.T) {
 	assert.Equal(t, []string{"refunds"}, es[0].System.Links[0].Shared)
 	placed := es[0].Steps[2].Do.(scenarios.Inject).Faults[0]
 	assert.Equal(t, "orders -> pay", placed.On())
-	assert.Contains(t, es[0].Warnings[0], `"orders", "refunds" share the address of this link`)
+	assert.Contains(t, es[0].Warnings[0].What, `"orders", "refunds" share the address of this link`)
 
 	var problems source.Problems
 	_, err = experiment(sharedSystem, `"refunds" gives up on "pay" within 200ms`)

@@ -71,7 +71,7 @@ func TestPlanWarnsOfUntestedChecks(t *testing.T) {
 				return
 			}
 			require.Len(t, e.Warnings, 1)
-			assert.Contains(t, e.Warnings[0], c.want)
+			assert.Contains(t, e.Warnings[0].What, c.want)
 			assert.Nil(t, e.Untested(), "the run finds it by itself")
 		})
 	}

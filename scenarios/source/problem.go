@@ -132,12 +132,17 @@ func (p Problems) Error() string {
 // WriteJSON writes each problem as a JSON object on a line of its own. Secrets in texts are redacted.
 func (p Problems) WriteJSON(w io.Writer) error {
 	for _, one := range p {
-		one.What, one.Hint = journal.RedactText(one.What), journal.RedactText(one.Hint)
-		if err := WriteLine(w, one); err != nil {
+		if err := WriteLine(w, one.Redacted()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Redacted returns the problem with secrets in its texts redacted.
+func (p Problem) Redacted() Problem {
+	p.What, p.Hint = journal.RedactText(p.What), journal.RedactText(p.Hint)
+	return p
 }
 
 // WriteLine writes a value as JSON on a line.

@@ -1,0 +1,63 @@
+package language
+
+import (
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
+)
+
+const adviceSystem = `
+services:
+  orders: {command: [orders, "${port}", "${link:payments}"], serves: [/orders, /ledger], depends: {payments: http}}
+  payments: {command: [payments, "${port}"]}
+  shipping: {command: [shipping, "${port}", "${link:stock}"], serves: [/parcels], depends: {stock: http}}
+  stock: {command: [stock, "${port}"]}
+`
+
+// TestAdvice pairs each scenario that is warned of with a similar one that is not.
+func TestAdvice(t *testing.T) {
+	t.Parallel()
+	const keyed = "every request carries a fresh idempotency key in the \"Idempotency-Key\" header\n    And applied effects are read from \"GET /ledger\""
+	const slow = "calls from \"orders\" to \"payments\" are delayed by 300ms for 5s"
+	const success = "at least 99% of requests succeed during the fault"
+	warned := map[string]bool{}
+	for name, c := range map[string]struct {
+		load, when, then string
+		code             codes.Code // 0: no warning
+	}{
+		"effects and no check of them": {keyed, slow, success, codes.Unused},
+		"effects and a check":          {keyed, slow, success + "\n    And no acknowledged request is lost", 0},
+		"no effects":                   {"a baseline is measured for 5s", slow, success, 0},
+		"two stories":                  {"a baseline is measured for 5s", slow + "\n    And traffic from \"shipping\" to \"stock\" is delayed by 300ms for 5s", success, codes.ManyStories},
+		"the same fault elsewhere":     {"a baseline is measured for 5s", slow + "\n    And calls from \"shipping\" to \"stock\" are delayed by 300ms for 5s", success, 0},
+		"a service and what it calls":  {"a baseline is measured for 5s", slow + "\n    And \"payments\" hangs for 5s", success, 0},
+		"one after the other":          {"a baseline is measured for 5s", slow + "\n    And 5s pass\n    And " + slow, success, 0},
+	} {
+		feature := "Feature: f\n  Scenario: s\n    Given the system described in \"system.yaml\"\n    And a steady load of 100 requests per second on \"POST /orders\"\n    And " +
+			c.load + "\n    When " + c.when + "\n    Then " + c.then + "\n"
+		es, err := read(fstest.MapFS{"a.feature": {Data: []byte(feature)}, "system.yaml": {Data: []byte(adviceSystem)}})
+		require.NoError(t, err, name)
+		if c.code == 0 {
+			assert.Empty(t, es[0].Warnings, name)
+			continue
+		}
+		require.Len(t, es[0].Warnings, 1, name)
+		assert.Equal(t, c.code.String(), es[0].Warnings[0].Code, name)
+		assert.Positive(t, es[0].Warnings[0].Line, name)
+		warned[c.code.String()] = true
+	}
+	es, err := read(fstest.MapFS{"a.feature": {Data: []byte("Feature: f\n  Scenario: s\n    Given the system described in \"system.yaml\"\n    And a steady load of 100 requests per second on \"POST /orders\"\n    And " +
+		keyed + "\n    When " + slow + "\n    Then " + success + "\n    And no effect appears that was never requested\n")}, "system.yaml": {Data: []byte("services:\n  orders: {address: \"127.0.0.1:1\", serves: [/], depends: {payments: http}}\n  payments: {address: \"127.0.0.1:2\"}\n")}})
+	require.NoError(t, err)
+	require.Len(t, es[0].Warnings, 1)
+	warned[es[0].Warnings[0].Code] = true
+	for _, r := range codes.Table() {
+		if r.Of == codes.OfWarning {
+			assert.True(t, warned[r.Code], "no scenario is warned of with %q", r.Code)
+		}
+	}
+}
