@@ -71,16 +71,15 @@ func sumSlices(a axis) []second {
 			groups[i].calls[c.Link] += c.Calls
 		}
 	}
-	var all []second
-	for i, g := range groups {
-		if g.to-g.from < 100*time.Millisecond {
-			continue
-		}
+	for i := range groups {
 		of := journal.History{Samples: samples[i]}
-		g.Totals = of.Sum(func(journal.Sample) bool { return true })
-		all = append(all, g)
+		groups[i].Totals = of.Sum(func(journal.Sample) bool { return true })
 	}
-	return all
+	short := func(s second) bool { return s.to-s.from < 100*time.Millisecond }
+	if !slices.ContainsFunc(groups, func(s second) bool { return !short(s) && s.Sent > 0 }) {
+		return groups // a load that lasted for a moment
+	}
+	return slices.DeleteFunc(groups, short) // the rate in the rest of a second is chance
 }
 
 // newGroups returns the slices of the axis without their totals.

@@ -193,3 +193,15 @@ func BenchmarkHour(b *testing.B) {
 		b.ReportMetric(float64(len(render(b, writeHTML, book)))/1000, "KB")
 	}
 }
+
+// TestMomentaryLoadIsDrawn: requests that all end within a moment are drawn; the rest of a second of a longer load is not.
+func TestMomentaryLoadIsDrawn(t *testing.T) {
+	h := &journal.History{Began: 0, Ended: 2 * time.Second}
+	h.Samples = []journal.Sample{{From: time.Second, To: 1050 * time.Millisecond, Window: journal.During, Sent: 60, OK: 60}}
+	all := seconds(newAxis(h))
+	assert.Len(t, all, 1)
+	h.Samples = append(h.Samples, journal.Sample{From: 0, To: time.Second, Window: journal.During, Sent: 60, OK: 60})
+	all = seconds(newAxis(h))
+	assert.Len(t, all, 1)
+	assert.Equal(t, time.Duration(0), all[0].from)
+}
