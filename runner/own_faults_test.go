@@ -4,7 +4,6 @@ package runner_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -22,7 +21,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/firedrill-dev/firedrill/reports"
-	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -172,12 +170,6 @@ func (f ownFault) once(t *testing.T, dir, mark string) (outcome, out string) {
 	return byCode[cmd.ProcessState.ExitCode()], printed.String()
 }
 
-const (
-	panicCode   = 2 // of a Go program
-	refusedCode = 9 // nothing was started
-	exitedCode  = 77
-)
-
 // awaitLive waits until a fault is live in the journal, and reports whether that happened before the run ended.
 func awaitLive(dir string, ended chan error) bool {
 	for {
@@ -192,29 +184,6 @@ func awaitLive(dir string, ended chan error) bool {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-}
-
-// runOwnFaults runs the feature in $DIR, and exits with the exit code of the run.
-func runOwnFaults() {
-	dir := os.Getenv("DIR")
-	res, err := runner.Run(context.Background(), runner.Options{
-		FS: os.DirFS(dir), Root: dir, Paths: []string{"a.feature"}, Dir: filepath.Join(dir, "runs"),
-		Steps: []runner.Step{
-			{Pattern: `^it panics$`, Do: func() error { panic("boom") }},
-			{Pattern: `^it exits$`, Do: func() error { os.Exit(exitedCode); return nil }},
-			{Pattern: `^a goroutine panics$`, Do: func() error { go panic("boom"); select {} }},
-		},
-	})
-	if err != nil {
-		fmt.Println(err)
-	}
-	if res == nil {
-		os.Exit(refusedCode)
-	}
-	for _, h := range res.Book.Scenarios {
-		fmt.Println(strings.Join(runner.Failures(h), "\n"))
-	}
-	os.Exit(res.ExitCode())
 }
 
 // runsOn mounts a small file system at the folder of runs.

@@ -147,6 +147,35 @@ func runHanging() {
 	fmt.Println("outcome:", res.Outcome, "exit code:", res.ExitCode())
 }
 
+const (
+	panicCode   = 2 // of a Go program
+	refusedCode = 9 // nothing was started
+	exitedCode  = 77
+)
+
+// runOwnFaults runs the feature in $DIR, and exits with the exit code of the run.
+func runOwnFaults() {
+	dir := os.Getenv("DIR")
+	res, err := runner.Run(context.Background(), runner.Options{
+		FS: os.DirFS(dir), Root: dir, Paths: []string{"a.feature"}, Dir: filepath.Join(dir, "runs"),
+		Steps: []runner.Step{
+			{Pattern: `^it panics$`, Do: func() error { panic("boom") }},
+			{Pattern: `^it exits$`, Do: func() error { os.Exit(exitedCode); return nil }},
+			{Pattern: `^a goroutine panics$`, Do: func() error { go panic("boom"); select {} }},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+	if res == nil {
+		os.Exit(refusedCode)
+	}
+	for _, h := range res.Book.Scenarios {
+		fmt.Println(strings.Join(runner.Failures(h), "\n"))
+	}
+	os.Exit(res.ExitCode())
+}
+
 // underFault returns an experiment with a fault of the given kind on back or db. The link to db is a
 // Unix socket.
 func underFault(kind, on, socket string) (*scenarios.Experiment, error) {
