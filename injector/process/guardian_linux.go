@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -54,6 +55,7 @@ func guard(name string) error {
 		return err
 	}
 	_ = ready.Close()
+	closeInherited()
 	if null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0); err == nil {
 		_ = unix.Dup2(int(null.Fd()), 2) // the owner does not read errors any more
 	}
@@ -91,6 +93,21 @@ func guard(name string) error {
 		if !ended && overdue(record, gone) && isAt(record, name) && claim(name) {
 			ended = true
 			(&Healed{State: OwnerHangs}).undo(record)
+		}
+	}
+}
+
+// closeInherited closes what the owner has from whoever started it, such as the lock of a shell, which a guardian must
+// not keep. Descriptors that this process opened are the ones that are closed on exec.
+func closeInherited() {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= 2 {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
 		}
 	}
 }

@@ -287,3 +287,22 @@ func TestGuardianWithoutARecord(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, string(out), "ready: bad file descriptor", "nothing listens to it")
 }
+
+// A guardian does not keep what the program has from whoever started it, such as a lock of a shell.
+func TestGuardianInheritsNothing(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "lock")
+	held, err := os.Create(name)
+	require.NoError(t, err)
+	require.NoError(t, syscall.Flock(int(held.Fd()), syscall.LOCK_EX))
+	inherited, err := syscall.Dup(int(held.Fd())) // is not closed on exec
+	require.NoError(t, err)
+	g, err := startGuardian(filepath.Join(t.TempDir(), "none"))
+	require.NoError(t, err)
+	defer g.end()
+	require.NoError(t, held.Close())
+	require.NoError(t, syscall.Close(inherited))
+	other, err := os.Open(name)
+	require.NoError(t, err)
+	defer other.Close()
+	eventually(t, func() bool { return syscall.Flock(int(other.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil })
+}
