@@ -40,9 +40,10 @@ func killableKinds() (all [][2]string) {
 // TestKilledRunsLeaveNothing kills runs with SIGKILL at random moments, -kills of them: the program, or its whole process
 // group. Their guardians clean up, their journals can be read, and none of them has passed.
 func TestKilledRunsLeaveNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	t.Setenv("TMPDIR", filepath.Join(dir, "tmp"))
-	require.NoError(t, os.Mkdir(os.TempDir(), 0o700))
+	tmp := filepath.Join(dir, "tmp")
+	require.NoError(t, os.Mkdir(tmp, 0o700))
 	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // only determines when to kill
@@ -54,7 +55,7 @@ func TestKilledRunsLeaveNothing(t *testing.T) {
 		var killed []*killedRun
 		for i := begin; i < min(begin+killedTogether, *kills); i++ {
 			r := &killedRun{
-				kind: kinds[i%len(kinds)][0], on: kinds[i%len(kinds)][1], dir: filepath.Join(dir, fmt.Sprint(i)), group: random.IntN(2) == 0,
+				kind: kinds[i%len(kinds)][0], on: kinds[i%len(kinds)][1], dir: filepath.Join(dir, fmt.Sprint(i)), tmp: tmp, group: random.IntN(2) == 0,
 				mark: fmt.Sprintf("killed-%d-%d", os.Getpid(), i), after: time.Duration(random.Int64N(int64(6 * time.Second))),
 			}
 			require.NoError(t, os.Mkdir(r.dir, 0o700))
@@ -68,8 +69,8 @@ func TestKilledRunsLeaveNothing(t *testing.T) {
 			ends[r.end(t)]++
 			require.NoError(t, os.RemoveAll(r.dir))
 		}
-		require.Empty(t, remainingProcesses(t, os.TempDir()), "guardians")
-		files, err := filepath.Glob(filepath.Join(os.TempDir(), "*", "*"))
+		require.Empty(t, remainingProcesses(t, tmp+"/"), "guardians")
+		files, err := filepath.Glob(filepath.Join(tmp, "*", "*"))
 		require.NoError(t, err)
 		require.Empty(t, files, "records")
 		if done := min(begin+killedTogether, *kills); done%100 < killedTogether || done == *kills {
@@ -86,6 +87,7 @@ const killedTogether = 4
 type killedRun struct {
 	kind, on  string // the fault, and the service that it acts on
 	dir, mark string
+	tmp       string // the folder of the guardians' records
 	after     time.Duration
 	group     bool // its process group is killed, too
 	out       bytes.Buffer
@@ -99,7 +101,7 @@ func (r *killedRun) String() string {
 // run starts the run and kills it, unless it ends before that.
 func (r *killedRun) run() error {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), "ROLE=killed", "FAULT="+r.kind, "ON="+r.on, "DIR="+r.dir, "MARK="+r.mark)
+	cmd.Env = append(os.Environ(), "ROLE=killed", "FAULT="+r.kind, "ON="+r.on, "DIR="+r.dir, "MARK="+r.mark, "TMPDIR="+r.tmp)
 	cmd.Stdout, cmd.Stderr = &r.out, &r.out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

@@ -68,7 +68,7 @@ const ownFeature = `Feature: own faults
     Given the system described in "system.yaml"
     And a steady load of 50 requests per second on "GET /a"
     And a baseline is measured for 1s
-    When "web" hangs for 1s
+    When "web" hangs for %s
 %s    Then at least 1%% of requests succeed
 `
 
@@ -82,10 +82,12 @@ const ownSystem = `services:
 // TestOwnFaults lets the runner meet each fault, -times times. Nothing may be left, seen from outside, its journal must be
 // readable, and it must not claim more than was proved.
 func TestOwnFaults(t *testing.T) {
-	for _, f := range ownFaults {
+	t.Parallel()
+	for row, f := range ownFaults {
 		t.Run(strings.ReplaceAll(f.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
 			for i := range *times {
-				f.befall(t, fmt.Sprintf("own-%d-%d", os.Getpid(), i))
+				f.befall(t, fmt.Sprintf("own-%d-%d-%d.", os.Getpid(), row, i))
 			}
 			t.Logf("%d of %d runs: %s, and nothing was left", *times, *times, f.want)
 		})
@@ -129,11 +131,15 @@ func (f ownFault) once(t *testing.T, dir, mark string) (outcome, out string) {
 	if role == "" {
 		role = "session"
 	}
+	hangs := "1s"
+	if f.during != nil { // which must not come too late
+		hangs = "30s"
+	}
 	tmp := filepath.Join(dir, "tmp")
 	for _, folder := range []string{tmp, filepath.Join(dir, "runs")} {
 		require.NoError(t, os.Mkdir(folder, 0o700))
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.feature"), fmt.Appendf(nil, ownFeature, f.feature), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.feature"), fmt.Appendf(nil, ownFeature, hangs, f.feature), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), fmt.Appendf(nil, ownSystem, mark, role, f.system), 0o600))
 	if f.arrange != nil {
 		f.arrange(t, dir)

@@ -68,7 +68,7 @@ func TestUsersAskAgainWhenTheyHaveThought(t *testing.T) {
 func TestUserWhoStopsAskingIsNoticed(t *testing.T) {
 	got, _ := runUsers(t, scenarios.Load{Users: 20, Think: 500 * time.Millisecond}, 19, 100*time.Millisecond)
 	assert.Zero(t, got.KeptAsking)
-	v := check.LoadDelivered{}.Judge(&journal.History{Load: &got})
+	v := check.Ask(check.LoadDelivered{}, &journal.History{Load: &got})
 	assert.Equal(t, check.Inconclusive, v.Outcome)
 	assert.Contains(t, v.Reason, "waited for answers or thought in only 0% of the time")
 }
