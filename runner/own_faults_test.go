@@ -57,7 +57,7 @@ var ownFaults = []ownFault{
 	{name: "the service becomes a daemon", web: "daemon", want: "passed", says: "which continues as the service"},
 	{name: "the log of the service has no bound", web: "chatty", want: "passed", after: logIsCut},
 	{name: "the process group is killed", during: signalGroup(syscall.SIGKILL), want: "killed"},
-	{name: "the terminal is lost", during: signalGroup(syscall.SIGHUP), want: "killed"},
+	{name: "the terminal is lost", run: []string{"env", "--default-signal=HUP"}, during: signalGroup(syscall.SIGHUP), want: "killed"},
 	{name: "memory runs out", during: func(t *testing.T, _ string, pid int) { // what the kernel does then
 		require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 	}, want: "killed"},

@@ -256,6 +256,9 @@ func TestOneRow(t *testing.T) {
 		require.Equal(t, "called", v.Kind)
 		require.Contains(t, []string{"passed", "inconclusive"}, v.Outcome) // the machine may be too busy for a valid scenario
 		for _, f := range reports.Formats() {
+			if f.File == "" { // no run writes it
+				continue
+			}
 			raw, err := os.ReadFile(filepath.Join(result.Dir, f.File))
 			require.NoError(t, err)
 			if f.Name == "summary" { // it lists only what did not pass
