@@ -24,7 +24,7 @@ func startLeaver(t *testing.T, dir, lease string) (*exec.Cmd, []int) {
 	out, err := os.Create(filepath.Join(dir, "out"))
 	require.NoError(t, err)
 	defer out.Close()
-	cmd := exec.Command(os.Args[0])
+	cmd := exec.Command("env", "--default-signal", os.Args[0]) // this test may run under nohup, which ignores SIGHUP
 	cmd.Env = append(os.Environ(), "ROLE=killed", "DIR="+dir, leaseVariable+"="+lease)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = out, out
