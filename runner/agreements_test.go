@@ -112,14 +112,14 @@ func TestEffectsOnceACommandSays(t *testing.T) {
 			Commands: []scenarios.Command{{Name: "lag", Run: command}},
 		}
 	}
-	one := func(name string, command ...string) *scenarios.Experiment {
+	one := func(name string, settle time.Duration, command ...string) *scenarios.Experiment {
 		load.Mix = []scenarios.Route{{Method: "POST", Path: "/orders", Body: "{}", Share: 1}}
 		return build(t, scenarios.New(name).System(system(command...)).Load(load).Baseline(time.Second).
-			EffectsFrom("GET /billing").EffectsOnceCommand("lag", "0").EffectsSettle(time.Second).Wait(time.Second).Check(check.NoneLost{}))
+			EffectsFrom("GET /billing").EffectsOnceCommand("lag", "0").EffectsSettle(settle).Wait(time.Second).Check(check.NoneLost{}))
 	}
 	all := runAll(t,
-		one("catches up", shell, "-c", "echo >> "+counter+"; test $(wc -l < "+counter+") -lt 4 || { echo ' 0'; exit 0; }; echo 10"),
-		one("lags", shell, "-c", "echo 10"), one("breaks", shell, "-c", "echo no replica; exit 2"))
+		one("catches up", 30*time.Second, shell, "-c", "echo >> "+counter+"; test $(wc -l < "+counter+") -lt 4 || { echo ' 0'; exit 0; }; echo 10"),
+		one("lags", time.Second, shell, "-c", "echo 10"), one("breaks", time.Second, shell, "-c", "echo no replica; exit 2"))
 	v := verdict(t, all["catches up"], check.NoneLost{})
 	assert.Equal(t, "failed", stated(v), v.Reason)
 	v = verdict(t, all["lags"], check.NoneLost{})
