@@ -118,7 +118,7 @@ func TestEffectsOnceACommandSays(t *testing.T) {
 			EffectsFrom("GET /billing").EffectsOnceCommand("lag", "0").EffectsSettle(settle).Wait(time.Second).Check(check.NoneLost{}))
 	}
 	all := runAll(t,
-		one("catches up", 30*time.Second, shell, "-c", "echo >> "+counter+"; test $(wc -l < "+counter+") -lt 4 || { echo ' 0'; exit 0; }; echo 10"),
+		one("catches up", 6*time.Second, shell, "-c", "echo >> "+counter+"; test $(wc -l < "+counter+") -lt 4 || { echo ' 0'; exit 0; }; echo 10"),
 		one("lags", time.Second, shell, "-c", "echo 10"), one("breaks", time.Second, shell, "-c", "echo no replica; exit 2"))
 	v := verdict(t, all["catches up"], check.NoneLost{})
 	assert.Equal(t, "failed", stated(v), v.Reason)
