@@ -214,12 +214,7 @@ func (s *session) finish() {
 		}
 		endWith(end, "interrupted", codes.Interrupted.Message(why+s.afterwards()))
 	case s.o.DryRun:
-		*end = *s.endDryRun(stopErr)
-		s.mu.Lock()
-		if s.rehearsedAll {
-			s.run.rehearsed.Add(1)
-		}
-		s.mu.Unlock()
+		s.endDryRun(end, problem, halted, stopErr)
 	default:
 		s.mu.Lock()
 		history := s.history.Book().Scenarios[0]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/runner/control"
@@ -16,7 +17,8 @@ var requests = map[string]func(*runState, context.Context, control.Request) cont
 	"abort":  (*runState).abort,
 }
 
-// openControl lets the user act on the run from another terminal. A run that cannot offer that goes on, with a note.
+// openControl opens the control socket, with which the user controls the run from another terminal. If that fails, the run
+// goes on, with a note.
 func (r *runState) openControl() {
 	server, err := control.Listen(r.dir, func(ctx context.Context, q control.Request) control.Reply {
 		do := requests[q.Do]
@@ -43,19 +45,14 @@ func (r *runState) join(s *session) (aborted error) {
 func (r *runState) leave(s *session) {
 	r.sessionsMu.Lock()
 	defer r.sessionsMu.Unlock()
-	for i, other := range r.sessions {
-		if other == s {
-			r.sessions = append(r.sessions[:i:i], r.sessions[i+1:]...)
-			return
-		}
-	}
+	r.sessions = slices.DeleteFunc(r.sessions, func(other *session) bool { return other == s })
 }
 
 // active returns the sessions that run, and why the run was aborted, or nil.
 func (r *runState) active() (all []*session, aborted error) {
 	r.sessionsMu.Lock()
 	defer r.sessionsMu.Unlock()
-	return append([]*session(nil), r.sessions...), r.aborted
+	return slices.Clone(r.sessions), r.aborted
 }
 
 // status describes the scenarios that run, with their live faults.
@@ -84,7 +81,7 @@ func (r *runState) abort(ctx context.Context, q control.Request) control.Reply {
 	if r.aborted == nil {
 		r.aborted = why
 	}
-	sessions := append([]*session(nil), r.sessions...)
+	sessions := slices.Clone(r.sessions)
 	r.sessionsMu.Unlock()
 	for _, s := range sessions {
 		s.stop(why)

@@ -11,6 +11,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -129,15 +130,17 @@ func (s *session) dryAct(step scenarios.Step) error {
 	return nil
 }
 
-// endDryRun returns the outcome of a dry run. It is never that of a drill that passed.
-func (s *session) endDryRun(stopErr error) *journal.End {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, err := range []error{s.problem, s.halted, stopErr} {
-		if err != nil {
-			return &journal.End{Outcome: "inconclusive", Reason: "dry run: " + err.Error()}
-		}
+// endDryRun ends a dry run. Its outcome is never that of a drill that passed.
+func (s *session) endDryRun(end *journal.End, problem, halted, stopErr error) {
+	switch {
+	case problem != nil:
+		endWith(end, "inconclusive", codes.NotStarted.Msgf("dry run: %v", problem))
+	case halted != nil:
+		endWith(end, "inconclusive", codes.ServiceExited.Msgf("dry run: %v", halted))
+	case stopErr != nil:
+		endWith(end, "inconclusive", codes.RunnerTrouble.Msgf("dry run: %v", stopErr))
+	default:
+		endWith(end, "skipped", codes.Skipped.Msgf("dry run: nothing was injected; %d would be, and nothing was judged", s.rehearsed))
+		s.run.rehearsed.Add(1)
 	}
-	s.rehearsedAll = true
-	return &journal.End{Outcome: "skipped", Reason: fmt.Sprintf("dry run: nothing was injected; %d would be, and nothing was judged", s.rehearsed)}
 }

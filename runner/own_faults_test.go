@@ -79,7 +79,7 @@ const ownSystem = `services:
     serves: [/]
 %s`
 
-// TestOwnFaults lets the runner meet each fault, -times times. Nothing may be left, seen from outside, its journal must be
+// TestOwnFaults exposes the runner to each fault, -times times. Nothing may be left, seen from outside, its journal must be
 // readable, and it must not claim more than was proved.
 func TestOwnFaults(t *testing.T) {
 	t.Parallel()

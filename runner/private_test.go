@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Nobody but the user who runs a drill can read what it leaves: the folder of the run is closed to others, and so is each
+// Only the user who runs a drill can read what it leaves: the folder of the run is closed to others, and so is each
 // file in it.
 func TestRunsArePrivate(t *testing.T) {
 	t.Parallel()

@@ -79,7 +79,6 @@ type session struct {
 	halted       error  // why nothing more is injected: unsteady baseline, or a service exited
 	stopped      error  // set when a stop rule fired
 	rehearsed    int    // faults that a dry run would have injected
-	rehearsedAll bool   // a dry run found nothing that would prevent them
 	verified     string // what was seen to work after a scenario ended early
 	skipped      error
 	end          *journal.End

@@ -23,7 +23,7 @@ const (
 )
 
 // TestStopRules is the conformance test of the table of stop rules: each stops a drill when its condition holds while a
-// fault is live, heals it, and lets a drill alone in which it does not hold.
+// fault is live, heals it, and does not stop a drill in which it does not hold.
 func TestStopRules(t *testing.T) {
 	t.Parallel()
 	type row struct {

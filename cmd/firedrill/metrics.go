@@ -43,7 +43,7 @@ func serveMetrics(address string, counts func() []runner.Counts) (*metrics, erro
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	var handler http.Handler = mux
-	if loopback.Host(m.address) { // who lets other machines read the metrics chooses their names
+	if loopback.Host(m.address) { // any host name is accepted if other machines may read the metrics
 		handler = loopback.Only(mux)
 	}
 	m.server = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}

@@ -92,7 +92,7 @@ func ownLease(name string) bool {
 	return l != nil && (name == l.name || name == l.name+endedSuffix)
 }
 
-// overdue reports whether the lease of a record has ended. It observes for a fifth of the lease that nobody renews it, and
+// overdue reports whether the lease of a record has ended. It watches for a fifth of the lease whether it is renewed, and
 // counts only time in which this program itself runs: after a pause of the whole machine, the owner may just be about to
 // renew. It returns false as soon as stop is closed.
 func overdue(record *os.File, stop <-chan struct{}) bool {

@@ -34,8 +34,7 @@ func (s *Service) Crash(ctx context.Context) error {
 	return nil
 }
 
-// exited reports whether no process of the instance is left although nobody has ended it. wait reports that as soon as it
-// has seen it.
+// exited reports whether no process of the instance is left. If that was not requested, wait reports it as an exit.
 func (r *instance) exited() bool { return len(r.family.alive()) == 0 }
 
 // kill kills all processes of an instance. Those in the process group of the first one are killed at

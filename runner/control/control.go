@@ -1,5 +1,5 @@
-// Package control lets the user who runs a drill act on it from another terminal, through a Unix socket in the folder of
-// the run.
+// Package control is how the user who started a run controls it from another terminal: through a Unix socket in the folder
+// of the run.
 //
 // The socket has mode 0600, in a folder of mode 0700, and a server answers only processes of its own user (and root). A
 // client asks only a socket that belongs to its own user. Both read limited amounts, for a limited time. What can be
@@ -31,11 +31,8 @@ const (
 
 // Request asks a run to do something.
 type Request struct {
-	Do       string        `json:"do"`                 // "status", "abort" or "inject"
-	By       string        `json:"by,omitempty"`       // who asks, for the journal
-	Sentence string        `json:"sentence,omitempty"` // of inject: a fault, in the words of feature files
-	For      time.Duration `json:"for,omitempty"`      // of inject: when it is healed
-	Scenario string        `json:"scenario,omitempty"` // of inject: the name of a scenario; "" if only one runs
+	Do string `json:"do"`           // "status" or "abort"
+	By string `json:"by,omitempty"` // who asks, for the journal
 }
 
 // Reply is the answer to a Request.

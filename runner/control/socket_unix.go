@@ -32,7 +32,7 @@ func shortPath(dir string) (path string, done func(), err error) {
 	return path, func() { f.Close() }, nil
 }
 
-// owned returns an error unless path is a socket of this user that nobody else may use.
+// owned returns an error unless path is a socket of this user that other users cannot use.
 func owned(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -43,7 +43,7 @@ func owned(path string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("%q is not a socket", path)
 	case !ok || int(stat.Uid) != os.Geteuid() && os.Geteuid() != 0:
-		return fmt.Errorf("%q belongs to another user: whoever runs the drill can act on it", path)
+		return fmt.Errorf("%q belongs to another user: only the user who started the run can control it", path)
 	case info.Mode().Perm()&0o077 != 0:
 		return fmt.Errorf("%q may be used by other users (mode %v): it is not the socket that a drill makes", path, info.Mode().Perm())
 	}

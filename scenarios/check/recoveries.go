@@ -59,7 +59,7 @@ func outages(h *journal.History) (all []outage) {
 }
 
 // Recoveries returns the recovery from each fault, in the order in which they were injected. Faults that were live together
-// have one recovery, since nobody can tell from which of them the system recovers.
+// have one recovery, since it is not known from which of them the system recovers.
 func Recoveries(h *journal.History) (all []Recovery) {
 	outages := outages(h)
 	of := make([]Recovery, len(outages))
