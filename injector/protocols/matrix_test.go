@@ -168,7 +168,9 @@ func (m *matrixRun) run(t *testing.T, used bool) {
 	}
 	began := time.Now()
 	if m.matrixCell.name != "refused" { // an open connection is reset at once, so a write would fail instead of the read
-		require.NoError(t, c.send())
+		if err := c.send(); m.fault == nil { // else the first byte closes the connection, before a request of two writes is complete
+			require.NoError(t, err)
+		}
 	}
 	if m.rule.Action == message.Reorder {
 		m.overtake(t)
