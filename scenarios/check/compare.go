@@ -122,7 +122,7 @@ func slower(before, during [][]journal.Bucket, floor time.Duration) (reason stri
 		}
 	}
 	p, q := journal.Quantile(first, 95), journal.Quantile(second, 95)
-	if z := both.tail(0.95); q > max(time.Duration(float64(p)*(1+minRelativeRise)), p+floor) && z >= normalQuantile(1-alphaTail) {
+	if z := both.tail(both.above(0.95)); q > max(time.Duration(float64(p)*(1+minRelativeRise)), p+floor) && z >= normalQuantile(1-alphaTail) {
 		return fmt.Sprintf("p95 rose from %s to %s", duration(p), duration(q)), z/both.dependence(before, during, both.above(0.95)) < normalQuantile(1-alphaTail)
 	}
 	return reason, bursts
@@ -132,7 +132,8 @@ func slower(before, during [][]journal.Bucket, floor time.Duration) (reason stri
 // above it, whichever is more. It implements "stays within N times the baseline".
 //
 // It fails when the percentile is above the limit and a quantile test confirms that with 99% confidence. The test
-// compares the second window with the latencies of the first, each multiplied by times, and accounts for slices as compare does. If the percentile is above the limit but the test does not confirm it,
+// counts how many latencies of the second window are above the percentile of the first, each of which is multiplied by
+// times, and accounts for slices as compare does. If the percentile is above the limit but the test does not confirm it,
 // or only for independent requests, the result is inconclusive. It is also inconclusive if fewer than five
 // requests lie above the percentile.
 func compareTimes(before, during [][]journal.Bucket, percentile, times float64) comparison {
@@ -156,11 +157,12 @@ func compareTimes(before, during [][]journal.Bucket, percentile, times float64) 
 			longer[i] = append(longer[i], journal.Bucket{Up: up + up/resolution, N: b.N})
 		}
 	}
-	both, at := pair(journal.Merge(longer...), second), min(percentile/100, 1-5/float64(m+n))
-	switch z, least := both.tail(at), normalQuantile(1-alphaTimes); {
+	both := pair(journal.Merge(longer...), second)
+	above := both.aboveFirst(min(percentile/100, 1-5/float64(m)))
+	switch z, least := both.tail(above), normalQuantile(1-alphaTimes); {
 	case z < least:
 		return c.inconclusive(codes.Undecided.Msgf("p%v was %s, above %s: %s and %s requests are too few to distinguish that from chance", percentile, duration(q), duration(limit), Count(m), Count(n)))
-	case z/both.dependence(longer, during, both.above(at)) < studentQuantile(1-alphaTimes, len(longer)+len(during)-2):
+	case z/both.dependence(longer, during, above) < studentQuantile(1-alphaTimes, len(longer)+len(during)-2):
 		return c.inconclusive(codes.Undecided.Msgf("p%v was %s, above %s, but in bursts, as in a few stalls: a longer baseline and a longer fault would decide it", percentile, duration(q), duration(limit)))
 	}
 	return c.failed("p%v was %s, %.1f times the baseline's %s", percentile, duration(q), float64(q)/float64(max(1, p)), duration(p))

@@ -153,6 +153,8 @@ func (c FastAsControl) Judge(h *journal.History) Verdict {
 		if v.Doubt = inFlight(s.t, c.Percentile, limit); v.Doubt.None() {
 			v.Outcome = Passed
 		}
+	case got.Outcome == Inconclusive:
+		v.Doubt = got.Doubt
 	default:
 		v.Doubt = codes.Undecided.Msgf("with %s and %s requests, p%v to %q may be up to %s, and that of %q as low as %s, and more than %s times is not shown either: send more requests",
 			Count(s.t.Sent), Count(s.c.Sent), c.Percentile, c.Of, duration(upper), c.Control, duration(lower), number(c.Times))

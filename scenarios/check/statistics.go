@@ -84,18 +84,18 @@ func (p paired) within(times float64) (pairs float64) {
 	return pairs
 }
 
-// tail tests whether the second sample has more of the values above the pooled q-quantile than expected if both
-// had the same distribution, by Fisher's exact test. It returns the standard deviations of its significance level.
-// Values equal to the quantile count as above it: requests that reached a time-out share one bucket.
-func (p paired) tail(q float64) float64 {
+// tail tests whether the second sample has more of the marked values (score 1) than expected if both had the same
+// distribution, by Fisher's exact test. It returns the standard deviations of its significance level.
+func (p paired) tail(marked []float64) float64 {
 	var a, b float64
-	for i, above := range p.above(q) {
-		a, b = a+above*p.rows[i].a, b+above*p.rows[i].b
+	for i, score := range marked {
+		a, b = a+score*p.rows[i].a, b+score*p.rows[i].b
 	}
 	return normalQuantile(1 - max(1e-15, hypergeometricTail(b, a+b, p.n, p.m+p.n)))
 }
 
-// above returns 1 for each row at or above the pooled q-quantile, and 0 for the others.
+// above returns 1 for each row at or above the pooled q-quantile, and 0 for the others. Values equal to the quantile
+// count as above it: requests that reached a time-out share one bucket.
 func (p paired) above(q float64) []float64 {
 	scores, seen := make([]float64, len(p.rows)), 0.0
 	for i, r := range p.rows {
@@ -103,6 +103,18 @@ func (p paired) above(q float64) []float64 {
 		if seen > q*(p.m+p.n)+1e-9 {
 			scores[i] = 1
 		}
+	}
+	return scores
+}
+
+// aboveFirst returns 1 for each row above the q-quantile of the first sample, and 0 for the others.
+func (p paired) aboveFirst(q float64) []float64 {
+	scores, seen := make([]float64, len(p.rows)), 0.0
+	for i, r := range p.rows {
+		if seen >= q*p.m-1e-9 {
+			scores[i] = 1
+		}
+		seen += r.a
 	}
 	return scores
 }
