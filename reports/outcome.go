@@ -220,10 +220,18 @@ func unjudged(b *journal.Book) codes.Message {
 	if n := skipped(b); n > 0 && n < len(b.Scenarios) {
 		return codes.Skipped.Msgf("%d of %d scenarios were skipped, so the run is incomplete: install what they need, exclude them with --tags or --name, or accept the gap with --allow-skipped", n, len(b.Scenarios))
 	}
+	if ready(b) {
+		return codes.Skipped.Message("this was a dry run: nothing would prevent the scenarios; nothing was injected, so nothing was judged")
+	}
 	if onlyQuarantine(b) {
 		return codes.NoCheck.Message("the run is " + o + ": no scenario outside of quarantine was judged")
 	}
 	return codes.NoCheck.Message("the run is " + o + ": no scenario ran to its end")
+}
+
+// ready reports whether a run was a dry run in which nothing would prevent the scenarios.
+func ready(b *journal.Book) bool {
+	return b.Run.DryRun && len(b.Scenarios) > 0 && skipped(b) == len(b.Scenarios) && abortReason(b) == "" && notStarted(b) == 0
 }
 
 // abortReason describes when a run was aborted, or returns "" if its journal is complete.

@@ -68,7 +68,11 @@ func (t textWriter) summary(b *journal.Book) {
 	for _, line := range countRepetitions(b) {
 		t.printf("%s\n", plain(line))
 	}
-	t.printf("%s  %s; seed %d\n", t.paint(o, strings.ToUpper(o)), strings.Join(countOutcomes(b, t.paint), ", "), b.Run.Seed)
+	word := strings.ToUpper(o)
+	if ready(b) {
+		word = "DRY RUN"
+	}
+	t.printf("%s  %s; seed %d\n", t.paint(o, word), strings.Join(countOutcomes(b, t.paint), ", "), b.Run.Seed)
 }
 
 // scenario writes a scenario with its faults and its checks. Implied checks that passed are left out.

@@ -294,7 +294,7 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	r.journal.Hide(slices.Collect(maps.Values(r.secrets))...)
 	r.write(journal.Event{Run: &journal.Run{
 		Schema: journal.Schema, ID: name, Began: now.UTC(), Version: version(), Seed: journal.Seed(r.seed),
-		Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, AllowFlaky: o.AllowFlaky, MaxDuration: o.MaxDuration, Plan: planned(es), Files: o.files,
+		Command: os.Args, Without: o.Without, AllowSkipped: o.AllowSkipped, AllowFlaky: o.AllowFlaky, DryRun: o.DryRun, MaxDuration: o.MaxDuration, Plan: planned(es), Files: o.files,
 		Host: fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 	}})
 	r.reclaim()

@@ -77,6 +77,8 @@ type Run struct {
 	AllowSkipped bool `json:"allow_skipped,omitempty"` // the run can pass even if scenarios were skipped
 	AllowFlaky   bool `json:"allow_flaky,omitempty"`   // the run can pass even if scenarios passed only when they were run again
 
+	DryRun bool `json:"dry_run,omitempty"` // nothing was injected
+
 	MaxDuration time.Duration `json:"max_duration,omitempty"` // scenarios that would have ended later were not started; 0 means no limit
 }
 
