@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -77,6 +78,9 @@ func TestAbortOneOfSeveral(t *testing.T) {
 	t.Parallel()
 	first := start(t, "", "run", "--parallel", "1", longDrill(t))
 	first.until(t, `"stage":"live"`)
+	alone, err := control.Running(t.Context(), first.runs)
+	require.NoError(t, err)
+	require.Len(t, alone, 1)
 	var out bytes.Buffer
 	second := exec.CommandContext(t.Context(), built(t), "run", "--parallel", "1", longDrill(t), "--dir", first.runs)
 	second.Stdout, second.Stderr = &out, &out
@@ -95,11 +99,13 @@ func TestAbortOneOfSeveral(t *testing.T) {
 
 	running, err := control.Running(t.Context(), first.runs)
 	require.NoError(t, err)
-	code, said = firedrill(t, "abort", "--dir", first.runs, filepath.Base(running[1]))
+	other := slices.DeleteFunc(running, func(run string) bool { return run == alone[0] }) // they are sorted by name, not by age
+	require.Len(t, other, 1)
+	code, said = firedrill(t, "abort", "--dir", first.runs, filepath.Base(other[0]))
 	require.Zero(t, code, said)
 	_ = second.Wait()
 	assert.Equal(t, 4, second.ProcessState.ExitCode(), out.String())
-	code, said = firedrill(t, "abort", running[0])
+	code, said = firedrill(t, "abort", alone[0])
 	require.Zero(t, code, said)
 	assert.Equal(t, 4, first.code(t), first.output())
 }

@@ -19,13 +19,13 @@ import (
 )
 
 // startLeaver starts a runner in the role "killed", in its own process group, and returns the PIDs of its servers.
-func startLeaver(t *testing.T, dir, lease string) (*exec.Cmd, []int) {
+func startLeaver(t *testing.T, dir, lease string, env ...string) (*exec.Cmd, []int) {
 	t.Helper()
 	out, err := os.Create(filepath.Join(dir, "out"))
 	require.NoError(t, err)
 	defer out.Close()
 	cmd := exec.Command("env", "--default-signal", os.Args[0]) // this test may run under nohup, which ignores SIGHUP
-	cmd.Env = append(os.Environ(), "ROLE=killed", "DIR="+dir, leaseVariable+"="+lease)
+	cmd.Env = append(append(os.Environ(), "ROLE=killed", "DIR="+dir, leaseVariable+"="+lease, "PAUSE=50ms"), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(t, cmd.Start())
@@ -54,7 +54,7 @@ func TestReclaim(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, reports)
 	dead, live := t.TempDir(), t.TempDir()
-	killed, left := startLeaver(t, dead, "1h") // so long that no other guardian is started
+	killed, left := startLeaver(t, dead, "1h", "PAUSE=0s") // a lease so long that no other guardian is started
 	_, others := startLeaver(t, live, "1h")
 	endGuardian(t, killed.Process.Pid)
 	require.NoError(t, killed.Process.Kill())

@@ -62,10 +62,13 @@ func runRole(role string) {
 		}
 	case "login": // starts a daemon as "su -" does, and exits at once
 		login()
-	case "race", "racer": // each process starts its successor and exits, while a file exists
+	case "race", "racer": // each process starts its successor after a pause and exits, while a file exists
+		if pause, err := time.ParseDuration(os.Getenv("PAUSE")); err == nil {
+			time.Sleep(pause)
+		}
 		if _, err := os.Stat(os.Getenv("ADDR")); err == nil {
 			child := exec.Command(os.Args[0])
-			child.Env = []string{"ROLE=race", "ADDR=" + os.Getenv("ADDR")}
+			child.Env = []string{"ROLE=race", "ADDR=" + os.Getenv("ADDR"), "PAUSE=" + os.Getenv("PAUSE")}
 			child.SysProcAttr = &syscall.SysProcAttr{Setsid: role == "racer"}
 			if err := child.Start(); err != nil {
 				panic(err)
@@ -151,7 +154,9 @@ func runLeaver() {
 		}
 		fmt.Printf("serves at %s\n", ln.Addr())
 	}
-	if _, err := Start(context.Background(), spec(filepath.Join(dir, "race"), "racer", filepath.Join(dir, "kept.sock"))); err != nil {
+	racer := spec(filepath.Join(dir, "race"), "racer", filepath.Join(dir, "kept.sock"))
+	racer.Env = append(racer.Env, "PAUSE="+os.Getenv("PAUSE"))
+	if _, err := Start(context.Background(), racer); err != nil {
 		panic(err)
 	}
 	fmt.Println("waits")
