@@ -271,10 +271,6 @@ func position(h *journal.History, v journal.Verdict) string {
 
 // isImplied reports whether a verdict is that of an implied check.
 func isImplied(v journal.Verdict) bool {
-	for _, k := range check.Kinds() {
-		if k.Name == v.Kind {
-			return k.Implied
-		}
-	}
-	return false
+	k, _ := check.KindNamed(v.Kind)
+	return k.Implied
 }

@@ -50,10 +50,11 @@ func TestFormats(t *testing.T) {
 		last = f.Name
 		t.Run(f.Name, func(t *testing.T) {
 			assert.NotEmpty(t, f.Means)
+			again := samples(t)
 			for name, b := range samples(t) {
 				got := render(t, f.Write, b)
 				golden(t, name+"."+cmp.Or(f.File, f.Name), got)
-				assert.Equal(t, string(got), string(render(t, f.Write, samples(t)[name])), "deterministic")
+				assert.Equal(t, string(got), string(render(t, f.Write, again[name])), "deterministic")
 				assert.Equal(t, name == "truncated", strings.Contains(string(got)+lacks(f, b), "aborted at "), name)
 			}
 			assert.NotEmpty(t, string(render(t, f.Write, &journal.Book{}))+lacks(f, &journal.Book{}))

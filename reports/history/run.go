@@ -272,7 +272,8 @@ func newScenario(r *Run, h *journal.History) *Scenario {
 }
 
 func implied(kind string) bool {
-	return slices.ContainsFunc(check.Kinds(), func(k check.Kind) bool { return k.Implied && k.Name == kind })
+	k, _ := check.KindNamed(kind)
+	return k.Implied
 }
 
 // Find returns the scenario with an ID, or nil.

@@ -114,7 +114,7 @@ const OwnStep = "own step"
 // valid reports whether all implied checks that decide about validity passed.
 func valid(h *journal.History) bool {
 	return !slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool {
-		k, ok := kind(v.Kind)
+		k, ok := KindNamed(v.Kind)
 		return ok && k.Implied && v.Outcome != Passed.String() && KindOf(ProvesSomething{}) != v.Kind
 	})
 }
@@ -132,7 +132,7 @@ func ScenarioOutcome(h *journal.History) string {
 	sum := Passed
 	requested := 0
 	for _, v := range h.Verdicts {
-		if k, ok := kind(v.Kind); !ok || !k.Implied {
+		if k, ok := KindNamed(v.Kind); !ok || !k.Implied {
 			requested++
 		}
 		switch v.Outcome {

@@ -100,7 +100,7 @@ func TestInvalidScenarioNeverFails(t *testing.T) {
 		func(s scenario) { s.Processes = []journal.TimedProcess{{Process: journal.Process{What: "exited"}}} },
 	}
 	for name, p := range violations {
-		k, _ := kind(KindOf(p.check))
+		k, _ := KindNamed(KindOf(p.check))
 		for i, condition := range conditions {
 			s := newScenario()
 			p.bug(s)

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"sync"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
@@ -231,13 +232,19 @@ func Describe(example Check) Kind {
 // KindOf returns the name of the kind of a check.
 func KindOf(c Check) string { return c.Kind().Name }
 
-func kind(name string) (Kind, bool) {
+// kinds are Kinds by name.
+var kinds = sync.OnceValue(func() map[string]Kind {
+	all := map[string]Kind{}
 	for _, k := range Kinds() {
-		if k.Name == name {
-			return k, true
-		}
+		all[k.Name] = k
 	}
-	return Kind{}, false
+	return all
+})
+
+// KindNamed returns the kind with a name, and whether there is one.
+func KindNamed(name string) (Kind, bool) {
+	k, ok := kinds()[name]
+	return k, ok
 }
 
 // fixed returns the only sentence of a check without parameters.
