@@ -24,7 +24,7 @@ func TestOutageHiddenFromClientsIsVoid(t *testing.T) {
 	addr := freeAddr(t)
 	svc, err := process.Start(t.Context(), process.Spec{
 		Name: "payments", Args: []string{os.Args[0]}, Env: []string{"SERVE=" + addr}, Log: filepath.Join(t.TempDir(), "log"),
-		Ready: process.Ready{HTTP: "http://" + addr + "/", Within: 20 * time.Second}, Grace: time.Second,
+		Ready: process.Ready{HTTP: "http://" + addr + "/", Within: 20 * time.Second}, Grace: 20 * time.Second,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, svc.Stop(context.Background())) })
