@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/firedrill-dev/firedrill/runner/control"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -20,7 +19,7 @@ var requests = map[string]func(*runState, context.Context, control.Request) cont
 // openControl opens the control socket, with which the user controls the run from another terminal. If that fails, the run
 // goes on, with a note.
 func (r *runState) openControl() {
-	server, err := control.Listen(r.dir, func(ctx context.Context, q control.Request) control.Reply {
+	server, err := control.Listen(r.dir, func(ctx context.Context, q control.Request, _ func(control.Reply)) control.Reply {
 		do := requests[q.Do]
 		if do == nil {
 			return control.Reply{Error: fmt.Sprintf("a run cannot be asked to %q", q.Do)}
@@ -76,7 +75,7 @@ func (r *runState) status(context.Context, control.Request) control.Reply {
 
 // abort stops all scenarios, and starts no other. It answers once their faults are healed and that is verified.
 func (r *runState) abort(ctx context.Context, q control.Request) control.Reply {
-	why := errors.New("stopped: aborted by " + person(q.By))
+	why := errors.New("stopped: aborted by " + control.Person(q.By))
 	r.sessionsMu.Lock()
 	if r.aborted == nil {
 		r.aborted = why
@@ -96,16 +95,4 @@ func (r *runState) abort(ctx context.Context, q control.Request) control.Reply {
 		}
 	}
 	return reply
-}
-
-// person returns who asked for something, for the journal.
-func person(by string) string {
-	by = strings.TrimSpace(by)
-	switch {
-	case by == "":
-		return "an unknown user"
-	case len(by) > 100:
-		return by[:100]
-	}
-	return by
 }

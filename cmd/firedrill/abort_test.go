@@ -88,7 +88,7 @@ func TestAbortOneOfSeveral(t *testing.T) {
 	require.Eventually(t, func() bool {
 		code, listed := firedrill(t, "abort", "--dir", first.runs, "no-such-run")
 		require.Equal(t, usage, code)
-		require.Contains(t, listed, "there is no drill running in")
+		require.Contains(t, listed, "nothing runs in")
 		running, err := control.Running(t.Context(), first.runs)
 		return err == nil && len(running) == 2
 	}, time.Minute, 100*time.Millisecond)

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(stranger); dir != "" {
 		conn, err := net.Dial("unix", filepath.Join(dir, Name))
 		if err == nil {
-			_, _ = conn.Write([]byte(`{"do": "abort"}` + "\n"))
+			_, _ = conn.Write([]byte(`{"version": 1, "do": "abort"}` + "\n"))
 			_, _ = io.Copy(os.Stdout, conn)
 			os.Stdout.WriteString("connected")
 		}
@@ -35,14 +35,14 @@ func TestMain(m *testing.M) {
 }
 
 // echo answers with what was asked.
-func echo(_ context.Context, r Request) Reply {
+func echo(_ context.Context, r Request, _ func(Reply)) Reply {
 	if r.Do == "fail" {
 		return Reply{Error: "it failed"}
 	}
 	return Reply{Lines: []string{r.Do, r.By}}
 }
 
-func listen(t *testing.T, dir string, handle Handler) *Server {
+func serve(t *testing.T, dir string, handle Handler) *Server {
 	t.Helper()
 	s, err := Listen(dir, handle)
 	require.NoError(t, err)
@@ -52,7 +52,7 @@ func listen(t *testing.T, dir string, handle Handler) *Server {
 
 func TestRequestsAndReplies(t *testing.T) {
 	dir := t.TempDir()
-	listen(t, dir, echo)
+	serve(t, dir, echo)
 	reply, err := Call(t.Context(), dir, Request{Do: "abort", By: "me"})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"abort", "me"}, reply.Lines)
@@ -67,7 +67,7 @@ func TestLongPath(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 40))
 	require.NoError(t, os.MkdirAll(dir, 0o700))
-	listen(t, dir, echo)
+	serve(t, dir, echo)
 	reply, err := Call(t.Context(), dir, Request{Do: "status"})
 	require.NoError(t, err)
 	assert.Equal(t, "status", reply.Lines[0])
@@ -96,7 +96,7 @@ func TestAnotherUserGetsNoAnswer(t *testing.T) {
 	dir, err := os.MkdirTemp("", "stranger") // whose parent everybody may enter
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	listen(t, dir, func(_ context.Context, r Request) Reply { called <- r; return Reply{} })
+	serve(t, dir, func(_ context.Context, r Request, _ func(Reply)) Reply { called <- r; return Reply{} })
 	require.NoError(t, os.Chmod(dir, 0o755))
 	require.NoError(t, os.Chmod(filepath.Join(dir, Name), 0o666))
 	program, err := os.ReadFile("/proc/self/exe")
@@ -117,7 +117,7 @@ func TestAnotherUserGetsNoAnswer(t *testing.T) {
 
 func TestLimits(t *testing.T) {
 	dir := t.TempDir()
-	listen(t, dir, echo)
+	serve(t, dir, echo)
 	_, err := Call(t.Context(), dir, Request{Do: strings.Repeat("x", maxMessage)})
 	require.Error(t, err, "a request is limited")
 	_, err = Call(t.Context(), dir, Request{Do: "status"})
@@ -126,7 +126,7 @@ func TestLimits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	blocked := t.TempDir()
 	began := make(chan struct{})
-	listen(t, blocked, func(ctx context.Context, _ Request) Reply { close(began); <-ctx.Done(); return Reply{} })
+	serve(t, blocked, func(ctx context.Context, _ Request, _ func(Reply)) Reply { close(began); <-ctx.Done(); return Reply{} })
 	go func() { <-began; cancel() }()
 	_, err = Call(ctx, blocked, Request{Do: "abort"})
 	require.ErrorIs(t, err, context.Canceled, "a client waits as long as its context")
@@ -152,8 +152,8 @@ func TestRunning(t *testing.T) {
 	for _, name := range []string{"b", "a", "ended", "file", "stale"} {
 		require.NoError(t, os.Mkdir(filepath.Join(runs, name), 0o700))
 	}
-	listen(t, filepath.Join(runs, "a"), echo)
-	listen(t, filepath.Join(runs, "b"), echo)
+	serve(t, filepath.Join(runs, "a"), echo)
+	serve(t, filepath.Join(runs, "b"), echo)
 	require.NoError(t, os.Symlink("b", filepath.Join(runs, "latest")))
 	require.NoError(t, os.WriteFile(filepath.Join(runs, "file", Name), nil, 0o600))
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(runs, "stale", Name), Net: "unix"})
@@ -168,7 +168,122 @@ func TestRunning(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, none)
 	_, err = Call(t.Context(), filepath.Join(runs, "stale"), Request{Do: "status"})
-	require.ErrorContains(t, err, "it has ended")
+	require.ErrorContains(t, err, "it was killed, which left its socket")
 	_, err = Call(t.Context(), filepath.Join(runs, "ended"), Request{Do: "status"})
-	require.ErrorContains(t, err, "there is no drill running in")
+	require.ErrorContains(t, err, "nothing runs in")
+}
+
+// Only what the protocol has is understood: another version, a field too many, and a second value are refused.
+func TestRequestsAreStrict(t *testing.T) {
+	dir := t.TempDir()
+	called := make(chan Request, 10)
+	serve(t, dir, func(_ context.Context, r Request, _ func(Reply)) Reply {
+		called <- r
+		return Reply{Lines: []string{"done"}}
+	})
+	ask := func(line string) string {
+		conn, err := net.Dial("unix", filepath.Join(dir, Name))
+		require.NoError(t, err)
+		defer conn.Close()
+		_, err = conn.Write([]byte(line + "\n"))
+		require.NoError(t, err)
+		raw, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		return string(raw)
+	}
+	for line, says := range map[string]string{
+		`{"do": "abort"}`:                                  "version 0 of the control protocol",
+		`{"version": 2, "do": "abort"}`:                    "version 2 of the control protocol",
+		`{"version": 1, "do": "abort", "command": ["rm"]}`: `unknown field \"command\"`,
+		`{"version": 1, "do": "abort"} {"version": 1}`:     "more than one value",
+		`{"version": 1, "do": ["abort"]}`:                  "cannot unmarshal",
+		`GET / HTTP/1.1`:                                   "invalid character",
+	} {
+		assert.Contains(t, ask(line), says, line)
+	}
+	assert.Empty(t, called, "none of them was done")
+	assert.Contains(t, ask(`{"version": 1, "do": "abort"}`), "done")
+}
+
+// hold asks for something that lasts until the client ends. The first reply says that it began; the last says why it
+// ended.
+func hold(ctx context.Context, _ Request, tell func(Reply)) Reply {
+	tell(Reply{Lines: []string{"began"}})
+	<-ctx.Done()
+	return Reply{Lines: []string{context.Cause(ctx).Error()}}
+}
+
+func TestHoldEndsWithItsContext(t *testing.T) {
+	dir := t.TempDir()
+	serve(t, dir, hold)
+	ctx, cancel := context.WithCancel(t.Context())
+	reply, err := Hold(ctx, dir, Request{Do: "inject"}, func(r Reply) {
+		assert.Equal(t, []string{"began"}, r.Lines)
+		cancel()
+	})
+	require.NoError(t, err, "the last reply is awaited")
+	assert.Equal(t, []string{errGone.Error()}, reply.Lines)
+}
+
+// A client that is gone, or that sends no sign of life, loses what it holds.
+func TestLeaseOfAClient(t *testing.T) {
+	dir := t.TempDir()
+	ended := make(chan error, 2)
+	s, err := listen(dir, func(ctx context.Context, _ Request, tell func(Reply)) Reply {
+		tell(Reply{Lines: []string{"began"}})
+		<-ctx.Done()
+		ended <- context.Cause(ctx)
+		return Reply{}
+	}, 300*time.Millisecond)
+	require.NoError(t, err)
+	defer s.Close()
+	begin := func() net.Conn {
+		conn, err := net.Dial("unix", filepath.Join(dir, Name))
+		require.NoError(t, err)
+		_, err = conn.Write([]byte(`{"version": 1, "do": "inject", "hold": true}` + "\n"))
+		require.NoError(t, err)
+		_, err = conn.Read(make([]byte, 100))
+		require.NoError(t, err)
+		return conn
+	}
+	silent := begin()
+	defer silent.Close()
+	require.ErrorContains(t, <-ended, "did not run for 300ms")
+	require.NoError(t, begin().Close())
+	require.ErrorIs(t, <-ended, errGone)
+}
+
+// Clients that hold something keep nobody from asking for more, such as for an abort.
+func TestHoldersDoNotBlockOthers(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Listen(dir, func(ctx context.Context, r Request, tell func(Reply)) Reply {
+		if r.Do == "inject" {
+			return hold(ctx, r, tell)
+		}
+		return Reply{Lines: []string{"aborted"}}
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan []string, maxHolders)
+	for range maxHolders {
+		began := make(chan struct{})
+		go func() {
+			reply, err := Hold(ctx, dir, Request{Do: "inject"}, func(Reply) { close(began) })
+			assert.NoError(t, err)
+			ended <- reply.Lines
+		}()
+		<-began
+	}
+	_, err = Hold(ctx, dir, Request{Do: "inject"}, func(Reply) {})
+	require.ErrorContains(t, err, "8 programs hold something here already")
+	for range 2 * maxClients {
+		reply, err := Call(t.Context(), dir, Request{Do: "abort"})
+		require.NoError(t, err)
+		require.Equal(t, []string{"aborted"}, reply.Lines)
+	}
+	require.NoError(t, s.Close())
+	for range maxHolders {
+		assert.Equal(t, []string{errClosed.Error()}, <-ended, "they are told")
+	}
 }

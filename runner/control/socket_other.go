@@ -14,3 +14,6 @@ func shortPath(string) (path string, done func(), err error) { return "", nil, e
 func owned(string) error { return errPlatform }
 
 func peer(*net.UnixConn) (uid int, err error) { return 0, errPlatform }
+
+// refused is the error of a connection to a socket at which nothing listens.
+var refused error = errPlatform

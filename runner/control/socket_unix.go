@@ -36,16 +36,19 @@ func shortPath(dir string) (path string, done func(), err error) {
 func owned(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return fmt.Errorf("there is no drill running in %q: %w", filepath.Dir(path), err)
+		return fmt.Errorf("nothing runs in %q that could be asked: %w", filepath.Dir(path), err)
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	switch {
 	case info.Mode().Type() != fs.ModeSocket:
 		return fmt.Errorf("%q is not a socket", path)
 	case !ok || int(stat.Uid) != os.Geteuid() && os.Geteuid() != 0:
-		return fmt.Errorf("%q belongs to another user: only the user who started the run can control it", path)
+		return fmt.Errorf("%q belongs to another user: only the user who started it can control it", path)
 	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("%q may be used by other users (mode %v): it is not the socket that a drill makes", path, info.Mode().Perm())
+		return fmt.Errorf("%q may be used by other users (mode %v): it is not the socket that firedrill makes", path, info.Mode().Perm())
 	}
 	return nil
 }
+
+// refused is the error of a connection to a socket at which nothing listens.
+var refused error = syscall.ECONNREFUSED
