@@ -15,9 +15,22 @@ import (
 
 // finishLimits reports faults beyond the limits of the system, and services on other machines that are not allowed.
 func (r *Resolver) finishLimits() {
+	r.reportOutside(func(string) bool { return true })
+	r.reportBeyond()
+}
+
+// reportOutside reports services on other machines that are not allowed, of those that concern the caller.
+func (r *Resolver) reportOutside(concerns func(service string) bool) {
 	for _, service := range r.System.Outside(slices.Concat(r.System.Allow, r.scope.AllowTargets)) {
+		if !concerns(service.Name) {
+			continue
+		}
 		r.AddProblem(cmp.Or(r.describedAt[service.Name], r.systemAt), codes.OutOfBounds.Msgf("%q runs at %s, which is not this machine", service.Name, service.Address), fmt.Sprintf("if load and faults may reach it, say so: in the system file, `allow: [%q]`, or with --allow-target %s", service.Address, service.Address))
 	}
+}
+
+// reportBeyond reports faults beyond the limits of the system.
+func (r *Resolver) reportBeyond() {
 	for _, p := range r.faults {
 		for _, f := range r.Steps[p.step].Do.(Inject).Faults {
 			if what, hint := beyond(r.System.Limits, f); !what.None() && !p.misread {
