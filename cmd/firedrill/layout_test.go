@@ -44,7 +44,7 @@ var imports = map[string][]string{
 	"injector/bench":     {"injector/..."},
 	"injector/linktest":  {"injector/..."},
 	"injector/loopback":  {},
-	"injector/toxiproxy": {"injector", "injector/link", "injector/loopback", "injector/message", "injector/protocols"},
+	"injector/toxiproxy": {"injector", "injector/evidence", "injector/link", "injector/loopback", "injector/message", "injector/protocols"},
 	"scenarios/journal":  {},
 	"scenarios/codes":    {},
 	"scenarios/check":    {"scenarios/codes", "scenarios/journal"},

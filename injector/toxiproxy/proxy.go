@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/loopback"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -151,7 +152,23 @@ type toxic struct {
 	proxy *proxy
 	fault injector.Fault // of the type "fault"
 	heal  injector.Heal  // nil while it does not act
+
+	count   *evidence.Counter // of one that Server.Inject made; nil for others
+	removed chan struct{}     // closed when it is removed; nil for one that a client added
 }
+
+// drop removes toxics from the proxy. They may still act.
+func (p *proxy) drop(gone func(*toxic) bool) {
+	p.Toxics = slices.DeleteFunc(p.Toxics, func(t *toxic) bool {
+		if gone(t) && t.removed != nil {
+			close(t.removed)
+		}
+		return gone(t)
+	})
+}
+
+// every is the argument of drop that removes all toxics.
+func every(*toxic) bool { return true }
 
 // faultType is the type of toxics that are faults of feature files.
 const faultType = "fault"
@@ -255,7 +272,7 @@ func (t *toxic) inject() error {
 		t.heal = injector.Heal(heal)
 		return err
 	}
-	heal, err := t.fault.Inject(context.Background(), injector.Target{ID: t.Name, Seed: t.proxy.server.cfg.Seed, Link: t.proxy.link, Relay: t.proxy.relay})
+	heal, err := t.fault.Inject(context.Background(), injector.Target{ID: t.Name, Seed: t.proxy.server.cfg.Seed, Link: t.proxy.link, Relay: t.proxy.relay, Count: t.count})
 	if err != nil {
 		return apiError{http.StatusBadRequest, err.Error()}
 	}

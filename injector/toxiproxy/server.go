@@ -26,6 +26,7 @@ import (
 	"sync"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/loopback"
 )
 
@@ -89,6 +90,7 @@ func (s *Server) Close() error {
 	var all []error
 	for _, p := range s.proxies {
 		all = append(all, p.stop())
+		p.drop(every)
 	}
 	return errors.Join(all...)
 }
@@ -156,7 +158,7 @@ func (s *Server) reset(*http.Request) (int, any, error) {
 		for _, t := range p.Toxics {
 			all = append(all, t.remove())
 		}
-		p.Toxics = []*toxic{}
+		p.drop(every)
 		all = append(all, p.enable(true))
 	}
 	return http.StatusNoContent, nil, errors.Join(all...)
@@ -216,6 +218,7 @@ func (s *Server) populate(r *http.Request) (int, any, error) {
 		if p == nil || p.differs(in.Proxy) {
 			if p != nil {
 				err = p.stop()
+				p.drop(every)
 			}
 			if err == nil {
 				p, err = s.add(in.Proxy)
@@ -246,6 +249,36 @@ func (s *Server) Add(p Proxy) error {
 	}
 	_, err := s.add(p)
 	return err
+}
+
+// Inject makes a fault act on an enabled proxy, as a toxic of the type "fault" that clients see and can remove. removed is
+// closed when it is removed, which heal does, too. count counts what it affects; it may be nil.
+func (s *Server) Inject(proxy, name, sentence string, f injector.Fault, count *evidence.Counter) (removed <-chan struct{}, heal func() error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.proxies[proxy]
+	switch {
+	case p == nil:
+		return nil, nil, fmt.Errorf("there is no proxy %q any more", proxy)
+	case !p.Enabled:
+		return nil, nil, fmt.Errorf("the proxy %q is disabled: enable it first", proxy)
+	case p.toxic(name) >= 0:
+		return nil, nil, fmt.Errorf("the proxy %q has a toxic %q already", proxy, name)
+	}
+	t := &toxic{
+		Name: name, Type: faultType, Stream: "downstream", Toxicity: 1, Attributes: map[string]any{"sentence": sentence},
+		proxy: p, fault: f, count: count, removed: make(chan struct{}),
+	}
+	if err := t.inject(); err != nil {
+		return nil, nil, err
+	}
+	p.Toxics = append(p.Toxics, t)
+	return t.removed, func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p.drop(func(o *toxic) bool { return o == t })
+		return t.remove()
+	}, nil
 }
 
 // Proxies returns the proxies, by name.
@@ -316,7 +349,9 @@ func (s *Server) deleteProxy(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	delete(s.proxies, p.Name)
-	return http.StatusNoContent, nil, p.stop()
+	err = p.stop()
+	p.drop(every)
+	return http.StatusNoContent, nil, err
 }
 
 func (s *Server) listToxics(r *http.Request) (int, any, error) {
@@ -396,6 +431,6 @@ func (s *Server) deleteToxic(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	t := p.Toxics[i]
-	p.Toxics = append(p.Toxics[:i:i], p.Toxics[i+1:]...)
+	p.drop(func(o *toxic) bool { return o == t })
 	return http.StatusNoContent, nil, t.remove()
 }

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/toxiproxy"
 )
 
@@ -310,4 +311,54 @@ func TestProxiesThatCannotListen(t *testing.T) {
 	require.ErrorContains(t, s.Populate(strings.NewReader(`{}`)), "bad request body")
 	require.NoError(t, s.Close())
 	require.ErrorContains(t, s.Populate(strings.NewReader(`[{"name": "c", "upstream": "127.0.0.1:1"}]`)), "has been closed")
+}
+
+// A fault that was injected by hand is a toxic that clients see. It ends by its own heal, and by whatever removes toxics.
+func TestInject(t *testing.T) {
+	s := toxiproxy.New(toxiproxy.Config{Version: "2.12.0"})
+	defer s.Close()
+	server := httptest.NewServer(s)
+	defer server.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	c := client.NewClient(server.URL)
+	upstream := echo(t)
+	p, err := c.CreateProxy("echo", "127.0.0.1:0", upstream)
+	require.NoError(t, err)
+	count := evidence.NewCounter("connections")
+	inject := func() (<-chan struct{}, func() error) {
+		t.Helper()
+		removed, heal, err := s.Inject("echo", "hand-1", "a sentence", injector.Refuse{}, count)
+		require.NoError(t, err)
+		_, _, err = say(p.Listen)
+		require.Error(t, err, "it acts")
+		return removed, heal
+	}
+	for name, end := range map[string]func(heal func() error) error{
+		"healed":  func(heal func() error) error { return heal() },
+		"deleted": func(func() error) error { return p.RemoveToxic("hand-1") },
+		"reset":   func(func() error) error { return c.ResetState() },
+		"proxy replaced": func(func() error) error {
+			_, err := c.Populate([]client.Proxy{{Name: "echo", Listen: p.Listen, Upstream: strings.Replace(upstream, "127.0.0.1", "localhost", 1), Enabled: true}})
+			return err
+		},
+	} {
+		removed, heal := inject()
+		toxics, err := p.Toxics()
+		require.NoError(t, err)
+		require.Len(t, toxics, 1, name)
+		assert.Equal(t, client.Attributes{"sentence": "a sentence"}, toxics[0].Attributes, name)
+		_, _, err = s.Inject("echo", "hand-1", "a sentence", injector.Refuse{}, nil)
+		require.ErrorContains(t, err, "already", name)
+		require.NoError(t, end(heal), name)
+		<-removed
+		_, _, err = say(p.Listen)
+		require.NoError(t, err, "%s: it acts no more", name)
+		require.NoError(t, heal(), "%s: healing it again does nothing", name)
+	}
+	assert.Positive(t, count.Tally().Affected)
+	require.NoError(t, p.Disable())
+	_, _, err = s.Inject("echo", "hand-2", "a sentence", injector.Refuse{}, nil)
+	require.ErrorContains(t, err, "is disabled")
+	_, _, err = s.Inject("gone", "hand-2", "a sentence", injector.Refuse{}, nil)
+	require.ErrorContains(t, err, `no proxy "gone"`)
 }
