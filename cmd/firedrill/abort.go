@@ -19,13 +19,13 @@ import (
 const abortWithin = time.Minute
 
 func abortCommand() *cobra.Command {
-	dir := filepath.Join(".firedrill", "runs")
+	dir := runsDir
 	cmd := &cobra.Command{
 		Use:   "abort [RUN]",
 		Short: "Abort a drill that runs: heal everything at once, from any terminal",
 		Long: `Heals all faults of a run at once, ends its scenarios, starts no other, and prints what was verified. The run ends with exit
-code 4, with its report. RUN is the name or the folder of a run; it can be left out if only one runs. Only the user who
-runs the drill can abort it (and root).`,
+code 4, with its report. RUN is the name or the folder of a run; it can be left out if only one runs. Links that stand
+without a run ("firedrill links up") are closed. Only the user who runs the drill can abort it (and root).`,
 		Example: `  firedrill abort
   firedrill abort 20261130T140000Z-4f2a91
   firedrill abort --dir nightly/runs`,
@@ -33,7 +33,11 @@ runs the drill can abort it (and root).`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), abortWithin)
 			defer cancel()
-			run, several, err := runningIn(ctx, dir, args)
+			dirs := []string{dir}
+			if !cmd.Flags().Changed("dir") {
+				dirs = append(dirs, linksDir)
+			}
+			run, several, err := runningIn(ctx, dirs, args)
 			if err != nil {
 				return fmt.Errorf("abort: %w", err)
 			}
@@ -60,25 +64,38 @@ func askRun(ctx context.Context, out io.Writer, run string, r control.Request) e
 	return nil
 }
 
+// runsDir is the default parent of run folders.
+var runsDir = filepath.Join(".firedrill", "runs")
+
 // runningIn returns the folder of the run that the argument names or, without one, of the only one that runs. If several
-// run, it returns them instead.
-func runningIn(ctx context.Context, dir string, args []string) (run string, several []string, err error) {
+// run, it returns them instead. A name is looked for in the first folder.
+func runningIn(ctx context.Context, dirs, args []string) (run string, several []string, err error) {
 	if len(args) == 1 {
-		if filepath.Base(args[0]) == args[0] {
-			return filepath.Join(dir, args[0]), nil, nil
-		}
-		return args[0], nil, nil
+		return folderOf(dirs[0], args[0]), nil, nil
 	}
-	running, err := control.Running(ctx, dir)
+	var running []string
+	for _, dir := range dirs {
+		more, err := control.Running(ctx, dir)
+		if err != nil {
+			return "", nil, err
+		}
+		running = append(running, more...)
+	}
 	switch {
-	case err != nil:
-		return "", nil, err
 	case len(running) == 0:
-		return "", nil, fmt.Errorf("no drill runs in %q: --dir names another folder of runs", dir)
+		return "", nil, fmt.Errorf("no drill runs in %q: --dir names another folder of runs", dirs[0])
 	case len(running) > 1:
 		return "", running, nil
 	}
 	return running[0], nil, nil
+}
+
+// folderOf returns the folder that a name or a path stands for.
+func folderOf(dir, name string) string {
+	if filepath.Base(name) == name {
+		return filepath.Join(dir, name)
+	}
+	return name
 }
 
 // listRunning prints what runs, and that one of them has to be named.
@@ -89,7 +106,7 @@ func listRunning(ctx context.Context, console io.Writer, runs []string) error {
 		if err != nil {
 			reply.Lines = []string{err.Error()}
 		}
-		fmt.Fprintf(console, "  %s  %s\n", filepath.Base(run), journal.Visible(strings.Join(reply.Lines, ", ")))
+		fmt.Fprintf(console, "  %s  %s\n", run, journal.Visible(strings.Join(reply.Lines, ", ")))
 	}
 	return exit(usage)
 }

@@ -6,21 +6,20 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-	"testing/fstest"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/injector/toxiproxy"
+	"github.com/firedrill-dev/firedrill/runner/control"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -28,6 +27,9 @@ import (
 
 // toxiproxyVersion is the version of Toxiproxy whose API is served. Clients may compare it with what they need.
 const toxiproxyVersion = "2.12.0"
+
+// linksDir is the default parent of the folders of standing links, each of which holds a control socket.
+var linksDir = filepath.Join(".firedrill", "links")
 
 func linksCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "links", Short: "Links without a run"}
@@ -37,14 +39,15 @@ func linksCommand() *cobra.Command {
 
 func linksUpCommand() *cobra.Command {
 	var populate string
-	api := "127.0.0.1:8474"
+	api, dir := "127.0.0.1:8474", linksDir
 	var seed uint64
 	cmd := &cobra.Command{
 		Use:   "up [SYSTEM.yaml]",
 		Short: "Open links and serve Toxiproxy's HTTP API to control them",
 		Long: `Opens the links of a system file whose services run already (those with an address), and serves Toxiproxy's HTTP API, so
 that its clients, its command line and its configuration files work with these links unchanged. The link from "orders" to
-"payments" is the proxy "orders-payments". Ctrl-C closes all links.
+"payments" is the proxy "orders-payments". "firedrill inject" injects faults into them, from another terminal of the same
+user. Ctrl-C and "firedrill abort" heal everything and close all links.
 
 A proxy may have a "protocol" beside what Toxiproxy knows: http, grpc, redis, nats, postgres. It then has a further type of
 toxic, "fault", whose attribute "sentence" is one of "firedrill steps", about the traffic between "clients" and the
@@ -55,28 +58,38 @@ proxy's name.`,
   curl -d '{"type": "fault", "attributes": {"sentence": "30% of replies from \"redis\" to \"clients\" are lost after the work was done"}}' localhost:8474/proxies/redis/toxics`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if host, _, err := net.SplitHostPort(api); err != nil || !net.ParseIP(host).IsLoopback() {
-				return fmt.Errorf("links up --api %q: the API is only for this machine: use 127.0.0.1:PORT or [::1]:PORT", api)
+			ln, err := listenHere("links up --api", api)
+			if err != nil {
+				return err
 			}
-			server := toxiproxy.New(toxiproxy.Config{Version: toxiproxyVersion, Seed: seed, Fault: readFault})
-			err := openLinks(server, args, populate)
+			u := &upLinks{api: toxiproxy.New(toxiproxy.Config{Version: toxiproxyVersion, Seed: seed, Fault: readFault})}
+			err = u.open(args, populate)
 			if err == nil {
-				ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-				defer stop()
-				err = serveLinks(ctx, cmd.OutOrStdout(), server, api)
+				err = u.serve(cmd.Context(), cmd.OutOrStdout(), ln, dir)
 			}
-			return errors.Join(err, server.Close())
+			return errors.Join(err, closeListener(ln), u.api.Close())
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&api, "api", api, "loopback address of the HTTP API; port 0 means any free one")
+	flags.StringVar(&dir, "dir", dir, "parent of the folder with the socket for firedrill inject and abort")
 	flags.StringVar(&populate, "populate", "", "a configuration file of Toxiproxy, with proxies to create")
 	flags.Uint64Var(&seed, "seed", 1, "of random choices, such as those of a toxicity below 1")
 	return cmd
 }
 
-// openLinks creates the proxies of a system file, if one is named, and of a configuration file, if one is.
-func openLinks(server *toxiproxy.Server, systems []string, populate string) error {
+// upLinks are links that stand without a run.
+type upLinks struct {
+	api    *toxiproxy.Server
+	system system.System // that a file describes; the zero value if none does
+	hands  control.Hands
+
+	mu   sync.Mutex                    // held while a fault is injected by hand
+	live map[string][]scenarios.Placed // the faults that were, by ID
+}
+
+// open creates the proxies of a system file, if one is named, and of a configuration file, if one is.
+func (u *upLinks) open(systems []string, populate string) error {
 	for _, file := range systems {
 		sys, err := system.Read(os.DirFS(filepath.Dir(file)), filepath.Base(file), nil, protocols.All())
 		if err != nil {
@@ -85,10 +98,11 @@ func openLinks(server *toxiproxy.Server, systems []string, populate string) erro
 		for _, service := range sys.Outside(sys.Allow) {
 			return fmt.Errorf("%s: %q runs at %s, which is not this machine: if faults may reach it, add to the file: allow: [%q]", file, service.Name, service.Address, service.Address)
 		}
+		u.system = sys
 		for _, l := range sys.Links {
 			p, err := proxyOf(sys, l)
 			if err == nil {
-				err = server.Add(p)
+				err = u.api.Add(p)
 			}
 			if err != nil {
 				return fmt.Errorf("%s: link %s: %w", file, l.Name(), err)
@@ -103,7 +117,7 @@ func openLinks(server *toxiproxy.Server, systems []string, populate string) erro
 		return err
 	}
 	defer f.Close()
-	if err := server.Populate(f); err != nil {
+	if err := u.api.Populate(f); err != nil {
 		return fmt.Errorf("%s: %w", populate, err)
 	}
 	return nil
@@ -122,51 +136,182 @@ func proxyOf(sys system.System, l system.Link) (toxiproxy.Proxy, error) {
 	if protocol == "tcp" {
 		protocol = ""
 	}
-	return toxiproxy.Proxy{Name: l.From + "-" + l.To, Listen: l.Listen, Upstream: sys.Services[i].Address, Enabled: true, Protocol: protocol}, nil
+	return toxiproxy.Proxy{Name: proxyName(l.From, l.To), Listen: l.Listen, Upstream: sys.Services[i].Address, Enabled: true, Protocol: protocol}, nil
 }
 
-// serveLinks serves the API until the context ends.
-func serveLinks(ctx context.Context, out io.Writer, api *toxiproxy.Server, listen string) error {
-	ln, err := net.Listen("tcp", listen)
-	if err != nil {
-		return fmt.Errorf("links up: %w: is Toxiproxy running? --api 127.0.0.1:0 takes a free port", err)
+// proxyName returns the name of the proxy of a link.
+func proxyName(from, to string) string { return from + "-" + to }
+
+// serve serves the API and the control socket until the context ends or the links are closed.
+func (u *upLinks) serve(ctx context.Context, out io.Writer, ln net.Listener, dir string) (err error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	control.RemoveStale(ctx, dir)
+	folder := filepath.Join(dir, fmt.Sprintf("%s-%d", time.Now().UTC().Format("20060102T150405Z"), os.Getpid()))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("links up: make the folder of the control socket: %w: --dir names another place", err)
 	}
-	for _, p := range api.Proxies() {
+	defer func() { err = errors.Join(err, os.Remove(folder)) }()
+	u.hands.Inject = u.inject
+	socket, err := control.Listen(folder, u.answer(stop))
+	if err != nil {
+		return fmt.Errorf("links up: %w", err)
+	}
+	defer func() { err = errors.Join(err, socket.Close()) }() // heals what was injected by hand
+	for _, p := range u.api.Proxies() {
 		fmt.Fprintf(out, "%s  %s -> %s\n", p.Name, p.Listen, p.Upstream)
 	}
 	fmt.Fprintf(out, "Toxiproxy's API: http://%s  (Ctrl-C closes all links)\n", ln.Addr())
-	server := &http.Server{Handler: api, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	fmt.Fprintf(out, "firedrill inject, from another terminal, injects faults; the control socket is in %s\n", folder)
+	return serveUntil(ctx, ln, u.api)
+}
+
+// answer returns the handler of the control socket. stop ends the program in an orderly way.
+func (u *upLinks) answer(stop func()) control.Handler {
+	return func(ctx context.Context, r control.Request, tell func(control.Reply)) control.Reply {
+		if reply, ok := u.hands.Answer(ctx, r, tell); ok {
+			return reply
+		}
+		switch r.Do {
+		case "status":
+			names := []string{}
+			for _, p := range u.api.Proxies() {
+				names = append(names, p.Name)
+			}
+			return control.Reply{Lines: []string{"links up: " + strings.Join(names, ", ")}}
+		case "abort":
+			defer stop()
+			if err := u.api.Close(); err != nil {
+				return control.Reply{Error: "close the links: " + err.Error()}
+			}
+			return control.Reply{Lines: []string{"all links are closed, and no fault acts on them any more"}}
+		}
+		return control.Reply{Error: fmt.Sprintf("links cannot be asked to %q", r.Do)}
 	}
-	return nil
+}
+
+// inject makes the fault of a sentence live, on each link that it names.
+func (u *upLinks) inject(_ context.Context, id string, r control.Request) (control.Live, error) {
+	e := &scenarios.Experiment{System: u.described()}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	in, err := language.Standard().ReadByHand(language.ByHand{Sentence: r.Sentence, UntilHeal: r.UntilHeal, Running: e, Live: u.placed()})
+	if err != nil {
+		return control.Live{}, err
+	}
+	var parts []part
+	for i, p := range in.Faults {
+		name := id
+		if len(in.Faults) > 1 {
+			name = fmt.Sprintf("%s.%d", id, i+1)
+		}
+		one, err := u.injectPart(name, e.System, p)
+		if err != nil {
+			return control.Live{}, errors.Join(fmt.Errorf("inject %s: %w", p.Fault.Say(p.From, p.To), err), healParts(parts))
+		}
+		parts = append(parts, one)
+	}
+	if u.live == nil {
+		u.live = map[string][]scenarios.Placed{}
+	}
+	u.live[id] = in.Faults
+	return control.Live{
+		Sentence: in.Faults[0].Fault.Say(in.Faults[0].From, in.Faults[0].To), For: in.For, Ended: parts[0].removed,
+		Met: func() (string, bool) {
+			var all []evidence.Tally
+			for _, p := range parts {
+				all = append(all, p.count.Tally())
+			}
+			return evidence.Met(all...)
+		},
+		Heal: func(string) error {
+			u.mu.Lock()
+			delete(u.live, id)
+			u.mu.Unlock()
+			return healParts(parts)
+		},
+	}, nil
+}
+
+// part is a live fault on one link.
+type part struct {
+	count   *evidence.Counter
+	removed <-chan struct{}
+	heal    func() error
+}
+
+func healParts(parts []part) error {
+	var all []error
+	for _, p := range parts {
+		all = append(all, p.heal())
+	}
+	return errors.Join(all...)
+}
+
+// injectPart makes a fault live on one link.
+func (u *upLinks) injectPart(name string, sys system.System, p scenarios.Placed) (one part, err error) {
+	l, ok := sys.Link(p.From, p.To)
+	if !ok {
+		return part{}, fmt.Errorf("%q is no link", p.On())
+	}
+	proxy := proxyName(p.From, p.To)
+	if _, described := u.system.Link(p.From, p.To); !described {
+		proxy = p.To
+	}
+	unit := p.Fault.Kind().On
+	if row, relayed := l.Relayed(); relayed && unit == "calls" {
+		unit = row.Unit // a fault on replies also applies to the replies of message protocols
+	}
+	one.count = evidence.NewCounter(unit)
+	one.removed, one.heal, err = u.api.Inject(proxy, name, p.Fault.Say(p.From, p.To), p.Fault, one.count)
+	return one, err
+}
+
+// placed returns the faults that were injected by hand and are live.
+func (u *upLinks) placed() (all []scenarios.Placed) {
+	for id, faults := range u.live {
+		for _, p := range faults {
+			p.ID = id
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// described returns the system that the file describes, with a link from "clients" to each further proxy.
+func (u *upLinks) described() system.System {
+	sys := u.system
+	sys.Services, sys.Links = slices.Clone(sys.Services), slices.Clone(sys.Links)
+	known := map[string]bool{}
+	for _, l := range sys.Links {
+		known[proxyName(l.From, l.To)] = true
+	}
+	for _, p := range u.api.Proxies() {
+		if known[p.Name] || slices.Contains(sys.Names(), p.Name) {
+			continue
+		}
+		sys.Services = append(sys.Services, system.Service{Name: p.Name, Address: p.Upstream})
+		sys.Links = append(sys.Links, proxyLink(p.Name, p.Protocol))
+	}
+	return sys
+}
+
+// proxyLink returns the link from "clients" to a proxy.
+func proxyLink(proxy, protocol string) system.Link {
+	return system.Link{From: system.Clients, To: proxy, Protocol: protocol, Row: protocols.All().Find(protocol)}
 }
 
 // readFault reads a sentence about the link from "clients" to a proxy.
 func readFault(proxy, protocol, sentence string) (injector.Fault, error) {
-	if strings.ContainsAny(sentence, "\r\n") {
-		return nil, errors.New("a sentence has one line")
-	}
-	if group := language.Standard().Group(sentence); group != "" && group != "faults" {
-		return nil, fmt.Errorf("%q is not a fault: \"firedrill steps\" lists them", sentence)
-	}
-	feature := fmt.Sprintf("Feature: F\n  Scenario: S\n    Given \"clients\" depends on %q at \"127.0.0.1:1\" over %s\n    When %s\n    And 1s pass\n", proxy, protocol, sentence)
-	es, err := language.Parse(language.Source{FS: fstest.MapFS{"a.feature": {Data: []byte(feature)}}, Paths: []string{"a.feature"}})
-	var problems scenarios.Problems
+	in, err := language.Standard().ReadByHand(language.ByHand{Sentence: sentence, UntilHeal: true, Running: &scenarios.Experiment{System: system.System{
+		Services: []system.Service{{Name: proxy, Address: "127.0.0.1:1"}},
+		Links:    []system.Link{proxyLink(proxy, protocol)},
+	}}})
 	switch {
-	case errors.As(err, &problems) && len(problems) > 0:
-		return nil, fmt.Errorf("%s: %s", problems[0].What, problems[0].Hint)
 	case err != nil:
 		return nil, err
-	}
-	steps := es[0].Steps
-	in, ok := steps[1].Do.(scenarios.Inject)
-	switch {
-	case !ok || len(in.Faults) != 1:
+	case len(in.Faults) != 1:
 		return nil, fmt.Errorf("%q is not one fault", sentence)
-	case in.For != 0:
-		return nil, errors.New("leave out for how long: the fault is live until the toxic is removed")
 	}
 	return in.Faults[0].Fault, nil
 }

@@ -73,7 +73,7 @@ func TestLinksUp(t *testing.T) {
 		`replies from "payments" to "clients" get lost`:                         "this sentence is not known",
 		`replies from "payments" to "clients" are lost after the work was done`: `there is no service "payments"`,
 		sentence + " for 5s": "leave out for how long",
-		`every acknowledged request is applied exactly once`:                                     "is not a fault",
+		`every acknowledged request is applied exactly once`:                                     "is not a fault that",
 		sentence + "\n    When calls from \"clients\" to \"clients-payments\" are delayed by 1s": "a sentence has one line",
 	} {
 		_, err := p.AddToxic("", "fault", "downstream", 1, toxiproxy.Attributes{"sentence": sentence})

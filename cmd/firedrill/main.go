@@ -29,7 +29,12 @@ type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-const usage = 2
+// Exit codes of commands other than run.
+const (
+	usage        = 2
+	inconclusive = 3
+	interrupted  = 130
+)
 
 // Main runs the command line and returns the exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -87,7 +92,7 @@ func command() *cobra.Command {
   firedrill plan                             # what would happen; touches nothing
   firedrill steps delay                      # sentences about delay`,
 	}
-	root.AddCommand(abortCommand(), archiveCommand(), catalogueCommand(), demoCommand(), diffCommand(), doctorCommand(), gateCommand(), healCommand(), initCommand(), completeShells(lintCommand()), linksCommand(), completeShells(runCommand()), completeShells(planCommand()), stepsCommand(), trendCommand(), reportCommand(reports.Formats()), schemaCommand(), serveCommand(), serviceCommand(), shopCommand())
+	root.AddCommand(abortCommand(), archiveCommand(), catalogueCommand(), demoCommand(), diffCommand(), doctorCommand(), gateCommand(), healCommand(), initCommand(), injectCommand(), completeShells(lintCommand()), linksCommand(), completeShells(runCommand()), completeShells(planCommand()), stepsCommand(), trendCommand(), reportCommand(reports.Formats()), schemaCommand(), serveCommand(), serviceCommand(), shopCommand())
 	return root
 }
 

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,29 +34,44 @@ changed, and no other machine can open the pages. Ctrl-C ends it.`,
 			if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 				return fmt.Errorf("serve %q: it is no folder: name the folder of the runs; firedrill run records them in .firedrill/runs", dir)
 			}
-			host, _, err := net.SplitHostPort(listen)
-			if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-				return fmt.Errorf("serve --listen %q: the pages are only for this machine: use 127.0.0.1:PORT or [::1]:PORT", listen)
+			ln, err := listenHere("serve --listen", listen)
+			if err != nil {
+				return err
 			}
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-			defer stop()
-			return serve(ctx, cmd.OutOrStdout(), dir, listen)
+			fmt.Fprintf(cmd.OutOrStdout(), "http://%s/  (Ctrl-C ends it)\n", ln.Addr())
+			return serveUntil(cmd.Context(), ln, site.Handler(dir))
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", listen, "loopback address; port 0 means any free one")
 	return cmd
 }
 
-// serve serves the pages until the context ends.
-func serve(ctx context.Context, out io.Writer, dir, listen string) error {
-	ln, err := net.Listen("tcp", listen)
-	if err != nil {
-		return fmt.Errorf("serve: %w: is it in use? --listen 127.0.0.1:0 takes a free port", err)
+// listenHere listens at a loopback address, which a flag of a command names. The caller closes the listener.
+func listenHere(flag, addr string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err != nil || !ip.IsLoopback() {
+		return nil, fmt.Errorf("%s %q: it is only for this machine: use 127.0.0.1:PORT or [::1]:PORT", flag, addr)
 	}
-	server := &http.Server{Handler: site.Handler(dir), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: is it in use? 127.0.0.1:0 takes a free port", flag, err)
+	}
+	return ln, nil
+}
+
+// serveUntil serves HTTP until the context ends, and closes the listener.
+func serveUntil(ctx context.Context, ln net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	fmt.Fprintf(out, "http://%s/  (Ctrl-C ends it)\n", ln.Addr())
 	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// closeListener closes a listener that serveUntil may have closed.
+func closeListener(ln net.Listener) error {
+	if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil
