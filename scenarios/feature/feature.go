@@ -1,5 +1,5 @@
 // Package feature reads the scenarios of a feature file, with its outlines expanded. It reports what Gherkin would
-// ignore, such as a step without a keyword.
+// ignore, such as a step without a keyword. It also formats feature files.
 package feature
 
 import (
@@ -60,13 +60,14 @@ func (s *Scenario) rowLines() []int {
 
 // document is a feature file.
 type document struct {
-	known func(text string) bool
-	out   *source.List
-	name  string
-	lines []string
-	steps map[string]*messages.Step     // by id
-	rows  map[string]*messages.TableRow // rows of examples, by id
-	of    map[string]*messages.Scenario
+	known  func(text string) bool
+	out    *source.List
+	name   string
+	lines  []string
+	tokens []*gherkin.Token              // of its lines, once it is parsed
+	steps  map[string]*messages.Step     // by id
+	rows   map[string]*messages.TableRow // rows of examples, by id
+	of     map[string]*messages.Scenario
 
 	partial  bool            // some steps are parsed as prose
 	unfilled map[string]bool // ids of steps with an unknown placeholder
@@ -81,31 +82,15 @@ func Read(fsys fs.FS, name string, known func(text string) bool, out *source.Lis
 		out.Add(source.Pos{File: name}, codes.UnreadableFile.Msgf("the file cannot be read: %v", err), "check that it may be read; a large one can be split")
 		return nil
 	}
-	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
-	d := &document{known: known, out: out, name: name, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"),
-		steps: map[string]*messages.Step{}, rows: map[string]*messages.TableRow{}, of: map[string]*messages.Scenario{}, unfilled: map[string]bool{}}
-	if !utf8.Valid(raw) {
-		out.Add(source.Pos{File: name, Line: 1}, codes.UnreadableFile.Msgf("the file is not UTF-8"), "save it as UTF-8")
-		return nil
-	}
-	if n := longLine(d.lines); n > 0 {
-		out.Add(source.Pos{File: name, Line: n}, codes.TooLarge.Msgf("the line is longer than %d MiB", maxLine>>20), "a body can stand on several lines of a doc string")
-		return nil
-	}
+	d := &document{known: known, out: out, name: name, steps: map[string]*messages.Step{}, rows: map[string]*messages.TableRow{}, of: map[string]*messages.Scenario{}, unfilled: map[string]bool{}}
 	n := 0
 	id := func() string { n++; return strconv.Itoa(n) }
-	doc, err := d.parse(id)
-	if err != nil {
-		if !d.missingColons() {
-			d.syntax(err)
-		}
+	doc := d.parse(raw, id)
+	if doc == nil {
 		return nil
 	}
 	if doc.Feature == nil {
 		out.Add(source.Pos{File: name, Line: 1}, codes.NotGherkin.Msgf("the file holds no feature"), "begin with: Feature: what the system has to survive")
-		return nil
-	}
-	if d.holdsSteps(doc.Feature) && d.missingColons() {
 		return nil
 	}
 	ends := d.index(doc.Feature)
@@ -116,17 +101,54 @@ func Read(fsys fs.FS, name string, known func(text string) bool, out *source.Lis
 	return d.compile(doc, id, ends)
 }
 
-// parse runs the Gherkin parser.
-func (d *document) parse(id func() string) (*messages.GherkinDocument, error) {
+// parse splits the text of the file into lines and runs the Gherkin parser. The result is nil if the text is not
+// Gherkin, which it reports.
+func (d *document) parse(raw []byte, id func() string) *messages.GherkinDocument {
+	raw = bytes.TrimPrefix(raw, []byte(byteOrderMark))
+	d.lines = strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n")
+	if !utf8.Valid(raw) {
+		d.out.Add(source.Pos{File: d.name, Line: 1}, codes.UnreadableFile.Msgf("the file is not UTF-8"), "save it as UTF-8")
+		return nil
+	}
+	if n := longLine(d.lines); n > 0 {
+		d.out.Add(source.Pos{File: d.name, Line: n}, codes.TooLarge.Msgf("the line is longer than %d MiB", maxLine>>20), "a body can stand on several lines of a doc string")
+		return nil
+	}
 	lines := d.lines
 	if lines[len(lines)-1] == "" {
 		lines = lines[:len(lines)-1] // there is no line after the last line feed
 	}
-	builder := gherkin.NewAstBuilder(id)
+	builder := &tokenRecorder{AstBuilder: gherkin.NewAstBuilder(id)}
 	parser := gherkin.NewParser(builder)
 	parser.StopAtFirstError(false)
 	err := parser.Parse(&lineScanner{lines: lines}, gherkin.NewLanguageMatcher(gherkin.DialectsBuiltin(), gherkin.DefaultDialect))
-	return builder.GetGherkinDocument(), err
+	if err != nil {
+		if !d.missingColons() {
+			d.syntax(err)
+		}
+		return nil
+	}
+	doc := builder.GetGherkinDocument()
+	if doc.Feature != nil && d.holdsSteps(doc.Feature) && d.missingColons() {
+		return nil
+	}
+	d.tokens = builder.tokens
+	return doc
+}
+
+// byteOrderMark may stand at the beginning of a file, where it means nothing.
+const byteOrderMark = "\ufeff"
+
+// tokenRecorder keeps the tokens of the lines, from which it builds the syntax tree.
+type tokenRecorder struct {
+	gherkin.AstBuilder
+	tokens []*gherkin.Token
+}
+
+// Build adds the token of the next line.
+func (r *tokenRecorder) Build(t *gherkin.Token) (bool, error) {
+	r.tokens = append(r.tokens, t)
+	return r.AstBuilder.Build(t)
 }
 
 func (d *document) at(l *messages.Location) source.Pos { return d.posAt(int(l.Line), int(l.Column)) }
