@@ -47,6 +47,6 @@ func TestUserModule(t *testing.T) {
 	out, err = test("FORGETFUL=1")
 	require.Error(t, err, out)
 	assert.Regexp(t, `shop_test\.go:\d+: 3 charges of one order; 2 replies were lost`, out)
-	assert.Regexp(t, `features/orders\.feature:11: every acknowledged request is applied exactly once — failed: `, out)
+	assert.Regexp(t, `features/orders\.feature:12: every acknowledged request is applied exactly once — failed: `, out)
 	assert.NotContains(t, out, "--- FAIL: TestBuilder", "it does not need the protection")
 }

@@ -26,13 +26,13 @@ Feature: What gateways make of replies that are lost
     And it is known that "<and>" fails
 
     Examples:
-      | gateway | configured                           | method | way            | finding                              | and                                                |
-      | nginx   | as it comes                          | POST   | usual          | nothing                              | nothing                                            |
-      | nginx   | as it comes                          | GET    | usual          | no request is applied more than once | every acknowledged request is applied exactly once |
-      | nginx   | as it comes                          | PUT    | usual          | no request is applied more than once | every acknowledged request is applied exactly once |
-      | nginx   | as it comes                          | DELETE | usual          | no request is applied more than once | every acknowledged request is applied exactly once |
-      | nginx   | proxy_next_upstream non_idempotent   | POST   | non-idempotent | no request is applied more than once | every acknowledged request is applied exactly once |
-      | nginx   | proxy_next_upstream off              | GET    | off            | nothing                              | nothing                                            |
-      | haproxy | as it comes                          | POST   | usual          | nothing                              | nothing                                            |
-      | haproxy | retry-on all-retryable-errors        | POST   | all            | no request is applied more than once | every acknowledged request is applied exactly once |
-      | haproxy | retry-on and disable-l7-retry        | POST   | but-post       | nothing                              | nothing                                            |
+      | gateway | configured                         | method | way            | finding                              | and                                                |
+      | nginx   | as it comes                        | POST   | usual          | nothing                              | nothing                                            |
+      | nginx   | as it comes                        | GET    | usual          | no request is applied more than once | every acknowledged request is applied exactly once |
+      | nginx   | as it comes                        | PUT    | usual          | no request is applied more than once | every acknowledged request is applied exactly once |
+      | nginx   | as it comes                        | DELETE | usual          | no request is applied more than once | every acknowledged request is applied exactly once |
+      | nginx   | proxy_next_upstream non_idempotent | POST   | non-idempotent | no request is applied more than once | every acknowledged request is applied exactly once |
+      | nginx   | proxy_next_upstream off            | GET    | off            | nothing                              | nothing                                            |
+      | haproxy | as it comes                        | POST   | usual          | nothing                              | nothing                                            |
+      | haproxy | retry-on all-retryable-errors      | POST   | all            | no request is applied more than once | every acknowledged request is applied exactly once |
+      | haproxy | retry-on and disable-l7-retry      | POST   | but-post       | nothing                              | nothing                                            |

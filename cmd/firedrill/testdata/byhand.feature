@@ -1,4 +1,5 @@
 Feature: A fault that no step holds
+
   Scenario: comments hang until they resume
     Given the system described in "../../../features/shop/system.yaml"
     And a steady load of 20 requests per second on "GET /"

@@ -1,4 +1,5 @@
 Feature: Orders whose acknowledgement is lost
+
   Scenario: the order was placed, the client never heard of it
     Given the system described in "../../../features/shop/system.yaml"
     And every request carries a fresh idempotency key in the "Idempotency-Key" header

@@ -1,4 +1,5 @@
 Feature: Long enough to be interrupted
+
   Scenario: comments hang
     Given the system described in "../../../features/shop/system.yaml"
     And a steady load of 20 requests per second on "GET /article/1/comments"

@@ -1,4 +1,5 @@
 Feature: A fault that touches nothing
+
   Scenario: nobody asks for comments
     Given the system described in "../../../features/shop/system.yaml"
     And a steady load of 20 requests per second on "GET /article/1"

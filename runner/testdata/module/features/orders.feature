@@ -1,4 +1,5 @@
 Feature: Orders
+
   Scenario: replies of payments are lost
     Given the system described in "system.yaml"
     And orders reach payments through their link
