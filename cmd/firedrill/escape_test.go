@@ -27,6 +27,7 @@ func TestTerminalOutputIsEscaped(t *testing.T) {
 	write("key.feature", "Feature: f\n  Scenario: s\n    Given the system described in \"key.yaml\"\n")
 	write("key.yaml", "services:\n  front: {address: \"127.0.0.1:1\", \"bad\\e]0;own\\a\\u202e\": x}\n")
 	write("x"+hostile+".feature", "Feature: f\n  Scenario: s\n"+given)
+	write("broken"+hostile+".feature", "Feature: f\n  Scenario: s\n"+given+"    "+hostile+"\n")
 	write("broken/journal.ndjson", `{"seq":1,"at":0,"run":{"schema":1,"id":"x"}}`+"\n"+
 		`{"seq":2,"at":0,"scenario":"a","begin":{"id":"a","name":"n\u001b]0;own\u0007\u009b\u202e","file":"f\u001b[2J"}}`+"\n"+`{"bad`+hostile)
 	for _, args := range [][]string{
@@ -36,6 +37,9 @@ func TestTerminalOutputIsEscaped(t *testing.T) {
 		{"run", "key.feature"},
 		{"plan", "x" + hostile + ".feature"},
 		{"run", "none" + hostile},
+		{"fmt", "none" + hostile},
+		{"fmt", "--check", "x" + hostile + ".feature"},
+		{"fmt", "broken" + hostile + ".feature"},
 		{"run", "--name", "(" + hostile, "name.feature"},
 		{"run", "--tags", "(" + hostile, "name.feature"},
 		{"run", "--seed", hostile, "name.feature"},

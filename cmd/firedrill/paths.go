@@ -70,7 +70,7 @@ func featureIn(dir string) (found string) {
 			return fs.SkipDir
 		case err != nil:
 			return err
-		case d.IsDir() && path != dir && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules" || d.Name() == "vendor" || d.Name() == "testdata" || strings.Count(path, string(filepath.Separator)) >= depthOfSearch):
+		case d.IsDir() && path != dir && (foreignFolder(d.Name()) || d.Name() == "testdata" || strings.Count(path, string(filepath.Separator)) >= depthOfSearch):
 			return fs.SkipDir
 		case strings.HasSuffix(path, ".feature"):
 			found = path
@@ -79,6 +79,11 @@ func featureIn(dir string) (found string) {
 		return nil
 	})
 	return found
+}
+
+// foreignFolder reports whether a folder of this name is hidden or holds libraries.
+func foreignFolder(name string) bool {
+	return strings.HasPrefix(name, ".") || name == "node_modules" || name == "vendor"
 }
 
 func slashed(paths []string) []string {
