@@ -45,6 +45,9 @@ func (s *system) terminate(cfg *link.Config, l scenarios.Link, h hooks) (err err
 	if t.CA, s.caFile, err = h.authority(); err != nil {
 		return fmt.Errorf("terminate TLS on link %q: %w", l.Name(), err)
 	}
+	if row, ok := l.Relayed(); ok {
+		t.Request, t.Grant = row.TLSRequest, row.TLSGrant
+	}
 	if l.TLS.CA != "" {
 		file := s.e.System.Path(l.TLS.CA)
 		raw, err := os.ReadFile(file)

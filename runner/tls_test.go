@@ -8,15 +8,19 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -93,6 +97,20 @@ func TestLostRepliesInsideTLS(t *testing.T) {
 // how describes the link in the system file.
 func runOverTLS(t *testing.T, address, how string) (*runner.Result, *journal.History) {
 	t.Helper()
+	return runAsking(t, address, how, "calls", func(_ context.Context, address string, trust *tls.Config) error {
+		tr := &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}
+		defer tr.CloseIdleConnections()
+		resp, err := (&http.Client{Transport: tr, Timeout: 5 * time.Second}).Get("https://" + address)
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	})
+}
+
+// runAsking is runOverTLS with another way to ask: at the address of the link, and trusting its CA, if it has one.
+func runAsking(t *testing.T, address, how, unit string, askAt func(ctx context.Context, address string, trust *tls.Config) error) (*runner.Result, *journal.History) {
+	t.Helper()
 	files := fstest.MapFS{
 		"system.yaml": {Data: []byte(fmt.Sprintf("services:\n  front:\n    depends:\n      orders: %s\n  orders: {address: %q}\n", how, address))},
 		"a.feature": {Data: []byte(`Feature: Orders
@@ -100,7 +118,7 @@ func runOverTLS(t *testing.T, address, how string) (*runner.Result, *journal.His
     Given the system described in "system.yaml"
     When replies from "orders" to "front" are lost after the work was done
     And the front asks
-    Then at least 1 calls from "front" to "orders" were affected by the fault
+    Then at least 1 ` + unit + ` from "front" to "orders" were affected by the fault
 `)},
 	}
 	ask := func(ctx context.Context) error {
@@ -112,12 +130,8 @@ func runOverTLS(t *testing.T, address, how string) (*runner.Result, *journal.His
 				return fmt.Errorf("read the run's CA: %w", err)
 			}
 		}
-		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, InsecureSkipVerify: system.CA() == ""}, ForceAttemptHTTP2: true}
-		defer tr.CloseIdleConnections()
-		resp, err := (&http.Client{Transport: tr, Timeout: 5 * time.Second}).Get("https://" + system.Link("front", "orders"))
-		if err == nil {
-			resp.Body.Close()
-		}
+		trust := &tls.Config{RootCAs: roots, InsecureSkipVerify: system.CA() == "", ServerName: "127.0.0.1"}
+		err := askAt(ctx, system.Link("front", "orders"), trust)
 		t.Log("asked:", err)
 		return nil // the drill is about missing answers
 	}
@@ -146,6 +160,75 @@ func TestTLSOfASystemFile(t *testing.T) {
 			assert.Equal(t, 1, arrived, "the work was done")
 			assert.Empty(t, h.Notes)
 		})
+	}
+}
+
+// TestPostgresInsideTLS verifies that clients of PostgreSQL, which request TLS in plain text, can use a link that
+// terminates it.
+func TestPostgresInsideTLS(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler()) // for its certificate
+	srv.StartTLS()
+	srv.Close()
+	ca := filepath.Join(t.TempDir(), "db.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ln.Close() })
+	var queries atomic.Int64
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go servePostgres(c, srv.TLS, &queries)
+		}
+	}()
+	res, h := runAsking(t, ln.Addr().String(), fmt.Sprintf("{protocol: postgres, tls: terminate, upstream_ca: %q}", ca), "messages",
+		func(ctx context.Context, address string, trust *tls.Config) error {
+			cfg, err := pgconn.ParseConfig("postgres://postgres@" + address + "/postgres?sslmode=require")
+			require.NoError(t, err)
+			cfg.TLSConfig, cfg.Fallbacks = trust, nil
+			c, err := pgconn.ConnectConfig(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			defer c.Close(context.Background())
+			return c.Exec(ctx, "SELECT 1").Close()
+		})
+	assert.Equal(t, "passed", res.Outcome)
+	require.NotEmpty(t, h.Faults)
+	assert.EqualValues(t, 1, h.Faults[0].Affected)
+	assert.EqualValues(t, 1, queries.Load(), "the work was done")
+	assert.Empty(t, h.Notes)
+}
+
+// servePostgres is a PostgreSQL that accepts TLS only, and answers each query with nothing.
+func servePostgres(c net.Conn, cfg *tls.Config, queries *atomic.Int64) {
+	defer c.Close()
+	if _, err := io.ReadFull(c, make([]byte, 8)); err != nil { // SSLRequest
+		return
+	}
+	_, _ = io.WriteString(c, "S")
+	s := tls.Server(c, cfg)
+	b := pgproto3.NewBackend(s, s)
+	if _, err := b.ReceiveStartupMessage(); err != nil {
+		return
+	}
+	b.Send(&pgproto3.AuthenticationOk{})
+	for {
+		b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+		if b.Flush() != nil {
+			return
+		}
+		if m, err := b.Receive(); err != nil {
+			return
+		} else if _, ok := m.(*pgproto3.Query); !ok {
+			return
+		}
+		queries.Add(1)
+		b.Send(&pgproto3.CommandComplete{CommandTag: []byte("SELECT 0")})
 	}
 }
 

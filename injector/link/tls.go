@@ -24,7 +24,11 @@ type TLS struct {
 	CA       *CA            // signs the certificates presented to clients, which must trust it
 	Roots    *x509.CertPool // certificate authorities trusted for the upstream; nil means the system's
 	Insecure bool           // accept any certificate of the upstream
-	Failed   func(error)    // called for each connection on which TLS failed, on either side; may be nil
+	// Request and Grant begin TLS in protocols where a client requests it in plain text, as in PostgreSQL: what the
+	// client sends, and what the server then answers. A connection that begins with TLS is accepted, too. If both are
+	// "", each connection begins with TLS.
+	Request, Grant string
+	Failed         func(error) // called for each connection on which TLS failed, on either side; may be nil
 }
 
 func (t *TLS) check() error {
@@ -35,6 +39,8 @@ func (t *TLS) check() error {
 		return errors.New("terminate TLS: a CA is required")
 	case t.Insecure && t.Roots != nil:
 		return errors.New("terminate TLS: Roots and Insecure exclude each other: set one")
+	case (t.Request == "") != (t.Grant == ""):
+		return errors.New("terminate TLS: a client's request for TLS needs the answer that grants it: set both Request and Grant, or neither")
 	}
 	return nil
 }
@@ -46,6 +52,7 @@ type tlsSession struct {
 	up             *upstreamSide
 	upstreamConfig *tls.Config // what the client requested, and after the handshake, what the upstream chose
 	upstreamErr    error       // why the upstream could not be used
+	requested      bool        // the client requested TLS in plain text
 	reported       atomic.Bool
 }
 
@@ -61,7 +68,10 @@ func (c *conn) terminate(ctx context.Context) {
 		}
 		return cfg, err
 	}})
-	err := s.client.Handshake() // returns when the connection ends, too
+	err := s.grantRequest()
+	if err == nil {
+		err = s.client.Handshake() // returns when the connection ends, too
+	}
 	if s.up != nil {
 		s.client.other = s.up.wire
 		defer func() { _ = s.up.Close() }() // if it was not closed before
@@ -129,7 +139,13 @@ func (s *tlsSession) dial(ctx context.Context) (*upstreamSide, error) {
 	}
 	up := &upstreamSide{side: side{wire: &wire{Conn: sock}, other: s.client.wire}, session: s, sock: sock}
 	up.Conn = tls.Client(up.wire, s.upstreamConfig.Clone())
-	if err := up.HandshakeContext(ctx); err != nil {
+	if s.requested {
+		err = s.requestTLS(ctx, up.wire)
+	}
+	if err == nil {
+		err = up.HandshakeContext(ctx)
+	}
+	if err != nil {
 		sock.Reset()
 		if ctx.Err() == nil {
 			s.report(s.upstreamError(err))
@@ -137,6 +153,43 @@ func (s *tlsSession) dial(ctx context.Context) (*upstreamSide, error) {
 		return nil, err
 	}
 	return up, nil
+}
+
+// grantRequest answers the client's request for TLS, if it sends one. Other input is left to the handshake.
+func (s *tlsSession) grantRequest() error {
+	t := s.c.link.cfg.TLS
+	if t.Request == "" {
+		return nil
+	}
+	first := make([]byte, len(t.Request))
+	if _, err := io.ReadFull(s.client.wire, first); err != nil {
+		return err
+	}
+	if string(first) != t.Request {
+		s.client.wire.first.p = first
+		return nil
+	}
+	s.requested = true
+	_, err := io.WriteString(s.client.wire, t.Grant)
+	return err
+}
+
+// requestTLS requests TLS from the upstream.
+func (s *tlsSession) requestTLS(ctx context.Context, up *wire) error {
+	stop := context.AfterFunc(ctx, func() { _ = up.Close() }) // ends the read
+	defer stop()
+	t := s.c.link.cfg.TLS
+	if _, err := io.WriteString(up, t.Request); err != nil {
+		return err
+	}
+	answer := make([]byte, len(t.Grant))
+	if _, err := io.ReadFull(up, answer); err != nil {
+		return fmt.Errorf("read whether it grants TLS: %w", err)
+	}
+	if string(answer) != t.Grant {
+		return fmt.Errorf("it answered the request for TLS with %q: is TLS enabled there?", answer)
+	}
+	return nil
 }
 
 // host returns the host of the upstream address; "" for a Unix socket.

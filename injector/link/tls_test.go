@@ -264,7 +264,7 @@ func TestRelayRedialsWithSameTLS(t *testing.T) {
 func TestInvalidTLSConfig(t *testing.T) {
 	ca, err := NewCA()
 	require.NoError(t, err)
-	for _, c := range []*TLS{{}, {CA: ca, Insecure: true, Roots: x509.NewCertPool()}} {
+	for _, c := range []*TLS{{}, {CA: ca, Insecure: true, Roots: x509.NewCertPool()}, {CA: ca, Request: "TLS please"}} {
 		_, err := Open(Config{Name: "a -> b", Upstream: "127.0.0.1:1", TLS: c})
 		require.ErrorContains(t, err, `open link "a -> b"`)
 	}

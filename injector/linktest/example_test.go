@@ -1,6 +1,8 @@
 package linktest_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -59,4 +61,32 @@ func (s shop) order(key string) (err error) {
 		}
 	}
 	return err
+}
+
+// TestPaymentOverTLS is the same over TLS: the link ends it, so that the fault acts on the call inside.
+func TestPaymentOverTLS(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewTLSServer(&payments{})
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	// excerpt: tls
+	l := linktest.New(t, "http", server.Listener.Addr().String(), linktest.TLS(roots)) // roots verify the dependency
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: l.CA()}}}
+
+	busy := l.Inject(injector.Answer{Status: 503, Pick: injector.Pick{First: 1}})
+	// end of excerpt
+	defer client.CloseIdleConnections()
+	for _, want := range []int{503, 200} {
+		resp, err := client.Post("https://"+l.Addr()+"/charge", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); resp.StatusCode != want {
+			t.Errorf("status %d, want %d", resp.StatusCode, want)
+		}
+	}
+	if busy.Affected() != 1 {
+		t.Errorf("%d calls were answered", busy.Affected())
+	}
 }

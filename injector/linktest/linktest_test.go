@@ -20,12 +20,13 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/firedrill-dev/firedrill/injector"
+	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/linktest"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(relaytest.Starter)) }
 
 // ledger is a dependency that counts the charges that it made.
 func ledger(t testing.TB) (addr string, charges *atomic.Int64) {
@@ -152,16 +153,19 @@ func TestSharesDependOnTheSeed(t *testing.T) {
 type recorder struct {
 	testing.TB
 	lines    []string
+	logged   []string
 	cleanups []func()
 	failed   bool
 	skipped  bool
 }
 
-func (r *recorder) Helper()             {}
-func (r *recorder) Failed() bool        { return r.failed }
-func (r *recorder) Skipped() bool       { return r.skipped }
-func (r *recorder) Cleanup(f func())    { r.cleanups = append(r.cleanups, f) }
-func (r *recorder) Logf(string, ...any) {}
+func (r *recorder) Helper()          {}
+func (r *recorder) Failed() bool     { return r.failed }
+func (r *recorder) Skipped() bool    { return r.skipped }
+func (r *recorder) Cleanup(f func()) { r.cleanups = append(r.cleanups, f) }
+func (r *recorder) Logf(format string, args ...any) {
+	r.logged = append(r.logged, fmt.Sprintf(format, args...))
+}
 
 func (r *recorder) Errorf(format string, args ...any) {
 	r.failed = true
@@ -221,10 +225,32 @@ func TestFailures(t *testing.T) {
 			func(r *recorder) { linktest.New(r, "htpp", addr) }, `unknown protocol "htpp": use one of tcp, dns, grpc, http,`,
 		},
 		"needs a framing": {
-			func(r *recorder) { linktest.New(r, "lengths", addr) }, `open a link to "` + addr + `": `,
+			func(r *recorder) { linktest.New(r, "lengths", addr) }, "its width must be 1, 2, 4 or 8 (linktest.Framing declares the framing)",
 		},
 		"calls over tcp": {
-			func(r *recorder) { linktest.New(r, "tcp", addr).Inject(later) }, "the link's protocol is tcp",
+			func(r *recorder) { linktest.New(r, "tcp", addr).Inject(later) },
+			"the link's protocol is tcp, which has no calls: pass linktest.New one of tcp, dns, grpc, http,",
+		},
+		"no known reply": {
+			func(r *recorder) { linktest.New(r, "lines", addr).Inject(later) },
+			"declare the framing as lockstep (linktest.Framing declares the framing)",
+		},
+		"framing of http": {
+			func(r *recorder) { linktest.New(r, "http", addr, linktest.Framing(message.Framing{Lockstep: true})) },
+			"framing of http: only lines and lengths have one to declare",
+		},
+		"framing of bytes": {
+			func(r *recorder) { linktest.New(r, "tcp", addr, linktest.Framing(message.Framing{Lockstep: true})) },
+			"leave linktest.Framing out, or use lines or lengths",
+		},
+		"TLS as bytes": {
+			func(r *recorder) { linktest.New(r, "tcp", addr, linktest.TLS(nil)) }, "leave linktest.TLS out, or name what is inside: tcp, dns,",
+		},
+		"TLS over UDP": {
+			func(r *recorder) { linktest.New(r, "dns", addr, linktest.TLS(nil)) }, "dns goes over UDP, where there is no TLS: leave linktest.TLS out",
+		},
+		"no CA": {
+			func(r *recorder) { linktest.New(r, "http", addr).CA() }, "has no CA, because it does not end TLS: pass linktest.TLS to linktest.New",
 		},
 		"fault on a service": {
 			func(r *recorder) { linktest.New(r, "http", addr).Inject(injector.Crash{}) }, "inject a fault on a service",

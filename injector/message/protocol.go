@@ -15,6 +15,9 @@ type Protocol struct {
 	Actions []Action // that this protocol supports
 	Unit    string   // what sentences call its messages: "calls" or "messages"
 	UDP     bool     // relayed by package datagram, not by Serve
+	// TLSRequest is what a client sends in plain text to begin TLS, and TLSGrant the server's answer that allows it. If
+	// both are "", a connection that uses TLS begins with it.
+	TLSRequest, TLSGrant string
 
 	// Serve relays a connection; nil for UDP. See Relay.Serve.
 	Serve   func(ctx context.Context, r *Relay, client Client, dial Dial)

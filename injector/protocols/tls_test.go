@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	natsd "github.com/nats-io/nats-server/v2/server"
 	natsgo "github.com/nats-io/nats.go"
 	goredis "github.com/redis/go-redis/v9"
@@ -74,7 +75,7 @@ func openTLSFor(t testing.TB, protocol, upstream string, cfg message.Config) (f 
 	require.True(t, ours.AppendCertsFromPEM(ca.PEM()))
 	p, ok := relaytest.ProtocolOf(protocol)
 	require.True(t, ok, protocol)
-	f = relaytest.OpenLinkOn(t, p, link.Config{Upstream: upstream, TLS: &link.TLS{CA: ca, Roots: relaytest.NewIdentity(t).Pool}}, cfg)
+	f = relaytest.OpenLinkOn(t, p, link.Config{Upstream: upstream, TLS: &link.TLS{CA: ca, Roots: relaytest.NewIdentity(t).Pool, Request: p.TLSRequest, Grant: p.TLSGrant}}, cfg)
 	return f, &tls.Config{RootCAs: ours, ServerName: "127.0.0.1"}
 }
 
@@ -258,6 +259,20 @@ func TestEachProtocolInsideTLS(t *testing.T) {
 		}, func(t testing.TB, addr string, trust *tls.Config) asker {
 			return askNATS(t, relaytest.NATSClient(t, addr, natsgo.Secure(trust), natsgo.TLSHandshakeFirst()))
 		}},
+		{"postgres", message.Config{}, message.Rule{Action: message.Answer, Code: "57P01", Match: message.Match{Method: "SELECT"}}, relaytest.PostgresServerTLS, func(t testing.TB, addr string, trust *tls.Config) asker {
+			return func(_, id string) bool { // each with a connection of its own, because the error ends it
+				cfg, err := pgx.ParseConfig("postgres://postgres@" + addr + "/postgres?sslmode=require&default_query_exec_mode=simple_protocol")
+				require.NoError(t, err)
+				cfg.TLSConfig = trust
+				c, err := pgx.ConnectConfig(t.Context(), cfg)
+				require.NoError(t, err)
+				defer c.Close(t.Context())
+				var got string
+				err = c.QueryRow(t.Context(), "SELECT '"+id+"'").Scan(&got)
+				assert.True(t, err != nil || got == id, got)
+				return err != nil
+			}
+		}},
 		{"lines", message.Config{Framing: message.Framing{Lockstep: true}}, message.Rule{Action: message.Answer, Code: "error"}, func(t testing.TB) string {
 			return relaytest.AnswerEach(t, func(c net.Conn) { s := tls.Server(c, id.Server()); _, _ = io.Copy(s, s) })
 		}, func(t testing.TB, addr string, trust *tls.Config) asker {
@@ -285,13 +300,13 @@ func TestEachProtocolInsideTLS(t *testing.T) {
 	}
 }
 
-// TestPostgresRequestsTLS checks that clients of PostgreSQL, which request TLS within the protocol, cannot use a
-// link that terminates TLS, and get an error at once.
-func TestPostgresRequestsTLS(t *testing.T) {
+// TestPostgresWithoutTLS checks that a client of PostgreSQL that does not request TLS gets an error at once from a
+// link that terminates TLS.
+func TestPostgresWithoutTLS(t *testing.T) {
 	s := relaytest.StartScript(t)
 	f, _ := openTLSFor(t, "postgres", s.Addr, message.Config{})
 	c := relaytest.Connect(t, f.Addr)
-	c.Send(relaytest.PGFirst(relaytest.PgTLS, ""), false)
+	c.Send(relaytest.PGFirst(3<<16, "user\x00postgres\x00\x00"), false)
 	rest, how := c.ReadToEnd(relaytest.Patience)
 	assert.Empty(t, rest)
 	assert.Equal(t, "reset", how)

@@ -106,6 +106,13 @@ func (s *paymentServer) Charge(what string) (any, error) {
 	return wrapperspb.String(fmt.Sprintf("%d %s", n, what)), nil
 }
 
+// Executed returns what was charged, in order.
+func (s *paymentServer) Executed() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.Log...)
+}
+
 // paymentClient is an ordinary client without retries.
 type paymentClient struct {
 	*grpc.ClientConn

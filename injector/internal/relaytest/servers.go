@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,9 +115,35 @@ func RedisServerTLS(t testing.TB) string {
 		"--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
 }
 
-// PostgresServer starts PostgreSQL without authentication. It refuses to run as root, so it uses the user of
-// Debian's package.
+// PostgresServer starts PostgreSQL without authentication.
 func PostgresServer(t testing.TB) (addr string) {
+	return startPostgres(t, func(string) []string { return nil })
+}
+
+// PostgresServerTLS starts PostgreSQL without authentication. It accepts only TLS.
+func PostgresServerTLS(t testing.TB) (addr string) {
+	return startPostgres(t, func(data string) []string {
+		cert, key := NewIdentity(t).files(t)
+		own := func(name, file string) string { // PostgreSQL reads the key only if it is its own
+			raw, err := os.ReadFile(file)
+			require.NoError(t, err)
+			path := filepath.Join(data, name)
+			require.NoError(t, os.WriteFile(path, raw, 0o600))
+			if info, err := os.Stat(data); os.Geteuid() == 0 {
+				require.NoError(t, err)
+				owner := info.Sys().(*syscall.Stat_t)
+				require.NoError(t, os.Chown(path, int(owner.Uid), int(owner.Gid)))
+			}
+			return path
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte("hostssl all all 127.0.0.1/32 trust\n"), 0o600))
+		return []string{"-c", "ssl=on", "-c", "ssl_cert_file=" + own("server.crt", cert), "-c", "ssl_key_file=" + own("server.key", key)}
+	})
+}
+
+// startPostgres starts PostgreSQL with the settings that prepare returns for its data directory. PostgreSQL refuses to
+// run as root, so it uses the user of Debian's package.
+func startPostgres(t testing.TB, prepare func(data string) []string) (addr string) {
 	initdb, postgres := FindProgram(t, "initdb", "postgresql"), FindProgram(t, "postgres", "postgresql")
 	var as []string
 	if os.Geteuid() == 0 {
@@ -132,7 +159,8 @@ func PostgresServer(t testing.TB) (addr string) {
 	init.Dir = dir
 	out, err := init.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	addr = StartServer(t, append(as, postgres, "-D", data, "-p", "{port}", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")...)
+	as = append(as, postgres, "-D", data, "-p", "{port}", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
+	addr = StartServer(t, append(as, prepare(data)...)...)
 	WaitUntil(t, "it has started up", func() bool { // it accepts connections earlier
 		c, err := PGDial(t.Context(), addr)
 		if err == nil {

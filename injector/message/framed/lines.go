@@ -85,12 +85,18 @@ func (g framing) message(dir message.Dir, method string, body [2]int) Frame {
 // rest is the payload.
 type lines struct {
 	framing
-	end string // line ending of the client
+	end   string // line ending of the client
+	begun bool   // the client has sent something
 }
 
 func openLines(cfg message.Config) Dialect { return &lines{framing: framing{cfg.Framing}, end: "\n"} }
 
-func (*lines) Feed(_ message.Dir, b []byte) (int, bool, error) {
+func (d *lines) Feed(dir message.Dir, b []byte) (int, bool, error) {
+	if dir == message.ToServer && !d.begun {
+		if d.begun = true; b[0] == 0x16 { // a handshake, which may contain line feeds
+			return 0, false, fmt.Errorf("%w: TLS", ErrNotUnderstood)
+		}
+	}
 	if end := bytes.IndexByte(b, '\n'); end >= 0 {
 		return end + 1, true, nil
 	}

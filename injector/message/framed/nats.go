@@ -13,7 +13,7 @@ import (
 // NATS returns the row of NATS.
 func NATS() message.Protocol {
 	return message.Protocol{
-		Name: "nats", Heads: true, Means: "NATS core and JetStream, before TLS", Unit: "messages",
+		Name: "nats", Heads: true, Means: "NATS core and JetStream; TLS where the handshake comes first", Unit: "messages",
 		Actions: message.AllActions(),
 		Serve:   Serve(openNATS), Matches: matchSubject, Class: subjectClass, Operation: message.Words("MSG PUB"), Allow: allowNATS,
 		Unpaired: func(message.Framing) string {

@@ -15,7 +15,8 @@ import (
 func PostgreSQL() message.Protocol {
 	const typed = "what PostgreSQL answers is typed, and a changed byte makes a client fail in ways that no server causes: delay or lose its replies instead"
 	return message.Protocol{
-		Name: "postgres", Means: "PostgreSQL, simple and extended queries, COPY and notifications included; before TLS", Unit: "messages",
+		TLSRequest: "\x00\x00\x00\x08\x04\xd2\x16\x2f", TLSGrant: "S", // SSLRequest
+		Name: "postgres", Means: "PostgreSQL, simple and extended queries, COPY and notifications included", Unit: "messages",
 		Actions:  []message.Action{message.Delay, message.LoseRequest, message.LoseReply, message.Answer, message.Twice, message.Reorder, message.DelayReply},
 		Excluded: map[message.Action]string{message.CorruptReply: typed, message.TruncateReply: typed},
 		Serve:    Serve(openPostgres), Matches: message.MatchWords, Class: message.ClassByParts(":"), Operation: message.Words(postgresOperations), Allow: allowPostgres,
@@ -36,7 +37,7 @@ const postgresOperations = "ALTER BEGIN CALL COMMIT COPY CREATE DELETE DROP EXEC
 // stand alone, outside of transactions. Generated errors end the connection, like those of a server that shuts
 // down: after a generated 40001, the server would not be in the failed transaction that the client assumes, and
 // COMMIT would commit. Nothing is corrupted, because SQL with a changed byte is a different statement. TLS
-// between client and server is not parsed.
+// that the link does not terminate is not parsed.
 type postgres struct {
 	seriesLimit        int // limit of the bytes of a series that are buffered before Sync
 	up, down           pgFrame
