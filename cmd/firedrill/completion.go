@@ -10,20 +10,63 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/firedrill-dev/firedrill/reports"
 )
 
-// completeShells makes shells complete the paths of features and the tags in them, for a command that reads features.
+// flagValues holds how the value of a flag is completed, by the name of the flag. Without a row, shells offer the names
+// of files.
+var flagValues = map[string]cobra.CompletionFunc{
+	"dir":    completeFolders,
+	"format": completeFormats,
+	"tags":   completeTags,
+
+	// free text, numbers and addresses
+	"allow-target": cobra.NoFileCompletions, "api": cobra.NoFileCompletions, "entry": cobra.NoFileCompletions, "gap": cobra.NoFileCompletions, "last": cobra.NoFileCompletions,
+	"listen": cobra.NoFileCompletions, "max-duration": cobra.NoFileCompletions, "metrics": cobra.NoFileCompletions, "name": cobra.NoFileCompletions,
+	"parallel": cobra.NoFileCompletions, "repeat": cobra.NoFileCompletions, "request": cobra.NoFileCompletions, "retries": cobra.NoFileCompletions,
+	"runs": cobra.NoFileCompletions, "seed": cobra.NoFileCompletions, "service": cobra.NoFileCompletions, "without": cobra.NoFileCompletions,
+}
+
+// completeFlags makes shells complete the values of flags of a command and its subcommands, unless the command does so.
+func completeFlags(cmd *cobra.Command) {
+	for name, complete := range flagValues {
+		if _, known := cmd.GetFlagCompletionFunc(name); known || cmd.Flags().Lookup(name) == nil {
+			continue
+		}
+		if err := cmd.RegisterFlagCompletionFunc(name, complete); err != nil {
+			panic(err) // the flag exists and has no completion yet
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		completeFlags(sub)
+	}
+}
+
+func completeFolders(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// completeFormats returns the values of --format, which TestFormatsAreCompleted compares with the help of each command.
+func completeFormats(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	switch cmd.Name() {
+	case "report":
+		return reports.Formats().Names(), cobra.ShellCompDirectiveNoFileComp
+	case "steps":
+		return []cobra.Completion{"text", "json", "go", "vscode"}, cobra.ShellCompDirectiveNoFileComp
+	}
+	return []cobra.Completion{"text", "json"}, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeShells makes shells complete the paths of features, for a command that reads them.
 func completeShells(cmd *cobra.Command) *cobra.Command {
 	cmd.ValidArgsFunction = completePaths
-	if err := cmd.RegisterFlagCompletionFunc("tags", completeTags); err != nil {
-		panic(err) // the command has no such flag
-	}
 	return cmd
 }
 
 // completePaths returns the feature files and folders whose paths begin with text.
 func completePaths(_ *cobra.Command, _ []string, text string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	dir, begin := filepath.Split(text)
+	dir, begin := filepath.Split(unquote(text))
 	entries, err := os.ReadDir(filepath.Join(".", dir))
 	if filepath.IsAbs(dir) {
 		entries, err = os.ReadDir(dir)
@@ -46,6 +89,12 @@ func completePaths(_ *cobra.Command, _ []string, text string) ([]cobra.Completio
 	return all, directive
 }
 
+// unquote returns a word without its quoting: fish passes the word that it completes as it was typed, so that a quote may
+// be open. Other shells have removed it.
+func unquote(typed string) string {
+	return strings.ReplaceAll(strings.TrimLeft(typed, `"'`), `\ `, " ")
+}
+
 var tagInLine = regexp.MustCompile(`@[^\s@]+`)
 
 // completeTags returns the expression so far with each tag that its last word may become. The tags are those of the
@@ -55,6 +104,7 @@ func completeTags(_ *cobra.Command, args []string, text string) ([]cobra.Complet
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	text = unquote(text)
 	last := strings.LastIndexAny(text, " (") + 1
 	var all []cobra.Completion
 	for _, tag := range tagsIn(in) {

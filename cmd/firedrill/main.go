@@ -93,6 +93,7 @@ func command() *cobra.Command {
   firedrill steps delay                      # sentences about delay`,
 	}
 	root.AddCommand(abortCommand(), archiveCommand(), catalogueCommand(), demoCommand(), diffCommand(), doctorCommand(), fmtCommand(), gateCommand(), healCommand(), initCommand(), injectCommand(), completeShells(lintCommand()), linksCommand(), completeShells(runCommand()), completeShells(planCommand()), stepsCommand(), trendCommand(), reportCommand(reports.Formats()), schemaCommand(), serveCommand(), serviceCommand(), shopCommand())
+	completeFlags(root)
 	return root
 }
 
