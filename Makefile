@@ -9,7 +9,7 @@ DRILLS        := ./features/truth ./runner ./features/... ./runner/... ./cmd/...
 IDLE          := $(shell command -v chrt >/dev/null && echo chrt --idle 0 || echo nice -n 19) env
 RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -p 3 -timeout 20m
 
-.PHONY: all fmt lint test test-drills test-parts test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
+.PHONY: all fmt lint test test-drills test-browser test-parts test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
 
 all: lint test
 
@@ -28,12 +28,15 @@ test: install-tools ## everything, with the race detector; real servers must run
 	# Drills measure latency, so no compiler may run beside them: all tests, and the program that drills start, are compiled before.
 	$(GO) list -race -test -export ./... >/dev/null
 	$(GO) build ./...
-	$(MAKE) --jobs=2 --output-sync=target test-drills test-parts
-	$(GO) test -C reports/testdata/browser -timeout 10m . # the HTML report in a real browser: a module of its own, which needs chromium
+	$(GO) test -C reports/testdata/browser -run '^$$' . >/dev/null
+	$(MAKE) --jobs=2 --output-sync=target test-browser test-parts
 	$(GO) test -run 'TestNoByteIs|TestRates|TestBytesAreCounted|TestResetIsNo' ./injector/link ./injector/protocols # 1 GiB each way, a thousand seeds: too much under the race detector
 
 test-drills:
 	$(RACE) $(DRILLS)
+
+test-browser: test-drills # the HTML report in a real browser: a module of its own, which needs chromium
+	$(GO) test -C reports/testdata/browser -timeout 10m .
 
 # The parts take the time that drills leave, half of it, and none that drills could use: threads of the idle class run when no other does.
 test-parts:
