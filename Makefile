@@ -6,7 +6,7 @@ PROGRAMS      := redis-server initdb haproxy nginx nats-server rabbitmq-server d
 PACKAGES      := redis-server postgresql haproxy nginx-light nats-server rabbitmq-server dnsmasq-base etcd-server e2fsprogs gcc libc6-dev npm chromium zsh fish
 DRILLS        := ./features/truth ./runner ./features/... ./runner/... ./cmd/... # the longest first
 # Tests wait for much of their time, so three packages share two CPUs. Processes with the race detector would otherwise wait for a second when they end.
-IDLE          := $(shell command -v chrt >/dev/null && echo chrt --idle 0 || echo nice -n 19) env
+IDLE          := $(shell chrt --idle 0 true 2>/dev/null && echo chrt --idle 0 || echo nice -n 19) env
 RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -p 3 -timeout 20m
 
 .PHONY: all fmt lint test test-drills test-browser test-parts test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
