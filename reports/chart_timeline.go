@@ -33,7 +33,7 @@ func timeline(a axis) chart {
 			paint = "none"
 		}
 		c.add(`<rect x="%d" y="%d" width="%d" height="18" fill="%s" stroke="%s"/>`, x, y, max(2, to-x), paint, vermillion)
-		label, room := in.Sentence, chartWidth-right-x
+		label, room := in.Stated(), chartWidth-right-x
 		anchor, at := "start", x+5
 		if room < 330 && x-left > room {
 			anchor, at, room = "end", x-6, x-left

@@ -74,7 +74,7 @@ func (l *Live) fault(e journal.Event, name string) {
 			}
 			l.whole[id] = &journal.Fault{}
 		}
-		l.line(e.At, name, "inject: "+f.Sentence)
+		l.line(e.At, name, "inject: "+f.Stated())
 	case "healed":
 		if w := l.whole[id]; part && w != nil {
 			w.Seen, w.Affected = w.Seen+f.Seen, w.Affected+f.Affected
@@ -85,7 +85,7 @@ func (l *Live) fault(e journal.Event, name string) {
 			delete(l.parts, id)
 			delete(l.whole, id)
 		}
-		l.line(e.At, name, fmt.Sprintf("healed: %s (%d of %d %s affected)", f.Sentence, f.Affected, f.Seen, f.Unit))
+		l.line(e.At, name, fmt.Sprintf("healed: %s (%d of %d %s affected)", f.Stated(), f.Affected, f.Seen, f.Unit))
 	}
 }
 

@@ -313,7 +313,7 @@ func (t testRun) step(id string, step journal.Step) {
 			if in.Stage == "skipped" {
 				status = messages.TestStepResultStatus_SKIPPED
 			}
-			notes = append(notes, in.Sentence+": "+affected(in))
+			notes = append(notes, in.Stated()+": "+affected(in))
 		}
 	}
 	judged := false

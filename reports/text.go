@@ -92,7 +92,7 @@ func (t textWriter) scenario(h *journal.History) {
 		t.printf("    %s\n", plain(h.End.Reason))
 	}
 	for _, in := range h.CombinedFaults() {
-		t.printf("    · %s  — %s\n", plain(in.Sentence), affected(in))
+		t.printf("    · %s  — %s\n", plain(in.Stated()), affected(in))
 	}
 	for _, task := range h.Tasks {
 		t.printf("    · %s  — %s, %s at %s\n", plain(task.What), plain(task.Result), check.Duration(task.Took.Round(time.Millisecond)), at(task.Began))

@@ -273,7 +273,7 @@ func recordText(h *journal.History, seq uint64) string {
 		return text + fmt.Sprintf("; p95 %s", ms(journal.Quantile(s.Latency, 95)))
 	}
 	if i := slices.Index(h.Seqs["fault"], seq); i >= 0 {
-		return fmt.Sprintf("%s: %s", h.Faults[i].Sentence, affected(h.Faults[i]))
+		return fmt.Sprintf("%s: %s", h.Faults[i].Stated(), affected(h.Faults[i]))
 	}
 	if i := slices.Index(h.Seqs["calls"], seq); i >= 0 {
 		c := h.Calls[i]

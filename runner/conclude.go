@@ -27,6 +27,9 @@ func (s *session) conclude() {
 	if s.system != nil {
 		s.release()
 		s.startLoad() // a scenario without any action is judged by its baseline
+		s.byHand.Lock()
+		s.byHandOver = true
+		s.byHand.Unlock()
 		if err := s.healAll(s.liveInjections()); err != nil {
 			s.fail(err)
 		}

@@ -19,7 +19,11 @@ var requests = map[string]func(*runState, context.Context, control.Request) cont
 // openControl opens the control socket, with which the user controls the run from another terminal. If that fails, the run
 // goes on, with a note.
 func (r *runState) openControl() {
-	server, err := control.Listen(r.dir, func(ctx context.Context, q control.Request, _ func(control.Reply)) control.Reply {
+	hands := &control.Hands{Inject: r.injectByHand}
+	server, err := control.Listen(r.dir, func(ctx context.Context, q control.Request, tell func(control.Reply)) control.Reply {
+		if reply, ok := hands.Answer(ctx, q, tell); ok {
+			return reply
+		}
 		do := requests[q.Do]
 		if do == nil {
 			return control.Reply{Error: fmt.Sprintf("a run cannot be asked to %q", q.Do)}

@@ -16,6 +16,9 @@ func (s *session) heal(do scenarios.Heal) error {
 	s.mu.Lock()
 	live, byHand := slices.Clone(s.live), s.healedByHand
 	s.mu.Unlock()
+	if !do.All { // the scenario means faults of its own
+		live = slices.DeleteFunc(live, func(in *injection) bool { return in.by != "" })
+	}
 	var chosen []*injection
 	switch {
 	case do.All:
@@ -86,6 +89,7 @@ func (s *session) healAll(chosen []*injection) error {
 			in.background, in.shared = fact.Background, fact.Shared
 			s.recordStep(journal.Event{At: at, Fault: fact}, in.step)
 			in.recording.Unlock()
+			close(in.done)
 		}
 	})
 	return errors.Join(errs...)

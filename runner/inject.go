@@ -20,6 +20,7 @@ import (
 type injection struct {
 	scenarios.Placed
 	sentence     string
+	by           string // who injected it by hand; "" if the scenario did
 	on           string
 	unit         string
 	step         journal.Step
@@ -42,7 +43,8 @@ type injection struct {
 	recording sync.Mutex     // held while events of this injection are written, so that none follows the healed event
 	recorded  evidence.Tally // as last recorded
 	healed    bool
-	healErr   error // set if healing failed
+	healErr   error         // set if healing failed
+	done      chan struct{} // closed once it was healed, or could not be
 
 	background int64 // background and shared are as recorded when the fault was healed
 	shared     bool
@@ -66,7 +68,7 @@ func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 			return nil
 		}
 	}
-	placed, err := s.apply(do, step)
+	placed, err := s.apply(do, step, "")
 	if err != nil {
 		return err
 	}
@@ -114,8 +116,8 @@ func joinSentences(all []string) string { return strings.Join(all, "; ") }
 
 // apply injects the faults of a step: all targets at the same time, and the faults on one target in
 // their order, which may matter. If one fails, the others are healed. The journal records first that
-// each fault was requested and then when it became live.
-func (s *session) apply(do scenarios.Inject, step journal.Step) ([]*injection, error) {
+// each fault was requested and then when it became live. by is who injects it by hand, or "".
+func (s *session) apply(do scenarios.Inject, step journal.Step, by string) ([]*injection, error) {
 	if err := process.LeaseEnded(); err != nil {
 		return nil, err
 	}
@@ -124,7 +126,7 @@ func (s *session) apply(do scenarios.Inject, step journal.Step) ([]*injection, e
 	placed := make([]*injection, len(do.Faults))
 	for i, p := range do.Faults {
 		in := s.prepare(p, step)
-		in.duration = do.For
+		in.duration, in.by = do.For, by
 		in.markLive, in.markEnded = s.fold.addFault(at)
 		s.recordStep(journal.Event{At: at, Fault: in.journalFault("injected", s, nil)}, step)
 		placed[i] = in
@@ -214,7 +216,7 @@ func (s *session) onlyReads(p scenarios.Placed, t evidence.Tally) bool {
 // newInjection returns the injection of a fault that is not live yet.
 func (s *session) newInjection(p scenarios.Placed, step journal.Step) *injection {
 	kind := p.Fault.Kind()
-	in := &injection{Placed: p, sentence: p.Fault.Say(p.From, p.To), on: p.On(), unit: kind.On, step: step}
+	in := &injection{Placed: p, sentence: p.Fault.Say(p.From, p.To), on: p.On(), unit: kind.On, step: step, done: make(chan struct{})}
 	switch protocol, ok := s.protocol(p); {
 	case p.From == "":
 		in.unit = "calls"
@@ -291,7 +293,7 @@ func (in *injection) journalFault(stage string, s *session, err error) *journal.
 	}
 	seen, affected, background, shared, hint := s.evidenceOf(in, t, lived)
 	f := &journal.Fault{
-		ID: in.ID, Stage: stage, Kind: in.Kind, Sentence: in.sentence, On: in.on, Unit: in.unit,
+		ID: in.ID, Stage: stage, Kind: in.Kind, Sentence: in.sentence, By: in.by, On: in.on, Unit: in.unit,
 		Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: s.onlyReads(in.Placed, t),
 		Idle: t.Idle, Collateral: t.Collateral, Broken: t.Broken,
 		Live: in.live, Requested: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Unnoticed: kind.Unnoticed, Ended: in.healBegan,

@@ -67,6 +67,9 @@ type session struct {
 
 	unwatchLease func() // see leaseEnded
 
+	byHand     sync.Mutex // held while a fault is injected or healed by hand, and guards byHandOver
+	byHandOver bool       // nothing can be injected by hand any more
+
 	mu           sync.Mutex
 	history      *journal.Folder
 	frozen       bool // the facts are complete: only verdicts are still added to history

@@ -18,16 +18,20 @@ func injectCommand() *cobra.Command {
 	dir := linksDir
 	cmd := &cobra.Command{
 		Use:   "inject [SENTENCE]",
-		Short: "Inject a fault by hand into links that stand (firedrill links up)",
-		Long: `Injects the fault of a sentence of "firedrill steps" into the links of "firedrill links up", and stays until it is healed: after the time that the sentence states, on Ctrl-C, or by "firedrill inject --heal" in another
+		Short: "Inject a fault by hand into links that stand (links up), or into a running drill (--run)",
+		Long: `Injects the fault of a sentence of "firedrill steps" into the links of "firedrill links up", or into a drill that runs, and stays until it is healed: after the time that the sentence states, on Ctrl-C, or by "firedrill inject --heal" in another
 terminal. It then says what the fault affected. If this program is killed, stopped for 10 seconds or loses its terminal,
 the fault is healed. The limits of the system file apply.
+
+A drill into which a fault was injected by hand is no longer the one that its feature describes: it is inconclusive, or
+failed if something happened that may never happen, such as that an acknowledged request was lost.
 
 The exit code is 0 if the fault affected something, 3 if it affected nothing, and 130 after Ctrl-C.`,
 		Example: `  firedrill inject 'calls from "orders" to "payments" are delayed by 400ms for 30s'
   firedrill inject --until-heal '"payments" refuses connections from "orders"'
   firedrill inject --list
-  firedrill inject --heal hand-1`,
+  firedrill inject --heal hand-1
+  firedrill inject --run latest 'calls from "orders" to "payments" are delayed by 400ms for 30s'`,
 		Args: cobra.MaximumNArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveNoFileComp // a sentence is no file
@@ -60,7 +64,7 @@ The exit code is 0 if the fault affected something, 3 if it affected nothing, an
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&dir, "dir", dir, "parent of the folders of standing links, as in firedrill links up --dir")
-	flags.StringVar(&run, "run", "", "the folder of the links, which firedrill links up prints; needed only if several stand")
+	flags.StringVar(&run, "run", "", "a running drill: its name, its folder, or latest; or the folder of standing links, if several stand")
 	flags.BoolVar(&untilHeal, "until-heal", false, "the sentence has no duration: the fault is live until it is healed, or this program ends")
 	flags.BoolVar(&list, "list", false, "list the live faults that were injected by hand")
 	flags.StringVar(&heal, "heal", "", "heal the fault with this ID, or all that were injected by hand")
@@ -81,7 +85,7 @@ func targetOf(ctx context.Context, dir, run string) (folder string, several []st
 	case err != nil:
 		return "", nil, err
 	case len(standing) == 0:
-		return "", nil, fmt.Errorf("no links stand in %q: start them with \"firedrill links up\"", dir)
+		return "", nil, fmt.Errorf("no links stand in %q: start them with \"firedrill links up\", or name a running drill: --run latest", dir)
 	case len(standing) > 1:
 		return "", standing, nil
 	}

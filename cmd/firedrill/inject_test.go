@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/runner/control"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // standing are links of a real program, in front of a real server.
@@ -215,4 +216,118 @@ func TestHandsObeyLimits(t *testing.T) {
 	assert.Contains(t, said, "2 faults would be live at the same time, and the limits of the system allow 1")
 	require.NoError(t, i.Process.Kill())
 	_ = i.Wait()
+}
+
+// byHand is a drill during which faults are injected by hand.
+const byHand = `Feature: by hand
+  Scenario: by hand
+    Given the system described in "system.yaml"
+    And a steady load of 40 requests per second on "GET /"
+    And a baseline is measured for 2s
+    When calls from "clients" to "web" are delayed by 20ms for 25s
+    Then at least 50% of requests succeed
+`
+
+// startDrill starts a drill of a server that answers at once.
+func startDrill(t *testing.T, feature, limits string) *program {
+	t.Helper()
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
+	t.Cleanup(web.Close)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), []byte("services: {web: {address: \""+web.Listener.Addr().String()+"\"}}\nclients: {depends: {web: http}}\n"+limits), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "by-hand.feature"), []byte(feature), 0o600))
+	return start(t, "", "run", "--parallel", "1", filepath.Join(dir, "by-hand.feature"))
+}
+
+// verdictsOf returns the verdicts of a run, by kind.
+func verdictsOf(t *testing.T, p *program) map[string]journal.Verdict {
+	t.Helper()
+	f, err := os.Open(filepath.Join(p.runs, "latest", "journal.ndjson"))
+	require.NoError(t, err)
+	defer f.Close()
+	book, err := journal.Fold(f)
+	require.NoError(t, err)
+	all := map[string]journal.Verdict{}
+	for _, v := range book.Scenarios[0].Verdicts {
+		all[v.Kind] = v
+	}
+	return all
+}
+
+// A drill into which a fault was injected by hand is not the drill that was described: it is inconclusive, and journal and
+// reports say who did what, and what it met. The same drill without it is judged.
+func TestInjectIntoADrill(t *testing.T) {
+	t.Parallel()
+	p, _ := untilInjected(t, func() *program { return startDrill(t, byHand, "limits: {duration: 30s}\n") })
+	run := filepath.Join(p.runs, "latest")
+	code, said := firedrill(t, "inject", "--run", run, `calls from "clients" to "web" are delayed by 30ms for 1s`)
+	require.Zero(t, code, said)
+	assert.Regexp(t, `hand-1 is healed after .*, since its time is over: \d+ of \d+ calls affected`, said)
+	code, said = firedrill(t, "inject", "--run", run, `only "POST /nothing" calls from "clients" to "web" are delayed by 30ms for 50ms`)
+	assert.Equal(t, 3, code)
+	assert.Contains(t, said, "it met nothing")
+	code, said = firedrill(t, "inject", "--run", run, `calls from "clients" to "web" are delayed by 30ms for 31s`)
+	assert.Equal(t, usage, code)
+	assert.Contains(t, said, "this fault would be live for 31s, and the limits of the system allow 30s")
+	code, said = firedrill(t, "inject", "--run", run, "--heal", "fault-1")
+	assert.Equal(t, usage, code)
+	assert.Contains(t, said, "no fault injected by hand is live", "the drill's own fault is its own")
+
+	assert.Equal(t, 3, p.code(t), p.output())
+	raw := p.until(t, `"id":"hand-1","stage":"healed"`)
+	assert.Regexp(t, `"id":"hand-1","stage":"live",.*"by":"`+me()+`"`, string(raw))
+	assert.Contains(t, p.out.String(), `calls from "clients" to "web" are delayed by 30ms (by hand, by `+me()+`)`)
+	page, err := os.ReadFile(filepath.Join(run, "report.html"))
+	require.NoError(t, err)
+	assert.Contains(t, string(page), "(by hand, by "+me()+")")
+	all := verdictsOf(t, p)
+	assert.Equal(t, "inconclusive", all["none by hand"].Outcome)
+	assert.Equal(t, "injected-by-hand", all["none by hand"].Code)
+	assert.Equal(t, "inconclusive", all["success"].Outcome)
+	assert.Contains(t, all["success"].Reason, "not judged, since it is not shown that every fault is one of the scenario; it would have passed")
+
+	p = startDrill(t, strings.Replace(byHand, "25s", "1s", 1), "")
+	p.code(t)
+	assert.Equal(t, "passed", verdictsOf(t, p)["none by hand"].Outcome, p.output())
+}
+
+// The fault of a killed program is healed while the drill goes on; an abort heals it like the others.
+func TestKilledInjectorOfADrill(t *testing.T) {
+	t.Parallel()
+	p := start(t, "", "run", "--parallel", "1", longDrill(t))
+	p.until(t, `"stage":"live"`)
+	run := filepath.Join(p.runs, "latest")
+	const slow = `calls from "clients" to "web" are delayed by 30ms`
+	i := inject(t, "--run", run, "--until-heal", slow)
+	code, said := firedrill(t, "inject", "--run", run, "--list")
+	require.Zero(t, code, said)
+	assert.Contains(t, said, "hand-1  "+slow)
+	require.NoError(t, i.Process.Kill())
+	_ = i.Wait()
+	raw := string(p.until(t, `"id":"hand-1","stage":"healed"`))
+	assert.NotContains(t, raw, `"id":"fault-1","stage":"healed"`)
+
+	i = inject(t, "--run", run, "--until-heal", slow)
+	code, said = firedrill(t, "abort", "--dir", p.runs)
+	require.Zero(t, code, said)
+	assert.Equal(t, 3, i.code(), "nothing met it: %s", i.out)
+	assert.Contains(t, i.out.String(), "hand-2 is healed after")
+	assert.Equal(t, 4, p.code(t), p.output())
+	p.until(t, `"id":"hand-2","stage":"healed"`)
+}
+
+// Before its first When a scenario has no fault that could be joined.
+func TestInjectTooEarly(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), []byte("services: {web: {command: [sleep, \"600\"], ready: {line: never, within: 1h}}}\nclients: {depends: {web: http}}\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "early.feature"), []byte("Feature: early\n  Scenario: early\n    Given the system described in \"system.yaml\"\n    When \"clients\" and \"web\" are cut off from each other for 1s\n    And 1s pass\n"), 0o600))
+	p := start(t, "", "run", "--parallel", "1", filepath.Join(dir, "early.feature"))
+	p.until(t, `"what":"started"`)
+	code, said := firedrill(t, "inject", "--run", filepath.Join(p.runs, "latest"), `calls from "clients" to "web" are delayed by 30ms for 1s`)
+	assert.Equal(t, usage, code)
+	assert.Contains(t, said, `"early" is in its phase "setup": a fault can be injected by hand in the phase "fault", from the first When until the first check`)
+	code, said = firedrill(t, "abort", "--dir", p.runs)
+	require.Zero(t, code, said)
+	assert.Equal(t, 4, p.code(t), p.output())
 }

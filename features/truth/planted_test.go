@@ -78,6 +78,7 @@ var plantedBugs = map[string]planted{
 	"healed":           {test: "scenarios/check/implied_test.go TestImpliedChecksDetectInvalidRuns"},
 	"load delivered":   {row: "the program stands still during the fault"},
 	"no trouble":       {row: "a stop that the service does not follow"},
+	"none by hand":     {test: "cmd/firedrill/inject_test.go TestInjectIntoADrill"},
 	"not repeated":     {test: "scenarios/check/implied_test.go TestImpliedChecksDetectInvalidRuns"}, // a bug of Firedrill
 	"proves something": {row: "calls per second are all that is asked about"},
 	"services stayed":  {row: "a service exits unexpectedly during the drill"},

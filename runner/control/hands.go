@@ -13,10 +13,10 @@ import (
 type Live struct {
 	Sentence string
 	For      time.Duration   // how long it is live; 0 means until it is healed
-	Ended    <-chan struct{} // closed when it ended otherwise; nil if it cannot
+	Ended    <-chan struct{} // closed when its owner ended it; nil if it cannot
 
 	Met  func() (text string, acted bool) // what it affected so far
-	Heal func(why string) error           // is called exactly once, when it ended otherwise, too
+	Heal func(why string) error           // is called exactly once, when its owner ended it, too
 }
 
 // Hands keeps the faults that are injected by hand. Each lives as long as its sentence says, and no longer than the program
@@ -104,7 +104,7 @@ func (f *held) end(ctx context.Context) (why string) {
 	case by := <-f.heal:
 		return "by " + by
 	case <-f.Ended:
-		return "since it was removed otherwise"
+		return "since its links or its drill ended it"
 	case <-ctx.Done():
 		return "since " + context.Cause(ctx).Error()
 	}

@@ -92,7 +92,7 @@ func TestFaultsByHand(t *testing.T) {
 	require.ErrorContains(t, err, "nothing to heal")
 }
 
-// A fault ends with its time, with the program that asked for it, and if it was removed otherwise.
+// A fault ends with its time, with the program that asked for it, and when its owner ends it.
 func TestFaultsByHandEnd(t *testing.T) {
 	b := newBench(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -112,7 +112,7 @@ func TestFaultsByHandEnd(t *testing.T) {
 	close(b.ended)
 	reply, err := end()
 	require.NoError(t, err)
-	assert.Equal(t, "hand-3 since it was removed otherwise", <-b.healed)
+	assert.Equal(t, "hand-3 since its links or its drill ended it", <-b.healed)
 	assert.True(t, reply.Nothing, "it affected nothing, and says so")
 	assert.Empty(t, b.healed, "each was healed once")
 }

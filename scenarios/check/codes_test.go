@@ -28,6 +28,7 @@ var reasonCases = map[codes.Code]struct {
 	codes.LoadRepeated:     {NotRepeated{}, func(s scenario) { s.Load.Wire++ }},
 	codes.FaultMetNothing:  {FaultsActed{}, func(s scenario) { s.Faults[0].Affected = 0 }},
 	codes.FaultNotHealed:   {Healed{}, func(s scenario) { s.Faults[0].Healed = 0 }},
+	codes.InjectedByHand:   {NoneByHand{}, func(s scenario) { s.Faults[0].By = "ann" }},
 	codes.RelayAccounting:  {AccountsAddUp{}, func(s scenario) { s.Accounts[0].Wrong = "9 were delivered" }},
 	codes.EffectsUnknown:   {ExactlyOnce{}, func(s scenario) { s.EffectsRead.Error = "status 500" }},
 	codes.ProvesNothing:    {ProvesSomething{}, func(s scenario) { s.Unproven = "no check" }},

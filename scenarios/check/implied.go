@@ -13,7 +13,7 @@ import (
 // importance: reports name the first inconclusive one as the reason.
 func Implied(steady []Steady) []Check {
 	return []Check{
-		ServicesStayed{}, NoTrouble{}, BaselineSteady{Steady: steady}, LoadDelivered{}, FaultsActed{}, Healed{}, NotRepeated{}, AccountsAddUp{}, EffectsSettled{}, ProvesSomething{},
+		ServicesStayed{}, NoTrouble{}, NoneByHand{}, BaselineSteady{Steady: steady}, LoadDelivered{}, FaultsActed{}, Healed{}, NotRepeated{}, AccountsAddUp{}, EffectsSettled{}, ProvesSomething{},
 	}
 }
 

@@ -59,6 +59,7 @@ func TestImpliedChecksDetectInvalidRuns(t *testing.T) {
 		"load broken":                 {LoadDelivered{}, func(s scenario) { s.Load.Error = "boom" }, "boom"},
 		"load never ended":            {LoadDelivered{}, func(s scenario) { s.Load = nil }, "did not finish"},
 		"repeated by the generator":   {NotRepeated{}, func(s scenario) { s.Load.Wire++ }, "the load generator repeated 1 request by itself"},
+		"by hand":                     {NoneByHand{}, func(s scenario) { s.Faults[0].By = "ann" }, "by ann"},
 		"accounts":                    {AccountsAddUp{}, func(s scenario) { s.Accounts[0].Wrong = "9 were delivered" }, "do not add up"},
 		"lost by the kernel":          {AccountsAddUp{}, kernelLoss, "on orders -> metrics the kernel dropped 3 at the link and 2 at the dependency, 1 could not be sent"},
 		"none lost, or by the kernel": {NoneLost{}, func(s scenario) { kernelLoss(s); s.drop("k3") }, "1 acknowledged and lost, which may be because 6 datagrams were lost"},
@@ -75,7 +76,7 @@ func TestImpliedChecksDetectInvalidRuns(t *testing.T) {
 			require.Contains(t, v.Reason, c.why)
 		})
 	}
-	require.Len(t, Implied(nil), 10)
+	require.Len(t, Implied(nil), 11)
 }
 
 // Datagrams lost by the kernel do not excuse duplicates. They are only reported if no effects are counted.

@@ -2,6 +2,7 @@ package check
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -33,6 +34,9 @@ func Judge(h *journal.History, requested, implied []Check) (answers, validity []
 			v = v.doubted(codes.NotExercised.Message(h.Untested[i]))
 		}
 		v = v.withhold(k.Invariant, invalid, generatorOrRelay)
+		if hands := byHand(h); v.Outcome == Failed && len(hands) > 0 {
+			v.Reason += "; beside the faults of the scenario, these were injected by hand: " + strings.Join(hands, "; ")
+		}
 		if slices.Contains(h.Findings, i) {
 			v = v.knownToFail()
 		}

@@ -208,6 +208,7 @@ func Kinds() []Kind {
 		Healed{},
 		LoadDelivered{},
 		NoTrouble{},
+		NoneByHand{},
 		NotRepeated{},
 		ProvesSomething{},
 		ServicesStayed{},

@@ -53,6 +53,7 @@ const (
 	LoadRepeated
 	FaultMetNothing
 	FaultNotHealed
+	InjectedByHand
 	RelayAccounting
 	EffectsUnknown
 	ProvesNothing
@@ -134,6 +135,7 @@ var table = [...]Row{
 	LoadRepeated:     {"load-repeated", OfReason, "the load generator repeated a request by itself, so that duplicates may be its own", "run it again; if it stays, report it"},
 	FaultMetNothing:  {"fault-met-nothing", OfReason, "a fault affected no request of the load", "choose calls that the load causes, or let the fault last longer"},
 	FaultNotHealed:   {"fault-not-healed", OfReason, "a fault was not healed, or not in time", "remove the cause that the reason names"},
+	InjectedByHand:   {"injected-by-hand", OfReason, "somebody injected a fault by hand while the drill ran, so that it was not the drill that the scenario describes", "write the fault into the scenario, or run it again without `firedrill inject`"},
 	RelayAccounting:  {"relay-accounting", OfReason, "the counters of a relay do not add up, or datagrams were lost outside of faults", "reduce the load; if it stays, report it"},
 	EffectsUnknown:   {"effects-unknown", OfReason, "it is not known which effects were applied", "let the source list all effects with their keys, and allow them more time to settle"},
 	ProvesNothing:    {"proves-nothing", OfReason, "a system that does nothing would satisfy the checks", "add a check that only a working system passes"},

@@ -8,11 +8,12 @@ import (
 
 // Fault is a change in the life of an injection. Counters are totals since the injection.
 type Fault struct {
-	ID        string        `json:"id"`       // "fault-3", or "fault-3.1" for the first link of a partition; see FaultID
-	Stage     string        `json:"stage"`    // "injected" (injection began), "live" (it acts), "counted" (progress), "healed", "settled" (final counters), or "skipped" (never injected)
-	Kind      string        `json:"kind"`     // name of the kind of fault
-	Sentence  string        `json:"sentence"` // as a feature file states it
-	On        string        `json:"on"`       // "orders -> payments" or "payments"
+	ID        string        `json:"id"`           // "fault-3", or "fault-3.1" for the first link of a partition; see FaultID
+	Stage     string        `json:"stage"`        // "injected" (injection began), "live" (it acts), "counted" (progress), "healed", "settled" (final counters), or "skipped" (never injected)
+	Kind      string        `json:"kind"`         // name of the kind of fault
+	Sentence  string        `json:"sentence"`     // as a feature file states it
+	By        string        `json:"by,omitempty"` // who injected it by hand; "" if the scenario did
+	On        string        `json:"on"`           // "orders -> payments" or "payments"
 	Unit      string        `json:"unit,omitempty"`
 	Seen      int64         `json:"seen,omitempty"`
 	Affected  int64         `json:"affected,omitempty"`
@@ -42,6 +43,14 @@ type Fault struct {
 
 	Hint  string `json:"hint,omitempty"`  // a possible reason if nothing was affected
 	Error string `json:"error,omitempty"` // of healing
+}
+
+// Stated returns the sentence and, of a fault that was injected by hand, by whom.
+func (f Fault) Stated() string {
+	if f.By == "" {
+		return f.Sentence
+	}
+	return f.Sentence + " (by hand, by " + f.By + ")"
 }
 
 // FaultID returns the id of the fault that an injection belongs to: reports and checks treat the links of a
