@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -13,16 +15,20 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // A client that a server sends to the address of a service leaves the links, and no fault acts on its connections. Each
 // front here also uses its link, so that the fault acts on something.
 func TestAddressesToldByServers(t *testing.T) {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			require.NoError(t, err)
+	for program, pkg := range map[string]string{"redis-server": "redis-server", "etcd": "etcd-server"} {
+		if _, err := exec.LookPath(program); err != nil {
+			if os.Getenv("FIREDRILL_MUST_RUN") != "" {
+				require.NoError(t, err)
+			}
+			t.Skipf("%s is not installed: apt-get install %s", program, pkg)
 		}
-		t.Skip("redis-server is not installed: apt-get install redis-server")
 	}
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -32,6 +38,7 @@ func TestAddressesToldByServers(t *testing.T) {
 		"a redirect": {toldHTTP, `calls from "front" to "data" are delayed by 20ms`, `"first" told "front" the address`, redirected},
 		"sentinel":   {toldSentinel, `messages from "front" to "data" are delayed by 20ms`, `"first" told "front" the address`, failover},
 		"a cluster":  {toldCluster, `messages from "front" to "data" are delayed by 20ms`, `"data" told "front" the address`, cluster},
+		"members":    {toldMembers, `calls from "front" to "data" are delayed by 20ms`, `"data" told "front" the address`, members},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +128,54 @@ func cluster(t *testing.T, s *System) func(context.Context) error {
 	return throughBoth(t, s, redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Link("front", "data")}}))
 }
 
+// members asks etcd for its members, as clients that synchronize their endpoints do, and then the first of them.
+func members(t *testing.T, s *System) func(context.Context) error {
+	dial := func(address string) *grpc.ClientConn {
+		c, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(unparsed{})))
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, c.Close()) })
+		return c
+	}
+	list := func(ctx context.Context, c *grpc.ClientConn) ([]byte, error) {
+		var got []byte
+		return got, c.Invoke(ctx, "/etcdserverpb.Cluster/MemberList", &[]byte{}, &got)
+	}
+	linked := dial(s.Link("front", "data"))
+	told, err := list(t.Context(), linked)
+	require.NoError(t, err)
+	url := regexp.MustCompile(`http://([0-9.:]+)`).FindAllSubmatch(told, -1)
+	require.NotEmpty(t, url)
+	guided := dial(string(url[len(url)-1][1])) // client URLs come after those for peers
+	return func(ctx context.Context) error {
+		if _, err := list(ctx, linked); err != nil {
+			return err
+		}
+		_, err := list(ctx, guided)
+		return err
+	}
+}
+
+// unparsed is a codec of gRPC that leaves messages as they are.
+type unparsed struct{}
+
+func (unparsed) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
+
+func (unparsed) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = slices.Clone(data)
+	return nil
+}
+
+func (unparsed) Name() string { return "proto" }
+
 const (
+	toldMembers = `
+services:
+  front: {address: "127.0.0.1:1", serves: [/], depends: {data: grpc}}
+  data:
+    command: [etcd, --data-dir, "${dir}/data", --listen-client-urls, "http://127.0.0.1:${port}", --advertise-client-urls, "http://127.0.0.1:${port}",
+      --listen-peer-urls, "http://127.0.0.1:${port:peers}", --initial-advertise-peer-urls, "http://127.0.0.1:${port:peers}", --initial-cluster, "default=http://127.0.0.1:${port:peers}"]
+    ready: {http: /health, within: 30s}
+`
 	toldHTTP = `
 services:
   front: {address: "127.0.0.1:1", serves: [/], depends: {first: http, data: http}}

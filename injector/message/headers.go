@@ -2,6 +2,8 @@ package message
 
 import (
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -82,4 +84,17 @@ func (r *Relay) replace(x *Exchange, c ReplyCarrier) {
 	}
 	x.Affected = true
 	r.Applied(rule, x.Message, "body of "+c.String()+" replaced")
+}
+
+// RedirectTarget returns the host and port of the value of a Location header if it is an absolute URL, or "".
+func RedirectTarget(location string) string {
+	u, err := url.Parse(location)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
 }

@@ -3,8 +3,6 @@ package http1
 import (
 	"errors"
 	"io"
-	"net"
-	"net/url"
 
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/message/duplex"
@@ -90,7 +88,7 @@ func (c *connection) answer(x *exchange) error {
 		c.closing = true
 		c.Unlock()
 	}
-	if to := redirectedTo(h.header("Location")); to != "" {
+	if to := message.RedirectTarget(h.header("Location")); to != "" {
 		c.Relay.Told([]byte(to))
 	}
 	if x.Does(message.EditReply) {
@@ -103,22 +101,6 @@ func (c *connection) answer(x *exchange) error {
 	outcome, err := c.pass(x, h)
 	t.End(outcome)
 	return err
-}
-
-// redirectedTo returns the host and port of an absolute URL, or "".
-func redirectedTo(location string) string {
-	if location == "" {
-		return ""
-	}
-	u, err := url.Parse(location)
-	if err != nil || u.Host == "" {
-		return ""
-	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // flushToClient flushes ClientOut. It returns err, or a write error if flushing failed.

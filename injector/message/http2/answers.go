@@ -18,6 +18,12 @@ import (
 func (c *Conn) answer(s *stream, f *frame) {
 	if f.endsStream() {
 		s.code = field(f.fields, "grpc-status")
+		if s.guides {
+			c.Relay.Told(s.told)
+		}
+	}
+	if to := message.RedirectTarget(field(f.fields, "location")); to != "" {
+		c.Relay.Told([]byte(to))
 	}
 	status := f.status()
 	if !s.isCall || s.answer >= answerBegun || status/100 == 1 {

@@ -102,3 +102,24 @@ func TestH2NetHTTPWithEachFault(t *testing.T) {
 		}
 	}
 }
+
+// An absolute redirect leads a client around the link, and is reported.
+func TestH2RedirectsAreReported(t *testing.T) {
+	addr := relaytest.ServeOn(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://"+r.URL.Query().Get("to")+"/", http.StatusTemporaryRedirect)
+	}))
+	told := make(chan string, 2)
+	f := relaytest.OpenLink(t, addr, message.Config{Told: func(text []byte) { told <- string(text) }})
+	client := relaytest.HTTP2Client(t)
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for _, to := range []string{"", "payments.internal:8081"} { // the first one is relative
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+f.Addr+"/?to="+to, nil)
+		require.NoError(t, err)
+		res, err := client.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		assert.Equal(t, 2, res.ProtoMajor)
+	}
+	require.Len(t, told, 1)
+	assert.Equal(t, "payments.internal:8081", <-told)
+}

@@ -49,10 +49,12 @@ type stream struct {
 	blackholed   bool // the client gets no more data on it
 	eventStream  bool // its answer may not end
 	secondAnswer bool // its answer comes from another connection
+	guides       bool // its answer tells the client where other servers are
 	answer       answerState
 	reported     bool // the call has been reported
 	status       int
 	code         string  // grpc-status
+	told         []byte  // the beginning of an answer that guides
 	copy         []frame // the request, for a second delivery
 }
 
