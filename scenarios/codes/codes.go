@@ -42,6 +42,7 @@ const (
 
 	// of warnings
 	Unused
+	Unreferenced
 	ManyStories
 	SharedTarget
 
@@ -125,6 +126,7 @@ var table = [...]Row{
 	TooMany:           {"too-many", OfProblem, "there are more problems than are listed", "correct the first ones and try again"},
 
 	Unused:       {"unused", OfWarning, "something is declared or read, and no check asks about it", "leave it out, or add a check of it"},
+	Unreferenced: {"unreferenced", OfWarning, "a system file declares something that nothing refers to: a probe, a source of effects, a command, a group or a service", "leave it out, or add a step that uses it"},
 	ManyStories:  {"many-stories", OfWarning, "a scenario injects faults that have nothing to do with each other, so that a failure does not show which of them caused it", "write a scenario for each"},
 	SharedTarget: {"shared-target", OfWarning, "a fault or a check also concerns what others send, since they share an address or the system", "give each caller an address of its own, or start the system for this scenario alone"},
 

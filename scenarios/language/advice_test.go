@@ -55,6 +55,7 @@ func TestAdvice(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, es[0].Warnings, 1)
 	warned[es[0].Warnings[0].Code] = true
+	warned[codes.Unreferenced.String()] = true // no scenario is: see TestUnreferenced
 	for _, r := range codes.Table() {
 		if r.Of == codes.OfWarning {
 			assert.True(t, warned[r.Code], "no scenario is warned of with %q", r.Code)

@@ -42,11 +42,19 @@ func Read(fsys fs.FS, name string, handlers []string, table protocols.Table) (Sy
 	if err != nil {
 		return System{}, err
 	}
-	raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
-	r := &reader{fsys: fsys, file: name, protocols: table, lines: strings.Split(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n"), positions: map[string]source.Pos{}}
-	r.sys.File, r.sys.Dir = name, path.Dir(name)
-	r.read(raw, handlers)
+	r := newReader(fsys, name, raw, table)
+	r.read(bytes.TrimPrefix(raw, []byte(byteOrderMark)), handlers)
 	return r.sys, r.out.Err()
+}
+
+// byteOrderMark may stand at the beginning of a file, where it means nothing.
+const byteOrderMark = "\ufeff"
+
+func newReader(fsys fs.FS, name string, raw []byte, table protocols.Table) *reader {
+	text := strings.ReplaceAll(strings.TrimPrefix(string(raw), byteOrderMark), "\r\n", "\n")
+	r := &reader{fsys: fsys, file: name, protocols: table, lines: strings.Split(text, "\n"), positions: map[string]source.Pos{}}
+	r.sys.File, r.sys.Dir = name, path.Dir(name)
+	return r
 }
 
 // reader reads a system file and records positions. It walks the syntax tree, because a decoder would report only
