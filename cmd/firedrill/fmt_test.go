@@ -6,11 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/scenarios/feature"
 )
 
 const (
@@ -33,6 +36,25 @@ func TestRepositoryIsFormatted(t *testing.T) {
 	var out, console bytes.Buffer
 	code := Main(args, nil, &out, &console)
 	assert.Zero(t, code, "firedrill fmt would change:\n%s%s", &out, &console)
+}
+
+// TestREADMEFeaturesAreFormatted covers the features in the documents.
+func TestREADMEFeaturesAreFormatted(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for _, name := range documents(t) {
+		for _, block := range regexp.MustCompile("(?s)```gherkin\n(.*?)```").FindAllStringSubmatch(document(t, name), -1) {
+			if !strings.Contains(block[1], "Feature:") {
+				continue // some steps
+			}
+			found++
+			text, err := feature.Format(name, []byte(block[1]))
+			if assert.NoError(t, err) {
+				assert.Equal(t, string(text), block[1], name)
+			}
+		}
+	}
+	require.Greater(t, found, 3)
 }
 
 // TestFmtReplacesFiles: the mode of a file stays, links stay links, and no other file is left.
