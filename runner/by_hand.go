@@ -55,15 +55,37 @@ func (s *session) injectByHand(id string, q control.Request) (control.Live, erro
 	}
 	return control.Live{
 		Sentence: placed[0].sentence, For: in.For, Ended: placed[0].done,
-		Met: func() (string, bool) {
-			var all []evidence.Tally
-			for _, in := range placed {
-				all = append(all, in.count.Tally())
-			}
-			return evidence.Met(all...)
-		},
+		Met:  func() (string, bool) { return s.met(placed) },
 		Heal: func(why string) error { return s.healByHand(id, placed, why) },
 	}, nil
+}
+
+// met describes what the parts of a fault affected so far, and reports whether they affected anything.
+func (s *session) met(placed []*injection) (text string, acted bool) {
+	var all []evidence.Tally
+	for _, in := range placed {
+		switch {
+		case in.outage == nil:
+			all = append(all, in.count.Tally())
+		case s.e.Load == nil && len(in.outage.before) == 0:
+			return "calls to it are not counted, since neither a load nor a link leads to it", true
+		default:
+			seen, affected := s.metOutage(in)
+			all = append(all, evidence.Tally{Unit: in.unit, Seen: seen, Affected: affected})
+		}
+	}
+	return evidence.Met(all...)
+}
+
+// metOutage returns what an outage of a service affected, up to now or until it was healed.
+func (s *session) metOutage(in *injection) (seen, affected int64) {
+	in.recording.Lock()
+	defer in.recording.Unlock()
+	if in.healed {
+		return in.seen, in.affected
+	}
+	f := in.journalFault("counted", s, nil)
+	return f.Seen, f.Affected
 }
 
 // readByHand reads the sentence of a request. The IDs of its faults are those of the request.

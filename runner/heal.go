@@ -86,7 +86,7 @@ func (s *session) healAll(chosen []*injection) error {
 			in.recording.Lock()
 			in.healed, in.healErr, in.recorded = true, err, in.count.Tally()
 			fact := in.journalFault("healed", s, err)
-			in.background, in.shared = fact.Background, fact.Shared
+			in.seen, in.affected, in.background, in.shared = fact.Seen, fact.Affected, fact.Background, fact.Shared
 			s.recordStep(journal.Event{At: at, Fault: fact}, in.step)
 			in.recording.Unlock()
 			close(in.done)

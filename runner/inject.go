@@ -46,8 +46,8 @@ type injection struct {
 	healErr   error         // set if healing failed
 	done      chan struct{} // closed once it was healed, or could not be
 
-	background int64 // background and shared are as recorded when the fault was healed
-	shared     bool
+	seen, affected, background int64 // as recorded when the fault was healed, like shared
+	shared                     bool
 }
 
 // leastHealBound is the minimum time allowed to heal one fault, including starting a process.

@@ -331,3 +331,72 @@ func TestInjectTooEarly(t *testing.T) {
 	require.Zero(t, code, said)
 	assert.Equal(t, 4, p.code(t), p.output())
 }
+
+// A service that the drill started can be crashed by hand, and is started again. That is no exit of its own.
+func TestCrashByHand(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), []byte("services:\n  back: {command: [\"${self}\", service, ledger, --listen, \"127.0.0.1:${port}\"]}\n  lone: {command: [sh, -c, 'echo ready; exec sleep 600'], ready: {line: \"^ready$\"}}\nclients: {depends: {back: http}}\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "crash.feature"), []byte("Feature: crash\n  Scenario: crash\n    Given the system described in \"system.yaml\"\n    When 10m pass\n"), 0o600))
+	p := start(t, "", "run", "--parallel", "1", filepath.Join(dir, "crash.feature"))
+	p.until(t, `"phase":\{"name":"fault"\}`)
+	run := filepath.Join(p.runs, "latest")
+	code, said := firedrill(t, "inject", "--run", run, `"back" crashes for 200ms`)
+	assert.Equal(t, 3, code, "no call to it failed: %s", said)
+	assert.Regexp(t, "hand-1 is healed after .*: it met nothing", said)
+	raw := string(p.until(t, `(?s)"what":"crashed".*"what":"ready".*"id":"hand-1","stage":"healed"`))
+	assert.NotContains(t, raw, `"what":"exited"`)
+	code, said = firedrill(t, "inject", "--run", run, `"lone" crashes for 200ms`)
+	assert.Zero(t, code, said)
+	assert.Contains(t, said, "calls to it are not counted, since neither a load nor a link leads to it")
+	code, said = firedrill(t, "inject", "--run", run, `"front" crashes for 200ms`)
+	assert.Equal(t, usage, code)
+	assert.Contains(t, said, `there is no service "front"`)
+	code, said = firedrill(t, "abort", "--dir", p.runs)
+	require.Zero(t, code, said)
+	assert.Equal(t, 4, p.code(t), p.output())
+}
+
+// A fault on several links is one fault, and a proxy that no system file describes is a link of "clients".
+func TestInjectIntoSeveralLinks(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
+	defer web.Close()
+	dir, address := t.TempDir(), web.Listener.Addr().String()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "system.yaml"), []byte("services:\n  orders: {address: \"127.0.0.1:1\", depends: {payments: http, stock: http}}\n  payments: {address: \""+address+"\"}\n  stock: {address: \""+address+"\"}\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "toxiproxy.json"), []byte(`[{"name": "plain", "listen": "127.0.0.1:0", "upstream": "`+address+`", "enabled": true, "protocol": "http"}]`), 0o600))
+	p := startWith(t, nil, nil, "links", "up", "--api", "127.0.0.1:0", filepath.Join(dir, "system.yaml"), "--populate", filepath.Join(dir, "toxiproxy.json"))
+	require.Eventually(t, func() bool { return strings.Contains(p.out.String(), "control socket is in") }, time.Minute, 10*time.Millisecond, "%s", p.errOut)
+	patience := 30 * time.Second
+	call := func(proxy string) error {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+		resp, err := client.Get("http://" + regexp.MustCompile(proxy + `  (\S+) ->`).FindStringSubmatch(p.out.String())[1] + "/")
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				err = fmt.Errorf("status %d", resp.StatusCode)
+			}
+		}
+		return err
+	}
+	i := inject(t, "--dir", p.runs, "--until-heal", `"orders" is cut off from "payments" and "stock"`)
+	require.NoError(t, call("plain"))
+	patience = 300 * time.Millisecond
+	require.Error(t, call("orders-payments"))
+	require.Error(t, call("orders-stock"))
+	patience = 30 * time.Second
+	require.NoError(t, i.Process.Signal(os.Interrupt))
+	assert.Equal(t, 130, i.code(), i.out)
+	require.NoError(t, call("orders-payments"))
+
+	i = inject(t, "--dir", p.runs, "--until-heal", `calls from "clients" to "plain" answer with status 503`)
+	require.ErrorContains(t, call("plain"), "503")
+	require.NoError(t, call("orders-stock"))
+	code, said := firedrill(t, "inject", "--dir", p.runs, "--heal", "all")
+	require.Zero(t, code, said)
+	assert.Contains(t, said, "1 of 1 calls affected")
+	assert.Zero(t, i.code(), i.out)
+	require.NoError(t, call("plain"))
+	require.NoError(t, p.cmd.Process.Signal(os.Interrupt))
+	require.Zero(t, p.code(t), p.output())
+}
