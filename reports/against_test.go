@@ -54,9 +54,9 @@ func TestPageAgainstAnEarlierRun(t *testing.T) {
 	assert.NotContains(t, table[:strings.Index(table, "</table>")], "p99 before the fault", "it has nothing to say")
 
 	// The curves of the earlier run are in the charts, in words below them, and in the table.
-	assert.Equal(t, 1, strings.Count(page, "p95 in the earlier run</span>"))
-	assert.Equal(t, 1, strings.Count(page, "succeeded in the earlier run</span>"))
-	assert.Equal(t, 2, strings.Count(page, `stroke-width="1.2" stroke-dasharray="3 2"`))
+	assert.Equal(t, 1, strings.Count(page, "p95 in the earlier run</i>"))
+	assert.Equal(t, 1, strings.Count(page, "succeeded in the earlier run</i>"))
+	assert.Equal(t, 2, strings.Count(page, `stroke-width=1.2 stroke-dasharray="3 2"`))
 	assert.Contains(t, page, "In the earlier run: ")
 	assert.Contains(t, page, "<th>p95, ms, in the earlier run<th>succeeded in the earlier run")
 	assert.NotContains(t, string(render(t, writeHTML, b)), "earlier run")

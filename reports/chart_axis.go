@@ -5,7 +5,6 @@ import (
 	"html"
 	"html/template"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -59,23 +58,32 @@ type swatch struct {
 type axis struct {
 	from, to time.Duration
 	h        *journal.History
-	id       string   // of the scenario
 	marks    []moment // to draw in all charts
 	past     *earlier // to draw beside this run; nil if there is none
 	shared   *shared
 }
 
 // shared holds drawings that several charts of a page have in common, so that each is in the page once.
-type shared struct{ drawings []string }
+type shared struct {
+	drawings []string
+	numbers  map[string]int // of drawings, from 1
+}
 
-// use returns a reference to a drawing.
-func (s *shared) use(drawing string) string {
-	i := slices.Index(s.drawings, drawing)
-	if i < 0 {
-		i = len(s.drawings)
+// use returns a reference to a drawing, moved down by y pixels.
+func (s *shared) use(drawing string, y int) string {
+	n, known := s.numbers[drawing]
+	if !known {
+		if s.numbers == nil {
+			s.numbers = map[string]int{}
+		}
 		s.drawings = append(s.drawings, drawing)
+		n = len(s.drawings)
+		s.numbers[drawing] = n
 	}
-	return fmt.Sprintf(`<use href="#g%d"/>`, i+1)
+	if y != 0 {
+		return fmt.Sprintf(`<use href="#g%d" y="%d"/>`, n, y)
+	}
+	return fmt.Sprintf(`<use href="#g%d"/>`, n)
 }
 
 // SVG returns the drawings.
@@ -132,9 +140,24 @@ func (c *canvas) text(x, y int, s string) {
 	c.add(`<text x="%d" y="%d">%s</text>`, x, y, html.EscapeString(s))
 }
 
-// define draws what all charts of a scenario have in common, once, for use by the others: the fault windows in the
-// background, the marks, and the time axis.
-func (c *canvas) define() {
+// share draws what other charts are likely to have in common with this one, moved down by y pixels.
+func (c *canvas) share(y int, draw func(*canvas)) {
+	common := c.axis.canvas(c.height)
+	draw(common)
+	if common.Len() > 0 {
+		c.WriteString(c.axis.shared.use(common.String(), y))
+	}
+}
+
+// background draws the fault windows, the marks and the time axis.
+func (c *canvas) background() {
+	c.share(0, func(c *canvas) {
+		c.faultWindows()
+		c.share(0, (*canvas).times)
+	})
+}
+
+func (c *canvas) faultWindows() {
 	a := c.axis
 	var area, edges strings.Builder
 	for _, in := range a.h.CombinedFaults() {
@@ -142,18 +165,10 @@ func (c *canvas) define() {
 		fmt.Fprintf(&area, "M%d %dh%dv%dh-%dz", x, plotTop, max(1, to-x), plotBottom-plotTop, max(1, to-x))
 		fmt.Fprintf(&edges, "M%d %dV%dM%d %dV%d", x, plotTop, plotBottom, to, plotTop, plotBottom)
 	}
-	c.add(`<defs><g id="%s-faults"><path d="%s" fill="url(#hatch)"/><path d="%s" stroke="%s" stroke-opacity=".6" stroke-dasharray="3 3"/>`, a.id, area.String(), edges.String(), vermillion)
+	c.add(`<path d="%s" fill="url(#hatch)"/><path d="%s" stroke="%s" stroke-opacity=".6" stroke-dasharray="3 3"/>`, area.String(), edges.String(), vermillion)
 	for _, m := range a.marks {
 		c.add(`<path d="M%d %dV%d" stroke="currentColor" stroke-width="1.5"/>`, a.x(m.At), plotTop, plotBottom)
 	}
-	c.add(`</g><g id="%s-axis">`, a.id)
-	c.times(plotBottom)
-	c.add("</g></defs>")
-}
-
-// background draws the fault windows and the time axis.
-func (c *canvas) background() {
-	c.add(`<use href="#%s-faults"/><use href="#%s-axis"/>`, c.axis.id, c.axis.id)
 }
 
 func end(h *journal.History, in *journal.Injection) time.Duration {
@@ -164,7 +179,8 @@ func end(h *journal.History, in *journal.Injection) time.Duration {
 }
 
 // times draws the time axis below a plot.
-func (c *canvas) times(y int) {
+func (c *canvas) times() {
+	const y = plotBottom
 	step := roundTime((c.axis.to - c.axis.from) / 10)
 	var marks strings.Builder
 	c.add(`<g transform="translate(0 %d)" text-anchor="middle" class="tick">`, y+15)
@@ -212,7 +228,7 @@ func (c *canvas) grid(values []float64, y func(float64) int, label func(float64)
 		fmt.Fprintf(&lines, "M%d %dH%d", left, y(v), chartWidth-right)
 		fmt.Fprintf(&labels, `<text y="%d">%s</text>`, y(v), html.EscapeString(label(v)))
 	}
-	c.WriteString(c.axis.shared.use(fmt.Sprintf(`<g transform="translate(%d 4)" text-anchor="end" class="tick">%s</g><path d="%s" stroke="currentColor" stroke-opacity=".14"/>`, left-6, labels.String(), lines.String())))
+	c.WriteString(c.axis.shared.use(fmt.Sprintf(`<g transform="translate(%d 4)" text-anchor="end" class="tick">%s</g><path d="%s" stroke="currentColor" stroke-opacity=".14"/>`, left-6, labels.String(), lines.String()), 0))
 }
 
 // steps draws a line of steps, one for each slice. A slice for which value returns false leaves a gap.
@@ -239,11 +255,22 @@ func (c *canvas) steps(all []second, colour, dash string, width float64, value f
 		drawing, last, end = true, y, c.axis.x(s.to)
 	}
 	stop()
-	c.add(`<path d="%s" fill="none" stroke="%s" stroke-width="%g"`, path.String(), colour, width)
+	style := fmt.Sprintf(`fill="none" stroke="%s" stroke-width="%g"`, colour, width)
 	if dash != "" {
-		c.add(` stroke-dasharray="%s"`, dash)
+		style += fmt.Sprintf(` stroke-dasharray="%s"`, dash)
 	}
-	c.add("/>")
+	c.path(path.String(), style)
+}
+
+// path draws a path with attributes. A short one, such as that of a rate that never changed, is likely to be in other charts,
+// too.
+func (c *canvas) path(d, attributes string) {
+	element := fmt.Sprintf(`<path d="%s" %s/>`, d, attributes)
+	if len(d) > 24 {
+		c.WriteString(element)
+		return
+	}
+	c.WriteString(c.axis.shared.use(element, 0))
 }
 
 // finish stores the drawing in a chart.

@@ -37,7 +37,7 @@ func latency(a axis, all []second) chart {
 	c.heat(all, s)
 	out.Legend = append(out.Legend, swatch{Name: "all requests", Colour: grey, Box: true})
 	level := func(d time.Duration, name, colour, dash string) {
-		c.add(`<path d="M%d %dH%d" stroke="%s" stroke-width="2" stroke-dasharray="%s"/>`, left, s.y(float64(d)), chartWidth-right, colour, dash)
+		c.path(fmt.Sprintf("M%d %dH%d", left, s.y(float64(d)), chartWidth-right), fmt.Sprintf(`stroke="%s" stroke-width="2" stroke-dasharray="%s"`, colour, dash))
 		out.Legend = append(out.Legend, swatch{Name: name, Colour: colour, Dash: dash})
 	}
 	if b := a.h.Total(journal.Before, ""); journal.Count(b.Good) > 0 {

@@ -82,7 +82,8 @@ func (c *canvas) area(all []second, colour string, y func(second) int) {
 		x := c.axis.x(s.from)
 		switch {
 		case end < 0:
-			fmt.Fprintf(&path, "M%d %d", x, plotBottom)
+			fmt.Fprintf(&path, "M%d %dV%d", x, plotBottom, y(s))
+			last = y(s)
 		case x > end+2: // a gap
 			level(end, plotBottom)
 		}
@@ -90,7 +91,7 @@ func (c *canvas) area(all []second, colour string, y func(second) int) {
 		end = c.axis.x(s.to)
 	}
 	level(end, plotBottom)
-	c.add(`<path d="%sz" fill="%s"/>`, path.String(), colour)
+	c.path(path.String()+"z", fmt.Sprintf(`fill="%s"`, colour))
 }
 
 // linear draws the grid of a linear scale from 0 to at least most, and returns the scale.
@@ -213,7 +214,7 @@ func amplificationChart(a axis, all []second) (out chart, ok bool) {
 	}
 	c := a.canvas(chartHeight)
 	y := c.linear(most, "%g×")
-	c.add(`<path d="M%d %dH%d" stroke="currentColor" stroke-opacity=".5"/>`, left, y(1), chartWidth-right)
+	c.path(fmt.Sprintf("M%d %dH%d", left, y(1), chartWidth-right), `stroke="currentColor" stroke-opacity=".5"`)
 	for i, link := range drawn {
 		c.steps(all, linkColours[i], linkDashes[i], 2, func(s second) (int, bool) {
 			times, ok := s.amplified(link)

@@ -22,9 +22,8 @@ func timeline(a axis) chart {
 	rows := 1 + len(faults) + min(1, len(marks)) + min(1, len(a.marks))
 	height := 28 + rows*24
 	c := a.canvas(height)
-	c.define()
 	out := chart{Title: "Timeline", Links: len(a.marks) > 0}
-	c.phases()
+	c.share(0, (*canvas).phases)
 	for i, in := range faults {
 		y := 28 + i*24
 		x, to := a.x(in.Injected), a.x(end(h, in))
@@ -48,8 +47,8 @@ func timeline(a axis) chart {
 		y += 24
 	}
 	c.worstMoments(y)
-	c.lanes(len(faults), len(marks) > 0)
-	c.add(`<use href="#%s-axis" y="%d"/>`, a.id, height-22-plotBottom)
+	c.share(0, func(c *canvas) { c.lanes(len(faults), len(marks) > 0) })
+	c.share(height-22-plotBottom, (*canvas).times)
 	c.finish(&out)
 	out.Desc = fmt.Sprintf("%s; from %s to %s after the run began.", things(len(faults), "fault"), at(a.from), at(a.to))
 	return out

@@ -18,7 +18,7 @@ func charts(h *journal.History, id string, marks []moment, past *journal.History
 		return nil
 	}
 	a := newAxis(h)
-	a.id, a.marks, a.shared = id, marks, common
+	a.marks, a.shared = marks, common
 	a.past = newEarlier(past, a)
 	all := []chart{timeline(a)}
 	slices := seconds(a)

@@ -90,7 +90,10 @@ func TestDrawingsStayInside(t *testing.T) {
 	h.Observations = []journal.Observation{{Probe: "queue", Asked: time.Minute, Value: &huge}, {Probe: "queue", Asked: 2 * time.Minute, Value: new(float64)}}
 	h.Samples[40].Latency = []journal.Bucket{{Up: 1, N: 1}, {Up: time.Hour, N: 9}}
 	h.Verdicts = []journal.Verdict{{Kind: "latency", Expected: "below 1ns"}, {Kind: "latency", Expected: "below 40h"}, {Kind: "latency", Expected: "within 3 times the baseline"}}
-	for _, c := range charts(h, "s1", []moment{{At: time.Hour, Card: 1, ID: "a"}, {At: 0, Card: 2, ID: "b"}}, nil, &shared{}) {
+	common := &shared{}
+	all := charts(h, "s1", []moment{{At: time.Hour, Card: 1, ID: "a"}, {At: 0, Card: 2, ID: "b"}}, nil, common)
+	require.NotEmpty(t, common.drawings)
+	for _, c := range append(all, chart{Title: "in common", SVG: common.SVG()}) {
 		for _, m := range coordinates.FindAllStringSubmatch(string(c.SVG), -1) {
 			n, err := strconv.Atoi(m[1])
 			require.NoError(t, err)
@@ -154,9 +157,9 @@ func TestPageSize(t *testing.T) {
 		book  *journal.Book
 		limit int
 	}{
-		"28 scenarios":       {catalogue.book(t), 360 << 10},
-		"200 scenarios":      {many.book(t), 2400 << 10},
-		"an hour, many keys": {&journal.Book{Scenarios: []*journal.History{hour(20_000)}, End: &journal.End{}}, 120 << 10},
+		"28 scenarios":       {catalogue.book(t), 300 << 10},
+		"200 scenarios":      {many.book(t), 1950 << 10},
+		"an hour, many keys": {&journal.Book{Scenarios: []*journal.History{hour(20_000)}, End: &journal.End{}}, 60 << 10},
 	} {
 		size := len(render(t, writeHTML, c.book))
 		t.Logf("%s: %d KB", name, size>>10)

@@ -12,12 +12,14 @@ import (
 )
 
 // void matches elements that have no end tag, or whose end tag is left out; see lighten.
-var void = regexp.MustCompile(`^(meta|br|hr|img|link|input|td|th|tr|li|dt|dd)$`)
+var void = regexp.MustCompile(`^(meta|br|hr|img|link|input|td|th|tr|li|dt|dd|thead|tbody)$`)
 
 func TestLighten(t *testing.T) {
 	for page, want := range map[string]string{
-		`<p title="a &#34;b&#34; &gt;">it&#39;s &#34;so&#34; &#43;1 &gt; &lt;b&gt; &amp;gt;</p>`: `<p title="a &#34;b&#34; &gt;">it's "so" +1 > &lt;b> &amp;gt;</p>`,
-		`<tr><td>a</td><td>b</td></tr><li>c</li>d`:                                               `<tr><td>a<td>b<li>cd`,
+		`<p title="a &#34;b&#34; &gt;">it&#39;s &#34;so&#34; &#43;1 &gt; &lt;b&gt; &amp;gt;</p>`:                   `<p title="a &#34;b&#34; &gt;">it's "so" +1 > &lt;b> &amp;gt;</p>`,
+		`<tr><td>a</td><td>b</td></tr><li>c</li>d`:                                                                 `<tr><td>a<td>b<li>cd`,
+		`<thead><tr><th>a</th></tr></thead><tbody><tr><td>b</td></tr></tbody>`:                                     `<thead><tr><th>a<tbody><tr><td>b`,
+		`<svg width="9" class="a b"><path d="M1 2" fill="#123"/><g id="g1" title="&#34;"></g></svg><b id="c"></b>`: `<svg width=9 class="a b"><path d="M1 2" fill=#123 /><g id=g1 title="&#34;"></g></svg><b id="c"></b>`,
 		`a < b`: `a < b`, "": "",
 	} {
 		got := lighten(page)

@@ -25,12 +25,13 @@ func writeVisible(w io.Writer, escape func(string) string, render func(io.Writer
 	return err
 }
 
-// lighten leaves out of a page what HTML does not need, which is a fifth of a report: the end tags of cells, rows and items,
-// and escapes of html/template in text, where only "<" and "&" have to be escaped. Inside of tags, where everything has
-// its escape, ">" never stands for itself.
+// lighten leaves out of a page what HTML does not need, which is a fifth of a report: the end tags of cells, rows, items
+// and parts of tables, quotes of attributes in drawings, and escapes of html/template in text, where only "<" and "&" have
+// to be escaped. Inside of tags, where everything has its escape, ">" never stands for itself.
 func lighten(page string) string {
 	var out strings.Builder
 	out.Grow(len(page))
+	drawing := false
 	for len(page) > 0 {
 		text, rest, tag := strings.Cut(page, "<")
 		out.WriteString(textEscapes.Replace(text))
@@ -38,15 +39,47 @@ func lighten(page string) string {
 			break
 		}
 		end := strings.IndexByte(rest, '>') + 1
-		if !slices.Contains(optionalEnds, rest[:end]) {
-			out.WriteString("<" + rest[:end])
+		tagText := rest[:end]
+		drawing = drawing && tagText != "/svg>" || strings.HasPrefix(tagText, "svg ")
+		switch {
+		case drawing:
+			unquote(&out, tagText)
+		case !slices.Contains(optionalEnds, tagText):
+			out.WriteString("<" + tagText)
 		}
 		page = rest[end:]
 	}
 	return out.String()
 }
 
-var optionalEnds = []string{"/td>", "/th>", "/tr>", "/li>", "/dt>", "/dd>"}
+var optionalEnds = []string{"/td>", "/th>", "/tr>", "/li>", "/dt>", "/dd>", "/thead>", "/tbody>"}
+
+// unquote writes a tag whose "<" was read, without the quotes of values that consist of a few safe characters only.
+func unquote(out *strings.Builder, tag string) {
+	out.WriteByte('<')
+	for {
+		name, rest, found := strings.Cut(tag, `="`)
+		out.WriteString(name)
+		if !found {
+			return
+		}
+		value, after, _ := strings.Cut(rest, `"`)
+		switch {
+		case value == "" || strings.ContainsFunc(value, needsQuotes):
+			out.WriteString(`="` + value + `"`)
+		case after == "/>": // the slash would belong to the value
+			out.WriteString("=" + value + " ")
+		default:
+			out.WriteString("=" + value)
+		}
+		tag = after
+	}
+}
+
+// needsQuotes reports whether a value with a character is written in quotes: fewer would need them.
+func needsQuotes(c rune) bool {
+	return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("#.-_%(),", c)
+}
 
 var textEscapes = strings.NewReplacer("&#43;", "+", "&#34;", `"`, "&#39;", "'", "&gt;", ">")
 
