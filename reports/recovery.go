@@ -18,7 +18,8 @@ func recoveries(h *journal.History) []check.Recovery {
 	return check.Recoveries(h)
 }
 
-// Recovered describes the worst of the recoveries in a few words, or returns "–" if there is none.
+// Recovered describes the worst of the recoveries in a few words, or returns "–" if there is none. It returns "" if that is
+// not known.
 func (s *scenario) Recovered() string {
 	if len(s.Recoveries) == 0 {
 		return "–"
@@ -27,10 +28,18 @@ func (s *scenario) Recovered() string {
 	worst := slices.MaxFunc(s.Recoveries, func(a, b check.Recovery) int {
 		return cmp.Or(cmp.Compare(slices.Index(order, a.Outcome), slices.Index(order, b.Outcome)), cmp.Compare(a.Took, b.Took))
 	})
-	if worst.Outcome == check.Recovered {
+	switch worst.Outcome {
+	case check.Recovered:
 		return recoveredAfter(worst.Took)
+	case check.NotKnown:
+		return ""
 	}
 	return worst.Outcome
+}
+
+// Unrecovered reports whether the list has a scenario of which it is not known whether the system recovered.
+func (v view) Unrecovered() bool {
+	return slices.ContainsFunc(v.Scenarios, func(s *scenario) bool { return s.Recovered() == "" })
 }
 
 // recoveredAfter formats the time of a recovery, of which less than a tenth of a second was not measured.

@@ -53,12 +53,29 @@ func TestRecoveryOnThePage(t *testing.T) {
 // TestWorstRecoveryIsShown: a scenario with several faults is as good as the worst of its recoveries.
 func TestWorstRecoveryIsShown(t *testing.T) {
 	s := &scenario{Recoveries: []check.Recovery{{Outcome: check.Recovered, Took: 3 * time.Second}, {Outcome: check.NotKnown}, {Outcome: check.Recovered, Took: time.Second}}}
-	assert.Equal(t, "not known", s.Recovered())
+	assert.Empty(t, s.Recovered(), "it is not known")
 	s.Recoveries[1].Outcome = check.NotRecovered
 	assert.Equal(t, "not recovered", s.Recovered())
 	s.Recoveries = s.Recoveries[2:]
 	assert.Equal(t, "after 1s", s.Recovered())
 	assert.Equal(t, "–", (&scenario{}).Recovered())
+}
+
+// TestUnknownRecoveryIsExplainedOnce: the list has a dash, a name of it for screen readers, and the reason below.
+func TestUnknownRecoveryIsExplainedOnce(t *testing.T) {
+	page := string(render(t, writeHTML, samples(t)["unsteady"]))
+	list := page[strings.Index(page, `<h2 id="scenarios">`):]
+	list = list[:strings.Index(list, "<section")]
+	assert.Equal(t, 4, strings.Count(list, `<a href="#unwatched" aria-label="not known" aria-describedby="unwatched">–</a>`))
+	assert.Equal(t, 1, strings.Count(list, `id="unwatched"`))
+	assert.Contains(t, list, "whether the system recovered is not known. Most often too few complete seconds with requests were watched")
+	assert.Equal(t, 4, strings.Count(page, `>not known</strong><br><small>3 complete seconds with requests were watched`), "each scenario has its reason")
+
+	b := samples(t)["passed"]
+	for i := range b.Scenarios[0].Samples {
+		b.Scenarios[0].Samples[i].Window = journal.During
+	}
+	assert.NotContains(t, string(render(t, writeHTML, b)), "unwatched", "nothing is to be explained")
 }
 
 // TestCountedLoadHasNoRecovery: nothing was due outside of the fault.
