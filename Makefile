@@ -2,8 +2,8 @@
 GO            ?= go
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # the race detector needs a C compiler, the @real features their servers, loss of power mkfs.ext4 (and root)
-PROGRAMS      := redis-server initdb haproxy nginx nats-server rabbitmq-server dnsmasq etcd mkfs.ext4 gcc npm chromium zsh fish
-PACKAGES      := redis-server postgresql haproxy nginx-light nats-server rabbitmq-server dnsmasq-base etcd-server e2fsprogs gcc libc6-dev npm chromium zsh fish
+PROGRAMS      := redis-server initdb haproxy nginx nats-server rabbitmq-server dnsmasq etcd mkfs.ext4 gcc npm chromium zsh fish tmux
+PACKAGES      := redis-server postgresql haproxy nginx-light nats-server rabbitmq-server dnsmasq-base etcd-server e2fsprogs gcc libc6-dev npm chromium zsh fish tmux
 DRILLS        := ./features/truth ./runner ./features/... ./runner/... ./cmd/... # the longest first
 # Tests wait for much of their time, so three packages share two CPUs. Processes with the race detector would otherwise wait for a second when they end.
 IDLE          := $(shell chrt --idle 0 true 2>/dev/null && echo chrt --idle 0 || echo nice -n 19) env

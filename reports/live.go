@@ -12,8 +12,8 @@ import (
 )
 
 // Live shows the progress of a run. On a terminal it keeps one line of figures up to date, below a line for each
-// event. Elsewhere it writes the lines of events only. Events must arrive in the order of the
-// journal; times are those of the events.
+// event. Elsewhere it writes the lines of events only, and the figures every few seconds while a question is open.
+// Events must arrive in the order of the journal; times are those of the events.
 type Live struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -23,7 +23,15 @@ type Live struct {
 	order []string
 	whole map[string]*journal.Fault // live partitions, by scenario and id: the counters of their links so far
 	parts map[string]int            // how many of their links are not healed yet
+
+	question string        // "" if none is open
+	rows     int           // of the terminal that hold the figures and the question: 0, 1 or 2
+	latest   time.Duration // of the last event
+	figured  time.Duration // when figures were last written, unless w is a terminal
 }
+
+// figuresEvery is how often figures are written while a question is open, unless on a terminal.
+const figuresEvery = 5 * time.Second
 
 // NewLive returns a Live that writes to w. tty reports whether w is a terminal.
 func NewLive(w io.Writer, tty bool) *Live {
@@ -34,6 +42,7 @@ func NewLive(w io.Writer, tty bool) *Live {
 func (l *Live) Event(e journal.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.latest = e.At
 	name := l.names[e.Scenario]
 	switch {
 	case e.Begin != nil:
@@ -111,10 +120,50 @@ func shorten(s string, n int) string {
 	return s
 }
 
-// status repaints the line of figures.
+// Say writes lines of text that are not about an event.
+func (l *Live) Say(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.clear()
+	fmt.Fprintln(l.w, journal.Visible(text))
+	l.status(l.latest)
+}
+
+// Ask shows a question of one line, together with the figures, until it is called with "".
+func (l *Live) Ask(question string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.clear()
+	if l.question, l.figured = question, l.latest; question != "" && !l.tty {
+		fmt.Fprintln(l.w, plain(question))
+	}
+	l.status(l.latest)
+}
+
+// status repaints the line of figures, and that of the question.
 func (l *Live) status(at time.Duration) {
-	if !l.tty || len(l.ticks) == 0 {
-		return
+	figures := l.figures(at)
+	switch {
+	case !l.tty && figures != "" && l.question != "" && at-l.figured >= figuresEvery:
+		l.figured = at
+		fmt.Fprintln(l.w, figures)
+	case l.tty && (figures != "" || l.question != ""):
+		l.clear()
+		// Automatic wrapping is off, so that a narrow terminal truncates the lines and they can still be repainted.
+		fmt.Fprint(l.w, "\x1b[?7l", figures)
+		l.rows = 1
+		if l.question != "" && figures != "" {
+			fmt.Fprint(l.w, "\n")
+			l.rows = 2
+		}
+		fmt.Fprint(l.w, plain(l.question), "\x1b[?7h")
+	}
+}
+
+// figures returns the figures of the scenarios that run, or "" if there are none yet.
+func (l *Live) figures(at time.Duration) string {
+	if len(l.ticks) == 0 {
+		return ""
 	}
 	var parts []string
 	for _, id := range l.order {
@@ -126,14 +175,19 @@ func (l *Live) status(at time.Duration) {
 			parts = append(parts, part)
 		}
 	}
-	// Automatic wrapping is off, so that a narrow terminal truncates the line and it can still be repainted.
-	fmt.Fprintf(l.w, "\r\x1b[K\x1b[?7l%8s  %s\x1b[?7h", clock(at), plain(shorten(strings.Join(parts, " | "), 150)))
+	return fmt.Sprintf("%8s  %s", clock(at), plain(shorten(strings.Join(parts, " | "), 150)))
 }
 
+// clear removes the figures and the question from a terminal.
 func (l *Live) clear() {
-	if l.tty {
-		fmt.Fprint(l.w, "\r\x1b[K")
+	if !l.tty {
+		return
 	}
+	fmt.Fprint(l.w, "\r\x1b[K")
+	if l.rows == 2 {
+		fmt.Fprint(l.w, "\x1b[A\x1b[K")
+	}
+	l.rows = 0
 }
 
 // Close removes the line of figures from the terminal. It does not close the writer.

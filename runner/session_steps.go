@@ -35,7 +35,9 @@ func (s *session) step(i int) (err error) {
 	if step.Do == nil {
 		return s.stopCause()
 	}
-	s.startLoad()
+	if _, asks := step.Do.(scenarios.Confirm); !asks { // the answer may take long: the baseline is measured after it
+		s.startLoad()
+	}
 	if err := s.stopCause(); err != nil {
 		return err
 	}

@@ -3,3 +3,6 @@ package main
 import "golang.org/x/sys/unix"
 
 const getTermios, setTermios = unix.TCGETS, unix.TCSETS
+
+// discardTyped drops what was typed at a terminal and not yet read.
+func discardTyped(fd int) { _ = unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH) }

@@ -107,7 +107,7 @@ type output struct {
 // run runs features, and passes the folder of the run to compare at the end.
 func run(cmd *cobra.Command, o runner.Options, show output, step bool, compare func(dir string) error) error {
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	live := reports.NewLive(console, styled(console) && !step)
+	live := reports.NewLive(console, styled(console))
 	o.Watch = func(e journal.Event) {
 		if e.Run != nil {
 			fmt.Fprintln(console, estimate(e.Run.Plan))
@@ -121,12 +121,12 @@ func run(cmd *cobra.Command, o runner.Options, show output, step bool, compare f
 	ctx, cancelRun := context.WithCancelCause(cmd.Context())
 	defer cancelRun(nil)
 	if step {
-		keys, restore, err := readKeys(cmd.InOrStdin())
+		keys, err := readKeys(cmd.InOrStdin())
 		if err != nil {
 			return err
 		}
-		defer restore()
-		askOperator(&o, &operator{keys: keys, console: console, cancelRun: cancelRun})
+		defer keys.restore()
+		askOperator(&o, &operator{keys: keys, screen: live, cancelRun: cancelRun})
 	}
 	result, err := runner.Run(ctx, o)
 	live.Close()
