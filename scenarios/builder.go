@@ -257,7 +257,7 @@ func (b *Builder) For(d time.Duration) *Builder {
 func (b *Builder) Wait(d time.Duration) *Builder {
 	at := b.beginStep("When", "%s pass", injector.Duration(d))
 	if d <= 0 {
-		b.r.AddProblem(at, codes.BadStructure.Msgf("a wait has to be above 0"), "write 2*time.Second, say")
+		b.r.AddProblem(at, codes.BadValue.Msgf("a wait has to be above 0"), "write 2*time.Second, say")
 	}
 	b.r.Act(at, Wait{For: d})
 	return b

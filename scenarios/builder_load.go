@@ -244,7 +244,7 @@ func (r *Resolver) validateShape(at source.Pos, l *Load) {
 	switch l.Shape {
 	case Open:
 		if l.Rate <= 0 {
-			r.AddProblem(at, codes.BadStructure.Msgf("the load's rate has to be above 0"), "set Rate, in requests per second")
+			r.AddProblem(at, codes.BadValue.Msgf("the load's rate has to be above 0"), "set Rate, in requests per second")
 		}
 	case Closed:
 		if l.Users < 1 || l.Users > MaxUsers {
@@ -255,7 +255,7 @@ func (r *Resolver) validateShape(at source.Pos, l *Load) {
 		}
 	case Counted:
 	default:
-		r.AddProblem(at, codes.UnknownName.Msgf("a load has no shape %q", l.Shape), "take scenarios.Open, Closed or Counted")
+		r.AddProblem(at, codes.BadValue.Msgf("a load has no shape %q", l.Shape), "take scenarios.Open, Closed or Counted")
 	}
 	if l.Shape != Open && l.Rate != 0 {
 		r.AddProblem(at, codes.BadValue.Msgf("a %s load has no rate", l.Shape), "leave Rate out")

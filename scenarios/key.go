@@ -55,7 +55,7 @@ func (k Key) check() error {
 	case InPath, InText:
 	default:
 		if k != (Key{}) {
-			return source.Mistakef(codes.UnknownName, "use InHeader, InBody, InQuery or InPath", "%q is not a place for a key", k.In)
+			return source.Mistakef(codes.BadValue, "use InHeader, InBody, InQuery or InPath", "%q is not a place for a key", k.In)
 		}
 	}
 	return nil

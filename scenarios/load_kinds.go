@@ -171,7 +171,7 @@ func (r *Resolver) CheckKind(at source.Pos, rt Route) {
 	case k.About != "" && strings.TrimSpace(rt.Path) == "":
 		r.AddProblem(at, codes.Missing.Msgf("it is not known what the %s are about", k.Many()), fmt.Sprintf("write it in quotes: %s %s %q", k.Many(), k.About, "name"))
 	case rt.Method != "":
-		r.AddProblem(at, codes.UnknownName.Msgf("a %s has no method %q", k.Word, rt.Method), "leave Method out")
+		r.AddProblem(at, codes.Unsupported.Msgf("a %s has no method %q", k.Word, rt.Method), "leave Method out")
 	case len(rt.Then) > 0 || len(rt.Keep) > 0:
 		r.AddProblem(at, codes.Unsupported.Msgf("a chain consists of requests over HTTP"), "leave Then and Keep out")
 	}
@@ -261,7 +261,7 @@ func (r *Resolver) finishKind(at source.Pos, l *Load, k LoadKind) {
 		case rt.Kind != k.Name:
 			r.AddProblem(at, codes.Unsupported.Msgf("%q is no %s, and a load consists of one kind", rt.Name(), k.Word), "take requests of one kind")
 		case seen[rt.Name()]:
-			r.AddProblem(at, codes.BadValue.Msgf("two %s are named %q", k.Many(), rt.Name()), "give them names of their own, in a column name")
+			r.AddProblem(at, codes.Duplicate.Msgf("two %s are named %q", k.Many(), rt.Name()), "give them names of their own, in a column name")
 		}
 		seen[rt.Name()] = true
 	}

@@ -102,7 +102,7 @@ func (r *Resolver) sides(at source.Pos, f injector.Partition) (these, those []st
 		}
 		those, ok = without(all, these...), ok && known
 		if ok && len(those) == 0 {
-			r.AddProblem(at, codes.UnknownName.Msgf("no service is left in the group %q", f.RestOf), "leave out one of "+source.Quote(these))
+			r.AddProblem(at, codes.Missing.Msgf("no service is left in the group %q", f.RestOf), "leave out one of "+source.Quote(these))
 			ok = false
 		}
 		return these, those, ok

@@ -118,7 +118,7 @@ func (r *Resolver) onService(at source.Pos, p *Placed) {
 	case r.System.Services[i].StandIn != nil:
 		r.AddProblem(at, codes.Unsupported.Msgf("%q is a stand-in, which has no process of its own", p.To), "break the links to it: connections are reset, cut off, refused")
 	case len(r.System.Services[i].Command) == 0:
-		r.AddProblem(at, codes.OutOfBounds.Msgf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
+		r.AddProblem(at, codes.Unsupported.Msgf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
 		return
 	}
 	if i >= 0 && p.Fault.Kind().Disk && r.System.Services[i].Data.Folder == "" {

@@ -178,7 +178,7 @@ func (r *Resolver) finishPolicy() {
 		problem(r.policyAt.backOff, codes.Contradiction.Msgf("the first pause of %s is longer than the longest, %s", injector.Duration(b.First), injector.Duration(b.Most)), "write the shorter time first")
 	}
 	if p.Within < 0 || p.Hedge < 0 {
-		problem(source.Pos{}, codes.BadStructure.Msgf("a time-out has to be above 0"), "set Within and Hedge to 0 or more")
+		problem(source.Pos{}, codes.BadValue.Msgf("a time-out has to be above 0"), "set Within and Hedge to 0 or more")
 	}
 	if p.Hedge >= l.Attempt() {
 		problem(r.policyAt.hedge, codes.NoEffect.Msgf("no second attempt would ever be sent: clients give up after %s", injector.Duration(l.Attempt())), "write a shorter time, or let clients give up later")

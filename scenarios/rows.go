@@ -70,7 +70,7 @@ func ReadRows(fsys fs.FS, name string) ([]Row, error) {
 		return nil, source.Mistakef(codes.UnreadableFile, "name a file that ends in .csv or .json", "%q is not a file of rows", name)
 	}
 	if err == nil && len(rows) == 0 {
-		err = source.Mistakef(codes.UnreadableFile, "add a row", "it has no rows")
+		err = source.Mistakef(codes.Missing, "add a row", "it has no rows")
 	}
 	if err != nil {
 		what, hint := source.Parts(err)

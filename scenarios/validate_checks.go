@@ -23,7 +23,7 @@ func (r *Resolver) finishChecks() {
 			r.addLock(at, n.Lock, c.Step)
 		}
 		if n.Window != "" && len(r.injections()) == 0 {
-			r.addMissing(at, codes.UnknownName.Msgf("no fault is injected in this scenario, so there is no time before, during or after it"), "add a fault, or leave out when")
+			r.addMissing(at, codes.Missing.Msgf("no fault is injected in this scenario, so there is no time before, during or after it"), "add a fault, or leave out when")
 		}
 		r.needsLoad(at, n)
 		r.checkTarget(at, n)
@@ -47,9 +47,9 @@ func (r *Resolver) needsLoad(at source.Pos, n check.Needs) {
 	if r.Load == nil {
 		switch {
 		case n.Baseline:
-			r.addMissing(at, codes.UnknownName.Msgf("this compares with a baseline, and there is no load to measure one"), addLoad)
+			r.addMissing(at, codes.Missing.Msgf("this compares with a baseline, and there is no load to measure one"), addLoad)
 		case n.Load:
-			r.addMissing(at, codes.UnknownName.Msgf("this asks about requests, and there is no load"), addLoad)
+			r.addMissing(at, codes.Missing.Msgf("this asks about requests, and there is no load"), addLoad)
 		}
 		return
 	}

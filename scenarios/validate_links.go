@@ -68,7 +68,7 @@ func (r *Resolver) unknownCause(m message.Match) (what codes.Message, hint strin
 	case m.CausedBy == "" || r.problems > 0:
 		return codes.Message{}, ""
 	case r.Load == nil:
-		return codes.UnknownName.Msgf("no %q request can cause anything: the scenario has no load", m.CausedBy), `say first: a steady load of 100 requests per second on ` + strconv.Quote(m.CausedBy)
+		return codes.Missing.Msgf("no %q request can cause anything: the scenario has no load", m.CausedBy), `say first: a steady load of 100 requests per second on ` + strconv.Quote(m.CausedBy)
 	}
 	routes := routesOf(r.Loads())
 	if slices.Contains(routes, m.CausedBy) {

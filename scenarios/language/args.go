@@ -278,7 +278,7 @@ func (a args) PositiveRatio(i int) float64 {
 func (a args) Times(i int) float64 {
 	n := a.Number(i)
 	if n == 0 {
-		a.Problem(i, codes.NoEffect.Msgf("0 times is nothing"), "write a factor such as 1.5")
+		a.Problem(i, codes.BadValue.Msgf("0 times is nothing"), "write a factor such as 1.5")
 	}
 	return n
 }

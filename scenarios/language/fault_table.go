@@ -144,7 +144,7 @@ func (a args) columns(required, optional []string) []tableRow {
 			a.r.AddProblem(at, codes.UnknownName.Msgf("the table has no column %q", c), source.DidYouMean(c, slices.Concat(required, optional), "columns"))
 			ok = false
 		case slices.Index(header.Cells, c) < i:
-			a.r.AddProblem(at, codes.WrongArgument.Msgf("the column %q stands there twice", c), "leave one of them out")
+			a.r.AddProblem(at, codes.Duplicate.Msgf("the column %q stands there twice", c), "leave one of them out")
 			ok = false
 		}
 	}

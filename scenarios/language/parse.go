@@ -110,12 +110,12 @@ func (p *parse) wanted() func(*feature.Scenario) bool {
 	if strings.TrimSpace(p.Tags) != "" {
 		var err error
 		if expr, err = tagExpression(p.Tags); err != nil {
-			p.out.Add(source.Pos{}, codes.NothingSelected.Msgf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
+			p.out.Add(source.Pos{}, codes.BadValue.Msgf("%q is not a tag expression: %s", p.Tags, firstLine(err.Error())), `write "@nightly and not @real"`)
 		}
 	}
 	name, err := regexp.Compile(p.Name)
 	if err != nil {
-		p.out.Add(source.Pos{}, codes.NothingSelected.Msgf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
+		p.out.Add(source.Pos{}, codes.BadValue.Msgf("%q is not a regular expression for names: %v", p.Name, err), "write a part of the name, such as crash")
 	}
 	for _, own := range p.Own {
 		re, err := regexp.Compile(own)
@@ -189,7 +189,7 @@ func (p *parse) files() []file {
 		if before, after, ok := strings.Cut(given, ".feature:"); ok {
 			n, err := strconv.Atoi(after)
 			if err != nil || n < 1 {
-				p.out.Add(source.Pos{}, codes.NothingSelected.Msgf("%q names no line", given), "write orders.feature:12")
+				p.out.Add(source.Pos{}, codes.BadValue.Msgf("%q names no line", given), "write orders.feature:12")
 				continue
 			}
 			name, line = before+".feature", n

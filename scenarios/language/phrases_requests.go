@@ -92,7 +92,7 @@ func chain(r *reading, a args) {
 		for _, part := range source.Split(row.cell("keep")) {
 			name, from, ok := strings.Cut(part, "=")
 			if !ok {
-				r.AddProblem(row.at("keep"), codes.NoEffect.Msgf("%q keeps nothing", part), "write order = $.id")
+				r.AddProblem(row.at("keep"), codes.BadValue.Msgf("%q keeps nothing", part), "write order = $.id")
 				continue
 			}
 			step.Keep = append(step.Keep, scenarios.Kept{Name: strings.TrimSpace(name), Path: strings.TrimSpace(from)})

@@ -108,7 +108,7 @@ func (s *System) validateCommands(where func(name, key string) source.Pos, addPr
 			return at
 		}
 		if c.Of == "" && slices.ContainsFunc(c.Run, func(arg string) bool { return strings.Contains(arg, "${port") || strings.Contains(arg, "${link:") }) {
-			addProblem(at, codes.UnknownName.Msgf("the command %q belongs to no service, so it has no port and no links", c.Name), "write to which it belongs: {of: standby, run: [...]}; or write ${address:standby}")
+			addProblem(at, codes.Missing.Msgf("the command %q belongs to no service, so it has no port and no links", c.Name), "write to which it belongs: {of: standby, run: [...]}; or write ${address:standby}")
 			continue
 		}
 		s.placeholders(s.Process(c), own, addProblem)

@@ -43,7 +43,7 @@ func (s Service) validateData() (what codes.Message, hint string) {
 	case s.Data == Data{}:
 		return codes.Message{}, ""
 	case s.Address != "":
-		return codes.BadValue.Msgf("%q runs already, and its data is not Firedrill's to lose", s.Name), "leave `data` out"
+		return codes.Unsupported.Msgf("%q runs already, and its data is not Firedrill's to lose", s.Name), "leave `data` out"
 	case s.Data.Folder == "":
 		return codes.Missing.Msgf("`data` names no folder"), "write data: {folder: data}, and ${dir}/data in the command"
 	case !filepath.IsLocal(s.Data.Folder) || filepath.Clean(s.Data.Folder) == ".":

@@ -34,7 +34,7 @@ func (r *reader) limit(key string, v ast.Node, _ source.Pos) {
 	case "targets":
 		l.Targets = r.list(v, func(i int, v ast.Node) { r.positions[fmt.Sprintf("%s/%d", limits, i)] = r.at(v) })
 		if _, isList := v.(*ast.SequenceNode); isList && len(l.Targets) == 0 {
-			r.out.Add(r.at(v), codes.BadValue.Msgf("no target is listed, so that no fault could be injected"), `list services and links: ["payments", "orders -> payments"]`)
+			r.out.Add(r.at(v), codes.Missing.Msgf("no target is listed, so that no fault could be injected"), `list services and links: ["payments", "orders -> payments"]`)
 		}
 	case "share":
 		share, err := source.ParsePercent(r.text(v))

@@ -72,7 +72,7 @@ func (l Link) validate(table protocols.Table, where func(name, key string) sourc
 		}
 	}
 	if versions := []string{"v1", "v2"}; l.ProxyProtocol != "" && !slices.Contains(versions, l.ProxyProtocol) {
-		addProblem(where(l.Name(), "proxy_protocol"), codes.UnknownName.Msgf("there is no version %q of the PROXY protocol", l.ProxyProtocol), source.DidYouMean(l.ProxyProtocol, versions, "versions"))
+		addProblem(where(l.Name(), "proxy_protocol"), codes.BadValue.Msgf("there is no version %q of the PROXY protocol", l.ProxyProtocol), source.DidYouMean(l.ProxyProtocol, versions, "versions"))
 	}
 	if l.TLS != nil && l.TLS.CA != "" && l.TLS.Insecure {
 		addProblem(where(l.Name(), "upstream_insecure"), codes.Contradiction.Msgf("both a CA and trust in any certificate are requested"), "leave one out")
@@ -128,7 +128,7 @@ func (s *System) terminates() bool {
 func (l Link) validateUDP(where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	for key, asked := range map[string]bool{"tls": l.TLS != nil, "proxy_protocol": l.ProxyProtocol != "", "listen": strings.HasPrefix(l.Listen, source.UnixPrefix)} {
 		if asked && l.UDP() {
-			addProblem(where(l.Name(), key), codes.UnknownName.Msgf("%s goes over UDP, where there is no TLS, no PROXY protocol and no Unix socket", l.ProtocolName()), "leave `"+key+"` out")
+			addProblem(where(l.Name(), key), codes.Unsupported.Msgf("%s goes over UDP, where there is no TLS, no PROXY protocol and no Unix socket", l.ProtocolName()), "leave `"+key+"` out")
 		}
 	}
 }

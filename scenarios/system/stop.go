@@ -32,7 +32,7 @@ func (s Service) validateStop() (what codes.Message, hint string) {
 	case s.Stop == Stopping{}:
 		return codes.Message{}, ""
 	case s.Address != "":
-		return codes.BadValue.Msgf("%q runs already and is not stopped by Firedrill", s.Name), "leave `stop` out"
+		return codes.Unsupported.Msgf("%q runs already and is not stopped by Firedrill", s.Name), "leave `stop` out"
 	case s.Stop.Within < 0:
 		return codes.BadValue.Msgf("%q cannot end before it is asked to", s.Name), "say how long it may take, such as 30s"
 	case s.Stop.Signal == "" || slices.Contains(signals, s.Stop.Signal):

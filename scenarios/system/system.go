@@ -171,7 +171,7 @@ func (s *System) Validate(handlers []string, table protocols.Table, where func(n
 		case service.Name == Clients:
 			addProblem(at, codes.BadName.Msgf(`"clients" is the load itself and cannot be a service`), "choose another name")
 		case len(service.Command) == 0 && service.Address == "" && service.StandIn == nil && service.Handler == nil && !slices.Contains(handlers, service.Name):
-			addProblem(at, codes.Contradiction.Msgf("%q has neither a command nor an address", service.Name), "say how to start it, or where it runs")
+			addProblem(at, codes.Missing.Msgf("%q has neither a command nor an address", service.Name), "say how to start it, or where it runs")
 		case len(service.Command) > 0 && service.Address != "":
 			addProblem(where(service.Name, "address"), codes.Contradiction.Msgf("%q has both a command and an address", service.Name), "leave one out: it is either started or runs already")
 		}
