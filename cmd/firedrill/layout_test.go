@@ -87,7 +87,7 @@ var owners = map[string]struct {
 	"github.com/cucumber/godog":           {[]string{"runner/godogsteps"}, 0},
 	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, 0},
 	"github.com/pires/go-proxyproto":      {[]string{"injector/link"}, 1},
-	"github.com/goccy/go-yaml":            {[]string{"scenarios/system", "cmd/firedrill"}, 0},
+	"github.com/goccy/go-yaml":            {[]string{"scenarios/source", "scenarios/system", "cmd/firedrill"}, 0},
 	"github.com/cucumber/gherkin/go":      {[]string{"scenarios/feature"}, 0},
 	"github.com/miekg/dns":                {[]string{"injector/datagram"}, 0},
 	"github.com/spf13/cobra":              {[]string{"cmd/firedrill"}, 0},

@@ -63,14 +63,14 @@ const commands = "commands/"
 func (r *reader) commandOf(name string, v ast.Node, at source.Pos) {
 	c := Command{Name: name}
 	r.positions[commands+"/"+name] = at
-	before := len(r.out.All)
+	before := len(r.Out.All)
 	switch v.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
-		r.mapping(v, fmt.Sprintf("the command %q", name), commandKeys, func(key string, v ast.Node, _ source.Pos) {
-			r.positions[commands+"/"+name+" "+key] = r.at(v)
+		r.Mapping(v, fmt.Sprintf("the command %q", name), commandKeys, func(key string, v ast.Node, _ source.Pos) {
+			r.positions[commands+"/"+name+" "+key] = r.At(v)
 			switch key {
 			case "of":
-				c.Of = r.text(v)
+				c.Of = r.Text(v)
 			case "run":
 				c.Run = r.command(commands+"/"+name, v)
 			case "within":
@@ -80,7 +80,7 @@ func (r *reader) commandOf(name string, v ast.Node, at source.Pos) {
 	default:
 		c.Run = r.command(commands+"/"+name, v)
 	}
-	if len(r.out.All) == before {
+	if len(r.Out.All) == before {
 		r.sys.Commands = append(r.sys.Commands, c)
 	}
 }

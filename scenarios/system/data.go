@@ -23,14 +23,14 @@ func (d Data) Bytes() int64 { return cmp.Or(d.Size, usualDataSize) }
 // data reads the data folder of a service.
 func (r *reader) data(v ast.Node) Data {
 	var data Data
-	r.mapping(v, "data", dataKeys, func(key string, v ast.Node, _ source.Pos) {
+	r.Mapping(v, "data", dataKeys, func(key string, v ast.Node, _ source.Pos) {
 		switch key {
 		case "folder":
-			data.Folder = r.text(v)
+			data.Folder = r.Text(v)
 		case "size":
 			var err error
-			if data.Size, err = source.ParseSize(r.text(v)); err != nil {
-				r.addProblem(v, err)
+			if data.Size, err = source.ParseSize(r.Text(v)); err != nil {
+				r.AddProblem(v, err)
 			}
 		}
 	})

@@ -99,19 +99,19 @@ func (r *reader) effect(name string, v ast.Node, at source.Pos) {
 	e := EffectSource{Name: name, Settings: map[string]string{}}
 	r.positions[effects+name] = at
 	var kinds []string
-	before := len(r.out.All)
-	r.mapping(v, fmt.Sprintf("the source of effects %q", name), effectKeys(), func(key string, v ast.Node, at source.Pos) {
-		r.positions[effects+name+"/"+key] = r.at(v)
+	before := len(r.Out.All)
+	r.Mapping(v, fmt.Sprintf("the source of effects %q", name), effectKeys(), func(key string, v ast.Node, at source.Pos) {
+		r.positions[effects+name+"/"+key] = r.At(v)
 		if slices.Contains(EffectKinds(), key) {
-			kinds, e.Kind, e.At = append(kinds, key), key, r.text(v)
+			kinds, e.Kind, e.At = append(kinds, key), key, r.Text(v)
 			return
 		}
-		e.Settings[key] = r.anyText(v)
+		e.Settings[key] = r.AnyText(v)
 	})
 	switch {
-	case len(r.out.All) > before:
+	case len(r.Out.All) > before:
 	case len(kinds) != 1:
-		r.out.Add(at, codes.Contradiction.Msgf("the source of effects %q names %d places", name, len(kinds)), "write one of the keys "+strings.Join(EffectKinds(), ", "))
+		r.Out.Add(at, codes.Contradiction.Msgf("the source of effects %q names %d places", name, len(kinds)), "write one of the keys "+strings.Join(EffectKinds(), ", "))
 	default:
 		r.sys.Effects = append(r.sys.Effects, e)
 	}

@@ -1,7 +1,6 @@
 package system
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io/fs"
@@ -11,10 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
 
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
@@ -38,58 +34,34 @@ var (
 // Parsing is strict: unknown keys, wrong types and duplicate keys are errors. Schema returns the JSON Schema of
 // the file.
 func Read(fsys fs.FS, name string, handlers []string, table protocols.Table) (System, error) {
-	raw, err := source.ReadFile(fsys, name, maxSystemFile)
+	r, err := readFile(fsys, name, handlers, table)
 	if err != nil {
 		return System{}, err
 	}
-	r := newReader(fsys, name, raw, table)
-	r.read(bytes.TrimPrefix(raw, []byte(byteOrderMark)), handlers)
-	return r.sys, r.out.Err()
+	return r.sys, r.Out.Err()
 }
 
-// byteOrderMark may stand at the beginning of a file, where it means nothing.
-const byteOrderMark = "\ufeff"
-
-func newReader(fsys fs.FS, name string, raw []byte, table protocols.Table) *reader {
-	text := strings.ReplaceAll(strings.TrimPrefix(string(raw), byteOrderMark), "\r\n", "\n")
-	r := &reader{fsys: fsys, file: name, protocols: table, lines: strings.Split(text, "\n"), positions: map[string]source.Pos{}}
+// readFile returns a reader that has read a file, with the problems in it. The error is that of reading.
+func readFile(fsys fs.FS, name string, handlers []string, table protocols.Table) (*reader, error) {
+	r := &reader{fsys: fsys, protocols: table, positions: map[string]source.Pos{}}
 	r.sys.File, r.sys.Dir = name, path.Dir(name)
-	return r
+	err := r.ReadYAML(fsys, name, "describe at least one service under `services`", func(document ast.Node) { r.read(document, handlers) })
+	return r, err
 }
 
-// reader reads a system file and records positions. It walks the syntax tree, because a decoder would report only
-// the first error.
+// reader reads a system file and records positions.
 type reader struct {
+	source.YAML
 	fsys      fs.FS
-	file      string
-	lines     []string
-	out       source.List
 	sys       System
 	positions map[string]source.Pos
 	protocols protocols.Table
 }
 
-func (r *reader) read(raw []byte, handlers []string) {
-	defer r.out.RecoverPanic(r.file)
-	tokens := lexer.Tokenize(string(raw))
-	if !r.parsable(tokens) {
-		return
-	}
-	doc, err := parser.Parse(tokens, 0)
-	if err != nil {
-		r.syntax(err)
-		return
-	}
-	if len(doc.Docs) == 0 || doc.Docs[0].Body == nil {
-		r.out.Add(source.Pos{File: r.file, Line: 1}, codes.BadStructure.Msgf("the file is empty"), "describe at least one service under `services`")
-		return
-	}
-	if len(doc.Docs) > 1 {
-		r.out.Add(r.at(doc.Docs[1].Body), codes.BadStructure.Msgf("the file holds a second document"), "leave one of them out")
-	}
-	r.mapping(doc.Docs[0].Body, "the system", systemKeys, r.system)
-	if len(r.sys.Services) == 0 && len(r.out.All) == 0 {
-		r.out.Add(source.Pos{File: r.file, Line: 1}, codes.Missing.Msgf("the file describes no service"), "describe at least one under `services`")
+func (r *reader) read(document ast.Node, handlers []string) {
+	r.Mapping(document, "the system", systemKeys, r.system)
+	if len(r.sys.Services) == 0 && len(r.Out.All) == 0 {
+		r.Out.Add(source.Pos{File: r.File, Line: 1}, codes.Missing.Msgf("the file describes no service"), "describe at least one under `services`")
 	}
 	for i, s := range r.sys.Services {
 		if slices.Contains(handlers, s.Name) {
@@ -97,66 +69,66 @@ func (r *reader) read(raw []byte, handlers []string) {
 		}
 	}
 	if len(r.sys.Services) > 0 {
-		r.sys.Validate(handlers, r.protocols, r.where, r.out.Add)
+		r.sys.Validate(handlers, r.protocols, r.where, r.Out.Add)
 	}
 }
 
 func (r *reader) system(key string, v ast.Node, at source.Pos) {
 	switch key {
 	case "services":
-		r.mapping(v, "services", nil, r.service)
+		r.Mapping(v, "services", nil, r.service)
 	case "clients":
-		r.mapping(v, "clients", clientsKeys, func(_ string, v ast.Node, _ source.Pos) { r.depends(Clients, v) })
+		r.Mapping(v, "clients", clientsKeys, func(_ string, v ast.Node, _ source.Pos) { r.depends(Clients, v) })
 	case "groups":
-		r.mapping(v, "groups", nil, r.group)
+		r.Mapping(v, "groups", nil, r.group)
 	case "effects":
-		r.mapping(v, "effects", nil, r.effect)
+		r.Mapping(v, "effects", nil, r.effect)
 	case "probes":
-		r.mapping(v, "probes", nil, r.probe)
+		r.Mapping(v, "probes", nil, r.probe)
 	case "commands":
-		r.mapping(v, "commands", nil, r.commandOf)
+		r.Mapping(v, "commands", nil, r.commandOf)
 	case "fallback", "fallback_in_body":
-		mark, err := source.ParseMark(r.text(v), key == "fallback_in_body")
+		mark, err := source.ParseMark(r.Text(v), key == "fallback_in_body")
 		if err == nil && r.sys.Fallback != nil {
 			err = source.Mistakef(codes.Duplicate, "leave one of them out", "fallbacks are marked by %q already", r.sys.Fallback)
 		}
 		if err != nil {
-			r.addProblem(v, err)
+			r.AddProblem(v, err)
 			return
 		}
 		r.sys.Fallback = mark
 	case "fallback_is_success":
-		r.sys.FallbackIsSuccess = r.boolValue(v)
+		r.sys.FallbackIsSuccess = r.Bool(v)
 	case "protections":
 		r.sys.Protections = r.protections(v)
 	case "quarantine":
-		r.mapping(v, "quarantine", nil, r.quarantine)
+		r.Mapping(v, "quarantine", nil, r.quarantine)
 	case "stop":
-		r.sequence(v, r.stopRule)
+		r.Sequence(v, r.stopRule)
 	case "limits":
-		r.mapping(v, "limits", limitKeys, r.limit)
+		r.Mapping(v, "limits", limitKeys, r.limit)
 	case "allow":
-		r.sys.Allow = r.list(v, func(int, ast.Node) {})
+		r.sys.Allow = r.List(v, func(int, ast.Node) {})
 	}
 }
 
 func (r *reader) service(name string, v ast.Node, at source.Pos) {
 	s := Service{Name: name}
 	r.positions[name] = at
-	before := len(r.out.All)
-	known := r.mapping(v, fmt.Sprintf("the service %q", name), serviceKeys, func(key string, v ast.Node, at source.Pos) {
+	before := len(r.Out.All)
+	known := r.Mapping(v, fmt.Sprintf("the service %q", name), serviceKeys, func(key string, v ast.Node, at source.Pos) {
 		r.positions[name+"/"+key] = at
 		switch key {
 		case "command":
 			s.Command = r.command(name, v)
 		case "env":
 			s.Env = map[string]string{}
-			r.mapping(v, "env", nil, func(key string, v ast.Node, at source.Pos) {
-				r.positions[name+"/env "+key] = r.at(v)
-				s.Env[key] = r.text(v)
+			r.Mapping(v, "env", nil, func(key string, v ast.Node, at source.Pos) {
+				r.positions[name+"/env "+key] = r.At(v)
+				s.Env[key] = r.Text(v)
 			})
 		case "dir":
-			s.Dir = r.text(v)
+			s.Dir = r.Text(v)
 		case "files":
 			s.Files = r.files(name, v)
 		case "port":
@@ -169,32 +141,32 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 			s.Data = r.data(v)
 		case "address":
 			var err error
-			if s.Address, err = source.ParseAddress(r.text(v)); err != nil {
-				r.addProblem(v, err)
+			if s.Address, err = source.ParseAddress(r.Text(v)); err != nil {
+				r.AddProblem(v, err)
 			}
 		case "stand_in":
 			s.StandIn = r.standIn(name, v)
 		case "login":
-			s.Login = r.text(v)
+			s.Login = r.Text(v)
 			if err := parseLogin(s.Login); err != nil {
-				r.addProblem(v, err)
+				r.AddProblem(v, err)
 			}
 		case "proto":
-			s.Proto = r.text(v)
+			s.Proto = r.Text(v)
 		case "serves":
 			s.Serves = r.prefixes(v)
 		case "needs":
-			s.Needs = r.text(v)
+			s.Needs = r.Text(v)
 		case "install":
-			s.Install = r.text(v)
+			s.Install = r.Text(v)
 		case "depends":
 			r.depends(name, v)
 		}
 	})
 	if s.Install != "" && s.Needs == "" {
-		r.out.Add(r.where(name, "install"), codes.NoEffect.Msgf("`install` has no effect without `needs`"), "name the program in `needs`")
+		r.Out.Add(r.where(name, "install"), codes.NoEffect.Msgf("`install` has no effect without `needs`"), "name the program in `needs`")
 	}
-	if !known || (len(r.out.All) > before && len(s.Command) == 0 && s.StandIn == nil) {
+	if !known || (len(r.Out.All) > before && len(s.Command) == 0 && s.StandIn == nil) {
 		s.Address = cmp.Or(s.Address, "unknown") // to report a mistake only once
 	}
 	r.sys.Services = append(r.sys.Services, s)
@@ -204,13 +176,13 @@ func (r *reader) service(name string, v ast.Node, at source.Pos) {
 func (r *reader) command(service string, v ast.Node) []string {
 	if _, isList := v.(*ast.SequenceNode); !isList {
 		if s, ok := v.(*ast.StringNode); ok {
-			r.out.Add(r.at(v), codes.BadStructure.Msgf("a command is a list of arguments, not a line for a shell"), `write a list: ["`+strings.Join(strings.Fields(s.Value), `", "`)+`"]`)
+			r.Out.Add(r.At(v), codes.BadStructure.Msgf("a command is a list of arguments, not a line for a shell"), `write a list: ["`+strings.Join(strings.Fields(s.Value), `", "`)+`"]`)
 			return []string{s.Value}
 		}
 	}
-	args := r.list(v, func(i int, v ast.Node) { r.positions[fmt.Sprintf("%s/command %d", service, i)] = r.at(v) })
+	args := r.List(v, func(i int, v ast.Node) { r.positions[fmt.Sprintf("%s/command %d", service, i)] = r.At(v) })
 	if len(args) == 0 || args[0] == "" {
-		r.out.Add(r.at(v), codes.BadValue.Msgf("the command is empty"), "write a list: the program, then its arguments")
+		r.Out.Add(r.At(v), codes.BadValue.Msgf("the command is empty"), "write a list: the program, then its arguments")
 	}
 	return args
 }
@@ -218,36 +190,36 @@ func (r *reader) command(service string, v ast.Node) []string {
 func (r *reader) ready(v ast.Node) Ready {
 	var ready Ready
 	set := 0
-	r.mapping(v, "ready", readyKeys, func(key string, v ast.Node, at source.Pos) {
+	r.Mapping(v, "ready", readyKeys, func(key string, v ast.Node, at source.Pos) {
 		if key != "within" {
 			set++
 		}
 		switch key {
 		case "tcp":
-			if ready.TCP = r.boolValue(v); !ready.TCP {
-				r.out.Add(r.at(v), codes.NoEffect.Msgf("`tcp: false` says nothing"), "leave it out, or say how else to know that the service is ready")
+			if ready.TCP = r.Bool(v); !ready.TCP {
+				r.Out.Add(r.At(v), codes.NoEffect.Msgf("`tcp: false` says nothing"), "leave it out, or say how else to know that the service is ready")
 			}
 		case "http":
-			if ready.HTTP = r.text(v); !strings.HasPrefix(ready.HTTP, "/") {
-				r.out.Add(r.at(v), codes.BadValue.Msgf("%q is not a path", ready.HTTP), "write a path on the service, such as /livez")
+			if ready.HTTP = r.Text(v); !strings.HasPrefix(ready.HTTP, "/") {
+				r.Out.Add(r.At(v), codes.BadValue.Msgf("%q is not a path", ready.HTTP), "write a path on the service, such as /livez")
 			}
 		case "line":
-			ready.Line = r.anyText(v)
+			ready.Line = r.AnyText(v)
 			if _, err := regexp.Compile(ready.Line); err != nil {
-				r.out.Add(r.at(v), codes.BadValue.Msgf("%q is not a regular expression: %v", ready.Line, err), "write a part of the line, with a backslash before ( ) [ ] . * + ?")
+				r.Out.Add(r.At(v), codes.BadValue.Msgf("%q is not a regular expression: %v", ready.Line, err), "write a part of the line, with a backslash before ( ) [ ] . * + ?")
 			}
 		case "within":
 			ready.Within = r.duration(v)
 		}
 	})
 	if set > 1 {
-		r.out.Add(r.at(v), codes.Contradiction.Msgf("`ready` says more than one way to know"), "choose one of tcp, http, line")
+		r.Out.Add(r.At(v), codes.Contradiction.Msgf("`ready` says more than one way to know"), "choose one of tcp, http, line")
 	}
 	return ready
 }
 
 // depends reads the links of a service: a mapping from dependencies to protocols or to the keys of a link, or a
-// list of names.
+// List of names.
 func (r *reader) depends(from string, v ast.Node) {
 	add := func(l Link, at source.Pos) {
 		r.positions[l.Name()] = at
@@ -256,19 +228,19 @@ func (r *reader) depends(from string, v ast.Node) {
 	}
 	if _, isList := v.(*ast.SequenceNode); isList {
 		var positions []source.Pos
-		names := r.list(v, func(_ int, v ast.Node) { positions = append(positions, r.at(v)) })
+		names := r.List(v, func(_ int, v ast.Node) { positions = append(positions, r.At(v)) })
 		for i, to := range names {
 			if slices.Index(names, to) < i {
-				r.out.Add(positions[i], codes.Duplicate.Msgf("%q stands there twice", to), "leave it out")
+				r.Out.Add(positions[i], codes.Duplicate.Msgf("%q stands there twice", to), "leave it out")
 				continue
 			}
 			add(Link{From: from, To: to}, positions[i])
 		}
 		return
 	}
-	r.mapping(v, "depends", nil, func(to string, v ast.Node, at source.Pos) {
+	r.Mapping(v, "depends", nil, func(to string, v ast.Node, at source.Pos) {
 		l := Link{From: from, To: to}
-		r.positions[l.Name()+"/protocol"] = r.at(v)
+		r.positions[l.Name()+"/protocol"] = r.At(v)
 		if s, ok := v.(*ast.StringNode); ok {
 			l.Protocol = s.Value
 		} else {
@@ -279,17 +251,17 @@ func (r *reader) depends(from string, v ast.Node) {
 }
 
 func (r *reader) prefixes(v ast.Node) []string {
-	return r.list(v, func(_ int, v ast.Node) {
+	return r.List(v, func(_ int, v ast.Node) {
 		if s, ok := v.(*ast.StringNode); ok && !strings.HasPrefix(s.Value, "/") {
-			r.out.Add(r.at(v), codes.BadValue.Msgf("%q is not a path", s.Value), "write the beginning of a path, such as /orders")
+			r.Out.Add(r.At(v), codes.BadValue.Msgf("%q is not a path", s.Value), "write the beginning of a path, such as /orders")
 		}
 	})
 }
 
 func (r *reader) protections(v ast.Node) []string {
-	return r.list(v, func(_ int, v ast.Node) {
+	return r.List(v, func(_ int, v ast.Node) {
 		if s, ok := v.(*ast.StringNode); ok && (strings.TrimSpace(s.Value) != s.Value || s.Value == "" || strings.Contains(s.Value, ",")) {
-			r.out.Add(r.at(v), codes.BadName.Msgf("%q cannot be the name of a protection", s.Value), "write a name without commas and outer spaces: ${without} separates names by commas")
+			r.Out.Add(r.At(v), codes.BadName.Msgf("%q cannot be the name of a protection", s.Value), "write a name without commas and outer spaces: ${without} separates names by commas")
 		}
 	})
 }
@@ -302,30 +274,13 @@ func (r *reader) where(name, key string) source.Pos {
 	if at, ok := r.positions[name]; ok {
 		return at
 	}
-	return source.Pos{File: r.file, Line: 1}
-}
-
-// syntax reports a file that is not valid YAML.
-func (r *reader) syntax(err error) {
-	at, what := source.Pos{File: r.file, Line: 1}, err.Error()
-	var e yaml.Error
-	if asYAML(err, &e) {
-		what = e.GetMessage()
-		if t := e.GetToken(); t != nil && t.Position != nil {
-			at = r.posAt(t.Position.Line, t.Position.Column)
-		}
-	}
-	hint := "check indentation, quotes and brackets"
-	if strings.Contains(what, "already defined") {
-		hint = "leave one of them out"
-	}
-	r.out.Add(at, codes.BadStructure.Message(strings.TrimSpace(what)), hint)
+	return source.Pos{File: r.File, Line: 1}
 }
 
 func (r *reader) duration(v ast.Node) time.Duration {
-	t, err := source.ParseDuration(r.text(v))
+	t, err := source.ParseDuration(r.Text(v))
 	if err != nil {
-		r.addProblem(v, err)
+		r.AddProblem(v, err)
 	}
 	return t
 }

@@ -26,15 +26,15 @@ const maxTemplate = 1 << 20
 
 // files reads the configuration files of a service: a mapping from their names to those of their templates.
 func (r *reader) files(service string, v ast.Node) (all []File) {
-	r.mapping(v, "files", nil, func(name string, v ast.Node, at source.Pos) {
-		r.positions[service+"/file "+name] = r.at(v)
-		f := File{Name: name, From: r.text(v)}
+	r.Mapping(v, "files", nil, func(name string, v ast.Node, at source.Pos) {
+		r.positions[service+"/file "+name] = r.At(v)
+		f := File{Name: name, From: r.Text(v)}
 		if !filepath.IsLocal(name) || filepath.Clean(name) == "." {
-			r.out.Add(at, codes.BadValue.Msgf("%q is not a path below the service's folder", name), "write where in ${dir} the file shall be: nginx.conf")
+			r.Out.Add(at, codes.BadValue.Msgf("%q is not a path below the service's folder", name), "write where in ${dir} the file shall be: nginx.conf")
 		}
-		raw, err := source.ReadFile(r.fsys, path.Join(path.Dir(r.file), f.From), maxTemplate)
+		raw, err := source.ReadFile(r.fsys, path.Join(path.Dir(r.File), f.From), maxTemplate)
 		if err != nil {
-			r.out.Add(r.at(v), codes.UnreadableFile.Msgf("the template of %q cannot be read: %v", name, err), "its path is relative to the system file, and below the folder that firedrill runs in")
+			r.Out.Add(r.At(v), codes.UnreadableFile.Msgf("the template of %q cannot be read: %v", name, err), "its path is relative to the system file, and below the folder that firedrill runs in")
 		}
 		f.Template = string(raw)
 		all = append(all, f)

@@ -13,16 +13,16 @@ var framingKeys = []string{"width", "little", "includes", "lockstep"}
 // framing reads the framing of a proprietary protocol.
 func (r *reader) framing(v ast.Node) message.Framing {
 	var g message.Framing
-	r.mapping(v, "framing", framingKeys, func(key string, v ast.Node, _ source.Pos) {
+	r.Mapping(v, "framing", framingKeys, func(key string, v ast.Node, _ source.Pos) {
 		switch key {
 		case "width":
 			g.Width = r.width(v)
 		case "little":
-			g.Little = r.boolValue(v)
+			g.Little = r.Bool(v)
 		case "includes":
-			g.Includes = r.boolValue(v)
+			g.Includes = r.Bool(v)
 		case "lockstep":
-			g.Lockstep = r.boolValue(v)
+			g.Lockstep = r.Bool(v)
 		}
 	})
 	return g
@@ -32,12 +32,12 @@ func (r *reader) framing(v ast.Node) message.Framing {
 func (r *reader) width(n ast.Node) int {
 	i, ok := n.(*ast.IntegerNode)
 	if !ok {
-		r.out.Add(r.at(n), codes.BadStructure.Message("a width has to be a number, not "+kindOf(n)), "write 1, 2, 4 or 8")
+		r.Out.Add(r.At(n), codes.BadStructure.Message("a width has to be a number, not "+source.KindOf(n)), "write 1, 2, 4 or 8")
 		return 1 // to report a mistake only once
 	}
 	value, ok := i.Value.(uint64)
 	if !ok || (value != 1 && value != 2 && value != 4 && value != 8) {
-		r.out.Add(r.at(n), codes.BadValue.Msgf("no length has %v bytes", i.Value), "write 1, 2, 4 or 8")
+		r.Out.Add(r.At(n), codes.BadValue.Msgf("no length has %v bytes", i.Value), "write 1, 2, 4 or 8")
 		return 1
 	}
 	return int(value)

@@ -68,7 +68,7 @@ const groups = "groups/"
 // group reads a group, which is a list of services.
 func (r *reader) group(name string, v ast.Node, at source.Pos) {
 	r.positions[groups+"/"+name] = at
-	members := r.list(v, func(i int, v ast.Node) { r.positions[fmt.Sprintf("%s/%s %d", groups, name, i)] = r.at(v) })
+	members := r.List(v, func(i int, v ast.Node) { r.positions[fmt.Sprintf("%s/%s %d", groups, name, i)] = r.At(v) })
 	if _, isList := v.(*ast.SequenceNode); isList {
 		r.sys.Groups = append(r.sys.Groups, Group{Name: name, Members: members})
 	}

@@ -29,20 +29,20 @@ const limits = "limits/"
 // limit reads a limit.
 func (r *reader) limit(key string, v ast.Node, _ source.Pos) {
 	l := &r.sys.Limits
-	r.positions[limits+"/"+key] = r.at(v)
+	r.positions[limits+"/"+key] = r.At(v)
 	switch key {
 	case "targets":
-		l.Targets = r.list(v, func(i int, v ast.Node) { r.positions[fmt.Sprintf("%s/%d", limits, i)] = r.at(v) })
+		l.Targets = r.List(v, func(i int, v ast.Node) { r.positions[fmt.Sprintf("%s/%d", limits, i)] = r.At(v) })
 		if _, isList := v.(*ast.SequenceNode); isList && len(l.Targets) == 0 {
-			r.out.Add(r.at(v), codes.Missing.Msgf("no target is listed, so that no fault could be injected"), `list services and links: ["payments", "orders -> payments"]`)
+			r.Out.Add(r.At(v), codes.Missing.Msgf("no target is listed, so that no fault could be injected"), `list services and links: ["payments", "orders -> payments"]`)
 		}
 	case "share":
-		share, err := source.ParsePercent(r.text(v))
+		share, err := source.ParsePercent(r.Text(v))
 		if err == nil && share == 0 {
 			err = source.Mistakef(codes.BadValue, "write a share above 0%", "a share of 0%% allows no fault on a link")
 		}
 		if err != nil {
-			r.addProblem(v, err)
+			r.AddProblem(v, err)
 		}
 		l.Share = share
 	case "at_once":
@@ -52,7 +52,7 @@ func (r *reader) limit(key string, v ast.Node, _ source.Pos) {
 			value, whole = n.Value.(uint64)
 		}
 		if !whole || value < 1 || value > 1000 {
-			r.out.Add(r.at(v), codes.BadValue.Msgf("this has to be a number of faults"), "write 1 or more, without quotes")
+			r.Out.Add(r.At(v), codes.BadValue.Msgf("this has to be a number of faults"), "write 1 or more, without quotes")
 			return
 		}
 		l.AtOnce = int(value)

@@ -24,32 +24,32 @@ type TLS struct {
 func (r *reader) link(l *Link, v ast.Node) {
 	settings, ends := TLS{}, false
 	var unused string
-	r.mapping(v, fmt.Sprintf("the link to %q", l.To), linkKeys, func(key string, v ast.Node, at source.Pos) {
-		r.positions[l.Name()+"/"+key] = r.at(v)
+	r.Mapping(v, fmt.Sprintf("the link to %q", l.To), linkKeys, func(key string, v ast.Node, at source.Pos) {
+		r.positions[l.Name()+"/"+key] = r.At(v)
 		switch key {
 		case "protocol":
-			l.Protocol = r.text(v)
+			l.Protocol = r.Text(v)
 		case "port":
-			l.Port = r.text(v)
+			l.Port = r.Text(v)
 		case "framing":
 			l.Framing = r.framing(v)
 		case "listen":
 			var err error
-			if l.Listen, err = source.ParseAddress(r.text(v)); err != nil {
-				r.addProblem(v, err)
+			if l.Listen, err = source.ParseAddress(r.Text(v)); err != nil {
+				r.AddProblem(v, err)
 			}
 		case "proxy_protocol":
-			l.ProxyProtocol = r.text(v)
+			l.ProxyProtocol = r.Text(v)
 		case "tls":
-			if ends = r.text(v) == "terminate"; !ends {
-				r.out.Add(r.at(v), codes.BadValue.Msgf("TLS is terminated or passes through"), "write `tls: terminate`, or leave it out")
+			if ends = r.Text(v) == "terminate"; !ends {
+				r.Out.Add(r.At(v), codes.BadValue.Msgf("TLS is terminated or passes through"), "write `tls: terminate`, or leave it out")
 				ends = true // to report a mistake only once
 			}
 		case "upstream_ca":
-			settings.CA, unused = r.text(v), key
+			settings.CA, unused = r.Text(v), key
 			r.positions[l.Name()+"/"+key] = at
 		case "upstream_insecure":
-			settings.Insecure, unused = r.boolValue(v), key
+			settings.Insecure, unused = r.Bool(v), key
 			r.positions[l.Name()+"/"+key] = at
 		}
 	})
@@ -57,7 +57,7 @@ func (r *reader) link(l *Link, v ast.Node) {
 	case ends:
 		l.TLS = &settings
 	case unused != "":
-		r.out.Add(r.where(l.Name(), unused), codes.NoEffect.Msgf("`%s` without `tls: terminate`: TLS passes through, and its ends look after themselves", unused), "add `tls: terminate`, or leave it out")
+		r.Out.Add(r.where(l.Name(), unused), codes.NoEffect.Msgf("`%s` without `tls: terminate`: TLS passes through, and its ends look after themselves", unused), "add `tls: terminate`, or leave it out")
 	}
 }
 

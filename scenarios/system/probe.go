@@ -83,9 +83,9 @@ func (r *reader) probe(name string, v ast.Node, at source.Pos) {
 	p := Probe{Name: name}
 	texts := map[string]*string{"http": &p.HTTP, "tcp": &p.TCP, "command": &p.Command, "metric": &p.Metric, "contains": &p.Contains, "json": &p.JSON, "is": &p.Is, "name": &p.Series}
 	r.positions[probes+"/"+name] = at
-	before := len(r.out.All)
-	r.mapping(v, fmt.Sprintf("the probe %q", name), probeKeys, func(key string, v ast.Node, _ source.Pos) {
-		r.positions[probes+"/"+name+" "+key] = r.at(v)
+	before := len(r.Out.All)
+	r.Mapping(v, fmt.Sprintf("the probe %q", name), probeKeys, func(key string, v ast.Node, _ source.Pos) {
+		r.positions[probes+"/"+name+" "+key] = r.At(v)
 		switch key {
 		case "status":
 			p.Status = r.status(v)
@@ -94,10 +94,10 @@ func (r *reader) probe(name string, v ast.Node, at source.Pos) {
 		case "within":
 			p.Within = r.duration(v)
 		default:
-			*texts[key] = r.text(v)
+			*texts[key] = r.Text(v)
 		}
 	})
-	if len(r.out.All) == before { // report a mistake only once
+	if len(r.Out.All) == before { // report a mistake only once
 		r.sys.Probes = append(r.sys.Probes, p)
 	}
 }
@@ -105,7 +105,7 @@ func (r *reader) probe(name string, v ast.Node, at source.Pos) {
 func (r *reader) status(v ast.Node) int {
 	n, err := strconv.Atoi(fmt.Sprint(v))
 	if err != nil || n < 100 || n > 599 {
-		r.out.Add(r.at(v), codes.BadValue.Msgf("%v is not a status of HTTP", v), "write one from 100 to 599, without quotes")
+		r.Out.Add(r.At(v), codes.BadValue.Msgf("%v is not a status of HTTP", v), "write one from 100 to 599, without quotes")
 	}
 	return n
 }

@@ -32,27 +32,27 @@ func (q Quarantine) Expired(now time.Time) bool {
 
 func (r *reader) quarantine(name string, v ast.Node, at source.Pos) {
 	q := Quarantine{Scenario: name}
-	if !r.mapping(v, fmt.Sprintf("the quarantine of %q", name), quarantineKeys, func(key string, v ast.Node, _ source.Pos) {
+	if !r.Mapping(v, fmt.Sprintf("the quarantine of %q", name), quarantineKeys, func(key string, v ast.Node, _ source.Pos) {
 		switch key {
 		case "owner":
-			q.Owner = strings.TrimSpace(r.text(v))
+			q.Owner = strings.TrimSpace(r.Text(v))
 		case "reason":
-			q.Reason = r.text(v)
+			q.Reason = r.Text(v)
 		case "until":
-			q.Until = r.text(v)
+			q.Until = r.Text(v)
 			until, err := time.Parse(time.DateOnly, q.Until)
 			switch {
 			case err != nil:
-				r.out.Add(r.at(v), codes.BadValue.Msgf("%q is not a day", q.Until), `write the last day of the quarantine, such as "2026-12-10"`)
+				r.Out.Add(r.At(v), codes.BadValue.Msgf("%q is not a day", q.Until), `write the last day of the quarantine, such as "2026-12-10"`)
 			case time.Until(until) > MostQuarantine:
-				r.out.Add(r.at(v), codes.BadValue.Msgf("the quarantine of %q lasts until %s, and 14 days are the most", name, q.Until), "name an earlier day; it can be moved if there is still a reason then")
+				r.Out.Add(r.At(v), codes.BadValue.Msgf("the quarantine of %q lasts until %s, and 14 days are the most", name, q.Until), "name an earlier day; it can be moved if there is still a reason then")
 			}
 		}
 	}) {
 		return
 	}
 	if q.Owner == "" || q.Until == "" {
-		r.out.Add(at, codes.Missing.Msgf("the quarantine of %q needs an owner and a last day", name), `write {owner: NAME, until: "2026-12-10"}`)
+		r.Out.Add(at, codes.Missing.Msgf("the quarantine of %q needs an owner and a last day", name), `write {owner: NAME, until: "2026-12-10"}`)
 	}
 	r.sys.Quarantine = append(r.sys.Quarantine, q)
 }

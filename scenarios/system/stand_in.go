@@ -53,22 +53,22 @@ var (
 // standIn reads a stand-in.
 func (r *reader) standIn(service string, v ast.Node) *StandIn {
 	in := &StandIn{}
-	r.mapping(v, "stand_in", standInKeys, func(key string, v ast.Node, at source.Pos) {
+	r.Mapping(v, "stand_in", standInKeys, func(key string, v ast.Node, at source.Pos) {
 		r.positions[service+"/stand_in "+key] = at
 		switch key {
 		case "key":
-			in.Key = r.text(v)
+			in.Key = r.Text(v)
 		case "once":
-			in.Once = r.text(v)
+			in.Once = r.Text(v)
 		case "value":
-			in.Value = r.text(v)
+			in.Value = r.Text(v)
 		case "routes":
-			r.mapping(v, "routes", nil, func(name string, v ast.Node, at source.Pos) {
+			r.Mapping(v, "routes", nil, func(name string, v ast.Node, at source.Pos) {
 				r.positions[service+"/stand_in "+name] = at
 				route, err := r.standInRoute(name, v)
 				if err != nil {
 					what, hint := source.Parts(err)
-					r.out.Add(at, what, hint)
+					r.Out.Add(at, what, hint)
 				}
 				in.Routes = append(in.Routes, route)
 			})
@@ -79,7 +79,7 @@ func (r *reader) standIn(service string, v ast.Node) *StandIn {
 
 func (r *reader) standInRoute(name string, v ast.Node) (route StandInRoute, err error) {
 	route.Method, route.Path, err = source.ParseRoute(name)
-	r.mapping(v, fmt.Sprintf("the route %q", name), standInRouteKeys, func(key string, v ast.Node, _ source.Pos) {
+	r.Mapping(v, fmt.Sprintf("the route %q", name), standInRouteKeys, func(key string, v ast.Node, _ source.Pos) {
 		switch key {
 		case "status":
 			if n, ok := v.(*ast.IntegerNode); ok {
@@ -88,14 +88,14 @@ func (r *reader) standInRoute(name string, v ast.Node) (route StandInRoute, err 
 					return
 				}
 			}
-			r.out.Add(r.at(v), codes.BadValue.Msgf("this is not a status of HTTP that ends a request"), "write a number from 200 to 599")
+			r.Out.Add(r.At(v), codes.BadValue.Msgf("this is not a status of HTTP that ends a request"), "write a number from 200 to 599")
 		case "body":
-			route.Body = r.anyText(v)
+			route.Body = r.AnyText(v)
 		case "delay":
 			route.Delay = r.duration(v)
 		case "headers":
 			route.Headers = map[string]string{}
-			r.mapping(v, "headers", nil, func(name string, v ast.Node, _ source.Pos) { route.Headers[name] = r.text(v) })
+			r.Mapping(v, "headers", nil, func(name string, v ast.Node, _ source.Pos) { route.Headers[name] = r.Text(v) })
 		}
 	})
 	return route, err

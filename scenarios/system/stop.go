@@ -14,10 +14,10 @@ import (
 // stop reads how a service is stopped.
 func (r *reader) stop(v ast.Node) Stopping {
 	var stop Stopping
-	r.mapping(v, "stop", stopKeys, func(key string, v ast.Node, _ source.Pos) {
+	r.Mapping(v, "stop", stopKeys, func(key string, v ast.Node, _ source.Pos) {
 		switch key {
 		case "signal":
-			stop.Signal = r.text(v)
+			stop.Signal = r.Text(v)
 		case "within":
 			stop.Within = r.duration(v)
 		}

@@ -189,25 +189,25 @@ const stopRules = "stop/"
 // stopRule reads a stop rule.
 func (r *reader) stopRule(i int, v ast.Node) {
 	var rule StopRule
-	before := len(r.out.All)
-	r.mapping(v, "a stop rule", stopRuleKeys, func(key string, v ast.Node, _ source.Pos) {
+	before := len(r.Out.All)
+	r.Mapping(v, "a stop rule", stopRuleKeys, func(key string, v ast.Node, _ source.Pos) {
 		var err error
 		switch key {
 		case "success_below":
-			if rule.Ratio, err = source.ParsePercent(r.text(v)); err == nil && rule.Ratio == 0 {
+			if rule.Ratio, err = source.ParsePercent(r.Text(v)); err == nil && rule.Ratio == 0 {
 				err = source.Mistakef(codes.CannotFail, "write the share below which the run shall stop, such as 50%", "fewer than 0%% never succeed, so this rule could stop nothing")
 			}
 		case "latency":
-			text := r.text(v)
+			text := r.Text(v)
 			if rule.Percentile, err = strconv.ParseFloat(strings.TrimPrefix(text, "p"), 64); err != nil || !strings.HasPrefix(text, "p") || rule.Percentile <= 0 {
 				err = source.Mistakef(codes.BadValue, "write p50, p95, p99 or p99.9", "%q is not a percentile", text)
 			}
 		case "probe":
-			rule.Probe = r.text(v)
+			rule.Probe = r.Text(v)
 		case "file":
-			rule.File = r.text(v)
+			rule.File = r.Text(v)
 		case "http":
-			rule.HTTP = r.text(v)
+			rule.HTTP = r.Text(v)
 		case "status":
 			rule.Status = r.status(v)
 		case "above":
@@ -216,11 +216,11 @@ func (r *reader) stopRule(i int, v ast.Node) {
 			rule.For = r.duration(v)
 		}
 		if err != nil {
-			r.addProblem(v, err)
+			r.AddProblem(v, err)
 		}
 	})
-	if len(r.out.All) == before { // report a mistake only once
-		r.positions[fmt.Sprintf("%s/%d", stopRules, len(r.sys.Stop))] = r.at(v)
+	if len(r.Out.All) == before { // report a mistake only once
+		r.positions[fmt.Sprintf("%s/%d", stopRules, len(r.sys.Stop))] = r.At(v)
 		r.sys.Stop = append(r.sys.Stop, rule)
 	}
 }

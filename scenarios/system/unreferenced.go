@@ -25,13 +25,11 @@ type Declaration struct {
 // although it is not named: services that are started, or awaited, or answer requests, and groups whose members nothing
 // else connects.
 func Unreferenced(fsys fs.FS, name string, table protocols.Table) ([]Declaration, error) {
-	raw, err := source.ReadFile(fsys, name, maxSystemFile)
-	if err != nil {
-		return nil, err
+	r, err := readFile(fsys, name, nil, table)
+	if err == nil {
+		err = r.Out.Err()
 	}
-	r := newReader(fsys, name, raw, table)
-	r.read([]byte(strings.Join(r.lines, "\n")), nil)
-	if err := r.out.Err(); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	texts := r.texts()
@@ -72,7 +70,7 @@ func Unreferenced(fsys fs.FS, name string, table protocols.Table) ([]Declaration
 
 // texts returns all keys and values of the file, and the templates that it names.
 func (r *reader) texts() (all []string) {
-	for _, t := range lexer.Tokenize(strings.Join(r.lines, "\n")) {
+	for _, t := range lexer.Tokenize(strings.Join(r.Lines, "\n")) {
 		if t.Type != token.CommentType {
 			all = append(all, t.Value)
 		}
