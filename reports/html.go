@@ -51,6 +51,7 @@ type view struct {
 	Aborted   string
 	NotRun    []journal.Planned
 	Notes     []journal.TimedNote
+	Day       *gameDay // nil if it was none
 	Took      time.Duration
 	Counts    []string
 	Rerun     string
@@ -121,7 +122,7 @@ func writeHTML(w io.Writer, b *journal.Book) error { return writePage(w, b, nil)
 
 // writePage writes the report for people, compared with an earlier run unless that is nil.
 func writePage(w io.Writer, b *journal.Book, against *Against) error {
-	v := view{Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), NotRun: b.NotRun(), Notes: b.Notes, Rerun: rerun(b), Against: against, Shared: &shared{}}
+	v := view{Run: b.Run, Outcome: Outcome(b), Aborted: abortReason(b), NotRun: b.NotRun(), Notes: b.Notes, Day: newGameDay(b), Rerun: rerun(b), Against: against, Shared: &shared{}}
 	v.Counts = countOutcomes(b, func(_, text string) string { return text })
 	for i, h := range b.Scenarios {
 		v.Took = max(v.Took, h.Ended)

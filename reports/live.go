@@ -60,7 +60,7 @@ func (l *Live) Event(e journal.Event) {
 	case e.Verdict != nil && e.Verdict.Outcome != "passed":
 		l.line(e.At, name, fmt.Sprintf("%s %s: %s", icons[e.Verdict.Outcome], e.Verdict.Check, e.Verdict.Reason))
 	case e.Note != nil:
-		l.line(e.At, name, e.Note.Text)
+		l.line(e.At, name, said(e.Note))
 	case e.End != nil && e.Scenario != "":
 		delete(l.ticks, e.Scenario)
 		l.order = slices.DeleteFunc(l.order, func(id string) bool { return id == e.Scenario })
@@ -109,6 +109,14 @@ func (l *Live) line(at time.Duration, name, text string) {
 	}
 }
 
+// said returns the text of a note, with its author.
+func said(n *journal.Note) string {
+	if n.By == "" {
+		return n.Text
+	}
+	return n.By + ": " + n.Text
+}
+
 func clock(at time.Duration) string {
 	return fmt.Sprintf("%d:%04.1f", int(at.Minutes()), (at % time.Minute).Seconds())
 }
@@ -134,9 +142,11 @@ func (l *Live) Ask(question string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.clear()
-	if l.question, l.figured = question, l.latest; question != "" && !l.tty {
+	if question != "" && question != l.question && !l.tty {
+		l.figured = l.latest
 		fmt.Fprintln(l.w, plain(question))
 	}
+	l.question = question
 	l.status(l.latest)
 }
 

@@ -29,6 +29,7 @@ func writeSummary(w io.Writer, b *journal.Book) error {
 	}
 	s.why(causes(b))
 	s.scenarios(b)
+	s.gameDay(newGameDay(b))
 	if command := rerun(b); command != "" && !strings.Contains(command, "\n") {
 		fence := strings.Repeat("`", 3+strings.Count(command, "`"))
 		s.line("")

@@ -24,7 +24,9 @@ func Text(w io.Writer, b *journal.Book, colour bool) error {
 		t.printf("%s\n\n", plain(reason))
 	}
 	for _, n := range b.Notes {
-		t.printf("note: %s\n", plain(n.Text))
+		if n.By == "" {
+			t.printf("note: %s\n", plain(n.Text))
+		}
 	}
 	for _, h := range b.Scenarios {
 		t.scenario(h)
@@ -32,6 +34,7 @@ func Text(w io.Writer, b *journal.Book, colour bool) error {
 	for _, p := range b.NotRun() {
 		t.printf("– NOT RUN  %s  (%s:%d)\n", plain(p.Name), plain(p.File), p.Line)
 	}
+	t.gameDay(newGameDay(b))
 	t.summary(b)
 	return t.out.Flush()
 }

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,6 +73,12 @@ func (r *runState) attempt(ctx context.Context, e *scenarios.Experiment, j *job,
 		if why := r.late(e); why != "" {
 			r.write(journal.Event{Note: &journal.Note{Text: why}})
 			return nil
+		}
+		if r.o.BeforeScenario != nil {
+			if err := r.o.BeforeScenario(ctx, e); err != nil {
+				r.write(journal.Event{Note: &journal.Note{Text: fmt.Sprintf("%q was not started: %v", e.Name, err)}})
+				return nil
+			}
 		}
 		s = newSession(ctx, r, e, t)
 		s.begin()

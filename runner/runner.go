@@ -118,6 +118,15 @@ type Options struct {
 	// are healed. It may be nil.
 	HealRequested func(ctx context.Context) <-chan struct{}
 
+	// Select returns which of the scenarios of feature files to run, in order; nil means all. With an error, nothing
+	// starts.
+	Select func([]*scenarios.Experiment) ([]*scenarios.Experiment, error)
+	// Opened is called once the journal is open, with a function that records what a person did or saw, until the run
+	// ends. It may be nil.
+	Opened func(record func(journal.Note))
+	// BeforeScenario is called before each scenario. With an error, that scenario is not run. It may be nil.
+	BeforeScenario func(context.Context, *scenarios.Experiment) error
+
 	files []journal.File // that were read; see parse
 }
 
@@ -188,6 +197,9 @@ type runState struct {
 // is invalid and nothing was started. With any other error the Result may still be non-nil.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	es, err := parse(&o)
+	if err == nil && o.Select != nil {
+		es, err = o.Select(es)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +242,7 @@ func RunExperiments(ctx context.Context, o Options, es ...*scenarios.Experiment)
 	}
 	r.repeatOf = repeatOf
 	var pool sync.WaitGroup
-	serial := func(e *scenarios.Experiment) bool { return slices.Contains(e.Tags, "@serial") }
+	serial := func(e *scenarios.Experiment) bool { return o.Parallel > 1 && slices.Contains(e.Tags, "@serial") }
 	for _, e := range es {
 		if serial(e) {
 			continue
@@ -299,6 +311,9 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 	}})
 	r.reclaim()
 	r.openControl()
+	if o.Opened != nil {
+		o.Opened(r.note)
+	}
 	return r, nil
 }
 
@@ -336,6 +351,15 @@ func (r *runState) write(e journal.Event) journal.Event {
 		r.o.Watch(r.journal.Redact(e))
 	}
 	return e
+}
+
+// note records what a person did or saw, in the scenario that runs, if it is the only one.
+func (r *runState) note(n journal.Note) {
+	if sessions, _ := r.active(); len(sessions) == 1 {
+		sessions[0].record(journal.Event{Note: &n})
+		return
+	}
+	r.write(journal.Event{Note: &n})
 }
 
 // end folds and closes the journal, and writes the reports. The journal is read once; what is written after that is

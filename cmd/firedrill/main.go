@@ -92,7 +92,7 @@ func command() *cobra.Command {
   firedrill plan                             # what would happen; touches nothing
   firedrill steps delay                      # sentences about delay`,
 	}
-	root.AddCommand(abortCommand(), archiveCommand(), catalogueCommand(), demoCommand(), diffCommand(), doctorCommand(), fmtCommand(), gateCommand(), healCommand(), initCommand(), injectCommand(), completeShells(lintCommand()), linksCommand(), completeShells(runCommand()), completeShells(planCommand()), stepsCommand(), trendCommand(), reportCommand(reports.Formats()), schemaCommand(), serveCommand(), serviceCommand(), shopCommand())
+	root.AddCommand(abortCommand(), archiveCommand(), catalogueCommand(), demoCommand(), diffCommand(), doctorCommand(), fmtCommand(), gamedayCommand(), gateCommand(), healCommand(), initCommand(), injectCommand(), completeShells(lintCommand()), linksCommand(), completeShells(runCommand()), completeShells(planCommand()), stepsCommand(), trendCommand(), reportCommand(reports.Formats()), schemaCommand(), serveCommand(), serviceCommand(), shopCommand())
 	completeFlags(root)
 	return root
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -32,6 +34,18 @@ type operator struct {
 
 	mu   sync.Mutex
 	live map[string]bool // IDs of the faults that are live
+}
+
+// askedAt makes a run ask at the terminal of a command.
+func askedAt(cmd *cobra.Command) attach {
+	return func(o *runner.Options, screen *reports.Live, cancelRun context.CancelCauseFunc) (func(), error) {
+		keys, err := readKeys(cmd.InOrStdin())
+		if err != nil {
+			return nil, err
+		}
+		askOperator(o, &operator{keys: keys, screen: screen, cancelRun: cancelRun})
+		return keys.restore, nil
+	}
 }
 
 // askOperator makes the run ask before each injection, and heal it when a key is pressed.

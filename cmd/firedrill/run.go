@@ -93,7 +93,11 @@ removed first.`,
 		if err != nil {
 			return err
 		}
-		return run(cmd, o, show, step, compare)
+		var people attach
+		if step {
+			people = askedAt(cmd)
+		}
+		return run(cmd, o, show, people, compare)
 	}
 	return cmd
 }
@@ -104,8 +108,11 @@ type output struct {
 	github bool   // annotations, too
 }
 
-// run runs features, and passes the folder of the run to compare at the end.
-func run(cmd *cobra.Command, o runner.Options, show output, step bool, compare func(dir string) error) error {
+// attach lets a person at the keys take part in a run. detach resets the terminal.
+type attach func(o *runner.Options, screen *reports.Live, cancelRun context.CancelCauseFunc) (detach func(), err error)
+
+// run runs features, and passes the folder of the run to compare at the end. people may be nil.
+func run(cmd *cobra.Command, o runner.Options, show output, people attach, compare func(dir string) error) error {
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	live := reports.NewLive(console, styled(console))
 	o.Watch = func(e journal.Event) {
@@ -120,13 +127,12 @@ func run(cmd *cobra.Command, o runner.Options, show output, step bool, compare f
 	}
 	ctx, cancelRun := context.WithCancelCause(cmd.Context())
 	defer cancelRun(nil)
-	if step {
-		keys, err := readKeys(cmd.InOrStdin())
+	if people != nil {
+		detach, err := people(&o, live, cancelRun)
 		if err != nil {
 			return err
 		}
-		defer keys.restore()
-		askOperator(&o, &operator{keys: keys, screen: live, cancelRun: cancelRun})
+		defer detach()
 	}
 	result, err := runner.Run(ctx, o)
 	live.Close()

@@ -134,3 +134,91 @@ func clockOf(screen string) string {
 	}
 	return all[len(all)-1][1]
 }
+
+// TestGameDay plays a game day in a terminal by its keys, up to an abort while a fault is live.
+func TestGameDay(t *testing.T) {
+	t.Parallel()
+	for attempt := 1; !playsDay(t); attempt++ {
+		require.Less(t, attempt, 3, "no baseline was steady")
+	}
+}
+
+// playsDay reports whether both faults of the day could be injected.
+func playsDay(t *testing.T) bool {
+	t.Helper()
+	x := inTmux(t, []string{"NO_COLOR="}, "gameday", dayFile, "--as", "ana")
+	x.press(t, "c", "c", "c", "Space", "c") // ahead of all questions
+	x.begin(t)
+	inject := func(what string) bool {
+		screen := x.until(t, `next: inject: .*`+what+`|`+notInjected)
+		if strings.Contains(screen, notInjected) {
+			return false
+		}
+		x.until(t, `(?s)undo: (the process|the delay).*c: continue`)
+		x.press(t, "c")
+		x.until(t, `h: heal`)
+		return true
+	}
+	x.until(t, `(?s)1 of 2: the dashboards are open.*c: continue`)
+	x.press(t, "c")
+	x.until(t, `(?s)2 of 2: abort was tested.*c: continue`)
+	x.press(t, "c")
+	x.until(t, `(?s)card 1 of 2.*hypothesis +pages are served, without.*stops if.*c: continue`)
+	x.press(t, "c")
+	if !inject("hangs") {
+		return false
+	}
+	x.press(t, "d")
+	x.until(t, `ana: detected`)
+	x.press(t, "n", "c", "Space", "4", "2", "x", "BSpace", "!", "Enter") // keys of a note do nothing else
+	x.until(t, `ana: c 42!`)
+	x.press(t, "m")
+	x.until(t, `ana: mitigated`)
+	x.press(t, "h")
+	x.until(t, `healed: .*hangs`)
+	x.until(t, `(?s)card 2 of 2.*next: start.*c: continue`)
+	x.press(t, "o")
+	x.until(t, `ON HOLD`)
+	x.press(t, "c")
+	x.until(t, `ana: goes on`)
+	x.press(t, "c")
+	if !inject("delayed") {
+		return false
+	}
+	x.press(t, "!")
+	x.until(t, `exit code 4`)
+
+	book, err := readBook(filepath.Join(x.runs, "latest", "journal.ndjson"))
+	require.NoError(t, err)
+	require.Equal(t, "stopped", book.End.Outcome)
+	require.Len(t, book.Scenarios, 2)
+	var said []string
+	notes := book.Notes
+	for _, h := range book.Scenarios {
+		notes = append(notes, h.Notes...)
+		for _, f := range h.Faults {
+			require.Positive(t, f.Live)
+			require.Positive(t, f.Healed)
+			require.Less(t, f.Healed-f.Live, time.Minute, "a key healed, not the step")
+		}
+	}
+	for _, n := range notes {
+		if n.By == "" {
+			continue
+		}
+		require.Equal(t, "ana", n.By)
+		require.Positive(t, n.At)
+		said = append(said, n.Kind+": "+n.Text)
+	}
+	for _, want := range []string{"confirmed: the dashboards are open", "confirmed: abort was tested", "detected: detected", "note: c 42!", "mitigated: mitigated", "heal: healed by hand", "hold: on hold", "released: goes on", "abort: aborts the day"} {
+		require.Contains(t, strings.Join(said, "\n"), want)
+	}
+	for file, want := range map[string]string{"report.html": `<h2 id="gameday">Game day</h2>`, "summary.md": "### Game day: The shop without its helpers, 2026\\-12\\-02"} {
+		raw, err := os.ReadFile(filepath.Join(x.runs, "latest", file))
+		require.NoError(t, err)
+		text := strings.ReplaceAll(string(raw), `2026-12-02`, `2026\-12\-02`)
+		require.Contains(t, text, want)
+		require.Contains(t, text, "detected after")
+	}
+	return true
+}

@@ -182,6 +182,8 @@ type Tick struct {
 // Note is a sentence for people, such as a confirmation by the facilitator or an observation of the runner.
 type Note struct {
 	Text string `json:"text"`
+	By   string `json:"by,omitempty"`   // the person who did or saw it; "" if the runner wrote the note
+	Kind string `json:"kind,omitempty"` // of a person's note: "day", "continued", "hold", "released", "note", "detected", "mitigated", "heal", "abort"
 }
 
 // Gate is written if the baseline was not within the steady state. Nothing is injected in that case.

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/runner/sources"
+)
+
+func gamedayCommand() *cobra.Command {
+	var o runner.Options
+	var check bool
+	by := me()
+	cmd := &cobra.Command{
+		Use:   "gameday DAY.yaml",
+		Short: "Lead a team through a game day: checklist, one card after another, notes of people in the report",
+		Long: `Runs the scenarios of the cards of a game day, one after another. It first asks for each item of the checklist, then before
+each card and each injection. What people do goes to the journal with time and author, and the report shows it beside what
+the machine did, with the time to detect, to mitigate and to recover.
+
+Keys, at any time: c or space continues when it asks; o: on hold; h: heal what is live; n: write a note, up to Enter;
+d: detected; m: mitigated; !: abort, which heals everything and ends the day; q: stop the run. Without a terminal, they are
+read from standard input; its end stops the run. No flag answers the questions: a checklist that nobody reads is none.
+
+The exit codes are those of firedrill run.`,
+		Example: `  firedrill gameday init day.yaml
+  firedrill gameday --check day.yaml
+  firedrill gameday day.yaml --as ana`,
+		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return []cobra.Completion{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := readDay(args[0])
+			if err == nil && check {
+				err = d.check(cmd.OutOrStdout(), o.AllowTargets)
+			}
+			if err != nil || check {
+				return printProblems(cmd, err)
+			}
+			return playDay(cmd, o, d, by)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&check, "check", false, "say what is missing, or print the agenda; starts nothing")
+	flags.StringVar(&by, "as", by, "the name of the person at the keys, for journal and report")
+	flags.StringVar(&o.Dir, "dir", runsDir, "parent of run folders")
+	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all random decisions; 0 takes one from the clock")
+	flags.StringSliceVar(&o.AllowTargets, "allow-target", nil, allowTarget)
+	cmd.AddCommand(gamedayInitCommand())
+	return cmd
+}
+
+func gamedayInitCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "init [DAY.yaml]",
+		Short: "Write a game day to fill in",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return writeDay(cmd.OutOrStdout(), append(args, "day.yaml")[0])
+		},
+	}
+}
+
+// playDay runs a game day.
+func playDay(cmd *cobra.Command, o runner.Options, d *day, by string) error {
+	in := d.features
+	o.FS, o.Root, o.Paths = in.fsys, in.root, in.paths
+	o.Meter, o.Sources, o.Loads, o.Parallel = &runner.Meter{}, sources.Kinds(), sources.Loads(), 1
+	o.Select = d.choose
+	return run(cmd, o, output{format: "text"}, func(o *runner.Options, live *reports.Live, cancelRun context.CancelCauseFunc) (func(), error) {
+		keys, err := readKeys(cmd.InOrStdin())
+		if err != nil {
+			return nil, err
+		}
+		f := newFacilitator(d, by, keys, live, cancelRun)
+		f.echo = styled(cmd.ErrOrStderr())
+		f.lead(cmd.Context(), o)
+		return keys.restore, nil
+	}, func(string) error { return nil })
+}
