@@ -62,6 +62,9 @@ func (s *session) healAll(chosen []*injection) error {
 	chosen = slices.DeleteFunc(slices.Clone(chosen), func(in *injection) bool { return !slices.Contains(s.live, in) })
 	s.live = slices.DeleteFunc(s.live, func(in *injection) bool { return slices.Contains(chosen, in) })
 	s.mu.Unlock()
+	if len(chosen) == 0 { // such as before the system has started
+		return nil
+	}
 	errs := make([]error, len(chosen))
 	s.foldDials()
 	usages := s.linkUsage()

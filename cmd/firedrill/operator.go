@@ -204,11 +204,12 @@ type key struct {
 const maxTyped = 256
 
 // readKeys returns a keyboard that reads in, unbuffered by lines if that is a terminal. Its discard drops what was typed
-// and not yet read, and returns the time: keys that were read before it were typed before it was called.
+// and not yet read, and returns the time: keys that were read before it were typed before it was called. What is not a
+// terminal was written in advance for what will be asked, and nothing of it is dropped.
 // The goroutine that reads runs until the program ends: a blocked read of a terminal cannot be cancelled.
 func readKeys(in io.Reader) (*keyboard, error) {
 	typed := make(chan key, maxTyped)
-	k := &keyboard{typed: typed, restore: func() {}, discard: time.Now}
+	k := &keyboard{typed: typed, restore: func() {}, discard: func() time.Time { return time.Time{} }}
 	if f, ok := in.(*os.File); ok && isTerminal(f) {
 		restore, err := keyByKey(int(f.Fd()))
 		if err != nil {

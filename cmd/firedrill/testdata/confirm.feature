@@ -1,4 +1,5 @@
 Feature: A question before the load
+
   Scenario: comments hang once the dashboards are open
     Given the system described in "../../../features/shop/system.yaml"
     And a steady load of 20 requests per second on "GET /"

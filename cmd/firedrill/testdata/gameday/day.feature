@@ -1,4 +1,5 @@
 Feature: A game day
+
   Background:
     Given the system described in "../../../../features/shop/system.yaml"
     And a steady load of 20 requests per second on "GET /"
