@@ -12,7 +12,8 @@ import (
 // KeepsRate passes if a counter of a service increases during the fault at no less than a share of its rate in the
 // baseline. A value below the one before it means that the counter began anew at 0, as Prometheus has it.
 // Answers that took long, and requests that were sent late, widen what the rates may have been: the check fails only if
-// no rates within these bounds meet the limit, and passes only if all do.
+// no rates within these bounds meet the limit, and passes only if all do. A failure also has to remain if the requests that
+// waited for an answer at the first and the last reading were counted elsewhere.
 type KeepsRate struct {
 	Metric, Of string
 	Ratio      float64
@@ -79,10 +80,13 @@ func (c KeepsRate) Judge(h *journal.History) Verdict {
 	after := func(w journal.Window) float64 { // how much of what belongs to a window may have been counted after it
 		return perRequest * crossed(h, func(got journal.Window) bool { return dueIn(got, w) })
 	}
-	least := c.Ratio * (before.sum - max(after(journal.Warmup), after(journal.Before))) / (before.took + before.slack).Seconds()
+	unanswered := func(w journal.Window) float64 { // how much may have been counted after a moment in a window although it was due before it
+		return max(after(w), perRequest*unfinished(h, w))
+	}
+	least := c.Ratio * (before.sum - max(unanswered(journal.Warmup), unanswered(journal.Before))) / (before.took + before.slack).Seconds()
 	highest := c.Ratio * (before.sum + after(journal.Before)) / max(time.Millisecond, before.took-before.slack).Seconds()
 	lowest := (during.sum - after(journal.Before)) / (during.took + during.slack).Seconds()
-	most := (during.sum + after(journal.During) + 1 + before.rate()*during.blind.Seconds()) / max(time.Millisecond, during.took-during.slack).Seconds() // an event may be counted just outside
+	most := (during.sum + unanswered(journal.During) + 1 + before.rate()*during.blind.Seconds()) / max(time.Millisecond, during.took-during.slack).Seconds() // an event may be counted just outside
 	v := Verdict{
 		Expected: expected, Window: journal.During, Evidence: first(in.seqs),
 		Observed: fmt.Sprintf("%.1f%% (%.1f per second, and %.1f before)", 100*during.rate()/before.rate(), during.rate(), before.rate()),

@@ -111,6 +111,14 @@ func crossed(h *journal.History, in func(journal.Window) bool) float64 {
 	return crossing(h.Slip(of), h.Sum(of).Sent, windowLength(h, in))
 }
 
+// unfinished returns how many of the requests that were due in a window and ended in it may have had no answer at any one
+// moment.
+func unfinished(h *journal.History, w journal.Window) float64 {
+	in := func(got journal.Window) bool { return got == w }
+	all := h.Sum(func(s journal.Sample) bool { return in(s.Window) })
+	return crossing(all.Latency, all.Sent, windowLength(h, in))
+}
+
 // allowForPauses withholds a verdict that a pause of the runner may have caused. A failure still counts if the requests
 // that ended before the first pause show it: one in the window of the check, or before it since the fault phase began.
 func (v Verdict) allowForPauses(c Check, h *journal.History) Verdict {

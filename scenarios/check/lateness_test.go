@@ -112,6 +112,10 @@ func TestLateness(t *testing.T) {
 		"a rate of 80%, 50ms late":                {rate, Failed, []func(scenario){counts(50, 40), late(before, 50*ms), late(during, 50*ms)}},
 		"a rate of 88%, 100ms late":               {rate, Inconclusive, []func(scenario){counts(50, 44), late(before, 100*ms), late(during, 100*ms)}},
 		"a rate of 92%, 200ms late":               {rate, Inconclusive, []func(scenario){counts(50, 46), late(before, 200*ms)}},
+		"a rate of 80%, answers take 50ms":        {rate, Failed, []func(scenario){counts(50, 40), took(during, 50*ms)}},
+		"a rate of 85%, answers take 300ms":       {rate, Inconclusive, []func(scenario){counts(50, 42.5), took(during, 300*ms)}},
+		"a rate of 20%, answers take 2s":          {rate, Failed, []func(scenario){counts(50, 10), took(during, 2*time.Second)}},
+		"a rate of 100%, answers take 2s":         {rate, Passed, []func(scenario){counts(50, 50), took(during, 2*time.Second)}},
 		"a rate of 100%, 50ms late":               {rate, Passed, []func(scenario){counts(50, 50), late(before, 50*ms), late(during, 50*ms)}},
 
 		"a closed load on a busy machine is late by an unknown time": {below, Inconclusive, []func(scenario){took(during, 9*time.Second), func(s scenario) { s.Load.Shape, s.Load.CPU = "closed", 0.9 }}},
