@@ -181,10 +181,10 @@ func TestClientDisconnectsWhileServerIsClosed(t *testing.T) {
 	}
 }
 
-// nginx closes idle connections after two seconds, and calls are held for four: a client with persistent
+// nginx closes idle connections after five seconds, and calls are held for eight: a client with persistent
 // connections, such as a gateway, sees no error.
 func TestNginxClosesIdleHeldConnection(t *testing.T) {
-	addr, _, worked := relaytest.NginxServer(t, "; keepalive_timeout 2s; client_header_timeout 2s")
+	addr, _, worked := relaytest.NginxServer(t, "; keepalive_timeout 5s; client_header_timeout 5s")
 	f := relaytest.OpenLink(t, addr, message.Config{})
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	defer transport.CloseIdleConnections()
@@ -206,7 +206,7 @@ func TestNginxClosesIdleHeldConnection(t *testing.T) {
 		all.Wait()
 	}
 	charge(0)
-	count, heal := f.AddRule(t, message.Rule{Action: message.Delay, By: 4 * time.Second})
+	count, heal := f.AddRule(t, message.Rule{Action: message.Delay, By: 8 * time.Second})
 	charge(time.Second) // all are held before nginx closes: a call that arrives in that moment may be lost
 	heal()
 	charge(0)
