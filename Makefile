@@ -6,10 +6,9 @@ PROGRAMS      := redis-server initdb haproxy nginx nats-server rabbitmq-server d
 PACKAGES      := redis-server postgresql haproxy nginx-light nats-server rabbitmq-server dnsmasq-base etcd-server e2fsprogs gcc libc6-dev npm chromium zsh fish tmux
 DRILLS        := ./features/truth ./runner ./features/... ./runner/... ./cmd/... # the longest first
 # Tests wait for much of their time, so three packages share two CPUs. Processes with the race detector would otherwise wait for a second when they end.
-IDLE          := $(shell chrt --idle 0 true 2>/dev/null && echo chrt --idle 0 || echo nice -n 19) env
 RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -p 3 -timeout 20m
 
-.PHONY: all fmt lint test test-drills test-browser test-parts test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
+.PHONY: all fmt lint test test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
 
 all: lint test
 
@@ -25,22 +24,13 @@ lint: ## gofmt, golangci-lint, vet for macOS
 	GOOS=darwin $(GO) vet -gcflags='all=-N -l' ./...
 
 test: install-tools ## everything, with the race detector; real servers must run, not skip
-	# Drills measure latency, so no compiler may run beside them: all tests, and the program that drills start, are compiled before.
-	$(GO) list -race -test -export ./... >/dev/null
+	$(RACE) ./injector/... ./scenarios/... ./reports/...
+	$(GO) test -C reports/testdata/browser -timeout 10m . # the HTML report in a real browser: a module of its own, which needs chromium
+	# Drills measure latency, so no compiler may run beside them: their tests, and the program that they start, are compiled before.
+	$(GO) list -race -test -export $(DRILLS) >/dev/null
 	$(GO) build ./...
-	$(GO) test -C reports/testdata/browser -run '^$$' . >/dev/null
-	$(MAKE) --jobs=2 --output-sync=target test-browser test-parts
-	$(GO) test -run 'TestNoByteIs|TestRates|TestBytesAreCounted|TestResetIsNo' ./injector/link ./injector/protocols # 1 GiB each way, a thousand seeds: too much under the race detector
-
-test-drills:
 	$(RACE) $(DRILLS)
-
-test-browser: test-drills # the HTML report in a real browser: a module of its own, which needs chromium
-	$(GO) test -C reports/testdata/browser -timeout 10m .
-
-# The parts take the time that drills leave, half of it, and none that drills could use: threads of the idle class run when no other does.
-test-parts:
-	$(IDLE) $(RACE) ./injector/... ./scenarios/... ./reports/...
+	$(GO) test -run 'TestNoByteIs|TestRates|TestBytesAreCounted|TestResetIsNo' ./injector/link ./injector/protocols # 1 GiB each way, a thousand seeds: too much under the race detector
 
 test-short: ## what needs no server and little time
 	$(GO) test -short ./...

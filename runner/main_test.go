@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	_ = os.Setenv(checkoutToken, checkoutTokenValue)
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue { // drills wait for most of their time
-		_ = flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+3))
+		_ = flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+2))
 	}
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/firedrill-dev/firedrill/injector/process.init.func1.1"))
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -150,9 +151,16 @@ func TestProbesFindBugs(t *testing.T) {
 		"turns healthy":   `the health check "/healed" of "front" was unhealthy`,
 		"queue bounded":   `the queue "outbox" held `, "detects": `the probe "alert firing" answered`, "keeps its rate": `increased at 0.0 per second`,
 	}
-	for _, v := range runProbed(t, func(c *counter) {
-		c.deep, c.blind, c.sticky, c.unbounded, c.silent, c.coupled = true, true, true, true, true, true
-	}) {
+	var found []journal.Verdict
+	for range 3 { // again if this machine was so busy that one of the bugs proves nothing
+		found = runProbed(t, func(c *counter) {
+			c.deep, c.blind, c.sticky, c.unbounded, c.silent, c.coupled = true, true, true, true, true, true
+		})
+		if !slices.ContainsFunc(found, func(v journal.Verdict) bool { return v.Outcome == "inconclusive" && v.Withheld == "" }) {
+			break
+		}
+	}
+	for _, v := range found {
 		// A pause of the runner withholds a failure, and the reason still has it.
 		assert.Contains(t, []string{v.Outcome, v.Withheld}, "failed", "%s: %s", v.Check, v.Reason)
 		assert.Contains(t, v.Reason, why[v.Kind])
