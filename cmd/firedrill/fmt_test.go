@@ -100,21 +100,6 @@ func TestFmtLeavesFormattedFilesAlone(t *testing.T) {
 	require.True(t, os.SameFile(before, after))
 }
 
-// TestFmtWithoutPermission: a file that may not be written is not replaced, though its folder may be written.
-func TestFmtWithoutPermission(t *testing.T) {
-	t.Parallel()
-	name := filepath.Join(t.TempDir(), "a.feature")
-	require.NoError(t, os.WriteFile(name, []byte(unformatted), 0o400))
-	if f, err := os.OpenFile(name, os.O_WRONLY, 0); err == nil {
-		_ = f.Close()
-		t.Skip("this user may write all files")
-	}
-	code, out, console := runFmt(name)
-	require.Equal(t, usage, code)
-	require.Empty(t, out)
-	require.Contains(t, console, "permission denied; the file is as before")
-}
-
 func runFmt(args ...string) (code int, stdout, stderr string) {
 	var out, console bytes.Buffer
 	code = Main(append([]string{"fmt"}, args...), nil, &out, &console)

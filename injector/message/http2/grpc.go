@@ -21,8 +21,8 @@ var guidingMethods = []string{"/etcdserverpb.Cluster/MemberList"}
 // maxTold is how much of an answer that guides is read.
 const maxTold = 64 << 10
 
-// listen keeps the beginning of an answer that guides. The lock is held.
-func (w *way) listen(s *stream, data []byte) {
+// keepTold keeps the beginning of an answer that guides. The lock is held.
+func (w *way) keepTold(s *stream, data []byte) {
 	if s != nil && s.guides && !w.toServer {
 		s.told = append(s.told, data[:min(len(data), maxTold-len(s.told))]...)
 	}
