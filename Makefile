@@ -2,8 +2,8 @@
 GO            ?= go
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # the race detector needs a C compiler, the @real features their servers, loss of power mkfs.ext4 (and root)
-PROGRAMS      := redis-server initdb haproxy nginx nats-server rabbitmq-server dnsmasq etcd mkfs.ext4 gcc npm chromium zsh fish tmux
-PACKAGES      := redis-server postgresql haproxy nginx-light nats-server rabbitmq-server dnsmasq-base etcd-server e2fsprogs gcc libc6-dev npm chromium zsh fish tmux
+# Programs that tests start, each with the Debian package that has it where the two differ.
+PROGRAMS      := redis-server initdb:postgresql haproxy nginx:nginx-light nats-server rabbitmq-server dnsmasq:dnsmasq-base etcd:etcd-server mkfs.ext4:e2fsprogs gcc npm chromium zsh fish tmux
 DRILLS        := ./features/truth ./runner ./features/... ./runner/... ./cmd/... # the longest first
 # Tests wait for much of their time, so three packages share two CPUs. Processes with the race detector would otherwise wait for a second when they end.
 RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -p 3 -timeout 20m
@@ -109,11 +109,11 @@ picture: ## take the picture of a report in the documents again; needs chromium
 # Installs only what is missing, and only where apt-get is; elsewhere the tests name what they miss.
 install-tools:
 	@PATH="$$PATH:/usr/sbin$$(printf ':%s' /usr/lib/postgresql/*/bin)"; \
-	missing=""; for p in $(PROGRAMS); do command -v $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	missing=""; packages=""; for p in $(PROGRAMS); do command -v "$${p%%:*}" >/dev/null 2>&1 || { missing="$$missing $${p%%:*}"; packages="$$packages $${p##*:}"; }; done; \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null 2>&1; then \
 		sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		echo "installing$$missing"; \
-		$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES); \
+		$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$packages; \
 	elif [ -n "$$missing" ]; then echo "missing:$$missing (the tests that need them will say so)"; fi
 	@if command -v npm >/dev/null 2>&1; then for dir in cmd/firedrill/testdata/editor reports/testdata/browser; do \
 		(cd $$dir && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --ignore-scripts --no-audit --no-fund; }) || exit 1; done; fi
