@@ -90,6 +90,7 @@ func TestRatesThatSpikeSwingAndFollowARecording(t *testing.T) {
 	h := onlyScenario(r)
 	require.Equal(t, "passed", r.Outcome, failures(h))
 	const warm, spike, recording, swing = 40, 100, 40 + 4, 50
-	assert.InDelta(t, warm+spike+recording+swing, h.Load.Requested, 20)
+	assert.GreaterOrEqual(t, h.Load.Requested, warm+spike+recording+swing-3)
+	assert.Less(t, h.Load.Requested, warm+spike+recording+swing+100, "a busy machine is late with the next step, and the load goes on")
 	assert.InDelta(t, h.Load.Requested, h.Load.Sent, 2)
 }
