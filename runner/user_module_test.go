@@ -28,7 +28,7 @@ func TestUserModule(t *testing.T) {
 	run := func(env string, args ...string) (string, error) {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOPROXY=off", env)
+		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", env)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
