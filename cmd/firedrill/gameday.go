@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/runner/sources"
 )
@@ -23,7 +22,7 @@ the machine did, with the time to detect, to mitigate and to recover.
 
 Keys, at any time: c or space continues when it asks; o: on hold; h: heal what is live; n: write a note, up to Enter;
 d: detected; m: mitigated; !: abort, which heals everything and ends the day; q: stop the run. Without a terminal, they are
-read from standard input; its end stops the run. No flag answers the questions: a checklist that nobody reads is none.
+read from standard input, whose end stops the run at the next question. No flag answers the questions: a checklist that nobody reads is none.
 
 The exit codes are those of firedrill run.`,
 		Example: `  firedrill gameday init day.yaml
@@ -71,13 +70,12 @@ func playDay(cmd *cobra.Command, o runner.Options, d *day, by string) error {
 	o.FS, o.Root, o.Paths = in.fsys, in.root, in.paths
 	o.Meter, o.Sources, o.Loads, o.Parallel = &runner.Meter{}, sources.Kinds(), sources.Loads(), 1
 	o.Select = d.choose
-	return run(cmd, o, output{format: "text"}, func(o *runner.Options, live *reports.Live, cancelRun context.CancelCauseFunc) (func(), error) {
+	return run(cmd, o, output{format: "text"}, func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (func(), error) {
 		keys, err := readKeys(cmd.InOrStdin())
 		if err != nil {
 			return nil, err
 		}
-		f := newFacilitator(d, by, keys, live, cancelRun)
-		f.echo = styled(cmd.ErrOrStderr())
+		f := &facilitator{operator: newOperator(by, keys, view, append([]action{hold}, anytime()...), cancelRun), day: d}
 		f.lead(cmd.Context(), o)
 		return keys.restore, nil
 	}, func(string) error { return nil })

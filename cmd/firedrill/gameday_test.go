@@ -103,7 +103,7 @@ func TestGameDayNeedsAPerson(t *testing.T) {
 	t.Parallel()
 	p := start(t, "", "gameday", dayFile)
 	require.Equal(t, 130, p.code(t), p.output())
-	require.Contains(t, p.errOut.String(), "a game day needs a person")
+	require.Contains(t, p.errOut.String(), "needs a person")
 	book, err := readBook(filepath.Join(p.runs, "latest", "journal.ndjson"))
 	require.NoError(t, err)
 	require.Empty(t, book.Scenarios)

@@ -3,236 +3,402 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
-	"github.com/spf13/cobra"
-
-	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/runner"
+	"github.com/firedrill-dev/firedrill/runner/control"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-var errQuit = errors.New("the operator ended the run")
+var (
+	errQuit    = errors.New("the operator ended the run")
+	errAborted = errors.New("the operator aborted the run")
+)
 
-// operator reads the keys of the person at the terminal. It asks one question at a time, and one key heals the
-// live faults at any time. Its methods must be called from the single scenario that runs, except event.
+// operator is the person at the keys of a run. The scenario that runs asks one question at a time; one goroutine reads all
+// keys, some of which act at any time. What the person does goes to the journal.
 type operator struct {
+	by        string // the name of the person
 	keys      *keyboard
-	screen    *reports.Live
-	cancelRun context.CancelCauseFunc // cancels the run
+	view      front
+	actions   []action
+	cancelRun context.CancelCauseFunc
+	record    func(journal.Note) // set before the first key is read
+	abort     func()             // heals everything and ends the run; returns when that is verified
 
-	watched context.Context // not done while h can heal a fault
-	healed  chan struct{}   // closed by h; nil if there is nothing to heal
-	since   time.Time       // keys typed before are ignored
-	stop    context.CancelFunc
-	reading sync.WaitGroup
-
-	mu   sync.Mutex
-	live map[string]bool // IDs of the faults that are live
+	showing sync.Mutex // held while what is asked is shown; locked before mu
+	mu      sync.Mutex // never held while an event is written
+	changed sync.Cond  // on mu: a question is open, a fault is live, or the run has ended
+	asked   *question  // nil if none is open
+	accepts bool       // keys answer the question
+	since   time.Time  // keys that were read before answer no question
+	onHold  bool
+	typing  []byte          // a note; nil if none is being written
+	live    map[string]bool // IDs of the faults that are live
+	heal    func()          // heals what is live; nil if nothing can be healed
+	healing context.Context // not done while heal acts; nil like heal
+	end     chan struct{}   // closed when the run is aborted
+	over    bool            // the run is being aborted
+	deaf    bool            // the input has ended
+	done    bool            // the run has ended
 }
 
-// askedAt makes a run ask at the terminal of a command.
-func askedAt(cmd *cobra.Command) attach {
-	return func(o *runner.Options, screen *reports.Live, cancelRun context.CancelCauseFunc) (func(), error) {
-		keys, err := readKeys(cmd.InOrStdin())
-		if err != nil {
-			return nil, err
-		}
-		askOperator(o, &operator{keys: keys, screen: screen, cancelRun: cancelRun})
-		return keys.restore, nil
+// question is what the scenario that runs waits for.
+type question struct {
+	text, undo string // undo is "" if nothing would have to be undone
+	choices    []choice
+	answered   chan byte // gets the key
+}
+
+// choice is an answer to a question: each of its keys does.
+type choice struct{ keys, label string }
+
+// answerKeys are the keys that answer some question.
+const answerKeys = "\n\r cs"
+
+// action is what a key does at any time. The operator's mutex is not held.
+type action struct {
+	char  byte
+	label string // "" if it is not shown
+	do    func(*operator)
+}
+
+// anytime returns a row for each key beside those that answer questions.
+func anytime() []action {
+	return []action{
+		{'h', "h: heal", (*operator).healNow},
+		{'n', "n: note", (*operator).startNote},
+		{'d', "d: detected", func(o *operator) { o.say("detected", "detected") }},
+		{'m', "m: mitigated", func(o *operator) { o.say("mitigated", "mitigated") }},
+		{'!', "!: abort", (*operator).abortNow},
+		{'q', "", (*operator).quit},
 	}
 }
 
-// askOperator makes the run ask before each injection, and heal it when a key is pressed.
-func askOperator(o *runner.Options, op *operator) {
-	o.Parallel = 1
-	o.BeforeInject = func(ctx context.Context, says string) (skip bool, err error) {
-		k, err := op.ask(ctx, "\nnext: "+says, "Enter or space: continue   s: skip", "\n\r s")
+// hold is the key of those who lead others.
+var hold = action{'o', "o: hold", (*operator).holdOn}
+
+func newOperator(by string, keys *keyboard, view front, actions []action, cancelRun context.CancelCauseFunc) *operator {
+	o := &operator{by: by, keys: keys, view: view, actions: actions, cancelRun: cancelRun, live: map[string]bool{}, end: make(chan struct{})}
+	o.changed.L = &o.mu
+	return o
+}
+
+// attend lets the operator take part in a run, and reads keys from when its journal is open.
+func (o *operator) attend(ctx context.Context, run *runner.Options) {
+	dir, watch := run.Dir, run.Watch
+	run.Watch = func(e journal.Event) {
+		watch(e)
+		o.event(e)
+		if e.Run != nil {
+			folder := filepath.Join(dir, e.Run.ID)
+			o.abort = func() { o.abortRun(ctx, folder) }
+		}
+	}
+	run.Opened = func(record func(journal.Note)) {
+		o.record = record
+		go o.read()
+	}
+	run.HealRequested = o.canHealUntil
+}
+
+// askBefore makes a run ask before each injection, and for confirmations. undo returns how an injection is undone.
+func (o *operator) askBefore(run *runner.Options, inject, confirm []choice, undo func(says string) string) {
+	run.BeforeInject = func(ctx context.Context, says string) (skip bool, err error) {
+		k, err := o.ask(ctx, question{text: "next: inject: " + says, undo: undo(says), choices: inject})
 		switch {
 		case err != nil:
 			return false, err
 		case k == 's':
-			op.screen.Say("skipped")
+			o.say("skipped", "skipped: "+says)
 			return true, nil
 		}
-		op.screen.Say("injecting")
+		o.say("continued", "continue: "+says)
 		return false, nil
 	}
-	o.Confirm = func(ctx context.Context, what string) error {
-		_, err := op.ask(ctx, "\nplease confirm: "+what, "Enter: done", "\n\r ")
-		if err == nil {
-			op.screen.Say("confirmed")
-		}
-		return err
-	}
-	o.HealRequested = op.healing
-	watch := o.Watch
-	o.Watch = func(e journal.Event) {
-		watch(e)
-		op.event(e)
+	run.Confirm = func(ctx context.Context, what string) error {
+		return o.confirm(ctx, question{text: "please confirm: " + what, choices: confirm}, "confirmed: "+what)
 	}
 }
 
-// event follows which faults are live.
-func (op *operator) event(e journal.Event) {
-	op.mu.Lock()
-	defer op.mu.Unlock()
-	switch {
-	case e.Begin != nil:
-		op.live = map[string]bool{}
-	case e.Fault != nil && e.Fault.Stage == "live":
-		op.live[e.Fault.ID] = true
-	case e.Fault != nil && e.Fault.Stage == "healed":
-		delete(op.live, e.Fault.ID)
+// confirm asks a question, and records that it was answered.
+func (o *operator) confirm(ctx context.Context, q question, record string) error {
+	_, err := o.ask(ctx, q)
+	if err == nil {
+		o.say("continued", record)
 	}
+	return err
 }
 
-// canHeal reports whether h would heal something.
-func (op *operator) canHeal() bool {
-	op.mu.Lock()
-	defer op.mu.Unlock()
-	return len(op.live) > 0 && op.healed != nil && op.watched.Err() == nil
-}
-
-// ask waits for one of the keys, typed after the question is shown. q and the end of the input cancel the run.
-func (op *operator) ask(ctx context.Context, text, choices, keys string) (byte, error) {
-	op.pause()
-	defer op.listen()
-	if op.canHeal() {
-		choices += "   h: heal the live faults"
-	}
-	op.screen.Say(text)
-	op.since = op.keys.discard()
-	op.screen.Ask("  " + choices + "   q: stop the run > ")
-	defer op.screen.Ask("")
+// ask shows a question and waits for a key that answers it, typed after the question was visible.
+func (o *operator) ask(ctx context.Context, q question) (byte, error) {
+	q.answered = make(chan byte, 1)
+	o.mu.Lock()
+	o.asked = &q
+	o.mu.Unlock()
+	o.show()
+	defer func() {
+		o.mu.Lock()
+		o.asked, o.accepts = nil, false
+		o.mu.Unlock()
+		o.show()
+	}()
+	visible := time.NewTimer(o.view.Delay())
+	defer visible.Stop()
 	for {
 		select {
+		case <-visible.C:
+			o.accept()
+		case k := <-q.answered:
+			return k, nil
+		case <-o.end:
+			return 0, errAborted
 		case <-ctx.Done():
-			return 0, ctx.Err()
-		case k, ok := <-op.keys.typed:
-			switch {
-			case ok && k.at.Before(op.since):
-			case !ok || k.char == 'q':
-				op.screen.Say("stop")
-				op.cancelRun(errQuit)
-				return 0, errQuit
-			case k.char == 'h':
-				op.heal()
-			case strings.IndexByte(keys, k.char) >= 0:
-				return k.char, nil
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// accept lets the next key answer the question. What was typed before does not. Without further input, the run ends.
+func (o *operator) accept() {
+	o.mu.Lock()
+	o.since, o.accepts = o.keys.discard(), true
+	o.changed.Broadcast()
+	deaf := o.deaf
+	o.mu.Unlock()
+	if deaf {
+		o.unanswered()
+		return
+	}
+	o.show()
+}
+
+func (o *operator) unanswered() {
+	o.view.Say("the input ended, and this question needs a person who answers")
+	o.quit()
+}
+
+// show shows what is asked and which keys act now, or the note that is being written.
+func (o *operator) show() {
+	o.showing.Lock()
+	defer o.showing.Unlock()
+	o.view.Show(o.prompt())
+}
+
+func (o *operator) prompt() prompt {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.done {
+		return prompt{}
+	}
+	p := prompt{onHold: o.onHold, typing: o.typing != nil, note: string(o.typing)}
+	if o.asked != nil {
+		p.question, p.undo = o.asked.text, o.asked.undo
+	}
+	if o.asked != nil && o.accepts {
+		for _, c := range o.asked.choices {
+			p.keys = append(p.keys, c.label)
+		}
+	}
+	if o.onHold {
+		p.keys = []string{"c: go on"}
+	}
+	for _, a := range o.actions {
+		if a.label != "" && (a.char != 'h' || o.canHeal()) && (a.char != 'o' || !o.onHold) {
+			p.keys = append(p.keys, a.label)
+		}
+	}
+	return p
+}
+
+// say records what a person did or saw. It is shown as each note is.
+func (o *operator) say(kind, text string) {
+	o.record(journal.Note{Text: text, Kind: kind, By: o.by})
+}
+
+// read reads keys until the input ends. Those written in advance wait until they can act.
+func (o *operator) read() {
+	for k := range o.keys.typed {
+		if o.keys.inAdvance {
+			o.mu.Lock()
+			for !o.done && !o.accepts && o.typing == nil && (!o.canHeal() || strings.IndexByte(answerKeys, k.char) >= 0) {
+				o.changed.Wait()
+			}
+			o.mu.Unlock()
+		}
+		o.press(k)
+	}
+	o.mu.Lock()
+	o.deaf = true
+	accepts := o.accepts
+	o.mu.Unlock()
+	if accepts {
+		o.unanswered()
+	}
+}
+
+func (o *operator) press(k key) {
+	o.mu.Lock()
+	typing, done := o.typing != nil, o.done
+	answers := !typing && o.accepts && !k.at.Before(o.since) && slices.ContainsFunc(o.asked.choices, func(c choice) bool { return strings.IndexByte(c.keys, k.char) >= 0 })
+	released := answers && o.onHold
+	switch {
+	case released:
+		o.onHold = false
+	case answers:
+		o.asked.answered <- k.char
+		o.accepts = false
+	}
+	o.mu.Unlock()
+	switch {
+	case done:
+	case released:
+		o.say("released", "goes on")
+		o.show()
+	case answers:
+	case typing:
+		o.write(k.char)
+	default:
+		for _, a := range o.actions {
+			if a.char == k.char {
+				a.do(o)
 			}
 		}
 	}
 }
 
-// healing returns a channel that is closed when h is pressed before ctx is done.
-func (op *operator) healing(ctx context.Context) <-chan struct{} {
-	op.pause()
-	if op.healed == nil || op.watched.Err() != nil { // nothing was live before that h could be meant for
-		op.since = op.keys.discard()
+// holdOn makes the next answer only end the hold, so that nothing is injected by a key typed too much.
+func (o *operator) holdOn() {
+	o.mu.Lock()
+	again := o.onHold
+	o.onHold = true
+	o.mu.Unlock()
+	if !again {
+		o.say("hold", "on hold: nothing further is injected")
+		o.show()
 	}
-	op.watched, op.healed = ctx, make(chan struct{})
-	healed := op.healed
-	if op.canHeal() {
-		op.screen.Say("h: heal now")
+}
+
+func (o *operator) startNote() {
+	o.mu.Lock()
+	o.typing = []byte{}
+	o.mu.Unlock()
+	o.show()
+}
+
+// maxNote is the length of a note, in bytes.
+const maxNote = 1000
+
+// write adds a byte to the note. Enter ends it.
+func (o *operator) write(char byte) {
+	const backspace, del = 8, 127
+	o.mu.Lock()
+	text := ""
+	switch {
+	case char == '\n' || char == '\r':
+		text = strings.TrimSpace(strings.ToValidUTF8(string(o.typing), "?"))
+		o.typing = nil
+	case char == backspace || char == del:
+		_, size := utf8.DecodeLastRune(o.typing)
+		o.typing = o.typing[:len(o.typing)-size]
+	case len(o.typing) < maxNote:
+		o.typing = append(o.typing, char)
 	}
-	op.listen()
+	o.mu.Unlock()
+	if text != "" {
+		o.say("note", text)
+	}
+	o.show()
+}
+
+// canHealUntil returns a channel that is closed when the operator heals before ctx is done.
+func (o *operator) canHealUntil(ctx context.Context) <-chan struct{} {
+	healed := make(chan struct{})
+	o.mu.Lock()
+	o.heal, o.healing = sync.OnceFunc(func() { close(healed) }), ctx
+	o.changed.Broadcast()
+	o.mu.Unlock()
+	o.show()
 	return healed
 }
 
-func (op *operator) heal() {
-	if !op.canHeal() {
-		op.screen.Say("nothing is live")
+// canHeal reports whether something is live that can be healed. o.mu must be held.
+func (o *operator) canHeal() bool {
+	return o.heal != nil && o.healing.Err() == nil && len(o.live) > 0
+}
+
+func (o *operator) healNow() {
+	o.mu.Lock()
+	heal, can := o.heal, o.canHeal()
+	if can {
+		o.heal = nil
+	}
+	o.mu.Unlock()
+	if !can {
+		o.view.Say("nothing is live")
 		return
 	}
-	op.screen.Say("healing")
-	close(op.healed)
-	op.healed = nil
+	o.say("heal", "healed by hand")
+	heal()
+	o.show()
 }
 
-// listen waits for h in the background while no question is open. pause stops it.
-func (op *operator) listen() {
-	if op.healed == nil {
+// event follows which faults are live, and when the run ends.
+func (o *operator) event(e journal.Event) {
+	o.mu.Lock()
+	before := o.canHeal()
+	switch {
+	case e.Begin != nil:
+		o.live, o.heal = map[string]bool{}, nil
+	case e.Fault != nil && e.Fault.Stage == "live":
+		o.live[e.Fault.ID] = true
+	case e.Fault != nil && e.Fault.Stage == "healed":
+		delete(o.live, e.Fault.ID)
+	case e.End != nil && e.Scenario == "":
+		o.done = true
+	}
+	changed := o.canHeal() != before || o.done
+	if changed {
+		o.changed.Broadcast()
+	}
+	o.mu.Unlock()
+	if changed {
+		o.show()
+	}
+}
+
+// abortNow heals everything, as "firedrill abort" does, and ends the run.
+func (o *operator) abortNow() {
+	o.mu.Lock()
+	again := o.over
+	o.over = true
+	o.mu.Unlock()
+	if again {
 		return
 	}
-	ctx, cancel := context.WithCancel(op.watched)
-	op.stop = cancel
-	op.reading.Go(func() {
-		for op.healed != nil {
-			select {
-			case <-ctx.Done():
-				return
-			case k, ok := <-op.keys.typed:
-				switch {
-				case !ok:
-					return
-				case k.char == 'h' && !k.at.Before(op.since):
-					op.heal()
-				}
-			}
-		}
-	})
+	o.say("abort", "aborts the run")
+	o.abort()
+	close(o.end)
 }
 
-func (op *operator) pause() {
-	if op.stop != nil {
-		op.stop()
-		op.reading.Wait()
-		op.stop = nil
+func (o *operator) abortRun(ctx context.Context, folder string) {
+	ctx, cancel := context.WithTimeout(ctx, abortWithin)
+	defer cancel()
+	reply, err := control.Call(ctx, folder, control.Request{Do: "abort", By: o.by})
+	if err != nil {
+		o.view.Say(err.Error() + ": the run is interrupted instead")
+		o.quit()
+		return
 	}
+	o.view.Say(strings.Join(reply.Lines, "\n"))
 }
 
-// keyboard reads keys as they are typed.
-type keyboard struct {
-	typed   <-chan key // closed at the end of the input
-	discard func() time.Time
-	restore func() // resets the terminal
-}
-
-// key is a typed byte, with the time when it was read.
-type key struct {
-	char byte
-	at   time.Time
-}
-
-// maxTyped is how many keys are kept until they are asked for. Further ones are dropped.
-const maxTyped = 256
-
-// readKeys returns a keyboard that reads in, unbuffered by lines if that is a terminal. Its discard drops what was typed
-// and not yet read, and returns the time: keys that were read before it were typed before it was called. What is not a
-// terminal was written in advance for what will be asked, and nothing of it is dropped.
-// The goroutine that reads runs until the program ends: a blocked read of a terminal cannot be cancelled.
-func readKeys(in io.Reader) (*keyboard, error) {
-	typed := make(chan key, maxTyped)
-	k := &keyboard{typed: typed, restore: func() {}, discard: func() time.Time { return time.Time{} }}
-	if f, ok := in.(*os.File); ok && isTerminal(f) {
-		restore, err := keyByKey(int(f.Fd()))
-		if err != nil {
-			return nil, fmt.Errorf("switch the terminal to single keys: %w", err)
-		}
-		k.restore = restore
-		k.discard = func() time.Time {
-			discardTyped(int(f.Fd()))
-			return time.Now()
-		}
-	}
-	go func() {
-		defer close(typed)
-		buf := make([]byte, 1)
-		for {
-			if _, err := in.Read(buf); err != nil {
-				return
-			}
-			select {
-			case typed <- key{buf[0], time.Now()}:
-			default:
-			}
-		}
-	}()
-	return k, nil
+func (o *operator) quit() {
+	o.view.Say("stop")
+	o.cancelRun(errQuit)
 }

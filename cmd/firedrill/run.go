@@ -95,7 +95,7 @@ removed first.`,
 		}
 		var people attach
 		if step {
-			people = askedAt(cmd)
+			people = stepwise(cmd)
 		}
 		return run(cmd, o, show, people, compare)
 	}
@@ -109,17 +109,33 @@ type output struct {
 }
 
 // attach lets a person at the keys take part in a run. detach resets the terminal.
-type attach func(o *runner.Options, screen *reports.Live, cancelRun context.CancelCauseFunc) (detach func(), err error)
+type attach func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (detach func(), err error)
+
+// stepwise lets the person at the terminal of a command take part: before each injection, and to heal it.
+func stepwise(cmd *cobra.Command) attach {
+	return func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (func(), error) {
+		keys, err := readKeys(cmd.InOrStdin())
+		if err != nil {
+			return nil, err
+		}
+		o.Parallel = 1
+		op := newOperator(me(), keys, view, anytime(), cancelRun)
+		op.attend(cmd.Context(), o)
+		done := choice{"\n\r c", "Enter: continue"}
+		op.askBefore(o, []choice{done, {"s", "s: skip"}}, []choice{done}, func(string) string { return "" })
+		return keys.restore, nil
+	}
+}
 
 // run runs features, and passes the folder of the run to compare at the end. people may be nil.
 func run(cmd *cobra.Command, o runner.Options, show output, people attach, compare func(dir string) error) error {
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	live := reports.NewLive(console, styled(console))
+	view := newLines(console)
 	o.Watch = func(e journal.Event) {
 		if e.Run != nil {
 			fmt.Fprintln(console, estimate(e.Run.Plan))
 		}
-		live.Event(e)
+		view.Event(e)
 	}
 	if show.format == "json" {
 		events, progress := printEvents(out), o.Watch
@@ -128,14 +144,14 @@ func run(cmd *cobra.Command, o runner.Options, show output, people attach, compa
 	ctx, cancelRun := context.WithCancelCause(cmd.Context())
 	defer cancelRun(nil)
 	if people != nil {
-		detach, err := people(&o, live, cancelRun)
+		detach, err := people(&o, view, cancelRun)
 		if err != nil {
 			return err
 		}
 		defer detach()
 	}
 	result, err := runner.Run(ctx, o)
-	live.Close()
+	view.Close()
 	var problems scenarios.Problems
 	if errors.As(err, &problems) {
 		fmt.Fprint(console, problems.Error())

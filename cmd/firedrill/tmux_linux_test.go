@@ -104,21 +104,21 @@ func answersQuestions(t *testing.T, env string) bool {
 	first := clockOf(x.until(t, `setup 0/s`))
 	for screen := ""; clockOf(screen) == first || screen == ""; {
 		screen = x.until(t, `setup 0/s`)
-		require.Contains(t, screen, "Enter: done")
+		require.Contains(t, screen, "Enter: continue")
 		require.NotContains(t, screen, "confirmed")
 	}
 	require.NotContains(t, x.journal(t), `"baseline"`)
 	require.NotContains(t, x.journal(t), `"request`)
 	x.press(t, "x", "h", "Enter")
 	x.until(t, `confirmed`)
-	screen := x.until(t, `Enter or space|`+notInjected)
+	screen := x.until(t, `s: skip|`+notInjected)
 	if strings.Contains(screen, notInjected) {
 		return false
 	}
 	require.NotContains(t, screen, "heal", "nothing is live")
-	x.until(t, `(?s)Enter or space.*fault [1-9]\d*/s p99|fault [1-9]\d*/s p99.*\n *Enter or space`) // the figures go on
+	x.until(t, `(?s)s: skip.*fault [1-9]\d*/s p99|fault [1-9]\d*/s p99.*\n *Enter: continue  s: skip`) // the figures go on
 	x.press(t, "Enter")
-	x.until(t, `h: heal now`)
+	x.until(t, `h: heal`)
 	x.press(t, "h")
 	x.until(t, `healed: .*hangs`)
 	x.press(t, "C-c")
@@ -210,7 +210,7 @@ func playsDay(t *testing.T) bool {
 		require.Positive(t, n.At)
 		said = append(said, n.Kind+": "+n.Text)
 	}
-	for _, want := range []string{"confirmed: the dashboards are open", "confirmed: abort was tested", "detected: detected", "note: c 42!", "mitigated: mitigated", "heal: healed by hand", "hold: on hold", "released: goes on", "abort: aborts the day"} {
+	for _, want := range []string{"confirmed: the dashboards are open", "confirmed: abort was tested", "detected: detected", "note: c 42!", "mitigated: mitigated", "heal: healed by hand", "hold: on hold", "released: goes on", "abort: aborts the run"} {
 		require.Contains(t, strings.Join(said, "\n"), want)
 	}
 	for file, want := range map[string]string{"report.html": `<h2 id="gameday">Game day</h2>`, "summary.md": "### Game day: The shop without its helpers, 2026\\-12\\-02"} {

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// keyboard reads keys as they are typed.
+type keyboard struct {
+	typed     <-chan key // closed at the end of the input
+	inAdvance bool       // the input is not a terminal: it was written in advance for what will be asked
+	discard   func() time.Time
+	restore   func() // resets the terminal
+}
+
+// key is a typed byte, with the time when it was read.
+type key struct {
+	char byte
+	at   time.Time
+}
+
+// maxTyped is how many keys are kept until they are asked for. Further ones are dropped.
+const maxTyped = 256
+
+// readKeys returns a keyboard that reads in, unbuffered by lines if that is a terminal. Its discard drops what was typed
+// and not yet read, and returns the time: keys that were read before it were typed before it was called. Of what is not a
+// terminal, nothing is dropped.
+// The goroutine that reads runs until the program ends: a blocked read of a terminal cannot be cancelled.
+func readKeys(in io.Reader) (*keyboard, error) {
+	typed := make(chan key, maxTyped)
+	k := &keyboard{typed: typed, inAdvance: true, restore: func() {}, discard: func() time.Time { return time.Time{} }}
+	if f, ok := in.(*os.File); ok && isTerminal(f) {
+		restore, err := keyByKey(int(f.Fd()))
+		if err != nil {
+			return nil, fmt.Errorf("switch the terminal to single keys: %w", err)
+		}
+		k.inAdvance, k.restore = false, restore
+		k.discard = func() time.Time {
+			discardTyped(int(f.Fd()))
+			return time.Now()
+		}
+	}
+	go func() {
+		defer close(typed)
+		buf := make([]byte, 1)
+		for {
+			if _, err := in.Read(buf); err != nil {
+				return
+			}
+			select {
+			case typed <- key{buf[0], time.Now()}:
+			default:
+			}
+		}
+	}()
+	return k, nil
+}
