@@ -82,7 +82,7 @@ effects:
 			assert.Equal(t, 100, h.Load.Wire)
 			v := verdict(t, h, c.check)
 			assert.Equal(t, c.outcome, v.Outcome, v.Reason)
-			total := h.Total("", "")
+			total := h.Sum(func(journal.Sample) bool { return true })
 			if !c.answered {
 				assert.Zero(t, total.Sent)
 				assert.Equal(t, 100, total.OneWay)
