@@ -16,11 +16,13 @@ type gameDay struct {
 	Title    string // with date and roles
 	Cards    []dayCard
 	Timeline []dayMoment // in order of time
+	Findings []Finding
 }
 
 // dayCard is a scenario of a game day with its times, which are those since the first fault was live.
 type dayCard struct {
 	Name, Outcome                  string
+	Hypothesis, Held               string // what was expected; "held", "did not hold" or "not known"
 	Detected, Mitigated, Recovered string // "–" if that did not happen, or nobody said so
 }
 
@@ -33,12 +35,13 @@ type dayMoment struct {
 
 // newGameDay returns what people did in a run, or nil if it holds no note of a person.
 func newGameDay(b *journal.Book) *gameDay {
-	d := &gameDay{}
+	d := &gameDay{Findings: Findings(b)}
+	cards := cardsOf(b)
 	people := d.notes(b.Notes, "")
 	for _, h := range b.Scenarios {
 		people = d.notes(h.Notes, h.Name+": ") || people
 		d.machine(h)
-		d.Cards = append(d.Cards, newDayCard(h))
+		d.Cards = append(d.Cards, newDayCard(h, cards[h.ID]))
 	}
 	if !people {
 		return nil
@@ -76,8 +79,8 @@ func (d *gameDay) machine(h *journal.History) {
 	add(h.Ended, outcome(h))
 }
 
-func newDayCard(h *journal.History) dayCard {
-	c := dayCard{Name: h.Name, Outcome: outcome(h), Detected: "–", Mitigated: "–", Recovered: "–"}
+func newDayCard(h *journal.History, card journal.Card) dayCard {
+	c := dayCard{Name: h.Name, Outcome: outcome(h), Hypothesis: card.Hypothesis, Held: hypothesis(h), Detected: "–", Mitigated: "–", Recovered: "–"}
 	began := time.Duration(0)
 	for _, in := range h.Faults {
 		if in.Live > 0 && (began == 0 || in.Live < began) {
@@ -107,32 +110,48 @@ func newDayCard(h *journal.History) dayCard {
 	return c
 }
 
-// gameDay writes the times of the cards.
+// gameDay writes the times of the cards, and the findings.
 func (t textWriter) gameDay(d *gameDay) {
 	if d == nil {
 		return
 	}
 	t.printf("game day: %s\n", plain(d.Title))
 	for _, c := range d.Cards {
-		t.printf("  %s: detected %s, mitigated %s, recovered %s (since the first fault was live)\n", plain(c.Name), c.Detected, c.Mitigated, c.Recovered)
+		t.printf("  %s: hypothesis %s; detected %s, mitigated %s, recovered %s (since the first fault was live)\n", plain(c.Name), c.Held, c.Detected, c.Mitigated, c.Recovered)
+	}
+	for _, f := range d.Findings {
+		t.printf("  finding %d, %s, owner %s, tested again %s: %s\n", f.N, plain(f.Severity), plain(orDash(f.Owner)), plain(orDash(f.Retest)), plain(f.What))
 	}
 	t.printf("\n")
 }
 
-// gameDay writes the times of the cards and the timeline.
+// gameDay writes the times of the cards, the findings and the timeline, which gets the room that is left.
 func (s *summary) gameDay(d *gameDay) {
 	if d == nil {
 		return
 	}
 	s.line("")
 	s.line("### Game day: %s", markdown(d.Title))
-	var cards, moments []string
+	var cards, findings, moments []string
 	for _, c := range d.Cards {
-		cards = append(cards, fmt.Sprintf("| %s %s | %s | %s | %s | %s |", icons[c.Outcome], c.Outcome, cell(c.Name), c.Detected, c.Mitigated, c.Recovered))
+		cards = append(cards, fmt.Sprintf("| %s %s | %s | %s | %s | %s | %s | %s |", icons[c.Outcome], c.Outcome, cell(c.Name), cell(orDash(c.Hypothesis)), c.Held, c.Detected, c.Mitigated, c.Recovered))
+	}
+	for _, f := range d.Findings {
+		findings = append(findings, fmt.Sprintf("| %d | %s | %s | %s | %s | %s | %s |", f.N, cell(f.Severity), cell(f.What), cell(orDash(f.scenarioName())), cell(orDash(f.By)), cell(orDash(f.Owner)), cell(orDash(f.Retest))))
 	}
 	for _, m := range d.Timeline {
 		moments = append(moments, fmt.Sprintf("| %s | %s | %s |", strings.TrimSpace(clock(m.At)), cell(m.By), cell(m.What)))
 	}
-	s.rows(0.02, "| | scenario | detected after | mitigated after | recovered after |", cards)
-	s.rows(0.06, "| at | who | what |", moments)
+	s.rows(0.03, "| | scenario | hypothesis | | detected after | mitigated after | recovered after |", cards)
+	if len(findings) == 0 {
+		s.line("")
+		s.line("There are no findings.")
+	} else {
+		s.rows(0.03, "| finding | severity | what | scenario | noted by | owner | tested again |", findings)
+	}
+	const reserve = 0.02 // for the command that repeats the run
+	s.rows(1-reserve-float64(s.Len())/maxSummary, "| at | who | what |", moments)
 }
+
+// orDash returns a text, or a dash if there is none.
+func orDash(text string) string { return cmp.Or(text, "–") }

@@ -18,7 +18,9 @@ func TestGameDay(t *testing.T) {
 	note := func(at time.Duration, kind, by, text string) journal.TimedNote {
 		return journal.TimedNote{At: at, Note: journal.Note{Kind: kind, By: by, Text: text}}
 	}
-	b := &journal.Book{Notes: []journal.TimedNote{note(s, "day", "ana", "The shop | without helpers")}, Scenarios: []*journal.History{{
+	begin := note(s, "day", "ana", "The shop | without helpers")
+	begin.Day = &journal.Day{Title: "The shop", Cards: []journal.Card{{Scenario: "a", Hypothesis: "orders are taken"}}}
+	b := &journal.Book{Notes: []journal.TimedNote{begin}, Scenarios: []*journal.History{{
 		Begin: journal.Begin{ID: "a", Name: "payments hang"}, Began: 2 * s, Ended: 40 * s, End: &journal.End{Outcome: "inconclusive"},
 		Faults: []*journal.Injection{{Injected: 10 * s, Healed: 30 * s, Fault: journal.Fault{ID: "f1", Sentence: "payments hangs", Live: 11 * s, Ended: 30 * s}}},
 		Notes: []journal.TimedNote{
@@ -28,7 +30,7 @@ func TestGameDay(t *testing.T) {
 	}, {Begin: journal.Begin{ID: "b", Name: "never injected"}, Began: 41 * s, Ended: 42 * s, End: &journal.End{Outcome: "inconclusive"}, Notes: []journal.TimedNote{note(41*s, "detected", "ana", "of nothing")}}}}
 	d := newGameDay(b)
 	require.NotNil(t, d)
-	assert.Equal(t, []dayCard{{"payments hang", "inconclusive", "3.5s", "18s", "–"}, {"never injected", "inconclusive", "–", "–", "–"}}, d.Cards)
+	assert.Equal(t, []dayCard{{"payments hang", "inconclusive", "orders are taken", "not known", "3.5s", "18s", "–"}, {"never injected", "inconclusive", "", "not known", "–", "–", "–"}}, d.Cards)
 	var at []time.Duration
 	for _, m := range d.Timeline {
 		at = append(at, m.At/s)
@@ -43,8 +45,59 @@ func TestGameDay(t *testing.T) {
 	assert.NotContains(t, page.String(), "<b>pager")
 	require.NoError(t, writeSummary(&text, b))
 	assert.Contains(t, text.String(), `### Game day: The shop \| without helpers`)
-	assert.Contains(t, text.String(), "| payments hang | 3.5s | 18s | – |")
+	assert.Contains(t, text.String(), "| payments hang | orders are taken | not known | 3.5s | 18s | – |")
 
 	b.Notes, b.Scenarios[0].Notes, b.Scenarios[1].Notes = nil, []journal.TimedNote{note(12*s, "", "", "of the runner")}, nil
 	assert.Nil(t, newGameDay(b), "a run without people is no game day")
+}
+
+// TestFindings: a person notes some, and each failed scenario is one, with severity, owner and date of its card.
+func TestFindings(t *testing.T) {
+	t.Parallel()
+	const s = time.Second
+	day := journal.TimedNote{At: s, Note: journal.Note{Kind: "day", By: "ana", Text: "The shop", Day: &journal.Day{Cards: []journal.Card{
+		{Scenario: "a", Owner: "cleo", Severity: "critical", Retest: "2027-01-15"}, {Scenario: "b", Owner: "dan", Severity: "low"},
+	}}}}
+	noted := func(at time.Duration, what, owner string) journal.TimedNote {
+		return journal.TimedNote{At: at, Note: journal.Note{Kind: "finding", By: "ben", Text: "finding medium: " + what, Finding: &journal.Finding{What: what, Severity: "medium", Owner: owner}}}
+	}
+	scenario := func(id string, began, ended time.Duration, end string, verdicts ...journal.Verdict) *journal.History {
+		return &journal.History{Begin: journal.Begin{ID: id, Name: "scenario " + id}, Began: began, Ended: ended, Verdicts: verdicts, End: &journal.End{Outcome: "failed", Reason: end}}
+	}
+	a := scenario("a", 2*s, 20*s, "", journal.Verdict{Check: "none is lost", Outcome: "failed", Observed: "3 <b>lost</b>"}, journal.Verdict{Check: "it is quick", Outcome: "failed", Reason: "slow"},
+		journal.Verdict{Check: "it is known to fail", Outcome: "failed", Finding: true})
+	a.Notes = []journal.TimedNote{noted(5*s, "the pager stayed silent", "")}
+	b := scenario("b", 30*s, 40*s, "", journal.Verdict{Check: "most succeed", Outcome: "inconclusive", Withheld: "failed", Code: "injected-by-hand", Observed: "10%"}, journal.Verdict{Check: "late", Outcome: "inconclusive", Withheld: "failed", Code: "busy-machine"})
+	c := scenario("c", 50*s, 60*s, `stopped by the rule "fewer than 50%": 3% succeeded`)
+	passed := scenario("d", 61*s, 70*s, "", journal.Verdict{Check: "most succeed", Outcome: "passed"})
+	aborted := scenario("e", 71*s, 80*s, "stopped: aborted by ana")
+	book := &journal.Book{Notes: []journal.TimedNote{day, noted(25*s, "no runbook", "eve")}, Scenarios: []*journal.History{a, b, c, passed, aborted}}
+
+	var rows [][6]string
+	for i, f := range Findings(book) {
+		require.Equal(t, i+1, f.N)
+		rows = append(rows, [6]string{f.What, f.Severity, f.Owner, f.Retest, f.By, f.Scenario.ID})
+	}
+	require.Equal(t, [][6]string{
+		{"the pager stayed silent", "medium", "cleo", "", "ben", "a"},
+		{"none is lost: 3 <b>lost</b> (and 1 further check)", "critical", "cleo", "2027-01-15", "", "a"},
+		{"no runbook", "medium", "eve", "", "ben", "a"},
+		{"most succeed: 10%", "low", "dan", "", "", "b"},
+		{`stopped by the rule "fewer than 50%": 3% succeeded`, "high", "", "", "", "c"},
+	}, rows)
+	var held []string
+	for _, card := range newGameDay(book).Cards {
+		held = append(held, card.Held)
+	}
+	require.Equal(t, []string{"did not hold", "did not hold", "did not hold", "held", "not known"}, held)
+
+	var page, summary, text bytes.Buffer
+	require.NoError(t, writeHTML(&page, book))
+	assert.Contains(t, page.String(), `<h3 id="findings">Findings</h3>`)
+	assert.NotContains(t, page.String(), "<b>lost")
+	require.NoError(t, writeSummary(&summary, book))
+	assert.Contains(t, summary.String(), "| 1 | medium | the pager stayed silent | scenario a | ben | cleo | – |")
+	assert.Contains(t, summary.String(), "| – | cleo | 2027-01-15 |")
+	require.NoError(t, writeText(&text, book))
+	assert.Contains(t, text.String(), "finding 3, medium, owner eve, tested again –: no runbook")
 }

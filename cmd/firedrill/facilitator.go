@@ -29,7 +29,7 @@ func (f *facilitator) lead(ctx context.Context, o *runner.Options) {
 // beforeCard asks for the checklist once, and before each card.
 func (f *facilitator) beforeCard(ctx context.Context, e *scenarios.Experiment) error {
 	if !f.checked {
-		f.say("day", f.day.summary())
+		f.record(f.day.note(f.by))
 		for i, item := range f.day.preflight {
 			q := question{text: fmt.Sprintf("before the first card, %d of %d: %s", i+1, len(f.day.preflight), item), choices: goOn}
 			if err := f.confirm(ctx, q, "confirmed: "+item); err != nil {

@@ -34,13 +34,15 @@ type day struct {
 type card struct {
 	title, hypothesis, owner, steadyState, blastRadius, stopRules, undo, feature, scenario string
 
+	severity, retest string // of the finding if the card fails
+
 	at       map[string]source.Pos // by key; "" is the card itself
 	mistaken bool                  // it has problems already, such as a key that is spelled wrongly
 
 	experiment *scenarios.Experiment // set by choose
 }
 
-// cardKeys are the keys of a card, all of which are needed.
+// cardKeys are the keys of a card. Those with a hint are needed.
 var cardKeys = []struct {
 	key, hint string
 	field     func(*card) *string
@@ -54,6 +56,8 @@ var cardKeys = []struct {
 	{"undo", "say how the fault is undone", func(c *card) *string { return &c.undo }},
 	{"feature", "name a feature file, relative to this file", func(c *card) *string { return &c.feature }},
 	{"scenario", "name a scenario of the feature", func(c *card) *string { return &c.scenario }},
+	{"severity", "", func(c *card) *string { return &c.severity }},
+	{"retest", "", func(c *card) *string { return &c.retest }},
 }
 
 // facilitatorRole is the role that each game day needs.
@@ -98,9 +102,7 @@ func (d *day) key(key string, v ast.Node, _ source.Pos) {
 		d.title = d.optional(v)
 	case "date":
 		d.date = d.optional(v)
-		if _, err := time.Parse(time.DateOnly, d.date); err != nil && d.date != "" {
-			d.Out.Add(d.At(v), codes.BadValue.Msgf("%q is not a date", d.date), "write year, month and day, such as \"2026-12-02\"")
-		}
+		d.checkDate(d.date, d.At(v))
 	case "roles":
 		d.Mapping(v, "roles", nil, func(role string, v ast.Node, at source.Pos) {
 			person := d.optional(v)
@@ -129,10 +131,28 @@ func (d *day) key(key string, v ast.Node, _ source.Pos) {
 						*k.field(c), c.at[key] = d.optional(v), at
 					}
 				}
+				d.ifItFails(c, key, d.At(v))
 			})
 			c.mistaken = len(d.Out.All) > before
 			d.cards = append(d.cards, c)
 		})
+	}
+}
+
+// checkDate reports a text that is neither a date nor empty.
+func (d *day) checkDate(text string, at source.Pos) {
+	if _, err := time.Parse(time.DateOnly, text); err != nil && text != "" {
+		d.Out.Add(at, codes.BadValue.Msgf("%q is not a date", text), "write year, month and day, such as \"2026-12-02\"")
+	}
+}
+
+// ifItFails checks the value of a key that is about the finding of a failed card.
+func (d *day) ifItFails(c *card, key string, at source.Pos) {
+	switch all := journal.Severities(); {
+	case key == "retest":
+		d.checkDate(c.retest, at)
+	case key == "severity" && c.severity != "" && !slices.Contains(all, c.severity):
+		d.Out.Add(at, codes.UnknownName.Msgf("there is no severity %q", c.severity), source.DidYouMean(c.severity, all, "severities"))
 	}
 }
 
@@ -165,7 +185,7 @@ func (d *day) complete() {
 	}
 	for i, c := range d.cards {
 		for _, k := range cardKeys {
-			if *k.field(c) == "" && !c.mistaken {
+			if *k.field(c) == "" && k.hint != "" && !c.mistaken {
 				at, known := c.at[k.key]
 				if !known {
 					at = c.at[""]
@@ -267,6 +287,8 @@ cards:
     undo: ""
     feature: ""      # relative to this file
     scenario: ""     # its name
+    # severity: high # of the finding if the card fails: low, medium, high or critical
+    # retest:        # when it is tested again in that case, such as "2027-01-15"
 `
 
 // writeDay writes a file to fill in. It overwrites none.

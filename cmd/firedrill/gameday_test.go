@@ -48,6 +48,8 @@ func TestGameDayCheck(t *testing.T) {
 		"no facilitator":     {"day.yaml", "  facilitator: Ana\n", "", "the game day has no facilitator"},
 		"no checklist":       {"day.yaml", "preflight:\n  - the dashboards are open\n  - abort was tested\n", "", "no checklist before its start"},
 		"empty item":         {"day.yaml", "- abort was tested", `- ""`, "day.yaml:8:5: this item of the checklist is empty"},
+		"unknown severity":   {"day.yaml", "owner: Cleo\n    steady_state: most requests succeed\n    blast_radius: the ads", "owner: Cleo\n    severity: hgh\n    steady_state: most requests succeed\n    blast_radius: the ads", `did you mean "high"?`},
+		"no day of a retest": {"day.yaml", "undo: the delay", "retest: soon\n    undo: the delay", `"soon" is not a date`},
 		"no date":            {"day.yaml", "2026-12-02", "2 December", `"2 December" is not a date`},
 	} {
 		t.Run(name, func(t *testing.T) {

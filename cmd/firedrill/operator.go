@@ -311,7 +311,7 @@ func (o *operator) write(char byte) {
 	}
 	o.mu.Unlock()
 	if text != "" {
-		o.say("note", text)
+		o.note(text)
 	}
 	o.show()
 }

@@ -172,6 +172,10 @@ func playsDay(t *testing.T) bool {
 	x.until(t, `ana: detected`)
 	x.press(t, "n", "c", "Space", "4", "2", "x", "BSpace", "!", "Enter") // keys of a note do nothing else
 	x.until(t, `ana: c 42!`)
+	x.press(t, "n", "finding hgh: no alert", "Enter")
+	x.until(t, `recorded as a note, and not as a finding`)
+	x.press(t, "n", "finding high: no alert @ben retest 2099-01-15", "Enter")
+	x.until(t, `ana: finding high: no alert`)
 	x.press(t, "m")
 	x.until(t, `ana: mitigated`)
 	x.press(t, "h")
@@ -219,6 +223,8 @@ func playsDay(t *testing.T) bool {
 		text := strings.ReplaceAll(string(raw), `2026-12-02`, `2026\-12\-02`)
 		require.Contains(t, text, want)
 		require.Contains(t, text, "detected after")
+		require.Contains(t, text, "no alert")
+		require.Contains(t, text, "ben")
 	}
 	return true
 }

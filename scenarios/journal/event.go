@@ -183,7 +183,10 @@ type Tick struct {
 type Note struct {
 	Text string `json:"text"`
 	By   string `json:"by,omitempty"`   // the person who did or saw it; "" if the runner wrote the note
-	Kind string `json:"kind,omitempty"` // of a person's note: "day", "continued", "skipped", "hold", "released", "note", "detected", "mitigated", "heal", "abort"
+	Kind string `json:"kind,omitempty"` // of a person's note: "day", "continued", "skipped", "hold", "released", "note", "finding", "detected", "mitigated", "heal", "abort"
+
+	Day     *Day     `json:"day,omitempty"`     // of the kind "day"
+	Finding *Finding `json:"finding,omitempty"` // of the kind "finding"; Text is as it was typed
 }
 
 // Gate is written if the baseline was not within the steady state. Nothing is injected in that case.
