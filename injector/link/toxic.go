@@ -193,16 +193,3 @@ func wholeNumber(value any) (int64, error) {
 	}
 	return 0, fmt.Errorf("%v (%T) is not an integer", value, value)
 }
-
-// ToxicAttributes returns the names of the attributes of one of Toxiproxy's own toxics. It returns false for any other.
-func ToxicAttributes(toxic string) (names []string, ok bool) {
-	for _, o := range builtinToxics() {
-		if o.name == toxic {
-			for _, a := range o.attributes {
-				names = append(names, a.name)
-			}
-			return names, true
-		}
-	}
-	return nil, false
-}

@@ -83,6 +83,12 @@ func (t Toxic) custom() (apply func(*Link) (Heal, error), err error) {
 	}, nil
 }
 
+// NewToxicAttributes returns a pointer to the attributes of one of Toxiproxy's toxics, or of one that was registered, for
+// encoding/json. Their values are zero. It returns nil if there is no such toxic.
+func NewToxicAttributes(toxic string) any {
+	return toxics.New(&toxics.ToxicWrapper{Type: toxic})
+}
+
 // toxicNames lists the available toxics. Registering a toxic concurrently is a data race of the
 // caller.
 func toxicNames() []string {

@@ -11,22 +11,22 @@
 // requests have to name such an address as their host, so that no page in a browser can reach the API through a name
 // that leads here (DNS rebinding), nor a page of another site.
 //
-// The API is that of Toxiproxy 2.12, as its documentation and its source state it.
+// The API is that of Toxiproxy 2.12: the same requests have the same answers. Refused are, beyond that, values that stop
+// Toxiproxy itself, such as a negative rate, a jitter above its latency, and a proxy without an upstream.
 package toxiproxy
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
+	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/firedrill-dev/firedrill/injector"
-	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/loopback"
 )
 
@@ -97,11 +97,12 @@ func (s *Server) Close() error {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Toxiproxy-Request-Id", rand.Text())
 	switch {
 	case loopback.Refuse(r) != "":
 		answer(w, 0, nil, apiError{http.StatusForbidden, loopback.Refuse(r)})
-	case strings.HasPrefix(r.UserAgent(), "Mozilla/"):
-		answer(w, 0, nil, apiError{http.StatusForbidden, "user agent not allowed"}) // as Toxiproxy: a page must not send requests
+	case strings.HasPrefix(r.UserAgent(), "Mozilla/"): // a page must not send requests
+		http.Error(w, "User agent not allowed", http.StatusForbidden)
 	default:
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		s.mux.ServeHTTP(w, r)
@@ -120,18 +121,31 @@ func badRequest(format string, args ...any) error {
 	return apiError{http.StatusBadRequest, fmt.Sprintf(format, args...)}
 }
 
-// answer writes the answer to a request.
+// asAPI returns an error as clients get it. Like Toxiproxy, it reports a listener that fails in the words of the system alone.
+func asAPI(err error) apiError {
+	e := apiError{http.StatusInternalServerError, err.Error()}
+	if listen := (*net.OpError)(nil); errors.As(err, &listen) {
+		e.Message = listen.Error()
+	}
+	errors.As(err, &e)
+	return e
+}
+
+// answer writes the answer to a request. A body that is a string is JSON already.
 func answer(w http.ResponseWriter, status int, body any, err error) {
 	if err != nil {
-		e := apiError{http.StatusInternalServerError, err.Error()}
-		errors.As(err, &e)
+		e := asAPI(err)
 		status = e.Status
-		if body == nil {
-			body = e
-		}
+		body = e
 	}
 	if body == nil {
 		w.WriteHeader(status)
+		return
+	}
+	if text, ok := body.(string); ok {
+		w.Header().Set("Content-Type", "application/json;charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, text)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -148,7 +162,7 @@ func decode(r io.Reader, into any) error {
 }
 
 func (s *Server) version(*http.Request) (int, any, error) {
-	return http.StatusOK, map[string]string{"version": s.cfg.Version}, nil
+	return http.StatusOK, fmt.Sprintf("{\"version\": %q}\n", s.cfg.Version), nil
 }
 
 // reset enables all proxies and removes all toxics.
@@ -162,275 +176,4 @@ func (s *Server) reset(*http.Request) (int, any, error) {
 		all = append(all, p.enable(true))
 	}
 	return http.StatusNoContent, nil, errors.Join(all...)
-}
-
-func (s *Server) listProxies(*http.Request) (int, any, error) { return http.StatusOK, s.proxies, nil }
-
-func (s *Server) createProxy(r *http.Request) (int, any, error) {
-	input := Proxy{Enabled: true}
-	if err := decode(r.Body, &input); err != nil {
-		return 0, nil, err
-	}
-	if err := input.check(""); err != nil {
-		return 0, nil, err
-	}
-	if s.proxies[input.Name] != nil {
-		return 0, nil, apiError{http.StatusConflict, "proxy already exists"}
-	}
-	p, err := s.add(input)
-	return http.StatusCreated, p, err
-}
-
-// add adds a proxy, which replaces another one of the same name.
-func (s *Server) add(input Proxy) (*proxy, error) {
-	if s.closed {
-		return nil, apiError{http.StatusServiceUnavailable, "the server has been closed"}
-	}
-	p := &proxy{Proxy: input, Toxics: []*toxic{}, server: s}
-	p.Enabled = false
-	if err := p.enable(input.Enabled); err != nil {
-		return nil, err
-	}
-	s.proxies[p.Name] = p
-	return p, nil
-}
-
-// populate creates or replaces proxies. One that exists with the same addresses stays as it is. Those that were created
-// before one that cannot be are in the answer.
-func (s *Server) populate(r *http.Request) (int, any, error) {
-	var input []struct {
-		Proxy
-		Enabled *bool `json:"enabled"`
-	}
-	if err := decode(r.Body, &input); err != nil {
-		return 0, nil, err
-	}
-	for i, in := range input {
-		if err := in.check(fmt.Sprintf(" at proxy %d", i+1)); err != nil {
-			return 0, nil, err
-		}
-	}
-	populated := []*proxy{}
-	for _, in := range input {
-		in.Proxy.Enabled = in.Enabled == nil || *in.Enabled
-		p := s.proxies[in.Name]
-		var err error
-		if p == nil || p.differs(in.Proxy) {
-			if p != nil {
-				err = p.stop()
-				p.drop(every)
-			}
-			if err == nil {
-				p, err = s.add(in.Proxy)
-			}
-		}
-		if err != nil {
-			e := apiError{http.StatusInternalServerError, err.Error()}
-			errors.As(err, &e)
-			return 0, struct {
-				apiError
-				Proxies []*proxy `json:"proxies"`
-			}{e, populated}, err
-		}
-		populated = append(populated, p)
-	}
-	return http.StatusCreated, map[string]any{"proxies": populated}, nil
-}
-
-// Add creates a proxy. Its name must be new.
-func (s *Server) Add(p Proxy) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := p.check(""); err != nil {
-		return err
-	}
-	if s.proxies[p.Name] != nil {
-		return fmt.Errorf("there is a proxy %q already", p.Name)
-	}
-	_, err := s.add(p)
-	return err
-}
-
-// Inject makes a fault act on an enabled proxy, as a toxic of the type "fault" that clients see and can remove. removed is
-// closed when it is removed, which heal does, too. count counts what it affects; it may be nil.
-func (s *Server) Inject(proxy, name, sentence string, f injector.Fault, count *evidence.Counter) (removed <-chan struct{}, heal func() error, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.proxies[proxy]
-	switch {
-	case p == nil:
-		return nil, nil, fmt.Errorf("there is no proxy %q any more", proxy)
-	case !p.Enabled:
-		return nil, nil, fmt.Errorf("the proxy %q is disabled: enable it first", proxy)
-	case p.toxic(name) >= 0:
-		return nil, nil, fmt.Errorf("the proxy %q has a toxic %q already", proxy, name)
-	}
-	t := &toxic{
-		Name: name, Type: faultType, Stream: "downstream", Toxicity: 1, Attributes: map[string]any{"sentence": sentence},
-		proxy: p, fault: f, count: count, removed: make(chan struct{}),
-	}
-	if err := t.inject(); err != nil {
-		return nil, nil, err
-	}
-	p.Toxics = append(p.Toxics, t)
-	return t.removed, func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		p.drop(func(o *toxic) bool { return o == t })
-		return t.remove()
-	}, nil
-}
-
-// Proxies returns the proxies, by name.
-func (s *Server) Proxies() (all []Proxy) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(s.proxies)) {
-		all = append(all, s.proxies[name].Proxy)
-	}
-	return all
-}
-
-// Populate creates proxies, in the form of Toxiproxy's configuration files: a JSON array.
-func (s *Server) Populate(config io.Reader) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, _, err := s.populate(&http.Request{Body: io.NopCloser(config)})
-	return err
-}
-
-// proxy returns the proxy that a request names.
-func (s *Server) proxy(r *http.Request) (*proxy, error) {
-	if p := s.proxies[r.PathValue("proxy")]; p != nil {
-		return p, nil
-	}
-	return nil, apiError{http.StatusNotFound, "proxy not found"}
-}
-
-func (s *Server) showProxy(r *http.Request) (int, any, error) {
-	p, err := s.proxy(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, p, nil
-}
-
-// updateProxy changes addresses, which ends the connections, and enables or disables the proxy. Toxics stay.
-func (s *Server) updateProxy(r *http.Request) (int, any, error) {
-	p, err := s.proxy(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	input := p.Proxy
-	if err := decode(r.Body, &input); err != nil {
-		return 0, nil, err
-	}
-	input.Name = p.Name
-	if err := input.check(""); err != nil {
-		return 0, nil, err
-	}
-	if p.differs(input) {
-		if err := p.stop(); err != nil {
-			return 0, nil, err
-		}
-		enabled := input.Enabled
-		p.Proxy, p.Enabled = input, false
-		input.Enabled = enabled
-	}
-	if err := p.enable(input.Enabled); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, p, nil
-}
-
-func (s *Server) deleteProxy(r *http.Request) (int, any, error) {
-	p, err := s.proxy(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	delete(s.proxies, p.Name)
-	err = p.stop()
-	p.drop(every)
-	return http.StatusNoContent, nil, err
-}
-
-func (s *Server) listToxics(r *http.Request) (int, any, error) {
-	p, err := s.proxy(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, p.sorted(), nil
-}
-
-func (s *Server) createToxic(r *http.Request) (int, any, error) {
-	p, err := s.proxy(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	t := &toxic{Stream: "downstream", Toxicity: 1, Attributes: map[string]any{}, proxy: p}
-	if err := decode(r.Body, t); err != nil {
-		return 0, nil, err
-	}
-	if t.Name == "" {
-		t.Name = t.Type + "_" + t.Stream
-	}
-	if i := p.toxic(t.Name); i >= 0 {
-		return 0, nil, apiError{http.StatusConflict, "toxic already exists"}
-	}
-	if err := t.set(t.Toxicity, t.Attributes); err != nil {
-		return 0, nil, err
-	}
-	p.Toxics = append(p.Toxics, t)
-	return http.StatusOK, t, nil
-}
-
-// toxic returns the toxic that a request names, and its index.
-func (s *Server) toxic(r *http.Request) (*proxy, int, error) {
-	p, err := s.proxy(r)
-	if err != nil {
-		return nil, 0, err
-	}
-	i := p.toxic(r.PathValue("toxic"))
-	if i < 0 {
-		return nil, 0, apiError{http.StatusNotFound, "toxic not found"}
-	}
-	return p, i, nil
-}
-
-func (s *Server) showToxic(r *http.Request) (int, any, error) {
-	p, i, err := s.toxic(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, p.Toxics[i], nil
-}
-
-// updateToxic changes the toxicity and attributes of a toxic. What is not in the request stays.
-func (s *Server) updateToxic(r *http.Request) (int, any, error) {
-	p, i, err := s.toxic(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	t := p.Toxics[i]
-	input := struct {
-		Toxicity   float64        `json:"toxicity"`
-		Attributes map[string]any `json:"attributes"`
-	}{Toxicity: t.Toxicity}
-	if err := decode(r.Body, &input); err != nil {
-		return 0, nil, err
-	}
-	if err := t.set(input.Toxicity, input.Attributes); err != nil {
-		return 0, nil, err
-	}
-	return http.StatusOK, t, nil
-}
-
-func (s *Server) deleteToxic(r *http.Request) (int, any, error) {
-	p, i, err := s.toxic(r)
-	if err != nil {
-		return 0, nil, err
-	}
-	t := p.Toxics[i]
-	p.drop(func(o *toxic) bool { return o == t })
-	return http.StatusNoContent, nil, t.remove()
 }
