@@ -115,5 +115,5 @@ install-tools:
 		echo "installing$$missing"; \
 		$$sudo apt-get update -q && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$packages; \
 	elif [ -n "$$missing" ]; then echo "missing:$$missing (the tests that need them will say so)"; fi
-	@if command -v npm >/dev/null 2>&1; then for dir in cmd/firedrill/testdata/editor reports/testdata/browser; do \
+	@if command -v npm >/dev/null 2>&1; then for dir in cmd/firedrill/testdata/editor cmd/firedrill/testdata/toxiproxy reports/testdata/browser; do \
 		(cd $$dir && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --silent --ignore-scripts --no-audit --no-fund; }) || exit 1; done; fi

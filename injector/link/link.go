@@ -22,7 +22,10 @@ type Config struct {
 	// ProxyProtocol is the version of the PROXY protocol header, "v1" or "v2", that announces the client's
 	// address to the upstream. "" sends no header.
 	ProxyProtocol string
-	TLS           *TLS // terminates the clients' TLS and starts a new session to the upstream; nil passes TLS through
+	// CloseUnreached closes a connection in an orderly way, as Toxiproxy does, if the byte pump cannot dial the upstream. Without
+	// it the connection is reset.
+	CloseUnreached bool
+	TLS            *TLS // terminates the clients' TLS and starts a new session to the upstream; nil passes TLS through
 	// Serve handles one connection at message level; nil means the byte pump. It returns when the
 	// connection is finished, and the link then closes client. Each call of dial opens a new upstream
 	// connection, which the caller closes. With TLS, both connections carry plaintext.
@@ -212,7 +215,9 @@ func (l *Link) handle(c *conn, gates []*gate) {
 	}
 	up, err := c.open(ctx)
 	if err != nil {
-		_ = c.Reset()
+		if !l.cfg.CloseUnreached { // else it is closed when this returns
+			_ = c.Reset()
+		}
 		return
 	}
 	c.pump(up)

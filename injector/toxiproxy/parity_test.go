@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	real "github.com/Shopify/toxiproxy/v2"
+	shopify "github.com/Shopify/toxiproxy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/assert"
@@ -145,10 +145,10 @@ var requests = []request{
 // Every answer is the one that Toxiproxy's own server gives to the same request at the same time, but for what is refused
 // for a reason.
 func TestAnswersAreToxiproxys(t *testing.T) {
-	theirs := real.NewServer(real.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
+	theirs := shopify.NewServer(shopify.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
 	t.Cleanup(func() { assert.NoError(t, theirs.Collection.Clear()) })
-	real.Version = "2.12.0"
-	ours := toxiproxy.New(toxiproxy.Config{Version: real.Version})
+	shopify.Version = "2.12.0"
+	ours := toxiproxy.New(toxiproxy.Config{Version: shopify.Version})
 	t.Cleanup(func() { assert.NoError(t, ours.Close()) })
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -167,6 +167,28 @@ func TestAnswersAreToxiproxys(t *testing.T) {
 		equal++
 	}
 	assert.Greater(t, equal, 90)
+}
+
+// A connection to a proxy whose upstream cannot be reached is closed, as Toxiproxy does, and not reset: a client that has just
+// connected would otherwise report that it could not.
+func TestUnreachedUpstream(t *testing.T) {
+	theirs := shopify.NewServer(shopify.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
+	t.Cleanup(func() { assert.NoError(t, theirs.Collection.Clear()) })
+	ours := toxiproxy.New(toxiproxy.Config{})
+	t.Cleanup(func() { assert.NoError(t, ours.Close()) })
+	for _, server := range []http.Handler{theirs.Routes(), ours} {
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1/proxies", strings.NewReader(`{"name": "a", "upstream": "127.0.0.1:1", "listen": "127.0.0.1:0"}`)))
+		var p toxiproxy.Proxy
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
+		for range 50 {
+			conn, err := net.Dial("tcp", p.Listen)
+			require.NoError(t, err)
+			_, err = conn.Read(make([]byte, 1))
+			require.ErrorIs(t, err, io.EOF)
+			require.NoError(t, conn.Close())
+		}
+	}
 }
 
 // reply is what is compared of an answer.

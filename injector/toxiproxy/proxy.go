@@ -87,7 +87,7 @@ func (p *proxy) enable(enabled bool) error {
 	if !enabled {
 		return p.stop()
 	}
-	cfg := link.Config{Name: p.Name, Listen: p.listenAddr(), Upstream: p.Upstream}
+	cfg := link.Config{Name: p.Name, Listen: p.listenAddr(), Upstream: p.Upstream, CloseUnreached: true}
 	if row := protocols.All().Find(p.Protocol); row != nil {
 		relay, err := message.New(*row, message.Config{Link: p.Name})
 		if err != nil {
