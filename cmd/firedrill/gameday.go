@@ -49,7 +49,7 @@ The exit codes are those of firedrill run.`,
 	flags.StringVar(&o.Dir, "dir", runsDir, "parent of run folders")
 	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all random decisions; 0 takes one from the clock")
 	flags.StringSliceVar(&o.AllowTargets, "allow-target", nil, allowTarget)
-	cmd.AddCommand(gamedayInitCommand())
+	cmd.AddCommand(gamedayInitCommand(), exportCommand())
 	return cmd
 }
 
