@@ -189,7 +189,7 @@ func (s *session) recordVerdict(c check.Check, v check.Verdict, step journal.Ste
 func (s *session) finish() {
 	s.conclude()
 	s.mu.Lock()
-	halted := s.halted // before services are stopped, since one that exits may cause another to exit
+	halted, timedOut := s.halted, s.timedOut // before services are stopped, since one that exits may cause another to exit
 	s.mu.Unlock()
 	var stopErr error
 	if s.system != nil {
@@ -199,7 +199,7 @@ func (s *session) finish() {
 	}
 	end := &journal.End{}
 	s.end = end
-	interrupted := s.ctx.Err() != nil && process.LeaseEnded() == nil
+	interrupted := s.ctx.Err() != nil && timedOut == nil && process.LeaseEnded() == nil
 	s.unwatchLease()
 	s.cancel(nil)
 	s.mu.Lock()
@@ -216,7 +216,7 @@ func (s *session) finish() {
 			why = cause.Error()
 		}
 		endWith(end, "interrupted", codes.Interrupted.Message(why+s.afterwards()))
-	case s.o.DryRun:
+	case s.o.DryRun && timedOut == nil:
 		s.endDryRun(end, problem, halted, stopErr)
 	default:
 		s.mu.Lock()
@@ -225,6 +225,8 @@ func (s *session) finish() {
 		end.Outcome = check.ScenarioOutcome(history)
 		s.mu.Unlock()
 		switch {
+		case timedOut != nil && end.Outcome != "failed": // an invariant that was violated by then still is
+			endWith(end, "inconclusive", codes.TimedOut.Message(timedOut.Error()+s.afterwards()))
 		case problem != nil && end.Outcome != "failed": // may be set by a user-defined step after the checks were judged
 			endWith(end, "inconclusive", codes.NotStarted.Message(problem.Error()))
 		case halted != nil && end.Outcome == "passed": // may also be set after the checks were judged

@@ -25,11 +25,11 @@ type try struct {
 // disturbed returns the reason why the scenario was inconclusive, if scenarios that ran in parallel
 // may have caused it, and "" otherwise. Such reasons are a shortage of CPU, and a service that failed
 // to start or exited because another took the same port or folder. Checks of the system itself are
-// ignored, so that no verdict on the system is discarded.
+// ignored, so that no verdict on the system is discarded. A scenario that used up its time gets no more.
 func (s *session) disturbed() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.end == nil {
+	if s.end == nil || s.timedOut != nil {
 		return ""
 	}
 	return busyMachine(s.history.Book().Scenarios[0], "load delivered", "baseline steady", "no trouble", "services stayed")

@@ -60,7 +60,7 @@ func (w *ScenarioRun) RunStep(i int) error { return w.s.step(i) }
 // and from the first Then on it is healed and judged. BeginUserStep reports whether the step must run. It
 // returns false if the scenario is over or its system could not be started.
 func (w *ScenarioRun) BeginUserStep(i int) bool {
-	switch w.s.e.Steps[i].Own.Type {
+	switch w.s.reach(i).Own.Type {
 	case "Action":
 		w.s.startLoad()
 	case "Outcome":

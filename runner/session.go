@@ -29,7 +29,7 @@ type session struct {
 	run  *runState
 	seed uint64
 
-	ctx        context.Context // canceled when the run is interrupted, a stop rule fires, or the session finishes
+	ctx        context.Context // canceled when the run is interrupted, a stop rule fires, the time limit is reached, or the session finishes
 	cancel     context.CancelCauseFunc
 	system     *system
 	loads      []*runningLoad // once they have begun; parallel to scenarios.Experiment.Loads
@@ -78,11 +78,13 @@ type session struct {
 	concluded    bool
 	nextCheck    int
 	verdicts     []check.Verdict
-	problem      error  // first error of the runner itself; makes the scenario inconclusive
-	halted       error  // why nothing more is injected: unsteady baseline, or a service exited
-	stopped      error  // set when a stop rule fired
-	rehearsed    int    // faults that a dry run would have injected
-	verified     string // what was seen to work after a scenario ended early
+	problem      error        // first error of the runner itself; makes the scenario inconclusive
+	halted       error        // why nothing more is injected: unsteady baseline, or a service exited
+	stopped      error        // set when a stop rule fired
+	timedOut     error        // set when the time limit was reached
+	reached      journal.Step // that was begun last; the zero value before the first
+	rehearsed    int          // faults that a dry run would have injected
+	verified     string       // what was seen to work after a scenario ended early
 	skipped      error
 	end          *journal.End
 }
@@ -167,6 +169,7 @@ func (s *session) begin() {
 		s.record(journal.Event{Note: &journal.Note{Text: "run again alone, because other scenarios may have disturbed it: " + s.try.why}})
 	}
 	s.enterPhase("setup")
+	s.clock.Go(s.watchTimeout)
 	system, err := startSystem(s.ctx, s.o, s.e, s.seed, s.dir(), s.hooks())
 	var absent missingProgram
 	switch {

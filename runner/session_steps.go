@@ -19,7 +19,7 @@ func (s *session) step(i int) (err error) {
 			s.fail(err)
 		}
 	}()
-	step := s.e.Steps[i]
+	step := s.reach(i)
 	if step.IsCheck {
 		s.conclude()
 		i := s.nextCheck

@@ -83,6 +83,16 @@ func (b *Builder) BlastRadius(services ...string) *Builder {
 	return b
 }
 
+// Timeout stops the scenario, which is inconclusive then, if it takes longer than d.
+func (b *Builder) Timeout(d time.Duration) *Builder {
+	at := b.beginStep("Given", "the scenario takes at most %s", injector.Duration(d))
+	if d <= 0 {
+		b.r.AddProblem(at, codes.BadValue.Msgf("a scenario needs a time above 0"), "write 2*time.Minute, say")
+	}
+	b.r.SetTimeout(at, d)
+	return b
+}
+
 // StopBelow ends the scenario at once if the share of requests that succeed, from 0 to 1, stays below ratio for the time d.
 func (b *Builder) StopBelow(ratio float64, d time.Duration) *Builder {
 	b.r.AddStopRule(b.beginStep("Given", "the run stops at once if fewer than %s of requests succeed for %s", percent(ratio), injector.Duration(d)), StopRule{Ratio: ratio, For: d})

@@ -46,8 +46,9 @@ type Experiment struct {
 	Steps   []Step // in order, Background included
 
 	System      system.System
-	BlastRadius []string   // services that faults may touch; nil means no limit was set
-	Stop        []StopRule // of sentences, and those of the system that apply
+	BlastRadius []string      // services that faults may touch; nil means no limit was set
+	Stop        []StopRule    // of sentences, and those of the system that apply
+	Timeout     time.Duration `json:",omitempty"` // the scenario is stopped, and inconclusive, if it takes longer; 0 means no limit of its own
 	Steady      []check.Steady
 	Load        *Load   // nil: no load. If loads have names, it is the first
 	Further     []*Load `json:",omitempty"` // the loads after the first; all have names, and the settings of clients that sentences set for all

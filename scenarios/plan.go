@@ -115,6 +115,9 @@ func (e *Experiment) plan(w io.Writer) {
 	if limits := e.System.Limits.String(); limits != "" {
 		fmt.Fprintf(w, "    limits        %s\n", limits)
 	}
+	if e.Timeout > 0 {
+		fmt.Fprintf(w, "    time limit    %s\n", injector.Duration(e.Timeout))
+	}
 	for _, rule := range e.Stop {
 		fmt.Fprintf(w, "    stops if      %s\n", rule)
 	}

@@ -58,10 +58,10 @@ type description struct {
 
 // settings are the positions of sentences that may occur once, and what they set.
 type settings struct {
-	radiusAt, loadAt, baselineAt, keyAt, retryAt, giveUpAt, meansAt, settleAt source.Pos
-	rowsAt, redirectsAt, cookiesAt, connectionsAt                             source.Pos
-	headersAt                                                                 []source.Pos // by index in Load.Headers
-	policyAt                                                                  policyAt
+	radiusAt, timeoutAt, loadAt, baselineAt, keyAt, retryAt, giveUpAt, meansAt, settleAt source.Pos
+	rowsAt, redirectsAt, cookiesAt, connectionsAt                                        source.Pos
+	headersAt                                                                            []source.Pos // by index in Load.Headers
+	policyAt                                                                             policyAt
 
 	answersAt, unansweredAt source.Pos
 

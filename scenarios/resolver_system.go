@@ -100,6 +100,19 @@ func (r *Resolver) LimitRadius(at source.Pos, names []string) {
 	r.BlastRadius = names
 }
 
+// SetTimeout sets how long the scenario may take.
+func (r *Resolver) SetTimeout(at source.Pos, t time.Duration) {
+	r.describeOnce(&r.timeoutAt, at, "how long the scenario may take")
+	r.Timeout = t
+}
+
+// warnTimeout warns of a scenario that is likely to take longer than it may.
+func (r *Resolver) warnTimeout() {
+	if about := r.Estimate().Round(time.Second); r.Timeout > 0 && about > r.Timeout {
+		r.warn(r.timeoutAt, codes.TimedOut.Msgf("the scenario may take %s, and takes about %s, as estimated: it would be stopped, and inconclusive", injector.Duration(r.Timeout), injector.Duration(about)))
+	}
+}
+
 // AddStopRule adds a stop rule. The service or probe that it names may be described later.
 func (r *Resolver) AddStopRule(at source.Pos, rule StopRule) {
 	r.Describe(at)

@@ -35,6 +35,7 @@ func (r *Resolver) validate() {
 	r.finishProbes()
 	r.Recovery = r.recovery()
 	r.finishProof()
+	r.warnTimeout()
 	r.finishAdvice()
 }
 

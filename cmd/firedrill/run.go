@@ -61,6 +61,7 @@ removed first.`,
 	flags.IntVar(&o.Retries, "retries", 0, "run a scenario that failed again, at most so many times until it passes: first with the same seed, then with new ones; it is flaky if it passes")
 	flags.BoolVar(&o.AllowFlaky, "allow-flaky", false, "let the run pass even if scenarios were flaky")
 	flags.DurationVar(&o.MaxDuration, "max-duration", 0, "do not start scenarios that would end later than this after the start of the run, as estimated, such as 10m; a run with such scenarios is inconclusive")
+	flags.DurationVar(&o.ScenarioTimeout, "scenario-timeout", 0, "stop a scenario that takes longer, such as 2m, unless its feature says how long it may take; it is healed and inconclusive, and the run goes on")
 	flags.BoolVar(&o.DryRun, "dry-run", false, "start everything, inject nothing: say what would be injected, and try the undo of each fault on a link; exit code 0 if nothing would prevent the drill, which is reported as skipped")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
 	flags.StringVar(&against, "against", "", `after the run, print what changed since an earlier one, show it in the report, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one that passed; the exit code stays that of the run`)
@@ -82,8 +83,8 @@ removed first.`,
 			return err
 		}
 		defer served.close()
-		if o.Repeat < 1 || o.Retries < 0 || o.MaxDuration < 0 {
-			return errors.New("--repeat must be at least 1, and --retries and --max-duration must not be negative")
+		if o.Repeat < 1 || o.Retries < 0 || o.MaxDuration < 0 || o.ScenarioTimeout < 0 {
+			return errors.New("--repeat must be at least 1, and --retries, --max-duration and --scenario-timeout must not be negative")
 		}
 		to := cmd.OutOrStdout()
 		if show.format == "json" {

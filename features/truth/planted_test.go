@@ -75,6 +75,7 @@ var plantedBugs = map[string]planted{
 	"baseline steady":  {row: "the service warms up during the baseline"},
 	"effects settled":  {row: "the ledger does not exist"},
 	"faults acted":     {row: "the link is not used by the load"},
+	"in time":          {test: "runner/timeout_test.go TestTimeout"},
 	"healed":           {test: "scenarios/check/implied_test.go TestImpliedChecksDetectInvalidRuns"},
 	"load delivered":   {row: "the program stands still during the fault"},
 	"no trouble":       {row: "a stop that the service does not follow"},

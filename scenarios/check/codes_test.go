@@ -22,6 +22,7 @@ var reasonCases = map[codes.Code]struct {
 	codes.ServiceExited: {ServicesStayed{}, func(s scenario) {
 		s.Processes = []journal.TimedProcess{{At: time.Second, Process: journal.Process{Service: "db", What: "exited"}}}
 	}},
+	codes.TimedOut:         {InTime{}, func(s scenario) { s.TimedOut = &journal.TimedOut{Reason: "it took longer than 2m"} }},
 	codes.RunnerTrouble:    {NoTrouble{}, func(s scenario) { s.Troubles = []string{"the disk is full"} }},
 	codes.BaselineUnsteady: {BaselineSteady{}, func(s scenario) { s.every(journal.Before, failing(5)) }},
 	codes.LoadNotDelivered: {LoadDelivered{}, func(s scenario) { s.Load.Requested = 1200 }},

@@ -13,9 +13,26 @@ import (
 // importance: reports name the first inconclusive one as the reason.
 func Implied(steady []Steady) []Check {
 	return []Check{
-		ServicesStayed{}, NoTrouble{}, NoneByHand{}, BaselineSteady{Steady: steady}, LoadDelivered{}, FaultsActed{}, Healed{}, NotRepeated{}, AccountsAddUp{}, EffectsSettled{}, ProvesSomething{},
+		InTime{}, ServicesStayed{}, NoTrouble{}, NoneByHand{}, BaselineSteady{Steady: steady}, LoadDelivered{}, FaultsActed{}, Healed{}, NotRepeated{}, AccountsAddUp{}, EffectsSettled{}, ProvesSomething{},
 	}
 }
+
+// InTime passes if the scenario did not reach its time limit. What had not happened by then was not observed.
+type InTime struct{}
+
+// Judge implements Check.
+func (InTime) Judge(h *journal.History) Verdict {
+	const expected = "the scenario ends by itself"
+	if len(h.Phases) == 0 {
+		return inconclusive(expected, "", codes.Unfinished, "the scenario did not run")
+	}
+	if h.TimedOut != nil {
+		return inconclusive(expected, "", codes.TimedOut, "%s", h.TimedOut.Reason)
+	}
+	return Verdict{Outcome: Passed, Observed: "it did", Expected: expected}
+}
+
+func (InTime) String() string { return "the scenario was over before its time limit" }
 
 // ServicesStayed passes if no service exited unexpectedly.
 type ServicesStayed struct{}
@@ -78,6 +95,11 @@ func (ProvesSomething) Judge(h *journal.History) Verdict {
 
 func (ProvesSomething) String() string {
 	return "the checks distinguish a working system from a dead one"
+}
+
+// Kind implements Check.
+func (InTime) Kind() Kind {
+	return implied("in time", "the scenario was over before its time limit, if it has one")
 }
 
 // Kind implements Check.

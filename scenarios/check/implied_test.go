@@ -30,6 +30,7 @@ func TestImpliedChecksDetectInvalidRuns(t *testing.T) {
 		}, "no request of the load was due while it was live"},
 		"the gate was closed":     {BaselineSteady{}, func(s scenario) { s.Gate = &journal.Gate{Reason: "half of it failed"} }, "half of it failed; nothing was injected"},
 		"latency without success": {BaselineSteady{Steady: []Steady{{Measure: "p95 latency", Limit: time.Second}}}, func(s scenario) { s.every(journal.Before, failing(50)) }, "success 0.0%"},
+		"timed out":               {InTime{}, func(s scenario) { s.TimedOut = &journal.TimedOut{Reason: "it took longer than 2m"} }, "it took longer than 2m"},
 		"trouble":                 {NoTrouble{}, func(s scenario) { s.Troubles = []string{"the disk is full", "and more"} }, "the disk is full"},
 		"a service exited": {ServicesStayed{}, func(s scenario) {
 			s.Processes = []journal.TimedProcess{{At: 7 * time.Second, Process: journal.Process{Service: "db", What: "exited", Detail: "exit status 7", Log: "out of memory"}}}
@@ -76,7 +77,7 @@ func TestImpliedChecksDetectInvalidRuns(t *testing.T) {
 			require.Contains(t, v.Reason, c.why)
 		})
 	}
-	require.Len(t, Implied(nil), 11)
+	require.Len(t, Implied(nil), 12)
 }
 
 // Datagrams lost by the kernel do not excuse duplicates. They are only reported if no effects are counted.

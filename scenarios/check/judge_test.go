@@ -68,6 +68,7 @@ func TestVerdictRules(t *testing.T) {
 		"bad baseline, held":      {held, func(s scenario) { s.every(journal.Before, failing(5)) }, Inconclusive, Inconclusive, "passed", "since it is not shown that the baseline was steady"},
 		"bad baseline, violated":  {bad, func(s scenario) { s.every(journal.Before, failing(5)) }, Inconclusive, Failed, "failed", "it would have failed: 20 of 200 requests"},
 		"idle fault, violated":    {bad, func(s scenario) { s.Faults[0].Affected = 0 }, Inconclusive, Failed, "failed", "every fault acted on its target"},
+		"timed out, violated":     {bad, func(s scenario) { s.TimedOut = &journal.TimedOut{Reason: "it took longer than 2m"} }, Inconclusive, Failed, "failed", "the scenario was over before its time limit"},
 		"trouble, violated":       {bad, func(s scenario) { s.Troubles = []string{"no disk"} }, Inconclusive, Failed, "failed", "the runner had no errors of its own"},
 		"never healed, violated":  {bad, func(s scenario) { s.Faults[0].Healed = 0; s.Faults[0].Error = "x" }, Inconclusive, Failed, "failed", "every fault was healed"},
 		"load repeated, held":     {held, func(s scenario) { s.Load.Wire++ }, Inconclusive, Inconclusive, "passed", "repeated no request by itself"},

@@ -206,6 +206,7 @@ func Kinds() []Kind {
 		EffectsSettled{},
 		FaultsActed{},
 		Healed{},
+		InTime{},
 		LoadDelivered{},
 		NoTrouble{},
 		NoneByHand{},

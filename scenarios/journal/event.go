@@ -52,6 +52,7 @@ type Event struct {
 	Note      *Note      `json:"note,omitempty"`
 	Trouble   *Trouble   `json:"trouble,omitempty"`
 	Gate      *Gate      `json:"gate,omitempty"`
+	TimedOut  *TimedOut  `json:"timed_out,omitempty"`
 	Verdict   *Verdict   `json:"verdict,omitempty"`
 	End       *End       `json:"end,omitempty"`
 
@@ -191,6 +192,11 @@ type Note struct {
 
 // Gate is written if the baseline was not within the steady state. Nothing is injected in that case.
 type Gate struct {
+	Reason string `json:"reason"`
+}
+
+// TimedOut is written if the scenario reaches its time limit before it is over. It ends then.
+type TimedOut struct {
 	Reason string `json:"reason"`
 }
 

@@ -210,6 +210,8 @@ func (f *Folder) add(h *History, e Event) {
 		h.seq("trouble", e.Seq)
 	case e.Gate != nil:
 		h.Gate = e.Gate
+	case e.TimedOut != nil:
+		h.TimedOut = e.TimedOut
 	case e.Verdict != nil:
 		v := *e.Verdict
 		v.Step = e.Step

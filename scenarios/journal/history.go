@@ -57,8 +57,9 @@ type History struct {
 	Losses          []Loss    // one for each link of datagrams
 	Pauses          []Pause   // of the runner itself, in order
 	Notes           []TimedNote
-	Troubles        []string // in order
-	Gate            *Gate    // nil if the baseline was within the steady state
+	Troubles        []string  // in order
+	Gate            *Gate     // nil if the baseline was within the steady state
+	TimedOut        *TimedOut // nil if it did not reach its time limit
 	Verdicts        []Verdict
 	End             *End
 	Seqs            map[string][]uint64 // evidence: payload name ("fault", "sample", "calls", "load", "probe", "pair", "operation", "sum", "agreement", "lock", "traffic", "process", "observation", "task", "trouble") -> Seq, parallel to the slices above; rows have their own

@@ -46,6 +46,9 @@ func systemPhrases() []Phrase {
 		{Name: "blast radius", Pattern: `the blast radius is limited to {text}`, Means: "faults may touch these services only",
 			Examples: []string{`the blast radius is limited to "payments, inventory"`},
 			build:    func(r *reading, a args) { r.LimitRadius(a.pos(0), source.Split(a.Text(0))) }},
+		{Name: "timeout", Pattern: `the scenario takes at most {duration}`, Means: "it is stopped then, everything is healed, and it is inconclusive; those after it still run; in a Background, each scenario may take as long",
+			Examples: []string{`the scenario takes at most 2m`},
+			build:    func(r *reading, a args) { r.SetTimeout(a.at, a.Duration(0)) }},
 		{Name: "stop rule", Pattern: `the run stops at once if fewer than {percent} of requests succeed for {duration}`, Means: "the scenario ends at once and everything is healed; those after it still run; exit code 4",
 			Examples: []string{`the run stops at once if fewer than 50% of requests succeed for 10s`},
 			build: func(r *reading, a args) {
