@@ -25,8 +25,14 @@ func (r *Resolver) reportOutside(concerns func(service string) bool) {
 		if !concerns(service.Name) {
 			continue
 		}
-		r.AddProblem(cmp.Or(r.describedAt[service.Name], r.systemAt), codes.OutOfBounds.Msgf("%q runs at %s, which is not this machine", service.Name, service.Address), fmt.Sprintf("if load and faults may reach it, say so: in the system file, `allow: [%q]`, or with --allow-target %s", service.Address, service.Address))
+		what, hint := outside(service)
+		r.AddProblem(cmp.Or(r.describedAt[service.Name], r.systemAt), what, hint)
 	}
+}
+
+// outside returns what is wrong with a service on another machine that is not allowed.
+func outside(service system.Service) (what codes.Message, hint string) {
+	return codes.OutOfBounds.Msgf("%q runs at %s, which is not this machine", service.Name, service.Address), fmt.Sprintf("if load and faults may reach it, say so: in the system file, `allow: [%q]`, or with --allow-target %s", service.Address, service.Address)
 }
 
 // reportBeyond reports faults beyond the limits of the system.
@@ -39,10 +45,9 @@ func (r *Resolver) reportBeyond() {
 			}
 		}
 	}
-	most := r.System.Limits.AtOnce
 	for _, c := range r.crowds {
-		if most > 0 && c.n > most {
-			r.AddProblem(c.at, codes.OutOfBounds.Msgf("%d faults would be live at the same time, and the limits of the system allow %d", c.n, most), "heal one before, or raise `at_once` under `limits` in the system file")
+		if what, hint := crowded(r.System.Limits, c.n); !what.None() {
+			r.AddProblem(c.at, what, hint)
 		}
 	}
 	longest := r.System.Limits.Duration
@@ -80,6 +85,32 @@ func (r *Resolver) countLive(at source.Pos) {
 		ids[journal.FaultID(l.placed.ID)] = true
 	}
 	r.crowds = append(r.crowds, crowd{at, len(ids)})
+}
+
+// crowded returns what is wrong with n faults at the same time, or "".
+func crowded(l system.Limits, n int) (what codes.Message, hint string) {
+	if l.AtOnce == 0 || n <= l.AtOnce {
+		return codes.Message{}, ""
+	}
+	return codes.OutOfBounds.Msgf("%d faults would be live at the same time, and the limits of the system allow %d", n, l.AtOnce), "heal one before, or raise `at_once` under `limits` in the system file"
+}
+
+// CheckLimits returns an error if a fault that is not one of a scenario is beyond the limits of the system, but for its
+// duration, or acts on a service on another machine that is not allowed. others is how many other faults are live.
+func CheckLimits(sys system.System, p Placed, others int) error {
+	for _, service := range sys.Outside(sys.Allow) {
+		if service.Name == p.From || service.Name == p.To {
+			what, hint := outside(service)
+			return fmt.Errorf("%s: %s", what, hint)
+		}
+	}
+	if what, hint := beyond(sys.Limits, p); !what.None() {
+		return fmt.Errorf("%s: %s", what, hint)
+	}
+	if what, hint := crowded(sys.Limits, others+1); !what.None() {
+		return fmt.Errorf("%s: %s", what, hint)
+	}
+	return nil
 }
 
 // beyond returns what is wrong with a fault whose target or share is beyond the limits of a system, or "".

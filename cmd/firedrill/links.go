@@ -51,7 +51,11 @@ user. Ctrl-C and "firedrill abort" heal everything and close all links.
 
 A proxy may have a "protocol" beside what Toxiproxy knows: http, grpc, redis, nats, postgres. It then has a further type of
 toxic, "fault", whose attribute "sentence" is one of "firedrill steps", about the traffic between "clients" and the
-proxy's name.`,
+proxy's name.
+
+The limits of the system file apply to clients of the API, too: toxics beyond them, and disabling a proxy, are refused with
+status 403. With a limit on the duration, a toxic is removed when its time is over, and a disabled proxy enabled again.
+Links of a file with limits cannot be deleted or redirected.`,
 		Example: `  firedrill links up features/system.yaml
   firedrill links up --populate toxiproxy.json
   toxiproxy-cli toxic add -t latency -a latency=800 orders-payments
@@ -62,8 +66,12 @@ proxy's name.`,
 			if err != nil {
 				return err
 			}
-			u := &upLinks{api: toxiproxy.New(toxiproxy.Config{Version: toxiproxyVersion, Seed: seed, Fault: readFault})}
-			err = u.open(args, populate)
+			u := &upLinks{}
+			if err := u.describe(args); err != nil {
+				return errors.Join(err, closeListener(ln))
+			}
+			u.api = toxiproxy.New(toxiproxy.Config{Version: toxiproxyVersion, Seed: seed, Fault: readFault, Limits: u.limits()})
+			err = u.open(populate)
 			if err == nil {
 				err = u.serve(cmd.Context(), cmd.OutOrStdout(), ln, dir)
 			}
@@ -81,15 +89,16 @@ proxy's name.`,
 // upLinks are links that stand without a run.
 type upLinks struct {
 	api    *toxiproxy.Server
-	system system.System // that a file describes; the zero value if none does
+	file   string        // the system file; "" if there is none
+	system system.System // that it describes
 	hands  control.Hands
 
 	mu   sync.Mutex                    // held while a fault is injected by hand
 	live map[string][]scenarios.Placed // the faults that were, by ID
 }
 
-// open creates the proxies of a system file, if one is named, and of a configuration file, if one is.
-func (u *upLinks) open(systems []string, populate string) error {
+// describe reads the system file, if one is named.
+func (u *upLinks) describe(systems []string) error {
 	for _, file := range systems {
 		sys, err := system.Read(os.DirFS(filepath.Dir(file)), filepath.Base(file), nil, protocols.All())
 		if err != nil {
@@ -98,15 +107,38 @@ func (u *upLinks) open(systems []string, populate string) error {
 		for _, service := range sys.Outside(sys.Allow) {
 			return fmt.Errorf("%s: %q runs at %s, which is not this machine: if faults may reach it, add to the file: allow: [%q]", file, service.Name, service.Address, service.Address)
 		}
-		u.system = sys
+		u.system, u.file = sys, file
+	}
+	return nil
+}
+
+// limits returns what clients of the API may do: what the system file says. Without one, nothing limits them.
+func (u *upLinks) limits() toxiproxy.Limits {
+	if u.file == "" {
+		return toxiproxy.Limits{}
+	}
+	limited := u.system.Limits.String() != ""
+	return toxiproxy.Limits{Longest: u.system.Limits.Duration, Keep: limited, Admit: func(p toxiproxy.Proxy, f injector.Fault, others int) error {
+		sys := u.system
 		for _, l := range sys.Links {
-			p, err := proxyOf(sys, l)
-			if err == nil {
-				err = u.api.Add(p)
+			if proxyName(l.From, l.To) == p.Name {
+				return scenarios.CheckLimits(sys, scenarios.Placed{From: l.From, To: l.To, Fault: f}, others)
 			}
-			if err != nil {
-				return fmt.Errorf("%s: link %s: %w", file, l.Name(), err)
-			}
+		}
+		sys.Services = append(slices.Clone(sys.Services), system.Service{Name: p.Name, Address: p.Upstream})
+		return scenarios.CheckLimits(sys, scenarios.Placed{From: system.Clients, To: p.Name, Fault: f}, others)
+	}}
+}
+
+// open creates the proxies of the system file, and of a configuration file, if one is named.
+func (u *upLinks) open(populate string) error {
+	for _, l := range u.system.Links {
+		p, err := proxyOf(u.system, l)
+		if err == nil {
+			err = u.api.Add(p)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: link %s: %w", u.file, l.Name(), err)
 		}
 	}
 	if populate == "" {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	shopify "github.com/Shopify/toxiproxy/v2"
+	toxiproxy "github.com/Shopify/toxiproxy/v2/client"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/assert"
@@ -30,7 +31,12 @@ func apiOf(t *testing.T, args ...string) string {
 	p := startWith(t, nil, nil, append([]string{"links", "up", "--api", "127.0.0.1:0"}, args...)...)
 	t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
 	require.Eventually(t, func() bool { return strings.Contains(p.out.String(), "control socket is in") }, time.Minute, 10*time.Millisecond, "%s", p.errOut)
-	return regexp.MustCompile(`API: (http://\S+)`).FindStringSubmatch(p.out.String())[1]
+	return apiIn(p.out.String())
+}
+
+// apiIn returns the address of the API in the output of links up.
+func apiIn(output string) string {
+	return regexp.MustCompile(`API: (http://\S+)`).FindStringSubmatch(output)[1]
 }
 
 // toxiproxyServer starts Toxiproxy's own server and returns the address of its API.
@@ -177,4 +183,64 @@ func TestToxiproxysNodeClient(t *testing.T) {
 	assert.Equal(t, strings.Replace(check(theirs), `\"git\"`, `\"`+toxiproxyVersion+`\"`, 1), is)
 	assert.Equal(t, 1, strings.Count(is, "populate: "), "%s", is)
 	assert.Equal(t, 59, strings.Count(is, "\n"), "%s", is)
+}
+
+// Clients of the API obey the limits of the system file, with the texts that faults by hand get, and count with them.
+func TestToxicsObeyLimits(t *testing.T) {
+	t.Parallel()
+	s := linksTo(t, "limits: {share: 50%, at_once: 1, duration: 30m}\n")
+	c := toxiproxy.NewClient(apiIn(s.out.String()))
+	p, err := c.Proxy("orders-payments")
+	require.NoError(t, err)
+	refusal := func(says string, err error) {
+		t.Helper()
+		var e *toxiproxy.ApiError
+		require.ErrorAs(t, err, &e)
+		assert.Equal(t, http.StatusForbidden, e.Status)
+		assert.Contains(t, e.Message, says)
+	}
+	add := func(kind string, toxicity float32, attributes toxiproxy.Attributes) error {
+		_, err := p.AddToxic("", kind, "downstream", toxicity, attributes)
+		return err
+	}
+	const much = "acts on 100% of the traffic of orders -> payments, and the limits of the system allow 50%"
+	refusal(much, add("latency", 1, toxiproxy.Attributes{"latency": 400}))
+	refusal(much, add("fault", 1, toxiproxy.Attributes{"sentence": `calls from "clients" to "orders-payments" are delayed by 400ms`}))
+	refusal(much, p.Disable())
+	refusal("forbid to delete or redirect it", p.Delete())
+	_, err = s.call()
+	require.NoError(t, err)
+
+	require.NoError(t, add("timeout", 0.5, nil))
+	const crowd = "2 faults would be live at the same time, and the limits of the system allow 1"
+	refusal(crowd, add("latency", 0.5, toxiproxy.Attributes{"latency": 400}))
+	code, said := firedrill(t, "inject", "--dir", s.runs, "50% of "+delayed+" for 30s")
+	assert.Equal(t, usage, code)
+	assert.Contains(t, said, crowd)
+	_, err = p.UpdateToxic("timeout_downstream", 1, nil)
+	refusal(much, err)
+	require.NoError(t, p.RemoveToxic("timeout_downstream"))
+	i := inject(t, "--dir", s.runs, "50% of "+delayed+" for 10m")
+	refusal(crowd, add("latency", 0.5, toxiproxy.Attributes{"latency": 400}))
+	require.NoError(t, c.ResetState())
+	_ = i.Wait()
+
+	p, err = c.CreateProxy("far", "127.0.0.1:0", "192.0.2.1:80")
+	require.NoError(t, err)
+	refusal(`"far" runs at 192.0.2.1:80, which is not this machine`, add("latency", 0.1, toxiproxy.Attributes{"latency": 400}))
+	require.NoError(t, p.Delete())
+}
+
+// With a limit on the duration, what a client broke works again by itself.
+func TestToxicsEndWithTheirTime(t *testing.T) {
+	t.Parallel()
+	s := linksTo(t, "limits: {duration: 100ms}\n")
+	p, err := toxiproxy.NewClient(apiIn(s.out.String())).Proxy("orders-payments")
+	require.NoError(t, err)
+	_, err = p.AddToxic("", "reset_peer", "downstream", 1, nil)
+	require.NoError(t, err)
+	works := func() bool { _, err := s.call(); return err == nil }
+	require.Eventually(t, works, time.Minute, 10*time.Millisecond)
+	require.NoError(t, p.Disable())
+	require.Eventually(t, works, time.Minute, 10*time.Millisecond)
 }

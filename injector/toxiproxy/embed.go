@@ -20,7 +20,10 @@ func (s *Server) Add(p Proxy) error {
 	if s.proxies[p.Name] != nil {
 		return fmt.Errorf("there is a proxy %q already", p.Name)
 	}
-	_, err := s.add(p)
+	added, err := s.add(p)
+	if err == nil {
+		added.added = true
+	}
 	return err
 }
 
@@ -41,6 +44,9 @@ func (s *Server) Inject(proxy, name, sentence string, f injector.Fault, count *e
 	t := &toxic{
 		Name: name, Type: faultType, Stream: "downstream", Toxicity: 1, Attributes: &faultAttributes{sentence},
 		proxy: p, fault: f, count: count, removed: make(chan struct{}),
+	}
+	if err := s.admit(p, f, t.id()); err != nil {
+		return nil, nil, err
 	}
 	if err := t.inject(); err != nil {
 		return nil, nil, err

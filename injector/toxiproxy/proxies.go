@@ -33,8 +33,10 @@ func (s *Server) add(input Proxy) (*proxy, error) {
 	}
 	p := &proxy{Proxy: input, Toxics: []*toxic{}, server: s}
 	p.Enabled = false
-	if err := p.enable(input.Enabled); err != nil {
-		return nil, err
+	if input.Enabled {
+		if err := p.enable(); err != nil {
+			return nil, err
+		}
 	}
 	s.proxies[p.Name] = p
 	return p, nil
@@ -90,10 +92,13 @@ func (s *Server) addOrReplace(input Proxy) (*proxy, error) {
 		if err != nil || !differs {
 			return p, err
 		}
+		if err := p.checkKeep(); err != nil {
+			return nil, err
+		}
 		if err := p.stop(); err != nil {
 			return nil, err
 		}
-		p.drop(every)
+		p.forget()
 	}
 	return s.add(input)
 }
@@ -133,16 +138,31 @@ func (s *Server) updateProxy(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if differs {
-		if err := p.stop(); err != nil {
-			return 0, nil, err
-		}
-		p.Proxy = input
-		p.Enabled = false
+		err = p.checkKeep()
 	}
-	if err := p.enable(input.Enabled); err != nil {
+	if err == nil && !input.Enabled {
+		err = p.disable()
+	}
+	if err == nil && differs {
+		err = p.redirect(input)
+	}
+	if err == nil && input.Enabled {
+		err = p.enable()
+	}
+	if err != nil {
 		return 0, nil, err
 	}
 	return http.StatusOK, p, nil
+}
+
+// redirect stops the proxy and changes its addresses.
+func (p *proxy) redirect(to Proxy) error {
+	if err := p.stop(); err != nil {
+		return err
+	}
+	p.Proxy = to
+	p.Enabled = false
+	return nil
 }
 
 func (s *Server) deleteProxy(r *http.Request) (int, any, error) {
@@ -150,8 +170,11 @@ func (s *Server) deleteProxy(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := p.checkKeep(); err != nil {
+		return 0, nil, err
+	}
 	delete(s.proxies, p.Name)
 	err = p.stop()
-	p.drop(every)
+	p.forget()
 	return http.StatusNoContent, nil, err
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/loopback"
@@ -55,7 +56,9 @@ type proxy struct {
 	Toxics []*toxic // in the order in which they were added
 
 	server *Server
-	link   *link.Link // nil while it is disabled
+	added  bool        // by Server.Add
+	outage *time.Timer // until it is enabled again; nil if no client disabled it
+	link   *link.Link  // nil while it is disabled
 	relay  *message.Relay
 }
 
@@ -79,13 +82,10 @@ func (s Proxy) listenAddr() string {
 	return s.Listen
 }
 
-// enable opens or closes the link.
-func (p *proxy) enable(enabled bool) error {
-	if p.Enabled == enabled {
+// enable opens the link.
+func (p *proxy) enable() error {
+	if p.Enabled {
 		return nil
-	}
-	if !enabled {
-		return p.stop()
 	}
 	cfg := link.Config{Name: p.Name, Listen: p.listenAddr(), Upstream: p.Upstream, CloseUnreached: true}
 	if row := protocols.All().Find(p.Protocol); row != nil {
@@ -103,6 +103,7 @@ func (p *proxy) enable(enabled bool) error {
 		return err
 	}
 	p.link, p.Listen, p.Enabled = l, l.Addr(), true
+	p.endOutage()
 	for _, t := range p.Toxics {
 		if err := t.inject(); err != nil {
 			return err
@@ -132,11 +133,32 @@ func (p *proxy) toxic(name string) int {
 // drop removes toxics from the proxy. They may still act.
 func (p *proxy) drop(gone func(*toxic) bool) {
 	p.Toxics = slices.DeleteFunc(p.Toxics, func(t *toxic) bool {
-		if gone(t) && t.removed != nil {
+		if !gone(t) {
+			return false
+		}
+		if t.removed != nil {
 			close(t.removed)
 		}
-		return gone(t)
+		if t.timer != nil {
+			t.timer.Stop()
+			t.timer = nil
+		}
+		return true
 	})
+}
+
+// endOutage ends the wait for the proxy to be enabled again.
+func (p *proxy) endOutage() {
+	if p.outage != nil {
+		p.outage.Stop()
+		p.outage = nil
+	}
+}
+
+// forget removes what is left of a proxy that has been stopped and is no longer served.
+func (p *proxy) forget() {
+	p.drop(every)
+	p.endOutage()
 }
 
 // every is the argument of drop that removes all toxics.

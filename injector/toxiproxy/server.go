@@ -16,6 +16,7 @@
 package toxiproxy
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -39,7 +40,8 @@ type Config struct {
 	Seed    uint64 // of random choices: which connections a toxic with a toxicity below 1 acts on
 	// Fault reads a sentence about the link from "clients" to a proxy with a protocol. Nil means that there is no toxic of
 	// type "fault".
-	Fault func(proxy, protocol, sentence string) (injector.Fault, error)
+	Fault  func(proxy, protocol, sentence string) (injector.Fault, error)
+	Limits Limits
 }
 
 // Server is a handler of the API. The caller closes it.
@@ -74,9 +76,9 @@ func New(cfg Config) *Server {
 	} {
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			s.mu.Lock()
-			status, body, err := handle(r)
+			a := newAnswer(handle(r)) // what it says is guarded, too
 			s.mu.Unlock()
-			answer(w, status, body, err)
+			a.write(w)
 		})
 	}
 	return s
@@ -90,7 +92,7 @@ func (s *Server) Close() error {
 	var all []error
 	for _, p := range s.proxies {
 		all = append(all, p.stop())
-		p.drop(every)
+		p.forget()
 	}
 	return errors.Join(all...)
 }
@@ -100,11 +102,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Toxiproxy-Request-Id", rand.Text())
 	switch {
 	case loopback.Refuse(r) != "":
-		answer(w, 0, nil, apiError{http.StatusForbidden, loopback.Refuse(r)})
+		newAnswer(0, nil, apiError{http.StatusForbidden, loopback.Refuse(r)}).write(w)
 	case strings.HasPrefix(r.UserAgent(), "Mozilla/"): // a page must not send requests
 		http.Error(w, "User agent not allowed", http.StatusForbidden)
 	default:
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)) // before the lock is taken: a client may be slow
+		if err != nil {
+			newAnswer(0, nil, badRequest("bad request body: %v", err)).write(w)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		s.mux.ServeHTTP(w, r)
 	}
 }
@@ -131,26 +138,38 @@ func asAPI(err error) apiError {
 	return e
 }
 
-// answer writes the answer to a request. A body that is a string is JSON already.
-func answer(w http.ResponseWriter, status int, body any, err error) {
+// answer is the answer to a request.
+type answer struct {
+	status      int
+	contentType string
+	text        []byte // nil if it has no body
+}
+
+// newAnswer encodes the answer to a request. A body that is a string is JSON already.
+func newAnswer(status int, body any, err error) answer {
 	if err != nil {
 		e := asAPI(err)
-		status = e.Status
-		body = e
+		status, body = e.Status, e
 	}
-	if body == nil {
-		w.WriteHeader(status)
-		return
+	switch body := body.(type) {
+	case nil:
+		return answer{status: status}
+	case string:
+		return answer{status, "application/json;charset=utf-8", []byte(body)}
 	}
-	if text, ok := body.(string); ok {
-		w.Header().Set("Content-Type", "application/json;charset=utf-8")
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, text)
-		return
+	text, err := json.Marshal(body)
+	if err != nil {
+		return answer{http.StatusInternalServerError, "text/plain; charset=utf-8", []byte(err.Error())}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+	return answer{status, "application/json", append(text, '\n')}
+}
+
+func (a answer) write(w http.ResponseWriter) {
+	if a.text != nil {
+		w.Header().Set("Content-Type", a.contentType)
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.text)
 }
 
 // decode reads the body of a request into a value that holds the defaults.
@@ -173,7 +192,7 @@ func (s *Server) reset(*http.Request) (int, any, error) {
 			all = append(all, t.remove())
 		}
 		p.drop(every)
-		all = append(all, p.enable(true))
+		all = append(all, p.enable())
 	}
 	return http.StatusNoContent, nil, errors.Join(all...)
 }

@@ -28,6 +28,7 @@ type toxic struct {
 	proxy *proxy
 	fault injector.Fault // of the type "fault"
 	heal  injector.Heal  // nil while it does not act
+	timer *time.Timer    // until it is removed; nil while it has no effect, and if it was made by Server.Inject
 
 	count   *evidence.Counter // of one that Server.Inject made; nil for others
 	removed chan struct{}     // closed when it is removed; nil for one that a client added
@@ -84,12 +85,26 @@ func (t *toxic) set(body []byte) error {
 	if err := next.check(); err != nil {
 		return err
 	}
+	if !next.harmless() {
+		if err := t.proxy.server.admit(t.proxy, next.asFault(), t.id()); err != nil {
+			return err
+		}
+	}
 	if err := t.remove(); err != nil {
 		return err
 	}
 	*t = next
 	t.heal = nil
 	return t.inject()
+}
+
+// asFault returns the toxic as a fault of feature files, without attributes.
+func (t *toxic) asFault() injector.Fault {
+	if t.fault != nil {
+		return t.fault
+	}
+	toxic := t.toxic()
+	return injector.Toxic{Name: t.Type, Way: injector.Way{Dir: toxic.Dir, Conns: injector.Conns{Share: toxic.Share}}}
 }
 
 // check validates the values of a toxic.
@@ -129,7 +144,7 @@ func (t *toxic) harmless() bool {
 		fields := t.fields()
 		return !slices.ContainsFunc(names, func(name string) bool { return fields[name] != 0. })
 	}
-	return t.Toxicity <= 0 || t.Type == "latency" && zero("latency", "jitter") || t.Type == "slow_close" && zero("delay")
+	return t.Toxicity <= 0 || t.Type == "noop" || t.Type == "latency" && zero("latency", "jitter") || t.Type == "slow_close" && zero("delay")
 }
 
 // toxic returns the toxic for a link.

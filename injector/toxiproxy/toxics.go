@@ -19,7 +19,7 @@ func (s *Server) createToxic(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	body, err := readAll(r)
+	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -43,6 +43,7 @@ func (s *Server) createToxic(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	p.Toxics = append(p.Toxics, t)
+	t.expire()
 	return http.StatusOK, t, nil
 }
 
@@ -73,13 +74,16 @@ func (s *Server) updateToxic(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	body, err := readAll(r)
+	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return 0, nil, err
 	}
 	t := p.Toxics[i]
 	if err := t.set(body); err != nil {
 		return 0, nil, err
+	}
+	if t.removed == nil {
+		t.expire()
 	}
 	return http.StatusOK, t, nil
 }
@@ -92,13 +96,4 @@ func (s *Server) deleteToxic(r *http.Request) (int, any, error) {
 	t := p.Toxics[i]
 	p.drop(func(o *toxic) bool { return o == t })
 	return http.StatusNoContent, nil, t.remove()
-}
-
-// readAll reads the body of a request, which is decoded once more when its type is known.
-func readAll(r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, badRequest("bad request body: %v", err)
-	}
-	return body, nil
 }
