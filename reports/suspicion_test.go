@@ -204,6 +204,22 @@ func TestWorstCardsAreFirst(t *testing.T) {
 }
 
 // TestWorstMomentIsTheWorst: the moment is in the slice in which most requests failed, or which was slowest.
+// Of the facts about a time, a card shows those of the worst moment.
+func TestRecordsAreOfTheWorstMoment(t *testing.T) {
+	h := suspicious()[""]
+	for i := range h.Calls {
+		h.Seqs["calls"] = append(h.Seqs["calls"], uint64(100+i))
+	}
+	all := records(h, h.Seqs["calls"], nil, 4)
+	require.Len(t, all, 4)
+	assert.Equal(t, uint64(100), all[0].Seq)
+	all = records(h, h.Seqs["calls"], &moment{At: 5500 * time.Millisecond}, 4)
+	require.Len(t, all, 1)
+	assert.Equal(t, uint64(105), all[0].Seq)
+	assert.Contains(t, all[0].Text, "orders -> payments: 50 calls, 10 affected")
+	assert.Len(t, records(h, h.Seqs["calls"], &moment{At: time.Minute}, 4), 4, "a moment without facts hides none")
+}
+
 func TestWorstMomentIsTheWorst(t *testing.T) {
 	h := suspicious()[""]
 	h.Phases = []journal.Span{{Name: "baseline", To: 3 * time.Second}, {Name: "fault", From: 3 * time.Second, To: 10 * time.Second}}

@@ -86,8 +86,9 @@ func cards(aborted string, all []*scenario) []card {
 				p.FirstCard = c.N
 			}
 			for _, v := range p.Verdicts {
-				p.Records = append(p.Records, records(p.History, v.Evidence, maxRecords-len(p.Records))...)
-				if w := worst(p.History, v.Verdict); p.Worst == nil && w != nil {
+				w := worst(p.History, v.Verdict)
+				p.Records = append(p.Records, records(p.History, v.Evidence, w, maxRecords-len(p.Records))...)
+				if p.Worst == nil && w != nil {
 					w.Card, w.ID = c.N, fmt.Sprintf("%s-worst-%d", p.Slug, c.N)
 					p.Worst = w
 					p.Moments = append(p.Moments, *w)
@@ -249,10 +250,16 @@ type record struct {
 	Text string
 }
 
-// records returns the first facts with some sequence numbers, at most limit. Those of kinds that have a chart or a table
-// of their own are left out.
-func records(h *journal.History, seqs []uint64, limit int) (all []record) {
-	for _, seq := range slices.Sorted(slices.Values(seqs)) {
+// records returns the first facts with some sequence numbers, at most limit: of those about a time, the ones about the worst
+// moment, if there is one. Those of kinds that have a chart or a table of their own are left out.
+func records(h *journal.History, seqs []uint64, near *moment, limit int) (all []record) {
+	seqs = slices.Sorted(slices.Values(seqs))
+	if near != nil {
+		if around := slices.DeleteFunc(slices.Clone(seqs), func(seq uint64) bool { return isElsewhere(h, seq, near.At) }); len(around) > 0 {
+			seqs = around
+		}
+	}
+	for _, seq := range seqs {
 		if len(all) >= limit {
 			break
 		}
@@ -261,6 +268,17 @@ func records(h *journal.History, seqs []uint64, limit int) (all []record) {
 		}
 	}
 	return all
+}
+
+// isElsewhere reports whether a fact is about requests or calls of a time that at is not in.
+func isElsewhere(h *journal.History, seq uint64, at time.Duration) bool {
+	if i := slices.Index(h.Seqs["sample"], seq); i >= 0 {
+		return at < h.Samples[i].From || at > h.Samples[i].To
+	}
+	if i := slices.Index(h.Seqs["calls"], seq); i >= 0 {
+		return at < h.Calls[i].From || at > h.Calls[i].To
+	}
+	return false
 }
 
 func recordText(h *journal.History, seq uint64) string {
