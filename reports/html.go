@@ -198,10 +198,19 @@ func newGrid(all []*scenario) []gridRow {
 	return rows
 }
 
-// rerun returns the command that repeats the run.
+// rerun returns the command that repeats the run: of a Go test, in the folder of its package.
 func rerun(b *journal.Book) string {
 	if len(b.Run.Command) == 0 {
 		return ""
+	}
+	if ofTest := func(word string) bool { return strings.HasPrefix(word, "-test.") }; slices.ContainsFunc(b.Run.Command, ofTest) {
+		words := fmt.Sprintf("FIREDRILL_SEED=%d go test -count=1", b.Run.Seed)
+		for _, word := range b.Run.Command {
+			if run, ok := strings.CutPrefix(word, "-test.run="); ok {
+				words += " -run " + shellWord(run)
+			}
+		}
+		return words
 	}
 	words := []string{"firedrill"}
 	for i, word := range b.Run.Command[1:] {

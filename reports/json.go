@@ -17,7 +17,7 @@ type document struct {
 	Outcome   string             `json:"outcome"`
 	Reason    string             `json:"reason,omitempty"`  // why the run did not pass, apart from its scenarios
 	Code      string             `json:"code,omitempty"`    // of the reason, see package codes
-	Aborted   string             `json:"aborted,omitempty"` // when and why the run was aborted
+	Aborted   string             `json:"aborted,omitempty"` // why the journal of the run has no end: it was killed, or is not over
 	Scenarios []documentScenario `json:"scenarios"`
 
 	NotRun []journal.Planned `json:"not_run,omitempty"` // planned scenarios that never began

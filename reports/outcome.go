@@ -234,7 +234,7 @@ func ready(b *journal.Book) bool {
 	return b.Run.DryRun && len(b.Scenarios) > 0 && skipped(b) == len(b.Scenarios) && abortReason(b) == "" && notStarted(b) == 0
 }
 
-// abortReason describes when a run was aborted, or returns "" if its journal is complete.
+// abortReason says that the journal of a run has no end, and how far it goes, or returns "" if it is complete.
 func abortReason(b *journal.Book) string {
 	if b.End != nil && b.Broken == "" {
 		return ""
@@ -243,7 +243,7 @@ func abortReason(b *journal.Book) string {
 	for _, h := range b.Scenarios {
 		last = max(last, h.Ended)
 	}
-	text := fmt.Sprintf("the run was aborted at +%.1fs: this report is limited to what its journal holds", last.Seconds())
+	text := fmt.Sprintf("the run was killed, or is not over: this report is limited to what its journal holds until +%.1fs", last.Seconds())
 	if b.Broken != "" {
 		text += " (" + b.Broken + ")"
 	}

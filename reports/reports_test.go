@@ -55,7 +55,7 @@ func TestFormats(t *testing.T) {
 				got := render(t, f.Write, b)
 				golden(t, name+"."+cmp.Or(f.File, f.Name), got)
 				assert.Equal(t, string(got), string(render(t, f.Write, again[name])), "deterministic")
-				assert.Equal(t, name == "truncated", strings.Contains(string(got)+lacks(f, b), "aborted at "), name)
+				assert.Equal(t, name == "truncated", strings.Contains(string(got)+lacks(f, b), "killed, or is not over"), name)
 			}
 			assert.NotEmpty(t, string(render(t, f.Write, &journal.Book{}))+lacks(f, &journal.Book{}))
 		})
@@ -72,7 +72,7 @@ func TestTruncatedJournalsRender(t *testing.T) {
 		b, err := journal.Fold(bytes.NewReader(bytes.Join(lines[:n], nil)))
 		require.NoError(t, err)
 		for _, f := range Formats() {
-			assert.Contains(t, string(render(t, f.Write, b))+lacks(f, b), "aborted at", "%s after %d lines", f.Name, n)
+			assert.Contains(t, string(render(t, f.Write, b))+lacks(f, b), "killed, or is not over", "%s after %d lines", f.Name, n)
 		}
 		assert.NotEqual(t, "passed", Outcome(b))
 	}
@@ -89,6 +89,10 @@ func TestFiguresOfAbortedRun(t *testing.T) {
 func TestRerunCommandHasTheSeed(t *testing.T) {
 	assert.Equal(t, "firedrill run 'features/orders feature' --seed 42", rerun(samples(t)["passed"]))
 	assert.Empty(t, rerun(&journal.Book{}))
+	test := &journal.Book{Run: journal.Run{Seed: 42, Command: []string{"/tmp/go-build1/b001/shop.test", "-test.testlogfile=/tmp/go-build1/b001/testlog.txt", "-test.paniconexit0", "-test.timeout=10m0s", "-test.run=TestFeatures/orders|TestShop"}}}
+	assert.Equal(t, "FIREDRILL_SEED=42 go test -count=1 -run 'TestFeatures/orders|TestShop'", rerun(test))
+	test.Run.Command = test.Run.Command[:4]
+	assert.Equal(t, "FIREDRILL_SEED=42 go test -count=1", rerun(test))
 }
 
 func TestRerunScenarioIsShown(t *testing.T) {

@@ -17,29 +17,30 @@ import (
 
 func demoCommand() *cobra.Command {
 	var fixed bool
-	var dir string
+	var o runner.Options
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See a drill find a bug in a small shop, within seconds; --fixed runs the same drill without the bug",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return demo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), dir, fixed)
+			return demo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o, fixed)
 		},
 	}
 	cmd.Flags().BoolVar(&fixed, "fixed", false, "with the protection that the shop lacks otherwise: idempotency keys")
-	cmd.Flags().StringVar(&dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "seed of all random decisions; 0 takes one from the clock; the report shows it")
+	cmd.Flags().StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
 	return cmd
 }
 
 // demo prints the drill, runs it, and prints its result. The exit code is that of the run: the shop with its bug fails.
-func demo(ctx context.Context, out, console io.Writer, dir string, fixed bool) error {
+func demo(ctx context.Context, out, console io.Writer, o runner.Options, fixed bool) error {
 	const file = "shop/demo.feature"
 	text, err := features.Demo.ReadFile(file)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%s\n", text)
-	o := runner.Options{FS: features.Demo, Paths: []string{file}, Dir: dir}
+	o.FS, o.Paths = features.Demo, []string{file}
 	if !fixed {
 		o.Without = []string{"idempotency keys"}
 	}

@@ -188,10 +188,10 @@ func TestKilledRunnerLeavesNothingAndItsJournalRenders(t *testing.T) {
 
 	var out, errOut bytes.Buffer
 	require.Equal(t, 0, Main([]string{"report", "latest", "--dir", p.runs}, strings.NewReader(""), &out, &errOut), errOut.String())
-	require.Contains(t, out.String(), "aborted at")
+	require.Contains(t, out.String(), "killed, or is not over")
 	page, err := os.ReadFile(filepath.Join(p.runs, "latest", "report.html"))
 	require.NoError(t, err)
-	require.Contains(t, string(page), "aborted at")
+	require.Contains(t, string(page), "killed, or is not over")
 }
 
 func TestStepHealsOnAKey(t *testing.T) {

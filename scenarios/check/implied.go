@@ -29,7 +29,7 @@ func (InTime) Judge(h *journal.History) Verdict {
 	if h.TimedOut != nil {
 		return inconclusive(expected, "", codes.TimedOut, "%s", h.TimedOut.Reason)
 	}
-	return Verdict{Outcome: Passed, Observed: "it did", Expected: expected}
+	return Verdict{Outcome: Passed, Observed: "it ended by itself", Expected: expected}
 }
 
 func (InTime) String() string { return "the scenario was over before its time limit" }
