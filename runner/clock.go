@@ -36,6 +36,7 @@ func (s *session) tick() {
 			}
 			s.recordCounts(in)
 		}
+		t.Stop = s.stopMeters()
 		s.record(journal.Event{Tick: &t})
 		s.flush(s.now())
 	}

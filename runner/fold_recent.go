@@ -12,8 +12,9 @@ import (
 
 // recent counts the requests that ended since the last tick.
 type recent struct {
-	requests, errors int
-	latency          *hdrhistogram.Histogram
+	requests, errors     int
+	ended, good, retries int
+	latency              *hdrhistogram.Histogram
 }
 
 // endCount counts the requests that ended, those among them that succeeded and, for each of fold.limits, those that did
@@ -85,9 +86,16 @@ func (f *fold) metOutage(o *outage, now time.Duration) (n int64, broken, answere
 func (f *fold) tick(every time.Duration) journal.Tick {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := journal.Tick{Rate: float64(f.recent.requests) / every.Seconds(), P99: time.Duration(f.recent.latency.ValueAtQuantile(99)) * time.Microsecond, Errors: f.recent.errors}
-	f.recent.requests, f.recent.errors = 0, 0
-	f.recent.latency.Reset()
+	r := &f.recent
+	quantile := func(q float64) time.Duration {
+		return time.Duration(r.latency.ValueAtQuantile(q)) * time.Microsecond
+	}
+	t := journal.Tick{
+		Rate: float64(r.requests) / every.Seconds(), P50: quantile(50), P99: quantile(99),
+		Errors: r.errors, Ended: r.ended, Good: r.good, Retries: r.retries,
+	}
+	r.latency.Reset()
+	*r = recent{latency: r.latency}
 	return t
 }
 

@@ -70,7 +70,8 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 		f.recent.requests++
 		return s.Window
 	}
-	f.countEnd(end, end-due, e.Outcome == load.Acknowledged && (f.fallbackIsSuccess || !e.Fallback))
+	good := e.Outcome == load.Acknowledged && (f.fallbackIsSuccess || !e.Fallback)
+	f.countEnd(end, end-due, good)
 	for _, o := range f.outages {
 		// A request that succeeded at its first attempt was answered before the outage took effect.
 		if end >= o.from && (e.Outcome != load.Acknowledged || e.Retries > e.Hedges) && slices.Contains(o.routes, e.Route) {
@@ -117,6 +118,11 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 		s.FirstBad = due
 	}
 	f.recent.requests++
+	f.recent.ended++
+	f.recent.retries += e.Retries
+	if good {
+		f.recent.good++
+	}
 	record(f.recent.latency, took)
 	if e.Kind != "" {
 		s.Errors[e.Kind]++

@@ -60,6 +60,8 @@ type session struct {
 	stopProbes func() // stops asking probes and watching stop rules, and waits for that
 	failing    failing
 
+	stopConditions []stopCondition // of the stop rules, while they are watched; guarded by mu
+
 	settled     func()          // closes whenSettled, which who aborts the run waits for
 	whenSettled <-chan struct{} // the faults are healed, and that was verified
 

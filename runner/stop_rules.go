@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -19,8 +18,11 @@ import (
 // stopEvery is how often the stop rules are examined.
 const stopEvery = 100 * time.Millisecond
 
-// stopCondition returns what is observed if the condition of a stop rule holds now, or "".
-type stopCondition func(now time.Duration) (observed string)
+// stopCondition is the condition of a stop rule.
+type stopCondition struct {
+	met func(now time.Duration) (observed string)                     // "" if the rule does not stop the scenario
+	far func(now time.Duration) (held time.Duration, observed string) // how near it is, for people; nil if that is not known
+}
 
 // stopWatchers has a row for each kind of stop rule. What watch starts ends with ctx and is counted in session.probing.
 var stopWatchers = []struct {
@@ -47,12 +49,14 @@ func (s *session) startStopRules(ctx context.Context) {
 			}
 		}
 	}
+	s.watchStopMeters(conditions)
 	s.probing.Go(func() {
+		defer s.watchStopMeters(nil)
 		every := time.NewTicker(stopEvery)
 		defer every.Stop()
 		for {
-			for i, observed := range conditions {
-				if why := observed(s.now()); why != "" {
+			for i, c := range conditions {
+				if why := c.met(s.now()); why != "" {
 					s.stop(fmt.Errorf("stopped by the rule %q: %s", s.e.Stop[i], why))
 					return
 				}
@@ -78,44 +82,6 @@ func (s *session) stop(why error) {
 		s.record(journal.Event{Note: &journal.Note{Text: why.Error()}})
 	}
 	s.cancel(why)
-}
-
-// ranThroughout reports whether requests and answers of the whole time d until now can be judged: it is not before the
-// baseline, and the runner itself was not paused for more than a tenth of it, since no request ends while the runner does
-// not run.
-func (s *session) ranThroughout(now, d time.Duration) bool {
-	s.fold.mu.Lock()
-	began := s.fold.baseline
-	s.fold.mu.Unlock()
-	return now-d >= began && s.watchdog.paused(now-d, now) <= d/10
-}
-
-func watchSuccess(_ context.Context, s *session, r scenarios.StopRule) stopCondition {
-	return func(now time.Duration) string {
-		if !s.ranThroughout(now, r.For) {
-			return ""
-		}
-		share, failing := s.fold.failing(goal{}, now, r.For, r.Ratio, r.Enough())
-		if !failing {
-			return ""
-		}
-		return fmt.Sprintf("%.1f%% succeeded", 100*share)
-	}
-}
-
-// watchLatency uses that the p95 latency is above a limit if less than 95% of requests are within it.
-func watchLatency(_ context.Context, s *session, r scenarios.StopRule) stopCondition {
-	within := goal{limited: true, limit: slices.Index(s.fold.limits, r.Limit)}
-	return func(now time.Duration) string {
-		if !s.ranThroughout(now, r.For) {
-			return ""
-		}
-		share, failing := s.fold.failing(within, now, r.For, r.Percentile/100, r.Enough())
-		if !failing {
-			return ""
-		}
-		return fmt.Sprintf("%.1f%% of requests took longer", 100*(1-share))
-	}
 }
 
 // failing holds, for each probe, since when its answers have been no, or missing.
@@ -159,22 +125,25 @@ func (f *failing) of(probe string) unbroken {
 }
 
 func watchProbe(_ context.Context, s *session, r scenarios.StopRule) stopCondition {
-	return func(now time.Duration) string {
-		s.fold.mu.Lock()
-		began := s.fold.baseline
-		s.fold.mu.Unlock()
+	held := func(row unbroken) time.Duration { return max(0, row.to-max(row.from, s.baselineBegan())) }
+	met := func(now time.Duration) string {
 		row := s.failing.of(r.Probe)
-		if row.why == "" || row.to-max(row.from, began) < r.For || !s.ranThroughout(now, r.For) {
+		if row.why == "" || held(row) < r.For || !s.ranThroughout(now, r.For) {
 			return ""
 		}
 		return row.why
 	}
+	far := func(time.Duration) (time.Duration, string) {
+		row := s.failing.of(r.Probe)
+		return held(row), cmp.Or(row.why, "yes")
+	}
+	return stopCondition{met, far}
 }
 
 // watchFile also stops if it cannot be known whether the file exists.
 func watchFile(_ context.Context, s *session, r scenarios.StopRule) stopCondition {
 	path := s.e.System.Path(r.File)
-	return func(time.Duration) string {
+	return stopCondition{met: func(time.Duration) string {
 		switch _, err := os.Stat(path); {
 		case err == nil:
 			return "it exists"
@@ -182,7 +151,7 @@ func watchFile(_ context.Context, s *session, r scenarios.StopRule) stopConditio
 			return err.Error()
 		}
 		return ""
-	}
+	}}
 }
 
 // watchAnswer asks the service twice a second. A service that does not answer stops nothing.
@@ -199,9 +168,9 @@ func watchAnswer(ctx context.Context, s *session, r scenarios.StopRule) stopCond
 			}
 		})
 	})
-	return func(time.Duration) string {
+	return stopCondition{met: func(time.Duration) string {
 		mu.Lock()
 		defer mu.Unlock()
 		return observed
-	}
+	}}
 }

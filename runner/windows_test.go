@@ -247,7 +247,7 @@ func TestStopRulesIgnorePausesOfTheRunner(t *testing.T) {
 		}
 		w := newWatchdog(func(at time.Time) time.Duration { return 0 }, nil)
 		w.pauses = []span{{from: 6 * sec, to: 6*sec + c.pause}}
-		failing := watchSuccess(t.Context(), &session{fold: f, watchdog: w}, rule)(8*sec) != ""
+		failing := watchSuccess(t.Context(), &session{fold: f, watchdog: w}, rule).met(8*sec) != ""
 		assert.Equal(t, c.want, failing, "a pause of %v", c.pause)
 	}
 	w := newWatchdog(func(at time.Time) time.Duration { return 7*sec - time.Since(at) }, nil)
