@@ -11,7 +11,7 @@ import (
 
 func gamedayCommand() *cobra.Command {
 	var o runner.Options
-	var check bool
+	var check, plain bool
 	by := me()
 	cmd := &cobra.Command{
 		Use:   "gameday DAY.yaml",
@@ -40,11 +40,12 @@ The exit codes are those of firedrill run.`,
 			if err != nil || check {
 				return printProblems(cmd, err)
 			}
-			return playDay(cmd, o, d, by)
+			return playDay(cmd, o, d, by, plain)
 		},
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&check, "check", false, "say what is missing, or print the agenda; starts nothing")
+	flags.BoolVar(&plain, "plain", false, "show the day line by line, as without a terminal, and not on the whole screen")
 	flags.StringVar(&by, "as", by, "the name of the person at the keys, for journal and report")
 	flags.StringVar(&o.Dir, "dir", runsDir, "parent of run folders")
 	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all random decisions; 0 takes one from the clock")
@@ -65,12 +66,12 @@ func gamedayInitCommand() *cobra.Command {
 }
 
 // playDay runs a game day.
-func playDay(cmd *cobra.Command, o runner.Options, d *day, by string) error {
+func playDay(cmd *cobra.Command, o runner.Options, d *day, by string, plain bool) error {
 	in := d.features
 	o.FS, o.Root, o.Paths = in.fsys, in.root, in.paths
 	o.Meter, o.Sources, o.Loads, o.Parallel = &runner.Meter{}, sources.Kinds(), sources.Loads(), 1
 	o.Select = d.choose
-	return run(cmd, o, output{format: "text"}, func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (func(), error) {
+	return run(cmd, o, output{format: "text", screen: !plain}, func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (func(), error) {
 		keys, err := readKeys(cmd.InOrStdin())
 		if err != nil {
 			return nil, err

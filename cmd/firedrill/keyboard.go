@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,9 @@ type key struct {
 	at   time.Time
 }
 
+// echoing turns on again what readKeys turned off in a terminal, or is nil: a program that exits immediately has to.
+var echoing atomic.Pointer[func()]
+
 // maxTyped is how many keys are kept until they are asked for. Further ones are dropped.
 const maxTyped = 256
 
@@ -37,6 +41,7 @@ func readKeys(in io.Reader) (*keyboard, error) {
 			return nil, fmt.Errorf("switch the terminal to single keys: %w", err)
 		}
 		k.inAdvance, k.restore = false, restore
+		echoing.Store(&restore)
 		k.discard = func() time.Time {
 			discardTyped(int(f.Fd()))
 			return time.Now()

@@ -72,7 +72,9 @@ var imports = map[string][]string{
 	"features/shop":     {},
 	"features/truth":    {}, // its tests run firedrill
 	"features":          {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
-	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "reports/history", "reports/site", "runner/control", "runner/sources", "features/..."},
+	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "reports/history", "reports/site", "runner/control", "runner/sources", "features/...", "cmd/firedrill/screen"},
+
+	"cmd/firedrill/screen": {"reports", "scenarios/journal"},
 
 	"features/truth/service": {}, // a program that the drills of features/truth start
 }
@@ -93,6 +95,7 @@ var owners = map[string]struct {
 	"github.com/spf13/cobra":              {[]string{"cmd/firedrill"}, 0},
 	"github.com/anishathalye/porcupine":   {[]string{"scenarios/check"}, 1},
 	"go.etcd.io/bbolt":                    {[]string{"features/shop"}, 0},
+	"charm.land/bubbletea/v2":             {[]string{"cmd/firedrill/screen"}, 0},
 	"github.com/prometheus/client_golang": {[]string{"cmd/firedrill", "features/shop"}, 0},
 }
 

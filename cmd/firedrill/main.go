@@ -69,12 +69,23 @@ func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
 		case <-ctx.Done():
 			return
 		case s := <-signals:
-			fmt.Fprintf(stderr, "\nfiredrill: %v: healing and stopping; repeat to exit immediately\n", s)
+			text := fmt.Sprintf("\nfiredrill: %v: healing and stopping; repeat to exit immediately", s)
+			if screen := shown.Load(); screen != nil {
+				screen.Say(text)
+			} else {
+				fmt.Fprintln(stderr, text)
+			}
 			cancel()
 		}
 		s := <-signals
-		fmt.Fprintf(stderr, "\nfiredrill: %v: exiting immediately; services are killed, nothing is healed and no report is written\n", s)
 		process.Abandon()
+		if screen := shown.Load(); screen != nil {
+			screen.Close()
+		}
+		if restore := echoing.Load(); restore != nil {
+			(*restore)()
+		}
+		fmt.Fprintf(stderr, "\nfiredrill: %v: exiting immediately; services are killed, nothing is healed and no report is written\n", s)
 		os.Exit(130)
 	}()
 	return ctx, func() { signal.Stop(signals); cancel() }

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/firedrill-dev/firedrill/cmd/firedrill/screen"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/runner/control"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -190,27 +191,27 @@ func (o *operator) show() {
 	o.view.Show(o.prompt())
 }
 
-func (o *operator) prompt() prompt {
+func (o *operator) prompt() screen.Prompt {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.done {
-		return prompt{}
+		return screen.Prompt{}
 	}
-	p := prompt{onHold: o.onHold, typing: o.typing != nil, note: string(o.typing)}
+	p := screen.Prompt{OnHold: o.onHold, Typing: o.typing != nil, Note: string(o.typing)}
 	if o.asked != nil {
-		p.question, p.undo = o.asked.text, o.asked.undo
+		p.Question, p.Undo = o.asked.text, o.asked.undo
 	}
 	if o.asked != nil && o.accepts {
 		for _, c := range o.asked.choices {
-			p.keys = append(p.keys, c.label)
+			p.Keys = append(p.Keys, c.label)
 		}
 	}
 	if o.onHold {
-		p.keys = []string{"c: go on"}
+		p.Keys = []string{"c: go on"}
 	}
 	for _, a := range o.actions {
 		if a.label != "" && (a.char != 'h' || o.canHeal()) && (a.char != 'o' || !o.onHold) {
-			p.keys = append(p.keys, a.label)
+			p.Keys = append(p.Keys, a.label)
 		}
 	}
 	return p

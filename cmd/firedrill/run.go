@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/firedrill-dev/firedrill/cmd/firedrill/screen"
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/runner/sources"
@@ -64,6 +65,7 @@ removed first.`,
 	flags.DurationVar(&o.ScenarioTimeout, "scenario-timeout", 0, "stop a scenario that takes longer, such as 2m, unless its feature says how long it may take; it is healed and inconclusive, and the run goes on")
 	flags.BoolVar(&o.DryRun, "dry-run", false, "start everything, inject nothing: say what would be injected, and try the undo of each fault on a link; exit code 0 if nothing would prevent the drill, which is reported as skipped")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
+	flags.BoolVar(&show.screen, "screen", false, "show the run on the whole terminal, with keys to heal, write notes and abort; one scenario at a time; lines, as without it, if the terminal cannot do that")
 	flags.StringVar(&against, "against", "", `after the run, print what changed since an earlier one, show it in the report, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one that passed; the exit code stays that of the run`)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if show.format != "text" && show.format != "json" {
@@ -95,8 +97,8 @@ removed first.`,
 			return err
 		}
 		var people attach
-		if step {
-			people = stepwise(cmd)
+		if step || show.screen {
+			people = attended(cmd, step)
 		}
 		return run(cmd, o, show, people, compare)
 	}
@@ -107,13 +109,15 @@ removed first.`,
 type output struct {
 	format string // "text" or "json"
 	github bool   // annotations, too
+	screen bool   // show the run on the whole terminal, if that can be
 }
 
 // attach lets a person at the keys take part in a run. detach resets the terminal.
 type attach func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (detach func(), err error)
 
-// stepwise lets the person at the terminal of a command take part: before each injection, and to heal it.
-func stepwise(cmd *cobra.Command) attach {
+// attended lets the person at the terminal of a command take part in a run of one scenario at a time. With step, it is
+// asked before each injection, and for confirmations.
+func attended(cmd *cobra.Command, step bool) attach {
 	return func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (func(), error) {
 		keys, err := readKeys(cmd.InOrStdin())
 		if err != nil {
@@ -122,8 +126,24 @@ func stepwise(cmd *cobra.Command) attach {
 		o.Parallel = 1
 		op := newOperator(me(), keys, view, anytime(), cancelRun)
 		op.attend(cmd.Context(), o)
-		done := choice{"\n\r c", "Enter: continue"}
-		op.askBefore(o, []choice{done, {"s", "s: skip"}}, []choice{done}, func(string) string { return "" })
+		var actions []screen.Action
+		o.BeforeScenario = func(_ context.Context, e *scenarios.Experiment) error {
+			c := cardOf(e)
+			actions = c.Actions
+			view.Begin(c)
+			return nil
+		}
+		if step {
+			done := choice{"\n\r c", "Enter: continue"}
+			op.askBefore(o, []choice{done, {"s", "s: skip"}}, []choice{done}, func(says string) string {
+				for _, a := range actions {
+					if a.Text == says {
+						return a.Undo
+					}
+				}
+				return ""
+			})
+		}
 		return keys.restore, nil
 	}
 }
@@ -131,10 +151,13 @@ func stepwise(cmd *cobra.Command) attach {
 // run runs features, and passes the folder of the run to compare at the end. people may be nil.
 func run(cmd *cobra.Command, o runner.Options, show output, people attach, compare func(dir string) error) error {
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	view := newLines(console)
+	ctx, cancelRun := context.WithCancelCause(cmd.Context())
+	defer cancelRun(nil)
+	view := newFront(cmd, show.screen, cancelRun)
+	defer view.Close()
 	o.Watch = func(e journal.Event) {
 		if e.Run != nil {
-			fmt.Fprintln(console, estimate(e.Run.Plan))
+			view.Say(estimate(e.Run.Plan))
 		}
 		view.Event(e)
 	}
@@ -142,8 +165,6 @@ func run(cmd *cobra.Command, o runner.Options, show output, people attach, compa
 		events, progress := printEvents(out), o.Watch
 		o.Watch = func(e journal.Event) { events(e); progress(e) }
 	}
-	ctx, cancelRun := context.WithCancelCause(cmd.Context())
-	defer cancelRun(nil)
 	if people != nil {
 		detach, err := people(&o, view, cancelRun)
 		if err != nil {

@@ -5,7 +5,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -138,15 +140,20 @@ func clockOf(screen string) string {
 // TestGameDay plays a game day in a terminal by its keys, up to an abort while a fault is live.
 func TestGameDay(t *testing.T) {
 	t.Parallel()
-	for attempt := 1; !playsDay(t); attempt++ {
-		require.Less(t, attempt, 3, "no baseline was steady")
+	for name, args := range map[string][]string{"screen": nil, "lines": {"--plain"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for attempt := 1; !playsDay(t, args...); attempt++ {
+				require.Less(t, attempt, 3, "no baseline was steady")
+			}
+		})
 	}
 }
 
 // playsDay reports whether both faults of the day could be injected.
-func playsDay(t *testing.T) bool {
+func playsDay(t *testing.T, args ...string) bool {
 	t.Helper()
-	x := inTmux(t, []string{"NO_COLOR="}, "gameday", dayFile, "--as", "ana")
+	x := inTmux(t, []string{"NO_COLOR="}, append([]string{"gameday", dayFile, "--as", "ana"}, args...)...)
 	x.press(t, "c", "c", "c", "Space", "c") // ahead of all questions
 	x.begin(t)
 	inject := func(what string) bool {
@@ -163,7 +170,7 @@ func playsDay(t *testing.T) bool {
 	x.press(t, "c")
 	x.until(t, `(?s)2 of 2: abort was tested.*c: continue`)
 	x.press(t, "c")
-	x.until(t, `(?s)card 1 of 2.*hypothesis +pages are served, without.*stops if.*c: continue`)
+	x.until(t, `(?s)card 1 of 2.*hypothesis:? +pages are served, without.*c: continue`)
 	x.press(t, "c")
 	if !inject("hangs") {
 		return false
@@ -178,6 +185,9 @@ func playsDay(t *testing.T) bool {
 	x.until(t, `ana: finding high: no alert`)
 	x.press(t, "m")
 	x.until(t, `ana: mitigated`)
+	if len(args) == 0 {
+		showsDay(t, x)
+	}
 	x.press(t, "h")
 	x.until(t, `healed: .*hangs`)
 	x.until(t, `(?s)card 2 of 2.*next: start.*c: continue`)
@@ -191,6 +201,7 @@ func playsDay(t *testing.T) bool {
 	}
 	x.press(t, "!")
 	x.until(t, `exit code 4`)
+	x.givenBack(t)
 
 	book, err := readBook(filepath.Join(x.runs, "latest", "journal.ndjson"))
 	require.NoError(t, err)
@@ -227,4 +238,73 @@ func playsDay(t *testing.T) bool {
 		require.Contains(t, text, "ben")
 	}
 	return true
+}
+
+// showsDay: while a fault is live, the screen has its lease, the figures, the links and the stop rule, at any size.
+func showsDay(t *testing.T, x *tmux) {
+	t.Helper()
+	wide := []string{`card 1 of 2: the comments hang`, `fault for 0:\d\d  0:\d\d`, `success [\d.]+%  p50 [\d.]+ ms  p99 [\d.]+ ms  [1-9]\d*/s`, `0:[0-5]\d left: "comments" hangs \(\d+ of \d+ calls affected\)`,
+		`front -> comments +\d+/s  FAULT`, `\[[#.]{10}\] fewer than 1% of requests succeed`, `hypothesis: pages are served, without comments`, `h: heal  n: note  d: detected  m: mitigated`, `!: abort`}
+	for _, size := range [][2]string{{"60", "20"}, {"100", "30"}, {"80", "24"}} {
+		x.tmux(t, "resize-window", "-x", size[0], "-y", size[1])
+		for _, want := range wide {
+			x.until(t, want)
+		}
+	}
+}
+
+// givenBack verifies that the terminal is as it was: it shows its own lines, and reads with echo, line by line.
+func (x *tmux) givenBack(t *testing.T) {
+	t.Helper()
+	require.Equal(t, "0 1\n", x.tmux(t, "display-message", "-p", "#{alternate_on} #{cursor_flag}"))
+	tty := strings.TrimSpace(x.tmux(t, "display-message", "-p", "#{pane_tty}"))
+	modes, err := exec.CommandContext(t.Context(), "stty", "-F", tty, "-a").Output()
+	require.NoError(t, err)
+	require.Regexp(t, `[^-]icanon`, string(modes))
+	require.Regexp(t, `[^-]echo\b`, string(modes))
+}
+
+// TestScreenOfARun: run --screen heals and ends by keys and signals, and gives the terminal back.
+func TestScreenOfARun(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*testing.T, *tmux){
+		"q":                func(t *testing.T, x *tmux) { x.press(t, "h"); x.until(t, `healed: .*hangs`); x.press(t, "q") },
+		"Ctrl-C":           func(t *testing.T, x *tmux) { x.press(t, "C-c") },
+		"Ctrl-C and again": func(t *testing.T, x *tmux) { x.press(t, "C-c", "C-c") },
+		"SIGTERM": func(t *testing.T, x *tmux) {
+			pid := strings.TrimSpace(x.tmux(t, "display-message", "-p", "#{pane_pid}"))
+			raw, err := os.ReadFile(filepath.Join("/proc", pid, "task", pid, "children"))
+			require.NoError(t, err)
+			child, err := strconv.Atoi(strings.Fields(string(raw))[0])
+			require.NoError(t, err)
+			require.NoError(t, syscall.Kill(child, syscall.SIGTERM))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for attempt := 1; ; attempt++ {
+				x := inTmux(t, []string{"NO_COLOR=1"}, "run", "--screen", "../../cmd/firedrill/testdata/long.feature")
+				x.begin(t)
+				if screen := x.until(t, `h: heal|exit code`); !strings.Contains(screen, "exit code") {
+					require.Equal(t, "1\n", x.tmux(t, "display-message", "-p", "#{alternate_on}"))
+					end(t, x)
+					x.until(t, `exit code 130`)
+					x.givenBack(t)
+					return
+				}
+				require.Less(t, attempt, 3, "no baseline was steady")
+			}
+		})
+	}
+}
+
+// TestNoScreen: a terminal that cannot move its cursor gets lines.
+func TestNoScreen(t *testing.T) {
+	t.Parallel()
+	x := inTmux(t, []string{"TERM=dumb"}, "gameday", dayFile)
+	x.begin(t)
+	x.until(t, `(?s)1 of 2: the dashboards are open.*c: continue`)
+	require.Equal(t, "0\n", x.tmux(t, "display-message", "-p", "#{alternate_on}"))
+	x.press(t, "q")
+	x.until(t, `exit code 130`)
 }
