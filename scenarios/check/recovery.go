@@ -19,7 +19,8 @@ const minSteady = 5
 //
 // In a steady system, too, some requests fail or are late. Only violations that chance would rarely produce count
 // (see Steady.holds), and a single disturbance is inconclusive. A recovery of fewer than 20 requests is
-// inconclusive, and so is that of a route that did not meet the steady state before the fault.
+// inconclusive, and so is that of a route that did not meet the steady state before the fault. A system that was never
+// steady, until two seconds after Within, has failed, whatever was or was not watched after that.
 type Recovers struct {
 	Route  string
 	Within time.Duration
@@ -54,7 +55,8 @@ func (c Recovers) inTime(h *journal.History, healed time.Duration, steady []Stea
 	v := Verdict{Expected: "steady within " + Duration(c.Within), Window: journal.After, Evidence: seqs(h, "sample")}
 	all := slices.DeleteFunc(seconds(h, c.Route, journal.After, healed), func(s slice) bool { return s.totals.Sent == 0 })
 	r := recovery(h, all, healed, c.Within, steady)
-	took := duration(r.took)
+	took, notSteady := duration(r.took), fmt.Sprintf("not steady in %ds", len(all))
+	tooShort := time.Duration(len(all))*time.Second < c.Within+minSteady*time.Second-time.Second/2
 	switch {
 	case r.found && r.sent < minRequests:
 		v.Doubt = codes.TooFewRequests.Msgf("the steady seconds held only %s request%s%s: at least %d are needed", Count(r.sent), plural(r.sent), of(c.Route), minRequests)
@@ -69,14 +71,17 @@ func (c Recovers) inTime(h *journal.History, healed time.Duration, steady []Stea
 	case r.found:
 		v.Observed = "steady after " + took
 		return verdict(false, v, "it took %s: %s", took, r.detail)
-	case time.Duration(len(all))*time.Second < c.Within+minSteady*time.Second-time.Second/2:
+	case tooShort && r.never && all[len(all)-1].from >= healed+c.Within+time.Second: // two seconds too late, whatever follows
+		v.Observed = notSteady
+		return verdict(false, v, "it was not steady in any of the %d seconds that were observed: %s", len(all), r.detail)
+	case tooShort:
 		v.Doubt = codes.TooShort.Msgf("only %d seconds were observed after healing, and %s plus %ds are needed", len(all), Duration(c.Within), minSteady)
 		return v
 	case r.relapsed:
 		v.Observed = "unsteady again"
 		return verdict(false, v, "it was steady, and became unsteady again: %s", r.detail)
 	}
-	v.Observed = fmt.Sprintf("not steady in %ds", len(all))
+	v.Observed = notSteady
 	base, after := h.Total(journal.Before, c.Route), h.Total(journal.After, c.Route)
 	reason := fmt.Sprintf("it was not steady for the last five seconds or more: %s; after healing success was %s, p95 %s", r.detail, ratio(h.Good(after), max(1, after.Sent)), duration(journal.Quantile(after.Latency, 95)))
 	if after.Fallback > 0 {
@@ -102,6 +107,7 @@ type recovered struct {
 	sent     int    // requests since then
 	unclear  bool   // the system may have been steady in time
 	relapsed bool   // it was steady for five seconds or more, and then was not
+	never    bool   // each second was outside of the steady state
 	detail   string // which condition was violated, how, and when
 }
 
@@ -163,6 +169,7 @@ func recovery(h *journal.History, all []slice, healed, within time.Duration, ste
 		}
 	}
 	r.relapsed = longest >= minSteady && !r.found
+	r.never = len(all) > 0 && !slices.Contains(outside, "")
 	switch {
 	case r.unclear:
 	case r.relapsed:
