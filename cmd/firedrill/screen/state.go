@@ -20,8 +20,7 @@ type state struct {
 	faults     []*fault // that are live, in order
 	injected   map[string]bool
 	links      []journal.Link
-	calls      map[string]journal.Calls // by link: of the last second
-	counting   map[string]journal.Calls // of the second that lasts
+	calls      map[string]journal.Calls // by link: of its latest slice
 }
 
 // fault is a live fault, with the counters of its parts.
@@ -32,7 +31,7 @@ type fault struct {
 }
 
 func newState() state {
-	return state{injected: map[string]bool{}, calls: map[string]journal.Calls{}, counting: map[string]journal.Calls{}}
+	return state{injected: map[string]bool{}, calls: map[string]journal.Calls{}}
 }
 
 // next returns the state before a scenario.
@@ -66,21 +65,33 @@ func (s *state) event(e journal.Event) {
 		s.count(e.Calls)
 	case e.Tick != nil:
 		s.tick = *e.Tick
-		s.calls, s.counting = s.counting, map[string]journal.Calls{}
 	case e.End != nil && e.Scenario == "":
 		s.over = true
 	}
 }
 
-// count adds the calls of a slice. A second may have several, some of them of the time before.
+// count adds the calls of a slice, of which there may be several events. A call that ends late belongs to an earlier
+// slice, and is left out.
 func (s *state) count(slice *journal.Calls) {
-	c, known := s.counting[slice.Link]
-	if !known {
-		c.From = slice.From
+	c, known := s.calls[slice.Link]
+	switch {
+	case !known || slice.From > c.From:
+		c = *slice
+	case slice.From == c.From:
+		c.To = max(c.To, slice.To)
+		c.Calls, c.Affected, c.Failed, c.GaveUp, c.Refused = c.Calls+slice.Calls, c.Affected+slice.Affected, c.Failed+slice.Failed, c.GaveUp+slice.GaveUp, c.Refused+slice.Refused
 	}
-	c.From, c.To = min(c.From, slice.From), max(c.To, slice.To)
-	c.Calls, c.Affected, c.Failed, c.GaveUp, c.Refused = c.Calls+slice.Calls, c.Affected+slice.Affected, c.Failed+slice.Failed, c.GaveUp+slice.GaveUp, c.Refused+slice.Refused
-	s.counting[slice.Link] = c
+	s.calls[slice.Link] = c
+}
+
+// lately returns the calls of a link in its latest slice, or none if that ended seconds ago: a link without calls has no
+// slices.
+func (s *state) lately(l journal.Link) journal.Calls {
+	c := s.calls[l.From+" -> "+l.To]
+	if s.now()-c.To > 3*time.Second {
+		return journal.Calls{}
+	}
+	return c
 }
 
 // fault follows the life of a fault. The links of a partition are one fault.

@@ -119,7 +119,7 @@ func (s *Screen) stop() (items []item) {
 func (s *Screen) linkItems(width int) (items []item) {
 	links := slices.Clone(s.links)
 	rank := func(l journal.Link) int {
-		rank := s.calls[l.From+" -> "+l.To].Calls
+		rank := s.lately(l).Calls
 		if s.acted(l) {
 			rank += 1 << 40
 		}
@@ -127,7 +127,7 @@ func (s *Screen) linkItems(width int) (items []item) {
 	}
 	slices.SortStableFunc(links, func(a, b journal.Link) int { return cmp.Compare(rank(b), rank(a)) })
 	for _, l := range links {
-		c := s.calls[l.From+" -> "+l.To]
+		c := s.lately(l)
 		text := fmt.Sprintf("%s -> %s", visible(l.From), visible(l.To))
 		parts := []string{fmt.Sprintf("%.0f/s", float64(c.Calls)/max(time.Second, c.To-c.From).Seconds())}
 		for _, n := range []struct {

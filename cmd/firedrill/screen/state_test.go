@@ -1,0 +1,33 @@
+package screen
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// A slice comes in several events, some of them after those of later slices.
+func TestCallsOfALink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newState()
+		add := func(from time.Duration, calls int) {
+			time.Sleep(from + time.Second - s.now())
+			s.event(journal.Event{At: from + time.Second, Calls: &journal.Calls{Link: "a -> b", From: from, To: from + time.Second, Calls: calls}})
+		}
+		lately := func() int { return s.lately(journal.Link{From: "a", To: "b"}).Calls }
+		assert.Zero(t, lately())
+		add(0, 40)
+		add(time.Second, 30)
+		add(time.Second, 12)
+		s.event(journal.Event{At: s.now(), Tick: &journal.Tick{}})
+		assert.Equal(t, 42, lately())
+		add(0, 1)
+		assert.Equal(t, 42, lately(), "a call that ended late")
+		time.Sleep(4 * time.Second)
+		assert.Zero(t, lately(), "there are no slices without calls")
+	})
+}
