@@ -71,6 +71,7 @@ goals: install-tools ## what verdicts rest on: seeded bugs, mutated histories, e
 KILLS ?= 1000
 safety: ## what the runner leaves when it is killed, KILLS times at random moments, hangs, or meets faults of its own, TIMES times each (the disk of a run is full: needs root)
 	FIREDRILL_MUST_RUN=1 $(GO) test -v -timeout 0 ./runner -run 'TestKilledRunsLeaveNothing|TestRunThatHangsIsInconclusive|TestOwnFaults' -kills $(KILLS) -times $(TIMES)
+	$(GO) test ./runner -run '^$$' -bench Abort -benchtime 20x
 	$(GO) test -v ./injector/process -run 'TestGuardian|TestLease|TestHeal|TestReclaim'
 	$(GO) test -v ./cmd/firedrill -run 'TestHealCommand|TestNextRunReportsLeftovers|TestLostTerminal'
 
