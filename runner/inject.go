@@ -58,7 +58,11 @@ const leastHealBound = 20 * time.Second
 func (s *session) inject(do scenarios.Inject, step journal.Step) error {
 	description := joinSentences(sentences(do.Faults))
 	if s.o.BeforeInject != nil {
-		skip, err := s.o.BeforeInject(s.ctx, description)
+		var skip bool
+		err := s.awaitPerson(func() (err error) {
+			skip, err = s.o.BeforeInject(s.ctx, description)
+			return err
+		})
 		if err != nil {
 			s.cancel(err)
 			return err

@@ -106,8 +106,8 @@ type Options struct {
 	// means no limit.
 	MaxDuration time.Duration
 
-	// ScenarioTimeout is how long each scenario may take that does not say so itself. It is stopped then, healed, and
-	// inconclusive, and the run goes on. 0 means no limit.
+	// ScenarioTimeout is how long each scenario may take that does not say so itself, without the time in which people are
+	// asked. It is stopped then, healed, and inconclusive, and the run goes on. 0 means no limit.
 	ScenarioTimeout time.Duration
 
 	// Watch is called with each event as it is written, one at a time. It may be nil.

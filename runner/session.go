@@ -80,13 +80,15 @@ type session struct {
 	concluded    bool
 	nextCheck    int
 	verdicts     []check.Verdict
-	problem      error        // first error of the runner itself; makes the scenario inconclusive
-	halted       error        // why nothing more is injected: unsteady baseline, or a service exited
-	stopped      error        // set when a stop rule fired
-	timedOut     error        // set when the time limit was reached
-	reached      journal.Step // that was begun last; the zero value before the first
-	rehearsed    int          // faults that a dry run would have injected
-	verified     string       // what was seen to work after a scenario ended early
+	problem      error         // first error of the runner itself; makes the scenario inconclusive
+	halted       error         // why nothing more is injected: unsteady baseline, or a service exited
+	stopped      error         // set when a stop rule fired
+	timedOut     error         // set when the time limit was reached
+	reached      journal.Step  // that was begun last; the zero value before the first
+	askedSince   time.Time     // when the open question to a person was asked; the zero value if there is none
+	asked        time.Duration // how long people took to answer
+	rehearsed    int           // faults that a dry run would have injected
+	verified     string        // what was seen to work after a scenario ended early
 	skipped      error
 	end          *journal.End
 }

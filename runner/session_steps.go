@@ -90,7 +90,7 @@ func (s *session) act(step scenarios.Step) error {
 func (s *session) confirm(prompt string, step journal.Step) error {
 	note := "not confirmed, since nobody was asked: " + prompt
 	if s.o.Confirm != nil {
-		if err := s.o.Confirm(s.ctx, prompt); err != nil {
+		if err := s.awaitPerson(func() error { return s.o.Confirm(s.ctx, prompt) }); err != nil {
 			return err
 		}
 		note = "confirmed: " + prompt

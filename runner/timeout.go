@@ -16,14 +16,43 @@ func (s *session) watchTimeout() {
 	if limit <= 0 {
 		return
 	}
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-s.quit:
-	case <-s.ctx.Done():
-	case <-timer.C:
-		s.timeOut(limit)
+	began := time.Now()
+	for left := limit; left > 0; left = limit - s.usedTime(began, time.Now()) {
+		timer := time.NewTimer(max(left, 10*time.Millisecond))
+		select {
+		case <-timer.C:
+			continue
+		case <-s.quit:
+		case <-s.ctx.Done():
+		}
+		timer.Stop()
+		return
 	}
+	s.timeOut(limit)
+}
+
+// usedTime returns how much time the scenario, which began at some time, has used until now. That in which a person was
+// asked does not count.
+func (s *session) usedTime(began, now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.askedSince.IsZero() {
+		now = s.askedSince
+	}
+	return now.Sub(began) - s.asked
+}
+
+// awaitPerson calls ask, which waits for a person.
+func (s *session) awaitPerson(ask func() error) error {
+	s.mu.Lock()
+	s.askedSince = time.Now()
+	s.mu.Unlock()
+	err := ask()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked += time.Since(s.askedSince)
+	s.askedSince = time.Time{}
+	return err
 }
 
 // timeOut ends the scenario, which is inconclusive unless an invariant is violated already, and heals everything.

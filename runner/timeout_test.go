@@ -85,6 +85,30 @@ func TestTimeoutDuringAFault(t *testing.T) {
 	}
 }
 
+// The time that a person takes to answer does not count.
+func TestTimeoutWaitsForPeople(t *testing.T) {
+	t.Parallel()
+	const limit = 12 * time.Second
+	slow := func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(limit):
+			return nil
+		}
+	}
+	e := build(t, drill("asked", &orders{}, scenarios.Load{}).Timeout(limit).
+		Confirm("dashboards are open").
+		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(time.Second).
+		Check(check.Success{Ratio: 0.9}))
+	_, h := run(t, runner.Options{
+		Confirm:      func(ctx context.Context, _ string) error { return slow(ctx) },
+		BeforeInject: func(ctx context.Context, _ string) (skip bool, err error) { return false, slow(ctx) },
+	}, e)
+	assert.Nil(t, h.TimedOut)
+	assert.Equal(t, "passed", h.End.Outcome, h.End.Reason)
+}
+
 // The reason names the step at which the scenario was, although the step is the user's.
 func TestTimeoutOfAUserStep(t *testing.T) { withEach(t, testTimeoutOfAUserStep) }
 
