@@ -111,6 +111,9 @@ func (s *session) effects() {
 			break
 		}
 	}
+	for _, w := range pending {
+		w.Pending = "the scenario was stopped before effects had settled"
+	}
 	for i, l := range s.ledgers {
 		fact, all := waits[i].Result()
 		fact.Source, fact.Within = l.source.Name, s.e.Effects.Settle

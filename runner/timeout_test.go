@@ -85,6 +85,20 @@ func TestTimeoutDuringAFault(t *testing.T) {
 	}
 }
 
+// What is not listed by the time limit may still appear, so that it is not lost.
+func TestTimeoutWhileEffectsSettle(t *testing.T) {
+	t.Parallel()
+	e := build(t, drill("late", &ledgerService{delay: time.Hour}, keyedLoad()).
+		EffectsFrom("GET /ledger").EffectsSettle(2*time.Hour).
+		Timeout(10*time.Second).
+		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(time.Second).
+		Check(check.NoneLost{}))
+	_, h := run(t, runner.Options{}, e)
+	assert.Equal(t, "inconclusive", h.End.Outcome)
+	assert.Contains(t, h.End.Reason, `stopped at its time limit of 10s, in the phase "collect"`)
+	assert.Equal(t, "inconclusive", verdict(t, h, check.NoneLost{}).Outcome)
+}
+
 // The time that a person takes to answer does not count.
 func TestTimeoutWaitsForPeople(t *testing.T) {
 	t.Parallel()
