@@ -26,14 +26,16 @@ func (d *day) note(by string) journal.Note {
 // severityOfFailure is the severity of a failed card that does not say another.
 const severityOfFailure = "high"
 
-// note records a note, which is a finding if it says so. A finding that cannot be read is recorded as a note, so that nothing is lost.
-func (o *operator) note(text string) {
+// note records a note, which is a finding if it says so. A finding that cannot be read is recorded as a note, with an error:
+// nothing is lost.
+func (o *operator) note(by, text string) error {
 	n, err := noteOf(text, time.Now())
-	n.By = o.by
+	n.By = by
 	o.record(n)
 	if err != nil {
-		o.view.Say(fmt.Sprintf("this is recorded as a note, and not as a finding: %v", err))
+		return fmt.Errorf("this is recorded as a note, and not as a finding: %w", err)
 	}
+	return nil
 }
 
 // findingForm is how a finding is noted.

@@ -12,6 +12,7 @@ import (
 func gamedayCommand() *cobra.Command {
 	var o runner.Options
 	var check, plain bool
+	var page livePage
 	by := me()
 	cmd := &cobra.Command{
 		Use:   "gameday DAY.yaml",
@@ -27,7 +28,8 @@ read from standard input, whose end stops the run at the next question. No flag 
 The exit codes are those of firedrill run.`,
 		Example: `  firedrill gameday init day.yaml
   firedrill gameday --check day.yaml
-  firedrill gameday day.yaml --as ana`,
+  firedrill gameday day.yaml --as ana
+  firedrill gameday day.yaml --as ana --web --blind   # a page for the others, which does not say what comes next`,
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return []cobra.Completion{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
@@ -40,13 +42,14 @@ The exit codes are those of firedrill run.`,
 			if err != nil || check {
 				return printProblems(cmd, err)
 			}
-			return playDay(cmd, o, d, by, plain)
+			return playDay(cmd, o, d, by, plain, page)
 		},
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&check, "check", false, "say what is missing, or print the agenda; starts nothing")
 	flags.BoolVar(&plain, "plain", false, "show the day line by line, as without a terminal, and not on the whole screen")
 	flags.StringVar(&by, "as", by, "the name of the person at the keys, for journal and report")
+	page.flags(cmd)
 	flags.StringVar(&o.Dir, "dir", runsDir, "parent of run folders")
 	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all random decisions; 0 takes one from the clock")
 	flags.StringSliceVar(&o.AllowTargets, "allow-target", nil, allowTarget)
@@ -66,7 +69,7 @@ func gamedayInitCommand() *cobra.Command {
 }
 
 // playDay runs a game day.
-func playDay(cmd *cobra.Command, o runner.Options, d *day, by string, plain bool) error {
+func playDay(cmd *cobra.Command, o runner.Options, d *day, by string, plain bool, page livePage) error {
 	in := d.features
 	o.FS, o.Root, o.Paths = in.fsys, in.root, in.paths
 	o.Meter, o.Sources, o.Loads, o.Parallel = &runner.Meter{}, sources.Kinds(), sources.Loads(), 1
@@ -76,8 +79,14 @@ func playDay(cmd *cobra.Command, o runner.Options, d *day, by string, plain bool
 		if err != nil {
 			return nil, err
 		}
-		f := &facilitator{operator: newOperator(by, keys, view, append([]action{hold}, anytime()...), cancelRun), day: d}
+		shown, closePage, err := page.open(d.title, view, o)
+		if err != nil {
+			keys.restore()
+			return nil, err
+		}
+		f := &facilitator{operator: newOperator(by, keys, shown, append([]action{hold}, anytime()...), cancelRun), day: d}
 		f.lead(cmd.Context(), o)
-		return keys.restore, nil
+		shown.attend(f.operator, o)
+		return func() { keys.restore(); closePage() }, nil
 	}, func(string) error { return nil })
 }

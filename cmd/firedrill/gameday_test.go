@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,4 +110,22 @@ func TestGameDayNeedsAPerson(t *testing.T) {
 	book, err := readBook(filepath.Join(p.runs, "latest", "journal.ndjson"))
 	require.NoError(t, err)
 	require.Empty(t, book.Scenarios)
+}
+
+// TestGameDayPageOnThisMachineOnly: a page that others could open, or a blind day without a page, is refused, and nothing starts.
+func TestGameDayPageOnThisMachineOnly(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	for flag, want := range map[string]string{
+		"--web=0.0.0.0:0": "only for this machine", "--web=" + taken.Addr().String(): "is it in use?", "--blind": "--blind is about the page of --web",
+	} {
+		p := start(t, "", "gameday", dayFile, flag)
+		require.Equal(t, usage, p.code(t), p.output())
+		require.Contains(t, p.errOut.String(), want)
+		entries, err := os.ReadDir(p.runs)
+		require.NoError(t, err)
+		require.Empty(t, entries, "something was started")
+	}
 }

@@ -72,9 +72,10 @@ var imports = map[string][]string{
 	"features/shop":     {},
 	"features/truth":    {}, // its tests run firedrill
 	"features":          {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
-	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "reports/history", "reports/site", "runner/control", "runner/sources", "features/...", "cmd/firedrill/screen"},
+	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "reports/history", "reports/site", "runner/control", "runner/sources", "features/...", "cmd/firedrill/..."},
 
 	"cmd/firedrill/screen": {"reports", "scenarios/journal"},
+	"cmd/firedrill/web":    {"injector/loopback", "scenarios/journal"},
 
 	"features/truth/service": {}, // a program that the drills of features/truth start
 }

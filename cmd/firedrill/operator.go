@@ -19,6 +19,8 @@ import (
 var (
 	errQuit    = errors.New("the operator ended the run")
 	errAborted = errors.New("the operator aborted the run")
+
+	errNothingLive = errors.New("nothing is live")
 )
 
 // operator is the person at the keys of a run. The scenario that runs asks one question at a time; one goroutine reads all
@@ -30,7 +32,7 @@ type operator struct {
 	actions   []action
 	cancelRun context.CancelCauseFunc
 	record    func(journal.Note) // set before the first key is read
-	abort     func()             // heals everything and ends the run; returns when that is verified
+	abort     func(by string)    // heals everything and ends the run; returns when that is verified
 
 	showing sync.Mutex // held while what is asked is shown; locked before mu
 	mu      sync.Mutex // never held while an event is written
@@ -72,11 +74,11 @@ type action struct {
 // anytime returns a row for each key beside those that answer questions.
 func anytime() []action {
 	return []action{
-		{'h', "h: heal", (*operator).healNow},
+		{'h', "h: heal", func(o *operator) { _ = o.healNow(o.by) }},
 		{'n', "n: note", (*operator).startNote},
 		{'d', "d: detected", func(o *operator) { o.say("detected", "detected") }},
 		{'m', "m: mitigated", func(o *operator) { o.say("mitigated", "mitigated") }},
-		{'!', "!: abort", (*operator).abortNow},
+		{'!', "!: abort", func(o *operator) { o.abortNow(o.by) }},
 		{'q', "", (*operator).quit},
 	}
 }
@@ -98,7 +100,7 @@ func (o *operator) attend(ctx context.Context, run *runner.Options) {
 		o.event(e)
 		if e.Run != nil {
 			folder := filepath.Join(dir, e.Run.ID)
-			o.abort = func() { o.abortRun(ctx, folder) }
+			o.abort = func(by string) { o.abortRun(ctx, folder, by) }
 		}
 	}
 	run.Opened = func(record func(journal.Note)) {
@@ -312,7 +314,9 @@ func (o *operator) write(char byte) {
 	}
 	o.mu.Unlock()
 	if text != "" {
-		o.note(text)
+		if err := o.note(o.by, text); err != nil {
+			o.view.Say(err.Error())
+		}
 	}
 	o.show()
 }
@@ -333,7 +337,8 @@ func (o *operator) canHeal() bool {
 	return o.heal != nil && o.healing.Err() == nil && len(o.live) > 0
 }
 
-func (o *operator) healNow() {
+// healNow heals what is live. It is an error, which is shown, if nothing is.
+func (o *operator) healNow(by string) error {
 	o.mu.Lock()
 	heal, can := o.heal, o.canHeal()
 	if can {
@@ -341,12 +346,13 @@ func (o *operator) healNow() {
 	}
 	o.mu.Unlock()
 	if !can {
-		o.view.Say("nothing is live")
-		return
+		o.view.Say(errNothingLive.Error())
+		return errNothingLive
 	}
-	o.say("heal", "healed by hand")
+	o.record(journal.Note{Text: "healed by hand", Kind: "heal", By: by})
 	heal()
 	o.show()
+	return nil
 }
 
 // event follows which faults are live, and when the run ends.
@@ -374,7 +380,7 @@ func (o *operator) event(e journal.Event) {
 }
 
 // abortNow heals everything, as "firedrill abort" does, and ends the run.
-func (o *operator) abortNow() {
+func (o *operator) abortNow(by string) {
 	o.mu.Lock()
 	again := o.over
 	o.over = true
@@ -382,15 +388,15 @@ func (o *operator) abortNow() {
 	if again {
 		return
 	}
-	o.say("abort", "aborts the run")
-	o.abort()
+	o.record(journal.Note{Text: "aborts the run", Kind: "abort", By: by})
+	o.abort(by)
 	close(o.end)
 }
 
-func (o *operator) abortRun(ctx context.Context, folder string) {
+func (o *operator) abortRun(ctx context.Context, folder, by string) {
 	ctx, cancel := context.WithTimeout(ctx, abortWithin)
 	defer cancel()
-	reply, err := control.Call(ctx, folder, control.Request{Do: "abort", By: o.by})
+	reply, err := control.Call(ctx, folder, control.Request{Do: "abort", By: by})
 	if err != nil {
 		o.view.Say(err.Error() + ": the run is interrupted instead")
 		o.quit()

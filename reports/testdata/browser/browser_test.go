@@ -89,16 +89,22 @@ type tab struct {
 // open opens a page. A page that makes a request, or about which the browser complains, fails the test.
 func open(t *testing.T, name, fragment string, before ...chromedp.Action) *tab {
 	t.Helper()
+	url := "file://" + filepath.Join(pages, name+".html") + fragment
+	return openAt(t, name, url, func(request string) bool { return strings.HasPrefix(url, request) }, before...)
+}
+
+// openAt opens a page. allowed reports whether it may make a request.
+func openAt(t *testing.T, name, url string, allowed func(request string) bool, before ...chromedp.Action) *tab {
+	t.Helper()
 	ctx, cancel := chromedp.NewContext(root)
 	ctx, done := context.WithTimeout(ctx, 4*time.Minute)
 	o := &tab{t: t, ctx: ctx}
-	url := "file://" + filepath.Join(pages, name+".html") + fragment
 	chromedp.ListenTarget(ctx, func(event any) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		switch e := event.(type) {
 		case *network.EventRequestWillBeSent:
-			if !strings.HasPrefix(url, e.Request.URL) {
+			if !allowed(e.Request.URL) {
 				o.requests = append(o.requests, e.Request.URL)
 			}
 		case *runtime.EventConsoleAPICalled:
