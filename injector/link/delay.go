@@ -20,6 +20,8 @@ type Delay struct {
 	Spread Spread
 	Ramp   Ramp
 	Wave   Wave
+
+	anyJitter bool // Jitter may be above By, which may be 0: the delay is 0 where it would be negative
 }
 
 // Spread is a distribution of delays. The zero value is Uniform.
@@ -61,11 +63,14 @@ func (d Delay) check(link string) error {
 		return fmt.Errorf("delay link %q by %v, give or take %v: %s", link, d.By, d.Jitter, why)
 	}
 	most := d.By
-	if d.Spread != Uniform {
+	switch {
+	case d.anyJitter:
+		most = maxDelay
+	case d.Spread != Uniform:
 		most /= 2
 	}
 	switch {
-	case d.By < 0 || d.By > maxDelay, d.By == 0 && d.Ramp.From <= 0:
+	case d.By < 0 || d.By > maxDelay, d.By == 0 && d.Ramp.From <= 0 && !(d.anyJitter && d.Jitter > 0):
 		return bad(fmt.Sprintf("the delay must be positive and at most %v", maxDelay))
 	case d.Spread > Pareto:
 		return bad("unknown spread")

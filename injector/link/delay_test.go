@@ -189,3 +189,25 @@ func TestRampForChunksHeldBeforeIt(t *testing.T) {
 		require.Equal(t, shape.delayAt(start), shape.delayAt(start.Add(-700*time.Millisecond)))
 	}
 }
+
+// A jitter above the latency of a toxic gives delays up to their sum, and none where they would be negative.
+func TestJitterAboveLatency(t *testing.T) {
+	start := time.Now()
+	d := &delay{Delay: Delay{By: 10 * time.Millisecond, Jitter: 100 * time.Millisecond, anyJitter: true}, seed: 5, start: start}
+	require.NoError(t, d.Delay.check("a"))
+	const draws = 10_000
+	var longest time.Duration
+	none := 0
+	for i := range draws {
+		at := d.delayAt(start.Add(time.Duration(i) * 2 * d.gridStep()))
+		require.GreaterOrEqual(t, at, time.Duration(0))
+		longest = max(longest, at)
+		if at == 0 {
+			none++
+		}
+	}
+	require.InDelta(t, 110, longest.Milliseconds(), 2)
+	require.InDelta(t, 0.45, float64(none)/draws, 0.02)
+	d.anyJitter = false
+	require.ErrorContains(t, d.Delay.check("a"), "the jitter must be between 0 and 10ms", "faults of features say no such thing")
+}

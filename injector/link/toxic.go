@@ -2,6 +2,7 @@ package link
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -20,8 +21,8 @@ import (
 // what its documentation says or what a drill needs:
 //
 //   - noop: no effect, and nothing is counted as affected.
-//   - latency (latency and jitter, in ms): keeps mean and spread on streams too. The jitter is at most the
-//     latency.
+//   - latency (latency and jitter, in ms): keeps mean and spread on streams too. With a jitter above the
+//     latency, delays that would be negative are 0.
 //   - bandwidth (rate, in KB of 1000 bytes per second): sends pieces of at most 5 ms worth, where Toxiproxy's
 //     are 100 ms worth.
 //   - slow_close (delay, in ms): delays resets too.
@@ -72,10 +73,13 @@ func builtinToxics() []builtinToxic {
 		{"bandwidth", []attribute{{"rate", "KB per second", 1, math.MaxInt64 / 1000}}, nil, func(l *Link, t Toxic, v values) (Heal, error) {
 			return l.Limit(Bandwidth{On: t.On, Dir: t.Dir, Rate: 1000 * v["rate"]})
 		}},
-		{"latency", []attribute{{"latency", "ms", 1, maxDelayMs}, {"jitter", "ms", 0, maxDelayMs}}, func(v values) error {
-			return checkBelow(v["jitter"], v["latency"]+1, "jitter", "at most the latency: nothing can arrive before it was sent")
+		{"latency", []attribute{{"latency", "ms", 0, maxDelayMs}, {"jitter", "ms", 0, maxDelayMs}}, func(v values) error {
+			if v["latency"]+v["jitter"] == 0 {
+				return errors.New("latency is 0: it must be at least 1 (ms), unless there is a jitter")
+			}
+			return nil
 		}, func(l *Link, t Toxic, v values) (Heal, error) {
-			return l.Delay(Delay{On: t.On, Dir: t.Dir, By: v.ms("latency"), Jitter: v.ms("jitter")})
+			return l.Delay(Delay{On: t.On, Dir: t.Dir, By: v.ms("latency"), Jitter: v.ms("jitter"), anyJitter: true})
 		}},
 		{"limit_data", []attribute{{"bytes", "bytes", 0, math.MaxInt64}}, nil, func(l *Link, t Toxic, v values) (Heal, error) {
 			return l.CloseAfter(EarlyClose{On: t.On, Dir: t.Dir, AfterBytes: v["bytes"]})
@@ -87,9 +91,12 @@ func builtinToxics() []builtinToxic {
 			return l.Reset(Reset{On: t.On, After: v.ms("timeout")})
 		}},
 		{"slicer", []attribute{{"average_size", "bytes", 1, maxSliceSize}, {"size_variation", "bytes", 0, maxSliceSize}, {"delay", "µs", 0, 1000 * maxDelayMs}}, func(v values) error {
-			return checkBelow(v["size_variation"], v["average_size"], "size_variation", "below average_size: a piece has at least one byte")
+			if v["size_variation"] > v["average_size"] {
+				return fmt.Errorf("size_variation is %d: it must be at most average_size: a piece has at least one byte", v["size_variation"])
+			}
+			return nil
 		}, func(l *Link, t Toxic, v values) (Heal, error) {
-			return l.Slice(Slices{On: t.On, Dir: t.Dir, Size: int(v["average_size"]), Vary: int(v["size_variation"]), Apart: time.Duration(v["delay"]) * time.Microsecond})
+			return l.Slice(Slices{On: t.On, Dir: t.Dir, Size: int(v["average_size"]), Vary: int(min(v["size_variation"], v["average_size"]-1)), Apart: time.Duration(v["delay"]) * time.Microsecond})
 		}},
 		{"slow_close", []attribute{{"delay", "ms", 1, maxDelayMs}}, nil, func(l *Link, t Toxic, v values) (Heal, error) {
 			return l.CloseSlowly(SlowClose{On: t.On, Dir: t.Dir, By: v.ms("delay")})
@@ -98,13 +105,6 @@ func builtinToxics() []builtinToxic {
 			return l.add(t.On, &stage{dir: t.Dir, hold: true, perConnection: v["timeout"] > 0, expireAfter: v.ms("timeout"), newShape: func(*conn, Dir) shape { return hold{} }}), nil
 		}},
 	}
-}
-
-func checkBelow(n, bound int64, attribute, why string) error {
-	if n < bound {
-		return nil
-	}
-	return fmt.Errorf("%s is %d: it must be %s", attribute, n, why)
 }
 
 // Toxic adds a toxic to the link. A toxic that ends connections counts connections, any other counts

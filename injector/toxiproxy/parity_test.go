@@ -102,9 +102,14 @@ var requests = []request{
 	{"POST", "/proxies/a/toxics", `{"type": "slicer", "attributes": {"average_size": 8, "size_variation": 2, "delay": 5}}`, ""},
 	{"POST", "/proxies/a/toxics", `{"type": "limit_data"}`, ""},
 	{"POST", "/proxies/a/toxics", `{"type": "noop", "toxicity": 0}`, ""},
-	{"POST", "/proxies/a/toxics", `{"type": "bandwidth", "name": "x", "attributes": {"rate": -1}}`, "rate is -1: it must be between"}, // Toxiproxy dies of it
-	{"POST", "/proxies/a/toxics", `{"type": "slicer", "name": "y", "attributes": {}}`, "average_size is 0: it must be between"},       // of this, too
-	{"POST", "/proxies/a/toxics", `{"type": "latency", "name": "z", "attributes": {"latency": 5, "jitter": 6}}`, "at most the latency: nothing can arrive before it was sent"},
+	{"POST", "/proxies/a/toxics", `{"type": "bandwidth", "name": "x", "attributes": {"rate": -1}}`, "rate is -1: it must be between"},                // Toxiproxy dies of it
+	{"POST", "/proxies/a/toxics", `{"type": "slicer", "name": "y", "attributes": {}}`, "average_size is 0: it must be between"},                      // of this, too
+	{"POST", "/proxies/a/toxics", `{"type": "slicer", "name": "z", "attributes": {"average_size": 5, "size_variation": 6}}`, "at most average_size"}, // and of this, with some data
+	{"POST", "/proxies/a/toxics", `{"type": "latency", "name": "z", "attributes": {"latency": -5}}`, "latency is -5: it must be between"},
+	{"POST", "/proxies/a/toxics", `{"type": "latency", "name": "jitter", "attributes": {"latency": 5, "jitter": 6}}`, ""},
+	{"POST", "/proxies/a/toxics", `{"type": "latency", "name": "jitter alone", "attributes": {"jitter": 6}}`, ""},
+	{"POST", "/proxies/a/toxics", `{"type": "slicer", "name": "varied", "attributes": {"average_size": 1000, "size_variation": 1000, "delay": 1000}}`, ""},
+	{"POST", "/proxies/a/toxics", `{"type": "slicer", "name": "single bytes", "attributes": {"average_size": 1, "size_variation": 1}}`, ""},
 	{"DELETE", "/proxies/a/toxics/x", "", "toxic not found"},
 	{"DELETE", "/proxies/a/toxics/y", "", "toxic not found"},
 	{"DELETE", "/proxies/a/toxics/z", "", "toxic not found"},

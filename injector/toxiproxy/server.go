@@ -12,7 +12,7 @@
 // that leads here (DNS rebinding), nor a page of another site.
 //
 // The API is that of Toxiproxy 2.12: the same requests have the same answers. Refused are, beyond that, values that stop
-// Toxiproxy itself, such as a negative rate, a jitter above its latency, and a proxy without an upstream.
+// Toxiproxy itself, such as a negative rate, negative times, and a proxy without an upstream.
 package toxiproxy
 
 import (
