@@ -142,7 +142,7 @@ func (s *summary) gameDay(d *gameDay) {
 	for _, m := range d.Timeline {
 		moments = append(moments, fmt.Sprintf("| %s | %s | %s |", strings.TrimSpace(clock(m.At)), cell(m.By), cell(m.What)))
 	}
-	s.rows(0.03, "| | scenario | hypothesis | | detected after | mitigated after | recovered after |", cards)
+	s.rows(0.03, "| | scenario | hypothesis | result | detected after | mitigated after | recovered after |", cards)
 	if len(findings) == 0 {
 		s.line("")
 		s.line("There are no findings.")

@@ -236,20 +236,26 @@ func examine(t *testing.T, name, scheme string) {
 	}
 	o := open(t, name, "", before...)
 	ask[bool](o, `document.querySelectorAll("details").forEach(d => d.open = true); true`)
+	o.examine()
+	shoot(o, name+"-"+scheme)
+	o.close()
+}
+
+// examine runs axe-core.
+func (o *tab) examine() {
+	o.t.Helper()
 	o.run(chromedp.Evaluate(axe, nil))
 	found := ask[string](o, `axe.run().then(r => JSON.stringify(r.violations.filter(v => v.impact === "serious" || v.impact === "critical").map(v => v.id + ": " + v.nodes.slice(0, 3).map(n => n.html.slice(0, 200) + " " + n.failureSummary).join(" | "))))`)
 	var violations []string
 	if err := json.Unmarshal([]byte(found), &violations); err != nil {
-		t.Fatal(err)
+		o.t.Fatal(err)
 	}
 	for _, v := range violations {
-		t.Error(v)
+		o.t.Error(v)
 	}
 	if wide := ask[bool](o, `document.documentElement.scrollWidth > innerWidth + 1`); wide {
-		t.Error("wider than its window")
+		o.t.Error("wider than its window")
 	}
-	shoot(o, name+"-"+scheme)
-	o.close()
 }
 
 // TestLinksLeadToWhatIsVisible follows every link of pages, with the script and without it.
