@@ -22,6 +22,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/features"
 	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/reports/history"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -42,9 +43,9 @@ not in the archive.`,
   tar xzf 20260102T030405Z-7f3a00.tar.gz   # README.md says how to go on`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := args[0]
-			if _, err := os.Stat(dir); err != nil {
-				dir = filepath.Join(runs, dir)
+			dir, err := history.Folder(runs, args[0])
+			if err != nil {
+				return err
 			}
 			name, err := archiveRun(dir, output, unredacted)
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/reports/history"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -35,7 +36,11 @@ file is written beside the feature of the scenario, and none is overwritten.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			book, err := readBook(filepath.Join(folderOf(runs, args[0]), "journal.ndjson"))
+			dir, err := history.Folder(runs, args[0])
+			if err != nil {
+				return err
+			}
+			book, err := readBook(filepath.Join(dir, "journal.ndjson"))
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/reports/history"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -30,9 +31,9 @@ compared.`,
   firedrill report latest --against last-green`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := args[0]
-			if _, err := os.Stat(dir); err != nil {
-				dir = filepath.Join(runs, dir)
+			dir, err := history.Folder(runs, args[0])
+			if err != nil {
+				return err
 			}
 			book, err := readBook(filepath.Join(dir, "journal.ndjson"))
 			if err != nil {

@@ -76,18 +76,26 @@ const journalFile = "journal.ndjson"
 
 // Find reads a run: a folder, or the name of a run in the folder parent, or "latest".
 func Find(parent, name string) (*Run, error) {
-	dir := name
+	dir, err := Folder(parent, name)
+	if err != nil {
+		return nil, err
+	}
+	return read(dir)
+}
+
+// Folder returns the folder of a run, which is named as for Find. An error names the newest runs.
+func Folder(parent, name string) (dir string, err error) {
+	dir = name
 	if _, err := os.Stat(filepath.Join(dir, journalFile)); err != nil {
 		dir = filepath.Join(parent, name)
 	}
 	if target, err := filepath.EvalSymlinks(dir); err == nil { // "latest" leads elsewhere when the next run begins
 		dir = target
 	}
-	run, err := read(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("find the run %q: it is no folder with a journal, and there is none in %s: %s", name, parent, newest(parent))
+	if _, err := os.Stat(filepath.Join(dir, journalFile)); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("find the run %q: it is no folder with a journal, and there is none in %s: %s", name, parent, newest(parent))
 	}
-	return run, err
+	return dir, nil
 }
 
 // newest suggests names of runs for a message.
