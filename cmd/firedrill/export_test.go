@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 // smallDay is a game day of a small system: its service serves the last answer of its dependency if that fails, unless a bug is
@@ -216,5 +218,28 @@ func TestChooseFinding(t *testing.T) {
 		}
 		require.NoError(t, err)
 		require.Equal(t, 1, f.N)
+	}
+}
+
+// TestExportedArguments: tables and doc strings are read again as they were, whatever they contain.
+func TestExportedArguments(t *testing.T) {
+	t.Parallel()
+	doc := "{\"a\": \"\"\"b\"\"\"}\n\n  \\n indented | \\\" "
+	table := []feature.Line{{Cells: []string{"route", "body"}}, {Cells: []string{`a|b\n\|`, "two\nlines"}}, {Cells: []string{"", `\`}}}
+	ran := &ranScenario{
+		text:  &feature.Scenario{Steps: []feature.Step{{Kind: "Context", Text: "a table:", Table: table}, {Kind: "Context", Text: "a text:", Doc: &doc}, {Kind: "Action", Text: "it acts"}}},
+		steps: make([]scenarios.Step, 3),
+	}
+	h := &journal.History{Begin: journal.Begin{Name: "all", Tags: []string{"@a", "@b"}, Steps: make([]journal.Step, 3)}}
+	text := reproduction(&journal.Book{}, reports.Finding{N: 1, Scenario: h, Finding: journal.Finding{What: "two\nlines"}}, ran)
+	formatted, err := feature.Format("x.feature", []byte(text))
+	require.NoError(t, err, text)
+	problems := &source.List{}
+	read := feature.Read(fstest.MapFS{"x.feature": {Data: formatted}}, "x.feature", func(string) bool { return false }, problems)
+	require.NoError(t, problems.Err(), string(formatted))
+	require.Equal(t, h.Tags, read[0].Tags)
+	require.Equal(t, doc, *read[0].Steps[1].Doc)
+	for i, row := range read[0].Steps[0].Table {
+		require.Equal(t, table[i].Cells, row.Cells)
 	}
 }
