@@ -29,7 +29,7 @@ await fails("get, of none", toxiproxy.get("none"));
 
 for (const [type, attributes] of Object.entries({
   latency: { latency: 20, jitter: 10 }, bandwidth: { rate: 1000 }, slow_close: { delay: 5 }, timeout: { timeout: 5 },
-  slicer: { average_size: 64, size_variation: 32, delay: 5 }, reset_peer: { timeout: 5 }, limit_data: { bytes: 100 },
+  slicer: { average_size: 1000, size_variation: 1000, delay: 1000 }, reset_peer: { timeout: 5 }, limit_data: { bytes: 100 },
 })) {
   const toxic = await proxy.addToxic({ type, attributes });
   show("addToxic", toxic.toJson());
