@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/reports/grafana"
+	"github.com/firedrill-dev/firedrill/reports/otlp"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -58,6 +61,24 @@ func annotate(out io.Writer, root string, all []reports.Annotation) error {
 		}
 	}
 	return reports.WriteGitHub(out, all)
+}
+
+// publish passes a run on: to the summary of a job of GitHub Actions and a collector of OpenTelemetry, if the environment
+// names them, and to the Grafana at an address, unless it is "". No error changes the outcome of the run.
+func publish(ctx context.Context, b *journal.Book, grafanaAddress string) (errs []error) {
+	add := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	add(writeJobSummary(b))
+	if otlp.Asked() {
+		add(otlp.Send(ctx, b))
+	}
+	if grafanaAddress != "" {
+		add(grafana.Annotate(ctx, grafanaAddress, os.Getenv("GRAFANA_TOKEN"), b))
+	}
+	return errs
 }
 
 // writeJobSummary appends a run to the summary of a job of GitHub Actions, if this is one.

@@ -22,7 +22,7 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"tags":   completeTags,
 
 	// free text, numbers and addresses
-	"allow-target": cobra.NoFileCompletions, "as": cobra.NoFileCompletions, "api": cobra.NoFileCompletions, "entry": cobra.NoFileCompletions, "finding": cobra.NoFileCompletions, "gap": cobra.NoFileCompletions, "last": cobra.NoFileCompletions,
+	"allow-target": cobra.NoFileCompletions, "as": cobra.NoFileCompletions, "api": cobra.NoFileCompletions, "entry": cobra.NoFileCompletions, "finding": cobra.NoFileCompletions, "gap": cobra.NoFileCompletions, "grafana": cobra.NoFileCompletions, "last": cobra.NoFileCompletions,
 	"listen": cobra.NoFileCompletions, "max-duration": cobra.NoFileCompletions, "metrics": cobra.NoFileCompletions, "name": cobra.NoFileCompletions,
 	"parallel": cobra.NoFileCompletions, "repeat": cobra.NoFileCompletions, "request": cobra.NoFileCompletions, "retries": cobra.NoFileCompletions,
 	"runs": cobra.NoFileCompletions, "scenario-timeout": cobra.NoFileCompletions, "seed": cobra.NoFileCompletions, "service": cobra.NoFileCompletions, "web": cobra.NoFileCompletions, "without": cobra.NoFileCompletions,

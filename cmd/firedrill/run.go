@@ -58,6 +58,7 @@ removed first.`,
 	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")
 	flags.StringVar(&show.format, "format", "text", "what to print to standard output: text, or json, which is each event as it happens, one a line, as in the journal")
 	flags.BoolVar(&show.github, "github", false, "print annotations for GitHub Actions, too: at most 10, at the lines of the steps")
+	flags.StringVar(&show.grafana, "grafana", "", "after the run, mark its scenarios and faults on the dashboards of the Grafana at an address, such as http://127.0.0.1:3000; with the token in $GRAFANA_TOKEN")
 	flags.IntVar(&o.Repeat, "repeat", 1, "run each scenario so many times, with seeds derived from that of the run, and report how often it had which outcome")
 	flags.IntVar(&o.Retries, "retries", 0, "run a scenario that failed again, at most so many times until it passes: first with the same seed, then with new ones; it is flaky if it passes")
 	flags.BoolVar(&o.AllowFlaky, "allow-flaky", false, "let the run pass even if scenarios were flaky")
@@ -105,11 +106,12 @@ removed first.`,
 	return cmd
 }
 
-// output is what a run prints to standard output.
+// output is what a run prints to standard output, and shows elsewhere.
 type output struct {
-	format string // "text" or "json"
-	github bool   // annotations, too
-	screen bool   // show the run on the whole terminal, if that can be
+	format  string // "text" or "json"
+	github  bool   // annotations, too
+	grafana string // the address of the Grafana whose dashboards are annotated; "" for none
+	screen  bool   // show the run on the whole terminal, if that can be
 }
 
 // attach lets a person at the keys take part in a run. detach resets the terminal.
@@ -187,9 +189,9 @@ func run(cmd *cobra.Command, o runner.Options, show output, people attach, compa
 	if result == nil {
 		return err
 	}
-	printErr := show.result(out, o.Root, result)         // the terminal may be lost: that changes no outcome
-	if err := writeJobSummary(result.Book); err != nil { // it does not change the outcome
-		fmt.Fprintln(console, "firedrill:", journal.Visible(err.Error()))
+	printErr := show.result(out, o.Root, result) // the terminal may be lost: that changes no outcome
+	for _, err := range publish(context.WithoutCancel(cmd.Context()), result.Book, show.grafana) {
+		fmt.Fprintln(console, "firedrill:", journal.Visible(journal.RedactText(err.Error())))
 	}
 	if err != nil {
 		fmt.Fprintln(console, "firedrill:", journal.Visible(journal.RedactText(err.Error())))
