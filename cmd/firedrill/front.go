@@ -45,6 +45,24 @@ func newFront(cmd *cobra.Command, whole bool, failed func(error)) front {
 	return s
 }
 
+// giveBack gives the terminal back, or returns after a time: a terminal may accept no output.
+func giveBack(within time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if s := shown.Load(); s != nil {
+			s.Close()
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(within):
+	}
+	if restore := echoing.Load(); restore != nil {
+		(*restore)()
+	}
+}
+
 // lines is a front that writes line by line. On a terminal the last lines are kept up to date.
 type lines struct {
 	*reports.Live

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -79,12 +80,7 @@ func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
 		}
 		s := <-signals
 		process.Abandon()
-		if screen := shown.Load(); screen != nil {
-			screen.Close()
-		}
-		if restore := echoing.Load(); restore != nil {
-			(*restore)()
-		}
+		giveBack(time.Second)
 		fmt.Fprintf(stderr, "\nfiredrill: %v: exiting immediately; services are killed, nothing is healed and no report is written\n", s)
 		os.Exit(130)
 	}()

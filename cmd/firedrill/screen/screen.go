@@ -103,8 +103,11 @@ func (s *Screen) leave() {
 func (s *Screen) Event(e journal.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log.Event(e)
 	s.event(e)
+	if e.Begin == nil && e.End == nil {
+		e.Scenario = "" // its name stands at the top, and few columns are left
+	}
+	s.log.Event(e)
 }
 
 // Say shows lines of text that are not about an event.

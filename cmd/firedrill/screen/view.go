@@ -129,7 +129,7 @@ func (s *Screen) linkItems(width int) (items []item) {
 	for _, l := range links {
 		c := s.lately(l)
 		text := fmt.Sprintf("%s -> %s", visible(l.From), visible(l.To))
-		parts := []string{fmt.Sprintf("%.0f/s", float64(c.Calls)/max(time.Second, c.To-c.From).Seconds())}
+		parts := []string{fmt.Sprintf("%.0f/s", float64(c.Calls)/max(100*time.Millisecond, c.To-c.From).Seconds())}
 		for _, n := range []struct {
 			n    int
 			what string
