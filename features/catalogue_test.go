@@ -63,12 +63,12 @@ func TestMain(m *testing.M) {
 
 // drill runs features as users do, with further arguments of firedrill run, and returns the histories of their
 // scenarios. Scenarios that are inconclusive because this machine was busy are run again without others beside them, at
-// most twice; a verdict is never repeated.
+// most machine.Repeats times; a verdict is never repeated.
 func drill(t *testing.T, args ...string) []*journal.History {
 	t.Helper()
 	var all []*journal.History
 	require.NoError(t, machine.Share(func() { all = run(t, args...) }))
-	for range 2 {
+	for range machine.Repeats {
 		var names []string
 		for _, h := range all {
 			if disturbed(h) {

@@ -59,7 +59,7 @@ func runFinding(t *testing.T, f Finding, seed int, tally *machine.Tally) (h *jou
 		h = all[0]
 	}
 	require.NoError(t, machine.Share(run))
-	for range 2 {
+	for range machine.Repeats {
 		if !disturbed(h) && (busy(h) == "" || len(differences(f, h)) == 0) {
 			break
 		}

@@ -10,14 +10,17 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// Steadily returns the result of a run. It runs again, at most twice, if a scenario was inconclusive because
+// Repeats is how often a drill that proved nothing because this machine was busy is run again, at most.
+const Repeats = 4
+
+// Steadily returns the result of a run. It runs again, at most Repeats times, if a scenario was inconclusive because
 // of this machine: it was too busy to send the load on time, the runner did not run for a while, or the
 // baseline was not steady. It never repeats a verdict.
 func Steadily(t *testing.T, run func() (*Result, error)) *Result {
 	t.Helper()
 	res, err := run()
 	require.NoError(t, err)
-	for range 2 {
+	for range Repeats {
 		h, why := disturbed(res)
 		if h == nil {
 			break

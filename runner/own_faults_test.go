@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -97,7 +98,7 @@ func TestOwnFaults(t *testing.T) {
 func (f ownFault) befall(t *testing.T, mark string) {
 	var got, out string
 	var dir string
-	for range 3 { // a busy machine makes a run inconclusive that would pass
+	for range 1 + runner.Repeats { // a busy machine makes a run inconclusive that would pass
 		dir = t.TempDir()
 		got, out = f.once(t, dir, mark)
 		if got != "inconclusive" || f.want == got {

@@ -152,7 +152,7 @@ func TestProbesWithoutKeys(t *testing.T) {
 	refusing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
 	load := scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 25, GiveUp: time.Second}
 	var all map[string]*journal.History
-	for range 3 {
+	for range 1 + runner.Repeats {
 		all = runAll(t,
 			build(t, drill("refused", refusing, load).Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(time.Second).Check(same, other)),
 			build(t, drill("lost", &cashier{keyOf: inHeader}, load).Inject("clients", "orders", injector.LoseRequests{}).For(2*time.Second).Check(same, other)))

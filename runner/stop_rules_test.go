@@ -79,10 +79,10 @@ func TestStopRules(t *testing.T) {
 			}
 		})
 	}
-	// run runs again, at most twice, if the runner did not run for a while and the outcome may be due to that.
+	// run runs again, at most Repeats times, if the runner did not run for a while and the outcome may be due to that.
 	run := func(t *testing.T, r row, fault string, during func(string, *atomic.Int64), want string) *Result {
 		res := once(t, r, fault, during)
-		for range 2 {
+		for range Repeats {
 			if h := onlyScenario(res); h.End.Outcome == want && len(h.Faults) > 0 || len(h.Pauses) == 0 {
 				break
 			}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/runner"
 )
 
 // TestUserModule runs the tests of a module that is not this one, testdata/module: a fault from Go, features with
@@ -35,7 +37,7 @@ func TestUserModule(t *testing.T) {
 	out, err := run("", "mod", "edit", "-replace", "github.com/firedrill-dev/firedrill="+root)
 	require.NoError(t, err, out)
 	test := func(env string) (string, error) {
-		for range 2 { // what is inconclusive runs again, at most twice: this machine may have been busy
+		for range runner.Repeats { // what is inconclusive runs again: this machine may have been busy
 			if out, err = run(env, "test", "-count", "1", "./..."); !strings.Contains(out, "— inconclusive: ") {
 				return out, err
 			}

@@ -133,10 +133,10 @@ func TestGameDayExport(t *testing.T) {
 	require.Contains(t, said, "as it was run")
 }
 
-// runAgain runs a feature, and once more if the machine was too busy to judge. It returns the exit code.
+// runAgain runs a feature, and again if the machine was too busy to judge. It returns the exit code.
 func runAgain(t *testing.T, feature string) (code int) {
 	t.Helper()
-	for range 3 {
+	for range 1 + machine.Repeats {
 		p := start(t, "", "run", feature)
 		if code = p.code(t); code != inconclusive {
 			break

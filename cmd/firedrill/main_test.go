@@ -116,11 +116,11 @@ func (p *program) until(t *testing.T, pattern string) []byte {
 const notInjected = "nothing was injected"
 
 // untilInjected starts a program and waits until its run has injected a fault. A run that injects nothing is
-// started once more.
+// started again.
 func untilInjected(t *testing.T, begin func() *program) (p *program, journal []byte) {
 	t.Helper()
 	injected := regexp.MustCompile(`"stage":"injected"`)
-	for range 2 {
+	for range 1 + machine.Repeats {
 		p = begin()
 		require.Eventually(t, func() bool {
 			journal, _ = os.ReadFile(filepath.Join(p.runs, "latest", "journal.ndjson"))

@@ -8,6 +8,9 @@ import (
 	"strconv"
 )
 
+// Repeats is how often a drill that proved nothing because the machine was busy is run again, at most.
+const Repeats = 4
+
 // Share waits until no test has reserved the machine, and then runs drill, beside those of other tests.
 func Share(drill func()) error {
 	gate, err := lock("gate", true) // so that a test that reserves the machine is not passed again and again

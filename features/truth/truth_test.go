@@ -109,7 +109,7 @@ func TestTruth(t *testing.T) {
 				var g got
 				run := func() { g = r.runInFolder(t, service, program, 7+i) }
 				require.NoError(t, machine.Share(run))
-				for range 2 {
+				for range machine.Repeats {
 					if !busy(r, g) || limited() {
 						break
 					}

@@ -87,7 +87,7 @@ func drill(t *testing.T, root string, o runner.Options) []*journal.History {
 	}
 	require.NoError(t, machine.Share(run))
 	require.NoError(t, err)
-	for range 2 {
+	for range machine.Repeats {
 		if result.Outcome != "inconclusive" {
 			break
 		}
