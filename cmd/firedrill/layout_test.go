@@ -60,6 +60,8 @@ var imports = map[string][]string{
 	"runner/internal/probes":  {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/source", "scenarios/system"},
 
 	"reports":           {"scenarios/codes", "scenarios/journal", "scenarios/check"},
+	"reports/grafana":   {"reports", "scenarios/journal"},
+	"reports/otlp":      {"reports", "scenarios/journal"},
 	"reports/history":   {"reports", "scenarios/journal", "scenarios/check"},
 	"reports/site":      {"injector/loopback", "reports/history", "scenarios/journal"},
 	"runner":            {"injector/...", "scenarios/...", "reports", "runner/internal/...", "runner/control"},
@@ -72,7 +74,7 @@ var imports = map[string][]string{
 	"features/shop":     {},
 	"features/truth":    {}, // its tests run firedrill
 	"features":          {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
-	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "reports/history", "reports/site", "runner/control", "runner/sources", "features/...", "cmd/firedrill/..."},
+	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "reports/...", "runner/control", "runner/sources", "features/...", "cmd/firedrill/..."},
 
 	"cmd/firedrill/screen": {"reports", "scenarios/journal"},
 	"cmd/firedrill/web":    {"injector/loopback", "scenarios/journal"},
@@ -98,13 +100,15 @@ var owners = map[string]struct {
 	"go.etcd.io/bbolt":                    {[]string{"features/shop"}, 0},
 	"charm.land/bubbletea/v2":             {[]string{"cmd/firedrill/screen"}, 0},
 	"github.com/prometheus/client_golang": {[]string{"cmd/firedrill", "features/shop"}, 0},
+	"go.opentelemetry.io/otel":            {[]string{"reports/otlp"}, 0},
 }
 
 // testers lists additional packages that may import a library in their tests.
 var testers = map[string][]string{
-	"github.com/cucumber/godog":       {"runner"},
-	"github.com/goccy/go-yaml":        {"scenarios/language"},
-	"github.com/Shopify/toxiproxy/v2": {"runner", "injector/toxiproxy", "cmd/firedrill"}, // a user's own toxic; Toxiproxy's client
+	"github.com/cucumber/godog":           {"runner"},
+	"github.com/goccy/go-yaml":            {"scenarios/language"},
+	"github.com/prometheus/client_golang": {"injector/toxiproxy"},                            // Toxiproxy's server wants a registry
+	"github.com/Shopify/toxiproxy/v2":     {"runner", "injector/toxiproxy", "cmd/firedrill"}, // a user's own toxic; Toxiproxy's client
 }
 
 const testsOnly = -1
