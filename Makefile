@@ -3,7 +3,7 @@ GO            ?= go
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # the race detector needs a C compiler, the @real features their servers, loss of power mkfs.ext4 (and root)
 # Programs that tests start, each with the Debian package that has it where the two differ.
-PROGRAMS      := redis-server initdb:postgresql haproxy nginx:nginx-light nats-server rabbitmq-server dnsmasq:dnsmasq-base etcd:etcd-server mkfs.ext4:e2fsprogs gcc npm chromium zsh fish tmux
+PROGRAMS      := redis-server initdb:postgresql haproxy nginx:nginx-light nats-server rabbitmq-server dnsmasq:dnsmasq-base etcd:etcd-server mkfs.ext4:e2fsprogs gcc:build-essential npm chromium zsh fish tmux
 DRILLS        := ./features/truth ./runner ./features/... ./runner/... ./cmd/... # the longest first
 # Tests wait for much of their time, so three packages share two CPUs. Processes with the race detector would otherwise wait for a second when they end.
 RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -p 3 -timeout 20m
