@@ -50,9 +50,13 @@ func readKeys(in io.Reader) (*keyboard, error) {
 	go func() {
 		defer close(typed)
 		buf := make([]byte, 1)
+		var seq sequence
 		for {
 			if _, err := in.Read(buf); err != nil {
 				return
+			}
+			if seq.has(buf[0]) {
+				continue
 			}
 			select {
 			case typed <- key{buf[0], time.Now()}:
@@ -61,4 +65,26 @@ func readKeys(in io.Reader) (*keyboard, error) {
 		}
 	}()
 	return k, nil
+}
+
+// sequence recognises what a terminal sends for arrows and function keys, such as ESC [ c and ESC O d: their last
+// characters must not act as keys. The zero value is ready.
+type sequence struct{ last byte } // ESC, '[' or 'O'; 0 outside of a sequence
+
+// has reports whether the next character belongs to a sequence.
+func (s *sequence) has(char byte) bool {
+	const escape = 27
+	switch {
+	case char == escape:
+		s.last = escape
+	case s.last == escape && (char == '[' || char == 'O'):
+		s.last = char
+	case s.last == 'O', s.last == '[' && char >= '@' && char <= '~':
+		s.last = 0
+	case s.last == '[':
+	default:
+		s.last = 0
+		return false
+	}
+	return true
 }

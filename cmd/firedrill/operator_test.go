@@ -197,3 +197,15 @@ func TestAbortEndsQuestions(t *testing.T) {
 		require.Equal(t, []string{"abort: aborts the run", "aborted by ana"}, a.said)
 	})
 }
+
+// TestArrowsAreNoKeys: what a terminal sends for arrows and function keys does not act as the letters in it.
+func TestArrowsAreNoKeys(t *testing.T) {
+	t.Parallel()
+	keys, err := readKeys(strings.NewReader("a\x1b[cb\x1bOdc\x1b[1;5ch\x1b[3~!\x1bq\x1b\x1b[Am"))
+	require.NoError(t, err)
+	var got []byte
+	for k := range keys.typed {
+		got = append(got, k.char)
+	}
+	require.Equal(t, "abch!qm", string(got))
+}

@@ -155,7 +155,8 @@ func run(cmd *cobra.Command, o runner.Options, show output, people attach, compa
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	ctx, cancelRun := context.WithCancelCause(cmd.Context())
 	defer cancelRun(nil)
-	view := newFront(cmd, show.screen, cancelRun)
+	sameTerminal := show.format == "json" && isTerminal(out)
+	view := newFront(cmd, show.screen && !sameTerminal, cancelRun)
 	defer view.Close()
 	o.Watch = func(e journal.Event) {
 		if e.Run != nil {
