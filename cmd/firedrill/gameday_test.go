@@ -37,7 +37,7 @@ func TestGameDayCheck(t *testing.T) {
 	require.NoError(t, err)
 	system, err := filepath.Abs("../../features/shop/system.yaml")
 	require.NoError(t, err)
-	rule := "    And the run stops at once if fewer than 1% of requests succeed for 50s\n"
+	rule := "    And the run stops at once if fewer than 1% of requests succeed for 5m\n"
 	require.Contains(t, string(feature), rule)
 	for name, c := range map[string]struct{ in, old, new, want string }{
 		"no steady state":    {"day.yaml", "    steady_state: most requests succeed\n    blast_radius: the comments", "    blast_radius: the comments", "day.yaml:10:5: card 1 has no steady_state [missing]"},
