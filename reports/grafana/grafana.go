@@ -63,6 +63,9 @@ func annotations(b *journal.Book) (all []annotation) {
 	return all
 }
 
+// client follows no redirect: it would ask there for annotations, instead of adding one.
+var client = http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
 func post(ctx context.Context, at, token string, a annotation) error {
 	body, err := json.Marshal(a)
 	if err != nil {
@@ -76,14 +79,14 @@ func post(ctx context.Context, at, token string, a annotation) error {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // only for the error
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("POST %s: %s: %s", at, resp.Status, bytes.TrimSpace(said))
+		return fmt.Errorf("POST %s: %s: %s", req.URL.Redacted(), resp.Status, bytes.TrimSpace(said))
 	}
 	return nil
 }

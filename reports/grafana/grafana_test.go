@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,4 +47,12 @@ func TestAnnotate(t *testing.T) {
 	got, status = nil, http.StatusForbidden
 	require.EqualError(t, Annotate(t.Context(), s.URL+"/grafana", "secret", b), "annotate the dashboards of Grafana: POST "+s.URL+`/grafana/api/annotations: 403 Forbidden: {"message":"no permission"}`)
 	assert.Len(t, got, 1, "the first error ends it")
+
+	redirecting := httptest.NewServer(http.RedirectHandler(s.URL+"/grafana/api/annotations", http.StatusMovedPermanently))
+	defer redirecting.Close()
+	withPassword := strings.Replace(redirecting.URL, "http://", "http://ana:hunter2@", 1)
+	err := Annotate(t.Context(), withPassword, "", b)
+	require.ErrorContains(t, err, "301 Moved Permanently")
+	assert.NotContains(t, err.Error(), "hunter2")
+	assert.Len(t, got, 1, "nothing is asked where a redirect leads")
 }
