@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bytes"
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -100,4 +101,12 @@ func TestFindings(t *testing.T) {
 	assert.Contains(t, summary.String(), "| – | cleo | 2027-01-15 |")
 	require.NoError(t, writeText(&text, book))
 	assert.Contains(t, text.String(), "finding 3, medium, owner eve, tested again –: no runbook")
+
+	raw := render(t, writeJSON, book)
+	require.NoError(t, strict(t).Validate(parsed(t, raw)))
+	var doc document
+	require.NoError(t, json.Unmarshal(raw, &doc))
+	require.Len(t, doc.Findings, 5)
+	assert.Equal(t, documentFinding{2, journal.Finding{What: "none is lost: 3 <b>lost</b> (and 1 further check)", Severity: "critical", Owner: "cleo", Retest: "2027-01-15"}, 20 * s, "", "a"}, doc.Findings[1])
+	assert.Equal(t, documentFinding{3, journal.Finding{What: "no runbook", Severity: "medium", Owner: "eve"}, 25 * s, "ben", "a"}, doc.Findings[2])
 }

@@ -20,7 +20,25 @@ type document struct {
 	Aborted   string             `json:"aborted,omitempty"` // why the journal of the run has no end: it was killed, or is not over
 	Scenarios []documentScenario `json:"scenarios"`
 
-	NotRun []journal.Planned `json:"not_run,omitempty"` // planned scenarios that never began
+	NotRun   []journal.Planned `json:"not_run,omitempty"`  // planned scenarios that never began
+	Findings []documentFinding `json:"findings,omitempty"` // of a run in which people took part
+}
+
+// documentFinding is a finding, with the ID of its scenario.
+type documentFinding struct {
+	Number int `json:"number"` // 1, 2, ... in order of time: that of gameday export --finding
+	journal.Finding
+	At       time.Duration `json:"at"`           // since the run began
+	By       string        `json:"by,omitempty"` // who noted it; left out if a scenario failed
+	Scenario string        `json:"scenario,omitempty"`
+}
+
+func newDocumentFinding(f Finding) documentFinding {
+	d := documentFinding{Number: f.N, Finding: f.Finding, At: f.At, By: f.By}
+	if f.Scenario != nil {
+		d.Scenario = f.Scenario.ID
+	}
+	return d
 }
 
 // documentScenario is one scenario of a document.
@@ -115,6 +133,11 @@ func writeJSON(w io.Writer, b *journal.Book) error {
 			s.Verdicts = append(s.Verdicts, documentVerdict{v, position(h, v), isImplied(v)})
 		}
 		doc.Scenarios = append(doc.Scenarios, s)
+	}
+	if day := newGameDay(b); day != nil {
+		for _, f := range day.Findings {
+			doc.Findings = append(doc.Findings, newDocumentFinding(f))
+		}
 	}
 	return writeVisible(w, journal.VisibleJSON, func(w io.Writer) error {
 		enc := json.NewEncoder(w)

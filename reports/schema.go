@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // SchemaVersion is the value of "schema" in report.json. It changes when a reader of the earlier one would misread the
@@ -47,6 +48,7 @@ var enums = map[string][]string{
 	"documentScenario.outcome": ranks,
 	"documentVerdict.outcome":  {"passed", "failed", "inconclusive"},
 	"documentVerdict.withheld": {"passed", "failed"},
+	"documentFinding.severity": journal.Severities(),
 	"Recovery.outcome":         {check.Recovered, check.NotRecovered, check.NotKnown},
 }
 

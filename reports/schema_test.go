@@ -112,6 +112,7 @@ func TestSchemaMatchesReports(t *testing.T) {
 	filled(reflect.ValueOf(&full).Elem(), 0)
 	full.Schema = SchemaVersion
 	full.Scenarios[0].Recoveries[0].Outcome = check.NotKnown
+	full.Findings[0].Severity = "high"
 	raw, err := json.Marshal(full)
 	require.NoError(t, err)
 	for _, property := range regexp.MustCompile(`(?m)^ {8}"(\w+)": \{$`).FindAllStringSubmatch(string(Schema()), -1) {
