@@ -71,9 +71,9 @@ func (d *smallDay) plant(t *testing.T, bug bool) {
 `, d.service, mended))
 }
 
-// play plays the day: a fault is injected by hand, and a key heals the fault of the card. It reports whether the baseline
-// was steady.
-func (d *smallDay) play(t *testing.T) (p *program, steady bool) {
+// play plays the day: a fault is injected by hand, and a key heals the fault of the card. It reports whether the machine let
+// it be judged: there is a finding.
+func (d *smallDay) play(t *testing.T) (p *program, judged bool) {
 	t.Helper()
 	in, keys, err := os.Pipe()
 	require.NoError(t, err)
@@ -93,7 +93,7 @@ func (d *smallDay) play(t *testing.T) (p *program, steady bool) {
 	require.Zero(t, code, said)
 	press("h")
 	require.Equal(t, 3, p.code(t), p.output())
-	return p, true
+	return p, strings.Contains(p.out.String(), "finding 1, ")
 }
 
 // TestGameDayExport: the feature of a finding repeats what was injected by hand. It finds the planted bug again, and passes
@@ -101,12 +101,12 @@ func (d *smallDay) play(t *testing.T) (p *program, steady bool) {
 func TestGameDayExport(t *testing.T) {
 	t.Parallel()
 	d := newSmallDay(t)
-	p, steady := d.play(t)
-	for attempt := 1; !steady; attempt++ {
-		require.Less(t, attempt, 3, "no baseline was steady")
-		p, steady = d.play(t)
+	p, judged := d.play(t)
+	for attempt := 1; !judged; attempt++ {
+		require.LessOrEqual(t, attempt, machine.Repeats, "no day was judged:\n%s", p.out)
+		p, judged = d.play(t)
 	}
-	require.Contains(t, p.out.String(), "finding 1, critical, owner Cleo, tested again –: at least 95% of requests succeed: ")
+	require.Contains(t, p.out.String(), "finding 1, critical, owner Cleo, retest –: at least 95% of requests succeed: ")
 
 	code, said := firedrill(t, "gameday", "export", "--dir", p.runs, "latest")
 	require.Zero(t, code, said)
@@ -116,7 +116,7 @@ func TestGameDayExport(t *testing.T) {
 	require.NoError(t, err)
 	text := string(raw)
 	require.Contains(t, text, "# Severity: critical; owner: Cleo\nFeature: Finding 1: the dependency is slow\n\n  Scenario: the dependency is slow\n    Given the system described in \"system.yaml\"\n")
-	require.Regexp(t, `    When calls from "front" to "back" are delayed by 5ms\n(    And [\d.ms]+ pass(es)?\n)?    And calls from "front" to "back" answer with status 503 for 3(\.\d)?s\n(    And [\d.ms]+ pass(es)?\n)?    And the fault is healed\n    Then at least 95% of requests succeed\n$`, text)
+	require.Regexp(t, `    When calls from "front" to "back" are delayed by 5ms\n(    And [\d.ms]+ pass(es)?\n)?    And calls from "front" to "back" answer with status 503 for [\d.]+s\n(    And [\d.ms]+ pass(es)?\n)?    And the fault is healed\n    Then at least 95% of requests succeed\n$`, text)
 	code, said = firedrill(t, "fmt", "--check", name)
 	require.Zero(t, code, said)
 	code, said = firedrill(t, "gameday", "export", "--dir", p.runs, "latest")
