@@ -21,7 +21,7 @@ type Finding struct {
 	Scenario *journal.History // that failed, or that had begun last when it was noted; nil if none had
 }
 
-// severityOfFailure is the severity of a failed scenario without a card.
+// severityOfFailure is the severity of a failed scenario whose card says none.
 const severityOfFailure = "high"
 
 // Findings returns the findings of a run. Their owners are those of the cards unless others were named.

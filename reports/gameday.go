@@ -120,7 +120,7 @@ func (t textWriter) gameDay(d *gameDay) {
 		t.printf("  %s: hypothesis %s; detected %s, mitigated %s, recovered %s (since the first fault was live)\n", plain(c.Name), c.Held, c.Detected, c.Mitigated, c.Recovered)
 	}
 	for _, f := range d.Findings {
-		t.printf("  finding %d, %s, owner %s, tested again %s: %s\n", f.N, plain(f.Severity), plain(orDash(f.Owner)), plain(orDash(f.Retest)), plain(f.What))
+		t.printf("  finding %d, %s, owner %s, retest %s: %s\n", f.N, plain(f.Severity), plain(orDash(f.Owner)), plain(orDash(f.Retest)), plain(f.What))
 	}
 	t.printf("\n")
 }
@@ -147,7 +147,7 @@ func (s *summary) gameDay(d *gameDay) {
 		s.line("")
 		s.line("There are no findings.")
 	} else {
-		s.rows(0.03, "| finding | severity | what | scenario | noted by | owner | tested again |", findings)
+		s.rows(0.03, "| finding | severity | what | scenario | noted by | owner | retest |", findings)
 	}
 	const reserve = 0.02 // for the command that repeats the run
 	s.rows(1-reserve-float64(s.Len())/maxSummary, "| at | who | what |", moments)

@@ -100,7 +100,7 @@ func TestFindings(t *testing.T) {
 	assert.Contains(t, summary.String(), "| 1 | medium | the pager stayed silent | scenario a | ben | cleo | – |")
 	assert.Contains(t, summary.String(), "| – | cleo | 2027-01-15 |")
 	require.NoError(t, writeText(&text, book))
-	assert.Contains(t, text.String(), "finding 3, medium, owner eve, tested again –: no runbook")
+	assert.Contains(t, text.String(), "finding 3, medium, owner eve, retest –: no runbook")
 
 	raw := render(t, writeJSON, book)
 	require.NoError(t, strict(t).Validate(parsed(t, raw)))

@@ -161,7 +161,7 @@ func reproduction(book *journal.Book, f reports.Finding, ran *ranScenario) strin
 	}
 	line("# Reproduces finding %d of the run %s: %s", f.N, book.Run.ID, f.What)
 	about := "# Severity: " + f.Severity
-	for _, part := range [][2]string{{"owner", f.Owner}, {"noted by", f.By}, {"tested again", f.Retest}} {
+	for _, part := range [][2]string{{"owner", f.Owner}, {"noted by", f.By}, {"retest", f.Retest}} {
 		if part[1] != "" {
 			about += "; " + part[0] + ": " + part[1]
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -17,14 +16,11 @@ func (d *day) note(by string) journal.Note {
 	n := journal.Note{Text: d.summary(), Kind: "day", By: by, Day: &journal.Day{Title: d.title, Date: d.date}}
 	for _, c := range d.cards {
 		n.Day.Cards = append(n.Day.Cards, journal.Card{
-			Scenario: c.experiment.ID, Title: c.title, Hypothesis: c.hypothesis, Owner: c.owner, Severity: cmp.Or(c.severity, severityOfFailure), Retest: c.retest,
+			Scenario: c.experiment.ID, Title: c.title, Hypothesis: c.hypothesis, Owner: c.owner, Severity: c.severity, Retest: c.retest,
 		})
 	}
 	return n
 }
-
-// severityOfFailure is the severity of a failed card that does not say another.
-const severityOfFailure = "high"
 
 // note records a note, which is a finding if it says so. A finding that cannot be read is recorded as a note, with an error:
 // nothing is lost.

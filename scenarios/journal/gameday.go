@@ -13,8 +13,8 @@ type Card struct {
 	Title      string `json:"title"`
 	Hypothesis string `json:"hypothesis"`
 	Owner      string `json:"owner"`
-	Severity   string `json:"severity"`         // of the finding if the card fails: one of Severities
-	Retest     string `json:"retest,omitempty"` // when it is tested again in that case: "2027-01-15"; "" if that is not known
+	Severity   string `json:"severity,omitempty"` // of the finding if the card fails: one of Severities; "" means that of other failures
+	Retest     string `json:"retest,omitempty"`   // when it is tested again in that case: "2027-01-15"; "" if that is not known
 }
 
 // Finding is something that has to change, as a person noted it.

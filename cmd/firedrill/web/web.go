@@ -17,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/firedrill-dev/firedrill/injector/loopback"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -276,8 +275,6 @@ func (q *request) check() error {
 		return errors.New("the note is empty")
 	case len(q.Text) > maxText:
 		return fmt.Errorf("a note has at most %d bytes", maxText)
-	case !utf8.ValidString(q.By + q.Text):
-		return errors.New("the text is not UTF-8")
 	}
 	return nil
 }
