@@ -49,7 +49,7 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-// runFinding runs a finding, and again, at most twice, if it shows nothing because this machine was busy: it is
+// runFinding runs a finding, and again, at most machine.Repeats times, if it shows nothing because this machine was busy: it is
 // inconclusive, or delays may have caused further effects.
 func runFinding(t *testing.T, f Finding, seed int, tally *machine.Tally) (h *journal.History) {
 	t.Helper()
