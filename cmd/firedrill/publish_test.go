@@ -36,3 +36,11 @@ func TestRunIsPublished(t *testing.T) {
 	assert.Contains(t, p.errOut.String(), "firedrill: annotate the dashboards of Grafana: POST "+s.URL+"/api/annotations: 403 Forbidden")
 	assert.NotContains(t, p.errOut.String(), "send the run as a trace")
 }
+
+// An address that cannot be right is refused before the run, not after it.
+func TestGrafanaAddressIsChecked(t *testing.T) {
+	t.Parallel()
+	code, said := firedrill(t, "run", "../../cmd/firedrill/testdata/vacuous.feature", "--grafana", "localhost:3000")
+	require.Equal(t, usage, code)
+	assert.Contains(t, said, "--grafana: the address of Grafana is a URL such as http://127.0.0.1:3000")
+}

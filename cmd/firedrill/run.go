@@ -15,6 +15,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/cmd/firedrill/screen"
 	"github.com/firedrill-dev/firedrill/reports"
+	"github.com/firedrill-dev/firedrill/reports/grafana"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/runner/sources"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -69,11 +70,8 @@ removed first.`,
 	flags.BoolVar(&show.screen, "screen", false, "show the run on the whole terminal, with keys to heal, write notes and abort; one scenario at a time; lines, as without it, if the terminal cannot do that")
 	flags.StringVar(&against, "against", "", `after the run, print what changed since an earlier one, show it in the report, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one that passed; the exit code stays that of the run`)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if show.format != "text" && show.format != "json" {
-			return fmt.Errorf("--format %q: use text or json", show.format)
-		}
-		if show.format == "json" && (show.github || against != "") {
-			return errors.New("--format json: what --github and --against print is not JSON: leave out one of them")
+		if err := show.check(against); err != nil {
+			return err
 		}
 		in, err := inputOf(args, o.Tags)
 		if err != nil {
@@ -112,6 +110,20 @@ type output struct {
 	github  bool   // annotations, too
 	grafana string // the address of the Grafana whose dashboards are annotated; "" for none
 	screen  bool   // show the run on the whole terminal, if that can be
+}
+
+// check returns an error if a run cannot be shown so, and compared with an earlier one.
+func (p output) check(against string) error {
+	switch {
+	case p.format != "text" && p.format != "json":
+		return fmt.Errorf("--format %q: use text or json", p.format)
+	case p.format == "json" && (p.github || against != ""):
+		return errors.New("--format json: what --github and --against print is not JSON: leave out one of them")
+	}
+	if err := grafana.CheckAddress(p.grafana); p.grafana != "" && err != nil {
+		return fmt.Errorf("--grafana: %w", err)
+	}
+	return nil
 }
 
 // attach lets a person at the keys take part in a run. detach resets the terminal.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,6 +27,14 @@ type annotation struct {
 	TimeEnd int64    `json:"timeEnd"`
 	Tags    []string `json:"tags"`
 	Text    string   `json:"text"`
+}
+
+// CheckAddress returns an error if no Grafana can be at base.
+func CheckAddress(base string) error {
+	if u, err := url.Parse(base); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return errors.New("the address of Grafana is a URL such as http://127.0.0.1:3000")
+	}
+	return nil
 }
 
 // Annotate adds an annotation for each scenario and each fault of a run to the Grafana at base, an address such as

@@ -56,3 +56,13 @@ func TestAnnotate(t *testing.T) {
 	assert.NotContains(t, err.Error(), "hunter2")
 	assert.Len(t, got, 1, "nothing is asked where a redirect leads")
 }
+
+func TestCheckAddress(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"http://127.0.0.1:3000", "https://grafana.example.com/grafana/"} {
+		require.NoError(t, CheckAddress(good))
+	}
+	for _, bad := range []string{"127.0.0.1:3000", "localhost:3000", "grafana", "http://", "file:///etc", "http://a b"} {
+		require.Error(t, CheckAddress(bad), bad)
+	}
+}

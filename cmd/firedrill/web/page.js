@@ -98,7 +98,7 @@
     if (state.over) source.close();
     draw();
   };
-  source.onerror = () => { $('link').textContent = 'no connection: the run may have ended'; };
+  source.onerror = () => { $('link').textContent = 'no connection: the run has ended, or this is not its address'; };
   setInterval(move, 500);
 
   const act = async (what, text) => {
