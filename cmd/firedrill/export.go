@@ -129,12 +129,15 @@ func readScenario(h *journal.History, allowed []string) (*ranScenario, error) {
 	if _, err := fs.Stat(ran.fsys, h.File); err != nil {
 		ran.root = string(filepath.Separator) // where files outside of the working directory are read from
 		ran.fsys = os.DirFS(ran.root)
+		if _, err := fs.Stat(ran.fsys, h.File); err != nil {
+			return nil, fmt.Errorf("find the feature of the scenario: %w: change to the folder in which the run was started; what is built into firedrill cannot be exported", err)
+		}
 	}
 	problems := &source.List{}
 	vocabulary := language.Standard()
 	all := feature.Read(ran.fsys, h.File, func(text string) bool { return vocabulary.Group(text) != "" }, problems)
 	if err := problems.Err(); err != nil {
-		return nil, fmt.Errorf("read %q, relative to the folder in which the run was started: %w", h.File, err)
+		return nil, fmt.Errorf("read %q: %w", h.File, err)
 	}
 	i := slices.IndexFunc(all, func(sc *feature.Scenario) bool {
 		return sc.Name == h.Name && slices.EqualFunc(sc.Steps, h.Steps, func(a feature.Step, b journal.Step) bool { return journal.RedactText(a.Text) == b.Text })

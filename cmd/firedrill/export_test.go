@@ -131,6 +131,11 @@ func TestGameDayExport(t *testing.T) {
 	code, said = firedrill(t, "gameday", "export", "--dir", p.runs, "latest")
 	require.Equal(t, usage, code)
 	require.Contains(t, said, "as it was run")
+
+	require.NoError(t, os.Remove(filepath.Join(d.dir, "day.feature")))
+	code, said = firedrill(t, "gameday", "export", "--dir", p.runs, "latest")
+	require.Equal(t, usage, code)
+	require.Contains(t, said, "no such file or directory: change to the folder in which the run was started")
 }
 
 // runAgain runs a feature, and again if the machine was too busy to judge. It returns the exit code.

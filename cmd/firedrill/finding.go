@@ -38,7 +38,7 @@ func (o *operator) note(by, text string) error {
 const findingForm = `write "finding high: what was found", then, if you like, "@owner" and "retest 2027-01-15"`
 
 var (
-	beginsFinding = regexp.MustCompile(`^finding\s+([^\s:]*)\s*:`)
+	beginsFinding = regexp.MustCompile(`^(?i:finding)\s+([^\s:]*)\s*:`)
 	endsInOwner   = regexp.MustCompile(`\s@(\S+)$`)
 	endsInRetest  = regexp.MustCompile(`\sretest\s+(\S+)$`)
 )
@@ -47,7 +47,7 @@ var (
 // finding, the result is a note, with an error. now is the time at which it was typed.
 func noteOf(text string, now time.Time) (journal.Note, error) {
 	n := journal.Note{Text: text, Kind: "note"}
-	if first, _, _ := strings.Cut(text, " "); strings.TrimSuffix(first, ":") != "finding" {
+	if first, _, _ := strings.Cut(text, " "); !strings.EqualFold(strings.TrimSuffix(first, ":"), "finding") {
 		return n, nil
 	}
 	finding, err := readFinding(text, now)

@@ -17,6 +17,7 @@ func TestNoteOf(t *testing.T) {
 		"the pager stayed silent":                                  nil,
 		"findings follow":                                          nil,
 		"finding high: the pager stayed silent":                    {Severity: "high", What: "the pager stayed silent"},
+		"Finding high: the pager":                                  {Severity: "high", What: "the pager"},
 		"finding low : mail to a@b.example @ben retest 2027-01-15": {Severity: "low", What: "mail to a@b.example", Owner: "ben", Retest: "2027-01-15"},
 		"finding critical: x: y retest 2026-12-02  @ben":           {Severity: "critical", What: "x: y", Owner: "ben", Retest: "2026-12-02"},
 		"finding high: @ana says @ben":                             {Severity: "high", What: "@ana says", Owner: "ben"},
