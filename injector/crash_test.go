@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -24,31 +26,35 @@ func TestOutageHiddenFromClientsIsVoid(t *testing.T) {
 	addr := freeAddr(t)
 	svc, err := process.Start(t.Context(), process.Spec{
 		Name: "payments", Args: []string{os.Args[0]}, Env: []string{"SERVE=" + addr}, Log: filepath.Join(t.TempDir(), "log"),
-		Ready: process.Ready{HTTP: "http://" + addr + "/", Within: 20 * time.Second}, Grace: 20 * time.Second,
+		Ready: process.Ready{HTTP: "http://" + addr + "/", Within: time.Minute}, Grace: time.Minute,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, svc.Stop(context.Background())) })
-	otherListener := func(t *testing.T) {
+	otherListener := func(t *testing.T, _ *evidence.Counter) {
+		require.True(t, watching())
 		var other net.Listener
 		require.Eventually(t, func() bool {
 			other, err = net.Listen("tcp", addr)
 			return err == nil
-		}, 10*time.Second, time.Millisecond)
-		time.Sleep(time.Second)
+		}, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { return !watching() }, time.Minute, time.Millisecond)
 		require.NoError(t, other.Close())
 	}
+	undisturbed := func(*testing.T, *evidence.Counter) {}
 	for name, c := range map[string]struct {
 		fault     Fault
-		interfere func(t *testing.T)
+		interfere func(t *testing.T, count *evidence.Counter)
 		want      string
 	}{
 		"crash":              {Crash{}, otherListener, "listened on " + addr + " in place of the service"},
 		"stop":               {Stop{}, otherListener, "listened on " + addr + " in place of the service"},
-		"hang":               {Hang{}, func(t *testing.T) { require.NoError(t, syscall.Kill(svc.PID(), syscall.SIGCONT)) }, "was continued by another program"},
-		"crash, undisturbed": {Crash{}, func(*testing.T) {}, ""},
-		"stop, undisturbed":  {Stop{}, func(*testing.T) {}, ""},
-		"hang, undisturbed":  {Hang{}, func(*testing.T) {}, ""},
-		"several crashes":    {Crash{Times: 2, Every: 200 * time.Millisecond}, func(t *testing.T) { time.Sleep(time.Second) }, ""},
+		"hang":               {Hang{}, func(t *testing.T, _ *evidence.Counter) { require.NoError(t, syscall.Kill(svc.PID(), syscall.SIGCONT)) }, "was continued by another program"},
+		"crash, undisturbed": {Crash{}, undisturbed, ""},
+		"stop, undisturbed":  {Stop{}, undisturbed, ""},
+		"hang, undisturbed":  {Hang{}, undisturbed, ""},
+		"several crashes": {Crash{Times: 2, Every: 200 * time.Millisecond}, func(t *testing.T, count *evidence.Counter) {
+			require.Eventually(t, func() bool { return count.Tally().Affected == 2 }, time.Minute, time.Millisecond)
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "hang" && runtime.GOOS != "linux" {
@@ -57,7 +63,7 @@ func TestOutageHiddenFromClientsIsVoid(t *testing.T) {
 			count := evidence.NewCounter("calls")
 			heal, err := c.fault.Inject(t.Context(), Target{Service: svc, Count: count})
 			require.NoError(t, err)
-			c.interfere(t)
+			c.interfere(t, count)
 			require.NoError(t, heal(t.Context()))
 			got := count.Tally()
 			require.Contains(t, got.Void, c.want)
@@ -65,4 +71,11 @@ func TestOutageHiddenFromClientsIsVoid(t *testing.T) {
 			require.Equal(t, c.want == "", got.Affected > 0)
 		})
 	}
+}
+
+// watching reports whether an outage is being watched. The watch ends once it has found a process that answers.
+func watching() bool {
+	var goroutines strings.Builder
+	_ = pprof.Lookup("goroutine").WriteTo(&goroutines, 2)
+	return strings.Contains(goroutines.String(), "process.(*Service).startWatch")
 }
