@@ -80,32 +80,35 @@ func (p *proxy) disable() error {
 	if err := p.stop(); err != nil {
 		return err
 	}
-	p.outage = s.after(func() {
-		if p.Enabled || p.outage == nil || s.closed {
-			return
+	var outage *time.Timer
+	outage = s.after(func() {
+		if p.outage != outage {
+			return // it was enabled or deleted meanwhile
 		}
-		if err := p.enable(); err != nil && p.outage != nil {
-			p.outage.Reset(retryPause)
+		_ = p.enable()
+		if p.outage == outage { // its port is taken
+			outage.Reset(retryPause)
 		}
 	})
+	p.outage = outage
 	return nil
 }
 
-// expire removes the toxic when its time is over, if it has an effect.
+// expire removes the toxic once it has acted for as long as the limits allow.
 func (t *toxic) expire() {
 	if t.timer != nil || t.harmless() {
 		return
 	}
 	t.timer = t.proxy.server.after(func() {
-		if t.proxy.toxic(t.Name) < 0 || t.timer == nil {
-			return
+		if t.timer == nil {
+			return // it was removed meanwhile
 		}
 		t.proxy.drop(func(o *toxic) bool { return o == t })
 		_ = t.remove() // it does not wait for peers
 	})
 }
 
-// after calls end, with the lock held, once a fault has acted for as long as the limits allow. The timer stands still if they
+// after calls end, with the lock held, once a fault has acted for as long as the limits allow. The timer is stopped if they
 // allow any time.
 func (s *Server) after(end func()) *time.Timer {
 	locked := func() {

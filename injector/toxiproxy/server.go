@@ -84,7 +84,7 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// Close closes all proxies. Requests that come later are refused.
+// Close closes and removes all proxies. No proxy can be added later.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,6 +94,7 @@ func (s *Server) Close() error {
 		all = append(all, p.stop())
 		p.forget()
 	}
+	clear(s.proxies)
 	return errors.Join(all...)
 }
 

@@ -309,6 +309,8 @@ func TestProxiesThatCannotListen(t *testing.T) {
 	require.ErrorContains(t, s.Populate(strings.NewReader(`{}`)), "bad request body")
 	require.NoError(t, s.Close())
 	require.ErrorContains(t, s.Populate(strings.NewReader(`[{"name": "c", "upstream": "127.0.0.1:1"}]`)), "has been closed")
+	is := ask(t, s, request{method: "PATCH", path: "/proxies/off", body: `{"listen": "127.0.0.1:0", "enabled": true}`})
+	assert.Equal(t, "404 Not Found", is.status, "nothing listens again")
 }
 
 // A fault that was injected by hand is a toxic that clients see. It ends by its own heal, and by whatever removes toxics.

@@ -28,7 +28,7 @@ type toxic struct {
 	proxy *proxy
 	fault injector.Fault // of the type "fault"
 	heal  injector.Heal  // nil while it does not act
-	timer *time.Timer    // until it is removed; nil while it has no effect, and if it was made by Server.Inject
+	timer *time.Timer    // removes it; nil until it first has an effect, and if it was made by Server.Inject
 
 	count   *evidence.Counter // of one that Server.Inject made; nil for others
 	removed chan struct{}     // closed when it is removed; nil for one that a client added
