@@ -171,4 +171,6 @@ Feature: Orders
 	assert.Equal(t, "inconclusive", h.End.Outcome)
 	assert.Equal(t, codes.TimedOut.String(), h.End.Code)
 	assert.Regexp(t, `^stopped at its time limit of \w+, in the phase "setup", at `+regexp.QuoteMeta(step), h.End.Reason)
+	assert.Equal(t, "inconclusive", h.Verdicts[0].Outcome, "the step proved nothing")
+	assert.Contains(t, h.Verdicts[0].Reason, "stopped at its time limit")
 }
