@@ -57,7 +57,7 @@
     chart('shares', 100, v => v + '%', [['share', p => p.ended ? 100 * p.good / p.ended : null]]);
     $('faults').replaceChildren(...(state.faults.length ? state.faults.map(f => {
       const e = element('li', f.sentence + (f.by ? ` (by hand, by ${f.by})` : ''), 'bad');
-      const left = state.hidden ? '' : f.ends ? `, ${Math.max(0, Math.ceil((f.ends - now()) / 1000))}s left` : ', until it is healed';
+      const left = state.hidden ? '' : f.ends ? `, ${clock(f.ends - now())} left` : ', until it is healed';
       const met = f.seen ? `; ${f.affected} of ${f.seen} ${f.unit} affected` : '';
       e.append(element('div', `live for ${clock(now() - f.since)}${left}${met}`, 'soft num'));
       return e;

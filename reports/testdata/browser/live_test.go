@@ -133,7 +133,7 @@ func TestLivePage(t *testing.T) {
 	watch.until(`link.innerText == "live, read-only" && asked.hidden && acts.hidden`)
 	d.press(t, "c")
 
-	part.until(`/"comments" hangs\s+live for \d+:\d\d, \d+s left/.test(faults.innerText)`)
+	part.until(`/"comments" hangs\s+live for \d+:\d\d, \d+:\d\d left/.test(faults.innerText)`)
 	part.until(`document.querySelector("#stop meter").value > 0 && /has held for \d+ of 300s/.test(document.getElementById("stop").innerText)`)
 	watch.until(`/^a fault\s+live for \d+:\d\d$/.test(faults.innerText.trim())`)
 	watch.until(`parseFloat(success.innerText) < 50 && / ms$/.test(p99.innerText)`)
