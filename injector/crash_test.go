@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
@@ -23,7 +24,7 @@ import (
 // TestOutageHiddenFromClientsIsVoid checks that an outage does not count if another process answered in place of the
 // service, even if that process had ended before the fault was healed.
 func TestOutageHiddenFromClientsIsVoid(t *testing.T) {
-	addr := freeAddr(t)
+	addr := machine.FreeAddr(t)
 	svc, err := process.Start(t.Context(), process.Spec{
 		Name: "payments", Args: []string{os.Args[0]}, Env: []string{"SERVE=" + addr}, Log: filepath.Join(t.TempDir(), "log"),
 		Ready: process.Ready{HTTP: "http://" + addr + "/", Within: time.Minute}, Grace: time.Minute,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 
 	"github.com/stretchr/testify/require"
@@ -42,21 +42,9 @@ type target struct {
 	peer *net.TCPConn // an idle connection to the link
 }
 
-// freeAddr returns an address with a free port below the ephemeral ports, which no outgoing connection can take.
-func freeAddr(t *testing.T) string {
-	for {
-		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10000+rand.IntN(10000))) //nolint:gosec // any will do
-		if err == nil {
-			require.NoError(t, ln.Close())
-			return ln.Addr().String()
-		}
-		require.NoError(t, t.Context().Err(), "%v", err)
-	}
-}
-
 func newTarget(t *testing.T, protocol string) *target {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := machine.FreeAddr(t)
 	svc, err := process.Start(t.Context(), process.Spec{
 		Name: "payments", Args: []string{os.Args[0]}, Env: []string{"SERVE=" + addr}, Log: filepath.Join(t.TempDir(), "log"),
 		Ready: process.Ready{HTTP: "http://" + addr + "/", Within: 20 * time.Second}, Grace: 20 * time.Second,

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/runner"
@@ -69,7 +70,7 @@ func (s *carelessTill) pay(w http.ResponseWriter, r *http.Request) {
 // twice which calls it caused on which link, and what the fault did to them.
 func TestAnomaliesHaveTheirCalls(t *testing.T) {
 	t.Parallel()
-	address := "127.0.0.1:" + freePort(t)
+	address := machine.FreeAddr(t)
 	shop := &carelessTill{payments: address}
 	e := build(t, scenarios.New("charged twice").
 		System(scenarios.System{

@@ -2,7 +2,6 @@ package runner_test
 
 import (
 	"context"
-	"net"
 	"testing"
 	"time"
 
@@ -14,17 +13,6 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 )
-
-// freePort returns a port that is not in use.
-func freePort(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	require.NoError(t, err)
-	return port
-}
 
 func TestMeterDuringARun(t *testing.T) {
 	t.Parallel()

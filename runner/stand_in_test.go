@@ -2,7 +2,6 @@ package runner_test
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -60,10 +60,7 @@ func (s *charger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // charging returns a drill in which replies of a stand-in are lost after it has done the work.
 func charging(t *testing.T, name string, s *charger) *scenarios.Builder {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	s.payments = free.Addr().String()
-	require.NoError(t, free.Close())
+	s.payments = machine.FreeAddr(t)
 	payments := scenarios.StandIn{Key: "$.order", Once: "Idempotency-Key", Routes: []scenarios.StandInRoute{{Method: "POST", Path: "/charge", Status: 201, Body: `{"id": {{n}}}`, Delay: time.Millisecond}}}
 	return scenarios.New(name).
 		System(scenarios.System{

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -29,7 +30,7 @@ func TestTraceContextIdentifiesLoad(t *testing.T) {
 
 func runTraced(t *testing.T) (*runner.Result, error) {
 	t.Helper()
-	address := "127.0.0.1:" + freePort(t)
+	address := machine.FreeAddr(t)
 	load := make(chan struct{})
 	begins := sync.OnceFunc(func() { close(load) })
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

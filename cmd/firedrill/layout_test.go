@@ -37,7 +37,7 @@ var imports = map[string][]string{
 	"injector/link/internal/clock":  {},
 	"injector/link/internal/socket": {},
 
-	"injector/internal/relaytest": {"injector/evidence", "injector/link", "injector/message", "injector/process"},
+	"injector/internal/relaytest": {"features/machine", "injector/evidence", "injector/link", "injector/message", "injector/process"},
 
 	"injector/process":   {},
 	"injector":           {"injector/..."},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/runner"
@@ -95,10 +96,7 @@ func TestMetricsOfFaultsAndLinks(t *testing.T) {
 
 func TestMetricsDuringARun(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := ln.Addr().String()
-	require.NoError(t, ln.Close())
+	address := machine.FreeAddr(t)
 	p := start(t, "", "run", "../../cmd/firedrill/testdata/vacuous.feature", "--metrics", address)
 	require.Eventually(t, func() bool {
 		return strings.Contains(scrape(address), `firedrill_link_connections_total{link="front -> comments"`)

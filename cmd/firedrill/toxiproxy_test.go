@@ -20,6 +20,8 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // toxiproxyClients is a module that requires Toxiproxy's client, command line and tests.
@@ -76,21 +78,14 @@ func TestToxiproxysTestsPass(t *testing.T) {
 	require.NoError(t, err)
 	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(module)), "api_test.go"))
 	require.NoError(t, err)
-	var held []net.Listener // until each port has another one
 	ports := map[string]string{"8475": strings.TrimPrefix(api, "http://127.0.0.1:")}
 	changed := regexp.MustCompile(`(localhost|127\.0\.0\.1):\d+`).ReplaceAllStringFunc(string(text), func(address string) string {
 		host, port, _ := net.SplitHostPort(address)
 		if ports[port] == "" {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			held = append(held, ln)
-			_, ports[port], _ = net.SplitHostPort(ln.Addr().String())
+			ports[port] = machine.FreePort(t)
 		}
 		return host + ":" + ports[port]
 	})
-	for _, ln := range held {
-		require.NoError(t, ln.Close())
-	}
 	changed = strings.Replace(changed, `"github.com/Shopify/toxiproxy/v2"`, `"github.com/firedrill-dev/firedrill/cmd/firedrill/testdata/toxiproxy"`, 1)
 	changed = strings.Replace(changed, `\"git\"`, `\"`+toxiproxyVersion+`\"`, 1)
 

@@ -3,7 +3,6 @@ package services
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 func TestRunNeedsAName(t *testing.T) {
@@ -24,10 +25,7 @@ func TestRunNeedsAName(t *testing.T) {
 
 // TestRunServesUntilCancelled also checks that the service is healthy meanwhile.
 func TestRunServesUntilCancelled(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := ln.Addr().String()
-	require.NoError(t, ln.Close())
+	addr := machine.FreeAddr(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"ledger", "--listen", addr}) }()

@@ -12,16 +12,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-)
 
-// freeAddr returns an address that is free.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
-}
+	"github.com/firedrill-dev/firedrill/features/machine"
+)
 
 // startWeb serves an instance until the returned function stops it and waits for its end.
 func startWeb(t *testing.T, addr, without string) (stop func()) {
@@ -51,7 +44,7 @@ func startWeb(t *testing.T, addr, without string) (stop func()) {
 func TestDraining(t *testing.T) {
 	for name, c := range map[string]struct{ without string }{"on": {""}, "off": {draining}} {
 		t.Run(name, func(t *testing.T) {
-			first, second := freeAddr(t), freeAddr(t)
+			first, second := machine.FreeAddr(t), machine.FreeAddr(t)
 			stop := startWeb(t, first, c.without)
 			startWeb(t, second, c.without)
 			balancer := start(t, "balancer", "", map[string]string{"instances": first + "," + second})
@@ -116,7 +109,7 @@ func TestBalancer(t *testing.T) {
 	sick.Store(false)
 	require.Eventually(t, func() bool { return strings.Count(seen(), "a") == 3 }, 10*time.Second, 10*time.Millisecond)
 
-	none := start(t, "balancer", "", map[string]string{"instances": closedAddr(t)})
+	none := start(t, "balancer", "", map[string]string{"instances": machine.FreeAddr(t)})
 	assert.Equal(t, http.StatusBadGateway, ask(t, c, http.MethodGet, none+"/x", "", "").status)
 	assert.Equal(t, http.StatusServiceUnavailable, ask(t, c, http.MethodGet, none+"/x", "", "").status, "it was taken out")
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // pageParts serves the parts of a page and returns their addresses. Those in other are used instead.
@@ -60,14 +62,14 @@ func TestPagesContainTheirParts(t *testing.T) {
 func TestFallbacks(t *testing.T) {
 	c := client(t)
 	for _, part := range optional {
-		links := pageParts(t, map[string]string{part: closedAddr(t)})
+		links := pageParts(t, map[string]string{part: machine.FreeAddr(t)})
 		got := ask(t, c, http.MethodGet, start(t, "front", "", links)+"/", "", "")
 		assert.Equal(t, http.StatusOK, got.status, got.body)
 		assert.Equal(t, "true", got.header.Get("X-Degraded"))
 		assert.Equal(t, part, got.header.Get("X-Degraded-Parts"))
 		assert.Equal(t, http.StatusBadGateway, ask(t, c, http.MethodGet, start(t, "front", fallbacks, links)+"/", "", "").status, "without %s", part)
 	}
-	links := pageParts(t, map[string]string{"content": closedAddr(t)})
+	links := pageParts(t, map[string]string{"content": machine.FreeAddr(t)})
 	assert.Equal(t, http.StatusBadGateway, ask(t, c, http.MethodGet, start(t, "front", "", links)+"/", "", "").status, "a page needs its content")
 }
 
@@ -133,7 +135,7 @@ func TestCacheBypass(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections, but nothing answers
 	require.NoError(t, err)
 	defer silent.Close()
-	for name, address := range map[string]string{"closed": closedAddr(t), "silent": silent.Addr().String()} {
+	for name, address := range map[string]string{"closed": machine.FreeAddr(t), "silent": silent.Addr().String()} {
 		links := pageParts(t, map[string]string{"cache": address})
 		with := start(t, "front", "", links)
 		for range 3 {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 func TestMonitor(t *testing.T) {
@@ -34,6 +36,6 @@ func TestMonitor(t *testing.T) {
 	assert.Equal(t, `{"firing":[]}`, firing(blind), "without alerting")
 	require.Eventually(t, func() bool { return firing(monitor) == `{"firing":[]}` }, 20*time.Second, 10*time.Millisecond)
 
-	down := start(t, "monitor", alerting, map[string]string{"front": closedAddr(t)})
+	down := start(t, "monitor", alerting, map[string]string{"front": machine.FreeAddr(t)})
 	require.Eventually(t, func() bool { return firing(down) == `{"firing":["FrontDown"]}` }, 20*time.Second, 10*time.Millisecond)
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // TestMain makes the test binary act as the shop, for tests that kill it.
@@ -50,14 +52,6 @@ func serveFake(t *testing.T, h http.HandlerFunc) string {
 // text answers with a text.
 func text(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) }
-}
-
-// closedAddr returns an address where nothing listens.
-func closedAddr(t *testing.T) string {
-	t.Helper()
-	server := httptest.NewServer(nil)
-	server.Close()
-	return strings.TrimPrefix(server.URL, "http://")
 }
 
 // client returns a client that shares no connections with other tests.
@@ -163,12 +157,12 @@ func TestGracefulStop(t *testing.T) {
 func TestHealthAndMetrics(t *testing.T) {
 	c := client(t)
 	ready := start(t, "orders", "", map[string]string{"payments": serveFake(t, text("alive"))})
-	unready := start(t, "orders", "", map[string]string{"payments": closedAddr(t)})
+	unready := start(t, "orders", "", map[string]string{"payments": machine.FreeAddr(t)})
 	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, ready+"/livez", "", "").status)
 	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, ready+"/readyz", "", "").status)
 	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, unready+"/livez", "", "").status, "the shallow check ignores dependencies")
 	assert.Equal(t, http.StatusServiceUnavailable, ask(t, c, http.MethodGet, unready+"/readyz", "", "").status, "the deep check requires them")
-	shallow := start(t, "orders", deepCheck, map[string]string{"payments": closedAddr(t)})
+	shallow := start(t, "orders", deepCheck, map[string]string{"payments": machine.FreeAddr(t)})
 	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, shallow+"/readyz", "", "").status, "without the deep check")
 	assert.Contains(t, ask(t, c, http.MethodGet, ready+"/metrics", "", "").body, "orders_placed_total 0")
 }

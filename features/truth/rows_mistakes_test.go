@@ -5,12 +5,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // mistakes returns drills of users that were once judged wrongly.
@@ -169,7 +170,7 @@ And every acknowledged request is applied exactly once
 
 // leftRunning starts a service that the program finds running.
 func leftRunning(t *testing.T, f folder) {
-	port := strconv.Itoa(freePort(t))
+	port := machine.FreePort(t)
 	cmd := exec.Command(f.service, "-listen", "127.0.0.1:"+port) //nolint:gosec // the service of the rows
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })

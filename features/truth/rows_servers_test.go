@@ -2,8 +2,6 @@ package truth
 
 import (
 	"fmt"
-	"net"
-	"testing"
 	"time"
 )
 
@@ -19,17 +17,6 @@ http { access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_tem
 
 // nginx is the command of a service in the folder of the row.
 const nginx = `[nginx, -p, FOLDER, -c, FOLDER/nginx.conf, -e, stderr]`
-
-// freePort returns a port that is not in use, for servers whose configuration needs a fixed port.
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
-}
 
 // servers returns drills of real servers.
 func servers() []row {

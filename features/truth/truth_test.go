@@ -144,7 +144,7 @@ func (r row) runInFolder(t *testing.T, service, program string, seed int) got {
 	if r.before != nil {
 		r.before(t, f)
 	}
-	f.setPort(t, strconv.Itoa(freePort(t))) // for servers whose configuration needs a fixed port
+	f.setPort(t, machine.FreePort(t)) // for servers whose configuration needs a fixed port
 	g, err := r.run(t, f, program, seed)
 	require.NoError(t, err)
 	return g

@@ -20,6 +20,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // listenerPID returns the PID of the process that listens at an address.
@@ -87,7 +89,7 @@ func TestDaemonThatListensLate(t *testing.T) {
 	for _, late := range []string{"0s", "300ms", "700ms"} {
 		t.Run(late, func(t *testing.T) {
 			t.Parallel()
-			addr, changes := freeAddr(t), &events{}
+			addr, changes := machine.FreeAddr(t), &events{}
 			sp := spec(filepath.Join(t.TempDir(), "log"), "daemon", addr)
 			sp.Env, sp.Event = append(sp.Env, "LATE="+late), changes.add
 			s, err := Start(t.Context(), sp)
@@ -114,7 +116,7 @@ func TestDaemonExitIsReported(t *testing.T) {
 
 // TestRealDaemons uses real programs, which change their environment and their session.
 func TestRealDaemons(t *testing.T) {
-	addr := freeAddr(t)
+	addr := machine.FreeAddr(t)
 	_, port, err := net.SplitHostPort(addr)
 	require.NoError(t, err)
 	dir := t.TempDir()
@@ -213,7 +215,7 @@ func TestUnrelatedProcessesAreLeftAlone(t *testing.T) {
 }
 
 func TestOutageHiddenFromClientsIsAnError(t *testing.T) {
-	addr := freeAddr(t)
+	addr := machine.FreeAddr(t)
 	sp := spec(filepath.Join(t.TempDir(), "log"), "shared", addr)
 	sp.Ready = Ready{TCP: addr, Within: time.Hour}
 	s, err := Start(t.Context(), sp)
@@ -240,7 +242,7 @@ func TestOutageHiddenFromClientsIsAnError(t *testing.T) {
 }
 
 func TestErrorNamesActualAddress(t *testing.T) {
-	addr, asked := freeAddr(t), freeAddr(t)
+	addr, asked := machine.FreeAddr(t), machine.FreeAddr(t)
 	sp := spec(filepath.Join(t.TempDir(), "log"), "server", addr)
 	sp.Ready = Ready{TCP: asked, Within: 2 * time.Second}
 	_, err := Start(t.Context(), sp)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 func spec(log, role, addr string) Spec {
@@ -28,14 +30,6 @@ func spec(log, role, addr string) Spec {
 		s.Ready = Ready{HTTP: "http://" + addr + "/livez", Within: 20 * time.Second}
 	}
 	return s
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // events collects the events of a service.
@@ -68,7 +62,7 @@ func (e *events) last() Event {
 
 func startService(t *testing.T, role string) (*Service, string, *events) {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := machine.FreeAddr(t)
 	sp := spec(filepath.Join(t.TempDir(), "log"), role, addr)
 	changes := &events{}
 	sp.Event = changes.add
@@ -179,13 +173,13 @@ func TestErrorsIncludeLogTail(t *testing.T) {
 		t.Log("started before it broke")
 	}
 	sp := spec(filepath.Join(dir, "b"), "broken", "")
-	sp.Ready = Ready{TCP: freeAddr(t), Within: 20 * time.Second}
+	sp.Ready = Ready{TCP: machine.FreeAddr(t), Within: 20 * time.Second}
 	_, err = Start(t.Context(), sp)
 	require.ErrorContains(t, err, `start service "broken": it exited before it was ready: exit status 3`)
 	require.ErrorContains(t, err, "cannot open the database")
 
 	sp = spec(filepath.Join(dir, "c"), "sleeper", "")
-	sp.Ready = Ready{TCP: freeAddr(t), Within: 50 * time.Millisecond}
+	sp.Ready = Ready{TCP: machine.FreeAddr(t), Within: 50 * time.Millisecond}
 	_, err = Start(t.Context(), sp)
 	require.ErrorContains(t, err, "not ready within 50ms")
 	require.ErrorContains(t, err, "its log is empty")
@@ -238,7 +232,7 @@ func TestServiceDiesWithItsRunner(t *testing.T) {
 	}
 	for _, hang := range []string{"", "yes"} {
 		t.Run("hung="+hang, func(t *testing.T) {
-			addr := freeAddr(t)
+			addr := machine.FreeAddr(t)
 			out := filepath.Join(t.TempDir(), "out")
 			file, err := os.Create(out)
 			require.NoError(t, err)

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // TestNotReadyIncludesLastAnswer checks that the error contains the result of the last attempt,
 // besides the condition.
 func TestNotReadyIncludesLastAnswer(t *testing.T) {
-	addr := freeAddr(t)
+	addr := machine.FreeAddr(t)
 	sp := spec(filepath.Join(t.TempDir(), "log"), "server", addr)
 	sp.Ready = Ready{HTTP: "http://" + addr + "/nothing", Within: 2 * time.Second}
 	_, err := Start(t.Context(), sp)
@@ -27,7 +29,7 @@ func TestNotReadyIncludesLastAnswer(t *testing.T) {
 }
 
 func TestReadyCheckErrors(t *testing.T) {
-	nobody := freeAddr(t)
+	nobody := machine.FreeAddr(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	require.EqualError(t, Ready{HTTP: "http://" + nobody + "/"}.check(ctx, nil), "GET http://"+nobody+"/: dial tcp "+nobody+": connect: connection refused")

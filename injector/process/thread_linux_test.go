@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // In the role "threads", this test binary serves after its first thread has exited, like programs that
@@ -25,7 +27,7 @@ func init() {
 }
 
 func TestServiceWhoseFirstThreadExited(t *testing.T) {
-	addr := freeAddr(t)
+	addr := machine.FreeAddr(t)
 	sp := spec(filepath.Join(t.TempDir(), "log"), "threads", addr)
 	sp.Ready = Ready{HTTP: "http://" + addr + "/", Within: 20 * time.Second}
 	s, err := Start(t.Context(), sp)

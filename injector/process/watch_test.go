@@ -15,11 +15,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // startShared starts a service whose port other programs may share.
 func startShared(t *testing.T) (*Service, string, *events) {
-	addr, changes := freeAddr(t), &events{}
+	addr, changes := machine.FreeAddr(t), &events{}
 	sp := spec(filepath.Join(t.TempDir(), "log"), "shared", addr)
 	sp.Ready, sp.Event = Ready{TCP: addr, Within: 20 * time.Second}, changes.add
 	s, err := Start(t.Context(), sp)

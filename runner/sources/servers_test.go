@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
@@ -45,10 +46,7 @@ func program(t *testing.T, name, debian string) string {
 // start starts a server on a free port. {port} in its arguments stands for the port.
 func start(t *testing.T, dir string, args ...string) (addr string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr = ln.Addr().String()
-	require.NoError(t, ln.Close())
+	addr = machine.FreeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], "{port}", port)

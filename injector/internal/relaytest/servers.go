@@ -5,8 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -22,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector/process"
 )
 
@@ -43,7 +42,7 @@ func FindProgram(t testing.TB, name, debian string) string {
 // {dir}.
 func StartServer(t testing.TB, args ...string) (addr string) {
 	t.Helper()
-	addr = freeAddr(t)
+	addr = machine.FreeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
 	dir := t.TempDir()
 	for i, arg := range args {
@@ -55,19 +54,6 @@ func StartServer(t testing.TB, args ...string) (addr string) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, svc.Stop(context.Background())) })
 	return addr
-}
-
-// freeAddr returns a free address below the system's ephemeral ports, so that no outgoing connection takes the
-// port.
-func freeAddr(t testing.TB) string {
-	for {
-		ln, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10000+rand.IntN(10000))) //nolint:gosec // any will do
-		if err == nil {
-			require.NoError(t, ln.Close())
-			return ln.Addr().String()
-		}
-		require.NoError(t, t.Context().Err(), "%v", err)
-	}
 }
 
 func RedisServer(t testing.TB) string {

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -66,10 +67,7 @@ func target(t *testing.T) Target {
 	t.Helper()
 	up := httptest.NewServer(http.HandlerFunc(serve))
 	t.Cleanup(up.Close)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	refusing := ln.Addr().String()
-	require.NoError(t, ln.Close())
+	refusing := machine.FreeAddr(t)
 	dir, err := os.MkdirTemp("", "probes")
 	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
