@@ -76,7 +76,7 @@ func chooseFinding(all []reports.Finding, n int) (reports.Finding, error) {
 	}
 	switch {
 	case len(all) == 0:
-		return reports.Finding{}, errors.New("the run has no findings: no scenario failed, and nobody noted one")
+		return reports.Finding{}, errors.New("the run has no findings: no scenario failed, and no finding was noted")
 	case n == 0:
 		return reports.Finding{}, fmt.Errorf("the run has several findings: name one with --finding:%s", &list)
 	}

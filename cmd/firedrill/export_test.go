@@ -158,8 +158,8 @@ func readFile(t *testing.T, name string) string {
 	return string(raw)
 }
 
-// TestReproduce: what people injected and healed by hand is repeated at the times at which they did. What nobody touched stays
-// as it was written.
+// TestReproduce: faults that people injected or healed by hand are repeated at the same times. All other steps stay as they
+// were written.
 func TestReproduce(t *testing.T) {
 	t.Parallel()
 	const s, slow, cut, hangs = time.Second, `calls from "front" to "back" are delayed by 5ms`, `"front" is cut off from "back"`, `"back" hangs`

@@ -23,7 +23,7 @@ the machine did, with the time to detect, to mitigate and to recover.
 
 Keys, at any time: c or space continues when it asks; o: on hold; h: heal what is live; n: write a note, up to Enter;
 d: detected; m: mitigated; !: abort, which heals everything and ends the day; q: stop the run. Without a terminal, they are
-read from standard input, whose end stops the run at the next question. No flag answers the questions: a checklist that nobody reads is none.
+read from standard input, whose end stops the run at the next question. No flag answers the questions: a person has to read the checklist.
 
 The exit codes are those of firedrill run.`,
 		Example: `  firedrill gameday init day.yaml

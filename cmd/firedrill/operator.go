@@ -167,7 +167,7 @@ func (o *operator) ask(ctx context.Context, q question) (byte, error) {
 	}
 }
 
-// accept lets the next key answer the question. What was typed before does not. Without further input, the run ends.
+// accept lets the next key answer the question. Keys typed before are ignored. If the input has ended, the run is stopped.
 func (o *operator) accept() {
 	o.mu.Lock()
 	o.since, o.accepts = o.keys.discard(), true

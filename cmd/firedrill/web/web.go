@@ -58,7 +58,7 @@ func New(title string, blind bool, do Actions) *Page {
 	return &Page{token: rand.Text(), blind: blind, do: do, state: newState(title), changed: make(chan struct{})}
 }
 
-// Open lets pages act. Before, the run has not begun.
+// Open lets pages act. Call it once the run has begun.
 func (p *Page) Open() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -95,7 +95,7 @@ func TestState(t *testing.T) {
 	assert.Empty(t, st.Scenario)
 }
 
-// TestBlind: without the token, nothing of a blind day tells what comes next or what is live.
+// TestBlind: without the token, the page of a blind day shows neither the next step nor the live faults.
 func TestBlind(t *testing.T) {
 	t.Parallel()
 	p := fed(true, Actions{})
