@@ -73,6 +73,56 @@ func TestAbort(t *testing.T) {
 	assert.Contains(t, said, "no drill runs in")
 }
 
+// The socket of a run that was killed is removed by "heal" and by the next run, and asking it says that the run is over. That
+// of a run which goes on stays.
+func TestSocketOfAKilledRun(t *testing.T) {
+	t.Parallel()
+	p := start(t, "", "run", "--parallel", "1", longDrill(t))
+	kill := func(folder string, cmd *exec.Cmd) {
+		require.NoError(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+		require.FileExists(t, filepath.Join(folder, control.Name))
+	}
+	next := func() (*exec.Cmd, string) {
+		cmd := exec.CommandContext(t.Context(), built(t), "run", "--parallel", "1", longDrill(t), "--dir", p.runs)
+		require.NoError(t, cmd.Start())
+		var running []string
+		require.Eventually(t, func() bool {
+			var err error
+			running, err = control.Running(t.Context(), p.runs)
+			return err == nil && len(running) == 1
+		}, time.Minute, 20*time.Millisecond)
+		return cmd, running[0]
+	}
+	p.until(t, `"stage":"live"`)
+	first, err := filepath.EvalSymlinks(filepath.Join(p.runs, "latest"))
+	require.NoError(t, err)
+	kill(first, p.cmd)
+	for _, ask := range [][]string{{"abort", "--dir", p.runs, "latest"}, {"inject", "--run", first, "--list"}} {
+		code, said := firedrill(t, ask...)
+		assert.Equal(t, usage, code)
+		assert.Contains(t, said, "is over: it was killed, and its links ended with it; firedrill heal removes its socket")
+	}
+
+	second, folder := next()
+	assert.NoFileExists(t, filepath.Join(first, control.Name), "the next run removes it")
+	code, said := firedrill(t, "heal", "--dir", p.runs)
+	require.Zero(t, code, said)
+	assert.NotContains(t, said, "control socket")
+	kill(folder, second)
+	third, live := next()
+	require.NoError(t, os.Rename(filepath.Join(live, control.Name), filepath.Join(folder, control.Name)))
+	code, said = firedrill(t, "heal", "--dir", p.runs)
+	require.Zero(t, code, said)
+	require.FileExists(t, filepath.Join(folder, control.Name), "a program listens at it")
+	kill(folder, third)
+	code, said = firedrill(t, "heal", "--dir", p.runs)
+	require.Zero(t, code, said)
+	assert.Contains(t, said, "✓ removed the control socket of "+folder+", which was killed\n")
+	assert.NoFileExists(t, filepath.Join(folder, control.Name))
+	require.FileExists(t, filepath.Join(folder, "journal.ndjson"))
+}
+
 // If several drills run, they are listed, and one has to be named.
 func TestAbortOneOfSeveral(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -8,16 +10,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/runner/control"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 func healCommand() *cobra.Command {
-	return &cobra.Command{
+	dir := runsDir
+	cmd := &cobra.Command{
 		Use:   "heal",
 		Short: "Undo what killed or hanging runs of this user have left: processes, disks, sockets; prints what it verified",
 		Long: `Ends the processes, unmounts the disks and removes the sockets that runs of this user have left, and verifies that
 they are gone. This is needed only if the guardian of a run was killed, too. A run that holds its lease is not touched. It
-may be called at any time, and again.
+may be called at any time, and again. It also removes the control sockets of killed runs below --dir.
 
 Exit codes: 0 nothing is left; 1 something could not be undone, and stays recorded; 2 wrong usage, or the records cannot be read.`,
 		Args: cobra.NoArgs,
@@ -26,18 +30,46 @@ Exit codes: 0 nothing is left; 1 something could not be undone, and stays record
 			if err != nil {
 				return err
 			}
-			return printHealed(cmd.OutOrStdout(), all)
+			dirs := []string{dir}
+			if !cmd.Flags().Changed("dir") {
+				dirs = append(dirs, linksDir)
+			}
+			return printHealed(cmd.OutOrStdout(), all, removeSockets(cmd.Context(), dirs))
 		},
 	}
+	cmd.Flags().StringVar(&dir, "dir", dir, "parent of run folders")
+	return cmd
+}
+
+// sockets are the folders of killed runs from which their control sockets were removed, and why others could not be.
+type sockets struct {
+	of  []string
+	err error
+}
+
+// removeSockets removes the control sockets of killed runs and links below some folders.
+func removeSockets(ctx context.Context, dirs []string) (removed sockets) {
+	for _, dir := range dirs {
+		of, err := control.RemoveStale(ctx, dir)
+		removed.of = append(removed.of, of...)
+		removed.err = errors.Join(removed.err, err)
+	}
+	return removed
 }
 
 // printHealed prints what was found of each program, and returns exit code 1 if something could not be undone.
-func printHealed(out io.Writer, all []process.Healed) error {
-	if len(all) == 0 {
+func printHealed(out io.Writer, all []process.Healed, removed sockets) error {
+	if len(all) == 0 && len(removed.of) == 0 && removed.err == nil {
 		fmt.Fprintln(out, "nothing is recorded: no run is going on, and none has left anything")
 		return nil
 	}
-	failed := false
+	failed := removed.err != nil
+	for _, folder := range removed.of {
+		fmt.Fprintf(out, "✓ removed the control socket of %s, which was killed\n", journal.Visible(folder))
+	}
+	if failed {
+		fmt.Fprintf(out, "✗ %s\n", journal.Visible(removed.err.Error()))
+	}
 	for _, h := range all {
 		switch {
 		case h.Err != nil:

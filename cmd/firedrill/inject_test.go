@@ -171,11 +171,11 @@ func TestLinksEndWithInjectedFaults(t *testing.T) {
 	assert.Contains(t, said, "no links stand in")
 	code, said = firedrill(t, "inject", "--run", s.folder, "--list")
 	assert.Equal(t, usage, code)
-	assert.Contains(t, said, "it was killed, which left its socket")
+	assert.Contains(t, said, "is over: it was killed, and its links ended with it")
 
-	old := time.Now().Add(-time.Hour)
-	require.NoError(t, os.Chtimes(filepath.Join(s.folder, control.Name), old, old))
-	control.RemoveStale(t.Context(), s.runs)
+	removed, err := control.RemoveStale(t.Context(), s.runs)
+	require.NoError(t, err)
+	assert.Equal(t, []string{s.folder}, removed)
 	assert.NoDirExists(t, s.folder, "the next links remove it")
 }
 

@@ -17,7 +17,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,6 +26,10 @@ import (
 
 // Name is the name of the socket in the folder of a run.
 const Name = "control.sock"
+
+// newName is the name of a socket on which nothing listens yet. A server renames it once it does, so that a socket called
+// Name that refuses connections is known to be the rest of a server that was killed.
+const newName = "control.new"
 
 // Version is that of the protocol. Both sides have to have the same.
 const Version = 1
@@ -93,7 +96,7 @@ func listen(dir string, handle Handler, lease time.Duration) (*Server, error) {
 	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder needs the x bit
 		return nil, fmt.Errorf("protect the folder of the control socket: %w", err)
 	}
-	short, done, err := shortPath(dir)
+	short, done, err := shortPath(dir, newName)
 	if err != nil {
 		return nil, err
 	}
@@ -103,21 +106,25 @@ func listen(dir string, handle Handler, lease time.Duration) (*Server, error) {
 		return nil, fmt.Errorf("listen at the control socket of %q: %w", dir, err)
 	}
 	ln.SetUnlinkOnClose(false)
-	s := &Server{path: filepath.Join(dir, Name), ln: ln, handle: handle, clients: make(chan struct{}, maxClients), holders: make(chan struct{}, maxHolders), lease: lease}
+	s := &Server{path: filepath.Join(dir, newName), ln: ln, handle: handle, clients: make(chan struct{}, maxClients), holders: make(chan struct{}, maxHolders), lease: lease}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	if err := os.Chmod(s.path, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("protect the control socket: %w", err), s.Close())
 	}
+	if err := os.Rename(s.path, filepath.Join(dir, Name)); err != nil {
+		return nil, errors.Join(fmt.Errorf("name the control socket: %w", err), s.Close())
+	}
+	s.path = filepath.Join(dir, Name)
 	s.serving.Go(s.accept)
 	return s, nil
 }
 
-// Close stops serving and removes the socket. Requests that are being answered end.
+// Close removes the socket and stops serving. Requests that are being answered end.
 func (s *Server) Close() error {
 	s.cancel(errClosed)
-	err := s.ln.Close()
+	err := errors.Join(os.Remove(s.path), s.ln.Close()) // in this order, as RemoveStale removes one that refuses connections
 	s.serving.Wait()
-	return errors.Join(err, os.Remove(s.path))
+	return err
 }
 
 func (s *Server) accept() {
@@ -271,14 +278,17 @@ func dial(ctx context.Context, dir string) (*net.UnixConn, error) {
 	if err := owned(filepath.Join(dir, Name)); err != nil {
 		return nil, err
 	}
-	short, done, err := shortPath(dir)
+	short, done, err := shortPath(dir, Name)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", short)
-	if err != nil {
-		return nil, fmt.Errorf("%q does not answer: it was killed, which left its socket; its links ended with it, and firedrill heal undoes what else is left: %w", dir, err)
+	switch {
+	case errors.Is(err, refused):
+		return nil, fmt.Errorf("%q is over: it was killed, and its links ended with it; firedrill heal removes its socket and undoes what else is left: %w", dir, err)
+	case err != nil:
+		return nil, fmt.Errorf("connect to the control socket of %q: %w", dir, err)
 	}
 	return conn.(*net.UnixConn), nil
 }
@@ -296,56 +306,6 @@ func answered(ctx context.Context, dir string, r Request, reply Reply, err error
 		return reply, errors.New(reply.Error)
 	}
 	return reply, nil
-}
-
-// Running returns the folders below dir of runs and links that answer, in the order of their names.
-func Running(ctx context.Context, dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for runs in %q: %w", dir, err)
-	}
-	var all []string
-	for _, e := range entries {
-		run := filepath.Join(dir, e.Name())
-		if _, err := os.Lstat(filepath.Join(run, Name)); !e.IsDir() || err != nil {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		_, err := Call(ctx, run, Request{Do: "status"})
-		cancel()
-		if err == nil {
-			all = append(all, run)
-		}
-	}
-	return all, nil
-}
-
-// staleAfter is the age from which a socket that refuses connections is taken for the rest of a killed program. Of a younger
-// one the server may not listen yet.
-const staleAfter = time.Minute
-
-// RemoveStale removes the folders below dir that hold nothing but the socket of a program that was killed. Errors are
-// ignored: what stays disturbs nobody.
-func RemoveStale(ctx context.Context, dir string) {
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		folder := filepath.Join(dir, e.Name())
-		socket := filepath.Join(folder, Name)
-		info, err := os.Lstat(socket)
-		if err != nil || time.Since(info.ModTime()) < staleAfter || owned(socket) != nil {
-			continue
-		}
-		conn, err := dial(ctx, folder)
-		if err == nil {
-			_ = conn.Close()
-		} else if errors.Is(err, refused) {
-			_ = os.Remove(socket)
-			_ = os.Remove(folder)
-		}
-	}
 }
 
 // send writes a message, which is one line of JSON.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -156,11 +157,7 @@ func TestRunning(t *testing.T) {
 	serve(t, filepath.Join(runs, "b"), echo)
 	require.NoError(t, os.Symlink("b", filepath.Join(runs, "latest")))
 	require.NoError(t, os.WriteFile(filepath.Join(runs, "file", Name), nil, 0o600))
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(runs, "stale", Name), Net: "unix"})
-	require.NoError(t, err)
-	ln.SetUnlinkOnClose(false)
-	require.NoError(t, ln.Close())
-	require.NoError(t, os.Chmod(filepath.Join(runs, "stale", Name), 0o600))
+	dead(t, filepath.Join(runs, "stale"), 0o600)
 	all, err := Running(t.Context(), runs)
 	require.NoError(t, err)
 	assert.Equal(t, []string{filepath.Join(runs, "a"), filepath.Join(runs, "b")}, all)
@@ -168,9 +165,87 @@ func TestRunning(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, none)
 	_, err = Call(t.Context(), filepath.Join(runs, "stale"), Request{Do: "status"})
-	require.ErrorContains(t, err, "it was killed, which left its socket")
+	require.ErrorContains(t, err, "is over: it was killed")
 	_, err = Call(t.Context(), filepath.Join(runs, "ended"), Request{Do: "status"})
 	require.ErrorContains(t, err, "nothing runs in")
+}
+
+// dead leaves a socket on which nothing listens.
+func dead(t *testing.T, folder string, mode os.FileMode) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(folder, 0o700))
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(folder, Name), Net: "unix"})
+	require.NoError(t, err)
+	ln.SetUnlinkOnClose(false)
+	require.NoError(t, ln.Close())
+	require.NoError(t, os.Chmod(filepath.Join(folder, Name), mode))
+}
+
+// Only sockets on which nothing listens are removed, and of folders only those that hold nothing else.
+func TestRemoveStale(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"live", "ended", "file", "full"} {
+		require.NoError(t, os.Mkdir(in(name), 0o700))
+	}
+	serve(t, in("live"), echo)
+	dead(t, in("full"), 0o600)
+	dead(t, in("alone"), 0o600)
+	dead(t, in("others"), 0o666)
+	for _, name := range []string{"full/journal.ndjson", "file/" + Name} {
+		require.NoError(t, os.WriteFile(in(name), nil, 0o600))
+	}
+	require.NoError(t, os.Symlink("full", in("latest")))
+	of, err := RemoveStale(t.Context(), dir)
+	require.NoError(t, err)
+	assert.Equal(t, []string{in("alone"), in("full")}, of)
+	assert.NoDirExists(t, in("alone"))
+	assert.NoFileExists(t, in("full/"+Name))
+	for _, stays := range []string{"full/journal.ndjson", "file/" + Name, "live/" + Name, "others/" + Name} {
+		assert.FileExists(t, in(stays))
+	}
+	_, err = Call(t.Context(), in("live"), Request{Do: "status"})
+	require.NoError(t, err)
+	of, err = RemoveStale(t.Context(), in("nothing"))
+	require.NoError(t, err)
+	assert.Empty(t, of)
+}
+
+// A socket has its name only once it listens, so that it is not taken for that of a killed program while a server begins or
+// ends.
+func TestSocketsThatBeginAreNotStale(t *testing.T) {
+	before := syscall.Umask(0o077) // with which a new socket looks like one of ours at once
+	defer syscall.Umask(before)
+	for range 300 {
+		dir := t.TempDir()
+		folder := filepath.Join(dir, "run")
+		require.NoError(t, os.Mkdir(folder, 0o700))
+		ended := make(chan struct{})
+		var removing sync.WaitGroup
+		removing.Go(func() {
+			for {
+				of, err := RemoveStale(t.Context(), dir)
+				assert.NoError(t, err)
+				assert.Empty(t, of)
+				select {
+				case <-ended:
+					return
+				default:
+				}
+			}
+		})
+		s, err := Listen(folder, echo)
+		if assert.NoError(t, err) {
+			_, err = Call(t.Context(), folder, Request{Do: "status"})
+			assert.NoError(t, err)
+			assert.NoError(t, s.Close())
+		}
+		close(ended)
+		removing.Wait()
+		if t.Failed() {
+			return
+		}
+	}
 }
 
 // Only what the protocol has is understood: another version, a field too many, and a second value are refused.

@@ -9,7 +9,7 @@ import (
 
 var errPlatform = errors.New("drills can be controlled from another terminal on Linux and macOS only")
 
-func shortPath(string) (path string, done func(), err error) { return "", nil, errPlatform }
+func shortPath(string, string) (path string, done func(), err error) { return "", nil, errPlatform }
 
 func owned(string) error { return errPlatform }
 

@@ -13,10 +13,10 @@ import (
 // maxSocketPath is the longest path of a Unix socket: 107 bytes on Linux, 103 on macOS.
 const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
-// shortPath returns a path of the socket in a folder that the kernel accepts, however long the folder's is. done ends its
+// shortPath returns a path of a socket in a folder that the kernel accepts, however long the folder's is. done ends its
 // validity.
-func shortPath(dir string) (path string, done func(), err error) {
-	path = filepath.Join(dir, Name)
+func shortPath(dir, name string) (path string, done func(), err error) {
+	path = filepath.Join(dir, name)
 	if len(path) <= maxSocketPath {
 		return path, func() {}, nil
 	}
@@ -24,10 +24,10 @@ func shortPath(dir string) (path string, done func(), err error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("find the control socket: %w", err)
 	}
-	path = fmt.Sprintf("/proc/self/fd/%d/%s", f.Fd(), Name)
+	path = fmt.Sprintf("/proc/self/fd/%d/%s", f.Fd(), name)
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		f.Close()
-		return "", nil, fmt.Errorf("the path of the control socket %q has more than %d bytes: keep runs in a folder with a shorter path", filepath.Join(dir, Name), maxSocketPath)
+		return "", nil, fmt.Errorf("the path of the control socket %q has more than %d bytes: keep runs in a folder with a shorter path", filepath.Join(dir, name), maxSocketPath)
 	}
 	return path, func() { f.Close() }, nil
 }
