@@ -76,8 +76,9 @@ var imports = map[string][]string{
 	"features":          {"injector/...", "scenarios/...", "runner", "reports", "features/..."},
 	"cmd/firedrill":     {"injector/...", "scenarios/...", "runner", "reports", "reports/...", "runner/control", "runner/sources", "features/...", "cmd/firedrill/..."},
 
-	"cmd/firedrill/screen": {"reports", "scenarios/journal"},
-	"cmd/firedrill/web":    {"injector/loopback", "scenarios/journal"},
+	"cmd/firedrill/live":   {"scenarios/journal"},
+	"cmd/firedrill/screen": {"cmd/firedrill/live", "reports", "scenarios/journal"},
+	"cmd/firedrill/web":    {"cmd/firedrill/live", "injector/loopback", "scenarios/journal"},
 
 	"features/truth/service": {}, // a program that the drills of features/truth start
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/firedrill-dev/firedrill/cmd/firedrill/live"
 	"github.com/firedrill-dev/firedrill/cmd/firedrill/screen"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/runner/control"
@@ -41,14 +42,13 @@ type operator struct {
 	accepts bool       // keys answer the question
 	since   time.Time  // keys that were read before answer no question
 	onHold  bool
-	typing  []byte          // a note; nil if none is being written
-	live    map[string]bool // IDs of the faults that are live
+	typing  []byte // a note; nil if none is being written
+	run     live.State
 	heal    func()          // heals what is live; nil if nothing can be healed
 	healing context.Context // not done while heal acts; nil like heal
 	end     chan struct{}   // closed when the run is aborted
 	over    bool            // the run is being aborted
 	deaf    bool            // the input has ended
-	done    bool            // the run has ended
 }
 
 // question is what the scenario that runs waits for.
@@ -87,7 +87,7 @@ func anytime() []action {
 var hold = action{'o', "o: hold", (*operator).holdOn}
 
 func newOperator(by string, keys *keyboard, view front, actions []action, cancelRun context.CancelCauseFunc) *operator {
-	o := &operator{by: by, keys: keys, view: view, actions: actions, cancelRun: cancelRun, live: map[string]bool{}, end: make(chan struct{})}
+	o := &operator{by: by, keys: keys, view: view, actions: actions, cancelRun: cancelRun, end: make(chan struct{})}
 	o.changed.L = &o.mu
 	return o
 }
@@ -196,7 +196,7 @@ func (o *operator) show() {
 func (o *operator) prompt() screen.Prompt {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.done {
+	if o.run.Over {
 		return screen.Prompt{}
 	}
 	p := screen.Prompt{OnHold: o.onHold, Typing: o.typing != nil, Note: string(o.typing)}
@@ -229,7 +229,7 @@ func (o *operator) read() {
 	for k := range o.keys.typed {
 		if o.keys.inAdvance {
 			o.mu.Lock()
-			for !o.done && !o.accepts && o.typing == nil && (!o.canHeal() || strings.IndexByte(answerKeys, k.char) >= 0) {
+			for !o.run.Over && !o.accepts && o.typing == nil && (!o.canHeal() || strings.IndexByte(answerKeys, k.char) >= 0) {
 				o.changed.Wait()
 			}
 			o.mu.Unlock()
@@ -247,7 +247,7 @@ func (o *operator) read() {
 
 func (o *operator) press(k key) {
 	o.mu.Lock()
-	typing, done := o.typing != nil, o.done
+	typing, done := o.typing != nil, o.run.Over
 	answers := !typing && o.accepts && !k.at.Before(o.since) && slices.ContainsFunc(o.asked.choices, func(c choice) bool { return strings.IndexByte(c.keys, k.char) >= 0 })
 	released := answers && o.onHold
 	switch {
@@ -334,7 +334,7 @@ func (o *operator) canHealUntil(ctx context.Context) <-chan struct{} {
 
 // canHeal reports whether something is live that can be healed. o.mu must be held.
 func (o *operator) canHeal() bool {
-	return o.heal != nil && o.healing.Err() == nil && len(o.live) > 0
+	return o.heal != nil && o.healing.Err() == nil && len(o.run.Faults) > 0
 }
 
 // healNow heals what is live. It is an error, which is shown, if nothing is.
@@ -359,17 +359,10 @@ func (o *operator) healNow(by string) error {
 func (o *operator) event(e journal.Event) {
 	o.mu.Lock()
 	before := o.canHeal()
-	switch {
-	case e.Begin != nil:
-		o.live, o.heal = map[string]bool{}, nil
-	case e.Fault != nil && e.Fault.Stage == "live":
-		o.live[e.Fault.ID] = true
-	case e.Fault != nil && e.Fault.Stage == "healed":
-		delete(o.live, e.Fault.ID)
-	case e.End != nil && e.Scenario == "":
-		o.done = true
+	if o.run.Event(e); e.Begin != nil {
+		o.heal = nil
 	}
-	changed := o.canHeal() != before || o.done
+	changed := o.canHeal() != before || o.run.Over
 	if changed {
 		o.changed.Broadcast()
 	}

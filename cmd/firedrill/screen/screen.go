@@ -15,6 +15,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
 
+	"github.com/firedrill-dev/firedrill/cmd/firedrill/live"
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -38,10 +39,11 @@ type Screen struct {
 	mu  sync.Mutex // guards what follows
 	log *reports.Live
 	// said is what the log has written. It is bounded by the length of a run.
-	said bytes.Buffer
-	state
-	card   Card
-	prompt Prompt
+	said          bytes.Buffer
+	run           live.State
+	width, height int // of the terminal; 0 before it is known
+	card          Card
+	prompt        Prompt
 }
 
 // Card is what the current scenario is about.
@@ -66,7 +68,7 @@ type Prompt struct {
 
 // New returns a screen for a terminal, which out is.
 func New(out io.Writer, colours bool) *Screen {
-	s := &Screen{out: out, colours: colours, ended: make(chan struct{}), state: newState()}
+	s := &Screen{out: out, colours: colours, ended: make(chan struct{})}
 	s.log = reports.NewLive(&s.said, false)
 	s.close = sync.OnceFunc(s.leave)
 	return s
@@ -103,7 +105,7 @@ func (s *Screen) leave() {
 func (s *Screen) Event(e journal.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.event(e)
+	s.run.Event(e)
 	if e.Begin == nil && e.End == nil {
 		e.Scenario = "" // its name stands at the top, and few columns are left
 	}
@@ -121,7 +123,7 @@ func (s *Screen) Say(text string) {
 func (s *Screen) Begin(c Card) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.card, s.state = c, s.next()
+	s.card = c
 }
 
 // Show shows what the person at the keys is asked.

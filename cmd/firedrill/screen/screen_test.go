@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/cmd/firedrill/live"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -303,7 +304,7 @@ func TestPanicGivesTheTerminalBack(t *testing.T) {
 		time.Sleep(Delay)
 		require.Contains(t, out.take(), enter)
 		s.mu.Lock()
-		s.faults = []*fault{nil}
+		s.run.Faults = []*live.Fault{nil}
 		s.mu.Unlock()
 		require.ErrorContains(t, <-failed, "panic")
 		require.Contains(t, out.take(), leave)

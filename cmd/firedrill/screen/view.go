@@ -10,6 +10,7 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
+	"github.com/firedrill-dev/firedrill/cmd/firedrill/live"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -20,7 +21,7 @@ func (s *Screen) draw() string {
 	top, bottom := s.header(width), s.bottom(width)
 	lanes := []*lane{
 		{name: "load", items: s.load(width)},
-		{name: "faults", items: s.live()},
+		{name: "faults", items: s.faults()},
 		{name: "stops if", items: s.stop()},
 		{name: "about", items: s.about()},
 		{name: "links", items: s.linkItems(width)},
@@ -44,9 +45,10 @@ func (s *Screen) draw() string {
 
 // header has what is played, the phase and the clock.
 func (s *Screen) header(width int) []string {
-	right := " " + clock(s.now())
-	if s.phase != "" && !s.over {
-		right = fmt.Sprintf(" %s for %s  %s", s.phase, clock(s.now()-s.phaseBegan), clock(s.now()))
+	now := s.run.Now()
+	right := " " + clock(now)
+	if s.run.Phase != "" {
+		right = fmt.Sprintf(" %s for %s  %s", s.run.Phase, clock(now-s.run.PhaseBegan), clock(now))
 	}
 	left := ansi.Truncate(visible(s.card.Heading), width-ansi.StringWidth(right), "…")
 	gap := strings.Repeat(" ", max(0, width-ansi.StringWidth(left)-ansi.StringWidth(right)))
@@ -62,7 +64,7 @@ func (s *Screen) about() (items []item) {
 
 // load has the figures of the last second.
 func (s *Screen) load(width int) []item {
-	t := s.tick
+	t := s.run.Tick
 	if t.Phase == "" {
 		return texts(normal, "no requests yet")
 	}
@@ -77,15 +79,15 @@ func (s *Screen) load(width int) []item {
 	return texts(style, fields([]string{"success " + success, "p50 " + milli(t.P50), "p99 " + milli(t.P99), fmt.Sprintf("%.0f/s", t.Rate), fmt.Sprintf("%d errors", t.Errors), fmt.Sprintf("%d retries", t.Retries)}, width-margin)...)
 }
 
-// live has the live faults, with the time until they are healed first, so that it is never cut off.
-func (s *Screen) live() (items []item) {
-	for _, f := range s.faults {
+// faults has the live faults, with the time until they are healed first, so that it is never cut off.
+func (s *Screen) faults() (items []item) {
+	for _, f := range s.run.Faults {
 		left := "until it is healed"
-		if f.first.Requested > 0 {
-			left = clock(max(0, f.first.Live+f.first.Requested-s.now())) + " left"
+		if ends := f.Ends(); ends > 0 {
+			left = clock(max(0, ends-s.run.Now())) + " left"
 		}
-		affected, seen := f.met()
-		text := fmt.Sprintf("%s: %s (%d of %d %s affected)", left, visible(f.first.Stated()), affected, seen, cmp.Or(f.first.Unit, "calls"))
+		affected, seen := f.Met()
+		text := fmt.Sprintf("%s: %s (%d of %d %s affected)", left, visible(f.First.Stated()), affected, seen, cmp.Or(f.First.Unit, "calls"))
 		items = append(items, item{text: text, style: red})
 	}
 	if len(items) == 0 {
@@ -96,7 +98,7 @@ func (s *Screen) live() (items []item) {
 
 // stop has how near the stop rules are.
 func (s *Screen) stop() (items []item) {
-	for _, m := range s.tick.Stop {
+	for _, m := range s.run.Tick.Stop {
 		it := item{text: visible(m.Rule)}
 		if m.For > 0 {
 			const cells = 10
@@ -117,9 +119,9 @@ func (s *Screen) stop() (items []item) {
 
 // linkItems has the links: those with a live fault first, then those with most calls.
 func (s *Screen) linkItems(width int) (items []item) {
-	links := slices.Clone(s.links)
+	links := slices.Clone(s.run.Links)
 	rank := func(l journal.Link) int {
-		rank := s.lately(l).Calls
+		rank := s.run.Lately(l).Calls
 		if s.acted(l) {
 			rank += 1 << 40
 		}
@@ -127,7 +129,7 @@ func (s *Screen) linkItems(width int) (items []item) {
 	}
 	slices.SortStableFunc(links, func(a, b journal.Link) int { return cmp.Compare(rank(b), rank(a)) })
 	for _, l := range links {
-		c := s.lately(l)
+		c := s.run.Lately(l)
 		text := fmt.Sprintf("%s -> %s", visible(l.From), visible(l.To))
 		parts := []string{fmt.Sprintf("%.0f/s", float64(c.Calls)/max(100*time.Millisecond, c.To-c.From).Seconds())}
 		for _, n := range []struct {
@@ -149,7 +151,7 @@ func (s *Screen) linkItems(width int) (items []item) {
 }
 
 func (s *Screen) acted(l journal.Link) bool {
-	return slices.ContainsFunc(s.faults, func(f *fault) bool { return f.acts(l) })
+	return slices.ContainsFunc(s.run.Faults, func(f *live.Fault) bool { return f.ActsOn(l) })
 }
 
 // happened returns the last lines of what happened that fit.
@@ -172,7 +174,7 @@ func (s *Screen) bottom(width int) []string {
 	lines := []string{strings.Repeat("-", width)}
 	p := s.prompt
 	text, undo := p.Question, p.Undo
-	if text == "" && s.phase != "" && !s.over {
+	if text == "" && s.run.Phase != "" {
 		text, undo = s.coming()
 	}
 	for _, line := range wrap(visible(text), width) {
@@ -197,11 +199,11 @@ func (s *Screen) bottom(width int) []string {
 // coming returns what the scenario does next without being asked.
 func (s *Screen) coming() (text, undo string) {
 	for _, a := range s.card.Actions {
-		if !s.injected[a.ID] {
+		if !slices.Contains(s.run.Injected, a.ID) {
 			return "next: inject: " + a.Text, a.Undo
 		}
 	}
-	if len(s.faults) > 0 {
+	if len(s.run.Faults) > 0 {
 		return "next: everything is healed, then the checks", ""
 	}
 	return "next: the checks", ""

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/cmd/firedrill/live"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -14,7 +15,7 @@ const (
 	mostSpans  = 50
 )
 
-// state is what the page shows. Times are in milliseconds since the run began.
+// state is what a page is sent. Times are in milliseconds since the run began.
 type state struct {
 	Title    string  `json:"title"`
 	At       int64   `json:"at"`
@@ -30,8 +31,6 @@ type state struct {
 	Points   []point `json:"points"`
 	Stop     []meter `json:"stop"`
 	Notes    []note  `json:"notes"` // the latest last
-
-	names map[string]string // of scenarios, by ID
 }
 
 // fault is a live fault.
@@ -43,9 +42,6 @@ type fault struct {
 	Affected int64  `json:"affected"`
 	Seen     int64  `json:"seen"`
 	Unit     string `json:"unit"`
-
-	id    string
-	parts map[string]journal.Fault // of a partition, by ID; those that are not healed
 }
 
 // span is the time during which a fault was live; To is 0 while it is.
@@ -83,74 +79,68 @@ type note struct {
 	Text string `json:"text"`
 }
 
-func newState(title string) *state {
-	return &state{Title: journal.Visible(title), Faults: []fault{}, Spans: []span{}, Points: []point{}, Stop: []meter{}, Notes: []note{}, names: map[string]string{}}
+// course is the run so far.
+type course struct {
+	title  string
+	run    live.State
+	next   string // what the person at the keys is asked
+	spans  []span
+	points []point
+	notes  []note
 }
 
-func (s *state) event(e journal.Event) {
-	s.At = max(s.At, e.At.Milliseconds())
+func newCourse(title string) *course {
+	return &course{title: title, spans: []span{}, points: []point{}, notes: []note{}} // a page needs lists, and no null
+}
+
+func (c *course) event(e journal.Event) {
+	scenario := c.run.Name
+	c.run.Event(e)
+	c.follow(e.At.Milliseconds())
 	switch {
-	case e.Begin != nil:
-		s.names[e.Scenario] = journal.Visible(e.Begin.Name)
-		s.Scenario, s.Faults, s.Stop = s.names[e.Scenario], []fault{}, []meter{}
-	case e.Phase != nil:
-		s.Phase = e.Phase.Name
-	case e.Fault != nil:
-		s.fault(*e.Fault, e.At)
 	case e.Tick != nil:
-		s.tick(*e.Tick, e.At)
+		t := e.Tick
+		c.points = appendMost(c.points, point{e.At.Milliseconds(), t.Rate, milliseconds(t.P50), milliseconds(t.P99), t.Ended, t.Good, t.Errors, t.Retries}, mostPoints)
 	case e.Note != nil:
-		s.Notes = appendMost(s.Notes, note{e.At.Milliseconds(), journal.Visible(e.Note.By), e.Note.Kind, journal.Visible(e.Note.Text)}, mostNotes)
+		c.notes = appendMost(c.notes, note{e.At.Milliseconds(), journal.Visible(e.Note.By), e.Note.Kind, journal.Visible(e.Note.Text)}, mostNotes)
 	case e.End != nil && e.Scenario != "":
-		s.Notes = appendMost(s.Notes, note{At: e.At.Milliseconds(), Text: s.names[e.Scenario] + ": " + e.End.Outcome}, mostNotes)
-		s.Scenario, s.Phase, s.Stop = "", "", []meter{}
+		c.notes = appendMost(c.notes, note{At: e.At.Milliseconds(), Text: journal.Visible(scenario) + ": " + e.End.Outcome}, mostNotes)
 	case e.End != nil:
-		s.Over, s.Outcome, s.Next = true, e.End.Outcome, ""
+		c.next = ""
 	}
 }
 
-func (s *state) tick(t journal.Tick, at time.Duration) {
-	s.Phase = t.Phase
-	s.Points = appendMost(s.Points, point{at.Milliseconds(), t.Rate, milliseconds(t.P50), milliseconds(t.P99), t.Ended, t.Good, t.Errors, t.Retries}, mostPoints)
-	s.Stop = []meter{}
-	for _, m := range t.Stop {
+// follow ends the spans of faults that are not live any more, and begins those of new ones.
+func (c *course) follow(at int64) {
+	for i, s := range c.spans {
+		if s.To == 0 && !slices.ContainsFunc(c.run.Faults, func(f *live.Fault) bool { return f.ID == s.id }) {
+			c.spans[i].To = at
+		}
+	}
+	for _, f := range c.run.Faults {
+		if !slices.ContainsFunc(c.spans, func(s span) bool { return s.id == f.ID && s.To == 0 }) {
+			c.spans = appendMost(c.spans, span{From: f.Since.Milliseconds(), id: f.ID}, mostSpans)
+		}
+	}
+}
+
+// state returns what a page shows.
+func (c *course) state() state {
+	r := &c.run
+	s := state{
+		Title: journal.Visible(c.title), At: r.Now().Milliseconds(), Over: r.Over, Outcome: r.Outcome, Scenario: journal.Visible(r.Name), Phase: r.Phase,
+		Next: c.next, Faults: []fault{}, Spans: c.spans, Points: c.points, Stop: []meter{}, Notes: c.notes,
+	}
+	for _, f := range r.Faults {
+		affected, seen := f.Met()
+		s.Faults = append(s.Faults, fault{
+			journal.Visible(f.First.Sentence), journal.Visible(f.First.By), f.Since.Milliseconds(), f.Ends().Milliseconds(), affected, seen, f.First.Unit,
+		})
+	}
+	for _, m := range r.Tick.Stop {
 		s.Stop = append(s.Stop, meter{journal.Visible(m.Rule), journal.Visible(m.Now), m.Held.Milliseconds(), m.For.Milliseconds()})
 	}
-}
-
-// fault follows the life of a fault. The links of a partition are one fault.
-func (s *state) fault(f journal.Fault, at time.Duration) {
-	id := journal.FaultID(f.ID)
-	i := slices.IndexFunc(s.Faults, func(f fault) bool { return f.id == id })
-	switch {
-	case f.Stage == "live" && i < 0:
-		live := fault{Sentence: journal.Visible(f.Sentence), By: journal.Visible(f.By), Since: at.Milliseconds(), Unit: f.Unit, id: id, parts: map[string]journal.Fault{f.ID: f}}
-		if f.Requested > 0 {
-			live.Ends = (at + f.Requested).Milliseconds()
-		}
-		s.Faults = append(s.Faults, live)
-		s.Spans = appendMost(s.Spans, span{From: live.Since, id: id}, mostSpans)
-	case (f.Stage == "live" || f.Stage == "counted") && i >= 0:
-		s.Faults[i].parts[f.ID] = f
-		s.Faults[i].count()
-	case f.Stage == "healed" && i >= 0:
-		if delete(s.Faults[i].parts, f.ID); len(s.Faults[i].parts) > 0 {
-			return
-		}
-		s.Faults = slices.Delete(s.Faults, i, i+1)
-		for j := range s.Spans {
-			if s.Spans[j].id == id && s.Spans[j].To == 0 {
-				s.Spans[j].To = at.Milliseconds()
-			}
-		}
-	}
-}
-
-func (f *fault) count() {
-	f.Affected, f.Seen = 0, 0
-	for _, p := range f.parts {
-		f.Affected, f.Seen = f.Affected+p.Affected, f.Seen+p.Seen
-	}
+	return s
 }
 
 // told are the kinds of notes that do not say what is injected.

@@ -48,14 +48,14 @@ type Page struct {
 
 	mu       sync.Mutex
 	opened   bool
-	state    *state
-	changed  chan struct{} // closed when state has changed
+	course   *course
+	changed  chan struct{} // closed when the course has changed
 	watching int           // pages that receive updates
 }
 
 // New returns the page of a run.
 func New(title string, blind bool, do Actions) *Page {
-	return &Page{token: rand.Text(), blind: blind, do: do, state: newState(title), changed: make(chan struct{})}
+	return &Page{token: rand.Text(), blind: blind, do: do, course: newCourse(title), changed: make(chan struct{})}
 }
 
 // Open lets pages act. Call it once the run has begun.
@@ -75,17 +75,17 @@ func (p *Page) isOpen() bool {
 func (p *Page) Token() string { return p.token }
 
 // Event shows an event, in the order of the journal.
-func (p *Page) Event(e journal.Event) { p.change(func(s *state) { s.event(e) }) }
+func (p *Page) Event(e journal.Event) { p.change(func(c *course) { c.event(e) }) }
 
 // Ask shows what the person at the keys is asked, until it is called with "".
 func (p *Page) Ask(question string) {
-	p.change(func(s *state) { s.Next = journal.Visible(question) })
+	p.change(func(c *course) { c.next = journal.Visible(question) })
 }
 
-func (p *Page) change(change func(*state)) {
+func (p *Page) change(change func(*course)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	change(p.state)
+	change(p.course)
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
@@ -94,7 +94,7 @@ func (p *Page) change(change func(*state)) {
 func (p *Page) now(acts bool) (text []byte, over bool, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := *p.state
+	s := p.course.state()
 	s.Acts = acts
 	if p.blind && !acts {
 		s = s.hide()

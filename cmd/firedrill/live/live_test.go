@@ -1,4 +1,4 @@
-package screen
+package live
 
 import (
 	"testing"
@@ -12,18 +12,19 @@ import (
 
 // A slice comes in several events, some of them after those of later slices.
 func TestCallsOfALink(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newState()
+		var s State
 		add := func(from time.Duration, calls int) {
-			time.Sleep(from + time.Second - s.now())
-			s.event(journal.Event{At: from + time.Second, Calls: &journal.Calls{Link: "a -> b", From: from, To: from + time.Second, Calls: calls}})
+			time.Sleep(from + time.Second - s.Now())
+			s.Event(journal.Event{At: from + time.Second, Calls: &journal.Calls{Link: "a -> b", From: from, To: from + time.Second, Calls: calls}})
 		}
-		lately := func() int { return s.lately(journal.Link{From: "a", To: "b"}).Calls }
+		lately := func() int { return s.Lately(journal.Link{From: "a", To: "b"}).Calls }
 		assert.Zero(t, lately())
 		add(0, 40)
 		add(time.Second, 30)
 		add(time.Second, 12)
-		s.event(journal.Event{At: s.now(), Tick: &journal.Tick{}})
+		s.Event(journal.Event{At: s.Now(), Tick: &journal.Tick{}})
 		assert.Equal(t, 42, lately())
 		add(0, 1)
 		assert.Equal(t, 42, lately(), "a call that ended late")
