@@ -10,9 +10,12 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/runner/internal/aggregate"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
+
+const sec = time.Second
 
 // A heartbeat does not count as load, even if it becomes more frequent because it fails.
 func TestBackground(t *testing.T) {
@@ -62,33 +65,17 @@ func TestHeartbeatsInFlightAreBackground(t *testing.T) {
 		base, want int64
 		status     int
 	}{"heartbeats alone": {5, 0, 0}, "the load": {105, 3, 0}, "answered": {105, 0, 200}} {
-		s := &session{e: &scenarios.Experiment{Load: &scenarios.Load{}}, fold: newFold(), system: &system{}, run: &runState{journal: journal.NewWriter(io.Discard, time.Now().Add(-5*sec))}}
+		s := &session{e: &scenarios.Experiment{Load: &scenarios.Load{}}, aggregator: aggregate.New(aggregate.Settings{}), system: &system{}, run: &runState{journal: journal.NewWriter(io.Discard, time.Now().Add(-5*sec))}}
 		s.e.System.Links = []scenarios.Link{{From: "front", To: "back", Protocol: "http"}}
 		s.idleUse = map[string]usage{link: {at: 2 * sec, operations: map[string]int64{beat: 2}}}
 		s.baselineUse = map[string]usage{link: {at: 5 * sec, operations: map[string]int64{beat: c.base}}}
 		o := s.outage("back", 5*sec)
 		for range 5 {
-			s.fold.call(link, message.Call{Op: beat, Status: c.status}, 5*sec-time.Millisecond, 5*sec-time.Millisecond, 5*sec+time.Millisecond)
+			s.aggregator.Call(link, message.Call{Op: beat, Status: c.status}, 5*sec-time.Millisecond, 5*sec-time.Millisecond, 5*sec+time.Millisecond)
 		}
 		met, background, _ := s.totalHits(s.hitsOf(o))
 		assert.Equal(t, c.want, met-background, name)
 	}
-}
-
-// Calls that were answered were not affected by the outage.
-func TestCallsAnsweredBetweenCrashes(t *testing.T) {
-	const link = "front -> back"
-	f := newFold()
-	o := &outage{from: sec, before: map[string]usage{link: {}}, calls: map[string]int64{}, answered: map[string]int64{}}
-	f.addOutage(o)
-	// In flight when the outage began, and answered.
-	f.call(link, message.Call{Op: "GET /", Status: 200}, sec-1, sec-1, sec+1)
-	f.call(link, message.Call{Op: "GET /", Status: 200}, 2*sec, 2*sec, 2*sec+1)
-	f.call(link, message.Call{Op: "GET /"}, 3*sec, 0, 3*sec+1)
-	f.call("clients -> front", message.Call{Op: "GET /", Status: 200}, 2*sec, 2*sec, 2*sec+1)
-	_, broken, answered := f.metOutage(o, 4*sec)
-	assert.Empty(t, broken)
-	assert.Equal(t, map[string]int64{link: 1}, answered)
 }
 
 // A fault that was requested for too short a time proves nothing, even if the runner heals it late.

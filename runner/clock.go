@@ -24,8 +24,8 @@ func (s *session) tick() {
 			continue
 		case <-every.C:
 		}
-		s.foldDials()
-		t := s.fold.tick(time.Second)
+		s.countDials()
+		t := s.aggregator.Tick(time.Second)
 		s.mu.Lock()
 		t.Phase = s.phase
 		s.mu.Unlock()
@@ -48,7 +48,28 @@ func (s *session) flush(before time.Duration) {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
 	s.writeRequests()
-	for _, e := range s.fold.flush(before) {
+	for _, e := range s.aggregator.Flush(before) {
 		s.record(e)
 	}
+}
+
+// countDials counts the dials that failed since its last call. A caller whose dial fails has still made
+// a call. countDials is called each second, and before a fault window begins or ends.
+func (s *session) countDials() {
+	if s.system == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.countedDials == nil {
+		s.countedDials = map[string]int64{}
+	}
+	now := s.now()
+	for name, l := range s.system.links {
+		o := l.Outage()
+		n := o.Refused + o.Unreached
+		s.aggregator.FailedDials(name, n-s.countedDials[name], s.dialsCountedAt, now)
+		s.countedDials[name] = n
+	}
+	s.dialsCountedAt = now
 }

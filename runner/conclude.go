@@ -46,7 +46,7 @@ func (s *session) conclude() {
 		defer saveMemory()()
 		s.enterPhase("collect")
 		s.stopProbes()
-		s.fold.endLoad(s.now())
+		s.aggregator.EndLoad(s.now())
 		s.quiesce()
 		s.measureIdleAgain()
 		s.recordSettled()
@@ -131,7 +131,7 @@ func (s *session) openCalls(link string, to evidence.Accounts, unawaited int64) 
 	}
 	for bound > 0 {
 		var since time.Duration
-		n, since = s.fold.openCalls(link, to.Received-to.Collateral-unawaited)
+		n, since = s.aggregator.OpenCalls(link, to.Received-to.Collateral-unawaited)
 		if waited = s.now() - since; n == 0 || waited > bound || s.sleep(20*time.Millisecond, nil) != nil {
 			break
 		}

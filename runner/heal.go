@@ -66,7 +66,7 @@ func (s *session) healAll(chosen []*injection) error {
 		return nil
 	}
 	errs := make([]error, len(chosen))
-	s.foldDials()
+	s.countDials()
 	usages := s.linkUsage()
 	began := s.now() // the end of the requested outage, however long healing takes
 	for _, in := range chosen {

@@ -125,13 +125,13 @@ func (s *session) apply(do scenarios.Inject, step journal.Step, by string) ([]*i
 	if err := process.LeaseEnded(); err != nil {
 		return nil, err
 	}
-	s.foldDials()
+	s.countDials()
 	at := s.now()
 	placed := make([]*injection, len(do.Faults))
 	for i, p := range do.Faults {
 		in := s.prepare(p, step)
 		in.duration, in.by = do.For, by
-		in.markLive, in.markEnded = s.fold.addFault(at)
+		in.markLive, in.markEnded = s.aggregator.AddFault(at)
 		s.recordStep(journal.Event{At: at, Fault: in.journalFault("injected", s, nil)}, step)
 		placed[i] = in
 	}

@@ -1,24 +1,24 @@
 package runner
 
 import (
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/aggregate"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
-// outage is a period in which a service is down or hangs, and counts what was affected by it.
+// outage is a time in which a service is down or hangs, and counts what is affected by it.
 type outage struct {
-	routes   []string // routes of the load that the service answers directly, without a link
-	from     time.Duration
-	before   map[string]usage // usage of the links to the service when the outage began
-	requests int64            // requests of the load on routes that ended during the outage
-	calls    map[string]int64 // by link: calls that were in flight when it began and got no answer
-	answered map[string]int64 // by link: calls that began during the outage and were answered, as between repeated crashes
+	*aggregate.Outage
+	before map[string]usage // usage of the links to the service when the outage began
 }
 
 // outage begins to count what is affected by a fault on a service.
 func (s *session) outage(service string, at time.Duration) *outage {
-	o := &outage{from: at, before: map[string]usage{}, calls: map[string]int64{}, answered: map[string]int64{}}
+	o := &outage{before: map[string]usage{}}
+	var routes []string
 	all := s.linkUsage()
 	for _, l := range s.e.System.Links {
 		if l.To == service {
@@ -29,12 +29,12 @@ func (s *session) outage(service string, at time.Duration) *outage {
 		for _, l := range s.e.Loads() {
 			for _, r := range l.Mix {
 				if r.Asks(service) {
-					o.routes = append(o.routes, r.Name())
+					routes = append(routes, r.Name())
 				}
 			}
 		}
 	}
-	s.fold.addOutage(o)
+	o.Outage = s.aggregator.BeginOutage(at, routes, slices.Collect(maps.Keys(o.before)))
 	return o
 }
 
@@ -48,7 +48,7 @@ type outageHits struct {
 
 // hitsOf returns what the outage has affected so far.
 func (s *session) hitsOf(o *outage) outageHits {
-	requests, calls, answered := s.fold.metOutage(o, s.now())
+	requests, calls, answered := s.aggregator.Affected(o.Outage, s.now(), noticeable)
 	hits := outageHits{requests: requests, links: map[string]int64{}, flows: map[string]usage{}}
 	all := s.linkUsage()
 	for name, before := range o.before {
@@ -91,5 +91,5 @@ func (s *session) freezeHits(in *injection, usages map[string]usage) {
 		return
 	}
 	in.hits = s.hitsOf(in.outage)
-	s.fold.removeOutage(in.outage)
+	s.aggregator.EndOutage(in.outage.Outage)
 }

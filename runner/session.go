@@ -14,7 +14,9 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/runner/internal/aggregate"
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
+	"github.com/firedrill-dev/firedrill/runner/internal/watchdog"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -33,7 +35,7 @@ type session struct {
 	cancel     context.CancelCauseFunc
 	system     *system
 	loads      []*runningLoad // once they have begun; parallel to scenarios.Experiment.Loads
-	fold       *fold
+	aggregator *aggregate.Aggregator
 	live       []*injection // in order of injection
 	placed     []*injection // all injections of the scenario
 	bodies     bodies
@@ -49,10 +51,10 @@ type session struct {
 	unwritten     unwritten
 	quit          chan struct{} // closed to stop the ticker and the watchdog
 	flushing      sync.Mutex    // held while slices are written; see flush
-	watchdog      *watchdog
+	watchdog      *watchdog.Watchdog
 
-	foldedDials          map[string]int64 // by link: failed dials already folded; see foldDials
-	dialsFoldedAt        time.Duration    // when foldDials last ran
+	countedDials         map[string]int64 // by link: failed dials already counted; see countDials
+	dialsCountedAt       time.Duration    // when countDials last ran
 	idleUse, baselineUse map[string]usage // by link: usage without the load, and in the baseline
 	clock                sync.WaitGroup
 
@@ -96,11 +98,11 @@ type session struct {
 func newSession(ctx context.Context, r *runState, e *scenarios.Experiment, t try) *session {
 	s := &session{
 		e: e, try: t, o: &r.o, run: r, seed: r.seedFor(e, t),
-		fold: newFold(), history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}, stopProbes: func() {}, unwatchLease: func() {},
+		history: journal.NewFolder(), quit: make(chan struct{}), release: func() {}, stopProbes: func() {}, unwatchLease: func() {},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	s.watchdog = newWatchdog(r.journal.Since, func(p journal.Pause) { s.record(journal.Event{Pause: &p}) })
-	s.fold.paused = s.watchdog.overlapsPause
+	s.watchdog = watchdog.New(r.journal.Since, func(p journal.Pause) { s.record(journal.Event{Pause: &p}) })
+	s.aggregator = aggregate.New(s.aggregated())
 	settled := make(chan struct{})
 	s.whenSettled, s.settled = settled, sync.OnceFunc(func() { close(settled) })
 	if aborted := r.join(s); aborted != nil {
@@ -108,6 +110,20 @@ func newSession(ctx context.Context, r *runState, e *scenarios.Experiment, t try
 	}
 	return s
 }
+
+// aggregated returns what the aggregator has to know of the scenario.
+func (s *session) aggregated() aggregate.Settings {
+	a := aggregate.Settings{Horizon: s.e.Baseline + time.Minute, FallbackIsSuccess: s.fallbackIsSuccess(), Paused: s.watchdog.Overlaps}
+	for _, rule := range s.e.Stop {
+		a.Horizon = max(a.Horizon, rule.For)
+		if rule.Percentile != 0 {
+			a.Limits = append(a.Limits, rule.Limit)
+		}
+	}
+	return a
+}
+
+func (s *session) fallbackIsSuccess() bool { return s.e.Load != nil && s.e.Load.FallbackIsSuccess }
 
 // recordStep writes an event of this scenario that belongs to a step.
 func (s *session) recordStep(e journal.Event, step journal.Step) journal.Event {
@@ -130,22 +146,15 @@ func (s *session) enterPhase(phase string) {
 	s.phase = phase
 	s.mu.Unlock()
 	e := s.record(journal.Event{Phase: &journal.Phase{Name: phase}})
-	s.fold.mark(e.At)
+	s.aggregator.Mark(e.At)
 }
 
 // begin starts the system.
 func (s *session) begin() {
 	b := journal.Begin{
 		ID: s.e.ID, Name: s.e.Name, Feature: s.e.Feature, File: s.e.File, Line: s.e.Line, Tags: s.e.Tags,
-		FallbackIsSuccess: s.e.Load != nil && s.e.Load.FallbackIsSuccess, Unproven: s.e.Unproven, Untested: s.e.Untested(), Findings: s.e.Findings(),
+		FallbackIsSuccess: s.fallbackIsSuccess(), Unproven: s.e.Unproven, Untested: s.e.Untested(), Findings: s.e.Findings(),
 		Attempt: s.try.number, RerunReason: s.try.why, RetryOf: s.try.retryOf, RepeatOf: s.try.repeatOf, Digests: s.e.Digests(),
-	}
-	s.fold.fallbackIsSuccess, s.fold.horizon = b.FallbackIsSuccess, s.e.Baseline+time.Minute
-	for _, rule := range s.e.Stop {
-		s.fold.horizon = max(s.fold.horizon, rule.For)
-		if rule.Percentile != 0 {
-			s.fold.limits = append(s.fold.limits, rule.Limit)
-		}
 	}
 	for _, step := range s.e.Steps {
 		b.Steps = append(b.Steps, step.Step)
@@ -188,7 +197,7 @@ func (s *session) begin() {
 		s.stopProbes = s.startProbes()
 	}
 	s.clock.Go(s.tick)
-	s.clock.Go(func() { s.watchdog.run(s.quit) })
+	s.clock.Go(func() { s.watchdog.Run(s.quit) })
 }
 
 func (s *session) hooks() hooks {
@@ -232,7 +241,7 @@ func (s *session) recordCall(link string, c message.Call) {
 		sent = s.run.journal.Since(c.Sent)
 	}
 	start, end := s.run.journal.Since(c.Start), s.run.journal.Since(c.End)
-	s.fold.call(link, c, start, sent, end)
+	s.aggregator.Call(link, c, start, sent, end)
 	if s.e.Effects != nil {
 		s.stories.add(link, c, start, end-start)
 	}

@@ -65,7 +65,7 @@ func (s *session) startLoad() {
 	}
 	s.loadStarted = true
 	if s.e.Load == nil {
-		s.fold.baseline = 0
+		s.aggregator.BeginBaseline(0)
 		s.enterPhase("fault")
 		return
 	}
@@ -82,7 +82,7 @@ func (s *session) startLoad() {
 		r := &runningLoad{Load: l}
 		cfg := s.clientConfig(i, s.system.clientAddress)
 		cfg.Started = func(n uint64, due time.Time) {
-			s.fold.started(l.Name, n, r.client.Route(n).Name(), s.run.journal.Since(due))
+			s.aggregator.Started(l.Name, n, r.client.Route(n).Name(), s.run.journal.Since(due))
 		}
 		cfg.Ended = s.finished
 		r.client = load.NewClient(s.ctx, cfg)
@@ -93,18 +93,14 @@ func (s *session) startLoad() {
 		r.generator = load.Start(s.ctx, r.Load, r.client, peakOf(s.e, r.Load))
 	}
 	if s.e.Counted() {
-		s.fold.mu.Lock()
-		s.fold.baseline = s.now()
-		s.fold.mu.Unlock()
+		s.aggregator.BeginBaseline(s.now())
 		s.enterPhase("fault")
 		return
 	}
 	if s.sleep(warmUp, nil) != nil {
 		return
 	}
-	s.fold.mu.Lock()
-	s.fold.baseline = s.now()
-	s.fold.mu.Unlock()
+	s.aggregator.BeginBaseline(s.now())
 	s.enterPhase("baseline")
 	before := s.linkUsage()
 	if s.sleep(s.e.Baseline, nil) == nil {
@@ -127,7 +123,7 @@ func (s *session) gate() {
 	v := check.Ask(check.BaselineSteady{Steady: s.e.Steady}, s.history.Book().Scenarios[0])
 	s.mu.Unlock()
 	reason := v.Reason
-	if overdue, sent := s.fold.overdue(s.now()); reason == "" && overdue*100 > sent {
+	if overdue, sent := s.aggregator.Overdue(s.now()); reason == "" && overdue*100 > sent {
 		reason = fmt.Sprintf("the baseline was not steady: %d of its %d requests were still unanswered at its end, and had already taken longer than any other", overdue, sent)
 	}
 	if reason == "" {
@@ -139,7 +135,7 @@ func (s *session) gate() {
 
 // finished folds a completed request of the load.
 func (s *session) finished(e load.Result) {
-	w := s.fold.request(e, s.run.journal.Since(e.Due), s.run.journal.Since(e.End))
+	w := s.aggregator.Request(e, s.run.journal.Since(e.Due), s.run.journal.Since(e.End))
 	s.recordOperations(e, w)
 	if e.Key == "" || e.Unsent && e.Wire == 0 { // no row for a request that was never sent
 		return
@@ -187,7 +183,7 @@ func (s *session) endLoads(name string) {
 		}
 		all.Go(func() {
 			l := r.generator.End(func(n uint64, due time.Time) {
-				s.fold.unsent(r.Name, r.client.Copy(n), r.client.Route(n).Name(), s.run.journal.Since(due))
+				s.aggregator.Unsent(r.Name, r.client.Copy(n), r.client.Route(n).Name(), s.run.journal.Since(due))
 			})
 			results[i] = &l
 		})

@@ -7,8 +7,10 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/aggregate"
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/runner/internal/watchdog"
 	"github.com/firedrill-dev/firedrill/scenarios"
-	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // TestStopMeter: how long the condition of a rule has held is known in tenths of its time, up to its time, and what
@@ -17,14 +19,18 @@ func TestStopMeter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		s := &session{fold: newFold()}
-		s.watchdog = newWatchdog(func(at time.Time) time.Duration { return at.Sub(began) }, func(journal.Pause) {})
-		s.fold.baseline = 0
+		s := &session{aggregator: aggregate.New(aggregate.Settings{Horizon: time.Minute})}
+		s.watchdog = watchdog.New(func(at time.Time) time.Duration { return at.Sub(began) }, nil)
+		s.aggregator.BeginBaseline(0)
 		rule := scenarios.StopRule{Ratio: 0.5, For: 10 * time.Second}
 		c := watchSuccess(t.Context(), s, rule)
 		for i := range 400 { // in 10 s everything succeeds, and then nothing
 			at := time.Duration(i) * 50 * time.Millisecond
-			s.fold.countEnd(at, time.Millisecond, at < 10*time.Second)
+			o := load.Acknowledged
+			if at >= 10*time.Second {
+				o = load.Refused
+			}
+			s.aggregator.Request(load.Result{N: uint64(i), Outcome: o, Attempts: []load.Attempt{{}}}, at, at)
 		}
 		for at, want := range map[time.Duration]time.Duration{10 * time.Second: 0, 13 * time.Second: 3 * time.Second, 17500 * time.Millisecond: 7 * time.Second, 20 * time.Second: 10 * time.Second} {
 			held, observed := c.far(at)
@@ -37,4 +43,26 @@ func TestStopMeter(t *testing.T) {
 		_, observed := c.far(5 * time.Second)
 		assert.Equal(t, "100.0% succeeded", observed)
 	})
+}
+
+// Requests that waited while the runner did not run do not show that the system fails. A short pause
+// does not disable a stop rule.
+func TestStopRulesIgnorePausesOfTheRunner(t *testing.T) {
+	t.Parallel()
+	rule := scenarios.StopRule{Ratio: 0.5, For: 2 * sec}
+	for pause, want := range map[time.Duration]bool{0: true, 150 * time.Millisecond: true, 1900 * time.Millisecond: false} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			a := aggregate.New(aggregate.Settings{Horizon: time.Minute})
+			a.BeginBaseline(sec)
+			for n := range uint64(10) { // they wait longer than the duration of the rule
+				a.Started("", n, "GET /", 5*sec)
+			}
+			time.Sleep(6 * sec)
+			w := watchdog.New(func(at time.Time) time.Duration { return at.Sub(began) }, nil)
+			time.Sleep(pause)
+			failing := watchSuccess(t.Context(), &session{aggregator: a, watchdog: w}, rule).met(8*sec) != ""
+			assert.Equal(t, want, failing, "a pause of %v", pause)
+		})
+	}
 }

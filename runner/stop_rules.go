@@ -125,7 +125,7 @@ func (f *failing) of(probe string) unbroken {
 }
 
 func watchProbe(_ context.Context, s *session, r scenarios.StopRule) stopCondition {
-	held := func(row unbroken) time.Duration { return max(0, row.to-max(row.from, s.baselineBegan())) }
+	held := func(row unbroken) time.Duration { return max(0, row.to-max(row.from, s.aggregator.Baseline())) }
 	met := func(now time.Duration) string {
 		row := s.failing.of(r.Probe)
 		if row.why == "" || held(row) < r.For || !s.ranThroughout(now, r.For) {

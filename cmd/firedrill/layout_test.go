@@ -55,9 +55,11 @@ var imports = map[string][]string{
 
 	"scenarios/language": {"injector/...", "scenarios/..."},
 
-	"runner/internal/effects": {"runner/internal/load", "scenarios/check", "scenarios/journal", "scenarios/source", "scenarios/system"},
-	"runner/internal/load":    {"injector/evidence", "injector/message", "scenarios", "scenarios/journal"},
-	"runner/internal/probes":  {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/source", "scenarios/system"},
+	"runner/internal/aggregate": {"injector/message", "runner/internal/load", "scenarios/journal"},
+	"runner/internal/effects":   {"runner/internal/load", "scenarios/check", "scenarios/journal", "scenarios/source", "scenarios/system"},
+	"runner/internal/load":      {"injector/evidence", "injector/message", "scenarios", "scenarios/journal"},
+	"runner/internal/probes":    {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/source", "scenarios/system"},
+	"runner/internal/watchdog":  {"scenarios/journal"},
 
 	"reports":           {"scenarios/codes", "scenarios/journal", "scenarios/check"},
 	"reports/grafana":   {"reports", "scenarios/journal"},

@@ -1,4 +1,4 @@
-package runner
+package aggregate
 
 import (
 	"maps"
@@ -47,46 +47,46 @@ func (s *sampleBuilder) finish() *journal.Sample {
 	return &sample
 }
 
-// request folds one request of the load; due and end are on the run's clock. A request that the runner
+// Request counts one request of the load; due and end are on the run's clock. A request that the runner
 // itself aborted shows nothing about the system and is not counted.
-func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.inFlight, requestID{e.Load, e.N})
+func (a *Aggregator) Request(e load.Result, due, end time.Duration) journal.Window {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.inFlight, requestID{e.Load, e.N})
 	if e.Kind == load.Aborted {
-		w, _ := f.window(due, end)
+		w, _ := a.window(due, end)
 		return w
 	}
 	if e.Unsent {
-		s, _ := f.sampleFor(due, end, e.Load, e.Copy, e.Route, false)
+		s, _ := a.sampleFor(due, end, e.Load, e.Copy, e.Route, false)
 		s.Unsent++
 		return s.Window
 	}
 	if e.OneWay {
-		s, _ := f.sampleFor(due, end, e.Load, e.Copy, e.Route, f.paused(due, end))
+		s, _ := a.sampleFor(due, end, e.Load, e.Copy, e.Route, a.settings.Paused(due, end))
 		s.OneWay++
 		s.Wire += e.Wire
 		s.slip.add(e.Began().Sub(e.Due))
-		f.recent.requests++
+		a.recent.requests++
 		return s.Window
 	}
-	good := e.Outcome == load.Acknowledged && (f.fallbackIsSuccess || !e.Fallback)
-	f.countEnd(end, end-due, good)
-	for _, o := range f.outages {
+	good := e.Outcome == load.Acknowledged && (a.settings.FallbackIsSuccess || !e.Fallback)
+	a.countEnd(end, end-due, good)
+	for _, o := range a.outages {
 		// A request that succeeded at its first attempt was answered before the outage took effect.
 		if end >= o.from && (e.Outcome != load.Acknowledged || e.Retries > e.Hedges) && slices.Contains(o.routes, e.Route) {
 			o.requests++
 		}
 	}
-	s, healed := f.sampleFor(due, end, e.Load, e.Copy, e.Route, f.paused(due, end))
+	s, healed := a.sampleFor(due, end, e.Load, e.Copy, e.Route, a.settings.Paused(due, end))
 	took := end - due
 	s.slip.add(e.Began().Sub(e.Due))
 	s.Sent++
 	s.Attempts += 1 + e.Retries
 	s.Hedges += e.Hedges
 	s.Wire += e.Wire
-	for _, a := range e.Attempts {
-		if a.Kind == load.TimedOut || a.Kind == load.Cancelled {
+	for _, attempt := range e.Attempts {
+		if attempt.Kind == load.TimedOut || attempt.Kind == load.Cancelled {
 			s.GaveUp++
 		}
 	}
@@ -100,7 +100,7 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 			s.OK++
 		}
 		record(s.good, took)
-		f.slowest = max(f.slowest, took)
+		a.slowest = max(a.slowest, took)
 		if healed > 0 {
 			record(s.waited, healed-due)
 		}
@@ -117,41 +117,41 @@ func (f *fold) request(e load.Result, due, end time.Duration) journal.Window {
 	if e.Outcome != load.Acknowledged && (s.FirstBad == 0 || due < s.FirstBad) {
 		s.FirstBad = due
 	}
-	f.recent.requests++
-	f.recent.ended++
-	f.recent.retries += e.Retries
+	a.recent.requests++
+	a.recent.ended++
+	a.recent.retries += e.Retries
 	if good {
-		f.recent.good++
+		a.recent.good++
 	}
-	record(f.recent.latency, took)
+	record(a.recent.latency, took)
 	if e.Kind != "" {
 		s.Errors[e.Kind]++
-		f.recent.errors++
+		a.recent.errors++
 	}
 	return s.Window
 }
 
-// unsent folds a request that was due but never sent.
-func (f *fold) unsent(load, of, route string, due time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, _ := f.sampleFor(due, due, load, of, route, false)
+// Unsent counts a request that was due but never sent.
+func (a *Aggregator) Unsent(load, of, route string, due time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, _ := a.sampleFor(due, due, load, of, route, false)
 	s.Unsent++
 }
 
 // sampleFor returns the sample in which a request is counted. If the request was in flight when
 // healing began, it also returns that time.
-func (f *fold) sampleFor(due, end time.Duration, load, of, route string, paused bool) (*sampleBuilder, time.Duration) {
-	from, _ := f.slice(due)
-	w, healed := f.window(due, end)
+func (a *Aggregator) sampleFor(due, end time.Duration, load, of, route string, paused bool) (*sampleBuilder, time.Duration) {
+	from, _ := a.slice(due)
+	w, healed := a.window(due, end)
 	at := sliceKey{from, w, route, load, of, paused}
-	s := f.samples[at]
+	s := a.samples[at]
 	if s == nil {
 		s = &sampleBuilder{
 			Sample:  journal.Sample{From: from, Window: w, Load: load, Copy: of, Route: route, Paused: paused, Errors: map[string]int{}},
 			latency: histogram(), good: histogram(), waited: histogram(), slip: slips{}, rejections: map[int]*rejectionBuilder{},
 		}
-		f.samples[at] = s
+		a.samples[at] = s
 	}
 	return s, healed
 }

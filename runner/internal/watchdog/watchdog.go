@@ -1,4 +1,5 @@
-package runner
+// Package watchdog detects that the runner itself did not run.
+package watchdog
 
 import (
 	"slices"
@@ -8,28 +9,31 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// watchdog records when the runner itself did not run: the process was stopped, or the machine froze,
+// Watchdog records when the runner itself did not run: the process was stopped, or the machine froze,
 // was suspended or had no CPU time left. It ticks every 10 ms. A tick that is late by more than
 // journal.LongPause ends a pause that began with the previous tick. The time that the machine slept is
 // added, because the monotonic clock stops meanwhile. The wall clock is not asked: it may be set.
-type watchdog struct {
+type Watchdog struct {
 	mu     sync.Mutex
 	last   time.Time     // time of the last tick
 	slept  time.Duration // how long the machine had slept then
 	asleep func() time.Duration
-	pauses []span // on the run's clock; only from and to are set
+	pauses []span // on the run's clock
 	since  func(time.Time) time.Duration
 	record func(journal.Pause)
 }
 
+type span struct{ from, to time.Duration }
+
 const watchEvery = 10 * time.Millisecond
 
-func newWatchdog(since func(time.Time) time.Duration, record func(journal.Pause)) *watchdog {
-	return &watchdog{last: time.Now(), slept: asleep(), asleep: asleep, since: since, record: record}
+// New returns a Watchdog that calls record with each pause when it is over. since converts a time to the run's clock.
+func New(since func(time.Time) time.Duration, record func(journal.Pause)) *Watchdog {
+	return &Watchdog{last: time.Now(), slept: asleep(), asleep: asleep, since: since, record: record}
 }
 
-// run ticks until quit is closed.
-func (w *watchdog) run(quit <-chan struct{}) {
+// Run ticks until quit is closed.
+func (w *Watchdog) Run(quit <-chan struct{}) {
 	every := time.NewTicker(watchEvery)
 	defer every.Stop()
 	w.begin(time.Now())
@@ -43,14 +47,14 @@ func (w *watchdog) run(quit <-chan struct{}) {
 	}
 }
 
-func (w *watchdog) begin(now time.Time) {
+func (w *Watchdog) begin(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.last, w.slept = now, w.asleep()
 }
 
 // tick records that the runner is running now.
-func (w *watchdog) tick(now time.Time) {
+func (w *Watchdog) tick(now time.Time) {
 	w.mu.Lock()
 	last, took := w.last, w.lasted(now)
 	w.last, w.slept = now, w.asleep()
@@ -66,7 +70,7 @@ func (w *watchdog) tick(now time.Time) {
 }
 
 // lasted returns the time since the last tick, in which the machine may have slept.
-func (w *watchdog) lasted(now time.Time) time.Duration {
+func (w *Watchdog) lasted(now time.Time) time.Duration {
 	slept := w.asleep() - w.slept
 	if slept < watchEvery { // two clocks are not read at the same moment
 		slept = 0
@@ -74,9 +78,9 @@ func (w *watchdog) lasted(now time.Time) time.Duration {
 	return now.Sub(w.last) + slept
 }
 
-// overlapsPause reports whether the time between from and to, on the run's clock, overlaps a pause. It
+// Overlaps reports whether the time between from and to, on the run's clock, overlaps a pause. It
 // includes a pause that is ending now and is not recorded yet.
-func (w *watchdog) overlapsPause(from, to time.Duration) bool {
+func (w *Watchdog) Overlaps(from, to time.Duration) bool {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -91,9 +95,9 @@ func (w *watchdog) overlapsPause(from, to time.Duration) bool {
 	return false
 }
 
-// paused returns how long the runner did not run between from and to, on the run's clock. It includes
+// Paused returns how long the runner did not run between from and to, on the run's clock. It includes
 // a pause that is ending now and is not recorded yet.
-func (w *watchdog) paused(from, to time.Duration) (sum time.Duration) {
+func (w *Watchdog) Paused(from, to time.Duration) (sum time.Duration) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,4 +1,4 @@
-package runner
+package watchdog
 
 import "golang.org/x/sys/unix"
 

@@ -1,4 +1,4 @@
-package runner
+package aggregate
 
 import (
 	"time"
@@ -10,20 +10,20 @@ import (
 // are 0 until known.
 type span struct{ from, live, to time.Duration }
 
-// addFault notes that a fault was requested at t. The returned functions record when it became live
+// AddFault notes that a fault was requested at t. The returned functions record when it became live
 // and when healing began.
-func (f *fold) addFault(t time.Duration) (live, ended func(time.Duration)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (a *Aggregator) AddFault(t time.Duration) (live, ended func(time.Duration)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	s := &span{from: t}
-	f.faults = append(f.faults, s)
-	f.marks = append(f.marks, t)
+	a.faults = append(a.faults, s)
+	a.marks = append(a.marks, t)
 	recorder := func(at *time.Duration) func(time.Duration) {
 		return func(t time.Duration) {
-			f.mu.Lock()
-			defer f.mu.Unlock()
+			a.mu.Lock()
+			defer a.mu.Unlock()
 			*at = t
-			f.marks = append(f.marks, t)
+			a.marks = append(a.marks, t)
 		}
 	}
 	return recorder(&s.live), recorder(&s.to)
@@ -34,9 +34,9 @@ const maxWindowGap = 100 * time.Millisecond
 
 // windows returns the fault windows so far, in order. Faults that overlap, or follow each other within
 // maxWindowGap, form one window.
-func (f *fold) windows() []span {
+func (a *Aggregator) windows() []span {
 	var all []span
-	for _, s := range f.faults { // in order of injection
+	for _, s := range a.faults { // in order of injection
 		n := len(all)
 		switch {
 		case n > 0 && s.from == all[n-1].from: // faults of one step: the window is live when all are
@@ -60,12 +60,12 @@ func (f *fold) windows() []span {
 
 // window returns the window of a request or call that lasted from due to end, as journal.Window
 // defines it. If it was in flight when healing began, healed is that time; otherwise it is 0.
-func (f *fold) window(due, end time.Duration) (w journal.Window, healed time.Duration) {
-	if due < f.baseline {
+func (a *Aggregator) window(due, end time.Duration) (w journal.Window, healed time.Duration) {
+	if due < a.baseline {
 		return journal.Warmup, 0
 	}
 	w = journal.Before
-	for _, s := range f.windows() {
+	for _, s := range a.windows() {
 		switch {
 		case due >= s.from && s.to != 0 && due >= s.to:
 			w = journal.After

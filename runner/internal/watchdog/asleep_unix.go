@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package runner
+package watchdog
 
 import (
 	"time"

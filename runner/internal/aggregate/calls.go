@@ -1,0 +1,122 @@
+package aggregate
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+type callsBuilder struct {
+	journal.Calls
+	duration *hdrhistogram.Histogram
+	shared   *hdrhistogram.Histogram // nil if there are none
+}
+
+// finish completes the calls for the journal.
+func (s *callsBuilder) finish() *journal.Calls {
+	calls := s.Calls
+	calls.Duration = buckets(s.duration)
+	if s.shared != nil {
+		calls.Shared = buckets(s.shared)
+	}
+	return &calls
+}
+
+// wait records how long the caller of a call waited for its answer.
+func (s *callsBuilder) wait(d time.Duration, shared bool) {
+	record(s.duration, d)
+	if !shared {
+		return
+	}
+	if s.shared == nil {
+		s.shared = histogram()
+	}
+	record(s.shared, d)
+}
+
+// Call counts one call observed on a link. sent is when the request was forwarded to the dependency, 0
+// if it never was. Calls that begin after the load, such as those caused by probes, are not counted.
+func (a *Aggregator) Call(link string, c message.Call, start, sent, end time.Duration) {
+	if c.Op == "" {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !c.Blocking { // see Relay.Unawaited
+		a.endedCalls[link]++
+	}
+	if start >= a.loadEnd {
+		return
+	}
+	for _, o := range a.outages {
+		switch n, counted := o.calls[link]; {
+		case !counted:
+		case start >= o.from && c.Status != 0:
+			o.answered[link]++
+		case start < o.from && end >= o.from && c.Status == 0:
+			o.calls[link] = n + 1
+		}
+	}
+	s := a.callsFor(link, start, end)
+	s.Calls.Calls++
+	if c.Affected {
+		s.Affected++
+	}
+	switch {
+	case c.Blocking:
+	case c.GaveUp:
+		s.GaveUp++
+	case c.Status == 0 || c.Status == http.StatusTooManyRequests || c.Status >= http.StatusInternalServerError:
+		s.Failed++
+	}
+	if !c.Blocking {
+		s.wait(end-start, c.Shared)
+	}
+	if sent > 0 {
+		a.callsFor(link, sent, end).Arrived++
+	}
+}
+
+// FailedDials counts n dials of a link's dependency that failed between from and to. No fault window
+// begins or ends in between. The dials are spread evenly over the slices.
+func (a *Aggregator) FailedDials(link string, n int64, from, to time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if to >= a.loadEnd {
+		return
+	}
+	for n > 0 {
+		_, end := a.slice(from)
+		part := n
+		if end < to {
+			part = int64(float64(n) * float64(end-from) / float64(to-from))
+		}
+		a.callsFor(link, from, from).Refused += int(part)
+		n, from = n-part, end
+	}
+}
+
+// callsFor returns the slice in which a call is counted. a.mu must be held.
+func (a *Aggregator) callsFor(link string, start, end time.Duration) *callsBuilder {
+	from, _ := a.slice(start)
+	w, _ := a.window(start, end)
+	at := sliceKey{from: from, window: w, name: link}
+	s := a.calls[at]
+	if s == nil {
+		s = &callsBuilder{Calls: journal.Calls{From: from, Window: at.window, Link: link}, duration: histogram()}
+		a.calls[at] = s
+	}
+	return s
+}
+
+// OpenCalls returns how many of the in calls that a link received have not ended, and when the load
+// ended.
+func (a *Aggregator) OpenCalls(link string, in int64) (n int64, since time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(0, in-a.endedCalls[link]), a.loadEnd
+}
