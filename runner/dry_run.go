@@ -103,7 +103,7 @@ func (s *session) twin(l scenarios.Link) (*system, error) {
 	h := s.hooks()
 	h.message, h.trace, h.unparsed = nil, message.Trace{}, func(string, string) {}
 	h.call = func(string, message.Call) {}
-	h.told = func(scenarios.Link, map[string]string, []byte) {}
+	h.told = func(scenarios.Link, map[string]string, []byte, string) {}
 	return t, t.open(l, h)
 }
 

@@ -58,7 +58,7 @@ type hooks struct {
 	trace    message.Trace
 	unparsed func(link, why string) // called for connections that a link could not parse
 	// told is called with what the server of a link tells its client about where servers are, and the addresses of all services
-	told func(l scenarios.Link, addresses map[string]string, text []byte)
+	told func(l scenarios.Link, addresses map[string]string, text []byte, unread string)
 
 	authority func() (*link.CA, string, error) // returns the run's CA and the file with its certificate
 }
@@ -163,7 +163,7 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		relay, err := message.New(row, message.Config{
 			Link: l.Name(), Trace: h.trace, Framing: l.Framing, Sink: h.message,
 			Calls: func(c message.Call) { h.call(l.Name(), c) },
-			Told:  func(text []byte) { h.told(l, s.addresses, text) },
+			Told:  func(text []byte, unread string) { h.told(l, s.addresses, text, unread) },
 		})
 		if err != nil {
 			return err

@@ -2,11 +2,14 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/fstest"
@@ -35,10 +38,14 @@ func TestAddressesToldByServers(t *testing.T) {
 		system, fault, told string
 		client              func(t *testing.T, s *System) func(ctx context.Context) error // returns what makes one request
 	}{
-		"a redirect": {toldHTTP, `calls from "front" to "data" are delayed by 20ms`, `"first" told "front" the address`, redirected},
-		"sentinel":   {toldSentinel, `messages from "front" to "data" are delayed by 20ms`, `"first" told "front" the address`, failover},
-		"a cluster":  {toldCluster, `messages from "front" to "data" are delayed by 20ms`, `"data" told "front" the address`, cluster},
-		"members":    {toldMembers, `calls from "front" to "data" are delayed by 20ms`, `"data" told "front" the address`, members},
+		"a redirect": {toldHTTP, `calls from "front" to "data" are delayed by 20ms`, `"first" told "front" the address ADDRESS`, redirected("/")},
+		"sentinel":   {toldSentinel, `messages from "front" to "data" are delayed by 20ms`, `"first" told "front" the address ADDRESS`, failover},
+		"a cluster":  {toldCluster, `messages from "front" to "data" are delayed by 20ms`, `"data" told "front" the address ADDRESS`, cluster},
+		"members":    {toldMembers, `calls from "front" to "data" are delayed by 20ms`, `"data" told "front" the address ADDRESS`, members},
+		"members by the gateway": {strings.Replace(toldMembers, "data: grpc", "data: http", 1), `calls from "front" to "data" are delayed by 20ms`,
+			`"data" told "front" the address ADDRESS`, membersByGateway},
+		"an answer that cannot be read": {toldHTTP, `calls from "front" to "data" are delayed by 20ms`,
+			`"first" told "front" addresses of servers in an answer that the link cannot read (its encoding is "br")`, redirected("/v1/catalog/service/data")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -50,9 +57,13 @@ func TestAddressesToldByServers(t *testing.T) {
 				}
 			})
 			handlers := map[string]http.Handler{"front": front}
-			if name == "a redirect" {
+			if row.system == toldHTTP {
 				handlers["data"] = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 				handlers["first"] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path != "/" { // a catalogue
+						w.Header().Set("Content-Encoding", "br")
+						return
+					}
 					http.Redirect(w, r, "http://"+*data.Load()+"/", http.StatusTemporaryRedirect)
 				})
 			}
@@ -78,29 +89,32 @@ func TestAddressesToldByServers(t *testing.T) {
 			require.NoError(t, err)
 			h := r.Book.Scenarios[0]
 			require.Len(t, h.Troubles, 1, "each address is reported once")
-			assert.Contains(t, h.Troubles[0], row.told+" "+*data.Load()+` of "data", which leads around the links`)
+			assert.Contains(t, h.Troubles[0], strings.ReplaceAll(row.told, "ADDRESS", *data.Load()+` of "data", which leads around the links`))
 			assert.Equal(t, "inconclusive", h.End.Outcome)
 		})
 	}
 }
 
-func redirected(_ *testing.T, s *System) func(context.Context) error {
-	links := []string{s.Link("front", "data"), s.Link("front", "first")}
-	return func(ctx context.Context) error {
-		for _, link := range links {
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+link+"/", nil)
-			if err != nil {
-				return err
+// redirected asks for the path at both servers, and goes where it is redirected.
+func redirected(path string) func(t *testing.T, s *System) func(context.Context) error {
+	return func(_ *testing.T, s *System) func(context.Context) error {
+		links := []string{s.Link("front", "data"), s.Link("front", "first")}
+		return func(ctx context.Context) error {
+			for _, link := range links {
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+link+path, nil)
+				if err != nil {
+					return err
+				}
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					return err
+				}
+				if err := resp.Body.Close(); err != nil {
+					return err
+				}
 			}
-			resp, err := http.DefaultClient.Do(req)
-			if err != nil {
-				return err
-			}
-			if err := resp.Body.Close(); err != nil {
-				return err
-			}
+			return nil
 		}
-		return nil
 	}
 }
 
@@ -151,6 +165,40 @@ func members(t *testing.T, s *System) func(context.Context) error {
 			return err
 		}
 		_, err := list(ctx, guided)
+		return err
+	}
+}
+
+// membersByGateway asks the gateway of etcd, which speaks JSON.
+func membersByGateway(t *testing.T, s *System) func(context.Context) error {
+	list := func(ctx context.Context, server string) ([]byte, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, server+"/v3/cluster/member/list", strings.NewReader("{}"))
+		if err != nil {
+			return nil, err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		return io.ReadAll(resp.Body)
+	}
+	linked := "http://" + s.Link("front", "data")
+	text, err := list(t.Context(), linked)
+	require.NoError(t, err)
+	var told struct {
+		Members []struct {
+			ClientURLs []string `json:"clientURLs"`
+		} `json:"members"`
+	}
+	require.NoError(t, json.Unmarshal(text, &told), "%s", text)
+	require.NotEmpty(t, told.Members)
+	require.NotEmpty(t, told.Members[0].ClientURLs)
+	return func(ctx context.Context) error {
+		if _, err := list(ctx, linked); err != nil {
+			return err
+		}
+		_, err := list(ctx, told.Members[0].ClientURLs[0])
 		return err
 	}
 }

@@ -308,7 +308,14 @@ func (r *Relay) Unparsed(why string) {
 // Told reports what a server tells its client about where other servers are.
 func (r *Relay) Told(text []byte) {
 	if r.cfg.Told != nil {
-		r.cfg.Told(text)
+		r.cfg.Told(text, "")
+	}
+}
+
+// ToldUnread reports that a server tells its client where other servers are, and why that cannot be read.
+func (r *Relay) ToldUnread(why string) {
+	if r.cfg.Told != nil {
+		r.cfg.Told(nil, why)
 	}
 }
 

@@ -207,8 +207,9 @@ type Config struct {
 	Calls func(Call)    // called for each exchange when it has ended; may be nil
 	Trace Trace
 	// Told is called with what a server tells its client about where other servers are, such as the answer to CLUSTER
-	// SLOTS or the address of a redirect; may be nil. The text is valid during the call.
-	Told func(text []byte)
+	// SLOTS or the address of a redirect; may be nil. The text is valid during the call. If it could not be read, unread is
+	// the reason.
+	Told func(text []byte, unread string)
 
 	Framing Framing // for the protocols "lines" and "lengths"
 }

@@ -68,6 +68,9 @@ func (c *connection) fromServer(raw []byte, large bool) error {
 		}
 		if g.Guides(request, raw) {
 			c.Relay.Told(raw)
+			if large {
+				c.Relay.ToldUnread(message.TooLarge(message.MaxBuffered))
+			}
 		}
 	}
 	switch {

@@ -91,6 +91,11 @@ func (c *connection) answer(x *exchange) error {
 	if to := message.RedirectTarget(h.header("Location")); to != "" {
 		c.Relay.Told([]byte(to))
 	}
+	if h.status/100 == 2 {
+		if h.guidance = http2.NewGuidance(c.Relay, x.Message.Path); h.guidance != nil {
+			h.guidance.Begin(h.header("Content-Encoding"), h.body == chunked)
+		}
+	}
 	if x.Does(message.EditReply) {
 		c.Relay.Edit(&x.Exchange, h)
 	}

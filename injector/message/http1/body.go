@@ -10,13 +10,18 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector/message/duplex"
+	"github.com/firedrill-dev/firedrill/injector/message/http2"
 )
 
 // copyBody copies a body to w unchanged, including its framing, and returns the number of bytes. A nil w
-// discards it.
+// discards it. An answer that tells the client where other servers are is read meanwhile.
 func copyBody(w io.Writer, r *bufio.Reader, h *head) (int64, error) {
 	if w == nil {
 		w = io.Discard
+	}
+	if h.guidance != nil {
+		w = guided{w, h.guidance}
+		defer h.guidance.Report() // before finishAnswer flushes the end to the client
 	}
 	switch h.body {
 	case sized:
@@ -28,6 +33,19 @@ func copyBody(w io.Writer, r *bufio.Reader, h *head) (int64, error) {
 	}
 	return 0, nil
 }
+
+// guided shows what is written to a Guidance.
+type guided struct {
+	io.Writer
+	guidance *http2.Guidance
+}
+
+func (g guided) Write(p []byte) (int, error) {
+	g.guidance.Add(p)
+	return g.Writer.Write(p)
+}
+
+func (g guided) Flush() error { return duplex.Flush(g.Writer) }
 
 // nextLine reads a line. It flushes w first if the line is not in the buffer of r.
 func nextLine(w io.Writer, r *bufio.Reader) ([]byte, error) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector/message/duplex"
+	"github.com/firedrill-dev/firedrill/injector/message/http2"
 )
 
 // maxHead limits the head of a message. Beyond it, the connection is relayed as plain bytes.
@@ -42,6 +43,8 @@ type head struct {
 	upgrade bool // a request for another protocol, including CONNECT
 	expects bool // Expect: 100-continue
 	fields  fields
+
+	guidance *http2.Guidance // reads the body of a response that tells the client where other servers are; otherwise nil
 }
 
 type fields struct {

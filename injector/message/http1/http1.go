@@ -2,6 +2,9 @@
 //
 // While a rule holds a message back, the relay redials if the server closes the idle connection; it never resends a
 // request once a byte of it has been written.
+//
+// Of answers that tell the client where other servers are, which it recognizes by the path of the request, it keeps a copy
+// of at most message.MaxBuffered bytes and reports the addresses; see http2.Guidance. Other bodies are not looked at.
 package http1
 
 import (

@@ -18,9 +18,7 @@ import (
 func (c *Conn) answer(s *stream, f *frame) {
 	if f.endsStream() {
 		s.code = field(f.fields, "grpc-status")
-		if s.guides {
-			c.Relay.Told(s.told)
-		}
+		s.guidance.Report()
 	}
 	if to := message.RedirectTarget(field(f.fields, "location")); to != "" {
 		c.Relay.Told([]byte(to))
@@ -30,6 +28,11 @@ func (c *Conn) answer(s *stream, f *frame) {
 		return
 	}
 	s.answer, s.status = answerBegun, status
+	if coding := contentCoding(f.fields); status/100 == 2 {
+		s.guidance.Begin(coding, false)
+	} else {
+		s.guidance = nil
+	}
 	s.eventStream = IsEventStream(field(f.fields, "content-type"))
 	c.Relay.CountPassed(s.Overtaken)
 	rule, delayed := s.Rule(), len(s.ReplyDelays) > 0

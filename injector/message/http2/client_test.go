@@ -109,7 +109,7 @@ func TestH2RedirectsAreReported(t *testing.T) {
 		http.Redirect(w, r, "http://"+r.URL.Query().Get("to")+"/", http.StatusTemporaryRedirect)
 	}))
 	told := make(chan string, 2)
-	f := relaytest.OpenLink(t, addr, message.Config{Told: func(text []byte) { told <- string(text) }})
+	f := relaytest.OpenLink(t, addr, message.Config{Told: func(text []byte, _ string) { told <- string(text) }})
 	client := relaytest.HTTP2Client(t)
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, to := range []string{"", "payments.internal:8081"} { // the first one is relative

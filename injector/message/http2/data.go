@@ -45,7 +45,7 @@ func (w *way) through(r *bufio.Reader, s *stream, f *frame, left int) error {
 		w.idle.Store(false)
 		part, _ := r.Peek(min(r.Buffered(), left))
 		w.c.Lock()
-		w.keepTold(s, part)
+		w.guide(s, part, f.endsStream() && left == len(part))
 		w.buf = append(w.buf, part...)
 		left -= len(part)
 		if left == 0 {
@@ -100,7 +100,7 @@ func (w *way) pieces(r *bufio.Reader, s *stream, f *frame, left int) error {
 			piece.flags = f.flags & flagEnd
 		}
 		w.c.Lock()
-		w.keepTold(s, part)
+		w.guide(s, part, piece.endsStream())
 		if s == nil {
 			w.refund(nil, &piece)
 		} else {

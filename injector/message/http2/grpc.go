@@ -14,20 +14,6 @@ var grpcCodes = []string{
 	"FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }
 
-// guidingMethods are the methods whose answers tell the client where other servers are, in plain text. Clients of etcd
-// connect to the client URLs of its members, if they synchronize their endpoints.
-var guidingMethods = []string{"/etcdserverpb.Cluster/MemberList"}
-
-// maxTold is how much of an answer that guides is read.
-const maxTold = 64 << 10
-
-// keepTold keeps the beginning of an answer that guides. The lock is held.
-func (w *way) keepTold(s *stream, data []byte) {
-	if s != nil && s.guides && !w.toServer {
-		s.told = append(s.told, data[:min(len(data), maxTold-len(s.told))]...)
-	}
-}
-
 // grpcCode returns the number of a code given by name or number, or "".
 func grpcCode(code string) string {
 	for n, name := range grpcCodes {

@@ -1,4 +1,5 @@
-// Package http2 relays HTTP/2 and gRPC for package message.
+// Package http2 relays HTTP/2 and gRPC for package message. What HTTP/1.1 and HTTP/2 have in common is here, too, such as
+// Guidance, which finds the addresses that servers tell their clients.
 package http2
 
 import (
@@ -49,13 +50,12 @@ type stream struct {
 	blackholed   bool // the client gets no more data on it
 	eventStream  bool // its answer may not end
 	secondAnswer bool // its answer comes from another connection
-	guides       bool // its answer tells the client where other servers are
 	answer       answerState
 	reported     bool // the call has been reported
 	status       int
-	code         string  // grpc-status
-	told         []byte  // the beginning of an answer that guides
-	copy         []frame // the request, for a second delivery
+	code         string    // grpc-status
+	copy         []frame   // the request, for a second delivery
+	guidance     *Guidance // nil unless its answer tells the client where other servers are
 }
 
 // answerState is how far the final answer is.

@@ -33,8 +33,8 @@ func (c *Conn) admit(f *frame) *stream {
 	s.grpc = c.grpc && strings.HasPrefix(field(fields, "content-type"), "application/grpc")
 	if s.grpc {
 		s.Message.Op = path
-		s.guides = slices.Contains(guidingMethods, path)
 	}
+	s.guidance = NewGuidance(c.Relay, path)
 	s.isHead = s.Message.Method == http.MethodHead
 	s.hasLength = !s.grpc && field(fields, "content-length") != ""
 	s.expects = strings.EqualFold(field(fields, "expect"), "100-continue")
