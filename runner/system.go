@@ -22,6 +22,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/runner/internal/standin"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
@@ -46,7 +47,7 @@ type system struct {
 	unrecord  []func()              // remove the records that let a later run clean up if this program is killed
 	written   []string              // configuration files of services
 	servers   []*http.Server
-	standIns  map[string]*standIn // by service
+	standIns  map[string]*standin.StandIn // by service
 	serving   sync.WaitGroup
 }
 
@@ -75,7 +76,7 @@ func (m missingProgram) Error() string {
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
 		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, reserved: map[string][]io.Closer{},
-		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: load.Trust{}, services: map[string]*process.Service{}, standIns: map[string]*standIn{}, disks: map[string]*disk.Disk{},
+		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: load.Trust{}, services: map[string]*process.Service{}, standIns: map[string]*standin.StandIn{}, disks: map[string]*disk.Disk{},
 	}
 	defer func() {
 		if err != nil {
@@ -118,7 +119,7 @@ func (s *system) assignAddress(svc scenarios.Service) error {
 				key = l.Key
 			}
 		}
-		s.standIns[svc.Name] = newStandIn(svc, key)
+		s.standIns[svc.Name] = standin.New(svc, key)
 		return s.serve(svc.Name, svc.Port, s.standIns[svc.Name])
 	case svc.Address != "":
 		s.addresses[svc.Name] = svc.Address

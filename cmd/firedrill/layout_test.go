@@ -59,6 +59,7 @@ var imports = map[string][]string{
 	"runner/internal/effects":   {"runner/internal/load", "scenarios/check", "scenarios/journal", "scenarios/source", "scenarios/system"},
 	"runner/internal/load":      {"injector/evidence", "injector/message", "scenarios", "scenarios/journal"},
 	"runner/internal/probes":    {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/source", "scenarios/system"},
+	"runner/internal/standin":   {"runner/internal/effects", "scenarios", "scenarios/journal", "scenarios/source"},
 	"runner/internal/watchdog":  {"scenarios/journal"},
 
 	"reports":           {"scenarios/codes", "scenarios/journal", "scenarios/check"},

@@ -1,4 +1,4 @@
-package runner
+package standin
 
 import (
 	"net/http"
@@ -24,20 +24,20 @@ func send(h http.Handler, method, path, body string, headers ...string) (status 
 	return w.Code, w.Body.String(), w.Header()
 }
 
-func applied(t *testing.T, s *standIn) []journal.Effect {
+func applied(t *testing.T, s *StandIn) []journal.Effect {
 	t.Helper()
 	var all []journal.Effect
-	require.NoError(t, s.list(func(e journal.Effect) error { all = append(all, e); return nil }))
+	require.NoError(t, s.List(func(e journal.Effect) error { all = append(all, e); return nil }))
 	return all
 }
 
-func charging(in scenarios.StandIn, key scenarios.Key) *standIn {
+func charging(in scenarios.StandIn, key scenarios.Key) *StandIn {
 	in.Routes = []scenarios.StandInRoute{
 		{Method: "POST", Path: "/charge", Status: 201, Body: `{"id": {{n}}, "of": "{{key}}"}`, Headers: map[string]string{"X-Bank": "b"}},
 		{Method: "GET", Path: "/charges/{id}"},
 		{Method: "POST", Path: "/declined", Status: 402},
 	}
-	return newStandIn(scenarios.Service{Name: "payments", StandIn: &in}, key)
+	return New(scenarios.Service{Name: "payments", StandIn: &in}, key)
 }
 
 func TestStandIn(t *testing.T) {
@@ -59,17 +59,17 @@ func TestStandIn(t *testing.T) {
 	assert.Equal(t, 402, status)
 	assert.Equal(t, []journal.Effect{{Key: "k-1", ID: "1", Value: "12.5"}, {Key: "k-1", ID: "2", Value: "12.5"}, {Key: "k-1", ID: "3", Value: "12.5"}}, applied(t, s))
 
-	assert.Empty(t, s.unanswered())
+	assert.Empty(t, s.Unanswered())
 	for range 2 {
 		status, _, _ = send(s, "GET", "/charges/7/more", "")
 		assert.Equal(t, 404, status)
 	}
 	send(s, "PUT", "/charge", "")
-	assert.Equal(t, `the stand-in "payments" answered requests of routes that it does not have with status 404: GET /charges/7/more (2), PUT /charge (1)`, s.unanswered())
+	assert.Equal(t, `the stand-in "payments" answered requests of routes that it does not have with status 404: GET /charges/7/more (2), PUT /charge (1)`, s.Unanswered())
 	assert.Len(t, applied(t, s), 3)
 
 	send(s, "POST", "/charge", "{}")
-	assert.ErrorContains(t, s.list(func(journal.Effect) error { return nil }), `1 requests to the stand-in "payments" carried no key at "$.order.key" of a JSON body`)
+	assert.ErrorContains(t, s.List(func(journal.Effect) error { return nil }), `1 requests to the stand-in "payments" carried no key at "$.order.key" of a JSON body`)
 }
 
 // Without a place of its own, the key is where the load carries it.

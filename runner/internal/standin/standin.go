@@ -1,12 +1,12 @@
-package runner
+// Package standin serves stand-ins: dependencies that the runner itself serves over HTTP, with declared answers, and whose
+// effects it keeps.
+package standin
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,70 +20,70 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
-// maxStandInBody limits the body of a request to a stand-in. A longer one is refused with status 413.
-const maxStandInBody = 1 << 20
+// maxBody limits the body of a request to a stand-in. A longer one is refused with status 413.
+const maxBody = 1 << 20
 
-// maxStandInEffects limits the effects that a stand-in keeps. Further requests are refused with status 507, and reading
+// maxEffects limits the effects that a stand-in keeps. Further requests are refused with status 507, and reading
 // its effects fails.
-const maxStandInEffects = 1_000_000
+const maxEffects = 1_000_000
 
-// standIn serves a service in this process.
-type standIn struct {
+// StandIn serves a service in this process. Its methods may be called concurrently.
+type StandIn struct {
 	name             string
 	declared         scenarios.StandIn
-	key, once, value standInPlace
+	key, once, value place
 
 	mu      sync.Mutex
 	n       int
 	effects []journal.Effect
-	answers map[string]*standInAnswer // by the key that makes requests idempotent
-	keyless int                       // effects without a key
+	answers map[string]*answer // by the key that makes requests idempotent
+	keyless int                // effects without a key
 	full    bool
 	unknown map[string]int // requests of other routes
 }
 
-// standInAnswer is an answer that is given again.
-type standInAnswer struct {
+// answer is an answer that is given again.
+type answer struct {
 	route scenarios.StandInRoute
 	body  string
 }
 
-// newStandIn returns the stand-in of a service. Without a place of its own, the key is where requests of the load carry
+// New returns the stand-in of a service. Without a place of its own, the key is where requests of the load carry
 // theirs.
-func newStandIn(svc scenarios.Service, key scenarios.Key) *standIn {
-	s := &standIn{name: svc.Name, declared: *svc.StandIn, answers: map[string]*standInAnswer{}, unknown: map[string]int{}}
+func New(svc scenarios.Service, key scenarios.Key) *StandIn {
+	s := &StandIn{name: svc.Name, declared: *svc.StandIn, answers: map[string]*answer{}, unknown: map[string]int{}}
 	s.key, s.once, s.value = placeOf(s.declared.Key), placeOf(s.declared.Once), placeOf(s.declared.Value)
 	if s.declared.Key == "" {
-		s.key = standInPlace{header: "Idempotency-Key"}
+		s.key = place{header: "Idempotency-Key"}
 		switch key.In {
 		case scenarios.InHeader:
-			s.key = standInPlace{header: key.Name}
+			s.key = place{header: key.Name}
 		case scenarios.InBody:
-			s.key = standInPlace{path: strings.Split(key.Name, ".")}
+			s.key = place{path: strings.Split(key.Name, ".")}
 		case scenarios.InQuery:
-			s.key = standInPlace{query: key.Name}
+			s.key = place{query: key.Name}
 		}
 	}
 	return s
 }
 
-// standInPlace is a part of a request. The zero value is none.
-type standInPlace struct {
+// place is a part of a request. The zero value is none.
+type place struct {
 	header, query string
 	path          source.JSONPath // in the JSON body
 }
 
 // placeOf parses the name of a header, or a path in JSON.
-func placeOf(text string) standInPlace {
+func placeOf(text string) place {
 	if !strings.HasPrefix(text, "$") {
-		return standInPlace{header: text}
+		return place{header: text}
 	}
 	path, _ := source.ParseJSONPath(text) // validated before the run
-	return standInPlace{path: path}
+	return place{path: path}
 }
 
 // find returns the text at the place; "" if there is none.
-func (p standInPlace) find(r *http.Request, body []byte) string {
+func (p place) find(r *http.Request, body []byte) string {
 	switch {
 	case p.header != "":
 		return r.Header.Get(p.header)
@@ -96,8 +96,8 @@ func (p standInPlace) find(r *http.Request, body []byte) string {
 }
 
 // ServeHTTP answers a request as declared. The effect is there before the answer is.
-func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxStandInBody))
+func (s *StandIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil { // it is truncated or too long
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 		return
@@ -112,30 +112,30 @@ func (s *standIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("the stand-in %q has no route %s %s", s.name, r.Method, r.URL.Path), http.StatusNotFound)
 		return
 	}
-	answer := s.apply(s.declared.Routes[i], r, body)
-	if answer == nil {
+	given := s.apply(s.declared.Routes[i], r, body)
+	if given == nil {
 		http.Error(w, "the stand-in keeps no more effects", http.StatusInsufficientStorage)
 		return
 	}
-	delay := time.NewTimer(answer.route.Delay)
+	delay := time.NewTimer(given.route.Delay)
 	defer delay.Stop()
 	select {
 	case <-delay.C:
 	case <-r.Context().Done():
 		return
 	}
-	if answer.body != "" {
+	if given.body != "" {
 		w.Header().Set("Content-Type", "application/json")
 	}
-	for name, value := range answer.route.Headers {
+	for name, value := range given.route.Headers {
 		w.Header().Set(name, value)
 	}
-	w.WriteHeader(answer.route.Status)
-	_, _ = io.WriteString(w, answer.body)
+	w.WriteHeader(given.route.Status)
+	_, _ = io.WriteString(w, given.body)
 }
 
 // apply records the effect of a request, and returns its answer. It returns nil if there is no room for the effect.
-func (s *standIn) apply(route scenarios.StandInRoute, r *http.Request, body []byte) *standInAnswer {
+func (s *StandIn) apply(route scenarios.StandInRoute, r *http.Request, body []byte) *answer {
 	if route.Status == 0 {
 		route.Status = http.StatusOK
 	}
@@ -146,14 +146,14 @@ func (s *standIn) apply(route scenarios.StandInRoute, r *http.Request, body []by
 		return first
 	}
 	changes := !journal.Safe(r.Method+" /") && route.Status < http.StatusBadRequest
-	if changes && len(s.effects)+s.keyless >= maxStandInEffects {
+	if changes && len(s.effects)+s.keyless >= maxEffects {
 		s.full = true
 		return nil
 	}
 	s.n++
 	number := strconv.Itoa(s.n)
 	quoted, _ := json.Marshal(key)
-	a := &standInAnswer{route: route, body: strings.NewReplacer("{{n}}", number, "{{key}}", strings.Trim(string(quoted), `"`)).Replace(route.Body)}
+	a := &answer{route: route, body: strings.NewReplacer("{{n}}", number, "{{key}}", strings.Trim(string(quoted), `"`)).Replace(route.Body)}
 	switch {
 	case !changes:
 		return a
@@ -168,8 +168,8 @@ func (s *standIn) apply(route scenarios.StandInRoute, r *http.Request, body []by
 	return a
 }
 
-// list calls each for every effect.
-func (s *standIn) list(each func(journal.Effect) error) error {
+// List calls each for every effect. It fails if not all effects are known by their key.
+func (s *StandIn) List(each func(journal.Effect) error) error {
 	s.mu.Lock()
 	all, keyless, full := slices.Clone(s.effects), s.keyless, s.full
 	s.mu.Unlock()
@@ -177,7 +177,7 @@ func (s *standIn) list(each func(journal.Effect) error) error {
 	case keyless > 0:
 		return fmt.Errorf("%d requests to the stand-in %q carried no key %s: let the service pass the key on, or say in `key` where it is", keyless, s.name, s.key)
 	case full:
-		return fmt.Errorf("the stand-in %q got more than %d requests and did not keep all", s.name, maxStandInEffects)
+		return fmt.Errorf("the stand-in %q got more than %d requests and did not keep all", s.name, maxEffects)
 	}
 	for _, e := range all {
 		if err := each(e); err != nil {
@@ -187,7 +187,7 @@ func (s *standIn) list(each func(journal.Effect) error) error {
 	return nil
 }
 
-func (p standInPlace) String() string {
+func (p place) String() string {
 	switch {
 	case p.header != "":
 		return fmt.Sprintf("in the header %q", p.header)
@@ -197,8 +197,8 @@ func (p standInPlace) String() string {
 	return fmt.Sprintf("at %q of a JSON body", "$."+strings.Join(p.path, "."))
 }
 
-// unanswered describes the requests of routes that the stand-in does not have; "" if there were none.
-func (s *standIn) unanswered() string {
+// Unanswered describes the requests of routes that the stand-in does not have; "" if there were none.
+func (s *StandIn) Unanswered() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.unknown) == 0 {
@@ -213,35 +213,4 @@ func (s *standIn) unanswered() string {
 		all, more = all[:10], ", ..."
 	}
 	return fmt.Sprintf("the stand-in %q answered requests of routes that it does not have with status 404: %s%s", s.name, strings.Join(all, ", "), more)
-}
-
-// serve serves a handler in this process, on a port that may be 0 for a free one.
-func (s *system) serve(service string, port int, handler http.Handler) error {
-	ln, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-	if err != nil {
-		return fmt.Errorf("serve %q: %w", service, err)
-	}
-	s.addresses[service] = ln.Addr().String()
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
-	s.servers = append(s.servers, server)
-	s.serving.Go(func() { _ = server.Serve(ln) })
-	return nil
-}
-
-// noteStandIns records the requests that stand-ins could not answer.
-func (s *session) noteStandIns() {
-	for _, name := range slices.Sorted(maps.Keys(s.system.standIns)) {
-		if text := s.system.standIns[name].unanswered(); text != "" {
-			s.record(journal.Event{Note: &journal.Note{Text: text}})
-		}
-	}
-}
-
-// standInReader returns the reader of the effects of a stand-in.
-func (s *system) standInReader(service string) (effects.Reader, error) {
-	in := s.standIns[service]
-	if in == nil {
-		return effects.Reader{}, fmt.Errorf("the service %q is not a stand-in here: a handler of the test takes its place", service)
-	}
-	return effects.Reader{Whole: true, Read: func(_ context.Context, each func(journal.Effect) error) error { return in.list(each) }}, nil
 }
