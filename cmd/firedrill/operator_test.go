@@ -45,8 +45,8 @@ func (p *pretended) keys() string {
 	return strings.Join(p.now.Keys, "  ")
 }
 
-// attendance is an operator in a bubble of time, at a terminal unless the input was written in advance.
-type attendance struct {
+// testOperator is an operator in a bubble of time, at a terminal unless the input was written in advance.
+type testOperator struct {
 	*operator
 	view  *pretended
 	typed chan key
@@ -54,37 +54,37 @@ type attendance struct {
 	stop  error    // why the run was cancelled
 }
 
-func attend(t *testing.T, inAdvance bool) *attendance {
+func newTestOperator(t *testing.T, inAdvance bool) *testOperator {
 	t.Helper()
-	a := &attendance{view: &pretended{}, typed: make(chan key, maxTyped)}
-	keys := &keyboard{typed: a.typed, inAdvance: inAdvance, discard: time.Now, restore: func() {}}
+	o := &testOperator{view: &pretended{}, typed: make(chan key, maxTyped)}
+	keys := &keyboard{typed: o.typed, inAdvance: inAdvance, discard: time.Now, restore: func() {}}
 	if inAdvance {
 		keys.discard = func() time.Time { return time.Time{} }
 	}
-	a.operator = newOperator("ana", keys, a.view, append([]action{hold}, anytime()...), func(err error) { a.stop = err })
-	a.record = func(n journal.Note) { a.said = append(a.said, n.Kind+": "+n.Text) }
-	a.abort = func(by string) { a.said = append(a.said, "aborted by "+by) }
-	go a.read()
+	o.operator = newOperator("ana", keys, o.view, append([]action{hold}, anytime()...), func(err error) { o.stop = err })
+	o.record = func(n journal.Note) { o.said = append(o.said, n.Kind+": "+n.Text) }
+	o.abort = func(by string) { o.said = append(o.said, "aborted by "+by) }
+	go o.read()
 	t.Cleanup(func() {
-		a.event(journal.Event{End: &journal.End{}})
-		close(a.typed)
+		o.event(journal.Event{End: &journal.End{}})
+		close(o.typed)
 	})
-	return a
+	return o
 }
 
-func (a *attendance) press(keys string) {
+func (o *testOperator) press(keys string) {
 	for _, k := range []byte(keys) {
-		a.typed <- key{k, time.Now()}
+		o.typed <- key{k, time.Now()}
 	}
 	synctest.Wait()
 }
 
 // question asks, and returns a channel with the key that answered.
-func (a *attendance) question(t *testing.T) <-chan byte {
+func (o *testOperator) question(t *testing.T) <-chan byte {
 	t.Helper()
 	answered := make(chan byte, 1)
 	go func() {
-		k, err := a.ask(t.Context(), question{text: "next", choices: []choice{{"c ", "c: continue"}}})
+		k, err := o.ask(t.Context(), question{text: "next", choices: []choice{{"c ", "c: continue"}}})
 		if err == nil {
 			answered <- k
 		}
@@ -97,19 +97,19 @@ func (a *attendance) question(t *testing.T) <-chan byte {
 func TestTypedAheadAnswersNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := attend(t, false)
-		a.press("cc")
-		answered := a.question(t)
-		a.press("c ")
-		require.NotContains(t, a.view.keys(), "continue", "no key is shown before it acts")
+		o := newTestOperator(t, false)
+		o.press("cc")
+		answered := o.question(t)
+		o.press("c ")
+		require.NotContains(t, o.view.keys(), "continue", "no key is shown before it acts")
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		require.Empty(t, answered)
-		require.Contains(t, a.view.keys(), "c: continue")
-		a.press("c")
+		require.Contains(t, o.view.keys(), "c: continue")
+		o.press("c")
 		require.Equal(t, byte('c'), <-answered)
 		synctest.Wait()
-		require.NotContains(t, a.view.keys(), "continue")
+		require.NotContains(t, o.view.keys(), "continue")
 	})
 }
 
@@ -117,23 +117,23 @@ func TestTypedAheadAnswersNothing(t *testing.T) {
 func TestInputInAdvance(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := attend(t, true)
-		a.typed <- key{'c', time.Now()}
-		a.typed <- key{'h', time.Now()}
-		require.Equal(t, byte('c'), <-a.question(t))
-		healed := a.canHealUntil(t.Context())
-		a.event(journal.Event{Fault: &journal.Fault{ID: "fault-1", Stage: "live"}})
+		o := newTestOperator(t, true)
+		o.typed <- key{'c', time.Now()}
+		o.typed <- key{'h', time.Now()}
+		require.Equal(t, byte('c'), <-o.question(t))
+		healed := o.canHealUntil(t.Context())
+		o.event(journal.Event{Fault: &journal.Fault{ID: "fault-1", Stage: "live"}})
 		<-healed
-		require.Contains(t, a.said, "heal: healed by hand")
-		require.NoError(t, a.stop)
-		a.operator.mu.Lock()
-		a.deaf = true
-		a.operator.mu.Unlock()
-		a.question(t)
+		require.Contains(t, o.said, "heal: healed by hand")
+		require.NoError(t, o.stop)
+		o.operator.mu.Lock()
+		o.deaf = true
+		o.operator.mu.Unlock()
+		o.question(t)
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		require.ErrorIs(t, a.stop, errQuit)
-		close(a.end)
+		require.ErrorIs(t, o.stop, errQuit)
+		close(o.end)
 	})
 }
 
@@ -141,15 +141,15 @@ func TestInputInAdvance(t *testing.T) {
 func TestHold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := attend(t, false)
-		answered := a.question(t)
+		o := newTestOperator(t, false)
+		answered := o.question(t)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		a.press("oc")
+		o.press("oc")
 		require.Empty(t, answered)
-		a.press("c")
+		o.press("c")
 		require.Equal(t, byte('c'), <-answered)
-		require.Equal(t, []string{"hold: on hold: nothing further is injected", "released: goes on"}, a.said)
+		require.Equal(t, []string{"hold: on hold: nothing further is injected", "released: goes on"}, o.said)
 	})
 }
 
@@ -157,27 +157,27 @@ func TestHold(t *testing.T) {
 func TestHealOnlyWhatIsLive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := attend(t, false)
-		a.press("h")
-		require.Equal(t, []string{"nothing is live"}, a.view.lines)
-		a.event(journal.Event{Fault: &journal.Fault{ID: "fault-1", Stage: "live"}})
+		o := newTestOperator(t, false)
+		o.press("h")
+		require.Equal(t, []string{"nothing is live"}, o.view.lines)
+		o.event(journal.Event{Fault: &journal.Fault{ID: "fault-1", Stage: "live"}})
 		ctx, cancel := context.WithCancel(t.Context())
-		healed := a.canHealUntil(ctx)
-		require.Contains(t, a.view.keys(), "h: heal")
-		a.press("nh\n") // a note
+		healed := o.canHealUntil(ctx)
+		require.Contains(t, o.view.keys(), "h: heal")
+		o.press("nh\n") // a note
 		select {
 		case <-healed:
 			t.Fatal("a key of a note healed")
 		default:
 		}
 		cancel()
-		a.press("h")
-		require.NotContains(t, a.said, "heal: healed by hand")
-		healed = a.canHealUntil(t.Context())
-		a.press("h")
+		o.press("h")
+		require.NotContains(t, o.said, "heal: healed by hand")
+		healed = o.canHealUntil(t.Context())
+		o.press("h")
 		<-healed
-		require.NotContains(t, a.view.keys(), "h: heal")
-		require.Equal(t, []string{"note: h", "heal: healed by hand"}, slices.DeleteFunc(a.said, func(s string) bool { return strings.HasPrefix(s, "detected") }))
+		require.NotContains(t, o.view.keys(), "h: heal")
+		require.Equal(t, []string{"note: h", "heal: healed by hand"}, slices.DeleteFunc(o.said, func(s string) bool { return strings.HasPrefix(s, "detected") }))
 	})
 }
 
@@ -185,16 +185,16 @@ func TestHealOnlyWhatIsLive(t *testing.T) {
 func TestAbortEndsQuestions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := attend(t, false)
+		o := newTestOperator(t, false)
 		ended := make(chan error, 1)
 		go func() {
-			_, err := a.ask(t.Context(), question{text: "next", choices: goOn})
+			_, err := o.ask(t.Context(), question{text: "next", choices: goOn})
 			ended <- err
 		}()
 		synctest.Wait()
-		a.press("!!")
+		o.press("!!")
 		require.ErrorIs(t, <-ended, errAborted)
-		require.Equal(t, []string{"abort: aborts the run", "aborted by ana"}, a.said)
+		require.Equal(t, []string{"abort: aborts the run", "aborted by ana"}, o.said)
 	})
 }
 
