@@ -20,9 +20,8 @@ type facilitator struct {
 // goOn answers each question of a game day.
 var goOn = []choice{{"c ", "c: continue"}}
 
-// lead makes a run ask the facilitator.
-func (f *facilitator) lead(ctx context.Context, o *runner.Options) {
-	f.attend(ctx, o)
+// lead makes a run, which the operator has joined, ask the facilitator.
+func (f *facilitator) lead(o *runner.Options) {
 	f.askBefore(o, goOn, goOn, func(string) string { return f.card.undo })
 	o.BeforeScenario = f.beforeCard
 }

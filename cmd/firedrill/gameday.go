@@ -75,18 +75,11 @@ func playDay(cmd *cobra.Command, o runner.Options, d *day, by string, plain bool
 	o.Meter, o.Sources, o.Loads, o.Parallel = &runner.Meter{}, sources.Kinds(), sources.Loads(), 1
 	o.Select = d.choose
 	return run(cmd, o, output{format: "text", screen: !plain}, func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (func(), error) {
-		keys, err := readKeys(cmd.InOrStdin())
-		if err != nil {
-			return nil, err
+		team := people{title: d.title, page: page, by: by, keys: cmd.InOrStdin(), actions: append([]action{hold}, anytime()...)}
+		op, leave, err := team.join(cmd.Context(), o, view, cancelRun)
+		if err == nil {
+			(&facilitator{operator: op, day: d}).lead(o)
 		}
-		shown, closePage, err := page.open(d.title, view, o)
-		if err != nil {
-			keys.restore()
-			return nil, err
-		}
-		f := &facilitator{operator: newOperator(by, keys, shown, append([]action{hold}, anytime()...), cancelRun), day: d}
-		f.lead(cmd.Context(), o)
-		shown.attend(f.operator, o)
-		return func() { keys.restore(); closePage() }, nil
+		return leave, err
 	}, func(string) error { return nil })
 }

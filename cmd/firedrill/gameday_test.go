@@ -112,8 +112,8 @@ func TestGameDayNeedsAPerson(t *testing.T) {
 	require.Empty(t, book.Scenarios)
 }
 
-// TestGameDayPageOnThisMachineOnly: a page that others could open, or a blind day without a page, is refused, and nothing starts.
-func TestGameDayPageOnThisMachineOnly(t *testing.T) {
+// TestPageOnThisMachineOnly: a page that others could open, or hiding without a page, is refused, and nothing starts.
+func TestPageOnThisMachineOnly(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -121,11 +121,13 @@ func TestGameDayPageOnThisMachineOnly(t *testing.T) {
 	for flag, want := range map[string]string{
 		"--web=0.0.0.0:0": "only for this machine", "--web=" + taken.Addr().String(): "is it in use?", "--blind": "--blind is about the page of --web",
 	} {
-		p := start(t, "", "gameday", dayFile, flag)
-		require.Equal(t, usage, p.code(t), p.output())
-		require.Contains(t, p.errOut.String(), want)
-		entries, err := os.ReadDir(p.runs)
-		require.NoError(t, err)
-		require.Empty(t, entries, "something was started")
+		for _, command := range [][]string{{"gameday", dayFile}, {"run", filepath.Join(filepath.Dir(dayFile), "day.feature")}} {
+			p := start(t, "", append(command, flag)...)
+			require.Equal(t, usage, p.code(t), p.output())
+			require.Contains(t, p.errOut.String(), want)
+			entries, err := os.ReadDir(p.runs)
+			require.NoError(t, err)
+			require.Empty(t, entries, "something was started")
+		}
 	}
 }

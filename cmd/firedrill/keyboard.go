@@ -22,6 +22,28 @@ type key struct {
 	at   time.Time
 }
 
+// action is what a key does at any time. The operator's mutex is not held.
+type action struct {
+	char  byte
+	label string // "" if it is not shown
+	do    func(*operator)
+}
+
+// anytime returns a row for each key beside those that answer questions.
+func anytime() []action {
+	return []action{
+		{'h', "h: heal", func(o *operator) { _ = o.healNow(o.by) }},
+		{'n', "n: note", (*operator).startNote},
+		{'d', "d: detected", func(o *operator) { o.say("detected", "detected") }},
+		{'m', "m: mitigated", func(o *operator) { o.say("mitigated", "mitigated") }},
+		{'!', "!: abort", func(o *operator) { o.abortNow(o.by) }},
+		{'q', "", (*operator).quit},
+	}
+}
+
+// hold is the key of those who lead others.
+var hold = action{'o', "o: hold", (*operator).holdOn}
+
 // echoing turns on again what readKeys turned off in a terminal, or is nil: a program that exits immediately has to.
 var echoing atomic.Pointer[func()]
 

@@ -64,36 +64,14 @@ type choice struct{ keys, label string }
 // answerKeys are the keys that answer some question.
 const answerKeys = "\n\r cs"
 
-// action is what a key does at any time. The operator's mutex is not held.
-type action struct {
-	char  byte
-	label string // "" if it is not shown
-	do    func(*operator)
-}
-
-// anytime returns a row for each key beside those that answer questions.
-func anytime() []action {
-	return []action{
-		{'h', "h: heal", func(o *operator) { _ = o.healNow(o.by) }},
-		{'n', "n: note", (*operator).startNote},
-		{'d', "d: detected", func(o *operator) { o.say("detected", "detected") }},
-		{'m', "m: mitigated", func(o *operator) { o.say("mitigated", "mitigated") }},
-		{'!', "!: abort", func(o *operator) { o.abortNow(o.by) }},
-		{'q', "", (*operator).quit},
-	}
-}
-
-// hold is the key of those who lead others.
-var hold = action{'o', "o: hold", (*operator).holdOn}
-
 func newOperator(by string, keys *keyboard, view front, actions []action, cancelRun context.CancelCauseFunc) *operator {
 	o := &operator{by: by, keys: keys, view: view, actions: actions, cancelRun: cancelRun, end: make(chan struct{})}
 	o.changed.L = &o.mu
 	return o
 }
 
-// attend lets the operator take part in a run, and reads keys from when its journal is open.
-func (o *operator) attend(ctx context.Context, run *runner.Options) {
+// join lets the operator take part in a run, and reads keys from when its journal is open.
+func (o *operator) join(ctx context.Context, run *runner.Options) {
 	dir, watch := run.Dir, run.Watch
 	run.Watch = func(e journal.Event) {
 		watch(e)

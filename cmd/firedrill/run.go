@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ func runCommand() *cobra.Command {
 	var metricsAddress string
 	var show output
 	var step bool
+	var page livePage
 	var against string
 	cmd := &cobra.Command{
 		Use:   "run [paths]",
@@ -44,6 +46,7 @@ removed first.`,
 		Example: `  firedrill run --tags "@smoke and not @real"
   firedrill run --without "idempotency keys"   # the demo shop without one protection: a check fails
   firedrill run --step features/orders.feature # ask before each injection, heal on a key
+  firedrill run --web features/orders.feature  # a page that shows the run while it lasts, to browsers on this machine
   firedrill run --retries 2 --max-duration 10m # a job of CI: a failure that does not repeat is flaky, and still fails it
   firedrill run --against last-green           # what changed since the last run that passed`,
 	}
@@ -68,6 +71,7 @@ removed first.`,
 	flags.BoolVar(&o.DryRun, "dry-run", false, "start everything, inject nothing: say what would be injected, and try the undo of each fault on a link; exit code 0 if nothing would prevent the drill, which is reported as skipped")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
 	flags.BoolVar(&show.screen, "screen", false, "show the run on the whole terminal, with keys to heal, write notes and abort; one scenario at a time; lines, as without it, if the terminal cannot do that")
+	page.flags(cmd)
 	flags.StringVar(&against, "against", "", `after the run, print what changed since an earlier one, show it in the report, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one that passed; the exit code stays that of the run`)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := show.check(against); err != nil {
@@ -95,11 +99,11 @@ removed first.`,
 		if err != nil {
 			return err
 		}
-		var people attach
-		if step || show.screen {
-			people = attended(cmd, step)
+		var join joining
+		if step || show.screen || page != (livePage{}) {
+			join = withPeople(cmd, step, step || show.screen, page)
 		}
-		return run(cmd, o, show, people, compare)
+		return run(cmd, o, show, join, compare)
 	}
 	return cmd
 }
@@ -126,20 +130,22 @@ func (p output) check(against string) error {
 	return nil
 }
 
-// attach lets a person at the keys take part in a run. detach resets the terminal.
-type attach func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (detach func(), err error)
+// joining lets people take part in a run. leave ends that.
+type joining func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (leave func(), err error)
 
-// attended lets the person at the terminal of a command take part in a run of one scenario at a time. With step, it is
-// asked before each injection, and for confirmations.
-func attended(cmd *cobra.Command, step bool) attach {
+// withPeople lets people take part in a run of one scenario at a time: at its page and, with keys, at the terminal of a
+// command. With step, the person at the terminal is asked before each injection, and for confirmations.
+func withPeople(cmd *cobra.Command, step, keys bool, page livePage) joining {
 	return func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (func(), error) {
-		keys, err := readKeys(cmd.InOrStdin())
+		p := people{title: "Firedrill run", page: page, by: me(), keys: strings.NewReader("")}
+		if keys {
+			p.keys, p.actions = cmd.InOrStdin(), anytime()
+		}
+		op, leave, err := p.join(cmd.Context(), o, view, cancelRun)
 		if err != nil {
 			return nil, err
 		}
 		o.Parallel = 1
-		op := newOperator(me(), keys, view, anytime(), cancelRun)
-		op.attend(cmd.Context(), o)
 		var actions []screen.Action
 		o.BeforeScenario = func(_ context.Context, e *scenarios.Experiment) error {
 			c := cardOf(e)
@@ -158,12 +164,12 @@ func attended(cmd *cobra.Command, step bool) attach {
 				return ""
 			})
 		}
-		return keys.restore, nil
+		return leave, nil
 	}
 }
 
-// run runs features, and passes the folder of the run to compare at the end. people may be nil.
-func run(cmd *cobra.Command, o runner.Options, show output, people attach, compare func(dir string) error) error {
+// run runs features, and passes the folder of the run to compare at the end. join may be nil.
+func run(cmd *cobra.Command, o runner.Options, show output, join joining, compare func(dir string) error) error {
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	ctx, cancelRun := context.WithCancelCause(cmd.Context())
 	defer cancelRun(nil)
@@ -180,12 +186,12 @@ func run(cmd *cobra.Command, o runner.Options, show output, people attach, compa
 		events, progress := printEvents(out), o.Watch
 		o.Watch = func(e journal.Event) { events(e); progress(e) }
 	}
-	if people != nil {
-		detach, err := people(&o, view, cancelRun)
+	if join != nil {
+		leave, err := join(&o, view, cancelRun)
 		if err != nil {
 			return err
 		}
-		defer detach()
+		defer leave()
 	}
 	result, err := runner.Run(ctx, o)
 	view.Close()

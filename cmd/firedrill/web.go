@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -27,7 +28,7 @@ type livePage struct {
 
 func (l *livePage) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&l.address, "web", "", "show the day as a page on this machine while it lasts, at a loopback address; any free port without one")
+	flags.StringVar(&l.address, "web", "", "show the run as a page on this machine while it lasts, one scenario at a time, at a loopback address; any free port without one")
 	flags.Lookup("web").NoOptDefVal = "127.0.0.1:0"
 	flags.BoolVar(&l.blind, "blind", false, "with --web: do not show what comes next, nor which faults are live, unless the address of the page has the token")
 }
@@ -44,7 +45,33 @@ type paged struct {
 // addressFile is the file in the folder of a run that holds the addresses of its page, while that is served.
 const addressFile = "page.txt"
 
-// open returns a front that also shows the run as a page, once attend was called and the run has begun. closePage ends the
+// people take part in a run: one person at the keys, and others at its page.
+type people struct {
+	title   string // of the page
+	page    livePage
+	by      string // the name of the person at the keys
+	keys    io.Reader
+	actions []action // of the keys
+}
+
+// join lets people take part in a run. leave ends the page, after it has shown the end of the run, and resets the terminal.
+func (p people) join(ctx context.Context, run *runner.Options, view front, cancelRun context.CancelCauseFunc) (o *operator, leave func(), err error) {
+	keys, err := readKeys(p.keys)
+	if err != nil {
+		return nil, nil, err
+	}
+	shown, closePage, err := p.page.open(p.title, view, run)
+	if err != nil {
+		keys.restore()
+		return nil, nil, err
+	}
+	o = newOperator(p.by, keys, shown, p.actions, cancelRun)
+	o.join(ctx, run)
+	shown.announce(o, run)
+	return o, func() { keys.restore(); closePage() }, nil
+}
+
+// open returns a front that also shows the run as a page, once announce was called and the run has begun. closePage ends the
 // page, after it has shown the end of the run.
 func (l livePage) open(title string, view front, o *runner.Options) (p *paged, closePage func(), err error) {
 	p = &paged{front: view}
@@ -54,7 +81,7 @@ func (l livePage) open(title string, view front, o *runner.Options) (p *paged, c
 	case l.address == "":
 		return p, func() {}, nil
 	}
-	if p.listener, err = listenHere("gameday --web", l.address); err != nil {
+	if p.listener, err = listenHere("--web", l.address); err != nil {
 		return nil, nil, err
 	}
 	p.page = web.New(title, l.blind, web.Actions{
@@ -86,8 +113,8 @@ func (l livePage) open(title string, view front, o *runner.Options) (p *paged, c
 	}, nil
 }
 
-// attend lets the team of the operator open the page once the run has begun, and says where it is.
-func (p *paged) attend(o *operator, run *runner.Options) {
+// announce lets people open the page once the run has begun, and says where it is.
+func (p *paged) announce(o *operator, run *runner.Options) {
 	p.operator = o
 	if p.page == nil {
 		return

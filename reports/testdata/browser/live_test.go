@@ -36,8 +36,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// liveDay is a game day that runs.
-type liveDay struct {
+// liveRun is a program that shows a run as a page.
+type liveRun struct {
 	cmd                   *exec.Cmd
 	keys                  io.WriteCloser
 	out                   output
@@ -45,49 +45,85 @@ type liveDay struct {
 	watchPage, takingPart string // their addresses
 }
 
-// startDay starts a blind game day with its page, and waits for the question before the first injection. It returns nil if
-// the machine was too busy for that.
-func startDay(t *testing.T, program string) *liveDay {
+// startLive starts a run with its page, and waits until the program has printed the text ready. If the machine was too busy
+// for a steady baseline, it starts another one.
+func startLive(t *testing.T, keys, ready string, args ...string) *liveRun {
 	t.Helper()
-	d := &liveDay{runs: t.TempDir()}
-	d.cmd = exec.CommandContext(t.Context(), program, "gameday", "../../../cmd/firedrill/testdata/gameday/day.yaml", "--as", "ana", "--web", "--blind", "--dir", d.runs)
-	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
-	var err error
-	if d.keys, err = d.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
+	program := buildProgram(t)
+	for range 3 {
+		l := &liveRun{runs: t.TempDir()}
+		l.cmd = exec.CommandContext(t.Context(), program, append(args, "--web", "--dir", l.runs)...)
+		l.cmd.Stdout, l.cmd.Stderr = &l.out, &l.out
+		var err error
+		if l.keys, err = l.cmd.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		l.press(t, keys)
+		addresses := l.until(t, `watch at +(\S+)\ntake part at (\S+)`)
+		l.watchPage, l.takingPart = addresses[1], addresses[2]
+		if l.until(t, ready+`|nothing was injected`)[0] == ready {
+			return l
+		}
+		_ = l.keys.Close()
+		_ = l.cmd.Wait()
 	}
-	if err := d.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	d.press(t, "ccc")
-	addresses := d.until(t, `watch at +(\S+)\ntake part at (\S+)`)
-	d.watchPage, d.takingPart = addresses[1], addresses[2]
-	if found := d.until(t, `next: inject|nothing was injected`); found[0] != "next: inject" {
-		_ = d.keys.Close()
-		_ = d.cmd.Wait()
-		return nil
-	}
-	return d
+	t.Fatal("no baseline was steady")
+	return nil
 }
 
-func (d *liveDay) press(t *testing.T, keys string) {
+// buildProgram builds firedrill, and returns its path.
+func buildProgram(t *testing.T) string {
 	t.Helper()
-	if _, err := io.WriteString(d.keys, keys); err != nil {
+	program := filepath.Join(t.TempDir(), "firedrill")
+	build := exec.Command("go", "build", "-C", "../../..", "-o", program, "./cmd/firedrill")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build firedrill: %v\n%s", err, out)
+	}
+	return program
+}
+
+func (l *liveRun) press(t *testing.T, keys string) {
+	t.Helper()
+	if _, err := io.WriteString(l.keys, keys); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // until waits until the program has printed a pattern, and returns what matches.
-func (d *liveDay) until(t *testing.T, pattern string) []string {
+func (l *liveRun) until(t *testing.T, pattern string) []string {
 	t.Helper()
 	want := regexp.MustCompile(pattern)
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if found := want.FindStringSubmatch(d.out.String()); found != nil {
+		if found := want.FindStringSubmatch(l.out.String()); found != nil {
 			return found
 		}
 	}
-	t.Fatalf("the program does not print %s:\n%s", pattern, &d.out)
+	t.Fatalf("the program does not print %s:\n%s", pattern, &l.out)
 	return nil
+}
+
+// open opens the page twice: to watch, and to take part. Both may only send requests to the program.
+func (l *liveRun) open(t *testing.T) (watch, part *tab) {
+	t.Helper()
+	ours := func(request string) bool { return strings.HasPrefix(request, l.watchPage) }
+	return openAt(t, "watch", l.watchPage, ours), openAt(t, "part", l.takingPart, ours)
+}
+
+// recorded fails the test unless the journal has all texts.
+func (l *liveRun) recorded(t *testing.T, texts ...string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(l.runs, "latest", "journal.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range texts {
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("the journal lacks %s", want)
+		}
+	}
 }
 
 // until waits until an expression is true on a page.
@@ -115,20 +151,8 @@ func (o *tab) click(button string) {
 
 // TestLivePage plays a blind game day with two people at pages: one watches, and the other writes a note, heals and aborts.
 func TestLivePage(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "firedrill")
-	build := exec.Command("go", "build", "-C", "../../..", "-o", program, "./cmd/firedrill")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build firedrill: %v\n%s", err, out)
-	}
-	var d *liveDay
-	for attempt := 0; d == nil; attempt++ {
-		if attempt == 3 {
-			t.Fatal("no baseline was steady")
-		}
-		d = startDay(t, program)
-	}
-	ours := func(request string) bool { return strings.HasPrefix(request, d.watchPage) }
-	watch, part := openAt(t, "watch", d.watchPage, ours), openAt(t, "part", d.takingPart, ours)
+	d := startLive(t, "ccc", "next: inject", "gameday", "../../../cmd/firedrill/testdata/gameday/day.yaml", "--as", "ana", "--blind")
+	watch, part := d.open(t)
 	part.until(`next.innerText.includes('inject: "comments" hangs') && !acts.hidden`)
 	watch.until(`link.innerText == "live, read-only" && asked.hidden && acts.hidden`)
 	d.press(t, "c")
@@ -175,15 +199,27 @@ func TestLivePage(t *testing.T) {
 	if !errors.As(err, &exited) || exited.ExitCode() != 4 {
 		t.Errorf("the program ends with %v:\n%s", err, &d.out)
 	}
-	raw, err := os.ReadFile(filepath.Join(d.runs, "latest", "journal.ndjson"))
-	if err != nil {
-		t.Fatal(err)
+	d.recorded(t, `"by":"ben","kind":"note"`, `"by":"ben","kind":"heal"`, `"by":"ben","kind":"abort"`, `stopped: aborted by ben`, `the pager stayed silent`)
+}
+
+// TestLivePageOfARun: the page of an ordinary run shows its fault to all, and who has the token can heal it. No key is read.
+func TestLivePageOfARun(t *testing.T) {
+	l := startLive(t, "!q", `inject: "comments" hangs`, "run", "../../../cmd/firedrill/testdata/gameday/day.feature:9")
+	watch, part := l.open(t)
+	for _, o := range []*tab{watch, part} {
+		o.until(`where.innerText == "comments hang, fault" && /"comments" hangs\s+live for \d+:\d\d, \d+:\d\d left/.test(faults.innerText)`)
 	}
-	for _, want := range []string{`"by":"ben","kind":"note"`, `"by":"ben","kind":"heal"`, `"by":"ben","kind":"abort"`, `stopped: aborted by ben`, `the pager stayed silent`} {
-		if !strings.Contains(string(raw), want) {
-			t.Errorf("the journal lacks %s", want)
-		}
+	watch.until(`link.innerText == "live, read-only" && acts.hidden`)
+	part.write("by", "ben")
+	part.click("#heal")
+	watch.until(`notes.innerText.includes("ben: healed by hand")`)
+	for _, o := range []*tab{watch, part} {
+		o.until(`where.innerText.startsWith("over: ") && faults.innerText.trim() == "none" && acts.hidden`)
 	}
+	watch.close()
+	part.close()
+	_ = l.cmd.Wait() // whether its check passes is not the question
+	l.recorded(t, `"by":"ben","kind":"heal"`)
 }
 
 // jsonText returns a value as an expression of JavaScript.
