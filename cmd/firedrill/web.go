@@ -30,7 +30,7 @@ func (l *livePage) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&l.address, "web", "", "show the run as a page on this machine while it lasts, one scenario at a time, at a loopback address; any free port without one")
 	flags.Lookup("web").NoOptDefVal = "127.0.0.1:0"
-	flags.BoolVar(&l.blind, "blind", false, "with --web: do not show what comes next, nor which faults are live, unless the address of the page has the token")
+	flags.BoolVar(&l.blind, "blind", false, "with --web: do not show what comes next, which faults are live, nor what stop rules watch, unless the address of the page has the token")
 }
 
 // paged is a front that also shows a run as a page. Without a page, it is the front.

@@ -146,15 +146,18 @@ func (c *course) state() state {
 // told are the kinds of notes that do not say what is injected.
 var told = []string{"note", "finding", "detected", "mitigated", "heal", "hold", "released", "abort"}
 
-// hide returns the state for those who must not know what comes next, nor what is live.
+// hide returns the state for those who must not know what comes next, nor what is live. It changes the lists of s that
+// course.state has made.
 func (s state) hide() state {
 	s.Hidden, s.Next = true, ""
 	if s.Scenario != "" {
 		s.Scenario = "a scenario"
 	}
-	s.Faults = slices.Clone(s.Faults)
 	for i, f := range s.Faults {
 		s.Faults[i] = fault{Sentence: "a fault", Since: f.Since}
+	}
+	for i, m := range s.Stop { // what is watched may be what the fault breaks
+		s.Stop[i] = meter{Rule: "a stop rule", Held: m.Held, For: m.For}
 	}
 	s.Notes = slices.DeleteFunc(slices.Clone(s.Notes), func(n note) bool { return n.By == "" || !slices.Contains(told, n.Kind) })
 	return s

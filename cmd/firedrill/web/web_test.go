@@ -95,16 +95,18 @@ func TestState(t *testing.T) {
 	assert.Empty(t, st.Scenario)
 }
 
-// TestBlind: without the token, the page of a blind day shows neither the next step nor the live faults.
+// TestBlind: without the token, the page of a blind day shows neither the next step, nor the live faults, nor what is watched
+// to stop them.
 func TestBlind(t *testing.T) {
 	t.Parallel()
 	p := fed(true, Actions{})
 	text, _, _ := p.now(false)
-	for _, secret := range []string{"cut off", "slow", "payments", "inject", "34000", "a day"} {
+	for _, secret := range []string{"cut off", "slow", "payments", "inject", "34000", "a day", "few succeed", "75%"} {
 		assert.NotContains(t, string(text), secret)
 	}
 	st := stateOf(t, p, false)
 	assert.Equal(t, []fault{{Sentence: "a fault", Since: 4000}, {Sentence: "a fault", Since: 6000}}, st.Faults)
+	assert.Equal(t, []meter{{Rule: "a stop rule", Held: 2000, For: 10000}}, st.Stop)
 	assert.Len(t, st.Notes, 1, "those of the team are shown")
 	assert.Len(t, st.Points, 1)
 	assert.True(t, st.Hidden)
