@@ -34,8 +34,8 @@ func anytime() []action {
 	return []action{
 		{'h', "h: heal", func(o *operator) { _ = o.healNow(o.by) }},
 		{'n', "n: note", (*operator).startNote},
-		{'d', "d: detected", func(o *operator) { o.say("detected", "detected") }},
-		{'m', "m: mitigated", func(o *operator) { o.say("mitigated", "mitigated") }},
+		{'d', "d: detected", func(o *operator) { o.reached("detected", o.by) }},
+		{'m', "m: mitigated", func(o *operator) { o.reached("mitigated", o.by) }},
 		{'!', "!: abort", func(o *operator) { o.abortNow(o.by) }},
 		{'q', "", (*operator).quit},
 	}

@@ -202,6 +202,11 @@ func (o *operator) say(kind, text string) {
 	o.record(journal.Note{Text: text, Kind: kind, By: o.by})
 }
 
+// reached records that the team has detected or mitigated the fault.
+func (o *operator) reached(what, by string) {
+	o.record(journal.Note{Text: what, Kind: what, By: by})
+}
+
 // read reads keys until the input ends. Those written in advance wait until they can act.
 func (o *operator) read() {
 	for k := range o.keys.typed {

@@ -85,9 +85,11 @@ func (l livePage) open(title string, view front, o *runner.Options) (p *paged, c
 		return nil, nil, err
 	}
 	p.page = web.New(title, l.blind, web.Actions{
-		Note:  func(by, text string) error { return p.operator.note(by, text) },
-		Heal:  func(by string) error { return p.operator.healNow(by) },
-		Abort: func(by string) error { p.operator.abortNow(by); return nil },
+		"note":      func(by, text string) error { return p.operator.note(by, text) },
+		"detected":  func(by, _ string) error { p.operator.reached("detected", by); return nil },
+		"mitigated": func(by, _ string) error { p.operator.reached("mitigated", by); return nil },
+		"heal":      func(by, _ string) error { return p.operator.healNow(by) },
+		"abort":     func(by, _ string) error { p.operator.abortNow(by); return nil },
 	})
 	dir, watch := o.Dir, o.Watch
 	o.Watch = func(e journal.Event) {

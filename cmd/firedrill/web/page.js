@@ -117,7 +117,7 @@
     e.preventDefault();
     if (await act('note', $('text').value)) $('text').value = '';
   });
-  $('heal').addEventListener('click', () => act('heal', ''));
+  for (const what of ['detected', 'mitigated', 'heal']) $(what).addEventListener('click', () => act(what, ''));
   let sure = 0; // until when a second click aborts
   $('abort').addEventListener('click', () => {
     if (performance.now() < sure) return act('abort', '');

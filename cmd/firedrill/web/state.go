@@ -25,7 +25,7 @@ type state struct {
 	Phase    string  `json:"phase,omitempty"`
 	Next     string  `json:"next,omitempty"` // what the person at the keys is asked
 	Hidden   bool    `json:"hidden"`         // what comes next and what is live is not shown
-	Acts     bool    `json:"acts"`           // this page may write notes, heal and abort
+	Acts     bool    `json:"acts"`           // this page has the token
 	Faults   []fault `json:"faults"`         // that are live
 	Spans    []span  `json:"spans"`          // of faults, for the charts
 	Points   []point `json:"points"`

@@ -1,5 +1,5 @@
 // Package web shows a run while it lasts as a page for browsers on this machine: figures, charts, live faults, stop rules and
-// notes. Who knows the token of the page may also write notes, heal and abort.
+// notes. Who knows the token of the page may also write notes, say what was detected and mitigated, heal and abort.
 package web
 
 import (
@@ -33,12 +33,9 @@ const (
 // leastGap is the time between two updates of a page.
 const leastGap = 200 * time.Millisecond
 
-// Actions are what a page with the token can do. By is the name that the person typed.
-type Actions struct {
-	Note  func(by, text string) error
-	Heal  func(by string) error
-	Abort func(by string) error // returns once healing was verified
-}
+// Actions are what a page with the token can do: all of "note", "detected", "mitigated", "heal" and "abort". by is the name
+// that the person typed, and text that of a note.
+type Actions map[string]func(by, text string) error
 
 // Page shows one run. Its methods may be called by several goroutines.
 type Page struct {
@@ -71,7 +68,7 @@ func (p *Page) isOpen() bool {
 	return p.opened
 }
 
-// Token returns what the address of the page needs, as ?token=, to write notes, heal and abort.
+// Token returns what the address of the page needs, as ?token=, to act.
 func (p *Page) Token() string { return p.token }
 
 // Event shows an event, in the order of the journal.
@@ -215,7 +212,7 @@ func (p *Page) leave() {
 
 // request is what a page asks for.
 type request struct {
-	Do   string `json:"do"` // "note", "heal" or "abort"
+	Do   string `json:"do"` // one of the Actions
 	By   string `json:"by"`
 	Text string `json:"text"` // of a note
 }
@@ -237,6 +234,11 @@ func (p *Page) act(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the request cannot be read: "+err.Error(), http.StatusBadRequest)
 		return
 	}
+	do, known := p.do[q.Do]
+	if !known {
+		http.Error(w, fmt.Sprintf("%q cannot be done here", q.Do), http.StatusBadRequest)
+		return
+	}
 	if err := q.check(); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -247,12 +249,8 @@ func (p *Page) act(w http.ResponseWriter, r *http.Request) {
 		err = errors.New("the run has not begun")
 	case over:
 		err = errors.New("the run has ended")
-	case q.Do == "note":
-		err = p.do.Note(q.By, q.Text)
-	case q.Do == "heal":
-		err = p.do.Heal(q.By)
 	default:
-		err = p.do.Abort(q.By)
+		err = do(q.By, q.Text)
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
@@ -265,8 +263,6 @@ func (p *Page) act(w http.ResponseWriter, r *http.Request) {
 func (q *request) check() error {
 	q.By, q.Text = line(q.By), line(q.Text)
 	switch {
-	case q.Do != "note" && q.Do != "heal" && q.Do != "abort":
-		return fmt.Errorf("%q cannot be done here: ask for note, heal or abort", q.Do)
 	case q.By == "":
 		return errors.New("write your name: it stands beside what you do")
 	case len(q.By) > maxName:

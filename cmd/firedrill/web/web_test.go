@@ -125,18 +125,18 @@ func (d *did) add(what string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.all = append(d.all, what)
-	if strings.HasSuffix(what, "refuse") {
+	if strings.Contains(what, "refuse") {
 		return errors.New("refused <so>")
 	}
 	return nil
 }
 
 func (d *did) actions() Actions {
-	return Actions{
-		Note:  func(by, text string) error { return d.add("note " + by + ": " + text) },
-		Heal:  func(by string) error { return d.add("heal " + by) },
-		Abort: func(by string) error { return d.add("abort " + by) },
+	all := Actions{}
+	for _, what := range []string{"note", "detected", "mitigated", "heal", "abort"} {
+		all[what] = func(by, text string) error { return d.add(what + " " + by + ": " + text) }
 	}
+	return all
 }
 
 // TestAct: only requests with the token, of this machine and within limits act, and only while the run lasts.
@@ -183,12 +183,16 @@ func TestAct(t *testing.T) {
 	refused(good, `{"do":"shell","by":"ben"}`, http.StatusBadRequest, "cannot be done here")
 	refused(good, `{"do":"heal","by":"ben","more":1}`, http.StatusBadRequest, "unknown field")
 	refused(good, `{"do":"heal","by":"refuse"}`, http.StatusConflict, "refused <so>")
-	require.Equal(t, []string{"heal refuse"}, d.all)
-	for _, body := range []string{hello, `{"do":"heal","by":"ana"}`, `{"do":"abort","by":"ana"}`} {
+	require.Equal(t, []string{"heal refuse: "}, d.all)
+	bodies := []string{hello}
+	for _, what := range []string{"detected", "mitigated", "heal", "abort"} {
+		bodies = append(bodies, `{"do":"`+what+`","by":"ana"}`)
+	}
+	for _, body := range bodies {
 		code, text := ask(good, body, "Origin", server.URL)
 		assert.Equal(t, http.StatusNoContent, code, text)
 	}
-	require.Equal(t, []string{"note ben: hello you", "heal ana", "abort ana"}, d.all[1:])
+	require.Equal(t, []string{"note ben: hello you", "detected ana: ", "mitigated ana: ", "heal ana: ", "abort ana: "}, d.all[1:])
 	p.Event(journal.Event{At: 30 * s, End: &journal.End{Outcome: "passed"}})
 	refused(good, hello, http.StatusConflict, "the run has ended")
 }

@@ -182,6 +182,7 @@ func TestLivePage(t *testing.T) {
 	part.examine()
 	part.run(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}), emulation.SetDeviceMetricsOverride(390, 844, 2, true))
 	part.examine()
+	part.run(chromedp.Evaluate(`acts.scrollIntoView()`, nil))
 	shoot(part, "live-phone")
 	part.click("#heal")
 	watch.until(`faults.innerText.trim() == "none" && notes.innerText.includes("ben: healed by hand")`)
@@ -210,17 +211,19 @@ func TestLivePageOfARun(t *testing.T) {
 	for _, o := range []*tab{watch, part} {
 		o.until(`where.innerText == "comments hang, fault" && /"comments" hangs\s+live for \d+:\d\d, \d+:\d\d left/.test(faults.innerText)`)
 	}
-	watch.until(`link.innerText == "live, read-only" && acts.hidden`)
+	watch.until(`link.innerText == "live, read-only" && ![...document.querySelectorAll("button, input")].some(e => e.checkVisibility())`)
 	part.write("by", "ben")
-	part.click("#heal")
-	watch.until(`notes.innerText.includes("ben: healed by hand")`)
+	for _, did := range [][2]string{{"detected", "detected"}, {"mitigated", "mitigated"}, {"heal", "healed by hand"}} {
+		part.click("#" + did[0])
+		watch.until(`notes.innerText.includes("ben: ` + did[1] + `")`)
+	}
 	for _, o := range []*tab{watch, part} {
 		o.until(`where.innerText.startsWith("over: ") && faults.innerText.trim() == "none" && acts.hidden`)
 	}
 	watch.close()
 	part.close()
 	_ = l.cmd.Wait() // whether its check passes is not the question
-	l.recorded(t, `"by":"ben","kind":"heal"`)
+	l.recorded(t, `"text":"detected","by":"ben","kind":"detected"`, `"text":"mitigated","by":"ben","kind":"mitigated"`, `"by":"ben","kind":"heal"`)
 }
 
 // jsonText returns a value as an expression of JavaScript.
