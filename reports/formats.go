@@ -7,10 +7,12 @@ package reports
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -77,26 +79,44 @@ func (t Table) Lacks(name string, b *journal.Book) string {
 }
 
 // WriteDir writes a run in all formats that have a file into a folder, which must exist. Each file is written completely or
-// not at all.
+// not at all. If one cannot be written, the others are. The error names all that could not.
 func (t Table) WriteDir(dir string, b *journal.Book) error {
+	type file struct {
+		name    string
+		content []byte
+	}
+	var files []file
+	var errs []error
+	failed := func(name string, err error) { errs = append(errs, fmt.Errorf("write %s: %w", name, err)) }
 	for _, f := range t {
 		if f.File == "" {
 			continue
 		}
-		if err := f.writeFile(filepath.Join(dir, f.File), b); err != nil {
-			return fmt.Errorf("write %s: %w", f.File, err)
+		var content bytes.Buffer
+		if err := f.Write(&content, b); err != nil {
+			failed(f.File, err)
+			continue
+		}
+		files = append(files, file{f.File, content.Bytes()})
+	}
+	slices.SortStableFunc(files, func(a, b file) int { return len(a.content) - len(b.content) }) // most of them fit on a disk that is nearly full
+	for _, f := range files {
+		if err := writeFile(filepath.Join(dir, f.name), f.content); err != nil {
+			failed(f.name, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-func (f Format) writeFile(path string, b *journal.Book) error {
-	var content bytes.Buffer
-	if err := f.Write(&content, b); err != nil {
-		return err
+// writeFile writes a file completely or not at all.
+func writeFile(path string, content []byte) error {
+	part := path + ".part"
+	err := os.WriteFile(part, content, 0o600)
+	if err == nil {
+		err = os.Rename(part, path)
 	}
-	if err := os.WriteFile(path+".part", content.Bytes(), 0o600); err != nil {
-		return err
+	if err != nil {
+		_ = os.Remove(part) // others may need the room
 	}
-	return os.Rename(path+".part", path)
+	return err
 }

@@ -117,6 +117,14 @@ func TestWriteDir(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, files, len(Formats())-1, "no part is left, and the format without a file is written on request only")
 	assert.ErrorContains(t, Formats().WriteDir(filepath.Join(dir, "none"), &journal.Book{}), "write report.html")
+
+	blocked := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(blocked, "report.html", "no file"), 0o700))
+	err = Formats().WriteDir(blocked, samples(t)["failed"])
+	require.ErrorContains(t, err, "write report.html: rename "+filepath.Join(blocked, "report.html.part"))
+	assert.NotContains(t, err.Error(), "junit.xml")
+	assert.FileExists(t, filepath.Join(blocked, "junit.xml"), "the others are written")
+	assert.NoFileExists(t, filepath.Join(blocked, "report.html.part"))
 	assert.ErrorContains(t, Formats().WriteTo(io.Discard, "pdf", &journal.Book{}), `"pdf": unknown format: use one of html, json, junit, messages, metrics, summary, text, vegeta`)
 }
 

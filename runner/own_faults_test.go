@@ -38,7 +38,7 @@ type ownFault struct {
 	during  func(t *testing.T, dir string, pid int)    // while the service hangs
 	after   func(t *testing.T, dir string, out string) // after the run
 	journal string                                     // the outcome by the journal, if it is another one
-	want    string                                     // the outcome: passed, inconclusive, stopped, "killed" by a signal, or "refused" before anything starts
+	want    string                                     // the outcome: passed, inconclusive, stopped, "unwritten" reports, "killed" by a signal, or "refused" before anything starts
 	says    string                                     // in what the run prints, or in its journal
 }
 
@@ -48,7 +48,7 @@ var ownFaults = []ownFault{
 	{name: "a step of the user ends the program", feature: "    And it exits\n", want: "killed"},
 	{name: "a step of the user panics elsewhere", feature: "    And a goroutine panics\n", want: "killed", says: "panic: boom"},
 	{name: "the disk of the run is full before the journal ends", arrange: runsOn("size=16k"), want: "inconclusive", says: "no space left on device"},
-	{name: "the disk of the run is full before the reports", arrange: runsOn("size=64k"), want: "inconclusive", journal: "passed", says: "no space left on device"},
+	{name: "the disk of the run is full before the reports", arrange: runsOn("size=64k"), want: "unwritten", journal: "passed", says: ".part: no space left on device", after: reportsFollow},
 	{name: "the disk of the run is full of files", arrange: runsOn("nr_inodes=6"), want: "inconclusive", says: "no space left on device"},
 	{name: "the folder of runs is read-only", arrange: runsOn("ro"), want: "refused", says: "read-only file system"},
 	{name: "a file may not grow", run: []string{"sh", "-c", `ulimit -f 8 && exec "$@"`, "sh"}, want: "inconclusive", says: "file too large"},
@@ -173,7 +173,7 @@ func (f ownFault) once(t *testing.T, dir, mark string) (outcome, out string) {
 	records, err := filepath.Glob(filepath.Join(tmp, "*", "*"))
 	require.NoError(t, err)
 	require.Empty(t, records)
-	byCode := map[int]string{0: "passed", 1: "failed", 3: "inconclusive", 4: "stopped", refusedCode: "refused", panicCode: "killed", exitedCode: "killed", -1: "killed"}
+	byCode := map[int]string{0: "passed", 1: "failed", 3: "inconclusive", 4: "stopped", 5: "unwritten", refusedCode: "refused", panicCode: "killed", exitedCode: "killed", -1: "killed"}
 	return byCode[cmd.ProcessState.ExitCode()], printed.String()
 }
 
@@ -210,6 +210,25 @@ func runsOn(options string) func(*testing.T, string) {
 		require.NoError(t, unix.Mount("firedrill-test", runs, "tmpfs", flags, options))
 		t.Cleanup(func() { assert.NoError(t, unix.Unmount(runs, 0), "nothing may be open there") })
 	}
+}
+
+// reportsFollow verifies that no part of a report was left, and that the reports can be written once there is room. They
+// say what the journal says.
+func reportsFollow(t *testing.T, dir, out string) {
+	require.Contains(t, out, `the outcome is "passed", as its journal says, but reports are missing`)
+	require.FileExists(t, filepath.Join(dir, "runs", "latest", "junit.xml"), "what is small has room")
+	parts, err := filepath.Glob(filepath.Join(dir, "runs", "latest", "*.part"))
+	require.NoError(t, err)
+	require.Empty(t, parts)
+	require.NoError(t, unix.Mount("firedrill-test", filepath.Join(dir, "runs"), "tmpfs", unix.MS_REMOUNT, "size=16m"))
+	raw, err := os.ReadFile(filepath.Join(dir, "runs", "latest", "journal.ndjson"))
+	require.NoError(t, err)
+	book, err := journal.Fold(bytes.NewReader(raw))
+	require.NoError(t, err)
+	require.NoError(t, reports.Formats().WriteDir(filepath.Join(dir, "runs", "latest"), book))
+	text, err := os.ReadFile(filepath.Join(dir, "runs", "latest", "report.txt"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), "PASSED")
 }
 
 // takePort listens at the port of the link.

@@ -147,34 +147,6 @@ type Step struct {
 	Do      any
 }
 
-// Result is the result of a run.
-type Result struct {
-	Dir     string // the run's folder
-	Book    *journal.Book
-	DryRun  bool   // it was a dry run, and nothing would prevent the drill
-	Outcome string // the worst of all scenarios: "passed", "inconclusive", "flaky", "failed", "stopped" or "interrupted"
-}
-
-// ExitCode returns the exit code of the run: 0 passed, 1 failed or flaky, 3 inconclusive, 4 stopped, 130
-// interrupted. A run in which nothing ran is inconclusive. So is a run with skipped scenarios that
-// otherwise passed, unless Options.AllowSkipped is set.
-func (r *Result) ExitCode() int {
-	if r.DryRun && r.Outcome == "inconclusive" { // as is each run that judges nothing
-		return 0
-	}
-	switch r.Outcome {
-	case "passed":
-		return 0
-	case "failed", "flaky":
-		return 1
-	case "stopped":
-		return 4
-	case "interrupted":
-		return 130
-	}
-	return 3
-}
-
 // runState is the state of a run in progress.
 type runState struct {
 	o         Options
@@ -388,15 +360,19 @@ func (r *runState) end(ctx context.Context) (*Result, error) {
 	r.write(journal.Event{End: book.End})
 	res := &Result{Dir: r.dir, Book: book, Outcome: book.End.Outcome}
 	res.DryRun = r.o.DryRun && len(book.Scenarios) > 0 && len(book.NotRun()) == 0 && int(r.rehearsed.Load()) == len(book.Scenarios)
-	err = errors.Join(r.journal.Err(), r.file.Close())
-	if err != nil {
+	broken := errors.Join(r.journal.Err(), r.file.Close())
+	if broken != nil {
 		book.End = nil // as who reads the journal later finds it
+		if res.ExitCode() == 0 {
+			res.Outcome, res.DryRun = "inconclusive", false // facts are missing
+		}
 	}
-	err = errors.Join(err, reports.Formats().WriteDir(r.dir, book))
-	if err != nil && res.ExitCode() == 0 {
-		res.Outcome = "inconclusive" // facts or reports are missing
+	err = reports.Formats().WriteDir(r.dir, book)
+	if err != nil && broken == nil {
+		err = fmt.Errorf("the outcome is %q, as its journal says, but reports are missing (make room, and render them: firedrill report %s):\n%w", res.Outcome, r.dir, err)
+		res.Unwritten = err
 	}
-	return res, err
+	return res, errors.Join(broken, err)
 }
 
 func (r *runState) fold() (*journal.Book, error) {

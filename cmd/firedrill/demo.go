@@ -48,8 +48,11 @@ func demo(ctx context.Context, out, console io.Writer, o runner.Options, fixed b
 	o.Watch = live.Event
 	result, err := runner.Run(ctx, o)
 	live.Close()
-	if err != nil || len(result.Book.Scenarios) != 1 {
+	if result == nil || len(result.Book.Scenarios) != 1 {
 		return err
+	}
+	if err != nil {
+		fmt.Fprintln(console, "firedrill:", journal.Visible(err.Error()))
 	}
 	fmt.Fprint(out, outcomeOfDemo(result.Book.Scenarios[0], fixed))
 	fmt.Fprintf(out, "\nThe evidence: %s\n", journal.Visible(filepath.Join(result.Dir, "report.html")))

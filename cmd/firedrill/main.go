@@ -30,10 +30,11 @@ type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// Exit codes of commands other than run.
+// Exit codes of commands; those of run are in runner.Result.
 const (
 	usage        = 2
 	inconclusive = 3
+	unwritten    = 5
 	interrupted  = 130
 )
 

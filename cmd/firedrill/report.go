@@ -22,8 +22,8 @@ func reportCommand(formats reports.Table) *cobra.Command {
 		Long: `Renders the reports of a run again from its journal, even if the run was killed. RUN is its folder, its name, or
 "latest".
 
-The exit code is 0 if the reports were written, whatever the outcome of the run. Programs can read the outcome from
-report.json (--format json).
+The exit code is 0 if the reports were written, whatever the outcome of the run, and 5 if one could not be written.
+Programs can read the outcome from report.json (--format json).
 
 With --against, the page also shows what changed since an earlier run, and its curves in the charts, if the runs can be
 compared.`,
@@ -52,11 +52,13 @@ compared.`,
 				}
 				return formats.WriteTo(cmd.OutOrStdout(), format, book)
 			}
-			if err := formats.WriteDir(dir, book); err != nil {
-				return err
-			}
+			missing := formats.WriteDir(dir, book)
 			if err := reports.Text(cmd.OutOrStdout(), book, styled(cmd.OutOrStdout())); err != nil {
 				return err
+			}
+			if missing != nil {
+				fmt.Fprintln(cmd.ErrOrStderr(), "firedrill:", journal.Visible(missing.Error()))
+				return exit(unwritten)
 			}
 			if err := compare(dir); err != nil {
 				return fmt.Errorf("compare with an earlier run: %w", err)

@@ -41,8 +41,8 @@ Scenarios run in parallel only if they share no port, address, folder or handler
 services and loads together. A scenario that is inconclusive because others may have disturbed it is run again alone.
 
 Exit codes: 0 passed; 1 a check failed, even if it passed when it was run again (--allow-flaky accepts that); 2 wrong usage or an invalid feature; 3 inconclusive, or some scenarios were
-skipped; 4 stopped by a stop rule or "firedrill abort"; 130 interrupted. Processes and files left by an earlier run that was killed are
-removed first.`,
+skipped; 4 stopped by a stop rule or "firedrill abort"; 5 passed, as the journal says, but a report could not be written; 130 interrupted.
+Processes and files left by an earlier run that was killed are removed first.`,
 		Example: `  firedrill run --tags "@smoke and not @real"
   firedrill run --without "idempotency keys"   # the demo shop without one protection: a check fails
   firedrill run --step features/orders.feature # ask before each injection, heal on a key
@@ -218,10 +218,14 @@ func run(cmd *cobra.Command, o runner.Options, show output, join joining, compar
 	if err := compare(result.Dir); err != nil {
 		fmt.Fprintln(console, "firedrill: compare with an earlier run:", journal.Visible(err.Error()))
 	}
-	if code := result.ExitCode(); code != 0 {
+	switch code := result.ExitCode(); {
+	case code != 0:
 		return exit(code)
+	case printErr != nil:
+		fmt.Fprintln(console, "firedrill: print the result:", journal.Visible(printErr.Error()))
+		return exit(unwritten)
 	}
-	return printErr
+	return nil
 }
 
 // result prints the result of a run whose features are in the folder root.
@@ -255,6 +259,9 @@ func printText(out io.Writer, result *runner.Result) error {
 		return err
 	}
 	page := filepath.Join(result.Dir, "report.html")
+	if info, err := os.Stat(page); err != nil || !info.Mode().IsRegular() {
+		return nil // why it is missing is printed, too
+	}
 	if abs, err := filepath.Abs(page); err == nil {
 		page = abs
 	}
