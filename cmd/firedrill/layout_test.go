@@ -57,8 +57,9 @@ var imports = map[string][]string{
 
 	"runner/internal/aggregate": {"injector/message", "runner/internal/load", "scenarios/journal"},
 	"runner/internal/effects":   {"runner/internal/load", "scenarios/check", "scenarios/journal", "scenarios/source", "scenarios/system"},
-	"runner/internal/load":      {"injector/evidence", "injector/message", "scenarios", "scenarios/journal"},
+	"runner/internal/load":      {"injector/evidence", "injector/message", "runner/internal/schedule", "scenarios", "scenarios/journal"},
 	"runner/internal/probes":    {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/source", "scenarios/system"},
+	"runner/internal/schedule":  {"scenarios"},
 	"runner/internal/standin":   {"runner/internal/effects", "scenarios", "scenarios/journal", "scenarios/source"},
 	"runner/internal/watchdog":  {"scenarios/journal"},
 

@@ -10,6 +10,7 @@ import (
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/schedule"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -22,8 +23,8 @@ const maxWorkers = 2000
 // number of workers, and replaces vegeta's pacer, transport and latency measurement. The schedule waits
 // on a context and records when each request was due. The client retries only as its policy allows.
 type openSource struct {
-	schedule *schedule
-	demand   demand
+	schedule *schedule.Schedule
+	demand   schedule.Demand
 	bound    int
 	send     func(n uint64, due time.Time)
 
@@ -32,8 +33,7 @@ type openSource struct {
 }
 
 func newOpenSource(began time.Time, rate float64, bound int) *openSource {
-	steady := scenarios.Stretch{From: rate, To: rate}
-	return &openSource{schedule: newSchedule(began, rate), demand: demand{{at: began, Stretch: steady}}, bound: bound}
+	return &openSource{schedule: schedule.New(began, rate), demand: schedule.Steady(began, rate), bound: bound}
 }
 
 func (o *openSource) start(pacing context.Context, send func(n uint64, due time.Time)) <-chan struct{} {
@@ -66,11 +66,11 @@ func (o *openSource) start(pacing context.Context, send func(n uint64, due time.
 // pacer paces vegeta's attack. Pace itself waits, on a context, so that the attack can end at once.
 type pacer struct {
 	ctx      context.Context
-	schedule *schedule
+	schedule *schedule.Schedule
 }
 
 func (p pacer) Pace(time.Duration, uint64) (time.Duration, bool) {
-	return 0, !p.schedule.wait(p.ctx)
+	return 0, !p.schedule.Wait(p.ctx)
 }
 
 func (p pacer) Rate(time.Duration) float64 { return 0 }
@@ -81,7 +81,7 @@ func (o *openSource) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the request's number: %w", err)
 	}
-	due, ok := o.schedule.take(n)
+	due, ok := o.schedule.Take(n)
 	if !ok {
 		return nil, fmt.Errorf("request %d was never due", n)
 	}
@@ -91,16 +91,16 @@ func (o *openSource) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // change changes the rate from now on.
 func (o *openSource) change(now time.Time, course []scenarios.Stretch) {
-	o.demand = o.demand.change(now, course)
-	o.schedule.change(now, course)
+	o.demand = o.demand.Change(now, course)
+	o.schedule.Change(now, course)
 }
 
-func (o *openSource) end(at time.Time) { o.schedule.end(at) }
+func (o *openSource) end(at time.Time) { o.schedule.End(at) }
 
-func (o *openSource) unsent(at time.Time) map[uint64]time.Time { return o.schedule.remaining(at) }
+func (o *openSource) unsent(at time.Time) map[uint64]time.Time { return o.schedule.Remaining(at) }
 
 func (o *openSource) account(l *journal.Load, at time.Time) {
-	l.Requested = o.demand.until(at)
+	l.Requested = o.demand.Until(at)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.err != nil {

@@ -1,4 +1,4 @@
-package load
+package schedule
 
 import (
 	"context"
@@ -29,19 +29,19 @@ func linear(from, to float64, over time.Duration) []scenarios.Stretch {
 // dueTimes returns when requests are due until the end, according to the schedule, and how many were
 // requested until then.
 func dueTimes(began time.Time, rate float64, changes []change, length time.Duration) (due []time.Time, wanted float64) {
-	s, d := newSchedule(began, rate), demand{{at: began, Stretch: scenarios.Stretch{From: rate, To: rate}}}
+	s, d := New(began, rate), Steady(began, rate)
 	at := began
 	for _, c := range changes {
 		at = at.Add(c.after)
-		s.change(at, linear(c.from, c.to, c.over))
-		d = d.change(at, linear(c.from, c.to, c.over))
+		s.Change(at, linear(c.from, c.to, c.over))
+		d = d.Change(at, linear(c.from, c.to, c.over))
 	}
 	end := began.Add(length)
-	all := s.remaining(end)
+	all := s.Remaining(end)
 	for n := range uint64(len(all)) {
 		due = append(due, all[n])
 	}
-	return due, d.until(end)
+	return due, d.Until(end)
 }
 
 // rateAt returns the rate of a scenario at a moment, for the numerical integration that schedule and
@@ -157,15 +157,76 @@ func TestRateChangeKeepsAccumulatedFraction(t *testing.T) {
 // changes.
 func TestZeroRateCanBeEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSchedule(time.Now(), 0)
+		s := New(time.Now(), 0)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		require.False(t, s.wait(ctx))
+		require.False(t, s.Wait(ctx))
 		began := time.Now()
-		time.AfterFunc(time.Second, func() { s.change(time.Now(), linear(0, 50, 10*time.Second)) })
-		require.True(t, s.wait(t.Context()))
+		time.AfterFunc(time.Second, func() { s.Change(time.Now(), linear(0, 50, 10*time.Second)) })
+		require.True(t, s.Wait(t.Context()))
 		require.Equal(t, time.Second, time.Since(began), "the first is due when the ramp begins")
-		require.True(t, s.wait(t.Context()))
+		require.True(t, s.Wait(t.Context()))
 		require.InDelta(t, 1+math.Sqrt(2*10.0/50), time.Since(began).Seconds(), 1e-6)
+	})
+}
+
+func TestSteadyAndRamp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := New(began, 10)
+		for i := range 10 {
+			require.True(t, s.Wait(t.Context()))
+			require.Equal(t, time.Duration(i)*100*time.Millisecond, time.Since(began))
+			due, ok := s.Take(uint64(i))
+			require.True(t, ok)
+			require.Equal(t, began.Add(time.Duration(i)*100*time.Millisecond), due)
+		}
+		s.Change(time.Now(), linear(10, 100, 10*time.Second)) // 550 requests in ten seconds
+		n := 0
+		for end := time.Now().Add(10 * time.Second); s.Wait(t.Context()) && time.Now().Before(end); n++ {
+		}
+		require.InDelta(t, 550, n, 15)
+		s.Change(time.Now(), linear(0, 0, 0))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for s.Wait(ctx) {
+			n++
+		}
+		require.Error(t, ctx.Err(), "a rate of zero sends nothing and can be ended")
+	})
+}
+
+func TestUnsentRequestsRemain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(time.Now(), 10)
+		require.True(t, s.Wait(t.Context()))
+		s.Take(0)
+		time.Sleep(time.Second + time.Millisecond)
+		require.Len(t, s.Remaining(time.Now()), 10)
+	})
+}
+
+// Requests that are due are sent, if late, whether the machine pauses in the middle of the load or at
+// its end.
+func TestRequestsDueAtTheEndAreSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(time.Now(), 10)
+		time.Sleep(time.Second + time.Millisecond)
+		s.End(time.Now())
+		n := 0
+		for s.Wait(t.Context()) {
+			_, ok := s.Take(uint64(n))
+			require.True(t, ok)
+			n++
+		}
+		require.Equal(t, 11, n)
+		require.NoError(t, t.Context().Err(), "the end needs no other")
+		require.Empty(t, s.Remaining(time.Now()))
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := New(time.Now(), 0.001)
+		require.True(t, s.Wait(t.Context()))
+		time.AfterFunc(time.Second, func() { s.End(time.Now()) })
+		require.False(t, s.Wait(t.Context()), "a pacer that waits is told")
 	})
 }

@@ -1,4 +1,5 @@
-package load
+// Package schedule determines when each request of a load is due, and how many a load was to send.
+package schedule
 
 import (
 	"context"
@@ -9,12 +10,12 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
-// schedule determines when each request is due and remembers that time until the request is sent. The
+// Schedule determines when each request is due and remembers that time until the request is sent. The
 // first request is due when the load begins. Request n is due when the integral of the rate since then
 // reaches n. A ramp therefore sends as many requests as the area under it, even if it begins or ends
 // at zero or is changed halfway, and a change of the rate keeps the fraction of a request accumulated
 // so far.
-type schedule struct {
+type Schedule struct {
 	mu      sync.Mutex
 	pieces  []piece
 	current int    // the piece in which the next request is due, or an earlier one
@@ -22,7 +23,7 @@ type schedule struct {
 	due     map[uint64]time.Time
 	until   time.Time // nothing becomes due from here on; zero means no end yet
 	changed chan struct{}
-	timer   *time.Timer // of wait
+	timer   *time.Timer // of Wait
 }
 
 // piece is a part of the load. It begins at at and lasts until the next piece.
@@ -40,14 +41,15 @@ type curve interface {
 	reach(n float64) float64
 }
 
-func newSchedule(began time.Time, rate float64) *schedule {
+// New returns a schedule with a steady rate, in requests per second.
+func New(began time.Time, rate float64) *Schedule {
 	timer := time.NewTimer(never)
 	timer.Stop()
-	return &schedule{pieces: []piece{{at: began, curve: ramp{from: rate, to: rate}}}, due: map[uint64]time.Time{}, changed: make(chan struct{}), timer: timer}
+	return &Schedule{pieces: []piece{{at: began, curve: ramp{from: rate, to: rate}}}, due: map[uint64]time.Time{}, changed: make(chan struct{}), timer: timer}
 }
 
-// change changes the rate from now on.
-func (s *schedule) change(now time.Time, course []scenarios.Stretch) {
+// Change changes the rate from now on.
+func (s *Schedule) Change(now time.Time, course []scenarios.Stretch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.pieces) > 1 && !s.pieces[len(s.pieces)-1].at.Before(now) { // of an earlier change that did not come to its end
@@ -68,15 +70,15 @@ func curveOf(s scenarios.Stretch) curve {
 	return ramp{from: s.From, to: s.To, over: s.Over.Seconds()}
 }
 
-// end ends the schedule: no request becomes due from t on. Requests due earlier can still be taken.
-func (s *schedule) end(t time.Time) {
+// End ends the schedule: no request becomes due from t on. Requests due earlier can still be taken.
+func (s *Schedule) End(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.until = t
 	s.wake()
 }
 
-func (s *schedule) wake() {
+func (s *Schedule) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -86,7 +88,7 @@ func (s *schedule) wake() {
 const never = 1000 * time.Hour
 
 // next returns when the next request is due.
-func (s *schedule) next() time.Time {
+func (s *Schedule) next() time.Time {
 	last := len(s.pieces) - 1
 	for ; ; s.current++ { // requests after n are due later, so that a piece that is over is not needed again
 		p := s.pieces[s.current]
@@ -104,14 +106,14 @@ func (s *schedule) next() time.Time {
 }
 
 // advance records when the next request is due and moves on to the request after it.
-func (s *schedule) advance(due time.Time) {
+func (s *Schedule) advance(due time.Time) {
 	s.due[s.n] = due
 	s.n++
 }
 
-// wait waits until the next request is due and advances. It returns false if no request is due before
+// Wait waits until the next request is due and advances. It returns false if no request is due before
 // the end, or if ctx ends first. Only one goroutine may wait.
-func (s *schedule) wait(ctx context.Context) bool {
+func (s *Schedule) Wait(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		s.mu.Lock()
 		next, changed := s.next(), s.changed
@@ -138,8 +140,8 @@ func (s *schedule) wait(ctx context.Context) bool {
 	return false
 }
 
-// take returns when request n was due, and removes it.
-func (s *schedule) take(n uint64) (time.Time, bool) {
+// Take returns when request n was due, and removes it.
+func (s *Schedule) Take(n uint64) (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, ok := s.due[n]
@@ -147,8 +149,8 @@ func (s *schedule) take(n uint64) (time.Time, bool) {
 	return t, ok
 }
 
-// remaining returns the requests that were due before end and never taken, by number.
-func (s *schedule) remaining(end time.Time) map[uint64]time.Time {
+// Remaining returns the requests that were due before end and never taken, by number.
+func (s *Schedule) Remaining(end time.Time) map[uint64]time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for next := s.next(); next.Before(end); next = s.next() {

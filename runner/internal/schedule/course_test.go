@@ -1,4 +1,4 @@
-package load
+package schedule
 
 import (
 	"fmt"
@@ -86,8 +86,7 @@ func TestAnyCourseFollowsItsIntegral(t *testing.T) {
 func compareCourse(t *testing.T, all []timed, length time.Duration) {
 	t.Helper()
 	began := time.Now()
-	steady := scenarios.Stretch{From: 5, To: 5}
-	s, d := newSchedule(began, 5), demand{{at: began, Stretch: steady}}
+	s, d := New(began, 5), Steady(began, 5)
 	at := began
 	for _, c := range all {
 		at = at.Add(c.after)
@@ -97,10 +96,10 @@ func compareCourse(t *testing.T, all []timed, length time.Duration) {
 		for s.next().Before(at) { // as while the load runs
 			s.advance(s.next())
 		}
-		s.change(at, c.Course())
-		d = d.change(at, c.Course())
+		s.Change(at, c.Course())
+		d = d.Change(at, c.Course())
 	}
-	due := s.remaining(began.Add(length))
+	due := s.Remaining(began.Add(length))
 	const step = time.Millisecond
 	integral, n := 0.0, uint64(0)
 	for x := time.Duration(0); x < length; x += step {
@@ -117,7 +116,7 @@ func compareCourse(t *testing.T, all []timed, length time.Duration) {
 		}
 		integral += rate * step.Seconds()
 	}
-	require.InDelta(t, integral, d.until(began.Add(length)), 0.01, "%+v", all)
+	require.InDelta(t, integral, d.Until(began.Add(length)), 0.01, "%+v", all)
 	require.InDelta(t, integral, len(due), 1.01, "%+v", all)
 }
 
@@ -134,7 +133,7 @@ func TestSwingIsDueWhenItsIntegralReachesEachRequest(t *testing.T) {
 func TestDemandNoticesAnotherCourse(t *testing.T) {
 	began := time.Now()
 	swings := scenarios.SwingLoad{From: 100, Low: 50, High: 150, Every: 20 * time.Second}
-	s, d := newSchedule(began, 100), demand{}.change(began, swings.Course())
-	require.InDelta(t, 1000, len(s.remaining(began.Add(10*time.Second))), 1)
-	require.InDelta(t, 1000+100*10/math.Pi, d.until(began.Add(10*time.Second)), 1)
+	s, d := New(began, 100), Demand{}.Change(began, swings.Course())
+	require.InDelta(t, 1000, len(s.Remaining(began.Add(10*time.Second))), 1)
+	require.InDelta(t, 1000+100*10/math.Pi, d.Until(began.Add(10*time.Second)), 1)
 }

@@ -1,4 +1,4 @@
-package load
+package schedule
 
 import (
 	"math"
@@ -7,10 +7,10 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
-// demand is the rate that the steps of a scenario requested, as a sequence of stretches. The load is
-// compared with it rather than with the schedule, so that an error in the schedule is found. Its
+// Demand is the rate that the steps of a scenario requested, as a sequence of stretches. The load is
+// compared with it rather than with the Schedule, so that an error in the Schedule is found. Its
 // integrals are therefore computed in another way.
-type demand []stretch
+type Demand []stretch
 
 // stretch is a part of the load that starts at at and lasts until the next stretch.
 type stretch struct {
@@ -18,8 +18,13 @@ type stretch struct {
 	scenarios.Stretch
 }
 
-// change replaces what was to follow from now on.
-func (d demand) change(now time.Time, course []scenarios.Stretch) demand {
+// Steady returns the demand of a steady rate, in requests per second.
+func Steady(began time.Time, rate float64) Demand {
+	return Demand{{at: began, Stretch: scenarios.Stretch{From: rate, To: rate}}}
+}
+
+// Change replaces what was to follow from now on.
+func (d Demand) Change(now time.Time, course []scenarios.Stretch) Demand {
 	for len(d) > 0 && !d[len(d)-1].at.Before(now) {
 		d = d[:len(d)-1]
 	}
@@ -29,8 +34,8 @@ func (d demand) change(now time.Time, course []scenarios.Stretch) demand {
 	return d
 }
 
-// until returns how many requests were to be sent until end: the integral of the rate.
-func (d demand) until(end time.Time) float64 {
+// Until returns how many requests were to be sent until end: the integral of the rate.
+func (d Demand) Until(end time.Time) float64 {
 	n := 0.0
 	for i, s := range d {
 		last := end
