@@ -143,7 +143,7 @@ func jobOf(e *scenarios.Experiment, o *Options) *job {
 	for _, l := range e.System.Links {
 		if strings.HasPrefix(l.Listen, "unix:") {
 			j.claims = append(j.claims, "address "+l.Listen)
-		} else if _, port, err := net.SplitHostPort(l.Listen); err == nil && port != "0" {
+		} else if _, port, err := net.SplitHostPort(l.Address()); err == nil && port != "0" {
 			j.claims = append(j.claims, "port "+port)
 		}
 	}

@@ -142,7 +142,7 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		return err
 	}
 	if l.UDP() {
-		open, err := datagram.Open(datagram.Config{Name: l.Name(), Protocol: l.Protocol, Listen: l.Listen, Upstream: upstream, Sink: h.message})
+		open, err := datagram.Open(datagram.Config{Name: l.Name(), Protocol: l.Protocol, Listen: l.Address(), Upstream: upstream, Sink: h.message})
 		if err != nil {
 			return err
 		}
@@ -156,7 +156,7 @@ func (s *system) open(l scenarios.Link, h hooks) error {
 		}
 		s.unrecord = append(s.unrecord, forget)
 	}
-	cfg := link.Config{Name: l.Name(), Listen: l.Listen, Upstream: upstream, ProxyProtocol: l.ProxyProtocol}
+	cfg := link.Config{Name: l.Name(), Listen: l.Address(), Upstream: upstream, ProxyProtocol: l.ProxyProtocol}
 	if err := s.terminate(&cfg, l, h); err != nil {
 		return err
 	}

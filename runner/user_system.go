@@ -20,10 +20,14 @@ func FromContext(ctx context.Context) *System {
 // Address returns the host:port on which a service listens, or "" if the system has no such service.
 func (s *System) Address(service string) string { return s.system.addresses[service] }
 
-// Link returns the address at which from reaches to through their link, or "" if there is no such
-// link.
+// Link returns the address at which from reaches to through their link, which it may share with others, or "" if there is
+// no such link.
 func (s *System) Link(from, to string) string {
-	addr, _ := s.system.link(from + " -> " + to)
+	l, ok := s.system.e.System.Link(from, to)
+	if !ok {
+		return ""
+	}
+	addr, _ := s.system.link(l.Name())
 	return addr
 }
 

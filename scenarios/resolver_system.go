@@ -70,7 +70,7 @@ func (r *Resolver) AddLink(at source.Pos, l system.Link) {
 	}
 	r.describedAt[l.Name()], r.fromSentences = at, true
 	l.Resolve(r.scope.Protocols)
-	if i := slices.IndexFunc(r.System.Links, func(o system.Link) bool { return o.Listen == l.Listen && l.Listen != "" }); i >= 0 {
+	if i := slices.IndexFunc(r.System.Links, l.SharesAddress); i >= 0 {
 		r.share(at, &r.System.Links[i], l)
 		return
 	}
@@ -85,7 +85,7 @@ func (r *Resolver) share(at source.Pos, first *system.Link, l system.Link) {
 	case l.To != first.To:
 		r.AddProblem(at, codes.Contradiction.Msgf("the links %s and %s listen at the same address, %s", first.Name(), l.Name(), l.Listen), "give one of them another address")
 	case !reflect.DeepEqual(same, l):
-		r.AddProblem(at, codes.Contradiction.Msgf("%s shares the address %s with %s, and has other settings", l.Name(), l.Listen, first.Name()), "give it the same protocol and settings, or another address")
+		r.AddProblem(at, codes.Contradiction.Msgf("%s shares its address with %s (listen: %s), and has other settings", l.Name(), first.Name(), l.Listen), "give it the same protocol and settings, or another address")
 	default:
 		first.Shared = append(first.Shared, l.From)
 	}

@@ -168,7 +168,7 @@ func proxyOf(sys system.System, l system.Link) (toxiproxy.Proxy, error) {
 	if protocol == "tcp" {
 		protocol = ""
 	}
-	return toxiproxy.Proxy{Name: proxyName(l.From, l.To), Listen: l.Listen, Upstream: sys.Services[i].Address, Enabled: true, Protocol: protocol}, nil
+	return toxiproxy.Proxy{Name: proxyName(l.From, l.To), Listen: l.Address(), Upstream: sys.Services[i].Address, Enabled: true, Protocol: protocol}, nil
 }
 
 // proxyName returns the name of the proxy of a link.

@@ -1,6 +1,7 @@
 package language
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -35,13 +36,26 @@ func TestCallersShareAnAddress(t *testing.T) {
 	assert.Equal(t, "orders -> pay", placed.On())
 	assert.Contains(t, es[0].Warnings[0].What, `"orders", "refunds" share the address of this link`)
 
+	free := strings.ReplaceAll(sharedSystem, `"127.0.0.1:9191"`, "shared") +
+		"  mail: {command: [mail, \"${link:pay}\"], depends: {orders: {listen: shared}, pay: http}}\n"
+	es, err = experiment(free, "at least 99% of requests succeed during the fault")
+	require.NoError(t, err)
+	var links []string
+	for _, l := range es[0].System.Links {
+		links = append(links, l.Name()+": "+l.Transport())
+		assert.Empty(t, l.Address(), "a free port")
+	}
+	assert.Equal(t, []string{"orders -> pay: http, shared by refunds", "mail -> orders: tcp", "mail -> pay: http"}, links)
+
 	var problems source.Problems
 	_, err = experiment(sharedSystem, `"refunds" gives up on "pay" within 200ms`)
 	require.ErrorAs(t, err, &problems)
 	assert.Contains(t, problems[0].What, "cannot be told apart")
 
 	for other, want := range map[string]string{
-		`  mail: {command: [mail], depends: {pay: {protocol: tcp, listen: "127.0.0.1:9191"}}}` + "\n":     "has other settings",
+		`  mail: {command: [mail], depends: {pay: {protocol: tcp, listen: "127.0.0.1:9191"}}}` + "\n": "has other settings",
+		`  post: {command: [post], depends: {pay: {listen: shared}}}` + "\n" +
+			`  mail: {command: [mail], depends: {pay: {protocol: http, listen: shared}}}` + "\n": "has other settings",
 		`  mail: {command: [mail], depends: {orders: {protocol: http, listen: "127.0.0.1:9191"}}}` + "\n": "listen at the same address",
 	} {
 		_, err = experiment(sharedSystem+other, "at least 99% of requests succeed during the fault")

@@ -34,8 +34,11 @@ func (r *reader) link(l *Link, v ast.Node) {
 		case "framing":
 			l.Framing = r.framing(v)
 		case "listen":
+			if l.Listen = r.Text(v); l.Listen == SharedPort {
+				break
+			}
 			var err error
-			if l.Listen, err = source.ParseAddress(r.Text(v)); err != nil {
+			if l.Listen, err = source.ParseAddress(l.Listen); err != nil {
 				r.AddProblem(v, err)
 			}
 		case "proxy_protocol":
@@ -110,8 +113,8 @@ func (l Link) Transport() string {
 	if l.ProxyProtocol != "" {
 		text += ", PROXY protocol " + l.ProxyProtocol
 	}
-	if l.Listen != "" {
-		text += ", at " + l.Listen
+	if at := l.Address(); at != "" {
+		text += ", at " + at
 	}
 	if len(l.Shared) > 0 {
 		text += ", shared by " + strings.Join(l.Shared, ", ")

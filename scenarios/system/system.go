@@ -103,7 +103,7 @@ type Link struct {
 	Port     string          `json:",omitempty"` // the further port of To, ${port:name} there, that the link leads to; "" means its own port
 	Protocol string          // "tcp" or the name of a row of the table of protocols; "" means tcp
 	Framing  message.Framing `json:",omitzero"` // for the protocols lines and lengths
-	Listen   string          // fixed listen address, host:port or unix:/path; "" means a free port
+	Listen   string          // fixed listen address, host:port or unix:/path, or SharedPort; "" means a free port
 	TLS      *TLS            `json:",omitempty"` // nil means that TLS is not terminated
 	Shared   []string        `json:",omitempty"` // further services that call through it, at the same address
 	// ProxyProtocol is the version, "v1" or "v2", of the PROXY protocol header that tells the dependency the
@@ -112,6 +112,22 @@ type Link struct {
 	// Row is the row of Protocol; nil for tcp. It is set by the name when an experiment is read or built. For a
 	// protocol of your own, set it instead of Protocol.
 	Row *message.Protocol `json:"-"`
+}
+
+// SharedPort as the Listen of links to the same dependency means one free port for all of them.
+const SharedPort = "shared"
+
+// Address returns the fixed address at which the link listens, or "" if it listens at a free port.
+func (l Link) Address() string {
+	if l.Listen == SharedPort {
+		return ""
+	}
+	return l.Listen
+}
+
+// SharesAddress reports whether a link has the same address as another one because the system file says so.
+func (l Link) SharesAddress(other Link) bool {
+	return l.Listen == other.Listen && (l.Address() != "" || l.Listen == SharedPort && l.To == other.To)
 }
 
 // Name returns "orders -> payments".
