@@ -189,6 +189,31 @@ func TestOneCauseIsOneCard(t *testing.T) {
 	assert.Equal(t, []int{1, 1, 2}, []int{rows[0].FirstCard, rows[1].FirstCard, rows[2].FirstCard})
 }
 
+// TestTimeLimitIsOneCard: a check and the end of its scenario that have the same reason are not shown twice.
+func TestTimeLimitIsOneCard(t *testing.T) {
+	const limit, healed = "stopped at its time limit of 2m", "; every fault was healed"
+	for _, c := range []struct {
+		end   journal.End
+		cards []string // the reason of the first verdict of each
+	}{
+		{journal.End{Outcome: "inconclusive", Reason: limit + healed}, []string{limit + healed, "not judged"}},
+		{journal.End{Outcome: "inconclusive", Reason: "no disk space"}, []string{limit, "not judged", "no disk space"}},
+		{journal.End{Outcome: "interrupted", Reason: limit}, []string{limit, limit, "not judged"}},
+	} {
+		h := suspicious()[""]
+		h.Verdicts = []journal.Verdict{
+			{Check: "in time", Kind: check.KindOf(check.InTime{}), Outcome: "inconclusive", Reason: limit}, {Check: "c", Kind: "success", Outcome: "inconclusive", Reason: "not judged"},
+		}
+		h.End = &c.end
+		var got []string
+		for _, card := range cards("", []*scenario{newScenario(h, 0, nil)}) {
+			got = append(got, card.Places[0].Verdicts[0].Reason)
+		}
+		assert.Equal(t, c.cards, got)
+		assert.Equal(t, limit, h.Verdicts[0].Reason, "the facts stay as they are")
+	}
+}
+
 // TestWorstCardsAreFirst: a stop explains what came after it.
 func TestWorstCardsAreFirst(t *testing.T) {
 	unproven := failedScenario(suspicious()[""])

@@ -105,7 +105,8 @@ func severity(outcome string) int {
 }
 
 // notPassed returns the verdicts of a scenario that did not pass, the failed ones first, and one for an end for which no
-// check gives a reason. A skipped scenario has none.
+// check gives a reason. If a check gives that of the end, it gets the text of the end, which also says what was healed. A
+// skipped scenario has none.
 func notPassed(aborted string, s *scenario) []journal.Verdict {
 	var failed, unproven []journal.Verdict
 	if s.Outcome == "skipped" {
@@ -120,10 +121,18 @@ func notPassed(aborted string, s *scenario) []journal.Verdict {
 		}
 	}
 	all := append(failed, unproven...)
-	if text := unfinishedReason(aborted, s.History, len(all) > 0); text != "" {
-		all = append(all, journal.Verdict{Check: "the scenario runs to its end", Outcome: s.Outcome, Reason: text})
+	text := unfinishedReason(aborted, s.History, len(all) > 0)
+	if text == "" {
+		return all
 	}
-	return all
+	same := func(v journal.Verdict) bool {
+		return v.Outcome == s.Outcome && v.Reason != "" && strings.HasPrefix(text, v.Reason)
+	}
+	if i := slices.IndexFunc(all, same); i >= 0 {
+		all[i].Reason = text
+		return all
+	}
+	return append(all, journal.Verdict{Check: "the scenario runs to its end", Outcome: s.Outcome, Reason: text})
 }
 
 // add adds a verdict to the card of its cause.
