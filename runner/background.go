@@ -89,7 +89,8 @@ func (s *session) measureIdle() {
 
 // measureIdleAgain measures the traffic of the links after the load has ended. If the links that
 // faults acted on carried any, services may still be finishing work of the load. It then takes a later
-// measurement; see unfinished.
+// measurement, and further ones while there are operations that only the load began: heartbeats go on, but what a
+// fault broke is repeated for some seconds only. See also unfinished.
 func (s *session) measureIdleAgain() {
 	if !s.injectsFaults() || len(s.loads) == 0 || s.stopCause() != nil {
 		return
@@ -105,9 +106,30 @@ func (s *session) measureIdleAgain() {
 	if watched == idleTime {
 		after = s.usageWithin(2 * idleTime)
 	}
+	for range 3 {
+		if !s.anyBegun(after) {
+			break
+		}
+		after = s.usageWithin(2 * idleTime)
+	}
 	for name, u := range after {
 		s.idleUse[name] = s.idleUse[name].busier(u.unfinished(s.idleUse[name], s.loadRate()))
 	}
+}
+
+// anyBegun reports whether, after the load, a link carried an operation that a fault met and that did not occur before the
+// load. Work of the load that is known to be unfinished does not count.
+func (s *session) anyBegun(after map[string]usage) bool {
+	return slices.ContainsFunc(s.allPlaced(), func(in *injection) bool {
+		before := s.idleUse[in.targetName()]
+		now := after[in.targetName()].unfinished(before, s.loadRate())
+		for op := range in.count.Tally().Ops {
+			if now.operations[op] > 0 && before.operations[op] == 0 {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // unfinished drops operations that did not occur before the load and continue at no less than half the

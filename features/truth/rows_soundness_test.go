@@ -34,6 +34,11 @@ func soundness() []row {
 			steps: loadFor("POST /orders", 10, time.Second, 3*time.Second) + keyed("GET /ledger") + "When calls from \"front\" to \"back\" are delayed by 100ms for 2s\n" + once,
 			want:  "passed|inconclusive", why: "each order has one effect; without the sentence it may have been read too early",
 		}, {
+			name: "calls that the fault broke are made again when the load is over", front: "-delay 50ms -tries 2 -gap 1500ms -patience 200ms",
+			steps: "When 20% of requests from \"front\" to \"back\" are lost, then silence\nAnd 120 requests on \"GET /async\" are sent, 2 at a time\nAnd the fault is healed\n" +
+				"Then at least 99% of requests succeed\n",
+			want: "passed", why: "traffic that ends after the load is work of the load, and no heartbeat",
+		}, {
 			name: "a service exits unexpectedly during the drill", front: "-heartbeat 200ms", back: "-exit-after 3s -exit-status 3",
 			steps: load("GET /ok", 40) + "When calls from \"front\" to \"back\" are delayed by 10ms for 1s\nThen at least 99% of requests succeed\n",
 			want:  "inconclusive", reason: `back.*exited unexpectedly.*status 3`,
