@@ -19,7 +19,7 @@ func (f Crash) Lasts() time.Duration { return time.Duration(max(0, f.Times-1)) *
 
 // Kind implements Fault.
 func (f Crash) Kind() Kind {
-	k := Kind{Name: "crash", On: "service", Hides: true, AtOnce: true, EndedBy: "starts again", Undo: "the process is started again and awaited", Sentences: []Sentence{{
+	k := Kind{Name: "crash", On: "service", Hides: true, AtOnce: true, EndedBy: "starts again", Undo: "the process is started again and awaited", Unproved: "that it becomes ready again", Sentences: []Sentence{{
 		Pattern:  `{to} crashes( {number} times, {duration} apart){for}`,
 		Means:    "all its processes are killed (SIGKILL); healing starts it again; repeated crashes hold for times x apart",
 		Examples: []string{`"payments" crashes`, `"payments" crashes 3 times, 10s apart`, `"payments" crashes for 5s`},
@@ -117,7 +117,7 @@ type Stop struct{}
 
 // Kind implements Fault.
 func (Stop) Kind() Kind {
-	return Kind{Name: "stop", On: "service", Hides: true, AtOnce: true, EndedBy: "starts again", Undo: "the process is started again and awaited", Sentences: []Sentence{{
+	return Kind{Name: "stop", On: "service", Hides: true, AtOnce: true, EndedBy: "starts again", Undo: "the process is started again and awaited", Unproved: "that it ends in time when it is asked to, and becomes ready again", Sentences: []Sentence{{
 		Pattern:  `{to} is stopped in order{for}`,
 		Means:    "it is asked to end, with the signal and the patience of its `stop` in the system file (SIGTERM, 5s); inconclusive when it had to be killed; healing starts it again",
 		Examples: []string{`"payments" is stopped in order for 10s`},
@@ -154,7 +154,7 @@ type Hang struct{}
 
 // Kind implements Fault.
 func (Hang) Kind() Kind {
-	return Kind{Name: "hang", On: "service", Hides: true, Waits: true, EndedBy: "resumes", Undo: "SIGCONT", Sentences: []Sentence{{
+	return Kind{Name: "hang", On: "service", Hides: true, Waits: true, EndedBy: "resumes", Undo: "SIGCONT", Unproved: "that it answers again after that", Sentences: []Sentence{{
 		Pattern:  `{to} hangs{for}`,
 		Means:    "all its processes are stopped (SIGSTOP): sockets stay open, nothing answers",
 		Examples: []string{`"payments" hangs for 15s`},

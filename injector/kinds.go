@@ -16,6 +16,7 @@ type Kind struct {
 	// Datagrams is how it is healed on a link of datagrams. If it is "", a fault on connections or traffic cannot act on one.
 	Datagrams string
 	EndedBy   string // for a fault on a service, the sentence that ends it: "starts again" or "resumes"
+	Unproved  string // for a fault on a service, what a dry run cannot prove of it, since that would break something
 	Waits     bool   // its effect is that something waits: live for a moment, it does nothing
 	Hides     bool   // it stops all traffic, so that another fault at the same time and place has no effect
 	Disk      bool   // the service needs a data folder

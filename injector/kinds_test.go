@@ -217,6 +217,7 @@ func TestKinds(t *testing.T) {
 			require.False(t, seen[k.Name], "twice in the table")
 			seen[k.Name] = true
 			require.NotEmpty(t, k.Undo)
+			require.Equal(t, k.On == "service", k.Unproved != "", "what a dry run cannot prove")
 			require.Contains(t, []string{"calls", "messages", "connections", "traffic", "service"}, k.On)
 			require.NotEmpty(t, k.Sentences)
 			if k.On == "messages" {

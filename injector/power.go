@@ -12,7 +12,7 @@ type PowerLoss struct{}
 
 // Kind implements Fault.
 func (PowerLoss) Kind() Kind {
-	return Kind{Name: "power loss", On: "service", Hides: true, AtOnce: true, Disk: true, EndedBy: "starts again", Undo: "the process is started again, on what was synced, and awaited", Sentences: []Sentence{{
+	return Kind{Name: "power loss", On: "service", Hides: true, AtOnce: true, Disk: true, EndedBy: "starts again", Undo: "the process is started again, on what was synced, and awaited", Unproved: "that it becomes ready again on what was synced", Sentences: []Sentence{{
 		Pattern:  `{to} loses power{for}`,
 		Means:    "all its processes are killed, and what they had not synced to its data folder (`data` in the system file) is gone; on Linux, as root; healing starts it again",
 		Examples: []string{`"payments" loses power`, `"payments" loses power for 5s`},

@@ -33,15 +33,11 @@ func (s *session) rehearse(do scenarios.Inject, step journal.Step) error {
 }
 
 // rehearseFault proves that a fault on a link can be undone: it injects the fault into a twin of the link, which leads to
-// the same service and carries nothing else, and heals it. Both links have to pass traffic before and after. Of a fault on
-// a service it sees only that the service runs.
+// the same service and carries nothing else, and heals it. Both links have to pass traffic before and after. See
+// rehearseOutage for faults on a service.
 func (s *session) rehearseFault(p scenarios.Placed, step journal.Step) (seen string, err error) {
 	if p.From == "" {
-		svc := s.system.services[p.To]
-		if svc == nil || !svc.Running() || !svc.Listening() {
-			return "", fmt.Errorf("%q does not run and listen", p.To)
-		}
-		return fmt.Sprintf("%q runs; the undo (%s) was not tried, since nothing was done to its process", p.To, p.Fault.Kind().Undo), nil
+		return s.rehearseOutage(p)
 	}
 	l, ok := s.e.System.Link(p.From, p.To)
 	if !ok {
@@ -74,6 +70,36 @@ func (s *session) rehearseFault(p scenarios.Placed, step journal.Step) (seen str
 		return "undone on a second link; over UDP it cannot be asked whether that passes traffic", nil
 	}
 	return "undone on a second link; both passed traffic before and after", nil
+}
+
+// rehearseOutage proves what can be proved of a fault on a service, and of its undo, while nothing is done to the service. It
+// returns that, and what is not proved.
+func (s *session) rehearseOutage(p scenarios.Placed) (seen string, err error) {
+	svc, kind := s.system.services[p.To], p.Fault.Kind()
+	if svc == nil {
+		return "", fmt.Errorf("%q is not a process that Firedrill started", p.To)
+	}
+	seen, err = svc.CanSignal()
+	if err != nil {
+		return "", err
+	}
+	if kind.EndedBy != "resumes" {
+		restart, err := svc.CanRestart()
+		if err != nil {
+			return "", err
+		}
+		seen += "; " + restart
+	}
+	if kind.Disk {
+		if s.system.disks[p.To] == nil {
+			return "", fmt.Errorf("%q has no data folder that can lose what was not synced", p.To)
+		}
+		seen += "; its data folder is a disk that can lose what was not synced"
+	}
+	if kind.Unproved == "" { // a fault of the user
+		kind.Unproved = "its undo"
+	}
+	return fmt.Sprintf("proved: %s; not proved, since nothing was done to it: %s (undo: %s)", seen, kind.Unproved, kind.Undo), nil
 }
 
 // bothPass sees that a link and its twin pass traffic.

@@ -68,7 +68,7 @@ Processes and files left by an earlier run that was killed are removed first.`,
 	flags.BoolVar(&o.AllowFlaky, "allow-flaky", false, "let the run pass even if scenarios were flaky")
 	flags.DurationVar(&o.MaxDuration, "max-duration", 0, "do not start scenarios that would end later than this after the start of the run, as estimated, such as 10m; a run with such scenarios is inconclusive")
 	flags.DurationVar(&o.ScenarioTimeout, "scenario-timeout", 0, "stop a scenario that takes longer, such as 2m, unless its feature says how long it may take; it is healed and inconclusive, and the run goes on")
-	flags.BoolVar(&o.DryRun, "dry-run", false, "start everything, inject nothing: say what would be injected, and try the undo of each fault on a link; exit code 0 if nothing would prevent the drill, which is reported as skipped")
+	flags.BoolVar(&o.DryRun, "dry-run", false, "start everything, inject nothing: say what would be injected, try the undo of each fault on a link, and prove what can be proved of the others; exit code 0 if nothing would prevent the drill, which is reported as skipped")
 	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
 	flags.BoolVar(&show.screen, "screen", false, "show the run on the whole terminal, with keys to heal, write notes and abort; one scenario at a time; lines, as without it, if the terminal cannot do that")
 	page.flags(cmd)

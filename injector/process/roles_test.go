@@ -3,12 +3,14 @@ package process
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +104,23 @@ func runRole(role string) {
 		}
 		fmt.Println("left them")
 		time.Sleep(time.Hour)
+	case "becomes root": // if its file is root's and has the set-user-ID bit
+		if err := syscall.Setreuid(0, 0); err != nil {
+			panic(err)
+		}
+		fmt.Println("is root")
+		time.Sleep(time.Hour)
+	case "asks": // starts a service that becomes another user, asks whether it may be signalled, and waits for the end of its input
+		s := spec("tmp/log", "becomes root", "")
+		s.Args, s.Ready = []string{os.Getenv("PROGRAM")}, Ready{Line: regexp.MustCompile("is root"), Within: 20 * time.Second}
+		service, err := Start(context.Background(), s)
+		if err != nil {
+			panic(err)
+		}
+		_, err = service.CanSignal()
+		fmt.Printf("%d\n%v\n", service.PID(), err)
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		_ = service.Stop(context.Background())
 	case "broken":
 		fmt.Println("cannot open the database")
 		os.Exit(3)
