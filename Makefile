@@ -8,7 +8,7 @@ DRILLS        := ./features/truth ./runner ./features/... ./runner/... ./cmd/...
 # Tests wait for much of their time, so three packages share two CPUs. Processes with the race detector would otherwise wait for a second when they end.
 RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -p 3 -timeout 20m
 
-.PHONY: all fmt lint test test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
+.PHONY: all fmt lint test test-parts test-pages compile-drills test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
 
 all: lint test
 
@@ -24,13 +24,20 @@ lint: ## gofmt, golangci-lint, vet for macOS
 	GOOS=darwin $(GO) vet -gcflags='all=-N -l' ./...
 
 test: install-tools ## everything, with the race detector; real servers must run, not skip
-	$(RACE) ./injector/... ./scenarios/... ./reports/...
-	$(GO) test -C reports/testdata/browser -timeout 10m . # the HTML report in a real browser: a module of its own, which needs chromium
-	# Drills measure latency, so no compiler may run beside them: their tests, and the program that they start, are compiled before.
-	$(GO) list -race -test -export $(DRILLS) >/dev/null
-	$(GO) build ./...
+	$(MAKE) -j 3 test-parts test-pages compile-drills
 	$(RACE) $(DRILLS)
 	$(GO) test -run 'TestNoByteIs|TestRates|TestBytesAreCounted|TestResetIsNo' ./injector/link ./injector/protocols # 1 GiB each way, a thousand seeds: too much under the race detector
+
+test-parts:
+	$(RACE) ./injector/... ./scenarios/... ./reports/...
+
+test-pages: # the pages in a real browser: a module of its own, which needs chromium
+	$(GO) test -C reports/testdata/browser -timeout 10m .
+
+# Drills measure latency, so no compiler may run beside them: their tests, and the program that they start, are compiled before.
+compile-drills:
+	$(GO) list -race -test -export $(DRILLS) >/dev/null
+	$(GO) build ./...
 
 test-short: ## what needs no server and little time
 	$(GO) test -short ./...

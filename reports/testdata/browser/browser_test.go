@@ -219,6 +219,7 @@ func TestHostileScriptsWouldBeSeen(t *testing.T) {
 
 // TestAccessibility runs axe-core on pages in both themes, and on a phone.
 func TestAccessibility(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"passed", "failed", "inconclusive", "truncated", "parted", "stopped", "topology", "compared", "unsteady"} {
 		for _, scheme := range []string{"light", "dark", "phone"} {
 			t.Run(name+" "+scheme, func(t *testing.T) { examine(t, name, scheme) })

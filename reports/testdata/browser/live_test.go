@@ -151,6 +151,7 @@ func (o *tab) click(button string) {
 
 // TestLivePage plays a blind game day with two people at pages: one watches, and the other writes a note, heals and aborts.
 func TestLivePage(t *testing.T) {
+	t.Parallel()
 	d := startLive(t, "ccc", "next: inject", "gameday", "../../../cmd/firedrill/testdata/gameday/day.yaml", "--as", "ana", "--blind")
 	watch, part := d.open(t)
 	part.until(`next.innerText.includes('inject: "comments" hangs') && !acts.hidden`)
@@ -206,6 +207,7 @@ func TestLivePage(t *testing.T) {
 
 // TestLivePageOfARun: the page of an ordinary run shows its fault to all, and who has the token can heal it. No key is read.
 func TestLivePageOfARun(t *testing.T) {
+	t.Parallel()
 	l := startLive(t, "!q", `inject: "comments" hangs`, "run", "../../../cmd/firedrill/testdata/gameday/day.feature:9")
 	watch, part := l.open(t)
 	for _, o := range []*tab{watch, part} {
