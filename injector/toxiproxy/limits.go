@@ -80,46 +80,54 @@ func (p *proxy) disable() error {
 	if err := p.stop(); err != nil {
 		return err
 	}
-	var outage *time.Timer
-	outage = s.after(func() {
-		if p.outage != outage {
-			return // it was enabled or deleted meanwhile
-		}
+	p.outage = s.after(func(outage *deadline) {
 		_ = p.enable()
 		if p.outage == outage { // its port is taken
-			outage.Reset(retryPause)
+			outage.timer.Reset(retryPause)
 		}
 	})
-	p.outage = outage
 	return nil
 }
 
 // expire removes the toxic once it has acted for as long as the limits allow.
 func (t *toxic) expire() {
-	if t.timer != nil || t.harmless() {
+	if t.deadline != nil || t.harmless() {
 		return
 	}
-	t.timer = t.proxy.server.after(func() {
-		if t.timer == nil {
-			return // it was removed meanwhile
-		}
+	t.deadline = t.proxy.server.after(func(*deadline) {
 		t.proxy.drop(func(o *toxic) bool { return o == t })
 		_ = t.remove() // it does not wait for peers
 	})
 }
 
-// after calls end, with the lock held, once a fault has acted for as long as the limits allow. The timer is stopped if they
-// allow any time.
-func (s *Server) after(end func()) *time.Timer {
-	locked := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		end()
-	}
+// deadline is when a fault ends that has acted for as long as the limits allow.
+type deadline struct {
+	timer     *time.Timer // nil if the limits allow any time
+	cancelled bool        // the fault has ended before
+}
+
+// after returns the deadline of a fault that begins now. end is called then, with the lock held. The lock is held.
+func (s *Server) after(end func(*deadline)) *deadline {
+	d := &deadline{}
 	if s.cfg.Limits.Longest > 0 {
-		return time.AfterFunc(s.cfg.Limits.Longest, locked)
+		d.timer = time.AfterFunc(s.cfg.Limits.Longest, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !d.cancelled {
+				end(d)
+			}
+		})
 	}
-	timer := time.AfterFunc(time.Hour, locked)
-	timer.Stop()
-	return timer
+	return d
+}
+
+// cancel cancels the deadline, even if its time is over and it waits for the lock, which is held. Nil has no effect.
+func (d *deadline) cancel() {
+	if d == nil {
+		return
+	}
+	d.cancelled = true
+	if d.timer != nil {
+		d.timer.Stop()
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/loopback"
@@ -56,9 +55,9 @@ type proxy struct {
 	Toxics []*toxic // in the order in which they were added
 
 	server *Server
-	added  bool        // by Server.Add
-	outage *time.Timer // until it is enabled again; nil if no client disabled it
-	link   *link.Link  // nil while it is disabled
+	added  bool       // by Server.Add
+	outage *deadline  // until it is enabled again; nil if no client disabled it
+	link   *link.Link // nil while it is disabled
 	relay  *message.Relay
 }
 
@@ -139,20 +138,15 @@ func (p *proxy) drop(gone func(*toxic) bool) {
 		if t.removed != nil {
 			close(t.removed)
 		}
-		if t.timer != nil {
-			t.timer.Stop()
-			t.timer = nil
-		}
+		t.deadline.cancel()
 		return true
 	})
 }
 
 // endOutage ends the wait for the proxy to be enabled again.
 func (p *proxy) endOutage() {
-	if p.outage != nil {
-		p.outage.Stop()
-		p.outage = nil
-	}
+	p.outage.cancel()
+	p.outage = nil
 }
 
 // forget removes what is left of a proxy that has been stopped and is no longer served.

@@ -25,10 +25,10 @@ type toxic struct {
 	Toxicity   float64 `json:"toxicity"`
 	Attributes any     `json:"attributes"` // a pointer, as newAttributes returns it
 
-	proxy *proxy
-	fault injector.Fault // of the type "fault"
-	heal  injector.Heal  // nil while it does not act
-	timer *time.Timer    // removes it; nil until it first has an effect, and if it was made by Server.Inject
+	proxy    *proxy
+	fault    injector.Fault // of the type "fault"
+	heal     injector.Heal  // nil while it does not act
+	deadline *deadline      // removes it; nil until it first has an effect, and if it was made by Server.Inject
 
 	count   *evidence.Counter // of one that Server.Inject made; nil for others
 	removed chan struct{}     // closed when it is removed; nil for one that a client added
