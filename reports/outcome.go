@@ -92,24 +92,34 @@ func OutcomeOf(b *journal.Book, h *journal.History) string {
 
 // countRepetitions describes for each scenario that was repeated how often it had which outcome.
 func countRepetitions(b *journal.Book) (lines []string) {
-	for _, first := range b.Scenarios {
-		counts, n := map[string]int{}, 0
-		for _, h := range b.Scenarios {
-			if h.RetryOf == "" && (h.ID == first.ID || h.RepeatOf == first.ID) {
-				counts[OutcomeOf(b, h)]++
-				n++
-			}
+	counts := map[string]map[string]int{} // by ID, of a scenario together with its repetitions
+	add := func(id, outcome string) {
+		if counts[id] == nil {
+			counts[id] = map[string]int{}
 		}
-		if n < 2 {
+		counts[id][outcome]++
+	}
+	for _, h := range b.Scenarios {
+		if h.RetryOf != "" {
 			continue
 		}
+		o := OutcomeOf(b, h)
+		if add(h.ID, o); h.RepeatOf != h.ID {
+			add(h.RepeatOf, o)
+		}
+	}
+	for _, first := range b.Scenarios {
 		var parts []string
+		all := 0
 		for _, o := range ranks {
-			if counts[o] > 0 {
-				parts = append(parts, fmt.Sprintf("%d %s", counts[o], o))
+			if n := counts[first.ID][o]; n > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", n, o))
+				all += n
 			}
 		}
-		lines = append(lines, fmt.Sprintf("%s: of %d repetitions %s", first.Name, n, strings.Join(parts, ", ")))
+		if all > 1 {
+			lines = append(lines, fmt.Sprintf("%s: of %d repetitions %s", first.Name, all, strings.Join(parts, ", ")))
+		}
 	}
 	return lines
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +151,60 @@ func TestRepetitionsAreCounted(t *testing.T) {
 	b.Scenarios[1].RetryOf, b.Scenarios[1].RepeatOf = "", "s"
 	assert.Equal(t, "failed", Outcome(b))
 	assert.Equal(t, []string{"s: of 2 repetitions 1 passed, 1 failed"}, countRepetitions(b))
+}
+
+// TestRepetitionsAreCountedAsOneByOne compares the counts with those of a plain search, for random runs: scenarios with
+// repetitions, retries, retries of repetitions, and references to nothing.
+func TestRepetitionsAreCountedAsOneByOne(t *testing.T) {
+	search := func(b *journal.Book) (lines []string) {
+		for _, first := range b.Scenarios {
+			counts, n := map[string]int{}, 0
+			for _, h := range b.Scenarios {
+				if h.RetryOf == "" && (h.ID == first.ID || h.RepeatOf == first.ID) {
+					counts[OutcomeOf(b, h)]++
+					n++
+				}
+			}
+			if n < 2 {
+				continue
+			}
+			var parts []string
+			for _, o := range ranks {
+				if counts[o] > 0 {
+					parts = append(parts, fmt.Sprintf("%d %s", counts[o], o))
+				}
+			}
+			lines = append(lines, fmt.Sprintf("%s: of %d repetitions %s", first.Name, n, strings.Join(parts, ", ")))
+		}
+		return lines
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	several, kinds := 0, map[string]bool{}
+	for range 2000 {
+		b := &journal.Book{}
+		id := func() string { return []string{"", "a", "b", "c", "d", "e"}[random.IntN(6)] }
+		for range random.IntN(12) {
+			o := []string{"skipped", "passed", "inconclusive", "failed", "stopped", "interrupted", "unknown"}[random.IntN(7)]
+			h := &journal.History{Begin: journal.Begin{ID: id(), Name: id()}, End: &journal.End{Outcome: o}, Verdicts: []journal.Verdict{{Outcome: o}}}
+			if random.IntN(2) == 0 {
+				h.RepeatOf = id()
+			}
+			if random.IntN(3) == 0 {
+				h.RetryOf = id()
+			}
+			b.Scenarios = append(b.Scenarios, h)
+		}
+		want := search(b)
+		require.Equal(t, want, countRepetitions(b))
+		several += len(want)
+		for _, l := range want {
+			kinds[l[strings.LastIndex(l, " ")+1:]] = true
+		}
+	}
+	assert.Greater(t, several, 2000, "there was something to count")
+	for _, o := range ranks {
+		assert.Contains(t, kinds, o)
+	}
 }
 
 // TestNotStartedIsInconclusive verifies that a run is not green whose time was too short for all scenarios.
