@@ -170,6 +170,7 @@ func withPeople(cmd *cobra.Command, step, keys bool, page livePage) joining {
 
 // run runs features, and passes the folder of the run to compare at the end. join may be nil.
 func run(cmd *cobra.Command, o runner.Options, show output, join joining, compare func(dir string) error) error {
+	sources.Silence() // the screen is drawn on standard error
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	ctx, cancelRun := context.WithCancelCause(cmd.Context())
 	defer cancelRun(nil)

@@ -17,6 +17,8 @@ package sources
 import (
 	"strings"
 
+	"github.com/redis/go-redis/v9/logging"
+
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 )
@@ -28,6 +30,10 @@ func Kinds() []effects.Kind {
 		{Name: "nats", Open: openNATS},
 	}
 }
+
+// Silence keeps the client libraries from writing to standard error, in the whole process. What they would log of the
+// reading of effects is in the errors of the run, too.
+func Silence() { logging.Disable() }
 
 // withScheme returns the URL of an address, which may be one already.
 func withScheme(scheme, at string) string {
