@@ -99,6 +99,10 @@ func (q *queue) countDeparture(head *chunk, n int, late time.Duration) (end erro
 			end = err
 			l.touch(l.stage)
 		}
+		if o, ok := l.shape.(*observer); ok && l.lastTouched < q.head && o.affects(n) {
+			l.lastTouched = q.head
+			l.touch(l.stage)
+		}
 		added := l.leaves.Sub(before)
 		before = l.leaves
 		if l.lastTouched < q.head && l.minHeld > 0 && added >= l.minHeld {
