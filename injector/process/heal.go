@@ -30,8 +30,8 @@ func (h Healed) String() string {
 	return fmt.Sprintf("cleaned up after the run of pid %d, which %s: %s", h.PID, h.State, strings.Join(h.Undone, ", "))
 }
 
-// Heal undoes what programs that used this package have left: it kills their processes, unmounts their disks and removes
-// their sockets. It does not touch what belongs to a program that holds its lease. It may be called at any time, also by
+// Heal undoes what programs that used this package have left: it kills their processes, unmounts their disks, removes their
+// sockets, and deletes the resources of recorded URLs. It does not touch what belongs to a program that holds its lease. It may be called at any time, also by
 // several programs at once. Processes are found on Linux only. The error is about the records as a whole.
 func Heal() ([]Healed, error) {
 	dir, err := leftoversDir()
@@ -209,8 +209,12 @@ func readRecord(f *os.File) (record, error) {
 // running reports whether the owner of the record is running, or is stopped.
 func (r record) running() bool { return r.began != 0 && startTime(r.pid) == r.began }
 
-// removeRecorded removes a socket on which nothing listens, and unmounts a disk. It leaves anything else alone.
+// removeRecorded removes a socket on which nothing listens, unmounts a disk, and deletes the resource of a URL. It leaves
+// anything else alone.
 func removeRecorded(path string) (undone, proved string, err error) {
+	if isURL(path) {
+		return deleteResource(path)
+	}
 	info, err := os.Lstat(path)
 	switch {
 	case err != nil:

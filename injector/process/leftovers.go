@@ -156,13 +156,14 @@ func (e *leftovers) endStart(m mark) {
 // DiskPrefix begins the names of the images of package disk.
 const DiskPrefix = "firedrill-disk-"
 
-// Record registers a Unix socket that is removed, or a folder where a disk is mounted that is unmounted, if this program is
-// killed before forget is called. Call Record before creating it, and do not create it if Record returns an error. forget
-// may be called more than once.
+// Record registers a Unix socket that is removed, a folder where a disk is mounted that is unmounted, or the http or https
+// URL of a resource that is deleted, if this program is killed before forget is called. Call Record before creating it, and
+// do not create it if Record returns an error. forget may be called more than once.
 func Record(path string) (forget func(), err error) {
-	path, err = filepath.Abs(path)
-	if err != nil {
-		return nil, err
+	if !isURL(path) {
+		if path, err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
 	}
 	e := registry
 	e.mu.Lock()

@@ -146,6 +146,11 @@ func runRole(role string) {
 // Unix socket.
 func runLeaver() {
 	dir := os.Getenv("DIR")
+	if url := os.Getenv("RESOURCE"); url != "" {
+		if _, err := Record(url); err != nil {
+			panic(err)
+		}
+	}
 	if _, err := Record(filepath.Join(dir, "front.sock")); err != nil {
 		panic(err)
 	}
