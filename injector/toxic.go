@@ -36,7 +36,7 @@ func (Toxic) Kind() Kind {
 
 // Inject implements Fault.
 func (f Toxic) Inject(_ context.Context, t Target) (Heal, error) {
-	toxic, err := f.toxic()
+	toxic, err := f.Parse()
 	if err != nil {
 		return nil, err
 	}
@@ -46,14 +46,15 @@ func (f Toxic) Inject(_ context.Context, t Target) (Heal, error) {
 
 // Check returns an error if the name or the attributes are invalid.
 func (f Toxic) Check() error {
-	toxic, err := f.toxic()
+	toxic, err := f.Parse()
 	if err != nil {
 		return err
 	}
 	return toxic.Check()
 }
 
-func (f Toxic) toxic() (link.Toxic, error) {
+// Parse returns the toxic with its attributes as numbers. It acts on all connections, in both directions.
+func (f Toxic) Parse() (link.Toxic, error) {
 	t := link.Toxic{Name: f.Name, Attributes: map[string]any{}}
 	for pair := range strings.FieldsSeq(f.Attributes) {
 		name, value, ok := strings.Cut(pair, "=")

@@ -44,6 +44,7 @@ var imports = map[string][]string{
 	"injector/bench":     {"injector/..."},
 	"injector/linktest":  {"injector/..."},
 	"injector/loopback":  {},
+	"injector/remote":    {"injector", "injector/link", "injector/process"},
 	"injector/toxiproxy": {"injector", "injector/evidence", "injector/link", "injector/loopback", "injector/message", "injector/protocols"},
 	"scenarios/journal":  {},
 	"scenarios/codes":    {},
@@ -95,7 +96,7 @@ var owners = map[string]struct {
 }{
 	"github.com/tsenart/vegeta/v12":       {[]string{"runner/internal/load", "reports"}, 2},
 	"github.com/cucumber/godog":           {[]string{"runner/godogsteps"}, 0},
-	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link"}, 0},
+	"github.com/Shopify/toxiproxy/v2":     {[]string{"injector/link", "injector/remote", "features/machine"}, 0},
 	"github.com/pires/go-proxyproto":      {[]string{"injector/link"}, 1},
 	"github.com/goccy/go-yaml":            {[]string{"scenarios/source", "scenarios/system", "cmd/firedrill"}, 0},
 	"github.com/cucumber/gherkin/go":      {[]string{"scenarios/feature"}, 0},

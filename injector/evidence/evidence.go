@@ -20,7 +20,7 @@ type Tally struct {
 	First    time.Time // the first effect, which of a delay is when it began; zero if Affected is 0
 	Last     time.Time // the latest effect; zero if Affected is 0
 	Idle     int64     // connections changed while they were not in use; not included in Affected
-	Void     string    // why clients did not see the outage; "" if they did; otherwise Affected is 0
+	Void     string    // why clients did not see the fault, or may not have; "" if they did; otherwise Affected is 0
 
 	// Faults on streams only.
 	Connections               int64 // affected connections
@@ -88,7 +88,7 @@ func (c *Counter) TouchOp(op string, traced bool) {
 // Idle counts n connections as changed while they were not in use. A negative n corrects an earlier count.
 func (c *Counter) Idle(n int64) { c.update(func(t *Tally) { t.Idle += n }) }
 
-// Void records why clients did not see the outage, so that nothing counts as affected. An empty reason has no
+// Void records why clients did not see the fault, or may not have, so that nothing counts as affected. An empty reason has no
 // effect. Only the first reason is kept.
 func (c *Counter) Void(why string) { c.update(func(t *Tally) { t.Void = cmp.Or(t.Void, why) }) }
 

@@ -21,26 +21,38 @@ func isURL(recorded string) bool {
 // deleteResource deletes a resource of an HTTP API that its server keeps in memory, such as a toxic of Toxiproxy, and
 // verifies that it is gone.
 func deleteResource(url string) (undone, proved string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
+	deleted, err := Delete(context.Background(), url)
+	switch {
+	case err != nil:
+		return "", "", err
+	case deleted:
+		undone = "deleted " + url
+	}
+	return undone, url + " does not exist", nil
+}
+
+// Delete deletes the resource of an http or https URL, and verifies that it is gone. It is gone, too, if nothing listens at
+// the address of its server, which keeps it in memory. deleted is false if it was gone before.
+func Delete(ctx context.Context, url string) (deleted bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
 	defer cancel()
-	gone := fmt.Sprintf("%s does not exist", url)
 	switch status, err := ask(ctx, http.MethodDelete, url); {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "", fmt.Sprintf("the server of %s does not run any more, and kept it in memory", url), nil
+		return false, nil
 	case err != nil:
-		return "", "", fmt.Errorf("delete %s: %w", url, err)
+		return false, fmt.Errorf("delete %s: %w", url, err)
 	case status == http.StatusNotFound:
-		return "", gone, nil
+		return false, nil
 	case status >= http.StatusMultipleChoices:
-		return "", "", fmt.Errorf("delete %s: the answer is status %d", url, status)
+		return false, fmt.Errorf("delete %s: the answer is status %d", url, status)
 	}
 	switch status, err := ask(ctx, http.MethodGet, url); {
 	case err != nil:
-		return "", "", fmt.Errorf("verify that %s was deleted: %w", url, err)
+		return false, fmt.Errorf("verify that %s was deleted: %w", url, err)
 	case status != http.StatusNotFound:
-		return "", "", fmt.Errorf("verify that %s was deleted: the answer is status %d, not 404", url, status)
+		return false, fmt.Errorf("verify that %s was deleted: the answer is status %d, not 404", url, status)
 	}
-	return "deleted " + url, gone, nil
+	return true, nil
 }
 
 // ask sends a request and returns the status of the answer. It does not follow redirects.
