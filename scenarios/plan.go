@@ -10,6 +10,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/remote"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -334,14 +335,17 @@ func (p Placed) cut() string {
 	return p.On()
 }
 
-// datagramParts counts the parts on links of datagrams.
-func (e *Experiment) datagramParts(parts []Placed) (n int) {
-	for _, p := range parts {
-		if l, _ := e.System.Link(p.From, p.To); l.UDP() {
-			n++
-		}
+// undo describes how the part of a fault is undone on its target.
+func (e *Experiment) undo(p Placed) string {
+	kind := p.Fault.Kind()
+	l, _ := e.System.Link(p.From, p.To)
+	switch {
+	case l.Toxiproxy != nil:
+		return remote.Undo(p.Fault)
+	case l.UDP() && kind.Datagrams != "":
+		return kind.Datagrams
 	}
-	return n
+	return kind.Undo
 }
 
 func (e *Experiment) printTargets(w io.Writer, parts []Placed, hold time.Duration) {
@@ -349,21 +353,14 @@ func (e *Experiment) printTargets(w io.Writer, parts []Placed, hold time.Duratio
 	if hold > 0 {
 		undo = "after " + injector.Duration(hold)
 	}
-	var on []string
+	var on, undos []string
 	for _, p := range parts {
 		on = append(on, p.cut())
-	}
-	fmt.Fprintf(w, "             on %s; undone %s", strings.Join(on, ", "), undo)
-	kind := parts[0].Fault.Kind()
-	if kind.Datagrams != "" {
-		switch n := e.datagramParts(parts); {
-		case n == len(parts):
-			kind.Undo = kind.Datagrams
-		case n > 0:
-			kind.Undo += "; " + kind.Datagrams
+		if how := e.undo(p); !slices.Contains(undos, how) {
+			undos = append(undos, how)
 		}
 	}
-	fmt.Fprintf(w, ": %s\n", kind.Undo)
+	fmt.Fprintf(w, "             on %s; undone %s: %s\n", strings.Join(on, ", "), undo, strings.Join(undos, "; "))
 }
 
 func printMoment(w io.Writer, at time.Duration, what string) {

@@ -19,20 +19,20 @@ func (r *Resolver) finishLimits() {
 	r.reportBeyond()
 }
 
-// reportOutside reports services on other machines that are not allowed, of those that concern the caller.
+// reportOutside reports parts of the system on other machines that are not allowed, of those that concern the caller.
 func (r *Resolver) reportOutside(concerns func(service string) bool) {
-	for _, service := range r.System.Outside(slices.Concat(r.System.Allow, r.scope.AllowTargets)) {
-		if !concerns(service.Name) {
+	for _, o := range r.System.Outside(slices.Concat(r.System.Allow, r.scope.AllowTargets)) {
+		if !concerns(o.Service) {
 			continue
 		}
-		what, hint := outside(service)
-		r.AddProblem(cmp.Or(r.describedAt[service.Name], r.systemAt), what, hint)
+		what, hint := outside(o)
+		r.AddProblem(cmp.Or(r.describedAt[o.Service], r.systemAt), what, hint)
 	}
 }
 
-// outside returns what is wrong with a service on another machine that is not allowed.
-func outside(service system.Service) (what codes.Message, hint string) {
-	return codes.OutOfBounds.Msgf("%q runs at %s, which is not this machine", service.Name, service.Address), fmt.Sprintf("if load and faults may reach it, say so: in the system file, `allow: [%q]`, or with --allow-target %s", service.Address, service.Address)
+// outside returns what is wrong with a part of the system on another machine that is not allowed.
+func outside(o system.Outsider) (what codes.Message, hint string) {
+	return codes.OutOfBounds.Msgf("%s runs at %s, which is not this machine", o.What, o.Address), fmt.Sprintf("if load and faults may reach it, say so: in the system file, `allow: [%q]`, or with --allow-target %s", o.Address, o.Address)
 }
 
 // reportBeyond reports faults beyond the limits of the system.
@@ -98,9 +98,9 @@ func crowded(l system.Limits, n int) (what codes.Message, hint string) {
 // CheckLimits returns an error if a fault that is not one of a scenario is beyond the limits of the system, but for its
 // duration, or acts on a service on another machine that is not allowed. others is how many other faults are live.
 func CheckLimits(sys system.System, p Placed, others int) error {
-	for _, service := range sys.Outside(sys.Allow) {
-		if service.Name == p.From || service.Name == p.To {
-			what, hint := outside(service)
+	for _, o := range sys.Outside(sys.Allow) {
+		if o.Service == p.From || o.Service == p.To {
+			what, hint := outside(o)
 			return fmt.Errorf("%s: %s", what, hint)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/remote"
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -21,6 +22,8 @@ func (r *Resolver) mismatch(l system.Link, f injector.Fault) (what codes.Message
 	on, onCalls := f.(injector.OnCalls)
 	messages, onMessages := f.(injector.OnMessages)
 	switch {
+	case l.Toxiproxy != nil:
+		return r.toxicless(l, f)
 	case onMessages && !known:
 		return codes.Unsupported.Message(speaks + ", which has no messages"), "speak of traffic or connections, or declare its protocol: " + strings.Join(r.protocolsWithUnit("messages"), ", ")
 	case onMessages && row.Unit != "messages" && messages.Rule().Dir == message.ToClient:
@@ -60,6 +63,15 @@ func (r *Resolver) mismatch(l system.Link, f injector.Fault) (what codes.Message
 		return codes.Unsupported.Message(speaks + " over UDP, which has neither connections nor a stream"), fmt.Sprintf("say: messages from %q to %q are lost, or are delayed, ...", l.From, l.To)
 	}
 	return codes.Message{}, ""
+}
+
+// toxicless returns why a fault cannot be a toxic of the server that a link leads through, or "".
+func (r *Resolver) toxicless(l system.Link, f injector.Fault) (what codes.Message, hint string) {
+	_, why, hint := remote.Translate(f)
+	if why == "" {
+		return codes.Message{}, ""
+	}
+	return codes.Unsupported.Msgf("the link %s leads through a Toxiproxy server, %s", l.Name(), why), hint
 }
 
 // unknownCause returns why no request of the load can cause the messages that a fault is to act on.

@@ -104,8 +104,8 @@ func (u *upLinks) describe(systems []string) error {
 		if err != nil {
 			return err
 		}
-		for _, service := range sys.Outside(sys.Allow) {
-			return fmt.Errorf("%s: %q runs at %s, which is not this machine: if faults may reach it, add to the file: allow: [%q]", file, service.Name, service.Address, service.Address)
+		for _, o := range sys.Outside(sys.Allow) {
+			return fmt.Errorf("%s: %s runs at %s, which is not this machine: if faults may reach it, add to the file: allow: [%q]", file, o.What, o.Address, o.Address)
 		}
 		u.system, u.file = sys, file
 	}
@@ -161,6 +161,8 @@ func proxyOf(sys system.System, l system.Link) (toxiproxy.Proxy, error) {
 	switch {
 	case i < 0 || sys.Services[i].Address == "":
 		return toxiproxy.Proxy{}, fmt.Errorf("%q has no address: only links to services that run already can stand without a run", l.To)
+	case l.Toxiproxy != nil:
+		return toxiproxy.Proxy{}, fmt.Errorf("it leads through %s already, whose API its clients can use", l.Toxiproxy)
 	case l.UDP() || l.TLS != nil || l.Port != "" || l.ProxyProtocol != "" || l.Framing.Width != 0:
 		return toxiproxy.Proxy{}, errors.New("links over UDP, links that terminate TLS or send a PROXY header, links to further ports, and those with a framing cannot stand without a run yet")
 	}

@@ -25,7 +25,7 @@ var (
 	readyKeys   = []string{"tcp", "http", "line", "within"}
 	stopKeys    = []string{"signal", "within"}
 	dataKeys    = []string{"folder", "size"}
-	linkKeys    = []string{"protocol", "port", "framing", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol"}
+	linkKeys    = []string{"protocol", "port", "framing", "listen", "tls", "upstream_ca", "upstream_insecure", "proxy_protocol", "toxiproxy"}
 )
 
 // Read reads a system file. The error is of type Problems if the file could be read but is not valid. Services

@@ -79,22 +79,33 @@ func (l Limits) Allows(from, to string) bool {
 	return l.Targets == nil || slices.Contains(l.Targets, to) || from != "" && slices.Contains(l.Targets, Link{From: from, To: to}.Name())
 }
 
-// Outside returns the services that run on another machine, as far as their addresses say, and that are not allowed. A
-// host is allowed by its name or its address as it is written, with the port or without.
-func (s *System) Outside(allowed []string) []Service {
-	var all []Service
+// Outsider is a part of the system on another machine.
+type Outsider struct {
+	What    string // such as `"payments"`
+	Service string // whose faults concern it
+	Address string
+}
+
+// Outside returns what runs on another machine, as far as its address says, and is not allowed: services, and the Toxiproxy
+// servers of links. A host is allowed by its name or its address as it is written, with the port or without.
+func (s *System) Outside(allowed []string) []Outsider {
+	var all []Outsider
 	for _, service := range s.Services {
-		host, _, err := net.SplitHostPort(service.Address)
-		if err != nil || strings.HasPrefix(service.Address, source.UnixPrefix) { // it has no address, or a Unix socket
-			continue
+		all = append(all, Outsider{fmt.Sprintf("%q", service.Name), service.Name, service.Address})
+	}
+	for _, l := range s.Links {
+		if l.Toxiproxy != nil {
+			all = append(all, Outsider{fmt.Sprintf("the Toxiproxy server of the link %s", l.Name()), l.To, l.Toxiproxy.host()})
+		}
+	}
+	return slices.DeleteFunc(all, func(o Outsider) bool {
+		host, _, err := net.SplitHostPort(o.Address)
+		if err != nil || strings.HasPrefix(o.Address, source.UnixPrefix) { // it has no address, or a Unix socket
+			return true
 		}
 		ip := net.ParseIP(host)
-		if host == "localhost" || ip != nil && ip.IsLoopback() || slices.Contains(allowed, host) || slices.Contains(allowed, service.Address) {
-			continue
-		}
-		all = append(all, service)
-	}
-	return all
+		return host == "localhost" || ip != nil && ip.IsLoopback() || slices.Contains(allowed, host) || slices.Contains(allowed, o.Address)
+	})
 }
 
 // String describes the limits, or returns "" if there is none.

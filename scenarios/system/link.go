@@ -43,6 +43,8 @@ func (r *reader) link(l *Link, v ast.Node) {
 			}
 		case "proxy_protocol":
 			l.ProxyProtocol = r.Text(v)
+		case "toxiproxy":
+			l.Toxiproxy = r.toxiproxy(v)
 		case "tls":
 			if ends = r.Text(v) == "terminate"; !ends {
 				r.Out.Add(r.At(v), codes.BadValue.Msgf("TLS is terminated or passes through"), "write `tls: terminate`, or leave it out")
@@ -81,6 +83,7 @@ func (l Link) validate(table protocols.Table, where func(name, key string) sourc
 		addProblem(where(l.Name(), "upstream_insecure"), codes.Contradiction.Msgf("both a CA and trust in any certificate are requested"), "leave one out")
 	}
 	l.validateUDP(where, addProblem)
+	l.validateToxiproxy(where, addProblem)
 	if l.From == Clients && strings.HasPrefix(l.Listen, source.UnixPrefix) {
 		addProblem(where(l.Name(), "listen"), codes.Unsupported.Msgf("the load asks over TCP and not over a Unix socket"), "write host and port, or leave it out for a free port")
 	}
@@ -115,6 +118,9 @@ func (l Link) Transport() string {
 	}
 	if at := l.Address(); at != "" {
 		text += ", at " + at
+	}
+	if l.Toxiproxy != nil {
+		text += fmt.Sprintf(", through %s, whose toxics act on all of its clients", l.Toxiproxy)
 	}
 	if len(l.Shared) > 0 {
 		text += ", shared by " + strings.Join(l.Shared, ", ")

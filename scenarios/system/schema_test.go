@@ -44,6 +44,7 @@ func TestSchemaHasTheKeysOfTheReader(t *testing.T) {
 		{quarantineKeys, keys("$defs", "quarantine")},
 		{limitKeys, keys("properties", "limits")},
 		{stopRuleKeys, keys("$defs", "stop_rule")},
+		{toxiproxyKeys, slices.Sorted(maps.Keys(link["toxiproxy"].(map[string]any)["properties"].(map[string]any)))},
 		{linkKeys, slices.Sorted(maps.Keys(link))},
 	} {
 		assert.ElementsMatch(t, c.reader, c.schema)

@@ -108,7 +108,8 @@ type Link struct {
 	Shared   []string        `json:",omitempty"` // further services that call through it, at the same address
 	// ProxyProtocol is the version, "v1" or "v2", of the PROXY protocol header that tells the dependency the
 	// address of the caller. If it is "", no header is sent.
-	ProxyProtocol string `json:",omitempty"`
+	ProxyProtocol string     `json:",omitempty"`
+	Toxiproxy     *Toxiproxy `json:",omitempty"` // the proxy of another server that it leads through; nil means that it leads to the dependency itself
 	// Row is the row of Protocol; nil for tcp. It is set by the name when an experiment is read or built. For a
 	// protocol of your own, set it instead of Protocol.
 	Row *message.Protocol `json:"-"`
