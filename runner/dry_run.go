@@ -43,6 +43,9 @@ func (s *session) rehearseFault(p scenarios.Placed, step journal.Step) (seen str
 	if !ok {
 		return "", fmt.Errorf("there is no link from %q to %q", p.From, p.To)
 	}
+	if proxy := s.system.proxies[l.Name()]; proxy != nil {
+		return s.rehearseToxic(l, proxy)
+	}
 	twin, err := s.twin(l)
 	if err != nil {
 		return "", fmt.Errorf("open a second link to try the undo: %w", err)
@@ -130,7 +133,7 @@ func (s *session) twin(l scenarios.Link) (*system, error) {
 	h.message, h.trace, h.unparsed = nil, message.Trace{}, func(string, string) {}
 	h.call = func(string, message.Call) {}
 	h.told = func(scenarios.Link, map[string]string, []byte, string) {}
-	return t, t.open(l, h)
+	return t, t.open(s.ctx, l, h)
 }
 
 // closeLinks closes the links of a system.

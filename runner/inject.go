@@ -145,7 +145,7 @@ func (s *session) apply(do scenarios.Inject, step journal.Step, by string) ([]*i
 		for _, in := range on {
 			in.usageAtStart = start[in.targetName()]
 			in.injectErr = catchPanic(func() (err error) {
-				in.heal, err = in.Fault.Inject(s.ctx, in.target)
+				in.heal, err = s.makeLive(in)
 				return err
 			})
 			if in.injectErr == nil {

@@ -69,6 +69,8 @@ func playRole(role string) {
 		runOwnFaults()
 	case "hangs":
 		runHanging()
+	case "killed under toxics":
+		runUnderToxics()
 	}
 	os.Exit(0)
 }

@@ -192,6 +192,7 @@ func (s *session) begin() {
 		s.fail(err)
 	default:
 		s.system = system
+		s.noteProxies()
 		context.AfterFunc(s.ctx, system.retire)
 		s.o.Meter.set(s.e.ID, s.counts)
 		s.stopProbes = s.startProbes()

@@ -21,6 +21,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/injector/remote"
 	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/runner/internal/standin"
 	"github.com/firedrill-dev/firedrill/scenarios"
@@ -39,7 +40,8 @@ type system struct {
 	links     map[string]*link.Link     // by name, such as "orders -> payments"
 	datagrams map[string]*datagram.Link
 	relays    map[string]*message.Relay
-	mu        sync.Mutex // guards ports, reserved and services while services start
+	proxies   map[string]*remote.Proxy // of Toxiproxy servers, by the link that leads through it
+	mu        sync.Mutex               // guards ports, reserved and services while services start
 	trust     load.Trust
 	caFile    string // CA certificate for clients of links that terminate TLS; "" if no link does
 	services  map[string]*process.Service
@@ -76,7 +78,7 @@ func (m missingProgram) Error() string {
 func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed uint64, dir string, h hooks) (_ *system, err error) {
 	s := &system{
 		o: o, e: e, seed: seed, dir: dir, addresses: map[string]string{}, ports: map[string]map[string]int{}, reserved: map[string][]io.Closer{},
-		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, trust: load.Trust{}, services: map[string]*process.Service{}, standIns: map[string]*standin.StandIn{}, disks: map[string]*disk.Disk{},
+		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{}, proxies: map[string]*remote.Proxy{}, trust: load.Trust{}, services: map[string]*process.Service{}, standIns: map[string]*standin.StandIn{}, disks: map[string]*disk.Disk{},
 	}
 	defer func() {
 		if err != nil {
@@ -96,7 +98,7 @@ func startSystem(ctx context.Context, o *Options, e *scenarios.Experiment, seed 
 		}
 	}
 	for _, l := range e.System.Links {
-		if err := s.open(l, h); err != nil {
+		if err := s.open(ctx, l, h); err != nil {
 			return nil, err
 		}
 	}
@@ -133,11 +135,14 @@ func (s *system) assignAddress(svc scenarios.Service) error {
 	return nil
 }
 
-func (s *system) open(l scenarios.Link, h hooks) error {
+func (s *system) open(ctx context.Context, l scenarios.Link, h hooks) error {
 	if _, ok := l.Relayed(); !ok && l.Protocol != "" && l.Protocol != "tcp" {
 		return fmt.Errorf("link %q: its protocol %q is not resolved, so it would be relayed as bytes: call its method Resolve", l.Name(), l.Protocol)
 	}
 	upstream, err := s.upstream(l)
+	if err == nil && l.Toxiproxy != nil {
+		upstream, err = s.openProxy(ctx, l, upstream)
+	}
 	if err != nil {
 		return err
 	}
@@ -223,6 +228,9 @@ func (s *system) stop(ctx context.Context) error {
 	}
 	for _, l := range s.datagrams {
 		errs = append(errs, l.Close())
+	}
+	for _, p := range s.proxies {
+		errs = append(errs, p.Close(ctx))
 	}
 	for _, server := range s.servers {
 		errs = append(errs, server.Close())

@@ -10,17 +10,18 @@ import (
 
 // The description of the system under test; see package system.
 type (
-	System   = system.System
-	Service  = system.Service
-	Ready    = system.Ready
-	Stopping = system.Stopping
-	Data     = system.Data
-	Link     = system.Link
-	TLS      = system.TLS
-	Group    = system.Group
-	Probe    = system.Probe
-	Command  = system.Command
-	StopRule = system.StopRule
+	System    = system.System
+	Service   = system.Service
+	Ready     = system.Ready
+	Stopping  = system.Stopping
+	Data      = system.Data
+	Link      = system.Link
+	TLS       = system.TLS
+	Toxiproxy = system.Toxiproxy
+	Group     = system.Group
+	Probe     = system.Probe
+	Command   = system.Command
+	StopRule  = system.StopRule
 
 	StandIn      = system.StandIn
 	StandInRoute = system.StandInRoute

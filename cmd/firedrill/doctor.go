@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector/disk"
 	"github.com/firedrill-dev/firedrill/injector/process"
+	"github.com/firedrill-dev/firedrill/injector/remote"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
@@ -31,7 +33,7 @@ Exit codes: 0 nothing that prevents a run; 2 something does.`,
 			if err != nil {
 				return err
 			}
-			return examine(cmd.OutOrStdout(), in, dir)
+			return examine(cmd.Context(), cmd.OutOrStdout(), in, dir)
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
@@ -46,7 +48,7 @@ type finding struct {
 	remedy string // "" if it is ok
 }
 
-func examine(out io.Writer, in input, dir string) error {
+func examine(ctx context.Context, out io.Writer, in input, dir string) error {
 	findings := []finding{platform(), runFolder(dir)}
 	es, err := language.Parse(language.Source{FS: in.fsys, Root: in.root, Paths: in.paths, Tags: in.tags, Find: process.FindProgram, LookupEnv: os.LookupEnv})
 	var problems scenarios.Problems
@@ -59,6 +61,7 @@ func examine(out io.Writer, in input, dir string) error {
 	default:
 		findings = append(findings, finding{"features", "ok", count(len(es), "scenario") + " without a mistake", ""})
 		findings = append(findings, servers(es)...)
+		findings = append(findings, proxies(ctx, es)...)
 	}
 	findings = append(findings, powerLoss())
 	broken := false
@@ -130,6 +133,25 @@ func servers(es []*scenarios.Experiment) (all []finding) {
 	if len(present) > 0 {
 		slices.Sort(present)
 		all = append([]finding{{"programs", "ok", strings.Join(present, ", "), ""}}, all...)
+	}
+	return all
+}
+
+// proxies examines the proxies of Toxiproxy servers that links lead through.
+func proxies(ctx context.Context, es []*scenarios.Experiment) (all []finding) {
+	seen := map[scenarios.Toxiproxy]bool{}
+	for _, e := range es {
+		for _, l := range e.System.Links {
+			if l.Toxiproxy == nil || seen[*l.Toxiproxy] {
+				continue
+			}
+			seen[*l.Toxiproxy] = true
+			f := finding{"toxiproxy", "ok", l.Toxiproxy.String(), ""}
+			if err := remote.Examine(ctx, remote.Config{Server: l.Toxiproxy.Server, Proxy: l.Toxiproxy.Proxy, Listen: l.Toxiproxy.Listen}); err != nil {
+				f.is, f.remedy = "missing", err.Error()
+			}
+			all = append(all, f)
+		}
 	}
 	return all
 }

@@ -67,6 +67,16 @@ func Open(ctx context.Context, cfg Config) (*Proxy, error) {
 	return p, nil
 }
 
+// Examine returns the error that Open would, as far as that is known without creating the proxy.
+func Examine(ctx context.Context, cfg Config) error {
+	p := &Proxy{cfg: cfg, api: toxiproxy.NewClient(cfg.Server)}
+	err := p.Check(ctx)
+	if errors.Is(err, errNoProxy) && cfg.Listen != "" {
+		err = nil
+	}
+	return errors.Join(err, p.Close(ctx))
+}
+
 // Addr returns the address at which clients reach the proxy.
 func (p *Proxy) Addr() string { return p.addr }
 

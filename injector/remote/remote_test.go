@@ -234,10 +234,14 @@ func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	s := newSetting(t)
 	opens := func(proxy string) error {
-		p, err := remote.Open(t.Context(), remote.Config{Link: "a -> db", Server: s.server.URL, Proxy: proxy})
+		cfg := remote.Config{Link: "a -> db", Server: s.server.URL, Proxy: proxy}
+		p, err := remote.Open(t.Context(), cfg)
 		if err == nil {
 			require.NoError(t, p.Close(t.Context()))
+			require.NoError(t, remote.Examine(t.Context(), cfg))
+			return nil
 		}
+		require.EqualError(t, err, `link "a -> db": `+remote.Examine(t.Context(), cfg).Error())
 		return err
 	}
 	require.NoError(t, opens("db"))
@@ -277,11 +281,15 @@ func TestProxyIsCreatedAndDeleted(t *testing.T) {
 
 	found, err := remote.Open(t.Context(), cfg)
 	require.NoError(t, err)
+	require.NoError(t, remote.Examine(t.Context(), cfg))
 	require.NoError(t, found.Close(t.Context()))
 	_, err = api.Proxy("db")
 	require.NoError(t, err)
 
 	require.NoError(t, created.Close(t.Context()))
+	_, err = api.Proxy("db")
+	require.ErrorContains(t, err, "404")
+	require.NoError(t, remote.Examine(t.Context(), cfg), "it would be created")
 	_, err = api.Proxy("db")
 	require.ErrorContains(t, err, "404")
 
