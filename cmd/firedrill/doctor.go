@@ -148,7 +148,7 @@ func proxies(ctx context.Context, es []*scenarios.Experiment) (all []finding) {
 			seen[*l.Toxiproxy] = true
 			f := finding{"toxiproxy", "ok", l.Toxiproxy.String(), ""}
 			if err := remote.Examine(ctx, remote.Config{Server: l.Toxiproxy.Server, Proxy: l.Toxiproxy.Proxy, Listen: l.Toxiproxy.Listen}); err != nil {
-				f.is, f.remedy = "missing", err.Error()
+				f.is, f.detail, f.remedy = "missing", err.Error(), "until then, scenarios whose links lead through it are inconclusive"
 			}
 			all = append(all, f)
 		}

@@ -18,10 +18,11 @@ func healCommand() *cobra.Command {
 	dir := runsDir
 	cmd := &cobra.Command{
 		Use:   "heal",
-		Short: "Undo what killed or hanging runs of this user have left: processes, disks, sockets; prints what it verified",
-		Long: `Ends the processes, unmounts the disks and removes the sockets that runs of this user have left, and verifies that
-they are gone. This is needed only if the guardian of a run was killed, too. A run that holds its lease is not touched. It
-may be called at any time, and again. It also removes the control sockets of killed runs below --dir.
+		Short: "Undo what killed or hanging runs of this user have left: processes, disks, sockets, toxics; prints what it verified",
+		Long: `Ends the processes, unmounts the disks, removes the sockets, and deletes the toxics and proxies on Toxiproxy servers that
+runs of this user have left, and verifies that they are gone. This is needed only if the guardian of a run was killed, too.
+A run that holds its lease is not touched. It may be called at any time, and again. It also removes the control sockets of
+killed runs below --dir.
 
 Exit codes: 0 nothing is left; 1 something could not be undone, and stays recorded; 2 wrong usage, or the records cannot be read.`,
 		Args: cobra.NoArgs,

@@ -111,7 +111,7 @@ func (p *Proxy) read(ctx context.Context) (*toxiproxy.Proxy, error) {
 	case isNotFound(err):
 		return nil, fmt.Errorf("%s: %w: create it, or write `listen` beside it so that it is created", p, errNoProxy)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("%s: nothing listens there: %w: start the server", p, err)
+		return nil, fmt.Errorf("%s: nothing listens there: %w: start the server", p, syscall.ECONNREFUSED)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", p, err)
 	}
