@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -95,7 +94,7 @@ func failureOf(h *journal.History) string {
 		failed = append(failed, v.Check+": "+cmp.Or(v.Observed, v.Reason))
 	}
 	switch {
-	case len(failed) == 0 && h.End != nil && strings.HasPrefix(h.End.Reason, "stopped by the rule"):
+	case len(failed) == 0 && h.End != nil && h.End.Code == codes.Stopped.String():
 		return h.End.Reason
 	case len(failed) == 0:
 		return ""

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -69,9 +70,11 @@ func TestFindings(t *testing.T) {
 		journal.Verdict{Check: "it is known to fail", Outcome: "failed", Finding: true})
 	a.Notes = []journal.TimedNote{noted(5*s, "the pager stayed silent", "")}
 	b := scenario("b", 30*s, 40*s, "", journal.Verdict{Check: "most succeed", Outcome: "inconclusive", Withheld: "failed", Code: "injected-by-hand", Observed: "10%"}, journal.Verdict{Check: "late", Outcome: "inconclusive", Withheld: "failed", Code: "busy-machine"})
-	c := scenario("c", 50*s, 60*s, `stopped by the rule "fewer than 50%": 3% succeeded`)
+	c := scenario("c", 50*s, 60*s, `by the rule "fewer than 50%": 3% succeeded`)
+	c.End.Code = codes.Stopped.String()
 	passed := scenario("d", 61*s, 70*s, "", journal.Verdict{Check: "most succeed", Outcome: "passed"})
-	aborted := scenario("e", 71*s, 80*s, "stopped: aborted by ana")
+	aborted := scenario("e", 71*s, 80*s, "stopped by the rule of ana") // whatever the text is
+	aborted.End.Code = codes.Aborted.String()
 	book := &journal.Book{Notes: []journal.TimedNote{day, noted(25*s, "no runbook", "eve")}, Scenarios: []*journal.History{a, b, c, passed, aborted}}
 
 	var rows [][6]string
@@ -84,7 +87,7 @@ func TestFindings(t *testing.T) {
 		{"none is lost: 3 <b>lost</b> (and 1 further check)", "critical", "cleo", "2027-01-15", "", "a"},
 		{"no runbook", "medium", "eve", "", "ben", "a"},
 		{"most succeed: 10%", "low", "dan", "", "", "b"},
-		{`stopped by the rule "fewer than 50%": 3% succeeded`, "high", "", "", "", "c"},
+		{`by the rule "fewer than 50%": 3% succeeded`, "high", "", "", "", "c"},
 	}, rows)
 	var held []string
 	for _, card := range newGameDay(book).Cards {

@@ -208,8 +208,8 @@ func (s *session) finish() {
 	switch {
 	case s.skipped != nil:
 		endWith(end, "skipped", codes.Skipped.Message(s.skipped.Error()))
-	case stopped != nil:
-		endWith(end, "stopped", codes.Stopped.Message(stopped.Error()+s.afterwards()))
+	case !stopped.None():
+		endWith(end, "stopped", stopped.Wrap("%s%s", stopped, s.afterwards()))
 	case interrupted:
 		why := "interrupted"
 		if cause := context.Cause(s.ctx); cause != nil && !errors.Is(cause, context.Canceled) {

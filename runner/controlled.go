@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/firedrill-dev/firedrill/runner/control"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -87,7 +88,7 @@ func (r *runState) abort(ctx context.Context, q control.Request) control.Reply {
 	sessions := slices.Clone(r.sessions)
 	r.sessionsMu.Unlock()
 	for _, s := range sessions {
-		s.stop(why)
+		s.stop(codes.Aborted.Message(why.Error()))
 	}
 	reply := control.Reply{Lines: []string{"the run is aborted"}}
 	for _, s := range sessions {

@@ -19,6 +19,7 @@ import (
 	"github.com/firedrill-dev/firedrill/runner/internal/watchdog"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -84,7 +85,7 @@ type session struct {
 	verdicts     []check.Verdict
 	problem      error         // first error of the runner itself; makes the scenario inconclusive
 	halted       error         // why nothing more is injected: unsteady baseline, or a service exited
-	stopped      error         // set when a stop rule fired
+	stopped      codes.Message // set when a stop rule fired, or the run was aborted
 	timedOut     error         // set when the time limit was reached
 	reached      journal.Step  // that was begun last; the zero value before the first
 	askedSince   time.Time     // when the open question to a person was asked; the zero value if there is none
@@ -106,7 +107,7 @@ func newSession(ctx context.Context, r *runState, e *scenarios.Experiment, t try
 	settled := make(chan struct{})
 	s.whenSettled, s.settled = settled, sync.OnceFunc(func() { close(settled) })
 	if aborted := r.join(s); aborted != nil {
-		s.stop(aborted)
+		s.stop(codes.Aborted.Message(aborted.Error()))
 	}
 	return s
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"sync"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/runner/internal/probes"
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -57,7 +57,7 @@ func (s *session) startStopRules(ctx context.Context) {
 		for {
 			for i, c := range conditions {
 				if why := c.met(s.now()); why != "" {
-					s.stop(fmt.Errorf("stopped by the rule %q: %s", s.e.Stop[i], why))
+					s.stop(codes.Stopped.Msgf("stopped by the rule %q: %s", s.e.Stop[i], why))
 					return
 				}
 			}
@@ -71,17 +71,17 @@ func (s *session) startStopRules(ctx context.Context) {
 }
 
 // stop ends the scenario with outcome stopped, and heals everything. Only the first reason counts.
-func (s *session) stop(why error) {
+func (s *session) stop(why codes.Message) {
 	s.mu.Lock()
-	first := s.stopped == nil
+	first := s.stopped.None()
 	if first {
 		s.stopped = why
 	}
 	s.mu.Unlock()
 	if first {
-		s.record(journal.Event{Note: &journal.Note{Text: why.Error()}})
+		s.record(journal.Event{Note: &journal.Note{Text: why.String()}})
 	}
-	s.cancel(why)
+	s.cancel(errors.New(why.String()))
 }
 
 // failing holds, for each probe, since when its answers have been no, or missing.

@@ -64,6 +64,7 @@ func TestAbort(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(p.runs, "latest", "journal.ndjson"))
 	require.NoError(t, err)
 	assert.Contains(t, string(raw), "stopped: aborted by "+me())
+	assert.Contains(t, string(raw), `"code":"aborted"`)
 	assert.Contains(t, p.out.String(), "stopped: aborted by "+me()+"; every fault was healed")
 	assert.Contains(t, p.out.String(), "1 stopped, 1 not run")
 	assert.NoFileExists(t, filepath.Join(p.runs, "latest", "control.sock"))

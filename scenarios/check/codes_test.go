@@ -12,7 +12,7 @@ import (
 )
 
 // outsideOfChecks are the codes of reasons that no check gives. The tests of runner and reports produce them.
-var outsideOfChecks = []codes.Code{codes.NoCheck, codes.NotStarted, codes.Skipped, codes.Stopped, codes.Interrupted}
+var outsideOfChecks = []codes.Code{codes.NoCheck, codes.NotStarted, codes.Skipped, codes.Stopped, codes.Aborted, codes.Interrupted}
 
 // reasonCases has an inconclusive verdict for each code.
 var reasonCases = map[codes.Code]struct {

@@ -72,6 +72,7 @@ const (
 	NotStarted
 	Skipped
 	Stopped
+	Aborted
 	TimedOut
 	Interrupted
 	Unfinished
@@ -156,6 +157,7 @@ var table = [...]Row{
 	NotStarted:       {"not-started", OfReason, "the system did not start, or a step could not be carried out", "remove the cause that the reason names"},
 	Skipped:          {"skipped", OfReason, "the scenario did not run, since a program that it needs is not installed", "install the program that the reason names"},
 	Stopped:          {"stopped", OfReason, "a stop rule ended the scenario", "see whether the system or the rule is at fault"},
+	Aborted:          {"aborted", OfReason, "somebody aborted the run, with `firedrill abort` or a key", "run it again"},
 	TimedOut:         {"timed-out", OfReason, "the scenario was not over at its time limit, or takes longer than it, as estimated", "allow it more time, or shorten the steps or settings that take it"},
 	Interrupted:      {"interrupted", OfReason, "the run was interrupted", "run it again"},
 	Unfinished:       {"unfinished", OfReason, "the run or the scenario ended before this was known, or never began", "run it again, with more time"},
