@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/firedrill-dev/firedrill/injector/internal/relaytest"
 	"github.com/firedrill-dev/firedrill/injector/message"
@@ -126,4 +127,26 @@ func FuzzGuidance(f *testing.F) {
 		}
 		assert.Contains(t, report(false, "", doc), want)
 	})
+}
+
+// A compressed message of gRPC cannot be read, and is no empty list.
+func TestGuidanceOfCompressedMessages(t *testing.T) {
+	for _, row := range []struct{ name, value, unread string }{
+		{"grpc-encoding", "gzip", `its encoding is "grpc-encoding gzip"`},
+		{"grpc-encoding", "identity", ""},
+		{"content-encoding", "Zstd", `its encoding is "zstd"`},
+	} {
+		r, told, unread := recorded(t)
+		g := NewGuidance(r, "/etcdserverpb.Cluster/MemberList")
+		g.Begin(contentCoding([]hpack.HeaderField{{Name: row.name, Value: row.value}}), false)
+		g.Add([]byte("\x01\x00\x00\x00\x01a"))
+		g.Report()
+		if row.unread == "" {
+			assert.Len(t, *told, 1)
+			assert.Empty(t, *unread)
+		} else {
+			assert.Empty(t, *told)
+			assert.Equal(t, []string{row.unread}, *unread)
+		}
+	}
 }
