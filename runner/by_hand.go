@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/injector/evidence"
@@ -13,7 +14,7 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
-// injectByHand injects the fault of a request into the scenario that runs.
+// injectByHand injects the fault of a request into a scenario that runs.
 func (r *runState) injectByHand(_ context.Context, id string, q control.Request) (control.Live, error) {
 	sessions, aborted := r.active()
 	switch {
@@ -23,10 +24,54 @@ func (r *runState) injectByHand(_ context.Context, id string, q control.Request)
 		return control.Live{}, errors.New("this is a dry run, which injects nothing")
 	case len(sessions) == 0:
 		return control.Live{}, errors.New("no scenario runs at the moment")
-	case len(sessions) > 1:
-		return control.Live{}, fmt.Errorf("%d scenarios run side by side, and it is not known which is meant: start the run with --parallel 1", len(sessions))
 	}
-	return sessions[0].injectByHand(id, q)
+	s, err := meant(sessions, q)
+	if err != nil {
+		return control.Live{}, err
+	}
+	return s.injectByHand(id, q)
+}
+
+// meant returns the scenario of a request: the one that it names or, without a name, the only one whose system has what the
+// sentence names.
+func meant(running []*session, q control.Request) (*session, error) {
+	var these []*session
+	var refused error
+	for _, s := range running {
+		switch {
+		case q.Scenario != "":
+			if q.Scenario == s.e.Name || q.Scenario == s.e.ID {
+				these = append(these, s)
+			}
+		case len(running) == 1:
+			these = running
+		default:
+			if _, err := s.readByHand("", q); errors.Is(err, language.ErrUnknownName) {
+				refused = err
+			} else {
+				these = append(these, s)
+			}
+		}
+	}
+	switch {
+	case len(these) == 1:
+		return these[0], nil
+	case len(these) > 1:
+		return nil, fmt.Errorf("%d scenarios run side by side that this may be meant for: name one with --scenario: %s", len(these), namesOf(these))
+	case q.Scenario != "":
+		return nil, fmt.Errorf("no scenario %q runs: name one that does: %s", q.Scenario, namesOf(running))
+	}
+	return nil, fmt.Errorf("none of the %d scenarios that run side by side (%s) has what the sentence names: %w", len(running), namesOf(running), refused)
+}
+
+// namesOf lists the IDs of scenarios, with their names.
+func namesOf(sessions []*session) string {
+	var all []string
+	for _, s := range sessions {
+		all = append(all, fmt.Sprintf("%s (%q)", s.e.ID, s.e.Name))
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
 // injectByHand injects the fault of a request, from the first When of the scenario until it is healed and judged.

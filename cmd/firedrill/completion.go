@@ -25,7 +25,7 @@ var flagValues = map[string]cobra.CompletionFunc{
 	"allow-target": cobra.NoFileCompletions, "as": cobra.NoFileCompletions, "api": cobra.NoFileCompletions, "entry": cobra.NoFileCompletions, "finding": cobra.NoFileCompletions, "gap": cobra.NoFileCompletions, "grafana": cobra.NoFileCompletions, "last": cobra.NoFileCompletions,
 	"listen": cobra.NoFileCompletions, "max-duration": cobra.NoFileCompletions, "metrics": cobra.NoFileCompletions, "name": cobra.NoFileCompletions,
 	"parallel": cobra.NoFileCompletions, "repeat": cobra.NoFileCompletions, "request": cobra.NoFileCompletions, "retries": cobra.NoFileCompletions,
-	"runs": cobra.NoFileCompletions, "scenario-timeout": cobra.NoFileCompletions, "seed": cobra.NoFileCompletions, "service": cobra.NoFileCompletions, "web": cobra.NoFileCompletions, "without": cobra.NoFileCompletions,
+	"runs": cobra.NoFileCompletions, "scenario": cobra.NoFileCompletions, "scenario-timeout": cobra.NoFileCompletions, "seed": cobra.NoFileCompletions, "service": cobra.NoFileCompletions, "web": cobra.NoFileCompletions, "without": cobra.NoFileCompletions,
 }
 
 // completeFlags makes shells complete the values of flags of a command and its subcommands, unless the command does so.

@@ -13,7 +13,7 @@ import (
 )
 
 func injectCommand() *cobra.Command {
-	var run, heal string
+	var run, heal, scenario string
 	var untilHeal, list bool
 	dir := linksDir
 	cmd := &cobra.Command{
@@ -46,6 +46,9 @@ The exit code is 0 if the fault affected something, 3 if it affected nothing, an
 			if asked != 1 || untilHeal && len(args) == 0 {
 				return errors.New("inject: give a sentence (\"firedrill steps\" lists them), or --list, or --heal ID")
 			}
+			if scenario != "" && (run == "" || len(args) == 0) {
+				return errors.New("inject: --scenario goes with --run and a sentence: links without a run have no scenarios")
+			}
 			folder, several, err := targetOf(cmd.Context(), dir, run)
 			if err != nil {
 				return fmt.Errorf("inject: %w", err)
@@ -59,12 +62,13 @@ The exit code is 0 if the fault affected something, 3 if it affected nothing, an
 			case heal != "":
 				return askRun(cmd.Context(), out, folder, control.Request{Do: "heal", Fault: heal, By: me()})
 			}
-			return injectInto(cmd.Context(), out, folder, control.Request{Do: "inject", Sentence: args[0], UntilHeal: untilHeal, By: me()})
+			return injectInto(cmd.Context(), out, folder, control.Request{Do: "inject", Sentence: args[0], UntilHeal: untilHeal, Scenario: scenario, By: me()})
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&dir, "dir", dir, "parent of the folders of standing links, as in firedrill links up --dir")
 	flags.StringVar(&run, "run", "", "a running drill: its name, its folder, or latest; or the folder of standing links, if several stand")
+	flags.StringVar(&scenario, "scenario", "", "the name or ID of a scenario of the drill, if several run side by side and the sentence fits more than one")
 	flags.BoolVar(&untilHeal, "until-heal", false, "the sentence has no duration: the fault is live until it is healed, or this program ends")
 	flags.BoolVar(&list, "list", false, "list the live faults that were injected by hand")
 	flags.StringVar(&heal, "heal", "", "heal the fault with this ID, or all that were injected by hand")

@@ -53,6 +53,7 @@ type Request struct {
 
 	Sentence  string `json:"sentence,omitempty"`   // to "inject": a fault
 	UntilHeal bool   `json:"until_heal,omitempty"` // to "inject": the sentence has no duration
+	Scenario  string `json:"scenario,omitempty"`   // to "inject": the name or ID of a scenario, if several run; "" for the one that the sentence fits
 	Fault     string `json:"fault,omitempty"`      // to "heal": its ID, or "all"
 
 	Hold bool `json:"hold,omitempty"` // set by Hold: the request lasts as long as its client

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/feature"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
@@ -18,6 +19,20 @@ type ByHand struct {
 	UntilHeal    bool                  // the sentence has no duration
 	AllowTargets []string              // as in Source
 }
+
+// ErrUnknownName is the error of ReadByHand, besides its problems, if the system does not have what the sentence names, such
+// as a link.
+var ErrUnknownName = errors.New("the system has nothing of this name")
+
+// byHandError is an error of ReadByHand that names problems.
+type byHandError struct {
+	text    string
+	unknown bool // a name
+}
+
+func (e byHandError) Error() string { return e.text }
+
+func (e byHandError) Is(target error) bool { return target == ErrUnknownName && e.unknown }
 
 // maxSentence is the length of the longest sentence by hand, in bytes.
 const maxSentence = 4096
@@ -52,8 +67,10 @@ func (v *Vocabulary) ReadByHand(h ByHand) (scenarios.Inject, error) {
 		return in, nil
 	}
 	var text strings.Builder
+	unknown := false
 	for _, problem := range p.out.All {
 		text.WriteString(problem.Error())
+		unknown = unknown || problem.Code == codes.UnknownName.String()
 	}
-	return scenarios.Inject{}, errors.New(journal.RedactText(strings.TrimSpace(text.String())))
+	return scenarios.Inject{}, byHandError{journal.RedactText(strings.TrimSpace(text.String())), unknown}
 }
