@@ -3,7 +3,10 @@ package runner
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"slices"
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/remote"
@@ -20,7 +23,23 @@ func (s *system) openProxy(ctx context.Context, l scenarios.Link, upstream strin
 		return "", err
 	}
 	s.proxies[l.Name()] = proxy
-	return proxy.Addr(), nil
+	return proxy.Addr(), s.leadsTo(l, proxy, upstream)
+}
+
+// leadsTo returns an error if a proxy leads elsewhere than to its dependency, such as one that an earlier run has left. The
+// server may know the host by another name. Where a dependency that runs already is reached from there is not known.
+func (s *system) leadsTo(l scenarios.Link, proxy *remote.Proxy, upstream string) error {
+	i := slices.IndexFunc(s.e.System.Services, func(svc scenarios.Service) bool { return svc.Name == l.To })
+	if l.Toxiproxy.Upstream == "" && s.e.System.Services[i].Address != "" && s.o.Handlers[l.To] == nil {
+		return nil
+	}
+	want := cmp.Or(l.Toxiproxy.Upstream, upstream)
+	_, port, err := net.SplitHostPort(want)
+	_, is, other := net.SplitHostPort(proxy.Upstream())
+	if err == nil && other == nil && port != is {
+		err = fmt.Errorf("link %q: %s leads to %s, and not to %s: delete it, or give %q that port", l.Name(), proxy, proxy.Upstream(), want, l.To)
+	}
+	return errors.Join(err, other)
 }
 
 // noteProxies records which links lead through proxies of Toxiproxy.

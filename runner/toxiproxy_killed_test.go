@@ -27,7 +27,7 @@ func runUnderToxics() {
 		return &scenarios.Toxiproxy{Server: os.Getenv("SERVER"), Proxy: name, Listen: listen}
 	}
 	system := scenarios.System{
-		Services: []scenarios.Service{{Name: "orders", Handler: &orders{}, Serves: []string{"/orders"}}, {Name: "stock", Handler: &orders{}, Serves: []string{"/stock"}}},
+		Services: []scenarios.Service{{Name: "orders", Address: "127.0.0.1:1", Serves: []string{"/orders"}}, {Name: "stock", Handler: &orders{}, Serves: []string{"/stock"}}},
 		Links: []scenarios.Link{
 			{From: scenarios.Clients, To: "orders", Protocol: "http", Toxiproxy: proxy("found", "")},
 			{From: scenarios.Clients, To: "stock", Protocol: "http", Toxiproxy: proxy("made", os.Getenv("LISTEN"))},

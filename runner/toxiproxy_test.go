@@ -163,6 +163,19 @@ func TestToxicOfOthersIsLeftAlone(t *testing.T) {
 	require.Len(t, proxy.ActiveToxics, 1)
 }
 
+// A proxy that leads elsewhere is not taken for that of the dependency.
+func TestProxyThatLeadsElsewhere(t *testing.T) {
+	t.Parallel()
+	s := newRemoteShop(t)
+	_, err := s.api.CreateProxy("back", "127.0.0.1:0", "127.0.0.1:1")
+	require.NoError(t, err)
+	r, h := s.run(t)
+	require.Equal(t, "inconclusive", r.Outcome)
+	require.Contains(t, h.End.Reason, "leads to 127.0.0.1:1, and not to 127.0.0.1:")
+	_, err = s.api.Proxy("back")
+	require.NoError(t, err)
+}
+
 // A dry run puts no toxic on the proxy, which others may use.
 func TestDryRunThroughToxiproxy(t *testing.T) {
 	t.Parallel()

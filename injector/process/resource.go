@@ -39,6 +39,8 @@ func Delete(ctx context.Context, url string) (deleted bool, err error) {
 	switch status, err := ask(ctx, http.MethodDelete, url); {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return false, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return false, fmt.Errorf("delete %s: the server did not answer in time", url)
 	case err != nil:
 		return false, fmt.Errorf("delete %s: %w", url, err)
 	case status == http.StatusNotFound:

@@ -38,6 +38,7 @@ type Proxy struct {
 	cfg    Config
 	api    *toxiproxy.Client
 	addr   string
+	leads  string // the address that it leads to
 	forget func() // removes the record of a proxy that was created; nil if it was not
 
 	mu   sync.Mutex // held while the toxics change
@@ -59,6 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Proxy, error) {
 		err = p.judge(is)
 	}
 	if err == nil {
+		p.leads = is.Upstream
 		p.addr, err = p.reached(is.Listen)
 	}
 	if err != nil {
@@ -79,6 +81,9 @@ func Examine(ctx context.Context, cfg Config) error {
 
 // Addr returns the address at which clients reach the proxy.
 func (p *Proxy) Addr() string { return p.addr }
+
+// Upstream returns the address that the proxy leads to, as the server dials it.
+func (p *Proxy) Upstream() string { return p.leads }
 
 // String returns a description such as `the proxy "db" of the Toxiproxy server at http://127.0.0.1:8474`.
 func (p *Proxy) String() string {
@@ -101,6 +106,8 @@ func (p *Proxy) check(ctx context.Context) error {
 	}
 	return p.judge(is)
 }
+
+var errLate = errors.New("the server did not answer in time")
 
 var errNoProxy = errors.New("there is no such proxy")
 
@@ -229,9 +236,12 @@ func ask[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	case a := <-answers:
 		return a.is, a.err
 	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return none, errLate
+		}
 		return none, context.Cause(ctx)
 	case <-late.C:
-		return none, fmt.Errorf("the server did not answer within %v", answerTime)
+		return none, errLate
 	}
 }
 

@@ -2,10 +2,12 @@ package remote_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -332,4 +334,20 @@ func TestTranslate(t *testing.T) {
 		require.Contains(t, what, sentence)
 		require.Contains(t, hint, "leave `toxiproxy` out of the link")
 	}
+}
+
+// Healing does not wait for a server that does not answer, and says so.
+func TestServerThatHangs(t *testing.T) {
+	t.Parallel()
+	s := newSetting(t)
+	heal := s.inject(t, injector.CutOff{Dir: link.ToServer})
+	require.NoError(t, s.server.Signal(syscall.SIGSTOP))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	err := heal(ctx)
+	require.ErrorContains(t, err, "whether the proxy \"db\" of the Toxiproxy server at "+s.server.URL+" still has toxics of this run is not known")
+	require.ErrorContains(t, err, "the server did not answer in time")
+	require.NoError(t, s.server.Signal(syscall.SIGCONT))
+	require.NoError(t, heal(t.Context()))
+	require.Empty(t, s.toxics(t))
 }

@@ -97,3 +97,19 @@ func TestToxiproxyOnAnotherMachine(t *testing.T) {
 	_, problems = parseOver(system+`allow: ["10.0.0.5:8474"]`+"\n", steps...)
 	assert.Empty(t, problems)
 }
+
+// What is built in Go is validated as what is read.
+func TestToxiproxyInGo(t *testing.T) {
+	for want, proxy := range map[string]scenarios.Toxiproxy{
+		"needs the server and the proxy":       {},
+		"is not the URL of a Toxiproxy server": {Server: "127.0.0.1:8474", Proxy: "db"},
+		"cannot be the name of a proxy":        {Server: "http://127.0.0.1:8474", Proxy: "a/b"},
+		"`upstream` without `listen`":          {Server: "http://127.0.0.1:8474", Proxy: "db", Upstream: "db:1"},
+	} {
+		_, err := scenarios.New("a").System(scenarios.System{
+			Services: []scenarios.Service{{Name: "orders", Address: "127.0.0.1:1", Serves: []string{"/"}}},
+			Links:    []scenarios.Link{{From: scenarios.Clients, To: "orders", Toxiproxy: &proxy}},
+		}).Build()
+		require.ErrorContains(t, err, want)
+	}
+}

@@ -22,7 +22,7 @@ type Toxiproxy struct {
 
 var toxiproxyKeys = []string{"server", "proxy", "listen", "upstream"}
 
-// toxiproxy reads the proxy that a link leads to.
+// toxiproxy reads the proxy that a link leads to. It returns nil if there is a mistake, to report it only once.
 func (r *reader) toxiproxy(v ast.Node) *Toxiproxy {
 	t := &Toxiproxy{}
 	before := len(r.Out.All)
@@ -44,24 +44,20 @@ func (r *reader) toxiproxy(v ast.Node) *Toxiproxy {
 				r.AddProblem(v, err)
 			}
 		case "proxy":
-			if t.Proxy = r.Text(v); !IsName(t.Proxy) {
-				r.Out.Add(r.At(v), codes.BadName.Msgf("%q cannot be the name of a proxy", t.Proxy), "use letters, digits, - and _")
-			}
+			t.Proxy = r.Text(v)
 		case "listen":
 			t.Listen = address(v)
 		case "upstream":
 			t.Upstream = address(v)
 		}
 	})
-	switch {
-	case len(r.Out.All) > before:
-	case t.Server == "" || t.Proxy == "":
-		r.Out.Add(r.At(v), codes.Missing.Msgf("`toxiproxy` needs the server and the proxy"), `write {server: "http://127.0.0.1:8474", proxy: payments}`)
-	case t.Upstream != "" && t.Listen == "":
-		r.Out.Add(r.At(v), codes.NoEffect.Msgf("`upstream` without `listen`: a proxy that exists leads where it leads"), "add `listen`, so that the proxy is created if it does not exist, or leave `upstream` out")
+	if len(r.Out.All) > before {
+		return nil
 	}
 	return t
 }
+
+const serverHint = "write its scheme, host and port, such as http://127.0.0.1:8474"
 
 // parseServer returns the URL of an API, which may be given as host and port.
 func parseServer(text string) (string, error) {
@@ -70,7 +66,7 @@ func parseServer(text string) (string, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.Port() == "" || u.User != nil || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" {
-		return "", source.Mistakef(codes.BadValue, "write its scheme, host and port, such as http://127.0.0.1:8474", "%q is not the URL of a Toxiproxy server", text)
+		return "", source.Mistakef(codes.BadValue, serverHint, "%q is not the URL of a Toxiproxy server", text)
 	}
 	return u.Scheme + "://" + u.Host, nil
 }
@@ -89,11 +85,24 @@ func (t Toxiproxy) host() string {
 	return u.Host
 }
 
-// validateToxiproxy reports settings that do not go together with a proxy of Toxiproxy.
+// validateToxiproxy validates the proxy of Toxiproxy that a link leads through, and what does not go together with it.
 func (l Link) validateToxiproxy(where func(name, key string) source.Pos, addProblem func(at source.Pos, what codes.Message, hint string)) {
 	at := where(l.Name(), "toxiproxy")
+	t := l.Toxiproxy
+	if t == nil {
+		return
+	}
+	switch server, err := parseServer(t.Server); {
+	case t.Server == "" || t.Proxy == "":
+		addProblem(at, codes.Missing.Msgf("`toxiproxy` needs the server and the proxy"), `write {server: "http://127.0.0.1:8474", proxy: payments}`)
+	case err != nil || server != t.Server:
+		addProblem(at, codes.BadValue.Msgf("%q is not the URL of a Toxiproxy server", t.Server), serverHint)
+	case !IsName(t.Proxy):
+		addProblem(at, codes.BadName.Msgf("%q cannot be the name of a proxy", t.Proxy), "use letters, digits, - and _")
+	case t.Upstream != "" && t.Listen == "":
+		addProblem(at, codes.NoEffect.Msgf("`upstream` without `listen`: a proxy that exists leads where it leads"), "add `listen`, so that the proxy is created if it does not exist, or leave `upstream` out")
+	}
 	switch {
-	case l.Toxiproxy == nil:
 	case l.UDP():
 		addProblem(at, codes.Unsupported.Msgf("%s goes over UDP, and Toxiproxy carries TCP", l.ProtocolName()), "leave `toxiproxy` out")
 	case l.TLS != nil:
