@@ -142,6 +142,7 @@ func TestFaultsAct(t *testing.T) {
 			s := newSetting(t)
 			_, err := s.ask(t, long, time.Minute)
 			require.NoError(t, err)
+			require.Eventually(t, func() bool { return s.link.Counters().Live == 0 }, time.Minute, time.Millisecond, "its end has passed")
 			heal := s.inject(t, c.fault)
 			require.NotEmpty(t, s.toxics(t))
 			for _, toxic := range s.toxics(t) {
