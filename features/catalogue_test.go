@@ -151,7 +151,7 @@ func outcome(h *journal.History) string {
 	return strings.TrimSpace(h.End.Outcome + " " + h.End.Reason)
 }
 
-// installed skips a test if a server of its features is not installed, unless FIREDRILL_MUST_RUN is set.
+// installed skips a test if a server of its features is not installed, unless all tests must run.
 func installed(t *testing.T, files ...string) {
 	t.Helper()
 	es, err := language.Parse(language.Source{FS: FS, Paths: files})
@@ -161,12 +161,8 @@ func installed(t *testing.T, files ...string) {
 			if s.Needs == "" {
 				continue
 			}
-			if _, err := process.LookPath(s.Needs); err != nil {
-				if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-					t.Fatalf("%s is not installed: %s", s.Needs, s.Install)
-				}
-				t.Skipf("%s is not installed: %s", s.Needs, s.Install)
-			}
+			_, err := process.LookPath(s.Needs)
+			machine.Need(t, err, s.Install)
 		}
 	}
 }

@@ -75,9 +75,7 @@ func newTarget(t *testing.T, protocol string) *target {
 // newDisk returns a disk. It skips the test where disks cannot be mounted, unless all tests must run.
 func newDisk(t *testing.T) *disk.Disk {
 	t.Helper()
-	if err := disk.Available(); err != nil && os.Getenv("FIREDRILL_MUST_RUN") == "" {
-		t.Skip(err)
-	}
+	machine.Need(t, disk.Available(), "")
 	d, err := disk.Open(filepath.Join(t.TempDir(), "data"), 32_000_000)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, d.Close()) })

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -197,10 +198,7 @@ func awaitLive(dir string, ended chan error) bool {
 func runsOn(options string) func(*testing.T, string) {
 	return func(t *testing.T, dir string) {
 		if os.Geteuid() != 0 {
-			if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-				require.Fail(t, "mounting needs root")
-			}
-			t.Skip("mounting needs root")
+			machine.Need(t, errors.New("mounting needs root"), "")
 		}
 		runs := filepath.Join(dir, "runs")
 		flags := uintptr(0)

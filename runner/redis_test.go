@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"net/http"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -18,18 +17,15 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // A front gives up on a cache that hangs, or it does not: the calls that show it are commands of Redis. The connection
 // carries commands without an answer of their own, too, such as those with which a client introduces itself.
 func TestGivesUpOnRedis(t *testing.T) {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			require.NoError(t, err)
-		}
-		t.Skip("redis-server is not installed: apt-get install redis-server")
-	}
+	_, err := exec.LookPath("redis-server")
+	machine.Need(t, err, "apt-get install redis-server")
 	t.Parallel()
 	const check = `"front" gives up on "cache" within 300ms`
 	for name, row := range map[string]struct {
@@ -91,12 +87,8 @@ services:
 // A front counts its requests in a real redis-server. Commands whose replies are lost were executed;
 // commands answered by the fault were not.
 func TestFaultsOnRedis(t *testing.T) {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			require.NoError(t, err)
-		}
-		t.Skip("redis-server is not installed: apt-get install redis-server")
-	}
+	_, err := exec.LookPath("redis-server")
+	machine.Need(t, err, "apt-get install redis-server")
 	t.Parallel()
 	var mu sync.Mutex // guards the variables below
 	var client *redis.Client

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -20,18 +19,16 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // A client that a server sends to the address of a service leaves the links, and no fault acts on its connections. Each
 // front here also uses its link, so that the fault acts on something.
 func TestAddressesToldByServers(t *testing.T) {
 	for program, pkg := range map[string]string{"redis-server": "redis-server", "etcd": "etcd-server"} {
-		if _, err := exec.LookPath(program); err != nil {
-			if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-				require.NoError(t, err)
-			}
-			t.Skipf("%s is not installed: apt-get install %s", program, pkg)
-		}
+		_, err := exec.LookPath(program)
+		machine.Need(t, err, "apt-get install "+pkg)
 	}
 	t.Parallel()
 	for name, row := range map[string]struct {

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // shells are those whose completion is tested by pressing keys, with how each starts without the user's own settings,
@@ -80,12 +82,7 @@ type shell struct {
 func startShell(t *testing.T, name string) *shell {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			t.Fatalf("%v: apt-get install %s", err, name)
-		}
-		t.Skip(err)
-	}
+	machine.Need(t, err, "apt-get install "+name)
 	dir := t.TempDir()
 	s := &shell{t: t, out: &buffer{}, ran: filepath.Join(dir, "ran")}
 	for file, text := range map[string]string{

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
 
@@ -19,12 +20,8 @@ import (
 // it knows every sentence of the catalogue and every example, completes sentences, and marks what is not one.
 func TestEditorsKnowTheSentences(t *testing.T) {
 	const editor = "testdata/editor"
-	if _, err := os.Stat(filepath.Join(editor, "node_modules")); err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			t.Fatal("Cucumber's language service is not installed: run `make install-tools`")
-		}
-		t.Skip("Cucumber's language service is not installed: run `make install-tools`")
-	}
+	_, err := os.Stat(filepath.Join(editor, "node_modules"))
+	machine.Need(t, err, "make install-tools")
 	dir := t.TempDir()
 	write := func(name string, text []byte) string {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o600))

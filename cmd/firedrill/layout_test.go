@@ -126,6 +126,8 @@ type goPackage struct {
 	TestImports  []string
 	XTestImports []string
 	GoFiles      []string
+	TestGoFiles  []string
+	XTestGoFiles []string
 	Standard     bool
 }
 
@@ -204,6 +206,20 @@ func TestNoRegistrationByInit(t *testing.T) {
 	}
 }
 
+// TestOnlyNeedSkipsWhatIsMissing verifies that machine.Need alone decides whether a test is skipped if something is missing.
+// The runner decides it of scenarios.
+func TestOnlyNeedSkipsWhatIsMissing(t *testing.T) {
+	var readers []string
+	for _, p := range list(t, module+"/...") {
+		for _, file := range slices.Concat(p.GoFiles, p.TestGoFiles, p.XTestGoFiles) {
+			if strings.Contains(string(content(t, path.Join(p.Dir, file))), "Getenv("+`"FIREDRILL_MUST_RUN"`) {
+				readers = append(readers, path.Join(ours(p.ImportPath), file))
+			}
+		}
+	}
+	require.ElementsMatch(t, []string{"features/machine/need.go", "runner/session.go"}, readers)
+}
+
 func ours(importPath string) string {
 	if rest, ok := strings.CutPrefix(importPath, module+"/"); ok {
 		return rest
@@ -220,7 +236,7 @@ func allows(pattern, name string) bool {
 
 func list(t *testing.T, patterns ...string) []goPackage {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles,Standard"}, patterns...)...).Output()
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles,TestGoFiles,XTestGoFiles,Standard"}, patterns...)...).Output()
 	require.NoError(t, err)
 	var all []goPackage
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {

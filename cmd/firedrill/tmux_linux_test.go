@@ -26,12 +26,8 @@ type tmux struct {
 // inTmux starts a terminal with the program, which waits for begin.
 func inTmux(t *testing.T, env []string, args ...string) *tmux {
 	t.Helper()
-	if _, err := exec.LookPath("tmux"); err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	_, err := exec.LookPath("tmux")
+	machine.Need(t, err, "apt-get install tmux")
 	dir, err := os.MkdirTemp("", "tmux") // the path of a socket must be short
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })

@@ -164,12 +164,8 @@ func TestToxiproxysCommandLine(t *testing.T) {
 // Each function of the client for Node.js has the same result as with Toxiproxy's own server.
 func TestToxiproxysNodeClient(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat(filepath.Join(toxiproxyClients, "node_modules")); err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			t.Fatal("Toxiproxy's client for Node.js is not installed: run `make install-tools`")
-		}
-		t.Skip("Toxiproxy's client for Node.js is not installed: run `make install-tools`")
-	}
+	_, err := os.Stat(filepath.Join(toxiproxyClients, "node_modules"))
+	machine.Need(t, err, "make install-tools")
 	ours, theirs := apiOf(t), toxiproxyServer(t)
 	check := func(api string) string {
 		return transcript(t, "", "node", filepath.Join(toxiproxyClients, "check.mjs"), api, "127.0.0.1:1")

@@ -150,25 +150,16 @@ func (r row) runInFolder(t *testing.T, service, program string, seed int) got {
 	return g
 }
 
-// installed skips a row if its program is not installed, unless FIREDRILL_MUST_RUN is set.
+// installed skips a row if its program is not installed, unless all tests must run.
 func (r row) installed(t *testing.T) {
 	t.Helper()
-	if err := disk.Available(); r.power && err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
+	if r.power {
+		machine.Need(t, disk.Available(), "")
 	}
-	if r.needs == "" {
-		return
+	if r.needs != "" {
+		_, err := process.LookPath(r.needs)
+		machine.Need(t, err, "")
 	}
-	if _, err := process.LookPath(r.needs); err == nil {
-		return
-	}
-	if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-		t.Fatalf("%s is not installed", r.needs)
-	}
-	t.Skipf("%s is not installed", r.needs)
 }
 
 // TestRowsAreComplete verifies that each row has a unique name, an outcome, a reason, and why it is true.

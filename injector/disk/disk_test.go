@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // TestMain makes this test binary act as a program that is killed while it has a disk.
@@ -39,12 +41,7 @@ const size = 32_000_000
 // available skips a test where disks cannot be mounted, unless all tests must run.
 func available(t *testing.T) {
 	t.Helper()
-	if err := Available(); err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			require.NoError(t, err)
-		}
-		t.Skip(err)
-	}
+	machine.Need(t, Available(), "")
 }
 
 func write(t *testing.T, name, text string, sync bool) {

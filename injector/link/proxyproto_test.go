@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 func TestProxyHeader(t *testing.T) {
@@ -101,12 +103,7 @@ func haproxy(t *testing.T) string {
 	if err != nil {
 		path, err = exec.LookPath("/usr/sbin/haproxy") // often not in PATH
 	}
-	if err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			t.Fatal("haproxy is not installed: sudo apt-get install -y haproxy")
-		}
-		t.Skip("haproxy is not installed: sudo apt-get install -y haproxy")
-	}
+	machine.Need(t, err, "apt-get install haproxy")
 	dir := t.TempDir()
 	at := filepath.Join(dir, "at")
 	config := filepath.Join(dir, "haproxy.cfg")

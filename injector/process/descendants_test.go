@@ -127,12 +127,8 @@ func TestRealDaemons(t *testing.T) {
 		"nginx":        {"nginx", "-p", dir, "-c", "nginx.conf", "-e", "stderr"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := LookPath(name); err != nil {
-				if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-					t.Fatal(err)
-				}
-				t.Skip(err)
-			}
+			_, err := LookPath(name)
+			machine.Need(t, err, "apt-get install "+name)
 			s, err := Start(t.Context(), Spec{Name: name, Args: args, Dir: dir, Log: filepath.Join(t.TempDir(), "log"), Ready: Ready{TCP: addr, Within: 30 * time.Second}})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, s.Stop(context.Background())) }()

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/reports/site"
 	"github.com/firedrill-dev/firedrill/runner"
@@ -84,12 +85,7 @@ func get(t *testing.T, url, host string) (int, string) {
 func browse(t *testing.T, url string) (page, console string) {
 	t.Helper()
 	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			t.Fatal("chromium is not installed: run `make install-tools`")
-		}
-		t.Skip("chromium is not installed: run `make install-tools`")
-	}
+	machine.Need(t, err, "make install-tools")
 	cmd := exec.CommandContext(t.Context(), chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--user-data-dir="+t.TempDir(), "--enable-logging=stderr", "--dump-dom", url)
 	var errors bytes.Buffer
 	cmd.Stderr = &errors

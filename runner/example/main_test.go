@@ -35,12 +35,8 @@ func TestOrders(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs PostgreSQL")
 	}
-	if _, err := process.LookPath("initdb"); err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			require.FailNow(t, "initdb is not installed", "apt-get install postgresql")
-		}
-		t.Skip("initdb is not installed: apt-get install postgresql")
-	}
+	_, err := process.LookPath("initdb")
+	machine.Need(t, err, "apt-get install postgresql")
 	t.Setenv("API_TOKEN", token)
 	t.Setenv("WITHOUT", "")
 	root := t.TempDir()

@@ -34,12 +34,7 @@ func TestMain(m *testing.M) {
 func program(t *testing.T, name, debian string) string {
 	t.Helper()
 	path, err := process.LookPath(name)
-	if err != nil {
-		if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-			require.FailNow(t, name+" is not installed", "apt-get install %s", debian)
-		}
-		t.Skipf("%s is not installed: apt-get install %s", name, debian)
-	}
+	machine.Need(t, err, "apt-get install "+debian)
 	return path
 }
 

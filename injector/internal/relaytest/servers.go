@@ -28,14 +28,9 @@ import (
 // must run.
 func FindProgram(t testing.TB, name, debian string) string {
 	t.Helper()
-	if path, err := process.LookPath(name); err == nil {
-		return path
-	}
-	if os.Getenv("FIREDRILL_MUST_RUN") != "" {
-		require.FailNow(t, name+" is not installed", "apt-get install %s", debian)
-	}
-	t.Skipf("%s is not installed: apt-get install %s", name, debian)
-	return ""
+	path, err := process.LookPath(name)
+	machine.Need(t, err, "apt-get install "+debian)
+	return path
 }
 
 // StartServer starts a real server on a free port, in a directory of its own. Its arguments may contain {port} and
