@@ -11,10 +11,11 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
-// gameDay is what people did in a run, beside what the machine did.
+// gameDay is what people did in a run, beside what the machine did. The run need not be a game day: people may also write
+// notes in an ordinary one.
 type gameDay struct {
-	Title    string // with date and roles
-	Cards    []dayCard
+	Title    string      // with date and roles; "" if the run was no game day, and has no hypotheses
+	Cards    []dayCard   // without a game day those of scenarios that people detected or mitigated
 	Timeline []dayMoment // in order of time
 	Findings []Finding
 }
@@ -45,6 +46,9 @@ func newGameDay(b *journal.Book) *gameDay {
 	}
 	if !people {
 		return nil
+	}
+	if d.Title == "" {
+		d.Cards = slices.DeleteFunc(d.Cards, func(c dayCard) bool { return c.Detected == "–" && c.Mitigated == "–" })
 	}
 	slices.SortStableFunc(d.Timeline, func(a, b dayMoment) int { return cmp.Compare(a.At, b.At) })
 	return d
@@ -110,14 +114,27 @@ func newDayCard(h *journal.History, card journal.Card) dayCard {
 	return c
 }
 
-// gameDay writes the times of the cards, and the findings.
+// gameDay writes the times of the cards and the findings and, without a game day, the notes of people.
 func (t textWriter) gameDay(d *gameDay) {
 	if d == nil {
 		return
 	}
-	t.printf("game day: %s\n", plain(d.Title))
+	if d.Title != "" {
+		t.printf("game day: %s\n", plain(d.Title))
+	} else {
+		t.printf("notes of people:\n")
+		for _, m := range d.Timeline {
+			if m.By != "" {
+				t.printf("  %s  %s: %s\n", clock(m.At), plain(m.By), plain(m.What))
+			}
+		}
+	}
 	for _, c := range d.Cards {
-		t.printf("  %s: hypothesis %s; detected %s, mitigated %s, recovered %s (since the first fault was live)\n", plain(c.Name), c.Held, c.Detected, c.Mitigated, c.Recovered)
+		held := ""
+		if d.Title != "" {
+			held = "hypothesis " + c.Held + "; "
+		}
+		t.printf("  %s: %sdetected %s, mitigated %s, recovered %s (since the first fault was live)\n", plain(c.Name), held, c.Detected, c.Mitigated, c.Recovered)
 	}
 	for _, f := range d.Findings {
 		t.printf("  finding %d, %s, owner %s, retest %s: %s\n", f.N, plain(f.Severity), plain(orDash(f.Owner)), plain(orDash(f.Retest)), plain(f.What))
@@ -131,10 +148,18 @@ func (s *summary) gameDay(d *gameDay) {
 		return
 	}
 	s.line("")
-	s.line("### Game day: %s", markdown(d.Title))
 	var cards, findings, moments []string
+	head, hypotheses := "### Notes of people", ""
+	if d.Title != "" {
+		head, hypotheses = "### Game day: "+markdown(d.Title), " hypothesis | result |"
+	}
+	s.line("%s", head)
 	for _, c := range d.Cards {
-		cards = append(cards, fmt.Sprintf("| %s %s | %s | %s | %s | %s | %s | %s |", icons[c.Outcome], c.Outcome, cell(c.Name), cell(orDash(c.Hypothesis)), c.Held, c.Detected, c.Mitigated, c.Recovered))
+		result := ""
+		if d.Title != "" {
+			result = fmt.Sprintf(" %s | %s |", cell(orDash(c.Hypothesis)), c.Held)
+		}
+		cards = append(cards, fmt.Sprintf("| %s %s | %s |%s %s | %s | %s |", icons[c.Outcome], c.Outcome, cell(c.Name), result, c.Detected, c.Mitigated, c.Recovered))
 	}
 	for _, f := range d.Findings {
 		findings = append(findings, fmt.Sprintf("| %d | %s | %s | %s | %s | %s | %s |", f.N, cell(f.Severity), cell(f.What), cell(orDash(f.scenarioName())), cell(orDash(f.By)), cell(orDash(f.Owner)), cell(orDash(f.Retest))))
@@ -142,12 +167,15 @@ func (s *summary) gameDay(d *gameDay) {
 	for _, m := range d.Timeline {
 		moments = append(moments, fmt.Sprintf("| %s | %s | %s |", strings.TrimSpace(clock(m.At)), cell(m.By), cell(m.What)))
 	}
-	s.rows(0.03, "| | scenario | hypothesis | result | detected after | mitigated after | recovered after |", cards)
-	if len(findings) == 0 {
+	if len(cards) > 0 {
+		s.rows(0.03, "| | scenario |"+hypotheses+" detected after | mitigated after | recovered after |", cards)
+	}
+	switch {
+	case len(findings) > 0:
+		s.rows(0.03, "| finding | severity | what | scenario | noted by | owner | retest |", findings)
+	case d.Title != "":
 		s.line("")
 		s.line("There are no findings.")
-	} else {
-		s.rows(0.03, "| finding | severity | what | scenario | noted by | owner | retest |", findings)
 	}
 	const reserve = 0.02 // for the command that repeats the run
 	s.rows(1-reserve-float64(s.Len())/maxSummary, "| at | who | what |", moments)

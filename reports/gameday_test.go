@@ -3,6 +3,7 @@ package reports
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,36 @@ func TestGameDay(t *testing.T) {
 
 	b.Notes, b.Scenarios[0].Notes, b.Scenarios[1].Notes = nil, []journal.TimedNote{note(12*s, "", "", "of the runner")}, nil
 	assert.Nil(t, newGameDay(b), "a run without people is no game day")
+}
+
+// TestNotesWithoutGameDay: the notes of an ordinary run are shown as such, with the times of the scenarios that people
+// detected. Nothing is said of hypotheses, and of findings only if there are some.
+func TestNotesWithoutGameDay(t *testing.T) {
+	t.Parallel()
+	b := samples(t)["parted"]
+	d := newGameDay(b)
+	require.Len(t, d.Cards, 1)
+	assert.Equal(t, "1.6s", d.Cards[0].Detected)
+	quiet := *b.Scenarios[0]
+	quiet.Notes = nil
+	b.Scenarios = append(b.Scenarios, &quiet)
+	require.Len(t, newGameDay(b).Cards, 1, "nobody noted anything about the second scenario")
+
+	for name, head := range map[string]string{"text": "notes of people:\n  0:07.1  ana: ", "summary": "### Notes of people\n", "html": `<h2 id="gameday">Notes of people</h2>`} {
+		section := func() string {
+			var out bytes.Buffer
+			require.NoError(t, Formats().WriteTo(&out, name, b))
+			_, rest, found := strings.Cut(out.String(), head)
+			require.True(t, found, name)
+			rest, _, _ = strings.Cut(rest, "<h2")
+			return rest
+		}
+		b.Scenarios[0].Notes[1].Finding = nil
+		assert.Contains(t, section(), "the pager is silent", name)
+		assert.NotRegexp(t, "(?i)game day|hypothesis|finding", section(), name)
+		b.Scenarios[0].Notes[1].Finding = &journal.Finding{What: "the pager is silent", Severity: "high"}
+		assert.Contains(t, section(), "finding", name)
+	}
 }
 
 // TestFindings: a person notes some, and each failed scenario is one, with severity, owner and date of its card.

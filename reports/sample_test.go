@@ -115,6 +115,7 @@ func (t *recording) scenario(d sampleRun) {
 	t.ledger(d)
 	if d.partition {
 		t.probesAndTasks()
+		t.notesOfPeople()
 	}
 	t.verdicts(d)
 }
@@ -278,4 +279,10 @@ func (t *recording) probesAndTasks() {
 	}
 	t.at(6.012, journal.Event{Task: &journal.Task{What: `"POST /promote" of "standby" is asked`, Began: 6 * time.Second, Took: 12 * time.Millisecond, Result: "status 200", Output: "promoted"}})
 	t.at(6.5, journal.Event{Task: &journal.Task{What: `the command "resync" is run`, Began: 6100 * time.Millisecond, Took: 400 * time.Millisecond, Result: "exit status 0", Log: "scenarios/s/logs/command-resync.log"}})
+}
+
+// notesOfPeople writes what people at the page of a run noted, though it is no game day.
+func (t *recording) notesOfPeople() {
+	t.at(7.1, journal.Event{Note: &journal.Note{Kind: "detected", By: "ana", Text: "detected"}})
+	t.at(8.2, journal.Event{Note: &journal.Note{Kind: "note", By: "ben", Text: "the pager is silent"}})
 }
