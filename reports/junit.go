@@ -129,7 +129,7 @@ func junitSuite(b *journal.Book, h *journal.History) suite {
 	}
 	s.add(ranToEnd, h.Ended-h.Began, o, reason, code, position(h, journal.Verdict{}))
 	for _, v := range h.Verdicts {
-		if v.Outcome == "passed" && isImplied(v) {
+		if isImplied(v) && (v.Outcome == "passed" || endsBy(h, v, reason)) {
 			continue
 		}
 		facts := []string{position(h, v)}

@@ -341,21 +341,21 @@ func (t testRun) outcome(id string, ended time.Duration) {
 		t.result(id, ended, ended, messages.TestStepResultStatus_SKIPPED, []string{"not run: the run ended before this scenario began"}, nil)
 		return
 	}
-	var reasons, notes []string
-	explained := false
-	for _, v := range h.Verdicts {
-		if v.Outcome == "passed" {
-			continue
-		}
-		explained = true
-		if !slices.ContainsFunc(h.Steps, func(s journal.Step) bool { return s.At == v.Step }) {
-			reasons, notes = append(reasons, v.Outcome+": "+v.Check+": "+v.Reason), append(notes, verdictText(v))
-		}
-	}
 	o := outcome(h)
+	explained := slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Outcome != "passed" })
 	reason := unfinishedReason(abortReason(t.book), h, explained)
 	if o == "skipped" {
 		reason = h.End.Reason
+	}
+	var reasons, notes []string
+	for _, v := range h.Verdicts {
+		if v.Outcome == "passed" || slices.ContainsFunc(h.Steps, func(s journal.Step) bool { return s.At == v.Step }) {
+			continue
+		}
+		notes = append(notes, verdictText(v))
+		if !endsBy(h, v, reason) {
+			reasons = append(reasons, v.Outcome+": "+v.Check+": "+v.Reason)
+		}
 	}
 	if reason != "" {
 		reasons = append(reasons, o+": "+reason)

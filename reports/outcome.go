@@ -211,6 +211,12 @@ func unfinishedReason(aborted string, h *journal.History, explained bool) string
 	return ""
 }
 
+// endsBy reports whether a verdict gives the reason for which its scenario ended, such as the time limit, so that it is
+// shown once. end is the text of the end, which also says what was healed.
+func endsBy(h *journal.History, v journal.Verdict, end string) bool {
+	return v.Outcome == outcome(h) && v.Outcome != "passed" && v.Reason != "" && strings.HasPrefix(end, v.Reason)
+}
+
 // unjudgedReason returns why a run did not pass, apart from the reasons of its scenarios: it was aborted, some or all
 // scenarios were skipped, or it has none. It returns "" for a run that passed.
 func unjudgedReason(b *journal.Book) string { return unjudged(b).String() }

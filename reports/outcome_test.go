@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -216,4 +217,43 @@ func TestNotStartedIsInconclusive(t *testing.T) {
 	assert.Equal(t, "inconclusive", Outcome(b))
 	agree(t, b)
 	assert.Contains(t, string(render(t, writeText, b)), "1 of 2 scenarios were not started, since they would have ended after the longest duration of 1m")
+}
+
+// TestTimeLimitIsGivenOnce: reports give the reason of the end of a scenario once, with what was healed, also if it is that of
+// a check.
+func TestTimeLimitIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	const limit, healed = "stopped at its time limit of 2m", "; every fault was healed"
+	for name, c := range map[string]struct {
+		end    string // the outcome of the scenario
+		reason string // of the check
+		limits int    // how often the limit is mentioned
+	}{
+		"the check gives the reason": {"inconclusive", limit, 1},
+		"it gives another":           {"inconclusive", "no request was sent", 1},
+		"the outcomes differ":        {"interrupted", limit, 2},
+	} {
+		h := &journal.History{Begin: journal.Begin{ID: "s", Name: "s"}, End: &journal.End{Outcome: c.end, Reason: limit + healed}}
+		h.Verdicts = []journal.Verdict{{Check: "in time", Kind: check.KindOf(check.InTime{}), Outcome: "inconclusive", Reason: c.reason}, {Check: "c", Outcome: "passed", Reason: limit}}
+		b := &journal.Book{Scenarios: []*journal.History{h}, End: &journal.End{Outcome: "inconclusive"}}
+		texts := map[string]string{"text": string(render(t, writeText, b)), "summary": string(render(t, writeSummary, b))}
+		var all suites
+		require.NoError(t, xml.Unmarshal(render(t, writeJUnit, b), &all))
+		for _, c := range all.Suites[0].Cases {
+			for _, f := range []*failure{c.Failure, c.Error} {
+				if f != nil {
+					texts["junit"] += f.Text + "\n"
+				}
+			}
+		}
+		for line := range strings.Lines(string(render(t, writeMessages, b))) {
+			if strings.Contains(line, `"message":`) {
+				texts["messages"] += line
+			}
+		}
+		for format, text := range texts {
+			assert.Equal(t, c.limits, strings.Count(text, limit), "%s, %s: %s", name, format, text)
+			assert.Contains(t, text, healed, "%s, %s", name, format)
+		}
+	}
 }

@@ -91,8 +91,13 @@ func (t textWriter) scenario(h *journal.History) {
 			t.printf("    %s\n", plain(note))
 		}
 	}
-	if h.End != nil && h.End.Reason != "" && !slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Reason == h.End.Reason }) {
-		t.printf("    %s\n", plain(h.End.Reason))
+	end := ""
+	if h.End != nil {
+		end = h.End.Reason
+	}
+	isEnd := func(v journal.Verdict) bool { return endsBy(h, v, end) }
+	if end != "" && !slices.ContainsFunc(h.Verdicts, isEnd) {
+		t.printf("    %s\n", plain(end))
 	}
 	for _, in := range h.CombinedFaults() {
 		t.printf("    · %s  — %s\n", plain(in.Stated()), affected(in))
@@ -101,6 +106,9 @@ func (t textWriter) scenario(h *journal.History) {
 		t.printf("    · %s  — %s, %s at %s\n", plain(task.What), plain(task.Result), check.Duration(task.Took.Round(time.Millisecond)), at(task.Began))
 	}
 	for _, v := range h.Verdicts {
+		if isEnd(v) {
+			v.Reason = end
+		}
 		if v.Outcome != "passed" || !isImplied(v) {
 			t.verdict(h, v)
 		}

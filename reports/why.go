@@ -125,10 +125,7 @@ func notPassed(aborted string, s *scenario) []journal.Verdict {
 	if text == "" {
 		return all
 	}
-	same := func(v journal.Verdict) bool {
-		return v.Outcome == s.Outcome && v.Reason != "" && strings.HasPrefix(text, v.Reason)
-	}
-	if i := slices.IndexFunc(all, same); i >= 0 {
+	if i := slices.IndexFunc(all, func(v journal.Verdict) bool { return endsBy(s.History, v, text) }); i >= 0 {
 		all[i].Reason = text
 		return all
 	}
