@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/features/machine"
+	"github.com/firedrill-dev/firedrill/runner"
 )
 
 // TestMain makes this test binary act as firedrill when tests start it as such, and when a run starts parts of the
@@ -147,6 +148,25 @@ func TestMetricsPortTaken(t *testing.T) {
 	entries, err := os.ReadDir(p.runs)
 	require.NoError(t, err)
 	require.Empty(t, entries, "something was started")
+}
+
+// TestParallelWithPeople: --parallel is refused where people take part, unless it says one scenario at a time.
+func TestParallelWithPeople(t *testing.T) {
+	t.Parallel()
+	for _, flag := range []string{"--web", "--screen", "--step"} {
+		dir := t.TempDir()
+		var out, errOut bytes.Buffer
+		code := Main([]string{"run", "testdata/vacuous.feature", flag, "--parallel", "4", "--dir", dir}, strings.NewReader(""), &out, &errOut)
+		require.Equal(t, usage, code, errOut.String())
+		require.Contains(t, errOut.String(), "--parallel 4: with "+flag+", people take part in one scenario at a time: leave out --parallel or "+flag)
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.Empty(t, entries, "something was started")
+	}
+	r := runFlags{options: runner.Options{Parallel: 1, Repeat: 1}, show: output{format: "text"}, step: true}
+	require.NoError(t, r.check(true))
+	r.options.Parallel = 4
+	require.NoError(t, r.check(false), "it is the default")
 }
 
 func TestMissingProtectionExitsOneAndNamesTheOrders(t *testing.T) {

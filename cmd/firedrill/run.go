@@ -24,12 +24,7 @@ import (
 )
 
 func runCommand() *cobra.Command {
-	var o runner.Options
-	var metricsAddress string
-	var show output
-	var step bool
-	var page livePage
-	var against string
+	var r runFlags
 	cmd := &cobra.Command{
 		Use:   "run [paths]",
 		Short: "Run features: files, folders, file.feature:line",
@@ -50,6 +45,24 @@ Processes and files left by an earlier run that was killed are removed first.`,
   firedrill run --retries 2 --max-duration 10m # a job of CI: a failure that does not repeat is flaky, and still fails it
   firedrill run --against last-green           # what changed since the last run that passed`,
 	}
+	r.add(cmd)
+	cmd.RunE = r.run
+	return cmd
+}
+
+// runFlags are the flags of a run.
+type runFlags struct {
+	options runner.Options
+	show    output
+	step    bool
+	page    livePage
+	metrics string // host:port, or "" for none
+	against string // an earlier run; "" for none
+}
+
+// add adds the flags to a command.
+func (r *runFlags) add(cmd *cobra.Command) {
+	o := &r.options
 	flags := cmd.Flags()
 	flags.StringVar(&o.Tags, "tags", "", `tag expression, such as "@smoke and not @real"`)
 	flags.StringVar(&o.Name, "name", "", "regular expression on scenario names")
@@ -58,54 +71,81 @@ Processes and files left by an earlier run that was killed are removed first.`,
 	flags.IntVar(&o.Parallel, "parallel", 4*runtime.NumCPU(), "maximum number of scenarios at once; fewer if they would disturb each other; those tagged @serial run alone")
 	flags.StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
 	flags.StringSliceVar(&o.AllowTargets, "allow-target", nil, allowTarget)
-	flags.StringVar(&metricsAddress, "metrics", "", "serve /metrics for Prometheus at host:port during the run, such as 127.0.0.1:9464; without a host, only to this machine")
+	flags.StringVar(&r.metrics, "metrics", "", "serve /metrics for Prometheus at host:port during the run, such as 127.0.0.1:9464; without a host, only to this machine")
 	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")
-	flags.StringVar(&show.format, "format", "text", "what to print to standard output: text, or json, which is each event as it happens, one a line, as in the journal")
-	flags.BoolVar(&show.github, "github", false, "print annotations for GitHub Actions, too: at most 10, at the lines of the steps")
-	flags.StringVar(&show.grafana, "grafana", "", "after the run, mark its scenarios and faults on the dashboards of the Grafana at an address, such as http://127.0.0.1:3000; with the token in $GRAFANA_TOKEN")
+	flags.StringVar(&r.show.format, "format", "text", "what to print to standard output: text, or json, which is each event as it happens, one a line, as in the journal")
+	flags.BoolVar(&r.show.github, "github", false, "print annotations for GitHub Actions, too: at most 10, at the lines of the steps")
+	flags.StringVar(&r.show.grafana, "grafana", "", "after the run, mark its scenarios and faults on the dashboards of the Grafana at an address, such as http://127.0.0.1:3000; with the token in $GRAFANA_TOKEN")
 	flags.IntVar(&o.Repeat, "repeat", 1, "run each scenario so many times, with seeds derived from that of the run, and report how often it had which outcome")
 	flags.IntVar(&o.Retries, "retries", 0, "run a scenario that failed again, at most so many times until it passes: first with the same seed, then with new ones; it is flaky if it passes")
 	flags.BoolVar(&o.AllowFlaky, "allow-flaky", false, "let the run pass even if scenarios were flaky")
 	flags.DurationVar(&o.MaxDuration, "max-duration", 0, "do not start scenarios that would end later than this after the start of the run, as estimated, such as 10m; a run with such scenarios is inconclusive")
 	flags.DurationVar(&o.ScenarioTimeout, "scenario-timeout", 0, "stop a scenario that takes longer, such as 2m, unless its feature says how long it may take; it is healed and inconclusive, and the run goes on")
 	flags.BoolVar(&o.DryRun, "dry-run", false, "start everything, inject nothing: say what would be injected, try the undo of each fault on a link, and prove what can be proved of the others; exit code 0 if nothing would prevent the drill, which is reported as skipped")
-	flags.BoolVar(&step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
-	flags.BoolVar(&show.screen, "screen", false, "show the run on the whole terminal, with keys to heal, write notes and abort; one scenario at a time; lines, as without it, if the terminal cannot do that")
-	page.flags(cmd)
-	flags.StringVar(&against, "against", "", `after the run, print what changed since an earlier one, show it in the report, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one that passed; the exit code stays that of the run`)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := show.check(against); err != nil {
-			return err
-		}
-		in, err := inputOf(args, o.Tags)
-		if err != nil {
-			return err
-		}
-		o.FS, o.Root, o.Paths, o.Tags = in.fsys, in.root, in.paths, in.tags
-		o.Meter, o.Sources, o.Loads = &runner.Meter{}, sources.Kinds(), sources.Loads()
-		served, err := serveMetrics(metricsAddress, o.Meter.Counts)
-		if err != nil {
-			return err
-		}
-		defer served.close()
-		if o.Repeat < 1 || o.Retries < 0 || o.MaxDuration < 0 || o.ScenarioTimeout < 0 {
-			return errors.New("--repeat must be at least 1, and --retries, --max-duration and --scenario-timeout must not be negative")
-		}
-		to := cmd.OutOrStdout()
-		if show.format == "json" {
-			to = cmd.ErrOrStderr()
-		}
-		compare, err := comparison(cmd, to, o.Dir, against)
-		if err != nil {
-			return err
-		}
-		var join joining
-		if step || show.screen || page != (livePage{}) {
-			join = withPeople(cmd, step, step || show.screen, page)
-		}
-		return run(cmd, o, show, join, compare)
+	flags.BoolVar(&r.step, "step", false, "ask before each injection, heal on a key; one scenario at a time")
+	flags.BoolVar(&r.show.screen, "screen", false, "show the run on the whole terminal, with keys to heal, write notes and abort; one scenario at a time; lines, as without it, if the terminal cannot do that")
+	r.page.flags(cmd)
+	flags.StringVar(&r.against, "against", "", `after the run, print what changed since an earlier one, show it in the report, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one that passed; the exit code stays that of the run`)
+}
+
+// check returns an error if the flags contradict each other, or have values that they cannot have.
+func (r *runFlags) check(parallelGiven bool) error {
+	if err := r.show.check(r.against); err != nil {
+		return err
 	}
-	return cmd
+	o := r.options
+	if o.Repeat < 1 || o.Retries < 0 || o.MaxDuration < 0 || o.ScenarioTimeout < 0 {
+		return errors.New("--repeat must be at least 1, and --retries, --max-duration and --scenario-timeout must not be negative")
+	}
+	if with := r.peopleFlag(); with != "" && parallelGiven && o.Parallel != 1 {
+		return fmt.Errorf("--parallel %d: with %s, people take part in one scenario at a time: leave out --parallel or %[2]s", o.Parallel, with)
+	}
+	return nil
+}
+
+// peopleFlag returns the flag with which people take part in the run, or "".
+func (r *runFlags) peopleFlag() string {
+	switch {
+	case r.step:
+		return "--step"
+	case r.show.screen:
+		return "--screen"
+	case r.page != livePage{}:
+		return "--web"
+	}
+	return ""
+}
+
+// run runs the features that the arguments name.
+func (r *runFlags) run(cmd *cobra.Command, args []string) error {
+	if err := r.check(cmd.Flags().Changed("parallel")); err != nil {
+		return err
+	}
+	o := r.options
+	in, err := inputOf(args, o.Tags)
+	if err != nil {
+		return err
+	}
+	o.FS, o.Root, o.Paths, o.Tags = in.fsys, in.root, in.paths, in.tags
+	o.Meter, o.Sources, o.Loads = &runner.Meter{}, sources.Kinds(), sources.Loads()
+	served, err := serveMetrics(r.metrics, o.Meter.Counts)
+	if err != nil {
+		return err
+	}
+	defer served.close()
+	to := cmd.OutOrStdout()
+	if r.show.format == "json" {
+		to = cmd.ErrOrStderr()
+	}
+	compare, err := comparison(cmd, to, o.Dir, r.against)
+	if err != nil {
+		return err
+	}
+	var join joining
+	if r.peopleFlag() != "" {
+		join = withPeople(cmd, r.step, r.step || r.show.screen, r.page)
+	}
+	return run(cmd, o, r.show, join, compare)
 }
 
 // output is what a run prints to standard output, and shows elsewhere.
