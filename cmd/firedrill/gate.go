@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -14,9 +15,8 @@ import (
 )
 
 func gateCommand() *cobra.Command {
-	var dir, tags, name, format string
-	var least int
-	var gap time.Duration
+	var dir, format string
+	var rules gateRules
 	cmd := &cobra.Command{
 		Use:   "gate RULE...",
 		Short: `Judge the failures of recorded runs: "fewer than 3 failed drills in 4 weeks"`,
@@ -36,33 +36,12 @@ Exit codes: 0 all rules hold; 1 there were too many failures; 2 wrong usage; 3 u
   firedrill gate --tags @orders --runs 20 --gap 48h "no failed drill in 4 weeks"   # nightly runs of one service`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			wanted, err := language.SelectTags(tags)
-			if err != nil {
-				return err
-			}
-			named, err := regexp.Compile(name)
-			if err != nil {
-				return fmt.Errorf("--name: %w", err)
-			}
 			if format != "text" && format != "json" {
 				return fmt.Errorf("unknown format %q: use text or json", format)
 			}
-			if least < 1 || gap < 0 {
-				return fmt.Errorf("--runs must be at least 1, and --gap must not be negative")
-			}
-			var gates []history.Gate
-			longest := time.Duration(0)
-			for _, rule := range args {
-				g, err := history.ParseGate(rule)
-				if err != nil {
-					return err
-				}
-				g.Least = least
-				if gap > 0 {
-					g.Gap = gap
-				}
-				g.Select = func(s *history.Scenario) bool { return wanted(s.Tags) && named.MatchString(s.Name) }
-				gates, longest = append(gates, g), max(longest, g.Window)
+			gates, longest, err := rules.parse(args)
+			if err != nil {
+				return err
 			}
 			now := time.Now()
 			runs, unread, err := history.List(dir, now.Add(-longest), 0)
@@ -88,12 +67,47 @@ Exit codes: 0 all rules hold; 1 there were too many failures; 2 wrong usage; 3 u
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
-	flags.StringVar(&tags, "tags", "", `drills that count, by a tag expression such as "@orders"`)
-	flags.StringVar(&name, "name", "", "drills that count, by a regular expression on their names")
-	flags.IntVar(&least, "runs", 5, "in how many runs each drill must have been judged, at least")
-	flags.DurationVar(&gap, "gap", 0, "the longest time for which a drill may have gone unjudged, such as 48h (default: a quarter of the time of the rule)")
+	flags.StringVar(&rules.tags, "tags", "", `drills that count, by a tag expression such as "@orders"`)
+	flags.StringVar(&rules.name, "name", "", "drills that count, by a regular expression on their names")
+	flags.IntVar(&rules.least, "runs", 5, "in how many runs each drill must have been judged, at least")
+	flags.DurationVar(&rules.gap, "gap", 0, "the longest time for which a drill may have gone unjudged, such as 48h (default: a quarter of the time of the rule)")
 	flags.StringVar(&format, "format", "text", "text or json")
 	return cmd
+}
+
+// gateRules are the flags that apply to each rule.
+type gateRules struct {
+	tags, name string        // which drills count
+	least      int           // how many runs must have judged each of them
+	gap        time.Duration // the longest time without; 0 for that of the rule
+}
+
+// parse returns the gates of rules, and the longest time that one looks back.
+func (r gateRules) parse(rules []string) (gates []history.Gate, longest time.Duration, err error) {
+	wanted, err := language.SelectTags(r.tags)
+	if err != nil {
+		return nil, 0, err
+	}
+	named, err := regexp.Compile(r.name)
+	if err != nil {
+		return nil, 0, fmt.Errorf("--name: %w", err)
+	}
+	if r.least < 1 || r.gap < 0 {
+		return nil, 0, errors.New("--runs must be at least 1, and --gap must not be negative")
+	}
+	for _, rule := range rules {
+		g, err := history.ParseGate(rule)
+		if err != nil {
+			return nil, 0, err
+		}
+		g.Least = r.least
+		if r.gap > 0 {
+			g.Gap = r.gap
+		}
+		g.Select = func(s *history.Scenario) bool { return wanted(s.Tags) && named.MatchString(s.Name) }
+		gates, longest = append(gates, g), max(longest, g.Window)
+	}
+	return gates, longest, nil
 }
 
 // worst returns the exit code of several judgements: a closed gate counts more than an undecided one.

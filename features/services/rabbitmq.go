@@ -120,6 +120,55 @@ const (
 	unconfirmed = time.Second // how long the sender waits for a confirmation
 )
 
+// sendings are connections of the sender over the link.
+type sendings struct {
+	addr string
+	free chan *sending // the one that was free for longest is next
+}
+
+func newSendings(addr string) (*sendings, error) {
+	all := &sendings{addr, make(chan *sending, 2*connections)}
+	for range connections {
+		s, err := newSending(addr)
+		if err != nil {
+			return nil, err
+		}
+		all.free <- s
+	}
+	return all, nil
+}
+
+// publish publishes to orders on a free connection, or on a new one if all are in use, or were broken.
+func (all *sendings) publish(ctx context.Context, key string, confirm bool) error {
+	var s *sending
+	select {
+	case s = <-all.free:
+	default:
+		var err error
+		if s, err = newSending(all.addr); err != nil {
+			return err
+		}
+	}
+	if err := s.publish(ctx, orders, key, confirm); err != nil {
+		go s.conn.Close() //nolint:errcheck // it waits for an answer that may never come
+		return err
+	}
+	all.free <- s
+	return nil
+}
+
+// close closes those that are free.
+func (all *sendings) close() {
+	for {
+		select {
+		case s := <-all.free:
+			_ = s.conn.Close()
+		default:
+			return
+		}
+	}
+}
+
 // newSender returns a service that publishes to RabbitMQ, over the link on one of its connections. With /confirmed it
 // publishes again on another one until the server confirms, with /unconfirmed it believes that what was written arrived.
 // It writes each message that arrives in the queue to its log.
@@ -150,50 +199,19 @@ func newSender(ctx context.Context, c config) (service, error) {
 	if err != nil {
 		return s, err
 	}
-	free := make(chan *sending, 2*connections) // the one that was free for longest is next
-	for range connections {
-		link, err := newSending(c.link)
-		if err != nil {
-			return s, err
-		}
-		free <- link
+	link, err := newSendings(c.link)
+	if err != nil {
+		return s, err
 	}
-	s.close = func() {
-		_, _ = over.conn.Close(), conn.Close()
-		for {
-			select {
-			case link := <-free:
-				_ = link.conn.Close()
-			default:
-				return
-			}
-		}
-	}
-	send := func(ctx context.Context, key string, confirm bool) error {
-		var link *sending
-		select {
-		case link = <-free:
-		default: // all are in use, or were broken
-			var err error
-			if link, err = newSending(c.link); err != nil {
-				return err
-			}
-		}
-		if err := link.publish(ctx, orders, key, confirm); err != nil {
-			go link.conn.Close() //nolint:errcheck // it waits for an answer that may never come
-			return err
-		}
-		free <- link
-		return nil
-	}
+	s.close = func() { _, _ = over.conn.Close(), conn.Close(); link.close() }
 	s.handle("POST /confirmed", func(ctx context.Context, key string) error {
 		for {
-			if err := send(ctx, key, true); err == nil || ctx.Err() != nil {
+			if err := link.publish(ctx, key, true); err == nil || ctx.Err() != nil {
 				return err
 			}
 		}
 	})
-	s.handle("POST /unconfirmed", func(ctx context.Context, key string) error { return send(ctx, key, false) })
+	s.handle("POST /unconfirmed", func(ctx context.Context, key string) error { return link.publish(ctx, key, false) })
 	for _, queue := range []string{work, auto} {
 		s.handle("POST /"+queue, func(ctx context.Context, key string) error { return over.publish(ctx, queue, key, true) })
 	}
