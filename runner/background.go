@@ -39,10 +39,10 @@ func (s *session) linkUsage() map[string]usage {
 	at := s.now()
 	for _, l := range s.e.System.Links {
 		u := usage{at: at}
-		if r := s.system.relays[l.Name()]; r != nil {
+		if r := s.system.Relays[l.Name()]; r != nil {
 			u.operations = r.Operations()
 		}
-		if open := s.system.links[l.Name()]; open != nil {
+		if open := s.system.Links[l.Name()]; open != nil {
 			c := open.Counters()
 			u.opened, u.bytes, u.outage = c.Opened, c.BytesToServer, open.Outage()
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/runner/internal/aggregate"
+	"github.com/firedrill-dev/firedrill/runner/internal/testbed"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
@@ -65,7 +66,7 @@ func TestHeartbeatsInFlightAreBackground(t *testing.T) {
 		base, want int64
 		status     int
 	}{"heartbeats alone": {5, 0, 0}, "the load": {105, 3, 0}, "answered": {105, 0, 200}} {
-		s := &session{e: &scenarios.Experiment{Load: &scenarios.Load{}}, aggregator: aggregate.New(aggregate.Settings{}), system: &system{}, run: &runState{journal: journal.NewWriter(io.Discard, time.Now().Add(-5*sec))}}
+		s := &session{e: &scenarios.Experiment{Load: &scenarios.Load{}}, aggregator: aggregate.New(aggregate.Settings{}), system: &testbed.System{}, run: &runState{journal: journal.NewWriter(io.Discard, time.Now().Add(-5*sec))}}
 		s.e.System.Links = []scenarios.Link{{From: "front", To: "back", Protocol: "http"}}
 		s.idleUse = map[string]usage{link: {at: 2 * sec, operations: map[string]int64{beat: 2}}}
 		s.baselineUse = map[string]usage{link: {at: 5 * sec, operations: map[string]int64{beat: c.base}}}

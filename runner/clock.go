@@ -65,7 +65,7 @@ func (s *session) countDials() {
 		s.countedDials = map[string]int64{}
 	}
 	now := s.now()
-	for name, l := range s.system.links {
+	for name, l := range s.system.Links {
 		o := l.Outage()
 		n := o.Refused + o.Unreached
 		s.aggregator.FailedDials(name, n-s.countedDials[name], s.dialsCountedAt, now)

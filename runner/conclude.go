@@ -74,7 +74,7 @@ func (s *session) conclude() {
 // awaitExits waits for services that are about to exit. A process that ends closes its sockets first, so that requests fail
 // before its exit is known, which is the reason to be given.
 func (s *session) awaitExits() {
-	for _, svc := range s.system.services {
+	for _, svc := range s.system.Services {
 		for began := time.Now(); svc.Running() && !svc.Listening() && time.Since(began) < 2*time.Second; {
 			if s.sleep(20*time.Millisecond, nil) != nil {
 				return
@@ -88,7 +88,7 @@ func (s *session) quiesce() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), 10*time.Second)
 	defer cancel()
 	all := map[string][2]evidence.Accounts{}
-	for name, r := range s.system.relays {
+	for name, r := range s.system.Relays {
 		to, from, err := r.Quiesce(ctx)
 		if err != nil {
 			s.fail(err)
@@ -98,11 +98,11 @@ func (s *session) quiesce() {
 	for name, both := range all {
 		to := journalAccounts(name, both[message.ToServer])
 		to.ToServer = true
-		to.Open, to.OpenFor = s.openCalls(name, both[message.ToServer], s.system.relays[name].Unawaited())
+		to.Open, to.OpenFor = s.openCalls(name, both[message.ToServer], s.system.Relays[name].Unawaited())
 		s.record(journal.Event{Accounts: to})
 		s.record(journal.Event{Accounts: journalAccounts(name, both[message.ToClient])})
 	}
-	for name, l := range s.system.datagrams {
+	for name, l := range s.system.Datagrams {
 		loss := l.Loss()
 		s.record(journal.Event{Loss: &journal.Loss{
 			Link: name, Known: loss.Known, AtLink: loss.Link, AtServer: loss.Server, Elsewhere: loss.Elsewhere, Unsent: loss.Unsent, Evicted: loss.Evicted,
@@ -143,7 +143,7 @@ func (s *session) openCalls(link string, to evidence.Accounts, unawaited int64) 
 // instead.
 func (s *session) recordTraffic() {
 	for _, l := range s.e.System.Links {
-		open := s.system.links[l.Name()]
+		open := s.system.Links[l.Name()]
 		if open == nil {
 			continue
 		}
@@ -193,7 +193,7 @@ func (s *session) finish() {
 	s.mu.Unlock()
 	var stopErr error
 	if s.system != nil {
-		stopErr = errors.Join(s.system.stop(context.WithoutCancel(s.ctx)), s.run.redactLogs(s.system.dir))
+		stopErr = errors.Join(s.system.Stop(context.WithoutCancel(s.ctx)), s.run.redactLogs(s.dir()))
 		last := s.counts()
 		s.o.Meter.set(s.e.ID, func() Counts { return last })
 	}

@@ -6,10 +6,7 @@ import (
 	"fmt"
 
 	"github.com/firedrill-dev/firedrill/injector"
-	"github.com/firedrill-dev/firedrill/injector/datagram"
-	"github.com/firedrill-dev/firedrill/injector/link"
-	"github.com/firedrill-dev/firedrill/injector/message"
-	"github.com/firedrill-dev/firedrill/runner/internal/load"
+	"github.com/firedrill-dev/firedrill/runner/internal/testbed"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
@@ -43,20 +40,20 @@ func (s *session) rehearseFault(p scenarios.Placed, step journal.Step) (seen str
 	if !ok {
 		return "", fmt.Errorf("there is no link from %q to %q", p.From, p.To)
 	}
-	if proxy := s.system.proxies[l.Name()]; proxy != nil {
+	if proxy := s.system.Proxies[l.Name()]; proxy != nil {
 		return s.rehearseToxic(l, proxy)
 	}
-	twin, err := s.twin(l)
+	twin, err := s.system.Twin(s.ctx, l)
 	if err != nil {
 		return "", fmt.Errorf("open a second link to try the undo: %w", err)
 	}
-	defer func() { err = errors.Join(err, twin.closeLinks()) }()
+	defer func() { err = errors.Join(err, twin.CloseLinks()) }()
 	name := l.Name()
 	if err := s.bothPass(l, twin, "before"); err != nil {
 		return "", err
 	}
 	in := s.newInjection(p, step)
-	target := injector.Target{ID: p.ID, Seed: s.seed, Count: in.count, Link: twin.links[name], Datagrams: twin.datagrams[name], Relay: twin.relays[name]}
+	target := injector.Target{ID: p.ID, Seed: s.seed, Count: in.count, Link: twin.Links[name], Datagrams: twin.Datagrams[name], Relay: twin.Relays[name]}
 	var heal injector.Heal
 	if err := catchPanic(func() (err error) { heal, err = p.Fault.Inject(s.ctx, target); return err }); err != nil {
 		return "", fmt.Errorf("inject it into a second link: %w", err)
@@ -78,7 +75,7 @@ func (s *session) rehearseFault(p scenarios.Placed, step journal.Step) (seen str
 // rehearseOutage proves what can be proved of a fault on a service, and of its undo, while nothing is done to the service. It
 // returns that, and what is not proved.
 func (s *session) rehearseOutage(p scenarios.Placed) (seen string, err error) {
-	svc, kind := s.system.services[p.To], p.Fault.Kind()
+	svc, kind := s.system.Services[p.To], p.Fault.Kind()
 	if svc == nil {
 		return "", fmt.Errorf("%q is not a process that Firedrill started", p.To)
 	}
@@ -94,7 +91,7 @@ func (s *session) rehearseOutage(p scenarios.Placed) (seen string, err error) {
 		seen += "; " + restart
 	}
 	if kind.Disk {
-		if s.system.disks[p.To] == nil {
+		if s.system.Disks[p.To] == nil {
 			return "", fmt.Errorf("%q has no data folder that can lose what was not synced", p.To)
 		}
 		seen += "; its data folder is a disk that can lose what was not synced"
@@ -106,12 +103,12 @@ func (s *session) rehearseOutage(p scenarios.Placed) (seen string, err error) {
 }
 
 // bothPass sees that a link and its twin pass traffic.
-func (s *session) bothPass(l scenarios.Link, twin *system, when string) error {
+func (s *session) bothPass(l scenarios.Link, twin *testbed.System, when string) error {
 	if l.UDP() {
 		return nil
 	}
-	for _, sys := range []*system{s.system, twin} {
-		if _, asked, err := s.passes(l, sys.links[l.Name()].Addr()); err != nil || !asked {
+	for _, sys := range []*testbed.System{s.system, twin} {
+		if _, asked, err := s.passes(l, sys.Links[l.Name()].Addr()); err != nil || !asked {
 			if err == nil {
 				err = fmt.Errorf("%q itself does not answer", l.To)
 			}
@@ -119,33 +116,6 @@ func (s *session) bothPass(l scenarios.Link, twin *system, when string) error {
 		}
 	}
 	return nil
-}
-
-// twin returns a system with one link, which has the settings of l and listens elsewhere. The caller closes it with
-// closeLinks.
-func (s *session) twin(l scenarios.Link) (*system, error) {
-	t := &system{
-		o: s.o, e: s.e, seed: s.seed, dir: s.system.dir, addresses: s.system.addresses, ports: s.system.ports, trust: load.Trust{},
-		links: map[string]*link.Link{}, datagrams: map[string]*datagram.Link{}, relays: map[string]*message.Relay{},
-	}
-	l.Listen = ""
-	h := s.hooks()
-	h.message, h.trace, h.unparsed = nil, message.Trace{}, func(string, string) {}
-	h.call = func(string, message.Call) {}
-	h.told = func(scenarios.Link, map[string]string, []byte, string) {}
-	return t, t.open(s.ctx, l, h)
-}
-
-// closeLinks closes the links of a system.
-func (s *system) closeLinks() error {
-	var errs []error
-	for _, l := range s.links {
-		errs = append(errs, l.Close())
-	}
-	for _, l := range s.datagrams {
-		errs = append(errs, l.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // dryAct takes the place of another action in a dry run. No time passes, and nothing is done that is not undone.

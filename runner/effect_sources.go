@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -90,7 +89,7 @@ func expandSource(d scenarios.DeclaredSource, value func(name, arg string) strin
 }
 
 // openSource returns the reader of a declared source. group is the field that a check groups its effects by, or "".
-func (s *system) openSource(name, group string) (effects.Reader, error) {
+func (s *session) openSource(name, group string) (effects.Reader, error) {
 	d, ok := s.e.System.Effect(name)
 	if !ok {
 		return effects.Reader{}, fmt.Errorf("effects source %q: the system declares none of this name", name)
@@ -103,14 +102,14 @@ func (s *system) openSource(name, group string) (effects.Reader, error) {
 	if d.Kind == "stand_in" {
 		return s.standInReader(at)
 	}
-	p := effects.Place{EffectSource: d, Trust: s.trust, Group: group}
+	p := effects.Place{EffectSource: d, Trust: s.system.Trust, Group: group}
 	switch d.Kind {
 	case "http":
 		service, _, path, err := d.Route()
 		if err != nil {
 			return effects.Reader{}, fmt.Errorf("effects source %q: %w", name, err)
 		}
-		p.URL = s.trust.URL(s.addresses[service], path)
+		p.URL = s.system.Trust.URL(s.system.Addresses[service], path)
 	case "file":
 		p.At = s.e.System.Path(at)
 	case "sql":
@@ -126,23 +125,15 @@ func (s *system) openSource(name, group string) (effects.Reader, error) {
 }
 
 // sourceValue returns the value of a placeholder of a source of effects.
-func (s *system) sourceValue(name, service string) string {
+func (s *session) sourceValue(name, service string) string {
 	i := slices.IndexFunc(s.e.System.Services, func(svc scenarios.Service) bool { return svc.Name == service })
 	switch {
 	case name == "address":
-		return s.addresses[service]
+		return s.system.Addresses[service]
 	case i < 0:
 		return ""
 	case name == "log":
-		return absolute(filepath.Join(s.dir, "logs", service+".log"))
+		return s.system.Log(service)
 	}
-	return absolute(s.folder(s.e.System.Services[i]))
-}
-
-// absolute returns an absolute path, since relative ones start where the system file is.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path
+	return s.system.Folder(s.e.System.Services[i])
 }

@@ -70,9 +70,9 @@ func (s *session) effectsBefore() {
 // reader returns the reader of a source. group is the field that a check groups its effects by, or "".
 func (s *session) reader(source scenarios.EffectSource, group string) (effects.Reader, error) {
 	if source.Declared() {
-		return s.system.openSource(source.Name, group)
+		return s.openSource(source.Name, group)
 	}
-	return effects.RouteReader(s.system.trust, source.Method, s.system.trust.URL(s.system.addresses[source.Service], source.Path), group), nil
+	return effects.RouteReader(s.system.Trust, source.Method, s.system.Trust.URL(s.system.Addresses[source.Service], source.Path), group), nil
 }
 
 // retryRead calls read again for a while if it fails.
@@ -151,9 +151,9 @@ func (s *session) condition(c scenarios.Convergence) (func(context.Context) (str
 	case c.Command != "":
 		return func(ctx context.Context) (string, error) { return s.commandOutput(ctx, c.Command) }, nil
 	case c.Source == "":
-		return effects.Body(s.system.trust, c.Method, s.system.trust.URL(s.system.addresses[c.Service], c.Path)), nil
+		return effects.Body(s.system.Trust, c.Method, s.system.Trust.URL(s.system.Addresses[c.Service], c.Path)), nil
 	}
-	r, err := s.system.openSource(c.Source, "")
+	r, err := s.openSource(c.Source, "")
 	if err == nil && r.Answer == nil {
 		err = fmt.Errorf("effects source %q has no query", c.Source)
 	}
@@ -162,7 +162,7 @@ func (s *session) condition(c scenarios.Convergence) (func(context.Context) (str
 
 // commandOutput runs a command of the system and returns its output, without white space around it.
 func (s *session) commandOutput(ctx context.Context, name string) (string, error) {
-	spec, _, err := s.system.commandSpec(name)
+	spec, _, err := s.system.CommandSpec(name)
 	if err != nil {
 		return "", err
 	}

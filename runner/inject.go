@@ -257,9 +257,9 @@ func (s *session) prepare(p scenarios.Placed, step journal.Step) *injection {
 	in.target = injector.Target{ID: p.ID, Seed: s.seed, Count: in.count}
 	if p.From != "" {
 		name := in.targetName()
-		in.target.Link, in.target.Datagrams, in.target.Relay = s.system.links[name], s.system.datagrams[name], s.system.relays[name]
+		in.target.Link, in.target.Datagrams, in.target.Relay = s.system.Links[name], s.system.Datagrams[name], s.system.Relays[name]
 	} else {
-		in.target.Service, in.target.Disk = s.system.services[p.To], s.system.disks[p.To]
+		in.target.Service, in.target.Disk = s.system.Services[p.To], s.system.Disks[p.To]
 		in.target.Lost = func(l disk.Lost) {
 			s.recordStep(journal.Event{Note: &journal.Note{Text: fmt.Sprintf("power loss of %q: %s", p.To, l)}}, step)
 		}

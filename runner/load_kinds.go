@@ -74,7 +74,7 @@ func (o Options) loadKinds() []load.Kind {
 }
 
 // knows returns what clients of the load know of a service besides its address.
-func (s *system) knows(secrets map[string]string) func(service string) load.Known {
+func (s *session) knows(secrets map[string]string) func(service string) load.Known {
 	return func(service string) (k load.Known) {
 		k.Framing, _ = s.e.System.FramingOf(service)
 		for _, svc := range s.e.System.Services {

@@ -79,7 +79,7 @@ func (s *session) counts() Counts {
 		c.Faults = append(c.Faults, FaultCounts{Fault: in.ID, Kind: in.Kind, On: in.on, Live: slices.Contains(live, in), Tally: t})
 	}
 	for _, l := range s.e.System.Links {
-		if open := s.system.links[l.Name()]; open != nil {
+		if open := s.system.Links[l.Name()]; open != nil {
 			c.Links = append(c.Links, LinkCounts{Link: l.Name(), Counters: open.Counters()})
 		}
 	}

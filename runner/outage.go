@@ -25,7 +25,7 @@ func (s *session) outage(service string, at time.Duration) *outage {
 			o.before[l.Name()] = all[l.Name()]
 		}
 	}
-	if _, linked := s.system.link(scenarios.Clients + " -> " + service); !linked {
+	if _, linked := s.system.Link(scenarios.Clients + " -> " + service); !linked {
 		for _, l := range s.e.Loads() {
 			for _, r := range l.Mix {
 				if r.Asks(service) {
@@ -54,9 +54,9 @@ func (s *session) hitsOf(o *outage) outageHits {
 	for name, before := range o.before {
 		u := all[name].since(before)
 		n := max(0, u.messages()-answered[name])
-		if open := s.system.links[name]; open != nil {
+		if open := s.system.Links[name]; open != nil {
 			met := u.outage.Refused + u.outage.Unreached
-			if s.system.relays[name] == nil { // calls are not parsed: count connections in use
+			if s.system.Relays[name] == nil { // calls are not parsed: count connections in use
 				met = u.outage.Met() + open.Waiting(noticeable)
 			}
 			n = max(n, met)

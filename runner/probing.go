@@ -38,29 +38,12 @@ func (s *session) startProbes() (stop func()) {
 // target returns where probes and steps ask: the services themselves, past the links.
 func (s *session) target() probes.Target {
 	return probes.Target{
-		Trust: s.system.trust, Address: func(service string) string { return s.system.addresses[service] },
+		Trust: s.system.Trust, Address: func(service string) string { return s.system.Addresses[service] },
 		Command: func(name string) (process.Spec, error) {
-			spec, _, err := s.system.commandSpec(name)
+			spec, _, err := s.system.CommandSpec(name)
 			return spec, err
 		},
 	}
-}
-
-// commandSpec returns how to run a command of the system, and how long it may take. Its log is in the folder of the
-// run's logs.
-func (s *system) commandSpec(name string) (process.Spec, time.Duration, error) {
-	c, ok := s.e.System.CommandNamed(name)
-	if !ok {
-		return process.Spec{}, 0, fmt.Errorf("run command %q: the system has no such command", name)
-	}
-	svc := s.e.System.Process(c)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	args, env, err := s.expand(svc)
-	if err != nil {
-		return process.Spec{}, 0, fmt.Errorf("run command %q: %w", name, err)
-	}
-	return process.Spec{Name: "command " + name, Args: args, Env: env, Dir: s.workDir(svc), Log: filepath.Join(s.dir, "logs", "command-"+name+".log")}, c.Limit(), nil
 }
 
 // ask sends the request of a step.
@@ -83,7 +66,7 @@ func (s *session) ask(a scenarios.Ask, step journal.Step) error {
 // runCommand runs the command of a step.
 func (s *session) runCommand(c scenarios.RunCommand, step journal.Step) error {
 	task := journal.Task{What: c.String(), Began: s.now()}
-	spec, limit, err := s.system.commandSpec(c.Name)
+	spec, limit, err := s.system.CommandSpec(c.Name)
 	if err != nil {
 		return err
 	}

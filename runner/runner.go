@@ -48,6 +48,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/reports"
 	"github.com/firedrill-dev/firedrill/runner/control"
+	"github.com/firedrill-dev/firedrill/runner/internal/testbed"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
@@ -165,7 +166,7 @@ type runState struct {
 	sessions   []*session        // that run
 	aborted    error             // why no further scenario starts; nil if the run was not aborted
 
-	authority authority
+	authority testbed.Authority
 	secrets   map[string]string // see Experiment.Secrets; they appear in no artefact
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/runner/internal/aggregate"
 	"github.com/firedrill-dev/firedrill/runner/internal/effects"
+	"github.com/firedrill-dev/firedrill/runner/internal/testbed"
 	"github.com/firedrill-dev/firedrill/runner/internal/watchdog"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -34,7 +35,7 @@ type session struct {
 
 	ctx        context.Context // canceled when the run is interrupted, a stop rule fires, the time limit is reached, or the session finishes
 	cancel     context.CancelCauseFunc
-	system     *system
+	system     *testbed.System
 	loads      []*runningLoad // once they have begun; parallel to scenarios.Experiment.Loads
 	aggregator *aggregate.Aggregator
 	live       []*injection // in order of injection
@@ -184,8 +185,10 @@ func (s *session) begin() {
 	}
 	s.enterPhase("setup")
 	s.clock.Go(s.watchTimeout)
-	system, err := startSystem(s.ctx, s.o, s.e, s.seed, s.dir(), s.hooks())
-	var absent missingProgram
+	system, err := testbed.Start(s.ctx, testbed.Config{
+		Experiment: s.e, Seed: s.seed, Dir: s.dir(), Self: s.o.Self, Without: s.o.Without, Handlers: s.o.Handlers, Hooks: s.hooks(),
+	})
+	var absent testbed.MissingProgram
 	switch {
 	case errors.As(err, &absent) && !mustRun():
 		s.skipped = err
@@ -194,7 +197,7 @@ func (s *session) begin() {
 	default:
 		s.system = system
 		s.noteProxies()
-		context.AfterFunc(s.ctx, system.retire)
+		context.AfterFunc(s.ctx, system.Retire)
 		s.o.Meter.set(s.e.ID, s.counts)
 		s.stopProbes = s.startProbes()
 	}
@@ -202,15 +205,15 @@ func (s *session) begin() {
 	s.clock.Go(func() { s.watchdog.Run(s.quit) })
 }
 
-func (s *session) hooks() hooks {
-	return hooks{
-		process:   s.serviceChanged,
-		message:   s.recordMessage,
-		call:      s.recordCall,
-		trace:     s.trace(),
-		unparsed:  s.noteUnparsed,
-		told:      s.told,
-		authority: func() (*link.CA, string, error) { return s.run.authority.get(s.run.dir) },
+func (s *session) hooks() testbed.Hooks {
+	return testbed.Hooks{
+		Process:   s.serviceChanged,
+		Message:   s.recordMessage,
+		Call:      s.recordCall,
+		Trace:     s.trace(),
+		Unparsed:  s.noteUnparsed,
+		Told:      s.told,
+		Authority: func() (*link.CA, string, error) { return s.run.authority.Get(s.run.dir) },
 	}
 }
 

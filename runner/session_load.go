@@ -29,7 +29,7 @@ type runningLoad struct {
 // clientConfig returns the configuration of a client that sends the requests of the i-th load. Each load has its own seed
 // and key prefix, so that requests with the same number are told apart.
 func (s *session) clientConfig(i int, address func(service string) string) load.Config {
-	return load.Config{Load: s.e.Loads()[i], Env: s.run.secrets, KeyPrefix: s.keyPrefixOf(i), Seed: s.seedOf(i), Trust: s.system.trust, Address: address, Kinds: s.run.o.loadKinds(), Knows: s.system.knows(s.run.secrets)}
+	return load.Config{Load: s.e.Loads()[i], Env: s.run.secrets, KeyPrefix: s.keyPrefixOf(i), Seed: s.seedOf(i), Trust: s.system.Trust, Address: address, Kinds: s.run.o.loadKinds(), Knows: s.knows(s.run.secrets)}
 }
 
 // seedOf returns the seed of the i-th load.
@@ -80,7 +80,7 @@ func (s *session) startLoad() {
 	}
 	for i, l := range s.e.Loads() {
 		r := &runningLoad{Load: l}
-		cfg := s.clientConfig(i, s.system.clientAddress)
+		cfg := s.clientConfig(i, s.system.ClientAddress)
 		cfg.Started = func(n uint64, due time.Time) {
 			s.aggregator.Started(l.Name, n, r.client.Route(n).Name(), s.run.journal.Since(due))
 		}

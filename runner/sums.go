@@ -11,9 +11,9 @@ import (
 
 // readSum reads a sum, and reads again for a while after an error.
 func (s *session) readSum(sum scenarios.Sum) (effects.Total, error) {
-	url := s.system.trust.URL(s.system.addresses[sum.Service], sum.Path)
+	url := s.system.Trust.URL(s.system.Addresses[sum.Service], sum.Path)
 	for began := s.now(); ; {
-		t, err := effects.ReadTotal(s.ctx, s.system.trust, sum.Method, url, sum.Field)
+		t, err := effects.ReadTotal(s.ctx, s.system.Trust, sum.Method, url, sum.Field)
 		if err == nil || s.now()-began > effects.ReadRetryLimit || s.sleep(effects.MinReadInterval, nil) != nil {
 			return t, err
 		}

@@ -1,11 +1,15 @@
 package runner
 
-import "context"
+import (
+	"context"
+
+	"github.com/firedrill-dev/firedrill/runner/internal/testbed"
+)
 
 type systemKey struct{}
 
 // System is the running system, for use in user-defined steps.
-type System struct{ system *system }
+type System struct{ system *testbed.System }
 
 // FromContext returns the running system from the context of a user-defined step. It returns nil outside a
 // scenario and if the system could not be started.
@@ -18,18 +22,14 @@ func FromContext(ctx context.Context) *System {
 }
 
 // Address returns the host:port on which a service listens, or "" if the system has no such service.
-func (s *System) Address(service string) string { return s.system.addresses[service] }
+func (s *System) Address(service string) string { return s.system.Addresses[service] }
 
 // Link returns the address at which from reaches to through their link, which it may share with others, or "" if there is
 // no such link.
 func (s *System) Link(from, to string) string {
-	l, ok := s.system.e.System.Link(from, to)
-	if !ok {
-		return ""
-	}
-	addr, _ := s.system.link(l.Name())
+	addr, _ := s.system.Between(from, to)
 	return addr
 }
 
 // CA returns the file with the CA certificate of the links that terminate TLS, or "" if no link does.
-func (s *System) CA() string { return s.system.caFile }
+func (s *System) CA() string { return s.system.CAFile }

@@ -79,10 +79,10 @@ func (s *session) verify(name string) (seen string, err error) {
 		if l.Name() != name {
 			continue
 		}
-		if s.system.links[name] == nil {
+		if s.system.Links[name] == nil {
 			return fmt.Sprintf("%s: not asked, since over UDP nothing has to answer", name), nil
 		}
-		if seen, _, err = s.passes(l, s.system.links[name].Addr()); err != nil {
+		if seen, _, err = s.passes(l, s.system.Links[name].Addr()); err != nil {
 			return "", fmt.Errorf("link %q does not pass traffic: %w", name, err)
 		}
 		return fmt.Sprintf("%s %s", name, seen), nil
@@ -107,7 +107,7 @@ func (s *session) passes(l scenarios.Link, addr string) (seen string, asked bool
 // a connection to the service that stays open for a moment.
 func (s *session) verifyLink(ctx context.Context, l scenarios.Link, addr string) (seen string, asked bool, err error) {
 	if l.ProtocolName() != "http" || l.TLS != nil {
-		upstream, err := s.system.upstream(l)
+		upstream, err := s.system.Upstream(l)
 		if err != nil {
 			return "", false, err
 		}

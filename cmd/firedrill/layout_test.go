@@ -62,6 +62,7 @@ var imports = map[string][]string{
 	"runner/internal/probes":    {"injector/process", "runner/internal/load", "scenarios", "scenarios/check", "scenarios/source", "scenarios/system"},
 	"runner/internal/schedule":  {"scenarios"},
 	"runner/internal/standin":   {"runner/internal/effects", "scenarios", "scenarios/journal", "scenarios/source"},
+	"runner/internal/testbed":   {"injector/...", "runner/internal/load", "runner/internal/standin", "scenarios"},
 	"runner/internal/watchdog":  {"scenarios/journal"},
 
 	"reports":           {"scenarios/codes", "scenarios/journal", "scenarios/check"},

@@ -1,4 +1,4 @@
-package runner
+package testbed
 
 import (
 	"testing"
@@ -11,7 +11,7 @@ import (
 
 func TestServicesGetNamedVariablesOfTheRun(t *testing.T) {
 	t.Setenv("GREETING", "hello")
-	s := &system{}
+	s := &System{}
 	args, env, err := s.expand(scenarios.Service{Name: "a", Command: []string{"greet", "${env:GREETING}"}, Env: map[string]string{"SAY": "${env:GREETING}!"}})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"greet", "hello"}, args)

@@ -1,4 +1,4 @@
-package runner
+package testbed
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 // startAll starts each service as soon as its dependencies are ready. Services that depend on each
 // other in a cycle, such as the members of a cluster, do not wait for each other, since none of them
 // might become ready alone. After the first error no further service is started.
-func (s *system) startAll(ctx context.Context, h hooks) error {
+func (s *System) startAll(ctx context.Context) error {
 	order, err := s.e.System.Order()
 	if err != nil {
 		return err
@@ -24,7 +24,7 @@ func (s *system) startAll(ctx context.Context, h hooks) error {
 	defer cancel(nil)
 	ready := map[string]chan struct{}{}
 	for _, svc := range order {
-		if len(svc.Command) > 0 && s.o.Handlers[svc.Name] == nil {
+		if len(svc.Command) > 0 && s.cfg.Handlers[svc.Name] == nil {
 			ready[svc.Name] = make(chan struct{})
 		}
 	}
@@ -43,7 +43,7 @@ func (s *system) startAll(ctx context.Context, h hooks) error {
 					}
 				}
 			}
-			if err := s.start(ctx, svc, h); err != nil {
+			if err := s.start(ctx, svc); err != nil {
 				cancel(err)
 				return
 			}
@@ -54,8 +54,8 @@ func (s *system) startAll(ctx context.Context, h hooks) error {
 	return context.Cause(ctx)
 }
 
-func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) error {
-	spec, err := s.spec(svc, h)
+func (s *System) start(ctx context.Context, svc scenarios.Service) error {
+	spec, err := s.spec(svc)
 	if err != nil {
 		return err
 	}
@@ -68,12 +68,12 @@ func (s *system) start(ctx context.Context, svc scenarios.Service, h hooks) erro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.services[svc.Name] = started
+	s.Services[svc.Name] = started
 	return nil
 }
 
 // makeDataFolder makes the data folder of a service, if it has one. It is a disk if a fault makes it lose power.
-func (s *system) makeDataFolder(svc scenarios.Service) error {
+func (s *System) makeDataFolder(svc scenarios.Service) error {
 	if svc.Data.Folder == "" {
 		return nil
 	}
@@ -87,6 +87,6 @@ func (s *system) makeDataFolder(svc scenarios.Service) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.disks[svc.Name] = d
+	s.Disks[svc.Name] = d
 	return nil
 }

@@ -1,4 +1,4 @@
-package runner
+package testbed
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ const firstPort, ports = 20000, 12000
 // port returns the named port of a service: the fixed one or, if that is 0, a free one. Repeated calls
 // return the same port. A free port is reserved until the service starts. It is claimed until the system
 // stops, because it appears to be free while its service starts or is down.
-func (s *system) port(service, name string, fixed int) (int, error) {
+func (s *System) port(service, name string, fixed int) (int, error) {
 	if s.ports[service] == nil {
 		s.ports[service] = map[string]int{}
 	}
@@ -50,7 +50,7 @@ func (s *system) port(service, name string, fixed int) (int, error) {
 
 // reserve listens on an address to reserve it, also on UDP if a link of datagrams leads to the
 // service.
-func (s *system) reserve(service, addr string) ([]io.Closer, error) {
+func (s *System) reserve(service, addr string) ([]io.Closer, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil || !slices.ContainsFunc(s.e.System.Links, func(l scenarios.Link) bool { return l.To == service && l.UDP() }) {
 		return []io.Closer{ln}, err
@@ -66,7 +66,7 @@ func (s *system) reserve(service, addr string) ([]io.Closer, error) {
 // release closes the listeners that reserve the ports of a service. It holds syscall.ForkLock so that
 // no process is being started meanwhile: until such a process executes its program, it also holds the
 // listeners.
-func (s *system) release(service string) {
+func (s *System) release(service string) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	for _, ln := range s.reserved[service] {

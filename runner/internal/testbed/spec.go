@@ -1,4 +1,4 @@
-package runner
+package testbed
 
 import (
 	"fmt"
@@ -8,18 +8,19 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/firedrill-dev/firedrill/injector/process"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
 // spec returns how to start a service, and releases its ports.
-func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
+func (s *System) spec(svc scenarios.Service) (process.Spec, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	spec := process.Spec{
-		Name: svc.Name, Log: filepath.Join(s.dir, "logs", svc.Name+".log"), Dir: s.workDir(svc),
-		Event: func(e process.Event) { h.process(svc.Name, e) },
+		Name: svc.Name, Log: filepath.Join(s.cfg.Dir, "logs", svc.Name+".log"), Dir: s.workDir(svc),
+		Event: func(e process.Event) { s.cfg.Hooks.Process(svc.Name, e) },
 	}
 	var err error
 	if spec.Args, spec.Env, err = s.expand(svc); err != nil {
@@ -28,14 +29,14 @@ func (s *system) spec(svc scenarios.Service, h hooks) (process.Spec, error) {
 	if err := s.writeFiles(svc); err != nil {
 		return spec, fmt.Errorf("start service %q: %w", svc.Name, err)
 	}
-	spec.Ready, err = readiness(svc, s.addresses[svc.Name])
+	spec.Ready, err = readiness(svc, s.Addresses[svc.Name])
 	spec.Listens, spec.Signal, spec.Grace = s.endpoints(svc), svc.Stop.Signal, svc.Stop.Within
 	s.release(svc.Name)
 	return spec, err
 }
 
 // expand returns the arguments and the environment of a process of a service.
-func (s *system) expand(svc scenarios.Service) (args, env []string, err error) {
+func (s *System) expand(svc scenarios.Service) (args, env []string, err error) {
 	expand := func(text string) (string, error) { return scenarios.Expand(text, s.values(svc)) }
 	for _, arg := range svc.Command {
 		text, err := expand(arg)
@@ -63,11 +64,11 @@ func (s *system) expand(svc scenarios.Service) (args, env []string, err error) {
 }
 
 // folder returns the folder of a service, which is new in each run.
-func (s *system) folder(svc scenarios.Service) string {
-	return filepath.Join(s.dir, "services", svc.Name)
+func (s *System) folder(svc scenarios.Service) string {
+	return filepath.Join(s.cfg.Dir, "services", svc.Name)
 }
 
-func (s *system) workDir(svc scenarios.Service) string {
+func (s *System) workDir(svc scenarios.Service) string {
 	if svc.Dir == "" {
 		return s.folder(svc)
 	}
@@ -76,7 +77,7 @@ func (s *system) workDir(svc scenarios.Service) string {
 
 // writeFiles makes the folder of a service, with its configuration files. They are removed when the system stops, since they
 // may hold secrets.
-func (s *system) writeFiles(svc scenarios.Service) error {
+func (s *System) writeFiles(svc scenarios.Service) error {
 	if err := os.MkdirAll(s.folder(svc), 0o700); err != nil {
 		return err
 	}
@@ -115,11 +116,11 @@ func readiness(svc scenarios.Service, address string) (process.Ready, error) {
 }
 
 // values returns a function that looks up the values of a service's placeholders.
-func (s *system) values(svc scenarios.Service) func(name, arg string) (string, bool) {
+func (s *System) values(svc scenarios.Service) func(name, arg string) (string, bool) {
 	return func(name, arg string) (string, bool) {
 		switch name {
 		case "self":
-			return s.o.Self, true
+			return s.cfg.Self, true
 		case "port":
 			fixed := 0
 			if arg == "" {
@@ -132,20 +133,52 @@ func (s *system) values(svc scenarios.Service) func(name, arg string) (string, b
 		case "here":
 			return absolute(s.e.System.Dir), true
 		case "link":
-			l, _ := s.e.System.Link(svc.Name, arg)
-			return s.link(l.Name())
+			return s.Between(svc.Name, arg)
 		case "address":
-			a, ok := s.addresses[arg]
+			a, ok := s.Addresses[arg]
 			return a, ok
 		case "ca":
-			return s.caFile, s.caFile != ""
+			return s.CAFile, s.CAFile != ""
 		case "without":
-			return strings.Join(s.o.Without, ","), true
+			return strings.Join(s.cfg.Without, ","), true
 		case "seed":
-			return strconv.FormatUint(s.seed, 10), true
+			return strconv.FormatUint(s.cfg.Seed, 10), true
 		case "env":
 			return os.LookupEnv(arg)
 		}
 		return "", false
 	}
+}
+
+// CommandSpec returns how to run a command of the system, and how long it may take. Its log is in the folder of the
+// run's logs.
+func (s *System) CommandSpec(name string) (process.Spec, time.Duration, error) {
+	c, ok := s.e.System.CommandNamed(name)
+	if !ok {
+		return process.Spec{}, 0, fmt.Errorf("run command %q: the system has no such command", name)
+	}
+	svc := s.e.System.Process(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	args, env, err := s.expand(svc)
+	if err != nil {
+		return process.Spec{}, 0, fmt.Errorf("run command %q: %w", name, err)
+	}
+	return process.Spec{Name: "command " + name, Args: args, Env: env, Dir: s.workDir(svc), Log: filepath.Join(s.cfg.Dir, "logs", "command-"+name+".log")}, c.Limit(), nil
+}
+
+// Log returns the absolute path of the log of a service.
+func (s *System) Log(service string) string {
+	return absolute(filepath.Join(s.cfg.Dir, "logs", service+".log"))
+}
+
+// Folder returns the absolute path of the folder of a service, which is new in each run.
+func (s *System) Folder(svc scenarios.Service) string { return absolute(s.folder(svc)) }
+
+// absolute returns an absolute path, since relative ones start where the system file is.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
