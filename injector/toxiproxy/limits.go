@@ -80,13 +80,16 @@ func (p *proxy) disable() error {
 	if err := p.stop(); err != nil {
 		return err
 	}
-	p.outage = s.after(func(outage *deadline) {
-		_ = p.enable()
-		if p.outage == outage { // its port is taken
-			outage.timer.Reset(retryPause)
-		}
-	})
+	p.outage = s.after(p.tryEnable)
 	return nil
+}
+
+// tryEnable enables the proxy again. If its port is taken, it is called once more after retryPause.
+func (p *proxy) tryEnable(outage *deadline) {
+	_ = p.enable()
+	if p.outage == outage {
+		outage.timer.Reset(retryPause)
+	}
 }
 
 // expire removes the toxic once it has acted for as long as the limits allow.
