@@ -134,7 +134,7 @@ func (t textWriter) gameDay(d *gameDay) {
 		if d.Title != "" {
 			held = "hypothesis " + c.Held + "; "
 		}
-		t.printf("  %s: %sdetected %s, mitigated %s, recovered %s (since the first fault was live)\n", plain(c.Name), held, c.Detected, c.Mitigated, c.Recovered)
+		t.printf("  %s: %stime to detect %s, to mitigate %s, to recover %s\n", plain(c.Name), held, c.Detected, c.Mitigated, c.Recovered)
 	}
 	for _, f := range d.Findings {
 		t.printf("  finding %d, %s, owner %s, retest %s: %s\n", f.N, plain(f.Severity), plain(orDash(f.Owner)), plain(orDash(f.Retest)), plain(f.What))

@@ -46,8 +46,9 @@ type injection struct {
 	healErr   error         // set if healing failed
 	done      chan struct{} // closed once it was healed, or could not be
 
-	seen, affected, background int64 // as recorded when the fault was healed, like shared
-	shared                     bool
+	seen, background int64 // as recorded when the fault was healed, like shared
+	affected         int64 // as last recorded
+	shared           bool
 }
 
 // leastHealBound is the minimum time allowed to heal one fault, including starting a process.
@@ -275,9 +276,13 @@ func (s *session) prepare(p scenarios.Placed, step journal.Step) *injection {
 func (s *session) recordCounts(in *injection) {
 	in.recording.Lock()
 	defer in.recording.Unlock()
-	if t := in.count.Tally(); !in.healed && !t.Equal(in.recorded) {
-		in.recorded = t
-		s.recordStep(journal.Event{Fault: in.journalFault("counted", s, nil)}, in.step)
+	if in.healed {
+		return
+	}
+	// What an outage affects is counted elsewhere than in its tally.
+	if t, f := in.count.Tally(), in.journalFault("counted", s, nil); !t.Equal(in.recorded) || f.Affected != in.affected {
+		in.recorded, in.affected = t, f.Affected
+		s.recordStep(journal.Event{Fault: f}, in.step)
 	}
 }
 

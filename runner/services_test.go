@@ -93,10 +93,20 @@ func TestLinkToFurtherPort(t *testing.T) {
 // ends before healing.
 func TestRequestsWaitingForHungServiceAreCounted(t *testing.T) {
 	t.Parallel()
-	e := build(t, webExperiment("hangs", roleService("web", "server"), "/a").Inject("", "web", injector.Hang{}).For(1500*time.Millisecond).Check(check.Success{Ratio: 0.5}))
-	_, h := run(t, runner.Options{}, e)
+	e := build(t, webExperiment("hangs", roleService("web", "server"), "/a").Inject("", "web", injector.Hang{}).For(3500*time.Millisecond).Check(check.Success{Ratio: 0.5}))
+	var counted []int64 // while the fault is live
+	_, h := run(t, runner.Options{Watch: func(e journal.Event) {
+		switch {
+		case e.Begin != nil:
+			counted = nil
+		case e.Fault != nil && e.Fault.Stage == "counted":
+			counted = append(counted, e.Fault.Affected)
+		}
+	}}, e)
 	require.Len(t, h.Faults, 1)
 	require.Empty(t, h.Faults[0].Hint)
+	require.GreaterOrEqual(t, len(counted), 2)
+	require.Greater(t, counted[1], counted[0])
 	during := h.Sum(func(s journal.Sample) bool { return s.Window == journal.During })
 	require.Greater(t, h.Faults[0].Affected, int64(during.Sent/2))
 	require.LessOrEqual(t, h.Faults[0].Affected, int64(h.Load.Sent-h.Sum(func(s journal.Sample) bool { return s.Window == journal.Before }).Sent))

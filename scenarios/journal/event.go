@@ -173,16 +173,17 @@ type Process struct {
 
 // Tick is the live state, once a second. It is for the terminal and never for a verdict.
 type Tick struct {
-	Phase   string        `json:"phase"`
-	Rate    float64       `json:"rate"` // requests finished in the last second
-	P50     time.Duration `json:"p50,omitempty"`
-	P99     time.Duration `json:"p99"`
-	Errors  int           `json:"errors"`            // of the last second
-	Ended   int           `json:"ended,omitempty"`   // requests of the last second whose answers are judged: not those sent one way
-	Good    int           `json:"good,omitempty"`    // of Ended: those that succeeded
-	Retries int           `json:"retries,omitempty"` // further attempts of these requests
-	Faults  []string      `json:"faults,omitempty"`
-	Stop    []StopMeter   `json:"stop,omitempty"` // a row for each stop rule, while it is watched
+	Phase    string        `json:"phase"`
+	Rate     float64       `json:"rate"` // requests finished in the last second
+	P50      time.Duration `json:"p50,omitempty"`
+	P99      time.Duration `json:"p99"`
+	Errors   int           `json:"errors"`             // of the last second
+	Ended    int           `json:"ended,omitempty"`    // requests of the last second whose answers are judged: not those sent one way
+	Good     int           `json:"good,omitempty"`     // of Ended: those that succeeded
+	Fallback int           `json:"fallback,omitempty"` // of Ended: those answered with a fallback, which succeed only if the scenario says so
+	Retries  int           `json:"retries,omitempty"`  // further attempts of these requests
+	Faults   []string      `json:"faults,omitempty"`
+	Stop     []StopMeter   `json:"stop,omitempty"` // a row for each stop rule, while it is watched
 }
 
 // StopMeter is how near a stop rule is: it stops the scenario once its condition has held for the time For.

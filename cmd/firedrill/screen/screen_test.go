@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -311,4 +312,14 @@ func TestPanicGivesTheTerminalBack(t *testing.T) {
 		s.Close()
 		time.Sleep(frame) // the goroutine of the next frame ends
 	})
+}
+
+// TestFallbacksAreShown: pages without their helpers are no success, unless the scenario says so, and no outage either.
+func TestFallbacksAreShown(t *testing.T) {
+	t.Parallel()
+	s := New(io.Discard, false)
+	for fallback, want := range map[int]string{0: "success 25.0%  p50", 15: "success 25.0%  fallbacks 75.0%  p50"} {
+		s.run.Tick = journal.Tick{Phase: "fault", Ended: 20, Good: 5, Fallback: fallback}
+		assert.Contains(t, s.load(80)[0].text, want)
+	}
 }

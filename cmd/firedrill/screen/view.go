@@ -68,15 +68,19 @@ func (s *Screen) load(width int) []item {
 	if t.Phase == "" {
 		return texts(normal, "no requests yet")
 	}
-	success := "–"
+	figures := []string{"success –"}
 	if t.Ended > 0 {
-		success = fmt.Sprintf("%.1f%%", 100*float64(t.Good)/float64(t.Ended))
+		figures[0] = fmt.Sprintf("success %.1f%%", 100*float64(t.Good)/float64(t.Ended))
 	}
+	if t.Fallback > 0 {
+		figures = append(figures, fmt.Sprintf("fallbacks %.1f%%", 100*float64(t.Fallback)/float64(t.Ended)))
+	}
+	figures = append(figures, "p50 "+milli(t.P50), "p99 "+milli(t.P99), fmt.Sprintf("%.0f/s", t.Rate), fmt.Sprintf("%d errors", t.Errors), fmt.Sprintf("%d retries", t.Retries))
 	style := normal
 	if t.Good < t.Ended {
 		style = red
 	}
-	return texts(style, fields([]string{"success " + success, "p50 " + milli(t.P50), "p99 " + milli(t.P99), fmt.Sprintf("%.0f/s", t.Rate), fmt.Sprintf("%d errors", t.Errors), fmt.Sprintf("%d retries", t.Retries)}, width-margin)...)
+	return texts(style, fields(figures, width-margin)...)
 }
 
 // faults has the live faults, with the time until they are healed first, so that it is never cut off.

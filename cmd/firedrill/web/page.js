@@ -71,7 +71,7 @@
     $('next').textContent = state.next || '';
     $('acts').hidden = !state.acts || state.over;
     const p = state.scenario && state.points.at(-1);
-    $('success').textContent = p && p.ended ? (100 * p.good / p.ended).toFixed(1) + '%' : '–';
+    for (const [id, of] of [['success', 'good'], ['fallbacks', 'fallback']]) $(id).textContent = p && p.ended ? (100 * p[of] / p.ended).toFixed(1) + '%' : '–';
     $('rate').textContent = p ? p.rate.toFixed(0) : '–';
     for (const k of ['p50', 'p99']) $(k).textContent = p && p.ended ? ms(p[k]) : '–';
     for (const k of ['errors', 'retries']) $(k).textContent = p ? p[k] : '–';

@@ -53,14 +53,15 @@ type span struct {
 
 // point is a second of figures.
 type point struct {
-	At      int64   `json:"at"`
-	Rate    float64 `json:"rate"`
-	P50     float64 `json:"p50"` // milliseconds, like P99
-	P99     float64 `json:"p99"`
-	Ended   int     `json:"ended"`
-	Good    int     `json:"good"`
-	Errors  int     `json:"errors"`
-	Retries int     `json:"retries"`
+	At       int64   `json:"at"`
+	Rate     float64 `json:"rate"`
+	P50      float64 `json:"p50"` // milliseconds, like P99
+	P99      float64 `json:"p99"`
+	Ended    int     `json:"ended"`
+	Good     int     `json:"good"`
+	Fallback int     `json:"fallback"`
+	Errors   int     `json:"errors"`
+	Retries  int     `json:"retries"`
 }
 
 // meter is how near a stop rule is.
@@ -100,7 +101,7 @@ func (c *course) event(e journal.Event) {
 	switch {
 	case e.Tick != nil:
 		t := e.Tick
-		c.points = appendMost(c.points, point{e.At.Milliseconds(), t.Rate, milliseconds(t.P50), milliseconds(t.P99), t.Ended, t.Good, t.Errors, t.Retries}, mostPoints)
+		c.points = appendMost(c.points, point{e.At.Milliseconds(), t.Rate, milliseconds(t.P50), milliseconds(t.P99), t.Ended, t.Good, t.Fallback, t.Errors, t.Retries}, mostPoints)
 	case e.Note != nil:
 		c.notes = appendMost(c.notes, note{e.At.Milliseconds(), journal.Visible(e.Note.By), e.Note.Kind, journal.Visible(e.Note.Text)}, mostNotes)
 	case e.End != nil && e.Scenario != "":

@@ -39,7 +39,7 @@ func injected() []journal.Event {
 		fault(5*s, journal.Fault{ID: "fault-1.1", Stage: "counted", Affected: 3, Seen: 5}),
 		fault(5*s, journal.Fault{ID: "fault-1.2", Stage: "counted", Affected: 4, Seen: 4}),
 		fault(6*s, journal.Fault{ID: "hand-1", Stage: "live", Sentence: "slow", By: "ben"}),
-		{At: 6 * s, Scenario: "a", Tick: &journal.Tick{Phase: "fault", Rate: 20, P50: 3500 * time.Microsecond, P99: 80 * time.Millisecond, Ended: 20, Good: 15, Errors: 5, Retries: 2, Stop: []journal.StopMeter{{Rule: "few succeed", Now: "75%", Held: 2 * s, For: 10 * s}}}},
+		{At: 6 * s, Scenario: "a", Tick: &journal.Tick{Phase: "fault", Rate: 20, P50: 3500 * time.Microsecond, P99: 80 * time.Millisecond, Ended: 20, Good: 15, Fallback: 3, Errors: 5, Retries: 2, Stop: []journal.StopMeter{{Rule: "few succeed", Now: "75%", Held: 2 * s, For: 10 * s}}}},
 		{At: 7 * s, Scenario: "a", Note: &journal.Note{Kind: "note", By: "ben", Text: "the \x1b[31mpager"}},
 	}
 }
@@ -67,7 +67,7 @@ func TestState(t *testing.T) {
 	st := stateOf(t, p, false)
 	assert.Equal(t, []fault{{Sentence: "cut off", Since: 4000, Ends: 34000, Affected: 7, Seen: 9, Unit: "calls"}, {Sentence: "slow", By: "ben", Since: 6000}}, st.Faults)
 	assert.Equal(t, []span{{From: 4000}, {From: 6000}}, st.Spans)
-	assert.Equal(t, []point{{6000, 20, 3.5, 80, 20, 15, 5, 2}}, st.Points)
+	assert.Equal(t, []point{{6000, 20, 3.5, 80, 20, 15, 3, 5, 2}}, st.Points)
 	assert.Equal(t, []meter{{"few succeed", "75%", 2000, 10000}}, st.Stop)
 	assert.Equal(t, note{7000, "ben", "note", `the \x1b[31mpager`}, st.Notes[2])
 	assert.Equal(t, []any{"The shop", "payments <hang>", "fault", "next: inject: more", false, false}, []any{st.Title, st.Scenario, st.Phase, st.Next, st.Acts, st.Hidden})

@@ -111,6 +111,8 @@ func TestEachRequestCountsOnce(t *testing.T) {
 	a.Call("a -> b", message.Call{Op: "GET /", Affected: true, GaveUp: true}, 6*sec, 6*sec, 7*sec)
 	a.Call("a -> b", message.Call{}, 6*sec, 6*sec, 7*sec) // not a call
 
+	tick := a.Tick(sec)
+	assert.Equal(t, []int{6, 1, 1}, []int{tick.Ended, tick.Good, tick.Fallback}, "a fallback is no success, unless the scenario says so")
 	assert.Empty(t, a.Flush(6*sec), "the slice is not over")
 	events := a.Flush(7 * sec)
 	require.Len(t, events, 2)

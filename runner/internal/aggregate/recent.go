@@ -14,6 +14,7 @@ import (
 type recent struct {
 	requests, errors     int
 	ended, good, retries int
+	fallbacks            int
 	latency              *hdrhistogram.Histogram
 }
 
@@ -77,7 +78,7 @@ func (a *Aggregator) Tick(every time.Duration) journal.Tick {
 	}
 	t := journal.Tick{
 		Rate: float64(r.requests) / every.Seconds(), P50: quantile(50), P99: quantile(99),
-		Errors: r.errors, Ended: r.ended, Good: r.good, Retries: r.retries,
+		Errors: r.errors, Ended: r.ended, Good: r.good, Fallback: r.fallbacks, Retries: r.retries,
 	}
 	r.latency.Reset()
 	*r = recent{latency: r.latency}

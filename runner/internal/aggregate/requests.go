@@ -123,6 +123,9 @@ func (a *Aggregator) Request(e load.Result, due, end time.Duration) journal.Wind
 	if good {
 		a.recent.good++
 	}
+	if e.Outcome == load.Acknowledged && e.Fallback {
+		a.recent.fallbacks++
+	}
 	record(a.recent.latency, took)
 	if e.Kind != "" {
 		s.Errors[e.Kind]++
