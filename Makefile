@@ -110,9 +110,11 @@ docs: ## write the generated parts of the documents again, and verify their link
 	$(GO) test ./cmd/firedrill -run TestREADMETables -update
 	$(GO) test ./cmd/firedrill -run TestREADME
 
-picture: ## take the picture of a report in the documents again; needs chromium
+picture: ## take the pictures of a report and of the live page in the documents again; needs chromium
 	-$(GO) run ./cmd/firedrill run --without "idempotency keys" --name "never heard" --tags @row-7
 	chromium --headless --no-sandbox --hide-scrollbars --window-size=1180,1000 --screenshot=reports/report.png "file://$(CURDIR)/.firedrill/runs/latest/report.html" 2>/dev/null
+	$(GO) test -C reports/testdata/browser -count 1 -run TestLivePageOfARun . -shots $(CURDIR)/.firedrill/shots
+	cp .firedrill/shots/live.png cmd/firedrill/live.png
 
 # Installs only what is missing, and only where apt-get is; elsewhere the tests name what they miss.
 install-tools:

@@ -103,7 +103,7 @@ func (l livePage) open(title string, view front, o *runner.Options) (p *paged, c
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(p.listener) })
 	return p, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if server.Shutdown(ctx) != nil {
 			_ = server.Close()

@@ -22,12 +22,16 @@
   let state = null, received = 0;
   const now = () => state.over ? state.at : state.at + performance.now() - received;
 
+  // shown returns how much time the charts show: that of all points, from one minute to five.
+  const shown = () => Math.min(300000, Math.max(60000, state.points.length ? now() - state.points[0].at : 0));
+  const ago = back => back === 0 ? 'now' : back < 60000 ? `-${back / 1000} s` : `-${back / 60000} min`;
+
   // chart draws lines over the last minutes. lines holds rows of [class, function that returns the value of a point, or null].
-  const height = 170, shown = 300000, left = 44, bottom = 18;
+  const height = 170, left = 44, bottom = 18;
   const chart = (id, most, label, lines) => {
     const width = Math.max(240, $(id).clientWidth);
     $(id).setAttribute('viewBox', `0 0 ${width} ${height}`);
-    const to = now(), x = t => left + (width - left) * (1 - (to - t) / shown), y = v => (height - bottom) * (1 - v / most) + 4;
+    const to = now(), span = shown(), x = t => left + (width - left) * (1 - (to - t) / span), y = v => (height - bottom) * (1 - v / most) + 4;
     const all = [];
     for (const s of state.spans) {
       const from = Math.max(left, x(s.from)), end = x(s.to || to);
@@ -36,12 +40,13 @@
     for (const share of [0, 0.5, 1]) {
       all.push(svg('path', {class: 'grid', d: `M${left} ${y(most * share)}H${width}`}), svg('text', {x: 0, y: y(most * share) + 8 * share}, label(most * share)));
     }
-    for (let back = 0; back <= 240000; back += 60000) all.push(svg('text', {x: x(to - back) - (back ? 14 : 26), y: height - 1}, back ? `-${back / 60000} min` : 'now'));
+    const step = span > 120000 ? 60000 : span > 60000 ? 30000 : 15000;
+    for (let back = 0; x(to - back) > left + 14; back += step) all.push(svg('text', {x: x(to - back) - (back ? 14 : 26), y: height - 1}, ago(back)));
     for (const [kind, value] of lines) {
       const points = [];
       for (const p of state.points) {
         const v = value(p);
-        if (v !== null && p.at > to - shown) points.push(x(p.at).toFixed(1) + ',' + y(Math.min(v, most)).toFixed(1));
+        if (v !== null && p.at > to - span) points.push(x(p.at).toFixed(1) + ',' + y(Math.min(v, most)).toFixed(1));
       }
       all.push(svg('polyline', {class: kind, points: points.join(' ')}));
     }
@@ -51,7 +56,7 @@
   const move = () => {
     if (!state) return;
     $('clock').textContent = clock(now());
-    const worst = Math.max(1, ...state.points.filter(p => p.at > now() - shown).map(p => p.p99));
+    const worst = Math.max(1, ...state.points.filter(p => p.at > now() - shown()).map(p => p.p99));
     const most = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 60000].find(v => v >= worst) || worst;
     chart('latency', most, ms, [['p50', p => p.ended ? p.p50 : null], ['p99', p => p.ended ? p.p99 : null]]);
     chart('shares', 100, v => v + '%', [['share', p => p.ended ? 100 * p.good / p.ended : null]]);
