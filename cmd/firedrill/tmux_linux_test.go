@@ -241,7 +241,7 @@ func playsDay(t *testing.T, args ...string) bool {
 // showsDay: while a fault is live, the screen has its lease, the figures, the links and the stop rule, at any size.
 func showsDay(t *testing.T, x *tmux) {
 	t.Helper()
-	wide := []string{`card 1 of 2: the comments hang`, `fault for \d+:\d\d  \d+:\d\d`, `success [\d.]+%  p50 [\d.]+ ms  p99 [\d.]+ ms  [1-9]\d*/s`, `\d+:\d\d left: "comments" hangs`,
+	wide := []string{`card 1 of 2: the comments hang`, `fault for \d+:\d\d  \d+:\d\d`, `success [\d.]+%\s+fallbacks [1-9][\d.]*%\s+p50 [\d.]+ ms\s+p99 [\d.]+ ms\s+[1-9]\d*/s`, `\d+:\d\d left: "comments" hangs`,
 		`front -> comments +\d+/s  FAULT`, `\[[#.]{10}\] fewer than 1% of requests succeed`, `hypothesis: pages are served, without comments`, `h: heal  n: note  d: detected  m: mitigated`, `!: abort`}
 	for _, size := range [][2]string{{"60", "20"}, {"100", "30"}, {"80", "24"}} {
 		x.tmux(t, "resize-window", "-x", size[0], "-y", size[1])
