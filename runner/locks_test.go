@@ -104,8 +104,8 @@ func TestLocks(t *testing.T) {
 		system.Services[0].Serves = []string{"/"}
 		system.Links = []scenarios.Link{{From: "clients", To: "worker-0", Protocol: "http"}}
 		b := scenarios.New(name).System(system).Load(scenarios.Load{Rate: 30, GiveUp: time.Second, Mix: []scenarios.Route{{Method: "GET", Path: "/"}}}).Baseline(2 * time.Second)
-		for range 8 { // it holds the lock at about every second of them
-			b = b.Inject("", "worker-0", injector.Hang{}).For(300 * time.Millisecond).Wait(150 * time.Millisecond)
+		for i := range 14 { // it holds the lock at about every second of them, which are not in step with its turns
+			b = b.Inject("", "worker-0", injector.Hang{}).For(300 * time.Millisecond).Wait(time.Duration(90+11*i) * time.Millisecond)
 		}
 		es = append(es, build(t, b.Check(c)))
 	}

@@ -64,7 +64,7 @@ func TestAFailingLoadIsFoundBesideAnother(t *testing.T) {
 	t.Parallel()
 	steps := strings.NewReplacer("every acknowledged request is applied exactly once", "at least 20% of requests succeed during the fault",
 		"    And clients retry failed requests up to 5 times with the same key\n", "", // or each page is asked for until the fault is healed
-		`10% of replies from "front" to "clients" are lost after the work was done`, `calls from "front" to "back" are delayed by 100ms`).Replace(twoLoads)
+		`10% of replies from "front" to "clients" are lost after the work was done`, `calls from "front" to "back" are delayed by 400ms`).Replace(twoLoads)
 	r := runShop(t, steps, func(s *shop, o *Options) {
 		countOnlyOrders(s, o)
 		front := o.Handlers["front"]
@@ -73,7 +73,7 @@ func TestAFailingLoadIsFoundBesideAnother(t *testing.T) {
 			if r.URL.Path == "/back" {
 				buffered := &late{ResponseWriter: w}
 				front.ServeHTTP(buffered, r)
-				if time.Since(began) > 90*time.Millisecond {
+				if time.Since(began) > 350*time.Millisecond { // not reached without the fault, also on a busy machine
 					w.WriteHeader(http.StatusInternalServerError)
 				}
 				return
