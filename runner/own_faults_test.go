@@ -201,11 +201,11 @@ func runsOn(options string) func(*testing.T, string) {
 			machine.Need(t, errors.New("mounting needs root"), "")
 		}
 		runs := filepath.Join(dir, "runs")
-		flags := uintptr(0)
+		flags, data := uintptr(0), options
 		if options == "ro" {
-			flags, options = unix.MS_RDONLY, ""
+			flags, data = unix.MS_RDONLY, ""
 		}
-		require.NoError(t, unix.Mount("firedrill-test", runs, "tmpfs", flags, options))
+		require.NoError(t, unix.Mount("firedrill-test", runs, "tmpfs", flags, data))
 		t.Cleanup(func() { assert.NoError(t, unix.Unmount(runs, 0), "nothing may be open there") })
 	}
 }
