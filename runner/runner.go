@@ -287,7 +287,7 @@ func begin(o Options, es []*scenarios.Experiment) (_ *runState, err error) {
 		Host: fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 	}})
 	r.reclaim()
-	_, _ = control.RemoveStale(context.Background(), o.Dir) // what stays disturbs nobody
+	_, _ = control.RemoveStale(context.Background(), o.Dir) // a stale socket that stays does no harm
 	r.openControl()
 	if o.Opened != nil {
 		o.Opened(r.note)

@@ -180,7 +180,7 @@ func proxyName(from, to string) string { return from + "-" + to }
 func (u *upLinks) serve(ctx context.Context, out io.Writer, ln net.Listener, dir string) (err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	_, _ = control.RemoveStale(ctx, dir) // what stays disturbs nobody
+	_, _ = control.RemoveStale(ctx, dir) // a stale socket that stays does no harm
 	folder := filepath.Join(dir, fmt.Sprintf("%s-%d", time.Now().UTC().Format("20060102T150405Z"), os.Getpid()))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("links up: make the folder of the control socket: %w: --dir names another place", err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/firedrill-dev/firedrill/runner/internal/load"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -16,6 +17,23 @@ type recent struct {
 	ended, good, retries int
 	fallbacks            int
 	latency              *hdrhistogram.Histogram
+}
+
+// count counts a request that has ended.
+func (r *recent) count(e load.Result, took time.Duration, good bool) {
+	r.requests++
+	r.ended++
+	r.retries += e.Retries
+	if good {
+		r.good++
+	}
+	if e.Outcome == load.Acknowledged && e.Fallback {
+		r.fallbacks++
+	}
+	if e.Kind != "" {
+		r.errors++
+	}
+	record(r.latency, took)
 }
 
 // endCount counts the requests that ended, those among them that succeeded and, for each of Settings.Limits, those that did

@@ -117,20 +117,10 @@ func (a *Aggregator) Request(e load.Result, due, end time.Duration) journal.Wind
 	if e.Outcome != load.Acknowledged && (s.FirstBad == 0 || due < s.FirstBad) {
 		s.FirstBad = due
 	}
-	a.recent.requests++
-	a.recent.ended++
-	a.recent.retries += e.Retries
-	if good {
-		a.recent.good++
-	}
-	if e.Outcome == load.Acknowledged && e.Fallback {
-		a.recent.fallbacks++
-	}
-	record(a.recent.latency, took)
 	if e.Kind != "" {
 		s.Errors[e.Kind]++
-		a.recent.errors++
 	}
+	a.recent.count(e, took, good)
 	return s.Window
 }
 
