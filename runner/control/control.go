@@ -203,9 +203,12 @@ func (s *Server) awaitEnd(conn *net.UnixConn) error {
 		}
 		_, err := conn.Read(buf)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && s.ctx.Err() == nil:
+		case err == nil:
+		case s.ctx.Err() != nil: // Close ends the read, too
+			return errClosed
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("the program that asked for it did not run for %s", s.lease)
-		case err != nil:
+		default:
 			return errGone
 		}
 	}
