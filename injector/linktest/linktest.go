@@ -101,6 +101,7 @@ func New(t testing.TB, protocol, upstream string, options ...Option) *Link {
 		if err := closeLink(); err != nil {
 			t.Errorf("linktest: close the link to %q: %v", upstream, err)
 		}
+		l.awaitCounts()
 		l.reportMissed()
 	})
 	return l
@@ -231,6 +232,17 @@ func (l *Link) Heal() {
 	}
 }
 
+// awaitCounts waits until all that the faults did is counted. A copy is counted once it is written, which its receiver
+// may notice first.
+func (l *Link) awaitCounts() {
+	if l.target.Relay == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), healBound)
+	defer cancel()
+	_, _, _ = l.target.Relay.Quiesce(ctx) // of a closed link: nothing is held
+}
+
 // reportMissed fails the test for each fault that acted on nothing, unless the test was skipped. If the test failed
 // anyway, it logs them: they may be the reason.
 func (l *Link) reportMissed() {
@@ -334,8 +346,9 @@ func (f *Fault) Heal() {
 }
 
 // Affected returns how many calls, messages, connections or chunks of traffic the fault has acted on. What a fault
-// delays or holds is counted when it is released at the latest. For injector.Refuse it is a lower bound: connects that
-// the operating system refuses reach no link.
+// delays or holds is counted when it is released at the latest, and what it delivers twice right after the copy is
+// written, which the receiver may notice first. For injector.Refuse it is a lower bound: connects that the operating
+// system refuses reach no link.
 func (f *Fault) Affected() int64 { return f.count.Tally().Affected }
 
 // Tally returns everything that was counted, such as delays, and how often each operation was affected.

@@ -242,7 +242,7 @@ func TestFaultsOnEachProtocol(t *testing.T) {
 			want = append(want, "twice", "twice")
 			require.Eventually(t, func() bool { return len(d.done()) == len(want) }, patience, time.Millisecond)
 			require.Equal(t, want, d.done())
-			require.EqualValues(t, 1, twice.Affected())
+			require.Eventually(t, func() bool { return twice.Affected() == 1 }, patience, time.Millisecond)
 			twice.Heal()
 
 			slow := l.Inject(injector.SlowCalls{By: time.Hour, Pick: pick})
