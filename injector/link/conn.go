@@ -188,7 +188,8 @@ func (c *conn) send() {
 			_ = c.sock.CloseWrite()
 			c.out.fail(net.ErrClosed)
 			return
-		default: // the server's reset, or our own close
+		default: // a reset, or our own close
+			c.awaitAcknowledged()
 			_ = c.Reset()
 			return
 		}
@@ -253,6 +254,25 @@ func (c *conn) forwardReset() {
 		_ = c.Reset()
 	}
 }
+
+// ResetAfterWrites sends RST to the client after everything written so far.
+func (c *conn) ResetAfterWrites() error {
+	if c.out.active.Load() && c.queueEnd(syscall.ECONNRESET) == nil {
+		return nil
+	}
+	c.awaitAcknowledged()
+	return c.Reset()
+}
+
+// awaitAcknowledged waits until the client's kernel has what was written, since a reset discards the rest. A client
+// that does not read is not waited for beyond acknowledgedWithin.
+func (c *conn) awaitAcknowledged() {
+	for began := time.Now(); c.sock.Unacknowledged() > 0 && !c.closed.Load() && time.Since(began) < acknowledgedWithin; {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+const acknowledgedWithin = 2 * time.Second
 
 // Reset sends RST to the client and drops what is queued.
 func (c *conn) Reset() error {

@@ -40,9 +40,10 @@ type Config struct {
 // Write. Deadlines are not supported.
 type Conn interface {
 	net.Conn
-	CloseWrite() error // sends FIN to the client after everything written so far
-	Reset() error      // sends RST to the client at once
-	ID() uint64        // returns 1, 2, ... in order of acceptance
+	CloseWrite() error       // sends FIN to the client after everything written so far
+	Reset() error            // sends RST to the client at once
+	ResetAfterWrites() error // sends RST once the client has everything written so far, or has not accepted it for 2 s
+	ID() uint64              // returns 1, 2, ... in order of acceptance
 }
 
 // Dir is a direction of traffic. The zero value means both directions.

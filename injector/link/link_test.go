@@ -1,6 +1,7 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -277,4 +278,35 @@ func TestRelayOutputIsDeliveredAfterReturn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "last words", string(got))
 	require.NoError(t, heal(t.Context()))
+}
+
+// TestResetAfterWrites checks that a client that reads late gets everything written before the reset, at once or delayed.
+func TestResetAfterWrites(t *testing.T) {
+	for _, by := range []time.Duration{0, 50 * time.Millisecond} {
+		text := bytes.Repeat([]byte("x"), 60<<10) // more than the client's buffer
+		ends := make(chan struct{})
+		l, err := Open(Config{Name: "a -> b", Upstream: "127.0.0.1:1", Serve: func(_ context.Context, c Conn, _ func(context.Context) (net.Conn, error)) {
+			_, _ = c.Read(make([]byte, 1))
+			_, _ = c.Write(text)
+			close(ends)
+			_ = c.ResetAfterWrites()
+		}})
+		require.NoError(t, err)
+		if by > 0 {
+			_, err = l.Delay(Delay{On: On{ID: "f1"}, Dir: ToClient, By: by})
+			require.NoError(t, err)
+		}
+		small := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4<<10) })
+		}}
+		c, err := small.DialContext(t.Context(), "tcp", l.Addr())
+		require.NoError(t, err)
+		send(t, c, "x")
+		<-ends
+		got, err := io.ReadAll(c)
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+		require.Equal(t, len(text), len(got), "bytes, delayed by %v", by)
+		require.NoError(t, c.Close())
+		require.NoError(t, l.Close())
+	}
 }

@@ -53,8 +53,9 @@ func (c *clientSide) CloseWrite() error {
 	return c.session.c.CloseWrite()
 }
 
-func (c *clientSide) Reset() error { return c.session.c.Reset() }
-func (c *clientSide) ID() uint64   { return c.session.c.id }
+func (c *clientSide) Reset() error            { return c.session.c.Reset() }
+func (c *clientSide) ResetAfterWrites() error { return c.session.c.ResetAfterWrites() }
+func (c *clientSide) ID() uint64              { return c.session.c.id }
 
 // upstreamSide is the upstream's side.
 type upstreamSide struct {

@@ -33,7 +33,8 @@ import (
 type Client interface {
 	net.Conn
 	CloseWrite() error
-	Reset() error
+	Reset() error            // at once
+	ResetAfterWrites() error // once the client has everything written so far
 	ID() uint64
 }
 

@@ -266,7 +266,7 @@ func (c *Conn) closeClient(ending message.Ending) {
 	case message.EndClosed:
 		_ = c.Client.CloseWrite()
 	default:
-		_ = c.Client.Reset()
+		_ = c.Client.ResetAfterWrites()
 	}
 	c.cancel()
 }

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -20,6 +21,14 @@ func isTCPClosed(raw syscall.RawConn) (down bool) {
 		down = err == nil && info.State == tcpClose
 	})
 	return down
+}
+
+// Unacknowledged returns how many bytes written to a TCP connection its peer has not acknowledged (SIOCOUTQ of tcp(7)).
+func (s *Conn) Unacknowledged() (n int) {
+	if _, ok := s.halfCloser.(*net.TCPConn); ok {
+		_ = s.raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	}
+	return n
 }
 
 // AwaitReset waits, after EOF from the socket, until its peer resets it. It returns an error if the

@@ -7,6 +7,9 @@ import "syscall"
 // isTCPClosed is not supported here. If a writer was the first to see a reset, a reader sees EOF.
 func isTCPClosed(syscall.RawConn) bool { return false }
 
+// Unacknowledged is not known here, and 0.
+func (*Conn) Unacknowledged() int { return 0 }
+
 // AwaitReset does not wait here. A reset after a half-close is noticed at the next write.
 func (*Conn) AwaitReset() (reset bool, err error) { return false, nil }
 
