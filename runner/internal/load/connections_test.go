@@ -56,7 +56,7 @@ func (s *connectionCounter) counts() (opened, closed, announced int) {
 // send sends requests one after the other, with a pause that lets connections be reused.
 func send(t *testing.T, address string, l scenarios.Load, requests int) (all []Result) {
 	t.Helper()
-	l.GiveUp, l.Mix = 5*time.Second, []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}
+	l.GiveUp, l.Mix = 30*time.Second, []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}
 	k := &resultCollector{}
 	c := NewClient(t.Context(), Config{Load: &l, Address: at(address), Ended: k.add})
 	t.Cleanup(c.Close)

@@ -59,7 +59,7 @@ func TestFailedHandshakeKind(t *testing.T) {
 		address := server.Listener.Addr().String()
 		k := &resultCollector{}
 		c := NewClient(t.Context(), Config{
-			Load: &scenarios.Load{GiveUp: 5 * time.Second, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, Address: at(address), Ended: k.add,
+			Load: &scenarios.Load{GiveUp: 30 * time.Second, Mix: []scenarios.Route{{Method: "GET", Path: "/", Share: 1}}}, Address: at(address), Ended: k.add,
 			Trust: Trust{address: &tls.Config{}}, //nolint:gosec // default TLS versions
 		})
 		c.Do(0, time.Now())

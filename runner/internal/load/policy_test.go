@@ -43,7 +43,7 @@ func clientOn(t *testing.T, l scenarios.Load, answers ...http.HandlerFunc) (*Cli
 	}))
 	t.Cleanup(server.Close)
 	if l.GiveUp == 0 {
-		l.GiveUp = 5 * time.Second
+		l.GiveUp = 30 * time.Second
 	}
 	k := &resultCollector{}
 	c := NewClient(t.Context(), Config{Load: &l, KeyPrefix: "run", Seed: 7, Address: at(strings.TrimPrefix(server.URL, "http://")), Ended: k.add})
@@ -229,7 +229,7 @@ func TestRequestIsWrittenAtOnce(t *testing.T) {
 	}()
 	k := &resultCollector{}
 	c := NewClient(t.Context(), Config{
-		Load:    &scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), GiveUp: 5 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/", Body: "the body"}}},
+		Load:    &scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), GiveUp: 30 * time.Second, Mix: []scenarios.Route{{Method: "POST", Path: "/", Body: "the body"}}},
 		Address: at(ln.Addr().String()), Ended: k.add,
 	})
 	defer c.Close()
