@@ -4,11 +4,20 @@ import (
 	"strings"
 )
 
-// Nearest returns the candidate most similar to word, or "" if none is similar.
+// longestWord is how many characters are compared at most: the time for it grows with the square of their number.
+const longestWord = 200
+
+// Nearest returns the candidate most similar to word, or "" if none is similar. A word of more than longestWord bytes has none.
 func Nearest(word string, candidates []string) string {
+	if len(word) > longestWord {
+		return ""
+	}
 	least := 1 + len([]rune(word))/3
 	best, small := "", strings.ToLower(word)
 	for _, c := range candidates {
+		if len(c) > longestWord {
+			continue
+		}
 		d := Distance(small, strings.ToLower(c))
 		if len(small) >= 3 && strings.HasPrefix(strings.ToLower(c), small) {
 			d = 1

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +69,15 @@ func TestNearest(t *testing.T) {
 	for word, want := range map[string]string{"ordres": "orders", "Payments": "payments", "pay": "payments", "rec": "recs", "bd": "", "x": "", "moonshine": ""} {
 		assert.Equal(t, want, Nearest(word, names), word)
 	}
+}
+
+// Comparing two words of 100,000 characters takes minutes, and a file may hold longer ones.
+func TestLongWordsAreNotCompared(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	began := time.Now()
+	assert.Empty(t, Nearest(long, []string{long + "y", "x"}))
+	assert.Equal(t, "payments", Nearest("payment", []string{long, "payments"}))
+	assert.Less(t, time.Since(began), 5*time.Second)
 }
 
 func TestDistance(t *testing.T) {
