@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"io/fs"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,4 +66,33 @@ func TestStopRulesIgnorePausesOfTheRunner(t *testing.T) {
 			assert.Equal(t, want, failing, "a pause of %v", pause)
 		})
 	}
+}
+
+// TestHangingStopFile: a file system that does not answer keeps no other rule from being examined, and stops the scenario, since
+// nobody could stop it with the file.
+func TestHangingStopFile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := &session{watchdog: watchdog.New(func(at time.Time) time.Duration { return at.Sub(began) }, nil)}
+		quit, answers := make(chan struct{}), make(chan error)
+		defer close(quit)
+		go s.watchdog.Run(quit)
+		c := s.watchStat(func() error { return <-answers })
+		met := func() string {
+			time.Sleep(stopEvery)
+			synctest.Wait()
+			return c.met(time.Since(began))
+		}
+		assert.Empty(t, met(), "asked")
+		answers <- fs.ErrNotExist
+		assert.Empty(t, met(), "it does not exist")
+		asked := time.Since(began) + stopEvery
+		for time.Since(began)+stopEvery < asked+statWithin {
+			assert.Empty(t, met())
+		}
+		assert.Equal(t, "whether it exists is not known: no answer within 5s", met())
+		answers <- nil
+		assert.Equal(t, "it exists", met())
+	})
 }

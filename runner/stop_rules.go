@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"sync"
@@ -140,15 +141,42 @@ func watchProbe(_ context.Context, s *session, r scenarios.StopRule) stopConditi
 	return stopCondition{met, far}
 }
 
+// statWithin is how long a file system may take to say whether a file exists.
+const statWithin = 5 * time.Second
+
 // watchFile also stops if it cannot be known whether the file exists.
 func watchFile(_ context.Context, s *session, r scenarios.StopRule) stopCondition {
 	path := s.e.System.Path(r.File)
-	return stopCondition{met: func(time.Duration) string {
-		switch _, err := os.Stat(path); {
-		case err == nil:
-			return "it exists"
-		case !errors.Is(err, fs.ErrNotExist):
-			return err.Error()
+	return s.watchStat(func() error {
+		_, err := os.Stat(path)
+		return err
+	})
+}
+
+// watchStat asks in a goroutine, and reads its answer when the condition is examined next: a file system that does not answer,
+// such as that of a server which is gone, must not keep other rules from acting, nor the scenario from ending.
+func (s *session) watchStat(stat func() error) stopCondition {
+	answers := make(chan error, 1)
+	pending, asked := false, time.Duration(0)
+	return stopCondition{met: func(now time.Duration) string {
+		if !pending {
+			pending, asked = true, now
+			go func() { answers <- stat() }()
+			return ""
+		}
+		select {
+		case err := <-answers:
+			pending = false
+			switch {
+			case err == nil:
+				return "it exists"
+			case !errors.Is(err, fs.ErrNotExist):
+				return err.Error()
+			}
+		default:
+			if now-asked-s.watchdog.Paused(asked, now) >= statWithin {
+				return fmt.Sprintf("whether it exists is not known: no answer within %s", statWithin)
+			}
 		}
 		return ""
 	}}
