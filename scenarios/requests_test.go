@@ -12,6 +12,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/scenarios/check"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // oneService returns a builder with a system of one service.
@@ -139,6 +140,19 @@ func TestSecrets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A service may print the secrets that it gets. They are known by their names, and PWD is none.
+func TestSecretsOfServices(t *testing.T) {
+	env := map[string]string{"DB_PASSWORD": "password-value", "PG": "pg-password", "FILE_TOKEN": "token-value", "PORT_RANGE": "8000-9000", "PWD": "/home/ana/shop", "SHORT_TOKEN": "x"}
+	e := &Experiment{System: System{Services: []Service{{
+		Command: []string{"db", "--dir=${env:PWD}", "--url=postgres://a:${env:DB_PASSWORD}@b/", "${env:SHORT_TOKEN}"},
+		Env:     map[string]string{"PGPASSWORD": "${env:PG}", "PORTS": "${env:PORT_RANGE}"},
+		Files:   []system.File{{Name: "conf", Template: "token = ${env:FILE_TOKEN}"}},
+	}}}}
+	all, err := e.Secrets(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{"DB_PASSWORD": "password-value", "PG": "pg-password", "FILE_TOKEN": "token-value"}, all)
 }
 
 // Loads that cannot be sent as they are defined are refused before anything starts.

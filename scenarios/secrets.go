@@ -77,8 +77,18 @@ func (s secrets) addLogin(e *Experiment, svc system.Service, lookup func(name st
 	return nil
 }
 
-// Secrets returns the values of the environment variables that requests and logins contain, by name. They appear in no
-// artefact. lookup is os.LookupEnv.
+// addService adds the variables that a service gets and that hold secrets, unless they are too short to be hidden: a service
+// may print them.
+func (s secrets) addService(svc system.Service, lookup func(name string) (string, bool)) {
+	for _, name := range svc.SecretVariables() {
+		if value, _ := lookup(name); len(value) >= minSecret {
+			s[name] = value
+		}
+	}
+}
+
+// Secrets returns the values of the environment variables that requests and logins contain, and of those that services get and
+// that are named as secrets, by name. They appear in no artefact. lookup is os.LookupEnv.
 func (e *Experiment) Secrets(lookup func(name string) (string, bool)) (map[string]string, error) {
 	all := secrets{}
 	for _, l := range e.Loads() {
@@ -90,6 +100,7 @@ func (e *Experiment) Secrets(lookup func(name string) (string, bool)) (map[strin
 		if err := all.addLogin(e, svc, lookup); err != nil {
 			return nil, err
 		}
+		all.addService(svc, lookup)
 	}
 	return all, nil
 }

@@ -26,6 +26,14 @@ const secretWord = `(?:[\w-]*` + secretStem + `[\w-]*|[\w-]*(?i:pass))`
 // secretValue matches a value: quoted, or up to the next separator. It does not match templates.
 const secretValue = `(?:\\?"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'&,;}{][^\s"'&,;}]*)`
 
+var secretVariable = regexp.MustCompile(`^` + secretName + `$`)
+
+// NamesSecret reports whether an environment variable is named like one that holds a secret, such as DB_PASSWORD. PWD is a
+// folder.
+func NamesSecret(variable string) bool {
+	return secretVariable.MatchString(variable) && variable != "PWD" && variable != "OLDPWD"
+}
+
 var secrets = []struct {
 	pattern     *regexp.Regexp
 	replacement string
