@@ -30,7 +30,7 @@ type dayCard struct {
 // dayMoment is a row of the timeline.
 type dayMoment struct {
 	At   time.Duration
-	By   string // a person; "" for the machine
+	By   string // a person, also who injected a fault by hand; "" for the machine
 	What string
 }
 
@@ -74,7 +74,7 @@ func (d *gameDay) machine(h *journal.History) {
 	add(h.Began, "started")
 	for _, in := range h.CombinedFaults() {
 		if in.Live > 0 {
-			add(in.Live, "live: "+in.Sentence)
+			d.Timeline = append(d.Timeline, dayMoment{in.Live, in.By, h.Name + ": live: " + in.Sentence})
 		}
 		if in.Healed > 0 {
 			add(in.Healed, "healed: "+in.Sentence)

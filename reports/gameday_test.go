@@ -25,7 +25,7 @@ func TestGameDay(t *testing.T) {
 	begin.Day = &journal.Day{Title: "The shop", Cards: []journal.Card{{Scenario: "a", Hypothesis: "orders are taken"}}}
 	b := &journal.Book{Notes: []journal.TimedNote{begin}, Scenarios: []*journal.History{{
 		Begin: journal.Begin{ID: "a", Name: "payments hang"}, Began: 2 * s, Ended: 40 * s, End: &journal.End{Outcome: "inconclusive"},
-		Faults: []*journal.Injection{{Injected: 10 * s, Healed: 30 * s, Fault: journal.Fault{ID: "f1", Sentence: "payments hangs", Live: 11 * s, Ended: 30 * s}}},
+		Faults: []*journal.Injection{{Injected: 10 * s, Healed: 30 * s, Fault: journal.Fault{ID: "f1", Sentence: "payments hangs", By: "dan", Live: 11 * s, Ended: 30 * s}}},
 		Notes: []journal.TimedNote{
 			note(5*s, "detected", "ana", "too early to count"), note(12*s, "", "", "of the runner"), note(14500*time.Millisecond, "detected", "ben", "detected"),
 			note(19*s, "note", "ben", "<b>pager</b>"), note(29*s, "mitigated", "ana", "mitigated"), note(31*s, "mitigated", "ana", "again"),
@@ -39,7 +39,7 @@ func TestGameDay(t *testing.T) {
 		at = append(at, m.At/s)
 	}
 	assert.Equal(t, []time.Duration{1, 2, 5, 11, 12, 14, 19, 29, 30, 31, 40, 41, 41, 42}, at)
-	assert.Contains(t, d.Timeline, dayMoment{11 * s, "", "payments hang: live: payments hangs"})
+	assert.Contains(t, d.Timeline, dayMoment{11 * s, "dan", "payments hang: live: payments hangs"})
 	assert.Contains(t, d.Timeline, dayMoment{19 * s, "ben", "payments hang: <b>pager</b>"})
 
 	var page, text bytes.Buffer
