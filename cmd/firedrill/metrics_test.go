@@ -106,6 +106,36 @@ func TestMetricsDuringARun(t *testing.T) {
 	require.Empty(t, scrape(address), "metrics are served after the run")
 }
 
+// TestMetricsOnlyForThisMachine: a page in a browser reads no metrics through a name that leads here, nor from another site. Where
+// other machines may read them, any name is accepted.
+func TestMetricsOnlyForThisMachine(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		listen, host, origin string
+		status               int
+	}{
+		{"127.0.0.1:0", "", "", http.StatusOK},
+		{"127.0.0.1:0", "rebound.example", "", http.StatusForbidden},
+		{"127.0.0.1:0", "", "http://evil.example", http.StatusForbidden},
+		{"0.0.0.0:0", "build-7.example:9464", "", http.StatusOK},
+	} {
+		m, err := serveMetrics(c.listen, func() []runner.Counts { return nil })
+		require.NoError(t, err)
+		_, port, err := net.SplitHostPort(m.address)
+		require.NoError(t, err)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/metrics", nil)
+		require.NoError(t, err)
+		if req.Host = c.host; c.origin != "" {
+			req.Header.Set("Origin", c.origin)
+		}
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, c.status, resp.StatusCode, "%v", c)
+		m.close()
+	}
+}
+
 func TestUnusableMetricsAddress(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
