@@ -102,7 +102,9 @@ func folderOf(dir, name string) string {
 func listRunning(ctx context.Context, console io.Writer, runs []string) error {
 	fmt.Fprintln(console, "firedrill: several drills run, so name one:")
 	for _, run := range runs {
-		reply, err := control.Call(ctx, run, control.Request{Do: "status"})
+		within, cancel := context.WithTimeout(ctx, time.Second)
+		reply, err := control.Call(within, run, control.Request{Do: "status"})
+		cancel()
 		if err != nil {
 			reply.Lines = []string{err.Error()}
 		}

@@ -20,6 +20,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -36,6 +37,7 @@ const Version = 1
 
 const (
 	maxMessage = 64 << 10         // bytes of a request or a reply
+	maxText    = 8 << 10          // bytes of the lines of a reply that would be longer; JSON needs up to six for one
 	readWithin = 10 * time.Second // for a request to arrive
 	maxClients = 16               // at the same time; others wait
 	maxHolders = 8                // clients with a lease, which are not among them
@@ -187,10 +189,41 @@ func (s *Server) serve(conn *net.UnixConn, leave func()) {
 		ctx = held
 		watching.Go(func() { cancel(s.awaitEnd(conn)) })
 	}
-	_ = send(conn, s.handle(ctx, r, func(more Reply) {
+	_ = sendReply(conn, s.handle(ctx, r, func(more Reply) {
 		more.More = true
-		_ = send(conn, more)
+		_ = sendReply(conn, more)
 	}))
+}
+
+// sendReply sends a reply, without the end of its texts if it is longer than what a client reads: a client that got nothing
+// would take a run for one that does not answer.
+func sendReply(conn net.Conn, r Reply) error {
+	if raw, err := json.Marshal(r); err == nil && len(raw) >= maxMessage {
+		room := maxText
+		var lines []string
+		for _, line := range r.Lines {
+			if room <= 0 {
+				break
+			}
+			lines = append(lines, beginning(line, &room))
+		}
+		if left := len(r.Lines) - len(lines); left > 0 {
+			lines = append(lines, fmt.Sprintf("… and %d more", left))
+		}
+		room = maxText / 4
+		r.Lines, r.Error = lines, beginning(r.Error, &room)
+	}
+	return send(conn, r)
+}
+
+// beginning returns as much of a text as there is room for, and takes the room.
+func beginning(text string, room *int) string {
+	whole := len(text) <= *room
+	text = text[:min(len(text), *room)]
+	if *room -= len(text); whole {
+		return text
+	}
+	return strings.ToValidUTF8(text, "") + "…"
 }
 
 // awaitEnd waits until a client with a lease is gone, and returns how it was noticed.

@@ -170,6 +170,38 @@ func TestRunning(t *testing.T) {
 	require.ErrorContains(t, err, "nothing runs in")
 }
 
+// A run that does not answer is listed: whoever wants to abort it must not read that nothing runs.
+func TestRunningWithoutAnswer(t *testing.T) {
+	runs := t.TempDir()
+	hangs := filepath.Join(runs, "hangs")
+	require.NoError(t, os.Mkdir(hangs, 0o700))
+	serve(t, hangs, func(ctx context.Context, _ Request, _ func(Reply)) Reply { <-ctx.Done(); return Reply{} })
+	all, err := Running(t.Context(), runs)
+	require.NoError(t, err)
+	assert.Equal(t, []string{hangs}, all)
+}
+
+// What a reply says may be longer than a client reads, such as the names of thousands of proxies.
+func TestLongReplies(t *testing.T) {
+	dir := t.TempDir()
+	long := strings.Repeat("\x00é", maxMessage)
+	serve(t, dir, func(_ context.Context, r Request, _ func(Reply)) Reply {
+		if r.Do == "fail" {
+			return Reply{Error: long}
+		}
+		return Reply{Lines: append([]string{"first", long}, strings.Split(long, "é")...)}
+	})
+	reply, err := Call(t.Context(), dir, Request{Do: "status"})
+	require.NoError(t, err)
+	require.Len(t, reply.Lines, 3)
+	assert.Equal(t, "first", reply.Lines[0])
+	assert.Regexp(t, `^\x00é.*…$`, reply.Lines[1])
+	assert.Equal(t, "… and 65537 more", reply.Lines[2])
+	_, err = Call(t.Context(), dir, Request{Do: "fail"})
+	require.ErrorContains(t, err, "\x00é\x00é")
+	assert.Less(t, len(err.Error()), maxMessage)
+}
+
 // dead leaves a socket on which nothing listens.
 func dead(t *testing.T, folder string, mode os.FileMode) {
 	t.Helper()
