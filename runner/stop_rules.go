@@ -189,9 +189,9 @@ func watchAnswer(ctx context.Context, s *session, r scenarios.StopRule) stopCond
 	asks := scenarios.Probe{Name: r.String(), HTTP: r.HTTP, Status: r.Status, Every: 500 * time.Millisecond}
 	s.probing.Go(func() {
 		probes.Run(ctx, asks, s.target(), func(_ time.Time, _ time.Duration, a probes.Answer) {
-			if a.Yes {
+			if a.Yes || a.Status == r.Status { // whether or not the body ends
 				mu.Lock()
-				observed = a.Detail
+				observed = cmp.Or(a.Detail, a.Unanswered)
 				mu.Unlock()
 			}
 		})

@@ -73,7 +73,12 @@ func TestStopRules(t *testing.T) {
 			answers.Store(http.StatusOK)
 			o.Handlers["front"] = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 				if req.URL.Path == "/stop" {
-					w.WriteHeader(int(answers.Load()))
+					status := int(answers.Load())
+					w.WriteHeader(status)
+					if status == http.StatusConflict { // the body of this answer does not end
+						_ = http.NewResponseController(w).Flush()
+						<-req.Context().Done()
+					}
 					return
 				}
 				s.front(w, req)

@@ -115,8 +115,8 @@ func TestAnswers(t *testing.T) {
 		{probe{HTTP: "up GET /json", JSON: "data.name", Is: "green"}, Answer{Detail: "status 200, and data.name is blue"}},
 		{probe{HTTP: "up GET /json", JSON: "data.result.1.value", Is: "1"}, Answer{Unanswered: "there is nothing at data.result.1"}},
 		{probe{HTTP: "up GET /ok", JSON: "data", Is: "1"}, Answer{Unanswered: "the answer is not JSON: invalid character 'a' looking for beginning of value"}},
-		{probe{HTTP: "up GET /long"}, Answer{Unanswered: "status 200, with a body of more than 4 MiB"}},
-		{probe{HTTP: "up GET /cut"}, Answer{Unanswered: "unexpected EOF"}},
+		{probe{HTTP: "up GET /long"}, Answer{Unanswered: "status 200, with a body of more than 4 MiB", Status: 200}},
+		{probe{HTTP: "up GET /cut"}, Answer{Unanswered: "unexpected EOF", Status: 200}},
 		{probe{HTTP: "up GET /slow", Within: quick}, Answer{Unanswered: "no answer within 100ms"}},
 		{probe{HTTP: "refusing GET /ok"}, Answer{Unanswered: "connection refused"}},
 

@@ -76,9 +76,11 @@ func Fetch(ctx context.Context, t Target, service, method, path, body string) (s
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return 0, nil, failure(err)
+		why := failure(err)
+		why.Status = resp.StatusCode
+		return 0, nil, why
 	case len(raw) > maxBody:
-		return 0, nil, Answer{Unanswered: fmt.Sprintf("status %d, with a body of more than %d MiB", resp.StatusCode, maxBody>>20)}
+		return 0, nil, Answer{Unanswered: fmt.Sprintf("status %d, with a body of more than %d MiB", resp.StatusCode, maxBody>>20), Status: resp.StatusCode}
 	}
 	return resp.StatusCode, raw, Answer{}
 }

@@ -23,6 +23,7 @@ type Answer struct {
 	Unanswered string // why there is no answer
 	Local      string // why nothing was asked: an error of this machine or process
 	Detail     string // what was answered
+	Status     int    // of an answer over HTTP that is Unanswered since its body did not end or is too large; otherwise 0
 }
 
 // ask asks once. Its context ends with the time limit of the answer, or with the session.
