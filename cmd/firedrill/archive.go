@@ -148,8 +148,8 @@ func digest(text []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// placeholder matches the name of a value, such as ${env:DB_PASSWORD}, which is no secret.
-var placeholder = regexp.MustCompile(`\$\{[^}\n]*\}`)
+// placeholder matches the name of a value, such as ${env:DB_PASSWORD} or "${env:DB_PASSWORD}", which is no secret.
+var placeholder = regexp.MustCompile(`"\$\{[^}\n]*\}"|'\$\{[^}\n]*\}'|\$\{[^}\n]*\}`)
 
 // secretLine returns the number of the first line that the journal would redact, or 0 if there is none. Placeholders count as
 // redacted.

@@ -61,4 +61,6 @@ func TestSecretLines(t *testing.T) {
 	assert.Equal(t, 3, secretLine([]byte("a: b\nc: d\npassword: hunter2\ntoken: xyz\n")))
 	assert.Equal(t, 1, secretLine([]byte("postgres://app:hunter2@${address:db}/shop\n")))
 	assert.Equal(t, 0, secretLine([]byte("a: b\npassword: ${env:DB_PASSWORD}\nlogin: postgres://app:${env:DB_PASSWORD}@/shop\n")))
+	assert.Equal(t, 0, secretLine([]byte("env: {DB_PASSWORD: \"${env:PG}\", TOKEN: '${env:TOKEN}', DB: \"postgres://app:${env:PG}@/shop\"}\n")))
+	assert.Equal(t, 2, secretLine([]byte("env:\n  DB_PASSWORD: \"hunter2\"\n")))
 }
