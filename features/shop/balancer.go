@@ -16,8 +16,8 @@ import (
 )
 
 // balancer spreads requests evenly over the instances of a service. An instance that says that it is about to stop, or that
-// cannot be reached, gets no further requests until it answers GET /readyz. A request is never sent twice: it may have been
-// carried out although its answer is missing.
+// cannot be reached, gets no further requests until it answers GET /readyz. No request is sent to a second instance: it may
+// have been carried out although its answer is missing.
 type balancer struct {
 	*part
 	instances []*instance

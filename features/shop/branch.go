@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -102,10 +103,14 @@ func (b *branch) receive(p page, from net.Addr) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.from = from
+	if p.Set > keptSets { // the bulletin no longer has older ones, of which a branch that was restarted knows nothing
+		b.last = max(b.last, p.Set-keptSets)
+	}
 	for b.last < p.Set {
 		b.last++
 		b.open[b.last] = &openSet{pages: map[int]bool{}, due: time.Now().Add(b.wait())}
 	}
+	maps.DeleteFunc(b.open, func(set uint64, _ *openSet) bool { return set+keptSets <= b.last })
 	s := b.open[p.Set]
 	if s == nil { // complete
 		return

@@ -88,6 +88,17 @@ func TestBulletin(t *testing.T) {
 	}
 }
 
+// TestLateBranch has a branch that is new hear of a set when the bulletin has forgotten most of those before.
+func TestLateBranch(t *testing.T) {
+	b := &branch{protected: protected{}, open: map[uint64]*openSet{}, complete: newPart().counter("complete", "complete")}
+	for _, set := range []uint64{3, 2 * keptSets} {
+		b.receive(page{Set: set, Page: 0, Pages: 2}, nil)
+	}
+	assert.Len(t, b.open, keptSets, "it does not ask for what is no longer kept")
+	assert.NotContains(t, b.open, uint64(keptSets))
+	assert.Contains(t, b.open, uint64(keptSets+1))
+}
+
 func TestBranch(t *testing.T) {
 	by, err := parseWithout("")
 	require.NoError(t, err)

@@ -23,7 +23,7 @@ var callProtections = []Protection{
 	{timeouts, "customer, front, labels, loyalty, monitor, orders, sale", "no call waits longer than its time-out"},
 }
 
-// dependency is a service that a part calls, with the protections for these calls. Calls are not retried; see retrier.
+// dependency is a service that a part calls, with the protections for these calls. For calls that are retried see retrier.
 type dependency struct {
 	name   string
 	base   string
@@ -104,8 +104,8 @@ func (d *dependency) call(ctx context.Context, method, path string, header http.
 	return got, err
 }
 
-// send makes one call. net/http does not retry it, even if it has an idempotency key, because the body can be read only
-// once.
+// send makes one call. net/http sends a GET again if its connection was kept from an earlier call and ended without an answer,
+// but nothing that has a body, even with an idempotency key, because the body can be read only once.
 func (d *dependency) send(ctx context.Context, method, path string, header http.Header, body string) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.limit)
 	defer cancel()

@@ -95,8 +95,11 @@ func (l *labels) work(ctx context.Context) {
 	for {
 		select {
 		case next := <-l.queue:
-			_, err := l.printer.call(ctx, http.MethodPost, "/print", nil, next.text)
-			if err == nil {
+			got, err := l.printer.call(ctx, http.MethodPost, "/print", nil, next.text)
+			switch {
+			case err == nil && got.status != http.StatusOK:
+				err = fmt.Errorf("printer: status %d", got.status)
+			case err == nil:
 				l.printed.Inc()
 			}
 			next.printed <- err

@@ -54,3 +54,10 @@ func TestQueueBound(t *testing.T) {
 		})
 	}
 }
+
+func TestBrokenPrinter(t *testing.T) {
+	labels := start(t, "labels", "", map[string]string{"printer": serveFake(t, fail)})
+	got := ask(t, client(t), http.MethodPost, labels+"/labels", "", "a label")
+	assert.Equal(t, http.StatusBadGateway, got.status, "what the printer refused is not printed")
+	assert.Contains(t, ask(t, client(t), http.MethodGet, labels+"/metrics", "", "").body, "labels_printed_total 0")
+}

@@ -28,7 +28,7 @@ var ordersProtections = []Protection{
 	{adaptiveTimeout, "orders", "a charge is asked for again when its answer is later than measured response times explain; without, after 250 ms"},
 	{deepCheck, "orders", "the health check /readyz fails while payments cannot be reached; without, it says the same as /livez"},
 	{idempotencyKeys, "orders", "a key seen before gets the same response and no second order, and its charge is the same charge"},
-	{retryBudget, "orders", "charges are asked for again for a fifth of them and ten times a second; without, each up to three times"},
+	{retryBudget, "orders", "at most a fifth of the charges, and ten more a second, are asked for again; without, each up to three times"},
 }
 
 // orders accepts orders. It has payments charge an order and then stores it. A stored order is an effect.

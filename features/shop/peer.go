@@ -132,6 +132,7 @@ func (p *peer) watch() {
 		switch heard := time.Unix(0, p.heard.Load()); {
 		case !p.awaits():
 			p.heard.Store(time.Now().UnixNano())
+			_ = p.conn.SetWriteDeadline(time.Time{}) // that of the last ping must not fail a later request
 		case time.Since(heard) > maxSilence:
 			p.conn.Close()
 		default:

@@ -121,6 +121,27 @@ func TestSlowIsNotDead(t *testing.T) {
 	})
 }
 
+// TestIdleConnection has nothing asked for a while after a ping.
+func TestIdleConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, there := talk(true)
+		go func() {
+			for in := bufio.NewScanner(there); in.Scan(); {
+				if request := in.Text(); request != "ping" {
+					time.AfterFunc(pingInterval*3/2, func() { fmt.Fprintln(there, request, 500) })
+				}
+			}
+		}()
+		for range 3 {
+			_, err := p.ask(t.Context(), "shirt")
+			require.NoError(t, err)
+			time.Sleep(time.Minute)
+		}
+		there.Close()
+		<-p.lost
+	})
+}
+
 // TestGoodbye stops the server of prices while it is asked, with a spare one. No request fails, but without a goodbye some
 // have to wait until silence shows that it is gone.
 func TestGoodbye(t *testing.T) {

@@ -104,7 +104,8 @@ type stock struct {
 
 var errSoldOut = errors.New("sold out")
 
-// buy sells an item. It is taken from the shelf before it is paid for, under the same lock that shows whether one is left.
+// buy sells an item. It is taken from the shelf before it is paid for, under the same lock that shows whether one is left. A
+// payment without an answer counts as failed here; where real money is paid, find out first whether it arrived.
 func (s *stock) buy(pay func() error) error {
 	if !s.move(&s.shelf, &s.reserved) {
 		return errSoldOut

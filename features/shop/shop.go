@@ -238,7 +238,11 @@ func (p *part) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), deepCheckTimeout)
 	defer cancel()
 	for _, d := range p.required {
-		if _, err := d.call(ctx, http.MethodGet, "/livez", nil, ""); err != nil {
+		got, err := d.call(ctx, http.MethodGet, "/livez", nil, "")
+		if err == nil && got.status != http.StatusOK {
+			err = fmt.Errorf("status %d", got.status)
+		}
+		if err != nil {
 			http.Error(w, fmt.Sprintf("%s: %v", d.name, err), http.StatusServiceUnavailable)
 			return
 		}

@@ -54,6 +54,9 @@ func text(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, s) }
 }
 
+// fail answers that something is broken.
+func fail(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }
+
 // client returns a client that shares no connections with other tests.
 func client(t *testing.T) *http.Client {
 	t.Helper()
@@ -162,6 +165,8 @@ func TestHealthAndMetrics(t *testing.T) {
 	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, ready+"/readyz", "", "").status)
 	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, unready+"/livez", "", "").status, "the shallow check ignores dependencies")
 	assert.Equal(t, http.StatusServiceUnavailable, ask(t, c, http.MethodGet, unready+"/readyz", "", "").status, "the deep check requires them")
+	broken := start(t, "orders", "", map[string]string{"payments": serveFake(t, fail)})
+	assert.Contains(t, ask(t, c, http.MethodGet, broken+"/readyz", "", "").body, "payments: status 500", "an answer is not enough")
 	shallow := start(t, "orders", deepCheck, map[string]string{"payments": machine.FreeAddr(t)})
 	assert.Equal(t, http.StatusOK, ask(t, c, http.MethodGet, shallow+"/readyz", "", "").status, "without the deep check")
 	assert.Contains(t, ask(t, c, http.MethodGet, ready+"/metrics", "", "").body, "orders_placed_total 0")
