@@ -10,7 +10,9 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -59,28 +61,27 @@ Files that exist are not changed.`,
 
 // run writes the files. ask is the terminal, or nil if there is none.
 func (o initOptions) run(out io.Writer, ask io.Reader) error {
-	services, err := o.found()
+	services, left, err := o.found()
 	if err != nil {
 		return err
-	}
-	if len(services) == 0 {
-		return errors.New("no service was found here: name one that runs, such as: firedrill init --service orders=127.0.0.1:8080")
 	}
 	for _, s := range services {
 		fmt.Fprintf(out, "%s  (%s)\n", s.name, s.from)
 	}
+	for _, line := range left {
+		fmt.Fprintln(out, line)
+	}
+	if len(services) == 0 {
+		return errors.New("no service was found here: name one that runs, such as: firedrill init --service orders=127.0.0.1:8080")
+	}
 	if ask != nil {
 		lines := bufio.NewScanner(ask)
-		o.entry = cmp.Or(o.entry, answer(out, lines, "Which service shall the load call?", services[0].name))
+		o.entry = cmp.Or(o.entry, answer(out, lines, "Which service shall the load call?", usualEntry(services)))
 		o.request = cmp.Or(o.request, answer(out, lines, "With which request?", "GET /"))
 	}
-	o.entry, o.request = cmp.Or(o.entry, services[0].name), cmp.Or(o.request, "GET /")
-	if !slices.ContainsFunc(services, func(s candidate) bool { return s.name == o.entry }) {
-		var names []string
-		for _, s := range services {
-			names = append(names, s.name)
-		}
-		return fmt.Errorf("there is no service %q: %s", o.entry, source.DidYouMean(o.entry, names, "services"))
+	o.entry, o.request = cmp.Or(o.entry, usualEntry(services)), cmp.Or(o.request, "GET /")
+	if err := verifyEntry(services, o.entry); err != nil {
+		return err
 	}
 	if _, _, err := source.ParseRoute(o.request); err != nil {
 		what, hint := source.Parts(err)
@@ -107,18 +108,45 @@ func (o initOptions) run(out io.Writer, ask io.Reader) error {
 }
 
 // found returns the services of the flags, or those that are found.
-func (o initOptions) found() (services []candidate, err error) {
+func (o initOptions) found() (services []candidate, left []string, err error) {
 	if len(o.services) == 0 {
 		return candidates(".")
 	}
 	for _, flag := range o.services {
 		name, address, ok := strings.Cut(flag, "=")
 		if _, err := source.ParseAddress(address); !ok || err != nil {
-			return nil, fmt.Errorf("--service %q: write name=host:port, such as orders=127.0.0.1:8080", flag)
+			return nil, nil, fmt.Errorf("--service %q: write name=host:port, such as orders=127.0.0.1:8080", flag)
 		}
 		services = append(services, candidate{name: name, from: "--service", address: address})
 	}
-	return services, nil
+	return services, nil, nil
+}
+
+// usualEntry returns the name of the first service that may answer HTTP requests and that no other depends on or, if there is
+// none, of the first one.
+func usualEntry(services []candidate) string {
+	for _, s := range services {
+		if s.http() && !slices.ContainsFunc(services, func(o candidate) bool { return o.depends[s.name] != "" }) {
+			return s.name
+		}
+	}
+	return services[0].name
+}
+
+// verifyEntry returns an error unless the load can call a service.
+func verifyEntry(services []candidate, entry string) error {
+	var names []string
+	for _, s := range services {
+		names = append(names, s.name)
+		switch {
+		case s.name != entry:
+		case s.http():
+			return nil
+		default:
+			return fmt.Errorf("%q speaks %s, and the load of the first drill sends HTTP requests: choose another service, or name one that runs, such as: --service orders=127.0.0.1:8080", entry, s.protocol)
+		}
+	}
+	return fmt.Errorf("there is no service %q: %s", entry, source.DidYouMean(entry, names, "services"))
 }
 
 // answer asks a question. An empty line is the usual answer.
@@ -149,9 +177,10 @@ func writeNew(out io.Writer, name, text string) error {
 // system returns the system file.
 func (o initOptions) system(services []candidate) string {
 	var b strings.Builder
+	port := firstLinkPort
 	b.WriteString("# yaml-language-server: $schema=system.schema.json\n# The services under test, and the links between them, in which faults are injected.\nservices:\n")
 	for _, s := range services {
-		fmt.Fprintf(&b, "  %s:\n", s.name)
+		fmt.Fprintf(&b, "  %s:\n", yamlKey(s.name))
 		if s.address != "" {
 			fmt.Fprintf(&b, "    address: %q   # it runs already\n", s.address)
 		} else {
@@ -173,13 +202,24 @@ func (o initOptions) system(services []candidate) string {
 			continue
 		}
 		fmt.Fprintf(&b, "    # Each link listens at an address of its own. Let %s use it in place of the dependency's address, so that faults act.\n    depends:\n", s.name)
-		for i, to := range slices.Sorted(maps.Keys(s.depends)) {
-			fmt.Fprintf(&b, "      %s: {protocol: %s, listen: \"127.0.0.1:%d\"}\n", to, s.depends[to], firstLinkPort+i)
+		for _, to := range slices.Sorted(maps.Keys(s.depends)) {
+			fmt.Fprintf(&b, "      %s: {protocol: %s, listen: \"127.0.0.1:%d\"}\n", yamlKey(to), s.depends[to], port)
+			port++
 		}
 	}
-	fmt.Fprintf(&b, "clients:\n  depends: {%s: http}   # the load goes through a link, too\n", o.entry)
+	fmt.Fprintf(&b, "clients:\n  depends: {%s: http}   # the load goes through a link, too\n", yamlKey(o.entry))
 	return b.String()
 }
+
+// yamlKey returns a name as a key of YAML, in quotes unless it is clearly a text.
+func yamlKey(name string) string {
+	if plainKey.MatchString(name) && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, strings.ToLower(name)) {
+		return name
+	}
+	return strconv.Quote(name)
+}
+
+var plainKey = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]*$`)
 
 // firstLinkPort is the address of the first link to a service that runs already. It is not among the ports that operating
 // systems choose by themselves.
