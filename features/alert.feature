@@ -1,8 +1,8 @@
 @starter @row-20 @light
-Feature: Somebody is told while the page still comes
-  Michael Brunton-Spall and Todd L. Montgomery at QCon London 2015: a service that meets an unhealthy one should both serve what it can and raise the
-  alarm. In the shop a monitor reads how many pages the front serves, and how many of them lack a part, and raises an alert if a tenth do ("alerting").
-  A monitor that only asks whether the front answers never notices: it answers, and nobody mends the advertisements.
+Feature: An alert is raised while pages are still served
+  Michael Brunton-Spall and Todd L. Montgomery at QCon London 2015: when one service is unhealthy, those that use it should both serve what they can and
+  raise the alarm. In the shop a monitor reads how many pages the front serves, and how many of them lack a part, and raises an alert if a tenth do ("alerting").
+  A monitor that only asks whether the front answers never notices: the front does answer, so that nobody repairs the advertisements.
 
   Scenario: the advertisements crash
     Given the system described in "shop/alert.yaml"

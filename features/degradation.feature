@@ -1,8 +1,8 @@
 @starter @row-2 @light
 Feature: The front page survives the crash of any optional part
-  Also from Phil Wills' talk: a front page asks the content service for its text, and services for comments, advertisements and statistics
-  for the rest. If one of those crashes, the rest of the page loads and all is not lost. In the shop these are the "fallbacks" of the front:
-  it leaves the part out and says so in a header. Without them one crashed part takes the page with it.
+  Phil Wills at QCon London 2015: a front page asks the content service for its text, and services for comments, advertisements and statistics
+  for the rest. If one of those crashes, the rest of the page is still served. In the shop these are the "fallbacks" of the front: it leaves
+  the part out and says so in a header. Without them, no page is served while one part is down.
 
   Scenario Outline: <part> crash
     Given the system described in "shop/system.yaml"

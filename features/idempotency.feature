@@ -1,8 +1,9 @@
 @starter @row-7 @light
 Feature: What is sent again is done once
-  Todd L. Montgomery at QCon London 2015: even over reliable protocols an acknowledgement can be lost after the work was done. Who waits for it sends
-  again, so what is sent again must be recognised and done once. In the shop orders carry "idempotency keys": the client's key finds the order
-  that it made before, and at payments the charge. Without them every repetition is a new order, and a new charge.
+  Todd L. Montgomery at QCon London 2015: even over reliable protocols an acknowledgement can be lost after the work was done. Whoever waits for it
+  sends again, so what is sent again must be recognised and done once. In the shop each order carries a key that its client chose ("idempotency
+  keys"). A key that was seen before gets the order, and at payments the charge, that was made then. Without that, every repetition is a new
+  order, and a new charge.
 
   Background:
     Given the system described in "shop/orders.yaml"

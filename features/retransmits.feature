@@ -2,7 +2,7 @@
 Feature: An answer that comes late is not asked for twice
   Todd L. Montgomery at QCon London 2015: an answer that arrives just after the time-out makes the caller send again what was being done already.
   Measured response times should set the time-out. In the shop the charges of orders do that ("adaptive timeout", as in RFC 6298): when payments
-  become slow, so does the impatience of orders. A fixed time-out just below the new response time asks payments for everything twice, at the
+  become slow, orders becomes more patient. A fixed time-out just below the new response time asks payments for everything twice, at the
   very moment when it can bear it least.
 
   Scenario: payments answer later than they used to, then later still

@@ -1,8 +1,8 @@
 @starter @row-6 @light
 Feature: A dependency that fails is not asked three times as often
-  Todd L. Montgomery at QCon London 2015, on what is sent again: it comes at the moment when the other side can bear it least. In the shop, orders sends
-  a charge that failed again, up to three times, and a "retry budget" bounds how many of all charges are repeats. Without it, payments gets three
-  times its calls for as long as it fails, which is what keeps a service that stumbles from getting up.
+  Todd L. Montgomery at QCon London 2015: what is sent again comes at the moment when the other side can bear it least. In the shop, orders asks up to
+  three times for a charge that failed, and a "retry budget" limits how many charges are asked for again. Without it, payments gets three times
+  its usual calls for as long as it fails, which keeps a service in trouble from recovering.
 
   Scenario: payments answers nine in ten calls with an error
     Given the system described in "shop/orders.yaml"

@@ -1,7 +1,8 @@
 @starter @row-16 @light
 Feature: A part that is late harms a page no more than a part that is gone
-  Michael Brunton-Spall at QCon London 2015: a latency spike cannot be told from a partition, so what survives one must survive the other.
-  In the shop the front waits 300 ms for each optional part ("timeouts"). Without that it waits as long as the part takes, and its clients leave first.
+  Michael Brunton-Spall at QCon London 2015: a latency spike cannot be told from a broken network, so what survives one must survive
+  the other. In the shop the front waits 300 ms for each optional part ("timeouts"). Without that it waits as long as the part takes, and its clients
+  give up first.
 
   Scenario Outline: <what happens>
     Given the system described in "shop/page.yaml"

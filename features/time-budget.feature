@@ -1,8 +1,8 @@
 @starter @row-14 @light
 Feature: A page of many small services keeps to its time
   Yoni Goldberg at QCon London 2015: a service in the middle, such as one for customers, asks half a dozen smaller ones on behalf of its caller. In the shop
-  each request says how long its caller will wait, and a service that asks others passes on what is left of that ("deadline propagation"). If one
-  part is slow, the page comes without it, in time. Without that, each service waits and asks again as it likes, and the more there are between
+  each request says how long its caller will wait, and a service that asks others tells them how much of that time is left ("deadline
+  propagation"). If one part is slow, the page comes without it, in time. Without that, each service waits and asks again as it likes, and the more there are between
   the page and the slow part, the more often it is asked.
 
   Scenario: the points of a loyalty card take three seconds longer

@@ -1,7 +1,7 @@
 @real
 Feature: What is lost when the primary of PostgreSQL acknowledges before its standby has it
-  With asynchronous replication (here synchronous_commit is local) a commit is acknowledged at once. If the primary dies, and the standby is promoted, what
-  was on its way is gone. Row 18 of the catalogue is the same with synchronous replication.
+  With asynchronous replication (here synchronous_commit is local) a commit is acknowledged at once. If the primary dies and the standby is promoted, what
+  was still on its way is gone. Row 18 of the catalogue is the same with synchronous replication.
 
   Scenario: the standby is promoted, and replication was asynchronous
     Given the system described in "replicated.yaml"

@@ -1,7 +1,7 @@
 @real
 Feature: What services make of a COMMIT that is not acknowledged
-  PostgreSQL commits and says so; when that word is lost, the client sees an error and the row is there. Whoever passes the error on as "it is not known" is
-  right. Whoever says "it did not happen" tells a lie, and whoever does it again does it twice, unless the database knows the request again.
+  PostgreSQL commits and says so. When that answer is lost, the client sees an error although the row is there. A service that passes the error on as "it is not
+  known" is right. One that says "it did not happen" is wrong, and one that does it again does it twice, unless the database recognises the request.
 
   Scenario Outline: the acknowledgement is lost: <way>
     Given the system described in "postgres.yaml"

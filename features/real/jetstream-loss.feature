@@ -1,6 +1,6 @@
 @real
 Feature: What is lost with the leader of a stream
-  Only an acknowledged message is kept by most replicas. What a publisher has merely sent may reach a leader that nobody follows any more, or no leader at all.
+  Only an acknowledged message is known to be kept by most replicas. One that was merely sent may reach a leader whose followers have left it, or no leader at all.
   The careful load waits for acknowledgements, the hasty one does not.
 
   Background:

@@ -1,8 +1,8 @@
 @real @row-18
 Feature: The leader of a cluster of etcd is cut off from the others
-  The others elect a leader of their own. The old one can acknowledge no write, since most members do not hear of it, and must not answer reads by what
-  it knows either: it may have missed writes ("linearizable reads"). Members notice by time-outs of 5s that a connection is dead, so that the old leader
-  may be back later than that.
+  The others elect a leader of their own. The old one can acknowledge no write, since it does not reach most members, and must not answer reads from
+  what it knows either: it may have missed writes ("linearizable reads"). Members take 5s to notice that a connection is dead, so that the old leader may
+  take longer than that to rejoin them.
 
   Scenario: the leader is cut off
     Given the system described in "etcd.yaml"

@@ -1,7 +1,7 @@
 @real
 Feature: What Go's resolver makes of an answer that is lost
-  DNS over UDP loses an answer now and then. Go's resolver waits five seconds (unless resolv.conf says otherwise) before it asks again; whoever looks a name up
-  waits as long.
+  DNS over UDP loses an answer now and then. Go's resolver waits five seconds (unless resolv.conf says otherwise) before it asks again, and so does whoever looks
+  up a name.
 
   Scenario: five answers are lost
     Given the system described in "names.yaml"

@@ -1,8 +1,8 @@
 @real
 Feature: What senders and receivers make of broken connections to RabbitMQ
   Whoever waits for confirms knows what the server has, and publishes again what is not confirmed: twice, if only the confirm was lost. Whoever does not wait
-  takes for sent what lies in a buffer. A message that was handled and not acknowledged when the connection broke is delivered again, marked as such; one that
-  is acknowledged by being sent (automatic acknowledgement) is gone with the connection.
+  believes that a message was sent although it is still in a buffer. A message that was handled and not acknowledged when the connection broke is delivered
+  again, marked as such; one that is acknowledged by being sent (automatic acknowledgement) is gone with the connection.
 
   Background:
     Given the system described in "rabbitmq.yaml"

@@ -1,6 +1,7 @@
 @real @row-18
 Feature: The primary of PostgreSQL is killed, and its standby takes over
-  A standby that is promoted has what it got until then. The primary acknowledged nothing else ("synchronous replication"), though replication was late.
+  A standby that is promoted has what it had received until then. The primary acknowledged nothing else ("synchronous replication"), although replication was
+  late.
 
   Scenario: the standby is promoted
     Given the system described in "replicated.yaml"

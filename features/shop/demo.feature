@@ -1,5 +1,5 @@
-Feature: An order is charged once, even if nobody hears that it was
-  In the shop, orders has payments charge each order. When the acknowledgement of a charge is lost, orders asks again.
+Feature: An order is charged once, even if the acknowledgement of the charge is lost
+  In the shop, the service "orders" has the service "payments" charge each order. When an acknowledgement is lost, it asks again.
 
   Scenario: one in five acknowledgements is lost
     Given the system described in "system.yaml"
