@@ -27,6 +27,7 @@ import (
 	"github.com/firedrill-dev/firedrill/features/shop"
 	"github.com/firedrill-dev/firedrill/injector/process"
 	_ "github.com/firedrill-dev/firedrill/runner" // go test runs the drills again when it changes
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
@@ -332,4 +333,17 @@ func TestRowsAreTheFeatures(t *testing.T) {
 		}
 	}
 	assert.ElementsMatch(t, files, listed)
+}
+
+// TestNothingToWarnOf: what users copy has checks that only a working system passes.
+func TestNothingToWarnOf(t *testing.T) {
+	es, err := language.Parse(language.Source{FS: FS, Paths: []string{"."}})
+	require.NoError(t, err)
+	for _, e := range es {
+		for _, w := range e.Warnings {
+			if w.Code != codes.SharedTarget.String() { // of what is cut off from a whole group
+				t.Errorf("%s: %v", e.ID, w)
+			}
+		}
+	}
 }

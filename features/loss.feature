@@ -16,4 +16,5 @@ Feature: A message that gets lost is sent again
     And a baseline is measured for 2s
     When 30% of messages from "checkout" to "broker" are lost for 3s
     Then at least 30 messages from "checkout" to "broker" were affected by the fault
+    And at least 99% of requests succeed during the fault
     And no acknowledged request is lost

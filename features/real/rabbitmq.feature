@@ -13,7 +13,8 @@ Feature: What senders and receivers make of broken connections to RabbitMQ
     Given applied effects are read from "arrived"
     When one-way traffic on the first 10 connections from "rabbitmq" to "sender" is delayed by 60s
     And 100 requests on "POST /confirmed" are sent, 10 at a time
-    Then every acknowledged request is applied exactly once
+    Then at least 50% of requests succeed
+    And every acknowledged request is applied exactly once
     And no acknowledged request is lost
     And no request is applied more than once
     And no effect appears that was never requested
@@ -28,7 +29,8 @@ Feature: What senders and receivers make of broken connections to RabbitMQ
     And 200ms pass
     And the first 20 connections from "sender" to "rabbitmq" are reset
     And 100 requests on "POST /unconfirmed" are sent, 10 at a time
-    Then every acknowledged request is applied exactly once
+    Then at least 50% of requests succeed
+    And every acknowledged request is applied exactly once
     And no acknowledged request is lost
     And no request is applied more than once
     And no effect appears that was never requested
@@ -42,7 +44,8 @@ Feature: What senders and receivers make of broken connections to RabbitMQ
     And 200ms pass
     And the first 10 connections from "receiver" to "rabbitmq" are reset
     And 50 requests on "POST /work" are sent, 10 at a time
-    Then every acknowledged request is applied exactly once
+    Then at least 50% of requests succeed
+    And every acknowledged request is applied exactly once
     And no acknowledged request is lost
     And no request is applied more than once
     And no effect appears that was never requested
@@ -53,7 +56,8 @@ Feature: What senders and receivers make of broken connections to RabbitMQ
     Given applied effects are read from "handled"
     When the first 11 connections from "receiver" to "rabbitmq" are reset after 4 KB
     And 300 requests on "POST /auto" are sent, 10 at a time
-    Then every acknowledged request is applied exactly once
+    Then at least 50% of requests succeed
+    And every acknowledged request is applied exactly once
     And no acknowledged request is lost
     And no request is applied more than once
     And no effect appears that was never requested
