@@ -27,6 +27,8 @@ func (in *injection) noEffectHint(t evidence.Tally) string {
 		return fmt.Sprintf("nothing on %s is known to be caused by %q requests: does %q pass the header traceparent, or the idempotency key, of its callers on?", in.on, on.Rule().Match.CausedBy, in.From)
 	case t.Seen == 0 && onCalls && len(carried) > 0:
 		return in.hintOtherOperations(on.Rule().Match, carried)
+	case t.Seen == 0 && in.unreached() > 0:
+		return fmt.Sprintf("%s carried nothing: %q could not be reached (%d of its dials failed): does it run, and does it listen at its address?", in.on, in.To, in.unreached())
 	case t.Seen == 0 && in.From != "":
 		return fmt.Sprintf("%s carried nothing that the fault could act on: does the load cause %q to call %q, and does %q use the address of the link?", in.on, in.From, in.To, in.From)
 	case t.Idle > 0:
@@ -60,6 +62,15 @@ func (in *injection) maskedBy(placed []*injection) string {
 		return fmt.Sprintf("%s at the same time and stopped the traffic that this fault could have acted on: inject them one after the other", other.sentence)
 	}
 	return ""
+}
+
+// unreached returns how many dials of the link's upstream failed since the fault was injected.
+func (in *injection) unreached() int64 {
+	if in.target.Link == nil {
+		return 0
+	}
+	o := in.target.Link.Outage().Sub(in.usageAtStart.outage)
+	return o.Refused + o.Unreached
 }
 
 // carried returns the messages that the link has carried since the fault was injected, by operation.

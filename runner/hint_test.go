@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -9,8 +10,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/link"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
@@ -56,6 +59,21 @@ func TestHintsNameTheCause(t *testing.T) {
 			assert.Contains(t, in.noEffectHint(c.tally), c.want)
 		})
 	}
+}
+
+// A fault on the link to a service that does not run had nothing to act on because of that.
+func TestHintNamesServiceThatDoesNotRun(t *testing.T) {
+	l, err := link.Open(link.Config{Name: "clients -> web", Upstream: machine.FreeAddr(t)})
+	require.NoError(t, err)
+	defer l.Close()
+	in := &injection{Placed: scenarios.Placed{Fault: injector.SlowReplies{}, From: "clients", To: "web"}, on: "clients -> web", unit: "calls"}
+	in.target.Link = l
+	assert.NotContains(t, in.noEffectHint(evidence.Tally{}), "does it run")
+	if conn, err := net.Dial("tcp", l.Addr()); err == nil { // or the link has reset it already
+		defer conn.Close()
+	}
+	require.Eventually(t, func() bool { return in.unreached() == 1 }, 10*time.Second, time.Millisecond)
+	assert.Contains(t, in.noEffectHint(evidence.Tally{}), `"web" could not be reached (1 of its dials failed): does it run`)
 }
 
 // Traffic that one fault stops cannot be affected by another.

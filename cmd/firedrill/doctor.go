@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/remote"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 func doctorCommand() *cobra.Command {
@@ -54,13 +57,13 @@ func examine(ctx context.Context, out io.Writer, in input, dir string) error {
 	var problems scenarios.Problems
 	switch {
 	case errors.As(err, &problems):
-		first := problems[0]
-		findings = append(findings, finding{"features", "broken", count(len(problems), "mistake"), fmt.Sprintf("%s:%d: %s; firedrill plan lists all", first.File, first.Line, first.What)})
+		findings = append(findings, finding{"features", "broken", count(len(problems), "mistake"), inOneLine(problems[0]) + "; firedrill plan lists all"})
 	case err != nil:
 		return err
 	default:
 		findings = append(findings, finding{"features", "ok", count(len(es), "scenario") + " without a mistake", ""})
 		findings = append(findings, servers(es)...)
+		findings = append(findings, running(ctx, es)...)
 		findings = append(findings, proxies(ctx, es)...)
 	}
 	findings = append(findings, powerLoss())
@@ -79,6 +82,18 @@ func examine(ctx context.Context, out io.Writer, in input, dir string) error {
 		return exit(usage)
 	}
 	return nil
+}
+
+// inOneLine returns the place of a problem, its cause and its remedy.
+func inOneLine(p source.Problem) string {
+	text := p.What
+	if p.File != "" {
+		text = fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.What)
+	}
+	if p.Hint != "" {
+		text += ": " + p.Hint
+	}
+	return text
 }
 
 func platform() finding {
@@ -133,6 +148,31 @@ func servers(es []*scenarios.Experiment) (all []finding) {
 	if len(present) > 0 {
 		slices.Sort(present)
 		all = append([]finding{{"programs", "ok", strings.Join(present, ", "), ""}}, all...)
+	}
+	return all
+}
+
+// running examines whether something listens at the addresses of services that are not started, apart from those over UDP.
+func running(ctx context.Context, es []*scenarios.Experiment) (all []finding) {
+	seen := map[string]bool{}
+	for _, e := range es {
+		for _, s := range e.System.Services {
+			udp := func(l scenarios.Link) bool { return l.To == s.Name && l.UDP() }
+			if s.Address == "" || s.StandIn != nil || seen[s.Address] || slices.ContainsFunc(e.System.Links, udp) {
+				continue
+			}
+			seen[s.Address] = true
+			network, address := "tcp", s.Address
+			if path, ok := strings.CutPrefix(s.Address, source.UnixPrefix); ok {
+				network, address = "unix", path
+			}
+			conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, address)
+			if err != nil {
+				all = append(all, finding{s.Name, "missing", "does not run: " + err.Error(), "start it before a run, or correct its address; until then, scenarios that need it are inconclusive"})
+				continue
+			}
+			_ = conn.Close()
+		}
 	}
 	return all
 }

@@ -35,9 +35,10 @@ func initCommand() *cobra.Command {
 		Use:   "init",
 		Short: "Write a first drill of your own system: system.yaml, a feature, settings for editors",
 		Long: `Writes a first drill of your own system: a system file, a feature, the JSON Schema of system files, and settings for
-VS Code. Services are those of --service or, without that flag, of a compose file (with published ports), a Procfile,
-or the main packages of a Go module in the working directory or, if there are none, the programs that listen on this
-machine. On a terminal it asks which service the load calls, and with which request; elsewhere flags say so.
+VS Code. Services are those of --service or, without that flag, of a compose file (with published ports) in the working
+directory and, if none of them may answer HTTP requests, of a Procfile or the main packages of a Go module. If there are
+none, they are the programs that listen on this machine. On a terminal it asks which service the load calls, and with which
+request; elsewhere flags say so.
 
 Files that exist are not changed.`,
 		Example: `  firedrill init
@@ -54,7 +55,7 @@ Files that exist are not changed.`,
 	flags := cmd.Flags()
 	flags.StringVar(&o.dir, "dir", "features", "folder to write to")
 	flags.StringArrayVar(&o.services, "service", nil, "a service that runs already, as name=host:port; may be repeated")
-	flags.StringVar(&o.entry, "entry", "", "the service that the load calls (default: the first one)")
+	flags.StringVar(&o.entry, "entry", "", "the service that the load calls (default: the first that may answer HTTP requests and that no other depends on)")
 	flags.StringVar(&o.request, "request", "", `the request of the load (default "GET /")`)
 	return cmd
 }
@@ -193,7 +194,7 @@ func (o initOptions) system(services []candidate) string {
 			for i, name := range slices.Sorted(maps.Keys(s.env)) {
 				fmt.Fprintf(&b, "%s%s: %q", map[bool]string{true: ", "}[i > 0], name, s.env[name])
 			}
-			b.WriteString("}   # how it is told where to listen\n    ready: {within: 60s}\n")
+			b.WriteString("}   # how it is told where to listen\n    ready: {within: 60s}   # it listens at ${port}; if it listens nowhere: {line: \"a part of what it logs then\"}\n")
 		}
 		if s.name == o.entry {
 			b.WriteString("    serves: [/]   # the load calls it\n")

@@ -81,6 +81,7 @@ func lint(s language.Source, usersOf func(systemFiles []string) fs.FS) ([]lintFi
 	}
 	var all []lintFinding
 	add := func(severity string, p source.Problem) {
+		p.File = s.Place(p.File)
 		if p.Hint == "" {
 			p.Hint = remedy(p.Code)
 		}

@@ -52,15 +52,17 @@ func Parse(s Source) ([]*scenarios.Experiment, error) {
 	p := &parse{Source: s, systems: map[string]systemFile{}}
 	wanted := p.wanted()
 	if len(p.out.All) > 0 {
-		return nil, p.out.Err()
+		return nil, p.problems()
 	}
 	var es []*scenarios.Experiment
 	selected := 0
+	var others []string // tags of scenarios that are not selected
 	for _, f := range p.files() {
 		all := feature.Read(p.FS, f.name, p.Vocabulary.knows, &p.out)
 		ids := idsIn(all)
 		for i, sc := range all {
 			if !f.selects(sc) || !wanted(sc) {
+				others = append(others, sc.Tags...)
 				continue
 			}
 			selected++
@@ -68,14 +70,57 @@ func Parse(s Source) ([]*scenarios.Experiment, error) {
 		}
 	}
 	if selected == 0 && len(p.out.All) == 0 {
-		p.out.Add(source.Pos{}, codes.NothingSelected.Message("no scenario is selected by "+source.Quote(s.Paths)), "check paths, tags and name")
+		p.nothingSelected(others)
 	}
-	if err := p.out.Err(); err != nil {
+	if err := p.problems(); err != nil {
 		return nil, err
 	}
 	unique(es)
 	return es, nil
 }
+
+// Place returns the name by which a user knows a file of FS. Files outside of the working directory are read from the root of
+// the file system, and have no leading slash in FS.
+func (s Source) Place(file string) string {
+	if file == "" || filepath.IsAbs(file) || s.Root == "" || filepath.Dir(s.Root) != s.Root || !filepath.IsAbs(s.Root) {
+		return file
+	}
+	return filepath.Join(s.Root, file)
+}
+
+// problems returns the problems that were found, or nil.
+func (p *parse) problems() error {
+	for i := range p.out.All {
+		p.out.All[i].File = p.Place(p.out.All[i].File)
+	}
+	return p.out.Err()
+}
+
+// nothingSelected reports that no scenario is selected. others are the tags of the scenarios that are not.
+func (p *parse) nothingSelected(others []string) {
+	paths := make([]string, len(p.Paths))
+	for i, path := range p.Paths {
+		paths[i] = p.Place(path)
+	}
+	what := "no scenario is selected by " + source.Quote(paths)
+	if p.Tags != "" {
+		what += fmt.Sprintf(" with the tags %q", p.Tags)
+	}
+	if p.Name != "" {
+		what += fmt.Sprintf(" and a name that matches %q", p.Name)
+	}
+	slices.Sort(others)
+	others = slices.Compact(others)
+	hint := "check paths, tags and name"
+	for _, tag := range wordOfExpression.FindAllString(p.Tags, -1) {
+		if !slices.Contains(others, tag) && !slices.Contains([]string{"and", "or", "not"}, tag) {
+			hint = fmt.Sprintf("no scenario has the tag %s; %s", tag, source.DidYouMean(tag, others, "tags"))
+		}
+	}
+	p.out.Add(source.Pos{}, codes.NothingSelected.Message(what), hint)
+}
+
+var wordOfExpression = regexp.MustCompile(`[^\s()]+`)
 
 // parse is the state of one call of Parse.
 type parse struct {
@@ -207,9 +252,9 @@ func (p *parse) walk(name string, line int, add func(string, int)) {
 	info, err := fs.Stat(p.FS, name)
 	switch {
 	case err != nil:
-		p.out.Add(source.Pos{}, codes.UnreadableFile.Msgf("%q cannot be read: %v", name, err), "name a feature file, or a folder that holds some")
+		p.out.Add(source.Pos{}, codes.UnreadableFile.Msgf("%q cannot be read: %v", p.Place(name), withoutPath(err)), "name a feature file, or a folder that holds some")
 	case !info.IsDir() && !strings.HasSuffix(name, ".feature"):
-		p.out.Add(source.Pos{}, codes.UnreadableFile.Msgf("%q is not a feature file", name), "its name has to end in .feature")
+		p.out.Add(source.Pos{}, codes.UnreadableFile.Msgf("%q is not a feature file", p.Place(name)), "its name has to end in .feature")
 	case !info.IsDir():
 		add(name, line)
 	default:
@@ -220,9 +265,18 @@ func (p *parse) walk(name string, line int, add func(string, int)) {
 			return err
 		})
 		if err != nil {
-			p.out.Add(source.Pos{}, codes.UnreadableFile.Msgf("%q cannot be read: %v", name, err), "check that the folder may be read")
+			p.out.Add(source.Pos{}, codes.UnreadableFile.Msgf("%q cannot be read: %v", p.Place(name), err), "check that the folder may be read")
 		}
 	}
+}
+
+// withoutPath returns the reason of an error that repeats the path of a file.
+func withoutPath(err error) error {
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
 }
 
 // idsIn returns the ids of the scenarios in a file. Scenarios with equal names get a number, counted over the whole

@@ -163,7 +163,8 @@ func TestWrongSelection(t *testing.T) {
 		{"outside", Source{Paths: []string{"../a.feature"}}, "outside"},
 		{"no line", Source{Paths: []string{"a.feature:x"}}, "names no line"},
 		{"no scenario there", Source{Paths: []string{"a.feature:1"}}, "no scenario is selected"},
-		{"no such tag", Source{Tags: "@none"}, "no scenario is selected"},
+		{"no such tag", Source{Tags: "@none"}, `no scenario is selected by "." with the tags "@none"`},
+		{"no such name", Source{Name: "none"}, `no scenario is selected by "." and a name that matches "none"`},
 		{"tags", Source{Tags: "@a and"}, "not a tag expression"},
 		{"name", Source{Name: "("}, "not a regular expression"},
 		{"own step", Source{Own: []string{"("}}, "not a regular expression"},
@@ -179,6 +180,19 @@ func TestWrongSelection(t *testing.T) {
 			var problems source.Problems
 			assert.ErrorAs(t, err, &problems)
 		})
+	}
+}
+
+// TestPlaces: a file outside of the working directory is read from the root, and named as it is found from anywhere.
+func TestPlaces(t *testing.T) {
+	fsys := fstest.MapFS{"tmp/a.feature": {Data: []byte("Feature: A\n  Scenario: S\n    Given nonsense\n")}}
+	for path, want := range map[string]string{
+		"tmp/a.feature": "/tmp/a.feature:3:", "tmp/b.feature": `"/tmp/b.feature" cannot be read: file does not exist`, "tmp/a.feature:1": `no scenario is selected by "/tmp/a.feature:1"`,
+	} {
+		_, err := Parse(Source{FS: fsys, Root: "/", Paths: []string{path}})
+		assert.ErrorContains(t, err, want)
+		_, err = Parse(Source{FS: fsys, Root: "/home", Paths: []string{path}})
+		assert.ErrorContains(t, err, strings.Replace(want, "/tmp", "tmp", 1))
 	}
 }
 
