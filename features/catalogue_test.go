@@ -308,9 +308,7 @@ func TestRowsAreTheFeatures(t *testing.T) {
 				checks = append(checks, c.String())
 			}
 			assert.Subset(t, checks, row.CaughtBy, "%s lacks a check that catches row %s", e.ID, row.N)
-			if row.N != "real" {
-				assert.Contains(t, e.Tags, "@row-"+row.N)
-			}
+			assert.Contains(t, e.Tags, "@row-"+row.N)
 			if path.Dir(row.File) == "real" {
 				assert.Contains(t, e.Tags, "@real")
 			}

@@ -32,8 +32,8 @@ func printCatalogue(out io.Writer) error {
 		for _, line := range about {
 			fmt.Fprintf(out, "    %s\n", line)
 		}
-		fmt.Fprintf(out, "\n    holds:   firedrill run --tags %s   # %s\n", tagOf(row), row.File)
-		fmt.Fprintf(out, "    caught:  firedrill run --tags %s --without %q\n", tagOf(row), row.Without)
+		fmt.Fprintf(out, "\n    holds:   firedrill run --tags @row-%s   # %s\n", row.N, row.File)
+		fmt.Fprintf(out, "    caught:  firedrill run --tags @row-%s --without %q\n", row.N, row.Without)
 		for _, c := range row.CaughtBy {
 			fmt.Fprintf(out, "             ✗ %s\n", c)
 		}
@@ -41,13 +41,6 @@ func printCatalogue(out io.Writer) error {
 	}
 	_, err := fmt.Fprintf(out, "%d drills. They run in a folder without features of its own. What real servers and clients are known to do: firedrill run --tags @real\n", len(rows))
 	return err
-}
-
-func tagOf(row features.Row) string {
-	if row.N == "real" {
-		return "@real"
-	}
-	return "@row-" + row.N
 }
 
 // about returns the description below the title of a feature file, line by line: where the failure comes from.

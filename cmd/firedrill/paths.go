@@ -59,7 +59,7 @@ func inputOf(args []string, tags string) (input, error) {
 }
 
 // depthOfSearch is how many folders below the working directory are searched for features.
-const depthOfSearch = 4
+const depthOfSearch = 6
 
 // featureIn returns the path of a feature file in a folder, or "" if there is none. Hidden folders and those of libraries and of tests
 // are left out.

@@ -1,4 +1,4 @@
-@real
+@real @row-real
 Feature: Pages come without their cache
   A cache makes pages cheaper; it must not become something that they cannot do without. Here it is a real redis-server, which first falls
   silent, then is killed, and then comes back. The front asks it with short time-outs, leaves it alone for a moment when it fails, and takes the
