@@ -166,7 +166,7 @@ func (e *Experiment) plan(w io.Writer) {
 		printMoment(w, now, fmt.Sprintf("send keys again, and read what that applied for %s", injector.Duration(e.Effects.Within())))
 	}
 	for _, c := range e.Checks {
-		printMoment(w, now, "check: "+c.Check.String())
+		printMoment(w, now, "check: "+c.Check.String()+map[bool]string{true: " (known to fail)"}[c.KnownToFail])
 	}
 	for _, one := range e.Warnings {
 		fmt.Fprintf(w, "    warning       %s [%s]\n", one.What, one.Code)
