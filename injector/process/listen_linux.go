@@ -213,14 +213,23 @@ func listeningAddresses(members []member) []string {
 // Listening returns the TCP ports that programs of this machine listen at and that a connection to 127.0.0.1 reaches, in
 // order. Programs of other users may be missing.
 func Listening() (all []Listener) {
+	ports := map[string]uint16{} // by inode
 	for _, s := range openSockets("tcp") {
-		if ip := s.at.Addr(); !ip.IsLoopback() && !ip.IsUnspecified() || slices.ContainsFunc(all, func(l Listener) bool { return l.Port == s.at.Port() }) {
-			continue
+		if ip := s.at.Addr(); ip.IsLoopback() || ip.IsUnspecified() {
+			ports[s.inode] = s.at.Port()
 		}
-		for _, program := range holders(map[string]bool{s.inode: true}) {
-			program, _, _ = strings.Cut(strings.TrimPrefix(program, `"`), `"`) // without the PID
-			all = append(all, Listener{s.at.Port(), program})
-			break
+	}
+	found := map[uint16]bool{}
+	for pid := range allProcesses() {
+		held, _ := socketsOf(pid)
+		for _, inode := range held {
+			port, listens := ports[inode]
+			if !listens || found[port] {
+				continue
+			}
+			found[port] = true
+			program, _, _ := strings.Cut(strings.TrimPrefix(command(pid), `"`), `"`) // without the PID
+			all = append(all, Listener{port, program})
 		}
 	}
 	slices.SortFunc(all, func(a, b Listener) int { return int(a.Port) - int(b.Port) })
