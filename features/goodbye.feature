@@ -11,6 +11,6 @@ Feature: A server that stops says goodbye
     And a steady load of 40 requests per second on "POST /quotes"
     And clients give up after 500ms
     And a baseline is measured for 2s
-    When "prices" is stopped in order for 2s
+    When "prices" is stopped gracefully for 2s
     Then "prices" was affected by the fault
     And at least 98% of requests succeed

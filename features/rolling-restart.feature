@@ -9,8 +9,8 @@ Feature: Instances are replaced one by one, and nobody notices
     And a steady load of 60 requests per second on "GET /"
     And clients give up after 4s
     And a baseline is measured for 2s
-    When "web-1" is stopped in order for 700ms
-    And "web-2" is stopped in order for 700ms
-    And "web-3" is stopped in order for 700ms
+    When "web-1" is stopped gracefully for 700ms
+    And "web-2" is stopped gracefully for 700ms
+    And "web-3" is stopped gracefully for 700ms
     Then every request succeeds
     And the p95 latency stays below 500ms

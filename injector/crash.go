@@ -118,9 +118,9 @@ type Stop struct{}
 // Kind implements Fault.
 func (Stop) Kind() Kind {
 	return Kind{Name: "stop", On: "service", Hides: true, AtOnce: true, EndedBy: "starts again", Undo: "the process is started again and awaited", Unproved: "that it ends in time when it is asked to, and becomes ready again", Sentences: []Sentence{{
-		Pattern:  `{to} is stopped in order{for}`,
+		Pattern:  `{to} is stopped gracefully{for}`,
 		Means:    "it is asked to end, with the signal and the patience of its `stop` in the system file (SIGTERM, 5s); inconclusive when it had to be killed; healing starts it again",
-		Examples: []string{`"payments" is stopped in order for 10s`},
+		Examples: []string{`"payments" is stopped gracefully for 10s`},
 		Fault:    func(Args) Fault { return Stop{} },
 	}}}
 }
@@ -146,7 +146,7 @@ func (Stop) Inject(ctx context.Context, t Target) (Heal, error) {
 }
 
 // Say implements Fault.
-func (Stop) Say(_, to string) string { return fmt.Sprintf("%q is stopped in order", to) }
+func (Stop) Say(_, to string) string { return fmt.Sprintf("%q is stopped gracefully", to) }
 
 // Hang stops all processes of a service with SIGSTOP: sockets stay open, but nothing answers. Heal resumes the
 // processes.

@@ -60,9 +60,9 @@ func TestDryRunOfFaultsOnServices(t *testing.T) {
 	text := strings.Join(notes, "\n")
 	const again = `; ".*" is there to start it again at 127.0.0.1:\d+; not proved, since nothing was done to it: `
 	for sentence, says := range map[string]string{
-		`"web" crashes`:             again + `that it becomes ready again \(undo: the process is started again and awaited\)`,
-		`"web" is stopped in order`: again + `that it ends in time when it is asked to, and becomes ready again`,
-		`"web" hangs`:               `; not proved, since nothing was done to it: that it answers again after that \(undo: SIGCONT\)`,
+		`"web" crashes`:               again + `that it becomes ready again \(undo: the process is started again and awaited\)`,
+		`"web" is stopped gracefully`: again + `that it ends in time when it is asked to, and becomes ready again`,
+		`"web" hangs`:                 `; not proved, since nothing was done to it: that it answers again after that \(undo: SIGCONT\)`,
 	} {
 		assert.Regexp(t, `would inject: `+sentence+` \(on web\): proved: it runs, and may be signalled \(.*pid \d+.*\), and nothing else listens at 127.0.0.1:\d+`+says, text)
 	}

@@ -78,7 +78,7 @@ func mistakes() []row {
 			want:   "passed", why: "a port is one service's at a time: they run one after the other",
 		}, {
 			name: "a stop that the service does not follow", back: "-ignore-term", front: "-patience 300ms",
-			steps: load("GET /dep", 40) + "When \"back\" is stopped in order for 2s\nThen at least 1% of requests succeed\n",
+			steps: load("GET /dep", 40) + "When \"back\" is stopped gracefully for 2s\nThen at least 1% of requests succeed\n",
 			want:  "inconclusive", reason: `(?i)SIGKILL|orderly|in order`,
 			why: "it had to be killed, which is another fault than was asked for",
 		}, {

@@ -24,7 +24,7 @@ var ideas = []struct {
 	{regexp.MustCompile(`(?i)\bkill(s|ed)?\b|\bdie(s|d)?\b|\bterminated?\b|\b(is )?crashed\b`), `"payments" crashes for 5s`},
 	{regexp.MustCompile(`(?i)\b(freez|frozen|paus|stuck|suspend)`), `"payments" hangs for 15s`},
 	{regexp.MustCompile(`(?i)\b(is|goes|are|becomes) (down|offline|unavailable|unreachable)\b|\boutage\b`), `"payments" crashes for 5s`},
-	{regexp.MustCompile(`(?i)\b(shut(s)? down|is shut|is stopped|stops)\b`), `"payments" is stopped in order for 10s`},
+	{regexp.MustCompile(`(?i)\b(shut(s)? down|is shut|is stopped|stops)\b`), `"payments" is stopped gracefully for 10s`},
 	{regexp.MustCompile(`(?i)\b(partition|isolated|disconnected|split)`), `"orders" and "payments" are cut off from each other for 15s`},
 	{regexp.MustCompile(`(?i)\b(bandwidth|throttle[sd]?)\b`), `traffic from "orders" to "payments" is limited to 64 KB per second for 30s`},
 	{regexp.MustCompile(`(?i)\b(response time|respond(s)? within|answers? within)\b`), `the p95 latency stays below 400ms during the fault`},

@@ -287,7 +287,7 @@ func TestFaultsLastLongEnough(t *testing.T) {
 
 func TestHealNeedsLiveFault(t *testing.T) {
 	e := parsed(t, Source{FS: files("Feature: a\n  Scenario: b\n    Given the system described in \"system.yaml\"\n" +
-		"    When \"payments\" is stopped in order\n    And \"inventory\" crashes\n    And \"recs\" hangs\n    And 5s pass\n" +
+		"    When \"payments\" is stopped gracefully\n    And \"inventory\" crashes\n    And \"recs\" hangs\n    And 5s pass\n" +
 		"    And \"payments\" starts again\n    And \"inventory\" starts again\n    And \"recs\" resumes\n    And connections from \"orders\" to \"db\" are reset\n    And all faults are healed\n")})[0]
 	var heals []scenarios.Heal
 	for _, s := range e.Steps {
