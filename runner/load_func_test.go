@@ -137,3 +137,54 @@ func TestFunctionThatIsMissing(t *testing.T) {
 	})
 	require.ErrorContains(t, err, `there is no such function in runner.Options.Funcs: did you mean "place orders"?`)
 }
+
+const functionOverLink = `Feature: A
+  Scenario: S
+    Given the service "shop" at "http://127.0.0.1:1"
+    And "clients" depends on "shop" over http
+    And clients retry failed requests up to 3 times with the same key
+    And applied effects are read from "GET /ledger"
+    And effects settle within 100ms
+    When 30% of calls caused by "place order" requests from "clients" to "shop" answer with status 500
+    And 60 calls of the function "place order" are made, 10 at a time
+    Then every acknowledged request is applied exactly once
+    And at least 90% of "place order" requests succeed
+`
+
+// A function finds the link to a service, so that faults act on the calls that it makes, and can be selected by their cause.
+func TestFunctionOverALink(t *testing.T) {
+	t.Parallel()
+	book := &orderBook{}
+	mux := http.NewServeMux()
+	mux.Handle("GET /ledger", book)
+	mux.HandleFunc("POST /orders/{key}", func(_ http.ResponseWriter, r *http.Request) {
+		book.place(r.Context(), Request{N: 1, Key: r.PathValue("key")})
+	})
+	place := func(ctx context.Context, r Request) Outcome {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+FromContext(ctx).Link("clients", "shop")+"/orders/"+r.Key, nil)
+		if err != nil {
+			return Refused("no-link")
+		}
+		req.Header.Set("Traceparent", r.Trace)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return NotKnown("no-answer")
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return NotKnown(resp.Status)
+		}
+		return Acknowledged(r.Key)
+	}
+	h := steadily(t, func() (*Result, error) {
+		return Run(t.Context(), Options{
+			FS: fstest.MapFS{"a.feature": {Data: []byte(functionOverLink)}}, Paths: []string{"a.feature"}, Seed: 7, Dir: t.TempDir(),
+			Handlers: map[string]http.Handler{"shop": mux}, Funcs: map[string]Func{"place order": place},
+		})
+	})
+	assert.Empty(t, h.Load.GeneratorErrors)
+	for _, v := range h.Verdicts {
+		assert.Equal(t, "passed", v.Outcome, "%s: %s; %s", v.Check, v.Observed, v.Reason)
+	}
+	assert.Positive(t, h.Load.Retries)
+}

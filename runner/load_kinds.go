@@ -17,13 +17,15 @@ type LoadKind = load.Kind
 
 // Func makes one attempt of a request of a load, and returns what is known about it. It is called concurrently, and has to
 // return soon after its context has ended, which is when its client gives up. Retries call it again with the same request.
-// A panic is an error of the load, not of the system.
+// A panic is an error of the load, not of the system. FromContext returns the running system: faults on a link act on what
+// is sent to System.Link, and not on what is sent to System.Address.
 type Func func(ctx context.Context, r Request) Outcome
 
 // Request is a request that a Func makes.
 type Request struct {
-	N   uint64 // its number, from 0
-	Key string // its idempotency key, the same for every attempt
+	N     uint64 // its number, from 0
+	Key   string // its idempotency key, the same for every attempt
+	Trace string // its W3C trace context: sent as the header traceparent, it tells which calls the request caused
 }
 
 // Outcome is what a Func knows about an attempt. The zero value means that it is not known whether the request was applied.
@@ -67,7 +69,7 @@ func (o Options) loadKinds() []load.Kind {
 	funcs := map[string]func(context.Context, load.Request) load.Reply{}
 	for name, do := range o.Funcs {
 		funcs[name] = func(ctx context.Context, r load.Request) load.Reply {
-			return do(ctx, Request{N: r.N, Key: r.Key}).reply()
+			return do(ctx, Request{N: r.N, Key: r.Key, Trace: r.Trace}).reply()
 		}
 	}
 	return slices.Concat(load.Kinds(), o.Loads, []load.Kind{load.FuncKind(funcs)})

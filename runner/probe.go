@@ -88,7 +88,7 @@ func (s *session) probe() {
 // calls end.
 func (s *session) probeClients() (all []*load.Client, end func()) {
 	for i := range s.loads {
-		all = append(all, load.NewClient(s.ctx, s.clientConfig(i, func(service string) string { return s.system.Addresses[service] })))
+		all = append(all, load.NewClient(s.withSystem(), s.clientConfig(i, func(service string) string { return s.system.Addresses[service] })))
 	}
 	return all, func() {
 		for _, c := range all {

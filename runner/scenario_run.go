@@ -20,7 +20,7 @@ func (s *session) drive() {
 			s.fail(errors.New("a step exited its goroutine, as t.FailNow and t.Skip do, so its result is unknown: return an error instead"))
 		}
 	}()
-	w := &ScenarioRun{s: s, ctx: context.WithValue(s.ctx, systemKey{}, &System{system: s.system})}
+	w := &ScenarioRun{s: s, ctx: s.withSystem()}
 	if s.o.Drive != nil && s.e.File != "" {
 		if err := s.o.Drive(w); err != nil {
 			s.fail(err)

@@ -85,7 +85,7 @@ func (s *session) startLoad() {
 			s.aggregator.Started(l.Name, n, r.client.Route(n).Name(), s.run.journal.Since(due))
 		}
 		cfg.Ended = s.finished
-		r.client = load.NewClient(s.ctx, cfg)
+		r.client = load.NewClient(s.withSystem(), cfg)
 		s.loads = append(s.loads, r)
 	}
 	s.measureIdle()

@@ -8,10 +8,15 @@ import (
 
 type systemKey struct{}
 
-// System is the running system, for use in user-defined steps.
+// System is the running system, for use in user-defined steps and in functions of a load.
 type System struct{ system *testbed.System }
 
-// FromContext returns the running system from the context of a user-defined step. It returns nil outside a
+// withSystem returns the context of the scenario, from which FromContext returns its system.
+func (s *session) withSystem() context.Context {
+	return context.WithValue(s.ctx, systemKey{}, &System{system: s.system})
+}
+
+// FromContext returns the running system from the context of a user-defined step or a Func. It returns nil outside a
 // scenario and if the system could not be started.
 func FromContext(ctx context.Context) *System {
 	s, _ := ctx.Value(systemKey{}).(*System)

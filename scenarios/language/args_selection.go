@@ -7,7 +7,6 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
-	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
@@ -32,10 +31,7 @@ func (a args) Pick(i int) injector.Pick {
 	if op := part[7]; op != "" {
 		p.Match.Method, p.Match.Path = a.about(i, op, part[8])
 	}
-	p.Match.Key, p.Match.Header = part[9], part[11]
-	if part[12] != "" {
-		p.Match.CausedBy = a.cause(i, part[12])
-	}
+	p.Match.Key, p.Match.Header, p.Match.CausedBy = part[9], part[11], part[12]
 	if part[10] != "" {
 		p.Share, p.Sticky = a.share(a.pos(i), part[10]), true
 	}
@@ -62,15 +58,6 @@ func (a args) about(i int, op, noun string) (method, path string) {
 	}
 	a.addProblem(i, source.NotAnOperation(op))
 	return "", ""
-}
-
-// cause parses the route of the requests that cause calls.
-func (a args) cause(i int, route string) string {
-	method, path, err := source.ParseRoute(route)
-	if err != nil {
-		a.addProblem(i, err)
-	}
-	return scenarios.Route{Method: method, Path: path}.Name()
 }
 
 // nth parses an index of calls or connections, starting at 1. It returns 0 for "".

@@ -103,7 +103,7 @@ func TestWrongCallSelections(t *testing.T) {
 		`only messages with key "a" from "orders" to "cache" are lost`:                               "redis has no headers and no keys",
 		`only replies with header "A: b" from "cache" to "orders" are lost after the work was done`:  "redis has no headers and no keys",
 		`only calls caused by "POST /ordres" requests from "orders" to "payments" are delayed by 1s`: `did you mean "POST /orders"?`,
-		`only calls caused by "orders" requests from "orders" to "payments" are delayed by 1s`:       `"orders"`,
+		`only calls caused by "orders" requests from "orders" to "payments" are delayed by 1s`:       `the load has no "orders" requests`,
 		`only messages caused by "POST /orders" requests from "orders" to "cache" are lost`:          "redis has no headers and no keys",
 		`calls from "orders" to "payments" are answered with "UNAVAILABLE"`:                          `answers with a status and not with "UNAVAILABLE"`,
 		`calls from "orders" to "stock" are answered with "BUSY"`:                                    `code "BUSY" is not an error of gRPC`,
