@@ -117,6 +117,7 @@ func (r *Resolver) onService(at source.Pos, p *Placed) {
 	case i < 0:
 	case r.System.Services[i].StandIn != nil:
 		r.AddProblem(at, codes.Unsupported.Msgf("%q is a stand-in, which has no process of its own", p.To), "break the links to it: connections are reset, cut off, refused")
+		return
 	case len(r.System.Services[i].Command) == 0:
 		r.AddProblem(at, codes.Unsupported.Msgf("%q was not started by Firedrill, so its process cannot be touched", p.To), "start it with a command, or break the links to it: connections are reset, cut off, refused")
 		return
@@ -141,7 +142,8 @@ func (r *Resolver) onLink(at source.Pos, p *Placed, misread bool) {
 		}
 	}
 	if !ok {
-		r.noLink(at, p.From, p.To)
+		on, isOn := p.Fault.(injector.OnCalls)
+		r.noLink(at, p.From, p.To, isOn && on.Rule().Action.OfReply())
 		return
 	}
 	p.From, p.To = l.From, l.To
@@ -155,8 +157,8 @@ func (r *Resolver) onLink(at source.Pos, p *Placed, misread bool) {
 	}
 }
 
-// noLink reports a missing link.
-func (r *Resolver) noLink(at source.Pos, from, to string) {
+// noLink reports a missing link. The sentence names the dependency first if it is about replies.
+func (r *Resolver) noLink(at source.Pos, from, to string, replies bool) {
 	known := true
 	for _, name := range []string{from, to} {
 		if name != system.Clients && r.serviceNamed(at, name) < 0 {
@@ -167,7 +169,9 @@ func (r *Resolver) noLink(at source.Pos, from, to string) {
 		return
 	}
 	hint := r.System.LinksOf(from, to)
-	if _, back := r.System.Link(to, from); back {
+	if _, back := r.System.Link(to, from); back && replies {
+		hint = fmt.Sprintf("did you mean from %q to %q?", from, to)
+	} else if back {
 		hint = fmt.Sprintf("did you mean from %q to %q?", to, from)
 	}
 	r.AddProblem(at, codes.UnknownName.Msgf("%q does not depend on %q", from, to), hint)

@@ -138,7 +138,7 @@ func (r *Resolver) checkTarget(at source.Pos, n check.Needs) {
 	default:
 		l, ok := r.linkOf(n)
 		if !ok {
-			r.noLink(at, n.From, n.To)
+			r.noLink(at, n.From, n.To, false)
 			return
 		}
 		if len(l.Shared) > 0 {

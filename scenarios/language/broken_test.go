@@ -40,6 +40,8 @@ var brokenSteps = []brokenCase{
 	{"unknown service", `When "payment" crashes for 5s`, 8, `"payment"`, `no service "payment"`, `did you mean "payments"?`},
 	{"unknown end of a link", `When calls from "orders" to "paymens" are delayed by 1s for 5s`, 8, "calls", `no service "paymens"`, `did you mean "payments"?`},
 	{"link the wrong way round", `When calls from "payments" to "orders" are delayed by 1s for 5s`, 8, "calls", `"payments" does not depend on "orders"`, `did you mean from "orders" to "payments"?`},
+	{"link of replies the wrong way round", `When 20% of replies from "orders" to "payments" are lost after the work was done for 5s`, 8, "20%", `"payments" does not depend on "orders"`, `did you mean from "payments" to "orders"?`},
+	{"link of events the wrong way round", `When replies from "orders" to "payments" stall after 3 events for 5s`, 8, "replies", `"payments" does not depend on "orders"`, `did you mean from "payments" to "orders"?`},
 	{"no such link", `When calls from "front" to "payments" are delayed by 1s for 5s`, 8, "calls", `"front" does not depend on "payments"`, `"front" depends on "orders", "recs"`},
 	{"calls on tcp", `When calls from "orders" to "db" are delayed by 1s for 5s`, 8, "calls", "speaks tcp, which has no calls", "traffic or connections"},
 	{"unknown toxic", `When the toxic "latncy" is on traffic from "orders" to "payments" for 5s`, 8, `"latncy"`, "latency", "Toxiproxy's list"},

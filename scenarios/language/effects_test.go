@@ -162,6 +162,8 @@ func TestStandIns(t *testing.T) {
 	_, err = parseWith(file(right), strings.Replace(drill, "50% of replies from \"payments\" to \"orders\" are lost after the work was done", "\"payments\" crashes", 1))
 	assert.ErrorContains(t, err, `"payments" is a stand-in, which has no process of its own`)
 	assert.ErrorContains(t, err, "break the links to it")
+	_, err = parseWith(file(right), strings.Replace(drill, "50% of replies from \"payments\" to \"orders\" are lost after the work was done", "\"payments\" loses power", 1))
+	assert.ErrorContains(t, err, "1 problem", "not that it has no data folder")
 	_, err = parseWith(file(right), drill+"    And effects with the same \"customer\" are applied in the order they were sent\n")
 	assert.ErrorContains(t, err, `keeps no field "customer"`)
 }
