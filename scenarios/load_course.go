@@ -15,11 +15,10 @@ import (
 func (l *Load) described() string {
 	switch l.Shape {
 	case Closed:
-		text := counted(l.Users, "user")
 		if l.Think > 0 {
-			text += fmt.Sprintf(", thinking %s in between,", check.Duration(l.Think))
+			return fmt.Sprintf("%s who think %s in between", counted(l.Users, "user"), check.Duration(l.Think))
 		}
-		return text
+		return counted(l.Users, "user")
 	case Counted:
 		return "counted requests"
 	}

@@ -44,6 +44,7 @@ func TestShapesThatAreNotPossible(t *testing.T) {
 		"counted requests do not stop":        {[]string{sent, `When the load stops`, allSucceed}, []string{"a.feature:5", "stop by themselves", "leave this step out"}},
 		"counted requests have no rate":       {[]string{sent, `When the load changes from 100 to 200 requests per second`, allSucceed}, []string{"a.feature:5", "this load has no rate", "a steady load"}},
 		"users have no rate":                  {[]string{`Given 20 users ask "POST /orders"`, `When the load spikes from 100 to 200 requests per second for 5s`, allSucceed}, []string{"a.feature:5", "this load has no rate", "20 users"}},
+		"users who think have no rate":        {[]string{`Given 20 users ask "POST /orders", thinking 500ms in between`, `When the load spikes from 100 to 200 requests per second for 5s`, allSucceed}, []string{"it is 20 users who think 500ms in between; add: a steady load"}},
 		"other requests":                      {[]string{sent, `When 200 requests on "GET /catalog" are sent, 10 at a time`, allSucceed}, []string{"a.feature:5", "sent before, at a.feature:4, are others", "the same routes"}},
 		"more at a time than in all":          {[]string{`When 5 requests on "POST /orders" are sent, 10 at a time`, allSucceed}, []string{"5 requests cannot be sent 10 at a time"}},
 		"no requests":                         {[]string{`When 0 requests on "POST /orders" are sent, 1 at a time`, allSucceed}, []string{`"0" is not a whole number from 1 up`}},

@@ -201,7 +201,7 @@ func TestBuilderAndPlanOfLoadsWithNames(t *testing.T) {
 	var plan bytes.Buffer
 	require.NoError(t, scenarios.Plan(&plan, []*scenarios.Experiment{e}))
 	assert.Contains(t, plan.String(), `"checkout" load: 20 requests per second on "POST /orders"`)
-	assert.Contains(t, plan.String(), `"browsing" load: 10 users, thinking 500ms in between, on "GET /catalog"`)
+	assert.Contains(t, plan.String(), `"browsing" load: 10 users who think 500ms in between on "GET /catalog"`)
 	assert.Contains(t, plan.String(), `check: at least 99% of requests of the "browsing" load succeed`)
 
 	_, err = scenarios.New("b").ReadSystem(files(), "system.yaml").
