@@ -51,7 +51,7 @@ func (f Fields) effect(raw json.RawMessage) (journal.Effect, error) {
 		return journal.Effect{}, err
 	}
 	if key == "" {
-		return journal.Effect{}, fmt.Errorf("has no %q (it has %s): each effect needs a key, the idempotency key of its request", name(f.key, "key"), fieldsOf(raw))
+		return journal.Effect{}, noKey(name(f.key, "key"), raw)
 	}
 	id, err := f.ID(raw)
 	if err != nil {

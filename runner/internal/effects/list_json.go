@@ -200,13 +200,23 @@ func parseEffect(raw json.RawMessage) (journal.Effect, error) {
 		return journal.Effect{}, fmt.Errorf("has a \"key\" that is %s: it must be a string or a number", kindOfRaw(fields.Key))
 	}
 	if key == "" {
-		return journal.Effect{}, fmt.Errorf("has no \"key\" (it has %s): each effect needs a \"key\", the idempotency key of its request", fieldsOf(raw))
+		return journal.Effect{}, noKey("key", raw)
 	}
 	id, ok := plainText(fields.ID)
 	if !ok {
 		return journal.Effect{}, fmt.Errorf("has an \"id\" that is %s: it must be a string, a number or absent", kindOfRaw(fields.ID))
 	}
 	return NewEffect(key, id)
+}
+
+// noKey returns the error for an item whose key, in a field with a name, is absent or empty.
+func noKey(field string, raw json.RawMessage) error {
+	const needs = "each effect needs a key, the idempotency key of its request"
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) == nil && fields[field] != nil {
+		return fmt.Errorf("has an empty %q: %s", field, needs)
+	}
+	return fmt.Errorf("has no %q (it has %s): %s", field, fieldsOf(raw), needs)
 }
 
 // plainText returns the text of a string, or a number exactly as written. It returns "" for null and
