@@ -122,6 +122,12 @@ func (r *Resolver) addLock(at source.Pos, of check.MutualExclusion, step journal
 	} else if !r.declaredSource(at, of.Source) {
 		return
 	}
+	if s, ok := r.System.Effect(of.Source); ok {
+		if what, hint := s.Lockless(); !what.None() {
+			r.AddProblem(at, what, hint)
+			return
+		}
+	}
 	if !slices.ContainsFunc(r.Locks, func(o Lock) bool { return o.Name == l.Name && o.Source.Name == l.Source.Name }) {
 		r.Locks = append(r.Locks, l)
 	}

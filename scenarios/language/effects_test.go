@@ -168,6 +168,27 @@ func TestStandIns(t *testing.T) {
 	assert.ErrorContains(t, err, `keeps no field "customer"`)
 }
 
+// A source that cannot list who held a lock, and when, is refused before anything starts.
+func TestSourcesWithoutLocks(t *testing.T) {
+	const drill = "    When calls from \"orders\" to \"payments\" are delayed by 1s for 5s\n    Then at most one holder of the lock \"leader\" at a time, as \"x\" lists\n"
+	for declared, want := range map[string]string{
+		`{stand_in: payments}`:                                                            `"x" lists requests to a stand-in, and not the holders of a lock`,
+		`{redis: "127.0.0.1:1", hash: a}`:                                                 `"x" lists no times at which a lock was acquired and released`,
+		`{redis: "127.0.0.1:1", list: a}`:                                                 `"x" lists no times`,
+		`{file: a, format: '(?P<value>\w+) (?P<key>\w+) by (?P<id>\w+)'}`:                 `the format of "x" has no group "seq", which the holders of a lock need`,
+		`{file: a, format: '(?P<value>\w+) (?P<key>\w+) by (?P<id>\w+) at (?P<seq>\S+)'}`: "",
+		`{redis: "127.0.0.1:1", list: a, key: $.lock}`:                                    "",
+	} {
+		file := "services:\n  orders: {address: \"127.0.0.1:2\", serves: [/], depends: {payments: http}}\n  payments: {stand_in: {routes: {\"POST /a\": {}}}}\neffects:\n  x: " + declared + "\n"
+		_, err := parseWith(file, drill)
+		if want == "" {
+			require.NoError(t, err, declared)
+			continue
+		}
+		assert.ErrorContains(t, err, want, declared)
+	}
+}
+
 // One mistake each: the line, what is reported, and what to do.
 func TestBrokenSourcesOfEffects(t *testing.T) {
 	const read = "    And applied effects are read from \"x\"\n    When 5s pass\n    Then no acknowledged request is lost\n"

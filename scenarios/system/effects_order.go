@@ -30,6 +30,25 @@ func (e EffectSource) Unordered(group string) (what codes.Message, hint string) 
 	return codes.Message{}, ""
 }
 
+// Lockless returns why a source cannot list the holders of a lock, and what to do. Both are "" if it may.
+func (e EffectSource) Lockless() (what codes.Message, hint string) {
+	const read = "read them from a log, a table or a stream"
+	switch {
+	case e.Kind == "stand_in":
+		return codes.Unsupported.Msgf("%q lists requests to a stand-in, and not the holders of a lock", e.Name), read
+	case e.Settings["hash"] != "", e.Settings["keys"] != "", e.Settings["list"] != "" && e.Settings["key"] == "":
+		return codes.Unsupported.Msgf("%q lists no times at which a lock was acquired and released", e.Name), read
+	case e.Kind == "file" && !slices.Contains([]string{"", "json"}, e.Settings["format"]):
+		pattern, err := regexp.Compile(e.Settings["format"])
+		for _, group := range []string{"key", "id", "value", "seq"} {
+			if err == nil && pattern.SubexpIndex(group) < 0 {
+				return codes.Unsupported.Msgf("the format of %q has no group %q, which the holders of a lock need", e.Name, group), fmt.Sprintf(`mark it: (?P<%s>\S+)`, group)
+			}
+		}
+	}
+	return codes.Message{}, ""
+}
+
 // ordersRows reports whether a query sorts its result, or returns a column "seq".
 func ordersRows(query string) bool {
 	var outer strings.Builder
