@@ -243,6 +243,7 @@ func TestNoAccidentalPass(t *testing.T) {
 			s.every(journal.After, failing(50))
 			s.Pauses = []journal.Pause{{From: 12 * time.Second, To: 13 * time.Second, Took: time.Second}}
 		}, Inconclusive, "the runner was paused"},
+		"nothing due at first":                   {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.removeSeconds(10, 14) }, Failed, "it took 4s: no request was due in the second before"},
 		"seconds without a request":              {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.removeSeconds(12, 14) }, Failed, "it took 4s"},
 		"fallbacks are an effect":                {NotAffected{"POST /orders"}, func(s scenario) { s.every(journal.During, fallingBack) }, Failed, "fell from 100% to 0%; 200 were fallbacks"},
 		"stuck in fallbacks":                     {Recovers{Route: "POST /orders", Within: 3 * time.Second}, func(s scenario) { s.every(journal.After, fallingBack) }, Failed, "500 were fallbacks, 0 in the baseline"},

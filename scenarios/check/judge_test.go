@@ -184,6 +184,23 @@ func TestRequestsDuringPauseMayDecide(t *testing.T) {
 	}
 }
 
+// TestPausesLeaveTooFewRequests: the reason of a verdict for want of requests says that some do not count.
+func TestPausesLeaveTooFewRequests(t *testing.T) {
+	check := Latency{Percentile: 95, Below: time.Second, Window: journal.During}
+	for paused, reason := range map[bool]string{false: "too few: at least 100 are needed", true: "too few: at least 100 are needed; those that overlap a pause of the runner do not count"} {
+		s := newScenario()
+		for i := range s.Samples {
+			x := &s.Samples[i]
+			if x.Paused = paused && x.Window == journal.During && x.From > 6*time.Second; x.Window == journal.During && !paused && x.From > 6*time.Second {
+				x.Sent, x.OK, x.Latency = 0, 0, nil
+			}
+		}
+		answers, _ := Judge(s.History, []Check{check}, nil)
+		require.Equal(t, Inconclusive, answers[0].Outcome)
+		require.Regexp(t, reason+"$", answers[0].Reason)
+	}
+}
+
 // TestOwnStepFailsOnlyValidScenario: a failed user-defined step in an invalid scenario is not a failure of the
 // system.
 func TestOwnStepFailsOnlyValidScenario(t *testing.T) {

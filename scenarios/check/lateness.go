@@ -132,7 +132,7 @@ func (v Verdict) allowForPauses(c Check, h *journal.History) Verdict {
 		}
 		return v
 	case Inconclusive:
-		return v
+		return v.explainPauses(c, h)
 	}
 	p, ok := h.PauseBefore(v.Window)
 	if !ok {
@@ -147,4 +147,15 @@ func (v Verdict) allowForPauses(c Check, h *journal.History) Verdict {
 		return before
 	}
 	return v.withheldFor(codes.RunnerPaused.Msgf("not judged, since %s, which may have caused the failure; it would have %s", p, v.wouldHave()))
+}
+
+// explainPauses adds to a verdict for want of requests that some do not count, if there are enough with these.
+func (v Verdict) explainPauses(c Check, h *journal.History) Verdict {
+	if v.Doubt.Code() != codes.TooFewRequests || !slices.ContainsFunc(h.Samples, func(s journal.Sample) bool { return s.Paused }) {
+		return v
+	}
+	if with := punctual(c, h.WithPaused(func(journal.Sample) bool { return true })); with.Outcome == Inconclusive && with.Doubt.Code() == codes.TooFewRequests {
+		return v
+	}
+	return v.doubted(codes.TooFewRequests.Msgf("%s; those that overlap a pause of the runner do not count", v.Doubt))
 }

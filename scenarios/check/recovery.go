@@ -120,7 +120,7 @@ func recovery(h *journal.History, all []slice, healed, within time.Duration, ste
 	}
 	outside := make([]string, len(all)) // the violation in each second; "" for none
 	begin, streak, longest, relapse := 0, 0, 0, 0
-	problem := ""
+	problem, before := "", healed
 	for i, second := range all {
 		for j, s := range steady {
 			if counts[j][i].significant && outside[i] == "" {
@@ -128,10 +128,11 @@ func recovery(h *journal.History, all []slice, healed, within time.Duration, ste
 				outside[i] = fmt.Sprintf("%s in the second from +%.1fs (steady: %s)", got, second.from.Seconds(), s.limit())
 			}
 		}
-		if i > 0 && second.from-all[i-1].from >= 2*time.Second { // a second or more without requests is not steady; a shorter gap is a truncated slice
+		if second.from-before >= 2*time.Second { // a second or more without requests is not steady; a shorter gap is a truncated slice
 			begin, streak = i, 0
 			problem = fmt.Sprintf("no request was due in the second before +%.1fs", second.from.Seconds())
 		}
+		before = second.from
 		if outside[i] == "" {
 			streak++
 			continue
