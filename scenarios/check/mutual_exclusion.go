@@ -42,11 +42,11 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 	}
 	v := Verdict{Observed: fmt.Sprintf("%s holders acquired it %s times, %s during the fault", Count(len(holders)), Count(len(held)), Count(during)), Expected: expected, Evidence: seq(h, "lock", i)}
 	switch {
+	case l.Error != "": // a release may not have been read
+		v.Doubt = codes.EffectsUnknown.Message(l.Error)
 	case len(overlaps) > 0:
 		v.Details = overlaps[:min(10, len(overlaps))]
 		return verdict(false, v, "%s times, the lock %q was acquired while another one held it: %s", Count(len(overlaps)), c.Lock, overlaps[0])
-	case l.Error != "":
-		v.Doubt = codes.EffectsUnknown.Message(l.Error)
 	case len(holders) < 2:
 		v.Doubt = codes.NotExercised.Msgf("%s lists %s holders of the lock %q: without two of them there is no contention", strconv.Quote(c.Source), Count(len(holders)), c.Lock)
 	case fault && during == 0:

@@ -49,7 +49,10 @@ func TestMutualExclusion(t *testing.T) {
 		"few":              {func(s scenario) { s.Locks[0].Events = s.Locks[0].Events[:8] }, Inconclusive, "acquired only 4 times"},
 		"not read":         {func(s scenario) { s.Locks[0].Events, s.Locks[0].Error = nil, "the holders cannot be read" }, Inconclusive, "cannot be read"},
 		"partly read":      {func(s scenario) { s.Locks[0].Error = "a part" }, Inconclusive, "a part"},
-		"another lock":     {func(s scenario) { s.Locks[0].Name = "other" }, Inconclusive, "were not read"},
+		"a release not read": {func(s scenario) {
+			s.Locks[0].Events, s.Locks[0].Error = slices.Delete(s.Locks[0].Events, 5, 6), "item 6 has no seq"
+		}, Inconclusive, "item 6 has no seq"},
+		"another lock": {func(s scenario) { s.Locks[0].Name = "other" }, Inconclusive, "were not read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScenario()
