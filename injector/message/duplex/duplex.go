@@ -302,6 +302,9 @@ func (c *Conn) EndedByRule() bool { return c.ending.Load() != nil }
 // InputDiscarded reports whether further input from the client is discarded.
 func (c *Conn) InputDiscarded() bool { return c.EndedByRule() || c.upstreamFailed.Load() }
 
+// UpstreamDone reports whether the server's output has ended.
+func (c *Conn) UpstreamDone() bool { return c.upstreamDone.Load() }
+
 // Outlived implements message.Sender.
 func (c *Conn) Outlived() {
 	c.Lock()

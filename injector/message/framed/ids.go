@@ -4,7 +4,7 @@ package framed
 // ID. Since an answer may never come, it keeps only the newest messages, at most 2 * maxIDs.
 type pendingIDs struct {
 	old, recent map[string][]*exchange
-	n           int // number of messages in fresh
+	n           int // number of messages in recent
 }
 
 const maxIDs = 4096

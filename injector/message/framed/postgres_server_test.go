@@ -348,7 +348,7 @@ func pgTwice(t *testing.T, addr string, direct *pgx.Conn) {
 		require.NoError(t, err)
 		heal()
 		f.CheckAccounts(t)
-		require.Contains(t, f.Recorded(evidence.Skipped)[0].Detail, "in the middle of something")
+		require.Contains(t, f.Recorded(evidence.Skipped)[0].Detail, "was not idle")
 		require.Equal(t, 1, pgCount(t, direct, "orders"))
 	})
 	t.Run("immune", func(t *testing.T) {

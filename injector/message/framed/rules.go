@@ -129,13 +129,11 @@ func (c *connection) sendLater(duplicate *exchange, rule *message.Live, raw []by
 		case <-timer.C:
 		case <-rule.Healed():
 		case <-c.Context().Done():
-			c.Relay.Record(rule, duplicate.Message, evidence.Skipped, "the connection ended before the copy left")
-			return
 		}
 		c.upMu.Lock()
 		defer c.upMu.Unlock()
-		if !c.canDuplicate() {
-			c.Relay.Record(rule, duplicate.Message, evidence.Skipped, "the connection was in the middle of something when the copy was to leave")
+		if why := c.noCopyReason(); why != "" {
+			c.Relay.Record(rule, duplicate.Message, evidence.Skipped, why)
 			return
 		}
 		duplicate.Ticket = c.Relay.Copied(message.ToServer)
@@ -148,12 +146,17 @@ func (c *connection) sendLater(duplicate *exchange, rule *message.Live, raw []by
 	})
 }
 
-// canDuplicate reports whether a copy may be sent now.
-func (c *connection) canDuplicate() bool {
+// noCopyReason returns why no copy can be sent now, or "" if one can.
+func (c *connection) noCopyReason() string {
 	c.Lock()
 	defer c.Unlock()
-	r, ok := c.dialect.(IdleReporter)
-	return !c.IsPassthrough() && !c.InputDiscarded() && c.Context().Err() == nil && (!ok || r.Idle())
+	switch r, ok := c.dialect.(IdleReporter); {
+	case c.InputDiscarded() || c.UpstreamDone() || c.Context().Err() != nil:
+		return "the connection ended before the copy was sent"
+	case c.IsPassthrough() || ok && !r.Idle():
+		return "the connection was not idle when the copy was due"
+	}
+	return ""
 }
 
 // bufferedPayload is the payload of a buffered message.
