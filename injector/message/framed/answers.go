@@ -38,11 +38,15 @@ func (c *connection) ReadAnswers() error {
 }
 
 // passAnswersThrough forwards first and all further output of the server unchanged, after output that cannot be
-// parsed.
+// parsed. Requests that are pending may still be answered by a rule meanwhile.
 func (c *connection) passAnswersThrough(first []byte, why error) error {
 	c.enterPassthrough(why)
 	c.EndWrite()
-	return copyRemaining(c.out, first, c.WriteToClient)
+	return copyRemaining(c.out, first, func(b []byte) error {
+		c.BeginWrite()
+		defer c.EndWrite()
+		return c.WriteToClient(b)
+	})
 }
 
 // fromServer forwards one message, or applies a rule to it.

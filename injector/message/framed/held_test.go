@@ -2,6 +2,8 @@ package framed
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,4 +82,56 @@ func TestRedisClosesIdleHeldConnection(t *testing.T) {
 	defer cancel()
 	require.Error(t, client.Get(ctx, "a").Err())
 	assert.EqualValues(t, 1, count.Tally().Broken)
+}
+
+// A copy that is due after the server has ended its connection does not arrive, and does not count as delivered.
+func TestLateCopyNeedsTheServer(t *testing.T) {
+	s := relaytest.StartScript(t)
+	f := relaytest.OpenLinkFor(t, "redis", s.Addr, message.Config{})
+	count, heal := f.AddRule(t, message.Rule{Action: message.Twice, Late: time.Hour})
+	client := relaytest.Connect(t, f.Addr)
+	ping, pong := "*1\r\n$4\r\nPING\r\n", "+PONG\r\n"
+	client.Send(ping, false)
+	server := s.Accept(t)
+	server.Expect(ping)
+	server.Send(pong, false)
+	require.NoError(t, server.CloseWrite())
+	client.Expect(pong)
+	f.WaitClosed(t, message.ToClient)
+	heal()
+	toServer, _ := f.CheckAccounts(t)
+	assert.Zero(t, toServer.Copies)
+	assert.Zero(t, count.Tally().Affected)
+	require.Len(t, f.Recorded(evidence.Skipped), 1)
+	assert.Equal(t, "the connection ended before the copy was sent", f.Recorded(evidence.Skipped)[0].Detail)
+}
+
+// A server sends output that cannot be parsed while the relay answers a request itself: both write to the client.
+func TestAnswerBesideUnparsedOutput(t *testing.T) {
+	s := relaytest.StartScript(t)
+	f := relaytest.OpenLinkFor(t, "redis", s.Addr, message.Config{})
+	_, release := f.AddRule(t, message.Rule{Action: message.Delay, By: time.Hour})
+	f.AddRule(t, message.Rule{ID: "fault-2", Action: message.Answer, Code: "LOADING"})
+	client := relaytest.Connect(t, f.Addr)
+	client.Send("*1\r\n$4\r\nPING\r\n", false)
+	server := s.Accept(t)
+	f.WaitPending(t, 1)
+	const chunk, answer = "not RESP", "-LOADING Redis is loading the dataset in memory\r\n"
+	server.Send(chunk, false)
+	client.Expect(chunk)
+	var sending sync.WaitGroup
+	var answered atomic.Bool
+	chunks := 0
+	sending.Go(func() {
+		for ; !answered.Load(); chunks++ {
+			server.Send(chunk, false)
+		}
+	})
+	release()
+	before := client.Before(answer)
+	answered.Store(true)
+	sending.Wait()
+	require.NoError(t, server.CloseWrite())
+	after, _ := client.ReadToEnd(relaytest.Patience)
+	assert.Len(t, before+after, len(chunk)*chunks)
 }
