@@ -265,6 +265,21 @@ func TestHeldDatagramLimits(t *testing.T) {
 	}
 }
 
+// Each delay for which there is no room is reported for its own rule.
+func TestSkippedDelays(t *testing.T) {
+	server := serve(t)
+	f := openLink(t, server.addr(), Config{held: -1}) // no room
+	f.AddRule(t, message.Rule{ID: "f1", Action: message.Delay, By: time.Hour})
+	f.AddRule(t, message.Rule{ID: "f2", Action: message.Delay, By: time.Hour})
+	connect(t, f.Addr()).send("a")
+	server.expect("a")
+	var rules []string
+	for _, e := range f.Recorded(evidence.Skipped) {
+		rules = append(rules, e.Fault)
+	}
+	assert.ElementsMatch(t, []string{"f1", "f2"}, rules)
+}
+
 // Close works with datagrams in every state; see also TestMain.
 func TestCloseDropsHeldDatagrams(t *testing.T) {
 	server := serve(t)

@@ -61,7 +61,7 @@ func (l *Link) advance(p *datagram) {
 		if l.delayed.add(p, w.Rule(), w.By()) {
 			return
 		}
-		l.relay.SkipDelays(p.Exchange, fullReason)
+		l.relay.SkipDelays(p.Exchange, p.delaysDone, fullReason)
 	}
 	rule := p.Rule()
 	if rule == nil || rule.Action != message.Reorder {
@@ -82,7 +82,7 @@ func (l *Link) advance(p *datagram) {
 	})
 }
 
-const fullReason = "too many are kept back already"
+const fullReason = "too many datagrams are held already"
 
 // onDue is called when a delay has passed or a late copy is due.
 func (l *Link) onDue(p *datagram) {

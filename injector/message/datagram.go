@@ -19,12 +19,6 @@ func (r *Relay) Decide(m Message, t Ticket) *Exchange {
 	return x
 }
 
-// SkipDelays records that a message cannot be delayed for lack of space.
-func (r *Relay) SkipDelays(x *Exchange, why string) {
-	r.Record(x.Delays[0].rule, x.Message, evidence.Skipped, why)
-	x.Delays = nil
-}
-
 // Lost records that a message with a rule was lost for another reason.
 func (r *Relay) Lost(x *Exchange, why string) {
 	if rule := x.Rule(); rule != nil {

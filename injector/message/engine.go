@@ -98,6 +98,14 @@ func (r *Relay) Skip(x *Exchange, why string) {
 	}
 }
 
+// SkipDelays records that a message cannot be delayed any further, after the given number of delays.
+func (r *Relay) SkipDelays(x *Exchange, done int, why string) {
+	for _, d := range x.Delays[done:] {
+		r.Record(d.rule, x.Message, evidence.Skipped, why)
+	}
+	x.Delays = nil
+}
+
 // Report reports a call that has ended. A caller that disconnected before the answer has given up, even if the
 // answer was still sent.
 func (r *Relay) Report(x *Exchange, status int) {

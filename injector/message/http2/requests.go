@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/firedrill-dev/firedrill/injector/evidence"
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
@@ -85,10 +84,7 @@ func (c *Conn) intercept(s *stream, l *lane, run func(*stream)) {
 // skipStream records that the chosen rule cannot act on a stream. If delays is set, it skips the delays as well.
 func (c *Conn) skipStream(s *stream, why string, delays bool) {
 	if delays {
-		for _, d := range s.Delays {
-			c.Relay.Record(d.Rule(), s.Message, evidence.Skipped, why)
-		}
-		s.Delays = nil
+		c.Relay.SkipDelays(&s.Exchange, 0, why)
 	}
 	c.Relay.Skip(&s.Exchange, why)
 }
