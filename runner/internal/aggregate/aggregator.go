@@ -92,7 +92,13 @@ func buckets(h *hdrhistogram.Histogram) []journal.Bucket {
 func (a *Aggregator) Mark(t time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.marks = append(a.marks, t)
+	a.mark(t)
+}
+
+// mark adds a mark. Concurrent callers may have read the clock in another order than that in which they get here.
+func (a *Aggregator) mark(t time.Duration) {
+	i, _ := slices.BinarySearch(a.marks, t)
+	a.marks = slices.Insert(a.marks, i, t)
 }
 
 // BeginBaseline sets the time from which requests are judged. Those that are due earlier belong to the warm-up.

@@ -79,7 +79,8 @@ func TestConsecutiveFaultsShareAWindow(t *testing.T) {
 
 func TestSlices(t *testing.T) {
 	a := New(Settings{Horizon: time.Hour})
-	a.Mark(1300 * time.Millisecond)
+	a.Mark(5300 * time.Millisecond)
+	a.Mark(1300 * time.Millisecond) // of another goroutine
 	for _, c := range []struct{ at, from, to time.Duration }{
 		{0, 0, 1 * sec},
 		{1 * sec, 1 * sec, 1300 * time.Millisecond},

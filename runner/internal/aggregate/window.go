@@ -17,13 +17,13 @@ func (a *Aggregator) AddFault(t time.Duration) (live, ended func(time.Duration))
 	defer a.mu.Unlock()
 	s := &span{from: t}
 	a.faults = append(a.faults, s)
-	a.marks = append(a.marks, t)
+	a.mark(t)
 	recorder := func(at *time.Duration) func(time.Duration) {
 		return func(t time.Duration) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			*at = t
-			a.marks = append(a.marks, t)
+			a.mark(t)
 		}
 	}
 	return recorder(&s.live), recorder(&s.to)
