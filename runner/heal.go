@@ -72,7 +72,9 @@ func (s *session) healAll(chosen []*injection) error {
 	for _, in := range chosen {
 		in.recording.Lock()
 		s.freezeHits(in, usages)
+		s.mu.Lock()
 		in.healBegan = began
+		s.mu.Unlock()
 		in.recording.Unlock()
 		in.markEnded(began)
 	}

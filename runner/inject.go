@@ -29,7 +29,7 @@ type injection struct {
 	duration     time.Duration // requested duration; 0 means until healed
 	usageAtStart usage         // what its link had carried when it was injected
 	usageDuring  usage         // what its link carried from then until healing began
-	live         time.Duration // when it became live; 0 before
+	live         time.Duration // when it became live; 0 before; written with session.mu held, like healBegan
 	heal         injector.Heal // nil before
 	injectErr    error         // set if injecting failed
 	markLive     func(time.Duration)
@@ -150,7 +150,9 @@ func (s *session) apply(do scenarios.Inject, step journal.Step, by string) ([]*i
 				return err
 			})
 			if in.injectErr == nil {
+				s.mu.Lock()
 				in.live = s.now()
+				s.mu.Unlock()
 				in.markLive(in.live)
 			}
 		}
@@ -315,7 +317,9 @@ func (in *injection) journalFault(stage string, s *session, err error) *journal.
 	masked := ""
 	if affected == 0 && in.healed {
 		// All faults healed together have healBegan set by now, so the answer no longer changes.
-		masked = in.maskedBy(s.allPlaced())
+		s.mu.Lock()
+		masked = in.maskedBy(s.placed)
+		s.mu.Unlock()
 	}
 	switch {
 	case !in.healed && in.healBegan == 0:
