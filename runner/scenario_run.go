@@ -71,8 +71,8 @@ func (w *ScenarioRun) BeginUserStep(i int) bool {
 }
 
 // EndUserStep records the result of the user-defined step i. An error is a failed check, except that a
-// pending or skipped step, one that ended because the scenario was stopped, and a PanicError prove nothing. A
-// Then without an error is a check that passed.
+// pending or skipped step, one that ended after the scenario was stopped, and a PanicError prove nothing: what the
+// step met may be a consequence of the stop. A Then without an error is a check that passed.
 func (w *ScenarioRun) EndUserStep(i int, err error) {
 	if w.skipped {
 		return
@@ -90,7 +90,7 @@ func (w *ScenarioRun) EndUserStep(i int, err error) {
 		return
 	}
 	outcome, code := "failed", codes.Code(0)
-	if stop := context.Cause(w.s.ctx); unfinished(err) || stop != nil && (errors.Is(err, stop) || errors.Is(err, context.Canceled)) {
+	if unfinished(err) || w.s.ctx.Err() != nil {
 		outcome, code = "inconclusive", codes.Unfinished
 	}
 	w.s.recordStep(journal.Event{Verdict: &journal.Verdict{
