@@ -16,7 +16,7 @@ var ranks = []string{"skipped", "passed", "inconclusive", "flaky", "failed", "st
 
 // countOutcomes describes how many scenarios had which outcome, worst first, and how many were not run.
 func countOutcomes(b *journal.Book, paint func(outcome, text string) string) []string {
-	counts, inQuarantine := map[string]int{}, 0
+	counts, inQuarantine, found := map[string]int{}, 0, 0
 	for _, h := range b.Scenarios {
 		switch o := OutcomeOf(b, h); {
 		case h.RetryOf != "":
@@ -24,6 +24,9 @@ func countOutcomes(b *journal.Book, paint func(outcome, text string) string) []s
 			inQuarantine++
 		default:
 			counts[o]++
+			if foundAsExpected(h) && o == "passed" {
+				found++
+			}
 		}
 	}
 	var parts []string
@@ -31,8 +34,8 @@ func countOutcomes(b *journal.Book, paint func(outcome, text string) string) []s
 		if n := counts[o]; n > 0 {
 			parts = append(parts, paint(o, fmt.Sprintf("%d %s", n, o)))
 		}
-		if n := findings(b); o == "passed" && n > 0 {
-			parts[len(parts)-1] += fmt.Sprintf(" (%d of them a finding, as expected)", n)
+		if o == "passed" && found > 0 {
+			parts[len(parts)-1] += fmt.Sprintf(" (%d of them a finding, as expected)", found)
 		}
 	}
 	if inQuarantine > 0 {
@@ -50,16 +53,6 @@ func countOutcomes(b *journal.Book, paint func(outcome, text string) string) []s
 // foundAsExpected reports whether a scenario passed since a check failed that is known to fail.
 func foundAsExpected(h *journal.History) bool {
 	return outcome(h) == "passed" && slices.ContainsFunc(h.Verdicts, func(v journal.Verdict) bool { return v.Finding })
-}
-
-// findings returns how many scenarios passed since a check failed that is known to fail.
-func findings(b *journal.Book) (n int) {
-	for _, h := range b.Scenarios {
-		if foundAsExpected(h) {
-			n++
-		}
-	}
-	return n
 }
 
 // skipped returns how many scenarios were skipped.

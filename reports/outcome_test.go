@@ -98,6 +98,16 @@ func TestSkippedScenariosAreInconclusive(t *testing.T) {
 	require.Equal(t, "passed", Outcome(b))
 }
 
+// TestFindingsOfRetries: a scenario that passed only as a retry is not counted as one that passed.
+func TestFindingsOfRetries(t *testing.T) {
+	known := journal.Verdict{Kind: "none twice", Outcome: "passed", Finding: true}
+	b := &journal.Book{End: &journal.End{}, Scenarios: []*journal.History{
+		{Begin: journal.Begin{ID: "a", Quarantine: &journal.Quarantine{}}, End: &journal.End{Outcome: "failed"}},
+		{Begin: journal.Begin{ID: "a-2", RetryOf: "a", Quarantine: &journal.Quarantine{}}, End: &journal.End{Outcome: "passed"}, Verdicts: []journal.Verdict{known}},
+	}}
+	require.Equal(t, []string{"1 did not pass in quarantine"}, countOutcomes(b, func(_, text string) string { return text }))
+}
+
 // TestFindingsLookExpected: a scenario passes although a check fails, if the check is known to fail. Reports say so.
 func TestFindingsLookExpected(t *testing.T) {
 	step := journal.Step{Keyword: "Then", Text: "no request is applied more than once", At: "a.feature:7"}
