@@ -153,7 +153,7 @@ func (s *StandIn) apply(route scenarios.StandInRoute, r *http.Request, body []by
 	s.n++
 	number := strconv.Itoa(s.n)
 	quoted, _ := json.Marshal(key)
-	a := &answer{route: route, body: strings.NewReplacer("{{n}}", number, "{{key}}", strings.Trim(string(quoted), `"`)).Replace(route.Body)}
+	a := &answer{route: route, body: strings.NewReplacer("{{n}}", number, "{{key}}", string(quoted[1:len(quoted)-1])).Replace(route.Body)}
 	switch {
 	case !changes:
 		return a

@@ -64,9 +64,11 @@ func TestStandIn(t *testing.T) {
 		status, _, _ = send(s, "GET", "/charges/7/more", "")
 		assert.Equal(t, 404, status)
 	}
+	_, quoted, _ := send(s, "POST", "/charge", `{"order": {"key": "k\""}}`)
+	assert.Equal(t, `{"id": 6, "of": "k\""}`, quoted)
 	send(s, "PUT", "/charge", "")
 	assert.Equal(t, `the stand-in "payments" answered requests of routes that it does not have with status 404: GET /charges/7/more (2), PUT /charge (1)`, s.Unanswered())
-	assert.Len(t, applied(t, s), 3)
+	assert.Len(t, applied(t, s), 4)
 
 	send(s, "POST", "/charge", "{}")
 	assert.ErrorContains(t, s.List(func(journal.Effect) error { return nil }), `1 requests to the stand-in "payments" carried no key at "$.order.key" of a JSON body`)
