@@ -7,7 +7,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
+
+// The configuration files of services are removed once, although a system may be stopped twice.
+func TestStopTwice(t *testing.T) {
+	svc := scenarios.Service{Name: "a", Files: []system.File{{Name: "a.conf", Template: "port: 1"}}}
+	s := newSystem(Config{Experiment: &scenarios.Experiment{System: scenarios.System{Services: []scenarios.Service{svc}}}, Dir: t.TempDir()})
+	require.NoError(t, s.writeFiles(svc))
+	require.NoError(t, s.Stop(t.Context()))
+	require.NoError(t, s.Stop(t.Context()))
+}
 
 func TestServicesGetNamedVariablesOfTheRun(t *testing.T) {
 	t.Setenv("GREETING", "hello")

@@ -280,6 +280,7 @@ func (s *System) Stop(ctx context.Context) error {
 	for _, name := range s.written {
 		errs = append(errs, os.Remove(name))
 	}
+	s.written = nil
 	for _, svc := range s.e.System.Services {
 		_ = os.Remove(s.folder(svc)) // fails unless empty
 	}
