@@ -2,5 +2,5 @@
 
 package load
 
-// fileLimit returns how many files this process may open, as text for users.
-func fileLimit() string { return "a limited number" }
+// FileLimit returns how many files this process may open, as text for users.
+func FileLimit() string { return "a limited number" }
