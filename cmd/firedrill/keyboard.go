@@ -47,7 +47,7 @@ var hold = action{'o', "o: hold", (*operator).holdOn}
 // echoing turns on again what readKeys turned off in a terminal, or is nil: a program that exits immediately has to.
 var echoing atomic.Pointer[func()]
 
-// maxTyped is how many keys are kept until they are asked for. Further ones are dropped.
+// maxTyped is how many keys are kept until they are asked for. Further ones that are typed at a terminal are dropped.
 const maxTyped = 256
 
 // readKeys returns a keyboard that reads in, unbuffered by lines if that is a terminal. Its discard drops what was typed
@@ -78,6 +78,10 @@ func readKeys(in io.Reader) (*keyboard, error) {
 				return
 			}
 			if seq.has(buf[0]) {
+				continue
+			}
+			if k.inAdvance {
+				typed <- key{buf[0], time.Now()}
 				continue
 			}
 			select {

@@ -198,6 +198,19 @@ func TestAbortEndsQuestions(t *testing.T) {
 	})
 }
 
+// TestNothingIsDroppedOfWhatWasWrittenInAdvance: it may be longer than what is kept of a terminal.
+func TestNothingIsDroppedOfWhatWasWrittenInAdvance(t *testing.T) {
+	t.Parallel()
+	keys, err := readKeys(strings.NewReader(strings.Repeat("x", 10*maxTyped)))
+	require.NoError(t, err)
+	time.Sleep(10 * time.Millisecond) // the reader is ahead
+	n := 0
+	for range keys.typed {
+		n++
+	}
+	require.Equal(t, 10*maxTyped, n)
+}
+
 // TestArrowsAreNoKeys: what a terminal sends for arrows and function keys does not act as the letters in it.
 func TestArrowsAreNoKeys(t *testing.T) {
 	t.Parallel()
