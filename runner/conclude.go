@@ -125,8 +125,8 @@ func journalAccounts(link string, a evidence.Accounts) *journal.Accounts {
 func (s *session) openCalls(link string, to evidence.Accounts, unawaited int64) (n int64, waited time.Duration) {
 	bound := time.Duration(0)
 	for _, c := range s.e.Checks {
-		if g, ok := c.Check.(check.GivesUp); ok && g.From+" -> "+g.To == link {
-			bound = max(bound, g.Bound())
+		if n := c.Check.Kind().Needs; n.From+" -> "+n.To == link {
+			bound = max(bound, n.Waits)
 		}
 	}
 	for bound > 0 {

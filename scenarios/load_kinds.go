@@ -226,10 +226,9 @@ func (r *Resolver) finishKinds() {
 	}
 	for i, c := range r.Checks {
 		at, n := r.checkPositions[i], c.Kind().Needs
-		_, answersByStatus := c.Check.(check.RefusesExcess)
 		others := slices.ContainsFunc(r.about(n), func(l *Load) bool { _, other := l.OtherKind(); return other })
 		switch {
-		case others && (n.Probe == check.OtherBody || n.Pairs || answersByStatus):
+		case others && (n.Probe == check.OtherBody || n.Pairs || n.Statuses):
 			refuse(at, "this is about statuses of HTTP")
 		case n.Fallback && others && !overHTTP(r.about(n)):
 			refuse(at, "only answers over HTTP are marked as fallbacks")

@@ -200,12 +200,12 @@ func (r *Resolver) requireCalls(at source.Pos, l system.Link, n check.Needs) {
 	row, relayed := l.Relayed()
 	speaks := fmt.Sprintf("the link %s speaks %s", l.Name(), l.ProtocolName())
 	switch {
-	case !n.Calls && !n.Waits:
+	case !n.Calls:
 	case !relayed:
 		r.AddProblem(at, codes.Unsupported.Message(speaks+", which has no calls"), "declare its protocol: "+strings.Join(r.protocolsWithUnit("calls"), ", ")+", or another one whose messages are known")
 	case row.UDP:
 		r.AddProblem(at, codes.Unsupported.Message(speaks+" over UDP, where no answer is paired with its request"), "ask about a link over TCP")
-	case n.Waits && row.Unpaired != nil && row.Unpaired(l.Framing) != "":
+	case n.Waits > 0 && row.Unpaired != nil && row.Unpaired(l.Framing) != "":
 		r.AddProblem(at, codes.Unsupported.Msgf("%s, and for how long %q waits does not show: %s", speaks, l.From, row.Unpaired(l.Framing)), "ask how the load fares: the p95 latency stays below 1s during the fault")
 	}
 }

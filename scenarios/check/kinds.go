@@ -61,6 +61,7 @@ type Needs struct {
 	Agree    Agree           // two sources of effects are compared after healing
 	Group    string          // the field of effects that says in which group they are ordered
 	Status   int             // the expected answer to OtherBody
+	Statuses bool            // requests are answered with statuses of HTTP
 
 	Route  string // "POST /orders"; "" for all
 	OfLoad string // the name of a load; "" for all
@@ -72,7 +73,8 @@ type Needs struct {
 	Unit     string // "calls" or "messages": what the link carries or, without From, some link to the service
 	Fault    bool   // a fault acts on the link or service
 	Calls    bool   // the relay of the link counts single calls, or requests of any protocol
-	Waits    bool   // and it sees how long callers wait for the answers
+
+	Waits time.Duration // and it sees how long callers wait for the answers, at most so long; 0 if that does not matter
 
 	Requests int           // the fewest requests with which it can pass
 	Limit    time.Duration // how long a request may take; 0 if it does not say so
