@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -56,7 +57,7 @@ not in the archive.`,
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "the file to write; the name of the run with .tar.gz if it is empty")
-	cmd.Flags().StringVar(&runs, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	cmd.Flags().StringVar(&runs, "dir", runsDir, "parent of run folders")
 	cmd.Flags().BoolVar(&unredacted, "unredacted", false, "write files as they are, even if the journal would redact some of their lines")
 	return cmd
 }
@@ -171,26 +172,17 @@ const manifestFile = "MANIFEST.sha256"
 
 func manifest(content map[string][]byte) []byte {
 	var out bytes.Buffer
-	for _, name := range sortedNames(content) {
+	for _, name := range slices.Sorted(maps.Keys(content)) {
 		fmt.Fprintf(&out, "%s  %s\n", digest(content[name]), name)
 	}
 	return out.Bytes()
-}
-
-func sortedNames(content map[string][]byte) []string {
-	names := make([]string, 0, len(content))
-	for name := range content {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // pack writes files into a folder of an archive. Equal files give equal bytes.
 func pack(w io.Writer, folder string, content map[string][]byte) error {
 	zipped := gzip.NewWriter(w)
 	files := tar.NewWriter(zipped)
-	for _, name := range sortedNames(content) {
+	for _, name := range slices.Sorted(maps.Keys(content)) {
 		header := &tar.Header{Name: folder + "/" + name, Mode: 0o644, Size: int64(len(content[name])), ModTime: time.Unix(0, 0), Typeflag: tar.TypeReg}
 		if err := files.WriteHeader(header); err != nil {
 			return err

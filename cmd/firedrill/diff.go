@@ -73,7 +73,7 @@ code: of many, some leave their band by chance.`,
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "text", "text or json")
-	cmd.Flags().StringVar(&dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	cmd.Flags().StringVar(&dir, "dir", runsDir, "parent of run folders")
 	cmd.Flags().BoolVar(&all, "all", false, "print all figures and checks, not only those that say something")
 	return cmd
 }

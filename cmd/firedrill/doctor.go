@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -39,7 +38,7 @@ Exit codes: 0 nothing that prevents a run; 2 something does.`,
 			return examine(cmd.Context(), cmd.OutOrStdout(), in, dir)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	cmd.Flags().StringVar(&dir, "dir", runsDir, "parent of run folders")
 	return cmd
 }
 

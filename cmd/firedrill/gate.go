@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"time"
 
@@ -66,7 +65,7 @@ Exit codes: 0 all rules hold; 1 there were too many failures; 2 wrong usage; 3 u
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	flags.StringVar(&dir, "dir", runsDir, "parent of run folders")
 	flags.StringVar(&rules.tags, "tags", "", `drills that count, by a tag expression such as "@orders"`)
 	flags.StringVar(&rules.name, "name", "", "drills that count, by a regular expression on their names")
 	flags.IntVar(&rules.least, "runs", 5, "in how many runs each drill must have been judged, at least")

@@ -83,7 +83,7 @@ func interruptible(stderr io.Writer) (context.Context, context.CancelFunc) {
 		process.Abandon()
 		giveBack(time.Second)
 		fmt.Fprintf(stderr, "\nfiredrill: %v: exiting immediately; services are killed, nothing is healed and no report is written\n", s)
-		os.Exit(130)
+		os.Exit(interrupted)
 	}()
 	return ctx, func() { signal.Stop(signals); cancel() }
 }

@@ -69,7 +69,7 @@ compared.`,
 	}
 	cmd.Flags().StringVar(&format, "format", "", "print this format to standard output instead: "+strings.Join(formats.Names(), ", "))
 	cmd.Flags().StringVar(&against, "against", "", `compare the run with an earlier one, and write comparison.json: a folder or name of a run, "latest", or "last-green" for the last one before it that passed`)
-	cmd.Flags().StringVar(&runs, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	cmd.Flags().StringVar(&runs, "dir", runsDir, "parent of run folders")
 	return cmd
 }
 

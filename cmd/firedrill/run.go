@@ -69,7 +69,7 @@ func (r *runFlags) add(cmd *cobra.Command) {
 	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all random decisions; 0 takes one from the clock; every report shows it")
 	flags.StringSliceVar(&o.Without, "without", nil, "protections to switch off in the system, by name (passed to the commands of services as ${without})")
 	flags.IntVar(&o.Parallel, "parallel", 4*runtime.NumCPU(), "maximum number of scenarios at once; fewer if they would disturb each other; those tagged @serial run alone")
-	flags.StringVar(&o.Dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	flags.StringVar(&o.Dir, "dir", runsDir, "parent of run folders")
 	flags.StringSliceVar(&o.AllowTargets, "allow-target", nil, allowTarget)
 	flags.StringVar(&r.metrics, "metrics", "", "serve /metrics for Prometheus at host:port during the run, such as 127.0.0.1:9464; without a host, only to this machine")
 	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")

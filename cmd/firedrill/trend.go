@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"time"
 
@@ -54,7 +53,7 @@ with the one before it, since the steps, the system, the protections or the mach
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&dir, "dir", filepath.Join(".firedrill", "runs"), "parent of run folders")
+	flags.StringVar(&dir, "dir", runsDir, "parent of run folders")
 	flags.StringVar(&name, "name", "", "regular expression on scenario names")
 	flags.IntVar(&last, "last", 20, "how many runs, at most")
 	flags.StringVar(&format, "format", "text", "text or json")
