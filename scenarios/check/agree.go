@@ -30,9 +30,7 @@ func (c Agree) Judge(h *journal.History) Verdict {
 
 func (c Agree) judge(h *journal.History, a journal.Agreement, v Verdict) Verdict {
 	agreed := a.Since > 0
-	if agreed {
-		v.Details = nil
-	} else {
+	if !agreed {
 		for _, d := range a.Differs {
 			v.Details = append(v.Details, describeDifference(a.Sources, d))
 		}

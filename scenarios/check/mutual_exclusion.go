@@ -102,7 +102,7 @@ func holdings(events []journal.LockEvent) (all []holding, overlaps []string) {
 			all = append(all, holding{e.Holder, e.At, forever})
 		}
 	}
-	slices.SortFunc(both, func(a, b pair) int { return 1_000_000*(a.later-b.later) + a.earlier - b.earlier })
+	slices.SortFunc(both, func(a, b pair) int { return cmp.Or(a.later-b.later, a.earlier-b.earlier) })
 	for _, p := range both {
 		overlaps = append(overlaps, fmt.Sprintf("%s, while %s held it", all[p.later], all[p.earlier]))
 	}
