@@ -147,7 +147,7 @@ type HalfOpen struct{ Conns }
 func (HalfOpen) Kind() Kind {
 	return Kind{Name: "half-open", On: "connections", Hides: true, Undo: "those connections are reset, since bytes of theirs are lost", Sentences: []Sentence{{
 		Pattern:  `{connections} from {from} to {to} are half-open{for}`,
-		Means:    "those that are live lose their other end without a word, and both sides believe themselves connected; new ones go through; healing resets them",
+		Means:    "those that are live lose their other end without notice, and both sides believe themselves connected; new ones go through; healing resets them",
 		Examples: []string{`connections from "orders" to "payments" are half-open for 15s`},
 		Fault:    func(a Args) Fault { return HalfOpen{a.Conns(0)} },
 	}}}

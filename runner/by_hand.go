@@ -95,7 +95,7 @@ func (s *session) injectByHand(id string, q control.Request) (control.Live, erro
 	if err != nil {
 		return control.Live{}, err
 	}
-	if s.ctx.Err() != nil { // whoever heals everything then may have come before
+	if s.ctx.Err() != nil { // everything may have been healed just before this fault was live
 		return control.Live{}, errors.Join(context.Cause(s.ctx), s.healAll(placed))
 	}
 	return control.Live{

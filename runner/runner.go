@@ -363,7 +363,7 @@ func (r *runState) end(ctx context.Context) (*Result, error) {
 	res.DryRun = r.o.DryRun && len(book.Scenarios) > 0 && len(book.NotRun()) == 0 && int(r.rehearsed.Load()) == len(book.Scenarios)
 	broken := errors.Join(r.journal.Err(), r.file.Close())
 	if broken != nil {
-		book.End = nil // as who reads the journal later finds it
+		book.End = nil // as in the journal
 		if res.ExitCode() == 0 {
 			res.Outcome, res.DryRun = "inconclusive", false // facts are missing
 		}

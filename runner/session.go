@@ -66,7 +66,7 @@ type session struct {
 
 	stopConditions []stopCondition // of the stop rules, while they are watched; guarded by mu
 
-	settled     func()          // closes whenSettled, which who aborts the run waits for
+	settled     func()          // closes whenSettled, for which an abort waits
 	whenSettled <-chan struct{} // the faults are healed, and that was verified
 
 	release func() // stops watching for healing by the operator; see watchOperator

@@ -49,7 +49,7 @@ func (s *session) verifyHealed() (seen string, err error) {
 	return strings.Join(append(results, ending...), "; "), errors.Join(errs...)
 }
 
-// awaitHealed waits until whoever heals the faults has done so.
+// awaitHealed waits until the faults are healed by another goroutine.
 func (s *session) awaitHealed() error {
 	for _, in := range s.allPlaced() {
 		if in.From == "" {

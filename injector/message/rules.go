@@ -56,7 +56,7 @@ func (r Rule) validate() error {
 		}
 		return fmt.Errorf("ending %q is not one of reset, closed, silence, held", r.EndWith)
 	}
-	return fmt.Errorf("%q is nothing that can be done to a message", r.Action)
+	return fmt.Errorf("unknown action %q", r.Action)
 }
 
 // Message holds the properties of a message that rules depend on.

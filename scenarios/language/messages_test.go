@@ -156,7 +156,7 @@ func TestFaultsThatDoNotFitTheProtocol(t *testing.T) {
 		{`When "INCR" requests from "orders" to "payments" are lost for 5s`, `"INCR" is not a route`, "write method and path"},
 		{`When calls from "orders" to "cache" are delayed by 1s for 5s`, "speaks redis, which has messages and no calls", `say: messages from "orders" to "cache"`},
 		{`When messages from "orders" to "cache" are answered with "SERVFAIL" for 5s`, "known are BUSY, CLUSTERDOWN, LOADING", ""},
-		{`When messages from "cache" to "orders" are delivered twice for 5s`, "never says a published message twice", ""},
+		{`When messages from "cache" to "orders" are delivered twice for 5s`, "never sends a published message twice", ""},
 		{"When messages from \"orders\" to \"bus\" are lost for 5s\n    Then \"orders\" gives up on \"bus\" within 1s", "for how long \"orders\" waits does not show: no message is known to be answered", "declare the framing as lockstep"},
 		{"When messages from \"orders\" to \"dns\" are lost for 5s\n    Then \"orders\" stops calling \"dns\" within 1s of the fault", "where no answer is paired with its request", "over TCP"},
 		{`When messages from "orders" to "bus" are answered with "sorry" for 5s`, "no message is known to be answered", ""},
@@ -210,7 +210,7 @@ func TestProtocolViolations(t *testing.T) {
 	assert.Contains(t, plan.String(), twice+" for 5s, even though redis never does this")
 
 	for _, c := range []struct{ step, what, hint string }{
-		{twice + " for 5s", "Redis never says a published message twice", "end the sentence with `, even though redis never does this`"},
+		{twice + " for 5s", "Redis never sends a published message twice", "end the sentence with `, even though redis never does this`"},
 		{twice + " for 5s, even though nats never does this", "speaks redis and not nats", "end the sentence with `, even though redis never does this`"},
 		{strings.Replace(twice, "delivered twice", "lost", 1) + " for 5s, even though redis never does this", "speaks redis, which does this", "leave out"},
 		{twice + " and the second answer is returned, the copy 2s late for 5s, even though redis never does this", "cannot answer", "leave out"},

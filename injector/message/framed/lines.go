@@ -231,7 +231,7 @@ func (d *lengths) Trim(f Frame, raw []byte, keep int) []byte {
 func (d *lengths) Refuse(code string, _ Frame) ([]byte, error) {
 	out, ok := d.withLength([]byte(code))
 	if !ok {
-		return nil, fmt.Errorf("answer with %s: a length of %s cannot tell so much", english.Plural(len(code), "byte", ""), english.Plural(d.Width, "byte", ""))
+		return nil, fmt.Errorf("answer with %s: a length of %s cannot express that", english.Plural(len(code), "byte", ""), english.Plural(d.Width, "byte", ""))
 	}
 	return out, nil
 }
@@ -241,7 +241,7 @@ func allowLengths(r message.Rule, g message.Framing) error {
 	case m.Method != "" || m.Path != "":
 		return fmt.Errorf("%q: messages that begin with their length have no operations to choose by: choose by a share or a count", strings.TrimSpace(m.Method+" "+m.Path))
 	case r.Action == message.Answer && r.Code == "":
-		return errors.New("answer with nothing: say what")
+		return errors.New("the answer is empty: write what to answer with")
 	}
 	return allowFramed(r, g)
 }

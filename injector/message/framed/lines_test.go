@@ -34,7 +34,7 @@ func TestInvalidFramings(t *testing.T) {
 		want     string
 	}{
 		{"lines", message.Framing{}, message.Rule{Action: message.LoseReply}, "declare the framing as lockstep"}, {"lengths", message.Framing{Width: 1}, message.Rule{Action: message.Answer, Code: "x"}, "declare the framing as lockstep"},
-		{"lines", message.Framing{Lockstep: true}, message.Rule{Action: message.Answer, Code: "a\nb"}, "it must be one line"}, {"lengths", message.Framing{Width: 1, Lockstep: true}, message.Rule{Action: message.Answer}, "say what"},
+		{"lines", message.Framing{Lockstep: true}, message.Rule{Action: message.Answer, Code: "a\nb"}, "it must be one line"}, {"lengths", message.Framing{Width: 1, Lockstep: true}, message.Rule{Action: message.Answer}, "write what to answer with"},
 	} {
 		r, err := relaytest.NewRelay(c.protocol, message.Config{Framing: c.framing})
 		require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestAnswerTooLongForLengthField(t *testing.T) {
 	client := relaytest.Connect(t, f.Addr)
 	relaytest.Play(client, s.Accept(t), relaytest.Turns(">\x01a", "<\x01A"), false)
 	require.Len(t, f.Recorded(evidence.Skipped), 1)
-	assert.Contains(t, f.Recorded(evidence.Skipped)[0].Detail, "a length of 1 byte cannot tell so much")
+	assert.Contains(t, f.Recorded(evidence.Skipped)[0].Detail, "a length of 1 byte cannot express that")
 }
 
 // The number of messages waiting for an answer is limited, and the newest are kept.

@@ -52,7 +52,7 @@ func allowPostgres(r message.Rule, _ message.Framing) error {
 	case r.Dir == message.ToClient && r.Action == message.LoseRequest && r.Ending() != message.EndHeld && !r.AllowViolation:
 		return fmt.Errorf("%s %s: PostgreSQL loses a notification only with its connection: lose a request, which ends it, instead", r.Action, r.Dir)
 	case r.Dir == message.ToClient && (r.Action == message.Twice || r.Action == message.Reorder) && !r.AllowViolation:
-		return fmt.Errorf("%s %s: PostgreSQL never says a notification twice or out of order on one connection", r.Action, r.Dir)
+		return fmt.Errorf("%s %s: PostgreSQL never sends a notification twice or out of order on one connection", r.Action, r.Dir)
 	}
 	return nil
 }

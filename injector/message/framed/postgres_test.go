@@ -25,7 +25,7 @@ func TestPostgresInvalidRules(t *testing.T) {
 		{message.Rule{Action: message.Answer, Code: "57P01", Match: message.Match{Method: "startup"}}, "does not answer STARTUP"},
 		{message.Rule{Action: message.Twice, Match: message.Match{Method: "STARTUP"}}, "a connection opens once"},
 		{message.Rule{Action: message.LoseRequest, EndWith: message.EndSilence, Dir: message.ToClient}, "only with its connection"},
-		{message.Rule{Action: message.Twice, Dir: message.ToClient}, "never says a notification twice"},
+		{message.Rule{Action: message.Twice, Dir: message.ToClient}, "never sends a notification twice"},
 		{message.Rule{Action: message.Corrupt}, `postgres has no fault "corrupt"`},
 	} {
 		_, err := r.Add(c.rule)

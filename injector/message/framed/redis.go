@@ -227,7 +227,7 @@ func allowRedis(r message.Rule, _ message.Framing) error {
 		_, err := (*redis)(nil).Refuse(r.Code, Frame{})
 		return err
 	case r.Dir == message.ToClient && (r.Action == message.Twice || r.Action == message.Reorder) && !r.AllowViolation:
-		return fmt.Errorf("%s %s: Redis never says a published message twice or out of order on one connection", r.Action, r.Dir)
+		return fmt.Errorf("%s %s: Redis never sends a published message twice or out of order on one connection", r.Action, r.Dir)
 	}
 	return nil
 }

@@ -240,7 +240,7 @@ func TestRedisInvalidRules(t *testing.T) {
 		want string
 	}{
 		{message.Rule{Action: message.Answer, Code: "NONSENSE"}, "known are BUSY, CLUSTERDOWN, LOADING"},
-		{message.Rule{Action: message.Twice, Dir: message.ToClient}, "never says a published message twice"},
+		{message.Rule{Action: message.Twice, Dir: message.ToClient}, "never sends a published message twice"},
 	} {
 		_, err := r.Add(c.rule)
 		require.ErrorContains(t, err, c.want)

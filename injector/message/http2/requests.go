@@ -93,9 +93,9 @@ func (c *Conn) skipStream(s *stream, why string, delays bool) {
 // skipping a rule or for forwarding what was received.
 const (
 	wholeMessage     = ""
-	truncatedMessage = "its sender broke off"
+	truncatedMessage = "its sender stopped before the end"
 	connectionOver   = "the connection is over"
-	tooMuchHeld      = "what rules have in hand holds too many bytes"
+	tooMuchHeld      = "rules hold too many bytes already"
 	openEnded        = "stream"
 )
 
