@@ -140,7 +140,7 @@ func shade(n, all int64) int {
 // limitsOf returns the limits of the checks of latency, ascending and without repetitions.
 func limitsOf(h *journal.History) (all []time.Duration) {
 	for _, v := range h.Verdicts {
-		if v.Kind != check.KindOf(check.Latency{}) && v.Kind != check.KindOf(check.NothingSlower{}) {
+		if !isLatency(v) {
 			continue
 		}
 		words := strings.Fields(v.Expected)

@@ -19,9 +19,9 @@ type suspicion struct {
 
 // rule recognizes one mechanism. A rule reads only facts of the journal, and names them.
 type rule struct {
-	Name     string   // "retry storm"
-	Means    string   // for the glossary
-	explains []string // the families of checks that it can explain; see families
+	Name     string        // "retry storm"
+	Means    string        // for the glossary
+	explains []check.About // what the checks are about that it can explain
 	try      string
 	fact     func(h *journal.History) string // "" if the facts do not suggest it
 }
@@ -30,63 +30,61 @@ type rule struct {
 func rules() []rule {
 	return []rule{
 		{
-			"a service crashed", "a process ended although nothing asked it to", []string{"validity", "effects", "requests", "calls", "health", "recovery"},
+			"a service crashed", "a process ended although nothing asked it to", []check.About{validity, check.AboutEffects, check.AboutRequests, check.AboutCalls, check.AboutHealth, check.AboutRecovery},
 			"read the end of its log", crashed,
 		},
 		{
-			"acknowledged before it was durable", "a request is answered before its effect is stored where a crash cannot lose it", []string{"effects"},
+			"acknowledged before it was durable", "a request is answered before its effect is stored where a crash cannot lose it", []check.About{check.AboutEffects},
 			"store the effect, synced or replicated, before the answer is sent", notDurable,
 		},
 		{
-			"a repetition was not recognized", "no idempotency key, or one that the receiver ignores: what is sent again is applied again", []string{"effects"},
+			"a repetition was not recognized", "no idempotency key, or one that the receiver ignores: what is sent again is applied again", []check.About{check.AboutEffects},
 			"pass one key with every repetition on, down to the service that applies the effect, and let it look the key up in the same transaction", notRecognized,
 		},
 		{
-			"retry storm", "callers ask so often again that a dependency in trouble gets more load than in good times", []string{"calls", "requests", "recovery", "health"},
+			"retry storm", "callers ask so often again that a dependency in trouble gets more load than in good times", []check.About{check.AboutCalls, check.AboutRequests, check.AboutRecovery, check.AboutHealth},
 			"limit retries to a budget, let pauses grow with jitter, and retry in one layer only", retryStorm,
 		},
 		{
-			"a time-out is missing", "a caller waits for a slow dependency as long as it takes", []string{"requests", "calls", "health"},
+			"a time-out is missing", "a caller waits for a slow dependency as long as it takes", []check.About{check.AboutRequests, check.AboutCalls, check.AboutHealth},
 			"let callers give up well before their own callers do", noTimeout,
 		},
 		{
-			"a queue grows", "more arrives than is worked off, so that everything behind it waits longer and longer", []string{"requests", "health", "recovery"},
+			"a queue grows", "more arrives than is worked off, so that everything behind it waits longer and longer", []check.About{check.AboutRequests, check.AboutHealth, check.AboutRecovery},
 			"bound the queue, and refuse what exceeds it", queueGrows,
 		},
 		{
-			"a fallback is missing", "an error of a dependency becomes an error of the caller", []string{"requests"},
+			"a fallback is missing", "an error of a dependency becomes an error of the caller", []check.About{check.AboutRequests},
 			"answer without the dependency: from a cache, with a default, or later", noFallback,
 		},
 	}
 }
 
-// families groups the kinds of checks that have the same causes. A kind without a row is a family of its own.
-var families = map[string][]string{
-	"effects": {
-		"exactly once", "none lost", "none twice", "no phantom", "same response", "key reuse refused", "one effect", "one answer", "agree", "conserved", "in order",
-		"linearizable", "linearizable queue", "linearizable set",
-	},
-	"requests": {"success", "latency", "fallback", "failure kinds", "not affected", "nothing slower", "error budget", "succeeds as control", "fast as control", "refuses excess"},
-	"calls":    {"calls times normal", "calls per second", "gives up", "stops calling", "resumes calling", "sends again"},
-	"health":   {"stays healthy", "turns unhealthy", "turns healthy", "detects", "queue bounded", "keeps its rate"},
-	"recovery": {"recovers"},
+// about returns what a verdict is about. Latency counts as one of the properties of requests, whose causes are the same.
+func about(v journal.Verdict) check.About {
+	k, _ := check.KindNamed(v.Kind)
+	switch {
+	case isImplied(v):
+		return validity
+	case k.About == check.AboutLatency:
+		return check.AboutRequests
+	case k.About == "": // a step of the user, or a check that is no longer known
+		return check.About(v.Kind)
+	}
+	return k.About
 }
 
-func family(v journal.Verdict) string {
-	if isImplied(v) {
-		return "validity"
-	}
-	for name, kinds := range families {
-		if slices.Contains(kinds, v.Kind) {
-			return name
-		}
-	}
-	return v.Kind
+func isLatency(v journal.Verdict) bool {
+	k, _ := check.KindNamed(v.Kind)
+	return k.About == check.AboutLatency
 }
+
+// validity is what implied checks are about.
+const validity check.About = "validity"
 
 // suspect returns the first mechanism that the facts suggest and that explains a check; nil if there is none.
 func suspect(h *journal.History, v journal.Verdict) *suspicion {
-	of := family(v)
+	of := about(v)
 	for _, r := range rules() {
 		if !slices.Contains(r.explains, of) {
 			continue

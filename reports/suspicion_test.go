@@ -139,22 +139,15 @@ func TestNearMissesAreNotSuspected(t *testing.T) {
 	}
 }
 
-func TestFamiliesNameKindsOnce(t *testing.T) {
-	names := map[string]bool{}
+func TestMechanismsExplainWhatChecksAreAbout(t *testing.T) {
+	known := map[check.About]bool{validity: true}
 	for _, k := range check.Kinds() {
-		names[k.Name] = !k.Implied
-	}
-	seen := map[string]bool{}
-	for family, kinds := range families {
-		for _, k := range kinds {
-			assert.True(t, names[k], "%s: no check is of kind %q", family, k)
-			assert.False(t, seen[k], k)
-			seen[k] = true
-		}
+		assert.Equal(t, k.Implied, k.About == "", k.Name)
+		known[k.About] = true
 	}
 	for _, r := range rules() {
-		for _, f := range r.explains {
-			assert.True(t, families[f] != nil || f == "validity", "%s explains %q, which is no family", r.Name, f)
+		for _, of := range r.explains {
+			assert.True(t, of != "" && known[of], "%s explains %q, which no check is about", r.Name, of)
 		}
 	}
 }

@@ -46,13 +46,13 @@ func (t *topology) Untouched() (links []*linkEvidence) {
 // Drills returns sentences that would drill the link.
 func (l *linkEvidence) Drills() []string {
 	all := []string{fmt.Sprintf(`When "%s" and "%s" are cut off from each other for 5s`, l.From, l.To)}
-	switch l.Protocol {
-	case "http", "grpc":
+	switch l.Unit {
+	case "calls":
 		all = append(all, fmt.Sprintf(`When 20%% of replies from "%s" to "%s" are lost after the work was done for 5s`, l.To, l.From),
 			fmt.Sprintf(`When calls from "%s" to "%s" are delayed by 300ms for 5s`, l.From, l.To))
-	case "redis", "postgres", "nats", "lines", "lengths":
+	case "messages":
 		all = append(all, fmt.Sprintf(`When messages from "%s" to "%s" are delayed by 300ms for 5s`, l.From, l.To))
-	case "tcp":
+	default:
 		all = append(all, fmt.Sprintf(`When traffic from "%s" to "%s" is delayed by 300ms for 5s`, l.From, l.To))
 	}
 	return all

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/language"
 )
@@ -72,8 +74,9 @@ func TestCallersAreLeftOfWhatTheyCall(t *testing.T) {
 
 // TestDrillsToPasteAreSentences: what the page offers can be pasted into a feature.
 func TestDrillsToPasteAreSentences(t *testing.T) {
-	for _, protocol := range []string{"http", "grpc", "redis", "postgres", "lines", "lengths", "nats", "tcp", "udp", "dns"} {
-		l := linkEvidence{Link: journal.Link{From: "orders", To: "payments", Protocol: protocol}}
+	for _, row := range append(protocols.All(), message.Protocol{Name: "tcp"}) {
+		protocol := row.Name
+		l := linkEvidence{Link: journal.Link{From: "orders", To: "payments", Protocol: protocol, Unit: row.Unit}}
 		for _, drill := range l.Drills() {
 			feature := "Feature: f\n  Scenario: s\n    Given the system described in \"system.yaml\"\n    And a steady load of 20 requests per second on \"POST /orders\"\n    " + drill + "\n    Then at least 99% of requests succeed during the fault\n"
 			system := fmt.Sprintf("services:\n  orders: {address: \"127.0.0.1:8080\", depends: {payments: {protocol: %s%s, listen: \"127.0.0.1:9191\"}}}\n  payments: {address: \"127.0.0.1:9090\"}\n", protocol, map[bool]string{true: ", framing: {width: 4, lockstep: true}"}[protocol == "lengths"])

@@ -135,7 +135,7 @@ func notPassed(aborted string, s *scenario) []journal.Verdict {
 // add adds a verdict to the card of its cause.
 func add(list []card, s *scenario, v journal.Verdict) []card {
 	suspected := suspect(s.History, v)
-	cause := family(v)
+	cause := string(about(v))
 	if suspected != nil {
 		cause = suspected.Name
 	}
@@ -170,27 +170,27 @@ func worst(h *journal.History, v journal.Verdict) *moment {
 	if v.Outcome != "failed" {
 		return nil
 	}
-	switch of := family(v); {
-	case v.Kind == check.KindOf(check.Latency{}) || v.Kind == check.KindOf(check.NothingSlower{}):
+	switch of := about(v); {
+	case isLatency(v):
 		return extreme(h, v.Window, func(s second) (float64, string) {
 			p95 := journal.Quantile(s.Latency, 95)
 			return float64(p95), "p95 of this moment was " + ms(p95)
 		})
-	case of == "effects":
+	case of == check.AboutEffects:
 		return firstAnomaly(h)
-	case of == "requests":
+	case of == check.AboutRequests:
 		return extreme(h, v.Window, func(s second) (float64, string) {
 			good := h.Good(s.Totals)
 			return 1 - float64(good)/float64(s.Sent), fmt.Sprintf("%s of %s succeeded", percent(good, s.Sent), things(s.Sent, "request"))
 		})
-	case of == "recovery":
+	case of == check.AboutRecovery:
 		return extreme(h, journal.After, func(s second) (float64, string) {
 			if good := h.Good(s.Totals); good < s.Sent {
 				return s.from.Seconds() + 1, fmt.Sprintf("the last moment with failures: %s of %s succeeded", percent(good, s.Sent), things(s.Sent, "request"))
 			}
 			return 0, ""
 		})
-	case of == "calls":
+	case of == check.AboutCalls:
 		return extreme(h, journal.During, func(s second) (float64, string) {
 			calls := 0
 			for _, n := range s.calls {

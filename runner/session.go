@@ -169,7 +169,8 @@ func (s *session) begin() {
 		}
 	}
 	for _, l := range s.e.System.Links {
-		b.Links = append(b.Links, journal.Link{From: l.From, To: l.To, Protocol: l.Protocol})
+		row, _ := l.Relayed()
+		b.Links = append(b.Links, journal.Link{From: l.From, To: l.To, Protocol: l.Protocol, Unit: row.Unit})
 	}
 	expired := s.e.Quarantine != nil && s.e.Quarantine.Expired(time.Now())
 	if q := s.e.Quarantine; q != nil && !expired {

@@ -79,7 +79,7 @@ func (c called) String() string {
 }
 
 func (c called) Kind() check.Kind {
-	return check.Kind{Name: "called", Means: "calls of a service during the fault",
+	return check.Kind{Name: "called", About: check.AboutCalls, Means: "calls of a service during the fault",
 		Needs: check.Needs{Load: true, Window: journal.During, To: c.To, Unit: "calls"},
 		Sentences: []check.Sentence{{
 			Pattern:  `{name} is called at least {number} times during the fault`,

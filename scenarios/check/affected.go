@@ -58,7 +58,7 @@ func (c Affected) String() string {
 
 // Kind implements Check.
 func (c Affected) Kind() Kind {
-	return Kind{Name: "affected", Means: "the drill was as strong as it says; inconclusive otherwise", Idle: true,
+	return Kind{Name: "affected", About: AboutFaults, Means: "the drill was as strong as it says; inconclusive otherwise", Idle: true,
 		Needs: Needs{Window: journal.During, From: c.From, To: c.To, Unit: c.Unit, Fault: true},
 		Sentences: []Sentence{{
 			Pattern:  `at least {number} {unit} from {name} to {name} were affected by the fault`,

@@ -122,7 +122,7 @@ func (c Agree) String() string {
 
 // Kind implements Check.
 func (c Agree) Kind() Kind {
-	return Kind{Name: "agree", Means: "two sources list the same effects, soon after healing and from then on", Invariant: true, Refusing: true, Timed: true,
+	return Kind{Name: "agree", About: AboutEffects, Means: "two sources list the same effects, soon after healing and from then on", Invariant: true, Refusing: true, Timed: true,
 		Needs: Needs{Load: true, Key: true, Agree: c},
 		Sentences: []Sentence{{
 			Pattern: `{effects} and {effects} agree within {duration} of healing`,

@@ -247,7 +247,7 @@ func causesRetries(in *journal.Injection) bool {
 
 // Kind implements Check.
 func (c CallsTimesNormal) Kind() Kind {
-	return Kind{Name: "calls times normal", Means: "calls per client request, against the baseline; inconclusive where nothing gave callers a reason to ask again", Idle: true,
+	return Kind{Name: "calls times normal", About: AboutCalls, Means: "calls per client request, against the baseline; inconclusive where nothing gave callers a reason to ask again", Idle: true,
 		Needs:    Needs{Load: true, Baseline: true, Window: c.Window, To: c.To, Unit: "calls", Requests: minRequests},
 		Untested: c.unprovoked,
 		CannotFail: func(d Drill) string {
@@ -279,7 +279,7 @@ func (c CallsTimesNormal) unprovoked(d Drill) string {
 
 // Kind implements Check.
 func (c CallsPerSecond) Kind() Kind {
-	return Kind{Name: "calls per second", Means: "the most calls that arrive in any second, those released together by healing too", Idle: true,
+	return Kind{Name: "calls per second", About: AboutCalls, Means: "the most calls that arrive in any second, those released together by healing too", Idle: true,
 		CannotFail: func(d Drill) string {
 			if most, _ := d.ByClient(c.To); most > 0 && c.PerSecond >= most {
 				return fmt.Sprintf("only clients of the load call %q, at most %s times a second with all attempts; write a lower number", c.To, number(round(most, 0)))

@@ -63,7 +63,7 @@ func (c Conserved) String() string {
 
 // Kind implements Check.
 func (c Conserved) Kind() Kind {
-	return Kind{Name: "conserved", Means: "a sum, such as of all balances, is the same after the load as before it; inconclusive where no value changed", Invariant: true, Refusing: true,
+	return Kind{Name: "conserved", About: AboutEffects, Means: "a sum, such as of all balances, is the same after the load as before it; inconclusive where no value changed", Invariant: true, Refusing: true,
 		CannotFail: func(d Drill) string {
 			if d.Reads {
 				return "all requests of the load only read, so that nothing can get lost; add requests that change it"

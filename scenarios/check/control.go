@@ -185,7 +185,7 @@ func (c FastAsControl) String() string {
 // Kind implements Check.
 func (c SucceedsAsControl) Kind() Kind {
 	z := normalQuantile(1 - (1-confidence)/2)
-	return Kind{Name: "succeeds as control", Means: "the share of successes, compared with that of an untouched copy at the same moments; inconclusive where the copy did badly, too", Unharmed: true,
+	return Kind{Name: "succeeds as control", About: AboutRequests, Means: "the share of successes, compared with that of an untouched copy at the same moments; inconclusive where the copy did badly, too", Unharmed: true,
 		Needs: Needs{Load: true, Window: journal.During, Copy: c.Of, Control: c.Control, Requests: 2 * max(minRequests, int(math.Ceil(z*z*(100/max(c.Points, 0.01)-1))))}, // if all succeed
 		Sentences: []Sentence{{
 			Pattern:  `requests to {name} succeed at most {number} point(s) less often than to {name} during the fault`,
@@ -203,7 +203,7 @@ func (c SucceedsAsControl) Kind() Kind {
 
 // Kind implements Check.
 func (c FastAsControl) Kind() Kind {
-	return Kind{Name: "fast as control", Means: "a percentile of latency, compared with that of an untouched copy at the same moments; inconclusive where the copy was disturbed, too", Timed: true, Unharmed: true,
+	return Kind{Name: "fast as control", About: AboutRequests, Means: "a percentile of latency, compared with that of an untouched copy at the same moments; inconclusive where the copy was disturbed, too", Timed: true, Unharmed: true,
 		Reference: func(s journal.Sample) bool { return s.Copy == c.Control && s.Window != journal.Before },
 		Needs:     Needs{Load: true, Window: journal.During, Copy: c.Of, Control: c.Control, Requests: 2 * c.least()},
 		Sentences: []Sentence{{

@@ -30,7 +30,7 @@ func (c Detects) String() string {
 
 // Kind implements Check.
 func (c Detects) Kind() Kind {
-	return Kind{Name: "detects", Means: "a probe of the system file, such as an alert, says no before the fault and yes soon after its first effect", Timed: true,
+	return Kind{Name: "detects", About: AboutHealth, Means: "a probe of the system file, such as an alert, says no before the fault and yes soon after its first effect", Timed: true,
 		CannotFail: func(d Drill) string { return d.endsBefore(c.Within) },
 		Needs:      Needs{Load: true, Window: journal.During, Ask: Asked{Probe: c.Probe}},
 		Sentences: []Sentence{{

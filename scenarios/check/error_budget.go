@@ -64,7 +64,7 @@ func (c ErrorBudget) String() string {
 
 // Kind implements Check.
 func (c ErrorBudget) Kind() Kind {
-	return Kind{Name: "error budget", ByLoad: " spends", Means: "failed requests, as a part of those that may fail in so many days at the rate of the run", Unharmed: true,
+	return Kind{Name: "error budget", About: AboutRequests, ByLoad: " spends", Means: "failed requests, as a part of those that may fail in so many days at the rate of the run", Unharmed: true,
 		Needs: Needs{Load: true, Requests: minRequests, Outage: time.Duration(c.Spend * (1 - c.Objective) * float64(c.period()))},
 		Sentences: []Sentence{{
 			Pattern:  `the run spends at most {percent} of the {number}-day error budget of a(n) {percent} objective`,

@@ -187,28 +187,28 @@ func changingRoutes(h *journal.History) []string {
 
 // Kind implements Check.
 func (c ExactlyOnce) Kind() Kind {
-	return Kind{Name: "exactly once", Means: "one effect per acknowledged key, none per refused, at most one per ambiguous", Invariant: true, Refusing: true,
+	return Kind{Name: "exactly once", About: AboutEffects, Means: "one effect per acknowledged key, none per refused, at most one per ambiguous", Invariant: true, Refusing: true,
 		Needs:     Needs{Load: true, Key: true, Effects: true, AllEffects: true},
 		Sentences: fixed(c, "refused ones never, ambiguous ones (time-out, broken connection, status 503) at most once")}
 }
 
 // Kind implements Check.
 func (c NoneLost) Kind() Kind {
-	return Kind{Name: "none lost", Means: "every acknowledged key has an effect", Invariant: true, Refusing: true,
+	return Kind{Name: "none lost", About: AboutEffects, Means: "every acknowledged key has an effect", Invariant: true, Refusing: true,
 		Needs:     Needs{Load: true, Key: true, Effects: true},
 		Sentences: fixed(c, "each has an effect")}
 }
 
 // Kind implements Check.
 func (c NoneTwice) Kind() Kind {
-	return Kind{Name: "none twice", Means: "no key has two effects", Invariant: true, Refusing: true,
+	return Kind{Name: "none twice", About: AboutEffects, Means: "no key has two effects", Invariant: true, Refusing: true,
 		Needs:     Needs{Load: true, Key: true, Effects: true, AllEffects: true},
 		Sentences: fixed(c, "no key has two effects")}
 }
 
 // Kind implements Check.
 func (c NoPhantom) Kind() Kind {
-	return Kind{Name: "no phantom", Means: "every effect has a request", Invariant: true, Refusing: true,
+	return Kind{Name: "no phantom", About: AboutEffects, Means: "every effect has a request", Invariant: true, Refusing: true,
 		Needs:     Needs{Load: true, Key: true, Effects: true, AllEffects: true, WholeSystem: true},
 		Sentences: fixed(c, "each new effect's key was sent")}
 }

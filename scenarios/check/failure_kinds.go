@@ -102,7 +102,7 @@ func (c FailureKinds) String() string {
 
 // Kind implements Check.
 func (c FailureKinds) Kind() Kind {
-	return Kind{Name: "failure kinds", ByLoad: " are only", Means: "requests fail in no other way than listed, and in each way no more often", Unharmed: true,
+	return Kind{Name: "failure kinds", About: AboutRequests, ByLoad: " are only", Means: "requests fail in no other way than listed, and in each way no more often", Unharmed: true,
 		Idle: slices.ContainsFunc(c.Kinds, func(k FailureLimit) bool { return k.AtMost == 1 }), // all may fail that way
 		CannotFail: func(Drill) string {
 			for _, k := range c.Kinds {

@@ -71,7 +71,7 @@ func (m Mark) String() string {
 
 // Kind implements Check.
 func (c Fallback) Kind() Kind {
-	return Kind{Name: "fallback", ByLoad: " are fallbacks", Means: "share of responses that carry the mark; inconclusive where they did in the baseline",
+	return Kind{Name: "fallback", About: AboutRequests, ByLoad: " are fallbacks", Means: "share of responses that carry the mark; inconclusive where they did in the baseline",
 		Needs:    Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests, Fallback: true, Mark: c.Mark},
 		Complete: func(s Settings) Check { c.Mark = s.Mark; return c },
 		Sentences: []Sentence{{

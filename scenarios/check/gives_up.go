@@ -153,7 +153,7 @@ func (c GivesUp) String() string {
 
 // Kind implements Check.
 func (c GivesUp) Kind() Kind {
-	return Kind{Name: "gives up", Means: "the longest wait for a dependency's answer; inconclusive where no call was given up on", Idle: true, Timed: true,
+	return Kind{Name: "gives up", About: AboutCalls, Means: "the longest wait for a dependency's answer; inconclusive where no call was given up on", Idle: true, Timed: true,
 		Needs:    Needs{Window: journal.During, From: c.From, To: c.To, Calls: true, Waits: c.Bound()},
 		Untested: c.notGivenUp,
 		Sentences: []Sentence{{

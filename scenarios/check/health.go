@@ -70,7 +70,7 @@ func (c StaysHealthy) String() string {
 
 // Kind implements Check.
 func (c StaysHealthy) Kind() Kind {
-	return Kind{Name: "stays healthy", Means: "a path of a service answers 2xx each time during the fault; it is asked directly, every 250ms", Timed: true,
+	return Kind{Name: "stays healthy", About: AboutHealth, Means: "a path of a service answers 2xx each time during the fault; it is asked directly, every 250ms", Timed: true,
 		CannotFail: func(d Drill) string { return d.Apart(c.Of) },
 		Needs:      askHealth(c.Path, c.Of, journal.During),
 		Sentences: []Sentence{{
@@ -100,7 +100,7 @@ func (c TurnsUnhealthy) String() string {
 
 // Kind implements Check.
 func (c TurnsUnhealthy) Kind() Kind {
-	return Kind{Name: "turns unhealthy", Means: "a path of a service, healthy before the fault, stops answering 2xx soon enough", Timed: true, Idle: true,
+	return Kind{Name: "turns unhealthy", About: AboutHealth, Means: "a path of a service, healthy before the fault, stops answering 2xx soon enough", Timed: true, Idle: true,
 		CannotFail: func(d Drill) string { return d.endsBefore(c.Within) },
 		Needs:      askHealth(c.Path, c.Of, journal.During),
 		Sentences: []Sentence{{
@@ -175,7 +175,7 @@ func (c TurnsHealthy) String() string {
 func (c TurnsHealthy) Kind() Kind {
 	needs := askHealth(c.Path, c.Of, journal.After)
 	needs.Watch = c.Within
-	return Kind{Name: "turns healthy", Means: "a path of a service, unhealthy during the fault, answers 2xx again soon enough, and from then on", Timed: true, Needs: needs,
+	return Kind{Name: "turns healthy", About: AboutHealth, Means: "a path of a service, unhealthy during the fault, answers 2xx again soon enough, and from then on", Timed: true, Needs: needs,
 		Sentences: []Sentence{{
 			Pattern:  `the health check {text} of {name} turns healthy within {duration} of healing`,
 			Means:    "it has to have been unhealthy during the fault, and remains healthy from then on",

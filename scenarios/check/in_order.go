@@ -245,7 +245,7 @@ func (o *ordering) evidence() []uint64 {
 
 // Kind implements Check.
 func (c InOrder) Kind() Kind {
-	return Kind{Name: "in order", Means: "effects of a group are applied in the order of their requests; those under way at the same time are not judged", Invariant: true,
+	return Kind{Name: "in order", About: AboutEffects, Means: "effects of a group are applied in the order of their requests; those under way at the same time are not judged", Invariant: true,
 		CannotFail: func(d Drill) string {
 			if d.Unique(c.Group) {
 				return fmt.Sprintf("each request has a %q of its own, so that no two effects have an order; let requests share it: {{random 1 20}}", c.Group)

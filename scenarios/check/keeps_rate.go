@@ -107,7 +107,7 @@ func (c KeepsRate) String() string {
 
 // Kind implements Check.
 func (c KeepsRate) Kind() Kind {
-	return Kind{Name: "keeps its rate", Means: "a counter of a service increases during the fault nearly as fast as before; counters that begin anew are handled as Prometheus does", Timed: true,
+	return Kind{Name: "keeps its rate", About: AboutHealth, Means: "a counter of a service increases during the fault nearly as fast as before; counters that begin anew are handled as Prometheus does", Timed: true,
 		CannotFail: func(d Drill) string { return d.Apart(c.Of) },
 		Needs:      Needs{Load: true, Baseline: true, Window: journal.During, Ask: Asked{Probe: c.probe(), Number: true, Service: c.Of, Metric: c.Metric}},
 		Sentences: []Sentence{{

@@ -13,6 +13,7 @@ import (
 type Kind struct {
 	Name  string // "success"
 	Means string
+	About About // "" for an implied check
 
 	Implied   bool   // applies to every scenario and decides whether it is valid; never fails
 	Invariant bool   // for a check that is not implied: it must hold under all conditions
@@ -39,6 +40,21 @@ type Kind struct {
 	Value   Check  // an example; set by Kinds
 	Example string // its sentence; "" for an implied check
 }
+
+// About is what a check is about. Reports take from it what may have caused a failure, and which moment was the worst.
+type About string
+
+// What checks are about.
+const (
+	AboutFaults   About = "faults" // whether they acted
+	AboutRequests About = "requests"
+	AboutLatency  About = "latency" // of requests
+	AboutCalls    About = "calls"
+	AboutHealth   About = "health"
+	AboutRecovery About = "recovery"
+	AboutEffects  About = "effects"
+	AboutLocks    About = "locks"
+)
 
 // Needs is what a check needs from the other sentences of its scenario. It depends on the value of the check.
 type Needs struct {

@@ -158,7 +158,7 @@ func (c Latency) Kind() Kind {
 }
 
 func (c Latency) kind() Kind {
-	return Kind{Name: "latency", ByLoad: " stays", Means: "a percentile, absolute or against the baseline", Timed: true, Unharmed: true,
+	return Kind{Name: "latency", About: AboutLatency, ByLoad: " stays", Means: "a percentile, absolute or against the baseline", Timed: true, Unharmed: true,
 		CannotFail: func(Drill) string { return withItself(c.Window, c.Times) },
 		Needs:      Needs{Load: true, Baseline: c.Times > 0, Route: c.Route, Window: c.Window, Requests: c.least(), Limit: c.Below},
 		Sentences: []Sentence{{

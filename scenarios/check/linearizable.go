@@ -275,7 +275,7 @@ func (r *register) example() string {
 
 // Kind implements Check.
 func (c Linearizable) Kind() Kind {
-	return Kind{Name: "linearizable", Means: "every read of a register returns what was written last", Invariant: true,
+	return Kind{Name: "linearizable", About: AboutEffects, Means: "every read of a register returns what was written last", Invariant: true,
 		Needs: Needs{Load: true, Register: c.Register},
 		Sentences: []Sentence{{
 			Pattern: `the history of {text} is linearizable`,

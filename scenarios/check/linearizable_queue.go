@@ -305,7 +305,7 @@ func (c LinearizableQueue) String() string {
 
 // Kind implements Check.
 func (c LinearizableQueue) Kind() Kind {
-	return Kind{Name: "linearizable queue", Means: "every take of a queue removes the oldest item", Invariant: true,
+	return Kind{Name: "linearizable queue", About: AboutEffects, Means: "every take of a queue removes the oldest item", Invariant: true,
 		Needs: Needs{Load: true, Queue: c.Queue},
 		Sentences: []Sentence{{
 			Pattern: `the history of the queue {text} is linearizable`,

@@ -114,7 +114,7 @@ func (c LinearizableSet) String() string {
 
 // Kind implements Check.
 func (c LinearizableSet) Kind() Kind {
-	return Kind{Name: "linearizable set", Means: "every look into a set finds what was added and not removed", Invariant: true,
+	return Kind{Name: "linearizable set", About: AboutEffects, Means: "every look into a set finds what was added and not removed", Invariant: true,
 		Needs: Needs{Load: true, Set: c.Set},
 		Sentences: []Sentence{{
 			Pattern: `the history of the set {text} is linearizable`,

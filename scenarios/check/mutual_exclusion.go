@@ -115,7 +115,7 @@ func (c MutualExclusion) String() string {
 
 // Kind implements Check.
 func (c MutualExclusion) Kind() Kind {
-	return Kind{Name: "mutual exclusion", Means: "a lock is not acquired while another one holds it; inconclusive without contention during the fault", Invariant: true,
+	return Kind{Name: "mutual exclusion", About: AboutLocks, Means: "a lock is not acquired while another one holds it; inconclusive without contention during the fault", Invariant: true,
 		Needs: Needs{Load: true, Lock: c},
 		Sentences: []Sentence{{
 			Pattern: `at most one holder of the lock {text} at a time, as {effects} lists`,

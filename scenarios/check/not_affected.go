@@ -109,7 +109,7 @@ func (c NotAffected) String() string {
 
 // Kind implements Check.
 func (c NotAffected) Kind() Kind {
-	return Kind{Name: "not affected", ByLoad: " is not affected", Means: "success and latency of a route are no worse than in the baseline, by statistical tests", Timed: true, Unharmed: true, Reference: beforeTheFault,
+	return Kind{Name: "not affected", About: AboutRequests, ByLoad: " is not affected", Means: "success and latency of a route are no worse than in the baseline, by statistical tests", Timed: true, Unharmed: true, Reference: beforeTheFault,
 		Needs: Needs{Load: true, Baseline: true, Route: c.Route, Window: journal.During, Requests: minRequests},
 		Sentences: []Sentence{{
 			Pattern:  `{route} is not affected by the fault`,

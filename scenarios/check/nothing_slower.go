@@ -59,7 +59,7 @@ func (c NothingSlower) String() string {
 
 // Kind implements Check.
 func (c NothingSlower) Kind() Kind {
-	return Kind{Name: "nothing slower", ByLoad: " takes longer", Means: "the slowest request, its repetitions included", Timed: true, Unharmed: true,
+	return Kind{Name: "nothing slower", About: AboutLatency, ByLoad: " takes longer", Means: "the slowest request, its repetitions included", Timed: true, Unharmed: true,
 		Needs: Needs{Load: true, Route: c.Route, Window: c.Window, Requests: minRequests, Limit: c.bound()},
 		Sentences: []Sentence{{
 			Pattern:  `no( {route}) request takes longer than {duration}( {when})`,

@@ -213,7 +213,7 @@ func appliedAgain(p journal.Probe) string {
 
 // Kind implements Check.
 func (c SameResponse) Kind() Kind {
-	return Kind{Name: "same response", Means: "acknowledged keys are sent again with the same body", Invariant: true,
+	return Kind{Name: "same response", About: AboutEffects, Means: "acknowledged keys are sent again with the same body", Invariant: true,
 		Needs: Needs{Load: true, Key: true, Probe: SameBody},
 		Sentences: fixed(c, "acknowledged keys are sent again after healing, those of the fault first; each gets the same body, and a status that acknowledges (a 201 may be replayed as 200), "+
 			"and where effects are read it is not applied again")}
@@ -221,7 +221,7 @@ func (c SameResponse) Kind() Kind {
 
 // Kind implements Check.
 func (c KeyReuseRefused) Kind() Kind {
-	return Kind{Name: "key reuse refused", Means: "acknowledged keys are sent again with another body", Invariant: true,
+	return Kind{Name: "key reuse refused", About: AboutEffects, Means: "acknowledged keys are sent again with another body", Invariant: true,
 		Needs: Needs{Load: true, Key: true, Probe: OtherBody, Status: c.Status},
 		Sentences: []Sentence{{
 			Pattern:  `a key reused with a different body is refused with status {number}`,

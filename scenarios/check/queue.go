@@ -55,7 +55,7 @@ func (c QueueBounded) String() string {
 
 // Kind implements Check.
 func (c QueueBounded) Kind() Kind {
-	return Kind{Name: "queue bounded", Means: "the number that a probe of the system file answers, such as the length of a queue, stays within its bound; inconclusive where it was always 0", Idle: true,
+	return Kind{Name: "queue bounded", About: AboutHealth, Means: "the number that a probe of the system file answers, such as the length of a queue, stays within its bound; inconclusive where it was always 0", Idle: true,
 		CannotFail: func(d Drill) string {
 			if d.Requests > 0 && c.Most >= d.Requests {
 				return fmt.Sprintf("the load sends about %s requests, which is fewer than the messages that the queue may hold; write a lower number, unless requests cause several messages each", Count(int(d.Requests)))

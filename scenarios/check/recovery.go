@@ -204,7 +204,7 @@ func (c Recovers) String() string {
 
 // Kind implements Check.
 func (c Recovers) Kind() Kind {
-	return Kind{Name: "recovers", ByLoad: " recovers", Means: "in time, the system is steady again and stays so while it is watched, five seconds at least; that includes success, and the time to start again counts", Timed: true, Unharmed: true, Reference: beforeTheFault,
+	return Kind{Name: "recovers", About: AboutRecovery, ByLoad: " recovers", Means: "in time, the system is steady again and stays so while it is watched, five seconds at least; that includes success, and the time to start again counts", Timed: true, Unharmed: true, Reference: beforeTheFault,
 		Needs:    Needs{Load: true, Route: c.Route, Window: journal.After, Requests: minRequests, Recovery: c.Within},
 		Complete: func(s Settings) Check { c.Steady = s.Steady; return c },
 		Sentences: []Sentence{{

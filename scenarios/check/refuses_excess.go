@@ -100,7 +100,7 @@ func statusList(statuses []int) string {
 
 // Kind implements Check.
 func (c RefusesExcess) Kind() Kind {
-	return Kind{Name: "refuses excess", Means: "load shedding: of the requests without success, 99% are refused quickly; time-outs count against it; inconclusive where nothing was refused", Timed: true, Refusing: true,
+	return Kind{Name: "refuses excess", About: AboutRequests, Means: "load shedding: of the requests without success, 99% are refused quickly; time-outs count against it; inconclusive where nothing was refused", Timed: true, Refusing: true,
 		Needs:    Needs{Load: true, Window: c.Window, Requests: minRequests, Statuses: true},
 		Untested: c.noExcess,
 		Sentences: []Sentence{{

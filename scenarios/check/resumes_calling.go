@@ -66,7 +66,7 @@ func (c ResumesCalling) String() string {
 
 // Kind implements Check.
 func (c ResumesCalling) Kind() Kind {
-	return Kind{Name: "resumes calling", Means: "a circuit breaker closes in time: at least 80% of the normal calls until the load ends; inconclusive where the calls did not fall during the fault",
+	return Kind{Name: "resumes calling", About: AboutCalls, Means: "a circuit breaker closes in time: at least 80% of the normal calls until the load ends; inconclusive where the calls did not fall during the fault",
 		Needs: Needs{Load: true, Baseline: true, Window: journal.After, From: c.From, To: c.To, Calls: true, Requests: minRequests, Recovery: c.Within},
 		Sentences: []Sentence{{
 			Pattern:  `{name} resumes calling {name} within {duration} of healing`,

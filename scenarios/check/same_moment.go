@@ -179,14 +179,14 @@ func describePair(p journal.Pair) string {
 
 // Kind implements Check.
 func (c OneEffect) Kind() Kind {
-	return Kind{Name: "one effect", Means: "two requests with one new key at the same moment are applied once", Invariant: true,
+	return Kind{Name: "one effect", About: AboutEffects, Means: "two requests with one new key at the same moment are applied once", Invariant: true,
 		Needs:     Needs{Load: true, Key: true, Effects: true, Pairs: true},
 		Sentences: fixed(c, "after healing, pairs of requests with a new key and the same body are sent at the same moment; each key has one effect")}
 }
 
 // Kind implements Check.
 func (c OneAnswer) Kind() Kind {
-	return Kind{Name: "one answer", Means: "two requests with one new key at the same moment get one answer", Invariant: true,
+	return Kind{Name: "one answer", About: AboutEffects, Means: "two requests with one new key at the same moment get one answer", Invariant: true,
 		Needs: Needs{Load: true, Key: true, Pairs: true, Status: c.Status},
 		Sentences: []Sentence{{
 			Pattern:  `two requests with the same key at the same moment get the same answer or status {number}`,

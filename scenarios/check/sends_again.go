@@ -76,7 +76,7 @@ func (c SendsAgain) String() string {
 
 // Kind implements Check.
 func (c SendsAgain) Kind() Kind {
-	return Kind{Name: "sends again", Means: "a counter of what a service sent again, compared with what faults lost; inconclusive where nothing was sent again",
+	return Kind{Name: "sends again", About: AboutCalls, Means: "a counter of what a service sent again, compared with what faults lost; inconclusive where nothing was sent again",
 		Needs: Needs{Load: true, Window: journal.During, Ask: Asked{Probe: c.probe(), Number: true, Service: c.Of, Metric: c.Metric}},
 		Sentences: []Sentence{{
 			Pattern:  `{name} sends at most {number} message(s) again for each one lost, by its metric {text}`,

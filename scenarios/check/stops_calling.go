@@ -90,7 +90,7 @@ func (c StopsCalling) String() string {
 
 // Kind implements Check.
 func (c StopsCalling) Kind() Kind {
-	return Kind{Name: "stops calling", Means: "a circuit breaker opens in time and stays open: until healing there are no more calls than its probes, one a second or 5% of the normal calls", Idle: true,
+	return Kind{Name: "stops calling", About: AboutCalls, Means: "a circuit breaker opens in time and stays open: until healing there are no more calls than its probes, one a second or 5% of the normal calls", Idle: true,
 		Needs:    Needs{Load: true, Baseline: true, Window: journal.During, From: c.From, To: c.To, Calls: true, Requests: minRequests},
 		Untested: c.notSeen,
 		Sentences: []Sentence{{

@@ -96,7 +96,7 @@ func requests(h *journal.History, route string, w journal.Window, expected strin
 
 // Kind implements Check.
 func (c Success) Kind() Kind {
-	return Kind{Name: "success", ByLoad: " succeed", Means: "share of requests that got the expected answer", Unharmed: true,
+	return Kind{Name: "success", About: AboutRequests, ByLoad: " succeed", Means: "share of requests that got the expected answer", Unharmed: true,
 		CannotFail: func(d Drill) string {
 			if c.Window == journal.Before && c.Ratio <= d.Success {
 				return fmt.Sprintf("with a success of less than %s before the fault, nothing is injected and no check counts; ask about the time during the fault", percent(d.Success))

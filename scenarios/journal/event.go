@@ -154,6 +154,7 @@ type Link struct {
 	From     string `json:"from"`
 	To       string `json:"to"`
 	Protocol string `json:"protocol"`
+	Unit     string `json:"unit,omitempty"` // "calls" or "messages"; "" if it carries only bytes, and in journals of old versions
 }
 
 // Phase starts a phase, which lasts until the next one: "setup", "baseline", "fault" (from the first When),
