@@ -136,15 +136,22 @@ func (c *connection) sendLater(duplicate *exchange, rule *message.Live, raw []by
 			c.Relay.Record(rule, duplicate.Message, evidence.Skipped, why)
 			return
 		}
+		later := time.Since(duplicate.Start).Round(time.Millisecond)
 		duplicate.Ticket = c.Relay.Copied(message.ToServer)
-		c.Relay.Applied(rule, duplicate.Message, "delivered again "+time.Since(duplicate.Start).Round(time.Millisecond).String()+" later")
 		outcome, err := c.writeRequest(duplicate, raw)
 		duplicate.Ticket.End(outcome)
 		if err == nil {
-			_ = c.ServerOut.Flush()
+			err = c.ServerOut.Flush()
 		}
+		if err != nil {
+			c.Relay.Record(rule, duplicate.Message, evidence.Skipped, copyTooLate)
+			return
+		}
+		c.Relay.Applied(rule, duplicate.Message, "delivered again "+later.String()+" later")
 	})
 }
+
+const copyTooLate = "the connection ended before the copy was sent"
 
 // noCopyReason returns why no copy can be sent now, or "" if one can.
 func (c *connection) noCopyReason() string {
@@ -152,7 +159,7 @@ func (c *connection) noCopyReason() string {
 	defer c.Unlock()
 	switch r, ok := c.dialect.(IdleReporter); {
 	case c.InputDiscarded() || c.UpstreamDone() || c.Context().Err() != nil:
-		return "the connection ended before the copy was sent"
+		return copyTooLate
 	case c.IsPassthrough() || ok && !r.Idle():
 		return "the connection was not idle when the copy was due"
 	}
