@@ -145,7 +145,7 @@ type HalfOpen struct{ Conns }
 
 // Kind implements Fault.
 func (HalfOpen) Kind() Kind {
-	return Kind{Name: "half-open", On: "connections", Hides: true, Undo: "those connections are reset, since bytes of theirs are lost", Sentences: []Sentence{{
+	return Kind{Name: "half-open", On: "connections", Hides: true, Undo: "those connections are reset, since some of their bytes are lost", Sentences: []Sentence{{
 		Pattern:  `{connections} from {from} to {to} are half-open{for}`,
 		Means:    "those that are live lose their other end without notice, and both sides believe themselves connected; new ones go through; healing resets them",
 		Examples: []string{`connections from "orders" to "payments" are half-open for 15s`},

@@ -53,7 +53,7 @@ func (r *Resolver) checkArguments(at source.Pos, s system.Service) {
 			continue
 		}
 		if info, err := os.Stat(r.System.Path(arg)); err == nil && info.Mode().IsRegular() {
-			r.out.Add(at, codes.BadValue.Msgf("the service %q would not find %q, which is beside the system file: it starts in a new and empty folder", s.Name, arg), "write ${here}/"+arg+", or set the service's `dir` to .")
+			r.out.Add(at, codes.BadValue.Msgf("the service %q would not find %q, which is beside the system file: it starts in a new and empty folder", s.Name, arg), "write \"${here}/"+arg+"\", or set the service's `dir` to .")
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
@@ -80,11 +81,23 @@ func (s secrets) addLogin(e *Experiment, svc system.Service, lookup func(name st
 // addService adds the variables that a service gets and that hold secrets, unless they are too short to be hidden: a service
 // may print them.
 func (s secrets) addService(svc system.Service, lookup func(name string) (string, bool)) {
-	for _, name := range svc.SecretVariables() {
+	for _, name := range secretVariables(svc) {
 		if value, _ := lookup(name); len(value) >= minSecret {
 			s[name] = value
 		}
 	}
+}
+
+// secretVariables returns the names of the environment variables in the settings of a service that hold secrets, by their names
+// or by those of the variables of the service that get their values.
+func secretVariables(s system.Service) []string {
+	all := slices.DeleteFunc(s.Placeholders("env"), func(name string) bool { return !journal.NamesSecret(name) })
+	for name, value := range s.Env {
+		if journal.NamesSecret(name) {
+			all = append(all, system.Service{Command: []string{value}}.Placeholders("env")...)
+		}
+	}
+	return all
 }
 
 // Secrets returns the values of the environment variables that requests and logins contain, and of those that services get and

@@ -26,7 +26,10 @@ changed, and no other machine can open the pages. Ctrl-C ends it.`,
   firedrill serve nightly/runs --listen 127.0.0.1:0`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := append(args, runsDir)[0]
+			dir := runsDir
+			if len(args) == 1 {
+				dir = args[0]
+			}
 			if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 				return fmt.Errorf("serve %q: it is no folder: name the folder of the runs; firedrill run records them in .firedrill/runs", dir)
 			}

@@ -11,7 +11,6 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
-	"github.com/firedrill-dev/firedrill/scenarios/journal"
 	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
@@ -58,18 +57,6 @@ func (f File) Expand(values func(name, arg string) (value string, ok bool)) (str
 		return value
 	})
 	return text, failed
-}
-
-// SecretVariables returns the names of the environment variables in the settings of a service that hold secrets, by their names
-// or by those of the variables of the service that get their values.
-func (s Service) SecretVariables() []string {
-	all := slices.DeleteFunc(s.Placeholders("env"), func(name string) bool { return !journal.NamesSecret(name) })
-	for name, value := range s.Env {
-		if journal.NamesSecret(name) {
-			all = append(all, Service{Command: []string{value}}.Placeholders("env")...)
-		}
-	}
-	return all
 }
 
 // Placeholders returns what follows the colon of each placeholder with a name, such as "address", in the settings of a

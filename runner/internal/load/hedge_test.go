@@ -113,7 +113,7 @@ func TestPoliciesOverHTTP(t *testing.T) {
 			client.Do(5, time.Now())
 			e := k.all[0]
 			assert.Equal(t, []any{c.outcome, c.kind, c.attempts}, []any{e.Outcome, e.Kind, len(e.Attempts)})
-			assert.GreaterOrEqual(t, e.End.Sub(e.Began()), c.shortest)
+			assert.GreaterOrEqual(t, e.End.Sub(e.Due), c.shortest)
 			assert.Len(t, requests(), c.attempts)
 			assert.Equal(t, client.attempts.Load(), client.wire.Load())
 		})
