@@ -4,9 +4,10 @@ GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # the race detector needs a C compiler, the @real features their servers, loss of power mkfs.ext4 (and root)
 # Programs that tests start, each with the Debian package that has it where the two differ.
 PROGRAMS      := redis-server initdb:postgresql haproxy nginx:nginx-light nats-server rabbitmq-server dnsmasq:dnsmasq-base etcd:etcd-server mkfs.ext4:e2fsprogs gcc:build-essential npm chromium zsh fish tmux
-DRILLS        := ./features/truth ./runner ./cmd/firedrill ./features/... ./runner/... ./cmd/... # the longest first
-# Tests wait for much of their time, so three packages share two CPUs. With more drills at once, more of them have to be repeated alone. Processes with the race detector would otherwise wait for a second when they end.
-RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -p 3 -timeout 20m
+DRILLS        := ./runner ./features/truth ./cmd/firedrill ./features/... ./runner/... ./cmd/... # the longest first
+# Tests wait for much of their time, so three packages share two CPUs; of drills, which measure latency and are repeated if the machine was too busy, two.
+# Processes with the race detector would otherwise wait for a second when they end.
+RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -timeout 20m
 
 .PHONY: all fmt lint test test-parts test-pages compile-drills test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
 
@@ -25,11 +26,11 @@ lint: ## gofmt, golangci-lint, vet for macOS
 
 test: install-tools ## everything, with the race detector; real servers must run, not skip
 	$(MAKE) -j 3 test-parts test-pages compile-drills
-	$(RACE) $(DRILLS)
+	$(RACE) -p 2 $(DRILLS)
 	$(GO) test -run 'TestNoByteIs|TestRates|TestBytesAreCounted|TestResetIsNo' ./injector/link ./injector/protocols # 1 GiB each way, a thousand seeds: too much under the race detector
 
 test-parts:
-	$(RACE) ./injector/... ./scenarios/... ./reports/...
+	$(RACE) -p 3 ./injector/... ./scenarios/... ./reports/...
 
 test-pages: # the pages in a real browser: a module of its own, which needs chromium
 	$(GO) test -C reports/testdata/browser -timeout 10m .
