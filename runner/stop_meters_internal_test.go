@@ -68,8 +68,8 @@ func TestStopRulesIgnorePausesOfTheRunner(t *testing.T) {
 	}
 }
 
-// TestHangingStopFile: a file system that does not answer keeps no other rule from being examined, and stops the scenario, since
-// nobody could stop it with the file.
+// TestHangingStopFile: a file system that does not answer keeps no other rule from being examined, and stops the scenario:
+// its operator could not stop it.
 func TestHangingStopFile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -144,7 +144,7 @@ func TestSecrets(t *testing.T) {
 
 // A service may print the secrets that it gets. They are known by their names, and PWD is none.
 func TestSecretsOfServices(t *testing.T) {
-	env := map[string]string{"DB_PASSWORD": "password-value", "PG": "pg-password", "FILE_TOKEN": "token-value", "PORT_RANGE": "8000-9000", "PWD": "/home/ana/shop", "SHORT_TOKEN": "x"}
+	env := map[string]string{"DB_PASSWORD": "password-value", "PG": "pg-password", "FILE_TOKEN": "token-value", "PORT_RANGE": "8000-9000", "PWD": "/srv/shop", "SHORT_TOKEN": "x"}
 	e := &Experiment{System: System{Services: []Service{{
 		Command: []string{"db", "--dir=${env:PWD}", "--url=postgres://a:${env:DB_PASSWORD}@b/", "${env:SHORT_TOKEN}"},
 		Env:     map[string]string{"PGPASSWORD": "${env:PG}", "PORTS": "${env:PORT_RANGE}"},
