@@ -100,7 +100,7 @@ func TestProbesWithAnotherBody(t *testing.T) {
 		"query": {func(r *http.Request, _ []byte) string { return r.URL.Query().Get("key") }, scenarios.Key{In: scenarios.InQuery, Name: "key"}, []scenarios.Route{orders}},
 	} {
 		cashiers[name] = &cashier{keyOf: c.keyOf}
-		es = append(es, build(t, drill(name, cashiers[name], scenarios.Load{Key: c.key, Rate: 40, Mix: c.mix}).Wait(time.Second).Check(same, other)))
+		es = append(es, build(t, drill(name, cashiers[name], scenarios.Load{Key: c.key, Rate: 100, Mix: c.mix}).Wait(time.Second).Check(same, other)))
 	}
 	for name, h := range runAll(t, es...) {
 		for _, c := range []check.Check{same, other} {
