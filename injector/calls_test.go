@@ -39,7 +39,7 @@ func serveTests(w http.ResponseWriter, r *http.Request) {
 // answersWith reports whether calls on one connection get these answers. What follows them does not matter.
 func answersWith(want ...string) func(*testing.T, *target) bool {
 	return func(_ *testing.T, tg *target) bool {
-		got, _ := tg.ask(len(want), 5*time.Second)
+		got, _ := tg.ask(len(want), patience)
 		return slices.Equal(want, got)
 	}
 }
@@ -47,7 +47,7 @@ func answersWith(want ...string) func(*testing.T, *target) bool {
 // replyHeader returns a header of an answer.
 func (tg *target) replyHeader(t *testing.T, name string) string {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	res, err := client.Get("http://" + tg.Link.Addr() + "/")
 	require.NoError(t, err)
 	_ = res.Body.Close()

@@ -109,7 +109,7 @@ func (tg *target) ask(n int, patience time.Duration) (answers []string, took tim
 
 // healthy reports whether a call is answered correctly.
 func (tg *target) healthy() bool {
-	answers, _ := tg.ask(1, 5*time.Second)
+	answers, _ := tg.ask(1, patience)
 	return len(answers) == 1 && answers[0] == "200 done"
 }
 
@@ -119,14 +119,14 @@ var effects = map[string]struct {
 	acts  func(*testing.T, *target) bool
 }{
 	"answered calls": {Answer{Status: 503}, func(_ *testing.T, tg *target) bool {
-		a, _ := tg.ask(1, 5*time.Second)
+		a, _ := tg.ask(1, patience)
 		return strings.HasPrefix(a[0], "503")
 	}},
 	"cut replies":        {CutReplies{Events: 2}, func(t *testing.T, tg *target) bool { return tg.events(t) == "12 broken" }},
 	"lost call headers":  {LoseCallHeaders{Names: []string{"X-Tenant"}}, answersWith("200 done for nobody")},
 	"lost reply headers": {LoseReplyHeaders{Names: []string{"Content-Type"}}, func(t *testing.T, tg *target) bool { return tg.replyHeader(t, "Content-Type") == "" }},
 	"quota": {Quota{Calls: 1, Status: 429}, func(_ *testing.T, tg *target) bool {
-		a, _ := tg.ask(20, 5*time.Second) // far more than one in a second
+		a, _ := tg.ask(20, patience) // far more than one in a second
 		return a[0] == "200 done" && slices.Contains(a, "429 429 injected\n")
 	}},
 	"replaced replies":  {ReplaceReplies{Body: "maintenance"}, answersWith("200 maintenance")},
@@ -136,7 +136,7 @@ var effects = map[string]struct {
 	"bandwidth":         {Bandwidth{Rate: 500}, slower(200 * time.Millisecond)},
 	"corrupted calls":   {CorruptCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // visible in the counter only
 	"corrupted replies": {CorruptReplies{}, func(_ *testing.T, tg *target) bool {
-		a, _ := tg.ask(1, 5*time.Second)
+		a, _ := tg.ask(1, patience)
 		return strings.HasPrefix(a[0], "200 ") && len(a[0]) == len("200 done") && a[0] != "200 done"
 	}},
 	"crash":            {Crash{}, notAnswered},
@@ -149,7 +149,7 @@ var effects = map[string]struct {
 	"lost replies":     {LoseReplies{}, notAnswered},
 	"lost requests":    {LoseRequests{}, notAnswered},
 	"no accept":        {NoAccept{}, acceptsNone},
-	"out of order":     {Reorder{Wait: 5 * time.Second}, outOfOrder},
+	"out of order":     {Reorder{Wait: patience}, outOfOrder},
 	"partition":        {Partition{These: []string{"orders"}, Those: []string{"payments"}}, notAnswered},
 	"ramp":             {Ramp{End: 150 * time.Millisecond, Over: 300 * time.Millisecond}, ramps},
 	"refuse":           {Refuse{}, func(_ *testing.T, tg *target) bool { a, _ := tg.ask(1, time.Second); return a[0] == "refused" }},
@@ -166,7 +166,7 @@ var effects = map[string]struct {
 	"toxic":            {Toxic{Name: "latency", Attributes: "latency=60"}, slower(120 * time.Millisecond)},
 	"truncated calls":  {TruncateCalls{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // visible in the counter only
 	"truncated replies": {TruncateReplies{}, func(_ *testing.T, tg *target) bool {
-		a, _ := tg.ask(1, 5*time.Second)
+		a, _ := tg.ask(1, patience)
 		return a[0] != "200 done" && strings.HasPrefix("200 done", a[0])
 	}},
 	"twice": {Twice{}, func(_ *testing.T, tg *target) bool { return tg.healthy() }}, // visible in the counter only
@@ -175,7 +175,7 @@ var effects = map[string]struct {
 
 func slower(least time.Duration) func(*testing.T, *target) bool {
 	return func(_ *testing.T, tg *target) bool {
-		a, took := tg.ask(1, 10*time.Second)
+		a, took := tg.ask(1, patience)
 		return a[0] == "200 done" && took >= least
 	}
 }
@@ -190,15 +190,15 @@ func outOfOrder(t *testing.T, tg *target) bool {
 	t.Helper()
 	first := make(chan time.Duration)
 	go func() {
-		_, took := tg.ask(1, 10*time.Second)
+		_, took := tg.ask(1, patience)
 		first <- took
 	}()
 	for {
 		select {
 		case took := <-first:
-			return took < 5*time.Second
+			return took < patience
 		default:
-			tg.ask(1, 10*time.Second)
+			tg.ask(1, patience)
 		}
 	}
 }
@@ -242,20 +242,20 @@ func TestKinds(t *testing.T) {
 func testInjectAndHeal(t *testing.T, tg *target, unit string, f Fault, acts func(*testing.T, *target) bool) {
 	t.Helper()
 	require.True(t, tg.healthy(), "before")
-	require.Eventually(t, func() bool { return tg.Link.Counters().Live == 1 }, 10*time.Second, time.Millisecond, "only the idle connection remains")
+	require.Eventually(t, func() bool { return tg.Link.Counters().Live == 1 }, patience, time.Millisecond, "only the idle connection remains")
 	tg.Count = evidence.NewCounter(unit)
 	ctx, cancel := context.WithCancel(t.Context())
 	heal, err := f.Inject(ctx, tg.Target)
 	require.NoError(t, err)
 	require.True(t, acts(t, tg), "the fault had no effect")
-	require.Eventually(t, func() bool { return tg.Count.Tally().Affected > 0 }, 10*time.Second, time.Millisecond, "the effect was not counted")
+	require.Eventually(t, func() bool { return tg.Count.Tally().Affected > 0 }, patience, time.Millisecond, "the effect was not counted")
 	got := tg.Count.Tally()
 	require.GreaterOrEqual(t, got.Seen, got.Affected, "affected units were not counted as seen")
 	cancel() // healing must work after the run was cancelled
 	bounded, done := context.WithTimeout(t.Context(), 20*time.Second)
 	defer done()
 	require.NoError(t, heal(bounded))
-	require.Eventually(t, tg.healthy, 10*time.Second, 10*time.Millisecond, "after")
+	require.Eventually(t, tg.healthy, patience, 10*time.Millisecond, "after")
 }
 
 func TestFaultsRejectTargetsOfAnotherType(t *testing.T) {

@@ -78,26 +78,26 @@ var datagramEffects = map[string]struct {
 	fault Fault
 	acts  func(m *echoTarget) bool
 }{
-	"answered messages": {AnswerMessages{Code: "REFUSED"}, func(m *echoTarget) bool { a := m.ask(1, 1, 5*time.Second)[0]; return len(a) > 3 && a[3]&15 == 5 }},
+	"answered messages": {AnswerMessages{Code: "REFUSED"}, func(m *echoTarget) bool { a := m.ask(1, 1, patience)[0]; return len(a) > 3 && a[3]&15 == 5 }},
 	"corrupted messages": {CorruptMessages{}, func(m *echoTarget) bool {
-		a := m.ask(1, 1, 5*time.Second)[0]
+		a := m.ask(1, 1, patience)[0]
 		return len(a) == len(m.query) && a != m.query && a[:12] == m.query[:12]
 	}},
 	"cut off":       {CutOff{}, silent},
 	"lost messages": {LoseMessages{}, silent},
 	"messages out of order": {ReorderMessages{Wait: time.Hour}, func(m *echoTarget) bool {
-		return slices.Equal(m.ask(1, 1, 50*time.Millisecond), []string{"nothing"}) && slices.Equal(m.ask(1, 2, 5*time.Second), []string{m.query, m.query})
+		return slices.Equal(m.ask(1, 1, 50*time.Millisecond), []string{"nothing"}) && slices.Equal(m.ask(1, 2, patience), []string{m.query, m.query})
 	}},
-	"messages twice": {MessagesTwice{}, func(m *echoTarget) bool { return slices.Equal(m.ask(1, 2, 5*time.Second), []string{m.query, m.query}) }},
+	"messages twice": {MessagesTwice{}, func(m *echoTarget) bool { return slices.Equal(m.ask(1, 2, patience), []string{m.query, m.query}) }},
 	"refuse": {Refuse{}, func(m *echoTarget) bool {
 		began := time.Now()
-		return m.ask(1, 1, 10*time.Second)[0] == "nothing" && time.Since(began) < 10*time.Second
+		return m.ask(1, 1, patience)[0] == "nothing" && time.Since(began) < patience
 	}},
 	"slow messages": {SlowMessages{By: 100 * time.Millisecond}, func(m *echoTarget) bool {
 		began := time.Now()
-		return m.ask(1, 1, 10*time.Second)[0] == m.query && time.Since(began) >= 100*time.Millisecond
+		return m.ask(1, 1, patience)[0] == m.query && time.Since(began) >= 100*time.Millisecond
 	}},
-	"truncated messages": {TruncateMessages{}, func(m *echoTarget) bool { return m.ask(1, 1, 5*time.Second)[0] == m.query[:len(m.query)/2] }},
+	"truncated messages": {TruncateMessages{}, func(m *echoTarget) bool { return m.ask(1, 1, patience)[0] == m.query[:len(m.query)/2] }},
 }
 
 func silent(m *echoTarget) bool { return m.ask(1, 1, 100*time.Millisecond)[0] == "nothing" }
@@ -128,10 +128,10 @@ func TestMessageKinds(t *testing.T) {
 			heal, err := d.fault.Inject(ctx, m.Target)
 			require.NoError(t, err)
 			require.True(t, d.acts(m), "the fault had no effect")
-			require.Eventually(t, func() bool { return m.Count.Tally().Affected > 0 }, 10*time.Second, time.Millisecond, "the effect was not counted")
+			require.Eventually(t, func() bool { return m.Count.Tally().Affected > 0 }, patience, time.Millisecond, "the effect was not counted")
 			cancel() // healing must work after the run was cancelled
 			require.NoError(t, heal(t.Context()))
-			require.Eventually(t, m.healthy, 10*time.Second, time.Millisecond, "after")
+			require.Eventually(t, m.healthy, patience, time.Millisecond, "after")
 		})
 	}
 }

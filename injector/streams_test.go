@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a test waits for something that must happen.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // readToEnd makes one request and reads until the connection ends or wait is over. It returns the number of bytes read,
 // the error of the last read, and the duration.

@@ -48,7 +48,7 @@ func TestDescendantsInOtherSessions(t *testing.T) {
 		t.Run(role, func(t *testing.T) {
 			s, addr, changes := startService(t, role)
 			if role == "daemon" {
-				require.Eventually(t, func() bool { return s.PID() == listenerPID(t, addr) }, 20*time.Second, 10*time.Millisecond, "the daemon is the service")
+				require.Eventually(t, func() bool { return s.PID() == listenerPID(t, addr) }, patience, 10*time.Millisecond, "the daemon is the service")
 				require.Contains(t, changes.list(), "daemon")
 			}
 			server := listenerPID(t, addr)
@@ -66,7 +66,7 @@ func TestDescendantsInOtherSessions(t *testing.T) {
 			_, err = c.Read(make([]byte, 1))
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded, "it is silent")
 			require.NoError(t, s.Resume())
-			require.NoError(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+			require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
 			_, err = c.Read(make([]byte, 1))
 			require.NoError(t, err)
 
@@ -95,7 +95,7 @@ func TestDaemonThatListensLate(t *testing.T) {
 			s, err := Start(t.Context(), sp)
 			require.NoError(t, err)
 			defer func() { require.NoError(t, s.Stop(context.Background())) }()
-			require.Eventually(t, func() bool { return s.PID() == listenerPID(t, addr) }, 20*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return s.PID() == listenerPID(t, addr) }, patience, 10*time.Millisecond)
 			time.Sleep(3 * pollInterval) // time for a few polls
 			require.True(t, s.Running())
 			require.NotContains(t, changes.list(), "exited")
@@ -105,9 +105,9 @@ func TestDaemonThatListensLate(t *testing.T) {
 
 func TestDaemonExitIsReported(t *testing.T) {
 	s, addr, changes := startService(t, "daemon")
-	require.Eventually(t, func() bool { return s.PID() == listenerPID(t, addr) }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return s.PID() == listenerPID(t, addr) }, patience, 10*time.Millisecond)
 	require.NoError(t, syscall.Kill(s.PID(), syscall.SIGKILL))
-	require.Eventually(t, func() bool { return !s.Running() }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !s.Running() }, patience, time.Millisecond)
 	last := changes.last()
 	require.Equal(t, "exited", last.What)
 	require.Equal(t, "signal: killed", last.Detail)
@@ -129,7 +129,7 @@ func TestRealDaemons(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := LookPath(name)
 			machine.Need(t, err, "apt-get install "+name)
-			s, err := Start(t.Context(), Spec{Name: name, Args: args, Dir: dir, Log: filepath.Join(t.TempDir(), "log"), Ready: Ready{TCP: addr, Within: 30 * time.Second}})
+			s, err := Start(t.Context(), Spec{Name: name, Args: args, Dir: dir, Log: filepath.Join(t.TempDir(), "log"), Ready: Ready{TCP: addr, Within: patience}})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, s.Stop(context.Background())) }()
 			server := listenerPID(t, addr)
@@ -167,7 +167,7 @@ func missedMembers(s *Service) []int {
 
 func TestOrphansAreReaped(t *testing.T) {
 	sp := spec(filepath.Join(t.TempDir(), "log"), "careless", "")
-	sp.Ready = Ready{Line: regexp.MustCompile("left them"), Within: 20 * time.Second}
+	sp.Ready = Ready{Line: regexp.MustCompile("left them"), Within: patience}
 	s, err := Start(t.Context(), sp)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop(context.Background())) }()
@@ -178,7 +178,7 @@ func TestOrphansAreReaped(t *testing.T) {
 			}
 		}
 		return true
-	}, 20*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 }
 
 // TestUnrelatedProcessesAreLeftAlone checks that processes started concurrently by other parts of the

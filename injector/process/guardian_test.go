@@ -43,7 +43,7 @@ func endGuardian(t *testing.T, owner int) {
 
 func eventually(t *testing.T, is func() bool, about ...any) {
 	t.Helper()
-	require.Eventually(t, is, 30*time.Second, 5*time.Millisecond, about...)
+	require.Eventually(t, is, patience, 5*time.Millisecond, about...)
 }
 
 // records returns the names of all records.

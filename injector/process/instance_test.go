@@ -18,7 +18,7 @@ import (
 // reported as ready.
 func TestReadyLineOfProgramThatExits(t *testing.T) {
 	for range 10 {
-		sp := Spec{Name: "web", Args: []string{"sh", "-c", "echo listening"}, Log: filepath.Join(t.TempDir(), "log"), Ready: Ready{Line: regexp.MustCompile("listening"), Within: 20 * time.Second}}
+		sp := Spec{Name: "web", Args: []string{"sh", "-c", "echo listening"}, Log: filepath.Join(t.TempDir(), "log"), Ready: Ready{Line: regexp.MustCompile("listening"), Within: patience}}
 		_, err := Start(t.Context(), sp)
 		require.EqualError(t, err, "start service \"web\": it exited before it was ready: exit status 0; the end of its log:\n    listening")
 	}
@@ -27,11 +27,11 @@ func TestReadyLineOfProgramThatExits(t *testing.T) {
 func TestUnexpectedExitIncludesLog(t *testing.T) {
 	changes := &events{}
 	sp := Spec{Name: "web", Args: []string{"sh", "-c", "echo up; while [ ! -e end ]; do sleep 0.01; done; echo out of memory >&2; exit 7"}, Dir: t.TempDir(), Log: filepath.Join(t.TempDir(), "log")}
-	sp.Ready, sp.Event = Ready{Line: regexp.MustCompile("^up$"), Within: 20 * time.Second}, changes.add
+	sp.Ready, sp.Event = Ready{Line: regexp.MustCompile("^up$"), Within: patience}, changes.add
 	s, err := Start(t.Context(), sp)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(sp.Dir, "end"), nil, 0o600))
-	require.Eventually(t, func() bool { return !s.Running() }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return !s.Running() }, patience, 5*time.Millisecond)
 	last := changes.last()
 	require.Equal(t, "exited", last.What)
 	require.Equal(t, "exit status 7", last.Detail)
@@ -63,8 +63,8 @@ func TestExitBeforeStop(t *testing.T) {
 func TestStopSignal(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	sp := spec(log, "interruptible", "")
-	sp.Signal, sp.Grace = "SIGINT", 20*time.Second
-	sp.Ready = Ready{Line: regexp.MustCompile("waits"), Within: 20 * time.Second}
+	sp.Signal, sp.Grace = "SIGINT", patience
+	sp.Ready = Ready{Line: regexp.MustCompile("waits"), Within: patience}
 	s, err := Start(t.Context(), sp)
 	require.NoError(t, err)
 	require.NoError(t, s.Stop(t.Context()))

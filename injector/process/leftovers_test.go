@@ -39,7 +39,7 @@ func startLeaver(t *testing.T, dir, lease string, env ...string) (*exec.Cmd, []i
 	require.Eventually(t, func() bool {
 		raw, _ = os.ReadFile(out.Name())
 		return strings.Contains(string(raw), "waits")
-	}, 30*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	var pids []int
 	for _, m := range regexp.MustCompile(`serves at (\S+)`).FindAllStringSubmatch(string(raw), -1) {
 		pids = append(pids, listenerPID(t, m[1]))
@@ -72,7 +72,7 @@ func TestReclaim(t *testing.T) {
 	require.FileExists(t, filepath.Join(dead, "kept.sock"), "a forgotten file is kept")
 
 	require.Never(t, func() bool { return raceRunning(t, dead) }, 100*time.Millisecond, 10*time.Millisecond)
-	require.Eventually(t, func() bool { return raceRunning(t, live) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return raceRunning(t, live) }, patience, time.Millisecond)
 	for _, pid := range others {
 		require.False(t, exited(pid))
 	}

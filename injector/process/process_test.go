@@ -21,13 +21,16 @@ import (
 	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
+// patience limits how long a test waits for what must happen. The machine may be busy.
+const patience = time.Minute
+
 func spec(log, role, addr string) Spec {
-	s := Spec{Name: role, Args: []string{os.Args[0]}, Env: []string{"ROLE=" + role, "ADDR=" + addr}, Log: log, Grace: 20 * time.Second}
+	s := Spec{Name: role, Args: []string{os.Args[0]}, Env: []string{"ROLE=" + role, "ADDR=" + addr}, Log: log, Grace: patience}
 	if role == "stubborn" { // it ends only when it is killed
 		s.Grace = time.Second
 	}
 	if role == "server" || role == "stubborn" || role == "session" || role == "daemon" || role == "login" || role == "supervisor" {
-		s.Ready = Ready{HTTP: "http://" + addr + "/livez", Within: 20 * time.Second}
+		s.Ready = Ready{HTTP: "http://" + addr + "/livez", Within: patience}
 	}
 	return s
 }
@@ -113,7 +116,7 @@ func TestHangAndResume(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	require.NoError(t, s.Resume())
 	require.NoError(t, s.Resume(), "resuming twice does nothing")
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
 	_, err = c.Read(make([]byte, 1))
 	require.NoError(t, err)
 }
@@ -144,7 +147,7 @@ func TestStopStubbornAndHungServices(t *testing.T) {
 func TestGrandchildrenAreKilledWithTheirGroup(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
 	sp := spec(log, "parent", "")
-	sp.Ready = Ready{Line: regexp.MustCompile(`^grandchild \d+$`), Within: 20 * time.Second}
+	sp.Ready = Ready{Line: regexp.MustCompile(`^grandchild \d+$`), Within: patience}
 	s, err := Start(t.Context(), sp)
 	require.NoError(t, err)
 	raw, err := os.ReadFile(log)
@@ -163,7 +166,7 @@ func requireExited(t *testing.T, pid int) {
 	require.Eventually(t, func() bool {
 		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		return exited(pid) || (err == nil && strings.Contains(string(raw), ") Z "))
-	}, 10*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 }
 
 func TestErrorsIncludeLogTail(t *testing.T) {
@@ -173,7 +176,7 @@ func TestErrorsIncludeLogTail(t *testing.T) {
 		t.Log("started before it broke")
 	}
 	sp := spec(filepath.Join(dir, "b"), "broken", "")
-	sp.Ready = Ready{TCP: machine.FreeAddr(t), Within: 20 * time.Second}
+	sp.Ready = Ready{TCP: machine.FreeAddr(t), Within: patience}
 	_, err = Start(t.Context(), sp)
 	require.ErrorContains(t, err, `start service "broken": it exited before it was ready: exit status 3`)
 	require.ErrorContains(t, err, "cannot open the database")
@@ -193,7 +196,7 @@ func TestErrorsIncludeLogTail(t *testing.T) {
 func TestUnexpectedExitIsReported(t *testing.T) {
 	s, _, changes := startService(t, "server")
 	require.NoError(t, syscall.Kill(s.PID(), syscall.SIGKILL))
-	require.Eventually(t, func() bool { return !s.Running() }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return !s.Running() }, patience, 5*time.Millisecond)
 	require.Equal(t, []string{"started", "ready", "exited"}, changes.list())
 }
 
@@ -249,7 +252,7 @@ func TestServiceDiesWithItsRunner(t *testing.T) {
 					pid, _ = strconv.Atoi(string(m[1]))
 				}
 				return pid != 0
-			}, 30*time.Second, 10*time.Millisecond)
+			}, patience, 10*time.Millisecond)
 			require.NoError(t, cmd.Process.Kill())
 			_ = cmd.Wait()
 			requireExited(t, pid)
@@ -259,7 +262,7 @@ func TestServiceDiesWithItsRunner(t *testing.T) {
 					ln.Close()
 				}
 				return err == nil
-			}, 10*time.Second, 5*time.Millisecond, "its port is free")
+			}, patience, 5*time.Millisecond, "its port is free")
 		})
 	}
 }

@@ -112,7 +112,7 @@ func runRole(role string) {
 		time.Sleep(time.Hour)
 	case "asks": // starts a service that becomes another user, asks whether it may be signalled, and waits for the end of its input
 		s := spec("tmp/log", "becomes root", "")
-		s.Args, s.Ready = []string{os.Getenv("PROGRAM")}, Ready{Line: regexp.MustCompile("is root"), Within: 20 * time.Second}
+		s.Args, s.Ready = []string{os.Getenv("PROGRAM")}, Ready{Line: regexp.MustCompile("is root"), Within: patience}
 		service, err := Start(context.Background(), s)
 		if err != nil {
 			panic(err)

@@ -51,7 +51,7 @@ func requireEnded(t *testing.T, file string) {
 	require.Eventually(t, func() bool {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		return err != nil || strings.Contains(string(stat), ") Z ")
-	}, 10*time.Second, 10*time.Millisecond, "process %d runs on", pid)
+	}, patience, 10*time.Millisecond, "process %d runs on", pid)
 }
 
 func TestRunEndsWhatTheCommandLeaves(t *testing.T) {

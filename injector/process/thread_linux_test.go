@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -29,7 +28,7 @@ func init() {
 func TestServiceWhoseFirstThreadExited(t *testing.T) {
 	addr := machine.FreeAddr(t)
 	sp := spec(filepath.Join(t.TempDir(), "log"), "threads", addr)
-	sp.Ready = Ready{HTTP: "http://" + addr + "/", Within: 20 * time.Second}
+	sp.Ready = Ready{HTTP: "http://" + addr + "/", Within: patience}
 	s, err := Start(t.Context(), sp)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop(t.Context())) }()

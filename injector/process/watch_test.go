@@ -23,7 +23,7 @@ import (
 func startShared(t *testing.T) (*Service, string, *events) {
 	addr, changes := machine.FreeAddr(t), &events{}
 	sp := spec(filepath.Join(t.TempDir(), "log"), "shared", addr)
-	sp.Ready, sp.Event = Ready{TCP: addr, Within: 20 * time.Second}, changes.add
+	sp.Ready, sp.Event = Ready{TCP: addr, Within: patience}, changes.add
 	s, err := Start(t.Context(), sp)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
@@ -51,7 +51,7 @@ func TestWatchNamesOtherListener(t *testing.T) {
 				}
 				other, err := reuse.Listen(t.Context(), "tcp", addr)
 				require.NoError(t, err)
-				require.Eventually(t, func() bool { return len(w.found) == 1 }, 60*time.Second, 10*time.Millisecond)
+				require.Eventually(t, func() bool { return len(w.found) == 1 }, patience, 10*time.Millisecond)
 				if name != "hang" {
 					require.ErrorContains(t, s.Restart(t.Context()), fmt.Sprintf(`start service "shared": "process.test" (pid %d) listens on %s`, os.Getpid(), addr))
 					require.NotContains(t, changes.list(), "exited", "it is not started where it would end by itself")
@@ -70,7 +70,7 @@ func TestWatchReportsContinuedService(t *testing.T) {
 	end := s.Watch()
 	pid := s.PID()
 	require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
-	require.Eventually(t, func() bool { return !threadsStopped(pid) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !threadsStopped(pid) }, patience, time.Millisecond)
 	require.Contains(t, end(), fmt.Sprintf("(pid %d) of the service was continued by another program", pid))
 	require.NoError(t, s.Resume())
 }

@@ -30,7 +30,7 @@ func Main(m *testing.M, protocols ...message.Protocol) {
 const Starter = "github.com/firedrill-dev/firedrill/injector/process.init.func1.1"
 
 const (
-	Patience = 20 * time.Second       // limit for what must happen
+	Patience = time.Minute            // limit for what must happen
 	Quiet    = 100 * time.Millisecond // how long a peer must receive nothing
 )
 
