@@ -9,7 +9,7 @@ DRILLS        := ./runner ./features/truth ./cmd/firedrill ./features/... ./runn
 # Processes with the race detector would otherwise wait for a second when they end.
 RACE          := FIREDRILL_MUST_RUN=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -timeout 20m
 
-.PHONY: all fmt lint test test-parts test-pages compile-drills test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
+.PHONY: all fmt lint test compile test-parts test-pages test-short catalogue truth bench bench-link bench-message bench-outcomes bench-ledger soak demo install-tools docs picture
 
 all: lint test
 
@@ -25,20 +25,22 @@ lint: ## gofmt, golangci-lint, vet for macOS
 	GOOS=darwin $(GO) vet -gcflags='all=-N -l' ./...
 
 test: install-tools ## everything, with the race detector; real servers must run, not skip
-	$(MAKE) -j 3 test-parts test-pages compile-drills
+	$(MAKE) compile
+	$(MAKE) -j 2 test-parts test-pages
 	$(RACE) -p 2 $(DRILLS)
 	$(GO) test -run 'TestNoByteIs|TestRates|TestBytesAreCounted|TestResetIsNo' ./injector/link ./injector/protocols # 1 GiB each way, a thousand seeds: too much under the race detector
+
+# Drills measure latency, and other tests wait for real servers: no compiler may run beside them.
+compile: # all tests, and the program that some of them start
+	$(GO) list -race -test -export ./... >/dev/null
+	$(GO) build ./...
+	$(GO) -C reports/testdata/browser list -test -export . >/dev/null
 
 test-parts:
 	$(RACE) -p 3 ./injector/... ./scenarios/... ./reports/...
 
 test-pages: # the pages in a real browser: a module of its own, which needs chromium
 	$(GO) test -C reports/testdata/browser -timeout 10m .
-
-# Drills measure latency, so no compiler may run beside them: their tests, and the program that they start, are compiled before.
-compile-drills:
-	$(GO) list -race -test -export $(DRILLS) >/dev/null
-	$(GO) build ./...
 
 test-short: ## what needs no server and little time
 	$(GO) test -short ./...
