@@ -23,7 +23,8 @@ const (
 )
 
 func diffCommand() *cobra.Command {
-	var format, dir string
+	var dir string
+	var asJSON jsonFormat
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "diff BEFORE NOW",
@@ -45,9 +46,6 @@ code: of many, some leave their band by chance.`,
   firedrill diff --format json last-week/run latest | jq '.scenarios[] | select(.state == "new failure").name'`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "text" && format != "json" {
-				return fmt.Errorf("unknown format %q: use text or json", format)
-			}
 			before, err := history.Find(dir, args[0])
 			if err != nil {
 				return err
@@ -61,7 +59,7 @@ code: of many, some leave their band by chance.`,
 				return err
 			}
 			c := history.Compare(before, now, runs, runsInBand)
-			if format == "json" {
+			if asJSON {
 				err = writeJSON(cmd.OutOrStdout(), c)
 			} else {
 				err = c.Text(cmd.OutOrStdout(), all)
@@ -72,7 +70,7 @@ code: of many, some leave their band by chance.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	cmd.Flags().Var(&asJSON, "format", "text or json")
 	cmd.Flags().StringVar(&dir, "dir", runsDir, "parent of run folders")
 	cmd.Flags().BoolVar(&all, "all", false, "print all figures and checks, not only those that say something")
 	return cmd

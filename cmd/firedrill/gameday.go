@@ -74,7 +74,7 @@ func playDay(cmd *cobra.Command, o runner.Options, d *day, by string, plain bool
 	o.FS, o.Root, o.Paths = in.fsys, in.root, in.paths
 	o.Meter, o.Sources, o.Loads, o.Parallel = &runner.Meter{}, sources.Kinds(), sources.Loads(), 1
 	o.Select = d.choose
-	return run(cmd, o, output{format: "text", screen: !plain}, func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (func(), error) {
+	return run(cmd, o, output{screen: !plain}, func(o *runner.Options, view front, cancelRun context.CancelCauseFunc) (func(), error) {
 		team := people{title: d.title, page: page, by: by, keys: cmd.InOrStdin(), actions: append([]action{hold}, anytime()...)}
 		op, leave, err := team.join(cmd.Context(), o, view, cancelRun)
 		if err == nil {

@@ -14,7 +14,8 @@ import (
 )
 
 func gateCommand() *cobra.Command {
-	var dir, format string
+	var dir string
+	var asJSON jsonFormat
 	var rules gateRules
 	cmd := &cobra.Command{
 		Use:   "gate RULE...",
@@ -35,9 +36,6 @@ Exit codes: 0 all rules hold; 1 there were too many failures; 2 wrong usage; 3 u
   firedrill gate --tags @orders --runs 20 --gap 48h "no failed drill in 4 weeks"   # nightly runs of one service`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "text" && format != "json" {
-				return fmt.Errorf("unknown format %q: use text or json", format)
-			}
 			gates, longest, err := rules.parse(args)
 			if err != nil {
 				return err
@@ -51,7 +49,7 @@ Exit codes: 0 all rules hold; 1 there were too many failures; 2 wrong usage; 3 u
 			for _, g := range gates {
 				all = append(all, g.Judge(runs, unread, now))
 			}
-			if format == "json" {
+			if asJSON {
 				err = writeJSON(cmd.OutOrStdout(), all)
 			} else {
 				for _, j := range all {
@@ -70,7 +68,7 @@ Exit codes: 0 all rules hold; 1 there were too many failures; 2 wrong usage; 3 u
 	flags.StringVar(&rules.name, "name", "", "drills that count, by a regular expression on their names")
 	flags.IntVar(&rules.least, "runs", 5, "in how many runs each drill must have been judged, at least")
 	flags.DurationVar(&rules.gap, "gap", 0, "the longest time for which a drill may have gone unjudged, such as 48h (default: a quarter of the time of the rule)")
-	flags.StringVar(&format, "format", "text", "text or json")
+	flags.Var(&asJSON, "format", "text or json")
 	return cmd
 }
 

@@ -30,7 +30,7 @@ type lintFinding struct {
 
 func lintCommand() *cobra.Command {
 	var tags, name string
-	format := "text"
+	var asJSON jsonFormat
 	cmd := &cobra.Command{
 		Use:   "lint [paths]",
 		Short: "Find mistakes in features, and what makes a scenario prove less than it seems to; starts nothing",
@@ -40,9 +40,6 @@ nothing was found, 1 if there are warnings, and 2 if there are mistakes.`,
 		Example: `  firedrill lint
   firedrill lint --format json features/orders.feature   # a JSON object on each line`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "text" && format != "json" {
-				return fmt.Errorf("lint --format %s: unknown format: use text or json", format)
-			}
 			in, err := inputOf(args, tags)
 			if err != nil {
 				return err
@@ -52,7 +49,7 @@ nothing was found, 1 if there are warnings, and 2 if there are mistakes.`,
 				return err
 			}
 			for _, f := range all {
-				if err := f.write(cmd, format); err != nil {
+				if err := f.write(cmd, bool(asJSON)); err != nil {
 					return err
 				}
 			}
@@ -65,7 +62,7 @@ nothing was found, 1 if there are warnings, and 2 if there are mistakes.`,
 			return exit(1)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", format, "text, or json, which is an object for each mistake or warning, one a line")
+	cmd.Flags().Var(&asJSON, "format", "text, or json, which is an object for each mistake or warning, one a line")
 	cmd.Flags().StringVar(&tags, "tags", "", "tag expression")
 	cmd.Flags().StringVar(&name, "name", "", "regular expression on scenario names")
 	return cmd
@@ -175,8 +172,8 @@ func remedy(code string) string {
 	return ""
 }
 
-func (f lintFinding) write(cmd *cobra.Command, format string) error {
-	if format == "json" {
+func (f lintFinding) write(cmd *cobra.Command, asJSON bool) error {
+	if asJSON {
 		return source.WriteLine(cmd.OutOrStdout(), f)
 	}
 	place := ""

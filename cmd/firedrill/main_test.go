@@ -163,7 +163,7 @@ func TestParallelWithPeople(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, entries, "something was started")
 	}
-	r := runFlags{options: runner.Options{Parallel: 1, Repeat: 1}, show: output{format: "text"}, step: true}
+	r := runFlags{options: runner.Options{Parallel: 1, Repeat: 1}, step: true}
 	require.NoError(t, r.check(true))
 	r.options.Parallel = 4
 	require.NoError(t, r.check(false), "it is the default")

@@ -18,14 +18,11 @@ const allowTarget = "a host, or an address such as 10.0.0.5:5432, of another mac
 func planCommand() *cobra.Command {
 	var tags, name string
 	var allowed []string
-	format := "text"
+	var asJSON jsonFormat
 	cmd := &cobra.Command{
 		Use:   "plan [paths]",
 		Short: "Print timeline, targets, undo and estimated duration; touches nothing",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "text" && format != "json" {
-				return fmt.Errorf("plan --format %s: unknown format: use text or json", format)
-			}
 			in, err := inputOf(args, tags)
 			if err != nil {
 				return err
@@ -33,21 +30,21 @@ func planCommand() *cobra.Command {
 			es, err := language.Parse(language.Source{FS: in.fsys, Root: in.root, Paths: in.paths, Tags: in.tags, Name: name, Find: process.FindProgram, LookupEnv: os.LookupEnv, AllowTargets: allowed})
 			var problems scenarios.Problems
 			switch {
-			case err != nil && format == "json" && errors.As(err, &problems):
+			case err != nil && bool(asJSON) && errors.As(err, &problems):
 				if err := problems.WriteJSON(cmd.OutOrStdout()); err != nil {
 					return err
 				}
 				return exit(usage)
 			case err != nil:
 				return printProblems(cmd, err)
-			case format == "json":
+			case bool(asJSON):
 				return scenarios.PlanJSON(cmd.OutOrStdout(), es)
 			}
 			return scenarios.Plan(cmd.OutOrStdout(), es)
 		},
 	}
 	cmd.Flags().StringVar(&tags, "tags", "", "tag expression")
-	cmd.Flags().StringVar(&format, "format", format, "text, or json, which is each scenario or else each problem, one a line")
+	cmd.Flags().Var(&asJSON, "format", "text, or json, which is each scenario or else each problem, one a line")
 	cmd.Flags().StringSliceVar(&allowed, "allow-target", nil, allowTarget)
 	cmd.Flags().StringVar(&name, "name", "", "regular expression on scenario names")
 	return cmd

@@ -73,7 +73,7 @@ func (r *runFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&o.AllowTargets, "allow-target", nil, allowTarget)
 	flags.StringVar(&r.metrics, "metrics", "", "serve /metrics for Prometheus at host:port during the run, such as 127.0.0.1:9464; without a host, only to this machine")
 	flags.BoolVar(&o.AllowSkipped, "allow-skipped", false, "let the run pass even if scenarios were skipped because a required program is not installed")
-	flags.StringVar(&r.show.format, "format", "text", "what to print to standard output: text, or json, which is each event as it happens, one a line, as in the journal")
+	flags.Var(&r.show.json, "format", "what to print to standard output: text, or json, which is each event as it happens, one a line, as in the journal")
 	flags.BoolVar(&r.show.github, "github", false, "print annotations for GitHub Actions, too: at most 10, at the lines of the steps")
 	flags.StringVar(&r.show.grafana, "grafana", "", "after the run, mark its scenarios and faults on the dashboards of the Grafana at an address, such as http://127.0.0.1:3000; with the token in $GRAFANA_TOKEN")
 	flags.IntVar(&o.Repeat, "repeat", 1, "run each scenario so many times, with seeds derived from that of the run, and report how often it had which outcome")
@@ -134,7 +134,7 @@ func (r *runFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	defer served.close()
 	to := cmd.OutOrStdout()
-	if r.show.format == "json" {
+	if r.show.json {
 		to = cmd.ErrOrStderr()
 	}
 	compare, err := comparison(cmd, to, o.Dir, r.against)
@@ -150,7 +150,7 @@ func (r *runFlags) run(cmd *cobra.Command, args []string) error {
 
 // output is what a run prints to standard output, and shows elsewhere.
 type output struct {
-	format  string // "text" or "json"
+	json    jsonFormat
 	github  bool   // annotations, too
 	grafana string // the address of the Grafana whose dashboards are annotated; "" for none
 	screen  bool   // show the run on the whole terminal, if that can be
@@ -159,9 +159,7 @@ type output struct {
 // check returns an error if a run cannot be shown so, and compared with an earlier one.
 func (p output) check(against string) error {
 	switch {
-	case p.format != "text" && p.format != "json":
-		return fmt.Errorf("--format %q: use text or json", p.format)
-	case p.format == "json" && (p.github || against != ""):
+	case bool(p.json) && (p.github || against != ""):
 		return errors.New("--format json: what --github and --against print is not JSON: leave out one of them")
 	}
 	if err := grafana.CheckAddress(p.grafana); p.grafana != "" && err != nil {
@@ -214,7 +212,7 @@ func run(cmd *cobra.Command, o runner.Options, show output, join joining, compar
 	out, console := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	ctx, cancelRun := context.WithCancelCause(cmd.Context())
 	defer cancelRun(nil)
-	sameTerminal := show.format == "json" && isTerminal(out)
+	sameTerminal := bool(show.json) && isTerminal(out)
 	view := newFront(cmd, show.screen && !sameTerminal, cancelRun)
 	defer view.Close()
 	o.Watch = func(e journal.Event) {
@@ -223,7 +221,7 @@ func run(cmd *cobra.Command, o runner.Options, show output, join joining, compar
 		}
 		view.Event(e)
 	}
-	if show.format == "json" {
+	if show.json {
 		events, progress := printEvents(out), o.Watch
 		o.Watch = func(e journal.Event) { events(e); progress(e) }
 	}
@@ -271,7 +269,7 @@ func run(cmd *cobra.Command, o runner.Options, show output, join joining, compar
 
 // result prints the result of a run whose features are in the folder root.
 func (p output) result(out io.Writer, root string, result *runner.Result) error {
-	if p.format == "text" {
+	if !p.json {
 		if err := printText(out, result); err != nil {
 			return err
 		}

@@ -12,7 +12,8 @@ import (
 )
 
 func trendCommand() *cobra.Command {
-	var dir, name, format string
+	var dir, name string
+	var asJSON jsonFormat
 	var last int
 	cmd := &cobra.Command{
 		Use:   "trend",
@@ -29,9 +30,6 @@ with the one before it, since the steps, the system, the protections or the mach
 			if err != nil {
 				return fmt.Errorf("--name: %w", err)
 			}
-			if format != "text" && format != "json" {
-				return fmt.Errorf("unknown format %q: use text or json", format)
-			}
 			if last < 1 {
 				return fmt.Errorf("--last must be at least 1")
 			}
@@ -45,7 +43,7 @@ with the one before it, since the steps, the system, the protections or the mach
 					all = append(all, t)
 				}
 			}
-			if format == "json" {
+			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), all)
 			}
 			_, err = fmt.Fprint(cmd.OutOrStdout(), journal.Visible(history.TrendText(all, isTerminal(cmd.OutOrStdout()))))
@@ -56,6 +54,6 @@ with the one before it, since the steps, the system, the protections or the mach
 	flags.StringVar(&dir, "dir", runsDir, "parent of run folders")
 	flags.StringVar(&name, "name", "", "regular expression on scenario names")
 	flags.IntVar(&last, "last", 20, "how many runs, at most")
-	flags.StringVar(&format, "format", "text", "text or json")
+	flags.Var(&asJSON, "format", "text or json")
 	return cmd
 }
