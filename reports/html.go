@@ -207,7 +207,7 @@ func rerun(b *journal.Book) string {
 		words := fmt.Sprintf("FIREDRILL_SEED=%d go test -count=1", b.Run.Seed)
 		for _, word := range b.Run.Command {
 			if run, ok := strings.CutPrefix(word, "-test.run="); ok {
-				words += " -run " + shellWord(run)
+				words += " -run " + journal.ShellWord(run)
 			}
 		}
 		return words
@@ -220,17 +220,9 @@ func rerun(b *journal.Book) string {
 		if i > 0 && b.Run.Command[i] == "--seed" {
 			continue
 		}
-		words = append(words, shellWord(word))
+		words = append(words, journal.ShellWord(word))
 	}
 	return strings.Join(append(words, fmt.Sprintf("--seed %d", b.Run.Seed)), " ")
-}
-
-// shellWord quotes a word for a shell if it needs that.
-func shellWord(word string) string {
-	if word == "" || strings.ContainsAny(word, " \t\n\"'`\\$&|;<>()[]{}*?!#~@") {
-		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-	}
-	return word
 }
 
 func newScenario(h *journal.History, n int, earlier *journal.History) *scenario {

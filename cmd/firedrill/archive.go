@@ -221,7 +221,7 @@ func replay(b *journal.Book) []string {
 	words := []string{"firedrill", "run", fmt.Sprintf("--seed=%d", b.Run.Seed)}
 	add := func(flag, value string) {
 		if value != "" {
-			words = append(words, shellQuote("--"+flag+"="+value))
+			words = append(words, journal.ShellWord("--"+flag+"="+value))
 		}
 	}
 	for _, protection := range b.Run.Without {
@@ -240,20 +240,10 @@ func replay(b *journal.Book) []string {
 	}
 	var places []string
 	for _, p := range b.Run.Plan {
-		place := shellQuote(fmt.Sprintf("%s:%d", p.File, p.Line))
+		place := journal.ShellWord(fmt.Sprintf("%s:%d", p.File, p.Line))
 		if !slices.Contains(places, place) {
 			places = append(places, place)
 		}
 	}
 	return append(words, places...)
-}
-
-// shellQuote quotes a word for a shell if it needs that.
-func shellQuote(word string) string {
-	if strings.ContainsFunc(word, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./:,@%+", r)
-	}) {
-		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-	}
-	return word
 }

@@ -35,6 +35,15 @@ func VisibleJSON(document string) string {
 	})
 }
 
+// ShellWord returns a word as it is typed in a POSIX shell: in single quotes if any of its characters may have a meaning there.
+func ShellWord(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=./:,@%+"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
 // escapeInvisible replaces each invisible character by its spelling.
 func escapeInvisible(text string, spelling func(rune) string) string {
 	if !strings.ContainsFunc(text, invisible) {

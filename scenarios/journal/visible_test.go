@@ -2,6 +2,8 @@ package journal
 
 import (
 	"encoding/json"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -48,4 +50,17 @@ func FuzzVisible(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A shell reads each word as it was.
+func TestShellWord(t *testing.T) {
+	words := []string{"--seed=3", "", "a b", "it's", "$(touch x)", "^Test(A|B)$", "~", "a\nb", "é", "--tags=@row-7"}
+	command := "printf '%s\\0'"
+	for _, word := range words {
+		command += " " + ShellWord(word)
+	}
+	out, err := exec.Command("sh", "-c", command).Output() //nolint:gosec // it is what is tested
+	require.NoError(t, err)
+	assert.Equal(t, strings.Join(words, "\x00")+"\x00", string(out))
+	assert.Equal(t, "--tags=@row-7", ShellWord("--tags=@row-7"), "not quoted without need")
 }
