@@ -79,6 +79,16 @@ func (a *Aggregator) Request(e load.Result, due, end time.Duration) journal.Wind
 		}
 	}
 	s, healed := a.sampleFor(due, end, e.Load, e.Copy, e.Route, a.settings.Paused(due, end))
+	s.count(e, due, end, healed)
+	if e.Outcome == load.Acknowledged {
+		a.slowest = max(a.slowest, end-due)
+	}
+	a.recent.count(e, end-due, good)
+	return s.Window
+}
+
+// count counts a request that was sent and was to be answered. healed is when healing began while it was in flight, or 0.
+func (s *sampleBuilder) count(e load.Result, due, end, healed time.Duration) {
 	took := end - due
 	s.slip.add(e.Began().Sub(e.Due))
 	s.Sent++
@@ -100,7 +110,6 @@ func (a *Aggregator) Request(e load.Result, due, end time.Duration) journal.Wind
 			s.OK++
 		}
 		record(s.good, took)
-		a.slowest = max(a.slowest, took)
 		if healed > 0 {
 			record(s.waited, healed-due)
 		}
@@ -120,8 +129,6 @@ func (a *Aggregator) Request(e load.Result, due, end time.Duration) journal.Wind
 	if e.Kind != "" {
 		s.Errors[e.Kind]++
 	}
-	a.recent.count(e, took, good)
-	return s.Window
 }
 
 // Unsent counts a request that was due but never sent.
