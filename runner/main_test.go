@@ -88,7 +88,7 @@ func (o *orders) counts() (requests, keys int) {
 
 // drill returns a builder with orders behind a link used by the clients, and a load with keys.
 func drill(name string, h http.Handler, l scenarios.Load, sources ...scenarios.DeclaredSource) *scenarios.Builder {
-	if l.Rate == 0 {
+	if l.Rate == 0 && l.Shape != scenarios.Counted {
 		l.Rate = 50
 	}
 	if l.GiveUp == 0 {
@@ -97,14 +97,17 @@ func drill(name string, h http.Handler, l scenarios.Load, sources ...scenarios.D
 	if l.Mix == nil {
 		l.Mix = []scenarios.Route{{Method: "POST", Path: "/orders", Body: `{"n":{{n}}}`, Share: 1}}
 	}
-	return scenarios.New(name).
+	b := scenarios.New(name).
 		System(scenarios.System{
 			Services: []scenarios.Service{{Name: "orders", Handler: h, Serves: []string{"/"}}},
 			Links:    []scenarios.Link{{From: "clients", To: "orders", Protocol: "http"}},
 			Effects:  sources,
 		}).
-		Load(l).
-		Baseline(time.Second)
+		Load(l)
+	if l.Shape == scenarios.Counted {
+		return b
+	}
+	return b.Baseline(time.Second)
 }
 
 func keyedLoad() scenarios.Load {

@@ -249,11 +249,14 @@ func TestChainsAreJudged(t *testing.T) {
 	}}}
 	once, phantom := check.ExactlyOnce{}, check.NoPhantom{}
 	var es []*scenarios.Experiment
+	counted := load
+	counted.Shape, counted.Rate = scenarios.Counted, 0
 	for name, twice := range map[string]bool{"sound": false, "twice": true} {
 		es = append(es, build(t, drill(name, &shop{twice: twice}, load).EffectsFrom("GET /ledger").EffectsSettle(time.Second).Wait(time.Second).Check(once, phantom)))
+		es = append(es, build(t, drill(name+", counted", &shop{twice: twice}, counted).EffectsFrom("GET /ledger").EffectsSettle(time.Second).Send(20, 4).Check(once, phantom)))
 	}
 	all := runAll(t, es...)
-	for name, want := range map[string]string{"sound": "passed", "twice": "failed"} {
+	for name, want := range map[string]string{"sound": "passed", "sound, counted": "passed", "twice": "failed", "twice, counted": "failed"} {
 		assert.Equal(t, want, stated(verdict(t, all[name], once)), "%s: %s", name, verdict(t, all[name], once).Reason)
 		assert.Equal(t, "passed", stated(verdict(t, all[name], phantom)), "%s: %s", name, verdict(t, all[name], phantom).Reason)
 		for _, r := range all[name].Requests.All() {

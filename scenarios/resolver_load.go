@@ -87,7 +87,8 @@ func (r *Resolver) SendRequests(at source.Pos, send SendRequests, mix ...Route) 
 
 // sameRoute reports whether two routes send the same requests.
 func sameRoute(a, b Route) bool {
-	return a.Name() == b.Name() && a.Kind == b.Kind && a.Service == b.Service && a.Share == b.Share && a.Body == b.Body && a.Type == b.Type
+	return a.Name() == b.Name() && a.Kind == b.Kind && a.Service == b.Service && a.Share == b.Share && a.Body == b.Body && a.Type == b.Type &&
+		slices.Equal(a.Keep, b.Keep) && slices.EqualFunc(a.Then, b.Then, sameRoute)
 }
 
 // SetGiveUp sets how long clients wait for the answer to an attempt.

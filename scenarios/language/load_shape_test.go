@@ -46,6 +46,7 @@ func TestShapesThatAreNotPossible(t *testing.T) {
 		"users have no rate":                  {[]string{`Given 20 users ask "POST /orders"`, `When the load spikes from 100 to 200 requests per second for 5s`, allSucceed}, []string{"a.feature:5", "this load has no rate", "20 users"}},
 		"users who think have no rate":        {[]string{`Given 20 users ask "POST /orders", thinking 500ms in between`, `When the load spikes from 100 to 200 requests per second for 5s`, allSucceed}, []string{"it is 20 users who think 500ms in between; add: a steady load"}},
 		"other requests":                      {[]string{sent, `When 200 requests on "GET /catalog" are sent, 10 at a time`, allSucceed}, []string{"a.feature:5", "sent before, at a.feature:4, are others", "the same routes"}},
+		"another chain":                       {[]string{sentChain("pay"), sentChain("refund"), allSucceed}, []string{"a.feature:8", "sent before, at a.feature:4, are others"}},
 		"more at a time than in all":          {[]string{`When 5 requests on "POST /orders" are sent, 10 at a time`, allSucceed}, []string{"5 requests cannot be sent 10 at a time"}},
 		"no requests":                         {[]string{`When 0 requests on "POST /orders" are sent, 1 at a time`, allSucceed}, []string{`"0" is not a whole number from 1 up`}},
 		"too many users":                      {[]string{`Given 5000 users ask "POST /orders"`, `When 5s pass`, allSucceed}, []string{"5000 users are more than one machine makes well", "at most 2000"}},
@@ -105,6 +106,27 @@ func TestShapesAreRead(t *testing.T) {
 		scenarios.ChangeLoad{From: 70, To: 100, Over: 2 * time.Second},
 	}, got)
 	assert.InDelta(t, 49, e.Estimate().Seconds(), 3)
+}
+
+// sentChain sends requests that are chains of two steps.
+func sentChain(second string) string {
+	return "When 200 requests are sent, 10 at a time, with this chain:\n      | request | keep |\n      | POST /orders | order = $.id |\n      | POST /orders/{{order}}/" + second + " | |"
+}
+
+func TestChainsOfAllShapes(t *testing.T) {
+	table := sentChain("pay")[len("When 200 requests are sent, 10 at a time, with this chain:"):]
+	want := scenarios.Route{Method: "POST", Path: "/orders", Body: `{"n": {{n}}}`, Share: 1, Keep: []scenarios.Kept{{Name: "order", Path: "$.id"}}, Service: "orders",
+		Then: []scenarios.Route{{Method: "POST", Path: "/orders/{{order}}/pay", Body: `{"n": {{n}}}`, Service: "orders"}}}
+	for shape, steps := range map[scenarios.Shape][]string{
+		scenarios.Open:    {"Given a steady load of 50 requests per second of this chain:" + table, "When 5s pass"},
+		scenarios.Closed:  {"Given 20 users ask, thinking 500ms in between, with this chain:" + table, "When 5s pass"},
+		scenarios.Counted: {sentChain("pay"), sentChain("pay")},
+	} {
+		e, problems := shaped("", append(steps, allSucceed)...)
+		require.Empty(t, problems)
+		assert.Equal(t, shape, e.Load.Shape)
+		assert.Equal(t, []scenarios.Route{want}, e.Load.Mix)
+	}
 }
 
 // The order of counted requests and faults decides what the faults act on.

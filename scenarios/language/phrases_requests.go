@@ -80,8 +80,8 @@ func (a args) fileText(i int) string {
 	return string(raw)
 }
 
-// chain reads a load whose requests are chains.
-func chain(r *reading, a args) {
+// chain parses the table: request | body | keep. It returns one route with its further steps, or nothing after a mistake.
+func (a args) chain() []scenarios.Route {
 	var steps []scenarios.Route
 	for _, row := range a.columns([]string{"request"}, []string{"body", "keep"}) {
 		method, path, err := source.ParseRoute(row.cell("request"))
@@ -92,18 +92,17 @@ func chain(r *reading, a args) {
 		for _, part := range source.Split(row.cell("keep")) {
 			name, from, ok := strings.Cut(part, "=")
 			if !ok {
-				r.AddProblem(row.at("keep"), codes.BadValue.Msgf("%q keeps nothing", part), "write order = $.id")
+				a.r.AddProblem(row.at("keep"), codes.BadValue.Msgf("%q keeps nothing", part), "write order = $.id")
 				continue
 			}
 			step.Keep = append(step.Keep, scenarios.Kept{Name: strings.TrimSpace(name), Path: strings.TrimSpace(from)})
 		}
 		steps = append(steps, step)
 	}
-	rate := a.rate(0)
-	if len(steps) == 0 || r.StepFailed() {
-		return
+	if len(steps) == 0 || a.r.StepFailed() {
+		return nil
 	}
 	first := steps[0]
 	first.Share, first.Then = 1, steps[1:]
-	r.AddLoad(a.at, rate, first)
+	return []scenarios.Route{first}
 }

@@ -98,6 +98,8 @@ var sentenceTables = map[string][][]string{
 	"load of chains":              {{"request", "body", "keep"}, {"POST /orders", `{"item":{{n}}}`, "order = $.id"}, {"POST /pay", `{"order":{{order}}}`, ""}},
 	"users with a mix":            {{"route", "share"}, {"GET /catalog", "90%"}, {"POST /orders", "10%"}},
 	"other load with a mix":       {{"text", "share", "name"}, {"GET stock", "90%", ""}, {"INCR orders:{{key}}", "10%", "order"}},
+	"users with a chain":          {{"request", "body", "keep"}, {"POST /orders", "", "order = $.id"}, {"POST /orders/{{order}}/pay", "", ""}},
+	"counted chains":              {{"request", "body", "keep"}, {"POST /orders", "", "order = $.id"}, {"POST /orders/{{order}}/pay", "", ""}},
 	"counted requests with a mix": {{"route", "share"}, {"GET /catalog", "90%"}, {"POST /orders", "10%"}},
 	"steady state":                {{"measure", "condition"}, {"success", "at least 99%"}, {"p95 latency", "below 400ms"}},
 	"failure kinds":               {{"kind", "at most"}, {"status 503", "5%"}, {"timed out", "1%"}},
