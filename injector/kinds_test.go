@@ -149,7 +149,7 @@ var effects = map[string]struct {
 	"lost replies":     {LoseReplies{}, notAnswered},
 	"lost requests":    {LoseRequests{}, notAnswered},
 	"no accept":        {NoAccept{}, acceptsNone},
-	"out of order":     {Reorder{Wait: patience}, outOfOrder},
+	"out of order":     {Reorder{Wait: 5 * time.Second}, outOfOrder},
 	"partition":        {Partition{These: []string{"orders"}, Those: []string{"payments"}}, notAnswered},
 	"ramp":             {Ramp{End: 150 * time.Millisecond, Over: 300 * time.Millisecond}, ramps},
 	"refuse":           {Refuse{}, func(_ *testing.T, tg *target) bool { a, _ := tg.ask(1, time.Second); return a[0] == "refused" }},
@@ -196,7 +196,7 @@ func outOfOrder(t *testing.T, tg *target) bool {
 	for {
 		select {
 		case took := <-first:
-			return took < patience
+			return took < 5*time.Second
 		default:
 			tg.ask(1, patience)
 		}
