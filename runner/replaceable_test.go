@@ -81,7 +81,7 @@ func TestEveryPartIsReplaceable(t *testing.T) {
 	assert.Equal(t, map[string]string{
 		"at least 99% of requests succeed after healing":    "passed",
 		"at least 99% of requests succeed during the fault": "failed",
-	}, outcomes)
+	}, outcomes, "%s", strings.Join(runner.Failures(h), "\n"))
 
 	require.NoError(t, append(reports.Formats(), reports.Format{Name: "bars", File: "bars.txt", Means: "a chart of bars", Write: writeBars}).WriteDir(result.Dir, result.Book))
 	bars, err := os.ReadFile(filepath.Join(result.Dir, "bars.txt"))
@@ -157,7 +157,7 @@ func writeBars(w io.Writer, b *journal.Book) error {
 			if 2*h.Good(total) > total.Sent {
 				mark = "#"
 			}
-			if _, err := fmt.Fprintf(w, "%-6s %s\n", window, strings.Repeat(mark, total.Sent/5)); err != nil {
+			if _, err := fmt.Fprintf(w, "%-6s %s\n", window, strings.Repeat(mark, (total.Sent+total.Paused)/5)); err != nil {
 				return err
 			}
 		}

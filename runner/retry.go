@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/firedrill-dev/firedrill/scenarios"
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -36,13 +37,14 @@ func (s *session) disturbed() string {
 }
 
 // busyMachine returns the reason why an inconclusive scenario may be conclusive on a less busy machine, or
-// "": a check of one of the kinds did not pass, the load generator was late, or the runner did not run.
+// "": a check of one of the kinds did not pass, the load generator was late, or the runner did not run, which may also have
+// been before the first request.
 func busyMachine(h *journal.History, kinds ...string) string {
 	if h.End == nil || h.End.Outcome != "inconclusive" {
 		return ""
 	}
 	for _, v := range h.Verdicts {
-		if v.Outcome != "passed" && slices.Contains(kinds, v.Kind) {
+		if v.Outcome != "passed" && slices.Contains(kinds, v.Kind) || v.Code == codes.RunnerPaused.String() {
 			return v.Reason
 		}
 	}
