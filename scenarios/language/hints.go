@@ -27,7 +27,7 @@ var ideas = []struct {
 	{regexp.MustCompile(`(?i)\b(shut(s)? down|is shut|is stopped|stops)\b`), `"payments" is stopped gracefully for 10s`},
 	{regexp.MustCompile(`(?i)\b(partition|isolated|disconnected|split)`), `"orders" and "payments" are cut off from each other for 15s`},
 	{regexp.MustCompile(`(?i)\b(bandwidth|throttle[sd]?)\b`), `traffic from "orders" to "payments" is limited to 64 KB per second for 30s`},
-	{regexp.MustCompile(`(?i)\b(response time|respond(s)? within|answers? within)\b`), `the p95 latency stays below 400ms during the fault`},
+	{regexp.MustCompile(`(?i)\b(response time|respond(s)? within|answers? within)\b|\b(latency|p\d[\d.]*|percentile)\b.* (below|under|at most|less than|within|exceeds?|above)\b`), `the p95 latency stays below 400ms during the fault`},
 	{regexp.MustCompile(`(?i)\b(time[sd]? ?out)\b`), `calls from "orders" to "payments" are delayed by 2s for 30s`},
 	{regexp.MustCompile(`(?i)\b(slow(s|er|ly)?|sluggish|latency|lag(s|gy)?)\b`), `calls from "orders" to "payments" are delayed by 800ms for 30s`},
 	{regexp.MustCompile(`(?i)\b(returns?|responds?|answers?|fails?) (with )?(errors?|5\d\d|a 5\d\d|status)\b`), `30% of calls from "orders" to "payments" answer with status 503 for 30s`},

@@ -38,6 +38,8 @@ func TestIdeasAreSuggested(t *testing.T) {
 		`When "back" is slow for 2s`:                                    `calls from "web" to "back" are delayed by 800ms`,
 		`When "back" fails with 503`:                                    `to "back" answer with status 503`,
 		`Then the p95 latncy stays below 400ms during the fault`:        `the p95 latency stays below 400ms during the fault`,
+		`Then the p95 latency is below 1s`:                              `the p95 latency stays below 400ms during the fault`,
+		`Then the 99th percentile is at most 1s`:                        `the p95 latency stays below 400ms during the fault`,
 		`When calls from web to back are delayed by 200ms for 2s`:       `names and routes stand in quotes: calls from "web" to "back" are delayed by 200ms for 2s`,
 		`When calls from front to back end are delayed by 200ms for 2s`: `did you mean`,
 		`When back crashes for 2s`:                                      `names and routes stand in quotes: "back" crashes for 2s`,
