@@ -25,8 +25,8 @@ func datagramRoundTrips(b *bench, t *target) error {
 		}
 		defer c.Close()
 		buf := make([]byte, 2048)
-		for inFlight := 0; ; {
-			for ; inFlight < 8 && time.Now().Before(end); inFlight++ {
+		for inFlight, first := 0, true; ; first = false { // at least once, also on a busy machine
+			for ; inFlight < 8 && (first || time.Now().Before(end)); inFlight++ {
 				if _, err := c.Write([]byte(metric)); err != nil {
 					return err
 				}
@@ -83,7 +83,7 @@ func datagramFlood(b *bench, t *target) error {
 			return err
 		}
 		defer c.Close()
-		for time.Now().Before(end) {
+		for first := true; first || time.Now().Before(end); first = false {
 			for range 16 {
 				if _, err := c.Write([]byte("!" + metric)); err != nil {
 					return err

@@ -210,7 +210,7 @@ func TestIdleClientsExpire(t *testing.T) {
 	assert.EqualValues(t, 1, f.Counters().Evicted)
 	assert.EqualValues(t, 1, f.Loss().Evicted)
 	assert.LessOrEqual(t, f.Counters().Live, int64(3))
-	f = openLink(t, addr, Config{idle: relaytest.Quiet})
+	f = openLink(t, addr, Config{idle: time.Second})
 	for i := range 2 {
 		c := connect(t, f.Addr())
 		c.send("b")

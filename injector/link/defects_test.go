@@ -149,7 +149,7 @@ func TestTimeoutIsNotExtendedByTraffic(t *testing.T) {
 			client, server := dial(t, l), <-ends
 			idle, idleServer := dial(t, l), <-ends
 			began := time.Now()
-			heal, count := put(t, l, c.dir, "timeout", map[string]any{"timeout": 200})
+			heal, count := put(t, l, c.dir, "timeout", map[string]any{"timeout": 1000})
 			chat := func(c net.Conn) {
 				for { // until the end of the other side
 					if _, err := io.WriteString(c, "x"); err != nil || time.Since(began) > 20*time.Second {
@@ -163,7 +163,7 @@ func TestTimeoutIsNotExtendedByTraffic(t *testing.T) {
 			for _, one := range []*net.TCPConn{client, idle, fresh} {
 				_, err := one.Read(make([]byte, 1))
 				require.ErrorIs(t, err, io.EOF, "an orderly end")
-				require.GreaterOrEqual(t, time.Since(began), 200*time.Millisecond)
+				require.GreaterOrEqual(t, time.Since(began), time.Second)
 			}
 			got, err := io.ReadAll(server)
 			require.NoError(t, err)
@@ -273,7 +273,7 @@ func TestFaultWithoutMatchesAffectsNothing(t *testing.T) {
 // TestHangingDialBlocksNoOthers uses an upstream to which connects hang. Each client waits separately
 // and is reset after the timeout.
 func TestHangingDialBlocksNoOthers(t *testing.T) {
-	l, err := Open(Config{Name: "a -> b", Upstream: hangingUpstream(t), dialTimeout: 500 * time.Millisecond})
+	l, err := Open(Config{Name: "a -> b", Upstream: hangingUpstream(t), dialTimeout: 2 * time.Second})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	var clients []*net.TCPConn

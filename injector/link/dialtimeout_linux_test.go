@@ -40,7 +40,7 @@ func TestDialTimeoutIsReset(t *testing.T) {
 }
 
 func TestOutageOfUnreachableUpstream(t *testing.T) {
-	l, err := Open(Config{Name: "a -> b", Upstream: fullBacklog(t), dialTimeout: 100 * time.Millisecond})
+	l, err := Open(Config{Name: "a -> b", Upstream: fullBacklog(t), dialTimeout: 2 * time.Second})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, l.Close()) }()
 	c := dial(t, l)

@@ -20,7 +20,7 @@ func ExampleLink_CutOff() {
 		panic(err)
 	}
 	defer l.Close()
-	client := http.Client{Timeout: 100 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	get := func() {
 		resp, err := client.Get("http://" + l.Addr())
 		if err != nil {

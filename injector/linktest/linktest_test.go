@@ -83,12 +83,12 @@ func TestFaultsOnTraffic(t *testing.T) {
 	addr, _ := ledger(t)
 	l := linktest.New(t, "tcp", addr)
 	slow := l.Inject(injector.SlowTraffic{By: time.Minute})
-	require.ErrorIs(t, charge(l.Addr(), 100*time.Millisecond), context.DeadlineExceeded)
+	require.ErrorIs(t, charge(l.Addr(), 2*time.Second), context.DeadlineExceeded)
 	slow.Heal()
 	require.Positive(t, slow.Affected())
 
 	cut := l.Inject(injector.CutOff{Dir: link.ToClient})
-	require.ErrorIs(t, charge(l.Addr(), 100*time.Millisecond), context.DeadlineExceeded)
+	require.ErrorIs(t, charge(l.Addr(), 2*time.Second), context.DeadlineExceeded)
 	cut.Heal()
 	require.Positive(t, cut.Affected())
 

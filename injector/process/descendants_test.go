@@ -240,9 +240,9 @@ func TestOutageHiddenFromClientsIsAnError(t *testing.T) {
 func TestErrorNamesActualAddress(t *testing.T) {
 	addr, asked := machine.FreeAddr(t), machine.FreeAddr(t)
 	sp := spec(filepath.Join(t.TempDir(), "log"), "server", addr)
-	sp.Ready = Ready{TCP: asked, Within: 2 * time.Second}
+	sp.Ready = Ready{TCP: asked, Within: 5 * time.Second}
 	_, err := Start(t.Context(), sp)
-	require.ErrorContains(t, err, fmt.Sprintf("not ready within 2s (%s accepts connections): it listens on %s and not on %s", asked, addr, asked))
+	require.ErrorContains(t, err, fmt.Sprintf("not ready within 5s (%s accepts connections): it listens on %s and not on %s", asked, addr, asked))
 }
 
 func TestMarks(t *testing.T) {

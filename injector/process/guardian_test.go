@@ -134,7 +134,7 @@ func TestLeaseOfAStoppedProgramEnds(t *testing.T) {
 func TestLeaseIsKept(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	dir := t.TempDir()
-	cmd, left := startLeaver(t, dir, "500ms")
+	cmd, left := startLeaver(t, dir, "2s")
 	endGuardian(t, cmd.Process.Pid)
 	eventually(t, func() bool { return guardianPID(cmd.Process.Pid) != 0 }, "another one")
 	record, err := os.Open(records(t)[0])
@@ -142,8 +142,8 @@ func TestLeaseIsKept(t *testing.T) {
 	defer record.Close()
 	first, lasts, err := readLease(record)
 	require.NoError(t, err)
-	require.Equal(t, 500*time.Millisecond, lasts)
-	eventually(t, func() bool { at, _, err := readLease(record); return err == nil && at > first+4*lasts })
+	require.Equal(t, 2*time.Second, lasts)
+	eventually(t, func() bool { at, _, err := readLease(record); return err == nil && at > first+2*lasts })
 	for _, pid := range left {
 		require.False(t, hasEnded(pid))
 	}
@@ -163,7 +163,7 @@ func TestHeal(t *testing.T) {
 	endGuardian(t, killed.Process.Pid)
 	require.NoError(t, killed.Process.Kill())
 	require.Error(t, killed.Wait())
-	hung, hungLeft := startLeaver(t, hungDir, "500ms")
+	hung, hungLeft := startLeaver(t, hungDir, "2s")
 	hungGuardian := guardianPID(hung.Process.Pid)
 	require.NoError(t, syscall.Kill(hungGuardian, syscall.SIGSTOP))
 	t.Cleanup(func() { require.NoError(t, syscall.Kill(hungGuardian, syscall.SIGKILL)) })

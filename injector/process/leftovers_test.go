@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // startLeaver starts a runner in the role "killed", in its own process group, and returns the PIDs of its servers.
@@ -25,7 +27,8 @@ func startLeaver(t *testing.T, dir, lease string, env ...string) (*exec.Cmd, []i
 	require.NoError(t, err)
 	defer out.Close()
 	cmd := exec.Command("env", "--default-signal", os.Args[0]) // this test may run under nohup, which ignores SIGHUP
-	cmd.Env = append(append(os.Environ(), "ROLE=killed", "DIR="+dir, leaseVariable+"="+lease, "PAUSE=50ms"), env...)
+	cmd.Env = append(append(os.Environ(), "ROLE=killed", "DIR="+dir, leaseVariable+"="+lease, "PAUSE=50ms",
+		"ADDRS="+machine.FreeAddr(t)+" "+machine.FreeAddr(t)+" "+machine.FreeAddr(t)), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Stdout, cmd.Stderr = out, out
 	require.NoError(t, cmd.Start())

@@ -20,9 +20,9 @@ import (
 func TestNotReadyIncludesLastAnswer(t *testing.T) {
 	addr := machine.FreeAddr(t)
 	sp := spec(filepath.Join(t.TempDir(), "log"), "server", addr)
-	sp.Ready = Ready{HTTP: "http://" + addr + "/nothing", Within: 2 * time.Second}
+	sp.Ready = Ready{HTTP: "http://" + addr + "/nothing", Within: 5 * time.Second}
 	_, err := Start(t.Context(), sp)
-	require.ErrorContains(t, err, "not ready within 2s: GET http://"+addr+"/nothing was last answered with 404, not 2xx")
+	require.ErrorContains(t, err, "not ready within 5s: GET http://"+addr+"/nothing was last answered with 404, not 2xx")
 	sp.Ready = Ready{Line: regexp.MustCompile("^up$"), Within: 300 * time.Millisecond}
 	_, err = Start(t.Context(), sp)
 	require.ErrorContains(t, err, `not ready within 300ms: no line of its log matches "^up$"`)
@@ -30,11 +30,11 @@ func TestNotReadyIncludesLastAnswer(t *testing.T) {
 
 func TestReadyCheckErrors(t *testing.T) {
 	nobody := machine.FreeAddr(t)
+	require.EqualError(t, Ready{HTTP: "http://" + nobody + "/"}.check(t.Context(), nil), "GET http://"+nobody+"/: dial tcp "+nobody+": connect: connection refused")
+	require.EqualError(t, Ready{TCP: nobody}.check(t.Context(), nil), "dial tcp "+nobody+": connect: connection refused")
+	require.ErrorContains(t, Ready{HTTP: "http://" + answering(t, "hello\r\n\r\n")}.check(t.Context(), nil), `malformed HTTP response "hello"`)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	require.EqualError(t, Ready{HTTP: "http://" + nobody + "/"}.check(ctx, nil), "GET http://"+nobody+"/: dial tcp "+nobody+": connect: connection refused")
-	require.EqualError(t, Ready{TCP: nobody}.check(ctx, nil), "dial tcp "+nobody+": connect: connection refused")
-	require.ErrorContains(t, Ready{HTTP: "http://" + answering(t, "hello\r\n\r\n")}.check(ctx, nil), `malformed HTTP response "hello"`)
 	require.ErrorContains(t, Ready{HTTP: "http://" + answering(t, "")}.check(ctx, nil), ": the last attempt was not answered")
 }
 

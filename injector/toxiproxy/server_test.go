@@ -64,12 +64,12 @@ func echo(t *testing.T) (addr string) {
 // say sends a line over a connection of its own, and returns the answer and how long it took.
 func say(addr string) (answer string, took time.Duration, err error) {
 	began := time.Now()
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {
 		return "", 0, err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintln(conn, "hello")
 	answer, err = bufio.NewReader(conn).ReadString('\n')
 	return answer, time.Since(began), err

@@ -155,7 +155,7 @@ func figure(t *testing.T, c history.Comparison, name string) history.FigureChang
 // TestNights compares real runs of a service that becomes slow, breaks, forgets keys and is mended, as in a row of nights.
 func TestNights(t *testing.T) {
 	t.Parallel()
-	journals := record(t, nil, 100, &orders{}, &orders{}, &orders{}, &orders{}, &orders{}, &orders{}, &orders{delay: 100 * time.Millisecond}, &orders{forgets: true}, &orders{refuses: true})
+	journals := record(t, nil, 100, &orders{}, &orders{}, &orders{}, &orders{}, &orders{}, &orders{}, &orders{delay: 300 * time.Millisecond}, &orders{forgets: true}, &orders{refuses: true})
 	healthy, slow, forgetful, refusing := journals[:6], journals[6], journals[7], journals[8]
 	night := time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 	compare := func(t *testing.T, parent, before, now string) history.Comparison {

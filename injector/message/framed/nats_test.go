@@ -227,7 +227,7 @@ func TestNATSFaultsTakeEffect(t *testing.T) {
 	})
 	require.Zero(t, stored(t, s))
 	with(message.Rule{Action: message.LoseReply, Match: message.Match{Path: "echo"}}, func() {
-		_, err := through.Request("echo", nil, relaytest.Quiet)
+		_, err := through.Request("echo", nil, 20*relaytest.Quiet)
 		require.ErrorIs(t, err, natsgo.ErrTimeout)
 	})
 	m, err := through.Request("echo", []byte("after"), relaytest.Patience)

@@ -42,7 +42,7 @@ func TestRedisAndItsUsualClient(t *testing.T) {
 		{"no fault", message.Rule{}, goredis.Options{}, incr, false},
 		{"reset, retried", message.Rule{Action: message.LoseReply, EndWith: message.EndReset}, goredis.Options{}, incr, true},
 		{"closed, retried", message.Rule{Action: message.LoseReply, EndWith: message.EndClosed}, goredis.Options{}, incr, true},
-		{"silence, retried", message.Rule{Action: message.LoseReply, EndWith: message.EndSilence}, goredis.Options{ReadTimeout: 100 * time.Millisecond}, incr, true},
+		{"silence, retried", message.Rule{Action: message.LoseReply, EndWith: message.EndSilence}, goredis.Options{ReadTimeout: time.Second}, incr, true},
 		{"reset, not retried", message.Rule{Action: message.LoseReply, EndWith: message.EndReset}, goredis.Options{MaxRetries: -1}, incr, false},
 		{"request lost, retried", message.Rule{Action: message.LoseRequest, EndWith: message.EndReset}, goredis.Options{}, incr, false},
 	} {
@@ -55,7 +55,7 @@ func TestRedisAndItsUsualClient(t *testing.T) {
 			}
 			acked, failed, n := 0, 0, 300
 			if c.options.ReadTimeout > 0 {
-				n = 60 // the client waits for each lost reply
+				n = 20 // the client waits for each lost reply
 			}
 			for i := range n {
 				if c.op(through, i) == nil {

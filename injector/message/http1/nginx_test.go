@@ -56,12 +56,12 @@ func TestNginxAndItsUsualClient(t *testing.T) {
 				{"no rule", message.Rule{}, relaytest.Patience, "200 done", 1},
 				{"request lost, reset", message.Rule{Action: message.LoseRequest, EndWith: message.EndReset}, relaytest.Patience, "", 0},
 				{"request lost, closed", message.Rule{Action: message.LoseRequest, EndWith: message.EndClosed}, relaytest.Patience, "", 0},
-				{"request lost, silence", message.Rule{Action: message.LoseRequest, EndWith: message.EndSilence}, 300 * time.Millisecond, "", 0},
-				{"request held", message.Rule{Action: message.LoseRequest, EndWith: message.EndHeld}, 300 * time.Millisecond, "", 1}, // on healing
+				{"request lost, silence", message.Rule{Action: message.LoseRequest, EndWith: message.EndSilence}, time.Second, "", 0},
+				{"request held", message.Rule{Action: message.LoseRequest, EndWith: message.EndHeld}, time.Second, "", 1}, // on healing
 				{"reply lost, reset", message.Rule{Action: message.LoseReply, EndWith: message.EndReset}, relaytest.Patience, "", 1},
 				{"reply lost, closed", message.Rule{Action: message.LoseReply, EndWith: message.EndClosed}, relaytest.Patience, "", 1},
-				{"reply lost, silence", message.Rule{Action: message.LoseReply, EndWith: message.EndSilence}, 300 * time.Millisecond, "", 1},
-				{"reply held", message.Rule{Action: message.LoseReply, EndWith: message.EndHeld}, 300 * time.Millisecond, "", 1},
+				{"reply lost, silence", message.Rule{Action: message.LoseReply, EndWith: message.EndSilence}, time.Second, "", 1},
+				{"reply held", message.Rule{Action: message.LoseReply, EndWith: message.EndHeld}, time.Second, "", 1},
 				{"answered", message.Rule{Action: message.Answer, Status: 503}, relaytest.Patience, "503 ", 0},
 				{"twice", message.Rule{Action: message.Twice}, relaytest.Patience, "200 done", 2},
 				{"twice, second answer", message.Rule{Action: message.Twice, Second: true}, relaytest.Patience, "200 done", 2},

@@ -50,7 +50,7 @@ type liveRun struct {
 func startLive(t *testing.T, keys, ready string, args ...string) *liveRun {
 	t.Helper()
 	program := buildProgram(t)
-	for range 3 {
+	for range 10 {
 		l := &liveRun{runs: t.TempDir()}
 		l.cmd = exec.CommandContext(t.Context(), program, append(args, "--web", "--dir", l.runs)...)
 		l.cmd.Stdout, l.cmd.Stderr = &l.out, &l.out
