@@ -3,6 +3,7 @@ package runner_test
 import (
 	"os"
 	"os/exec"
+	"regexp"
 	"testing"
 	"time"
 
@@ -40,12 +41,19 @@ func TestInner(t *testing.T) {
 
 func TestFailuresAreReported(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInner$", "-test.v", "-test.short")
-	cmd.Env = append(os.Environ(), "FIREDRILL_INNER="+dir)
-	raw, err := cmd.CombinedOutput()
-	out := string(raw)
-	require.Error(t, err, out)
+	unclear := regexp.MustCompile(`(?m)^ +\d:\d\d\.\d  (passes|fails): INCONCLUSIVE$`)
+	var dir, out string
+	for range 1 + runner.Repeats { // a busy machine makes a run inconclusive
+		dir = t.TempDir()
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInner$", "-test.v", "-test.short")
+		cmd.Env = append(os.Environ(), "FIREDRILL_INNER="+dir)
+		raw, err := cmd.CombinedOutput()
+		out = string(raw)
+		require.Error(t, err, out)
+		if !unclear.MatchString(out) {
+			break
+		}
+	}
 	assert.Contains(t, out, "--- PASS: TestInner/passes")
 	assert.Contains(t, out, "--- FAIL: TestInner/fails")
 	assert.Contains(t, out, "--- FAIL: TestInner/is-unclear")
@@ -63,15 +71,16 @@ func TestInnerLong(t *testing.T) {
 	if dir == "" {
 		t.Skip("runs inside another test")
 	}
-	runner.TestExperiments(t, runner.Options{Dir: dir}, build(t, drill("too long", &orders{}, scenarios.Load{}).
-		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).For(10*time.Minute).
+	counted := scenarios.Load{Shape: scenarios.Counted} // without a baseline, which has to be steady
+	runner.TestExperiments(t, runner.Options{Dir: dir}, build(t, drill("too long", &orders{}, counted).
+		Inject("clients", "orders", injector.SlowCalls{By: time.Millisecond}).Send(20, 1).Wait(10*time.Minute).
 		Check(check.Success{Ratio: 0.9})))
 }
 
 func TestDeadlineIsRespected(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInnerLong$", "-test.v", "-test.timeout=12s")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInnerLong$", "-test.v", "-test.timeout=20s")
 	cmd.Env = append(os.Environ(), "FIREDRILL_INNER_LONG="+dir)
 	raw, err := cmd.CombinedOutput()
 	out := string(raw)

@@ -26,7 +26,7 @@ func TestRunThatHangsIsInconclusive(t *testing.T) {
 	mark := fmt.Sprintf("hangs-%d", os.Getpid())
 	var out bytes.Buffer
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), "ROLE=hangs", "DIR="+dir, "MARK="+mark, "FIREDRILL_LEASE=1s")
+	cmd.Env = append(os.Environ(), "ROLE=hangs", "DIR="+dir, "MARK="+mark, "FIREDRILL_LEASE=3s")
 	cmd.Stdout, cmd.Stderr = &out, &out
 	require.NoError(t, cmd.Start())
 	ended := make(chan error, 1)
@@ -59,7 +59,7 @@ func TestRunThatHangsIsInconclusive(t *testing.T) {
 	book, err := journal.Fold(f)
 	require.NoError(t, err)
 	require.Len(t, book.Scenarios, 2)
-	why := fmt.Sprintf("this program (pid %d) did not run for longer than its lease of 1s", cmd.Process.Pid)
+	why := fmt.Sprintf("this program (pid %d) did not run for longer than its lease of 3s", cmd.Process.Pid)
 	for _, h := range book.Scenarios {
 		require.Equal(t, "inconclusive", h.End.Outcome)
 		require.Contains(t, h.End.Reason, why)

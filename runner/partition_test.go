@@ -109,7 +109,7 @@ func (tr *triangle) probe(ctx context.Context, way string, fresh bool, patience 
 
 const (
 	echoTimeout = 60 * time.Millisecond // no echo for this long means cut; an echo usually takes 1 ms
-	healTimeout = time.Second           // how long the first probe after healing may take
+	healTimeout = 10 * time.Second      // how long the first probe after healing may take
 )
 
 var ways = []string{"ab", "ac", "ba", "bc", "ca", "cb"}

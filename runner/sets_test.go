@@ -78,7 +78,7 @@ func TestSets(t *testing.T) {
 				Links:    []scenarios.Link{{From: "clients", To: "members", Protocol: "http"}},
 			}).
 			Load(load).Set("members", "PUT /members/{{row.id}}", "DELETE /members/{{row.id}}", "GET /members/{{row.id}}")
-		es = append(es, build(t, b.Inject("clients", "members", injector.LoseReplies{Pick: injector.Pick{Share: 0.02}}).Send(600, 4).Check(c)))
+		es = append(es, build(t, b.Inject("clients", "members", injector.LoseReplies{Pick: injector.Pick{Share: 0.05}}).Send(600, 4).Check(c)))
 	}
 	all := runAll(t, es...)
 	v := verdict(t, all["right"], c)

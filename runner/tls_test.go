@@ -46,7 +46,7 @@ func newTLSServer(t *testing.T, h http.Handler, h2 bool) (address, ca string) {
 
 // drillOverTLS is like drill with orders at an address, behind a link that terminates TLS.
 func drillOverTLS(name, address string, by scenarios.TLS, l scenarios.Load) *scenarios.Builder {
-	l.Rate, l.GiveUp = 50, 2*time.Second
+	l.Rate, l.GiveUp = 50, 30*time.Second
 	l.Mix = []scenarios.Route{{Method: "POST", Path: "/orders", Body: `{"n":{{n}}}`, Share: 1}}
 	return scenarios.New(name).
 		System(scenarios.System{

@@ -173,8 +173,10 @@ func testUserStepsAndTheEndOfTheRun(t *testing.T, drive runner.Driver) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	healed, ran := make(chan struct{}), false
+	// Without a baseline, which has to be steady, the step is reached on a busy machine, too.
+	feature := strings.Replace(userStepsFeature, "    And a baseline is measured for 1s\n", "", 1)
 	o := runner.Options{
-		Drive: drive, FS: featureFS(strings.Replace(userStepsFeature, "    Then", "    And it goes on\n    Then", 1)), Paths: []string{"a.feature"}, Dir: t.TempDir(),
+		Drive: drive, FS: featureFS(strings.Replace(feature, "    Then", "    And it goes on\n    Then", 1)), Paths: []string{"a.feature"}, Dir: t.TempDir(),
 		Handlers: map[string]http.Handler{"orders": &orders{}},
 		Steps: []runner.Step{
 			{Pattern: `^it goes wrong$`, Do: func() error {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/message/framed"
@@ -192,7 +193,7 @@ func TestOneRow(t *testing.T) {
     When 50% of calls from "clients" to "front" stutter with pauses of 20ms for 1s
     And these faults run together for 1s:
       | fault   | from    | to    | share | value |
-      | stutter | clients | front | 10%   | 10ms  |
+      | stutter | clients | front | 50%   | 10ms  |
     And only "ASK price" messages from "front" to "oracle" are delayed by 10ms for 1s
     Then "front" is called at least 5 times during the fault
     And at least 5 messages from "front" to "oracle" were affected by the fault
@@ -236,10 +237,17 @@ func TestOneRow(t *testing.T) {
 			fmt.Fprint(w, answer)
 		})
 		find := func(ctx context.Context) { found.Store(runner.FromContext(ctx).Link("front", "oracle")) }
-		result, err := runner.Run(t.Context(), runner.Options{FS: files(feature, system), Paths: []string{"a.feature"}, Dir: t.TempDir(), Vocabulary: vocabulary,
-			Handlers: map[string]http.Handler{"front": front}, Steps: []runner.Step{{Pattern: "^the oracle is found$", Do: find}}})
-		require.NoError(t, err)
-		h := result.Book.Scenarios[0]
+		var result *runner.Result
+		var h *journal.History
+		for range 1 + machine.Repeats { // on a busy machine nothing may be injected
+			var err error
+			result, err = runner.Run(t.Context(), runner.Options{FS: files(feature, system), Paths: []string{"a.feature"}, Dir: t.TempDir(), Vocabulary: vocabulary,
+				Handlers: map[string]http.Handler{"front": front}, Steps: []runner.Step{{Pattern: "^the oracle is found$", Do: find}}})
+			require.NoError(t, err)
+			if h = result.Book.Scenarios[0]; len(h.Faults) > 0 {
+				break
+			}
+		}
 		require.Len(t, h.Faults, 3)
 		for _, in := range h.Faults[:2] {
 			require.Equal(t, "stutter", in.Kind)

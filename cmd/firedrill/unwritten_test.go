@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/features/machine"
 )
 
 // A report that cannot be written is not taken for a failure of the system, nor for a run that is complete: journal, terminal
@@ -24,13 +26,19 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 	} {
 		feature := strings.Replace(byHand, "25s", "1s", 1)
 		feature = strings.Replace(feature, "at least 50% of requests succeed", c.check, 1)
-		p := startDrill(t, feature, "")
-		p.until(t, `"stage":"live"`)
-		folder, err := filepath.EvalSymlinks(filepath.Join(p.runs, "latest"))
-		require.NoError(t, err)
-		page := filepath.Join(folder, "report.html")
-		require.NoError(t, os.MkdirAll(filepath.Join(page, "no file"), 0o700))
-
+		var p *program
+		var folder, page string
+		for range 1 + machine.Repeats { // a busy machine makes a run inconclusive
+			p, _ = untilInjected(t, func() *program { return startDrill(t, feature, "") })
+			var err error
+			folder, err = filepath.EvalSymlinks(filepath.Join(p.runs, "latest"))
+			require.NoError(t, err)
+			page = filepath.Join(folder, "report.html")
+			require.NoError(t, os.MkdirAll(filepath.Join(page, "no file"), 0o700))
+			if p.code(t) != inconclusive {
+				break
+			}
+		}
 		require.Equal(t, c.code, p.code(t), p.output())
 		assert.Contains(t, p.out.String(), strings.ToUpper(c.outcome), row)
 		assert.NotContains(t, p.out.String(), "report: ")

@@ -372,7 +372,9 @@ func TestKindsOfLoad(t *testing.T) {
 				})
 				t.Run("retried after a cut", func(t *testing.T) {
 					var n network
-					c := r.client(t, t.Context(), r.works, r.through(t, &n, addr), u, func(cfg *load.Config) { cfg.Load.Retries = 3 })
+					c := r.client(t, t.Context(), r.works, r.through(t, &n, addr), u, func(cfg *load.Config) {
+						cfg.Load.Retries, cfg.Load.Policy.BackOff = 10, scenarios.BackOff{First: time.Second}
+					})
 					before := r.open(t, c, addr)
 					n.mode.Store(cutting)
 					cfgEnded := make(chan load.Result, 1)

@@ -25,7 +25,7 @@ func untilClosed(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() 
 
 func TestHedgedRequestOverHTTP(t *testing.T) {
 	t.Parallel()
-	client, k, requests := clientOn(t, policyLoad(0, scenarios.RetryPolicy{Hedge: 20 * ms}), untilClosed, status(201))
+	client, k, requests := clientOn(t, policyLoad(0, scenarios.RetryPolicy{Hedge: 500 * ms}), untilClosed, status(201))
 	client.Do(5, time.Now())
 	e := k.all[0]
 	require.Len(t, e.Attempts, 2)
@@ -49,7 +49,7 @@ func TestHedgedRequestOverHTTP(t *testing.T) {
 func TestHedgeIsCancelledOverHTTP(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan bool)
-	client, k, _ := clientOn(t, policyLoad(0, scenarios.RetryPolicy{Hedge: 20 * ms}),
+	client, k, _ := clientOn(t, policyLoad(0, scenarios.RetryPolicy{Hedge: 500 * ms}),
 		func(w http.ResponseWriter, _ *http.Request) { <-arrived; w.WriteHeader(http.StatusOK) },
 		func(w http.ResponseWriter, r *http.Request) { close(arrived); untilClosed(w, r) })
 	client.Do(5, time.Now())
@@ -62,7 +62,7 @@ func TestHedgeIsCancelledOverHTTP(t *testing.T) {
 // Neither attempt is acknowledged, so that the request may have been applied.
 func TestHedgedRequestThatFails(t *testing.T) {
 	t.Parallel()
-	client, k, _ := clientOn(t, policyLoad(0, scenarios.RetryPolicy{Hedge: 20 * ms, Within: 200 * ms}), untilClosed)
+	client, k, _ := clientOn(t, policyLoad(0, scenarios.RetryPolicy{Hedge: 20 * ms, Within: 2 * time.Second}), untilClosed)
 	client.Do(5, time.Now())
 	assert.Equal(t, []any{Ambiguous, TimedOut, 2}, []any{k.all[0].Outcome, k.all[0].Kind, len(k.all[0].Attempts)})
 }
@@ -101,8 +101,8 @@ func TestPoliciesOverHTTP(t *testing.T) {
 		"fixed pauses":              {scenarios.RetryPolicy{BackOff: scenarios.BackOff{First: 80 * ms}}, []http.HandlerFunc{status(503), status(503), status(200)}, Acknowledged, "", 3, 160 * ms},
 		"growing pauses":            {scenarios.RetryPolicy{BackOff: scenarios.BackOff{First: 40 * ms, Most: 80 * ms}}, []http.HandlerFunc{status(503), hangUp, status(503), status(200)}, Acknowledged, "", 4, 200 * ms},
 		"Retry-After":               {scenarios.RetryPolicy{BackOff: pause}, []http.HandlerFunc{busy, status(200)}, Acknowledged, "", 2, time.Second},
-		"time-out of the request":   {scenarios.RetryPolicy{Within: 150 * ms, BackOff: pause}, []http.HandlerFunc{status(503), untilClosed}, Ambiguous, TimedOut, 2, 150 * ms},
-		"time-out in a pause":       {scenarios.RetryPolicy{Within: 150 * ms, BackOff: scenarios.BackOff{First: time.Hour}}, []http.HandlerFunc{status(503)}, Ambiguous, "status 503", 1, 150 * ms},
+		"time-out of the request":   {scenarios.RetryPolicy{Within: 2 * time.Second, BackOff: pause}, []http.HandlerFunc{status(503), untilClosed}, Ambiguous, TimedOut, 2, 2 * time.Second},
+		"time-out in a pause":       {scenarios.RetryPolicy{Within: 2 * time.Second, BackOff: scenarios.BackOff{First: time.Hour}}, []http.HandlerFunc{status(503)}, Ambiguous, "status 503", 1, 2 * time.Second},
 		"not after this status":     {scenarios.RetryPolicy{Only: []string{"503", "closed"}}, []http.HandlerFunc{status(503), hangUp, status(500)}, Ambiguous, "status 500", 3, 0},
 		"no budget":                 {scenarios.RetryPolicy{Budget: 0.5}, []http.HandlerFunc{status(503)}, Ambiguous, "status 503", 1, 0},
 		"a budget for each request": {scenarios.RetryPolicy{Budget: 1, BackOff: pause}, []http.HandlerFunc{status(503)}, Ambiguous, "status 503", 2, 10 * ms},

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/features/machine"
 	"github.com/firedrill-dev/firedrill/scenarios"
 )
 
@@ -123,10 +124,7 @@ func TestNginxWithShortKeepAlive(t *testing.T) {
 	nginx, err := exec.LookPath("nginx")
 	require.NoError(t, err, "make test installs it")
 	dir := t.TempDir()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := ln.Addr().String()
-	require.NoError(t, ln.Close())
+	address := machine.FreeAddr(t)
 	conf := `daemon off; worker_processes 1; error_log stderr; pid nginx.pid; events { worker_connections 64; }
 http { access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;
   keepalive_timeout 1s; server { listen ` + address + `; location / { return 200 "ok\n"; } } }`

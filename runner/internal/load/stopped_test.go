@@ -45,7 +45,8 @@ func TestStoppedSystemIsSeenByEveryRequestDue(t *testing.T) {
 	slices.Sort(took)
 	p99 := took[len(took)-len(took)/100] // one in a hundred took as long or longer
 	t.Logf("%d requests, %d attempts, %d on the wire, p99 %v", got.Sent, got.Attempts, got.Wire, p99)
-	assert.InEpsilon(t, 1000, got.Sent, 0.01)
+	assert.GreaterOrEqual(t, got.Sent, 990)
+	assert.InDelta(t, got.Requested, got.Sent, float64(got.Requested)/100)
 	assert.Zero(t, got.Unsent)
 	assert.Equal(t, got.Sent, got.Attempts)
 	assert.Equal(t, got.Sent, got.Wire)
