@@ -227,7 +227,7 @@ func (b *Builder) Together(placed ...Placed) *Builder {
 	if len(placed) == 1 {
 		text = placed[0].Fault.Say(placed[0].From, placed[0].To)
 	}
-	b.r.Inject(b.beginStep("When", "%s", text), 0, append([]Placed(nil), placed...)...)
+	b.r.InjectOnLinks(b.beginStep("When", "%s", text), 0, append([]Placed(nil), placed...)...)
 	return b
 }
 

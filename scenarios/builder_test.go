@@ -71,6 +71,7 @@ func TestBuilderRejects(t *testing.T) {
 		"a missing file":    {New("b").ReadSystem(fstest.MapFS{}, "system.yaml").Wait(time.Second), "cannot be read"},
 		"crash at address":  {base().Inject("", "a", injector.Crash{}).For(time.Second), "was not started"},
 		"a short ramp":      {base().Inject("a", "p", injector.Ramp{End: time.Second, Over: 5 * time.Second}).For(time.Second), "before the ramp comes to its end"},
+		"the wrong way":     {base().Inject("p", "a", injector.LoseReplies{}).For(time.Second), `did you mean from "a" to "p"?`},
 		"nothing to resume": {base().Resume("p"), "no hang"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -86,7 +86,7 @@ func (r *Resolver) placeFaults(p placement) {
 		placed = append(placed, r.expandFault(p.at, f)...)
 	}
 	for i := range placed {
-		r.validateFault(p.at, &placed[i], p.misread)
+		r.validateFault(p, &placed[i])
 	}
 	in.Faults = placed
 	r.Steps[p.step].Do = in
@@ -94,8 +94,9 @@ func (r *Resolver) placeFaults(p placement) {
 
 // validateFault validates a fault and its target. If the link goes in the opposite direction, it reverses a cut
 // between two services, a one-way fault, and a fault on messages.
-func (r *Resolver) validateFault(at source.Pos, p *Placed, misread bool) {
-	if f, ok := p.Fault.(interface{ Check() error }); ok && !misread {
+func (r *Resolver) validateFault(of placement, p *Placed) {
+	at := of.at
+	if f, ok := p.Fault.(interface{ Check() error }); ok && !of.misread {
 		if err := f.Check(); err != nil {
 			r.AddProblem(at, codes.BadValue.Message(err.Error()), "")
 		}
@@ -103,7 +104,7 @@ func (r *Resolver) validateFault(at source.Pos, p *Placed, misread bool) {
 	if p.From == "" {
 		r.onService(at, p)
 	} else {
-		r.onLink(at, p, misread)
+		r.onLink(of, p)
 	}
 	unknown := func(name string) bool { return !slices.Contains(r.System.Names(), name) } // reported elsewhere
 	if r.BlastRadius != nil && !slices.Contains(r.BlastRadius, p.To) && !unknown(p.To) && !slices.ContainsFunc(r.BlastRadius, unknown) {
@@ -127,7 +128,8 @@ func (r *Resolver) onService(at source.Pos, p *Placed) {
 	}
 }
 
-func (r *Resolver) onLink(at source.Pos, p *Placed, misread bool) {
+func (r *Resolver) onLink(of placement, p *Placed) {
+	at, misread := of.at, of.misread
 	l, ok := r.System.Link(p.From, p.To)
 	if one, can := p.Fault.(injector.OneWay); !ok && can {
 		if turned, isOneWay := one.Reversed(); isOneWay {
@@ -143,7 +145,7 @@ func (r *Resolver) onLink(at source.Pos, p *Placed, misread bool) {
 	}
 	if !ok {
 		on, isOn := p.Fault.(injector.OnCalls)
-		r.noLink(at, p.From, p.To, isOn && on.Rule().Action.OfReply())
+		r.noLink(at, p.From, p.To, isOn && on.Rule().Action.OfReply() && !of.byLink)
 		return
 	}
 	p.From, p.To = l.From, l.To
@@ -157,8 +159,8 @@ func (r *Resolver) onLink(at source.Pos, p *Placed, misread bool) {
 	}
 }
 
-// noLink reports a missing link. The sentence names the dependency first if it is about replies.
-func (r *Resolver) noLink(at source.Pos, from, to string, replies bool) {
+// noLink reports a missing link. With dependencyFirst, the sentence names the dependency first, as those about replies do.
+func (r *Resolver) noLink(at source.Pos, from, to string, dependencyFirst bool) {
 	known := true
 	for _, name := range []string{from, to} {
 		if name != system.Clients && r.serviceNamed(at, name) < 0 {
@@ -169,7 +171,7 @@ func (r *Resolver) noLink(at source.Pos, from, to string, replies bool) {
 		return
 	}
 	hint := r.System.LinksOf(from, to)
-	if _, back := r.System.Link(to, from); back && replies {
+	if _, back := r.System.Link(to, from); back && dependencyFirst {
 		hint = fmt.Sprintf("did you mean from %q to %q?", from, to)
 	} else if back {
 		hint = fmt.Sprintf("did you mean from %q to %q?", to, from)

@@ -95,6 +95,7 @@ type placement struct {
 	at      source.Pos
 	step    int
 	misread bool
+	byLink  bool // From is the caller also of a fault on replies, whose sentence names the dependency first
 }
 
 // NewResolver returns a resolver for an experiment. begin is the position of the scenario, and problems are added
@@ -166,20 +167,31 @@ func (r *Resolver) AddCheck(at source.Pos, c check.Check) {
 
 // Inject adds an injection of faults. If hold is 0, they last as long as their kind says.
 func (r *Resolver) Inject(at source.Pos, hold time.Duration, placed ...Placed) {
+	r.inject(placement{at: at}, hold, placed)
+}
+
+// InjectOnLinks is Inject for faults that do not come from sentences, but from the rows of a table or from Go: From is the
+// caller, also of a fault on replies.
+func (r *Resolver) InjectOnLinks(at source.Pos, hold time.Duration, placed ...Placed) {
+	r.inject(placement{at: at, byLink: true}, hold, placed)
+}
+
+func (r *Resolver) inject(p placement, hold time.Duration, placed []Placed) {
 	for i := range placed {
-		p := &placed[i]
-		if f, ok := p.Fault.(injector.Partition); ok {
-			p.From, p.To = endsOf(f)
+		one := &placed[i]
+		if f, ok := one.Fault.(injector.Partition); ok {
+			one.From, one.To = endsOf(f)
 		}
-		p.ID = fmt.Sprintf("fault-%d", len(r.injections())+i+1)
-		kind := p.Fault.Kind()
-		p.Kind = kind.Name
+		one.ID = fmt.Sprintf("fault-%d", len(r.injections())+i+1)
+		kind := one.Fault.Kind()
+		one.Kind = kind.Name
 		if hold == 0 {
 			hold = kind.Hold
 		}
 	}
-	r.Act(at, Inject{Faults: placed, For: hold})
-	r.faults = append(r.faults, placement{at, len(r.Steps) - 1, r.StepFailed()})
+	r.Act(p.at, Inject{Faults: placed, For: hold})
+	p.step, p.misread = len(r.Steps)-1, r.StepFailed()
+	r.faults = append(r.faults, p)
 }
 
 // MarkForeign makes the current step a user-defined one, which may take any time.

@@ -208,6 +208,7 @@ var brokenSteps = []brokenCase{
 	{"doc string that lacks", `And the service "x" is started with:`, 8, "the service", "a doc string has to follow", "program"},
 	{"unknown column", "When these faults run together for 5s:\n      | fault | to       | amount |\n      | hang  | payments | 5      |", 9, "amount", `no column "amount"`, `"value"`},
 	{"unknown fault in a table", "When these faults run together for 5s:\n      | fault | to       |\n      | hangs | payments |", 10, "hangs", `no fault "hangs"`, `did you mean "hang"?`},
+	{"link of replies the wrong way round in a table", "When these faults run together for 5s:\n      | fault        | from     | to     | value |\n      | lost replies | payments | orders | reset |", 8, "these", `"payments" does not depend on "orders"`, `did you mean from "orders" to "payments"?`},
 	{"value that lacks", "When these faults run together for 5s:\n      | fault      | from   | to       |\n      | slow calls | orders | payments |", 10, "slow calls", "needs a value", "are delayed by"},
 	{"value that does not belong", "When these faults run together for 5s:\n      | fault | to       | value |\n      | hang  | payments | 5s    |", 10, "5s", "has no value", "empty"},
 	{"steady state nobody measures", "And the steady state is:\n      | measure | condition |\n      | mood    | good      |", 10, "good", "not a measure of the steady state", "p95 latency"},

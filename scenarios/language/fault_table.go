@@ -26,7 +26,7 @@ func together(r *reading, a args) {
 	if len(placed) == 0 {
 		return
 	}
-	r.Inject(a.at, a.Duration(0), placed...)
+	r.InjectOnLinks(a.at, a.Duration(0), placed...)
 }
 
 var (

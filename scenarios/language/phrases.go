@@ -97,7 +97,7 @@ func healingPhrases() []Phrase {
 			build: func(r *reading, a args) { r.HealService(a.at, a.Name(0), "starts again") }},
 		{Name: "resume", Pattern: `{name} resumes`, Means: "ends a hang", Examples: []string{`"payments" resumes`},
 			build: func(r *reading, a args) { r.HealService(a.at, a.Name(0), "resumes") }},
-		{Name: "together", Pattern: `these faults run together( for {duration}):`, Means: "a table: fault (a kind, such as slow calls) | from | to | share | value", table: true,
+		{Name: "together", Pattern: `these faults run together( for {duration}):`, Means: "a table: fault (its name in the manual's table of faults, such as slow calls) | from (the caller, also for replies) | to (the dependency) | share | value (a duration, a status, an ending, ...)", table: true,
 			Examples: []string{`these faults run together for 30s:`, `these faults run together:`}, build: together},
 		{Name: "heal", Pattern: `the fault is healed`, Means: "ends the last fault that is live", Examples: []string{`the fault is healed`},
 			build: func(r *reading, a args) { r.Act(a.at, scenarios.Heal{}) }},
