@@ -13,7 +13,10 @@ func (r *Resolver) finishAdvice() {
 		return // what was not understood may use it
 	}
 	for i, one := range r.Registers {
-		if !slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Kind().Needs.Register == one.Name }) {
+		if !slices.ContainsFunc(r.Checks, func(c Check) bool {
+			n := c.Kind().Needs
+			return slices.Contains([]string{n.Register, n.Queue, n.Set}, one.Name)
+		}) {
 			r.warn(r.registersAt[i], codes.Unused.Msgf("no check asks about the %s %q", one.kind(), one.Name))
 		}
 	}

@@ -1,6 +1,7 @@
 package language
 
 import (
+	"slices"
 	"testing"
 	"testing/fstest"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
+	"github.com/firedrill-dev/firedrill/scenarios/source"
 )
 
 const adviceSystem = `
@@ -59,6 +61,26 @@ func TestAdvice(t *testing.T) {
 	for _, r := range codes.Table() {
 		if r.Of == codes.OfWarning {
 			assert.True(t, warned[r.Code], "no scenario is warned of with %q", r.Code)
+		}
+	}
+}
+
+// TestUnusedHistories requires a warning of a queue or set that is declared if, and only if, no check asks about it.
+func TestUnusedHistories(t *testing.T) {
+	t.Parallel()
+	for check, c := range map[string]struct{ routes, declared string }{
+		`the history of the queue "jobs" is linearizable`: {"      | POST /orders | 50% | {{n}} |\n      | POST /orders/take | 50% | |\n",
+			`"POST /orders" puts into and "POST /orders/take" takes from the queue "jobs"`},
+		`the history of the set "members" is linearizable`: {"      | POST /orders/add | 30%   | {\"element\": {{random 1 9}}} |\n      | POST /orders/remove | 20%   | {\"element\": {{random 1 9}}} |\n      | POST /orders/find | 50%   | {\"element\": {{random 1 9}}} |\n",
+			`"POST /orders/add" adds to, "POST /orders/remove" removes from and "POST /orders/find" looks into the set "members"`},
+	} {
+		feature := "Feature: f\n  Scenario: s\n    Given the system described in \"system.yaml\"\n    And a steady load of 60 requests per second with this mix:\n      | route | share | body |\n" +
+			c.routes + "    And " + c.declared + "\n    When calls from \"orders\" to \"payments\" are delayed by 300ms for 5s\n    Then at least 99% of requests succeed during the fault\n"
+		for text, unused := range map[string]bool{feature: true, feature + "    And " + check + "\n": false} {
+			es, err := read(fstest.MapFS{"a.feature": {Data: []byte(text)}, "system.yaml": {Data: []byte(adviceSystem)}})
+			require.NoError(t, err, check)
+			warned := slices.ContainsFunc(es[0].Warnings, func(p source.Problem) bool { return p.Code == codes.Unused.String() })
+			assert.Equal(t, unused, warned, check)
 		}
 	}
 }
