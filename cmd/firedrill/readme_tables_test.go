@@ -175,6 +175,14 @@ func placeholderTable(*testing.T) string {
 	return rows.String()
 }
 
+// headingLinks replaces references to headings, which only "firedrill steps" prints, by links in the manual of scenarios.
+var headingLinks = strings.NewReplacer(
+	"see WHAT REQUESTS CONTAIN", "see [Requests](#requests)",
+	"see WHAT ANSWERS MEAN", "see [Outcomes](#load-answers-and-outcomes)",
+	"see LOAD THAT IS NOT HTTP", "see [Load that is not HTTP](#load-that-is-not-http)",
+	"the manual's table of faults", "the [table of faults](../injector/README.md#faults)",
+)
+
 // sentenceTable returns the sentences of feature files, one table for each group.
 func sentenceTable(phrases []language.Phrase) string {
 	var b strings.Builder
@@ -186,7 +194,7 @@ func sentenceTable(phrases []language.Phrase) string {
 			fmt.Fprintf(&b, "\n### Sentences: %s\n\n", p.Group)
 			group, rows = p.Group, markdown("sentence", "what it does")
 		}
-		rows.add(code(p.Pattern), p.Means)
+		rows.add(code(p.Pattern), headingLinks.Replace(p.Means))
 	}
 	return b.String() + rows.String() + "\n"
 }

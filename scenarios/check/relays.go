@@ -66,7 +66,7 @@ func (AccountsAddUp) String() string { return "the counters of the relays add up
 
 // Kind implements Check.
 func (AccountsAddUp) Kind() Kind {
-	k := implied("accounts add up", "our relays lost no message; what the kernel lost of datagrams is reported")
+	k := implied("accounts add up", "Firedrill's relays lost no message; datagrams dropped by the kernel are reported")
 	k.Ours = true
 	return k
 }

@@ -41,7 +41,7 @@ func trafficSelection(noun string) string {
 // parameters returns the types of parameters that sentences can have.
 func (v *Vocabulary) parameters() []parameter {
 	return []parameter{
-		{"name", quoted, `a service, in quotes: "orders"`},
+		{"name", quoted, `a service, or "clients" (the load), in quotes: "orders"`},
 		{"names", quoted + `(?:(?:, and |, | and )` + quoted + `)*`, `services, or groups of the system file: "orders", "front"`},
 		{"load", quoted, `the name of a load, in quotes: "checkout"`},
 		{"group", quoted, `a group of the system file, in quotes: "etcd"`},
@@ -64,7 +64,7 @@ func (v *Vocabulary) parameters() []parameter {
 		{"statuses", amount + `(?:(?:, or |, | or )` + amount + `)*`, `201, 201 or 303, 200, 201 or 202`},
 		{"outcome", `is not known|was refused|was acknowledged`, `is not known, was refused, was acknowledged`},
 		{"when", `before the fault|during the fault|after healing`, `before the fault, during the fault, after healing; without it the whole run`},
-		{"calls", callSelection(`calls?`), `calls, 10% of calls, only "POST /charge" calls, the first 5 calls, every 3rd of the calls, from the 100th to the 200th, calls, only calls with key "k-1", only calls with header "Tenant: acme", calls with 10% of keys (one that is chosen is chosen at every retry), only calls caused by "POST /orders" requests (of the load; services have to pass the W3C trace context or the key on)`},
+		{"calls", callSelection(`calls?`), `calls, 10% of calls, only "POST /charge" calls, the first 5 calls, every 3rd of the calls, from the 100th to the 200th call, only calls with key "k-1", only calls with header "Tenant: acme", calls with 10% of keys (one that is chosen is chosen at every retry), only calls caused by "POST /orders" requests (of the load; services have to pass the W3C trace context or the key on)`},
 		{"requests", callSelection(`requests?`), `as {calls}: requests, 10% of requests, ...`},
 		{"replies", callSelection(`repl(?:y|ies)`), `as {calls}: replies, 10% of replies, ...`},
 		{"messages", callSelection(`messages?`), `as {calls}: messages, 10% of messages, only "A api.example.com" messages (operation and object), only "INCR" messages (an operation, in capitals), only "orders.*" messages (what they are about), only messages with header "Tenant: acme" (of NATS; its key is Nats-Msg-Id)`},

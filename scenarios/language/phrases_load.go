@@ -10,7 +10,7 @@ import (
 
 func loadPhrases() []Phrase {
 	return []Phrase{
-		{Name: "load", Pattern: `a steady load of {number} request(s) per second on {route}`, Means: `what clients ask, evenly; the body of a POST is {"n": 1}, counting`,
+		{Name: "load", Pattern: `a steady load of {number} request(s) per second on {route}`, Means: `what clients ask, evenly; without a body, POST, PUT and PATCH send {"n": {{n}}}`,
 			Examples: []string{`a steady load of 200 requests per second on "POST /orders"`},
 			build: func(r *reading, a args) {
 				rt := scenarios.Route{Share: 1}
@@ -39,16 +39,16 @@ func loadPhrases() []Phrase {
 		{Name: "retries", Pattern: `clients retry failed requests up to {number} time(s)( with the same key)`, Means: "further attempts after a time-out, a refused or broken connection, 429, and an error that is \"not known\"; see WHAT ANSWERS MEAN",
 			Examples: []string{`clients retry failed requests up to 3 times with the same key`},
 			build:    func(r *reading, a args) { r.SetRetries(a.at, int(a.Count(0, 1))) }},
-		{Name: "give up", Pattern: `clients give up after {duration}`, Means: "each attempt; 10s when not said",
+		{Name: "give up", Pattern: `clients give up after {duration}`, Means: "each attempt; 10s by default",
 			Examples: []string{`clients give up after 2s`},
 			build:    func(r *reading, a args) { r.SetGiveUp(a.at, a.Duration(0)) }},
-		{Name: "expected statuses", Pattern: `{route} answers {statuses}`, Means: "the statuses that acknowledge and count as success; any 2xx when not said",
+		{Name: "expected statuses", Pattern: `{route} answers {statuses}`, Means: "the statuses that acknowledge and count as success; any 2xx by default",
 			Examples: []string{`"POST /orders" answers 201 or 303`},
 			build:    func(r *reading, a args) { r.ExpectStatuses(a.at, a.Route(0), a.statuses(1)) }},
 		{Name: "meaning of a status", Pattern: `status {number} means that it {outcome}`, Means: "what a client knows after this answer; see WHAT ANSWERS MEAN",
 			Examples: []string{`status 503 means that it is not known`, `status 503 means that it was refused`, `status 409 means that it was acknowledged`},
 			build:    func(r *reading, a args) { r.SetMeaning(a.at, a.Status(0), a.outcome(1)) }},
-		{Name: "baseline", Pattern: `a baseline is measured for {duration}`, Means: "the steady state, before the first fault; 5s when not said",
+		{Name: "baseline", Pattern: `a baseline is measured for {duration}`, Means: "the steady state, before the first fault; 5s by default",
 			Examples: []string{`a baseline is measured for 20s`},
 			build:    func(r *reading, a args) { r.SetBaseline(a.at, a.Duration(0)) }},
 		{Name: "change the load", Pattern: `the( {load}) load changes from {number} to {number} request(s) per second( over {duration})`, Means: "a ramp, or a step at once",

@@ -8,7 +8,7 @@ import (
 // policyPhrases are about what clients do when an attempt fails or waits.
 func policyPhrases() []Phrase {
 	return []Phrase{
-		{Name: "pauses between attempts", Pattern: `clients wait {duration} between attempts(, with jitter)`, Means: "before each retry; with jitter from half of that to all of it, at random; pauses grow from 50ms to 1.6s, with jitter, when not said",
+		{Name: "pauses between attempts", Pattern: `clients wait {duration} between attempts(, with jitter)`, Means: "before each retry; with jitter from half of that to all of it, at random; by default, pauses grow from 50ms to 1.6s, with jitter",
 			Examples: []string{`clients wait 100ms between attempts`, `clients wait 100ms between attempts, with jitter`},
 			build: func(r *reading, a args) {
 				r.SetBackOff(a.pos(0), scenarios.BackOff{First: a.Duration(0), Jitter: a.Says(", with jitter")})
@@ -24,7 +24,7 @@ func policyPhrases() []Phrase {
 		{Name: "retry only after", Pattern: `clients retry only after {text}`, Means: "statuses, and kinds of errors: timeout, refused, reset, closed, unreachable, truncated answer, malformed answer, TLS failure, other error",
 			Examples: []string{`clients retry only after "503, 429, timeout, reset"`},
 			build:    func(r *reading, a args) { r.SetRetryOnly(a.pos(0), a.Text(0)) }},
-		{Name: "ignore Retry-After", Pattern: `clients ignore Retry-After`, Means: "it is honoured up to 1s when not said",
+		{Name: "ignore Retry-After", Pattern: `clients ignore Retry-After`, Means: "it is honoured up to 1s by default",
 			Examples: []string{`clients ignore Retry-After`},
 			build:    func(r *reading, a args) { r.IgnoreRetryAfter(a.at) }},
 		{Name: "second attempts", Pattern: `clients send a second attempt if there is no answer within {duration}`, Means: "hedging: both run at the same time with the same key; the first answer that acknowledges counts, and the other attempt is cancelled",

@@ -43,7 +43,7 @@ func requestPhrases() []Phrase {
 				}
 				r.SetRows(a.at, rows)
 			}},
-		{Name: "new connections", Pattern: `clients open a new connection for each request`, Means: "and for each attempt; connections are kept for 500ms when not said",
+		{Name: "new connections", Pattern: `clients open a new connection for each request`, Means: "and for each attempt; connections are kept for 500ms by default",
 			Examples: []string{`clients open a new connection for each request`},
 			build:    func(r *reading, a args) { r.SetConnections(a.at, 0) }},
 		{Name: "idle connections", Pattern: `clients close idle connections after {duration}`, Means: "how long they are kept at most; they are reused only as long as the server certainly keeps them open",

@@ -13,7 +13,7 @@ import (
 
 func systemPhrases() []Phrase {
 	return []Phrase{
-		{Name: "system file", Pattern: `the system described in {text}`, Means: "services and links, from a file beside the feature; firedrill schema tells its form",
+		{Name: "system file", Pattern: `the system described in {text}`, Means: "services and links, from a file beside the feature; firedrill schema prints its JSON Schema",
 			Examples: []string{`the system described in "system.yaml"`},
 			build:    func(r *reading, a args) { r.ReadSystem(a.at, a.pos(0), a.Text(0), r.open) }},
 		{Name: "service", Pattern: `the service {name} at {text}`, Means: "one that runs already",
@@ -37,7 +37,7 @@ func systemPhrases() []Phrase {
 			Examples: []string{`these services and dependencies:`}, build: services},
 		{Name: "started service", Pattern: `the service {name} is started with:`, Means: "a doc string: program and arguments, separated by white space; no shell reads them", doc: true,
 			Examples: []string{`the service "orders" is started with:`}, build: started},
-		{Name: "ready", Pattern: `{name} is ready within {duration}`, Means: "how long its port may take to accept; 10s when not said",
+		{Name: "ready", Pattern: `{name} is ready within {duration}`, Means: "how long its port may take to accept; 10s by default",
 			Examples: []string{`"orders" is ready within 10s`},
 			build: func(r *reading, a args) {
 				r.Describe(a.at)

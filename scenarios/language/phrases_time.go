@@ -62,7 +62,7 @@ func effectPhrases() []Phrase {
 				}
 				r.ReadEffectsOnce(a.at, scenarios.Convergence{Command: a.Text(0), Says: a.Text(1)})
 			}},
-		{Name: "settle", Pattern: `effects settle within {duration}`, Means: "how long after the load effects may still appear: until then they are awaited, and duplicates looked for; 10s when not said",
+		{Name: "settle", Pattern: `effects settle within {duration}`, Means: "how long after the load effects may still appear: until then they are awaited, and duplicates looked for; 10s by default",
 			Examples: []string{`effects settle within 30s`},
 			build:    func(r *reading, a args) { r.SetSettle(a.at, a.Duration(0)) }},
 		{Name: "register", Pattern: `{route} writes and {route} reads the register {text}`,

@@ -43,7 +43,7 @@ func (v *Vocabulary) PrintSteps(w io.Writer, word string) error {
 		printKinds(&b)
 	}
 	if group == "" {
-		return fmt.Errorf("no sentence holds %q: firedrill steps prints all", word)
+		return fmt.Errorf("no sentence contains %q: firedrill steps prints all", word)
 	}
 	b.WriteString("IN THE SENTENCES\n\n")
 	wide := 0

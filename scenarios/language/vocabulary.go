@@ -10,7 +10,7 @@
 // A Vocabulary has a table of sentences. A row holds a Cucumber Expression, which is the single source for the regular
 // expressions that a Gherkin runner needs, the list that PrintSteps prints, and the suggestions for unknown
 // sentences. Sentences about faults and checks are in the rows of injector.Kinds and check.Kinds; to add one of the
-// others, add a row to phrases_system.go, phrases_load.go or phrases_time.go. The examples of a row are its first
+// others, add a row to one of the tables in phrases*.go. The examples of a row are its first
 // tests. A selection such as "10% of calls" or "only "POST /charge" calls" is one parameter, {calls}, so that each
 // fault on calls supports all selections with a single row.
 //
