@@ -22,9 +22,9 @@ func abortCommand() *cobra.Command {
 	dir := runsDir
 	cmd := &cobra.Command{
 		Use:   "abort [RUN]",
-		Short: "Abort a drill that runs: heal everything at once, from any terminal",
+		Short: "Abort a running drill: heal everything at once, from any terminal",
 		Long: `Heals all faults of a run at once, ends its scenarios, starts no other, and prints what was verified. The run ends with exit
-code 4, with its report. RUN is the name or the folder of a run; it can be left out if only one runs. Links that stand
+code 4, with its report. RUN is the name or the folder of a run; it can be left out if only one runs. Links opened
 without a run ("firedrill links up") are closed. Only the user who runs the drill can abort it (and root).`,
 		Example: `  firedrill abort
   firedrill abort 20261130T140000Z-4f2a91

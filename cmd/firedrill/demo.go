@@ -27,7 +27,7 @@ func demoCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&fixed, "fixed", false, "with the protection that the shop lacks otherwise: idempotency keys")
-	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "seed of all random decisions; 0 takes one from the clock; the report shows it")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, seedUsage+"; the report shows it")
 	cmd.Flags().StringVar(&o.Dir, "dir", runsDir, "parent of run folders")
 	return cmd
 }

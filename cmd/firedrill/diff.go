@@ -36,11 +36,11 @@ twice in earlier runs), or passing. Each figure is compared with what is usual: 
 runs that are recorded beside NOW, and three median absolute deviations to either side. With fewer than five of them,
 there is no such band, and the output says so.
 
-Runs on machines with other numbers of CPUs, or without other protections, are not compared; neither are scenarios whose
-steps, load, links or description of the system differ. The output says what differs.
+Runs on machines with other numbers of CPUs, or with other protections switched off (--without), are not compared; neither
+are scenarios whose steps, load, links or description of the system differ. The output says what differs.
 
-Exit codes: 0 nothing failed that did not fail before, though it may still fail; 1 a new failure; 2 wrong usage; 3 it
-cannot be told, because something is not comparable, was not judged, or is missing. Figures do not change the exit
+Exit codes: 0 nothing failed that did not fail before, though it may still fail; 1 a new failure; 2 wrong usage; 3
+undecided, because something is not comparable, was not judged, or is missing. Figures do not change the exit
 code: of many, some leave their band by chance.`,
 		Example: `  firedrill diff 20261129T020000Z-3fa1c2 latest
   firedrill diff --format json last-week/run latest | jq '.scenarios[] | select(.state == "new failure").name'`,
@@ -72,7 +72,7 @@ code: of many, some leave their band by chance.`,
 	}
 	cmd.Flags().Var(&asJSON, "format", "text or json")
 	cmd.Flags().StringVar(&dir, "dir", runsDir, "parent of run folders")
-	cmd.Flags().BoolVar(&all, "all", false, "print all figures and checks, not only those that say something")
+	cmd.Flags().BoolVar(&all, "all", false, "print all figures and checks, not only those that changed or are unusual")
 	return cmd
 }
 

@@ -51,7 +51,7 @@ The exit codes are those of firedrill run.`,
 	flags.StringVar(&by, "as", by, "the name of the person at the keys, for journal and report")
 	page.flags(cmd)
 	flags.StringVar(&o.Dir, "dir", runsDir, "parent of run folders")
-	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all random decisions; 0 takes one from the clock")
+	flags.Uint64Var(&o.Seed, "seed", 0, seedUsage)
 	flags.StringSliceVar(&o.AllowTargets, "allow-target", nil, allowTarget)
 	cmd.AddCommand(gamedayInitCommand(), exportCommand())
 	return cmd

@@ -18,10 +18,10 @@ func injectCommand() *cobra.Command {
 	dir := linksDir
 	cmd := &cobra.Command{
 		Use:   "inject [SENTENCE]",
-		Short: "Inject a fault by hand into links that stand (links up), or into a running drill (--run)",
-		Long: `Injects the fault of a sentence of "firedrill steps" into the links of "firedrill links up", or into a drill that runs, and stays until it is healed: after the time that the sentence states, on Ctrl-C, or by "firedrill inject --heal" in another
-terminal. It then says what the fault affected. If this program is killed, stopped for 10 seconds or loses its terminal,
-the fault is healed. The limits of the system file apply.
+		Short: "Inject a fault by hand into links opened by \"firedrill links up\", or into a running drill (--run)",
+		Long: `Injects one fault, written as a sentence of "firedrill steps". The command keeps running until the fault is healed: when its
+time is over, on Ctrl-C, or by "firedrill inject --heal" in another terminal. It then says what the fault affected. If this
+program is killed, stopped for 10 seconds or loses its terminal, the fault is healed. The limits of the system file apply.
 
 A drill into which a fault was injected by hand is no longer the one that its feature describes: it is inconclusive, or
 failed if something happened that may never happen, such as that an acknowledged request was lost.

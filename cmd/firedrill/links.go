@@ -32,7 +32,7 @@ const toxiproxyVersion = "2.12.0"
 var linksDir = filepath.Join(".firedrill", "links")
 
 func linksCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "links", Short: "Links without a run"}
+	cmd := &cobra.Command{Use: "links", Short: "Open links without a run, and control them through Toxiproxy's HTTP API"}
 	cmd.AddCommand(linksUpCommand())
 	return cmd
 }
@@ -47,11 +47,12 @@ func linksUpCommand() *cobra.Command {
 		Long: `Opens the links of a system file whose services run already (those with an address), and serves Toxiproxy's HTTP API, so
 that its clients, its command line and its configuration files work with these links unchanged. The link from "orders" to
 "payments" is the proxy "orders-payments". "firedrill inject" injects faults into them, from another terminal of the same
-user. Ctrl-C and "firedrill abort" heal everything and close all links.
+user. Ctrl-C and "firedrill abort" heal everything and close all links. A file is refused if it has links over UDP, through a
+Toxiproxy server, to further ports, with a framing of lengths, or that terminate TLS or send a PROXY header.
 
-A proxy may have a "protocol" beside what Toxiproxy knows: http, grpc, redis, nats, postgres. It then has a further type of
-toxic, "fault", whose attribute "sentence" is one of "firedrill steps", about the traffic between "clients" and the
-proxy's name.
+A proxy may have a "protocol" beside what Toxiproxy knows: ` + strings.Join(toxiproxy.Protocols(), ", ") + `.
+It then has a further type of toxic, "fault", whose attribute "sentence" is one of "firedrill steps", about the traffic
+between "clients" and the proxy's name.
 
 The limits of the system file apply to clients of the API, too: toxics beyond them, and disabling a proxy, are refused with
 status 403. With a limit on the duration, a toxic is removed when its time is over, and a disabled proxy enabled again.
@@ -82,7 +83,7 @@ Links of a file with limits cannot be deleted or redirected.`,
 	flags.StringVar(&api, "api", api, "loopback address of the HTTP API; port 0 means any free one")
 	flags.StringVar(&dir, "dir", dir, "parent of the folder with the socket for firedrill inject and abort")
 	flags.StringVar(&populate, "populate", "", "a configuration file of Toxiproxy, with proxies to create")
-	flags.Uint64Var(&seed, "seed", 1, "of random choices, such as those of a toxicity below 1")
+	flags.Uint64Var(&seed, "seed", 1, "seed of random choices, such as those of a toxicity below 1")
 	return cmd
 }
 

@@ -35,8 +35,8 @@ func lintCommand() *cobra.Command {
 		Use:   "lint [paths]",
 		Short: "Find mistakes in features, and what makes a scenario prove less than it seems to; starts nothing",
 		Long: `Prints the mistakes that keep features from running, and warns of what would make a run inconclusive, of checks that
-cannot fail, of scenarios that are hard to read, and of what system files declare and nothing uses. The manual of scenarios lists the codes. The exit code is 0 if
-nothing was found, 1 if there are warnings, and 2 if there are mistakes.`,
+cannot fail, of scenarios that are hard to read, and of what system files declare and nothing uses. The manual of
+scenarios lists the codes. The exit code is 0 if nothing was found, 1 if there are warnings, and 2 if there are mistakes.`,
 		Example: `  firedrill lint
   firedrill lint --format json features/orders.feature   # a JSON object on each line`,
 		RunE: func(cmd *cobra.Command, args []string) error {

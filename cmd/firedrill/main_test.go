@@ -298,3 +298,15 @@ func requireGone(t *testing.T, journal []byte) {
 		require.Eventually(t, func() bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }, 10*time.Second, 20*time.Millisecond, "process %d outlived the run", pid)
 	}
 }
+
+// TestSeedsOfTheEnvironment: $FIREDRILL_SEED comes before the clock, so each flag that takes either of them names both.
+func TestSeedsOfTheEnvironment(t *testing.T) {
+	named := 0
+	for _, c := range commands() {
+		if f := c.Flags().Lookup("seed"); f != nil && f.DefValue == "0" {
+			require.Contains(t, f.Usage, "0 takes $FIREDRILL_SEED or else one from the clock", c.CommandPath())
+			named++
+		}
+	}
+	require.Equal(t, 3, named, "run, gameday and demo")
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
 	"github.com/firedrill-dev/firedrill/features"
@@ -259,22 +260,53 @@ func (n node) keys(prefix string, rows *rows) {
 	}
 }
 
+// commands returns all commands that can be run, and "completion" for its commands, which are alike.
+func commands() []*cobra.Command {
+	root := command()
+	root.InitDefaultCompletionCmd()
+	var all []*cobra.Command
+	var add func(c *cobra.Command)
+	add = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			switch {
+			case sub.Hidden:
+			case sub.Name() == "completion":
+				all = append(all, sub)
+			default:
+				if sub.Runnable() {
+					all = append(all, sub)
+				}
+				add(sub)
+			}
+		}
+	}
+	add(root)
+	return all
+}
+
+// usageOf returns how a command is called.
+func usageOf(c *cobra.Command) string {
+	if c.Name() == "completion" {
+		return c.CommandPath() + " SHELL"
+	}
+	return c.CommandPath() + strings.TrimPrefix(c.Use, c.Name())
+}
+
 func commandTable(*testing.T) string {
 	rows := markdown("command", "what it does")
-	for _, c := range command().Commands() {
-		if !c.Hidden {
-			rows.add(code("firedrill "+c.Use), c.Short)
-		}
+	for _, c := range commands() {
+		rows.add(code(usageOf(c)), c.Short)
 	}
 	return rows.String()
 }
 
 // flagTable returns the flags of each command. Defaults that depend on the machine are left out.
 func flagTable(*testing.T) string {
+	ofMachine := regexp.MustCompile(`(?m)^(\s+--(?:as|parallel) .*) \(default [^)]*\)$`)
 	var b strings.Builder
-	for _, c := range command().Commands() {
-		if usages := c.LocalFlags().FlagUsages(); !c.Hidden && usages != "" {
-			fmt.Fprintf(&b, "firedrill %s\n%s\n", c.Use, regexp.MustCompile(` \(default \d+\)`).ReplaceAllString(usages, ""))
+	for _, c := range commands() {
+		if usages := c.LocalFlags().FlagUsages(); usages != "" {
+			fmt.Fprintf(&b, "%s\n%s\n", usageOf(c), ofMachine.ReplaceAllString(usages, "$1"))
 		}
 	}
 	return "```text\n" + strings.TrimSpace(b.String()) + "\n```\n"

@@ -50,6 +50,9 @@ Processes and files left by an earlier run that was killed are removed first.`,
 	return cmd
 }
 
+// seedUsage describes a flag.
+const seedUsage = "seed of all random decisions; 0 takes $FIREDRILL_SEED or else one from the clock"
+
 // runFlags are the flags of a run.
 type runFlags struct {
 	options runner.Options
@@ -66,7 +69,7 @@ func (r *runFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&o.Tags, "tags", "", `tag expression, such as "@smoke and not @real"`)
 	flags.StringVar(&o.Name, "name", "", "regular expression on scenario names")
-	flags.Uint64Var(&o.Seed, "seed", 0, "seed of all random decisions; 0 takes one from the clock; every report shows it")
+	flags.Uint64Var(&o.Seed, "seed", 0, seedUsage+"; every report shows it")
 	flags.StringSliceVar(&o.Without, "without", nil, "protections to switch off in the system, by name (passed to the commands of services as ${without})")
 	flags.IntVar(&o.Parallel, "parallel", 4*runtime.NumCPU(), "maximum number of scenarios at once; fewer if they would disturb each other; those tagged @serial run alone")
 	flags.StringVar(&o.Dir, "dir", runsDir, "parent of run folders")

@@ -16,7 +16,7 @@ func stepsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "steps [word]",
 		Short: "Print the sentences of feature files",
-		Long: `Prints the sentences of feature files, or those that hold a word. --format json is for programs. --format go and
+		Long: `Prints the sentences of feature files, or those that contain a word. --format json is for programs. --format go and
 --format vscode are for editors with support for Cucumber: "firedrill init" writes both, and they have to be written
 again when Firedrill is updated.`,
 		Example: `  firedrill steps delay

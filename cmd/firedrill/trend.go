@@ -21,7 +21,7 @@ func trendCommand() *cobra.Command {
 		Long: `Prints for each scenario its outcomes in the last recorded runs, the oldest first, and its p95 and its success during
 the fault: those of the last run, and the median of all. On a terminal, small graphs show their course, each between its
 least and its greatest value; elsewhere the table is plain text. A bar (|) stands before a run that is not comparable
-with the one before it, since the steps, the system, the protections or the machine were others.`,
+with the one before it, because its steps, system, protections or machine differ.`,
 		Example: `  firedrill trend
   firedrill trend --last 50 --name checkout`,
 		Args: cobra.NoArgs,

@@ -34,13 +34,13 @@ func (s Proxy) check(where string) error {
 		return badRequest("listen: %q is not an address of this machine only: use 127.0.0.1:PORT", s.Listen)
 	}
 	if row := protocols.All().Find(s.Protocol); s.Protocol != "" && s.Protocol != "tcp" && (row == nil || row.UDP) {
-		return badRequest("protocol: %q is not one of tcp, %s", s.Protocol, strings.Join(overTCP(), ", "))
+		return badRequest("protocol: %q is not one of tcp, %s", s.Protocol, strings.Join(Protocols(), ", "))
 	}
 	return nil
 }
 
-// overTCP returns the names of the protocols of messages over TCP.
-func overTCP() (names []string) {
+// Protocols returns the names of the protocols that a proxy may have besides tcp.
+func Protocols() (names []string) {
 	for _, row := range protocols.All() {
 		if !row.UDP {
 			names = append(names, row.Name)
