@@ -71,7 +71,7 @@ func selected() []row {
 }
 
 // TestTruth runs the rows that must run alone, and then the others in parallel. A row is run again, at
-// most twice, if it is inconclusive and must not be: this machine may have been busy. A wrong verdict is
+// most machine.Repeats times, if it is inconclusive and must not be: this machine may have been busy. A wrong verdict is
 // never repeated.
 func TestTruth(t *testing.T) {
 	if testing.Short() {

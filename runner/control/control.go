@@ -1,4 +1,4 @@
-// Package control is how the user who started a run, or links that stand without one, controls them from another terminal:
+// Package control lets the user who started a run, or opened links without one, control them from another terminal,
 // through a Unix socket in their folder.
 //
 // The socket has mode 0600, in a folder of mode 0700, and a server answers only processes of its own user (and root). A

@@ -1,7 +1,7 @@
-// Command example is an order service as it may be yours: nothing in it knows of Firedrill.
+// Command example is an order service like one of your own: it contains no Firedrill code.
 //
 //	own orders  takes orders: a bearer token, the key in the JSON body, rows in a PostgreSQL table, no list of effects
-//	own tax     tells the tax of an order
+//	own tax     returns the tax of an order
 //
 // The environment holds LISTEN, and for orders TAX_URL, DATABASE_URL, API_TOKEN and WITHOUT. WITHOUT="unique key" leaves
 // out the constraint by which an order that is sent again is recognized.

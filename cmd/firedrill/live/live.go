@@ -1,4 +1,4 @@
-// Package live folds the events of a run that lasts into what is so now: phase, figures, live faults and calls of links.
+// Package live computes the current state of a running run from its events: phase, figures, live faults and calls of links.
 package live
 
 import (

@@ -1,4 +1,4 @@
-// Package schedule determines when each request of a load is due, and how many a load was to send.
+// Package schedule determines when each request of a load is due, and how many requests a load has to send.
 package schedule
 
 import (
