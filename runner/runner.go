@@ -23,7 +23,8 @@
 // failure of the system. Package check judges.
 //
 // The seed determines which messages a fault selects, which routes the load takes and how long
-// clients back off, but not timing: two runs with the same seed may affect different requests.
+// clients back off, but not timing. Where services pass the header traceparent or the idempotency
+// key on, the same seed selects the same requests, and otherwise as many others.
 package runner
 
 import (

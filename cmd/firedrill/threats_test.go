@@ -29,7 +29,7 @@ func TestThreatsHaveTests(t *testing.T) {
 	}))
 	raw, err := os.ReadFile("../../runner/README.md")
 	require.NoError(t, err)
-	_, table, ok := strings.Cut(string(raw), "| threat | what prevents it | seen to in |\n|---|---|---|\n")
+	_, table, ok := strings.Cut(string(raw), "| threat | what prevents it | tested by |\n|---|---|---|\n")
 	require.True(t, ok)
 	table, _, _ = strings.Cut(table, "\n\n")
 	rows := strings.Split(table, "\n")

@@ -41,6 +41,7 @@ func TestLink(t *testing.T) {
 
 // TestFeatures runs the features, with sentences of this module.
 func TestFeatures(t *testing.T) {
+	// excerpt: handlers
 	payments, orders := &shop.Payments{Forgetful: forgetful}, &shop.Orders{}
 	runner.Test(t, runner.Options{
 		Handlers: map[string]http.Handler{"payments": payments, "orders": orders},
@@ -56,6 +57,7 @@ func TestFeatures(t *testing.T) {
 			}},
 		},
 	})
+	// end of excerpt
 }
 
 // TestBuilder builds an experiment in Go.
