@@ -66,8 +66,8 @@ The exit code is 0 if the fault affected something, 3 if it affected nothing, an
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&dir, "dir", dir, "parent of the folders of standing links, as in firedrill links up --dir")
-	flags.StringVar(&run, "run", "", "a running drill: its name, its folder, or latest; or the folder of standing links, if several stand")
+	flags.StringVar(&dir, "dir", dir, "parent of the folders of links without a run, as in firedrill links up --dir")
+	flags.StringVar(&run, "run", "", "a running drill: its name, its folder, or latest; or the folder of links without a run, if there are several")
 	flags.StringVar(&scenario, "scenario", "", "the name or ID of a scenario of the drill, if several run side by side and the sentence fits more than one")
 	flags.BoolVar(&untilHeal, "until-heal", false, "the sentence has no duration: the fault is live until it is healed, or this program ends")
 	flags.BoolVar(&list, "list", false, "list the live faults that were injected by hand")
@@ -89,7 +89,7 @@ func targetOf(ctx context.Context, dir, run string) (folder string, several []st
 	case err != nil:
 		return "", nil, err
 	case len(standing) == 0:
-		return "", nil, fmt.Errorf("no links stand in %q: start them with \"firedrill links up\", or name a running drill: --run latest", dir)
+		return "", nil, fmt.Errorf("no links without a run are open in %q: start them with \"firedrill links up\", or name a running drill: --run latest", dir)
 	case len(standing) > 1:
 		return "", standing, nil
 	}

@@ -168,7 +168,7 @@ func TestLinksEndWithInjectedFaults(t *testing.T) {
 	require.Error(t, err, "the link ended with its program")
 	code, said := firedrill(t, "inject", "--dir", s.runs, "--list")
 	assert.Equal(t, usage, code)
-	assert.Contains(t, said, "no links stand in")
+	assert.Contains(t, said, "no links without a run are open in")
 	code, said = firedrill(t, "inject", "--run", s.folder, "--list")
 	assert.Equal(t, usage, code)
 	assert.Contains(t, said, "is over: it was killed, and its links ended with it")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/injector/evidence"
+	"github.com/firedrill-dev/firedrill/injector/message"
 	"github.com/firedrill-dev/firedrill/injector/protocols"
 	"github.com/firedrill-dev/firedrill/injector/toxiproxy"
 	"github.com/firedrill-dev/firedrill/runner/control"
@@ -28,7 +29,7 @@ import (
 // toxiproxyVersion is the version of Toxiproxy whose API is served. Clients may compare it with what they need.
 const toxiproxyVersion = "2.12.0"
 
-// linksDir is the default parent of the folders of standing links, each of which holds a control socket.
+// linksDir is the default parent of the folders of links without a run, each of which holds a control socket.
 var linksDir = filepath.Join(".firedrill", "links")
 
 func linksCommand() *cobra.Command {
@@ -87,7 +88,7 @@ Links of a file with limits cannot be deleted or redirected.`,
 	return cmd
 }
 
-// upLinks are links that stand without a run.
+// upLinks are links without a run.
 type upLinks struct {
 	api    *toxiproxy.Server
 	file   string        // the system file; "" if there is none
@@ -161,11 +162,11 @@ func proxyOf(sys system.System, l system.Link) (toxiproxy.Proxy, error) {
 	i := slices.IndexFunc(sys.Services, func(s system.Service) bool { return s.Name == l.To })
 	switch {
 	case i < 0 || sys.Services[i].Address == "":
-		return toxiproxy.Proxy{}, fmt.Errorf("%q has no address: only links to services that run already can stand without a run", l.To)
+		return toxiproxy.Proxy{}, fmt.Errorf("%q has no address: only links to services that run already can be opened without a run", l.To)
 	case l.Toxiproxy != nil:
 		return toxiproxy.Proxy{}, fmt.Errorf("it leads through %s already, whose API its clients can use", l.Toxiproxy)
-	case l.UDP() || l.TLS != nil || l.Port != "" || l.ProxyProtocol != "" || l.Framing.Width != 0:
-		return toxiproxy.Proxy{}, errors.New("links over UDP, links that terminate TLS or send a PROXY header, links to further ports, and those with a framing cannot stand without a run yet")
+	case l.UDP() || l.TLS != nil || l.Port != "" || l.ProxyProtocol != "" || l.Framing != (message.Framing{}):
+		return toxiproxy.Proxy{}, errors.New("links over UDP, links that terminate TLS or send a PROXY header, links to further ports, and those with a framing cannot be opened without a run")
 	}
 	protocol := l.ProtocolName()
 	if protocol == "tcp" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,9 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2/client"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/firedrill-dev/firedrill/injector/message"
+	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
 // Links of a system file and of a configuration file of Toxiproxy stand until they are interrupted. Toxiproxy's client
@@ -83,4 +87,25 @@ func TestLinksUp(t *testing.T) {
 	require.NoError(t, cmd.Process.Signal(syscall.SIGINT))
 	require.NoError(t, cmd.Wait())
 	require.Error(t, call(), "the link is closed")
+}
+
+// What Toxiproxy's API cannot say of a link is refused, not left out.
+func TestLinksThatCannotBeOpenedAlone(t *testing.T) {
+	t.Parallel()
+	sys := system.System{Services: []system.Service{{Name: "payments", Address: "127.0.0.1:1"}}}
+	_, err := proxyOf(sys, system.Link{From: "clients", To: "payments", Protocol: "lines"})
+	require.NoError(t, err)
+	for name, l := range map[string]system.Link{
+		"a length":   {Protocol: "lengths", Framing: message.Framing{Width: 2}},
+		"lockstep":   {Protocol: "lines", Framing: message.Framing{Lockstep: true}},
+		"datagrams":  {Protocol: "udp", Row: &message.Protocol{Name: "udp", UDP: true}},
+		"TLS":        {Protocol: "http", TLS: &system.TLS{}},
+		"a port":     {Protocol: "http", Port: "admin"},
+		"PROXY":      {Protocol: "http", ProxyProtocol: "v1"},
+		"no address": {To: "ledger", Protocol: "http"},
+	} {
+		l.From, l.To = "clients", cmp.Or(l.To, "payments")
+		_, err := proxyOf(sys, l)
+		require.Error(t, err, name)
+	}
 }
