@@ -30,7 +30,8 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 		return inconclusive(expected, "", codes.Unfinished, "the holders of the lock were not read")
 	}
 	l := h.Locks[i]
-	held, overlaps := holdings(l.Events)
+	held := holdings(l.Events)
+	violations := overlaps(held)
 	holders := map[string]bool{}
 	during := 0
 	injected, healed, fault := h.FaultSpan()
@@ -44,9 +45,9 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 	switch {
 	case l.Error != "": // a release may not have been read
 		v.Doubt = codes.EffectsUnknown.Message(l.Error)
-	case len(overlaps) > 0:
-		v.Details = overlaps[:min(10, len(overlaps))]
-		return verdict(false, v, "%s times, the lock %q was acquired while another one held it: %s", Count(len(overlaps)), c.Lock, overlaps[0])
+	case len(violations) > 0:
+		v.Details = violations[:min(10, len(violations))]
+		return verdict(false, v, "%s times, the lock %q was acquired while another one held it: %s", Count(len(violations)), c.Lock, violations[0])
 	case len(holders) < 2:
 		v.Doubt = codes.NotExercised.Msgf("%s lists %s holders of the lock %q: without two of them there is no contention", strconv.Quote(c.Source), Count(len(holders)), c.Lock)
 	case fault && during == 0:
@@ -72,41 +73,100 @@ func (o holding) String() string {
 	return fmt.Sprintf("%q from +%.3fs to +%.3fs", o.holder, o.from.Seconds(), o.to.Seconds())
 }
 
-// holdings pairs the events of a lock, and describes the acquisitions while another one held it. An acquisition by who
-// holds the lock already is a renewal. An end without an acquisition, as of a lock that was held before, is left out.
-func holdings(events []journal.LockEvent) (all []holding, overlaps []string) {
+// holdings pairs the events of a lock, in the order of acquisition. An acquisition by a holder that holds the lock already
+// is a renewal. An end without an acquisition, as of a lock that was held before, is left out.
+func holdings(events []journal.LockEvent) []holding {
 	events = slices.Clone(events)
-	slices.SortStableFunc(events, func(a, b journal.LockEvent) int { // at the same time, ends come first
-		switch {
-		case a.At != b.At || a.Ends == b.Ends:
-			return cmp.Compare(a.At, b.At)
-		case a.Ends:
-			return -1
-		}
-		return 1
-	})
-	live := map[string]int{} // index of the holding, by holder
-	type pair struct{ earlier, later int }
-	var both []pair
+	slices.SortStableFunc(events, func(a, b journal.LockEvent) int { return cmp.Compare(a.At, b.At) })
+	var holders []string
+	byHolder := map[string][]journal.LockEvent{}
 	for _, e := range events {
-		at, holds := live[e.Holder]
-		switch {
-		case e.Ends && holds:
-			all[at].to = e.At
-			delete(live, e.Holder)
-		case !e.Ends && !holds:
-			for _, other := range live {
-				both = append(both, pair{other, len(all)})
-			}
-			live[e.Holder] = len(all)
-			all = append(all, holding{e.Holder, e.At, forever})
+		if byHolder[e.Holder] == nil {
+			holders = append(holders, e.Holder)
 		}
+		byHolder[e.Holder] = append(byHolder[e.Holder], e)
 	}
-	slices.SortFunc(both, func(a, b pair) int { return cmp.Or(a.later-b.later, a.earlier-b.earlier) })
-	for _, p := range both {
-		overlaps = append(overlaps, fmt.Sprintf("%s, while %s held it", all[p.later], all[p.earlier]))
+	var all []holding
+	for _, holder := range holders {
+		all = append(all, holdingsOf(byHolder[holder])...)
 	}
-	return all, overlaps
+	slices.SortStableFunc(all, func(a, b holding) int { return cmp.Compare(a.from, b.from) })
+	return all
+}
+
+// holdingsOf pairs the events of one holder, which are sorted by time. The order of those at the same time is not known:
+// they are paired so that acquisitions and ends alternate, and an acquisition may end at the time at which it began.
+func holdingsOf(events []journal.LockEvent) []holding {
+	var all []holding
+	holds := false // the last one has not ended
+	for n := 0; len(events) > 0; events = events[n:] {
+		at := events[0].At
+		if n = slices.IndexFunc(events, func(e journal.LockEvent) bool { return e.At != at }); n < 0 {
+			n = len(events)
+		}
+		acquired, ended := 0, 0
+		for _, e := range events[:n] {
+			if e.Ends {
+				ended++
+			} else {
+				acquired++
+			}
+		}
+		after := holdsAfter(holds, acquired, ended, events[:n], events[n:])
+		if holds && ended > 0 {
+			all[len(all)-1].to = at
+			holds = false
+			ended--
+		}
+		if holds { // a renewal
+			continue
+		}
+		if after {
+			acquired--
+		}
+		for range min(acquired, ended) {
+			all = append(all, holding{events[0].Holder, at, at})
+		}
+		if after {
+			all = append(all, holding{events[0].Holder, at, forever})
+		}
+		holds = after
+	}
+	return all
+}
+
+// holdsAfter reports whether a holder holds the lock after the events that it has at one time. If these can be a renewal
+// and an end as well as an end and another acquisition, its next event decides, and then the order of the source.
+func holdsAfter(before bool, acquired, ended int, now, next []journal.LockEvent) bool {
+	if before {
+		acquired++
+	}
+	switch {
+	case ended == 0:
+		return true
+	case acquired <= ended:
+		return false
+	case len(next) > 0 && next[0].Ends:
+		return true
+	}
+	return !now[len(now)-1].Ends
+}
+
+// overlaps describes the acquisitions of a lock while another holder held it. Holdings of which one begins when the other
+// one ends do not overlap: the lock may have been handed over.
+func overlaps(all []holding) []string {
+	var found []string
+	var live []int // the holdings that have not ended
+	for i, later := range all {
+		live = slices.DeleteFunc(live, func(at int) bool { return all[at].to <= later.from })
+		for _, at := range live {
+			if earlier := all[at]; earlier.from < later.from || later.to > later.from {
+				found = append(found, fmt.Sprintf("%s, while %s held it", later, earlier))
+			}
+		}
+		live = append(live, i)
+	}
+	return found
 }
 
 func (c MutualExclusion) String() string {

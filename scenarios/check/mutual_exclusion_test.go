@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,60 @@ func TestMutualExclusion(t *testing.T) {
 			v := Ask(MutualExclusion{Lock: "leader", Source: "lock log"}, s.History)
 			require.Equal(t, c.want, v.Outcome, v.Reason)
 			require.Contains(t, v.Reason, c.why)
+		})
+	}
+}
+
+// listed parses what a source lists of a lock, such as "A acquired 7, A released 7.5", with times in seconds.
+func listed(t *testing.T, text string) []journal.LockEvent {
+	t.Helper()
+	var all []journal.LockEvent
+	for _, entry := range strings.Split(text, ", ") {
+		var e journal.LockEvent
+		var what string
+		var at float64
+		_, err := fmt.Sscan(entry, &e.Holder, &what, &at)
+		require.NoError(t, err, entry)
+		e.Ends, e.At = what == "released", time.Duration(at*1000)*ms
+		all = append(all, e)
+	}
+	return all
+}
+
+// A clock with whole seconds gives many entries the same time, in an order that is not known.
+func TestMutualExclusionAtOneTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		list     string
+		acquired int
+		why      string // of a failure; "" if it must not fail
+	}{
+		"acquired and released":                {"A acquired 7, A released 7, B acquired 8, B released 8", 2, ""},
+		"acquired and released, disordered":    {"A released 7, A acquired 7, B acquired 8, B released 8", 2, ""},
+		"handed over":                          {"A acquired 7, B acquired 8, A released 8, B released 9", 2, ""},
+		"handed over at once":                  {"A acquired 7, A released 7, B acquired 7, B released 8", 2, ""},
+		"handed over and back":                 {"A acquired 6, A released 7, A acquired 7, B acquired 7, B released 7, A released 8", 3, ""},
+		"acquired again":                       {"A acquired 6, A released 7, A acquired 7, B acquired 8, A released 9, B released 10", 3, `"B" from +8.000s to +10.000s, while "A" from +7.000s to +9.000s held it`},
+		"acquired again, disordered":           {"A acquired 6, A acquired 7, A released 7, B acquired 8, A released 9, B released 10", 3, `"B" from +8.000s to +10.000s, while "A" from +7.000s to +9.000s held it`},
+		"acquired again, and never released":   {"A acquired 6, A released 7, A acquired 7, B acquired 8, B released 9", 3, `"B" from +8.000s to +9.000s, while "A" since +7.000s held it`},
+		"renewed and released":                 {"A acquired 6, A acquired 7, A released 7, B acquired 8, B released 9, A acquired 10, A released 11", 3, ""},
+		"acquired and released twice":          {"A acquired 7, A released 7, A acquired 7, A released 7, B acquired 8, B released 9", 3, ""},
+		"released, acquired and released":      {"A acquired 6, A released 7, A acquired 7, A released 7, B acquired 8, B released 9", 3, ""},
+		"acquired, released and acquired":      {"A acquired 7, A released 7, A acquired 7, B acquired 8, A released 9, B released 9", 3, `while "A" from +7.000s to +9.000s held it`},
+		"acquired by two":                      {"A acquired 7, B acquired 7, A released 8, B released 8", 2, `"B" from +7.000s to +8.000s, while "A" from +7.000s to +8.000s held it`},
+		"acquired and released by two":         {"A acquired 7, B acquired 7, A released 7, B released 7", 2, ""},
+		"acquired and released, while held":    {"A acquired 6, B acquired 7, B released 7, A released 8", 2, `"B" from +7.000s to +7.000s, while "A" from +6.000s to +8.000s held it`},
+		"acquired and released, as it is held": {"A acquired 7, B acquired 7, B released 7, A released 8", 2, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScenario()
+			s.Locks[0].Events = listed(t, c.list)
+			v := Ask(MutualExclusion{Lock: "leader", Source: "lock log"}, s.History)
+			require.Contains(t, v.Observed, fmt.Sprintf("2 holders acquired it %d times", c.acquired))
+			require.Equal(t, c.why != "", v.Outcome == Failed, v.Reason)
+			if c.why != "" {
+				require.Contains(t, v.Reason, `1 times, the lock "leader" was acquired while another one held it: `)
+				require.Contains(t, v.Reason, c.why)
+			}
 		})
 	}
 }
